@@ -1,0 +1,35 @@
+// Package delta is the difference between what should be and what is.
+package delta
+
+// Map is how to get from an actual map to a desired one.
+type Map[K comparable, V any] struct {
+	// Add are the entries that are missing.
+	Add map[K]V
+	// Change are the entries that are there with another value: the new ones.
+	Change map[K]V
+	// Remove are the entries that should not be there: the old ones.
+	Remove map[K]V
+}
+
+// Empty says whether there is nothing to do.
+func (d Map[K, V]) Empty() bool { return len(d.Add)+len(d.Change)+len(d.Remove) == 0 }
+
+// Between returns the difference from actual to desired. Neither is changed.
+func Between[K comparable, V any](actual, desired map[K]V, equal func(x, y V) bool) Map[K, V] {
+	d := Map[K, V]{Add: map[K]V{}, Change: map[K]V{}, Remove: map[K]V{}}
+	for key, want := range desired {
+		have, ok := actual[key]
+		switch {
+		case !ok:
+			d.Add[key] = want
+		case !equal(have, want):
+			d.Change[key] = want
+		}
+	}
+	for key, have := range actual {
+		if _, ok := desired[key]; !ok {
+			d.Remove[key] = have
+		}
+	}
+	return d
+}

@@ -1,0 +1,53 @@
+package delta
+
+import (
+	"maps"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func same(x, y int) bool { return x == y }
+
+func TestBetween(t *testing.T) {
+	type m = map[string]int
+	tests := []struct {
+		name            string
+		actual, desired m
+		want            Map[string, int]
+		empty           bool
+	}{
+		{name: "equal maps differ in nothing", actual: m{"a": 1}, desired: m{"a": 1}, want: Map[string, int]{Add: m{}, Change: m{}, Remove: m{}}, empty: true},
+		{name: "missing, changed and surplus entries", actual: m{"a": 1, "b": 2, "c": 3}, desired: m{"a": 1, "b": 9, "d": 4},
+			want: Map[string, int]{Add: m{"d": 4}, Change: m{"b": 9}, Remove: m{"c": 3}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := Between(tt.actual, tt.desired, same)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("difference (-want +got):\n%s", diff)
+			}
+			if got.Empty() != tt.empty {
+				t.Errorf("empty: got %v, want %v", got.Empty(), tt.empty)
+			}
+		})
+	}
+}
+
+func TestApplyingTheDifferenceGivesTheDesired(t *testing.T) {
+	draw := rapid.MapOf(rapid.IntRange(0, 9), rapid.IntRange(0, 2))
+	rapid.Check(t, func(t *rapid.T) {
+		actual, desired := draw.Draw(t, "actual"), draw.Draw(t, "desired")
+		d := Between(actual, desired, same)
+		result := maps.Clone(actual)
+		maps.Copy(result, d.Add)
+		maps.Copy(result, d.Change)
+		for key := range d.Remove {
+			delete(result, key)
+		}
+		if diff := cmp.Diff(desired, result); diff != "" {
+			t.Fatalf("after the difference (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,60 @@
+// Package lb is the vocabulary of the core: what every decision about load
+// balancer addresses is said in. It knows no Kubernetes, socket, clock or
+// logger.
+package lb
+
+import (
+	"cmp"
+	"net/netip"
+)
+
+// ServiceKey names a Service.
+type ServiceKey struct {
+	Namespace, Name string
+}
+
+// String returns namespace/name.
+func (k ServiceKey) String() string { return k.Namespace + "/" + k.Name }
+
+// Compare orders Services by namespace, then by name.
+func (k ServiceKey) Compare(other ServiceKey) int {
+	return cmp.Or(cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Name, other.Name))
+}
+
+// PoolName names an IPAddressPool.
+type PoolName string
+
+// NodeName names a node of the cluster.
+type NodeName string
+
+// Family is an address family.
+type Family uint8
+
+// The families. The zero value is none of them.
+const (
+	IPv4 Family = 4
+	IPv6 Family = 6
+)
+
+// String returns "IPv4" or "IPv6".
+func (f Family) String() string {
+	switch f {
+	case IPv4:
+		return "IPv4"
+	case IPv6:
+		return "IPv6"
+	}
+	return "no family"
+}
+
+// FamilyOf returns the family of an address. An IPv4 address that is mapped
+// into IPv6 counts as IPv6: unmap at the border.
+func FamilyOf(a netip.Addr) Family {
+	switch {
+	case a.Is4():
+		return IPv4
+	case a.Is6():
+		return IPv6
+	}
+	return 0
+}

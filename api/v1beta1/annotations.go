@@ -1,0 +1,41 @@
+package v1beta1
+
+// Annotations that a Service carries to ask for something.
+const (
+	// AnnotationAddressPool names the pool that the address must come from.
+	AnnotationAddressPool = "lbstack.io/address-pool"
+	// AnnotationLoadBalancerIPs is the address that the Service wants, or
+	// several with commas between them. It excludes spec.loadBalancerIP.
+	AnnotationLoadBalancerIPs = "lbstack.io/load-balancer-ips"
+
+	// AnnotationAddressPoolMetalLB is read when AnnotationAddressPool is not
+	// set, so that MetalLB's manifests work as they are.
+	AnnotationAddressPoolMetalLB = "metallb.io/address-pool"
+	// AnnotationAddressPoolUniverse is MetalLB's older name for the same.
+	AnnotationAddressPoolUniverse = "metallb.universe.tf/address-pool"
+	// AnnotationLoadBalancerIPsMetalLB is read when AnnotationLoadBalancerIPs
+	// is not set.
+	AnnotationLoadBalancerIPsMetalLB = "metallb.io/loadBalancerIPs"
+	// AnnotationLoadBalancerIPsUniverse is MetalLB's older name for the same.
+	AnnotationLoadBalancerIPsUniverse = "metallb.universe.tf/loadBalancerIPs"
+)
+
+// AnnotationAllocatedFromPool is written on a Service that has an address: the
+// pool that it came from.
+const AnnotationAllocatedFromPool = "lbstack.io/ip-allocated-from-pool"
+
+// Labels on what lbstack makes.
+const (
+	// LabelManagedBy is Kubernetes' recommended label for the tool that
+	// manages an object.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// ManagedByOperator is the value of LabelManagedBy on everything that the
+	// operator makes for a LoadBalancerStack.
+	ManagedByOperator = "lbstack-operator"
+	// ManagedByController is the value of LabelManagedBy on the IPAddressClaims
+	// that the controller makes for Services. Others are administrators'.
+	ManagedByController = "lbstack-controller"
+	// LabelComponent is Kubernetes' recommended label for the part that an
+	// object plays: controller or speaker.
+	LabelComponent = "app.kubernetes.io/component"
+)

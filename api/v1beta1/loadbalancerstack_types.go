@@ -1,0 +1,287 @@
+package v1beta1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// LoadBalancerStackName is the only name that a LoadBalancerStack may have:
+// a cluster has one stack.
+const LoadBalancerStackName = "default"
+
+// StackFinalizer keeps a deleted LoadBalancerStack until the operator has
+// taken down everything that it made for it.
+const StackFinalizer = "lbstack.io/teardown"
+
+// LoadBalancerStackSpec is the whole product in one place: where the
+// components run, which addresses they give out and how these are announced.
+type LoadBalancerStackSpec struct {
+	// namespace is where the controller and the speakers run. The operator
+	// creates it, labels it for Pod Security and removes it with the stack if
+	// it made it. It cannot be changed later.
+	// +kubebuilder:default=lbstack-system
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="namespace cannot be changed: delete the LoadBalancerStack and create it again"
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+
+	// loadBalancerClass is the spec.loadBalancerClass of the Services that
+	// lbstack serves. Unset, it serves the Services that name no class.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=316
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+	// +optional
+	LoadBalancerClass string `json:"loadBalancerClass,omitempty"`
+
+	// ipAddressPools are the addresses that Services can get, by pool. Each
+	// item becomes an IPAddressPool of that name. At most 64.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	IPAddressPools []StackIPAddressPool `json:"ipAddressPools,omitempty"`
+
+	// l2Advertisements say which addresses are announced on the local network
+	// (ARP, NDP), from which nodes. Each item becomes an L2Advertisement of
+	// that name. At most 128. With none, nothing is announced.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=128
+	// +optional
+	L2Advertisements []StackL2Advertisement `json:"l2Advertisements,omitempty"`
+
+	// controller adjusts the Deployment that gives Services their addresses.
+	// +optional
+	Controller ControllerSpec `json:"controller,omitempty,omitzero"`
+
+	// speaker adjusts the DaemonSet that announces addresses from the nodes.
+	// +optional
+	Speaker ComponentSpec `json:"speaker,omitempty,omitzero"`
+
+	// images says how nodes obtain the image of the components.
+	// +optional
+	Images ImagesSpec `json:"images,omitempty,omitzero"`
+}
+
+// StackIPAddressPool is an IPAddressPool inside a LoadBalancerStack.
+type StackIPAddressPool struct {
+	// name of the IPAddressPool, and what a Service puts into the annotation
+	// lbstack.io/address-pool. Unique in the list.
+	Name ObjectName `json:"name"`
+
+	// labels are set on the IPAddressPool, for selectors in advertisements.
+	// +kubebuilder:validation:MaxProperties=32
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+
+	IPAddressPoolSpec `json:",inline"`
+}
+
+// StackL2Advertisement is an L2Advertisement inside a LoadBalancerStack.
+type StackL2Advertisement struct {
+	// name of the L2Advertisement. Unique in the list.
+	Name ObjectName `json:"name"`
+
+	L2AdvertisementSpec `json:",inline"`
+}
+
+// ObjectName is the name of a cluster-scoped object: a DNS label.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+type ObjectName string
+
+// LogLevel is how much a program logs.
+// +kubebuilder:validation:Enum=Error;Info;Debug
+type LogLevel string
+
+// The log levels, from quiet to talkative.
+const (
+	LogLevelError LogLevel = "Error"
+	LogLevelInfo  LogLevel = "Info"
+	LogLevelDebug LogLevel = "Debug"
+)
+
+// ComponentSpec adjusts how a component runs.
+type ComponentSpec struct {
+	// logLevel is how much the component logs: Error, Info (default) or Debug.
+	// +kubebuilder:default=Info
+	// +optional
+	LogLevel LogLevel `json:"logLevel,omitempty"`
+
+	// nodeSelector restricts the component to nodes with these labels.
+	// +kubebuilder:validation:MaxProperties=32
+	// +optional
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// tolerations of the component's pods, added to those that it needs. At
+	// most 32.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// resources of the component's container, in place of the defaults.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+}
+
+// ControllerSpec adjusts how the controller runs.
+type ControllerSpec struct {
+	ComponentSpec `json:",inline"`
+
+	// replicas is how many controllers run; one leads, the others wait to
+	// take over. 1 to 5, default 2.
+	// +kubebuilder:default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=5
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+}
+
+// ImagesSpec says how nodes obtain the image of the components.
+type ImagesSpec struct {
+	// pullPolicy of the components' containers. Default IfNotPresent.
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	// +kubebuilder:default=IfNotPresent
+	// +optional
+	PullPolicy corev1.PullPolicy `json:"pullPolicy,omitempty"`
+
+	// pullSecrets are Secrets in the component namespace with registry
+	// credentials. At most 16.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	PullSecrets []PullSecret `json:"pullSecrets,omitempty"`
+}
+
+// PullSecret names a Secret with registry credentials.
+type PullSecret struct {
+	// name of the Secret in the component namespace.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// LoadBalancerStackStatus is what the operator found and did.
+type LoadBalancerStackStatus struct {
+	// observedGeneration is the metadata.generation that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// version of lbstack that the components run, once all of them do.
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	Version string `json:"version,omitempty"`
+
+	// summary is "Ready", or the reason of the first condition that is not as
+	// it should be.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Summary string `json:"summary,omitempty"`
+
+	// conditions: Ready, Available, Progressing and Degraded, and while they
+	// are true Reconciling and Stalled.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// components are the workloads that the operator runs for this stack.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	Components []ComponentStatus `json:"components,omitempty"`
+
+	// inventory lists every object that the operator made for this stack: what
+	// it prunes when it is no longer wanted, and takes down with the stack.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1024
+	// +optional
+	Inventory []ObjectReference `json:"inventory,omitempty"`
+}
+
+// ComponentStatus is the state of one workload.
+type ComponentStatus struct {
+	// name of the component: controller or speaker.
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// kind of the workload: Deployment or DaemonSet.
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// desired is how many pods there should be.
+	Desired int32 `json:"desired"`
+	// updated is how many pods run the current template.
+	Updated int32 `json:"updated"`
+	// ready is how many pods are ready.
+	Ready int32 `json:"ready"`
+	// message says what is wrong or waited for, if anything.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// ObjectReference names an object in the cluster.
+type ObjectReference struct {
+	// group of the kind; empty for the core group.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Group string `json:"group,omitempty"`
+	// version of the kind's API.
+	// +kubebuilder:validation:MaxLength=63
+	Version string `json:"version"`
+	// kind of the object.
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// namespace of the object; empty for a cluster-scoped one.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// name of the object.
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// LoadBalancerStack gives a cluster load balancers: the operator installs,
+// configures and watches everything that is needed from this one object. A
+// cluster has one, and its name is "default".
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=lbs,categories=lbstack
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.summary`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name == 'default'",message="a cluster has one LoadBalancerStack and its name must be \"default\": edit that one, or rename this one"
+type LoadBalancerStack struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what the administrator wants.
+	// +kubebuilder:default={}
+	// +optional
+	Spec LoadBalancerStackSpec `json:"spec,omitempty"`
+
+	// status is what the operator found and did.
+	// +optional
+	Status LoadBalancerStackStatus `json:"status,omitempty,omitzero"`
+}
+
+// LoadBalancerStackList is a list of LoadBalancerStacks.
+//
+// +kubebuilder:object:root=true
+type LoadBalancerStackList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+	// items of the list.
+	Items []LoadBalancerStack `json:"items"`
+}

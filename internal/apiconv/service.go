@@ -1,0 +1,143 @@
+package apiconv
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// ServiceRequest is what a Service asks for.
+type ServiceRequest struct {
+	// Pool that the address must come from; empty: any that gives itself.
+	Pool lb.PoolName
+	// Addresses that the Service wants; none: any.
+	Addresses []netip.Addr
+	// Families in the order of preference.
+	Families []lb.Family
+	// RequireDualStack says that one address of each family is a must.
+	RequireDualStack bool
+}
+
+// poolAnnotations and addressAnnotations: the first that is set counts.
+var (
+	poolAnnotations = []string{
+		v1beta1.AnnotationAddressPool,
+		v1beta1.AnnotationAddressPoolMetalLB,
+		v1beta1.AnnotationAddressPoolUniverse,
+	}
+	addressAnnotations = []string{
+		v1beta1.AnnotationLoadBalancerIPs,
+		v1beta1.AnnotationLoadBalancerIPsMetalLB,
+		v1beta1.AnnotationLoadBalancerIPsUniverse,
+	}
+)
+
+// ParseServiceRequest reads what a Service asks for from its spec and its
+// annotations. The error is a sentence for the Service's owner.
+func ParseServiceRequest(svc *corev1.Service) (ServiceRequest, error) {
+	req := ServiceRequest{
+		Families:         serviceFamilies(svc),
+		RequireDualStack: svc.Spec.IPFamilyPolicy != nil && *svc.Spec.IPFamilyPolicy == corev1.IPFamilyPolicyRequireDualStack,
+	}
+	if _, value := firstAnnotation(svc, poolAnnotations); value != "" {
+		req.Pool = lb.PoolName(strings.TrimSpace(value))
+	}
+	addresses, err := requestedAddresses(svc)
+	if err != nil {
+		return ServiceRequest{}, err
+	}
+	req.Addresses = addresses
+	return req, nil
+}
+
+func requestedAddresses(svc *corev1.Service) ([]netip.Addr, error) {
+	key, list := firstAnnotation(svc, addressAnnotations)
+	field := svc.Spec.LoadBalancerIP
+	switch {
+	case list != "" && field != "":
+		return nil, fmt.Errorf("the annotation %s and spec.loadBalancerIP both ask for an address: keep one of them", key)
+	case field != "":
+		a, err := ParseAddress(field)
+		if err != nil {
+			return nil, fmt.Errorf("spec.loadBalancerIP: %w", err)
+		}
+		return []netip.Addr{a}, nil
+	case list == "":
+		return nil, nil
+	}
+	var addresses []netip.Addr
+	seen := map[netip.Addr]bool{}
+	for item := range strings.SplitSeq(list, ",") {
+		a, err := ParseAddress(item)
+		if err != nil {
+			return nil, fmt.Errorf("annotation %s: %w", key, err)
+		}
+		if seen[a] {
+			return nil, fmt.Errorf("annotation %s: %s is there twice", key, a)
+		}
+		seen[a] = true
+		addresses = append(addresses, a)
+	}
+	return addresses, nil
+}
+
+func firstAnnotation(svc *corev1.Service, keys []string) (key, value string) {
+	for _, key := range keys {
+		if value := svc.Annotations[key]; value != "" {
+			return key, value
+		}
+	}
+	return "", ""
+}
+
+// serviceFamilies returns the families that the Service can use, the one that
+// the API server put first in front.
+func serviceFamilies(svc *corev1.Service) []lb.Family {
+	var families []lb.Family
+	for _, f := range svc.Spec.IPFamilies {
+		switch f {
+		case corev1.IPv4Protocol:
+			families = append(families, lb.IPv4)
+		case corev1.IPv6Protocol:
+			families = append(families, lb.IPv6)
+		}
+	}
+	if len(families) == 0 {
+		families = []lb.Family{lb.IPv4}
+	}
+	return families
+}
+
+// StatusAddresses returns the addresses in a Service's status. Host names and
+// what is no address are left out: they are not lbstack's.
+func StatusAddresses(svc *corev1.Service) []netip.Addr {
+	var addresses []netip.Addr
+	for _, ingress := range svc.Status.LoadBalancer.Ingress {
+		if a, err := ParseAddress(ingress.IP); err == nil {
+			addresses = append(addresses, a)
+		}
+	}
+	return addresses
+}
+
+// ServedBy says whether a Service is of type LoadBalancer and of the class
+// that this installation serves; an empty class means Services without one.
+func ServedBy(svc *corev1.Service, class string) bool {
+	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
+		return false
+	}
+	if svc.Spec.LoadBalancerClass == nil {
+		return class == ""
+	}
+	return *svc.Spec.LoadBalancerClass == class
+}
+
+// KeyOf returns the key of a Service.
+func KeyOf(svc *corev1.Service) lb.ServiceKey {
+	return lb.ServiceKey{Namespace: svc.Namespace, Name: svc.Name}
+}

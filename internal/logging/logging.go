@@ -1,0 +1,45 @@
+// Package logging makes the loggers of all programs: zap behind logr, one JSON
+// object per line on standard error.
+package logging
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/zapr"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// New returns a logger that tells what level asks for: "error", "info" or
+// "debug", in any case. Debug is verbosity 1 and above of logr.
+func New(level string) (logr.Logger, error) {
+	threshold, err := parseLevel(level)
+	if err != nil {
+		return logr.Discard(), err
+	}
+	config := zap.NewProductionConfig()
+	config.Level = zap.NewAtomicLevelAt(threshold)
+	config.EncoderConfig.TimeKey = "time"
+	config.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
+	config.Sampling = nil // a line that is missing is worse than one too many
+	config.DisableStacktrace = true
+	logger, err := config.Build()
+	if err != nil {
+		return logr.Discard(), fmt.Errorf("building the logger: %w", err)
+	}
+	return zapr.NewLogger(logger), nil
+}
+
+func parseLevel(level string) (zapcore.Level, error) {
+	switch strings.ToLower(level) {
+	case "error":
+		return zapcore.ErrorLevel, nil
+	case "info":
+		return zapcore.InfoLevel, nil
+	case "debug":
+		return zapcore.Level(-2), nil // logr's V(2) and below
+	}
+	return 0, fmt.Errorf("log level %q is none of error, info and debug", level)
+}

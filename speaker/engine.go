@@ -1,0 +1,184 @@
+// Package speaker is the engine of one node: from what the cluster wants, which
+// speakers are alive and which links are up, it decides which addresses this
+// node owns, and has them announced. One goroutine owns the state; everybody
+// else sends it news. It knows no Kubernetes: speaker/kube brings the snapshots
+// and takes the reports.
+package speaker
+
+import (
+	"context"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/lbstack/lbstack/internal/delta"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Link is a network interface of this node that addresses can be announced on:
+// Ethernet, up, and with an IPv4 address.
+type Link struct {
+	// Name of the interface.
+	Name string
+	// Index of the interface in the kernel.
+	Index int
+	// Hardware is its MAC address.
+	Hardware net.HardwareAddr
+	// Internal says that the interface leads to this node's own pods or
+	// containers, not to a network of the machine.
+	Internal bool
+}
+
+// Announcer makes the network send traffic for addresses to this node.
+type Announcer interface {
+	// SetLinks says which links there are.
+	SetLinks([]Link)
+	// SetOwned says which addresses this node owns from now on: what is no
+	// longer there is not answered for when it returns, and what is new is
+	// announced.
+	SetOwned(map[netip.Addr]Owned)
+}
+
+// Report is what the engine did, for the node's status.
+type Report struct {
+	// Owned addresses, ordered.
+	Owned []OwnedSince
+	// Links that can be announced on by default, ordered by name.
+	Links []Link
+	// Live speakers, this one included.
+	Live int
+	// Problems of the snapshot.
+	Problems []string
+}
+
+// OwnedSince is an owned address and since when.
+type OwnedSince struct {
+	Owned
+	// Address that is owned.
+	Address netip.Addr
+	// Since when the node has owned it.
+	Since time.Time
+}
+
+// Engine decides what this node owns. Make it with New.
+type Engine struct {
+	self      lb.NodeName
+	log       logr.Logger
+	announcer Announcer
+	report    func(Report)
+	news      chan struct{} // holds one token when there is news
+
+	mu     sync.Mutex
+	inbox  inbox
+	synced bool
+}
+
+// inbox is the latest news of each kind; what is nil was never told.
+type inbox struct {
+	want  *Snapshot
+	live  *[]lb.NodeName
+	links *[]Link
+}
+
+// New returns an engine for a node. The report is called from the engine's
+// goroutine, after each change; it must not block.
+func New(self lb.NodeName, log logr.Logger, announcer Announcer, report func(Report)) *Engine {
+	return &Engine{self: self, log: log, announcer: announcer, report: report, news: make(chan struct{}, 1)}
+}
+
+// SetSnapshot tells the engine what the cluster wants.
+func (e *Engine) SetSnapshot(s Snapshot) { e.tell(func(in *inbox) { in.want = &s }) }
+
+// SetLive tells the engine which speakers are alive.
+func (e *Engine) SetLive(nodes []lb.NodeName) { e.tell(func(in *inbox) { in.live = &nodes }) }
+
+// SetLinks tells the engine which links there are.
+func (e *Engine) SetLinks(links []Link) { e.tell(func(in *inbox) { in.links = &links }) }
+
+// Synced says whether the engine has seen the cluster, the other speakers and
+// the links, and acted on them.
+func (e *Engine) Synced() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.synced
+}
+
+func (e *Engine) tell(write func(*inbox)) {
+	e.mu.Lock()
+	write(&e.inbox)
+	e.mu.Unlock()
+	select {
+	case e.news <- struct{}{}:
+	default: // there is a token: the engine will see this news too
+	}
+}
+
+// Run decides and acts on news until the context ends. Nothing is announced
+// before all three kinds of news have come once: a node that does not know the
+// others yet would believe that it owns everything.
+func (e *Engine) Run(ctx context.Context) {
+	owned := map[netip.Addr]Owned{}
+	since := map[netip.Addr]time.Time{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.news:
+		}
+		v, ok := e.view()
+		if !ok {
+			continue
+		}
+		desired := decide(v)
+		e.act(v, owned, desired, since)
+		owned = desired
+		e.report(reportOf(v, owned, since))
+		e.mu.Lock()
+		e.synced = true
+		e.mu.Unlock()
+	}
+}
+
+func (e *Engine) view() (view, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.inbox.want == nil || e.inbox.live == nil || e.inbox.links == nil {
+		return view{}, false
+	}
+	return view{self: e.self, want: *e.inbox.want, live: *e.inbox.live, links: *e.inbox.links}, true
+}
+
+func (e *Engine) act(v view, owned, desired map[netip.Addr]Owned, since map[netip.Addr]time.Time) {
+	e.announcer.SetLinks(v.links)
+	d := delta.Between(owned, desired, sameOwned)
+	if d.Empty() {
+		return
+	}
+	e.announcer.SetOwned(desired)
+	for address, o := range d.Add {
+		since[address] = time.Now()
+		e.log.Info("this node owns an address now", "address", address, "interfaces", o.Interfaces, "live", v.live)
+	}
+	for address := range d.Remove {
+		delete(since, address)
+		e.log.Info("this node owns an address no more", "address", address, "live", v.live)
+	}
+}
+
+func reportOf(v view, owned map[netip.Addr]Owned, since map[netip.Addr]time.Time) Report {
+	r := Report{Live: len(v.live), Problems: v.want.Problems}
+	for _, address := range slices.SortedFunc(maps.Keys(owned), netip.Addr.Compare) {
+		r.Owned = append(r.Owned, OwnedSince{Owned: owned[address], Address: address, Since: since[address]})
+	}
+	for _, link := range v.links {
+		if !link.Internal {
+			r.Links = append(r.Links, link)
+		}
+	}
+	return r
+}

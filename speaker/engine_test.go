@@ -1,0 +1,65 @@
+package speaker
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// recorder notes what the engine tells the announcer.
+type recorder struct{ owned [][]netip.Addr }
+
+func (r *recorder) SetLinks([]Link) {}
+
+func (r *recorder) SetOwned(m map[netip.Addr]Owned) {
+	r.owned = append(r.owned, slices.SortedFunc(maps.Keys(m), netip.Addr.Compare))
+}
+
+func TestNothingIsAnnouncedBeforeEverythingIsKnown(t *testing.T) {
+	vip := netip.MustParseAddr("192.168.1.240")
+	news := map[string]func(*Engine){
+		"cluster": func(e *Engine) {
+			e.SetSnapshot(Snapshot{Addresses: []Announced{{Address: vip, Candidates: []lb.NodeName{"self"}}}})
+		},
+		"live":  func(e *Engine) { e.SetLive([]lb.NodeName{"self"}) },
+		"links": func(e *Engine) { e.SetLinks([]Link{{Name: "eth0"}}) },
+	}
+	for _, order := range [][]string{{"cluster", "live", "links"}, {"links", "live", "cluster"}, {"live", "links", "cluster"}} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			announcer := &recorder{}
+			var last Report
+			e := New("self", logr.Discard(), announcer, func(r Report) { last = r })
+			go e.Run(ctx)
+			for i, kind := range order {
+				if e.Synced() || len(announcer.owned) != 0 {
+					t.Errorf("order %v: before %q the engine announced %v", order, kind, announcer.owned)
+				}
+				news[kind](e)
+				synctest.Wait()
+				if got, want := e.Synced(), i == len(order)-1; got != want {
+					t.Errorf("order %v: synced after %q: got %v, want %v", order, kind, got, want)
+				}
+			}
+			e.SetLive(nil)
+			synctest.Wait()
+			want := [][]netip.Addr{{vip}, nil}
+			if diff := cmp.Diff(want, announcer.owned, byValue); diff != "" {
+				t.Errorf("order %v: announced (-want +got):\n%s", order, diff)
+			}
+			if len(last.Owned) != 0 || last.Live != 0 {
+				t.Errorf("order %v: last report %+v, want nothing owned and nobody live", order, last)
+			}
+			cancel()
+			synctest.Wait()
+		})
+	}
+}

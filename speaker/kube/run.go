@@ -1,0 +1,92 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/version"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+// Options say who this speaker is, and where it can be asked.
+type Options struct {
+	// Node is this node's name.
+	Node lb.NodeName
+	// Address is this node's, where the health is served.
+	Address netip.Addr
+	// Namespace of the speakers' pods.
+	Namespace string
+	// HealthPort serves /healthz and /readyz on Address.
+	HealthPort int
+	// MetricsAddress serves metrics; "0" means nowhere.
+	MetricsAddress string
+}
+
+// NewManager returns a manager with a cache of what the speaker looks at, and
+// the writer of this node's SpeakerState.
+func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1beta1.AddToScheme(scheme)); err != nil {
+		return nil, nil, fmt.Errorf("registering the kinds: %w", err)
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	config.UserAgent = "lbstack-speaker/" + version.Version
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme,
+		Logger: log,
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject:         map[client.Object]cache.ByObject{&corev1.Pod{}: {Namespaces: map[string]cache.Config{o.Namespace: {}}}},
+		},
+		// The state is written seldom and must be read fresh.
+		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}}}},
+		Metrics:                metricsserver.Options{BindAddress: o.MetricsAddress},
+		HealthProbeBindAddress: net.JoinHostPort(o.Address.String(), strconv.Itoa(o.HealthPort)),
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("preparing the speaker: %w", err)
+	}
+	return mgr, NewStateWriter(mgr.GetCache(), mgr.GetClient(), o.Node, log.WithName("state")), nil
+}
+
+// Connect has the manager run the engine: what the cluster wants goes to it,
+// where the peers are goes to join, and the node is ready when it has acted.
+func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func([]netip.Addr), state *StateWriter) error {
+	watcher := &Watcher{
+		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace,
+		PodLabels: client.MatchingLabels{v1beta1.LabelComponent: "speaker"},
+		Snapshot:  engine.SetSnapshot, Peers: join, Log: mgr.GetLogger().WithName("watch"),
+	}
+	ready := func(*http.Request) error {
+		if !engine.Synced() {
+			return errors.New("the speaker has not seen the cluster, its peers and its links yet")
+		}
+		return nil
+	}
+	return errors.Join(
+		mgr.Add(watcher), mgr.Add(state),
+		mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("synced", ready),
+		mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { engine.Run(ctx); return nil })),
+	)
+}

@@ -1,0 +1,163 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/version"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+const (
+	// writeInterval bounds how often the state is written: moves come in
+	// groups, and the API server has more to do.
+	writeInterval = 500 * time.Millisecond
+	// checkInterval is how often the state is compared with what stands in
+	// the cluster although nothing was reported.
+	checkInterval = time.Minute
+	// maxListed is the bound of status.addresses.
+	maxListed = 5000
+)
+
+// StateWriter writes this node's SpeakerState; it is the only writer of it. The
+// engine never waits for it.
+type StateWriter struct {
+	// Reader reads Nodes, from the cache.
+	Reader client.Reader
+	// Client reads and writes the API server.
+	Client client.Client
+	// Self is this node.
+	Self lb.NodeName
+	Log  logr.Logger
+
+	mu     sync.Mutex
+	latest *speaker.Report
+	news   chan struct{}
+}
+
+// NewStateWriter returns a writer for a node.
+func NewStateWriter(reader client.Reader, c client.Client, self lb.NodeName, log logr.Logger) *StateWriter {
+	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, news: make(chan struct{}, 1)}
+}
+
+// Report takes what is to be written, soon.
+func (w *StateWriter) Report(r speaker.Report) {
+	w.mu.Lock()
+	w.latest = &r
+	w.mu.Unlock()
+	signal(w.news)
+}
+
+// Start writes until the context ends. It implements manager.Runnable.
+func (w *StateWriter) Start(ctx context.Context) error {
+	check := time.NewTicker(checkInterval)
+	defer check.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.news:
+		case <-check.C:
+		}
+		if err := w.write(ctx); err != nil && ctx.Err() == nil {
+			w.Log.Error(err, "writing this node's SpeakerState; trying again")
+			signal(w.news)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(writeInterval):
+		}
+	}
+}
+
+func (w *StateWriter) write(ctx context.Context) error {
+	w.mu.Lock()
+	latest := w.latest
+	w.mu.Unlock()
+	if latest == nil {
+		return nil
+	}
+	state := &v1beta1.SpeakerState{}
+	err := w.Client.Get(ctx, client.ObjectKey{Name: string(w.Self)}, state)
+	if apierrors.IsNotFound(err) {
+		state, err = w.create(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
+	}
+	next := state.DeepCopy()
+	next.Status = status(state, *latest)
+	if equality.Semantic.DeepEqual(state.Status, next.Status) {
+		return nil
+	}
+	if err := w.Client.Status().Update(ctx, next); err != nil {
+		return fmt.Errorf("updating the status of the SpeakerState %s: %w", w.Self, err)
+	}
+	return nil
+}
+
+// create makes the node the owner of its state: they go together.
+func (w *StateWriter) create(ctx context.Context) (*v1beta1.SpeakerState, error) {
+	node := &corev1.Node{}
+	if err := w.Reader.Get(ctx, client.ObjectKey{Name: string(w.Self)}, node); err != nil {
+		return nil, fmt.Errorf("reading the Node %s: %w", w.Self, err)
+	}
+	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{
+		Name:            string(w.Self),
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}},
+	}}
+	if err := w.Client.Create(ctx, state); err != nil {
+		return nil, fmt.Errorf("creating it: %w", err)
+	}
+	return state, nil
+}
+
+// status is what a report says in the API's words.
+func status(state *v1beta1.SpeakerState, r speaker.Report) v1beta1.SpeakerStateStatus {
+	next := v1beta1.SpeakerStateStatus{
+		Version:      version.Version,
+		Conditions:   state.DeepCopy().Status.Conditions,
+		LiveSpeakers: int32(r.Live),
+		AddressCount: int32(len(r.Owned)),
+	}
+	for _, link := range r.Links {
+		next.Interfaces = append(next.Interfaces, v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String()})
+	}
+	for _, o := range r.Owned[:min(len(r.Owned), maxListed)] {
+		address := v1beta1.SpeakerAddress{Address: o.Address.String(), Since: metav1.NewTime(o.Since.Truncate(time.Second))}
+		for _, name := range o.Interfaces {
+			address.Interfaces = append(address.Interfaces, v1beta1.InterfaceName(name))
+		}
+		next.Addresses = append(next.Addresses, address)
+	}
+	meta.SetStatusCondition(&next.Conditions, ready(r))
+	return next
+}
+
+func ready(r speaker.Report) metav1.Condition {
+	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
+	switch {
+	case len(r.Problems) > 0:
+		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, strings.Join(r.Problems, "; ")
+	case len(r.Links) == 0:
+		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an IPv4 address: nothing can be announced from here"
+	default:
+		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAnnouncing
+		c.Message = fmt.Sprintf("the speaker announces the %d addresses that this node owns", len(r.Owned))
+	}
+	return c
+}

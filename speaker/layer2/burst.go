@@ -1,0 +1,77 @@
+package layer2
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// burst is when a take-over is announced, from its beginning: at once; again
+// soon, because one frame may be lost; and then spread, because Linux ignores an
+// update within a second of the last one (neigh locktime) and switches may still
+// be learning.
+var burst = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
+
+// begin announces addresses, by the schedule, on one link or on all. The caller
+// holds the lock. An address that is lost, or taken again, while it lasts is
+// left out from then on.
+func (r *Responder) begin(addresses []netip.Addr, only string) {
+	if len(addresses) == 0 {
+		return
+	}
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	takes := make([]uint64, len(addresses))
+	for i, a := range addresses {
+		takes[i] = r.takes[a]
+	}
+	go r.run(addresses, takes, only)
+}
+
+func (r *Responder) run(addresses []netip.Addr, takes []uint64, only string) {
+	start := time.Now()
+	for _, at := range burst {
+		timer := time.NewTimer(at - time.Since(start))
+		select {
+		case <-r.ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		announced := 0
+		for i, address := range addresses {
+			announced += r.announce(address, takes[i], only)
+		}
+		if announced == 0 && at > 0 {
+			return // none of them is owned any more
+		}
+	}
+}
+
+// announce announces an address on its links if the take-over is still the
+// current one, and returns on how many.
+func (r *Responder) announce(address netip.Addr, take uint64, only string) (links int) {
+	for _, l := range r.linksFor(address, take, only) {
+		if err := l.conn.Announce(address); err != nil {
+			r.log.V(1).Info("an announcement was not sent", "link", l.Name, "address", address, "why", err.Error())
+			continue
+		}
+		r.metrics.Announcements.Inc()
+		links++
+	}
+	return links
+}
+
+func (r *Responder) linksFor(address netip.Addr, take uint64, only string) []*link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.takes[address] != take {
+		return nil
+	}
+	var links []*link
+	for _, name := range (*r.owned.Load())[address].Interfaces {
+		if l, ok := r.links[name]; ok && (only == "" || only == name) {
+			links = append(links, l)
+		}
+	}
+	return links
+}

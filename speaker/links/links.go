@@ -1,0 +1,135 @@
+// Package links watches, by netlink, which network interfaces of this node
+// addresses can be announced on.
+package links
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/speaker"
+)
+
+const (
+	// settle collects the events of a moment: an interface that comes up
+	// sends several.
+	settle = 5 * time.Millisecond
+	// retry is how long to wait before subscribing again.
+	retry = time.Second
+)
+
+// internalPrefixes are how interfaces are called that lead to the node's own
+// pods and containers, by CNI plugins and container engines.
+var internalPrefixes = []string{"cni", "veth", "docker", "br-", "virbr", "flannel", "cali", "cilium", "lxc", "weave", "kube-", "nodelocaldns", "antrea", "ovn"}
+
+// Watch calls tell with the links of this node, at first and after each
+// change, until the context ends. After a failure it subscribes again.
+func Watch(ctx context.Context, log logr.Logger, tell func([]speaker.Link)) {
+	for ctx.Err() == nil {
+		if err := watch(ctx, tell); err != nil && ctx.Err() == nil {
+			log.Error(err, "watching the network interfaces; trying again")
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retry):
+		}
+	}
+}
+
+func watch(ctx context.Context, tell func([]speaker.Link)) error {
+	done := make(chan struct{})
+	defer close(done)
+	failed := make(chan error, 2)
+	onError := func(err error) {
+		select {
+		case failed <- err:
+		default:
+		}
+	}
+	updates := make(chan netlink.LinkUpdate, 64)
+	if err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{ErrorCallback: onError}); err != nil {
+		return fmt.Errorf("subscribing to interface events: %w", err)
+	}
+	addresses := make(chan netlink.AddrUpdate, 64)
+	if err := netlink.AddrSubscribeWithOptions(addresses, done, netlink.AddrSubscribeOptions{ErrorCallback: onError}); err != nil {
+		return fmt.Errorf("subscribing to address events: %w", err)
+	}
+	for {
+		list, err := List()
+		if err != nil {
+			return err
+		}
+		tell(list)
+		if err := next(ctx, updates, addresses, failed); err != nil {
+			return err
+		}
+	}
+}
+
+// next waits for a change and for it to settle.
+func next(ctx context.Context, updates <-chan netlink.LinkUpdate, addresses <-chan netlink.AddrUpdate, failed <-chan error) error {
+	var quiet <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-failed:
+			return fmt.Errorf("receiving interface events: %w", err)
+		case _, ok := <-updates:
+			if !ok {
+				return fmt.Errorf("receiving interface events: the subscription ended")
+			}
+		case _, ok := <-addresses:
+			if !ok {
+				return fmt.Errorf("receiving address events: the subscription ended")
+			}
+		case <-quiet:
+			return nil
+		}
+		if quiet == nil {
+			quiet = time.After(settle)
+		}
+	}
+}
+
+// List returns the links of this node, by name.
+func List() ([]speaker.Link, error) {
+	all, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("listing the network interfaces: %w", err)
+	}
+	var links []speaker.Link
+	for _, l := range all {
+		attrs := l.Attrs()
+		if !ethernetAndUp(attrs) {
+			continue
+		}
+		addresses, err := netlink.AddrList(l, netlink.FAMILY_V4)
+		if err != nil || !slices.ContainsFunc(addresses, func(a netlink.Addr) bool { return a.IP.IsGlobalUnicast() }) {
+			continue // it went away in between, or has no address to speak from
+		}
+		links = append(links, speaker.Link{
+			Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr), Internal: internal(attrs.Name),
+		})
+	}
+	slices.SortFunc(links, func(x, y speaker.Link) int { return strings.Compare(x.Name, y.Name) })
+	return links, nil
+}
+
+// ethernetAndUp says whether frames can leave through a link: it has a carrier,
+// not just the wish to be up (RFC 2863's operational status).
+func ethernetAndUp(a *netlink.LinkAttrs) bool {
+	up := a.OperState == netlink.OperUp || (a.OperState == netlink.OperUnknown && a.RawFlags&unix.IFF_RUNNING != 0)
+	return a.EncapType == "ether" && len(a.HardwareAddr) == 6 && a.Flags&net.FlagUp != 0 && up
+}
+
+func internal(name string) bool {
+	return slices.ContainsFunc(internalPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+}

@@ -1,0 +1,11 @@
+// Package config holds the manifests of the components, as the operator
+// renders them. They are kustomizations, so that everybody can also look at
+// them with `kubectl kustomize config/controller`.
+package config
+
+import "embed"
+
+// Files are the kustomizations controller and speaker.
+//
+//go:embed controller/*.yaml speaker/*.yaml
+var Files embed.FS

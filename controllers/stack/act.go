@@ -1,0 +1,203 @@
+package stack
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/manifests"
+)
+
+// keyLength of a new memberlist key: AES-256.
+const keyLength = 32
+
+// memberlistKey returns the key that the speakers share: the one in the
+// cluster as long as there is one, else a new one.
+func (r *Reconciler) memberlistKey(ctx context.Context, namespace string) ([]byte, error) {
+	secret := &corev1.Secret{}
+	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: manifests.MemberlistSecretName}, secret)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading the Secret %s/%s: %w", namespace, manifests.MemberlistSecretName, err)
+	}
+	if key := secret.Data[manifests.MemberlistSecretKey]; len(key) == keyLength {
+		return key, nil
+	}
+	key := make([]byte, keyLength)
+	if _, err := rand.Read(key); err != nil {
+		return nil, fmt.Errorf("making a memberlist key: %w", err)
+	}
+	return key, nil
+}
+
+// record writes the inventory, if it changes, before what is in it is made.
+func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStack, inventory []v1beta1.ObjectReference) error {
+	if slices.Equal(stack.Status.Inventory, inventory) {
+		return nil
+	}
+	before := stack.DeepCopy()
+	stack.Status.Inventory = inventory
+	if err := r.Client.Status().Patch(ctx, stack, optimistic(before)); err != nil {
+		return fmt.Errorf("recording the inventory of the LoadBalancerStack %s: %w", stack.Name, err)
+	}
+	return nil
+}
+
+// apply writes the objects of the plan; one that fails does not stop the rest.
+func (r *Reconciler) apply(ctx context.Context, todo plan, wanted []*unstructured.Unstructured, f *findings) []error {
+	var failed []error
+	for _, object := range wanted {
+		why := "a " + object.GetKind() + " of this name exists already and belongs to somebody else"
+		if slices.Contains(todo.apply, object) {
+			err := r.applyOne(ctx, object)
+			if err == nil {
+				if err := f.see(object); err != nil {
+					failed = append(failed, err)
+				}
+				continue
+			}
+			failed = append(failed, err)
+			f.applyFailed = append(f.applyFailed, err.Error())
+			why = err.Error()
+		}
+		if kind := object.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
+			f.components = append(f.components, refused(object, cut(why, maxComponentMessage)))
+		}
+	}
+	return failed
+}
+
+func (r *Reconciler) applyOne(ctx context.Context, object *unstructured.Unstructured) error {
+	wanted := object.DeepCopy()
+	spec := wanted.Object["spec"]
+	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
+	if err != nil {
+		return fmt.Errorf("applying the %s: %w", describe(refOf(object)), err)
+	}
+	if kind := object.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
+		return r.takeOver(ctx, object, wanted)
+	}
+	if object.GroupVersionKind().Group != v1beta1.GroupVersion.Group || equality.Semantic.DeepEqual(object.Object["spec"], spec) {
+		return nil
+	}
+	// Somebody added to a list that server-side apply merges.
+	patch, err := json.Marshal([]map[string]any{{"op": "replace", "path": "/spec", "value": spec}})
+	if err != nil {
+		return fmt.Errorf("restoring the spec of the %s: %w", describe(refOf(object)), err)
+	}
+	if err := r.Client.Patch(ctx, object, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldOwner)); err != nil {
+		return fmt.Errorf("restoring the spec of the %s: %w", describe(refOf(object)), err)
+	}
+	return nil
+}
+
+// see takes over what the status of an applied object tells.
+func (f *findings) see(object *unstructured.Unstructured) error {
+	c, ok, err := workloadState(object)
+	if err != nil {
+		return err
+	}
+	if ok {
+		f.components = append(f.components, c)
+	}
+	if object.GetKind() != "IPAddressPool" {
+		return nil
+	}
+	conditions, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
+	if err != nil {
+		return fmt.Errorf("reading the status of the IPAddressPool %s: %w", object.GetName(), err)
+	}
+	raw, err := json.Marshal(conditions)
+	if err != nil {
+		return fmt.Errorf("reading the status of the IPAddressPool %s: %w", object.GetName(), err)
+	}
+	var list []metav1.Condition
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return fmt.Errorf("reading the status of the IPAddressPool %s: %w", object.GetName(), err)
+	}
+	ready := meta.FindStatusCondition(list, v1beta1.ConditionReady)
+	if ready != nil && ready.Status == metav1.ConditionFalse && ready.ObservedGeneration == object.GetGeneration() {
+		f.pools = append(f.pools, fmt.Sprintf("the pool %s gives no addresses: %s", object.GetName(), ready.Message))
+	}
+	return nil
+}
+
+// prune deletes objects that are no longer wanted and returns those that are
+// gone, or not the operator's any more.
+func (r *Reconciler) prune(ctx context.Context, list []v1beta1.ObjectReference) (gone []v1beta1.ObjectReference, err error) {
+	for _, ref := range slices.Backward(list) {
+		isGone, err := r.deleteOne(ctx, ref)
+		if err != nil {
+			return gone, err
+		}
+		if isGone {
+			gone = append(gone, ref)
+		}
+	}
+	return gone, nil
+}
+
+// deleteOne deletes an object if it carries the operator's label, and says
+// whether nothing of the operator's is left of it.
+func (r *Reconciler) deleteOne(ctx context.Context, ref v1beta1.ObjectReference) (gone bool, err error) {
+	object, err := r.lookUp(ctx, ref)
+	if err != nil {
+		return false, err
+	}
+	if object == nil || !isLabelled(object) {
+		return true, nil
+	}
+	if object.DeletionTimestamp.IsZero() {
+		err := r.Client.Delete(ctx, object,
+			client.Preconditions{UID: &object.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("deleting the %s: %w", describe(ref), err)
+		}
+		if object, err = r.lookUp(ctx, ref); err != nil {
+			return false, err
+		}
+	}
+	return object == nil, nil
+}
+
+// examine asks the pods of components that are not ready what is wrong.
+func (r *Reconciler) examine(ctx context.Context, namespace string, f *findings) error {
+	if allSettled(f.components) {
+		return nil
+	}
+	pods, err := r.pods(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	for i := range f.components {
+		c := &f.components[i]
+		if c.settled {
+			continue
+		}
+		if c.failing = diagnose(c.Name, pods); c.failing != "" {
+			c.Message = cut(c.Message+"; "+c.failing, maxComponentMessage)
+		}
+	}
+	return nil
+}
+
+// pods lists the pods of the components.
+func (r *Reconciler) pods(ctx context.Context, namespace string) ([]corev1.Pod, error) {
+	var list corev1.PodList
+	err := r.Reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "lbstack"})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("listing the pods in the namespace %s: %w", namespace, err)
+	}
+	return list.Items, nil
+}

@@ -1,0 +1,231 @@
+package stack
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// maxMessage bounds what goes into a condition's message.
+const maxMessage = 2048
+
+// component is the state of a workload.
+type component struct {
+	v1beta1.ComponentStatus
+	// available is how many of its pods serve.
+	available int32
+	// settled says whether all pods that should be there are up to date and
+	// ready.
+	settled bool
+	// failing says what is wrong with its pods, if anything.
+	failing string
+}
+
+// findings are what a pass found and did.
+type findings struct {
+	generation int64
+	// version that the components are told to run.
+	version string
+	// removing says what the removal waits for; nil when nothing is removed.
+	removing *string
+
+	renderFailed string
+	applyFailed  []string
+	foreign      []v1beta1.ObjectReference
+	// pools has a sentence for each pool of the stack that is not given out.
+	pools      []string
+	components []component
+	inventory  []v1beta1.ObjectReference
+}
+
+// fault is something that is wrong.
+type fault struct {
+	reason, message string
+	// needsPerson says whether only a person can mend it.
+	needsPerson bool
+}
+
+// assess turns findings into the status; previous gives the times of
+// conditions that stay, and the version that last ran.
+func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBalancerStackStatus {
+	next := *previous.DeepCopy()
+	next.ObservedGeneration = f.generation
+	next.Inventory = f.inventory
+	if f.renderFailed == "" && f.removing == nil {
+		next.Components = nil
+		for _, c := range f.components {
+			next.Components = append(next.Components, c.ComponentStatus)
+		}
+	}
+	set := func(kind string, is bool, reason, message string) {
+		status := metav1.ConditionFalse
+		if is {
+			status = metav1.ConditionTrue
+		}
+		meta.SetStatusCondition(&next.Conditions, metav1.Condition{
+			Type: kind, Status: status, Reason: reason, Message: cut(message, maxMessage), ObservedGeneration: f.generation,
+		})
+	}
+	if f.removing != nil {
+		for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionAvailable} {
+			set(kind, false, v1beta1.ReasonRemoving, *f.removing)
+		}
+		for _, kind := range []string{v1beta1.ConditionProgressing, v1beta1.ConditionReconciling} {
+			set(kind, true, v1beta1.ReasonRemoving, *f.removing)
+		}
+		next.Summary = v1beta1.ReasonRemoving
+		return next
+	}
+
+	faults := faultsOf(f)
+	waiting := waitingFor(f.components)
+	serving, lacking := isServing(f.components)
+	if len(faults) > 0 {
+		set(v1beta1.ConditionDegraded, true, faults[0].reason, sentences(faults))
+	} else {
+		set(v1beta1.ConditionDegraded, false, v1beta1.ReasonAsExpected, "nothing is wrong")
+	}
+	switch {
+	case waiting != "":
+		set(v1beta1.ConditionProgressing, true, v1beta1.ReasonComponentsNotReady, waiting)
+	default:
+		set(v1beta1.ConditionProgressing, false, v1beta1.ReasonAsExpected, "nothing is under way")
+	}
+	switch {
+	case serving:
+		set(v1beta1.ConditionAvailable, true, v1beta1.ReasonAsExpected, "Services are served")
+	case f.renderFailed != "" && meta.FindStatusCondition(next.Conditions, v1beta1.ConditionAvailable) != nil:
+		// Nobody looked at the components, which go on as they are.
+	default:
+		set(v1beta1.ConditionAvailable, false, v1beta1.ReasonComponentsNotReady, lacking)
+	}
+
+	switch {
+	case len(faults) > 0:
+		next.Summary = faults[0].reason
+		set(v1beta1.ConditionReady, false, faults[0].reason, sentences(faults))
+	case waiting != "" || !serving:
+		next.Summary = v1beta1.ReasonComponentsNotReady
+		set(v1beta1.ConditionReady, false, v1beta1.ReasonComponentsNotReady, firstOf(waiting, lacking))
+	default:
+		next.Summary = v1beta1.ReasonReady
+		next.Version = f.version
+		set(v1beta1.ConditionReady, true, v1beta1.ReasonReady, "everything is as the spec asks")
+	}
+	if len(faults) > 0 && waiting == "" && allSettled(f.components) {
+		next.Version = f.version
+	}
+	reconciling, stalled := waiting != "", false
+	for _, fault := range faults {
+		stalled = stalled || fault.needsPerson
+		reconciling = reconciling || !fault.needsPerson
+	}
+	setOrRemove(&next.Conditions, set, v1beta1.ConditionReconciling, reconciling, firstOf(waiting, sentences(faults)), next.Summary)
+	setOrRemove(&next.Conditions, set, v1beta1.ConditionStalled, stalled, sentences(faults), next.Summary)
+	return next
+}
+
+func setOrRemove(conditions *[]metav1.Condition, set func(string, bool, string, string), kind string, is bool, message, reason string) {
+	if is {
+		set(kind, true, reason, message)
+		return
+	}
+	meta.RemoveStatusCondition(conditions, kind)
+}
+
+// faultsOf lists what is wrong, in the order of the reasons' weight.
+func faultsOf(f findings) []fault {
+	var faults []fault
+	if f.renderFailed != "" {
+		faults = append(faults, fault{v1beta1.ReasonRenderFailed, f.renderFailed, true})
+	}
+	for _, message := range f.applyFailed {
+		faults = append(faults, fault{v1beta1.ReasonApplyFailed, message, false})
+	}
+	for _, ref := range f.foreign {
+		faults = append(faults, fault{v1beta1.ReasonObjectNotOurs, notOurs(ref), true})
+	}
+	for _, message := range f.pools {
+		faults = append(faults, fault{v1beta1.ReasonPoolNotReady, message, true})
+	}
+	for _, c := range f.components {
+		if c.failing != "" {
+			faults = append(faults, fault{v1beta1.ReasonComponentFailing, fmt.Sprintf("the %s fails: %s", c.Name, c.failing), false})
+		}
+	}
+	return faults
+}
+
+func notOurs(ref v1beta1.ObjectReference) string {
+	advice := "delete or rename it"
+	if ref.Group == v1beta1.GroupVersion.Group {
+		advice += ", or use another name in the LoadBalancerStack"
+	}
+	return fmt.Sprintf("the %s exists already and was not made by lbstack, which does not touch it: %s, or hand it over with the label %s=%s",
+		describe(ref), advice, v1beta1.LabelManagedBy, v1beta1.ManagedByOperator)
+}
+
+// waitingFor says which workloads are not where they should be.
+func waitingFor(components []component) string {
+	var words []string
+	for _, c := range components {
+		if !c.settled {
+			words = append(words, fmt.Sprintf("the %s: %s", c.Name, c.Message))
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "waiting for " + strings.Join(words, "; ")
+}
+
+// isServing says whether every component has a pod that serves.
+func isServing(components []component) (bool, string) {
+	if len(components) == 0 {
+		return false, "nothing is installed yet"
+	}
+	for _, c := range components {
+		if c.available == 0 {
+			return false, fmt.Sprintf("no pod of the %s is ready", c.Name)
+		}
+	}
+	return true, ""
+}
+
+func allSettled(components []component) bool {
+	for _, c := range components {
+		if !c.settled {
+			return false
+		}
+	}
+	return len(components) > 0
+}
+
+func sentences(faults []fault) string {
+	words := make([]string, 0, len(faults))
+	for _, f := range faults {
+		words = append(words, f.message)
+	}
+	return strings.Join(words, "; ")
+}
+
+func firstOf(words ...string) string {
+	for _, word := range words {
+		if word != "" {
+			return word
+		}
+	}
+	return ""
+}
+
+// cut shortens a text to a number of bytes, at a boundary of characters.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit-len("...")], "") + "..."
+}

@@ -1,0 +1,219 @@
+package stack
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// workload is a component with two pods wanted, of which some are ready.
+func workload(name string, ready int32) component {
+	c := component{ComponentStatus: v1beta1.ComponentStatus{Name: name, Desired: 2, Updated: 2, Ready: ready}, available: ready}
+	c.settle(true)
+	return c
+}
+
+func failing(c component, why string) component {
+	c.failing = why
+	return c
+}
+
+// says tells the conditions of a status without their messages.
+func says(status v1beta1.LoadBalancerStackStatus) map[string]string {
+	all := map[string]string{}
+	for _, c := range status.Conditions {
+		all[c.Type] = string(c.Status) + " " + c.Reason
+	}
+	return all
+}
+
+func TestAssess(t *testing.T) {
+	all := []component{workload("controller", 2), workload("speaker", 2)}
+	served := v1beta1.LoadBalancerStackStatus{Version: "v1", Conditions: []metav1.Condition{
+		{Type: v1beta1.ConditionAvailable, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAsExpected}}}
+	stalled := v1beta1.LoadBalancerStackStatus{Version: "v1", Conditions: []metav1.Condition{
+		{Type: v1beta1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonRenderFailed},
+		{Type: v1beta1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonApplyFailed}}}
+	foreign := []v1beta1.ObjectReference{ref("lbstack.io", "v1beta1", "IPAddressPool", "", "p")}
+	waiting := "waiting until the DaemonSet n/lbstack-speaker is gone"
+	tests := []struct {
+		name     string
+		previous v1beta1.LoadBalancerStackStatus
+		found    findings
+		want     map[string]string
+		summary  string
+		version  string
+	}{
+		{name: "all is as the spec asks", found: findings{components: all}, summary: "Ready", version: "v2",
+			want: map[string]string{"Ready": "True Ready", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
+		{name: "what is over is no longer said", previous: stalled, found: findings{components: all}, summary: "Ready", version: "v2",
+			want: map[string]string{"Ready": "True Ready", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
+		{name: "before anything is installed nothing is served", summary: "ComponentsNotReady", version: "v1",
+			want: map[string]string{"Ready": "False ComponentsNotReady", "Available": "False ComponentsNotReady", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
+		{name: "one component without a pod is enough to serve nothing", found: findings{components: []component{workload("controller", 2), workload("speaker", 0)}},
+			summary: "ComponentsNotReady", version: "v1",
+			want: map[string]string{"Ready": "False ComponentsNotReady", "Available": "False ComponentsNotReady", "Progressing": "True ComponentsNotReady",
+				"Degraded": "False AsExpected", "Reconciling": "True ComponentsNotReady"}},
+		{name: "while pods are exchanged Services are served", found: findings{components: []component{workload("controller", 2), workload("speaker", 1)}},
+			summary: "ComponentsNotReady", version: "v1",
+			want: map[string]string{"Ready": "False ComponentsNotReady", "Available": "True AsExpected", "Progressing": "True ComponentsNotReady",
+				"Degraded": "False AsExpected", "Reconciling": "True ComponentsNotReady"}},
+		{name: "a pod that fails is waited for and told", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},
+			summary: "ComponentFailing", version: "v1",
+			want: map[string]string{"Ready": "False ComponentFailing", "Available": "True AsExpected", "Progressing": "True ComponentsNotReady",
+				"Degraded": "True ComponentFailing", "Reconciling": "True ComponentFailing"}},
+		{name: "an object of somebody else waits for a person and the rest serves", found: findings{components: all, foreign: foreign}, summary: "ObjectNotOurs", version: "v2",
+			want: map[string]string{"Ready": "False ObjectNotOurs", "Available": "True AsExpected", "Progressing": "False AsExpected",
+				"Degraded": "True ObjectNotOurs", "Stalled": "True ObjectNotOurs"}},
+		{name: "a pool that gives nothing waits for a person", found: findings{components: all, pools: []string{"the pool p gives no addresses"}}, summary: "PoolNotReady", version: "v2",
+			want: map[string]string{"Ready": "False PoolNotReady", "Available": "True AsExpected", "Progressing": "False AsExpected",
+				"Degraded": "True PoolNotReady", "Stalled": "True PoolNotReady"}},
+		{name: "what the API server did not take is tried again", found: findings{components: all, applyFailed: []string{"timeout"}}, summary: "ApplyFailed", version: "v2",
+			want: map[string]string{"Ready": "False ApplyFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
+				"Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
+		{name: "a spec that cannot be rendered leaves what serves as it is", previous: served, found: findings{renderFailed: "no"}, summary: "RenderFailed", version: "v1",
+			want: map[string]string{"Ready": "False RenderFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
+				"Degraded": "True RenderFailed", "Stalled": "True RenderFailed"}},
+		{name: "a first spec that cannot be rendered serves nothing", found: findings{renderFailed: "no"}, summary: "RenderFailed", version: "v1",
+			want: map[string]string{"Ready": "False RenderFailed", "Available": "False ComponentsNotReady", "Progressing": "False AsExpected",
+				"Degraded": "True RenderFailed", "Stalled": "True RenderFailed"}},
+		{name: "a stack that is taken down says so", previous: served, found: findings{removing: &waiting}, summary: "Removing", version: "v1",
+			want: map[string]string{"Ready": "False Removing", "Available": "False Removing", "Progressing": "True Removing", "Reconciling": "True Removing"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.previous.Version, tt.found.version, tt.found.generation = "v1", "v2", 7
+			before := *tt.previous.DeepCopy()
+			got := assess(tt.previous, tt.found)
+			if diff := cmp.Diff(tt.want, says(got)); diff != "" {
+				t.Errorf("conditions (-want +got):\n%s", diff)
+			}
+			if got.Summary != tt.summary || got.Version != tt.version || got.ObservedGeneration != 7 {
+				t.Errorf("got summary %q, version %q, generation %d, want %q, %q, 7", got.Summary, got.Version, got.ObservedGeneration, tt.summary, tt.version)
+			}
+			if diff := cmp.Diff(before, tt.previous); diff != "" {
+				t.Errorf("the status that was passed has changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAssessGivesTheReasonsInSentences(t *testing.T) {
+	down := "waiting until the pods have ended"
+	tests := []struct {
+		name  string
+		found findings
+		want  map[string]string
+	}{
+		{name: "what is waited for is named", found: findings{components: []component{workload("controller", 0), workload("speaker", 1)}},
+			want: map[string]string{
+				"Ready":       "waiting for the controller: 0 of 2 pods are ready; the speaker: 1 of 2 pods are ready",
+				"Progressing": "waiting for the controller: 0 of 2 pods are ready; the speaker: 1 of 2 pods are ready",
+				"Reconciling": "waiting for the controller: 0 of 2 pods are ready; the speaker: 1 of 2 pods are ready",
+				"Available":   "no pod of the controller is ready", "Degraded": "nothing is wrong"}},
+		{name: "all faults are told, the heaviest first", found: findings{components: []component{workload("controller", 2)}, pools: []string{"the pool gives nothing"}, applyFailed: []string{"no answer"}},
+			want: map[string]string{
+				"Ready": "no answer; the pool gives nothing", "Degraded": "no answer; the pool gives nothing",
+				"Reconciling": "no answer; the pool gives nothing", "Stalled": "no answer; the pool gives nothing",
+				"Available": "Services are served", "Progressing": "nothing is under way"}},
+		{name: "a removal says what it waits for", found: findings{removing: &down},
+			want: map[string]string{"Ready": down, "Available": down, "Progressing": down, "Reconciling": down}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := map[string]string{}
+			for _, c := range assess(v1beta1.LoadBalancerStackStatus{}, tt.found).Conditions {
+				got[c.Type] = c.Message
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("messages (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFaultsForAPersonAndForTheOperatorAreBothSaid(t *testing.T) {
+	found := findings{
+		components: []component{failing(workload("speaker", 1), "ErrImagePull")},
+		pools:      []string{"the pool p gives no addresses"},
+	}
+	got := assess(v1beta1.LoadBalancerStackStatus{}, found)
+	for _, kind := range []string{v1beta1.ConditionReconciling, v1beta1.ConditionStalled} {
+		if !meta.IsStatusConditionTrue(got.Conditions, kind) {
+			t.Errorf("%s: got %v, want it True", kind, says(got))
+		}
+	}
+	if want := v1beta1.ReasonPoolNotReady; got.Summary != want || says(got)[v1beta1.ConditionReady] != "False "+want {
+		t.Errorf("got summary %q and %v, want the heavier reason %s", got.Summary, says(got), want)
+	}
+}
+
+func TestAssessOfTheSameIsTheSame(t *testing.T) {
+	long := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	found := findings{generation: 1, version: "v1", components: []component{workload("controller", 2)}, inventory: []v1beta1.ObjectReference{ref("", "v1", "Namespace", "", "n")}}
+	first := assess(v1beta1.LoadBalancerStackStatus{}, found)
+	for i := range first.Conditions {
+		first.Conditions[i].LastTransitionTime = long
+	}
+	if diff := cmp.Diff(first, assess(first, found)); diff != "" {
+		t.Errorf("the same findings again (-before +after):\n%s", diff)
+	}
+
+	found.generation, found.foreign = 2, []v1beta1.ObjectReference{ref("lbstack.io", "v1beta1", "IPAddressPool", "", "p")}
+	second := assess(first, found)
+	turned := map[string]bool{v1beta1.ConditionReady: true, v1beta1.ConditionDegraded: true, v1beta1.ConditionStalled: true}
+	for _, c := range second.Conditions {
+		if got := !c.LastTransitionTime.Equal(&long); got != turned[c.Type] {
+			t.Errorf("%s has a new transition time: got %v, want %v", c.Type, got, turned[c.Type])
+		}
+		if c.ObservedGeneration != 2 {
+			t.Errorf("%s: got observed generation %d, want 2", c.Type, c.ObservedGeneration)
+		}
+	}
+}
+
+func TestAssessTakesOverWhatWasLookedAt(t *testing.T) {
+	old := v1beta1.LoadBalancerStackStatus{
+		Components: []v1beta1.ComponentStatus{{Name: "old"}},
+		Inventory:  []v1beta1.ObjectReference{ref("", "v1", "Namespace", "", "old")},
+	}
+	inventory := []v1beta1.ObjectReference{ref("", "v1", "Namespace", "", "new")}
+	now := workload("controller", 2).ComponentStatus
+	removing := "waiting"
+	tests := []struct {
+		name  string
+		found findings
+		want  []v1beta1.ComponentStatus
+	}{
+		{name: "the components that were found are listed", found: findings{components: []component{workload("controller", 2)}}, want: []v1beta1.ComponentStatus{now}},
+		{name: "when none was found none is listed"},
+		{name: "when nobody looked the list stays", found: findings{renderFailed: "no"}, want: old.Components},
+		{name: "while they are taken down the list stays", found: findings{removing: &removing}, want: old.Components},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.found.inventory = inventory
+			got := assess(old, tt.found)
+			if diff := cmp.Diff(tt.want, got.Components); diff != "" {
+				t.Errorf("components (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(inventory, got.Inventory); diff != "" {
+				t.Errorf("inventory (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAssessBoundsItsMessages(t *testing.T) {
+	found := findings{applyFailed: []string{strings.Repeat("x", 3*maxMessage)}}
+	ready := meta.FindStatusCondition(assess(v1beta1.LoadBalancerStackStatus{}, found).Conditions, v1beta1.ConditionReady)
+	if ready == nil || len(ready.Message) != maxMessage {
+		t.Fatalf("condition: got %+v, want a message of %d bytes", ready, maxMessage)
+	}
+}

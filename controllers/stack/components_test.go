@@ -1,0 +1,156 @@
+package stack
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// byNumbers leaves out the messages, which TestSettle looks at.
+var byNumbers = cmp.Options{cmp.AllowUnexported(component{}), cmpopts.IgnoreFields(component{}, "ComponentStatus.Message")}
+
+func metaOf(component string, generation int64) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: "lbstack-" + component, Generation: generation, Labels: map[string]string{v1beta1.LabelComponent: component}}
+}
+
+func numbers(name, kind string, desired, updated, ready int32) v1beta1.ComponentStatus {
+	return v1beta1.ComponentStatus{Name: name, Kind: kind, Desired: desired, Updated: updated, Ready: ready}
+}
+
+func TestOfDeployment(t *testing.T) {
+	two := int32(2)
+	tests := []struct {
+		name     string
+		replicas *int32
+		status   appsv1.DeploymentStatus
+		want     component
+	}{
+		{name: "all pods are there", replicas: &two, status: appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: 2, AvailableReplicas: 2},
+			want: component{ComponentStatus: numbers("controller", "Deployment", 2, 2, 2), available: 2, settled: true}},
+		{name: "the numbers are not mixed up", replicas: &two, status: appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 5, UpdatedReplicas: 4, ReadyReplicas: 3, AvailableReplicas: 1},
+			want: component{ComponentStatus: numbers("controller", "Deployment", 2, 4, 3), available: 1}},
+		{name: "no number means one pod", status: appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1},
+			want: component{ComponentStatus: numbers("controller", "Deployment", 1, 1, 1), available: 1, settled: true}},
+		{name: "the numbers of an older spec do not count", replicas: &two, status: appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: 2, AvailableReplicas: 2},
+			want: component{ComponentStatus: numbers("controller", "Deployment", 2, 2, 2), available: 2}},
+		{name: "pods of an old template that still run are waited for", replicas: &two, status: appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 3, UpdatedReplicas: 2, ReadyReplicas: 3, AvailableReplicas: 3},
+			want: component{ComponentStatus: numbers("controller", "Deployment", 2, 2, 3), available: 3}},
+		{name: "what nobody has seen yet has no pods", replicas: &two, want: component{ComponentStatus: numbers("controller", "Deployment", 2, 0, 0)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := appsv1.Deployment{ObjectMeta: metaOf("controller", 3), Spec: appsv1.DeploymentSpec{Replicas: tt.replicas}, Status: tt.status}
+			got := ofDeployment(&d)
+			if diff := cmp.Diff(tt.want, got, byNumbers); diff != "" {
+				t.Errorf("component (-want +got):\n%s", diff)
+			}
+			if got.settled != (got.Message == "") {
+				t.Errorf("settled %v with the message %q: want a message if and only if it is not settled", got.settled, got.Message)
+			}
+		})
+	}
+}
+
+func TestOfDaemonSet(t *testing.T) {
+	tests := []struct {
+		name   string
+		status appsv1.DaemonSetStatus
+		want   component
+	}{
+		{name: "every node has its pod", status: appsv1.DaemonSetStatus{ObservedGeneration: 3, DesiredNumberScheduled: 3, UpdatedNumberScheduled: 3, NumberReady: 3, NumberAvailable: 3},
+			want: component{ComponentStatus: numbers("speaker", "DaemonSet", 3, 3, 3), available: 3, settled: true}},
+		{name: "the numbers are not mixed up", status: appsv1.DaemonSetStatus{ObservedGeneration: 3, DesiredNumberScheduled: 9, CurrentNumberScheduled: 8, UpdatedNumberScheduled: 7, NumberReady: 6, NumberAvailable: 5},
+			want: component{ComponentStatus: numbers("speaker", "DaemonSet", 9, 7, 6), available: 5}},
+		{name: "the numbers of an older spec do not count", status: appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 3, UpdatedNumberScheduled: 3, NumberReady: 3, NumberAvailable: 3},
+			want: component{ComponentStatus: numbers("speaker", "DaemonSet", 3, 3, 3), available: 3}},
+		{name: "a node selector that matches no node is no success", status: appsv1.DaemonSetStatus{ObservedGeneration: 3},
+			want: component{ComponentStatus: numbers("speaker", "DaemonSet", 0, 0, 0)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := ofDaemonSet(&appsv1.DaemonSet{ObjectMeta: metaOf("speaker", 3), Status: tt.status})
+			if diff := cmp.Diff(tt.want, got, byNumbers); diff != "" {
+				t.Errorf("component (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSettle(t *testing.T) {
+	tests := []struct {
+		name                    string
+		unobserved              bool
+		desired, updated, ready int32
+		want                    string
+	}{
+		{name: "all are up to date and ready", desired: 2, updated: 2, ready: 2},
+		{name: "more than enough are enough", desired: 2, updated: 3, ready: 3},
+		{name: "numbers before the change say nothing", unobserved: true, desired: 2, updated: 2, ready: 2, want: "the change has not been taken up yet"},
+		{name: "a change comes before the lack of nodes", unobserved: true, want: "the change has not been taken up yet"},
+		{name: "none is wanted because no node fits", want: "no node can run it"},
+		{name: "old pods that are ready do not count", desired: 3, updated: 1, ready: 3, want: "1 of 3 pods are up to date"},
+		{name: "new pods come before ready ones", desired: 3, updated: 2, ready: 1, want: "2 of 3 pods are up to date"},
+		{name: "new pods must be ready", desired: 3, updated: 3, ready: 2, want: "2 of 3 pods are ready"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := component{ComponentStatus: numbers("c", "k", tt.desired, tt.updated, tt.ready)}
+			c.settle(!tt.unobserved)
+			if c.Message != tt.want || c.settled != (tt.want == "") {
+				t.Errorf("got settled %v, %q, want %v, %q", c.settled, c.Message, tt.want == "", tt.want)
+			}
+		})
+	}
+}
+
+func TestSee(t *testing.T) {
+	pool := func(generation, observed int64, status metav1.ConditionStatus) *v1beta1.IPAddressPool {
+		return &v1beta1.IPAddressPool{
+			TypeMeta:   metav1.TypeMeta{APIVersion: v1beta1.GroupVersion.String(), Kind: "IPAddressPool"},
+			ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: generation},
+			Status: v1beta1.IPAddressPoolStatus{Conditions: []metav1.Condition{
+				{Type: "Other", Status: metav1.ConditionFalse, Reason: "No", ObservedGeneration: generation},
+				{Type: v1beta1.ConditionReady, Status: status, Reason: v1beta1.ReasonOverlap, Message: "it overlaps", ObservedGeneration: observed}}},
+		}
+	}
+	unread := pool(1, 0, metav1.ConditionUnknown)
+	unread.Status = v1beta1.IPAddressPoolStatus{}
+	speakers := &appsv1.DaemonSet{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "DaemonSet"}, ObjectMeta: metaOf("speaker", 1)}
+	controllers := &appsv1.Deployment{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: metaOf("controller", 1)}
+	tests := []struct {
+		name   string
+		object any
+		want   findings
+	}{
+		{name: "a pool that gives nothing is told with its own words", object: pool(2, 2, metav1.ConditionFalse), want: findings{pools: []string{"the pool p gives no addresses: it overlaps"}}},
+		{name: "what was said of an older spec does not count", object: pool(2, 1, metav1.ConditionFalse)},
+		{name: "a pool that is ready is no finding", object: pool(2, 2, metav1.ConditionTrue)},
+		{name: "a pool that nobody has looked at is no finding", object: unread},
+		{name: "a DaemonSet is a component", object: speakers, want: findings{components: []component{ofDaemonSet(speakers)}}},
+		{name: "a Deployment is a component", object: controllers, want: findings{components: []component{ofDeployment(controllers)}}},
+		{name: "other kinds tell nothing", object: &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(tt.object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			object := objectOf(v1beta1.ObjectReference{})
+			object.Object = content
+			var got findings
+			if err := got.see(object); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(findings{}, component{})); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

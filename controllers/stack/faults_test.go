@@ -1,0 +1,76 @@
+package stack
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+func TestFaultsOf(t *testing.T) {
+	pool := ref("lbstack.io", "v1beta1", "IPAddressPool", "", "p")
+	secret := ref("", "v1", "Secret", "n", "lbstack-memberlist")
+	label := "app.kubernetes.io/managed-by=lbstack-operator"
+	tests := []struct {
+		name  string
+		found findings
+		want  []fault
+	}{
+		{name: "nothing is wrong with what only waits", found: findings{components: []component{workload("speaker", 0)}}},
+		{name: "a spec that cannot be rendered needs a person", found: findings{renderFailed: "no"}, want: []fault{{v1beta1.ReasonRenderFailed, "no", true}}},
+		{name: "what was not taken is tried again", found: findings{applyFailed: []string{"one", "two"}},
+			want: []fault{{v1beta1.ReasonApplyFailed, "one", false}, {v1beta1.ReasonApplyFailed, "two", false}}},
+		{name: "a name of the spec that is taken can be changed there", found: findings{foreign: []v1beta1.ObjectReference{pool}},
+			want: []fault{{v1beta1.ReasonObjectNotOurs, "the IPAddressPool p exists already and was not made by lbstack, which does not touch it: " +
+				"delete or rename it, or use another name in the LoadBalancerStack, or hand it over with the label " + label, true}}},
+		{name: "a name that is given cannot", found: findings{foreign: []v1beta1.ObjectReference{secret}},
+			want: []fault{{v1beta1.ReasonObjectNotOurs, "the Secret n/lbstack-memberlist exists already and was not made by lbstack, which does not touch it: " +
+				"delete or rename it, or hand it over with the label " + label, true}}},
+		{name: "a pool that gives nothing needs a person", found: findings{pools: []string{"why"}}, want: []fault{{v1beta1.ReasonPoolNotReady, "why", true}}},
+		{name: "of the components those that fail are told", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},
+			want: []fault{{v1beta1.ReasonComponentFailing, "the speaker fails: ErrImagePull", false}}},
+		{name: "the heaviest comes first", want: []fault{
+			{v1beta1.ReasonRenderFailed, "render", true}, {v1beta1.ReasonApplyFailed, "apply", false}, {v1beta1.ReasonObjectNotOurs, notOurs(pool), true},
+			{v1beta1.ReasonPoolNotReady, "pool", true}, {v1beta1.ReasonComponentFailing, "the speaker fails: pod", false}},
+			found: findings{renderFailed: "render", applyFailed: []string{"apply"}, foreign: []v1beta1.ObjectReference{pool},
+				pools: []string{"pool"}, components: []component{failing(workload("speaker", 1), "pod")}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, faultsOf(tt.found), cmp.AllowUnexported(fault{})); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCut(t *testing.T) {
+	tests := []struct {
+		name, text string
+		limit      int
+		want       string
+	}{
+		{name: "a short text stays", text: "short", limit: 10, want: "short"},
+		{name: "a text of the very length stays", text: "0123456789", limit: 10, want: "0123456789"},
+		{name: "one byte more is cut, and shows it", text: "0123456789a", limit: 10, want: "0123456..."},
+		{name: "a character is not cut in two", text: "ääääää", limit: 8, want: "ää..."},
+		{name: "a character that fits stays", text: "ääääää", limit: 9, want: "äää..."},
+		{name: "nothing stays nothing", limit: 10},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := cut(tt.text, tt.limit)
+			if got != tt.want {
+				t.Errorf("cut(%q, %d): got %q, want %q", tt.text, tt.limit, got, tt.want)
+			}
+		})
+	}
+	for limit := 3; limit < 20; limit++ {
+		if got := cut(strings.Repeat("世", 9), limit); len(got) > limit || !utf8.ValidString(got) {
+			t.Errorf("limit %d: got %q of %d bytes, want valid text that is not longer", limit, got, len(got))
+		}
+	}
+}

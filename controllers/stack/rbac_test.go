@@ -1,0 +1,115 @@
+package stack
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/manifests"
+)
+
+// TestTheOperatorMayDoWhatItGrants keeps the operator's ClusterRole from
+// falling behind: the API server refuses to create a role that holds more than
+// its creator has, unless that one may "escalate".
+func TestTheOperatorMayDoWhatItGrants(t *testing.T) {
+	have := operatorRules(t)
+	for _, object := range renderedObjects(t) {
+		for _, rule := range rulesOf(t, object) {
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					for _, verb := range rule.Verbs {
+						if !covers(have, group, resource, verb, "") {
+							t.Errorf("%s %s grants %s of %s in %q: the operator's ClusterRole does not have it", object.GetKind(), object.GetName(), verb, resource, group)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestTheOperatorMayWriteWhatItRenders(t *testing.T) {
+	plural := map[string]string{
+		"Namespace": "namespaces", "ServiceAccount": "serviceaccounts", "Secret": "secrets",
+		"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles", "RoleBinding": "rolebindings",
+		"IPAddressPool": "ipaddresspools", "L2Advertisement": "l2advertisements", "Deployment": "deployments", "DaemonSet": "daemonsets",
+	}
+	have := operatorRules(t)
+	for _, object := range renderedObjects(t) {
+		resource, ok := plural[object.GetKind()]
+		if !ok {
+			t.Fatalf("the test does not know the resource of %s", object.GetKind())
+		}
+		for _, verb := range []string{"get", "list", "watch", "create", "patch", "delete"} {
+			if !covers(have, object.GroupVersionKind().Group, resource, verb, object.GetName()) {
+				t.Errorf("the operator may not %s the %s %s", verb, object.GetKind(), object.GetName())
+			}
+		}
+	}
+}
+
+func TestTheOperatorsRoleIsNarrow(t *testing.T) {
+	for _, rule := range operatorRules(t) {
+		for _, list := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs} {
+			for _, forbidden := range []string{"*", "escalate", "bind", "impersonate"} {
+				if slices.Contains(list, forbidden) {
+					t.Errorf("rule for %v: got %q, want none", rule.Resources, forbidden)
+				}
+			}
+		}
+	}
+}
+
+func covers(rules []rbacv1.PolicyRule, group, resource, verb, name string) bool {
+	return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
+		return slices.Contains(r.APIGroups, group) && slices.Contains(r.Resources, resource) && slices.Contains(r.Verbs, verb) &&
+			(len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, name))
+	})
+}
+
+func operatorRules(t *testing.T) []rbacv1.PolicyRule {
+	t.Helper()
+	raw, err := os.ReadFile("../../config/rbac/clusterrole.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var role rbacv1.ClusterRole
+	if err := yaml.UnmarshalStrict(raw, &role); err != nil {
+		t.Fatal(err)
+	}
+	return role.Rules
+}
+
+func rulesOf(t *testing.T, object *unstructured.Unstructured) []rbacv1.PolicyRule {
+	t.Helper()
+	if object.GetKind() != "ClusterRole" && object.GetKind() != "Role" {
+		return nil
+	}
+	var role rbacv1.ClusterRole
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role); err != nil {
+		t.Fatal(err)
+	}
+	return role.Rules
+}
+
+func renderedObjects(t *testing.T) []*unstructured.Unstructured {
+	t.Helper()
+	objects, err := manifests.Render(manifests.Options{
+		Image: "image:1", MemberlistKey: make([]byte, 32),
+		Spec: v1beta1.LoadBalancerStackSpec{
+			Namespace:        "lbstack-system",
+			IPAddressPools:   []v1beta1.StackIPAddressPool{{Name: "pool", IPAddressPoolSpec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"192.0.2.1"}}}},
+			L2Advertisements: []v1beta1.StackL2Advertisement{{Name: "advertisement"}},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}

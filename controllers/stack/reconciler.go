@@ -1,0 +1,175 @@
+// Package stack makes the cluster hold what its LoadBalancerStack asks for:
+// gather what there is, decide what is to be done, act, report.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/manifests"
+)
+
+const (
+	// lookAgain is how soon pods that are not ready are looked at again: the
+	// watches do not tell why they fail.
+	lookAgain = 5 * time.Second
+	// lookForForeign is how soon an object of somebody else is looked at
+	// again: it is in no watch.
+	lookForForeign = 10 * time.Second
+)
+
+// Reconciler writes everything that a LoadBalancerStack asks for, and the
+// stack's status.
+type Reconciler struct {
+	// Client reads the stack from the cache and writes to the API server.
+	Client client.Client
+	// Reader reads from the API server itself: the cache holds only objects
+	// with the operator's label.
+	Reader client.Reader
+	// Events tells what changed, on the stack.
+	Events events.EventRecorder
+	// Image holds the programs of the components.
+	Image string
+	// Version of the components in the image.
+	Version string
+}
+
+// Reconcile brings the cluster to what the one stack asks for.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	stack := &v1beta1.LoadBalancerStack{}
+	if err := r.Client.Get(ctx, request.NamespacedName, stack); err != nil {
+		if apierrors.IsNotFound(err) {
+			return reconcile.Result{}, nil
+		}
+		return reconcile.Result{}, fmt.Errorf("reading the LoadBalancerStack %s: %w", request.Name, err)
+	}
+	var result reconcile.Result
+	var err error
+	if stack.DeletionTimestamp.IsZero() {
+		result, err = r.install(ctx, stack)
+	} else {
+		result, err = r.remove(ctx, stack)
+	}
+	if apierrors.IsConflict(err) {
+		// Somebody, such as the last pass, was faster; the cache follows.
+		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, nil
+	}
+	return result, err
+}
+
+// install writes what is wanted and prunes what no longer is.
+func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
+	if err := r.hold(ctx, stack); err != nil {
+		return reconcile.Result{}, err
+	}
+	f := findings{generation: stack.Generation, version: r.Version, inventory: stack.Status.Inventory}
+	wanted, err := r.wanted(ctx, stack)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if wanted.renderFailed != nil {
+		f.renderFailed = wanted.renderFailed.Error()
+		return reconcile.Result{}, r.report(ctx, stack, f)
+	}
+	live, err := r.gather(ctx, wanted.objects)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	todo := decide(wanted.objects, live, stack.Status.Inventory)
+	f.foreign = todo.foreign
+	if err := r.record(ctx, stack, todo.inventory); err != nil {
+		return reconcile.Result{}, err
+	}
+	failed := r.apply(ctx, todo, wanted.objects, &f)
+	gone, err := r.prune(ctx, todo.prune)
+	failed = append(failed, err)
+	f.inventory = without(todo.inventory, gone)
+	if err := r.examine(ctx, stack.Spec.Namespace, &f); err != nil {
+		failed = append(failed, err)
+	}
+	failed = append(failed, r.report(ctx, stack, f))
+	return reconcile.Result{RequeueAfter: next(f)}, errors.Join(failed...)
+}
+
+// next says when to look again without being asked.
+func next(f findings) time.Duration {
+	switch {
+	case !allSettled(f.components):
+		return lookAgain
+	case len(f.foreign) > 0:
+		return lookForForeign
+	}
+	return 0
+}
+
+// hold makes sure that the stack does not go before what was made for it.
+func (r *Reconciler) hold(ctx context.Context, stack *v1beta1.LoadBalancerStack) error {
+	before := stack.DeepCopy()
+	if !controllerutil.AddFinalizer(stack, v1beta1.StackFinalizer) {
+		return nil
+	}
+	if err := r.Client.Patch(ctx, stack, optimistic(before)); err != nil {
+		return fmt.Errorf("adding the finalizer to the LoadBalancerStack %s: %w", stack.Name, err)
+	}
+	return nil
+}
+
+// rendered is what the spec asks for, or why that cannot be said.
+type rendered struct {
+	objects      []*unstructured.Unstructured
+	renderFailed error
+}
+
+func (r *Reconciler) wanted(ctx context.Context, stack *v1beta1.LoadBalancerStack) (rendered, error) {
+	key, err := r.memberlistKey(ctx, stack.Spec.Namespace)
+	if err != nil {
+		return rendered{}, err
+	}
+	objects, err := manifests.Render(manifests.Options{Spec: stack.Spec, Image: r.Image, MemberlistKey: key})
+	return rendered{objects: objects, renderFailed: err}, nil
+}
+
+// gather looks up the wanted objects in the cluster.
+func (r *Reconciler) gather(ctx context.Context, wanted []*unstructured.Unstructured) (map[v1beta1.ObjectReference]found, error) {
+	live := map[v1beta1.ObjectReference]found{}
+	for _, object := range wanted {
+		ref := refOf(object)
+		at, err := r.lookUp(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		live[ref] = found{exists: at != nil, ours: at != nil && isOurs(at)}
+	}
+	return live, nil
+}
+
+// lookUp reads an object's metadata from the API server, nil if there is none.
+func (r *Reconciler) lookUp(ctx context.Context, ref v1beta1.ObjectReference) (*metav1.PartialObjectMetadata, error) {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(gvkOf(ref))
+	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, object)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s: %w", describe(ref), err)
+	}
+	return object, nil
+}
+
+// optimistic is a merge patch that fails if the object has changed since it was
+// read.
+func optimistic(before client.Object) client.Patch {
+	return client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+}

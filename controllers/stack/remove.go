@@ -1,0 +1,180 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+const (
+	// removeAgain is how soon a removal that waits goes on.
+	removeAgain = time.Second
+	// lostPod is how long after its time a pod that does not end still holds
+	// up the removal: its node is gone, or cut off.
+	lostPod = time.Minute
+)
+
+// remove takes everything down that the operator made: first what runs, then
+// what was said about Services, then the rest. CRDs stay, and with them what
+// administrators made.
+func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
+	if !controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer) {
+		return reconcile.Result{}, nil
+	}
+	for _, step := range []func(context.Context, *v1beta1.LoadBalancerStack) (string, error){
+		r.stopWorkloads, r.releaseServices, r.deleteInventory,
+	} {
+		waiting, err := step(ctx, stack)
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		if waiting != "" {
+			f := findings{generation: stack.Generation, removing: &waiting, inventory: stack.Status.Inventory}
+			return reconcile.Result{RequeueAfter: removeAgain}, r.report(ctx, stack, f)
+		}
+	}
+	before := stack.DeepCopy()
+	controllerutil.RemoveFinalizer(stack, v1beta1.StackFinalizer)
+	if err := r.Client.Patch(ctx, stack, optimistic(before)); client.IgnoreNotFound(err) != nil {
+		return reconcile.Result{}, fmt.Errorf("removing the finalizer from the LoadBalancerStack %s: %w", stack.Name, err)
+	}
+	return reconcile.Result{}, nil
+}
+
+// stopWorkloads deletes the workloads and waits until their pods have ended:
+// as long as they run they write what the next step clears.
+func (r *Reconciler) stopWorkloads(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
+	for _, ref := range slices.Backward(stack.Status.Inventory) {
+		if ref.Kind != "Deployment" && ref.Kind != "DaemonSet" {
+			continue
+		}
+		if gone, err := r.deleteOne(ctx, ref); err != nil {
+			return "", err
+		} else if !gone {
+			return "waiting until the " + describe(ref) + " is gone", nil
+		}
+	}
+	pods, err := r.pods(ctx, stack.Spec.Namespace)
+	if err != nil {
+		return "", err
+	}
+	return runningPods(pods, time.Now()), nil
+}
+
+// runningPods names the components' pods that have not ended. One that should
+// have ended long ago does not count: nobody can say that it will.
+func runningPods(pods []corev1.Pod, now time.Time) string {
+	var names []string
+	for i := range pods {
+		pod := &pods[i]
+		if c := pod.Labels[v1beta1.LabelComponent]; c != "controller" && c != "speaker" {
+			continue
+		}
+		if pod.DeletionTimestamp != nil && now.Sub(pod.DeletionTimestamp.Time) > lostPod {
+			continue
+		}
+		names = append(names, pod.Name)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Sort(names)
+	return "waiting until these pods have ended: " + strings.Join(names, ", ")
+}
+
+// releaseServices takes the addresses from the Services, and deletes the claims
+// that the controller made and the speakers' states. Claims of administrators
+// stay: they reserve addresses, whoever serves them next.
+func (r *Reconciler) releaseServices(ctx context.Context, _ *v1beta1.LoadBalancerStack) (string, error) {
+	var claims v1beta1.IPAddressClaimList
+	if err := r.Reader.List(ctx, &claims); err != nil {
+		return "", fmt.Errorf("listing the IPAddressClaims: %w", err)
+	}
+	var services corev1.ServiceList
+	if err := r.Reader.List(ctx, &services); err != nil {
+		return "", fmt.Errorf("listing the Services: %w", err)
+	}
+	held := addressesByService(claims.Items)
+	for i := range services.Items {
+		svc := &services.Items[i]
+		next := released(svc, held[client.ObjectKeyFromObject(svc)])
+		if equality.Semantic.DeepEqual(svc, next) {
+			continue
+		}
+		if err := r.Client.Status().Patch(ctx, next, optimistic(svc)); client.IgnoreNotFound(err) != nil {
+			return "", fmt.Errorf("releasing the Service %s/%s: %w", svc.Namespace, svc.Name, err)
+		}
+	}
+	for i := range claims.Items {
+		if claims.Items[i].Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController {
+			continue
+		}
+		if err := r.Client.Delete(ctx, &claims.Items[i]); client.IgnoreNotFound(err) != nil {
+			return "", fmt.Errorf("deleting the IPAddressClaim %s: %w", claims.Items[i].Name, err)
+		}
+	}
+	var states v1beta1.SpeakerStateList
+	if err := r.Reader.List(ctx, &states); err != nil {
+		return "", fmt.Errorf("listing the SpeakerStates: %w", err)
+	}
+	for i := range states.Items {
+		if err := r.Client.Delete(ctx, &states.Items[i]); client.IgnoreNotFound(err) != nil {
+			return "", fmt.Errorf("deleting the SpeakerState %s: %w", states.Items[i].Name, err)
+		}
+	}
+	return "", nil
+}
+
+// addressesByService says which addresses are claimed for a Service.
+func addressesByService(claims []v1beta1.IPAddressClaim) map[types.NamespacedName]map[string]bool {
+	held := map[types.NamespacedName]map[string]bool{}
+	for i := range claims {
+		for _, holder := range claims[i].Spec.Holders {
+			key := types.NamespacedName{Namespace: holder.Namespace, Name: holder.Name}
+			if held[key] == nil {
+				held[key] = map[string]bool{}
+			}
+			held[key][claims[i].Spec.Address] = true
+		}
+	}
+	return held
+}
+
+// released returns the Service without what lbstack wrote on it. Addresses in
+// its status that are not claimed for it are somebody else's, and stay.
+func released(svc *corev1.Service, held map[string]bool) *corev1.Service {
+	next := svc.DeepCopy()
+	next.Status.LoadBalancer.Ingress = slices.DeleteFunc(next.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool {
+		return held[in.IP]
+	})
+	delete(next.Annotations, v1beta1.AnnotationAllocatedFromPool)
+	meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceAddressAllocated)
+	return next
+}
+
+// deleteInventory deletes everything on record, last made first, so that the
+// namespace goes last; and waits until it is gone.
+func (r *Reconciler) deleteInventory(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
+	for _, ref := range slices.Backward(stack.Status.Inventory) {
+		gone, err := r.deleteOne(ctx, ref)
+		if err != nil {
+			return "", err
+		}
+		if !gone {
+			return "waiting until the " + describe(ref) + " is gone", nil
+		}
+	}
+	return "", nil
+}

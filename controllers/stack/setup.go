@@ -1,0 +1,91 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/manifests"
+)
+
+// CacheOptions keep the cache to objects that the operator made. Of Secrets it
+// holds one name only, so that the operator need not be allowed to read others.
+func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
+	ours := labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
+	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
+	for _, kind := range manifests.Kinds() {
+		object, err := empty(scheme, kind)
+		if err != nil {
+			return cache.Options{}, err
+		}
+		by := cache.ByObject{Label: ours}
+		if kind.Kind == "Secret" {
+			by.Field = fields.OneTermEqualSelector("metadata.name", manifests.MemberlistSecretName)
+		}
+		options.ByObject[object] = by
+	}
+	return options, nil
+}
+
+// SetupWithManager starts the controller with the manager. Every kind that is
+// rendered is watched: what is changed or deleted is put right.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	theStack := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: v1beta1.LoadBalancerStackName}}}
+	})
+	b := ctrl.NewControllerManagedBy(mgr).
+		Named("loadbalancerstack").
+		For(&v1beta1.LoadBalancerStack{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: stackChanged}))
+	for _, kind := range manifests.Kinds() {
+		object, err := empty(mgr.GetScheme(), kind)
+		if err != nil {
+			return err
+		}
+		b = b.Watches(object, theStack, builder.WithPredicates(predicate.Funcs{UpdateFunc: matters}))
+	}
+	return b.Complete(r)
+}
+
+func empty(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, error) {
+	object, err := scheme.New(kind.GroupVersionKind)
+	if err != nil {
+		return nil, fmt.Errorf("watching %s: %w", kind.Kind, err)
+	}
+	return object.(client.Object), nil
+}
+
+// stackChanged leaves out changes of the status, which the operator made.
+func stackChanged(e event.UpdateEvent) bool {
+	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+		e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
+		!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers())
+}
+
+// matters leaves out changes of a pool's usage, which come all the time.
+func matters(e event.UpdateEvent) bool {
+	before, ok1 := e.ObjectOld.(*v1beta1.IPAddressPool)
+	now, ok2 := e.ObjectNew.(*v1beta1.IPAddressPool)
+	if !ok1 || !ok2 {
+		return true
+	}
+	return before.Generation != now.Generation ||
+		!equality.Semantic.DeepEqual(before.Labels, now.Labels) ||
+		!equality.Semantic.DeepEqual(
+			meta.FindStatusCondition(before.Status.Conditions, v1beta1.ConditionReady),
+			meta.FindStatusCondition(now.Status.Conditions, v1beta1.ConditionReady))
+}

@@ -1,0 +1,100 @@
+package stack
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+func TestStackChanged(t *testing.T) {
+	deleted := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	tests := []struct {
+		name   string
+		change func(*v1beta1.LoadBalancerStack)
+		want   bool
+	}{
+		{name: "nothing is no change", change: func(*v1beta1.LoadBalancerStack) {}},
+		{name: "a new spec counts", change: func(s *v1beta1.LoadBalancerStack) { s.Generation++ }, want: true},
+		{name: "a deletion counts", change: func(s *v1beta1.LoadBalancerStack) { s.DeletionTimestamp = &deleted }, want: true},
+		{name: "a finalizer that is taken away counts", change: func(s *v1beta1.LoadBalancerStack) { s.Finalizers = nil }, want: true},
+		{name: "the status that the operator wrote does not", change: func(s *v1beta1.LoadBalancerStack) { s.Status.Summary = "Ready"; s.ResourceVersion = "2" }},
+		{name: "an annotation does not", change: func(s *v1beta1.LoadBalancerStack) { s.Annotations = map[string]string{"a": "b"} }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Generation: 1, ResourceVersion: "1", Finalizers: []string{v1beta1.StackFinalizer}}}
+			now := before.DeepCopy()
+			tt.change(now)
+			if got := stackChanged(event.UpdateEvent{ObjectOld: before, ObjectNew: now}); got != tt.want {
+				t.Errorf("changed: got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestMatters(t *testing.T) {
+	pool := func(change func(*v1beta1.IPAddressPool)) client.Object {
+		p := &v1beta1.IPAddressPool{
+			ObjectMeta: metav1.ObjectMeta{Generation: 1, Labels: map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator}},
+			Status: v1beta1.IPAddressPoolStatus{
+				IPv4:       &v1beta1.AddressUsage{Total: "9", Used: 1, Free: "8"},
+				Conditions: []metav1.Condition{{Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonPoolReady}},
+			},
+		}
+		change(p)
+		return p
+	}
+	same := func(*v1beta1.IPAddressPool) {}
+	tests := []struct {
+		name        string
+		before, now client.Object
+		want        bool
+	}{
+		{name: "nothing is no change", before: pool(same), now: pool(same)},
+		{name: "how much of a pool is used does not matter", before: pool(same), now: pool(func(p *v1beta1.IPAddressPool) { p.Status.IPv4.Used, p.ResourceVersion = 2, "2" })},
+		{name: "another condition does not matter", before: pool(same), now: pool(func(p *v1beta1.IPAddressPool) {
+			p.Status.Conditions = append(p.Status.Conditions, metav1.Condition{Type: "Other", Status: metav1.ConditionTrue})
+		})},
+		{name: "a pool that was edited is put right", before: pool(same), now: pool(func(p *v1beta1.IPAddressPool) { p.Generation++ }), want: true},
+		{name: "a label that was taken away is put back", before: pool(same), now: pool(func(p *v1beta1.IPAddressPool) { p.Labels = nil }), want: true},
+		{name: "a pool that gives nothing any more is told", before: pool(same), now: pool(func(p *v1beta1.IPAddressPool) { p.Status.Conditions[0].Status = metav1.ConditionFalse }), want: true},
+		{name: "a pool that gives nothing for another reason is told", before: pool(same), now: pool(func(p *v1beta1.IPAddressPool) { p.Status.Conditions[0].Message = "x" }), want: true},
+		{name: "a first condition is told", before: pool(func(p *v1beta1.IPAddressPool) { p.Status.Conditions = nil }), now: pool(same), want: true},
+		{name: "every change of another kind matters", before: &v1beta1.L2Advertisement{}, now: &v1beta1.L2Advertisement{}, want: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := matters(event.UpdateEvent{ObjectOld: tt.before, ObjectNew: tt.now}); got != tt.want {
+				t.Errorf("matters: got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNextLookIsAsSoonAsNeeded(t *testing.T) {
+	settled, foreign := []component{workload("controller", 2)}, []v1beta1.ObjectReference{ref("", "v1", "Secret", "n", "s")}
+	tests := []struct {
+		name  string
+		found findings
+		want  time.Duration
+	}{
+		{name: "when all is well the watches are enough", found: findings{components: settled}},
+		{name: "pods are looked at soon", found: findings{components: []component{workload("controller", 1)}}, want: lookAgain},
+		{name: "pods come before objects of others", found: findings{components: []component{workload("controller", 1)}, foreign: foreign}, want: lookAgain},
+		{name: "one of several that waits is enough", found: findings{components: append(settled, workload("speaker", 1))}, want: lookAgain},
+		{name: "objects of others are in no watch", found: findings{components: settled, foreign: foreign}, want: lookForForeign},
+		{name: "when nothing is installed it is looked at soon", want: lookAgain},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := next(tt.found); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}

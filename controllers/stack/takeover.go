@@ -1,0 +1,82 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/util/csaupgrade"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// takeOver removes what somebody else added to the spec of a workload, such as
+// a node selector that matches no node. Server-side apply leaves alone what it
+// did not write, so the operator first makes the additions its own and then
+// applies once more without them. live is what the API server returned for
+// wanted, and is brought up to date.
+func (r *Reconciler) takeOver(ctx context.Context, live, wanted *unstructured.Unstructured) error {
+	others := specEditors(live.GetManagedFields())
+	if len(others) == 0 {
+		return nil
+	}
+	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, others, fieldOwner)
+	if err != nil {
+		return fmt.Errorf("finding out what %v changed in the %s: %w", sets.List(others), describe(refOf(wanted)), err)
+	}
+	if len(patch) == 0 {
+		return nil
+	}
+	if err := r.Client.Patch(ctx, live, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldOwner)); err != nil {
+		return fmt.Errorf("taking over what %v changed in the %s: %w", sets.List(others), describe(refOf(wanted)), err)
+	}
+	again := wanted.DeepCopy()
+	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(again), client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
+		return fmt.Errorf("removing what %v changed in the %s: %w", sets.List(others), describe(refOf(wanted)), err)
+	}
+	live.Object = again.Object
+	return nil
+}
+
+// specEditors names the field managers that hold something in the spec of a
+// workload by an update. Not counted: subresources such as scale and status,
+// and metadata of the pod template, where `kubectl rollout restart` leaves its
+// mark.
+func specEditors(entries []metav1.ManagedFieldsEntry) sets.Set[string] {
+	editors := sets.New[string]()
+	for _, entry := range entries {
+		if entry.Manager == fieldOwner || entry.Operation != metav1.ManagedFieldsOperationUpdate || entry.Subresource != "" || entry.FieldsV1 == nil {
+			continue
+		}
+		var fields struct {
+			Spec map[string]json.RawMessage `json:"f:spec"`
+		}
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
+			continue // not ours to judge
+		}
+		if holdsMoreThan(fields.Spec, "f:template", "f:metadata") {
+			editors.Insert(entry.Manager)
+		}
+	}
+	return editors
+}
+
+// holdsMoreThan says whether a set of fields has any but the one at the path.
+func holdsMoreThan(fields map[string]json.RawMessage, path ...string) bool {
+	for name, raw := range fields {
+		switch {
+		case name == ".":
+		case len(path) == 0 || name != path[0]:
+			return true
+		case len(path) > 1:
+			var below map[string]json.RawMessage
+			if json.Unmarshal(raw, &below) != nil || holdsMoreThan(below, path[1:]...) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,129 @@
+package manifests
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+const (
+	componentController = "controller"
+	componentSpeaker    = "speaker"
+)
+
+// annotationKeyHash is on the speakers' pods, so that a new key starts them
+// anew: they read it once.
+const annotationKeyHash = "lbstack.io/memberlist-key-hash"
+
+// adjust works the spec into a workload; other objects stay as they are.
+func adjust(object *unstructured.Unstructured, o Options) error {
+	var component v1beta1.ComponentSpec
+	var arguments []string
+	switch object.GetKind() {
+	case "Deployment":
+		component = o.Spec.Controller.ComponentSpec
+		if class := o.Spec.LoadBalancerClass; class != "" {
+			arguments = append(arguments, "--load-balancer-class="+class)
+		}
+		if replicas := o.Spec.Controller.Replicas; replicas != nil {
+			if err := unstructured.SetNestedField(object.Object, int64(*replicas), "spec", "replicas"); err != nil {
+				return err
+			}
+		}
+	case "DaemonSet":
+		component = o.Spec.Speaker
+		err := unstructured.SetNestedField(object.Object, keyHash(o.MemberlistKey), "spec", "template", "metadata", "annotations", annotationKeyHash)
+		if err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	level := component.LogLevel
+	if level == "" {
+		level = v1beta1.LogLevelInfo
+	}
+	arguments = append([]string{"--log-level=" + strings.ToLower(string(level))}, arguments...)
+
+	pod, found, err := unstructured.NestedMap(object.Object, "spec", "template", "spec")
+	if err != nil || !found {
+		return errors.Join(err, errors.New("it has no pod template"))
+	}
+	if err := adjustPod(pod, component, o.Spec.Images); err != nil {
+		return err
+	}
+	if err := adjustContainer(pod, component, o, arguments); err != nil {
+		return err
+	}
+	return unstructured.SetNestedMap(object.Object, pod, "spec", "template", "spec")
+}
+
+func adjustPod(pod map[string]any, component v1beta1.ComponentSpec, images v1beta1.ImagesSpec) error {
+	if len(component.NodeSelector) > 0 {
+		if err := unstructured.SetNestedStringMap(pod, component.NodeSelector, "nodeSelector"); err != nil {
+			return err
+		}
+	}
+	tolerations, _, err := unstructured.NestedSlice(pod, "tolerations")
+	if err != nil {
+		return err
+	}
+	for i := range component.Tolerations {
+		toleration, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&component.Tolerations[i])
+		if err != nil {
+			return err
+		}
+		tolerations = append(tolerations, toleration)
+	}
+	pod["tolerations"] = tolerations
+	var secrets []any
+	for _, secret := range images.PullSecrets {
+		secrets = append(secrets, map[string]any{"name": secret.Name})
+	}
+	if len(secrets) > 0 {
+		pod["imagePullSecrets"] = secrets
+	}
+	return nil
+}
+
+func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Options, arguments []string) error {
+	containers, _, err := unstructured.NestedSlice(pod, "containers")
+	if err != nil {
+		return err
+	}
+	if len(containers) != 1 {
+		return errors.New("its pod template has not exactly one container")
+	}
+	container, ok := containers[0].(map[string]any)
+	if !ok {
+		return errors.New("its container is not an object")
+	}
+	container["image"] = o.Image
+	if policy := o.Spec.Images.PullPolicy; policy != "" {
+		container["imagePullPolicy"] = string(policy)
+	}
+	if err := unstructured.SetNestedStringSlice(container, arguments, "args"); err != nil {
+		return err
+	}
+	if component.Resources != nil {
+		resources, err := runtime.DefaultUnstructuredConverter.ToUnstructured(component.Resources)
+		if err != nil {
+			return err
+		}
+		container["resources"] = resources
+	}
+	pod["containers"] = containers
+	return nil
+}
+
+// keyHash tells keys apart and gives nothing of them away.
+func keyHash(key []byte) string {
+	sum := sha256.Sum256(append([]byte("lbstack memberlist key\n"), key...))
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,84 @@
+package manifests
+
+import (
+	"encoding/base64"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// The Secret that the speakers share.
+const (
+	// MemberlistSecretName is its name, in the namespace of the components.
+	MemberlistSecretName = "lbstack-memberlist"
+	// MemberlistSecretKey is the entry of its data that holds the key.
+	MemberlistSecretKey = "secretkey"
+)
+
+// generate makes the objects that are not in the kustomizations.
+func generate(o Options) ([]*unstructured.Unstructured, error) {
+	objects := []*unstructured.Unstructured{namespace(o.Spec.Namespace), secret(o.MemberlistKey)}
+	for i := range o.Spec.IPAddressPools {
+		item := &o.Spec.IPAddressPools[i]
+		pool, err := custom("IPAddressPool", item.Name, &item.IPAddressPoolSpec)
+		if err != nil {
+			return nil, err
+		}
+		if len(item.Labels) > 0 {
+			pool.SetLabels(item.Labels)
+		}
+		objects = append(objects, pool)
+	}
+	for i := range o.Spec.L2Advertisements {
+		item := &o.Spec.L2Advertisements[i]
+		advertisement, err := custom("L2Advertisement", item.Name, &item.L2AdvertisementSpec)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, advertisement)
+	}
+	return objects, nil
+}
+
+// namespace allows what the speaker needs: the network of the host and a raw
+// socket.
+func namespace(name string) *unstructured.Unstructured {
+	object := newObject("v1", "Namespace", name)
+	object.SetLabels(map[string]string{
+		"app.kubernetes.io/name":             "lbstack",
+		"pod-security.kubernetes.io/enforce": "privileged",
+		"pod-security.kubernetes.io/audit":   "privileged",
+		"pod-security.kubernetes.io/warn":    "privileged",
+	})
+	return object
+}
+
+func secret(key []byte) *unstructured.Unstructured {
+	object := newObject("v1", "Secret", MemberlistSecretName)
+	object.SetLabels(map[string]string{"app.kubernetes.io/name": "lbstack", v1beta1.LabelComponent: componentSpeaker})
+	object.Object["type"] = "Opaque"
+	object.Object["data"] = map[string]any{MemberlistSecretKey: base64.StdEncoding.EncodeToString(key)}
+	return object
+}
+
+// custom makes an object of lbstack's own kinds from a spec.
+func custom(kind string, name v1beta1.ObjectName, spec any) (*unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(spec)
+	if err != nil {
+		return nil, fmt.Errorf("making the %s %s: %w", kind, name, err)
+	}
+	object := newObject(v1beta1.GroupVersion.String(), kind, string(name))
+	object.Object["spec"] = content
+	return object, nil
+}
+
+func newObject(apiVersion, kind, name string) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{Object: map[string]any{}}
+	object.SetAPIVersion(apiVersion)
+	object.SetKind(kind)
+	object.SetName(name)
+	return object
+}

@@ -1,0 +1,89 @@
+package manifests
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// Kind is a kind of object that Render makes.
+type Kind struct {
+	schema.GroupVersionKind
+	// Namespaced says whether its objects live in a namespace.
+	Namespaced bool
+}
+
+// Kinds lists every kind that Render makes, in the order in which objects are
+// installed: what others need comes first, workloads come last. Whoever
+// watches for changes of what was rendered watches these.
+func Kinds() []Kind {
+	return []Kind{
+		{corev1.SchemeGroupVersion.WithKind("Namespace"), false},
+		{corev1.SchemeGroupVersion.WithKind("ServiceAccount"), true},
+		{rbacv1.SchemeGroupVersion.WithKind("ClusterRole"), false},
+		{rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding"), false},
+		{rbacv1.SchemeGroupVersion.WithKind("Role"), true},
+		{rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), true},
+		{corev1.SchemeGroupVersion.WithKind("Secret"), true},
+		{v1beta1.GroupVersion.WithKind("IPAddressPool"), false},
+		{v1beta1.GroupVersion.WithKind("L2Advertisement"), false},
+		{appsv1.SchemeGroupVersion.WithKind("Deployment"), true},
+		{appsv1.SchemeGroupVersion.WithKind("DaemonSet"), true},
+	}
+}
+
+// rank returns the place of a kind in the order of Kinds, -1 if it is not
+// there.
+func rank(gvk schema.GroupVersionKind) int {
+	return slices.IndexFunc(Kinds(), func(k Kind) bool { return k.GroupVersionKind == gvk })
+}
+
+func sortForInstall(objects []*unstructured.Unstructured) {
+	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
+		return cmp.Or(
+			cmp.Compare(rank(a.GroupVersionKind()), rank(b.GroupVersionKind())),
+			cmp.Compare(a.GetName(), b.GetName()),
+		)
+	})
+}
+
+// finish gives an object what all objects have: its namespace and the label
+// that says who made it.
+func finish(object *unstructured.Unstructured, namespace string) error {
+	at := rank(object.GroupVersionKind())
+	if at < 0 {
+		return fmt.Errorf("the manifests hold a %s, which the operator neither watches nor may write", object.GroupVersionKind())
+	}
+	if Kinds()[at].Namespaced {
+		object.SetNamespace(namespace)
+	}
+	labels := object.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[v1beta1.LabelManagedBy] = v1beta1.ManagedByOperator
+	object.SetLabels(labels)
+	return bindTo(object, namespace)
+}
+
+// bindTo points the subjects of a binding to the namespace of the components.
+func bindTo(object *unstructured.Unstructured, namespace string) error {
+	subjects, found, err := unstructured.NestedSlice(object.Object, "subjects")
+	if err != nil || !found {
+		return err
+	}
+	for _, subject := range subjects {
+		if subject, ok := subject.(map[string]any); ok && subject["kind"] == rbacv1.ServiceAccountKind {
+			subject["namespace"] = namespace
+		}
+	}
+	return unstructured.SetNestedSlice(object.Object, subjects, "subjects")
+}

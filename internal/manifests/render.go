@@ -1,0 +1,120 @@
+// Package manifests makes the objects that a LoadBalancerStack asks for: the
+// kustomizations of package config, adjusted to the spec. It reads no cluster.
+package manifests
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/config"
+)
+
+// Options are what the objects depend on.
+type Options struct {
+	// Spec is the spec of the stack, with its defaults.
+	Spec v1beta1.LoadBalancerStackSpec
+	// Image holds the programs of the components.
+	Image string
+	// MemberlistKey encrypts what the speakers tell each other: 16, 24 or 32
+	// bytes.
+	MemberlistKey []byte
+}
+
+// Render returns every object of the stack, in the order in which they are
+// installed. The same options give the same objects.
+func Render(o Options) ([]*unstructured.Unstructured, error) {
+	objects, err := build()
+	if err != nil {
+		return nil, err
+	}
+	for _, object := range objects {
+		if err := adjust(object, o); err != nil {
+			return nil, fmt.Errorf("adjusting the %s %s to the spec: %w", object.GetKind(), object.GetName(), err)
+		}
+	}
+	generated, err := generate(o)
+	if err != nil {
+		return nil, err
+	}
+	objects = append(objects, generated...)
+	for _, object := range objects {
+		if err := finish(object, o.Spec.Namespace); err != nil {
+			return nil, err
+		}
+	}
+	sortForInstall(objects)
+	return objects, nil
+}
+
+// building keeps kustomize to one build at a time: it has global state that it
+// does not guard (kubernetes-sigs/kustomize#3659).
+var building sync.Mutex
+
+// build runs kustomize over the embedded kustomizations. Nothing that a user
+// writes gets into it: the spec is worked in afterwards.
+func build() (objects []*unstructured.Unstructured, err error) {
+	building.Lock()
+	defer building.Unlock()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("kustomize panicked: %v", r)
+		}
+	}()
+	disk, err := inMemory(config.Files)
+	if err != nil {
+		return nil, err
+	}
+	for _, component := range []string{componentController, componentSpeaker} {
+		resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, component)
+		if err != nil {
+			return nil, fmt.Errorf("building the manifests of the %s: %w", component, err)
+		}
+		for _, resource := range resources.Resources() {
+			object, err := toUnstructured(resource)
+			if err != nil {
+				return nil, fmt.Errorf("reading the built %s: %w", resource.CurId(), err)
+			}
+			objects = append(objects, object)
+		}
+	}
+	return objects, nil
+}
+
+func inMemory(files fs.FS) (filesys.FileSystem, error) {
+	disk := filesys.MakeFsInMemory()
+	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(files, path)
+		if err != nil {
+			return err
+		}
+		return disk.WriteFile(path, content)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("copying the embedded manifests: %w", err)
+	}
+	return disk, nil
+}
+
+// toUnstructured goes through JSON, because kustomize's own maps hold Go types
+// that unstructured objects cannot be copied with.
+func toUnstructured(resource json.Marshaler) (*unstructured.Unstructured, error) {
+	raw, err := resource.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	object := &unstructured.Unstructured{}
+	if err := object.UnmarshalJSON(raw); err != nil {
+		return nil, err
+	}
+	return object, nil
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cgroup makes, freezes and removes the control groups of a host. A host
+// has a group of its own in every hierarchy of the machine (one with cgroup v2,
+// several with v1), and its pods' groups are below: one write freezes them all,
+// and nothing of a host can hide.
+package cgroup
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Hierarchy is a mounted cgroup hierarchy.
+type Hierarchy struct {
+	// Mount is where it is mounted, for example /sys/fs/cgroup/cpu.
+	Mount string
+	// Type is the file system: cgroup (v1) or cgroup2.
+	Type string
+	// Options are those of the v1 mount, for example "cpu,cpuacct".
+	Options string
+}
+
+// Hierarchies returns the mounted hierarchies.
+func Hierarchies() ([]Hierarchy, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("reading the mounts: %w", err)
+	}
+	return parseMounts(string(data)), nil
+}
+
+// V1 tells whether controllers are in v1 hierarchies.
+func V1(hierarchies []Hierarchy) bool {
+	for _, h := range hierarchies {
+		if h.Type == "cgroup" {
+			return true
+		}
+	}
+	return false
+}
+
+// Make makes the group with that relative path in every hierarchy and returns the
+// folders, in the order of the hierarchies. In a v1 hierarchy the group lies
+// below the group that this process is in, so that what limits the caller limits
+// the cluster; in the v2 hierarchy it lies below the root, because a v2 group
+// that has processes gives its children no controllers.
+func Make(hierarchies []Hierarchy, path string) ([]string, error) {
+	data, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, fmt.Errorf("reading the own control groups: %w", err)
+	}
+	own := parseOwn(string(data))
+	var dirs []string
+	for _, h := range hierarchies {
+		base := h.Mount
+		if h.Type == "cgroup" {
+			base = filepath.Join(h.Mount, own[h.key()])
+		}
+		if err := makeBelow(base, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		// Another cluster that is removed may take an empty parent away meanwhile.
+		if err := makeBelow(base, path); err != nil {
+			return nil, err
+		}
+		dirs = append(dirs, filepath.Join(base, path))
+	}
+	return dirs, nil
+}
+
+// Enter moves this process into the groups.
+func Enter(dirs []string) error {
+	for _, dir := range dirs {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
+			return fmt.Errorf("entering control group %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// Remove removes the groups with all groups below, which must have no process
+// left, and the parents of the test bed's that are empty then.
+func Remove(dirs []string) error {
+	var problems []error
+	for _, dir := range dirs {
+		if err := removeTree(dir); err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		for p := filepath.Dir(dir); strings.Contains(p, "/"+Parent); p = filepath.Dir(p) {
+			if os.Remove(p) != nil {
+				break
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// Parent is the first element of every group's relative path.
+const Parent = "lbstack"
+
+// Freeze stops every process in the groups, or lets them run again, and returns
+// when that is so.
+func Freeze(dirs []string, frozen bool) error {
+	file, value, want, err := freezer(dirs, frozen)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, []byte(value), 0); err != nil {
+		return fmt.Errorf("writing %s: %w", file, err)
+	}
+	const attempts = 500
+	for range attempts {
+		if now, err := Frozen(dirs); err != nil || now == want {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond) // the kernel tells no one
+	}
+	return fmt.Errorf("control group %s did not become %s", filepath.Dir(file), value)
+}
+
+// Frozen tells whether the processes in the groups are stopped.
+func Frozen(dirs []string) (bool, error) {
+	for _, dir := range dirs {
+		if v1, err := os.ReadFile(filepath.Join(dir, "freezer.state")); err == nil {
+			return strings.TrimSpace(string(v1)) == "FROZEN", nil
+		}
+		if v2, err := os.ReadFile(filepath.Join(dir, "cgroup.events")); err == nil {
+			if bytes.Contains(v2, []byte("frozen 1")) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+func freezer(dirs []string, frozen bool) (file, value string, want bool, err error) {
+	for _, dir := range dirs {
+		file = filepath.Join(dir, "freezer.state")
+		if _, err := os.Stat(file); err == nil {
+			if frozen {
+				return file, "FROZEN", true, nil
+			}
+			return file, "THAWED", false, nil
+		}
+	}
+	for _, dir := range dirs {
+		file = filepath.Join(dir, "cgroup.freeze")
+		if _, err := os.Stat(file); err == nil {
+			if frozen {
+				return file, "1", true, nil
+			}
+			return file, "0", false, nil
+		}
+	}
+	return "", "", false, errors.New("the kernel has no freezer for control groups")
+}
+
+// makeBelow makes the folders of path one by one. A new v1 cpuset is empty and
+// takes no process until it has its parent's processors and memory.
+func makeBelow(base, path string) error {
+	dir := base
+	for element := range strings.SplitSeq(path, "/") {
+		parent := dir
+		dir = filepath.Join(dir, element)
+		delegate(parent)
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("making control group %s: %w", dir, err)
+		}
+		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+			value, err := os.ReadFile(filepath.Join(parent, file))
+			if err != nil || len(bytes.TrimSpace(value)) == 0 {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), value, 0); err != nil {
+				return fmt.Errorf("copying %s to control group %s: %w", file, dir, err)
+			}
+		}
+	}
+	return nil
+}
+
+// delegate lets the children of a v2 group have its controllers. One that cannot
+// be had is missed by the pods that ask for it, not here.
+func delegate(dir string) {
+	controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return // v1
+	}
+	for _, c := range strings.Fields(string(controllers)) {
+		_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0)
+	}
+}
+
+func removeTree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading control group %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	const attempts = 200
+	for range attempts {
+		err = os.Remove(dir)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond) // processes that were killed are still ending
+	}
+	return fmt.Errorf("removing control group: %w", err)
+}

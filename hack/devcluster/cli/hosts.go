@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/hack/devcluster/cluster"
+)
+
+func execCommand(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "exec HOST -- COMMAND...", Short: "Run a command on a host; its exit code is passed on", Args: cobra.MinimumNArgs(2),
+		Long: `exec runs a command on node1 to nodeN, client, router or control-plane.
+
+On client and router it is in the host's network. On a node and the control plane
+it is also among the host's processes and files: ps, ctr and the logs in /var/log
+are the host's.`,
+		Example: "  devcluster exec client -- ping -c 1 192.168.1.11\n  devcluster exec node1 -- ctr -n k8s.io containers ls",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			if args[1] == "--" {
+				args = append(args[:1], args[2:]...)
+			}
+			line, err := c.Arguments(args[0], args[1:]...)
+			if err != nil {
+				return err
+			}
+			return become(line, os.Environ())
+		},
+	}
+	cmd.Flags().SetInterspersed(false) // flags after the host are the command's
+	return cmd
+}
+
+// become replaces this process by another program, so that terminal, signals and
+// exit code are its own.
+func become(line, environment []string) error {
+	path, err := exec.LookPath(line[0])
+	if err != nil {
+		return fmt.Errorf("finding %s: %w", line[0], err)
+	}
+	return fmt.Errorf("running %s: %w", path, unix.Exec(path, line, environment))
+}
+
+func linkCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "link HOST up|down", Short: "Plug a host's cable in, or pull it", Args: cobra.ExactArgs(2),
+		Example: "  devcluster link node1 down",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if args[1] != "up" && args[1] != "down" {
+				return fmt.Errorf("link %s %s: want up or down", args[0], args[1])
+			}
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			return c.Link(args[0], args[1] == "up")
+		},
+	}
+}
+
+func pauseCommand(o *options) *cobra.Command {
+	return onHost(o, "pause NODE", "Freeze every process of a node, its pods included", (*cluster.Cluster).Pause)
+}
+
+func resumeCommand(o *options) *cobra.Command {
+	return onHost(o, "resume NODE", "Let a paused node go on", (*cluster.Cluster).Resume)
+}
+
+func killCommand(o *options) *cobra.Command {
+	return onHost(o, "kill NODE", "Take a node's power; its disk stays", (*cluster.Cluster).Kill)
+}
+
+func onHost(o *options, use, short string, do func(*cluster.Cluster, string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			return do(c, args[0])
+		},
+	}
+}
+
+func startCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "start NODE", Short: "Boot a node that was killed and wait until it is ready", Args: cobra.ExactArgs(1),
+		Example: "  devcluster start node2",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			began := time.Now()
+			if err := c.Start(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			cmd.PrintErrf("%6.1fs  %s is ready\n", time.Since(began).Seconds(), args[0])
+			return nil
+		},
+	}
+}
+
+func programCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "program HOST PROGRAM stop|start", Short: "Stop or start one program of a host", Args: cobra.ExactArgs(3),
+		Example: "  devcluster program control-plane kube-apiserver stop\n  devcluster program node1 kubelet start",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			switch args[2] {
+			case "stop":
+				return c.StopProgram(args[0], args[1])
+			case "start":
+				return c.StartProgram(args[0], args[1])
+			}
+			return fmt.Errorf("program %s %s %s: want stop or start", args[0], args[1], args[2])
+		},
+	}
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"time"
+)
+
+const (
+	pollInterval   = 100 * time.Millisecond
+	requestTimeout = 5 * time.Second
+)
+
+// poll calls fn until it succeeds. When ctx is done first, the error is fn's
+// last.
+func poll(ctx context.Context, fn func(context.Context) error) error {
+	for {
+		err := fn(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (last: %w)", ctx.Err(), err)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// api is a client of the API server as large as bringing a cluster up needs it.
+type api struct {
+	client *http.Client
+	base   string
+}
+
+// statusError is an answer of the API server that is no success.
+type statusError struct {
+	code int
+	body string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("status %d: %.200s", e.code, e.body) }
+
+func (c *Cluster) api() (*api, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(c.pkiDir(), "admin.crt"), filepath.Join(c.pkiDir(), "admin.key"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the administrator's certificate: %w", err)
+	}
+	ca, err := c.readPKI("ca.crt")
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	return &api{
+		client: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}},
+		}},
+		base: c.server(),
+	}, nil
+}
+
+func (a *api) do(ctx context.Context, method, path, contentType string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encoding the request: %w", err)
+		}
+		body = bytes.NewReader(data)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, a.base+path, body)
+	if err != nil {
+		return fmt.Errorf("making the request: %w", err)
+	}
+	request.Header.Set("Content-Type", contentType)
+	response, err := a.client.Do(request)
+	if err != nil {
+		return fmt.Errorf("asking the API server: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("reading the API server's answer: %w", err)
+	}
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return fmt.Errorf("%s %s: %w", method, path, &statusError{response.StatusCode, string(answer)})
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+func (a *api) get(ctx context.Context, path string, out any) error {
+	return a.do(ctx, http.MethodGet, path, "", nil, out)
+}
+
+// ensure creates the object unless there is one of that name.
+func (a *api) ensure(ctx context.Context, collection string, object any) error {
+	err := a.do(ctx, http.MethodPost, collection, "application/json", object, nil)
+	if failed := (*statusError)(nil); errors.As(err, &failed) && failed.code == http.StatusConflict {
+		return nil
+	}
+	return err
+}
+
+func (a *api) merge(ctx context.Context, path string, patch any) error {
+	return a.do(ctx, http.MethodPatch, path, "application/merge-patch+json", patch, nil)
+}
+
+func (c *Cluster) server() string { return fmt.Sprintf("https://127.0.0.1:%d", c.port) }
+
+// awaitAPI waits until the API server is ready.
+func (c *Cluster) awaitAPI(ctx context.Context) error {
+	client, err := c.api()
+	if err != nil {
+		return err
+	}
+	err = poll(ctx, func(ctx context.Context) error { return client.get(ctx, "/readyz", nil) })
+	if err != nil {
+		return fmt.Errorf("waiting for the API server: %w", err)
+	}
+	return nil
+}

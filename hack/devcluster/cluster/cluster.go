@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cluster is the test bed: a real Kubernetes cluster of several nodes on
+// one machine, each host in a network namespace of its own on one bridge. It
+// brings clusters up and down and gives tests what they do to them: programs run
+// on hosts, cables pulled, nodes frozen and powered off.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/lbstack/lbstack/hack/devcluster/lan"
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
+	"github.com/lbstack/lbstack/hack/devcluster/process"
+	"github.com/lbstack/lbstack/hack/devcluster/state"
+)
+
+// DefaultName is the name of the cluster that nobody named.
+const DefaultName = lan.DefaultCluster
+
+// DefaultNodes is the number of nodes of a cluster of which nobody said it.
+const DefaultNodes = 3
+
+// ErrPoweredOff says that the host cannot do it because it is off.
+var ErrPoweredOff = errors.New("the host is powered off")
+
+// Cluster is a cluster that was brought up. Its methods may be called from
+// several goroutines and by several programs at once.
+type Cluster struct {
+	name  string
+	dir   string
+	nodes int
+	port  int
+	// recording guards the recorded state against this program's own goroutines;
+	// other programs are kept out by state.Lock.
+	recording *sync.Mutex
+}
+
+// Open returns the cluster of that name ("" for the default), which must be up.
+// The error is state.ErrNone when there is none.
+func Open(name string) (*Cluster, error) {
+	if name == "" {
+		name = DefaultName
+	}
+	dir, err := state.Dir(name)
+	if err != nil {
+		return nil, err
+	}
+	s, err := state.Load(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+	return &Cluster{name: name, dir: dir, nodes: s.Nodes, port: s.Port, recording: &sync.Mutex{}}, nil
+}
+
+// Name returns the cluster's name.
+func (c *Cluster) Name() string { return c.name }
+
+// Dir returns the folder with everything that belongs to the cluster.
+func (c *Cluster) Dir() string { return c.dir }
+
+// KubeconfigPath returns the file with which a program on this machine, outside
+// of the namespaces, is the cluster's administrator.
+func (c *Cluster) KubeconfigPath() string { return filepath.Join(c.dir, "kubeconfig") }
+
+// Nodes returns the names of the nodes, in order.
+func (c *Cluster) Nodes() []string {
+	var names []string
+	for _, h := range plan.Nodes(c.nodes) {
+		names = append(names, h.Name)
+	}
+	return names
+}
+
+// Hosts returns all hosts with their addresses.
+func (c *Cluster) Hosts() []plan.Host { return plan.Hosts(c.nodes) }
+
+// InHost runs fn on a thread of its own in the host's network namespace. Sockets
+// that fn opens itself are the host's; goroutines that it starts are not there,
+// so a dialer must not race several addresses: dial literal addresses.
+func (c *Cluster) InHost(host string, fn func() error) error {
+	if _, err := c.host(host); err != nil {
+		return err
+	}
+	namespace := lan.Namespace(c.name, host)
+	if !lan.Exists(namespace) {
+		return fmt.Errorf("host %s: %w", host, ErrPoweredOff)
+	}
+	return lan.In(namespace, fn)
+}
+
+// Link pulls the cable of the host, which then has no carrier, or plugs it in.
+func (c *Cluster) Link(host string, up bool) error {
+	if _, err := c.host(host); err != nil {
+		return err
+	}
+	return lan.SetLink(c.name, host, up)
+}
+
+func (c *Cluster) host(name string) (plan.Host, error) {
+	h, ok := plan.Find(c.nodes, name)
+	if !ok {
+		return plan.Host{}, fmt.Errorf("no host %q: there are %s, %s, %s and node1 to node%d",
+			name, plan.Client, plan.Router, plan.ControlPlane, c.nodes)
+	}
+	return h, nil
+}
+
+// powered returns the host that programs run on and its first process.
+func (c *Cluster) powered(name string) (state.Host, error) {
+	h, err := c.host(name)
+	if err != nil {
+		return state.Host{}, err
+	}
+	if !h.Programs() {
+		return state.Host{}, fmt.Errorf("host %s is only a network namespace: it cannot be paused or powered off (its cable can be pulled)", name)
+	}
+	s, err := state.Load(c.dir)
+	if err != nil {
+		return state.Host{}, fmt.Errorf("cluster %s: %w", c.name, err)
+	}
+	if recorded := s.Hosts[name]; recorded.Init.Alive() {
+		return recorded, nil
+	}
+	return state.Host{}, fmt.Errorf("host %s: %w", name, ErrPoweredOff)
+}
+
+// change changes the recorded state. The caller must hold state.Lock.
+func (c *Cluster) change(fn func(*state.Cluster)) error {
+	c.recording.Lock()
+	defer c.recording.Unlock()
+	s, err := state.Load(c.dir)
+	if err != nil {
+		return fmt.Errorf("cluster %s: %w", c.name, err)
+	}
+	fn(s)
+	return state.Save(c.dir, s)
+}
+
+func (c *Cluster) recordHost(name string, fn func(*state.Host)) error {
+	return c.change(func(s *state.Cluster) {
+		h := s.Hosts[name]
+		fn(&h)
+		s.Hosts[name] = h
+	})
+}
+
+func (c *Cluster) hostDir(host string) string { return filepath.Join(c.dir, "hosts", host) }
+
+func (c *Cluster) diskDir(host string) string { return filepath.Join(c.hostDir(host), "disk") }
+
+func (c *Cluster) executable() string { return filepath.Join(c.dir, "bin", "devcluster") }
+
+// await waits for a process to end.
+func await(ctx context.Context, p process.Identity) error {
+	return poll(ctx, func(context.Context) error {
+		if p.Alive() {
+			return fmt.Errorf("process %d still runs", p.PID)
+		}
+		return nil
+	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/hack/devcluster/lan"
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
+)
+
+// Arguments returns the command line that runs a program on the host: in its
+// network, and on a node or the control plane also among its processes and
+// files. On the others /sys is the machine's: read links with ip, not there.
+func (c *Cluster) Arguments(host string, args ...string) ([]string, error) {
+	h, err := c.host(host)
+	if err != nil {
+		return nil, err
+	}
+	if !h.Programs() {
+		return append([]string{"nsenter", "--net=" + lan.Path(lan.Namespace(c.name, host)), "--"}, args...), nil
+	}
+	on, err := c.powered(host)
+	if err != nil {
+		return nil, err
+	}
+	enter := []string{"nsenter", "--target=" + strconv.Itoa(on.Init.PID), "--mount", "--uts", "--net", "--pid", "--cgroup", "--"}
+	return append(enter, args...), nil
+}
+
+// Command returns the command that runs a program on the host; see Arguments.
+// When ctx is done, the program and what it started in its process group are
+// killed. A host that cannot run it makes the command fail when it is started.
+func (c *Cluster) Command(ctx context.Context, host string, args ...string) *exec.Cmd {
+	line, err := c.Arguments(host, args...)
+	if err != nil {
+		return &exec.Cmd{Err: err}
+	}
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error {
+		err := unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+		if errors.Is(err, unix.ESRCH) {
+			return os.ErrProcessDone
+		}
+		return err
+	}
+	return cmd
+}
+
+// Exec runs a program on the host and returns its output; see Arguments. The
+// error holds what the program wrote to its standard error.
+func (c *Cluster) Exec(ctx context.Context, host string, args ...string) ([]byte, error) {
+	return c.exec(ctx, nil, host, args...)
+}
+
+func (c *Cluster) exec(ctx context.Context, input io.Reader, host string, args ...string) ([]byte, error) {
+	cmd := c.Command(ctx, host, args...)
+	var complaint bytes.Buffer
+	cmd.Stdin, cmd.Stderr = input, &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return out, fmt.Errorf("%s on host %s: %w: %s", args[0], host, err, strings.TrimSpace(complaint.String()))
+	}
+	return out, nil
+}
+
+// LoadImage loads an image archive (see package ociimage) into every node that is
+// on.
+func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
+	for _, node := range plan.Nodes(c.nodes) {
+		if err := c.loadInto(ctx, node.Name, archive); err != nil && !errors.Is(err, ErrPoweredOff) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) loadInto(ctx context.Context, node, archive string) error {
+	f, err := os.Open(archive)
+	if err != nil {
+		return fmt.Errorf("opening the image: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	_, err = c.exec(ctx, f, node, "ctr", "--namespace=k8s.io", "images", "import", "-")
+	return err
+}

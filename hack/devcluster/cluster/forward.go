@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/hack/devcluster/lan"
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
+	"github.com/lbstack/lbstack/hack/devcluster/process"
+	"github.com/lbstack/lbstack/hack/devcluster/state"
+)
+
+// ForwardCommand is the argument with which the program calls itself to be the
+// way from this machine to the API server.
+const ForwardCommand = "forward"
+
+const dialTimeout = 5 * time.Second
+
+// Forward takes connections on the address of this machine and hands them on to
+// the control plane's API server, which lives in a network of its own. It returns
+// only when it fails.
+func Forward(listen, namespace string) error {
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listening for the API server: %w", err)
+	}
+	host, _ := plan.Find(0, plan.ControlPlane)
+	target := netip.AddrPortFrom(host.V4, plan.APIPort).String()
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return fmt.Errorf("accepting a connection to the API server: %w", err)
+		}
+		go forward(client, namespace, target)
+	}
+}
+
+func forward(client net.Conn, namespace, target string) {
+	defer func() { _ = client.Close() }()
+	var server net.Conn
+	err := lan.In(namespace, func() (err error) {
+		server, err = net.DialTimeout("tcp", target, dialTimeout)
+		return err
+	})
+	if err != nil {
+		return // the client sees the connection closed
+	}
+	defer func() { _ = server.Close() }()
+	go func() {
+		_, _ = io.Copy(server, client)
+		closeWrite(server)
+	}()
+	_, _ = io.Copy(client, server)
+}
+
+func closeWrite(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+}
+
+// ensureForward starts the forwarder unless it runs, on the port of before if
+// that is free, and writes the kubeconfig that points to it.
+func (c *Cluster) ensureForward(ctx context.Context) error {
+	s, err := state.Load(c.dir)
+	if err != nil {
+		return fmt.Errorf("cluster %s: %w", c.name, err)
+	}
+	if s.Forward.Alive() {
+		return nil
+	}
+	if c.port, err = freePort(c.port); err != nil {
+		return err
+	}
+	id, err := c.startForward()
+	if err != nil {
+		return err
+	}
+	err = c.change(func(s *state.Cluster) { s.Forward, s.Port = id, c.port })
+	if err != nil {
+		return errors.Join(err, id.Signal(unix.SIGKILL))
+	}
+	if err := c.writeKubeconfig(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return poll(ctx, func(ctx context.Context) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.listen())
+		if err != nil {
+			return fmt.Errorf("reaching the forwarder: %w", err)
+		}
+		return conn.Close()
+	})
+}
+
+func (c *Cluster) listen() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)) }
+
+func (c *Cluster) startForward() (process.Identity, error) {
+	log, err := os.OpenFile(filepath.Join(c.dir, "forward.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return process.Identity{}, fmt.Errorf("opening the forwarder's log: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(c.executable(), ForwardCommand, c.listen(), lan.Namespace(c.name, plan.ControlPlane))
+	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return process.Identity{}, fmt.Errorf("starting the forwarder: %w", err)
+	}
+	go func() { _ = cmd.Wait() }()
+	return process.Of(cmd.Process.Pid)
+}
+
+// freePort returns the wanted port if nobody has it, else any free one.
+func freePort(wanted int) (int, error) {
+	for _, port := range []int{wanted, 0} {
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		address, err := netip.ParseAddrPort(listener.Addr().String())
+		_ = listener.Close()
+		if err == nil {
+			return int(address.Port()), nil
+		}
+	}
+	return 0, errors.New("no free port on 127.0.0.1")
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/lbstack/lbstack/hack/devcluster/config"
+	"github.com/lbstack/lbstack/hack/devcluster/ociimage"
+	"github.com/lbstack/lbstack/hack/devcluster/state"
+)
+
+// WebImage is a tiny HTTP server on port 8080 that every node holds. It answers
+// with its host name and the client's address.
+const WebImage = "localhost/lbstack/web:1"
+
+const module = "hack/devcluster"
+
+// ownImage is an image of the test bed's own, built from a package of its
+// module.
+type ownImage struct {
+	name, packagePath, user string
+}
+
+func ownImages() map[string]ownImage {
+	return map[string]ownImage{
+		"pause": {config.PauseImage, "./images/pause", ociimage.Nonroot},
+		"web":   {WebImage, "./images/web", ociimage.Nonroot},
+	}
+}
+
+func (c *Cluster) archive(image string) string { return filepath.Join(c.dir, "images", image+".tar") }
+
+// ensureImages builds the test bed's own images unless that is done.
+func (c *Cluster) ensureImages(ctx context.Context, repo string) error {
+	for short, image := range ownImages() {
+		archive := c.archive(short)
+		if exists(archive) {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(archive), 0o755); err != nil {
+			return fmt.Errorf("making the folder of images: %w", err)
+		}
+		binary := filepath.Join(filepath.Dir(archive), short)
+		if err := goBuild(ctx, repo, image.packagePath, binary); err != nil {
+			return err
+		}
+		err := writeImage(archive, ociimage.Image{
+			Name: image.name, Entrypoint: []string{"/" + short}, User: image.user, Architecture: runtime.GOARCH,
+			Files: []ociimage.File{{Path: "/" + short, Source: binary}},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadImages loads the test bed's own images into the node unless its disk holds
+// them.
+func (c *Cluster) loadImages(ctx context.Context, node string) error {
+	s, err := state.Load(c.dir)
+	if err != nil {
+		return fmt.Errorf("cluster %s: %w", c.name, err)
+	}
+	for short, image := range ownImages() {
+		if slices.Contains(s.Hosts[node].Images, image.name) {
+			continue
+		}
+		// containerd listens a moment after the node's start.
+		err := poll(ctx, func(ctx context.Context) error { return c.loadInto(ctx, node, c.archive(short)) })
+		if err != nil {
+			return fmt.Errorf("loading image %s: %w", image.name, err)
+		}
+		if err := c.recordHost(node, func(h *state.Host) { h.Images = append(h.Images, image.name) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goBuild builds a package of the test bed's module into a static program.
+func goBuild(ctx context.Context, repo, packagePath, out string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, packagePath)
+	cmd.Dir = filepath.Join(repo, module)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w: %s", packagePath, err, output)
+	}
+	return nil
+}
+
+func writeImage(path string, image ociimage.Image) error {
+	next := path + ".new"
+	f, err := os.Create(next)
+	if err != nil {
+		return fmt.Errorf("writing image %s: %w", image.Name, err)
+	}
+	if err := image.Write(f); err != nil {
+		_ = f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("writing image %s: %w", image.Name, err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		return fmt.Errorf("writing image %s: %w", image.Name, err)
+	}
+	return nil
+}
+
+// ensureExecutable puts the program that the hosts start with into the cluster's
+// folder, so that it stays while the source changes: a copy of the running one, or
+// one built from the repository when the caller is another program.
+func (c *Cluster) ensureExecutable(ctx context.Context, repo, running string) error {
+	if exists(c.executable()) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(c.executable()), 0o755); err != nil {
+		return fmt.Errorf("making the folder of programs: %w", err)
+	}
+	next := c.executable() + ".new"
+	if running == "" {
+		if err := goBuild(ctx, repo, ".", next); err != nil {
+			return err
+		}
+	} else if err := copyFile(running, next); err != nil {
+		return err
+	}
+	if err := os.Rename(next, c.executable()); err != nil {
+		return fmt.Errorf("placing the program: %w", err)
+	}
+	return nil
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("copying the program: %w", err)
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
+	if err != nil {
+		return fmt.Errorf("copying the program: %w", err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		_ = out.Close()
+		return fmt.Errorf("copying the program: %w", err)
+	}
+	if err := out.Close(); err != nil {
+		return fmt.Errorf("copying the program: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
+)
+
+type object = map[string]any
+
+// nodeList is what bringing up reads of the nodes.
+type nodeList struct {
+	Items []struct {
+		Metadata struct{ Name string }
+		Status   struct {
+			Conditions []struct {
+				Type, Status      string
+				LastHeartbeatTime time.Time
+			}
+		}
+	}
+}
+
+// ensureObjects makes what must be there before the nodes come: their Node
+// objects with their pods' ranges and addresses (kube-proxy waits for these), and
+// the API server's right to ask kubelets.
+func (c *Cluster) ensureObjects(ctx context.Context) error {
+	client, err := c.api()
+	if err != nil {
+		return err
+	}
+	for _, host := range plan.Nodes(c.nodes) {
+		if err := client.ensure(ctx, "/api/v1/nodes", nodeObject(host)); err != nil {
+			return fmt.Errorf("making Node %s: %w", host.Name, err)
+		}
+		if err := client.merge(ctx, "/api/v1/nodes/"+host.Name+"/status", nodeStatus(host)); err != nil {
+			return fmt.Errorf("setting the addresses of Node %s: %w", host.Name, err)
+		}
+	}
+	const rbac = "rbac.authorization.k8s.io"
+	err = client.ensure(ctx, "/apis/"+rbac+"/v1/clusterrolebindings", object{
+		"apiVersion": rbac + "/v1", "kind": "ClusterRoleBinding",
+		"metadata": object{"name": "devcluster:kubelet-client"},
+		"roleRef":  object{"apiGroup": rbac, "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
+		"subjects": []object{{"apiGroup": rbac, "kind": "User", "name": kubeletClient}},
+	})
+	if err != nil {
+		return fmt.Errorf("giving the API server access to kubelets: %w", err)
+	}
+	return nil
+}
+
+func nodeObject(host plan.Host) object {
+	ranges := []string{host.PodsV4().String(), host.PodsV6().String()}
+	return object{
+		"apiVersion": "v1", "kind": "Node", "metadata": object{"name": host.Name},
+		"spec": object{"podCIDR": ranges[0], "podCIDRs": ranges},
+	}
+}
+
+func nodeStatus(host plan.Host) object {
+	return object{"status": object{"addresses": []object{
+		{"type": "InternalIP", "address": host.V4.String()},
+		{"type": "InternalIP", "address": host.V6.String()},
+		{"type": "Hostname", "address": host.Name},
+	}}}
+}
+
+// awaitNodes waits until each node is ready, said after the time given for it: a
+// node that has just been started may still be called ready from before.
+func (c *Cluster) awaitNodes(ctx context.Context, since map[string]time.Time) error {
+	client, err := c.api()
+	if err != nil {
+		return err
+	}
+	err = poll(ctx, func(ctx context.Context) error {
+		var list nodeList
+		if err := client.get(ctx, "/api/v1/nodes", &list); err != nil {
+			return err
+		}
+		ready := list.readyAt()
+		for name, after := range since {
+			if at, ok := ready[name]; !ok || at.Before(wholeSecondAfter(after)) {
+				return fmt.Errorf("node %s is not ready", name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for nodes: %w", err)
+	}
+	return nil
+}
+
+// wholeSecondAfter rounds up, since heartbeats have whole seconds, rounded down.
+// The zero time stays.
+func wholeSecondAfter(t time.Time) time.Time {
+	if whole := t.Truncate(time.Second); whole.Before(t) {
+		return whole.Add(time.Second)
+	}
+	return t
+}
+
+// readyAt returns the nodes that are ready and when they last said so.
+func (l nodeList) readyAt() map[string]time.Time {
+	ready := map[string]time.Time{}
+	for _, node := range l.Items {
+		for _, condition := range node.Status.Conditions {
+			if condition.Type == "Ready" && condition.Status == "True" {
+				ready[node.Metadata.Name] = condition.LastHeartbeatTime
+			}
+		}
+	}
+	return ready
+}
+
+// awaitServiceAccount waits until pods can be created in the default namespace.
+func (c *Cluster) awaitServiceAccount(ctx context.Context) error {
+	client, err := c.api()
+	if err != nil {
+		return err
+	}
+	err = poll(ctx, func(ctx context.Context) error {
+		return client.get(ctx, "/api/v1/namespaces/default/serviceaccounts/default", nil)
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the default service account: %w", err)
+	}
+	return nil
+}

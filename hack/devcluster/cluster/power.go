@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lbstack/lbstack/hack/devcluster/cgroup"
+	"github.com/lbstack/lbstack/hack/devcluster/config"
+	"github.com/lbstack/lbstack/hack/devcluster/hostinit"
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
+	"github.com/lbstack/lbstack/hack/devcluster/state"
+)
+
+// Pause freezes every process of the node, its pods included: the node answers
+// nothing any more, but its kernel does (it still answers ARP for the node's own
+// addresses and forwards).
+func (c *Cluster) Pause(node string) error { return c.freeze(node, true) }
+
+// Resume lets a paused node go on.
+func (c *Cluster) Resume(node string) error { return c.freeze(node, false) }
+
+func (c *Cluster) freeze(node string, frozen bool) error {
+	h, err := c.powered(node)
+	if err != nil {
+		return err
+	}
+	if err := cgroup.Freeze(h.Cgroups, frozen); err != nil {
+		return fmt.Errorf("host %s: %w", node, err)
+	}
+	return nil
+}
+
+// Kill takes the power from the host: every process ends at once, its network is
+// gone, and its cable has no carrier. The disk stays.
+func (c *Cluster) Kill(node string) error {
+	host, err := c.programHost(node)
+	if err != nil {
+		return err
+	}
+	release, err := state.Lock(c.dir)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return c.powerOff(host)
+}
+
+// Start boots a host that was killed, with its disk, and returns when it is ready
+// again, or ctx is done. A host that runs is left as it is.
+func (c *Cluster) Start(ctx context.Context, node string) error {
+	host, err := c.programHost(node)
+	if err != nil {
+		return err
+	}
+	if _, err := c.powered(node); !errors.Is(err, ErrPoweredOff) {
+		return err
+	}
+	release, err := state.Lock(c.dir)
+	if err != nil {
+		return err
+	}
+	defer release()
+	began := time.Now()
+	if err := c.boot(host); err != nil {
+		return err
+	}
+	if host.IsNode() {
+		return c.awaitNodes(ctx, map[string]time.Time{node: began})
+	}
+	return c.awaitAPI(ctx)
+}
+
+// StopControlPlane ends a program of the control plane, for example
+// "kube-apiserver", and leaves it ended.
+func (c *Cluster) StopControlPlane(program string) error {
+	return c.StopProgram(plan.ControlPlane, program)
+}
+
+// StartControlPlane starts a program of the control plane that was stopped.
+func (c *Cluster) StartControlPlane(program string) error {
+	return c.StartProgram(plan.ControlPlane, program)
+}
+
+// StopProgram ends a program of a host, for example "kubelet", and leaves it
+// ended. Pods keep running.
+func (c *Cluster) StopProgram(host, program string) error {
+	_, err := c.call(host, hostinit.Request{Op: hostinit.OpStop, Program: program})
+	return err
+}
+
+// StartProgram starts a program of a host that was stopped.
+func (c *Cluster) StartProgram(host, program string) error {
+	_, err := c.call(host, hostinit.Request{Op: hostinit.OpStart, Program: program})
+	return err
+}
+
+func (c *Cluster) call(host string, request hostinit.Request) ([]hostinit.Status, error) {
+	h, err := c.powered(host)
+	if err != nil {
+		return nil, err
+	}
+	if frozen, _ := cgroup.Frozen(h.Cgroups); frozen {
+		return nil, fmt.Errorf("host %s is paused", host)
+	}
+	programs, err := hostinit.Call(h.Init.PID, request)
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", host, err)
+	}
+	return programs, nil
+}
+
+func (c *Cluster) programHost(name string) (plan.Host, error) {
+	if _, err := c.powered(name); err != nil && !errors.Is(err, ErrPoweredOff) {
+		return plan.Host{}, err
+	}
+	return c.host(name)
+}
+
+// ControlPlanePrograms returns the names of the programs that StopControlPlane
+// takes.
+func ControlPlanePrograms() []string {
+	return []string{config.Etcd, config.APIServer, config.ControllerManager, config.Scheduler, config.Proxy}
+}

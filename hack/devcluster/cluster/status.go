@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/lbstack/lbstack/hack/devcluster/cgroup"
+	"github.com/lbstack/lbstack/hack/devcluster/hostinit"
+	"github.com/lbstack/lbstack/hack/devcluster/lan"
+)
+
+// Power is whether a host runs.
+type Power string
+
+// Powers of a host.
+const (
+	On        Power = "running"
+	Paused    Power = "paused"
+	Off       Power = "off"
+	Namespace Power = "namespace" // a host without programs
+)
+
+// HostStatus is the state of one host.
+type HostStatus struct {
+	Name   string
+	V4, V6 netip.Addr
+	Power  Power
+	// Link says that the cable is plugged in.
+	Link bool
+	// Ready says that Kubernetes calls the node ready; nil when the host is no
+	// node or the API server does not answer.
+	Ready *bool
+	// Programs of the host; empty when it does not run.
+	Programs []hostinit.Status
+}
+
+// statusPatience bounds the question to the API server: a status must be there
+// when the cluster is not.
+const statusPatience = 2 * time.Second
+
+// Status returns the state of every host.
+func (c *Cluster) Status(ctx context.Context) []HostStatus {
+	ready := c.ready(ctx)
+	var statuses []HostStatus
+	for _, host := range c.Hosts() {
+		s := HostStatus{Name: host.Name, V4: host.V4, V6: host.V6, Power: Off}
+		s.Link, _ = lan.LinkUp(c.name, host.Name)
+		switch on, err := c.powered(host.Name); {
+		case !host.Programs():
+			if lan.Exists(lan.Namespace(c.name, host.Name)) {
+				s.Power = Namespace
+			}
+		case errors.Is(err, ErrPoweredOff):
+		default:
+			s.Power = On
+			if frozen, _ := cgroup.Frozen(on.Cgroups); frozen {
+				s.Power = Paused
+			}
+			s.Programs, _ = c.call(host.Name, hostinit.Request{Op: hostinit.OpStatus})
+		}
+		if host.IsNode() && ready != nil {
+			_, is := ready[host.Name]
+			s.Ready = &is
+		}
+		statuses = append(statuses, s)
+	}
+	return statuses
+}
+
+func (c *Cluster) ready(ctx context.Context) map[string]time.Time {
+	client, err := c.api()
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	defer cancel()
+	var list nodeList
+	if client.get(ctx, "/api/v1/nodes", &list) != nil {
+		return nil
+	}
+	return list.readyAt()
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/lbstack/lbstack/hack/devcluster/cgroup"
+	"github.com/lbstack/lbstack/hack/devcluster/hostinit"
+	"github.com/lbstack/lbstack/hack/devcluster/lan"
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
+	"github.com/lbstack/lbstack/hack/devcluster/prereq"
+	"github.com/lbstack/lbstack/hack/devcluster/programs"
+	"github.com/lbstack/lbstack/hack/devcluster/state"
+)
+
+// Options of a cluster.
+type Options struct {
+	// Name of the cluster; "" for DefaultName.
+	Name string
+	// Nodes from 1 to plan.MaxNodes; 0 for as many as the cluster has, or
+	// DefaultNodes.
+	Nodes int
+	// Progress gets a line for each long step; nil for none.
+	Progress io.Writer
+	// Executable is the running program if that is the test bed's own; "" builds
+	// it from the repository.
+	Executable string
+	// Repository is a folder in the repository; "" for the working folder. It is
+	// needed only to build what is not built yet.
+	Repository string
+}
+
+// bringUpPatience bounds bringing a cluster up, apart from building the programs.
+const bringUpPatience = 2 * time.Minute
+
+// Up brings the cluster up and returns when every node is ready and pods can be
+// created. A cluster that is up is left alone; one of which a part is down,
+// paused, stopped or unplugged is repaired and keeps what it stored.
+func Up(ctx context.Context, options Options) (*Cluster, error) {
+	if err := prereq.Check(); err != nil {
+		return nil, err
+	}
+	name := cmp.Or(options.Name, DefaultName)
+	dir, err := state.Dir(name)
+	if err != nil {
+		return nil, err
+	}
+	if options.Nodes < 0 || options.Nodes > plan.MaxNodes {
+		return nil, fmt.Errorf("%d nodes: want 1 to %d", options.Nodes, plan.MaxNodes)
+	}
+	release, err := state.Lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	s, err := loadOrMake(dir, name, options.Nodes)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{name: name, dir: dir, nodes: s.Nodes, port: s.Port, recording: &sync.Mutex{}}
+	b := &bringUp{Cluster: c, options: options, log: newProgress(options.Progress)}
+	if err := b.run(ctx, s); err != nil {
+		return nil, fmt.Errorf("cluster %s: %w\n(devcluster status and devcluster logs HOST tell more)", name, err)
+	}
+	return c, nil
+}
+
+func loadOrMake(dir, name string, nodes int) (*state.Cluster, error) {
+	s, err := state.Load(dir)
+	if errors.Is(err, state.ErrNone) {
+		s = &state.Cluster{Name: name, Nodes: cmp.Or(nodes, DefaultNodes), Hosts: map[string]state.Host{}}
+		return s, state.Save(dir, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if nodes != 0 && nodes != s.Nodes {
+		return nil, fmt.Errorf("cluster %s has %d nodes, not %d: take it down first (devcluster down --name %s)", name, s.Nodes, nodes, name)
+	}
+	return s, nil
+}
+
+type bringUp struct {
+	*Cluster
+	options Options
+	log     *progress
+}
+
+func (b *bringUp) run(ctx context.Context, s *state.Cluster) error {
+	if err := b.prepare(ctx, s); err != nil {
+		return err
+	}
+	if err := b.ensurePKI(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, bringUpPatience)
+	defer cancel()
+	if err := b.network(); err != nil {
+		return err
+	}
+	controlPlane, _ := plan.Find(b.nodes, plan.ControlPlane)
+	booted, err := b.ensureHost(controlPlane)
+	if err != nil {
+		return err
+	}
+	if err := b.ensureForward(ctx); err != nil {
+		return err
+	}
+	if booted {
+		b.log.step("waiting for the API server")
+	}
+	if err := b.awaitAPI(ctx); err != nil {
+		return err
+	}
+	if err := b.ensureObjects(ctx); err != nil {
+		return err
+	}
+	since, err := b.ensureNodes(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.awaitNodes(ctx, since); err != nil {
+		return err
+	}
+	if err := b.awaitServiceAccount(ctx); err != nil {
+		return err
+	}
+	b.log.step("cluster %s is up: %d nodes ready", b.name, b.nodes)
+	return nil
+}
+
+// prepare makes what is made once: programs, images, certificates.
+func (b *bringUp) prepare(ctx context.Context, s *state.Cluster) error {
+	if exists(s.Kubernetes) && exists(s.Etcd) && exists(b.executable()) && exists(b.archive("pause")) && exists(b.archive("web")) {
+		return nil
+	}
+	repo, err := programs.FindRepo(cmp.Or(b.options.Repository, "."))
+	if err != nil {
+		return err
+	}
+	b.log.step("preparing Kubernetes, etcd and images")
+	binaries, err := programs.Ensure(ctx, repo, b.log)
+	if err != nil {
+		return err
+	}
+	if err := b.change(func(s *state.Cluster) { s.Kubernetes, s.Etcd = binaries.Kubernetes, binaries.Etcd }); err != nil {
+		return err
+	}
+	if err := b.ensureExecutable(ctx, repo, b.options.Executable); err != nil {
+		return err
+	}
+	if err := b.ensureImages(ctx, repo); err != nil {
+		return err
+	}
+	return nil
+}
+
+// network makes the bridge and the hosts without programs, and plugs in every
+// cable. Without the bridge, say after the machine was booted, no host has a
+// network any more, whatever else remains of it.
+func (b *bringUp) network() error {
+	hosts := plan.Hosts(b.nodes)
+	if !lan.Exists(lan.Namespace(b.name, "lan")) {
+		b.log.step("making the network of %d hosts", len(hosts))
+		for _, h := range hosts {
+			if err := b.powerOff(h); err != nil {
+				return err
+			}
+		}
+	}
+	if err := lan.EnsureSwitch(b.name); err != nil {
+		return err
+	}
+	for _, h := range hosts {
+		if !h.Programs() {
+			if err := lan.EnsureHost(b.name, h, plan.Nodes(b.nodes)); err != nil {
+				return err
+			}
+		}
+		if lan.Exists(lan.Namespace(b.name, h.Name)) && lan.Plugged(b.name, h.Name) {
+			if err := lan.SetLink(b.name, h.Name, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ensureHost boots the host unless it runs; a paused one goes on and stopped
+// programs are started.
+func (b *bringUp) ensureHost(host plan.Host) (booted bool, err error) {
+	on, err := b.powered(host.Name)
+	if err == nil && lan.Exists(lan.Namespace(b.name, host.Name)) && lan.Plugged(b.name, host.Name) {
+		if err := b.revive(host.Name, on); err == nil {
+			return false, nil
+		}
+	}
+	b.log.step("starting %s", host.Name)
+	if err := b.boot(host); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+func (b *bringUp) revive(host string, on state.Host) error {
+	if frozen, err := cgroup.Frozen(on.Cgroups); err != nil || frozen {
+		b.log.step("resuming %s", host)
+		if err := cgroup.Freeze(on.Cgroups, false); err != nil {
+			return err
+		}
+	}
+	statuses, err := b.call(host, hostinit.Request{Op: hostinit.OpStatus})
+	if err != nil {
+		return err
+	}
+	for _, p := range statuses {
+		if p.Stopped {
+			b.log.step("starting %s on %s", p.Name, host)
+			if err := b.StartProgram(host, p.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ensureNodes boots the nodes at the same time and returns since when each must
+// have said that it is ready.
+func (b *bringUp) ensureNodes(ctx context.Context) (map[string]time.Time, error) {
+	var (
+		mu       sync.Mutex
+		group    sync.WaitGroup
+		problems []error
+		since    = map[string]time.Time{}
+	)
+	for _, node := range plan.Nodes(b.nodes) {
+		group.Go(func() {
+			began := time.Now()
+			booted, err := b.ensureHost(node)
+			if err == nil {
+				err = b.loadImages(ctx, node.Name)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			problems = append(problems, err)
+			since[node.Name] = time.Time{}
+			if booted {
+				since[node.Name] = began
+			}
+		})
+	}
+	group.Wait()
+	return since, errors.Join(problems...)
+}

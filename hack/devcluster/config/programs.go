@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config renders what the programs of a cluster are started with: their
+// arguments and their configuration files. It is pure.
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/lbstack/lbstack/hack/devcluster/hostinit"
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
+)
+
+// Dir is where a host's configuration files are, as the host sees it; DirOnDisk
+// is the same folder below the host's disk.
+const (
+	Dir       = "/var/" + DirOnDisk
+	DirOnDisk = "lib/lbstack"
+)
+
+// ContainerdSocket is where a node's containerd listens, as the node sees it.
+const ContainerdSocket = "/run/containerd/containerd.sock"
+
+// Names of the programs, which are also those of their logs.
+const (
+	Etcd              = "etcd"
+	APIServer         = "kube-apiserver"
+	ControllerManager = "kube-controller-manager"
+	Scheduler         = "kube-scheduler"
+	Proxy             = "kube-proxy"
+	Kubelet           = "kubelet"
+	Containerd        = "containerd"
+)
+
+// Names of the binaries below hostinit.BinDir.
+const (
+	KubernetesBinary = "kubernetes"
+	EtcdBinary       = "etcd"
+)
+
+// volumePlugins is a folder that Kubernetes makes: on the host's disk, not in the
+// machine's /usr as it would by itself.
+const volumePlugins = "/var/lib/kubelet/volume-plugins"
+
+const etcdClient = "127.0.0.1:2379"
+
+// Programs returns the programs of the host, in the order of their start.
+func Programs(host plan.Host) []hostinit.Program {
+	if host.IsNode() {
+		return nodePrograms(host)
+	}
+	if host.Name == plan.ControlPlane {
+		return controlPlanePrograms(host)
+	}
+	return nil
+}
+
+func controlPlanePrograms(host plan.Host) []hostinit.Program {
+	api := "tcp:" + netip.AddrPortFrom(host.V4, plan.APIPort).String()
+	const etcdPeer = "127.0.0.1:2380"
+	return []hostinit.Program{
+		{Name: Etcd, Args: []string{
+			hostinit.BinDir + "/" + EtcdBinary, "--data-dir=/var/lib/etcd",
+			"--listen-client-urls=http://" + etcdClient, "--advertise-client-urls=http://" + etcdClient,
+			"--listen-peer-urls=http://" + etcdPeer, "--initial-advertise-peer-urls=http://" + etcdPeer,
+			"--initial-cluster=default=http://" + etcdPeer, "--unsafe-no-fsync",
+		}},
+		kubernetes(APIServer, "tcp:"+etcdClient, apiServerArgs(host)...),
+		kubernetes(ControllerManager, api,
+			"--kubeconfig="+file("kube-controller-manager.kubeconfig"),
+			"--service-account-private-key-file="+file("sa.key"), "--root-ca-file="+file("ca.crt"),
+			"--cluster-signing-cert-file="+file("ca.crt"), "--cluster-signing-key-file="+file("ca.key"),
+			"--flex-volume-plugin-dir="+volumePlugins,
+			"--use-service-account-credentials", "--leader-elect=false",
+			"--cluster-cidr="+both(plan.PodsV4, plan.PodsV6), "--allocate-node-cidrs=false"),
+		kubernetes(Scheduler, api, "--kubeconfig="+file("kube-scheduler.kubeconfig"), "--leader-elect=false"),
+		kubernetes(Proxy, api, "--config="+file("kube-proxy.yaml")),
+	}
+}
+
+func apiServerArgs(host plan.Host) []string {
+	return []string{
+		"--etcd-servers=http://" + etcdClient,
+		"--advertise-address=" + host.V4.String(), "--bind-address=::", fmt.Sprintf("--secure-port=%d", plan.APIPort),
+		"--tls-cert-file=" + file("kube-apiserver.crt"), "--tls-private-key-file=" + file("kube-apiserver.key"),
+		"--client-ca-file=" + file("ca.crt"),
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + file("sa.pub"), "--service-account-signing-key-file=" + file("sa.key"),
+		"--service-cluster-ip-range=" + both(plan.ServicesV4, plan.ServicesV6),
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
+		"--kubelet-client-certificate=" + file("kubelet-client.crt"), "--kubelet-client-key=" + file("kubelet-client.key"),
+		"--kubelet-certificate-authority=" + file("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
+		// Aggregated API servers know the caller from headers that this
+		// certificate vouches for.
+		"--requestheader-client-ca-file=" + file("front-proxy-ca.crt"), "--requestheader-allowed-names=front-proxy-client",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-", "--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-username-headers=X-Remote-User",
+		"--proxy-client-cert-file=" + file("front-proxy-client.crt"), "--proxy-client-key-file=" + file("front-proxy-client.key"),
+	}
+}
+
+func nodePrograms(host plan.Host) []hostinit.Program {
+	return []hostinit.Program{
+		{Name: Containerd, Args: []string{"/usr/bin/containerd", "--config", file("containerd.toml")}},
+		kubernetes(Kubelet, "unix:"+ContainerdSocket,
+			"--config="+file("kubelet.yaml"), "--kubeconfig="+file("kubelet.kubeconfig"),
+			"--hostname-override="+host.Name, fmt.Sprintf("--node-ip=%s,%s", host.V4, host.V6)),
+		kubernetes(Proxy, "", "--config="+file("kube-proxy.yaml")),
+	}
+}
+
+func kubernetes(program, needs string, args ...string) hostinit.Program {
+	return hostinit.Program{
+		Name:  program,
+		Args:  append([]string{hostinit.BinDir + "/" + KubernetesBinary, program}, args...),
+		Needs: needs,
+	}
+}
+
+func file(name string) string { return Dir + "/" + name }
+
+func both(prefixes ...netip.Prefix) string {
+	var s []string
+	for _, p := range prefixes {
+		s = append(s, p.String())
+	}
+	return strings.Join(s, ",")
+}

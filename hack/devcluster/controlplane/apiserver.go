@@ -1,0 +1,154 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// Ports are below those that the kernel gives to outgoing connections
+	// (32768 and up), so that none takes the port in an outage, and below node ports.
+	firstPort, lastPort = 20000, 29999
+	// portTries bounds the search for a free port, and startTries the starts that
+	// fail because somebody took the port in between.
+	portTries, startTries = 100, 5
+	// readyPoll is how often the API server is asked if it is ready.
+	readyPoll = 50 * time.Millisecond
+)
+
+// startEtcd starts etcd on Unix sockets in the directory: no port to collide.
+func (cp *ControlPlane) startEtcd() (err error) {
+	const client, peer = "unix://" + etcdSocket, "unix://" + etcdPeerSocket
+	cp.etcd, err = startProcess(cp.dir, "etcd", cp.options.Binaries.Etcd,
+		"--data-dir="+etcdData,
+		"--listen-client-urls="+client, "--advertise-client-urls="+client,
+		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer,
+		"--unsafe-no-fsync", "--log-level=warn")
+	return err
+}
+
+func (cp *ControlPlane) startAPIServerOnFreePort(ctx context.Context) error {
+	for try := 1; ; try++ {
+		port, err := freePort()
+		if err != nil {
+			return err
+		}
+		cp.port = port
+		if err := cp.credentials.write(cp.dir, cp.Host()); err != nil {
+			return err
+		}
+		err = cp.startAPIServer(ctx)
+		taken := err != nil && strings.Contains(err.Error(), "address already in use")
+		if !taken || try == startTries {
+			return err
+		}
+		fmt.Fprintf(cp.options.Log, "somebody took port %d, trying another\n", port)
+	}
+}
+
+// startAPIServer leaves no process behind when it fails.
+func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
+	p, err := startProcess(cp.dir, "kube-apiserver", cp.options.Binaries.Kubernetes,
+		append([]string{"kube-apiserver"}, cp.apiServerFlags()...)...)
+	if err != nil {
+		return err
+	}
+	for _, path := range []string{
+		"/readyz",
+		"/api/v1/namespaces/default", // made after readiness, and most tests' first need
+	} {
+		if err := cp.await(ctx, p, path); err != nil {
+			if !p.ended() {
+				err = errors.Join(err, p.stop())
+			}
+			return err
+		}
+	}
+	cp.apiServer = p
+	return nil
+}
+
+func (cp *ControlPlane) apiServerFlags() []string {
+	cidrs := make([]string, len(cp.options.ServiceCIDRs))
+	for i, cidr := range cp.options.ServiceCIDRs {
+		cidrs[i] = cidr.Masked().String()
+	}
+	return append([]string{
+		"--etcd-servers=unix://" + etcdSocket,
+		"--bind-address=127.0.0.1",
+		"--advertise-address=127.0.0.1",
+		"--secure-port=" + strconv.Itoa(cp.port),
+		// Endpoints may not hold a loopback address: nobody announces this server.
+		"--endpoint-reconciler-type=none",
+		"--tls-cert-file=" + serverCertFile,
+		"--tls-private-key-file=" + serverKeyFile,
+		"--client-ca-file=" + caFile,
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + signingPublic,
+		"--service-account-signing-key-file=" + signingKeyFile,
+		"--service-cluster-ip-range=" + strings.Join(cidrs, ","),
+		"--authorization-mode=RBAC",
+		"--allow-privileged=true",
+		// Without a controller manager there is no account "default" for a Pod to have.
+		"--disable-admission-plugins=ServiceAccount",
+	}, cp.options.APIServerFlags...)
+}
+
+// await asks the API server until it answers 200, a program has ended or the
+// context has.
+func (cp *ControlPlane) await(ctx context.Context, p *process, path string) error {
+	ticker := time.NewTicker(readyPoll)
+	defer ticker.Stop()
+	for {
+		err := cp.get(ctx, path)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return p.failure(errors.New("ended before it was ready"))
+		case <-cp.etcd.done:
+			return cp.etcd.failure(errors.New("ended before the API server was ready"))
+		case <-ctx.Done():
+			return p.failure(fmt.Errorf("not ready: %w: %w", context.Cause(ctx), err))
+		case <-ticker.C:
+		}
+	}
+}
+
+func (cp *ControlPlane) get(ctx context.Context, path string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, cp.Host()+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := cp.client.Do(request)
+	if err != nil {
+		return err
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", path, response.Status)
+	}
+	return nil
+}
+
+// freePort returns a port of 127.0.0.1 on which nobody listens at the moment.
+func freePort() (int, error) {
+	var last error
+	for range portTries {
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, listener.Close()
+		}
+		last = err
+	}
+	return 0, fmt.Errorf("finding a free port: %w", last)
+}

@@ -1,0 +1,136 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+// ControlPlane is a running etcd and API server. Its methods are safe for
+// concurrent use. The programs end with Stop or with this process, however it
+// ends.
+type ControlPlane struct {
+	options     Options
+	dir         string
+	temporary   bool
+	credentials credentials
+	port        int
+	client      *http.Client
+
+	mu                sync.Mutex
+	etcd              *process
+	apiServer         *process // nil in an outage
+	controllerManager *process // nil unless asked for
+}
+
+// Start starts etcd and the API server and returns when the API server is
+// ready. When the context ends before, all is stopped again; afterwards it has
+// no effect. An error holds the last lines of the log of the program that failed.
+func Start(ctx context.Context, o Options) (*ControlPlane, error) {
+	o = o.withDefaults()
+	dir, temporary, err := o.workDir()
+	if err != nil {
+		return nil, err
+	}
+	cp := &ControlPlane{options: o, dir: dir, temporary: temporary}
+	if err := cp.start(ctx); err != nil {
+		return nil, errors.Join(err, cp.Stop())
+	}
+	return cp, nil
+}
+
+func (cp *ControlPlane) start(ctx context.Context) error {
+	begin := time.Now()
+	credentials, err := newCredentials(cp.options.ServiceCIDRs)
+	if err != nil {
+		return err
+	}
+	cp.credentials = credentials
+	if cp.client, err = credentials.httpClient(); err != nil {
+		return err
+	}
+	cp.mu.Lock()
+	defer cp.mu.Unlock()
+	if err := cp.startEtcd(); err != nil {
+		return err
+	}
+	if err := cp.startAPIServerOnFreePort(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(cp.options.Log, "the API server is ready on %s after %.1f s, logs in %s\n",
+		cp.Host(), time.Since(begin).Seconds(), cp.dir)
+	return nil
+}
+
+// Host returns the URL of the API server. It stays the same over an outage.
+func (cp *ControlPlane) Host() string { return fmt.Sprintf("https://127.0.0.1:%d", cp.port) }
+
+// CAPEM returns the certificate of the authority that signed the API server's.
+func (cp *ControlPlane) CAPEM() []byte { return cp.credentials.ca.CertPEM() }
+
+// CertPEM returns the certificate of a client that may do everything
+// (group system:masters).
+func (cp *ControlPlane) CertPEM() []byte { return cp.credentials.admin.CertPEM }
+
+// KeyPEM returns the private key that belongs to CertPEM.
+func (cp *ControlPlane) KeyPEM() []byte { return cp.credentials.admin.KeyPEM }
+
+// KubeconfigPath returns the path of a kubeconfig file of that client.
+func (cp *ControlPlane) KubeconfigPath() string { return cp.path(kubeconfigFile) }
+
+// StopAPIServer begins an outage: the API server is gone when it returns, its
+// connections are cut and its data stay. It is an error if it did not run any more.
+func (cp *ControlPlane) StopAPIServer() error {
+	cp.mu.Lock()
+	defer cp.mu.Unlock()
+	if cp.apiServer == nil {
+		return errors.New("stopping the API server: it does not run")
+	}
+	cp.client.CloseIdleConnections()
+	err := cp.apiServer.stop()
+	cp.apiServer = nil
+	return err
+}
+
+// StartAPIServer ends an outage and returns when the API server is ready, on
+// the same port with the same certificates and data. It may be tried again after
+// an error.
+func (cp *ControlPlane) StartAPIServer(ctx context.Context) error {
+	cp.mu.Lock()
+	defer cp.mu.Unlock()
+	if cp.etcd == nil {
+		return errors.New("starting the API server: the control plane is stopped")
+	}
+	if cp.apiServer != nil {
+		return errors.New("starting the API server: it runs already")
+	}
+	return cp.startAPIServer(ctx)
+}
+
+// Stop stops all programs and removes the directory if it was a temporary one.
+// An error tells of programs that had ended by themselves. To stop again does
+// nothing.
+func (cp *ControlPlane) Stop() error {
+	cp.mu.Lock()
+	defer cp.mu.Unlock()
+	if cp.client != nil {
+		cp.client.CloseIdleConnections()
+	}
+	var errs []error
+	for _, p := range []**process{&cp.controllerManager, &cp.apiServer, &cp.etcd} {
+		if *p != nil {
+			errs = append(errs, (*p).stop())
+			*p = nil
+		}
+	}
+	if cp.temporary {
+		if err := os.RemoveAll(cp.dir); err != nil {
+			errs = append(errs, fmt.Errorf("removing the directory of the control plane: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,28 @@
+package controlplane
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// Kubectl runs kubectl as the admin in the caller's working directory and
+// returns its standard output. An error holds its standard error.
+func (cp *ControlPlane) Kubectl(ctx context.Context, args ...string) ([]byte, error) {
+	all := append([]string{
+		"kubectl", "--kubeconfig=" + cp.KubeconfigPath(),
+		// The user's cache may know other resources by this host and port.
+		"--cache-dir=" + cp.path(kubectlCacheFile),
+	}, args...)
+	cmd := exec.CommandContext(ctx, cp.options.Binaries.Kubernetes, all...)
+	cmd.Env = append(os.Environ(), "KUBERC=off") // nor do the user's aliases count
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.Bytes(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.Bytes(), nil
+}

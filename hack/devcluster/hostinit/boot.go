@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostinit
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/hack/devcluster/cgroup"
+)
+
+// Boot builds the host's view of the machine and becomes its first process. It
+// must be called as process 1 of a new process namespace, in new mount and host
+// name namespaces; it returns only when it fails. command is what the program is
+// called with to continue as Run.
+func Boot(specPath string, command []string) error {
+	if os.Getpid() != 1 {
+		return errors.New("host-init is started by the test bed, as the first process of a host")
+	}
+	spec, err := readSpec(specPath)
+	if err != nil {
+		return err
+	}
+	// Namespaces belong to threads. The exec below keeps this thread's.
+	runtime.LockOSThread()
+	hierarchies, err := cgroup.Hierarchies()
+	if err != nil {
+		return err
+	}
+	if err := cgroup.Enter(spec.Cgroups); err != nil {
+		return err
+	}
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		return fmt.Errorf("making a control group namespace: %w", err)
+	}
+	if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
+		return fmt.Errorf("setting the host name: %w", err)
+	}
+	if err := mounts(spec, hierarchies); err != nil {
+		return err
+	}
+	if err := leaveRoot(hierarchies); err != nil {
+		return err
+	}
+	if err := WriteSpec(bootedSpec, spec); err != nil {
+		return err
+	}
+	env := []string{"PATH=" + BinDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
+	return fmt.Errorf("starting the host's first process: %w", unix.Exec("/proc/self/exe", command, env))
+}
+
+// leaveRoot moves the host's own programs out of the root of its v2 hierarchy: a
+// v2 group with processes gives no controllers to the groups of the pods.
+func leaveRoot(hierarchies []cgroup.Hierarchy) error {
+	for _, h := range hierarchies {
+		if h.Type != "cgroup2" {
+			continue
+		}
+		own := filepath.Join(h.Mount, "host")
+		if err := os.Mkdir(own, 0o755); err != nil {
+			return fmt.Errorf("making the control group of the host's programs: %w", err)
+		}
+		if err := cgroup.Enter([]string{own}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func mounts(spec Spec, hierarchies []cgroup.Hierarchy) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("separating the host's mounts: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mounting /proc: %w", err)
+	}
+	if err := mountSys(hierarchies); err != nil {
+		return err
+	}
+	// What is bound below is opened first: it may lie under /run or /var itself.
+	opened := map[string]*os.File{}
+	defer func() {
+		for _, f := range opened {
+			_ = f.Close()
+		}
+	}()
+	for target, source := range bindings(spec) {
+		f, err := os.OpenFile(source, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("opening what becomes %s: %w", target, err)
+		}
+		opened[target] = f
+	}
+	if err := unix.Mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
+		return fmt.Errorf("mounting /run: %w", err)
+	}
+	if err := os.MkdirAll(BinDir, 0o755); err != nil {
+		return fmt.Errorf("making %s: %w", BinDir, err)
+	}
+	for target, f := range opened {
+		if strings.HasPrefix(target, BinDir) {
+			if err := os.WriteFile(target, nil, 0o755); err != nil {
+				return fmt.Errorf("making %s: %w", target, err)
+			}
+		}
+		if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), target, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("binding %s: %w", target, err)
+		}
+	}
+	// Containers may ask for mounts that propagate; they stay within the host.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+		return fmt.Errorf("sharing the host's mounts with its containers: %w", err)
+	}
+	return nil
+}
+
+func bindings(spec Spec) map[string]string {
+	b := map[string]string{"/var": spec.Disk}
+	for name, source := range spec.Binaries {
+		b[filepath.Join(BinDir, name)] = source
+	}
+	return b
+}
+
+// mountSys mounts /sys anew, so that it shows the host's network interfaces, and
+// the cgroup hierarchies anew, so that the host's groups are their roots.
+func mountSys(hierarchies []cgroup.Hierarchy) error {
+	if err := unix.Unmount("/sys", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmounting /sys: %w", err)
+	}
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if err := unix.Mount("sysfs", "/sys", "sysfs", flags, ""); err != nil {
+		return fmt.Errorf("mounting /sys: %w", err)
+	}
+	const root = "/sys/fs/cgroup"
+	if len(hierarchies) > 0 && hierarchies[0].Mount != root {
+		if err := unix.Mount("tmpfs", root, "tmpfs", flags, "mode=755"); err != nil {
+			return fmt.Errorf("mounting %s: %w", root, err)
+		}
+	}
+	for _, h := range hierarchies {
+		if err := os.MkdirAll(h.Mount, 0o755); err != nil {
+			return fmt.Errorf("making %s: %w", h.Mount, err)
+		}
+		options := h.Options
+		if strings.HasPrefix(options, "name=") {
+			options = "none," + options
+		}
+		if err := unix.Mount("cgroup", h.Mount, h.Type, flags, options); err != nil {
+			return fmt.Errorf("mounting the cgroup hierarchy %s: %w", h.Mount, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostinit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Operations that a Request may ask for.
+const (
+	OpStatus = "status"
+	OpStop   = "stop"  // end the program with SIGTERM, later SIGKILL, and leave it ended
+	OpStart  = "start" // start a program that was stopped
+)
+
+// callTimeout bounds a request; stopping a program may take stopPatience.
+const (
+	callTimeout  = 15 * time.Second
+	stopPatience = 8 * time.Second
+)
+
+// Request is what a client sends, one a connection.
+type Request struct {
+	Op      string `json:"op"`
+	Program string `json:"program,omitempty"`
+}
+
+// Response is the answer: the state of all programs afterwards.
+type Response struct {
+	Programs []Status `json:"programs"`
+	Error    string   `json:"error,omitempty"`
+}
+
+// Call sends a request to the host whose first process has that id on this
+// machine.
+func Call(pid int, request Request) ([]Status, error) {
+	conn, err := net.DialTimeout("unix", fmt.Sprintf("/proc/%d/root%s", pid, Socket), time.Second)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the host: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(callTimeout)); err != nil {
+		return nil, fmt.Errorf("bounding the request: %w", err)
+	}
+	if err := json.NewEncoder(conn).Encode(request); err != nil {
+		return nil, fmt.Errorf("sending the request to the host: %w", err)
+	}
+	var response Response
+	if err := json.NewDecoder(conn).Decode(&response); err != nil {
+		return nil, fmt.Errorf("reading the host's answer: %w", err)
+	}
+	if response.Error != "" {
+		return nil, errors.New(response.Error)
+	}
+	return response.Programs, nil
+}
+
+func (s *supervisor) serve(listener net.Listener) error {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return fmt.Errorf("accepting a request: %w", err)
+		}
+		go s.answer(conn)
+	}
+}
+
+func (s *supervisor) answer(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	var request Request
+	if json.NewDecoder(conn).Decode(&request) != nil {
+		return // the client is gone
+	}
+	var response Response
+	if err := s.do(request); err != nil {
+		response.Error = err.Error()
+	}
+	s.mu.Lock()
+	for _, p := range s.programs {
+		response.Programs = append(response.Programs, p.status)
+	}
+	s.mu.Unlock()
+	_ = json.NewEncoder(conn).Encode(response) // a client that is gone needs no answer
+}
+
+func (s *supervisor) do(request Request) error {
+	if request.Op == OpStatus {
+		return nil
+	}
+	for _, p := range s.programs {
+		if p.program.Name != request.Program {
+			continue
+		}
+		switch request.Op {
+		case OpStop:
+			return s.stop(p)
+		case OpStart:
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			p.status.Stopped = false
+			s.start(p)
+			return nil
+		}
+	}
+	return fmt.Errorf("operation %q: no program %q on this host", request.Op, request.Program)
+}
+
+func (s *supervisor) stop(p *supervised) error {
+	s.mu.Lock()
+	p.status.Stopped = true
+	pid := p.status.PID
+	s.mu.Unlock()
+	for began, signal := time.Now(), unix.SIGTERM; ; {
+		// The lock keeps the process from being reaped, and its id from being
+		// used again, between the look and the signal.
+		s.mu.Lock()
+		running := pid != 0 && p.status.PID == pid
+		var err error
+		if running && signal != 0 {
+			err = unix.Kill(pid, signal)
+		}
+		s.mu.Unlock()
+		if !running || errors.Is(err, os.ErrProcessDone) || errors.Is(err, unix.ESRCH) {
+			return nil
+		}
+		signal = 0
+		if time.Since(began) > stopPatience {
+			signal = unix.SIGKILL
+		}
+		time.Sleep(needsInterval)
+	}
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostinit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// restartDelay keeps a program that fails at once from using the machine up.
+	restartDelay = time.Second
+	// needsPatience is how long a program waits for what it needs before it is
+	// started regardless, so that its own log says what is wrong.
+	needsPatience = 30 * time.Second
+	needsInterval = 20 * time.Millisecond
+)
+
+// Status of a program of a host.
+type Status struct {
+	Name string `json:"name"`
+	// PID in the host's process namespace; 0 when the program does not run.
+	PID int `json:"pid"`
+	// Stopped says that the program was stopped on purpose.
+	Stopped bool `json:"stopped"`
+	// Restarts counts how often the program was started again after it died.
+	Restarts int `json:"restarts"`
+}
+
+// supervisor keeps programs running. Process 1 also has children that it did not
+// start, so it waits for any child instead of for those that it knows.
+type supervisor struct {
+	mu       sync.Mutex
+	programs []*supervised
+}
+
+type supervised struct {
+	program Program
+	status  Status
+}
+
+// Run starts and supervises the host's programs. It returns only when it fails.
+func Run() error {
+	spec, err := readSpec(bootedSpec)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(LogDir, 0o755); err != nil {
+		return fmt.Errorf("making the log folder: %w", err)
+	}
+	s := &supervisor{}
+	for _, p := range spec.Programs {
+		s.programs = append(s.programs, &supervised{program: p, status: Status{Name: p.Name}})
+	}
+	listener, err := net.Listen("unix", Socket)
+	if err != nil {
+		return fmt.Errorf("listening on the host's control socket: %w", err)
+	}
+	for _, p := range s.programs {
+		go s.startWhenReady(p)
+	}
+	go s.reap()
+	return s.serve(listener)
+}
+
+func (s *supervisor) startWhenReady(p *supervised) {
+	awaitAddress(p.program.Needs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.start(p)
+}
+
+// start starts the program unless it runs or shall not. The lock must be held.
+func (s *supervisor) start(p *supervised) {
+	if p.status.PID != 0 || p.status.Stopped {
+		return
+	}
+	log, err := os.OpenFile(filepath.Join(LogDir, p.program.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "opening the log of %s: %v\n", p.program.Name, err)
+		return
+	}
+	defer func() { _ = log.Close() }()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "opening the input of %s: %v\n", p.program.Name, err)
+		return
+	}
+	defer func() { _ = null.Close() }()
+	child, err := os.StartProcess(p.program.Args[0], p.program.Args, &os.ProcAttr{
+		Dir: "/", Env: os.Environ(), Files: []*os.File{null, log, log}, Sys: &unix.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		_, _ = fmt.Fprintf(log, "host-init: starting %s: %v\n", p.program.Name, err)
+		time.AfterFunc(restartDelay, func() { s.startWhenReady(p) })
+		return
+	}
+	p.status.PID = child.Pid
+	_ = child.Release()
+}
+
+// reap waits for children for ever and starts again the programs among them.
+func (s *supervisor) reap() {
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, 0, nil)
+		if errors.Is(err, unix.ECHILD) {
+			time.Sleep(needsInterval) // no program runs at the moment
+			continue
+		}
+		if err == nil {
+			s.ended(pid, status)
+		}
+	}
+}
+
+func (s *supervisor) ended(pid int, status unix.WaitStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.programs {
+		if p.status.PID != pid {
+			continue
+		}
+		p.status.PID = 0
+		fmt.Fprintf(os.Stderr, "%s %s ended: exit code %d, signal %d\n",
+			time.Now().Format(time.RFC3339), p.program.Name, status.ExitStatus(), status.Signal())
+		if !p.status.Stopped {
+			p.status.Restarts++
+			time.AfterFunc(restartDelay, func() { s.startWhenReady(p) })
+		}
+	}
+}
+
+// awaitAddress returns when the address takes connections, or after
+// needsPatience.
+func awaitAddress(needs string) {
+	network, address, ok := strings.Cut(needs, ":")
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), needsPatience)
+	defer cancel()
+	for ctx.Err() == nil {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		time.Sleep(needsInterval)
+	}
+}

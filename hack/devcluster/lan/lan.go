@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lan
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
+)
+
+const (
+	switchHost = "lan" // stands for the bridge in names of namespaces
+	bridgeName = "br0"
+	hostLink   = "eth0"
+)
+
+// EnsureSwitch makes the namespace with the bridge unless it is there.
+func EnsureSwitch(cluster string) error {
+	namespace := Namespace(cluster, switchHost)
+	if Exists(namespace) {
+		return nil
+	}
+	if err := create(namespace); err != nil {
+		return err
+	}
+	return withHandle(namespace, func(h *netlink.Handle) error {
+		// Frames between hosts are none of the filters' business.
+		if err := sysctls(namespace, []sysctl{
+			{"bridge/bridge-nf-call-iptables", "0"}, {"bridge/bridge-nf-call-ip6tables", "0"}, {"bridge/bridge-nf-call-arptables", "0"},
+			{"ipv6/conf/default/disable_ipv6", "1"},
+		}); err != nil {
+			return err
+		}
+		bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridgeName}}
+		if err := h.LinkAdd(bridge); err != nil {
+			return fmt.Errorf("adding bridge %s: %w", bridgeName, err)
+		}
+		return up(h, bridgeName)
+	})
+}
+
+// RemoveSwitch removes the bridge and its namespace.
+func RemoveSwitch(cluster string) error { return remove(Namespace(cluster, switchHost)) }
+
+// EnsureHost makes the namespace of the host and plugs it into the bridge, unless
+// that is done.
+func EnsureHost(cluster string, host plan.Host, nodes []plan.Host) error {
+	namespace := Namespace(cluster, host.Name)
+	if Exists(namespace) {
+		return nil
+	}
+	if err := create(namespace); err != nil {
+		return err
+	}
+	err := configureHost(cluster, host, nodes)
+	if err != nil {
+		return errors.Join(fmt.Errorf("network of host %s: %w", host.Name, err), RemoveHost(cluster, host.Name))
+	}
+	return nil
+}
+
+func configureHost(cluster string, host plan.Host, nodes []plan.Host) error {
+	namespace := Namespace(cluster, host.Name)
+	if err := sysctls(namespace, hostSysctls(host)); err != nil {
+		return err
+	}
+	if err := plug(cluster, host); err != nil {
+		return err
+	}
+	return withHandle(namespace, func(h *netlink.Handle) error {
+		if err := up(h, "lo"); err != nil {
+			return err
+		}
+		link, err := h.LinkByName(hostLink)
+		if err != nil {
+			return fmt.Errorf("finding %s: %w", hostLink, err)
+		}
+		for _, address := range []netip.Prefix{
+			netip.PrefixFrom(host.V4, plan.LANv4.Bits()), netip.PrefixFrom(host.V6, plan.LANv6.Bits()),
+		} {
+			if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address), Flags: unix.IFA_F_NODAD}); err != nil {
+				return fmt.Errorf("adding address %s: %w", address, err)
+			}
+		}
+		if err := up(h, hostLink); err != nil {
+			return err
+		}
+		for _, r := range Routes(host, nodes) {
+			if err := h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(r.To), Gw: r.Via.AsSlice()}); err != nil {
+				return fmt.Errorf("adding route to %s via %s: %w", r.To, r.Via, err)
+			}
+		}
+		return nil
+	})
+}
+
+// plug connects the host with the bridge. Both ends are made where they belong,
+// so that neither is ever seen in the machine's own namespace.
+func plug(cluster string, host plan.Host) error {
+	inside, err := netns.GetFromPath(Path(Namespace(cluster, host.Name)))
+	if err != nil {
+		return fmt.Errorf("opening the host's namespace: %w", err)
+	}
+	defer func() { _ = inside.Close() }()
+	return withHandle(Namespace(cluster, switchHost), func(h *netlink.Handle) error {
+		bridge, err := h.LinkByName(bridgeName)
+		if err != nil {
+			return fmt.Errorf("finding bridge %s: %w", bridgeName, err)
+		}
+		if old, err := h.LinkByName(host.Name); err == nil {
+			if err := h.LinkDel(old); err != nil {
+				return fmt.Errorf("removing the former link of host %s: %w", host.Name, err)
+			}
+		}
+		mac := host.MAC()
+		cable := &netlink.Veth{
+			LinkAttrs: netlink.LinkAttrs{Name: host.Name, MasterIndex: bridge.Attrs().Index},
+			PeerName:  hostLink, PeerHardwareAddr: mac[:], PeerNamespace: netlink.NsFd(inside),
+		}
+		if err := h.LinkAdd(cable); err != nil {
+			return fmt.Errorf("adding the link of host %s: %w", host.Name, err)
+		}
+		return up(h, host.Name)
+	})
+}
+
+// RemoveHost unplugs the host and removes its namespace.
+func RemoveHost(cluster, host string) error {
+	var unplug error
+	if namespace := Namespace(cluster, switchHost); Exists(namespace) {
+		unplug = withHandle(namespace, func(h *netlink.Handle) error {
+			link, err := h.LinkByName(host)
+			if errors.As(err, &netlink.LinkNotFoundError{}) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("finding the link of host %s: %w", host, err)
+			}
+			if err := h.LinkDel(link); err != nil {
+				return fmt.Errorf("unplugging host %s: %w", host, err)
+			}
+			return nil
+		})
+	}
+	return errors.Join(unplug, remove(Namespace(cluster, host)))
+}
+
+// SetLink pulls the host's cable (the host loses carrier) or plugs it in again.
+func SetLink(cluster, host string, isUp bool) error {
+	return withHandle(Namespace(cluster, switchHost), func(h *netlink.Handle) error {
+		if isUp {
+			return up(h, host)
+		}
+		link, err := h.LinkByName(host)
+		if err != nil {
+			return fmt.Errorf("finding the link of host %s: %w", host, err)
+		}
+		if err := h.LinkSetDown(link); err != nil {
+			return fmt.Errorf("setting the link of host %s down: %w", host, err)
+		}
+		return nil
+	})
+}
+
+// LinkUp tells whether the host's cable is plugged in.
+func LinkUp(cluster, host string) (bool, error) {
+	var isUp bool
+	err := withHandle(Namespace(cluster, switchHost), func(h *netlink.Handle) error {
+		link, err := h.LinkByName(host)
+		if err != nil {
+			return fmt.Errorf("finding the link of host %s: %w", host, err)
+		}
+		isUp = link.Attrs().Flags&net.FlagUp != 0
+		return nil
+	})
+	return isUp, err
+}
+
+// Plugged tells whether the host has a cable at all.
+func Plugged(cluster, host string) bool {
+	_, err := LinkUp(cluster, host)
+	return err == nil
+}
+
+func up(h *netlink.Handle, name string) error {
+	link, err := h.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("finding %s: %w", name, err)
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		return fmt.Errorf("setting %s up: %w", name, err)
+	}
+	return nil
+}
+
+func withHandle(namespace string, fn func(*netlink.Handle) error) error {
+	ns, err := netns.GetFromPath(Path(namespace))
+	if err != nil {
+		return fmt.Errorf("opening network namespace %s: %w", namespace, err)
+	}
+	defer func() { _ = ns.Close() }()
+	handle, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("opening netlink in namespace %s: %w", namespace, err)
+	}
+	defer handle.Close()
+	return fn(handle)
+}
+
+func sysctls(namespace string, settings []sysctl) error {
+	return In(namespace, func() error {
+		for _, s := range settings {
+			// /proc/sys/net is the thread's; a setting that the kernel was built
+			// without has no effect either.
+			err := os.WriteFile("/proc/sys/net/"+s.name, []byte(s.value), 0)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("setting %s: %w", s.name, err)
+			}
+		}
+		return nil
+	})
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package lan builds the network of a test bed out of network namespaces: a
+// bridge in a namespace of its own, and one namespace a host. Nothing of it is
+// in the machine's own namespace.
+package lan
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+const namespaceDir = "/var/run/netns"
+
+// Namespace returns the name of the network namespace of a host; "lan" is the
+// bridge's.
+func Namespace(cluster, host string) string {
+	if cluster == DefaultCluster {
+		return DefaultCluster + "-" + host
+	}
+	return DefaultCluster + "-" + cluster + "-" + host
+}
+
+// DefaultCluster is the name of the cluster that nobody named. Names of
+// namespaces leave it out.
+const DefaultCluster = "lbstack"
+
+// Path returns the file that the namespace is entered by.
+func Path(namespace string) string { return filepath.Join(namespaceDir, namespace) }
+
+// Exists tells whether there is a namespace of that name.
+func Exists(namespace string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(Path(namespace), &fs) == nil && fs.Type == unix.NSFS_MAGIC
+}
+
+// In runs fn on a thread of its own inside the namespace. Sockets that fn opens
+// and programs that it starts belong to the namespace; goroutines that it starts
+// do not.
+func In(namespace string, fn func() error) error {
+	return onThread(func() error {
+		f, err := os.Open(Path(namespace))
+		if err != nil {
+			return fmt.Errorf("opening network namespace: %w", err)
+		}
+		defer func() { _ = f.Close() }()
+		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("entering network namespace %s: %w", namespace, err)
+		}
+		return fn()
+	})
+}
+
+// onThread runs fn on a thread that it may move to another network namespace. A
+// thread that cannot be moved back ends with the goroutine.
+func onThread(fn func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		home, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			result <- fmt.Errorf("opening the own network namespace: %w", err)
+			return
+		}
+		defer func() { _ = home.Close() }()
+		err = fn()
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+		result <- err
+	}()
+	return <-result
+}
+
+// create makes a network namespace with that name, as `ip netns add` does.
+func create(namespace string) error {
+	if err := os.MkdirAll(namespaceDir, 0o755); err != nil {
+		return fmt.Errorf("making %s: %w", namespaceDir, err)
+	}
+	path := Path(namespace)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o444)
+	if err != nil {
+		return fmt.Errorf("naming a network namespace: %w", err)
+	}
+	_ = f.Close()
+	err = onThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("making network namespace %s: %w", namespace, err)
+		}
+		if err := unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("naming network namespace %s: %w", namespace, err)
+		}
+		return nil
+	})
+	if err != nil {
+		_ = os.Remove(path)
+	}
+	return err
+}
+
+// remove removes the namespace's name, and with it the namespace unless a
+// process is in it. A namespace that is not there is no error.
+func remove(namespace string) error {
+	path := Path(namespace)
+	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("unmounting network namespace %s: %w", namespace, err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing network namespace: %w", err)
+	}
+	return nil
+}

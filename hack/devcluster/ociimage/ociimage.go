@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package ociimage writes container images as OCI image layout archives
+// (https://github.com/opencontainers/image-spec, v1.0) that containerd, podman
+// and skopeo read. The same input gives the same bytes on every machine and at
+// every time.
+package ociimage
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Nonroot is the user that images without rights run as, by the convention of
+// the distroless images.
+const Nonroot = "65532:65532"
+
+// Image is an image with one layer for Linux.
+type Image struct {
+	// Name with tag, for example "ghcr.io/lbstack/lbstack:dev".
+	Name string
+	// Entrypoint is the program that a container starts unless told otherwise.
+	Entrypoint []string
+	// User as uid:gid; "" for root.
+	User string
+	// Architecture as Go names it; "" for amd64.
+	Architecture string
+	// Labels tell tools about the image.
+	Labels map[string]string
+	Files  []File
+}
+
+// File of an image.
+type File struct {
+	// Path in the image; absolute or relative to the root.
+	Path string
+	// Source is a file of the machine; it is read when Content is nil.
+	Source  string
+	Content []byte
+	// Mode is the permission; 0 for 0755.
+	Mode int64
+}
+
+const (
+	mediaIndex    = "application/vnd.oci.image.index.v1+json"
+	mediaManifest = "application/vnd.oci.image.manifest.v1+json"
+	mediaConfig   = "application/vnd.oci.image.config.v1+json"
+	mediaLayer    = "application/vnd.oci.image.layer.v1.tar"
+)
+
+type descriptor struct {
+	MediaType   string            `json:"mediaType"`
+	Digest      string            `json:"digest"`
+	Size        int               `json:"size"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Write writes the image as a tar archive.
+func (i Image) Write(w io.Writer) error {
+	layer, err := i.layer()
+	if err != nil {
+		return fmt.Errorf("image %s: %w", i.Name, err)
+	}
+	config, err := i.config(layer)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", i.Name, err)
+	}
+	manifest, err := json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": mediaManifest,
+		"config": describe(mediaConfig, config),
+		"layers": []descriptor{describe(mediaLayer, layer)},
+	})
+	if err != nil {
+		return fmt.Errorf("image %s: encoding the manifest: %w", i.Name, err)
+	}
+	entry := describe(mediaManifest, manifest)
+	_, tag, _ := strings.Cut(i.Name[strings.LastIndexByte(i.Name, '/')+1:], ":")
+	entry.Annotations = map[string]string{"io.containerd.image.name": i.Name, "org.opencontainers.image.ref.name": cmp.Or(tag, "latest")}
+	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": mediaIndex, "manifests": []descriptor{entry}})
+	if err != nil {
+		return fmt.Errorf("image %s: encoding the index: %w", i.Name, err)
+	}
+	files := []File{
+		{Path: "oci-layout", Content: []byte(`{"imageLayoutVersion":"1.0.0"}`), Mode: 0o644},
+		{Path: "index.json", Content: index, Mode: 0o644},
+	}
+	for _, blob := range [][]byte{config, manifest, layer} {
+		files = append(files, File{Path: "blobs/sha256/" + sum(blob), Content: blob, Mode: 0o644})
+	}
+	if err := archive(w, nil, files); err != nil {
+		return fmt.Errorf("image %s: %w", i.Name, err)
+	}
+	return nil
+}
+
+func (i Image) config(layer []byte) ([]byte, error) {
+	run := map[string]any{
+		"Entrypoint": i.Entrypoint, "User": i.User, "WorkingDir": "/",
+		"Env": []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+	}
+	if len(i.Labels) > 0 {
+		run["Labels"] = i.Labels
+	}
+	config, err := json.Marshal(map[string]any{
+		"architecture": cmp.Or(i.Architecture, "amd64"), "os": "linux",
+		"config": run,
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + sum(layer)}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the configuration: %w", err)
+	}
+	return config, nil
+}
+
+// layer is the image's file system: the image's files and what programs expect
+// to find in any.
+func (i Image) layer() ([]byte, error) {
+	files := []File{
+		{Path: "etc/passwd", Mode: 0o644, Content: []byte("root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n")},
+		{Path: "etc/group", Mode: 0o644, Content: []byte("root:x:0:\nnonroot:x:65532:\n")},
+	}
+	for _, f := range i.Files {
+		f.Path = strings.TrimPrefix(f.Path, "/")
+		f.Mode = cmp.Or(f.Mode, 0o755)
+		if f.Content == nil {
+			content, err := os.ReadFile(f.Source)
+			if err != nil {
+				return nil, fmt.Errorf("file /%s: %w", f.Path, err)
+			}
+			f.Content = content
+		}
+		files = append(files, f)
+	}
+	slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
+	var buffer bytes.Buffer
+	if err := archive(&buffer, []directory{{"etc/", 0o755}, {"tmp/", 0o1777}}, files); err != nil {
+		return nil, err
+	}
+	return buffer.Bytes(), nil
+}
+
+type directory struct {
+	path string
+	mode int64
+}
+
+// archive writes directories and files without anything that depends on where
+// and when.
+func archive(w io.Writer, directories []directory, files []File) error {
+	t := tar.NewWriter(w)
+	epoch := time.Unix(0, 0)
+	for _, d := range directories {
+		h := &tar.Header{Typeflag: tar.TypeDir, Name: d.path, Mode: d.mode, ModTime: epoch, Format: tar.FormatUSTAR}
+		if err := t.WriteHeader(h); err != nil {
+			return fmt.Errorf("archiving %s: %w", d.path, err)
+		}
+	}
+	for _, f := range files {
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.Path, Mode: f.Mode, Size: int64(len(f.Content)), ModTime: epoch, Format: tar.FormatUSTAR}
+		if err := t.WriteHeader(h); err != nil {
+			return fmt.Errorf("archiving %s: %w", f.Path, err)
+		}
+		if _, err := t.Write(f.Content); err != nil {
+			return fmt.Errorf("archiving %s: %w", f.Path, err)
+		}
+	}
+	if err := t.Close(); err != nil {
+		return fmt.Errorf("ending the archive: %w", err)
+	}
+	return nil
+}
+
+func describe(mediaType string, blob []byte) descriptor {
+	return descriptor{MediaType: mediaType, Digest: "sha256:" + sum(blob), Size: len(blob)}
+}
+
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}

@@ -1,0 +1,157 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/netip"
+	"time"
+)
+
+const (
+	// validity is how long every certificate of a test cluster holds.
+	validity = 365 * 24 * time.Hour
+	// clockSkew is how far certificates reach into the past, for clocks that are behind.
+	clockSkew = time.Hour
+)
+
+// CA is a certificate authority. It is safe for concurrent use.
+type CA struct {
+	cert    *x509.Certificate
+	key     crypto.Signer
+	certPEM []byte
+	keyPEM  []byte
+}
+
+// Request describes a certificate. Kubernetes takes the common name of a client
+// for its user name and the organizations for its groups.
+type Request struct {
+	CommonName    string
+	Organizations []string
+	DNSNames      []string
+	Addresses     []netip.Addr
+}
+
+// Pair is a certificate and its private key (PKCS #8, RFC 5208), both PEM.
+type Pair struct {
+	CertPEM []byte
+	KeyPEM  []byte
+}
+
+// New returns a new authority that signs in its own name, valid for 365 days.
+func New(commonName string) (*CA, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("generating the key of the authority %q: %w", commonName, err)
+	}
+	template, err := newTemplate(pkix.Name{CommonName: commonName})
+	if err != nil {
+		return nil, err
+	}
+	template.IsCA = true
+	template.BasicConstraintsValid = true
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("signing the certificate of the authority %q: %w", commonName, err)
+	}
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the key of the authority %q: %w", commonName, err)
+	}
+	return Parse(encode(certificateBlock, der), keyPEM)
+}
+
+// Parse returns the authority that CertPEM and KeyPEM of an earlier one gave.
+// It refuses a certificate that may not sign others and a key of another one.
+func Parse(certPEM, keyPEM []byte) (*CA, error) {
+	der, err := decode(certificateBlock, certPEM)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the certificate of an authority: %w", err)
+	}
+	if !cert.IsCA {
+		return nil, fmt.Errorf("the certificate of %q is not one of an authority", cert.Subject.CommonName)
+	}
+	if der, err = decode(privateKeyBlock, keyPEM); err != nil {
+		return nil, err
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the key of the authority %q: %w", cert.Subject.CommonName, err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("the key of the authority %q is a %T, want ECDSA", cert.Subject.CommonName, parsed)
+	}
+	if !key.PublicKey.Equal(cert.PublicKey) {
+		return nil, fmt.Errorf("the key does not belong to the certificate of the authority %q", cert.Subject.CommonName)
+	}
+	return &CA{cert: cert, key: key, certPEM: certPEM, keyPEM: keyPEM}, nil
+}
+
+// CertPEM returns the certificate of the authority.
+func (ca *CA) CertPEM() []byte { return ca.certPEM }
+
+// KeyPEM returns the private key of the authority, PKCS #8.
+func (ca *CA) KeyPEM() []byte { return ca.keyPEM }
+
+// Issue makes a key and signs a certificate for it that servers and clients may
+// use, valid for 365 days or as long as the authority, whichever ends first.
+func (ca *CA) Issue(r Request) (Pair, error) {
+	if r.CommonName == "" {
+		return Pair{}, errors.New("a certificate needs a common name")
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Pair{}, fmt.Errorf("generating the key of %q: %w", r.CommonName, err)
+	}
+	template, err := newTemplate(pkix.Name{CommonName: r.CommonName, Organization: r.Organizations})
+	if err != nil {
+		return Pair{}, err
+	}
+	if template.NotAfter.After(ca.cert.NotAfter) {
+		template.NotAfter = ca.cert.NotAfter
+	}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	template.DNSNames = r.DNSNames
+	for _, address := range r.Addresses {
+		template.IPAddresses = append(template.IPAddresses, net.IP(address.Unmap().AsSlice()))
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key.Public(), ca.key)
+	if err != nil {
+		return Pair{}, fmt.Errorf("signing the certificate of %q: %w", r.CommonName, err)
+	}
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return Pair{}, fmt.Errorf("encoding the key of %q: %w", r.CommonName, err)
+	}
+	return Pair{CertPEM: encode(certificateBlock, der), KeyPEM: keyPEM}, nil
+}
+
+// newTemplate returns what all certificates have in common.
+func newTemplate(subject pkix.Name) (*x509.Certificate, error) {
+	// 127 bits stay positive and within the 20 octets of RFC 5280 section 4.1.2.2.
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("drawing the serial number of %q: %w", subject.CommonName, err)
+	}
+	now := time.Now()
+	return &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      subject,
+		NotBefore:    now.Add(-clockSkew),
+		NotAfter:     now.Add(validity),
+	}, nil
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plan is the address plan of a test bed: which hosts there are, and
+// which addresses hosts, pods and Services have. It is pure.
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// Names of the hosts that every cluster has besides its nodes.
+const (
+	Router       = "router"        // default gateway of all, with no way out
+	ControlPlane = "control-plane" // etcd, API server, controller manager, scheduler
+	Client       = "client"        // outside the cluster, on the same LAN
+)
+
+// MaxNodes bounds the nodes of a cluster, so that their addresses stay below
+// the client's.
+const MaxNodes = 99
+
+// Octets of the hosts in 192.168.1.0/24.
+const (
+	routerOctet       = 1
+	controlPlaneOctet = 10
+	clientOctet       = 200
+)
+
+// LAN prefixes that the hosts share.
+var (
+	LANv4 = netip.MustParsePrefix("192.168.1.0/24")
+	LANv6 = netip.MustParsePrefix("fd00:192:168:1::/64")
+)
+
+// Prefixes of all pods and all Services.
+var (
+	PodsV4     = netip.MustParsePrefix("10.244.0.0/16")
+	PodsV6     = netip.MustParsePrefix("fd44::/48")
+	ServicesV4 = netip.MustParsePrefix("10.96.0.0/16")
+	ServicesV6 = netip.MustParsePrefix("fd96::/112")
+)
+
+// APIPort is the port of the API server on the control plane's LAN address.
+const APIPort = 6443
+
+// Host is a machine of the test bed: a network namespace with one interface on
+// the LAN.
+type Host struct {
+	Name   string
+	V4, V6 netip.Addr
+	// Number of the node, from 1; 0 for a host that is no node.
+	Number int
+}
+
+// IsNode tells whether the host runs pods.
+func (h Host) IsNode() bool { return h.Number > 0 }
+
+// Programs tells whether programs of Kubernetes run on the host, so that it can
+// be powered on and off.
+func (h Host) Programs() bool { return h.IsNode() || h.Name == ControlPlane }
+
+// PodsV4 returns the IPv4 range of the node's pods.
+func (h Host) PodsV4() netip.Prefix {
+	return netip.MustParsePrefix(fmt.Sprintf("10.244.%d.0/24", h.Number))
+}
+
+// PodsV6 returns the IPv6 range of the node's pods; the number is written into
+// the address as it is read, so node10 has fd44:0:0:10::/64.
+func (h Host) PodsV6() netip.Prefix {
+	return netip.MustParsePrefix(fmt.Sprintf("fd44:0:0:%d::/64", h.Number))
+}
+
+// MAC returns the host's hardware address: locally administered and the same at
+// every start, as a real machine keeps its card.
+func (h Host) MAC() [6]byte {
+	b := h.V4.As4()
+	return [6]byte{0x02, 0x00, b[0], b[1], b[2], b[3]}
+}
+
+// Hosts returns the hosts of a cluster with so many nodes: router, control
+// plane, client, then the nodes in order.
+func Hosts(nodes int) []Host {
+	hosts := []Host{host(Router, routerOctet, 0), host(ControlPlane, controlPlaneOctet, 0), host(Client, clientOctet, 0)}
+	for n := 1; n <= nodes; n++ {
+		hosts = append(hosts, host(NodeName(n), controlPlaneOctet+n, n))
+	}
+	return hosts
+}
+
+// Nodes returns the nodes among the hosts of a cluster.
+func Nodes(nodes int) []Host {
+	return slices.DeleteFunc(Hosts(nodes), func(h Host) bool { return !h.IsNode() })
+}
+
+// Find returns the host of that name in a cluster with so many nodes.
+func Find(nodes int, name string) (Host, bool) {
+	hosts := Hosts(nodes)
+	i := slices.IndexFunc(hosts, func(h Host) bool { return h.Name == name })
+	if i < 0 {
+		return Host{}, false
+	}
+	return hosts[i], true
+}
+
+// NodeName returns the name of the n-th node, counted from 1.
+func NodeName(n int) string { return "node" + strconv.Itoa(n) }
+
+// APIServiceAddresses returns the addresses of the Service "kubernetes": the
+// first of each Service range.
+func APIServiceAddresses() []netip.Addr {
+	return []netip.Addr{ServicesV4.Addr().Next(), ServicesV6.Addr().Next()}
+}
+
+func host(name string, octet, number int) Host {
+	v4 := LANv4.Addr().As4()
+	v4[3] = byte(octet)
+	return Host{
+		Name:   name,
+		V4:     netip.AddrFrom4(v4),
+		V6:     netip.MustParseAddr(fmt.Sprintf("fd00:192:168:1::%d", octet)),
+		Number: number,
+	}
+}

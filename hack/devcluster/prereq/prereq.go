@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package prereq checks that the machine has what the test bed needs.
+package prereq
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// need is a file, or a program in the search path, and the Debian package that
+// brings it.
+type need struct{ what, debianPackage string }
+
+var needs = []need{
+	{"containerd", "containerd"},
+	{"ctr", "containerd"},
+	{"runc", "runc"},
+	{"/usr/lib/cni/bridge", "containernetworking-plugins"},
+	{"/usr/lib/cni/host-local", "containernetworking-plugins"},
+	{"/usr/lib/cni/loopback", "containernetworking-plugins"},
+	{"nft", "nftables"},
+	{"ip", "iproute2"},
+	{"nsenter", "util-linux"},
+}
+
+// Root returns an error unless this process may make namespaces.
+func Root() error {
+	if os.Geteuid() != 0 {
+		return errors.New("the test bed makes network namespaces and needs root: run the same command with sudo")
+	}
+	return nil
+}
+
+// Check returns an error that says what is missing, and how to install it.
+func Check() error {
+	if err := Root(); err != nil {
+		return err
+	}
+	return missing(needs, func(what string) bool {
+		_, err := exec.LookPath(what)
+		return err == nil
+	})
+}
+
+func missing(needs []need, present func(string) bool) error {
+	var what, packages []string
+	for _, n := range needs {
+		if present(n.what) {
+			continue
+		}
+		what = append(what, n.what)
+		if !slices.Contains(packages, n.debianPackage) {
+			packages = append(packages, n.debianPackage)
+		}
+	}
+	if len(what) == 0 {
+		return nil
+	}
+	return fmt.Errorf("missing on this machine: %s\non Debian or Ubuntu run: apt-get install --no-install-recommends %s",
+		strings.Join(what, ", "), strings.Join(packages, " "))
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestParseStat(t *testing.T) {
+	const rest = " S 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4711 100 200\n"
+	tests := []struct {
+		name, stat string
+		state      byte
+		start      uint64
+		fails      bool
+	}{
+		{name: "a plain name", stat: "12 (sleep)" + rest, state: 'S', start: 4711},
+		{name: "a name with blanks and parentheses", stat: "12 (a) S (b c)" + rest, state: 'S', start: 4711},
+		{name: "no name", stat: "12 sleep", fails: true},
+		{name: "too few fields", stat: "12 (sleep) S 1 2", fails: true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			state, start, err := parseStat(test.stat)
+			if state != test.state || start != test.start || (err != nil) != test.fails {
+				t.Errorf("parseStat(%q): got %c, %d, %v, want %c, %d, failing %t",
+					test.stat, state, start, err, test.state, test.start, test.fails)
+			}
+		})
+	}
+}
+
+func TestAProcessIsKnownByItsStartToo(t *testing.T) {
+	self, err := Of(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !self.Alive() {
+		t.Errorf("this process: got not alive, want alive")
+	}
+	other := Identity{PID: self.PID, Start: self.Start + 1}
+	if other.Alive() {
+		t.Errorf("a process with this id and another start: got alive, want not")
+	}
+	if err := other.Signal(unix.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("signalling it: got %v, want %v", err, os.ErrProcessDone)
+	}
+}
+
+func TestAProcessThatEndedIsGone(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	id, err := Of(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := id.Signal(unix.SIGKILL); err != nil {
+		t.Errorf("killing a living process: got %v, want no error", err)
+	}
+	_ = cmd.Wait()
+	if id.Alive() {
+		t.Error("after its end: got alive, want not")
+	}
+	if err := id.Signal(unix.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("killing it again: got %v, want %v", err, os.ErrProcessDone)
+	}
+}
+
+func TestTheZeroIdentityNamesNoProcess(t *testing.T) {
+	if (Identity{}).Alive() {
+		t.Error("got alive, want not")
+	}
+	if err := (Identity{}).Signal(unix.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("signalling it: got %v, want %v", err, os.ErrProcessDone)
+	}
+}

@@ -1,0 +1,137 @@
+package programs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const (
+	// heartbeat is how often a build says that it is still at work.
+	heartbeat = 15 * time.Second
+	// interruptGrace is what go has to clean up after an interrupt.
+	interruptGrace = 10 * time.Second
+	// errorLines is how much of a failed build's output the error quotes.
+	errorLines = 20
+)
+
+// module is a Go module whose root package is one program.
+type module struct {
+	name    string // of the program's file, without the hash
+	title   string // for people
+	dir     string
+	ldflags string
+}
+
+// ensure returns the path of the program in the cache and builds it if need be.
+func (m module) ensure(ctx context.Context, cache string, progress io.Writer) (string, error) {
+	hash, err := m.hash(ctx)
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(cache, m.name+"-"+hash)
+	if present(target) {
+		return target, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", fmt.Errorf("making the cache: %w", err)
+	}
+	unlock, err := lock(ctx, target+".lock", func() {
+		fmt.Fprintf(progress, "waiting for another process that builds %s\n", m.title)
+	})
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if present(target) { // built while this process waited
+		return target, nil
+	}
+	return target, m.build(ctx, target, progress)
+}
+
+// build puts the program at target, whole or not at all.
+func (m module) build(ctx context.Context, target string, progress io.Writer) error {
+	scratch, err := os.MkdirTemp(filepath.Dir(target), ".building-"+m.name+"-")
+	if err != nil {
+		return fmt.Errorf("making room for the build: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	made := filepath.Join(scratch, m.name)
+	stop := beat(progress, fmt.Sprintf("building %s (once, kept in %s)", m.title, filepath.Dir(target)))
+	_, err = m.goTool(ctx, append(append([]string{"build"}, m.flags()...), "-o", made, ".")...)
+	stop()
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(made, target); err != nil {
+		return fmt.Errorf("putting the program into the cache: %w", err)
+	}
+	return nil
+}
+
+// flags leave out whatever differs between two checkouts of the same source.
+func (m module) flags() []string {
+	return []string{"-trimpath", "-buildvcs=false", "-ldflags", m.ldflags}
+}
+
+// goTool runs the go command in the module and returns its standard output.
+func (m module) goTool(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = m.dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = interruptGrace
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = errors.Join(context.Cause(ctx), err)
+		}
+		return "", fmt.Errorf("running go %s in %s: %w\n%s", args[0], m.dir, err, lastLines(stderr.String(), errorLines))
+	}
+	return stdout.String(), nil
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// beat writes what is being done at once and then with the time that it has
+// taken, until stop is called.
+func beat(progress io.Writer, what string) (stop func()) {
+	start := time.Now()
+	ticker := time.NewTicker(heartbeat)
+	quit, done := make(chan struct{}), make(chan struct{})
+	fmt.Fprintln(progress, what)
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			case <-ticker.C:
+				fmt.Fprintf(progress, "%s: %s\n", what, time.Since(start).Round(time.Second))
+			}
+		}
+	}()
+	return func() {
+		ticker.Stop()
+		close(quit)
+		<-done
+	}
+}
+
+// present tells if the cache holds the program. Only a finished build gets that
+// name, so that its existence says all.
+func present(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}

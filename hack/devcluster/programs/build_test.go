@@ -1,0 +1,170 @@
+package programs
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// tiny returns a module whose program prints its text.
+func tiny(t *testing.T) module {
+	t.Helper()
+	m := module{name: "tiny", title: "the tiny program", dir: t.TempDir(), ldflags: strip + " -X main.text=hello"}
+	write(t, filepath.Join(m.dir, "go.mod"), "module tiny\n\ngo 1.26.0\n")
+	write(t, filepath.Join(m.dir, "main.go"), "package main\n\nvar text = \"none\"\n\nfunc main() { println(text) }\n")
+	return m
+}
+
+func TestEnsureBuildsOnce(t *testing.T) {
+	m, cache := tiny(t), filepath.Join(t.TempDir(), "not", "yet")
+	var progress bytes.Buffer
+	first, err := m.ensure(t.Context(), cache, &progress)
+	if err != nil {
+		t.Fatalf("ensure: %v", err)
+	}
+	if got, want := progress.String(), "building the tiny program (once, kept in "+cache+")\n"; got != want {
+		t.Errorf("progress: got %q, want %q", got, want)
+	}
+	said, err := exec.CommandContext(t.Context(), first).CombinedOutput()
+	if err != nil || string(said) != "hello\n" {
+		t.Errorf("the program says %q, %v, want %q", said, err, "hello\n")
+	}
+	progress.Reset()
+	second, err := m.ensure(t.Context(), cache, &progress)
+	if err != nil || second != first {
+		t.Errorf("again: got %q, %v, want %q", second, err, first)
+	}
+	if progress.Len() != 0 {
+		t.Errorf("again: built once more: %s", progress.String())
+	}
+	base := filepath.Base(first)
+	if diff := cmp.Diff([]string{base, base + ".lock"}, list(t, cache)); diff != "" {
+		t.Errorf("files in the cache (-want +got):\n%s", diff)
+	}
+}
+
+func TestEnsureAtOnceBuildsOnce(t *testing.T) {
+	m, cache := tiny(t), t.TempDir()
+	var builds [3]bytes.Buffer
+	var errs [len(builds)]error
+	var wait sync.WaitGroup
+	for i := range builds {
+		wait.Go(func() { _, errs[i] = m.ensure(t.Context(), cache, &builds[i]) })
+	}
+	wait.Wait()
+	built := 0
+	for i := range builds {
+		if errs[i] != nil {
+			t.Errorf("ensure: %v", errs[i])
+		}
+		built += strings.Count(builds[i].String(), "building")
+	}
+	if built != 1 {
+		t.Errorf("got %d builds, want 1", built)
+	}
+}
+
+func TestEnsureQuotesTheCompiler(t *testing.T) {
+	m, cache := tiny(t), t.TempDir()
+	write(t, filepath.Join(m.dir, "main.go"), "package main\n\nfunc main() { missing() }\n")
+	_, err := m.ensure(t.Context(), cache, &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), "undefined: missing") {
+		t.Errorf("got error %v, want one that holds the compiler's", err)
+	}
+	for _, name := range list(t, cache) {
+		if !strings.HasSuffix(name, ".lock") {
+			t.Errorf("a failed build leaves %s", name)
+		}
+	}
+}
+
+func TestEnsureEndsWithItsContext(t *testing.T) {
+	m, cache := tiny(t), t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	hash, err := m.hash(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := lock(ctx, filepath.Join(cache, m.name+"-"+hash+".lock"), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	_, err = m.ensure(ctx, cache, writerFunc(func(p []byte) (int, error) {
+		cancel() // it says that it waits
+		return len(p), nil
+	}))
+	if err == nil || ctx.Err() == nil {
+		t.Errorf("got error %v, want that of the context", err)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestHash(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(t *testing.T, m *module)
+		same   bool
+	}{
+		{"the same source has the same hash", func(*testing.T, *module) {}, true},
+		{"the folder does not matter", func(t *testing.T, m *module) {
+			moved := filepath.Join(t.TempDir(), "moved")
+			if err := os.Rename(m.dir, moved); err != nil {
+				t.Fatal(err)
+			}
+			m.dir = moved
+		}, true},
+		{"a text file does not matter", func(t *testing.T, m *module) {
+			write(t, filepath.Join(m.dir, "README.md"), "text")
+		}, true},
+		{"other flags change it", func(_ *testing.T, m *module) { m.ldflags = strip }, false},
+		{"another file changes it", func(t *testing.T, m *module) {
+			write(t, filepath.Join(m.dir, "other.go"), "package main\n")
+		}, false},
+		{"a changed go.sum changes it", func(t *testing.T, m *module) {
+			write(t, filepath.Join(m.dir, "go.sum"), "x")
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := tiny(t)
+			before := hashOf(t, m)
+			tc.change(t, &m)
+			after := hashOf(t, m)
+			if (before == after) != tc.same || len(after) != hashDigits {
+				t.Errorf("got %s and then %s, want same %v and %d digits", before, after, tc.same, hashDigits)
+			}
+		})
+	}
+}
+
+func hashOf(t *testing.T, m module) string {
+	t.Helper()
+	hash, err := m.hash(t.Context())
+	if err != nil {
+		t.Fatalf("hash: %v", err)
+	}
+	return hash
+}
+
+func list(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}

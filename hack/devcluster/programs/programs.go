@@ -1,0 +1,134 @@
+package programs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+// Binaries are the absolute paths of the programs.
+type Binaries struct {
+	// Kubernetes holds all Kubernetes programs; its first argument names one:
+	// kube-apiserver, kube-controller-manager, kube-scheduler, kubelet,
+	// kube-proxy or kubectl.
+	Kubernetes string
+	// Etcd is the etcd server.
+	Etcd string
+}
+
+// marker is the file by which FindRepo knows the repository's root.
+var marker = filepath.Join("hack", "kubernetes", "go.mod")
+
+// FindRepo walks up from a directory and returns the root of the repository,
+// the first directory that holds hack/kubernetes/go.mod.
+func FindRepo(from string) (string, error) {
+	start, err := filepath.Abs(from)
+	if err != nil {
+		return "", fmt.Errorf("finding the repository from %s: %w", from, err)
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, marker)); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("no directory from %s upwards holds %s", start, marker)
+		}
+	}
+}
+
+// Ensure returns the programs of the repository, which it builds if the cache
+// holds none of this source. A build without a warm Go build cache takes ten
+// minutes on a small machine: progress gets a line every 15 seconds, and may be
+// nil. Of several processes that ask at once one builds and the others wait.
+// The cache is $LBSTACK_CACHE or else the directory lbstack in $XDG_CACHE_HOME
+// or $HOME/.cache.
+func Ensure(ctx context.Context, repo string, progress io.Writer) (Binaries, error) {
+	if progress == nil {
+		progress = io.Discard
+	}
+	repo, err := filepath.Abs(repo)
+	if err != nil {
+		return Binaries{}, fmt.Errorf("finding the repository %s: %w", repo, err)
+	}
+	cache, err := cacheDir(os.Getenv)
+	if err != nil {
+		return Binaries{}, err
+	}
+	modules, err := modulesOf(repo)
+	if err != nil {
+		return Binaries{}, err
+	}
+	paths := make([]string, len(modules))
+	for i, m := range modules {
+		if paths[i], err = m.ensure(ctx, cache, progress); err != nil {
+			return Binaries{}, fmt.Errorf("providing %s: %w", m.title, err)
+		}
+	}
+	return Binaries{Kubernetes: paths[0], Etcd: paths[1]}, nil
+}
+
+// modulesOf returns what makes Kubernetes and etcd, in this order.
+func modulesOf(repo string) ([]module, error) {
+	kubernetes := filepath.Join(repo, "hack", "kubernetes")
+	version, err := kubernetesVersion(filepath.Join(kubernetes, "go.mod"))
+	if err != nil {
+		return nil, err
+	}
+	return []module{
+		{name: "kubernetes", title: "the Kubernetes programs", dir: kubernetes, ldflags: version.ldflags()},
+		{name: "etcd", title: "etcd", dir: filepath.Join(repo, "hack", "etcd"), ldflags: strip},
+	}, nil
+}
+
+// strip leaves out the symbol table and the debugging data: half the size.
+const strip = "-s -w"
+
+// release is a version of Kubernetes, such as v1.37.2, with its first two numbers.
+type release struct{ full, major, minor string }
+
+var requirement = regexp.MustCompile(`(?m)^(?:require)?\s+k8s\.io/kubernetes\s+(v(\d+)\.(\d+)\.\S+)`)
+
+// kubernetesVersion reads from a go.mod which Kubernetes it requires.
+func kubernetesVersion(goMod string) (release, error) {
+	text, err := os.ReadFile(goMod)
+	if err != nil {
+		return release{}, fmt.Errorf("reading the version of Kubernetes: %w", err)
+	}
+	found := requirement.FindSubmatch(text)
+	if found == nil {
+		return release{}, fmt.Errorf("%s requires no k8s.io/kubernetes", goMod)
+	}
+	return release{full: string(found[1]), major: string(found[2]), minor: string(found[3])}, nil
+}
+
+// ldflags tells the programs their version, as upstream's own build does:
+// without it they say v0.0.0, which clients and kubelets refuse to work with.
+func (r release) ldflags() string {
+	const version = "k8s.io/component-base/version."
+	return strip + " -X " + version + "gitVersion=" + r.full + " -X " + version + "gitMajor=" + r.major +
+		" -X " + version + "gitMinor=" + r.minor
+}
+
+// cacheDir returns where programs are kept, always an absolute path.
+func cacheDir(getenv func(string) string) (string, error) {
+	dir := getenv("LBSTACK_CACHE")
+	if dir == "" {
+		base := getenv("XDG_CACHE_HOME")
+		if base == "" {
+			home := getenv("HOME")
+			if home == "" {
+				return "", fmt.Errorf("finding the cache: none of LBSTACK_CACHE, XDG_CACHE_HOME and HOME is set")
+			}
+			base = filepath.Join(home, ".cache")
+		}
+		dir = filepath.Join(base, "lbstack")
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("finding the cache %s: %w", dir, err)
+	}
+	return filepath.Join(absolute, "bin"), nil
+}

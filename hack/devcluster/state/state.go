@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package state keeps what the test bed must remember of a cluster between two
+// calls of the program: how large it is and which processes belong to it.
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/hack/devcluster/process"
+)
+
+// ErrNone says that there is no cluster of that name.
+var ErrNone = errors.New("no such cluster")
+
+// names that a cluster may have; short, because it becomes part of names of
+// network namespaces and control groups.
+var names = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+
+// Cluster is what is remembered of a cluster.
+type Cluster struct {
+	Name  string `json:"name"`
+	Nodes int    `json:"nodes"`
+	// Port of the API server on this machine's 127.0.0.1.
+	Port    int              `json:"port"`
+	Forward process.Identity `json:"forward"`
+	// Kubernetes and Etcd are the programs that the hosts run.
+	Kubernetes string `json:"kubernetes"`
+	Etcd       string `json:"etcd"`
+	// Hosts that run programs, by name.
+	Hosts map[string]Host `json:"hosts"`
+}
+
+// Host is what is remembered of a host that runs programs.
+type Host struct {
+	// Init is the host's first process; when it ends, every process of the host
+	// ends.
+	Init process.Identity `json:"init"`
+	// Cgroups are the control group folders of the host, one a hierarchy.
+	Cgroups []string `json:"cgroups,omitempty"`
+	// Images that the host's disk holds.
+	Images []string `json:"images,omitempty"`
+}
+
+// Root returns the folder that holds the state of all clusters:
+// $LBSTACK_STATE/devcluster, or lbstack/devcluster in the user's state folder.
+func Root() (string, error) {
+	if dir := os.Getenv("LBSTACK_STATE"); dir != "" {
+		return absolute(filepath.Join(dir, "devcluster"))
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return absolute(filepath.Join(dir, "lbstack", "devcluster"))
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("finding the folder for the state: %w", err)
+	}
+	return absolute(filepath.Join(home, ".local", "state", "lbstack", "devcluster"))
+}
+
+// Dir returns the folder of the cluster of that name.
+func Dir(name string) (string, error) {
+	if !names.MatchString(name) {
+		return "", fmt.Errorf("cluster name %q: want at most 32 lower-case letters, digits and hyphens", name)
+	}
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(root, name), nil
+}
+
+// Load reads the state of the cluster in dir. The error is ErrNone when there is
+// none.
+func Load(dir string) (*Cluster, error) {
+	data, err := os.ReadFile(file(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	var c Cluster
+	if err := json.Unmarshal(data, &c); err != nil {
+		return nil, fmt.Errorf("state %s: %w", file(dir), err)
+	}
+	if c.Hosts == nil {
+		c.Hosts = map[string]Host{}
+	}
+	return &c, nil
+}
+
+// Save writes the state of the cluster into dir, all of it or nothing.
+func Save(dir string, c *Cluster) error {
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding the state of cluster %s: %w", c.Name, err)
+	}
+	next := file(dir) + ".new"
+	if err := os.WriteFile(next, append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("writing the state of cluster %s: %w", c.Name, err)
+	}
+	if err := os.Rename(next, file(dir)); err != nil {
+		return fmt.Errorf("replacing the state of cluster %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// Lock makes dir if need be and locks it against other calls of the program
+// until release is called or this process ends.
+func Lock(dir string) (release func(), err error) {
+	for {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("making the state folder: %w", err)
+		}
+		held, err := os.Open(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("opening the state folder: %w", err)
+		}
+		if err := unix.Flock(int(held.Fd()), unix.LOCK_EX); err != nil {
+			_ = held.Close()
+			return nil, fmt.Errorf("locking %s: %w", dir, err)
+		}
+		// Whoever held the lock before may have removed the folder.
+		if same(held, dir) {
+			return func() { _ = held.Close() }, nil
+		}
+		_ = held.Close()
+	}
+}
+
+func same(held *os.File, path string) bool {
+	a, errA := held.Stat()
+	b, errB := os.Stat(path)
+	return errA == nil && errB == nil && os.SameFile(a, b)
+}
+
+func file(dir string) string { return filepath.Join(dir, "cluster.json") }
+
+func absolute(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("finding the folder for the state: %w", err)
+	}
+	return abs, nil
+}

@@ -1,0 +1,185 @@
+# lbstack: `make help` tells what there is.
+
+VERSION ?= v0.1.0
+IMG ?= ghcr.io/lbstack/lbstack:$(VERSION)
+CONTAINER_TOOL ?= docker
+NODES ?= 3
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := bin
+DEVCLUSTER := $(BIN)/devcluster
+CONTROLLER_GEN := $(BIN)/controller-gen
+STATICCHECK := $(BIN)/staticcheck
+OPERATOR_SDK := $(BIN)/operator-sdk
+OPERATOR_SDK_VERSION := v1.42.3
+KUBECTL ?= $(DEVCLUSTER) kubectl
+MODULES := . hack/devcluster test
+PROGRAMS := operator controller speaker
+
+# One set of flags for building, testing and linting: everything is compiled
+# once, and binaries hold no path of the machine that built them.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+LDFLAGS := -s -w -X github.com/lbstack/lbstack/internal/version.Version=$(VERSION)
+
+##@ General
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: prerequisites
+prerequisites: ## Install the Debian packages that tests and the demo need, if they are missing.
+	@hack/prerequisites.sh
+
+.PHONY: clean
+clean: ## Remove what was built here; caches outside the repository stay.
+	rm -rf $(BIN) dist
+
+##@ Development
+
+.PHONY: manifests
+manifests: $(CONTROLLER_GEN) ## Generate the CRDs in config/crd/bases from api/.
+	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Generate the DeepCopy methods of api/.
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: generate-check
+generate-check: $(CONTROLLER_GEN) ## Check that what is generated is up to date.
+	@hack/generate-check.sh $(CONTROLLER_GEN)
+
+.PHONY: fmt
+fmt: ## Format all Go code.
+	gofmt -w .
+
+.PHONY: vet
+vet: ## Run go vet on all modules.
+	@for module in $(MODULES); do echo "go vet: $$module"; go -C $$module vet ./...; done
+
+.PHONY: lint
+lint: vet generate-check $(STATICCHECK) ## Check format, vet, staticcheck and generated files.
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (make fmt mends it): $$unformatted"; exit 1; }
+	@for module in $(MODULES); do echo "staticcheck: $$module"; (cd $$module && $(CURDIR)/$(STATICCHECK) ./...); done
+
+.PHONY: tools
+tools: $(CONTROLLER_GEN) $(STATICCHECK) ## Build controller-gen and staticcheck, at the versions of hack/tools.
+
+$(CONTROLLER_GEN): hack/tools/go.sum
+	@echo "building controller-gen"
+	@go -C hack/tools build -o $(CURDIR)/$@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+$(STATICCHECK): hack/tools/go.sum
+	@echo "building staticcheck"
+	@go -C hack/tools build -o $(CURDIR)/$@ honnef.co/go/tools/cmd/staticcheck
+
+# operator-sdk tells its version in what it generates.
+$(OPERATOR_SDK): hack/operator-sdk/go.sum
+	@echo "building operator-sdk (some minutes the first time)"
+	@go -C hack/operator-sdk build -tags containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper \
+		-ldflags "-s -w -X github.com/operator-framework/operator-sdk/internal/version.Version=$(OPERATOR_SDK_VERSION)" \
+		-o $(CURDIR)/$@ github.com/operator-framework/operator-sdk/cmd/operator-sdk
+
+##@ Build
+
+.PHONY: build
+build: ## Build the programs into bin/.
+	@for program in $(PROGRAMS); do echo "building $$program"; go build -ldflags "$(LDFLAGS)" -o $(BIN)/$$program ./cmd/$$program; done
+
+.PHONY: devcluster
+devcluster: ## Build the test bed, bin/devcluster.
+	@go -C hack/devcluster build -o $(CURDIR)/$(DEVCLUSTER) .
+
+.PHONY: image
+image: build devcluster ## Build the image into dist/image.tar, without a container tool.
+	@mkdir -p dist
+	@$(DEVCLUSTER) image --name $(IMG) $(foreach p,$(PROGRAMS),--binary $(p)=$(BIN)/$(p)) \
+		--file /licenses/LICENSE=LICENSE \
+		--label org.opencontainers.image.title="lbstack" \
+		--label org.opencontainers.image.description="Load balancers for Kubernetes on bare metal, from one object" \
+		--label org.opencontainers.image.source="https://github.com/lbstack/lbstack" \
+		--label org.opencontainers.image.licenses="Apache-2.0" \
+		--label org.opencontainers.image.vendor="lbstack" \
+		--label org.opencontainers.image.version="$(VERSION)" \
+		--architecture $$(go env GOARCH) --out dist/image.tar
+
+.PHONY: docker-build
+docker-build: ## Build the image with a container tool, from the Dockerfile.
+	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+.PHONY: build-installer
+build-installer: manifests ## Write dist/install.yaml: CRDs and operator in one file.
+	@mkdir -p dist
+	@go run ./hack/installer -image $(IMG) -out dist/install.yaml
+
+.PHONY: bundle
+bundle: manifests $(OPERATOR_SDK) ## Generate and validate the OLM bundle.
+	@VERSION=$(VERSION) IMG=$(IMG) OPERATOR_SDK=$(OPERATOR_SDK) hack/bundle.sh
+
+.PHONY: bundle-check
+bundle-check: $(OPERATOR_SDK) ## Check that the OLM bundle is up to date and valid.
+	@VERSION=$(VERSION) IMG=$(IMG) OPERATOR_SDK=$(OPERATOR_SDK) hack/bundle.sh --check
+
+##@ Test
+
+.PHONY: test
+test: prerequisites ## Run every test there is.
+	@hack/stages.sh lint bundle-check test-unit test-integration test-netns test-e2e
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need nothing but Go.
+	go test ./...
+	go -C hack/devcluster test $$(go -C hack/devcluster list ./... | grep -v /controlplane$$)
+
+.PHONY: test-integration
+test-integration: ## Run the tests against a real API server.
+	go -C hack/devcluster test -timeout 60m ./controlplane
+	go -C test test -count=1 -timeout 60m ./integration/...
+
+.PHONY: test-netns
+test-netns: ## Run the tests in network namespaces (needs root).
+	go -C test test -count=1 -timeout 20m ./netns/...
+
+.PHONY: test-e2e
+test-e2e: cluster ## Run the tests on a real cluster (needs root).
+	go -C test test -count=1 -timeout 40m -v ./e2e/...
+
+.PHONY: bench
+bench: ## Run the benchmarks.
+	go test -run '^$$' -bench . -benchmem ./internal/...
+
+##@ Cluster
+
+.PHONY: cluster
+cluster: prerequisites image build-installer ## Bring up a cluster with the operator installed, and no LoadBalancerStack yet.
+	@$(DEVCLUSTER) up --nodes $(NODES)
+	@$(DEVCLUSTER) load dist/image.tar
+	@$(MAKE) --no-print-directory deploy
+
+.PHONY: demo
+demo: cluster ## Show lbstack at work on a real three-node cluster, which stays up.
+	@go -C test build -o $(CURDIR)/$(BIN)/demo ./demo
+	@$(BIN)/demo
+
+.PHONY: demo-down
+demo-down: devcluster ## Remove every trace of the cluster of the demo.
+	@$(DEVCLUSTER) down
+
+.PHONY: install
+install: manifests ## Install the CRDs into the cluster of KUBECTL.
+	$(KUBECTL) apply --server-side -k config/crd
+
+.PHONY: deploy
+deploy: build-installer ## Install CRDs and operator into the cluster of KUBECTL, and wait until it is ready.
+	@$(KUBECTL) apply --server-side --force-conflicts -f dist/install.yaml
+	@$(KUBECTL) -n lbstack-operator rollout status deployment/lbstack-operator --timeout 180s
+
+.PHONY: undeploy
+undeploy: build-installer ## Remove the LoadBalancerStack, the operator and the CRDs from the cluster of KUBECTL.
+	@$(KUBECTL) delete --ignore-not-found loadbalancerstack default
+	@$(KUBECTL) delete --ignore-not-found -f dist/install.yaml

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the test bed and the tests need, only those
+# that are missing. Where it cannot, it says what is missing and what to do.
+set -euo pipefail
+
+# A program or a file, and the package that brings it.
+needs="
+containerd                  containerd
+ctr                         containerd
+runc                        runc
+/usr/lib/cni/bridge         containernetworking-plugins
+/usr/lib/cni/host-local     containernetworking-plugins
+/usr/lib/cni/loopback       containernetworking-plugins
+nft                         nftables
+ip                          iproute2
+iptables                    iptables
+conntrack                   conntrack
+arping                      arping
+tcpdump                     tcpdump
+nsenter                     util-linux
+ps                          procps
+modprobe                    kmod
+/etc/ssl/certs              ca-certificates
+"
+
+fail() {
+  printf 'prerequisites: %s\n' "$*" >&2
+  exit 1
+}
+
+# The programs of the administrator are not in everybody's search path.
+PATH=$PATH:/usr/sbin:/sbin
+
+[ "$(uname -s)" = Linux ] || fail "this is $(uname -s); the test bed needs the network namespaces of Linux: use a Linux machine (a virtual one will do)"
+
+wanted=1.26
+command -v go >/dev/null || fail "Go is missing: install Go $wanted or newer from https://go.dev/dl and put its bin folder into PATH"
+have=$(GOTOOLCHAIN=local go env GOVERSION)
+have=${have#go}
+[ "$(printf '%s\n%s\n' "$wanted" "$have" | sort -V | head -n 1)" = "$wanted" ] ||
+  fail "Go is $have; install Go $wanted or newer from https://go.dev/dl"
+
+[ "$(id -u)" = 0 ] || fail "the test bed makes network namespaces and needs root: run the same command with sudo (sudo --preserve-env=PATH keeps your Go); 'make lint test-unit' needs no root"
+
+missing=""
+packages=""
+while read -r what package; do
+  [ -n "$what" ] || continue
+  case $what in
+  /*) [ -e "$what" ] && continue ;;
+  *) command -v "$what" >/dev/null && continue ;;
+  esac
+  missing="$missing $what"
+  case " $packages " in
+  *" $package "*) ;;
+  *) packages="$packages $package" ;;
+  esac
+done <<<"$needs"
+
+if [ -z "$packages" ]; then
+  echo "prerequisites: all there"
+  exit 0
+fi
+command -v apt-get >/dev/null ||
+  fail "missing:$missing; there is no apt-get here, so install what brings them yourself (the packages of Debian are:$packages)"
+
+echo "prerequisites: missing:$missing; installing$packages"
+export DEBIAN_FRONTEND=noninteractive
+# The test bed starts a containerd of its own for each node; the service of the
+# machine stays off. At run level 1 maintainer scripts do not start services,
+# and where systemd runs it is stopped below.
+export RUNLEVEL=1
+# shellcheck disable=SC2086 # one word per package
+if ! apt-get install -y -qq --no-install-recommends $packages; then
+  echo "prerequisites: trying again with fresh package lists"
+  apt-get update -qq
+  # shellcheck disable=SC2086
+  apt-get install -y -qq --no-install-recommends $packages || fail "apt-get could not install$packages: see above for its reason"
+fi
+case " $packages " in
+*" containerd "*) [ ! -d /run/systemd/system ] || systemctl disable --now --quiet containerd ;;
+esac
+echo "prerequisites: all there now"

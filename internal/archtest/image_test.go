@@ -1,0 +1,91 @@
+package archtest
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTheBuilderGetsEveryFileOfTheImage(t *testing.T) {
+	ignore, err := ParseIgnore(read(t, ".dockerignore"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := ImageSources(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sources) == 0 {
+		t.Fatal("go list found no file of any program")
+	}
+	for _, copied := range regexp.MustCompile(`(?m)^COPY (\w\S*) `).FindAllStringSubmatch(read(t, "Dockerfile"), -1) {
+		sources = append(sources, copied[1])
+	}
+	for _, file := range append(sources, "go.mod", "go.sum") {
+		if !ignore.LetsIn(file) {
+			t.Errorf(".dockerignore keeps %s out, and the image needs it", file)
+		}
+	}
+}
+
+func TestMakeAndTheDockerfileBuildTheSameImage(t *testing.T) {
+	got, want := DockerRecipe(read(t, "Dockerfile")), MakeRecipe(read(t, "Makefile"))
+	if len(want.Paths) != 3 || want.Flags == "" || len(want.Files) == 0 || len(want.Labels) == 0 {
+		t.Fatalf("the Makefile's image: got %+v, want three programs, the linker's flags, files and labels", want)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the Makefile's image (-) is not the Dockerfile's (+):\n%s", diff)
+	}
+}
+
+func TestIgnorePatterns(t *testing.T) {
+	tests := []struct {
+		name, ignore, path string
+		want               bool
+	}{
+		{"without patterns all is let in", "", "a/b.go", true},
+		{"a star keeps folders out with what is in them", "*", "a/b.go", false},
+		{"the last pattern decides", "*\n!**/*.go\n**/*_test.go", "a/b_test.go", false},
+		{"two stars match any depth", "*\n!**/*.go", "a/b/c.go", true},
+		{"two stars match no depth at all", "*\n!**/*.go", "c.go", true},
+		{"a file of another kind stays out", "*\n!**/*.go", "config/a.yaml", false},
+		{"two stars in the middle match any depth", "*\n!config/**/*.yaml", "config/crd/bases/a.yaml", true},
+		{"two stars in the middle match no depth at all", "*\n!config/**/*.yaml", "config/a.yaml", true},
+		{"a folder's name is no prefix", "test", "testing/a.go", true},
+		{"comments and empty lines say nothing", "# *\n\n", "a", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ignore, err := ParseIgnore(tt.ignore)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := ignore.LetsIn(tt.path); got != tt.want {
+				t.Errorf("%s let in: got %v, want %v", tt.path, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestARecipeThatDiffersIsSeen(t *testing.T) {
+	docker := "RUN for program in operator speaker; do go build -ldflags \"-s\" ; done\nCOPY --from=build /out/operator /bin/operator\nENTRYPOINT [\"/speaker\"]\n"
+	want := Recipe{Programs: []string{"operator", "speaker"}, Paths: []string{"/bin/operator"}, Flags: "-s", Entrypoint: "/speaker"}
+	if diff := cmp.Diff(want, DockerRecipe(docker)); diff != "" {
+		t.Errorf("reading a Dockerfile (-want +got):\n%s", diff)
+	}
+	if got := MakeRecipe("PROGRAMS := operator\n"); got.Paths != nil {
+		t.Errorf("a Makefile without an image: got the paths %v, want none", got.Paths)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

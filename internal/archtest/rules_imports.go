@@ -1,0 +1,77 @@
+package archtest
+
+// pure are the packages below the line: they decide, and do nothing else.
+var pure = []string{
+	"./internal/lb/...", "./internal/ipam/...", "./internal/election/...",
+	"./internal/delta/...", "./internal/routes/...", "./internal/bfd/...",
+}
+
+// ImportRules are the import rules of the house.
+var ImportRules = []ImportRule{
+	{
+		Name: "pure packages know nothing of Kubernetes", Of: pure,
+		Forbid: []string{"k8s.io/...", "sigs.k8s.io/...", "./api/...", "./internal/apiconv/..."},
+		Reason: "decisions are tested with plain values, and outlive any version of Kubernetes",
+	},
+	{
+		Name: "pure packages open no sockets", Of: pure,
+		Forbid: []string{"net", "net/http/...", "syscall/js", "golang.org/x/net/...", "github.com/mdlayher/...", "github.com/vishvananda/..."},
+		Reason: "input and output belong in adapters; net/netip is all that a decision needs",
+	},
+	{
+		Name: "pure packages log and count nothing", Of: pure,
+		Forbid: []string{"log/...", "github.com/go-logr/...", "go.uber.org/...", "github.com/prometheus/..."},
+		Reason: "a decision returns its reasons; the caller says what to do with them",
+	},
+	{
+		Name: "pure packages touch neither the machine nor chance", Of: pure, Scope: direct,
+		Forbid: []string{"os/...", "os", "syscall", "math/rand/...", "golang.org/x/sys/..."},
+		Reason: "the same input must give the same answer on every machine",
+	},
+	{
+		Name: "api imports only the vocabulary of Kubernetes", Of: []string{"./api/..."}, Scope: direct,
+		AllowOnly: []string{"k8s.io/api/...", "k8s.io/apimachinery/..."},
+		Reason:    "other projects import our types; they must not get our clients and our code with them",
+	},
+	{
+		Name: "apiconv uses no client", Of: []string{"./internal/apiconv/..."},
+		Forbid: []string{"k8s.io/client-go/...", "sigs.k8s.io/controller-runtime/..."},
+		Reason: "it turns objects into values; whoever has the object does the reading",
+	},
+	{
+		Name: "controllers do not import the speaker", Of: []string{"./controllers/..."},
+		Forbid: []string{"./speaker/..."},
+		Reason: "the two meet in API objects only, so that either can be replaced or restarted alone",
+	},
+	{
+		Name: "the speaker does not import controllers", Of: []string{"./speaker/..."},
+		Forbid: []string{"./controllers/..."},
+		Reason: "the two meet in API objects only, so that either can be replaced or restarted alone",
+	},
+	{
+		Name: "controllers open no raw sockets", Of: []string{"./controllers/..."}, Scope: everywhere,
+		Forbid: []string{"github.com/mdlayher/...", "github.com/vishvananda/...", "golang.org/x/sys/..."},
+		Reason: "they run unprivileged; what needs the kernel is the speaker's",
+	},
+	{
+		Name: "only speaker/kube knows Kubernetes", Of: []string{"./speaker/..."}, Except: []string{"./speaker/kube/..."},
+		Forbid: []string{"k8s.io/...", "sigs.k8s.io/...", "./api/...", "./internal/apiconv/..."},
+		Reason: "a node's engine must go on, and be testable, without an API server",
+	},
+	{
+		Name: "nothing imports cmd, hack or test", Of: []string{Module + "/..."}, Scope: everywhere,
+		Except: []string{"./cmd/...", "./hack/...", "./test/..."},
+		Forbid: []string{"./cmd/...", "./hack/...", "./test/..."},
+		Reason: "they are the ends of the graph: programs, tools and tests, free to change",
+	},
+	{
+		Name: "programs import no tools and no tests", Of: []string{"./cmd/..."},
+		Forbid: []string{"./hack/...", "./test/..."},
+		Reason: "what is shipped holds no code of the workshop",
+	},
+	{
+		Name: "tests compare with go-cmp", Of: []string{Module + "/..."}, Scope: everywhere,
+		Forbid: []string{"github.com/stretchr/testify/...", "github.com/onsi/..."},
+		Reason: "one way of writing tests: plain testing, got and want printed",
+	},
+}

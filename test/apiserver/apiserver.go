@@ -1,0 +1,168 @@
+// Package apiserver runs a real kube-apiserver and etcd for the tests of a
+// package, with lbstack's CRDs installed, and makes clients for it.
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/hack/devcluster/controlplane"
+	"github.com/lbstack/lbstack/hack/devcluster/programs"
+)
+
+// startTimeout covers building the Kubernetes programs on a machine that has
+// never done so.
+const startTimeout = 40 * time.Minute
+
+// Server is a running API server with lbstack's CRDs.
+type Server struct {
+	*controlplane.ControlPlane
+	// Repo is the root of the repository.
+	Repo string
+}
+
+// Main runs the tests of a package against one API server, which set receives
+// before they start. Use it as the body of TestMain.
+func Main(m *testing.M, set func(*Server)) {
+	code, err := run(m, set)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "API server for the tests:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M, set func(*Server)) (int, error) {
+	server, err := Start()
+	if err != nil {
+		return 1, err
+	}
+	set(server)
+	code := m.Run()
+	return code, server.Stop()
+}
+
+// Start starts the API server, and builds it first where that was never done.
+func Start() (*Server, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	repo, err := programs.FindRepo(".")
+	if err != nil {
+		return nil, err
+	}
+	binaries, err := programs.Ensure(ctx, repo, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	plane, err := controlplane.Start(ctx, controlplane.Options{Binaries: binaries, Log: os.Stderr})
+	if err != nil {
+		return nil, err
+	}
+	server := &Server{ControlPlane: plane, Repo: repo}
+	if err := server.installCRDs(ctx); err != nil {
+		_ = plane.Stop()
+		return nil, err
+	}
+	return server, nil
+}
+
+// Config returns the configuration of a client that may do everything.
+func (s *Server) Config() (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", s.KubeconfigPath())
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	config.QPS = -1
+	return config, nil
+}
+
+// Scheme returns Kubernetes' kinds and lbstack's.
+func Scheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err) // a kind registered twice: a mistake in the code
+		}
+	}
+	return scheme
+}
+
+// Client returns a client that may do everything and caches nothing.
+func (s *Server) Client() (client.Client, error) {
+	config, err := s.Config()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(config, client.Options{Scheme: Scheme()})
+}
+
+func (s *Server) installCRDs(ctx context.Context) error {
+	c, err := s.Client()
+	if err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(s.Repo, "config", "crd", "bases", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("finding the CRDs: %d files, %w", len(files), err)
+	}
+	var crds []*unstructured.Unstructured
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("reading a CRD: %w", err)
+		}
+		crd := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(text, &crd.Object); err != nil {
+			return fmt.Errorf("parsing %s: %w", file, err)
+		}
+		if err := c.Create(ctx, crd); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("installing %s: %w", file, err)
+		}
+		crds = append(crds, crd)
+	}
+	return s.waitEstablished(ctx, c, crds)
+}
+
+func (s *Server) waitEstablished(ctx context.Context, c client.Client, crds []*unstructured.Unstructured) error {
+	for _, crd := range crds {
+		for {
+			if err := c.Get(ctx, client.ObjectKeyFromObject(crd), crd); err != nil {
+				return fmt.Errorf("reading the CRD %s: %w", crd.GetName(), err)
+			}
+			if established(crd) {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("waiting for the CRD %s: %w", crd.GetName(), ctx.Err())
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+func established(crd *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(crd.Object, "status", "conditions")
+	for _, item := range conditions {
+		condition, ok := item.(map[string]any)
+		if ok && condition["type"] == "Established" && condition["status"] == "True" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,126 @@
+// Command demo shows lbstack at work on a test bed that has the operator: one
+// LoadBalancerStack in, a load balancer out, and what happens when the node that
+// serves an address is cut off. It tells what it sees.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/lbstack/lbstack/test/scenario"
+)
+
+// patience bounds each step of the story.
+const patience = 2 * time.Minute
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := tell(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func tell(ctx context.Context) error {
+	s, err := scenario.Open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := mend(ctx, s); err != nil {
+		return err
+	}
+	fmt.Println("\n1. One object: config/samples/lbstack_v1beta1_loadbalancerstack.yaml")
+	began := time.Now()
+	if err := step(ctx, func(ctx context.Context) error {
+		if err := s.Apply(ctx, "lbstack_v1beta1_loadbalancerstack.yaml"); err != nil {
+			return err
+		}
+		return s.StackReady(ctx)
+	}); err != nil {
+		return err
+	}
+	fmt.Printf("   The LoadBalancerStack is Ready after %.1f s: controller and speakers run.\n", time.Since(began).Seconds())
+
+	address, err := serve(ctx, s)
+	if err != nil {
+		return err
+	}
+	if err := failOver(ctx, s, address); err != nil {
+		return err
+	}
+	fmt.Print(farewell(s, address))
+	return nil
+}
+
+// mend plugs in what an earlier run left unplugged.
+func mend(ctx context.Context, s *scenario.Scenario) error {
+	for _, node := range s.Cluster.Nodes() {
+		if err := s.Cluster.Link(node, true); err != nil {
+			return fmt.Errorf("plugging %s in: %w", node, err)
+		}
+	}
+	return ctx.Err()
+}
+
+func serve(ctx context.Context, s *scenario.Scenario) (address string, err error) {
+	fmt.Println("\n2. A Service of type LoadBalancer: config/samples/service.yaml")
+	err = step(ctx, func(ctx context.Context) error {
+		if err := s.Apply(ctx, "web.yaml", "service.yaml"); err != nil {
+			return err
+		}
+		if address, err = s.Address(ctx, scenario.SampleService); err != nil {
+			return err
+		}
+		fmt.Printf("   It has the address %s.\n", address)
+		page, err := s.Page(ctx, address)
+		if err != nil {
+			return err
+		}
+		owner, err := s.Owner(ctx, address)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("   The client, outside the cluster, fetches http://%s/ and gets: %s\n", address, page)
+		fmt.Printf("   %s announces it: the client has its MAC %s in the neighbour table.\n", owner.Node, owner.MAC)
+		return nil
+	})
+	return address, err
+}
+
+func failOver(ctx context.Context, s *scenario.Scenario, address string) error {
+	fmt.Println("\n3. The cable of that node is pulled, while the client connects every 5 ms.")
+	return step(ctx, func(ctx context.Context) error {
+		f, err := s.CutOwner(ctx, address)
+		if err != nil {
+			return err
+		}
+		page, err := s.Page(ctx, address)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("   %s is cut off. %s took %s over: its MAC is %s.\n", f.Before.Node, f.After.Node, address, f.After.MAC)
+		fmt.Printf("   The client was without it for %d ms, and fetches again: %s\n", f.Gap.Milliseconds(), page)
+		return s.Cluster.Link(f.Before.Node, true)
+	})
+}
+
+func step(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return do(ctx)
+}
+
+func farewell(s *scenario.Scenario, address string) string {
+	return fmt.Sprintf(`
+The cable is in again, and the cluster stays up for you:
+   export KUBECONFIG=%s
+   bin/devcluster kubectl get lbstack,services        what there is
+   bin/devcluster exec client -- sh                   a shell on the client; there: curl http://%s/
+   bin/devcluster link node1 down                     pull a cable; pause, kill: see bin/devcluster help
+   make demo-down                                     removes every trace
+`, s.Cluster.KubeconfigPath(), address)
+}

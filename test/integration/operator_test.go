@@ -1,0 +1,270 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+func TestStackBringsEverythingAndThenRests(t *testing.T) {
+	b := newOperatorBed(t)
+	b.operator()
+	b.stack(aSpec())
+	b.installed()
+	for _, object := range []client.Object{pool("first-pool"), pool("second-pool"), advertisement("example")} {
+		b.exists(object)
+	}
+	stack := b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady)
+	if c := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReconciling); c == nil || c.Status != metav1.ConditionTrue {
+		t.Errorf("Reconciling while pods are missing: got %s, want True", conditions(stack))
+	}
+
+	b.run()
+	stack = b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.says(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
+	b.says(v1beta1.ConditionProgressing, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
+	b.says(v1beta1.ConditionDegraded, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
+	for _, kind := range []string{v1beta1.ConditionReconciling, v1beta1.ConditionStalled} {
+		if c := meta.FindStatusCondition(stack.Status.Conditions, kind); c != nil {
+			t.Errorf("%s of a stack that is ready: got %+v, want none", kind, c)
+		}
+	}
+	if stack.Status.Summary != v1beta1.ReasonReady || stack.Status.Version == "" {
+		t.Errorf("summary and version: got %q and %q, want Ready and a version", stack.Status.Summary, stack.Status.Version)
+	}
+	want := []v1beta1.ComponentStatus{
+		{Name: "controller", Kind: "Deployment", Desired: 2, Updated: 2, Ready: 2},
+		{Name: "speaker", Kind: "DaemonSet", Desired: 3, Updated: 3, Ready: 3},
+	}
+	if diff := cmp.Diff(want, stack.Status.Components); diff != "" {
+		t.Errorf("components (-want +got):\n%s", diff)
+	}
+	if got, want := len(stack.Status.Inventory), len(components())+3; got != want {
+		t.Errorf("inventory: got %d objects, want %d: %+v", got, want, stack.Status.Inventory)
+	}
+
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}
+	b.exists(namespace)
+	for _, mode := range []string{"enforce", "audit", "warn"} {
+		if got := namespace.Labels["pod-security.kubernetes.io/"+mode]; got != "privileged" {
+			t.Errorf("Pod Security %s: got %q, want privileged", mode, got)
+		}
+	}
+	secret := memberlistSecret()
+	b.exists(secret)
+	if got := len(secret.Data["secretkey"]); got != 32 {
+		t.Errorf("length of the memberlist key: got %d, want 32", got)
+	}
+
+	before := b.versions()
+	eventually.Stays(t, 3*time.Second, "nothing is written while nothing changes", func(context.Context) error {
+		if now := b.versions(); !maps.Equal(before, now) {
+			return fmt.Errorf("resource versions (-before +now):\n%s", cmp.Diff(before, now))
+		}
+		return nil
+	})
+}
+
+// versions of everything that belongs to the stack, and of the stack.
+func (b *operatorBed) versions() map[string]string {
+	b.Helper()
+	all := map[string]string{}
+	for _, object := range append(components(), pool("first-pool"), advertisement("example"), &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}) {
+		if err := b.Get(context.Background(), client.ObjectKeyFromObject(object), object); err == nil {
+			all[name(object)] = object.GetResourceVersion()
+		}
+	}
+	return all
+}
+
+func TestDriftIsRepaired(t *testing.T) {
+	b := newOperatorBed(t)
+	b.operator()
+	b.stack(aSpec())
+	b.run()
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+
+	clusterRole := func() *rbacv1.ClusterRole {
+		return &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "lbstack-controller"}}
+	}
+	t.Run("a deleted DaemonSet comes back", func(t *testing.T) {
+		old := speakerDaemonSet()
+		b.exists(old)
+		remove(t, b.Client, speakerDaemonSet())
+		b.becomes(speakerDaemonSet(), func(o client.Object) bool { return o.GetUID() != old.UID })
+	})
+	t.Run("an edited image is put right", func(t *testing.T) {
+		daemonSet := speakerDaemonSet()
+		b.patch(daemonSet, `{"spec":{"template":{"spec":{"containers":[{"name":"speaker","image":"evil.example/x:1"}]}}}}`)
+		b.becomes(daemonSet, func(client.Object) bool { return daemonSet.Spec.Template.Spec.Containers[0].Image == operatorImage })
+	})
+	t.Run("a node selector that somebody added to the DaemonSet goes", func(t *testing.T) {
+		daemonSet := speakerDaemonSet()
+		b.patch(daemonSet, `{"spec":{"template":{"spec":{"nodeSelector":{"no-such":"node"}}}}}`)
+		b.becomes(daemonSet, func(client.Object) bool { return daemonSet.Spec.Template.Spec.NodeSelector["no-such"] == "" })
+	})
+	t.Run("a rule that somebody added to a ClusterRole goes", func(t *testing.T) {
+		role := clusterRole()
+		b.exists(role)
+		rules := len(role.Rules)
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}})
+		if err := b.Update(context.Background(), role); err != nil {
+			t.Fatal(err)
+		}
+		b.becomes(role, func(client.Object) bool { return len(role.Rules) == rules })
+	})
+	t.Run("a pool gets its addresses back", func(t *testing.T) {
+		p := pool("first-pool")
+		b.patch(p, `{"spec":{"addresses":["172.16.0.1"],"autoAssign":false}}`)
+		b.becomes(p, func(client.Object) bool {
+			return len(p.Spec.Addresses) == 1 && p.Spec.Addresses[0] == "192.168.1.240-192.168.1.250" && *p.Spec.AutoAssign
+		})
+	})
+	t.Run("an advertisement that somebody narrowed is wide again", func(t *testing.T) {
+		ad := advertisement("example")
+		b.patch(ad, `{"spec":{"interfaces":["eth7"],"nodeSelectors":[{"matchLabels":{"no-such":"node"}}]}}`)
+		b.becomes(ad, func(client.Object) bool { return len(ad.Spec.Interfaces)+len(ad.Spec.NodeSelectors) == 0 })
+	})
+	t.Run("a label that somebody took away comes back", func(t *testing.T) {
+		role := clusterRole()
+		b.patch(role, `{"metadata":{"labels":{"app.kubernetes.io/managed-by":null}}}`)
+		b.becomes(role, func(client.Object) bool { return role.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByOperator })
+	})
+	t.Run("a deleted key is made anew and the speakers start with it", func(t *testing.T) {
+		secret, daemonSet := memberlistSecret(), speakerDaemonSet()
+		b.exists(secret)
+		b.exists(daemonSet)
+		key, hash := secret.Data["secretkey"], daemonSet.Spec.Template.Annotations
+		remove(t, b.Client, memberlistSecret())
+		b.becomes(secret, func(client.Object) bool { return !bytes.Equal(secret.Data["secretkey"], key) })
+		b.becomes(daemonSet, func(client.Object) bool { return !maps.Equal(daemonSet.Spec.Template.Annotations, hash) })
+	})
+}
+
+func (b *operatorBed) patch(object client.Object, patch string) {
+	b.Helper()
+	kind := client.RawPatch("application/strategic-merge-patch+json", []byte(patch))
+	switch object.(type) {
+	case *v1beta1.IPAddressPool, *v1beta1.L2Advertisement:
+		kind = client.RawPatch("application/merge-patch+json", []byte(patch))
+	}
+	if err := b.Patch(context.Background(), object, kind); err != nil {
+		b.Fatalf("editing %s: %v", name(object), err)
+	}
+}
+
+func (b *operatorBed) becomes(object client.Object, right func(client.Object) bool) {
+	b.Helper()
+	key := client.ObjectKeyFromObject(object)
+	eventually.Succeed(b.T, within, name(object)+" is put right", func(ctx context.Context) error {
+		// What is left out of an answer must not stay from the one before.
+		reflect.ValueOf(object).Elem().SetZero()
+		if err := b.Get(ctx, key, object); err != nil {
+			return err
+		}
+		if !right(object) {
+			return fmt.Errorf("it is %+v", object)
+		}
+		return nil
+	})
+}
+
+func TestWhatIsNoLongerWantedIsPruned(t *testing.T) {
+	b := newOperatorBed(t)
+	b.operator()
+	b.stack(aSpec())
+	b.exists(pool("second-pool"))
+	b.exists(advertisement("example"))
+	foreign := pool("by-hand")
+	foreign.Spec.Addresses = []v1beta1.AddressRange{"10.77.0.1"}
+	foreign.Labels = map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator} // the label alone is no reason to delete
+	create(t, b.Client, foreign)
+
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) {
+		s.IPAddressPools, s.L2Advertisements = s.IPAddressPools[:1], nil
+	})
+	b.isGone(pool("second-pool"))
+	b.isGone(advertisement("example"))
+	b.exists(pool("first-pool"))
+	b.exists(pool("by-hand"))
+	eventually.Succeed(t, within, "the inventory forgets what is pruned", func(ctx context.Context) error {
+		stack := &v1beta1.LoadBalancerStack{}
+		if err := b.Get(ctx, nameOnly(v1beta1.LoadBalancerStackName), stack); err != nil {
+			return err
+		}
+		for _, ref := range stack.Status.Inventory {
+			if ref.Name == "second-pool" || ref.Name == "example" || ref.Name == "by-hand" {
+				return fmt.Errorf("it has %+v", ref)
+			}
+		}
+		return nil
+	})
+}
+
+func TestObjectsOfOthersAreNotTouched(t *testing.T) {
+	b := newOperatorBed(t)
+	foreign := pool("second-pool")
+	foreign.Spec.Addresses = []v1beta1.AddressRange{"10.77.0.1"}
+	create(t, b.Client, foreign)
+	version := foreign.ResourceVersion
+	b.operator()
+	b.stack(aSpec())
+	b.installed() // the rest goes on
+	b.exists(pool("first-pool"))
+	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
+	message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionDegraded).Message
+	if !strings.Contains(message, "IPAddressPool second-pool") || stack.Status.Summary != v1beta1.ReasonObjectNotOurs {
+		t.Errorf("summary %q, message %q: want them to name the pool", stack.Status.Summary, message)
+	}
+	b.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
+	if err := b.Get(context.Background(), nameOnly("second-pool"), foreign); err != nil || foreign.ResourceVersion != version {
+		t.Errorf("the foreign pool: got version %s, %v; want %s, untouched", foreign.ResourceVersion, err, version)
+	}
+
+	remove(t, b.Client, foreign)
+	b.says(v1beta1.ConditionDegraded, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
+	b.exists(pool("second-pool"))
+}
+
+func TestPoolThatGivesNothingDegradesTheStack(t *testing.T) {
+	b := newOperatorBed(t)
+	b.operator()
+	b.stack(aSpec())
+	b.run()
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.poolSays(metav1.ConditionFalse, v1beta1.ReasonOverlap, "10.9.0.0-10.9.0.15 is also in the pool older")
+	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonPoolNotReady)
+	message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionDegraded).Message
+	if !strings.Contains(message, "second-pool") || !strings.Contains(message, "also in the pool older") {
+		t.Errorf("message: got %q, want the pool's name and its own message", message)
+	}
+	b.says(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
+	b.poolSays(metav1.ConditionTrue, v1beta1.ReasonPoolReady, "fine")
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+}
+
+// poolSays plays the controller, which does not run here.
+func (b *operatorBed) poolSays(status metav1.ConditionStatus, reason, message string) {
+	b.Helper()
+	p := pool("second-pool")
+	b.exists(p)
+	meta.SetStatusCondition(&p.Status.Conditions, metav1.Condition{Type: v1beta1.ConditionReady, Status: status, Reason: reason, Message: message, ObservedGeneration: p.Generation})
+	if err := b.Status().Update(context.Background(), p); err != nil {
+		b.Fatal(err)
+	}
+}

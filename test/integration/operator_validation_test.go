@@ -1,0 +1,69 @@
+package integration
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+func TestStackIsRefusedWithASentence(t *testing.T) {
+	c := administrator(t)
+	addresses := func(list ...v1beta1.AddressRange) func(*v1beta1.LoadBalancerStack) {
+		return func(s *v1beta1.LoadBalancerStack) { s.Spec.IPAddressPools[0].Addresses = list }
+	}
+	tests := []struct {
+		name string
+		edit func(*v1beta1.LoadBalancerStack)
+		want string // part of the refusal; empty: it is accepted
+	}{
+		{name: "the sample is accepted", edit: func(*v1beta1.LoadBalancerStack) {}},
+		{name: "a second stack has no name to bear", edit: func(s *v1beta1.LoadBalancerStack) { s.Name = "other" },
+			want: `a cluster has one LoadBalancerStack and its name must be "default"`},
+		{name: "two pools cannot have one name", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.IPAddressPools[1].Name = "first-pool" },
+			want: "Duplicate value"},
+		{name: "an address range must mean something", edit: addresses("192.168.1.240-banana"),
+			want: "must be a CIDR such as 192.168.1.0/28, a range such as 192.168.1.240-192.168.1.250, or an address"},
+		{name: "a range is of one family", edit: addresses("192.168.1.240-2001:db8::1"),
+			want: "the first and the last address of a range must be of the same family"},
+		{name: "a pool needs addresses", edit: addresses(), want: "spec.ipAddressPools[0].addresses"},
+		{name: "IPv6 and spaces around the dash are fine", edit: addresses("2001:db8::/120", "10.0.0.1 - 10.0.0.9", "10.0.1.7")},
+		{name: "no replicas is no controller", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Controller.Replicas = new(int32) },
+			want: "should be greater than or equal to 1"},
+		{name: "a log level is one of three", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Speaker.LogLevel = "Loud" },
+			want: `supported values: "Error", "Info", "Debug"`},
+		{name: "the namespace is a DNS label", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Namespace = "No_Good" },
+			want: "spec.namespace"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}, Spec: aSpec()}
+			tt.edit(stack)
+			err := c.Create(context.Background(), stack, client.DryRunAll)
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("got %v, want it accepted", err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want a refusal with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestNamespaceOfAStackCannotBeChanged(t *testing.T) {
+	c := administrator(t)
+	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}, Spec: aSpec()}
+	create(t, c, stack)
+	if got := stack.Spec.Namespace; got != systemNamespace {
+		t.Errorf("namespace by default: got %q, want %q", got, systemNamespace)
+	}
+	stack.Spec.Namespace = "elsewhere"
+	want := "namespace cannot be changed: delete the LoadBalancerStack and create it again"
+	if err := c.Update(context.Background(), stack); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want a refusal with %q", err, want)
+	}
+}

@@ -1,0 +1,138 @@
+// Package netns tests what the speaker sends and answers against real kernels,
+// in network namespaces of the test's own.
+package netns
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mdlayher/packet"
+
+	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+var vip = netip.MustParseAddr("192.168.1.240")
+
+// knows waits until the kernel of a host has a node's MAC for an address.
+func (b *bed) knows(host string, address netip.Addr, n *node, within time.Duration) {
+	b.Helper()
+	eventually.Succeed(b.T, within, fmt.Sprintf("%s knows %s at %s", host, address, n.link.Hardware), func(context.Context) error {
+		if got := b.neighbour(host, address); !strings.Contains(got, n.link.Hardware.String()) {
+			return fmt.Errorf("it has %q", got)
+		}
+		return nil
+	})
+}
+
+// sends has the kernel of a host send a packet, so that it asks where the
+// address is.
+func (b *bed) sends(host string, address netip.Addr) {
+	b.Helper()
+	b.in(host, func() error {
+		conn, err := net.Dial("udp", netip.AddrPortFrom(address, 9).String())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_, err = conn.Write([]byte("where are you?"))
+		return err
+	})
+}
+
+func TestRequestsAreAnsweredForWhatIsOwned(t *testing.T) {
+	b := newBed(t, "client", "node1")
+	n := b.node("node1")
+	tests := []struct {
+		name, target string
+		options      []string
+		owned, want  bool
+	}{
+		{name: "nothing is answered for before it is owned", target: "192.168.1.240"},
+		{name: "a broadcast request is answered", target: "192.168.1.240", owned: true, want: true},
+		{name: "a unicast request is answered", target: "192.168.1.240", options: []string{"-t", n.link.Hardware.String()}, owned: true, want: true},
+		{name: "other addresses are not answered for", target: "192.168.1.241", owned: true},
+		{name: "nothing is answered for after it was let go", target: "192.168.1.240"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.owned {
+				n.SetOwned(own(vip))
+			} else {
+				n.SetOwned(nil)
+			}
+			args := append([]string{"arping", "-c", "1", "-w", "1", "-i", "eth0"}, tt.options...)
+			out, err := b.try("client", append(args, tt.target)...)
+			if got := err == nil; got != tt.want {
+				t.Errorf("answered: got %v, want %v\n%s", got, tt.want, out)
+			}
+			if tt.want && !strings.Contains(out, n.link.Hardware.String()) {
+				t.Errorf("the answer does not tell %s:\n%s", n.link.Hardware, out)
+			}
+		})
+	}
+}
+
+func TestTakeOverReachesTheKernelsOfOthers(t *testing.T) {
+	b := newBed(t, "client", "node1", "node2")
+	one, two := b.node("node1"), b.node("node2")
+	one.SetOwned(own(vip))
+	// The client learns the address as kernels do: by having something to send.
+	b.sends("client", vip)
+	b.knows("client", vip, one, 5*time.Second)
+
+	begin := time.Now()
+	one.stop() // silent at once, as a process that dies
+	two.SetOwned(own(vip))
+	b.knows("client", vip, two, 5*time.Second)
+	t.Logf("the client knew the new owner after %s", time.Since(begin).Round(time.Millisecond))
+}
+
+func TestGarbageDoesNotStopTheAnswers(t *testing.T) {
+	b := newBed(t, "client", "node1")
+	n := b.node("node1")
+	n.SetOwned(own(vip))
+	b.in("client", func() error {
+		ifi, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		socket, err := packet.Listen(ifi, packet.Raw, 0x0806, nil)
+		if err != nil {
+			return err
+		}
+		defer socket.Close()
+		head := append(append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, ifi.HardwareAddr...), 0x08, 0x06)
+		for _, arp := range [][]byte{
+			{},                          // no packet at all
+			{0, 1, 8, 0, 6, 4, 0, 1, 2}, // cut short
+			{0, 1, 8, 0, 255, 255, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, // lengths beyond the end
+			{0, 1, 8, 0, 0, 0, 0, 1},                             // no addresses
+		} {
+			if _, err := socket.WriteTo(append(head, arp...), &packet.Addr{HardwareAddr: net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if out, err := b.try("client", "arping", "-c", "1", "-w", "2", "-i", "eth0", vip.String()); err != nil {
+		t.Errorf("no answer after garbage:\n%s", out)
+	}
+}
+
+func TestOwnedAddressesAreAnnouncedWhenALinkComesBack(t *testing.T) {
+	b := newBed(t, "client", "node1")
+	n := b.node("node1")
+	n.SetOwned(own(vip))
+	b.sends("client", vip)
+	b.knows("client", vip, n, 5*time.Second)
+	n.SetLinks(nil)
+	b.ip("client", "neighbour", "replace", vip.String(), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale")
+	n.SetLinks([]speaker.Link{n.link})
+	b.knows("client", vip, n, 5*time.Second)
+}

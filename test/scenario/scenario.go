@@ -1,0 +1,195 @@
+// Package scenario is what the demo and the end-to-end tests do on a test bed
+// with lbstack's operator: apply the samples, look who announces an address, and
+// fetch pages as a client outside the cluster does.
+package scenario
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/hack/devcluster/cluster"
+	"github.com/lbstack/lbstack/hack/devcluster/programs"
+	"github.com/lbstack/lbstack/test/apiserver"
+	"github.com/lbstack/lbstack/test/eventually"
+	"github.com/lbstack/lbstack/test/traffic"
+)
+
+// SampleService is the name of the Service in config/samples/service.yaml, in the
+// namespace default.
+const SampleService = "web"
+
+// Scenario is a test bed that is up, with the operator installed.
+type Scenario struct {
+	// Cluster is the test bed.
+	Cluster *cluster.Cluster
+	// Client may do everything in it.
+	Client client.Client
+	// Repo is the root of the repository.
+	Repo string
+	// Connect is the path of the client program, see package traffic.
+	Connect string
+}
+
+// Open returns the scenario of the default test bed.
+func Open(ctx context.Context) (*Scenario, error) {
+	repo, err := programs.FindRepo(".")
+	if err != nil {
+		return nil, err
+	}
+	bed, err := cluster.Open("")
+	if err != nil {
+		return nil, fmt.Errorf("finding the test bed (make cluster brings it up): %w", err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", bed.KubeconfigPath())
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	config.QPS = -1
+	c, err := client.New(config, client.Options{Scheme: apiserver.Scheme()})
+	if err != nil {
+		return nil, fmt.Errorf("preparing a client: %w", err)
+	}
+	connect, err := traffic.Build(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	return &Scenario{Cluster: bed, Client: c, Repo: repo, Connect: connect}, nil
+}
+
+// Sample reads the objects of a file in config/samples.
+func (s *Scenario) Sample(name string) ([]*unstructured.Unstructured, error) {
+	text, err := os.ReadFile(filepath.Join(s.Repo, "config", "samples", name))
+	if err != nil {
+		return nil, fmt.Errorf("reading a sample: %w", err)
+	}
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parsing the sample %s: %w", name, err)
+		}
+		if len(object.Object) == 0 {
+			continue
+		}
+		if object.GetNamespace() == "" && object.GetAPIVersion() != v1beta1.GroupVersion.String() {
+			object.SetNamespace("default")
+		}
+		objects = append(objects, object)
+	}
+}
+
+// Apply applies the samples, in the order of the files.
+func (s *Scenario) Apply(ctx context.Context, files ...string) error {
+	for _, file := range files {
+		objects, err := s.Sample(file)
+		if err != nil {
+			return err
+		}
+		for _, object := range objects {
+			if err := s.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("lbstack-scenario"), client.ForceOwnership); err != nil {
+				return fmt.Errorf("applying %s %s: %w", object.GetKind(), object.GetName(), err)
+			}
+		}
+	}
+	return nil
+}
+
+// StackReady waits until the LoadBalancerStack is Ready.
+func (s *Scenario) StackReady(ctx context.Context) error {
+	return eventually.Poll(ctx, func(ctx context.Context) error {
+		stack := &v1beta1.LoadBalancerStack{}
+		if err := s.Client.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); err != nil {
+			return err
+		}
+		ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
+		if ready == nil || ready.Status != "True" || stack.Status.ObservedGeneration != stack.Generation {
+			return fmt.Errorf("the LoadBalancerStack is not Ready: %s: %+v", stack.Status.Summary, ready)
+		}
+		return nil
+	})
+}
+
+// Address waits until a Service in the namespace default has an address.
+func (s *Scenario) Address(ctx context.Context, service string) (string, error) {
+	var address string
+	err := eventually.Poll(ctx, func(ctx context.Context) error {
+		svc := &corev1.Service{}
+		if err := s.Client.Get(ctx, client.ObjectKey{Namespace: "default", Name: service}, svc); err != nil {
+			return err
+		}
+		if len(svc.Status.LoadBalancer.Ingress) == 0 {
+			return fmt.Errorf("the Service %s has no address: %+v", service, svc.Status.Conditions)
+		}
+		address = svc.Status.LoadBalancer.Ingress[0].IP
+		return nil
+	})
+	return address, err
+}
+
+// Page waits until the client gets a page from an address, and returns it.
+func (s *Scenario) Page(ctx context.Context, address string) (page string, err error) {
+	err = eventually.Poll(ctx, func(ctx context.Context) (failed error) {
+		page, failed = traffic.Fetch(ctx, s.Cluster, s.Connect, "http://"+address+"/")
+		return failed
+	})
+	return page, err
+}
+
+// Owner is the node that a client finds at an address.
+type Owner struct {
+	// Node is its name.
+	Node string
+	// Interface and MAC are where it announces the address.
+	Interface, MAC string
+}
+
+// Owner returns which node the client host sends packets for an address to: the
+// MAC in the client's neighbour table, looked up in the SpeakerStates.
+func (s *Scenario) Owner(ctx context.Context, address string) (Owner, error) {
+	out, err := s.Cluster.Exec(ctx, "client", "ip", "neighbour", "show", "to", address)
+	if err != nil {
+		return Owner{}, err
+	}
+	words := strings.Fields(string(out))
+	var mac string
+	for i, word := range words[:max(0, len(words)-1)] {
+		if word == "lladdr" {
+			mac = words[i+1]
+		}
+	}
+	if mac == "" {
+		return Owner{}, fmt.Errorf("the client does not know where %s is: %q", address, strings.TrimSpace(string(out)))
+	}
+	var states v1beta1.SpeakerStateList
+	if err := s.Client.List(ctx, &states); err != nil {
+		return Owner{}, fmt.Errorf("listing the SpeakerStates: %w", err)
+	}
+	for _, state := range states.Items {
+		for _, i := range state.Status.Interfaces {
+			if i.HardwareAddress == mac {
+				return Owner{Node: state.Name, Interface: string(i.Name), MAC: mac}, nil
+			}
+		}
+	}
+	return Owner{}, fmt.Errorf("no SpeakerState has the MAC %s that the client found at %s", mac, address)
+}

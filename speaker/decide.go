@@ -13,10 +13,27 @@ import (
 type Announced struct {
 	// Address to announce.
 	Address netip.Addr
-	// Candidates are the nodes that may own it, in order.
-	Candidates []lb.NodeName
-	// Interfaces to announce on, in order; none means all of the node's.
+	// Candidates may own it, ordered by node. Addresses may share the slice.
+	Candidates []Candidate
+}
+
+// Candidate is a node that may own an address.
+type Candidate struct {
+	// Node is its name.
+	Node lb.NodeName
+	// Interfaces to announce on there, in order; none means all that do not
+	// lead to the node's own pods.
 	Interfaces []string
+}
+
+// Peer is a speaker that is alive, this one included.
+type Peer struct {
+	// Node that it runs on.
+	Node lb.NodeName
+	// Links that it can announce on: Name and Internal are known of them.
+	Links []Link
+	// More says that it has links besides Links, which could not be told.
+	More bool
 }
 
 // Snapshot is what the cluster wants, at one moment. It is never changed after
@@ -40,22 +57,44 @@ func sameOwned(x, y Owned) bool { return slices.Equal(x.Interfaces, y.Interfaces
 type view struct {
 	self  lb.NodeName
 	want  Snapshot
-	live  []lb.NodeName
-	links []Link
+	live  []Peer
+	links []Link // of this node
 }
 
 // decide returns the addresses that this node owns: of the candidates of each,
-// those that are alive elect one. An address that the node could announce on no
-// interface is not announced.
+// those that are alive and have a link for it elect one. IPv6 addresses are
+// left out: nobody answers for them yet.
 func decide(v view) map[netip.Addr]Owned {
+	peers := make(map[lb.NodeName]Peer, len(v.live))
+	for _, p := range v.live {
+		peers[p.Node] = p
+	}
+	if _, alive := peers[v.self]; alive {
+		// What this node has itself is newer than what it told the others.
+		peers[v.self] = Peer{Node: v.self, Links: v.links}
+	}
 	owned := map[netip.Addr]Owned{}
 	for _, a := range v.want.Addresses {
-		alive := slices.DeleteFunc(slices.Clone(a.Candidates), func(n lb.NodeName) bool { return !slices.Contains(v.live, n) })
-		if owner, ok := election.Owner(a.Address, alive); !ok || owner != v.self {
+		if !a.Address.Is4() {
 			continue
 		}
-		if on := usable(v.links, a.Interfaces); len(on) > 0 {
-			owned[a.Address] = Owned{Interfaces: on}
+		able := make([]lb.NodeName, 0, len(a.Candidates))
+		var own []string
+		for _, c := range a.Candidates {
+			p, alive := peers[c.Node]
+			if !alive {
+				continue
+			}
+			on := usable(p.Links, c.Interfaces)
+			if len(on) > 0 || p.More {
+				able = append(able, c.Node)
+			}
+			if c.Node == v.self {
+				own = on
+			}
+		}
+		if owner, ok := election.Owner(a.Address, able); ok && owner == v.self {
+			owned[a.Address] = Owned{Interfaces: own}
 		}
 	}
 	return owned
@@ -71,5 +110,21 @@ func usable(links []Link, wanted []string) []string {
 		}
 	}
 	slices.Sort(names)
+	return names
+}
+
+// gained says whether there is somebody now who was not there before.
+func gained(before, now []Peer) bool {
+	return slices.ContainsFunc(now, func(p Peer) bool {
+		return !slices.ContainsFunc(before, func(q Peer) bool { return q.Node == p.Node })
+	})
+}
+
+// nodes returns the names of peers.
+func nodes(peers []Peer) []lb.NodeName {
+	names := make([]lb.NodeName, 0, len(peers))
+	for _, p := range peers {
+		names = append(names, p.Node)
+	}
 	return names
 }

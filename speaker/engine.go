@@ -42,13 +42,17 @@ type Announcer interface {
 	// longer there is not answered for when it returns, and what is new is
 	// announced.
 	SetOwned(map[netip.Addr]Owned)
+	// Repeat announces once more what this node owns: somebody may have
+	// learned something else meanwhile.
+	Repeat()
 }
 
 // Report is what the engine did, for the node's status.
 type Report struct {
 	// Owned addresses, ordered.
 	Owned []OwnedSince
-	// Links that can be announced on by default, ordered by name.
+	// Links that this node can announce on, ordered by name. Those that lead to
+	// its own pods are there only while they are in use.
 	Links []Link
 	// Live speakers, this one included.
 	Live int
@@ -81,7 +85,7 @@ type Engine struct {
 // inbox is the latest news of each kind; what is nil was never told.
 type inbox struct {
 	want  *Snapshot
-	live  *[]lb.NodeName
+	live  *[]Peer
 	links *[]Link
 }
 
@@ -95,7 +99,7 @@ func New(self lb.NodeName, log logr.Logger, announcer Announcer, report func(Rep
 func (e *Engine) SetSnapshot(s Snapshot) { e.tell(func(in *inbox) { in.want = &s }) }
 
 // SetLive tells the engine which speakers are alive.
-func (e *Engine) SetLive(nodes []lb.NodeName) { e.tell(func(in *inbox) { in.live = &nodes }) }
+func (e *Engine) SetLive(peers []Peer) { e.tell(func(in *inbox) { in.live = &peers }) }
 
 // SetLinks tells the engine which links there are.
 func (e *Engine) SetLinks(links []Link) { e.tell(func(in *inbox) { in.links = &links }) }
@@ -124,6 +128,7 @@ func (e *Engine) tell(write func(*inbox)) {
 func (e *Engine) Run(ctx context.Context) {
 	owned := map[netip.Addr]Owned{}
 	since := map[netip.Addr]time.Time{}
+	var live []Peer
 	for {
 		select {
 		case <-ctx.Done():
@@ -136,7 +141,11 @@ func (e *Engine) Run(ctx context.Context) {
 		}
 		desired := decide(v)
 		e.act(v, owned, desired, since)
-		owned = desired
+		if len(owned) > 0 && gained(live, v.live) {
+			// They may have announced the same while they did not see us.
+			e.announcer.Repeat()
+		}
+		owned, live = desired, v.live
 		e.report(reportOf(v, owned, since))
 		e.mu.Lock()
 		e.synced = true
@@ -162,11 +171,11 @@ func (e *Engine) act(v view, owned, desired map[netip.Addr]Owned, since map[neti
 	e.announcer.SetOwned(desired)
 	for address, o := range d.Add {
 		since[address] = time.Now()
-		e.log.Info("this node owns an address now", "address", address, "interfaces", o.Interfaces, "live", v.live)
+		e.log.Info("this node owns an address now", "address", address, "interfaces", o.Interfaces, "live", nodes(v.live))
 	}
 	for address := range d.Remove {
 		delete(since, address)
-		e.log.Info("this node owns an address no more", "address", address, "live", v.live)
+		e.log.Info("this node owns an address no more", "address", address, "live", nodes(v.live))
 	}
 }
 
@@ -176,7 +185,8 @@ func reportOf(v view, owned map[netip.Addr]Owned, since map[netip.Addr]time.Time
 		r.Owned = append(r.Owned, OwnedSince{Owned: owned[address], Address: address, Since: since[address]})
 	}
 	for _, link := range v.links {
-		if !link.Internal {
+		inUse := slices.ContainsFunc(r.Owned, func(o OwnedSince) bool { return slices.Contains(o.Interfaces, link.Name) })
+		if !link.Internal || inUse {
 			r.Links = append(r.Links, link)
 		}
 	}

@@ -10,14 +10,17 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // recorder notes what the engine tells the announcer.
-type recorder struct{ owned [][]netip.Addr }
+type recorder struct {
+	owned   [][]netip.Addr
+	repeats int
+}
 
 func (r *recorder) SetLinks([]Link) {}
+
+func (r *recorder) Repeat() { r.repeats++ }
 
 func (r *recorder) SetOwned(m map[netip.Addr]Owned) {
 	r.owned = append(r.owned, slices.SortedFunc(maps.Keys(m), netip.Addr.Compare))
@@ -27,9 +30,9 @@ func TestNothingIsAnnouncedBeforeEverythingIsKnown(t *testing.T) {
 	vip := netip.MustParseAddr("192.168.1.240")
 	news := map[string]func(*Engine){
 		"cluster": func(e *Engine) {
-			e.SetSnapshot(Snapshot{Addresses: []Announced{{Address: vip, Candidates: []lb.NodeName{"self"}}}})
+			e.SetSnapshot(Snapshot{Addresses: []Announced{{Address: vip, Candidates: candidates("self")}}})
 		},
-		"live":  func(e *Engine) { e.SetLive([]lb.NodeName{"self"}) },
+		"live":  func(e *Engine) { e.SetLive(peers("self")) },
 		"links": func(e *Engine) { e.SetLinks([]Link{{Name: "eth0"}}) },
 	}
 	for _, order := range [][]string{{"cluster", "live", "links"}, {"links", "live", "cluster"}, {"live", "links", "cluster"}} {
@@ -62,4 +65,28 @@ func TestNothingIsAnnouncedBeforeEverythingIsKnown(t *testing.T) {
 			synctest.Wait()
 		})
 	}
+}
+
+func TestANodeThatComesBackIsToldAgainWhoOwnsWhat(t *testing.T) {
+	vip := netip.MustParseAddr("192.168.1.240")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		announcer := &recorder{}
+		e := New("self", logr.Discard(), announcer, func(Report) {})
+		go e.Run(ctx)
+		e.SetSnapshot(Snapshot{Addresses: []Announced{{Address: vip, Candidates: candidates("self")}}})
+		e.SetLinks([]Link{{Name: "eth0"}})
+		for _, step := range []struct {
+			live []Peer
+			want int
+		}{{peers("self", "other"), 0}, {peers("self"), 0}, {peers("self", "other"), 1}, {peers("self", "other"), 1}} {
+			e.SetLive(step.live)
+			synctest.Wait()
+			if announcer.repeats != step.want {
+				t.Errorf("alive are %v: repeated %d times, want %d", nodes(step.live), announcer.repeats, step.want)
+			}
+		}
+		cancel()
+		synctest.Wait()
+	})
 }

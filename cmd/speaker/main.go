@@ -81,7 +81,10 @@ func run(ctx context.Context, o kube.Options, address string, port uint16, keyFi
 	if err := kube.Connect(mgr, o, engine, mesh.Join, state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)
 	}
-	go links.Watch(ctx, log.WithName("links"), engine.SetLinks)
+	go links.Watch(ctx, log.WithName("links"), o.Address, func(list []speaker.Link) {
+		engine.SetLinks(list)
+		mesh.SetLinks(list)
+	})
 	go mesh.Tell(ctx, engine.SetLive)
 	failed := mgr.Start(ctx)
 	if err := mesh.Leave(leaveWithin); err != nil {

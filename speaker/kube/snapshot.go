@@ -38,9 +38,9 @@ type advertisement struct {
 	interfaces []string
 }
 
-// build returns what the cluster wants from the point of view of one node. An
-// advertisement that means nothing is left out, with a sentence.
-func build(o objects, self lb.NodeName) speaker.Snapshot {
+// build returns what the cluster wants. An advertisement that means nothing is
+// left out, with a sentence.
+func build(o objects) speaker.Snapshot {
 	var snapshot speaker.Snapshot
 	var ads []advertisement
 	for i := range o.advertisements {
@@ -53,14 +53,20 @@ func build(o objects, self lb.NodeName) speaker.Snapshot {
 	}
 	slices.Sort(snapshot.Problems)
 	told := addressesInUse(o.services)
+	byPool := map[v1beta1.ObjectName][]speaker.Candidate{}
 	for i := range o.claims {
 		claim := &o.claims[i]
 		address, err := apiconv.ClaimAddress(claim)
 		if err != nil || !held(claim, address, told) {
 			continue
 		}
-		if a, ok := announced(address, string(claim.Spec.Pool), ads, self); ok {
-			snapshot.Addresses = append(snapshot.Addresses, a)
+		candidates, known := byPool[claim.Spec.Pool]
+		if !known {
+			candidates = candidatesOf(string(claim.Spec.Pool), ads)
+			byPool[claim.Spec.Pool] = candidates
+		}
+		if len(candidates) > 0 {
+			snapshot.Addresses = append(snapshot.Addresses, speaker.Announced{Address: address, Candidates: candidates})
 		}
 	}
 	slices.SortFunc(snapshot.Addresses, func(x, y speaker.Announced) int { return x.Address.Compare(y.Address) })
@@ -87,30 +93,35 @@ func held(claim *v1beta1.IPAddressClaim, address netip.Addr, told map[lb.Service
 	})
 }
 
-// announced sums up the advertisements of an address: every node of one of them
-// is a candidate; the interfaces are those of the ones that select this node.
-func announced(address netip.Addr, pool string, ads []advertisement, self lb.NodeName) (speaker.Announced, bool) {
-	candidates := map[lb.NodeName]bool{}
-	interfaces := map[string]bool{}
-	everywhere := false
+// candidatesOf sums up the advertisements of a pool: every node of one of them
+// is a candidate, on the interfaces of those that select it. One that names no
+// interface means all.
+func candidatesOf(pool string, ads []advertisement) []speaker.Candidate {
+	everywhere := map[lb.NodeName]bool{}
+	interfaces := map[lb.NodeName]map[string]bool{}
 	for _, ad := range ads {
 		if ad.pools != nil && !ad.pools[pool] {
 			continue
 		}
-		maps.Copy(candidates, ad.nodes)
-		if !ad.nodes[self] {
-			continue
-		}
-		everywhere = everywhere || len(ad.interfaces) == 0
-		for _, name := range ad.interfaces {
-			interfaces[name] = true
+		for node := range ad.nodes {
+			if interfaces[node] == nil {
+				interfaces[node] = map[string]bool{}
+			}
+			everywhere[node] = everywhere[node] || len(ad.interfaces) == 0
+			for _, name := range ad.interfaces {
+				interfaces[node][name] = true
+			}
 		}
 	}
-	a := speaker.Announced{Address: address, Candidates: slices.Sorted(maps.Keys(candidates))}
-	if !everywhere {
-		a.Interfaces = slices.Sorted(maps.Keys(interfaces))
+	var candidates []speaker.Candidate
+	for _, node := range slices.Sorted(maps.Keys(interfaces)) {
+		c := speaker.Candidate{Node: node}
+		if !everywhere[node] {
+			c.Interfaces = slices.Sorted(maps.Keys(interfaces[node]))
+		}
+		candidates = append(candidates, c)
 	}
-	return a, len(candidates) > 0
+	return candidates
 }
 
 func resolve(ad *v1beta1.L2Advertisement, o objects) (advertisement, error) {

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
 )
 
@@ -50,7 +49,7 @@ func ad(name string, spec v1beta1.L2AdvertisementSpec) v1beta1.L2Advertisement {
 
 func TestBuild(t *testing.T) {
 	one := netip.MustParseAddr("10.0.0.1")
-	everyone := []lb.NodeName{"n1", "n2", "n3"}
+	everyone := []speaker.Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}
 	base := func(ads ...v1beta1.L2Advertisement) objects {
 		return objects{
 			services: []corev1.Service{service("web", "10.0.0.1")},
@@ -83,17 +82,22 @@ func TestBuild(t *testing.T) {
 			want: []speaker.Announced{{Address: one, Candidates: everyone}}},
 		{name: "a selector of other pools says nothing", objects: base(ad("low", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "low")}))},
 		{name: "nodes are selected by label", objects: base(ad("a", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a")})),
-			want: []speaker.Announced{{Address: one, Candidates: []lb.NodeName{"n1", "n2"}}}},
-		{name: "advertisements add up, interfaces are those for this node", objects: base(
+			want: []speaker.Announced{{Address: one, Candidates: everyone[:2]}}},
+		{name: "advertisements add up, interfaces are those for each node", objects: base(
 			ad("a", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a"), Interfaces: []v1beta1.InterfaceName{"eth1"}}),
 			ad("b", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "b"), Interfaces: []v1beta1.InterfaceName{"eth2"}})),
-			want: []speaker.Announced{{Address: one, Candidates: everyone, Interfaces: []string{"eth1"}}}},
+			want: []speaker.Announced{{Address: one, Candidates: []speaker.Candidate{
+				{Node: "n1", Interfaces: []string{"eth1"}}, {Node: "n2", Interfaces: []string{"eth1"}}, {Node: "n3", Interfaces: []string{"eth2"}}}}}},
+		{name: "an advertisement without interfaces widens one that names some", objects: base(
+			ad("a", v1beta1.L2AdvertisementSpec{Interfaces: []v1beta1.InterfaceName{"eth1"}}), ad("all", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "b")})),
+			want: []speaker.Announced{{Address: one, Candidates: []speaker.Candidate{
+				{Node: "n1", Interfaces: []string{"eth1"}}, {Node: "n2", Interfaces: []string{"eth1"}}, {Node: "n3"}}}}},
 		{name: "a broken advertisement is told and disturbs nobody", objects: base(ad("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: broken}), ad("all", v1beta1.L2AdvertisementSpec{})),
 			want: []speaker.Announced{{Address: one, Candidates: everyone}}, problem: `the L2Advertisement "bad" is ignored: spec.nodeSelectors[0]`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := build(tt.objects, "n1")
+			got := build(tt.objects)
 			if diff := cmp.Diff(tt.want, got.Addresses, byValue); diff != "" {
 				t.Errorf("addresses (-want +got):\n%s", diff)
 			}

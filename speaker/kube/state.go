@@ -25,11 +25,15 @@ const (
 	// writeInterval bounds how often the state is written: moves come in
 	// groups, and the API server has more to do.
 	writeInterval = 500 * time.Millisecond
+	// maxWait bounds how long a failing write waits for the next attempt; the
+	// wait doubles from writeInterval.
+	maxWait = 30 * time.Second
 	// checkInterval is how often the state is compared with what stands in
 	// the cluster although nothing was reported.
 	checkInterval = time.Minute
-	// maxListed is the bound of status.addresses.
-	maxListed = 5000
+	// maxListed and maxInterfaces are the bounds of status.addresses and of
+	// the interfaces of each.
+	maxListed, maxInterfaces = 5000, 32
 )
 
 // StateWriter writes this node's SpeakerState; it is the only writer of it. The
@@ -65,6 +69,7 @@ func (w *StateWriter) Report(r speaker.Report) {
 func (w *StateWriter) Start(ctx context.Context) error {
 	check := time.NewTicker(checkInterval)
 	defer check.Stop()
+	wait := writeInterval
 	for {
 		select {
 		case <-ctx.Done():
@@ -75,11 +80,14 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		if err := w.write(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Error(err, "writing this node's SpeakerState; trying again")
 			signal(w.news)
+			wait = min(2*wait, maxWait)
+		} else {
+			wait = writeInterval
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(writeInterval):
+		case <-time.After(wait):
 		}
 	}
 }
@@ -139,7 +147,7 @@ func status(state *v1beta1.SpeakerState, r speaker.Report) v1beta1.SpeakerStateS
 	}
 	for _, o := range r.Owned[:min(len(r.Owned), maxListed)] {
 		address := v1beta1.SpeakerAddress{Address: o.Address.String(), Since: metav1.NewTime(o.Since.Truncate(time.Second))}
-		for _, name := range o.Interfaces {
+		for _, name := range o.Interfaces[:min(len(o.Interfaces), maxInterfaces)] {
 			address.Interfaces = append(address.Interfaces, v1beta1.InterfaceName(name))
 		}
 		next.Addresses = append(next.Addresses, address)

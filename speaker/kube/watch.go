@@ -87,7 +87,7 @@ func (w *Watcher) tell(ctx context.Context) error {
 		return fmt.Errorf("listing the speakers' pods: %w", err)
 	}
 	w.Peers(peers(pods.Items, w.Self))
-	w.Snapshot(build(objects{services.Items, claims.Items, pools.Items, ads.Items, nodes.Items}, w.Self))
+	w.Snapshot(build(objects{services.Items, claims.Items, pools.Items, ads.Items, nodes.Items}))
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package layer2
 
 import (
+	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -11,6 +13,48 @@ import (
 // update within a second of the last one (neigh locktime) and switches may still
 // be learning.
 var burst = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
+
+const (
+	// repeatEvery is how often everything is announced anew, give or take
+	// repeatJitter: switches forget a MAC that sends nothing (300 s by default),
+	// bursts get lost, and a neighbour may have learned something else.
+	repeatEvery, repeatJitter = 40 * time.Second, 10 * time.Second
+	// pace is the time between two addresses of a repetition: with thousands of
+	// them the network must not see one great burst.
+	pace = 2 * time.Millisecond
+)
+
+// repeat announces what is owned now and then, and when it is asked to.
+func (r *Responder) repeat() {
+	for {
+		timer := time.NewTimer(repeatEvery - repeatJitter + rand.N(2*repeatJitter))
+		select {
+		case <-r.ctx.Done():
+			timer.Stop()
+			return
+		case <-r.again:
+			timer.Stop()
+		case <-timer.C:
+		}
+		r.repeatOnce()
+	}
+}
+
+func (r *Responder) repeatOnce() {
+	r.mu.Lock()
+	takes := maps.Clone(r.takes)
+	r.mu.Unlock()
+	for _, address := range slices.SortedFunc(maps.Keys(takes), netip.Addr.Compare) {
+		r.announce(address, takes[address], "")
+		timer := time.NewTimer(pace)
+		select {
+		case <-r.ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
 
 // begin announces addresses, by the schedule, on one link or on all. The caller
 // holds the lock. An address that is lost, or taken again, while it lasts is

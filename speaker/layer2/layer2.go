@@ -10,12 +10,16 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-logr/logr"
 
 	"github.com/lbstack/lbstack/internal/arp"
 	"github.com/lbstack/lbstack/speaker"
 )
+
+// reopen is how soon a link that failed, or could not be opened, is tried again.
+const reopen = time.Second
 
 // Conn is what a responder needs of a connection to a link.
 type Conn interface {
@@ -39,10 +43,13 @@ type Responder struct {
 	// owned is replaced, never changed: an answer needs no lock.
 	owned atomic.Pointer[map[netip.Addr]speaker.Owned]
 
-	mu    sync.Mutex
-	links map[string]*link
-	takes map[netip.Addr]uint64 // which take-over of an address is the current one
-	count uint64
+	again chan struct{} // holds one token when everything is to be announced anew
+
+	mu     sync.Mutex
+	wanted []speaker.Link
+	links  map[string]*link
+	takes  map[netip.Addr]uint64 // which take-over of an address is the current one
+	count  uint64
 }
 
 type link struct {
@@ -54,9 +61,10 @@ type link struct {
 // New returns a responder that opens links with listen and works until the
 // context ends.
 func New(ctx context.Context, log logr.Logger, listen func(speaker.Link) (Conn, error), metrics *Metrics) *Responder {
-	r := &Responder{ctx: ctx, log: log, listen: listen, metrics: metrics, links: map[string]*link{}, takes: map[netip.Addr]uint64{}}
+	r := &Responder{ctx: ctx, log: log, listen: listen, metrics: metrics, again: make(chan struct{}, 1), links: map[string]*link{}, takes: map[netip.Addr]uint64{}}
 	r.owned.Store(&map[netip.Addr]speaker.Owned{})
 	context.AfterFunc(ctx, func() { r.SetLinks(nil) })
+	go r.repeat()
 	return r
 }
 
@@ -65,8 +73,14 @@ func New(ctx context.Context, log logr.Logger, listen func(speaker.Link) (Conn, 
 func (r *Responder) SetLinks(links []speaker.Link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.wanted = links
+	r.openAndClose()
+}
+
+// openAndClose brings the links to what is wanted. The caller holds the lock.
+func (r *Responder) openAndClose() {
 	wanted := map[string]speaker.Link{}
-	for _, l := range links {
+	for _, l := range r.wanted {
 		wanted[l.Name] = l
 	}
 	for name, l := range r.links {
@@ -83,13 +97,31 @@ func (r *Responder) SetLinks(links []speaker.Link) {
 		}
 		conn, err := r.listen(w)
 		if err != nil {
-			r.log.Error(err, "cannot announce on a link", "link", name)
+			r.log.Error(err, "cannot announce on a link; trying again", "link", name)
+			r.reopenSoon()
 			continue
 		}
 		l := &link{Link: w, conn: conn}
 		r.links[name] = l
 		go r.answer(l)
 		r.begin(slices.Collect(maps.Keys(*r.owned.Load())), name)
+	}
+}
+
+// reopenSoon opens what could not be opened, or has failed, a little later.
+func (r *Responder) reopenSoon() {
+	time.AfterFunc(reopen, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.openAndClose()
+	})
+}
+
+// Repeat announces everything that is owned once more.
+func (r *Responder) Repeat() {
+	select {
+	case r.again <- struct{}{}:
+	default: // it is about to
 	}
 }
 
@@ -136,7 +168,8 @@ func (r *Responder) answer(l *link) {
 		switch {
 		case err != nil:
 			if !l.closed.Load() {
-				r.log.Error(err, "a link failed", "link", l.Name)
+				r.log.Error(err, "a link failed; opening it again", "link", l.Name)
+				r.reopenSoon()
 			}
 			return
 		case !ok:

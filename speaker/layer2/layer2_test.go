@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,6 +60,13 @@ func (w *wire) Announce(netip.Addr) error {
 	defer w.mu.Unlock()
 	w.announced = append(w.announced, time.Since(w.start))
 	return nil
+}
+
+// count returns how often something was announced.
+func (w *wire) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.announced)
 }
 
 func (w *wire) Close() error { w.fail(); return nil }
@@ -133,7 +141,7 @@ func TestAnnouncementSchedule(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWire()
 				tt.play(responder(t, map[string]*wire{"eth0": w}))
-				time.Sleep(time.Minute)
+				time.Sleep(15 * time.Second) // the burst is over, nothing is repeated yet
 				w.mu.Lock()
 				defer w.mu.Unlock()
 				if diff := cmp.Diff(tt.want, w.announced); diff != "" {
@@ -164,21 +172,62 @@ func TestAnswersForWhatIsOwnedOnly(t *testing.T) {
 	})
 }
 
+func TestWhatIsOwnedIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		r := responder(t, map[string]*wire{"eth0": w})
+		r.SetLinks([]speaker.Link{{Name: "eth0", Index: 2}})
+		r.SetOwned(owns("eth0"))
+		time.Sleep(10 * time.Second)
+		r.Repeat()
+		synctest.Wait()
+		if got, want := w.count(), len(burst)+1; got != want {
+			t.Errorf("when asked to repeat: got %d announcements, want %d", got, want)
+		}
+		time.Sleep(10 * time.Minute)
+		w.mu.Lock()
+		repeated := w.announced[len(burst)+1:]
+		w.mu.Unlock()
+		before := 10 * time.Second
+		for _, at := range repeated {
+			if pause := at - before; pause < repeatEvery-repeatJitter || pause > repeatEvery+repeatJitter+time.Second {
+				t.Errorf("repeated after %s, want %s give or take %s", pause, repeatEvery, repeatJitter)
+			}
+			before = at
+		}
+		if len(repeated) < 11 {
+			t.Errorf("repeated %d times in ten minutes, want it each %s", len(repeated), repeatEvery)
+		}
+		r.SetOwned(nil)
+		sent := w.count()
+		time.Sleep(10 * time.Minute)
+		if got := w.count() - sent; got != 0 {
+			t.Errorf("announced %d times what is owned no more", got)
+		}
+	})
+}
+
 func TestAFailedLinkIsOpenedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		links := []speaker.Link{{Name: "eth0"}}
-		wires := map[string]*wire{"eth0": newWire()}
-		r := responder(t, wires)
+		var current atomic.Pointer[wire]
+		r := New(t.Context(), logr.Discard(), func(speaker.Link) (Conn, error) {
+			if w := current.Load(); w != nil {
+				return w, nil
+			}
+			return nil, errors.New("no such link yet")
+		}, NewMetrics(prometheus.NewRegistry()))
 		r.SetOwned(owns("eth0"))
-		r.SetLinks(links)
-		time.Sleep(time.Minute)
-		wires["eth0"].fail()
+		r.SetLinks([]speaker.Link{{Name: "eth0"}})
 		synctest.Wait()
-		wires["eth0"] = newWire()
-		r.SetLinks(links)
-		time.Sleep(time.Minute)
-		if got := len(wires["eth0"].announced); got != len(burst) {
-			t.Errorf("announced %d times on the new connection, want %d", got, len(burst))
+		for range 2 {
+			w := newWire()
+			current.Store(w)
+			time.Sleep(reopen + 15*time.Second)
+			if got := w.count(); got < len(burst) {
+				t.Errorf("announced %d times on the new connection, want %d", got, len(burst))
+			}
+			w.fail()
+			synctest.Wait()
 		}
 	})
 }

@@ -4,8 +4,11 @@ package links
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,15 +28,20 @@ const (
 	retry = time.Second
 )
 
-// internalPrefixes are how interfaces are called that lead to the node's own
-// pods and containers, by CNI plugins and container engines.
-var internalPrefixes = []string{"cni", "veth", "docker", "br-", "virbr", "flannel", "cali", "cilium", "lxc", "weave", "kube-", "nodelocaldns", "antrea", "ovn"}
+// interrupted is how often a list that changed while it was read is read anew.
+const interrupted = 10
+
+// internalNames are how interfaces are called that lead to the node's own pods
+// and containers, by CNI plugins and container engines. A bridge of Docker's is
+// br- with twelve hexadecimal digits; br-ex, br-lan and their like are networks.
+var internalNames = regexp.MustCompile(`^(cni|veth|docker|br-[0-9a-f]{12}$|virbr|flannel|cali|cilium|lxc|weave|kube-|nodelocaldns|antrea|ovn)`)
 
 // Watch calls tell with the links of this node, at first and after each
-// change, until the context ends. After a failure it subscribes again.
-func Watch(ctx context.Context, log logr.Logger, tell func([]speaker.Link)) {
+// change, until the context ends. After a failure it subscribes again. The link
+// with the node's own address leads to a network, whatever its name.
+func Watch(ctx context.Context, log logr.Logger, node netip.Addr, tell func([]speaker.Link)) {
 	for ctx.Err() == nil {
-		if err := watch(ctx, tell); err != nil && ctx.Err() == nil {
+		if err := watch(ctx, node, tell); err != nil && ctx.Err() == nil {
 			log.Error(err, "watching the network interfaces; trying again")
 		}
 		select {
@@ -43,7 +51,7 @@ func Watch(ctx context.Context, log logr.Logger, tell func([]speaker.Link)) {
 	}
 }
 
-func watch(ctx context.Context, tell func([]speaker.Link)) error {
+func watch(ctx context.Context, node netip.Addr, tell func([]speaker.Link)) error {
 	done := make(chan struct{})
 	defer close(done)
 	failed := make(chan error, 2)
@@ -62,7 +70,7 @@ func watch(ctx context.Context, tell func([]speaker.Link)) error {
 		return fmt.Errorf("subscribing to address events: %w", err)
 	}
 	for {
-		list, err := List()
+		list, err := List(node)
 		if err != nil {
 			return err
 		}
@@ -99,9 +107,9 @@ func next(ctx context.Context, updates <-chan netlink.LinkUpdate, addresses <-ch
 	}
 }
 
-// List returns the links of this node, by name.
-func List() ([]speaker.Link, error) {
-	all, err := netlink.LinkList()
+// List returns the links of this node, by name; see Watch about its address.
+func List(node netip.Addr) ([]speaker.Link, error) {
+	all, err := whole(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing the network interfaces: %w", err)
 	}
@@ -111,16 +119,32 @@ func List() ([]speaker.Link, error) {
 		if !ethernetAndUp(attrs) {
 			continue
 		}
-		addresses, err := netlink.AddrList(l, netlink.FAMILY_V4)
+		addresses, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_V4) })
 		if err != nil || !slices.ContainsFunc(addresses, func(a netlink.Addr) bool { return a.IP.IsGlobalUnicast() }) {
 			continue // it went away in between, or has no address to speak from
 		}
 		links = append(links, speaker.Link{
-			Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr), Internal: internal(attrs.Name),
+			Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr),
+			Internal: internalNames.MatchString(attrs.Name) && !has(addresses, node),
 		})
 	}
 	slices.SortFunc(links, func(x, y speaker.Link) int { return strings.Compare(x.Name, y.Name) })
 	return links, nil
+}
+
+// whole reads a list until nothing changed while it was read: the kernel
+// interrupts the dump otherwise, and what it left out is not gone.
+func whole[T any](read func() ([]T, error)) (list []T, err error) {
+	for range interrupted {
+		if list, err = read(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return list, err
+}
+
+func has(addresses []netlink.Addr, node netip.Addr) bool {
+	return slices.ContainsFunc(addresses, func(a netlink.Addr) bool { return a.IP.Equal(node.AsSlice()) })
 }
 
 // ethernetAndUp says whether frames can leave through a link: it has a carrier,
@@ -128,8 +152,4 @@ func List() ([]speaker.Link, error) {
 func ethernetAndUp(a *netlink.LinkAttrs) bool {
 	up := a.OperState == netlink.OperUp || (a.OperState == netlink.OperUnknown && a.RawFlags&unix.IFF_RUNNING != 0)
 	return a.EncapType == "ether" && len(a.HardwareAddr) == 6 && a.Flags&net.FlagUp != 0 && up
-}
-
-func internal(name string) bool {
-	return slices.ContainsFunc(internalPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }

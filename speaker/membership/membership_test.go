@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/speaker"
 )
 
 var key = bytes.Repeat([]byte{7}, KeySize)
@@ -32,6 +33,7 @@ func mesh(t *testing.T, name lb.NodeName, address netip.AddrPort, key []byte) *M
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.SetLinks([]speaker.Link{{Name: "eth-" + string(name)}})
 	return m
 }
 
@@ -40,7 +42,14 @@ func sees(t *testing.T, m *Mesh, within time.Duration, want ...lb.NodeName) {
 	t.Helper()
 	deadline := time.After(within)
 	for {
-		live, joined := m.Live()
+		peers, joined := m.Live()
+		var live []lb.NodeName
+		for _, p := range peers {
+			live = append(live, p.Node)
+			if len(p.Links) != 1 || p.Links[0].Name != "eth-"+string(p.Node) {
+				t.Errorf("links of %s: got %+v, want its own one", p.Node, p.Links)
+			}
+		}
 		if joined && cmp.Equal(want, live) {
 			return
 		}
@@ -60,6 +69,10 @@ func TestMembersComeAndGo(t *testing.T) {
 	a := mesh(t, "a", at("127.0.0.1"), key)
 	if live, joined := a.Live(); joined {
 		t.Errorf("before anybody was called: got %v as the answer, want none yet", live)
+	}
+	if conn, err := net.Dial("tcp", at("127.0.0.1").String()); err == nil {
+		conn.Close()
+		t.Error("a speaker that is not ready can be reached: the others would take it for a member")
 	}
 	b, c := mesh(t, "b", at("127.0.0.2"), key), mesh(t, "c", at("127.0.0.3"), key)
 	for _, m := range []*Mesh{a, b, c} {
@@ -93,12 +106,43 @@ func TestMembersComeAndGo(t *testing.T) {
 	}
 }
 
+func TestLostLinkIsToldToTheOthers(t *testing.T) {
+	p := port(t)
+	one := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), p)
+	two := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), p)
+	a, b := mesh(t, "a", one, key), mesh(t, "b", two, key)
+	for _, m := range []*Mesh{a, b} {
+		m.Join([]netip.Addr{one.Addr(), two.Addr()})
+	}
+	sees(t, a, 10*time.Second, "a", "b")
+	b.SetLinks(nil)
+	deadline := time.After(10 * time.Second)
+	for {
+		peers, _ := a.Live()
+		if len(peers) == 2 && len(peers[1].Links) == 0 && !peers[1].More {
+			break
+		}
+		select {
+		case <-a.Changed():
+		case <-deadline:
+			t.Fatalf("got %+v, want b without a link", peers)
+		}
+	}
+	for _, m := range []*Mesh{a, b} {
+		if err := m.Leave(100 * time.Millisecond); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAnotherKeyIsAnotherMesh(t *testing.T) {
 	p := port(t)
 	one := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), p)
 	two := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), p)
 	a, b := mesh(t, "a", one, key), mesh(t, "b", two, bytes.Repeat([]byte{8}, KeySize))
 	a.Join([]netip.Addr{two.Addr()})
+	b.Join([]netip.Addr{one.Addr()})
+	sees(t, b, 10*time.Second, "b")
 	sees(t, a, 10*time.Second, "a")
 	for _, m := range []*Mesh{a, b} {
 		if err := m.Leave(100 * time.Millisecond); err != nil {

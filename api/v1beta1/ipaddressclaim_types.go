@@ -10,7 +10,7 @@ type IPAddressClaimSpec struct {
 	// address that is claimed, in canonical form. It cannot be changed: the
 	// claim's name is derived from it, so that an address is claimed once.
 	// +kubebuilder:validation:MaxLength=45
-	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IPv4 or IPv6 address"
+	// +kubebuilder:validation:XValidation:rule="isIP(self) && ip.isCanonical(self)",message="must be an IPv4 or IPv6 address in canonical form, such as 192.168.1.240 or 2001:db8::1 (RFC 5952)"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the address of a claim cannot be changed"
 	Address string `json:"address"`
 
@@ -44,7 +44,10 @@ type ClaimHolder struct {
 
 // IPAddressClaim is one address in use. It is written before the address
 // stands in the Service's status, and its name is derived from the address, so
-// that the cluster's storage itself makes sure that no address is given twice.
+// that the cluster's storage itself makes sure that no address is given twice:
+// an IPv4 address as it is, an IPv6 address in full with dashes for colons, such
+// as 2001-0db8-0000-0000-0000-0000-0000-0001. A claim without a holder reserves
+// its address.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=lbip,categories=lbstack
@@ -53,6 +56,7 @@ type ClaimHolder struct {
 // +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.spec.holders[0].namespace`
 // +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.holders[0].name`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="!isIP(self.spec.address) || (ip(self.spec.address).family() == 4 ? self.metadata.name == self.spec.address : self.metadata.name.size() == 39 && isIP(self.metadata.name.replace('-', ':')) && ip(self.metadata.name.replace('-', ':')) == ip(self.spec.address))",message="the name of a claim is its address: an IPv4 address as it is, an IPv6 address in full with dashes for colons, such as 2001-0db8-0000-0000-0000-0000-0000-0001"
 type IPAddressClaim struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

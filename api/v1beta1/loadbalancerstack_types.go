@@ -43,8 +43,8 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	IPAddressPools []StackIPAddressPool `json:"ipAddressPools,omitempty"`
 
-	// l2Advertisements say which addresses are announced on the local network
-	// (ARP, NDP), from which nodes. Each item becomes an L2Advertisement of
+	// l2Advertisements say which addresses are announced on the local network,
+	// from which nodes. IPv4 addresses are announced, by ARP. Each item becomes an L2Advertisement of
 	// that name. At most 128. With none, nothing is announced.
 	// +listType=map
 	// +listMapKey=name

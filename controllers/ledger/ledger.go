@@ -15,16 +15,36 @@ import (
 
 // Ledger is safe for concurrent use. Make it with New.
 type Ledger struct {
-	mu      sync.Mutex
-	alloc   *ipam.Allocator
-	pools   []ipam.Pool
-	waiting map[lb.ServiceKey]struct{}
-	wake    func(lb.ServiceKey)
+	mu    sync.Mutex
+	alloc *ipam.Allocator
+	pools []ipam.Pool
+	// confirmed are the addresses whose claim this process has written, or read
+	// past the cache, and not deleted since.
+	confirmed map[netip.Addr]struct{}
+	waiting   map[lb.ServiceKey]struct{}
+	wake      func(lb.ServiceKey)
 }
 
 // New returns an empty ledger.
 func New() *Ledger {
-	return &Ledger{alloc: ipam.New(), waiting: map[lb.ServiceKey]struct{}{}, wake: func(lb.ServiceKey) {}}
+	return &Ledger{
+		alloc: ipam.New(), confirmed: map[netip.Addr]struct{}{},
+		waiting: map[lb.ServiceKey]struct{}{}, wake: func(lb.ServiceKey) {},
+	}
+}
+
+// Load begins anew with what was read from the API server itself: what came out
+// of a cache before may be older.
+func (l *Ledger) Load(pools []ipam.Pool, claimed []ipam.Holding) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.alloc, l.pools = ipam.New(), pools
+	l.alloc.SetPools(pools)
+	clear(l.confirmed)
+	for _, h := range claimed {
+		l.alloc.Hold(h)
+		l.confirmed[h.Address] = struct{}{}
+	}
 }
 
 // OnChange names who is told which Service to look at again: one that was
@@ -35,7 +55,8 @@ func (l *Ledger) OnChange(wake func(lb.ServiceKey)) {
 	l.wake = wake
 }
 
-// SetPools replaces the pools and wakes who waits, if anything changed.
+// SetPools replaces the pools, if anything changed, and wakes who waits and
+// whose address is in another pool now.
 func (l *Ledger) SetPools(pools []ipam.Pool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,15 +64,48 @@ func (l *Ledger) SetPools(pools []ipam.Pool) {
 		return
 	}
 	l.pools = pools
-	l.alloc.SetPools(pools)
+	for _, service := range l.alloc.SetPools(pools) {
+		l.wake(service)
+	}
 	l.wakeAll()
 }
 
-// Hold records what was found in the cluster; see ipam.Allocator.Hold.
-func (l *Ledger) Hold(h ipam.Holding) bool {
+// Observe records a claim that was seen. Somebody else's claim takes nothing
+// away from a Service, which looks at it itself; a reservation gives way to the
+// Service that the claim names.
+func (l *Ledger) Observe(h ipam.Holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.alloc.Hold(h)
+	if l.alloc.Hold(h) {
+		return
+	}
+	if was, _ := l.alloc.Holder(h.Address); was.Service == (lb.ServiceKey{}) {
+		l.alloc.Release(h.Address, was.Service)
+		l.alloc.Hold(h)
+	}
+}
+
+// Confirm says that the claim of an address is in the cluster.
+func (l *Ledger) Confirm(address netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.confirmed[address] = struct{}{}
+}
+
+// Confirmed says whether the claim of an address is known to be in the cluster,
+// so that the cache can be believed about it.
+func (l *Ledger) Confirmed(address netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.confirmed[address]
+	return ok
+}
+
+// Holder returns who holds an address.
+func (l *Ledger) Holder(address netip.Addr) (ipam.Holding, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.alloc.Holder(address)
 }
 
 // Adopt records that a Service has an address, if a pool has that address and
@@ -70,6 +124,7 @@ func (l *Ledger) Replace(mistaken, actual ipam.Holding) {
 	defer l.mu.Unlock()
 	l.alloc.Release(mistaken.Address, mistaken.Service)
 	l.alloc.Hold(actual)
+	delete(l.confirmed, mistaken.Address)
 }
 
 // Assign meets a request, see ipam.Allocator.Assign, and returns besides what
@@ -100,6 +155,7 @@ func (l *Ledger) Release(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc.Release(address, service)
+	delete(l.confirmed, address)
 	l.wakeAll()
 }
 

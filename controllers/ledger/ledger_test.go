@@ -54,6 +54,56 @@ func TestWhoIsRefusedIsWoken(t *testing.T) {
 	}
 }
 
+func TestAPoolThatIsRenamedTakesItsAddressesAlong(t *testing.T) {
+	l := New()
+	l.SetPools(pool(t, "10.0.0.0/30"))
+	if _, _, refusal := l.Assign(request(0)); refusal != nil {
+		t.Fatal(refusal)
+	}
+	var woken []lb.ServiceKey
+	l.OnChange(func(k lb.ServiceKey) { woken = append(woken, k) })
+	renamed := pool(t, "10.0.0.0/30")
+	renamed[0].Name = "q"
+	l.SetPools(renamed)
+	want := []ipam.Holding{{Address: netip.MustParseAddr("10.0.0.0"), Pool: "q", Service: key(0)}}
+	if diff := cmp.Diff(want, l.HeldBy(key(0)), cmp.Comparer(func(x, y netip.Addr) bool { return x == y })); diff != "" {
+		t.Errorf("held (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]lb.ServiceKey{key(0)}, woken); diff != "" {
+		t.Errorf("woken, so that claim and annotation follow (-want +got):\n%s", diff)
+	}
+}
+
+func TestACacheIsBelievedOnlyAboutWhatIsConfirmed(t *testing.T) {
+	address := netip.MustParseAddr("10.0.0.0")
+	mine := ipam.Holding{Address: address, Pool: "p", Service: key(0)}
+	tests := []struct {
+		name string
+		do   func(*Ledger)
+		want bool
+	}{
+		{"what was loaded past the cache", func(l *Ledger) { l.Load(pool(t, "10.0.0.0/30"), []ipam.Holding{mine}) }, true},
+		{"what came out of the cache", func(l *Ledger) { l.Observe(mine) }, false},
+		{"what was written", func(l *Ledger) { l.Observe(mine); l.Confirm(address) }, true},
+		{"what was released since", func(l *Ledger) { l.Observe(mine); l.Confirm(address); l.Release(address, key(0)) }, false},
+		{"what was corrected since", func(l *Ledger) {
+			l.Observe(mine)
+			l.Confirm(address)
+			l.Replace(mine, ipam.Holding{Address: address, Service: key(1)})
+		}, false},
+		{"what was loaded anew without it", func(l *Ledger) { l.Confirm(address); l.Load(nil, nil) }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := New()
+			tt.do(l)
+			if got := l.Confirmed(address); got != tt.want {
+				t.Errorf("confirmed: got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestConcurrentRequestsGetDifferentAddresses(t *testing.T) {
 	l := New()
 	l.SetPools(pool(t, "10.0.0.0/24"))

@@ -76,13 +76,16 @@ func (a *Adopter) Load(ctx context.Context) error {
 		return fmt.Errorf("listing the Services to adopt: %w", err)
 	}
 	planned, _ := pool.Plan(pools.Items)
-	a.Ledger.SetPools(planned)
+	var claimed []ipam.Holding
 	for i := range claims.Items {
-		hold(ctx, a.Ledger, &claims.Items[i])
+		if h, ok := holdingOf(ctx, &claims.Items[i]); ok {
+			claimed = append(claimed, h)
+		}
 		for _, holder := range claims.Items[i].Spec.Holders {
 			a.holders = append(a.holders, apiconv.HolderKey(holder))
 		}
 	}
+	a.Ledger.Load(planned, claimed)
 	adopted := a.adoptServices(ctx, services.Items)
 	a.done = true
 	a.flush()
@@ -119,17 +122,17 @@ func (a *Adopter) adoptServices(ctx context.Context, services []corev1.Service) 
 	return adopted
 }
 
-// hold records a claim in the ledger. A claim without a holder reserves its
-// address.
-func hold(ctx context.Context, l *ledger.Ledger, claim *v1beta1.IPAddressClaim) {
+// holdingOf is what a claim says. A claim without a holder reserves its address;
+// one whose name is not its address says nothing.
+func holdingOf(ctx context.Context, claim *v1beta1.IPAddressClaim) (ipam.Holding, bool) {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {
 		log.FromContext(ctx).Info("ignoring an IPAddressClaim", "claim", claim.Name, "why", err.Error())
-		return
+		return ipam.Holding{}, false
 	}
 	h := ipam.Holding{Address: address, Pool: lb.PoolName(claim.Spec.Pool)}
 	if len(claim.Spec.Holders) > 0 {
 		h.Service = apiconv.HolderKey(claim.Spec.Holders[0])
 	}
-	l.Hold(h)
+	return h, true
 }

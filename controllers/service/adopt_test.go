@@ -1,6 +1,7 @@
 package service
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -21,6 +23,18 @@ func aged(key lb.ServiceKey, age int, addresses ...string) corev1.Service {
 		svc.Status.LoadBalancer.Ingress = append(svc.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: a})
 	}
 	return *svc
+}
+
+func TestOfTwoPoolsThatOverlapTheOneThatGivesAdopts(t *testing.T) {
+	l := ledger.New()
+	l.SetPools([]ipam.Pool{
+		{Name: "a-younger", Ranges: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/28"))}, Unusable: "it overlaps"},
+		{Name: "older", AutoAssign: true, Ranges: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/24"))}},
+	})
+	(&Adopter{Ledger: l}).adoptServices(t.Context(), []corev1.Service{aged(web, 1, "10.0.0.5")})
+	if diff := cmp.Diff([]ipam.Holding{holding("10.0.0.5", "older", web)}, l.HeldBy(web), byAddr); diff != "" {
+		t.Errorf("held (-want +got):\n%s", diff)
+	}
 }
 
 func TestAdoptServices(t *testing.T) {

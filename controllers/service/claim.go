@@ -23,6 +23,10 @@ import (
 // again.
 var errTaken = errors.New("the address is claimed by another Service")
 
+// errStale says that the cache is behind the API server: to act on it would take
+// an address from a Service that still has it.
+var errStale = errors.New("the cache is behind the API server")
+
 // claimFor is the claim that a holding needs.
 func claimFor(h ipam.Holding, svc *corev1.Service) *v1beta1.IPAddressClaim {
 	return &v1beta1.IPAddressClaim{
@@ -40,17 +44,19 @@ func claimFor(h ipam.Holding, svc *corev1.Service) *v1beta1.IPAddressClaim {
 
 // ensureClaim makes sure that the claim for a holding exists and names the
 // Service. The API server refuses a second claim for one address: that is what
-// keeps two controllers from giving it twice.
+// keeps two controllers from giving it twice. The cache is believed only about a
+// claim that this process knows to exist.
 func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev1.Service) error {
 	want := claimFor(h, svc)
 	var have v1beta1.IPAddressClaim
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &have)
-	if err == nil && equality.Semantic.DeepEqual(have.Spec, want.Spec) {
+	if err == nil && equality.Semantic.DeepEqual(have.Spec, want.Spec) && r.Ledger.Confirmed(h.Address) {
 		return nil
 	}
 	if apierrors.IsNotFound(err) {
 		err = r.Client.Create(ctx, want)
 		if err == nil {
+			r.Ledger.Confirm(h.Address)
 			return nil
 		}
 		if !apierrors.IsAlreadyExists(err) {
@@ -58,7 +64,11 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 		}
 	}
 	// The cache is behind, or the claim differs: ask the API server.
-	if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(want), &have); err != nil {
+	err = r.Reader.Get(ctx, client.ObjectKeyFromObject(want), &have)
+	if apierrors.IsNotFound(err) {
+		return errStale // it was deleted just now: write it, when the cache knows
+	}
+	if err != nil {
 		return fmt.Errorf("reading the IPAddressClaim %s: %w", want.Name, err)
 	}
 	return r.correctClaim(ctx, h, &have, want)
@@ -73,6 +83,7 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have, wan
 		r.Ledger.Replace(h, ipam.Holding{Address: h.Address, Pool: lb.PoolName(have.Spec.Pool), Service: holder})
 		return errTaken
 	}
+	r.Ledger.Confirm(h.Address)
 	if equality.Semantic.DeepEqual(have.Spec, want.Spec) {
 		return nil
 	}
@@ -85,11 +96,19 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have, wan
 }
 
 // releaseClaim lets an address go: the claim first, then the ledger, so that
-// nobody is given what still stands in the cluster.
+// nobody is given what still stands in the cluster. It refuses with errStale if
+// the Service itself, read past the cache, still shows the address.
 func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding) error {
+	svc, err := r.fresh(ctx, h.Service)
+	if err != nil {
+		return err
+	}
+	if svc != nil && slices.Contains(apiconv.StatusAddresses(svc), h.Address) && apiconv.ServedBy(svc, r.Class) {
+		return errStale
+	}
 	var claim v1beta1.IPAddressClaim
 	name := apiconv.ClaimName(h.Address)
-	err := r.Reader.Get(ctx, client.ObjectKey{Name: name}, &claim)
+	err = r.Reader.Get(ctx, client.ObjectKey{Name: name}, &claim)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("reading the IPAddressClaim %s: %w", name, err)
 	}
@@ -102,4 +121,17 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding) error {
 	}
 	r.Ledger.Release(h.Address, h.Service)
 	return nil
+}
+
+// fresh reads a Service from the API server, nil if there is none.
+func (r *Reconciler) fresh(ctx context.Context, key lb.ServiceKey) (*corev1.Service, error) {
+	svc := &corev1.Service{}
+	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the Service %s: %w", key, err)
+	}
+	return svc, nil
 }

@@ -39,6 +39,14 @@ func whoHas(l *ledger.Ledger, address string) string {
 	return "nobody"
 }
 
+// observe has the ledger see a claim.
+func observe(t *testing.T, l *ledger.Ledger, claim *v1beta1.IPAddressClaim) {
+	t.Helper()
+	if h, ok := holdingOf(t.Context(), claim); ok {
+		l.Observe(h)
+	}
+}
+
 func TestHold(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -56,12 +64,14 @@ func TestHold(t *testing.T) {
 		{name: "and not the address in its name either", claim: claim("10.0.0.1", "10.0.0.2", web), at: "10.0.0.1", want: "nobody"},
 		{name: "a claim without an address claims nothing", claim: claim("10.0.0.1", "", web), at: "10.0.0.1", want: "nobody"},
 		{name: "a second claim takes nothing away", held: []ipam.Holding{holding("10.0.0.1", "auto", other)}, claim: claim("10.0.0.1", "10.0.0.1", web), at: "10.0.0.1", want: "other from auto"},
+		{name: "a reservation takes nothing away", held: []ipam.Holding{holding("10.0.0.1", "auto", other)}, claim: claim("10.0.0.1", "10.0.0.1"), at: "10.0.0.1", want: "other from auto"},
+		{name: "a reservation gives way to the Service that the claim names", held: []ipam.Holding{holding("10.0.0.1", "auto", lb.ServiceKey{})}, claim: claim("10.0.0.1", "10.0.0.1", web), at: "10.0.0.1", want: "web from auto"},
 		{name: "a claim corrects the pool", held: []ipam.Holding{holding("10.0.0.1", "manual", web)}, claim: claim("10.0.0.1", "10.0.0.1", web), at: "10.0.0.1", want: "web from auto"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := filled(t, tt.held...)
-			hold(t.Context(), l, tt.claim)
+			observe(t, l, tt.claim)
 			if got := whoHas(l, tt.at); got != tt.want {
 				t.Errorf("%s: got %s, want %s", tt.at, got, tt.want)
 			}
@@ -87,7 +97,7 @@ func TestClaimFor(t *testing.T) {
 				t.Errorf("claim (-want +got):\n%s", diff)
 			}
 			l := ledger.New()
-			hold(t.Context(), l, got)
+			observe(t, l, got)
 			if diff := cmp.Diff([]ipam.Holding{h}, l.HeldBy(web), byAddr); diff != "" {
 				t.Errorf("what a restart reads from the claim (-want +got):\n%s", diff)
 			}

@@ -31,14 +31,15 @@ func holding(address string, pool lb.PoolName, service lb.ServiceKey) ipam.Holdi
 // everybody, and manual (10.0.1.0/30), which has to be named.
 func filled(t *testing.T, held ...ipam.Holding) *ledger.Ledger {
 	t.Helper()
+	t.Helper()
 	l := ledger.New()
-	l.SetPools([]ipam.Pool{
+	l.Load([]ipam.Pool{
 		{Name: "auto", AutoAssign: true, Ranges: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/30"))}},
 		{Name: "manual", Ranges: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.1.0/30"))}},
-	})
+	}, held)
 	for _, h := range held {
-		if !l.Hold(h) {
-			t.Fatalf("holding %v: somebody else has it", h)
+		if got, _ := l.Holder(h.Address); got != h {
+			t.Fatalf("holding %v: %v has it", h, got)
 		}
 	}
 	return l
@@ -114,6 +115,43 @@ func TestDecide(t *testing.T) {
 			// What is dropped is free only when its claim is gone.
 			if held, want := len(l.HeldBy(web)), len(tt.keep)+len(tt.drop); held != want {
 				t.Errorf("in the ledger: got %v, want %d addresses", l.HeldBy(web), want)
+			}
+		})
+	}
+}
+
+func TestWhatAServiceShowsWithoutHoldingIt(t *testing.T) {
+	const poolKey = v1beta1.AnnotationAddressPool
+	shows := func(svc *corev1.Service, addresses ...string) *corev1.Service {
+		for _, a := range addresses {
+			svc.Status.LoadBalancer.Ingress = append(svc.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: a})
+		}
+		return svc
+	}
+	tests := []struct {
+		name string
+		svc  *corev1.Service
+		keep []ipam.Holding
+		want []string // addresses in the status afterwards
+	}{
+		{name: "what a pool has, and nobody holds, becomes its own", svc: shows(service(), "10.0.0.3"), keep: []ipam.Holding{holding("10.0.0.3", "auto", web)}, want: []string{"10.0.0.3"}},
+		{name: "even if its request cannot be met", svc: shows(service(poolKey, "nope"), "10.0.0.3"), keep: []ipam.Holding{holding("10.0.0.3", "auto", web)}, want: []string{"10.0.0.3"}},
+		{name: "an address in no pool stays while there is nothing to put in its place", svc: shows(service(poolKey, "nope"), "192.0.2.7"), want: []string{"192.0.2.7"}},
+		{name: "and is replaced when there is", svc: shows(service(), "192.0.2.7"), keep: []ipam.Holding{holding("10.0.0.1", "auto", web)}, want: []string{"10.0.0.1"}},
+		{name: "an address that is another Service's does not stay", svc: shows(service(poolKey, "nope"), "10.0.0.0", "192.0.2.7"), want: []string{"192.0.2.7"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := decide(filled(t, holding("10.0.0.0", "auto", other)), tt.svc)
+			if diff := cmp.Diff(tt.keep, d.keep, byAddr); diff != "" {
+				t.Errorf("kept (-want +got):\n%s", diff)
+			}
+			var got []string
+			for _, in := range desired(tt.svc, d).Status.LoadBalancer.Ingress {
+				got = append(got, in.IP)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("shown (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -58,13 +58,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	err := r.Client.Get(ctx, req.NamespacedName, svc)
 	switch {
 	case apierrors.IsNotFound(err):
-		return reconcile.Result{}, r.forget(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name})
+		return retryWhenBehind(reconcile.Result{}, r.forget(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", req.NamespacedName, err)
-	case !svc.DeletionTimestamp.IsZero(), !apiconv.ServedBy(svc, r.Class):
-		return retryOnConflict(r.letGo(ctx, svc))
+	case !r.serves(svc):
+		return retryWhenBehind(r.letGo(ctx, svc))
 	}
-	return retryOnConflict(r.serve(ctx, svc))
+	return retryWhenBehind(r.serve(ctx, svc))
 }
 
 // serve gives the Service what it asks for: claim, then status, then release of
@@ -123,6 +123,9 @@ func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.
 	if len(held) == 0 && !marked(svc) {
 		return reconcile.Result{}, nil
 	}
+	if err := r.isUnserved(ctx, key, held); err != nil {
+		return reconcile.Result{}, err
+	}
 	changed, err := r.write(ctx, svc, released(svc, held))
 	if err != nil {
 		return reconcile.Result{}, err
@@ -146,7 +149,33 @@ func marked(svc *corev1.Service) bool {
 // forget frees the addresses of a Service that is gone.
 func (r *Reconciler) forget(ctx context.Context, key lb.ServiceKey) error {
 	r.Ledger.Forget(key)
-	return r.releaseAll(ctx, r.Ledger.HeldBy(key))
+	held := r.Ledger.HeldBy(key)
+	if err := r.isUnserved(ctx, key, held); err != nil {
+		return err
+	}
+	return r.releaseAll(ctx, held)
+}
+
+// isUnserved makes sure that a Service which is about to lose what it holds is
+// gone, or not served, in the API server too: a new leader's cache may be older
+// than the claims that it adopted.
+func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) error {
+	if len(held) == 0 {
+		return nil
+	}
+	svc, err := r.fresh(ctx, key)
+	if err != nil {
+		return err
+	}
+	if svc != nil && r.serves(svc) {
+		return errStale
+	}
+	return nil
+}
+
+// serves says whether a Service gets an address from here.
+func (r *Reconciler) serves(svc *corev1.Service) bool {
+	return svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class)
 }
 
 func (r *Reconciler) releaseAll(ctx context.Context, held []ipam.Holding) error {
@@ -159,10 +188,10 @@ func (r *Reconciler) releaseAll(ctx context.Context, held []ipam.Holding) error 
 	return nil
 }
 
-// retryOnConflict turns "somebody wrote in between" into another round: that
-// is no error, the cache will show the newer object.
-func retryOnConflict(result reconcile.Result, err error) (reconcile.Result, error) {
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+// retryWhenBehind turns "somebody wrote in between" and "the cache is behind"
+// into another round: that is no error, the cache will show the newer object.
+func retryWhenBehind(result reconcile.Result, err error) (reconcile.Result, error) {
+	if apierrors.IsConflict(err) || errors.Is(err, errStale) {
 		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil
 	}
 	return result, err

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,7 +27,7 @@ const action = "AllocateAddress"
 // when it is so already.
 func desired(svc *corev1.Service, d decision) *corev1.Service {
 	next := svc.DeepCopy()
-	next.Status.LoadBalancer.Ingress = ingress(d.keep)
+	next.Status.LoadBalancer.Ingress = ingress(svc, d)
 	if len(d.keep) > 0 {
 		if next.Annotations == nil {
 			next.Annotations = map[string]string{}
@@ -38,11 +40,21 @@ func desired(svc *corev1.Service, d decision) *corev1.Service {
 	return next
 }
 
-func ingress(keep []ipam.Holding) []corev1.LoadBalancerIngress {
+// ingress lists what the Service has. Where that is nothing, what somebody else
+// wrote stays, but for an address that belongs to another Service now.
+func ingress(svc *corev1.Service, d decision) []corev1.LoadBalancerIngress {
 	var list []corev1.LoadBalancerIngress
-	for _, h := range keep {
+	for _, h := range d.keep {
 		mode := corev1.LoadBalancerIPModeVIP
 		list = append(list, corev1.LoadBalancerIngress{IP: h.Address.String(), IPMode: &mode})
+	}
+	if len(d.keep) > 0 {
+		return list
+	}
+	for _, in := range svc.Status.LoadBalancer.Ingress {
+		if a, err := apiconv.ParseAddress(in.IP); err != nil || slices.Contains(d.leave, a) {
+			list = append(list, in)
+		}
 	}
 	return list
 }
@@ -97,7 +109,11 @@ func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (chan
 		return false, nil
 	}
 	patch := client.MergeFromWithOptions(svc, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Status().Patch(ctx, next, patch); err != nil {
+	err = r.Client.Status().Patch(ctx, next, patch)
+	if apierrors.IsNotFound(err) {
+		return false, errStale // it is gone; the cache will know
+	}
+	if err != nil {
 		return false, fmt.Errorf("writing the status of the Service %s: %w", apiconv.KeyOf(svc), err)
 	}
 	return true, nil

@@ -75,7 +75,9 @@ func (c claims) Generic(context.Context, event.GenericEvent, queue) {}
 
 func (c claims) written(ctx context.Context, object client.Object, q queue) {
 	if claim, ok := object.(*v1beta1.IPAddressClaim); ok {
-		hold(ctx, c.ledger, claim)
+		if h, ok := holdingOf(ctx, claim); ok {
+			c.ledger.Observe(h)
+		}
 	}
 	c.enqueue(object, q)
 }

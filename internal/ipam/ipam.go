@@ -65,8 +65,10 @@ func New() *Allocator {
 }
 
 // SetPools replaces the pools. Holdings stay, also those whose pool is gone or
-// has become smaller: an address in use is never taken away by an edit.
-func (a *Allocator) SetPools(pools []Pool) {
+// has become smaller: an address in use is never taken away by an edit. One
+// that its pool no longer has and another pool has now, say because the pool was
+// renamed, is that pool's from then on; SetPools returns the Services concerned.
+func (a *Allocator) SetPools(pools []Pool) (moved []lb.ServiceKey) {
 	sorted := slices.SortedFunc(slices.Values(pools), func(x, y Pool) int { return cmp.Compare(x.Name, y.Name) })
 	a.pools = make([]*pool, 0, len(sorted))
 	for _, p := range sorted {
@@ -76,6 +78,28 @@ func (a *Allocator) SetPools(pools []Pool) {
 		}
 		a.pools = append(a.pools, next)
 	}
+	for address, h := range a.holdings {
+		if p, ok := a.find(h.Pool); ok && p.Contains(address) {
+			continue
+		}
+		if now, ok := a.PoolOf(address); ok && now != h.Pool {
+			h.Pool = now
+			a.holdings[address] = h
+			if h.Service != (lb.ServiceKey{}) {
+				moved = append(moved, h.Service)
+			}
+		}
+	}
+	slices.SortFunc(moved, lb.ServiceKey.Compare)
+	return slices.Compact(moved)
+}
+
+func (a *Allocator) find(name lb.PoolName) (*pool, bool) {
+	i, ok := slices.BinarySearchFunc(a.pools, name, func(p *pool, name lb.PoolName) int { return cmp.Compare(p.Name, name) })
+	if !ok {
+		return nil, false
+	}
+	return a.pools[i], true
 }
 
 // Hold records that a Service holds an address, as found in the cluster. It
@@ -132,14 +156,29 @@ func (a *Allocator) HeldBy(service lb.ServiceKey) []Holding {
 	return held
 }
 
-// PoolOf returns the name of the pool that has the address, usable or not.
+// PoolOf returns the name of the pool that has the address: the one that gives
+// it or, if none does, one that is unusable.
 func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
-	for _, p := range a.pools {
-		if p.Contains(address) {
-			return p.Name, true
-		}
+	if p := poolOf(a.pools, address); p != nil {
+		return p.Name, true
 	}
 	return "", false
+}
+
+// poolOf finds the pool of an address, a usable one if there is one: of two that
+// overlap, the older goes on and the younger is unusable.
+func poolOf(pools []*pool, address netip.Addr) *pool {
+	var unusable *pool
+	for _, p := range pools {
+		switch {
+		case !p.Contains(address):
+		case p.Unusable == "":
+			return p
+		case unusable == nil:
+			unusable = p
+		}
+	}
+	return unusable
 }
 
 // Usage counts the addresses of a pool.
@@ -171,14 +210,11 @@ func (a *Allocator) Usage() map[lb.PoolName]map[lb.Family]Usage {
 	}
 	for address := range maps.Keys(a.holdings) {
 		// A pool that overlaps an older one does not count what that one has.
-		i := slices.IndexFunc(a.pools, func(p *pool) bool { return p.Unusable == "" && p.Contains(address) })
-		if i < 0 {
-			i = slices.IndexFunc(a.pools, func(p *pool) bool { return p.Contains(address) })
-		}
-		if i < 0 {
+		p := poolOf(a.pools, address)
+		if p == nil {
 			continue
 		}
-		families := usage[a.pools[i].Name]
+		families := usage[p.Name]
 		u := families[lb.FamilyOf(address)]
 		u.Used++
 		families[lb.FamilyOf(address)] = u

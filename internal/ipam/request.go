@@ -102,17 +102,14 @@ func (a *Allocator) findAddress(req Request) (netip.Addr, lb.PoolName, *Refusal)
 	} else {
 		candidates = a.pools
 	}
-	i := slices.IndexFunc(candidates, func(p *pool) bool { return p.Contains(want) && p.Unusable == "" })
-	if i < 0 {
-		i = slices.IndexFunc(candidates, func(p *pool) bool { return p.Contains(want) })
-	}
+	from := poolOf(candidates, want)
 	switch {
-	case i < 0 && req.Pool != "":
+	case from == nil && req.Pool != "":
 		return netip.Addr{}, "", refuse(ReasonAddressNotInPool, "the Service asks for %s from the pool %q, which does not have it: it has %s", want, req.Pool, ranges(candidates[0].Ranges))
-	case i < 0:
+	case from == nil:
 		return netip.Addr{}, "", refuse(ReasonAddressNotInPool, "the Service asks for %s, which is in no pool: add it to one, or ask for another (kubectl get ipaddresspools -o wide shows the pools)", want)
-	case candidates[i].Unusable != "":
-		return netip.Addr{}, "", unusable(candidates[i])
+	case from.Unusable != "":
+		return netip.Addr{}, "", unusable(from)
 	}
 	if h, held := a.holdings[want]; held {
 		holder := "is reserved by an IPAddressClaim"
@@ -121,7 +118,7 @@ func (a *Allocator) findAddress(req Request) (netip.Addr, lb.PoolName, *Refusal)
 		}
 		return netip.Addr{}, "", refuse(ReasonAddressInUse, "the Service asks for %s, which %s: ask for another, or free it", want, holder)
 	}
-	return want, candidates[i].Name, nil
+	return want, from.Name, nil
 }
 
 func (a *Allocator) findAny(req Request) (netip.Addr, lb.PoolName, *Refusal) {
@@ -191,10 +188,8 @@ func (a *Allocator) candidates(req Request) ([]*pool, *Refusal) {
 }
 
 func (a *Allocator) named(name lb.PoolName) (*pool, *Refusal) {
-	for _, p := range a.pools {
-		if p.Name == name {
-			return p, nil
-		}
+	if p, ok := a.find(name); ok {
+		return p, nil
 	}
 	names := make([]string, 0, len(a.pools))
 	for _, p := range a.pools {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -38,6 +40,7 @@ type Server struct {
 // Main runs the tests of a package against one API server, which set receives
 // before they start. Use it as the body of TestMain.
 func Main(m *testing.M, set func(*Server)) {
+	ctrllog.SetLogger(logr.Discard()) // the clients have nothing to tell
 	code, err := run(m, set)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "API server for the tests:", err)

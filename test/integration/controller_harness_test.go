@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,23 @@ func (b *bed) has(name, address string) {
 		}
 		return b.claimed(ctx, address, svc)
 	})
+}
+
+// anyOf waits until a Service has one of the addresses, and returns it.
+func (b *bed) anyOf(name string, addresses ...string) (has string) {
+	b.Helper()
+	eventually.Succeed(b.T, within, fmt.Sprintf("the Service %s has one of %v", name, addresses), func(ctx context.Context) error {
+		svc, err := b.get(ctx, name)
+		if err != nil {
+			return err
+		}
+		if has = ingress(svc); !slices.Contains(addresses, has) {
+			return fmt.Errorf("status has %q, condition %s", has, tell(svc))
+		}
+		return nil
+	})
+	b.has(name, has)
+	return has
 }
 
 // refused waits until a Service says why it has not what it asks for.

@@ -68,8 +68,11 @@ func TestRefusalsAreToldAndMendThemselves(t *testing.T) {
 	b.refused("named", v1beta1.ReasonUnknownPool)
 
 	b.pool("later", "10.9.0.1-10.9.0.9")
-	b.has("named", "10.9.0.1")
-	b.has("early", "10.9.0.2")
+	// Both waited; who is first gets the lower address.
+	first, second := b.anyOf("named", "10.9.0.1", "10.9.0.2"), b.anyOf("early", "10.9.0.1", "10.9.0.2")
+	if first == second {
+		t.Errorf("both have %s", first)
+	}
 
 	b.service("elsewhere", annotated("lbstack.io/load-balancer-ips", "10.77.0.1"))
 	b.refused("elsewhere", v1beta1.ReasonAddressNotInPool)
@@ -216,6 +219,62 @@ func TestReservedAddressIsNotGiven(t *testing.T) {
 	b.refused("wants", v1beta1.ReasonAddressInUse)
 	remove(t, b.Client, reservation)
 	b.has("wants", "10.9.0.1")
+}
+
+func TestReservationIsHandedToAService(t *testing.T) {
+	b := newBed(t)
+	b.pool("pool", "10.9.0.1-10.9.0.9")
+	reservation := claimOf("10.9.0.1", nil)
+	create(t, b.Client, reservation)
+	b.controller()
+	wants := b.service("wants", annotated("lbstack.io/load-balancer-ips", "10.9.0.1"))
+	b.refused("wants", v1beta1.ReasonAddressInUse)
+	reservation.Spec.Holders = []v1beta1.ClaimHolder{{Namespace: wants.Namespace, Name: wants.Name}}
+	if err := b.Update(context.Background(), reservation); err != nil {
+		t.Fatal(err)
+	}
+	b.has("wants", "10.9.0.1")
+}
+
+func TestRenamedPoolTakesItsAddressesAlong(t *testing.T) {
+	b := newBed(t)
+	old := b.pool("old-name", "10.9.0.1-10.9.0.9")
+	b.controller()
+	b.service("web")
+	b.has("web", "10.9.0.1")
+	remove(t, b.Client, old)
+	b.pool("new-name", "10.9.0.1-10.9.0.9")
+	eventually.Succeed(t, within, "claim and Service name the new pool", func(ctx context.Context) error {
+		claim, err := b.claim(ctx, "10.9.0.1")
+		if err != nil {
+			return err
+		}
+		svc, err := b.get(ctx, "web")
+		if err != nil {
+			return err
+		}
+		if named := svc.Annotations[v1beta1.AnnotationAllocatedFromPool]; claim.Spec.Pool != "new-name" || named != "new-name" {
+			return fmt.Errorf("the claim names %q, the Service %q", claim.Spec.Pool, named)
+		}
+		return nil
+	})
+	b.has("web", "10.9.0.1")
+}
+
+func TestAddressWithoutAClaimOutlivesAWrongPool(t *testing.T) {
+	b := newBed(t)
+	pool := b.pool("pool", "10.9.0.9-10.9.0.1")
+	b.unclaimed("moved", "10.9.0.5")
+	b.controller()
+	if got := ingress(b.refused("moved", v1beta1.ReasonPoolUnusable)); got != "10.9.0.5" {
+		t.Errorf("address while the pool is wrong: got %q, want 10.9.0.5 still", got)
+	}
+	before := pool.DeepCopy()
+	pool.Spec.Addresses = []v1beta1.AddressRange{"10.9.0.1-10.9.0.9"}
+	if err := b.Patch(context.Background(), pool, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	b.has("moved", "10.9.0.5")
 }
 
 func TestOnlyOwnServicesAreServed(t *testing.T) {

@@ -13,11 +13,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -47,6 +49,7 @@ type Scenario struct {
 
 // Open returns the scenario of the default test bed.
 func Open(ctx context.Context) (*Scenario, error) {
+	ctrllog.SetLogger(logr.Discard()) // the client has nothing to tell
 	repo, err := programs.FindRepo(".")
 	if err != nil {
 		return nil, err

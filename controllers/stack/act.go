@@ -24,21 +24,21 @@ import (
 const keyLength = 32
 
 // memberlistKey returns the key that the speakers share: the one in the
-// cluster as long as there is one, else a new one.
-func (r *Reconciler) memberlistKey(ctx context.Context, namespace string) ([]byte, error) {
+// cluster as long as there is one, which stored says, else a new one.
+func (r *Reconciler) memberlistKey(ctx context.Context, namespace string) (key []byte, stored bool, err error) {
 	secret := &corev1.Secret{}
-	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: manifests.MemberlistSecretName}, secret)
+	err = r.Reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: manifests.MemberlistSecretName}, secret)
 	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("reading the Secret %s/%s: %w", namespace, manifests.MemberlistSecretName, err)
+		return nil, false, fmt.Errorf("reading the Secret %s/%s: %w", namespace, manifests.MemberlistSecretName, err)
 	}
 	if key := secret.Data[manifests.MemberlistSecretKey]; len(key) == keyLength {
-		return key, nil
+		return key, true, nil
 	}
-	key := make([]byte, keyLength)
+	key = make([]byte, keyLength)
 	if _, err := rand.Read(key); err != nil {
-		return nil, fmt.Errorf("making a memberlist key: %w", err)
+		return nil, false, fmt.Errorf("making a memberlist key: %w", err)
 	}
-	return key, nil
+	return key, false, nil
 }
 
 // record writes the inventory, if it changes, before what is in it is made.
@@ -55,23 +55,31 @@ func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStac
 }
 
 // apply writes the objects of the plan; one that fails does not stop the rest.
-func (r *Reconciler) apply(ctx context.Context, todo plan, wanted []*unstructured.Unstructured, f *findings) []error {
+// The speakers are written only with a key that the cluster holds: each pass
+// would make another one, and start them anew.
+func (r *Reconciler) apply(ctx context.Context, todo plan, wanted rendered, f *findings) []error {
 	var failed []error
-	for _, object := range wanted {
-		why := "a " + object.GetKind() + " of this name exists already and belongs to somebody else"
-		if slices.Contains(todo.apply, object) {
+	keyStored := wanted.keyStored
+	for _, object := range wanted.objects {
+		kind := object.GetKind()
+		why := "a " + kind + " of this name exists already and belongs to somebody else"
+		switch {
+		case kind == "DaemonSet" && !keyStored:
+			why = "it waits for the Secret with the speakers' key"
+		case slices.Contains(todo.apply, object):
 			err := r.applyOne(ctx, object)
 			if err == nil {
-				if err := f.see(object); err != nil {
-					failed = append(failed, err)
+				err = f.see(object)
+				keyStored = keyStored || kind == "Secret"
+				if err == nil {
+					continue
 				}
-				continue
 			}
 			failed = append(failed, err)
 			f.applyFailed = append(f.applyFailed, err.Error())
 			why = err.Error()
 		}
-		if kind := object.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
+		if kind == "Deployment" || kind == "DaemonSet" {
 			f.components = append(f.components, refused(object, cut(why, maxComponentMessage)))
 		}
 	}
@@ -182,7 +190,7 @@ func (r *Reconciler) examine(ctx context.Context, namespace string, f *findings)
 	}
 	for i := range f.components {
 		c := &f.components[i]
-		if c.settled {
+		if c.settled || c.unknown {
 			continue
 		}
 		if c.failing = diagnose(c.Name, pods); c.failing != "" {

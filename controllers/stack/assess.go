@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,6 +22,8 @@ type component struct {
 	// settled says whether all pods that should be there are up to date and
 	// ready.
 	settled bool
+	// unknown says that it could not be written, so that nobody knows how it is.
+	unknown bool
 	// failing says what is wrong with its pods, if anything.
 	failing string
 }
@@ -55,86 +58,129 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	next := *previous.DeepCopy()
 	next.ObservedGeneration = f.generation
 	next.Inventory = f.inventory
-	if f.renderFailed == "" && f.removing == nil {
+	says := sayings{list: &next.Conditions, generation: f.generation}
+	if f.removing != nil {
+		says.removing(*f.removing)
+		next.Summary = v1beta1.ReasonRemoving
+		return next
+	}
+	if f.renderFailed == "" {
 		next.Components = nil
 		for _, c := range f.components {
 			next.Components = append(next.Components, c.ComponentStatus)
 		}
 	}
-	set := func(kind string, is bool, reason, message string) {
-		status := metav1.ConditionFalse
-		if is {
-			status = metav1.ConditionTrue
-		}
-		meta.SetStatusCondition(&next.Conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: cut(message, maxMessage), ObservedGeneration: f.generation,
-		})
-	}
-	if f.removing != nil {
-		for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionAvailable} {
-			set(kind, false, v1beta1.ReasonRemoving, *f.removing)
-		}
-		for _, kind := range []string{v1beta1.ConditionProgressing, v1beta1.ConditionReconciling} {
-			set(kind, true, v1beta1.ReasonRemoving, *f.removing)
-		}
-		next.Summary = v1beta1.ReasonRemoving
-		return next
-	}
-
 	faults := faultsOf(f)
 	waiting := waitingFor(f.components)
 	serving, lacking := isServing(f.components)
-	if len(faults) > 0 {
-		set(v1beta1.ConditionDegraded, true, faults[0].reason, sentences(faults))
-	} else {
-		set(v1beta1.ConditionDegraded, false, v1beta1.ReasonAsExpected, "nothing is wrong")
-	}
-	switch {
-	case waiting != "":
-		set(v1beta1.ConditionProgressing, true, v1beta1.ReasonComponentsNotReady, waiting)
-	default:
-		set(v1beta1.ConditionProgressing, false, v1beta1.ReasonAsExpected, "nothing is under way")
-	}
-	switch {
-	case serving:
-		set(v1beta1.ConditionAvailable, true, v1beta1.ReasonAsExpected, "Services are served")
-	case f.renderFailed != "" && meta.FindStatusCondition(next.Conditions, v1beta1.ConditionAvailable) != nil:
-		// Nobody looked at the components, which go on as they are.
-	default:
-		set(v1beta1.ConditionAvailable, false, v1beta1.ReasonComponentsNotReady, lacking)
-	}
-
-	switch {
-	case len(faults) > 0:
-		next.Summary = faults[0].reason
-		set(v1beta1.ConditionReady, false, faults[0].reason, sentences(faults))
-	case waiting != "" || !serving:
-		next.Summary = v1beta1.ReasonComponentsNotReady
-		set(v1beta1.ConditionReady, false, v1beta1.ReasonComponentsNotReady, firstOf(waiting, lacking))
-	default:
-		next.Summary = v1beta1.ReasonReady
-		next.Version = f.version
-		set(v1beta1.ConditionReady, true, v1beta1.ReasonReady, "everything is as the spec asks")
-	}
-	if len(faults) > 0 && waiting == "" && allSettled(f.components) {
+	says.degraded(faults)
+	says.progressing(waiting)
+	says.available(serving, lacking, f)
+	next.Summary = says.ready(faults, waiting, serving, lacking)
+	says.kstatus(faults, waiting)
+	if allSettled(f.components) && f.renderFailed == "" {
 		next.Version = f.version
 	}
-	reconciling, stalled := waiting != "", false
-	for _, fault := range faults {
-		stalled = stalled || fault.needsPerson
-		reconciling = reconciling || !fault.needsPerson
-	}
-	setOrRemove(&next.Conditions, set, v1beta1.ConditionReconciling, reconciling, firstOf(waiting, sentences(faults)), next.Summary)
-	setOrRemove(&next.Conditions, set, v1beta1.ConditionStalled, stalled, sentences(faults), next.Summary)
 	return next
 }
 
-func setOrRemove(conditions *[]metav1.Condition, set func(string, bool, string, string), kind string, is bool, message, reason string) {
+// sayings writes conditions.
+type sayings struct {
+	list       *[]metav1.Condition
+	generation int64
+}
+
+func (s sayings) set(kind string, is bool, reason, message string) {
+	status := metav1.ConditionFalse
 	if is {
-		set(kind, true, reason, message)
+		status = metav1.ConditionTrue
+	}
+	meta.SetStatusCondition(s.list, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: cut(message, maxMessage), ObservedGeneration: s.generation,
+	})
+}
+
+// setOrRemove is for conditions that are present only while they are true.
+func (s sayings) setOrRemove(kind string, is bool, reason, message string) {
+	if is {
+		s.set(kind, true, reason, message)
 		return
 	}
-	meta.RemoveStatusCondition(conditions, kind)
+	meta.RemoveStatusCondition(s.list, kind)
+}
+
+func (s sayings) removing(waiting string) {
+	for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionAvailable, v1beta1.ConditionDegraded} {
+		s.set(kind, false, v1beta1.ReasonRemoving, waiting)
+	}
+	for _, kind := range []string{v1beta1.ConditionProgressing, v1beta1.ConditionReconciling} {
+		s.set(kind, true, v1beta1.ReasonRemoving, waiting)
+	}
+	meta.RemoveStatusCondition(s.list, v1beta1.ConditionStalled)
+}
+
+func (s sayings) degraded(faults []fault) {
+	if len(faults) > 0 {
+		s.set(v1beta1.ConditionDegraded, true, faults[0].reason, sentences(faults))
+		return
+	}
+	s.set(v1beta1.ConditionDegraded, false, v1beta1.ReasonAsExpected, "nothing is wrong")
+}
+
+func (s sayings) progressing(waiting string) {
+	if waiting != "" {
+		s.set(v1beta1.ConditionProgressing, true, v1beta1.ReasonComponentsNotReady, waiting)
+		return
+	}
+	s.set(v1beta1.ConditionProgressing, false, v1beta1.ReasonAsExpected, "nothing is under way")
+}
+
+func (s sayings) available(serving bool, lacking string, f findings) {
+	unseen := f.renderFailed != "" || slices.ContainsFunc(f.components, func(c component) bool { return c.unknown })
+	switch {
+	case serving:
+		s.set(v1beta1.ConditionAvailable, true, v1beta1.ReasonAsExpected, "Services are served")
+	case lacking == "" && unseen && meta.FindStatusCondition(*s.list, v1beta1.ConditionAvailable) != nil:
+		// Nobody looked at the components, which go on as they are.
+	default:
+		s.set(v1beta1.ConditionAvailable, false, v1beta1.ReasonComponentsNotReady, firstOf(lacking, "nothing is installed yet"))
+	}
+}
+
+// ready returns the reason too, which is the summary.
+func (s sayings) ready(faults []fault, waiting string, serving bool, lacking string) string {
+	switch {
+	case len(faults) > 0:
+		s.set(v1beta1.ConditionReady, false, faults[0].reason, sentences(faults))
+		return faults[0].reason
+	case waiting != "" || !serving:
+		s.set(v1beta1.ConditionReady, false, v1beta1.ReasonComponentsNotReady, firstOf(waiting, lacking, "nothing is installed yet"))
+		return v1beta1.ReasonComponentsNotReady
+	}
+	s.set(v1beta1.ConditionReady, true, v1beta1.ReasonReady, "everything is as the spec asks")
+	return v1beta1.ReasonReady
+}
+
+// kstatus sets Reconciling, while the operator works on it, and Stalled, while
+// it waits for a person.
+func (s sayings) kstatus(faults []fault, waiting string) {
+	var mine, persons []fault
+	for _, f := range faults {
+		if f.needsPerson {
+			persons = append(persons, f)
+		} else {
+			mine = append(mine, f)
+		}
+	}
+	s.setOrRemove(v1beta1.ConditionReconciling, waiting != "" || len(mine) > 0, reasonOf(mine), firstOf(waiting, sentences(mine)))
+	s.setOrRemove(v1beta1.ConditionStalled, len(persons) > 0, reasonOf(persons), sentences(persons))
+}
+
+func reasonOf(faults []fault) string {
+	if len(faults) > 0 {
+		return faults[0].reason
+	}
+	return v1beta1.ReasonComponentsNotReady
 }
 
 // faultsOf lists what is wrong, in the order of the reasons' weight.
@@ -173,7 +219,7 @@ func notOurs(ref v1beta1.ObjectReference) string {
 func waitingFor(components []component) string {
 	var words []string
 	for _, c := range components {
-		if !c.settled {
+		if !c.settled && !c.unknown {
 			words = append(words, fmt.Sprintf("the %s: %s", c.Name, c.Message))
 		}
 	}
@@ -183,17 +229,19 @@ func waitingFor(components []component) string {
 	return "waiting for " + strings.Join(words, "; ")
 }
 
-// isServing says whether every component has a pod that serves.
-func isServing(components []component) (bool, string) {
-	if len(components) == 0 {
-		return false, "nothing is installed yet"
-	}
+// isServing says whether every component has a pod that serves and, if one is
+// known to have none, which.
+func isServing(components []component) (serving bool, lacking string) {
+	serving = len(components) > 0
 	for _, c := range components {
-		if c.available == 0 {
+		switch {
+		case c.unknown:
+			serving = false
+		case c.available == 0:
 			return false, fmt.Sprintf("no pod of the %s is ready", c.Name)
 		}
 	}
-	return true, ""
+	return serving, ""
 }
 
 func allSettled(components []component) bool {

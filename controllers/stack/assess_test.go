@@ -40,6 +40,7 @@ func TestAssess(t *testing.T) {
 	stalled := v1beta1.LoadBalancerStackStatus{Version: "v1", Conditions: []metav1.Condition{
 		{Type: v1beta1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonRenderFailed},
 		{Type: v1beta1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonApplyFailed}}}
+	unwritten := component{ComponentStatus: v1beta1.ComponentStatus{Name: "controller"}, unknown: true}
 	foreign := []v1beta1.ObjectReference{ref("lbstack.io", "v1beta1", "IPAddressPool", "", "p")}
 	waiting := "waiting until the DaemonSet n/lbstack-speaker is gone"
 	tests := []struct {
@@ -84,7 +85,20 @@ func TestAssess(t *testing.T) {
 			want: map[string]string{"Ready": "False RenderFailed", "Available": "False ComponentsNotReady", "Progressing": "False AsExpected",
 				"Degraded": "True RenderFailed", "Stalled": "True RenderFailed"}},
 		{name: "a stack that is taken down says so", previous: served, found: findings{removing: &waiting}, summary: "Removing", version: "v1",
-			want: map[string]string{"Ready": "False Removing", "Available": "False Removing", "Progressing": "True Removing", "Reconciling": "True Removing"}},
+			want: map[string]string{"Ready": "False Removing", "Available": "False Removing", "Degraded": "False Removing", "Progressing": "True Removing", "Reconciling": "True Removing"}},
+		{name: "one that only a person could have mended is taken down all the same", previous: stalled, found: findings{removing: &waiting}, summary: "Removing", version: "v1",
+			want: map[string]string{"Ready": "False Removing", "Available": "False Removing", "Degraded": "False Removing", "Progressing": "True Removing", "Reconciling": "True Removing"}},
+		{name: "a workload that could not be written serves on, at its old version", previous: served, found: findings{components: []component{unwritten, workload("speaker", 2)}, applyFailed: []string{"timeout"}},
+			summary: "ApplyFailed", version: "v1",
+			want: map[string]string{"Ready": "False ApplyFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
+				"Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
+		{name: "but one without a pod is seen beside it", previous: served, found: findings{components: []component{unwritten, workload("speaker", 0)}, applyFailed: []string{"timeout"}},
+			summary: "ApplyFailed", version: "v1",
+			want: map[string]string{"Ready": "False ApplyFailed", "Available": "False ComponentsNotReady", "Progressing": "True ComponentsNotReady",
+				"Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
+		{name: "pods are waited for while a person is", found: findings{components: []component{workload("controller", 1), workload("speaker", 2)}, foreign: foreign}, summary: "ObjectNotOurs", version: "v1",
+			want: map[string]string{"Ready": "False ObjectNotOurs", "Available": "True AsExpected", "Progressing": "True ComponentsNotReady",
+				"Degraded": "True ObjectNotOurs", "Reconciling": "True ComponentsNotReady", "Stalled": "True ObjectNotOurs"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -116,10 +130,10 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 		{name: "all faults are told, the heaviest first", found: findings{components: []component{workload("controller", 2)}, pools: []string{"the pool gives nothing"}, applyFailed: []string{"no answer"}},
 			want: map[string]string{
 				"Ready": "no answer; the pool gives nothing", "Degraded": "no answer; the pool gives nothing",
-				"Reconciling": "no answer; the pool gives nothing", "Stalled": "no answer; the pool gives nothing",
+				"Reconciling": "no answer", "Stalled": "the pool gives nothing",
 				"Available": "Services are served", "Progressing": "nothing is under way"}},
 		{name: "a removal says what it waits for", found: findings{removing: &down},
-			want: map[string]string{"Ready": down, "Available": down, "Progressing": down, "Reconciling": down}},
+			want: map[string]string{"Ready": down, "Available": down, "Degraded": down, "Progressing": down, "Reconciling": down}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -48,9 +48,10 @@ func ofDeployment(d *appsv1.Deployment) component {
 		},
 		available: d.Status.AvailableReplicas,
 	}
-	observed := d.Status.ObservedGeneration >= d.Generation
-	// Pods of an old template that still run are part of the change.
-	c.settle(observed && d.Status.Replicas <= desired)
+	c.settle(d.Status.ObservedGeneration >= d.Generation)
+	if c.settled && d.Status.Replicas > desired {
+		c.settled, c.Message = false, "pods of the old template still run"
+	}
 	return c
 }
 
@@ -87,8 +88,7 @@ func (c *component) settle(observed bool) {
 func refused(object *unstructured.Unstructured, why string) component {
 	return component{
 		ComponentStatus: v1beta1.ComponentStatus{Name: object.GetLabels()[v1beta1.LabelComponent], Kind: object.GetKind(), Message: why},
-		// Nothing is under way: a fault tells what is wrong.
-		settled: true,
+		unknown:         true,
 	}
 }
 

@@ -24,8 +24,10 @@ func TestTheOperatorMayDoWhatItGrants(t *testing.T) {
 			for _, group := range rule.APIGroups {
 				for _, resource := range rule.Resources {
 					for _, verb := range rule.Verbs {
-						if !covers(have, group, resource, verb, "") {
-							t.Errorf("%s %s grants %s of %s in %q: the operator's ClusterRole does not have it", object.GetKind(), object.GetName(), verb, resource, group)
+						for _, name := range names(rule) {
+							if !covers(have, group, resource, verb, name) {
+								t.Errorf("%s %s grants %s of %s %q in %q: the operator's ClusterRole does not have it", object.GetKind(), object.GetName(), verb, resource, name, group)
+							}
 						}
 					}
 				}
@@ -64,6 +66,14 @@ func TestTheOperatorsRoleIsNarrow(t *testing.T) {
 			}
 		}
 	}
+}
+
+// names that a rule is about; an empty one stands for all.
+func names(rule rbacv1.PolicyRule) []string {
+	if len(rule.ResourceNames) == 0 {
+		return []string{""}
+	}
+	return rule.ResourceNames
 }
 
 func covers(rules []rbacv1.PolicyRule, group, resource, verb, name string) bool {

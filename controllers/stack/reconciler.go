@@ -91,7 +91,7 @@ func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	if err := r.record(ctx, stack, todo.inventory); err != nil {
 		return reconcile.Result{}, err
 	}
-	failed := r.apply(ctx, todo, wanted.objects, &f)
+	failed := r.apply(ctx, todo, wanted, &f)
 	gone, err := r.prune(ctx, todo.prune)
 	failed = append(failed, err)
 	f.inventory = without(todo.inventory, gone)
@@ -128,16 +128,17 @@ func (r *Reconciler) hold(ctx context.Context, stack *v1beta1.LoadBalancerStack)
 // rendered is what the spec asks for, or why that cannot be said.
 type rendered struct {
 	objects      []*unstructured.Unstructured
+	keyStored    bool
 	renderFailed error
 }
 
 func (r *Reconciler) wanted(ctx context.Context, stack *v1beta1.LoadBalancerStack) (rendered, error) {
-	key, err := r.memberlistKey(ctx, stack.Spec.Namespace)
+	key, stored, err := r.memberlistKey(ctx, stack.Spec.Namespace)
 	if err != nil {
 		return rendered{}, err
 	}
 	objects, err := manifests.Render(manifests.Options{Spec: stack.Spec, Image: r.Image, MemberlistKey: key})
-	return rendered{objects: objects, renderFailed: err}, nil
+	return rendered{objects: objects, keyStored: stored, renderFailed: err}, nil
 }
 
 // gather looks up the wanted objects in the cluster.

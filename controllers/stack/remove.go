@@ -95,8 +95,9 @@ func runningPods(pods []corev1.Pod, now time.Time) string {
 }
 
 // releaseServices takes the addresses from the Services, and deletes the claims
-// that the controller made and the speakers' states. Claims of administrators
-// stay: they reserve addresses, whoever serves them next.
+// that the controller made and the speakers' states. Claims of administrators,
+// and those without a holder, stay: they reserve addresses, whoever serves them
+// next.
 func (r *Reconciler) releaseServices(ctx context.Context, _ *v1beta1.LoadBalancerStack) (string, error) {
 	var claims v1beta1.IPAddressClaimList
 	if err := r.Reader.List(ctx, &claims); err != nil {
@@ -118,11 +119,13 @@ func (r *Reconciler) releaseServices(ctx context.Context, _ *v1beta1.LoadBalance
 		}
 	}
 	for i := range claims.Items {
-		if claims.Items[i].Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController {
+		claim := &claims.Items[i]
+		if claim.Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0 {
 			continue
 		}
-		if err := r.Client.Delete(ctx, &claims.Items[i]); client.IgnoreNotFound(err) != nil {
-			return "", fmt.Errorf("deleting the IPAddressClaim %s: %w", claims.Items[i].Name, err)
+		asRead := client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion}
+		if err := r.Client.Delete(ctx, claim, asRead); client.IgnoreNotFound(err) != nil {
+			return "", fmt.Errorf("deleting the IPAddressClaim %s: %w", claim.Name, err)
 		}
 	}
 	var states v1beta1.SpeakerStateList

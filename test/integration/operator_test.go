@@ -241,6 +241,33 @@ func TestObjectsOfOthersAreNotTouched(t *testing.T) {
 	b.exists(pool("second-pool"))
 }
 
+func TestSpeakersWaitForAKeyThatTheClusterHolds(t *testing.T) {
+	b := newOperatorBed(t)
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "keyless-"}}
+	create(t, b.Client, namespace)
+	foreign, daemonSet := memberlistSecret(), speakerDaemonSet()
+	foreign.Namespace, daemonSet.Namespace = namespace.Name, namespace.Name
+	foreign.Data = map[string][]byte{"secretkey": []byte("too short")}
+	create(t, b.Client, foreign)
+	b.operator()
+	spec := aSpec()
+	spec.Namespace = namespace.Name
+	b.stack(spec)
+	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
+	if message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionDegraded).Message; !strings.Contains(message, "Secret "+namespace.Name+"/lbstack-memberlist") {
+		t.Errorf("message: got %q, want it to name the Secret", message)
+	}
+	eventually.Stays(t, 2*time.Second, "no speaker is started with a key that nobody keeps", func(ctx context.Context) error {
+		if err := b.Get(ctx, client.ObjectKeyFromObject(daemonSet), daemonSet); err == nil {
+			return fmt.Errorf("the DaemonSet is there, with %v", daemonSet.Spec.Template.Annotations)
+		}
+		return nil
+	})
+	remove(t, b.Client, foreign)
+	b.exists(daemonSet)
+	b.removeStack()
+}
+
 func TestPoolThatGivesNothingDegradesTheStack(t *testing.T) {
 	b := newOperatorBed(t)
 	b.operator()

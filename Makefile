@@ -44,11 +44,11 @@ clean: ## Remove what was built here; caches outside the repository stay.
 
 .PHONY: manifests
 manifests: $(CONTROLLER_GEN) ## Generate the CRDs in config/crd/bases from api/.
-	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Generate the DeepCopy methods of api/.
-	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	@$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: generate-check
 generate-check: $(CONTROLLER_GEN) ## Check that what is generated is up to date.
@@ -60,12 +60,12 @@ fmt: ## Format all Go code.
 
 .PHONY: vet
 vet: ## Run go vet on all modules.
-	@for module in $(MODULES); do echo "go vet: $$module"; go -C $$module vet ./...; done
+	@for module in $(MODULES); do echo "go vet: $$module"; go -C $$module vet -tags e2e ./...; done
 
 .PHONY: lint
 lint: vet generate-check $(STATICCHECK) ## Check format, vet, staticcheck and generated files.
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (make fmt mends it): $$unformatted"; exit 1; }
-	@for module in $(MODULES); do echo "staticcheck: $$module"; (cd $$module && $(CURDIR)/$(STATICCHECK) ./...); done
+	@for module in $(MODULES); do echo "staticcheck: $$module"; (cd $$module && $(CURDIR)/$(STATICCHECK) -tags e2e ./...); done
 
 .PHONY: tools
 tools: $(CONTROLLER_GEN) $(STATICCHECK) ## Build controller-gen and staticcheck, at the versions of hack/tools.
@@ -129,7 +129,7 @@ bundle-check: $(OPERATOR_SDK) ## Check that the OLM bundle is up to date and val
 
 .PHONY: test
 test: prerequisites ## Run every test there is.
-	@hack/stages.sh lint bundle-check test-unit test-integration test-netns test-e2e
+	@hack/stages.sh lint bundle-check test-unit test-integration test-netns test-devcluster test-e2e
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go.
@@ -145,13 +145,29 @@ test-integration: ## Run the tests against a real API server.
 test-netns: ## Run the tests in network namespaces (needs root).
 	go -C test test -count=1 -timeout 20m ./netns/...
 
+.PHONY: test-devcluster
+test-devcluster: ## Test the test bed itself, with a cluster of its own (needs root).
+	go -C hack/devcluster test -count=1 -timeout 20m -tags e2e ./cluster
+
+# A cluster of its own, so that the one of the demo is left alone. It goes when
+# the tests pass, and stays to be looked at when they fail.
 .PHONY: test-e2e
-test-e2e: cluster ## Run the tests on a real cluster (needs root).
+test-e2e: export LBSTACK_CLUSTER := e2e
+test-e2e: cluster ## Run the tests on a real cluster of their own (needs root).
 	go -C test test -count=1 -timeout 40m -v ./e2e/...
+	@$(DEVCLUSTER) down
+
+.PHONY: test-race
+test-race: ## Run the unit tests with the race detector (needs a C compiler; not part of make test).
+	CGO_ENABLED=1 go test -race ./...
 
 .PHONY: bench
 bench: ## Run the benchmarks.
 	go test -run '^$$' -bench . -benchmem ./internal/...
+
+.PHONY: bench-failover
+bench-failover: cluster ## Pull the owner's cable 20 times on a real cluster (needs root).
+	@go -C test run ./bench
 
 ##@ Cluster
 

@@ -27,7 +27,7 @@ const (
 	writeInterval = 500 * time.Millisecond
 	// maxWait bounds how long a failing write waits for the next attempt; the
 	// wait doubles from writeInterval.
-	maxWait = 30 * time.Second
+	maxWait = 5 * time.Second
 	// checkInterval is how often the state is compared with what stands in
 	// the cluster although nothing was reported.
 	checkInterval = time.Minute

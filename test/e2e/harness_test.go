@@ -43,22 +43,7 @@ func installed(t *testing.T) {
 	}
 	must(t, bed.Apply(ctx, "lbstack_v1beta1_loadbalancerstack.yaml", "web.yaml"))
 	must(t, bed.StackReady(ctx))
-	eventually.Succeed(t, within, "every node has a speaker that sees all others", func(ctx context.Context) error {
-		var states v1beta1.SpeakerStateList
-		if err := bed.Client.List(ctx, &states); err != nil {
-			return err
-		}
-		nodes := len(bed.Cluster.Nodes())
-		if len(states.Items) != nodes {
-			return fmt.Errorf("%d SpeakerStates, want %d", len(states.Items), nodes)
-		}
-		for _, s := range states.Items {
-			if int(s.Status.LiveSpeakers) != nodes {
-				return fmt.Errorf("the speaker of %s sees %d alive, want %d", s.Name, s.Status.LiveSpeakers, nodes)
-			}
-		}
-		return nil
-	})
+	must(t, bed.EveryoneSeesEveryone(ctx))
 }
 
 // served applies the sample Service and returns its address once the client

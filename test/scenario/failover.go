@@ -3,8 +3,10 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/traffic"
 )
@@ -28,7 +30,7 @@ type Failover struct {
 // client connects every 5 ms, and waits until it is served from another node.
 // The cable stays out.
 func (s *Scenario) CutOwner(ctx context.Context, address string) (Failover, error) {
-	before, err := s.Owner(ctx, address)
+	before, err := s.settled(ctx, address)
 	if err != nil {
 		return Failover{}, err
 	}
@@ -58,6 +60,42 @@ func (s *Scenario) CutOwner(ctx context.Context, address string) (Failover, erro
 		return err
 	})
 	return f, err
+}
+
+// settled waits until the client sends to the one node that says it owns the
+// address, and that has been so for a while; it returns the node. One that was cut
+// off a moment ago still says what it was.
+func (s *Scenario) settled(ctx context.Context, address string) (owner Owner, err error) {
+	var since time.Time
+	err = eventually.Poll(ctx, func(ctx context.Context) error {
+		now, err := s.Owner(ctx, address)
+		if err == nil {
+			err = s.ownedOnlyBy(ctx, address, now.Node)
+		}
+		if err != nil || now != owner {
+			owner, since = now, time.Now()
+		}
+		if err == nil && time.Since(since) < steady {
+			err = fmt.Errorf("%s has owned %s for a moment only", now.Node, address)
+		}
+		return err
+	})
+	return owner, err
+}
+
+// ownedOnlyBy says whether exactly one node's state lists the address.
+func (s *Scenario) ownedOnlyBy(ctx context.Context, address, node string) error {
+	var states v1beta1.SpeakerStateList
+	if err := s.Client.List(ctx, &states); err != nil {
+		return fmt.Errorf("listing the SpeakerStates: %w", err)
+	}
+	for _, state := range states.Items {
+		lists := slices.ContainsFunc(state.Status.Addresses, func(a v1beta1.SpeakerAddress) bool { return a.Address == address })
+		if lists != (state.Name == node) {
+			return fmt.Errorf("the client sends to %s, and the state of %s lists %v", node, state.Name, state.Status.Addresses)
+		}
+	}
+	return nil
 }
 
 // flowing waits until connections have succeeded for a while.

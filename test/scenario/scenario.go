@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-logr/logr"
@@ -47,14 +48,15 @@ type Scenario struct {
 	Connect string
 }
 
-// Open returns the scenario of the default test bed.
+// Open returns the scenario of the test bed that $LBSTACK_CLUSTER names, or of
+// the default one.
 func Open(ctx context.Context) (*Scenario, error) {
 	ctrllog.SetLogger(logr.Discard()) // the client has nothing to tell
 	repo, err := programs.FindRepo(".")
 	if err != nil {
 		return nil, err
 	}
-	bed, err := cluster.Open("")
+	bed, err := cluster.Open(os.Getenv(cluster.NameVariable))
 	if err != nil {
 		return nil, fmt.Errorf("finding the test bed (make cluster brings it up): %w", err)
 	}
@@ -127,6 +129,32 @@ func (s *Scenario) StackReady(ctx context.Context) error {
 		ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 		if ready == nil || ready.Status != "True" || stack.Status.ObservedGeneration != stack.Generation {
 			return fmt.Errorf("the LoadBalancerStack is not Ready: %s: %+v", stack.Status.Summary, ready)
+		}
+		return nil
+	})
+}
+
+// EveryoneSeesEveryone waits until every node has a speaker that sees those of all
+// others.
+func (s *Scenario) EveryoneSeesEveryone(ctx context.Context) error {
+	return s.Sees(ctx, len(s.Cluster.Nodes()))
+}
+
+// Sees waits until the speaker of every node sees so many alive; those of some
+// nodes do not count.
+func (s *Scenario) Sees(ctx context.Context, alive int, except ...string) error {
+	return eventually.Poll(ctx, func(ctx context.Context) error {
+		var states v1beta1.SpeakerStateList
+		if err := s.Client.List(ctx, &states); err != nil {
+			return fmt.Errorf("listing the SpeakerStates: %w", err)
+		}
+		if nodes := len(s.Cluster.Nodes()); len(states.Items) != nodes {
+			return fmt.Errorf("%d SpeakerStates, want %d", len(states.Items), nodes)
+		}
+		for _, state := range states.Items {
+			if int(state.Status.LiveSpeakers) != alive && !slices.Contains(except, state.Name) {
+				return fmt.Errorf("the speaker of %s sees %d alive, want %d", state.Name, state.Status.LiveSpeakers, alive)
+			}
 		}
 		return nil
 	})

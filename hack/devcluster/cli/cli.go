@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,8 @@ func command(out, progress io.Writer) *cobra.Command {
 	}
 	root.SetOut(out)
 	root.SetErr(progress)
-	root.PersistentFlags().StringVar(&o.name, "name", cluster.DefaultName, "name of the cluster; several may be up side by side")
+	root.PersistentFlags().StringVar(&o.name, "name", cmp.Or(os.Getenv(cluster.NameVariable), cluster.DefaultName),
+		"name of the cluster (default: $"+cluster.NameVariable+"); several may be up side by side")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(upCommand(o), downCommand(o), statusCommand(o), kubeconfigCommand(o), kubectlCommand(o), loadCommand(o),
 		execCommand(o), linkCommand(o), pauseCommand(o), resumeCommand(o), killCommand(o), startCommand(o),

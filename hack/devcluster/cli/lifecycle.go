@@ -56,7 +56,13 @@ func repository(executable string) string {
 func downCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "down", Short: "End the cluster and remove all of it", Args: cobra.NoArgs, Example: "  devcluster down",
-		RunE: func(cmd *cobra.Command, _ []string) error { return cluster.Down(cmd.Context(), o.name) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cluster.Down(cmd.Context(), o.name); err != nil {
+				return err
+			}
+			cmd.PrintErrf("nothing is left of cluster %s\n", o.name)
+			return nil
+		},
 	}
 }
 

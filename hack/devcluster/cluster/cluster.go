@@ -23,6 +23,10 @@ import (
 // DefaultName is the name of the cluster that nobody named.
 const DefaultName = lan.DefaultCluster
 
+// NameVariable is the environment variable from which programs that open a
+// cluster for people take its name.
+const NameVariable = "LBSTACK_CLUSTER"
+
 // DefaultNodes is the number of nodes of a cluster of which nobody said it.
 const DefaultNodes = 3
 

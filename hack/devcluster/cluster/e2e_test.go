@@ -49,7 +49,7 @@ spec: {selector: {app: web}, ipFamilyPolicy: RequireDualStack, ports: [{port: 80
 
 func TestACluster(t *testing.T) {
 	ctx := t.Context()
-	name := "e2e"
+	name := "selftest"
 	began := time.Now()
 	c, err := cluster.Up(ctx, cluster.Options{Name: name, Nodes: 2, Progress: t.Output()})
 	if err != nil {

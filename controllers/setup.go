@@ -6,16 +6,14 @@ import (
 	"fmt"
 
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/pool"
 	"github.com/lbstack/lbstack/controllers/service"
 )
 
-// Setup adds the Service and the IPAddressPool controllers, and the health
-// checks, to the manager. They serve Services of the class; see
-// apiconv.ServedBy.
+// Setup adds the Service and the IPAddressPool controllers to the manager. They
+// serve Services of the class; see apiconv.ServedBy.
 func Setup(mgr ctrl.Manager, class string) error {
 	book := ledger.New()
 	adopter := &service.Adopter{Reader: mgr.GetAPIReader(), Ledger: book, Class: class}
@@ -28,8 +26,5 @@ func Setup(mgr ctrl.Manager, class string) error {
 	if err := pools.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the IPAddressPool controller: %w", err)
 	}
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("adding the health check: %w", err)
-	}
-	return mgr.AddReadyzCheck("ping", healthz.Ping)
+	return nil
 }

@@ -81,24 +81,12 @@ func addresses(holdings []ipam.Holding) string {
 	return strings.Join(words, ", ")
 }
 
-// released returns the Service without what lbstack wrote on it. Addresses in
-// its status that are not those are somebody else's, and stay.
+// released returns the Service without what lbstack wrote on it; see
+// apiconv.Released.
 func released(svc *corev1.Service, held []ipam.Holding) *corev1.Service {
-	next := svc.DeepCopy()
-	mine := map[netip.Addr]bool{}
-	for _, h := range held {
-		mine[h.Address] = true
-	}
-	var foreign []corev1.LoadBalancerIngress
-	for _, in := range next.Status.LoadBalancer.Ingress {
-		if a, err := apiconv.ParseAddress(in.IP); err != nil || !mine[a] {
-			foreign = append(foreign, in)
-		}
-	}
-	next.Status.LoadBalancer.Ingress = foreign
-	delete(next.Annotations, v1beta1.AnnotationAllocatedFromPool)
-	meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceAddressAllocated)
-	return next
+	return apiconv.Released(svc, func(a netip.Addr) bool {
+		return slices.ContainsFunc(held, func(h ipam.Holding) bool { return h.Address == a })
+	})
 }
 
 // write brings status, condition and annotation of a Service to next, in one

@@ -3,19 +3,20 @@ package stack
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
 const (
@@ -155,16 +156,10 @@ func addressesByService(claims []v1beta1.IPAddressClaim) map[types.NamespacedNam
 	return held
 }
 
-// released returns the Service without what lbstack wrote on it. Addresses in
-// its status that are not claimed for it are somebody else's, and stay.
+// released returns the Service without what lbstack wrote on it, given the
+// addresses that are claimed for it; see apiconv.Released.
 func released(svc *corev1.Service, held map[string]bool) *corev1.Service {
-	next := svc.DeepCopy()
-	next.Status.LoadBalancer.Ingress = slices.DeleteFunc(next.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool {
-		return held[in.IP]
-	})
-	delete(next.Annotations, v1beta1.AnnotationAllocatedFromPool)
-	meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceAddressAllocated)
-	return next
+	return apiconv.Released(svc, func(a netip.Addr) bool { return held[a.String()] })
 }
 
 // deleteInventory deletes everything on record, last made first, so that the

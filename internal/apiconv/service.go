@@ -3,9 +3,11 @@ package apiconv
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -123,6 +125,20 @@ func StatusAddresses(svc *corev1.Service) []netip.Addr {
 		}
 	}
 	return addresses
+}
+
+// Released returns the Service without what lbstack writes on one: the addresses
+// in its status that are its own, the name of their pool, and the condition. What
+// others wrote stays, and the Service that is passed does not change.
+func Released(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
+	next := svc.DeepCopy()
+	next.Status.LoadBalancer.Ingress = slices.DeleteFunc(next.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool {
+		a, err := ParseAddress(in.IP)
+		return err == nil && own(a)
+	})
+	delete(next.Annotations, v1beta1.AnnotationAllocatedFromPool)
+	meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceAddressAllocated)
+	return next
 }
 
 // ServedBy says whether a Service is of type LoadBalancer and of the class

@@ -11,8 +11,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,7 +20,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/internal/version"
+	lbmanager "github.com/lbstack/lbstack/internal/manager"
 	"github.com/lbstack/lbstack/speaker"
 )
 
@@ -43,15 +41,14 @@ type Options struct {
 // NewManager returns a manager with a cache of what the speaker looks at, and
 // the writer of this node's SpeakerState.
 func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, error) {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1beta1.AddToScheme(scheme)); err != nil {
-		return nil, nil, fmt.Errorf("registering the kinds: %w", err)
-	}
-	config, err := ctrl.GetConfig()
+	scheme, err := lbmanager.Scheme()
 	if err != nil {
-		return nil, nil, fmt.Errorf("finding the cluster: %w", err)
+		return nil, nil, err
 	}
-	config.UserAgent = "lbstack-speaker/" + version.Version
+	config, err := lbmanager.Config("lbstack-speaker")
+	if err != nil {
+		return nil, nil, err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		Logger: log,

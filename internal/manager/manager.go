@@ -1,0 +1,98 @@
+// Package manager prepares the manager of a program that works with the cluster:
+// the kinds that all of them know and, for those of which one leads, the lease.
+package manager
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/version"
+)
+
+// Timing of the leader election: another one leads at the latest lease after the
+// leader has died, and one that cannot renew ends within renew.
+const (
+	lease = 6 * time.Second
+	renew = 4 * time.Second
+	retry = time.Second
+)
+
+// Options of a program of which one instance leads.
+type Options struct {
+	// Name of the program: of its lease, and in the user agent.
+	Name string
+	// Namespace of the lease.
+	Namespace string
+	// MetricsAddress and HealthAddress are where metrics and health are served;
+	// "0" means nowhere.
+	MetricsAddress, HealthAddress string
+	// QPS bounds the requests a second to the API server; twice as many may come
+	// at once.
+	QPS int
+	// Cache says what is kept of the cluster.
+	Cache cache.Options
+	// Log of the manager and its controllers.
+	Log logr.Logger
+}
+
+// Scheme knows Kubernetes' kinds and lbstack's.
+func Scheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1beta1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("registering the kinds: %w", err)
+	}
+	return scheme, nil
+}
+
+// Config returns how the cluster is reached that this program runs in, or that
+// $KUBECONFIG names.
+func Config(program string) (*rest.Config, error) {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	config.UserAgent = program + "/" + version.Version
+	return config, nil
+}
+
+// LeaderElected returns a manager whose controllers run in the instance that
+// leads, and that answers health checks in all.
+func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
+	config, err := Config(o.Name)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = float32(o.QPS), 2*o.QPS
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        scheme,
+		Logger:                        o.Log,
+		Cache:                         o.Cache,
+		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},
+		HealthProbeBindAddress:        o.HealthAddress,
+		LeaderElection:                true,
+		LeaderElectionID:              o.Name,
+		LeaderElectionNamespace:       o.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 new(lease),
+		RenewDeadline:                 new(renew),
+		RetryPeriod:                   new(retry),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
+	}
+	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
+		return nil, fmt.Errorf("adding the health checks: %w", err)
+	}
+	return mgr, nil
+}

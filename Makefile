@@ -138,7 +138,7 @@ test-unit: ## Run the tests that need nothing but Go.
 
 .PHONY: test-integration
 test-integration: ## Run the tests against a real API server.
-	go -C hack/devcluster test -timeout 60m ./controlplane
+	go -C hack/devcluster test -count=1 -timeout 60m ./controlplane
 	go -C test test -count=1 -timeout 60m ./integration/...
 
 .PHONY: test-netns

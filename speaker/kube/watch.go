@@ -17,8 +17,12 @@ import (
 	"github.com/lbstack/lbstack/speaker"
 )
 
-// settle collects the changes of a moment into one snapshot.
-const settle = 2 * time.Millisecond
+const (
+	// settle collects the changes of a moment into one snapshot.
+	settle = 2 * time.Millisecond
+	// again is how soon it is tried again to watch a kind.
+	again = time.Second
+)
 
 // Watcher makes a snapshot after each change in the cluster.
 type Watcher struct {
@@ -40,12 +44,8 @@ type Watcher struct {
 func (w *Watcher) Start(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
 	for _, kind := range []client.Object{&corev1.Service{}, &corev1.Node{}, &corev1.Pod{}, &v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}} {
-		informer, err := w.Cache.GetInformer(ctx, kind)
-		if err != nil {
-			return fmt.Errorf("watching %T: %w", kind, err)
-		}
-		if _, err := informer.AddEventHandler(signalTo(changed)); err != nil {
-			return fmt.Errorf("watching %T: %w", kind, err)
+		if err := w.subscribe(ctx, kind, changed); err != nil {
+			return err
 		}
 	}
 	if !w.Cache.WaitForCacheSync(ctx) {
@@ -65,6 +65,30 @@ func (w *Watcher) Start(ctx context.Context) error {
 		}
 		if err := w.tell(ctx); err != nil {
 			w.Log.Error(err, "reading the cluster's state from the cache")
+		}
+	}
+}
+
+// subscribe watches a kind, however long the API server is away: to end, and to
+// be started again ever more seldom, would keep the node out for minutes after it
+// is back.
+func (w *Watcher) subscribe(ctx context.Context, kind client.Object, changed chan<- struct{}) error {
+	for {
+		informer, err := w.Cache.GetInformer(ctx, kind)
+		if err == nil {
+			if _, err = informer.AddEventHandler(signalTo(changed)); err != nil {
+				return fmt.Errorf("watching %T: %w", kind, err)
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		w.Log.Error(err, "watching the cluster; trying again", "kind", fmt.Sprintf("%T", kind))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(again):
 		}
 	}
 }

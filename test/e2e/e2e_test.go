@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -128,6 +129,39 @@ func TestAPIServerAwayStopsNeitherTrafficNorFailover(t *testing.T) {
 		_, err := bed.Page(ctx, address)
 		return err
 	})
+}
+
+func TestSpeakerThatIsKilledWhileTheAPIServerIsAwayComesBackWithIt(t *testing.T) {
+	installed(t)
+	address := served(t)
+	owner, err := bed.Owner(background(t), address)
+	must(t, err)
+	must(t, bed.Cluster.StopControlPlane("kube-apiserver"))
+	away := true
+	back := func() {
+		if away {
+			must(t, bed.Cluster.StartControlPlane("kube-apiserver"))
+			away = false
+		}
+	}
+	t.Cleanup(back)
+	_, err = bed.Cluster.Exec(background(t), owner.Node, "pkill", "-KILL", "-x", "speaker")
+	must(t, err)
+	eventually.Succeed(t, within, "another node serves the address, since the one that starts cannot", func(ctx context.Context) error {
+		if _, err := bed.Page(ctx, address); err != nil {
+			return err
+		}
+		out, err := bed.Cluster.Exec(ctx, "client", "ip", "neighbour", "show", "to", address)
+		if err == nil && strings.Contains(string(out), owner.MAC) {
+			err = fmt.Errorf("the client still sends to %s: %s", owner.Node, out)
+		}
+		return err
+	})
+	back()
+	must(t, bed.StackReady(background(t)))
+	must(t, bed.EveryoneSeesEveryone(background(t)))
+	_, err = bed.Page(background(t), address)
+	must(t, err)
 }
 
 func TestDeletedServiceFreesItsAddress(t *testing.T) {

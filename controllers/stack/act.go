@@ -57,7 +57,7 @@ func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStac
 // apply writes the objects of the plan; one that fails does not stop the rest.
 // The speakers are written only with a key that the cluster holds: each pass
 // would make another one, and start them anew.
-func (r *Reconciler) apply(ctx context.Context, todo plan, wanted rendered, f *findings) []error {
+func (r *Reconciler) apply(ctx context.Context, steps plan, wanted rendered, f *findings) []error {
 	var failed []error
 	keyStored := wanted.keyStored
 	for _, object := range wanted.objects {
@@ -66,7 +66,7 @@ func (r *Reconciler) apply(ctx context.Context, todo plan, wanted rendered, f *f
 		switch {
 		case kind == "DaemonSet" && !keyStored:
 			why = "it waits for the Secret with the speakers' key"
-		case slices.Contains(todo.apply, object):
+		case slices.Contains(steps.apply, object):
 			err := r.applyOne(ctx, object)
 			if err == nil {
 				err = f.see(object)

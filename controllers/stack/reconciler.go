@@ -86,15 +86,15 @@ func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	todo := decide(wanted.objects, live, stack.Status.Inventory)
-	f.foreign = todo.foreign
-	if err := r.record(ctx, stack, todo.inventory); err != nil {
+	steps := decide(wanted.objects, live, stack.Status.Inventory)
+	f.foreign = steps.foreign
+	if err := r.record(ctx, stack, steps.inventory); err != nil {
 		return reconcile.Result{}, err
 	}
-	failed := r.apply(ctx, todo, wanted, &f)
-	gone, err := r.prune(ctx, todo.prune)
+	failed := r.apply(ctx, steps, wanted, &f)
+	gone, err := r.prune(ctx, steps.prune)
 	failed = append(failed, err)
-	f.inventory = without(todo.inventory, gone)
+	f.inventory = without(steps.inventory, gone)
 	if err := r.examine(ctx, stack.Spec.Namespace, &f); err != nil {
 		failed = append(failed, err)
 	}

@@ -132,11 +132,7 @@ func TestPoolEditTakesNoAddressAway(t *testing.T) {
 	controller := b.controller()
 	b.service("web")
 	b.has("web", "10.9.0.1")
-	before := pool.DeepCopy()
-	pool.Spec.Addresses = []v1beta1.AddressRange{"10.9.0.5-10.9.0.9"}
-	if err := b.Patch(context.Background(), pool, client.MergeFrom(before)); err != nil {
-		t.Fatal(err)
-	}
+	b.setAddresses(pool, "10.9.0.5-10.9.0.9")
 	b.service("next")
 	b.has("next", "10.9.0.5")
 	b.has("web", "10.9.0.1")
@@ -269,11 +265,7 @@ func TestAddressWithoutAClaimOutlivesAWrongPool(t *testing.T) {
 	if got := ingress(b.refused("moved", v1beta1.ReasonPoolUnusable)); got != "10.9.0.5" {
 		t.Errorf("address while the pool is wrong: got %q, want 10.9.0.5 still", got)
 	}
-	before := pool.DeepCopy()
-	pool.Spec.Addresses = []v1beta1.AddressRange{"10.9.0.1-10.9.0.9"}
-	if err := b.Patch(context.Background(), pool, client.MergeFrom(before)); err != nil {
-		t.Fatal(err)
-	}
+	b.setAddresses(pool, "10.9.0.1-10.9.0.9")
 	b.has("moved", "10.9.0.5")
 }
 
@@ -340,6 +332,16 @@ func (b *bed) edit(svc *corev1.Service, change func(*corev1.Service)) {
 	change(next)
 	if err := b.Patch(context.Background(), next, client.MergeFrom(current)); err != nil {
 		b.Fatalf("editing the Service %s: %v", svc.Name, err)
+	}
+}
+
+// setAddresses changes what a pool has.
+func (b *bed) setAddresses(pool *v1beta1.IPAddressPool, addresses ...v1beta1.AddressRange) {
+	b.Helper()
+	before := pool.DeepCopy()
+	pool.Spec.Addresses = addresses
+	if err := b.Patch(context.Background(), pool, client.MergeFrom(before)); err != nil {
+		b.Fatalf("changing the pool %s: %v", pool.Name, err)
 	}
 }
 

@@ -1,0 +1,36 @@
+package lb
+
+import (
+	"cmp"
+	"strconv"
+)
+
+// Protocol of a port: "TCP", "UDP" or "SCTP".
+type Protocol string
+
+// Port is where a Service listens, at its addresses.
+type Port struct {
+	Protocol Protocol
+	Number   uint16
+}
+
+// String returns number/protocol, such as "443/TCP".
+func (p Port) String() string { return strconv.Itoa(int(p.Number)) + "/" + string(p.Protocol) }
+
+// Compare orders ports by number, then by protocol.
+func (p Port) Compare(other Port) int {
+	return cmp.Or(cmp.Compare(p.Number, other.Number), cmp.Compare(p.Protocol, other.Protocol))
+}
+
+// Sharing is on what terms a Service shares its addresses with others. Two
+// Services can have one address if their keys are the same, they have no port in
+// common, and the same nodes serve them. The zero value shares with nobody.
+type Sharing struct {
+	// Key that Services which share have in common; empty: shares with nobody.
+	Key string
+	// Traffic says which nodes serve the Service: empty for all of them, or else
+	// something that is the same for two Services only if the same nodes do.
+	Traffic string
+	// Ports of the Service, sorted and without duplicates.
+	Ports []Port
+}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
@@ -80,7 +81,7 @@ func (r *Reconciler) apply(ctx context.Context, steps plan, wanted rendered, f *
 			why = err.Error()
 		}
 		if kind == "Deployment" || kind == "DaemonSet" {
-			f.components = append(f.components, refused(object, cut(why, maxComponentMessage)))
+			f.components = append(f.components, refused(object, bounded.Cut(why, maxComponentMessage)))
 		}
 	}
 	return failed
@@ -194,7 +195,7 @@ func (r *Reconciler) examine(ctx context.Context, namespace string, f *findings)
 			continue
 		}
 		if c.failing = diagnose(c.Name, pods); c.failing != "" {
-			c.Message = cut(c.Message+"; "+c.failing, maxComponentMessage)
+			c.Message = bounded.Cut(c.Message+"; "+c.failing, maxComponentMessage)
 		}
 	}
 	return nil

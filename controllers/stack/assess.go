@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
 )
 
 // maxMessage bounds what goes into a condition's message.
@@ -96,7 +97,7 @@ func (s sayings) set(kind string, is bool, reason, message string) {
 		status = metav1.ConditionTrue
 	}
 	meta.SetStatusCondition(s.list, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: cut(message, maxMessage), ObservedGeneration: s.generation,
+		Type: kind, Status: status, Reason: reason, Message: bounded.Cut(message, maxMessage), ObservedGeneration: s.generation,
 	})
 }
 
@@ -268,12 +269,4 @@ func firstOf(words ...string) string {
 		}
 	}
 	return ""
-}
-
-// cut shortens a text to a number of bytes, at a boundary of characters.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit-len("...")], "") + "..."
 }

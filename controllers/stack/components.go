@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
 )
 
 // maxComponentMessage is the bound of ComponentStatus.Message.
@@ -116,7 +117,7 @@ func diagnose(name string, pods []corev1.Pod) string {
 		words = append(words, fmt.Sprintf("%s (pods: %d)", problem, n))
 	}
 	slices.Sort(words)
-	return cut(strings.Join(words, ", "), maxComponentMessage)
+	return bounded.Cut(strings.Join(words, ", "), maxComponentMessage)
 }
 
 func problemOf(pod *corev1.Pod) string {

@@ -1,9 +1,7 @@
 package stack
 
 import (
-	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -44,33 +42,5 @@ func TestFaultsOf(t *testing.T) {
 				t.Errorf("faults (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestCut(t *testing.T) {
-	tests := []struct {
-		name, text string
-		limit      int
-		want       string
-	}{
-		{name: "a short text stays", text: "short", limit: 10, want: "short"},
-		{name: "a text of the very length stays", text: "0123456789", limit: 10, want: "0123456789"},
-		{name: "one byte more is cut, and shows it", text: "0123456789a", limit: 10, want: "0123456..."},
-		{name: "a character is not cut in two", text: "ääääää", limit: 8, want: "ää..."},
-		{name: "a character that fits stays", text: "ääääää", limit: 9, want: "äää..."},
-		{name: "nothing stays nothing", limit: 10},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got := cut(tt.text, tt.limit)
-			if got != tt.want {
-				t.Errorf("cut(%q, %d): got %q, want %q", tt.text, tt.limit, got, tt.want)
-			}
-		})
-	}
-	for limit := 3; limit < 20; limit++ {
-		if got := cut(strings.Repeat("世", 9), limit); len(got) > limit || !utf8.ValidString(got) {
-			t.Errorf("limit %d: got %q of %d bytes, want valid text that is not longer", limit, got, len(got))
-		}
 	}
 }

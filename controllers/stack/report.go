@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
 )
 
 // action is the word for what the operator was doing, in events.
@@ -55,7 +56,7 @@ func changes(before, now []metav1.Condition) []change {
 		if watched.condition == v1beta1.ConditionDegraded && (good || toldByReady(is, now)) {
 			continue
 		}
-		e := change{kind: corev1.EventTypeNormal, reason: is.Reason, note: cut(is.Message, maxNote)}
+		e := change{kind: corev1.EventTypeNormal, reason: is.Reason, note: bounded.Cut(is.Message, maxNote)}
 		if !good && is.Reason != v1beta1.ReasonComponentsNotReady && is.Reason != v1beta1.ReasonRemoving {
 			e.kind = corev1.EventTypeWarning
 		}

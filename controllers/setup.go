@@ -5,26 +5,52 @@ package controllers
 import (
 	"fmt"
 
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lbstack/lbstack/controllers/claim"
 	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/controllers/pool"
 	"github.com/lbstack/lbstack/controllers/service"
 )
 
-// Setup adds the Service and the IPAddressPool controllers to the manager. They
-// serve Services of the class; see apiconv.ServedBy.
-func Setup(mgr ctrl.Manager, class string) error {
+// Setup adds the controllers of Services, IPAddressPools and IPAddressClaims to the
+// manager. They serve Services of the class, see apiconv.ServedBy, and count into
+// the registry.
+func Setup(mgr ctrl.Manager, class string, registry prometheus.Registerer) error {
 	book := ledger.New()
-	adopter := &service.Adopter{Reader: mgr.GetAPIReader(), Ledger: book, Class: class}
+	counts := metrics.New(book)
+	if err := registry.Register(counts); err != nil {
+		return fmt.Errorf("registering the metrics: %w", err)
+	}
+	adopter := &service.Adopter{Reader: mgr.GetAPIReader(), Pools: pool.Read, Ledger: book, Class: class}
 	recorder := mgr.GetEventRecorder("lbstack-controller")
-	services := &service.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: recorder, Ledger: book, Load: adopter.Load, Class: class}
+	services := &service.Reconciler{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: recorder, Ledger: book, Load: adopter.Load, Class: class, Metrics: counts,
+	}
 	if err := service.Setup(mgr, services, adopter); err != nil {
 		return fmt.Errorf("starting the Service controller: %w", err)
 	}
-	pools := &pool.Reconciler{Client: mgr.GetClient(), Events: recorder, Ledger: book, Load: adopter.Load}
+	pools := &pool.Reconciler{Client: mgr.GetClient(), Events: recorder, Ledger: book, Load: adopter.Load, Metrics: counts}
 	if err := pools.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the IPAddressPool controller: %w", err)
 	}
+	claims := &claim.Reconciler{Client: mgr.GetClient(), Events: recorder, Ledger: book, Load: adopter.Load}
+	if err := claims.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("starting the IPAddressClaim controller: %w", err)
+	}
 	return nil
+}
+
+// CacheOptions say what the controllers need of the cluster in memory: of nodes
+// their addresses alone.
+func CacheOptions() cache.Options {
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: pool.StripNode}},
+	}
 }

@@ -8,6 +8,12 @@ const (
 	// several with commas between them. It excludes spec.loadBalancerIP.
 	AnnotationLoadBalancerIPs = "lbstack.io/load-balancer-ips"
 
+	// AnnotationAllowSharedIP is a key: Services with the same one can share an
+	// address, given that they have no port in common and that the same nodes serve
+	// them. Others of the namespace, or of the cluster if the pool says so, can join
+	// whoever's key they know.
+	AnnotationAllowSharedIP = "lbstack.io/allow-shared-ip"
+
 	// AnnotationAddressPoolMetalLB is read when AnnotationAddressPool is not
 	// set, so that MetalLB's manifests work as they are.
 	AnnotationAddressPoolMetalLB = "metallb.io/address-pool"
@@ -18,10 +24,15 @@ const (
 	AnnotationLoadBalancerIPsMetalLB = "metallb.io/loadBalancerIPs"
 	// AnnotationLoadBalancerIPsUniverse is MetalLB's older name for the same.
 	AnnotationLoadBalancerIPsUniverse = "metallb.universe.tf/loadBalancerIPs"
+	// AnnotationAllowSharedIPMetalLB is read when AnnotationAllowSharedIP is not
+	// set.
+	AnnotationAllowSharedIPMetalLB = "metallb.io/allow-shared-ip"
+	// AnnotationAllowSharedIPUniverse is MetalLB's older name for the same.
+	AnnotationAllowSharedIPUniverse = "metallb.universe.tf/allow-shared-ip"
 )
 
 // AnnotationAllocatedFromPool is written on a Service that has an address: the
-// pool that it came from.
+// pool that it came from, or the pools with commas between them.
 const AnnotationAllocatedFromPool = "lbstack.io/ip-allocated-from-pool"
 
 // Labels on what lbstack makes.

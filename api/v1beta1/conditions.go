@@ -49,15 +49,71 @@ const (
 	ReasonAsExpected = "AsExpected"
 )
 
-// Reasons of an IPAddressPool's Ready condition.
+// Condition types of an IPAddressPool, besides Ready: True when something is
+// wrong.
+const (
+	// ConditionExhausted: a family of the pool has no free address.
+	ConditionExhausted = "Exhausted"
+	// ConditionNearlyExhausted: of a family of the pool one address in ten or
+	// fewer are free.
+	ConditionNearlyExhausted = "NearlyExhausted"
+	// ConditionConflict: addresses of the pool are somebody else's, and are held
+	// back.
+	ConditionConflict = "Conflict"
+	// ConditionAddressesOutsidePool: Services have addresses that the pool no
+	// longer gives.
+	ConditionAddressesOutsidePool = "AddressesOutsidePool"
+)
+
+// Reasons of an IPAddressPool's conditions.
 const (
 	// ReasonPoolReady: the pool's addresses are given out.
 	ReasonPoolReady = "PoolReady"
-	// ReasonInvalidAddresses: an item of spec.addresses means nothing.
+	// ReasonDraining: the pool keeps what is given and gives nothing new, as its
+	// state asks.
+	ReasonDraining = "Draining"
+	// ReasonInvalidAddresses: an item of spec.addresses or spec.excludeAddresses
+	// means nothing.
 	ReasonInvalidAddresses = "InvalidAddresses"
-	// ReasonOverlap: addresses of the pool are also in an older pool, which
-	// keeps them; this pool gives nothing until that is mended.
+	// ReasonInvalidSelector: a selector of spec.serviceAllocation means nothing.
+	ReasonInvalidSelector = "InvalidSelector"
+	// ReasonNothingToGive: all addresses of the pool are excluded or somebody
+	// else's.
+	ReasonNothingToGive = "NothingToGive"
+
+	// ReasonAddressesFree: there are free addresses.
+	ReasonAddressesFree = "AddressesFree"
+	// ReasonNoneFree: a family has no free address.
+	ReasonNoneFree = "NoneFree"
+	// ReasonFewFree: of a family one address in ten or fewer are free.
+	ReasonFewFree = "FewFree"
+
+	// ReasonNoConflict: no address of the pool is known to be somebody else's.
+	ReasonNoConflict = "NoConflict"
+	// ReasonOverlap: addresses of the pool are also of an older pool, of a node or
+	// of one of the cluster's networks, or cannot be a Service's at all.
 	ReasonOverlap = "Overlap"
+
+	// ReasonNoneOutside: all addresses that came from the pool are ones that it
+	// gives.
+	ReasonNoneOutside = "NoneOutside"
+	// ReasonKept: Services keep addresses that the pool no longer gives.
+	ReasonKept = "Kept"
+)
+
+// Reasons of the Ready condition of an IPAddressClaim that an administrator wrote.
+const (
+	// ReasonClaimReserves: the address is kept, for nobody or for a Service that
+	// has not taken it up.
+	ReasonClaimReserves = "Reserves"
+	// ReasonClaimInUse: the Services that are named have the address.
+	ReasonClaimInUse = "InUse"
+	// ReasonClaimOutsidePools: no pool gives the address, so that the claim reserves
+	// nothing.
+	ReasonClaimOutsidePools = "OutsidePools"
+	// ReasonClaimHolderRefused: a Service that is named cannot have the address
+	// together with the others.
+	ReasonClaimHolderRefused = "HolderRefused"
 )
 
 // Reasons of a SpeakerState's Ready condition.
@@ -78,6 +134,9 @@ const (
 	ReasonAllocated = "Allocated"
 	// ReasonNoPool: there is no pool that a Service like this could use.
 	ReasonNoPool = "NoPool"
+	// ReasonPartlyAllocated: the Service prefers addresses of both families and has
+	// one.
+	ReasonPartlyAllocated = "PartlyAllocated"
 	// ReasonPoolExhausted: every pool that could serve the Service is full.
 	ReasonPoolExhausted = "PoolExhausted"
 	// ReasonUnknownPool: the Service names a pool that does not exist.
@@ -91,9 +150,20 @@ const (
 	ReasonAddressInUse = "AddressInUse"
 	// ReasonInvalidRequest: what the Service asks for means nothing.
 	ReasonInvalidRequest = "InvalidRequest"
-	// ReasonUnsupported: the Service asks for something that this version
-	// cannot give.
-	ReasonUnsupported = "Unsupported"
+	// ReasonPoolDraining: the pool that could serve the Service gives nothing new.
+	ReasonPoolDraining = "PoolDraining"
+	// ReasonPoolNotAllowed: the pools are for other Services.
+	ReasonPoolNotAllowed = "PoolNotAllowed"
+	// ReasonQuotaExceeded: the namespace has all the addresses that it can have.
+	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonSharingConflict: the Service cannot share the address that it asks for
+	// with those that have it.
+	ReasonSharingConflict = "SharingConflict"
+	// ReasonHandOver: the address that the Service gets is still shown by the one
+	// that had it.
+	ReasonHandOver = "HandOver"
+	// ReasonAddressLost: an address was taken from the Service (events only).
+	ReasonAddressLost = "AddressLost"
 	// ReasonReleased: the Service has let its address go (events only).
 	ReasonReleased = "Released"
 )

@@ -17,14 +17,50 @@ type IPAddressClaimSpec struct {
 	// pool that the address came from.
 	Pool ObjectName `json:"pool"`
 
-	// holders are the Services that use the address. At most 256.
+	// state says how the address is used. Whoever writes a claim to reserve an
+	// address leaves it unset.
+	// +kubebuilder:default=Reserved
+	// +optional
+	State ClaimState `json:"state,omitempty"`
+
+	// sharingKey is what the Services that share the address have in common: their
+	// annotation lbstack.io/allow-shared-ip. Empty: one Service has it for itself.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	SharingKey string `json:"sharingKey,omitempty"`
+
+	// holders are the Services that use the address, or that it is kept for; who
+	// came first stands in front. At most 256. To reserve an address for a Service,
+	// which need not exist yet, or to hand it to another one, write namespace and
+	// name.
 	// +listType=map
 	// +listMapKey=namespace
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	Holders []ClaimHolder `json:"holders,omitempty"`
+
+	// retainUntil is when an address is free that is kept for a Service which has
+	// gone. Unset: when the claim is deleted.
+	// +optional
+	RetainUntil *metav1.Time `json:"retainUntil,omitempty"`
 }
+
+// ClaimState says how an address is used.
+// +kubebuilder:validation:Enum=Reserved;InUse;Retained
+type ClaimState string
+
+// The states of a claim.
+const (
+	// ClaimReserved: an administrator keeps the address, for nobody or for the
+	// Service that is named.
+	ClaimReserved ClaimState = "Reserved"
+	// ClaimInUse: Services have the address.
+	ClaimInUse ClaimState = "InUse"
+	// ClaimRetained: its Service has gone, and the pool keeps the address for one
+	// of the same name.
+	ClaimRetained ClaimState = "Retained"
+)
 
 // ClaimHolder is a Service that uses an address.
 type ClaimHolder struct {
@@ -36,25 +72,60 @@ type ClaimHolder struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
-	// uid of the Service: one that is deleted and created again is another
-	// one.
+	// uid of the Service, once it has taken the address up: one that is deleted and
+	// created again is another one.
 	// +optional
 	UID types.UID `json:"uid,omitempty"`
+	// ports that the Service uses, as number/protocol, if it shares the address: no
+	// other holder can use them.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1024
+	// +kubebuilder:validation:items:Pattern=`^[0-9]{1,5}/(TCP|UDP|SCTP)$`
+	// +optional
+	Ports []string `json:"ports,omitempty"`
+	// trafficPolicy is set if the Service shares the address and has
+	// externalTrafficPolicy: Local. It is then the namespace and the selector of its
+	// pods, or stands for them: all holders must have the same.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	TrafficPolicy string `json:"trafficPolicy,omitempty"`
+}
+
+// IPAddressClaimStatus is what the controller found about a claim that it did not
+// make itself.
+type IPAddressClaimStatus struct {
+	// observedGeneration is the metadata.generation that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready says whether the claim of an administrator does what it is
+	// for. Claims that the controller made have none.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // IPAddressClaim is one address in use. It is written before the address
 // stands in the Service's status, and its name is derived from the address, so
 // that the cluster's storage itself makes sure that no address is given twice:
 // an IPv4 address as it is, an IPv6 address in full with dashes for colons, such
-// as 2001-0db8-0000-0000-0000-0000-0000-0001. A claim without a holder reserves
-// its address.
+// as 2001-0db8-0000-0000-0000-0000-0000-0001. An administrator may write one to
+// reserve an address.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=lbip,categories=lbstack
 // +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.spec.address`
 // +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.spec.pool`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`
 // +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.spec.holders[0].namespace`
 // +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.holders[0].name`
+// +kubebuilder:printcolumn:name="Sharing",type=string,priority=1,JSONPath=`.spec.sharingKey`
+// +kubebuilder:printcolumn:name="All Services",type=string,priority=1,JSONPath=`.spec.holders[*].name`
+// +kubebuilder:printcolumn:name="Until",type=string,priority=1,JSONPath=`.spec.retainUntil`
+// +kubebuilder:printcolumn:name="Ready",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="!isIP(self.spec.address) || (ip(self.spec.address).family() == 4 ? self.metadata.name == self.spec.address : self.metadata.name.size() == 39 && isIP(self.metadata.name.replace('-', ':')) && ip(self.metadata.name.replace('-', ':')) == ip(self.spec.address))",message="the name of a claim is its address: an IPv4 address as it is, an IPv6 address in full with dashes for colons, such as 2001-0db8-0000-0000-0000-0000-0000-0001"
 type IPAddressClaim struct {
@@ -64,6 +135,10 @@ type IPAddressClaim struct {
 
 	// spec is the address and who has it.
 	Spec IPAddressClaimSpec `json:"spec"`
+
+	// status is what the controller found.
+	// +optional
+	Status IPAddressClaimStatus `json:"status,omitempty,omitzero"`
 }
 
 // IPAddressClaimList is a list of IPAddressClaims.

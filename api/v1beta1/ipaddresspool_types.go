@@ -17,31 +17,188 @@ import (
 // +kubebuilder:validation:XValidation:rule="isCIDR(self) || isIP(self) || self.split('-').size() != 2 || !isIP(self.split('-')[0].trim()) || !isIP(self.split('-')[1].trim()) || ip(self.split('-')[0].trim()).family() == ip(self.split('-')[1].trim()).family()",message="the first and the last address of a range must be of the same family, both IPv4 or both IPv6"
 type AddressRange string
 
-// IPAddressPoolSpec is a set of addresses that Services can get.
+// IPAddressPoolSpec is a set of addresses that Services can get, and who may
+// have them.
 type IPAddressPoolSpec struct {
 	// addresses of the pool: CIDRs, ranges and single addresses, IPv4 and IPv6
 	// mixed. All addresses of a CIDR count, the first and the last one too.
-	// 1 to 128 items; no address may be in two pools.
+	// 1 to 128 items. Of an address that is in two pools the older pool has it.
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=128
 	Addresses []AddressRange `json:"addresses"`
+
+	// excludeAddresses are addresses that are not given although they are in
+	// addresses: CIDRs, ranges and single addresses. At most 128.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=128
+	// +optional
+	ExcludeAddresses []AddressRange `json:"excludeAddresses,omitempty"`
 
 	// autoAssign says whether a Service that names no pool can get an address
 	// from this one. Default true.
 	// +kubebuilder:default=true
 	// +optional
 	AutoAssign *bool `json:"autoAssign,omitempty"`
+
+	// avoidBuggyIPs holds back IPv4 addresses whose last octet is 0 or 255, which
+	// some old devices take for those of a network or for broadcast. Default
+	// false.
+	// +optional
+	AvoidBuggyIPs bool `json:"avoidBuggyIPs,omitempty"`
+
+	// state says whether the pool gives addresses: Active (default), or Draining,
+	// which keeps what is given and gives nothing new.
+	// +kubebuilder:default=Active
+	// +optional
+	State PoolState `json:"state,omitempty"`
+
+	// serviceAllocation says which Services the pool is for, and in which order it
+	// is tried. Unset: for all, after the pools that have it set.
+	// +optional
+	ServiceAllocation *ServiceAllocation `json:"serviceAllocation,omitempty"`
+
+	// sharingScope says which Services may share an address of the pool, given
+	// that they ask for it with the annotation lbstack.io/allow-shared-ip: those of
+	// one namespace (Namespace, the default), or of any (Cluster).
+	// +kubebuilder:default=Namespace
+	// +optional
+	SharingScope SharingScope `json:"sharingScope,omitempty"`
+
+	// quota bounds what a namespace can have from the pool.
+	// +optional
+	Quota *PoolQuota `json:"quota,omitempty"`
+
+	// reclaim says what becomes of an address when its Service is deleted, or is one
+	// that lbstack serves no more. One that a Service gives up for another, or that
+	// others share, is free at once.
+	// +optional
+	Reclaim *PoolReclaim `json:"reclaim,omitempty"`
+
+	// outsidePoolPolicy says what becomes of an address that a Service holds when
+	// the pool no longer gives it, to this Service: the Service keeps it until it
+	// lets it go (Keep, the default), or gets another one, or none, at once
+	// (Evict). With Keep, status.impact tells whom Evict would hit.
+	// +kubebuilder:default=Keep
+	// +optional
+	OutsidePoolPolicy OutsidePoolPolicy `json:"outsidePoolPolicy,omitempty"`
 }
+
+// PoolState says whether a pool gives addresses.
+// +kubebuilder:validation:Enum=Active;Draining
+type PoolState string
+
+// The states of a pool.
+const (
+	// PoolActive gives addresses.
+	PoolActive PoolState = "Active"
+	// PoolDraining keeps what is given and gives nothing new.
+	PoolDraining PoolState = "Draining"
+)
+
+// SharingScope says which Services may share an address.
+// +kubebuilder:validation:Enum=Namespace;Cluster
+type SharingScope string
+
+// The scopes.
+const (
+	// SharingInNamespace lets Services of one namespace share.
+	SharingInNamespace SharingScope = "Namespace"
+	// SharingInCluster lets Services of any namespaces share: whoever knows the
+	// key of another Service can use free ports of its address.
+	SharingInCluster SharingScope = "Cluster"
+)
+
+// OutsidePoolPolicy says what becomes of addresses that a pool no longer gives.
+// +kubebuilder:validation:Enum=Keep;Evict
+type OutsidePoolPolicy string
+
+// The policies.
+const (
+	// KeepOutsidePool leaves such an address with its Service.
+	KeepOutsidePool OutsidePoolPolicy = "Keep"
+	// EvictOutsidePool takes it away.
+	EvictOutsidePool OutsidePoolPolicy = "Evict"
+)
+
+// ServiceAllocation says which Services a pool is for: those in one of the
+// namespaces (none named or selected: in any), with labels that one of the
+// serviceSelectors wants (none: any labels).
+type ServiceAllocation struct {
+	// priority among the pools that are for a Service: 1 is tried first, 0
+	// (default) last. Pools of one priority are tried by name.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Priority int32 `json:"priority,omitempty"`
+
+	// namespaces of the Services, by name. At most 128.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=128
+	// +optional
+	Namespaces []ObjectName `json:"namespaces,omitempty"`
+
+	// namespaceSelectors select namespaces of the Services by label, in addition
+	// to namespaces. At most 32.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	NamespaceSelectors []metav1.LabelSelector `json:"namespaceSelectors,omitempty"`
+
+	// serviceSelectors select Services by label; one that matches is enough. At
+	// most 32.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	ServiceSelectors []metav1.LabelSelector `json:"serviceSelectors,omitempty"`
+}
+
+// PoolQuota bounds what a namespace can have from a pool.
+type PoolQuota struct {
+	// maxAddressesPerNamespace is how many addresses the Services of a namespace
+	// can have from the pool together; an address that several of them share
+	// counts once. 0 (default): no bound. A lower bound takes nothing away.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	MaxAddressesPerNamespace int32 `json:"maxAddressesPerNamespace,omitempty"`
+}
+
+// PoolReclaim says what becomes of an address when its Service goes.
+type PoolReclaim struct {
+	// policy is Release (default): the address is free at once; or Retain: it is
+	// kept for a Service of the same namespace and name.
+	// +kubebuilder:default=Release
+	// +optional
+	Policy ReclaimPolicy `json:"policy,omitempty"`
+
+	// retainSeconds is for how long it is kept with Retain, at most a year. 0
+	// (default): until an administrator deletes the IPAddressClaim.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=31536000
+	// +optional
+	RetainSeconds int32 `json:"retainSeconds,omitempty"`
+}
+
+// ReclaimPolicy says what becomes of an address when its Service goes.
+// +kubebuilder:validation:Enum=Release;Retain
+type ReclaimPolicy string
+
+// The policies.
+const (
+	// ReclaimRelease makes the address free at once.
+	ReclaimRelease ReclaimPolicy = "Release"
+	// ReclaimRetain keeps it for a Service of the same name.
+	ReclaimRetain ReclaimPolicy = "Retain"
+)
 
 // AddressUsage counts the addresses of one family in a pool. The totals are
 // decimal numbers in strings: an IPv6 pool has more addresses than an integer
 // of JSON can tell exactly.
 type AddressUsage struct {
-	// total is how many addresses the pool has.
+	// total is how many addresses the pool gives, free or not.
 	// +kubebuilder:validation:MaxLength=40
 	Total string `json:"total"`
-	// used is how many of them are claimed.
+	// used is how many of them are claimed, be it by a Service or to reserve them.
 	Used int64 `json:"used"`
 	// free is how many of them can still be given.
 	// +kubebuilder:validation:MaxLength=40
@@ -54,7 +211,11 @@ type IPAddressPoolStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready says whether the pool's addresses are given out.
+	// conditions: Ready says whether the pool's addresses are given out. These are
+	// True when something is wrong: Exhausted (no address of a family is free),
+	// NearlyExhausted (one in ten or fewer are), Conflict (addresses are held back
+	// because they are somebody else's), AddressesOutsidePool (Services have
+	// addresses that the pool no longer gives).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -68,6 +229,35 @@ type IPAddressPoolStatus struct {
 	// ipv6 counts the IPv6 addresses, if the pool has any.
 	// +optional
 	IPv6 *AddressUsage `json:"ipv6,omitempty"`
+
+	// claims is how many addresses of the pool are claimed, also those that it no
+	// longer gives.
+	// +optional
+	Claims int64 `json:"claims"`
+
+	// impact tells which Services have addresses that the pool no longer gives, and
+	// would lose them if outsidePoolPolicy were Evict. The first 64; the condition
+	// AddressesOutsidePool tells how many there are.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Impact []PoolImpact `json:"impact,omitempty"`
+}
+
+// PoolImpact is a Service that has an address which its pool no longer gives.
+type PoolImpact struct {
+	// namespace of the Service.
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// name of the Service.
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// address that it has.
+	// +kubebuilder:validation:MaxLength=45
+	Address string `json:"address"`
+	// why the pool no longer gives it.
+	// +kubebuilder:validation:MaxLength=1024
+	Why string `json:"why"`
 }
 
 // IPAddressPool is a set of addresses that Services of type LoadBalancer can
@@ -84,6 +274,10 @@ type IPAddressPoolStatus struct {
 // +kubebuilder:printcolumn:name="Free4",type=string,JSONPath=`.status.ipv4.free`
 // +kubebuilder:printcolumn:name="Used6",type=integer,JSONPath=`.status.ipv6.used`
 // +kubebuilder:printcolumn:name="Free6",type=string,JSONPath=`.status.ipv6.free`
+// +kubebuilder:printcolumn:name="State",type=string,priority=1,JSONPath=`.spec.state`
+// +kubebuilder:printcolumn:name="Claims",type=integer,priority=1,JSONPath=`.status.claims`
+// +kubebuilder:printcolumn:name="Conflict",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Conflict")].status`
+// +kubebuilder:printcolumn:name="Outside",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="AddressesOutsidePool")].status`
 // +kubebuilder:printcolumn:name="Addresses",type=string,priority=1,JSONPath=`.spec.addresses`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type IPAddressPool struct {

@@ -8,7 +8,7 @@ import (
 	"os"
 
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/lbstack/lbstack/controllers"
 	"github.com/lbstack/lbstack/internal/logging"
@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	o := manager.Options{Name: "lbstack-controller", QPS: 200, Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields()}}
+	o := manager.Options{Name: "lbstack-controller", QPS: 1000, Cache: controllers.CacheOptions()}
 	logLevel := flag.String("log-level", "info", "how much to log: error, info or debug")
 	class := flag.String("load-balancer-class", "", "serve Services of this spec.loadBalancerClass; empty: Services without one")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election lease (default: $POD_NAMESPACE)")
@@ -44,7 +44,7 @@ func run(ctx context.Context, o manager.Options, logLevel, class string) (err er
 	if err != nil {
 		return err
 	}
-	if err := controllers.Setup(mgr, class); err != nil {
+	if err := controllers.Setup(mgr, class, metrics.Registry); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

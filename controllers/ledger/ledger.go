@@ -7,6 +7,7 @@ package ledger
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/lbstack/lbstack/internal/ipam"
@@ -18,163 +19,272 @@ type Ledger struct {
 	mu    sync.Mutex
 	alloc *ipam.Allocator
 	pools []ipam.Pool
-	// confirmed are the addresses whose claim this process has written, or read
-	// past the cache, and not deleted since.
-	confirmed map[netip.Addr]struct{}
-	waiting   map[lb.ServiceKey]struct{}
-	wake      func(lb.ServiceKey)
+	// confirmed are the addresses and Services whose claim this process has
+	// written, or read past the cache, and not given up since.
+	confirmed map[seat]struct{}
+	// refused are holders that claims name and that cannot have the address.
+	refused map[lb.ServiceKey][]netip.Addr
+	// leaving are addresses that a Service has lost to another and may still show.
+	leaving map[seat]struct{}
+	line    line
+	wake    func(lb.ServiceKey)
+}
+
+// seat is an address and a Service that has it.
+type seat struct {
+	address netip.Addr
+	service lb.ServiceKey
 }
 
 // New returns an empty ledger.
 func New() *Ledger {
 	return &Ledger{
-		alloc: ipam.New(), confirmed: map[netip.Addr]struct{}{},
-		waiting: map[lb.ServiceKey]struct{}{}, wake: func(lb.ServiceKey) {},
+		alloc: ipam.New(), confirmed: map[seat]struct{}{}, refused: map[lb.ServiceKey][]netip.Addr{}, leaving: map[seat]struct{}{},
+		line: newLine(), wake: func(lb.ServiceKey) {},
 	}
 }
 
 // Load begins anew with what was read from the API server itself: what came out
 // of a cache before may be older.
-func (l *Ledger) Load(pools []ipam.Pool, claimed []ipam.Holding) {
+func (l *Ledger) Load(pools []ipam.Pool, claims []Claimed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc, l.pools = ipam.New(), pools
 	l.alloc.SetPools(pools)
 	clear(l.confirmed)
-	for _, h := range claimed {
-		l.alloc.Hold(h)
-		l.confirmed[h.Address] = struct{}{}
+	clear(l.refused)
+	clear(l.leaving)
+	for _, c := range claims {
+		l.record(c)
+		for _, h := range c.Holders {
+			l.confirmed[seat{c.Address, h.Service}] = struct{}{}
+		}
 	}
 }
 
-// OnChange names who is told which Service to look at again: one that was
-// refused, when pools changed or an address became free. It must not block.
+// OnChange names who is told which Service to look at again. It must not block.
 func (l *Ledger) OnChange(wake func(lb.ServiceKey)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wake = wake
 }
 
-// SetPools replaces the pools, if anything changed, and wakes who waits and
-// whose address is in another pool now.
-func (l *Ledger) SetPools(pools []ipam.Pool) {
+// SetPools replaces the pools, and reports whether anything changed. It then
+// wakes all Services that hold something, since it may be outside its pool now, and
+// all that wait.
+func (l *Ledger) SetPools(pools []ipam.Pool) (changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if reflect.DeepEqual(l.pools, pools) {
-		return
+		return false
 	}
 	l.pools = pools
-	for _, service := range l.alloc.SetPools(pools) {
+	l.alloc.SetPools(pools)
+	l.serveLine()
+	for _, service := range slices.SortedFunc(l.alloc.Services(), lb.ServiceKey.Compare) {
 		l.wake(service)
 	}
-	l.wakeAll()
+	return true
 }
 
-// Observe records a claim that was seen. Somebody else's claim takes nothing
-// away from a Service, which looks at it itself; a reservation gives way to the
-// Service that the claim names.
-func (l *Ledger) Observe(h ipam.Holding) {
+// Confirm says that the claim of an address is in the cluster and names the
+// Service.
+func (l *Ledger) Confirm(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.alloc.Hold(h) {
-		return
-	}
-	if was, _ := l.alloc.Holder(h.Address); was.Service == (lb.ServiceKey{}) {
-		l.alloc.Release(h.Address, was.Service)
-		l.alloc.Hold(h)
-	}
+	l.confirmed[seat{address, service}] = struct{}{}
 }
 
-// Confirm says that the claim of an address is in the cluster.
-func (l *Ledger) Confirm(address netip.Addr) {
+// GiveUp says that this process is about to take the Service off the claim of an
+// address, so that to see that happen is no news.
+func (l *Ledger) GiveUp(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.confirmed[address] = struct{}{}
+	delete(l.confirmed, seat{address, service})
 }
 
-// Confirmed says whether the claim of an address is known to be in the cluster,
-// so that the cache can be believed about it.
-func (l *Ledger) Confirmed(address netip.Addr) bool {
+// Confirmed says whether the claim of an address is known to be in the cluster
+// and to name the Service, so that the cache can be believed about it.
+func (l *Ledger) Confirmed(address netip.Addr, service lb.ServiceKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.confirmed[address]
+	_, ok := l.confirmed[seat{address, service}]
 	return ok
 }
 
-// Holder returns who holds an address.
-func (l *Ledger) Holder(address netip.Addr) (ipam.Holding, bool) {
+// Holders returns who holds an address, and whether it is held or reserved.
+func (l *Ledger) Holders(address netip.Addr) (holders []ipam.Holding, taken bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.alloc.Holder(address)
+	return l.alloc.Holders(address)
 }
 
-// Adopt records that a Service has an address, if a pool has that address and
-// nobody else holds it.
-func (l *Ledger) Adopt(address netip.Addr, service lb.ServiceKey) bool {
+// PoolOf returns the name of the pool that gives an address, free or not.
+func (l *Ledger) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	pool, ok := l.alloc.PoolOf(address)
-	return ok && l.alloc.Hold(ipam.Holding{Address: address, Pool: pool, Service: service})
+	return l.alloc.PoolOf(address)
 }
 
-// Replace corrects the ledger when the cluster knows better who holds an
-// address.
-func (l *Ledger) Replace(mistaken, actual ipam.Holding) {
+// HeldBy returns what a Service has taken up, and what is only kept for it.
+func (l *Ledger) HeldBy(service lb.ServiceKey) (has, kept []ipam.Holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.alloc.Release(mistaken.Address, mistaken.Service)
-	l.alloc.Hold(actual)
-	delete(l.confirmed, mistaken.Address)
-}
-
-// Assign meets a request, see ipam.Allocator.Assign, and returns besides what
-// the Service held before. A Service that is refused is woken when pools
-// change or an address becomes free.
-func (l *Ledger) Assign(req ipam.Request) (now ipam.Holding, before []ipam.Holding, refusal *ipam.Refusal) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	before = l.alloc.HeldBy(req.Service)
-	now, refusal = l.alloc.Assign(req)
-	if refusal != nil {
-		l.waiting[req.Service] = struct{}{}
-	} else {
-		delete(l.waiting, req.Service)
+	for _, h := range l.alloc.HeldBy(service) {
+		if l.alloc.Pledged(h) {
+			kept = append(kept, h)
+		} else {
+			has = append(has, h)
+		}
 	}
-	return now, before, refusal
+	return has, kept
 }
 
-// HeldBy returns what a Service holds.
-func (l *Ledger) HeldBy(service lb.ServiceKey) []ipam.Holding {
+// AdoptShown records that a Service has what its status shows, of a family of which
+// it holds nothing: if a pool has the address and nobody else holds it, or if it is
+// kept for that Service.
+func (l *Ledger) AdoptShown(service lb.ServiceKey, terms lb.Sharing, shows []netip.Addr) (adopted int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.alloc.HeldBy(service)
+	return l.adoptShown(service, terms, shows)
 }
 
-// Release frees an address and wakes who waits for one.
+func (l *Ledger) adoptShown(service lb.ServiceKey, terms lb.Sharing, shows []netip.Addr) (adopted int) {
+	var has []netip.Addr
+	for _, h := range l.alloc.HeldBy(service) {
+		if !l.alloc.Pledged(h) {
+			has = append(has, h.Address)
+		}
+	}
+	for _, address := range shows {
+		sameFamily := func(a netip.Addr) bool { return lb.FamilyOf(a) == lb.FamilyOf(address) }
+		if !slices.ContainsFunc(has, sameFamily) && l.adopt(address, service, terms) {
+			adopted++
+		}
+	}
+	return adopted
+}
+
+func (l *Ledger) adopt(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) bool {
+	h := ipam.Holding{Address: address, Service: service}
+	if l.alloc.Pledged(h) {
+		l.alloc.TakeUp(address, service)
+		return true
+	}
+	var ok bool
+	h.Pool, ok = l.alloc.PoolOf(address)
+	return ok && l.alloc.Hold(h, terms)
+}
+
+// Outcome is a decision, and how it came about.
+type Outcome struct {
+	ipam.Decision
+	// Passed are the pools that come before the ones that gave a new address, and
+	// why they did not.
+	Passed []ipam.Verdict
+	// TakenUp are addresses that were kept for the Service until now: their claims
+	// name it already.
+	TakenUp []netip.Addr
+	// Attempts is how often in a row the request was not met in full.
+	Attempts int
+}
+
+// Assign meets a request, see ipam.Allocator.Assign. A Service that is refused, or
+// that prefers another family besides, waits: it is served and woken when pools
+// change or an address that it could use becomes free.
+func (l *Ledger) Assign(req ipam.Request) Outcome {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.adoptShown(req.Service, req.Terms, req.Shows)
+	before, kept := l.held(req.Service)
+	changed := slices.ContainsFunc(before, func(h ipam.Holding) bool {
+		return !reflect.DeepEqual(l.alloc.Terms(h.Address, h.Service), req.Terms)
+	})
+	o := Outcome{Decision: l.alloc.Assign(req)}
+	for _, h := range o.Keep {
+		if slices.Contains(kept, h) {
+			o.TakenUp = append(o.TakenUp, h.Address)
+		}
+		if !slices.Contains(before, h) {
+			o.Passed = append(o.Passed, l.passed(req, h)...)
+		}
+	}
+	switch {
+	case o.Refusal != nil:
+		o.Attempts = l.wait(req, o.Refusal.Reason)
+	case o.Missing != nil:
+		o.Attempts = l.wait(req, reasonPartly)
+	default:
+		l.line.leave(req.Service)
+	}
+	for _, h := range before {
+		if changed {
+			l.freed(h.Address, lb.ServiceKey{}) // others may share it now
+		}
+	}
+	return o
+}
+
+// passed returns what there is to say of the pools before the one that gave an
+// address.
+func (l *Ledger) passed(req ipam.Request, given ipam.Holding) (passed []ipam.Verdict) {
+	if len(req.Addresses) > 0 || req.Pool != "" {
+		return nil
+	}
+	for _, v := range l.alloc.Explain(req, lb.FamilyOf(given.Address)) {
+		if v.Pool == given.Pool {
+			break
+		}
+		if v.Reason != "" {
+			passed = append(passed, v)
+		}
+	}
+	return passed
+}
+
+// Release frees an address of a Service, and wakes who waits for one like it.
 func (l *Ledger) Release(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc.Release(address, service)
-	delete(l.confirmed, address)
-	l.wakeAll()
+	l.giveUp(address, service)
+	l.freed(address, service)
 }
 
-// Forget drops a Service that is gone from those that wait.
-func (l *Ledger) Forget(service lb.ServiceKey) {
+// Keep notes that a Service has let an address go, which is kept for it.
+func (l *Ledger) Keep(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.waiting, service)
+	l.alloc.Pledge(address, service)
+	l.giveUp(address, service)
 }
 
-// Usage counts the addresses of every pool.
-func (l *Ledger) Usage() map[lb.PoolName]map[lb.Family]ipam.Usage {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.alloc.Usage()
+// giveUp forgets what is known of a claim.
+func (l *Ledger) giveUp(address netip.Addr, service lb.ServiceKey) {
+	delete(l.confirmed, seat{address, service})
+	l.pardon(address, service)
 }
 
-func (l *Ledger) wakeAll() {
-	for service := range l.waiting {
-		l.wake(service)
+// pardon forgets that a claim names a Service which cannot have the address.
+func (l *Ledger) pardon(address netip.Addr, service lb.ServiceKey) {
+	list := slices.DeleteFunc(l.refused[service], func(a netip.Addr) bool { return a == address })
+	if len(list) == 0 {
+		delete(l.refused, service)
+	} else {
+		l.refused[service] = list
 	}
+}
+
+// States tells how every pool stands.
+func (l *Ledger) States() map[lb.PoolName]ipam.State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.alloc.States()
+}
+
+// Terms returns on what terms a Service holds an address.
+func (l *Ledger) Terms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.alloc.Terms(address, service)
 }

@@ -3,7 +3,6 @@ package ledger
 import (
 	"fmt"
 	"net/netip"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,115 +11,327 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-func pool(t *testing.T, cidr string) []ipam.Pool {
+var byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// plan returns pools as the allocator gets them; edit changes the first of them.
+func plan(t *testing.T, edit func(*ipam.Pool), cidrs ...string) []ipam.Pool {
 	t.Helper()
-	return []ipam.Pool{{Name: "p", AutoAssign: true, Ranges: []lb.Range{lb.RangeOf(netip.MustParsePrefix(cidr))}}}
+	var pools []ipam.Pool
+	for i, cidr := range cidrs {
+		pools = append(pools, ipam.Pool{Name: lb.PoolName(fmt.Sprintf("p%d", i)), AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix(cidr))}})
+	}
+	if edit != nil {
+		edit(&pools[0])
+	}
+	ipam.Resolve(pools, nil)
+	return pools
+}
+
+// with returns a ledger with a pool for each CIDR.
+func with(t *testing.T, cidrs ...string) *Ledger {
+	t.Helper()
+	l := New()
+	l.Load(plan(t, nil, cidrs...), nil)
+	return l
 }
 
 func key(i int) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: fmt.Sprint(i)} }
 
-func request(i int) ipam.Request {
-	return ipam.Request{Service: key(i), Families: []lb.Family{lb.IPv4}}
+func request(i int, addresses ...string) ipam.Request {
+	req := ipam.Request{Service: key(i), Families: []lb.Family{lb.IPv4}}
+	for _, a := range addresses {
+		req.Addresses = append(req.Addresses, addr(a))
+	}
+	return req
 }
 
-func TestWhoIsRefusedIsWoken(t *testing.T) {
-	tests := []struct {
-		name   string
-		change func(*Ledger)
-		want   []lb.ServiceKey
-	}{
-		{name: "when an address becomes free", change: func(l *Ledger) { l.Release(netip.MustParseAddr("10.0.0.0"), key(0)) }, want: []lb.ServiceKey{key(1)}},
-		{name: "when the pools change", change: func(l *Ledger) { l.SetPools(pool(t, "10.0.0.0/30")) }, want: []lb.ServiceKey{key(1)}},
-		{name: "but not when the pools stay as they are", change: func(l *Ledger) { l.SetPools(pool(t, "10.0.0.0/32")) }},
-		{name: "but not when it is gone", change: func(l *Ledger) { l.Forget(key(1)); l.SetPools(pool(t, "10.0.0.0/30")) }},
+// shares returns the terms of a Service with that key and TCP ports.
+func shares(key string, ports ...uint16) lb.Sharing {
+	terms := lb.Sharing{Key: key}
+	for _, p := range ports {
+		terms.Ports = append(terms.Ports, lb.Port{Protocol: "TCP", Number: p})
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			l := New()
-			l.SetPools(pool(t, "10.0.0.0/32"))
-			if _, _, refusal := l.Assign(request(0)); refusal != nil {
-				t.Fatal(refusal)
-			}
-			if h, _, refusal := l.Assign(request(1)); refusal == nil {
-				t.Fatalf("second request: got %v, want a refusal", h)
-			}
-			var woken []lb.ServiceKey
-			l.OnChange(func(k lb.ServiceKey) { woken = append(woken, k) })
-			tt.change(l)
-			if diff := cmp.Diff(tt.want, woken); diff != "" {
-				t.Errorf("woken (-want +got):\n%s", diff)
-			}
-		})
+	return terms
+}
+
+// sharing is a request on those terms.
+func sharing(req ipam.Request, terms lb.Sharing) ipam.Request {
+	req.Terms = terms
+	return req
+}
+
+// mustAssign meets a request, and returns the addresses.
+func mustAssign(t *testing.T, l *Ledger, req ipam.Request) []string {
+	t.Helper()
+	o := l.Assign(req)
+	if o.Refusal != nil {
+		t.Fatalf("%s: %v", req.Service, o.Refusal)
+	}
+	return texts(o.Keep)
+}
+
+// mustRefuse lets a Service wait, and returns how often in a row that was so.
+func mustRefuse(t *testing.T, l *Ledger, req ipam.Request) int {
+	t.Helper()
+	o := l.Assign(req)
+	if o.Refusal == nil {
+		t.Fatalf("%s: got %v, want a refusal", req.Service, texts(o.Keep))
+	}
+	return o.Attempts
+}
+
+func texts(holdings []ipam.Holding) (list []string) {
+	for _, h := range holdings {
+		list = append(list, h.Address.String())
+	}
+	return list
+}
+
+// woken collects who is woken from now on.
+func woken(l *Ledger) *[]lb.ServiceKey {
+	list := &[]lb.ServiceKey{}
+	l.OnChange(func(k lb.ServiceKey) { *list = append(*list, k) })
+	return list
+}
+
+// diffWoken compares who was woken with Services by number, and begins anew.
+func diffWoken(t *testing.T, what string, got *[]lb.ServiceKey, want ...int) {
+	t.Helper()
+	keys := []lb.ServiceKey{}
+	for _, i := range want {
+		keys = append(keys, key(i))
+	}
+	if diff := cmp.Diff(keys, *got); diff != "" {
+		t.Errorf("woken %s (-want +got):\n%s", what, diff)
+	}
+	*got = []lb.ServiceKey{}
+}
+
+// holds compares what a Service has taken up, and what is kept for it.
+func holds(t *testing.T, l *Ledger, i int, has, kept []string) {
+	t.Helper()
+	gotHas, gotKept := l.HeldBy(key(i))
+	if diff := cmp.Diff(has, texts(gotHas)); diff != "" {
+		t.Errorf("what %s has (-want +got):\n%s", key(i), diff)
+	}
+	if diff := cmp.Diff(kept, texts(gotKept)); diff != "" {
+		t.Errorf("what is kept for %s (-want +got):\n%s", key(i), diff)
 	}
 }
 
 func TestAPoolThatIsRenamedTakesItsAddressesAlong(t *testing.T) {
-	l := New()
-	l.SetPools(pool(t, "10.0.0.0/30"))
-	if _, _, refusal := l.Assign(request(0)); refusal != nil {
-		t.Fatal(refusal)
-	}
-	var woken []lb.ServiceKey
-	l.OnChange(func(k lb.ServiceKey) { woken = append(woken, k) })
-	renamed := pool(t, "10.0.0.0/30")
-	renamed[0].Name = "q"
-	l.SetPools(renamed)
-	want := []ipam.Holding{{Address: netip.MustParseAddr("10.0.0.0"), Pool: "q", Service: key(0)}}
-	if diff := cmp.Diff(want, l.HeldBy(key(0)), cmp.Comparer(func(x, y netip.Addr) bool { return x == y })); diff != "" {
+	l := with(t, "10.0.0.0/30")
+	mustAssign(t, l, request(0))
+	got := woken(l)
+	l.SetPools(plan(t, func(p *ipam.Pool) { p.Name = "q" }, "10.0.0.0/30"))
+	want := []ipam.Holding{{Address: addr("10.0.0.0"), Pool: "q", Service: key(0)}}
+	held, _ := l.HeldBy(key(0))
+	if diff := cmp.Diff(want, held, byValue); diff != "" {
 		t.Errorf("held (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]lb.ServiceKey{key(0)}, woken); diff != "" {
-		t.Errorf("woken, so that claim and annotation follow (-want +got):\n%s", diff)
+	diffWoken(t, "so that claim and annotation follow", got, 0)
+}
+
+func TestPoolsThatStayAsTheyAreWakeNobody(t *testing.T) {
+	l := with(t, "10.0.0.0/31", "10.0.1.0/31")
+	mustAssign(t, l, request(0))
+	mustRefuse(t, l, request(1, "10.9.9.9"))
+	got := woken(l)
+	if l.SetPools(plan(t, nil, "10.0.0.0/31", "10.0.1.0/31")) {
+		t.Error("got changed, want nothing to have changed")
+	}
+	diffWoken(t, "by the same pools", got)
+	if !l.SetPools(plan(t, func(p *ipam.Pool) { p.Draining = true }, "10.0.0.0/31", "10.0.1.0/31")) {
+		t.Error("got nothing changed, want a pool that drains to be a change")
+	}
+	diffWoken(t, "by a pool that drains, who waits first", got, 1, 0)
+}
+
+func TestAChangeOfPoolsServesThoseThatWaitInLineAndWakesAll(t *testing.T) {
+	l := with(t, "10.0.0.0/31")
+	mustAssign(t, l, request(9))
+	mustAssign(t, l, request(8))
+	for _, i := range []int{5, 1, 2, 4} {
+		mustRefuse(t, l, request(i))
+	}
+	l.Forget(key(1))
+	got := woken(l)
+	l.SetPools(plan(t, nil, "10.0.0.0/30"))
+	holds(t, l, 5, []string{"10.0.0.2"}, nil)
+	holds(t, l, 2, []string{"10.0.0.3"}, nil)
+	holds(t, l, 4, nil, nil)
+	holds(t, l, 1, nil, nil)
+	seen := map[lb.ServiceKey]bool{}
+	for _, service := range *got {
+		seen[service] = true
+	}
+	if diff := cmp.Diff(map[lb.ServiceKey]bool{key(2): true, key(4): true, key(5): true, key(8): true, key(9): true}, seen); diff != "" {
+		t.Errorf("woken by more addresses (-want +got):\n%s", diff)
 	}
 }
 
-func TestACacheIsBelievedOnlyAboutWhatIsConfirmed(t *testing.T) {
-	address := netip.MustParseAddr("10.0.0.0")
-	mine := ipam.Holding{Address: address, Pool: "p", Service: key(0)}
+func TestPoolOf(t *testing.T) {
+	l := with(t, "10.0.0.0/31", "10.0.1.0/31")
 	tests := []struct {
-		name string
-		do   func(*Ledger)
-		want bool
+		name, address string
+		want          lb.PoolName
 	}{
-		{"what was loaded past the cache", func(l *Ledger) { l.Load(pool(t, "10.0.0.0/30"), []ipam.Holding{mine}) }, true},
-		{"what came out of the cache", func(l *Ledger) { l.Observe(mine) }, false},
-		{"what was written", func(l *Ledger) { l.Observe(mine); l.Confirm(address) }, true},
-		{"what was released since", func(l *Ledger) { l.Observe(mine); l.Confirm(address); l.Release(address, key(0)) }, false},
-		{"what was corrected since", func(l *Ledger) {
-			l.Observe(mine)
-			l.Confirm(address)
-			l.Replace(mine, ipam.Holding{Address: address, Service: key(1)})
-		}, false},
-		{"what was loaded anew without it", func(l *Ledger) { l.Confirm(address); l.Load(nil, nil) }, false},
+		{"one that is free", "10.0.1.1", "p1"},
+		{"one that is in no pool", "10.0.2.1", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := New()
-			tt.do(l)
-			if got := l.Confirmed(address); got != tt.want {
-				t.Errorf("confirmed: got %v, want %v", got, tt.want)
+			if got, ok := l.PoolOf(addr(tt.address)); got != tt.want || ok != (tt.want != "") {
+				t.Errorf("got %q, %v, want %q", got, ok, tt.want)
 			}
 		})
 	}
 }
 
-func TestConcurrentRequestsGetDifferentAddresses(t *testing.T) {
-	l := New()
-	l.SetPools(pool(t, "10.0.0.0/24"))
-	var group sync.WaitGroup
-	for i := range 256 {
-		group.Go(func() { l.Assign(request(i)) })
+func TestAdoptShown(t *testing.T) {
+	kept := func(address string) func(*Ledger) {
+		return func(l *Ledger) {
+			l.Observe(Claimed{}, Claimed{Address: addr(address), Pool: "gone", Holders: []Holder{{Service: key(0), Kept: true}}})
+		}
 	}
-	group.Wait()
-	seen := map[netip.Addr]lb.ServiceKey{}
-	for i := range 256 {
-		held := l.HeldBy(key(i))
-		if len(held) != 1 {
-			t.Fatalf("%s holds %v, want one address", key(i), held)
+	both := func(fs ...func(*Ledger)) func(*Ledger) {
+		return func(l *Ledger) {
+			for _, f := range fs {
+				f(l)
+			}
 		}
-		if other, ok := seen[held[0].Address]; ok {
-			t.Fatalf("%s: both %s and %s hold it", held[0].Address, other, key(i))
-		}
-		seen[held[0].Address] = key(i)
+	}
+	has := func(address string) func(*Ledger) { return func(l *Ledger) { l.Assign(request(0, address)) } }
+	tests := []struct {
+		name   string
+		before func(*Ledger)
+		shows  []string
+		terms  lb.Sharing
+		want   int
+		has    []string
+		kept   []string
+	}{
+		{name: "nothing", want: 0},
+		{name: "a free address of a pool", shows: []string{"10.0.0.3"}, want: 1, has: []string{"10.0.0.3"}},
+		{name: "all of a family of which it has nothing", shows: []string{"10.0.0.3", "10.0.0.1"}, want: 2, has: []string{"10.0.0.1", "10.0.0.3"}},
+		{name: "of both families", shows: []string{"10.0.0.3", "2001:db8::1"}, want: 2, has: []string{"10.0.0.3", "2001:db8::1"}},
+		{name: "of the family of which it has nothing", before: has("10.0.0.2"), shows: []string{"10.0.0.3", "2001:db8::1"}, want: 1, has: []string{"10.0.0.2", "2001:db8::1"}},
+		{name: "not one that no pool has", shows: []string{"192.0.2.1"}},
+		{name: "not one of another Service", before: func(l *Ledger) { l.Assign(request(1, "10.0.0.3")) }, shows: []string{"10.0.0.3"}},
+		{name: "not one that is reserved", before: func(l *Ledger) { l.Observe(Claimed{}, Claimed{Address: addr("10.0.0.3")}) }, shows: []string{"10.0.0.3"}},
+		{name: "what can be given, besides what cannot", shows: []string{"192.0.2.1", "10.0.0.3"}, want: 1, has: []string{"10.0.0.3"}},
+		{name: "one that another Service shares", before: func(l *Ledger) { l.Assign(sharing(request(1, "10.0.0.3"), shares("k", 80))) },
+			shows: []string{"10.0.0.3"}, terms: shares("k", 81), want: 1, has: []string{"10.0.0.3"}},
+		{name: "one that it has is nothing new", before: has("10.0.0.3"), shows: []string{"10.0.0.3"}, has: []string{"10.0.0.3"}},
+		{name: "one that is kept for it is taken up, even outside of the pools", before: kept("192.0.2.1"), shows: []string{"192.0.2.1"}, want: 1, has: []string{"192.0.2.1"}},
+		{name: "one that is kept does not count as one that it has", before: kept("192.0.2.1"), shows: []string{"10.0.0.3"}, want: 1, has: []string{"10.0.0.3"}, kept: []string{"192.0.2.1"}},
+		{name: "one that is kept, besides what it has, is for a decision", before: both(has("10.0.0.2"), kept("192.0.2.1")), shows: []string{"192.0.2.1"}, has: []string{"10.0.0.2"}, kept: []string{"192.0.2.1"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := with(t, "10.0.0.0/30", "2001:db8::/126")
+			if tt.before != nil {
+				tt.before(l)
+			}
+			if got := l.AdoptShown(key(0), tt.terms, addrList(tt.shows...)); got != tt.want {
+				t.Errorf("adopted: got %d, want %d", got, tt.want)
+			}
+			holds(t, l, 0, tt.has, tt.kept)
+		})
+	}
+}
+
+// What a Service shows is a part of its request, so that one who waits gets that.
+func TestARequestAdoptsWhatTheServiceShows(t *testing.T) {
+	showing := func(req ipam.Request, addresses ...string) ipam.Request {
+		req.Shows = addrList(addresses...)
+		return req
+	}
+	elsewhere := showing(request(0), "10.0.0.3")
+	elsewhere.Pool = "nope"
+	tests := []struct {
+		name       string
+		req        ipam.Request
+		keep, drop []string
+		refused    bool
+	}{
+		{name: "and keeps it", req: showing(request(0), "10.0.0.3"), keep: []string{"10.0.0.3"}},
+		{name: "and keeps it though another was asked for that cannot be had", req: showing(request(0, "10.9.9.9"), "10.0.0.3"), keep: []string{"10.0.0.3"}, refused: true},
+		{name: "and keeps it though there is no such pool", req: elsewhere, keep: []string{"10.0.0.3"}, refused: true},
+		{name: "and lets it go for one that was asked for", req: showing(request(0, "10.0.0.1"), "10.0.0.3"), keep: []string{"10.0.0.1"}, drop: []string{"10.0.0.3"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := with(t, "10.0.0.0/30")
+			o := l.Assign(tt.req)
+			if (o.Refusal != nil) != tt.refused {
+				t.Errorf("refusal: got %+v, want one: %v", o.Refusal, tt.refused)
+			}
+			if diff := cmp.Diff(tt.keep, texts(o.Keep)); diff != "" {
+				t.Errorf("kept (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.drop, texts(o.Drop)); diff != "" {
+				t.Errorf("dropped (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAnOutcomeTellsWhatWasKeptUntilNow(t *testing.T) {
+	l := with(t, "10.0.0.0/30")
+	l.Observe(Claimed{}, keptFor(1))
+	if diff := cmp.Diff(addrList(at), l.Assign(request(1)).TakenUp, byValue); diff != "" {
+		t.Errorf("taken up (-want +got):\n%s", diff)
+	}
+	if got := l.Assign(request(1)).TakenUp; got != nil {
+		t.Errorf("taken up again: got %v, want nothing", got)
+	}
+	if got := l.Assign(request(2)).TakenUp; got != nil {
+		t.Errorf("taken up of a new address: got %v, want nothing", got)
+	}
+	l.Observe(Claimed{}, Claimed{Address: addr("10.0.0.3"), Pool: "p0", Holders: []Holder{{Service: key(1), Kept: true}}})
+	if got := l.Assign(request(1, "10.9.9.9")).TakenUp; got != nil {
+		t.Errorf("taken up by a request that is refused: got %v, want nothing", got)
+	}
+}
+
+func TestAnOutcomeTellsWhichPoolsWerePassed(t *testing.T) {
+	full := func(t *testing.T) *Ledger {
+		l := New()
+		l.Load(plan(t, func(p *ipam.Pool) { p.Draining = true }, "10.0.0.0/32", "10.0.1.0/32", "10.0.2.0/30", "10.0.3.0/32"), nil)
+		mustAssign(t, l, request(9, "10.0.1.0"))
+		mustAssign(t, l, request(8, "10.0.3.0"))
+		return l
+	}
+	named, fromPool := request(0, "10.0.2.1"), request(0)
+	fromPool.Pool = "p2"
+	tests := []struct {
+		name  string
+		req   ipam.Request
+		again bool
+		want  []ipam.Reason
+	}{
+		{name: "those before the one that gave", req: request(0), want: []ipam.Reason{ipam.ReasonPoolDraining, ipam.ReasonPoolExhausted}},
+		{name: "none for what the Service has already", req: request(0), again: true},
+		{name: "none for an address that was asked for", req: named},
+		{name: "none for a pool that was asked for", req: fromPool},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := full(t)
+			o := l.Assign(tt.req)
+			if tt.again {
+				o = l.Assign(tt.req)
+			}
+			var got []ipam.Reason
+			for _, v := range o.Passed {
+				got = append(got, v.Reason)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("passed (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

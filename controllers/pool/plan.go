@@ -1,12 +1,13 @@
 // Package pool keeps the ledger's pools as the IPAddressPools say, and tells on
-// each of them whether its addresses are given out and how many are in use. It
-// is the only writer of IPAddressPool status.
+// each of them whether its addresses are given out, how many are in use, and what
+// is wrong. It is the only writer of IPAddressPool status.
 package pool
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
@@ -20,41 +21,68 @@ type Verdict struct {
 	Reason string
 	// Message of the Ready condition.
 	Message string
+	// Conflicts are the addresses that the pool lists and that are somebody else's.
+	Conflicts []ipam.Conflict
 }
 
-// Ready says whether the pool gives addresses.
-func (v Verdict) Ready() bool { return v.Reason == v1beta1.ReasonPoolReady }
+// Ready says whether the pool does what its spec asks.
+func (v Verdict) Ready() bool {
+	return v.Reason == v1beta1.ReasonPoolReady || v.Reason == v1beta1.ReasonDraining
+}
 
 // Plan turns the IPAddressPools of a cluster into pools for the allocator and
 // a verdict on each. A pool that is wrong gives nothing and keeps what it has;
-// it does not disturb the others: of two that overlap, the older one goes on.
-func Plan(objects []v1beta1.IPAddressPool) ([]ipam.Pool, map[lb.PoolName]Verdict) {
+// it does not disturb the others: an address that is in two pools is the older
+// one's. Addresses that are taken are given by none.
+func Plan(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, map[lb.PoolName]Verdict) {
 	objects = slices.SortedFunc(slices.Values(objects), func(x, y v1beta1.IPAddressPool) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
 	})
 	verdicts := map[lb.PoolName]Verdict{}
-	var pools, parsed []ipam.Pool
-	for _, object := range objects {
-		p := ipam.Pool{Name: lb.PoolName(object.Name), AutoAssign: object.Spec.AutoAssign == nil || *object.Spec.AutoAssign}
-		ranges, err := apiconv.PoolRanges(object.Spec)
+	var pools []ipam.Pool
+	for i := range objects {
+		p, err := apiconv.ParsePool(&objects[i])
 		if err != nil {
-			verdicts[p.Name] = Verdict{v1beta1.ReasonInvalidAddresses, fmt.Sprintf("%s: correct it; until then the pool gives no addresses and keeps those in use", err)}
-		} else {
-			p.Ranges = ranges
-			parsed = append(parsed, p)
+			p.Unusable = fmt.Sprintf("%s: correct it; until then the pool gives no addresses and keeps those in use", err)
+			verdicts[p.Name] = Verdict{Reason: err.Reason, Message: p.Unusable}
 		}
 		pools = append(pools, p)
 	}
-	for name, overlap := range ipam.Check(parsed) {
-		verdicts[name] = Verdict{v1beta1.ReasonOverlap, fmt.Sprintf("%s: take the addresses out of one of them; until then this pool gives no addresses and keeps those in use", overlap)}
-	}
-	for i, p := range pools {
-		if v, bad := verdicts[p.Name]; bad {
-			pools[i].Unusable = v.Message
-			continue
+	conflicts := ipam.Resolve(pools, append(slices.Clone(taken), ipam.Special()...))
+	for i := range pools {
+		p := &pools[i]
+		if _, wrong := verdicts[p.Name]; !wrong {
+			verdicts[p.Name] = judge(p)
 		}
-		verdicts[p.Name] = Verdict{v1beta1.ReasonPoolReady, "the addresses of the pool are given out"}
+		v := verdicts[p.Name]
+		v.Conflicts = conflicts[p.Name]
+		verdicts[p.Name] = v
 	}
 	slices.SortFunc(pools, func(x, y ipam.Pool) int { return cmp.Compare(x.Name, y.Name) })
 	return pools, verdicts
+}
+
+func judge(p *ipam.Pool) Verdict {
+	switch {
+	case p.GivesNothing():
+		return Verdict{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, held back by avoidBuggyIPs, or somebody else's (see the condition Conflict): add others to spec.addresses"}
+	case p.Draining:
+		return Verdict{Reason: v1beta1.ReasonDraining, Message: "the pool keeps what is given and gives nothing new, as spec.state asks"}
+	}
+	return Verdict{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
+}
+
+// told is how many items a message lists; the rest is counted.
+const told = 8
+
+// list joins items into a sentence.
+func list[T fmt.Stringer](items []T) string {
+	var words []string
+	for _, item := range items[:min(told, len(items))] {
+		words = append(words, item.String())
+	}
+	if n := len(items) - told; n > 0 {
+		words = append(words, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(words, "; ")
 }

@@ -1,6 +1,9 @@
 package pool
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -8,45 +11,165 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// object is a pool of that age in hours.
+func object(name string, age int, addresses ...v1beta1.AddressRange) v1beta1.IPAddressPool {
+	return v1beta1.IPAddressPool{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 4, CreationTimestamp: metav1.NewTime(start.Add(-time.Duration(age) * time.Hour))},
+		Spec:       v1beta1.IPAddressPoolSpec{Addresses: addresses},
+	}
+}
+
+// edited is the same with another spec.
+func edited(p v1beta1.IPAddressPool, edit func(*v1beta1.IPAddressPoolSpec)) v1beta1.IPAddressPool {
+	edit(&p.Spec)
+	return p
+}
+
+func of(t *testing.T, text, by string) ipam.Taken {
+	t.Helper()
+	r, err := apiconv.ParseRange(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ipam.Taken{Range: r, By: by}
+}
+
 func TestPlan(t *testing.T) {
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	object := func(name string, age int, addresses ...v1beta1.AddressRange) v1beta1.IPAddressPool {
-		return v1beta1.IPAddressPool{
-			ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(start.Add(-time.Duration(age) * time.Hour))},
-			Spec:       v1beta1.IPAddressPoolSpec{Addresses: addresses},
-		}
+	type objects = []v1beta1.IPAddressPool
+	const ready, nothing = v1beta1.ReasonPoolReady, v1beta1.ReasonNothingToGive
+	bad := []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: "Like"}}}}
+	wrong := func(s *v1beta1.IPAddressPoolSpec) {
+		s.ServiceAllocation = &v1beta1.ServiceAllocation{ServiceSelectors: bad}
+	}
+	drain := func(s *v1beta1.IPAddressPoolSpec) { s.State = v1beta1.PoolDraining }
+	// Each pool as: reason, what it gives, and its conflicts.
+	type verdict struct {
+		Reason    string
+		Gives     []string
+		Conflicts []string
 	}
 	tests := []struct {
 		name    string
-		objects []v1beta1.IPAddressPool
-		want    map[lb.PoolName]string
+		objects objects
+		taken   []ipam.Taken
+		want    map[lb.PoolName]verdict
 	}{
-		{name: "pools apart are ready", objects: []v1beta1.IPAddressPool{object("a", 2, "10.0.0.0/24"), object("b", 1, "10.0.1.0/24")},
-			want: map[lb.PoolName]string{"a": v1beta1.ReasonPoolReady, "b": v1beta1.ReasonPoolReady}},
-		{name: "of two that overlap the older one goes on", objects: []v1beta1.IPAddressPool{object("a", 1, "10.0.0.0/24"), object("b", 2, "10.0.0.9")},
-			want: map[lb.PoolName]string{"a": v1beta1.ReasonOverlap, "b": v1beta1.ReasonPoolReady}},
-		{name: "of two of the same age the name decides", objects: []v1beta1.IPAddressPool{object("b", 1, "10.0.0.0/24"), object("a", 1, "10.0.0.9")},
-			want: map[lb.PoolName]string{"a": v1beta1.ReasonPoolReady, "b": v1beta1.ReasonOverlap}},
-		{name: "a range that runs backwards is told and disturbs nobody", objects: []v1beta1.IPAddressPool{object("a", 2, "10.0.0.9-10.0.0.1"), object("b", 1, "10.0.0.0/24")},
-			want: map[lb.PoolName]string{"a": v1beta1.ReasonInvalidAddresses, "b": v1beta1.ReasonPoolReady}},
+		{name: "no pools"},
+		{name: "pools apart are ready", objects: objects{object("a", 2, "10.0.0.0/24"), object("b", 1, "10.0.1.0/24")},
+			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.255"}, nil}, "b": {ready, []string{"10.0.1.0-10.0.1.255"}, nil}}},
+		{name: "of two that overlap the older one keeps the addresses, and the rest of the younger is given", objects: objects{object("a", 1, "10.0.0.0/28"), object("b", 2, "10.0.0.8-10.0.0.20")},
+			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.7"}, []string{`10.0.0.8-10.0.0.15 is of the older pool "b"`}}, "b": {ready, []string{"10.0.0.8-10.0.0.20"}, nil}}},
+		{name: "of two of the same age the name decides", objects: objects{object("b", 1, "10.0.0.9"), object("a", 1, "10.0.0.9")},
+			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.9"}, nil}, "b": {nothing, nil, []string{`10.0.0.9 is of the older pool "a"`}}}},
+		{name: "a range that runs backwards is told and disturbs nobody", objects: objects{object("a", 2, "10.0.0.9-10.0.0.1"), object("b", 1, "10.0.0.0/30")},
+			want: map[lb.PoolName]verdict{"a": {v1beta1.ReasonInvalidAddresses, nil, nil}, "b": {ready, []string{"10.0.0.0-10.0.0.3"}, nil}}},
+		{name: "a pool whose selector means nothing keeps its addresses to itself", objects: objects{edited(object("a", 2, "10.0.0.0/31"), wrong), object("b", 1, "10.0.0.0/30")},
+			want: map[lb.PoolName]verdict{"a": {v1beta1.ReasonInvalidSelector, []string{"10.0.0.0-10.0.0.1"}, nil}, "b": {ready, []string{"10.0.0.2-10.0.0.3"}, []string{`10.0.0.0-10.0.0.1 is of the older pool "a"`}}}},
+		{name: "a node's address is not given", objects: objects{object("a", 1, "10.0.0.0/30")}, taken: []ipam.Taken{of(t, "10.0.0.1", `the node "n1"`), of(t, "10.9.0.0/16", "pods")},
+			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, []string{`10.0.0.1 is of the node "n1"`}}}},
+		{name: "a network of the cluster is not given", objects: objects{object("a", 1, "10.96.0.0/30", "2001:db8::/127")}, taken: []ipam.Taken{of(t, "10.96.0.0/12", "the Services"), of(t, "2001:db8::/108", "the pods")},
+			want: map[lb.PoolName]verdict{"a": {nothing, nil, []string{"10.96.0.0-10.96.0.3 is of the Services", "2001:db8::-2001:db8::1 is of the pods"}}}},
+		{name: "what is excluded is nobody's conflict", objects: objects{edited(object("a", 1, "10.0.0.0/30"), func(s *v1beta1.IPAddressPoolSpec) { s.ExcludeAddresses = []v1beta1.AddressRange{"10.0.0.1"} })}, taken: []ipam.Taken{of(t, "10.0.0.1", "the node")},
+			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, nil}}},
+		{name: "a pool of which all is excluded has nothing to give", objects: objects{edited(object("a", 1, "10.0.0.0/30"), func(s *v1beta1.IPAddressPoolSpec) { s.ExcludeAddresses = []v1beta1.AddressRange{"10.0.0.0/8"} })},
+			want: map[lb.PoolName]verdict{"a": {nothing, nil, nil}}},
+		{name: "a pool of which avoidBuggyIPs holds everything back has nothing to give", objects: objects{edited(object("a", 1, "10.0.0.255-10.0.1.0"), func(s *v1beta1.IPAddressPoolSpec) { s.AvoidBuggyIPs = true })},
+			want: map[lb.PoolName]verdict{"a": {nothing, []string{"10.0.0.255-10.0.1.0"}, nil}}},
+		{name: "a pool that drains is as it should be", objects: objects{edited(object("a", 1, "10.0.0.0/31"), drain)}, want: map[lb.PoolName]verdict{"a": {v1beta1.ReasonDraining, []string{"10.0.0.0-10.0.0.1"}, nil}}},
+		{name: "a pool that drains and has nothing to give says that", objects: objects{edited(object("a", 1, "127.0.0.1"), drain)}, want: map[lb.PoolName]verdict{"a": {nothing, nil, []string{"127.0.0.1 is of loopback (RFC 1122)"}}}},
+		{name: "what no host can have is not given", objects: objects{object("a", 1, "0.0.0.1", "169.254.1.1", "223.255.255.255-224.0.0.1", "255.255.255.255", "::/127", "fe80::1", "feff::1", "ff02::1")},
+			want: map[lb.PoolName]verdict{"a": {ready, []string{"223.255.255.255", "feff::1"}, []string{
+				"0.0.0.1 is of this network (RFC 791)", "169.254.1.1 is of link-local use (RFC 3927)", "224.0.0.0-224.0.0.1 is of multicast (RFC 5771)", "255.255.255.255 is of no use yet, or broadcast (RFC 1112)",
+				":: is of no host (RFC 4291)", "::1 is of loopback (RFC 4291)", "fe80::1 is of link-local use (RFC 4291)", "ff02::1 is of multicast (RFC 4291)"}}}},
+		{name: "IPv4 mapped into IPv6 is not given", objects: objects{object("a", 1, "::fffe:ffff:fffe-::1:0:0:0")}, want: map[lb.PoolName]verdict{"a": {ready, []string{"::fffe:ffff:fffe-::fffe:ffff:ffff", "::1:0:0:0"}, []string{"::ffff:0.0.0.0-::ffff:255.255.255.255 is of IPv4 mapped into IPv6 (RFC 4291)"}}}},
+		{name: "what a pool lists twice it gives once, and says so", objects: objects{object("a", 1, "10.0.0.0/30", "10.0.0.2")}, want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.3"}, []string{`10.0.0.2 is of the pool "a" twice`}}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			pools, verdicts := Plan(tt.objects)
-			got := map[lb.PoolName]string{}
-			for name, v := range verdicts {
-				got[name] = v.Reason
+			before := slices.Clone(tt.objects)
+			pools, verdicts := Plan(tt.objects, tt.taken)
+			got := map[lb.PoolName]verdict{}
+			for i, p := range pools {
+				v := verdict{Reason: verdicts[p.Name].Reason}
+				for _, r := range p.Gives {
+					v.Gives = append(v.Gives, r.String())
+				}
+				for _, c := range verdicts[p.Name].Conflicts {
+					v.Conflicts = append(v.Conflicts, c.String())
+				}
+				got[p.Name] = v
+				if i > 0 && pools[i-1].Name >= p.Name {
+					t.Errorf("order: got %s before %s, want them by name", pools[i-1].Name, p.Name)
+				}
+				if wrong := p.Unusable != ""; wrong != strings.HasPrefix(v.Reason, "Invalid") {
+					t.Errorf("pool %s: got unusable %q with the reason %s", p.Name, p.Unusable, v.Reason)
+				}
+			}
+			if tt.want == nil {
+				tt.want = map[lb.PoolName]verdict{}
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("reasons (-want +got):\n%s", diff)
+				t.Errorf("pools (-want +got):\n%s", diff)
 			}
-			for _, p := range pools {
-				if usable := p.Unusable == ""; usable != verdicts[p.Name].Ready() {
-					t.Errorf("pool %s: usable %v but verdict %+v", p.Name, usable, verdicts[p.Name])
-				}
+			if diff := cmp.Diff(before, tt.objects); diff != "" {
+				t.Errorf("the list that was passed has changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAPoolThatIsWrongSaysWhatToDo(t *testing.T) {
+	_, verdicts := Plan([]v1beta1.IPAddressPool{object("a", 1, "10.0.0.9-10.0.0.1")}, nil)
+	want := "spec.addresses[0]: 10.0.0.9-10.0.0.1: the first address is after the last one: correct it; until then the pool gives no addresses and keeps those in use"
+	if got := verdicts["a"]; got.Message != want || got.Ready() {
+		t.Errorf("got %q, ready %v, want %q", got.Message, got.Ready(), want)
+	}
+	for reason, want := range map[string]bool{v1beta1.ReasonPoolReady: true, v1beta1.ReasonDraining: true, v1beta1.ReasonNothingToGive: false} {
+		if got := (Verdict{Reason: reason}).Ready(); got != want {
+			t.Errorf("ready with the reason %s: got %v, want %v", reason, got, want)
+		}
+	}
+}
+
+func TestThePlanDoesNotDependOnTheOrderOfTheList(t *testing.T) {
+	objects := []v1beta1.IPAddressPool{object("c", 1, "10.0.0.0/28"), object("a", 3, "10.0.0.4"), object("b", 2, "10.0.0.0/29")}
+	pools, verdicts := Plan(objects, nil)
+	slices.Reverse(objects)
+	again, verdictsAgain := Plan(objects, nil)
+	if diff := cmp.Diff(fmt.Sprint(pools, verdicts), fmt.Sprint(again, verdictsAgain)); diff != "" {
+		t.Errorf("plan (-first +second):\n%s", diff)
+	}
+}
+
+func TestList(t *testing.T) {
+	conflicts := func(n int) (list []ipam.Conflict) {
+		for i := range n {
+			r, _ := apiconv.ParseRange(fmt.Sprintf("10.0.0.%d", i))
+			list = append(list, ipam.Conflict{Range: r, With: "x"})
+		}
+		return list
+	}
+	tests := []struct {
+		name string
+		n    int
+		want string
+	}{
+		{"nothing", 0, ""},
+		{"two", 2, "10.0.0.0 is of x; 10.0.0.1 is of x"},
+		{"as many as are told", 8, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x"},
+		{"one more than that", 9, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x; and 1 more"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := list(conflicts(tt.n)); got != tt.want {
+				t.Errorf("got %s\nwant %s", got, tt.want)
 			}
 		})
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -21,11 +24,18 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/metrics"
+	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// usageDelay collects the claims of a moment into one count.
-const usageDelay = time.Second
+const (
+	// usageDelay collects the claims of a moment into one count.
+	usageDelay = time.Second
+	// lookAgain is when what Services keep is looked at although no claim and no
+	// pool has changed: labels of theirs may have.
+	lookAgain = 30 * time.Second
+)
 
 // all is the one request of this controller: whether a pool is good depends on
 // all of them.
@@ -41,19 +51,44 @@ type Reconciler struct {
 	Ledger *ledger.Ledger
 	// Load fills the ledger before anything looks at it; it does so once.
 	Load func(context.Context) error
+	// Metrics counts; nil counts nothing.
+	Metrics *metrics.Metrics
 }
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	onPool := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+	onAny := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{all}
 	})
-	return ctrl.NewControllerManagedBy(mgr).
+	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
+	b := ctrl.NewControllerManagedBy(mgr).
 		Named("pool").
-		Watches(&v1beta1.IPAddressPool{}, onPool, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1beta1.IPAddressClaim{}, onClaim()).
-		Complete(r)
+		Watches(&v1beta1.IPAddressPool{}, onAny, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, statusChanged))).
+		Watches(&corev1.Node{}, onAny, builder.WithPredicates(nodeChanged)).
+		Watches(&v1beta1.IPAddressClaim{}, onClaim())
+	kind := networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR")
+	switch _, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version); {
+	case err == nil:
+		b = b.Watches(&networkingv1.ServiceCIDR{}, onAny, changed)
+	case !meta.IsNoMatchError(err):
+		return fmt.Errorf("asking the API server whether it has ServiceCIDRs: %w", err)
+	}
+	return b.Complete(r)
 }
+
+// statusChanged lets a status pass that somebody edited: it is put right.
+var statusChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*v1beta1.IPAddressPool)
+	now, also := e.ObjectNew.(*v1beta1.IPAddressPool)
+	return ok && also && !equality.Semantic.DeepEqual(before.Status, now.Status)
+}}
+
+// nodeChanged lets a node pass whose addresses have changed.
+var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*corev1.Node)
+	now, also := e.ObjectNew.(*corev1.Node)
+	return !ok || !also || !slices.Equal(ofNode(before), ofNode(now))
+}}
 
 // onClaim asks for a new count, a little later.
 func onClaim() handler.EventHandler {
@@ -80,40 +115,67 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err := r.Client.List(ctx, &list); err != nil {
 		return reconcile.Result{}, fmt.Errorf("listing the IPAddressPools: %w", err)
 	}
-	pools, verdicts := Plan(list.Items)
-	r.Ledger.SetPools(pools)
-
-	usage := r.Ledger.Usage()
+	taken, err := Taken(ctx, r.Client)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	pools, verdicts := Plan(list.Items, taken)
+	again := reconcile.Result{RequeueAfter: lookAgain}
+	if r.Ledger.SetPools(pools) {
+		again.RequeueAfter = usageDelay // when the Services have been looked at
+	}
+	states := r.Ledger.States()
+	conflicts := map[lb.PoolName]int{}
 	var failed []error
 	for i := range list.Items {
 		object := &list.Items[i]
 		name := lb.PoolName(object.Name)
-		next := status(object, verdicts[name], usage[name])
-		if err := r.report(ctx, object, next); err != nil {
+		conflicts[name] = len(verdicts[name].Conflicts)
+		if err := r.report(ctx, object, status(object, verdicts[name], states[name])); err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the IPAddressPool %s: %w", object.Name, err))
 		}
 	}
-	return reconcile.Result{}, errors.Join(failed...)
+	r.Metrics.PoolConflicts(conflicts)
+	return again, errors.Join(failed...)
 }
 
 func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, next v1beta1.IPAddressPoolStatus) error {
 	if equality.Semantic.DeepEqual(object.Status, next) {
 		return nil
 	}
-	before := meta.FindStatusCondition(object.Status.Conditions, v1beta1.ConditionReady)
 	updated := object.DeepCopy()
 	updated.Status = next
 	if err := r.Client.Status().Patch(ctx, updated, client.MergeFrom(object)); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	now := meta.FindStatusCondition(next.Conditions, v1beta1.ConditionReady)
-	if before != nil && before.Reason == now.Reason && before.Message == now.Message {
-		return nil
+	for _, now := range next.Conditions {
+		before := meta.FindStatusCondition(object.Status.Conditions, now.Type)
+		if worthAnEvent(before, now) {
+			r.Events.Eventf(object, nil, eventType(now), now.Reason, "CheckPool", "%s", bounded.Note(now.Message))
+		}
 	}
-	kind := corev1.EventTypeNormal
-	if now.Reason != v1beta1.ReasonPoolReady {
-		kind = corev1.EventTypeWarning
-	}
-	r.Events.Eventf(object, nil, kind, now.Reason, "CheckPool", "%s", now.Message)
 	return nil
+}
+
+// worthAnEvent says whether a condition says something new. That all is well at the
+// first look is told by Ready alone.
+func worthAnEvent(before *metav1.Condition, now metav1.Condition) bool {
+	if before == nil {
+		return now.Type == v1beta1.ConditionReady || isBad(now)
+	}
+	if now.Type == v1beta1.ConditionReady {
+		return before.Reason != now.Reason || before.Message != now.Message
+	}
+	return before.Status != now.Status
+}
+
+func isBad(c metav1.Condition) bool {
+	return (c.Type == v1beta1.ConditionReady) != (c.Status == metav1.ConditionTrue)
+}
+
+func eventType(c metav1.Condition) string {
+	if isBad(c) {
+		return corev1.EventTypeWarning
+	}
+	return corev1.EventTypeNormal
 }

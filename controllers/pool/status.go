@@ -1,30 +1,109 @@
 package pool
 
 import (
+	"fmt"
+	"math/big"
+	"strings"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
+const (
+	// maxImpact is the bound of status.impact.
+	maxImpact = 64
+	// nearly says how full is nearly full: one address in that many is free.
+	nearly = 10
+)
+
 // status is what a pool's status should be, given what it is: a condition that
 // does not change keeps its transition time.
-func status(object *v1beta1.IPAddressPool, verdict Verdict, usage map[lb.Family]ipam.Usage) v1beta1.IPAddressPoolStatus {
+func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1beta1.IPAddressPoolStatus {
 	next := *object.Status.DeepCopy()
 	next.ObservedGeneration = object.Generation
-	next.IPv4 = addressUsage(usage, lb.IPv4)
-	next.IPv6 = addressUsage(usage, lb.IPv6)
-	ready := metav1.ConditionFalse
-	if verdict.Ready() {
-		ready = metav1.ConditionTrue
+	next.IPv4 = addressUsage(state.Usage, lb.IPv4)
+	next.IPv6 = addressUsage(state.Usage, lb.IPv6)
+	next.Claims = int64(state.Held)
+	next.Impact = impact(state.Kept)
+	set := func(kind string, is bool, reason, message string) {
+		c := metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: bounded.Message(message), ObservedGeneration: object.Generation}
+		if is {
+			c.Status = metav1.ConditionTrue
+		}
+		meta.SetStatusCondition(&next.Conditions, c)
 	}
-	meta.SetStatusCondition(&next.Conditions, metav1.Condition{
-		Type: v1beta1.ConditionReady, Status: ready, Reason: verdict.Reason, Message: verdict.Message,
-		ObservedGeneration: object.Generation,
-	})
+	set(v1beta1.ConditionReady, verdict.Ready(), verdict.Reason, verdict.Message)
+
+	const more = "add addresses to spec.addresses, or delete Services that have one (kubectl get lbip shows who has what)"
+	none, few := scarce(state.Usage)
+	if givesNothing(state.Usage) {
+		set(v1beta1.ConditionExhausted, false, v1beta1.ReasonNothingToGive, "the pool gives no addresses at all: see the condition Ready")
+		set(v1beta1.ConditionNearlyExhausted, false, v1beta1.ReasonNothingToGive, "the pool gives no addresses at all: see the condition Ready")
+	} else {
+		setScarce(set, v1beta1.ConditionExhausted, v1beta1.ReasonNoneFree, none, "every %s address of the pool is in use: "+more)
+		setScarce(set, v1beta1.ConditionNearlyExhausted, v1beta1.ReasonFewFree, few, "one %s address in ten or fewer are free: "+more)
+	}
+
+	if n := len(verdict.Conflicts); n > 0 {
+		set(v1beta1.ConditionConflict, true, v1beta1.ReasonOverlap,
+			fmt.Sprintf("%s: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses", list(verdict.Conflicts)))
+	} else {
+		set(v1beta1.ConditionConflict, false, v1beta1.ReasonNoConflict, "no address of the pool is known to be somebody else's")
+	}
+	if n := len(state.Kept); n > 0 {
+		set(v1beta1.ConditionAddressesOutsidePool, true, v1beta1.ReasonKept,
+			fmt.Sprintf("Services keep %d addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away", n))
+	} else {
+		set(v1beta1.ConditionAddressesOutsidePool, false, v1beta1.ReasonNoneOutside, "all addresses that Services have from the pool are ones that it gives")
+	}
 	return next
+}
+
+func setScarce(set func(kind string, is bool, reason, message string), kind, reason string, families []string, message string) {
+	if len(families) > 0 {
+		set(kind, true, reason, fmt.Sprintf(message, strings.Join(families, " and ")))
+		return
+	}
+	set(kind, false, v1beta1.ReasonAddressesFree, "there are free addresses")
+}
+
+func givesNothing(usage map[lb.Family]ipam.Usage) bool {
+	for _, u := range usage {
+		if u.Total.Sign() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// scarce names the families of which none, and of which few addresses are free.
+func scarce(usage map[lb.Family]ipam.Usage) (none, few []string) {
+	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
+		u, ok := usage[f]
+		if !ok || u.Total.Sign() == 0 {
+			continue
+		}
+		free := u.Free()
+		if free.Sign() == 0 {
+			none = append(none, f.String())
+		}
+		if new(big.Int).Mul(free, big.NewInt(nearly)).Cmp(u.Total) <= 0 {
+			few = append(few, f.String())
+		}
+	}
+	return none, few
+}
+
+func impact(kept []ipam.Kept) (list []v1beta1.PoolImpact) {
+	for _, k := range kept[:min(maxImpact, len(kept))] {
+		list = append(list, v1beta1.PoolImpact{Namespace: k.Service.Namespace, Name: k.Service.Name, Address: k.Address.String(), Why: k.Why})
+	}
+	return list
 }
 
 func addressUsage(usage map[lb.Family]ipam.Usage, family lb.Family) *v1beta1.AddressUsage {

@@ -1,83 +1,217 @@
 package pool
 
 import (
+	"encoding/json"
+	"fmt"
 	"math/big"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-func TestStatus(t *testing.T) {
-	long := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-	ready := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonPoolReady, Message: "fine"}
-	overlap := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonOverlap, Message: "it overlaps"}
-	invalid := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonInvalidAddresses, Message: "no address"}
-	other := metav1.Condition{Type: "Other", Status: metav1.ConditionTrue, Reason: "Mine", LastTransitionTime: long}
-	v64 := new(big.Int).Lsh(big.NewInt(1), 64)
+type usage = map[lb.Family]ipam.Usage
+
+func counts(total, used int64) ipam.Usage { return ipam.Usage{Total: big.NewInt(total), Used: used} }
+
+var ready = Verdict{Reason: v1beta1.ReasonPoolReady, Message: "fine"}
+
+// says returns a condition of a status as: status reason message.
+func says(s v1beta1.IPAddressPoolStatus, kind string) string {
+	c := meta.FindStatusCondition(s.Conditions, kind)
+	if c == nil {
+		return "nothing"
+	}
+	return fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message)
+}
+
+func TestCounts(t *testing.T) {
+	v64, v128 := new(big.Int).Lsh(big.NewInt(1), 64), new(big.Int).Lsh(big.NewInt(1), 128)
 	tests := []struct {
 		name   string
 		before v1beta1.IPAddressPoolStatus
-		says   metav1.Condition
-		usage  map[lb.Family]ipam.Usage
-		want   v1beta1.IPAddressPoolStatus
-		turned bool
+		usage  usage
+		v4, v6 *v1beta1.AddressUsage
 	}{
-		{name: "a new pool says that it is ready, and counts", says: ready, turned: true,
-			usage: map[lb.Family]ipam.Usage{lb.IPv4: {Total: big.NewInt(11), Used: 3}},
-			want:  v1beta1.IPAddressPoolStatus{IPv4: &v1beta1.AddressUsage{Total: "11", Used: 3, Free: "8"}, Conditions: []metav1.Condition{ready}}},
-		{name: "the families are counted apart, also beyond 64 bits", says: ready, turned: true,
-			usage: map[lb.Family]ipam.Usage{lb.IPv4: {Total: big.NewInt(2), Used: 2}, lb.IPv6: {Total: v64, Used: 1}},
-			want: v1beta1.IPAddressPoolStatus{
-				IPv4:       &v1beta1.AddressUsage{Total: "2", Used: 2, Free: "0"},
-				IPv6:       &v1beta1.AddressUsage{Total: "18446744073709551616", Used: 1, Free: "18446744073709551615"},
-				Conditions: []metav1.Condition{ready}}},
-		{name: "a family that the pool no longer has is not counted", says: ready, turned: true,
-			before: v1beta1.IPAddressPoolStatus{IPv4: &v1beta1.AddressUsage{Total: "1"}, IPv6: &v1beta1.AddressUsage{Total: "1"}},
-			want:   v1beta1.IPAddressPoolStatus{Conditions: []metav1.Condition{ready}}},
-		{name: "a pool that stays as it is keeps its time", says: ready, before: v1beta1.IPAddressPoolStatus{Conditions: []metav1.Condition{other, ready}},
-			want: v1beta1.IPAddressPoolStatus{Conditions: []metav1.Condition{other, ready}}},
-		{name: "a pool that gives nothing any more says why, and since when", says: overlap, turned: true, before: v1beta1.IPAddressPoolStatus{Conditions: []metav1.Condition{ready, other}},
-			want: v1beta1.IPAddressPoolStatus{Conditions: []metav1.Condition{overlap, other}}},
-		{name: "another reason for the same is not another time", says: invalid, before: v1beta1.IPAddressPoolStatus{Conditions: []metav1.Condition{overlap}},
-			want: v1beta1.IPAddressPoolStatus{Conditions: []metav1.Condition{invalid}}},
+		{name: "one family", usage: usage{lb.IPv4: counts(11, 3)}, v4: &v1beta1.AddressUsage{Total: "11", Used: 3, Free: "8"}},
+		{name: "both apart, also beyond 64 bits", usage: usage{lb.IPv4: counts(2, 2), lb.IPv6: {Total: v64, Used: 1}},
+			v4: &v1beta1.AddressUsage{Total: "2", Used: 2, Free: "0"}, v6: &v1beta1.AddressUsage{Total: "18446744073709551616", Used: 1, Free: "18446744073709551615"}},
+		{name: "all of IPv6", usage: usage{lb.IPv6: {Total: v128}}, v6: &v1beta1.AddressUsage{Total: "340282366920938463463374607431768211456", Free: "340282366920938463463374607431768211456"}},
+		{name: "a family that the pool no longer has", before: v1beta1.IPAddressPoolStatus{IPv4: &v1beta1.AddressUsage{Total: "1"}, IPv6: &v1beta1.AddressUsage{Total: "1"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for i := range tt.before.Conditions {
-				tt.before.Conditions[i].LastTransitionTime = long
+			p := object("p", 1)
+			p.Status = tt.before
+			got := status(&p, ready, ipam.State{Usage: tt.usage, Held: 7})
+			if diff := cmp.Diff(tt.v4, got.IPv4); diff != "" {
+				t.Errorf("IPv4 (-want +got):\n%s", diff)
 			}
-			object := &v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 4}, Status: tt.before}
-			passed := object.DeepCopy()
-			got := status(object, Verdict{Reason: tt.says.Reason, Message: tt.says.Message}, tt.usage)
-
-			if diff := cmp.Diff(passed, object); diff != "" {
-				t.Errorf("the pool that was passed has changed (-before +after):\n%s", diff)
+			if diff := cmp.Diff(tt.v6, got.IPv6); diff != "" {
+				t.Errorf("IPv6 (-want +got):\n%s", diff)
 			}
-			tt.want.ObservedGeneration = 4
-			for i := range tt.want.Conditions {
-				c := &tt.want.Conditions[i]
-				if c.Type != v1beta1.ConditionReady {
-					continue
-				}
-				c.ObservedGeneration = 4
-				if turned := !got.Conditions[i].LastTransitionTime.Equal(&long); turned != tt.turned {
-					t.Errorf("the condition has a new transition time: got %v, want %v", turned, tt.turned)
-				}
-				c.LastTransitionTime = got.Conditions[i].LastTransitionTime
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("status (-want +got):\n%s", diff)
-			}
-			again := status(&v1beta1.IPAddressPool{ObjectMeta: object.ObjectMeta, Status: got}, Verdict{Reason: tt.says.Reason, Message: tt.says.Message}, tt.usage)
-			if diff := cmp.Diff(got, again); diff != "" {
-				t.Errorf("looked at again, so that there is something to write (-before +after):\n%s", diff)
+			if got.Claims != 7 || got.ObservedGeneration != 4 {
+				t.Errorf("got %d claims and the generation %d, want 7 and 4", got.Claims, got.ObservedGeneration)
 			}
 		})
+	}
+}
+
+func TestHowFullAPoolIs(t *testing.T) {
+	const free = "False AddressesFree: there are free addresses"
+	const nothing = "False NothingToGive: the pool gives no addresses at all: see the condition Ready"
+	const remedy = ": add addresses to spec.addresses, or delete Services that have one (kubectl get lbip shows who has what)"
+	none := func(f string) string { return "True NoneFree: every " + f + " address of the pool is in use" + remedy }
+	few := func(f string) string {
+		return "True FewFree: one " + f + " address in ten or fewer are free" + remedy
+	}
+	huge := new(big.Int).Lsh(big.NewInt(1), 127)
+	tests := []struct {
+		name         string
+		usage        usage
+		none, nearly string
+	}{
+		{name: "a pool without addresses is not full, and has none free", none: nothing, nearly: nothing},
+		{name: "a pool that gives none is not full, and has none free", usage: usage{lb.IPv4: counts(0, 0), lb.IPv6: counts(0, 0)}, none: nothing, nearly: nothing},
+		{name: "a pool that gives none of one family", usage: usage{lb.IPv4: counts(0, 0), lb.IPv6: counts(4, 0)}, none: free, nearly: free},
+		{name: "a pool of one address that is free", usage: usage{lb.IPv4: counts(1, 0)}, none: free, nearly: free},
+		{name: "a pool of one address that is in use", usage: usage{lb.IPv4: counts(1, 1)}, none: none("IPv4"), nearly: few("IPv4")},
+		{name: "one of nine is free", usage: usage{lb.IPv4: counts(9, 8)}, none: free, nearly: free},
+		{name: "one of ten is free", usage: usage{lb.IPv4: counts(10, 9)}, none: free, nearly: few("IPv4")},
+		{name: "two of nineteen are free", usage: usage{lb.IPv4: counts(19, 17)}, none: free, nearly: free},
+		{name: "two of twenty are free", usage: usage{lb.IPv4: counts(20, 18)}, none: free, nearly: few("IPv4")},
+		{name: "one family is full, of the other most are free", usage: usage{lb.IPv4: counts(4, 4), lb.IPv6: {Total: huge, Used: 1 << 40}}, none: none("IPv4"), nearly: few("IPv4")},
+		{name: "one is full and the other nearly", usage: usage{lb.IPv4: counts(10, 9), lb.IPv6: counts(4, 4)}, none: none("IPv6"), nearly: few("IPv4 and IPv6")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := object("p", 1)
+			got := status(&p, ready, ipam.State{Usage: tt.usage})
+			if got := says(got, v1beta1.ConditionExhausted); got != tt.none {
+				t.Errorf("Exhausted: got %s\nwant %s", got, tt.none)
+			}
+			if got := says(got, v1beta1.ConditionNearlyExhausted); got != tt.nearly {
+				t.Errorf("NearlyExhausted: got %s\nwant %s", got, tt.nearly)
+			}
+		})
+	}
+}
+
+// conflicts returns as many as that, of names as long as they can be.
+func conflicts(n int) (list []ipam.Conflict) {
+	for i := range n {
+		r, _ := apiconv.ParseRange(fmt.Sprintf("2001:db8:1111:2222:3333:4444:5555:%x-2001:db8:1111:2222:3333:4444:5555:ffff", i))
+		list = append(list, ipam.Conflict{Range: r, With: fmt.Sprintf("the pods of the node %q", strings.Repeat("n", 253))})
+	}
+	return list
+}
+
+func TestWhatAPoolSays(t *testing.T) {
+	keep := func(n int) (list []ipam.Kept) {
+		for i := range n {
+			list = append(list, ipam.Kept{Holding: ipam.Holding{Address: conflicts(1)[0].Range.Last, Service: lb.ServiceKey{Namespace: "n", Name: fmt.Sprint(i)}}, Why: "it is excluded"})
+		}
+		return list
+	}
+	one := conflicts(1)
+	one[0].With = "x"
+	tests := []struct {
+		name    string
+		verdict Verdict
+		state   ipam.State
+		want    map[string]string
+		impact  int
+	}{
+		{name: "all is well", verdict: ready, want: map[string]string{
+			"Ready": "True PoolReady: fine", "Conflict": "False NoConflict: no address of the pool is known to be somebody else's",
+			"AddressesOutsidePool": "False NoneOutside: all addresses that Services have from the pool are ones that it gives"}},
+		{name: "a pool that drains is ready", verdict: Verdict{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
+		{name: "a pool that is wrong is not", verdict: Verdict{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
+		{name: "a conflict", verdict: Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
+			"Ready":    "True PoolReady: ",
+			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses"}},
+		{name: "addresses outside", verdict: ready, state: ipam.State{Kept: keep(64)}, impact: 64, want: map[string]string{
+			"AddressesOutsidePool": "True Kept: Services keep 64 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
+		{name: "more of them than can be told", verdict: ready, state: ipam.State{Kept: keep(65)}, impact: 64, want: map[string]string{
+			"AddressesOutsidePool": "True Kept: Services keep 65 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := object("p", 1)
+			got := status(&p, tt.verdict, tt.state)
+			for kind, want := range tt.want {
+				if got := says(got, kind); got != want {
+					t.Errorf("%s: got %s\nwant %s", kind, got, want)
+				}
+			}
+			if len(got.Impact) != tt.impact {
+				t.Errorf("impact: got %d, want %d", len(got.Impact), tt.impact)
+			}
+			if want := (v1beta1.PoolImpact{Namespace: "n", Name: "0", Address: "2001:db8:1111:2222:3333:4444:5555:ffff", Why: "it is excluded"}); tt.impact > 0 && got.Impact[0] != want {
+				t.Errorf("impact: got %+v, want %+v", got.Impact[0], want)
+			}
+		})
+	}
+}
+
+func TestAStatusThatStaysKeepsItsBytes(t *testing.T) {
+	since := metav1.NewTime(start)
+	other := metav1.Condition{Type: "Other", Status: metav1.ConditionTrue, Reason: "Mine", LastTransitionTime: since}
+	p := object("p", 1)
+	p.Status.Conditions = []metav1.Condition{other, {Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: "x", LastTransitionTime: since}}
+	before := p.DeepCopy()
+	verdict := Verdict{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
+	state := ipam.State{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, Kept: []ipam.Kept{{Why: "x"}}}
+	first := status(&p, verdict, state)
+	if diff := cmp.Diff(before, &p); diff != "" {
+		t.Errorf("the pool that was passed has changed (-before +after):\n%s", diff)
+	}
+	if got := meta.FindStatusCondition(first.Conditions, v1beta1.ConditionReady); !got.LastTransitionTime.Equal(&since) || got.ObservedGeneration != 4 {
+		t.Errorf("Ready: got %+v, want the time at which it became True, and the generation 4", got)
+	}
+	if diff := cmp.Diff(other, first.Conditions[0]); diff != "" {
+		t.Errorf("a condition of another (-want +got):\n%s", diff)
+	}
+	p.Status = first
+	x, _ := json.Marshal(first)
+	y, _ := json.Marshal(status(&p, verdict, state))
+	if diff := cmp.Diff(string(x), string(y)); diff != "" {
+		t.Errorf("computed again (-first +second):\n%s", diff)
+	}
+	turned := status(&p, Verdict{Reason: v1beta1.ReasonNothingToGive}, state)
+	if got := meta.FindStatusCondition(turned.Conditions, v1beta1.ConditionReady); got.LastTransitionTime.Equal(&since) {
+		t.Errorf("Ready, after it became False: got %+v, want another time", got)
+	}
+}
+
+func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
+	p := object("p", 1)
+	got := status(&p, Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.State{})
+	for _, c := range got.Conditions {
+		if len(c.Message) > 32768 {
+			t.Errorf("%s: got a message of %d bytes, want what the API server takes", c.Type, len(c.Message))
+		}
+	}
+	if got := says(got, v1beta1.ConditionConflict); !strings.Contains(got, "and 4992 more: ") {
+		t.Errorf("Conflict: got %s\nwant it to count the rest", got)
+	}
+	values := make([]string, 4000)
+	for i := range values {
+		values[i] = strings.Repeat("v", 63)
+	}
+	wrong := edited(object("p", 1, "10.0.0.1"), func(s *v1beta1.IPAddressPoolSpec) {
+		exists := metav1.LabelSelectorRequirement{Key: "team", Operator: metav1.LabelSelectorOpExists, Values: values}
+		s.ServiceAllocation = &v1beta1.ServiceAllocation{ServiceSelectors: []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{exists}}}}
+	})
+	_, verdicts := Plan([]v1beta1.IPAddressPool{wrong}, nil)
+	if got := says(status(&wrong, verdicts["p"], ipam.State{}), v1beta1.ConditionReady); len(got) > 32768 || !strings.HasPrefix(got, "False ") {
+		t.Errorf("Ready: got %d bytes that begin with %.40s, want what the API server takes, and that the pool is not", len(got), got)
 	}
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
-	"github.com/lbstack/lbstack/controllers/pool"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -20,11 +20,13 @@ import (
 
 // Adopter fills the ledger with what the cluster holds, before anything new is
 // given: pools, then claims, then the addresses in Service status that have no
-// claim yet. It reads past the cache: another controller may have written a
-// moment ago.
+// claim yet, then what Services ask for that have none, the oldest first. It reads
+// past the cache: another controller may have written a moment ago.
 type Adopter struct {
 	// Reader reads from the API server.
 	Reader client.Reader
+	// Pools reads the pools, and what they may not give.
+	Pools func(context.Context, client.Reader) ([]ipam.Pool, error)
 	// Ledger to fill.
 	Ledger *ledger.Ledger
 	// Class of the Services that are served; see apiconv.ServedBy.
@@ -32,7 +34,7 @@ type Adopter struct {
 
 	mu      sync.Mutex
 	done    bool
-	holders []lb.ServiceKey // to look at, once there is a queue
+	holders []lb.ServiceKey // of claims, or of what was decided just now: to look at, once there is a queue
 	enqueue func(lb.ServiceKey)
 }
 
@@ -63,76 +65,83 @@ func (a *Adopter) Load(ctx context.Context) error {
 	if a.done {
 		return nil
 	}
-	var pools v1beta1.IPAddressPoolList
-	if err := a.Reader.List(ctx, &pools); err != nil {
-		return fmt.Errorf("listing the IPAddressPools to adopt: %w", err)
+	found, err := a.gather(ctx)
+	if err != nil {
+		return err
 	}
-	var claims v1beta1.IPAddressClaimList
-	if err := a.Reader.List(ctx, &claims); err != nil {
-		return fmt.Errorf("listing the IPAddressClaims to adopt: %w", err)
-	}
-	var services corev1.ServiceList
-	if err := a.Reader.List(ctx, &services); err != nil {
-		return fmt.Errorf("listing the Services to adopt: %w", err)
-	}
-	planned, _ := pool.Plan(pools.Items)
-	var claimed []ipam.Holding
-	for i := range claims.Items {
-		if h, ok := holdingOf(ctx, &claims.Items[i]); ok {
-			claimed = append(claimed, h)
+	var claimed []ledger.Claimed
+	for i := range found.claims {
+		c, err := claimedBy(&found.claims[i])
+		if err != nil {
+			log.FromContext(ctx).Info("ignoring an IPAddressClaim", "claim", found.claims[i].Name, "why", err.Error())
+			continue
 		}
-		for _, holder := range claims.Items[i].Spec.Holders {
-			a.holders = append(a.holders, apiconv.HolderKey(holder))
+		claimed = append(claimed, c)
+		for _, h := range c.Holders {
+			a.holders = append(a.holders, h.Service)
 		}
 	}
-	a.Ledger.Load(planned, claimed)
-	adopted := a.adoptServices(ctx, services.Items)
+	a.Ledger.Load(found.pools, claimed)
+	adopted := 0
+	for _, svc := range found.services {
+		terms, _ := apiconv.SharingTerms(svc) // what is wrong with it is told later
+		adopted += a.Ledger.AdoptShown(apiconv.KeyOf(svc), terms, apiconv.StatusAddresses(svc))
+	}
+	for _, svc := range found.services {
+		for _, address := range (decision{}).shown(a.Ledger, svc).lost {
+			a.Ledger.Leave(address, apiconv.KeyOf(svc))
+		}
+	}
+	decided := 0
+	for _, svc := range found.services {
+		if has, _ := a.Ledger.HeldBy(apiconv.KeyOf(svc)); len(has) == 0 {
+			decide(a.Ledger, svc, found.namespaces[svc.Namespace])
+			a.holders = append(a.holders, apiconv.KeyOf(svc))
+			decided++
+		}
+	}
 	a.done = true
 	a.flush()
-	log.FromContext(ctx).Info("adopted what the cluster holds", "pools", len(planned), "claims", len(claims.Items), "servicesWithoutClaim", adopted)
+	log.FromContext(ctx).Info("adopted what the cluster holds", "pools", len(found.pools), "claims", len(claimed), "addressesWithoutClaim", adopted, "servicesWithoutAddress", decided)
 	return nil
 }
 
-// adoptServices records the addresses that Services have and no claim tells
-// of. Of two Services with one address, the older one keeps it.
-func (a *Adopter) adoptServices(ctx context.Context, services []corev1.Service) (adopted int) {
-	slices.SortFunc(services, func(x, y corev1.Service) int {
-		if c := x.CreationTimestamp.Compare(y.CreationTimestamp.Time); c != 0 {
-			return c
-		}
-		return apiconv.KeyOf(&x).Compare(apiconv.KeyOf(&y))
-	})
-	for i := range services {
-		svc := &services[i]
-		if !apiconv.ServedBy(svc, a.Class) {
-			continue
-		}
-		key := apiconv.KeyOf(svc)
-		if len(a.Ledger.HeldBy(key)) > 0 {
-			continue
-		}
-		for _, address := range apiconv.StatusAddresses(svc) {
-			if a.Ledger.Adopt(address, key) {
-				adopted++
-			} else {
-				log.FromContext(ctx).Info("not adopting an address that is in no pool or belongs to an older Service", "service", key.String(), "address", address.String())
-			}
-		}
-	}
-	return adopted
+// found is what the cluster holds.
+type found struct {
+	pools      []ipam.Pool
+	claims     []v1beta1.IPAddressClaim
+	services   []*corev1.Service // that are served, the oldest first
+	namespaces map[string]map[string]string
 }
 
-// holdingOf is what a claim says. A claim without a holder reserves its address;
-// one whose name is not its address says nothing.
-func holdingOf(ctx context.Context, claim *v1beta1.IPAddressClaim) (ipam.Holding, bool) {
-	address, err := apiconv.ClaimAddress(claim)
+func (a *Adopter) gather(ctx context.Context) (found, error) {
+	pools, err := a.Pools(ctx, a.Reader)
 	if err != nil {
-		log.FromContext(ctx).Info("ignoring an IPAddressClaim", "claim", claim.Name, "why", err.Error())
-		return ipam.Holding{}, false
+		return found{}, fmt.Errorf("reading the pools to adopt: %w", err)
 	}
-	h := ipam.Holding{Address: address, Pool: lb.PoolName(claim.Spec.Pool)}
-	if len(claim.Spec.Holders) > 0 {
-		h.Service = apiconv.HolderKey(claim.Spec.Holders[0])
+	var claims v1beta1.IPAddressClaimList
+	if err := a.Reader.List(ctx, &claims); err != nil {
+		return found{}, fmt.Errorf("listing the IPAddressClaims to adopt: %w", err)
 	}
-	return h, true
+	var services corev1.ServiceList
+	if err := a.Reader.List(ctx, &services); err != nil {
+		return found{}, fmt.Errorf("listing the Services to adopt: %w", err)
+	}
+	var namespaces corev1.NamespaceList
+	if err := a.Reader.List(ctx, &namespaces); err != nil {
+		return found{}, fmt.Errorf("listing the namespaces: %w", err)
+	}
+	f := found{pools: pools, claims: claims.Items, namespaces: map[string]map[string]string{}}
+	for i := range namespaces.Items {
+		f.namespaces[namespaces.Items[i].Name] = namespaces.Items[i].Labels
+	}
+	for i := range services.Items {
+		if svc := &services.Items[i]; svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, a.Class) {
+			f.services = append(f.services, svc)
+		}
+	}
+	slices.SortFunc(f.services, func(x, y *corev1.Service) int {
+		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), apiconv.KeyOf(x).Compare(apiconv.KeyOf(y)))
+	})
+	return f, nil
 }

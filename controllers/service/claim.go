@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -27,36 +28,50 @@ var errTaken = errors.New("the address is claimed by another Service")
 // an address from a Service that still has it.
 var errStale = errors.New("the cache is behind the API server")
 
-// claimFor is the claim that a holding needs.
-func claimFor(h ipam.Holding, svc *corev1.Service) *v1beta1.IPAddressClaim {
-	return &v1beta1.IPAddressClaim{
+// claimFor is the claim that a holding needs, where there is none.
+func claimFor(h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
+	return claimWith(&v1beta1.IPAddressClaim{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:   apiconv.ClaimName(h.Address),
 			Labels: map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByController},
 		},
-		Spec: v1beta1.IPAddressClaimSpec{
-			Address: h.Address.String(),
-			Pool:    v1beta1.ObjectName(h.Pool),
-			Holders: []v1beta1.ClaimHolder{{Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID}},
-		},
+		Spec: v1beta1.IPAddressClaimSpec{Address: h.Address.String()},
+	}, h, holder, terms)
+}
+
+// claimWith returns the claim as it should be with the holder; those that it names
+// besides stay.
+func claimWith(have *v1beta1.IPAddressClaim, h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
+	want := have.DeepCopy()
+	want.Spec.Pool = v1beta1.ObjectName(h.Pool)
+	want.Spec.State = v1beta1.ClaimInUse
+	want.Spec.SharingKey = terms.Key
+	want.Spec.RetainUntil = nil
+	i := slices.IndexFunc(want.Spec.Holders, func(x v1beta1.ClaimHolder) bool { return apiconv.HolderKey(x) == h.Service })
+	if i < 0 {
+		want.Spec.Holders = append(want.Spec.Holders, holder)
+	} else {
+		want.Spec.Holders[i] = holder
 	}
+	return want
 }
 
 // ensureClaim makes sure that the claim for a holding exists and names the
 // Service. The API server refuses a second claim for one address: that is what
 // keeps two controllers from giving it twice. The cache is believed only about a
 // claim that this process knows to exist.
-func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev1.Service) error {
-	want := claimFor(h, svc)
+func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev1.Service, terms lb.Sharing) error {
+	holder := apiconv.ClaimHolderOf(svc, terms)
+	want := claimFor(h, holder, terms)
 	var have v1beta1.IPAddressClaim
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &have)
-	if err == nil && equality.Semantic.DeepEqual(have.Spec, want.Spec) && r.Ledger.Confirmed(h.Address) {
+	if err == nil && r.Ledger.Confirmed(h.Address, h.Service) && equality.Semantic.DeepEqual(have.Spec, claimWith(&have, h, holder, terms).Spec) {
 		return nil
 	}
 	if apierrors.IsNotFound(err) {
 		err = r.Client.Create(ctx, want)
 		if err == nil {
-			r.Ledger.Confirm(h.Address)
+			r.Ledger.Confirm(h.Address, h.Service)
 			return nil
 		}
 		if !apierrors.IsAlreadyExists(err) {
@@ -71,67 +86,44 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 	if err != nil {
 		return fmt.Errorf("reading the IPAddressClaim %s: %w", want.Name, err)
 	}
-	return r.correctClaim(ctx, h, &have, want)
+	return r.correctClaim(ctx, h, &have, holder, terms)
 }
 
-func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have, want *v1beta1.IPAddressClaim) error {
-	holder := lb.ServiceKey{}
-	if len(have.Spec.Holders) > 0 {
-		holder = apiconv.HolderKey(have.Spec.Holders[0])
+// correctClaim brings an existing claim to what it should be, unless it leaves no
+// place for the Service.
+func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, terms lb.Sharing) error {
+	claimed, err := claimedBy(have)
+	if err != nil {
+		return fmt.Errorf("the IPAddressClaim %s: %w", have.Name, err)
 	}
-	if holder != h.Service {
-		r.Ledger.Replace(h, ipam.Holding{Address: h.Address, Pool: lb.PoolName(have.Spec.Pool), Service: holder})
+	if !r.Ledger.Agree(claimed, h.Service) {
+		r.Metrics.Conflict()
 		return errTaken
 	}
-	r.Ledger.Confirm(h.Address)
-	if equality.Semantic.DeepEqual(have.Spec, want.Spec) {
-		return nil
-	}
-	updated := have.DeepCopy()
-	updated.Spec = want.Spec
-	if err := r.Client.Update(ctx, updated); err != nil {
-		return fmt.Errorf("updating the IPAddressClaim %s: %w", want.Name, err)
-	}
-	return nil
-}
-
-// releaseClaim lets an address go: the claim first, then the ledger, so that
-// nobody is given what still stands in the cluster. It refuses with errStale if
-// the Service itself, read past the cache, still shows the address.
-func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding) error {
-	svc, err := r.fresh(ctx, h.Service)
-	if err != nil {
-		return err
-	}
-	if svc != nil && slices.Contains(apiconv.StatusAddresses(svc), h.Address) && apiconv.ServedBy(svc, r.Class) {
-		return errStale
-	}
-	var claim v1beta1.IPAddressClaim
-	name := apiconv.ClaimName(h.Address)
-	err = r.Reader.Get(ctx, client.ObjectKey{Name: name}, &claim)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("reading the IPAddressClaim %s: %w", name, err)
-	}
-	ours := slices.ContainsFunc(claim.Spec.Holders, func(c v1beta1.ClaimHolder) bool { return apiconv.HolderKey(c) == h.Service })
-	if err == nil && ours {
-		precondition := client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion}
-		if err := client.IgnoreNotFound(r.Client.Delete(ctx, &claim, precondition)); err != nil {
-			return fmt.Errorf("deleting the IPAddressClaim %s: %w", name, err)
+	want := claimWith(have, h, holder, terms)
+	if !equality.Semantic.DeepEqual(have.Spec, want.Spec) {
+		if err := r.Client.Update(ctx, want); err != nil {
+			return fmt.Errorf("updating the IPAddressClaim %s: %w", want.Name, err)
 		}
 	}
-	r.Ledger.Release(h.Address, h.Service)
+	r.Ledger.Confirm(h.Address, h.Service)
 	return nil
 }
 
-// fresh reads a Service from the API server, nil if there is none.
-func (r *Reconciler) fresh(ctx context.Context, key lb.ServiceKey) (*corev1.Service, error) {
-	svc := &corev1.Service{}
-	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
+// claimedBy is what a claim says. One whose name is not its address says nothing:
+// that is an error. A holder whose ports mean nothing shares with nobody.
+func claimedBy(claim *v1beta1.IPAddressClaim) (ledger.Claimed, error) {
+	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {
-		return nil, fmt.Errorf("reading the Service %s: %w", key, err)
+		return ledger.Claimed{}, err
 	}
-	return svc, nil
+	c := ledger.Claimed{Address: address, Pool: lb.PoolName(claim.Spec.Pool)}
+	for _, h := range claim.Spec.Holders {
+		terms, err := apiconv.HolderTerms(claim, h)
+		if err != nil {
+			terms = lb.Sharing{}
+		}
+		c.Holders = append(c.Holders, ledger.Holder{Service: apiconv.HolderKey(h), Terms: terms, Kept: h.UID == ""})
+	}
+	return c, nil
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -10,77 +11,93 @@ import (
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // decision is what should be true of a Service.
 type decision struct {
-	// keep are the addresses that the Service has from now on.
-	keep []ipam.Holding
-	// drop are the addresses that it lets go, once it has the others.
-	drop []ipam.Holding
+	ledger.Outcome
 	// leave are addresses in the Service's status that it does not hold and that
 	// are nobody else's either: without anything to put in their place they are
 	// not for lbstack to remove.
 	leave []netip.Addr
-	// refusal is why it does not have what it asks for; nil if it does.
-	refusal *ipam.Refusal
+	// lost are addresses in its status that are another Service's, and taken says so
+	// in sentences.
+	lost  []netip.Addr
+	taken []string
+	// hopeless says that only an edit of the Service can change a refusal.
+	hopeless bool
+	// handOver says that an address is not kept yet since another Service shows it.
+	handOver bool
 }
 
 // decide meets the request of a Service, or says why not. What the Service has
-// is never dropped for a request that cannot be met; a Service that holds nothing
-// gets what its status shows, if that can be given.
-func decide(l *ledger.Ledger, svc *corev1.Service) decision {
+// is never dropped for a request that cannot be met; of a family of which a Service
+// holds nothing it gets what its status shows, if that can be given.
+func decide(l *ledger.Ledger, svc *corev1.Service, namespaceLabels map[string]string) decision {
 	key := apiconv.KeyOf(svc)
-	if len(l.HeldBy(key)) == 0 {
-		for _, address := range apiconv.StatusAddresses(svc) {
-			if l.Adopt(address, key) {
-				break
-			}
+	req, err := apiconv.ParseRequest(svc, namespaceLabels)
+	if err != nil {
+		l.Reject(key)
+		l.AdoptShown(key, lb.Sharing{}, apiconv.StatusAddresses(svc))
+		has, _ := l.HeldBy(key)
+		refusal := &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()}
+		d := decision{Outcome: ledger.Outcome{Decision: ipam.Decision{Keep: has, Refusal: refusal}}, hopeless: true}
+		return d.shown(l, svc)
+	}
+	return decision{Outcome: l.Assign(req)}.shown(l, svc)
+}
+
+// shown sorts what the status shows and the Service does not hold.
+func (d decision) shown(l *ledger.Ledger, svc *corev1.Service) decision {
+	key := apiconv.KeyOf(svc)
+	for _, address := range apiconv.StatusAddresses(svc) {
+		holders, taken := l.Holders(address)
+		switch {
+		case slices.ContainsFunc(holders, func(h ipam.Holding) bool { return h.Service == key }):
+		case !taken:
+			d.leave = append(d.leave, address)
+		case len(holders) == 0:
+			d.lost = append(d.lost, address)
+			d.taken = append(d.taken, fmt.Sprintf("the Service showed %s, which an IPAddressClaim reserves", address))
+		default:
+			d.lost = append(d.lost, address)
+			d.taken = append(d.taken, fmt.Sprintf("the Service showed %s, which belongs to the Service %s", address, holders[0].Service))
 		}
 	}
-	req, refusal := request(svc)
-	if refusal != nil {
-		return refused(l, svc, l.HeldBy(key), refusal)
-	}
-	now, before, refusal := l.Assign(req)
-	if refusal != nil {
-		return refused(l, svc, before, refusal)
-	}
-	d := decision{keep: []ipam.Holding{now}}
-	for _, h := range before {
-		if h.Address != now.Address {
-			d.drop = append(d.drop, h)
-		}
+	if len(d.Keep) > 0 {
+		d.leave = nil
 	}
 	return d
 }
 
-func refused(l *ledger.Ledger, svc *corev1.Service, keep []ipam.Holding, refusal *ipam.Refusal) decision {
-	d := decision{keep: keep, refusal: refusal}
-	if len(keep) > 0 {
+// afterOthers takes out of a decision what another Service may still show: it is
+// taken up when that has written its own status. To wait for that without writing
+// one's own would be for ever if two swap their addresses.
+func (d decision) afterOthers(l *ledger.Ledger, svc *corev1.Service) decision {
+	shows := apiconv.StatusAddresses(svc)
+	var mine []ipam.Holding
+	for _, h := range d.Keep {
+		other, leaving := l.Leaving(h.Address, h.Service)
+		if !leaving || slices.Contains(shows, h.Address) {
+			mine = append(mine, h)
+			continue
+		}
+		if slices.Contains(d.TakenUp, h.Address) {
+			l.Keep(h.Address, h.Service) // not yet
+		}
+		d.handOver = true
+		d.Refusal = &ipam.Refusal{Reason: v1beta1.ReasonHandOver, Message: fmt.Sprintf("the Service gets %s as soon as the Service %s has let it go", h.Address, other)}
+	}
+	if !d.handOver {
 		return d
 	}
-	for _, address := range apiconv.StatusAddresses(svc) {
-		if _, held := l.Holder(address); !held {
-			d.leave = append(d.leave, address)
+	for _, h := range d.Drop { // until then it keeps what it has
+		if !slices.ContainsFunc(d.Lost, func(l ipam.Kept) bool { return l.Holding == h }) {
+			mine = append(mine, h)
 		}
 	}
+	slices.SortFunc(mine, func(x, y ipam.Holding) int { return x.Address.Compare(y.Address) })
+	d.Keep, d.Drop = mine, nil
 	return d
-}
-
-func request(svc *corev1.Service) (ipam.Request, *ipam.Refusal) {
-	parsed, err := apiconv.ParseServiceRequest(svc)
-	if err != nil {
-		return ipam.Request{}, &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()}
-	}
-	req := ipam.Request{Service: apiconv.KeyOf(svc), Pool: parsed.Pool, Families: parsed.Families}
-	switch {
-	case parsed.RequireDualStack:
-		return req, &ipam.Refusal{Reason: v1beta1.ReasonUnsupported, Message: "spec.ipFamilyPolicy is RequireDualStack and this version gives one address to a Service: use PreferDualStack or SingleStack"}
-	case len(parsed.Addresses) > 1:
-		return req, &ipam.Refusal{Reason: v1beta1.ReasonUnsupported, Message: fmt.Sprintf("the Service asks for %d addresses and this version gives one to a Service: ask for one", len(parsed.Addresses))}
-	case len(parsed.Addresses) == 1:
-		req.Address = parsed.Addresses[0]
-	}
-	return req, nil
 }

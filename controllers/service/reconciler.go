@@ -8,32 +8,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/internal/apiconv"
-	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 const (
-	// retryRefused is when a Service that was refused is looked at again even
-	// if nothing that it waits for seems to have changed.
-	retryRefused = 5 * time.Minute
+	// firstRetry and lastRetry bound when a Service that was refused is looked at
+	// again even if nothing that it waits for seems to have changed; the time
+	// doubles.
+	firstRetry, lastRetry = 10 * time.Second, 10 * time.Minute
 	// maxCorrections is how often a decision is made again because the
 	// cluster knew better; more than that waits for the next reconcile.
 	maxCorrections = 8
 )
 
-// Reconciler gives one Service its address.
+// Reconciler gives one Service its addresses.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
@@ -47,6 +49,17 @@ type Reconciler struct {
 	Load func(context.Context) error
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
+	// Metrics counts; nil counts nothing.
+	Metrics *metrics.Metrics
+	// Now is the clock, if it is not the real one.
+	Now func() time.Time
+}
+
+func (r *Reconciler) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
 }
 
 // Reconcile brings one Service to what it asks for.
@@ -58,7 +71,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	err := r.Client.Get(ctx, req.NamespacedName, svc)
 	switch {
 	case apierrors.IsNotFound(err):
-		return retryWhenBehind(reconcile.Result{}, r.forget(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
+		return retryWhenBehind(r.forget(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", req.NamespacedName, err)
 	case !r.serves(svc):
@@ -74,33 +87,76 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	changed, err := r.write(ctx, svc, desired(svc, d))
+	next := desired(svc, d)
+	changed, err := r.write(ctx, svc, next)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if changed {
-		r.tell(svc, d)
-		log.FromContext(ctx).Info("wrote the Service's status", "addresses", addresses(d.keep), "reason", condition(svc, d).Reason)
-	}
-	for _, h := range d.drop {
-		if err := r.releaseClaim(ctx, h); err != nil {
+	key := apiconv.KeyOf(svc)
+	r.Ledger.Left(key, apiconv.StatusAddresses(next))
+	r.Metrics.Decided(key, d.Refusal == nil && changed)
+	for _, h := range d.Keep {
+		if !slices.Contains(d.TakenUp, h.Address) {
+			continue
+		}
+		// Only now: a claim that is kept for the Service says that it is to have the
+		// address, and one in use does not say which of several.
+		if err := r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, key)); err != nil && !errors.Is(err, errTaken) {
 			return reconcile.Result{}, err
 		}
 	}
-	if d.refusal != nil {
-		return reconcile.Result{RequeueAfter: retryRefused}, nil
+	if changed {
+		r.tell(svc, d)
+		log.FromContext(ctx).Info("wrote the Service's status", "addresses", addresses(d.Keep), "reason", condition(svc, d).Reason, "passed", sentences(d.Passed))
 	}
-	return reconcile.Result{}, nil
+	for _, h := range d.Drop {
+		if err := r.releaseClaim(ctx, h, false); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	if err := r.leaveRefused(ctx, key); err != nil {
+		return reconcile.Result{}, err
+	}
+	again, err := r.expire(ctx, key)
+	return reconcile.Result{RequeueAfter: soonest(again, retryAfter(d))}, err
+}
+
+// moment is when to look again at what will have passed.
+const moment = 50 * time.Millisecond
+
+// retryAfter is when to look again at a Service that does not have all that it
+// asks for, zero for never.
+func retryAfter(d decision) time.Duration {
+	switch {
+	case d.handOver:
+		return moment
+	case d.hopeless || d.Attempts == 0:
+		return 0
+	}
+	wait := firstRetry
+	for range d.Attempts - 1 {
+		if wait *= 2; wait > lastRetry {
+			return lastRetry
+		}
+	}
+	return wait
 }
 
 // claim decides and persists the claims, again as long as the cluster turns
 // out to know better who holds an address.
 func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, error) {
+	namespaceLabels, err := r.namespaceLabels(ctx, svc.Namespace)
+	if err != nil {
+		return decision{}, err
+	}
 	for range maxCorrections {
-		d := decide(r.Ledger, svc)
+		d := decide(r.Ledger, svc, namespaceLabels).afterOthers(r.Ledger, svc)
 		var err error
-		for _, h := range d.keep {
-			if err = r.ensureClaim(ctx, h, svc); err != nil {
+		for _, h := range d.Keep {
+			if slices.Contains(d.TakenUp, h.Address) {
+				continue // its claim names the Service: it is the Service's, whatever crashes
+			}
+			if err = r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, h.Service)); err != nil {
 				break
 			}
 		}
@@ -115,62 +171,20 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 	return decision{}, fmt.Errorf("claiming an address for the Service %s: %w", apiconv.KeyOf(svc), errTaken)
 }
 
-// letGo takes its addresses from a Service that is not, or no longer, served.
-func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
-	key := apiconv.KeyOf(svc)
-	held := r.Ledger.HeldBy(key)
-	r.Ledger.Forget(key)
-	if len(held) == 0 && !marked(svc) {
-		return reconcile.Result{}, nil
+// namespaceLabels of a namespace. The cache may have heard of a Service before it
+// has of its namespace: then the API server is asked, since which pools are for
+// the Service depends on it.
+func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[string]string, error) {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, namespace)
+	if apierrors.IsNotFound(err) {
+		err = r.Reader.Get(ctx, client.ObjectKey{Name: name}, namespace)
 	}
-	if err := r.isUnserved(ctx, key, held); err != nil {
-		return reconcile.Result{}, err
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading the labels of the namespace %s: %w", name, err)
 	}
-	changed, err := r.write(ctx, svc, released(svc, held))
-	if err != nil {
-		return reconcile.Result{}, err
-	}
-	if changed && len(held) > 0 {
-		r.Events.Eventf(svc, nil, corev1.EventTypeNormal, v1beta1.ReasonReleased, "ReleaseAddress", "the Service let %s go", addresses(held))
-	}
-	return reconcile.Result{}, r.releaseAll(ctx, held)
-}
-
-// marked says whether lbstack left anything on the Service.
-func marked(svc *corev1.Service) bool {
-	for _, c := range svc.Status.Conditions {
-		if c.Type == v1beta1.ServiceAddressAllocated {
-			return true
-		}
-	}
-	return svc.Annotations[v1beta1.AnnotationAllocatedFromPool] != ""
-}
-
-// forget frees the addresses of a Service that is gone.
-func (r *Reconciler) forget(ctx context.Context, key lb.ServiceKey) error {
-	r.Ledger.Forget(key)
-	held := r.Ledger.HeldBy(key)
-	if err := r.isUnserved(ctx, key, held); err != nil {
-		return err
-	}
-	return r.releaseAll(ctx, held)
-}
-
-// isUnserved makes sure that a Service which is about to lose what it holds is
-// gone, or not served, in the API server too: a new leader's cache may be older
-// than the claims that it adopted.
-func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) error {
-	if len(held) == 0 {
-		return nil
-	}
-	svc, err := r.fresh(ctx, key)
-	if err != nil {
-		return err
-	}
-	if svc != nil && r.serves(svc) {
-		return errStale
-	}
-	return nil
+	return namespace.Labels, nil
 }
 
 // serves says whether a Service gets an address from here.
@@ -178,21 +192,11 @@ func (r *Reconciler) serves(svc *corev1.Service) bool {
 	return svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class)
 }
 
-func (r *Reconciler) releaseAll(ctx context.Context, held []ipam.Holding) error {
-	for _, h := range held {
-		if err := r.releaseClaim(ctx, h); err != nil {
-			return err
-		}
-		log.FromContext(ctx).Info("released an address", "address", h.Address.String())
-	}
-	return nil
-}
-
 // retryWhenBehind turns "somebody wrote in between" and "the cache is behind"
 // into another round: that is no error, the cache will show the newer object.
 func retryWhenBehind(result reconcile.Result, err error) (reconcile.Result, error) {
 	if apierrors.IsConflict(err) || errors.Is(err, errStale) {
-		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil
+		return reconcile.Result{RequeueAfter: moment}, nil
 	}
 	return result, err
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
@@ -28,11 +29,11 @@ const action = "AllocateAddress"
 func desired(svc *corev1.Service, d decision) *corev1.Service {
 	next := svc.DeepCopy()
 	next.Status.LoadBalancer.Ingress = ingress(svc, d)
-	if len(d.keep) > 0 {
+	if len(d.Keep) > 0 {
 		if next.Annotations == nil {
 			next.Annotations = map[string]string{}
 		}
-		next.Annotations[v1beta1.AnnotationAllocatedFromPool] = string(d.keep[0].Pool)
+		next.Annotations[v1beta1.AnnotationAllocatedFromPool] = strings.Join(pools(d.Keep), ",")
 	} else {
 		delete(next.Annotations, v1beta1.AnnotationAllocatedFromPool)
 	}
@@ -40,16 +41,13 @@ func desired(svc *corev1.Service, d decision) *corev1.Service {
 	return next
 }
 
-// ingress lists what the Service has. Where that is nothing, what somebody else
-// wrote stays, but for an address that belongs to another Service now.
+// ingress lists what the Service has, IPv4 first, and host names, which somebody
+// else wrote. Where it has nothing, addresses that somebody else wrote stay, but
+// for those that belong to another Service now.
 func ingress(svc *corev1.Service, d decision) []corev1.LoadBalancerIngress {
 	var list []corev1.LoadBalancerIngress
-	for _, h := range d.keep {
-		mode := corev1.LoadBalancerIPModeVIP
-		list = append(list, corev1.LoadBalancerIngress{IP: h.Address.String(), IPMode: &mode})
-	}
-	if len(d.keep) > 0 {
-		return list
+	for _, h := range d.Keep {
+		list = append(list, entryOf(svc, h.Address))
 	}
 	for _, in := range svc.Status.LoadBalancer.Ingress {
 		if a, err := apiconv.ParseAddress(in.IP); err != nil || slices.Contains(d.leave, a) {
@@ -59,18 +57,66 @@ func ingress(svc *corev1.Service, d decision) []corev1.LoadBalancerIngress {
 	return list
 }
 
+// entryOf is the entry of an address, with what else stands there already.
+func entryOf(svc *corev1.Service, address netip.Addr) corev1.LoadBalancerIngress {
+	entry := corev1.LoadBalancerIngress{IP: address.String()}
+	for _, in := range svc.Status.LoadBalancer.Ingress {
+		if a, err := apiconv.ParseAddress(in.IP); err == nil && a == address {
+			entry = *in.DeepCopy()
+			entry.IP = address.String()
+		}
+	}
+	mode := corev1.LoadBalancerIPModeVIP
+	entry.IPMode = &mode
+	return entry
+}
+
+// maxRefusal leaves room in a condition's message for what the Service keeps.
+const maxRefusal = 2048
+
 func condition(svc *corev1.Service, d decision) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ServiceAddressAllocated, ObservedGeneration: svc.Generation}
-	if d.refusal == nil {
+	switch {
+	case d.Refusal != nil:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(d.Refusal.Reason), bounded.Cut(d.Refusal.Message, maxRefusal)
+		if len(d.Keep) > 0 {
+			c.Message += fmt.Sprintf("; until then the Service keeps %s", addresses(d.Keep))
+		}
+	case d.Missing != nil:
+		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonPartlyAllocated
+		c.Message = fmt.Sprintf("the Service has %s; it prefers addresses of both families, but %s", origins(d.Keep), d.Missing.Message)
+	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllocated
-		c.Message = fmt.Sprintf("the Service has %s from the pool %q", addresses(d.keep), d.keep[0].Pool)
-		return c
+		c.Message = fmt.Sprintf("the Service has %s", origins(d.Keep))
 	}
-	c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(d.refusal.Reason), d.refusal.Message
-	if len(d.keep) > 0 {
-		c.Message += fmt.Sprintf("; until then the Service keeps %s", addresses(d.keep))
-	}
+	c.Message = bounded.Message(c.Message)
 	return c
+}
+
+// pools returns the names of the pools of holdings, each once.
+func pools(holdings []ipam.Holding) []string {
+	var names []string
+	for _, h := range holdings {
+		if !slices.Contains(names, string(h.Pool)) {
+			names = append(names, string(h.Pool))
+		}
+	}
+	return names
+}
+
+// origins lists addresses with their pools.
+func origins(holdings []ipam.Holding) string {
+	var words []string
+	for _, name := range pools(holdings) {
+		var of []ipam.Holding
+		for _, h := range holdings {
+			if string(h.Pool) == name {
+				of = append(of, h)
+			}
+		}
+		words = append(words, fmt.Sprintf("%s from the pool %q", addresses(of), name))
+	}
+	return strings.Join(words, " and ")
 }
 
 func addresses(holdings []ipam.Holding) string {
@@ -81,12 +127,12 @@ func addresses(holdings []ipam.Holding) string {
 	return strings.Join(words, ", ")
 }
 
-// released returns the Service without what lbstack wrote on it; see
-// apiconv.Released.
-func released(svc *corev1.Service, held []ipam.Holding) *corev1.Service {
-	return apiconv.Released(svc, func(a netip.Addr) bool {
-		return slices.ContainsFunc(held, func(h ipam.Holding) bool { return h.Address == a })
-	})
+func sentences(verdicts []ipam.Verdict) string {
+	words := make([]string, 0, len(verdicts))
+	for _, v := range verdicts {
+		words = append(words, v.Why)
+	}
+	return strings.Join(words, "; ")
 }
 
 // write brings status, condition and annotation of a Service to next, in one
@@ -107,16 +153,32 @@ func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (chan
 	return true, nil
 }
 
-// tell sends one event when the condition says something new.
+// tell sends one event when the condition says something new, and one for each
+// address that was taken from the Service.
 func (r *Reconciler) tell(svc *corev1.Service, d decision) {
+	for _, l := range d.Lost {
+		r.warn(svc, v1beta1.ReasonAddressLost, fmt.Sprintf("the Service lost %s of the pool %q: %s", l.Address, l.Pool, l.Why))
+	}
+	for _, sentence := range d.taken {
+		r.Metrics.Conflict()
+		r.warn(svc, v1beta1.ReasonAddressLost, sentence)
+	}
 	now := condition(svc, d)
 	before := meta.FindStatusCondition(svc.Status.Conditions, now.Type)
 	if before != nil && before.Reason == now.Reason && before.Message == now.Message {
 		return
 	}
-	kind := corev1.EventTypeNormal
 	if now.Status != metav1.ConditionTrue {
-		kind = corev1.EventTypeWarning
+		r.warn(svc, now.Reason, now.Message)
+		return
 	}
-	r.Events.Eventf(svc, nil, kind, now.Reason, action, "%s", now.Message)
+	message := now.Message
+	if len(d.Passed) > 0 {
+		message += "; not used: " + sentences(d.Passed)
+	}
+	r.Events.Eventf(svc, nil, corev1.EventTypeNormal, now.Reason, action, "%s", bounded.Note(message))
+}
+
+func (r *Reconciler) warn(svc *corev1.Service, reason, message string) {
+	r.Events.Eventf(svc, nil, corev1.EventTypeWarning, reason, action, "%s", bounded.Note(message))
 }

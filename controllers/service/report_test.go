@@ -1,6 +1,7 @@
 package service
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,39 +13,42 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-func given(address string) corev1.LoadBalancerIngress {
-	mode := corev1.LoadBalancerIPModeVIP
-	return corev1.LoadBalancerIngress{IP: address, IPMode: &mode}
-}
-
-func showing(svc *corev1.Service, ingress ...corev1.LoadBalancerIngress) *corev1.Service {
-	svc.Status.LoadBalancer.Ingress = ingress
-	return svc
-}
-
 func TestDesired(t *testing.T) {
 	const note, pool = "example.com/note", v1beta1.AnnotationAllocatedFromPool
-	has := holding("10.0.0.2", "auto", web)
+	type list = []corev1.LoadBalancerIngress
+	mine, six, twin := holding("10.0.0.2", "auto", web), holding("2001:db8::1", "six", web), holding("10.0.0.3", "auto", web)
 	refusal := &ipam.Refusal{Reason: ipam.ReasonUnknownPool, Message: "no such pool"}
 	foreign := metav1.Condition{Type: "example.com/Other", Status: metav1.ConditionTrue}
+	host := corev1.LoadBalancerIngress{Hostname: "lb.example"}
+	proxy := corev1.LoadBalancerIPModeProxy
+	full := func(mode *corev1.LoadBalancerIPMode, address string) corev1.LoadBalancerIngress {
+		return corev1.LoadBalancerIngress{IP: address, Hostname: "also.example", IPMode: mode, Ports: []corev1.PortStatus{{Port: 80, Protocol: "TCP"}}}
+	}
+	stranger := kept()
+	stranger.Refusal, stranger.leave = refusal, addrs("192.0.2.7")
 	tests := []struct {
 		name        string
 		svc         *corev1.Service
 		decision    decision
-		ingress     []corev1.LoadBalancerIngress
+		ingress     list
 		annotations map[string]string
 	}{
-		{name: "a Service without annotations shows address and pool", svc: service(), decision: decision{keep: []ipam.Holding{has}},
-			ingress: []corev1.LoadBalancerIngress{given("10.0.0.2")}, annotations: map[string]string{pool: "auto"}},
-		{name: "the new address and pool replace the old ones", svc: showing(service(pool, "manual", note, "x"), given("10.0.1.2")),
-			decision: decision{keep: []ipam.Holding{has}, drop: []ipam.Holding{holding("10.0.1.2", "manual", web)}},
-			ingress:  []corev1.LoadBalancerIngress{given("10.0.0.2")}, annotations: map[string]string{pool: "auto", note: "x"}},
-		{name: "an IPv6 address is written as it is named everywhere", svc: service(), decision: decision{keep: []ipam.Holding{holding("2001:db8:0:0::1", "six", web)}},
-			ingress: []corev1.LoadBalancerIngress{given("2001:db8::1")}, annotations: map[string]string{pool: "six"}},
-		{name: "what is kept in spite of a refusal is shown", svc: showing(service(pool, "auto"), given("10.0.0.2")), decision: decision{keep: []ipam.Holding{has}, refusal: refusal},
-			ingress: []corev1.LoadBalancerIngress{given("10.0.0.2")}, annotations: map[string]string{pool: "auto"}},
-		{name: "a Service that has nothing shows no pool", svc: service(pool, "auto", note, "x"), decision: decision{refusal: refusal}, annotations: map[string]string{note: "x"}},
-		{name: "a Service that has nothing and no annotations gets none", svc: service(), decision: decision{refusal: refusal}},
+		{name: "a Service without annotations shows address and pool", svc: service(), decision: kept(mine), ingress: list{given("10.0.0.2")}, annotations: map[string]string{pool: "auto"}},
+		{name: "the new address and pool replace the old ones", svc: showing(service(pool, "manual", note, "x"), given("10.0.1.2")), decision: kept(mine),
+			ingress: list{given("10.0.0.2")}, annotations: map[string]string{pool: "auto", note: "x"}},
+		{name: "each pool is named once, in the order of the addresses", svc: service(), decision: kept(mine, twin, six),
+			ingress: list{given("10.0.0.2"), given("10.0.0.3"), given("2001:db8::1")}, annotations: map[string]string{pool: "auto,six"}},
+		{name: "an IPv6 address is written as it is named everywhere", svc: showing(service(), given("2001:DB8:0::1")), decision: kept(six), ingress: list{given("2001:db8::1")}, annotations: map[string]string{pool: "six"}},
+		{name: "what is kept in spite of a refusal is shown", svc: showing(service(pool, "auto"), given("10.0.0.2")), decision: refused(refusal, mine), ingress: list{given("10.0.0.2")}, annotations: map[string]string{pool: "auto"}},
+		{name: "a host name is somebody else's and stays", svc: showing(service(), host, given("10.0.1.2")), decision: kept(mine), ingress: list{given("10.0.0.2"), host}, annotations: map[string]string{pool: "auto"}},
+		{name: "a host name stays if there is no address", svc: showing(service(), host), decision: refused(refusal), ingress: list{host}},
+		{name: "what else stands in the entry of an address stays, and lbstack is no proxy", svc: showing(service(), full(&proxy, "10.0.0.2")), decision: kept(mine),
+			ingress: list{full(given("").IPMode, "10.0.0.2")}, annotations: map[string]string{pool: "auto"}},
+		{name: "what stands in the entry of another address does not come along", svc: showing(service(), full(&proxy, "10.0.0.3")), decision: kept(mine), ingress: list{given("10.0.0.2")}, annotations: map[string]string{pool: "auto"}},
+		{name: "an address that stands there twice is shown once", svc: showing(service(), given("10.0.0.2"), given("10.0.0.2")), decision: kept(mine), ingress: list{given("10.0.0.2")}, annotations: map[string]string{pool: "auto"}},
+		{name: "what is nobody's stays as it is", svc: shows(service(), "10.0.0.0", "192.0.2.7"), decision: stranger, ingress: list{{IP: "192.0.2.7"}}},
+		{name: "a Service that has nothing shows no pool", svc: service(pool, "auto", note, "x"), decision: refused(refusal), annotations: map[string]string{note: "x"}},
+		{name: "a Service that has nothing and no annotations gets none", svc: service(), decision: refused(refusal)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,21 +73,24 @@ func TestDesired(t *testing.T) {
 }
 
 func TestCondition(t *testing.T) {
-	one, two := holding("10.0.0.1", "auto", web), holding("10.0.1.2", "manual", web)
+	one, two, six := holding("10.0.0.1", "auto", web), holding("10.0.1.2", "manual", web), holding("2001:db8::1", "auto", web)
 	refusal := &ipam.Refusal{Reason: ipam.ReasonUnknownPool, Message: "no such pool: name another"}
+	dropping, partly := kept(one), kept(one)
+	dropping.Drop = []ipam.Holding{two}
+	partly.Missing = &ipam.Refusal{Reason: ipam.ReasonPoolExhausted, Message: "no pool gives the Service an IPv6 address"}
+	const yes, no = metav1.ConditionTrue, metav1.ConditionFalse
 	tests := []struct {
 		name     string
 		decision decision
 		want     metav1.Condition
 	}{
-		{name: "a Service that has its address says which, and where it is from", decision: decision{keep: []ipam.Holding{one}},
-			want: metav1.Condition{Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1 from the pool "auto"`}},
-		{name: "what it lets go is not its address any more", decision: decision{keep: []ipam.Holding{one}, drop: []ipam.Holding{two}},
-			want: metav1.Condition{Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1 from the pool "auto"`}},
-		{name: "a refusal is told as it is", decision: decision{refusal: refusal},
-			want: metav1.Condition{Status: metav1.ConditionFalse, Reason: v1beta1.ReasonUnknownPool, Message: "no such pool: name another"}},
-		{name: "a refusal says what the Service keeps", decision: decision{keep: []ipam.Holding{one, two}, refusal: refusal},
-			want: metav1.Condition{Status: metav1.ConditionFalse, Reason: v1beta1.ReasonUnknownPool, Message: "no such pool: name another; until then the Service keeps 10.0.0.1, 10.0.1.2"}},
+		{name: "a Service that has its address says which, and where it is from", decision: kept(one), want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1 from the pool "auto"`}},
+		{name: "what it lets go is not its address any more", decision: dropping, want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1 from the pool "auto"`}},
+		{name: "addresses stand with their pool", decision: kept(one, two, six), want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1, 2001:db8::1 from the pool "auto" and 10.0.1.2 from the pool "manual"`}},
+		{name: "a Service that prefers two families says why it has one", decision: partly, want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonPartlyAllocated,
+			Message: `the Service has 10.0.0.1 from the pool "auto"; it prefers addresses of both families, but no pool gives the Service an IPv6 address`}},
+		{name: "a refusal is told as it is", decision: refused(refusal), want: metav1.Condition{Status: no, Reason: v1beta1.ReasonUnknownPool, Message: "no such pool: name another"}},
+		{name: "a refusal says what the Service keeps", decision: refused(refusal, one, two), want: metav1.Condition{Status: no, Reason: v1beta1.ReasonUnknownPool, Message: "no such pool: name another; until then the Service keeps 10.0.0.1, 10.0.1.2"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -95,43 +102,35 @@ func TestCondition(t *testing.T) {
 	}
 }
 
-func TestReleased(t *testing.T) {
-	const note, pool = "example.com/note", v1beta1.AnnotationAllocatedFromPool
-	host := corev1.LoadBalancerIngress{Hostname: "lb.example"}
-	foreign := metav1.Condition{Type: "example.com/Other", Status: metav1.ConditionTrue}
-	allocated := metav1.Condition{Type: v1beta1.ServiceAddressAllocated, Status: metav1.ConditionTrue}
-	conditions := func(svc *corev1.Service, list ...metav1.Condition) *corev1.Service {
-		svc.Status.Conditions = list
-		return svc
-	}
+func TestTextsAreBounded(t *testing.T) {
+	long := strings.Repeat("long ", 10000)
+	partly := kept(holding("10.0.0.1", "auto", web))
+	partly.Missing = &ipam.Refusal{Message: long}
 	tests := []struct {
-		name      string
-		svc, want *corev1.Service
-		held      []ipam.Holding
+		name string
+		d    decision
 	}{
-		{name: "all that lbstack wrote goes", held: []ipam.Holding{holding("10.0.0.1", "auto", web)},
-			svc: conditions(showing(service(pool, "auto"), given("10.0.0.1")), allocated), want: service()},
-		{name: "what others wrote stays, in its order", held: []ipam.Holding{holding("10.0.0.1", "auto", web)},
-			svc:  conditions(showing(service(pool, "auto", note, "x"), host, given("10.0.0.1"), given("10.7.7.7")), foreign, allocated),
-			want: conditions(showing(service(note, "x"), host, given("10.7.7.7")), foreign)},
-		{name: "every address that the Service held goes", held: []ipam.Holding{holding("10.0.0.1", "auto", web), holding("2001:db8::1", "auto", web)},
-			svc: showing(service(), given("2001:db8::1"), given("10.0.0.1")), want: service()},
-		{name: "an address goes however it is written", held: []ipam.Holding{holding("2001:db8::1", "auto", web)},
-			svc: showing(service(), given("2001:DB8:0:0::1")), want: service()},
-		{name: "what the Service asks for stays", svc: service(v1beta1.AnnotationAddressPool, "auto"), want: service(v1beta1.AnnotationAddressPool, "auto")},
-		{name: "a Service that held nothing keeps the addresses in its status", svc: showing(service(), given("10.0.0.1"), host), want: showing(service(), given("10.0.0.1"), host)},
+		{"of a refusal", refused(&ipam.Refusal{Message: long})},
+		{"of a refusal that leaves the Service what it has", refused(&ipam.Refusal{Message: long}, holding("10.0.0.1", "auto", web))},
+		{"of one family that is missing", partly},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			before := tt.svc.DeepCopy()
-			if diff := cmp.Diff(tt.want, released(tt.svc, tt.held), cmpopts.EquateEmpty()); diff != "" {
-				t.Errorf("Service (-want +got):\n%s", diff)
+			got := condition(service(), tt.d).Message
+			if len(got) > 32768 || !strings.Contains(got, "...") {
+				t.Errorf("message: got %d bytes, want what the API server takes, and that one sees that it was longer", len(got))
 			}
-			if diff := cmp.Diff(before, tt.svc); diff != "" {
-				t.Errorf("the Service that was passed has changed (-before +after):\n%s", diff)
+			if tt.d.Refusal != nil && len(tt.d.Keep) > 0 && !strings.HasSuffix(got, "keeps 10.0.0.1") {
+				t.Errorf("message: it ends with %q, want what the Service keeps", got[len(got)-40:])
 			}
 		})
 	}
+	t.Run("of a request that asks for a lot", func(t *testing.T) {
+		d := decide(filled(t), service(addressKey, strings.Repeat("not-an-address", 10000)), nil)
+		if got := len(condition(service(), d).Message); got > 32768 {
+			t.Errorf("message: got %d bytes, want what the API server takes", got)
+		}
+	})
 }
 
 func TestMarked(t *testing.T) {

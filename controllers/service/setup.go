@@ -7,9 +7,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -21,7 +24,7 @@ import (
 
 // concurrency is how many Services are worked on at once: most of the time of
 // each is waiting for the API server.
-const concurrency = 8
+const concurrency = 16
 
 // Setup starts the controller with the manager, and connects its queue with the
 // ledger (who is woken) and the adopter (who is looked at first).
@@ -34,15 +37,43 @@ func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("service").
-		For(&corev1.Service{}).
+		For(&corev1.Service{}, builder.WithPredicates(r.arrivals())).
 		Watches(&v1beta1.IPAddressClaim{}, claims{ledger: r.Ledger}).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.servicesIn), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(woken).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
 		Complete(r)
 }
 
-// claims learns of claims that somebody else wrote or deleted, and looks at the
-// Services that a claim names: one that was deleted by hand comes back.
+// arrivals notes when a Service was first seen without an address, and lets all
+// events pass.
+func (r *Reconciler) arrivals() predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(object client.Object) bool {
+		if svc, ok := object.(*corev1.Service); ok && r.serves(svc) && len(svc.Status.LoadBalancer.Ingress) == 0 {
+			r.Metrics.Arrived(apiconv.KeyOf(svc))
+		}
+		return true
+	})
+}
+
+// servicesIn returns the Services of a namespace: pools can be for those with
+// certain labels.
+func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []reconcile.Request {
+	var services corev1.ServiceList
+	if err := r.Client.List(ctx, &services, client.InNamespace(namespace.GetName())); err != nil {
+		return nil // the cache is going down with the program
+	}
+	var requests []reconcile.Request
+	for i := range services.Items {
+		if svc := &services.Items[i]; r.serves(svc) {
+			requests = append(requests, requestFor(apiconv.KeyOf(svc)))
+		}
+	}
+	return requests
+}
+
+// claims learns of claims that somebody else wrote, changed or deleted, and looks
+// at the Services that a claim names: one that was deleted by hand comes back.
 type claims struct {
 	ledger *ledger.Ledger
 }
@@ -50,39 +81,45 @@ type claims struct {
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // Create implements handler.EventHandler.
-func (c claims) Create(ctx context.Context, e event.CreateEvent, q queue) {
-	c.written(ctx, e.Object, q)
+func (c claims) Create(_ context.Context, e event.CreateEvent, q queue) {
+	if now, ok := claimed(e.Object); ok {
+		c.ledger.Observe(ledger.Claimed{}, now)
+	}
+	enqueue(e.Object, q)
 }
 
 // Update implements handler.EventHandler.
-func (c claims) Update(ctx context.Context, e event.UpdateEvent, q queue) {
-	c.enqueue(e.ObjectOld, q)
-	c.written(ctx, e.ObjectNew, q)
+func (c claims) Update(_ context.Context, e event.UpdateEvent, q queue) {
+	before, _ := claimed(e.ObjectOld)
+	if now, ok := claimed(e.ObjectNew); ok {
+		c.ledger.Observe(before, now)
+	}
+	enqueue(e.ObjectOld, q)
+	enqueue(e.ObjectNew, q)
 }
 
 // Delete implements handler.EventHandler.
 func (c claims) Delete(_ context.Context, e event.DeleteEvent, q queue) {
-	if claim, ok := e.Object.(*v1beta1.IPAddressClaim); ok && len(claim.Spec.Holders) == 0 {
-		if address, err := apiconv.ClaimAddress(claim); err == nil {
-			c.ledger.Release(address, lb.ServiceKey{})
-		}
+	if gone, ok := claimed(e.Object); ok {
+		c.ledger.Gone(gone)
 	}
-	c.enqueue(e.Object, q)
+	enqueue(e.Object, q)
 }
 
 // Generic implements handler.EventHandler; there are no such events.
 func (c claims) Generic(context.Context, event.GenericEvent, queue) {}
 
-func (c claims) written(ctx context.Context, object client.Object, q queue) {
-	if claim, ok := object.(*v1beta1.IPAddressClaim); ok {
-		if h, ok := holdingOf(ctx, claim); ok {
-			c.ledger.Observe(h)
-		}
+// claimed is what a claim says; it is not ok if that is nothing.
+func claimed(object client.Object) (ledger.Claimed, bool) {
+	claim, ok := object.(*v1beta1.IPAddressClaim)
+	if !ok {
+		return ledger.Claimed{}, false
 	}
-	c.enqueue(object, q)
+	c, err := claimedBy(claim)
+	return c, err == nil
 }
 
-func (c claims) enqueue(object client.Object, q queue) {
+func enqueue(object client.Object, q queue) {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return

@@ -139,6 +139,10 @@ func (f *findings) see(object *unstructured.Unstructured) error {
 	if ready != nil && ready.Status == metav1.ConditionFalse && ready.ObservedGeneration == object.GetGeneration() {
 		f.pools = append(f.pools, fmt.Sprintf("the pool %s gives no addresses: %s", object.GetName(), ready.Message))
 	}
+	conflict := meta.FindStatusCondition(list, v1beta1.ConditionConflict)
+	if conflict != nil && conflict.Status == metav1.ConditionTrue && conflict.ObservedGeneration == object.GetGeneration() {
+		f.pools = append(f.pools, fmt.Sprintf("the pool %s does not give all its addresses: %s", object.GetName(), conflict.Message))
+	}
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"slices"
+
 	"context"
 	"fmt"
 
@@ -85,7 +87,7 @@ func matters(e event.UpdateEvent) bool {
 	}
 	return before.Generation != now.Generation ||
 		!equality.Semantic.DeepEqual(before.Labels, now.Labels) ||
-		!equality.Semantic.DeepEqual(
-			meta.FindStatusCondition(before.Status.Conditions, v1beta1.ConditionReady),
-			meta.FindStatusCondition(now.Status.Conditions, v1beta1.ConditionReady))
+		slices.ContainsFunc([]string{v1beta1.ConditionReady, v1beta1.ConditionConflict}, func(kind string) bool {
+			return !equality.Semantic.DeepEqual(meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(now.Status.Conditions, kind))
+		})
 }

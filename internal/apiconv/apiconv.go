@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -51,17 +50,4 @@ func ParseRange(s string) (lb.Range, error) {
 		return lb.Range{}, err
 	}
 	return lb.NewRange(a, a)
-}
-
-// PoolRanges parses the addresses of a pool.
-func PoolRanges(spec v1beta1.IPAddressPoolSpec) ([]lb.Range, error) {
-	ranges := make([]lb.Range, 0, len(spec.Addresses))
-	for i, item := range spec.Addresses {
-		r, err := ParseRange(string(item))
-		if err != nil {
-			return nil, fmt.Errorf("spec.addresses[%d]: %w", i, err)
-		}
-		ranges = append(ranges, r)
-	}
-	return ranges, nil
 }

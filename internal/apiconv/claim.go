@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -37,4 +39,26 @@ func ClaimAddress(claim *v1beta1.IPAddressClaim) (netip.Addr, error) {
 // HolderKey returns the Service that a claim's holder is.
 func HolderKey(h v1beta1.ClaimHolder) lb.ServiceKey {
 	return lb.ServiceKey{Namespace: h.Namespace, Name: h.Name}
+}
+
+// HolderTerms reads on which terms a holder shares the address of its claim. Ports
+// that mean nothing are an error: nobody can tell with whom it may share.
+func HolderTerms(claim *v1beta1.IPAddressClaim, h v1beta1.ClaimHolder) (lb.Sharing, error) {
+	if claim.Spec.SharingKey == "" {
+		return lb.Sharing{}, nil
+	}
+	ports, err := parsePorts(h.Ports)
+	if err != nil {
+		return lb.Sharing{}, fmt.Errorf("the holder %s: %w", HolderKey(h), err)
+	}
+	return lb.Sharing{Key: claim.Spec.SharingKey, Traffic: h.TrafficPolicy, Ports: ports}, nil
+}
+
+// ClaimHolderOf returns the holder that a Service is which has an address on these
+// terms.
+func ClaimHolderOf(svc *corev1.Service, terms lb.Sharing) v1beta1.ClaimHolder {
+	return v1beta1.ClaimHolder{
+		Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID,
+		Ports: portStrings(terms.Ports), TrafficPolicy: terms.Traffic,
+	}
 }

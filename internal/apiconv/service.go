@@ -10,20 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ServiceRequest is what a Service asks for.
-type ServiceRequest struct {
-	// Pool that the address must come from; empty: any that gives itself.
-	Pool lb.PoolName
-	// Addresses that the Service wants; none: any.
-	Addresses []netip.Addr
-	// Families in the order of preference.
-	Families []lb.Family
-	// RequireDualStack says that one address of each family is a must.
-	RequireDualStack bool
-}
+// maxRequested is how many addresses a Service can ask for.
+const maxRequested = 32
 
 // poolAnnotations and addressAnnotations: the first that is set counts.
 var (
@@ -39,22 +31,41 @@ var (
 	}
 )
 
-// ParseServiceRequest reads what a Service asks for from its spec and its
-// annotations. The error is a sentence for the Service's owner.
-func ParseServiceRequest(svc *corev1.Service) (ServiceRequest, error) {
-	req := ServiceRequest{
-		Families:         serviceFamilies(svc),
-		RequireDualStack: svc.Spec.IPFamilyPolicy != nil && *svc.Spec.IPFamilyPolicy == corev1.IPFamilyPolicyRequireDualStack,
+// ParseRequest reads what a Service asks for from its spec and its annotations;
+// namespaceLabels are those of its namespace. The error is a sentence for the
+// Service's owner.
+func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.Request, error) {
+	req := ipam.Request{
+		Service: KeyOf(svc), Labels: svc.Labels, NamespaceLabels: namespaceLabels,
+		Families: serviceFamilies(svc), Policy: familyPolicy(svc), Shows: StatusAddresses(svc),
 	}
 	if _, value := firstAnnotation(svc, poolAnnotations); value != "" {
 		req.Pool = lb.PoolName(strings.TrimSpace(value))
 	}
-	addresses, err := requestedAddresses(svc)
-	if err != nil {
-		return ServiceRequest{}, err
+	var err error
+	if req.Addresses, err = requestedAddresses(svc); err != nil {
+		return ipam.Request{}, err
 	}
-	req.Addresses = addresses
+	if req.Terms, err = SharingTerms(svc); err != nil {
+		return ipam.Request{}, err
+	}
+	if req.Policy == ipam.RequireDualStack && len(req.Families) < 2 {
+		return ipam.Request{}, fmt.Errorf("spec.ipFamilyPolicy is RequireDualStack and spec.ipFamilies has only %s: the cluster gave the Service one family", req.Families[0])
+	}
 	return req, nil
+}
+
+func familyPolicy(svc *corev1.Service) ipam.FamilyPolicy {
+	if svc.Spec.IPFamilyPolicy == nil {
+		return ipam.SingleStack
+	}
+	switch *svc.Spec.IPFamilyPolicy {
+	case corev1.IPFamilyPolicyPreferDualStack:
+		return ipam.PreferDualStack
+	case corev1.IPFamilyPolicyRequireDualStack:
+		return ipam.RequireDualStack
+	}
+	return ipam.SingleStack
 }
 
 func requestedAddresses(svc *corev1.Service) ([]netip.Addr, error) {
@@ -85,6 +96,9 @@ func requestedAddresses(svc *corev1.Service) ([]netip.Addr, error) {
 		seen[a] = true
 		addresses = append(addresses, a)
 	}
+	if len(addresses) > maxRequested {
+		return nil, fmt.Errorf("annotation %s: a Service can ask for %d addresses and this one asks for %d", key, maxRequested, len(addresses))
+	}
 	return addresses, nil
 }
 
@@ -109,6 +123,7 @@ func serviceFamilies(svc *corev1.Service) []lb.Family {
 			families = append(families, lb.IPv6)
 		}
 	}
+	families = slices.Compact(families)
 	if len(families) == 0 {
 		families = []lb.Family{lb.IPv4}
 	}

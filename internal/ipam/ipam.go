@@ -1,40 +1,19 @@
-// Package ipam decides which address a Service gets. It is pure: it knows no
+// Package ipam decides which addresses a Service gets. It is pure: it knows no
 // Kubernetes, socket, clock or logger, and the same pools, the same holdings
 // and the same request always give the same answer.
 //
-// Order is total and part of the promise: of several pools the one whose name
-// sorts first is used, and of its addresses the lowest free one.
+// Order is total and part of the promise: see Assign.
 package ipam
 
 import (
-	"cmp"
 	"maps"
-	"math/big"
 	"net/netip"
 	"slices"
 
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Pool is a set of addresses, free of overlaps with other pools: see Check.
-type Pool struct {
-	// Name of the pool, unique.
-	Name lb.PoolName
-	// Ranges of the pool.
-	Ranges []lb.Range
-	// AutoAssign says whether a request that names no pool can be met from it.
-	AutoAssign bool
-	// Unusable is why the pool gives nothing; empty if it does. What is held in
-	// it stays held.
-	Unusable string
-}
-
-// Contains says whether the pool has the address.
-func (p Pool) Contains(a netip.Addr) bool {
-	return slices.ContainsFunc(p.Ranges, func(r lb.Range) bool { return r.Contains(a) })
-}
-
-// Holding is an address that is in use.
+// Holding is an address that a Service has.
 type Holding struct {
 	// Address that is held.
 	Address netip.Addr
@@ -46,178 +25,137 @@ type Holding struct {
 }
 
 // Allocator knows the pools and who holds which address. It is not safe for
-// concurrent use. A request costs a logarithm of the number of addresses that
-// were released, and nothing grows with the size of a pool.
+// concurrent use. A request costs the same whatever the size and the fill of the
+// pools. An address that a Service holds alone costs less than 200 bytes.
 type Allocator struct {
-	pools     []*pool // by name
-	holdings  map[netip.Addr]Holding
-	byService map[lb.ServiceKey][]netip.Addr // in order
+	pools map[lb.PoolName]*pool
+	order []*pool // those that exist, as they are tried
+	both  []*pool // the same, for a request that can use two families
+	given []given // who gives which address
+
+	accounts register
+	far      map[netip.Addr]*account   // the first holders of addresses that are in no slot
+	origin   map[netip.Addr]*pool      // of what is held and that no pool gives
+	shared   map[netip.Addr][]*account // the holders after the first
+	byKey    map[string][]netip.Addr   // addresses by sharing key, sorted
+	sharing  map[pledge]lb.Sharing     // the terms of those who share
+	pledged  map[pledge]struct{}       // handed to a Service that has not taken it up
+	outside  map[pledge]string         // kept although the pool no longer gives it, and why
+	dropped  map[pledge]struct{}       // what a Service was told to let go, and has not yet
+	nobody   *account                  // holds what is reserved
 }
 
-type pool struct {
-	Pool
-	free []*freeList // one per range
+// given is a range of addresses that a pool gives, the first of which has the
+// number start there. Lists of them are sorted and disjoint.
+type given struct {
+	lb.Range
+	pool  *pool
+	start uint64
+}
+
+// pledge names an address and a Service.
+type pledge struct {
+	address netip.Addr
+	service lb.ServiceKey
 }
 
 // New returns an allocator without pools and holdings.
 func New() *Allocator {
-	return &Allocator{holdings: map[netip.Addr]Holding{}, byService: map[lb.ServiceKey][]netip.Addr{}}
+	return &Allocator{
+		pools: map[lb.PoolName]*pool{}, accounts: newRegister(), far: map[netip.Addr]*account{},
+		origin: map[netip.Addr]*pool{}, shared: map[netip.Addr][]*account{}, byKey: map[string][]netip.Addr{}, sharing: map[pledge]lb.Sharing{},
+		pledged: map[pledge]struct{}{}, outside: map[pledge]string{}, dropped: map[pledge]struct{}{}, nobody: &account{},
+	}
 }
 
-// SetPools replaces the pools. Holdings stay, also those whose pool is gone or
-// has become smaller: an address in use is never taken away by an edit. One
-// that its pool no longer has and another pool has now, say because the pool was
-// renamed, is that pool's from then on; SetPools returns the Services concerned.
-func (a *Allocator) SetPools(pools []Pool) (moved []lb.ServiceKey) {
-	sorted := slices.SortedFunc(slices.Values(pools), func(x, y Pool) int { return cmp.Compare(x.Name, y.Name) })
-	a.pools = make([]*pool, 0, len(sorted))
-	for _, p := range sorted {
-		next := &pool{Pool: p}
-		for _, r := range p.Ranges {
-			next.free = append(next.free, newFreeList(r))
-		}
-		a.pools = append(a.pools, next)
+// SetPools replaces the pools, as Resolve left them. Holdings stay, also those
+// whose pool is gone or has become smaller: an address in use is never taken away
+// here. One that its pool no longer gives and another pool gives now, say because
+// the pool was renamed, is that pool's from then on.
+func (a *Allocator) SetPools(pools []Pool) {
+	entries := a.entries()
+	for _, p := range a.pools {
+		*p = pool{Pool: Pool{Name: p.Name}}
 	}
-	for address, h := range a.holdings {
-		if p, ok := a.find(h.Pool); ok && p.Contains(address) {
-			continue
+	a.order, a.given = nil, nil
+	for _, next := range pools {
+		p := a.pool(next.Name)
+		p.Pool, p.exists = next, true
+		if p.MaxPerNamespace > 0 {
+			p.byNamespace = map[string]int{}
 		}
-		if now, ok := a.PoolOf(address); ok && now != h.Pool {
-			h.Pool = now
-			a.holdings[address] = h
-			if h.Service != (lb.ServiceKey{}) {
-				moved = append(moved, h.Service)
+		a.order = append(a.order, p)
+		for _, r := range p.Gives {
+			i := index(r.Family())
+			if p.slots[i] == nil {
+				p.slots[i] = newSlots(p.AvoidBuggy)
+			}
+			a.given = append(a.given, given{Range: r, pool: p, start: p.slots[i].add(r)})
+		}
+	}
+	slices.SortFunc(a.given, func(x, y given) int { return x.First.Compare(y.First) })
+	slices.SortFunc(a.order, inOrderOfUse)
+	a.both = slices.SortedFunc(slices.Values(a.order), inOrderForBoth)
+	a.reenter(entries)
+	maps.DeleteFunc(a.pools, func(_ lb.PoolName, p *pool) bool { return !p.exists && p.held == 0 })
+	maps.DeleteFunc(a.outside, func(at pledge, _ string) bool { _, ok := a.giver(at.address); return ok })
+}
+
+// entry is an address that is held or reserved.
+type entry struct {
+	address netip.Addr
+	pool    lb.PoolName
+	first   *account
+}
+
+// entries returns what is held or reserved, in the order of the addresses.
+func (a *Allocator) entries() []entry {
+	var list []entry
+	add := func(address netip.Addr, c *account) { list = append(list, entry{address, a.from(address).Name, c}) }
+	for _, p := range a.order {
+		for _, s := range p.slots {
+			for i := uint64(0); s != nil && i < uint64(len(s.holders)); i++ {
+				if s.holders[i] != nil {
+					add(s.address(i), s.holders[i])
+				}
 			}
 		}
 	}
-	slices.SortFunc(moved, lb.ServiceKey.Compare)
-	return slices.Compact(moved)
+	for address, c := range a.far {
+		add(address, c)
+	}
+	slices.SortFunc(list, func(x, y entry) int { return x.address.Compare(y.address) })
+	return list
 }
 
-func (a *Allocator) find(name lb.PoolName) (*pool, bool) {
-	i, ok := slices.BinarySearchFunc(a.pools, name, func(p *pool, name lb.PoolName) int { return cmp.Compare(p.Name, name) })
+// reenter puts them where they belong now.
+func (a *Allocator) reenter(entries []entry) {
+	clear(a.far)
+	clear(a.origin)
+	for _, e := range entries {
+		p := a.enter(a.locate(e.address), e.address, e.pool, e.first)
+		if p.byNamespace != nil {
+			for namespace := range a.namespaces(e.address) {
+				p.countFor(namespace, 1)
+			}
+		}
+	}
+}
+
+// pool returns the pool of a name, one that does not exist if need be.
+func (a *Allocator) pool(name lb.PoolName) *pool {
+	p, ok := a.pools[name]
 	if !ok {
-		return nil, false
+		p = &pool{Pool: Pool{Name: name}}
+		a.pools[name] = p
 	}
-	return a.pools[i], true
+	return p
 }
 
-// Hold records that a Service holds an address, as found in the cluster. It
-// reports false, and changes nothing, if somebody else holds the address.
-func (a *Allocator) Hold(h Holding) bool {
-	if old, ok := a.holdings[h.Address]; ok {
-		if old.Service != h.Service {
-			return false
-		}
-		a.holdings[h.Address] = h
-		return true
-	}
-	a.holdings[h.Address] = h
-	if h.Service != (lb.ServiceKey{}) {
-		list := append(a.byService[h.Service], h.Address)
-		slices.SortFunc(list, netip.Addr.Compare)
-		a.byService[h.Service] = list
-	}
-	return true
-}
-
-// Release forgets a holding, if that Service has it.
-func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
-	h, ok := a.holdings[address]
-	if !ok || h.Service != service {
-		return
-	}
-	delete(a.holdings, address)
-	list := slices.DeleteFunc(a.byService[service], func(x netip.Addr) bool { return x == address })
-	if len(list) == 0 {
-		delete(a.byService, service)
-	} else {
-		a.byService[service] = list
-	}
-	for _, p := range a.pools {
-		for _, f := range p.free {
-			f.release(address)
+func (p *pool) countFor(namespace string, n int) {
+	if p.byNamespace != nil {
+		if p.byNamespace[namespace] += n; p.byNamespace[namespace] == 0 {
+			delete(p.byNamespace, namespace)
 		}
 	}
-}
-
-// Holder returns who holds an address.
-func (a *Allocator) Holder(address netip.Addr) (Holding, bool) {
-	h, ok := a.holdings[address]
-	return h, ok
-}
-
-// HeldBy returns what a Service holds, in the order of the addresses.
-func (a *Allocator) HeldBy(service lb.ServiceKey) []Holding {
-	var held []Holding
-	for _, address := range a.byService[service] {
-		held = append(held, a.holdings[address])
-	}
-	return held
-}
-
-// PoolOf returns the name of the pool that has the address: the one that gives
-// it or, if none does, one that is unusable.
-func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
-	if p := poolOf(a.pools, address); p != nil {
-		return p.Name, true
-	}
-	return "", false
-}
-
-// poolOf finds the pool of an address, a usable one if there is one: of two that
-// overlap, the older goes on and the younger is unusable.
-func poolOf(pools []*pool, address netip.Addr) *pool {
-	var unusable *pool
-	for _, p := range pools {
-		switch {
-		case !p.Contains(address):
-		case p.Unusable == "":
-			return p
-		case unusable == nil:
-			unusable = p
-		}
-	}
-	return unusable
-}
-
-// Usage counts the addresses of a pool.
-type Usage struct {
-	// Total is how many the pool has.
-	Total *big.Int
-	// Used is how many of them are held.
-	Used int64
-}
-
-// Free is how many can still be given.
-func (u Usage) Free() *big.Int { return new(big.Int).Sub(u.Total, big.NewInt(u.Used)) }
-
-// Usage counts the addresses of every pool by family; families that a pool
-// does not have are absent. It looks at each holding once.
-func (a *Allocator) Usage() map[lb.PoolName]map[lb.Family]Usage {
-	usage := map[lb.PoolName]map[lb.Family]Usage{}
-	for _, p := range a.pools {
-		families := map[lb.Family]Usage{}
-		for _, r := range p.Ranges {
-			u, ok := families[r.Family()]
-			if !ok {
-				u.Total = new(big.Int)
-			}
-			u.Total.Add(u.Total, r.Size())
-			families[r.Family()] = u
-		}
-		usage[p.Name] = families
-	}
-	for address := range maps.Keys(a.holdings) {
-		// A pool that overlaps an older one does not count what that one has.
-		p := poolOf(a.pools, address)
-		if p == nil {
-			continue
-		}
-		families := usage[p.Name]
-		u := families[lb.FamilyOf(address)]
-		u.Used++
-		families[lb.FamilyOf(address)] = u
-	}
-	return usage
 }

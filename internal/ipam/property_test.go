@@ -3,6 +3,7 @@ package ipam
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -10,79 +11,211 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// TestNeverTwice runs random histories of assignments, releases and pool edits
-// against a plain model: a map from address to Service.
-func TestNeverTwice(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		a := New()
-		model := map[netip.Addr]lb.ServiceKey{}
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			service := lb.ServiceKey{Namespace: "n", Name: fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "service"))}
-			switch rapid.SampledFrom([]string{"pools", "assign", "assign", "assign", "wanted", "release"}).Draw(t, "step") {
-			case "pools":
-				a.SetPools(drawPools(t))
-			case "assign":
-				check(t, a, model, Request{Service: service, Families: v64})
-			case "wanted":
-				want := netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(0, 15).Draw(t, "wanted"))})
-				check(t, a, model, Request{Service: service, Address: want, Families: v4})
-			case "release":
-				for _, h := range a.HeldBy(service) {
-					a.Release(h.Address, service)
-					delete(model, h.Address)
-				}
-			}
+// universe has few addresses, so that pools, Services and claims meet: both sides
+// of .255 and .0, and some that are far from the start of a large range.
+var universe = func() (list []netip.Addr) {
+	for _, from := range []string{"10.0.0.251", "2001:db8::fffb"} {
+		for a, n := addr(from), 0; n < 10; n++ {
+			list = append(list, a)
+			a = a.Next()
 		}
-		for address, service := range model {
-			if h, ok := a.Holder(address); !ok || h.Service != service {
-				t.Fatalf("%s: got %v, want it held by %s", address, h, service)
-			}
-		}
-	})
+	}
+	return append(list, addr("10.1.0.3"), addr("10.1.0.70"), addr("10.1.1.0"), addr("10.1.3.9"), addr("2001:db8:1::90"), addr("2001:db8:1::2"))
+}()
+
+func pick[T any](t *rapid.T, what string, list ...T) T {
+	return rapid.SampledFrom(list).Draw(t, what)
 }
 
-func check(t *rapid.T, a *Allocator, model map[netip.Addr]lb.ServiceKey, req Request) {
-	h, refusal := a.Assign(req)
-	if refusal != nil {
-		return
-	}
-	if owner, ok := model[h.Address]; ok && owner != req.Service {
-		t.Fatalf("%s was given to %s while %s has it", h.Address, req.Service, owner)
-	}
-	if _, had := model[h.Address]; !had {
-		if name, in := a.PoolOf(h.Address); !in || name != h.Pool {
-			t.Fatalf("%s was given from the pool %q but is in %q", h.Address, h.Pool, name)
-		}
-	}
-	model[h.Address] = req.Service
+func chance(t *rapid.T, what string, percent int) bool {
+	return rapid.IntRange(1, 100).Draw(t, what) > 100-percent
+}
+
+func drawAddress(t *rapid.T) netip.Addr { return pick(t, "address", universe...) }
+
+func drawRange(t *rapid.T) lb.Range {
+	at := rapid.IntRange(0, 19).Draw(t, "range")
+	end := min(at+rapid.IntRange(0, 5).Draw(t, "length"), at/10*10+9)
+	return lb.Range{First: universe[at], Last: universe[end]}
 }
 
 func drawPools(t *rapid.T) []Pool {
-	first := byte(rapid.IntRange(0, 7).Draw(t, "first"))
-	return []Pool{
-		{Name: "a", AutoAssign: true, Ranges: []lb.Range{{First: netip.AddrFrom4([4]byte{10, 0, 0, first}), Last: netip.AddrFrom4([4]byte{10, 0, 0, first + 3})}}},
-		{Name: "b", AutoAssign: true, Ranges: []lb.Range{{First: netip.AddrFrom4([4]byte{10, 0, 0, first + 4}), Last: netip.AddrFrom4([4]byte{10, 0, 0, 15})}}},
+	var list []Pool
+	for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]lb.PoolName{"a", "b", "c", "d"}), 0, 4, rapid.ID).Draw(t, "pools") {
+		p := Pool{
+			Name: name, AutoAssign: !chance(t, "manual", 20), Draining: chance(t, "draining", 15), Evict: chance(t, "evict", 20),
+			AvoidBuggy: chance(t, "avoid", 30), ShareAcrossNamespaces: chance(t, "across", 50),
+		}
+		for range rapid.IntRange(1, 3).Draw(t, "ranges") {
+			p.Listed = append(p.Listed, drawRange(t))
+		}
+		if chance(t, "large", 20) {
+			p.Listed = append(p.Listed, rangesIn(pick(t, "which", "10.1.0.0/22", "2001:db8:1::/120", "10.1.0.0/22 2001:db8:1::/120"))...)
+		}
+		if chance(t, "excluding", 25) {
+			p.Excluded = append(p.Excluded, drawRange(t))
+		}
+		if chance(t, "quota", 30) {
+			p.MaxPerNamespace = rapid.IntRange(1, 3).Draw(t, "most")
+		}
+		if chance(t, "selection", 30) {
+			p.Selection = &Selection{Priority: pick(t, "priority", int32(0), 1, 2)}
+			if chance(t, "namespaces", 50) {
+				p.Selection.Namespaces = []string{pick(t, "namespace", "m", "n")}
+			}
+		}
+		if chance(t, "unusable", 5) {
+			p.Unusable = "it is wrong"
+		}
+		list = append(list, p)
+	}
+	Resolve(list, nil)
+	return list
+}
+
+func drawService(t *rapid.T) lb.ServiceKey {
+	return lb.ServiceKey{Namespace: pick(t, "namespace", "m", "n"), Name: pick(t, "name", "a", "b", "c", "d")}
+}
+
+func drawTerms(t *rapid.T) lb.Sharing {
+	terms := share(pick(t, "key", "", "k", "k", "k", "x"), rapid.SliceOfNDistinct(rapid.Uint16Range(80, 86), 0, 2, rapid.ID).Draw(t, "ports")...)
+	if chance(t, "local", 15) {
+		terms.Traffic = "app=a"
+	}
+	return terms
+}
+
+func drawRequest(t *rapid.T) Request {
+	req := Request{Service: drawService(t), Families: pick(t, "families", v4, v6, v46, v64), Terms: drawTerms(t)}
+	if len(req.Families) > 1 {
+		req.Policy = pick(t, "policy", SingleStack, PreferDualStack, RequireDualStack)
+	}
+	if chance(t, "named pool", 15) {
+		req.Pool = pick(t, "pool", lb.PoolName("a"), "b", "c", "nope")
+	}
+	if chance(t, "named addresses", 30) {
+		req.Addresses = rapid.SliceOfNDistinct(rapid.SampledFrom(universe), 1, 3, rapid.ID).Draw(t, "addresses")
+	}
+	return req
+}
+
+// TestSameAsTheModel runs random histories: of every step the allocator says what
+// the model says, and its indexes are what a recount of its accounts gives.
+func TestSameAsTheModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, m := New(), newModel()
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			step(t, a, m)
+			compare(t, a, m)
+		}
+		for address, holders := range m.held {
+			for _, service := range slices.Clone(holders) {
+				a.Release(address, service)
+			}
+			a.Unreserve(address)
+		}
+		checkEmpty(t, a)
+	})
+}
+
+func step(t *rapid.T, a *Allocator, m *model) {
+	service, address := drawService(t), drawAddress(t)
+	switch pick(t, "step", "assign", "assign", "assign", "settle", "settle", "pools", "release", "hold", "reserve", "unreserve", "pledge") {
+	case "assign":
+		assignBoth(t, a, m, drawRequest(t))
+	case "settle":
+		for _, h := range assignBoth(t, a, m, drawRequest(t)).Drop {
+			a.Release(h.Address, h.Service)
+			m.release(h.Address, h.Service)
+		}
+	case "pools":
+		list := drawPools(t)
+		a.SetPools(list)
+		m.setPools(list)
+	case "release":
+		if held := m.has(service); len(held) > 0 {
+			address = pick(t, "which", held...)
+		}
+		a.Release(address, service)
+		m.release(address, service)
+	case "hold":
+		h, terms := Holding{Address: address, Pool: pick(t, "pool", lb.PoolName("a"), "gone"), Service: service}, drawTerms(t)
+		if got, want := a.Hold(h, terms), m.hold(h, terms); got != want {
+			t.Fatalf("Hold(%v, %v): got %v, want %v", h, terms, got, want)
+		}
+	case "reserve":
+		if got, want := a.Reserve(address, "gone"), m.reserve(address, "gone"); got != want {
+			t.Fatalf("Reserve(%s): got %v, want %v", address, got, want)
+		}
+	case "unreserve":
+		a.Unreserve(address)
+		m.unreserve(address)
+	case "pledge":
+		if held := m.has(service); len(held) > 0 {
+			address = pick(t, "which", held...)
+			m.pledged[pledge{address, service}] = true
+		}
+		a.Pledge(address, service)
 	}
 }
 
-// TestSameHistorySameAnswer shows that the order in which holdings are learned
-// does not matter for what is given next.
-func TestSameHistorySameAnswer(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		held := rapid.SliceOfDistinct(rapid.IntRange(0, 15), func(i int) int { return i }).Draw(t, "held")
-		order := rapid.Permutation(held).Draw(t, "order")
-		give := func(list []int) (Holding, *Refusal) {
-			a := New()
-			a.SetPools([]Pool{{Name: "p", AutoAssign: true, Ranges: []lb.Range{{First: addr("10.0.0.0"), Last: addr("10.0.0.15")}}}})
-			for _, i := range list {
-				a.Hold(Holding{Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Pool: "p", Service: lb.ServiceKey{Name: fmt.Sprint(i)}})
+func assignBoth(t *rapid.T, a *Allocator, m *model, req Request) Decision {
+	d := a.Assign(req)
+	v := m.assign(req)
+	var want Decision
+	for _, pair := range []struct {
+		addresses []netip.Addr
+		list      *[]Holding
+	}{{v.keep, &want.Keep}, {v.drop, &want.Drop}} {
+		for _, address := range pair.addresses {
+			*pair.list = append(*pair.list, Holding{Address: address, Pool: m.from(address), Service: req.Service})
+		}
+	}
+	for _, address := range v.lost {
+		want.Lost = append(want.Lost, Kept{Holding: Holding{Address: address, Pool: m.from(address)}})
+	}
+	got := d
+	for i, refused := range []bool{v.refused, v.missing} {
+		if r := []*Refusal{d.Refusal, d.Missing}[i]; refused != (r != nil) || refused && (r.Message == "" || r.Reason == "") {
+			t.Fatalf("refused or missing for %+v: got %v, want %v", req, r, refused)
+		}
+	}
+	got.Refusal, got.Missing = nil, nil
+	byAddress := func(x, y Holding) int { return x.Address.Compare(y.Address) }
+	for _, d := range []*Decision{&got, &want} { // in which order is not promised but for Keep
+		d.Drop = slices.SortedFunc(slices.Values(d.Drop), byAddress)
+	}
+	slices.SortFunc(want.Keep, byAddress)
+	if v.refused {
+		slices.SortFunc(got.Keep, byAddress)
+	}
+	if x, y := outcome(got), outcome(want); x != y {
+		t.Fatalf("%+v: got %q, want %q; refusal %v", req, x, y, d.Refusal)
+	}
+	return d
+}
+
+func compare(t *rapid.T, a *Allocator, m *model) {
+	checkInside(t, a)
+	for _, address := range universe {
+		holders, taken := a.Holders(address)
+		var got []lb.ServiceKey
+		for _, h := range holders {
+			got = append(got, h.Service)
+			if h.Pool != m.from(address) {
+				t.Fatalf("pool of %s: got %q, want %q", address, h.Pool, m.from(address))
 			}
-			return a.Assign(Request{Service: web, Families: v4})
+			if at := (pledge{address, h.Service}); a.Pledged(h) != m.pledged[at] {
+				t.Fatalf("%s of %s is pledged: got %v, want %v", address, h.Service, a.Pledged(h), m.pledged[at])
+			}
 		}
-		x, xr := give(held)
-		y, yr := give(order)
-		if x != y || (xr == nil) != (yr == nil) {
-			t.Fatalf("order %v gives %v (%v), order %v gives %v (%v)", held, x, xr, order, y, yr)
+		if _, want := m.held[address]; taken != want || !slices.Equal(got, m.held[address]) {
+			t.Fatalf("holders of %s: got %v, %v, want %v, %v", address, got, taken, m.held[address], want)
 		}
-	})
+	}
+	for at, terms := range m.terms {
+		if got := a.Terms(at.address, at.service); fmt.Sprint(got) != fmt.Sprint(terms) && terms.Key != "" {
+			t.Fatalf("terms of %s for %s: got %v, want %v", at.service, at.address, got, terms)
+		}
+	}
 }

@@ -26,11 +26,12 @@ type bed struct {
 	*testing.T
 	client.Client
 	namespace string
+	began     time.Time
 }
 
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	b := &bed{T: t, Client: administrator(t)}
+	b := &bed{T: t, Client: administrator(t), began: time.Now()}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	create(t, b.Client, namespace)
 	b.namespace = namespace.Name
@@ -139,7 +140,8 @@ func (b *bed) refused(name, reason string) *corev1.Service {
 	return svc
 }
 
-// event waits for an event on an object.
+// event waits for an event on an object: one of this test, since others have
+// objects of the same names.
 func (b *bed) event(name, reason string) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("an event %s on %s", reason, name), func(ctx context.Context) error {
@@ -148,7 +150,8 @@ func (b *bed) event(name, reason string) {
 			return err
 		}
 		for _, e := range list.Items {
-			if e.Regarding.Name == name && e.Reason == reason && e.Note != "" {
+			ours := e.EventTime.After(b.began) && (e.Regarding.Namespace == "" || e.Regarding.Namespace == b.namespace)
+			if ours && e.Regarding.Name == name && e.Reason == reason && e.Note != "" {
 				return nil
 			}
 		}
@@ -201,12 +204,18 @@ func (b *bed) free(address string) {
 // poolReady waits for the reason of a pool's Ready condition.
 func (b *bed) poolReady(name, reason string) *v1beta1.IPAddressPool {
 	b.Helper()
+	return b.poolSays(name, v1beta1.ConditionReady, reason)
+}
+
+// poolSays waits for the reason of a condition of a pool.
+func (b *bed) poolSays(name, kind, reason string) *v1beta1.IPAddressPool {
+	b.Helper()
 	pool := &v1beta1.IPAddressPool{}
-	eventually.Succeed(b.T, within, fmt.Sprintf("the pool %s says %s", name, reason), func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, fmt.Sprintf("the pool %s says %s: %s", name, kind, reason), func(ctx context.Context) error {
 		if err := b.Get(ctx, client.ObjectKey{Name: name}, pool); err != nil {
 			return err
 		}
-		c := meta.FindStatusCondition(pool.Status.Conditions, v1beta1.ConditionReady)
+		c := meta.FindStatusCondition(pool.Status.Conditions, kind)
 		if c == nil || c.Reason != reason || c.ObservedGeneration != pool.Generation {
 			return fmt.Errorf("condition %+v", c)
 		}

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -84,7 +85,7 @@ func TestRefusalsAreToldAndMendThemselves(t *testing.T) {
 		policy := corev1.IPFamilyPolicyRequireDualStack
 		svc.Spec.IPFamilyPolicy = &policy
 	})
-	b.refused("both", v1beta1.ReasonUnsupported)
+	b.refused("both", v1beta1.ReasonNoPool)
 }
 
 func TestRequestThatCannotBeMetKeepsTheAddress(t *testing.T) {
@@ -116,7 +117,7 @@ func TestBadPoolsAreToldAndDisturbNobody(t *testing.T) {
 	b.poolReady("backwards", v1beta1.ReasonInvalidAddresses)
 	b.event("backwards", v1beta1.ReasonInvalidAddresses)
 	b.pool("overlapping", "10.9.0.2-10.9.0.200")
-	b.poolReady("overlapping", v1beta1.ReasonOverlap)
+	b.poolSays("overlapping", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
 	b.event("overlapping", v1beta1.ReasonOverlap)
 
 	b.service("wants-bad", annotated("lbstack.io/address-pool", "backwards"))
@@ -225,10 +226,7 @@ func TestReservationIsHandedToAService(t *testing.T) {
 	b.controller()
 	wants := b.service("wants", annotated("lbstack.io/load-balancer-ips", "10.9.0.1"))
 	b.refused("wants", v1beta1.ReasonAddressInUse)
-	reservation.Spec.Holders = []v1beta1.ClaimHolder{{Namespace: wants.Namespace, Name: wants.Name}}
-	if err := b.Update(context.Background(), reservation); err != nil {
-		t.Fatal(err)
-	}
+	b.handTo(reservation, wants.Name)
 	b.has("wants", "10.9.0.1")
 }
 
@@ -342,6 +340,16 @@ func (b *bed) setAddresses(pool *v1beta1.IPAddressPool, addresses ...v1beta1.Add
 	pool.Spec.Addresses = addresses
 	if err := b.Patch(context.Background(), pool, client.MergeFrom(before)); err != nil {
 		b.Fatalf("changing the pool %s: %v", pool.Name, err)
+	}
+}
+
+// handTo makes a Service, which need not exist, the only holder of a claim, as an
+// administrator does it.
+func (b *bed) handTo(claim *v1beta1.IPAddressClaim, service string) {
+	b.Helper()
+	patch := fmt.Sprintf(`{"spec":{"holders":[{"namespace":%q,"name":%q}]}}`, b.namespace, service)
+	if err := b.Patch(context.Background(), claim, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		b.Fatalf("handing the claim %s to %s: %v", claim.Name, service, err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
+	pools "github.com/lbstack/lbstack/controllers/pool"
 	"github.com/lbstack/lbstack/controllers/service"
 )
 
@@ -110,7 +111,7 @@ func TestAClaimThatOnlyTheCacheRemembersIsWrittenAgain(t *testing.T) {
 func (b *bed) reconciler(memory map[string]client.Object) *service.Reconciler {
 	b.Helper()
 	book := ledger.New()
-	adopter := &service.Adopter{Reader: b.Client, Ledger: book}
+	adopter := &service.Adopter{Reader: b.Client, Pools: pools.Read, Ledger: book}
 	return &service.Reconciler{
 		Client: behind{b.Client, memory}, Reader: b.Client, Events: events.NewFakeRecorder(100), Ledger: book, Load: adopter.Load,
 	}

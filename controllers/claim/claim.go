@@ -1,0 +1,169 @@
+// Package claim tells administrators, on the IPAddressClaims that they write,
+// whether these do what they are for. It is the only writer of IPAddressClaim
+// status; the claims that the controller makes for Services have none.
+package claim
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// A claim is looked at again since what there is to say about it depends on the
+// ledger, which learns of it at about the same time: soon after it has changed, and
+// else now and then.
+const (
+	lookSoon  = 2 * time.Second
+	lookAgain = 30 * time.Second
+)
+
+// Reconciler tells how the claim of an administrator stands.
+type Reconciler struct {
+	// Client reads from the cache and writes to the API server.
+	Client client.Client
+	// Events tells what is wrong with a claim.
+	Events events.EventRecorder
+	// Ledger knows who holds what.
+	Ledger *ledger.Ledger
+	// Load fills the ledger before anything looks at it; it does so once.
+	Load func(context.Context) error
+}
+
+// SetupWithManager starts the controller with the manager.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("claim").
+		For(&v1beta1.IPAddressClaim{}, builder.WithPredicates(predicate.NewPredicateFuncs(byAdministrator))).
+		Watches(&v1beta1.IPAddressPool{}, handler.EnqueueRequestsFromMapFunc(r.every), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Complete(r)
+}
+
+func byAdministrator(object client.Object) bool {
+	return object.GetLabels()[v1beta1.LabelManagedBy] != v1beta1.ManagedByController
+}
+
+// every returns all claims of administrators.
+func (r *Reconciler) every(ctx context.Context, _ client.Object) []reconcile.Request {
+	var list v1beta1.IPAddressClaimList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return nil // the cache is going down with the program
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		if byAdministrator(&list.Items[i]) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return requests
+}
+
+// Reconcile looks at one claim.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	if err := r.Load(ctx); err != nil {
+		return reconcile.Result{}, err
+	}
+	object := &v1beta1.IPAddressClaim{}
+	if err := r.Client.Get(ctx, req.NamespacedName, object); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !byAdministrator(object) {
+		return reconcile.Result{}, nil
+	}
+	next := object.DeepCopy()
+	next.Status.ObservedGeneration = object.Generation
+	c := judge(object, r.gather(object))
+	meta.SetStatusCondition(&next.Status.Conditions, c)
+	if equality.Semantic.DeepEqual(object.Status, next.Status) {
+		return reconcile.Result{RequeueAfter: lookAgain}, nil
+	}
+	if err := r.Client.Status().Patch(ctx, next, client.MergeFrom(object)); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	before := meta.FindStatusCondition(object.Status.Conditions, c.Type)
+	if c.Status == metav1.ConditionFalse && (before == nil || before.Reason != c.Reason) {
+		r.Events.Eventf(object, nil, corev1.EventTypeWarning, c.Reason, "CheckClaim", "%s", bounded.Note(c.Message))
+	}
+	return reconcile.Result{RequeueAfter: lookSoon}, nil
+}
+
+// facts are what the ledger knows about an address.
+type facts struct {
+	pool    lb.PoolName // empty: no pool gives it
+	holders []lb.ServiceKey
+	kept    []lb.ServiceKey // of holders: not taken up
+	refused []lb.ServiceKey
+}
+
+func (r *Reconciler) gather(claim *v1beta1.IPAddressClaim) facts {
+	address, err := apiconv.ClaimAddress(claim)
+	if err != nil {
+		return facts{} // the API server lets no such claim in
+	}
+	var f facts
+	f.pool, _ = r.Ledger.PoolOf(address)
+	holders, _ := r.Ledger.Holders(address)
+	for _, h := range holders {
+		f.holders = append(f.holders, h.Service)
+	}
+	for _, holder := range claim.Spec.Holders {
+		key := apiconv.HolderKey(holder)
+		if _, kept := r.Ledger.HeldBy(key); slices.ContainsFunc(kept, func(h ipam.Holding) bool { return h.Address == address }) {
+			f.kept = append(f.kept, key)
+		}
+		if slices.ContainsFunc(r.Ledger.Refused(key), func(a netip.Addr) bool { return a == address }) {
+			f.refused = append(f.refused, key)
+		}
+	}
+	return f
+}
+
+// judge says how a claim stands.
+func judge(claim *v1beta1.IPAddressClaim, f facts) metav1.Condition {
+	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: claim.Generation}
+	switch {
+	case len(f.refused) > 0:
+		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimHolderRefused
+		c.Message = fmt.Sprintf("%s cannot have the address together with %s: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)", names(f.refused), names(f.holders))
+	case len(f.holders) > len(f.kept):
+		c.Reason, c.Message = v1beta1.ReasonClaimInUse, "the address is in use by "+names(f.holders)
+	case f.pool == "":
+		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
+		c.Message = fmt.Sprintf("no pool gives %s, so that the claim reserves nothing: add the address to a pool, or delete the claim", claim.Spec.Address)
+	case len(f.kept) > 0:
+		c.Reason, c.Message = v1beta1.ReasonClaimReserves, fmt.Sprintf("the address is kept for %s, which has not asked for one like it", names(f.kept))
+	default:
+		c.Reason, c.Message = v1beta1.ReasonClaimReserves, "the address is kept, for nobody: name a Service in spec.holders to give it away"
+	}
+	c.Message = bounded.Message(c.Message)
+	return c
+}
+
+func names(keys []lb.ServiceKey) string {
+	words := make([]string, 0, len(keys))
+	for _, k := range keys {
+		words = append(words, "the Service "+k.String())
+	}
+	return strings.Join(words, " and ")
+}

@@ -1,0 +1,155 @@
+package claim
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+const at = "10.0.0.1"
+
+func key(name string) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: name} }
+
+func keys(names ...string) (list []lb.ServiceKey) {
+	for _, name := range names {
+		list = append(list, key(name))
+	}
+	return list
+}
+
+func claim(address string, holders ...string) *v1beta1.IPAddressClaim {
+	c := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: address, Generation: 4}, Spec: v1beta1.IPAddressClaimSpec{Address: address, Pool: "p"}}
+	for _, h := range holders {
+		c.Spec.Holders = append(c.Spec.Holders, v1beta1.ClaimHolder{Namespace: "n", Name: h})
+	}
+	return c
+}
+
+func TestJudge(t *testing.T) {
+	const yes, no = metav1.ConditionTrue, metav1.ConditionFalse
+	tests := []struct {
+		name    string
+		facts   facts
+		status  metav1.ConditionStatus
+		reason  string
+		message string
+	}{
+		{name: "it keeps the address for nobody", facts: facts{pool: "p"}, status: yes, reason: v1beta1.ReasonClaimReserves,
+			message: "the address is kept, for nobody: name a Service in spec.holders to give it away"},
+		{name: "it keeps it for a Service", facts: facts{pool: "p", holders: keys("a"), kept: keys("a")}, status: yes, reason: v1beta1.ReasonClaimReserves,
+			message: "the address is kept for the Service n/a, which has not asked for one like it"},
+		{name: "a Service has it", facts: facts{pool: "p", holders: keys("a")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a"},
+		{name: "a Service has it, of a pool that is gone", facts: facts{holders: keys("a")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a"},
+		{name: "two have it", facts: facts{pool: "p", holders: keys("a", "b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
+		{name: "one has it and it is kept for another", facts: facts{pool: "p", holders: keys("a", "b"), kept: keys("b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
+		{name: "no pool gives it", status: no, reason: v1beta1.ReasonClaimOutsidePools,
+			message: "no pool gives 10.0.0.1, so that the claim reserves nothing: add the address to a pool, or delete the claim"},
+		{name: "no pool gives what is kept for a Service", facts: facts{holders: keys("a"), kept: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
+			message: "no pool gives 10.0.0.1, so that the claim reserves nothing: add the address to a pool, or delete the claim"},
+		{name: "one of two cannot have it", facts: facts{pool: "p", holders: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
+			message: "the Service n/b cannot have the address together with the Service n/a: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)"},
+		{name: "one of two that it is kept for cannot have it", facts: facts{pool: "p", holders: keys("a"), kept: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
+			message: "the Service n/b cannot have the address together with the Service n/a: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			want := metav1.Condition{Type: v1beta1.ConditionReady, Status: tt.status, Reason: tt.reason, Message: tt.message, ObservedGeneration: 4}
+			if diff := cmp.Diff(want, judge(claim(at), tt.facts)); diff != "" {
+				t.Errorf("condition (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTheMessageFitsIntoAStatus(t *testing.T) {
+	var many []lb.ServiceKey
+	for i := range 256 {
+		many = append(many, lb.ServiceKey{Namespace: strings.Repeat("n", 63), Name: fmt.Sprintf("%0253d", i)})
+	}
+	for name, f := range map[string]facts{
+		"of many that have it":          {pool: "p", holders: many},
+		"of many that it is kept for":   {pool: "p", holders: many, kept: many},
+		"of many that cannot have it":   {pool: "p", holders: many[:1], refused: many[1:]},
+		"of one that cannot join many":  {pool: "p", holders: many[1:], refused: many[:1]},
+		"of many that cannot join many": {pool: "p", holders: many[:128], refused: many[128:]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := judge(claim(at), f)
+			if got := len(c.Message); got > 32768 {
+				t.Errorf("got %d bytes, want what the API server takes", got)
+			}
+		})
+	}
+}
+
+func TestGather(t *testing.T) {
+	observed := func(l *ledger.Ledger, holders ...ledger.Holder) {
+		l.Observe(ledger.Claimed{}, ledger.Claimed{Address: netip.MustParseAddr(at), Pool: "p", Holders: holders})
+	}
+	tests := []struct {
+		name  string
+		fill  func(*ledger.Ledger)
+		claim *v1beta1.IPAddressClaim
+		want  facts
+	}{
+		{name: "a reservation", fill: func(l *ledger.Ledger) { observed(l) }, claim: claim(at), want: facts{pool: "p"}},
+		{name: "one that the ledger does not know yet", fill: func(*ledger.Ledger) {}, claim: claim(at, "a"), want: facts{pool: "p"}},
+		{name: "one outside of the pools", fill: func(*ledger.Ledger) {}, claim: claim("192.0.2.1")},
+		{name: "one that is kept", fill: func(l *ledger.Ledger) { observed(l, ledger.Holder{Service: key("a"), Kept: true}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a"), kept: keys("a")}},
+		{name: "one that is taken up", fill: func(l *ledger.Ledger) { observed(l, ledger.Holder{Service: key("a")}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a")}},
+		{name: "one of whose holders one cannot have it", fill: func(l *ledger.Ledger) {
+			observed(l, ledger.Holder{Service: key("a")}, ledger.Holder{Service: key("b")})
+		},
+			claim: claim(at, "a", "b"), want: facts{pool: "p", holders: keys("a"), refused: keys("b")}},
+		{name: "what else the holders have does not count", fill: func(l *ledger.Ledger) {
+			observed(l, ledger.Holder{Service: key("a")})
+			two := netip.MustParseAddr("10.0.0.2")
+			l.Observe(ledger.Claimed{}, ledger.Claimed{Address: two, Holders: []ledger.Holder{{Service: key("c")}, {Service: key("a")}}})
+			l.Observe(ledger.Claimed{}, ledger.Claimed{Address: netip.MustParseAddr("10.0.0.3"), Holders: []ledger.Holder{{Service: key("a"), Kept: true}}})
+		}, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a")}},
+		{name: "one whose name is not its address", fill: func(*ledger.Ledger) {}, claim: &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "x"}, Spec: v1beta1.IPAddressClaimSpec{Address: at}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := ledger.New()
+			pools := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/30"))}}}
+			ipam.Resolve(pools, nil)
+			l.Load(pools, nil)
+			tt.fill(l)
+			got := (&Reconciler{Ledger: l}).gather(tt.claim)
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(facts{})); diff != "" {
+				t.Errorf("facts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestByAdministrator(t *testing.T) {
+	tests := []struct {
+		name   string
+		labels map[string]string
+		want   bool
+	}{
+		{name: "without labels", want: true},
+		{name: "of another program", labels: map[string]string{"app.kubernetes.io/managed-by": "helm"}, want: true},
+		{name: "of the controller", labels: map[string]string{"app.kubernetes.io/managed-by": "lbstack-controller"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := claim(at)
+			c.Labels = tt.labels
+			if got := byAdministrator(c); got != tt.want {
+				t.Errorf("an administrator's: got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,132 @@
+// Package metrics counts what the controller does: how long Services wait for
+// their addresses, how many wait and why, and how full the pools are.
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Metrics is safe for concurrent use; nil counts nothing. Make it with New.
+type Metrics struct {
+	ledger     *ledger.Ledger
+	now        func() time.Time
+	allocation prometheus.Histogram
+	conflicts  prometheus.Counter
+
+	mu      sync.Mutex
+	arrived map[lb.ServiceKey]time.Time
+	pools   map[lb.PoolName]int
+}
+
+// New returns metrics about a ledger. Register them where they are served.
+func New(l *ledger.Ledger) *Metrics {
+	return &Metrics{
+		ledger: l, now: time.Now, arrived: map[lb.ServiceKey]time.Time{},
+		allocation: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "lbstack_allocation_seconds",
+			Help:    "Time from when the controller saw a Service without an address until the address stood in its status, for those that did not have to wait for one.",
+			Buckets: prometheus.ExponentialBuckets(0.002, 2, 14), // 2 ms to 16 s
+		}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lbstack_address_conflicts_total",
+			Help: "How often an address turned out to belong to another Service than thought, and the decision was made again.",
+		}),
+	}
+}
+
+// Arrived notes that a Service was seen which has no address.
+func (m *Metrics) Arrived(service lb.ServiceKey) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, known := m.arrived[service]; !known {
+		m.arrived[service] = m.now()
+	}
+}
+
+// Decided notes that a Service was decided about, and whether its address was
+// written just now.
+func (m *Metrics) Decided(service lb.ServiceKey, allocated bool) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	since, known := m.arrived[service]
+	delete(m.arrived, service)
+	m.mu.Unlock()
+	if known && allocated {
+		m.allocation.Observe(m.now().Sub(since).Seconds())
+	}
+}
+
+// Forget drops a Service that asks for nothing any more.
+func (m *Metrics) Forget(service lb.ServiceKey) { m.Decided(service, false) }
+
+// Conflict notes that an address belongs to another Service than thought.
+func (m *Metrics) Conflict() {
+	if m != nil {
+		m.conflicts.Inc()
+	}
+}
+
+// PoolConflicts notes how many conflicts each pool has with something else.
+func (m *Metrics) PoolConflicts(pools map[lb.PoolName]int) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pools = pools
+}
+
+var (
+	pending = prometheus.NewDesc("lbstack_services_pending",
+		"Services that do not have all the addresses that they ask for, by the reason of their condition lbstack.io/AddressAllocated.", []string{"reason"}, nil)
+	poolAddresses = prometheus.NewDesc("lbstack_pool_addresses",
+		"Addresses that a pool gives, free or not.", []string{"pool", "family"}, nil)
+	poolUsed = prometheus.NewDesc("lbstack_pool_addresses_in_use",
+		"Those of them that are claimed.", []string{"pool", "family"}, nil)
+	poolConflicts = prometheus.NewDesc("lbstack_pool_conflicts",
+		"Ranges of a pool that are held back because they are somebody else's.", []string{"pool"}, nil)
+	poolOutside = prometheus.NewDesc("lbstack_pool_addresses_outside",
+		"Addresses that Services have from a pool which no longer gives them.", []string{"pool"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
+	m.allocation.Describe(out)
+	m.conflicts.Describe(out)
+	for _, d := range []*prometheus.Desc{pending, poolAddresses, poolUsed, poolConflicts, poolOutside} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(out chan<- prometheus.Metric) {
+	m.allocation.Collect(out)
+	m.conflicts.Collect(out)
+	for reason, n := range m.ledger.Pending() {
+		out <- prometheus.MustNewConstMetric(pending, prometheus.GaugeValue, float64(n), string(reason))
+	}
+	for name, state := range m.ledger.States() {
+		for family, usage := range state.Usage {
+			total, _ := usage.Total.Float64()
+			out <- prometheus.MustNewConstMetric(poolAddresses, prometheus.GaugeValue, total, string(name), family.String())
+			out <- prometheus.MustNewConstMetric(poolUsed, prometheus.GaugeValue, float64(usage.Used), string(name), family.String())
+		}
+		out <- prometheus.MustNewConstMetric(poolOutside, prometheus.GaugeValue, float64(len(state.Kept)), string(name))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, n := range m.pools {
+		out <- prometheus.MustNewConstMetric(poolConflicts, prometheus.GaugeValue, float64(n), string(name))
+	}
+}

@@ -1,0 +1,88 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/ipam"
+)
+
+// Read reads the pools as the allocator needs them.
+func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
+	var list v1beta1.IPAddressPoolList
+	if err := reader.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("listing the IPAddressPools: %w", err)
+	}
+	taken, err := Taken(ctx, reader)
+	if err != nil {
+		return nil, err
+	}
+	pools, _ := Plan(list.Items, taken)
+	return pools, nil
+}
+
+// Taken reads which addresses the cluster itself needs: those of nodes, and the
+// networks of pods and Services.
+func Taken(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
+	var nodes corev1.NodeList
+	if err := reader.List(ctx, &nodes); err != nil {
+		return nil, fmt.Errorf("listing the nodes: %w", err)
+	}
+	var list []ipam.Taken
+	for i := range nodes.Items {
+		list = append(list, ofNode(&nodes.Items[i])...)
+	}
+	var networks networkingv1.ServiceCIDRList
+	err := reader.List(ctx, &networks)
+	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		return list, nil // before Kubernetes 1.33 nobody can ask
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the ServiceCIDRs: %w", err)
+	}
+	for i := range networks.Items {
+		for _, cidr := range networks.Items[i].Spec.CIDRs {
+			list = appendRange(list, cidr, fmt.Sprintf("the cluster's own Service addresses (ServiceCIDR %s)", networks.Items[i].Name))
+		}
+	}
+	return list, nil
+}
+
+func ofNode(node *corev1.Node) (list []ipam.Taken) {
+	for _, a := range node.Status.Addresses {
+		list = appendRange(list, a.Address, fmt.Sprintf("the node %q", node.Name))
+	}
+	for _, cidr := range node.Spec.PodCIDRs {
+		list = appendRange(list, cidr, fmt.Sprintf("the pods of the node %q", node.Name))
+	}
+	return list
+}
+
+// StripNode leaves of a node, in the cache, what is looked at here.
+func StripNode(object any) (any, error) {
+	if node, ok := object.(*corev1.Node); ok {
+		return &corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
+			Spec:       corev1.NodeSpec{PodCIDRs: node.Spec.PodCIDRs},
+			Status:     corev1.NodeStatus{Addresses: node.Status.Addresses},
+		}, nil
+	}
+	return object, nil
+}
+
+// appendRange appends a range, if the text is one: node addresses can be names.
+func appendRange(list []ipam.Taken, text, by string) []ipam.Taken {
+	if r, err := apiconv.ParseRange(text); err == nil {
+		list = append(list, ipam.Taken{Range: r, By: by})
+	}
+	return list
+}

@@ -1,0 +1,92 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/ipam"
+)
+
+// writer can write a status, and nothing else.
+type writer struct {
+	client.Client
+	status statusWriter
+}
+
+func (w *writer) Status() client.SubResourceWriter { return &w.status }
+
+// statusWriter counts.
+type statusWriter struct {
+	client.SubResourceWriter
+	n int
+}
+
+func (w *statusWriter) Patch(context.Context, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+	w.n++
+	return nil
+}
+
+// recorder remembers events as: type reason: note.
+type recorder struct{ list []string }
+
+func (r *recorder) Eventf(_, _ runtime.Object, kind, reason, _, format string, args ...any) {
+	r.list = append(r.list, fmt.Sprintf("%s %s: %s", kind, reason, fmt.Sprintf(format, args...)))
+}
+
+// reports has a pool look at itself once more, and returns what it wrote and said.
+func reports(t *testing.T, p *v1beta1.IPAddressPool, v Verdict) (written int, said []string) {
+	t.Helper()
+	w, e := &writer{}, &recorder{}
+	next := status(p, v, ipam.State{})
+	if err := (&Reconciler{Client: w, Events: e}).report(t.Context(), p, next); err != nil {
+		t.Fatal(err)
+	}
+	p.Status = next
+	return w.status.n, e.list
+}
+
+func TestAPoolTellsWhatIsNew(t *testing.T) {
+	p := object("p", 1)
+	stories := []struct {
+		name    string
+		verdict Verdict
+		written int
+		want    []string
+	}{
+		{name: "a new pool", verdict: ready, written: 1, want: []string{"Normal PoolReady: fine"}},
+		{name: "nothing new", verdict: ready},
+		{name: "it is wrong", verdict: Verdict{Reason: v1beta1.ReasonInvalidAddresses, Message: "100% wrong"}, written: 1, want: []string{"Warning InvalidAddresses: 100% wrong"}},
+		{name: "and still is"},
+	}
+	stories[3].verdict = stories[2].verdict
+	for _, story := range stories {
+		written, said := reports(t, &p, story.verdict)
+		if written != story.written {
+			t.Errorf("%s: got %d writes, want %d", story.name, written, story.written)
+		}
+		if diff := cmp.Diff(story.want, said); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", story.name, diff)
+		}
+	}
+}
+
+// The API server refuses an event whose note is longer, and nobody hears of it.
+func TestNotesOfEventsAreBounded(t *testing.T) {
+	p := object("p", 1)
+	_, said := reports(t, &p, Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(9)})
+	for _, e := range said {
+		if _, note, _ := strings.Cut(e, ": "); len(note) > 1024 {
+			t.Errorf("got a note of %d bytes, want 1024 at most", len(note))
+		}
+	}
+	if len(said) != 2 {
+		t.Errorf("got %d events, want one that the pool is ready and one of the conflict", len(said))
+	}
+}

@@ -1,0 +1,85 @@
+package service
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// letGo takes its addresses from a Service that is not, or no longer, served.
+func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
+	key := apiconv.KeyOf(svc)
+	held, _ := r.Ledger.HeldBy(key)
+	if len(held) > 0 || marked(svc) {
+		if err := r.isUnserved(ctx, key, held); err != nil {
+			return reconcile.Result{}, err
+		}
+		changed, err := r.write(ctx, svc, apiconv.Released(svc, ownedBy(held)))
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		if changed && len(held) > 0 {
+			r.Events.Eventf(svc, nil, corev1.EventTypeNormal, v1beta1.ReasonReleased, "ReleaseAddress", "the Service let %s go", addresses(held))
+		}
+	}
+	return r.releaseAll(ctx, key, held)
+}
+
+// marked says whether lbstack left anything on the Service.
+func marked(svc *corev1.Service) bool {
+	for _, c := range svc.Status.Conditions {
+		if c.Type == v1beta1.ServiceAddressAllocated {
+			return true
+		}
+	}
+	return svc.Annotations[v1beta1.AnnotationAllocatedFromPool] != ""
+}
+
+// forget frees the addresses of a Service that is gone.
+func (r *Reconciler) forget(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
+	held, _ := r.Ledger.HeldBy(key)
+	if err := r.isUnserved(ctx, key, held); err != nil {
+		return reconcile.Result{}, err
+	}
+	return r.releaseAll(ctx, key, held)
+}
+
+// isUnserved makes sure that a Service which is about to lose what it holds is
+// gone, or not served, in the API server too: a new leader's cache may be older
+// than the claims that it adopted.
+func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) error {
+	if len(held) == 0 {
+		return nil
+	}
+	svc, err := r.fresh(ctx, key)
+	if err != nil {
+		return err
+	}
+	if svc != nil && r.serves(svc) {
+		return errStale
+	}
+	return nil
+}
+
+// releaseAll lets everything go that a Service has which asks for nothing.
+func (r *Reconciler) releaseAll(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) (reconcile.Result, error) {
+	r.Ledger.Left(key, nil)
+	r.Ledger.Forget(key)
+	r.Metrics.Forget(key)
+	for _, h := range held {
+		if err := r.releaseClaim(ctx, h, true); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	if err := r.leaveRefused(ctx, key); err != nil {
+		return reconcile.Result{}, err
+	}
+	again, err := r.expire(ctx, key)
+	return reconcile.Result{RequeueAfter: again}, err
+}

@@ -1,0 +1,203 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// releaseClaim lets an address go: the claim first, then the ledger, so that
+// nobody is given what still stands in the cluster. It refuses with errStale if
+// the Service itself, read past the cache, still shows the address. A Service that
+// is gone leaves its address to the next one of its name, if the pool retains.
+func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool) error {
+	svc, err := r.fresh(ctx, h.Service)
+	if err != nil {
+		return err
+	}
+	if svc != nil && slices.Contains(apiconv.StatusAddresses(svc), h.Address) && apiconv.ServedBy(svc, r.Class) {
+		return errStale
+	}
+	claim := &v1beta1.IPAddressClaim{}
+	err = r.Reader.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(h.Address)}, claim)
+	if apierrors.IsNotFound(err) {
+		r.Ledger.Release(h.Address, h.Service)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the IPAddressClaim %s: %w", apiconv.ClaimName(h.Address), err)
+	}
+	at := slices.IndexFunc(claim.Spec.Holders, func(c v1beta1.ClaimHolder) bool { return apiconv.HolderKey(c) == h.Service })
+	if at < 0 {
+		r.Ledger.Release(h.Address, h.Service)
+		return nil
+	}
+	next, kept, err := r.without(ctx, claim, at, gone)
+	if err != nil {
+		return err
+	}
+	r.Ledger.GiveUp(h.Address, h.Service)
+	if err := r.replaceClaim(ctx, claim, next); err != nil {
+		return err
+	}
+	if kept {
+		r.Ledger.Keep(h.Address, h.Service)
+	} else {
+		r.Ledger.Release(h.Address, h.Service)
+	}
+	log.FromContext(ctx).Info("released an address", "address", h.Address.String(), "kept", kept)
+	return nil
+}
+
+// without returns the claim as it should be without a holder, nil if it should be
+// gone, and whether it keeps the address for that Service.
+func (r *Reconciler) without(ctx context.Context, claim *v1beta1.IPAddressClaim, at int, gone bool) (next *v1beta1.IPAddressClaim, kept bool, err error) {
+	next = claim.DeepCopy()
+	spec := &next.Spec
+	if len(spec.Holders) > 1 {
+		spec.Holders = slices.Delete(spec.Holders, at, at+1)
+		return next, false, nil
+	}
+	spec.Holders = []v1beta1.ClaimHolder{{Namespace: spec.Holders[0].Namespace, Name: spec.Holders[0].Name}}
+	spec.SharingKey, spec.RetainUntil = "", nil
+	if claim.Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController {
+		spec.State = v1beta1.ClaimReserved
+		return next, true, nil
+	}
+	reclaim, err := r.reclaim(ctx, string(spec.Pool))
+	if err != nil {
+		return nil, false, err
+	}
+	if !gone || reclaim == nil || reclaim.Policy != v1beta1.ReclaimRetain {
+		return nil, false, nil
+	}
+	spec.State = v1beta1.ClaimRetained
+	if reclaim.RetainSeconds > 0 {
+		until := metav1.NewTime(r.now().Add(time.Duration(reclaim.RetainSeconds) * time.Second).Truncate(time.Second))
+		spec.RetainUntil = &until
+	}
+	return next, true, nil
+}
+
+func (r *Reconciler) reclaim(ctx context.Context, pool string) (*v1beta1.PoolReclaim, error) {
+	var object v1beta1.IPAddressPool
+	err := r.Client.Get(ctx, client.ObjectKey{Name: pool}, &object)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the IPAddressPool %s: %w", pool, err)
+	}
+	return object.Spec.Reclaim, nil
+}
+
+// replaceClaim writes a claim, or deletes it if next is nil, unless it has changed
+// since it was read.
+func (r *Reconciler) replaceClaim(ctx context.Context, have, next *v1beta1.IPAddressClaim) error {
+	if next != nil {
+		if err := r.Client.Update(ctx, next); err != nil {
+			return fmt.Errorf("updating the IPAddressClaim %s: %w", have.Name, err)
+		}
+		return nil
+	}
+	asRead := client.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion}
+	if err := client.IgnoreNotFound(r.Client.Delete(ctx, have, asRead)); err != nil {
+		return fmt.Errorf("deleting the IPAddressClaim %s: %w", have.Name, err)
+	}
+	return nil
+}
+
+// expire frees what was kept for a Service for some time, if that is over, and
+// returns when the next of it is; zero: never. What an administrator keeps for it
+// is not touched, but for the word that says so.
+func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.Duration, err error) {
+	_, kept := r.Ledger.HeldBy(key)
+	for _, h := range kept {
+		claim := &v1beta1.IPAddressClaim{}
+		err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(h.Address)}, claim)
+		if client.IgnoreNotFound(err) != nil {
+			return 0, fmt.Errorf("reading the IPAddressClaim %s: %w", apiconv.ClaimName(h.Address), err)
+		}
+		if err == nil && claim.Spec.State == v1beta1.ClaimInUse && len(claim.Spec.Holders) == 1 {
+			// It was handed to a Service that does not exist, or does not want it.
+			reserved := claim.DeepCopy()
+			reserved.Spec.State = v1beta1.ClaimReserved
+			if err := r.replaceClaim(ctx, claim, reserved); err != nil {
+				return 0, err
+			}
+		}
+		if err != nil || claim.Spec.State != v1beta1.ClaimRetained || claim.Spec.RetainUntil == nil {
+			continue
+		}
+		if left := claim.Spec.RetainUntil.Sub(r.now()); left > 0 {
+			next = soonest(next, left)
+			continue
+		}
+		if err := r.replaceClaim(ctx, claim, nil); err != nil {
+			return 0, err
+		}
+		r.Ledger.Release(h.Address, key)
+		log.FromContext(ctx).Info("freed an address that was kept long enough", "address", h.Address.String())
+	}
+	return next, nil
+}
+
+// leaveRefused takes the Service off claims that name it though it cannot have
+// the address. What an administrator wrote stays: the claim's condition tells what
+// is wrong with it.
+func (r *Reconciler) leaveRefused(ctx context.Context, key lb.ServiceKey) error {
+	for _, address := range r.Ledger.Refused(key) {
+		claim := &v1beta1.IPAddressClaim{}
+		err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, claim)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("reading the IPAddressClaim %s: %w", apiconv.ClaimName(address), err)
+		}
+		if err == nil && claim.Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController {
+			continue
+		}
+		if err := r.releaseClaim(ctx, ipam.Holding{Address: address, Service: key}, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fresh reads a Service from the API server, nil if there is none.
+func (r *Reconciler) fresh(ctx context.Context, key lb.ServiceKey) (*corev1.Service, error) {
+	svc := &corev1.Service{}
+	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the Service %s: %w", key, err)
+	}
+	return svc, nil
+}
+
+// soonest of two times to wait, of which zero is never.
+func soonest(x, y time.Duration) time.Duration {
+	if x == 0 || (y != 0 && y < x) {
+		return y
+	}
+	return x
+}
+
+func ownedBy(holdings []ipam.Holding) func(netip.Addr) bool {
+	return func(a netip.Addr) bool {
+		return slices.ContainsFunc(holdings, func(h ipam.Holding) bool { return h.Address == a })
+	}
+}

@@ -1,0 +1,89 @@
+package service
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/ipam"
+)
+
+// recorder remembers events as: type reason note.
+type recorder struct{ list []string }
+
+func (r *recorder) Eventf(_, _ runtime.Object, kind, reason, action, format string, args ...any) {
+	r.list = append(r.list, fmt.Sprintf("%s %s %s: %s", kind, reason, action, fmt.Sprintf(format, args...)))
+}
+
+func TestTell(t *testing.T) {
+	mine, gone := holding("10.0.0.1", "auto", web), holding("10.0.0.2", "auto", web)
+	refusal := &ipam.Refusal{Reason: ipam.ReasonUnknownPool, Message: "no such pool (100% sure)"}
+	with := func(conditions ...metav1.Condition) *corev1.Service {
+		svc := service()
+		svc.Status.Conditions = conditions
+		return svc
+	}
+	same := func(d decision) metav1.Condition { return condition(service(), d) }
+	old := same(kept(gone))
+	partly, passed, losing := kept(mine), kept(mine), kept(mine)
+	partly.Missing = &ipam.Refusal{Reason: ipam.ReasonPoolExhausted, Message: "no IPv6"}
+	passed.Passed = []ipam.Verdict{{Pool: "a", Why: `"a" is draining`}, {Pool: "b", Why: `"b" is full`}}
+	losing.Lost = []ipam.Kept{{Holding: gone, Why: "it is excluded"}, {Holding: holding("10.0.0.3", "auto", web), Why: "it conflicts"}}
+	losing.taken = []string{"the Service showed 10.0.0.9, which belongs to the Service default/other"}
+	tests := []struct {
+		name string
+		svc  *corev1.Service
+		d    decision
+		want []string
+	}{
+		{name: "an address, the first time", svc: with(), d: kept(mine), want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},
+		{name: "which pools were passed", svc: with(), d: passed, want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; not used: "a" is draining; "b" is full`}},
+		{name: "nothing, if nothing changed", svc: with(same(kept(mine))), d: kept(mine)},
+		{name: "nothing, if the pools that were passed changed alone", svc: with(same(kept(mine))), d: passed},
+		{name: "another address", svc: with(old), d: kept(mine), want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},
+		{name: "one of two families", svc: with(same(kept(mine))), d: partly, want: []string{`Normal PartlyAllocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; it prefers addresses of both families, but no IPv6`}},
+		{name: "a refusal, as it is written", svc: with(old), d: refused(refusal), want: []string{`Warning UnknownPool AllocateAddress: no such pool (100% sure)`}},
+		{name: "a refusal is not told again", svc: with(same(refused(refusal))), d: refused(refusal)},
+		{name: "a refusal for another reason is", svc: with(same(refused(&ipam.Refusal{Reason: ipam.ReasonNoPool, Message: refusal.Message}))), d: refused(refusal), want: []string{`Warning UnknownPool AllocateAddress: no such pool (100% sure)`}},
+		{name: "a condition of another does not count", svc: with(metav1.Condition{Type: "example.com/Other", Reason: old.Reason, Message: same(kept(mine)).Message}), d: kept(mine),
+			want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},
+		{name: "each loss by itself, before what there is now", svc: with(same(kept(gone))), d: losing, want: []string{
+			`Warning AddressLost AllocateAddress: the Service lost 10.0.0.2 of the pool "auto": it is excluded`,
+			`Warning AddressLost AllocateAddress: the Service lost 10.0.0.3 of the pool "auto": it conflicts`,
+			`Warning AddressLost AllocateAddress: the Service showed 10.0.0.9, which belongs to the Service default/other`,
+			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`,
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			said := &recorder{}
+			(&Reconciler{Events: said}).tell(tt.svc, tt.d)
+			if diff := cmp.Diff(tt.want, said.list); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNotesOfEventsAreBounded(t *testing.T) {
+	long := strings.Repeat("long ", 1000)
+	passed, losing := kept(holding("10.0.0.1", "auto", web)), refused(&ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: long})
+	passed.Passed = []ipam.Verdict{{Why: long}}
+	losing.Lost = []ipam.Kept{{Holding: holding("10.0.0.1", "auto", web), Why: long}}
+	losing.taken = []string{long}
+	for _, d := range []decision{passed, losing} {
+		said := &recorder{}
+		(&Reconciler{Events: said}).tell(service(), d)
+		for _, e := range said.list {
+			if _, note, _ := strings.Cut(e, ": "); len(note) > 1024 {
+				t.Errorf("got a note of %d bytes, want 1024 at most", len(note))
+			}
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package apiconv
+
+import (
+	"cmp"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// PoolError is what is wrong with an IPAddressPool: it gives nothing until that is
+// mended.
+type PoolError struct {
+	// Reason of the pool's Ready condition.
+	Reason string
+	err    error
+}
+
+// Error says which field is wrong, and how.
+func (e *PoolError) Error() string { return e.err.Error() }
+
+// Unwrap returns what is wrong with the field.
+func (e *PoolError) Unwrap() error { return e.err }
+
+// ParsePool reads an IPAddressPool. Of one that is wrong it returns what could be
+// understood, and the error; the pool is then marked unusable.
+func ParsePool(object *v1beta1.IPAddressPool) (ipam.Pool, *PoolError) {
+	spec := &object.Spec
+	p := ipam.Pool{
+		Name:                  lb.PoolName(object.Name),
+		AutoAssign:            spec.AutoAssign == nil || *spec.AutoAssign,
+		AvoidBuggy:            spec.AvoidBuggyIPs,
+		Draining:              spec.State == v1beta1.PoolDraining,
+		Evict:                 spec.OutsidePoolPolicy == v1beta1.EvictOutsidePool,
+		ShareAcrossNamespaces: spec.SharingScope == v1beta1.SharingInCluster,
+	}
+	if spec.Quota != nil {
+		p.MaxPerNamespace = int(spec.Quota.MaxAddressesPerNamespace)
+	}
+	refuse := func(reason string, err error) (ipam.Pool, *PoolError) {
+		p.Unusable = err.Error()
+		return p, &PoolError{Reason: reason, err: err}
+	}
+	var err, wrong error
+	p.Listed, err = parseRanges(spec.Addresses, "spec.addresses")
+	p.Excluded, wrong = parseRanges(spec.ExcludeAddresses, "spec.excludeAddresses")
+	if err := cmp.Or(err, wrong); err != nil {
+		return refuse(v1beta1.ReasonInvalidAddresses, err)
+	}
+	if spec.ServiceAllocation != nil {
+		if p.Selection, err = parseAllocation(spec.ServiceAllocation); err != nil {
+			return refuse(v1beta1.ReasonInvalidSelector, err)
+		}
+	}
+	return p, nil
+}
+
+// parseRanges returns those that mean something, and the first error: the addresses
+// of a pool that is wrong elsewhere are still that pool's.
+func parseRanges(items []v1beta1.AddressRange, field string) (ranges []lb.Range, err error) {
+	ranges = make([]lb.Range, 0, len(items))
+	for i, item := range items {
+		r, e := ParseRange(string(item))
+		if e == nil {
+			ranges = append(ranges, r)
+		} else if err == nil {
+			err = fmt.Errorf("%s[%d]: %w", field, i, e)
+		}
+	}
+	return ranges, err
+}
+
+func parseAllocation(spec *v1beta1.ServiceAllocation) (*ipam.Selection, error) {
+	selection := &ipam.Selection{Priority: spec.Priority}
+	for _, name := range spec.Namespaces {
+		selection.Namespaces = append(selection.Namespaces, string(name))
+	}
+	var err error
+	if selection.NamespaceSelectors, err = parseSelectors(spec.NamespaceSelectors, "spec.serviceAllocation.namespaceSelectors"); err != nil {
+		return nil, err
+	}
+	if selection.ServiceSelectors, err = parseSelectors(spec.ServiceSelectors, "spec.serviceAllocation.serviceSelectors"); err != nil {
+		return nil, err
+	}
+	return selection, nil
+}
+
+func parseSelectors(list []metav1.LabelSelector, field string) ([]ipam.Matcher, error) {
+	var parsed []ipam.Matcher
+	for i := range list {
+		s, err := metav1.LabelSelectorAsSelector(&list[i])
+		if err != nil {
+			return nil, fmt.Errorf("%s[%d]: %w", field, i, err)
+		}
+		parsed = append(parsed, matcher{s})
+	}
+	return parsed, nil
+}
+
+// matcher is a label selector in the core's words.
+type matcher struct{ selector labels.Selector }
+
+// Matches implements ipam.Matcher.
+func (m matcher) Matches(set map[string]string) bool { return m.selector.Matches(labels.Set(set)) }

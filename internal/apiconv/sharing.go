@@ -1,0 +1,95 @@
+package apiconv
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Bounds of what an IPAddressClaim can hold of the terms of sharing.
+const (
+	maxSharingKey = 1024
+	maxPorts      = 1024
+	maxTraffic    = 1024
+)
+
+var sharingAnnotations = []string{
+	v1beta1.AnnotationAllowSharedIP,
+	v1beta1.AnnotationAllowSharedIPMetalLB,
+	v1beta1.AnnotationAllowSharedIPUniverse,
+}
+
+// SharingTerms reads on which terms a Service shares its addresses; the zero value
+// if it shares with nobody.
+func SharingTerms(svc *corev1.Service) (lb.Sharing, error) {
+	annotation, key := firstAnnotation(svc, sharingAnnotations)
+	if key == "" {
+		return lb.Sharing{}, nil
+	}
+	if len(key) > maxSharingKey {
+		return lb.Sharing{}, fmt.Errorf("annotation %s: the key has %d bytes; %d are the most: use a shorter one", annotation, len(key), maxSharingKey)
+	}
+	terms := lb.Sharing{Key: key, Traffic: traffic(svc)}
+	for _, port := range svc.Spec.Ports {
+		protocol := port.Protocol
+		if protocol == "" {
+			protocol = corev1.ProtocolTCP
+		}
+		terms.Ports = append(terms.Ports, lb.Port{Protocol: lb.Protocol(protocol), Number: uint16(port.Port)})
+	}
+	slices.SortFunc(terms.Ports, lb.Port.Compare)
+	terms.Ports = slices.Compact(terms.Ports)
+	if len(terms.Ports) > maxPorts {
+		return lb.Sharing{}, fmt.Errorf("annotation %s: a Service that shares its address can have %d ports and this one has %d: split it", annotation, maxPorts, len(terms.Ports))
+	}
+	return terms, nil
+}
+
+// traffic is the same for two Services only if the same nodes serve them: empty
+// for externalTrafficPolicy Cluster, and what selects the pods for Local.
+func traffic(svc *corev1.Service) string {
+	if svc.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
+		return ""
+	}
+	if len(svc.Spec.Selector) == 0 {
+		// Its endpoints are made by hand: nobody knows whose nodes they are.
+		return fmt.Sprintf("(no selector of %s/%s)", svc.Namespace, svc.Name)
+	}
+	// Pods of one namespace; the selector sorted by key.
+	selector := svc.Namespace + ": " + labels.Set(svc.Spec.Selector).String()
+	if len(selector) > maxTraffic {
+		return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(selector)))
+	}
+	return selector
+}
+
+func portStrings(ports []lb.Port) []string {
+	var list []string
+	for _, p := range ports {
+		list = append(list, p.String())
+	}
+	return list
+}
+
+// parsePorts reads ports of a claim's holder.
+func parsePorts(list []string) ([]lb.Port, error) {
+	var ports []lb.Port
+	for _, item := range list {
+		number, protocol, _ := strings.Cut(item, "/")
+		n, err := strconv.ParseUint(number, 10, 16)
+		if err != nil || !slices.Contains([]string{"TCP", "UDP", "SCTP"}, protocol) {
+			return nil, fmt.Errorf("%q is not a port: write number/protocol, such as 443/TCP", item)
+		}
+		ports = append(ports, lb.Port{Protocol: lb.Protocol(protocol), Number: uint16(n)})
+	}
+	slices.SortFunc(ports, lb.Port.Compare)
+	return slices.Compact(ports), nil
+}

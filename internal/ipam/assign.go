@@ -1,0 +1,216 @@
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Assign meets a request with what the Service holds already, as far as that is
+// what it asks for, and else with addresses that are free or can be shared, and
+// records the holdings. All of the request is met or nothing, but for the second
+// family of PreferDualStack. What is dropped stays held: releasing it is the
+// caller's, after what is kept is safe.
+//
+// Of what it holds a Service keeps what was pledged to it, then what it shows, then
+// the lowest address. New addresses come from the first pool that can give one, in this
+// order, and are the lowest free ones of it: pools with a selection that allows
+// the Service before pools without; lower priorities first, and 0 last; if the
+// Service wants two families, pools that have both; by name. One that can be
+// shared goes before one that is free.
+func (a *Allocator) Assign(request Request) Decision {
+	req := &request
+	held, lost := a.standing(req)
+	d := Decision{Lost: lost}
+	for _, l := range lost {
+		d.Drop = append(d.Drop, l.Holding)
+	}
+	chosen, missing, refusal := a.choose(req, held)
+	if refusal != nil {
+		d.Refusal = refusal
+		d.Keep = slices.DeleteFunc(held, a.Pledged)
+		return d
+	}
+	for _, h := range chosen {
+		if slices.Contains(held, h) {
+			a.TakeUp(h.Address, h.Service)
+			delete(a.dropped, pledge{h.Address, h.Service})
+		} else {
+			a.hold(h, req.Terms)
+		}
+	}
+	for _, h := range held {
+		if !slices.Contains(chosen, h) && !a.Pledged(h) {
+			d.Drop = append(d.Drop, h)
+			a.dropped[pledge{h.Address, h.Service}] = struct{}{}
+		}
+	}
+	slices.SortFunc(chosen, func(x, y Holding) int { return x.Address.Compare(y.Address) })
+	d.Keep, d.Missing = chosen, missing
+	return d
+}
+
+// standing is what the Service holds and may keep, the preferred first, and what
+// it may not. Of what it may keep the terms are the new ones from here on.
+func (a *Allocator) standing(req *Request) (held []Holding, lost []Kept) {
+	c := a.accounts.get(req.Service)
+	if c == nil {
+		return nil, nil
+	}
+	for _, h := range a.HeldBy(req.Service) {
+		p, at := a.from(h.Address), pledge{h.Address, h.Service}
+		if why := a.mayNotShare(h.Address, h.Service, req.Terms); why != "" {
+			lost = append(lost, Kept{h, "the Service " + why})
+			continue
+		}
+		why := a.takes(p, h.Address, req)
+		switch {
+		case why != "" && p.Evict && a.Pledged(h):
+			continue // to be taken up only to be taken away again
+		case why != "" && p.Evict:
+			lost = append(lost, Kept{h, why})
+			continue
+		case why != "" && !a.Pledged(h):
+			a.outside[at] = why
+		default:
+			delete(a.outside, at)
+		}
+		held = append(held, h)
+	}
+	for _, h := range held { // what is lost stays on the terms that others agreed to
+		a.setTerms(h.Address, c, req.Terms)
+	}
+	a.prefer(held, req.Shows)
+	return held, lost
+}
+
+// takes says why a pool would take an address away from the Service that holds
+// it, as part of a sentence; empty if it would not.
+func (a *Allocator) takes(p *pool, address netip.Addr, req *Request) string {
+	why := p.takes(address, req)
+	if why == "" && p.exists && p.Unusable == "" {
+		if scope := a.outOfScope(address, req.Service, p); scope != "" {
+			why = "the Service " + scope
+		}
+	}
+	return why
+}
+
+// takes says why a pool would take an address away from the Service that holds
+// it, as part of a sentence; empty if it would not. A pool that is gone, or that
+// nobody can make sense of, takes nothing.
+func (p *pool) takes(address netip.Addr, req *Request) string {
+	has := func(ranges []lb.Range) bool {
+		return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })
+	}
+	switch {
+	case !p.exists || p.Unusable != "":
+		return ""
+	case !has(p.Listed):
+		return "spec.addresses does not have it any more"
+	case has(p.Excluded):
+		return "spec.excludeAddresses has it"
+	case p.AvoidBuggy && buggy(address):
+		return "spec.avoidBuggyIPs holds it back"
+	case !p.gives(address):
+		return "it conflicts with something else (see the condition Conflict)"
+	case !p.Selection.allows(req):
+		return "spec.serviceAllocation is not for the Service any more"
+	}
+	return ""
+}
+
+// choose finds an address for every need of the request, and changes nothing.
+func (a *Allocator) choose(req *Request, held []Holding) (chosen []Holding, missing, refusal *Refusal) {
+	chosen = make([]Holding, 0, max(len(req.Addresses), len(req.Families)))
+	for _, want := range req.Addresses {
+		h, refusal := a.chooseNamed(req, want, held, chosen)
+		if refusal != nil {
+			return nil, nil, refusal
+		}
+		chosen = append(chosen, h)
+	}
+	for _, families := range req.anyOf() {
+		if len(families) == 0 {
+			continue
+		}
+		h, why := a.chooseAny(req, families, held, chosen)
+		switch {
+		case why == nil:
+			chosen = append(chosen, h)
+		case req.Policy != PreferDualStack:
+			return nil, nil, why
+		case missing == nil:
+			missing = why
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, nil, missing
+	}
+	return chosen, missing, nil
+}
+
+func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen []Holding) (Holding, *Refusal) {
+	for _, h := range held {
+		if slices.Contains(families, lb.FamilyOf(h.Address)) && (req.Pool == "" || h.Pool == req.Pool) {
+			return h, nil
+		}
+	}
+	candidates, refusal := a.candidates(req)
+	if refusal != nil {
+		return Holding{}, refusal
+	}
+	if req.Terms.Key != "" {
+		for _, family := range families {
+			if address, p, ok := a.findShared(req, family, candidates, chosen); ok {
+				return Holding{Address: address, Pool: p.Name, Service: req.Service}, nil
+			}
+		}
+	}
+	for _, family := range families {
+		for _, p := range candidates {
+			if p.bars(req, family, false) != none || a.overQuota(p, req, chosen) {
+				continue
+			}
+			if address, ok := p.slots[index(family)].lowest(a.far); ok {
+				return Holding{Address: address, Pool: p.Name, Service: req.Service}, nil
+			}
+		}
+	}
+	return Holding{}, a.explain(req, families, candidates, chosen)
+}
+
+// candidates returns the pools to try, in order.
+func (a *Allocator) candidates(req *Request) ([]*pool, *Refusal) {
+	switch {
+	case req.Pool != "":
+		p, ok := a.pools[req.Pool]
+		if !ok || !p.exists {
+			return nil, a.unknown(req.Pool)
+		}
+		return []*pool{p}, nil
+	case len(a.order) == 0:
+		return nil, refuse(ReasonNoPool, "there is no pool of addresses: add one to spec.ipAddressPools of the LoadBalancerStack")
+	case req.wantsBoth():
+		return a.both, nil
+	}
+	return a.order, nil
+}
+
+// findShared finds an address whose holders share it with the Service: the
+// lowest of the first pool in order.
+func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*pool, chosen []Holding) (best netip.Addr, from *pool, found bool) {
+	rank := len(candidates)
+	for _, address := range a.byKey[req.Terms.Key] {
+		p := a.from(address)
+		at := slices.Index(candidates[:rank], p) // a better one than so far
+		if at < 0 || family != lb.FamilyOf(address) || p.bars(req, family, false) != none || !p.gives(address) {
+			continue
+		}
+		if a.mayNotJoin(address, req.Service, req.Terms, p) == "" && (a.counted(address, req.Service.Namespace) || !a.overQuota(p, req, chosen)) {
+			best, from, found, rank = address, p, true, at
+		}
+	}
+	return best, from, found
+}

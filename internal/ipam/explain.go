@@ -1,0 +1,210 @@
+package ipam
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Reason says in one word why a request was refused.
+type Reason string
+
+// The reasons, the same words as in conditions and events.
+const (
+	ReasonNoPool           Reason = "NoPool"
+	ReasonPoolExhausted    Reason = "PoolExhausted"
+	ReasonPoolDraining     Reason = "PoolDraining"
+	ReasonPoolNotAllowed   Reason = "PoolNotAllowed"
+	ReasonQuotaExceeded    Reason = "QuotaExceeded"
+	ReasonUnknownPool      Reason = "UnknownPool"
+	ReasonPoolUnusable     Reason = "PoolUnusable"
+	ReasonAddressNotInPool Reason = "AddressNotInPool"
+	ReasonAddressInUse     Reason = "AddressInUse"
+	ReasonSharingConflict  Reason = "SharingConflict"
+	ReasonInvalidRequest   Reason = "InvalidRequest"
+)
+
+// Refusal is why a request was not met.
+type Refusal struct {
+	// Reason in one word.
+	Reason Reason
+	// Message says what is wrong, where, and what to do.
+	Message string
+	// Verdicts say of every pool that was tried why it did not give an address.
+	Verdicts []Verdict
+}
+
+// Error returns the message.
+func (r *Refusal) Error() string { return r.Message }
+
+func refuse(reason Reason, format string, args ...any) *Refusal {
+	return &Refusal{Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// Verdict is what there is to say about a pool and a request.
+type Verdict struct {
+	Pool lb.PoolName
+	// Reason why it gives no address; empty if it can give one.
+	Reason Reason
+	// Why is a sentence that begins with the pool's name.
+	Why string
+}
+
+// bar is what keeps a pool from giving an address.
+type bar uint8
+
+// The bars; of several pools the message's reason is that of the greatest.
+const (
+	none bar = iota
+	noFamily
+	notAllowed
+	notAuto
+	draining
+	unusable
+	overQuota
+	exhausted
+)
+
+var reasons = map[bar]Reason{
+	noFamily: ReasonNoPool, notAllowed: ReasonPoolNotAllowed, notAuto: ReasonNoPool, draining: ReasonPoolDraining,
+	unusable: ReasonPoolUnusable, overQuota: ReasonQuotaExceeded, exhausted: ReasonPoolExhausted,
+}
+
+var remedies = map[bar]string{
+	noFamily:   "add such addresses to a pool, or change spec.ipFamilies of the Service",
+	notAllowed: "change spec.serviceAllocation of a pool, or add a pool for the Service",
+	notAuto:    "name a pool with the annotation lbstack.io/address-pool, or let one give addresses by itself",
+	draining:   "set state: Active on the pool, or add another one",
+	unusable:   "correct the pool",
+	overQuota:  "delete a Service of the namespace that has one, or raise spec.quota of the pool",
+	exhausted:  "add addresses to a pool, or delete a Service that has one (kubectl get lbip shows who has what)",
+}
+
+// bars says what keeps a pool from giving an address of a family at all, be it
+// free or not; named says that the request names the address itself.
+func (p *pool) bars(req *Request, family lb.Family, named bool) bar {
+	switch {
+	case p.Unusable != "":
+		return unusable
+	case !p.AutoAssign && req.Pool == "" && !named:
+		return notAuto
+	case !p.Selection.allows(req):
+		return notAllowed
+	case p.Draining:
+		return draining
+	case p.slots[index(family)] == nil:
+		return noFamily
+	}
+	return none
+}
+
+// tell puts a bar into words that begin with the name of the pool.
+func (p *pool) tell(b bar, req *Request, family lb.Family) string {
+	name := fmt.Sprintf("%q", p.Name)
+	switch b {
+	case noFamily:
+		return fmt.Sprintf("%s has no %s addresses", name, family)
+	case notAllowed:
+		return name + " is for other Services (spec.serviceAllocation)"
+	case notAuto:
+		return name + " has autoAssign: false"
+	case draining:
+		return name + " is draining"
+	case unusable:
+		return name + " gives nothing: " + p.Unusable
+	case overQuota:
+		return fmt.Sprintf("%s gives a namespace %d addresses at most, and %q has as many (spec.quota)", name, p.MaxPerNamespace, req.Service.Namespace)
+	case exhausted:
+		return fmt.Sprintf("%s has no free %s address", name, family)
+	}
+	return name + " has free addresses"
+}
+
+// Explain says of every pool, in the order in which they are tried, whether it
+// can give the Service a new address of a family, and why not.
+func (a *Allocator) Explain(request Request, family lb.Family) []Verdict {
+	req := &request
+	candidates, refusal := a.candidates(req)
+	if refusal != nil {
+		return refusal.Verdicts
+	}
+	var verdicts []Verdict
+	for _, p := range candidates {
+		b := a.judge(p, req, family, nil)
+		verdicts = append(verdicts, Verdict{p.Name, reasons[b], p.tell(b, req, family)})
+	}
+	return verdicts
+}
+
+func (a *Allocator) judge(p *pool, req *Request, family lb.Family, chosen []Holding) bar {
+	if b := p.bars(req, family, false); b != none {
+		return b
+	}
+	if a.overQuota(p, req, chosen) {
+		return overQuota
+	}
+	if _, ok := p.slots[index(family)].lowest(a.far); !ok {
+		return exhausted
+	}
+	return none
+}
+
+// told is how many pools a message tells of; the rest is counted.
+const told = 8
+
+// explain refuses a request for any address, saying of each pool why.
+func (a *Allocator) explain(req *Request, families []lb.Family, candidates []*pool, chosen []Holding) *Refusal {
+	refusal := &Refusal{}
+	worst := none
+	bars := make([]bar, 0, len(candidates))
+	for _, p := range candidates {
+		most := none
+		var family lb.Family
+		for _, f := range families {
+			if b := a.judge(p, req, f, chosen); b > most {
+				most, family = b, f
+			}
+		}
+		why := p.tell(most, req, family)
+		refusal.Verdicts = append(refusal.Verdicts, Verdict{p.Name, reasons[most], why})
+		worst = max(worst, most)
+		bars = append(bars, most)
+	}
+	var words []string
+	for _, rest := range []bool{false, true} { // the remedy is for the worst: those first, if not all are told
+		for i, v := range refusal.Verdicts {
+			if len(bars) <= told && !rest || len(bars) > told && (bars[i] < worst) == rest {
+				words = append(words, v.Why)
+			}
+		}
+	}
+	if n := len(words) - told; n > 0 {
+		words = append(words[:told], fmt.Sprintf("and so on for %d more", n))
+	}
+	refusal.Reason = reasons[worst]
+	refusal.Message = fmt.Sprintf("no pool gives the Service an %s address: %s: %s", familyNames(families), strings.Join(words, "; "), remedies[worst])
+	return refusal
+}
+
+func (a *Allocator) unknown(name lb.PoolName) *Refusal {
+	names := make([]string, 0, len(a.order))
+	for _, p := range a.order {
+		names = append(names, fmt.Sprintf("%q", p.Name))
+	}
+	slices.Sort(names)
+	exist := "there is no pool at all"
+	if len(names) > 0 {
+		exist = "there are " + strings.Join(names[:min(told, len(names))], ", ")
+	}
+	return refuse(ReasonUnknownPool, "the Service names the pool %q, which does not exist (%s): create it, or name another", name, exist)
+}
+
+func familyNames(list []lb.Family) string {
+	words := make([]string, 0, len(list))
+	for _, f := range list {
+		words = append(words, f.String())
+	}
+	return strings.Join(words, " or ")
+}

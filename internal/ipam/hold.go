@@ -1,0 +1,163 @@
+package ipam
+
+import (
+	"iter"
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// holders yields who holds an address, the first one first.
+func (a *Allocator) holders(address netip.Addr) iter.Seq[*account] {
+	return func(yield func(*account) bool) {
+		first := a.first(address)
+		if first == nil || first == a.nobody || !yield(first) {
+			return
+		}
+		for _, c := range a.shared[address] {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+func (a *Allocator) holds(address netip.Addr, service lb.ServiceKey) bool {
+	for c := range a.holders(address) {
+		if c.key == service {
+			return true
+		}
+	}
+	return false
+}
+
+// namespaces yields those of an address's holders, each once.
+func (a *Allocator) namespaces(address netip.Addr) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		var seen []string
+		for c := range a.holders(address) {
+			if slices.Contains(seen, c.key.Namespace) {
+				continue
+			}
+			seen = append(seen, c.key.Namespace)
+			if !yield(c.key.Namespace) {
+				return
+			}
+		}
+	}
+}
+
+// Hold records that a Service holds an address, on these terms, as found in the
+// cluster. It reports false, and changes nothing, if the address is reserved, or
+// is held by a Service that it cannot be shared with.
+func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
+	switch first := a.first(h.Address); {
+	case first == a.nobody:
+		return false
+	case first == nil:
+	case a.holds(h.Address, h.Service):
+		return true
+	case a.mayNotShare(h.Address, h.Service, terms) != "":
+		return false
+	}
+	a.hold(h, terms)
+	return true
+}
+
+func (a *Allocator) hold(h Holding, terms lb.Sharing) {
+	c := a.accounts.get(h.Service)
+	if c == nil {
+		c = &account{key: h.Service}
+		a.accounts.add(c)
+	}
+	at := a.locate(h.Address)
+	var p *pool
+	if a.firstAt(at, h.Address) == nil {
+		p = a.enter(at, h.Address, h.Pool, c)
+	} else {
+		p = a.from(h.Address)
+		a.shared[h.Address] = append(a.shared[h.Address], c)
+	}
+	if p.byNamespace != nil && !a.inNamespace(h.Address, c) {
+		p.countFor(h.Service.Namespace, 1)
+	}
+	c.add(h.Address)
+	a.setTerms(h.Address, c, terms)
+}
+
+// hasOther says whether another Service of the namespace has an address.
+func (a *Allocator) hasOther(address netip.Addr, service lb.ServiceKey) bool {
+	for c := range a.holders(address) {
+		if c.key != service && c.key.Namespace == service.Namespace {
+			return true
+		}
+	}
+	return false
+}
+
+// inNamespace says whether an address has a holder of the same namespace, other
+// than this one.
+func (a *Allocator) inNamespace(address netip.Addr, except *account) bool {
+	for c := range a.holders(address) {
+		if c != except && c.key.Namespace == except.key.Namespace {
+			return true
+		}
+	}
+	return false
+}
+
+// Release forgets that a Service holds an address, if it does.
+func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
+	if !a.holds(address, service) {
+		return
+	}
+	delete(a.pledged, pledge{address, service})
+	delete(a.outside, pledge{address, service})
+	delete(a.dropped, pledge{address, service})
+	c := a.accounts.get(service)
+	if p := a.from(address); p.byNamespace != nil && !a.inNamespace(address, c) {
+		p.countFor(service.Namespace, -1)
+	}
+	rest := a.shared[address]
+	switch {
+	case a.first(address) != c:
+		rest = slices.DeleteFunc(rest, func(x *account) bool { return x == c })
+	case len(rest) > 0:
+		a.put(a.locate(address), address, rest[0])
+		rest = slices.Delete(rest, 0, 1)
+	default:
+		a.leave(address)
+	}
+	if len(rest) > 0 {
+		a.shared[address] = rest
+	} else {
+		delete(a.shared, address)
+	}
+	if c.remove(address) {
+		a.accounts.remove(c)
+	}
+	a.setTerms(address, c, lb.Sharing{})
+}
+
+// Holders returns who holds an address, who came first in front, and whether it
+// is held or reserved at all.
+func (a *Allocator) Holders(address netip.Addr) (holders []Holding, taken bool) {
+	for c := range a.holders(address) {
+		holders = append(holders, Holding{Address: address, Pool: a.from(address).Name, Service: c.key})
+	}
+	return holders, a.first(address) != nil
+}
+
+// HeldBy returns what a Service holds, in the order of the addresses.
+func (a *Allocator) HeldBy(service lb.ServiceKey) []Holding {
+	c := a.accounts.get(service)
+	if c == nil {
+		return nil
+	}
+	held := make([]Holding, 0, 2)
+	for address := range c.addresses() {
+		held = append(held, Holding{Address: address, Pool: a.from(address).Name, Service: service})
+	}
+	return held
+}

@@ -1,0 +1,106 @@
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Holding) (Holding, *Refusal) {
+	for _, h := range held {
+		if h.Address == want && (req.Pool == "" || h.Pool == req.Pool) {
+			return h, nil
+		}
+	}
+	p, refusal := a.givesNamed(req, want)
+	if refusal != nil {
+		return Holding{}, refusal
+	}
+	if first := a.first(want); first != nil {
+		if first == a.nobody {
+			return Holding{}, refuse(ReasonAddressInUse, "the Service asks for %s, which is reserved by the IPAddressClaim of that address: ask for another, or name the Service in its spec.holders", want)
+		}
+		if why := a.mayNotJoin(want, req.Service, req.Terms, p); why != "" {
+			return Holding{}, a.notShared(req, want, first, why)
+		}
+		if a.counted(want, req.Service.Namespace) {
+			return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
+		}
+	}
+	if a.overQuota(p, req, chosen) {
+		return Holding{}, refuse(ReasonQuotaExceeded, "the Service asks for %s, but %s: %s", want, p.tell(overQuota, req, 0), remedies[overQuota])
+	}
+	return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
+}
+
+// Could says whether an address, as things are, can be what the Service asks
+// for, or a part of it.
+func (a *Allocator) Could(request Request, address netip.Addr) bool {
+	req := &request
+	p, ok := a.giver(address)
+	family := lb.FamilyOf(address)
+	if !ok || !slices.Contains(req.Families, family) || (req.Pool != "" && p.Name != req.Pool) {
+		return false
+	}
+	named := slices.Contains(req.Addresses, address)
+	if !named && (req.names(family) || (len(req.Addresses) > 0 && !req.wantsBoth())) {
+		return false
+	}
+	if p.bars(req, family, named) != none {
+		return false
+	}
+	if first := a.first(address); first != nil {
+		return first != a.nobody && a.mayNotJoin(address, req.Service, req.Terms, p) == "" &&
+			(a.counted(address, req.Service.Namespace) || !a.overQuota(p, req, nil))
+	}
+	return !a.overQuota(p, req, nil)
+}
+
+// givesNamed finds the pool that gives an address which the Service names, free
+// or not.
+func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) {
+	family := lb.FamilyOf(want)
+	if !slices.Contains(req.Families, family) {
+		return nil, refuse(ReasonInvalidRequest, "the Service asks for the %s address %s but its spec.ipFamilies is %s: change one of them", family, want, familyNames(req.Families))
+	}
+	if req.Pool != "" {
+		if named, ok := a.pools[req.Pool]; !ok || !named.exists {
+			return nil, a.unknown(req.Pool)
+		}
+	}
+	p, ok := a.giver(want)
+	switch {
+	case !ok:
+		return nil, a.notGiven(req, want)
+	case req.Pool != "" && p.Name != req.Pool:
+		return nil, refuse(ReasonAddressNotInPool, "the Service asks for %s from the pool %q, but the address is of the pool %q: name that one, or another address", want, req.Pool, p.Name)
+	}
+	if b := p.bars(req, family, true); b != none {
+		return nil, refuse(reasons[b], "the Service asks for %s, but %s: %s", want, p.tell(b, req, family), remedies[b])
+	}
+	return p, nil
+}
+
+// notGiven refuses an address that no pool gives: because one that lists it
+// holds it back, or because none lists it.
+func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
+	for _, p := range a.order {
+		if !slices.ContainsFunc(p.Listed, func(r lb.Range) bool { return r.Contains(want) }) {
+			continue
+		}
+		if p.Unusable != "" {
+			return refuse(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.tell(unusable, req, 0), remedies[unusable])
+		}
+		return refuse(ReasonAddressNotInPool, "the Service asks for %s, which the pool %q does not give: %s; ask for another", want, p.Name, p.takes(want, req))
+	}
+	return refuse(ReasonAddressNotInPool, "the Service asks for %s, which is in no pool: add it to one, or ask for another (kubectl get ipaddresspools -o wide shows the pools)", want)
+}
+
+// notShared refuses an address that others have.
+func (a *Allocator) notShared(req *Request, want netip.Addr, holder *account, why string) *Refusal {
+	if req.Terms.Key == "" {
+		return refuse(ReasonAddressInUse, "the Service asks for %s, which belongs to the Service %s: ask for another, or free it", want, holder.key)
+	}
+	return refuse(ReasonSharingConflict, "the Service asks for %s and %s: change that, or ask for another address", want, why)
+}

@@ -1,0 +1,134 @@
+package ipam
+
+import (
+	"net/netip"
+	"sort"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// place is where an address belongs.
+type place struct {
+	pool   *pool // the one that lists it, and no other one has; nil: none
+	number uint64
+	gives  bool // whether the pool gives it, free or not
+}
+
+func (a *Allocator) locate(address netip.Addr) place {
+	i := sort.Search(len(a.given), func(i int) bool { return !a.given[i].Last.Less(address) })
+	if i == len(a.given) || address.Less(a.given[i].First) {
+		return place{}
+	}
+	g := &a.given[i]
+	return place{pool: g.pool, number: numberIn(g.Range, g.start, address), gives: !(g.pool.AvoidBuggy && buggy(address))}
+}
+
+// slots of the place's family.
+func (at place) slots(address netip.Addr) *slots { return at.pool.slots[index(lb.FamilyOf(address))] }
+
+// giver finds the pool that gives an address, free or not.
+func (a *Allocator) giver(address netip.Addr) (*pool, bool) {
+	at := a.locate(address)
+	return at.pool, at.gives
+}
+
+// PoolOf returns the name of the pool that gives an address, free or not.
+func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
+	if p, ok := a.giver(address); ok {
+		return p.Name, true
+	}
+	return "", false
+}
+
+// from returns the pool that something held came from.
+func (a *Allocator) from(address netip.Addr) *pool {
+	if p, ok := a.giver(address); ok {
+		return p
+	}
+	return a.origin[address]
+}
+
+// first returns the first holder of an address: nobody, if it is reserved, and nil
+// if it is free.
+func (a *Allocator) first(address netip.Addr) *account { return a.firstAt(a.locate(address), address) }
+
+func (a *Allocator) firstAt(at place, address netip.Addr) *account {
+	if at.pool != nil {
+		if s := at.slots(address); at.number < uint64(len(s.holders)) {
+			return s.holders[at.number]
+		}
+	}
+	return a.far[address]
+}
+
+// put replaces the first holder of an address; nil: it is free.
+func (a *Allocator) put(at place, address netip.Addr, c *account) {
+	if at.pool != nil {
+		if s := at.slots(address); s.reach(at.number, a.far) {
+			s.put(at.number, address, c)
+			return
+		}
+	}
+	if c != nil {
+		a.far[address] = c
+	} else {
+		delete(a.far, address)
+	}
+}
+
+// enter records the first holder of an address that was free.
+func (a *Allocator) enter(at place, address netip.Addr, name lb.PoolName, first *account) *pool {
+	p := at.pool
+	if !at.gives {
+		p = a.pool(name)
+		a.origin[address] = p
+	}
+	a.put(at, address, first)
+	p.count(address, at.gives, 1)
+	return p
+}
+
+// leave makes an address free.
+func (a *Allocator) leave(address netip.Addr) {
+	at := a.locate(address)
+	p := at.pool
+	if !at.gives {
+		p = a.origin[address]
+		delete(a.origin, address)
+	}
+	p.count(address, at.gives, -1)
+	a.put(at, address, nil)
+	if !p.exists && p.held == 0 {
+		delete(a.pools, p.Name)
+	}
+}
+
+func (p *pool) count(address netip.Addr, gives bool, n int) {
+	p.held += n
+	if gives {
+		i := index(lb.FamilyOf(address))
+		p.used[i] += int64(n)
+		p.slots[i].held += n
+	}
+}
+
+// Reserve keeps an address for nobody. It reports false, and changes nothing, if
+// a Service holds it.
+func (a *Allocator) Reserve(address netip.Addr, pool lb.PoolName) bool {
+	at := a.locate(address)
+	switch a.firstAt(at, address) {
+	case nil:
+		a.enter(at, address, pool, a.nobody)
+		return true
+	case a.nobody:
+		return true
+	}
+	return false
+}
+
+// Unreserve ends that.
+func (a *Allocator) Unreserve(address netip.Addr) {
+	if a.first(address) == a.nobody {
+		a.leave(address)
+	}
+}

@@ -1,0 +1,38 @@
+package ipam
+
+import (
+	"net/netip"
+)
+
+// counted says whether a namespace has the address already, so that it counts
+// once more for nobody.
+func (a *Allocator) counted(address netip.Addr, namespace string) bool {
+	for n := range a.namespaces(address) {
+		if n == namespace {
+			return true
+		}
+	}
+	return false
+}
+
+// overQuota says whether a namespace has all that it can have from a pool. What
+// the Service itself has does not count, but for what was chosen.
+func (a *Allocator) overQuota(p *pool, req *Request, chosen []Holding) bool {
+	if p.MaxPerNamespace == 0 {
+		return false
+	}
+	has := p.byNamespace[req.Service.Namespace]
+	if c := a.accounts.get(req.Service); c != nil {
+		for address := range c.addresses() {
+			if a.from(address) == p && !a.hasOther(address, req.Service) {
+				has--
+			}
+		}
+	}
+	for _, h := range chosen {
+		if h.Pool == p.Name && !a.hasOther(h.Address, req.Service) {
+			has++
+		}
+	}
+	return has >= p.MaxPerNamespace
+}

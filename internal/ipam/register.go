@@ -1,0 +1,65 @@
+package ipam
+
+import (
+	"hash/maphash"
+	"iter"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// register finds the account of a Service. It is a map by the hash of the key,
+// since the key stands in the account: that is half of the memory of a map by the
+// key, and faster where most of what costs time is fetching memory.
+type register struct {
+	seed  maphash.Seed
+	heads map[uint64]*account // chained where hashes are the same
+}
+
+func newRegister() register {
+	return register{seed: maphash.MakeSeed(), heads: map[uint64]*account{}}
+}
+
+func (r register) get(key lb.ServiceKey) *account {
+	for c := r.heads[maphash.Comparable(r.seed, key)]; c != nil; c = c.next {
+		if c.key == key {
+			return c
+		}
+	}
+	return nil
+}
+
+func (r register) add(c *account) {
+	hash := maphash.Comparable(r.seed, c.key)
+	c.next = r.heads[hash]
+	r.heads[hash] = c
+}
+
+func (r register) remove(gone *account) {
+	hash := maphash.Comparable(r.seed, gone.key)
+	head := r.heads[hash]
+	switch {
+	case head == gone && gone.next == nil:
+		delete(r.heads, hash)
+	case head == gone:
+		r.heads[hash] = gone.next
+	default:
+		for c := head; c != nil; c = c.next {
+			if c.next == gone {
+				c.next = gone.next
+				return
+			}
+		}
+	}
+}
+
+func (r register) all() iter.Seq[*account] {
+	return func(yield func(*account) bool) {
+		for _, head := range r.heads {
+			for c := head; c != nil; c = c.next {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package ipam
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Taken are addresses that no Service can have.
+type Taken struct {
+	Range lb.Range
+	// By whom, as part of a sentence: `the node "node1"`.
+	By string
+}
+
+// Conflict is what a pool lists and cannot give.
+type Conflict struct {
+	Range lb.Range
+	// With whom the addresses conflict, as part of a sentence.
+	With string
+}
+
+// String tells the conflict as part of a sentence.
+func (c Conflict) String() string { return fmt.Sprintf("%s is of %s", c.Range, c.With) }
+
+// Resolve finds out what each pool gives: what it lists, less what it excludes,
+// less what is taken, less what a pool gives that stands before it in the list.
+// Pass the pools oldest first: the older pool goes on as if the younger one did
+// not exist. It sets Gives of the pools, and returns what each cannot give and
+// ought not to list, in the order of the addresses; addresses that a pool lists
+// twice are a conflict with itself, though it gives them.
+func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
+	found := map[lb.PoolName][]Conflict{}
+	var owned []span
+	allTaken := make([]lb.Range, 0, len(taken))
+	for _, t := range taken {
+		allTaken = append(allTaken, t.Range)
+	}
+	allTaken = lb.Union(allTaken...)
+	for i := range oldestFirst {
+		p := &oldestFirst[i]
+		conflicts := twice(p)
+		gives := lb.Subtract(lb.Union(p.Listed...), lb.Union(p.Excluded...))
+		wants := gives
+		conflicts = append(conflicts, withOlder(gives, owned)...)
+		gives = lb.Subtract(gives, rangesOf(owned))
+		if len(lb.Intersect(gives, allTaken)) > 0 {
+			conflicts = append(conflicts, withTaken(gives, taken)...)
+			gives = lb.Subtract(gives, allTaken)
+		}
+		p.Gives = gives
+		if len(conflicts) > 0 {
+			slices.SortStableFunc(conflicts, func(x, y Conflict) int { return x.Range.First.Compare(y.Range.First) })
+			found[p.Name] = conflicts
+		}
+		owned = add(owned, wants, p.Name)
+	}
+	return found
+}
+
+// span is a range and the pool that has it; lists of them are sorted and
+// disjoint.
+type span struct {
+	lb.Range
+	pool lb.PoolName
+}
+
+func rangesOf(spans []span) []lb.Range {
+	ranges := make([]lb.Range, 0, len(spans))
+	for _, s := range spans {
+		ranges = append(ranges, s.Range)
+	}
+	return ranges
+}
+
+// add puts those ranges into the list that nobody has yet.
+func add(owned []span, ranges []lb.Range, name lb.PoolName) []span {
+	for _, r := range lb.Subtract(ranges, rangesOf(owned)) {
+		i := sort.Search(len(owned), func(i int) bool { return r.First.Less(owned[i].First) })
+		owned = slices.Insert(owned, i, span{Range: r, pool: name})
+	}
+	return owned
+}
+
+func twice(p *Pool) (conflicts []Conflict) {
+	var ranges []lb.Range
+	sorted := slices.SortedFunc(slices.Values(p.Listed), func(x, y lb.Range) int { return x.First.Compare(y.First) })
+	for i := 1; i < len(sorted); i++ {
+		ranges = append(ranges, lb.Intersect(sorted[i-1:i], sorted[i:i+1])...)
+		if sorted[i].Last.Less(sorted[i-1].Last) && sorted[i].Family() == sorted[i-1].Family() {
+			sorted[i].Last = sorted[i-1].Last
+		}
+	}
+	for _, both := range lb.Union(ranges...) {
+		conflicts = append(conflicts, Conflict{both, fmt.Sprintf("the pool %q twice", p.Name)})
+	}
+	return conflicts
+}
+
+func withOlder(gives []lb.Range, owned []span) (conflicts []Conflict) {
+	for _, s := range owned {
+		for _, both := range lb.Intersect(gives, []lb.Range{s.Range}) {
+			conflicts = append(conflicts, Conflict{both, fmt.Sprintf("the older pool %q", s.pool)})
+		}
+	}
+	return conflicts
+}
+
+func withTaken(gives []lb.Range, taken []Taken) (conflicts []Conflict) {
+	for _, t := range taken {
+		for _, both := range lb.Intersect(gives, []lb.Range{t.Range}) {
+			conflicts = append(conflicts, Conflict{both, t.By})
+		}
+	}
+	return conflicts
+}

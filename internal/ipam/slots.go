@@ -1,0 +1,141 @@
+package ipam
+
+import (
+	"encoding/binary"
+	"math"
+	"math/big"
+	"math/bits"
+	"net/netip"
+	"sort"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// slots are the addresses of one family that a pool gives, numbered in their
+// order, with who holds each. Only the first of them are in memory: up to about
+// twice as many as are held. A pool that is large costs nothing by that.
+type slots struct {
+	ranges []lb.Range // sorted and disjoint
+	starts []uint64   // the number of the first address of each; the largest number if none is left for it
+	avoid  bool       // buggy addresses
+	total  *big.Int
+
+	holders []*account // nil: free, or held back
+	free    bitset     // which of holders
+	held    int        // how many of the addresses, also of those that are not in memory
+	at      int        // the range of next
+	next    netip.Addr // the address after the last one of holders; invalid: there is none
+}
+
+func newSlots(avoid bool) *slots { return &slots{avoid: avoid, total: new(big.Int)} }
+
+// add appends a range, and returns the number of its first address.
+func (s *slots) add(r lb.Range) (start uint64) {
+	if n := len(s.ranges); n > 0 {
+		start = after(s.starts[n-1], s.ranges[n-1])
+	} else {
+		s.next = r.First
+	}
+	s.ranges, s.starts = append(s.ranges, r), append(s.starts, start)
+	s.total.Add(s.total, r.Size())
+	if s.avoid {
+		s.total.Sub(s.total, big.NewInt(buggyIn(r)))
+	}
+	return start
+}
+
+// after is the number that follows those of a range.
+func after(start uint64, r lb.Range) uint64 {
+	number := numberIn(r, start, r.Last)
+	if number == math.MaxUint64 {
+		return number
+	}
+	return number + 1
+}
+
+// numberIn is the number of an address of a range that starts at start; the
+// largest number for all that are too far away to have one.
+func numberIn(r lb.Range, start uint64, a netip.Addr) uint64 {
+	x, y := a.As16(), r.First.As16()
+	low, borrow := bits.Sub64(binary.BigEndian.Uint64(x[8:]), binary.BigEndian.Uint64(y[8:]), 0)
+	high, _ := bits.Sub64(binary.BigEndian.Uint64(x[:8]), binary.BigEndian.Uint64(y[:8]), borrow)
+	sum, carry := bits.Add64(start, low, 0)
+	if high != 0 || carry != 0 {
+		return math.MaxUint64
+	}
+	return sum
+}
+
+// address is the address of a number that is in memory.
+func (s *slots) address(i uint64) netip.Addr {
+	at := sort.Search(len(s.starts), func(k int) bool { return s.starts[k] > i }) - 1
+	first := s.ranges[at].First
+	b := first.As16()
+	low, carry := bits.Add64(binary.BigEndian.Uint64(b[8:]), i-s.starts[at], 0)
+	high, _ := bits.Add64(binary.BigEndian.Uint64(b[:8]), 0, carry)
+	binary.BigEndian.PutUint64(b[8:], low)
+	binary.BigEndian.PutUint64(b[:8], high)
+	if first.Is4() {
+		return netip.AddrFrom16(b).Unmap()
+	}
+	return netip.AddrFrom16(b)
+}
+
+// reach brings a number into memory if it is not too far away, and says whether
+// it is there. What is held and was not in memory until then comes from far.
+func (s *slots) reach(i uint64, far map[netip.Addr]*account) bool {
+	if i < uint64(len(s.holders)) {
+		return true
+	}
+	if i > uint64(2*s.held+64) {
+		return false
+	}
+	for uint64(len(s.holders)) <= i && s.next.IsValid() {
+		s.grow(far)
+	}
+	return i < uint64(len(s.holders))
+}
+
+// grow brings one more address into memory.
+func (s *slots) grow(far map[netip.Addr]*account) {
+	c, held := far[s.next]
+	if held {
+		delete(far, s.next)
+	}
+	if !held && !(s.avoid && buggy(s.next)) {
+		s.free.set(uint64(len(s.holders)))
+	}
+	s.holders = append(s.holders, c)
+	if s.next != s.ranges[s.at].Last {
+		s.next = s.next.Next()
+		return
+	}
+	s.at++
+	if s.next = (netip.Addr{}); s.at < len(s.ranges) {
+		s.next = s.ranges[s.at].First
+	}
+}
+
+// lowest returns the lowest free address. It stays free until it is put.
+func (s *slots) lowest(far map[netip.Addr]*account) (netip.Addr, bool) {
+	for {
+		if i, ok := s.free.lowest(); ok {
+			return s.address(i), true
+		}
+		if !s.next.IsValid() {
+			return netip.Addr{}, false
+		}
+		s.grow(far)
+	}
+}
+
+// put records who holds the address of a number that is in memory; nil: nobody.
+func (s *slots) put(i uint64, a netip.Addr, c *account) {
+	s.holders[i] = c
+	switch {
+	case c != nil:
+		s.free.clear(i)
+	case !(s.avoid && buggy(a)):
+		s.free.set(i)
+	}
+}

@@ -17,6 +17,7 @@ STATICCHECK := $(BIN)/staticcheck
 OPERATOR_SDK := $(BIN)/operator-sdk
 OPERATOR_SDK_VERSION := v1.42.3
 KUBECTL ?= $(DEVCLUSTER) kubectl
+BENCH_COUNT ?= 5
 MODULES := . hack/devcluster test
 PROGRAMS := operator controller speaker
 
@@ -162,12 +163,20 @@ test-race: ## Run the unit tests with the race detector (needs a C compiler; not
 	CGO_ENABLED=1 go test -race ./...
 
 .PHONY: bench
-bench: ## Run the benchmarks.
-	go test -run '^$$' -bench . -benchmem ./internal/...
+bench: bench-allocator bench-allocation ## Run the benchmarks of docs/benchmarks.md that need no root.
+
+.PHONY: bench-allocator
+bench-allocator: ## Measure the allocator on one core: time, memory, growth.
+	@go -C test build -o $(CURDIR)/$(BIN)/benchtable ./bench/table
+	@go test -run '^$$' -bench . -benchmem -cpu 1 -count $(BENCH_COUNT) ./internal/ipam | $(BIN)/benchtable
+
+.PHONY: bench-allocation
+bench-allocation: ## Measure the controller with a real API server, from its start until all Services have an address.
+	@go -C test run ./bench/allocation
 
 .PHONY: bench-failover
 bench-failover: cluster ## Pull the owner's cable 20 times on a real cluster (needs root).
-	@go -C test run ./bench
+	@go -C test run ./bench/failover
 
 ##@ Cluster
 

@@ -1,4 +1,4 @@
-// Command bench measures on a test bed that has the operator how long a client
+// Command failover measures on a test bed that has the operator how long a client
 // is without an address when the cable of its owner is pulled, and prints the
 // distribution as a table. Every run is a new owner's: the cable goes in again
 // before the next.
@@ -26,7 +26,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, *runs); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
+		fmt.Fprintln(os.Stderr, "failover:", err)
 		os.Exit(1)
 	}
 }

@@ -168,7 +168,7 @@ bench: bench-allocator bench-allocation ## Run the benchmarks of docs/benchmarks
 .PHONY: bench-allocator
 bench-allocator: ## Measure the allocator on one core: time, memory, growth.
 	@go -C test build -o $(CURDIR)/$(BIN)/benchtable ./bench/table
-	@go test -run '^$$' -bench . -benchmem -cpu 1 -count $(BENCH_COUNT) ./internal/ipam | $(BIN)/benchtable
+	@go test -run '^$$' -bench . -cpu 1 -count $(BENCH_COUNT) ./internal/ipam | $(BIN)/benchtable
 
 .PHONY: bench-allocation
 bench-allocation: ## Measure the controller with a real API server, from its start until all Services have an address.

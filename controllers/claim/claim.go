@@ -1,6 +1,7 @@
 // Package claim tells administrators, on the IPAddressClaims that they write,
 // whether these do what they are for. It is the only writer of IPAddressClaim
-// status; the claims that the controller makes for Services have none.
+// status; the claims that the controller makes for Services have none, until an
+// administrator takes their holders away.
 package claim
 
 import (
@@ -13,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -60,8 +62,27 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
+// byAdministrator says whether a claim is an administrator's: written by one, or
+// written by the controller and left without a holder by one.
 func byAdministrator(object client.Object) bool {
-	return object.GetLabels()[v1beta1.LabelManagedBy] != v1beta1.ManagedByController
+	claim, ok := object.(*v1beta1.IPAddressClaim)
+	return ok && (object.GetLabels()[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0)
+}
+
+// handOver makes a claim whose holders an administrator took away that
+// administrator's: it reserves its address for nobody.
+func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim) error {
+	next := claim.DeepCopy()
+	delete(next.Labels, v1beta1.LabelManagedBy)
+	next.Spec.State, next.Spec.SharingKey, next.Spec.RetainUntil = v1beta1.ClaimReserved, "", nil
+	err := r.Client.Update(ctx, next)
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil // there is news, and an event that tells it
+	}
+	if err != nil {
+		return fmt.Errorf("updating the IPAddressClaim %s: %w", claim.Name, err)
+	}
+	return nil
 }
 
 // every returns all claims of administrators.
@@ -90,6 +111,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	if !byAdministrator(object) {
 		return reconcile.Result{}, nil
+	}
+	if object.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByController {
+		return reconcile.Result{}, r.handOver(ctx, object)
 	}
 	next := object.DeepCopy()
 	next.Status.ObservedGeneration = object.Generation

@@ -135,18 +135,20 @@ func TestGather(t *testing.T) {
 
 func TestByAdministrator(t *testing.T) {
 	tests := []struct {
-		name   string
-		labels map[string]string
-		want   bool
+		name    string
+		labels  map[string]string
+		holders []v1beta1.ClaimHolder
+		want    bool
 	}{
 		{name: "without labels", want: true},
 		{name: "of another program", labels: map[string]string{"app.kubernetes.io/managed-by": "helm"}, want: true},
-		{name: "of the controller", labels: map[string]string{"app.kubernetes.io/managed-by": "lbstack-controller"}},
+		{name: "of the controller", labels: map[string]string{"app.kubernetes.io/managed-by": "lbstack-controller"}, holders: []v1beta1.ClaimHolder{{Namespace: "n", Name: "web"}}},
+		{name: "of the controller, but somebody took its holders away", labels: map[string]string{"app.kubernetes.io/managed-by": "lbstack-controller"}, want: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := claim(at)
-			c.Labels = tt.labels
+			c.Labels, c.Spec.Holders = tt.labels, tt.holders
 			if got := byAdministrator(c); got != tt.want {
 				t.Errorf("an administrator's: got %v, want %v", got, tt.want)
 			}

@@ -26,7 +26,8 @@ type Holder struct {
 	Kept bool
 }
 
-func (c Claimed) names(service lb.ServiceKey) bool {
+// Names says whether the claim names a Service.
+func (c Claimed) Names(service lb.ServiceKey) bool {
 	return slices.ContainsFunc(c.Holders, func(h Holder) bool { return h.Service == service })
 }
 
@@ -66,7 +67,7 @@ func (l *Ledger) Observe(before, now Claimed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range before.Holders {
-		if now.names(h.Service) {
+		if now.Names(h.Service) {
 			continue
 		}
 		if _, confirmed := l.confirmed[seat{before.Address, h.Service}]; confirmed {
@@ -76,13 +77,13 @@ func (l *Ledger) Observe(before, now Claimed) {
 		l.giveUp(before.Address, h.Service)
 	}
 	for i, h := range now.Holders {
-		if before.Address.IsValid() && !before.names(h.Service) {
+		if before.Address.IsValid() && !before.Names(h.Service) {
 			now.Holders[i].Kept = true
 		}
 	}
 	l.record(now)
 	for _, h := range before.Holders {
-		if !now.names(h.Service) {
+		if !now.Names(h.Service) {
 			l.freed(before.Address, h.Service)
 		}
 	}
@@ -123,7 +124,7 @@ func (l *Ledger) Agree(c Claimed, service lb.ServiceKey) (ok bool) {
 	_, confirmed := l.confirmed[seat{c.Address, service}]
 	terms := l.alloc.Terms(c.Address, service)
 	pool := c.Pool
-	if !c.names(service) {
+	if !c.Names(service) {
 		l.alloc.Release(c.Address, service)
 		l.giveUp(c.Address, service)
 		l.leaving[seat{c.Address, service}] = struct{}{}
@@ -133,7 +134,7 @@ func (l *Ledger) Agree(c Claimed, service lb.ServiceKey) (ok bool) {
 			l.wake(other)
 		}
 	}
-	if c.names(service) {
+	if c.Names(service) {
 		return l.holds(c.Address, service)
 	}
 	// It was there, and somebody took it out; or it never was, and joins.
@@ -147,11 +148,32 @@ func (l *Ledger) Refused(service lb.ServiceKey) []netip.Addr {
 	return slices.Clone(l.refused[service])
 }
 
-// Leave notes that a Service shows an address which is another's.
-func (l *Ledger) Leave(address netip.Addr, service lb.ServiceKey) {
+// Shows notes what a Service shows: who gets one of those addresses, if the Service
+// does not hold it, must wait until it shows it no more.
+func (l *Ledger) Shows(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.leaving[seat{address, service}] = struct{}{}
+	l.noteShown(service, shows)
+}
+
+func (l *Ledger) noteShown(service lb.ServiceKey, shows []netip.Addr) {
+	for _, address := range shows {
+		if !l.holds(address, service) {
+			l.leaving[seat{address, service}] = struct{}{}
+		}
+	}
+}
+
+// Leaves says whether a Service shows, or may show, what it does not hold.
+func (l *Ledger) Leaves(service lb.ServiceKey) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for at := range l.leaving {
+		if at.service == service {
+			return true
+		}
+	}
+	return false
 }
 
 // Left notes what a Service shows now, and wakes who waited for it to let go of the
@@ -172,7 +194,7 @@ func (l *Ledger) Left(service lb.ServiceKey, shows []netip.Addr) {
 }
 
 // Leaving returns the other Service that may still show an address, which two must
-// not do at once.
+// not do at once, and wakes it.
 func (l *Ledger) Leaving(address netip.Addr, service lb.ServiceKey) (other lb.ServiceKey, yes bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -187,6 +209,9 @@ func (l *Ledger) Leaving(address netip.Addr, service lb.ServiceKey) (other lb.Se
 		if !yes || at.service.Compare(other) < 0 {
 			other, yes = at.service, true
 		}
+	}
+	if yes {
+		l.wake(other)
 	}
 	return other, yes
 }

@@ -73,7 +73,7 @@ func TestLoadBeginsAnewWithWhatTheClusterHas(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, request(5))
 	l.Confirm(addr("10.0.0.0"), key(5))
-	l.Leave(addr("10.0.0.0"), key(5))
+	l.Shows(key(5), []netip.Addr{addr("10.0.0.0")})
 	l.Observe(Claimed{}, by(6))
 	l.Observe(Claimed{}, by(7)) // refused
 
@@ -169,7 +169,7 @@ func TestAHandOverWaitsUntilTheOldHolderHasLetGo(t *testing.T) {
 	leaving(t, l, at, 2, 1)
 	l.Left(key(1), addrList("10.0.0.2", at)) // what it wrote was decided before
 	leaving(t, l, at, 2, 1)
-	diffWoken(t, "while it shows the address", got)
+	diffWoken(t, "while it shows the address: the one that is waited for", got, 1, 1, 1)
 	l.Left(key(1), addrList("10.0.0.2"))
 	leaving(t, l, at, 2, -1)
 	diffWoken(t, "when it left", got, 2)
@@ -188,7 +188,7 @@ func TestWhoMayStillShowAnAddress(t *testing.T) {
 	}{
 		{name: "who was taken out of the claim by somebody else", do: func(l *Ledger) { l.Observe(by(1), by(2)) }, want: 1},
 		{name: "not who was taken out by this process", do: func(l *Ledger) { l.Release(addr(at), key(1)); l.Observe(by(1), by(2)) }, want: -1},
-		{name: "who is found to show it without holding it", do: func(l *Ledger) { l.Leave(addr(at), key(3)) }, want: 3},
+		{name: "who is found to show it without holding it", do: func(l *Ledger) { l.Shows(key(3), []netip.Addr{addr(at)}) }, want: 3},
 		{name: "who finds out that the claim was deleted and written for another", do: func(l *Ledger) {
 			l.Gone(by(1))
 			l.Observe(Claimed{}, by(2))

@@ -24,7 +24,7 @@ type Ledger struct {
 	confirmed map[seat]struct{}
 	// refused are holders that claims name and that cannot have the address.
 	refused map[lb.ServiceKey][]netip.Addr
-	// leaving are addresses that a Service has lost to another and may still show.
+	// leaving are addresses that a Service shows, or may show, and does not hold.
 	leaving map[seat]struct{}
 	line    line
 	wake    func(lb.ServiceKey)
@@ -140,25 +140,26 @@ func (l *Ledger) HeldBy(service lb.ServiceKey) (has, kept []ipam.Holding) {
 	return has, kept
 }
 
-// AdoptShown records that a Service has what its status shows, of a family of which
-// it holds nothing: if a pool has the address and nobody else holds it, or if it is
-// kept for that Service.
-func (l *Ledger) AdoptShown(service lb.ServiceKey, terms lb.Sharing, shows []netip.Addr) (adopted int) {
+// AdoptShown records that a Service has what its status shows, if it asks for that
+// address or holds nothing of the family, and a pool has it and nobody else holds
+// it, or it is kept for that Service.
+func (l *Ledger) AdoptShown(req ipam.Request) (adopted int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.adoptShown(service, terms, shows)
+	return l.adoptShown(req)
 }
 
-func (l *Ledger) adoptShown(service lb.ServiceKey, terms lb.Sharing, shows []netip.Addr) (adopted int) {
+func (l *Ledger) adoptShown(req ipam.Request) (adopted int) {
 	var has []netip.Addr
-	for _, h := range l.alloc.HeldBy(service) {
+	for _, h := range l.alloc.HeldBy(req.Service) {
 		if !l.alloc.Pledged(h) {
 			has = append(has, h.Address)
 		}
 	}
-	for _, address := range shows {
+	for _, address := range req.Shows {
 		sameFamily := func(a netip.Addr) bool { return lb.FamilyOf(a) == lb.FamilyOf(address) }
-		if !slices.ContainsFunc(has, sameFamily) && l.adopt(address, service, terms) {
+		wanted := slices.Contains(req.Addresses, address) || !slices.ContainsFunc(has, sameFamily)
+		if wanted && !slices.Contains(has, address) && l.adopt(address, req.Service, req.Terms) {
 			adopted++
 		}
 	}
@@ -195,7 +196,7 @@ type Outcome struct {
 func (l *Ledger) Assign(req ipam.Request) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.adoptShown(req.Service, req.Terms, req.Shows)
+	l.adoptShown(req)
 	before, kept := l.held(req.Service)
 	changed := slices.ContainsFunc(before, func(h ipam.Holding) bool {
 		return !reflect.DeepEqual(l.alloc.Terms(h.Address, h.Service), req.Terms)
@@ -211,12 +212,13 @@ func (l *Ledger) Assign(req ipam.Request) Outcome {
 	}
 	switch {
 	case o.Refusal != nil:
-		o.Attempts = l.wait(req, o.Refusal.Reason)
+		o.Attempts = l.wait(req, o.Refusal.Reason, o.Refusal)
 	case o.Missing != nil:
-		o.Attempts = l.wait(req, reasonPartly)
+		o.Attempts = l.wait(req, reasonPartly, o.Missing)
 	default:
 		l.line.leave(req.Service)
 	}
+	l.noteShown(req.Service, req.Shows)
 	for _, h := range before {
 		if changed {
 			l.freed(h.Address, lb.ServiceKey{}) // others may share it now

@@ -235,7 +235,7 @@ func TestAdoptShown(t *testing.T) {
 			if tt.before != nil {
 				tt.before(l)
 			}
-			if got := l.AdoptShown(key(0), tt.terms, addrList(tt.shows...)); got != tt.want {
+			if got := l.AdoptShown(ipam.Request{Service: key(0), Terms: tt.terms, Shows: addrList(tt.shows...)}); got != tt.want {
 				t.Errorf("adopted: got %d, want %d", got, tt.want)
 			}
 			holds(t, l, 0, tt.has, tt.kept)

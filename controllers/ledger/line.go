@@ -17,7 +17,7 @@ type line struct {
 	at   map[lb.ServiceKey]*waiter
 	list []*waiter // with those that left, until it is swept
 	// hopeless ask for something that means nothing: they stand in no line.
-	hopeless map[lb.ServiceKey]struct{}
+	hopeless map[lb.ServiceKey]ipam.Request
 }
 
 type waiter struct {
@@ -27,10 +27,13 @@ type waiter struct {
 	left     bool
 	// served says that it holds all that it asks for, and need only come for it.
 	served bool
+	// quota says that a pool would have given it an address but for the quota of its
+	// namespace.
+	quota bool
 }
 
 func newLine() line {
-	return line{at: map[lb.ServiceKey]*waiter{}, hopeless: map[lb.ServiceKey]struct{}{}}
+	return line{at: map[lb.ServiceKey]*waiter{}, hopeless: map[lb.ServiceKey]ipam.Request{}}
 }
 
 func (q *line) join(service lb.ServiceKey) *waiter {
@@ -58,10 +61,12 @@ func (q *line) leave(service lb.ServiceKey) {
 
 // wait puts a Service into the line, or leaves it where it stands there, and
 // returns how often in a row it was refused.
-func (l *Ledger) wait(req ipam.Request, reason ipam.Reason) (attempts int) {
+func (l *Ledger) wait(req ipam.Request, reason ipam.Reason, why *ipam.Refusal) (attempts int) {
 	delete(l.line.hopeless, req.Service)
 	w := l.line.join(req.Service)
 	w.req, w.reason, w.served = req, reason, false
+	w.quota = why.Reason == ipam.ReasonQuotaExceeded ||
+		slices.ContainsFunc(why.Verdicts, func(v ipam.Verdict) bool { return v.Reason == ipam.ReasonQuotaExceeded })
 	w.attempts++
 	return w.attempts
 }
@@ -74,20 +79,24 @@ func (l *Ledger) Forget(service lb.ServiceKey) {
 	l.line.leave(service)
 }
 
-// Reject notes that a Service asks for something that means nothing: it waits for
-// its owner alone.
-func (l *Ledger) Reject(service lb.ServiceKey) {
+// Refuse says what becomes of a Service that asks for something that means nothing:
+// it keeps what it may, and waits for its owner alone.
+func (l *Ledger) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.line.leave(service)
-	l.line.hopeless[service] = struct{}{}
+	l.line.leave(req.Service)
+	l.line.hopeless[req.Service] = req
+	l.adoptShown(req)
+	d := l.alloc.Stand(req, refusal)
+	l.noteShown(req.Service, req.Shows)
+	return Outcome{Decision: d}
 }
 
 // serve gives a Service in line what there is for it now, before it is woken: when
 // several are woken they come at once, and who is quick would be first. It reports
 // whether the Service gains anything.
 func (l *Ledger) serve(w *waiter) (gains bool) {
-	l.adoptShown(w.req.Service, w.req.Terms, w.req.Shows)
+	l.adoptShown(w.req)
 	before, kept := l.held(w.req.Service)
 	d := l.alloc.Assign(w.req)
 	for _, h := range d.Keep {
@@ -116,7 +125,12 @@ func (l *Ledger) held(service lb.ServiceKey) (all, kept []ipam.Holding) {
 func (l *Ledger) serveLine() {
 	for _, w := range l.line.list {
 		if !w.left {
-			l.adoptShown(w.req.Service, w.req.Terms, w.req.Shows)
+			l.adoptShown(w.req)
+		}
+	}
+	for service, req := range l.line.hopeless {
+		if l.adoptShown(req) > 0 {
+			l.wake(service)
 		}
 	}
 	for _, w := range l.line.list {
@@ -135,7 +149,7 @@ func (l *Ledger) freed(address netip.Addr, by lb.ServiceKey) {
 		if w.left || w.served {
 			continue
 		}
-		quota := w.reason == ipam.ReasonQuotaExceeded && w.req.Service.Namespace == by.Namespace
+		quota := w.quota && w.req.Service.Namespace == by.Namespace
 		if !quota && (taken || !l.alloc.Could(w.req, address)) {
 			continue
 		}

@@ -72,7 +72,9 @@ func TestWhoIsServedInLineHoldsTheAddressUntilItIsReleased(t *testing.T) {
 		{name: "and then it keeps it", then: func(t *testing.T, l *Ledger) { mustAssign(t, l, request(1)) }, has: map[int][]string{1: {free}}},
 		{name: "also if a younger one asks in between", then: func(t *testing.T, l *Ledger) { mustRefuse(t, l, request(2)) }, has: map[int][]string{1: {free}}},
 		{name: "also if it asks for something else by now that it cannot have", then: func(t *testing.T, l *Ledger) { mustRefuse(t, l, request(1, "10.9.9.9")) }, has: map[int][]string{1: {free}}},
-		{name: "also if its request means nothing by now", then: func(_ *testing.T, l *Ledger) { l.Reject(key(1)) }, has: map[int][]string{1: {free}}},
+		{name: "also if its request means nothing by now", then: func(_ *testing.T, l *Ledger) {
+			l.Refuse(ipam.Request{Service: key(1)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
+		}, has: map[int][]string{1: {free}}},
 		{name: "also if it asks for nothing any more", then: func(_ *testing.T, l *Ledger) { l.Forget(key(1)) }, has: map[int][]string{1: {free}}},
 		{name: "then the next one has it", then: func(_ *testing.T, l *Ledger) { gone(l, 1) }, want: []int{2}, has: map[int][]string{2: {free}}},
 		{name: "and the one after that", then: func(_ *testing.T, l *Ledger) { gone(l, 1); gone(l, 2) }, want: []int{2, 3}, has: map[int][]string{3: {free}}},
@@ -305,7 +307,7 @@ func TestAttemptsCountWhatIsRefusedInARow(t *testing.T) {
 	if got := mustRefuse(t, l, request(1, "10.9.9.9")); got != 1 {
 		t.Errorf("attempts after one that was met: got %d, want 1", got)
 	}
-	l.Reject(key(1))
+	l.Refuse(ipam.Request{Service: key(1)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 	if got := mustRefuse(t, l, request(1, "10.9.9.9")); got != 1 {
 		t.Errorf("attempts after one that meant nothing: got %d, want 1", got)
 	}
@@ -320,8 +322,8 @@ func TestPendingCountsByReason(t *testing.T) {
 	mustRefuse(t, l, request(1))
 	mustRefuse(t, l, request(2))
 	mustRefuse(t, l, request(3, "10.9.9.9"))
-	l.Reject(key(4))
-	l.Reject(key(4))
+	l.Refuse(ipam.Request{Service: key(4)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
+	l.Refuse(ipam.Request{Service: key(4)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 	if o := l.Assign(both); o.Missing == nil || o.Attempts != 1 {
 		t.Errorf("one that is met in part: got %+v, want one family missing, and the first attempt", o)
 	}
@@ -335,7 +337,7 @@ func TestPendingCountsByReason(t *testing.T) {
 	mustRefuse(t, l, request(4)) // its request means something now
 	mustRefuse(t, l, request(2, "10.9.9.9"))
 	l.Forget(key(5))
-	l.Reject(key(3))
+	l.Refuse(ipam.Request{Service: key(3)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 	count("then", map[ipam.Reason]int{ipam.ReasonPoolExhausted: 2, ipam.ReasonAddressNotInPool: 1, ipam.ReasonInvalidRequest: 1})
 	l.Forget(key(3))
 	for _, i := range []int{1, 2, 4} {

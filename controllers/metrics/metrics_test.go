@@ -64,7 +64,7 @@ func TestEverythingIsCounted(t *testing.T) {
 		l.Assign(ipam.Request{Service: key(name), Families: []lb.Family{lb.IPv4}})
 	}
 	l.Assign(ipam.Request{Service: key("e"), Pool: "nope", Families: []lb.Family{lb.IPv4}})
-	l.Reject(key("f"))
+	l.Refuse(ipam.Request{Service: key("f")}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 	m := New(l)
 	m.Conflict()
 	m.Conflict()

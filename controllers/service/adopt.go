@@ -84,13 +84,8 @@ func (a *Adopter) Load(ctx context.Context) error {
 	a.Ledger.Load(found.pools, claimed)
 	adopted := 0
 	for _, svc := range found.services {
-		terms, _ := apiconv.SharingTerms(svc) // what is wrong with it is told later
-		adopted += a.Ledger.AdoptShown(apiconv.KeyOf(svc), terms, apiconv.StatusAddresses(svc))
-	}
-	for _, svc := range found.services {
-		for _, address := range (decision{}).shown(a.Ledger, svc).lost {
-			a.Ledger.Leave(address, apiconv.KeyOf(svc))
-		}
+		req, _ := apiconv.ParseRequest(svc, found.namespaces[svc.Namespace]) // what is wrong with it is told later
+		adopted += a.Ledger.AdoptShown(req)
 	}
 	decided := 0
 	for _, svc := range found.services {
@@ -99,6 +94,9 @@ func (a *Adopter) Load(ctx context.Context) error {
 			a.holders = append(a.holders, apiconv.KeyOf(svc))
 			decided++
 		}
+	}
+	for _, svc := range found.services {
+		a.Ledger.Shows(apiconv.KeyOf(svc), apiconv.StatusAddresses(svc))
 	}
 	a.done = true
 	a.flush()

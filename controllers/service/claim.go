@@ -89,6 +89,30 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 	return r.correctClaim(ctx, h, &have, holder, terms)
 }
 
+// verifyClaim makes sure that an address which is kept for the Service still is: its
+// claim names it. It is read past the cache, and written after the Service's status.
+func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
+	var have v1beta1.IPAddressClaim
+	name := apiconv.ClaimName(h.Address)
+	err := r.Reader.Get(ctx, client.ObjectKey{Name: name}, &have)
+	if apierrors.IsNotFound(err) {
+		r.Ledger.Release(h.Address, h.Service)
+		return errTaken
+	}
+	if err != nil {
+		return fmt.Errorf("reading the IPAddressClaim %s: %w", name, err)
+	}
+	claimed, err := claimedBy(&have)
+	if err != nil {
+		return fmt.Errorf("the IPAddressClaim %s: %w", name, err)
+	}
+	if !claimed.Names(h.Service) || !r.Ledger.Agree(claimed, h.Service) {
+		r.Ledger.Release(h.Address, h.Service)
+		return errTaken
+	}
+	return nil
+}
+
 // correctClaim brings an existing claim to what it should be, unless it leaves no
 // place for the Service.
 func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, terms lb.Sharing) error {

@@ -11,7 +11,6 @@ import (
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
-	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // decision is what should be true of a Service.
@@ -35,15 +34,10 @@ type decision struct {
 // is never dropped for a request that cannot be met; of a family of which a Service
 // holds nothing it gets what its status shows, if that can be given.
 func decide(l *ledger.Ledger, svc *corev1.Service, namespaceLabels map[string]string) decision {
-	key := apiconv.KeyOf(svc)
 	req, err := apiconv.ParseRequest(svc, namespaceLabels)
 	if err != nil {
-		l.Reject(key)
-		l.AdoptShown(key, lb.Sharing{}, apiconv.StatusAddresses(svc))
-		has, _ := l.HeldBy(key)
 		refusal := &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()}
-		d := decision{Outcome: ledger.Outcome{Decision: ipam.Decision{Keep: has, Refusal: refusal}}, hopeless: true}
-		return d.shown(l, svc)
+		return decision{Outcome: l.Refuse(req, refusal), hopeless: true}.shown(l, svc)
 	}
 	return decision{Outcome: l.Assign(req)}.shown(l, svc)
 }

@@ -177,12 +177,23 @@ func TestWhatAServiceShowsWithoutHoldingIt(t *testing.T) {
 	}
 }
 
-func TestAServiceKeepsItsTermsWhileItsRequestMeansNothing(t *testing.T) {
+// What means nothing in a request does not hide on which terms the Service shares:
+// or else it could use a port of another one.
+func TestAServiceIsHeldToItsTermsThoughItsRequestMeansNothing(t *testing.T) {
 	terms := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "TCP", Number: 80}}}
 	l := ledger.New()
-	l.Load(pools3(), []ledger.Claimed{{Address: addr("10.0.0.1"), Pool: "auto", Holders: []ledger.Holder{{Service: web, Terms: terms}}}})
-	decide(l, shows(service(addressKey, "x"), "10.0.0.1", "2001:db8::2"), nil)
+	tls := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "TCP", Number: 443}}}
+	l.Load(pools3(), []ledger.Claimed{{Address: addr("10.0.0.1"), Pool: "auto", Holders: []ledger.Holder{{Service: web, Terms: terms}, {Service: other, Terms: tls}}}})
+	svc := shows(service(addressKey, "x", v1beta1.AnnotationAllowSharedIP, "k"), "10.0.0.1")
+	svc.Spec.Ports = []corev1.ServicePort{{Port: 80}}
+	if d := decide(l, svc, nil); len(d.Keep) != 1 || len(d.Lost) != 0 {
+		t.Errorf("with its own port: keeps %v and loses %v, want it to keep the address", d.Keep, d.Lost)
+	}
 	if diff := cmp.Diff(terms, l.Terms(addr("10.0.0.1"), web)); diff != "" {
 		t.Errorf("terms (-want +got):\n%s", diff)
+	}
+	svc.Spec.Ports[0].Port = 443
+	if d := decide(l, svc, nil); len(d.Keep) != 0 || len(d.Lost) != 1 {
+		t.Errorf("with the other's port: keeps %v and loses %v, want it to lose the address", d.Keep, d.Lost)
 	}
 }

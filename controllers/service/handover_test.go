@@ -1,6 +1,7 @@
 package service
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,7 +41,7 @@ func TestWhatAnotherServiceStillShowsIsTakenUpLater(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := filled(t, handed)
 			if tt.leaves != (lb.ServiceKey{}) {
-				l.Leave(addr(at), tt.leaves)
+				l.Shows(tt.leaves, []netip.Addr{addr(at)})
 			}
 			got := tt.d.afterOthers(l, tt.svc)
 			if diff := cmp.Diff(tt.keep, got.Keep, byAddr); diff != "" {

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -233,7 +234,7 @@ func TestWhatIsKeptStaysKeptWhileAnotherShowsIt(t *testing.T) {
 	const at = "10.0.0.1"
 	l := filled(t, holding("10.0.0.3", "auto", web))
 	l.Observe(ledger.Claimed{}, ledger.Claimed{Address: addr(at), Pool: "auto", Holders: []ledger.Holder{{Service: web, Kept: true}}})
-	l.Leave(addr(at), other)
+	l.Shows(other, []netip.Addr{addr(at)})
 	svc := showing(service(), given("10.0.0.3"))
 	for range 2 {
 		d := decide(l, svc, nil).afterOthers(l, svc)

@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -20,7 +22,8 @@ func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.
 		if err := r.isUnserved(ctx, key, held); err != nil {
 			return reconcile.Result{}, err
 		}
-		changed, err := r.write(ctx, svc, apiconv.Released(svc, ownedBy(held)))
+		lost := decision{}.shown(r.Ledger, svc).lost
+		changed, err := r.write(ctx, svc, apiconv.Released(svc, func(a netip.Addr) bool { return ownedBy(held)(a) || slices.Contains(lost, a) }))
 		if err != nil {
 			return reconcile.Result{}, err
 		}

@@ -93,7 +93,9 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, err
 	}
 	key := apiconv.KeyOf(svc)
-	r.Ledger.Left(key, apiconv.StatusAddresses(next))
+	if err := r.left(ctx, key, next, changed); err != nil {
+		return reconcile.Result{}, err
+	}
 	r.Metrics.Decided(key, d.Refusal == nil && changed)
 	for _, h := range d.Keep {
 		if !slices.Contains(d.TakenUp, h.Address) {
@@ -101,7 +103,11 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		}
 		// Only now: a claim that is kept for the Service says that it is to have the
 		// address, and one in use does not say which of several.
-		if err := r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, key)); err != nil && !errors.Is(err, errTaken) {
+		err := r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, key))
+		if errors.Is(err, errTaken) {
+			return reconcile.Result{RequeueAfter: moment}, nil // and let nothing go
+		}
+		if err != nil {
 			return reconcile.Result{}, err
 		}
 	}
@@ -117,8 +123,28 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	if err := r.leaveRefused(ctx, key); err != nil {
 		return reconcile.Result{}, err
 	}
+	if d.handOver {
+		return reconcile.Result{RequeueAfter: retryAfter(d)}, nil // what is kept for it is not to be looked at yet
+	}
 	again, err := r.expire(ctx, key)
 	return reconcile.Result{RequeueAfter: soonest(again, retryAfter(d))}, err
+}
+
+// left tells the ledger what a Service shows now. If nothing had to be written, that
+// is only what the cache says: who waits for it to let go needs to know better.
+func (r *Reconciler) left(ctx context.Context, key lb.ServiceKey, svc *corev1.Service, written bool) error {
+	shows := apiconv.StatusAddresses(svc)
+	if !written && r.Ledger.Leaves(key) {
+		fresh, err := r.fresh(ctx, key)
+		if err != nil {
+			return err
+		}
+		if fresh != nil {
+			shows = append(shows, apiconv.StatusAddresses(fresh)...)
+		}
+	}
+	r.Ledger.Left(key, shows)
+	return nil
 }
 
 // moment is when to look again at what will have passed.
@@ -154,9 +180,11 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 		var err error
 		for _, h := range d.Keep {
 			if slices.Contains(d.TakenUp, h.Address) {
-				continue // its claim names the Service: it is the Service's, whatever crashes
+				err = r.verifyClaim(ctx, h)
+			} else {
+				err = r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, h.Service))
 			}
-			if err = r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, h.Service)); err != nil {
+			if err != nil {
 				break
 			}
 		}

@@ -127,8 +127,9 @@ func TestARequestThatMeansNothingSaysWhatIsWrong(t *testing.T) {
 			if err == nil || err.Error() != tt.want {
 				t.Fatalf("got %+v, %v, want the error %s", got, err, tt.want)
 			}
-			if diff := cmp.Diff(ipam.Request{}, got, byValue); diff != "" {
-				t.Errorf("the request besides the error (-want +got):\n%s", diff)
+			// What is right is read all the same: on which terms it shares above all.
+			if got.Service != KeyOf(tt.svc) || len(got.Families) == 0 {
+				t.Errorf("the request besides the error: got %+v, want at least who asks, and of which families", got)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package apiconv
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -33,7 +34,7 @@ var (
 
 // ParseRequest reads what a Service asks for from its spec and its annotations;
 // namespaceLabels are those of its namespace. The error is a sentence for the
-// Service's owner.
+// Service's owner; what could be read besides is returned with it.
 func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.Request, error) {
 	req := ipam.Request{
 		Service: KeyOf(svc), Labels: svc.Labels, NamespaceLabels: namespaceLabels,
@@ -42,15 +43,14 @@ func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.
 	if _, value := firstAnnotation(svc, poolAnnotations); value != "" {
 		req.Pool = lb.PoolName(strings.TrimSpace(value))
 	}
-	var err error
-	if req.Addresses, err = requestedAddresses(svc); err != nil {
-		return ipam.Request{}, err
-	}
-	if req.Terms, err = SharingTerms(svc); err != nil {
-		return ipam.Request{}, err
+	var err, wrong error
+	req.Terms, err = SharingTerms(svc)
+	req.Addresses, wrong = requestedAddresses(svc)
+	if err := cmp.Or(wrong, err); err != nil {
+		return req, err
 	}
 	if req.Policy == ipam.RequireDualStack && len(req.Families) < 2 {
-		return ipam.Request{}, fmt.Errorf("spec.ipFamilyPolicy is RequireDualStack and spec.ipFamilies has only %s: the cluster gave the Service one family", req.Families[0])
+		return req, fmt.Errorf("spec.ipFamilyPolicy is RequireDualStack and spec.ipFamilies has only %s: the cluster gave the Service one family", req.Families[0])
 	}
 	return req, nil
 }

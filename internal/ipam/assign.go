@@ -51,6 +51,17 @@ func (a *Allocator) Assign(request Request) Decision {
 	return d
 }
 
+// Stand refuses a request that means nothing: what the Service holds it keeps, as far
+// as its terms, and the pools, let it.
+func (a *Allocator) Stand(request Request, refusal *Refusal) Decision {
+	held, lost := a.standing(&request)
+	d := Decision{Keep: slices.DeleteFunc(held, a.Pledged), Lost: lost, Refusal: refusal}
+	for _, l := range lost {
+		d.Drop = append(d.Drop, l.Holding)
+	}
+	return d
+}
+
 // standing is what the Service holds and may keep, the preferred first, and what
 // it may not. Of what it may keep the terms are the new ones from here on.
 func (a *Allocator) standing(req *Request) (held []Holding, lost []Kept) {
@@ -72,7 +83,7 @@ func (a *Allocator) standing(req *Request) (held []Holding, lost []Kept) {
 			lost = append(lost, Kept{h, why})
 			continue
 		case why != "" && !a.Pledged(h):
-			a.outside[at] = why
+			a.outside[at] = outside{why: why, ofService: p.gives(h.Address)}
 		default:
 			delete(a.outside, at)
 		}

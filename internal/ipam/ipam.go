@@ -40,7 +40,7 @@ type Allocator struct {
 	byKey    map[string][]netip.Addr   // addresses by sharing key, sorted
 	sharing  map[pledge]lb.Sharing     // the terms of those who share
 	pledged  map[pledge]struct{}       // handed to a Service that has not taken it up
-	outside  map[pledge]string         // kept although the pool no longer gives it, and why
+	outside  map[pledge]outside        // kept although the pool no longer gives it, and why
 	dropped  map[pledge]struct{}       // what a Service was told to let go, and has not yet
 	nobody   *account                  // holds what is reserved
 }
@@ -64,7 +64,7 @@ func New() *Allocator {
 	return &Allocator{
 		pools: map[lb.PoolName]*pool{}, accounts: newRegister(), far: map[netip.Addr]*account{},
 		origin: map[netip.Addr]*pool{}, shared: map[netip.Addr][]*account{}, byKey: map[string][]netip.Addr{}, sharing: map[pledge]lb.Sharing{},
-		pledged: map[pledge]struct{}{}, outside: map[pledge]string{}, dropped: map[pledge]struct{}{}, nobody: &account{},
+		pledged: map[pledge]struct{}{}, outside: map[pledge]outside{}, dropped: map[pledge]struct{}{}, nobody: &account{},
 	}
 }
 
@@ -97,8 +97,11 @@ func (a *Allocator) SetPools(pools []Pool) {
 	slices.SortFunc(a.order, inOrderOfUse)
 	a.both = slices.SortedFunc(slices.Values(a.order), inOrderForBoth)
 	a.reenter(entries)
+	maps.DeleteFunc(a.outside, func(at pledge, o outside) bool {
+		_, gives := a.giver(at.address)
+		return gives && !o.ofService
+	})
 	maps.DeleteFunc(a.pools, func(_ lb.PoolName, p *pool) bool { return !p.exists && p.held == 0 })
-	maps.DeleteFunc(a.outside, func(at pledge, _ string) bool { _, ok := a.giver(at.address); return ok })
 }
 
 // entry is an address that is held or reserved.

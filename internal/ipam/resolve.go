@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
@@ -52,12 +53,18 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 		}
 		p.Gives = gives
 		if len(conflicts) > 0 {
-			slices.SortStableFunc(conflicts, func(x, y Conflict) int { return x.Range.First.Compare(y.Range.First) })
-			found[p.Name] = conflicts
+			slices.SortFunc(conflicts, compareConflicts)
+			found[p.Name] = slices.Compact(conflicts)
 		}
 		owned = add(owned, wants, p.Name)
 	}
 	return found
+}
+
+// compareConflicts orders them whatever the order of what is taken: the text that
+// people read must not change by itself.
+func compareConflicts(x, y Conflict) int {
+	return cmp.Or(x.Range.First.Compare(y.Range.First), x.Range.Last.Compare(y.Range.Last), cmp.Compare(x.With, y.With))
 }
 
 // span is a range and the pool that has it; lists of them are sorted and

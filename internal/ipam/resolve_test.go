@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -107,5 +108,20 @@ func TestResolveManyRanges(t *testing.T) {
 	list := []Pool{p}
 	if found := Resolve(list, nil); len(found) != 0 || len(list[0].Gives) != 2000 {
 		t.Errorf("got %d ranges and %d conflicts, want 2000 and none", len(list[0].Gives), len(found))
+	}
+}
+
+func TestResolveTellsConflictsInOneOrder(t *testing.T) {
+	r := lb.RangeOf(netip.MustParsePrefix("10.0.0.5/32"))
+	mk := func(names ...string) string {
+		p := []Pool{{Name: "p", Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/28"))}}}
+		var taken []Taken
+		for _, n := range names {
+			taken = append(taken, Taken{r, "the node " + n})
+		}
+		return fmt.Sprint(Resolve(p, taken)["p"])
+	}
+	if x, y := mk("a", "b"), mk("b", "a"); x != y {
+		t.Errorf("order of the cache's list decides the message:\n%s\n%s", x, y)
 	}
 }

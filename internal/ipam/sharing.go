@@ -8,12 +8,19 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
+// maxHolders is how many Services can share an address: the bound of spec.holders of
+// its claim.
+const maxHolders = 256
+
 // mayNotJoin says why a Service cannot have an address on these terms, together
 // with those that hold it already; empty if it can. It is part of a sentence
 // whose subject is the Service.
 func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms lb.Sharing, p *pool) string {
 	if why := a.mayNotShare(address, service, terms); why != "" {
 		return why
+	}
+	if len(a.shared[address])+1 >= maxHolders {
+		return fmt.Sprintf("cannot share it: %d Services have it, and more do not go into its IPAddressClaim", maxHolders)
 	}
 	return a.outOfScope(address, service, p)
 }

@@ -28,6 +28,14 @@ type Kept struct {
 	Why string
 }
 
+// outside is why an address is kept that its pool would not give.
+type outside struct {
+	why string
+	// ofService says that the pool gives the address, but not to this Service: only
+	// its next request tells whether that is still so.
+	ofService bool
+}
+
 // State is how a pool stands.
 type State struct {
 	// Usage by family; families that the pool does not give are absent.
@@ -52,10 +60,10 @@ func (a *Allocator) States() map[lb.PoolName]State {
 		}
 		states[p.Name] = state
 	}
-	for at, why := range a.outside {
+	for at, o := range a.outside {
 		p := a.from(at.address)
 		if state, ok := states[p.Name]; ok {
-			state.Kept = append(state.Kept, Kept{Holding{at.address, p.Name, at.service}, why})
+			state.Kept = append(state.Kept, Kept{Holding{at.address, p.Name, at.service}, o.why})
 			states[p.Name] = state
 		}
 	}

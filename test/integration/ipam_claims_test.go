@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -264,4 +265,28 @@ func TestReservationOutlivesTheController(t *testing.T) {
 	})
 	b.service("next")
 	b.has("next", "10.9.0.1")
+}
+
+func TestClaimWhoseHoldersAreTakenAwayReservesItsAddressForNobody(t *testing.T) {
+	b := newBed(t)
+	b.pool("pool", "10.9.0.1-10.9.0.9")
+	b.controller()
+	b.service("web")
+	b.has("web", "10.9.0.1")
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"holders":null}}`))
+	if err := b.Patch(context.Background(), claimOf("10.9.0.1", nil), patch); err != nil {
+		t.Fatal(err)
+	}
+	b.has("web", "10.9.0.2")
+	eventually.Succeed(t, within, "the claim is the administrator's now", func(ctx context.Context) error {
+		claim, err := b.claim(ctx, "10.9.0.1")
+		if err != nil {
+			return err
+		}
+		if claim.Spec.State != v1beta1.ClaimReserved || claim.Labels[v1beta1.LabelManagedBy] != "" {
+			return fmt.Errorf("state %s, labels %v", claim.Spec.State, claim.Labels)
+		}
+		return nil
+	})
+	b.claimSays("10.9.0.1", metav1.ConditionTrue, v1beta1.ReasonClaimReserves)
 }

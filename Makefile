@@ -140,7 +140,7 @@ test-unit: ## Run the tests that need nothing but Go.
 .PHONY: test-integration
 test-integration: ## Run the tests against a real API server.
 	go -C hack/devcluster test -count=1 -timeout 60m ./controlplane
-	go -C test test -count=1 -timeout 60m ./integration/...
+	go -C test test -count=1 -timeout 60m -v ./integration/...
 
 .PHONY: test-netns
 test-netns: ## Run the tests in network namespaces (needs root).

@@ -40,6 +40,12 @@ type IPAddressClaimSpec struct {
 	// +optional
 	Holders []ClaimHolder `json:"holders,omitempty"`
 
+	// others names the holders after the first, as namespace/name with commas between
+	// them, for kubectl get, which shows but one of a list. The controller writes it.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Others string `json:"others,omitempty"`
+
 	// retainUntil is when an address is free that is kept for a Service which has
 	// gone. Unset: when the claim is deleted.
 	// +optional
@@ -122,8 +128,8 @@ type IPAddressClaimStatus struct {
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`
 // +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.spec.holders[0].namespace`
 // +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.holders[0].name`
+// +kubebuilder:printcolumn:name="Others",type=string,JSONPath=`.spec.others`
 // +kubebuilder:printcolumn:name="Sharing",type=string,priority=1,JSONPath=`.spec.sharingKey`
-// +kubebuilder:printcolumn:name="All Services",type=string,priority=1,JSONPath=`.spec.holders[*].name`
 // +kubebuilder:printcolumn:name="Until",type=string,priority=1,JSONPath=`.spec.retainUntil`
 // +kubebuilder:printcolumn:name="Ready",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

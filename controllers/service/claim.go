@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -15,6 +16,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -53,7 +55,20 @@ func claimWith(have *v1beta1.IPAddressClaim, h ipam.Holding, holder v1beta1.Clai
 	} else {
 		want.Spec.Holders[i] = holder
 	}
+	want.Spec.Others = others(want.Spec.Holders)
 	return want
+}
+
+// maxOthers is the bound of spec.others.
+const maxOthers = 1024
+
+// others names the holders after the first.
+func others(holders []v1beta1.ClaimHolder) string {
+	var names []string
+	for _, h := range holders[min(1, len(holders)):] {
+		names = append(names, apiconv.HolderKey(h).String())
+	}
+	return bounded.Cut(strings.Join(names, ","), maxOthers)
 }
 
 // ensureClaim makes sure that the claim for a holding exists and names the

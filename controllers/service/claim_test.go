@@ -66,6 +66,10 @@ func TestClaimWith(t *testing.T) {
 	retained.RetainUntil = &until
 	moved := spec(v1beta1.ClaimInUse, "k", holders{me})
 	moved.Pool = "gone"
+	joined, stays := spec(v1beta1.ClaimInUse, "k", holders{they, me}), spec(v1beta1.ClaimInUse, "k", holders{me, they})
+	joined.Others, stays.Others = "default/web", "default/other"
+	handed := spec(v1beta1.ClaimInUse, "k", holders{before})
+	handed.Others = "default/gone"
 	tests := []struct {
 		name       string
 		have, want v1beta1.IPAddressClaimSpec
@@ -73,8 +77,9 @@ func TestClaimWith(t *testing.T) {
 		{name: "as it is", have: spec(v1beta1.ClaimInUse, "k", holders{me}), want: spec(v1beta1.ClaimInUse, "k", holders{me})},
 		{name: "a reservation is taken up", have: spec(v1beta1.ClaimReserved, "", holders{before}), want: spec(v1beta1.ClaimInUse, "k", holders{me})},
 		{name: "what was retained is taken up, and does not run out", have: retained, want: spec(v1beta1.ClaimInUse, "k", holders{me})},
-		{name: "who shares joins at the end", have: spec(v1beta1.ClaimInUse, "k", holders{they}), want: spec(v1beta1.ClaimInUse, "k", holders{they, me})},
-		{name: "who is there keeps its place", have: spec(v1beta1.ClaimInUse, "k", holders{before, they}), want: spec(v1beta1.ClaimInUse, "k", holders{me, they})},
+		{name: "who shares joins at the end", have: spec(v1beta1.ClaimInUse, "k", holders{they}), want: joined},
+		{name: "who is there keeps its place", have: spec(v1beta1.ClaimInUse, "k", holders{before, they}), want: stays},
+		{name: "others that somebody took out are named no more", have: handed, want: spec(v1beta1.ClaimInUse, "k", holders{me})},
 		{name: "the pool follows its new name", have: moved, want: spec(v1beta1.ClaimInUse, "k", holders{me})},
 		{name: "a new key replaces the old one", have: spec(v1beta1.ClaimInUse, "old", holders{me}), want: spec(v1beta1.ClaimInUse, "k", holders{me})},
 	}

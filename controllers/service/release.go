@@ -69,6 +69,7 @@ func (r *Reconciler) without(ctx context.Context, claim *v1beta1.IPAddressClaim,
 	spec := &next.Spec
 	if len(spec.Holders) > 1 {
 		spec.Holders = slices.Delete(spec.Holders, at, at+1)
+		spec.Others = others(spec.Holders)
 		return next, false, nil
 	}
 	spec.Holders = []v1beta1.ClaimHolder{{Namespace: spec.Holders[0].Namespace, Name: spec.Holders[0].Name}}

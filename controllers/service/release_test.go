@@ -61,6 +61,9 @@ func TestWithout(t *testing.T) {
 		for _, i := range who {
 			spec.Holders = append(spec.Holders, of.Spec.Holders[i])
 		}
+		if n := len(spec.Holders); n == 2 { // what kubectl get shows besides the first
+			spec.Others = spec.Holders[1].Namespace + "/" + spec.Holders[1].Name
+		}
 		return &spec
 	}
 	three := edited(taken(claim(at, at, web, other, lb.ServiceKey{Namespace: "default", Name: "third"})), share)

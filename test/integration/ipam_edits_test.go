@@ -243,8 +243,12 @@ func TestKubectlShowsHowPoolsAndClaimsStand(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.4 2001:db8::/64")
 	b.controller()
-	b.service("web", stacked(require, v4, v6))
+	b.service("web", stacked(require, v4, v6), sharing("k"))
 	b.poolCounts("pool", "4/1/3", "18446744073709551616/1/18446744073709551615")
+	b.service("dns", on("53/UDP"), sharing("k"))
+	eventually.Succeed(t, within, "web and dns share an address", func(ctx context.Context) error {
+		return b.holders(ctx, "10.9.0.1", "web", "dns")
+	})
 	table := func(args ...string) (header, row []string) {
 		t.Helper()
 		out, err := server.Kubectl(context.Background(), append([]string{"get"}, args...)...)
@@ -262,7 +266,7 @@ func TestKubectlShowsHowPoolsAndClaimsStand(t *testing.T) {
 		header, want string
 	}{
 		{[]string{"lbpool", "pool"}, "NAME READY REASON AUTO USED4 FREE4 USED6 FREE6 AGE", "pool True PoolReady true 1 3 1 18446744073709551615"},
-		{[]string{"lbip", "10.9.0.1"}, "NAME ADDRESS POOL STATE NAMESPACE SERVICE AGE", "10.9.0.1 10.9.0.1 pool InUse " + b.namespace + " web"},
+		{[]string{"lbip", "10.9.0.1"}, "NAME ADDRESS POOL STATE NAMESPACE SERVICE OTHERS AGE", "10.9.0.1 10.9.0.1 pool InUse " + b.namespace + " web " + b.namespace + "/dns"},
 	} {
 		header, row := table(tt.args...)
 		if got := strings.Join(header, " "); got != tt.header {

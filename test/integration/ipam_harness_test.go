@@ -127,6 +127,13 @@ func (b *bed) holders(ctx context.Context, address string, names ...string) erro
 	if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(names))) {
 		return fmt.Errorf("the claim of %s names %v", address, got)
 	}
+	var others []string // what kubectl get shows besides the first
+	for _, h := range claim.Spec.Holders[min(1, len(claim.Spec.Holders)):] {
+		others = append(others, h.Namespace+"/"+h.Name)
+	}
+	if want := strings.Join(others, ","); claim.Spec.Others != want {
+		return fmt.Errorf("the claim of %s shows the others as %q, want %q", address, claim.Spec.Others, want)
+	}
 	return nil
 }
 

@@ -13,7 +13,8 @@ import (
 type Announced struct {
 	// Address to announce.
 	Address netip.Addr
-	// Candidates may own it, ordered by node. Addresses may share the slice.
+	// Candidates may own it, ordered by node. Addresses may share the slice. There
+	// are none while nobody is to announce it, such as an address without endpoints.
 	Candidates []Candidate
 }
 
@@ -24,6 +25,11 @@ type Candidate struct {
 	// Interfaces to announce on there, in order; none means all that do not
 	// lead to the node's own pods.
 	Interfaces []string
+	// RequireSubnet: only on interfaces of a subnet that the address is in.
+	RequireSubnet bool
+	// Preference is how much the node is preferred: those with the highest come
+	// first.
+	Preference int32
 }
 
 // Peer is a speaker that is alive, this one included.
@@ -41,17 +47,14 @@ type Peer struct {
 type Snapshot struct {
 	// Addresses to announce, ordered by address.
 	Addresses []Announced
+	// Draining nodes keep what they own until others have taken it over, and get
+	// nothing.
+	Draining map[lb.NodeName]bool
+	// Down are nodes of which the cluster says that they are not ready.
+	Down map[lb.NodeName]bool
 	// Problems are sentences about objects that mean nothing and were left out.
 	Problems []string
 }
-
-// Owned is an address that this node owns.
-type Owned struct {
-	// Interfaces that it is announced on, in order.
-	Interfaces []string
-}
-
-func sameOwned(x, y Owned) bool { return slices.Equal(x.Interfaces, y.Interfaces) }
 
 // view is all that a decision depends on.
 type view struct {

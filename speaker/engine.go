@@ -8,7 +8,6 @@ package speaker
 import (
 	"context"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -19,33 +18,6 @@ import (
 	"github.com/lbstack/lbstack/internal/delta"
 	"github.com/lbstack/lbstack/internal/lb"
 )
-
-// Link is a network interface of this node that addresses can be announced on:
-// Ethernet, up, and with an IPv4 address.
-type Link struct {
-	// Name of the interface.
-	Name string
-	// Index of the interface in the kernel.
-	Index int
-	// Hardware is its MAC address.
-	Hardware net.HardwareAddr
-	// Internal says that the interface leads to this node's own pods or
-	// containers, not to a network of the machine.
-	Internal bool
-}
-
-// Announcer makes the network send traffic for addresses to this node.
-type Announcer interface {
-	// SetLinks says which links there are.
-	SetLinks([]Link)
-	// SetOwned says which addresses this node owns from now on: what is no
-	// longer there is not answered for when it returns, and what is new is
-	// announced.
-	SetOwned(map[netip.Addr]Owned)
-	// Repeat announces once more what this node owns: somebody may have
-	// learned something else meanwhile.
-	Repeat()
-}
 
 // Report is what the engine did, for the node's status.
 type Report struct {
@@ -164,7 +136,7 @@ func (e *Engine) view() (view, bool) {
 
 func (e *Engine) act(v view, owned, desired map[netip.Addr]Owned, since map[netip.Addr]time.Time) {
 	e.announcer.SetLinks(v.links)
-	d := delta.Between(owned, desired, sameOwned)
+	d := delta.Between(owned, desired, Owned.Same)
 	if d.Empty() {
 		return
 	}

@@ -3,6 +3,7 @@ package speaker
 import (
 	"context"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -20,7 +21,9 @@ type recorder struct {
 
 func (r *recorder) SetLinks([]Link) {}
 
-func (r *recorder) Repeat() { r.repeats++ }
+func (r *recorder) SetOurs([]net.HardwareAddr) {}
+
+func (r *recorder) Repeat(...netip.Addr) { r.repeats++ }
 
 func (r *recorder) SetOwned(m map[netip.Addr]Owned) {
 	r.owned = append(r.owned, slices.SortedFunc(maps.Keys(m), netip.Addr.Compare))

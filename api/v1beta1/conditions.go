@@ -25,6 +25,10 @@ const (
 // Service of type LoadBalancer: does it have its address, and if not, why.
 const ServiceAddressAllocated = "lbstack.io/AddressAllocated"
 
+// ServiceAnnounced is the condition that the controller sets on a Service of
+// type LoadBalancer with an address: which nodes announce it, or why none does.
+const ServiceAnnounced = "lbstack.io/Announced"
+
 // Reasons of a LoadBalancerStack's conditions, in the order in which they are
 // preferred for status.summary.
 const (
@@ -90,6 +94,9 @@ const (
 
 	// ReasonNoConflict: no address of the pool is known to be somebody else's.
 	ReasonNoConflict = "NoConflict"
+	// ReasonForeignHost: hosts that are no nodes of the cluster use addresses of the
+	// pool or, on a claim, the address.
+	ReasonForeignHost = "ForeignHost"
 	// ReasonOverlap: addresses of the pool are also of an older pool, of a node or
 	// of one of the cluster's networks, or cannot be a Service's at all.
 	ReasonOverlap = "Overlap"
@@ -122,6 +129,10 @@ const (
 	ReasonAnnouncing = "Announcing"
 	// ReasonNoInterface: the node has no interface to announce on.
 	ReasonNoInterface = "NoInterface"
+	// ReasonIsolated: the speaker has lost all others at once and is silent.
+	ReasonIsolated = "Isolated"
+	// ReasonForeignHosts: foreign hosts use addresses that this node owns.
+	ReasonForeignHosts = "ForeignHosts"
 	// ReasonInvalidAdvertisement: an L2Advertisement has a selector that means
 	// nothing; the speaker goes on without that advertisement.
 	ReasonInvalidAdvertisement = "InvalidAdvertisement"
@@ -166,4 +177,23 @@ const (
 	ReasonAddressLost = "AddressLost"
 	// ReasonReleased: the Service has let its address go (events only).
 	ReasonReleased = "Released"
+)
+
+// Reasons of the Service condition lbstack.io/Announced. The same words are the
+// reasons of the events on the Service.
+const (
+	// ReasonAnnounced: nodes announce all addresses of the Service.
+	ReasonAnnounced = "Announced"
+	// ReasonNoAdvertisement: no advertisement selects the Service's address.
+	ReasonNoAdvertisement = "NoAdvertisement"
+	// ReasonNoEndpoints: the Service has no endpoint that serves, so that its traffic
+	// would go nowhere.
+	ReasonNoEndpoints = "NoEndpoints"
+	// ReasonNoNode: the advertisements leave no node that may announce, or none with
+	// an endpoint where externalTrafficPolicy is Local.
+	ReasonNoNode = "NoNode"
+	// ReasonNotAnnounced: nodes may announce the address and none does (yet).
+	ReasonNotAnnounced = "NotAnnounced"
+	// ReasonAddressConflict: a foreign host uses the address.
+	ReasonAddressConflict = "AddressConflict"
 )

@@ -35,12 +35,44 @@ type L2AdvertisementSpec struct {
 	// +optional
 	NodeSelectors []metav1.LabelSelector `json:"nodeSelectors,omitempty"`
 
+	// serviceSelectors select the Services whose addresses are announced, by label:
+	// one that matches is enough. Empty: all Services. At most 32.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	ServiceSelectors []metav1.LabelSelector `json:"serviceSelectors,omitempty"`
+
+	// preferredNodeSelectors say which of the nodes that may announce should: the
+	// weights of all that match a node are added up, and the nodes with the highest
+	// sum are taken first. At most 32.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	PreferredNodeSelectors []PreferredNodeSelector `json:"preferredNodeSelectors,omitempty"`
+
+	// requireSubnet: an address is announced only on interfaces with an address of
+	// a subnet that it is in, and only from nodes that have one. Default false: on
+	// all, for networks in which a router sends an address's traffic there.
+	// +optional
+	RequireSubnet bool `json:"requireSubnet,omitempty"`
+
 	// interfaces are the node interfaces on which addresses are announced.
-	// Empty: every Ethernet interface that is up. At most 32.
+	// Empty: every Ethernet interface that is up and does not lead to the node's own
+	// pods. A node that has none of them announces nothing. At most 32.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	Interfaces []InterfaceName `json:"interfaces,omitempty"`
+}
+
+// PreferredNodeSelector prefers nodes.
+type PreferredNodeSelector struct {
+	// weight of the preference, 1 to 100.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Weight int32 `json:"weight"`
+	// preference selects nodes by label.
+	Preference metav1.LabelSelector `json:"preference"`
 }
 
 // L2Advertisement announces the addresses of pools on the local network.

@@ -44,13 +44,21 @@ type LoadBalancerStackSpec struct {
 	IPAddressPools []StackIPAddressPool `json:"ipAddressPools,omitempty"`
 
 	// l2Advertisements say which addresses are announced on the local network,
-	// from which nodes. IPv4 addresses are announced, by ARP. Each item becomes an L2Advertisement of
-	// that name. At most 128. With none, nothing is announced.
+	// from which nodes: IPv4 addresses by ARP, IPv6 addresses by NDP. Each item becomes
+	// an L2Advertisement of that name. At most 128. With none, nothing is announced.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
 	// +optional
 	L2Advertisements []StackL2Advertisement `json:"l2Advertisements,omitempty"`
+
+	// layer2 adjusts how addresses are announced on the local network.
+	// +optional
+	Layer2 Layer2Spec `json:"layer2,omitempty,omitzero"`
+
+	// drain says which nodes hand their addresses over.
+	// +optional
+	Drain DrainSpec `json:"drain,omitempty,omitzero"`
 
 	// controller adjusts the Deployment that gives Services their addresses.
 	// +optional
@@ -103,6 +111,83 @@ const (
 	LogLevelInfo  LogLevel = "Info"
 	LogLevelDebug LogLevel = "Debug"
 )
+
+// FailureDetection is how soon the loss of a node is noticed.
+// +kubebuilder:validation:Enum=Relaxed;Default;Fast
+type FailureDetection string
+
+// The profiles of failure detection.
+const (
+	// FailureDetectionRelaxed notices within 1.5 s: for networks that lose packets
+	// and nodes that are short of processor time.
+	FailureDetectionRelaxed FailureDetection = "Relaxed"
+	// FailureDetectionDefault notices within 0.4 s.
+	FailureDetectionDefault FailureDetection = "Default"
+	// FailureDetectionFast notices within 0.2 s, for more packets and processor time.
+	FailureDetectionFast FailureDetection = "Fast"
+)
+
+// Failback says whether addresses move when nothing has failed.
+// +kubebuilder:validation:Enum=Never;Gradual
+type Failback string
+
+// The kinds of failback.
+const (
+	// FailbackNever: a node that returns takes nothing back.
+	FailbackNever Failback = "Never"
+	// FailbackGradual: one address a second moves towards preferred nodes and an
+	// even spread.
+	FailbackGradual Failback = "Gradual"
+)
+
+// Layer2Spec adjusts how addresses are announced on the local network.
+type Layer2Spec struct {
+	// failureDetection is how soon the loss of a node is noticed: Relaxed (within
+	// 1.5 s), Default (0.4 s) or Fast (0.2 s).
+	// +kubebuilder:default=Default
+	// +optional
+	FailureDetection FailureDetection `json:"failureDetection,omitempty"`
+
+	// failback says whether addresses move when nothing has failed: Never (the
+	// default), or Gradual: one address a second moves towards preferred nodes and an
+	// even spread.
+	// +kubebuilder:default=Never
+	// +optional
+	Failback Failback `json:"failback,omitempty"`
+}
+
+// DrainKey is the key of a taint, label or annotation of a node.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=317
+// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+type DrainKey string
+
+// DrainSpec says which nodes hand over the addresses that they own, without a
+// lost connection attempt, and get none. A node is drained when it has one of
+// the keys; a label or annotation with the value "false" does not count. Cordon
+// alone drains nothing.
+type DrainSpec struct {
+	// taints are keys of taints. Default: lbstack.io/drain. At most 16.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:default={"lbstack.io/drain"}
+	// +optional
+	Taints []DrainKey `json:"taints,omitempty"`
+
+	// labels are keys of labels. Default: lbstack.io/drain. At most 16.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:default={"lbstack.io/drain"}
+	// +optional
+	Labels []DrainKey `json:"labels,omitempty"`
+
+	// annotations are keys of annotations. Default: lbstack.io/drain. At most 16.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:default={"lbstack.io/drain"}
+	// +optional
+	Annotations []DrainKey `json:"annotations,omitempty"`
+}
 
 // ComponentSpec adjusts how a component runs.
 type ComponentSpec struct {

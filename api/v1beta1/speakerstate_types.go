@@ -18,6 +18,12 @@ type SpeakerStateStatus struct {
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// phase of the speaker: Active; Draining while it hands its addresses over;
+	// Isolated while it is silent because it lost all others at once.
+	// +kubebuilder:validation:Enum=Active;Draining;Isolated
+	// +optional
+	Phase SpeakerPhase `json:"phase,omitempty"`
+
 	// interfaces that the speaker announces on.
 	// +listType=map
 	// +listMapKey=name
@@ -41,7 +47,28 @@ type SpeakerStateStatus struct {
 	// +kubebuilder:validation:MaxItems=5000
 	// +optional
 	Addresses []SpeakerAddress `json:"addresses,omitempty"`
+
+	// conflicts are addresses that this node owns and that another host, which is
+	// no node of the cluster, uses as well. At most 256.
+	// +listType=map
+	// +listMapKey=address
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	Conflicts []SpeakerConflict `json:"conflicts,omitempty"`
 }
+
+// SpeakerPhase is what a speaker is doing as a whole.
+type SpeakerPhase string
+
+// The phases of a speaker.
+const (
+	// SpeakerActive: it announces what its node owns.
+	SpeakerActive SpeakerPhase = "Active"
+	// SpeakerDraining: it hands over what its node owns, and gets nothing.
+	SpeakerDraining SpeakerPhase = "Draining"
+	// SpeakerIsolated: it has lost all other speakers at once and is silent.
+	SpeakerIsolated SpeakerPhase = "Isolated"
+)
 
 // SpeakerInterface is a network interface of the node.
 type SpeakerInterface struct {
@@ -65,6 +92,29 @@ type SpeakerAddress struct {
 	Interfaces []InterfaceName `json:"interfaces,omitempty"`
 	// since when the node has owned it.
 	Since metav1.Time `json:"since"`
+	// epoch of the ownership: it grows with every change of the owner. Of two nodes
+	// that list an address, the one with the higher epoch has it.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Epoch int64 `json:"epoch,omitempty"`
+}
+
+// SpeakerConflict is an address that a foreign host uses.
+type SpeakerConflict struct {
+	// address that both use.
+	// +kubebuilder:validation:MaxLength=45
+	Address string `json:"address"`
+	// interface on which the other host was heard.
+	Interface InterfaceName `json:"interface"`
+	// hardwareAddress is the other host's MAC.
+	// +kubebuilder:validation:MaxLength=64
+	HardwareAddress string `json:"hardwareAddress"`
+	// announced says that this node announces the address all the same: it was in
+	// use when the other host was first heard. Otherwise it never was announced.
+	// +optional
+	Announced bool `json:"announced,omitempty"`
+	// since when the other host has been heard.
+	Since metav1.Time `json:"since"`
 }
 
 // SpeakerState is the state of the speaker on one node; it has the node's name
@@ -74,6 +124,7 @@ type SpeakerAddress struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=lbspk,categories=lbstack
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Addresses",type=integer,JSONPath=`.status.addressCount`
 // +kubebuilder:printcolumn:name="Live",type=integer,JSONPath=`.status.liveSpeakers`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`

@@ -6,6 +6,7 @@ package layer2
 import (
 	"context"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -117,8 +118,11 @@ func (r *Responder) reopenSoon() {
 	})
 }
 
+// SetOurs implements speaker.Announcer.
+func (r *Responder) SetOurs([]net.HardwareAddr) {}
+
 // Repeat announces everything that is owned once more.
-func (r *Responder) Repeat() {
+func (r *Responder) Repeat(...netip.Addr) {
 	select {
 	case r.again <- struct{}{}:
 	default: // it is about to

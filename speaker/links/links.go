@@ -119,14 +119,18 @@ func List(node netip.Addr) ([]speaker.Link, error) {
 		if !ethernetAndUp(attrs) {
 			continue
 		}
-		addresses, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_V4) })
-		if err != nil || !slices.ContainsFunc(addresses, func(a netlink.Addr) bool { return a.IP.IsGlobalUnicast() }) {
-			continue // it went away in between, or has no address to speak from
+		addresses, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
+		if err != nil {
+			continue // it went away in between
 		}
-		links = append(links, speaker.Link{
+		link := speaker.Link{
 			Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr),
 			Internal: internalNames.MatchString(attrs.Name) && !has(addresses, node),
-		})
+		}
+		speaksFrom(&link, addresses)
+		if link.IPv4 || link.LinkLocal.IsValid() {
+			links = append(links, link)
+		}
 	}
 	slices.SortFunc(links, func(x, y speaker.Link) int { return strings.Compare(x.Name, y.Name) })
 	return links, nil
@@ -141,6 +145,31 @@ func whole[T any](read func() ([]T, error)) (list []T, err error) {
 		}
 	}
 	return list, err
+}
+
+// unusable are the flags of an IPv6 address that cannot be spoken from (RFC 4862).
+const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
+
+// speaksFrom notes what a link's addresses are good for.
+func speaksFrom(link *speaker.Link, addresses []netlink.Addr) {
+	for _, a := range addresses {
+		address, ok := netip.AddrFromSlice(a.IP)
+		if address = address.Unmap(); !ok {
+			continue
+		}
+		switch {
+		case address.Is6() && address.IsLinkLocalUnicast() && a.Flags&unusable == 0:
+			if !link.LinkLocal.IsValid() || address.Less(link.LinkLocal) {
+				link.LinkLocal = address
+			}
+		case address.IsGlobalUnicast():
+			link.IPv4 = link.IPv4 || address.Is4()
+			ones, _ := a.Mask.Size()
+			link.Prefixes = append(link.Prefixes, netip.PrefixFrom(address, ones).Masked())
+		}
+	}
+	slices.SortFunc(link.Prefixes, netip.Prefix.Compare)
+	link.Prefixes = slices.Compact(link.Prefixes)
 }
 
 func has(addresses []netlink.Addr, node netip.Addr) bool {

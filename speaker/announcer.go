@@ -1,0 +1,104 @@
+package speaker
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Link is a network interface of a node that addresses can be announced on:
+// Ethernet, up, with a carrier, and with an address to speak from.
+type Link struct {
+	// Name of the interface.
+	Name string
+	// Index of the interface in the kernel; 0 for links of other nodes.
+	Index int
+	// Hardware is its MAC address.
+	Hardware net.HardwareAddr
+	// Internal says that the interface leads to the node's own pods or containers,
+	// not to a network of the machine.
+	Internal bool
+	// IPv4 says that it has an IPv4 address, so that ARP can be spoken on it.
+	IPv4 bool
+	// LinkLocal is its IPv6 link-local address, without a zone; invalid if it has
+	// none that is usable (RFC 4862: tentative and duplicate ones are not), so that
+	// NDP cannot be spoken on it.
+	LinkLocal netip.Addr
+	// Prefixes are the subnets of its addresses, of both families, masked and
+	// ordered, link-local ones left out.
+	Prefixes []netip.Prefix
+}
+
+// Speaks says whether an address of this family can be announced on the link.
+func (l Link) Speaks(address netip.Addr) bool {
+	if address.Is4() {
+		return l.IPv4
+	}
+	return l.LinkLocal.IsValid()
+}
+
+// Reaches says whether the address is in a subnet of the link.
+func (l Link) Reaches(address netip.Addr) bool {
+	return slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// Owned is how this node serves an address.
+type Owned struct {
+	// Interfaces that it is announced on, in order.
+	Interfaces []string
+	// First says that nobody has announced the address before: it is announced only
+	// after no foreign host has answered for it.
+	First bool
+	// For is not empty when another node owns the address and restarts: requests
+	// are answered on an interface with the hardware address that stands here for
+	// it, and nothing is announced.
+	For map[string]net.HardwareAddr
+}
+
+// Same says whether two ways of serving are the same. Whether it was the first
+// time makes no difference afterwards.
+func (o Owned) Same(other Owned) bool {
+	if len(o.For) != len(other.For) {
+		return false
+	}
+	for name, mac := range o.For {
+		if !slices.Equal(mac, other.For[name]) {
+			return false
+		}
+	}
+	return slices.Equal(o.Interfaces, other.Interfaces)
+}
+
+// Announcer makes the network send traffic for addresses to this node.
+type Announcer interface {
+	// SetLinks says which links there are. What is owned is announced on a link that
+	// comes up.
+	SetLinks([]Link)
+	// SetOwned says which addresses this node serves from now on. What is no longer
+	// there is not answered for when it returns. What is new has been announced once
+	// when it returns, unless it is to be probed first; the rest of the announcement
+	// follows.
+	SetOwned(map[netip.Addr]Owned)
+	// Repeat announces addresses that this node owns once more, from the beginning:
+	// somebody may have learned something else meanwhile. None means all.
+	Repeat(...netip.Addr)
+	// SetOurs says which hardware addresses are those of the cluster's nodes: they
+	// are never foreign.
+	SetOurs([]net.HardwareAddr)
+}
+
+// Conflict is an address that this node owns and that another host uses.
+type Conflict struct {
+	// Address that both use.
+	Address netip.Addr
+	// Interface on which the other was heard.
+	Interface string
+	// Hardware address of the other.
+	Hardware net.HardwareAddr
+	// Announced says that this node announces the address all the same, since it was
+	// in use already.
+	Announced bool
+	// Since when the other has been heard.
+	Since time.Time
+}

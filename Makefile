@@ -154,6 +154,7 @@ test-devcluster: ## Test the test bed itself, with a cluster of its own (needs r
 # the tests pass, and stays to be looked at when they fail.
 .PHONY: test-e2e
 test-e2e: export LBSTACK_CLUSTER := e2e
+test-e2e: NODES := 4
 test-e2e: cluster ## Run the tests on a real cluster of their own (needs root).
 	go -C test test -count=1 -timeout 40m -v ./e2e/...
 	@$(DEVCLUSTER) down

@@ -6,11 +6,9 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lbstack/lbstack/controllers/announcement"
 	"github.com/lbstack/lbstack/controllers/claim"
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/metrics"
@@ -18,8 +16,8 @@ import (
 	"github.com/lbstack/lbstack/controllers/service"
 )
 
-// Setup adds the controllers of Services, IPAddressPools and IPAddressClaims to the
-// manager. They serve Services of the class, see apiconv.ServedBy, and count into
+// Setup adds the controllers of Services, IPAddressPools, IPAddressClaims and
+// announcements to the manager. They serve Services of the class, see apiconv.ServedBy, and count into
 // the registry.
 func Setup(mgr ctrl.Manager, class string, registry prometheus.Registerer) error {
 	book := ledger.New()
@@ -43,14 +41,11 @@ func Setup(mgr ctrl.Manager, class string, registry prometheus.Registerer) error
 	if err := claims.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the IPAddressClaim controller: %w", err)
 	}
-	return nil
-}
-
-// CacheOptions say what the controllers need of the cluster in memory: of nodes
-// their addresses alone.
-func CacheOptions() cache.Options {
-	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: pool.StripNode}},
+	standing := announcement.NewStanding()
+	counts.Announcements(standing.NotAnnounced)
+	announced := &announcement.Reconciler{Client: mgr.GetClient(), Events: recorder, Class: class, Board: announcement.NewBoard(), Standing: standing}
+	if err := announced.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("starting the controller of announcements: %w", err)
 	}
+	return nil
 }

@@ -16,6 +16,7 @@ ip                          iproute2
 iptables                    iptables
 conntrack                   conntrack
 arping                      arping
+ndisc6                      ndisc6
 tcpdump                     tcpdump
 nsenter                     util-linux
 ps                          procps

@@ -1,133 +1,258 @@
 package speaker
 
 import (
+	"maps"
+	"net"
 	"net/netip"
 	"slices"
+	"strings"
+	"time"
 
-	"github.com/lbstack/lbstack/internal/election"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
 )
-
-// Announced is an address that the cluster wants announced on the local
-// network.
-type Announced struct {
-	// Address to announce.
-	Address netip.Addr
-	// Candidates may own it, ordered by node. Addresses may share the slice. There
-	// are none while nobody is to announce it, such as an address without endpoints.
-	Candidates []Candidate
-}
-
-// Candidate is a node that may own an address.
-type Candidate struct {
-	// Node is its name.
-	Node lb.NodeName
-	// Interfaces to announce on there, in order; none means all that do not
-	// lead to the node's own pods.
-	Interfaces []string
-	// RequireSubnet: only on interfaces of a subnet that the address is in.
-	RequireSubnet bool
-	// Preference is how much the node is preferred: those with the highest come
-	// first.
-	Preference int32
-}
-
-// Peer is a speaker that is alive, this one included.
-type Peer struct {
-	// Node that it runs on.
-	Node lb.NodeName
-	// Links that it can announce on: Name and Internal are known of them.
-	Links []Link
-	// More says that it has links besides Links, which could not be told.
-	More bool
-}
-
-// Snapshot is what the cluster wants, at one moment. It is never changed after
-// it was handed over.
-type Snapshot struct {
-	// Addresses to announce, ordered by address.
-	Addresses []Announced
-	// Draining nodes keep what they own until others have taken it over, and get
-	// nothing.
-	Draining map[lb.NodeName]bool
-	// Down are nodes of which the cluster says that they are not ready.
-	Down map[lb.NodeName]bool
-	// Problems are sentences about objects that mean nothing and were left out.
-	Problems []string
-}
 
 // view is all that a decision depends on.
 type view struct {
-	self  lb.NodeName
-	want  Snapshot
-	live  []Peer
-	links []Link // of this node
+	now   time.Time
+	in    inbox
+	links []wire.Link // of this node
+	phase ownership.Phase
+	index map[netip.Addr]int // of the wanted addresses
+	input ownership.Input
 }
 
-// decide returns the addresses that this node owns: of the candidates of each,
-// those that are alive and have a link for it elect one. IPv6 addresses are
-// left out: nobody answers for them yet.
-func decide(v view) map[netip.Addr]Owned {
-	peers := make(map[lb.NodeName]Peer, len(v.live))
-	for _, p := range v.live {
-		peers[p.Node] = p
+// gather puts together what is known.
+func (e *Engine) gather(now time.Time, in inbox) *view {
+	v := &view{now: now, in: in, links: told(*in.links), phase: e.phase(now, in), index: make(map[netip.Addr]int, len(in.want.Addresses))}
+	for i := range in.want.Addresses {
+		v.index[in.want.Addresses[i].Address] = i
 	}
-	if _, alive := peers[v.self]; alive {
-		// What this node has itself is newer than what it told the others.
-		peers[v.self] = Peer{Node: v.self, Links: v.links}
+	if !e.running {
+		e.resume(v)
 	}
-	owned := map[netip.Addr]Owned{}
-	for _, a := range v.want.Addresses {
-		if !a.Address.Is4() {
+	e.remember(v)
+	v.input = ownership.Input{
+		Self: e.Self, Hold: e.held(now), Addresses: in.want.Addresses, Epochs: e.epochs, Passed: e.passed(now), Released: e.letGo(v),
+		MoveOne: e.Failback && now.Sub(e.moved) >= moveEvery,
+		Nodes: []ownership.Node{{
+			Name: e.Self, Phase: v.phase, Drained: in.want.Draining[e.Self], Settled: now.Sub(e.begun) >= settled,
+			Claims: e.claims, Able: able(v.links),
+		}},
+	}
+	for i := range in.view.Peers {
+		p := &in.view.Peers[i]
+		v.input.Nodes = append(v.input.Nodes, ownership.Node{
+			Name: p.Node, Phase: p.State.Phase, Drained: in.want.Draining[p.Node], Settled: now.Sub(p.Since) >= settled,
+			Claims: p.State.Claims, Able: able(p.State.Links),
+		})
+	}
+	slices.SortFunc(v.input.Nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
+	return v
+}
+
+// phase returns what this speaker is doing as a whole. It is not cut off when the
+// cluster says that those who are missing are down.
+func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
+	missing := func(m mesh.Missing) bool { return !in.want.Down[m.Node] }
+	switch {
+	case in.view.Isolated && slices.ContainsFunc(in.view.Missing, missing):
+		return ownership.Isolated
+	case now.Before(in.restarting):
+		return ownership.Restarting
+	case in.want.Draining[e.Self]:
+		return ownership.Draining
+	}
+	return ownership.Active
+}
+
+// resume takes up what this node claimed when its last speaker ended, unless
+// somebody else claims it by now.
+func (e *Engine) resume(v *view) {
+	e.claims = ownership.Claims{}
+	for address, epoch := range e.Resume {
+		if _, wanted := v.index[address]; !wanted {
 			continue
 		}
-		able := make([]lb.NodeName, 0, len(a.Candidates))
-		var own []string
-		for _, c := range a.Candidates {
-			p, alive := peers[c.Node]
-			if !alive {
-				continue
-			}
-			on := usable(p.Links, c.Interfaces)
-			if len(on) > 0 || p.More {
-				able = append(able, c.Node)
-			}
-			if c.Node == v.self {
-				own = on
-			}
-		}
-		if owner, ok := election.Owner(a.Address, able); ok && owner == v.self {
-			owned[a.Address] = Owned{Interfaces: own}
+		e.epochs[address] = max(e.epochs[address], epoch)
+		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool { _, ok := p.State.Claims[address]; return ok })
+		if !claimed {
+			e.claims[address] = epoch
+			e.taken[address] = taken{since: v.now}
 		}
 	}
-	return owned
 }
 
-// usable returns the names of the links that are among the wanted ones. A link
-// that holds pods only is used when it is wanted by name.
-func usable(links []Link, wanted []string) []string {
-	var names []string
-	for _, link := range links {
-		if slices.Contains(wanted, link.Name) || (len(wanted) == 0 && !link.Internal) {
-			names = append(names, link.Name)
+// remember notes the highest epochs of what is wanted, and forgets the rest.
+func (e *Engine) remember(v *view) {
+	for address := range e.epochs {
+		if _, wanted := v.index[address]; !wanted {
+			delete(e.epochs, address)
 		}
 	}
-	slices.Sort(names)
-	return names
-}
-
-// gained says whether there is somebody now who was not there before.
-func gained(before, now []Peer) bool {
-	return slices.ContainsFunc(now, func(p Peer) bool {
-		return !slices.ContainsFunc(before, func(q Peer) bool { return q.Node == p.Node })
-	})
-}
-
-// nodes returns the names of peers.
-func nodes(peers []Peer) []lb.NodeName {
-	names := make([]lb.NodeName, 0, len(peers))
-	for _, p := range peers {
-		names = append(names, p.Node)
+	for address := range e.unclaimed {
+		if _, wanted := v.index[address]; !wanted {
+			delete(e.unclaimed, address)
+		}
 	}
-	return names
+	note := func(claims ownership.Claims) {
+		for address, epoch := range claims {
+			if _, wanted := v.index[address]; wanted && epoch > e.epochs[address] {
+				e.epochs[address] = epoch
+			}
+		}
+	}
+	for i := range v.in.view.Peers {
+		note(v.in.view.Peers[i].State.Claims)
+	}
+	note(e.claims)
+}
+
+// letGo returns what living nodes have let go a moment ago, although it is wanted
+// here. What was not wanted here meanwhile is not among it.
+func (e *Engine) letGo(v *view) map[netip.Addr]bool {
+	lives := map[lb.NodeName]bool{}
+	claimed := maps.Clone(e.claims)
+	for i := range v.in.view.Peers {
+		lives[v.in.view.Peers[i].Node] = true
+		maps.Copy(claimed, v.in.view.Peers[i].State.Claims)
+	}
+	for address, owner := range e.owners {
+		if _, has := claimed[address]; !has && lives[owner] {
+			e.released[address] = v.now
+		}
+	}
+	for address := range claimed {
+		delete(e.released, address)
+	}
+	just := map[netip.Addr]bool{}
+	for address, at := range e.released {
+		i, wanted := v.index[address]
+		if !wanted || len(v.in.want.Addresses[i].Candidates) == 0 || v.now.Sub(at) >= releasedFor {
+			delete(e.released, address)
+			continue
+		}
+		just[address] = true
+	}
+	return just
+}
+
+// held returns what is not taken from others for a while.
+func (e *Engine) held(now time.Time) map[netip.Addr]bool {
+	held := map[netip.Addr]bool{}
+	for address, until := range e.hold {
+		if !now.Before(until) {
+			delete(e.hold, address)
+			continue
+		}
+		held[address] = true
+	}
+	return held
+}
+
+// passed counts how many elected nodes have let an address wait.
+func (e *Engine) passed(now time.Time) map[netip.Addr]int {
+	passed := map[netip.Addr]int{}
+	for address, since := range e.unclaimed {
+		if turns := int(now.Sub(since) / actWithin); turns > 0 {
+			passed[address] = turns
+		}
+	}
+	return passed
+}
+
+// decision is what this node does from now on.
+type decision struct {
+	ownership.Output
+	claims ownership.Claims
+	served map[netip.Addr]Owned
+}
+
+// decide returns what this node owns and answers for.
+func (e *Engine) decide(v *view) decision {
+	d := decision{claims: ownership.Claims{}, served: map[netip.Addr]Owned{}}
+	if v.phase == ownership.Isolated {
+		return d
+	}
+	d.Output = ownership.Decide(v.input)
+	for address, claim := range d.Own {
+		d.claims[address] = claim.Epoch
+		first := claim.Cause == ownership.First || claim.Cause == ownership.Kept && e.taken[address].first
+		on := interfaces(v.links, v.candidate(e.Self, address), address)
+		d.served[address] = Owned{Interfaces: on, First: first}
+	}
+	e.goOnCaring(v, d.Care)
+	for address, node := range d.Care {
+		if o := v.care(e.Self, node, address); len(o.Interfaces) > 0 {
+			d.served[address] = o
+		}
+	}
+	return d
+}
+
+// goOnCaring keeps answering for nodes that restart when somebody else was chosen to,
+// who may not have begun yet: both say the same.
+func (e *Engine) goOnCaring(v *view, care map[netip.Addr]lb.NodeName) {
+	for address, holder := range e.caredFor {
+		if _, chosen := care[address]; !chosen && v.holds(holder, address) {
+			care[address] = holder
+		}
+	}
+	e.caredFor = care
+}
+
+// holds says whether a node that restarts has the address, and nobody better.
+func (v *view) holds(node lb.NodeName, address netip.Addr) bool {
+	var best *ownership.Node
+	for i := range v.input.Nodes {
+		n := &v.input.Nodes[i]
+		if epoch, ok := n.Claims[address]; ok && (best == nil || epoch > best.Claims[address]) {
+			best = n
+		}
+	}
+	_, wanted := v.index[address]
+	return wanted && best != nil && best.Name == node && best.Phase == ownership.Restarting
+}
+
+// candidate returns what a node may do with an address; nothing, if it is no
+// candidate: then it announces nowhere new.
+func (v *view) candidate(node lb.NodeName, address netip.Addr) *ownership.Candidate {
+	a := &v.in.want.Addresses[v.index[address]]
+	for i := range a.Candidates {
+		if a.Candidates[i].Node == node {
+			return &a.Candidates[i]
+		}
+	}
+	return &ownership.Candidate{Node: node}
+}
+
+// care returns how an address of a node that restarts is answered for: with its
+// own hardware address, so that traffic goes on going there.
+func (v *view) care(self, holder lb.NodeName, address netip.Addr) Owned {
+	o := Owned{For: map[string]net.HardwareAddr{}}
+	var theirs []wire.Link
+	for i := range v.in.view.Peers {
+		if p := &v.in.view.Peers[i]; p.Node == holder {
+			c := v.candidate(holder, address)
+			for j := range p.State.Links {
+				if usable(&p.State.Links[j], c, address) {
+					theirs = append(theirs, p.State.Links[j])
+				}
+			}
+		}
+	}
+	c := v.candidate(self, address)
+	for i := range v.links {
+		if !usable(&v.links[i], c, address) {
+			continue
+		}
+		if mac, ok := counterpart(&v.links[i], theirs); ok {
+			o.Interfaces = append(o.Interfaces, v.links[i].Name)
+			o.For[v.links[i].Name] = mac
+		}
+	}
+	slices.Sort(o.Interfaces)
+	return o
 }

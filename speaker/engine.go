@@ -1,80 +1,170 @@
-// Package speaker is the engine of one node: from what the cluster wants, which
-// speakers are alive and which links are up, it decides which addresses this
-// node owns, and has them announced. One goroutine owns the state; everybody
+// Package speaker is the engine of one node: from what the cluster wants, what the
+// other speakers say and which links are up, it decides which addresses this node
+// owns, has them announced, and says so. One goroutine owns the state; everybody
 // else sends it news. It knows no Kubernetes: speaker/kube brings the snapshots
 // and takes the reports.
 package speaker
 
 import (
 	"context"
-	"maps"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 
-	"github.com/lbstack/lbstack/internal/delta"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// Report is what the engine did, for the node's status.
-type Report struct {
-	// Owned addresses, ordered.
-	Owned []OwnedSince
-	// Links that this node can announce on, ordered by name. Those that lead to
-	// its own pods are there only while they are in use.
-	Links []Link
-	// Live speakers, this one included.
-	Live int
-	// Problems of the snapshot.
-	Problems []string
+const (
+	// patience is how long a speaker that starts waits for those that should be
+	// there: the first of many would take everything otherwise.
+	patience = 2 * time.Second
+	// actWithin is how long an elected node has to claim an address before the next
+	// one in order may.
+	actWithin = 2 * time.Second
+	// releasedFor is how long an address that a living node has let go is left alone:
+	// the news that it is not wanted any more reaches nodes at different times.
+	releasedFor = 500 * time.Millisecond
+	// holdOff is how long an address is left to a node that took it and knows
+	// something else about the cluster.
+	holdOff = 10 * time.Second
+	// moveEvery is how often one address may move although nothing failed.
+	moveEvery = time.Second
+	// settled is how long a node must have been alive to be given what others have.
+	settled = 30 * time.Second
+)
+
+// Mesh is how this speaker is heard by the others.
+type Mesh interface {
+	// Publish says all that this speaker has to say of itself.
+	Publish(wire.State)
+	// Acted says that everything in a view has been acted on.
+	Acted(mesh.View)
 }
 
-// OwnedSince is an owned address and since when.
-type OwnedSince struct {
-	Owned
-	// Address that is owned.
-	Address netip.Addr
-	// Since when the node has owned it.
-	Since time.Time
+// Config is what an Engine works with.
+type Config struct {
+	// Self is this node.
+	Self lb.NodeName
+	// Log tells what is owned, and no more.
+	Log logr.Logger
+	// Announcer makes the network send traffic here.
+	Announcer Announcer
+	// Mesh tells the others.
+	Mesh Mesh
+	// Report takes what was done, after each change, from the engine's goroutine; it
+	// must not block.
+	Report func(Report)
+	// Keep takes what a speaker that starts on this node should know; it must not
+	// block. May be nil.
+	Keep func(Kept)
+	// Resume is what this node claimed when its last speaker ended.
+	Resume ownership.Claims
+	// Failback allows addresses to move although nothing failed.
+	Failback bool
+	// Metrics count what happens.
+	Metrics *Metrics
+}
+
+// Kept is what is kept on the node for the next speaker.
+type Kept struct {
+	// Snapshot is what the cluster wanted last.
+	Snapshot Snapshot
+	// Claims of this node.
+	Claims ownership.Claims
 }
 
 // Engine decides what this node owns. Make it with New.
 type Engine struct {
-	self      lb.NodeName
-	log       logr.Logger
-	announcer Announcer
-	report    func(Report)
-	news      chan struct{} // holds one token when there is news
+	Config
+	news chan struct{} // holds one token when there is news
 
 	mu     sync.Mutex
 	inbox  inbox
 	synced bool
+	owning int
+
+	// What follows belongs to the goroutine of Run.
+	begun     time.Time // when everything was known for the first time
+	running   bool      // it has decided once
+	claims    ownership.Claims
+	epochs    map[netip.Addr]ownership.Epoch
+	taken     map[netip.Addr]taken
+	served    map[netip.Addr]Owned
+	unclaimed map[netip.Addr]time.Time
+	released  map[netip.Addr]time.Time
+	contested contest
+	owners    map[netip.Addr]lb.NodeName // who had what, in the round before
+	live      map[lb.NodeName]bool
+	hold      map[netip.Addr]time.Time   // until when it is not taken from others
+	caredFor  map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
+	lonely    bool                       // it was cut off in the round before
+	moved     time.Time
+	phaseSaid ownership.Phase
+	said      said
+}
+
+// taken is how this node got an address.
+type taken struct {
+	since time.Time
+	first bool
 }
 
 // inbox is the latest news of each kind; what is nil was never told.
 type inbox struct {
-	want  *Snapshot
-	live  *[]Peer
-	links *[]Link
+	want       *Snapshot
+	view       *mesh.View
+	links      *[]Link
+	conflicts  []Conflict
+	restarting time.Time     // until when; zero: no
+	restarted  chan struct{} // is closed when the others have been told
 }
 
-// New returns an engine for a node. The report is called from the engine's
-// goroutine, after each change; it must not block.
-func New(self lb.NodeName, log logr.Logger, announcer Announcer, report func(Report)) *Engine {
-	return &Engine{self: self, log: log, announcer: announcer, report: report, news: make(chan struct{}, 1)}
+// New returns an engine for a node.
+func New(c Config) *Engine {
+	return &Engine{
+		Config: c, news: make(chan struct{}, 1),
+		epochs: map[netip.Addr]ownership.Epoch{}, taken: map[netip.Addr]taken{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
+	}
 }
 
 // SetSnapshot tells the engine what the cluster wants.
 func (e *Engine) SetSnapshot(s Snapshot) { e.tell(func(in *inbox) { in.want = &s }) }
 
-// SetLive tells the engine which speakers are alive.
-func (e *Engine) SetLive(peers []Peer) { e.tell(func(in *inbox) { in.live = &peers }) }
+// SetKept tells the engine what the cluster wanted when it was last heard, in case
+// that nothing newer is known.
+func (e *Engine) SetKept(s Snapshot) {
+	e.tell(func(in *inbox) {
+		if in.want == nil {
+			in.want = &s
+		}
+	})
+}
+
+// SetView tells the engine what the other speakers say.
+func (e *Engine) SetView(v mesh.View) { e.tell(func(in *inbox) { in.view = &v }) }
 
 // SetLinks tells the engine which links there are.
 func (e *Engine) SetLinks(links []Link) { e.tell(func(in *inbox) { in.links = &links }) }
+
+// SetConflicts tells the engine which addresses foreign hosts use.
+func (e *Engine) SetConflicts(c []Conflict) { e.tell(func(in *inbox) { in.conflicts = c }) }
+
+// Restart tells the others that this speaker ends and that another one will be
+// there on the node after a time: they answer for it meanwhile. It returns when that
+// has been said, or the context ends.
+func (e *Engine) Restart(ctx context.Context, back time.Duration) {
+	done := make(chan struct{})
+	e.tell(func(in *inbox) { in.restarting, in.restarted = time.Now().Add(back), done })
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
 
 // Synced says whether the engine has seen the cluster, the other speakers and
 // the links, and acted on them.
@@ -82,6 +172,14 @@ func (e *Engine) Synced() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.synced
+}
+
+// Owning returns how many addresses this node owns, and whether it is to hand them
+// over.
+func (e *Engine) Owning() (addresses int, draining bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.owning, e.inbox.want != nil && e.inbox.want.Draining[e.Self]
 }
 
 func (e *Engine) tell(write func(*inbox)) {
@@ -94,73 +192,102 @@ func (e *Engine) tell(write func(*inbox)) {
 	}
 }
 
-// Run decides and acts on news until the context ends. Nothing is announced
-// before all three kinds of news have come once: a node that does not know the
-// others yet would believe that it owns everything.
+// Run decides and acts on news until the context ends. Nothing is announced before
+// all kinds of news have come once: a node that does not know the others yet would
+// believe that it owns everything.
 func (e *Engine) Run(ctx context.Context) {
-	owned := map[netip.Addr]Owned{}
-	since := map[netip.Addr]time.Time{}
-	var live []Peer
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-e.news:
+		case <-timer.C:
 		}
-		v, ok := e.view()
-		if !ok {
-			continue
+		if next := e.round(time.Now()); !next.IsZero() {
+			timer.Reset(time.Until(next))
 		}
-		desired := decide(v)
-		e.act(v, owned, desired, since)
-		if len(owned) > 0 && gained(live, v.live) {
-			// They may have announced the same while they did not see us.
-			e.announcer.Repeat()
-		}
-		owned, live = desired, v.live
-		e.report(reportOf(v, owned, since))
-		e.mu.Lock()
-		e.synced = true
-		e.mu.Unlock()
 	}
 }
 
-func (e *Engine) view() (view, bool) {
+// round looks at everything once. It returns when to look again although there is
+// no news; zero: not.
+func (e *Engine) round(now time.Time) time.Time {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.inbox.want == nil || e.inbox.live == nil || e.inbox.links == nil {
-		return view{}, false
+	in := e.inbox
+	e.mu.Unlock()
+	if in.want == nil || in.view == nil || in.links == nil {
+		return time.Time{}
 	}
-	return view{self: e.self, want: *e.inbox.want, live: *e.inbox.live, links: *e.inbox.links}, true
+	if e.begun.IsZero() {
+		e.begun = now
+	}
+	e.start(now, in)
+	if !e.running && !complete(*in.view, in.want.Down) && now.Before(e.begun.Add(patience)) {
+		return e.begun.Add(patience)
+	}
+	if !in.view.Checked {
+		return time.Time{} // what the others own is being asked
+	}
+	v := e.gather(now, in)
+	d := e.decide(v)
+	e.act(v, d)
+	e.running = true
+	if v.phase == ownership.Restarting && e.phaseSaid != v.phase {
+		close(in.restarted)
+	}
+	e.phaseSaid = v.phase
+	e.mu.Lock()
+	e.synced, e.owning = true, len(e.claims)
+	e.mu.Unlock()
+	return e.next(now)
 }
 
-func (e *Engine) act(v view, owned, desired map[netip.Addr]Owned, since map[netip.Addr]time.Time) {
-	e.announcer.SetLinks(v.links)
-	d := delta.Between(owned, desired, Owned.Same)
-	if d.Empty() {
-		return
+// start says that this speaker is here, before it knows what it owns. One that was
+// cut off starts anew: what it had is somebody else's by now.
+func (e *Engine) start(now time.Time, in inbox) {
+	if e.said.state == nil {
+		e.said.state = &wire.State{Phase: ownership.Starting, Links: told(*in.links)}
+		e.Mesh.Publish(*e.said.state)
 	}
-	e.announcer.SetOwned(desired)
-	for address, o := range d.Add {
-		since[address] = time.Now()
-		e.log.Info("this node owns an address now", "address", address, "interfaces", o.Interfaces, "live", nodes(v.live))
+	isolated := e.phase(now, in) == ownership.Isolated
+	if e.lonely && !isolated {
+		e.running, e.begun, e.Resume = false, now, nil
 	}
-	for address := range d.Remove {
-		delete(since, address)
-		e.log.Info("this node owns an address no more", "address", address, "live", nodes(v.live))
-	}
+	e.lonely = isolated
 }
 
-func reportOf(v view, owned map[netip.Addr]Owned, since map[netip.Addr]time.Time) Report {
-	r := Report{Live: len(v.live), Problems: v.want.Problems}
-	for _, address := range slices.SortedFunc(maps.Keys(owned), netip.Addr.Compare) {
-		r.Owned = append(r.Owned, OwnedSince{Owned: owned[address], Address: address, Since: since[address]})
-	}
-	for _, link := range v.links {
-		inUse := slices.ContainsFunc(r.Owned, func(o OwnedSince) bool { return slices.Contains(o.Interfaces, link.Name) })
-		if !link.Internal || inUse {
-			r.Links = append(r.Links, link)
+// complete says whether all who should be there live, but for those that are down as
+// far as the cluster knows.
+func complete(v mesh.View, down map[lb.NodeName]bool) bool {
+	for _, m := range v.Missing {
+		if !down[m.Node] {
+			return false
 		}
 	}
-	return r
+	return true
+}
+
+// next returns when time alone changes a decision.
+func (e *Engine) next(now time.Time) (next time.Time) {
+	earliest := func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	for _, since := range e.unclaimed {
+		turns := now.Sub(since)/actWithin + 1
+		earliest(since.Add(turns * actWithin))
+	}
+	for _, at := range e.released {
+		earliest(at.Add(releasedFor))
+	}
+	for _, until := range e.hold {
+		earliest(until)
+	}
+	if e.Failback {
+		earliest(now.Add(moveEvery))
+	}
+	return next
 }

@@ -105,7 +105,8 @@ type IPAddressClaimStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions: Ready says whether the claim of an administrator does what it is
-	// for. Claims that the controller made have none.
+	// for; claims that the controller made do not have it. Conflict is there, and True,
+	// while a foreign host uses the address.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16

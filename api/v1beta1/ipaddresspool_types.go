@@ -242,6 +242,39 @@ type IPAddressPoolStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Impact []PoolImpact `json:"impact,omitempty"`
+
+	// foreign are addresses of the pool that hosts use which are no nodes of the
+	// cluster: they are held back, also for 10 minutes after they were last reported.
+	// The first 256; more are held back as long as they are reported.
+	// +listType=map
+	// +listMapKey=address
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	Foreign []ForeignAddress `json:"foreign,omitempty"`
+}
+
+// ForeignAddress is an address that a host uses which is no node of the cluster.
+type ForeignAddress struct {
+	// address that it uses.
+	// +kubebuilder:validation:MaxLength=45
+	Address string `json:"address"`
+	// hardwareAddress is its MAC.
+	// +kubebuilder:validation:MaxLength=64
+	HardwareAddress string `json:"hardwareAddress"`
+	// node whose speaker heard it.
+	// +kubebuilder:validation:MaxLength=253
+	Node string `json:"node"`
+	// interface of the node on which it was heard.
+	Interface InterfaceName `json:"interface"`
+	// announced says that a Service has the address, which is announced all the same:
+	// it was in use when the other host was first heard.
+	// +optional
+	Announced bool `json:"announced,omitempty"`
+	// since when it has been heard.
+	Since metav1.Time `json:"since"`
+	// until when the address is held back. Unset while a speaker reports it.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
 }
 
 // PoolImpact is a Service that has an address which its pool no longer gives.

@@ -5,90 +5,90 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
-	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	"github.com/lbstack/lbstack/internal/arp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/logging"
 	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/keep"
 	"github.com/lbstack/lbstack/speaker/kube"
 	"github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/speaker/links"
 	"github.com/lbstack/lbstack/speaker/membership"
 )
 
-// leaveWithin bounds how long the others get to take over when this one stops.
-const leaveWithin = time.Second
-
 func main() {
-	var o kube.Options
-	node := flag.String("node", os.Getenv("NODE_NAME"), "name of this node (default: $NODE_NAME)")
-	address := flag.String("address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
-	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
-	flag.IntVar(&o.HealthPort, "health-port", 7573, "port of /healthz and /readyz on the node's address")
-	flag.StringVar(&o.MetricsAddress, "metrics-bind-address", "127.0.0.1:7574", "where metrics are served; 0: nowhere")
-	port := flag.Uint("member-port", 7946, "port of the mesh between speakers, UDP and TCP, on the node's address")
-	keyFile := flag.String("member-key-file", "/etc/lbstack/memberlist/secretkey", "file with the 32 bytes key of the mesh")
-	level := flag.String("log-level", "info", "how much to log: error, info or debug")
-	flag.Parse()
-	o.Node = lb.NodeName(*node)
-	if err := run(ctrl.SetupSignalHandler(), o, *address, uint16(*port), *keyFile, *level); err != nil {
+	s, err := parse(flag.CommandLine, os.Args[1:])
+	if err == nil {
+		err = run(ctrl.SetupSignalHandler(), s)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "speaker:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, o kube.Options, address string, port uint16, keyFile, level string) (err error) {
-	log, err := logging.New(level)
+func run(ctx context.Context, s settings) error {
+	log, err := logging.New(s.level)
 	if err != nil {
 		return err
 	}
+	o := s.Options
 	ctrl.SetLogger(log)
 	log.Info("starting", "version", version.Version, "node", o.Node)
-	if o.Address, err = netip.ParseAddr(address); err != nil || o.Node == "" || o.Namespace == "" {
-		return fmt.Errorf("who am I? node %q, address %q, namespace %q: set NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, address, o.Namespace)
+	if o.Address, err = netip.ParseAddr(s.address); err != nil || o.Node == "" || o.Namespace == "" {
+		return fmt.Errorf("who am I? node %q, address %q, namespace %q: set NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, s.address, o.Namespace)
 	}
-	key, err := os.ReadFile(keyFile)
+	key, err := os.ReadFile(s.keyFile)
 	if err != nil {
 		return fmt.Errorf("reading the key of the mesh: %w", err)
-	}
-	mesh, err := membership.Start(membership.Config{
-		Node: o.Node, Address: netip.AddrPortFrom(o.Address, port), Key: key, Log: log.WithName("mesh"),
-	})
-	if err != nil {
-		return err
 	}
 	mgr, state, err := kube.NewManager(o, log)
 	if err != nil {
 		return err
 	}
-	// What is owned is answered for until the others have taken over: the
-	// responder ends after everything else.
+	// What is owned is answered for until others do: the responder and the engine
+	// end after everything else.
 	answering, silence := context.WithCancel(context.WithoutCancel(ctx))
 	defer silence()
-	listen := func(l speaker.Link) (layer2.Conn, error) {
-		return arp.Listen(&net.Interface{Index: l.Index, Name: l.Name, HardwareAddr: l.Hardware})
+	store, kept := keep.Open(s.stateDir, o.Node, log.WithName("keep"))
+	defer store.Flush()
+	go store.Run(answering)
+	engine := speaker.New(speaker.Config{
+		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Keep: store.Keep, Resume: kept.Claims,
+		Failback: s.failback.is == "gradual", Metrics: speaker.NewMetrics(metrics.Registry),
+	})
+	mesh, err := membership.Start(membership.Config{
+		Node: o.Node, Address: netip.AddrPortFrom(o.Address, uint16(s.port)), Key: key, Log: log.WithName("mesh"),
+		Profile: membership.Profile(s.detection.is), Tell: engine.SetView, Metrics: membership.NewMetrics(metrics.Registry),
+	})
+	if err != nil {
+		return err
 	}
-	responder := layer2.New(answering, log.WithName("layer2"), listen, layer2.NewMetrics(metrics.Registry))
-	engine := speaker.New(o.Node, log.WithName("engine"), responder, state.Report)
-	if err := kube.Connect(mgr, o, engine, mesh.Join, state); err != nil {
+	defer func() { _ = mesh.Stop() }()
+	mesh.Register(metrics.Registry)
+	engine.Mesh = mesh
+	engine.Announcer = layer2.New(answering, log.WithName("layer2"), layer2.Options{
+		ARP: layer2.ListenARP, NDP: layer2.ListenNDP, Metrics: layer2.NewMetrics(metrics.Registry),
+		MayAnswer: mesh.MayAnswer, Conflicts: engine.SetConflicts,
+	})
+	join := func(peers map[lb.NodeName]netip.Addr) {
+		store.KeepPeers(peers)
+		mesh.Join(peers)
+	}
+	if err := kube.Connect(mgr, o, engine, join, state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)
 	}
-	go links.Watch(ctx, log.WithName("links"), o.Address, func(list []speaker.Link) {
-		engine.SetLinks(list)
-		mesh.SetLinks(list)
-	})
-	go mesh.Tell(ctx, engine.SetLive)
+	go engine.Run(answering)
+	go links.Watch(answering, log.WithName("links"), o.Address, engine.SetLinks)
+	useKept(mesh, engine, kept)
 	failed := mgr.Start(ctx)
-	if err := mesh.Leave(leaveWithin); err != nil {
-		log.Error(err, "leaving the mesh")
-	}
+	log.Info("ending")
+	leave(engine, mesh)
 	return failed
 }

@@ -1,7 +1,8 @@
 // Package claim tells administrators, on the IPAddressClaims that they write,
-// whether these do what they are for. It is the only writer of IPAddressClaim
-// status; the claims that the controller makes for Services have none, until an
-// administrator takes their holders away.
+// whether these do what they are for and, on all, whether a foreign host uses the
+// address. It is the only writer of IPAddressClaim status; the claims that the
+// controller makes for Services have none besides, until an administrator takes
+// their holders away.
 package claim
 
 import (
@@ -57,9 +58,15 @@ type Reconciler struct {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("claim").
-		For(&v1beta1.IPAddressClaim{}, builder.WithPredicates(predicate.NewPredicateFuncs(byAdministrator))).
+		For(&v1beta1.IPAddressClaim{}, builder.WithPredicates(predicate.NewPredicateFuncs(r.concerned))).
+		Watches(&v1beta1.IPAddressPool{}, onForeign()).
 		Watches(&v1beta1.IPAddressPool{}, handler.EnqueueRequestsFromMapFunc(r.every), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(r)
+}
+
+// concerned says whether there is anything to say on a claim.
+func (r *Reconciler) concerned(object client.Object) bool {
+	return byAdministrator(object) || r.inConflict(object)
 }
 
 // byAdministrator says whether a claim is an administrator's: written by one, or
@@ -109,27 +116,47 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := r.Client.Get(ctx, req.NamespacedName, object); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !byAdministrator(object) {
+	if !r.concerned(object) {
 		return reconcile.Result{}, nil
 	}
-	if object.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByController {
+	if byAdministrator(object) && object.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByController {
 		return reconcile.Result{}, r.handOver(ctx, object)
 	}
-	next := object.DeepCopy()
-	next.Status.ObservedGeneration = object.Generation
-	c := judge(object, r.gather(object))
-	meta.SetStatusCondition(&next.Status.Conditions, c)
+	next := r.desired(object)
 	if equality.Semantic.DeepEqual(object.Status, next.Status) {
 		return reconcile.Result{RequeueAfter: lookAgain}, nil
 	}
 	if err := r.Client.Status().Patch(ctx, next, client.MergeFrom(object)); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	before := meta.FindStatusCondition(object.Status.Conditions, c.Type)
-	if c.Status == metav1.ConditionFalse && (before == nil || before.Reason != c.Reason) {
-		r.Events.Eventf(object, nil, corev1.EventTypeWarning, c.Reason, "CheckClaim", "%s", bounded.Note(c.Message))
-	}
+	r.tell(object, next)
 	return reconcile.Result{RequeueAfter: lookSoon}, nil
+}
+
+// desired is the claim with the status that it should have.
+func (r *Reconciler) desired(object *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
+	next := object.DeepCopy()
+	next.Status.ObservedGeneration = object.Generation
+	if byAdministrator(object) {
+		meta.SetStatusCondition(&next.Status.Conditions, judge(object, r.gather(object)))
+	}
+	host, foreign := r.foreign(object)
+	setConflict(next, host, foreign)
+	if len(next.Status.Conditions) == 0 {
+		next.Status = v1beta1.IPAddressClaimStatus{}
+	}
+	return next
+}
+
+// tell sends an event for each condition that has become bad.
+func (r *Reconciler) tell(object, next *v1beta1.IPAddressClaim) {
+	for _, c := range next.Status.Conditions {
+		bad := (c.Type == v1beta1.ConditionConflict) == (c.Status == metav1.ConditionTrue)
+		before := meta.FindStatusCondition(object.Status.Conditions, c.Type)
+		if bad && (before == nil || before.Reason != c.Reason) {
+			r.Events.Eventf(object, nil, corev1.EventTypeWarning, c.Reason, "CheckClaim", "%s", bounded.Note(c.Message))
+		}
+	}
 }
 
 // facts are what the ledger knows about an address.
@@ -147,6 +174,9 @@ func (r *Reconciler) gather(claim *v1beta1.IPAddressClaim) facts {
 	}
 	var f facts
 	f.pool, _ = r.Ledger.PoolOf(address)
+	if _, pool, foreign := r.Ledger.Foreign(address); foreign {
+		f.pool = pool // which would give it: the condition Conflict tells the rest
+	}
 	holders, _ := r.Ledger.Holders(address)
 	for _, h := range holders {
 		f.holders = append(f.holders, h.Service)

@@ -22,6 +22,8 @@ type Metrics struct {
 	mu      sync.Mutex
 	arrived map[lb.ServiceKey]time.Time
 	pools   map[lb.PoolName]int
+	// silent counts the Services that are not announced, by the reason.
+	silent func() map[string]int
 }
 
 // New returns metrics about a ledger. Register them where they are served.
@@ -87,6 +89,13 @@ func (m *Metrics) PoolConflicts(pools map[lb.PoolName]int) {
 	m.pools = pools
 }
 
+// Announcements says who counts the Services that are not announced, by the reason.
+func (m *Metrics) Announcements(count func() map[string]int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.silent = count
+}
+
 var (
 	pending = prometheus.NewDesc("lbstack_services_pending",
 		"Services that do not have all the addresses that they ask for, by the reason of their condition lbstack.io/AddressAllocated.", []string{"reason"}, nil)
@@ -96,6 +105,8 @@ var (
 		"Those of them that are claimed.", []string{"pool", "family"}, nil)
 	poolConflicts = prometheus.NewDesc("lbstack_pool_conflicts",
 		"Ranges of a pool that are held back because they are somebody else's.", []string{"pool"}, nil)
+	notAnnounced = prometheus.NewDesc("lbstack_announcement_services_not_announced",
+		"Services with an address that no node announces, by the reason of their condition lbstack.io/Announced.", []string{"reason"}, nil)
 	poolOutside = prometheus.NewDesc("lbstack_pool_addresses_outside",
 		"Addresses that Services have from a pool which no longer gives them.", []string{"pool"}, nil)
 )
@@ -104,7 +115,7 @@ var (
 func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	m.allocation.Describe(out)
 	m.conflicts.Describe(out)
-	for _, d := range []*prometheus.Desc{pending, poolAddresses, poolUsed, poolConflicts, poolOutside} {
+	for _, d := range []*prometheus.Desc{pending, poolAddresses, poolUsed, poolConflicts, poolOutside, notAnnounced} {
 		out <- d
 	}
 }
@@ -126,6 +137,11 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.silent != nil {
+		for reason, n := range m.silent() {
+			out <- prometheus.MustNewConstMetric(notAnnounced, prometheus.GaugeValue, float64(n), reason)
+		}
+	}
 	for name, n := range m.pools {
 		out <- prometheus.MustNewConstMetric(poolConflicts, prometheus.GaugeValue, float64(n), string(name))
 	}

@@ -52,6 +52,21 @@ func values(t *testing.T, m *Metrics) (lines []string) {
 	return lines
 }
 
+func TestServicesThatAreNotAnnouncedAreCountedByTheReason(t *testing.T) {
+	m := New(ledger.New())
+	m.Announcements(func() map[string]int { return map[string]int{"NoNode": 2, "NoEndpoints": 1} })
+	var got []string
+	for _, line := range values(t, m) {
+		if strings.HasPrefix(line, "lbstack_announcement") {
+			got = append(got, line)
+		}
+	}
+	want := []string{`lbstack_announcement_services_not_announced{reason="NoEndpoints"} 1`, `lbstack_announcement_services_not_announced{reason="NoNode"} 2`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
 func TestEverythingIsCounted(t *testing.T) {
 	l := ledger.New()
 	pools := []ipam.Pool{

@@ -3,12 +3,12 @@ package pool
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -26,7 +26,12 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	pools, _ := Plan(list.Items, taken)
+	known := remembered(list.Items)
+	now, err := picture(ctx, reader, len(known))
+	if err != nil {
+		return nil, err
+	}
+	pools, _ := Plan(list.Items, append(taken, takenBy(remember(known, now, time.Now()))...))
 	return pools, nil
 }
 
@@ -65,18 +70,6 @@ func ofNode(node *corev1.Node) (list []ipam.Taken) {
 		list = appendRange(list, cidr, fmt.Sprintf("the pods of the node %q", node.Name))
 	}
 	return list
-}
-
-// StripNode leaves of a node, in the cache, what is looked at here.
-func StripNode(object any) (any, error) {
-	if node, ok := object.(*corev1.Node); ok {
-		return &corev1.Node{
-			ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
-			Spec:       corev1.NodeSpec{PodCIDRs: node.Spec.PodCIDRs},
-			Status:     corev1.NodeStatus{Addresses: node.Status.Addresses},
-		}, nil
-	}
-	return object, nil
 }
 
 // appendRange appends a range, if the text is one: node addresses can be names.

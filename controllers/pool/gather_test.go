@@ -40,13 +40,6 @@ func TestOfNode(t *testing.T) {
 			if diff := cmp.Diff(tt.want, inWords(ofNode(tt.node))); diff != "" {
 				t.Errorf("taken (-want +got):\n%s", diff)
 			}
-			kept, err := StripNode(tt.node)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.want, inWords(ofNode(kept.(*corev1.Node)))); diff != "" {
-				t.Errorf("taken, from the cache (-want +got):\n%s", diff)
-			}
 		})
 	}
 }
@@ -56,23 +49,6 @@ func inWords(list []ipam.Taken) (words []string) {
 		words = append(words, taken.Range.String()+" by "+taken.By)
 	}
 	return words
-}
-
-func TestStripNode(t *testing.T) {
-	whole := node([]string{"10.0.0.1"}, "10.244.0.0/24")
-	got, err := StripNode(whole)
-	want := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "uid", ResourceVersion: "7"},
-		Spec:       corev1.NodeSpec{PodCIDRs: []string{"10.244.0.0/24"}},
-		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.1"}}},
-	}
-	if diff := cmp.Diff(any(want), got); err != nil || diff != "" {
-		t.Errorf("node (-want +got), %v:\n%s", err, diff)
-	}
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
-	if got, err := StripNode(pod); err != nil || got != any(pod) {
-		t.Errorf("what is no node: got %v, %v, want it as it is", got, err)
-	}
 }
 
 func TestWhichChangesAreLookedAt(t *testing.T) {

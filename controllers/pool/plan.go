@@ -21,6 +21,8 @@ type Verdict struct {
 	Reason string
 	// Message of the Ready condition.
 	Message string
+	// Foreign are the addresses that the pool would give if no foreign host used them.
+	Foreign []v1beta1.ForeignAddress
 	// Conflicts are the addresses that the pool lists and that are somebody else's.
 	Conflicts []ipam.Conflict
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -53,6 +54,19 @@ type Reconciler struct {
 	Load func(context.Context) error
 	// Metrics counts; nil counts nothing.
 	Metrics *metrics.Metrics
+	// Now is the clock, if it is not the real one.
+	Now func() time.Time
+
+	// hosts are the foreign hosts that use addresses of the pools; nil before the
+	// first look. The cache may not have what was written a moment ago.
+	hosts map[netip.Addr]foreign
+}
+
+func (r *Reconciler) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
 }
 
 // SetupWithManager starts the controller with the manager.
@@ -65,6 +79,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("pool").
 		Watches(&v1beta1.IPAddressPool{}, onAny, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, statusChanged))).
 		Watches(&corev1.Node{}, onAny, builder.WithPredicates(nodeChanged)).
+		Watches(&v1beta1.SpeakerState{}, onAny, builder.WithPredicates(conflictsChanged)).
 		Watches(&v1beta1.IPAddressClaim{}, onClaim())
 	kind := networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR")
 	switch _, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version); {
@@ -82,6 +97,23 @@ var statusChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	now, also := e.ObjectNew.(*v1beta1.IPAddressPool)
 	return ok && also && !equality.Semantic.DeepEqual(before.Status, now.Status)
 }}
+
+// conflictsChanged lets a speaker's state pass that tells another thing about
+// foreign hosts.
+var conflictsChanged = predicate.Funcs{
+	CreateFunc: func(e event.CreateEvent) bool { return hasConflicts(e.Object) },
+	DeleteFunc: func(e event.DeleteEvent) bool { return hasConflicts(e.Object) },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1beta1.SpeakerState)
+		now, also := e.ObjectNew.(*v1beta1.SpeakerState)
+		return ok && also && !equality.Semantic.DeepEqual(before.Status.Conflicts, now.Status.Conflicts)
+	},
+}
+
+func hasConflicts(object client.Object) bool {
+	state, ok := object.(*v1beta1.SpeakerState)
+	return ok && len(state.Status.Conflicts) > 0
+}
 
 // nodeChanged lets a node pass whose addresses have changed.
 var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
@@ -119,8 +151,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	pools, verdicts := Plan(list.Items, taken)
-	again := reconcile.Result{RequeueAfter: lookAgain}
+	known := r.hosts
+	if known == nil {
+		known = remembered(list.Items)
+	}
+	now, err := picture(ctx, r.Client, len(known))
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	hosts := remember(known, now, r.now())
+	pools, verdicts := Plan(list.Items, append(taken, takenBy(hosts)...))
+	r.hosts = only(hosts, pools)
+	for _, p := range pools {
+		v := verdicts[p.Name]
+		v.Foreign = listed(p, hosts)
+		verdicts[p.Name] = v
+	}
+	again := reconcile.Result{RequeueAfter: r.untilLook()}
 	if r.Ledger.SetPools(pools) {
 		again.RequeueAfter = usageDelay // when the Services have been looked at
 	}
@@ -137,6 +184,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	r.Metrics.PoolConflicts(conflicts)
 	return again, errors.Join(failed...)
+}
+
+// untilLook is how long to wait when nothing happens.
+func (r *Reconciler) untilLook() time.Duration {
+	if end := nextEnd(r.hosts); !end.IsZero() {
+		return max(time.Millisecond, min(lookAgain, end.Sub(r.now())))
+	}
+	return lookAgain
 }
 
 func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, next v1beta1.IPAddressPoolStatus) error {
@@ -166,7 +221,7 @@ func worthAnEvent(before *metav1.Condition, now metav1.Condition) bool {
 	if now.Type == v1beta1.ConditionReady {
 		return before.Reason != now.Reason || before.Message != now.Message
 	}
-	return before.Status != now.Status
+	return before.Status != now.Status || (now.Type == v1beta1.ConditionConflict && before.Reason != now.Reason)
 }
 
 func isBad(c metav1.Condition) bool {

@@ -40,8 +40,8 @@ func (r *recorder) Eventf(_, _ runtime.Object, kind, reason, _, format string, a
 	r.list = append(r.list, fmt.Sprintf("%s %s: %s", kind, reason, fmt.Sprintf(format, args...)))
 }
 
-// reports has a pool look at itself once more, and returns what it wrote and said.
-func reports(t *testing.T, p *v1beta1.IPAddressPool, v Verdict) (written int, said []string) {
+// reported has a pool look at itself once more, and returns what it wrote and said.
+func reported(t *testing.T, p *v1beta1.IPAddressPool, v Verdict) (written int, said []string) {
 	t.Helper()
 	w, e := &writer{}, &recorder{}
 	next := status(p, v, ipam.State{})
@@ -67,7 +67,7 @@ func TestAPoolTellsWhatIsNew(t *testing.T) {
 	}
 	stories[3].verdict = stories[2].verdict
 	for _, story := range stories {
-		written, said := reports(t, &p, story.verdict)
+		written, said := reported(t, &p, story.verdict)
 		if written != story.written {
 			t.Errorf("%s: got %d writes, want %d", story.name, written, story.written)
 		}
@@ -80,7 +80,7 @@ func TestAPoolTellsWhatIsNew(t *testing.T) {
 // The API server refuses an event whose note is longer, and nobody hears of it.
 func TestNotesOfEventsAreBounded(t *testing.T) {
 	p := object("p", 1)
-	_, said := reports(t, &p, Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(9)})
+	_, said := reported(t, &p, Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(9)})
 	for _, e := range said {
 		if _, note, _ := strings.Cut(e, ": "); len(note) > 1024 {
 			t.Errorf("got a note of %d bytes, want 1024 at most", len(note))

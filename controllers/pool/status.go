@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -30,6 +31,7 @@ func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1
 	next.IPv6 = addressUsage(state.Usage, lb.IPv6)
 	next.Claims = int64(state.Held)
 	next.Impact = impact(state.Kept)
+	next.Foreign = verdict.Foreign
 	set := func(kind string, is bool, reason, message string) {
 		c := metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: bounded.Message(message), ObservedGeneration: object.Generation}
 		if is {
@@ -49,9 +51,8 @@ func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1
 		setScarce(set, v1beta1.ConditionNearlyExhausted, v1beta1.ReasonFewFree, few, "one %s address in ten or fewer are free: "+more)
 	}
 
-	if n := len(verdict.Conflicts); n > 0 {
-		set(v1beta1.ConditionConflict, true, v1beta1.ReasonOverlap,
-			fmt.Sprintf("%s: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses", list(verdict.Conflicts)))
+	if reason, message := conflict(verdict.Conflicts); reason != "" {
+		set(v1beta1.ConditionConflict, true, reason, message)
 	} else {
 		set(v1beta1.ConditionConflict, false, v1beta1.ReasonNoConflict, "no address of the pool is known to be somebody else's")
 	}
@@ -62,6 +63,29 @@ func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1
 		set(v1beta1.ConditionAddressesOutsidePool, false, v1beta1.ReasonNoneOutside, "all addresses that Services have from the pool are ones that it gives")
 	}
 	return next
+}
+
+// conflict says what of a pool is somebody else's; the reason is empty if nothing
+// is. Foreign hosts come first: they are not what the cluster was set up with.
+func conflict(conflicts []ipam.Conflict) (reason, message string) {
+	var hosts, overlaps []ipam.Conflict
+	for _, c := range conflicts {
+		if c.Foreign {
+			hosts = append(hosts, c)
+		} else {
+			overlaps = append(overlaps, c)
+		}
+	}
+	var sentences []string
+	if len(overlaps) > 0 {
+		reason = v1beta1.ReasonOverlap
+		sentences = append(sentences, fmt.Sprintf("%s: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses", list(overlaps)))
+	}
+	if len(hosts) > 0 {
+		reason = v1beta1.ReasonForeignHost
+		sentences = slices.Insert(sentences, 0, fmt.Sprintf("%s: such addresses are given to nobody until 10 minutes after the host was last heard; turn the host off, or put its address into spec.excludeAddresses", list(hosts)))
+	}
+	return reason, strings.Join(sentences, ". Besides, ")
 }
 
 func setScarce(set func(kind string, is bool, reason, message string), kind, reason string, families []string, message string) {

@@ -36,12 +36,18 @@ func TestTell(t *testing.T) {
 	passed.Passed = []ipam.Verdict{{Pool: "a", Why: `"a" is draining`}, {Pool: "b", Why: `"b" is full`}}
 	losing.Lost = []ipam.Kept{{Holding: gone, Why: "it is excluded"}, {Holding: holding("10.0.0.3", "auto", web), Why: "it conflicts"}}
 	losing.taken = []string{"the Service showed 10.0.0.9, which belongs to the Service default/other"}
+	fled := kept(mine)
+	fled.Fled = []ipam.Kept{{Holding: gone, Why: "a foreign host with the MAC m uses it"}}
 	tests := []struct {
 		name string
 		svc  *corev1.Service
 		d    decision
 		want []string
 	}{
+		{name: "that it left an address to a foreign host, and for which", svc: with(same(kept(gone))), d: fled, want: []string{
+			`Warning AddressConflict AllocateAddress: the Service left 10.0.0.2 of the pool "auto", since a foreign host with the MAC m uses it: it has 10.0.0.1 now; turn that host off, or put its address into spec.excludeAddresses of the pool`,
+			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`,
+		}},
 		{name: "an address, the first time", svc: with(), d: kept(mine), want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},
 		{name: "which pools were passed", svc: with(), d: passed, want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; not used: "a" is draining; "b" is full`}},
 		{name: "nothing, if nothing changed", svc: with(same(kept(mine))), d: kept(mine)},

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -157,9 +158,12 @@ func addressesByService(claims []v1beta1.IPAddressClaim) map[types.NamespacedNam
 }
 
 // released returns the Service without what lbstack wrote on it, given the
-// addresses that are claimed for it; see apiconv.Released.
+// addresses that are claimed for it; see apiconv.Released. No controller is left that
+// could say that nobody announces it any more.
 func released(svc *corev1.Service, held map[string]bool) *corev1.Service {
-	return apiconv.Released(svc, func(a netip.Addr) bool { return held[a.String()] })
+	next := apiconv.Released(svc, func(a netip.Addr) bool { return held[a.String()] })
+	meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceAnnounced)
+	return next
 }
 
 // deleteInventory deletes everything on record, last made first, so that the

@@ -85,6 +85,7 @@ func TestReleased(t *testing.T) {
 	ours := corev1.LoadBalancerIngress{IP: "10.0.0.1", IPMode: new(corev1.LoadBalancerIPMode)}
 	theirs, host := corev1.LoadBalancerIngress{IP: "10.0.0.2"}, corev1.LoadBalancerIngress{Hostname: "lb.example"}
 	allocated := metav1.Condition{Type: v1beta1.ServiceAddressAllocated, Status: metav1.ConditionTrue}
+	announced := metav1.Condition{Type: v1beta1.ServiceAnnounced, Status: metav1.ConditionTrue}
 	foreign := metav1.Condition{Type: "example.com/Other", Status: metav1.ConditionTrue}
 	const pool, wish, note = v1beta1.AnnotationAllocatedFromPool, v1beta1.AnnotationAddressPool, "example.com/note"
 	tests := []struct {
@@ -93,7 +94,7 @@ func TestReleased(t *testing.T) {
 		held      map[string]bool
 	}{
 		{name: "all that lbstack wrote goes", held: map[string]bool{"10.0.0.1": true},
-			svc:  service(map[string]string{pool: "p"}, []metav1.Condition{allocated}, ours),
+			svc:  service(map[string]string{pool: "p"}, []metav1.Condition{allocated, announced}, ours),
 			want: service(nil, nil)},
 		{name: "what others wrote stays", held: map[string]bool{"10.0.0.1": true},
 			svc:  service(map[string]string{pool: "p", note: "x"}, []metav1.Condition{foreign, allocated}, host, ours, theirs),

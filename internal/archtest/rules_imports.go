@@ -4,6 +4,7 @@ package archtest
 var pure = []string{
 	"./internal/lb/...", "./internal/ipam/...", "./internal/election/...",
 	"./internal/delta/...", "./internal/routes/...", "./internal/bfd/...",
+	"./internal/advertise/...",
 }
 
 // ImportRules are the import rules of the house.

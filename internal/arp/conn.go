@@ -6,129 +6,124 @@ import (
 	"net/netip"
 
 	"github.com/mdlayher/arp"
-	"github.com/mdlayher/packet"
 	"golang.org/x/net/bpf"
-	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/internal/neighbour"
 )
 
-// etherTypeARP is ARP's EtherType (RFC 826).
-const etherTypeARP = 0x0806
-
-// Request is an ARP request that was received.
-type Request struct {
-	// Target is the address that is asked for.
-	Target netip.Addr
-	packet *arp.Packet
-}
-
-// Conn answers and announces on one interface. Reading and writing may happen
-// at the same time.
+// Conn answers, announces and probes on one interface. One goroutine may read
+// and answer while others write.
 type Conn struct {
-	client *arp.Client
-	socket *watched
+	socket socket
+	here   neighbour.MAC
+	answer [header + 28]byte // the reading goroutine's; what is the same in every answer is there already
 }
 
-// Listen opens a connection on an interface that has an IPv4 address and is
-// Ethernet. It needs the capability NET_RAW. The kernel hands over requests
-// only, and none of those that this machine sends.
+// socket is what a connection needs of a neighbour.Socket.
+type socket interface {
+	Read() ([]byte, error)
+	Write([]byte) error
+	Filter(program func(ranges int) []bpf.Instruction) error
+	Dropped() uint64
+	Close() error
+}
+
+// Listen opens a connection on an interface that is Ethernet. It needs the
+// capability NET_RAW, and hears nothing before Watch.
 func Listen(ifi *net.Interface) (*Conn, error) {
-	filter, err := bpf.Assemble(requestsOnly())
+	here, err := neighbour.ParseMAC(ifi.HardwareAddr)
 	if err != nil {
-		return nil, fmt.Errorf("assembling the packet filter: %w", err)
+		return nil, fmt.Errorf("listening to ARP on %s: %w", ifi.Name, err)
 	}
-	socket, err := packet.Listen(ifi, packet.Raw, etherTypeARP, &packet.Config{Filter: filter})
+	socket, err := neighbour.Listen(ifi, etherType)
 	if err != nil {
-		return nil, fmt.Errorf("opening a packet socket on %s: %w", ifi.Name, err)
+		return nil, fmt.Errorf("listening to ARP: %w", err)
 	}
-	if err := ignoreOutgoing(socket); err != nil {
-		_ = socket.Close()
-		return nil, fmt.Errorf("setting up the packet socket on %s: %w", ifi.Name, err)
-	}
-	conn, err := newConn(ifi, socket)
+	c, err := newConn(here, socket)
 	if err != nil {
 		_ = socket.Close()
-		return nil, fmt.Errorf("preparing ARP on %s: %w", ifi.Name, err)
+		return nil, fmt.Errorf("listening to ARP on %s: %w", ifi.Name, err)
 	}
-	return conn, nil
+	return c, nil
 }
 
-func newConn(ifi *net.Interface, socket net.PacketConn) (*Conn, error) {
-	w := &watched{PacketConn: socket}
-	client, err := arp.New(ifi, w)
+func newConn(here neighbour.MAC, socket socket) (*Conn, error) {
+	nobody := netip.IPv4Unspecified()
+	reply, err := frame(arp.OperationReply, here, nobody, neighbour.MAC{}, nobody)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("preparing answers: %w", err)
 	}
-	return &Conn{client: client, socket: w}, nil
+	c := &Conn{socket: socket, here: here}
+	copy(c.answer[:], reply)
+	return c, nil
 }
 
-// Read waits for the next packet. It returns ok false for one that is
-// malformed or no request: skip it. An error means that the socket is of no
-// more use.
-func (c *Conn) Read() (req Request, ok bool, err error) {
-	p, _, err := c.client.Read()
-	switch {
-	case err != nil && c.socket.failed:
-		return Request{}, false, fmt.Errorf("reading ARP: %w", err)
-	case err != nil, p.Operation != arp.OperationRequest, !p.TargetIP.Is4(), !p.SenderIP.Is4(), len(p.SenderHardwareAddr) != 6:
-		return Request{}, false, nil
+// Watch says which addresses to hear about. The kernel drops what is about
+// others, or most of it.
+func (c *Conn) Watch(addresses []netip.Addr) error {
+	if err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filter(addresses, ranges) }); err != nil {
+		return fmt.Errorf("watching %d addresses: %w", len(addresses), err)
 	}
-	return Request{Target: p.TargetIP, packet: p}, true, nil
+	return nil
 }
 
-// Answer tells who asked that the address is here.
-func (c *Conn) Answer(req Request) error {
-	if err := c.client.Reply(req.packet, c.client.HardwareAddr(), req.Target); err != nil {
-		return fmt.Errorf("answering for %s: %w", req.Target, err)
+// Read waits for the next packet. It returns ok false for one that is malformed:
+// skip it. An error means that the connection is of no more use.
+func (c *Conn) Read() (m neighbour.Message, ok bool, err error) {
+	b, err := c.socket.Read()
+	if err != nil {
+		return neighbour.Message{}, false, err
+	}
+	m, malformed := parse(b)
+	return m, malformed == nil, nil
+}
+
+// Answer tells who asked that the address is at a hardware address. That may be
+// another node's; the frame itself comes from this interface all the same, so
+// that no switch looks for the other node here. Only the goroutine that reads
+// may call it.
+func (c *Conn) Answer(m neighbour.Message, at neighbour.MAC) error {
+	body := c.answer[header:]
+	copy(c.answer[:6], m.Sender[:])
+	copy(body[8:14], at[:])
+	address, from := m.Asks.As4(), m.From.As4()
+	copy(body[14:18], address[:])
+	copy(body[18:24], m.Sender[:])
+	copy(body[24:28], from[:])
+	if err := c.socket.Write(c.answer[:]); err != nil {
+		return fmt.Errorf("answering for %s: %w", m.Asks, err)
 	}
 	return nil
 }
 
 // Announce tells everybody that the address is here.
-func (c *Conn) Announce(address netip.Addr) error { return announce(c.client, address) }
-
-// Close ends Read with an error.
-func (c *Conn) Close() error { return c.client.Close() }
-
-// watched remembers whether reading from the socket itself failed: the ARP
-// client returns that and packets that it cannot parse in the same way.
-type watched struct {
-	net.PacketConn
-	failed bool // touched by the reading goroutine only
-}
-
-// ReadFrom implements net.PacketConn.
-func (w *watched) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, from, err := w.PacketConn.ReadFrom(b)
-	w.failed = err != nil
-	return n, from, err
-}
-
-// requestsOnly is a filter program that passes ARP requests: the operation is
-// the fourth 16 bit word of an ARP packet, after 14 bytes of Ethernet header.
-func requestsOnly() []bpf.Instruction {
-	return []bpf.Instruction{
-		bpf.LoadAbsolute{Off: 20, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(arp.OperationRequest), SkipFalse: 1},
-		bpf.RetConstant{Val: 128},
-		bpf.RetConstant{Val: 0},
-	}
-}
-
-// ignoreOutgoing keeps what this machine sends away from the socket; kernels
-// before 4.20 do not know the option, and then Read sees such packets too.
-func ignoreOutgoing(socket *packet.Conn) error {
-	raw, err := socket.SyscallConn()
+func (c *Conn) Announce(address netip.Addr) error {
+	frames, err := announcement(address, c.here)
 	if err != nil {
 		return err
 	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
-	}); err != nil {
+	for _, b := range frames {
+		if err := c.socket.Write(b); err != nil {
+			return fmt.Errorf("announcing %s: %w", address, err)
+		}
+	}
+	return nil
+}
+
+// Probe asks whether somebody uses the address.
+func (c *Conn) Probe(address netip.Addr) error {
+	b, err := probe(address, c.here)
+	if err != nil {
 		return err
 	}
-	if failed == unix.ENOPROTOOPT {
-		return nil
+	if err := c.socket.Write(b); err != nil {
+		return fmt.Errorf("probing %s: %w", address, err)
 	}
-	return failed
+	return nil
 }
+
+// Dropped is how many packets were lost because they were not read in time.
+func (c *Conn) Dropped() uint64 { return c.socket.Dropped() }
+
+// Close ends Read with an error.
+func (c *Conn) Close() error { return c.socket.Close() }

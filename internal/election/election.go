@@ -1,7 +1,7 @@
-// Package election decides which node owns an address, by rendezvous hashing
-// (highest random weight, Thaler and Ravishankar 1998): every node computes
-// the same owner from the same candidates without talking to the others, and
-// when a candidate goes only the addresses that it had move.
+// Package election chooses which node is to own an address, by rendezvous hashing
+// with bounded loads (highest random weight, Thaler and Ravishankar 1998; bounded
+// loads, Mirrokni, Thorup and Zadimoghaddam 2016): every node computes the same
+// owner from the same candidates and loads without talking to the others.
 //
 // It is pure, and part of the protocol between speakers: two versions that hash
 // differently would both claim an address while an upgrade rolls, so the hash
@@ -9,26 +9,65 @@
 package election
 
 import (
+	"cmp"
 	"hash/fnv"
 	"net/netip"
+	"slices"
 
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Owner returns which of the candidates owns the address, and false if there is
+// Candidate is a node that can own an address.
+type Candidate struct {
+	// Node is its name.
+	Node lb.NodeName
+	// Preference: those with the highest are asked first.
+	Preference int32
+	// Load is how many addresses it owns.
+	Load int
+}
+
+// Choose returns which of the candidates is to own the address: of those that are
+// preferred most, the first in order of weight that owns fewer than its fair
+// share; if none does, the one with the least load. It returns false if there is
 // no candidate. Their order does not matter.
-func Owner(address netip.Addr, candidates []lb.NodeName) (lb.NodeName, bool) {
-	var owner lb.NodeName
-	var best uint64
-	found := false
-	for _, node := range candidates {
-		w := weight(address, node)
-		// Equal weights are decided by name, so that all nodes agree.
-		if !found || w > best || (w == best && node < owner) {
-			owner, best, found = node, w, true
+func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName, bool) {
+	if len(candidates) == 0 {
+		return "", false
+	}
+	most := slices.MaxFunc(candidates, func(x, y Candidate) int { return cmp.Compare(x.Preference, y.Preference) }).Preference
+	best, least := -1, -1
+	for i, c := range candidates {
+		if c.Preference != most {
+			continue
+		}
+		if c.Load < share && (best < 0 || Before(address, c.Node, candidates[best].Node)) {
+			best = i
+		}
+		if least < 0 || c.Load < candidates[least].Load ||
+			c.Load == candidates[least].Load && Before(address, c.Node, candidates[least].Node) {
+			least = i
 		}
 	}
-	return owner, found
+	if best < 0 {
+		best = least
+	}
+	return candidates[best].Node, true
+}
+
+// Share is the fair share of nodes that own addresses together, rounded up.
+func Share(addresses, nodes int) int {
+	if nodes == 0 {
+		return 0
+	}
+	return (addresses + nodes - 1) / nodes
+}
+
+// Before says whether node x comes before node y in the order for an address.
+// Equal weights are decided by name, so that all nodes agree.
+func Before(address netip.Addr, x, y lb.NodeName) bool {
+	wx, wy := weight(address, x), weight(address, y)
+	return wx > wy || wx == wy && x < y
 }
 
 // weight is FNV-1a (64 bit) over the 16 byte form of the address, a zero byte

@@ -3,7 +3,6 @@ package election
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -15,15 +14,15 @@ func address(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 }
 
-func nodes(n int) []lb.NodeName {
-	list := make([]lb.NodeName, n)
+func nodes(n int) []Candidate {
+	list := make([]Candidate, n)
 	for i := range list {
-		list[i] = lb.NodeName(fmt.Sprintf("node%d", i+1))
+		list[i].Node = lb.NodeName(fmt.Sprintf("node%d", i+1))
 	}
 	return list
 }
 
-func TestOwnerIsFixed(t *testing.T) {
+func TestTheOrderIsFixed(t *testing.T) {
 	// These are part of the protocol: a change here is a change that two
 	// versions side by side do not survive.
 	tests := []struct {
@@ -35,63 +34,86 @@ func TestOwnerIsFixed(t *testing.T) {
 		{"2001:db8::1", "node3"},
 	}
 	for _, tt := range tests {
-		if got, _ := Owner(netip.MustParseAddr(tt.address), nodes(3)); got != tt.want {
-			t.Errorf("owner of %s: got %s, want %s", tt.address, got, tt.want)
+		if got, _ := Choose(netip.MustParseAddr(tt.address), nodes(3), 1); got != tt.want {
+			t.Errorf("chosen for %s: got %s, want %s", tt.address, got, tt.want)
 		}
 	}
-	if owner, ok := Owner(address(1), nil); ok {
-		t.Errorf("owner among nobody: got %s, want none", owner)
+	if owner, ok := Choose(address(1), nil, 1); ok {
+		t.Errorf("chosen among nobody: got %s, want none", owner)
 	}
 }
 
-func TestOrderDoesNotMatter(t *testing.T) {
+// drawn are candidates with loads and preferences.
+func drawn(t *rapid.T) []Candidate {
+	list := nodes(rapid.IntRange(1, 12).Draw(t, "nodes"))
+	for i := range list {
+		list[i].Load = rapid.IntRange(0, 5).Draw(t, "load")
+		list[i].Preference = int32(rapid.IntRange(0, 2).Draw(t, "preference"))
+	}
+	return list
+}
+
+func TestTheOrderOfTheCandidatesDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		list := nodes(rapid.IntRange(1, 20).Draw(t, "nodes"))
-		a := address(rapid.IntRange(0, 1<<20).Draw(t, "address"))
-		want, _ := Owner(a, list)
-		if got, _ := Owner(a, rapid.Permutation(list).Draw(t, "order")); got != want {
-			t.Fatalf("owner of %s: got %s, want %s as in the other order", a, got, want)
+		list := drawn(t)
+		a, share := address(rapid.IntRange(0, 1<<20).Draw(t, "address")), rapid.IntRange(0, 5).Draw(t, "share")
+		want, _ := Choose(a, list, share)
+		if got, _ := Choose(a, rapid.Permutation(list).Draw(t, "order"), share); got != want {
+			t.Fatalf("chosen for %s: got %s, want %s as in the other order", a, got, want)
 		}
 	})
 }
 
-func TestOnlyTheAddressesOfANodeThatLeftMove(t *testing.T) {
+func TestWhoIsPreferredAndHasRoomIsChosen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		list := nodes(rapid.IntRange(2, 12).Draw(t, "nodes"))
-		gone := rapid.SampledFrom(list).Draw(t, "gone")
-		rest := slices.DeleteFunc(slices.Clone(list), func(n lb.NodeName) bool { return n == gone })
-		for i := range 50 {
-			before, _ := Owner(address(i), list)
-			after, _ := Owner(address(i), rest)
-			if before != gone && before != after {
-				t.Fatalf("%s moved from %s to %s although %s left", address(i), before, after, gone)
+		list := drawn(t)
+		a, share := address(rapid.IntRange(0, 1<<20).Draw(t, "address")), rapid.IntRange(0, 5).Draw(t, "share")
+		got, _ := Choose(a, list, share)
+		var chosen Candidate
+		for _, c := range list {
+			if c.Node == got {
+				chosen = c
+			}
+		}
+		for _, c := range list {
+			if c.Preference > chosen.Preference {
+				t.Fatalf("got %+v, although %+v is preferred", chosen, c)
+			}
+			if c.Preference == chosen.Preference && chosen.Load >= share && c.Load < chosen.Load {
+				t.Fatalf("got %+v over the share %d, although %+v has less", chosen, share, c)
 			}
 		}
 	})
 }
 
 func TestAddressesSpreadEvenly(t *testing.T) {
-	const addresses, count = 9000, 9
-	owned := map[lb.NodeName]int{}
-	for i := range addresses {
-		owner, _ := Owner(address(i), nodes(count))
-		owned[owner]++
-	}
-	for node, n := range owned {
-		// The standard deviation is about 30: 150 is five of them.
-		if want := addresses / count; n < want-150 || n > want+150 {
-			t.Errorf("%s owns %d of %d addresses, want about %d", node, n, addresses, want)
+	for _, count := range []int{3, 9, 100} {
+		const addresses = 1000
+		list := nodes(count)
+		share := Share(addresses, count)
+		for i := range addresses {
+			owner, _ := Choose(address(i), list, share)
+			for j := range list {
+				if list[j].Node == owner {
+					list[j].Load++
+				}
+			}
+		}
+		for _, c := range list {
+			if c.Load > share {
+				t.Errorf("%d nodes: %s owns %d, want at most %d", count, c.Node, c.Load, share)
+			}
 		}
 	}
 }
 
-func BenchmarkOwner(b *testing.B) {
+func BenchmarkChoose(b *testing.B) {
 	for _, n := range []int{3, 100} {
 		b.Run(fmt.Sprintf("%d-nodes", n), func(b *testing.B) {
 			list := nodes(n)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				Owner(address(i), list)
+				Choose(address(i), list, 1)
 			}
 		})
 	}

@@ -19,17 +19,21 @@ import (
 // the Service before pools without; lower priorities first, and 0 last; if the
 // Service wants two families, pools that have both; by name. One that can be
 // shared goes before one that is free.
+//
+// An address that a foreign host uses, and that is not announced because of that,
+// is dropped as soon as there is another one, unless the Service names it.
 func (a *Allocator) Assign(request Request) Decision {
 	req := &request
-	held, lost := a.standing(req)
+	held, fleeing, lost := a.standing(req)
 	d := Decision{Lost: lost}
 	for _, l := range lost {
 		d.Drop = append(d.Drop, l.Holding)
 	}
 	chosen, missing, refusal := a.choose(req, held)
+	staying := stay(fleeing, chosen, missing, refusal)
 	if refusal != nil {
 		d.Refusal = refusal
-		d.Keep = slices.DeleteFunc(held, a.Pledged)
+		d.Keep = inOrder(slices.Concat(slices.DeleteFunc(held, a.Pledged), staying))
 		return d
 	}
 	for _, h := range chosen {
@@ -46,28 +50,41 @@ func (a *Allocator) Assign(request Request) Decision {
 			a.dropped[pledge{h.Address, h.Service}] = struct{}{}
 		}
 	}
-	slices.SortFunc(chosen, func(x, y Holding) int { return x.Address.Compare(y.Address) })
-	d.Keep, d.Missing = chosen, missing
+	for _, f := range fleeing {
+		if !slices.Contains(staying, f.Holding) {
+			d.Drop, d.Fled = append(d.Drop, f.Holding), append(d.Fled, f)
+			a.dropped[pledge{f.Address, f.Service}] = struct{}{}
+		}
+	}
+	d.Keep, d.Missing = inOrder(append(chosen, staying...)), missing
 	return d
+}
+
+// inOrder sorts holdings by their addresses.
+func inOrder(list []Holding) []Holding {
+	slices.SortFunc(list, func(x, y Holding) int { return x.Address.Compare(y.Address) })
+	return list
 }
 
 // Stand refuses a request that means nothing: what the Service holds it keeps, as far
 // as its terms, and the pools, let it.
 func (a *Allocator) Stand(request Request, refusal *Refusal) Decision {
-	held, lost := a.standing(&request)
-	d := Decision{Keep: slices.DeleteFunc(held, a.Pledged), Lost: lost, Refusal: refusal}
+	held, fleeing, lost := a.standing(&request)
+	staying := stay(fleeing, nil, nil, refusal)
+	d := Decision{Keep: inOrder(slices.Concat(slices.DeleteFunc(held, a.Pledged), staying)), Lost: lost, Refusal: refusal}
 	for _, l := range lost {
 		d.Drop = append(d.Drop, l.Holding)
 	}
 	return d
 }
 
-// standing is what the Service holds and may keep, the preferred first, and what
-// it may not. Of what it may keep the terms are the new ones from here on.
-func (a *Allocator) standing(req *Request) (held []Holding, lost []Kept) {
+// standing is what the Service holds and may keep, the preferred first, what it
+// may keep but ought to leave, since a foreign host uses it, and what it may not
+// keep. Of what it may keep the terms are the new ones from here on.
+func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Kept) {
 	c := a.accounts.get(req.Service)
 	if c == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	for _, h := range a.HeldBy(req.Service) {
 		p, at := a.from(h.Address), pledge{h.Address, h.Service}
@@ -87,13 +104,21 @@ func (a *Allocator) standing(req *Request) (held []Holding, lost []Kept) {
 		default:
 			delete(a.outside, at)
 		}
-		held = append(held, h)
+		switch f, _, foreign := a.Foreign(h.Address); {
+		case !foreign || !f.flees(h.Address, req):
+			held = append(held, h)
+		case !a.Pledged(h): // which would be taken up only to be left again
+			fleeing = append(fleeing, Kept{h, f.By + " uses it"})
+		}
 	}
 	for _, h := range held { // what is lost stays on the terms that others agreed to
 		a.setTerms(h.Address, c, req.Terms)
 	}
+	for _, f := range fleeing {
+		a.setTerms(f.Address, c, req.Terms)
+	}
 	a.prefer(held, req.Shows)
-	return held, lost
+	return held, fleeing, lost
 }
 
 // takes says why a pool would take an address away from the Service that holds
@@ -124,7 +149,7 @@ func (p *pool) takes(address netip.Addr, req *Request) string {
 		return "spec.excludeAddresses has it"
 	case p.AvoidBuggy && buggy(address):
 		return "spec.avoidBuggyIPs holds it back"
-	case !p.gives(address):
+	case !p.gives(address) && !p.isForeign(address):
 		return "it conflicts with something else (see the condition Conflict)"
 	case !p.Selection.allows(req):
 		return "spec.serviceAllocation is not for the Service any more"

@@ -14,7 +14,7 @@ type verdict struct {
 }
 
 func (m *model) assign(req Request) (v verdict) {
-	var standing []netip.Addr
+	var standing, fleeing []netip.Addr
 	for _, a := range m.has(req.Service) {
 		at := pledge{a, req.Service}
 		takes, evicts := m.takesAway(a, req)
@@ -22,9 +22,15 @@ func (m *model) assign(req Request) (v verdict) {
 			v.lost = append(v.lost, a)
 			continue
 		}
-		standing = append(standing, a)
+		switch flees := m.flees(a, req); {
+		case takes && evicts, flees && m.pledged[at]: // taken up, it would be taken away again
+		case flees:
+			fleeing = append(fleeing, a)
+		default:
+			standing = append(standing, a)
+		}
 	}
-	for _, a := range standing { // what is lost stays on the terms that others agreed to
+	for _, a := range slices.Concat(standing, fleeing) { // what is lost stays on the terms that others agreed to
 		m.terms[pledge{a, req.Service}] = req.Terms
 	}
 	v.drop = slices.Clone(v.lost)
@@ -47,6 +53,7 @@ func (m *model) assign(req Request) (v verdict) {
 				v.keep = append(v.keep, a)
 			}
 		}
+		v.keep = append(v.keep, fleeing...)
 		return v
 	}
 	v.missing = missing
@@ -64,6 +71,15 @@ func (m *model) assign(req Request) (v verdict) {
 		if !slices.Contains(standing, a) {
 			m.add(Holding{Address: a, Pool: m.from(a), Service: req.Service}, req.Terms)
 		}
+	}
+	for _, a := range fleeing {
+		family := func(other netip.Addr) bool { return lb.FamilyOf(other) == lb.FamilyOf(a) }
+		if missing && !slices.ContainsFunc(chosen, family) {
+			chosen = append(chosen, a)
+			continue
+		}
+		v.drop = append(v.drop, a)
+		m.dropped[pledge{a, req.Service}] = true
 	}
 	v.keep = chosen
 	return v

@@ -144,7 +144,18 @@ func (m *model) takesAway(a netip.Addr, req Request) (takes, evicts bool) {
 	if p == nil || p.Unusable != "" {
 		return false, false
 	}
-	return m.giver(a) == nil || !isFor(p, req) || m.outOfScope(p, a, req.Service), p.Evict
+	_, foreign := p.Foreign[a]
+	return m.giver(a) == nil && !foreign || !isFor(p, req) || m.outOfScope(p, a, req.Service), p.Evict
+}
+
+// flees says whether a foreign host uses an address, so that the Service leaves it.
+func (m *model) flees(a netip.Addr, req Request) bool {
+	for i := range m.pools {
+		if f, foreign := m.pools[i].Foreign[a]; foreign {
+			return !f.InUse && !slices.Contains(req.Addresses, a)
+		}
+	}
+	return false
 }
 
 // outOfScope says whether a Service of another namespace came before, although the

@@ -92,6 +92,9 @@ func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
 		if p.Unusable != "" {
 			return refuse(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.tell(unusable, req, 0), remedies[unusable])
 		}
+		if f, foreign := p.Foreign[want]; foreign {
+			return refuse(ReasonAddressInUse, "the Service asks for %s, which %s uses: turn that host off or give it another address, or ask for another", want, f.By)
+		}
 		return refuse(ReasonAddressNotInPool, "the Service asks for %s, which the pool %q does not give: %s; ask for another", want, p.Name, p.takes(want, req))
 	}
 	return refuse(ReasonAddressNotInPool, "the Service asks for %s, which is in no pool: add it to one, or ask for another (kubectl get ipaddresspools -o wide shows the pools)", want)

@@ -21,6 +21,9 @@ type Pool struct {
 	// Gives are the addresses that the pool gives, sorted and disjoint, and of
 	// no other pool: see Resolve.
 	Gives []lb.Range
+	// Foreign are the addresses that the pool would give if no foreign host used
+	// them: see Resolve.
+	Foreign map[netip.Addr]Foreign
 	// AvoidBuggy holds back IPv4 addresses whose last octet is 0 or 255.
 	AvoidBuggy bool
 	// AutoAssign says whether a request that names no pool can be met from it.

@@ -69,7 +69,14 @@ func drawPools(t *rapid.T) []Pool {
 		}
 		list = append(list, p)
 	}
-	Resolve(list, nil)
+	var taken []Taken
+	if chance(t, "foreign", 30) {
+		for range rapid.IntRange(1, 3).Draw(t, "hosts") {
+			a := drawAddress(t)
+			taken = append(taken, Taken{Range: lb.Range{First: a, Last: a}, By: "a host", Foreign: true, InUse: chance(t, "in use", 30)})
+		}
+	}
+	Resolve(list, taken)
 	return list
 }
 

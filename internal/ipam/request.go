@@ -84,6 +84,9 @@ type Decision struct {
 	// Lost are those of Drop that the Service may not keep even if it gets nothing
 	// in their place.
 	Lost []Kept
+	// Fled are those of Drop that foreign hosts use, for which the Service has
+	// others now.
+	Fled []Kept
 	// Refusal is why the request was not met; nil if it was.
 	Refusal *Refusal
 	// Missing is why a Service that prefers two families has one; nil if it has

@@ -3,6 +3,8 @@ package ipam
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"sort"
 
@@ -14,6 +16,9 @@ type Taken struct {
 	Range lb.Range
 	// By whom, as part of a sentence: `the node "node1"`.
 	By string
+	// Foreign says that a host which is no node of the cluster uses the address, and
+	// InUse that a Service uses it all the same.
+	Foreign, InUse bool
 }
 
 // Conflict is what a pool lists and cannot give.
@@ -21,15 +26,26 @@ type Conflict struct {
 	Range lb.Range
 	// With whom the addresses conflict, as part of a sentence.
 	With string
+	// Foreign says that this is a foreign host that uses the address, and InUse that a
+	// Service uses it all the same.
+	Foreign, InUse bool
 }
 
 // String tells the conflict as part of a sentence.
-func (c Conflict) String() string { return fmt.Sprintf("%s is of %s", c.Range, c.With) }
+func (c Conflict) String() string {
+	switch {
+	case c.Foreign && c.InUse:
+		return fmt.Sprintf("%s is used by %s, and stays announced while a Service has it, since it was in use before", c.Range, c.With)
+	case c.Foreign:
+		return fmt.Sprintf("%s is used by %s", c.Range, c.With)
+	}
+	return fmt.Sprintf("%s is of %s", c.Range, c.With)
+}
 
 // Resolve finds out what each pool gives: what it lists, less what it excludes,
 // less what is taken, less what a pool gives that stands before it in the list.
 // Pass the pools oldest first: the older pool goes on as if the younger one did
-// not exist. It sets Gives of the pools, and returns what each cannot give and
+// not exist. It sets Gives and Foreign of the pools, and returns what each cannot give and
 // ought not to list, in the order of the addresses; addresses that a pool lists
 // twice are a conflict with itself, though it gives them.
 func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
@@ -49,6 +65,7 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 		gives = lb.Subtract(gives, rangesOf(owned))
 		if len(lb.Intersect(gives, allTaken)) > 0 {
 			conflicts = append(conflicts, withTaken(gives, taken)...)
+			p.Foreign = foreign(gives, taken)
 			gives = lb.Subtract(gives, allTaken)
 		}
 		p.Gives = gives
@@ -101,7 +118,7 @@ func twice(p *Pool) (conflicts []Conflict) {
 		}
 	}
 	for _, both := range lb.Union(ranges...) {
-		conflicts = append(conflicts, Conflict{both, fmt.Sprintf("the pool %q twice", p.Name)})
+		conflicts = append(conflicts, Conflict{Range: both, With: fmt.Sprintf("the pool %q twice", p.Name)})
 	}
 	return conflicts
 }
@@ -109,7 +126,7 @@ func twice(p *Pool) (conflicts []Conflict) {
 func withOlder(gives []lb.Range, owned []span) (conflicts []Conflict) {
 	for _, s := range owned {
 		for _, both := range lb.Intersect(gives, []lb.Range{s.Range}) {
-			conflicts = append(conflicts, Conflict{both, fmt.Sprintf("the older pool %q", s.pool)})
+			conflicts = append(conflicts, Conflict{Range: both, With: fmt.Sprintf("the older pool %q", s.pool)})
 		}
 	}
 	return conflicts
@@ -118,8 +135,29 @@ func withOlder(gives []lb.Range, owned []span) (conflicts []Conflict) {
 func withTaken(gives []lb.Range, taken []Taken) (conflicts []Conflict) {
 	for _, t := range taken {
 		for _, both := range lb.Intersect(gives, []lb.Range{t.Range}) {
-			conflicts = append(conflicts, Conflict{both, t.By})
+			conflicts = append(conflicts, Conflict{Range: both, With: t.By, Foreign: t.Foreign, InUse: t.InUse})
 		}
 	}
 	return conflicts
+}
+
+// foreign returns the addresses of the ranges that foreign hosts use, nil if there
+// are none. Of one that is also somebody else's, nothing can be said but that.
+func foreign(gives []lb.Range, taken []Taken) map[netip.Addr]Foreign {
+	var found map[netip.Addr]Foreign
+	for _, t := range taken {
+		if _, listed := lb.Find(gives, t.Range.First); !t.Foreign || !listed {
+			continue
+		}
+		if found == nil {
+			found = map[netip.Addr]Foreign{}
+		}
+		found[t.Range.First] = Foreign{By: t.By, InUse: t.InUse}
+	}
+	for _, t := range taken {
+		if !t.Foreign {
+			maps.DeleteFunc(found, func(a netip.Addr, _ Foreign) bool { return t.Range.Contains(a) })
+		}
+	}
+	return found
 }

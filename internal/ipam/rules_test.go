@@ -264,7 +264,7 @@ func TestResolveGivesEachAddressOnce(t *testing.T) {
 		list := drawPools(t)
 		var taken []Taken
 		for range rapid.IntRange(0, 2).Draw(t, "taken") {
-			taken = append(taken, Taken{drawRange(t), "a node"})
+			taken = append(taken, Taken{Range: drawRange(t), By: "a node"})
 		}
 		conflicts := Resolve(list, taken)
 		for _, address := range universe {

@@ -38,6 +38,7 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 		}
 	case "DaemonSet":
 		component = o.Spec.Speaker
+		arguments = speakerArguments(o.Spec)
 		err := unstructured.SetNestedField(object.Object, keyHash(o.MemberlistKey), "spec", "template", "metadata", "annotations", annotationKeyHash)
 		if err != nil {
 			return err

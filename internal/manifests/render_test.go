@@ -41,9 +41,12 @@ func fullOptions() Options {
 			L2Advertisements: []v1beta1.StackL2Advertisement{{
 				Name: "rack",
 				L2AdvertisementSpec: v1beta1.L2AdvertisementSpec{
-					IPAddressPools: []v1beta1.ObjectName{"first"},
-					NodeSelectors:  []metav1.LabelSelector{{MatchLabels: map[string]string{"rack": "1"}}},
-					Interfaces:     []v1beta1.InterfaceName{"eth1"},
+					IPAddressPools:         []v1beta1.ObjectName{"first"},
+					NodeSelectors:          []metav1.LabelSelector{{MatchLabels: map[string]string{"rack": "1"}}},
+					ServiceSelectors:       []metav1.LabelSelector{{MatchLabels: map[string]string{"public": "yes"}}},
+					PreferredNodeSelectors: []v1beta1.PreferredNodeSelector{{Weight: 10, Preference: metav1.LabelSelector{MatchLabels: map[string]string{"edge": "yes"}}}},
+					RequireSubnet:          true,
+					Interfaces:             []v1beta1.InterfaceName{"eth1"},
 				},
 			}},
 			Controller: v1beta1.ControllerSpec{Replicas: new(int32(3)), ComponentSpec: v1beta1.ComponentSpec{
@@ -51,6 +54,8 @@ func fullOptions() Options {
 				NodeSelector: map[string]string{"node-role.kubernetes.io/control-plane": ""},
 				Resources:    &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}},
 			}},
+			Layer2: v1beta1.Layer2Spec{FailureDetection: v1beta1.FailureDetectionFast, Failback: v1beta1.FailbackGradual},
+			Drain:  v1beta1.DrainSpec{Taints: []v1beta1.DrainKey{"example.com/maintenance", "lbstack.io/drain"}, Labels: []v1beta1.DrainKey{}},
 			Speaker: v1beta1.ComponentSpec{
 				LogLevel:    v1beta1.LogLevelError,
 				Tolerations: []corev1.Toleration{{Key: "edge", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(60))}},

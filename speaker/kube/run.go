@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,15 +9,14 @@ import (
 	"strconv"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 	lbmanager "github.com/lbstack/lbstack/internal/manager"
 	"github.com/lbstack/lbstack/speaker"
@@ -36,6 +34,8 @@ type Options struct {
 	HealthPort int
 	// MetricsAddress serves metrics; "0" means nowhere.
 	MetricsAddress string
+	// Drain says which nodes hand over their addresses.
+	Drain apiconv.DrainPolicy
 }
 
 // NewManager returns a manager with a cache of what the speaker looks at, and
@@ -50,12 +50,10 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 		return nil, nil, err
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: scheme,
-		Logger: log,
-		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject:         map[client.Object]cache.ByObject{&corev1.Pod{}: {Namespaces: map[string]cache.Config{o.Namespace: {}}}},
-		},
+		Scheme:         scheme,
+		MapperProvider: mapper,
+		Logger:         log,
+		Cache:          cached(o.Namespace),
 		// The state is written seldom and must be read fresh.
 		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}}}},
 		Metrics:                metricsserver.Options{BindAddress: o.MetricsAddress},
@@ -67,13 +65,14 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 	return mgr, NewStateWriter(mgr.GetCache(), mgr.GetClient(), o.Node, log.WithName("state")), nil
 }
 
-// Connect has the manager run the engine: what the cluster wants goes to it,
-// where the peers are goes to join, and the node is ready when it has acted.
-func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func([]netip.Addr), state *StateWriter) error {
+// Connect has the manager bring the engine what the cluster wants, and join where
+// the peers are; the node is ready when the engine has acted. The engine itself runs
+// for longer than the manager: what is owned is answered for until others do.
+func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func(map[lb.NodeName]netip.Addr), state *StateWriter) error {
 	watcher := &Watcher{
 		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace,
 		PodLabels: client.MatchingLabels{v1beta1.LabelComponent: "speaker"},
-		Snapshot:  engine.SetSnapshot, Peers: join, Log: mgr.GetLogger().WithName("watch"),
+		Drain:     o.Drain, Snapshot: engine.SetSnapshot, Peers: join, Log: mgr.GetLogger().WithName("watch"),
 	}
 	ready := func(*http.Request) error {
 		if !engine.Synced() {
@@ -84,6 +83,5 @@ func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func([
 	return errors.Join(
 		mgr.Add(watcher), mgr.Add(state),
 		mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("synced", ready),
-		mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { engine.Run(ctx); return nil })),
 	)
 }

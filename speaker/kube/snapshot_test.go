@@ -1,15 +1,20 @@
 package kube
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
 )
 
@@ -39,6 +44,17 @@ func service(name string, addresses ...string) corev1.Service {
 	return svc
 }
 
+func endpoints(service string, nodes ...string) discoveryv1.EndpointSlice {
+	slice := discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Namespace: "default", Name: service, Labels: map[string]string{discoveryv1.LabelServiceName: service}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+	}
+	for _, n := range nodes {
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{NodeName: &n, Addresses: []string{"10.1.0.1"}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}})
+	}
+	return slice
+}
+
 func selector(key, value string) []metav1.LabelSelector {
 	return []metav1.LabelSelector{{MatchLabels: map[string]string{key: value}}}
 }
@@ -50,17 +66,23 @@ func ad(name string, spec v1beta1.L2AdvertisementSpec) v1beta1.L2Advertisement {
 func TestBuild(t *testing.T) {
 	one := netip.MustParseAddr("10.0.0.1")
 	everyone := []speaker.Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}
+	nobody := []speaker.Announced{{Address: one}}
 	base := func(ads ...v1beta1.L2Advertisement) objects {
 		return objects{
 			services: []corev1.Service{service("web", "10.0.0.1")},
 			claims:   []v1beta1.IPAddressClaim{claim("10.0.0.1", "gold", "web")},
 			pools:    []v1beta1.IPAddressPool{pool("gold", "high"), pool("tin", "low")},
 			nodes:    []corev1.Node{node("n1", "a"), node("n2", "a"), node("n3", "b")}, advertisements: ads,
+			endpoints: []discoveryv1.EndpointSlice{endpoints("web", "n1")},
 		}
 	}
 	broken := []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "x", Operator: "Like"}}}}
 	pending := base(ad("all", v1beta1.L2AdvertisementSpec{}))
 	pending.services = []corev1.Service{service("web")}
+	unready := base(ad("all", v1beta1.L2AdvertisementSpec{}))
+	unready.endpoints = nil
+	local := base(ad("all", v1beta1.L2AdvertisementSpec{}))
+	local.services[0].Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 	gone := base(ad("all", v1beta1.L2AdvertisementSpec{}))
 	gone.services = nil
 
@@ -72,15 +94,17 @@ func TestBuild(t *testing.T) {
 	}{
 		{name: "an empty advertisement means all pools, nodes and interfaces", objects: base(ad("all", v1beta1.L2AdvertisementSpec{})),
 			want: []speaker.Announced{{Address: one, Candidates: everyone}}},
-		{name: "without an advertisement nothing is announced", objects: base()},
+		{name: "without an advertisement nobody announces", objects: base(), want: nobody},
+		{name: "without endpoints nobody announces", objects: unready, want: nobody},
+		{name: "local traffic goes to the nodes with endpoints", objects: local, want: []speaker.Announced{{Address: one, Candidates: everyone[:1]}}},
 		{name: "a claim that no Service shows yet is not announced", objects: pending},
 		{name: "a claim whose Service is gone is not announced", objects: gone},
 		{name: "a pool can be named", objects: base(ad("gold", v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"gold"}})),
 			want: []speaker.Announced{{Address: one, Candidates: everyone}}},
-		{name: "an advertisement of another pool says nothing", objects: base(ad("tin", v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"tin"}}))},
+		{name: "an advertisement of another pool says nothing", objects: base(ad("tin", v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"tin"}})), want: nobody},
 		{name: "pools are selected by label", objects: base(ad("high", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "high")})),
 			want: []speaker.Announced{{Address: one, Candidates: everyone}}},
-		{name: "a selector of other pools says nothing", objects: base(ad("low", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "low")}))},
+		{name: "a selector of other pools says nothing", objects: base(ad("low", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "low")})), want: nobody},
 		{name: "nodes are selected by label", objects: base(ad("a", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a")})),
 			want: []speaker.Announced{{Address: one, Candidates: everyone[:2]}}},
 		{name: "advertisements add up, interfaces are those for each node", objects: base(
@@ -97,7 +121,7 @@ func TestBuild(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := build(tt.objects)
+			got := build(tt.objects, apiconv.DrainPolicy{})
 			if diff := cmp.Diff(tt.want, got.Addresses, byValue); diff != "" {
 				t.Errorf("addresses (-want +got):\n%s", diff)
 			}
@@ -116,8 +140,136 @@ func TestPeers(t *testing.T) {
 		pod("n3", "10.0.0.3", corev1.PodRunning), pod("n2", "10.0.0.2", corev1.PodPending), pod("n2", "10.0.0.2", corev1.PodRunning),
 		pod("n1", "10.0.0.1", corev1.PodRunning), pod("n4", "10.0.0.4", corev1.PodFailed), pod("n5", "", corev1.PodPending),
 	}, "n1")
-	want := []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")}
+	want := map[lb.NodeName]netip.Addr{"n2": netip.MustParseAddr("10.0.0.2"), "n3": netip.MustParseAddr("10.0.0.3")}
 	if diff := cmp.Diff(want, got, byValue); diff != "" {
 		t.Errorf("peers (-want +got):\n%s", diff)
+	}
+}
+
+func TestASnapshotSaysWhichNodesDrainAndWhichAreDown(t *testing.T) {
+	drained, down := node("n1", "a"), node("n2", "a")
+	drained.Labels["drain"] = ""
+	down.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
+	got := build(objects{nodes: []corev1.Node{drained, down, node("n3", "a")}}, apiconv.DrainPolicy{Labels: []string{"drain"}})
+	want := speaker.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Down: map[lb.NodeName]bool{"n2": true}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("snapshot (-want +got):\n%s", diff)
+	}
+}
+
+func TestAddressesShareTheirCandidates(t *testing.T) {
+	got := build(objects{
+		services: []corev1.Service{service("web", "10.0.0.1", "10.0.0.2")}, endpoints: []discoveryv1.EndpointSlice{endpoints("web", "n1")},
+		claims: []v1beta1.IPAddressClaim{claim("10.0.0.1", "gold", "web"), claim("10.0.0.2", "gold", "web")},
+		nodes:  []corev1.Node{node("n1", "a")}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})},
+	}, apiconv.DrainPolicy{}).Addresses
+	if len(got) != 2 || len(got[0].Candidates) != 1 || &got[0].Candidates[0] != &got[1].Candidates[0] {
+		t.Errorf("got %+v, want two addresses with one list of candidates", got)
+	}
+}
+
+// TestWhatIsStrippedIsNotMissed: a snapshot of stripped objects is that of whole
+// ones.
+func TestWhatIsStrippedIsNotMissed(t *testing.T) {
+	o := objects{
+		services:  []corev1.Service{service("web", "10.0.0.1")},
+		claims:    []v1beta1.IPAddressClaim{claim("10.0.0.1", "gold", "web")},
+		endpoints: []discoveryv1.EndpointSlice{endpoints("web", "n1", "n2")}, nodes: []corev1.Node{node("n1", "a"), node("n2", "a"), node("n3", "a")},
+		advertisements: []v1beta1.L2Advertisement{ad("web", v1beta1.L2AdvertisementSpec{ServiceSelectors: selector("app", "web"), NodeSelectors: selector("zone", "a")})},
+	}
+	o.services[0].Labels = map[string]string{"app": "web"}
+	o.services[0].Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	o.services[0].Spec.Selector = map[string]string{"app": "web"}
+	o.nodes[0].Annotations = map[string]string{"drain": ""}
+	o.nodes[1].Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeOutOfService}}
+	o.nodes[1].Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}
+	o.nodes[2].Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeDiskPressure}, {Type: corev1.NodeReady, Status: corev1.ConditionFalse}}
+	policy := apiconv.DrainPolicy{Annotations: []string{"drain"}}
+	want := build(o, policy)
+
+	stripEach(t, o.services, stripService)
+	stripEach(t, o.nodes, stripNode)
+	stripEach(t, o.endpoints, stripEndpoints)
+	if o.nodes[1].Status.Images != nil || o.services[0].Spec.Selector != nil || o.endpoints[0].Endpoints[0].Addresses != nil {
+		t.Error("nothing was stripped")
+	}
+	if diff := cmp.Diff(want, build(o, policy), byValue); diff != "" || len(want.Addresses) != 1 || len(want.Addresses[0].Candidates) != 1 {
+		t.Errorf("snapshot (-whole +stripped):\n%s", diff)
+	}
+	pods := []corev1.Pod{{Spec: corev1.PodSpec{NodeName: "n2"}, Status: corev1.PodStatus{HostIP: "10.0.0.2"}}}
+	whole := peers(pods, "n1")
+	stripEach(t, pods, stripPod)
+	if diff := cmp.Diff(whole, peers(pods, "n1"), byValue); diff != "" {
+		t.Errorf("peers (-whole +stripped):\n%s", diff)
+	}
+}
+
+func TestEndpointsThatAreAlikeAreKeptOnce(t *testing.T) {
+	slice := endpoints("web", "n1", "n2", "n1", "n1")
+	slice.Endpoints[3].Conditions.Ready = new(false)
+	slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{}, discoveryv1.Endpoint{})
+	stripEndpoints(&slice)
+	var got []string
+	for _, e := range slice.Endpoints {
+		got = append(got, fmt.Sprint(valueOr(e.NodeName, "none"), " ", valueOr(e.Conditions.Ready, true)))
+	}
+	if diff := cmp.Diff([]string{"n1 true", "n2 true", "n1 false", "none true"}, got); diff != "" {
+		t.Errorf("endpoints (-want +got):\n%s", diff)
+	}
+}
+
+func stripEach[T any](t *testing.T, list []T, of func(*T)) {
+	t.Helper()
+	for i := range list {
+		if _, err := strip(of)(&list[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestWhatIsNoObjectPasses(t *testing.T) {
+	tombstone := cache.DeletedFinalStateUnknown{Key: "default/web"}
+	if got, err := strip(stripPod)(tombstone); err != nil || got != any(tombstone) {
+		t.Errorf("got %v, %v, want it as it is", got, err)
+	}
+}
+
+func TestSame(t *testing.T) {
+	base := func() speaker.Snapshot {
+		return speaker.Snapshot{
+			Addresses: []speaker.Announced{
+				{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []speaker.Candidate{{Node: "n1", Interfaces: []string{"eth0"}}, {Node: "n2"}}},
+				{Address: netip.MustParseAddr("10.0.0.2")},
+			},
+			Draining: map[lb.NodeName]bool{"n1": true}, Down: map[lb.NodeName]bool{"n2": true}, Problems: []string{"bad"},
+		}
+	}
+	if !same(base(), base()) || !same(speaker.Snapshot{}, speaker.Snapshot{}) {
+		t.Error("equal snapshots: got different, want the same")
+	}
+	tests := []struct {
+		name   string
+		change func(*speaker.Snapshot)
+	}{
+		{"an address more", func(s *speaker.Snapshot) { s.Addresses = append(s.Addresses, speaker.Announced{}) }},
+		{"another address", func(s *speaker.Snapshot) { s.Addresses[1].Address = netip.MustParseAddr("10.0.0.3") }},
+		{"a candidate where there was none", func(s *speaker.Snapshot) { s.Addresses[1].Candidates = s.Addresses[0].Candidates }},
+		{"no candidate where there were some", func(s *speaker.Snapshot) { s.Addresses[0].Candidates = nil }},
+		{"another node", func(s *speaker.Snapshot) { s.Addresses[0].Candidates[1].Node = "n3" }},
+		{"another interface", func(s *speaker.Snapshot) { s.Addresses[0].Candidates[0].Interfaces[0] = "eth1" }},
+		{"another preference", func(s *speaker.Snapshot) { s.Addresses[0].Candidates[0].Preference = 1 }},
+		{"a required subnet", func(s *speaker.Snapshot) { s.Addresses[0].Candidates[0].RequireSubnet = true }},
+		{"a node that drains", func(s *speaker.Snapshot) { s.Draining["n3"] = true }},
+		{"a node that is back", func(s *speaker.Snapshot) { delete(s.Down, "n2") }},
+		{"another problem", func(s *speaker.Snapshot) { s.Problems[0] = "worse" }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			changed := base()
+			tt.change(&changed)
+			if same(base(), changed) || same(changed, base()) {
+				t.Error("got the same, want different")
+			}
+		})
 	}
 }

@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -11,13 +10,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/speaker"
 )
 
@@ -31,9 +28,6 @@ const (
 	// checkInterval is how often the state is compared with what stands in
 	// the cluster although nothing was reported.
 	checkInterval = time.Minute
-	// maxListed and maxInterfaces are the bounds of status.addresses and of
-	// the interfaces of each.
-	maxListed, maxInterfaces = 5000, 32
 )
 
 // StateWriter writes this node's SpeakerState; it is the only writer of it. The
@@ -132,40 +126,4 @@ func (w *StateWriter) create(ctx context.Context) (*v1beta1.SpeakerState, error)
 		return nil, fmt.Errorf("creating it: %w", err)
 	}
 	return state, nil
-}
-
-// status is what a report says in the API's words.
-func status(state *v1beta1.SpeakerState, r speaker.Report) v1beta1.SpeakerStateStatus {
-	next := v1beta1.SpeakerStateStatus{
-		Version:      version.Version,
-		Conditions:   state.DeepCopy().Status.Conditions,
-		LiveSpeakers: int32(r.Live),
-		AddressCount: int32(len(r.Owned)),
-	}
-	for _, link := range r.Links {
-		next.Interfaces = append(next.Interfaces, v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String()})
-	}
-	for _, o := range r.Owned[:min(len(r.Owned), maxListed)] {
-		address := v1beta1.SpeakerAddress{Address: o.Address.String(), Since: metav1.NewTime(o.Since.Truncate(time.Second))}
-		for _, name := range o.Interfaces[:min(len(o.Interfaces), maxInterfaces)] {
-			address.Interfaces = append(address.Interfaces, v1beta1.InterfaceName(name))
-		}
-		next.Addresses = append(next.Addresses, address)
-	}
-	meta.SetStatusCondition(&next.Conditions, ready(r))
-	return next
-}
-
-func ready(r speaker.Report) metav1.Condition {
-	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
-	switch {
-	case len(r.Problems) > 0:
-		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, strings.Join(r.Problems, "; ")
-	case len(r.Links) == 0:
-		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an IPv4 address: nothing can be announced from here"
-	default:
-		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAnnouncing
-		c.Message = fmt.Sprintf("the speaker announces the %d addresses that this node owns", len(r.Owned))
-	}
-	return c
 }

@@ -1,13 +1,17 @@
 package kube
 
 import (
+	"fmt"
+	"math"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/speaker"
@@ -22,6 +26,8 @@ func TestStatus(t *testing.T) {
 	}{
 		{name: "a speaker with a link announces", report: speaker.Report{Links: links, Live: 3}, reason: v1beta1.ReasonAnnouncing},
 		{name: "a node without a link says so", report: speaker.Report{Live: 3}, reason: v1beta1.ReasonNoInterface},
+		{name: "a speaker that lost all others says so before anything else", report: speaker.Report{Phase: "Isolated", Problems: []string{"bad"}}, reason: v1beta1.ReasonIsolated},
+		{name: "foreign hosts are said", report: speaker.Report{Links: links, Conflicts: []speaker.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
 		{name: "a broken advertisement is said", report: speaker.Report{Links: links, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
 	}
 	for _, tt := range tests {
@@ -38,7 +44,7 @@ func TestStatusListsWhatIsOwnedUpToTheBound(t *testing.T) {
 	var r speaker.Report
 	a := netip.MustParseAddr("10.0.0.0")
 	for range maxListed + 1 {
-		r.Owned = append(r.Owned, speaker.OwnedSince{Address: a, Owned: speaker.Owned{Interfaces: []string{"eth0"}}, Since: time.Unix(1, 5)})
+		r.Owned = append(r.Owned, speaker.OwnedSince{Address: a, Owned: speaker.Owned{Interfaces: []string{"eth0"}}, Since: time.Unix(1, 5), Epoch: math.MaxUint64})
 		a = a.Next()
 	}
 	got := status(&v1beta1.SpeakerState{}, r)
@@ -46,7 +52,52 @@ func TestStatusListsWhatIsOwnedUpToTheBound(t *testing.T) {
 		t.Errorf("got %d listed and a count of %d, want %d and %d", len(got.Addresses), got.AddressCount, maxListed, maxListed+1)
 	}
 	first := got.Addresses[0]
-	if diff := cmp.Diff([]v1beta1.InterfaceName{"eth0"}, first.Interfaces); diff != "" || first.Address != "10.0.0.0" {
-		t.Errorf("first address %+v, want 10.0.0.0 on eth0", first)
+	if diff := cmp.Diff([]v1beta1.InterfaceName{"eth0"}, first.Interfaces); diff != "" || first.Address != "10.0.0.0" || first.Epoch != math.MaxInt64 {
+		t.Errorf("first address %+v, want 10.0.0.0 on eth0 and the highest epoch there is", first)
+	}
+}
+
+func TestStatusTellsThePhaseThatTheAPIKnows(t *testing.T) {
+	for told, want := range map[string]v1beta1.SpeakerPhase{"": "", "Starting": "", "Active": "Active", "Draining": "Draining", "Isolated": "Isolated"} {
+		if got := status(&v1beta1.SpeakerState{}, speaker.Report{Phase: told}).Phase; got != want {
+			t.Errorf("phase %q: got %q, want %q", told, got, want)
+		}
+	}
+}
+
+func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
+	var list []speaker.Conflict
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 9}
+	a := netip.MustParseAddr("10.0.0.0")
+	for i := range maxConflicts + 1 {
+		c := speaker.Conflict{Address: a, Interface: "eth0", Hardware: mac, Announced: i == 0, Since: time.Unix(1, 5)}
+		list = append(list, c, speaker.Conflict{Address: a, Interface: "eth1", Hardware: mac})
+		a = a.Next()
+	}
+	got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}, Conflicts: list})
+	if len(got.Conflicts) != maxConflicts {
+		t.Fatalf("got %d conflicts, want %d", len(got.Conflicts), maxConflicts)
+	}
+	want := v1beta1.SpeakerConflict{Address: "10.0.0.0", Interface: "eth0", HardwareAddress: mac.String(), Announced: true, Since: metav1.NewTime(time.Unix(1, 0))}
+	if diff := cmp.Diff(want, got.Conflicts[0]); diff != "" {
+		t.Errorf("first conflict (-want +got):\n%s", diff)
+	}
+	const sentence = "hosts that are no nodes of the cluster use addresses that this node owns: 10.0.0.0 by 02:00:00:00:00:09 on eth0 (announced all the same), " +
+		"10.0.0.1 by 02:00:00:00:00:09 on eth0 (not announced), 10.0.0.2 by 02:00:00:00:00:09 on eth0 (not announced) and 253 more; " +
+		"give these hosts other addresses, or exclude the addresses in the pool"
+	if c := meta.FindStatusCondition(got.Conditions, v1beta1.ConditionReady); c.Message != sentence {
+		t.Errorf("message: got  %s\nwant %s", c.Message, sentence)
+	}
+}
+
+func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
+	var r speaker.Report
+	for i := range 1000 {
+		r.Links = append(r.Links, speaker.Link{Name: fmt.Sprint("eth", i)})
+		r.Problems = append(r.Problems, strings.Repeat("bad", 100))
+	}
+	got := status(&v1beta1.SpeakerState{}, r)
+	if n := len(got.Conditions[0].Message); n > 32768 || len(got.Interfaces) > 256 {
+		t.Errorf("got a message of %d bytes and %d interfaces, want at most 32768 and 256", n, len(got.Interfaces))
 	}
 }

@@ -8,18 +8,22 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/client-go/tools/cache"
 	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
 )
 
 const (
-	// settle collects the changes of a moment into one snapshot.
-	settle = 2 * time.Millisecond
+	// settle collects the changes of a moment into one snapshot. Where snapshots
+	// take long, it is a multiple of what the last one took: a large cluster that
+	// changes all the time must not cost every node a processor.
+	settle, settleTimes = 2 * time.Millisecond, 4
 	// again is how soon it is tried again to watch a kind.
 	again = time.Second
 )
@@ -33,17 +37,29 @@ type Watcher struct {
 	// Namespace and PodLabels select the speakers' pods.
 	Namespace string
 	PodLabels client.MatchingLabels
-	// Snapshot takes what the cluster wants.
+	// Drain says which nodes hand over their addresses.
+	Drain apiconv.DrainPolicy
+	// Snapshot takes what the cluster wants, when it is not what it was told last.
 	Snapshot func(speaker.Snapshot)
-	// Peers takes where the other speakers are.
-	Peers func([]netip.Addr)
+	// Peers takes where the speakers on other nodes are.
+	Peers func(map[lb.NodeName]netip.Addr)
 	Log   logr.Logger
+
+	told *speaker.Snapshot // last
+}
+
+// watched are the kinds whose changes make a new snapshot.
+func watched() []client.Object {
+	return []client.Object{
+		&corev1.Service{}, &corev1.Node{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{},
+		&v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{},
+	}
 }
 
 // Start watches until the context ends. It implements manager.Runnable.
 func (w *Watcher) Start(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
-	for _, kind := range []client.Object{&corev1.Service{}, &corev1.Node{}, &corev1.Pod{}, &v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}} {
+	for _, kind := range watched() {
 		if err := w.subscribe(ctx, kind, changed); err != nil {
 			return err
 		}
@@ -52,6 +68,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 		return nil // the context ended
 	}
 	signal(changed)
+	wait := settle
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,11 +78,13 @@ func (w *Watcher) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(settle):
+		case <-time.After(wait):
 		}
+		began := time.Now()
 		if err := w.tell(ctx); err != nil {
 			w.Log.Error(err, "reading the cluster's state from the cache")
 		}
+		wait = max(settle, settleTimes*time.Since(began))
 	}
 }
 
@@ -93,25 +112,32 @@ func (w *Watcher) subscribe(ctx context.Context, kind client.Object, changed cha
 	}
 }
 
+// tell makes a snapshot. What is listed is the cache's own and is only read: to
+// copy it would take longer than all the rest.
 func (w *Watcher) tell(ctx context.Context) error {
 	var (
-		services corev1.ServiceList
-		nodes    corev1.NodeList
-		pods     corev1.PodList
-		claims   v1beta1.IPAddressClaimList
-		pools    v1beta1.IPAddressPoolList
-		ads      v1beta1.L2AdvertisementList
+		services  corev1.ServiceList
+		nodes     corev1.NodeList
+		pods      corev1.PodList
+		endpoints discoveryv1.EndpointSliceList
+		claims    v1beta1.IPAddressClaimList
+		pools     v1beta1.IPAddressPoolList
+		ads       v1beta1.L2AdvertisementList
 	)
-	for _, list := range []client.ObjectList{&services, &nodes, &claims, &pools, &ads} {
-		if err := w.Cache.List(ctx, list); err != nil {
+	for _, list := range []client.ObjectList{&services, &nodes, &endpoints, &claims, &pools, &ads} {
+		if err := w.Cache.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return fmt.Errorf("listing %T: %w", list, err)
 		}
 	}
-	if err := w.Cache.List(ctx, &pods, client.InNamespace(w.Namespace), w.PodLabels); err != nil {
+	if err := w.Cache.List(ctx, &pods, client.InNamespace(w.Namespace), w.PodLabels, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the speakers' pods: %w", err)
 	}
 	w.Peers(peers(pods.Items, w.Self))
-	w.Snapshot(build(objects{services.Items, claims.Items, pools.Items, ads.Items, nodes.Items}))
+	next := build(objects{services.Items, claims.Items, pools.Items, ads.Items, nodes.Items, endpoints.Items}, w.Drain)
+	if w.told == nil || !same(*w.told, next) {
+		w.told = &next
+		w.Snapshot(next)
+	}
 	return nil
 }
 

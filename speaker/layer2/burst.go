@@ -1,121 +1,204 @@
 package layer2
 
 import (
-	"maps"
-	"math/rand/v2"
+	"cmp"
+	"context"
 	"net/netip"
 	"slices"
 	"time"
 )
 
-// burst is when a take-over is announced, from its beginning: at once; again
+// bursts is when a take-over is announced, from its beginning: at once; again
 // soon, because one frame may be lost; and then spread, because Linux ignores an
 // update within a second of the last one (neigh locktime) and switches may still
 // be learning.
-var burst = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
+var bursts = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
 
 const (
-	// repeatEvery is how often everything is announced anew, give or take
-	// repeatJitter: switches forget a MAC that sends nothing (300 s by default),
-	// bursts get lost, and a neighbour may have learned something else.
-	repeatEvery, repeatJitter = 40 * time.Second, 10 * time.Second
-	// pace is the time between two addresses of a repetition: with thousands of
-	// them the network must not see one great burst.
-	pace = 2 * time.Millisecond
+	// chunk is how many addresses of a burst leave before the pace is looked at: a
+	// millisecond's, since timers are no finer.
+	chunk = 16
+	// together is how many addresses begin at once when all are repeated.
+	together = 25
 )
 
-// repeat announces what is owned now and then, and when it is asked to.
-func (r *Responder) repeat() {
-	for {
-		timer := time.NewTimer(repeatEvery - repeatJitter + rand.N(2*repeatJitter))
-		select {
-		case <-r.ctx.Done():
-			timer.Stop()
-			return
-		case <-r.again:
-			timer.Stop()
-		case <-timer.C:
-		}
-		r.repeatOnce()
-	}
+// turn is one of the things that were begun with an address.
+type turn struct {
+	*entry
+	number uint64
 }
 
-func (r *Responder) repeatOnce() {
-	r.mu.Lock()
-	takes := maps.Clone(r.takes)
-	r.mu.Unlock()
-	for _, address := range slices.SortedFunc(maps.Keys(takes), netip.Addr.Compare) {
-		r.announce(address, takes[address], "")
-		timer := time.NewTimer(pace)
-		select {
-		case <-r.ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-	}
+// burst announces addresses, on one port or on all.
+type burst struct {
+	start time.Time
+	turns []turn
+	only  *port
 }
 
-// begin announces addresses, by the schedule, on one link or on all. The caller
-// holds the lock. An address that is lost, or taken again, while it lasts is
-// left out from then on.
-func (r *Responder) begin(addresses []netip.Addr, only string) {
-	if len(addresses) == 0 {
-		return
+// begin begins a burst; whoever calls it runs it. The caller holds the lock. A
+// burst everywhere ends an earlier one of the same address.
+func (r *Responder) begin(entries []*entry, only *port) *burst {
+	slices.SortFunc(entries, lastMovedFirst)
+	b := &burst{start: time.Now(), only: only}
+	for _, e := range entries {
+		if only == nil {
+			e.turn++
+		}
+		b.turns = append(b.turns, turn{entry: e, number: e.turn})
 	}
-	slices.SortFunc(addresses, netip.Addr.Compare)
-	takes := make([]uint64, len(addresses))
-	for i, a := range addresses {
-		takes[i] = r.takes[a]
-	}
-	go r.run(addresses, takes, only)
+	return b
 }
 
-func (r *Responder) run(addresses []netip.Addr, takes []uint64, only string) {
-	start := time.Now()
-	for _, at := range burst {
-		timer := time.NewTimer(at - time.Since(start))
-		select {
-		case <-r.ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-		announced := 0
-		for i, address := range addresses {
-			announced += r.announce(address, takes[i], only)
-		}
-		if announced == 0 && at > 0 {
+func lastMovedFirst(x, y *entry) int {
+	return cmp.Or(cmp.Compare(y.moved, x.moved), x.address.Compare(y.address))
+}
+
+// run announces all rounds of a burst.
+func (r *Responder) run(b *burst) {
+	r.announceOnce(b)
+	r.follow(b)
+}
+
+// follow announces all rounds but the first one.
+func (r *Responder) follow(b *burst) {
+	for _, at := range bursts[1:] {
+		if !r.sleep(at-time.Since(b.start)) || r.announceOnce(b) == 0 {
 			return // none of them is owned any more
 		}
 	}
 }
 
-// announce announces an address on its links if the take-over is still the
-// current one, and returns on how many.
-func (r *Responder) announce(address netip.Addr, take uint64, only string) (links int) {
-	for _, l := range r.linksFor(address, take, only) {
-		if err := l.conn.Announce(address); err != nil {
-			r.log.V(1).Info("an announcement was not sent", "link", l.Name, "address", address, "why", err.Error())
-			continue
+// announceOnce announces what is still to be announced of a burst, and returns
+// how many addresses that were.
+func (r *Responder) announceOnce(b *burst) (current int) {
+	for some := range slices.Chunk(b.turns, chunk) {
+		if r.pace.WaitN(r.ctx, len(some)) != nil {
+			return 0
 		}
-		r.metrics.Announcements.Inc()
-		links++
+		for _, t := range some {
+			if r.announce(t, b.only) {
+				current++
+			}
+		}
 	}
-	return links
+	return current
 }
 
-func (r *Responder) linksFor(address netip.Addr, take uint64, only string) []*link {
+// announce announces an address if that is still wanted. It sends with the lock
+// held, so that an address that was let go is not announced any more when
+// SetOwned has returned: the next owner may have spoken already.
+func (r *Responder) announce(t turn, only *port) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.takes[address] != take {
-		return nil
+	if r.entries[t.address] != t.entry || t.phase != announced {
+		return false
 	}
-	var links []*link
-	for _, name := range (*r.owned.Load())[address].Interfaces {
-		if l, ok := r.links[name]; ok && (only == "" || only == name) {
-			links = append(links, l)
+	if only == nil {
+		if t.turn != t.number {
+			return false
+		}
+		r.announceNow(t.entry)
+		return true
+	}
+	if only.closed.Load() || !only.has(t.entry) {
+		return false
+	}
+	r.announceOn(only, t.address)
+	return true
+}
+
+// announceNow announces an address on all its ports. The caller holds the lock.
+func (r *Responder) announceNow(e *entry) {
+	for _, p := range r.portsOf(e) {
+		r.announceOn(p, e.address)
+	}
+}
+
+func (r *Responder) announceOn(p *port, address netip.Addr) {
+	if !r.mayAnswer() {
+		return
+	}
+	if err := p.conn.Announce(address); err != nil {
+		r.log.V(1).Info("an announcement was not sent", "link", p.Name, "address", address, "why", err.Error())
+		return
+	}
+	r.metrics.Announcements.Inc()
+}
+
+// portsOf returns the open ports of an address. The caller holds the lock.
+func (r *Responder) portsOf(e *entry) []*port {
+	var ports []*port
+	for _, at := range e.places {
+		if p, ok := r.ports[portKey{link: at.link, v6: e.address.Is6()}]; ok {
+			ports = append(ports, p)
 		}
 	}
-	return links
+	return ports
+}
+
+// repeat begins bursts of addresses, at the pace of a refresh.
+func (r *Responder) repeat(entries []*entry) {
+	for some := range slices.Chunk(r.ordered(entries), together) {
+		if r.refresh.WaitN(r.ctx, len(some)) != nil {
+			return
+		}
+		r.mu.Lock()
+		b := r.begin(some, nil)
+		r.mu.Unlock()
+		go r.run(b)
+	}
+}
+
+// ordered returns those addresses that are announced, the last moved first.
+func (r *Responder) ordered(entries []*entry) []*entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []*entry
+	for _, e := range entries {
+		if e.phase == announced && !e.caring() && r.entries[e.address] == e {
+			list = append(list, e)
+		}
+	}
+	slices.SortFunc(list, lastMovedFirst)
+	return list
+}
+
+// keepRefreshing announces what is owned now and then.
+func (r *Responder) keepRefreshing() {
+	for r.sleep(r.timing.untilRefresh()) {
+		r.mu.Lock()
+		var all []*entry
+		for _, e := range r.entries {
+			all = append(all, e)
+		}
+		r.mu.Unlock()
+		for _, e := range r.ordered(all) {
+			if r.refresh.Wait(r.ctx) != nil {
+				return
+			}
+			r.refreshOne(e)
+		}
+	}
+}
+
+func (r *Responder) refreshOne(e *entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.entries[e.address] == e {
+		r.announceNow(e)
+	}
+}
+
+// sleep waits; false means that the responder ends.
+func (r *Responder) sleep(d time.Duration) bool { return wait(r.ctx, d) }
+
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }

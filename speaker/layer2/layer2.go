@@ -1,194 +1,159 @@
-// Package layer2 answers and announces, over ARP, the IPv4 addresses that this
-// node owns. It answers in user space and binds no address to an interface: when
-// the process dies, the node is silent.
+// Package layer2 answers, announces and probes, over ARP and NDP, the addresses
+// that this node owns. It answers in user space and binds no address to an
+// interface: when the process dies, the node is silent.
 package layer2
 
 import (
 	"context"
-	"maps"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 
-	"github.com/lbstack/lbstack/internal/arp"
+	"github.com/lbstack/lbstack/internal/neighbour"
 	"github.com/lbstack/lbstack/speaker"
 )
 
-// reopen is how soon a link that failed, or could not be opened, is tried again.
-const reopen = time.Second
-
-// Conn is what a responder needs of a connection to a link.
+// Conn is what a responder needs of a connection to a link, in one family.
 type Conn interface {
-	// Read waits for a request; ok is false for what is none.
-	Read() (req arp.Request, ok bool, err error)
-	// Answer tells who asked that the address is here.
-	Answer(arp.Request) error
+	// Watch says which addresses to hear about.
+	Watch([]netip.Addr) error
+	// Read waits for a message; ok is false for one that is malformed. An error
+	// means that the connection is of no more use.
+	Read() (m neighbour.Message, ok bool, err error)
+	// Answer tells who asked that the address is at a hardware address.
+	Answer(neighbour.Message, neighbour.MAC) error
 	// Announce tells everybody that the address is here.
 	Announce(netip.Addr) error
+	// Probe asks whether somebody uses the address.
+	Probe(netip.Addr) error
+	// Dropped is how many packets were not read in time.
+	Dropped() uint64
 	// Close ends Read.
 	Close() error
+}
+
+// Listen opens a connection to a link.
+type Listen func(speaker.Link) (Conn, error)
+
+// Options are what a responder works with.
+type Options struct {
+	// ARP and NDP open connections for IPv4 and for IPv6. A family without one is
+	// not served.
+	ARP, NDP Listen
+	// Metrics to count in.
+	Metrics *Metrics
+	// MayAnswer is asked before anything is sent: while it says no, the responder is
+	// silent. A process that stood still must not answer what has waited in its
+	// sockets meanwhile. It must be cheap; nil means always.
+	MayAnswer func() bool
+	// Conflicts is told all addresses that foreign hosts use, by address and at most
+	// MaxConflicts of them, whenever that changes; nil means nobody.
+	Conflicts func([]speaker.Conflict)
+	// Timing is DefaultTiming unless it is set.
+	Timing *Timing
 }
 
 // Responder owns the connections to the links. It is a speaker.Announcer.
 type Responder struct {
 	ctx     context.Context
 	log     logr.Logger
-	listen  func(speaker.Link) (Conn, error)
+	options Options
+	timing  Timing
 	metrics *Metrics
 
-	// owned is replaced, never changed: an answer needs no lock.
-	owned atomic.Pointer[map[netip.Addr]speaker.Owned]
+	// What an answer needs is replaced, never changed: it takes no lock.
+	services atomic.Pointer[map[netip.Addr]*service]
+	macs     atomic.Pointer[macs]
 
-	again chan struct{} // holds one token when everything is to be announced anew
+	pace    *rate.Limiter // of addresses in bursts
+	refresh *rate.Limiter // of addresses that are repeated
+	changed chan struct{} // holds one token when the conflicts have changed
 
-	mu     sync.Mutex
-	wanted []speaker.Link
-	links  map[string]*link
-	takes  map[netip.Addr]uint64 // which take-over of an address is the current one
-	count  uint64
+	mu      sync.Mutex
+	wanted  []speaker.Link
+	nodes   []net.HardwareAddr
+	ports   map[portKey]*port
+	reopens bool // soon, ports are opened that could not be
+	entries map[netip.Addr]*entry
+	count   uint64 // of take-overs
+	dropped uint64 // by ports that are closed
 }
 
-type link struct {
-	speaker.Link
-	conn   Conn
-	closed atomic.Bool
+var _ speaker.Announcer = (*Responder)(nil)
+
+// macs are hardware addresses that are not foreign.
+type macs struct {
+	own   map[neighbour.MAC]bool // of this node's links
+	nodes map[neighbour.MAC]bool // of the cluster's nodes
 }
 
-// New returns a responder that opens links with listen and works until the
-// context ends.
-func New(ctx context.Context, log logr.Logger, listen func(speaker.Link) (Conn, error), metrics *Metrics) *Responder {
-	r := &Responder{ctx: ctx, log: log, listen: listen, metrics: metrics, again: make(chan struct{}, 1), links: map[string]*link{}, takes: map[netip.Addr]uint64{}}
-	r.owned.Store(&map[netip.Addr]speaker.Owned{})
+// New returns a responder that works until the context ends.
+func New(ctx context.Context, log logr.Logger, options Options) *Responder {
+	r := &Responder{
+		ctx: ctx, log: log, options: options, timing: DefaultTiming(), metrics: options.Metrics,
+		changed: make(chan struct{}, 1), ports: map[portKey]*port{}, entries: map[netip.Addr]*entry{},
+	}
+	if options.Timing != nil {
+		r.timing = *options.Timing
+	}
+	r.pace = rate.NewLimiter(rate.Limit(r.timing.BurstRate), chunk)
+	r.refresh = rate.NewLimiter(rate.Limit(r.timing.RefreshRate), together)
+	r.services.Store(&map[netip.Addr]*service{})
+	r.macs.Store(&macs{})
+	r.metrics.readDropped(r.allDropped)
 	context.AfterFunc(ctx, func() { r.SetLinks(nil) })
-	go r.repeat()
+	go r.keepRefreshing()
+	go r.keepChecking()
+	go r.keepReporting()
 	return r
 }
 
-// SetLinks opens links that are new and closes those that are gone. What is
-// owned is announced on a link that comes up.
-func (r *Responder) SetLinks(links []speaker.Link) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.wanted = links
-	r.openAndClose()
-}
-
-// openAndClose brings the links to what is wanted. The caller holds the lock.
-func (r *Responder) openAndClose() {
-	wanted := map[string]speaker.Link{}
-	for _, l := range r.wanted {
-		wanted[l.Name] = l
-	}
-	for name, l := range r.links {
-		now, ok := wanted[name]
-		if ok && !l.closed.Load() && now.Index == l.Index && slices.Equal(now.Hardware, l.Hardware) {
-			continue
-		}
-		l.close()
-		delete(r.links, name)
-	}
-	for name, w := range wanted {
-		if _, ok := r.links[name]; ok || r.ctx.Err() != nil {
-			continue
-		}
-		conn, err := r.listen(w)
-		if err != nil {
-			r.log.Error(err, "cannot announce on a link; trying again", "link", name)
-			r.reopenSoon()
-			continue
-		}
-		l := &link{Link: w, conn: conn}
-		r.links[name] = l
-		go r.answer(l)
-		r.begin(slices.Collect(maps.Keys(*r.owned.Load())), name)
-	}
-}
-
-// reopenSoon opens what could not be opened, or has failed, a little later.
-func (r *Responder) reopenSoon() {
-	time.AfterFunc(reopen, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.openAndClose()
-	})
-}
+// mayAnswer says whether anything may be sent.
+func (r *Responder) mayAnswer() bool { return r.options.MayAnswer == nil || r.options.MayAnswer() }
 
 // SetOurs implements speaker.Announcer.
-func (r *Responder) SetOurs([]net.HardwareAddr) {}
-
-// Repeat announces everything that is owned once more.
-func (r *Responder) Repeat(...netip.Addr) {
-	select {
-	case r.again <- struct{}{}:
-	default: // it is about to
-	}
-}
-
-// SetOwned replaces what is owned.
-func (r *Responder) SetOwned(owned map[netip.Addr]speaker.Owned) {
-	next := map[netip.Addr]speaker.Owned{}
-	for address, o := range owned {
-		if address.Is4() {
-			next[address] = o
-		}
-	}
-	before := *r.owned.Swap(&next)
-	r.metrics.Owned.Set(float64(len(next)))
-
+func (r *Responder) SetOurs(nodes []net.HardwareAddr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var taken []netip.Addr
-	for address, o := range next {
-		if old, ok := before[address]; !ok || !slices.Equal(old.Interfaces, o.Interfaces) {
-			r.count++
-			r.takes[address] = r.count
-			taken = append(taken, address)
-		}
-	}
-	for address := range before {
-		if _, ok := next[address]; !ok {
-			delete(r.takes, address)
-		}
-	}
-	r.begin(taken, "")
+	r.nodes = nodes
+	r.rememberMACs()
 }
 
-func (l *link) close() {
-	if l.closed.CompareAndSwap(false, true) {
-		_ = l.conn.Close()
+// rememberMACs notes who is not foreign. The caller holds the lock.
+func (r *Responder) rememberMACs() {
+	next := &macs{own: map[neighbour.MAC]bool{}, nodes: map[neighbour.MAC]bool{}}
+	for _, l := range r.wanted {
+		if mac, err := neighbour.ParseMAC(l.Hardware); err == nil {
+			next.own[mac] = true
+		}
 	}
+	for _, hardware := range r.nodes {
+		if mac, err := neighbour.ParseMAC(hardware); err == nil {
+			next.nodes[mac] = true
+		}
+	}
+	r.macs.Store(next)
 }
 
-// answer answers for what is owned until the link is closed or fails.
-func (r *Responder) answer(l *link) {
-	defer l.close()
-	for {
-		req, ok, err := l.conn.Read()
-		switch {
-		case err != nil:
-			if !l.closed.Load() {
-				r.log.Error(err, "a link failed; opening it again", "link", l.Name)
-				r.reopenSoon()
-			}
-			return
-		case !ok:
-			r.metrics.Malformed.Inc()
-			continue
+// Repeat implements speaker.Announcer. Many addresses begin one after the other,
+// those first that moved last.
+func (r *Responder) Repeat(addresses ...netip.Addr) {
+	r.mu.Lock()
+	var again []*entry
+	for _, a := range addresses {
+		if e, ok := r.entries[a]; ok {
+			again = append(again, e)
 		}
-		r.metrics.Requests.Inc()
-		o, ok := (*r.owned.Load())[req.Target]
-		if !ok || !slices.Contains(o.Interfaces, l.Name) {
-			continue
-		}
-		if err := l.conn.Answer(req); err != nil {
-			r.log.V(1).Info("an answer was not sent", "link", l.Name, "address", req.Target, "why", err.Error())
-			continue
-		}
-		r.metrics.Answers.Inc()
 	}
+	if len(addresses) == 0 {
+		for _, e := range r.entries {
+			again = append(again, e)
+		}
+	}
+	r.mu.Unlock()
+	go r.repeat(again)
 }

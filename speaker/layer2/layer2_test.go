@@ -4,205 +4,294 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
+	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/lbstack/lbstack/internal/arp"
+	"github.com/lbstack/lbstack/internal/neighbour"
 	"github.com/lbstack/lbstack/speaker"
 )
 
-var (
-	vip     = netip.MustParseAddr("192.168.1.240")
-	byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
-)
-
-// wire is a link's connection that notes what is sent and when.
-type wire struct {
-	start time.Time
-	in    chan arp.Request
-	done  chan struct{}
-	once  sync.Once
-
-	mu        sync.Mutex
-	announced []time.Duration
-	answered  []netip.Addr
-}
-
-func newWire() *wire {
-	return &wire{start: time.Now(), in: make(chan arp.Request), done: make(chan struct{})}
-}
-
-func (w *wire) Read() (arp.Request, bool, error) {
-	select {
-	case req := <-w.in:
-		return req, req.Target.IsValid(), nil
-	case <-w.done:
-		return arp.Request{}, false, net.ErrClosed
-	}
-}
-
-func (w *wire) Answer(req arp.Request) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.answered = append(w.answered, req.Target)
-	return nil
-}
-
-func (w *wire) Announce(netip.Addr) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.announced = append(w.announced, time.Since(w.start))
-	return nil
-}
-
-// count returns how often something was announced.
-func (w *wire) count() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.announced)
-}
-
-func (w *wire) Close() error { w.fail(); return nil }
-
-// fail ends Read with an error, as a socket whose interface is gone.
-func (w *wire) fail() { w.once.Do(func() { close(w.done) }) }
-
-func responder(t *testing.T, wires map[string]*wire) *Responder {
-	t.Helper()
-	return New(t.Context(), logr.Discard(), func(l speaker.Link) (Conn, error) {
-		if w, ok := wires[l.Name]; ok {
-			return w, nil
-		}
-		return nil, errors.New("no such link")
-	}, NewMetrics(prometheus.NewRegistry()))
-}
-
-func owns(interfaces ...string) map[netip.Addr]speaker.Owned {
-	return map[netip.Addr]speaker.Owned{vip: {Interfaces: interfaces}}
-}
-
-func ms(list ...int) []time.Duration {
-	var out []time.Duration
-	for _, n := range list {
-		out = append(out, time.Duration(n)*time.Millisecond)
-	}
-	return out
-}
-
 func TestAnnouncementSchedule(t *testing.T) {
-	eth0 := []speaker.Link{{Name: "eth0", Index: 2}}
+	links := []speaker.Link{eth0}
 	tests := []struct {
 		name string
-		play func(*Responder)
+		play func(*bed)
 		want []time.Duration
 	}{
-		{name: "a take-over is announced at once and again", play: func(r *Responder) {
-			r.SetLinks(eth0)
-			r.SetOwned(owns("eth0"))
+		{name: "a take-over is announced at once and again", play: func(b *bed) {
+			b.SetLinks(links)
+			b.SetOwned(owns("eth0"))
 		}, want: ms(0, 50, 200, 1100, 2200, 5000)},
-		{name: "an address that is lost is announced no more", play: func(r *Responder) {
-			r.SetLinks(eth0)
-			r.SetOwned(owns("eth0"))
+		{name: "an address that is lost is announced no more", play: func(b *bed) {
+			b.SetLinks(links)
+			b.SetOwned(owns("eth0"))
 			time.Sleep(300 * time.Millisecond)
-			r.SetOwned(nil)
+			b.SetOwned(nil)
 		}, want: ms(0, 50, 200)},
-		{name: "an address that is taken again begins anew, once", play: func(r *Responder) {
-			r.SetLinks(eth0)
-			r.SetOwned(owns("eth0"))
+		{name: "an address that is taken again begins anew, once", play: func(b *bed) {
+			b.SetLinks(links)
+			b.SetOwned(owns("eth0"))
 			time.Sleep(100 * time.Millisecond)
-			r.SetOwned(nil)
-			r.SetOwned(owns("eth0"))
+			b.SetOwned(nil)
+			b.SetOwned(owns("eth0"))
 		}, want: ms(0, 50, 100, 150, 300, 1200, 2300, 5100)},
-		{name: "saying the same again announces nothing", play: func(r *Responder) {
-			r.SetLinks(eth0)
-			r.SetOwned(owns("eth0"))
+		{name: "saying the same again announces nothing", play: func(b *bed) {
+			b.SetLinks(links)
+			b.SetOwned(owns("eth0"))
 			time.Sleep(10 * time.Second)
-			r.SetOwned(owns("eth0"))
+			b.SetLinks(links)
+			b.SetOwned(owns("eth0"))
 		}, want: ms(0, 50, 200, 1100, 2200, 5000)},
-		{name: "a link that comes up is told what is owned", play: func(r *Responder) {
-			r.SetOwned(owns("eth0"))
+		{name: "a link that comes up is told what is owned", play: func(b *bed) {
+			b.SetOwned(owns("eth0"))
 			time.Sleep(10 * time.Second)
-			r.SetLinks(eth0)
+			b.SetLinks(links)
 		}, want: ms(10000, 10050, 10200, 11100, 12200, 15000)},
-		{name: "a link that the address is not for is told nothing", play: func(r *Responder) {
-			r.SetLinks(eth0)
-			r.SetOwned(owns("eth1"))
+		{name: "a link that the address is not for is told nothing", play: func(b *bed) {
+			b.SetLinks(links)
+			b.SetOwned(owns("eth1"))
 		}},
+		{name: "an interface that is added is told, one that is there already is not", play: func(b *bed) {
+			b.SetLinks(links)
+			b.SetOwned(owns("eth1"))
+			time.Sleep(10 * time.Second)
+			b.SetOwned(owns("eth0", "eth1"))
+			time.Sleep(time.Second)
+			b.SetOwned(owns("eth0"))
+		}, want: ms(10000, 10050, 10200, 11100, 12200, 15000)},
+		{name: "a link without IPv4 is told nothing", play: func(b *bed) {
+			mute := eth0
+			mute.IPv4 = false
+			b.SetLinks([]speaker.Link{mute})
+			b.SetOwned(owns("eth0"))
+		}},
+		{name: "a process that may not answer announces nothing", play: func(b *bed) {
+			b.SetLinks(links)
+			b.mute.Store(true)
+			b.SetOwned(owns("eth0"))
+			time.Sleep(time.Second)
+			b.mute.Store(false)
+		}, want: ms(1100, 2200, 5000)},
+		{name: "an address is repeated from the beginning", play: func(b *bed) {
+			b.SetLinks(links)
+			b.SetOwned(owns("eth0"))
+			time.Sleep(time.Second)
+			b.Repeat(vip, vip2)
+		}, want: ms(0, 50, 200, 1000, 1050, 1200, 2100, 3200, 6000)},
+		{name: "all are repeated", play: func(b *bed) {
+			b.SetLinks(links)
+			b.SetOwned(owns("eth0"))
+			time.Sleep(10 * time.Second)
+			b.Repeat()
+		}, want: ms(0, 50, 200, 1100, 2200, 5000, 10000, 10050, 10200, 11100, 12200, 15000)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWire()
-				tt.play(responder(t, map[string]*wire{"eth0": w}))
+				b := newBed(t)
+				tt.play(b)
 				time.Sleep(15 * time.Second) // the burst is over, nothing is repeated yet
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				if diff := cmp.Diff(tt.want, w.announced); diff != "" {
-					t.Errorf("announced at (-want +got):\n%s", diff)
+				equal(t, "announced at", tt.want, b.v4.times())
+				if announced, _, _ := b.v6.take(); announced != nil {
+					t.Errorf("announced over NDP: %v", announced)
 				}
 			})
 		})
 	}
 }
 
+func TestIPv6IsAnnouncedOverNDP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0, eth1})
+		b.SetOwned(map[netip.Addr]speaker.Owned{vip6: {Interfaces: []string{"eth0", "eth1"}}})
+		equal(t, "announced when SetOwned returned", ms(0), b.v6.times())
+		b.v6.asks(vip6)
+		_, _, answered := b.v6.take()
+		equal(t, "answered", []answer{{vip6, ours}}, answered)
+		equal(t, "watched", []netip.Addr{vip6}, b.v6.watched)
+		equal(t, "watched for IPv4", []netip.Addr{}, b.v4.watched)
+	})
+}
+
 func TestAnswersForWhatIsOwnedOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWire()
-		r := responder(t, map[string]*wire{"eth0": w})
-		r.SetLinks([]speaker.Link{{Name: "eth0"}})
-		ask := func(a netip.Addr) { w.in <- arp.Request{Target: a}; synctest.Wait() }
-		ask(vip)
-		r.SetOwned(owns("eth0"))
-		ask(vip)
-		ask(netip.MustParseAddr("192.168.1.241"))
-		ask(netip.Addr{}) // malformed
-		ask(vip)
-		r.SetOwned(nil)
-		ask(vip)
-		if diff := cmp.Diff([]netip.Addr{vip, vip}, w.answered, byValue); diff != "" {
-			t.Errorf("answered (-want +got):\n%s", diff)
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0, eth1})
+		b.v4.asks(vip)
+		b.SetOwned(owns("eth0"))
+		b.v4.asks(vip)
+		b.v4.asks(vip2)
+		b.v4.says(neighbour.Message{})                                        // malformed
+		b.v4.says(neighbour.Message{Asks: vip, Probe: true, Sender: nodeMAC}) // whoever probes is answered
+		b.v4.claims(vip, nodeMAC)                                             // no question, but an announcement
+		b.second.asks(vip)
+		b.mute.Store(true)
+		b.v4.asks(vip)
+		b.mute.Store(false)
+		b.v4.asks(vip)
+		b.SetOwned(nil)
+		b.v4.asks(vip)
+		_, _, answered := b.v4.take()
+		equal(t, "answered", []answer{{vip, ours}, {vip, ours}, {vip, ours}}, answered)
+		_, _, answered = b.second.take()
+		equal(t, "answered on a link that it is not for", nil, answered)
+		equal(t, "metrics", map[string]float64{
+			"arp_requests_received_total": 9, "arp_requests_answered_total": 3, "arp_requests_ignored_total": 6, "arp_malformed_total": 1,
+			"duplicate_owners_heard_total": 1, "packets_dropped_total": 3, "announcements_sent_total": 1,
+		}, b.counted(t))
+	})
+}
+
+// counted returns the metrics that are not zero.
+func (b *bed) counted(t *testing.T) map[string]float64 {
+	t.Helper()
+	families, err := b.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := map[string]float64{}
+	for _, f := range families {
+		m := f.GetMetric()[0]
+		if value := m.GetCounter().GetValue() + m.GetGauge().GetValue(); value != 0 {
+			counted[f.GetName()[len("lbstack_layer2_"):]] = value
 		}
+	}
+	return counted
+}
+
+func TestWhatIsLostIsNotAnsweredForOnceSetOwnedHasReturned(t *testing.T) {
+	b := newBed(t)
+	b.v4.hang = make(chan struct{})
+	b.SetLinks([]speaker.Link{eth0})
+	b.SetOwned(owns("eth0"))
+	p := b.ports[portKey{link: "eth0"}]
+	b.v4.in <- neighbour.Message{Asks: vip, From: asker, Sender: stranger}
+	for p.answering.Load()%2 == 0 {
+		runtime.Gosched()
+	}
+	returned := make(chan struct{})
+	go func() {
+		b.SetOwned(nil)
+		close(returned)
+	}()
+	for range 1000 {
+		runtime.Gosched()
+		select {
+		case <-returned:
+			t.Fatal("SetOwned returned while an answer was on its way")
+		default:
+		}
+	}
+	close(b.v4.hang)
+	<-returned
+	_, _, answered := b.v4.take()
+	equal(t, "answered", []answer{{vip, ours}}, answered)
+}
+
+func TestAnotherNodesAddressIsAnsweredForWithItsMAC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0, eth1})
+		care := speaker.Owned{Interfaces: []string{"eth0"}, First: true, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}
+		b.SetOwned(map[netip.Addr]speaker.Owned{vip: care, vip6: care})
+		for _, w := range []*wire{b.v4, b.v6} {
+			w.claims(w.watched[0], nodeMAC)
+			w.claims(w.watched[0], stranger)
+			w.asks(w.watched[0])
+		}
+		b.Repeat()
+		b.Repeat(vip)
+		b.SetLinks([]speaker.Link{eth1})
+		time.Sleep(time.Second)
+		for _, w := range []*wire{b.v4, b.v6} {
+			announced, probed, answered := w.take()
+			equal(t, "announced", nil, announced)
+			equal(t, "probed", nil, probed)
+			// The claim of a stranger is a question as well.
+			equal(t, "answered", []answer{{w.watched[0], nodeMAC}, {w.watched[0], nodeMAC}}, answered)
+		}
+		equal(t, "conflicts", nil, b.reports())
+	})
+}
+
+func TestWhoStopsCaringAnnounces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		b.SetOwned(map[netip.Addr]speaker.Owned{vip: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}})
+		time.Sleep(time.Second)
+		b.SetOwned(owns("eth0"))
+		equal(t, "announced at", ms(1000), b.v4.times())
+		b.v4.asks(vip)
+		_, _, answered := b.v4.take()
+		equal(t, "answered", []answer{{vip, ours}}, answered)
+		b.SetOwned(map[netip.Addr]speaker.Owned{vip: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}})
+		time.Sleep(time.Minute)
+		equal(t, "announced for another", nil, b.v4.times())
 	})
 }
 
 func TestWhatIsOwnedIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWire()
-		r := responder(t, map[string]*wire{"eth0": w})
-		r.SetLinks([]speaker.Link{{Name: "eth0", Index: 2}})
-		r.SetOwned(owns("eth0"))
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		b.SetOwned(owns("eth0"))
 		time.Sleep(10 * time.Second)
-		r.Repeat()
-		synctest.Wait()
-		if got, want := w.count(), len(burst)+1; got != want {
-			t.Errorf("when asked to repeat: got %d announcements, want %d", got, want)
-		}
+		b.v4.take()
 		time.Sleep(10 * time.Minute)
-		w.mu.Lock()
-		repeated := w.announced[len(burst)+1:]
-		w.mu.Unlock()
-		before := 10 * time.Second
+		repeated := b.v4.times()
+		var before time.Duration
 		for _, at := range repeated {
-			if pause := at - before; pause < repeatEvery-repeatJitter || pause > repeatEvery+repeatJitter+time.Second {
-				t.Errorf("repeated after %s, want %s give or take %s", pause, repeatEvery, repeatJitter)
+			if pause := at - before; pause < 30*time.Second || pause > 51*time.Second {
+				t.Errorf("repeated after %s, want 30 to 50 s", pause)
 			}
 			before = at
 		}
 		if len(repeated) < 11 {
-			t.Errorf("repeated %d times in ten minutes, want it each %s", len(repeated), repeatEvery)
+			t.Errorf("repeated %d times in ten minutes, want it each 40 s", len(repeated))
 		}
-		r.SetOwned(nil)
-		sent := w.count()
+		b.SetOwned(nil)
 		time.Sleep(10 * time.Minute)
-		if got := w.count() - sent; got != 0 {
-			t.Errorf("announced %d times what is owned no more", got)
+		equal(t, "announced after it was lost", nil, b.v4.times())
+	})
+}
+
+func TestManyAddressesArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		owned := map[netip.Addr]speaker.Owned{}
+		for i := range 1000 {
+			owned[netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})] = speaker.Owned{Interfaces: []string{"eth0"}}
+		}
+		b.SetOwned(owned)
+		announced, _, _ := b.v4.take()
+		if took := time.Since(b.v4.start); len(announced) != 1000 || took > 80*time.Millisecond || took < 50*time.Millisecond {
+			t.Errorf("the first round: %d addresses in %s, want 1000 in some 62 ms", len(announced), took)
+		}
+		time.Sleep(10 * time.Second)
+		b.v4.take()
+		latest := netip.AddrFrom4([4]byte{10, 9, 9, 9})
+		owned[latest] = speaker.Owned{Interfaces: []string{"eth0"}}
+		b.SetOwned(owned)
+		time.Sleep(10 * time.Second)
+		b.v4.take()
+		begin := time.Since(b.v4.start)
+		time.Sleep(time.Minute)
+		announced, _, _ = b.v4.take()
+		if len(announced) < 1001 || announced[0].Address != latest {
+			t.Fatalf("%d addresses were repeated, want 1001, the last moved first", len(announced))
+		}
+		if took := announced[1000].At - announced[0].At; took < 1900*time.Millisecond || took > 2100*time.Millisecond {
+			t.Errorf("a refresh of 1001 addresses took %s from %s on, want 2 s", took, begin)
 		}
 	})
 }
@@ -210,24 +299,54 @@ func TestWhatIsOwnedIsRepeated(t *testing.T) {
 func TestAFailedLinkIsOpenedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var current atomic.Pointer[wire]
-		r := New(t.Context(), logr.Discard(), func(speaker.Link) (Conn, error) {
+		r := New(t.Context(), logr.Discard(), Options{ARP: func(speaker.Link) (Conn, error) {
 			if w := current.Load(); w != nil {
 				return w, nil
 			}
 			return nil, errors.New("no such link yet")
-		}, NewMetrics(prometheus.NewRegistry()))
+		}, Metrics: NewMetrics(prometheus.NewRegistry())})
 		r.SetOwned(owns("eth0"))
-		r.SetLinks([]speaker.Link{{Name: "eth0"}})
+		r.SetLinks([]speaker.Link{eth0})
 		synctest.Wait()
 		for range 2 {
 			w := newWire()
 			current.Store(w)
 			time.Sleep(reopen + 15*time.Second)
-			if got := w.count(); got < len(burst) {
-				t.Errorf("announced %d times on the new connection, want %d", got, len(burst))
+			if got := len(w.times()); got < len(bursts) {
+				t.Errorf("announced %d times on the new connection, want %d", got, len(bursts))
 			}
 			w.fail()
 			synctest.Wait()
+		}
+	})
+}
+
+// deaf is a connection whose filter cannot be set at first.
+type deaf struct {
+	*wire
+	failures int
+}
+
+func (d *deaf) Watch(addresses []netip.Addr) error {
+	if d.failures--; d.failures >= 0 {
+		return errors.New("no buffer space available")
+	}
+	return d.wire.Watch(addresses)
+}
+
+func TestAFilterThatCouldNotBeSetIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &deaf{wire: newWire(), failures: 3}
+		r := New(t.Context(), logr.Discard(), Options{
+			ARP: func(speaker.Link) (Conn, error) { return d, nil }, Metrics: NewMetrics(prometheus.NewRegistry()),
+		})
+		r.SetLinks([]speaker.Link{eth0})
+		r.SetOwned(owns("eth0"))
+		time.Sleep(5 * time.Second)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !slices.Equal(d.watched, []netip.Addr{vip}) {
+			t.Errorf("watched %v, want %s", d.watched, vip)
 		}
 	})
 }

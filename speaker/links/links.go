@@ -128,7 +128,8 @@ func List(node netip.Addr) ([]speaker.Link, error) {
 			Internal: internalNames.MatchString(attrs.Name) && !has(addresses, node),
 		}
 		speaksFrom(&link, addresses)
-		if link.IPv4 || link.LinkLocal.IsValid() {
+		// The many links to pods have a link-local address each, and lead to no network.
+		if link.IPv4 || link.LinkLocal.IsValid() && (!link.Internal || len(link.Prefixes) > 0) {
 			links = append(links, link)
 		}
 	}

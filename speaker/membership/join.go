@@ -1,7 +1,8 @@
 package membership
 
 import (
-	"fmt"
+	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -10,20 +11,25 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-const (
-	// rejoin is how often a peer that is no member is called again.
-	rejoin = 2 * time.Second
-	// tellWithin is how long a change of the links may take to be heard by
-	// somebody; it goes on being told after that.
-	tellWithin = time.Second
-)
+// rejoin is how often a peer that is no member is called again.
+const rejoin = 2 * time.Second
 
-// Join says at which addresses the other speakers are, and that this one is
-// ready to be a member. Those that are no members are called until they are; the
-// call does not wait.
-func (m *Mesh) Join(peers []netip.Addr) {
+// Join says which other speakers there should be, and where. Those that are no
+// members are called until they are; the call does not wait.
+func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
+	m.mu.Lock()
+	m.addresses = maps.Clone(peers)
+	if m.addresses == nil {
+		m.addresses = map[lb.NodeName]netip.Addr{}
+	}
+	m.mu.Unlock()
+	m.setPeers()
 	for {
 		select {
 		case m.wanted <- peers:
@@ -33,92 +39,107 @@ func (m *Mesh) Join(peers []netip.Addr) {
 	}
 }
 
-func (m *Mesh) keepJoining() {
-	var peers []netip.Addr
-	told := false
+// setPeers tells the machine who there is: who should be, and who was found.
+func (m *Mesh) setPeers() {
+	m.mu.Lock()
+	if m.addresses == nil {
+		m.mu.Unlock()
+		return // it is not known yet who should be there
+	}
+	all := maps.Clone(m.members)
+	maps.Copy(all, m.addresses)
+	m.mu.Unlock()
+	nodes := slices.Sorted(maps.Keys(all))
+	m.do(func(now time.Time, machine *mesh.Machine) []mesh.Send { return machine.SetPeers(now, nodes) })
+}
+
+func (m *Mesh) keepJoining(ctx context.Context) {
+	var peers map[lb.NodeName]netip.Addr
 	again := time.NewTicker(rejoin)
 	defer again.Stop()
 	for {
-		relinked := false
 		select {
-		case <-m.stop:
+		case <-ctx.Done():
 			return
 		case peers = <-m.wanted:
-			told = true
-		case <-m.relink:
-			relinked = true
 		case <-again.C:
 		}
-		if !told {
-			continue
-		}
-		list, opened, err := m.open()
-		switch {
-		case err != nil:
-			m.log.Error(err, "becoming a member of the mesh; trying again")
-			continue
-		case list == nil:
-			continue
-		case relinked && !opened:
-			m.tellLinks(list)
-			continue
-		}
-		m.call(list, peers)
-		m.mu.Lock()
-		first := !m.joined
-		m.joined = true
-		m.mu.Unlock()
-		if first {
-			m.signal()
-		}
-	}
-}
-
-// open makes this speaker a member, which the others can see from then on, once
-// its links are known.
-func (m *Mesh) open() (list *memberlist.Memberlist, opened bool, err error) {
-	m.mu.Lock()
-	list, linked := m.list, m.linked
-	m.mu.Unlock()
-	if list != nil || !linked {
-		return list, false, nil
-	}
-	list, err = memberlist.Create(m.config)
-	if err != nil {
-		return nil, false, fmt.Errorf("listening on %s: %w", net.JoinHostPort(m.config.BindAddr, strconv.Itoa(m.config.BindPort)), err)
-	}
-	m.mu.Lock()
-	m.list = list
-	m.mu.Unlock()
-	return list, true, nil
-}
-
-func (m *Mesh) tellLinks(list *memberlist.Memberlist) {
-	if err := list.UpdateNode(tellWithin); err != nil {
-		m.log.V(1).Info("the others may not have heard of a change of the links yet", "why", err.Error())
+		m.call(peers)
 	}
 }
 
 // call calls those of the peers that are no members, all at once: one that is
 // gone costs a time-out, which must not keep the others waiting.
-func (m *Mesh) call(list *memberlist.Memberlist, peers []netip.Addr) {
-	var known []string
-	m.mu.Lock()
-	for _, member := range m.members {
-		known = append(known, member.address)
-	}
-	m.mu.Unlock()
+func (m *Mesh) call(peers map[lb.NodeName]netip.Addr) {
 	var calls sync.WaitGroup
-	for _, peer := range peers {
-		if slices.Contains(known, peer.String()) {
+	for node, address := range peers {
+		m.mu.Lock()
+		_, member := m.members[node]
+		m.mu.Unlock()
+		if member || node == m.config.Node {
 			continue
 		}
 		calls.Go(func() {
-			target := net.JoinHostPort(peer.String(), strconv.Itoa(int(m.port)))
-			if _, err := list.Join([]string{target}); err != nil {
-				m.log.V(1).Info("a speaker does not answer", "address", target, "why", err.Error())
+			target := net.JoinHostPort(address.String(), strconv.Itoa(int(m.config.Address.Port())))
+			if _, err := m.list.Load().Join([]string{target}); err != nil {
+				m.config.Log.V(1).Info("a speaker does not answer", "node", node, "address", target, "why", err.Error())
 			}
 		})
 	}
 	calls.Wait()
 }
+
+// events notes who is a member. memberlist holds its locks while it calls, so
+// nothing is asked of it here, and nothing sent.
+type events struct{ mesh *Mesh }
+
+// NotifyJoin implements memberlist.EventDelegate.
+func (e events) NotifyJoin(n *memberlist.Node) { e.note(n) }
+
+// NotifyUpdate implements memberlist.EventDelegate.
+func (e events) NotifyUpdate(n *memberlist.Node) { e.note(n) }
+
+func (e events) note(n *memberlist.Node) {
+	address, ok := netip.AddrFromSlice(n.Addr)
+	if !ok || n.Name == string(e.mesh.config.Node) {
+		return
+	}
+	e.mesh.mu.Lock()
+	e.mesh.members[lb.NodeName(n.Name)] = address.Unmap()
+	e.mesh.mu.Unlock()
+	go e.mesh.setPeers()
+}
+
+// NotifyLeave implements memberlist.EventDelegate.
+func (e events) NotifyLeave(n *memberlist.Node) {
+	node := lb.NodeName(n.Name)
+	e.mesh.mu.Lock()
+	delete(e.mesh.members, node)
+	e.mesh.mu.Unlock()
+	go func() {
+		e.mesh.do(func(now time.Time, machine *mesh.Machine) []mesh.Send { machine.Gone(now, node); return nil })
+		e.mesh.setPeers()
+	}()
+}
+
+// delegate carries messages, and the state of this speaker whenever memberlist
+// compares what two members know.
+type delegate struct{ mesh *Mesh }
+
+// NodeMeta implements memberlist.Delegate.
+func (delegate) NodeMeta(int) []byte { return nil }
+
+// NotifyMsg implements memberlist.Delegate.
+func (d delegate) NotifyMsg(packet []byte) { d.mesh.receive(packet) }
+
+// GetBroadcasts implements memberlist.Delegate.
+func (delegate) GetBroadcasts(int, int) [][]byte { return nil }
+
+// LocalState implements memberlist.Delegate.
+func (d delegate) LocalState(bool) []byte {
+	msg := d.mesh.own()
+	return wire.Encode(msg)
+}
+
+// MergeRemoteState implements memberlist.Delegate.
+func (d delegate) MergeRemoteState(packet []byte, _ bool) { d.mesh.receive(packet) }

@@ -1,32 +1,32 @@
-// Package membership knows which speakers are alive and which links they have,
-// by SWIM gossip between them (github.com/hashicorp/memberlist): no API server is
-// needed to notice that a node is gone. All traffic is encrypted with one key.
-//
-// A speaker is a member only once it can answer for addresses: it joins when it
-// knows its links and has seen the cluster, so that the others do not count on
-// one that is not ready.
+// Package membership lets speakers hear each other. What they say and who counts as
+// alive is internal/mesh's business; here are the clock that drives it and the
+// sockets, which are those of github.com/hashicorp/memberlist: one port, encryption
+// with one key, the finding of each other, and a second, slower opinion about who
+// is dead.
 package membership
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	stdlog "log"
-	"maps"
 	"net/netip"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/hashicorp/memberlist"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
 // KeySize is the length of the key in bytes: AES-256.
 const KeySize = 32
+
+// largestPacket is up to what size a message goes by UDP: it must fit into the MTU
+// of an Ethernet with what encryption and tunnels add.
+const largestPacket = 1200
 
 // Config is what a Mesh needs to start.
 type Config struct {
@@ -36,194 +36,106 @@ type Config struct {
 	Address netip.AddrPort
 	// Key that all speakers share; KeySize bytes.
 	Key []byte
+	// Profile is how soon the death of a speaker is noticed.
+	Profile Profile
+	// Tell takes what is known of the others, after each change; it must not block.
+	Tell func(mesh.View)
 	// Log of the gossip, at debug level. The key is never in it.
 	Log logr.Logger
+	// Metrics count messages.
+	Metrics *Metrics
 }
 
-// Mesh is this speaker's view of the others. Make it with Start.
+// Mesh is this speaker among the others. Make it with Start.
 type Mesh struct {
-	config  *memberlist.Config
-	log     logr.Logger
-	port    uint16
-	changed chan struct{} // holds one token when the members may have changed
-	wanted  chan []netip.Addr
-	relink  chan struct{} // holds one token when the links have changed
-	stop    chan struct{}
-	stopped sync.WaitGroup
+	*runner
+	config  Config
+	list    atomic.Pointer[memberlist.Memberlist]
+	wanted  chan map[lb.NodeName]netip.Addr
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 
-	mu      sync.Mutex
-	list    *memberlist.Memberlist // nil until this speaker is ready to be a member
-	members map[lb.NodeName]member // what memberlist hands out itself changes while it is read
-	links   []speaker.Link
-	linked  bool
-	joined  bool
+	mu        sync.Mutex
+	addresses map[lb.NodeName]netip.Addr // where the others should be
+	members   map[lb.NodeName]netip.Addr // where memberlist has found them
 }
 
-type member struct {
-	speaker.Peer
-	address string
-}
-
-// profile sets the timing. With a probe every 100 ms and a suspicion of 3
-// probe intervals, a crash among up to ten nodes is noticed after
-//
-//	0..100 ms until somebody probes it, 50 ms of silence,
-//	3 x max(1, log10 n) x 100 ms of suspicion: 0.35 to 0.5 s,
-//
-// at the cost of some 20 packets a second and node. The maximum of suspicion
-// and of the awareness multiplier bound how far a lonely or slow prober
-// stretches that.
-func profile(c *memberlist.Config) {
-	c.ProbeInterval = 100 * time.Millisecond
-	c.ProbeTimeout = 50 * time.Millisecond
-	c.IndirectChecks = 3
-	c.SuspicionMult = 3
-	c.SuspicionMaxTimeoutMult = 3
-	c.AwarenessMaxMultiplier = 3
-	c.GossipInterval = 30 * time.Millisecond
-	c.GossipNodes = 3
-	c.RetransmitMult = 4
-	c.PushPullInterval = 10 * time.Second
-	c.TCPTimeout = time.Second
-	// A node that was replaced under its name may come from another address.
-	c.DeadNodeReclaimTime = time.Second
-}
-
-// Start checks the configuration. Nothing is heard and nobody is told anything
-// before SetLinks and Join have been called.
+// Start begins to listen. Nobody is called before Join.
 func Start(config Config) (*Mesh, error) {
 	if len(config.Key) != KeySize {
 		return nil, fmt.Errorf("the key of the mesh has %d bytes, it needs %d", len(config.Key), KeySize)
 	}
-	m := &Mesh{
-		log: config.Log, port: config.Address.Port(), changed: make(chan struct{}, 1),
-		wanted: make(chan []netip.Addr, 1), relink: make(chan struct{}, 1), stop: make(chan struct{}),
-		members: map[lb.NodeName]member{},
+	m := &Mesh{config: config, wanted: make(chan map[lb.NodeName]netip.Addr, 1), members: map[lb.NodeName]netip.Addr{}}
+	// Time grows from one process to the next, also when the clock is set back a
+	// little: a process lives for longer than that.
+	incarnation := uint64(time.Now().UnixMilli())
+	m.runner = newRunner(mesh.New(config.Node, incarnation, config.Profile.timing()), config.Profile.timing(), m.send, config.Tell)
+	m.stalls = config.Metrics.Stalls.Inc
+	list, err := memberlist.Create(m.memberlistConfig())
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s, UDP and TCP: %w", config.Address, err)
 	}
-	c := memberlist.DefaultLANConfig()
-	profile(c)
-	c.Name = string(config.Node)
-	c.BindAddr, c.BindPort = config.Address.Addr().String(), int(config.Address.Port())
-	c.AdvertiseAddr, c.AdvertisePort = c.BindAddr, c.BindPort
-	c.SecretKey = config.Key
-	c.Events, c.Delegate = events{m}, delegate{m}
-	c.Logger = stdlog.New(lines{config.Log}, "", 0)
-	m.config = c
-	m.stopped.Go(m.keepJoining)
+	m.list.Store(list)
+	ctx, cancel := context.WithCancel(context.Background())
+	m.cancel = cancel
+	m.running.Go(func() { m.keepJoining(ctx) })
+	m.running.Go(func() { m.keepRunning(ctx) })
+	m.running.Go(func() { m.keepAlive(ctx) })
+	m.running.Go(func() { m.attend(ctx) })
 	return m, nil
 }
 
-// SetLinks says which links this node has; the others are told.
-func (m *Mesh) SetLinks(links []speaker.Link) {
-	m.mu.Lock()
-	m.links, m.linked = links, true
-	m.mu.Unlock()
-	select {
-	case m.relink <- struct{}{}:
-	default:
-	}
-}
-
-// Live returns the speakers that are alive, this one included, by name. It
-// returns false before the first attempt to reach the others has ended.
-func (m *Mesh) Live() ([]speaker.Peer, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	peers := make([]speaker.Peer, 0, len(m.members))
-	for _, node := range slices.Sorted(maps.Keys(m.members)) {
-		peers = append(peers, m.members[node].Peer)
-	}
-	return peers, m.joined
-}
-
-// Changed gets a token when Live may answer something else.
-func (m *Mesh) Changed() <-chan struct{} { return m.changed }
-
-// Tell passes on who is alive, from the first attempt to reach the others until
-// the context ends.
-func (m *Mesh) Tell(ctx context.Context, tell func([]speaker.Peer)) {
-	for {
-		if live, joined := m.Live(); joined {
-			tell(live)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-m.changed:
-		}
-	}
-}
-
-// Leave tells the others that this speaker goes, and stops. They have taken
-// over, or the time is up, when it returns.
-func (m *Mesh) Leave(within time.Duration) error {
-	close(m.stop)
-	m.stopped.Wait()
-	m.mu.Lock()
-	list := m.list
-	m.mu.Unlock()
-	if list == nil {
-		return nil
-	}
-	if err := list.Leave(within); err != nil {
-		m.log.V(1).Info("leaving the mesh was not heard by all", "why", err.Error())
-	}
-	if err := list.Shutdown(); err != nil {
+// Stop ends it at once: what the others should know has been said before.
+func (m *Mesh) Stop() error {
+	m.cancel()
+	m.running.Wait()
+	if err := m.list.Load().Shutdown(); err != nil {
 		return fmt.Errorf("stopping the mesh: %w", err)
 	}
 	return nil
 }
 
-func (m *Mesh) signal() {
-	select {
-	case m.changed <- struct{}{}:
-	default:
+// send sends a message, without waiting.
+func (m *Mesh) send(s mesh.Send) {
+	list := m.list.Load()
+	address, ok := m.addressOf(s.To)
+	if !ok || list == nil {
+		return // it will be asked for
 	}
+	packet := wire.Encode(s.Message)
+	to := &memberlist.Node{Name: string(s.To), Addr: address.AsSlice(), Port: m.config.Address.Port()}
+	m.config.Metrics.Sent.Inc()
+	if len(packet) <= largestPacket {
+		if err := list.SendBestEffort(to, packet); err != nil {
+			m.config.Log.V(1).Info("a message was not sent", "to", s.To, "why", err.Error())
+		}
+		return
+	}
+	go func() {
+		if err := list.SendReliable(to, packet); err != nil {
+			m.config.Log.V(1).Info("a long message was not sent", "to", s.To, "why", err.Error())
+		}
+	}()
 }
 
-// events notes who is a member. memberlist holds its locks while it calls, so
-// nothing is asked here.
-type events struct{ mesh *Mesh }
-
-func (e events) NotifyJoin(n *memberlist.Node)   { e.note(n) }
-func (e events) NotifyUpdate(n *memberlist.Node) { e.note(n) }
-
-func (e events) note(n *memberlist.Node) {
-	p := speaker.Peer{Node: lb.NodeName(n.Name)}
-	p.Links, p.More = decodeLinks(n.Meta)
-	e.mesh.mu.Lock()
-	e.mesh.members[p.Node] = member{Peer: p, address: n.Addr.String()}
-	e.mesh.mu.Unlock()
-	e.mesh.signal()
+func (m *Mesh) addressOf(node lb.NodeName) (netip.Addr, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if address, ok := m.members[node]; ok {
+		return address, true
+	}
+	address, ok := m.addresses[node]
+	return address, ok
 }
 
-func (e events) NotifyLeave(n *memberlist.Node) {
-	e.mesh.mu.Lock()
-	delete(e.mesh.members, lb.NodeName(n.Name))
-	e.mesh.mu.Unlock()
-	e.mesh.signal()
-}
-
-// delegate tells the others which links this node has, and nothing else.
-type delegate struct{ mesh *Mesh }
-
-// NodeMeta implements memberlist.Delegate.
-func (d delegate) NodeMeta(limit int) []byte {
-	d.mesh.mu.Lock()
-	defer d.mesh.mu.Unlock()
-	return encodeLinks(d.mesh.links, limit)
-}
-
-func (delegate) NotifyMsg([]byte)                {}
-func (delegate) GetBroadcasts(int, int) [][]byte { return nil }
-func (delegate) LocalState(bool) []byte          { return nil }
-func (delegate) MergeRemoteState([]byte, bool)   {}
-
-// lines is a writer that logs each line at debug level.
-type lines struct{ log logr.Logger }
-
-// Write implements io.Writer.
-func (l lines) Write(p []byte) (int, error) {
-	l.log.V(1).Info(string(bytes.TrimSpace(p)))
-	return len(p), nil
+// receive takes a message from the network.
+func (m *Mesh) receive(packet []byte) {
+	msg, err := wire.Decode(packet)
+	if err != nil {
+		m.config.Metrics.Malformed.Inc()
+		m.config.Log.V(1).Info("a message was skipped", "why", err.Error())
+		return
+	}
+	m.config.Metrics.Received.Inc()
+	m.do(func(now time.Time, machine *mesh.Machine) []mesh.Send { return machine.Receive(now, msg) })
 }

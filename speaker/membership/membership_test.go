@@ -2,157 +2,167 @@ package membership
 
 import (
 	"bytes"
-	"net"
+	"context"
+	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-var key = bytes.Repeat([]byte{7}, KeySize)
+// port of the meshes of these tests, on loopback addresses of their own.
+const port = 17946
 
-// port finds one that is free on the loopback addresses of the test.
-func port(t *testing.T) uint16 {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+// member is a mesh and what it was told last.
+type member struct {
+	*Mesh
+	view atomic.Pointer[mesh.View]
 }
 
-func mesh(t *testing.T, name lb.NodeName, address netip.AddrPort, key []byte) *Mesh {
+func start(t *testing.T, number byte, key []byte) *member {
 	t.Helper()
-	m, err := Start(Config{Node: name, Address: address, Key: key, Log: logr.Discard()})
+	m := &member{}
+	var err error
+	m.Mesh, err = Start(Config{
+		Node: lb.NodeName(fmt.Sprintf("node%d", number)), Address: netip.AddrPortFrom(loopback(number), port), Key: key, Profile: Default,
+		Tell: func(v mesh.View) { m.view.Store(&v) }, Log: logr.Discard(), Metrics: NewMetrics(prometheus.NewRegistry()),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.SetLinks([]speaker.Link{{Name: "eth-" + string(name)}})
 	return m
 }
 
-// sees waits until a mesh has exactly these members.
-func sees(t *testing.T, m *Mesh, within time.Duration, want ...lb.NodeName) {
+func loopback(number byte) netip.Addr { return netip.AddrFrom4([4]byte{127, 9, 4, number}) }
+
+// join has each member look for all.
+func join(members ...*member) {
+	all := map[lb.NodeName]netip.Addr{}
+	for _, m := range members {
+		all[m.config.Node] = m.config.Address.Addr()
+	}
+	for _, m := range members {
+		m.Join(all)
+	}
+}
+
+// sees waits until a member sees so many others alive, and so many addresses
+// claimed by them.
+func (m *member) sees(t *testing.T, others, claims int) {
 	t.Helper()
-	deadline := time.After(within)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
 	for {
-		peers, joined := m.Live()
-		var live []lb.NodeName
-		for _, p := range peers {
-			live = append(live, p.Node)
-			if len(p.Links) != 1 || p.Links[0].Name != "eth-"+string(p.Node) {
-				t.Errorf("links of %s: got %+v, want its own one", p.Node, p.Links)
+		count, sum := 0, 0
+		if v := m.view.Load(); v != nil {
+			for i := range v.Peers {
+				count, sum = count+1, sum+len(v.Peers[i].State.Claims)
 			}
 		}
-		if joined && cmp.Equal(want, live) {
+		if count == others && sum == claims {
 			return
 		}
 		select {
-		case <-m.Changed():
-		case <-time.After(20 * time.Millisecond):
-		case <-deadline:
-			t.Fatalf("members: got %v (joined %v) after %s, want %v", live, joined, within, want)
+		case <-ctx.Done():
+			t.Fatalf("%s sees %d others with %d claims, want %d with %d", m.config.Node, count, sum, others, claims)
+		case <-poll.C:
 		}
 	}
 }
 
-func TestMembersComeAndGo(t *testing.T) {
-	p := port(t)
-	at := func(s string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(s), p) }
-	peers := []netip.Addr{at("127.0.0.1").Addr(), at("127.0.0.2").Addr(), at("127.0.0.3").Addr()}
-	a := mesh(t, "a", at("127.0.0.1"), key)
-	if live, joined := a.Live(); joined {
-		t.Errorf("before anybody was called: got %v as the answer, want none yet", live)
+func claims(n int) ownership.Claims {
+	c := ownership.Claims{}
+	for i := range n {
+		c[netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})] = 1
 	}
-	if conn, err := net.Dial("tcp", at("127.0.0.1").String()); err == nil {
-		conn.Close()
-		t.Error("a speaker that is not ready can be reached: the others would take it for a member")
-	}
-	b, c := mesh(t, "b", at("127.0.0.2"), key), mesh(t, "c", at("127.0.0.3"), key)
-	for _, m := range []*Mesh{a, b, c} {
-		m.Join(peers)
-	}
-	for _, m := range []*Mesh{a, b, c} {
-		sees(t, m, 10*time.Second, "a", "b", "c")
-	}
-
-	// One leaves by itself, one crashes.
-	if err := b.Leave(time.Second); err != nil {
-		t.Error(err)
-	}
-	sees(t, a, 10*time.Second, "a", "c")
-	close(c.stop)
-	if err := c.list.Shutdown(); err != nil {
-		t.Error(err)
-	}
-	begin := time.Now()
-	sees(t, a, 10*time.Second, "a")
-	t.Logf("the crash was noticed after %s", time.Since(begin).Round(time.Millisecond))
-
-	// One that comes back under its name is a member again.
-	b = mesh(t, "b", at("127.0.0.2"), key)
-	b.Join(peers)
-	sees(t, a, 10*time.Second, "a", "b")
-	for _, m := range []*Mesh{a, b} {
-		if err := m.Leave(100 * time.Millisecond); err != nil {
-			t.Error(err)
-		}
-	}
+	return c
 }
 
-func TestLostLinkIsToldToTheOthers(t *testing.T) {
-	p := port(t)
-	one := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), p)
-	two := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), p)
-	a, b := mesh(t, "a", one, key), mesh(t, "b", two, key)
-	for _, m := range []*Mesh{a, b} {
-		m.Join([]netip.Addr{one.Addr(), two.Addr()})
+func TestSpeakersFindEachOtherAndHearWhatEachOwns(t *testing.T) {
+	key := bytes.Repeat([]byte{7}, KeySize)
+	one, two, three := start(t, 1, key), start(t, 2, key), start(t, 3, key)
+	stopped := false
+	t.Cleanup(func() {
+		_ = one.Stop()
+		_ = two.Stop()
+		if !stopped {
+			_ = three.Stop()
+		}
+	})
+	join(one, two, three)
+	for _, m := range []*member{one, two, three} {
+		m.Publish(wire.State{Phase: ownership.Active, Claims: claims(3)})
 	}
-	sees(t, a, 10*time.Second, "a", "b")
-	b.SetLinks(nil)
-	deadline := time.After(10 * time.Second)
+	for _, m := range []*member{one, two, three} {
+		m.sees(t, 2, 6)
+	}
+	// More than a packet holds.
+	three.Publish(wire.State{Phase: ownership.Active, Claims: claims(5000)})
+	one.sees(t, 2, 5003)
+	stopped = true
+	if err := three.Stop(); err != nil {
+		t.Error(err)
+	}
+	one.sees(t, 1, 3)
+	// What was claimed stays while a speaker says that it restarts: its kernel is there.
+	two.Publish(wire.State{Phase: ownership.Restarting, Back: time.Minute, Claims: claims(3)})
+	heeded, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	go one.actUntil(heeded)
+	two.Heeded(heeded)
+	if heeded.Err() != nil {
+		t.Error("nobody heeds that a speaker restarts")
+	}
+	one.sees(t, 1, 3)
+}
+
+// actUntil acts on all that is seen, as an engine does, until the context ends.
+func (m *member) actUntil(ctx context.Context) {
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
 	for {
-		peers, _ := a.Live()
-		if len(peers) == 2 && len(peers[1].Links) == 0 && !peers[1].More {
-			break
-		}
 		select {
-		case <-a.Changed():
-		case <-deadline:
-			t.Fatalf("got %+v, want b without a link", peers)
-		}
-	}
-	for _, m := range []*Mesh{a, b} {
-		if err := m.Leave(100 * time.Millisecond); err != nil {
-			t.Error(err)
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+			m.Acted(*m.view.Load())
 		}
 	}
 }
 
-func TestAnotherKeyIsAnotherMesh(t *testing.T) {
-	p := port(t)
-	one := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), p)
-	two := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), p)
-	a, b := mesh(t, "a", one, key), mesh(t, "b", two, bytes.Repeat([]byte{8}, KeySize))
-	a.Join([]netip.Addr{two.Addr()})
-	b.Join([]netip.Addr{one.Addr()})
-	sees(t, b, 10*time.Second, "b")
-	sees(t, a, 10*time.Second, "a")
-	for _, m := range []*Mesh{a, b} {
-		if err := m.Leave(100 * time.Millisecond); err != nil {
-			t.Error(err)
-		}
+func TestASpeakerWithAnotherKeyIsNotHeard(t *testing.T) {
+	one, two := start(t, 4, bytes.Repeat([]byte{1}, KeySize)), start(t, 5, bytes.Repeat([]byte{2}, KeySize))
+	three := start(t, 6, bytes.Repeat([]byte{1}, KeySize))
+	t.Cleanup(func() { _, _, _ = one.Stop(), two.Stop(), three.Stop() })
+	join(one, two, three)
+	for _, m := range []*member{one, two, three} {
+		m.Publish(wire.State{Phase: ownership.Active, Claims: claims(1)})
 	}
+	one.sees(t, 1, 1)
+	three.sees(t, 1, 1)
+	two.sees(t, 0, 0)
 }
 
 func TestAKeyOfTheWrongSizeIsRefused(t *testing.T) {
-	if _, err := Start(Config{Node: "a", Address: netip.MustParseAddrPort("127.0.0.1:0"), Key: key[:16]}); err == nil {
-		t.Error("got no error, want one")
+	if _, err := Start(Config{Node: "node1", Key: []byte("short")}); err == nil {
+		t.Error("it was taken")
+	}
+}
+
+func TestParseProfile(t *testing.T) {
+	for name, ok := range map[string]bool{"relaxed": true, "default": true, "fast": true, "Fast": false, "": false} {
+		if _, err := ParseProfile(name); (err == nil) != ok {
+			t.Errorf("%q: got the error %v, want one: %v", name, err, !ok)
+		}
 	}
 }

@@ -94,7 +94,7 @@ func serve(ctx context.Context, s *scenario.Scenario) (address string, err error
 func failOver(ctx context.Context, s *scenario.Scenario, address string) error {
 	fmt.Println("\n3. The cable of that node is pulled, while the client connects every 5 ms.")
 	return step(ctx, func(ctx context.Context) error {
-		f, err := s.CutOwner(ctx, address)
+		f, err := s.LoseOwner(ctx, address, s.Faults()[0])
 		if err != nil {
 			return err
 		}

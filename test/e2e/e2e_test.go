@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,44 +39,6 @@ func TestPageThroughTheAddress(t *testing.T) {
 	})
 }
 
-func TestAddressMovesWhenTheOwnersLinkIsCut(t *testing.T) {
-	installed(t)
-	address := served(t)
-	f, err := bed.CutOwner(background(t), address)
-	t.Cleanup(func() { must(t, bed.Cluster.Link(f.Before.Node, true)) })
-	must(t, err)
-	t.Logf("%s moved from %s to %s, the client was without it for %d ms", address, f.Before.Node, f.After.Node, f.Gap.Milliseconds())
-	page, err := bed.Page(background(t), address)
-	must(t, err)
-	t.Logf("http://%s/: %s", address, page)
-}
-
-func TestAddressMovesWhenTheOwnerStandsStillOrDies(t *testing.T) {
-	for name, act := range map[string]struct{ hurt, heal func(string) error }{
-		"a frozen node loses its addresses":        {bed.Cluster.Pause, bed.Cluster.Resume},
-		"a node without power loses its addresses": {bed.Cluster.Kill, func(node string) error { return bed.Cluster.Start(background(t), node) }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			installed(t)
-			address := served(t)
-			before, err := bed.Owner(background(t), address)
-			must(t, err)
-			must(t, act.hurt(before.Node))
-			t.Cleanup(func() { must(t, act.heal(before.Node)) })
-			eventually.Succeed(t, within, "another node serves the address", func(ctx context.Context) error {
-				if _, err := bed.Page(ctx, address); err != nil {
-					return err
-				}
-				now, err := bed.Owner(ctx, address)
-				if err == nil && now.Node == before.Node {
-					err = fmt.Errorf("the client still sends to %s", now.Node)
-				}
-				return err
-			})
-		})
-	}
-}
-
 func TestKilledControllerAndOperatorLoseNothing(t *testing.T) {
 	installed(t)
 	address := served(t)
@@ -108,59 +69,6 @@ func TestKilledControllerAndOperatorLoseNothing(t *testing.T) {
 	}
 	must(t, bed.StackReady(background(t)))
 	_, err := bed.Page(background(t), address)
-	must(t, err)
-}
-
-func TestAPIServerAwayStopsNeitherTrafficNorFailover(t *testing.T) {
-	installed(t)
-	address := served(t)
-	owner, err := bed.Owner(background(t), address)
-	must(t, err)
-	must(t, bed.Cluster.StopControlPlane("kube-apiserver"))
-	t.Cleanup(func() {
-		must(t, bed.Cluster.StartControlPlane("kube-apiserver"))
-		must(t, bed.StackReady(background(t)))
-	})
-	_, err = bed.Page(background(t), address)
-	must(t, err)
-	must(t, bed.Cluster.Link(owner.Node, false))
-	t.Cleanup(func() { must(t, bed.Cluster.Link(owner.Node, true)) })
-	eventually.Succeed(t, within, "another node serves the address", func(ctx context.Context) error {
-		_, err := bed.Page(ctx, address)
-		return err
-	})
-}
-
-func TestSpeakerThatIsKilledWhileTheAPIServerIsAwayComesBackWithIt(t *testing.T) {
-	installed(t)
-	address := served(t)
-	owner, err := bed.Owner(background(t), address)
-	must(t, err)
-	must(t, bed.Cluster.StopControlPlane("kube-apiserver"))
-	away := true
-	back := func() {
-		if away {
-			must(t, bed.Cluster.StartControlPlane("kube-apiserver"))
-			away = false
-		}
-	}
-	t.Cleanup(back)
-	_, err = bed.Cluster.Exec(background(t), owner.Node, "pkill", "-KILL", "-x", "speaker")
-	must(t, err)
-	eventually.Succeed(t, within, "another node serves the address, since the one that starts cannot", func(ctx context.Context) error {
-		if _, err := bed.Page(ctx, address); err != nil {
-			return err
-		}
-		out, err := bed.Cluster.Exec(ctx, "client", "ip", "neighbour", "show", "to", address)
-		if err == nil && strings.Contains(string(out), owner.MAC) {
-			err = fmt.Errorf("the client still sends to %s: %s", owner.Node, out)
-		}
-		return err
-	})
-	back()
-	must(t, bed.StackReady(background(t)))
-	must(t, bed.EveryoneSeesEveryone(background(t)))
-	_, err = bed.Page(background(t), address)
 	must(t, err)
 }
 

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -84,12 +85,28 @@ func withdraw(t *testing.T, name string) {
 // balancer creates a Service of type LoadBalancer in front of the sample backend.
 func balancer(t *testing.T, name string) {
 	t.Helper()
+	balancerWith(t, name, func(*corev1.Service) {})
+}
+
+// balancerWith creates one that is changed first, and goes with the test.
+func balancerWith(t *testing.T, name string, change func(*corev1.Service)) {
+	t.Helper()
 	svc := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
 		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Selector: map[string]string{"app": "web"},
-			Ports: []corev1.ServicePort{{Port: 80}}},
+			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}}},
 	}
-	must(t, bed.Client.Create(context.Background(), svc))
+	change(svc)
+	t.Cleanup(func() { withdraw(t, name) })
+	must(t, bed.Client.Create(background(t), svc))
+}
+
+// pool creates a pool that goes with the test.
+func pool(t *testing.T, name, addresses string) {
+	t.Helper()
+	p := &v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{v1beta1.AddressRange(addresses)}}}
+	t.Cleanup(func() { must(t, client.IgnoreNotFound(bed.Client.Delete(context.Background(), p))) })
+	must(t, bed.Client.Create(background(t), p))
 }
 
 // crash kills the pods of a component, without a moment to say goodbye.

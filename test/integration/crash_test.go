@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -242,9 +243,10 @@ type faultyStatus struct {
 	faults *faults
 }
 
-// Patch lets the status of pools and claims pass: nothing depends on it.
+// Patch lets the status of pools and claims pass, and the condition about announcing
+// of Services: nothing depends on these.
 func (c faultyStatus) Patch(ctx context.Context, o client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
-	if _, ok := o.(*corev1.Service); !ok {
+	if _, ok := o.(*corev1.Service); !ok || patch.Type() == types.StrategicMergePatchType {
 		return c.SubResourceWriter.Patch(ctx, o, patch, options...)
 	}
 	return c.faults.write(func() error { return c.SubResourceWriter.Patch(ctx, o, patch, options...) })

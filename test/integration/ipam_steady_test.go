@@ -108,9 +108,11 @@ func (b *bed) versions(ctx context.Context) (map[string]string, error) {
 	return found, nil
 }
 
-// nothingIsWritten makes sure that for three seconds nothing changes.
+// nothingIsWritten makes sure that for three seconds nothing changes, once all was
+// told.
 func (b *bed) nothingIsWritten() {
 	b.Helper()
+	b.quiet()
 	before, err := b.versions(context.Background())
 	if err != nil {
 		b.Fatal(err)

@@ -55,6 +55,13 @@ func TestSingleKindsAreRefusedWithASentence(t *testing.T) {
 	announce := func(spec v1beta1.L2AdvertisementSpec) client.Object {
 		return &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Spec: spec}
 	}
+	prefers := func(weight int32) client.Object {
+		rack := metav1.LabelSelector{MatchLabels: map[string]string{"rack": "1"}}
+		return announce(v1beta1.L2AdvertisementSpec{
+			ServiceSelectors: []metav1.LabelSelector{rack}, RequireSubnet: true,
+			PreferredNodeSelectors: []v1beta1.PreferredNodeSelector{{Weight: weight, Preference: rack}},
+		})
+	}
 	const (
 		canonical = "must be an IPv4 or IPv6 address in canonical form"
 		named     = "the name of a claim is its address"
@@ -80,6 +87,10 @@ func TestSingleKindsAreRefusedWithASentence(t *testing.T) {
 		{name: "a claim of a word is refused", object: claim("printer", "printer"), want: canonical},
 		{name: "a claim that is not in canonical form is refused", object: claim(full, "2001:DB8::1"), want: canonical},
 		{name: "an advertisement of everything is accepted", object: announce(v1beta1.L2AdvertisementSpec{})},
+		{name: "an advertisement that prefers nodes is accepted", object: prefers(100)},
+		{name: "a preference without weight is refused", object: prefers(0), want: "should be greater than or equal to 1"},
+		{name: "a preference of too much weight is refused", object: prefers(101), want: "should be less than or equal to 100"},
+		{name: "more selectors than anybody can read are refused", object: announce(v1beta1.L2AdvertisementSpec{ServiceSelectors: make([]metav1.LabelSelector, 33)}), want: "must have at most 32 items"},
 		{name: "an interface that cannot exist is refused", object: announce(v1beta1.L2AdvertisementSpec{Interfaces: []v1beta1.InterfaceName{"eth0/1"}}), want: "spec.interfaces[0]"},
 		{name: "an interface named twice is refused", object: announce(v1beta1.L2AdvertisementSpec{Interfaces: []v1beta1.InterfaceName{"eth0", "eth0"}}), want: "Duplicate value"},
 		{name: "a pool that cannot exist is refused", object: announce(v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"No Pool"}}), want: "spec.ipAddressPools[0]"},

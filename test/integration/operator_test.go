@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -93,6 +95,35 @@ func (b *operatorBed) versions() map[string]string {
 	return all
 }
 
+func TestAnnouncingFollowsTheSpec(t *testing.T) {
+	b := newOperatorBed(t)
+	b.operator()
+	b.stack(aSpec())
+	says := func(want ...string) {
+		t.Helper()
+		daemonSet := speakerDaemonSet()
+		b.becomes(daemonSet, func(client.Object) bool {
+			args := daemonSet.Spec.Template.Spec.Containers[0].Args
+			return !slices.ContainsFunc(want, func(arg string) bool { return !slices.Contains(args, arg) })
+		})
+	}
+	const key = "lbstack.io/drain"
+	says("--failure-detection=default", "--failback=never", "--drain-taints="+key, "--drain-labels="+key, "--drain-annotations="+key)
+
+	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+	edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"layer2":{"failureDetection":"Fast","failback":"Gradual"},"drain":{"taints":["a","b/c"],"labels":[]},
+		"l2Advertisements":[{"name":"example","requireSubnet":true,"serviceSelectors":[{"matchLabels":{"public":"yes"}}],
+		"preferredNodeSelectors":[{"weight":7,"preference":{"matchLabels":{"edge":"yes"}}}]}]}}`))
+	if err := b.Patch(context.Background(), stack, edit); err != nil {
+		t.Fatal(err)
+	}
+	says("--failure-detection=fast", "--failback=gradual", "--drain-taints=a,b/c", "--drain-labels=", "--drain-annotations="+key)
+	ad := advertisement("example")
+	b.becomes(ad, func(client.Object) bool {
+		return ad.Spec.RequireSubnet && len(ad.Spec.ServiceSelectors) == 1 && len(ad.Spec.PreferredNodeSelectors) == 1 && ad.Spec.PreferredNodeSelectors[0].Weight == 7
+	})
+}
+
 func TestDriftIsRepaired(t *testing.T) {
 	b := newOperatorBed(t)
 	b.operator()
@@ -138,8 +169,9 @@ func TestDriftIsRepaired(t *testing.T) {
 	})
 	t.Run("an advertisement that somebody narrowed is wide again", func(t *testing.T) {
 		ad := advertisement("example")
-		b.patch(ad, `{"spec":{"interfaces":["eth7"],"nodeSelectors":[{"matchLabels":{"no-such":"node"}}]}}`)
-		b.becomes(ad, func(client.Object) bool { return len(ad.Spec.Interfaces)+len(ad.Spec.NodeSelectors) == 0 })
+		b.patch(ad, `{"spec":{"interfaces":["eth7"],"nodeSelectors":[{"matchLabels":{"no-such":"node"}}],"serviceSelectors":[{"matchLabels":{"no-such":"service"}}],
+			"preferredNodeSelectors":[{"weight":1,"preference":{}}],"requireSubnet":true}}`)
+		b.becomes(ad, func(client.Object) bool { return reflect.ValueOf(ad.Spec).IsZero() })
 	})
 	t.Run("a label that somebody took away comes back", func(t *testing.T) {
 		role := clusterRole()

@@ -36,6 +36,12 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 			want: "should be greater than or equal to 1"},
 		{name: "a log level is one of three", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Speaker.LogLevel = "Loud" },
 			want: `supported values: "Error", "Info", "Debug"`},
+		{name: "failure detection is one of three", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Layer2.FailureDetection = "Now" },
+			want: `supported values: "Relaxed", "Default", "Fast"`},
+		{name: "failback is one of two", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Layer2.Failback = "Always" },
+			want: `supported values: "Never", "Gradual"`},
+		{name: "a key that drains is one that a node can have", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Drain.Taints = []v1beta1.DrainKey{"a,b"} },
+			want: "spec.drain.taints[0]"},
 		{name: "the namespace is a DNS label", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Namespace = "No_Good" },
 			want: "spec.namespace"},
 	}

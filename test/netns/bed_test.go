@@ -9,16 +9,18 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
-	"github.com/lbstack/lbstack/internal/arp"
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/links"
+	"github.com/lbstack/lbstack/test/eventually"
 )
 
 // bed is a local network of the test's own: hosts are network namespaces on one
@@ -28,8 +30,8 @@ type bed struct {
 	prefix string
 }
 
-// newBed makes the network and the hosts; host i has the address
-// 192.168.1.(i+1).
+// newBed makes the network and the hosts; host i has the addresses
+// 192.168.1.(i+1) and 2001:db8::(i+1).
 func newBed(t *testing.T, hosts ...string) *bed {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -37,13 +39,16 @@ func newBed(t *testing.T, hosts ...string) *bed {
 	}
 	b := &bed{T: t, prefix: fmt.Sprintf("lbstack-netns-%d-", os.Getpid())}
 	b.namespace("lan")
-	b.ip("lan", "link", "add", "br0", "type", "bridge")
+	b.ip("lan", "link", "add", "br0", "type", "bridge", "mcast_snooping", "1")
 	b.ip("lan", "link", "set", "br0", "up")
 	for i, host := range hosts {
 		b.namespace(host)
+		// Nobody waits for the detection of duplicates; the test of it turns it on.
+		b.sysctl(host, "net.ipv6.conf.default.accept_dad", "0")
 		b.run("ip", "link", "add", "eth0", "netns", b.prefix+host, "type", "veth", "peer", "name", host, "netns", b.prefix+"lan")
 		b.ip("lan", "link", "set", host, "master", "br0", "up")
 		b.ip(host, "address", "add", fmt.Sprintf("192.168.1.%d/24", i+1), "dev", "eth0")
+		b.ip(host, "address", "add", fmt.Sprintf("2001:db8::%x/64", i+1), "dev", "eth0")
 		b.ip(host, "link", "set", "eth0", "up")
 	}
 	return b
@@ -104,34 +109,93 @@ func (b *bed) in(host string, fn func() error) {
 // stopped.
 type node struct {
 	*layer2.Responder
+	bed  *bed
+	host string
 	link speaker.Link
 	stop context.CancelFunc
+
+	mu        sync.Mutex
+	conflicts []speaker.Conflict
+}
+
+// impatient is the timing of tests that wait for a foreign host to go.
+func impatient() *layer2.Timing {
+	timing := layer2.DefaultTiming()
+	timing.Check, timing.Forget, timing.Defend = 300*time.Millisecond, time.Second, 200*time.Millisecond
+	return &timing
 }
 
 func (b *bed) node(host string) *node {
 	b.Helper()
-	n := &node{}
-	b.in(host, func() error {
-		l, err := netlink.LinkByName("eth0")
-		if err != nil {
-			return err
-		}
-		n.link = speaker.Link{Name: "eth0", Index: l.Attrs().Index, Hardware: l.Attrs().HardwareAddr}
-		return nil
-	})
+	n := &node{bed: b, host: host, link: b.link(host)}
 	ctx, stop := context.WithCancel(context.Background())
 	b.Cleanup(stop)
 	n.stop = stop
-	listen := func(l speaker.Link) (conn layer2.Conn, err error) {
+	n.Responder = layer2.New(ctx, logr.Discard(), layer2.Options{
+		ARP: n.inside(layer2.ListenARP), NDP: n.inside(layer2.ListenNDP),
+		Metrics: layer2.NewMetrics(prometheus.NewRegistry()), Conflicts: n.report, Timing: impatient(),
+	})
+	n.SetOurs([]net.HardwareAddr{n.link.Hardware})
+	n.SetLinks([]speaker.Link{n.link})
+	return n
+}
+
+// link waits until a host's interface is usable, and returns it.
+func (b *bed) link(host string) (link speaker.Link) {
+	b.Helper()
+	eventually.Succeed(b.T, 10*time.Second, "the interface of "+host+" is usable", func(context.Context) error {
+		var list []speaker.Link
+		var err error
 		b.in(host, func() error {
-			conn, err = arp.Listen(&net.Interface{Index: l.Index, Name: l.Name, HardwareAddr: l.Hardware})
+			list, err = links.List(netip.Addr{})
+			return err
+		})
+		if len(list) != 1 || !list[0].IPv4 || !list[0].LinkLocal.IsValid() {
+			return fmt.Errorf("the interfaces are %v", list)
+		}
+		link = list[0]
+		return nil
+	})
+	return link
+}
+
+// inside opens connections on the host.
+func (n *node) inside(listen layer2.Listen) layer2.Listen {
+	return func(l speaker.Link) (conn layer2.Conn, err error) {
+		n.bed.in(n.host, func() error {
+			conn, err = listen(l)
 			return err
 		})
 		return conn, err
 	}
-	n.Responder = layer2.New(ctx, logr.Discard(), listen, layer2.NewMetrics(prometheus.NewRegistry()))
-	n.SetLinks([]speaker.Link{n.link})
-	return n
+}
+
+// SetOwned is called on the host: sockets that join groups are opened there.
+func (n *node) SetOwned(owned map[netip.Addr]speaker.Owned) {
+	n.bed.in(n.host, func() error {
+		n.Responder.SetOwned(owned)
+		return nil
+	})
+}
+
+// SetLinks is called on the host for the same reason.
+func (n *node) SetLinks(list []speaker.Link) {
+	n.bed.in(n.host, func() error {
+		n.Responder.SetLinks(list)
+		return nil
+	})
+}
+
+func (n *node) report(list []speaker.Conflict) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.conflicts = list
+}
+
+func (n *node) reported() []speaker.Conflict {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.conflicts
 }
 
 func own(addresses ...netip.Addr) map[netip.Addr]speaker.Owned {
@@ -140,6 +204,15 @@ func own(addresses ...netip.Addr) map[netip.Addr]speaker.Owned {
 		owned[a] = speaker.Owned{Interfaces: []string{"eth0"}}
 	}
 	return owned
+}
+
+// sysctl sets a variable of a host's network.
+func (b *bed) sysctl(host, name, value string) {
+	b.Helper()
+	path := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
+	if out, err := b.try(host, "sh", "-c", "echo "+value+" > "+path); err != nil {
+		b.Fatalf("setting %s on %s: %v\n%s", name, host, err, out)
+	}
 }
 
 // neighbour returns what the kernel of a host knows about an address.

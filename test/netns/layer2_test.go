@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mdlayher/packet"
-
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/test/eventually"
 )
@@ -48,6 +46,7 @@ func (b *bed) sends(host string, address netip.Addr) {
 func TestRequestsAreAnsweredForWhatIsOwned(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
+	b.ip("node1", "link", "set", "eth0", "promisc", "on")
 	tests := []struct {
 		name, target string
 		options      []string
@@ -56,6 +55,7 @@ func TestRequestsAreAnsweredForWhatIsOwned(t *testing.T) {
 		{name: "nothing is answered for before it is owned", target: "192.168.1.240"},
 		{name: "a broadcast request is answered", target: "192.168.1.240", owned: true, want: true},
 		{name: "a unicast request is answered", target: "192.168.1.240", options: []string{"-t", n.link.Hardware.String()}, owned: true, want: true},
+		{name: "a request to another host is not, though the interface takes it in", target: "192.168.1.240", options: []string{"-t", "02:00:00:00:00:99"}, owned: true},
 		{name: "other addresses are not answered for", target: "192.168.1.241", owned: true},
 		{name: "nothing is answered for after it was let go", target: "192.168.1.240"},
 	}
@@ -79,47 +79,40 @@ func TestRequestsAreAnsweredForWhatIsOwned(t *testing.T) {
 }
 
 func TestTakeOverReachesTheKernelsOfOthers(t *testing.T) {
-	b := newBed(t, "client", "node1", "node2")
-	one, two := b.node("node1"), b.node("node2")
-	one.SetOwned(own(vip))
-	// The client learns the address as kernels do: by having something to send.
-	b.sends("client", vip)
-	b.knows("client", vip, one, 5*time.Second)
+	for _, address := range []netip.Addr{vip, vip6} {
+		t.Run(address.String(), func(t *testing.T) {
+			b := newBed(t, "client", "node1", "node2")
+			one, two := b.node("node1"), b.node("node2")
+			one.SetOwned(own(address))
+			// The client learns the address as kernels do: by having something to send.
+			b.sends("client", address)
+			b.knows("client", address, one, 5*time.Second)
 
-	begin := time.Now()
-	one.stop() // silent at once, as a process that dies
-	two.SetOwned(own(vip))
-	b.knows("client", vip, two, 5*time.Second)
-	t.Logf("the client knew the new owner after %s", time.Since(begin).Round(time.Millisecond))
+			begin := time.Now()
+			one.stop() // silent at once, as a process that dies
+			two.SetOwned(own(address))
+			b.knows("client", address, two, 5*time.Second)
+			t.Logf("the client knew the new owner after %s", time.Since(begin).Round(time.Millisecond))
+		})
+	}
 }
 
 func TestGarbageDoesNotStopTheAnswers(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
 	n.SetOwned(own(vip))
-	b.in("client", func() error {
-		ifi, err := net.InterfaceByName("eth0")
-		if err != nil {
-			return err
-		}
-		socket, err := packet.Listen(ifi, packet.Raw, 0x0806, nil)
-		if err != nil {
-			return err
-		}
-		defer socket.Close()
-		head := append(append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, ifi.HardwareAddr...), 0x08, 0x06)
-		for _, arp := range [][]byte{
+	everybody := net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	b.frames("client", 0x0806, func(net.HardwareAddr) [][]byte {
+		target := []byte{192, 168, 1, 240}
+		return [][]byte{
 			{},                          // no packet at all
 			{0, 1, 8, 0, 6, 4, 0, 1, 2}, // cut short
-			{0, 1, 8, 0, 255, 255, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, // lengths beyond the end
-			{0, 1, 8, 0, 0, 0, 0, 1},                             // no addresses
-		} {
-			if _, err := socket.WriteTo(append(head, arp...), &packet.Addr{HardwareAddr: net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}); err != nil {
-				return err
-			}
+			{0, 1, 8, 0, 255, 255, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9},                             // lengths beyond the end
+			{0, 1, 8, 0, 0, 0, 0, 1},                                                         // no addresses
+			append(append([]byte{0, 9, 8, 0, 6, 4, 0, 1}, make([]byte, 16)...), target...),   // another hardware
+			append(append([]byte{0, 1, 8, 0, 6, 4, 0, 255}, make([]byte, 16)...), target...), // another operation
 		}
-		return nil
-	})
+	}, everybody)
 	if out, err := b.try("client", "arping", "-c", "1", "-w", "2", "-i", "eth0", vip.String()); err != nil {
 		t.Errorf("no answer after garbage:\n%s", out)
 	}
@@ -128,11 +121,16 @@ func TestGarbageDoesNotStopTheAnswers(t *testing.T) {
 func TestOwnedAddressesAreAnnouncedWhenALinkComesBack(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
-	n.SetOwned(own(vip))
-	b.sends("client", vip)
-	b.knows("client", vip, n, 5*time.Second)
+	n.SetOwned(own(vip, vip6))
+	for _, address := range []netip.Addr{vip, vip6} {
+		b.sends("client", address)
+		b.knows("client", address, n, 5*time.Second)
+	}
 	n.SetLinks(nil)
-	b.ip("client", "neighbour", "replace", vip.String(), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale")
+	for _, address := range []netip.Addr{vip, vip6} {
+		b.ip("client", "neighbour", "replace", address.String(), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale")
+	}
 	n.SetLinks([]speaker.Link{n.link})
 	b.knows("client", vip, n, 5*time.Second)
+	b.knows("client", vip6, n, 5*time.Second)
 }

@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -18,54 +19,77 @@ const (
 	silence = 100 * time.Millisecond
 )
 
-// Failover is what the client saw when the owner of an address was cut off.
+// Failover is what was seen from the client host when the owner of an address was
+// lost.
 type Failover struct {
 	// Before and After are who owned the address.
 	Before, After Owner
-	// Gap is the time from the cut to the next established connection.
+	// TakenOver is the time from the fault to the announcement of the next owner.
+	TakenOver time.Duration
+	// Gap is the time from the fault to the next established connection, if there
+	// was an outage at all: a node whose speaker died goes on forwarding.
 	Gap time.Duration
 }
 
-// CutOwner pulls the cable of the node that announces an address while the
-// client connects every 5 ms, and waits until it is served from another node.
-// The cable stays out.
-func (s *Scenario) CutOwner(ctx context.Context, address string) (Failover, error) {
-	before, err := s.settled(ctx, address)
+// LoseOwner hurts the node that announces an address while the client connects
+// every 5 ms, and waits until it is served from another node. The node stays hurt.
+func (s *Scenario) LoseOwner(ctx context.Context, address string, fault Fault) (Failover, error) {
+	before, err := s.Settled(ctx, address)
 	if err != nil {
 		return Failover{}, err
 	}
 	f := Failover{Before: before}
+	wire, err := s.Listen()
+	if err != nil {
+		return f, err
+	}
+	defer wire.Close()
 	stream, err := traffic.Start(ctx, s.Cluster, s.Connect, address+":80")
 	if err != nil {
-		return Failover{}, err
+		return f, err
 	}
 	defer stream.Stop()
 	if err := flowing(ctx, stream); err != nil {
-		return Failover{}, err
+		return f, err
 	}
-	cut := time.Now()
-	if err := s.Cluster.Link(f.Before.Node, false); err != nil {
-		return Failover{}, fmt.Errorf("pulling the cable of %s: %w", f.Before.Node, err)
+	begun := time.Now()
+	if err := fault.Hurt(ctx, before.Node); err != nil {
+		return f, fmt.Errorf("%s, %s: %w", fault.Name, before.Node, err)
 	}
 	err = eventually.Poll(ctx, func(ctx context.Context) error {
-		back, ok := traffic.Recovered(stream.Seen(), cut, silence)
+		at, ok := wire.First(begun, before.MAC)[netip.MustParseAddr(address)]
 		if !ok {
-			return fmt.Errorf("no connection since the cable of %s was pulled %s ago", f.Before.Node, time.Since(cut).Round(time.Millisecond))
+			return fmt.Errorf("nobody has announced %s since %s was hurt (%s) %s ago", address, before.Node, fault.Name, time.Since(begun).Round(time.Millisecond))
 		}
-		f.Gap = back.Sub(cut)
+		f.TakenOver = at.Sub(begun)
+		if time.Since(at) < steady {
+			return fmt.Errorf("%s was announced a moment ago", address)
+		}
 		f.After, err = s.Owner(ctx, address)
-		if err == nil && f.After.Node == f.Before.Node {
+		if err == nil && f.After.Node == before.Node {
 			err = fmt.Errorf("the client still sends to %s", f.After.Node)
 		}
 		return err
 	})
-	return f, err
+	if err != nil {
+		return f, err
+	}
+	seen := stream.Seen()
+	if back, ok := traffic.Recovered(seen, begun, silence); ok {
+		f.Gap = back.Sub(begun)
+	}
+	// Not every connection succeeds: backends on the lost node are still endpoints.
+	served := slices.ContainsFunc(seen, func(a traffic.Attempt) bool { return a.OK && a.Begun.Sub(begun) > f.TakenOver })
+	if !served {
+		return f, fmt.Errorf("the client does not reach %s although %s announces it", address, f.After.Node)
+	}
+	return f, nil
 }
 
-// settled waits until the client sends to the one node that says it owns the
+// Settled waits until the client sends to the one node that says it owns the
 // address, and that has been so for a while; it returns the node. One that was cut
 // off a moment ago still says what it was.
-func (s *Scenario) settled(ctx context.Context, address string) (owner Owner, err error) {
+func (s *Scenario) Settled(ctx context.Context, address string) (owner Owner, err error) {
 	var since time.Time
 	err = eventually.Poll(ctx, func(ctx context.Context) error {
 		now, err := s.Owner(ctx, address)
@@ -96,6 +120,40 @@ func (s *Scenario) ownedOnlyBy(ctx context.Context, address, node string) error 
 		}
 	}
 	return nil
+}
+
+// Connections is what a client saw that opened a connection every 5 ms.
+type Connections struct {
+	// Tried and Failed are how many there were.
+	Tried, Failed int
+	// LongestGap is the longest time between two that were established.
+	LongestGap time.Duration
+}
+
+// Connecting opens connections to an address while something is done.
+func (s *Scenario) Connecting(ctx context.Context, address string, do func(context.Context) error) (Connections, error) {
+	stream, err := traffic.Start(ctx, s.Cluster, s.Connect, address+":80")
+	if err != nil {
+		return Connections{}, err
+	}
+	err = flowing(ctx, stream)
+	if err == nil {
+		err = do(ctx)
+	}
+	if err == nil {
+		err = flowing(ctx, stream)
+	}
+	attempts, failed := stream.Stop()
+	if err == nil {
+		err = failed
+	}
+	c := Connections{Tried: len(attempts), LongestGap: traffic.LongestGap(attempts)}
+	for _, a := range attempts {
+		if !a.OK {
+			c.Failed++
+		}
+	}
+	return c, err
 }
 
 // flowing waits until connections have succeeded for a while.

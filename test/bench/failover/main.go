@@ -1,83 +1,77 @@
 // Command failover measures on a test bed that has the operator how long a client
-// is without an address when the cable of its owner is pulled, and prints the
-// distribution as a table. Every run is a new owner's: the cable goes in again
-// before the next.
+// is without an address when its owner is lost, how soon many addresses move, and
+// what a client sees of planned moves. It prints distributions as tables; what is
+// done to the bed is undone before the next run.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
 // patience bounds each run.
-const patience = 2 * time.Minute
+const patience = 3 * time.Minute
 
 func main() {
-	runs := flag.Int("runs", 20, "how often the cable is pulled")
+	b := &bench{}
+	flag.IntVar(&b.runs, "runs", 20, "how often each owner is lost")
+	flag.IntVar(&b.planned, "planned", 5, "how often the speakers are restarted, and a node is drained")
+	profiles := flag.String("profiles", "Default,Fast", "profiles of failure detection to measure")
+	many := flag.String("addresses", "100,1000", "how many addresses a node has that is lost; empty: that is not measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *runs); err != nil {
+	if err := b.run(ctx, strings.Split(*profiles, ","), strings.FieldsFunc(*many, func(r rune) bool { return r == ',' })); err != nil {
 		fmt.Fprintln(os.Stderr, "failover:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, runs int) error {
-	if runs < 1 {
-		return errors.New("-runs: want at least one")
-	}
-	s, err := scenario.Open(ctx)
-	if err != nil {
-		return err
-	}
-	var gaps []time.Duration
-	for i := range runs {
-		gap, err := failOver(ctx, s)
-		if err != nil {
-			return fmt.Errorf("run %d: %w", i+1, err)
-		}
-		fmt.Fprintf(os.Stderr, "run %2d of %d: %d ms\n", i+1, runs, gap.Milliseconds())
-		gaps = append(gaps, gap)
-	}
-	slices.Sort(gaps)
-	fmt.Printf("| owner's cable pulled, client connecting every 5 ms | runs | best | median | worst |\n|---|---|---|---|---|\n")
-	fmt.Printf("| milliseconds without the address | %d | %d | %d | %d |\n",
-		runs, gaps[0].Milliseconds(), gaps[len(gaps)/2].Milliseconds(), gaps[len(gaps)-1].Milliseconds())
-	return nil
+// bench is the bed and how often things are done on it.
+type bench struct {
+	*scenario.Scenario
+	runs, planned int
 }
 
-func failOver(ctx context.Context, s *scenario.Scenario) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := s.Apply(ctx, "lbstack_v1beta1_loadbalancerstack.yaml", "web.yaml", "service.yaml"); err != nil {
-		return 0, err
+func (b *bench) run(ctx context.Context, profiles, many []string) (err error) {
+	if b.Scenario, err = scenario.Open(ctx); err != nil {
+		return err
 	}
-	if err := s.EveryoneSeesEveryone(ctx); err != nil {
-		return 0, err
+	fmt.Println("| owner lost, client connecting every 5 ms | profile | runs | figure (ms) | best | median | p90 | worst |\n|---|---|---|---|---|---|---|---|")
+	for _, profile := range profiles {
+		if err := b.prepare(ctx, profile); err != nil {
+			return err
+		}
+		for _, fault := range b.Faults() {
+			if err := b.lose(ctx, profile, fault); err != nil {
+				return fmt.Errorf("%s, %s: %w", profile, fault.Name, err)
+			}
+		}
 	}
-	address, err := s.Address(ctx, scenario.SampleService)
-	if err != nil {
-		return 0, err
+	if err := b.prepare(ctx, "Default"); err != nil {
+		return err
 	}
-	if _, err := s.Page(ctx, address); err != nil {
-		return 0, err
+	if err := b.plannedMoves(ctx); err != nil {
+		return err
 	}
-	f, err := s.CutOwner(ctx, address)
-	if err != nil {
-		return 0, err
+	return b.manyAddresses(ctx, many)
+}
+
+// row prints a distribution.
+func row(what, profile, figure string, list []time.Duration) {
+	if len(list) == 0 {
+		fmt.Printf("| %s | %s | 0 | %s | - | - | - | - |\n", what, profile, figure)
+		return
 	}
-	// The others have said that it is gone; what they say next is about its return.
-	if err := s.Sees(ctx, len(s.Cluster.Nodes())-1, f.Before.Node); err != nil {
-		return 0, err
-	}
-	return f.Gap, s.Cluster.Link(f.Before.Node, true)
+	slices.Sort(list)
+	at := func(share float64) int64 { return list[int(share*float64(len(list)-1)+0.5)].Milliseconds() }
+	fmt.Printf("| %s | %s | %d | %s | %d | %d | %d | %d |\n", what, profile, len(list), figure, at(0), at(0.5), at(0.9), at(1))
 }

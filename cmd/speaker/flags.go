@@ -1,0 +1,103 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/speaker/kube"
+)
+
+// defaultDrainKey drains a node as taint, label or annotation, unless the
+// administrator says which keys do.
+const defaultDrainKey = "lbstack.io/drain"
+
+// settings are what the command line says.
+type settings struct {
+	kube.Options
+	address   string
+	port      uint
+	keyFile   string
+	stateDir  string // what the node keeps
+	detection choice // how soon the loss of a node is noticed
+	failback  choice // whether addresses move when nothing has failed
+	level     string
+}
+
+// parse reads the command line. The error names the flag.
+func parse(set *flag.FlagSet, args []string) (settings, error) {
+	s := settings{
+		detection: choice{of: []string{"default", "fast", "relaxed"}, is: "default"},
+		failback:  choice{of: []string{"never", "gradual"}, is: "never"},
+	}
+	node := set.String("node", os.Getenv("NODE_NAME"), "name of this node (default: $NODE_NAME)")
+	set.StringVar(&s.address, "address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
+	set.StringVar(&s.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
+	set.IntVar(&s.HealthPort, "health-port", 7573, "port of /healthz and /readyz on the node's address")
+	set.StringVar(&s.MetricsAddress, "metrics-bind-address", "127.0.0.1:7574", "where metrics are served; 0: nowhere")
+	set.UintVar(&s.port, "member-port", 7946, "port of the mesh between speakers, UDP and TCP, on the node's address")
+	set.StringVar(&s.keyFile, "member-key-file", "/etc/lbstack/memberlist/secretkey", "file with the 32 bytes key of the mesh")
+	set.StringVar(&s.stateDir, "state-dir", "/var/lib/lbstack", "folder in which the node keeps what it needs when the API server is away")
+	set.Var(&s.detection, "failure-detection", "how soon the loss of a node is noticed: "+s.detection.words())
+	set.Var(&s.failback, "failback", "whether addresses move when nothing has failed: "+s.failback.words())
+	for name, keys := range map[string]*[]string{"taints": &s.Drain.Taints, "labels": &s.Drain.Labels, "annotations": &s.Drain.Annotations} {
+		*keys = []string{defaultDrainKey}
+		set.Var((*keyList)(keys), "drain-"+name, "keys of "+name+" of nodes that hand over their addresses, with commas between them")
+	}
+	set.StringVar(&s.level, "log-level", "info", "how much to log: error, info or debug")
+	if err := set.Parse(args); err != nil {
+		return settings{}, err
+	}
+	if set.NArg() > 0 {
+		return settings{}, fmt.Errorf("the argument %q means nothing: all is said by flags", set.Arg(0))
+	}
+	s.Node = lb.NodeName(*node)
+	return s, nil
+}
+
+// choice is a flag that is one of a few words.
+type choice struct {
+	of []string
+	is string
+}
+
+// String implements flag.Value.
+func (c *choice) String() string { return c.is }
+
+// Set implements flag.Value.
+func (c *choice) Set(word string) error {
+	if !slices.Contains(c.of, word) {
+		return fmt.Errorf("it must be %s", c.words())
+	}
+	c.is = word
+	return nil
+}
+
+func (c *choice) words() string {
+	last := len(c.of) - 1
+	return strings.Join(c.of[:last], ", ") + " or " + c.of[last]
+}
+
+// keyList is a flag that lists keys; an empty text lists none.
+type keyList []string
+
+// String implements flag.Value.
+func (l *keyList) String() string { return strings.Join(*l, ",") }
+
+// Set implements flag.Value.
+func (l *keyList) Set(text string) error {
+	*l = nil
+	if text == "" {
+		return nil
+	}
+	for key := range strings.SplitSeq(text, ",") {
+		if key = strings.TrimSpace(key); key == "" {
+			return fmt.Errorf("a key between two commas is empty")
+		}
+		*l = append(*l, key)
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"flag"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+func parsed(args ...string) (settings, error) {
+	set := flag.NewFlagSet("speaker", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	return parse(set, args)
+}
+
+func TestFlagsHaveDefaults(t *testing.T) {
+	s, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := []string{"lbstack.io/drain"}
+	if diff := cmp.Diff(apiconv.DrainPolicy{Taints: key, Labels: key, Annotations: key}, s.Drain); diff != "" {
+		t.Errorf("drain (-want +got):\n%s", diff)
+	}
+	if s.detection.is != "default" || s.failback.is != "never" || s.stateDir != "/var/lib/lbstack" {
+		t.Errorf("got %+v, want the defaults", s)
+	}
+}
+
+func TestFlagsAreFollowed(t *testing.T) {
+	s, err := parsed("--failure-detection=fast", "--failback=gradual", "--drain-taints=a,b/c", "--drain-labels=", "--drain-annotations=d", "--node=n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(apiconv.DrainPolicy{Taints: []string{"a", "b/c"}, Annotations: []string{"d"}}, s.Drain); diff != "" {
+		t.Errorf("drain (-want +got):\n%s", diff)
+	}
+	if s.detection.is != "fast" || s.failback.is != "gradual" || s.Node != "n1" {
+		t.Errorf("got %+v, want what was said", s)
+	}
+}
+
+func TestAnUnknownValueIsRefusedWithTheNameOfItsFlag(t *testing.T) {
+	for _, arg := range []string{"-failure-detection=Fast", "-failback=sometimes", "-drain-taints=a,,b", "-member-port=x"} {
+		name, _, _ := strings.Cut(arg, "=")
+		if _, err := parsed(arg); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got the error %v, want one that names the flag", arg, err)
+		}
+	}
+	if _, err := parsed("fast"); err == nil || !strings.Contains(err.Error(), `"fast"`) {
+		t.Errorf("an argument: got the error %v, want one that names it", err)
+	}
+}

@@ -1,0 +1,127 @@
+package announcement
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// Board has what the speakers report, by address: to ask who has one costs the same
+// however many there are. It is safe for concurrent use; make it with NewBoard.
+type Board struct {
+	mu    sync.Mutex
+	nodes map[lb.NodeName]reports.Report
+	owned map[netip.Addr]map[lb.NodeName]reports.Owned
+	heard map[netip.Addr]map[lb.NodeName]reports.Foreign
+}
+
+// NewBoard returns an empty board.
+func NewBoard() *Board {
+	return &Board{
+		nodes: map[lb.NodeName]reports.Report{},
+		owned: map[netip.Addr]map[lb.NodeName]reports.Owned{},
+		heard: map[netip.Addr]map[lb.NodeName]reports.Foreign{},
+	}
+}
+
+// Put replaces the report of a node, and returns the addresses of which it says
+// something else than before.
+func (b *Board) Put(next reports.Report) (changed []netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	changed = b.replace(next)
+	b.nodes[next.Node] = next
+	return changed
+}
+
+// Remove forgets a node, and returns the addresses of which it said something.
+func (b *Board) Remove(node lb.NodeName) (changed []netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	changed = b.replace(reports.Report{Node: node})
+	delete(b.nodes, node)
+	return changed
+}
+
+func (b *Board) replace(next reports.Report) []netip.Addr {
+	before, touched := b.nodes[next.Node], map[netip.Addr]bool{}
+	swap(b.owned, next.Node, before.Owned, next.Owned, touched, sameOwned, func(o reports.Owned) netip.Addr { return o.Address })
+	swap(b.heard, next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.Foreign) netip.Addr { return f.Address })
+	return slices.SortedFunc(maps.Keys(touched), netip.Addr.Compare)
+}
+
+// swap replaces what a node says of addresses, and notes which have changed.
+func swap[T any](all map[netip.Addr]map[lb.NodeName]T, node lb.NodeName, before, now []T, touched map[netip.Addr]bool, same func(x, y T) bool, of func(T) netip.Addr) {
+	gone := make(map[netip.Addr]bool, len(before))
+	for _, item := range before {
+		gone[of(item)] = true
+	}
+	for _, item := range now {
+		address := of(item)
+		if old, had := all[address][node]; !had || !same(old, item) {
+			touched[address] = true
+		}
+		if all[address] == nil {
+			all[address] = map[lb.NodeName]T{}
+		}
+		all[address][node] = item
+		delete(gone, address)
+	}
+	for address := range gone {
+		touched[address] = true
+		if delete(all[address], node); len(all[address]) == 0 {
+			delete(all, address)
+		}
+	}
+}
+
+func sameOwned(x, y reports.Owned) bool {
+	return x.Epoch == y.Epoch && x.Since.Equal(y.Since) && slices.Equal(x.Interfaces, y.Interfaces)
+}
+
+func sameForeign(x, y reports.Foreign) bool {
+	return x.MAC == y.MAC && x.Interface == y.Interface && x.InUse == y.InUse && x.Since.Equal(y.Since)
+}
+
+// Look is what the board says of an address.
+type Look struct {
+	// Owner has it; Owned says whether there is one.
+	Owner reports.Owned
+	Owned bool
+	// Host is a foreign host that uses it; Foreign says whether there is one.
+	Host    reports.Foreign
+	Foreign bool
+}
+
+// Look says who has an address.
+func (b *Board) Look(address netip.Addr) Look {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var l Look
+	l.Owner, l.Owned = reports.Owner(slices.Collect(maps.Values(b.owned[address])))
+	l.Host, l.Foreign = reports.Host(slices.Collect(maps.Values(b.heard[address])), l.Owner, l.Owned)
+	return l
+}
+
+// Reports says whether the speaker of a node has ever reported.
+func (b *Board) Reports(node lb.NodeName) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.nodes[node]
+	return ok
+}
+
+// OwnedBy returns the addresses that a node says it has.
+func (b *Board) OwnedBy(node lb.NodeName) []netip.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []netip.Addr
+	for _, o := range b.nodes[node].Owned {
+		list = append(list, o.Address)
+	}
+	return list
+}

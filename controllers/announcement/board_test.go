@@ -1,0 +1,82 @@
+package announcement
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+const mac = "02:00:00:00:00:99"
+
+var (
+	start  = time.Date(2026, 11, 25, 20, 1, 2, 0, time.UTC)
+	byAddr = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
+	one    = netip.MustParseAddr("192.168.1.240")
+	two    = netip.MustParseAddr("192.168.1.241")
+)
+
+func owns(node lb.NodeName, epoch int64, addresses ...netip.Addr) reports.Report {
+	r := reports.Report{Node: node}
+	for _, a := range addresses {
+		r.Owned = append(r.Owned, reports.Owned{Address: a, Node: node, Interfaces: []string{"eth0"}, Epoch: epoch, Since: start})
+	}
+	return r
+}
+
+func hears(r reports.Report, inUse bool, address netip.Addr) reports.Report {
+	r.Foreign = append(r.Foreign, reports.Foreign{Address: address, Node: r.Node, Interface: "eth0", MAC: mac, InUse: inUse, Since: start})
+	return r
+}
+
+func TestBoardSaysWhatHasChanged(t *testing.T) {
+	b := NewBoard()
+	for _, step := range []struct {
+		name string
+		do   func() []netip.Addr
+		want []netip.Addr
+	}{
+		{"all of a new report", func() []netip.Addr { return b.Put(owns("n1", 1, one, two)) }, []netip.Addr{one, two}},
+		{"nothing of the same again", func() []netip.Addr { return b.Put(owns("n1", 1, one, two)) }, nil},
+		{"what is gone", func() []netip.Addr { return b.Put(owns("n1", 1, two)) }, []netip.Addr{one}},
+		{"another epoch", func() []netip.Addr { return b.Put(owns("n1", 2, two)) }, []netip.Addr{two}},
+		{"a foreign host", func() []netip.Addr { return b.Put(hears(owns("n1", 2, two), false, one)) }, []netip.Addr{one}},
+		{"which address it is on", func() []netip.Addr { return b.Put(hears(owns("n1", 2, two), false, two)) }, []netip.Addr{one, two}},
+		{"that what it is on is announced", func() []netip.Addr { return b.Put(hears(owns("n1", 2, two), true, two)) }, []netip.Addr{two}},
+		{"another node", func() []netip.Addr { return b.Put(owns("n2", 1, two)) }, []netip.Addr{two}},
+		{"a node that is gone", func() []netip.Addr { return b.Remove("n1") }, []netip.Addr{two}},
+		{"one that never was", func() []netip.Addr { return b.Remove("n3") }, nil},
+	} {
+		if diff := cmp.Diff(step.want, step.do(), byAddr); diff != "" {
+			t.Errorf("%s: changed (-want +got):\n%s", step.name, diff)
+		}
+	}
+	if b.Remove("n2"); len(b.owned)+len(b.heard)+len(b.nodes) != 0 {
+		t.Errorf("when all are gone: got %v, %v, %v, want nothing left", b.owned, b.heard, b.nodes)
+	}
+}
+
+func TestBoardSaysWhoHasAnAddress(t *testing.T) {
+	b := NewBoard()
+	b.Put(owns("n1", 1, one, two)) // which died
+	b.Put(hears(owns("n2", 2, one), true, one))
+	if l := b.Look(one); !l.Owned || l.Owner.Node != "n2" || !l.Foreign || l.Host.MAC != mac {
+		t.Errorf("one: got %+v, want n2 and the foreign host", l)
+	}
+	if l := b.Look(two); !l.Owned || l.Owner.Node != "n1" || l.Foreign {
+		t.Errorf("two: got %+v, want n1", l)
+	}
+	if l := b.Look(two.Next()); l.Owned || l.Foreign {
+		t.Errorf("another: got %+v, want nobody", l)
+	}
+	if !b.Reports("n1") || b.Reports("n3") {
+		t.Error("who reports: want n1 and not n3")
+	}
+	if diff := cmp.Diff([]netip.Addr{one, two}, b.OwnedBy("n1"), byAddr); diff != "" {
+		t.Errorf("owned by n1 (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,150 @@
+package announcement
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// facts are what is known of an address that a Service shows.
+type facts struct {
+	Look
+	address netip.Addr
+	// ownerDown says that the cluster holds the owner's node not to be ready.
+	ownerDown bool
+	// plan says who may announce the address. It is looked at only if nobody does, or
+	// the owner is down.
+	plan advertise.Result
+	// broken are advertisements that mean nothing, in sentences.
+	broken []string
+	// idle are those of the candidates that cannot announce now, and why, as what
+	// follows their name in a sentence.
+	idle map[lb.NodeName]string
+}
+
+// verdict is what there is to say of an address.
+type verdict struct {
+	// reason is ReasonAnnounced, or why nobody announces it.
+	reason  string
+	message string
+}
+
+// urgency orders the reasons why a Service is not announced: with several addresses
+// the first counts.
+var urgency = []string{
+	v1beta1.ReasonAddressConflict, v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode, v1beta1.ReasonNotAnnounced,
+}
+
+// decide says how a Service with these addresses stands.
+func decide(svc *corev1.Service, list []facts) metav1.Condition {
+	c := metav1.Condition{
+		Type: v1beta1.ServiceAnnounced, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAnnounced, ObservedGeneration: svc.Generation,
+	}
+	rank := len(urgency)
+	var sentences []string
+	for _, f := range list {
+		v := f.judge()
+		sentences = append(sentences, v.message)
+		for i, reason := range urgency[:rank] {
+			if reason == v.reason {
+				c.Status, c.Reason, rank = metav1.ConditionFalse, reason, i
+				break
+			}
+		}
+	}
+	c.Message = bounded.Message(strings.Join(sentences, "; "))
+	return c
+}
+
+func (f facts) judge() verdict {
+	switch {
+	case f.Foreign && !f.Host.InUse:
+		return verdict{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: turn that host off or give it another address, or have the Service ask for another one", f.address, host(f.Host))}
+	case f.announced():
+		return verdict{v1beta1.ReasonAnnounced, f.says()}
+	case f.Owned:
+		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready, and no other node that is ready may announce it: bring the node back, or let others announce it", f.address, f.Owner.Node)}
+	case f.plan.Reason != "":
+		return verdict{string(f.plan.Reason), f.nobodyMay()}
+	}
+	return verdict{v1beta1.ReasonNotAnnounced, f.nobodyDoes()}
+}
+
+// announced says whether the address is announced. A speaker knows better than the
+// cluster whether another one lives: while others could take over and do not, the
+// owner is believed.
+func (f facts) announced() bool {
+	if !f.Owned || !f.ownerDown {
+		return f.Owned
+	}
+	for _, c := range f.plan.Candidates {
+		if f.idle[c.Node] == "" && c.Node != f.Owner.Node {
+			return true
+		}
+	}
+	return false
+}
+
+// says tells who announces the address.
+func (f facts) says() string {
+	where := ""
+	if len(f.Owner.Interfaces) > 0 {
+		where = " on " + strings.Join(f.Owner.Interfaces, " and ")
+	}
+	s := fmt.Sprintf("%s is announced by %s%s since %s", f.address, f.Owner.Node, where, f.Owner.Since.UTC().Format(time.RFC3339))
+	if f.Foreign {
+		s += fmt.Sprintf(", but %s uses it as well, so that traffic can go to either: turn that host off or give it another address", host(f.Host))
+	}
+	return s
+}
+
+// nobodyMay says why nobody may announce the address.
+func (f facts) nobodyMay() string {
+	s := fmt.Sprintf("%s is not announced: %s", f.address, f.plan.Why)
+	if f.plan.Reason == advertise.NoAdvertisement && len(f.broken) > 0 {
+		s += "; left out: " + strings.Join(f.broken, "; ")
+	}
+	return s
+}
+
+// nobodyDoes says who may announce the address, when nobody does.
+func (f facts) nobodyDoes() string {
+	s := fmt.Sprintf("%s is not announced yet; nodes that may: %s", f.address, f.candidates())
+	if len(f.idle) == len(f.plan.Candidates) {
+		s += "; look at these nodes, and at the speaker's pods"
+	}
+	return s
+}
+
+// maxNamed is how many nodes a sentence names; the others it counts.
+const maxNamed = 5
+
+func (f facts) candidates() string {
+	var words []string
+	for _, c := range f.plan.Candidates[:min(maxNamed, len(f.plan.Candidates))] {
+		word := string(c.Node)
+		if why := f.idle[c.Node]; why != "" {
+			word += " (" + why + ")"
+		}
+		words = append(words, word)
+	}
+	if n := len(f.plan.Candidates) - maxNamed; n > 0 {
+		words = append(words, fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(words, ", ")
+}
+
+// host names a foreign host, as part of a sentence.
+func host(f reports.Foreign) string {
+	return fmt.Sprintf("a foreign host with the MAC %s (heard by the node %s on %s)", f.MAC, f.Node, f.Interface)
+}

@@ -1,0 +1,204 @@
+package announcement
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// factsOf are those of an address after these reports.
+func factsOf(address netip.Addr, list ...reports.Report) facts {
+	b := NewBoard()
+	for _, r := range list {
+		b.Put(r)
+	}
+	return facts{Look: b.Look(address), address: address}
+}
+
+func refused(f facts, reason advertise.Reason, why string) facts {
+	f.plan = advertise.Result{Address: f.address, Reason: reason, Why: why}
+	return f
+}
+
+// may says that these nodes may announce; those with a word behind them cannot now:
+// "n2 not ready".
+func may(f facts, nodes ...string) facts {
+	f.idle = map[lb.NodeName]string{}
+	for _, text := range nodes {
+		name, why, idle := strings.Cut(text, " ")
+		f.plan.Candidates = append(f.plan.Candidates, advertise.Candidate{Node: lb.NodeName(name)})
+		if idle {
+			f.idle[lb.NodeName(name)] = why
+		}
+	}
+	return f
+}
+
+func down(f facts) facts {
+	f.ownerDown = true
+	return f
+}
+
+func broken(f facts, sentence string) facts {
+	f.broken = []string{sentence}
+	return f
+}
+
+func TestDecide(t *testing.T) {
+	const (
+		yes, no   = metav1.ConditionTrue, metav1.ConditionFalse
+		announced = "192.168.1.240 is announced by n1 on eth0 since 2026-11-25T20:01:02Z"
+		foreign   = "a foreign host with the MAC 02:00:00:00:00:99 (heard by the node n1 on eth0)"
+	)
+	many := owns("n1", 1, one)
+	many.Owned[0].Interfaces = []string{"eth0", "eth1"}
+	nowhere := owns("n1", 1, one)
+	nowhere.Owned[0].Interfaces = nil
+	elsewhere := owns("n1", 1, one)
+	elsewhere.Owned[0].Since = start.In(time.FixedZone("here", 3600))
+	tests := []struct {
+		name    string
+		facts   []facts
+		status  metav1.ConditionStatus
+		reason  string
+		message string
+	}{
+		{"a node announces the address", []facts{factsOf(one, owns("n1", 1, one))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"the higher epoch does", []facts{factsOf(one, owns("n1", 2, one), owns("n2", 1, one))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"times are in UTC", []facts{factsOf(one, elsewhere)}, yes, v1beta1.ReasonAnnounced, announced},
+		{"on two interfaces", []facts{factsOf(one, many)}, yes, v1beta1.ReasonAnnounced, "192.168.1.240 is announced by n1 on eth0 and eth1 since 2026-11-25T20:01:02Z"},
+		{"on no interface that is known", []facts{factsOf(one, nowhere)}, yes, v1beta1.ReasonAnnounced, "192.168.1.240 is announced by n1 since 2026-11-25T20:01:02Z"},
+		{"two addresses are announced", []facts{factsOf(one, owns("n1", 1, one)), factsOf(two, owns("n2", 1, two))}, yes, v1beta1.ReasonAnnounced,
+			announced + "; 192.168.1.241 is announced by n2 on eth0 since 2026-11-25T20:01:02Z"},
+		{"one of two is", []facts{factsOf(one, owns("n1", 1, one)), refused(factsOf(two), advertise.NoNode, "no node may.")}, no, v1beta1.ReasonNoNode,
+			announced + "; 192.168.1.241 is not announced: no node may."},
+		{"of two reasons the worse counts", []facts{may(factsOf(one), "n1"), refused(factsOf(two), advertise.NoAdvertisement, "none")}, no, v1beta1.ReasonNoAdvertisement,
+			"192.168.1.240 is not announced yet; nodes that may: n1; 192.168.1.241 is not announced: none"},
+		{"whatever their order", []facts{refused(factsOf(one), advertise.NoAdvertisement, "none"), refused(factsOf(two), advertise.NoEndpoints, "no pod")}, no, v1beta1.ReasonNoAdvertisement,
+			"192.168.1.240 is not announced: none; 192.168.1.241 is not announced: no pod"},
+		{"an advertisement means nothing", []facts{broken(refused(factsOf(one), advertise.NoAdvertisement, "none"), `the L2Advertisement "x", whose spec is wrong`)}, no, v1beta1.ReasonNoAdvertisement,
+			`192.168.1.240 is not announced: none; left out: the L2Advertisement "x", whose spec is wrong`},
+		{"which is nothing to a Service without endpoints", []facts{broken(refused(factsOf(one), advertise.NoEndpoints, "no pod"), "x")}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
+		{"nobody does yet", []facts{may(factsOf(one), "n1", "n2 not ready")}, no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1, n2 (not ready)"},
+		{"nobody can", []facts{may(factsOf(one), "n1 its speaker has not reported", "n2 not ready")}, no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced yet; nodes that may: n1 (its speaker has not reported), n2 (not ready); look at these nodes, and at the speaker's pods"},
+		{"many may", []facts{may(factsOf(one), "n1", "n2", "n3", "n4", "n5", "n6", "n7")}, no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1, n2, n3, n4, n5, 2 more"},
+		{"a foreign host uses it", []facts{factsOf(one, hears(owns("n1", 1, one), false, one))}, no, v1beta1.ReasonAddressConflict,
+			"192.168.1.240 is not announced since " + foreign + " uses it: turn that host off or give it another address, or have the Service ask for another one"},
+		{"a foreign host uses it and nobody lists it", []facts{may(factsOf(one, hears(owns("n1", 1), false, one)), "n1")}, no, v1beta1.ReasonAddressConflict,
+			"192.168.1.240 is not announced since " + foreign + " uses it: turn that host off or give it another address, or have the Service ask for another one"},
+		{"a foreign host uses what is announced", []facts{factsOf(one, hears(owns("n1", 1, one), true, one))}, yes, v1beta1.ReasonAnnounced,
+			announced + ", but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
+		{"the owner's node is down and nobody takes over who could", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2"))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"the owner's node is down and nobody else can", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2 not ready"))}, no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 was announced by n1, which is not ready, and no other node that is ready may announce it: bring the node back, or let others announce it"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Generation: 4}}
+			want := metav1.Condition{Type: v1beta1.ServiceAnnounced, Status: tt.status, Reason: tt.reason, Message: tt.message, ObservedGeneration: 4}
+			if diff := cmp.Diff(want, decide(svc, tt.facts)); diff != "" {
+				t.Errorf("condition (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTheMessageFitsIntoACondition(t *testing.T) {
+	var list []facts
+	for i := range 32 {
+		list = append(list, refused(factsOf(one), advertise.NoNode, strings.Repeat(fmt.Sprint(i), 500)))
+	}
+	if n := len(decide(&corev1.Service{}, list).Message); n > 4096 {
+		t.Errorf("message: got %d bytes, want 4096 at most", n)
+	}
+}
+
+func TestNews(t *testing.T) {
+	n1, n2 := factsOf(one, owns("n1", 1, one)), factsOf(one, owns("n2", 2, one))
+	both := []facts{n2, factsOf(two, owns("n1", 1, two))}
+	none, noPods := may(factsOf(one), "n1"), refused(factsOf(one), advertise.NoEndpoints, "no pod")
+	host, visited := factsOf(one, hears(owns("n1", 1), false, one)), factsOf(one, hears(owns("n1", 1, one), true, one))
+	type look struct {
+		at    time.Duration
+		facts []facts
+		want  []string
+		again time.Duration
+	}
+	const s = time.Second
+	announced := func(words string) []string { return []string{"Normal Announced: 192.168.1.240 " + words} }
+	late := func(f facts) []string {
+		c := decide(&corev1.Service{}, []facts{f})
+		return []string{"Warning " + c.Reason + ": " + c.Message}
+	}
+	tests := []struct {
+		name  string
+		was   []facts // what stands in the condition, of a controller before
+		looks []look
+	}{
+		{"who announces, once", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0}, {5 * s, []facts{n1}, nil, 0}}},
+		{"a move, from where and to where", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0}, {s, []facts{n2}, announced("moved from n1 to n2"), 0}}},
+		{"of two addresses the one that moved", nil, []look{
+			{0, []facts{n1, both[1]}, append(announced("is announced by n1"), "Normal Announced: 192.168.1.241 is announced by n1"), 0}, {s, both, announced("moved from n1 to n2"), 0}}},
+		{"a gap is no news if it is short", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0}, {s, []facts{none}, nil, 2 * s}, {2 * s, []facts{n2}, announced("moved from n1 to n2"), 0}}},
+		{"and none at all if the owner is the same", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0}, {s, []facts{none}, nil, 2 * s}, {2 * s, []facts{n1}, nil, 0}}},
+		{"a gap that lasts, once", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{none}, nil, s}, {2 * s, []facts{none}, late(none), 0}, {9 * s, []facts{none}, nil, 0}}},
+		{"another reason is told by itself", nil, []look{{0, []facts{none}, nil, 2 * s}, {2 * s, []facts{none}, late(none), 0}, {9 * s, []facts{noPods}, nil, 2 * s}, {11 * s, []facts{noPods}, late(noPods), 0}}},
+		{"reasons that alternate wait no longer", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{noPods}, nil, s}, {2 * s, []facts{none}, late(none), 0}}},
+		{"a foreign host at once", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{host}, late(host), 0}, {2 * s, []facts{host}, nil, 0}}},
+		{"one on what is announced, once", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0},
+			{s, []facts{visited}, []string{"Warning AddressConflict: " + visited.says()}, 0}, {2 * s, []facts{visited}, nil, 0}, {3 * s, []facts{n1}, nil, 0}}},
+		{"nothing that a controller before told", []facts{n1}, []look{{0, []facts{n1}, nil, 0}, {s, []facts{n2}, announced("moved from n1 to n2"), 0}}},
+		{"no reason that one before told", []facts{none}, []look{{0, []facts{none}, nil, 0}, {9 * s, []facts{none}, nil, 0}}},
+		{"what happened while there was none", []facts{n1}, []look{{0, []facts{n2}, announced("is announced by n2"), 0}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var m memory
+			var was *metav1.Condition
+			if tt.was != nil {
+				was = new(decide(&corev1.Service{}, tt.was))
+			}
+			for i, l := range tt.looks {
+				now := decide(&corev1.Service{}, l.facts)
+				notes, next, again := news(m, was, now, l.facts, start.Add(l.at))
+				m, was = next, &now
+				var got []string
+				for _, n := range notes {
+					got = append(got, n.kind+" "+n.reason+": "+n.text)
+				}
+				if diff := cmp.Diff(l.want, got); diff != "" || again != l.again {
+					t.Errorf("look %d: again after %s, want %s; told (-want +got):\n%s", i, again, l.again, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestStandingCounts(t *testing.T) {
+	s := NewStanding()
+	key := func(name string) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: name} }
+	s.put(key("a"), memory{looked: true, reason: "NoNode"})
+	s.put(key("b"), memory{looked: true, reason: "NoNode"})
+	s.put(key("c"), memory{looked: true})
+	s.put(key("d"), memory{looked: true, reason: "NoEndpoints"})
+	s.forget(key("d"))
+	if diff := cmp.Diff(map[string]int{"NoNode": 2}, s.NotAnnounced()); diff != "" {
+		t.Errorf("not announced (-want +got):\n%s", diff)
+	}
+	if got := len(s.waiting()); got != 2 || !s.waits(key("a")) || s.waits(key("c")) {
+		t.Errorf("waiting: got %v, want a and b", s.waiting())
+	}
+}

@@ -1,0 +1,181 @@
+package announcement
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// gather returns what is known of the addresses that a Service shows and that are
+// claimed for it. What the cluster allows is read only for those that nobody
+// announces: when a thousand Services move at once, nothing of that is.
+func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, error) {
+	shown, err := r.shown(ctx, svc)
+	if err != nil {
+		return nil, err
+	}
+	var list []facts
+	var open []advertise.Address
+	for _, a := range shown {
+		f := facts{Look: r.Board.Look(a.Address), address: a.Address}
+		if f.Owned {
+			if f.ownerDown, err = r.isDown(ctx, f.Owner.Node); err != nil {
+				return nil, err
+			}
+		}
+		if !f.Owned || f.ownerDown {
+			open = append(open, a)
+		}
+		list = append(list, f)
+	}
+	if len(open) == 0 {
+		return list, nil
+	}
+	return list, r.plan(ctx, list, open)
+}
+
+// shown returns the addresses that the Service shows and whose claims name it, with
+// the other Services that show them.
+func (r *Reconciler) shown(ctx context.Context, svc *corev1.Service) ([]advertise.Address, error) {
+	services := []corev1.Service{*svc}
+	var claims []v1beta1.IPAddressClaim
+	for _, address := range apiconv.StatusAddresses(svc) {
+		claim := v1beta1.IPAddressClaim{}
+		err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, &claim)
+		if apierrors.IsNotFound(err) {
+			continue // it is not from here
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the IPAddressClaim of %s: %w", address, err)
+		}
+		others, err := r.showing(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		claims, services = append(claims, claim), append(services, others...)
+	}
+	shown := apiconv.ShownAddresses(services, claims)
+	key := apiconv.KeyOf(svc)
+	return slices.DeleteFunc(shown, func(a advertise.Address) bool { return !slices.Contains(a.Holders, key) }), nil
+}
+
+// showing returns the Services that show an address.
+func (r *Reconciler) showing(ctx context.Context, address netip.Addr) ([]corev1.Service, error) {
+	var services corev1.ServiceList
+	if err := r.Client.List(ctx, &services, client.MatchingFields{byAddress: address.String()}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the Services that show %s: %w", address, err)
+	}
+	return services.Items, nil
+}
+
+// isDown says whether a node is not ready, or is gone.
+func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error) {
+	var node corev1.Node
+	err := r.Client.Get(ctx, client.ObjectKey{Name: string(name)}, &node)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the node %s: %w", name, err)
+	}
+	return apiconv.ParseNode(&node, apiconv.DrainPolicy{}).Down, nil
+}
+
+// plan adds to the facts who may announce the addresses that are open.
+func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Address) error {
+	in := advertise.Input{Addresses: open}
+	if err := r.addServices(ctx, &in); err != nil {
+		return err
+	}
+	broken, err := r.addCluster(ctx, &in)
+	if err != nil {
+		return err
+	}
+	for _, result := range advertise.Resolve(in) {
+		i := slices.IndexFunc(list, func(f facts) bool { return f.address == result.Address })
+		list[i].plan, list[i].broken, list[i].idle = result, broken, r.idle(in.Nodes, result)
+	}
+	return nil
+}
+
+// addServices adds the Services that show the addresses, and their endpoints.
+func (r *Reconciler) addServices(ctx context.Context, in *advertise.Input) error {
+	seen := map[lb.ServiceKey]bool{}
+	for _, address := range in.Addresses {
+		for _, key := range address.Holders {
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			var svc corev1.Service
+			err := r.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, &svc)
+			if apierrors.IsNotFound(err) {
+				continue // it went just now
+			}
+			if err != nil {
+				return fmt.Errorf("reading the Service %s: %w", key, err)
+			}
+			var endpoints discoveryv1.EndpointSliceList
+			if err := r.Client.List(ctx, &endpoints, client.InNamespace(key.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: key.Name}, client.UnsafeDisableDeepCopy); err != nil {
+				return fmt.Errorf("listing the EndpointSlices of the Service %s: %w", key, err)
+			}
+			in.Services = append(in.Services, apiconv.AdvertisedService(&svc, apiconv.ParseEndpoints(endpoints.Items)))
+		}
+	}
+	return nil
+}
+
+// addCluster adds advertisements, pools and nodes, and returns what is wrong with
+// advertisements that mean nothing.
+func (r *Reconciler) addCluster(ctx context.Context, in *advertise.Input) (broken []string, err error) {
+	var ads v1beta1.L2AdvertisementList
+	var pools v1beta1.IPAddressPoolList
+	var nodes corev1.NodeList
+	for _, list := range []client.ObjectList{&ads, &pools, &nodes} {
+		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("listing what decides about announcing: %w", err)
+		}
+	}
+	for i := range ads.Items {
+		ad, err := apiconv.ParseAdvertisement(&ads.Items[i])
+		if err != nil {
+			broken = append(broken, fmt.Sprintf("the L2Advertisement %q, whose %s", ads.Items[i].Name, err))
+			continue
+		}
+		in.Advertisements = append(in.Advertisements, ad)
+	}
+	for i := range pools.Items {
+		in.Pools = append(in.Pools, apiconv.AdvertisedPool(&pools.Items[i]))
+	}
+	for i := range nodes.Items {
+		in.Nodes = append(in.Nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))
+	}
+	slices.Sort(broken)
+	return broken, nil
+}
+
+// idle returns which candidates cannot announce now, and why.
+func (r *Reconciler) idle(nodes []advertise.Node, result advertise.Result) map[lb.NodeName]string {
+	why := map[lb.NodeName]string{}
+	for _, c := range result.Candidates {
+		i := slices.IndexFunc(nodes, func(n advertise.Node) bool { return n.Name == c.Node })
+		switch {
+		case nodes[i].Down:
+			why[c.Node] = "not ready"
+		case !r.Board.Reports(c.Node):
+			why[c.Node] = "its speaker has not reported"
+		}
+	}
+	return why
+}

@@ -1,0 +1,120 @@
+// Package announcement tells on each Service of type LoadBalancer which nodes
+// announce its addresses, or why none does, from what the speakers report. It is
+// the only writer of the condition lbstack.io/Announced.
+package announcement
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// action is the word for what is going on, in events.
+const action = "Announce"
+
+// Reconciler tells how one Service is announced.
+type Reconciler struct {
+	// Client reads from the cache and writes to the API server.
+	Client client.Client
+	// Events tells the Service's owner what changed.
+	Events events.EventRecorder
+	// Class of the Services that are served; see apiconv.ServedBy.
+	Class string
+	// Board has what the speakers report.
+	Board *Board
+	// Standing has what was told.
+	Standing *Standing
+	// Now is the clock, if it is not the real one.
+	Now func() time.Time
+}
+
+func (r *Reconciler) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
+}
+
+// Reconcile looks at one Service.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	key := lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}
+	svc := &corev1.Service{}
+	if err := r.Client.Get(ctx, req.NamespacedName, svc); err != nil {
+		if client.IgnoreNotFound(err) == nil {
+			r.Standing.forget(key)
+			return reconcile.Result{}, nil
+		}
+		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", key, err)
+	}
+	var list []facts
+	if svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class) {
+		var err error
+		if list, err = r.gather(ctx, svc); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	was := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)
+	if len(list) == 0 {
+		r.Standing.forget(key)
+		return reconcile.Result{}, r.remove(ctx, svc, was)
+	}
+	now := decide(svc, list)
+	if err := r.write(ctx, svc, was, now); err != nil {
+		return reconcile.Result{}, err
+	}
+	notes, next, again := news(r.Standing.get(key), was, now, list, r.now())
+	r.Standing.put(key, next)
+	for _, n := range notes {
+		r.Events.Eventf(svc, nil, n.kind, n.reason, action, "%s", bounded.Note(n.text))
+	}
+	return reconcile.Result{RequeueAfter: again}, nil
+}
+
+// write brings the condition to what it should be, if it differs.
+func (r *Reconciler) write(ctx context.Context, svc *corev1.Service, was *metav1.Condition, now metav1.Condition) error {
+	if was != nil && was.Status == now.Status && was.Reason == now.Reason && was.Message == now.Message && was.ObservedGeneration == now.ObservedGeneration {
+		return nil
+	}
+	now.LastTransitionTime = metav1.NewTime(r.now())
+	if was != nil && was.Status == now.Status {
+		now.LastTransitionTime = was.LastTransitionTime
+	}
+	return r.patch(ctx, svc, now)
+}
+
+// remove takes the condition away, if it is there.
+func (r *Reconciler) remove(ctx context.Context, svc *corev1.Service, was *metav1.Condition) error {
+	if was == nil {
+		return nil
+	}
+	return r.patch(ctx, svc, map[string]string{"$patch": "delete", "type": v1beta1.ServiceAnnounced})
+}
+
+// patch changes one item of status.conditions. A strategic merge patch finds it by
+// its type and touches no other, whatever these are by now: it needs no lock, and
+// disturbs nobody who has one.
+func (r *Reconciler) patch(ctx context.Context, svc *corev1.Service, item any) error {
+	body, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []any{item}}})
+	if err != nil {
+		return fmt.Errorf("writing down the condition of the Service %s: %w", apiconv.KeyOf(svc), err)
+	}
+	err = r.Client.Status().Patch(ctx, svc.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, body))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("writing the condition %s of the Service %s: %w", v1beta1.ServiceAnnounced, apiconv.KeyOf(svc), err)
+	}
+	return nil
+}

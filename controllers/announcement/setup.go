@@ -1,0 +1,176 @@
+package announcement
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// concurrency is how many Services are worked on at once: most of the time of
+// each is waiting for the API server.
+const concurrency = 16
+
+// byAddress is the index of Services by the addresses that they show.
+const byAddress = "status.loadBalancer.ingress.ip"
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// SetupWithManager starts the controller with the manager.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Service{}, byAddress, addressesOf); err != nil {
+		return fmt.Errorf("indexing the Services by address: %w", err)
+	}
+	waiting := handler.EnqueueRequestsFromMapFunc(r.waiting)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("announcement").
+		For(&corev1.Service{}).
+		Watches(&v1beta1.SpeakerState{}, r.states()).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), builder.WithPredicates(nodeChanged)).
+		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.onEndpoints)).
+		Watches(&v1beta1.L2Advertisement{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.IPAddressPool{}, waiting, builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		Watches(&v1beta1.IPAddressClaim{}, handler.EnqueueRequestsFromMapFunc(onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
+		Complete(r)
+}
+
+func addressesOf(object client.Object) []string {
+	svc, ok := object.(*corev1.Service)
+	if !ok {
+		return nil
+	}
+	var list []string
+	for _, a := range apiconv.StatusAddresses(svc) {
+		list = append(list, a.String())
+	}
+	return list
+}
+
+// states puts what the speakers report on the board, and looks at the Services of
+// which that says something else.
+func (r *Reconciler) states() handler.EventHandler {
+	put := func(ctx context.Context, object client.Object, q queue) {
+		if state, ok := object.(*v1beta1.SpeakerState); ok {
+			r.enqueue(ctx, r.Board.Put(apiconv.SpeakerReport(state)), q)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { put(ctx, e.Object, q) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { put(ctx, e.ObjectNew, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+			r.enqueue(ctx, r.Board.Remove(lb.NodeName(e.Object.GetName())), q)
+		},
+	}
+}
+
+// enqueue asks for the Services that show one of the addresses.
+func (r *Reconciler) enqueue(ctx context.Context, addresses []netip.Addr, q queue) {
+	for _, address := range addresses {
+		services, err := r.showing(ctx, address)
+		if err != nil {
+			return // the cache is going down with the program
+		}
+		for i := range services {
+			q.Add(requestFor(apiconv.KeyOf(&services[i])))
+		}
+	}
+}
+
+// waiting returns the Services that are not announced.
+func (r *Reconciler) waiting(context.Context, client.Object) []reconcile.Request {
+	return requestsFor(r.Standing.waiting())
+}
+
+// onNode returns the same, and those that the node announces: whether it is believed
+// depends on whether it is ready.
+func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
+	requests := requestsFor(r.Standing.waiting())
+	for _, address := range r.Board.OwnedBy(lb.NodeName(node.GetName())) {
+		services, err := r.showing(ctx, address)
+		if err != nil {
+			return nil // the cache is going down with the program
+		}
+		for i := range services {
+			requests = append(requests, requestFor(apiconv.KeyOf(&services[i])))
+		}
+	}
+	return requests
+}
+
+// onEndpoints returns those Services that are not announced of the one whose
+// endpoints these are and those that share an address with it.
+func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []reconcile.Request {
+	key := lb.ServiceKey{Namespace: slice.GetNamespace(), Name: slice.GetLabels()[discoveryv1.LabelServiceName]}
+	var svc corev1.Service
+	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, &svc); err != nil {
+		return nil // it is gone, or will be seen when it comes
+	}
+	var keys []lb.ServiceKey
+	for _, address := range apiconv.StatusAddresses(&svc) {
+		services, err := r.showing(ctx, address)
+		if err != nil {
+			return nil // the cache is going down with the program
+		}
+		for i := range services {
+			if key := apiconv.KeyOf(&services[i]); r.Standing.waits(key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return requestsFor(keys)
+}
+
+// onClaim returns the Services that a claim names.
+func onClaim(_ context.Context, object client.Object) []reconcile.Request {
+	claim, ok := object.(*v1beta1.IPAddressClaim)
+	if !ok {
+		return nil
+	}
+	var keys []lb.ServiceKey
+	for _, h := range claim.Spec.Holders {
+		keys = append(keys, apiconv.HolderKey(h))
+	}
+	return requestsFor(keys)
+}
+
+// nodeChanged lets a node pass of which something changed that decides whether it
+// announces. It is stripped of the rest.
+var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*corev1.Node)
+	now, also := e.ObjectNew.(*corev1.Node)
+	if !ok || !also {
+		return true
+	}
+	x, y := apiconv.ParseNode(before, apiconv.DrainPolicy{}), apiconv.ParseNode(now, apiconv.DrainPolicy{})
+	return !equality.Semantic.DeepEqual(x, y)
+}}
+
+func requestsFor(keys []lb.ServiceKey) []reconcile.Request {
+	requests := make([]reconcile.Request, 0, len(keys))
+	for _, key := range keys {
+		requests = append(requests, requestFor(key))
+	}
+	return requests
+}
+
+func requestFor(key lb.ServiceKey) reconcile.Request {
+	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: key.Namespace, Name: key.Name}}
+}

@@ -1,0 +1,65 @@
+package announcement
+
+import (
+	"sync"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Standing knows how each Service stands, and what was told of it. It is safe for
+// concurrent use.
+type Standing struct {
+	mu       sync.Mutex
+	services map[lb.ServiceKey]memory
+}
+
+// NewStanding returns one that knows nothing.
+func NewStanding() *Standing { return &Standing{services: map[lb.ServiceKey]memory{}} }
+
+func (s *Standing) get(key lb.ServiceKey) memory {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.services[key]
+}
+
+func (s *Standing) put(key lb.ServiceKey, m memory) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services[key] = m
+}
+
+func (s *Standing) forget(key lb.ServiceKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.services, key)
+}
+
+// waits says whether a Service is not announced.
+func (s *Standing) waits(key lb.ServiceKey) bool { return s.get(key).reason != "" }
+
+// waiting are the Services that are not announced: only to these it matters what
+// the cluster allows.
+func (s *Standing) waiting() []lb.ServiceKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []lb.ServiceKey
+	for key, m := range s.services {
+		if m.reason != "" {
+			list = append(list, key)
+		}
+	}
+	return list
+}
+
+// NotAnnounced counts the Services that are not announced, by the reason.
+func (s *Standing) NotAnnounced() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count := map[string]int{}
+	for _, m := range s.services {
+		if m.reason != "" {
+			count[m.reason]++
+		}
+	}
+	return count
+}

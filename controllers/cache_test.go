@@ -1,0 +1,63 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestStripNode(t *testing.T) {
+	kept := corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "uid", ResourceVersion: "7", Labels: map[string]string{"zone": "a"}},
+		Spec:       corev1.NodeSpec{PodCIDRs: []string{"10.244.0.0/24"}, Taints: []corev1.Taint{{Key: "k", Effect: corev1.TaintEffectNoExecute}}},
+		Status: corev1.NodeStatus{
+			Addresses:  []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.1"}},
+			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "R"}},
+		},
+	}
+	whole := kept.DeepCopy()
+	whole.Annotations = map[string]string{"large": "one"}
+	whole.Spec.ProviderID = "x"
+	whole.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}
+	whole.Status.Conditions[0].LastHeartbeatTime = metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	whole.Status.Conditions = append(whole.Status.Conditions, corev1.NodeCondition{Type: corev1.NodeDiskPressure})
+	got, err := stripNode(whole)
+	if diff := cmp.Diff(any(&kept), got); err != nil || diff != "" {
+		t.Errorf("node (-want +got), %v:\n%s", err, diff)
+	}
+}
+
+func TestStripEndpoints(t *testing.T) {
+	name := "n1"
+	slice := func(labels map[string]string, endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
+		return &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "s", Labels: labels}, AddressType: discoveryv1.AddressTypeIPv4, Endpoints: endpoints}
+	}
+	of := map[string]string{discoveryv1.LabelServiceName: "web"}
+	more := map[string]string{discoveryv1.LabelServiceName: "web", "app": "x"}
+	whole := discoveryv1.Endpoint{Addresses: []string{"10.1.1.1"}, NodeName: &name, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}, Hostname: new("h")}
+	kept := discoveryv1.Endpoint{NodeName: &name, Conditions: whole.Conditions}
+	none := map[string]string{discoveryv1.LabelServiceName: ""}
+	for what, tt := range map[string]struct{ in, want *discoveryv1.EndpointSlice }{
+		"those of a Service":    {slice(more, whole), slice(of, kept)},
+		"those of no Service":   {slice(nil, whole), slice(none)},
+		"a Service without any": {slice(of), slice(of)},
+	} {
+		got, err := stripEndpoints(tt.in)
+		if diff := cmp.Diff(any(tt.want), got, cmp.Transformer("empty", func(l []discoveryv1.Endpoint) []discoveryv1.Endpoint { return append([]discoveryv1.Endpoint{}, l...) })); err != nil || diff != "" {
+			t.Errorf("%s (-want +got), %v:\n%s", what, err, diff)
+		}
+	}
+}
+
+func TestWhatIsNoSuchObjectPasses(t *testing.T) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
+	for name, strip := range map[string]func(any) (any, error){"node": stripNode, "endpoints": stripEndpoints} {
+		if got, err := strip(pod); err != nil || got != any(pod) {
+			t.Errorf("%s: got %v, %v, want it as it is", name, got, err)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package claim
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/ipam"
+)
+
+// inConflict says whether a foreign host uses the address of a claim, or the claim
+// still says that one does.
+func (r *Reconciler) inConflict(object client.Object) bool {
+	claim, ok := object.(*v1beta1.IPAddressClaim)
+	if !ok {
+		return false
+	}
+	_, foreign := r.foreign(claim)
+	return foreign || meta.FindStatusCondition(claim.Status.Conditions, v1beta1.ConditionConflict) != nil
+}
+
+func (r *Reconciler) foreign(claim *v1beta1.IPAddressClaim) (ipam.Foreign, bool) {
+	address, err := apiconv.ClaimAddress(claim)
+	if err != nil {
+		return ipam.Foreign{}, false
+	}
+	f, _, ok := r.Ledger.Foreign(address)
+	return f, ok
+}
+
+// conflict is what a claim says of the foreign host that uses its address.
+func conflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign) metav1.Condition {
+	c := metav1.Condition{Type: v1beta1.ConditionConflict, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonForeignHost, ObservedGeneration: claim.Generation}
+	if f.InUse {
+		c.Message = fmt.Sprintf("%s uses %s as well, which stays announced since it was in use before: traffic can go to either; turn that host off or give it another address", f.By, claim.Spec.Address)
+	} else {
+		c.Message = fmt.Sprintf("%s uses %s, which is not announced because of that: turn that host off or give it another address", f.By, claim.Spec.Address)
+	}
+	c.Message = bounded.Message(c.Message)
+	return c
+}
+
+// setConflict brings the condition to what is true; it is absent while there is no
+// conflict.
+func setConflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign, foreign bool) {
+	if foreign {
+		meta.SetStatusCondition(&claim.Status.Conditions, conflict(claim, f))
+		return
+	}
+	meta.RemoveStatusCondition(&claim.Status.Conditions, v1beta1.ConditionConflict)
+}
+
+// onForeign looks at the claims of addresses of which a pool says something else
+// than before about foreign hosts: by then the ledger knows it too.
+func onForeign() handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(q, hosts(e.Object), nil) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(q, hosts(e.Object), nil) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+			before, now := hosts(e.ObjectOld), hosts(e.ObjectNew)
+			enqueue(q, before, now)
+			enqueue(q, now, before)
+		},
+	}
+}
+
+func hosts(object client.Object) map[string]v1beta1.ForeignAddress {
+	list := map[string]v1beta1.ForeignAddress{}
+	if pool, ok := object.(*v1beta1.IPAddressPool); ok {
+		for _, f := range pool.Status.Foreign {
+			list[f.Address] = f
+		}
+	}
+	return list
+}
+
+// enqueue asks for the claims of those that are not the same among the others.
+func enqueue(q workqueue.TypedRateLimitingInterface[reconcile.Request], list, others map[string]v1beta1.ForeignAddress) {
+	for text, f := range list {
+		address, err := apiconv.ParseAddress(text)
+		if other, ok := others[text]; err != nil || (ok && equality.Semantic.DeepEqual(f, other)) {
+			continue
+		}
+		q.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: apiconv.ClaimName(address)}})
+	}
+}

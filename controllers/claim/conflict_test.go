@@ -1,0 +1,111 @@
+package claim
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// book has the pool p, with hosts on addresses of it.
+func book(hosts map[string]bool) *ledger.Ledger {
+	var taken []ipam.Taken
+	for address, inUse := range hosts {
+		a := netip.MustParseAddr(address)
+		taken = append(taken, ipam.Taken{Range: lb.Range{First: a, Last: a}, By: "a foreign host with the MAC m", Foreign: true, InUse: inUse})
+	}
+	pools := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/28"))}}}
+	ipam.Resolve(pools, taken)
+	l := ledger.New()
+	l.Load(pools, nil)
+	return l
+}
+
+// made is a claim that the controller made.
+func made(c *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
+	c.Labels = map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByController}
+	return c
+}
+
+// conditions tells those of a claim: type=reason.
+func conditions(c *v1beta1.IPAddressClaim) string {
+	var words []string
+	for _, x := range c.Status.Conditions {
+		words = append(words, x.Type+"="+x.Reason)
+	}
+	return strings.Join(words, " ")
+}
+
+func TestClaimsTellOfForeignHosts(t *testing.T) {
+	alone := &Reconciler{Ledger: book(nil)}
+	visited := &Reconciler{Ledger: book(map[string]bool{at: false})}
+	tests := []struct {
+		name  string
+		by    *Reconciler
+		claim *v1beta1.IPAddressClaim
+		want  string
+	}{
+		{"one of the controller's has nothing to say", alone, made(claim(at, "a")), ""},
+		{"one of the controller's tells of the host", visited, made(claim(at, "a")), "Conflict=ForeignHost"},
+		{"when the host is gone it has nothing to say again", alone, visited.desired(made(claim(at, "a"))), ""},
+		{"one of an administrator's tells how it stands", alone, claim(at), "Ready=Reserves"},
+		{"and of the host", visited, claim(at), "Ready=Reserves Conflict=ForeignHost"},
+		{"and when that is gone how it stands", alone, visited.desired(claim(at)), "Ready=Reserves"},
+		{"a host on another address is nothing to it", visited, claim("10.0.0.2"), "Ready=Reserves"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := tt.by.desired(tt.claim)
+			if conditions(got) != tt.want {
+				t.Errorf("conditions: got %q, want %q", conditions(got), tt.want)
+			}
+			if tt.want == "" && got.Status.ObservedGeneration != 0 {
+				t.Errorf("status: got %+v, want none", got.Status)
+			}
+			if diff := cmp.Diff(got, tt.by.desired(got)); diff != "" {
+				t.Errorf("a second look changes it (-first +second):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestClaimsTellWhetherTheAddressIsAnnounced(t *testing.T) {
+	for inUse, want := range map[bool]string{
+		false: "a foreign host with the MAC m uses 10.0.0.1, which is not announced because of that: turn that host off or give it another address",
+		true:  "a foreign host with the MAC m uses 10.0.0.1 as well, which stays announced since it was in use before: traffic can go to either; turn that host off or give it another address",
+	} {
+		got := (&Reconciler{Ledger: book(map[string]bool{at: inUse})}).desired(claim(at, "a"))
+		if c := meta.FindStatusCondition(got.Status.Conditions, v1beta1.ConditionConflict); c == nil || c.Message != want {
+			t.Errorf("in use %v: got %+v\nwant %s", inUse, c, want)
+		}
+	}
+}
+
+func TestClaimsThatAreLookedAt(t *testing.T) {
+	alone := &Reconciler{Ledger: book(nil)}
+	visited := &Reconciler{Ledger: book(map[string]bool{at: false})}
+	for name, tt := range map[string]struct {
+		by    *Reconciler
+		claim *v1beta1.IPAddressClaim
+		want  bool
+	}{
+		"the controller's own":                       {alone, made(claim(at, "a")), false},
+		"the controller's own, where a host is":      {visited, made(claim(at, "a")), true},
+		"the controller's own, where it was":         {alone, visited.desired(made(claim(at, "a"))), true},
+		"an administrator's":                         {alone, claim(at, "a"), true},
+		"the controller's own without a holder":      {alone, made(claim(at)), true},
+		"the controller's own, of another's address": {visited, made(claim("10.0.0.2", "a")), false},
+	} {
+		if got := tt.by.concerned(tt.claim); got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package pool
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+const mac = "02:00:00:00:00:99"
+
+var (
+	one    = netip.MustParseAddr("10.0.0.1")
+	byAddr = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
+)
+
+// host uses 10.0.0.1 since the start, as node1 heard.
+func host() foreign {
+	return foreign{Foreign: reports.Foreign{Address: one, Node: "node1", Interface: "eth0", MAC: mac, Since: start}}
+}
+
+func until(f foreign, minutes int) foreign {
+	f.until = start.Add(time.Duration(minutes) * time.Minute)
+	return f
+}
+
+func inUse(f foreign) foreign {
+	f.InUse = true
+	return f
+}
+
+func reporting(list ...foreign) reports.Picture {
+	p := reports.Picture{Owners: map[netip.Addr]reports.Owned{}, Hosts: map[netip.Addr]reports.Foreign{}}
+	for _, f := range list {
+		p.Hosts[f.Address] = f.Foreign
+	}
+	return p
+}
+
+func owning(node lb.NodeName, minutes int) reports.Picture {
+	p := reporting()
+	p.Owners[one] = reports.Owned{Address: one, Node: node, Since: start.Add(time.Duration(minutes) * time.Minute)}
+	return p
+}
+
+func TestRemember(t *testing.T) {
+	other := host()
+	other.MAC = "02:00:00:00:00:98"
+	tests := []struct {
+		name   string
+		before []foreign
+		now    reports.Picture
+		at     int // minutes after the start
+		want   []foreign
+	}{
+		{name: "nobody was there, and nobody is", now: reporting()},
+		{name: "a host is reported", now: reporting(host()), want: []foreign{host()}},
+		{name: "it still is, and nothing changes", before: []foreign{host()}, now: reporting(host()), at: 60, want: []foreign{host()}},
+		{name: "another one is", before: []foreign{host()}, now: reporting(other), at: 60, want: []foreign{other}},
+		{name: "it is reported no more, and the address is held back", before: []foreign{host()}, now: reporting(), at: 5, want: []foreign{until(host(), 15)}},
+		{name: "the end does not move", before: []foreign{until(host(), 15)}, now: reporting(), at: 14, want: []foreign{until(host(), 15)}},
+		{name: "the time is over", before: []foreign{until(host(), 15)}, now: reporting(), at: 15},
+		{name: "it is there again", before: []foreign{until(host(), 15)}, now: reporting(host()), at: 14, want: []foreign{host()}},
+		{name: "who heard it announces the address", before: []foreign{host()}, now: owning("node1", -1), at: 5},
+		{name: "another node announces it since", before: []foreign{until(host(), 15)}, now: owning("node2", 2), at: 5},
+		{name: "what a dead node had before says nothing", before: []foreign{host()}, now: owning("node2", -1), at: 5, want: []foreign{until(host(), 15)}},
+		{name: "a Service that had it keeps it when the report is gone for a moment", before: []foreign{inUse(host())}, now: reporting(), at: 5, want: []foreign{until(inUse(host()), 15)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before, want := map[netip.Addr]foreign{}, map[netip.Addr]foreign{}
+			for _, f := range tt.before {
+				before[f.Address] = f
+			}
+			for _, f := range tt.want {
+				want[f.Address] = f
+			}
+			got := remember(before, tt.now, start.Add(time.Duration(tt.at)*time.Minute))
+			if diff := cmp.Diff(want, got, byAddr, cmp.AllowUnexported(foreign{})); diff != "" {
+				t.Errorf("remembered (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAnotherControllerKnowsWhatThePoolsRemember(t *testing.T) {
+	hosts := map[netip.Addr]foreign{one: until(host(), 15)}
+	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.9"), object("other", 1, "10.0.1.0/30")}
+	plan, verdicts := Plan(pools, takenBy(hosts))
+	for i := range pools {
+		for _, p := range plan {
+			if string(p.Name) == pools[i].Name {
+				v := verdicts[p.Name]
+				v.Foreign = listed(p, hosts)
+				pools[i].Status = status(&pools[i], v, ipam.State{})
+			}
+		}
+	}
+	want := []v1beta1.ForeignAddress{{
+		Address: "10.0.0.1", HardwareAddress: mac, Node: "node1", Interface: "eth0",
+		Since: metav1.NewTime(start), Until: &metav1.Time{Time: start.Add(15 * time.Minute)},
+	}}
+	if diff := cmp.Diff(want, pools[0].Status.Foreign); diff != "" {
+		t.Errorf("status.foreign (-want +got):\n%s", diff)
+	}
+	if got := pools[1].Status.Foreign; got != nil {
+		t.Errorf("status.foreign of the other pool: got %v, want none", got)
+	}
+	if diff := cmp.Diff(hosts, remembered(pools), byAddr, cmp.AllowUnexported(foreign{})); diff != "" {
+		t.Errorf("read again (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatAPoolSaysOfForeignHosts(t *testing.T) {
+	overlap := ipam.Conflict{Range: lb.Range{First: one.Next(), Last: one.Next()}, With: `the node "n"`}
+	heard := ipam.Conflict{Range: lb.Range{First: one, Last: one}, With: host().String(), Foreign: true}
+	used := heard
+	used.InUse = true
+	const (
+		rest = ": such addresses are given to nobody until 10 minutes after the host was last heard; turn the host off, or put its address into spec.excludeAddresses"
+		by   = `10.0.0.1 is used by a foreign host with the MAC 02:00:00:00:00:99 (heard by the node "node1" on eth0)`
+		node = `10.0.0.2 is of the node "n": what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses`
+	)
+	tests := []struct {
+		name            string
+		conflicts       []ipam.Conflict
+		reason, message string
+	}{
+		{"nothing", nil, "", ""},
+		{"a host", []ipam.Conflict{heard}, v1beta1.ReasonForeignHost, by + rest},
+		{"a host on an address in use", []ipam.Conflict{used}, v1beta1.ReasonForeignHost, by + ", and stays announced while a Service has it, since it was in use before" + rest},
+		{"an overlap", []ipam.Conflict{overlap}, v1beta1.ReasonOverlap, node},
+		{"both", []ipam.Conflict{heard, overlap}, v1beta1.ReasonForeignHost, by + rest + ". Besides, " + node},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			reason, message := conflict(tt.conflicts)
+			if reason != tt.reason || message != tt.message {
+				t.Errorf("got  %s: %s\nwant %s: %s", reason, message, tt.reason, tt.message)
+			}
+		})
+	}
+	if got := until(host(), 1).String(); !strings.Contains(got, "last heard") {
+		t.Errorf("got %q, want it to say when it was heard", got)
+	}
+}
+
+func TestWhenTheNextAddressIsGivenAgain(t *testing.T) {
+	r := &Reconciler{Now: func() time.Time { return start }}
+	if got := r.untilLook(); got != lookAgain {
+		t.Errorf("nothing is held back: got %s, want %s", got, lookAgain)
+	}
+	soon := host()
+	soon.until = start.Add(3 * time.Second)
+	r.hosts = map[netip.Addr]foreign{one: until(host(), 5), one.Next(): soon, one.Prev(): host()}
+	if got := r.untilLook(); got != 3*time.Second {
+		t.Errorf("one is given again soon: got %s, want 3s", got)
+	}
+}

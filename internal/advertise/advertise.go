@@ -1,0 +1,147 @@
+// Package advertise decides who may announce an address, and says why nobody
+// may. The speakers act on its answers and the controller tells them to the
+// owners of Services: since both ask here, they cannot disagree.
+package advertise
+
+import (
+	"net/netip"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Selector says whether it selects an object with these labels.
+type Selector func(labels map[string]string) bool
+
+// Advertisement says which addresses are announced, and from where. Empty, it
+// means all pools, Services, nodes and interfaces. Of the selectors of a list
+// one that matches is enough.
+type Advertisement struct {
+	// Name of the L2Advertisement.
+	Name string
+	// Pools that it is about, by name, in addition to those that PoolSelectors
+	// select by label. Both empty: all.
+	Pools         []lb.PoolName
+	PoolSelectors []Selector
+	// ServiceSelectors select the Services that it is about; empty: all.
+	ServiceSelectors []Selector
+	// NodeSelectors select the nodes that may announce; empty: all.
+	NodeSelectors []Selector
+	// Preferred are the nodes that should, of those that may.
+	Preferred []Preference
+	// Interfaces to announce on; empty: all.
+	Interfaces []string
+	// RequireSubnet: only on interfaces of a subnet that the address is in.
+	RequireSubnet bool
+}
+
+// Preference prefers nodes.
+type Preference struct {
+	// Weight is added to the preference of the nodes that are selected.
+	Weight int32
+	// Selector selects nodes.
+	Selector Selector
+}
+
+// Node is a node of the cluster.
+type Node struct {
+	// Name and labels of the node.
+	Name   lb.NodeName
+	Labels map[string]string
+	// Excluded is why the node may not announce, as what follows its name in a
+	// sentence, such as "has the label x"; empty: it may.
+	Excluded string
+	// Draining nodes hand over what they own. They stay candidates: they announce
+	// until others do.
+	Draining bool
+	// Down nodes are those that the cluster says are not ready. They stay
+	// candidates: the speakers know better who lives.
+	Down bool
+}
+
+// Pool is where addresses are from.
+type Pool struct {
+	// Name and labels of the pool.
+	Name   lb.PoolName
+	Labels map[string]string
+}
+
+// Service is a Service that may hold addresses.
+type Service struct {
+	// Key and labels of the Service.
+	Key    lb.ServiceKey
+	Labels map[string]string
+	// Local says that its traffic is served only on the nodes that it reaches
+	// (externalTrafficPolicy Local).
+	Local bool
+	// Endpoints that serve it, by the family of their addresses: traffic to an
+	// address goes to endpoints of its family only.
+	Endpoints map[lb.Family]Endpoints
+}
+
+// Endpoints are the endpoints of a Service that serve.
+type Endpoints struct {
+	// Serving is how many are known, also those that are on no node. Whether there is
+	// any is what counts: whoever reads them may leave out those that are alike.
+	Serving int
+	// Nodes have at least one of them.
+	Nodes map[lb.NodeName]bool
+}
+
+// Address is an address that Services show.
+type Address struct {
+	// Address that is shown.
+	Address netip.Addr
+	// Pool that it is from, which may be gone.
+	Pool lb.PoolName
+	// Holders are the Services that really show it.
+	Holders []lb.ServiceKey
+}
+
+// Input is all that decides who may announce.
+type Input struct {
+	Advertisements []Advertisement
+	Pools          []Pool
+	Nodes          []Node
+	Services       []Service
+	Addresses      []Address
+}
+
+// Candidate is a node that may announce an address.
+type Candidate struct {
+	// Node is its name.
+	Node lb.NodeName
+	// Interfaces to announce on there, in order; none means all.
+	Interfaces []string
+	// RequireSubnet: only on interfaces of a subnet that the address is in.
+	RequireSubnet bool
+	// Preference is how much the node is preferred.
+	Preference int32
+}
+
+// Reason is why nobody may announce an address. The words are those of the
+// Service condition lbstack.io/Announced.
+type Reason string
+
+// The reasons, in the order in which they are looked for.
+const (
+	// NoAdvertisement: no advertisement is about the address.
+	NoAdvertisement Reason = "NoAdvertisement"
+	// NoEndpoints: no holder has an endpoint that serves.
+	NoEndpoints Reason = "NoEndpoints"
+	// NoNode: the advertisements leave no node that may announce and, where traffic
+	// is served locally, has an endpoint.
+	NoNode Reason = "NoNode"
+)
+
+// Result is who may announce an address, or why nobody may.
+type Result struct {
+	// Address is the one of the input.
+	Address netip.Addr
+	// Candidates ordered by node. Results share the slice where they can: never
+	// change it.
+	Candidates []Candidate
+	// Reason why there are none; empty if there are.
+	Reason Reason
+	// Why is the reason in a sentence: what is wrong, where, and what to do.
+	Why string
+}

@@ -1,0 +1,173 @@
+package advertise
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// maxNamed is how many objects a sentence names; the others it counts.
+const maxNamed = 3
+
+func (r *resolver) whyNoAdvertisement(a Address) string {
+	if len(r.ads) == 0 {
+		return fmt.Sprintf("there is no L2Advertisement, so that nothing is announced: create one that selects the pool %q", a.Pool)
+	}
+	if ads := r.aboutPool(a.Pool); len(ads) > 0 {
+		return fmt.Sprintf("spec.serviceSelectors of %s, which %s the pool %q, do not match the labels of %s: change the labels or the selectors",
+			r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, services(a))
+	}
+	return fmt.Sprintf("no L2Advertisement selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
+		a.Pool, r.advertisements(upTo(len(r.ads))))
+}
+
+func whyNoEndpoints(a Address) string {
+	return fmt.Sprintf("%s %s no ready %s endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them",
+		services(a), verb(a.Holders, "has", "have"), lb.FamilyOf(a.Address))
+}
+
+// whyNoNode tells where the candidates got lost: at the selectors, at the
+// exclusions, or at the endpoints.
+func (r *resolver) whyNoNode(ads []int, local []localHolder) string {
+	covered := r.covered(ads)
+	if len(r.nodes) == 0 {
+		return "the cluster has no node"
+	}
+	if len(covered) == 0 {
+		return fmt.Sprintf("spec.nodeSelectors of %s match none of the %d nodes: change the selectors or the labels of the nodes",
+			r.advertisements(ads), len(r.nodes))
+	}
+	if len(local) > 0 {
+		return r.whyNotLocal(ads, covered, local)
+	}
+	return fmt.Sprintf("no node that %s %s may announce: %s", r.advertisements(ads), verb(ads, "selects", "select"), r.exclusions(covered))
+}
+
+func (r *resolver) whyNotLocal(ads, covered []int, local []localHolder) string {
+	h := local[0]
+	if len(h.nodes) == 0 {
+		return fmt.Sprintf("spec.externalTrafficPolicy of the Service %s is Local, and none of its endpoints is on a node of the cluster: set it to Cluster", h.key)
+	}
+	serving := r.serving(local)
+	if len(serving) == 0 && len(local) > 1 {
+		return fmt.Sprintf("spec.externalTrafficPolicy of the Services that share the address is Local, and no node has ready endpoints of %s as well as of %s: set it to Cluster, or have their pods run on the same nodes",
+			h.key, local[1].key)
+	}
+	why := fmt.Sprintf("spec.externalTrafficPolicy of the Service %s is Local, and its ready endpoints are on %s only, where nobody may announce",
+		h.key, sentence(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
+	excluded := slices.DeleteFunc(serving, func(i int) bool { return !slices.Contains(covered, i) })
+	if len(excluded) > 0 {
+		return why + ": " + r.exclusions(excluded)
+	}
+	names := make([]string, 0, len(covered))
+	for _, i := range covered {
+		names = append(names, string(r.nodes[i].Name))
+	}
+	return fmt.Sprintf("%s: %s %s %s; have a pod run there, or change spec.nodeSelectors",
+		why, r.advertisements(ads), verb(ads, "selects", "select"), sentence(nodeWord(len(names)), names))
+}
+
+// covered returns the nodes that one of the advertisements selects, excluded
+// ones included.
+func (r *resolver) covered(ads []int) []int {
+	var nodes []int
+	for n := range r.nodes {
+		if slices.ContainsFunc(ads, func(i int) bool { return r.reach[i].covers[n] }) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+func (r *resolver) serving(local []localHolder) []int {
+	var nodes []int
+	for n := range r.nodes {
+		if servesAll(local, r.nodes[n].Name) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+// exclusions says of the first nodes why they may not announce.
+func (r *resolver) exclusions(nodes []int) string {
+	parts := make([]string, 0, maxNamed+1)
+	for _, i := range nodes[:min(len(nodes), maxNamed)] {
+		parts = append(parts, fmt.Sprintf("%s %s", r.nodes[i].Name, r.nodes[i].Excluded))
+	}
+	if more := len(nodes) - maxNamed; more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more are excluded as well", more))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (r *resolver) advertisements(ads []int) string {
+	names := make([]string, 0, len(ads))
+	for _, i := range ads {
+		names = append(names, fmt.Sprintf("%q", r.ads[i].Name))
+	}
+	if len(names) == 1 {
+		return "the L2Advertisement " + names[0]
+	}
+	slices.Sort(names)
+	return sentence("the L2Advertisements", names)
+}
+
+func services(a Address) string {
+	names := make([]string, 0, len(a.Holders))
+	for _, key := range a.Holders {
+		names = append(names, key.String())
+	}
+	if len(names) == 1 {
+		return "the Service " + names[0]
+	}
+	slices.Sort(names)
+	return sentence("the Services", names)
+}
+
+// sentence names the first of a list and counts the others.
+func sentence[T ~string](what string, names []T) string {
+	var b strings.Builder
+	b.WriteString(what)
+	named := names[:min(len(names), maxNamed)]
+	for i, name := range named {
+		switch {
+		case i == 0:
+			b.WriteString(" ")
+		case i == len(names)-1:
+			b.WriteString(" and ")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(name))
+	}
+	if more := len(names) - len(named); more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
+}
+
+func verb[T any](list []T, one, many string) string {
+	if len(list) == 1 {
+		return one
+	}
+	return many
+}
+
+func nodeWord(n int) string {
+	if n == 1 {
+		return "the node"
+	}
+	return "the nodes"
+}
+
+func upTo(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}

@@ -1,0 +1,69 @@
+package advertise_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+func TestWhyNobodyMayAnnounce(t *testing.T) {
+	gold := ad{Name: "gold", Pools: []lb.PoolName{"gold"}}
+	zoneB := ad{Name: "b", NodeSelectors: anyOf(has("zone", "b"))}
+	nobody := ad{Name: "c", NodeSelectors: anyOf(has("zone", "c"))}
+	databases := ad{Name: "db", ServiceSelectors: anyOf(has("app", "db"))}
+	const label = "has the label x"
+	tests := []struct {
+		name   string
+		in     advertise.Input
+		reason advertise.Reason
+		why    string
+	}{
+		{"there is no advertisement", base(), advertise.NoAdvertisement,
+			`there is no L2Advertisement, so that nothing is announced: create one that selects the pool "gold"`},
+		{"there are advertisements of other pools", base(ad{Name: "tin", Pools: []lb.PoolName{"tin"}}), advertise.NoAdvertisement,
+			`no L2Advertisement selects the pool "gold": add it to spec.ipAddressPools of one (there is the L2Advertisement "tin"), or create one`},
+		{"there are advertisements of other Services", base(databases), advertise.NoAdvertisement,
+			`spec.serviceSelectors of the L2Advertisement "db", which selects the pool "gold", do not match the labels of the Service default/web: change the labels or the selectors`},
+		{"no pod is ready", with(base(gold), serves(local(web))), advertise.NoEndpoints,
+			"the Service default/web has no ready IPv4 endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them"},
+		{"no pod of those that share is ready", with(base(gold), serves(local(web), local(dns))), advertise.NoEndpoints,
+			"the Services default/dns and default/web have no ready IPv4 endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them"},
+		{"the cluster is empty", with(base(gold), func(in *advertise.Input) { in.Nodes = nil }), advertise.NoNode, "the cluster has no node"},
+		{"selectors match no node", base(nobody, ad{Name: "d", NodeSelectors: anyOf(has("zone", "d"))}), advertise.NoNode,
+			`spec.nodeSelectors of the L2Advertisements "c" and "d" match none of the 3 nodes: change the selectors or the labels of the nodes`},
+		{"all nodes are excluded", with(base(gold), excludes(label, "n1", "n2", "n3")), advertise.NoNode,
+			`no node that the L2Advertisement "gold" selects may announce: n1 has the label x; n2 has the label x; n3 has the label x`},
+		{"local pods run where nobody may announce", with(base(zoneB), serves(local(web, "n1", "n2"))), advertise.NoNode,
+			`spec.externalTrafficPolicy of the Service default/web is Local, and its ready endpoints are on the nodes n1 and n2 only, where nobody may announce: the L2Advertisement "b" selects the node n3; have a pod run there, or change spec.nodeSelectors`},
+		{"local pods run on an excluded node", with(base(gold), serves(local(web, "n1")), excludes(label, "n1")), advertise.NoNode,
+			`spec.externalTrafficPolicy of the Service default/web is Local, and its ready endpoints are on the node n1 only, where nobody may announce: n1 has the label x`},
+		{"local pods run on no node", with(base(gold), serves(advertise.Service{Key: web, Local: true,
+			Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: {Serving: 2}}})), advertise.NoNode,
+			`spec.externalTrafficPolicy of the Service default/web is Local, and none of its endpoints is on a node of the cluster: set it to Cluster`},
+		{"local pods of those that share run on different nodes", with(base(gold), serves(local(web, "n1"), local(dns, "n2"))), advertise.NoNode,
+			`spec.externalTrafficPolicy of the Services that share the address is Local, and no node has ready endpoints of default/web as well as of default/dns: set it to Cluster, or have their pods run on the same nodes`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			want := []advertise.Result{{Address: one, Reason: tt.reason, Why: tt.why}}
+			if diff := cmp.Diff(want, advertise.Resolve(tt.in), byValue); diff != "" {
+				t.Errorf("results (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestASentenceNamesTheFirstAndCountsTheOthers(t *testing.T) {
+	in := base(ad{Name: "e"}, ad{Name: "d"}, ad{Name: "c"}, ad{Name: "b"}, ad{Name: "a"})
+	in.Nodes = nil
+	for _, name := range []lb.NodeName{"n1", "n2", "n3", "n4", "n5"} {
+		in.Nodes = append(in.Nodes, advertise.Node{Name: name, Excluded: "is away"})
+	}
+	const want = `no node that the L2Advertisements "a", "b", "c" and 2 more select may announce: n1 is away; n2 is away; n3 is away; 2 more are excluded as well`
+	if got := advertise.Resolve(in)[0].Why; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

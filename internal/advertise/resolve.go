@@ -1,0 +1,245 @@
+package advertise
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Resolve returns for each address of the input, in the same order, who may
+// announce it or why nobody may.
+func Resolve(in Input) []Result {
+	r := newResolver(in)
+	results := make([]Result, 0, len(in.Addresses))
+	for _, a := range in.Addresses {
+		results = append(results, r.resolve(a))
+	}
+	return results
+}
+
+// resolver remembers what many addresses have in common.
+type resolver struct {
+	ads      []Advertisement
+	nodes    []Node // ordered by name
+	labels   map[lb.PoolName]map[string]string
+	services map[lb.ServiceKey]*Service
+	reach    []reach // of each advertisement
+	ofPool   map[lb.PoolName][]int
+	outcomes map[outcomeKey][]Candidate
+}
+
+// reach is what an advertisement means for each node: whether it covers it, and
+// how much it prefers it.
+type reach struct {
+	covers     []bool
+	preference []int32
+}
+
+// outcomeKey is all that the candidates depend on.
+type outcomeKey struct {
+	ads   string // which advertisements: one byte each
+	local string // which nodes serve locally: one byte each; empty: it does not matter
+}
+
+func newResolver(in Input) *resolver {
+	r := &resolver{
+		ads:      in.Advertisements,
+		nodes:    slices.SortedFunc(slices.Values(in.Nodes), func(x, y Node) int { return cmp.Compare(x.Name, y.Name) }),
+		labels:   make(map[lb.PoolName]map[string]string, len(in.Pools)),
+		services: make(map[lb.ServiceKey]*Service, len(in.Services)),
+		ofPool:   map[lb.PoolName][]int{},
+		outcomes: map[outcomeKey][]Candidate{},
+	}
+	for _, pool := range in.Pools {
+		r.labels[pool.Name] = pool.Labels
+	}
+	for i := range in.Services {
+		r.services[in.Services[i].Key] = &in.Services[i]
+	}
+	for i := range r.ads {
+		r.reach = append(r.reach, reachOf(&r.ads[i], r.nodes))
+	}
+	return r
+}
+
+func reachOf(ad *Advertisement, nodes []Node) reach {
+	result := reach{covers: make([]bool, len(nodes)), preference: make([]int32, len(nodes))}
+	for i, node := range nodes {
+		result.covers[i] = selects(ad.NodeSelectors, node.Labels)
+		for _, p := range ad.Preferred {
+			if p.Selector(node.Labels) {
+				result.preference[i] += p.Weight
+			}
+		}
+	}
+	return result
+}
+
+// selects says whether one of the selectors matches, or there are none.
+func selects(selectors []Selector, labels map[string]string) bool {
+	return len(selectors) == 0 || anyMatches(selectors, labels)
+}
+
+func anyMatches(selectors []Selector, labels map[string]string) bool {
+	return slices.ContainsFunc(selectors, func(s Selector) bool { return s(labels) })
+}
+
+func (r *resolver) resolve(a Address) Result {
+	holders := r.holders(a)
+	ads := r.about(a.Pool, holders)
+	if len(ads) == 0 {
+		return Result{Address: a.Address, Reason: NoAdvertisement, Why: r.whyNoAdvertisement(a)}
+	}
+	family := lb.FamilyOf(a.Address)
+	if !slices.ContainsFunc(holders, func(s *Service) bool { return s.Endpoints[family].Serving > 0 }) {
+		return Result{Address: a.Address, Reason: NoEndpoints, Why: whyNoEndpoints(a)}
+	}
+	local := localTo(holders, family)
+	candidates := r.candidates(ads, local)
+	if len(candidates) == 0 {
+		return Result{Address: a.Address, Reason: NoNode, Why: r.whyNoNode(ads, local)}
+	}
+	return Result{Address: a.Address, Candidates: candidates}
+}
+
+func (r *resolver) holders(a Address) []*Service {
+	holders := make([]*Service, 0, len(a.Holders))
+	for _, key := range a.Holders {
+		if s := r.services[key]; s != nil {
+			holders = append(holders, s)
+		}
+	}
+	return holders
+}
+
+// about returns the advertisements that are about an address of the pool with
+// these holders.
+func (r *resolver) about(pool lb.PoolName, holders []*Service) []int {
+	ofPool := r.aboutPool(pool)
+	ads := make([]int, 0, len(ofPool))
+	for _, i := range ofPool {
+		selectors := r.ads[i].ServiceSelectors
+		if len(selectors) == 0 || slices.ContainsFunc(holders, func(s *Service) bool { return anyMatches(selectors, s.Labels) }) {
+			ads = append(ads, i)
+		}
+	}
+	return ads
+}
+
+func (r *resolver) aboutPool(pool lb.PoolName) []int {
+	if ads, known := r.ofPool[pool]; known {
+		return ads
+	}
+	labels, exists := r.labels[pool]
+	var ads []int
+	for i := range r.ads {
+		ad := &r.ads[i]
+		all := len(ad.Pools)+len(ad.PoolSelectors) == 0
+		if all || slices.Contains(ad.Pools, pool) || (exists && anyMatches(ad.PoolSelectors, labels)) {
+			ads = append(ads, i)
+		}
+	}
+	r.ofPool[pool] = ads
+	return ads
+}
+
+// localTo returns the holders whose traffic is served only on the nodes that it
+// reaches. One without any endpoint restricts nothing: it has no traffic that
+// could be served elsewhere.
+func localTo(holders []*Service, family lb.Family) []localHolder {
+	var local []localHolder
+	for _, s := range holders {
+		if endpoints := s.Endpoints[family]; s.Local && endpoints.Serving > 0 {
+			local = append(local, localHolder{s.Key, endpoints.Nodes})
+		}
+	}
+	return local
+}
+
+// localHolder is a Service that is served only on these nodes.
+type localHolder struct {
+	key   lb.ServiceKey
+	nodes map[lb.NodeName]bool
+}
+
+// candidates returns who may announce by these advertisements, and serves all
+// of the local holders.
+func (r *resolver) candidates(ads []int, local []localHolder) []Candidate {
+	key := outcomeKey{ads: marks(len(r.ads), ads)}
+	var serving []bool
+	if len(local) > 0 {
+		serving = r.servingAll(local)
+		key.local = flags(serving)
+	}
+	if candidates, known := r.outcomes[key]; known {
+		return candidates
+	}
+	var candidates []Candidate
+	for i := range r.nodes {
+		if r.nodes[i].Excluded != "" || (serving != nil && !serving[i]) {
+			continue
+		}
+		if c, covered := r.candidate(i, ads); covered {
+			candidates = append(candidates, c)
+		}
+	}
+	r.outcomes[key] = candidates
+	return candidates
+}
+
+func (r *resolver) servingAll(local []localHolder) []bool {
+	serving := make([]bool, len(r.nodes))
+	for i := range r.nodes {
+		serving[i] = servesAll(local, r.nodes[i].Name)
+	}
+	return serving
+}
+
+func servesAll(local []localHolder, node lb.NodeName) bool {
+	return !slices.ContainsFunc(local, func(h localHolder) bool { return !h.nodes[node] })
+}
+
+// candidate sums up what the advertisements say about a node.
+func (r *resolver) candidate(node int, ads []int) (c Candidate, covered bool) {
+	everywhere := false
+	interfaces := map[string]bool{}
+	c = Candidate{Node: r.nodes[node].Name, RequireSubnet: true}
+	for _, i := range ads {
+		if !r.reach[i].covers[node] {
+			continue
+		}
+		covered = true
+		ad := &r.ads[i]
+		c.Preference += r.reach[i].preference[node]
+		c.RequireSubnet = c.RequireSubnet && ad.RequireSubnet
+		everywhere = everywhere || len(ad.Interfaces) == 0
+		for _, name := range ad.Interfaces {
+			interfaces[name] = true
+		}
+	}
+	if !everywhere {
+		c.Interfaces = slices.Sorted(maps.Keys(interfaces))
+	}
+	return c, covered
+}
+
+// marks returns which of n are in the list, as a key.
+func marks(n int, list []int) string {
+	set := make([]bool, n)
+	for _, i := range list {
+		set[i] = true
+	}
+	return flags(set)
+}
+
+func flags(set []bool) string {
+	key := make([]byte, len(set))
+	for i, is := range set {
+		if is {
+			key[i] = 1
+		}
+	}
+	return string(key)
+}

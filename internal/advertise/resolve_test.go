@@ -1,0 +1,160 @@
+package advertise_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+type (
+	ad     = advertise.Advertisement
+	labels = map[string]string
+)
+
+var (
+	one = netip.MustParseAddr("10.0.0.1")
+	six = netip.MustParseAddr("2001:db8::1")
+	web = lb.ServiceKey{Namespace: "default", Name: "web"}
+	dns = lb.ServiceKey{Namespace: "default", Name: "dns"}
+)
+
+var byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
+
+// has selects what has this label.
+func has(key, value string) advertise.Selector {
+	return func(set map[string]string) bool { return set[key] == value }
+}
+
+func anyOf(s ...advertise.Selector) []advertise.Selector { return s }
+
+// on are endpoints on nodes, one each.
+func on(nodes ...lb.NodeName) map[lb.Family]advertise.Endpoints {
+	e := advertise.Endpoints{Serving: len(nodes), Nodes: map[lb.NodeName]bool{}}
+	for _, n := range nodes {
+		e.Nodes[n] = true
+	}
+	return map[lb.Family]advertise.Endpoints{lb.IPv4: e}
+}
+
+func nodes() []advertise.Node {
+	return []advertise.Node{
+		{Name: "n3", Labels: labels{"zone": "b"}},
+		{Name: "n1", Labels: labels{"zone": "a"}},
+		{Name: "n2", Labels: labels{"zone": "a", "fast": "yes"}},
+	}
+}
+
+// base is a cluster of three nodes with one Service that shows an address of
+// the pool gold.
+func base(ads ...ad) advertise.Input {
+	return advertise.Input{
+		Advertisements: ads, Nodes: nodes(),
+		Pools:     []advertise.Pool{{Name: "gold", Labels: labels{"tier": "high"}}},
+		Services:  []advertise.Service{{Key: web, Labels: labels{"app": "web"}, Endpoints: on("n1")}},
+		Addresses: []advertise.Address{{Address: one, Pool: "gold", Holders: []lb.ServiceKey{web}}},
+	}
+}
+
+func with(in advertise.Input, changes ...func(*advertise.Input)) advertise.Input {
+	for _, change := range changes {
+		change(&in)
+	}
+	return in
+}
+
+func serves(s ...advertise.Service) func(*advertise.Input) {
+	return func(in *advertise.Input) {
+		in.Services, in.Addresses[0].Holders = s, nil
+		for i := range s {
+			in.Addresses[0].Holders = append(in.Addresses[0].Holders, s[i].Key)
+		}
+	}
+}
+
+func excludes(why string, names ...lb.NodeName) func(*advertise.Input) {
+	return func(in *advertise.Input) {
+		for i := range in.Nodes {
+			for _, name := range names {
+				if in.Nodes[i].Name == name {
+					in.Nodes[i].Excluded = why
+				}
+			}
+		}
+	}
+}
+
+func local(key lb.ServiceKey, nodes ...lb.NodeName) advertise.Service {
+	return advertise.Service{Key: key, Local: true, Endpoints: on(nodes...)}
+}
+
+func TestWhoMayAnnounce(t *testing.T) {
+	type candidates = []advertise.Candidate
+	everyone := candidates{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}
+	tests := []struct {
+		name string
+		in   advertise.Input
+		want candidates
+	}{
+		{"an empty advertisement means all pools, nodes and interfaces", base(ad{}), everyone},
+		{"a pool can be named", base(ad{Pools: []lb.PoolName{"gold"}}), everyone},
+		{"a pool that is gone can be named still", with(base(ad{Pools: []lb.PoolName{"gold"}}), func(in *advertise.Input) { in.Pools = nil }), everyone},
+		{"pools are selected by label", base(ad{PoolSelectors: anyOf(has("tier", "low"), has("tier", "high"))}), everyone},
+		{"Services are selected by label", base(ad{ServiceSelectors: anyOf(has("app", "db"), has("app", "web"))}), everyone},
+		{"one Service of those that share an address is enough", with(base(ad{ServiceSelectors: anyOf(has("app", "web"))}),
+			serves(advertise.Service{Key: dns, Endpoints: on("n1")}, advertise.Service{Key: web, Labels: labels{"app": "web"}})), everyone},
+		{"nodes are selected by label", base(ad{NodeSelectors: anyOf(has("zone", "a"))}), everyone[:2]},
+		{"excluded nodes are left out", with(base(ad{}), excludes("has a label", "n1", "n2")), everyone[2:]},
+		{"draining and dead nodes stay", with(base(ad{}), func(in *advertise.Input) { in.Nodes[0].Draining, in.Nodes[1].Down = true, true }), everyone},
+		{"each node has the interfaces of the advertisements that select it", base(
+			ad{NodeSelectors: anyOf(has("zone", "a")), Interfaces: []string{"eth2", "eth1"}},
+			ad{NodeSelectors: anyOf(has("fast", "yes"), has("zone", "b")), Interfaces: []string{"eth2", "eth3"}}),
+			candidates{{Node: "n1", Interfaces: []string{"eth1", "eth2"}}, {Node: "n2", Interfaces: []string{"eth1", "eth2", "eth3"}}, {Node: "n3", Interfaces: []string{"eth2", "eth3"}}}},
+		{"an advertisement without interfaces means all", base(ad{Interfaces: []string{"eth1"}}, ad{NodeSelectors: anyOf(has("zone", "b"))}),
+			candidates{{Node: "n1", Interfaces: []string{"eth1"}}, {Node: "n2", Interfaces: []string{"eth1"}}, {Node: "n3"}}},
+		{"a subnet is required when all advertisements of the node ask for it", base(ad{RequireSubnet: true}, ad{NodeSelectors: anyOf(has("zone", "b"))}),
+			candidates{{Node: "n1", RequireSubnet: true}, {Node: "n2", RequireSubnet: true}, {Node: "n3"}}},
+		{"weights of all advertisements that select the node add up", base(
+			ad{Preferred: []advertise.Preference{{Weight: 10, Selector: has("zone", "a")}, {Weight: 5, Selector: has("fast", "yes")}}},
+			ad{NodeSelectors: anyOf(has("zone", "b")), Preferred: []advertise.Preference{{Weight: 100, Selector: has("zone", "a")}, {Weight: 7, Selector: has("zone", "b")}}}),
+			candidates{{Node: "n1", Preference: 10}, {Node: "n2", Preference: 15}, {Node: "n3", Preference: 7}}},
+		{"an advertisement of other Services says nothing about interfaces", base(
+			ad{Interfaces: []string{"eth1"}, NodeSelectors: anyOf(has("zone", "b"))}, ad{ServiceSelectors: anyOf(has("app", "db"))}),
+			candidates{{Node: "n3", Interfaces: []string{"eth1"}}}},
+		{"an endpoint without a node serves all nodes", with(base(ad{}), serves(advertise.Service{Key: web,
+			Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: {Serving: 1}}})), everyone},
+		{"local traffic goes to nodes with an endpoint", with(base(ad{}), serves(local(web, "n1", "n3"))), candidates{everyone[0], everyone[2]}},
+		{"all local Services of an address must have one", with(base(ad{}), serves(local(web, "n1", "n3"), local(dns, "n3", "n2"))), everyone[2:]},
+		{"a local Service without endpoints restricts nothing", with(base(ad{}), serves(local(web), local(dns, "n2"))), everyone[1:2]},
+		{"one that is not local restricts nothing", with(base(ad{}), serves(local(web, "n1"), advertise.Service{Key: dns, Endpoints: on("n2")})), everyone[:1]},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			want := []advertise.Result{{Address: one, Candidates: tt.want}}
+			if diff := cmp.Diff(want, advertise.Resolve(tt.in), byValue); diff != "" {
+				t.Errorf("results (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAddressesOfEqualOutcomeShareTheirCandidates(t *testing.T) {
+	in := base(ad{})
+	in.Addresses = append(in.Addresses, advertise.Address{Address: one.Next(), Pool: "tin", Holders: in.Addresses[0].Holders})
+	got := advertise.Resolve(in)
+	if len(got) != 2 || len(got[0].Candidates) == 0 || &got[0].Candidates[0] != &got[1].Candidates[0] {
+		t.Errorf("got %+v, want two results with one list of candidates", got)
+	}
+}
+
+func TestAnAddressNeedsEndpointsOfItsFamily(t *testing.T) {
+	in := base(ad{})
+	in.Addresses = append(in.Addresses, advertise.Address{Address: six, Pool: "gold", Holders: in.Addresses[0].Holders})
+	got := advertise.Resolve(in)
+	if got[0].Reason != "" || got[1].Reason != advertise.NoEndpoints {
+		t.Errorf("got reasons %q and %q, want none for IPv4 and %s for IPv6", got[0].Reason, got[1].Reason, advertise.NoEndpoints)
+	}
+}

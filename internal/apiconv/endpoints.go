@@ -1,0 +1,94 @@
+package apiconv
+
+import (
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// ServiceEndpoints are the endpoints of Services that serve, by family.
+type ServiceEndpoints map[lb.ServiceKey]map[lb.Family]advertise.Endpoints
+
+// endpointsKey is what the endpoints of many slices are summed up by.
+type endpointsKey struct {
+	service lb.ServiceKey
+	family  lb.Family
+}
+
+// endpointsOfKind are the endpoints that are ready, and those that are not but
+// still serve while they terminate.
+type endpointsOfKind struct{ ready, serving advertise.Endpoints }
+
+// ParseEndpoints reads the EndpointSlices of Services. As kube-proxy does, it
+// counts those that are ready and, when a Service has none in a family, those
+// that terminate and still serve.
+func ParseEndpoints(slices []discoveryv1.EndpointSlice) ServiceEndpoints {
+	found := map[endpointsKey]*endpointsOfKind{}
+	for i := range slices {
+		slice := &slices[i]
+		service, family := slice.Labels[discoveryv1.LabelServiceName], sliceFamily(slice)
+		if service == "" || family == 0 {
+			continue
+		}
+		key := endpointsKey{lb.ServiceKey{Namespace: slice.Namespace, Name: service}, family}
+		if found[key] == nil {
+			found[key] = &endpointsOfKind{}
+		}
+		found[key].add(slice.Endpoints)
+	}
+	result := make(ServiceEndpoints, len(found))
+	for key, kinds := range found {
+		if result[key.service] == nil {
+			result[key.service] = map[lb.Family]advertise.Endpoints{}
+		}
+		result[key.service][key.family] = kinds.counted()
+	}
+	return result
+}
+
+func (k *endpointsOfKind) add(endpoints []discoveryv1.Endpoint) {
+	for i := range endpoints {
+		switch e := &endpoints[i]; {
+		case isTrue(e.Conditions.Ready, true):
+			count(&k.ready, e.NodeName)
+		case isTrue(e.Conditions.Serving, false):
+			count(&k.serving, e.NodeName)
+		}
+	}
+}
+
+func (k *endpointsOfKind) counted() advertise.Endpoints {
+	if k.ready.Serving > 0 {
+		return k.ready
+	}
+	return k.serving
+}
+
+func count(endpoints *advertise.Endpoints, node *string) {
+	endpoints.Serving++
+	if node == nil || *node == "" {
+		return
+	}
+	if endpoints.Nodes == nil {
+		endpoints.Nodes = map[lb.NodeName]bool{}
+	}
+	endpoints.Nodes[lb.NodeName(*node)] = true
+}
+
+func sliceFamily(slice *discoveryv1.EndpointSlice) lb.Family {
+	switch slice.AddressType {
+	case discoveryv1.AddressTypeIPv4:
+		return lb.IPv4
+	case discoveryv1.AddressTypeIPv6:
+		return lb.IPv6
+	}
+	return 0 // names, which kube-proxy does not serve
+}
+
+func isTrue(condition *bool, unknown bool) bool {
+	if condition == nil {
+		return unknown
+	}
+	return *condition
+}

@@ -1,0 +1,78 @@
+package apiconv
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// The kubelet says so in the Ready condition while it ends the node's pods.
+const (
+	reasonKubeletNotReady = "KubeletNotReady"
+	messageShuttingDown   = "node is shutting down"
+)
+
+// DrainPolicy says which nodes hand over their addresses: those with one of the
+// keys. A label or annotation with the value "false" does not count.
+type DrainPolicy struct {
+	// Taints, Labels and Annotations are keys.
+	Taints, Labels, Annotations []string
+}
+
+// ParseNode reads a Node.
+func ParseNode(node *corev1.Node, policy DrainPolicy) advertise.Node {
+	ready := nodeCondition(node, corev1.NodeReady)
+	return advertise.Node{
+		Name: lb.NodeName(node.Name), Labels: node.Labels, Excluded: excluded(node),
+		Draining: policy.drains(node) || shuttingDown(ready),
+		Down:     ready != nil && ready.Status != corev1.ConditionTrue,
+	}
+}
+
+// excluded returns why a node may not announce, as what follows its name in a
+// sentence.
+func excluded(node *corev1.Node) string {
+	if _, has := node.Labels[corev1.LabelNodeExcludeBalancers]; has {
+		return "has the label " + corev1.LabelNodeExcludeBalancers
+	}
+	if hasTaint(node, corev1.TaintNodeOutOfService) {
+		return "has the taint " + corev1.TaintNodeOutOfService
+	}
+	if c := nodeCondition(node, corev1.NodeNetworkUnavailable); c != nil && c.Status == corev1.ConditionTrue {
+		return "has the condition NetworkUnavailable, which its network plugin takes away when pods can be reached there"
+	}
+	return ""
+}
+
+func (p DrainPolicy) drains(node *corev1.Node) bool {
+	return slices.ContainsFunc(p.Taints, func(key string) bool { return hasTaint(node, key) }) ||
+		hasAny(node.Labels, p.Labels) || hasAny(node.Annotations, p.Annotations)
+}
+
+func hasTaint(node *corev1.Node, key string) bool {
+	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key })
+}
+
+func hasAny(set map[string]string, keys []string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool {
+		value, has := set[key]
+		return has && value != "false"
+	})
+}
+
+func shuttingDown(ready *corev1.NodeCondition) bool {
+	return ready != nil && ready.Status == corev1.ConditionFalse &&
+		ready.Reason == reasonKubeletNotReady && strings.Contains(ready.Message, messageShuttingDown)
+}
+
+func nodeCondition(node *corev1.Node, kind corev1.NodeConditionType) *corev1.NodeCondition {
+	i := slices.IndexFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == kind })
+	if i < 0 {
+		return nil
+	}
+	return &node.Status.Conditions[i]
+}

@@ -1,0 +1,67 @@
+package apiconv
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+)
+
+func TestParseNode(t *testing.T) {
+	const key = "lbstack.io/drain"
+	policy := DrainPolicy{Taints: []string{"maintenance", key}, Labels: []string{key}, Annotations: []string{key}}
+	labelled := func(key, value string) corev1.Node {
+		return corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{key: value}}}
+	}
+	annotated := func(value string) corev1.Node {
+		return corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{key: value}}}
+	}
+	tainted := func(key string) corev1.Node {
+		return corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: key, Effect: corev1.TaintEffectNoSchedule}}}}
+	}
+	condition := func(kind corev1.NodeConditionType, status corev1.ConditionStatus, reason, message string) corev1.Node {
+		return corev1.Node{Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: kind, Status: status, Reason: reason, Message: message}}}}
+	}
+	tests := []struct {
+		name string
+		node corev1.Node
+		want advertise.Node
+	}{
+		{"a node that says nothing may announce", corev1.Node{}, advertise.Node{}},
+		{"a cordoned node may announce", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true}}, advertise.Node{}},
+		{"the exclusion label excludes whatever its value", labelled(corev1.LabelNodeExcludeBalancers, "false"),
+			advertise.Node{Excluded: "has the label node.kubernetes.io/exclude-from-external-load-balancers"}},
+		{"a node out of service is excluded", tainted(corev1.TaintNodeOutOfService), advertise.Node{Excluded: "has the taint node.kubernetes.io/out-of-service"}},
+		{"a node without a network is excluded", condition(corev1.NodeNetworkUnavailable, corev1.ConditionTrue, "", ""),
+			advertise.Node{Excluded: "has the condition NetworkUnavailable, which its network plugin takes away when pods can be reached there"}},
+		{"a node with a network is not", condition(corev1.NodeNetworkUnavailable, corev1.ConditionFalse, "", ""), advertise.Node{}},
+		{"a taint drains", tainted("maintenance"), advertise.Node{Draining: true}},
+		{"another taint does not", tainted("gpu"), advertise.Node{}},
+		{"a label drains", labelled(key, ""), advertise.Node{Draining: true}},
+		{"a label that says false does not", labelled(key, "false"), advertise.Node{}},
+		{"an annotation drains", annotated("true"), advertise.Node{Draining: true}},
+		{"an annotation that says false does not", annotated("false"), advertise.Node{}},
+		{"a node that shuts down drains and is down", condition(corev1.NodeReady, corev1.ConditionFalse, "KubeletNotReady", "[node is shutting down, x]"), advertise.Node{Draining: true, Down: true}},
+		{"a node that is not ready is down", condition(corev1.NodeReady, corev1.ConditionFalse, "KubeletNotReady", "no runtime"), advertise.Node{Down: true}},
+		{"a node that is not heard of is down", condition(corev1.NodeReady, corev1.ConditionUnknown, "NodeStatusUnknown", ""), advertise.Node{Down: true}},
+		{"a ready node is not down", condition(corev1.NodeReady, corev1.ConditionTrue, "KubeletReady", ""), advertise.Node{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.node.Name, tt.want.Name, tt.want.Labels = "n1", "n1", tt.node.Labels
+			if diff := cmp.Diff(tt.want, ParseNode(&tt.node, policy)); diff != "" {
+				t.Errorf("node (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAnEmptyPolicyDrainsNothing(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"lbstack.io/drain": "", "": ""}}}
+	if ParseNode(node, DrainPolicy{}).Draining {
+		t.Error("got a node that drains, want none")
+	}
+}

@@ -1,0 +1,42 @@
+package apiconv
+
+import (
+	"fmt"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// SpeakerReport reads what a speaker reports. What is no address is left out.
+func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
+	r := reports.Report{Node: lb.NodeName(state.Name)}
+	for _, a := range state.Status.Addresses {
+		address, err := ParseAddress(a.Address)
+		if err != nil {
+			continue
+		}
+		owned := reports.Owned{Address: address, Node: r.Node, Since: a.Since.Time, Epoch: a.Epoch}
+		for _, name := range a.Interfaces {
+			owned.Interfaces = append(owned.Interfaces, string(name))
+		}
+		r.Owned = append(r.Owned, owned)
+	}
+	for _, c := range state.Status.Conflicts {
+		if address, err := ParseAddress(c.Address); err == nil {
+			r.Foreign = append(r.Foreign, reports.Foreign{
+				Address: address, Node: r.Node, Interface: string(c.Interface), MAC: c.HardwareAddress, InUse: c.Announced, Since: c.Since.Time,
+			})
+		}
+	}
+	return r
+}
+
+// ForeignAddress reads what a pool remembers of a foreign host.
+func ForeignAddress(f v1beta1.ForeignAddress) (reports.Foreign, error) {
+	address, err := ParseAddress(f.Address)
+	if err != nil {
+		return reports.Foreign{}, fmt.Errorf("status.foreign: %w", err)
+	}
+	return reports.Foreign{Address: address, Node: lb.NodeName(f.Node), Interface: string(f.Interface), MAC: f.HardwareAddress, InUse: f.Announced, Since: f.Since.Time}, nil
+}

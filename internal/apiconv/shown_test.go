@@ -1,0 +1,68 @@
+package apiconv
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+func TestOnlyAddressesThatServicesShowAreAdvertised(t *testing.T) {
+	claim := func(name string, holders ...string) v1beta1.IPAddressClaim {
+		c := v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.IPAddressClaimSpec{Address: name, Pool: "gold"}}
+		for _, h := range holders {
+			c.Spec.Holders = append(c.Spec.Holders, v1beta1.ClaimHolder{Namespace: "default", Name: h})
+		}
+		return c
+	}
+	service := func(name string, kind corev1.ServiceType, addresses ...string) corev1.Service {
+		svc := corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Spec: corev1.ServiceSpec{Type: kind}}
+		for _, a := range addresses {
+			svc.Status.LoadBalancer.Ingress = append(svc.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: a})
+		}
+		return svc
+	}
+	key := func(name string) lb.ServiceKey { return lb.ServiceKey{Namespace: "default", Name: name} }
+	const balanced = corev1.ServiceTypeLoadBalancer
+
+	wrong := claim("10.0.0.9", "web")
+	wrong.Name = "10.0.0.8"
+	services := []corev1.Service{
+		service("web", balanced, "10.0.0.2", "10.0.0.1", "10.0.0.9"), service("dns", balanced, "10.0.0.1", "10.0.0.5"),
+		service("waits", balanced), service("was", corev1.ServiceTypeClusterIP, "10.0.0.3"),
+	}
+	claims := []v1beta1.IPAddressClaim{
+		claim("10.0.0.2", "web"), claim("10.0.0.1", "web", "dns", "waits"), claim("10.0.0.3", "was"), claim("10.0.0.4", "waits", "gone"), claim("10.0.0.7"), wrong,
+	}
+	want := []advertise.Address{
+		{Address: netip.MustParseAddr("10.0.0.1"), Pool: "gold", Holders: []lb.ServiceKey{key("web"), key("dns")}},
+		{Address: netip.MustParseAddr("10.0.0.2"), Pool: "gold", Holders: []lb.ServiceKey{key("web")}},
+	}
+	byValue := cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
+	if diff := cmp.Diff(want, ShownAddresses(services, claims), byValue); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+}
+
+func TestAdvertisedService(t *testing.T) {
+	key := lb.ServiceKey{Namespace: "default", Name: "web"}
+	endpoints := ServiceEndpoints{key: {lb.IPv4: {Serving: 1}}}
+	svc := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", Labels: map[string]string{"app": "web"}},
+		Spec:       corev1.ServiceSpec{ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal},
+	}
+	want := advertise.Service{Key: key, Labels: svc.Labels, Local: true, Endpoints: endpoints[key]}
+	if diff := cmp.Diff(want, AdvertisedService(svc, endpoints)); diff != "" {
+		t.Errorf("service (-want +got):\n%s", diff)
+	}
+	svc.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyCluster
+	if AdvertisedService(svc, nil).Local {
+		t.Error("externalTrafficPolicy Cluster: got Local, want not")
+	}
+}

@@ -1,0 +1,54 @@
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Foreign is what is known of an address that a host uses which is no node of the
+// cluster.
+type Foreign struct {
+	// By whom it is used, as part of a sentence.
+	By string
+	// InUse says that it had been announced before the other host was heard, and
+	// still is: the Service that has it keeps it.
+	InUse bool
+}
+
+// flees says whether a Service that holds an address lets it go for another one: a
+// foreign host uses it, it is not announced, and the Service did not ask for exactly
+// this one.
+func (f Foreign) flees(address netip.Addr, req *Request) bool {
+	return !f.InUse && !slices.Contains(req.Addresses, address)
+}
+
+// isForeign says whether the pool would give an address if no foreign host used it.
+func (p *pool) isForeign(address netip.Addr) bool {
+	_, foreign := p.Foreign[address]
+	return foreign
+}
+
+// Foreign returns the foreign host that uses an address which a pool lists, and the
+// name of that pool.
+func (a *Allocator) Foreign(address netip.Addr) (Foreign, lb.PoolName, bool) {
+	for _, p := range a.order {
+		if f, ok := p.Foreign[address]; ok {
+			return f, p.Name, true
+		}
+	}
+	return Foreign{}, "", false
+}
+
+// stay returns those of what a Service was to let go that nothing has come for:
+// all, if the request was not met, and else those of the families that miss.
+func stay(fleeing []Kept, chosen []Holding, missing, refusal *Refusal) (staying []Holding) {
+	for _, f := range fleeing {
+		replaced := slices.ContainsFunc(chosen, func(h Holding) bool { return lb.FamilyOf(h.Address) == lb.FamilyOf(f.Address) })
+		if refusal != nil || (missing != nil && !replaced) {
+			staying = append(staying, f.Holding)
+		}
+	}
+	return staying
+}

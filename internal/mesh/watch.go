@@ -1,0 +1,204 @@
+package mesh
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// silence is how long a speaker may be silent.
+func (m *Machine) silence(p *peer) time.Duration {
+	return max(m.timing.Silence, silentBeats*p.interval)
+}
+
+// due returns when something is to be done about a speaker.
+func (m *Machine) due(now time.Time, p *peer) (time.Time, bool) {
+	switch {
+	case !p.live:
+		return time.Time{}, false
+	case p.state.Phase == ownership.Restarting:
+		return p.back, true
+	case !m.watches(p.node):
+		return time.Time{}, false
+	case p.suspected.IsZero():
+		return p.heard.Add(m.silence(p)), true
+	}
+	at := p.suspected.Add(m.silence(p))
+	return at, at.After(now) // later than that, others have to say something new
+}
+
+// watch suspects and convicts those who are silent. It returns whether there is a
+// new suspicion to tell.
+func (m *Machine) watch(now time.Time) (news bool) {
+	for _, p := range m.peers {
+		switch {
+		case !p.live:
+		case p.state.Phase == ownership.Restarting:
+			if !now.Before(p.back) {
+				// It has said that it goes: that is no sign of being cut off.
+				isolated, losses := m.isolated, slices.Clone(m.losses)
+				m.lose(now, p)
+				m.isolated, m.losses = isolated, losses
+			}
+		case m.watches(p.node) && p.suspected.IsZero() && now.Sub(p.heard) >= m.silence(p):
+			p.suspected = now
+			news = true
+		}
+	}
+	return news
+}
+
+// cutOff notices that nobody at all is heard.
+func (m *Machine) cutOff(now time.Time) []Send {
+	if m.isolated || !m.nobodyHeard(now) {
+		return nil
+	}
+	if len(m.peers) > fullMesh {
+		// Only a few send beats here: the others are asked first.
+		switch asked := now.Sub(m.askedAll); {
+		case asked >= m.timing.Silence:
+			m.askedAll = now
+			return m.askAll()
+		case asked < m.timing.Beat/2:
+			return nil
+		}
+	}
+	for _, p := range m.peers {
+		if p.live && p.state.Phase != ownership.Restarting {
+			m.lose(now, p)
+		}
+	}
+	m.isolated = true
+	m.version++
+	return nil
+}
+
+// nobodyHeard says whether all who live are silent, and they are many, together with
+// those that were lost a moment ago.
+func (m *Machine) nobodyHeard(now time.Time) bool {
+	silent, lost := 0, 0
+	for _, at := range m.losses {
+		if now.Sub(at) < atOnce*m.timing.Silence {
+			lost++
+		}
+	}
+	for _, p := range m.peers {
+		switch {
+		case !p.live || p.state.Phase == ownership.Restarting:
+		case now.Sub(p.heard) < m.silence(p):
+			return false
+		default:
+			silent++
+		}
+	}
+	return silent > 0 && silent+lost >= many
+}
+
+func (m *Machine) askAll() []Send {
+	var sends []Send
+	for _, node := range m.known() {
+		sends = append(sends, m.pull(node, 0))
+	}
+	return sends
+}
+
+func (m *Machine) watches(node lb.NodeName) bool {
+	return len(m.peers) <= fullMesh || slices.Contains(m.watchersOf(node), m.self)
+}
+
+func (m *Machine) judgeAll(now time.Time) {
+	for _, p := range m.peers {
+		if p.live && p.state.Phase != ownership.Restarting && m.guilty(now, p) {
+			m.lose(now, p)
+		}
+	}
+}
+
+// guilty says whether a speaker counts as dead.
+func (m *Machine) guilty(now time.Time, p *peer) bool {
+	agree, deny, others := m.opinions(now, p)
+	if !m.watches(p.node) {
+		return agree >= 2 && now.Sub(p.heard) >= m.silence(p)
+	}
+	if p.suspected.IsZero() {
+		return false
+	}
+	switch {
+	case agree > 0, others == 0:
+		return true
+	case now.Before(p.suspected.Add(m.silence(p))):
+		return false
+	}
+	return deny == 0
+}
+
+// opinions counts the other watchers that live: those that suspect a speaker too,
+// and those that have said since it is suspected here that they do not.
+func (m *Machine) opinions(now time.Time, accused *peer) (agree, deny, others int) {
+	for _, p := range m.peers {
+		if p == accused || !p.live || !p.suspected.IsZero() || p.state.Phase == ownership.Restarting {
+			continue
+		}
+		if len(m.peers) > fullMesh && !slices.Contains(m.watchersOf(accused.node), p.node) {
+			continue
+		}
+		others++
+		switch fresh := now.Sub(p.beat) < m.silence(p); {
+		case fresh && slices.Contains(p.suspects, accused.node):
+			agree++
+		case p.beat.After(accused.suspected):
+			deny++
+		}
+	}
+	return agree, deny, others
+}
+
+// lose stops counting on a speaker.
+func (m *Machine) lose(now time.Time, p *peer) {
+	p.live, p.dead, p.suspected = false, true, time.Time{}
+	m.version++
+	recent := m.losses[:0]
+	for _, at := range m.losses {
+		if now.Sub(at) < atOnce*m.timing.Silence {
+			recent = append(recent, at)
+		}
+	}
+	m.losses = append(recent, now)
+	alone := true
+	for _, other := range m.peers {
+		alone = alone && (!other.live || other.state.Phase == ownership.Restarting)
+	}
+	if alone && len(m.losses) >= many {
+		m.isolated = true
+	}
+	if !p.expected {
+		delete(m.peers, p.node)
+		m.watcherCache = nil
+	}
+}
+
+// Gone says that memberlist counts a speaker as dead: that is news of one that is
+// not watched from here.
+func (m *Machine) Gone(now time.Time, node lb.NodeName) {
+	if p := m.peers[node]; p != nil && p.live && !p.restarting(now) && !m.watches(node) {
+		m.lose(now, p)
+	}
+}
+
+// Vanished says that the node of a speaker that restarts is dead as well.
+func (m *Machine) Vanished(now time.Time, node lb.NodeName) {
+	if p := m.peers[node]; p != nil && p.live && p.restarting(now) {
+		m.lose(now, p)
+	}
+}
+
+// Reached says that the kernel of a node is there: if all speakers are lost, then
+// not because this one is cut off.
+func (m *Machine) Reached() {
+	if m.isolated {
+		m.isolated, m.losses = false, nil
+		m.version++
+	}
+}

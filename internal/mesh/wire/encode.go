@@ -1,0 +1,102 @@
+package wire
+
+import (
+	"encoding/binary"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// version begins every message. A speaker skips messages of versions that it
+// does not know; within a version, what is new is appended, and what follows the
+// part that is known is ignored.
+const version = 1
+
+// Flags of a link.
+const (
+	flagInternal = 1 << iota
+	flagIPv4
+	flagIPv6
+)
+
+// Encode returns the message as bytes. What is beyond the bounds is left out.
+func Encode(m *Message) []byte {
+	b := []byte{version, byte(m.Kind)}
+	b = text(b, string(m.From))
+	b = number(b, m.Incarnation, m.Sequence)
+	b = duration(b, m.Interval)
+	switch m.Kind {
+	case KindBeat:
+		suspects := m.Suspects[:min(len(m.Suspects), maxSuspects)]
+		b = number(b, uint64(len(suspects)))
+		for _, s := range suspects {
+			b = text(b, string(s))
+		}
+	case KindPull:
+		b = number(b, m.Nonce)
+	case KindAck:
+		b = number(b, m.AckedIncarnation, m.AckedSequence)
+	case KindState:
+		b = number(b, m.Nonce)
+		b = state(b, &m.State)
+	}
+	return b
+}
+
+func state(b []byte, s *State) []byte {
+	b = append(b, byte(s.Phase))
+	b = duration(b, s.Back)
+	links := s.Links[:min(len(s.Links), maxLinks)]
+	b = number(b, uint64(len(links)))
+	for i := range links {
+		b = link(b, &links[i])
+	}
+	addresses := slices.SortedFunc(maps.Keys(s.Claims), netip.Addr.Compare)
+	addresses = addresses[:min(len(addresses), maxClaims)]
+	b = number(b, uint64(len(addresses)))
+	for _, a := range addresses {
+		b = address(b, a)
+		b = number(b, uint64(s.Claims[a]))
+	}
+	return b
+}
+
+func link(b []byte, l *Link) []byte {
+	b = text(b, l.Name)
+	b = append(b, l.Hardware[:]...)
+	var flags byte
+	for flag, set := range map[byte]bool{flagInternal: l.Internal, flagIPv4: l.IPv4, flagIPv6: l.IPv6} {
+		if set {
+			flags |= flag
+		}
+	}
+	b = append(b, flags)
+	prefixes := l.Prefixes[:min(len(l.Prefixes), maxPrefixes)]
+	b = number(b, uint64(len(prefixes)))
+	for _, p := range prefixes {
+		b = address(b, p.Addr())
+		b = append(b, byte(p.Bits()))
+	}
+	return b
+}
+
+func number(b []byte, list ...uint64) []byte {
+	for _, n := range list {
+		b = binary.AppendUvarint(b, n)
+	}
+	return b
+}
+
+func duration(b []byte, d time.Duration) []byte {
+	return number(b, uint64(max(0, d).Milliseconds()))
+}
+
+func text(b []byte, s string) []byte {
+	return append(number(b, uint64(len(s))), s...)
+}
+
+func address(b []byte, a netip.Addr) []byte {
+	raw := a.AsSlice()
+	return append(append(b, byte(len(raw))), raw...)
+}

@@ -1,0 +1,122 @@
+package ndp
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// perSocket is how many groups one socket joins: the kernel bounds the memory of
+// a socket's options (net.core.optmem_max, 20 KiB on older kernels).
+const perSocket = 100
+
+// member is a socket that joins groups. An address may be reached at the hardware
+// only once somebody has joined its group with the kernel: that sets the filter
+// of the interface, and tells switches that look (RFC 3810).
+type member interface {
+	Join(netip.Addr) error
+	Leave(netip.Addr) error
+	Close() error
+}
+
+// groups joins the solicited-node groups of addresses. Addresses may share one.
+type groups struct {
+	open    func() (member, error)
+	joined  map[netip.Addr]int // which of the members joined a group
+	members []member
+	load    []int // groups of each member
+}
+
+// set joins the groups of these addresses and leaves all others. It goes on after
+// a failure; what failed is tried again by the next call.
+func (g *groups) set(addresses []netip.Addr) error {
+	wanted := map[netip.Addr]bool{}
+	for _, a := range addresses {
+		wanted[Group(a)] = true
+	}
+	var failed error
+	for group, i := range g.joined {
+		if wanted[group] {
+			continue
+		}
+		failed = errors.Join(failed, g.members[i].Leave(group))
+		delete(g.joined, group)
+		g.load[i]--
+	}
+	for _, group := range slices.SortedFunc(maps.Keys(wanted), netip.Addr.Compare) {
+		if _, ok := g.joined[group]; ok {
+			continue
+		}
+		if err := g.join(group); err != nil {
+			return errors.Join(failed, err) // the next ones would fail alike
+		}
+	}
+	return failed
+}
+
+func (g *groups) join(group netip.Addr) error {
+	i := slices.IndexFunc(g.load, func(n int) bool { return n < perSocket })
+	if i < 0 {
+		m, err := g.open()
+		if err != nil {
+			return err
+		}
+		g.members, g.load = append(g.members, m), append(g.load, 0)
+		i = len(g.members) - 1
+	}
+	if err := g.members[i].Join(group); err != nil {
+		return err
+	}
+	g.joined[group] = i
+	g.load[i]++
+	return nil
+}
+
+func (g *groups) close() error {
+	var failed error
+	for _, m := range g.members {
+		failed = errors.Join(failed, m.Close())
+	}
+	g.members, g.load = nil, nil
+	clear(g.joined)
+	return failed
+}
+
+// memberSocket is an ordinary socket that nothing is sent to.
+type memberSocket struct {
+	fd, index int
+}
+
+func openMember(index int) (member, error) {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening a socket to join groups with: %w", err)
+	}
+	return memberSocket{fd: fd, index: index}, nil
+}
+
+func (m memberSocket) Join(group netip.Addr) error {
+	if err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, m.request(group)); err != nil {
+		return fmt.Errorf("joining group %s on interface %d: %w", group, m.index, err)
+	}
+	return nil
+}
+
+// Leave leaves a group; that the interface is gone means that it was left.
+func (m memberSocket) Leave(group netip.Addr) error {
+	err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, m.request(group))
+	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("leaving group %s on interface %d: %w", group, m.index, err)
+	}
+	return nil
+}
+
+func (m memberSocket) request(group netip.Addr) *unix.IPv6Mreq {
+	return &unix.IPv6Mreq{Multiaddr: group.As16(), Interface: uint32(m.index)}
+}
+
+func (m memberSocket) Close() error { return unix.Close(m.fd) }

@@ -1,0 +1,114 @@
+// Package reports makes one picture of what the speakers report: which node has
+// an address, and which foreign hosts use one. The report of a node that died stays
+// as it was, so that reports can contradict each other. The package is pure.
+package reports
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Report is what the speaker of one node says.
+type Report struct {
+	// Node of the speaker.
+	Node lb.NodeName
+	// Owned are the addresses that the node has.
+	Owned []Owned
+	// Foreign are those that another host uses which is no node of the cluster.
+	Foreign []Foreign
+}
+
+// Owned is an address that a node says it has.
+type Owned struct {
+	Address netip.Addr
+	Node    lb.NodeName
+	// Interfaces on which it is announced.
+	Interfaces []string
+	// Since when the node has it.
+	Since time.Time
+	// Epoch of the ownership: it grows with every change of the owner.
+	Epoch int64
+}
+
+// Foreign is a host that is no node of the cluster and uses an address.
+type Foreign struct {
+	Address netip.Addr
+	// Node and Interface that heard it.
+	Node      lb.NodeName
+	Interface string
+	// MAC of the host.
+	MAC string
+	// InUse says that the node announces the address all the same.
+	InUse bool
+	// Since when it is heard.
+	Since time.Time
+}
+
+// Owner returns who has an address, of all that say so: the highest epoch counts,
+// then who has it for the shortest time.
+func Owner(claims []Owned) (Owned, bool) {
+	if len(claims) == 0 {
+		return Owned{}, false
+	}
+	return slices.MaxFunc(claims, func(x, y Owned) int {
+		return cmp.Or(cmp.Compare(x.Epoch, y.Epoch), x.Since.Compare(y.Since), -cmp.Compare(x.Node, y.Node))
+	}), true
+}
+
+// Host returns the foreign host that uses an address, of what is reported about it.
+// What another node heard before the owner had the address is over: the owner would
+// hear it too. The owner's word counts first, then the latest.
+func Host(heard []Foreign, owner Owned, owned bool) (Foreign, bool) {
+	var valid []Foreign
+	for _, f := range heard {
+		if !owned || f.Node == owner.Node || f.Since.After(owner.Since) {
+			valid = append(valid, f)
+		}
+	}
+	if len(valid) == 0 {
+		return Foreign{}, false
+	}
+	byOwner := func(f Foreign) int {
+		if owned && f.Node == owner.Node {
+			return 1
+		}
+		return 0
+	}
+	return slices.MaxFunc(valid, func(x, y Foreign) int {
+		return cmp.Or(cmp.Compare(byOwner(x), byOwner(y)), x.Since.Compare(y.Since), -cmp.Compare(x.Node, y.Node))
+	}), true
+}
+
+// Picture is what all reports say together.
+type Picture struct {
+	Owners map[netip.Addr]Owned
+	Hosts  map[netip.Addr]Foreign
+}
+
+// Together makes one picture of the reports.
+func Together(list []Report) Picture {
+	claims, heard := map[netip.Addr][]Owned{}, map[netip.Addr][]Foreign{}
+	for _, r := range list {
+		for _, o := range r.Owned {
+			claims[o.Address] = append(claims[o.Address], o)
+		}
+		for _, f := range r.Foreign {
+			heard[f.Address] = append(heard[f.Address], f)
+		}
+	}
+	p := Picture{Owners: map[netip.Addr]Owned{}, Hosts: map[netip.Addr]Foreign{}}
+	for address, list := range claims {
+		p.Owners[address], _ = Owner(list)
+	}
+	for address, list := range heard {
+		owner, owned := p.Owners[address]
+		if f, ok := Host(list, owner, owned); ok {
+			p.Hosts[address] = f
+		}
+	}
+	return p
+}

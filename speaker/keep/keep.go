@@ -1,0 +1,192 @@
+// Package keep keeps on the node what a speaker must know to work when the API
+// server is away: what the cluster wanted last, what the node claimed, and where
+// the other speakers are. There is no secret in it.
+package keep
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+const (
+	// format of the file; one of another format is not read.
+	format = 1
+	// largest is up to what size a file is read.
+	largest = 64 << 20
+	// settle collects the changes of a moment.
+	settle = 500 * time.Millisecond
+)
+
+// Content is what is kept.
+type Content struct {
+	// Kept is what the engine wants kept.
+	speaker.Kept
+	// Peers are the other speakers' nodes and addresses.
+	Peers map[lb.NodeName]netip.Addr
+}
+
+// Store keeps the content in a directory. Make it with Open.
+type Store struct {
+	path string
+	log  logr.Logger
+
+	mu      sync.Mutex
+	content Content
+	news    chan struct{} // holds one token when something is to be written
+}
+
+// Open returns the store of a node in a directory, and what was kept there; nothing,
+// if that cannot be read.
+func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content) {
+	s := &Store{path: filepath.Join(directory, "speaker-"+string(node)+".json"), log: log, news: make(chan struct{}, 1)}
+	content, err := read(s.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Error(err, "what was kept on the node is not used")
+	}
+	s.content = content
+	return s, content
+}
+
+// Keep has the engine's part written, soon.
+func (s *Store) Keep(k speaker.Kept) { s.change(func(c *Content) { c.Kept = k }) }
+
+// KeepPeers has the others' addresses written, soon.
+func (s *Store) KeepPeers(peers map[lb.NodeName]netip.Addr) {
+	s.change(func(c *Content) { c.Peers = peers })
+}
+
+func (s *Store) change(write func(*Content)) {
+	s.mu.Lock()
+	write(&s.content)
+	s.mu.Unlock()
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// Run writes what changed until the context ends, and then once more.
+func (s *Store) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			s.Flush()
+			return
+		case <-s.news:
+		}
+		s.Flush()
+		select {
+		case <-ctx.Done():
+		case <-time.After(settle):
+		}
+	}
+}
+
+// Flush writes what there is. A speaker that cannot write goes on without.
+func (s *Store) Flush() {
+	s.mu.Lock()
+	content := s.content
+	s.mu.Unlock()
+	if err := write(s.path, content); err != nil {
+		s.log.Error(err, "nothing is kept on the node: a speaker that starts while the API server is away will not know what to do")
+	}
+}
+
+// file is the content as it is written. Addresses refer to their candidates by
+// number, since many have the same.
+type file struct {
+	Format     int                        `json:"format"`
+	Peers      map[lb.NodeName]netip.Addr `json:"peers,omitempty"`
+	Claims     ownership.Claims           `json:"claims,omitempty"`
+	Draining   map[lb.NodeName]bool       `json:"draining,omitempty"`
+	Candidates [][]speaker.Candidate      `json:"candidates,omitempty"`
+	Addresses  []address                  `json:"addresses,omitempty"`
+}
+
+type address struct {
+	Address    netip.Addr `json:"address"`
+	Candidates int        `json:"candidates"`
+}
+
+func write(path string, c Content) error {
+	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining}
+	numbers := map[*speaker.Candidate]int{}
+	for _, a := range c.Snapshot.Addresses {
+		if len(a.Candidates) == 0 {
+			f.Addresses = append(f.Addresses, address{a.Address, -1})
+			continue
+		}
+		number, known := numbers[&a.Candidates[0]]
+		if !known {
+			number = len(f.Candidates)
+			numbers[&a.Candidates[0]] = number
+			f.Candidates = append(f.Candidates, a.Candidates)
+		}
+		f.Addresses = append(f.Addresses, address{a.Address, number})
+	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("encoding what is kept on the node: %w", err)
+	}
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		return fmt.Errorf("keeping on the node: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("keeping on the node: %w", err)
+	}
+	return nil
+}
+
+func read(path string) (Content, error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return Content{}, fmt.Errorf("reading what was kept on the node: %w", err)
+	}
+	defer in.Close()
+	text, err := io.ReadAll(io.LimitReader(in, largest))
+	if err != nil {
+		return Content{}, fmt.Errorf("reading %s: %w", path, err)
+	}
+	content, err := decode(text)
+	if err != nil {
+		return Content{}, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return content, nil
+}
+
+func decode(text []byte) (Content, error) {
+	var f file
+	if err := json.Unmarshal(text, &f); err != nil {
+		return Content{}, err
+	}
+	if f.Format != format {
+		return Content{}, fmt.Errorf("it has the format %d, not %d", f.Format, format)
+	}
+	c := Content{Peers: f.Peers, Kept: speaker.Kept{Claims: f.Claims, Snapshot: speaker.Snapshot{Draining: f.Draining}}}
+	for _, a := range f.Addresses {
+		announced := speaker.Announced{Address: a.Address}
+		if a.Candidates >= len(f.Candidates) {
+			return Content{}, fmt.Errorf("the candidates of %s are missing", a.Address)
+		}
+		if a.Candidates >= 0 {
+			announced.Candidates = f.Candidates[a.Candidates]
+		}
+		c.Snapshot.Addresses = append(c.Snapshot.Addresses, announced)
+	}
+	return c, nil
+}

@@ -1,0 +1,86 @@
+package keep
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+var byValue = cmpopts.EquateComparable(netip.Addr{})
+
+func content() Content {
+	a, b, c := netip.MustParseAddr("192.168.1.240"), netip.MustParseAddr("192.168.1.241"), netip.MustParseAddr("2001:db8::1")
+	both := []speaker.Candidate{{Node: "node1", Interfaces: []string{"eth0"}, Preference: 3}, {Node: "node2", RequireSubnet: true}}
+	return Content{
+		Kept: speaker.Kept{
+			Snapshot: speaker.Snapshot{
+				Addresses: []speaker.Announced{{Address: a, Candidates: both}, {Address: b}, {Address: c, Candidates: both}},
+				Draining:  map[lb.NodeName]bool{"node2": true},
+			},
+			Claims: ownership.Claims{a: 7, c: 1},
+		},
+		Peers: map[lb.NodeName]netip.Addr{"node2": netip.MustParseAddr("192.168.1.12")},
+	}
+}
+
+func TestWhatIsKeptIsFoundAgain(t *testing.T) {
+	directory := t.TempDir()
+	store, before := Open(directory, "node1", logr.Discard())
+	if diff := cmp.Diff(Content{}, before, byValue); diff != "" {
+		t.Errorf("at first (-want +got):\n%s", diff)
+	}
+	want := content()
+	store.Keep(want.Kept)
+	store.KeepPeers(want.Peers)
+	store.Flush()
+	_, got := Open(directory, "node1", logr.Discard())
+	if diff := cmp.Diff(want, got, byValue, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+	if _, other := Open(directory, "node2", logr.Discard()); len(other.Claims) > 0 {
+		t.Errorf("another node found %v", other.Claims)
+	}
+}
+
+func TestWhatCannotBeReadIsNotUsed(t *testing.T) {
+	for name, text := range map[string]string{
+		"damaged":                   `{"format":1,"claims":{`,
+		"another format":            `{"format":2,"claims":{"192.168.1.240":3}}`,
+		"candidates that are not":   `{"format":1,"addresses":[{"address":"192.168.1.240","candidates":4}]}`,
+		"an address that means nil": `{"format":1,"claims":{"nowhere":3}}`,
+	} {
+		directory := t.TempDir()
+		if err := os.WriteFile(filepath.Join(directory, "speaker-node1.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		store, got := Open(directory, "node1", logr.Discard())
+		if diff := cmp.Diff(Content{}, got, byValue); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		store.Keep(content().Kept)
+		store.Flush()
+		if _, now := Open(directory, "node1", logr.Discard()); len(now.Claims) != 2 {
+			t.Errorf("%s: nothing can be kept afterwards: %v", name, now.Claims)
+		}
+	}
+}
+
+func TestASpeakerThatCannotKeepGoesOn(t *testing.T) {
+	store, _ := Open(filepath.Join(t.TempDir(), "missing"), "node1", logr.Discard())
+	store.Keep(content().Kept)
+	store.Flush()
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"format":1,"addresses":[{"address":"192.168.1.240","candidates":0}],"candidates":[[{"Node":"a"}]]}`))
+	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = decode(text) })
+}

@@ -1,0 +1,118 @@
+package kube
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/version"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+const (
+	// maxListed and maxInterfaces are the bounds of status.addresses and of
+	// the interfaces of each; maxLinks is that of status.interfaces and maxConflicts
+	// that of status.conflicts.
+	maxListed, maxInterfaces, maxLinks, maxConflicts = 5000, 32, 256, 256
+	// maxNamed is how many conflicts a sentence names; the others it counts.
+	maxNamed = 3
+)
+
+// status is what a report says in the API's words.
+func status(state *v1beta1.SpeakerState, r speaker.Report) v1beta1.SpeakerStateStatus {
+	next := v1beta1.SpeakerStateStatus{
+		Version:      version.Version,
+		Conditions:   state.DeepCopy().Status.Conditions,
+		Phase:        phase(r.Phase),
+		LiveSpeakers: int32(r.Live),
+		AddressCount: int32(len(r.Owned)),
+		Conflicts:    conflicts(r.Conflicts),
+	}
+	for _, link := range r.Links[:min(len(r.Links), maxLinks)] {
+		next.Interfaces = append(next.Interfaces, v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String()})
+	}
+	for _, o := range r.Owned[:min(len(r.Owned), maxListed)] {
+		address := v1beta1.SpeakerAddress{Address: o.Address.String(), Since: second(o.Since), Epoch: int64(min(o.Epoch, math.MaxInt64))}
+		for _, name := range o.Interfaces[:min(len(o.Interfaces), maxInterfaces)] {
+			address.Interfaces = append(address.Interfaces, v1beta1.InterfaceName(name))
+		}
+		next.Addresses = append(next.Addresses, address)
+	}
+	meta.SetStatusCondition(&next.Conditions, ready(r))
+	return next
+}
+
+// phase is empty for what the API has no word for: a status that the API server
+// refuses tells nothing at all.
+func phase(name string) v1beta1.SpeakerPhase {
+	switch p := v1beta1.SpeakerPhase(name); p {
+	case v1beta1.SpeakerActive, v1beta1.SpeakerDraining, v1beta1.SpeakerIsolated:
+		return p
+	}
+	return ""
+}
+
+// conflicts lists each address once: one host is enough to look for.
+func conflicts(list []speaker.Conflict) []v1beta1.SpeakerConflict {
+	var told []v1beta1.SpeakerConflict
+	seen := map[netip.Addr]bool{}
+	for _, c := range list {
+		if seen[c.Address] || len(told) == maxConflicts {
+			continue
+		}
+		seen[c.Address] = true
+		told = append(told, v1beta1.SpeakerConflict{
+			Address: c.Address.String(), Interface: v1beta1.InterfaceName(c.Interface), HardwareAddress: c.Hardware.String(),
+			Announced: c.Announced, Since: second(c.Since),
+		})
+	}
+	return told
+}
+
+// second leaves out what the API server would.
+func second(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
+
+// ready says the worst first: a silent speaker, then what is left out, then what
+// cannot be announced.
+func ready(r speaker.Report) metav1.Condition {
+	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
+	switch {
+	case phase(r.Phase) == v1beta1.SpeakerIsolated:
+		c.Reason = v1beta1.ReasonIsolated
+		c.Message = "the speaker has lost all others at once and is silent, since they may have taken its addresses over: look at the network between the nodes, port 7946, TCP and UDP"
+	case len(r.Problems) > 0:
+		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, bounded.Message(strings.Join(r.Problems, "; "))
+	case len(r.Links) == 0:
+		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
+	case len(r.Conflicts) > 0:
+		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(conflicts(r.Conflicts)))
+	default:
+		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAnnouncing
+		c.Message = fmt.Sprintf("the speaker announces the %d addresses that this node owns", len(r.Owned))
+	}
+	return c
+}
+
+func foreignHosts(list []v1beta1.SpeakerConflict) string {
+	parts := make([]string, 0, maxNamed)
+	for _, c := range list[:min(len(list), maxNamed)] {
+		announced := "not announced"
+		if c.Announced {
+			announced = "announced all the same"
+		}
+		parts = append(parts, fmt.Sprintf("%s by %s on %s (%s)", c.Address, c.HardwareAddress, c.Interface, announced))
+	}
+	more := ""
+	if n := len(list) - len(parts); n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("hosts that are no nodes of the cluster use addresses that this node owns: %s%s; give these hosts other addresses, or exclude the addresses in the pool",
+		strings.Join(parts, ", "), more)
+}

@@ -1,0 +1,113 @@
+package kube
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// cached says what is kept of the cluster: a speaker is on every node, and needs
+// little of each object. What is read somewhere must be kept here.
+func cached(namespace string) cache.Options {
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Service{}:            {Transform: strip(stripService)},
+			&corev1.Node{}:               {Transform: strip(stripNode)},
+			&discoveryv1.EndpointSlice{}: {Transform: strip(stripEndpoints)},
+			&corev1.Pod{}: {
+				Namespaces: map[string]cache.Config{namespace: {}},
+				Transform:  strip(stripPod),
+			},
+		},
+	}
+}
+
+// strip returns a transform of one kind. What is no such object, as a tombstone,
+// passes.
+func strip[T any](of func(*T)) func(any) (any, error) {
+	return func(in any) (any, error) {
+		if object, ok := in.(*T); ok {
+			of(object)
+		}
+		return in, nil
+	}
+}
+
+// stripMeta keeps what identifies an object, and its labels.
+func stripMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
+		DeletionTimestamp: m.DeletionTimestamp, Labels: m.Labels,
+	}
+}
+
+func stripService(svc *corev1.Service) {
+	*svc = corev1.Service{
+		ObjectMeta: stripMeta(svc.ObjectMeta),
+		Spec:       corev1.ServiceSpec{Type: svc.Spec.Type, ExternalTrafficPolicy: svc.Spec.ExternalTrafficPolicy},
+		Status:     corev1.ServiceStatus{LoadBalancer: svc.Status.LoadBalancer},
+	}
+}
+
+// stripNode keeps annotations too: they may drain the node.
+func stripNode(node *corev1.Node) {
+	kept := corev1.Node{
+		ObjectMeta: stripMeta(node.ObjectMeta),
+		Spec:       corev1.NodeSpec{Taints: node.Spec.Taints},
+	}
+	kept.Annotations = node.Annotations
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
+			kept.Status.Conditions = append(kept.Status.Conditions, c)
+		}
+	}
+	*node = kept
+}
+
+// stripEndpoints keeps the Service, and of endpoints that are alike one: whether
+// a node has any is all that is asked.
+func stripEndpoints(slice *discoveryv1.EndpointSlice) {
+	kept := discoveryv1.EndpointSlice{ObjectMeta: stripMeta(slice.ObjectMeta), AddressType: slice.AddressType}
+	service := slice.Labels[discoveryv1.LabelServiceName]
+	kept.Labels = map[string]string{discoveryv1.LabelServiceName: service}
+	seen := map[endpoint]bool{}
+	for _, e := range slice.Endpoints {
+		c := e.Conditions
+		is := endpoint{valueOr(e.NodeName, ""), valueOr(c.Ready, true), valueOr(c.Serving, false)}
+		if service == "" || seen[is] {
+			continue
+		}
+		seen[is] = true
+		kept.Endpoints = append(kept.Endpoints, discoveryv1.Endpoint{
+			Conditions: discoveryv1.EndpointConditions{Ready: c.Ready, Serving: c.Serving}, NodeName: e.NodeName,
+		})
+	}
+	kept.Endpoints = slices.Clone(kept.Endpoints) // no longer than it must be
+	*slice = kept
+}
+
+func valueOr[T any](told *T, otherwise T) T {
+	if told == nil {
+		return otherwise
+	}
+	return *told
+}
+
+// endpoint is what endpoints that are alike have in common.
+type endpoint struct {
+	node           string
+	ready, serving bool
+}
+
+func stripPod(pod *corev1.Pod) {
+	*pod = corev1.Pod{
+		ObjectMeta: stripMeta(pod.ObjectMeta),
+		Spec:       corev1.PodSpec{NodeName: pod.Spec.NodeName},
+		Status:     corev1.PodStatus{Phase: pod.Status.Phase, HostIP: pod.Status.HostIP, PodIP: pod.Status.PodIP},
+	}
+}

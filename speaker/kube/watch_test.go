@@ -1,0 +1,65 @@
+package kube
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/lb"
+	lbmanager "github.com/lbstack/lbstack/internal/manager"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+// cacheOf is a cache that lists what a client has.
+type cacheOf struct {
+	crcache.Cache
+	client client.Client
+}
+
+func (c cacheOf) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	return c.client.List(ctx, list, opts...)
+}
+
+func TestASnapshotIsToldOnlyWhenItIsAnother(t *testing.T) {
+	scheme, err := lbmanager.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc, held, all, slice := service("web", "10.0.0.1"), claim("10.0.0.1", "gold", "web"), ad("all", v1beta1.L2AdvertisementSpec{}), endpoints("web", "n1")
+	one := node("n1", "a")
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(&svc, &held, &all, &slice, &one).Build()
+	var told []speaker.Snapshot
+	w := &Watcher{
+		Cache: cacheOf{client: c}, Self: "n1", Namespace: "lbstack-system",
+		Snapshot: func(s speaker.Snapshot) { told = append(told, s) }, Peers: func(map[lb.NodeName]netip.Addr) {},
+	}
+	tell := func(want int, when string) {
+		t.Helper()
+		if err := w.tell(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(told) != want {
+			t.Fatalf("%s: got %d snapshots, want %d", when, len(told), want)
+		}
+	}
+	tell(1, "at first")
+	tell(1, "nothing has changed")
+	one.Status.Phase = corev1.NodeRunning
+	if err := c.Update(t.Context(), &one); err != nil {
+		t.Fatal(err)
+	}
+	tell(1, "something has changed that does not count")
+	if err := c.Delete(t.Context(), &slice); err != nil {
+		t.Fatal(err)
+	}
+	tell(2, "the endpoints are gone")
+	if len(told[0].Addresses[0].Candidates) != 1 || len(told[1].Addresses) != 1 || len(told[1].Addresses[0].Candidates) != 0 {
+		t.Errorf("got %+v, want one candidate, then none for the same address", told)
+	}
+}

@@ -1,0 +1,213 @@
+package layer2
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/neighbour"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+const (
+	// MaxConflicts is how many conflicts are reported.
+	MaxConflicts = 256
+	// silences is how many checks in a row a foreign host must leave unanswered
+	// before its address is announced: it may have been restarting.
+	silences = 2
+	// tick is how often it is looked whether something is due.
+	tick = time.Second
+)
+
+// hear notes what a message says about addresses that are owned.
+func (r *Responder) hear(p *port, m neighbour.Message) {
+	if m.Claims.IsValid() {
+		if s := r.find(m.Claims); s != nil {
+			r.heardClaim(p, s.entry, m.Sender)
+		}
+	}
+	// A probe for an address that is announced is answered, and that settles it. Two
+	// that probe for the same address have a conflict (RFC 5227 section 2.1.1,
+	// RFC 4862 section 5.4.3).
+	if m.Probe {
+		if s := r.find(m.Asks); s != nil && s.silent.Load() {
+			r.heardForeign(p, s.entry, m.Sender)
+		}
+	}
+}
+
+// heardClaim notes that another host says that an address is its own.
+func (r *Responder) heardClaim(p *port, e *entry, sender neighbour.MAC) {
+	switch r.relation(sender) {
+	case self:
+	case node:
+		r.heardNode(p, e)
+	case foreign:
+		r.heardForeign(p, e, sender)
+	}
+}
+
+// heardNode notes that another node of the cluster announces the address too.
+// That may be the next owner, who speaks first and is known a moment later; or it
+// is one that this node has not heard of. What is still owned then is announced
+// again.
+func (r *Responder) heardNode(p *port, e *entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.entries[e.address] != e || e.phase != announced || e.caring() {
+		return
+	}
+	r.metrics.Duplicates.Inc()
+	now := time.Now()
+	if now.Sub(e.contest) < r.timing.Contest {
+		return
+	}
+	e.contest = now
+	time.AfterFunc(r.timing.Settle, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.entries[e.address] == e && !p.closed.Load() && p.has(e) {
+			r.announceOn(p, e.address)
+		}
+	})
+}
+
+// heardForeign notes that a foreign host uses an address, or wants to.
+func (r *Responder) heardForeign(p *port, e *entry, sender neighbour.MAC) {
+	if r.relation(sender) != foreign {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.entries[e.address] != e || e.caring() || !p.has(e) {
+		return
+	}
+	now := time.Now()
+	e.heard = now
+	r.note(p, e, sender)
+	if e.phase == announced {
+		r.defend(p, e, now)
+		return
+	}
+	e.phase, e.quiet, e.probing = held, 0, false
+	e.check = now.Add(r.timing.Check)
+}
+
+// note keeps the conflict for the report. Another hardware address each time, as
+// a forger may send them, is not worth a report each time. The caller holds the
+// lock.
+func (r *Responder) note(p *port, e *entry, sender neighbour.MAC) {
+	next := speaker.Conflict{
+		Address: e.address, Interface: p.Name, Hardware: sender.Hardware(), Announced: e.phase == announced, Since: e.heard,
+	}
+	if e.conflict != nil {
+		next.Since = e.conflict.Since
+	}
+	if e.conflict == nil || !same(*e.conflict, next) && e.heard.Sub(e.noted) >= tick {
+		e.noted = e.heard
+		r.log.Info("a foreign host uses an address of this node", "address", e.address, "link", p.Name, "its", sender.String(), "announced", next.Announced)
+		e.conflict = &next
+		r.conflictsChanged()
+	}
+}
+
+// defend announces an address once more, unless it was just defended: RFC 5227
+// section 2.4 (c) forbids to answer each claim, or two hosts that both insist
+// would flood the network. The caller holds the lock.
+func (r *Responder) defend(p *port, e *entry, now time.Time) {
+	if now.Sub(e.defended) < r.timing.Defend {
+		return
+	}
+	e.defended = now
+	r.announceOn(p, e.address)
+}
+
+// forget withdraws a conflict. The caller holds the lock.
+func (r *Responder) forget(e *entry) {
+	if e.conflict != nil {
+		r.log.Info("no foreign host uses the address any more", "address", e.address)
+		e.conflict = nil
+		r.conflictsChanged()
+	}
+}
+
+// keepChecking looks now and then whether something is due.
+func (r *Responder) keepChecking() {
+	for r.sleep(min(tick, r.timing.Check/4)) {
+		r.checkAll(time.Now())
+	}
+}
+
+// checkAll probes again what is held, and what could not be probed, and forgets
+// foreign hosts that are silent.
+func (r *Responder) checkAll(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var due []*entry
+	for _, e := range r.entries {
+		switch {
+		case e.phase == announced:
+			if e.conflict != nil && now.Sub(e.heard) >= r.timing.Forget {
+				r.forget(e)
+			}
+		case e.probing || e.check.After(now) || len(r.portsOf(e)) == 0:
+		default:
+			due = append(due, e)
+		}
+	}
+	r.probe(due)
+}
+
+// conflictsChanged has the conflicts reported.
+func (r *Responder) conflictsChanged() {
+	select {
+	case r.changed <- struct{}{}:
+	default: // they are about to
+	}
+}
+
+// keepReporting tells of the conflicts when they have changed. It does so from a
+// goroutine of its own: whoever is told may ask for something in turn.
+func (r *Responder) keepReporting() {
+	var last []speaker.Conflict
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-r.changed:
+		}
+		now := r.conflicts()
+		if slices.EqualFunc(last, now, func(x, y speaker.Conflict) bool { return same(x, y) && x.Since.Equal(y.Since) }) {
+			continue
+		}
+		last = now
+		if r.options.Conflicts != nil {
+			r.options.Conflicts(slices.Clone(now))
+		}
+	}
+}
+
+func (r *Responder) conflicts() []speaker.Conflict {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found := map[netip.Addr]speaker.Conflict{}
+	for address, e := range r.entries {
+		if e.conflict != nil {
+			found[address] = *e.conflict
+		}
+	}
+	r.metrics.Conflicts.Set(float64(len(found)))
+	var list []speaker.Conflict
+	for _, address := range slices.SortedFunc(maps.Keys(found), netip.Addr.Compare) {
+		if len(list) < MaxConflicts {
+			list = append(list, found[address])
+		}
+	}
+	return list
+}
+
+// same says whether two conflicts are the same but for their time.
+func same(x, y speaker.Conflict) bool {
+	return x.Address == y.Address && x.Interface == y.Interface && slices.Equal(x.Hardware, y.Hardware) && x.Announced == y.Announced
+}

@@ -1,0 +1,298 @@
+package layer2
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/neighbour"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+// probe brings a probe of somebody who wants an address.
+func (w *wire) probe(a netip.Addr, sender neighbour.MAC) {
+	w.says(neighbour.Message{Asks: a, Probe: true, Sender: sender})
+}
+
+func TestAFirstAddressIsProbed(t *testing.T) {
+	for _, tt := range []struct {
+		address netip.Addr
+		probes  []time.Duration // from the first one
+		quiet   time.Duration   // from the first one until it is announced
+	}{
+		{vip, ms(0, 100, 200), 400 * time.Millisecond},
+		{vip6, ms(0, 200), 500 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t)
+			b.SetLinks([]speaker.Link{eth0})
+			b.SetOwned(first(tt.address))
+			w := b.v4
+			if tt.address.Is6() {
+				w = b.v6
+			}
+			time.Sleep(100 * time.Millisecond)
+			w.asks(tt.address)
+			w.claims(tt.address, neighbour.MAC{}) // means nothing
+			w.claims(tt.address, ours)            // we hear ourselves
+			w.probe(tt.address, nodeMAC)          // another node
+			w.claims(tt.address, nodeMAC)
+			time.Sleep(10 * time.Second)
+			w.asks(tt.address)
+			announced, probed, answered := w.take()
+			if len(probed) == 0 || len(announced) == 0 || probed[0].At >= probeJitter {
+				t.Fatalf("%s: probed %v, announced %v", tt.address, probed, announced)
+			}
+			var times []time.Duration
+			for _, e := range probed {
+				times = append(times, e.At-probed[0].At)
+			}
+			equal(t, "probed at", tt.probes, times)
+			equal(t, "announced after", tt.quiet, announced[0].At-probed[0].At)
+			equal(t, "announced", len(bursts), len(announced))
+			equal(t, "answered", []answer{{tt.address, ours}}, answered)
+			equal(t, "conflicts", nil, b.reports())
+		})
+	}
+}
+
+func TestAnAddressOfAForeignHostIsNotAnnounced(t *testing.T) {
+	tests := []struct {
+		name  string
+		hears func(*wire)
+	}{
+		{"it answers", func(w *wire) { w.says(neighbour.Message{Claims: w.watched[0], Sender: stranger}) }},
+		{"it announces", func(w *wire) { w.claims(w.watched[0], stranger) }},
+		{"it asks for something else", func(w *wire) { w.says(neighbour.Message{Asks: asker, Claims: w.watched[0], Sender: stranger}) }},
+		{"it probes too", func(w *wire) { w.probe(w.watched[0], stranger) }},
+	}
+	for _, tt := range tests {
+		for _, address := range []netip.Addr{vip, vip6} {
+			t.Run(tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBed(t)
+					b.SetLinks([]speaker.Link{eth0})
+					b.SetOwned(first(address))
+					w := b.v4
+					if address.Is6() {
+						w = b.v6
+					}
+					time.Sleep(300 * time.Millisecond)
+					tt.hears(w)
+					since := time.Now()
+					want := speaker.Conflict{Address: address, Interface: "eth0", Hardware: stranger.Hardware(), Since: since}
+					equal(t, "conflicts", [][]speaker.Conflict{{want}}, b.reports())
+					time.Sleep(29 * time.Second)
+					tt.hears(w) // it is still there
+					w.asks(address)
+					_, before, _ := w.take()
+					time.Sleep(32 * time.Second) // one check in which it is silent
+					_, probed, answered := w.take()
+					if len(before) == 0 || len(probed) != len(before) && address.Is6() {
+						t.Errorf("probed %d times at first, %d times later", len(before), len(probed))
+					}
+					equal(t, "answered", nil, answered)
+					equal(t, "reported more than once", nil, b.reports())
+					time.Sleep(31 * time.Second) // and another one
+					equal(t, "withdrawn", [][]speaker.Conflict{nil}, b.reports())
+					w.asks(address)
+					announced, _, answered := w.take()
+					if len(announced) == 0 || announced[0].At-since.Sub(w.start) < 60*time.Second {
+						t.Errorf("announced %v, want it after two silent checks", announced)
+					}
+					equal(t, "answered", []answer{{address, ours}}, answered)
+				})
+			})
+		}
+	}
+}
+
+func TestAnAddressThatIsInUseIsDefended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		b.SetOwned(owns("eth0"))
+		time.Sleep(10 * time.Second)
+		b.v4.take()
+		since := time.Now()
+		b.v4.probe(vip, stranger) // answered, and no conflict
+		equal(t, "a probe", nil, b.reports())
+		for range 15 {
+			b.v4.claims(vip, stranger)
+			time.Sleep(time.Second)
+		}
+		want := speaker.Conflict{Address: vip, Interface: "eth0", Hardware: stranger.Hardware(), Announced: true, Since: since}
+		equal(t, "conflicts", [][]speaker.Conflict{{want}}, b.reports())
+		equal(t, "defended at", ms(10000, 20000), b.v4.times())
+		time.Sleep(58 * time.Second)
+		equal(t, "not yet withdrawn", nil, b.reports())
+		time.Sleep(3 * time.Second)
+		equal(t, "withdrawn", [][]speaker.Conflict{nil}, b.reports())
+	})
+}
+
+func TestAForgerDoesNotCauseAReportForEachFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		b.SetOwned(owns("eth0"))
+		reported := 0
+		for i := range 100 {
+			b.v4.claims(vip, neighbour.MAC{2, 9, 9, 9, 9, byte(i)})
+			time.Sleep(20 * time.Millisecond)
+			reported += len(b.reports())
+		}
+		equal(t, "reports in two seconds", 2, reported)
+	})
+}
+
+func TestADuplicateOwnerInTheClusterIsAnsweredAndNotReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		b.SetOwned(owns("eth0"))
+		time.Sleep(10 * time.Second)
+		b.v4.take()
+		for range 20 {
+			b.v4.claims(vip, nodeMAC)
+			time.Sleep(100 * time.Millisecond)
+		}
+		equal(t, "announced at", ms(10200, 11200), b.v4.times())
+		b.v4.claims(vip, nodeMAC)
+		time.Sleep(100 * time.Millisecond)
+		b.SetOwned(nil) // the other is the next owner
+		time.Sleep(time.Second)
+		equal(t, "announced after it was given up", nil, b.v4.times())
+		equal(t, "conflicts", nil, b.reports())
+		equal(t, "heard", 21, b.counted(t)["duplicate_owners_heard_total"])
+	})
+}
+
+func TestAConflictEndsWithTheAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		b.SetOwned(first(vip2, vip))
+		synctest.Wait()
+		b.v4.claims(vip2, stranger)
+		b.v4.claims(vip, stranger)
+		reports := b.reports()
+		last := reports[len(reports)-1]
+		equal(t, "conflicts, in order", []netip.Addr{vip, vip2}, []netip.Addr{last[0].Address, last[1].Address})
+		b.SetOwned(first(vip2))
+		reports = b.reports()
+		equal(t, "after one was lost", vip2, reports[0][0].Address)
+		b.SetOwned(nil)
+		equal(t, "after all were lost", [][]speaker.Conflict{nil}, b.reports())
+		time.Sleep(2 * time.Minute)
+		equal(t, "announced", nil, b.v4.times())
+	})
+}
+
+func TestOnlySoManyConflictsAreReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		owned := map[netip.Addr]speaker.Owned{}
+		for i := range MaxConflicts + 10 {
+			owned[netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})] = speaker.Owned{Interfaces: []string{"eth0"}, First: true}
+		}
+		b.SetOwned(owned)
+		for a := range owned {
+			b.v4.claims(a, stranger)
+		}
+		reports := b.reports()
+		equal(t, "reported", MaxConflicts, len(reports[len(reports)-1]))
+		equal(t, "counted", MaxConflicts+10, b.counted(t)["conflicts"])
+	})
+}
+
+func TestNothingIsAnnouncedThatCouldNotBeProbed(t *testing.T) {
+	tests := []struct {
+		name          string
+		before, after func(*bed)
+	}{
+		{"there is no link", func(*bed) {}, func(b *bed) { b.SetLinks([]speaker.Link{eth0}) }},
+		{"nothing may be sent", func(b *bed) {
+			b.SetLinks([]speaker.Link{eth0})
+			b.mute.Store(true)
+		}, func(b *bed) { b.mute.Store(false) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				tt.before(b)
+				b.SetOwned(first(vip))
+				time.Sleep(time.Minute)
+				announced, probed, _ := b.v4.take()
+				equal(t, "announced", nil, announced)
+				equal(t, "probed", nil, probed)
+				tt.after(b)
+				time.Sleep(2 * time.Second)
+				announced, probed, _ = b.v4.take()
+				if len(probed) < 3 || len(announced) == 0 || announced[0].At < probed[2].At {
+					t.Errorf("probed %v, announced %v", probed, announced)
+				}
+			})
+		})
+	}
+}
+
+func TestAForeignHostMustBeSilentTwiceInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		b.SetOwned(first(vip))
+		synctest.Wait()
+		b.v4.claims(vip, stranger)
+		for range 5 {
+			time.Sleep(35 * time.Second) // one check
+			b.v4.claims(vip, stranger)
+		}
+		equal(t, "announced", nil, b.v4.times())
+		time.Sleep(70 * time.Second)
+		if len(b.v4.times()) == 0 {
+			t.Error("not announced after two silent checks")
+		}
+	})
+}
+
+func TestALinkThatComesUpMeanwhileIsProbedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		b.SetOwned(map[netip.Addr]speaker.Owned{vip: {Interfaces: []string{"eth0", "eth1"}, First: true}})
+		time.Sleep(300 * time.Millisecond)
+		b.SetLinks([]speaker.Link{eth0, eth1})
+		time.Sleep(10 * time.Second)
+		announced, probed, _ := b.second.take()
+		if len(probed) != 3 || len(announced) == 0 || announced[0].At < probed[2].At {
+			t.Errorf("probed %v, announced %v", probed, announced)
+		}
+	})
+}
+
+func TestOtherInterfacesAreProbedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0, eth1})
+		b.SetOwned(first(vip))
+		time.Sleep(300 * time.Millisecond)
+		b.SetOwned(map[netip.Addr]speaker.Owned{vip: {Interfaces: []string{"eth0", "eth1"}}})
+		time.Sleep(300 * time.Millisecond)
+		b.second.claims(vip, stranger)
+		time.Sleep(10 * time.Second)
+		reports := b.reports()
+		equal(t, "heard on", "eth1", reports[0][0].Interface)
+		equal(t, "announced", nil, b.v4.times())
+		// Losing it and taking it over from somebody who has announced it needs no probe.
+		b.SetOwned(nil)
+		b.v4.take()
+		b.SetOwned(owns("eth0"))
+		announced, probed, _ := b.v4.take()
+		equal(t, "announced", 1, len(announced))
+		equal(t, "probed", nil, probed)
+	})
+}

@@ -1,0 +1,147 @@
+package membership
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+)
+
+// runner gives a machine its clock, one caller at a time, and a way to be heard.
+type runner struct {
+	timing mesh.Timing
+	send   func(mesh.Send)
+	tell   func(mesh.View)
+
+	mu      sync.Mutex
+	machine *mesh.Machine
+	told    uint64 // version of the view that was told last
+	since   uint64 // version from which on the view is newer than the last stall
+
+	alive   atomic.Int64 // when this process ran last, since start
+	start   time.Time
+	stalled atomic.Bool
+	stalls  func()
+}
+
+func newRunner(machine *mesh.Machine, timing mesh.Timing, send func(mesh.Send), tell func(mesh.View)) *runner {
+	return &runner{timing: timing, send: send, tell: tell, machine: machine, start: time.Now()}
+}
+
+// do has the machine do something, sends what it says, and tells of what changed.
+func (r *runner) do(fn func(time.Time, *mesh.Machine) []mesh.Send) {
+	r.mu.Lock()
+	sends := fn(time.Now(), r.machine)
+	if r.machine.Introduced() && r.machine.Version() != r.told {
+		r.told = r.machine.Version()
+		r.tell(r.machine.View())
+	}
+	r.mu.Unlock()
+	for _, s := range sends {
+		r.send(s)
+	}
+}
+
+// Publish implements speaker.Mesh.
+func (r *runner) Publish(s wire.State) {
+	r.do(func(now time.Time, m *mesh.Machine) []mesh.Send { return m.Publish(now, s) })
+}
+
+// Acted implements speaker.Mesh. A speaker that stood still answers again when it
+// has acted on what the others have said since.
+func (r *runner) Acted(v mesh.View) {
+	r.do(func(now time.Time, m *mesh.Machine) []mesh.Send {
+		if v.Checked && v.Version >= r.since {
+			r.stalled.Store(false)
+		}
+		return m.Acted(now, v)
+	})
+}
+
+// Heeded waits until all others have acted on what this speaker said last, or the
+// context ends.
+func (r *runner) Heeded(ctx context.Context) {
+	poll := time.NewTicker(r.timing.Beat / 8)
+	defer poll.Stop()
+	for {
+		r.mu.Lock()
+		heeded := r.machine.Heeded()
+		r.mu.Unlock()
+		if heeded {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
+}
+
+func (r *runner) own() *wire.Message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.Own(time.Now())
+}
+
+// keepRunning has the machine do what is due.
+func (r *runner) keepRunning(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		var next time.Time
+		r.do(func(now time.Time, m *mesh.Machine) []mesh.Send {
+			sends := m.Tick(now)
+			next = m.Next(now)
+			return sends
+		})
+		timer.Reset(max(time.Millisecond, min(time.Until(next), r.timing.Beat)))
+	}
+}
+
+// longest is how long this process may stand still before the others may have
+// replaced it: it is noticed well before they would.
+func (r *runner) longest() time.Duration { return r.timing.Silence / 2 }
+
+// keepAlive notices when this process stood still, because its processor was taken
+// away or its machine moved, and asks the others anew.
+func (r *runner) keepAlive(ctx context.Context) {
+	tick := time.NewTicker(r.longest() / 4)
+	defer tick.Stop()
+	r.alive.Store(int64(time.Since(r.start)))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if r.stoodStill() {
+			r.stalled.Store(true)
+			r.do(func(now time.Time, m *mesh.Machine) []mesh.Send {
+				sends := m.Recheck(now)
+				r.since = m.Version()
+				return sends
+			})
+			if r.stalls != nil {
+				r.stalls()
+			}
+		}
+		r.alive.Store(int64(time.Since(r.start)))
+	}
+}
+
+func (r *runner) stoodStill() bool {
+	return time.Since(r.start)-time.Duration(r.alive.Load()) > r.longest()
+}
+
+// MayAnswer says whether this speaker may answer for what it owns: not if it stood
+// still until a moment ago, and has not asked the others since.
+func (r *runner) MayAnswer() bool { return !r.stalled.Load() && !r.stoodStill() }

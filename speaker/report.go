@@ -1,0 +1,73 @@
+package speaker
+
+import (
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// Report is what the engine did, for the node's status.
+type Report struct {
+	// Phase of the speaker: Active, Draining or Isolated.
+	Phase string
+	// Owned addresses, ordered.
+	Owned []OwnedSince
+	// Links that this node can announce on, ordered by name. Those that lead to
+	// its own pods are there only while they are in use.
+	Links []Link
+	// Live speakers, this one included.
+	Live int
+	// Conflicts are addresses that foreign hosts use as well, ordered.
+	Conflicts []Conflict
+	// Problems of the snapshot.
+	Problems []string
+}
+
+// OwnedSince is an owned address and since when.
+type OwnedSince struct {
+	Owned
+	// Address that is owned.
+	Address netip.Addr
+	// Since when the node has owned it.
+	Since time.Time
+	// Epoch of the ownership.
+	Epoch uint64
+}
+
+// tellReport reports, if there is something new to say.
+func (e *Engine) tellReport(v *view) {
+	r := e.reportOf(v)
+	if e.said.report != nil && reflect.DeepEqual(*e.said.report, r) {
+		return
+	}
+	e.said.report = &r
+	e.Report(r)
+}
+
+func (e *Engine) reportOf(v *view) Report {
+	r := Report{Phase: v.phase.String(), Live: 1 + len(v.in.view.Peers), Problems: v.in.want.Problems}
+	if v.phase == ownership.Restarting {
+		r.Phase = ownership.Active.String()
+	}
+	for _, address := range slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare) {
+		r.Owned = append(r.Owned, OwnedSince{
+			Owned: e.served[address], Address: address, Since: e.taken[address].since, Epoch: uint64(e.claims[address]),
+		})
+	}
+	for _, c := range v.in.conflicts {
+		if _, owned := e.claims[c.Address]; owned {
+			r.Conflicts = append(r.Conflicts, c)
+		}
+	}
+	for _, link := range *v.in.links {
+		inUse := slices.ContainsFunc(r.Owned, func(o OwnedSince) bool { return slices.Contains(o.Interfaces, link.Name) })
+		if !link.Internal || inUse {
+			r.Links = append(r.Links, link)
+		}
+	}
+	return r
+}

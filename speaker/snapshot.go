@@ -1,0 +1,27 @@
+package speaker
+
+import (
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// Announced is an address that a Service shows, and who may announce it. There are
+// no candidates while nobody is to, such as when the Service has no endpoints.
+type Announced = ownership.Address
+
+// Candidate is a node that may own an address.
+type Candidate = ownership.Candidate
+
+// Snapshot is what the cluster wants, at one moment. It is never changed after
+// it was handed over.
+type Snapshot struct {
+	// Addresses to announce, ordered by address.
+	Addresses []Announced
+	// Draining nodes keep what they own until others have taken it over, and get
+	// nothing.
+	Draining map[lb.NodeName]bool
+	// Down are nodes of which the cluster says that they are not ready.
+	Down map[lb.NodeName]bool
+	// Problems are sentences about objects that mean nothing and were left out.
+	Problems []string
+}

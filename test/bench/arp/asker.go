@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// pause between two requests: the machine is idle when the next one comes.
+	pause = time.Millisecond
+	// patience with an answer, in seconds.
+	patience = 1
+	arp      = 0x0806
+	header   = 14
+)
+
+// asker sends requests from the client. Its socket blocks, so that Go's scheduler
+// has no part in what is measured.
+type asker struct {
+	fd  int
+	mac net.HardwareAddr
+}
+
+func (b *bed) newAsker() (*asker, error) {
+	a := &asker{}
+	err := in(b.client, func() error {
+		ifi, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		a.mac = ifi.HardwareAddr
+		if a.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		if err := unix.SetsockoptTimeval(a.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: patience}); err != nil {
+			return err
+		}
+		return unix.Bind(a.fd, &unix.SockaddrLinklayer{Protocol: arp<<8&0xff00 | arp>>8, Ifindex: ifi.Index})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the client's socket: %w", err)
+	}
+	return a, nil
+}
+
+func (a *asker) close() { _ = unix.Close(a.fd) }
+
+// request is an ARP request for an address (RFC 826), broadcast.
+func (a *asker) request(target netip.Addr) []byte {
+	everybody := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	return slices.Concat(everybody, a.mac, []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, a.mac,
+		netip.MustParseAddr(clientAddress).AsSlice(), make([]byte, 6), target.AsSlice())
+}
+
+// ask returns how long each of the answers took.
+func (a *asker) ask(target netip.Addr, requests int) ([]time.Duration, error) {
+	frame := a.request(target)
+	buffer := make([]byte, 128)
+	var took []time.Duration
+	for range requests {
+		time.Sleep(pause)
+		begin := time.Now()
+		if _, err := unix.Write(a.fd, frame); err != nil {
+			return nil, fmt.Errorf("asking for %s: %w", target, err)
+		}
+		for {
+			n, err := unix.Read(a.fd, buffer)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("no answer for %s: %w", target, err)
+			}
+			if n >= header+18 && buffer[header+7] == 2 && netip.AddrFrom4([4]byte(buffer[header+14:header+18])) == target {
+				break
+			}
+		}
+		took = append(took, time.Since(begin))
+	}
+	return took, nil
+}
+
+// flood asks for addresses of others, so many a second, evenly.
+func (a *asker) flood(each, seconds int) error {
+	perTick := each / 1000
+	begin := time.Now()
+	for tick := range 1000 * seconds {
+		time.Sleep(time.Until(begin.Add(time.Duration(tick) * time.Millisecond)))
+		for i := range perTick {
+			frame := a.request(netip.AddrFrom4([4]byte{192, 168, byte(tick), byte(i)}))
+			if _, err := unix.Write(a.fd, frame); err != nil {
+				return fmt.Errorf("flooding: %w", err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/links"
+)
+
+// ownedAddress is the i-th address that is owned. Every third one is missing, so
+// that there are more gaps than the filter in the kernel has ranges.
+func ownedAddress(i int) netip.Addr {
+	i += i / 2
+	return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+}
+
+// beResponder answers on the host that it runs on until the input ends, and says
+// when it has begun.
+func beResponder(owned int) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	list, err := links.List(netip.Addr{})
+	if err != nil {
+		return err
+	}
+	if len(list) != 1 {
+		return errors.New("want one interface, eth0")
+	}
+	r := layer2.New(ctx, logr.Discard(), layer2.Options{
+		ARP: layer2.ListenARP, NDP: layer2.ListenNDP, Metrics: layer2.NewMetrics(prometheus.NewRegistry()),
+	})
+	r.SetLinks(list)
+	all := map[netip.Addr]speaker.Owned{}
+	for i := range owned {
+		all[ownedAddress(i)] = speaker.Owned{Interfaces: []string{"eth0"}}
+	}
+	r.SetOwned(all)
+	fmt.Println("ready")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}

@@ -1,0 +1,195 @@
+package netns
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mdlayher/packet"
+
+	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// printer is a host that is no node.
+const printer = "printer"
+
+// assign gives a host an address of its own.
+func (b *bed) assign(host string, address netip.Addr) {
+	b.Helper()
+	b.ip(host, "address", "add", netip.PrefixFrom(address, address.BitLen()).String(), "dev", "eth0")
+}
+
+func (b *bed) unassign(host string, address netip.Addr) {
+	b.Helper()
+	b.ip(host, "address", "del", netip.PrefixFrom(address, address.BitLen()).String(), "dev", "eth0")
+}
+
+// first is what nobody has announced before.
+func first(addresses ...netip.Addr) map[netip.Addr]speaker.Owned {
+	owned := map[netip.Addr]speaker.Owned{}
+	for _, a := range addresses {
+		owned[a] = speaker.Owned{Interfaces: []string{"eth0"}, First: true}
+	}
+	return owned
+}
+
+// reports waits until a node reports conflicts with a host about exactly these
+// addresses.
+func (n *node) reports(hardware net.HardwareAddr, announced bool, addresses ...netip.Addr) {
+	n.bed.Helper()
+	eventually.Succeed(n.bed.T, 5*time.Second, fmt.Sprintf("conflicts about %v are reported", addresses), func(context.Context) error {
+		got := n.reported()
+		if len(got) != len(addresses) {
+			return fmt.Errorf("got %v", got)
+		}
+		for i, c := range got {
+			if c.Address != addresses[i] || c.Hardware.String() != hardware.String() || c.Announced != announced || c.Interface != "eth0" {
+				return fmt.Errorf("got %v", got)
+			}
+		}
+		return nil
+	})
+}
+
+func TestAnAddressOfAForeignHostIsHeldUntilItIsGone(t *testing.T) {
+	b := newBed(t, "client", "node1", printer)
+	n := b.node("node1")
+	foreign := b.link(printer).Hardware
+	for _, address := range []netip.Addr{vip, vip6} {
+		t.Run(address.String(), func(t *testing.T) {
+			b.assign(printer, address)
+			b.sends("client", address)
+			n.SetOwned(first(address))
+			n.reports(foreign, false, address)
+			eventually.Stays(t, 2*time.Second, "the client knows the printer", func(context.Context) error {
+				if got := b.neighbour("client", address); !strings.Contains(got, foreign.String()) {
+					return fmt.Errorf("it has %q", got)
+				}
+				return nil
+			})
+			b.unassign(printer, address)
+			n.reports(nil, false)
+			b.knows("client", address, n, 5*time.Second)
+		})
+	}
+}
+
+func TestAForeignHostThatComesLaterIsReported(t *testing.T) {
+	b := newBed(t, "client", "node1", printer)
+	n := b.node("node1")
+	foreign := b.link(printer).Hardware
+	n.SetOwned(own(vip, vip6))
+	b.sends("client", vip)
+	b.knows("client", vip, n, 5*time.Second)
+	b.sysctl(printer, "net.ipv6.conf.eth0.ndisc_notify", "1")
+	b.assign(printer, vip)
+	b.assign(printer, vip6)
+	// A kernel asks with the address that it sends from, and so claims it.
+	b.in(printer, func() error {
+		dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: vip.AsSlice()}}
+		conn, err := dialer.Dial("udp", "192.168.1.1:9")
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_, err = conn.Write([]byte("from the wrong address"))
+		return err
+	})
+	b.frames(printer, 0x86dd, func(own net.HardwareAddr) [][]byte { return [][]byte{advertisement(vip6, own)} }, net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1})
+	n.reports(foreign, true, vip, vip6)
+	b.knows("client", vip, n, 5*time.Second) // it is defended
+	n.reports(nil, true)
+}
+
+// advertisement is what a host sends that has an address: IPv6 with the message of
+// RFC 4861 section 4.4, to all nodes.
+func advertisement(address netip.Addr, hardware net.HardwareAddr) []byte {
+	target, all := address.As16(), netip.IPv6LinkLocalAllNodes().As16()
+	icmp := append(append([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, target[:]...), append([]byte{2, 1}, hardware...)...)
+	pseudo := append(append(append([]byte{}, target[:]...), all[:]...), 0, 0, 0, byte(len(icmp)), 0, 0, 0, 58)
+	var sum uint32
+	for all := append(pseudo, icmp...); len(all) > 0; all = all[2:] {
+		sum += uint32(all[0])<<8 | uint32(all[1])
+	}
+	sum = sum>>16 + sum&0xffff
+	sum = ^(sum>>16 + sum&0xffff)
+	icmp[2], icmp[3] = byte(sum>>8), byte(sum)
+	ip := append([]byte{0x60, 0, 0, 0, 0, byte(len(icmp)), 58, 255}, target[:]...)
+	return append(append(ip, all[:]...), icmp...)
+}
+
+func TestANodeOfTheClusterIsNeverForeign(t *testing.T) {
+	b := newBed(t, "client", "node1", "node2")
+	one, two := b.node("node1"), b.node("node2")
+	two.SetOurs([]net.HardwareAddr{one.link.Hardware, two.link.Hardware})
+	one.SetOwned(own(vip, vip6))
+	for _, address := range []netip.Addr{vip, vip6} {
+		b.sends("client", address)
+		b.knows("client", address, one, 5*time.Second)
+	}
+	two.SetOwned(first(vip, vip6)) // which asks, and node1 answers
+	b.knows("client", vip, two, 5*time.Second)
+	b.knows("client", vip6, two, 5*time.Second)
+	if got := two.reported(); got != nil {
+		t.Errorf("reported %v, want nothing", got)
+	}
+}
+
+func TestARestartingNodesMACIsToldFromAnotherNode(t *testing.T) {
+	b := newBed(t, "client", "node1", "node2")
+	one, two := b.node("node1"), b.node("node2")
+	care := map[netip.Addr]speaker.Owned{}
+	for _, address := range []netip.Addr{vip, vip6} {
+		care[address] = speaker.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": one.link.Hardware}}
+	}
+	one.stop()
+	two.SetOwned(care)
+	for address, etherType := range map[netip.Addr]int{vip: 0x0806, vip6: 0x86dd} {
+		sources := b.answers("client", etherType, one.link.Hardware)
+		b.sends("client", address)
+		b.knows("client", address, one, 5*time.Second)
+		select {
+		case source := <-sources:
+			if source.String() != two.link.Hardware.String() {
+				t.Errorf("the answer for %s came from %s, want %s: switches must not look for node1 there", address, source, two.link.Hardware)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("no answer for %s was seen", address)
+		}
+	}
+}
+
+// answers tells where the first frame comes from that tells a hardware address, as
+// the last six bytes of what ARP calls the sender, or of the option of NDP.
+func (b *bed) answers(host string, etherType int, told net.HardwareAddr) <-chan net.HardwareAddr {
+	b.Helper()
+	var socket *packet.Conn
+	b.in(host, func() error {
+		ifi, err := net.InterfaceByName("eth0")
+		if err == nil {
+			socket, err = packet.Listen(ifi, packet.Raw, etherType, nil)
+		}
+		return err
+	})
+	b.Cleanup(func() { _ = socket.Close() })
+	found := make(chan net.HardwareAddr, 1)
+	go func() {
+		frame := make([]byte, 2048)
+		for {
+			n, _, err := socket.ReadFrom(frame)
+			if err != nil {
+				return
+			}
+			if n > 14 && strings.Contains(string(frame[14:n]), string(told)) {
+				found <- net.HardwareAddr(frame[6:12])
+				return
+			}
+		}
+	}()
+	return found
+}

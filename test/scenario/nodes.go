@@ -1,0 +1,128 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// Namespace is where the samples have the components run.
+const Namespace = "lbstack-system"
+
+// drainKey marks a node whose addresses are to be handed over.
+const drainKey = "lbstack.io/drain"
+
+// Drain marks a node as to be drained, or takes the mark away.
+func (s *Scenario) Drain(ctx context.Context, node string, drained bool) error {
+	value := "null"
+	if drained {
+		value = `"true"`
+	}
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%s}}}`, drainKey, value)
+	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}
+	if err := s.Client.Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		return fmt.Errorf("annotating the node %s: %w", node, err)
+	}
+	return nil
+}
+
+// Owned returns how many addresses each node says it owns.
+func (s *Scenario) Owned(ctx context.Context) (map[string]int, error) {
+	var states v1beta1.SpeakerStateList
+	if err := s.Client.List(ctx, &states); err != nil {
+		return nil, fmt.Errorf("listing the SpeakerStates: %w", err)
+	}
+	owned := map[string]int{}
+	for i := range states.Items {
+		owned[states.Items[i].Name] = int(states.Items[i].Status.AddressCount)
+	}
+	return owned, nil
+}
+
+// RestartSpeakers restarts all speakers, one after the other, as an upgrade does,
+// and waits until that is done.
+func (s *Scenario) RestartSpeakers(ctx context.Context, mark string) error {
+	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "lbstack-speaker"}}
+	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`, mark)
+	if err := s.Client.Patch(ctx, set, client.RawPatch(types.StrategicMergePatchType, []byte(patch))); err != nil {
+		return fmt.Errorf("restarting the speakers: %w", err)
+	}
+	generation := set.Generation
+	return eventually.Poll(ctx, func(ctx context.Context) error {
+		if err := s.Client.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
+			return err
+		}
+		if st := set.Status; st.ObservedGeneration < generation || st.UpdatedNumberScheduled < st.DesiredNumberScheduled || st.NumberReady < st.DesiredNumberScheduled {
+			return fmt.Errorf("%d of %d speakers are new, %d are ready", st.UpdatedNumberScheduled, st.DesiredNumberScheduled, st.NumberReady)
+		}
+		return nil
+	})
+}
+
+// replaceSpeaker has a node get a new pod for its speaker, without a goodbye of the
+// old one.
+func (s *Scenario) replaceSpeaker(ctx context.Context, node string) error {
+	var pods corev1.PodList
+	if err := s.Client.List(ctx, &pods, client.InNamespace(Namespace), client.MatchingLabels{v1beta1.LabelComponent: "speaker"}); err != nil {
+		return fmt.Errorf("listing the speakers: %w", err)
+	}
+	for i := range pods.Items {
+		if pods.Items[i].Spec.NodeName != node {
+			continue
+		}
+		if err := client.IgnoreNotFound(s.Client.Delete(ctx, &pods.Items[i], client.GracePeriodSeconds(0))); err != nil {
+			return fmt.Errorf("deleting the speaker of %s: %w", node, err)
+		}
+	}
+	return nil
+}
+
+// Partition cuts groups of nodes off from each other: what comes from a node of
+// another group is dropped as it arrives. Everybody else still reaches all.
+func (s *Scenario) Partition(ctx context.Context, groups ...[]string) error {
+	macs := map[string]string{}
+	for _, node := range s.Cluster.Nodes() {
+		mac, err := s.Cluster.Exec(ctx, node, "cat", "/sys/class/net/eth0/address")
+		if err != nil {
+			return err
+		}
+		macs[node] = strings.TrimSpace(string(mac))
+	}
+	for i, group := range groups {
+		var foreign []string
+		for j, other := range groups {
+			for _, node := range other {
+				if i != j {
+					foreign = append(foreign, macs[node])
+				}
+			}
+		}
+		rules := fmt.Sprintf("table netdev partition { chain in { type filter hook ingress device eth0 priority 0; ether saddr { %s } drop; }; }", strings.Join(foreign, ", "))
+		for _, node := range group {
+			if out, err := s.Cluster.Exec(ctx, node, "nft", rules); err != nil {
+				return fmt.Errorf("cutting %s off: %w: %s", node, err, out)
+			}
+		}
+	}
+	return nil
+}
+
+// Heal undoes Partition.
+func (s *Scenario) Heal(ctx context.Context) error {
+	for _, node := range s.Cluster.Nodes() {
+		if out, err := s.Cluster.Exec(ctx, node, "nft", "delete table netdev partition"); err != nil && !strings.Contains(err.Error()+string(out), "No such file") {
+			return fmt.Errorf("joining %s again: %w: %s", node, err, out)
+		}
+	}
+	return nil
+}

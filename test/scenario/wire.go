@@ -1,0 +1,114 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/mdlayher/arp"
+	"github.com/mdlayher/packet"
+)
+
+// clientInterface is the client host's.
+const clientInterface = "eth0"
+
+// Announcement is a gratuitous ARP packet that the client host received.
+type Announcement struct {
+	// At is when.
+	At time.Time
+	// Address that is announced, and the MAC that it is said to be at.
+	Address netip.Addr
+	MAC     string
+}
+
+// Wire notes the announcements that reach the client host.
+type Wire struct {
+	socket *packet.Conn
+
+	mu   sync.Mutex
+	seen []Announcement
+}
+
+// Listen notes announcements until Close.
+func (s *Scenario) Listen() (*Wire, error) {
+	w := &Wire{}
+	err := s.Cluster.InHost("client", func() error {
+		ifi, err := net.InterfaceByName(clientInterface)
+		if err != nil {
+			return err
+		}
+		w.socket, err = packet.Listen(ifi, packet.Datagram, 0x0806, nil)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listening on the client host: %w", err)
+	}
+	go w.read()
+	return w, nil
+}
+
+// Close ends it.
+func (w *Wire) Close() error { return w.socket.Close() }
+
+func (w *Wire) read() {
+	buffer := make([]byte, 128)
+	for {
+		n, _, err := w.socket.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		at := time.Now()
+		p := new(arp.Packet)
+		if p.UnmarshalBinary(buffer[:n]) != nil || p.SenderIP != p.TargetIP {
+			continue
+		}
+		w.mu.Lock()
+		w.seen = append(w.seen, Announcement{at, p.SenderIP, p.SenderHardwareAddr.String()})
+		w.mu.Unlock()
+	}
+}
+
+// First returns, for each address, when it was first announced after a time by
+// somebody else than a MAC.
+func (w *Wire) First(after time.Time, except string) map[netip.Addr]time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := map[netip.Addr]time.Time{}
+	for _, a := range w.seen {
+		if _, known := first[a.Address]; !known && a.At.After(after) && a.MAC != except {
+			first[a.Address] = a.At
+		}
+	}
+	return first
+}
+
+// Fault is a way in which a node, or its speaker, is lost.
+type Fault struct {
+	// Name of it, for tables and tests.
+	Name string
+	// Hurt does it to a node; Heal undoes it.
+	Hurt func(ctx context.Context, node string) error
+	Heal func(ctx context.Context, node string) error
+}
+
+// Faults are the ways to lose the owner of an address.
+func (s *Scenario) Faults() []Fault {
+	return []Fault{
+		{"link cut",
+			func(_ context.Context, node string) error { return s.Cluster.Link(node, false) },
+			func(_ context.Context, node string) error { return s.Cluster.Link(node, true) }},
+		{"node frozen",
+			func(_ context.Context, node string) error { return s.Cluster.Pause(node) },
+			func(_ context.Context, node string) error { return s.Cluster.Resume(node) }},
+		{"speaker killed -9",
+			func(ctx context.Context, node string) error {
+				_, err := s.Cluster.Exec(ctx, node, "pkill", "-KILL", "-x", "speaker")
+				return err
+			},
+			// The next pod is started at once; a container that died often is not.
+			s.replaceSpeaker},
+	}
+}

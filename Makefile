@@ -175,8 +175,12 @@ bench-allocator: ## Measure the allocator on one core: time, memory, growth.
 bench-allocation: ## Measure the controller with a real API server, from its start until all Services have an address.
 	@go -C test run ./bench/allocation
 
+.PHONY: bench-arp
+bench-arp: ## Measure how soon ARP is answered, next to the kernel (needs root).
+	@go -C test run ./bench/arp
+
 .PHONY: bench-failover
-bench-failover: cluster ## Pull the owner's cable 20 times on a real cluster (needs root).
+bench-failover: cluster ## Lose the owner of addresses in several ways, 20 times each, on a real cluster (needs root).
 	@go -C test run ./bench/failover
 
 ##@ Cluster

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -15,13 +16,17 @@ import (
 // server: a speaker that starts while that one is away must start all the same.
 func mapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	m := meta.NewDefaultRESTMapper(nil)
-	for _, kind := range []string{"Service", "Pod"} {
-		m.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	add := func(version schema.GroupVersion, scope meta.RESTScope, kinds ...string) {
+		for _, kind := range kinds {
+			resource, singular := meta.UnsafeGuessKindToResource(version.WithKind(kind))
+			m.AddSpecific(version.WithKind(kind), resource, singular, scope)
+			// The cache asks for the scope of a list by the list's own kind.
+			m.AddSpecific(version.WithKind(kind+"List"), resource, singular, scope)
+		}
 	}
-	m.Add(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), meta.RESTScopeNamespace)
-	m.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)
-	for _, kind := range []string{"IPAddressClaim", "IPAddressPool", "L2Advertisement", "SpeakerState"} {
-		m.Add(v1beta1.GroupVersion.WithKind(kind), meta.RESTScopeRoot)
-	}
+	add(corev1.SchemeGroupVersion, meta.RESTScopeNamespace, "Service", "Pod")
+	add(discoveryv1.SchemeGroupVersion, meta.RESTScopeNamespace, "EndpointSlice")
+	add(corev1.SchemeGroupVersion, meta.RESTScopeRoot, "Node")
+	add(v1beta1.GroupVersion, meta.RESTScopeRoot, "IPAddressClaim", "IPAddressPool", "L2Advertisement", "SpeakerState")
 	return m, nil
 }

@@ -56,6 +56,7 @@ func TestWhatCannotBeReadIsNotUsed(t *testing.T) {
 		"damaged":                   `{"format":1,"claims":{`,
 		"another format":            `{"format":2,"claims":{"192.168.1.240":3}}`,
 		"candidates that are not":   `{"format":1,"addresses":[{"address":"192.168.1.240","candidates":4}]}`,
+		"no candidates at all":      `{"format":1,"addresses":[{"address":"192.168.1.240","candidates":0}]}`,
 		"an address that means nil": `{"format":1,"claims":{"nowhere":3}}`,
 	} {
 		directory := t.TempDir()

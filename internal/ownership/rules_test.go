@@ -1,0 +1,486 @@
+package ownership
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// everyone returns what each node decides from the same input.
+func everyone(in Input) map[lb.NodeName]Output {
+	outs := map[lb.NodeName]Output{}
+	for i := range in.Nodes {
+		in.Self = in.Nodes[i].Name
+		outs[in.Self] = Decide(in)
+	}
+	return outs
+}
+
+// owns are the epochs and causes with which each node owns an address.
+func owns(outs map[lb.NodeName]Output, a netip.Addr) map[lb.NodeName]Claim {
+	got := map[lb.NodeName]Claim{}
+	for node, out := range outs {
+		if claim, ok := out.Own[a]; ok {
+			got[node] = claim
+		}
+	}
+	return got
+}
+
+func cannot(*Candidate, netip.Addr) bool { return false }
+
+// The order for address(1) among node0, node1 and node2 is node2, node1, node0.
+
+func TestTheRules(t *testing.T) {
+	a := address(1)
+	phase := func(p Phase, nodes ...int) func(*Input) {
+		return func(in *Input) {
+			for _, i := range nodes {
+				in.Nodes[i].Phase = p
+			}
+		}
+	}
+	all := func(changes ...func(*Input)) func(*Input) {
+		return func(in *Input) {
+			for _, change := range changes {
+				change(in)
+			}
+		}
+	}
+	claims := func(node int, epoch Epoch) func(*Input) {
+		return func(in *Input) { in.Nodes[node].Claims[a] = epoch }
+	}
+	tests := []struct {
+		name   string
+		change func(*Input)
+		want   map[lb.NodeName]Claim
+	}{
+		// Rule 1.
+		{"nobody ever had it: the elected one has the first epoch", all(), map[lb.NodeName]Claim{"node2": {1, First}}},
+		{"its owner is dead: the elected one has the next epoch", func(in *Input) { in.Epochs[a] = 6 }, map[lb.NodeName]Claim{"node2": {7, Failure}}},
+		{"a node that is drained is not elected", func(in *Input) { in.Nodes[2].Drained = true }, map[lb.NodeName]Claim{"node1": {1, First}}},
+		{"a node that is draining is not elected", phase(Draining, 2), map[lb.NodeName]Claim{"node1": {1, First}}},
+		{"a node that restarts is not elected", phase(Restarting, 2), map[lb.NodeName]Claim{"node1": {1, First}}},
+		{"a node that is cut off is not elected", phase(Isolated, 2), map[lb.NodeName]Claim{"node1": {1, First}}},
+		{"a node that starts is not elected for what another one had", all(phase(Starting, 2), func(in *Input) { in.Epochs[a] = 6 }), map[lb.NodeName]Claim{"node1": {7, Failure}}},
+		{"a node that starts is waited for when nobody ever had it", phase(Starting, 2), map[lb.NodeName]Claim{"node2": {1, First}}},
+		{"who is no candidate is not elected", func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[:1] }, map[lb.NodeName]Claim{"node0": {1, First}}},
+		{"nobody is able: nobody owns it", phase(Draining, 0, 1, 2), nil},
+		{"nobody has a link: nobody owns it", func(in *Input) {
+			for i := range in.Nodes {
+				in.Nodes[i].Able = cannot
+			}
+		}, nil},
+		{"the second one elected does not act either", func(in *Input) { in.Passed = map[netip.Addr]int{a: 2} }, map[lb.NodeName]Claim{"node0": {1, First}}},
+		{"after all have been passed over the last one stays", func(in *Input) { in.Passed = map[netip.Addr]int{a: 9} }, map[lb.NodeName]Claim{"node0": {1, First}}},
+		{"the preferred one does not act: another one does", func(in *Input) {
+			in.Addresses[0].Candidates[0].Preference, in.Passed = 1, map[netip.Addr]int{a: 1}
+		}, map[lb.NodeName]Claim{"node2": {1, First}}},
+		// Rule 2.
+		{"its owner is able: nothing happens", claims(0, 4), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"its owner is less preferred: nothing happens", all(claims(0, 4), func(in *Input) { in.Addresses[0].Candidates[1].Preference = 9 }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"its owner restarts: nothing happens", all(claims(0, 4), phase(Restarting, 0)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"its owner restarts and is no candidate: nothing happens", all(claims(0, 4), phase(Restarting, 0), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }),
+			map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"it was let go and claimed again: nothing happens", all(claims(0, 4), func(in *Input) { in.Released = map[netip.Addr]bool{a: true} }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		// Rule 3.
+		{"a draining owner keeps it until another one has it", all(claims(0, 4), phase(Draining, 0)), map[lb.NodeName]Claim{"node0": {4, Kept}, "node2": {5, HandOver}}},
+		{"an owner without a link", all(claims(0, 4), func(in *Input) { in.Nodes[0].Able = cannot }), map[lb.NodeName]Claim{"node0": {4, Kept}, "node2": {5, HandOver}}},
+		{"an owner that is no candidate any more", all(claims(0, 4), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }),
+			map[lb.NodeName]Claim{"node0": {4, Kept}, "node2": {5, HandOver}}},
+		{"the next epoch is above all that were seen", all(claims(0, 4), phase(Draining, 0), func(in *Input) { in.Epochs[a] = 9 }), map[lb.NodeName]Claim{"node0": {4, Kept}, "node2": {10, HandOver}}},
+		{"nobody is able: a draining owner keeps it", all(claims(0, 4), phase(Draining, 0, 1, 2)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"nobody is able: one that is cut off gives it up", all(claims(0, 4), phase(Isolated, 0, 1, 2)), nil},
+		{"nobody is able: one without a link gives it up", all(claims(0, 4), phase(Draining, 1, 2), func(in *Input) { in.Nodes[0].Able = cannot }), nil},
+		{"nobody is able: one that drains and is no candidate gives it up", all(claims(0, 4), phase(Draining, 0, 1, 2), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }), nil},
+		{"who takes over first is not able any more", all(claims(0, 4), phase(Draining, 0, 2)), map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, HandOver}}},
+		{"the next one takes over if the first does not act", all(claims(0, 4), phase(Draining, 0), func(in *Input) { in.Passed = map[netip.Addr]int{a: 1} }),
+			map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, HandOver}}},
+		// Rule 4.
+		{"of three claims the highest counts", all(claims(0, 4), claims(1, 6), claims(2, 5)), map[lb.NodeName]Claim{"node1": {6, Kept}}},
+		{"of three equal claims that of the highest weight counts", all(claims(0, 4), claims(1, 4), claims(2, 4)), map[lb.NodeName]Claim{"node2": {4, Kept}}},
+		{"of two equal claims that of the higher weight counts", all(claims(0, 4), claims(1, 4)), map[lb.NodeName]Claim{"node1": {4, Kept}}},
+		{"the better claim counts although the other node is preferred", all(claims(0, 5), claims(1, 4), func(in *Input) { in.Addresses[0].Candidates[1].Preference = 9 }), map[lb.NodeName]Claim{"node0": {5, Kept}}},
+		{"what is not wanted is given up", all(claims(0, 4), func(in *Input) { in.Addresses = nil }), nil},
+		// A dispute about what the cluster wants.
+		{"a node that lost it to one that may not own it, as it knows, starts no war", all(claims(0, 5), claims(2, 4), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }),
+			map[lb.NodeName]Claim{"node0": {5, Kept}}},
+		{"what is on hold is not taken from one that may not own it, as is known", all(claims(0, 5), func(in *Input) {
+			in.Addresses[0].Candidates, in.Hold = in.Addresses[0].Candidates[1:], map[netip.Addr]bool{a: true}
+		}), map[lb.NodeName]Claim{"node0": {5, Kept}}},
+		{"what is on hold is taken from one that drains and may not own it", all(claims(0, 5), phase(Draining, 0), func(in *Input) {
+			in.Addresses[0].Candidates, in.Hold = in.Addresses[0].Candidates[1:], map[netip.Addr]bool{a: true}
+		}), map[lb.NodeName]Claim{"node0": {5, Kept}, "node2": {6, HandOver}}},
+		{"what is on hold is taken from one that drains", all(claims(0, 5), phase(Draining, 0), func(in *Input) { in.Hold = map[netip.Addr]bool{a: true} }),
+			map[lb.NodeName]Claim{"node0": {5, Kept}, "node2": {6, HandOver}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := cluster(3, 0)
+			in.Addresses = []Address{{Address: a, Candidates: []Candidate{{Node: "node0"}, {Node: "node1"}, {Node: "node2"}}}}
+			tt.change(&in)
+			outs := everyone(in)
+			if diff := cmp.Diff(tt.want, owns(outs, a), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("owners (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatANodeReports(t *testing.T) {
+	a := address(1)
+	tests := []struct {
+		name                                string
+		change                              func(*Input)
+		contested, yielded, unclaimed, care []lb.NodeName // who reports it
+	}{
+		{name: "the winner of two claims reports the other", contested: []lb.NodeName{"node1"},
+			change: func(in *Input) { in.Nodes[0].Claims[a], in.Nodes[1].Claims[a] = 3, 4 }},
+		{name: "the winner of three claims reports the others", contested: []lb.NodeName{"node2"},
+			change: func(in *Input) { in.Nodes[0].Claims[a], in.Nodes[1].Claims[a], in.Nodes[2].Claims[a] = 3, 3, 4 }},
+		{name: "nobody contests a single claim", change: func(in *Input) { in.Nodes[0].Claims[a] = 3 }},
+		{name: "all but the elected one wait for it", unclaimed: []lb.NodeName{"node0", "node1"}},
+		{name: "nobody waits for what nobody can own", change: func(in *Input) { in.Addresses[0].Candidates = nil }},
+		{name: "nobody waits for what was just let go", change: func(in *Input) { in.Released = map[netip.Addr]bool{a: true} }},
+		{name: "who does not have it waits for the one that takes it over", unclaimed: []lb.NodeName{"node1"},
+			change: func(in *Input) { in.Nodes[0].Claims[a], in.Nodes[0].Phase = 3, Draining }},
+		{name: "who yields says so", yielded: []lb.NodeName{"node2"}, unclaimed: []lb.NodeName{"node1"},
+			change: func(in *Input) {
+				in.Nodes[0].Claims[a], in.Nodes[2].Claims[a], in.Addresses[0].Candidates = 5, 4, in.Addresses[0].Candidates[1:]
+			}},
+		{name: "one answers for an owner that restarts", care: []lb.NodeName{"node2"},
+			change: func(in *Input) { in.Nodes[0].Claims[a], in.Nodes[0].Phase = 3, Restarting }},
+		{name: "the preferred one answers for an owner that restarts", care: []lb.NodeName{"node1"},
+			change: func(in *Input) {
+				in.Nodes[0].Claims[a], in.Nodes[0].Phase, in.Addresses[0].Candidates[1].Preference = 3, Restarting, 1
+			}},
+		{name: "load does not matter for who answers", care: []lb.NodeName{"node2"},
+			change: func(in *Input) {
+				in.Nodes[0].Claims[a], in.Nodes[0].Phase = 3, Restarting
+				for i := 100; i < 120; i++ {
+					in.Addresses = append(in.Addresses, Address{Address: address(i), Candidates: in.Addresses[0].Candidates})
+					in.Nodes[2].Claims[address(i)] = 1
+				}
+			}},
+		{name: "nobody answers if nobody is able", change: func(in *Input) {
+			in.Nodes[0].Claims[a], in.Nodes[0].Phase, in.Nodes[1].Phase, in.Nodes[2].Phase = 3, Restarting, Draining, Draining
+		}},
+		{name: "nobody answers for one that is active", change: func(in *Input) { in.Nodes[0].Claims[a] = 3 }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := cluster(3, 0)
+			in.Addresses = []Address{{Address: a, Candidates: []Candidate{{Node: "node0"}, {Node: "node1"}, {Node: "node2"}}}}
+			if tt.change != nil {
+				tt.change(&in)
+			}
+			got := map[string][]lb.NodeName{}
+			outs := everyone(in)
+			for _, node := range slices.Sorted(maps.Keys(outs)) {
+				out := outs[node]
+				for what, list := range map[string][]netip.Addr{"contested": out.Contested, "yielded": out.Yielded, "unclaimed": out.Unclaimed, "care": slices.Collect(maps.Keys(out.Care))} {
+					if slices.Contains(list, a) {
+						got[what] = append(got[what], node)
+					}
+				}
+			}
+			want := map[string][]lb.NodeName{"contested": tt.contested, "yielded": tt.yielded, "unclaimed": tt.unclaimed, "care": tt.care}
+			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreMapEntries(func(_ string, v []lb.NodeName) bool { return len(v) == 0 })); diff != "" {
+				t.Errorf("who reports it (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestGradualFailback(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Input)
+		want   map[lb.NodeName]Claim // of what moves
+	}{
+		{name: "a node with two less takes one", want: map[lb.NodeName]Claim{"node1": {2, Failback}}},
+		{name: "only if it is asked for", change: func(in *Input) { in.MoveOne = false }},
+		{name: "not to one that has not lived for long enough", change: func(in *Input) { in.Nodes[1].Settled = false }},
+		{name: "not to one that drains", change: func(in *Input) { in.Nodes[1].Drained = true }},
+		{name: "not to one without a link", change: func(in *Input) { in.Nodes[1].Able = cannot }},
+		{name: "not to one that is preferred less", change: func(in *Input) {
+			for i := range in.Addresses {
+				in.Addresses[i].Candidates = []Candidate{{Node: "node0", Preference: 1}, {Node: "node1"}}
+			}
+		}},
+		{name: "one less is not enough", change: func(in *Input) {
+			in.Nodes[1].Claims[address(2)] = 2
+			delete(in.Nodes[0].Claims, address(2))
+			delete(in.Nodes[0].Claims, address(1))
+			in.Addresses = in.Addresses[1:]
+			in.Addresses = append(in.Addresses, Address{Address: address(4), Candidates: in.Addresses[0].Candidates})
+			in.Nodes[0].Claims[address(4)] = 1
+		}},
+		{name: "one that is preferred takes it although it has as much", change: func(in *Input) {
+			for i := range 2 {
+				delete(in.Nodes[0].Claims, address(i))
+				in.Nodes[1].Claims[address(i)] = 1
+			}
+			in.Addresses[3].Candidates = []Candidate{{Node: "node0"}, {Node: "node1", Preference: 1}}
+		}, want: map[lb.NodeName]Claim{"node1": {2, Failback}}},
+		{name: "not from one that restarts", change: func(in *Input) {
+			in.Nodes[0].Phase = Restarting
+			for i := range in.Addresses {
+				in.Addresses[i].Candidates = []Candidate{{Node: "node0"}, {Node: "node1", Preference: 1}}
+			}
+		}},
+		{name: "not while something has no owner", change: func(in *Input) {
+			in.Addresses = append(in.Addresses, Address{Address: address(9), Candidates: []Candidate{{Node: "node0"}}})
+		}},
+		{name: "not while something is handed over", change: func(in *Input) {
+			in.Addresses = append(in.Addresses, Address{Address: address(9), Candidates: []Candidate{{Node: "node0"}}})
+			in.Nodes[1].Claims[address(9)] = 1
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := cluster(2, 4)
+			in.MoveOne = true
+			for i := range 4 {
+				in.Nodes[0].Claims[address(i)], in.Epochs[address(i)] = 1, 1
+			}
+			if tt.change != nil {
+				tt.change(&in)
+			}
+			got := map[lb.NodeName]Claim{}
+			moved := 0
+			for node, out := range everyone(in) {
+				for _, claim := range out.Own {
+					if claim.Cause == Failback {
+						got[node] = claim
+						moved++
+					}
+				}
+			}
+			if diff := cmp.Diff(tt.want, got, cmpopts.EquateEmpty()); diff != "" || moved > 1 {
+				t.Errorf("%d moved (-want +got):\n%s", moved, diff)
+			}
+		})
+	}
+}
+
+func TestWhatIsHandedOverIsSpread(t *testing.T) {
+	in := cluster(4, 12)
+	for i := range in.Addresses {
+		in.Nodes[0].Claims[address(i)], in.Epochs[address(i)] = 1, 1
+	}
+	in.Nodes[0].Phase = Draining
+	round(&in)
+	owners, twice := round(&in)
+	if least, most := loads(owners, in.Nodes[1:]); least != 4 || most != 4 || twice > 0 {
+		t.Errorf("a node owns %d, another %d of 12, %d are owned twice, want 4 each", least, most, twice)
+	}
+}
+
+func TestWhatNobodyCanOwnDoesNotRaiseTheShare(t *testing.T) {
+	in := cluster(3, 30)
+	for i := range in.Addresses[3:] {
+		in.Addresses[3+i].Candidates = nil
+	}
+	owners, _ := round(&in)
+	if least, most := loads(owners, in.Nodes); least != 1 || most != 1 {
+		t.Errorf("a node owns %d, another %d of 3, want 1 each", least, most)
+	}
+}
+
+// drawn is a cluster in any state: phases, links, candidates, claims, and epochs that
+// are at least those of the claims.
+func drawn(t *rapid.T) Input {
+	in := cluster(rapid.IntRange(1, 6).Draw(t, "nodes"), rapid.IntRange(0, 12).Draw(t, "addresses"))
+	for i := range in.Nodes {
+		n := &in.Nodes[i]
+		n.Phase = rapid.SampledFrom([]Phase{Active, Active, Active, Active, Draining, Restarting}).Draw(t, "phase")
+		n.Drained = rapid.IntRange(0, 5).Draw(t, "drained") == 0
+		n.Settled = rapid.Bool().Draw(t, "settled")
+		links := rapid.SliceOfN(rapid.IntRange(0, 4), len(in.Addresses), len(in.Addresses)).Draw(t, "no link where 0")
+		n.Able = func(_ *Candidate, a netip.Addr) bool { return links[a.As4()[3]] > 0 }
+	}
+	for i := range in.Addresses {
+		a := &in.Addresses[i]
+		var candidates []Candidate
+		for j := range in.Nodes {
+			if rapid.IntRange(0, 4).Draw(t, "no candidate if 0") > 0 {
+				candidates = append(candidates, Candidate{Node: node(j), Preference: int32(rapid.IntRange(0, 1).Draw(t, "preference"))})
+			}
+			if rapid.IntRange(0, 4).Draw(t, "claims it if 0") == 0 {
+				in.Nodes[j].Claims[a.Address] = Epoch(rapid.IntRange(1, 3).Draw(t, "epoch"))
+				in.Epochs[a.Address] = max(in.Epochs[a.Address], in.Nodes[j].Claims[a.Address])
+			}
+		}
+		a.Candidates = candidates
+	}
+	return in
+}
+
+// ableFor says whether a node may be given an address.
+func ableFor(in *Input, a *Address) bool {
+	return slices.ContainsFunc(a.Candidates, func(c Candidate) bool {
+		n := in.Nodes[slices.IndexFunc(in.Nodes, func(n Node) bool { return n.Name == c.Node })]
+		return n.Phase == Active && !n.Drained && n.Able(&c, a.Address)
+	})
+}
+
+func TestFromAnyStateEveryAddressThatSomebodyCanOwnSoonHasOneOwner(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := drawn(t)
+		highest := maps.Clone(in.Epochs)
+		var owners map[netip.Addr]lb.NodeName
+		var twice int
+		for range 4 {
+			for a, carers := range cares(in) {
+				if len(carers) > 1 {
+					t.Fatalf("%v answer for %s", carers, a)
+				}
+			}
+			owners, twice = round(&in)
+			for a, epoch := range highest {
+				if in.Epochs[a] < epoch {
+					t.Fatalf("the epoch of %s fell from %d to %d", a, epoch, in.Epochs[a])
+				}
+			}
+			for _, n := range in.Nodes {
+				for a, epoch := range n.Claims {
+					if epoch > highest[a]+1 {
+						t.Fatalf("the epoch of %s rose from %d to %d", a, highest[a], epoch)
+					}
+				}
+			}
+			highest = maps.Clone(in.Epochs)
+		}
+		if twice > 0 {
+			t.Fatalf("%d addresses have two owners", twice)
+		}
+		for i := range in.Addresses {
+			a := &in.Addresses[i]
+			if _, owned := owners[a.Address]; !owned && ableFor(&in, a) {
+				t.Fatalf("%s has no owner, although somebody can own it", a.Address)
+			}
+		}
+		again, _ := round(&in)
+		if diff := cmp.Diff(owners, again, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Fatalf("addresses moved although nothing had changed (-was +is):\n%s", diff)
+		}
+	})
+}
+
+// cares are who answers for which address.
+func cares(in Input) map[netip.Addr][]lb.NodeName {
+	got := map[netip.Addr][]lb.NodeName{}
+	for node, out := range everyone(in) {
+		for a := range out.Care {
+			got[a] = append(got[a], node)
+		}
+	}
+	return got
+}
+
+func TestWhatRestartsHasExactlyOneWhoAnswersIfSomebodyCan(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := drawn(t)
+		restarts := rapid.IntRange(0, len(in.Nodes)-1).Draw(t, "restarts")
+		in.Nodes[restarts].Phase = Restarting
+		for i := range in.Nodes {
+			in.Nodes[i].Claims = Claims{}
+		}
+		for i := range in.Addresses {
+			in.Nodes[restarts].Claims[in.Addresses[i].Address] = 2
+		}
+		got := cares(in)
+		for i := range in.Addresses {
+			a := &in.Addresses[i]
+			want := 0
+			if ableFor(&in, a) {
+				want = 1
+			}
+			if len(got[a.Address]) != want {
+				t.Fatalf("%v answer for %s, want %d", got[a.Address], a.Address, want)
+			}
+		}
+	})
+}
+
+func TestWhoJoinsGetsNothingUnlessItIsMoved(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 7).Draw(t, "nodes")
+		in := cluster(n, rapid.IntRange(0, 30).Draw(t, "addresses"))
+		joins := rapid.IntRange(0, n-1).Draw(t, "joins")
+		newcomer := in.Nodes[joins]
+		in.Nodes = slices.Delete(slices.Clone(in.Nodes), joins, joins+1)
+		before, _ := round(&in)
+		in.Nodes = slices.Insert(in.Nodes, joins, newcomer)
+		after, _ := round(&in)
+		if diff := cmp.Diff(before, after, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Fatalf("addresses moved although %s only joined (-was +is):\n%s", newcomer.Name, diff)
+		}
+	})
+}
+
+func TestFailbackEndsWhereItIsEvenOrPreferred(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 5).Draw(t, "nodes")
+		in := cluster(n, rapid.IntRange(1, 15).Draw(t, "addresses"))
+		preferred := rapid.IntRange(0, n).Draw(t, "preferred nodes") // the first ones; none means all
+		candidates := slices.Clone(in.Addresses[0].Candidates)
+		for i := range candidates[:preferred] {
+			candidates[i].Preference = 1
+		}
+		for i := range in.Addresses {
+			in.Addresses[i].Candidates = candidates
+			in.Nodes[rapid.IntRange(0, n-1).Draw(t, "owner")].Claims[address(i)] = 1
+			in.Epochs[address(i)] = 1
+		}
+		owners := map[netip.Addr]lb.NodeName{}
+		for range 3 * len(in.Addresses) {
+			in.MoveOne = true
+			_, twice := round(&in)
+			in.MoveOne = false
+			if twice > 1 {
+				t.Fatalf("%d addresses move at once", twice)
+			}
+			owners, _ = round(&in)
+		}
+		if preferred == 0 {
+			preferred = n
+		}
+		if least, most := loads(owners, in.Nodes[:preferred]); most-least > 1 || len(owners) != len(in.Addresses) {
+			t.Fatalf("in the end a node owns %d, another %d, all %d of %d", most, least, len(owners), len(in.Addresses))
+		}
+		for a, owner := range owners {
+			if !slices.ContainsFunc(in.Nodes[:preferred], func(n Node) bool { return n.Name == owner }) {
+				t.Fatalf("%s stays on %s, which is not preferred", a, owner)
+			}
+		}
+	})
+}
+
+func BenchmarkOrphans(b *testing.B) {
+	for _, orphans := range []int{0, 1000} {
+		b.Run(fmt.Sprintf("%d-of-5000", orphans), func(b *testing.B) {
+			in := cluster(10, 5000)
+			round(&in)
+			for i := range orphans {
+				for j := range in.Nodes {
+					delete(in.Nodes[j].Claims, address(5*i))
+				}
+			}
+			in.Self = node(3)
+			b.ReportAllocs()
+			for b.Loop() {
+				Decide(in)
+			}
+		})
+	}
+}

@@ -1,0 +1,191 @@
+package keep
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+func TestAnyContentComesBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	rapid.Check(t, func(t *rapid.T) {
+		address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}) }
+		want := Content{Peers: map[lb.NodeName]netip.Addr{}}
+		want.Claims, want.Snapshot.Draining = ownership.Claims{}, map[lb.NodeName]bool{}
+		var lists [][]speaker.Candidate
+		for i := range rapid.IntRange(1, 4).Draw(t, "lists") {
+			var list []speaker.Candidate
+			for j := range rapid.IntRange(0, 3).Draw(t, "candidates") {
+				list = append(list, speaker.Candidate{
+					Node: lb.NodeName(fmt.Sprint("node", i, j)), Preference: rapid.Int32().Draw(t, "preference"),
+					RequireSubnet: rapid.Bool().Draw(t, "subnet"), Interfaces: rapid.SliceOfN(rapid.StringMatching("eth[0-9]"), 0, 2).Draw(t, "interfaces"),
+				})
+			}
+			lists = append(lists, list)
+		}
+		for i := range rapid.IntRange(0, 6).Draw(t, "addresses") {
+			want.Snapshot.Addresses = append(want.Snapshot.Addresses, speaker.Announced{Address: address(i), Candidates: rapid.SampledFrom(lists).Draw(t, "list")})
+			want.Claims[address(i)] = ownership.Epoch(rapid.Uint64().Draw(t, "epoch"))
+			want.Peers[lb.NodeName(fmt.Sprint("node", i))] = netip.MustParseAddr("fe80::1")
+		}
+		want.Snapshot.Draining["node1"] = rapid.Bool().Draw(t, "draining")
+		if err := write(path, want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, byValue, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("kept (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestTheSameCandidatesAreWrittenOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	c := content()
+	if err := write(path, c); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(string(text), `"eth0"`); got != 1 {
+		t.Errorf("eth0 is written %d times, want once: %s", got, text)
+	}
+	got, err := read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, y := got.Snapshot.Addresses[0].Candidates, got.Snapshot.Addresses[2].Candidates; &x[0] != &y[0] {
+		t.Error("two addresses that shared their candidates share them no more")
+	}
+}
+
+func TestWhatWasKeptStaysReadableIfTheNewCannotBeWritten(t *testing.T) {
+	directory := t.TempDir()
+	var said []string
+	log := funcr.New(func(_, args string) { said = append(said, args) }, funcr.Options{})
+	store, _ := Open(directory, "node1", log)
+	if len(said) > 0 {
+		t.Errorf("said %v, want nothing: it is no error that nothing was kept", said)
+	}
+	store.Keep(content().Kept)
+	store.Flush()
+	path := filepath.Join(directory, "speaker-node1.json")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A directory in the place of the new file cannot be written, not even by root.
+	if err := os.Mkdir(path+".new", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	store.Keep(speaker.Kept{})
+	store.Flush()
+	if len(said) != 1 {
+		t.Errorf("said %v, want that nothing is kept", said)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil || string(after) != string(before) {
+		t.Errorf("got %s, error %v, want what was there: %s", after, err, before)
+	}
+	// It is written as soon as that is possible again.
+	if err := os.Remove(path + ".new"); err != nil {
+		t.Fatal(err)
+	}
+	store.Flush()
+	if _, got := Open(directory, "node1", log); len(got.Claims) > 0 {
+		t.Errorf("got claims %v, want none", got.Claims)
+	}
+}
+
+func TestAHalfWrittenFileIsNotLookedAt(t *testing.T) {
+	directory := t.TempDir()
+	store, _ := Open(directory, "node1", logr.Discard())
+	store.Keep(content().Kept)
+	store.Flush()
+	path := filepath.Join(directory, "speaker-node1.json")
+	if err := os.WriteFile(path+".new", []byte(`{"form`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, got := Open(directory, "node1", logr.Discard()); len(got.Claims) != 2 {
+		t.Errorf("got claims %v, want both", got.Claims)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got %v, error %v, want a file for root alone", info.Mode(), err)
+	}
+}
+
+func TestADirectoryThatCannotBeReadIsReportedAndNotUsed(t *testing.T) {
+	directory := t.TempDir()
+	if err := os.Mkdir(filepath.Join(directory, "speaker-node1.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	_, got := Open(directory, "node1", funcr.New(func(_, args string) { said = append(said, args) }, funcr.Options{}))
+	if diff := cmp.Diff(Content{}, got, byValue); diff != "" || len(said) != 1 {
+		t.Errorf("said %v, want one error; kept (-want +got):\n%s", said, diff)
+	}
+}
+
+func TestChangesOfAMomentAreWrittenTogetherAndTheLastOneAtTheEnd(t *testing.T) {
+	directory := t.TempDir()
+	claims := func() int {
+		_, got := Open(directory, "node1", logr.Discard())
+		return len(got.Claims)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		store, _ := Open(directory, "node1", logr.Discard())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { store.Run(ctx); close(done) }()
+		keep := func(n int) {
+			kept := speaker.Kept{Claims: ownership.Claims{}}
+			for i := range n {
+				kept.Claims[netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})] = 1
+			}
+			store.Keep(kept)
+			synctest.Wait()
+		}
+		keep(1)
+		if got := claims(); got != 1 {
+			t.Errorf("got %d claims, want the first change written at once", got)
+		}
+		keep(2)
+		keep(3)
+		if got := claims(); got != 1 {
+			t.Errorf("got %d claims, want the next ones collected", got)
+		}
+		time.Sleep(settle)
+		synctest.Wait()
+		if got := claims(); got != 3 {
+			t.Errorf("got %d claims a moment later, want 3", got)
+		}
+		keep(4)
+		cancel()
+		<-done
+		if got := claims(); got != 4 {
+			t.Errorf("got %d claims in the end, want 4", got)
+		}
+	})
+}

@@ -18,7 +18,9 @@ import (
 const ms = time.Millisecond
 
 var (
+	relaxed  = Timing{Beat: 300 * ms, Silence: 1200 * ms}
 	standard = Timing{Beat: 65 * ms, Silence: 300 * ms}
+	fast     = Timing{Beat: 30 * ms, Silence: 150 * ms}
 	vip      = netip.MustParseAddr("192.168.1.240")
 	byValue  = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
 )

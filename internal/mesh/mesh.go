@@ -10,13 +10,13 @@ package mesh
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/lbstack/lbstack/internal/election"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
-	"net/netip"
 )
 
 // Timing of the beats.
@@ -37,6 +37,8 @@ const (
 	// atOnce is within what time all others must have been lost for this speaker to
 	// count itself as cut off, in times of Silence.
 	atOnce = 8
+	// denials is how many suspicions of one speaker are denied at once within a beat.
+	denials = 4
 	// many is how many others there must have been.
 	many = 2
 )
@@ -92,7 +94,7 @@ func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) []Send {
 			continue
 		}
 		if _, known := m.peers[node]; !known {
-			m.peers[node] = &peer{node: node}
+			m.peers[node] = &peer{node: node, added: now}
 			m.version++
 			// It is told who is here, and asked who it is.
 			sends = append(sends, m.stateTo(now, node, 0), m.pull(node, 0))
@@ -128,11 +130,11 @@ func (m *Machine) Tick(now time.Time) []Send {
 	sends = append(sends, m.cutOff(now)...)
 	m.judgeAll(now)
 	if news {
-		sends = append(sends, m.beats(m.known())...)
+		sends = append(sends, m.beats(now, m.known())...)
 	}
 	if !now.Before(m.nextBeat) {
 		m.nextBeat = now.Add(m.timing.Beat)
-		sends = append(sends, m.beats(m.watchersOf(m.self))...)
+		sends = append(sends, m.beats(now, m.watchersOf(m.self))...)
 		sends = append(sends, m.askAgain()...)
 		sends = append(sends, m.askMissing(now)...)
 	}
@@ -156,8 +158,11 @@ func (m *Machine) forgiveOwnStall(now time.Time) {
 	stall := now.Sub(m.lastTick) - m.timing.Beat
 	if !m.lastTick.IsZero() && stall > m.timing.Silence/2 {
 		for _, p := range m.peers {
-			p.heard = p.heard.Add(min(stall, now.Sub(p.heard)))
-			p.suspected = time.Time{}
+			p.added, p.back = p.added.Add(stall), p.back.Add(stall)
+			if p.live {
+				p.heard = p.heard.Add(min(stall, now.Sub(p.heard)))
+				p.suspected = time.Time{}
+			}
 		}
 	}
 	m.lastTick = now

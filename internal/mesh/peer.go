@@ -12,7 +12,8 @@ import (
 // peer is what is known of another speaker.
 type peer struct {
 	node        lb.NodeName
-	expected    bool // the cluster says that it should be there
+	added       time.Time // since when it is known that there should be one
+	expected    bool      // the cluster says that it should be there
 	incarnation uint64
 	sequence    uint64 // of the state that is known
 	state       wire.State
@@ -27,6 +28,7 @@ type peer struct {
 	suspected time.Time // since when it is; zero: it is not
 	suspects  []lb.NodeName
 	beat      time.Time // when its last beat came
+	denied    time.Time // when one of its suspicions was denied at once
 	nonce     uint64    // the latest that it returned
 	told      ack       // what of ours it has acted on
 	acked     ack       // what of its we have said that we acted on
@@ -48,7 +50,7 @@ func (m *Machine) Receive(now time.Time, msg *wire.Message) []Send {
 	}
 	p, known := m.peers[msg.From]
 	if !known {
-		p = &peer{node: msg.From}
+		p = &peer{node: msg.From, added: now}
 		m.peers[msg.From] = p
 		m.watcherCache = nil
 	}
@@ -71,6 +73,7 @@ func (m *Machine) Receive(now time.Time, msg *wire.Message) []Send {
 		if p.acked == (ack{p.incarnation, p.sequence}) {
 			sends = append(sends, m.ack(p)) // the first one may have been lost
 		}
+		sends = append(sends, m.deny(now, p)...)
 		m.judgeAll(now)
 	case wire.KindState:
 		m.learn(now, p, msg)
@@ -81,6 +84,25 @@ func (m *Machine) Receive(now time.Time, msg *wire.Message) []Send {
 		p.told = ack{msg.AckedIncarnation, msg.AckedSequence}
 	}
 	return sends
+}
+
+// deny tells one who suspects a speaker that it is heard here. The next beat would
+// say so too, but it goes only to those who watch this one, and may come later than
+// the verdict. The pause keeps two who suspect and deny each other from doing so as
+// fast as the network carries it.
+func (m *Machine) deny(now time.Time, p *peer) []Send {
+	if now.Sub(p.denied) < m.timing.Beat/denials || !slices.ContainsFunc(p.suspects, func(n lb.NodeName) bool { return m.vouches(now, n) }) {
+		return nil
+	}
+	p.denied = now
+	return m.beats(now, []lb.NodeName{p.node})
+}
+
+// vouches says whether this speaker watches another one and hears it.
+func (m *Machine) vouches(now time.Time, node lb.NodeName) bool {
+	p := m.peers[node]
+	return p != nil && p.live && p.suspected.IsZero() && p.state.Phase != ownership.Restarting &&
+		m.watches(node) && now.Sub(p.heard) < m.silence(p)
 }
 
 // hear notes that a speaker lives. The process before the one that starts anew is
@@ -170,7 +192,9 @@ func (m *Machine) Recheck(now time.Time) []Send {
 	m.version++
 	var sends []Send
 	for _, p := range m.peers {
-		p.heard, p.suspected = now, time.Time{}
+		if p.live {
+			p.heard, p.suspected = now, time.Time{}
+		}
 		sends = append(sends, m.pull(p.node, m.nonce))
 	}
 	return sends
@@ -256,12 +280,18 @@ func (m *Machine) pull(node lb.NodeName, nonce uint64) Send {
 	return Send{node, msg}
 }
 
-func (m *Machine) beats(to []lb.NodeName) []Send {
+// absent says whether a speaker should be there and was not heard for as long as one
+// may be silent: who has not heard it since he started is no witness for it.
+func (m *Machine) absent(now time.Time, p *peer) bool {
+	return !p.live && now.Sub(p.heard) >= m.silence(p) && now.Sub(p.added) >= m.silence(p)
+}
+
+func (m *Machine) beats(now time.Time, to []lb.NodeName) []Send {
 	msg := m.message(wire.KindBeat)
 	for node, p := range m.peers {
 		// One that was convicted stays on the list: who suspects it a moment later
 		// must not take this speaker's silence for a denial.
-		if !p.suspected.IsZero() || p.dead {
+		if !p.suspected.IsZero() || p.dead || m.absent(now, p) {
 			msg.Suspects = append(msg.Suspects, node)
 		}
 	}

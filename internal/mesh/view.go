@@ -51,7 +51,9 @@ func (m *Machine) View() View {
 	for _, node := range m.known() {
 		p := m.peers[node]
 		if !p.live {
-			v.Missing = append(v.Missing, Missing{Node: node, Heard: p.heard})
+			if p.expected {
+				v.Missing = append(v.Missing, Missing{Node: node, Heard: p.heard})
+			}
 			continue
 		}
 		v.Peers = append(v.Peers, Peer{Node: node, State: p.state, Since: p.since, incarnation: p.incarnation, sequence: p.sequence})

@@ -32,7 +32,7 @@ func Decode(b []byte) (*Message, error) {
 	m.Interval = r.duration()
 	switch m.Kind {
 	case KindBeat:
-		for range r.count(maxSuspects) {
+		for range r.count(maxSuspects, 2) {
 			m.Suspects = append(m.Suspects, lb.NodeName(r.text(1, maxName)))
 		}
 	case KindPull:
@@ -86,11 +86,11 @@ func (r *reader) number() uint64 {
 	return n
 }
 
-// count reads how many items follow. Each has at least one byte, so that no more
-// memory is taken than the message is long.
-func (r *reader) count(most int) int {
+// count reads how many items follow. Each has at least that many bytes, so that no
+// more memory is taken than the message is long.
+func (r *reader) count(most, bytes int) int {
 	n := r.number()
-	if n > uint64(most) || n > uint64(len(r.rest)) {
+	if n > uint64(most) || n > uint64(len(r.rest)/bytes) {
 		r.fail(errBounds)
 		return 0
 	}
@@ -130,10 +130,10 @@ func (r *reader) state() State {
 	if s.Phase > ownership.Isolated {
 		r.fail(errBounds)
 	}
-	for range r.count(maxLinks) {
+	for range r.count(maxLinks, minLink) {
 		s.Links = append(s.Links, r.link())
 	}
-	n := r.count(maxClaims)
+	n := r.count(maxClaims, minClaim)
 	s.Claims = make(ownership.Claims, n)
 	for range n {
 		a := r.address()
@@ -154,7 +154,7 @@ func (r *reader) link() Link {
 	copy(l.Hardware[:], r.bytes(hardwareBytes))
 	flags := r.octet()
 	l.Internal, l.IPv4, l.IPv6 = flags&flagInternal != 0, flags&flagIPv4 != 0, flags&flagIPv6 != 0
-	for range r.count(maxPrefixes) {
+	for range r.count(maxPrefixes, minClaim) {
 		a := r.address()
 		p := netip.PrefixFrom(a, int(r.octet()))
 		if !p.IsValid() {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // version begins every message. A speaker skips messages of versions that it
@@ -20,7 +22,8 @@ const (
 	flagIPv6
 )
 
-// Encode returns the message as bytes. What is beyond the bounds is left out.
+// Encode returns the message as bytes. What is beyond the bounds is left out, or the
+// bound is said instead: a receiver would refuse all of it for one value.
 func Encode(m *Message) []byte {
 	b := []byte{version, byte(m.Kind)}
 	b = text(b, string(m.From))
@@ -28,7 +31,7 @@ func Encode(m *Message) []byte {
 	b = duration(b, m.Interval)
 	switch m.Kind {
 	case KindBeat:
-		suspects := m.Suspects[:min(len(m.Suspects), maxSuspects)]
+		suspects := fitting(m.Suspects, maxSuspects, func(n lb.NodeName) bool { return n != "" && len(n) <= maxName })
 		b = number(b, uint64(len(suspects)))
 		for _, s := range suspects {
 			b = text(b, string(s))
@@ -47,17 +50,17 @@ func Encode(m *Message) []byte {
 func state(b []byte, s *State) []byte {
 	b = append(b, byte(s.Phase))
 	b = duration(b, s.Back)
-	links := s.Links[:min(len(s.Links), maxLinks)]
+	links := fitting(s.Links, maxLinks, func(l Link) bool { return l.Name != "" && len(l.Name) <= maxLinkName })
 	b = number(b, uint64(len(links)))
 	for i := range links {
 		b = link(b, &links[i])
 	}
 	addresses := slices.SortedFunc(maps.Keys(s.Claims), netip.Addr.Compare)
-	addresses = addresses[:min(len(addresses), maxClaims)]
+	addresses = fitting(addresses, maxClaims, netip.Addr.IsValid)
 	b = number(b, uint64(len(addresses)))
 	for _, a := range addresses {
 		b = address(b, a)
-		b = number(b, uint64(s.Claims[a]))
+		b = number(b, min(uint64(s.Claims[a]), maxEpoch))
 	}
 	return b
 }
@@ -72,7 +75,7 @@ func link(b []byte, l *Link) []byte {
 		}
 	}
 	b = append(b, flags)
-	prefixes := l.Prefixes[:min(len(l.Prefixes), maxPrefixes)]
+	prefixes := fitting(l.Prefixes, maxPrefixes, netip.Prefix.IsValid)
 	b = number(b, uint64(len(prefixes)))
 	for _, p := range prefixes {
 		b = address(b, p.Addr())
@@ -89,7 +92,21 @@ func number(b []byte, list ...uint64) []byte {
 }
 
 func duration(b []byte, d time.Duration) []byte {
-	return number(b, uint64(max(0, d).Milliseconds()))
+	return number(b, uint64(min(max(0, d), maxDuration).Milliseconds()))
+}
+
+// fitting returns the first that fit, and most of them at most.
+func fitting[T any](list []T, most int, fits func(T) bool) []T {
+	if !slices.ContainsFunc(list, func(t T) bool { return !fits(t) }) {
+		return list[:min(len(list), most)]
+	}
+	var kept []T
+	for _, t := range list {
+		if fits(t) && len(kept) < most {
+			kept = append(kept, t)
+		}
+	}
+	return kept
 }
 
 func text(b []byte, s string) []byte {

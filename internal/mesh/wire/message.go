@@ -22,6 +22,8 @@ const (
 	maxDuration   = 10 * time.Minute
 	maxLinkName   = 15
 	hardwareBytes = 6
+	minClaim      = 1 + 4 + 1                 // the length, an IPv4 address, the epoch or the bits
+	minLink       = 2 + hardwareBytes + 1 + 1 // a name of one letter, flags, no prefixes
 )
 
 // Kind tells messages apart.

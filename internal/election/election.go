@@ -28,21 +28,24 @@ type Candidate struct {
 }
 
 // Choose returns which of the candidates is to own the address: of those that are
-// preferred most, the first in order of weight that owns fewer than its fair
-// share; if none does, the one with the least load. It returns false if there is
-// no candidate. Their order does not matter.
+// preferred most, the first in order of weight that stays under its fair share with
+// one more; if none does, the first that is under it; if none is, the one with the
+// least load. It returns false if there is no candidate. Their order does not matter.
 func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName, bool) {
 	if len(candidates) == 0 {
 		return "", false
 	}
 	most := slices.MaxFunc(candidates, func(x, y Candidate) int { return cmp.Compare(x.Preference, y.Preference) }).Preference
-	best, least := -1, -1
+	best, least, bestRoom := -1, -1, false
 	for i, c := range candidates {
 		if c.Preference != most {
 			continue
 		}
-		if c.Load < share && (best < 0 || Before(address, c.Node, candidates[best].Node)) {
-			best = i
+		// The share is rounded up: if all who come first were filled to it, the last
+		// would get much less.
+		room := c.Load < share-1
+		if c.Load < share && (best < 0 || room && !bestRoom || room == bestRoom && Before(address, c.Node, candidates[best].Node)) {
+			best, bestRoom = i, room
 		}
 		if least < 0 || c.Load < candidates[least].Load ||
 			c.Load == candidates[least].Load && Before(address, c.Node, candidates[least].Node) {

@@ -73,7 +73,10 @@ func TestNobodyGoesOverTheShareWhileAnotherIsUnderIt(t *testing.T) {
 			if chosen.Load >= share && c.Load < share {
 				t.Fatalf("got %+v, although %+v is under the share %d", chosen, c, share)
 			}
-			if c.Load < share && chosen.Load < share && Before(a, c.Node, got) {
+			if chosen.Load == share-1 && c.Load < share-1 {
+				t.Fatalf("got %+v, although %+v has less: the share %d is rounded up", chosen, c, share)
+			}
+			if same := (c.Load < share-1) == (chosen.Load < share-1); same && c.Load < share && Before(a, c.Node, got) {
 				t.Fatalf("got %+v, although %+v comes first and is under the share %d as well", chosen, c, share)
 			}
 			if chosen.Load >= share && c.Load == chosen.Load && Before(a, c.Node, got) {

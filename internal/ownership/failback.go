@@ -33,7 +33,7 @@ func (d *decision) moveOne() {
 			continue
 		}
 		if to == d.Self {
-			d.out.Own[a.Address] = Claim{Epoch: h.epoch + 1, Cause: Failback}
+			d.out.Own[a.Address] = Claim{Epoch: max(h.epoch, d.Epochs[a.Address]) + 1, Cause: Failback}
 		}
 		return
 	}

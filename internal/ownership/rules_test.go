@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/lbstack/lbstack/internal/election"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -207,6 +208,11 @@ func TestGradualFailback(t *testing.T) {
 		want   map[lb.NodeName]Claim // of what moves
 	}{
 		{name: "a node with two less takes one", want: map[lb.NodeName]Claim{"node1": {2, Failback}}},
+		{name: "its epoch is higher than any that was seen", change: func(in *Input) {
+			for i := range in.Addresses {
+				in.Epochs[address(i)] = 9
+			}
+		}, want: map[lb.NodeName]Claim{"node1": {10, Failback}}},
 		{name: "only if it is asked for", change: func(in *Input) { in.MoveOne = false }},
 		{name: "not to one that has not lived for long enough", change: func(in *Input) { in.Nodes[1].Settled = false }},
 		{name: "not to one that drains", change: func(in *Input) { in.Nodes[1].Drained = true }},
@@ -282,6 +288,44 @@ func TestWhatIsHandedOverIsSpread(t *testing.T) {
 	owners, twice := round(&in)
 	if least, most := loads(owners, in.Nodes[1:]); least != 4 || most != 4 || twice > 0 {
 		t.Errorf("a node owns %d, another %d of 12, %d are owned twice, want 4 each", least, most, twice)
+	}
+}
+
+func TestWhatALeavingNodeHadIsSpreadEvenly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 8).Draw(t, "nodes")
+		in := cluster(n, n*rapid.IntRange(1, 12).Draw(t, "addresses of each"))
+		for i := range in.Addresses {
+			in.Nodes[i%n].Claims[address(i)], in.Epochs[address(i)] = 1, 1
+		}
+		in.Nodes = slices.Delete(in.Nodes, 0, 1)
+		owners, _ := round(&in)
+		if least, most := loads(owners, in.Nodes); most-least > 1 {
+			t.Fatalf("a node owns %d, another %d", least, most)
+		}
+	})
+}
+
+func TestWhatIsNewIsSpreadEvenly(t *testing.T) {
+	for _, n := range []int{3, 10, 33} {
+		in := cluster(n, 4*n+1)
+		owners, _ := round(&in)
+		if least, most := loads(owners, in.Nodes); most-least > 1 {
+			t.Errorf("%d addresses on %d nodes: one owns %d, another %d", 4*n+1, n, least, most)
+		}
+	}
+}
+
+func TestWhoHandsOverHasRoom(t *testing.T) {
+	in := cluster(2, 20)
+	for i := range 4 {
+		in.Nodes[0].Claims[address(i)], in.Epochs[address(i)] = 1, 1
+		in.Addresses[i].Candidates = in.Addresses[i].Candidates[1:]
+	}
+	last := slices.IndexFunc(in.Addresses[4:], func(a Address) bool { return election.Before(a.Address, node(1), node(0)) })
+	in.Addresses = append(in.Addresses[:4], in.Addresses[4+last])
+	if got := owns(everyone(in), in.Addresses[4].Address); got[node(0)] != (Claim{1, First}) {
+		t.Errorf("it is taken by %v, want node0, which has nothing any more", got)
 	}
 }
 

@@ -80,6 +80,30 @@ func TestTheSameCandidatesAreWrittenOnce(t *testing.T) {
 	}
 }
 
+func TestAPartOfSharedCandidatesIsAListOfItsOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	both := []speaker.Candidate{{Node: "node1"}, {Node: "node2"}}
+	want := Content{Kept: speaker.Kept{Snapshot: speaker.Snapshot{Addresses: []speaker.Announced{
+		{Address: netip.MustParseAddr("10.0.0.1"), Candidates: both}, {Address: netip.MustParseAddr("10.0.0.2"), Candidates: both[:1]},
+	}}}}
+	if err := write(path, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, byValue, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnEmptyAddressIsNotTaken(t *testing.T) {
+	if got, err := decode([]byte(`{"format":1,"addresses":[{"address":"","candidates":-1}]}`)); err == nil {
+		t.Errorf("got %+v, want an error", got)
+	}
+}
+
 func TestWhatWasKeptStaysReadableIfTheNewCannotBeWritten(t *testing.T) {
 	directory := t.TempDir()
 	var said []string

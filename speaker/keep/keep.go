@@ -123,18 +123,25 @@ type address struct {
 	Candidates int        `json:"candidates"`
 }
 
+// list identifies candidates that addresses share.
+type list struct {
+	first *speaker.Candidate
+	count int
+}
+
 func write(path string, c Content) error {
 	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining}
-	numbers := map[*speaker.Candidate]int{}
+	numbers := map[list]int{}
 	for _, a := range c.Snapshot.Addresses {
 		if len(a.Candidates) == 0 {
 			f.Addresses = append(f.Addresses, address{a.Address, -1})
 			continue
 		}
-		number, known := numbers[&a.Candidates[0]]
+		key := list{&a.Candidates[0], len(a.Candidates)}
+		number, known := numbers[key]
 		if !known {
 			number = len(f.Candidates)
-			numbers[&a.Candidates[0]] = number
+			numbers[key] = number
 			f.Candidates = append(f.Candidates, a.Candidates)
 		}
 		f.Addresses = append(f.Addresses, address{a.Address, number})
@@ -143,13 +150,23 @@ func write(path string, c Content) error {
 	if err != nil {
 		return fmt.Errorf("encoding what is kept on the node: %w", err)
 	}
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return fmt.Errorf("keeping on the node: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := replace(path, text); err != nil {
 		return fmt.Errorf("keeping on the node: %w", err)
 	}
 	return nil
+}
+
+// replace writes a file so that after a power cut the old or the new text is there.
+func replace(path string, text []byte) error {
+	out, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(text)
+	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 func read(path string) (Content, error) {
@@ -180,6 +197,9 @@ func decode(text []byte) (Content, error) {
 	c := Content{Peers: f.Peers, Kept: speaker.Kept{Claims: f.Claims, Snapshot: speaker.Snapshot{Draining: f.Draining}}}
 	for _, a := range f.Addresses {
 		announced := speaker.Announced{Address: a.Address}
+		if !a.Address.IsValid() {
+			return Content{}, errors.New("an address is empty")
+		}
 		if a.Candidates >= len(f.Candidates) {
 			return Content{}, fmt.Errorf("the candidates of %s are missing", a.Address)
 		}

@@ -4,7 +4,7 @@ package archtest
 var pure = []string{
 	"./internal/lb/...", "./internal/ipam/...", "./internal/election/...",
 	"./internal/delta/...", "./internal/routes/...", "./internal/bfd/...",
-	"./internal/advertise/...",
+	"./internal/advertise/...", "./internal/mesh/...", "./internal/ownership/...", "./internal/reports/...",
 }
 
 // ImportRules are the import rules of the house.

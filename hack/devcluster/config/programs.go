@@ -17,7 +17,7 @@ import (
 // is the same folder below the host's disk.
 const (
 	Dir       = "/var/" + DirOnDisk
-	DirOnDisk = "lib/lbstack"
+	DirOnDisk = "lib/lbstack-bed"
 )
 
 // ContainerdSocket is where a node's containerd listens, as the node sees it.

@@ -84,12 +84,18 @@ func (e *Engine) noteMoves(v *view, d decision) {
 		unclaimed[address] = since
 	}
 	e.unclaimed = unclaimed
-	e.owners = map[netip.Addr]lb.NodeName{}
-	for i := range v.input.Nodes {
-		for address := range v.input.Nodes[i].Claims {
-			e.owners[address] = v.input.Nodes[i].Name
+	e.owners = owners(v.input.Nodes)
+}
+
+// owners returns who has what.
+func owners(nodes []ownership.Node) map[netip.Addr]lb.NodeName {
+	owners := map[netip.Addr]lb.NodeName{}
+	for i := range nodes {
+		for address := range nodes[i].Claims {
+			owners[address] = nodes[i].Name
 		}
 	}
+	return owners
 }
 
 // noteFailover measures from when the owner before was heard last.

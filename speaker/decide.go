@@ -36,7 +36,6 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 	e.remember(v)
 	v.input = ownership.Input{
 		Self: e.Self, Hold: e.held(now), Addresses: in.want.Addresses, Epochs: e.epochs, Passed: e.passed(now), Released: e.letGo(v),
-		MoveOne: e.Failback && now.Sub(e.moved) >= moveEvery,
 		Nodes: []ownership.Node{{
 			Name: e.Self, Phase: v.phase, Drained: in.want.Draining[e.Self], Settled: now.Sub(e.begun) >= settled,
 			Claims: e.claims, Able: able(v.links),
@@ -50,7 +49,27 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 		})
 	}
 	slices.SortFunc(v.input.Nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
+	v.input.MoveOne = e.mayMoveOne(v)
 	return v
+}
+
+// mayMoveOne says whether an address may move although nothing failed. One that a
+// living node gave up counts, wherever that was.
+func (e *Engine) mayMoveOne(v *view) bool {
+	if !e.Failback {
+		return false
+	}
+	lives := make(map[lb.NodeName]bool, len(v.input.Nodes))
+	for i := range v.input.Nodes {
+		lives[v.input.Nodes[i].Name] = true
+	}
+	now := owners(v.input.Nodes)
+	for address, before := range e.owners {
+		if lives[before] && now[address] != before {
+			e.moved = v.now
+		}
+	}
+	return v.now.Sub(e.moved) >= moveEvery
 }
 
 // phase returns what this speaker is doing as a whole. It is not cut off when the

@@ -32,7 +32,8 @@ const (
 	// holdOff is how long an address is left to a node that took it and knows
 	// something else about the cluster.
 	holdOff = 10 * time.Second
-	// moveEvery is how often one address may move although nothing failed.
+	// moveEvery is how often one address of the cluster may move although nothing
+	// failed.
 	moveEvery = time.Second
 	// settled is how long a node must have been alive to be given what others have.
 	settled = 30 * time.Second

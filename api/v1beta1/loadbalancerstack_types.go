@@ -135,7 +135,7 @@ type Failback string
 const (
 	// FailbackNever: a node that returns takes nothing back.
 	FailbackNever Failback = "Never"
-	// FailbackGradual: a node takes one address a second at most, towards preferred nodes and an
+	// FailbackGradual: one address a second moves, towards preferred nodes and an
 	// even spread.
 	FailbackGradual Failback = "Gradual"
 )
@@ -149,7 +149,7 @@ type Layer2Spec struct {
 	FailureDetection FailureDetection `json:"failureDetection,omitempty"`
 
 	// failback says whether addresses move when nothing has failed: Never (the
-	// default), or Gradual: a node takes one address a second at most, towards preferred nodes and an
+	// default), or Gradual: one address a second moves, towards preferred nodes and an
 	// even spread.
 	// +kubebuilder:default=Never
 	// +optional

@@ -97,6 +97,43 @@ func TestAReturningNodeTakesNothingBackAlthoughMessagesAreLost(t *testing.T) {
 	}
 }
 
+func TestGradualFailbackMovesOneAddressASecond(t *testing.T) {
+	each(t, 4, 0, func(t *testing.T, w *world) {
+		w.failback = true
+		w.wants(24)
+		w.run(w.names...)
+		w.pass(10 * time.Second)
+		w.crash("n2", false)
+		w.crash("n3", false)
+		w.pass(10 * time.Second)
+		before, at := settled(t, w), time.Now()
+		w.run("n2", "n3")
+		w.pass(500 * time.Millisecond) // while one takes over from another, both answer
+		for range 60 {
+			w.pass(time.Second)
+			now := settled(t, w)
+			moved := 0
+			for a, owner := range now {
+				if owner != before[a] {
+					moved++
+				}
+			}
+			if moved > 1 {
+				t.Errorf("%d addresses moved within a second", moved)
+			}
+			before = now
+		}
+		for _, n := range w.names {
+			if got := len(of(w.owners(), n)); got < 5 || got > 7 {
+				t.Errorf("%s owns %d of 24 addresses, want about 6", n, got)
+			}
+		}
+		if gap := w.longestGap(at); gap > 0 {
+			t.Errorf("nobody answered for %s", gap)
+		}
+	})
+}
+
 func TestACrashedSpeakerThatStartsAtOnce(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		w.crash("n2", false)

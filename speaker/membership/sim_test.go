@@ -62,6 +62,8 @@ type world struct {
 	ctx    context.Context
 	// firm: messages are lost so rarely that no living node may be taken for a dead one.
 	firm bool
+	// failback: addresses may move although nothing failed.
+	failback bool
 
 	mu        sync.Mutex
 	nodes     map[lb.NodeName]*node
@@ -217,7 +219,7 @@ func (w *world) runOne(name lb.NodeName) {
 	kept := n.kept
 	w.note("%s starts, it had %v", name, short(slices.SortedFunc(maps.Keys(kept.Claims), netip.Addr.Compare)))
 	p.engine = speaker.New(speaker.Config{
-		Self: name, Log: logr.Discard(), Announcer: p, Resume: kept.Claims,
+		Self: name, Log: logr.Discard(), Announcer: p, Resume: kept.Claims, Failback: w.failback,
 		Report: func(speaker.Report) { p.gate() }, Keep: p.keep,
 		Metrics: speaker.NewMetrics(prometheus.NewRegistry()),
 	})
@@ -608,6 +610,9 @@ func (p *process) SetOwned(owned map[netip.Addr]speaker.Owned) {
 
 // mayLose looks whether there is a reason for a node to lose an address.
 func (w *world) mayLose(p *process, lost []netip.Addr) {
+	if w.failback {
+		return // the spread is one
+	}
 	for _, address := range lost {
 		if len(p.owned[address].For) > 0 || !w.able(p.n.name, address) || !w.firm || time.Since(p.begun) < calm || time.Since(w.split) < calm || len(w.cuts) > 0 {
 			continue

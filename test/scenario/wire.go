@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -101,6 +102,14 @@ func (s *Scenario) Faults() []Fault {
 			func(_ context.Context, node string) error { return s.Cluster.Link(node, false) },
 			func(_ context.Context, node string) error { return s.Cluster.Link(node, true) }},
 		{"node frozen",
+			func(_ context.Context, node string) error {
+				return errors.Join(s.Cluster.Pause(node), s.Cluster.Link(node, false))
+			},
+			func(_ context.Context, node string) error {
+				return errors.Join(s.Cluster.Link(node, true), s.Cluster.Resume(node))
+			}},
+		// Its kernel goes on forwarding.
+		{"processes frozen",
 			func(_ context.Context, node string) error { return s.Cluster.Pause(node) },
 			func(_ context.Context, node string) error { return s.Cluster.Resume(node) }},
 		{"speaker killed -9",

@@ -68,7 +68,7 @@ func (b *bench) run(ctx context.Context, profiles, many []string) (err error) {
 // row prints a distribution.
 func row(what, profile, figure string, list []time.Duration) {
 	if len(list) == 0 {
-		fmt.Printf("| %s | %s | 0 | %s | - | - | - | - |\n", what, profile, figure)
+		fmt.Printf("| %s | %s | 0 | %s | no outage | | | |\n", what, profile, figure)
 		return
 	}
 	slices.Sort(list)

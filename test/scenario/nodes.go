@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -69,22 +70,47 @@ func (s *Scenario) RestartSpeakers(ctx context.Context, mark string) error {
 	})
 }
 
-// replaceSpeaker has a node get a new pod for its speaker, without a goodbye of the
-// old one.
+// replaceSpeaker has a node get a new pod for its speaker, and waits until it is
+// ready. The old pod gets its time: its ports are the node's.
 func (s *Scenario) replaceSpeaker(ctx context.Context, node string) error {
+	old, err := s.speakerOf(ctx, node)
+	if err != nil {
+		return err
+	}
+	if err := client.IgnoreNotFound(s.Client.Delete(ctx, old)); err != nil {
+		return fmt.Errorf("deleting the speaker of %s: %w", node, err)
+	}
+	return eventually.Poll(ctx, func(ctx context.Context) error {
+		pod, err := s.speakerOf(ctx, node)
+		if err != nil {
+			return err
+		}
+		ready := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		})
+		if pod.UID == old.UID || !ready {
+			return fmt.Errorf("the new speaker of %s is not ready", node)
+		}
+		return nil
+	})
+}
+
+// speakerOf returns the newest pod of a node's speaker.
+func (s *Scenario) speakerOf(ctx context.Context, node string) (*corev1.Pod, error) {
 	var pods corev1.PodList
 	if err := s.Client.List(ctx, &pods, client.InNamespace(Namespace), client.MatchingLabels{v1beta1.LabelComponent: "speaker"}); err != nil {
-		return fmt.Errorf("listing the speakers: %w", err)
+		return nil, fmt.Errorf("listing the speakers: %w", err)
 	}
+	var newest *corev1.Pod
 	for i := range pods.Items {
-		if pods.Items[i].Spec.NodeName != node {
-			continue
-		}
-		if err := client.IgnoreNotFound(s.Client.Delete(ctx, &pods.Items[i], client.GracePeriodSeconds(0))); err != nil {
-			return fmt.Errorf("deleting the speaker of %s: %w", node, err)
+		if p := &pods.Items[i]; p.Spec.NodeName == node && (newest == nil || newest.CreationTimestamp.Before(&p.CreationTimestamp)) {
+			newest = p
 		}
 	}
-	return nil
+	if newest == nil {
+		return nil, fmt.Errorf("there is no speaker on %s", node)
+	}
+	return newest, nil
 }
 
 // Partition cuts groups of nodes off from each other: what comes from a node of

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -23,6 +24,9 @@ import (
 )
 
 func main() {
+	// One processor does all that a speaker has to do, and the scheduler does not wake
+	// up others for each of the beats (decision 0007).
+	runtime.GOMAXPROCS(1)
 	s, err := parse(flag.CommandLine, os.Args[1:])
 	if err == nil {
 		err = run(ctrl.SetupSignalHandler(), s)

@@ -122,7 +122,7 @@ func TestTwoWhoSuspectAndDenyDoNotFloodEachOther(t *testing.T) {
 	}
 	before := n.sent
 	n.passes(2 * time.Second)
-	// Four tell three, every 65 ms; what is said on top comes from the suspicions.
+	// Four tell three, every 90 ms; what is said on top comes from the suspicions.
 	regular := 4 * 3 * int(2*time.Second/standard.Beat)
 	if got := n.sent - before; got > 2*regular {
 		t.Errorf("%d messages in 2 s, want at most twice the %d beats", got, regular)

@@ -19,7 +19,7 @@ const ms = time.Millisecond
 
 var (
 	relaxed  = Timing{Beat: 300 * ms, Silence: 1200 * ms}
-	standard = Timing{Beat: 65 * ms, Silence: 300 * ms}
+	standard = Timing{Beat: 90 * ms, Silence: 300 * ms}
 	fast     = Timing{Beat: 30 * ms, Silence: 150 * ms}
 	vip      = netip.MustParseAddr("192.168.1.240")
 	byValue  = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
@@ -647,5 +647,27 @@ func TestTheNextTickIsDueWhenSomethingHappens(t *testing.T) {
 	}
 	if got, want := lost, time.Unix(1000, 0).Add(standard.Silence); !got.Equal(want) {
 		t.Errorf("lost at %s, want %s", got, want)
+	}
+}
+
+func TestAllWithTheSameProfileBeatAtTheSameMoments(t *testing.T) {
+	for _, timing := range []Timing{relaxed, standard, fast} {
+		begun := time.Unix(1000, 0)
+		for i := range 20 {
+			m := New("a", 1, timing)
+			now := begun.Add(time.Duration(i) * 7 * ms)
+			m.Tick(now)
+			first := m.Next(now)
+			if wait := first.Sub(now); wait <= 0 || wait > timing.Beat {
+				t.Errorf("the first beat follows after %s, want more than 0 and at most %s", wait, timing.Beat)
+			}
+			m.Tick(first)
+			if wait := m.Next(first).Sub(first); wait != timing.Beat {
+				t.Errorf("the second beat follows after %s, want %s", wait, timing.Beat)
+			}
+			if !first.Equal(first.Truncate(timing.Beat)) {
+				t.Errorf("a beat is due at %s", first)
+			}
+		}
 	}
 }

@@ -279,9 +279,9 @@ func TestProfilesMixWithoutSuspicion(t *testing.T) {
 	}
 	// The dead one is found by what it said of its own interval.
 	n.dead["node03"] = true
-	n.passes(850 * ms)
+	n.passes(650 * ms)
 	for pair := range n.convicted {
-		t.Errorf("%s counts %s as dead after less than four of its beats", pair[0], pair[1])
+		t.Errorf("%s counts %s as dead after less than three of its beats", pair[0], pair[1])
 	}
 	n.passes(2 * time.Second)
 	n.agreed(t)

@@ -31,9 +31,6 @@ const (
 	// fullMesh is up to how many speakers everybody watches everybody; watchers is
 	// how many watch each when there are more.
 	fullMesh, watchers = 24, 8
-	// silentBeats is how many of a sender's own beats may be lost at least: profiles
-	// differ while an upgrade rolls.
-	silentBeats = 4
 	// atOnce is within what time all others must have been lost for this speaker to
 	// count itself as cut off, in times of Silence.
 	atOnce = 8
@@ -133,12 +130,19 @@ func (m *Machine) Tick(now time.Time) []Send {
 		sends = append(sends, m.beats(now, m.known())...)
 	}
 	if !now.Before(m.nextBeat) {
-		m.nextBeat = now.Add(m.timing.Beat)
+		m.nextBeat = now.Add(m.untilBeat(now))
 		sends = append(sends, m.beats(now, m.watchersOf(m.self))...)
 		sends = append(sends, m.askAgain()...)
 		sends = append(sends, m.askMissing(now)...)
 	}
 	return sends
+}
+
+// untilBeat is the time to the next beat. All who have the same profile, and whose
+// clocks agree, send at the same moments, so that each wakes up once for all of
+// them; nothing else depends on the clocks.
+func (m *Machine) untilBeat(now time.Time) time.Duration {
+	return m.timing.Beat - now.Sub(now.Truncate(m.timing.Beat))
 }
 
 // Next returns when Tick is due.

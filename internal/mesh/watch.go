@@ -8,9 +8,10 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// silence is how long a speaker may be silent.
+// silence is how long a speaker may be silent: three of its own beats may be lost,
+// and the next one be late by a third. Profiles differ while an upgrade rolls.
 func (m *Machine) silence(p *peer) time.Duration {
-	return max(m.timing.Silence, silentBeats*p.interval)
+	return max(m.timing.Silence, p.interval*10/3)
 }
 
 // due returns when something is to be done about a speaker.

@@ -63,7 +63,8 @@ func stripNode(node *corev1.Node) {
 	kept.Annotations = node.Annotations
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
-			kept.Status.Conditions = append(kept.Status.Conditions, c)
+			// When it was said last is another time every few seconds.
+			kept.Status.Conditions = append(kept.Status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status})
 		}
 	}
 	*node = kept

@@ -3,12 +3,14 @@ package kube
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/tools/cache"
 	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,11 +43,13 @@ type Watcher struct {
 	Drain apiconv.DrainPolicy
 	// Snapshot takes what the cluster wants, when it is not what it was told last.
 	Snapshot func(speaker.Snapshot)
-	// Peers takes where the speakers on other nodes are.
+	// Peers takes where the speakers on other nodes are, when it is not what it was
+	// told last.
 	Peers func(map[lb.NodeName]netip.Addr)
 	Log   logr.Logger
 
-	told *speaker.Snapshot // last
+	told  *speaker.Snapshot          // last
+	peers map[lb.NodeName]netip.Addr // told last
 }
 
 // watched are the kinds whose changes make a new snapshot.
@@ -132,7 +136,10 @@ func (w *Watcher) tell(ctx context.Context) error {
 	if err := w.Cache.List(ctx, &pods, client.InNamespace(w.Namespace), w.PodLabels, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the speakers' pods: %w", err)
 	}
-	w.Peers(peers(pods.Items, w.Self))
+	if now := peers(pods.Items, w.Self); w.peers == nil || !maps.Equal(w.peers, now) {
+		w.peers = now
+		w.Peers(now)
+	}
 	next := build(objects{services.Items, claims.Items, pools.Items, ads.Items, nodes.Items, endpoints.Items}, w.Drain)
 	if w.told == nil || !same(*w.told, next) {
 		w.told = &next
@@ -150,8 +157,25 @@ func signal(c chan<- struct{}) {
 
 func signalTo(c chan<- struct{}) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { signal(c) },
-		UpdateFunc: func(any, any) { signal(c) },
+		AddFunc: func(any) { signal(c) },
+		UpdateFunc: func(before, now any) {
+			if differ(before, now) {
+				signal(c)
+			}
+		},
 		DeleteFunc: func(any) { signal(c) },
 	}
+}
+
+// differ says whether two versions of an object differ in anything that is kept of
+// it: a kubelet writes its node every few seconds, and mostly nothing is new.
+func differ(before, now any) bool {
+	x, isObject := before.(client.Object)
+	y, alike := now.(client.Object)
+	if !isObject || !alike {
+		return true
+	}
+	x = x.DeepCopyObject().(client.Object) // the cache's own is only read
+	x.SetResourceVersion(y.GetResourceVersion())
+	return !equality.Semantic.DeepEqual(x, y)
 }

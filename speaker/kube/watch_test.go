@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -61,5 +62,37 @@ func TestASnapshotIsToldOnlyWhenItIsAnother(t *testing.T) {
 	tell(2, "the endpoints are gone")
 	if len(told[0].Addresses[0].Candidates) != 1 || len(told[1].Addresses) != 1 || len(told[1].Addresses[0].Candidates) != 0 {
 		t.Errorf("got %+v, want one candidate, then none for the same address", told)
+	}
+}
+
+func TestAKubeletThatWritesTheSameWakesNobody(t *testing.T) {
+	before := node("n1", "a")
+	before.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Unix(1, 0)}}
+	tests := []struct {
+		name   string
+		change func(*corev1.Node)
+		want   bool
+	}{
+		{"the same, later", func(n *corev1.Node) { n.Status.Conditions[0].LastHeartbeatTime = metav1.Unix(2, 0) }, false},
+		{"its images", func(n *corev1.Node) { n.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}} }, false},
+		{"it is not ready", func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionUnknown }, true},
+		{"a label", func(n *corev1.Node) { n.Labels = map[string]string{"a": "b"} }, true},
+		{"an annotation", func(n *corev1.Node) { n.Annotations = map[string]string{"a": "b"} }, true},
+		{"a taint", func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "a"}} }, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			x, y := before.DeepCopy(), before.DeepCopy()
+			x.ResourceVersion, y.ResourceVersion = "1", "2"
+			tt.change(y)
+			stripNode(x)
+			stripNode(y)
+			if got := differ(x, y); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+			if x.ResourceVersion != "1" {
+				t.Error("the cache's own was changed")
+			}
+		})
 	}
 }

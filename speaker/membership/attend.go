@@ -23,21 +23,23 @@ const silentDials = 2
 // lost all speakers is not cut off if it reaches a kernel. A kernel refuses a
 // connection to the port of the mesh when nobody listens; a dead one says nothing.
 func (m *Mesh) attend(ctx context.Context) {
-	timing := m.config.Profile.timing()
-	tick := time.NewTicker(timing.Beat)
-	defer tick.Stop()
-	silent := map[lb.NodeName]int{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-m.doubts:
 		}
-		nodes := m.doubtful()
-		if len(nodes) == 0 {
-			clear(silent)
-			continue
-		}
+		m.attendDoubtful(ctx)
+	}
+}
+
+// attendDoubtful watches until no node is in doubt any more.
+func (m *Mesh) attendDoubtful(ctx context.Context) {
+	timing := m.config.Profile.timing()
+	tick := time.NewTicker(timing.Beat)
+	defer tick.Stop()
+	silent := map[lb.NodeName]int{}
+	for nodes := m.doubtful(); len(nodes) > 0; nodes = m.doubtful() {
 		for node, answers := range m.ask(ctx, nodes, timing.Silence/2) {
 			silent[node]++
 			if answers {
@@ -52,6 +54,11 @@ func (m *Mesh) attend(ctx context.Context) {
 				}
 				return nil
 			})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -7,6 +7,7 @@ package membership
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -71,16 +72,19 @@ func Start(config Config) (*Mesh, error) {
 	incarnation := uint64(time.Now().UnixMilli())
 	m.runner = newRunner(mesh.New(config.Node, incarnation, config.Profile.timing()), config.Profile.timing(), m.send, config.Tell)
 	m.stalls = config.Metrics.Stalls.Inc
-	list, err := memberlist.Create(m.memberlistConfig())
+	network, err := listen(config.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s, UDP and TCP: %w", config.Address, err)
+	}
+	list, err := memberlist.Create(m.memberlistConfig(network))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the mesh: %w", err), network.Shutdown())
 	}
 	m.list.Store(list)
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
 	m.running.Go(func() { m.keepJoining(ctx) })
 	m.running.Go(func() { m.keepRunning(ctx) })
-	m.running.Go(func() { m.keepAlive(ctx) })
 	m.running.Go(func() { m.attend(ctx) })
 	return m, nil
 }

@@ -40,23 +40,23 @@ func (p Profile) timing() mesh.Timing {
 	case Fast:
 		return mesh.Timing{Beat: 30 * time.Millisecond, Silence: 150 * time.Millisecond}
 	}
-	return mesh.Timing{Beat: 65 * time.Millisecond, Silence: 300 * time.Millisecond}
+	return mesh.Timing{Beat: 90 * time.Millisecond, Silence: 300 * time.Millisecond}
 }
 
 // probe is the time between two probes of memberlist.
 func (p Profile) probe() time.Duration {
 	switch p {
 	case Relaxed:
-		return time.Second
+		return 2 * time.Second
 	case Fast:
-		return 250 * time.Millisecond
+		return 500 * time.Millisecond
 	}
-	return 500 * time.Millisecond
+	return time.Second
 }
 
 // memberlistConfig is the slow half: it finds who there is, and in large clusters
 // tells of the death of those who are not watched from here.
-func (m *Mesh) memberlistConfig() *memberlist.Config {
+func (m *Mesh) memberlistConfig(network memberlist.Transport) *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
 	c.ProbeInterval = m.config.Profile.probe()
 	c.ProbeTimeout = c.ProbeInterval / 2
@@ -64,7 +64,7 @@ func (m *Mesh) memberlistConfig() *memberlist.Config {
 	c.SuspicionMult = 3
 	c.SuspicionMaxTimeoutMult = 3
 	c.AwarenessMaxMultiplier = 3
-	c.GossipInterval = c.ProbeInterval / 4
+	c.GossipInterval = c.ProbeInterval / 2
 	c.GossipNodes = 3
 	c.RetransmitMult = 4
 	c.PushPullInterval = 10 * time.Second
@@ -74,6 +74,8 @@ func (m *Mesh) memberlistConfig() *memberlist.Config {
 	c.Name = string(m.config.Node)
 	c.BindAddr, c.BindPort = m.config.Address.Addr().String(), int(m.config.Address.Port())
 	c.AdvertiseAddr, c.AdvertisePort = c.BindAddr, c.BindPort
+	c.EnableCompression = false // beats are short, and it takes memory for each
+	c.Transport = network
 	c.SecretKey = m.config.Key
 	c.Events, c.Delegate = events{m}, delegate{m}
 	c.Logger = stdlog.New(lines{m.config.Log}, "", 0)

@@ -21,6 +21,8 @@ type runner struct {
 	told    uint64 // version of the view that was told last
 	since   uint64 // version from which on the view is newer than the last stall
 
+	doubts chan struct{} // holds one token when kernels are to be asked
+
 	alive   atomic.Int64 // when this process ran last, since start
 	start   time.Time
 	stalled atomic.Bool
@@ -28,7 +30,7 @@ type runner struct {
 }
 
 func newRunner(machine *mesh.Machine, timing mesh.Timing, send func(mesh.Send), tell func(mesh.View)) *runner {
-	return &runner{timing: timing, send: send, tell: tell, machine: machine, start: time.Now()}
+	return &runner{timing: timing, send: send, tell: tell, machine: machine, start: time.Now(), doubts: make(chan struct{}, 1)}
 }
 
 // do has the machine do something, sends what it says, and tells of what changed.
@@ -38,6 +40,12 @@ func (r *runner) do(fn func(time.Time, *mesh.Machine) []mesh.Send) {
 	if r.machine.Introduced() && r.machine.Version() != r.told {
 		r.told = r.machine.Version()
 		r.tell(r.machine.View())
+		if len(r.machine.Doubtful()) > 0 {
+			select {
+			case r.doubts <- struct{}{}:
+			default: // there is a token
+			}
+		}
 	}
 	r.mu.Unlock()
 	for _, s := range sends {
@@ -87,16 +95,24 @@ func (r *runner) own() *wire.Message {
 	return r.machine.Own(time.Now())
 }
 
-// keepRunning has the machine do what is due.
+// keepRunning has the machine do what is due, and notices when this process stood
+// still, because its processor was taken away or its machine moved: then it asks the
+// others anew. It is the only clock of the mesh: each wakes the processor for more
+// than the work that it does.
 func (r *runner) keepRunning(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	r.alive.Store(int64(time.Since(r.start)))
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		}
+		if r.stoodStill() {
+			r.recheck()
+		}
+		r.alive.Store(int64(time.Since(r.start)))
 		var next time.Time
 		r.do(func(now time.Time, m *mesh.Machine) []mesh.Send {
 			sends := m.Tick(now)
@@ -111,30 +127,15 @@ func (r *runner) keepRunning(ctx context.Context) {
 // replaced it: it is noticed well before they would.
 func (r *runner) longest() time.Duration { return r.timing.Silence / 2 }
 
-// keepAlive notices when this process stood still, because its processor was taken
-// away or its machine moved, and asks the others anew.
-func (r *runner) keepAlive(ctx context.Context) {
-	tick := time.NewTicker(r.longest() / 4)
-	defer tick.Stop()
-	r.alive.Store(int64(time.Since(r.start)))
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if r.stoodStill() {
-			r.stalled.Store(true)
-			r.do(func(now time.Time, m *mesh.Machine) []mesh.Send {
-				sends := m.Recheck(now)
-				r.since = m.Version()
-				return sends
-			})
-			if r.stalls != nil {
-				r.stalls()
-			}
-		}
-		r.alive.Store(int64(time.Since(r.start)))
+func (r *runner) recheck() {
+	r.stalled.Store(true)
+	r.do(func(now time.Time, m *mesh.Machine) []mesh.Send {
+		sends := m.Recheck(now)
+		r.since = m.Version()
+		return sends
+	})
+	if r.stalls != nil {
+		r.stalls()
 	}
 }
 

@@ -238,7 +238,6 @@ func (w *world) runOne(name lb.NodeName) {
 		p.runner.do(func(now time.Time, m *mesh.Machine) []mesh.Send { return m.SetPeers(now, w.names) })
 		p.engine.SetLinks(n.hasLinks())
 		go p.runner.keepRunning(p.ctx)
-		go p.runner.keepAlive(p.ctx)
 		go p.attend()
 	})
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // manyRuns is how often a node with many addresses is lost.
-const manyRuns = 3
+const manyRuns = 10
 
 // label is on the Services that are made here.
 const label = "lbstack.io/bench"
@@ -43,6 +43,9 @@ func (b *bench) manyAddresses(ctx context.Context, counts []string) error {
 			return fmt.Errorf("-addresses: %w", err)
 		}
 		if err := b.services(ctx, count); err != nil {
+			return err
+		}
+		if err := b.idle(ctx, count); err != nil {
 			return err
 		}
 		if err := b.loseMany(ctx, count); err != nil {

@@ -1,0 +1,141 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+const (
+	// largestDatagram is what UDP can carry.
+	largestDatagram = 1 << 16
+	// receiveBuffer is how much the kernel keeps for this process, in bytes.
+	receiveBuffer = 2 << 20
+	// again is the pause after nothing could be received, such as when there are too
+	// many open files.
+	again = 50 * time.Millisecond
+)
+
+// transport is memberlist's way to the network: UDP and TCP on one address. Its own
+// takes 64 KiB of memory for each datagram; beats have a hundred bytes and come many
+// times a second.
+type transport struct {
+	address netip.AddrPort
+	udp     *net.UDPConn
+	tcp     net.Listener
+	packets chan *memberlist.Packet
+	streams chan net.Conn
+	over    context.Context
+	end     context.CancelFunc
+	running sync.WaitGroup
+}
+
+var _ memberlist.Transport = (*transport)(nil)
+
+// listen opens both sockets.
+func listen(address netip.AddrPort) (*transport, error) {
+	t := &transport{address: address, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn)}
+	var err error
+	if t.tcp, err = net.Listen("tcp", address.String()); err != nil {
+		return nil, err
+	}
+	if t.udp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(address)); err != nil {
+		return nil, errors.Join(err, t.tcp.Close())
+	}
+	// A smaller one is no reason not to start.
+	_ = t.udp.SetReadBuffer(receiveBuffer)
+	t.over, t.end = context.WithCancel(context.Background())
+	t.running.Go(t.readPackets)
+	t.running.Go(t.acceptStreams)
+	return t, nil
+}
+
+func (t *transport) readPackets() {
+	buffer := make([]byte, largestDatagram)
+	for {
+		n, from, err := t.udp.ReadFromUDPAddrPort(buffer)
+		if err != nil && !t.pause() {
+			return
+		}
+		if err != nil || n == 0 {
+			continue
+		}
+		packet := &memberlist.Packet{Buf: slices.Clone(buffer[:n]), From: net.UDPAddrFromAddrPort(from), Timestamp: time.Now()}
+		select {
+		case t.packets <- packet:
+		case <-t.over.Done():
+			return
+		}
+	}
+}
+
+func (t *transport) acceptStreams() {
+	for {
+		conn, err := t.tcp.Accept()
+		if err != nil && !t.pause() {
+			return
+		}
+		if err != nil {
+			continue
+		}
+		select {
+		case t.streams <- conn:
+		case <-t.over.Done():
+			_ = conn.Close()
+			return
+		}
+	}
+}
+
+// pause waits a little after an error, and returns false when all is over.
+func (t *transport) pause() bool {
+	select {
+	case <-t.over.Done():
+		return false
+	case <-time.After(again):
+		return true
+	}
+}
+
+// FinalAdvertiseAddr implements memberlist.Transport: it is the address that it
+// listens on.
+func (t *transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
+	return t.address.Addr().AsSlice(), int(t.address.Port()), nil
+}
+
+// WriteTo implements memberlist.Transport.
+func (t *transport) WriteTo(packet []byte, to string) (time.Time, error) {
+	address, err := netip.ParseAddrPort(to)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("sending to %s: %w", to, err)
+	}
+	_, err = t.udp.WriteToUDPAddrPort(packet, address)
+	return time.Now(), err
+}
+
+// PacketCh implements memberlist.Transport.
+func (t *transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
+
+// StreamCh implements memberlist.Transport.
+func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
+
+// DialTimeout implements memberlist.Transport.
+func (t *transport) DialTimeout(to string, timeout time.Duration) (net.Conn, error) {
+	return net.DialTimeout("tcp", to, timeout)
+}
+
+// Shutdown implements memberlist.Transport. It returns when nothing is received any
+// more.
+func (t *transport) Shutdown() error {
+	t.end()
+	err := errors.Join(t.udp.Close(), t.tcp.Close())
+	t.running.Wait()
+	return err
+}

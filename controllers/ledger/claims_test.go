@@ -177,6 +177,7 @@ func TestAHandOverWaitsUntilTheOldHolderHasLetGo(t *testing.T) {
 	diffWoken(t, "when it left again", got)
 
 	mustAssign(t, l, request(2))
+	l.TakeUp(addr(at), key(2))
 	holds(t, l, 2, []string{at}, nil)
 }
 
@@ -298,5 +299,6 @@ func TestKeepKeepsTheAddressForTheNextOfThatName(t *testing.T) {
 		t.Errorf("to another Service: got %+v, want a refusal", o)
 	}
 	mustAssign(t, l, request(1))
+	l.TakeUp(addr(at), key(1))
 	holds(t, l, 1, []string{at}, nil)
 }

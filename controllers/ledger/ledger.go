@@ -183,8 +183,8 @@ type Outcome struct {
 	// Passed are the pools that come before the ones that gave a new address, and
 	// why they did not.
 	Passed []ipam.Verdict
-	// TakenUp are addresses that were kept for the Service until now: their claims
-	// name it already.
+	// TakenUp are addresses that are kept for the Service: their claims name it
+	// already. They are kept for it until it shows them, see Ledger.TakeUp.
 	TakenUp []netip.Addr
 	// Attempts is how often in a row the request was not met in full.
 	Attempts int
@@ -205,6 +205,7 @@ func (l *Ledger) Assign(req ipam.Request) Outcome {
 	for _, h := range o.Keep {
 		if slices.Contains(kept, h) {
 			o.TakenUp = append(o.TakenUp, h.Address)
+			l.alloc.Pledge(h.Address, h.Service) // until it shows it: the next decision must say so too
 		}
 		if !slices.Contains(before, h) {
 			o.Passed = append(o.Passed, l.passed(req, h)...)
@@ -251,6 +252,16 @@ func (l *Ledger) Release(address netip.Addr, service lb.ServiceKey) {
 	l.alloc.Release(address, service)
 	l.giveUp(address, service)
 	l.freed(address, service)
+}
+
+// TakeUp notes that a Service shows an address which was kept for it. To decide that
+// it is to have it is not enough: the status may fail to be written, and a claim that
+// says by then that the Service has the address cannot be told, after a restart, from
+// the one that the Service was to leave for it.
+func (l *Ledger) TakeUp(address netip.Addr, service lb.ServiceKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.alloc.TakeUp(address, service)
 }
 
 // Keep notes that a Service has let an address go, which is kept for it.

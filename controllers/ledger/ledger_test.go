@@ -279,12 +279,17 @@ func TestARequestAdoptsWhatTheServiceShows(t *testing.T) {
 	}
 }
 
-func TestAnOutcomeTellsWhatWasKeptUntilNow(t *testing.T) {
+func TestAnOutcomeTellsWhatIsKeptForTheServiceUntilItHasTakenItUp(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	l.Observe(Claimed{}, keptFor(1))
-	if diff := cmp.Diff(addrList(at), l.Assign(request(1)).TakenUp, byValue); diff != "" {
-		t.Errorf("taken up (-want +got):\n%s", diff)
+	for range 2 { // the first decision came to nothing
+		if diff := cmp.Diff(addrList(at), l.Assign(request(1)).TakenUp, byValue); diff != "" {
+			t.Errorf("taken up (-want +got):\n%s", diff)
+		}
+		holds(t, l, 1, nil, []string{at})
 	}
+	l.TakeUp(addr(at), key(1))
+	holds(t, l, 1, []string{at}, nil)
 	if got := l.Assign(request(1)).TakenUp; got != nil {
 		t.Errorf("taken up again: got %v, want nothing", got)
 	}
@@ -295,6 +300,20 @@ func TestAnOutcomeTellsWhatWasKeptUntilNow(t *testing.T) {
 	if got := l.Assign(request(1, "10.9.9.9")).TakenUp; got != nil {
 		t.Errorf("taken up by a request that is refused: got %v, want nothing", got)
 	}
+}
+
+// The Service was to move, could not be told, and asks for something that means nothing
+// now: it keeps what it shows, and nothing besides.
+func TestARequestThatMeansNothingTakesNothingUp(t *testing.T) {
+	l := with(t, "10.0.0.0/30")
+	mustAssign(t, l, request(1, "10.0.0.3"))
+	l.Observe(Claimed{}, keptFor(1))
+	mustAssign(t, l, request(1))
+	o := l.Refuse(request(1), &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
+	if diff := cmp.Diff([]string{"10.0.0.3"}, texts(o.Keep)); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+	holds(t, l, 1, []string{"10.0.0.3"}, []string{at})
 }
 
 func TestAnOutcomeTellsWhichPoolsWerePassed(t *testing.T) {

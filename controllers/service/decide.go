@@ -77,9 +77,7 @@ func (d decision) afterOthers(l *ledger.Ledger, svc *corev1.Service) decision {
 			mine = append(mine, h)
 			continue
 		}
-		if slices.Contains(d.TakenUp, h.Address) {
-			l.Keep(h.Address, h.Service) // not yet
-		}
+		d.TakenUp = slices.DeleteFunc(d.TakenUp, func(a netip.Addr) bool { return a == h.Address }) // not yet
 		d.handOver = true
 		d.Refusal = &ipam.Refusal{Reason: v1beta1.ReasonHandOver, Message: fmt.Sprintf("the Service gets %s as soon as the Service %s has let it go", h.Address, other)}
 	}

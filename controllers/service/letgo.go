@@ -17,13 +17,14 @@ import (
 // letGo takes its addresses from a Service that is not, or no longer, served.
 func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
 	key := apiconv.KeyOf(svc)
-	held, _ := r.Ledger.HeldBy(key)
+	held, kept := r.Ledger.HeldBy(key)
 	if len(held) > 0 || marked(svc) {
 		if err := r.isUnserved(ctx, key, held); err != nil {
 			return reconcile.Result{}, err
 		}
 		lost := decision{}.shown(r.Ledger, svc).lost
-		changed, err := r.write(ctx, svc, apiconv.Released(svc, func(a netip.Addr) bool { return ownedBy(held)(a) || slices.Contains(lost, a) }))
+		own := ownedBy(slices.Concat(held, kept)) // it may show what it has not been seen to take up
+		changed, err := r.write(ctx, svc, apiconv.Released(svc, func(a netip.Addr) bool { return own(a) || slices.Contains(lost, a) }))
 		if err != nil {
 			return reconcile.Result{}, err
 		}

@@ -93,6 +93,9 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, err
 	}
 	key := apiconv.KeyOf(svc)
+	for _, address := range d.TakenUp { // which the status shows now, and not before
+		r.Ledger.TakeUp(address, key)
+	}
 	if err := r.left(ctx, key, next, changed); err != nil {
 		return reconcile.Result{}, err
 	}

@@ -11,10 +11,14 @@ import (
 
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/packet"
+	"golang.org/x/sys/unix"
 )
 
 // clientInterface is the client host's.
 const clientInterface = "eth0"
+
+// receiveBuffer of the client host's socket, in bytes.
+const receiveBuffer = 16 << 20
 
 // Announcement is a gratuitous ARP packet that the client host received.
 type Announcement struct {
@@ -41,14 +45,39 @@ func (s *Scenario) Listen() (*Wire, error) {
 		if err != nil {
 			return err
 		}
-		w.socket, err = packet.Listen(ifi, packet.Datagram, 0x0806, nil)
-		return err
+		if w.socket, err = packet.Listen(ifi, packet.Datagram, 0x0806, nil); err != nil {
+			return err
+		}
+		return room(w.socket)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listening on the client host: %w", err)
 	}
 	go w.read()
 	return w, nil
+}
+
+// room has the kernel keep what comes at once when a thousand addresses move.
+func room(socket *packet.Conn) error {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
+	})
+	return errors.Join(err, failed)
+}
+
+// Missed returns how many packets came faster than they were read since it was called
+// last, and are not among what was seen.
+func (w *Wire) Missed() (uint32, error) {
+	stats, err := w.socket.Stats()
+	if err != nil {
+		return 0, fmt.Errorf("asking what the client host has missed: %w", err)
+	}
+	return stats.Drops, nil
 }
 
 // Close ends it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -157,6 +158,9 @@ func (b *bench) cut(ctx context.Context, victim string, count int) (first, last 
 		}
 		return nil
 	})
+	if missed, failed := wire.Missed(); err == nil && (failed != nil || missed > 0) {
+		err = errors.Join(failed, fmt.Errorf("%d announcements were not seen: the figure means nothing", missed))
+	}
 	return first, last, err
 }
 

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
-	"runtime/debug"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -25,12 +23,7 @@ import (
 )
 
 func main() {
-	// One processor does all that a speaker has to do, and the scheduler does not wake
-	// up others for each of the beats (decision 0007).
-	runtime.GOMAXPROCS(1)
-	// It keeps little and drops little: to collect sooner costs nothing, and it is on
-	// every node.
-	debug.SetGCPercent(50)
+	beFrugal()
 	s, err := parse(flag.CommandLine, os.Args[1:])
 	if err == nil {
 		err = run(ctrl.SetupSignalHandler(), s)

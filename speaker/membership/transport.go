@@ -110,13 +110,13 @@ func (t *transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
 	return t.address.Addr().AsSlice(), int(t.address.Port()), nil
 }
 
-// WriteTo implements memberlist.Transport.
+// WriteTo implements memberlist.Transport. memberlist gives addresses, no names.
 func (t *transport) WriteTo(packet []byte, to string) (time.Time, error) {
-	address, err := netip.ParseAddrPort(to)
+	address, err := net.ResolveUDPAddr("udp", to)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("sending to %s: %w", to, err)
 	}
-	_, err = t.udp.WriteToUDPAddrPort(packet, address)
+	_, err = t.udp.WriteToUDP(packet, address)
 	return time.Now(), err
 }
 

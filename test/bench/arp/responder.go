@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +28,9 @@ func ownedAddress(i int) netip.Addr {
 // beResponder answers on the host that it runs on until the input ends, and says
 // when it has begun.
 func beResponder(owned int) error {
+	// As the speaker does.
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(50)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	list, err := links.List(netip.Addr{})

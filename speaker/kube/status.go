@@ -95,7 +95,7 @@ func ready(r speaker.Report) metav1.Condition {
 		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(conflicts(r.Conflicts)))
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAnnouncing
-		c.Message = fmt.Sprintf("the speaker announces the %d addresses that this node owns", len(r.Owned))
+		c.Message = "the speaker announces all addresses that this node owns"
 	}
 	return c
 }

@@ -75,7 +75,7 @@ evictionHard:
   imagefs.available: "0%"
 imageGCHighThresholdPercent: 100
 nodeStatusUpdateFrequency: 2s
-nodeStatusReportFrequency: 5m
+nodeStatusReportFrequency: 10s
 `
 }
 

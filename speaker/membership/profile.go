@@ -47,11 +47,11 @@ func (p Profile) timing() mesh.Timing {
 func (p Profile) probe() time.Duration {
 	switch p {
 	case Relaxed:
-		return 2 * time.Second
+		return 4 * time.Second
 	case Fast:
-		return 500 * time.Millisecond
+		return time.Second
 	}
-	return time.Second
+	return 2 * time.Second
 }
 
 // memberlistConfig is the slow half: it finds who there is, and in large clusters

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
@@ -16,7 +17,9 @@ const (
 	// patience with an answer, in seconds.
 	patience = 1
 	arp      = 0x0806
-	header   = 14
+	// processor that everything runs on, see startResponder.
+	processor = 0
+	header    = 14
 )
 
 // asker sends requests from the client. Its socket blocks, so that Go's scheduler
@@ -59,8 +62,22 @@ func (a *asker) request(target netip.Addr) []byte {
 
 // ask returns how long each of the answers took.
 func (a *asker) ask(target netip.Addr, requests int) ([]time.Duration, error) {
+	runtime.LockOSThread() // and never unlocked: the thread ends with the program
+	var one unix.CPUSet
+	one.Set(processor)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return nil, fmt.Errorf("keeping the client on one processor: %w", err)
+	}
 	frame := a.request(target)
 	buffer := make([]byte, 128)
+	// What was announced meanwhile fills the socket; an answer would find no room.
+	for {
+		if _, _, err := unix.Recvfrom(a.fd, buffer, unix.MSG_DONTWAIT); err == unix.EAGAIN {
+			break
+		} else if err != nil && err != unix.EINTR {
+			return nil, fmt.Errorf("emptying the client's socket: %w", err)
+		}
+	}
 	var took []time.Duration
 	for range requests {
 		time.Sleep(pause)

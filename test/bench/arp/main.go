@@ -17,7 +17,7 @@ import (
 
 // settle is how long a responder is left alone before it is measured: until what
 // it owns has been announced.
-const settle = 7 * time.Second
+const settle = 12 * time.Second
 
 func main() {
 	requests := flag.Int("requests", 1000, "how many requests are answered in each line")

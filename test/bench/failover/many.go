@@ -20,7 +20,7 @@ import (
 )
 
 // manyRuns is how often a node with many addresses is lost.
-const manyRuns = 10
+const manyRuns = 5
 
 // label is on the Services that are made here.
 const label = "lbstack.io/bench"

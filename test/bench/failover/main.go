@@ -56,10 +56,16 @@ func (b *bench) run(ctx context.Context, profiles, many []string) (err error) {
 			}
 		}
 	}
-	if err := b.prepare(ctx, "Default"); err != nil {
-		return err
+	fmt.Println("\n| planned, client connecting every 5 ms | profile | runs | connections | failed | longest gap (ms) |\n|---|---|---|---|---|---|")
+	for _, profile := range profiles {
+		if err := b.prepare(ctx, profile); err != nil {
+			return err
+		}
+		if err := b.plannedMoves(ctx, profile); err != nil {
+			return fmt.Errorf("%s: %w", profile, err)
+		}
 	}
-	if err := b.plannedMoves(ctx); err != nil {
+	if err := b.prepare(ctx, "Default"); err != nil {
 		return err
 	}
 	return b.manyAddresses(ctx, many)

@@ -10,8 +10,7 @@ import (
 )
 
 // plannedMoves restarts the speakers and drains owners while a client connects.
-func (b *bench) plannedMoves(ctx context.Context) error {
-	fmt.Println("\n| planned, client connecting every 5 ms | runs | connections | failed | longest gap (ms) |\n|---|---|---|---|---|")
+func (b *bench) plannedMoves(ctx context.Context, profile string) error {
 	steps := []struct {
 		name string
 		do   func(ctx context.Context, address string) error
@@ -31,7 +30,7 @@ func (b *bench) plannedMoves(ctx context.Context) error {
 			fmt.Fprintf(os.Stderr, "%s, run %d of %d: %d of %d connections failed, longest gap %d ms\n", step.name, i+1, b.planned, c.Failed, c.Tried, c.LongestGap.Milliseconds())
 			sum.Tried, sum.Failed, sum.LongestGap = sum.Tried+c.Tried, sum.Failed+c.Failed, max(sum.LongestGap, c.LongestGap)
 		}
-		fmt.Printf("| %s | %d | %d | %d | %d |\n", step.name, b.planned, sum.Tried, sum.Failed, sum.LongestGap.Milliseconds())
+		fmt.Printf("| %s | %s | %d | %d | %d | %d |\n", step.name, profile, b.planned, sum.Tried, sum.Failed, sum.LongestGap.Milliseconds())
 	}
 	return nil
 }

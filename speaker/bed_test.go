@@ -1,0 +1,259 @@
+package speaker_test
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+// The engine under test runs on the node "self", in a bubble of testing/synctest;
+// what the others say and which links there are is given, and what it has announced
+// and said is written down, in order.
+
+const self lb.NodeName = "self"
+
+var (
+	a1 = netip.MustParseAddr("192.168.1.1")
+	a2 = netip.MustParseAddr("192.168.1.2")
+
+	equate = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.EquateEmpty()}
+)
+
+// bed is an engine and all that it talks to.
+type bed struct {
+	*testing.T
+	engine  *speaker.Engine
+	metrics prometheus.Gatherer
+	want    speaker.Snapshot
+	view    mesh.View
+	links   []speaker.Link
+
+	happened // until the test looked last
+
+	mu     sync.Mutex
+	record happened
+}
+
+// happened is what the engine has done.
+type happened struct {
+	log     []string // in the order in which it happened
+	owned   map[netip.Addr]speaker.Owned
+	ours    []net.HardwareAddr
+	states  []wire.State
+	reports []speaker.Report
+	kept    []speaker.Kept
+}
+
+// newBed runs an engine. It has been told nothing yet, but a link, no others and no
+// addresses are ready to be told.
+func newBed(t *testing.T, change ...func(*speaker.Config)) *bed {
+	registry := prometheus.NewRegistry()
+	b := &bed{T: t, metrics: registry, view: mesh.View{Checked: true}, links: []speaker.Link{eth("eth0", 1)}}
+	c := speaker.Config{
+		Self: self, Log: logr.Discard(), Announcer: announcer{b}, Mesh: meshRecorder{b}, Metrics: speaker.NewMetrics(registry),
+		Report: func(r speaker.Report) { b.note("report", func(h *happened) { h.reports = append(h.reports, r) }) },
+		Keep:   func(k speaker.Kept) { b.note("keep", func(h *happened) { h.kept = append(h.kept, k) }) },
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	b.engine = speaker.New(c)
+	go b.engine.Run(t.Context())
+	return b
+}
+
+// running is a bed of which the engine knows everything already.
+func running(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
+	b := newBed(t)
+	b.want.Addresses, b.view.Peers = want, peers
+	b.tell()
+	b.forget()
+	return b
+}
+
+// tell tells the engine everything.
+func (b *bed) tell() {
+	want := b.want
+	want.Addresses, want.Draining, want.Down = slices.Clone(want.Addresses), maps.Clone(want.Draining), maps.Clone(want.Down)
+	b.engine.SetSnapshot(want)
+	b.engine.SetLinks(b.links)
+	b.hear(b.view.Peers...)
+}
+
+// hear tells the engine which others live.
+func (b *bed) hear(peers ...mesh.Peer) {
+	b.view.Peers = peers
+	b.view.Version++
+	b.engine.SetView(b.view)
+	b.settle()
+}
+
+// lose tells the engine that all others are lost.
+func (b *bed) lose(isolated bool, nodes ...lb.NodeName) {
+	b.view.Isolated, b.view.Missing = isolated, missing(nodes...)
+	b.hear()
+}
+
+// after lets time pass, in the bubble.
+func (b *bed) after(d time.Duration) {
+	time.Sleep(d)
+	b.settle()
+}
+
+// settle waits until the engine has nothing to do, and looks.
+func (b *bed) settle() {
+	synctest.Wait()
+	b.look()
+}
+
+// look sees what has happened until now.
+func (b *bed) look() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.happened = b.record
+}
+
+func (b *bed) note(what string, write func(*happened)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.record.log = append(b.record.log, what)
+	write(&b.record)
+}
+
+// forget forgets what has happened, but not what is owned now.
+func (b *bed) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.record = happened{owned: b.record.owned, ours: b.record.ours}
+	b.happened = b.record
+}
+
+// heard returns what happened of some kinds.
+func (b *bed) heard(kinds ...string) []string {
+	var events []string
+	for _, event := range b.log {
+		if slices.Contains(kinds, strings.Fields(event)[0]) {
+			events = append(events, event)
+		}
+	}
+	return events
+}
+
+// serves compares how addresses are served.
+func (b *bed) serves(when string, want map[netip.Addr]speaker.Owned) {
+	b.Helper()
+	b.same("what is served "+when, want, b.owned)
+}
+
+// claims compares what was told last.
+func (b *bed) claims(when string, phase ownership.Phase, want ownership.Claims) {
+	b.Helper()
+	if len(b.states) == 0 {
+		b.Fatalf("%s, nothing was said", when)
+	}
+	last := b.states[len(b.states)-1]
+	b.same("the phase "+when, phase.String(), last.Phase.String())
+	b.same("the claims "+when, want, last.Claims)
+}
+
+// silentNow says that nothing is announced, and that it says so.
+func (b *bed) silentNow(when string) {
+	b.Helper()
+	b.serves(when, nil)
+	b.claims(when, ownership.Isolated, nil)
+}
+
+// silent says that nothing is announced and nothing claimed.
+func (b *bed) silent(when string) {
+	b.Helper()
+	b.serves(when, nil)
+	for _, s := range b.states {
+		b.same("the claims "+when, ownership.Claims{}, s.Claims)
+	}
+}
+
+func (b *bed) same(what string, want, got any) {
+	b.Helper()
+	if diff := cmp.Diff(want, got, equate); diff != "" {
+		b.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// counted returns the metrics that were counted: moves by cause, how many failovers
+// there were and how long they took together, and how long there were duplicates.
+func (b *bed) counted() map[string]float64 {
+	b.Helper()
+	families, err := b.metrics.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	counted := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			switch {
+			case len(m.GetLabel()) > 0:
+				counted[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+			case m.GetHistogram().GetSampleCount() > 0:
+				counted["failovers"] = float64(m.GetHistogram().GetSampleCount())
+				counted["failover seconds"] = m.GetHistogram().GetSampleSum()
+			case m.GetCounter().GetValue() > 0:
+				counted["duplicate seconds"] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	return counted
+}
+
+// announcer writes down what is announced.
+type announcer struct{ b *bed }
+
+func (a announcer) SetLinks(links []speaker.Link) {
+	a.b.note(fmt.Sprintf("links %d", len(links)), func(*happened) {})
+}
+
+func (a announcer) SetOwned(owned map[netip.Addr]speaker.Owned) {
+	a.b.note("owned "+addresses(slices.Collect(maps.Keys(owned))), func(h *happened) { h.owned = maps.Clone(owned) })
+}
+
+func (a announcer) Repeat(again ...netip.Addr) {
+	a.b.note("repeat "+addresses(again), func(*happened) {})
+}
+
+func (a announcer) SetOurs(ours []net.HardwareAddr) {
+	a.b.note(fmt.Sprintf("ours %d", len(ours)), func(h *happened) { h.ours = ours })
+}
+
+// meshRecorder writes down what is said.
+type meshRecorder struct{ b *bed }
+
+func (m meshRecorder) Publish(s wire.State) {
+	what := fmt.Sprintf("publish %s %s", s.Phase, addresses(slices.Collect(maps.Keys(s.Claims))))
+	m.b.note(what, func(h *happened) { h.states = append(h.states, s) })
+}
+
+func (m meshRecorder) Acted(v mesh.View) {
+	m.b.note(fmt.Sprintf("acted %d", v.Version), func(*happened) {})
+}
+
+func addresses(list []netip.Addr) string {
+	slices.SortFunc(list, netip.Addr.Compare)
+	return fmt.Sprint(list)
+}

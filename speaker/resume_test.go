@@ -1,0 +1,71 @@
+package speaker_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+func resuming(claims ownership.Claims) func(*speaker.Config) {
+	return func(c *speaker.Config) { c.Resume = claims }
+}
+
+func TestASpeakerTakesUpWhatTheLastOneOnItsNodeClaimed(t *testing.T) {
+	before := ownership.Claims{a1: 7}
+	tests := []struct {
+		name  string
+		want  []ownership.Address
+		peers []mesh.Peer
+		claim ownership.Claims
+	}{
+		// p1 is preferred: what self has, it has since it resumed it.
+		{name: "with the epoch it had", want: want(wanted(a1, "p1", self)), peers: []mesh.Peer{peer("p1", nil)}, claim: ownership.Claims{a1: 7}},
+		{name: "not what is not wanted any more", want: want(wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", nil)}},
+		{name: "not what somebody else claims by now", want: want(wanted(a1, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 8})}},
+		{name: "not even if the other one claims it with a lower epoch", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 6})}},
+		{name: "not what this node may not own any more", want: want(wanted(a1, "p1")), peers: []mesh.Peer{in(ownership.Draining, peer("p1", nil))}},
+		{name: "and nothing else", want: want(wanted(a1, self), wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a2: 1})}, claim: ownership.Claims{a1: 7}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, start := newBed(t, resuming(before)), time.Now()
+				b.want.Addresses, b.view.Peers = tt.want, tt.peers
+				b.tell()
+				b.claims("when it has started", ownership.Active, tt.claim)
+				b.same("the metrics", map[string]float64{}, b.counted())
+				for a := range tt.claim {
+					b.same("it is probed", false, b.owned[a].First)
+					b.same("since when it is owned", start, b.reports[0].Owned[0].Since)
+				}
+			})
+		})
+	}
+}
+
+func TestTheEpochOfTheLastSpeakerIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, resuming(ownership.Claims{a1: 7}))
+		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", ownership.Claims{a1: 3})}
+		b.tell()
+		b.claims("when another one, that may not own it, claims it", ownership.Active, ownership.Claims{a1: 8})
+	})
+}
+
+func TestWhatWasResumedIsForgottenAfterAnIsolation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, resuming(ownership.Claims{a1: 7}))
+		b.want.Addresses, b.view.Peers = want(wanted(a1, "p1", self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
+		b.tell()
+		b.claims("at first", ownership.Active, ownership.Claims{a1: 7})
+		b.lose(true, "p1", "p2")
+		b.silentNow("while it is cut off")
+		b.view.Isolated, b.view.Missing = false, nil
+		b.hear(peer("p1", nil), peer("p2", nil))
+		b.claims("afterwards", ownership.Active, nil)
+	})
+}

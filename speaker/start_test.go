@@ -1,0 +1,146 @@
+package speaker_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+func TestNothingIsAnnouncedBeforeEverythingHasComeOnce(t *testing.T) {
+	kinds := map[string]func(*bed){
+		"the snapshot":  func(b *bed) { b.engine.SetSnapshot(b.want) },
+		"the others":    func(b *bed) { b.engine.SetView(b.view) },
+		"the interface": func(b *bed) { b.engine.SetLinks(b.links) },
+	}
+	for last, tellLast := range kinds {
+		t.Run(last+" comes last", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.want.Addresses = want(wanted(a1, self))
+				for kind, tell := range kinds {
+					if kind != last {
+						tell(b)
+					}
+				}
+				b.after(time.Minute)
+				b.same("before", []string(nil), b.log)
+				b.same("it is synced before", false, b.engine.Synced())
+				tellLast(b)
+				b.settle()
+				b.serves("afterwards", on0(true, a1))
+				b.same("it is synced afterwards", true, b.engine.Synced())
+			})
+		})
+	}
+}
+
+func TestASpeakerThatStartsWaitsForThoseThatShouldBeThere(t *testing.T) {
+	tests := []struct {
+		name    string
+		missing []lb.NodeName
+		down    map[lb.NodeName]bool
+		waits   bool
+	}{
+		{name: "nobody is missing"},
+		{name: "one is missing", missing: []lb.NodeName{"p1"}, waits: true},
+		{name: "the one that is missing is down", missing: []lb.NodeName{"p1"}, down: map[lb.NodeName]bool{"p1": true}},
+		{name: "one of two that are missing is down", missing: []lb.NodeName{"p1", "p2"}, down: map[lb.NodeName]bool{"p1": true}, waits: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.want.Addresses, b.want.Down, b.view.Missing = want(wanted(a1, self)), tt.down, missing(tt.missing...)
+				b.tell()
+				if tt.waits {
+					b.after(1999 * time.Millisecond)
+					b.silent("while it waits")
+					b.same("it is synced while it waits", false, b.engine.Synced())
+					b.after(time.Millisecond)
+				}
+				b.serves("in the end", on0(true, a1))
+			})
+		})
+	}
+}
+
+func TestASpeakerThatStartsGoesOnAsSoonAsAllAreThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing("p1")
+		b.tell()
+		b.after(time.Second)
+		b.silent("while it waits")
+		b.view.Missing = nil
+		b.hear(peer("p1", nil))
+		b.serves("when all are there", on0(true, a1))
+	})
+}
+
+func TestASpeakerThatRunsDoesNotWaitForAnybody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 1}))
+		b.lose(false, "p1")
+		b.claims("when the other one is lost", ownership.Active, ownership.Claims{a1: 2})
+	})
+}
+
+func TestItDoesNotActWhileNotAllHaveAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.want.Addresses, b.view.Checked = want(wanted(a1, self)), false
+		b.tell()
+		b.after(time.Minute)
+		b.silent("while they are asked")
+		b.same("what is said while they are asked", []string{"publish Starting []"}, b.log)
+		b.view.Checked = true
+		b.hear()
+		b.serves("when they have answered", on0(true, a1))
+	})
+}
+
+func TestItSaysOnceThatItStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing("p1")
+		b.tell()
+		b.tell()
+		b.after(time.Second)
+		b.tell()
+		b.same("while it waits", []string{"publish Starting []"}, b.log)
+		b.same("the links that it tells", 1, len(b.states[0].Links))
+		b.after(time.Second)
+		b.tell()
+		b.same("in the end", []string{"publish Starting []", "publish Active [192.168.1.1]"}, b.heard("publish"))
+	})
+}
+
+func TestWhatWasKeptIsUsedUntilTheClusterIsHeard(t *testing.T) {
+	kept := speaker.Snapshot{Addresses: want(wanted(a1, self))}
+	fresh := speaker.Snapshot{Addresses: want(wanted(a2, self))}
+	tests := []struct {
+		name string
+		tell func(*speaker.Engine)
+		want ownership.Claims
+	}{
+		{name: "the cluster is not heard", tell: func(e *speaker.Engine) { e.SetKept(kept) }, want: ownership.Claims{a1: 1}},
+		{name: "the cluster is heard later", tell: func(e *speaker.Engine) { e.SetKept(kept); e.SetSnapshot(fresh) }, want: ownership.Claims{a2: 1}},
+		{name: "the cluster was heard before", tell: func(e *speaker.Engine) { e.SetSnapshot(fresh); e.SetKept(kept) }, want: ownership.Claims{a2: 1}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				tt.tell(b.engine)
+				b.engine.SetView(b.view)
+				b.engine.SetLinks(b.links)
+				b.settle()
+				b.claims("in the end", ownership.Active, tt.want)
+			})
+		})
+	}
+}

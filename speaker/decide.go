@@ -199,8 +199,7 @@ func (e *Engine) decide(v *view) decision {
 	for address, claim := range d.Own {
 		d.claims[address] = claim.Epoch
 		first := claim.Cause == ownership.First || claim.Cause == ownership.Kept && e.taken[address].first
-		on := interfaces(v.links, v.candidate(e.Self, address), address)
-		d.served[address] = Owned{Interfaces: on, First: first}
+		d.served[address] = Owned{Interfaces: e.interfaces(v, address), First: first}
 	}
 	e.goOnCaring(v, d.Care)
 	for address, node := range d.Care {
@@ -209,6 +208,17 @@ func (e *Engine) decide(v *view) decision {
 		}
 	}
 	return d
+}
+
+// interfaces returns where this node announces what it owns. What it may not announce
+// any more, and keeps until somebody has taken it, is announced nowhere new.
+func (e *Engine) interfaces(v *view, address netip.Addr) []string {
+	c, is := v.candidate(e.Self, address)
+	on := interfaces(v.links, c, address)
+	if before, served := e.served[address]; served && !is {
+		on = slices.DeleteFunc(on, func(name string) bool { return !slices.Contains(before.Interfaces, name) })
+	}
+	return on
 }
 
 // goOnCaring keeps answering for nodes that restart when somebody else was chosen to,
@@ -235,16 +245,16 @@ func (v *view) holds(node lb.NodeName, address netip.Addr) bool {
 	return wanted && best != nil && best.Name == node && best.Phase == ownership.Restarting
 }
 
-// candidate returns what a node may do with an address; nothing, if it is no
-// candidate: then it announces nowhere new.
-func (v *view) candidate(node lb.NodeName, address netip.Addr) *ownership.Candidate {
+// candidate returns what a node may do with an address, and whether it is a candidate
+// at all.
+func (v *view) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Candidate, is bool) {
 	a := &v.in.want.Addresses[v.index[address]]
 	for i := range a.Candidates {
 		if a.Candidates[i].Node == node {
-			return &a.Candidates[i]
+			return &a.Candidates[i], true
 		}
 	}
-	return &ownership.Candidate{Node: node}
+	return &ownership.Candidate{Node: node}, false
 }
 
 // care returns how an address of a node that restarts is answered for: with its
@@ -254,7 +264,7 @@ func (v *view) care(self, holder lb.NodeName, address netip.Addr) Owned {
 	var theirs []wire.Link
 	for i := range v.in.view.Peers {
 		if p := &v.in.view.Peers[i]; p.Node == holder {
-			c := v.candidate(holder, address)
+			c, _ := v.candidate(holder, address)
 			for j := range p.State.Links {
 				if usable(&p.State.Links[j], c, address) {
 					theirs = append(theirs, p.State.Links[j])
@@ -262,7 +272,7 @@ func (v *view) care(self, holder lb.NodeName, address netip.Addr) Owned {
 			}
 		}
 	}
-	c := v.candidate(self, address)
+	c, _ := v.candidate(self, address)
 	for i := range v.links {
 		if !usable(&v.links[i], c, address) {
 			continue

@@ -8,6 +8,7 @@ package speaker
 import (
 	"context"
 	"net/netip"
+	"reflect"
 	"sync"
 	"time"
 
@@ -105,7 +106,6 @@ type Engine struct {
 	caredFor  map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
 	lonely    bool                       // it was cut off in the round before
 	moved     time.Time
-	phaseSaid ownership.Phase
 	said      said
 }
 
@@ -122,7 +122,7 @@ type inbox struct {
 	links      *[]Link
 	conflicts  []Conflict
 	restarting time.Time     // until when; zero: no
-	restarted  chan struct{} // is closed when the others have been told
+	restarted  chan struct{} // is closed when the others have been told, and nil then
 }
 
 // New returns an engine for a node.
@@ -235,12 +235,14 @@ func (e *Engine) round(now time.Time) time.Time {
 	d := e.decide(v)
 	e.act(v, d)
 	e.running = true
-	if v.phase == ownership.Restarting && e.phaseSaid != v.phase {
-		close(in.restarted)
-	}
-	e.phaseSaid = v.phase
 	e.mu.Lock()
 	e.synced, e.owning = true, len(e.claims)
+	if v.phase == ownership.Restarting && in.restarted != nil {
+		close(in.restarted)
+		if e.inbox.restarted == in.restarted {
+			e.inbox.restarted = nil
+		}
+	}
 	e.mu.Unlock()
 	return e.next(now)
 }
@@ -248,8 +250,8 @@ func (e *Engine) round(now time.Time) time.Time {
 // start says that this speaker is here, before it knows what it owns. One that was
 // cut off starts anew: what it had is somebody else's by now.
 func (e *Engine) start(now time.Time, in inbox) {
-	if e.said.state == nil {
-		e.said.state = &wire.State{Phase: ownership.Starting, Links: told(*in.links)}
+	if links := told(*in.links); e.said.state == nil || e.said.state.Phase == ownership.Starting && !reflect.DeepEqual(e.said.state.Links, links) {
+		e.said.state = &wire.State{Phase: ownership.Starting, Links: links}
 		e.Mesh.Publish(*e.said.state)
 	}
 	isolated := e.phase(now, in) == ownership.Isolated

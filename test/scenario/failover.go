@@ -126,6 +126,8 @@ func (s *Scenario) ownedOnlyBy(ctx context.Context, address, node string) error 
 type Connections struct {
 	// Tried and Failed are how many there were.
 	Tried, Failed int
+	// Why are the errors of those that failed.
+	Why []string
 	// LongestGap is the longest time between two that were established.
 	LongestGap time.Duration
 }
@@ -151,6 +153,7 @@ func (s *Scenario) Connecting(ctx context.Context, address string, do func(conte
 	for _, a := range attempts {
 		if !a.OK {
 			c.Failed++
+			c.Why = append(c.Why, fmt.Sprintf("%s after %d ms", a.Why, a.Ended.Sub(a.Begun).Milliseconds()))
 		}
 	}
 	return c, err

@@ -24,8 +24,9 @@ import (
 type Attempt struct {
 	// Begun and Ended are when the connection was tried and how long that took.
 	Begun, Ended time.Time
-	// OK says whether it was established.
-	OK bool
+	// OK says whether it was established; Why is the error if it was not.
+	OK  bool
+	Why string `json:",omitempty"`
 }
 
 // Build builds the program that runs on the client host and returns its path.

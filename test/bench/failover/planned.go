@@ -28,6 +28,9 @@ func (b *bench) plannedMoves(ctx context.Context, profile string) error {
 				return fmt.Errorf("%s: %w", step.name, err)
 			}
 			fmt.Fprintf(os.Stderr, "%s, run %d of %d: %d of %d connections failed, longest gap %d ms\n", step.name, i+1, b.planned, c.Failed, c.Tried, c.LongestGap.Milliseconds())
+			for _, why := range c.Why {
+				fmt.Fprintln(os.Stderr, "  failed:", why)
+			}
 			sum.Tried, sum.Failed, sum.LongestGap = sum.Tried+c.Tried, sum.Failed+c.Failed, max(sum.LongestGap, c.LongestGap)
 		}
 		fmt.Printf("| %s | %s | %d | %d | %d | %d |\n", step.name, profile, b.planned, sum.Tried, sum.Failed, sum.LongestGap.Milliseconds())

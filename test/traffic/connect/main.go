@@ -54,6 +54,8 @@ func connect(address string, interval, patience time.Duration) {
 			a.Ended, a.OK = time.Now(), err == nil
 			if err == nil {
 				_ = conn.Close()
+			} else {
+				a.Why = err.Error()
 			}
 			mu.Lock()
 			defer mu.Unlock()

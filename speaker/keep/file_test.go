@@ -45,17 +45,23 @@ func TestAnyContentComesBack(t *testing.T) {
 			want.Peers[lb.NodeName(fmt.Sprint("node", i))] = netip.MustParseAddr("fe80::1")
 		}
 		want.Snapshot.Draining["node1"] = rapid.Bool().Draw(t, "draining")
-		if err := write(path, want); err != nil {
-			t.Fatal(err)
-		}
-		got, err := read(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got, byValue, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("kept (-want +got):\n%s", diff)
-		}
+		comesBack(t, path, want)
 	})
+}
+
+// comesBack fails unless what is written is what is read.
+func comesBack(t rapid.TB, path string, want Content) {
+	t.Helper()
+	if err := write(path, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, byValue, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("kept (-want +got):\n%s", diff)
+	}
 }
 
 func TestTheSameCandidatesAreWrittenOnce(t *testing.T) {
@@ -81,21 +87,11 @@ func TestTheSameCandidatesAreWrittenOnce(t *testing.T) {
 }
 
 func TestAPartOfSharedCandidatesIsAListOfItsOwn(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "file")
 	both := []speaker.Candidate{{Node: "node1"}, {Node: "node2"}}
 	want := Content{Kept: speaker.Kept{Snapshot: speaker.Snapshot{Addresses: []speaker.Announced{
 		{Address: netip.MustParseAddr("10.0.0.1"), Candidates: both}, {Address: netip.MustParseAddr("10.0.0.2"), Candidates: both[:1]},
 	}}}}
-	if err := write(path, want); err != nil {
-		t.Fatal(err)
-	}
-	got, err := read(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got, byValue, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("kept (-want +got):\n%s", diff)
-	}
+	comesBack(t, filepath.Join(t.TempDir(), "file"), want)
 }
 
 func TestAnEmptyAddressIsNotTaken(t *testing.T) {

@@ -1,0 +1,76 @@
+// Package routes decides which routes this node announces to which BGP router, with
+// which attributes, and says why an address is announced to none. It recomputes only
+// what a change touches. It knows no Kubernetes, socket, clock or logger.
+package routes
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Community is a standard community: the ASN in the upper 16 bits, the value in the
+// lower ones (RFC 1997).
+type Community uint32
+
+// GracefulShutdown asks routers to prefer any other path (RFC 8326).
+const GracefulShutdown Community = 0xFFFF0000
+
+// LargeCommunity is a large community (RFC 8092).
+type LargeCommunity struct {
+	Global, Local1, Local2 uint32
+}
+
+// Number is a number that may be missing.
+type Number struct {
+	Value uint32
+	Set   bool
+}
+
+// Attributes go with a route. They are shared: never change them.
+type Attributes struct {
+	// LocalPref is the LOCAL_PREF that internal routers get (RFC 4271 section 5.1.5).
+	LocalPref Number
+	// MED is the MULTI_EXIT_DISC (RFC 4271 section 5.1.4).
+	MED Number
+	// Prepend is how many times more than once our ASN stands in the AS_PATH that
+	// external routers get, 0 to 10.
+	Prepend uint8
+	// Communities and Large, ordered, each once.
+	Communities []Community
+	Large       []LargeCommunity
+}
+
+// Equal says whether two say the same.
+func (a Attributes) Equal(b Attributes) bool {
+	return a.LocalPref == b.LocalPref && a.MED == b.MED && a.Prepend == b.Prepend &&
+		slices.Equal(a.Communities, b.Communities) && slices.Equal(a.Large, b.Large)
+}
+
+// Advertisement says which addresses are announced to which routers, and how.
+// Empty, it means all pools, Services, nodes and peers, and single addresses.
+type Advertisement struct {
+	// Name of the BGPAdvertisement.
+	Name string
+	// Pools that it is about, by name, in addition to those that PoolSelectors
+	// select by label. Both empty: all.
+	Pools         []lb.PoolName
+	PoolSelectors []advertise.Selector
+	// ServiceSelectors select the Services that it is about; empty: all.
+	ServiceSelectors []advertise.Selector
+	// NodeSelectors select the nodes that announce; empty: all.
+	NodeSelectors []advertise.Selector
+	// Peers that it is announced to; empty: all.
+	Peers []bgp.PeerName
+	// Length and LengthV6 are the prefix lengths that addresses are aggregated to,
+	// 1 to 32 and 1 to 128; 0 means 32 and 128: single addresses.
+	Length, LengthV6 uint8
+	// Attributes of the routes.
+	Attributes Attributes
+}
+
+// Table is what a router should have from this node.
+type Table map[netip.Prefix]*Attributes

@@ -3,7 +3,7 @@ package archtest
 // pure are the packages below the line: they decide, and do nothing else.
 var pure = []string{
 	"./internal/lb/...", "./internal/ipam/...", "./internal/election/...",
-	"./internal/delta/...", "./internal/routes/...", "./internal/bfd/...", "./internal/bgp",
+	"./internal/delta/...", "./internal/routes/...", "./internal/bfd/...", "./internal/bgp", "./internal/bgp/session",
 	"./internal/advertise/...", "./internal/mesh/...", "./internal/ownership/...", "./internal/reports/...",
 }
 

@@ -1,0 +1,176 @@
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Open is what a side says of itself when a connection begins (RFC 4271 section
+// 4.2).
+type Open struct {
+	// ASN of the side.
+	ASN ASN
+	// Hold is its hold time, in whole seconds.
+	Hold time.Duration
+	// RouterID is its BGP Identifier.
+	RouterID netip.Addr
+	// Capabilities that it has (RFC 5492).
+	Capabilities Capabilities
+}
+
+// Capabilities are what a side can do.
+type Capabilities struct {
+	// IPv4 and IPv6 routes can be exchanged (RFC 4760).
+	IPv4, IPv6 bool
+	// FourOctetASN: ASNs have four octets in AS_PATH (RFC 6793).
+	FourOctetASN bool
+	// RouteRefresh: all routes can be asked for again (RFC 2918).
+	RouteRefresh bool
+	// ExtendedNextHop: IPv4 routes may have IPv6 next hops (RFC 8950).
+	ExtendedNextHop bool
+	// GracefulRestart: nil if the side has none.
+	GracefulRestart *GracefulRestart
+}
+
+// GracefulRestart says what happens when a side restarts (RFC 4724 section 3).
+type GracefulRestart struct {
+	// Restarting: the side has just restarted.
+	Restarting bool
+	// Time within which it is back, in whole seconds, at most 4095.
+	Time time.Duration
+	// IPv4 and IPv6: the side forwarded packets of the family all the time.
+	IPv4, IPv6 bool
+}
+
+// Words lists the capabilities, for people.
+func (c Capabilities) Words() []string {
+	var words []string
+	for _, capability := range []struct {
+		is   bool
+		word string
+	}{
+		{c.IPv4, "IPv4 unicast"}, {c.IPv6, "IPv6 unicast"}, {c.FourOctetASN, "four-octet ASN"}, {c.RouteRefresh, "route refresh"},
+		{c.ExtendedNextHop, "extended next hop"}, {c.GracefulRestart != nil, "graceful restart"},
+	} {
+		if capability.is {
+			words = append(words, capability.word)
+		}
+	}
+	return words
+}
+
+// Both returns what two sides can do together. Graceful restart is what the other
+// one says.
+func (c Capabilities) Both(other Capabilities) Capabilities {
+	both := Capabilities{
+		IPv4: c.IPv4 && other.IPv4, IPv6: c.IPv6 && other.IPv6, FourOctetASN: c.FourOctetASN && other.FourOctetASN,
+		RouteRefresh: c.RouteRefresh && other.RouteRefresh, ExtendedNextHop: c.ExtendedNextHop && other.ExtendedNextHop,
+	}
+	if c.GracefulRestart != nil {
+		both.GracefulRestart = other.GracefulRestart
+	}
+	return both
+}
+
+// Code is the error code of a Notification (RFC 4271 section 4.5).
+type Code uint8
+
+// The codes.
+const (
+	HeaderError Code = iota + 1
+	OpenError
+	UpdateError
+	HoldTimerExpired
+	StateMachineError
+	Cease
+)
+
+// The subcodes that this side sends: of OpenError (RFC 4271 section 6.2),
+// StateMachineError (RFC 6608) and Cease (RFC 4486, RFC 9384).
+const (
+	BadPeerASN          uint8 = 2
+	BadRouterID         uint8 = 3
+	UnacceptableHold    uint8 = 6
+	InOpenSent          uint8 = 1
+	InOpenConfirm       uint8 = 2
+	InEstablished       uint8 = 3
+	AdminShutdown       uint8 = 2
+	PeerDeconfigured    uint8 = 3
+	AdminReset          uint8 = 4
+	ConnectionRejected  uint8 = 5
+	ConfigurationChange uint8 = 6
+	ConnectionCollision uint8 = 7
+	BFDDown             uint8 = 10
+)
+
+// Notification ends a connection (RFC 4271 section 4.5).
+type Notification struct {
+	// Code and Subcode say why.
+	Code    Code
+	Subcode uint8
+	// Data is more about it, in the form that the code asks for.
+	Data []byte
+}
+
+var codeWords = map[Code]string{
+	HeaderError: "message header error", OpenError: "OPEN message error", UpdateError: "UPDATE message error",
+	HoldTimerExpired: "hold timer expired", StateMachineError: "state machine error", Cease: "cease",
+}
+
+var subcodeWords = map[Code]map[uint8]string{
+	HeaderError: {1: "connection not synchronized", 2: "bad message length", 3: "bad message type"},
+	OpenError: {
+		1: "unsupported version number", BadPeerASN: "bad peer AS", BadRouterID: "bad BGP identifier", 4: "unsupported optional parameter",
+		5: "authentication failure", UnacceptableHold: "unacceptable hold time", 7: "unsupported capability", 11: "role mismatch",
+	},
+	StateMachineError: {InOpenSent: "in OpenSent", InOpenConfirm: "in OpenConfirm", InEstablished: "in Established"},
+	Cease: {
+		1: "maximum number of prefixes reached", AdminShutdown: "administrative shutdown", PeerDeconfigured: "peer de-configured",
+		AdminReset: "administrative reset", ConnectionRejected: "connection rejected", ConfigurationChange: "other configuration change",
+		ConnectionCollision: "connection collision resolution", 8: "out of resources", 9: "hard reset", BFDDown: "BFD down",
+	},
+}
+
+// maxCommunication bounds the text that a router may send (RFC 9003).
+const maxCommunication = 255
+
+// String says in words what the notification means.
+func (n Notification) String() string {
+	words := codeWords[n.Code]
+	if words == "" {
+		words = fmt.Sprintf("error code %d", n.Code)
+	}
+	if sub := subcodeWords[n.Code][n.Subcode]; sub != "" {
+		words += ", " + sub
+	} else if n.Subcode != 0 {
+		words += fmt.Sprintf(", subcode %d", n.Subcode)
+	}
+	if text := n.communication(); text != "" {
+		words += fmt.Sprintf(": %q", text)
+	}
+	return words
+}
+
+// communication is the text that goes with a shutdown or a reset (RFC 9003).
+func (n Notification) communication() string {
+	if n.Code != Cease || (n.Subcode != AdminShutdown && n.Subcode != AdminReset) || len(n.Data) < 2 {
+		return ""
+	}
+	text := n.Data[1:]
+	if length := int(n.Data[0]); length < len(text) {
+		text = text[:length]
+	}
+	return strings.ToValidUTF8(string(text[:min(len(text), maxCommunication)]), "?")
+}
+
+// Ceased returns a Cease. A text goes only with AdminShutdown and AdminReset.
+func Ceased(subcode uint8, text string) *Notification {
+	n := &Notification{Code: Cease, Subcode: subcode}
+	if text != "" {
+		text = text[:min(len(text), maxCommunication)]
+		n.Data = append([]byte{byte(len(text))}, text...)
+	}
+	return n
+}

@@ -1,0 +1,150 @@
+package session
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+)
+
+// The messages besides bgp.Open and *bgp.Notification.
+type (
+	// Keepalive is a KEEPALIVE.
+	Keepalive struct{}
+	// Update is an UPDATE. What it says is not looked at: this side learns nothing.
+	Update struct{}
+	// RouteRefresh is a ROUTE-REFRESH.
+	RouteRefresh struct{}
+	// Malformed is a message that means nothing: the notification says why.
+	Malformed struct{ Notification *bgp.Notification }
+)
+
+// Received says which message came.
+func (m *Machine) Received(now time.Time, side Side, message any) []Action {
+	c := m.conns[side]
+	if c == nil {
+		return m.done(now)
+	}
+	switch message := message.(type) {
+	case bgp.Open:
+		m.receivedOpen(now, side, c, message)
+	case *bgp.Notification:
+		m.conns[side] = nil
+		m.out = append(m.out, Close{side, nil})
+		m.lost(now, c, "the router ended the connection: "+message.String())
+	case Malformed:
+		m.end(now, side, message.Notification, "the router sent a message that means nothing: "+message.Notification.String())
+	case Keepalive:
+		if c.state == OpenConfirm {
+			m.establish(now, side, c)
+		}
+		m.heard(now, side, c)
+	case Update:
+		m.heard(now, side, c)
+	case RouteRefresh:
+		m.heard(now, side, c)
+		if c.state == Established {
+			m.out = append(m.out, Refresh{})
+		}
+	}
+	return m.done(now)
+}
+
+// heard notes that the router lives. Before a session is established it may send only
+// what leads there (RFC 6608).
+func (m *Machine) heard(now time.Time, side Side, c *conn) {
+	switch c.state {
+	case Established:
+		if c.hold > 0 {
+			c.holdAt = now.Add(c.hold)
+		}
+	case OpenSent:
+		m.unexpected(now, side, bgp.InOpenSent)
+	case OpenConfirm:
+		m.unexpected(now, side, bgp.InOpenConfirm)
+	}
+}
+
+func (m *Machine) unexpected(now time.Time, side Side, where uint8) {
+	n := &bgp.Notification{Code: bgp.StateMachineError, Subcode: where}
+	m.end(now, side, n, "the router sent a message that does not belong there: "+n.String())
+}
+
+func (m *Machine) receivedOpen(now time.Time, side Side, c *conn, open bgp.Open) {
+	if c.state != OpenSent {
+		where := bgp.InOpenConfirm
+		if c.state == Established {
+			where = bgp.InEstablished
+		}
+		m.unexpected(now, side, where)
+		return
+	}
+	if subcode, why := m.refuse(open); why != "" {
+		m.end(now, side, &bgp.Notification{Code: bgp.OpenError, Subcode: subcode}, why)
+		return
+	}
+	if !m.wins(side, open) {
+		return
+	}
+	c.opened = open
+	c.hold = min(m.config.Hold, open.Hold)
+	if c.keepalive = c.hold / 3; m.config.Keepalive > 0 && c.hold > 0 {
+		c.keepalive = min(m.config.Keepalive, c.keepalive)
+	}
+	c.state, c.holdAt, c.sendAt = OpenConfirm, time.Time{}, time.Time{}
+	if c.hold > 0 {
+		c.holdAt, c.sendAt = now.Add(c.hold), now.Add(m.jittered(c.keepalive))
+	}
+	m.out = append(m.out, SendKeepalive{side})
+}
+
+// refuse says what is wrong with what the router says of itself (RFC 4271 section 6.2);
+// an empty text: nothing.
+func (m *Machine) refuse(open bgp.Open) (subcode uint8, why string) {
+	if why := m.remoteASN(open.ASN); why != "" {
+		return bgp.BadPeerASN, why
+	}
+	if !open.RouterID.Is4() || open.RouterID.IsUnspecified() {
+		return bgp.BadRouterID, "the router says that its BGP identifier is 0.0.0.0"
+	}
+	if open.RouterID == m.config.RouterID && open.ASN == m.config.ASN {
+		return bgp.BadRouterID, fmt.Sprintf("the router has the BGP identifier of this node, %s: set routerID to another one", open.RouterID)
+	}
+	if open.Hold != 0 && open.Hold < 3*time.Second {
+		return bgp.UnacceptableHold, fmt.Sprintf("the router wants a hold time of %s: at least 3s are allowed", open.Hold)
+	}
+	return 0, ""
+}
+
+// wins says whether a connection is the one that stays, when there are two, and closes
+// the other one (RFC 4271 section 6.8; with equal identifiers RFC 6286 section 2.3).
+func (m *Machine) wins(side Side, open bgp.Open) bool {
+	other := Theirs - side
+	c := m.conns[other]
+	if c == nil || c.state != OpenConfirm {
+		return true
+	}
+	theirs := less(m.config.RouterID, open.RouterID)
+	if m.config.RouterID == open.RouterID {
+		theirs = cmp.Less(m.config.ASN, open.ASN)
+	}
+	loser := Theirs
+	if theirs {
+		loser = Ours
+	}
+	m.close(loser, bgp.Ceased(bgp.ConnectionCollision, ""))
+	return loser != side
+}
+
+func (m *Machine) establish(now time.Time, side Side, c *conn) {
+	if other := Theirs - side; m.conns[other] != nil {
+		m.close(other, bgp.Ceased(bgp.ConnectionCollision, ""))
+	}
+	c.state = Established
+	m.retryAt = time.Time{}
+	m.out = append(m.out, Up{Negotiated{
+		Side: side, Remote: c.opened, Capabilities: m.open().Capabilities.Both(c.opened.Capabilities),
+		Hold: c.hold, Keepalive: c.keepalive, Internal: c.opened.ASN == m.config.ASN,
+	}})
+}

@@ -1,0 +1,411 @@
+// Package session is the state machine of a BGP session (RFC 4271 section 8) of a
+// speaker that announces and learns nothing. It has no clock and no socket: it is told
+// what happens and when, and answers with what is to be done.
+package session
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+)
+
+// State of a session (RFC 4271 section 8.2.2).
+type State uint8
+
+// The states.
+const (
+	Idle State = iota
+	Connect
+	Active
+	OpenSent
+	OpenConfirm
+	Established
+)
+
+// String returns the name of the state.
+func (s State) String() string {
+	return [...]string{"Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established"}[s]
+}
+
+// Side says who began a connection.
+type Side uint8
+
+// The sides: a session has at most one connection of each.
+const (
+	Ours Side = iota
+	Theirs
+	sides
+)
+
+// openWithin is how long the other side has to answer the TCP connection with an OPEN.
+// RFC 4271 suggests four minutes: so long nobody would see what is wrong.
+const openWithin = 20 * time.Second
+
+// Config is what a session should be like.
+type Config struct {
+	bgp.Peer
+	// Families: routes of which families this side offers.
+	IPv4, IPv6 bool
+	// Restarted says that routes of a speaker before this one may still be known to
+	// the router (RFC 4724 section 4.1).
+	Restarted bool
+	// Random returns numbers from 0 to 1, for the jitter of timers (RFC 4271 section
+	// 10).
+	Random func() float64
+}
+
+// Negotiated is what both sides agreed on.
+type Negotiated struct {
+	// Side that began the connection.
+	Side Side
+	// Remote is what the router said of itself.
+	Remote bgp.Open
+	// Capabilities that both have.
+	bgp.Capabilities
+	// Hold and Keepalive are the times that are in force; 0: none.
+	Hold, Keepalive time.Duration
+	// Internal: both are in one autonomous system.
+	Internal bool
+}
+
+// The actions. They are to be done in order.
+type (
+	// Dial asks for a connection: Connected or DialFailed follow.
+	Dial struct{}
+	// SendOpen sends an OPEN.
+	SendOpen struct {
+		Side Side
+		Open bgp.Open
+	}
+	// SendKeepalive sends a KEEPALIVE.
+	SendKeepalive struct{ Side Side }
+	// Close ends a connection. What is there to be sent, and then the notification, go
+	// out before, if there is one.
+	Close struct {
+		Side   Side
+		Notify *bgp.Notification
+	}
+	// Reject ends the connection that Connected was just called for.
+	Reject struct{ Notify *bgp.Notification }
+	// Up says that the session is established.
+	Up struct{ Negotiated }
+	// Down says that the session was established and is no more.
+	Down struct{ Why string }
+	// Refresh says that the router asks for all routes again.
+	Refresh struct{}
+)
+
+// Action is one of them.
+type Action any
+
+// Machine is one session. Make it with New.
+type Machine struct {
+	config  Config
+	started bool
+	dialing bool
+	retryAt time.Time // when to dial; zero: not
+	conns   [sides]*conn
+	pathUp  bool // as BFD says
+	since   time.Time
+	shown   State
+	last    string
+	lastAt  time.Time
+	out     []Action
+}
+
+// conn is one TCP connection.
+type conn struct {
+	state     State
+	opened    bgp.Open // what the router said, from OpenConfirm on
+	hold      time.Duration
+	keepalive time.Duration
+	holdAt    time.Time // when it has been silent for too long; zero: never
+	sendAt    time.Time // when a KEEPALIVE is due; zero: never
+}
+
+// New returns a session that has not started.
+func New(now time.Time, c Config) *Machine { return &Machine{config: c, since: now} }
+
+// State returns the state, and since when it has been.
+func (m *Machine) State() (State, time.Time) { return m.shown, m.since }
+
+// LastError returns what went wrong last, in words; empty: nothing.
+func (m *Machine) LastError() (string, time.Time) { return m.last, m.lastAt }
+
+// WaitsForBFD says whether there is no session because the path is not up.
+func (m *Machine) WaitsForBFD() bool { return m.started && m.config.StrictBFD && !m.pathUp }
+
+// Note takes up what is to be told as the last thing that happened.
+func (m *Machine) Note(now time.Time, what string) { m.fail(now, what) }
+
+// Start has the session come up.
+func (m *Machine) Start(now time.Time) []Action {
+	m.started = true
+	m.connect(now)
+	return m.done(now)
+}
+
+// Stop ends it. Without a notification the connections are just closed, which a router
+// that helps in a graceful restart takes for one (RFC 4724 section 4.2).
+func (m *Machine) Stop(now time.Time, n *bgp.Notification, why string) []Action {
+	m.started, m.retryAt = false, time.Time{}
+	m.closeAll(now, n, why)
+	return m.done(now)
+}
+
+// Restart ends the session and begins it anew at once.
+func (m *Machine) Restart(now time.Time, n *bgp.Notification, why string) []Action {
+	m.closeAll(now, n, why)
+	m.connect(now)
+	return m.done(now)
+}
+
+// Hurry has the next attempt to connect made at once: something is known by now.
+func (m *Machine) Hurry(now time.Time) []Action {
+	m.connect(now)
+	return m.done(now)
+}
+
+// SetConfig changes what needs no new session: the time between attempts, and whether
+// there may be a session without BFD.
+func (m *Machine) SetConfig(now time.Time, c Config) []Action {
+	strict := c.StrictBFD && !m.config.StrictBFD
+	m.config = c
+	if strict && m.WaitsForBFD() {
+		m.closeAll(now, bgp.Ceased(bgp.BFDDown, ""), "BFD is not up, and strictBFD asks for it")
+	} else if m.idle() {
+		m.connect(now)
+	}
+	return m.done(now)
+}
+
+// Connected says that a connection is there. It is used if SendOpen for its side
+// follows, after one that was there before has been closed.
+func (m *Machine) Connected(now time.Time, side Side) []Action {
+	if side == Ours {
+		m.dialing = false
+	}
+	if !m.started || m.WaitsForBFD() {
+		m.out = append(m.out, Reject{bgp.Ceased(bgp.ConnectionRejected, "")})
+		return m.done(now)
+	}
+	if up := m.established(); up != nil {
+		// A router that restarts gracefully and connects has lost the session that this
+		// side still believes in (RFC 4724 section 4.2).
+		if side != Theirs || up.opened.Capabilities.GracefulRestart == nil {
+			m.out = append(m.out, Reject{bgp.Ceased(bgp.ConnectionCollision, "")})
+			return m.done(now)
+		}
+		m.closeAll(now, nil, "the router restarted")
+	}
+	if m.conns[side] != nil {
+		m.close(side, nil) // the router gave the older one up
+	}
+	m.conns[side] = &conn{state: OpenSent, holdAt: now.Add(openWithin)}
+	m.out = append(m.out, SendOpen{side, m.open()})
+	return m.done(now)
+}
+
+// DialFailed says that a connection was not made.
+func (m *Machine) DialFailed(now time.Time, why string) []Action {
+	m.dialing = false
+	m.fail(now, why)
+	m.retry(now)
+	return m.done(now)
+}
+
+// Closed says that the router, or the network, ended a connection.
+func (m *Machine) Closed(now time.Time, side Side, why string) []Action {
+	c := m.conns[side]
+	if c == nil {
+		return m.done(now)
+	}
+	m.conns[side] = nil
+	m.lost(now, c, why)
+	return m.done(now)
+}
+
+// Tick has everything done that is due.
+func (m *Machine) Tick(now time.Time) []Action {
+	for side := range sides {
+		c := m.conns[side]
+		if c == nil {
+			continue
+		}
+		if due(now, c.holdAt) {
+			why := fmt.Sprintf("the router sent nothing for %s: the hold timer expired", c.hold)
+			if c.state == OpenSent {
+				why = fmt.Sprintf("the router accepted the connection and sent no OPEN within %s", openWithin)
+			}
+			m.end(now, side, &bgp.Notification{Code: bgp.HoldTimerExpired}, why)
+			continue
+		}
+		if due(now, c.sendAt) {
+			m.out = append(m.out, SendKeepalive{side})
+			c.sendAt = now.Add(m.jittered(c.keepalive))
+		}
+	}
+	if due(now, m.retryAt) {
+		m.connect(now)
+	}
+	return m.done(now)
+}
+
+// Next returns when Tick is to be called; zero: not.
+func (m *Machine) Next() time.Time {
+	next := m.retryAt
+	for _, c := range m.conns {
+		if c == nil {
+			continue
+		}
+		for _, at := range []time.Time{c.holdAt, c.sendAt} {
+			if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
+		}
+	}
+	return next
+}
+
+// Path says how BFD finds the path. It need not have failed to be not up: the router may
+// have taken BFD down on purpose, which ends nothing (RFC 5882 section 4.2).
+func (m *Machine) Path(now time.Time, up, failed bool, why string) []Action {
+	m.pathUp = up
+	switch {
+	case failed:
+		m.closeAll(now, bgp.Ceased(bgp.BFDDown, ""), why)
+		m.retry(now)
+	case up && m.idle():
+		m.connect(now)
+	}
+	return m.done(now)
+}
+
+func due(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+// idle says whether nothing is going on in a session that should be there.
+func (m *Machine) idle() bool {
+	return m.started && !m.dialing && m.conns[Ours] == nil && m.conns[Theirs] == nil
+}
+
+func (m *Machine) established() *conn {
+	for _, c := range m.conns {
+		if c != nil && c.state == Established {
+			return c
+		}
+	}
+	return nil
+}
+
+// connect dials, if this side is to.
+func (m *Machine) connect(now time.Time) {
+	m.retryAt = time.Time{}
+	if !m.started || m.config.Passive || m.dialing || m.conns[Ours] != nil || m.established() != nil || m.WaitsForBFD() {
+		return
+	}
+	m.dialing = true
+	m.out = append(m.out, Dial{})
+}
+
+// retry dials after a while.
+func (m *Machine) retry(now time.Time) {
+	if m.started && !m.config.Passive {
+		m.retryAt = now.Add(m.jittered(m.config.ConnectRetry))
+	}
+}
+
+// jittered takes up to a quarter off, so that sides do not go on meeting (RFC 4271
+// section 10).
+func (m *Machine) jittered(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.75 + 0.25*m.config.Random()))
+}
+
+func (m *Machine) fail(now time.Time, why string) { m.last, m.lastAt = why, now }
+
+func (m *Machine) close(side Side, n *bgp.Notification) {
+	m.conns[side] = nil
+	m.out = append(m.out, Close{side, n})
+}
+
+// end closes a connection for a reason of this side.
+func (m *Machine) end(now time.Time, side Side, n *bgp.Notification, why string) {
+	c := m.conns[side]
+	m.close(side, n)
+	m.lost(now, c, why)
+}
+
+// lost notes that a connection is gone.
+func (m *Machine) lost(now time.Time, c *conn, why string) {
+	m.fail(now, why)
+	if c.state == Established {
+		m.out = append(m.out, Down{why})
+	}
+	m.retry(now)
+}
+
+func (m *Machine) closeAll(now time.Time, n *bgp.Notification, why string) {
+	for side := range sides {
+		if c := m.conns[side]; c != nil {
+			m.end(now, side, n, why)
+		}
+	}
+}
+
+// open is what this side says of itself.
+func (m *Machine) open() bgp.Open {
+	o := bgp.Open{ASN: m.config.ASN, Hold: m.config.Hold, RouterID: m.config.RouterID, Capabilities: bgp.Capabilities{
+		IPv4: m.config.IPv4, IPv6: m.config.IPv6, FourOctetASN: true, RouteRefresh: true, ExtendedNextHop: m.config.IPv4,
+	}}
+	if m.config.RestartTime > 0 {
+		// Packets are forwarded by the kernel, whatever becomes of this process.
+		o.Capabilities.GracefulRestart = &bgp.GracefulRestart{
+			Restarting: m.config.Restarted, Time: m.config.RestartTime, IPv4: m.config.IPv4, IPv6: m.config.IPv6,
+		}
+	}
+	return o
+}
+
+// done returns the actions, and notes in which state they leave the session.
+func (m *Machine) done(now time.Time) []Action {
+	state := m.state()
+	if state != m.shown {
+		m.shown, m.since = state, now
+	}
+	out := m.out
+	m.out = nil
+	return out
+}
+
+func (m *Machine) state() State {
+	best := Idle
+	for _, c := range m.conns {
+		if c != nil && c.state > best {
+			best = c.state
+		}
+	}
+	switch {
+	case best != Idle || !m.started || m.WaitsForBFD():
+		return best
+	case m.dialing:
+		return Connect
+	}
+	return Active
+}
+
+// remoteASN says what is wrong with the ASN of the router; empty: nothing.
+func (m *Machine) remoteASN(asn bgp.ASN) string {
+	want := m.config.Remote
+	switch {
+	case want.ASN != 0 && asn != want.ASN:
+		return fmt.Sprintf("the router says that its ASN is %d, and peerASN is %d", asn, want.ASN)
+	case want.ASN == 0 && want.Kind == bgp.Internal && asn != m.config.ASN:
+		return fmt.Sprintf("the router says that its ASN is %d: that is not ours (%d), and dynamicASN is Internal", asn, m.config.ASN)
+	case want.ASN == 0 && want.Kind == bgp.External && asn == m.config.ASN:
+		return fmt.Sprintf("the router says that its ASN is %d: that is ours, and dynamicASN is External", asn)
+	}
+	return ""
+}
+
+func less(a, b netip.Addr) bool { return a.Compare(b) < 0 }

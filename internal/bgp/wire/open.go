@@ -1,0 +1,130 @@
+package wire
+
+import (
+	"fmt"
+	"time"
+
+	packet "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+)
+
+// forwarding is the flag of a family in the graceful restart capability: its state was
+// preserved (RFC 4724 section 3).
+const forwarding = 0x80
+
+// restarting is the flag of the capability itself.
+const restarting = 0x08
+
+func decodeOpen(body []byte) any {
+	var open packet.BGPOpen
+	if err := open.DecodeFromBytes(body); err != nil {
+		return refused(err)
+	}
+	if open.Version != 4 {
+		return malformed(bgp.OpenError, 1, []byte{0, 4})
+	}
+	o := bgp.Open{ASN: bgp.ASN(open.MyAS), Hold: time.Duration(open.HoldTime) * time.Second, RouterID: open.ID}
+	spoken := false // whether the families are said; IPv4 is meant otherwise
+	for _, parameter := range open.OptParams {
+		capabilities, ok := parameter.(*packet.OptionParameterCapability)
+		if !ok {
+			return malformed(bgp.OpenError, 4, nil)
+		}
+		for _, capability := range capabilities.Capability {
+			if c, is := capability.(*packet.CapFourOctetASNumber); is {
+				o.ASN, o.Capabilities.FourOctetASN = bgp.ASN(c.CapValue), true
+			}
+			spoken = note(&o.Capabilities, capability) || spoken
+		}
+	}
+	if !spoken {
+		o.Capabilities.IPv4 = true
+	}
+	return o
+}
+
+// note takes up a capability, and says whether it is about a family.
+func note(to *bgp.Capabilities, capability packet.ParameterCapabilityInterface) bool {
+	switch c := capability.(type) {
+	case *packet.CapMultiProtocol:
+		to.IPv4 = to.IPv4 || c.CapValue == packet.RF_IPv4_UC
+		to.IPv6 = to.IPv6 || c.CapValue == packet.RF_IPv6_UC
+		return true
+	case *packet.CapRouteRefresh:
+		to.RouteRefresh = true
+	case *packet.CapExtendedNexthop:
+		for _, t := range c.Tuples {
+			if t.NLRIAFI == packet.AFI_IP && t.NLRISAFI == packet.SAFI_UNICAST && t.NexthopAFI == packet.AFI_IP6 {
+				to.ExtendedNextHop = true
+			}
+		}
+	case *packet.CapGracefulRestart:
+		g := &bgp.GracefulRestart{Restarting: c.Flags&restarting != 0, Time: time.Duration(c.Time) * time.Second}
+		for _, t := range c.Tuples {
+			kept := t.SAFI == packet.SAFI_UNICAST && t.Flags&forwarding != 0
+			g.IPv4 = g.IPv4 || kept && t.AFI == packet.AFI_IP
+			g.IPv6 = g.IPv6 || kept && t.AFI == packet.AFI_IP6
+		}
+		to.GracefulRestart = g
+	}
+	return false
+}
+
+// Open writes an OPEN.
+func Open(o bgp.Open) ([]byte, error) {
+	asn := uint16(packet.AS_TRANS)
+	if o.ASN <= 0xffff {
+		asn = uint16(o.ASN)
+	}
+	parameter := packet.NewOptionParameterCapability(capabilities(o))
+	m, err := packet.NewBGPOpenMessage(asn, uint16(o.Hold/time.Second), o.RouterID, []packet.OptionParameterInterface{parameter})
+	if err != nil {
+		return nil, fmt.Errorf("writing an OPEN with the identifier %s: %w", o.RouterID, err)
+	}
+	return m.Serialize()
+}
+
+func capabilities(o bgp.Open) []packet.ParameterCapabilityInterface {
+	c := o.Capabilities
+	list := []packet.ParameterCapabilityInterface{packet.NewCapFourOctetASNumber(uint32(o.ASN))}
+	families := families(c.IPv4, c.IPv6)
+	for _, f := range families {
+		list = append(list, packet.NewCapMultiProtocol(f))
+	}
+	if c.RouteRefresh {
+		list = append(list, packet.NewCapRouteRefresh())
+	}
+	if c.ExtendedNextHop {
+		list = append(list, packet.NewCapExtendedNexthop([]*packet.CapExtendedNexthopTuple{
+			packet.NewCapExtendedNexthopTuple(packet.RF_IPv4_UC, packet.AFI_IP6),
+		}))
+	}
+	if g := c.GracefulRestart; g != nil {
+		var tuples []*packet.CapGracefulRestartTuple
+		for _, f := range families {
+			tuples = append(tuples, packet.NewCapGracefulRestartTuple(f, f == packet.RF_IPv4_UC && g.IPv4 || f == packet.RF_IPv6_UC && g.IPv6))
+		}
+		list = append(list, packet.NewCapGracefulRestart(g.Restarting, false, uint16(g.Time/time.Second), tuples))
+	}
+	return list
+}
+
+func families(v4, v6 bool) []packet.Family {
+	var list []packet.Family
+	if v4 {
+		list = append(list, packet.RF_IPv4_UC)
+	}
+	if v6 {
+		list = append(list, packet.RF_IPv6_UC)
+	}
+	return list
+}
+
+// Notification writes a NOTIFICATION.
+func Notification(n *bgp.Notification) ([]byte, error) {
+	return packet.NewBGPNotificationMessage(uint8(n.Code), n.Subcode, n.Data).Serialize()
+}
+
+// Keepalive writes a KEEPALIVE.
+func Keepalive() ([]byte, error) { return packet.NewBGPKeepAliveMessage().Serialize() }

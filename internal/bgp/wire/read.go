@@ -1,0 +1,92 @@
+// Package wire reads and writes BGP messages (RFC 4271 section 4), with GoBGP's codec
+// inside. What comes from the network is bounded: a message has at most 4096 octets, and
+// of an UPDATE only the frame is looked at.
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	packet "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+)
+
+const (
+	headerLength = packet.BGP_HEADER_LENGTH
+	maxLength    = packet.BGP_MAX_MESSAGE_LENGTH
+)
+
+// shortest are the least lengths of messages, by type (RFC 4271 section 6.1).
+var shortest = map[uint8]int{
+	packet.BGP_MSG_OPEN: headerLength + 10, packet.BGP_MSG_UPDATE: headerLength + 4, packet.BGP_MSG_NOTIFICATION: headerLength + 2,
+	packet.BGP_MSG_KEEPALIVE: headerLength, packet.BGP_MSG_ROUTE_REFRESH: headerLength + 4,
+}
+
+// Reader reads messages from a connection.
+type Reader struct {
+	from   io.Reader
+	buffer [maxLength]byte
+}
+
+// NewReader returns a reader of a connection.
+func NewReader(from io.Reader) *Reader { return &Reader{from: from} }
+
+// Read returns the next message: a bgp.Open, *bgp.Notification or one of the messages
+// of the package session. After session.Malformed there is nothing more to be read. The
+// error is that of the connection.
+func (r *Reader) Read() (any, error) {
+	header := r.buffer[:headerLength]
+	if _, err := io.ReadFull(r.from, header); err != nil {
+		return nil, err
+	}
+	for _, b := range header[:16] {
+		if b != 0xff {
+			return malformed(bgp.HeaderError, 1, nil), nil
+		}
+	}
+	length, kind := int(binary.BigEndian.Uint16(header[16:18])), header[18]
+	least, known := shortest[kind]
+	if !known {
+		return malformed(bgp.HeaderError, 3, []byte{kind}), nil
+	}
+	exact := kind == packet.BGP_MSG_KEEPALIVE && length != headerLength
+	if length < least || length > maxLength || exact {
+		return malformed(bgp.HeaderError, 2, header[16:18]), nil
+	}
+	body := r.buffer[headerLength:length]
+	if _, err := io.ReadFull(r.from, body); err != nil {
+		return nil, fmt.Errorf("in the middle of a message: %w", err)
+	}
+	return decode(kind, body), nil
+}
+
+func decode(kind uint8, body []byte) any {
+	switch kind {
+	case packet.BGP_MSG_OPEN:
+		return decodeOpen(body)
+	case packet.BGP_MSG_NOTIFICATION:
+		return &bgp.Notification{Code: bgp.Code(body[0]), Subcode: body[1], Data: append([]byte(nil), body[2:]...)}
+	case packet.BGP_MSG_UPDATE:
+		return session.Update{}
+	case packet.BGP_MSG_ROUTE_REFRESH:
+		return session.RouteRefresh{}
+	}
+	return session.Keepalive{}
+}
+
+func malformed(code bgp.Code, subcode uint8, data []byte) session.Malformed {
+	return session.Malformed{Notification: &bgp.Notification{Code: code, Subcode: subcode, Data: append([]byte(nil), data...)}}
+}
+
+// refused turns an error of the codec into the notification that it asks for.
+func refused(err error) session.Malformed {
+	var m *packet.MessageError
+	if errors.As(err, &m) {
+		return malformed(bgp.Code(m.TypeCode), m.SubTypeCode, m.Data)
+	}
+	return malformed(bgp.OpenError, 0, nil)
+}

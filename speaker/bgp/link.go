@@ -1,0 +1,124 @@
+package bgp
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/internal/bgp/wire"
+)
+
+const (
+	// writeWithin is how long a router may take nothing before it counts as dead.
+	writeWithin = 30 * time.Second
+	// lingerFor is how long a connection that we ended is kept, so that the router
+	// reads why before the kernel resets it.
+	lingerFor = time.Second
+)
+
+// link is a TCP connection with a router. The peer's goroutine has the state; reading
+// and writing have goroutines of their own, so that a router that reads nothing holds
+// up nobody.
+type link struct {
+	side    session.Side
+	conn    net.Conn
+	pending []byte // to be written next
+	idle    bool   // the writer has nothing to do
+	ended   bool
+	out     chan []byte
+}
+
+// newLink begins to read and to write. What happens is told to the peer, unless the
+// link is no longer its own by then.
+func (p *peer) newLink(side session.Side, conn net.Conn) *link {
+	l := &link{side: side, conn: conn, idle: true, out: make(chan []byte, 1)}
+	go l.write(p)
+	go l.read(p)
+	return l
+}
+
+func (l *link) read(p *peer) {
+	r := wire.NewReader(l.conn)
+	for {
+		message, err := r.Read()
+		if err != nil {
+			p.tell(func(now time.Time) []session.Action {
+				if p.links[l.side] != l {
+					return nil
+				}
+				return p.machine.Closed(now, l.side, lostWords(err))
+			})
+			return
+		}
+		p.metrics.received.Inc()
+		p.tell(func(now time.Time) []session.Action {
+			if p.links[l.side] != l {
+				return nil
+			}
+			return p.machine.Received(now, l.side, message)
+		})
+	}
+}
+
+func (l *link) write(p *peer) {
+	for octets := range l.out {
+		_ = l.conn.SetWriteDeadline(time.Now().Add(writeWithin))
+		if _, err := l.conn.Write(octets); err != nil {
+			break // the reader says so, when the connection is closed
+		}
+		p.tell(func(time.Time) []session.Action { l.idle = true; l.kick(); return nil })
+	}
+	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = l.conn.SetReadDeadline(time.Now().Add(lingerFor))
+	time.AfterFunc(lingerFor, func() { _ = l.conn.Close() })
+	for range l.out { // nobody waits for a writer that has given up
+	}
+}
+
+// send has octets written after all that came before.
+func (l *link) send(octets []byte) {
+	l.pending = append(l.pending, octets...)
+	l.kick()
+}
+
+// kick hands what is pending to the writer, when it has nothing to do.
+func (l *link) kick() {
+	if l.idle && len(l.pending) > 0 && !l.ended {
+		l.idle = false
+		l.out <- l.pending
+		l.pending = nil
+	}
+}
+
+// end closes the link after what is pending has been written; without that, at once.
+func (l *link) end() {
+	l.ended = true
+	if len(l.pending) == 0 {
+		if l.idle {
+			_ = l.conn.Close()
+		}
+		close(l.out)
+		return
+	}
+	if l.idle {
+		l.out <- l.pending
+		close(l.out)
+		return
+	}
+	pending := l.pending
+	go func() { // the writer has one to finish
+		l.out <- pending
+		close(l.out)
+	}()
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr().Unmap()
+}

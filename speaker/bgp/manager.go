@@ -1,0 +1,287 @@
+// Package bgp holds the BGP sessions of this node (RFC 4271): it dials and listens,
+// sends the routes that it is given, and says how each session is. The decisions of a
+// session are those of internal/bgp/session.
+package bgp
+
+import (
+	"context"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// Options are what a Manager works with.
+type Options struct {
+	// Log tells when sessions come and go.
+	Log logr.Logger
+	// RouterID of this node, for peers that name none (RFC 6286).
+	RouterID netip.Addr
+	// Metrics count what happens.
+	Metrics *Metrics
+	// Changed is called when a status is another one than before; it must not block.
+	Changed func()
+	// ListenPort is where passive peers are listened for; 0: the port of BGP.
+	ListenPort uint16
+	// Discover finds the router on an interface, until the context ends, and says so
+	// each time that it is another one. Nil: unnumbered peers find none.
+	Discover func(ctx context.Context, device string, found func(netip.Addr))
+}
+
+// Manager has the sessions. Make it with New.
+type Manager struct {
+	Options
+	ctx   context.Context
+	begun time.Time
+
+	mu        sync.Mutex
+	peers     map[bgp.PeerName]*running
+	draining  bool
+	listeners listeners
+
+	// A peer shows its status while others wait for it, with mu held: this one is held
+	// for no more than the look at the map.
+	shown    sync.Mutex
+	statuses map[bgp.PeerName]Status
+}
+
+// running is a peer that runs.
+type running struct {
+	*peer
+	config bgp.Peer
+	end    context.CancelFunc
+	retire func() // its status is of no interest any more
+}
+
+// New returns a manager without sessions. They end, without a word, with the context:
+// call Leave before that.
+func New(ctx context.Context, o Options) *Manager {
+	if o.ListenPort == 0 {
+		o.ListenPort = bgp.Port
+	}
+	m := &Manager{Options: o, ctx: ctx, begun: time.Now(), peers: map[bgp.PeerName]*running{}, statuses: map[bgp.PeerName]Status{}}
+	m.listeners = newListeners(ctx, o, m.accepted)
+	return m
+}
+
+// SetPeers says which sessions there should be. One that is new has its routes from the
+// beginning; table returns those.
+func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Table) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wanted := map[bgp.PeerName]bool{}
+	for _, config := range list {
+		if !config.RouterID.IsValid() {
+			config.RouterID = m.RouterID
+		}
+		wanted[config.Name] = true
+		r := m.peers[config.Name]
+		switch {
+		case r == nil:
+			m.peers[config.Name] = m.begin(config, table(config.Name))
+		case !same(r.config, config):
+			r.config = config
+			r.tell(func(now time.Time) []session.Action { return r.change(now, config) })
+		}
+	}
+	for name, r := range m.peers {
+		if !wanted[name] {
+			delete(m.peers, name)
+			r.retire()
+			m.forget(name)
+			go m.remove(name, r)
+		}
+	}
+	m.listeners.set(list)
+	m.Changed()
+}
+
+// same compares two configurations. Of the profile of BFD nothing counts here.
+func same(x, y bgp.Peer) bool {
+	x.BFD, y.BFD = nil, nil
+	return x == y
+}
+
+func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
+	ctx, end := context.WithCancel(m.ctx)
+	// Routes of a speaker before this one are kept for as long as the router was asked
+	// to.
+	restarted := time.Since(m.begun) < config.RestartTime
+	p := &peer{
+		ctx: ctx, log: m.Log.WithValues("peer", config.Name), events: make(chan event, 16), ended: make(chan struct{}), metrics: m.Metrics.of(config.Name),
+		config: config, machine: session.New(time.Now(), sessionConfig(config, restarted)), links: map[session.Side]*link{},
+		table: newTable(table), router: config.Address, told: Status{restarted: restarted},
+	}
+	p.table.leaving, p.table.gone = m.draining, m.draining
+	var retired atomic.Bool
+	p.shown = func(s Status) { m.show(s, &retired) }
+	go p.run()
+	p.tell(p.machine.Start)
+	if config.Interface != "" && m.Discover != nil {
+		go m.Discover(ctx, config.Interface, func(router netip.Addr) {
+			p.tell(func(now time.Time) []session.Action { return p.found(now, router) })
+		})
+	}
+	return &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }}
+}
+
+// found takes up which router is on the interface.
+func (p *peer) found(now time.Time, router netip.Addr) []session.Action {
+	if p.router == router {
+		return nil
+	}
+	before := p.router
+	p.router = router
+	if before.IsValid() {
+		return p.machine.Restart(now, bgp.Ceased(bgp.AdminReset, ""), "another router is on "+p.config.Interface)
+	}
+	return p.machine.Hurry(now)
+}
+
+func (m *Manager) remove(name bgp.PeerName, r *running) {
+	r.leave(m.ctx, false, bgp.Ceased(bgp.PeerDeconfigured, ""), "the BGPPeer is gone")
+	r.end()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.peers[name] == nil {
+		m.Metrics.forget(name)
+	}
+}
+
+func (m *Manager) forget(name bgp.PeerName) {
+	m.shown.Lock()
+	defer m.shown.Unlock()
+	delete(m.statuses, name)
+}
+
+func (m *Manager) show(s Status, retired *atomic.Bool) {
+	m.shown.Lock()
+	if !retired.Load() {
+		m.statuses[s.Peer] = s
+	}
+	m.shown.Unlock()
+	m.Changed()
+}
+
+// SetRoutes changes what a router should have from this node.
+func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.peers[peer]; r != nil {
+		r.setRoutes(announce, withdraw)
+	}
+}
+
+// SetDraining has routers prefer other nodes, and after a while takes all routes back;
+// or announces them again. The sessions stay.
+func (m *Manager) SetDraining(draining bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining == draining {
+		return
+	}
+	m.draining = draining
+	for _, r := range m.peers {
+		r.tell(func(time.Time) []session.Action { r.table.depart(draining, false); return nil })
+		if draining {
+			time.AfterFunc(r.config.ShutdownWait, func() { m.withdraw(r) })
+		}
+	}
+}
+
+// withdraw takes back what is marked, if the node is still to be drained.
+func (m *Manager) withdraw(r *running) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining {
+		r.tell(func(time.Time) []session.Action { r.table.depart(true, true); return nil })
+	}
+}
+
+// SetPath says how BFD finds the path to a router.
+func (m *Manager) SetPath(peer bgp.PeerName, path Path) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.peers[peer]; r != nil {
+		r.tell(func(now time.Time) []session.Action { return r.setPath(now, path) })
+	}
+}
+
+// Leave ends all sessions. Routers of peers with graceful restart keep the routes, for a
+// speaker that is back soon; unless the node is drained. It returns when all has been
+// said, or the context ends.
+func (m *Manager) Leave(ctx context.Context) {
+	m.mu.Lock()
+	draining := m.draining
+	leaving := m.peers
+	m.peers = map[bgp.PeerName]*running{}
+	m.listeners.set(nil)
+	m.mu.Unlock()
+	var all sync.WaitGroup
+	for _, r := range leaving {
+		all.Go(func() {
+			r.leave(ctx, r.config.RestartTime > 0 && !draining, bgp.Ceased(bgp.AdminShutdown, "the speaker of this node ends"), "the speaker ends")
+		})
+	}
+	all.Wait()
+}
+
+// Statuses returns how all sessions are, ordered by peer.
+func (m *Manager) Statuses() []Status {
+	m.shown.Lock()
+	defer m.shown.Unlock()
+	list := make([]Status, 0, len(m.statuses))
+	for _, s := range m.statuses {
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(x, y Status) int { return strings.Compare(string(x.Peer), string(y.Peer)) })
+	return list
+}
+
+// Sent returns which routers have which prefix from this node, each list ordered.
+func (m *Manager) Sent() map[netip.Prefix][]bgp.PeerName {
+	m.mu.Lock()
+	peers := maps.Clone(m.peers)
+	m.mu.Unlock()
+	sent := map[netip.Prefix][]bgp.PeerName{}
+	for _, name := range slices.Sorted(maps.Keys(peers)) {
+		for _, prefix := range peers[name].sent() {
+			sent[prefix] = append(sent[prefix], name)
+		}
+	}
+	return sent
+}
+
+// accepted hands a connection to the peer whose router made it, or closes it.
+func (m *Manager) accepted(conn net.Conn, vrf string) {
+	from := addrOf(conn.RemoteAddr())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.peers {
+		unnumbered := r.config.Interface != "" && from.Zone() == r.config.Interface
+		if r.config.VRF == vrf && r.config.Passive && (r.config.Address == from || unnumbered) {
+			if err := adopt(conn, r.config, from); err != nil {
+				r.log.Error(err, "preparing a connection of the router")
+				break
+			}
+			r.tell(func(now time.Time) []session.Action {
+				if !r.router.IsValid() {
+					r.router = from
+				}
+				return r.connected(now, session.Theirs, conn)
+			})
+			return
+		}
+	}
+	_ = conn.Close()
+}

@@ -1,0 +1,393 @@
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/internal/bgp/wire"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// peer is the session with one router. One goroutine owns all of it; the others send it
+// what happens. Nothing that one peer does can hold up another.
+type peer struct {
+	ctx     context.Context
+	log     logr.Logger
+	events  chan event
+	ended   chan struct{}
+	metrics peerMetrics
+	shown   func(Status)
+
+	config  bgp.Peer
+	machine *session.Machine
+	links   map[session.Side]*link
+	offered net.Conn // a connection that the machine is asked about
+	table   *table
+	up      *session.Negotiated
+	wire    wire.Session
+	local   netip.Addr
+	router  netip.Addr // what is connected to: of an unnumbered peer, once it is known
+	cancel  context.CancelFunc
+	path    Path
+	left    bool
+	failing error // why routes cannot be written
+	told    Status
+}
+
+// event is something that happens: it is done by the goroutine of the peer.
+type event func(now time.Time) []session.Action
+
+// tell has the goroutine of the peer do something, unless it has ended.
+func (p *peer) tell(e event) {
+	select {
+	case p.events <- e:
+	case <-p.ended:
+	}
+}
+
+func (p *peer) run() {
+	defer close(p.ended)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for !p.left {
+		var actions []session.Action
+		select {
+		case <-p.ctx.Done():
+			p.perform(p.machine.Stop(time.Now(), nil, "the speaker ends"))
+			return
+		case e := <-p.events:
+			actions = e(time.Now())
+		case <-timer.C:
+			actions = p.machine.Tick(time.Now())
+		}
+		p.perform(actions)
+		p.flush()
+		p.report()
+		if next := p.machine.Next(); !next.IsZero() {
+			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+// perform does what the machine asks for.
+func (p *peer) perform(actions []session.Action) {
+	for _, action := range actions {
+		switch a := action.(type) {
+		case session.Dial:
+			p.dial()
+		case session.SendOpen:
+			p.sendOpen(a)
+		case session.SendKeepalive:
+			if l := p.links[a.Side]; l != nil && (l.idle || len(l.pending) < batch) {
+				octets, err := wire.Keepalive()
+				p.send(l, octets, err)
+			}
+		case session.Close:
+			p.close(a.Side, a.Notify)
+		case session.Reject:
+			p.reject(a.Notify)
+		case session.Up:
+			p.established(a.Negotiated)
+		case session.Down:
+			p.up = nil
+			p.metrics.down.Inc()
+			p.log.Info("the session has ended", "why", a.Why)
+		case session.Refresh:
+			p.table.again()
+		}
+	}
+}
+
+func (p *peer) send(l *link, octets []byte, err error) {
+	if err != nil {
+		p.failing = err
+		return
+	}
+	p.metrics.sent.Inc()
+	l.send(octets)
+}
+
+func (p *peer) dial() {
+	if p.cancel != nil {
+		p.cancel()
+	}
+	to := netip.AddrPortFrom(p.router, p.config.Port)
+	if !p.router.IsValid() {
+		why := fmt.Sprintf("no router was heard on %s yet: it must send router advertisements there", p.config.Interface)
+		p.later(func(now time.Time) []session.Action { return p.machine.DialFailed(now, why) })
+		return
+	}
+	ctx, cancel := context.WithCancel(p.ctx)
+	p.cancel = cancel
+	config := p.config
+	go func() {
+		conn, err := dial(ctx, config, to)
+		p.tell(func(now time.Time) []session.Action {
+			if ctx.Err() != nil { // another attempt counts, or none
+				if err == nil {
+					_ = conn.Close()
+				}
+				return nil
+			}
+			if err != nil {
+				return p.machine.DialFailed(now, dialWords(to, config, err))
+			}
+			return p.connected(now, session.Ours, conn)
+		})
+	}()
+}
+
+// later is for the goroutine of the peer itself, which must not wait for itself.
+func (p *peer) later(e event) { go p.tell(e) }
+
+// connected asks the machine about a connection.
+func (p *peer) connected(now time.Time, side session.Side, conn net.Conn) []session.Action {
+	p.offered = conn
+	return p.machine.Connected(now, side)
+}
+
+func (p *peer) sendOpen(a session.SendOpen) {
+	p.links[a.Side] = p.newLink(a.Side, p.offered)
+	p.offered = nil
+	octets, err := wire.Open(a.Open)
+	p.send(p.links[a.Side], octets, err)
+}
+
+func (p *peer) reject(n *bgp.Notification) {
+	if p.offered == nil {
+		return
+	}
+	if octets, err := wire.Notification(n); err == nil {
+		_ = p.offered.SetWriteDeadline(time.Now().Add(lingerFor))
+		_, _ = p.offered.Write(octets) // into an empty buffer of the kernel
+	}
+	_ = p.offered.Close()
+	p.offered = nil
+}
+
+func (p *peer) close(side session.Side, n *bgp.Notification) {
+	l := p.links[side]
+	if l == nil {
+		return
+	}
+	delete(p.links, side)
+	if n != nil {
+		octets, err := wire.Notification(n)
+		if err == nil {
+			l.pending = append(l.pending, octets...)
+		}
+	} else {
+		l.pending = nil
+	}
+	l.end()
+}
+
+// established begins to send routes.
+func (p *peer) established(n session.Negotiated) {
+	p.up = &n
+	l := p.links[n.Side]
+	p.local = addrOf(l.conn.LocalAddr())
+	v4, v6 := nextHops(p.local, n, p.config.Interface != "")
+	p.wire = wire.Session{ASN: p.config.ASN, Internal: n.Internal, FourOctetASN: n.FourOctetASN}
+	if n.IPv4 {
+		p.wire.NextHop4 = v4
+	}
+	if n.IPv6 {
+		p.wire.NextHop6 = v6
+	}
+	p.failing = p.missing(n)
+	p.table.reset()
+	p.metrics.up.Inc()
+	p.log.Info("the session is established", "router", p.router, "ASN", n.Remote.ASN, "hold", n.Hold)
+}
+
+// missing says which routes cannot be announced for want of a next hop.
+func (p *peer) missing(n session.Negotiated) error {
+	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
+		can, asked := n.IPv4, p.asks(lb.IPv4)
+		if f == lb.IPv6 {
+			can, asked = n.IPv6, p.asks(lb.IPv6)
+		}
+		switch {
+		case asked && !can:
+			return fmt.Errorf("the router does not take %s routes in this session: turn the address family on there", f)
+		case asked && !p.wire.Of(f).Address.IsValid():
+			return fmt.Errorf("%s routes are not announced: the interface of the session has no %s address that the router could send packets to", f, f)
+		}
+	}
+	return nil
+}
+
+func (p *peer) asks(f lb.Family) bool {
+	v4, v6 := families(p.config)
+	return f == lb.IPv4 && v4 || f == lb.IPv6 && v6
+}
+
+// families returns routes of which families a session is about.
+func families(p bgp.Peer) (v4, v6 bool) {
+	both := p.DualStack || !p.Address.IsValid()
+	return both || p.Address.Is4(), both || p.Address.Is6()
+}
+
+// flush sends routes while the router takes them.
+func (p *peer) flush() {
+	if p.up == nil {
+		return
+	}
+	l := p.links[p.up.Side]
+	if l == nil || !l.idle || len(l.pending) > 0 {
+		return
+	}
+	octets, more, err := p.table.next(p.wire)
+	if err != nil {
+		p.failing = err
+		return
+	}
+	if !more && !p.table.begun {
+		p.table.begun = true
+		octets = append(octets, p.endOfRIB()...)
+	}
+	if len(octets) > 0 {
+		p.metrics.sent.Inc()
+		l.send(octets)
+	}
+}
+
+func (p *peer) endOfRIB() (octets []byte) {
+	for _, f := range []struct {
+		can    bool
+		family lb.Family
+	}{{p.up.IPv4, lb.IPv4}, {p.up.IPv6, lb.IPv6}} {
+		if f.can {
+			marker, err := wire.EndOfRIB(f.family)
+			if err == nil {
+				octets = append(octets, marker...)
+			}
+		}
+	}
+	return octets
+}
+
+// change follows another configuration. What needs a new session restarts this one and
+// no other.
+func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
+	from := p.config
+	p.config = to
+	c := sessionConfig(to, p.told.restarted)
+	fields := resetting(from, to)
+	if len(fields) == 0 {
+		p.newPassword(from, to)
+		return p.machine.SetConfig(now, c)
+	}
+	why := "the session was begun anew since the configuration changed: " + sentence(fields)
+	if from.Address != to.Address || from.Interface != to.Interface {
+		p.router = to.Address
+	}
+	if p.cancel != nil {
+		p.cancel()
+	}
+	actions := p.machine.Stop(now, bgp.Ceased(bgp.ConfigurationChange, ""), why)
+	p.log.Info(why)
+	p.perform(actions)
+	p.machine = session.New(now, c)
+	p.machine.Path(now, p.path.Up, false, "")
+	p.machine.Note(now, why)
+	return p.machine.Start(now)
+}
+
+// newPassword signs with another password from now on. The router may get it a while
+// before or after: TCP repeats what it did not take meanwhile.
+func (p *peer) newPassword(from, to bgp.Peer) {
+	if from.Password == to.Password {
+		return
+	}
+	for _, l := range p.links {
+		if err := resign(l.conn, p.router, to.Password); err != nil {
+			p.failing = err
+		}
+	}
+}
+
+// setPath follows what BFD says.
+func (p *peer) setPath(now time.Time, path Path) []session.Action {
+	p.path = path
+	return p.machine.Path(now, path.Up, path.Failed, path.Why)
+}
+
+// leave ends the session for good. Silent: the router keeps the routes for a speaker that
+// is back soon. Otherwise they are marked, and then withdrawn.
+func (p *peer) leave(ctx context.Context, silent bool, n *bgp.Notification, why string) {
+	if !silent {
+		p.tell(func(time.Time) []session.Action { p.table.depart(true, false); return nil })
+		p.wait(ctx, p.config.ShutdownWait)
+		p.tell(func(time.Time) []session.Action { p.table.depart(true, true); return nil })
+		p.drained(ctx)
+	} else {
+		n = nil
+	}
+	p.tell(func(now time.Time) []session.Action {
+		p.left = true
+		if p.cancel != nil {
+			p.cancel()
+		}
+		return p.machine.Stop(now, n, why)
+	})
+	<-p.ended
+}
+
+func (p *peer) wait(ctx context.Context, d time.Duration) {
+	if d == 0 || len(p.sent()) == 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-p.ended:
+	case <-time.After(d):
+	}
+}
+
+// drained waits until the router has no route any more.
+func (p *peer) drained(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for len(p.sent()) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *peer) setRoutes(announce routes.Table, withdraw []netip.Prefix) {
+	p.tell(func(time.Time) []session.Action { p.table.change(announce, withdraw); return nil })
+}
+
+// sent returns what the router was sent.
+func (p *peer) sent() []netip.Prefix {
+	list := make(chan []netip.Prefix, 1)
+	p.tell(func(time.Time) []session.Action {
+		if p.up == nil {
+			list <- nil
+		} else {
+			list <- slices.Collect(maps.Keys(p.table.sent))
+		}
+		return nil
+	})
+	select {
+	case l := <-list:
+		return l
+	case <-p.ended:
+		return nil
+	}
+}

@@ -1,0 +1,132 @@
+package bgp
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+)
+
+// dialWithin bounds an attempt to connect.
+const dialWithin = 4 * time.Second
+
+// controlClass is the traffic class of routing protocols: CS6 (RFC 4594 section 3.1).
+const controlClass = 0xc0
+
+// dial connects to the router of a peer.
+func dial(ctx context.Context, p bgp.Peer, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialWithin, KeepAlive: -1, Control: control(func(fd int) error { return prepare(fd, p, to.Addr()) })}
+	if p.Source.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.Source, 0))
+	}
+	return d.DialContext(ctx, "tcp", to.String())
+}
+
+func control(set func(fd int) error) func(string, string, syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error { return onSocket(c, set) }
+}
+
+func onSocket(c syscall.RawConn, set func(fd int) error) error {
+	var failed error
+	if err := c.Control(func(fd uintptr) { failed = set(int(fd)) }); err != nil {
+		return err
+	}
+	return failed
+}
+
+// prepare sets the options of a socket before it connects.
+func prepare(fd int, p bgp.Peer, router netip.Addr) error {
+	if p.VRF != "" {
+		if err := unix.BindToDevice(fd, p.VRF); err != nil {
+			return fmt.Errorf("entering the VRF %s: %w", p.VRF, err)
+		}
+	}
+	if p.Password != "" {
+		if err := sign(fd, router, p.Password); err != nil {
+			return err
+		}
+	}
+	return setHops(fd, p, router)
+}
+
+// setHops sets how far packets go and from how far they may come: GTSM (RFC 5082) where
+// it is asked for; otherwise external routers are one hop away (RFC 4271 section 5.1.3).
+func setHops(fd int, p bgp.Peer, router netip.Addr) error {
+	hops, least := 0, 0
+	switch {
+	case p.SecurityHops > 0:
+		hops, least = 255, 256-int(p.SecurityHops)
+	case !p.Multihop && !internal(p):
+		hops = 1
+	}
+	level, ttl, minimum, class := unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_MINHOPCOUNT, unix.IPV6_TCLASS
+	if router.Is4() {
+		level, ttl, minimum, class = unix.IPPROTO_IP, unix.IP_TTL, unix.IP_MINTTL, unix.IP_TOS
+	}
+	if err := unix.SetsockoptInt(fd, level, class, controlClass); err != nil {
+		return fmt.Errorf("setting the traffic class: %w", err)
+	}
+	if hops > 0 {
+		if err := unix.SetsockoptInt(fd, level, ttl, hops); err != nil {
+			return fmt.Errorf("setting the hop limit: %w", err)
+		}
+	}
+	if least > 0 {
+		if err := unix.SetsockoptInt(fd, level, minimum, least); err != nil {
+			return fmt.Errorf("setting the least hop limit: %w", err)
+		}
+	}
+	return nil
+}
+
+// internal says whether the router can only be in our autonomous system.
+func internal(p bgp.Peer) bool {
+	return p.Remote.ASN == p.ASN || p.Remote.ASN == 0 && p.Remote.Kind == bgp.Internal
+}
+
+// sign has the kernel sign and check segments from and to a router (RFC 2385). An empty
+// password ends that.
+func sign(fd int, router netip.Addr, password bgp.Password) error {
+	sig := unix.TCPMD5Sig{Keylen: uint16(len(password))}
+	if len(password) > len(sig.Key) {
+		return fmt.Errorf("the password has %d characters, at most %d are allowed", len(password), len(sig.Key))
+	}
+	copy(sig.Key[:], password)
+	// A sockaddr inside of a sockaddr_storage: the port is of no account.
+	if router.Is4() {
+		sig.Addr.Family = unix.AF_INET
+		a := router.As4()
+		copy(sig.Addr.Data[2:], a[:])
+	} else {
+		sig.Addr.Family = unix.AF_INET6
+		a := router.As16()
+		copy(sig.Addr.Data[6:], a[:])
+		if i, err := net.InterfaceByName(router.Zone()); err == nil {
+			binary.NativeEndian.PutUint32(sig.Addr.Data[22:], uint32(i.Index))
+		}
+	}
+	if err := unix.SetsockoptTCPMD5Sig(fd, unix.IPPROTO_TCP, unix.TCP_MD5SIG, &sig); err != nil {
+		return fmt.Errorf("setting the password of %s: %w", router, err)
+	}
+	return nil
+}
+
+// resign changes the password of a connection that is there.
+func resign(c net.Conn, router netip.Addr, password bgp.Password) error {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return onSocket(raw, func(fd int) error { return sign(fd, router, password) })
+}

@@ -1,0 +1,152 @@
+package bgp
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/bgp/wire"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// batch is how many routes are written before it is looked again whether the router
+// takes them.
+const batch = 2000
+
+// table is what a router should have and what it was sent (Adj-RIB-Out, RFC 4271 section
+// 3.2).
+type table struct {
+	want  routes.Table
+	sent  routes.Table
+	dirty map[netip.Prefix]bool
+	// leaving: routes are marked, so that routers prefer others (RFC 8326).
+	leaving bool
+	marked  map[*routes.Attributes]*routes.Attributes
+	// gone: nothing is announced any more.
+	gone bool
+	// begun: all routes of the beginning were sent, and the router was told so.
+	begun bool
+	// changes counts how often sent was another one.
+	changes uint64
+}
+
+func newTable(want routes.Table) *table {
+	return &table{want: want, sent: routes.Table{}, dirty: map[netip.Prefix]bool{}, marked: map[*routes.Attributes]*routes.Attributes{}}
+}
+
+// change notes what should be different.
+func (t *table) change(announce routes.Table, withdraw []netip.Prefix) {
+	for prefix, attributes := range announce {
+		t.want[prefix] = attributes
+		t.dirty[prefix] = true
+	}
+	for _, prefix := range withdraw {
+		delete(t.want, prefix)
+		t.dirty[prefix] = true
+	}
+}
+
+// reset begins a session: the router has nothing.
+func (t *table) reset() {
+	clear(t.sent)
+	t.begun = false
+	t.changes++
+	t.all()
+}
+
+// all looks at every route again.
+func (t *table) all() {
+	for prefix := range t.want {
+		t.dirty[prefix] = true
+	}
+	for prefix := range t.sent {
+		t.dirty[prefix] = true
+	}
+}
+
+// again sends everything once more: the router asked for it.
+func (t *table) again() {
+	clear(t.sent)
+	t.all()
+}
+
+// depart marks all routes, or takes them back; or neither any more.
+func (t *table) depart(leaving, gone bool) {
+	if t.leaving != leaving || t.gone != gone {
+		t.leaving, t.gone = leaving, gone
+		t.all()
+	}
+}
+
+// effective is what a router should get for a route now; nil: nothing.
+func (t *table) effective(prefix netip.Prefix, s wire.Session) *routes.Attributes {
+	a := t.want[prefix]
+	if a == nil || t.gone || !s.Of(family(prefix)).Address.IsValid() {
+		return nil
+	}
+	if !t.leaving {
+		return a
+	}
+	marked := t.marked[a]
+	if marked == nil {
+		m := *a
+		m.Communities = slices.Clone(a.Communities)
+		if i, has := slices.BinarySearch(m.Communities, routes.GracefulShutdown); !has {
+			m.Communities = slices.Insert(m.Communities, i, routes.GracefulShutdown)
+		}
+		m.LocalPref = routes.Number{Value: 0, Set: true} // RFC 8326 section 4.1
+		marked = &m
+		t.marked[a] = marked
+	}
+	return marked
+}
+
+// group is what goes into the same messages.
+type group struct {
+	family     lb.Family
+	attributes *routes.Attributes // nil: to be withdrawn
+}
+
+// next returns the messages for some of what is to be sent, and whether there is more.
+func (t *table) next(s wire.Session) (octets []byte, more bool, err error) {
+	groups := map[group][]netip.Prefix{}
+	n := 0
+	for prefix := range t.dirty {
+		if n == batch {
+			more = true
+			break
+		}
+		delete(t.dirty, prefix)
+		n++
+		want := t.effective(prefix, s)
+		if have, has := t.sent[prefix]; has == (want != nil) && have == want {
+			continue
+		}
+		t.changes++
+		if want == nil {
+			delete(t.sent, prefix)
+		} else {
+			t.sent[prefix] = want
+		}
+		g := group{family(prefix), want}
+		groups[g] = append(groups[g], prefix)
+	}
+	for g, prefixes := range groups {
+		slices.SortFunc(prefixes, func(x, y netip.Prefix) int { return cmp.Or(x.Addr().Compare(y.Addr()), x.Bits()-y.Bits()) })
+		var written []byte
+		if g.attributes == nil {
+			written, err = s.Withdraw(g.family, prefixes)
+		} else {
+			written, err = s.Announce(g.family, prefixes, g.attributes)
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("writing routes: %w", err)
+		}
+		octets = append(octets, written...)
+	}
+	return octets, more, nil
+}
+
+func family(p netip.Prefix) lb.Family { return lb.FamilyOf(p.Addr()) }

@@ -108,6 +108,72 @@ const (
 	ReasonKept = "Kept"
 )
 
+// ConditionEstablished is a condition of a BGPPeer, besides Ready: True when all
+// nodes that should have a session with the router have one that is up.
+const ConditionEstablished = "Established"
+
+// Reasons of a BGPPeer's conditions.
+const (
+	// ReasonPeerValid: the spec means something, and nodes have what they need.
+	ReasonPeerValid = "PeerValid"
+	// ReasonNoNodes: the peer's nodeSelectors select no node.
+	ReasonNoNodes = "NoNodes"
+	// ReasonUnknownBFDProfile: the BFDProfile that the peer names does not exist; the
+	// session runs without BFD or, with strictBFD, not at all.
+	ReasonUnknownBFDProfile = "UnknownBFDProfile"
+	// ReasonPasswordMissing: the Secret that the peer names does not exist, is of
+	// another type or has no password; there is no session.
+	ReasonPasswordMissing = "PasswordMissing"
+	// ReasonInvalidPeer: a field of the spec means nothing; there is no session. On a
+	// SpeakerState: that is so for at least one BGPPeer of the node.
+	ReasonInvalidPeer = "InvalidPeer"
+
+	// ReasonAllEstablished: all nodes that should have a session have one that is up.
+	ReasonAllEstablished = "AllEstablished"
+	// ReasonNotEstablished: some nodes have no session that is up, and others have.
+	ReasonNotEstablished = "NotEstablished"
+	// ReasonNoSession: no node has a session that is up.
+	ReasonNoSession = "NoSession"
+)
+
+// Reasons of a BGPAdvertisement's Ready condition, besides UnknownPool,
+// InvalidSelector and InvalidCommunity.
+const (
+	// ReasonAdvertisementValid: the advertisement is in effect.
+	ReasonAdvertisementValid = "AdvertisementValid"
+	// ReasonUnknownPeer: a BGPPeer that it names does not exist; it is in effect for
+	// the others.
+	ReasonUnknownPeer = "UnknownPeer"
+	// ReasonUnknownCommunity: a name in its communities is no alias and not well known;
+	// it is not in effect.
+	ReasonUnknownCommunity = "UnknownCommunity"
+	// ReasonAggregateTooWide: addresses of a pool would be announced as a prefix that
+	// holds more than the pool does; that pool is not announced.
+	ReasonAggregateTooWide = "AggregateTooWide"
+	// ReasonLocalPrefConflict: another advertisement of the same routes has another
+	// localPref.
+	ReasonLocalPrefConflict = "LocalPrefConflict"
+)
+
+// Reasons of a BFDProfile's Ready condition.
+const (
+	// ReasonProfileValid: the profile can be used.
+	ReasonProfileValid = "ProfileValid"
+	// ReasonInvalidProfile: a field of the spec means nothing.
+	ReasonInvalidProfile = "InvalidProfile"
+)
+
+// Reasons of a Community's Ready condition.
+const (
+	// ReasonCommunityValid: all names can be used.
+	ReasonCommunityValid = "CommunityValid"
+	// ReasonDuplicateAlias: an older object has one of the names, and has it still.
+	ReasonDuplicateAlias = "DuplicateAlias"
+	// ReasonInvalidCommunity: a value is no community. On a BGPAdvertisement: an item
+	// of its communities is none.
+	ReasonInvalidCommunity = "InvalidCommunity"
+)
+
 // Reasons of the Ready condition of an IPAddressClaim that an administrator wrote.
 const (
 	// ReasonClaimReserves: the address is kept, for nobody or for a Service that
@@ -136,6 +202,8 @@ const (
 	// ReasonInvalidAdvertisement: an L2Advertisement has a selector that means
 	// nothing; the speaker goes on without that advertisement.
 	ReasonInvalidAdvertisement = "InvalidAdvertisement"
+	// ReasonPeersDown: sessions with routers are not up.
+	ReasonPeersDown = "PeersDown"
 )
 
 // Reasons of the Service condition lbstack.io/AddressAllocated. The same words
@@ -150,7 +218,8 @@ const (
 	ReasonPartlyAllocated = "PartlyAllocated"
 	// ReasonPoolExhausted: every pool that could serve the Service is full.
 	ReasonPoolExhausted = "PoolExhausted"
-	// ReasonUnknownPool: the Service names a pool that does not exist.
+	// ReasonUnknownPool: the Service names a pool that does not exist. On a
+	// BGPAdvertisement: it names one; it is in effect for the others.
 	ReasonUnknownPool = "UnknownPool"
 	// ReasonPoolUnusable: the pool that the Service names is not Ready.
 	ReasonPoolUnusable = "PoolUnusable"

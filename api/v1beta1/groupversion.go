@@ -28,6 +28,10 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&LoadBalancerStack{}, &LoadBalancerStackList{},
 		&IPAddressPool{}, &IPAddressPoolList{},
 		&L2Advertisement{}, &L2AdvertisementList{},
+		&BGPPeer{}, &BGPPeerList{},
+		&BGPAdvertisement{}, &BGPAdvertisementList{},
+		&BFDProfile{}, &BFDProfileList{},
+		&Community{}, &CommunityList{},
 		&IPAddressClaim{}, &IPAddressClaimList{},
 		&SpeakerState{}, &SpeakerStateList{},
 	)

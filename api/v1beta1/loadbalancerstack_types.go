@@ -45,12 +45,46 @@ type LoadBalancerStackSpec struct {
 
 	// l2Advertisements say which addresses are announced on the local network,
 	// from which nodes: IPv4 addresses by ARP, IPv6 addresses by NDP. Each item becomes
-	// an L2Advertisement of that name. At most 128. With none, nothing is announced.
+	// an L2Advertisement of that name. At most 128. With none, nothing is announced
+	// there.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
 	// +optional
 	L2Advertisements []StackL2Advertisement `json:"l2Advertisements,omitempty"`
+
+	// bgpPeers are the routers that addresses are announced to. Each item becomes a
+	// BGPPeer of that name. At most 64.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	BGPPeers []StackBGPPeer `json:"bgpPeers,omitempty"`
+
+	// bgpAdvertisements say which addresses are announced to which routers, and how.
+	// Each item becomes a BGPAdvertisement of that name. At most 128. With none,
+	// nothing is announced to routers.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=128
+	// +optional
+	BGPAdvertisements []StackBGPAdvertisement `json:"bgpAdvertisements,omitempty"`
+
+	// bfdProfiles say how closely the paths to routers are watched, for bgpPeers that
+	// name them. Each item becomes a BFDProfile of that name. At most 64.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	BFDProfiles []StackBFDProfile `json:"bfdProfiles,omitempty"`
+
+	// communities give names to BGP communities, for bgpAdvertisements. Each item
+	// becomes a Community of that name. At most 64.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Communities []StackCommunity `json:"communities,omitempty"`
 
 	// layer2 adjusts how addresses are announced on the local network.
 	// +optional
@@ -93,6 +127,38 @@ type StackL2Advertisement struct {
 	Name ObjectName `json:"name"`
 
 	L2AdvertisementSpec `json:",inline"`
+}
+
+// StackBGPPeer is a BGPPeer inside a LoadBalancerStack.
+type StackBGPPeer struct {
+	// name of the BGPPeer. Unique in the list.
+	Name ObjectName `json:"name"`
+
+	BGPPeerSpec `json:",inline"`
+}
+
+// StackBGPAdvertisement is a BGPAdvertisement inside a LoadBalancerStack.
+type StackBGPAdvertisement struct {
+	// name of the BGPAdvertisement. Unique in the list.
+	Name ObjectName `json:"name"`
+
+	BGPAdvertisementSpec `json:",inline"`
+}
+
+// StackBFDProfile is a BFDProfile inside a LoadBalancerStack.
+type StackBFDProfile struct {
+	// name of the BFDProfile. Unique in the list.
+	Name ObjectName `json:"name"`
+
+	BFDProfileSpec `json:",inline"`
+}
+
+// StackCommunity is a Community inside a LoadBalancerStack.
+type StackCommunity struct {
+	// name of the Community. Unique in the list.
+	Name ObjectName `json:"name"`
+
+	CommunitySpec `json:",inline"`
 }
 
 // ObjectName is the name of a cluster-scoped object: a DNS label.

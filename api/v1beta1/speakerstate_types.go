@@ -55,6 +55,27 @@ type SpeakerStateStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	Conflicts []SpeakerConflict `json:"conflicts,omitempty"`
+
+	// bgpPeers are the sessions that this node should have with routers. At most 128.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=128
+	// +optional
+	BGPPeers []SpeakerBGPPeer `json:"bgpPeers,omitempty"`
+
+	// routeCount is how many prefixes this node announces to routers, also those that
+	// are beyond the bound of the list bgpRoutes.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	RouteCount int32 `json:"routeCount,omitempty"`
+
+	// bgpRoutes are the prefixes that this node announces to routers, in order. At most
+	// 5000 are listed.
+	// +listType=map
+	// +listMapKey=prefix
+	// +kubebuilder:validation:MaxItems=5000
+	// +optional
+	BGPRoutes []SpeakerBGPRoute `json:"bgpRoutes,omitempty"`
 }
 
 // SpeakerPhase is what a speaker is doing as a whole.
@@ -117,6 +138,141 @@ type SpeakerConflict struct {
 	Since metav1.Time `json:"since"`
 }
 
+// BGPState is where a BGP session is (RFC 4271 section 8.2.2).
+// +kubebuilder:validation:Enum=Idle;Connect;Active;OpenSent;OpenConfirm;Established
+type BGPState string
+
+// The states of a BGP session.
+const (
+	// BGPIdle: nothing is tried, yet or for now.
+	BGPIdle BGPState = "Idle"
+	// BGPConnect: the node connects to the router.
+	BGPConnect BGPState = "Connect"
+	// BGPActive: the node waits, for the next attempt or for the router to connect.
+	BGPActive BGPState = "Active"
+	// BGPOpenSent: the connection is there, and the router has not said who it is.
+	BGPOpenSent BGPState = "OpenSent"
+	// BGPOpenConfirm: both have said who they are.
+	BGPOpenConfirm BGPState = "OpenConfirm"
+	// BGPEstablished: routes go over the session.
+	BGPEstablished BGPState = "Established"
+)
+
+// BFDState is where a BFD session is (RFC 5880 section 6.2).
+// +kubebuilder:validation:Enum=AdminDown;Down;Init;Up
+type BFDState string
+
+// The states of a BFD session.
+const (
+	// BFDAdminDown: it is switched off.
+	BFDAdminDown BFDState = "AdminDown"
+	// BFDDown: the router is not heard.
+	BFDDown BFDState = "Down"
+	// BFDInit: the router is heard, and does not hear the node yet.
+	BFDInit BFDState = "Init"
+	// BFDUp: both hear each other.
+	BFDUp BFDState = "Up"
+)
+
+// SpeakerBGPPeer is a session of the node with a router.
+type SpeakerBGPPeer struct {
+	// name of the BGPPeer.
+	Name ObjectName `json:"name"`
+	// address of the router. Unset while it has not been found on its interface.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	Address string `json:"address,omitempty"`
+	// state of the session: Idle, Connect, Active, OpenSent, OpenConfirm, or
+	// Established, in which routes go over it.
+	State BGPState `json:"state"`
+	// since when the session has been in this state: Established, or any of the others.
+	Since metav1.Time `json:"since"`
+	// lastError says why the session ended last, or why it does not begin.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	LastError string `json:"lastError,omitempty"`
+	// prefixes is how many prefixes the router has been told.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Prefixes int32 `json:"prefixes,omitempty"`
+	// peerASN is the autonomous system number that the router presented.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=4294967295
+	// +optional
+	PeerASN int64 `json:"peerASN,omitempty"`
+	// peerRouterID is the BGP Identifier that the router presented.
+	// +kubebuilder:validation:MaxLength=15
+	// +optional
+	PeerRouterID string `json:"peerRouterID,omitempty"`
+	// localAddress is the address that the node speaks from.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	LocalAddress string `json:"localAddress,omitempty"`
+	// holdTimeSeconds is the hold time that both sides agreed on; 0: the session never
+	// times out. Unset: there is no agreement yet.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	HoldTimeSeconds *int32 `json:"holdTimeSeconds,omitempty"`
+	// keepaliveTimeSeconds is how often the node says that it lives; 0: never. Unset:
+	// there is no agreement yet.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	KeepaliveTimeSeconds *int32 `json:"keepaliveTimeSeconds,omitempty"`
+	// capabilities that the router presented, in words. At most 32.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=128
+	// +optional
+	Capabilities []string `json:"capabilities,omitempty"`
+	// bfd is how the path to the router is. Unset: it is not watched.
+	// +optional
+	BFD *SpeakerBFD `json:"bfd,omitempty"`
+}
+
+// SpeakerBFD is a BFD session of the node with a router.
+type SpeakerBFD struct {
+	// state of the session: AdminDown, Down, Init or Up.
+	State BFDState `json:"state"`
+	// since when it has been in this state.
+	Since metav1.Time `json:"since"`
+	// diagnostic is why it went down last, in words.
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	Diagnostic string `json:"diagnostic,omitempty"`
+	// transmitIntervalMilliseconds is how often the node sends.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	TransmitIntervalMilliseconds int32 `json:"transmitIntervalMilliseconds,omitempty"`
+	// receiveIntervalMilliseconds is how often the router sends.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	ReceiveIntervalMilliseconds int32 `json:"receiveIntervalMilliseconds,omitempty"`
+	// detectionTimeMilliseconds is how long nothing of the router may be heard until
+	// the path is taken for lost.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	DetectionTimeMilliseconds int32 `json:"detectionTimeMilliseconds,omitempty"`
+	// flaps is how often the session has gone down since the speaker started.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Flaps int32 `json:"flaps,omitempty"`
+}
+
+// SpeakerBGPRoute is a prefix that the node announces to routers.
+type SpeakerBGPRoute struct {
+	// prefix that is announced.
+	// +kubebuilder:validation:MaxLength=49
+	Prefix string `json:"prefix"`
+	// peers are the names of the BGPPeers that have been told: sessions that are
+	// Established. At most 128.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=128
+	// +optional
+	Peers []ObjectName `json:"peers,omitempty"`
+}
+
 // SpeakerState is the state of the speaker on one node; it has the node's name
 // and goes with the node.
 //
@@ -129,6 +285,8 @@ type SpeakerConflict struct {
 // +kubebuilder:printcolumn:name="Live",type=integer,JSONPath=`.status.liveSpeakers`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
 // +kubebuilder:printcolumn:name="Owned",type=string,priority=1,JSONPath=`.status.addresses[*].address`
+// +kubebuilder:printcolumn:name="BGP",type=string,priority=1,JSONPath=`.status.bgpPeers[*].state`
+// +kubebuilder:printcolumn:name="Routes",type=integer,priority=1,JSONPath=`.status.routeCount`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type SpeakerState struct {
 	metav1.TypeMeta `json:",inline"`

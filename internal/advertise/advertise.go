@@ -9,6 +9,18 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
+// Kind is the kind of the objects that advertisements are read from, as sentences
+// name it.
+type Kind string
+
+// The kinds of advertisements.
+const (
+	// L2 announces by ARP and NDP.
+	L2 Kind = "L2Advertisement"
+	// BGP announces routes.
+	BGP Kind = "BGPAdvertisement"
+)
+
 // Selector says whether it selects an object with these labels.
 type Selector func(labels map[string]string) bool
 
@@ -16,7 +28,7 @@ type Selector func(labels map[string]string) bool
 // means all pools, Services, nodes and interfaces. Of the selectors of a list
 // one that matches is enough.
 type Advertisement struct {
-	// Name of the L2Advertisement.
+	// Name of the object.
 	Name string
 	// Pools that it is about, by name, in addition to those that PoolSelectors
 	// select by label. Both empty: all.
@@ -99,6 +111,8 @@ type Address struct {
 
 // Input is all that decides who may announce.
 type Input struct {
+	// Kind of the advertisements; empty: L2.
+	Kind           Kind
 	Advertisements []Advertisement
 	Pools          []Pool
 	Nodes          []Node

@@ -14,14 +14,14 @@ const maxNamed = 3
 
 func (r *resolver) whyNoAdvertisement(a Address) string {
 	if len(r.ads) == 0 {
-		return fmt.Sprintf("there is no L2Advertisement, so that nothing is announced: create one that selects the pool %q", a.Pool)
+		return fmt.Sprintf("there is no %s, so that nothing is announced: create one that selects the pool %q", r.kind, a.Pool)
 	}
 	if ads := r.aboutPool(a.Pool); len(ads) > 0 {
 		return fmt.Sprintf("spec.serviceSelectors of %s, which %s the pool %q, do not match the labels of %s: change the labels or the selectors",
 			r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, services(a))
 	}
-	return fmt.Sprintf("no L2Advertisement selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
-		a.Pool, r.advertisements(upTo(len(r.ads))))
+	return fmt.Sprintf("no %s selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
+		r.kind, a.Pool, r.advertisements(upTo(len(r.ads))))
 }
 
 func whyNoEndpoints(a Address) string {
@@ -110,10 +110,10 @@ func (r *resolver) advertisements(ads []int) string {
 		names = append(names, fmt.Sprintf("%q", r.ads[i].Name))
 	}
 	if len(names) == 1 {
-		return "the L2Advertisement " + names[0]
+		return fmt.Sprintf("the %s %s", r.kind, names[0])
 	}
 	slices.Sort(names)
-	return sentence("the L2Advertisements", names)
+	return sentence(fmt.Sprintf("the %ss", r.kind), names)
 }
 
 func services(a Address) string {

@@ -21,9 +21,10 @@ func Resolve(in Input) []Result {
 
 // resolver remembers what many addresses have in common.
 type resolver struct {
+	kind     Kind
 	ads      []Advertisement
 	nodes    []Node // ordered by name
-	labels   map[lb.PoolName]map[string]string
+	pools    map[lb.PoolName]*Pool
 	services map[lb.ServiceKey]*Service
 	reach    []reach // of each advertisement
 	ofPool   map[lb.PoolName][]int
@@ -45,15 +46,16 @@ type outcomeKey struct {
 
 func newResolver(in Input) *resolver {
 	r := &resolver{
+		kind:     cmp.Or(in.Kind, L2),
 		ads:      in.Advertisements,
 		nodes:    slices.SortedFunc(slices.Values(in.Nodes), func(x, y Node) int { return cmp.Compare(x.Name, y.Name) }),
-		labels:   make(map[lb.PoolName]map[string]string, len(in.Pools)),
+		pools:    make(map[lb.PoolName]*Pool, len(in.Pools)),
 		services: make(map[lb.ServiceKey]*Service, len(in.Services)),
 		ofPool:   map[lb.PoolName][]int{},
 		outcomes: map[outcomeKey][]Candidate{},
 	}
-	for _, pool := range in.Pools {
-		r.labels[pool.Name] = pool.Labels
+	for i := range in.Pools {
+		r.pools[in.Pools[i].Name] = &in.Pools[i]
 	}
 	for i := range in.Services {
 		r.services[in.Services[i].Key] = &in.Services[i]
@@ -67,7 +69,7 @@ func newResolver(in Input) *resolver {
 func reachOf(ad *Advertisement, nodes []Node) reach {
 	result := reach{covers: make([]bool, len(nodes)), preference: make([]int32, len(nodes))}
 	for i, node := range nodes {
-		result.covers[i] = selects(ad.NodeSelectors, node.Labels)
+		result.covers[i] = ad.CoversNode(node.Labels)
 		for _, p := range ad.Preferred {
 			if p.Selector(node.Labels) {
 				result.preference[i] += p.Weight
@@ -77,15 +79,6 @@ func reachOf(ad *Advertisement, nodes []Node) reach {
 	return result
 }
 
-// selects says whether one of the selectors matches, or there are none.
-func selects(selectors []Selector, labels map[string]string) bool {
-	return len(selectors) == 0 || anyMatches(selectors, labels)
-}
-
-func anyMatches(selectors []Selector, labels map[string]string) bool {
-	return slices.ContainsFunc(selectors, func(s Selector) bool { return s(labels) })
-}
-
 func (r *resolver) resolve(a Address) Result {
 	holders := r.holders(a)
 	ads := r.about(a.Pool, holders)
@@ -93,7 +86,7 @@ func (r *resolver) resolve(a Address) Result {
 		return Result{Address: a.Address, Reason: NoAdvertisement, Why: r.whyNoAdvertisement(a)}
 	}
 	family := lb.FamilyOf(a.Address)
-	if !slices.ContainsFunc(holders, func(s *Service) bool { return s.Endpoints[family].Serving > 0 }) {
+	if !Served(holders, family) {
 		return Result{Address: a.Address, Reason: NoEndpoints, Why: whyNoEndpoints(a)}
 	}
 	local := localTo(holders, family)
@@ -120,8 +113,7 @@ func (r *resolver) about(pool lb.PoolName, holders []*Service) []int {
 	ofPool := r.aboutPool(pool)
 	ads := make([]int, 0, len(ofPool))
 	for _, i := range ofPool {
-		selectors := r.ads[i].ServiceSelectors
-		if len(selectors) == 0 || slices.ContainsFunc(holders, func(s *Service) bool { return anyMatches(selectors, s.Labels) }) {
+		if r.ads[i].CoversHolders(holders) {
 			ads = append(ads, i)
 		}
 	}
@@ -132,36 +124,14 @@ func (r *resolver) aboutPool(pool lb.PoolName) []int {
 	if ads, known := r.ofPool[pool]; known {
 		return ads
 	}
-	labels, exists := r.labels[pool]
 	var ads []int
 	for i := range r.ads {
-		ad := &r.ads[i]
-		all := len(ad.Pools)+len(ad.PoolSelectors) == 0
-		if all || slices.Contains(ad.Pools, pool) || (exists && anyMatches(ad.PoolSelectors, labels)) {
+		if r.ads[i].CoversPool(pool, r.pools[pool]) {
 			ads = append(ads, i)
 		}
 	}
 	r.ofPool[pool] = ads
 	return ads
-}
-
-// localTo returns the holders whose traffic is served only on the nodes that it
-// reaches. One without any endpoint restricts nothing: it has no traffic that
-// could be served elsewhere.
-func localTo(holders []*Service, family lb.Family) []localHolder {
-	var local []localHolder
-	for _, s := range holders {
-		if endpoints := s.Endpoints[family]; s.Local && endpoints.Serving > 0 {
-			local = append(local, localHolder{s.Key, endpoints.Nodes})
-		}
-	}
-	return local
-}
-
-// localHolder is a Service that is served only on these nodes.
-type localHolder struct {
-	key   lb.ServiceKey
-	nodes map[lb.NodeName]bool
 }
 
 // candidates returns who may announce by these advertisements, and serves all
@@ -195,10 +165,6 @@ func (r *resolver) servingAll(local []localHolder) []bool {
 		serving[i] = servesAll(local, r.nodes[i].Name)
 	}
 	return serving
-}
-
-func servesAll(local []localHolder, node lb.NodeName) bool {
-	return !slices.ContainsFunc(local, func(h localHolder) bool { return !h.nodes[node] })
 }
 
 // candidate sums up what the advertisements say about a node.

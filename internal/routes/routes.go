@@ -72,5 +72,13 @@ type Advertisement struct {
 	Attributes Attributes
 }
 
+// Scope returns what the advertisement is about, without what it says about it.
+func (a *Advertisement) Scope() advertise.Advertisement {
+	return advertise.Advertisement{
+		Name: a.Name, Pools: a.Pools, PoolSelectors: a.PoolSelectors,
+		ServiceSelectors: a.ServiceSelectors, NodeSelectors: a.NodeSelectors,
+	}
+}
+
 // Table is what a router should have from this node.
 type Table map[netip.Prefix]*Attributes

@@ -1,0 +1,139 @@
+package routes
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+)
+
+// Change is how to get from what a router had to what it should have.
+type Change struct {
+	// Announce are the routes that are new or have other attributes.
+	Announce Table
+	// Withdraw are those that are gone, ordered.
+	Withdraw []netip.Prefix
+}
+
+// entry is what is known of a prefix. It does not grow with the number of peers.
+type entry struct {
+	members []member
+	now     *group // all the members together; nil: nothing
+	told    *group // what the caller was told last, perhaps of an older plan
+	dirty   bool
+}
+
+// member is how many addresses in the prefix are announced by a group.
+type member struct {
+	group *group
+	count int
+}
+
+// count adds n to the addresses that are announced with the prefix by the group.
+func (p *Planner) count(prefix netip.Prefix, g *group, n int) {
+	e := p.prefixes[prefix]
+	if e == nil {
+		e = &entry{}
+		p.prefixes[prefix] = e
+	}
+	i := slices.IndexFunc(e.members, func(m member) bool { return m.group == g })
+	switch {
+	case i < 0:
+		e.members = append(e.members, member{g, n})
+	case e.members[i].count+n == 0:
+		e.members = slices.Delete(e.members, i, i+1)
+	default:
+		e.members[i].count += n
+		return
+	}
+	if now := p.plan.together(e.members); now != e.now {
+		e.now = now
+		p.touch(prefix, e)
+	}
+}
+
+// together returns the group of all advertisements of the members.
+func (p *plan) together(members []member) *group {
+	switch len(members) {
+	case 0:
+		return nil
+	case 1:
+		return members[0].group
+	}
+	var ads []int
+	for _, m := range members {
+		ads = append(ads, m.group.ads...)
+	}
+	slices.Sort(ads)
+	return p.group(slices.Compact(ads))
+}
+
+// touch remembers that what is announced with a prefix may have changed.
+func (p *Planner) touch(prefix netip.Prefix, e *entry) {
+	if e.now != nil && len(e.now.conflicts) > 0 {
+		p.disputed[prefix] = struct{}{}
+	} else {
+		delete(p.disputed, prefix)
+	}
+	if !e.dirty {
+		e.dirty = true
+		p.dirty = append(p.dirty, prefix)
+	}
+}
+
+// Changes returns what changed since the last call, for the peers for which anything
+// did. A peer that was not there at the last call gets all its routes; one that left
+// is not mentioned.
+func (p *Planner) Changes() map[bgp.PeerName]Change {
+	changes := map[bgp.PeerName]Change{}
+	for _, prefix := range p.dirty {
+		e := p.prefixes[prefix]
+		for _, peer := range p.plan.peers {
+			had, has := e.told.route(peer), e.now.route(peer)
+			switch c := changes[peer]; {
+			case has == nil && had != nil:
+				c.Withdraw = append(c.Withdraw, prefix)
+				changes[peer] = c
+			case has != nil && (had == nil || had != has && !had.Equal(*has)):
+				if c.Announce == nil {
+					c.Announce = Table{}
+				}
+				c.Announce[prefix] = has
+				changes[peer] = c
+			}
+		}
+		e.dirty, e.told = false, e.now
+		if e.now == nil {
+			delete(p.prefixes, prefix)
+		}
+	}
+	p.dirty = nil
+	for _, c := range changes {
+		slices.SortFunc(c.Withdraw, netip.Prefix.Compare)
+	}
+	return changes
+}
+
+// Table returns all routes that a peer should have.
+func (p *Planner) Table(peer bgp.PeerName) Table {
+	table := Table{}
+	for prefix, e := range p.prefixes {
+		if attributes := e.now.route(peer); attributes != nil {
+			table[prefix] = attributes
+		}
+	}
+	return table
+}
+
+// Conflicts returns where advertisements disagree on a route, ordered.
+func (p *Planner) Conflicts() []Conflict {
+	var list []Conflict
+	for prefix := range p.disputed {
+		for _, c := range p.prefixes[prefix].now.conflicts {
+			c.Prefix = prefix
+			list = append(list, c)
+		}
+	}
+	slices.SortFunc(list, Conflict.compare)
+	return list
+}

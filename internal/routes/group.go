@@ -1,0 +1,129 @@
+package routes
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+)
+
+// group is a list of advertisements that speak for the same prefixes, and what they
+// come to. There is one of each list.
+type group struct {
+	ads []int
+	// routes are the attributes that peers get; those who get no route are missing.
+	routes map[bgp.PeerName]*Attributes
+	// conflicts lack the prefix.
+	conflicts []Conflict
+}
+
+// route returns the attributes that a peer gets; nil: it gets no route.
+func (g *group) route(peer bgp.PeerName) *Attributes {
+	if g == nil {
+		return nil
+	}
+	return g.routes[peer]
+}
+
+func (p *plan) group(ads []int) *group {
+	key := keyOf(len(ads), ads)
+	if g := p.groups[key]; g != nil {
+		return g
+	}
+	g := &group{ads: ads, routes: make(map[bgp.PeerName]*Attributes, len(p.peers))}
+	for _, peer := range p.peers {
+		var speaking []*Advertisement
+		for _, i := range ads {
+			if to := p.ads[i].Peers; len(to) == 0 || slices.Contains(to, peer) {
+				speaking = append(speaking, &p.ads[i])
+			}
+		}
+		if len(speaking) > 0 {
+			g.routes[peer] = p.intern(merged(speaking))
+			g.conflicts = append(g.conflicts, conflicts(peer, speaking)...)
+		}
+	}
+	p.groups[key] = g
+	return g
+}
+
+// merged returns what advertisements ask for together: all communities, the highest
+// LOCAL_PREF, the lowest MED, and the longest path. One that does not set a number
+// says nothing about it.
+func merged(ads []*Advertisement) Attributes {
+	var m Attributes
+	for _, ad := range ads {
+		a := &ad.Attributes
+		if a.LocalPref.Set && (!m.LocalPref.Set || a.LocalPref.Value > m.LocalPref.Value) {
+			m.LocalPref = a.LocalPref
+		}
+		if a.MED.Set && (!m.MED.Set || a.MED.Value < m.MED.Value) {
+			m.MED = a.MED
+		}
+		m.Prepend = max(m.Prepend, a.Prepend)
+		m.Communities = append(m.Communities, a.Communities...)
+		m.Large = append(m.Large, a.Large...)
+	}
+	slices.Sort(m.Communities)
+	slices.SortFunc(m.Large, LargeCommunity.compare)
+	m.Communities, m.Large = slices.Compact(m.Communities), slices.Compact(m.Large)
+	return m
+}
+
+func (c LargeCommunity) compare(other LargeCommunity) int {
+	return cmp.Or(cmp.Compare(c.Global, other.Global), cmp.Compare(c.Local1, other.Local1), cmp.Compare(c.Local2, other.Local2))
+}
+
+// Conflict is that two advertisements ask for different preferences of one route,
+// which can have only one.
+type Conflict struct {
+	// Prefix and Peer of the route.
+	Prefix netip.Prefix
+	Peer   bgp.PeerName
+	// Used is the advertisement that asks for the highest LOCAL_PREF, which the route
+	// gets, and Ignored one that asks for another.
+	Used, Ignored Preference
+}
+
+// Preference is the LOCAL_PREF that an advertisement asks for.
+type Preference struct {
+	// Advertisement is its name.
+	Advertisement string
+	// LocalPref that it asks for.
+	LocalPref uint32
+}
+
+// String says what is wrong, where, and what to do.
+func (c Conflict) String() string {
+	return fmt.Sprintf("%s goes to the BGPPeer %q with the localPref %d of the BGPAdvertisement %q, but the BGPAdvertisement %q, which is about it as well, has %d: set both to the same",
+		c.Prefix, c.Peer, c.Used.LocalPref, c.Used.Advertisement, c.Ignored.Advertisement, c.Ignored.LocalPref)
+}
+
+func (c Conflict) compare(other Conflict) int {
+	return cmp.Or(c.Prefix.Compare(other.Prefix), cmp.Compare(c.Peer, other.Peer),
+		cmp.Compare(c.Ignored.Advertisement, other.Ignored.Advertisement), cmp.Compare(c.Ignored.LocalPref, other.Ignored.LocalPref))
+}
+
+// conflicts returns where the advertisements, which are ordered by name, disagree
+// with the first of those that ask for the most.
+func conflicts(peer bgp.PeerName, ads []*Advertisement) []Conflict {
+	var asked []Preference
+	for _, ad := range ads {
+		if n := ad.Attributes.LocalPref; n.Set {
+			asked = append(asked, Preference{ad.Name, n.Value})
+		}
+	}
+	if len(asked) < 2 {
+		return nil
+	}
+	used := slices.MaxFunc(asked, func(x, y Preference) int { return cmp.Compare(x.LocalPref, y.LocalPref) })
+	var found []Conflict
+	for _, ignored := range asked {
+		if ignored.LocalPref != used.LocalPref {
+			found = append(found, Conflict{Peer: peer, Used: used, Ignored: ignored})
+		}
+	}
+	return found
+}

@@ -1,0 +1,141 @@
+package routes_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+type (
+	ad     = routes.Advertisement
+	labels = map[string]string
+	table  = routes.Table
+)
+
+var (
+	one = netip.MustParseAddr("10.0.0.1")
+	two = netip.MustParseAddr("10.0.0.2")
+	six = netip.MustParseAddr("2001:db8::1")
+	web = lb.ServiceKey{Namespace: "default", Name: "web"}
+	dns = lb.ServiceKey{Namespace: "default", Name: "dns"}
+)
+
+var byValue = cmp.Options{
+	cmp.Comparer(func(x, y netip.Addr) bool { return x == y }),
+	cmp.Comparer(func(x, y netip.Prefix) bool { return x == y }),
+}
+
+// has selects what has this label.
+func has(key, value string) advertise.Selector {
+	return func(set map[string]string) bool { return set[key] == value }
+}
+
+func anyOf(s ...advertise.Selector) []advertise.Selector { return s }
+
+func number(n uint32) routes.Number { return routes.Number{Value: n, Set: true} }
+
+// on are endpoints on nodes, one each.
+func on(nodes ...lb.NodeName) advertise.Endpoints {
+	e := advertise.Endpoints{Serving: len(nodes), Nodes: map[lb.NodeName]bool{}}
+	for _, n := range nodes {
+		e.Nodes[n] = true
+	}
+	return e
+}
+
+// setup is a cluster as the node n1 sees it.
+type setup struct {
+	config   routes.Config
+	services map[lb.ServiceKey]*routes.Service
+	claims   map[netip.Addr]*routes.Claim
+}
+
+// base has one Service that shows an IPv4 address of the pool gold, and two peers.
+func base(ads ...ad) setup {
+	return setup{
+		config: routes.Config{
+			Node:           advertise.Node{Name: "n1", Labels: labels{"zone": "a"}},
+			Advertisements: ads,
+			Peers:          []bgp.PeerName{"left", "right"},
+			Pools:          []advertise.Pool{{Name: "gold", Labels: labels{"tier": "high"}}},
+		},
+		services: map[lb.ServiceKey]*routes.Service{
+			web: {Labels: labels{"app": "web"}, Shown: []netip.Addr{one}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n2")}},
+		},
+		claims: map[netip.Addr]*routes.Claim{one: {Pool: "gold", Holders: []lb.ServiceKey{web}}},
+	}
+}
+
+func (s setup) with(changes ...func(*setup)) setup {
+	for _, change := range changes {
+		change(&s)
+	}
+	return s
+}
+
+func (s setup) planner() *routes.Planner {
+	p := routes.New()
+	p.SetConfig(s.config)
+	for key, service := range s.services {
+		p.SetService(key, service)
+	}
+	for address, claim := range s.claims {
+		p.SetClaim(address, claim)
+	}
+	return p
+}
+
+// shares makes the Services the holders of the first address, which they show.
+func shares(list map[lb.ServiceKey]*routes.Service) func(*setup) {
+	return func(s *setup) {
+		s.claims[one].Holders = nil
+		for key, service := range list {
+			service.Shown = []netip.Addr{one}
+			s.services[key] = service
+			s.claims[one].Holders = append(s.claims[one].Holders, key)
+		}
+	}
+}
+
+func serves(e advertise.Endpoints) *routes.Service {
+	return &routes.Service{Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: e}}
+}
+
+func local(e advertise.Endpoints) *routes.Service {
+	s := serves(e)
+	s.Local = true
+	return s
+}
+
+// shows has the Service web show these addresses of the pool gold alone.
+func shows(addresses ...netip.Addr) func(*setup) {
+	return func(s *setup) {
+		s.services[web].Shown = addresses
+		s.services[web].Endpoints[lb.IPv6] = on("n2")
+		for _, a := range addresses {
+			s.claims[a] = &routes.Claim{Pool: "gold", Holders: []lb.ServiceKey{web}}
+		}
+	}
+}
+
+// to returns the table of plain routes.
+func to(prefixes ...string) table {
+	t := table{}
+	for _, p := range prefixes {
+		t[netip.MustParsePrefix(p)] = &routes.Attributes{}
+	}
+	return t
+}
+
+func same(t *testing.T, what string, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, byValue); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}

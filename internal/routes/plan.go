@@ -1,0 +1,151 @@
+package routes
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// plan is what a Config means. Addresses have much in common: what the same
+// advertisements make of them is worked out once, and shared.
+type plan struct {
+	node  lb.NodeName
+	peers []bgp.PeerName
+	pools map[lb.PoolName]*advertise.Pool
+	// ads are those by which the node announces, ordered by name, and scopes what
+	// they are about. Lists of them are lists of their indexes, in order.
+	ads    []Advertisement
+	scopes []advertise.Advertisement
+
+	ofPool     map[lb.PoolName][]int
+	outcomes   map[string]*outcome
+	groups     map[string]*group
+	attributes map[string]*Attributes
+	before     map[string]*Attributes // those of the plan before, to go on with
+}
+
+// outcome is what is announced because of an address: its routes, one for each
+// length that the advertisements ask for.
+type outcome struct{ parts []part }
+
+// part is the route of one length.
+type part struct {
+	bits  int
+	group *group
+}
+
+func (o *outcome) list() []part {
+	if o == nil {
+		return nil
+	}
+	return o.parts
+}
+
+func (p part) of(address netip.Addr) netip.Prefix {
+	prefix, _ := address.Prefix(p.bits) // bits are of the family of the address
+	return prefix
+}
+
+func newPlan(c Config, before *plan) *plan {
+	p := &plan{
+		node: c.Node.Name, pools: make(map[lb.PoolName]*advertise.Pool, len(c.Pools)),
+		ofPool: map[lb.PoolName][]int{}, outcomes: map[string]*outcome{}, groups: map[string]*group{}, attributes: map[string]*Attributes{},
+	}
+	if before != nil {
+		p.before = before.attributes
+	}
+	p.peers = slices.Compact(slices.Sorted(slices.Values(c.Peers)))
+	for i := range c.Pools {
+		p.pools[c.Pools[i].Name] = &c.Pools[i]
+	}
+	byName := slices.SortedStableFunc(slices.Values(c.Advertisements), func(x, y Advertisement) int { return cmp.Compare(x.Name, y.Name) })
+	for _, ad := range byName {
+		if scope := ad.Scope(); c.Node.Excluded == "" && scope.CoversNode(c.Node.Labels) {
+			p.ads, p.scopes = append(p.ads, ad), append(p.scopes, scope)
+		}
+	}
+	return p
+}
+
+// about returns the advertisements that are about an address of the pool that
+// these Services show.
+func (p *plan) about(pool lb.PoolName, holders []*advertise.Service) []int {
+	ofPool, known := p.ofPool[pool]
+	if !known {
+		for i := range p.scopes {
+			if p.scopes[i].CoversPool(pool, p.pools[pool]) {
+				ofPool = append(ofPool, i)
+			}
+		}
+		p.ofPool[pool] = ofPool
+	}
+	ads := make([]int, 0, len(ofPool))
+	for _, i := range ofPool {
+		if p.scopes[i].CoversHolders(holders) {
+			ads = append(ads, i)
+		}
+	}
+	return ads
+}
+
+// outcome returns what these advertisements make of an address of the family: the
+// same one each time; nil if there are none.
+func (p *plan) outcome(family lb.Family, ads []int) *outcome {
+	if len(ads) == 0 {
+		return nil
+	}
+	key := keyOf(int(family), ads)
+	if o := p.outcomes[key]; o != nil {
+		return o
+	}
+	ofLength := map[int][]int{}
+	for _, i := range ads {
+		bits := p.ads[i].bits(family)
+		ofLength[bits] = append(ofLength[bits], i)
+	}
+	o := &outcome{}
+	for bits, list := range ofLength {
+		o.parts = append(o.parts, part{bits, p.group(list)})
+	}
+	p.outcomes[key] = o
+	return o
+}
+
+// bits is the length of the routes of a family. One that means nothing does not
+// aggregate.
+func (a *Advertisement) bits(family lb.Family) int {
+	length, single := a.Length, uint8(32)
+	if family == lb.IPv6 {
+		length, single = a.LengthV6, 128
+	}
+	if length == 0 || length > single {
+		return int(single)
+	}
+	return int(length)
+}
+
+// intern returns one and the same pointer for attributes that say the same.
+func (p *plan) intern(a Attributes) *Attributes {
+	key := fmt.Sprint(a)
+	if p.attributes[key] == nil {
+		if p.attributes[key] = p.before[key]; p.attributes[key] == nil {
+			p.attributes[key] = &a
+		}
+	}
+	return p.attributes[key]
+}
+
+// keyOf returns a key for a number and a list.
+func keyOf(n int, list []int) string {
+	key := binary.AppendUvarint(nil, uint64(n))
+	for _, i := range list {
+		key = binary.AppendUvarint(key, uint64(i))
+	}
+	return string(key)
+}

@@ -1,0 +1,64 @@
+package routes_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+func TestWhatIsAnnounced(t *testing.T) {
+	single, nothing := to("10.0.0.1/32"), table{}
+	tests := []struct {
+		name string
+		in   setup
+		want table // of the peer left
+	}{
+		{"without advertisements nothing is", base(), nothing},
+		{"an empty advertisement means all pools, Services, nodes and peers", base(ad{}), single},
+		{"a pool can be named", base(ad{Pools: []lb.PoolName{"tin", "gold"}}), single},
+		{"a pool that is gone can be named still", base(ad{Pools: []lb.PoolName{"gold"}}).with(func(s *setup) { s.config.Pools = nil }), single},
+		{"other pools do not count", base(ad{Pools: []lb.PoolName{"tin"}}), nothing},
+		{"pools are selected by label", base(ad{PoolSelectors: anyOf(has("tier", "low"), has("tier", "high"))}), single},
+		{"a pool that no selector matches is not", base(ad{PoolSelectors: anyOf(has("tier", "low"))}), nothing},
+		{"a pool that is gone has no labels", base(ad{PoolSelectors: anyOf(has("tier", ""))}).with(func(s *setup) { s.claims[one].Pool = "gone" }), nothing},
+		{"Services are selected by label", base(ad{ServiceSelectors: anyOf(has("app", "db"), has("app", "web"))}), single},
+		{"a Service that no selector matches is not", base(ad{ServiceSelectors: anyOf(has("app", "db"))}), nothing},
+		{"one Service of those that share an address is enough", base(ad{ServiceSelectors: anyOf(has("app", "web"))}).with(shares(map[lb.ServiceKey]*routes.Service{
+			dns: serves(on("n2")), web: {Labels: labels{"app": "web"}}})), single},
+		{"a holder that does not show the address does not count for selectors", base(ad{ServiceSelectors: anyOf(has("app", "web"))}).with(
+			shares(map[lb.ServiceKey]*routes.Service{dns: serves(on("n2")), web: {Labels: labels{"app": "web"}}}),
+			func(s *setup) { s.services[web].Shown = nil }), nothing},
+		{"nodes are selected by label", base(ad{NodeSelectors: anyOf(has("zone", "b"), has("zone", "a"))}), single},
+		{"a node that no selector matches announces nothing", base(ad{NodeSelectors: anyOf(has("zone", "b"))}), nothing},
+		{"an excluded node announces nothing", base(ad{}).with(func(s *setup) { s.config.Node.Excluded = "has a label" }), nothing},
+		{"peers can be named", base(ad{Peers: []bgp.PeerName{"left"}}), single},
+		{"other peers get nothing", base(ad{Peers: []bgp.PeerName{"right"}}), nothing},
+		{"an address that no Service shows is not", base(ad{}).with(func(s *setup) { s.services[web].Shown = []netip.Addr{two} }), nothing},
+		{"an address whose holder is gone is not", base(ad{}).with(func(s *setup) { delete(s.services, web) }), nothing},
+		{"an address that is shown but not claimed is not", base(ad{}).with(func(s *setup) { delete(s.claims, one) }), nothing},
+		{"an address that another Service claims is not", base(ad{}).with(func(s *setup) { s.claims[one].Holders = []lb.ServiceKey{dns} }), nothing},
+		{"without endpoints nothing is", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: serves(on())})), nothing},
+		{"endpoints of the other family do not count", base(ad{}).with(shows(six), func(s *setup) { delete(s.services[web].Endpoints, lb.IPv6) }), nothing},
+		{"each family has its routes", base(ad{}).with(shows(one, six)), to("10.0.0.1/32", "2001:db8::1/128")},
+		{"an endpoint without a node serves all nodes", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: serves(advertise.Endpoints{Serving: 1})})), single},
+		{"a local Service is announced where it has an endpoint", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: local(on("n1", "n2"))})), single},
+		{"a local Service is not announced elsewhere", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: local(on("n2"))})), nothing},
+		{"all local Services of an address must have one", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: local(on("n1")), dns: local(on("n2"))})), nothing},
+		{"a local Service without endpoints restricts nothing", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: local(on()), dns: serves(on("n2"))})), single},
+		{"one that is not local restricts nothing", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: local(on("n1")), dns: serves(on("n2"))})), single},
+		{"a node that drains or is down goes on", base(ad{}).with(func(s *setup) { s.config.Node.Draining, s.config.Node.Down = true, true }), single},
+		{"addresses are aggregated", base(ad{Length: 24, LengthV6: 64}).with(shows(one, two, six)), to("10.0.0.0/24", "2001:db8::/64")},
+		{"the whole of a family is an aggregate", base(ad{Length: 1}).with(shows(one)), to("0.0.0.0/1")},
+		{"advertisements of two lengths make two routes", base(ad{Length: 24}, ad{}), to("10.0.0.0/24", "10.0.0.1/32")},
+		{"a length that means nothing does not aggregate", base(ad{Length: 33, LengthV6: 129}).with(shows(one, six)), to("10.0.0.1/32", "2001:db8::1/128")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			same(t, "table", tt.want, tt.in.planner().Table("left"))
+		})
+	}
+}

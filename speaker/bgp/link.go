@@ -33,7 +33,7 @@ type link struct {
 // link is no longer its own by then.
 func (p *peer) newLink(side session.Side, conn net.Conn) *link {
 	l := &link{side: side, conn: conn, idle: true, out: make(chan []byte, 1)}
-	go l.write(p)
+	p.writing.Go(func() { l.write(p) })
 	go l.read(p)
 	return l
 }
@@ -74,8 +74,10 @@ func (l *link) write(p *peer) {
 	}
 	_ = l.conn.SetReadDeadline(time.Now().Add(lingerFor))
 	time.AfterFunc(lingerFor, func() { _ = l.conn.Close() })
-	for range l.out { // nobody waits for a writer that has given up
-	}
+	go func() {
+		for range l.out { // nobody waits for a writer that has given up
+		}
+	}()
 }
 
 // send has octets written after all that came before.

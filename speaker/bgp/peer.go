@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -40,7 +41,8 @@ type peer struct {
 	cancel  context.CancelFunc
 	path    Path
 	left    bool
-	failing error // why routes cannot be written
+	writing sync.WaitGroup // a goroutine for each link
+	failing error          // why routes cannot be written
 	told    Status
 }
 
@@ -343,6 +345,21 @@ func (p *peer) leave(ctx context.Context, silent bool, n *bgp.Notification, why 
 		return p.machine.Stop(now, n, why)
 	})
 	<-p.ended
+	p.written(ctx)
+}
+
+// written waits until the last words have gone out.
+func (p *peer) written(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		p.writing.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-time.After(lingerFor):
+	}
 }
 
 func (p *peer) wait(ctx context.Context, d time.Duration) {

@@ -57,7 +57,7 @@ func (r *resolver) whyNotLocal(ads, covered []int, local []localHolder) string {
 			h.key, local[1].key)
 	}
 	why := fmt.Sprintf("spec.externalTrafficPolicy of the Service %s is Local, and its ready endpoints are on %s only, where nobody may announce",
-		h.key, sentence(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
+		h.key, Named(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
 	excluded := slices.DeleteFunc(serving, func(i int) bool { return !slices.Contains(covered, i) })
 	if len(excluded) > 0 {
 		return why + ": " + r.exclusions(excluded)
@@ -67,7 +67,7 @@ func (r *resolver) whyNotLocal(ads, covered []int, local []localHolder) string {
 		names = append(names, string(r.nodes[i].Name))
 	}
 	return fmt.Sprintf("%s: %s %s %s; have a pod run there, or change spec.nodeSelectors",
-		why, r.advertisements(ads), verb(ads, "selects", "select"), sentence(nodeWord(len(names)), names))
+		why, r.advertisements(ads), verb(ads, "selects", "select"), Named(nodeWord(len(names)), names))
 }
 
 // covered returns the nodes that one of the advertisements selects, excluded
@@ -113,7 +113,7 @@ func (r *resolver) advertisements(ads []int) string {
 		return fmt.Sprintf("the %s %s", r.kind, names[0])
 	}
 	slices.Sort(names)
-	return sentence(fmt.Sprintf("the %ss", r.kind), names)
+	return Named(fmt.Sprintf("the %ss", r.kind), names)
 }
 
 func services(a Address) string {
@@ -125,11 +125,12 @@ func services(a Address) string {
 		return "the Service " + names[0]
 	}
 	slices.Sort(names)
-	return sentence("the Services", names)
+	return Named("the Services", names)
 }
 
-// sentence names the first of a list and counts the others.
-func sentence[T ~string](what string, names []T) string {
+// Named returns a sentence's part that says what, names the first of a list and
+// counts the others.
+func Named[T ~string](what string, names []T) string {
 	var b strings.Builder
 	b.WriteString(what)
 	named := names[:min(len(names), maxNamed)]

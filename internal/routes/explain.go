@@ -1,0 +1,49 @@
+package routes
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// whyNoPeer tells why nodes that may announce have nobody to announce to: they have
+// no peers at all, or only others than those that the advertisements name.
+func whyNoPeer(candidates []advertise.Candidate, known map[lb.NodeName][]bgp.PeerName) string {
+	var nodes []lb.NodeName
+	var asks, has []string
+	for _, c := range candidates {
+		nodes = append(nodes, c.Node)
+		for _, peer := range asked(c) {
+			asks = append(asks, fmt.Sprintf("%q", peer))
+		}
+		for _, peer := range known[c.Node] {
+			has = append(has, fmt.Sprintf("%q", peer))
+		}
+	}
+	asks, has = ordered(asks), ordered(has)
+	who := advertise.Named(word(len(nodes), "the node"), nodes)
+	if len(has) == 0 {
+		return fmt.Sprintf("no BGPPeer is for %s, where the address may be announced: create one, or change spec.nodeSelectors of one", who)
+	}
+	verb := "have"
+	if len(nodes) == 1 {
+		verb = "has"
+	}
+	return fmt.Sprintf("spec.peers of the BGPAdvertisements asks for %s, but %s, where the address may be announced, %s %s only: change spec.peers, or spec.nodeSelectors of the BGPPeers",
+		advertise.Named(word(len(asks), "the BGPPeer"), asks), who, verb, advertise.Named(word(len(has), "the BGPPeer"), has))
+}
+
+func ordered(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func word(n int, one string) string {
+	if n == 1 {
+		return one
+	}
+	return one + "s"
+}

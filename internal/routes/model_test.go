@@ -1,0 +1,222 @@
+package routes_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// randomSeeds is how many stories are played; LBSTACK_SEEDS says otherwise, and
+// LBSTACK_SEED plays a single one.
+const randomSeeds = 200
+
+func seedsToPlay(t *testing.T) []uint64 {
+	t.Helper()
+	number := func(variable string) (uint64, bool) {
+		text := os.Getenv(variable)
+		if text == "" {
+			return 0, false
+		}
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n, true
+	}
+	if seed, ok := number("LBSTACK_SEED"); ok {
+		return []uint64{seed}
+	}
+	n, ok := number("LBSTACK_SEEDS")
+	if !ok {
+		n = randomSeeds
+	}
+	var list []uint64
+	for seed := range n {
+		list = append(list, seed)
+	}
+	return list
+}
+
+// TestAnyStoryEndsWhereItsFactsLead plays random changes, and compares the planner
+// after each with what the naive model and a new planner make of the same facts.
+func TestAnyStoryEndsWhereItsFactsLead(t *testing.T) {
+	failed := 0
+	for _, seed := range seedsToPlay(t) {
+		if t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { play(t, seed) }) {
+			continue
+		}
+		if failed++; failed == 3 {
+			t.Fatal("three stories went wrong: the others are not played")
+		}
+	}
+}
+
+func play(t *testing.T, seed uint64) {
+	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), setup: setup{services: map[lb.ServiceKey]*routes.Service{}, claims: map[netip.Addr]*routes.Claim{}}}
+	p := routes.New()
+	told := map[bgp.PeerName]table{}
+	for step := range 60 {
+		did := s.change(p)
+		for _, peer := range s.config.Peers {
+			same(t, "table of "+string(peer), s.table(peer), p.Table(peer))
+			same(t, "table of "+string(peer)+" of a new planner", s.planner().Table(peer), p.Table(peer))
+		}
+		same(t, "conflicts", s.conflicts(), p.Conflicts())
+		if s.IntN(3) > 0 {
+			s.tell(t, told, p.Changes())
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d, step %d: %s; play it with LBSTACK_SEED=%d", seed, step, did, seed)
+		}
+	}
+}
+
+// tell applies changes to what was told before.
+func (s *story) tell(t *testing.T, told map[bgp.PeerName]table, changes map[bgp.PeerName]routes.Change) {
+	for peer := range told {
+		if !slices.Contains(s.config.Peers, peer) {
+			delete(told, peer)
+		}
+	}
+	for peer, change := range changes {
+		if len(change.Announce)+len(change.Withdraw) == 0 || !slices.Contains(s.config.Peers, peer) {
+			t.Errorf("%s: got the change %v, want none", peer, change)
+		}
+		if told[peer] == nil {
+			told[peer] = table{}
+		}
+		for prefix, attributes := range change.Announce {
+			if had := told[peer][prefix]; had != nil && had.Equal(*attributes) {
+				t.Errorf("%s: the unchanged route %s is announced again", peer, prefix)
+			}
+			told[peer][prefix] = attributes
+		}
+		for _, prefix := range change.Withdraw {
+			if told[peer][prefix] == nil {
+				t.Errorf("%s: the route %s, which was not announced, is withdrawn", peer, prefix)
+			}
+			delete(told[peer], prefix)
+		}
+		if !slices.IsSortedFunc(change.Withdraw, netip.Prefix.Compare) {
+			t.Errorf("%s: withdrawn without order: %v", peer, change.Withdraw)
+		}
+	}
+	for _, peer := range s.config.Peers {
+		want := s.table(peer)
+		if told[peer] == nil {
+			told[peer] = table{}
+		}
+		same(t, "what was told to "+string(peer), want, told[peer])
+	}
+}
+
+// table works out naively what a peer gets: each advertisement by itself, by what
+// advertise says of the whole cluster.
+func (s *story) table(peer bgp.PeerName) table {
+	want := table{}
+	for prefix, ads := range s.speaking(peer) {
+		a := routes.Attributes{}
+		for _, ad := range ads {
+			if n := ad.Attributes.LocalPref; n.Set && (!a.LocalPref.Set || n.Value > a.LocalPref.Value) {
+				a.LocalPref = n
+			}
+			if n := ad.Attributes.MED; n.Set && (!a.MED.Set || n.Value < a.MED.Value) {
+				a.MED = n
+			}
+			a.Prepend = max(a.Prepend, ad.Attributes.Prepend)
+			for _, c := range ad.Attributes.Communities {
+				if !slices.Contains(a.Communities, c) {
+					a.Communities = append(a.Communities, c)
+				}
+			}
+		}
+		slices.Sort(a.Communities)
+		want[prefix] = &a
+	}
+	return want
+}
+
+// speaking returns the advertisements that speak for each prefix to a peer.
+func (s *story) speaking(peer bgp.PeerName) map[netip.Prefix]map[string]ad {
+	found := map[netip.Prefix]map[string]ad{}
+	in := s.input()
+	for _, a := range s.config.Advertisements {
+		if len(a.Peers) > 0 && !slices.Contains(a.Peers, peer) {
+			continue
+		}
+		in.Advertisements = []advertise.Advertisement{a.Scope()}
+		for _, r := range advertise.Resolve(in) {
+			if len(r.Candidates) == 0 {
+				continue
+			}
+			length, all := int(a.Length), 32
+			if r.Address.Is6() {
+				length, all = int(a.LengthV6), 128
+			}
+			if length == 0 {
+				length = all
+			}
+			prefix := netip.PrefixFrom(r.Address, length).Masked()
+			if found[prefix] == nil {
+				found[prefix] = map[string]ad{}
+			}
+			found[prefix][a.Name] = a
+		}
+	}
+	return found
+}
+
+func (s *story) input() advertise.Input {
+	in := advertise.Input{Nodes: []advertise.Node{s.config.Node}, Pools: s.config.Pools}
+	for key, service := range s.services {
+		in.Services = append(in.Services, advertise.Service{Key: key, Labels: service.Labels, Local: service.Local, Endpoints: service.Endpoints})
+	}
+	for address, claim := range s.claims {
+		shown := advertise.Address{Address: address, Pool: claim.Pool}
+		for _, key := range claim.Holders {
+			if service := s.services[key]; service != nil && slices.Contains(service.Shown, address) {
+				shown.Holders = append(shown.Holders, key)
+			}
+		}
+		if len(shown.Holders) > 0 {
+			in.Addresses = append(in.Addresses, shown)
+		}
+	}
+	return in
+}
+
+func (s *story) conflicts() []routes.Conflict {
+	var want []routes.Conflict
+	for _, peer := range s.config.Peers {
+		for prefix, ads := range s.speaking(peer) {
+			var used *routes.Preference
+			for _, name := range slices.Sorted(maps.Keys(ads)) {
+				if n := ads[name].Attributes.LocalPref; n.Set && (used == nil || n.Value > used.LocalPref) {
+					used = &routes.Preference{Advertisement: name, LocalPref: n.Value}
+				}
+			}
+			for name, ad := range ads {
+				if n := ad.Attributes.LocalPref; n.Set && n.Value != used.LocalPref {
+					want = append(want, routes.Conflict{Prefix: prefix, Peer: peer, Used: *used, Ignored: routes.Preference{Advertisement: name, LocalPref: n.Value}})
+				}
+			}
+		}
+	}
+	slices.SortFunc(want, func(x, y routes.Conflict) int {
+		if c := x.Prefix.Compare(y.Prefix); c != 0 {
+			return c
+		}
+		return compare(x.Peer, x.Ignored.Advertisement, y.Peer, y.Ignored.Advertisement)
+	})
+	return want
+}

@@ -1,0 +1,109 @@
+package routes
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// View is all that decides which nodes of the cluster announce addresses by BGP.
+type View struct {
+	Advertisements []Advertisement
+	Pools          []advertise.Pool
+	Nodes          []advertise.Node
+	Services       []advertise.Service
+	Addresses      []advertise.Address
+	// Peers that each node has; nil: it is not known, and each is taken to have all.
+	Peers map[lb.NodeName][]bgp.PeerName
+}
+
+// Announcer is a node that announces an address.
+type Announcer struct {
+	// Node is its name.
+	Node lb.NodeName
+	// Peers that it announces it to, in order. None means all, if the peers of nodes
+	// are not known.
+	Peers []bgp.PeerName
+}
+
+// Result is who announces an address, or why nobody does.
+type Result struct {
+	// Address is the one of the view.
+	Address netip.Addr
+	// Announcers ordered by node. Results share the slice where they can: never
+	// change it.
+	Announcers []Announcer
+	// Reason why there are none; empty if there are.
+	Reason advertise.Reason
+	// Why is the reason in a sentence: what is wrong, where, and what to do.
+	Why string
+}
+
+// Resolve returns for each address of the view, in the same order, who announces it
+// or why nobody does. The planner of each of these nodes says the same.
+func Resolve(in View) []Result {
+	input := advertise.Input{Kind: advertise.BGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
+	for i := range in.Advertisements {
+		scope := in.Advertisements[i].Scope()
+		// What interfaces are to layer 2, peers are to BGP: where to announce, of which
+		// none means all. Those of several advertisements add up alike.
+		for _, peer := range in.Advertisements[i].Peers {
+			scope.Interfaces = append(scope.Interfaces, string(peer))
+		}
+		input.Advertisements = append(input.Advertisements, scope)
+	}
+	shared := map[*advertise.Candidate][]Announcer{}
+	found := advertise.Resolve(input)
+	results := make([]Result, 0, len(found))
+	for _, f := range found {
+		r := Result{Address: f.Address, Reason: f.Reason, Why: f.Why}
+		if len(f.Candidates) > 0 {
+			list, known := shared[&f.Candidates[0]]
+			if !known {
+				list = announcers(f.Candidates, in.Peers)
+				shared[&f.Candidates[0]] = list
+			}
+			if r.Announcers = list; len(list) == 0 {
+				r.Reason, r.Why = advertise.NoNode, whyNoPeer(f.Candidates, in.Peers)
+			}
+		}
+		results = append(results, r)
+	}
+	return results
+}
+
+// announcers returns those of the candidates that have peers to announce to.
+func announcers(candidates []advertise.Candidate, known map[lb.NodeName][]bgp.PeerName) []Announcer {
+	var list []Announcer
+	for _, c := range candidates {
+		a := Announcer{Node: c.Node, Peers: asked(c)}
+		if known != nil {
+			if a.Peers = meant(a.Peers, known[c.Node]); len(a.Peers) == 0 {
+				continue
+			}
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+// asked returns the peers that advertisements name for a node; none: all.
+func asked(c advertise.Candidate) []bgp.PeerName {
+	var peers []bgp.PeerName
+	for _, name := range c.Interfaces {
+		peers = append(peers, bgp.PeerName(name))
+	}
+	return peers
+}
+
+// meant returns those of a node's peers that are asked for, in order.
+func meant(asked, has []bgp.PeerName) []bgp.PeerName {
+	has = slices.Compact(slices.Sorted(slices.Values(has)))
+	if len(asked) == 0 {
+		return has
+	}
+	return slices.DeleteFunc(has, func(peer bgp.PeerName) bool { return !slices.Contains(asked, peer) })
+}

@@ -1,0 +1,126 @@
+package apiconv
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// The prefix lengths of single addresses, which are also the defaults of
+// aggregationLength and aggregationLengthV6.
+const (
+	wholeIPv4 = 32
+	wholeIPv6 = 128
+	// maxPrepend is how often an ASN may be prepended.
+	maxPrepend = 10
+)
+
+// ParseBGPAdvertisement reads a BGPAdvertisement. The error names the field that means
+// nothing; such an advertisement announces nothing.
+func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (routes.Advertisement, *SpecError) {
+	spec := &object.Spec
+	ad := routes.Advertisement{Name: object.Name}
+	for _, name := range spec.IPAddressPools {
+		ad.Pools = append(ad.Pools, lb.PoolName(name))
+	}
+	for _, name := range spec.Peers {
+		ad.Peers = append(ad.Peers, bgp.PeerName(name))
+	}
+	lists := []struct {
+		field string
+		from  []metav1.LabelSelector
+		to    *[]advertise.Selector
+	}{
+		{"spec.ipAddressPoolSelectors", spec.IPAddressPoolSelectors, &ad.PoolSelectors},
+		{"spec.nodeSelectors", spec.NodeSelectors, &ad.NodeSelectors},
+		{"spec.serviceSelectors", spec.ServiceSelectors, &ad.ServiceSelectors},
+	}
+	for _, list := range lists {
+		parsed, err := compile(list.from, list.field)
+		if err != nil {
+			return routes.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
+		}
+		*list.to = parsed
+	}
+	if err := parseLengths(spec, &ad); err != nil {
+		return routes.Advertisement{}, err
+	}
+	attributes, err := parseAttributes(spec, aliases)
+	if err != nil {
+		return routes.Advertisement{}, err
+	}
+	ad.Attributes = attributes
+	return ad, nil
+}
+
+func parseLengths(spec *v1beta1.BGPAdvertisementSpec, ad *routes.Advertisement) *SpecError {
+	for _, length := range []struct {
+		field string
+		value int32
+		whole int32
+		to    *uint8
+	}{
+		{"spec.aggregationLength", spec.AggregationLength, wholeIPv4, &ad.Length},
+		{"spec.aggregationLengthV6", spec.AggregationLengthV6, wholeIPv6, &ad.LengthV6},
+	} {
+		value := cmp.Or(length.value, length.whole)
+		if value < 1 || value > length.whole {
+			return specError(v1beta1.ReasonInvalidAdvertisement, length.field, fmt.Errorf("%d is not a length from 1 to %d", value, length.whole))
+		}
+		if value != length.whole && len(spec.ServiceSelectors) > 0 {
+			return specError(v1beta1.ReasonInvalidAdvertisement, length.field, fmt.Errorf("must be %d with serviceSelectors: a wider prefix also holds addresses of other Services", length.whole))
+		}
+		*length.to = uint8(value)
+	}
+	return nil
+}
+
+func parseAttributes(spec *v1beta1.BGPAdvertisementSpec, aliases Aliases) (routes.Attributes, *SpecError) {
+	var a routes.Attributes
+	for _, number := range []struct {
+		field string
+		from  *int64
+		to    *routes.Number
+	}{{"spec.localPref", spec.LocalPref, &a.LocalPref}, {"spec.med", spec.MED, &a.MED}} {
+		if number.from == nil {
+			continue
+		}
+		if *number.from < 0 || *number.from > math.MaxUint32 {
+			return a, specError(v1beta1.ReasonInvalidAdvertisement, number.field, fmt.Errorf("%d is not a number from 0 to %d", *number.from, uint32(math.MaxUint32)))
+		}
+		*number.to = routes.Number{Value: uint32(*number.from), Set: true}
+	}
+	if spec.ASPathPrepend < 0 || spec.ASPathPrepend > maxPrepend {
+		return a, specError(v1beta1.ReasonInvalidAdvertisement, "spec.asPathPrepend", fmt.Errorf("%d is not a number from 0 to %d", spec.ASPathPrepend, maxPrepend))
+	}
+	a.Prepend = uint8(spec.ASPathPrepend)
+	for i, item := range spec.Communities {
+		value, err := aliases.resolve(item)
+		if err != nil {
+			return a, specError(err.Reason, fmt.Sprintf("spec.communities[%d]", i), errors.Unwrap(err))
+		}
+		if value.IsLarge {
+			a.Large = append(a.Large, value.Large)
+		} else {
+			a.Communities = append(a.Communities, value.Standard)
+		}
+	}
+	// A community and an alias of it are one.
+	slices.Sort(a.Communities)
+	a.Communities = slices.Compact(a.Communities)
+	slices.SortFunc(a.Large, func(x, y routes.LargeCommunity) int {
+		return cmp.Or(cmp.Compare(x.Global, y.Global), cmp.Compare(x.Local1, y.Local1), cmp.Compare(x.Local2, y.Local2))
+	})
+	a.Large = slices.Compact(a.Large)
+	return a, nil
+}

@@ -1,0 +1,220 @@
+package apiconv
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bfd"
+	"github.com/lbstack/lbstack/internal/bgp"
+)
+
+// The defaults of a BGPPeer; the CRD has the same.
+const (
+	defaultHoldTime         = 30
+	defaultConnectRetry     = 2
+	defaultRestartTime      = 120
+	defaultGracefulShutdown = 2
+)
+
+// The bounds of a BGPPeer that are not those of its types.
+const (
+	minHoldTime         = 3
+	maxSecurityHops     = 254
+	maxRestartTime      = 4095
+	maxGracefulShutdown = 60
+	// maxPassword is how long a TCP MD5 key can be on Linux (TCP_MD5SIG_MAXKEYLEN).
+	maxPassword = 80
+)
+
+// BGPPeer is a BGPPeer as far as it can be read without other objects.
+type BGPPeer struct {
+	// Peer without its Password and its BFD; BFDProfile names the profile.
+	bgp.Peer
+	// NodeSelectors select the nodes that have the session; empty: all.
+	NodeSelectors []advertise.Selector
+	// PasswordSecret is the name of the Secret with the password; empty: none.
+	PasswordSecret string
+}
+
+// OnNode says whether a node with these labels has the session.
+func (p *BGPPeer) OnNode(labels map[string]string) bool {
+	for _, selects := range p.NodeSelectors {
+		if selects(labels) {
+			return true
+		}
+	}
+	return len(p.NodeSelectors) == 0
+}
+
+// ParseBGPPeer reads a BGPPeer. The error names the field that means nothing; with
+// such a peer there is no session.
+func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
+	spec := &object.Spec
+	r := reader{}
+	p := BGPPeer{Peer: bgp.Peer{
+		Name:         bgp.PeerName(object.Name),
+		ASN:          r.asn("spec.myASN", spec.MyASN),
+		Interface:    string(spec.Interface),
+		Port:         uint16(r.number("spec.peerPort", cmp.Or(spec.PeerPort, bgp.Port), 1, math.MaxUint16)),
+		VRF:          string(spec.VRF),
+		Hold:         r.seconds("spec.holdTimeSeconds", or(spec.HoldTimeSeconds, defaultHoldTime), 0, math.MaxUint16),
+		Keepalive:    r.seconds("spec.keepaliveTimeSeconds", spec.KeepaliveTimeSeconds, 0, math.MaxUint16),
+		ConnectRetry: r.seconds("spec.connectRetrySeconds", cmp.Or(spec.ConnectRetrySeconds, defaultConnectRetry), 1, math.MaxUint16),
+		Multihop:     spec.EBGPMultiHop,
+		SecurityHops: uint8(r.number("spec.ttlSecurityHops", spec.TTLSecurityHops, 0, maxSecurityHops)),
+		Passive:      spec.PassiveMode,
+		ShutdownWait: r.seconds("spec.gracefulShutdownSeconds", or(spec.GracefulShutdownSeconds, defaultGracefulShutdown), 0, maxGracefulShutdown),
+		DualStack:    spec.DualStackAddressFamily,
+		BFDProfile:   string(spec.BFDProfile),
+		StrictBFD:    spec.StrictBFD,
+	}}
+	if spec.LocalASN != 0 {
+		p.ASN = r.asn("spec.localASN", spec.LocalASN)
+	}
+	if restart := spec.GracefulRestart; restart != nil {
+		p.RestartTime = r.seconds("spec.gracefulRestart.restartTimeSeconds", cmp.Or(restart.RestartTimeSeconds, defaultRestartTime), 1, maxRestartTime)
+	}
+	if spec.PasswordSecret != nil {
+		p.PasswordSecret = spec.PasswordSecret.Name
+		r.check(p.PasswordSecret != "", "spec.passwordSecret.name", "is missing")
+	}
+	r.router(spec, &p.Peer)
+	r.together(&p.Peer)
+	selectors, err := compile(spec.NodeSelectors, "spec.nodeSelectors")
+	p.NodeSelectors = selectors
+	if err := cmp.Or(r.err, err); err != nil {
+		return BGPPeer{}, &SpecError{Reason: v1beta1.ReasonInvalidPeer, err: err}
+	}
+	return p, nil
+}
+
+// router reads who the router is and where.
+func (r *reader) router(spec *v1beta1.BGPPeerSpec, p *bgp.Peer) {
+	r.check((spec.PeerASN != 0) != (spec.DynamicASN != ""), "spec.peerASN", "exactly one of peerASN and dynamicASN must be set")
+	switch spec.DynamicASN {
+	case "":
+		p.Remote.ASN = r.asn("spec.peerASN", spec.PeerASN)
+	case v1beta1.DynamicASNInternal:
+		p.Remote.Kind = bgp.Internal
+	case v1beta1.DynamicASNExternal:
+		p.Remote.Kind = bgp.External
+	default:
+		r.check(false, "spec.dynamicASN", "%q is neither Internal nor External", spec.DynamicASN)
+	}
+	r.check((spec.PeerAddress != "") != (spec.Interface != ""), "spec.peerAddress", "exactly one of peerAddress and interface must be set")
+	p.Address = r.address("spec.peerAddress", spec.PeerAddress)
+	if a := p.Address; a.IsValid() {
+		local := a.IsLoopback() || (a.Is4() && a.IsLinkLocalUnicast())
+		r.check(a.IsGlobalUnicast() || local, "spec.peerAddress", "%s is not the address of one host; in place of an IPv6 link-local address set interface", a)
+	}
+	p.Source = r.address("spec.sourceAddress", spec.SourceAddress)
+	p.RouterID = r.address("spec.routerID", spec.RouterID)
+	r.check(!p.RouterID.IsValid() || (p.RouterID.Is4() && !p.RouterID.IsUnspecified()), "spec.routerID", "must look like an IPv4 address and not be 0.0.0.0")
+}
+
+// together checks what excludes each other.
+func (r *reader) together(p *bgp.Peer) {
+	r.check(p.Hold == 0 || p.Hold >= minHoldTime*time.Second, "spec.holdTimeSeconds", "must be 0 or at least %d", minHoldTime)
+	r.check(p.Keepalive <= p.Hold, "spec.keepaliveTimeSeconds", "must not be more than holdTimeSeconds")
+	if p.Source.IsValid() {
+		r.check(p.Interface == "", "spec.sourceAddress", "means nothing together with interface")
+		r.check(!p.Address.IsValid() || p.Source.Is4() == p.Address.Is4(), "spec.sourceAddress", "must be of the family of peerAddress")
+	}
+	if p.Multihop {
+		r.check(p.Remote.Kind != bgp.Internal && p.Remote.ASN != p.ASN, "spec.ebgpMultiHop", "is for routers in another autonomous system only")
+		r.check(p.SecurityHops == 0, "spec.ebgpMultiHop", "excludes ttlSecurityHops")
+		r.check(p.Interface == "", "spec.ebgpMultiHop", "excludes interface")
+	}
+	r.check(!p.StrictBFD || p.BFDProfile != "", "spec.strictBFD", "needs bfdProfile")
+}
+
+// ParseBFDProfile reads a BFDProfile. The error names the field that means nothing;
+// such a profile cannot be used.
+func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
+	spec := &object.Spec
+	r := reader{}
+	const shortest, longest = 10, 60000
+	interval := func(field string, n int32) time.Duration {
+		n = cmp.Or(n, int32(bfd.DefaultInterval/time.Millisecond))
+		return time.Duration(r.number(field, n, shortest, longest)) * time.Millisecond
+	}
+	p := bfd.Profile{
+		Receive:    interval("spec.receiveIntervalMilliseconds", spec.ReceiveIntervalMilliseconds),
+		Transmit:   interval("spec.transmitIntervalMilliseconds", spec.TransmitIntervalMilliseconds),
+		Multiplier: uint8(r.number("spec.detectMultiplier", cmp.Or(spec.DetectMultiplier, bfd.DefaultMultiplier), 2, math.MaxUint8)),
+		Passive:    spec.PassiveMode,
+		MinimumTTL: uint8(r.number("spec.minimumTTL", cmp.Or(spec.MinimumTTL, bfd.DefaultMinimumTTL), 1, math.MaxUint8-1)),
+	}
+	if r.err != nil {
+		return bfd.Profile{}, &SpecError{Reason: v1beta1.ReasonInvalidProfile, err: r.err}
+	}
+	return p, nil
+}
+
+// ParsePassword reads the password of the Secret that a BGPPeer names. The error says
+// nothing of what is in it.
+func ParsePassword(secret *corev1.Secret) (bgp.Password, error) {
+	if secret.Type != corev1.SecretTypeBasicAuth {
+		return "", fmt.Errorf("the Secret %s is of type %q, not %s", secret.Name, secret.Type, corev1.SecretTypeBasicAuth)
+	}
+	password := secret.Data[corev1.BasicAuthPasswordKey]
+	if n := len(password); n == 0 || n > maxPassword {
+		return "", fmt.Errorf("the Secret %s has an entry %q of %d bytes, and a BGP password has 1 to %d", secret.Name, corev1.BasicAuthPasswordKey, n, maxPassword)
+	}
+	return bgp.Password(password), nil
+}
+
+// reader reads fields and keeps the first error. The API server has refused most of
+// what it refuses; objects that were stored before are read with the same care.
+type reader struct{ err error }
+
+func (r *reader) check(ok bool, field, format string, args ...any) {
+	if !ok && r.err == nil {
+		r.err = fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...))
+	}
+}
+
+func (r *reader) number(field string, n, least, most int32) int32 {
+	r.check(n >= least && n <= most, field, "%d is not a number from %d to %d", n, least, most)
+	return n
+}
+
+func (r *reader) seconds(field string, n, least, most int32) time.Duration {
+	return time.Duration(r.number(field, n, least, most)) * time.Second
+}
+
+func (r *reader) asn(field string, n int64) bgp.ASN {
+	r.check(n >= 1 && n <= math.MaxUint32, field, "%d is not an autonomous system number from 1 to %d", n, uint32(math.MaxUint32))
+	return bgp.ASN(n)
+}
+
+// address reads the address of a host; none is an invalid one.
+func (r *reader) address(field, s string) netip.Addr {
+	if s == "" {
+		return netip.Addr{}
+	}
+	a, err := netip.ParseAddr(s)
+	if err == nil && a.Zone() != "" {
+		err = errors.New("it has a zone")
+	}
+	if err != nil {
+		r.check(false, field, "%q is not an IP address without zone", s)
+		return netip.Addr{}
+	}
+	return a.Unmap()
+}
+
+func or(n *int32, otherwise int32) int32 {
+	if n == nil {
+		return otherwise
+	}
+	return *n
+}

@@ -1,0 +1,150 @@
+package apiconv
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// largeMarker begins a large community.
+const largeMarker = "large"
+
+// wellKnown are the communities that have a name of their own (IANA, "BGP Well-known
+// Communities").
+var wellKnown = map[string]routes.Community{
+	"graceful-shutdown":   routes.GracefulShutdown,
+	"accept-own":          0xFFFF0001,
+	"llgr-stale":          0xFFFF0006,
+	"no-llgr":             0xFFFF0007,
+	"blackhole":           0xFFFF029A,
+	"no-export":           0xFFFFFF01,
+	"no-advertise":        0xFFFFFF02,
+	"no-export-subconfed": 0xFFFFFF03,
+	"no-peer":             0xFFFFFF04,
+}
+
+// AnyCommunity is a community of either kind.
+type AnyCommunity struct {
+	// IsLarge says which of the two it is.
+	IsLarge  bool
+	Standard routes.Community
+	Large    routes.LargeCommunity
+}
+
+// String returns it as ParseCommunity reads it, in numbers.
+func (c AnyCommunity) String() string {
+	if c.IsLarge {
+		return fmt.Sprintf("%s:%d:%d:%d", largeMarker, c.Large.Global, c.Large.Local1, c.Large.Local2)
+	}
+	return fmt.Sprintf("%d:%d", c.Standard>>16, c.Standard&0xFFFF)
+}
+
+// ParseCommunity parses a community in numbers, "65000:100" or "large:65000:1:2", or
+// by its well-known name.
+func ParseCommunity(s string) (AnyCommunity, error) {
+	if c, ok := wellKnown[s]; ok {
+		return AnyCommunity{Standard: c}, nil
+	}
+	parts := strings.Split(s, ":")
+	switch {
+	case len(parts) == 2:
+		n, err := parseNumbers(s, parts, 16)
+		if err != nil {
+			return AnyCommunity{}, err
+		}
+		return AnyCommunity{Standard: routes.Community(n[0]<<16 | n[1])}, nil
+	case len(parts) == 4 && parts[0] == largeMarker:
+		n, err := parseNumbers(s, parts[1:], 32)
+		if err != nil {
+			return AnyCommunity{}, err
+		}
+		return AnyCommunity{IsLarge: true, Large: routes.LargeCommunity{Global: n[0], Local1: n[1], Local2: n[2]}}, nil
+	}
+	return AnyCommunity{}, fmt.Errorf("%q is not a community: it must be like 65000:100, large:65000:1:2 or no-export", s)
+}
+
+func parseNumbers(s string, parts []string, bits int) ([]uint32, error) {
+	numbers := make([]uint32, 0, len(parts))
+	for _, part := range parts {
+		n, err := strconv.ParseUint(part, 10, bits)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a community: %q is not a number from 0 to %d", s, part, uint64(1)<<bits-1)
+		}
+		numbers = append(numbers, uint32(n))
+	}
+	return numbers, nil
+}
+
+// Aliases are the names that Community objects give, besides the well-known ones.
+type Aliases map[string]AnyCommunity
+
+// ParseCommunities reads all Community objects together. Of a name that is in two, the
+// older object has it. The errors are by the name of the object that is wrong; its
+// other names count all the same.
+func ParseCommunities(objects []v1beta1.Community) (Aliases, map[string]*SpecError) {
+	byAge := make([]*v1beta1.Community, 0, len(objects))
+	for i := range objects {
+		byAge = append(byAge, &objects[i])
+	}
+	slices.SortFunc(byAge, func(a, b *v1beta1.Community) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+	aliases, owner, wrong := Aliases{}, map[string]string{}, map[string]*SpecError{}
+	for _, object := range byAge {
+		for i, item := range object.Spec.Communities {
+			refuse := func(reason, format string, args ...any) {
+				if wrong[object.Name] == nil {
+					wrong[object.Name] = specError(reason, fmt.Sprintf("spec.communities[%d]", i), fmt.Errorf(format, args...))
+				}
+			}
+			value, err := parseAlias(item)
+			older, taken := owner[item.Name]
+			switch {
+			case err != nil:
+				refuse(v1beta1.ReasonInvalidCommunity, "%w", err)
+			case taken && older == object.Name:
+				refuse(v1beta1.ReasonDuplicateAlias, "the name %q is twice in the Community %s", item.Name, object.Name)
+			case taken:
+				refuse(v1beta1.ReasonDuplicateAlias, "the name %q of the Community %s is also in the Community %s, which is older and has it", item.Name, object.Name, older)
+			default:
+				aliases[item.Name], owner[item.Name] = value, object.Name
+			}
+		}
+	}
+	return aliases, wrong
+}
+
+func parseAlias(item v1beta1.CommunityAlias) (AnyCommunity, error) {
+	value, err := ParseCommunity(string(item.Value))
+	if err != nil {
+		return AnyCommunity{}, err
+	}
+	if strings.Contains(item.Name, ":") || item.Name == "" {
+		return AnyCommunity{}, fmt.Errorf("%q cannot be the name of a community", item.Name)
+	}
+	if known, ok := wellKnown[item.Name]; ok && value != (AnyCommunity{Standard: known}) {
+		return AnyCommunity{}, fmt.Errorf("%q is the name of a well-known community and cannot mean %s", item.Name, item.Value)
+	}
+	return value, nil
+}
+
+// resolve finds what an item of an advertisement's communities means.
+func (a Aliases) resolve(item v1beta1.CommunityReference) (AnyCommunity, *SpecError) {
+	name := string(item)
+	if value, ok := a[name]; ok {
+		return value, nil
+	}
+	value, err := ParseCommunity(name)
+	switch {
+	case err == nil:
+		return value, nil
+	case strings.Contains(name, ":"):
+		return value, &SpecError{Reason: v1beta1.ReasonInvalidCommunity, err: err}
+	}
+	return value, &SpecError{Reason: v1beta1.ReasonUnknownCommunity, err: fmt.Errorf("no Community has the name %q, and it is not well known", name)}
+}

@@ -1,0 +1,97 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bfd"
+)
+
+// What is wrong with a packet, by the rules of RFC 5880 section 6.8.6 that need
+// nothing but the packet.
+var (
+	ErrVersion        = errors.New("a version other than 1")
+	ErrLength         = errors.New("its length is wrong")
+	ErrMultiplier     = errors.New("the multiplier is 0")
+	ErrMultipoint     = errors.New("the multipoint bit is set")
+	ErrDiscriminator  = errors.New("the sender's discriminator is 0")
+	ErrNoSession      = errors.New("it names no session, and its state is past Down")
+	ErrAuthentication = errors.New("it is authenticated, and the session is not")
+)
+
+// Decode reads a packet, in the order of RFC 5880 section 6.8.6. What follows the
+// length that the packet tells is ignored.
+func Decode(b []byte) (Packet, error) {
+	if err := check(b); err != nil {
+		return Packet{}, fmt.Errorf("reading a control packet: %w", err)
+	}
+	return Packet{
+		Diagnostic:        bfd.Diagnostic(b[0] & 0x1f),
+		State:             bfd.State(b[1] >> 6),
+		Poll:              b[1]&flagPoll != 0,
+		Final:             b[1]&flagFinal != 0,
+		Independent:       b[1]&flagIndependent != 0,
+		Demand:            b[1]&flagDemand != 0,
+		Multiplier:        b[2],
+		Mine:              binary.BigEndian.Uint32(b[4:]),
+		Yours:             binary.BigEndian.Uint32(b[8:]),
+		DesiredMinTx:      interval(b[12:]),
+		RequiredMinRx:     interval(b[16:]),
+		RequiredMinEchoRx: interval(b[20:]),
+	}, nil
+}
+
+func check(b []byte) error {
+	switch {
+	case len(b) < Size:
+		return ErrLength
+	case b[0]>>5 != version:
+		return ErrVersion
+	case b[3] < Size || int(b[3]) > len(b):
+		return ErrLength
+	case b[2] == 0:
+		return ErrMultiplier
+	case b[1]&flagMultipoint != 0:
+		return ErrMultipoint
+	case binary.BigEndian.Uint32(b[4:]) == 0:
+		return ErrDiscriminator
+	case binary.BigEndian.Uint32(b[8:]) == 0 && bfd.State(b[1]>>6) > bfd.Down:
+		return ErrNoSession
+	case b[1]&flagAuthentication != 0:
+		return ErrAuthentication
+	}
+	return nil
+}
+
+func interval(b []byte) time.Duration {
+	return time.Duration(binary.BigEndian.Uint32(b)) * time.Microsecond
+}
+
+// Encode writes a packet.
+func Encode(p Packet) []byte {
+	b := make([]byte, Size)
+	b[0] = version<<5 | byte(p.Diagnostic)&0x1f
+	b[1] = byte(p.State) << 6
+	b[1] |= flag(p.Poll, flagPoll) | flag(p.Final, flagFinal) | flag(p.Independent, flagIndependent) | flag(p.Demand, flagDemand)
+	b[2], b[3] = p.Multiplier, Size
+	binary.BigEndian.PutUint32(b[4:], p.Mine)
+	binary.BigEndian.PutUint32(b[8:], p.Yours)
+	binary.BigEndian.PutUint32(b[12:], microseconds(p.DesiredMinTx))
+	binary.BigEndian.PutUint32(b[16:], microseconds(p.RequiredMinRx))
+	binary.BigEndian.PutUint32(b[20:], microseconds(p.RequiredMinEchoRx))
+	return b
+}
+
+func flag(set bool, bit byte) byte {
+	if set {
+		return bit
+	}
+	return 0
+}
+
+// microseconds keeps to what a packet can tell.
+func microseconds(d time.Duration) uint32 {
+	return uint32(min(max(d, 0), MaxInterval) / time.Microsecond)
+}

@@ -66,6 +66,10 @@ func (m *Machine) jitter() float64 {
 	return 0.75 + (most-0.75)*m.chance()
 }
 
+// Repeat sends the state again, ahead of its time, if this side may send at all. What
+// it returns is to be sent at once.
+func (m *Machine) Repeat(now time.Time) []wire.Packet { return m.tell(now) }
+
 // tell sends that the state has changed, if this side is to send at all.
 func (m *Machine) tell(now time.Time) []wire.Packet {
 	if m.profile.Passive && m.remote.discriminator == 0 {

@@ -1,0 +1,165 @@
+// Package bfd watches paths to routers with BFD (RFC 5880, 5881 and 5883): it has the
+// sockets and the timers, and internal/bfd/session decides.
+//
+// One goroutine has all sessions, and one for each socket reads. Nothing listens
+// unless a session needs it, and a port that another program of the host has is not
+// taken from it: the sessions say so, and it is tried again.
+package bfd
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/internal/bfd"
+)
+
+const (
+	// retry is how long what could not be opened is let be.
+	retry = 3 * time.Second
+	// farewells is how often the end of a session is told, and pace the time between.
+	farewells = 3
+	pace      = 100 * time.Millisecond
+	// late is from when on a tick counts as late.
+	late = 20 * time.Millisecond
+)
+
+// Key says which path a session watches. No two sessions have the same.
+type Key struct {
+	// Peer is the other side. A link-local address has its zone, or Interface is set.
+	Peer netip.Addr
+	// Local is the address that packets are sent from and must arrive at; the kernel
+	// chooses if it is not valid.
+	Local netip.Addr
+	// Interface that packets of a single-hop session leave by and must arrive on; any
+	// if it is empty. It means nothing to a multihop one.
+	Interface string
+	// VRF that the session is in, empty for none.
+	VRF string
+	// Multihop: routers may be between (RFC 5883).
+	Multihop bool
+}
+
+// Status is how a session is.
+type Status struct {
+	bfd.Status
+	// Problem says why the session cannot work as it should, and what to do; empty if
+	// there is nothing. It is tried again every few seconds.
+	Problem string
+}
+
+// Options of an engine.
+type Options struct {
+	// Log gets what an administrator wants to know.
+	Log logr.Logger
+	// Metrics count what happens; they may be nil.
+	Metrics *Metrics
+	// Changed is called whenever a session that is wanted changes its state, its
+	// Problem, or whether it failed or the other side's administrator took it down. It
+	// is called from the engine's goroutine, must not block, and may be nil.
+	Changed func(Key, Status)
+	// Network opens the sockets; that of the kernel if it is nil.
+	Network Network
+}
+
+// Engine has the sessions.
+type Engine struct {
+	options Options
+	cancel  context.CancelFunc
+	wake    chan struct{}
+	arrived chan arrived
+	broken  chan broken
+	goodbye chan struct{} // closed when Stop's first AdminDown is sent
+	done    chan struct{} // closed when the goroutine has ended
+
+	mu        sync.Mutex
+	wanted    map[Key]bfd.Profile
+	news      bool // wanted has changed
+	stopping  bool
+	sessions  map[Key]*watch
+	numbers   map[uint32]*watch // by our discriminator
+	listeners map[Class]*listener
+	queue     queue
+	changes   []change
+}
+
+type change struct {
+	key    Key
+	status Status
+}
+
+// New starts an engine without sessions. When the context ends it stops at once and
+// says nothing to the other sides; Stop does.
+func New(ctx context.Context, o Options) *Engine {
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(prometheus.NewRegistry())
+	}
+	if o.Network == nil {
+		o.Network = Kernel()
+	}
+	if o.Changed == nil {
+		o.Changed = func(Key, Status) {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	e := &Engine{
+		options: o, cancel: cancel,
+		wake: make(chan struct{}, 1), arrived: make(chan arrived, 64), broken: make(chan broken),
+		goodbye: make(chan struct{}), done: make(chan struct{}),
+		sessions: map[Key]*watch{}, numbers: map[uint32]*watch{}, listeners: map[Class]*listener{},
+	}
+	go e.run(ctx)
+	return e
+}
+
+// Set says which sessions there are to be. Those that are missing are made, the other
+// side of those that are no longer wanted is told, and a changed profile changes a
+// session while it is Up. It returns at once.
+func (e *Engine) Set(sessions map[Key]bfd.Profile) {
+	e.mu.Lock()
+	if !e.stopping {
+		e.wanted, e.news = maps.Clone(sessions), true
+	}
+	e.mu.Unlock()
+	e.poke()
+}
+
+// Status of a session, if it is wanted.
+func (e *Engine) Status(key Key) (Status, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if w, known := e.sessions[key]; known && w.farewells == 0 {
+		return w.status(), true
+	}
+	return Status{}, false
+}
+
+// Stop takes all sessions down, as an administrator does, and ends the engine. The
+// other sides are told once before it returns, and again as long as the context lasts.
+func (e *Engine) Stop(ctx context.Context) {
+	e.mu.Lock()
+	e.wanted, e.news, e.stopping = nil, true, true
+	e.mu.Unlock()
+	e.poke()
+	select {
+	case <-e.goodbye:
+	case <-e.done:
+	}
+	select {
+	case <-ctx.Done():
+	case <-e.done:
+	}
+	e.cancel()
+	<-e.done
+}
+
+func (e *Engine) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}

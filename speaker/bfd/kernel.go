@@ -1,0 +1,238 @@
+package bfd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	farthest = 255 // the TTL that only a neighbour's packets have (RFC 5881 section 5)
+	cs6      = 48 << 2
+	priority = 6
+)
+
+// Kernel returns the network of the thread's network namespace.
+func Kernel() Network { return kernel{} }
+
+type kernel struct{}
+
+// Listen implements Network. SO_REUSEADDR is not set: with it, a bfdd of the host and
+// this one would take each other's packets.
+func (kernel) Listen(c Class) (Receiver, error) {
+	network, wildcard := "udp4", netip.IPv4Unspecified()
+	if c.IPv6 {
+		network, wildcard = "udp6", netip.IPv6Unspecified()
+	}
+	control := func(fd int) error {
+		if !c.Multihop {
+			if err := setFamily(fd, c.IPv6, unix.IP_MINTTL, unix.IPV6_MINHOPCOUNT, farthest); err != nil {
+				return fmt.Errorf("asking for packets of neighbours only: %w", err)
+			}
+		}
+		return bindTo(fd, c.VRF)
+	}
+	conn, err := listenPacket(network, netip.AddrPortFrom(wildcard, c.port()), control)
+	if err != nil {
+		return nil, err
+	}
+	if c.IPv6 {
+		p := ipv6.NewPacketConn(conn)
+		err = p.SetControlMessage(ipv6.FlagHopLimit|ipv6.FlagInterface|ipv6.FlagDst, true)
+		if err == nil {
+			return receiver6{p}, nil
+		}
+	} else {
+		p := ipv4.NewPacketConn(conn)
+		err = p.SetControlMessage(ipv4.FlagTTL|ipv4.FlagInterface|ipv4.FlagDst, true)
+		if err == nil {
+			return receiver4{p}, nil
+		}
+	}
+	conn.Close()
+	return nil, fmt.Errorf("asking for the TTL of packets: %w", err)
+}
+
+type receiver4 struct{ *ipv4.PacketConn }
+
+// Read implements Receiver.
+func (r receiver4) Read(buffer []byte) (Arrival, error) {
+	n, control, from, err := r.ReadFrom(buffer)
+	if err != nil {
+		return Arrival{}, err
+	}
+	a := Arrival{Packet: buffer[:n], From: address(from)}
+	if control != nil {
+		a.TTL, a.Interface = control.TTL, control.IfIndex
+		a.To = plain(control.Dst)
+	}
+	return a, nil
+}
+
+type receiver6 struct{ *ipv6.PacketConn }
+
+// Read implements Receiver.
+func (r receiver6) Read(buffer []byte) (Arrival, error) {
+	n, control, from, err := r.ReadFrom(buffer)
+	if err != nil {
+		return Arrival{}, err
+	}
+	a := Arrival{Packet: buffer[:n], From: address(from)}
+	if control != nil {
+		a.TTL, a.Interface = control.HopLimit, control.IfIndex
+		a.To = plain(control.Dst)
+	}
+	return a, nil
+}
+
+func address(from net.Addr) netip.Addr {
+	if udp, ok := from.(*net.UDPAddr); ok {
+		return plain(udp.IP)
+	}
+	return netip.Addr{}
+}
+
+func plain(ip net.IP) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
+}
+
+// Dial implements Network.
+func (kernel) Dial(key Key, port uint16) (Sender, error) {
+	peer, local := key.Peer.Unmap(), key.Local.Unmap()
+	link, err := interfaceOf(key)
+	if err != nil {
+		return nil, err
+	}
+	network := "udp4"
+	if peer.Is6() {
+		network = "udp6"
+	}
+	switch {
+	case !local.IsValid() && peer.Is6():
+		local = netip.IPv6Unspecified()
+	case !local.IsValid():
+		local = netip.IPv4Unspecified()
+	case local.Is6() != peer.Is6():
+		return nil, fmt.Errorf("%s and %s are not of one family", local, peer)
+	case local.IsLinkLocalUnicast() && local.Is6():
+		local = local.WithZone(strconv.Itoa(link.Index))
+	}
+	device := key.VRF
+	if link.Name != "" {
+		device = link.Name
+	}
+	conn, err := listenPacket(network, netip.AddrPortFrom(local, port), func(fd int) error {
+		return errors.Join(
+			setFamily(fd, peer.Is6(), unix.IP_TTL, unix.IPV6_UNICAST_HOPS, farthest),
+			setFamily(fd, peer.Is6(), unix.IP_TOS, unix.IPV6_TCLASS, cs6),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, priority),
+			bindTo(fd, device),
+		)
+	})
+	if err != nil {
+		return nil, err
+	}
+	raw, err := conn.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	s := &sender{PacketConn: conn, raw: raw, link: link.Index}
+	to := Class{Multihop: key.Multihop}.port()
+	if peer.Is6() {
+		s.to = &unix.SockaddrInet6{Port: int(to), Addr: peer.As16(), ZoneId: zone(peer, link)}
+	} else {
+		s.to = &unix.SockaddrInet4{Port: int(to), Addr: peer.As4()}
+	}
+	return s, nil
+}
+
+func zone(peer netip.Addr, link net.Interface) uint32 {
+	if peer.IsLinkLocalUnicast() {
+		return uint32(link.Index)
+	}
+	return 0
+}
+
+// interfaceOf returns the interface of a session; it has no name if there is none.
+func interfaceOf(key Key) (net.Interface, error) {
+	name := key.Interface
+	if name == "" {
+		name = key.Peer.Zone()
+	}
+	switch {
+	case key.Multihop && key.Peer.Is6() && key.Peer.IsLinkLocalUnicast():
+		return net.Interface{}, fmt.Errorf("%s is link-local: no router is on the way to it, so it cannot be multihop", key.Peer)
+	case key.Multihop:
+		return net.Interface{}, nil
+	case name == "" && key.Peer.Is6() && key.Peer.IsLinkLocalUnicast():
+		return net.Interface{}, fmt.Errorf("%s is link-local: say on which interface", key.Peer)
+	case name == "":
+		return net.Interface{}, nil
+	}
+	link, err := net.InterfaceByName(name)
+	if err != nil {
+		return net.Interface{}, fmt.Errorf("finding the interface %s: %w", name, err)
+	}
+	return *link, nil
+}
+
+type sender struct {
+	net.PacketConn
+	raw  syscall.RawConn
+	to   unix.Sockaddr
+	link int
+}
+
+// Send implements Sender.
+func (s *sender) Send(packet []byte) error {
+	var sent error
+	err := s.raw.Write(func(fd uintptr) bool {
+		sent = unix.Sendto(int(fd), packet, unix.MSG_DONTWAIT, s.to)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return sent
+}
+
+// Interface implements Sender.
+func (s *sender) Interface() int { return s.link }
+
+func listenPacket(network string, at netip.AddrPort, control func(fd int) error) (net.PacketConn, error) {
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		if err := raw.Control(func(fd uintptr) { failed = control(int(fd)) }); err != nil {
+			return err
+		}
+		return failed
+	}}
+	return config.ListenPacket(context.Background(), network, at.String())
+}
+
+func setFamily(fd int, six bool, option4, option6, value int) error {
+	if six {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, option6, value)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, option4, value)
+}
+
+func bindTo(fd int, device string) error {
+	if device == "" {
+		return nil
+	}
+	if err := unix.BindToDevice(fd, device); err != nil {
+		return fmt.Errorf("binding to %s: %w", device, err)
+	}
+	return nil
+}

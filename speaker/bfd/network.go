@@ -1,0 +1,66 @@
+package bfd
+
+import "net/netip"
+
+// The destination ports (RFC 5881 section 4, RFC 5883 section 5).
+const (
+	singleHopPort = 3784
+	multihopPort  = 4784
+)
+
+// Network opens sockets. It must be safe to call it while others are read.
+type Network interface {
+	// Listen opens the socket on which the packets of a class arrive. Its error wraps
+	// syscall.EADDRINUSE if another program has the port.
+	Listen(Class) (Receiver, error)
+	// Dial opens the socket that a session's packets are sent from. Its error wraps
+	// syscall.EADDRINUSE if the port is taken.
+	Dial(key Key, port uint16) (Sender, error)
+}
+
+// Class of packets: those of a class arrive on one socket.
+type Class struct {
+	// IPv6, or else IPv4.
+	IPv6 bool
+	// Multihop, or else single hop.
+	Multihop bool
+	// VRF, empty for none.
+	VRF string
+}
+
+func (c Class) port() uint16 {
+	if c.Multihop {
+		return multihopPort
+	}
+	return singleHopPort
+}
+
+// Arrival is a datagram that has arrived.
+type Arrival struct {
+	// Packet is good until the next Read.
+	Packet []byte
+	// From is its sender, and To the address that it was sent to, both without zone.
+	From, To netip.Addr
+	// Interface that it arrived on, by index.
+	Interface int
+	// TTL or hop limit that it arrived with.
+	TTL int
+}
+
+// Receiver is a socket to read from.
+type Receiver interface {
+	// Read waits for a datagram. Its error is net.ErrClosed after Close.
+	Read(buffer []byte) (Arrival, error)
+	// Close ends Read.
+	Close() error
+}
+
+// Sender is a socket to send from.
+type Sender interface {
+	// Send never waits.
+	Send(packet []byte) error
+	// Interface that packets leave by, by index, 0 for any.
+	Interface() int
+	// Close frees the port.
+	Close() error
+}

@@ -1,0 +1,67 @@
+package bfd
+
+import (
+	"container/heap"
+	"time"
+)
+
+// queue has the sessions for which something is due, the first one first.
+type queue struct{ list byTime }
+
+func (q *queue) first() (at time.Time, any bool) {
+	if len(q.list) == 0 {
+		return time.Time{}, false
+	}
+	return q.list[0].due, true
+}
+
+// due takes out a session for which something is due.
+func (q *queue) due(now time.Time) *watch {
+	if at, any := q.first(); !any || now.Before(at) {
+		return nil
+	}
+	return heap.Pop(&q.list).(*watch)
+}
+
+// set says when something is due for a session, if anything is.
+func (q *queue) set(w *watch, at time.Time, any bool, now time.Time) {
+	w.due, w.queued = at, now
+	switch {
+	case !any:
+		q.remove(w)
+	case w.place < 0:
+		heap.Push(&q.list, w)
+	default:
+		heap.Fix(&q.list, w.place)
+	}
+}
+
+func (q *queue) remove(w *watch) {
+	if w.place >= 0 {
+		heap.Remove(&q.list, w.place)
+	}
+}
+
+// byTime is a heap.
+type byTime []*watch
+
+func (l byTime) Len() int           { return len(l) }
+func (l byTime) Less(i, j int) bool { return l[i].due.Before(l[j].due) }
+func (l byTime) Swap(i, j int) {
+	l[i], l[j] = l[j], l[i]
+	l[i].place, l[j].place = i, j
+}
+
+func (l *byTime) Push(x any) {
+	w := x.(*watch)
+	w.place = len(*l)
+	*l = append(*l, w)
+}
+
+func (l *byTime) Pop() any {
+	last := len(*l) - 1
+	w := (*l)[last]
+	(*l)[last], *l = nil, (*l)[:last]
+	w.place = -1
+	return w
+}

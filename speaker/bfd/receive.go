@@ -1,0 +1,179 @@
+package bfd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bfd/wire"
+)
+
+// listener is a socket with the goroutine that reads it.
+type listener struct {
+	class    Class
+	receiver Receiver
+	cancel   context.CancelFunc
+}
+
+// arrived is a packet that is in order by itself.
+type arrived struct {
+	class  Class
+	packet wire.Packet
+	// Arrival without its bytes, which are used again.
+	Arrival
+}
+
+// broken is a listener that can read no more.
+type broken struct {
+	listener *listener
+	err      error
+}
+
+// listen opens the socket of a class, if it is not open.
+func (e *Engine) listen(ctx context.Context, c Class) error {
+	if e.listeners[c] != nil {
+		return nil
+	}
+	receiver, err := e.options.Network.Listen(c)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("UDP port %d is taken by another program of the node, such as its own bfdd or bird: stop that, or do without BFD here: %w", c.port(), err)
+	}
+	if err != nil {
+		return fmt.Errorf("listening on UDP port %d: %w", c.port(), err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	l := &listener{class: c, receiver: receiver, cancel: cancel}
+	e.listeners[c] = l
+	go e.read(ctx, l)
+	return nil
+}
+
+// closeListeners closes those that no session needs.
+func (e *Engine) closeListeners() {
+	needed := map[Class]bool{}
+	for _, w := range e.sessions {
+		needed[w.class] = true
+	}
+	for class, l := range e.listeners {
+		if !needed[class] {
+			e.close(l)
+		}
+	}
+}
+
+func (e *Engine) close(l *listener) {
+	l.cancel()
+	l.receiver.Close()
+	delete(e.listeners, l.class)
+}
+
+// read reads a socket until it fails or is closed. When the engine is behind, packets
+// wait in the kernel, which has a bound for them.
+func (e *Engine) read(ctx context.Context, l *listener) {
+	buffer := make([]byte, 512)
+	for {
+		a, err := l.receiver.Read(buffer)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			select {
+			case e.broken <- broken{l, err}:
+			case <-ctx.Done():
+			}
+			return
+		}
+		if !l.class.Multihop && a.TTL != 255 {
+			// RFC 5881 section 5. The kernel has dropped it already, where it can.
+			e.options.Metrics.ignore(ignoredTTL)
+			continue
+		}
+		p, err := wire.Decode(a.Packet)
+		if err != nil {
+			e.options.Metrics.ignore(ignoredMalformed)
+			continue
+		}
+		a.Packet = nil
+		select {
+		case e.arrived <- arrived{l.class, p, a}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lost has the sessions of a socket that failed open it anew.
+func (e *Engine) lost(b broken) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.listeners[b.listener.class] != b.listener {
+		return
+	}
+	e.close(b.listener)
+	now := time.Now()
+	for _, w := range e.sessions {
+		if w.class == b.listener.class {
+			w.problem = fmt.Sprintf("reading UDP port %d: %v", w.class.port(), b.err)
+			w.mute, w.retry = false, now.Add(retry)
+			e.settle(w, now)
+		}
+	}
+}
+
+// receive gives a packet to its session (RFC 5880 section 6.8.6).
+func (e *Engine) receive(a arrived) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := e.find(a)
+	switch {
+	case w == nil:
+		e.options.Metrics.ignore(ignoredUnknown)
+		return
+	case w.class.Multihop && a.TTL < int(w.machine.Profile().MinimumTTL):
+		e.options.Metrics.ignore(ignoredTTL)
+		return
+	}
+	e.options.Metrics.in.Inc()
+	now := time.Now()
+	e.send(w, now, w.machine.Receive(now, a.packet))
+	e.settle(w, now)
+}
+
+// find returns the session of a packet: that which it names, or, if it names none,
+// that of its sender, the one that is most particular about where packets arrive.
+// That which it names must be one with its sender as well: discriminators can be
+// guessed.
+func (e *Engine) find(a arrived) *watch {
+	if a.packet.Yours != 0 {
+		if w := e.numbers[a.packet.Yours]; w != nil && w.takes(a) {
+			return w
+		}
+		return nil
+	}
+	var best *watch
+	for _, w := range e.sessions {
+		if w.takes(a) && (best == nil || w.particular() > best.particular()) {
+			best = w
+		}
+	}
+	return best
+}
+
+func (w *watch) takes(a arrived) bool {
+	return w.started && w.class == a.class && w.peer == a.From &&
+		(w.link == 0 || w.link == a.Interface) &&
+		(!w.key.Local.IsValid() || w.key.Local.Unmap().WithZone("") == a.To)
+}
+
+func (w *watch) particular() (n int) {
+	if w.link != 0 {
+		n++
+	}
+	if w.key.Local.IsValid() {
+		n++
+	}
+	return n
+}

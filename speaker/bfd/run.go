@@ -1,0 +1,205 @@
+package bfd
+
+import (
+	"context"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bfd"
+)
+
+// run is the engine's goroutine.
+func (e *Engine) run(ctx context.Context) {
+	defer close(e.done)
+	defer e.closeAll()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	said := false
+	for {
+		e.mu.Lock()
+		e.apply(ctx, time.Now())
+		e.tick(ctx, time.Now())
+		next, any := e.queue.first()
+		over, stopping := e.stopping && len(e.sessions) == 0, e.stopping
+		changes := e.changes
+		e.changes = nil
+		e.mu.Unlock()
+
+		if stopping && !said {
+			said = true
+			close(e.goodbye)
+		}
+		for _, c := range changes {
+			e.options.Changed(c.key, c.status)
+		}
+		if over {
+			return
+		}
+		timer.Stop()
+		if any {
+			timer.Reset(time.Until(next))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.wake:
+		case <-timer.C:
+		case b := <-e.broken:
+			e.lost(b)
+		case a := <-e.arrived:
+			e.receive(a)
+		}
+		e.drain()
+	}
+}
+
+// drain hears what waits before anybody is declared dead, within a bound: who sends
+// without end must not keep the others from being watched.
+func (e *Engine) drain() {
+	for range cap(e.arrived) {
+		select {
+		case a := <-e.arrived:
+			e.receive(a)
+		default:
+			return
+		}
+	}
+}
+
+func (e *Engine) closeAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, w := range e.sessions {
+		e.remove(w)
+	}
+	e.closeListeners()
+}
+
+// apply makes the sessions what is wanted.
+func (e *Engine) apply(ctx context.Context, now time.Time) {
+	if !e.news {
+		return
+	}
+	e.news = false
+	for key, w := range e.sessions {
+		if _, wanted := e.wanted[key]; !wanted && w.farewells == 0 {
+			e.leave(w, now)
+		}
+	}
+	for key, p := range e.wanted {
+		w, known := e.sessions[key]
+		switch {
+		case !known:
+			e.add(ctx, key, p, now)
+			continue
+		case w.farewells > 0: // it is wanted again
+			w.farewells = 0
+			w.machine.SetAdminDown(now, false)
+		}
+		if p.WithDefaults() != w.machine.Profile() {
+			e.options.Log.V(1).Info("the profile of a BFD session changes", w.names()...)
+			w.machine.SetProfile(p)
+		}
+		e.settle(w, now)
+	}
+	e.closeListeners()
+}
+
+func (e *Engine) add(ctx context.Context, key Key, p bfd.Profile, now time.Time) {
+	w := e.newWatch(key, p, now)
+	e.sessions[key], e.numbers[w.machine.Discriminator()] = w, w
+	e.options.Metrics.state(w.said.State, 1)
+	e.open(ctx, w, now)
+	e.settle(w, now)
+}
+
+// leave tells the other side that the session ends, and lets it end.
+func (e *Engine) leave(w *watch, now time.Time) {
+	if !w.started {
+		e.remove(w)
+		return
+	}
+	w.farewells, w.farewell = farewells, now
+	e.send(w, now, w.machine.SetAdminDown(now, true))
+	e.farewell(w, now)
+}
+
+func (e *Engine) farewell(w *watch, now time.Time) {
+	if w.farewells--; w.farewells == 0 {
+		e.remove(w)
+		return
+	}
+	w.farewell = now.Add(pace)
+	e.settle(w, now)
+}
+
+func (e *Engine) remove(w *watch) {
+	if w.sender != nil {
+		w.sender.Close()
+	}
+	e.queue.remove(w)
+	e.options.Metrics.state(w.said.State, -1)
+	delete(e.sessions, w.key)
+	delete(e.numbers, w.machine.Discriminator())
+}
+
+// tick does what is due.
+func (e *Engine) tick(ctx context.Context, now time.Time) {
+	gone := false
+	for {
+		w := e.queue.due(now)
+		if w == nil {
+			break
+		}
+		if now.Sub(w.due) > late && now.Sub(w.queued) > late {
+			e.options.Metrics.late.Inc()
+		}
+		if w.started {
+			e.send(w, now, w.machine.Tick(now))
+		}
+		if !w.retry.IsZero() && !now.Before(w.retry) {
+			e.open(ctx, w, now)
+		}
+		if w.farewells > 0 && !now.Before(w.farewell) {
+			e.send(w, now, w.machine.Repeat(now))
+			e.farewell(w, now)
+			gone = gone || w.farewells == 0
+			continue
+		}
+		e.settle(w, now)
+	}
+	if gone {
+		e.closeListeners()
+	}
+}
+
+// settle says what has changed, and when something is due next.
+func (e *Engine) settle(w *watch, now time.Time) {
+	if s := w.status(); w.farewells == 0 {
+		if news(w.said, s) {
+			e.changes = append(e.changes, change{w.key, s})
+			e.tell(w, s)
+		}
+	}
+	e.options.Metrics.move(w.said.Status, w.machine.Status())
+	w.said = w.status()
+	at, due := w.next()
+	e.queue.set(w, at, due, now)
+}
+
+func news(before, after Status) bool {
+	return before.State != after.State || before.Problem != after.Problem || before.Failed != after.Failed ||
+		before.RemoteAdminDown() != after.RemoteAdminDown()
+}
+
+// tell writes the log.
+func (e *Engine) tell(w *watch, s Status) {
+	log := e.options.Log.WithValues(w.names()...)
+	switch {
+	case s.Problem != "" && s.Problem != w.said.Problem:
+		log.Info("a BFD session does not work: " + s.Problem)
+	case s.State == bfd.Up && w.said.State != bfd.Up:
+		log.Info("a BFD session is up", "detection", s.Detection.String())
+	case s.State != bfd.Up && w.said.State == bfd.Up:
+		log.Info("a BFD session is down", "diagnostic", s.Diagnostic.String(), "failure", s.Failed)
+	}
+}

@@ -1,0 +1,161 @@
+package bfd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bfd"
+	"github.com/lbstack/lbstack/internal/bfd/session"
+	"github.com/lbstack/lbstack/internal/bfd/wire"
+)
+
+// The source ports (RFC 5881 section 4).
+const firstPort, lastPort = 49152, 65535
+
+// watch is a session with its socket.
+type watch struct {
+	key     Key
+	peer    netip.Addr // without zone
+	class   Class
+	machine *session.Machine
+
+	started   bool // its sockets were open once: it has begun to send
+	sender    Sender
+	link      int // index of the interface that packets must arrive on, 0 for any
+	port      uint16
+	problem   string
+	mute      bool      // the last packet could not be sent, and problem says why
+	retry     time.Time // when to open what could not be opened, or zero
+	farewells int       // how often its end is still to be told; 0 if it does not end
+	farewell  time.Time
+
+	said        Status
+	due, queued time.Time
+	place       int // in the queue
+}
+
+func (e *Engine) newWatch(key Key, p bfd.Profile, now time.Time) *watch {
+	number := rand.Uint32()
+	for number == 0 || e.numbers[number] != nil {
+		number = rand.Uint32()
+	}
+	peer := key.Peer.Unmap().WithZone("")
+	w := &watch{
+		key: key, peer: peer, place: -1,
+		class:   Class{IPv6: peer.Is6(), Multihop: key.Multihop, VRF: key.VRF},
+		machine: session.New(now, number, p, rand.Float64),
+	}
+	w.said = w.status()
+	return w
+}
+
+func (w *watch) status() Status { return Status{Status: w.machine.Status(), Problem: w.problem} }
+
+func (w *watch) names() []any {
+	return []any{"peer", w.key.Peer.String(), "interface", w.key.Interface, "multihop", w.key.Multihop}
+}
+
+// next is when something is due, the zero time for never.
+func (w *watch) next() (at time.Time, due bool) {
+	if w.started {
+		at, due = w.machine.Next()
+	}
+	sooner := func(t time.Time) {
+		if !due || t.Before(at) {
+			at, due = t, true
+		}
+	}
+	if !w.retry.IsZero() {
+		sooner(w.retry)
+	}
+	if w.farewells > 0 {
+		sooner(w.farewell)
+	}
+	return at, due
+}
+
+// open opens what the session needs and has not.
+func (e *Engine) open(ctx context.Context, w *watch, now time.Time) {
+	w.retry = time.Time{}
+	err := e.listen(ctx, w.class)
+	if err == nil {
+		err = e.dial(w)
+	}
+	if err != nil {
+		w.problem, w.mute, w.retry = err.Error(), false, now.Add(retry)
+		return
+	}
+	w.started = true
+	if !w.mute {
+		w.problem = ""
+	}
+}
+
+// dial opens the socket to send from, anew if there is one. The port stays the same
+// as long as it can (RFC 5881 section 4).
+func (e *Engine) dial(w *watch) error {
+	if w.sender != nil {
+		w.sender.Close()
+		w.sender = nil
+	}
+	for try := range 16 {
+		if try > 0 || w.port == 0 {
+			w.port = e.freePort()
+		}
+		sender, err := e.options.Network.Dial(w.key, w.port)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("opening a socket to send from: %w", err)
+		}
+		w.sender, w.link = sender, sender.Interface()
+		return nil
+	}
+	return fmt.Errorf("no free UDP port was found from %d to %d to send from", firstPort, lastPort)
+}
+
+func (e *Engine) freePort() uint16 {
+	taken := map[uint16]bool{}
+	for _, w := range e.sessions {
+		taken[w.port] = true
+	}
+	for {
+		if port := uint16(firstPort + rand.IntN(lastPort-firstPort+1)); !taken[port] || len(taken) > (lastPort-firstPort)/2 {
+			return port
+		}
+	}
+}
+
+// send sends packets. One that the kernel does not take is lost, as any may be; the
+// socket is opened anew some time later, since the interface may have come back as
+// another one.
+func (e *Engine) send(w *watch, now time.Time, packets []wire.Packet) {
+	for _, p := range packets {
+		if w.sender == nil {
+			return
+		}
+		err := w.sender.Send(wire.Encode(p))
+		switch {
+		case err == nil:
+			e.options.Metrics.out.Inc()
+			if w.mute {
+				w.problem, w.mute = "", false
+			}
+		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOBUFS):
+			e.options.Metrics.unsent.Inc()
+		default:
+			e.options.Metrics.unsent.Inc()
+			w.mute = true
+			w.problem = fmt.Sprintf("sending to %s: %v", w.key.Peer, err)
+			if w.retry.IsZero() {
+				w.retry = now.Add(retry)
+			}
+		}
+	}
+}

@@ -18,6 +18,12 @@ conntrack                   conntrack
 arping                      arping
 ndisc6                      ndisc6
 tcpdump                     tcpdump
+/usr/lib/frr/zebra          frr
+/usr/lib/frr/bgpd           frr
+/usr/lib/frr/bfdd           frr
+vtysh                       frr
+bird                        bird2
+birdc                       bird2
 nsenter                     util-linux
 ps                          procps
 modprobe                    kmod
@@ -67,9 +73,9 @@ command -v apt-get >/dev/null ||
 
 echo "prerequisites: missing:$missing; installing$packages"
 export DEBIAN_FRONTEND=noninteractive
-# The test bed starts a containerd of its own for each node; the service of the
-# machine stays off. At run level 1 maintainer scripts do not start services,
-# and where systemd runs it is stopped below.
+# The test bed starts a containerd of its own for each node, and tests their own
+# routers; the services of the machine stay off. At run level 1 maintainer scripts
+# do not start services, and where systemd runs they are stopped below.
 export RUNLEVEL=1
 # shellcheck disable=SC2086 # one word per package
 if ! apt-get install -y -qq --no-install-recommends $packages; then
@@ -78,7 +84,11 @@ if ! apt-get install -y -qq --no-install-recommends $packages; then
   # shellcheck disable=SC2086
   apt-get install -y -qq --no-install-recommends $packages || fail "apt-get could not install$packages: see above for its reason"
 fi
-case " $packages " in
-*" containerd "*) [ ! -d /run/systemd/system ] || systemctl disable --now --quiet containerd ;;
-esac
+if [ -d /run/systemd/system ]; then
+  for service in containerd:containerd frr:frr bird2:bird; do
+    case " $packages " in
+    *" ${service%:*} "*) systemctl disable --now --quiet "${service#*:}" ;;
+    esac
+  done
+fi
 echo "prerequisites: all there now"

@@ -144,7 +144,7 @@ test-integration: ## Run the tests against a real API server.
 
 .PHONY: test-netns
 test-netns: ## Run the tests in network namespaces (needs root).
-	go -C test test -count=1 -timeout 20m ./netns/...
+	go -C test test -count=1 -timeout 20m ./netns/... ./router/...
 
 .PHONY: test-devcluster
 test-devcluster: ## Test the test bed itself, with a cluster of its own (needs root).

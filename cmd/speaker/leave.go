@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/lbstack/lbstack/speaker"
@@ -20,7 +21,10 @@ const (
 
 // leave ends this speaker without a moment in which nobody answers: a drained node
 // hands over what it owns, any other says that it will be back.
-func leave(engine *speaker.Engine, mesh *membership.Mesh) {
+func leave(engine *speaker.Engine, mesh *membership.Mesh, routers *router) {
+	var parted sync.WaitGroup
+	parted.Go(routers.leave)
+	defer parted.Wait()
 	until := time.Now().Add(handOverWithin)
 	for {
 		if owned, draining := engine.Owning(); !draining || owned == 0 || time.Now().After(until) {

@@ -85,11 +85,15 @@ func run(ctx context.Context, s settings) error {
 	if err := kube.Connect(mgr, o, engine, join, state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)
 	}
+	routers, err := startRouting(answering, mgr, o, state, log)
+	if err != nil {
+		return fmt.Errorf("preparing the sessions with routers: %w", err)
+	}
 	go engine.Run(answering)
 	go links.Watch(answering, log.WithName("links"), o.Address, engine.SetLinks)
 	useKept(mesh, engine, kept)
 	failed := mgr.Start(ctx)
 	log.Info("ending")
-	leave(engine, mesh)
+	leave(engine, mesh, routers)
 	return failed
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
 	"github.com/lbstack/lbstack/internal/routes"
+	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 )
 
 // Options are what a Manager works with.
@@ -36,6 +37,8 @@ type Options struct {
 	// Discover finds the router on an interface, until the context ends, and says so
 	// each time that it is another one. Nil: unnumbered peers find none.
 	Discover func(ctx context.Context, device string, found func(netip.Addr))
+	// Paths are watched by BFD.
+	Paths Paths
 }
 
 // Manager has the sessions. Make it with New.
@@ -55,12 +58,20 @@ type Manager struct {
 	statuses map[bgp.PeerName]Status
 }
 
+// DownAfter is how long a session may need to come up before it counts as down.
+const DownAfter = 10 * time.Second
+
 // running is a peer that runs.
 type running struct {
 	*peer
 	config bgp.Peer
 	end    context.CancelFunc
-	retire func() // its status is of no interest any more
+	retire func()     // its status is of no interest any more
+	found  netip.Addr // the router, of an unnumbered peer
+
+	path    speakerbfd.Key
+	watched bool // by BFD
+	failed  bool // as BFD said last
 }
 
 // New returns a manager without sessions. They end, without a word, with the context:
@@ -89,7 +100,9 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 		switch {
 		case r == nil:
 			m.peers[config.Name] = m.begin(config, table(config.Name))
-		case !same(r.config, config):
+		case same(r.config, config):
+			r.config = config // its BFD may be another one
+		default:
 			r.config = config
 			r.tell(func(now time.Time) []session.Action { return r.change(now, config) })
 		}
@@ -103,12 +116,13 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 		}
 	}
 	m.listeners.set(list)
+	m.watch()
 	m.Changed()
 }
 
 // same compares two configurations. Of the profile of BFD nothing counts here.
 func same(x, y bgp.Peer) bool {
-	x.BFD, y.BFD = nil, nil
+	x.BFD, y.BFD, x.BFDProfile, y.BFDProfile = nil, nil, "", ""
 	return x == y
 }
 
@@ -127,16 +141,27 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 	p.shown = func(s Status) { m.show(s, &retired) }
 	go p.run()
 	p.tell(p.machine.Start)
+	r := &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }}
 	if config.Interface != "" && m.Discover != nil {
-		go m.Discover(ctx, config.Interface, func(router netip.Addr) {
-			p.tell(func(now time.Time) []session.Action { return p.found(now, router) })
-		})
+		go m.Discover(ctx, config.Interface, func(router netip.Addr) { m.found(r, router) })
 	}
-	return &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }}
+	return r
 }
 
-// found takes up which router is on the interface.
-func (p *peer) found(now time.Time, router netip.Addr) []session.Action {
+// found takes up where the router of an unnumbered peer is.
+func (m *Manager) found(r *running, router netip.Addr) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.found == router || m.peers[r.config.Name] != r {
+		return
+	}
+	r.found = router
+	r.tell(func(now time.Time) []session.Action { return r.setRouter(now, router) })
+	m.watch()
+}
+
+// setRouter takes up which router is on the interface.
+func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 	if p.router == router {
 		return nil
 	}
@@ -170,6 +195,9 @@ func (m *Manager) show(s Status, retired *atomic.Bool) {
 		m.statuses[s.Peer] = s
 	}
 	m.shown.Unlock()
+	if s.State != session.Established {
+		time.AfterFunc(DownAfter+time.Second, m.Changed)
+	}
 	m.Changed()
 }
 
@@ -205,15 +233,6 @@ func (m *Manager) withdraw(r *running) {
 	defer m.mu.Unlock()
 	if m.draining {
 		r.tell(func(time.Time) []session.Action { r.table.depart(true, true); return nil })
-	}
-}
-
-// SetPath says how BFD finds the path to a router.
-func (m *Manager) SetPath(peer bgp.PeerName, path Path) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r := m.peers[peer]; r != nil {
-		r.tell(func(now time.Time) []session.Action { return r.setPath(now, path) })
 	}
 }
 

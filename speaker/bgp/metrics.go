@@ -1,6 +1,8 @@
 package bgp
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lbstack/lbstack/internal/bgp"
@@ -13,6 +15,7 @@ type Metrics struct {
 	transitions *prometheus.CounterVec
 	prefixes    *prometheus.GaugeVec
 	messages    *prometheus.CounterVec
+	handled     prometheus.Histogram
 }
 
 // NewMetrics registers the metrics.
@@ -23,9 +26,16 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		prefixes:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_announced_prefixes", Help: "How many prefixes the router of a BGPPeer has from this node."}, []string{"peer"}),
 		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_messages_total", Help: "BGP messages: received ones, and writes of one or more."}, []string{"peer", "direction"}),
 	}
-	registry.MustRegister(m.established, m.transitions, m.prefixes, m.messages)
+	m.handled = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "lbstack_bgp_announce_seconds", Help: "From when a change in the cluster was seen until its routes were handed to the sessions.",
+		Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1},
+	})
+	registry.MustRegister(m.established, m.transitions, m.prefixes, m.messages, m.handled)
 	return m
 }
+
+// Handled notes how long a change in the cluster took to reach the sessions.
+func (m *Metrics) Handled(d time.Duration) { m.handled.Observe(d.Seconds()) }
 
 // peerMetrics are those of one peer.
 type peerMetrics struct {

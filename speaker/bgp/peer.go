@@ -39,7 +39,7 @@ type peer struct {
 	local   netip.Addr
 	router  netip.Addr // what is connected to: of an unnumbered peer, once it is known
 	cancel  context.CancelFunc
-	path    Path
+	pathUp  bool // as BFD says
 	left    bool
 	writing sync.WaitGroup // a goroutine for each link
 	failing error          // why routes cannot be written
@@ -302,7 +302,7 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	p.log.Info(why)
 	p.perform(actions)
 	p.machine = session.New(now, c)
-	p.machine.Path(now, p.path.Up, false, "")
+	p.machine.Path(now, p.pathUp, false, "")
 	p.machine.Note(now, why)
 	return p.machine.Start(now)
 }
@@ -318,12 +318,6 @@ func (p *peer) newPassword(from, to bgp.Peer) {
 			p.failing = err
 		}
 	}
-}
-
-// setPath follows what BFD says.
-func (p *peer) setPath(now time.Time, path Path) []session.Action {
-	p.path = path
-	return p.machine.Path(now, path.Up, path.Failed, path.Why)
 }
 
 // leave ends the session for good. Silent: the router keeps the routes for a speaker that

@@ -9,16 +9,6 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp/session"
 )
 
-// Path is how BFD finds the path to a router.
-type Path struct {
-	// Up says that packets pass.
-	Up bool
-	// Failed says that they do not, although nobody meant that.
-	Failed bool
-	// Why it is not up, in words.
-	Why string
-}
-
 // Status is how the session with a router is.
 type Status struct {
 	// Peer is the BGPPeer.
@@ -45,25 +35,45 @@ type Status struct {
 	restarted bool
 }
 
+// lasting is how long a state on the way to a session must last to be shown: a router that
+// cannot be reached goes through them every few seconds.
+const lasting = time.Second
+
 // report shows the status, if it is another one.
 func (p *peer) report() {
+	now := time.Now()
 	s := Status{Peer: p.config.Name, Router: p.router, WaitsForBFD: p.machine.WaitsForBFD(), Negotiated: p.up, restarted: p.told.restarted}
-	s.State, s.Since = p.machine.State()
+	s.State, s.Since = p.shownState(now)
 	s.LastError, s.LastErrorAt = p.machine.LastError()
 	if p.failing != nil && p.up != nil {
 		s.LastError, s.LastErrorAt = p.failing.Error(), s.Since
 	}
-	if p.up != nil {
-		s.Local = p.local
-	}
 	s.Changes = p.table.changes
 	if p.up != nil {
-		s.Prefixes = len(p.table.sent)
+		s.Local, s.Prefixes = p.local, len(p.table.sent)
 	}
-	if reflect.DeepEqual(s, p.told) {
-		return
-	}
+	before := p.told
 	p.told = s
-	p.metrics.note(s)
-	p.shown(s)
+	before.LastErrorAt = s.LastErrorAt // that it went wrong again is no news
+	if !reflect.DeepEqual(s, before) {
+		p.metrics.note(s)
+		p.shown(s)
+	}
+}
+
+// shownState returns the state that is told, and since when the session has been up, or
+// has not.
+func (p *peer) shownState(now time.Time) (session.State, time.Time) {
+	state, since := p.machine.State()
+	was := p.told.State == session.Established
+	if is := state == session.Established; is != was || p.told.Since.IsZero() {
+		return state, since
+	}
+	switch {
+	case state == session.Connect:
+		state = session.Active
+	case (state == session.OpenSent || state == session.OpenConfirm) && now.Sub(since) < lasting:
+		state = p.told.State
+	}
+	return state, p.told.Since
 }

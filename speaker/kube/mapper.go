@@ -24,9 +24,10 @@ func mapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 			m.AddSpecific(version.WithKind(kind+"List"), resource, singular, scope)
 		}
 	}
-	add(corev1.SchemeGroupVersion, meta.RESTScopeNamespace, "Service", "Pod")
+	add(corev1.SchemeGroupVersion, meta.RESTScopeNamespace, "Service", "Pod", "Secret")
 	add(discoveryv1.SchemeGroupVersion, meta.RESTScopeNamespace, "EndpointSlice")
 	add(corev1.SchemeGroupVersion, meta.RESTScopeRoot, "Node")
-	add(v1beta1.GroupVersion, meta.RESTScopeRoot, "IPAddressClaim", "IPAddressPool", "L2Advertisement", "SpeakerState")
+	add(v1beta1.GroupVersion, meta.RESTScopeRoot, "IPAddressClaim", "IPAddressPool", "L2Advertisement", "SpeakerState",
+		"BGPAdvertisement", "BGPPeer", "BFDProfile", "Community")
 	return m, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	lbmanager "github.com/lbstack/lbstack/internal/manager"
+	"github.com/lbstack/lbstack/speaker/kube/routing"
 )
 
 func TestEveryKindThatIsWatchedIsKnownWithoutTheAPIServer(t *testing.T) {
@@ -19,7 +20,7 @@ func TestEveryKindThatIsWatchedIsKnownWithoutTheAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, object := range append(watched(), &v1beta1.SpeakerState{}) {
+	for _, object := range append(append(watched(), routing.Watched()...), &v1beta1.SpeakerState{}) {
 		kind, err := apiutil.GVKForObject(object, scheme)
 		if err != nil {
 			t.Fatal(err)

@@ -40,6 +40,8 @@ type StateWriter struct {
 	// Self is this node.
 	Self lb.NodeName
 	Log  logr.Logger
+	// Routing says what is done with routers; nil: nothing.
+	Routing func() Routing
 
 	mu     sync.Mutex
 	latest *speaker.Report
@@ -58,6 +60,9 @@ func (w *StateWriter) Report(r speaker.Report) {
 	w.mu.Unlock()
 	signal(w.news)
 }
+
+// Nudge says that Routing says something else.
+func (w *StateWriter) Nudge() { signal(w.news) }
 
 // Start writes until the context ends. It implements manager.Runnable.
 func (w *StateWriter) Start(ctx context.Context) error {
@@ -102,7 +107,11 @@ func (w *StateWriter) write(ctx context.Context) error {
 		return fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
 	}
 	next := state.DeepCopy()
-	next.Status = status(state, *latest)
+	var routing Routing
+	if w.Routing != nil {
+		routing = w.Routing()
+	}
+	next.Status = status(state, *latest, routing)
 	if equality.Semantic.DeepEqual(state.Status, next.Status) {
 		return nil
 	}

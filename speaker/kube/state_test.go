@@ -32,7 +32,7 @@ func TestStatus(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, tt.report).Conditions, v1beta1.ConditionReady)
+			c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, tt.report, Routing{}).Conditions, v1beta1.ConditionReady)
 			if c == nil || c.Reason != tt.reason || c.Message == "" {
 				t.Errorf("condition: got %+v, want reason %s and a message", c, tt.reason)
 			}
@@ -47,7 +47,7 @@ func TestStatusListsWhatIsOwnedUpToTheBound(t *testing.T) {
 		r.Owned = append(r.Owned, speaker.OwnedSince{Address: a, Owned: speaker.Owned{Interfaces: []string{"eth0"}}, Since: time.Unix(1, 5), Epoch: math.MaxUint64})
 		a = a.Next()
 	}
-	got := status(&v1beta1.SpeakerState{}, r)
+	got := status(&v1beta1.SpeakerState{}, r, Routing{})
 	if len(got.Addresses) != maxListed || got.AddressCount != maxListed+1 {
 		t.Errorf("got %d listed and a count of %d, want %d and %d", len(got.Addresses), got.AddressCount, maxListed, maxListed+1)
 	}
@@ -59,7 +59,7 @@ func TestStatusListsWhatIsOwnedUpToTheBound(t *testing.T) {
 
 func TestStatusTellsThePhaseThatTheAPIKnows(t *testing.T) {
 	for told, want := range map[string]v1beta1.SpeakerPhase{"": "", "Starting": "", "Active": "Active", "Draining": "Draining", "Isolated": "Isolated"} {
-		if got := status(&v1beta1.SpeakerState{}, speaker.Report{Phase: told}).Phase; got != want {
+		if got := status(&v1beta1.SpeakerState{}, speaker.Report{Phase: told}, Routing{}).Phase; got != want {
 			t.Errorf("phase %q: got %q, want %q", told, got, want)
 		}
 	}
@@ -74,7 +74,7 @@ func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 		list = append(list, c, speaker.Conflict{Address: a, Interface: "eth1", Hardware: mac})
 		a = a.Next()
 	}
-	got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}, Conflicts: list})
+	got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}, Conflicts: list}, Routing{})
 	if len(got.Conflicts) != maxConflicts {
 		t.Fatalf("got %d conflicts, want %d", len(got.Conflicts), maxConflicts)
 	}
@@ -96,7 +96,7 @@ func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
 		r.Links = append(r.Links, speaker.Link{Name: fmt.Sprint("eth", i)})
 		r.Problems = append(r.Problems, strings.Repeat("bad", 100))
 	}
-	got := status(&v1beta1.SpeakerState{}, r)
+	got := status(&v1beta1.SpeakerState{}, r, Routing{})
 	if n := len(got.Conditions[0].Message); n > 32768 || len(got.Interfaces) > 256 {
 		t.Errorf("got a message of %d bytes and %d interfaces, want at most 32768 and 256", n, len(got.Interfaces))
 	}

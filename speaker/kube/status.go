@@ -26,7 +26,7 @@ const (
 )
 
 // status is what a report says in the API's words.
-func status(state *v1beta1.SpeakerState, r speaker.Report) v1beta1.SpeakerStateStatus {
+func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing) v1beta1.SpeakerStateStatus {
 	next := v1beta1.SpeakerStateStatus{
 		Version:      version.Version,
 		Conditions:   state.DeepCopy().Status.Conditions,
@@ -45,7 +45,8 @@ func status(state *v1beta1.SpeakerState, r speaker.Report) v1beta1.SpeakerStateS
 		}
 		next.Addresses = append(next.Addresses, address)
 	}
-	meta.SetStatusCondition(&next.Conditions, ready(r))
+	routing.fill(&next)
+	meta.SetStatusCondition(&next.Conditions, ready(r, routing))
 	return next
 }
 
@@ -81,7 +82,7 @@ func second(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Sec
 
 // ready says the worst first: a silent speaker, then what is left out, then what
 // cannot be announced.
-func ready(r speaker.Report) metav1.Condition {
+func ready(r speaker.Report, routing Routing) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
 	case phase(r.Phase) == v1beta1.SpeakerIsolated:
@@ -89,6 +90,10 @@ func ready(r speaker.Report) metav1.Condition {
 		c.Message = "the speaker has lost all others at once and is silent, since they may have taken its addresses over: look at the network between the nodes, port 7946, TCP and UDP"
 	case len(r.Problems) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, bounded.Message(strings.Join(r.Problems, "; "))
+	case len(routing.Problems) > 0:
+		c.Reason, c.Message = v1beta1.ReasonInvalidPeer, bounded.Message(strings.Join(routing.Problems, "; "))
+	case len(routing.down(time.Now())) > 0:
+		c.Reason, c.Message = v1beta1.ReasonPeersDown, bounded.Message(strings.Join(routing.down(time.Now()), "; "))
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
 	case len(r.Conflicts) > 0:

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -22,6 +23,12 @@ func cached(namespace string) cache.Options {
 			&corev1.Pod{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
 				Transform:  strip(stripPod),
+			},
+			// Passwords, and no other secret.
+			&corev1.Secret{}: {
+				Namespaces: map[string]cache.Config{namespace: {}},
+				Field:      fields.OneTermEqualSelector("type", string(corev1.SecretTypeBasicAuth)),
+				Transform:  strip(stripSecret),
 			},
 		},
 	}
@@ -103,6 +110,14 @@ func valueOr[T any](told *T, otherwise T) T {
 type endpoint struct {
 	node           string
 	ready, serving bool
+}
+
+func stripSecret(secret *corev1.Secret) {
+	kept := corev1.Secret{ObjectMeta: stripMeta(secret.ObjectMeta), Type: secret.Type, Data: map[string][]byte{}}
+	if password, has := secret.Data[corev1.BasicAuthPasswordKey]; has {
+		kept.Data[corev1.BasicAuthPasswordKey] = password
+	}
+	*secret = kept
 }
 
 func stripPod(pod *corev1.Pod) {

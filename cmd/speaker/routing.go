@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"hash/fnv"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/speaker/bfd"
+	"github.com/lbstack/lbstack/speaker/bgp"
+	"github.com/lbstack/lbstack/speaker/kube"
+	"github.com/lbstack/lbstack/speaker/kube/routing"
+)
+
+// partWithin bounds how long routers get to prefer other nodes when this speaker ends: a
+// BGPPeer may ask for a minute, and the pod has some seconds more.
+const partWithin = 65 * time.Second
+
+// router is the part of the speaker that talks to routers.
+type router struct {
+	sessions *bgp.Manager
+	paths    *bfd.Engine
+}
+
+// startRouting has the manager bring routers what they should have, and the state how
+// that goes. The sessions end with the context.
+func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
+	r := &router{}
+	var problems atomic.Pointer[[]string]
+	bgpMetrics := bgp.NewMetrics(metrics.Registry)
+	r.paths = bfd.New(ctx, bfd.Options{
+		Log: log.WithName("bfd"), Metrics: bfd.NewMetrics(metrics.Registry),
+		Changed: func(key bfd.Key, status bfd.Status) { r.sessions.SetPath(key, status) },
+	})
+	r.sessions = bgp.New(ctx, bgp.Options{
+		Log: log.WithName("bgp"), RouterID: routerID(o.Node, o.Address), Metrics: bgpMetrics, Changed: state.Nudge,
+		Discover: bgp.Discover(log.WithName("bgp")), Paths: r.paths,
+	})
+	state.Routing = func() kube.Routing {
+		sum := kube.Routing{Sessions: r.sessions.Statuses(), Sent: r.sessions.Sent(), Path: r.sessions.Path}
+		if list := problems.Load(); list != nil {
+			sum.Problems = *list
+		}
+		return sum
+	}
+	return r, mgr.Add(&routing.Feed{
+		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace, Drain: o.Drain, Sessions: r.sessions,
+		Problems: func(list []string) {
+			problems.Store(&list)
+			state.Nudge()
+		},
+		Handled: bgpMetrics.Handled, Log: log.WithName("routing"),
+	})
+}
+
+// leave ends the sessions: those with graceful restart silently, before BFD says that it
+// was meant so; from the others the routes are taken back first.
+func (r *router) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), partWithin)
+	defer cancel()
+	r.sessions.Leave(ctx)
+	r.paths.Stop(ctx)
+}
+
+// routerID is the node's address or, where that is an IPv6 one, a number made of its name
+// (RFC 6286 asks for no more than that it is another one on each node).
+func routerID(node lb.NodeName, address netip.Addr) netip.Addr {
+	if address.Is4() {
+		return address
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(node))
+	sum := h.Sum32() | 1
+	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
+}

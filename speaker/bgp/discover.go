@@ -1,0 +1,132 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/mdlayher/ndp"
+	"golang.org/x/net/ipv6"
+)
+
+const (
+	// Routers are told of this node, and asked, more often at the beginning.
+	announceSoon, announceLater = 2 * time.Second, 10 * time.Second
+	soonTimes                   = 5
+	// retryInterface is how long an interface that cannot be used is let be.
+	retryInterface = 2 * time.Second
+)
+
+var (
+	allNodes   = netip.MustParseAddr("ff02::1")
+	allRouters = netip.MustParseAddr("ff02::2")
+)
+
+// Discover finds the router on an interface by its router advertisements (RFC 4861
+// section 6), and lets it find this node by those that it sends itself: they say that
+// this node is no default router. It ends with the context.
+func Discover(log logr.Logger) func(ctx context.Context, device string, found func(netip.Addr)) {
+	return func(ctx context.Context, device string, found func(netip.Addr)) {
+		said := ""
+		for ctx.Err() == nil {
+			err := discover(ctx, device, found)
+			if ctx.Err() != nil {
+				return
+			}
+			if why := err.Error(); why != said {
+				said = why
+				log.Error(err, "looking for a router", "interface", device)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(retryInterface):
+			}
+		}
+	}
+}
+
+func discover(ctx context.Context, device string, found func(netip.Addr)) error {
+	link, err := net.InterfaceByName(device)
+	if err != nil {
+		return fmt.Errorf("opening the interface %s: %w", device, err)
+	}
+	conn, self, err := ndp.Listen(link, ndp.LinkLocal)
+	if err != nil {
+		return fmt.Errorf("listening for router advertisements on %s: %w", device, err)
+	}
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	var filter ipv6.ICMPFilter
+	filter.SetAll(true)
+	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
+	filter.Accept(ipv6.ICMPTypeRouterSolicitation)
+	if err := errors.Join(conn.SetICMPFilter(&filter), conn.JoinGroup(allRouters)); err != nil {
+		return fmt.Errorf("preparing to hear routers on %s: %w", device, err)
+	}
+	d := discovery{conn: conn, link: link, self: self}
+	for {
+		d.announce()
+		_ = conn.SetReadDeadline(d.next())
+		for {
+			from, err := d.hear()
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+			if err != nil {
+				return fmt.Errorf("hearing routers on %s: %w", device, err)
+			}
+			if from.IsValid() {
+				found(from.WithZone(device))
+			}
+		}
+	}
+}
+
+type discovery struct {
+	conn *ndp.Conn
+	link *net.Interface
+	self netip.Addr
+	sent int
+}
+
+func (d *discovery) next() time.Time {
+	if d.sent <= soonTimes {
+		return time.Now().Add(announceSoon)
+	}
+	return time.Now().Add(announceLater)
+}
+
+// announce says that this node is here, and asks who else is. That it could not be sent
+// is of no account: it is sent again.
+func (d *discovery) announce() {
+	d.sent++
+	source := &ndp.LinkLayerAddress{Direction: ndp.Source, Addr: d.link.HardwareAddr}
+	_ = d.conn.WriteTo(&ndp.RouterAdvertisement{Options: []ndp.Option{source}}, nil, allNodes)
+	_ = d.conn.WriteTo(&ndp.RouterSolicitation{Options: []ndp.Option{source}}, nil, allRouters)
+}
+
+// hear returns who sent a router advertisement; not valid: nobody. One that was not sent
+// by a neighbour is ignored (RFC 4861 section 6.1.2).
+func (d *discovery) hear() (netip.Addr, error) {
+	message, control, from, err := d.conn.ReadFrom()
+	var network net.Error
+	switch {
+	case errors.As(err, &network):
+		return netip.Addr{}, err
+	case errors.Is(err, net.ErrClosed):
+		return netip.Addr{}, err
+	case err != nil:
+		return netip.Addr{}, nil // it meant nothing
+	}
+	_, is := message.(*ndp.RouterAdvertisement)
+	from = from.WithZone("")
+	if !is || control == nil || control.HopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() || from == d.self.WithZone("") {
+		return netip.Addr{}, nil
+	}
+	return from, nil
+}

@@ -1,0 +1,93 @@
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bfd"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
+)
+
+// Paths are watched by BFD.
+type Paths interface {
+	// Set says which paths are to be watched, and how closely.
+	Set(map[speakerbfd.Key]bfd.Profile)
+	// Status says how a path is.
+	Status(speakerbfd.Key) (speakerbfd.Status, bool)
+}
+
+// pathKey returns the path to the router of a peer; ok: it is to be watched, and the
+// router is known.
+func pathKey(p bgp.Peer, router netip.Addr) (key speakerbfd.Key, ok bool) {
+	if p.BFD == nil || !router.IsValid() {
+		return key, false
+	}
+	return speakerbfd.Key{Peer: router, Local: p.Source, Interface: p.Interface, VRF: p.VRF, Multihop: p.Multihop}, true
+}
+
+// watch has the paths to all routers watched that are to be. m.mu is held.
+func (m *Manager) watch() {
+	wanted := map[speakerbfd.Key]bfd.Profile{}
+	for _, r := range m.peers {
+		r.path, r.watched = pathKey(r.config, m.router(r))
+		if r.watched {
+			wanted[r.path] = *r.config.BFD
+		}
+	}
+	m.Paths.Set(wanted)
+	for _, r := range m.peers {
+		if status, known := m.Paths.Status(r.path); r.watched && known {
+			m.follow(r, status)
+		}
+	}
+}
+
+// router returns where the router of a peer is, as far as is known.
+func (m *Manager) router(r *running) netip.Addr {
+	if r.config.Address.IsValid() {
+		return r.config.Address
+	}
+	return r.found
+}
+
+// SetPath says how BFD finds a path.
+func (m *Manager) SetPath(key speakerbfd.Key, status speakerbfd.Status) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.peers {
+		if r.watched && r.path == key {
+			m.follow(r, status)
+		}
+	}
+}
+
+func (m *Manager) follow(r *running, status speakerbfd.Status) {
+	up, failed := status.State == bfd.Up, status.Failed
+	why := fmt.Sprintf("BFD found the path down: %s", status.Diagnostic)
+	if status.Problem != "" {
+		why = "BFD does not work: " + status.Problem
+	}
+	newly := failed && !r.failed
+	r.failed = failed
+	r.tell(func(now time.Time) []session.Action {
+		r.pathUp = up
+		return r.machine.Path(now, up, newly, why)
+	})
+	m.Changed()
+}
+
+// Path returns how BFD finds the path to the router of a peer; ok: it is watched.
+func (m *Manager) Path(peer bgp.PeerName) (status speakerbfd.Status, ok bool) {
+	m.mu.Lock()
+	r := m.peers[peer]
+	if r == nil || !r.watched {
+		m.mu.Unlock()
+		return status, false
+	}
+	key := r.path
+	m.mu.Unlock()
+	return m.Paths.Status(key)
+}

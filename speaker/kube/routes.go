@@ -1,0 +1,104 @@
+package kube
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
+	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+)
+
+const (
+	// maxPeers and maxRoutes are the bounds of status.bgpPeers and status.bgpRoutes,
+	// maxText that of a text in them.
+	maxPeers, maxRoutes, maxText = 128, 5000, 1024
+)
+
+// Routing is what the speaker does with routers.
+type Routing struct {
+	// Sessions with routers, ordered by peer.
+	Sessions []speakerbgp.Status
+	// Path says how BFD finds the path to the router of a peer; false: nobody asks it.
+	Path func(bgp.PeerName) (speakerbfd.Status, bool)
+	// Sent are the routes that routers have, with the peers.
+	Sent map[netip.Prefix][]bgp.PeerName
+	// Problems are sentences about objects that mean nothing and were left out.
+	Problems []string
+}
+
+// fill puts it into a status.
+func (r Routing) fill(next *v1beta1.SpeakerStateStatus) {
+	for _, s := range r.Sessions[:min(len(r.Sessions), maxPeers)] {
+		next.BGPPeers = append(next.BGPPeers, r.peer(s))
+	}
+	next.RouteCount = int32(len(r.Sent))
+	prefixes := slices.SortedFunc(maps.Keys(r.Sent), netip.Prefix.Compare)
+	for _, prefix := range prefixes[:min(len(prefixes), maxRoutes)] {
+		route := v1beta1.SpeakerBGPRoute{Prefix: prefix.String()}
+		for _, peer := range r.Sent[prefix][:min(len(r.Sent[prefix]), maxPeers)] {
+			route.Peers = append(route.Peers, v1beta1.ObjectName(peer))
+		}
+		next.BGPRoutes = append(next.BGPRoutes, route)
+	}
+}
+
+func (r Routing) peer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
+	p := v1beta1.SpeakerBGPPeer{
+		Name: v1beta1.ObjectName(s.Peer), State: v1beta1.BGPState(s.State.String()), Since: second(s.Since),
+		LastError: bound(s.LastError), Prefixes: int32(s.Prefixes),
+	}
+	if s.Router.IsValid() {
+		p.Address = s.Router.String()
+	}
+	if s.WaitsForBFD {
+		p.LastError = bound("the session waits for BFD (strictBFD): " + r.pathWords(s.Peer))
+	}
+	if n := s.Negotiated; n != nil {
+		p.PeerASN, p.PeerRouterID, p.LocalAddress = int64(n.Remote.ASN), n.Remote.RouterID.String(), s.Local.String()
+		p.HoldTimeSeconds, p.KeepaliveTimeSeconds = new(int32(n.Hold/time.Second)), new(int32(n.Keepalive/time.Second))
+		p.Capabilities = n.Remote.Capabilities.Words()
+	}
+	if path, watched := r.Path(s.Peer); watched {
+		p.BFD = &v1beta1.SpeakerBFD{
+			State: v1beta1.BFDState(path.State.String()), Since: second(path.Since), Diagnostic: path.Diagnostic.String(),
+			TransmitIntervalMilliseconds: milliseconds(path.Transmit), ReceiveIntervalMilliseconds: milliseconds(path.Receive),
+			DetectionTimeMilliseconds: milliseconds(path.Detection), Flaps: int32(min(path.Flaps, 1<<31-1)),
+		}
+	}
+	return p
+}
+
+func (r Routing) pathWords(peer bgp.PeerName) string {
+	path, watched := r.Path(peer)
+	switch {
+	case !watched:
+		return "nobody watches the path, since the BFDProfile is missing or the router is not known yet"
+	case path.Problem != "":
+		return path.Problem
+	}
+	return fmt.Sprintf("the router's BFD says %s, ours %s: is BFD turned on there for this node?", path.Remote, path.State)
+}
+
+// down says which sessions are not up that should be.
+func (r Routing) down(now time.Time) (sentences []string) {
+	for _, s := range r.Sessions {
+		if s.State != session.Established && now.Sub(s.Since) >= speakerbgp.DownAfter {
+			p := r.peer(s)
+			sentences = append(sentences, fmt.Sprintf("the session of the BGPPeer %q is not up (%s since %s): %s", s.Peer, p.State, p.Since.UTC().Format(time.RFC3339), p.LastError))
+		}
+	}
+	return sentences
+}
+
+func milliseconds(d time.Duration) int32 { return int32(min(d.Milliseconds(), 1<<31-1)) }
+
+func bound(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxText)], "")
+}

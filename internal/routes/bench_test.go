@@ -113,6 +113,29 @@ func TestPeersCostNoMemory(t *testing.T) {
 	}
 }
 
+// TestWhatIsGoneCostsNoMemory has many addresses come and go.
+func TestWhatIsGoneCostsNoMemory(t *testing.T) {
+	s := large(1, 8)
+	p := s.planner()
+	key := lb.ServiceKey{Namespace: "default", Name: "service-0"}
+	service := *s.services[key]
+	before := inUse()
+	address := netip.MustParseAddr("10.1.0.0")
+	for range 10000 {
+		service.Shown = []netip.Addr{address}
+		p.SetService(key, &service)
+		p.SetClaim(address, &routes.Claim{Pool: "gold", Holders: []lb.ServiceKey{key}})
+		p.Changes()
+		p.SetClaim(address, nil)
+		p.Changes()
+		address = address.Next()
+	}
+	if used := inUse() - before; used > 100_000 {
+		t.Errorf("10000 addresses that are gone: got %d bytes, want at most 100000", used)
+	}
+	runtime.KeepAlive(p)
+}
+
 func inUse() int64 {
 	var m runtime.MemStats
 	runtime.GC()

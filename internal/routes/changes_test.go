@@ -66,6 +66,17 @@ func TestWhatChanges(t *testing.T) {
 			s.config.Peers = []bgp.PeerName{"up", "left", "up"}
 			p.SetConfig(s.config)
 		}, changes{"up": {Announce: to("10.0.0.1/32", "10.0.0.2/32")}}},
+		{"a peer that is there twice is one", base(ad{}), func(s *setup, p *routes.Planner) {
+			s.config.Peers = []bgp.PeerName{"left", "right", "left"}
+			p.SetConfig(s.config)
+			p.SetService(web, nil)
+		}, both(routes.Change{Withdraw: withdraw("10.0.0.1/32")})},
+		{"nothing, when another configuration comes and goes", base(ad{Attributes: prefer}), func(s *setup, p *routes.Planner) {
+			other := s.config
+			other.Advertisements = nil
+			p.SetConfig(other)
+			p.SetConfig(s.config)
+		}, changes{}},
 		{"a peer that comes back gets all again", base(ad{}), func(s *setup, p *routes.Planner) {
 			peers := s.config.Peers
 			s.config.Peers = peers[:1]

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
@@ -49,7 +50,7 @@ func TestAdvertisementsOfAllAddressesInAnAggregateAddUp(t *testing.T) {
 		ad{Length: 24, ServiceSelectors: anyOf(has("app", "dns")), Attributes: routes.Attributes{MED: number(1), Prepend: 1}})
 	s.services[dns] = serves(on("n2"))
 	s.services[dns].Labels, s.services[dns].Shown = labels{"app": "dns"}, []netip.Addr{two}
-	s.claims[two] = &routes.Claim{Pool: "gold", Holders: append(s.claims[one].Holders[:0:0], dns)}
+	s.claims[two] = &routes.Claim{Pool: "gold", Holders: []lb.ServiceKey{dns}}
 	same(t, "table", table{netip.MustParsePrefix("10.0.0.0/24"): {MED: number(1), Prepend: 1}}, s.planner().Table("left"))
 }
 
@@ -91,6 +92,32 @@ func TestConflicts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			same(t, "conflicts", tt.want, base(tt.ads...).planner().Conflicts())
 		})
+	}
+}
+
+func TestAConflictOfAnAggregateIsNamedOnce(t *testing.T) {
+	asks := func(name string, n uint32, app string) ad {
+		return ad{Name: name, Length: 24, Peers: []bgp.PeerName{"left"}, ServiceSelectors: anyOf(has("app", app)), Attributes: routes.Attributes{LocalPref: number(n)}}
+	}
+	// Each Service is announced by one of the highest, and both by the lowest.
+	all := asks("a", 1, "")
+	all.ServiceSelectors = nil
+	s := base(all, asks("b", 3, "dns"), asks("c", 3, "web"))
+	for key, app := range map[lb.ServiceKey]string{web: "web", dns: "dns"} {
+		s.services[key] = serves(on("n2"))
+		s.services[key].Labels = labels{"app": app}
+	}
+	s.services[web].Shown, s.services[dns].Shown = []netip.Addr{one}, []netip.Addr{two}
+	s.claims[two] = &routes.Claim{Pool: "gold", Holders: []lb.ServiceKey{dns}}
+	want := []routes.Conflict{{
+		Prefix: netip.MustParsePrefix("10.0.0.0/24"), Peer: "left",
+		Used: routes.Preference{Advertisement: "b", LocalPref: 3}, Ignored: routes.Preference{Advertisement: "a", LocalPref: 1},
+	}}
+	for _, last := range []netip.Addr{one, two} {
+		p := s.planner()
+		p.SetClaim(last, nil)
+		p.SetClaim(last, s.claims[last])
+		same(t, "conflicts", want, p.Conflicts())
 	}
 }
 

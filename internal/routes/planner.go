@@ -77,7 +77,6 @@ func New() *Planner {
 // SetConfig says what holds for all addresses from now on, and looks at each of them.
 func (p *Planner) SetConfig(c Config) {
 	p.plan = newPlan(c, p.plan)
-	clear(p.disputed)
 	for prefix, e := range p.prefixes {
 		clear(e.members)
 		e.members, e.now = e.members[:0], nil
@@ -144,7 +143,7 @@ func (p *Planner) decide(address netip.Addr, c *claim) *outcome {
 		}
 	}
 	family := lb.FamilyOf(address)
-	if len(holders) == 0 || !advertise.Served(holders, family) || !advertise.ServedAt(holders, family, p.plan.node) {
+	if !advertise.Served(holders, family) || !advertise.ServedAt(holders, family, p.plan.node) {
 		return nil
 	}
 	return p.plan.outcome(family, p.plan.about(c.Pool, holders))

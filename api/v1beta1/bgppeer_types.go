@@ -138,8 +138,8 @@ type BGPPeerSpec struct {
 	// +optional
 	TTLSecurityHops int32 `json:"ttlSecurityHops,omitempty"`
 
-	// passiveMode: the router connects, the nodes only listen, on port 179. Default
-	// false.
+	// passiveMode: the router connects, the nodes only listen, on port 179, which the
+	// speakers can when a peer of the LoadBalancerStack has this. Default false.
 	// +optional
 	PassiveMode bool `json:"passiveMode,omitempty"`
 

@@ -78,16 +78,25 @@ func stackChanged(e event.UpdateEvent) bool {
 		!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers())
 }
 
-// matters leaves out changes of a pool's usage, which come all the time.
+// matters leaves out what is told of sessions and of a pool's usage, which changes
+// all the time.
 func matters(e event.UpdateEvent) bool {
+	switch e.ObjectNew.(type) {
+	case *v1beta1.BGPPeer, *v1beta1.BGPAdvertisement, *v1beta1.BFDProfile, *v1beta1.Community:
+		return edited(e)
+	}
 	before, ok1 := e.ObjectOld.(*v1beta1.IPAddressPool)
 	now, ok2 := e.ObjectNew.(*v1beta1.IPAddressPool)
 	if !ok1 || !ok2 {
 		return true
 	}
-	return before.Generation != now.Generation ||
-		!equality.Semantic.DeepEqual(before.Labels, now.Labels) ||
+	return edited(e) ||
 		slices.ContainsFunc([]string{v1beta1.ConditionReady, v1beta1.ConditionConflict}, func(kind string) bool {
 			return !equality.Semantic.DeepEqual(meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(now.Status.Conditions, kind))
 		})
+}
+
+func edited(e event.UpdateEvent) bool {
+	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+		!equality.Semantic.DeepEqual(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels())
 }

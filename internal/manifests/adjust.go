@@ -24,7 +24,8 @@ const annotationKeyHash = "lbstack.io/memberlist-key-hash"
 // adjust works the spec into a workload; other objects stay as they are.
 func adjust(object *unstructured.Unstructured, o Options) error {
 	var component v1beta1.ComponentSpec
-	var arguments []string
+	var arguments, capabilities []string
+	var graceSeconds int64
 	switch object.GetKind() {
 	case "Deployment":
 		component = o.Spec.Controller.ComponentSpec
@@ -38,7 +39,7 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 		}
 	case "DaemonSet":
 		component = o.Spec.Speaker
-		arguments = speakerArguments(o.Spec)
+		arguments, capabilities, graceSeconds = speakerArguments(o.Spec), speakerCapabilities(o.Spec), speakerGraceSeconds(o.Spec)
 		err := unstructured.SetNestedField(object.Object, keyHash(o.MemberlistKey), "spec", "template", "metadata", "annotations", annotationKeyHash)
 		if err != nil {
 			return err
@@ -59,7 +60,10 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 	if err := adjustPod(pod, component, o.Spec.Images); err != nil {
 		return err
 	}
-	if err := adjustContainer(pod, component, o, arguments); err != nil {
+	if given, ok := pod["terminationGracePeriodSeconds"].(int64); ok && given < graceSeconds {
+		pod["terminationGracePeriodSeconds"] = graceSeconds
+	}
+	if err := adjustContainer(pod, component, o, arguments, capabilities); err != nil {
 		return err
 	}
 	return unstructured.SetNestedMap(object.Object, pod, "spec", "template", "spec")
@@ -93,7 +97,7 @@ func adjustPod(pod map[string]any, component v1beta1.ComponentSpec, images v1bet
 	return nil
 }
 
-func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Options, arguments []string) error {
+func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Options, arguments, capabilities []string) error {
 	containers, _, err := unstructured.NestedSlice(pod, "containers")
 	if err != nil {
 		return err
@@ -111,6 +115,16 @@ func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Opti
 	}
 	if err := unstructured.SetNestedStringSlice(container, arguments, "args"); err != nil {
 		return err
+	}
+	if len(capabilities) > 0 {
+		path := []string{"securityContext", "capabilities", "add"}
+		given, _, err := unstructured.NestedStringSlice(container, path...)
+		if err != nil {
+			return err
+		}
+		if err := unstructured.SetNestedStringSlice(container, append(given, capabilities...), path...); err != nil {
+			return err
+		}
 	}
 	if component.Resources != nil {
 		resources, err := runtime.DefaultUnstructuredConverter.ToUnstructured(component.Resources)

@@ -32,15 +32,42 @@ func generate(o Options) ([]*unstructured.Unstructured, error) {
 		}
 		objects = append(objects, pool)
 	}
-	for i := range o.Spec.L2Advertisements {
-		item := &o.Spec.L2Advertisements[i]
-		advertisement, err := custom("L2Advertisement", item.Name, &item.L2AdvertisementSpec)
+	for _, item := range announcing(o.Spec) {
+		object, err := custom(item.kind, item.name, item.spec)
 		if err != nil {
 			return nil, err
 		}
-		objects = append(objects, advertisement)
+		objects = append(objects, object)
 	}
 	return objects, nil
+}
+
+// named is an item of a list of the stack that becomes an object of its own.
+type named struct {
+	kind string
+	name v1beta1.ObjectName
+	spec any
+}
+
+// announcing lists what says how addresses are announced.
+func announcing(spec v1beta1.LoadBalancerStackSpec) []named {
+	var items []named
+	for i := range spec.L2Advertisements {
+		items = append(items, named{"L2Advertisement", spec.L2Advertisements[i].Name, &spec.L2Advertisements[i].L2AdvertisementSpec})
+	}
+	for i := range spec.BFDProfiles {
+		items = append(items, named{"BFDProfile", spec.BFDProfiles[i].Name, &spec.BFDProfiles[i].BFDProfileSpec})
+	}
+	for i := range spec.Communities {
+		items = append(items, named{"Community", spec.Communities[i].Name, &spec.Communities[i].CommunitySpec})
+	}
+	for i := range spec.BGPPeers {
+		items = append(items, named{"BGPPeer", spec.BGPPeers[i].Name, &spec.BGPPeers[i].BGPPeerSpec})
+	}
+	for i := range spec.BGPAdvertisements {
+		items = append(items, named{"BGPAdvertisement", spec.BGPAdvertisements[i].Name, &spec.BGPAdvertisements[i].BGPAdvertisementSpec})
+	}
+	return items
 }
 
 // namespace allows what the speaker needs: the network of the host and a raw

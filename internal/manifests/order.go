@@ -35,6 +35,10 @@ func Kinds() []Kind {
 		{corev1.SchemeGroupVersion.WithKind("Secret"), true},
 		{v1beta1.GroupVersion.WithKind("IPAddressPool"), false},
 		{v1beta1.GroupVersion.WithKind("L2Advertisement"), false},
+		{v1beta1.GroupVersion.WithKind("BFDProfile"), false},
+		{v1beta1.GroupVersion.WithKind("Community"), false},
+		{v1beta1.GroupVersion.WithKind("BGPPeer"), false},
+		{v1beta1.GroupVersion.WithKind("BGPAdvertisement"), false},
 		{appsv1.SchemeGroupVersion.WithKind("Deployment"), true},
 		{appsv1.SchemeGroupVersion.WithKind("DaemonSet"), true},
 	}

@@ -10,10 +10,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -48,6 +50,31 @@ func fullOptions() Options {
 					RequireSubnet:          true,
 					Interfaces:             []v1beta1.InterfaceName{"eth1"},
 				},
+			}},
+			BGPPeers: []v1beta1.StackBGPPeer{
+				{Name: "tor-b", BGPPeerSpec: v1beta1.BGPPeerSpec{MyASN: 65000, DynamicASN: v1beta1.DynamicASNExternal, Interface: "eth1", GracefulShutdownSeconds: new(int32(0))}},
+				{Name: "tor-a", BGPPeerSpec: v1beta1.BGPPeerSpec{
+					MyASN: 65000, PeerASN: 65001, LocalASN: 65100, PeerAddress: "192.0.2.254", PeerPort: 1179, SourceAddress: "192.0.2.7", RouterID: "192.0.2.7",
+					NodeSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"rack": "1"}}}, HoldTimeSeconds: new(int32(9)), KeepaliveTimeSeconds: 3,
+					ConnectRetrySeconds: 5, TTLSecurityHops: 1, PassiveMode: true, PasswordSecret: &v1beta1.PasswordSecret{Name: "tor-a"}, BFDProfile: "fast", StrictBFD: true,
+					GracefulRestart: &v1beta1.BGPGracefulRestart{RestartTimeSeconds: 60}, GracefulShutdownSeconds: new(int32(20)), VRF: "blue", DualStackAddressFamily: true,
+				}},
+			},
+			BGPAdvertisements: []v1beta1.StackBGPAdvertisement{{
+				Name: "edge",
+				BGPAdvertisementSpec: v1beta1.BGPAdvertisementSpec{
+					IPAddressPools: []v1beta1.ObjectName{"first"}, Peers: []v1beta1.ObjectName{"tor-a"}, AggregationLength: 32, AggregationLengthV6: 64,
+					NodeSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"rack": "1"}}},
+					LocalPref:     new(int64(200)), MED: new(int64(0)), ASPathPrepend: 2, Communities: []v1beta1.CommunityReference{"no-export", "transit"},
+				},
+			}},
+			BFDProfiles: []v1beta1.StackBFDProfile{{
+				Name:           "fast",
+				BFDProfileSpec: v1beta1.BFDProfileSpec{ReceiveIntervalMilliseconds: 50, TransmitIntervalMilliseconds: 50, DetectMultiplier: 5, PassiveMode: true, MinimumTTL: 250},
+			}},
+			Communities: []v1beta1.StackCommunity{{
+				Name:          "ours",
+				CommunitySpec: v1beta1.CommunitySpec{Communities: []v1beta1.CommunityAlias{{Name: "transit", Value: "large:65000:1:2"}}},
 			}},
 			Controller: v1beta1.ControllerSpec{Replicas: new(int32(3)), ComponentSpec: v1beta1.ComponentSpec{
 				LogLevel:     v1beta1.LogLevelDebug,
@@ -122,6 +149,52 @@ func TestANewKeyRollsTheSpeakers(t *testing.T) {
 	if one == "" || one == two {
 		t.Errorf("hashes of two keys: got %q and %q, want two different ones", one, two)
 	}
+}
+
+func TestTheSpeakersCanDoWhatTheirPeersNeed(t *testing.T) {
+	peer := func(passive bool, shutdown *int32) v1beta1.StackBGPPeer {
+		return v1beta1.StackBGPPeer{BGPPeerSpec: v1beta1.BGPPeerSpec{PassiveMode: passive, GracefulShutdownSeconds: shutdown}}
+	}
+	tests := []struct {
+		name         string
+		peers        []v1beta1.StackBGPPeer
+		capabilities []string
+		grace        int64
+	}{
+		{name: "without peers, as ever", capabilities: []string{"NET_RAW"}, grace: 10},
+		{name: "peers that wait for nothing, as ever", peers: []v1beta1.StackBGPPeer{peer(false, nil), peer(false, new(int32(2)))}, capabilities: []string{"NET_RAW"}, grace: 10},
+		{name: "who waits for one router listens on its port", peers: []v1beta1.StackBGPPeer{peer(false, nil), peer(true, nil)}, capabilities: []string{"NET_RAW", "NET_BIND_SERVICE"}, grace: 10},
+		{name: "the longest shutdown has its time", peers: []v1beta1.StackBGPPeer{peer(false, new(int32(60))), peer(false, new(int32(5)))}, capabilities: []string{"NET_RAW"}, grace: 68},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := defaultOptions()
+			o.Spec.BGPPeers = tt.peers
+			pod := daemonSet(t, o).Spec.Template.Spec
+			var got []string
+			for _, c := range pod.Containers[0].SecurityContext.Capabilities.Add {
+				got = append(got, string(c))
+			}
+			if !slices.Equal(got, tt.capabilities) || *pod.TerminationGracePeriodSeconds != tt.grace {
+				t.Errorf("got capabilities %v and %d s to end, want %v and %d s", got, *pod.TerminationGracePeriodSeconds, tt.capabilities, tt.grace)
+			}
+		})
+	}
+}
+
+func daemonSet(t *testing.T, o Options) *appsv1.DaemonSet {
+	t.Helper()
+	for _, object := range render(t, o) {
+		if object.GetKind() == "DaemonSet" {
+			typed := &appsv1.DaemonSet{}
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, typed); err != nil {
+				t.Fatal(err)
+			}
+			return typed
+		}
+	}
+	t.Fatal("there is no DaemonSet")
+	return nil
 }
 
 func TestRolesHaveNoWildcards(t *testing.T) {

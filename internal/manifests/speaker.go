@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -37,4 +38,29 @@ func drainKeys(keys []v1beta1.DrainKey) string {
 		words = append(words, string(key))
 	}
 	return strings.Join(words, ",")
+}
+
+// speakerCapabilities are those that the speakers need besides the ones that they
+// always have. Who waits for routers listens on port 179, which not everybody may.
+func speakerCapabilities(spec v1beta1.LoadBalancerStackSpec) []string {
+	if slices.ContainsFunc(spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool { return p.PassiveMode }) {
+		return []string{"NET_BIND_SERVICE"}
+	}
+	return nil
+}
+
+// handOverSeconds is how long a speaker that ends takes for everything but its
+// graceful shutdown of routes.
+const handOverSeconds = 8
+
+// speakerGraceSeconds is how long a speaker that ends must be given: the time for
+// which routers are told that its routes are about to go, and some more.
+func speakerGraceSeconds(spec v1beta1.LoadBalancerStackSpec) int64 {
+	var longest int64
+	for i := range spec.BGPPeers {
+		if wait := spec.BGPPeers[i].GracefulShutdownSeconds; wait != nil {
+			longest = max(longest, int64(*wait))
+		}
+	}
+	return handOverSeconds + longest
 }

@@ -100,6 +100,8 @@ func TestDeletedStackTakesDownWhatItMadeAndNothingElse(t *testing.T) {
 		{"rbac.authorization.k8s.io", "v1", "ClusterRole"}, {"rbac.authorization.k8s.io", "v1", "ClusterRoleBinding"},
 		{"rbac.authorization.k8s.io", "v1", "Role"}, {"rbac.authorization.k8s.io", "v1", "RoleBinding"},
 		{"lbstack.io", "v1beta1", "IPAddressPool"}, {"lbstack.io", "v1beta1", "L2Advertisement"},
+		{"lbstack.io", "v1beta1", "BGPPeer"}, {"lbstack.io", "v1beta1", "BGPAdvertisement"},
+		{"lbstack.io", "v1beta1", "BFDProfile"}, {"lbstack.io", "v1beta1", "Community"},
 	} {
 		left, err := managed(background(t), kind[0], kind[1], kind[2])
 		must(t, err)

@@ -54,7 +54,7 @@ func newOperatorBed(t *testing.T) *operatorBed {
 	if err := b.Create(context.Background(), namespace); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
-	b.install("serviceaccount", "clusterrole", "clusterrolebinding", "role", "rolebinding")
+	b.install("serviceaccount", "clusterrole", "clusterrolebinding", "secrets_clusterrole", "role", "rolebinding")
 	b.kubeconfig = b.impersonating("system:serviceaccount:"+operatorNamespace+":lbstack-operator",
 		"system:serviceaccounts", "system:serviceaccounts:"+operatorNamespace, "system:authenticated")
 	return b
@@ -232,7 +232,7 @@ func components() []client.Object {
 		objects = append(objects, &corev1.ServiceAccount{ObjectMeta: local}, &rbacv1.ClusterRole{ObjectMeta: global},
 			&rbacv1.ClusterRoleBinding{ObjectMeta: global}, &rbacv1.Role{ObjectMeta: local}, &rbacv1.RoleBinding{ObjectMeta: local})
 	}
-	return objects
+	return append(objects, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-speaker-secrets"}})
 }
 
 func controllerDeployment() *appsv1.Deployment {

@@ -93,7 +93,7 @@ func (b *operatorBed) refresh(object client.Object) {
 
 func (b *operatorBed) hasCRDs() {
 	b.Helper()
-	for _, plural := range []string{"loadbalancerstacks", "ipaddresspools", "l2advertisements", "ipaddressclaims", "speakerstates"} {
+	for _, plural := range []string{"loadbalancerstacks", "ipaddresspools", "l2advertisements", "bgppeers", "bgpadvertisements", "bfdprofiles", "communities", "ipaddressclaims", "speakerstates"} {
 		crd := &unstructured.Unstructured{}
 		crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
 		if err := b.Get(context.Background(), nameOnly(plural+".lbstack.io"), crd); err != nil {

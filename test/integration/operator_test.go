@@ -200,7 +200,7 @@ func (b *operatorBed) patch(object client.Object, patch string) {
 	b.Helper()
 	kind := client.RawPatch("application/strategic-merge-patch+json", []byte(patch))
 	switch object.(type) {
-	case *v1beta1.IPAddressPool, *v1beta1.L2Advertisement:
+	case *v1beta1.IPAddressPool, *v1beta1.L2Advertisement, *v1beta1.BGPPeer:
 		kind = client.RawPatch("application/merge-patch+json", []byte(patch))
 	}
 	if err := b.Patch(context.Background(), object, kind); err != nil {

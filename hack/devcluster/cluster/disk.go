@@ -90,7 +90,7 @@ func (c *Cluster) writeDisk(host plan.Host, cgroupV1 bool) error {
 	for name, content := range config.Files(host, cgroupV1) {
 		files[name] = []byte(content)
 	}
-	if !exists(filepath.Join(dir, "kube-proxy.kubeconfig")) {
+	if host.Kubernetes() && !exists(filepath.Join(dir, "kube-proxy.kubeconfig")) {
 		secrets, err := c.secrets(host)
 		if err != nil {
 			return err

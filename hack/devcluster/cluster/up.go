@@ -105,6 +105,10 @@ func (b *bringUp) run(ctx context.Context, s *state.Cluster) error {
 	if err := b.network(); err != nil {
 		return err
 	}
+	router, _ := plan.Find(b.nodes, plan.Router)
+	if _, err := b.ensureHost(router); err != nil {
+		return err
+	}
 	controlPlane, _ := plan.Find(b.nodes, plan.ControlPlane)
 	booted, err := b.ensureHost(controlPlane)
 	if err != nil {

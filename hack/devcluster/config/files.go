@@ -14,6 +14,9 @@ const PauseImage = "localhost/lbstack/pause:1"
 // Files returns the configuration files of the host by their path below Dir.
 // cgroupV1 says that the machine has its controllers in cgroup v1 hierarchies.
 func Files(host plan.Host, cgroupV1 bool) map[string]string {
+	if host.Name == plan.Router {
+		return routerFiles(host)
+	}
 	files := map[string]string{"kube-proxy.yaml": proxy(host)}
 	if host.IsNode() {
 		files["containerd.toml"] = containerd()

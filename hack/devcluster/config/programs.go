@@ -51,8 +51,11 @@ func Programs(host plan.Host) []hostinit.Program {
 	if host.IsNode() {
 		return nodePrograms(host)
 	}
-	if host.Name == plan.ControlPlane {
+	switch host.Name {
+	case plan.ControlPlane:
 		return controlPlanePrograms(host)
+	case plan.Router:
+		return routerPrograms()
 	}
 	return nil
 }

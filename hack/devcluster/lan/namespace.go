@@ -83,6 +83,9 @@ func create(namespace string) error {
 	if err := os.MkdirAll(namespaceDir, 0o755); err != nil {
 		return fmt.Errorf("making %s: %w", namespaceDir, err)
 	}
+	if err := share(namespaceDir); err != nil {
+		return err
+	}
 	path := Path(namespace)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o444)
 	if err != nil {
@@ -102,6 +105,23 @@ func create(namespace string) error {
 		_ = os.Remove(path)
 	}
 	return err
+}
+
+// share makes a folder a mount point that is shared, as `ip netns add` does when it is
+// not: it would cover the names that are there, and they could not be removed again.
+func share(dir string) error {
+	const kind = unix.MS_SHARED | unix.MS_REC
+	err := unix.Mount("", dir, "none", kind, "")
+	if !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	if err := unix.Mount(dir, dir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("making a mount point of %s: %w", dir, err)
+	}
+	if err := unix.Mount("", dir, "none", kind, ""); err != nil {
+		return fmt.Errorf("sharing %s: %w", dir, err)
+	}
+	return nil
 }
 
 // remove removes the namespace's name, and with it the namespace unless a

@@ -48,8 +48,16 @@ func hostSysctls(host plan.Host) []sysctl {
 		{"ipv6/conf/all/dad_transmits", "0"}, {"ipv6/conf/default/dad_transmits", "0"},
 		{"ipv6/conf/all/accept_ra", "0"}, {"ipv6/conf/default/accept_ra", "0"},
 	}
-	if host.Name == plan.Client {
+	switch host.Name {
+	case plan.Client:
 		return settings
+	case plan.Router:
+		settings = append(settings,
+			// Who is on the same LAN is not told a shorter way: it would keep it when the
+			// route changes.
+			sysctl{"ipv4/conf/all/send_redirects", "0"}, sysctl{"ipv4/conf/default/send_redirects", "0"},
+			// Connections, and not only hosts, are spread over equal routes.
+			sysctl{"ipv4/fib_multipath_hash_policy", "1"}, sysctl{"ipv6/fib_multipath_hash_policy", "1"})
 	}
 	return append(settings,
 		sysctl{"ipv4/ip_forward", "1"}, sysctl{"ipv6/conf/all/forwarding", "1"}, sysctl{"ipv6/conf/default/forwarding", "1"},

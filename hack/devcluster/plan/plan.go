@@ -58,9 +58,12 @@ type Host struct {
 // IsNode tells whether the host runs pods.
 func (h Host) IsNode() bool { return h.Number > 0 }
 
-// Programs tells whether programs of Kubernetes run on the host, so that it can
-// be powered on and off.
-func (h Host) Programs() bool { return h.IsNode() || h.Name == ControlPlane }
+// Programs tells whether programs run on the host, so that it can be powered on and
+// off.
+func (h Host) Programs() bool { return h.Kubernetes() || h.Name == Router }
+
+// Kubernetes tells whether programs of Kubernetes run on the host.
+func (h Host) Kubernetes() bool { return h.IsNode() || h.Name == ControlPlane }
 
 // PodsV4 returns the IPv4 range of the node's pods.
 func (h Host) PodsV4() netip.Prefix {

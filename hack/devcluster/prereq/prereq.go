@@ -24,6 +24,8 @@ var needs = []need{
 	{"/usr/lib/cni/host-local", "containernetworking-plugins"},
 	{"/usr/lib/cni/loopback", "containernetworking-plugins"},
 	{"nft", "nftables"},
+	{"/usr/lib/frr/zebra", "frr"},
+	{"vtysh", "frr"},
 	{"ip", "iproute2"},
 	{"nsenter", "util-linux"},
 }

@@ -126,6 +126,18 @@ func Recovered(attempts []Attempt, event time.Time, silence time.Duration) (time
 	return time.Time{}, false
 }
 
+// LastLost returns when the last connection was begun after an event that was not
+// established, or took as long as silence.
+func LastLost(attempts []Attempt, event time.Time, silence time.Duration) (last time.Time, any bool) {
+	for _, a := range attempts {
+		lost := !a.OK || a.Ended.Sub(a.Begun) >= silence
+		if lost && a.Ended.After(event) && a.Begun.After(last) {
+			last, any = a.Begun, true
+		}
+	}
+	return last, any
+}
+
 // LongestGap returns the longest time between two established connections.
 func LongestGap(attempts []Attempt) time.Duration {
 	var longest time.Duration

@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+	"github.com/lbstack/lbstack/test/scenario"
+)
+
+// routed applies the stack with a router, and a Service whose traffic is served where it
+// arrives. It returns its address, and the nodes that have an endpoint.
+func routed(t *testing.T) (address string, nodes []string) {
+	t.Helper()
+	installed(t)
+	ctx := background(t)
+	must(t, bed.Apply(ctx, "lbstack_v1beta1_loadbalancerstack_routed.yaml", "service_routed.yaml"))
+	t.Cleanup(func() {
+		withdraw(t, scenario.RoutedService)
+		must(t, bed.Apply(background(t), "lbstack_v1beta1_loadbalancerstack.yaml"))
+	})
+	address, err := bed.Address(ctx, scenario.RoutedService)
+	must(t, err)
+	nodes = endpointNodes(t)
+	must(t, bed.RoutedTo(ctx, address, nodes...))
+	page, err := bed.Page(ctx, address)
+	must(t, err)
+	t.Logf("http://%s/, routed to %v: %s", address, nodes, page)
+	return address, nodes
+}
+
+// endpointNodes returns the nodes on which the sample backend runs.
+func endpointNodes(t *testing.T) (nodes []string) {
+	t.Helper()
+	var pods corev1.PodList
+	must(t, bed.Client.List(background(t), &pods, client.InNamespace("default"), client.MatchingLabels{"app": "web"}))
+	for _, p := range pods.Items {
+		if p.DeletionTimestamp == nil {
+			nodes = append(nodes, p.Spec.NodeName)
+		}
+	}
+	slices.Sort(nodes)
+	return slices.Compact(nodes)
+}
+
+func TestARoutedAddressIsServedByAllItsNodesAndSaysSo(t *testing.T) {
+	address, nodes := routed(t)
+	if len(nodes) < 2 {
+		t.Fatalf("the backend runs on %v only", nodes)
+	}
+	page, err := bed.Page(background(t), address)
+	must(t, err)
+	if client := "192.168.1.200"; !strings.Contains(page, client) {
+		t.Errorf("the backend sees another client than %s: %s", client, page)
+	}
+	message := announced(t, scenario.RoutedService, metav1.ConditionTrue, v1beta1.ReasonAnnounced)
+	for _, word := range append(nodes, address, "BGP", "router") {
+		if !strings.Contains(message, word) {
+			t.Errorf("the message does not name %q: %s", word, message)
+		}
+	}
+	eventually.Succeed(t, within, "the BGPPeer counts its sessions", func(ctx context.Context) error {
+		peer := &v1beta1.BGPPeer{}
+		if err := bed.Client.Get(ctx, client.ObjectKey{Name: "router"}, peer); err != nil {
+			return err
+		}
+		if all := int32(len(bed.Cluster.Nodes())); peer.Status.Nodes != all || peer.Status.Established != all {
+			return fmt.Errorf("it has %d of %d sessions: %+v", peer.Status.Established, peer.Status.Nodes, peer.Status.Conditions)
+		}
+		return nil
+	})
+}
+
+func TestTrafficLeavesARoutedNodeThatIsLost(t *testing.T) {
+	faults := []scenario.Fault{bed.Faults()[0], bed.Faults()[1], {
+		Name: "node without power",
+		Hurt: func(_ context.Context, node string) error { return bed.Cluster.Kill(node) },
+		Heal: bed.Cluster.Start,
+	}}
+	for _, fault := range faults {
+		t.Run(fault.Name, func(t *testing.T) {
+			address, nodes := routed(t)
+			t.Cleanup(func() { must(t, bed.EveryoneSeesEveryone(background(t))) })
+			t.Cleanup(func() { must(t, fault.Heal(background(t), nodes[0])) })
+			moved, err := bed.LoseRoute(background(t), address, nodes[0], fault)
+			must(t, err)
+			t.Logf("connections failed or hung for %d ms", moved.Milliseconds())
+			if moved > 10*time.Second {
+				t.Errorf("that is as long as without BFD")
+			}
+		})
+	}
+}
+
+func TestPlannedChangesOfRoutedNodesLoseNoConnection(t *testing.T) {
+	t.Run("a rolling restart of the speakers", func(t *testing.T) {
+		address, nodes := routed(t)
+		c, err := bed.Connecting(background(t), address, func(ctx context.Context) error {
+			return bed.RestartSpeakers(ctx, time.Now().Format(time.RFC3339Nano))
+		})
+		must(t, err)
+		lossless(t, c)
+		must(t, bed.RoutedTo(background(t), address, nodes...))
+	})
+	t.Run("a node that is drained, and drained no more", func(t *testing.T) {
+		address, nodes := routed(t)
+		t.Cleanup(func() { must(t, bed.Drain(background(t), nodes[0], false)) })
+		c, err := bed.Connecting(background(t), address, func(ctx context.Context) error {
+			if err := bed.Drain(ctx, nodes[0], true); err != nil {
+				return err
+			}
+			if err := bed.RoutedTo(ctx, address, nodes[1:]...); err != nil {
+				return err
+			}
+			if err := bed.Drain(ctx, nodes[0], false); err != nil {
+				return err
+			}
+			return bed.RoutedTo(ctx, address, nodes...)
+		})
+		must(t, err)
+		lossless(t, c)
+	})
+}
+
+func TestARoutedAddressMayBeAnnouncedAtLayer2AsWell(t *testing.T) {
+	routed(t)
+	ctx := background(t)
+	ad := &v1beta1.BGPAdvertisement{ObjectMeta: metav1.ObjectMeta{Name: "both"}, Spec: v1beta1.BGPAdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"first-pool"}}}
+	must(t, bed.Client.Create(ctx, ad))
+	t.Cleanup(func() { must(t, client.IgnoreNotFound(bed.Client.Delete(context.Background(), ad))) })
+	address := served(t)
+	must(t, bed.RoutedTo(ctx, address, bed.Cluster.Nodes()...))
+	if _, err := bed.Settled(ctx, address); err != nil {
+		t.Error(err)
+	}
+	eventually.Succeed(t, within, "the message names both", func(ctx context.Context) error {
+		message := announced(t, scenario.SampleService, metav1.ConditionTrue, v1beta1.ReasonAnnounced)
+		if !strings.Contains(message, "BGP") || !strings.Contains(message, "eth0") {
+			return fmt.Errorf("it is: %s", message)
+		}
+		return nil
+	})
+}
+
+func TestAWrongASNIsToldAndDisturbsNothing(t *testing.T) {
+	address, nodes := routed(t)
+	ctx := background(t)
+	patch := `{"spec":{"bgpPeers":[{"name":"wrong","myASN":64512,"peerASN":64999,"peerAddress":"fd00:192:168:1::1","connectRetrySeconds":1},
+		{"name":"router","myASN":64512,"peerASN":64513,"peerAddress":"192.168.1.1","dualStackAddressFamily":true,"bfdProfile":"fast"}]}}`
+	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+	must(t, bed.Client.Patch(ctx, stack, client.RawPatch(types.MergePatchType, []byte(patch))))
+	eventually.Succeed(t, within, "the speaker tells what is wrong", func(ctx context.Context) error {
+		state, err := stateOf(ctx, nodes[0])
+		if err != nil {
+			return err
+		}
+		for _, p := range state.Status.BGPPeers {
+			if p.Name == "wrong" && strings.Contains(p.LastError, "64513") {
+				t.Log(p.LastError)
+				return nil
+			}
+		}
+		return fmt.Errorf("its sessions are %+v", state.Status.BGPPeers)
+	})
+	must(t, bed.RoutedTo(ctx, address, nodes...))
+}

@@ -2,13 +2,17 @@ package apiconv
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// SpeakerReport reads what a speaker reports. What is no address is left out.
+// SpeakerReport reads what a speaker reports. What is no address or prefix is left out,
+// and so are routes that no established session carries.
 func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	r := reports.Report{Node: lb.NodeName(state.Name)}
 	for _, a := range state.Status.Addresses {
@@ -27,6 +31,29 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 			r.Foreign = append(r.Foreign, reports.Foreign{
 				Address: address, Node: r.Node, Interface: string(c.Interface), MAC: c.HardwareAddress, InUse: c.Announced, Since: c.Since.Time,
 			})
+		}
+	}
+	down := map[v1beta1.ObjectName]bool{}
+	for i := range state.Status.BGPPeers {
+		p := &state.Status.BGPPeers[i]
+		s := reports.Session{Peer: bgp.PeerName(p.Name), Established: p.State == v1beta1.BGPEstablished, State: string(p.State), LastError: p.LastError}
+		down[p.Name] = !s.Established
+		r.Sessions = append(r.Sessions, s)
+	}
+	for _, route := range state.Status.BGPRoutes {
+		prefix, err := netip.ParsePrefix(route.Prefix)
+		if err != nil {
+			continue
+		}
+		read := reports.Route{Prefix: prefix.Masked()}
+		for _, name := range route.Peers {
+			if !down[name] {
+				read.Peers = append(read.Peers, bgp.PeerName(name))
+			}
+		}
+		if len(read.Peers) > 0 {
+			slices.Sort(read.Peers)
+			r.Routes = append(r.Routes, read)
 		}
 	}
 	return r

@@ -1,5 +1,5 @@
 // Package reports makes one picture of what the speakers report: which node has
-// an address, and which foreign hosts use one. The report of a node that died stays
+// an address, which foreign hosts use one, and which routes routers have been told. The report of a node that died stays
 // as it was, so that reports can contradict each other. The package is pure.
 package reports
 
@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -20,6 +21,40 @@ type Report struct {
 	Owned []Owned
 	// Foreign are those that another host uses which is no node of the cluster.
 	Foreign []Foreign
+	// Sessions are those that the node should have with routers.
+	Sessions []Session
+	// Routes are what routers have been told.
+	Routes []Route
+}
+
+// Session is a BGP session that a node should have.
+type Session struct {
+	// Peer is the name of the router's BGPPeer.
+	Peer bgp.PeerName
+	// Established says that routes go over it.
+	Established bool
+	// State is where it is, in the word of RFC 4271.
+	State string
+	// LastError says why it ended last, or does not begin; it may be empty.
+	LastError string
+}
+
+// Why says why the session is not established, as far as it is known.
+func (s Session) Why() string { return cmp.Or(s.LastError, s.State) }
+
+// Route is a prefix that a node announces.
+type Route struct {
+	Prefix netip.Prefix
+	// Peers that have been told, ordered: at least one. Their sessions are established.
+	Peers []bgp.PeerName
+}
+
+// Path is how a node announces an address by BGP.
+type Path struct {
+	// Node that announces it.
+	Node lb.NodeName
+	// Route that the address is in.
+	Route
 }
 
 // Owned is an address that a node says it has.

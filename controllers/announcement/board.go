@@ -13,24 +13,36 @@ import (
 // Board has what the speakers report, by address: to ask who has one costs the same
 // however many there are. It is safe for concurrent use; make it with NewBoard.
 type Board struct {
-	mu    sync.Mutex
-	nodes map[lb.NodeName]reports.Report
-	owned map[netip.Addr]map[lb.NodeName]reports.Owned
-	heard map[netip.Addr]map[lb.NodeName]reports.Foreign
+	mu     sync.Mutex
+	nodes  map[lb.NodeName]reports.Report
+	owned  map[netip.Addr]map[lb.NodeName]reports.Owned
+	heard  map[netip.Addr]map[lb.NodeName]reports.Foreign
+	routes routes
 }
 
 // NewBoard returns an empty board.
 func NewBoard() *Board {
 	return &Board{
-		nodes: map[lb.NodeName]reports.Report{},
-		owned: map[netip.Addr]map[lb.NodeName]reports.Owned{},
-		heard: map[netip.Addr]map[lb.NodeName]reports.Foreign{},
+		nodes:  map[lb.NodeName]reports.Report{},
+		owned:  map[netip.Addr]map[lb.NodeName]reports.Owned{},
+		heard:  map[netip.Addr]map[lb.NodeName]reports.Foreign{},
+		routes: newRoutes(),
 	}
 }
 
-// Put replaces the report of a node, and returns the addresses of which it says
-// something else than before.
-func (b *Board) Put(next reports.Report) (changed []netip.Addr) {
+// Changes are what a report says something else of than the one before.
+type Changes struct {
+	// Addresses that are owned, or that foreign hosts use, in order.
+	Addresses []netip.Addr
+	// Prefixes that are announced to routers, in order.
+	Prefixes []netip.Prefix
+	// Sessions says that one is in another state, or that another error ended it.
+	Sessions bool
+}
+
+// Put replaces the report of a node, and returns what it says something else of than
+// before.
+func (b *Board) Put(next reports.Report) (changed Changes) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed = b.replace(next)
@@ -38,8 +50,8 @@ func (b *Board) Put(next reports.Report) (changed []netip.Addr) {
 	return changed
 }
 
-// Remove forgets a node, and returns the addresses of which it said something.
-func (b *Board) Remove(node lb.NodeName) (changed []netip.Addr) {
+// Remove forgets a node, and returns what it said something of.
+func (b *Board) Remove(node lb.NodeName) (changed Changes) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed = b.replace(reports.Report{Node: node})
@@ -47,11 +59,15 @@ func (b *Board) Remove(node lb.NodeName) (changed []netip.Addr) {
 	return changed
 }
 
-func (b *Board) replace(next reports.Report) []netip.Addr {
+func (b *Board) replace(next reports.Report) Changes {
 	before, touched := b.nodes[next.Node], map[netip.Addr]bool{}
 	swap(b.owned, next.Node, before.Owned, next.Owned, touched, sameOwned, func(o reports.Owned) netip.Addr { return o.Address })
 	swap(b.heard, next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.Foreign) netip.Addr { return f.Address })
-	return slices.SortedFunc(maps.Keys(touched), netip.Addr.Compare)
+	return Changes{
+		Addresses: slices.SortedFunc(maps.Keys(touched), netip.Addr.Compare),
+		Prefixes:  b.routes.replace(next.Node, before.Routes, next.Routes),
+		Sessions:  !slices.Equal(before.Sessions, next.Sessions),
+	}
 }
 
 // swap replaces what a node says of addresses, and notes which have changed.
@@ -95,6 +111,9 @@ type Look struct {
 	// Host is a foreign host that uses it; Foreign says whether there is one.
 	Host    reports.Foreign
 	Foreign bool
+	// Paths are how nodes announce it to routers, by node and prefix. What a node said
+	// that died stays.
+	Paths []reports.Path
 }
 
 // Look says who has an address.
@@ -104,6 +123,7 @@ func (b *Board) Look(address netip.Addr) Look {
 	var l Look
 	l.Owner, l.Owned = reports.Owner(slices.Collect(maps.Values(b.owned[address])))
 	l.Host, l.Foreign = reports.Host(slices.Collect(maps.Values(b.heard[address])), l.Owner, l.Owned)
+	l.Paths = b.routes.of(address)
 	return l
 }
 
@@ -124,4 +144,23 @@ func (b *Board) OwnedBy(node lb.NodeName) []netip.Addr {
 		list = append(list, o.Address)
 	}
 	return list
+}
+
+// RoutesOf returns the prefixes that a node says it announces.
+func (b *Board) RoutesOf(node lb.NodeName) []netip.Prefix {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []netip.Prefix
+	for _, r := range b.nodes[node].Routes {
+		list = append(list, r.Prefix)
+	}
+	return list
+}
+
+// Sessions returns those that a node says it has with routers. They are shared: never
+// change them.
+func (b *Board) Sessions(node lb.NodeName) []reports.Session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.nodes[node].Sessions
 }

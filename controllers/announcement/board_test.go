@@ -35,21 +35,22 @@ func hears(r reports.Report, inUse bool, address netip.Addr) reports.Report {
 
 func TestBoardSaysWhatHasChanged(t *testing.T) {
 	b := NewBoard()
+	put := func(r reports.Report) []netip.Addr { return b.Put(r).Addresses }
 	for _, step := range []struct {
 		name string
 		do   func() []netip.Addr
 		want []netip.Addr
 	}{
-		{"all of a new report", func() []netip.Addr { return b.Put(owns("n1", 1, one, two)) }, []netip.Addr{one, two}},
-		{"nothing of the same again", func() []netip.Addr { return b.Put(owns("n1", 1, one, two)) }, nil},
-		{"what is gone", func() []netip.Addr { return b.Put(owns("n1", 1, two)) }, []netip.Addr{one}},
-		{"another epoch", func() []netip.Addr { return b.Put(owns("n1", 2, two)) }, []netip.Addr{two}},
-		{"a foreign host", func() []netip.Addr { return b.Put(hears(owns("n1", 2, two), false, one)) }, []netip.Addr{one}},
-		{"which address it is on", func() []netip.Addr { return b.Put(hears(owns("n1", 2, two), false, two)) }, []netip.Addr{one, two}},
-		{"that what it is on is announced", func() []netip.Addr { return b.Put(hears(owns("n1", 2, two), true, two)) }, []netip.Addr{two}},
-		{"another node", func() []netip.Addr { return b.Put(owns("n2", 1, two)) }, []netip.Addr{two}},
-		{"a node that is gone", func() []netip.Addr { return b.Remove("n1") }, []netip.Addr{two}},
-		{"one that never was", func() []netip.Addr { return b.Remove("n3") }, nil},
+		{"all of a new report", func() []netip.Addr { return put(owns("n1", 1, one, two)) }, []netip.Addr{one, two}},
+		{"nothing of the same again", func() []netip.Addr { return put(owns("n1", 1, one, two)) }, nil},
+		{"what is gone", func() []netip.Addr { return put(owns("n1", 1, two)) }, []netip.Addr{one}},
+		{"another epoch", func() []netip.Addr { return put(owns("n1", 2, two)) }, []netip.Addr{two}},
+		{"a foreign host", func() []netip.Addr { return put(hears(owns("n1", 2, two), false, one)) }, []netip.Addr{one}},
+		{"which address it is on", func() []netip.Addr { return put(hears(owns("n1", 2, two), false, two)) }, []netip.Addr{one, two}},
+		{"that what it is on is announced", func() []netip.Addr { return put(hears(owns("n1", 2, two), true, two)) }, []netip.Addr{two}},
+		{"another node", func() []netip.Addr { return put(owns("n2", 1, two)) }, []netip.Addr{two}},
+		{"a node that is gone", func() []netip.Addr { return b.Remove("n1").Addresses }, []netip.Addr{two}},
+		{"one that never was", func() []netip.Addr { return b.Remove("n3").Addresses }, nil},
 	} {
 		if diff := cmp.Diff(step.want, step.do(), byAddr); diff != "" {
 			t.Errorf("%s: changed (-want +got):\n%s", step.name, diff)

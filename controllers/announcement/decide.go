@@ -20,6 +20,8 @@ import (
 type facts struct {
 	Look
 	address netip.Addr
+	// routed is who announces the address to routers, as far as the nodes are ready.
+	routed routed
 	// ownerDown says that the cluster holds the owner's node not to be ready.
 	ownerDown bool
 	// plan says who may announce the address. It is looked at only if nobody does, or
@@ -30,6 +32,8 @@ type facts struct {
 	// idle are those of the candidates that cannot announce now, and why, as what
 	// follows their name in a sentence.
 	idle map[lb.NodeName]string
+	// router is what is known of announcing it to routers, if nobody announces it.
+	router router
 }
 
 // verdict is what there is to say of an address.
@@ -68,10 +72,20 @@ func decide(svc *corev1.Service, list []facts) metav1.Condition {
 
 func (f facts) judge() verdict {
 	switch {
-	case f.Foreign && !f.Host.InUse:
+	case f.occupied() && !f.routed.is():
 		return verdict{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: turn that host off or give it another address, or have the Service ask for another one", f.address, host(f.Host))}
-	case f.announced():
+	case f.announced() || f.routed.is():
 		return verdict{v1beta1.ReasonAnnounced, f.says()}
+	}
+	return f.router.join(f.address, f.atLayer2())
+}
+
+// occupied says whether a foreign host keeps the address from the local network.
+func (f facts) occupied() bool { return f.Foreign && !f.Host.InUse }
+
+// atLayer2 says why nobody announces the address on the local network.
+func (f facts) atLayer2() verdict {
+	switch {
 	case f.Owned:
 		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready, and no other node that is ready may announce it: bring the node back, or let others announce it", f.address, f.Owner.Node)}
 	case f.plan.Reason != "":
@@ -80,7 +94,7 @@ func (f facts) judge() verdict {
 	return verdict{v1beta1.ReasonNotAnnounced, f.nobodyDoes()}
 }
 
-// announced says whether the address is announced. A speaker knows better than the
+// announced says whether the address is announced on the local network. A speaker knows better than the
 // cluster whether another one lives: while others could take over and do not, the
 // owner is believed.
 func (f facts) announced() bool {
@@ -97,11 +111,18 @@ func (f facts) announced() bool {
 
 // says tells who announces the address.
 func (f facts) says() string {
-	where := ""
-	if len(f.Owner.Interfaces) > 0 {
-		where = " on " + strings.Join(f.Owner.Interfaces, " and ")
+	var ways []string
+	if f.announced() && !f.occupied() {
+		where := ""
+		if len(f.Owner.Interfaces) > 0 {
+			where = " on " + strings.Join(f.Owner.Interfaces, " and ")
+		}
+		ways = append(ways, fmt.Sprintf("by %s%s since %s", f.Owner.Node, where, f.Owner.Since.UTC().Format(time.RFC3339)))
 	}
-	s := fmt.Sprintf("%s is announced by %s%s since %s", f.address, f.Owner.Node, where, f.Owner.Since.UTC().Format(time.RFC3339))
+	if f.routed.is() {
+		ways = append(ways, f.routed.String())
+	}
+	s := fmt.Sprintf("%s is announced %s", f.address, strings.Join(ways, ", and "))
 	if f.Foreign {
 		s += fmt.Sprintf(", but %s uses it as well, so that traffic can go to either: turn that host off or give it another address", host(f.Host))
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
+	core "github.com/lbstack/lbstack/internal/routes"
 )
 
 // gather returns what is known of the addresses that a Service shows and that are
@@ -27,14 +28,15 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 	}
 	var list []facts
 	var open []advertise.Address
+	down := map[lb.NodeName]bool{}
 	for _, a := range shown {
 		f := facts{Look: r.Board.Look(a.Address), address: a.Address}
-		if f.Owned {
-			if f.ownerDown, err = r.isDown(ctx, f.Owner.Node); err != nil {
-				return nil, err
-			}
+		if err := r.down(ctx, f.Look, down); err != nil {
+			return nil, err
 		}
-		if !f.Owned || f.ownerDown {
+		f.ownerDown = f.Owned && down[f.Owner.Node]
+		f.routed = routedBy(f.Paths, down)
+		if f.ownerDown || (!f.Owned && !f.routed.is()) {
 			open = append(open, a)
 		}
 		list = append(list, f)
@@ -79,6 +81,28 @@ func (r *Reconciler) showing(ctx context.Context, address netip.Addr) ([]corev1.
 	return services.Items, nil
 }
 
+// down adds which nodes are not ready of those that announce an address.
+func (r *Reconciler) down(ctx context.Context, look Look, known map[lb.NodeName]bool) error {
+	var nodes []lb.NodeName
+	if look.Owned {
+		nodes = append(nodes, look.Owner.Node)
+	}
+	for _, p := range look.Paths {
+		nodes = append(nodes, p.Node)
+	}
+	for _, node := range nodes {
+		if _, ok := known[node]; ok {
+			continue
+		}
+		is, err := r.isDown(ctx, node)
+		if err != nil {
+			return err
+		}
+		known[node] = is
+	}
+	return nil
+}
+
 // isDown says whether a node is not ready, or is gone.
 func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error) {
 	var node corev1.Node
@@ -102,9 +126,20 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Ad
 	if err != nil {
 		return err
 	}
-	for _, result := range advertise.Resolve(in) {
+	view, brokenBGP, err := r.view(ctx, in)
+	if err != nil {
+		return err
+	}
+	byBGP := core.Resolve(view)
+	for at, result := range advertise.Resolve(in) {
 		i := slices.IndexFunc(list, func(f facts) bool { return f.address == result.Address })
-		list[i].plan, list[i].broken, list[i].idle = result, broken, r.idle(in.Nodes, result)
+		f := &list[i]
+		f.plan, f.broken, f.idle = result, broken, map[lb.NodeName]string{}
+		for _, c := range result.Candidates {
+			r.idle(in.Nodes, c.Node, f.idle)
+		}
+		f.router = r.router(in.Nodes, byBGP[at], brokenBGP)
+		f.neither(open[at].Pool, len(in.Advertisements) > 0, len(view.Advertisements) > 0)
 	}
 	return nil
 }
@@ -165,17 +200,13 @@ func (r *Reconciler) addCluster(ctx context.Context, in *advertise.Input) (broke
 	return broken, nil
 }
 
-// idle returns which candidates cannot announce now, and why.
-func (r *Reconciler) idle(nodes []advertise.Node, result advertise.Result) map[lb.NodeName]string {
-	why := map[lb.NodeName]string{}
-	for _, c := range result.Candidates {
-		i := slices.IndexFunc(nodes, func(n advertise.Node) bool { return n.Name == c.Node })
-		switch {
-		case nodes[i].Down:
-			why[c.Node] = "not ready"
-		case !r.Board.Reports(c.Node):
-			why[c.Node] = "its speaker has not reported"
-		}
+// idle notes why a node cannot announce now, if it cannot.
+func (r *Reconciler) idle(nodes []advertise.Node, node lb.NodeName, why map[lb.NodeName]string) {
+	i := slices.IndexFunc(nodes, func(n advertise.Node) bool { return n.Name == node })
+	switch {
+	case nodes[i].Down:
+		why[node] = "not ready"
+	case !r.Board.Reports(node):
+		why[node] = "its speaker has not reported"
 	}
-	return why
 }

@@ -23,6 +23,11 @@ type memory struct {
 	looked bool
 	// owners are the last ones of its addresses, also when there is none now.
 	owners map[netip.Addr]lb.NodeName
+	// routers are who announces its addresses to routers.
+	routers map[netip.Addr]told
+	// routed are the addresses of which an event has told that they are announced to
+	// routers, also when they are not now.
+	routed map[netip.Addr]bool
 	// hosts are the MACs of foreign hosts that use what is announced.
 	hosts map[netip.Addr]string
 	// reason why it is not announced, since when, and whether an event has told so.
@@ -40,9 +45,10 @@ type note struct{ kind, reason, text string }
 // if there was none.
 func news(m memory, was *metav1.Condition, now metav1.Condition, list []facts, at time.Time) (notes []note, next memory, again time.Duration) {
 	same := !m.looked && was != nil && was.Reason == now.Reason && was.Message == now.Message
-	next = memory{looked: true, owners: map[netip.Addr]lb.NodeName{}, hosts: map[netip.Addr]string{}}
+	next = memory{looked: true, owners: map[netip.Addr]lb.NodeName{}, hosts: map[netip.Addr]string{}, routed: map[netip.Addr]bool{}}
 	for _, f := range list {
 		notes = append(notes, f.news(m, next, same)...)
+		notes = append(notes, f.newsOfRouters(m, next, same)...)
 	}
 	if now.Status == metav1.ConditionTrue {
 		return notes, next, 0
@@ -66,7 +72,7 @@ func news(m memory, was *metav1.Condition, now metav1.Condition, list []facts, a
 
 // news tells of an owner that is another one than before, and of a foreign host.
 func (f facts) news(m, next memory, same bool) (notes []note) {
-	if !f.announced() || (f.Foreign && !f.Host.InUse) {
+	if !f.announced() || f.occupied() {
 		if before, had := m.owners[f.address]; had {
 			next.owners[f.address] = before
 		}
@@ -87,4 +93,15 @@ func (f facts) news(m, next memory, same bool) (notes []note) {
 		}
 	}
 	return notes
+}
+
+// newsOfRouters tells that the address is announced to routers, which it was not
+// before. A gap is no news, unless it was told.
+func (f facts) newsOfRouters(m, next memory, same bool) []note {
+	known := m.routed[f.address] && !m.told
+	next.routed[f.address] = known || f.routed.is()
+	if known || same || !f.routed.is() {
+		return nil
+	}
+	return []note{{corev1.EventTypeNormal, v1beta1.ReasonAnnounced, fmt.Sprintf("%s is announced %s", f.address, f.routed)}}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -22,11 +24,15 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
 )
 
 // concurrency is how many Services are worked on at once: most of the time of
 // each is waiting for the API server.
 const concurrency = 16
+
+// collect is how long changes of what routers are told are collected.
+const collect = 500 * time.Millisecond
 
 // byAddress is the index of Services by the addresses that they show.
 const byAddress = "status.loadBalancer.ingress.ip"
@@ -46,6 +52,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), builder.WithPredicates(nodeChanged)).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.onEndpoints)).
 		Watches(&v1beta1.L2Advertisement{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.BGPAdvertisement{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.BGPPeer{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.Community{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1beta1.IPAddressPool{}, waiting, builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1beta1.IPAddressClaim{}, handler.EnqueueRequestsFromMapFunc(onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
@@ -81,17 +90,68 @@ func (r *Reconciler) states() handler.EventHandler {
 	}
 }
 
-// enqueue asks for the Services that show one of the addresses.
-func (r *Reconciler) enqueue(ctx context.Context, addresses []netip.Addr, q queue) {
+// enqueue asks for the Services of which a report says something else. Routers are
+// told of an address by many nodes at about the same time: what is said of that is
+// looked at a moment later, once.
+func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q queue) {
+	for _, key := range r.showingAny(ctx, changed.Addresses) {
+		q.Add(requestFor(key))
+	}
+	for _, key := range r.within(ctx, changed.Prefixes) {
+		q.AddAfter(requestFor(key), collect)
+	}
+	if changed.Sessions {
+		for _, key := range r.Standing.waiting() {
+			q.AddAfter(requestFor(key), collect)
+		}
+	}
+}
+
+// showingAny returns the Services that show one of the addresses.
+func (r *Reconciler) showingAny(ctx context.Context, addresses []netip.Addr) (keys []lb.ServiceKey) {
 	for _, address := range addresses {
 		services, err := r.showing(ctx, address)
 		if err != nil {
-			return // the cache is going down with the program
+			return nil // the cache is going down with the program
 		}
 		for i := range services {
-			q.Add(requestFor(apiconv.KeyOf(&services[i])))
+			keys = append(keys, apiconv.KeyOf(&services[i]))
 		}
 	}
+	return keys
+}
+
+// within returns the Services that show an address in one of the prefixes. Those of
+// single addresses are looked up; for others, which are few and rarely change, all
+// Services are looked at, once.
+func (r *Reconciler) within(ctx context.Context, prefixes []netip.Prefix) []lb.ServiceKey {
+	var single []netip.Addr
+	var wider []netip.Prefix
+	for _, p := range prefixes {
+		if p.IsSingleIP() {
+			single = append(single, p.Addr())
+		} else {
+			wider = append(wider, p)
+		}
+	}
+	keys := r.showingAny(ctx, single)
+	if len(wider) == 0 {
+		return keys
+	}
+	var services corev1.ServiceList
+	if err := r.Client.List(ctx, &services, client.UnsafeDisableDeepCopy); err != nil {
+		return keys // the cache is going down with the program
+	}
+	holds := newRoutes()
+	for _, p := range wider {
+		holds.replace("", nil, []reports.Route{{Prefix: p}})
+	}
+	for i := range services.Items {
+		if slices.ContainsFunc(apiconv.StatusAddresses(&services.Items[i]), func(a netip.Addr) bool { return len(holds.of(a)) > 0 }) {
+			keys = append(keys, apiconv.KeyOf(&services.Items[i]))
+		}
+	}
+	return keys
 }
 
 // waiting returns the Services that are not announced.
@@ -102,17 +162,8 @@ func (r *Reconciler) waiting(context.Context, client.Object) []reconcile.Request
 // onNode returns the same, and those that the node announces: whether it is believed
 // depends on whether it is ready.
 func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
-	requests := requestsFor(r.Standing.waiting())
-	for _, address := range r.Board.OwnedBy(lb.NodeName(node.GetName())) {
-		services, err := r.showing(ctx, address)
-		if err != nil {
-			return nil // the cache is going down with the program
-		}
-		for i := range services {
-			requests = append(requests, requestFor(apiconv.KeyOf(&services[i])))
-		}
-	}
-	return requests
+	name := lb.NodeName(node.GetName())
+	return requestsFor(slices.Concat(r.Standing.waiting(), r.showingAny(ctx, r.Board.OwnedBy(name)), r.within(ctx, r.Board.RoutesOf(name))))
 }
 
 // onEndpoints returns those Services that are not announced of the one whose

@@ -14,7 +14,7 @@ const maxNamed = 3
 
 func (r *resolver) whyNoAdvertisement(a Address) string {
 	if len(r.ads) == 0 {
-		return fmt.Sprintf("there is no %s, so that nothing is announced: create one that selects the pool %q", r.kind, a.Pool)
+		return WhyNone(a.Pool, r.kind)
 	}
 	if ads := r.aboutPool(a.Pool); len(ads) > 0 {
 		return fmt.Sprintf("spec.serviceSelectors of %s, which %s the pool %q, do not match the labels of %s: change the labels or the selectors",
@@ -22,6 +22,16 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 	}
 	return fmt.Sprintf("no %s selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
 		r.kind, a.Pool, r.advertisements(upTo(len(r.ads))))
+}
+
+// WhyNone says that there is no advertisement of these kinds at all, which an address
+// of the pool would need.
+func WhyNone(pool lb.PoolName, kinds ...Kind) string {
+	words := make([]string, 0, len(kinds))
+	for _, kind := range kinds {
+		words = append(words, "no "+string(kind))
+	}
+	return fmt.Sprintf("there is %s, so that nothing is announced: create one that selects the pool %q", strings.Join(words, " and "), pool)
 }
 
 func whyNoEndpoints(a Address) string {

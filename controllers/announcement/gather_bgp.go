@@ -1,0 +1,65 @@
+package announcement
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+	core "github.com/lbstack/lbstack/internal/routes"
+)
+
+// view returns what decides about announcing the same addresses to routers, and what
+// is wrong with advertisements and peers that mean nothing.
+func (r *Reconciler) view(ctx context.Context, in advertise.Input) (core.View, []string, error) {
+	view := core.View{Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses, Peers: map[lb.NodeName][]bgp.PeerName{}}
+	var ads v1beta1.BGPAdvertisementList
+	var peers v1beta1.BGPPeerList
+	var communities v1beta1.CommunityList
+	for _, list := range []client.ObjectList{&ads, &peers, &communities} {
+		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return core.View{}, nil, fmt.Errorf("listing what decides about announcing to routers: %w", err)
+		}
+	}
+	var broken []string
+	aliases, _ := apiconv.ParseCommunities(communities.Items)
+	for i := range ads.Items {
+		ad, err := apiconv.ParseBGPAdvertisement(&ads.Items[i], aliases)
+		if err != nil {
+			broken = append(broken, fmt.Sprintf("the BGPAdvertisement %q, whose %s", ads.Items[i].Name, err))
+			continue
+		}
+		view.Advertisements = append(view.Advertisements, ad)
+	}
+	for i := range peers.Items {
+		peer, err := apiconv.ParseBGPPeer(&peers.Items[i])
+		if err != nil {
+			broken = append(broken, fmt.Sprintf("the BGPPeer %q, whose %s", peers.Items[i].Name, err))
+			continue
+		}
+		for _, node := range in.Nodes {
+			if peer.OnNode(node.Labels) {
+				view.Peers[node.Name] = append(view.Peers[node.Name], peer.Name)
+			}
+		}
+	}
+	slices.Sort(broken)
+	return view, broken, nil
+}
+
+// router returns what is known of announcing an address to routers.
+func (r *Reconciler) router(nodes []advertise.Node, plan core.Result, broken []string) router {
+	known := router{plan: plan, broken: broken, idle: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
+	for _, a := range plan.Announcers {
+		r.idle(nodes, a.Node, known.idle)
+		known.sessions[a.Node] = r.Board.Sessions(a.Node)
+	}
+	return known
+}

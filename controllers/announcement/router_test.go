@@ -1,0 +1,224 @@
+package announcement
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+	core "github.com/lbstack/lbstack/internal/routes"
+)
+
+// routedFacts are those of an address after these reports, with nodes that are down.
+func routedFacts(address netip.Addr, down []lb.NodeName, list ...reports.Report) facts {
+	f := factsOf(address, list...)
+	gone := map[lb.NodeName]bool{}
+	for _, node := range down {
+		gone[node] = true
+	}
+	f.routed = routedBy(f.Paths, gone)
+	return f
+}
+
+// toldOf says that the node has told these peers of an address.
+func toldOf(node lb.NodeName, peers ...bgp.PeerName) reports.Report {
+	return tells(reports.Report{Node: node}, one.String()+"/32", peers...)
+}
+
+// mayRoute says that these nodes may announce the address to tor-a and tor-b; those
+// with a word behind them cannot now.
+func mayRoute(f facts, nodes ...string) facts {
+	f.router.idle, f.router.sessions = map[lb.NodeName]string{}, map[lb.NodeName][]reports.Session{}
+	for _, text := range nodes {
+		name, why, idle := strings.Cut(text, " ")
+		f.router.plan.Announcers = append(f.router.plan.Announcers, core.Announcer{Node: lb.NodeName(name), Peers: []bgp.PeerName{"tor-a", "tor-b"}})
+		if idle {
+			f.router.idle[lb.NodeName(name)] = why
+		}
+	}
+	return f
+}
+
+func session(f facts, node lb.NodeName, peer bgp.PeerName, state, lastError string) facts {
+	s := reports.Session{Peer: peer, State: state, LastError: lastError, Established: state == string(v1beta1.BGPEstablished)}
+	f.router.sessions[node] = append(f.router.sessions[node], s)
+	return f
+}
+
+func unrouted(f facts, reason advertise.Reason, why string) facts {
+	f.router.plan = core.Result{Address: f.address, Reason: reason, Why: why}
+	return f
+}
+
+func TestDecideWithRouters(t *testing.T) {
+	const (
+		yes, no = metav1.ConditionTrue, metav1.ConditionFalse
+		layer2  = "192.168.1.240 is announced by n1 on eth0 since 2026-11-25T20:01:02Z"
+		foreign = "a foreign host with the MAC 02:00:00:00:00:99 (heard by the node n1 on eth0)"
+	)
+	not := func() facts { return refused(factsOf(one), advertise.NoAdvertisement, "no L2") }
+	tests := []struct {
+		name    string
+		facts   facts
+		status  metav1.ConditionStatus
+		reason  string
+		message string
+	}{
+		{"three nodes tell two routers", routedFacts(one, nil, toldOf("n2", "tor-a"), toldOf("n1", "tor-a", "tor-b"), toldOf("n3", "tor-b")), yes, v1beta1.ReasonAnnounced,
+			"192.168.1.240 is announced by BGP from n1, n2 and n3 to the peers tor-a and tor-b"},
+		{"one node tells one", routedFacts(one, nil, toldOf("n1", "tor-a")), yes, v1beta1.ReasonAnnounced, "192.168.1.240 is announced by BGP from n1 to the peer tor-a"},
+		{"many do", routedFacts(one, nil, toldOf("n1", "1", "2", "3", "4", "5"), toldOf("n2", "6"), toldOf("n3", "6"), toldOf("n4", "6"), toldOf("n5", "6"), toldOf("n6", "7"), toldOf("n7", "7")), yes, v1beta1.ReasonAnnounced,
+			"192.168.1.240 is announced by BGP from n1, n2, n3, n4, n5 and 2 more to the peers 1, 2, 3, 4, 5 and 2 more"},
+		{"a wider prefix holds it", routedFacts(one, nil, tells(tells(reports.Report{Node: "n1"}, "192.168.1.0/24", "tor-a"), "192.168.0.0/16", "tor-b")), yes, v1beta1.ReasonAnnounced,
+			"192.168.1.240 is announced by BGP in 192.168.1.0/24 from n1 to the peers tor-a and tor-b"},
+		{"a node that died is not told of", routedFacts(one, []lb.NodeName{"n2"}, toldOf("n1", "tor-a"), toldOf("n2", "tor-b")), yes, v1beta1.ReasonAnnounced,
+			"192.168.1.240 is announced by BGP from n1 to the peer tor-a"},
+		{"in both ways", routedFacts(one, nil, tells(owns("n1", 1, one), "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
+			layer2 + ", and by BGP from n1 to the peer tor-a"},
+		{"in both ways, and a foreign host uses it", routedFacts(one, nil, tells(hears(owns("n1", 1, one), true, one), "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
+			layer2 + ", and by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
+		{"a foreign host keeps it from the local network only", routedFacts(one, nil, tells(hears(owns("n1", 1, one), false, one), "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
+			"192.168.1.240 is announced by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
+		{"only an L2Advertisement is about it", unrouted(may(factsOf(one), "n1"), advertise.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1"},
+		{"none of either kind is", unrouted(not(), advertise.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNoAdvertisement, "192.168.1.240 is not announced: no L2; no BGP"},
+		{"only a BGPAdvertisement is, and no pod serves", unrouted(not(), advertise.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
+		{"and no node may", unrouted(not(), advertise.NoNode, "no peer"), no, v1beta1.ReasonNoNode, "192.168.1.240 is not announced: no peer"},
+		{"and no session is up", session(session(session(mayRoute(not(), "n1", "n2"), "n1", "tor-a", "Connect", ""), "n2", "tor-a", "Active", "connection refused"), "n2", "tor-b", "Idle", ""), no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 and n2, and no session of theirs is established; on n2: tor-a (connection refused) and tor-b (Idle)"},
+		{"and no session is known", mayRoute(not(), "n1"), no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced: nodes that may announce it to routers: n1, and no session of theirs is established; on n1: tor-a (the speaker does not tell of it) and tor-b (the speaker does not tell of it)"},
+		{"and a session has just come up", session(mayRoute(not(), "n1", "n2 not ready"), "n1", "tor-b", "Established", ""), no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 and n2 (not ready)"},
+		{"and no node can", mayRoute(not(), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
+		{"both are, and no pod serves", unrouted(refused(factsOf(one), advertise.NoEndpoints, "no pod"), advertise.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
+		{"both are, and BGP is closer", mayRoute(refused(factsOf(one), advertise.NoNode, "no node"), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced: no node; by BGP: nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
+		{"both are, and BGP is further away", unrouted(may(factsOf(one), "n1"), advertise.NoNode, "no peer"), no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced yet; nodes that may: n1; by BGP: no peer"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			want := metav1.Condition{Type: v1beta1.ServiceAnnounced, Status: tt.status, Reason: tt.reason, Message: tt.message}
+			if diff := cmp.Diff(want, decide(&corev1.Service{}, []facts{tt.facts})); diff != "" {
+				t.Errorf("condition (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatIsLeftOutIsSaid(t *testing.T) {
+	f := unrouted(refused(factsOf(one), advertise.NoAdvertisement, "no L2"), advertise.NoNode, "no peer")
+	f.router.broken = []string{`the BGPPeer "x", whose spec is wrong`}
+	want := `192.168.1.240 is not announced: no peer; left out: the BGPPeer "x", whose spec is wrong`
+	if got := f.judge().message; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestNoAdvertisementOfEitherKind(t *testing.T) {
+	const none = `192.168.1.240 is not announced: there is no L2Advertisement and no BGPAdvertisement, so that nothing is announced: create one that selects the pool "pool"`
+	for name, tt := range map[string]struct {
+		layer2, bgp bool
+		want        string
+	}{
+		"there is none at all":             {false, false, none + "; left out: x; y"},
+		"there are only L2Advertisements":  {true, false, "192.168.1.240 is not announced: no L2; left out: x"},
+		"there are only BGPAdvertisements": {false, true, "192.168.1.240 is not announced: no BGP; left out: x; y"},
+		"there are both":                   {true, true, "192.168.1.240 is not announced: no L2; left out: x; no BGP; left out: y"},
+	} {
+		f := unrouted(refused(factsOf(one), advertise.NoAdvertisement, "no L2"), advertise.NoAdvertisement, "no BGP")
+		f.broken, f.router.broken = []string{"x"}, []string{"y"}
+		f.neither("pool", tt.layer2, tt.bgp)
+		if got := f.judge(); got.message != tt.want || got.reason != v1beta1.ReasonNoAdvertisement {
+			t.Errorf("%s: got %+v, want %q", name, got, tt.want)
+		}
+	}
+}
+
+func TestSettle(t *testing.T) {
+	const s = time.Second
+	both := []reports.Report{toldOf("n1", "tor-a"), toldOf("n2", "tor-b")}
+	type look struct {
+		at    time.Duration
+		told  []reports.Report
+		want  string
+		again time.Duration
+	}
+	all := "by BGP from n1 and n2 to the peers tor-a and tor-b"
+	for _, tt := range []struct {
+		name  string
+		looks []look
+	}{
+		{"who joins is told at once", []look{{0, both[:1], "by BGP from n1 to the peer tor-a", 0}, {s, both, all, 0}}},
+		{"who is away for a moment is told of all the while", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {20 * s, both[:1], all, 11 * s}, {21 * s, both, all, 0}}},
+		{"one after the other", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {29 * s, both[1:], all, 30 * s}, {40 * s, both[1:], all, 19 * s}, {41 * s, both, all, 0}}},
+		{"who stays away is not", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {31 * s, both[:1], "by BGP from n1 to the peer tor-a", 0}}},
+		{"that nobody is left is told at once", []look{{0, both, all, 0}, {s, nil, "", 0}, {2 * s, both[1:], "by BGP from n2 to the peer tor-b", 0}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var m memory
+			for i, l := range tt.looks {
+				list := []facts{routedFacts(one, nil, l.told...)}
+				routers, again := settle(m, list, start.Add(l.at))
+				m.routers = routers
+				got := ""
+				if list[0].routed.is() {
+					got = list[0].routed.String()
+				}
+				if got != l.want || again != l.again {
+					t.Errorf("look %d: got %q, again after %s, want %q, %s", i, got, again, l.want, l.again)
+				}
+			}
+		})
+	}
+}
+
+func TestNewsOfRouters(t *testing.T) {
+	n1, all := routedFacts(one, nil, toldOf("n1", "tor-a")), routedFacts(one, nil, toldOf("n1", "tor-a"), toldOf("n2", "tor-a"))
+	none := mayRoute(refused(factsOf(one), advertise.NoAdvertisement, "x"), "n1 not ready")
+	const s = time.Second
+	tell := "Normal Announced: 192.168.1.240 is announced by BGP from n1 to the peer tor-a"
+	late := "Warning NotAnnounced: " + none.judge().message
+	for _, tt := range []struct {
+		name  string
+		was   *facts
+		looks []facts
+		after []time.Duration
+		want  []string
+	}{
+		{"once, whoever joins", nil, []facts{n1, all, n1}, []time.Duration{0, s, 2 * s}, []string{tell}},
+		{"a gap is no news", nil, []facts{n1, none, n1}, []time.Duration{0, s, 2 * s}, []string{tell}},
+		{"one that was told ends with news", nil, []facts{n1, none, none, n1}, []time.Duration{0, s, 4 * s, 5 * s}, []string{tell, late, tell}},
+		{"nothing that a controller before told", &n1, []facts{n1, all}, []time.Duration{0, s}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var m memory
+			var was *metav1.Condition
+			if tt.was != nil {
+				was = new(decide(&corev1.Service{}, []facts{*tt.was}))
+			}
+			var got []string
+			for i, f := range tt.looks {
+				now := decide(&corev1.Service{}, []facts{f})
+				notes, next, _ := news(m, was, now, []facts{f}, start.Add(tt.after[i]))
+				m, was = next, &now
+				for _, n := range notes {
+					got = append(got, n.kind+" "+n.reason+": "+n.text)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("told (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,73 @@
+package announcement
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// bridge is how long it is still told of a node, or a router, that it takes part in
+// announcing an address, if others do. Speakers restart one after the other, and
+// their sessions come back within seconds: without that each Service would be written
+// twice for each node.
+const bridge = 30 * time.Second
+
+// told is who was told to announce an address to routers. Those that are missing are
+// there with the time since when.
+type told struct {
+	nodes map[lb.NodeName]time.Time
+	peers map[bgp.PeerName]time.Time
+}
+
+// settle keeps in the facts who announced an address to routers a moment ago, as long
+// as others do. It returns what is told then, and when to look again, zero for never.
+func settle(m memory, list []facts, at time.Time) (next map[netip.Addr]told, again time.Duration) {
+	next = map[netip.Addr]told{}
+	for i := range list {
+		f := &list[i]
+		if !f.routed.is() {
+			continue
+		}
+		before := m.routers[f.address]
+		nodes, nodesAgain := lasting(before.nodes, f.routed.nodes, at)
+		peers, peersAgain := lasting(before.peers, f.routed.peers, at)
+		next[f.address] = told{nodes, peers}
+		f.routed.nodes, f.routed.peers = slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(peers))
+		again = sooner(again, sooner(nodesAgain, peersAgain))
+	}
+	return next, again
+}
+
+// lasting returns those that are there, and those that have been missing for a moment
+// only, and when the first of them has been for too long.
+func lasting[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
+	next = map[T]time.Time{}
+	for _, name := range now {
+		next[name] = time.Time{}
+	}
+	for name, since := range before {
+		if _, there := next[name]; there {
+			continue
+		}
+		if since.IsZero() {
+			since = at
+		}
+		if left := bridge - at.Sub(since); left > 0 {
+			next[name] = since
+			again = sooner(again, left)
+		}
+	}
+	return next, again
+}
+
+// sooner returns the shorter of two times to wait, of which zero is never.
+func sooner(x, y time.Duration) time.Duration {
+	if x == 0 || (y != 0 && y < x) {
+		return y
+	}
+	return x
+}

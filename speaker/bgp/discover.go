@@ -65,7 +65,8 @@ func discover(ctx context.Context, device string, found func(netip.Addr)) error 
 	filter.SetAll(true)
 	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
 	filter.Accept(ipv6.ICMPTypeRouterSolicitation)
-	if err := errors.Join(conn.SetICMPFilter(&filter), conn.JoinGroup(allRouters)); err != nil {
+	// The hop limit says whether a neighbour has sent it.
+	if err := errors.Join(conn.SetICMPFilter(&filter), conn.SetControlMessage(ipv6.FlagHopLimit, true), conn.JoinGroup(allRouters)); err != nil {
 		return fmt.Errorf("preparing to hear routers on %s: %w", device, err)
 	}
 	d := discovery{conn: conn, link: link, self: self}

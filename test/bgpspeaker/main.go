@@ -1,0 +1,162 @@
+// Command bgpspeaker is the part of the speaker that talks to routers, without
+// Kubernetes: what there should be it reads from its input, a line of JSON each time,
+// and how its sessions are it prints. Tests run it in a network namespace, kill it and
+// start it again.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/routes"
+	"github.com/lbstack/lbstack/speaker/bfd"
+	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+)
+
+// leaveWithin is what cmd/speaker gives routers when it ends.
+const leaveWithin = 65 * time.Second
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bgpspeaker:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	terminated, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	s := newSpeaker()
+	lines := make(chan []byte)
+	failed := make(chan error, 1)
+	go func() {
+		in := bufio.NewScanner(os.Stdin)
+		in.Buffer(nil, 16<<20)
+		for in.Scan() {
+			lines <- append([]byte(nil), in.Bytes()...)
+		}
+		failed <- in.Err()
+	}()
+	for {
+		select {
+		case <-terminated.Done():
+			s.leave()
+			return nil
+		case err := <-failed:
+			return err // whoever started it is gone
+		case <-s.changed:
+			s.report()
+		case line := <-lines:
+			c, err := told.Parse[told.Config](line)
+			if err != nil {
+				return err
+			}
+			s.set(c)
+		}
+	}
+}
+
+type speaker struct {
+	paths      *bfd.Engine
+	sessions   *speakerbgp.Manager
+	changed    chan struct{}
+	routes     map[bgp.PeerName]routes.Table
+	attributes []*routes.Attributes
+	out        *json.Encoder
+}
+
+func newSpeaker() *speaker {
+	s := &speaker{changed: make(chan struct{}, 1), routes: map[bgp.PeerName]routes.Table{}, out: json.NewEncoder(os.Stdout)}
+	log := funcr.New(func(_, args string) { fmt.Fprintln(os.Stderr, time.Now().Format("15:04:05.000"), args) }, funcr.Options{})
+	nudge := func() {
+		select {
+		case s.changed <- struct{}{}:
+		default:
+		}
+	}
+	ready := make(chan struct{})
+	s.paths = bfd.New(context.Background(), bfd.Options{Log: logr.Discard(), Changed: func(key bfd.Key, status bfd.Status) {
+		<-ready
+		s.sessions.SetPath(key, status)
+	}})
+	s.sessions = speakerbgp.New(context.Background(), speakerbgp.Options{
+		Log: log, RouterID: netip.MustParseAddr("192.0.2.1"), Metrics: speakerbgp.NewMetrics(prometheus.NewRegistry()), Changed: nudge,
+		Discover: speakerbgp.Discover(log), Paths: s.paths,
+	})
+	close(ready)
+	return s
+}
+
+// set does what the feed of the speaker does, in the same order.
+func (s *speaker) set(c told.Config) {
+	tables := map[bgp.PeerName]routes.Table{}
+	for _, p := range c.Peers {
+		table, announce, before := routes.Table{}, routes.Table{}, s.routes[p.Name]
+		var withdraw []netip.Prefix
+		for prefix, a := range c.Routes[p.Name] {
+			if old := before[prefix]; old != nil && old.Equal(a) {
+				table[prefix] = old
+				continue
+			}
+			table[prefix] = s.shared(a)
+			announce[prefix] = table[prefix]
+		}
+		for prefix := range before {
+			if table[prefix] == nil {
+				withdraw = append(withdraw, prefix)
+			}
+		}
+		tables[p.Name] = table
+		if len(announce)+len(withdraw) > 0 {
+			s.sessions.SetRoutes(p.Name, announce, withdraw)
+		}
+	}
+	s.routes = tables
+	s.sessions.SetDraining(c.Draining)
+	s.sessions.SetPeers(c.WithPasswords(), func(name bgp.PeerName) routes.Table { return maps.Clone(tables[name]) })
+}
+
+// shared returns the same attributes for all routes that have equal ones, as
+// internal/routes does: these go into the same messages.
+func (s *speaker) shared(a routes.Attributes) *routes.Attributes {
+	for _, known := range s.attributes {
+		if known.Equal(a) {
+			return known
+		}
+	}
+	s.attributes = append(s.attributes, &a)
+	return &a
+}
+
+func (s *speaker) report() {
+	r := told.Report{Sessions: s.sessions.Statuses(), Paths: map[bgp.PeerName]bfd.Status{}}
+	for _, status := range r.Sessions {
+		if path, watched := s.sessions.Path(status.Peer); watched {
+			r.Paths[status.Peer] = path
+		}
+	}
+	if err := s.out.Encode(r); err != nil {
+		fmt.Fprintln(os.Stderr, "bgpspeaker:", err)
+	}
+}
+
+func (s *speaker) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+	defer cancel()
+	s.sessions.Leave(ctx)
+	s.paths.Stop(ctx)
+}

@@ -1,0 +1,243 @@
+package netns
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/internal/routes"
+	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
+	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// buildFlags go to the build of bgpspeaker: "-race" for one that looks for races.
+const buildFlags = "BGPSPEAKER_BUILD_FLAGS"
+
+// program is bgpspeaker, built when it is first needed; folder has it.
+var program = sync.OnceValues(func() (path string, err error) {
+	folder, err := os.MkdirTemp("", "lbstack-bgpspeaker-")
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(folder, "bgpspeaker")
+	args := append(append([]string{"build"}, strings.Fields(os.Getenv(buildFlags))...), "-o", path, "../bgpspeaker")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return path, fmt.Errorf("building bgpspeaker: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built {
+		if path, _ := program(); path != "" {
+			os.RemoveAll(filepath.Dir(path))
+		}
+	}
+	os.Exit(code)
+}
+
+var built bool
+
+// speaking is a bgpspeaker that runs on a host.
+type speaking struct {
+	t     *testing.T
+	bed   *bed
+	host  string
+	cmd   *exec.Cmd
+	input io.WriteCloser
+	ended chan struct{}
+
+	mu     sync.Mutex
+	last   told.Report
+	log    strings.Builder
+	config told.Config
+}
+
+// speaker starts a bgpspeaker on a host. It is killed when the test ends.
+func (b *bed) speaker(host string) *speaking {
+	b.Helper()
+	built = true
+	path, err := program()
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := &speaking{t: b.T, bed: b, host: host, ended: make(chan struct{})}
+	s.cmd = exec.Command("nsenter", "--net=/var/run/netns/"+b.prefix+host, path)
+	s.cmd.Stderr = s
+	s.input, err = s.cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	go s.listen(out)
+	b.Cleanup(func() {
+		s.kill()
+		if text := s.log.String(); b.Failed() || strings.Contains(text, "DATA RACE") {
+			b.Errorf("bgpspeaker on %s printed:\n%s", host, text)
+		}
+	})
+	return s
+}
+
+func (s *speaking) listen(out io.Reader) {
+	defer close(s.ended)
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		if r, err := told.Parse[told.Report](lines.Bytes()); err == nil {
+			s.mu.Lock()
+			s.last = r
+			s.mu.Unlock()
+		}
+	}
+	_ = s.cmd.Wait()
+}
+
+// Write takes what the speaker prints as errors.
+func (s *speaking) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.Write(p)
+}
+
+// set says what there should be.
+func (s *speaking) set(c told.Config) {
+	s.t.Helper()
+	s.config = c
+	line, err := json.Marshal(c)
+	if err == nil {
+		_, err = s.input.Write(append(line, '\n'))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// change changes some of it.
+func (s *speaking) change(edit func(*told.Config)) {
+	s.t.Helper()
+	c := s.config
+	c.Peers = append([]bgp.Peer(nil), c.Peers...)
+	edit(&c)
+	s.set(c)
+}
+
+// kill ends it as a crash does.
+func (s *speaking) kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.ended
+}
+
+// stop ends it as Kubernetes does.
+func (s *speaking) stop() {
+	s.t.Helper()
+	s.terminate()
+	select {
+	case <-s.ended:
+	case <-time.After(soon):
+		s.t.Fatalf("the speaker on %s does not end", s.host)
+	}
+}
+
+// terminate asks it to end.
+func (s *speaking) terminate() { _ = s.cmd.Process.Signal(syscall.SIGTERM) }
+
+func (s *speaking) status(peer bgp.PeerName) (status speakerbgp.Status, path speakerbfd.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, status := range s.last.Sessions {
+		if status.Peer == peer {
+			return status, s.last.Paths[peer]
+		}
+	}
+	return status, path
+}
+
+// becomes waits until the session with a peer is as it should be.
+func (s *speaking) becomes(peer bgp.PeerName, within time.Duration, what string, is func(speakerbgp.Status) bool) (status speakerbgp.Status) {
+	s.t.Helper()
+	eventually.Succeed(s.t, within, fmt.Sprintf("the session with %s is %s", peer, what), func(context.Context) error {
+		if status, _ = s.status(peer); !is(status) {
+			return fmt.Errorf("it is %+v", status)
+		}
+		return nil
+	})
+	return status
+}
+
+func (s *speaking) establishes(peer bgp.PeerName) speakerbgp.Status {
+	s.t.Helper()
+	return s.becomes(peer, soon, "established", established)
+}
+
+// tells waits until the session is not established and the last error has a text.
+func (s *speaking) tells(peer bgp.PeerName, within time.Duration, text string) {
+	s.t.Helper()
+	s.becomes(peer, within, fmt.Sprintf("down, with %q told", text), func(status speakerbgp.Status) bool {
+		return !established(status) && strings.Contains(status.LastError, text)
+	})
+}
+
+func established(s speakerbgp.Status) bool { return s.State == session.Established }
+
+// peer is an external peer with quick timers, in AS 64512 to a router in AS 64513.
+func peer(name bgp.PeerName, address string, edits ...func(*bgp.Peer)) bgp.Peer {
+	p := bgp.Peer{
+		Name: name, ASN: 64512, Remote: bgp.RemoteASN{ASN: 64513}, Port: bgp.Port,
+		Hold: 9 * time.Second, ConnectRetry: time.Second,
+	}
+	if address != "" {
+		p.Address = netip.MustParseAddr(address)
+	}
+	for _, edit := range edits {
+		edit(&p)
+	}
+	return p
+}
+
+func internal(p *bgp.Peer)  { p.Remote.ASN = p.ASN }
+func dualStack(p *bgp.Peer) { p.DualStack = true }
+func passive(p *bgp.Peer)   { p.Passive = true }
+func gracefully(p *bgp.Peer) {
+	p.RestartTime = 30 * time.Second
+}
+
+// plain are routes without attributes.
+func plain(prefixes ...string) map[netip.Prefix]routes.Attributes {
+	table := map[netip.Prefix]routes.Attributes{}
+	for _, p := range prefixes {
+		table[netip.MustParsePrefix(p)] = routes.Attributes{}
+	}
+	return table
+}
+
+// toAll gives all peers the same routes.
+func toAll(table map[netip.Prefix]routes.Attributes, peers ...bgp.Peer) told.Config {
+	c := told.Config{Peers: peers, Routes: map[bgp.PeerName]map[netip.Prefix]routes.Attributes{}}
+	for _, p := range peers {
+		c.Routes[p.Name] = table
+	}
+	return c
+}

@@ -179,6 +179,32 @@ func TestALiveChangeDoesNotFlap(t *testing.T) {
 	})
 }
 
+func TestAnEngineThatDidNotRunBlamesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t)
+		patient := quick
+		patient.Multiplier = 255 // the other side waits for us
+		elsewhere := Key{Peer: right, Multihop: true}
+		a.engine.Set(map[Key]bfd.Profile{toRight: patient})
+		time.Sleep(5 * time.Second)
+		a.set(func(s *segment) {
+			s.taken[Class{Multihop: true}] = true // the problem is told, and that takes long
+			a.hangs = 2 * time.Second
+		})
+		a.engine.Set(map[Key]bfd.Profile{toRight: patient, elsewhere: quick})
+		time.Sleep(5 * time.Second)
+		if got := a.is(t, toRight, bfd.Up); got.Flaps != 0 {
+			t.Errorf("there were %d flaps, want 0", got.Flaps)
+		}
+		if got := a.count(t, "late_ticks_total", ""); got < 1 {
+			t.Errorf("%v late ticks are counted, want 1 at least", got)
+		}
+		if got := b.is(t, toLeft, bfd.Up); got.Flaps != 0 {
+			t.Errorf("the other side has %d flaps, want 0", got.Flaps)
+		}
+	})
+}
+
 func TestAPortThatIsTakenIsSaidAndTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSegment()

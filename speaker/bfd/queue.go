@@ -25,7 +25,9 @@ func (q *queue) due(now time.Time) *watch {
 
 // set says when something is due for a session, if anything is.
 func (q *queue) set(w *watch, at time.Time, any bool, now time.Time) {
-	w.due, w.queued = at, now
+	if !at.Equal(w.due) {
+		w.due, w.queued = at, now
+	}
 	switch {
 	case !any:
 		q.remove(w)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,7 @@ type host struct {
 	engine   *Engine
 	registry *prometheus.Registry
 	changes  []change
+	hangs    time.Duration // in Changed
 }
 
 type port struct {
@@ -58,8 +60,10 @@ func (s *segment) host(t *testing.T, address netip.Addr) *host {
 	h.engine = New(ctx, Options{Log: logr.Discard(), Metrics: NewMetrics(h.registry), Network: h, Changed: func(k Key, st Status) {
 		h.engine.Status(k) // may be called from here
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		h.changes = append(h.changes, change{k, st})
+		hangs := h.hangs
+		s.mu.Unlock()
+		<-time.After(hangs)
 	}})
 	t.Cleanup(func() {
 		cancel()

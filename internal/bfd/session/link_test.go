@@ -22,7 +22,6 @@ type link struct {
 	loss   float64
 	latest time.Duration // that a packet may arrive after it was sent
 	cut    [2]bool       // what the side sends is lost
-	sent   [2]time.Time
 }
 
 type flying struct {

@@ -98,7 +98,11 @@ func custom(kind string, name v1beta1.ObjectName, spec any) (*unstructured.Unstr
 		return nil, fmt.Errorf("making the %s %s: %w", kind, name, err)
 	}
 	object := newObject(v1beta1.GroupVersion.String(), kind, string(name))
-	object.Object["spec"] = content
+	// Where all fields were taken away, the API server makes null of an empty spec that
+	// is applied, and refuses that.
+	if len(content) > 0 {
+		object.Object["spec"] = content
+	}
 	return object, nil
 }
 

@@ -224,6 +224,19 @@ func (b *operatorBed) becomes(object client.Object, right func(client.Object) bo
 	})
 }
 
+func TestAllFieldsOfAnAdvertisementCanBeTakenAway(t *testing.T) {
+	b := newOperatorBed(t)
+	b.operator()
+	spec := aSpec()
+	spec.L2Advertisements[0].IPAddressPools = []v1beta1.ObjectName{"first-pool"}
+	b.stack(spec)
+	ad := advertisement("example")
+	b.becomes(ad, func(client.Object) bool { return len(ad.Spec.IPAddressPools) == 1 })
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.L2Advertisements[0].IPAddressPools = nil })
+	ad = advertisement("example")
+	b.becomes(ad, func(client.Object) bool { return len(ad.Spec.IPAddressPools) == 0 })
+}
+
 func TestWhatIsNoLongerWantedIsPruned(t *testing.T) {
 	b := newOperatorBed(t)
 	b.operator()

@@ -1,0 +1,29 @@
+package bfdprofile
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/validity"
+)
+
+func TestVerdict(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		spec v1beta1.BFDProfileSpec
+		want validity.Verdict
+	}{
+		{"the defaults", v1beta1.BFDProfileSpec{}, validity.Verdict{Ready: true, Reason: v1beta1.ReasonProfileValid,
+			Message: "the profile can be used: with it on both sides a path that is lost is noticed within 900ms"}},
+		{"the slower side counts", v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 1000, DetectMultiplier: 5}, validity.Verdict{Ready: true, Reason: v1beta1.ReasonProfileValid,
+			Message: "the profile can be used: with it on both sides a path that is lost is noticed within 5s"}},
+		{"what means nothing", v1beta1.BFDProfileSpec{DetectMultiplier: 1}, validity.Verdict{Reason: v1beta1.ReasonInvalidProfile,
+			Message: "spec.detectMultiplier: 1 is not a number from 2 to 255: sessions that use the profile run without BFD, or with strictBFD not at all, until that is mended"}},
+	} {
+		if diff := cmp.Diff(tt.want, verdict(&v1beta1.BFDProfile{Spec: tt.spec})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package bgpadvertisement
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/validity"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// input is what decides whether advertisements mean something together.
+type input struct {
+	// ads are those that mean something by themselves.
+	ads   []routes.Advertisement
+	pools []pool
+	peers map[string]bool
+	// nodes and services of the cluster, by their labels.
+	nodes, services []map[string]string
+}
+
+// pool is a pool and all that it lists, also what it does not give.
+type pool struct {
+	advertise.Pool
+	ranges []lb.Range
+}
+
+// decide says how each of the advertisements is, by name.
+func decide(in input) map[string]validity.Verdict {
+	verdicts := map[string]validity.Verdict{}
+	for i := range in.ads {
+		ad := &in.ads[i]
+		v := in.unknown(ad)
+		if v.Reason == "" {
+			v = in.tooWide(ad)
+		}
+		if v.Reason == "" {
+			v = in.conflict(ad)
+		}
+		if v.Reason == "" {
+			v = validity.Verdict{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
+		}
+		verdicts[ad.Name] = v
+	}
+	return verdicts
+}
+
+// unknown says which pools and peers that the advertisement names do not exist.
+func (in *input) unknown(ad *routes.Advertisement) validity.Verdict {
+	var pools, peers []string
+	for _, name := range ad.Pools {
+		if !slices.ContainsFunc(in.pools, func(p pool) bool { return p.Name == name }) {
+			pools = append(pools, fmt.Sprintf("%q", name))
+		}
+	}
+	for _, name := range ad.Peers {
+		if !in.peers[string(name)] {
+			peers = append(peers, fmt.Sprintf("%q", name))
+		}
+	}
+	switch {
+	case len(pools) > 0:
+		return validity.Verdict{Reason: v1beta1.ReasonUnknownPool, Message: missing("spec.ipAddressPools", "IPAddressPool", pools)}
+	case len(peers) > 0:
+		return validity.Verdict{Reason: v1beta1.ReasonUnknownPeer, Message: missing("spec.peers", "BGPPeer", peers)}
+	}
+	return validity.Verdict{}
+}
+
+func missing(field, kind string, names []string) string {
+	if len(names) == 1 {
+		return fmt.Sprintf("%s names the %s %s, which does not exist: create it, or take it out; for others the advertisement is in effect", field, kind, names[0])
+	}
+	return fmt.Sprintf("%s names %s, which do not exist: create them, or take them out; for others the advertisement is in effect", field, advertise.Named("the "+kind+"s", names))
+}
+
+// tooWide says which pool has addresses whose prefixes hold addresses of others.
+func (in *input) tooWide(ad *routes.Advertisement) validity.Verdict {
+	scope := ad.Scope()
+	for i := range in.pools {
+		p := &in.pools[i]
+		if !scope.CoversPool(p.Name, &p.Pool) {
+			continue
+		}
+		if prefix, over := ad.Overhang(p.ranges); over {
+			field := "spec.aggregationLength"
+			if prefix.Addr().Is6() {
+				field += "V6"
+			}
+			return validity.Verdict{Reason: v1beta1.ReasonAggregateTooWide, Message: fmt.Sprintf(
+				"%s %d makes %s of addresses of the pool %q, which does not have all of that: routers would send us traffic to addresses that are not ours; set a longer one, or add the rest to the pool",
+				field, prefix.Bits(), prefix, p.Name)}
+		}
+	}
+	return validity.Verdict{}
+}
+
+// conflict says which other advertisement asks for another preference of a route that
+// is this one's as well. The route gets the highest.
+func (in *input) conflict(ad *routes.Advertisement) validity.Verdict {
+	var worst *routes.Advertisement
+	for i := range in.ads {
+		other := &in.ads[i]
+		if other.Name == ad.Name || !in.disagree(ad, other) {
+			continue
+		}
+		if worst == nil || cmp.Or(-cmp.Compare(other.Attributes.LocalPref.Value, worst.Attributes.LocalPref.Value), cmp.Compare(other.Name, worst.Name)) < 0 {
+			worst = other
+		}
+	}
+	if worst == nil {
+		return validity.Verdict{}
+	}
+	mine, theirs := ad.Attributes.LocalPref.Value, worst.Attributes.LocalPref.Value
+	return validity.Verdict{Reason: v1beta1.ReasonLocalPrefConflict, Message: fmt.Sprintf(
+		"spec.localPref is %d, and that of the BGPAdvertisement %q, which is about some of the same routes, is %d: such routes have %d; set both to the same",
+		mine, worst.Name, theirs, max(mine, theirs))}
+}
+
+// disagree says whether two advertisements ask for different preferences of routes
+// that both announce.
+func (in *input) disagree(x, y *routes.Advertisement) bool {
+	p, q := x.Attributes.LocalPref, y.Attributes.LocalPref
+	return p.Set && q.Set && p.Value != q.Value && x.SharesPeer(y) && in.sharesNode(x, y) && in.sharesService(x, y) && in.sharesRoute(x, y)
+}
+
+func (in *input) sharesNode(x, y *routes.Advertisement) bool {
+	one, two := x.Scope(), y.Scope()
+	return slices.ContainsFunc(in.nodes, func(labels map[string]string) bool { return one.CoversNode(labels) && two.CoversNode(labels) })
+}
+
+func (in *input) sharesService(x, y *routes.Advertisement) bool {
+	one, two := x.Scope(), y.Scope()
+	if len(one.ServiceSelectors) == 0 && len(two.ServiceSelectors) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(in.services, func(labels map[string]string) bool {
+		holder := []*advertise.Service{{Labels: labels}}
+		return one.CoversHolders(holder) && two.CoversHolders(holder)
+	})
+}
+
+// sharesRoute says whether there is a pool of whose addresses both make the same
+// prefixes.
+func (in *input) sharesRoute(x, y *routes.Advertisement) bool {
+	one, two := x.Scope(), y.Scope()
+	for i := range in.pools {
+		p := &in.pools[i]
+		if !one.CoversPool(p.Name, &p.Pool) || !two.CoversPool(p.Name, &p.Pool) {
+			continue
+		}
+		if slices.ContainsFunc(p.ranges, func(r lb.Range) bool { return x.SharesLength(y, r.Family()) }) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,94 @@
+package bgpadvertisement
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// has selects what has the label.
+func has(key string) []advertise.Selector {
+	return []advertise.Selector{func(labels map[string]string) bool { return labels[key] != "" }}
+}
+
+func prefers(name string, localPref uint32, edits ...func(*routes.Advertisement)) routes.Advertisement {
+	ad := routes.Advertisement{Name: name, Attributes: routes.Attributes{LocalPref: routes.Number{Value: localPref, Set: true}}}
+	for _, edit := range edits {
+		edit(&ad)
+	}
+	return ad
+}
+
+func TestDecide(t *testing.T) {
+	labelled := func(keys ...string) (list []map[string]string) {
+		for _, key := range keys {
+			list = append(list, map[string]string{key: "x"})
+		}
+		return list
+	}
+	in := input{
+		pools: []pool{
+			{advertise.Pool{Name: "a", Labels: map[string]string{"zone": "a"}}, []lb.Range{lb.RangeOf(netip.MustParsePrefix("192.0.2.0/25"))}},
+			{advertise.Pool{Name: "b"}, []lb.Range{lb.RangeOf(netip.MustParsePrefix("2001:db8::/120"))}},
+		},
+		peers: map[string]bool{"tor-a": true, "tor-b": true},
+		nodes: labelled("left", "right"), services: labelled("red", "blue"),
+	}
+	ofNodes := func(key string) func(*routes.Advertisement) {
+		return func(ad *routes.Advertisement) { ad.NodeSelectors = has(key) }
+	}
+	ofServices := func(key string) func(*routes.Advertisement) {
+		return func(ad *routes.Advertisement) { ad.ServiceSelectors = has(key) }
+	}
+	to := func(peer bgp.PeerName) func(*routes.Advertisement) {
+		return func(ad *routes.Advertisement) { ad.Peers = []bgp.PeerName{peer} }
+	}
+	of := func(name lb.PoolName) func(*routes.Advertisement) {
+		return func(ad *routes.Advertisement) { ad.Pools = []lb.PoolName{name} }
+	}
+	as := func(length uint8) func(*routes.Advertisement) {
+		return func(ad *routes.Advertisement) { ad.Length = length }
+	}
+	for _, tt := range []struct {
+		name   string
+		ads    []routes.Advertisement // what is said of the first
+		reason string
+		part   string
+	}{
+		{"one about everything", []routes.Advertisement{{Name: "x"}}, v1beta1.ReasonAdvertisementValid, "in effect"},
+		{"a pool that is not there", []routes.Advertisement{{Name: "x", Pools: []lb.PoolName{"a", "c"}}}, v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "c", which does not exist`},
+		{"peers that are not there", []routes.Advertisement{{Name: "x", Peers: []bgp.PeerName{"p", "tor-a", "q"}}}, v1beta1.ReasonUnknownPeer, `spec.peers names the BGPPeers "p" and "q", which do not exist`},
+		{"an aggregate that is the pool", []routes.Advertisement{{Name: "x", Length: 25}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"one that is wider", []routes.Advertisement{{Name: "x", Length: 24}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLength 24 makes 192.0.2.0/24 of addresses of the pool "a"`},
+		{"one of IPv6", []routes.Advertisement{{Name: "x", LengthV6: 64}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLengthV6 64 makes 2001:db8::/64 of addresses of the pool "b"`},
+		{"a wide one of another pool", []routes.Advertisement{{Name: "x", LengthV6: 64, PoolSelectors: has("zone")}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"another preference", []routes.Advertisement{prefers("x", 100), prefers("y", 200)}, v1beta1.ReasonLocalPrefConflict,
+			`spec.localPref is 100, and that of the BGPAdvertisement "y", which is about some of the same routes, is 200: such routes have 200`},
+		{"the other side of it", []routes.Advertisement{prefers("y", 200), prefers("x", 100)}, v1beta1.ReasonLocalPrefConflict, "is 100: such routes have 200"},
+		{"of several the highest is named", []routes.Advertisement{prefers("x", 100), prefers("y", 200), prefers("z", 300)}, v1beta1.ReasonLocalPrefConflict, "such routes have 300"},
+		{"the same preference", []routes.Advertisement{prefers("x", 100), prefers("y", 100)}, v1beta1.ReasonAdvertisementValid, ""},
+		{"one that has none", []routes.Advertisement{prefers("x", 100), {Name: "y"}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"of other pools", []routes.Advertisement{prefers("x", 100, of("a")), prefers("y", 200, of("b"))}, v1beta1.ReasonAdvertisementValid, ""},
+		{"to other peers", []routes.Advertisement{prefers("x", 100, to("tor-a")), prefers("y", 200, to("tor-b"))}, v1beta1.ReasonAdvertisementValid, ""},
+		{"from other nodes", []routes.Advertisement{prefers("x", 100, ofNodes("left")), prefers("y", 200, ofNodes("right"))}, v1beta1.ReasonAdvertisementValid, ""},
+		{"from some of the same nodes", []routes.Advertisement{prefers("x", 100, ofNodes("left")), prefers("y", 200)}, v1beta1.ReasonLocalPrefConflict, ""},
+		{"of other Services", []routes.Advertisement{prefers("x", 100, ofServices("red")), prefers("y", 200, ofServices("blue"))}, v1beta1.ReasonAdvertisementValid, ""},
+		{"of some of the same Services", []routes.Advertisement{prefers("x", 100, ofServices("red")), prefers("y", 200)}, v1beta1.ReasonLocalPrefConflict, ""},
+		{"of other lengths", []routes.Advertisement{prefers("x", 100, of("a")), prefers("y", 200, as(25))}, v1beta1.ReasonAdvertisementValid, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in := in
+			in.ads = tt.ads
+			got := decide(in)[tt.ads[0].Name]
+			if got.Reason != tt.reason || got.Ready != (tt.reason == v1beta1.ReasonAdvertisementValid) || !strings.Contains(got.Message, tt.part) {
+				t.Errorf("got %+v, want %s and %q", got, tt.reason, tt.part)
+			}
+		})
+	}
+}

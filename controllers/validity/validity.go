@@ -1,0 +1,167 @@
+// Package validity says of objects whether they mean something: it writes their Ready
+// condition, and tells of it. What is shared is the writing; each kind has a
+// package of its own that judges.
+package validity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
+)
+
+// All is the one request of a controller that looks at all objects of a kind together:
+// whether one is right depends on others.
+var All = reconcile.Request{}
+
+// OnAny asks for a look at all objects.
+func OnAny() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{All}
+	})
+}
+
+// Verdict is whether an object means something.
+type Verdict struct {
+	// Ready, and why.
+	Ready bool
+	// Reason and Message of the condition.
+	Reason, Message string
+}
+
+// Judged is an object as it was read, with what is to be said of it.
+type Judged[T client.Object] struct {
+	Object T
+	Verdict
+}
+
+// Status is where objects of a kind have what is written.
+type Status struct {
+	ObservedGeneration *int64
+	Conditions         *[]metav1.Condition
+}
+
+// Reconciler writes the Ready conditions of all objects of a kind. It is the only
+// writer of their status.
+type Reconciler[T client.Object] struct {
+	// Client reads from the cache and writes to the API server.
+	Client client.Client
+	// Events tells what changed, on the object.
+	Events events.EventRecorder
+	// Kind of the objects, as messages and the controller's name have it.
+	Kind string
+	// Name of the controller.
+	Name string
+	// Action is the word for what is going on, in events.
+	Action string
+	// Judge reads all objects of the kind, and what they depend on.
+	Judge func(context.Context, client.Reader) ([]Judged[T], error)
+	// Status finds the status of an object.
+	Status func(T) Status
+	// Watches are objects that the verdict depends on, besides those of the kind.
+	Watches []Watched
+}
+
+// Watched is a kind of objects that a verdict depends on.
+type Watched struct {
+	// Object of that kind.
+	Object client.Object
+	// Changed lets those changes pass that matter.
+	Changed predicate.Predicate
+}
+
+// SetupWithManager starts the controller with the manager; object is one of the kind.
+func (r *Reconciler[T]) SetupWithManager(mgr ctrl.Manager, object T) error {
+	b := ctrl.NewControllerManagedBy(mgr).Named(r.Name).Watches(object, OnAny(), builder.WithPredicates(r.changed()))
+	for _, w := range r.Watches {
+		b = b.Watches(w.Object, OnAny(), builder.WithPredicates(w.Changed))
+	}
+	if err := b.Complete(r); err != nil {
+		return fmt.Errorf("watching what %ss depend on: %w", r.Kind, err)
+	}
+	return nil
+}
+
+// changed lets an object pass whose spec has changed, or whose status somebody edited:
+// it is put right.
+func (r *Reconciler[T]) changed() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(T)
+		now, also := e.ObjectNew.(T)
+		return ok && also && (before.GetGeneration() != now.GetGeneration() || !equality.Semantic.DeepEqual(r.Status(before), r.Status(now)))
+	}}
+}
+
+// Reconcile looks at all objects of the kind together.
+func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	list, err := r.Judge(ctx, r.Client)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	var failed []error
+	for _, judged := range list {
+		if err := r.report(ctx, judged); err != nil {
+			failed = append(failed, fmt.Errorf("writing the status of the %s %s: %w", r.Kind, judged.Object.GetName(), err))
+		}
+	}
+	return reconcile.Result{}, errors.Join(failed...)
+}
+
+func (r *Reconciler[T]) report(ctx context.Context, judged Judged[T]) error {
+	before := judged.Object
+	now := before.DeepCopyObject().(T)
+	status := r.Status(now)
+	*status.ObservedGeneration = now.GetGeneration()
+	ready := Ready(judged.Verdict, now.GetGeneration())
+	had := meta.FindStatusCondition(*r.Status(before).Conditions, ready.Type)
+	meta.SetStatusCondition(status.Conditions, ready)
+	if equality.Semantic.DeepEqual(r.Status(before), status) {
+		return nil
+	}
+	if err := r.Client.Status().Patch(ctx, now, client.MergeFrom(before)); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if WorthAnEvent(had, ready) {
+		r.Events.Eventf(before, nil, EventType(ready), ready.Reason, r.Action, "%s", bounded.Note(ready.Message))
+	}
+	return nil
+}
+
+// Ready returns a verdict as the condition Ready.
+func Ready(v Verdict, generation int64) metav1.Condition {
+	c := metav1.Condition{
+		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v.Reason, Message: bounded.Message(v.Message), ObservedGeneration: generation,
+	}
+	if v.Ready {
+		c.Status = metav1.ConditionTrue
+	}
+	return c
+}
+
+// WorthAnEvent says whether a condition Ready says something new.
+func WorthAnEvent(before *metav1.Condition, now metav1.Condition) bool {
+	return before == nil || before.Reason != now.Reason || before.Message != now.Message
+}
+
+// EventType returns what kind of event tells of a condition Ready.
+func EventType(c metav1.Condition) string {
+	if c.Status == metav1.ConditionTrue {
+		return corev1.EventTypeNormal
+	}
+	return corev1.EventTypeWarning
+}

@@ -6,19 +6,25 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/announcement"
+	"github.com/lbstack/lbstack/controllers/bfdprofile"
+	"github.com/lbstack/lbstack/controllers/bgpadvertisement"
+	"github.com/lbstack/lbstack/controllers/bgppeer"
 	"github.com/lbstack/lbstack/controllers/claim"
+	"github.com/lbstack/lbstack/controllers/community"
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/controllers/pool"
 	"github.com/lbstack/lbstack/controllers/service"
 )
 
-// Setup adds the controllers of Services, IPAddressPools, IPAddressClaims and
-// announcements to the manager. They serve Services of the class, see apiconv.ServedBy, and count into
-// the registry.
+// Setup adds the controllers of Services, IPAddressPools, IPAddressClaims, announcements
+// and what is announced to routers to the manager. They serve Services of the class, see
+// apiconv.ServedBy, and count into the registry.
 func Setup(mgr ctrl.Manager, class string, registry prometheus.Registerer) error {
 	book := ledger.New()
 	counts := metrics.New(book)
@@ -46,6 +52,24 @@ func Setup(mgr ctrl.Manager, class string, registry prometheus.Registerer) error
 	announced := &announcement.Reconciler{Client: mgr.GetClient(), Events: recorder, Class: class, Board: announcement.NewBoard(), Standing: standing}
 	if err := announced.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of announcements: %w", err)
+	}
+	return setupBGP(mgr, recorder)
+}
+
+// setupBGP adds the controllers of what is announced to routers.
+func setupBGP(mgr ctrl.Manager, recorder events.EventRecorder) error {
+	peers := &bgppeer.Reconciler{Client: mgr.GetClient(), Events: recorder}
+	if err := peers.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("starting the BGPPeer controller: %w", err)
+	}
+	if err := bgpadvertisement.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.BGPAdvertisement{}); err != nil {
+		return fmt.Errorf("starting the BGPAdvertisement controller: %w", err)
+	}
+	if err := bfdprofile.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.BFDProfile{}); err != nil {
+		return fmt.Errorf("starting the BFDProfile controller: %w", err)
+	}
+	if err := community.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.Community{}); err != nil {
+		return fmt.Errorf("starting the Community controller: %w", err)
 	}
 	return nil
 }

@@ -134,6 +134,10 @@ const (
 	ReasonNotEstablished = "NotEstablished"
 	// ReasonNoSession: no node has a session that is up.
 	ReasonNoSession = "NoSession"
+	// ReasonEstablished: all sessions with the router are up (events only).
+	ReasonEstablished = "Established"
+	// ReasonSessionLost: sessions with the router are no longer up (events only).
+	ReasonSessionLost = "SessionLost"
 )
 
 // Reasons of a BGPAdvertisement's Ready condition, besides UnknownPool,

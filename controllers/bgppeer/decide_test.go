@@ -1,0 +1,150 @@
+package bgppeer
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// cluster has these nodes; what stands behind the name says how the session is:
+// "n1 Established", "n2 Active connection refused", "n3 silent" (a report without a
+// session), "n4" (no report). "!" before the name: the node is down; "-": it may not
+// announce.
+func cluster(nodes ...string) surroundings {
+	s := surroundings{speakers: map[lb.NodeName]reports.Report{}, profiles: map[string]*v1beta1.BFDProfile{
+		"fast": {}, "odd": {Spec: v1beta1.BFDProfileSpec{DetectMultiplier: 1}},
+	}}
+	for _, text := range nodes {
+		words := strings.SplitN(text, " ", 3)
+		n := advertise.Node{Name: lb.NodeName(strings.TrimLeft(words[0], "!-")), Down: text[0] == '!', Labels: map[string]string{"name": strings.TrimLeft(words[0], "!-")}}
+		if text[0] == '-' {
+			n.Excluded = "has a label"
+		}
+		s.nodes = append(s.nodes, n)
+		if len(words) == 1 {
+			continue
+		}
+		r := reports.Report{Node: n.Name}
+		if words[1] != "silent" {
+			session := reports.Session{Peer: "tor", State: words[1], Established: words[1] == "Established"}
+			if len(words) > 2 {
+				session.LastError = words[2]
+			}
+			r.Sessions = []reports.Session{{Peer: "other", Established: true}, session}
+		}
+		s.speakers[n.Name] = r
+	}
+	return s
+}
+
+func tor(edits ...func(*v1beta1.BGPPeerSpec)) *v1beta1.BGPPeer {
+	p := &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Spec: v1beta1.BGPPeerSpec{MyASN: 64500, PeerASN: 64501, PeerAddress: "192.0.2.1"}}
+	for _, edit := range edits {
+		edit(&p.Spec)
+	}
+	return p
+}
+
+func TestReady(t *testing.T) {
+	profile := func(name v1beta1.ObjectName, strict bool) func(*v1beta1.BGPPeerSpec) {
+		return func(s *v1beta1.BGPPeerSpec) { s.BFDProfile, s.StrictBFD = name, strict }
+	}
+	password := func(s *v1beta1.BGPPeerSpec) { s.PasswordSecret = &v1beta1.PasswordSecret{Name: "key"} }
+	only := func(name string) func(*v1beta1.BGPPeerSpec) {
+		return func(s *v1beta1.BGPPeerSpec) {
+			s.NodeSelectors = []metav1.LabelSelector{{MatchLabels: map[string]string{"name": name}}}
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		peer    *v1beta1.BGPPeer
+		cluster surroundings
+		late    bool
+		reason  string
+		part    string
+	}{
+		{"all is well", tor(), cluster("n1 Established"), true, v1beta1.ReasonPeerValid, "in effect"},
+		{"a session that is down is another matter", tor(), cluster("n1 Idle no route"), true, v1beta1.ReasonPeerValid, ""},
+		{"so is a speaker without one", tor(), cluster("n1 silent"), true, v1beta1.ReasonPeerValid, ""},
+		{"the spec means nothing", tor(func(s *v1beta1.BGPPeerSpec) { s.MyASN = 0 }), cluster("n1"), true, v1beta1.ReasonInvalidPeer, "spec.myASN: 0 is not"},
+		{"a profile that is there", tor(profile("fast", true)), cluster("n1"), true, v1beta1.ReasonPeerValid, ""},
+		{"one that is not", tor(profile("slow", false)), cluster("n1"), true, v1beta1.ReasonUnknownBFDProfile, `the BFDProfile "slow", which spec.bfdProfile names, does not exist: create it; sessions run without BFD`},
+		{"one that is not and is waited for", tor(profile("slow", true)), cluster("n1"), true, v1beta1.ReasonUnknownBFDProfile, "there is no session until then"},
+		{"one that means nothing", tor(profile("odd", false)), cluster("n1"), true, v1beta1.ReasonInvalidProfile, `cannot be used (spec.detectMultiplier: 1 is not`},
+		{"no node is meant", tor(only("n9")), cluster("n1", "n2"), true, v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes"},
+		{"there is no node", tor(), cluster(), true, v1beta1.ReasonNoNodes, "the cluster has no node"},
+		{"a password without which there is no session", tor(password), cluster("n1 Established", "n2 silent"), true, v1beta1.ReasonPasswordMissing, `the node n2 has no session, for which the password is needed: look whether the Secret "key"`},
+		{"speakers take their time", tor(password), cluster("n1 silent"), false, v1beta1.ReasonPeerValid, ""},
+		{"a dead one has no say", tor(password), cluster("!n1 silent"), true, v1beta1.ReasonPeerValid, ""},
+		{"nor has one on a node that may not announce", tor(password), cluster("-n1 silent"), true, v1beta1.ReasonPeerValid, ""},
+	} {
+		got := tt.cluster.of(tt.peer).ready(tt.late)
+		if got.Reason != tt.reason || got.Ready != (tt.reason == v1beta1.ReasonPeerValid) || !strings.Contains(got.Message, tt.part) {
+			t.Errorf("%s: got %+v, want %s and %q", tt.name, got, tt.reason, tt.part)
+		}
+	}
+}
+
+func TestEstablished(t *testing.T) {
+	var many []string
+	for i := range 9 {
+		many = append(many, fmt.Sprintf("n%d Idle", i))
+	}
+	for _, tt := range []struct {
+		name      string
+		cluster   surroundings
+		up, nodes int
+		reason    string
+		message   string
+	}{
+		{"all", cluster("n1 Established", "n2 Established", "n3 Established"), 3, 3, v1beta1.ReasonAllEstablished, "3 of 3 nodes"},
+		{"the only one", cluster("n1 Established"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
+		{"some", cluster("n3 Idle", "n2 Active connection refused", "n1 Established", "n4 silent"), 1, 4, v1beta1.ReasonNotEstablished,
+			"1 of 4 nodes; n2: connection refused; n3: Idle; n4: the speaker has no such session, see its SpeakerState"},
+		{"none", cluster("n1 Connect"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Connect"},
+		{"many", cluster(many...), 0, 9, v1beta1.ReasonNoSession, "0 of 9 nodes; n0: Idle; n1: Idle; n2: Idle; n3: Idle; n4: Idle; 4 more"},
+		{"what a dead node said is over", cluster("n1 Established", "!n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the node is not ready"},
+		{"nodes without a speaker do not count", cluster("n1 Established", "n2"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
+		{"no speaker reports", cluster("n1", "n2"), 0, 0, v1beta1.ReasonNoSession, "the peer is for 2 nodes, and none of them has a speaker that reports: look at the speaker's pods"},
+		{"there is no node", cluster(), 0, 0, v1beta1.ReasonNoSession, "no node should have a session: see the condition Ready"},
+		{"a node that may not announce and has a session", cluster("-n1 Idle", "-n2 silent"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Idle"},
+		{"a long error is cut", cluster("n1 Idle " + strings.Repeat("x", 300)), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: " + strings.Repeat("x", 197) + "..."},
+	} {
+		f := tt.cluster.of(tor())
+		c := f.established(3)
+		if c.Reason != tt.reason || (c.Status == metav1.ConditionTrue) != (tt.reason == v1beta1.ReasonAllEstablished) || c.Message != tt.message || c.ObservedGeneration != 3 {
+			t.Errorf("%s: got %+v, want %s: %q", tt.name, c, tt.reason, tt.message)
+		}
+		if int(f.up()) != tt.up || len(f.nodes) != tt.nodes {
+			t.Errorf("%s: got %d of %d, want %d of %d", tt.name, f.up(), len(f.nodes), tt.up, tt.nodes)
+		}
+	}
+}
+
+func TestNews(t *testing.T) {
+	up, down := metav1.Condition{Status: metav1.ConditionTrue}, metav1.Condition{Status: metav1.ConditionFalse}
+	for _, tt := range []struct {
+		name   string
+		before *metav1.Condition
+		now    metav1.Condition
+		want   string
+	}{
+		{"up at the first look", nil, up, v1beta1.ReasonEstablished},
+		{"not up yet", nil, down, ""},
+		{"still not up", &down, down, ""},
+		{"still up", &up, up, ""},
+		{"up again", &down, up, v1beta1.ReasonEstablished},
+		{"lost", &up, down, v1beta1.ReasonSessionLost},
+	} {
+		if got := news(tt.before, tt.now); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package bgppeer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/validity"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// collect is how long reports of speakers are collected: all lose a router at once.
+const collect = 500 * time.Millisecond
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// SetupWithManager starts the controller with the manager.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("bgppeer").
+		Watches(&v1beta1.BGPPeer{}, validity.OnAny(), builder.WithPredicates(peerChanged)).
+		Watches(&v1beta1.SpeakerState{}, onState(), builder.WithPredicates(sessionsChanged)).
+		Watches(&corev1.Node{}, validity.OnAny(), builder.WithPredicates(nodeChanged)).
+		Watches(&v1beta1.BFDProfile{}, validity.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("watching what BGPPeers depend on: %w", err)
+	}
+	return nil
+}
+
+// peerChanged lets a peer pass whose spec has changed, or whose status somebody edited.
+var peerChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*v1beta1.BGPPeer)
+	now, also := e.ObjectNew.(*v1beta1.BGPPeer)
+	return ok && also && (before.Generation != now.Generation || !equality.Semantic.DeepEqual(before.Status, now.Status))
+}}
+
+// sessionsChanged lets the state of a speaker pass of whose sessions one is in another
+// state, or has ended with another error.
+var sessionsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	return !slices.Equal(sessions(e.ObjectOld), sessions(e.ObjectNew))
+}}
+
+func sessions(object client.Object) []reports.Session {
+	state, ok := object.(*v1beta1.SpeakerState)
+	if !ok {
+		return nil
+	}
+	return apiconv.SpeakerReport(state).Sessions
+}
+
+// nodeChanged lets a node pass of which something changed that decides whether it
+// has sessions. It is stripped of the rest.
+var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*corev1.Node)
+	now, also := e.ObjectNew.(*corev1.Node)
+	return !ok || !also || !equality.Semantic.DeepEqual(apiconv.ParseNode(before, apiconv.DrainPolicy{}), apiconv.ParseNode(now, apiconv.DrainPolicy{}))
+}}
+
+// onState asks for a look at all peers, a little later.
+func onState() handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, _ event.CreateEvent, q queue) { q.AddAfter(validity.All, collect) },
+		UpdateFunc: func(_ context.Context, _ event.UpdateEvent, q queue) { q.AddAfter(validity.All, collect) },
+		DeleteFunc: func(_ context.Context, _ event.DeleteEvent, q queue) { q.AddAfter(validity.All, collect) },
+	}
+}

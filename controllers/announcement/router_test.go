@@ -154,6 +154,7 @@ func TestSettle(t *testing.T) {
 		want  string
 		again time.Duration
 	}
+	wide := []reports.Report{both[0], tells(reports.Report{Node: "n2"}, "192.168.1.0/24", "tor-b")}
 	all := "by BGP from n1 and n2 to the peers tor-a and tor-b"
 	for _, tt := range []struct {
 		name  string
@@ -163,6 +164,7 @@ func TestSettle(t *testing.T) {
 		{"who is away for a moment is told of all the while", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {20 * s, both[:1], all, 11 * s}, {21 * s, both, all, 0}}},
 		{"one after the other", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {29 * s, both[1:], all, 30 * s}, {40 * s, both[1:], all, 19 * s}, {41 * s, both, all, 0}}},
 		{"who stays away is not", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {31 * s, both[:1], "by BGP from n1 to the peer tor-a", 0}}},
+		{"a wider prefix is told of when the node stays away", []look{{0, wide, all, 0}, {s, wide[1:], all, 30 * s}, {31 * s, wide[1:], "by BGP in 192.168.1.0/24 from n2 to the peer tor-b", 0}}},
 		{"that nobody is left is told at once", []look{{0, both, all, 0}, {s, nil, "", 0}, {2 * s, both[1:], "by BGP from n2 to the peer tor-b", 0}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,6 +21,8 @@ const bridge = 30 * time.Second
 type told struct {
 	nodes map[lb.NodeName]time.Time
 	peers map[bgp.PeerName]time.Time
+	// prefix is the longest one that holds the address.
+	prefix netip.Prefix
 }
 
 // settle keeps in the facts who announced an address to routers a moment ago, as long
@@ -35,9 +37,13 @@ func settle(m memory, list []facts, at time.Time) (next map[netip.Addr]told, aga
 		before := m.routers[f.address]
 		nodes, nodesAgain := lasting(before.nodes, f.routed.nodes, at)
 		peers, peersAgain := lasting(before.peers, f.routed.peers, at)
-		next[f.address] = told{nodes, peers}
+		wait := sooner(nodesAgain, peersAgain)
+		if wait > 0 && before.prefix.Bits() > f.routed.prefix.Bits() {
+			f.routed.prefix = before.prefix // of one that is missing
+		}
 		f.routed.nodes, f.routed.peers = slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(peers))
-		again = sooner(again, sooner(nodesAgain, peersAgain))
+		next[f.address] = told{nodes, peers, f.routed.prefix}
+		again = sooner(again, wait)
 	}
 	return next, again
 }

@@ -1,0 +1,213 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+func TestServiceTellsWhichRoutersKnowIt(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	b.machine("node1", nil)
+	b.machine("node2", nil)
+	b.controller()
+	b.service("web")
+	b.has("web", "10.9.0.1")
+	b.announced("web", v1beta1.ReasonNoAdvertisement, "there is no L2Advertisement and no BGPAdvertisement")
+	b.advertiseToRouters("all")
+	b.announced("web", v1beta1.ReasonNoEndpoints, b.namespace+"/web")
+	b.endpoints("web", "node1")
+	b.announced("web", v1beta1.ReasonNoNode, "no BGPPeer is for the nodes node1 and node2")
+	b.peer("tor-a")
+	b.peer("tor-b")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "nodes that may announce it to routers: node1 (its speaker has not reported) and node2 (its speaker has not reported)")
+	node1, node2 := b.speaker("node1"), b.speaker("node2")
+	node1.session("tor-a", v1beta1.BGPActive, "connection refused")
+	node2.session("tor-a", v1beta1.BGPActive, "connection refused")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "no session of theirs is established; on node1: tor-a (connection refused)")
+	b.warned("web", v1beta1.ReasonNotAnnounced)
+
+	node1.session("tor-a", v1beta1.BGPEstablished, "")
+	node1.routes("10.9.0.1/32", "tor-a")
+	b.announced("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by BGP from node1 to the peer tor-a")
+	b.told("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by BGP from node1 to the peer tor-a")
+	node2.session("tor-a", v1beta1.BGPEstablished, "")
+	node2.session("tor-b", v1beta1.BGPEstablished, "")
+	node2.routes("10.9.0.0/24", "tor-a", "tor-b") // an aggregate that holds the address
+	b.announced("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by BGP from node1 and node2 to the peers tor-a and tor-b")
+	b.has("web", "10.9.0.1")
+	b.nothingIsWritten()
+
+	// One after the other is away for a moment: nothing is written of that.
+	writes := b.countWrites()
+	node1.routes("")
+	time.Sleep(time.Second)
+	node1.routes("10.9.0.1/32", "tor-a")
+	node2.routes("")
+	time.Sleep(time.Second)
+	node2.routes("10.9.0.0/24", "tor-a", "tor-b")
+	time.Sleep(time.Second)
+	if got := writes(); got != 0 {
+		t.Errorf("writes of Services while speakers restart: got %d, want none", got)
+	}
+
+	// On the local network too.
+	b.advertise("all")
+	node1.owns(1, "10.9.0.1")
+	b.announced("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by node1 on eth0 since ", ", and by BGP from node1 and node2 to the peers tor-a and tor-b")
+	node1.owns(1)
+
+	// All sessions are lost.
+	node1.routes("")
+	node1.session("tor-a", v1beta1.BGPIdle, "hold timer expired")
+	node2.routes("")
+	node2.session("tor-b", v1beta1.BGPIdle, "")
+	node2.session("tor-a", v1beta1.BGPIdle, "hold timer expired")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced yet; nodes that may: node1, node2; by BGP: ", "tor-a (hold timer expired)")
+}
+
+func TestRouterTellsOfItsSessions(t *testing.T) {
+	b := newBed(t)
+	b.machine("node1", nil)
+	b.machine("node2", nil)
+	b.controller()
+	b.peer("tor", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile = "fast" })
+	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonUnknownBFDProfile, `"fast"`)
+	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNoSession, "none of them has a speaker")
+	create(t, b.Client, &v1beta1.BFDProfile{ObjectMeta: metav1.ObjectMeta{Name: "fast"}})
+	b.says("fast", &v1beta1.BFDProfile{}, v1beta1.ConditionReady, v1beta1.ReasonProfileValid, "900ms")
+	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonPeerValid)
+
+	node1, node2 := b.speaker("node1"), b.speaker("node2")
+	node1.session("tor", v1beta1.BGPEstablished, "")
+	node2.session("tor", v1beta1.BGPActive, "no route to host")
+	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNotEstablished, "1 of 2 nodes; node2: no route to host")
+	b.sessions("tor", 1, 2)
+	node2.session("tor", v1beta1.BGPEstablished, "")
+	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonAllEstablished, "2 of 2 nodes")
+	b.sessions("tor", 2, 2)
+	b.event("tor", v1beta1.ReasonEstablished)
+	b.ready("node1", corev1.ConditionFalse)
+	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNotEstablished, "1 of 2 nodes; node1: the node is not ready")
+	b.event("tor", v1beta1.ReasonSessionLost)
+}
+
+func TestWhatBGPAdvertisementsNameMustExist(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	b.controller()
+	b.advertiseToRouters("ad", func(s *v1beta1.BGPAdvertisementSpec) {
+		s.Communities, s.Peers = []v1beta1.CommunityReference{"gold"}, []v1beta1.ObjectName{"tor"}
+	})
+	ad := &v1beta1.BGPAdvertisement{}
+	b.says("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownCommunity, `"gold"`, "nothing is announced")
+	gold := []v1beta1.CommunityAlias{{Name: "gold", Value: "65000:1"}}
+	create(t, b.Client, &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Spec: v1beta1.CommunitySpec{Communities: gold}})
+	b.says("a", &v1beta1.Community{}, v1beta1.ConditionReady, v1beta1.ReasonCommunityValid)
+	b.says("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownPeer, `the BGPPeer "tor", which does not exist`)
+	b.event("ad", v1beta1.ReasonUnknownPeer)
+	b.peer("tor")
+	b.says("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonAdvertisementValid)
+	b.event("ad", v1beta1.ReasonAdvertisementValid)
+	create(t, b.Client, &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1beta1.CommunitySpec{Communities: gold}})
+	b.says("b", &v1beta1.Community{}, v1beta1.ConditionReady, v1beta1.ReasonDuplicateAlias, "the Community a, which is older")
+	b.advertiseToRouters("wide", func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = 24 })
+	b.says("wide", &v1beta1.BGPAdvertisement{}, v1beta1.ConditionReady, v1beta1.ReasonAggregateTooWide, "10.9.0.0/24", `"pool"`)
+}
+
+func (b *bed) advertiseToRouters(name string, edits ...func(*v1beta1.BGPAdvertisementSpec)) {
+	b.Helper()
+	ad := &v1beta1.BGPAdvertisement{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	for _, edit := range edits {
+		edit(&ad.Spec)
+	}
+	create(b.T, b.Client, ad)
+}
+
+func (b *bed) peer(name string, edits ...func(*v1beta1.BGPPeerSpec)) {
+	b.Helper()
+	peer := &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.BGPPeerSpec{MyASN: 64500, PeerASN: 64501, PeerAddress: "10.8.0.1"}}
+	for _, edit := range edits {
+		edit(&peer.Spec)
+	}
+	create(b.T, b.Client, peer)
+}
+
+// session says how the session of the node with a router is.
+func (s *speaker) session(peer v1beta1.ObjectName, state v1beta1.BGPState, lastError string) {
+	s.Helper()
+	next := v1beta1.SpeakerBGPPeer{Name: peer, State: state, Since: metav1.Now(), LastError: lastError}
+	for i := range s.status.BGPPeers {
+		if s.status.BGPPeers[i].Name == peer {
+			s.status.BGPPeers[i] = next
+			s.write()
+			return
+		}
+	}
+	s.status.BGPPeers = append(s.status.BGPPeers, next)
+	s.write()
+}
+
+// routes says that the node announces this prefix to these routers and nothing else;
+// empty: nothing at all.
+func (s *speaker) routes(prefix string, peers ...v1beta1.ObjectName) {
+	s.Helper()
+	s.status.BGPRoutes = nil
+	if prefix != "" {
+		s.status.BGPRoutes = []v1beta1.SpeakerBGPRoute{{Prefix: prefix, Peers: peers}}
+	}
+	s.status.RouteCount = int32(len(s.status.BGPRoutes))
+	s.write()
+}
+
+// says waits for the reason of a condition of an object, and for a message with all of
+// these parts.
+func (b *bed) says(name string, object client.Object, kind, reason string, parts ...string) {
+	b.Helper()
+	eventually.Succeed(b.T, within, fmt.Sprintf("%T %s says %s: %s and %q", object, name, kind, reason, parts), func(ctx context.Context) error {
+		if err := b.Get(ctx, client.ObjectKey{Name: name}, object); err != nil {
+			return err
+		}
+		var conditions []metav1.Condition
+		switch o := object.(type) {
+		case *v1beta1.BGPPeer:
+			conditions = o.Status.Conditions
+		case *v1beta1.BGPAdvertisement:
+			conditions = o.Status.Conditions
+		case *v1beta1.BFDProfile:
+			conditions = o.Status.Conditions
+		case *v1beta1.Community:
+			conditions = o.Status.Conditions
+		}
+		c := meta.FindStatusCondition(conditions, kind)
+		if c == nil || c.Reason != reason || c.ObservedGeneration != object.GetGeneration() || !containsAll(c.Message, parts) {
+			return fmt.Errorf("condition %+v", c)
+		}
+		return nil
+	})
+}
+
+// sessions waits until a BGPPeer counts that many nodes with a session that is up.
+func (b *bed) sessions(name string, established, nodes int32) {
+	b.Helper()
+	eventually.Succeed(b.T, within, fmt.Sprintf("the BGPPeer %s has %d of %d sessions", name, established, nodes), func(ctx context.Context) error {
+		peer := &v1beta1.BGPPeer{}
+		if err := b.Get(ctx, client.ObjectKey{Name: name}, peer); err != nil {
+			return err
+		}
+		if s := peer.Status; s.Established != established || s.Nodes != nodes || s.ObservedGeneration != peer.Generation {
+			return fmt.Errorf("status %+v", s)
+		}
+		return nil
+	})
+}

@@ -43,6 +43,12 @@ const (
 	ReasonObjectNotOurs = "ObjectNotOurs"
 	// ReasonPoolNotReady: a pool of the stack is not given out.
 	ReasonPoolNotReady = "PoolNotReady"
+	// ReasonPeerNotReady: a BGPPeer or a BFDProfile of the stack means nothing, or lacks
+	// something that it names.
+	ReasonPeerNotReady = "PeerNotReady"
+	// ReasonAdvertisementNotReady: a BGPAdvertisement or a Community of the stack means
+	// nothing, or lacks something that it names.
+	ReasonAdvertisementNotReady = "AdvertisementNotReady"
 	// ReasonComponentFailing: pods of a component fail.
 	ReasonComponentFailing = "ComponentFailing"
 	// ReasonComponentsNotReady: a component waits for its pods.

@@ -120,30 +120,60 @@ func (f *findings) see(object *unstructured.Unstructured) error {
 	if ok {
 		f.components = append(f.components, c)
 	}
-	if object.GetKind() != "IPAddressPool" {
-		return nil
+	ready, conflict, err := said(object)
+	if err != nil {
+		return err
+	}
+	switch object.GetKind() {
+	case "IPAddressPool":
+		if ready != nil {
+			f.pools = append(f.pools, fmt.Sprintf("the pool %s gives no addresses: %s", object.GetName(), ready.Message))
+		}
+		if conflict != nil {
+			f.pools = append(f.pools, fmt.Sprintf("the pool %s does not give all its addresses: %s", object.GetName(), conflict.Message))
+		}
+	case "BGPPeer", "BFDProfile":
+		if ready != nil {
+			f.peers = append(f.peers, fmt.Sprintf("the %s %s: %s", object.GetKind(), object.GetName(), ready.Message))
+		}
+	case "BGPAdvertisement", "Community":
+		if ready != nil {
+			f.advertisements = append(f.advertisements, fmt.Sprintf("the %s %s: %s", object.GetKind(), object.GetName(), ready.Message))
+		}
+	}
+	return nil
+}
+
+// said returns the conditions of an object of ours that say that something is wrong:
+// that it is not Ready, and that there is a Conflict. What they say of an older spec
+// does not count.
+func said(object *unstructured.Unstructured) (unready, conflict *metav1.Condition, err error) {
+	if object.GroupVersionKind().Group != v1beta1.GroupVersion.Group {
+		return nil, nil, nil
+	}
+	fail := func(err error) (unready, conflict *metav1.Condition, _ error) {
+		return nil, nil, fmt.Errorf("reading the status of the %s %s: %w", object.GetKind(), object.GetName(), err)
 	}
 	conditions, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
 	if err != nil {
-		return fmt.Errorf("reading the status of the IPAddressPool %s: %w", object.GetName(), err)
+		return fail(err)
 	}
 	raw, err := json.Marshal(conditions)
 	if err != nil {
-		return fmt.Errorf("reading the status of the IPAddressPool %s: %w", object.GetName(), err)
+		return fail(err)
 	}
 	var list []metav1.Condition
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return fmt.Errorf("reading the status of the IPAddressPool %s: %w", object.GetName(), err)
+		return fail(err)
 	}
-	ready := meta.FindStatusCondition(list, v1beta1.ConditionReady)
-	if ready != nil && ready.Status == metav1.ConditionFalse && ready.ObservedGeneration == object.GetGeneration() {
-		f.pools = append(f.pools, fmt.Sprintf("the pool %s gives no addresses: %s", object.GetName(), ready.Message))
+	is := func(kind string, status metav1.ConditionStatus) *metav1.Condition {
+		c := meta.FindStatusCondition(list, kind)
+		if c == nil || c.Status != status || c.ObservedGeneration != object.GetGeneration() {
+			return nil
+		}
+		return c
 	}
-	conflict := meta.FindStatusCondition(list, v1beta1.ConditionConflict)
-	if conflict != nil && conflict.Status == metav1.ConditionTrue && conflict.ObservedGeneration == object.GetGeneration() {
-		f.pools = append(f.pools, fmt.Sprintf("the pool %s does not give all its addresses: %s", object.GetName(), conflict.Message))
-	}
-	return nil
+	return is(v1beta1.ConditionReady, metav1.ConditionFalse), is(v1beta1.ConditionConflict, metav1.ConditionTrue), nil
 }
 
 // prune deletes objects that are no longer wanted and returns those that are

@@ -41,7 +41,11 @@ type findings struct {
 	applyFailed  []string
 	foreign      []v1beta1.ObjectReference
 	// pools has a sentence for each pool of the stack that is not given out.
-	pools      []string
+	pools []string
+	// peers and advertisements have one for each of the stack that means nothing, or not
+	// all that it says. That a session is down is nothing of that.
+	peers, advertisements []string
+
 	components []component
 	inventory  []v1beta1.ObjectReference
 }
@@ -198,6 +202,12 @@ func faultsOf(f findings) []fault {
 	}
 	for _, message := range f.pools {
 		faults = append(faults, fault{v1beta1.ReasonPoolNotReady, message, true})
+	}
+	for _, message := range f.peers {
+		faults = append(faults, fault{v1beta1.ReasonPeerNotReady, message, true})
+	}
+	for _, message := range f.advertisements {
+		faults = append(faults, fault{v1beta1.ReasonAdvertisementNotReady, message, true})
 	}
 	for _, c := range f.components {
 		if c.failing != "" {

@@ -119,6 +119,11 @@ func TestSee(t *testing.T) {
 				{Type: v1beta1.ConditionReady, Status: status, Reason: v1beta1.ReasonOverlap, Message: "it overlaps", ObservedGeneration: observed}}},
 		}
 	}
+	ours := func(kind string) metav1.TypeMeta {
+		return metav1.TypeMeta{APIVersion: v1beta1.GroupVersion.String(), Kind: kind}
+	}
+	wrong := []metav1.Condition{{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: "Why", Message: "why", ObservedGeneration: 2}}
+	down := []metav1.Condition{{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: "Why", Message: "why", ObservedGeneration: 2}}
 	unread := pool(1, 0, metav1.ConditionUnknown)
 	unread.Status = v1beta1.IPAddressPoolStatus{}
 	speakers := &appsv1.DaemonSet{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "DaemonSet"}, ObjectMeta: metaOf("speaker", 1)}
@@ -132,6 +137,15 @@ func TestSee(t *testing.T) {
 		{name: "what was said of an older spec does not count", object: pool(2, 1, metav1.ConditionFalse)},
 		{name: "a pool that is ready is no finding", object: pool(2, 2, metav1.ConditionTrue)},
 		{name: "a pool that nobody has looked at is no finding", object: unread},
+		{name: "a peer that means nothing is told", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: wrong}},
+			want: findings{peers: []string{"the BGPPeer p: why"}}},
+		{name: "sessions of a peer that are down are not", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: down}}},
+		{name: "a profile that means nothing is", object: &v1beta1.BFDProfile{TypeMeta: ours("BFDProfile"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BFDProfileStatus{Conditions: wrong}},
+			want: findings{peers: []string{"the BFDProfile p: why"}}},
+		{name: "so is an advertisement", object: &v1beta1.BGPAdvertisement{TypeMeta: ours("BGPAdvertisement"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPAdvertisementStatus{Conditions: wrong}},
+			want: findings{advertisements: []string{"the BGPAdvertisement p: why"}}},
+		{name: "and a community", object: &v1beta1.Community{TypeMeta: ours("Community"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.CommunityStatus{Conditions: wrong}},
+			want: findings{advertisements: []string{"the Community p: why"}}},
 		{name: "a DaemonSet is a component", object: speakers, want: findings{components: []component{ofDaemonSet(speakers)}}},
 		{name: "a Deployment is a component", object: controllers, want: findings{components: []component{ofDeployment(controllers)}}},
 		{name: "other kinds tell nothing", object: &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}}},

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -78,25 +79,34 @@ func stackChanged(e event.UpdateEvent) bool {
 		!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers())
 }
 
-// matters leaves out what is told of sessions and of a pool's usage, which changes
-// all the time.
+// matters leaves out changes of how much of a pool is used, and of sessions with
+// routers, which come all the time.
 func matters(e event.UpdateEvent) bool {
-	switch e.ObjectNew.(type) {
-	case *v1beta1.BGPPeer, *v1beta1.BGPAdvertisement, *v1beta1.BFDProfile, *v1beta1.Community:
-		return edited(e)
-	}
-	before, ok1 := e.ObjectOld.(*v1beta1.IPAddressPool)
-	now, ok2 := e.ObjectNew.(*v1beta1.IPAddressPool)
+	before, ok1 := conditionsOf(e.ObjectOld)
+	now, ok2 := conditionsOf(e.ObjectNew)
 	if !ok1 || !ok2 {
 		return true
 	}
-	return edited(e) ||
+	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+		!equality.Semantic.DeepEqual(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()) ||
 		slices.ContainsFunc([]string{v1beta1.ConditionReady, v1beta1.ConditionConflict}, func(kind string) bool {
-			return !equality.Semantic.DeepEqual(meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(now.Status.Conditions, kind))
+			return !equality.Semantic.DeepEqual(meta.FindStatusCondition(before, kind), meta.FindStatusCondition(now, kind))
 		})
 }
 
-func edited(e event.UpdateEvent) bool {
-	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
-		!equality.Semantic.DeepEqual(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels())
+// conditionsOf returns those of an object of whose status nothing else matters.
+func conditionsOf(object client.Object) ([]metav1.Condition, bool) {
+	switch o := object.(type) {
+	case *v1beta1.IPAddressPool:
+		return o.Status.Conditions, true
+	case *v1beta1.BGPPeer:
+		return o.Status.Conditions, true
+	case *v1beta1.BGPAdvertisement:
+		return o.Status.Conditions, true
+	case *v1beta1.BFDProfile:
+		return o.Status.Conditions, true
+	case *v1beta1.Community:
+		return o.Status.Conditions, true
+	}
+	return nil, false
 }

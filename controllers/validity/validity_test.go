@@ -1,0 +1,77 @@
+package validity
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+func TestAVerdictIsWrittenAndToldOnce(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1beta1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	object := &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "a", Generation: 3}}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(object).WithObjects(object).Build()
+	recorder := events.NewFakeRecorder(10)
+	verdict := Verdict{Reason: "Bad", Message: "it means nothing"}
+	r := &Reconciler[*v1beta1.Community]{
+		Client: c, Events: recorder, Kind: "Community", Action: "Check",
+		Status: func(o *v1beta1.Community) Status { return Status{&o.Status.ObservedGeneration, &o.Status.Conditions} },
+		Judge: func(ctx context.Context, reader client.Reader) ([]Judged[*v1beta1.Community], error) {
+			var list v1beta1.CommunityList
+			err := reader.List(ctx, &list)
+			return []Judged[*v1beta1.Community]{{Object: &list.Items[0], Verdict: verdict}}, err
+		},
+	}
+	read := func() *v1beta1.Community {
+		got := &v1beta1.Community{}
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(object), got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	var versions []string
+	look := func() *v1beta1.Community {
+		if _, err := r.Reconcile(t.Context(), All); err != nil {
+			t.Fatal(err)
+		}
+		got := read()
+		versions = append(versions, got.ResourceVersion)
+		return got
+	}
+	first := look()
+	if ready := meta.FindStatusCondition(first.Status.Conditions, v1beta1.ConditionReady); ready == nil || ready.Status != metav1.ConditionFalse ||
+		ready.Reason != "Bad" || ready.Message != "it means nothing" || ready.ObservedGeneration != 3 || first.Status.ObservedGeneration != 3 {
+		t.Errorf("status: got %+v", first.Status)
+	}
+	second := look()
+	if r.changed().Update(event.UpdateEvent{ObjectOld: first, ObjectNew: second}) {
+		t.Error("an object that has not changed is looked at, want not")
+	}
+	verdict = Verdict{Ready: true, Reason: "Good", Message: "it is fine"}
+	third := look()
+	if !r.changed().Update(event.UpdateEvent{ObjectOld: second, ObjectNew: third}) {
+		t.Error("a status that was edited is not looked at, want it put right")
+	}
+	if versions[0] != versions[1] || versions[1] == versions[2] {
+		t.Errorf("versions after each look: got %v, want the second as the first", versions)
+	}
+	var told []string
+	for len(recorder.Events) > 0 {
+		told = append(told, <-recorder.Events)
+	}
+	if diff := cmp.Diff([]string{"Warning Bad it means nothing", "Normal Good it is fine"}, told); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}

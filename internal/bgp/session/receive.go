@@ -32,7 +32,8 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 	case *bgp.Notification:
 		m.conns[side] = nil
 		m.out = append(m.out, Close{side, nil})
-		m.lost(now, c, "the router ended the connection: "+message.String())
+		rejected := message.Code == bgp.Cease && (message.Subcode == bgp.ConnectionRejected || message.Subcode == bgp.ConnectionCollision)
+		m.lost(now, c, "the router ended the connection: "+message.String(), !rejected)
 	case Malformed:
 		m.end(now, side, message.Notification, "the router sent a message that means nothing: "+message.Notification.String())
 	case Keepalive:
@@ -143,6 +144,8 @@ func (m *Machine) establish(now time.Time, side Side, c *conn) {
 	}
 	c.state = Established
 	m.retryAt = time.Time{}
+	m.config.Restarted = false // what follows is no restart of ours
+	m.telling = false
 	m.out = append(m.out, Up{Negotiated{
 		Side: side, Remote: c.opened, Capabilities: m.open().Capabilities.Both(c.opened.Capabilities),
 		Hold: c.hold, Keepalive: c.keepalive, Internal: c.opened.ASN == m.config.ASN,

@@ -112,6 +112,7 @@ type Machine struct {
 	shown   State
 	last    string
 	lastAt  time.Time
+	telling bool // last is why one side refused the other
 	out     []Action
 }
 
@@ -138,7 +139,7 @@ func (m *Machine) LastError() (string, time.Time) { return m.last, m.lastAt }
 func (m *Machine) WaitsForBFD() bool { return m.started && m.config.StrictBFD && !m.pathUp }
 
 // Note takes up what is to be told as the last thing that happened.
-func (m *Machine) Note(now time.Time, what string) { m.fail(now, what) }
+func (m *Machine) Note(now time.Time, what string) { m.fail(now, what, false) }
 
 // Start has the session come up.
 func (m *Machine) Start(now time.Time) []Action {
@@ -211,7 +212,7 @@ func (m *Machine) Connected(now time.Time, side Side) []Action {
 // DialFailed says that a connection was not made.
 func (m *Machine) DialFailed(now time.Time, why string) []Action {
 	m.dialing = false
-	m.fail(now, why)
+	m.fail(now, why, false)
 	m.retry(now)
 	return m.done(now)
 }
@@ -223,7 +224,7 @@ func (m *Machine) Closed(now time.Time, side Side, why string) []Action {
 		return m.done(now)
 	}
 	m.conns[side] = nil
-	m.lost(now, c, why)
+	m.lost(now, c, why, false)
 	return m.done(now)
 }
 
@@ -322,7 +323,10 @@ func (m *Machine) jittered(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.75 + 0.25*m.config.Random()))
 }
 
-func (m *Machine) fail(now time.Time, why string) { m.last, m.lastAt = why, now }
+// fail notes what went wrong.
+func (m *Machine) fail(now time.Time, why string, telling bool) {
+	m.last, m.lastAt, m.telling = why, now, telling
+}
 
 func (m *Machine) close(side Side, n *bgp.Notification) {
 	m.conns[side] = nil
@@ -333,12 +337,15 @@ func (m *Machine) close(side Side, n *bgp.Notification) {
 func (m *Machine) end(now time.Time, side Side, n *bgp.Notification, why string) {
 	c := m.conns[side]
 	m.close(side, n)
-	m.lost(now, c, why)
+	m.lost(now, c, why, true)
 }
 
-// lost notes that a connection is gone.
-func (m *Machine) lost(now time.Time, c *conn, why string) {
-	m.fail(now, why)
+// lost notes that a connection is gone. A router that was refused, or has refused this
+// side, may let nobody in for a while and not say why: that is what it said at first.
+func (m *Machine) lost(now time.Time, c *conn, why string, telling bool) {
+	if telling || c.state == Established || !m.telling {
+		m.fail(now, why, telling)
+	}
 	if c.state == Established {
 		m.out = append(m.out, Down{why})
 	}

@@ -129,6 +129,12 @@ func TestMachine(t *testing.T) {
 		{"a hold time of zero means never", with(func(c *Config) { c.Hold = 0 }), established(step{3600, tick, ""}), Established, ""},
 		{"a connection without an OPEN is given up", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {19, tick, ""}, {20, tick, "close 0 with 4/0"}}, Active, "no OPEN"},
 		{"another ASN is refused", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"}}, Active, "its ASN is 1, and peerASN is 64513"},
+		{"why a router was refused is told while it closes connections at once", peerConfig(), []step{
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"},
+			{2, tick, "dial"}, {2, dialled, "open 0"}, {2, lost(Ours), ""}}, Active, "its ASN is 1"},
+		{"until something else is wrong", peerConfig(), []step{
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"}, {2, tick, "dial"}, {2, refused, ""},
+			{4, tick, "dial"}, {4, dialled, "open 0"}, {4, lost(Ours), ""}}, Active, "lost"},
 		{"our identifier is refused in our ASN", with(func(c *Config) { c.Remote.ASN = 64512 }), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN, o.RouterID = 64512, ours })), "close 0 with 2/3"}}, Active, "routerID"},
 		{"our identifier is taken from another ASN", peerConfig(), []step{

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
-	"os"
 	"syscall"
 
 	"github.com/lbstack/lbstack/internal/bgp"
@@ -14,22 +14,24 @@ import (
 // dialWords says in words why a connection was not made, and what to look at.
 func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	why := err.Error()
+	var network net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		why = "the connection was refused: does the router run BGP on this port, and does it know this node as a neighbour?"
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
-		why = "no answer"
-		if p.Password != "" {
-			why += ": is the router up, and has it the same password?"
-		} else {
-			why += ": is the router up and reachable from this node, and does it ask for a password?"
-		}
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		why = "there is no way to it from this node: look at the node's routes and links"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		why = fmt.Sprintf("this node does not have the address %s of sourceAddress", p.Source)
 	case errors.Is(err, syscall.ENODEV):
 		why = fmt.Sprintf("this node does not have the device %s%s", p.VRF, p.Interface)
+	case errors.As(err, &network) && network.Timeout():
+		why = "no answer: is the router up and reachable from this node, and does it ask for a password?"
+		switch {
+		case p.Password != "":
+			why = "no answer: is the router up, and has it the same password?"
+		case p.SecurityHops > 0:
+			why = fmt.Sprintf("no answer: is the router up, at most %d hops away as ttlSecurityHops says, and does it send with the highest hop limit (ttl-security)?", p.SecurityHops)
+		}
 	}
 	return fmt.Sprintf("connecting to %s: %s", to, why)
 }

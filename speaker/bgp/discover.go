@@ -18,6 +18,8 @@ const (
 	// Routers are told of this node, and asked, more often at the beginning.
 	announceSoon, announceLater = 2 * time.Second, 10 * time.Second
 	soonTimes                   = 5
+	// silent is from when on a router counts as gone: it was asked three times.
+	silent = 3*announceLater + announceSoon
 	// retryInterface is how long an interface that cannot be used is let be.
 	retryInterface = 2 * time.Second
 )
@@ -81,7 +83,7 @@ func discover(ctx context.Context, device string, found func(netip.Addr)) error 
 			if err != nil {
 				return fmt.Errorf("hearing routers on %s: %w", device, err)
 			}
-			if from.IsValid() {
+			if from.IsValid() && d.follow(from) {
 				found(from.WithZone(device))
 			}
 		}
@@ -93,6 +95,9 @@ type discovery struct {
 	link *net.Interface
 	self netip.Addr
 	sent int
+
+	router netip.Addr // that was found
+	heard  time.Time  // when it was last heard
 }
 
 func (d *discovery) next() time.Time {
@@ -109,6 +114,17 @@ func (d *discovery) announce() {
 	source := &ndp.LinkLayerAddress{Direction: ndp.Source, Addr: d.link.HardwareAddr}
 	_ = d.conn.WriteTo(&ndp.RouterAdvertisement{Options: []ndp.Option{source}}, nil, allNodes)
 	_ = d.conn.WriteTo(&ndp.RouterSolicitation{Options: []ndp.Option{source}}, nil, allRouters)
+}
+
+// follow says whether a router is the one on the interface: the one that was found stays
+// that until it is silent, however many others there are.
+func (d *discovery) follow(from netip.Addr) bool {
+	now := time.Now()
+	if from != d.router && d.router.IsValid() && now.Sub(d.heard) < silent {
+		return false
+	}
+	d.router, d.heard = from, now
+	return true
 }
 
 // hear returns who sent a router advertisement; not valid: nobody. One that was not sent

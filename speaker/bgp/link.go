@@ -15,6 +15,8 @@ const (
 	// lingerFor is how long a connection that we ended is kept, so that the router
 	// reads why before the kernel resets it.
 	lingerFor = time.Second
+	// drainWithin is how long a router has to take that all routes go.
+	drainWithin = 5 * time.Second
 )
 
 // link is a TCP connection with a router. The peer's goroutine has the state; reading

@@ -50,6 +50,7 @@ type Manager struct {
 	mu        sync.Mutex
 	peers     map[bgp.PeerName]*running
 	draining  bool
+	drains    int // how often that has changed
 	listeners listeners
 
 	// A peer shows its status while others wait for it, with mu held: this one is held
@@ -66,8 +67,10 @@ type running struct {
 	*peer
 	config bgp.Peer
 	end    context.CancelFunc
-	retire func()     // its status is of no interest any more
+	retire func() // its status is of no interest any more
+
 	found  netip.Addr // the router, of an unnumbered peer
+	search context.CancelFunc
 
 	path    speakerbfd.Key
 	watched bool // by BFD
@@ -103,7 +106,11 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 		case same(r.config, config):
 			r.config = config // its BFD may be another one
 		default:
+			elsewhere := r.config.Interface != config.Interface
 			r.config = config
+			if elsewhere {
+				m.discover(r)
+			}
 			r.tell(func(now time.Time) []session.Action { return r.change(now, config) })
 		}
 	}
@@ -115,7 +122,7 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 			go m.remove(name, r)
 		}
 	}
-	m.listeners.set(list)
+	m.listen()
 	m.watch()
 	m.Changed()
 }
@@ -134,43 +141,16 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 	p := &peer{
 		ctx: ctx, log: m.Log.WithValues("peer", config.Name), events: make(chan event, 16), ended: make(chan struct{}), metrics: m.Metrics.of(config.Name),
 		config: config, machine: session.New(time.Now(), sessionConfig(config, restarted)), links: map[session.Side]*link{},
-		table: newTable(table), router: config.Address, told: Status{restarted: restarted},
+		table: newTable(table), router: config.Address, restarted: restarted,
 	}
 	p.table.leaving, p.table.gone = m.draining, m.draining
 	var retired atomic.Bool
 	p.shown = func(s Status) { m.show(s, &retired) }
 	go p.run()
 	p.tell(p.machine.Start)
-	r := &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }}
-	if config.Interface != "" && m.Discover != nil {
-		go m.Discover(ctx, config.Interface, func(router netip.Addr) { m.found(r, router) })
-	}
+	r := &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }, search: func() {}}
+	m.discover(r)
 	return r
-}
-
-// found takes up where the router of an unnumbered peer is.
-func (m *Manager) found(r *running, router netip.Addr) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r.found == router || m.peers[r.config.Name] != r {
-		return
-	}
-	r.found = router
-	r.tell(func(now time.Time) []session.Action { return r.setRouter(now, router) })
-	m.watch()
-}
-
-// setRouter takes up which router is on the interface.
-func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
-	if p.router == router {
-		return nil
-	}
-	before := p.router
-	p.router = router
-	if before.IsValid() {
-		return p.machine.Restart(now, bgp.Ceased(bgp.AdminReset, ""), "another router is on "+p.config.Interface)
-	}
-	return p.machine.Hurry(now)
 }
 
 func (m *Manager) remove(name bgp.PeerName, r *running) {
@@ -219,19 +199,21 @@ func (m *Manager) SetDraining(draining bool) {
 		return
 	}
 	m.draining = draining
+	m.drains++
+	drain := m.drains
 	for _, r := range m.peers {
 		r.tell(func(time.Time) []session.Action { r.table.depart(draining, false); return nil })
 		if draining {
-			time.AfterFunc(r.config.ShutdownWait, func() { m.withdraw(r) })
+			time.AfterFunc(r.config.ShutdownWait, func() { m.withdraw(r, drain) })
 		}
 	}
 }
 
-// withdraw takes back what is marked, if the node is still to be drained.
-func (m *Manager) withdraw(r *running) {
+// withdraw takes back what is marked, unless the node is to be drained no more.
+func (m *Manager) withdraw(r *running, drain int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.draining {
+	if m.drains == drain {
 		r.tell(func(time.Time) []session.Action { r.table.depart(true, true); return nil })
 	}
 }

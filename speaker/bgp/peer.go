@@ -41,9 +41,11 @@ type peer struct {
 	cancel  context.CancelFunc
 	pathUp  bool // as BFD says
 	left    bool
-	writing sync.WaitGroup // a goroutine for each link
-	failing error          // why routes cannot be written
-	told    Status
+	// restarted: no session was established since the speaker started.
+	restarted bool
+	writing   sync.WaitGroup // a goroutine for each link
+	failing   error          // why what should be sent is not
+	told      Status
 }
 
 // event is something that happens: it is done by the goroutine of the peer.
@@ -123,15 +125,22 @@ func (p *peer) dial() {
 	if p.cancel != nil {
 		p.cancel()
 	}
-	to := netip.AddrPortFrom(p.router, p.config.Port)
-	if !p.router.IsValid() {
-		why := fmt.Sprintf("no router was heard on %s yet: it must send router advertisements there", p.config.Interface)
-		p.later(func(now time.Time) []session.Action { return p.machine.DialFailed(now, why) })
-		return
-	}
 	ctx, cancel := context.WithCancel(p.ctx)
 	p.cancel = cancel
-	config := p.config
+	config, to := p.config, netip.AddrPortFrom(p.router, p.config.Port)
+	if !p.router.IsValid() {
+		p.later(func(now time.Time) []session.Action {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if p.router.IsValid() { // by now
+				p.dial()
+				return nil
+			}
+			return p.machine.DialFailed(now, fmt.Sprintf("no router was heard on %s yet: it must send router advertisements there", config.Interface))
+		})
+		return
+	}
 	go func() {
 		conn, err := dial(ctx, config, to)
 		p.tell(func(now time.Time) []session.Action {
@@ -196,7 +205,7 @@ func (p *peer) close(side session.Side, n *bgp.Notification) {
 
 // established begins to send routes.
 func (p *peer) established(n session.Negotiated) {
-	p.up = &n
+	p.up, p.restarted = &n, false
 	l := p.links[n.Side]
 	p.local = addrOf(l.conn.LocalAddr())
 	v4, v6 := nextHops(p.local, n, p.config.Interface != "")
@@ -250,11 +259,7 @@ func (p *peer) flush() {
 	if l == nil || !l.idle || len(l.pending) > 0 {
 		return
 	}
-	octets, more, err := p.table.next(p.wire)
-	if err != nil {
-		p.failing = err
-		return
-	}
+	octets, more := p.table.next(p.wire)
 	if !more && !p.table.begun {
 		p.table.begun = true
 		octets = append(octets, p.endOfRIB()...)
@@ -285,7 +290,7 @@ func (p *peer) endOfRIB() (octets []byte) {
 func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	from := p.config
 	p.config = to
-	c := sessionConfig(to, p.told.restarted)
+	c := sessionConfig(to, p.restarted)
 	fields := resetting(from, to)
 	if len(fields) == 0 {
 		p.newPassword(from, to)
@@ -367,8 +372,11 @@ func (p *peer) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// drained waits until the router has no route any more.
+// drained waits until the router has no route any more. One that takes nothing is not
+// waited for.
 func (p *peer) drained(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainWithin)
+	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for len(p.sent()) > 0 {

@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"cmp"
 	"net/netip"
 	"reflect"
 	"time"
@@ -31,8 +32,6 @@ type Status struct {
 	// they were others.
 	Prefixes int
 	Changes  uint64
-
-	restarted bool
 }
 
 // lasting is how long a state on the way to a session must last to be shown: a router that
@@ -42,11 +41,11 @@ const lasting = time.Second
 // report shows the status, if it is another one.
 func (p *peer) report() {
 	now := time.Now()
-	s := Status{Peer: p.config.Name, Router: p.router, WaitsForBFD: p.machine.WaitsForBFD(), Negotiated: p.up, restarted: p.told.restarted}
+	s := Status{Peer: p.config.Name, Router: p.router, WaitsForBFD: p.machine.WaitsForBFD(), Negotiated: p.up}
 	s.State, s.Since = p.shownState(now)
 	s.LastError, s.LastErrorAt = p.machine.LastError()
-	if p.failing != nil && p.up != nil {
-		s.LastError, s.LastErrorAt = p.failing.Error(), s.Since
+	if failing := cmp.Or(p.failing, p.table.problem()); failing != nil && p.up != nil {
+		s.LastError, s.LastErrorAt = failing.Error(), s.Since
 	}
 	s.Changes = p.table.changes
 	if p.up != nil {

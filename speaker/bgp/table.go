@@ -1,8 +1,8 @@
 package bgp
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -30,10 +30,18 @@ type table struct {
 	begun bool
 	// changes counts how often sent was another one.
 	changes uint64
+	// refused are routes that cannot be written, and why.
+	refused map[netip.Prefix]error
 }
 
+// unknown stands for what a router is to get again, whatever it has.
+var unknown = &routes.Attributes{}
+
 func newTable(want routes.Table) *table {
-	return &table{want: want, sent: routes.Table{}, dirty: map[netip.Prefix]bool{}, marked: map[*routes.Attributes]*routes.Attributes{}}
+	return &table{
+		want: want, sent: routes.Table{}, dirty: map[netip.Prefix]bool{}, marked: map[*routes.Attributes]*routes.Attributes{},
+		refused: map[netip.Prefix]error{},
+	}
 }
 
 // change notes what should be different.
@@ -51,6 +59,7 @@ func (t *table) change(announce routes.Table, withdraw []netip.Prefix) {
 // reset begins a session: the router has nothing.
 func (t *table) reset() {
 	clear(t.sent)
+	clear(t.refused)
 	t.begun = false
 	t.changes++
 	t.all()
@@ -66,9 +75,12 @@ func (t *table) all() {
 	}
 }
 
-// again sends everything once more: the router asked for it.
+// again sends everything once more: the router asked for it. What is still to be
+// withdrawn is not forgotten.
 func (t *table) again() {
-	clear(t.sent)
+	for prefix := range t.sent {
+		t.sent[prefix] = unknown
+	}
 	t.all()
 }
 
@@ -76,6 +88,7 @@ func (t *table) again() {
 func (t *table) depart(leaving, gone bool) {
 	if t.leaving != leaving || t.gone != gone {
 		t.leaving, t.gone = leaving, gone
+		clear(t.marked)
 		t.all()
 	}
 }
@@ -109,8 +122,16 @@ type group struct {
 	attributes *routes.Attributes // nil: to be withdrawn
 }
 
+func (g group) write(s wire.Session, prefixes []netip.Prefix) ([]byte, error) {
+	if g.attributes == nil {
+		return s.Withdraw(g.family, prefixes)
+	}
+	return s.Announce(g.family, prefixes, g.attributes)
+}
+
 // next returns the messages for some of what is to be sent, and whether there is more.
-func (t *table) next(s wire.Session) (octets []byte, more bool, err error) {
+// What cannot be written holds up nothing else.
+func (t *table) next(s wire.Session) (octets []byte, more bool) {
 	groups := map[group][]netip.Prefix{}
 	n := 0
 	for prefix := range t.dirty {
@@ -119,34 +140,43 @@ func (t *table) next(s wire.Session) (octets []byte, more bool, err error) {
 			break
 		}
 		delete(t.dirty, prefix)
+		delete(t.refused, prefix)
 		n++
 		want := t.effective(prefix, s)
-		if have, has := t.sent[prefix]; has == (want != nil) && have == want {
+		if t.sent[prefix] == want {
 			continue
-		}
-		t.changes++
-		if want == nil {
-			delete(t.sent, prefix)
-		} else {
-			t.sent[prefix] = want
 		}
 		g := group{family(prefix), want}
 		groups[g] = append(groups[g], prefix)
 	}
 	for g, prefixes := range groups {
-		slices.SortFunc(prefixes, func(x, y netip.Prefix) int { return cmp.Or(x.Addr().Compare(y.Addr()), x.Bits()-y.Bits()) })
-		var written []byte
-		if g.attributes == nil {
-			written, err = s.Withdraw(g.family, prefixes)
-		} else {
-			written, err = s.Announce(g.family, prefixes, g.attributes)
+		slices.SortFunc(prefixes, netip.Prefix.Compare)
+		written, err := g.write(s, prefixes)
+		for _, prefix := range prefixes {
+			switch {
+			case err != nil:
+				t.refused[prefix] = err
+			case g.attributes == nil:
+				delete(t.sent, prefix)
+			default:
+				t.sent[prefix] = g.attributes
+			}
 		}
-		if err != nil {
-			return nil, false, fmt.Errorf("writing routes: %w", err)
+		if err == nil {
+			t.changes += uint64(len(prefixes))
+			octets = append(octets, written...)
 		}
-		octets = append(octets, written...)
 	}
-	return octets, more, nil
+	return octets, more
+}
+
+// problem says which routes cannot be written, and why; nil: none.
+func (t *table) problem() error {
+	if len(t.refused) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(slices.Collect(maps.Keys(t.refused)), netip.Prefix.Compare)
+	return fmt.Errorf("%d routes are not announced as they should be, the first is %s: %w", len(t.refused), first, t.refused[first])
 }
 
 func family(p netip.Prefix) lb.Family { return lb.FamilyOf(p.Addr()) }

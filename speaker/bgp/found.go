@@ -1,0 +1,62 @@
+package bgp
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+)
+
+// discover looks for the router of a peer, if it is to be found on an interface. m.mu is
+// held.
+func (m *Manager) discover(r *running) {
+	r.search()
+	r.found = netip.Addr{}
+	device := r.config.Interface
+	if device == "" || m.Discover == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.search = cancel
+	go m.Discover(ctx, device, func(router netip.Addr) { m.found(r, device, router) })
+}
+
+// found takes up where the router of an unnumbered peer is.
+func (m *Manager) found(r *running, device string, router netip.Addr) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.found == router || r.config.Interface != device || m.peers[r.config.Name] != r {
+		return
+	}
+	r.found = router
+	r.tell(func(now time.Time) []session.Action { return r.setRouter(now, router) })
+	m.listen()
+	m.watch()
+}
+
+// setRouter takes up which router is on the interface.
+func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
+	if p.router == router {
+		return nil
+	}
+	before := p.router
+	p.router = router
+	if before.IsValid() {
+		return p.machine.Restart(now, bgp.Ceased(bgp.AdminReset, ""), "another router is on "+p.config.Interface)
+	}
+	return p.machine.Hurry(now)
+}
+
+// listen has connections of the routers of passive peers accepted, and signed if that is
+// asked for: an unnumbered one once it is known. m.mu is held.
+func (m *Manager) listen() {
+	list := make([]bgp.Peer, 0, len(m.peers))
+	for _, r := range m.peers {
+		config := r.config
+		config.Address = m.router(r)
+		list = append(list, config)
+	}
+	m.listeners.set(list)
+}

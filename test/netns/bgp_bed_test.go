@@ -94,7 +94,7 @@ func (b *bed) speaker(host string) *speaking {
 	go s.listen(out)
 	b.Cleanup(func() {
 		s.kill()
-		if text := s.log.String(); b.Failed() || strings.Contains(text, "DATA RACE") {
+		if text := s.printed(); b.Failed() || strings.Contains(text, "DATA RACE") {
 			b.Errorf("bgpspeaker on %s printed:\n%s", host, text)
 		}
 	})
@@ -133,6 +133,16 @@ func (s *speaking) set(c told.Config) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// status is how a session is, for those who look.
+type status = speakerbgp.Status
+
+// printed returns what the speaker printed as errors.
+func (s *speaking) printed() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.String()
 }
 
 // change changes some of it.

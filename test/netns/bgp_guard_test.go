@@ -1,0 +1,199 @@
+package netns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/eventually"
+	"github.com/lbstack/lbstack/test/router"
+)
+
+// quickly is within which an administrator is told what is wrong.
+const quickly = 6 * time.Second
+
+// stays fails the test if the session with a peer is another one than it was.
+func (s *speaking) stays(peer bgp.PeerName, since time.Time, period time.Duration) {
+	s.t.Helper()
+	eventually.Stays(s.t, period, "the session with "+string(peer)+" is the same", func(context.Context) error {
+		if status, _ := s.status(peer); !established(status) || !status.Since.Equal(since) {
+			return fmt.Errorf("it is %+v", status)
+		}
+		return nil
+	})
+}
+
+func TestBGPPasswords(t *testing.T) {
+	b := newBed(t, "node", "router", "bird")
+	r := b.frr("router", "neighbor 192.168.1.1 remote-as 64512\nneighbor 192.168.1.1 password secret\n"+
+		"neighbor 2001:db8::1 remote-as 64512\nneighbor 2001:db8::1 password secret", "192.168.1.1", "2001:db8::1")
+	bird := router.BIRD(t, b.prefix+"bird", birdConfig(`
+protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; password "birds"; ipv4 { import all; export none; }; }
+`))
+	s := b.speaker("node")
+	c := toAll(plain(first4, first6), peer("v4", "192.168.1.2"), peer("v6", "2001:db8::2"), peer("bird", "192.168.1.3"))
+	c.Passwords = map[bgp.PeerName]string{"v4": "secret", "v6": "secret", "bird": "birds"}
+	s.set(c)
+	s.establishes("v4")
+	since6, sinceBird := s.establishes("v6").Since, s.establishes("bird").Since
+	has(t, r, "ipv4", first4)
+	has(t, r, "ipv6", first6)
+	birdHas(t, bird, "v4", first4)
+
+	// A router with another password: that is said, and the others go on.
+	r.Tell("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 password another")
+	s.tells("v4", 2*quickly, "has it the same password?")
+	s.change(func(c *told.Config) {
+		c.Passwords = maps.Clone(c.Passwords)
+		c.Passwords["v4"] = "another"
+	})
+	s.establishes("v4")
+	s.stays("v6", since6, time.Second)
+	s.stays("bird", sinceBird, 0)
+
+	// No password on one side only.
+	s.change(func(c *told.Config) { c.Passwords = map[bgp.PeerName]string{"v6": "secret", "bird": "birds"} })
+	s.tells("v4", quickly, "does it ask for a password?")
+	s.stays("v6", since6, time.Second)
+	if strings.Contains(s.printed(), "secret") {
+		t.Error("a password is in the log")
+	}
+}
+
+// Two of ours are the routers of each other: real ones begin their session anew when
+// their password changes.
+func TestBGPPasswordIsRotatedWhileTheSessionStays(t *testing.T) {
+	for _, address := range []string{"192.168.1.", "2001:db8::"} {
+		t.Run(address, func(t *testing.T) {
+			b := newBed(t, "node", "other")
+			s, other := b.speaker("node"), b.speaker("other")
+			c := toAll(plain(first4), peer("other", address+"2", dualStack))
+			c.Passwords = map[bgp.PeerName]string{"other": "old"}
+			s.set(c)
+			d := toAll(nil, peer("node", address+"1", dualStack, passive, func(p *bgp.Peer) {
+				p.ASN, p.Remote.ASN, p.RouterID = 64513, 64512, netip.MustParseAddr("192.0.2.2")
+			}))
+			d.Passwords = map[bgp.PeerName]string{"node": "old"}
+			other.set(d)
+			since, sinceOther := s.establishes("other").Since, other.establishes("node").Since
+			s.change(func(c *told.Config) { c.Passwords = map[bgp.PeerName]string{"other": "new"} })
+			time.Sleep(3 * time.Second) // the other side gets it later; nothing is heard meanwhile
+			other.change(func(c *told.Config) { c.Passwords = map[bgp.PeerName]string{"node": "new"} })
+			s.stays("other", since, 12*time.Second) // longer than the hold time
+			other.stays("node", sinceOther, 0)
+			// A new connection needs the new one as well.
+			s.kill()
+			s = b.speaker("node")
+			c.Passwords["other"] = "new"
+			s.set(c)
+			s.establishes("other")
+		})
+	}
+}
+
+func TestBGPThroughAnotherRouter(t *testing.T) {
+	b := newBed(t, "node", "router", "between")
+	b.throughRouter("node", "between", "router")
+	r := b.frr("router", "neighbor 10.0.0.1 remote-as 64512\nneighbor 10.0.0.1 ebgp-multihop 2\nneighbor 10.0.0.1 update-source 10.0.0.2", "10.0.0.1")
+	s := b.speaker("node")
+	from := func(p *bgp.Peer) { p.Source = netip.MustParseAddr("10.0.0.1") }
+	s.set(toAll(plain(first4), peer("far", "10.0.0.2", from)))
+	s.tells("far", quickly, "connecting to 10.0.0.2:179: ")
+	s.set(toAll(plain(first4), peer("far", "10.0.0.2", from, func(p *bgp.Peer) { p.Multihop = true })))
+	s.establishes("far")
+	has(t, r, "ipv4", first4)
+	b.forwards(t, "router", "203.0.113.1", "via 192.168.1.3")
+}
+
+func TestBGPHopsAreChecked(t *testing.T) {
+	b := newBed(t, "node", "router", "between")
+	b.throughRouter("node", "between", "router")
+	r := b.frr("router", "neighbor 192.168.1.1 remote-as 64512\nneighbor 192.168.1.1 ttl-security hops 1\n"+
+		"neighbor 2001:db8::1 remote-as 64512\nneighbor 2001:db8::1 ttl-security hops 1\n"+
+		"neighbor 10.0.0.1 remote-as 64512\nneighbor 10.0.0.1 ttl-security hops 2\nneighbor 10.0.0.1 update-source 10.0.0.2",
+		"192.168.1.1", "2001:db8::1", "10.0.0.1")
+	hops := func(n uint8) func(*bgp.Peer) { return func(p *bgp.Peer) { p.SecurityHops = n } }
+	from := func(p *bgp.Peer) { p.Source = netip.MustParseAddr("10.0.0.1") }
+	s := b.speaker("node")
+	s.set(toAll(plain(first4, first6), peer("v4", "192.168.1.2", hops(1)), peer("v6", "2001:db8::2", hops(1)), peer("far", "10.0.0.2", from, hops(2))))
+	for _, name := range []bgp.PeerName{"v4", "v6", "far"} {
+		s.establishes(name)
+	}
+	has(t, r, "ipv4", first4)
+	has(t, r, "ipv6", first6)
+	// From further away than is allowed nothing is heard.
+	s.set(toAll(plain(first4), peer("far", "10.0.0.2", from, hops(1))))
+	s.tells("far", quickly, "no answer")
+	// The router checks as well: it hears nothing that matters from a node that does not
+	// send with the highest hop limit, whatever that node thinks.
+	s.set(told.Config{})
+	has(t, r, "ipv4")
+	s.set(toAll(plain(first4, first6), peer("v4", "192.168.1.2"), peer("v6", "2001:db8::2")))
+	eventually.Stays(t, 4*time.Second, "the router has no route", func(ctx context.Context) error {
+		found4, err4 := table(ctx, r, "ipv4")
+		found6, err6 := table(ctx, r, "ipv6")
+		if err := errors.Join(err4, err6); err != nil || len(found4)+len(found6) > 0 {
+			return fmt.Errorf("it has %v and %v (%w)", found4, found6, err)
+		}
+		return nil
+	})
+}
+
+func TestBGPARouterThatConnects(t *testing.T) {
+	b := newBed(t, "node", "router", "bird")
+	r := b.frr("router", "neighbor 192.168.1.1 remote-as 64512\nneighbor 192.168.1.1 timers connect 2\nneighbor 192.168.1.1 password secret\n"+
+		"neighbor 2001:db8::1 remote-as 64512\nneighbor 2001:db8::1 timers connect 2\nneighbor 2001:db8::1 ttl-security hops 1", "192.168.1.1", "2001:db8::1")
+	bird := router.BIRD(t, b.prefix+"bird", birdConfig(`
+protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; connect delay time 1; connect retry time 1; error wait time 1,2; ipv4 { import all; export none; }; }
+`))
+	s := b.speaker("node")
+	s.set(toAll(plain(first4), peer("other", "192.168.1.9")))
+	listens := func(want string) {
+		t.Helper()
+		eventually.Succeed(t, soon, "the node listens on "+want, func(context.Context) error {
+			var got []string
+			out, err := b.try("node", "ss", "-Hltn")
+			for line := range strings.Lines(out) {
+				got = append(got, strings.Fields(line)[3])
+			}
+			if err != nil || strings.Join(got, " ") != want {
+				return errors.New(out)
+			}
+			return nil
+		})
+	}
+	time.Sleep(time.Second)
+	listens("")
+	c := toAll(plain(first4, first6), peer("v4", "192.168.1.2", passive), peer("bird", "192.168.1.3", passive))
+	c.Passwords = map[bgp.PeerName]string{"v4": "secret"}
+	s.set(c)
+	listens("0.0.0.0:179")
+	s.establishes("v4")
+	since := s.establishes("bird").Since
+	has(t, r, "ipv4", first4)
+	birdHas(t, bird, "v4", first4)
+
+	// Another password: the others do not notice.
+	s.change(func(c *told.Config) {
+		c.Peers = append(c.Peers, peer("v6", "2001:db8::2", passive, func(p *bgp.Peer) { p.SecurityHops = 1 }))
+		c.Routes["v6"] = plain(first6)
+		c.Passwords = map[bgp.PeerName]string{"v4": "another"}
+	})
+	listens("0.0.0.0:179 [::]:179")
+	s.establishes("v6")
+	has(t, r, "ipv6", first6)
+	s.becomes("v4", 2*quickly, "down", func(status status) bool { return !established(status) })
+	r.Tell("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 password another")
+	s.establishes("v4")
+	s.stays("bird", since, 0)
+	s.set(toAll(plain(first4), peer("bird", "192.168.1.3")))
+	listens("")
+	s.establishes("bird")
+}

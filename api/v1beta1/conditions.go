@@ -158,7 +158,7 @@ const (
 	// it is not in effect.
 	ReasonUnknownCommunity = "UnknownCommunity"
 	// ReasonAggregateTooWide: addresses of a pool would be announced as a prefix that
-	// holds more than the pool does; that pool is not announced.
+	// holds more than the pool does. It is announced as it is asked for.
 	ReasonAggregateTooWide = "AggregateTooWide"
 	// ReasonLocalPrefConflict: another advertisement of the same routes has another
 	// localPref.

@@ -17,6 +17,9 @@ import (
 // RoutedService is the name of the Service in config/samples/service_routed.yaml.
 const RoutedService = "routed"
 
+// connectPatience is longer than the client has patience with a connection.
+const connectPatience = 2500 * time.Millisecond
+
 // Vtysh asks the router, which runs FRR.
 func (s *Scenario) Vtysh(ctx context.Context, command string) (string, error) {
 	out, err := s.Cluster.Exec(ctx, plan.Router, "vtysh", "--vty_socket", config.RouterRunDir, "-c", command)
@@ -93,8 +96,14 @@ func (s *Scenario) LoseRoute(ctx context.Context, address, node string, fault Fa
 	if err != nil {
 		return 0, err
 	}
-	// Those that were begun before may have some patience left.
-	if err := flowing(ctx, stream); err != nil {
+	moved := time.Now()
+	err = eventually.Poll(ctx, func(context.Context) error {
+		if time.Since(moved) < connectPatience {
+			return fmt.Errorf("connections that were begun before may hang still")
+		}
+		return nil
+	})
+	if err != nil {
 		return 0, err
 	}
 	last, lost := traffic.LastLost(stream.Seen(), begun, silence)

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/hack/devcluster/lan"
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
+	"github.com/lbstack/lbstack/test/apiserver"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// label is on the Services that are made here.
+const label = "lbstack.io/bench"
+
+// clock notes when things were seen first.
+type clock struct {
+	mu   sync.Mutex
+	seen map[string]time.Time
+}
+
+func (c *clock) note(what string) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, has := c.seen[what]; !has {
+		c.seen[what] = now
+	}
+}
+
+func (c *clock) at(what string) (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, has := c.seen[what]
+	return t, has
+}
+
+// routes notes each address that the router's kernel has a route for.
+func (b *bench) routes(ctx context.Context) (*clock, error) {
+	ns, err := netns.GetFromPath(lan.Path(lan.Namespace(b.Cluster.Name(), plan.Router)))
+	if err != nil {
+		return nil, fmt.Errorf("opening the router's namespace: %w", err)
+	}
+	updates := make(chan netlink.RouteUpdate, 4096)
+	if err := netlink.RouteSubscribeAt(ns, updates, ctx.Done()); err != nil {
+		return nil, fmt.Errorf("watching the router's routes: %w", err)
+	}
+	c := &clock{seen: map[string]time.Time{}}
+	go func() {
+		for u := range updates {
+			if u.Dst != nil {
+				c.note(u.Dst.IP.String())
+			}
+		}
+	}()
+	return c, nil
+}
+
+// addresses notes each address that a Service shows.
+func (b *bench) addresses(ctx context.Context) (*clock, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", b.Cluster.KubeconfigPath())
+	if err != nil {
+		return nil, err
+	}
+	watching, err := client.NewWithWatch(config, client.Options{Scheme: apiserver.Scheme()})
+	if err != nil {
+		return nil, err
+	}
+	w, err := watching.Watch(ctx, &corev1.ServiceList{}, client.InNamespace("default"))
+	if err != nil {
+		return nil, fmt.Errorf("watching the Services: %w", err)
+	}
+	c := &clock{seen: map[string]time.Time{}}
+	go func() {
+		for e := range w.ResultChan() {
+			if svc, is := e.Object.(*corev1.Service); is {
+				for _, a := range svc.Status.LoadBalancer.Ingress {
+					c.note(a.IP)
+				}
+			}
+		}
+	}()
+	return c, nil
+}
+
+// oneByOne measures from when a client sees the address in the Service's status until
+// the router's kernel has the first route to it.
+func (b *bench) oneByOne(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	shown, err := b.addresses(ctx)
+	if err != nil {
+		return err
+	}
+	routed, err := b.routes(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.removeServices(context.WithoutCancel(ctx))
+	var took []time.Duration
+	for i := range b.services {
+		name := fmt.Sprintf("bench-%d", i)
+		if err := b.Client.Create(ctx, service(name)); err != nil {
+			return fmt.Errorf("creating the Service %s: %w", name, err)
+		}
+		address, err := b.Address(ctx, name)
+		if err != nil {
+			return err
+		}
+		err = eventually.Poll(ctx, func(context.Context) error {
+			from, seen := shown.at(address)
+			until, there := routed.at(address)
+			if !seen || !there {
+				return fmt.Errorf("%s: seen %v, routed %v", address, seen, there)
+			}
+			took = append(took, max(0, until.Sub(from)))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if i%50 == 49 {
+			fmt.Fprintf(os.Stderr, "%d of %d Services are routed\n", i+1, b.services)
+		}
+	}
+	row("address in the Service's status -> route in the router's kernel (ms)", took)
+	return nil
+}
+
+func service(name string) *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Labels: map[string]string{label: ""}, Annotations: map[string]string{"lbstack.io/address-pool": "routed"}},
+		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Selector: map[string]string{"app": "web"}, AllocateLoadBalancerNodePorts: new(bool),
+			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}}},
+	}
+}
+
+// removeServices removes what was made, and waits until it is gone.
+func (b *bench) removeServices(ctx context.Context) {
+	err := within(ctx, func(ctx context.Context) error {
+		return eventually.Poll(ctx, func(ctx context.Context) error {
+			if err := b.Client.DeleteAllOf(ctx, &corev1.Service{}, client.InNamespace("default"), client.HasLabels{label}); err != nil {
+				return err
+			}
+			var left corev1.ServiceList
+			if err := b.Client.List(ctx, &left, client.InNamespace("default"), client.HasLabels{label}); err != nil {
+				return err
+			}
+			if len(left.Items) > 0 {
+				return fmt.Errorf("%d Services are left", len(left.Items))
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bgp: removing the Services:", err)
+	}
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+const (
+	// routers is how many BIRDs the client host runs, beside the router's FRR; four of
+	// them are looked at.
+	routers, looked = 7, 4
+	// manyRuns is how often all addresses are announced.
+	manyRuns = 5
+	// resting is how long the speakers are left alone before they are weighed.
+	resting = 20 * time.Second
+)
+
+// manyAtOnce has the speakers announce many addresses to eight routers: all of a pool that
+// had no advertisement. It measures from then until four routers have all of them from all
+// nodes, and weighs the speakers.
+func (b *bench) manyAtOnce(ctx context.Context) (err error) {
+	if b.many == 0 {
+		return nil
+	}
+	birds, err := b.birds(ctx)
+	defer birds.stop()
+	if err != nil {
+		return err
+	}
+	if err := b.configure(ctx, false); err != nil {
+		return err
+	}
+	defer b.removeServices(context.WithoutCancel(ctx))
+	for i := range b.many {
+		name := fmt.Sprintf("many-%d", i)
+		svc := service(name)
+		svc.Annotations["lbstack.io/address-pool"] = "many"
+		if err := b.Client.Create(ctx, svc); err != nil {
+			return fmt.Errorf("creating the Service %s: %w", name, err)
+		}
+	}
+	for i := range b.many {
+		if _, err := b.Address(ctx, fmt.Sprintf("many-%d", i)); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(os.Stderr, "%d Services have their addresses\n", b.many)
+	var took []time.Duration
+	for range manyRuns {
+		if err := birds.have(ctx, 0); err != nil {
+			return err
+		}
+		begun := time.Now()
+		if err := b.configure(ctx, true); err != nil {
+			return err
+		}
+		if err := birds.have(ctx, b.many*len(b.Cluster.Nodes())); err != nil {
+			return err
+		}
+		took = append(took, time.Since(begun))
+		fmt.Fprintf(os.Stderr, "%d routers have %d routes each after %d ms\n", looked, b.many*len(b.Cluster.Nodes()), took[len(took)-1].Milliseconds())
+		if len(took) == manyRuns {
+			break
+		}
+		if err := b.configure(ctx, false); err != nil {
+			return err
+		}
+	}
+	row(fmt.Sprintf("advertisement of %d addresses -> four routers have all from all nodes (ms)", b.many), took)
+	time.Sleep(resting)
+	return b.weigh(ctx)
+}
+
+// configure has all routers as peers, and the pool many advertised to them or not.
+func (b *bench) configure(ctx context.Context, advertised bool) error {
+	var peers strings.Builder
+	for i := range routers {
+		fmt.Fprintf(&peers, `,{"name":"bird-%d","myASN":64512,"peerASN":64514,"peerAddress":"192.168.1.%d","connectRetrySeconds":1,"gracefulShutdownSeconds":0}`, i, 201+i)
+	}
+	ads := `{"name":"routed","ipAddressPools":["routed"]}`
+	if advertised {
+		ads += `,{"name":"many","ipAddressPools":["many"]}`
+	}
+	patch := fmt.Sprintf(`{"spec":{"ipAddressPools":[{"name":"routed","addresses":["198.51.100.1-198.51.100.254"],"autoAssign":false},{"name":"many","addresses":["10.77.0.0/18"],"autoAssign":false}],
+		"bgpPeers":[{"name":"router","myASN":64512,"peerASN":64513,"peerAddress":"192.168.1.1","bfdProfile":"fast"}%s],"bgpAdvertisements":[%s]}}`, peers.String(), ads)
+	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+	if err := b.Client.Patch(ctx, stack, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		return fmt.Errorf("configuring the routers: %w", err)
+	}
+	return nil
+}
+
+// weigh tells how much memory the speakers take.
+func (b *bench) weigh(ctx context.Context) error {
+	for _, node := range b.Cluster.Nodes() {
+		pid, err := b.Cluster.Exec(ctx, node, "pgrep", "-x", "speaker")
+		if err != nil {
+			return err
+		}
+		status, err := b.Cluster.Exec(ctx, node, "grep", "VmRSS", "/proc/"+strings.TrimSpace(string(pid))+"/status")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%d addresses, %d routers: the speaker of %s: %s\n", b.many, routers+1, node, strings.TrimSpace(string(status)))
+	}
+	return nil
+}
+
+// birds are routers on the client host.
+type birds struct {
+	bench   *bench
+	folder  string
+	running []*exec.Cmd
+}
+
+func (b *bench) birds(ctx context.Context) (*birds, error) {
+	folder, err := os.MkdirTemp("", "lbstack-bench-")
+	if err != nil {
+		return &birds{}, err
+	}
+	all := &birds{bench: b, folder: folder}
+	for i := range routers {
+		address := fmt.Sprintf("192.168.1.%d", 201+i)
+		if out, err := b.Cluster.Exec(ctx, plan.Client, "ip", "address", "replace", address+"/32", "dev", "eth0"); err != nil {
+			return all, fmt.Errorf("giving the client an address: %w: %s", err, out)
+		}
+		config := fmt.Sprintf(`router id %s;
+protocol device {}
+protocol bgp nodes { local %s as 64514; neighbor range 192.168.1.0/24 as 64512; strict bind yes; passive yes; dynamic name "node"; ipv4 { import all; export none; add paths off; }; }
+`, address, address)
+		path := filepath.Join(folder, strconv.Itoa(i))
+		if err := os.WriteFile(path+".conf", []byte(config), 0o600); err != nil {
+			return all, err
+		}
+		cmd := b.Cluster.Command(context.WithoutCancel(ctx), plan.Client, "bird", "-f", "-c", path+".conf", "-s", path+".ctl")
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			return all, fmt.Errorf("starting BIRD: %w", err)
+		}
+		all.running = append(all.running, cmd)
+	}
+	return all, nil
+}
+
+// have waits until the routers that are looked at have so many routes.
+func (b *birds) have(ctx context.Context, count int) error {
+	return eventually.Poll(ctx, func(ctx context.Context) error {
+		for i := range looked {
+			out, err := exec.CommandContext(ctx, "birdc", "-s", filepath.Join(b.folder, strconv.Itoa(i)+".ctl"), "show route count").CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("asking BIRD: %w: %s", err, out)
+			}
+			if want := fmt.Sprintf("%d of %d routes", count, count); !strings.Contains(string(out), want) {
+				return fmt.Errorf("BIRD has %q, want %s", out, want)
+			}
+		}
+		return nil
+	})
+}
+
+func (b *birds) stop() {
+	for _, cmd := range b.running {
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil && !errors.As(err, new(*exec.ExitError)) {
+			fmt.Fprintln(os.Stderr, "bgp: stopping BIRD:", err)
+		}
+	}
+	_ = os.RemoveAll(b.folder)
+}

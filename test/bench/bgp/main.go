@@ -13,8 +13,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/scenario"
 )
+
+// calm is how long nothing must have changed before a node is lost.
+const calm = 5 * time.Second
 
 // patience bounds each measurement.
 const patience = 5 * time.Minute
@@ -93,13 +97,16 @@ func (b *bench) lose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	nodes, err := b.settled(ctx, address)
+	if err != nil {
+		return err
+	}
 	cut := b.Faults()[0]
 	var lost []time.Duration
 	for run := range b.runs {
 		err := within(context.WithoutCancel(ctx), func(ctx context.Context) error {
-			nodes, err := b.NextHops(ctx, address)
-			if err != nil || len(nodes) == 0 {
-				return fmt.Errorf("the router sends %s to %v: %w", address, nodes, err)
+			if err := b.RoutedTo(ctx, address, nodes...); err != nil {
+				return err
 			}
 			node := nodes[run%len(nodes)]
 			took, err := b.LoseRoute(ctx, address, node, cut)
@@ -111,7 +118,7 @@ func (b *bench) lose(ctx context.Context) error {
 			}
 			fmt.Fprintf(os.Stderr, "link cut, run %d of %d: connections failed or hung for %d ms\n", run+1, b.runs, took.Milliseconds())
 			lost = append(lost, took)
-			return b.RoutedTo(ctx, address, nodes...)
+			return nil
 		})
 		if err != nil {
 			return err
@@ -119,4 +126,24 @@ func (b *bench) lose(ctx context.Context) error {
 	}
 	row("node cut off, BFD 3 x 100 ms: connections fail or hang for (ms)", lost)
 	return nil
+}
+
+// settled waits until the router has sent packets to the same nodes for a while, at least
+// two, and returns these.
+func (b *bench) settled(ctx context.Context, address string) (nodes []string, err error) {
+	var since time.Time
+	err = eventually.Poll(ctx, func(ctx context.Context) error {
+		now, err := b.NextHops(ctx, address)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(now, nodes) {
+			nodes, since = now, time.Now()
+		}
+		if len(nodes) < 2 || time.Since(since) < calm {
+			return fmt.Errorf("the router sends %s to %v", address, nodes)
+		}
+		return nil
+	})
+	return nodes, err
 }

@@ -134,15 +134,12 @@ type bgpNeighbour struct {
 	Established      int    `json:"connectionsEstablished"`
 	Dropped          int    `json:"connectionsDropped"`
 	LastNotification string `json:"lastNotificationReason"`
-	LastReset        string `json:"lastResetDueTo"`
 	LastCode         string `json:"lastErrorCodeSubcode"`
-	RemoteAS         int    `json:"remoteAs"`
+	ShutdownText     string `json:"lastShutdownDescription"`
 	Messages         struct {
 		UpdatesReceived int `json:"updatesRecv"`
 	} `json:"messageStats"`
-	GracefulRestart struct {
-		EndOfRIB map[string]any `json:"endOfRibStatus"`
-	} `json:"gracefulRestartInfo"`
+	GracefulRestart map[string]any `json:"gracefulRestartInfo"`
 }
 
 // neighbourOf returns what FRR says of a session.

@@ -1,0 +1,142 @@
+package netns
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	watched "github.com/lbstack/lbstack/internal/bfd"
+	"github.com/lbstack/lbstack/internal/bgp"
+	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
+	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/eventually"
+	"github.com/lbstack/lbstack/test/router"
+)
+
+// withBFD has the path of a peer watched.
+func withBFD(p *bgp.Peer) { p.BFD = &tight }
+
+func strictly(p *bgp.Peer) {
+	withBFD(p)
+	p.StrictBFD = true
+}
+
+// watchedBy are lines for FRR whose BFD is as tight as ours; more is said about the
+// neighbour's BFD.
+func watchedBy(more string) string {
+	return "neighbor 192.168.1.1 remote-as 64512\nneighbor 192.168.1.1 bfd\nneighbor 192.168.1.1 bfd profile tight\n" + more
+}
+
+// bfdFRR is FRR with BFD in its session with the node.
+func (b *bed) bfdFRR(host, neighbours string) *router.Router {
+	b.Helper()
+	return router.FRR(b.T, b.prefix+host, frrConfig(neighbours, "192.168.1.1")+"exit\nbfd\n profile tight\n"+asTight, "bfdd", "bgpd")
+}
+
+// dropBFD has a host drop BFD packets, and nothing else; the function that is returned
+// ends that.
+func (b *bed) dropBFD(host string) (end func()) {
+	b.Helper()
+	for _, line := range []string{"add table inet drops", "add chain inet drops in { type filter hook input priority 0; }", "add rule inet drops in udp dport 3784 drop"} {
+		if out, err := b.try(host, append([]string{"nft"}, line)...); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
+	}
+	return func() {
+		if out, err := b.try(host, "nft", "delete table inet drops"); err != nil {
+			b.Errorf("%v: %s", err, out)
+		}
+	}
+}
+
+// pathBecomes waits until BFD finds the path to a peer in a state.
+func (s *speaking) pathBecomes(name bgp.PeerName, what string, is func(speakerbfd.Status) bool) {
+	s.t.Helper()
+	eventually.Succeed(s.t, soon, fmt.Sprintf("the path to %s is %s", name, what), func(context.Context) error {
+		if _, path := s.status(name); !is(path) {
+			return fmt.Errorf("it is %+v", path)
+		}
+		return nil
+	})
+}
+
+func pathUp(s speakerbfd.Status) bool { return s.State == watched.Up }
+
+func TestBGPEndsWithItsPath(t *testing.T) {
+	b := newBed(t, "node", "router", "bird")
+	r := b.bfdFRR("router", watchedBy(""))
+	bird := router.BIRD(t, b.prefix+"bird", birdConfig(`
+protocol bfd { interface "eth0" { min rx interval 100 ms; min tx interval 100 ms; multiplier 3; }; }
+protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; ipv4 { import all; export none; }; }
+`))
+	s := b.speaker("node")
+	// Late enough for us to look at what is said while they are down.
+	retry := func(p *bgp.Peer) { p.ConnectRetry = 5 * time.Second }
+	s.set(toAll(plain(first4), peer("frr", "192.168.1.2", withBFD, retry), peer("bird", "192.168.1.3", withBFD, retry)))
+	since := s.establishes("frr").Since
+	sinceBird := s.establishes("bird").Since
+	s.pathBecomes("frr", "up", pathUp)
+	s.pathBecomes("bird", "up", pathUp)
+	has(t, r, "ipv4", first4)
+
+	// The router takes BFD down on purpose: that ends nothing.
+	r.Tell("configure terminal\nbfd\nprofile tight\nshutdown")
+	s.pathBecomes("frr", "taken down by the router", func(s speakerbfd.Status) bool { return s.State != watched.Up })
+	s.stays("frr", since, time.Second)
+	r.Tell("configure terminal\nbfd\nprofile tight\nno shutdown")
+	s.pathBecomes("frr", "up", pathUp)
+
+	// We do not hear it any more.
+	_, before := s.status("frr")
+	end := b.dropBFD("node")
+	drop := time.Now()
+	got := s.becomes("frr", 2*time.Second, "down", func(status status) bool { return !established(status) })
+	took := got.Since.Sub(drop)
+	t.Logf("the session ended %s after BFD was cut; the detection time is %s", took, before.Detection)
+	if !strings.Contains(got.LastError, "BFD") || took > before.Detection+200*time.Millisecond {
+		t.Errorf("after %s: %q, want BFD in it, and after %s", took, got.LastError, before.Detection)
+	}
+	saw(t, r, "192.168.1.1", "BFD down", func(n bgpNeighbour) bool { return n.LastCode == "060A" })
+	eventually.Succeed(t, soon, "BIRD says why", func(ctx context.Context) error {
+		text, err := bird.Ask(ctx, "show protocols all v4")
+		if err == nil && !strings.Contains(text, "BFD") {
+			err = fmt.Errorf("it says %s", text)
+		}
+		return err
+	})
+	end()
+	s.establishes("frr")
+	s.pathBecomes("frr", "up", pathUp)
+	has(t, r, "ipv4", first4)
+	s.becomes("bird", 90*time.Second, "another one", func(status status) bool { return established(status) && !status.Since.Equal(sinceBird) })
+
+	// The router does not hear us: it ends the session.
+	end = b.dropBFD("router")
+	s.becomes("frr", 2*time.Second, "down", func(status status) bool { return !established(status) })
+	end()
+	s.establishes("frr")
+}
+
+func TestBGPThatIsStrictWaitsForBFD(t *testing.T) {
+	b := newBed(t, "node", "router")
+	r := b.frr("router", "neighbor 192.168.1.1 remote-as 64512", "192.168.1.1")
+	s := b.speaker("node")
+	s.set(toAll(plain(first4), peer("frr", "192.168.1.2", strictly)))
+	eventually.Stays(t, 3*time.Second, "there is no session", func(context.Context) error {
+		if status, _ := s.status("frr"); established(status) || status.Since.IsZero() != (status.Peer == "") {
+			return fmt.Errorf("it is %+v", status)
+		}
+		return nil
+	})
+	s.becomes("frr", soon, "waiting for BFD", func(status status) bool { return status.WaitsForBFD })
+	r.Tell("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 bfd")
+	s.establishes("frr")
+	has(t, r, "ipv4", first4)
+	// Without strict mode there is a session without BFD.
+	r.Tell("configure terminal\nrouter bgp 64513\nno neighbor 192.168.1.1 bfd")
+	s.change(func(c *told.Config) { c.Peers[0].StrictBFD = false })
+	s.pathBecomes("frr", "not up", func(s speakerbfd.Status) bool { return s.State != watched.Up })
+	s.stays("frr", s.establishes("frr").Since, time.Second)
+}

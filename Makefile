@@ -183,6 +183,10 @@ bench-arp: ## Measure how soon ARP is answered, next to the kernel (needs root).
 bench-failover: cluster ## Lose the owner of addresses in several ways, 20 times each, on a real cluster (needs root).
 	@go -C test run ./bench/failover
 
+.PHONY: bench-bgp
+bench-bgp: cluster ## Measure how soon routers have routes, and how long traffic is lost when a node is, on a real cluster (needs root).
+	@go -C test run ./bench/bgp
+
 ##@ Cluster
 
 .PHONY: cluster

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
+	"github.com/lbstack/lbstack/hack/devcluster/config"
+	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
@@ -52,7 +55,11 @@ func tell(ctx context.Context) error {
 	if err := failOver(ctx, s, address); err != nil {
 		return err
 	}
-	fmt.Print(farewell(s, address))
+	routed, err := route(ctx, s)
+	if err != nil {
+		return err
+	}
+	fmt.Print(farewell(s, address, routed))
 	return nil
 }
 
@@ -108,19 +115,56 @@ func failOver(ctx context.Context, s *scenario.Scenario, address string) error {
 	})
 }
 
+func route(ctx context.Context, s *scenario.Scenario) (address string, err error) {
+	fmt.Println("\n4. The stack gets a router, which runs FRR: config/samples/lbstack_v1beta1_loadbalancerstack_routed.yaml")
+	err = step(ctx, func(ctx context.Context) error {
+		if err := s.Apply(ctx, "lbstack_v1beta1_loadbalancerstack_routed.yaml", "service_routed.yaml"); err != nil {
+			return err
+		}
+		if address, err = s.Address(ctx, scenario.RoutedService); err != nil {
+			return err
+		}
+		page, err := s.Page(ctx, address)
+		if err != nil {
+			return err
+		}
+		var nodes []string
+		err = eventually.Poll(ctx, func(ctx context.Context) error {
+			if nodes, err = s.NextHops(ctx, address); err == nil && len(nodes) < 2 {
+				err = fmt.Errorf("the router sends %s to %v", address, nodes)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("   Another Service has the address %s, which is of no local network.\n", address)
+		fmt.Printf("   The router learned it by BGP from %s, and spreads connections over them.\n", strings.Join(nodes, ", "))
+		fmt.Printf("   The client fetches http://%s/ and gets: %s\n", address, page)
+		lost, err := s.LoseRoute(ctx, address, nodes[0], s.Faults()[0])
+		if err != nil {
+			return err
+		}
+		fmt.Printf("   The cable of %s is pulled: BFD finds it, and connections to it fail for %d ms, those to the others not at all.\n", nodes[0], lost.Milliseconds())
+		return s.Cluster.Link(nodes[0], true)
+	})
+	return address, err
+}
+
 func step(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return do(ctx)
 }
 
-func farewell(s *scenario.Scenario, address string) string {
+func farewell(s *scenario.Scenario, address, routed string) string {
 	return fmt.Sprintf(`
 The cable is in again, and the cluster stays up for you:
    export KUBECONFIG=%s
    bin/devcluster kubectl get lbstack,services        what there is
    bin/devcluster exec client -- sh                   a shell on the client; there: curl http://%s/
+   bin/devcluster exec router -- vtysh --vty_socket %s -c "show bgp summary"       ask the router; http://%s/ goes through it
    bin/devcluster link node1 down                     pull a cable; pause, kill: see bin/devcluster help
    make demo-down                                     removes every trace
-`, s.Cluster.KubeconfigPath(), address)
+`, s.Cluster.KubeconfigPath(), address, config.RouterRunDir, routed)
 }

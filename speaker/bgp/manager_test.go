@@ -1,0 +1,194 @@
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/internal/bfd"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/internal/routes"
+	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
+)
+
+// unwatched are paths that nobody watches.
+type unwatched struct{}
+
+func (unwatched) Set(map[speakerbfd.Key]bfd.Profile) {}
+func (unwatched) Status(speakerbfd.Key) (speakerbfd.Status, bool) {
+	return speakerbfd.Status{}, false
+}
+
+// freePort returns a port that nobody listens on.
+func freePort(t *testing.T) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return addrPort(l.Addr()).Port()
+}
+
+func addrPort(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.String()) }
+
+// observed is a manager that says when something has changed.
+type observed struct {
+	*Manager
+	changed chan struct{}
+}
+
+func manager(t *testing.T, id string, port uint16) observed {
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	changed := make(chan struct{}, 1)
+	return observed{New(ctx, Options{
+		Log: logr.Discard(), RouterID: netip.MustParseAddr(id), Metrics: NewMetrics(prometheus.NewRegistry()), ListenPort: port, Paths: unwatched{},
+		Changed: func() {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		},
+	}), changed}
+}
+
+// pair are two managers that are the routers of each other: one calls, one listens. The
+// loopback addresses are 127.0.0.1 and 127.0.0.2.
+func pair(t *testing.T) (caller, listener observed, toListener, toCaller bgp.Peer) {
+	t.Helper()
+	port := freePort(t)
+	one, two := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
+	common := bgp.Peer{Port: port, Hold: 9 * time.Second, ConnectRetry: 50 * time.Millisecond, Remote: bgp.RemoteASN{Kind: bgp.External}}
+	toListener, toCaller = common, common
+	toListener.Name, toListener.ASN, toListener.Address, toListener.Source = "listener", 64512, two, one
+	toCaller.Name, toCaller.ASN, toCaller.Address, toCaller.Source, toCaller.Passive = "caller", 64513, one, two, true
+	return manager(t, "192.0.2.1", port), manager(t, "192.0.2.2", port), toListener, toCaller
+}
+
+func has(table routes.Table) func(bgp.PeerName) routes.Table {
+	return func(bgp.PeerName) routes.Table { return table }
+}
+
+// becomes waits until a manager's only session is as it should be.
+func becomes(t *testing.T, m observed, what string, is func(Status) bool) Status {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		list := m.Statuses()
+		if len(list) == 1 && is(list[0]) {
+			return list[0]
+		}
+		select {
+		case <-m.changed:
+		case <-deadline:
+			t.Fatalf("the session is not %s: %+v", what, list)
+		}
+	}
+}
+
+func established(s Status) bool { return s.State == session.Established }
+
+func TestASessionOverTheLoopback(t *testing.T) {
+	caller, listener, toListener, toCaller := pair(t)
+	toListener.Password, toCaller.Password = "secret", "secret"
+	listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))
+	caller.SetPeers([]bgp.Peer{toListener}, has(routes.Table{one: red}))
+	becomes(t, caller, "established, with a route", func(s Status) bool { return established(s) && s.Prefixes == 1 })
+	since := becomes(t, listener, "established", established).Since
+	if got := caller.Sent(); !slices.Equal(got[one], []bgp.PeerName{"listener"}) {
+		t.Errorf("sent is %v", got)
+	}
+	caller.SetRoutes("listener", routes.Table{two: blue}, []netip.Prefix{one})
+	becomes(t, caller, "with another route", func(s Status) bool { return s.Prefixes == 1 && s.Changes >= 3 })
+
+	// Both passwords change, and nothing else.
+	toListener.Password, toCaller.Password = "another", "another"
+	caller.SetPeers([]bgp.Peer{toListener}, has(nil))
+	listener.SetPeers([]bgp.Peer{toCaller}, has(nil))
+	caller.SetRoutes("listener", routes.Table{one: red}, nil)
+	becomes(t, caller, "with two routes", func(s Status) bool { return established(s) && s.Prefixes == 2 })
+
+	caller.SetDraining(true)
+	becomes(t, caller, "drained", func(s Status) bool { return established(s) && s.Prefixes == 0 })
+	caller.SetDraining(false)
+	becomes(t, caller, "with two routes again", func(s Status) bool { return established(s) && s.Prefixes == 2 })
+	if s := becomes(t, listener, "established", established); !s.Since.Equal(since) {
+		t.Errorf("the session is another one: %+v", s)
+	}
+
+	caller.Leave(t.Context())
+	becomes(t, listener, "ended, and says why", func(s Status) bool {
+		return !established(s) && strings.Contains(s.LastError, `administrative shutdown: "the speaker of this node ends"`)
+	})
+}
+
+func TestAPeerThatChangesOrGoes(t *testing.T) {
+	caller, listener, toListener, toCaller := pair(t)
+	listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))
+	caller.SetPeers([]bgp.Peer{toListener}, has(routes.Table{one: red}))
+	since := becomes(t, listener, "established", established).Since
+	toListener.Hold = 30 * time.Second
+	caller.SetPeers([]bgp.Peer{toListener}, has(nil))
+	becomes(t, listener, "another one", func(s Status) bool { return established(s) && !s.Since.Equal(since) })
+	becomes(t, caller, "established, with its route", func(s Status) bool { return established(s) && s.Prefixes == 1 })
+	caller.SetPeers(nil, has(nil))
+	becomes(t, listener, "ended, and says why", func(s Status) bool {
+		return !established(s) && strings.Contains(s.LastError, "peer de-configured")
+	})
+	if list := caller.Statuses(); len(list) != 0 {
+		t.Errorf("there is a status of a peer that is gone: %+v", list)
+	}
+}
+
+func TestItListensOnlyForPassivePeersAndToThem(t *testing.T) {
+	_, listener, _, toCaller := pair(t)
+	at := fmt.Sprintf("127.0.0.2:%d", toCaller.Port)
+	listens := func(want bool) {
+		t.Helper()
+		deadline, again := time.After(10*time.Second), time.NewTicker(5*time.Millisecond)
+		defer again.Stop()
+		for {
+			c, err := net.Dial("tcp", at)
+			if err == nil {
+				c.Close()
+			}
+			if (err == nil) == want {
+				return
+			}
+			select {
+			case <-again.C:
+			case <-deadline:
+				t.Fatalf("it listens: %t, want %t", !want, want)
+			}
+		}
+	}
+	active := toCaller
+	active.Passive = false
+	listener.SetPeers([]bgp.Peer{active}, has(routes.Table{}))
+	listens(false)
+	listener.SetPeers([]bgp.Peer{toCaller}, has(nil))
+	listens(true)
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 3)}}
+	stranger, err := d.Dial("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	_ = stranger.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := stranger.Read(make([]byte, 1)); n != 0 || err == nil || err != io.EOF && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("a stranger got %d octets (%v), want that the connection is closed", n, err)
+	}
+	listener.SetPeers([]bgp.Peer{active}, has(nil))
+	listens(false)
+}

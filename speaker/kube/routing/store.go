@@ -4,10 +4,12 @@
 package routing
 
 import (
+	"maps"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -78,10 +80,30 @@ func (s *store) handler(counts func(client.Object) bool) cache.ResourceEventHand
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { note(object, true) },
-		UpdateFunc: func(_, now any) { note(now, true) },
+		AddFunc: func(object any) { note(object, true) },
+		UpdateFunc: func(before, now any) {
+			if differ(before, now) {
+				note(now, true)
+			}
+		},
 		DeleteFunc: func(object any) { note(object, false) },
 	}
+}
+
+// differ says whether two versions of an object differ in anything that counts: of our
+// own kinds the status does not, and of the others the cache keeps no more than counts.
+func differ(before, now any) bool {
+	x, isObject := before.(client.Object)
+	y, alike := now.(client.Object)
+	if !isObject || !alike {
+		return true
+	}
+	if y.GetGeneration() > 0 {
+		return x.GetGeneration() != y.GetGeneration() || !maps.Equal(x.GetLabels(), y.GetLabels())
+	}
+	x = x.DeepCopyObject().(client.Object) // the cache's own is only read
+	x.SetResourceVersion(y.GetResourceVersion())
+	return !equality.Semantic.DeepEqual(x, y)
 }
 
 func (s *store) put(object client.Object, there bool) {

@@ -1,0 +1,248 @@
+package routing
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// sessions note what they are told.
+type sessions struct {
+	peers    []bgp.Peer
+	tables   map[bgp.PeerName]routes.Table
+	told     []string
+	draining bool
+}
+
+func (s *sessions) SetPeers(peers []bgp.Peer, table func(bgp.PeerName) routes.Table) {
+	s.peers, s.tables = peers, map[bgp.PeerName]routes.Table{}
+	for _, p := range peers {
+		s.tables[p.Name] = table(p.Name)
+	}
+	s.told = append(s.told, fmt.Sprintf("%d peers", len(peers)))
+}
+
+func (s *sessions) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix) {
+	for _, prefix := range slices.SortedFunc(maps.Keys(announce), netip.Prefix.Compare) {
+		s.told = append(s.told, fmt.Sprintf("%s +%s", peer, prefix))
+	}
+	for _, prefix := range withdraw {
+		s.told = append(s.told, fmt.Sprintf("%s -%s", peer, prefix))
+	}
+}
+
+func (s *sessions) SetDraining(draining bool) { s.draining = draining }
+
+// bed is a feed of node n1, and the objects that it sees.
+type bed struct {
+	*testing.T
+	feed     *Feed
+	store    *store
+	sessions *sessions
+	problems []string
+}
+
+func newBed(t *testing.T) *bed {
+	b := &bed{T: t, store: newStore(), sessions: &sessions{}}
+	b.feed = &Feed{
+		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions, Drain: apiconv.DrainPolicy{Annotations: []string{"drain"}},
+		Problems: func(list []string) { b.problems = list }, Handled: func(time.Duration) {},
+		planner: routes.New(), addresses: map[string]netip.Addr{}, passwords: map[bgp.PeerName]bgp.Password{},
+	}
+	return b
+}
+
+// sees is a change of objects, and a look at it.
+func (b *bed) sees(objects ...client.Object) {
+	for _, o := range objects {
+		b.store.put(o, true)
+	}
+	b.sessions.told = nil
+	b.feed.round(b.store)
+}
+
+func (b *bed) loses(o client.Object) {
+	b.store.put(o, false)
+	b.sessions.told = nil
+	b.feed.round(b.store)
+}
+
+func (b *bed) tells(what string, want ...string) {
+	b.Helper()
+	if diff := cmp.Diff(want, b.sessions.told); diff != "" {
+		b.Errorf("%s: told (-want +got):\n%s", what, diff)
+	}
+}
+
+func (b *bed) complains(what, word string) {
+	b.Helper()
+	if all := strings.Join(b.problems, "; "); (word == "") != (all == "") || !strings.Contains(all, word) {
+		b.Errorf("%s: got the problems %q, want %q in it", what, all, word)
+	}
+}
+
+func named(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
+
+func node() *corev1.Node { return &corev1.Node{ObjectMeta: named("n1")} }
+
+func peer(name string, change func(*v1beta1.BGPPeerSpec)) *v1beta1.BGPPeer {
+	p := &v1beta1.BGPPeer{ObjectMeta: named(name), Spec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.168.1.1"}}
+	change(&p.Spec)
+	return p
+}
+
+func plain(*v1beta1.BGPPeerSpec) {}
+
+func served(name, address string) []client.Object {
+	ready := discoveryv1.Endpoint{NodeName: new("n1"), Conditions: discoveryv1.EndpointConditions{Ready: new(true)}}
+	meta := metav1.ObjectMeta{Namespace: "default", Name: name}
+	slice := &discoveryv1.EndpointSlice{ObjectMeta: meta, AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{ready}}
+	slice.Labels = map[string]string{discoveryv1.LabelServiceName: name}
+	svc := &corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
+	svc.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: address}}
+	claim := &v1beta1.IPAddressClaim{ObjectMeta: named(address), Spec: v1beta1.IPAddressClaimSpec{
+		Address: address, Pool: "p", Holders: []v1beta1.ClaimHolder{{Namespace: "default", Name: name}}}}
+	return []client.Object{svc, slice, claim}
+}
+
+func secret(password string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "lbstack-system", Name: "s"}, Type: corev1.SecretTypeBasicAuth,
+		Data: map[string][]byte{corev1.BasicAuthPasswordKey: []byte(password)}}
+}
+
+func all() *v1beta1.BGPAdvertisement { return &v1beta1.BGPAdvertisement{ObjectMeta: named("all")} }
+
+func TestAPeerBeginsWithAllItsRoutes(t *testing.T) {
+	b := newBed(t)
+	b.sees(append(append(served("web", "10.0.0.1"), served("dns", "10.0.0.2")...), node(), all(), peer("tor", plain))...)
+	if got := len(b.sessions.tables["tor"]); got != 2 {
+		t.Errorf("the peer begins with %d routes, want 2", got)
+	}
+	b.complains("when all is well", "")
+}
+
+func TestAChangeOfAServiceTouchesItsRouteOnly(t *testing.T) {
+	b := newBed(t)
+	b.sees(append(append(served("web", "10.0.0.1"), served("dns", "10.0.0.2")...), node(), all(), peer("tor", plain))...)
+	three := served("new", "10.0.0.3")
+	b.sees(three...)
+	b.tells("a Service more", "tor +10.0.0.3/32")
+	b.loses(three[1])
+	b.tells("its endpoints are gone", "tor -10.0.0.3/32")
+	b.sees(three[1])
+	b.tells("they are back", "tor +10.0.0.3/32")
+	b.loses(three[2])
+	b.tells("its claim is gone", "tor -10.0.0.3/32")
+	b.sees(node())
+	b.tells("nothing is new")
+	b.sees(peer("other", plain))
+	b.tells("another peer, with all its routes", "other +10.0.0.1/32", "other +10.0.0.2/32", "2 peers")
+}
+
+func TestAPeerThatIsWrongDisturbsNoOther(t *testing.T) {
+	b := newBed(t)
+	b.sees(append(served("web", "10.0.0.1"), node(), all(), peer("tor", plain),
+		peer("wrong", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "router" }),
+		&v1beta1.BGPAdvertisement{ObjectMeta: named("odd"), Spec: v1beta1.BGPAdvertisementSpec{Communities: []v1beta1.CommunityReference{"nobody-knows"}}})...)
+	if len(b.sessions.peers) != 1 || len(b.sessions.tables["tor"]) != 1 {
+		t.Errorf("got the peers %v and the tables %v, want one of each", b.sessions.peers, b.sessions.tables)
+	}
+	b.complains("a peer", `the BGPPeer "wrong" is ignored`)
+	b.complains("an advertisement", `the BGPAdvertisement "odd" is ignored`)
+}
+
+func TestAPasswordComesFromItsSecretAndOutlivesIt(t *testing.T) {
+	b := newBed(t)
+	with := peer("tor", func(s *v1beta1.BGPPeerSpec) { s.PasswordSecret = &v1beta1.PasswordSecret{Name: "s"} })
+	b.sees(node(), with)
+	if len(b.sessions.peers) != 0 {
+		t.Errorf("without its Secret there are the peers %v, want none", b.sessions.peers)
+	}
+	b.complains("without the Secret", `there is no Secret "s"`)
+	for _, password := range []string{"one", "two"} {
+		b.sees(secret(password))
+		if len(b.sessions.peers) != 1 || string(b.sessions.peers[0].Password) != password {
+			t.Errorf("the password is not %q", password)
+		}
+		b.complains("with the Secret", "")
+	}
+	b.loses(secret("two"))
+	if len(b.sessions.peers) != 1 || string(b.sessions.peers[0].Password) != "two" {
+		t.Error("the session ended with its Secret")
+	}
+	b.complains("when the Secret is gone", `there is no Secret "s"`)
+	if text := fmt.Sprintf("%v %+v %#v", b.sessions.peers, b.sessions.peers, b.sessions.peers); strings.Contains(text, "two") {
+		t.Errorf("the password is printed: %s", text)
+	}
+}
+
+func TestAProfileThatIsMissingLeavesThePeerWithoutBFD(t *testing.T) {
+	b := newBed(t)
+	b.sees(node(), peer("tor", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile = "fast" }))
+	if len(b.sessions.peers) != 1 || b.sessions.peers[0].BFD != nil {
+		t.Errorf("got %+v, want a peer without BFD", b.sessions.peers)
+	}
+	b.complains("without the profile", `there is no BFDProfile "fast"`)
+	b.sees(&v1beta1.BFDProfile{ObjectMeta: named("fast"), Spec: v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 100}})
+	if len(b.sessions.peers) != 1 || b.sessions.peers[0].BFD == nil || b.sessions.peers[0].BFD.Transmit != 100*time.Millisecond {
+		t.Errorf("got %+v, want a peer with the profile", b.sessions.peers)
+	}
+	b.complains("with the profile", "")
+}
+
+func TestOnlyThePeersOfTheNodeCount(t *testing.T) {
+	b := newBed(t)
+	n := node()
+	b.sees(n, peer("tor", func(s *v1beta1.BGPPeerSpec) {
+		s.NodeSelectors = []metav1.LabelSelector{{MatchLabels: map[string]string{"rack": "a"}}}
+	}))
+	if len(b.sessions.peers) != 0 {
+		t.Errorf("got %v, want no peer", b.sessions.peers)
+	}
+	labelled := n.DeepCopy()
+	labelled.Labels = map[string]string{"rack": "a"}
+	labelled.Annotations = map[string]string{"drain": ""}
+	b.sees(labelled)
+	if len(b.sessions.peers) != 1 || !b.sessions.draining {
+		t.Errorf("got the peers %v, draining %v, want one, and that it drains", b.sessions.peers, b.sessions.draining)
+	}
+}
+
+func TestWhatTheStatusSaysWakesNobody(t *testing.T) {
+	before := peer("tor", plain)
+	before.Generation, before.ResourceVersion = 1, "1"
+	told := before.DeepCopy()
+	told.Status.Established, told.ResourceVersion = 3, "2"
+	edited := before.DeepCopy()
+	edited.Generation = 2
+	labelled := before.DeepCopy()
+	labelled.Labels = map[string]string{"a": "b"}
+	beaten := node()
+	beaten.ResourceVersion = "7"
+	for name, tt := range map[string]struct {
+		before, now client.Object
+		want        bool
+	}{
+		"a status": {before, told, false}, "a spec": {before, edited, true}, "a label": {before, labelled, true},
+		"a kubelet's beat": {node(), beaten, false}, "another Secret": {secret("a"), secret("b"), true},
+	} {
+		if got := differ(tt.before, tt.now); got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+}

@@ -32,7 +32,7 @@ func watchedBy(more string) string {
 // bfdFRR is FRR with BFD in its session with the node.
 func (b *bed) bfdFRR(host, neighbours string) *router.Router {
 	b.Helper()
-	return router.FRR(b.T, b.prefix+host, frrConfig(neighbours, "192.168.1.1")+"exit\nbfd\n profile tight\n"+asTight, "bfdd", "bgpd")
+	return router.FRR(b.T, b.prefix+host, "bfd\n profile tight\n"+indent(asTight)+frrConfig(neighbours, "192.168.1.1"), "bfdd", "bgpd")
 }
 
 // dropBFD has a host drop BFD packets, and nothing else; the function that is returned
@@ -95,8 +95,8 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; ipv4 { 
 	got := s.becomes("frr", 2*time.Second, "down", func(status status) bool { return !established(status) })
 	took := got.Since.Sub(drop)
 	t.Logf("the session ended %s after BFD was cut; the detection time is %s", took, before.Detection)
-	if !strings.Contains(got.LastError, "BFD") || took > before.Detection+200*time.Millisecond {
-		t.Errorf("after %s: %q, want BFD in it, and after %s", took, got.LastError, before.Detection)
+	if !strings.Contains(got.LastError, "BFD") || before.Detection != 3*interval || took > before.Detection+200*time.Millisecond {
+		t.Errorf("after %s: %q, want BFD in it, and a detection time of 300 ms, not %s", took, got.LastError, before.Detection)
 	}
 	saw(t, r, "192.168.1.1", "BFD down", func(n bgpNeighbour) bool { return n.LastCode == "060A" })
 	eventually.Succeed(t, soon, "BIRD says why", func(ctx context.Context) error {
@@ -139,4 +139,30 @@ func TestBGPThatIsStrictWaitsForBFD(t *testing.T) {
 	s.change(func(c *told.Config) { c.Peers[0].StrictBFD = false })
 	s.pathBecomes("frr", "not up", func(s speakerbfd.Status) bool { return s.State != watched.Up })
 	s.stays("frr", s.establishes("frr").Since, time.Second)
+}
+
+// TestBGPWhenOurSideTakesBFDDown says what routers make of it: they should go on (RFC 5882
+// section 4.2), and do not.
+func TestBGPWhenOurSideTakesBFDDown(t *testing.T) {
+	b := newBed(t, "node", "router", "bird")
+	b.bfdFRR("router", watchedBy(""))
+	router.BIRD(t, b.prefix+"bird", birdConfig(`
+protocol bfd { interface "eth0" { min rx interval 100 ms; min tx interval 100 ms; multiplier 3; }; }
+protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; error wait time 1,2; ipv4 { import all; export none; }; }
+`))
+	s := b.speaker("node")
+	s.set(toAll(plain(first4), peer("frr", "192.168.1.2", withBFD), peer("bird", "192.168.1.3", withBFD)))
+	since := map[bgp.PeerName]time.Time{"frr": s.establishes("frr").Since, "bird": s.establishes("bird").Since}
+	for name := range since {
+		s.pathBecomes(name, "up", pathUp)
+	}
+	s.change(func(c *told.Config) {
+		for i := range c.Peers {
+			c.Peers[i].BFD = nil
+		}
+	})
+	for name := range since {
+		got := s.becomes(name, soon, "another one", func(status status) bool { return established(status) && !status.Since.Equal(since[name]) })
+		t.Logf("%s ended the session: %s", name, got.LastError)
+	}
 }

@@ -154,7 +154,7 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 }
 
 func (m *Manager) remove(name bgp.PeerName, r *running) {
-	r.leave(m.ctx, false, bgp.Ceased(bgp.PeerDeconfigured, ""), "the BGPPeer is gone")
+	r.leave(m.ctx, r.config.ShutdownWait, false, bgp.Ceased(bgp.PeerDeconfigured, ""), "the BGPPeer is gone")
 	r.end()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -231,7 +231,7 @@ func (m *Manager) Leave(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, r := range leaving {
 		all.Go(func() {
-			r.leave(ctx, r.config.RestartTime > 0 && !draining, bgp.Ceased(bgp.AdminShutdown, "the speaker of this node ends"), "the speaker ends")
+			r.leave(ctx, r.config.ShutdownWait, r.config.RestartTime > 0 && !draining, bgp.Ceased(bgp.AdminShutdown, "the speaker of this node ends"), "the speaker ends")
 		})
 	}
 	all.Wait()

@@ -142,7 +142,9 @@ func TestAPeerThatChangesOrGoes(t *testing.T) {
 	caller.SetPeers([]bgp.Peer{toListener}, has(nil))
 	becomes(t, listener, "another one", func(s Status) bool { return established(s) && !s.Since.Equal(since) })
 	becomes(t, caller, "established, with its route", func(s Status) bool { return established(s) && s.Prefixes == 1 })
-	caller.SetPeers(nil, has(nil))
+	toListener.ShutdownWait = time.Millisecond
+	caller.SetPeers([]bgp.Peer{toListener}, has(nil))
+	caller.SetPeers(nil, has(nil)) // at once after a change
 	becomes(t, listener, "ended, and says why", func(s Status) bool {
 		return !established(s) && strings.Contains(s.LastError, "peer de-configured")
 	})

@@ -326,11 +326,13 @@ func (p *peer) newPassword(from, to bgp.Peer) {
 }
 
 // leave ends the session for good. Silent: the router keeps the routes for a speaker that
-// is back soon. Otherwise they are marked, and then withdrawn.
-func (p *peer) leave(ctx context.Context, silent bool, n *bgp.Notification, why string) {
+// is back soon. Otherwise those that it has are marked for a while, and then withdrawn.
+func (p *peer) leave(ctx context.Context, marked time.Duration, silent bool, n *bgp.Notification, why string) {
 	if !silent {
-		p.tell(func(time.Time) []session.Action { p.table.depart(true, false); return nil })
-		p.wait(ctx, p.config.ShutdownWait)
+		p.tell(func(time.Time) []session.Action { p.table.depart(true, p.table.gone); return nil })
+		if len(p.sent()) > 0 {
+			p.wait(ctx, marked)
+		}
 		p.tell(func(time.Time) []session.Action { p.table.depart(true, true); return nil })
 		p.drained(ctx)
 	} else {

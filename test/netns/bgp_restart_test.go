@@ -203,6 +203,33 @@ func TestBGPRoutesThatAreAboutToGoAreMarked(t *testing.T) {
 	<-s.ended
 }
 
+func TestBGPADrainedNodeThatStopsAnnouncesNothing(t *testing.T) {
+	b := newBed(t, "node", "router")
+	r := b.frr("router", "neighbor 192.168.1.1 remote-as 64512", "192.168.1.1")
+	s := b.speaker("node")
+	c := toAll(plain(first4), peer("frr", "192.168.1.2"), peer("nobody", "192.168.1.9"))
+	for i := range c.Peers {
+		c.Peers[i].ShutdownWait = time.Second
+	}
+	s.set(c)
+	has(t, r, "ipv4", first4)
+	s.change(func(c *told.Config) { c.Draining = true })
+	has(t, r, "ipv4")
+	before := saw(t, r, "192.168.1.1", "established", func(n bgpNeighbour) bool { return n.State == "Established" })
+	stopped := time.Now()
+	s.change(func(c *told.Config) {
+		for i := range c.Peers {
+			c.Peers[i].ShutdownWait = time.Minute // nobody waits for it: there is no route
+		}
+	})
+	s.stop()
+	t.Logf("it ended after %s", time.Since(stopped))
+	after := saw(t, r, "192.168.1.1", "not established", func(n bgpNeighbour) bool { return n.State != "Established" })
+	if n := after.Messages.UpdatesReceived - before.Messages.UpdatesReceived; n > 0 {
+		t.Errorf("the router got %d updates of a drained node that stopped", n)
+	}
+}
+
 func TestBGPChangesDisturbOnlyTheirOwnSession(t *testing.T) {
 	b := newBed(t, "node", "router", "other")
 	r := b.frr("router", "neighbor 192.168.1.1 remote-as 64512", "192.168.1.1")

@@ -54,10 +54,9 @@ func (b *bench) manyAtOnce(ctx context.Context) (err error) {
 			return fmt.Errorf("creating the Service %s: %w", name, err)
 		}
 	}
-	for i := range b.many {
-		if _, err := b.Address(ctx, fmt.Sprintf("many-%d", i)); err != nil {
-			return err
-		}
+	// They get them in the order in which they came.
+	if _, err := b.Address(ctx, fmt.Sprintf("many-%d", b.many-1)); err != nil {
+		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d Services have their addresses\n", b.many)
 	var took []time.Duration

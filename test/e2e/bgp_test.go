@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,7 +85,10 @@ func TestARoutedAddressIsServedByAllItsNodesAndSaysSo(t *testing.T) {
 func TestTrafficLeavesARoutedNodeThatIsLost(t *testing.T) {
 	faults := []scenario.Fault{bed.Faults()[0], bed.Faults()[1], {
 		Name: "node without power",
-		Hurt: func(_ context.Context, node string) error { return bed.Cluster.Kill(node) },
+		// A kernel that is killed by hand closes its connections; one without power does not.
+		Hurt: func(_ context.Context, node string) error {
+			return errors.Join(bed.Cluster.Link(node, false), bed.Cluster.Kill(node))
+		},
 		Heal: bed.Cluster.Start,
 	}}
 	for _, fault := range faults {

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/hack/devcluster/config"
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -71,9 +74,32 @@ func (s *Scenario) RoutedTo(ctx context.Context, address string, nodes ...string
 	})
 }
 
+// watched waits until BFD is up on a node: a session with a router is there some seconds
+// before, since BFD begins slowly (RFC 5880 section 6.8.3).
+func (s *Scenario) watched(ctx context.Context, node string) error {
+	return eventually.Poll(ctx, func(ctx context.Context) error {
+		state := &v1beta1.SpeakerState{}
+		if err := s.Client.Get(ctx, client.ObjectKey{Name: node}, state); err != nil {
+			return err
+		}
+		for _, p := range state.Status.BGPPeers {
+			if p.State != "Established" || p.BFD == nil || p.BFD.State != "Up" {
+				return fmt.Errorf("the session of %s is %s, and BFD %+v", node, p.State, p.BFD)
+			}
+		}
+		if len(state.Status.BGPPeers) == 0 {
+			return fmt.Errorf("%s has no session", node)
+		}
+		return nil
+	})
+}
+
 // LoseRoute hurts a node that an address is routed to while the client connects every 5
 // ms, and returns how long connections failed or hung after that. The node stays hurt.
 func (s *Scenario) LoseRoute(ctx context.Context, address, node string, fault Fault) (time.Duration, error) {
+	if err := s.watched(ctx, node); err != nil {
+		return 0, err
+	}
 	stream, err := traffic.Start(ctx, s.Cluster, s.Connect, address+":80")
 	if err != nil {
 		return 0, err

@@ -91,7 +91,7 @@ func (b *bench) configure(ctx context.Context, advertised bool) error {
 	for i := range routers {
 		fmt.Fprintf(&peers, `,{"name":"bird-%d","myASN":64512,"peerASN":64514,"peerAddress":"192.168.1.%d","connectRetrySeconds":1,"gracefulShutdownSeconds":0}`, i, 201+i)
 	}
-	ads := `{"name":"routed","ipAddressPools":["routed"]}`
+	ads := `{"name":"routed","ipAddressPools":["routed"],"peers":["router"]}`
 	if advertised {
 		ads += `,{"name":"many","ipAddressPools":["many"]}`
 	}

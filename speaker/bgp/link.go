@@ -3,6 +3,7 @@ package bgp
 import (
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/lbstack/lbstack/internal/bgp/session"
@@ -12,8 +13,8 @@ import (
 const (
 	// writeWithin is how long a router may take nothing before it counts as dead.
 	writeWithin = 30 * time.Second
-	// lingerFor is how long a connection that we ended is kept, so that the router
-	// reads why before the kernel resets it.
+	// lingerFor is how long a router has to end its side of a connection, after ours has
+	// ended: until then it has perhaps not read why.
 	lingerFor = time.Second
 	// drainWithin is how long a router has to take that all routes go.
 	drainWithin = 5 * time.Second
@@ -32,11 +33,17 @@ type link struct {
 }
 
 // newLink begins to read and to write. What happens is told to the peer, unless the
-// link is no longer its own by then.
+// link is no longer its own by then. The connection is closed when both sides have
+// ended.
 func (p *peer) newLink(side session.Side, conn net.Conn) *link {
 	l := &link{side: side, conn: conn, idle: true, out: make(chan []byte, 1)}
-	p.writing.Go(func() { l.write(p) })
-	go l.read(p)
+	p.talking.Go(func() {
+		var both sync.WaitGroup
+		both.Go(func() { l.read(p) })
+		both.Go(func() { l.write(p) })
+		both.Wait()
+		_ = conn.Close()
+	})
 	return l
 }
 
@@ -75,7 +82,6 @@ func (l *link) write(p *peer) {
 		_ = half.CloseWrite()
 	}
 	_ = l.conn.SetReadDeadline(time.Now().Add(lingerFor))
-	time.AfterFunc(lingerFor, func() { _ = l.conn.Close() })
 	go func() {
 		for range l.out { // nobody waits for a writer that has given up
 		}
@@ -97,22 +103,19 @@ func (l *link) kick() {
 	}
 }
 
-// end closes the link after what is pending has been written; without that, at once.
+// end ends our side of the link, after what is pending has been written.
 func (l *link) end() {
 	l.ended = true
-	if len(l.pending) == 0 {
-		if l.idle {
-			_ = l.conn.Close()
-		}
+	pending := l.pending
+	if len(pending) == 0 {
 		close(l.out)
 		return
 	}
 	if l.idle {
-		l.out <- l.pending
+		l.out <- pending
 		close(l.out)
 		return
 	}
-	pending := l.pending
 	go func() { // the writer has one to finish
 		l.out <- pending
 		close(l.out)

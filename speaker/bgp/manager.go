@@ -49,6 +49,7 @@ type Manager struct {
 
 	mu        sync.Mutex
 	peers     map[bgp.PeerName]*running
+	parting   map[*running]bool // from their routers, which still have routes
 	draining  bool
 	drains    int // how often that has changed
 	listeners listeners
@@ -83,7 +84,7 @@ func New(ctx context.Context, o Options) *Manager {
 	if o.ListenPort == 0 {
 		o.ListenPort = bgp.Port
 	}
-	m := &Manager{Options: o, ctx: ctx, begun: time.Now(), peers: map[bgp.PeerName]*running{}, statuses: map[bgp.PeerName]Status{}}
+	m := &Manager{Options: o, ctx: ctx, begun: time.Now(), peers: map[bgp.PeerName]*running{}, parting: map[*running]bool{}, statuses: map[bgp.PeerName]Status{}}
 	m.listeners = newListeners(ctx, o, m.accepted)
 	return m
 }
@@ -117,6 +118,7 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 	for name, r := range m.peers {
 		if !wanted[name] {
 			delete(m.peers, name)
+			m.parting[r] = true
 			r.retire()
 			m.forget(name)
 			go m.remove(name, r)
@@ -158,6 +160,8 @@ func (m *Manager) remove(name bgp.PeerName, r *running) {
 	r.end()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	delete(m.parting, r)
+	m.watch()
 	if m.peers[name] == nil {
 		m.Metrics.forget(name)
 	}
@@ -226,6 +230,9 @@ func (m *Manager) Leave(ctx context.Context) {
 	draining := m.draining
 	leaving := m.peers
 	m.peers = map[bgp.PeerName]*running{}
+	for _, r := range leaving {
+		m.parting[r] = true
+	}
 	m.listeners.set(nil)
 	m.mu.Unlock()
 	var all sync.WaitGroup

@@ -28,9 +28,16 @@ func pathKey(p bgp.Peer, router netip.Addr) (key speakerbfd.Key, ok bool) {
 	return speakerbfd.Key{Peer: router, Local: p.Source, Interface: p.Interface, VRF: p.VRF, Multihop: p.Multihop}, true
 }
 
-// watch has the paths to all routers watched that are to be. m.mu is held.
+// watch has the paths to all routers watched that are to be. Those of peers that are gone
+// are until their sessions have ended: a router would take the end for a failure. m.mu is
+// held.
 func (m *Manager) watch() {
 	wanted := map[speakerbfd.Key]bfd.Profile{}
+	for r := range m.parting {
+		if r.watched {
+			wanted[r.path] = *r.config.BFD
+		}
+	}
 	for _, r := range m.peers {
 		r.path, r.watched = pathKey(r.config, m.router(r))
 		if r.watched {

@@ -43,7 +43,7 @@ type peer struct {
 	left    bool
 	// restarted: no session was established since the speaker started.
 	restarted bool
-	writing   sync.WaitGroup // a goroutine for each link
+	talking   sync.WaitGroup // a goroutine for each link
 	failing   error          // why what should be sent is not
 	told      Status
 }
@@ -346,14 +346,16 @@ func (p *peer) leave(ctx context.Context, marked time.Duration, silent bool, n *
 		return p.machine.Stop(now, n, why)
 	})
 	<-p.ended
-	p.written(ctx)
+	p.noticed(ctx)
 }
 
-// written waits until the last words have gone out.
-func (p *peer) written(ctx context.Context) {
+// noticed waits until the router has seen that the session ends, which it shows by
+// ending its side. A router that learns from BFD first takes it for a failure: BIRD then
+// refuses us for a minute (its error wait time).
+func (p *peer) noticed(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
-		p.writing.Wait()
+		p.talking.Wait()
 		close(done)
 	}()
 	select {

@@ -79,10 +79,9 @@ func missing(field, kind string, names []string) string {
 
 // tooWide says which pool has addresses whose prefixes hold addresses of others.
 func (in *input) tooWide(ad *routes.Advertisement) validity.Verdict {
-	scope := ad.Scope()
 	for i := range in.pools {
 		p := &in.pools[i]
-		if !scope.CoversPool(p.Name, &p.Pool) {
+		if !ad.CoversPool(p.Name, &p.Pool) {
 			continue
 		}
 		if prefix, over := ad.Overhang(p.ranges); over {
@@ -128,28 +127,25 @@ func (in *input) disagree(x, y *routes.Advertisement) bool {
 }
 
 func (in *input) sharesNode(x, y *routes.Advertisement) bool {
-	one, two := x.Scope(), y.Scope()
-	return slices.ContainsFunc(in.nodes, func(labels map[string]string) bool { return one.CoversNode(labels) && two.CoversNode(labels) })
+	return slices.ContainsFunc(in.nodes, func(labels map[string]string) bool { return x.CoversNode(labels) && y.CoversNode(labels) })
 }
 
 func (in *input) sharesService(x, y *routes.Advertisement) bool {
-	one, two := x.Scope(), y.Scope()
-	if len(one.ServiceSelectors) == 0 && len(two.ServiceSelectors) == 0 {
+	if len(x.ServiceSelectors) == 0 && len(y.ServiceSelectors) == 0 {
 		return true
 	}
 	return slices.ContainsFunc(in.services, func(labels map[string]string) bool {
 		holder := []*advertise.Service{{Labels: labels}}
-		return one.CoversHolders(holder) && two.CoversHolders(holder)
+		return x.CoversHolders(holder) && y.CoversHolders(holder)
 	})
 }
 
 // sharesRoute says whether there is a pool of whose addresses both make the same
 // prefixes.
 func (in *input) sharesRoute(x, y *routes.Advertisement) bool {
-	one, two := x.Scope(), y.Scope()
 	for i := range in.pools {
 		p := &in.pools[i]
-		if !one.CoversPool(p.Name, &p.Pool) || !two.CoversPool(p.Name, &p.Pool) {
+		if !x.CoversPool(p.Name, &p.Pool) || !y.CoversPool(p.Name, &p.Pool) {
 			continue
 		}
 		if slices.ContainsFunc(p.ranges, func(r lb.Range) bool { return x.SharesLength(y, r.Family()) }) {

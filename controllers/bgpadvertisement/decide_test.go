@@ -18,7 +18,7 @@ func has(key string) []advertise.Selector {
 }
 
 func prefers(name string, localPref uint32, edits ...func(*routes.Advertisement)) routes.Advertisement {
-	ad := routes.Advertisement{Name: name, Attributes: routes.Attributes{LocalPref: routes.Number{Value: localPref, Set: true}}}
+	ad := routes.Advertisement{Scope: advertise.Scope{Name: name}, Attributes: routes.Attributes{LocalPref: routes.Number{Value: localPref, Set: true}}}
 	for _, edit := range edits {
 		edit(&ad)
 	}
@@ -61,19 +61,19 @@ func TestDecide(t *testing.T) {
 		reason string
 		part   string
 	}{
-		{"one about everything", []routes.Advertisement{{Name: "x"}}, v1beta1.ReasonAdvertisementValid, "in effect"},
-		{"a pool that is not there", []routes.Advertisement{{Name: "x", Pools: []lb.PoolName{"a", "c"}}}, v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "c", which does not exist`},
-		{"peers that are not there", []routes.Advertisement{{Name: "x", Peers: []bgp.PeerName{"p", "tor-a", "q"}}}, v1beta1.ReasonUnknownPeer, `spec.peers names the BGPPeers "p" and "q", which do not exist`},
-		{"an aggregate that is the pool", []routes.Advertisement{{Name: "x", Length: 25}}, v1beta1.ReasonAdvertisementValid, ""},
-		{"one that is wider", []routes.Advertisement{{Name: "x", Length: 24}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLength 24 makes 192.0.2.0/24 of addresses of the pool "a"`},
-		{"one of IPv6", []routes.Advertisement{{Name: "x", LengthV6: 64}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLengthV6 64 makes 2001:db8::/64 of addresses of the pool "b"`},
-		{"a wide one of another pool", []routes.Advertisement{{Name: "x", LengthV6: 64, PoolSelectors: has("zone")}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"one about everything", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}}}, v1beta1.ReasonAdvertisementValid, "in effect"},
+		{"a pool that is not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"a", "c"}}}}, v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "c", which does not exist`},
+		{"peers that are not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Peers: []bgp.PeerName{"p", "tor-a", "q"}}}, v1beta1.ReasonUnknownPeer, `spec.peers names the BGPPeers "p" and "q", which do not exist`},
+		{"an aggregate that is the pool", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Length: 25}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"one that is wider", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Length: 24}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLength 24 makes 192.0.2.0/24 of addresses of the pool "a"`},
+		{"one of IPv6", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, LengthV6: 64}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLengthV6 64 makes 2001:db8::/64 of addresses of the pool "b"`},
+		{"a wide one of another pool", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", PoolSelectors: has("zone")}, LengthV6: 64}}, v1beta1.ReasonAdvertisementValid, ""},
 		{"another preference", []routes.Advertisement{prefers("x", 100), prefers("y", 200)}, v1beta1.ReasonLocalPrefConflict,
 			`spec.localPref is 100, and that of the BGPAdvertisement "y", which is about some of the same routes, is 200: such routes have 200`},
 		{"the other side of it", []routes.Advertisement{prefers("y", 200), prefers("x", 100)}, v1beta1.ReasonLocalPrefConflict, "is 100: such routes have 200"},
 		{"of several the highest is named", []routes.Advertisement{prefers("x", 100), prefers("y", 200), prefers("z", 300)}, v1beta1.ReasonLocalPrefConflict, "such routes have 300"},
 		{"the same preference", []routes.Advertisement{prefers("x", 100), prefers("y", 100)}, v1beta1.ReasonAdvertisementValid, ""},
-		{"one that has none", []routes.Advertisement{prefers("x", 100), {Name: "y"}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"one that has none", []routes.Advertisement{prefers("x", 100), {Scope: advertise.Scope{Name: "y"}}}, v1beta1.ReasonAdvertisementValid, ""},
 		{"of other pools", []routes.Advertisement{prefers("x", 100, of("a")), prefers("y", 200, of("b"))}, v1beta1.ReasonAdvertisementValid, ""},
 		{"to other peers", []routes.Advertisement{prefers("x", 100, to("tor-a")), prefers("y", 200, to("tor-b"))}, v1beta1.ReasonAdvertisementValid, ""},
 		{"from other nodes", []routes.Advertisement{prefers("x", 100, ofNodes("left")), prefers("y", 200, ofNodes("right"))}, v1beta1.ReasonAdvertisementValid, ""},

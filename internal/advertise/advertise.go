@@ -24,10 +24,9 @@ const (
 // Selector says whether it selects an object with these labels.
 type Selector func(labels map[string]string) bool
 
-// Advertisement says which addresses are announced, and from where. Empty, it
-// means all pools, Services, nodes and interfaces. Of the selectors of a list
-// one that matches is enough.
-type Advertisement struct {
+// Scope is what an advertisement of any kind is about. Empty, it means all pools,
+// Services and nodes. Of the selectors of a list one that matches is enough.
+type Scope struct {
 	// Name of the object.
 	Name string
 	// Pools that it is about, by name, in addition to those that PoolSelectors
@@ -38,6 +37,12 @@ type Advertisement struct {
 	ServiceSelectors []Selector
 	// NodeSelectors select the nodes that may announce; empty: all.
 	NodeSelectors []Selector
+}
+
+// Advertisement says which addresses are announced, and from where. Empty, it
+// means all, on all interfaces.
+type Advertisement struct {
+	Scope
 	// Preferred are the nodes that should, of those that may.
 	Preferred []Preference
 	// Interfaces to announce on; empty: all.

@@ -27,12 +27,7 @@ func large(local bool) advertise.Input {
 		in.Nodes = append(in.Nodes, advertise.Node{Name: lb.NodeName(fmt.Sprintf("node-%03d", i)), Labels: labels{"rack": fmt.Sprint(i % 10)}})
 	}
 	for i := range 20 {
-		in.Advertisements = append(in.Advertisements, ad{
-			Name:             fmt.Sprintf("ad-%d", i),
-			NodeSelectors:    anyOf(has("rack", fmt.Sprint(i%10))),
-			ServiceSelectors: anyOf(has("app", fmt.Sprint(i%7)), has("app", fmt.Sprint(i%3))),
-			Interfaces:       []string{fmt.Sprintf("eth%d", i%4)},
-		})
+		in.Advertisements = append(in.Advertisements, ad{Scope: scope{Name: fmt.Sprintf("ad-%d", i), NodeSelectors: anyOf(has("rack", fmt.Sprint(i%10))), ServiceSelectors: anyOf(has("app", fmt.Sprint(i%7)), has("app", fmt.Sprint(i%3)))}, Interfaces: []string{fmt.Sprintf("eth%d", i%4)}})
 	}
 	address := netip.MustParseAddr("10.0.0.0")
 	for i := range 5000 {

@@ -10,10 +10,10 @@ import (
 )
 
 func TestWhyNobodyMayAnnounce(t *testing.T) {
-	gold := ad{Name: "gold", Pools: []lb.PoolName{"gold"}}
-	zoneB := ad{Name: "b", NodeSelectors: anyOf(has("zone", "b"))}
-	nobody := ad{Name: "c", NodeSelectors: anyOf(has("zone", "c"))}
-	databases := ad{Name: "db", ServiceSelectors: anyOf(has("app", "db"))}
+	gold := ad{Scope: scope{Name: "gold", Pools: []lb.PoolName{"gold"}}}
+	zoneB := ad{Scope: scope{Name: "b", NodeSelectors: anyOf(has("zone", "b"))}}
+	nobody := ad{Scope: scope{Name: "c", NodeSelectors: anyOf(has("zone", "c"))}}
+	databases := ad{Scope: scope{Name: "db", ServiceSelectors: anyOf(has("app", "db"))}}
 	const label = "has the label x"
 	tests := []struct {
 		name   string
@@ -23,7 +23,7 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 	}{
 		{"there is no advertisement", base(), advertise.NoAdvertisement,
 			`there is no L2Advertisement, so that nothing is announced: create one that selects the pool "gold"`},
-		{"there are advertisements of other pools", base(ad{Name: "tin", Pools: []lb.PoolName{"tin"}}), advertise.NoAdvertisement,
+		{"there are advertisements of other pools", base(ad{Scope: scope{Name: "tin", Pools: []lb.PoolName{"tin"}}}), advertise.NoAdvertisement,
 			`no L2Advertisement selects the pool "gold": add it to spec.ipAddressPools of one (there is the L2Advertisement "tin"), or create one`},
 		{"there are advertisements of other Services", base(databases), advertise.NoAdvertisement,
 			`spec.serviceSelectors of the L2Advertisement "db", which selects the pool "gold", do not match the labels of the Service default/web: change the labels or the selectors`},
@@ -32,7 +32,7 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 		{"no pod of those that share is ready", with(base(gold), serves(local(web), local(dns))), advertise.NoEndpoints,
 			"the Services default/dns and default/web have no ready IPv4 endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them"},
 		{"the cluster is empty", with(base(gold), func(in *advertise.Input) { in.Nodes = nil }), advertise.NoNode, "the cluster has no node"},
-		{"selectors match no node", base(nobody, ad{Name: "d", NodeSelectors: anyOf(has("zone", "d"))}), advertise.NoNode,
+		{"selectors match no node", base(nobody, ad{Scope: scope{Name: "d", NodeSelectors: anyOf(has("zone", "d"))}}), advertise.NoNode,
 			`spec.nodeSelectors of the L2Advertisements "c" and "d" match none of the 3 nodes: change the selectors or the labels of the nodes`},
 		{"all nodes are excluded", with(base(gold), excludes(label, "n1", "n2", "n3")), advertise.NoNode,
 			`no node that the L2Advertisement "gold" selects may announce: n1 has the label x; n2 has the label x; n3 has the label x`},
@@ -57,7 +57,7 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 }
 
 func TestASentenceNamesTheFirstAndCountsTheOthers(t *testing.T) {
-	in := base(ad{Name: "e"}, ad{Name: "d"}, ad{Name: "c"}, ad{Name: "b"}, ad{Name: "a"})
+	in := base(ad{Scope: scope{Name: "e"}}, ad{Scope: scope{Name: "d"}}, ad{Scope: scope{Name: "c"}}, ad{Scope: scope{Name: "b"}}, ad{Scope: scope{Name: "a"}})
 	in.Nodes = nil
 	for _, name := range []lb.NodeName{"n1", "n2", "n3", "n4", "n5"} {
 		in.Nodes = append(in.Nodes, advertise.Node{Name: name, Excluded: "is away"})

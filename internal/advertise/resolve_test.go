@@ -12,6 +12,7 @@ import (
 
 type (
 	ad     = advertise.Advertisement
+	scope  = advertise.Scope
 	labels = map[string]string
 )
 
@@ -100,29 +101,29 @@ func TestWhoMayAnnounce(t *testing.T) {
 		want candidates
 	}{
 		{"an empty advertisement means all pools, nodes and interfaces", base(ad{}), everyone},
-		{"a pool can be named", base(ad{Pools: []lb.PoolName{"gold"}}), everyone},
-		{"a pool that is gone can be named still", with(base(ad{Pools: []lb.PoolName{"gold"}}), func(in *advertise.Input) { in.Pools = nil }), everyone},
-		{"pools are selected by label", base(ad{PoolSelectors: anyOf(has("tier", "low"), has("tier", "high"))}), everyone},
-		{"Services are selected by label", base(ad{ServiceSelectors: anyOf(has("app", "db"), has("app", "web"))}), everyone},
-		{"one Service of those that share an address is enough", with(base(ad{ServiceSelectors: anyOf(has("app", "web"))}),
+		{"a pool can be named", base(ad{Scope: scope{Pools: []lb.PoolName{"gold"}}}), everyone},
+		{"a pool that is gone can be named still", with(base(ad{Scope: scope{Pools: []lb.PoolName{"gold"}}}), func(in *advertise.Input) { in.Pools = nil }), everyone},
+		{"pools are selected by label", base(ad{Scope: scope{PoolSelectors: anyOf(has("tier", "low"), has("tier", "high"))}}), everyone},
+		{"Services are selected by label", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"), has("app", "web"))}}), everyone},
+		{"one Service of those that share an address is enough", with(base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}),
 			serves(advertise.Service{Key: dns, Endpoints: on("n1")}, advertise.Service{Key: web, Labels: labels{"app": "web"}})), everyone},
-		{"nodes are selected by label", base(ad{NodeSelectors: anyOf(has("zone", "a"))}), everyone[:2]},
+		{"nodes are selected by label", base(ad{Scope: scope{NodeSelectors: anyOf(has("zone", "a"))}}), everyone[:2]},
 		{"excluded nodes are left out", with(base(ad{}), excludes("has a label", "n1", "n2")), everyone[2:]},
 		{"draining and dead nodes stay", with(base(ad{}), func(in *advertise.Input) { in.Nodes[0].Draining, in.Nodes[1].Down = true, true }), everyone},
 		{"each node has the interfaces of the advertisements that select it", base(
-			ad{NodeSelectors: anyOf(has("zone", "a")), Interfaces: []string{"eth2", "eth1"}},
-			ad{NodeSelectors: anyOf(has("fast", "yes"), has("zone", "b")), Interfaces: []string{"eth2", "eth3"}}),
+			ad{Scope: scope{NodeSelectors: anyOf(has("zone", "a"))}, Interfaces: []string{"eth2", "eth1"}},
+			ad{Scope: scope{NodeSelectors: anyOf(has("fast", "yes"), has("zone", "b"))}, Interfaces: []string{"eth2", "eth3"}}),
 			candidates{{Node: "n1", Interfaces: []string{"eth1", "eth2"}}, {Node: "n2", Interfaces: []string{"eth1", "eth2", "eth3"}}, {Node: "n3", Interfaces: []string{"eth2", "eth3"}}}},
-		{"an advertisement without interfaces means all", base(ad{Interfaces: []string{"eth1"}}, ad{NodeSelectors: anyOf(has("zone", "b"))}),
+		{"an advertisement without interfaces means all", base(ad{Interfaces: []string{"eth1"}}, ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}}),
 			candidates{{Node: "n1", Interfaces: []string{"eth1"}}, {Node: "n2", Interfaces: []string{"eth1"}}, {Node: "n3"}}},
-		{"a subnet is required when all advertisements of the node ask for it", base(ad{RequireSubnet: true}, ad{NodeSelectors: anyOf(has("zone", "b"))}),
+		{"a subnet is required when all advertisements of the node ask for it", base(ad{RequireSubnet: true}, ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}}),
 			candidates{{Node: "n1", RequireSubnet: true}, {Node: "n2", RequireSubnet: true}, {Node: "n3"}}},
 		{"weights of all advertisements that select the node add up", base(
 			ad{Preferred: []advertise.Preference{{Weight: 10, Selector: has("zone", "a")}, {Weight: 5, Selector: has("fast", "yes")}}},
-			ad{NodeSelectors: anyOf(has("zone", "b")), Preferred: []advertise.Preference{{Weight: 100, Selector: has("zone", "a")}, {Weight: 7, Selector: has("zone", "b")}}}),
+			ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}, Preferred: []advertise.Preference{{Weight: 100, Selector: has("zone", "a")}, {Weight: 7, Selector: has("zone", "b")}}}),
 			candidates{{Node: "n1", Preference: 10}, {Node: "n2", Preference: 15}, {Node: "n3", Preference: 7}}},
 		{"an advertisement of other Services says nothing about interfaces", base(
-			ad{Interfaces: []string{"eth1"}, NodeSelectors: anyOf(has("zone", "b"))}, ad{ServiceSelectors: anyOf(has("app", "db"))}),
+			ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}, Interfaces: []string{"eth1"}}, ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"))}}),
 			candidates{{Node: "n3", Interfaces: []string{"eth1"}}}},
 		{"an endpoint without a node serves all nodes", with(base(ad{}), serves(advertise.Service{Key: web,
 			Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: {Serving: 1}}})), everyone},

@@ -8,22 +8,22 @@ import (
 
 // CoversPool says whether the advertisement is about addresses of the pool of that
 // name. One that is gone, nil, can be named still, but has no labels to select.
-func (ad *Advertisement) CoversPool(name lb.PoolName, pool *Pool) bool {
-	all := len(ad.Pools)+len(ad.PoolSelectors) == 0
-	return all || slices.Contains(ad.Pools, name) || (pool != nil && anyMatches(ad.PoolSelectors, pool.Labels))
+func (s *Scope) CoversPool(name lb.PoolName, pool *Pool) bool {
+	all := len(s.Pools)+len(s.PoolSelectors) == 0
+	return all || slices.Contains(s.Pools, name) || (pool != nil && anyMatches(s.PoolSelectors, pool.Labels))
 }
 
 // CoversHolders says whether the advertisement is about addresses that these
 // Services show: of those that share one, one is enough.
-func (ad *Advertisement) CoversHolders(holders []*Service) bool {
-	return len(ad.ServiceSelectors) == 0 ||
-		slices.ContainsFunc(holders, func(s *Service) bool { return anyMatches(ad.ServiceSelectors, s.Labels) })
+func (s *Scope) CoversHolders(holders []*Service) bool {
+	return len(s.ServiceSelectors) == 0 ||
+		slices.ContainsFunc(holders, func(holder *Service) bool { return anyMatches(s.ServiceSelectors, holder.Labels) })
 }
 
 // CoversNode says whether a node with these labels may announce by the
 // advertisement.
-func (ad *Advertisement) CoversNode(labels map[string]string) bool {
-	return len(ad.NodeSelectors) == 0 || anyMatches(ad.NodeSelectors, labels)
+func (s *Scope) CoversNode(labels map[string]string) bool {
+	return len(s.NodeSelectors) == 0 || anyMatches(s.NodeSelectors, labels)
 }
 
 func anyMatches(selectors []Selector, labels map[string]string) bool {

@@ -12,28 +12,13 @@ import (
 // means nothing; such an advertisement announces nothing.
 func ParseAdvertisement(object *v1beta1.L2Advertisement) (advertise.Advertisement, error) {
 	spec := &object.Spec
-	ad := advertise.Advertisement{Name: object.Name, RequireSubnet: spec.RequireSubnet}
-	for _, name := range spec.IPAddressPools {
-		ad.Pools = append(ad.Pools, lb.PoolName(name))
+	scope, err := parseScope(object.Name, spec.IPAddressPools, spec.IPAddressPoolSelectors, spec.NodeSelectors, spec.ServiceSelectors)
+	if err != nil {
+		return advertise.Advertisement{}, err
 	}
+	ad := advertise.Advertisement{Scope: scope, RequireSubnet: spec.RequireSubnet}
 	for _, name := range spec.Interfaces {
 		ad.Interfaces = append(ad.Interfaces, string(name))
-	}
-	lists := []struct {
-		field string
-		from  []metav1.LabelSelector
-		to    *[]advertise.Selector
-	}{
-		{"spec.ipAddressPoolSelectors", spec.IPAddressPoolSelectors, &ad.PoolSelectors},
-		{"spec.nodeSelectors", spec.NodeSelectors, &ad.NodeSelectors},
-		{"spec.serviceSelectors", spec.ServiceSelectors, &ad.ServiceSelectors},
-	}
-	for _, list := range lists {
-		parsed, err := compile(list.from, list.field)
-		if err != nil {
-			return advertise.Advertisement{}, err
-		}
-		*list.to = parsed
 	}
 	preferred, err := compile(preferences(spec.PreferredNodeSelectors), "spec.preferredNodeSelectors")
 	if err != nil {
@@ -43,6 +28,31 @@ func ParseAdvertisement(object *v1beta1.L2Advertisement) (advertise.Advertisemen
 		ad.Preferred = append(ad.Preferred, advertise.Preference{Weight: spec.PreferredNodeSelectors[i].Weight, Selector: selector})
 	}
 	return ad, nil
+}
+
+// parseScope reads what the specs of all kinds of advertisements have in common. The error
+// names the field.
+func parseScope(name string, pools []v1beta1.ObjectName, poolSelectors, nodeSelectors, serviceSelectors []metav1.LabelSelector) (advertise.Scope, error) {
+	scope := advertise.Scope{Name: name}
+	for _, pool := range pools {
+		scope.Pools = append(scope.Pools, lb.PoolName(pool))
+	}
+	for _, list := range []struct {
+		field string
+		from  []metav1.LabelSelector
+		to    *[]advertise.Selector
+	}{
+		{"spec.ipAddressPoolSelectors", poolSelectors, &scope.PoolSelectors},
+		{"spec.nodeSelectors", nodeSelectors, &scope.NodeSelectors},
+		{"spec.serviceSelectors", serviceSelectors, &scope.ServiceSelectors},
+	} {
+		parsed, err := compile(list.from, list.field)
+		if err != nil {
+			return advertise.Scope{}, err
+		}
+		*list.to = parsed
+	}
+	return scope, nil
 }
 
 func preferences(list []v1beta1.PreferredNodeSelector) []metav1.LabelSelector {

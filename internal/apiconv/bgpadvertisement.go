@@ -7,12 +7,8 @@ import (
 	"math"
 	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
-	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
@@ -29,35 +25,20 @@ const (
 // nothing; such an advertisement announces nothing.
 func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (routes.Advertisement, *SpecError) {
 	spec := &object.Spec
-	ad := routes.Advertisement{Name: object.Name}
-	for _, name := range spec.IPAddressPools {
-		ad.Pools = append(ad.Pools, lb.PoolName(name))
+	scope, err := parseScope(object.Name, spec.IPAddressPools, spec.IPAddressPoolSelectors, spec.NodeSelectors, spec.ServiceSelectors)
+	if err != nil {
+		return routes.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
 	}
+	ad := routes.Advertisement{Scope: scope}
 	for _, name := range spec.Peers {
 		ad.Peers = append(ad.Peers, bgp.PeerName(name))
-	}
-	lists := []struct {
-		field string
-		from  []metav1.LabelSelector
-		to    *[]advertise.Selector
-	}{
-		{"spec.ipAddressPoolSelectors", spec.IPAddressPoolSelectors, &ad.PoolSelectors},
-		{"spec.nodeSelectors", spec.NodeSelectors, &ad.NodeSelectors},
-		{"spec.serviceSelectors", spec.ServiceSelectors, &ad.ServiceSelectors},
-	}
-	for _, list := range lists {
-		parsed, err := compile(list.from, list.field)
-		if err != nil {
-			return routes.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
-		}
-		*list.to = parsed
 	}
 	if err := parseLengths(spec, &ad); err != nil {
 		return routes.Advertisement{}, err
 	}
-	attributes, err := parseAttributes(spec, aliases)
-	if err != nil {
-		return routes.Advertisement{}, err
+	attributes, wrong := parseAttributes(spec, aliases)
+	if wrong != nil {
+		return routes.Advertisement{}, wrong
 	}
 	ad.Attributes = attributes
 	return ad, nil

@@ -25,10 +25,7 @@ func large(services, peers int) setup {
 		s.config.Peers = append(s.config.Peers, bgp.PeerName(fmt.Sprint("peer-", i)))
 	}
 	for i := range 20 {
-		s.config.Advertisements = append(s.config.Advertisements, ad{
-			Name: fmt.Sprint("ad-", i), ServiceSelectors: anyOf(has("app", fmt.Sprint(i%7))),
-			Attributes: routes.Attributes{Communities: []routes.Community{routes.Community(i)}, LocalPref: number(100)},
-		})
+		s.config.Advertisements = append(s.config.Advertisements, ad{Scope: scope{Name: fmt.Sprint("ad-", i), ServiceSelectors: anyOf(has("app", fmt.Sprint(i%7)))}, Attributes: routes.Attributes{Communities: []routes.Community{routes.Community(i)}, LocalPref: number(100)}})
 	}
 	address := netip.MustParseAddr("10.0.0.0")
 	for i := range services {
@@ -73,7 +70,7 @@ func BenchmarkSetConfig(b *testing.B) {
 			p := s.planner()
 			p.Changes()
 			other := s.config
-			other.Advertisements = append([]ad{{Name: "other", Attributes: routes.Attributes{Prepend: 1}}}, s.config.Advertisements...)
+			other.Advertisements = append([]ad{{Scope: scope{Name: "other"}, Attributes: routes.Attributes{Prepend: 1}}}, s.config.Advertisements...)
 			for i := 0; b.Loop(); i++ {
 				p.SetConfig([]routes.Config{other, s.config}[i%2])
 				if got := len(p.Changes()); got != 8 {

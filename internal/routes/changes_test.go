@@ -58,8 +58,8 @@ func TestWhatChanges(t *testing.T) {
 			s.config.Advertisements = []ad{{Attributes: prefer}}
 			p.SetConfig(s.config)
 		}, both(routes.Change{Announce: table{netip.MustParsePrefix("10.0.0.1/32"): &prefer}})},
-		{"another advertisement that says the same changes nothing", base(ad{Name: "a"}), func(s *setup, p *routes.Planner) {
-			s.config.Advertisements = []ad{{Name: "b", Pools: []lb.PoolName{"gold"}}, {Name: "c"}}
+		{"another advertisement that says the same changes nothing", base(ad{Scope: scope{Name: "a"}}), func(s *setup, p *routes.Planner) {
+			s.config.Advertisements = []ad{{Scope: scope{Name: "b", Pools: []lb.PoolName{"gold"}}}, {Scope: scope{Name: "c"}}}
 			p.SetConfig(s.config)
 		}, changes{}},
 		{"a peer that is new gets all, the others nothing", base(ad{}).with(shows(one, two)), func(s *setup, p *routes.Planner) {
@@ -113,10 +113,10 @@ func TestWhatChanges(t *testing.T) {
 }
 
 func TestRoutesThatSayTheSameShareTheirAttributes(t *testing.T) {
-	s := base(ad{Name: "a", Attributes: routes.Attributes{MED: number(1)}}).with(shows(one, two))
+	s := base(ad{Scope: scope{Name: "a"}, Attributes: routes.Attributes{MED: number(1)}}).with(shows(one, two))
 	p := s.planner()
 	first := p.Table("left")[netip.MustParsePrefix("10.0.0.1/32")]
-	s.config.Advertisements = append(s.config.Advertisements, ad{Name: "b"})
+	s.config.Advertisements = append(s.config.Advertisements, ad{Scope: scope{Name: "b"}})
 	p.SetConfig(s.config)
 	if other := p.Table("right")[netip.MustParsePrefix("10.0.0.2/32")]; first == nil || first != other {
 		t.Errorf("got attributes at %p and %p, want the same", first, other)

@@ -46,8 +46,8 @@ func TestAdvertisementsOfOneRouteAddUp(t *testing.T) {
 
 func TestAdvertisementsOfAllAddressesInAnAggregateAddUp(t *testing.T) {
 	s := base(
-		ad{Length: 24, ServiceSelectors: anyOf(has("app", "web")), Attributes: routes.Attributes{MED: number(2)}},
-		ad{Length: 24, ServiceSelectors: anyOf(has("app", "dns")), Attributes: routes.Attributes{MED: number(1), Prepend: 1}})
+		ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}, Length: 24, Attributes: routes.Attributes{MED: number(2)}},
+		ad{Scope: scope{ServiceSelectors: anyOf(has("app", "dns"))}, Length: 24, Attributes: routes.Attributes{MED: number(1), Prepend: 1}})
 	s.services[dns] = serves(on("n2"))
 	s.services[dns].Labels, s.services[dns].Shown = labels{"app": "dns"}, []netip.Addr{two}
 	s.claims[two] = &routes.Claim{Pool: "gold", Holders: []lb.ServiceKey{dns}}
@@ -62,7 +62,7 @@ func TestTheGivenAttributesAreNotTouched(t *testing.T) {
 
 func TestConflicts(t *testing.T) {
 	asks := func(name string, n uint32, peers ...bgp.PeerName) ad {
-		return ad{Name: name, Length: 24, Peers: peers, Attributes: routes.Attributes{LocalPref: number(n)}}
+		return ad{Scope: scope{Name: name}, Length: 24, Peers: peers, Attributes: routes.Attributes{LocalPref: number(n)}}
 	}
 	conflict := func(peer bgp.PeerName, used string, most uint32, ignored string, n uint32) routes.Conflict {
 		return routes.Conflict{
@@ -79,8 +79,8 @@ func TestConflicts(t *testing.T) {
 	}{
 		{"one advertisement has none", []ad{asks("a", 1)}, nil},
 		{"those who ask for the same have none", []ad{asks("a", 1), asks("b", 1)}, nil},
-		{"one that sets nothing says nothing", []ad{asks("a", 1), {Name: "b", Length: 24}}, nil},
-		{"other attributes cause none", []ad{asks("a", 1), {Name: "b", Length: 24, Attributes: routes.Attributes{MED: number(2), Prepend: 1}}}, nil},
+		{"one that sets nothing says nothing", []ad{asks("a", 1), {Scope: scope{Name: "b"}, Length: 24}}, nil},
+		{"other attributes cause none", []ad{asks("a", 1), {Scope: scope{Name: "b"}, Length: 24, Attributes: routes.Attributes{MED: number(2), Prepend: 1}}}, nil},
 		{"different preferences are one for each peer", []ad{asks("b", 2), asks("a", 1)}, []routes.Conflict{conflict("left", "b", 2, "a", 1), conflict("right", "b", 2, "a", 1)}},
 		{"0 is a preference", []ad{asks("a", 0, "left"), asks("b", 1)}, []routes.Conflict{conflict("left", "b", 1, "a", 0)}},
 		{"advertisements to different peers have none", []ad{asks("a", 1, "left"), asks("b", 2, "right")}, nil},
@@ -97,7 +97,7 @@ func TestConflicts(t *testing.T) {
 
 func TestAConflictOfAnAggregateIsNamedOnce(t *testing.T) {
 	asks := func(name string, n uint32, app string) ad {
-		return ad{Name: name, Length: 24, Peers: []bgp.PeerName{"left"}, ServiceSelectors: anyOf(has("app", app)), Attributes: routes.Attributes{LocalPref: number(n)}}
+		return ad{Scope: scope{Name: name, ServiceSelectors: anyOf(has("app", app))}, Length: 24, Peers: []bgp.PeerName{"left"}, Attributes: routes.Attributes{LocalPref: number(n)}}
 	}
 	// Each Service is announced by one of the highest, and both by the lowest.
 	all := asks("a", 1, "")

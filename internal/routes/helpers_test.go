@@ -14,6 +14,7 @@ import (
 
 type (
 	ad     = routes.Advertisement
+	scope  = advertise.Scope
 	labels = map[string]string
 	table  = routes.Table
 )

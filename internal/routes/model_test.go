@@ -154,7 +154,7 @@ func (s *story) speaking(peer bgp.PeerName) map[netip.Prefix]map[string]ad {
 		if len(a.Peers) > 0 && !slices.Contains(a.Peers, peer) {
 			continue
 		}
-		in.Advertisements = []advertise.Advertisement{a.Scope()}
+		in.Advertisements = []advertise.Advertisement{{Scope: a.Scope}}
 		for _, r := range advertise.Resolve(in) {
 			if len(r.Candidates) == 0 {
 				continue

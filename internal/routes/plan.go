@@ -18,10 +18,9 @@ type plan struct {
 	node  lb.NodeName
 	peers []bgp.PeerName
 	pools map[lb.PoolName]*advertise.Pool
-	// ads are those by which the node announces, ordered by name, and scopes what
-	// they are about. Lists of them are lists of their indexes, in order.
-	ads    []Advertisement
-	scopes []advertise.Advertisement
+	// ads are those by which the node announces, ordered by name. Lists of them are
+	// lists of their indexes, in order.
+	ads []Advertisement
 
 	ofPool     map[lb.PoolName][]int
 	outcomes   map[string]*outcome
@@ -66,8 +65,8 @@ func newPlan(c Config, before *plan) *plan {
 	}
 	byName := slices.SortedStableFunc(slices.Values(c.Advertisements), func(x, y Advertisement) int { return cmp.Compare(x.Name, y.Name) })
 	for _, ad := range byName {
-		if scope := ad.Scope(); c.Node.Excluded == "" && scope.CoversNode(c.Node.Labels) {
-			p.ads, p.scopes = append(p.ads, ad), append(p.scopes, scope)
+		if c.Node.Excluded == "" && ad.CoversNode(c.Node.Labels) {
+			p.ads = append(p.ads, ad)
 		}
 	}
 	return p
@@ -78,8 +77,8 @@ func newPlan(c Config, before *plan) *plan {
 func (p *plan) about(pool lb.PoolName, holders []*advertise.Service) []int {
 	ofPool, known := p.ofPool[pool]
 	if !known {
-		for i := range p.scopes {
-			if p.scopes[i].CoversPool(pool, p.pools[pool]) {
+		for i := range p.ads {
+			if p.ads[i].CoversPool(pool, p.pools[pool]) {
 				ofPool = append(ofPool, i)
 			}
 		}
@@ -87,7 +86,7 @@ func (p *plan) about(pool lb.PoolName, holders []*advertise.Service) []int {
 	}
 	ads := make([]int, 0, len(ofPool))
 	for _, i := range ofPool {
-		if p.scopes[i].CoversHolders(holders) {
+		if p.ads[i].CoversHolders(holders) {
 			ads = append(ads, i)
 		}
 	}

@@ -19,21 +19,21 @@ func TestWhatIsAnnounced(t *testing.T) {
 	}{
 		{"without advertisements nothing is", base(), nothing},
 		{"an empty advertisement means all pools, Services, nodes and peers", base(ad{}), single},
-		{"a pool can be named", base(ad{Pools: []lb.PoolName{"tin", "gold"}}), single},
-		{"a pool that is gone can be named still", base(ad{Pools: []lb.PoolName{"gold"}}).with(func(s *setup) { s.config.Pools = nil }), single},
-		{"other pools do not count", base(ad{Pools: []lb.PoolName{"tin"}}), nothing},
-		{"pools are selected by label", base(ad{PoolSelectors: anyOf(has("tier", "low"), has("tier", "high"))}), single},
-		{"a pool that no selector matches is not", base(ad{PoolSelectors: anyOf(has("tier", "low"))}), nothing},
-		{"a pool that is gone has no labels", base(ad{PoolSelectors: anyOf(has("tier", ""))}).with(func(s *setup) { s.claims[one].Pool = "gone" }), nothing},
-		{"Services are selected by label", base(ad{ServiceSelectors: anyOf(has("app", "db"), has("app", "web"))}), single},
-		{"a Service that no selector matches is not", base(ad{ServiceSelectors: anyOf(has("app", "db"))}), nothing},
-		{"one Service of those that share an address is enough", base(ad{ServiceSelectors: anyOf(has("app", "web"))}).with(shares(map[lb.ServiceKey]*routes.Service{
+		{"a pool can be named", base(ad{Scope: scope{Pools: []lb.PoolName{"tin", "gold"}}}), single},
+		{"a pool that is gone can be named still", base(ad{Scope: scope{Pools: []lb.PoolName{"gold"}}}).with(func(s *setup) { s.config.Pools = nil }), single},
+		{"other pools do not count", base(ad{Scope: scope{Pools: []lb.PoolName{"tin"}}}), nothing},
+		{"pools are selected by label", base(ad{Scope: scope{PoolSelectors: anyOf(has("tier", "low"), has("tier", "high"))}}), single},
+		{"a pool that no selector matches is not", base(ad{Scope: scope{PoolSelectors: anyOf(has("tier", "low"))}}), nothing},
+		{"a pool that is gone has no labels", base(ad{Scope: scope{PoolSelectors: anyOf(has("tier", ""))}}).with(func(s *setup) { s.claims[one].Pool = "gone" }), nothing},
+		{"Services are selected by label", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"), has("app", "web"))}}), single},
+		{"a Service that no selector matches is not", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"))}}), nothing},
+		{"one Service of those that share an address is enough", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}).with(shares(map[lb.ServiceKey]*routes.Service{
 			dns: serves(on("n2")), web: {Labels: labels{"app": "web"}}})), single},
-		{"a holder that does not show the address does not count for selectors", base(ad{ServiceSelectors: anyOf(has("app", "web"))}).with(
+		{"a holder that does not show the address does not count for selectors", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}).with(
 			shares(map[lb.ServiceKey]*routes.Service{dns: serves(on("n2")), web: {Labels: labels{"app": "web"}}}),
 			func(s *setup) { s.services[web].Shown = nil }), nothing},
-		{"nodes are selected by label", base(ad{NodeSelectors: anyOf(has("zone", "b"), has("zone", "a"))}), single},
-		{"a node that no selector matches announces nothing", base(ad{NodeSelectors: anyOf(has("zone", "b"))}), nothing},
+		{"nodes are selected by label", base(ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"), has("zone", "a"))}}), single},
+		{"a node that no selector matches announces nothing", base(ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}}), nothing},
 		{"an excluded node announces nothing", base(ad{}).with(func(s *setup) { s.config.Node.Excluded = "has a label" }), nothing},
 		{"peers can be named", base(ad{Peers: []bgp.PeerName{"left"}}), single},
 		{"other peers get nothing", base(ad{Peers: []bgp.PeerName{"right"}}), nothing},

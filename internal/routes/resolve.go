@@ -47,13 +47,13 @@ type Result struct {
 func Resolve(in View) []Result {
 	input := advertise.Input{Kind: advertise.BGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
 	for i := range in.Advertisements {
-		scope := in.Advertisements[i].Scope()
+		ad := advertise.Advertisement{Scope: in.Advertisements[i].Scope}
 		// What interfaces are to layer 2, peers are to BGP: where to announce, of which
 		// none means all. Those of several advertisements add up alike.
 		for _, peer := range in.Advertisements[i].Peers {
-			scope.Interfaces = append(scope.Interfaces, string(peer))
+			ad.Interfaces = append(ad.Interfaces, string(peer))
 		}
-		input.Advertisements = append(input.Advertisements, scope)
+		input.Advertisements = append(input.Advertisements, ad)
 	}
 	shared := map[*advertise.Candidate][]Announcer{}
 	found := advertise.Resolve(input)

@@ -35,7 +35,7 @@ func TestWhoAnnouncesToWhom(t *testing.T) {
 	}{
 		{"each node to all its peers", cluster(both, ad{}), []routes.Announcer{{Node: "n1", Peers: []bgp.PeerName{"left", "right"}}, {Node: "n2", Peers: []bgp.PeerName{"left"}}}},
 		{"to those of them that are named", cluster(both, ad{Peers: []bgp.PeerName{"right", "nobody"}}), []routes.Announcer{{Node: "n1", Peers: []bgp.PeerName{"right"}}}},
-		{"to those that any advertisement of the node names", cluster(both, ad{Peers: []bgp.PeerName{"right"}}, ad{Peers: []bgp.PeerName{"left"}, NodeSelectors: anyOf(has("zone", "b"))}),
+		{"to those that any advertisement of the node names", cluster(both, ad{Peers: []bgp.PeerName{"right"}}, ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}, Peers: []bgp.PeerName{"left"}}),
 			[]routes.Announcer{{Node: "n1", Peers: []bgp.PeerName{"right"}}, {Node: "n2", Peers: []bgp.PeerName{"left"}}}},
 		{"a node without peers announces nothing", cluster(peersOf{"n2": {"left"}}, ad{}), []routes.Announcer{{Node: "n2", Peers: []bgp.PeerName{"left"}}}},
 		{"if peers are not known, to those that are named", cluster(nil, ad{Peers: []bgp.PeerName{"right", "left"}}),
@@ -51,7 +51,7 @@ func TestWhoAnnouncesToWhom(t *testing.T) {
 
 func TestWhyNobodyAnnounces(t *testing.T) {
 	left := peersOf{"n1": {"left"}, "n2": {"left"}}
-	excluded := cluster(left, ad{Name: "gold"})
+	excluded := cluster(left, ad{Scope: scope{Name: "gold"}})
 	excluded.Nodes = []advertise.Node{{Name: "n1", Excluded: "has the label x"}}
 	idle := cluster(left, ad{})
 	idle.Services[0].Endpoints = nil
@@ -63,13 +63,13 @@ func TestWhyNobodyAnnounces(t *testing.T) {
 	}{
 		{"there is no advertisement", cluster(left), advertise.NoAdvertisement,
 			`there is no BGPAdvertisement, so that nothing is announced: create one that selects the pool "gold"`},
-		{"there are advertisements of other pools", cluster(left, ad{Name: "tin", Pools: []lb.PoolName{"tin"}}), advertise.NoAdvertisement,
+		{"there are advertisements of other pools", cluster(left, ad{Scope: scope{Name: "tin", Pools: []lb.PoolName{"tin"}}}), advertise.NoAdvertisement,
 			`no BGPAdvertisement selects the pool "gold": add it to spec.ipAddressPools of one (there is the BGPAdvertisement "tin"), or create one`},
-		{"there are advertisements of other Services", cluster(left, ad{Name: "db", ServiceSelectors: anyOf(has("app", "db"))}), advertise.NoAdvertisement,
+		{"there are advertisements of other Services", cluster(left, ad{Scope: scope{Name: "db", ServiceSelectors: anyOf(has("app", "db"))}}), advertise.NoAdvertisement,
 			`spec.serviceSelectors of the BGPAdvertisement "db", which selects the pool "gold", do not match the labels of the Service default/web: change the labels or the selectors`},
 		{"no pod is ready", idle, advertise.NoEndpoints,
 			"the Service default/web has no ready IPv4 endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them"},
-		{"selectors match no node", cluster(left, ad{Name: "c", NodeSelectors: anyOf(has("zone", "c"))}, ad{Name: "d", NodeSelectors: anyOf(has("zone", "d"))}), advertise.NoNode,
+		{"selectors match no node", cluster(left, ad{Scope: scope{Name: "c", NodeSelectors: anyOf(has("zone", "c"))}}, ad{Scope: scope{Name: "d", NodeSelectors: anyOf(has("zone", "d"))}}), advertise.NoNode,
 			`spec.nodeSelectors of the BGPAdvertisements "c" and "d" match none of the 2 nodes: change the selectors or the labels of the nodes`},
 		{"all nodes are excluded", excluded, advertise.NoNode,
 			`no node that the BGPAdvertisement "gold" selects may announce: n1 has the label x`},
@@ -77,7 +77,7 @@ func TestWhyNobodyAnnounces(t *testing.T) {
 			"no BGPPeer is for the nodes n1 and n2, where the address may be announced: create one, or change spec.nodeSelectors of one"},
 		{"no node has a peer that is named", cluster(left, ad{Peers: []bgp.PeerName{"up", "right"}}), advertise.NoNode,
 			`spec.peers of the BGPAdvertisements asks for the BGPPeers "right" and "up", but the nodes n1 and n2, where the address may be announced, have the BGPPeer "left" only: change spec.peers, or spec.nodeSelectors of the BGPPeers`},
-		{"the one node has no peer that is named", cluster(left, ad{Peers: []bgp.PeerName{"up"}, NodeSelectors: anyOf(has("zone", "b"))}), advertise.NoNode,
+		{"the one node has no peer that is named", cluster(left, ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}, Peers: []bgp.PeerName{"up"}}), advertise.NoNode,
 			`spec.peers of the BGPAdvertisements asks for the BGPPeer "up", but the node n2, where the address may be announced, has the BGPPeer "left" only: change spec.peers, or spec.nodeSelectors of the BGPPeers`},
 	}
 	for _, tt := range tests {

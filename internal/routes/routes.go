@@ -9,7 +9,6 @@ import (
 
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
-	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // Community is a standard community: the ASN in the upper 16 bits, the value in the
@@ -53,16 +52,8 @@ func (a Attributes) Equal(b Attributes) bool {
 // Advertisement says which addresses are announced to which routers, and how.
 // Empty, it means all pools, Services, nodes and peers, and single addresses.
 type Advertisement struct {
-	// Name of the BGPAdvertisement.
-	Name string
-	// Pools that it is about, by name, in addition to those that PoolSelectors
-	// select by label. Both empty: all.
-	Pools         []lb.PoolName
-	PoolSelectors []advertise.Selector
-	// ServiceSelectors select the Services that it is about; empty: all.
-	ServiceSelectors []advertise.Selector
-	// NodeSelectors select the nodes that announce; empty: all.
-	NodeSelectors []advertise.Selector
+	// Scope is what it is about.
+	advertise.Scope
 	// Peers that it is announced to; empty: all.
 	Peers []bgp.PeerName
 	// Length and LengthV6 are the prefix lengths that addresses are aggregated to,
@@ -70,14 +61,6 @@ type Advertisement struct {
 	Length, LengthV6 uint8
 	// Attributes of the routes.
 	Attributes Attributes
-}
-
-// Scope returns what the advertisement is about, without what it says about it.
-func (a *Advertisement) Scope() advertise.Advertisement {
-	return advertise.Advertisement{
-		Name: a.Name, Pools: a.Pools, PoolSelectors: a.PoolSelectors,
-		ServiceSelectors: a.ServiceSelectors, NodeSelectors: a.NodeSelectors,
-	}
 }
 
 // Table is what a router should have from this node.

@@ -112,7 +112,7 @@ func (s *story) selectors() []advertise.Selector {
 }
 
 func (s *story) advertisement(name string) ad {
-	a := ad{Name: name, ServiceSelectors: s.selectors(), PoolSelectors: s.selectors()}
+	a := ad{Scope: scope{Name: name, ServiceSelectors: s.selectors(), PoolSelectors: s.selectors()}}
 	if s.IntN(4) == 0 {
 		a.NodeSelectors = s.selectors()
 	}

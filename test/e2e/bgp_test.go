@@ -109,7 +109,7 @@ func TestTrafficLeavesARoutedNodeThatIsLost(t *testing.T) {
 func TestPlannedChangesOfRoutedNodesLoseNoConnection(t *testing.T) {
 	t.Run("a rolling restart of the speakers", func(t *testing.T) {
 		address, nodes := routed(t)
-		c, err := bed.Connecting(background(t), address, func(ctx context.Context) error {
+		c, err := bed.Connecting(background(t), address+":80", func(ctx context.Context) error {
 			return bed.RestartSpeakers(ctx, time.Now().Format(time.RFC3339Nano))
 		})
 		must(t, err)
@@ -119,7 +119,7 @@ func TestPlannedChangesOfRoutedNodesLoseNoConnection(t *testing.T) {
 	t.Run("a node that is drained, and drained no more", func(t *testing.T) {
 		address, nodes := routed(t)
 		t.Cleanup(func() { must(t, bed.Drain(background(t), nodes[0], false)) })
-		c, err := bed.Connecting(background(t), address, func(ctx context.Context) error {
+		c, err := bed.Connecting(background(t), address+":80", func(ctx context.Context) error {
 			if err := bed.Drain(ctx, nodes[0], true); err != nil {
 				return err
 			}

@@ -59,7 +59,7 @@ func TestPlannedMovesLoseNoConnection(t *testing.T) {
 		address := served(t)
 		before, err := bed.Settled(background(t), address)
 		must(t, err)
-		c, err := bed.Connecting(background(t), address, func(ctx context.Context) error {
+		c, err := bed.Connecting(background(t), address+":80", func(ctx context.Context) error {
 			return bed.RestartSpeakers(ctx, time.Now().Format(time.RFC3339Nano))
 		})
 		must(t, err)
@@ -78,7 +78,7 @@ func TestPlannedMovesLoseNoConnection(t *testing.T) {
 		must(t, err)
 		t.Cleanup(func() { must(t, bed.Drain(background(t), before.Node, false)) })
 		var after scenario.Owner
-		c, err := bed.Connecting(background(t), address, func(ctx context.Context) error {
+		c, err := bed.Connecting(background(t), address+":80", func(ctx context.Context) error {
 			if err := bed.Drain(ctx, before.Node, true); err != nil {
 				return err
 			}

@@ -132,9 +132,9 @@ type Connections struct {
 	LongestGap time.Duration
 }
 
-// Connecting opens connections to an address while something is done.
-func (s *Scenario) Connecting(ctx context.Context, address string, do func(context.Context) error) (Connections, error) {
-	stream, err := traffic.Start(ctx, s.Cluster, s.Connect, address+":80")
+// Connecting opens connections to a host and port while something is done.
+func (s *Scenario) Connecting(ctx context.Context, to string, do func(context.Context) error) (Connections, error) {
+	stream, err := traffic.Start(ctx, s.Cluster, s.Connect, to)
 	if err != nil {
 		return Connections{}, err
 	}

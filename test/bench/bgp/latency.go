@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/clientcmd"
@@ -23,6 +25,9 @@ import (
 
 // label is on the Services that are made here.
 const label = "lbstack.io/bench"
+
+// slow is what is told of a single Service.
+const slow = 200 * time.Millisecond
 
 // clock notes when things were seen first.
 type clock struct {
@@ -67,8 +72,9 @@ func (b *bench) routes(ctx context.Context) (*clock, error) {
 	return c, nil
 }
 
-// addresses notes each address that a Service shows.
-func (b *bench) addresses(ctx context.Context) (*clock, error) {
+// shown notes each Service that shows an address and has an endpoint that serves: the
+// clock cannot run before, there is nothing to announce then.
+func (b *bench) shown(ctx context.Context) (*clock, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", b.Cluster.KubeconfigPath())
 	if err != nil {
 		return nil, err
@@ -77,29 +83,42 @@ func (b *bench) addresses(ctx context.Context) (*clock, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := watching.Watch(ctx, &corev1.ServiceList{}, client.InNamespace("default"))
-	if err != nil {
-		return nil, fmt.Errorf("watching the Services: %w", err)
-	}
 	c := &clock{seen: map[string]time.Time{}}
-	go func() {
-		for e := range w.ResultChan() {
-			if svc, is := e.Object.(*corev1.Service); is {
-				for _, a := range svc.Status.LoadBalancer.Ingress {
-					c.note(a.IP)
-				}
-			}
+	var mu sync.Mutex
+	addressed, served := map[string]bool{}, map[string]bool{}
+	for _, list := range []client.ObjectList{&corev1.ServiceList{}, &discoveryv1.EndpointSliceList{}} {
+		w, err := watching.Watch(ctx, list, client.InNamespace("default"))
+		if err != nil {
+			return nil, fmt.Errorf("watching %T: %w", list, err)
 		}
-	}()
+		go func() {
+			for e := range w.ResultChan() {
+				mu.Lock()
+				name := ""
+				switch o := e.Object.(type) {
+				case *corev1.Service:
+					name = o.Name
+					addressed[name] = len(o.Status.LoadBalancer.Ingress) > 0
+				case *discoveryv1.EndpointSlice:
+					name = o.Labels[discoveryv1.LabelServiceName]
+					served[name] = slices.ContainsFunc(o.Endpoints, func(e discoveryv1.Endpoint) bool { return e.Conditions.Ready != nil && *e.Conditions.Ready })
+				}
+				if addressed[name] && served[name] {
+					c.note(name)
+				}
+				mu.Unlock()
+			}
+		}()
+	}
 	return c, nil
 }
 
-// oneByOne measures from when a client sees the address in the Service's status until
-// the router's kernel has the first route to it.
+// oneByOne measures from when a client sees the address in the Service's status, and a
+// ready endpoint, until the router's kernel has the first route to it.
 func (b *bench) oneByOne(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	shown, err := b.addresses(ctx)
+	shown, err := b.shown(ctx)
 	if err != nil {
 		return err
 	}
@@ -109,7 +128,10 @@ func (b *bench) oneByOne(ctx context.Context) error {
 	}
 	defer b.removeServices(context.WithoutCancel(ctx))
 	var took []time.Duration
+	next := time.NewTicker(b.pace)
+	defer next.Stop()
 	for i := range b.services {
+		<-next.C
 		name := fmt.Sprintf("bench-%d", i)
 		if err := b.Client.Create(ctx, service(name)); err != nil {
 			return fmt.Errorf("creating the Service %s: %w", name, err)
@@ -119,12 +141,15 @@ func (b *bench) oneByOne(ctx context.Context) error {
 			return err
 		}
 		err = eventually.Poll(ctx, func(context.Context) error {
-			from, seen := shown.at(address)
+			from, seen := shown.at(name)
 			until, there := routed.at(address)
 			if !seen || !there {
 				return fmt.Errorf("%s: seen %v, routed %v", address, seen, there)
 			}
 			took = append(took, max(0, until.Sub(from)))
+			if until.Sub(from) > slow {
+				fmt.Fprintf(os.Stderr, "%s: %s was shown at %s and routed at %s\n", name, address, from.Format(time.StampMilli), until.Format(time.StampMilli))
+			}
 			return nil
 		})
 		if err != nil {
@@ -134,7 +159,7 @@ func (b *bench) oneByOne(ctx context.Context) error {
 			fmt.Fprintf(os.Stderr, "%d of %d Services are routed\n", i+1, b.services)
 		}
 	}
-	row("address in the Service's status -> route in the router's kernel (ms)", took)
+	row(fmt.Sprintf("address in the Service's status -> route in the router's kernel, a Service each %s", b.pace), took)
 	return nil
 }
 

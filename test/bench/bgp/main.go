@@ -26,6 +26,7 @@ const patience = 10 * time.Minute
 func main() {
 	b := &bench{}
 	flag.IntVar(&b.services, "services", 200, "how many Services are created one after the other; 0: that is not measured")
+	flag.DurationVar(&b.pace, "pace", time.Second/2, "how long after one Service the next is created")
 	flag.IntVar(&b.many, "many", 1000, "how many addresses are announced at once to four routers; 0: that is not measured")
 	flag.IntVar(&b.runs, "runs", 20, "how often a node is lost; 0: that is not measured")
 	flag.Parse()
@@ -41,6 +42,7 @@ func main() {
 type bench struct {
 	*scenario.Scenario
 	services, many, runs int
+	pace                 time.Duration
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
@@ -50,7 +52,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	fmt.Println("| what | runs | best | median | p90 | p99 | worst |\n|---|---|---|---|---|---|---|")
+	fmt.Println("| what (ms) | runs | best | median | p90 | p99 | worst |\n|---|---|---|---|---|---|---|")
 	for _, measure := range []func(context.Context) error{b.oneByOne, b.lose, b.manyAtOnce} {
 		if err := within(ctx, measure); err != nil {
 			return err
@@ -77,7 +79,10 @@ func (b *bench) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = b.Page(ctx, address)
+		if _, err := b.Page(ctx, address); err != nil {
+			return err
+		}
+		_, err = b.settled(ctx, address)
 		return err
 	})
 }
@@ -130,7 +135,7 @@ func (b *bench) lose(ctx context.Context) error {
 			return err
 		}
 	}
-	row("node cut off, BFD 3 x 100 ms: connections fail or hang for (ms)", lost)
+	row("a node's link is cut, BFD 3 x 100 ms: connections to it fail or hang for", lost)
 	return nil
 }
 

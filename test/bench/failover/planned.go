@@ -3,13 +3,20 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// plannedMoves restarts the speakers and drains owners while a client connects.
+// plannedMoves restarts the speakers and drains owners while a client connects; and
+// connects to a node's own address as well, which never moves: gaps of these connections
+// are those of the machine.
 func (b *bench) plannedMoves(ctx context.Context, profile string) error {
 	steps := []struct {
 		name string
@@ -21,34 +28,64 @@ func (b *bench) plannedMoves(ctx context.Context, profile string) error {
 		{"the owner is drained", func(ctx context.Context, address string) error { return b.drainOwner(ctx, address) }},
 	}
 	for _, step := range steps {
-		var sum scenario.Connections
+		var sum, still scenario.Connections
 		for i := range b.planned {
-			c, err := b.once(ctx, step.do)
+			c, control, err := b.once(ctx, step.do)
 			if err != nil {
 				return fmt.Errorf("%s: %w", step.name, err)
 			}
-			fmt.Fprintf(os.Stderr, "%s, run %d of %d: %d of %d connections failed, longest gap %d ms\n", step.name, i+1, b.planned, c.Failed, c.Tried, c.LongestGap.Milliseconds())
+			fmt.Fprintf(os.Stderr, "%s, run %d of %d: %d of %d connections failed, longest gap %d ms; to a node %d of %d, %d ms\n",
+				step.name, i+1, b.planned, c.Failed, c.Tried, c.LongestGap.Milliseconds(), control.Failed, control.Tried, control.LongestGap.Milliseconds())
 			for _, why := range c.Why {
 				fmt.Fprintln(os.Stderr, "  failed:", why)
 			}
-			sum.Tried, sum.Failed, sum.LongestGap = sum.Tried+c.Tried, sum.Failed+c.Failed, max(sum.LongestGap, c.LongestGap)
+			sum, still = add(sum, c), add(still, control)
 		}
-		fmt.Printf("| %s | %s | %d | %d | %d | %d |\n", step.name, profile, b.planned, sum.Tried, sum.Failed, sum.LongestGap.Milliseconds())
+		fmt.Printf("| %s | %s | %d | %d | %d | %d | %d |\n", step.name, profile, b.planned, sum.Tried, sum.Failed, sum.LongestGap.Milliseconds(), still.LongestGap.Milliseconds())
 	}
 	return nil
 }
 
-func (b *bench) once(ctx context.Context, do func(context.Context, string) error) (scenario.Connections, error) {
+func add(x, y scenario.Connections) scenario.Connections {
+	return scenario.Connections{Tried: x.Tried + y.Tried, Failed: x.Failed + y.Failed, LongestGap: max(x.LongestGap, y.LongestGap)}
+}
+
+func (b *bench) once(ctx context.Context, do func(context.Context, string) error) (c, control scenario.Connections, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := b.whole(ctx); err != nil {
-		return scenario.Connections{}, err
+		return c, control, err
 	}
 	address, err := b.Address(ctx, scenario.SampleService)
 	if err != nil {
-		return scenario.Connections{}, err
+		return c, control, err
 	}
-	return b.Connecting(ctx, address, func(ctx context.Context) error { return do(ctx, address) })
+	still, err := b.nodePort(ctx)
+	if err != nil {
+		return c, control, err
+	}
+	c, err = b.Connecting(ctx, address+":80", func(ctx context.Context) (err error) {
+		control, err = b.Connecting(ctx, still, func(ctx context.Context) error { return do(ctx, address) })
+		return err
+	})
+	return c, control, err
+}
+
+// nodePort returns a way to the same Service that no speaker is on.
+func (b *bench) nodePort(ctx context.Context) (string, error) {
+	svc, node := &corev1.Service{}, &corev1.Node{}
+	if err := b.Client.Get(ctx, client.ObjectKey{Namespace: "default", Name: scenario.SampleService}, svc); err != nil {
+		return "", fmt.Errorf("reading the Service: %w", err)
+	}
+	if err := b.Client.Get(ctx, client.ObjectKey{Name: b.Cluster.Nodes()[0]}, node); err != nil {
+		return "", fmt.Errorf("reading the node: %w", err)
+	}
+	for _, a := range node.Status.Addresses {
+		if a.Type == corev1.NodeInternalIP {
+			return net.JoinHostPort(a.Address, strconv.Itoa(int(svc.Spec.Ports[0].NodePort))), nil
+		}
+	}
+	return "", fmt.Errorf("the node %s has no address", node.Name)
 }
 
 // drainOwner has the owner of an address hand it over.

@@ -8,11 +8,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/test/apiserver"
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
@@ -174,27 +173,12 @@ func TestManyServicesThatMoveAtOnceAreWrittenOnceEach(t *testing.T) {
 // countWrites counts the changes of Services from now on, until it is asked.
 func (b *bed) countWrites() (stop func() int) {
 	b.Helper()
-	config, err := server.Config()
-	if err != nil {
-		b.Fatal(err)
-	}
-	c, err := client.NewWithWatch(config, client.Options{Scheme: apiserver.Scheme()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	var now corev1.ServiceList
-	if err := c.List(context.Background(), &now, client.InNamespace(b.namespace)); err != nil {
-		b.Fatal(err)
-	}
-	watched, err := c.Watch(context.Background(), &corev1.ServiceList{}, client.InNamespace(b.namespace), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: now.ResourceVersion}})
-	if err != nil {
-		b.Fatal(err)
-	}
+	_, watched := b.watchServices()
 	count := make(chan int)
 	go func() {
 		n := 0
 		for e := range watched.ResultChan() {
-			if e.Type == "MODIFIED" {
+			if e.Type == watch.Modified {
 				n++
 			}
 		}

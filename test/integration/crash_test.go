@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -133,28 +134,20 @@ func chooseKeys(want, got map[string]string) map[string]string {
 // the test if two of them show one address at one time and do not share it.
 func (b *bed) neverTwice() (stop func()) {
 	b.Helper()
-	config, err := server.Config()
-	if err != nil {
-		b.Fatal(err)
-	}
-	c, err := client.NewWithWatch(config, client.Options{Scheme: apiserver.Scheme()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	watched, err := c.Watch(context.Background(), &corev1.ServiceList{}, client.InNamespace(b.namespace))
-	if err != nil {
-		b.Fatal(err)
-	}
+	now, watched := b.watchServices()
 	var group sync.WaitGroup
 	group.Go(func() {
 		shows := map[string]*corev1.Service{}
+		for i := range now {
+			shows[now[i].Name] = &now[i]
+		}
 		for e := range watched.ResultChan() {
 			svc, ok := e.Object.(*corev1.Service)
 			if !ok {
 				continue
 			}
 			delete(shows, svc.Name)
-			if e.Type == "DELETED" {
+			if e.Type == watch.Deleted {
 				continue
 			}
 			for _, other := range shows {

@@ -35,11 +35,15 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	LoadBalancerClass string `json:"loadBalancerClass,omitempty"`
 
+	// The lists below may be null: so server-side apply leaves one of whose items
+	// another manager had set a field (kubernetes/kubernetes#134902).
+
 	// ipAddressPools are the addresses that Services can get, by pool. Each
 	// item becomes an IPAddressPool of that name. At most 64.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
+	// +nullable
 	// +optional
 	IPAddressPools []StackIPAddressPool `json:"ipAddressPools,omitempty"`
 
@@ -50,6 +54,7 @@ type LoadBalancerStackSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
+	// +nullable
 	// +optional
 	L2Advertisements []StackL2Advertisement `json:"l2Advertisements,omitempty"`
 
@@ -58,6 +63,7 @@ type LoadBalancerStackSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
+	// +nullable
 	// +optional
 	BGPPeers []StackBGPPeer `json:"bgpPeers,omitempty"`
 
@@ -67,6 +73,7 @@ type LoadBalancerStackSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
+	// +nullable
 	// +optional
 	BGPAdvertisements []StackBGPAdvertisement `json:"bgpAdvertisements,omitempty"`
 
@@ -75,6 +82,7 @@ type LoadBalancerStackSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
+	// +nullable
 	// +optional
 	BFDProfiles []StackBFDProfile `json:"bfdProfiles,omitempty"`
 
@@ -83,6 +91,7 @@ type LoadBalancerStackSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
+	// +nullable
 	// +optional
 	Communities []StackCommunity `json:"communities,omitempty"`
 

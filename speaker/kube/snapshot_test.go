@@ -184,8 +184,14 @@ func TestWhatIsStrippedIsNotMissed(t *testing.T) {
 	o.nodes[1].Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeOutOfService}}
 	o.nodes[1].Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}
 	o.nodes[2].Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeDiskPressure}, {Type: corev1.NodeReady, Status: corev1.ConditionFalse}}
+	shut := node("n4", "a")
+	shut.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady", Message: "node is shutting down"}}
+	o.nodes = append(o.nodes, shut)
 	policy := apiconv.DrainPolicy{Annotations: []string{"drain"}}
 	want := build(o, policy)
+	if !want.Draining["n4"] {
+		t.Error("a node that shuts down does not hand over")
+	}
 
 	stripEach(t, o.services, stripService)
 	stripEach(t, o.nodes, stripNode)

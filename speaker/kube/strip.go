@@ -71,7 +71,11 @@ func stripNode(node *corev1.Node) {
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
 			// When it was said last is another time every few seconds.
-			kept.Status.Conditions = append(kept.Status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status})
+			short := corev1.NodeCondition{Type: c.Type, Status: c.Status}
+			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionFalse {
+				short.Reason, short.Message = c.Reason, c.Message // a node that shuts down says so here
+			}
+			kept.Status.Conditions = append(kept.Status.Conditions, short)
 		}
 	}
 	*node = kept

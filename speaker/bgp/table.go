@@ -167,6 +167,9 @@ func (t *table) next(s wire.Session) (octets []byte, more bool) {
 			octets = append(octets, written...)
 		}
 	}
+	if len(octets) == 0 && more { // nothing is written that somebody would wait for
+		return t.next(s)
+	}
 	return octets, more
 }
 

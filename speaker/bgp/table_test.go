@@ -177,4 +177,8 @@ func TestTableSendsMuchInParts(t *testing.T) {
 	if parts != 3 || len(table.sent) != 5000 {
 		t.Errorf("%d routes went out in %d parts, want 5000 in 3", len(table.sent), parts)
 	}
+	table.all()
+	if octets, more := table.next(both); len(octets) > 0 || more {
+		t.Errorf("what the router has is looked at to the end at once: got %d octets, and more: %t", len(octets), more)
+	}
 }

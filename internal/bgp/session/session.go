@@ -405,6 +405,8 @@ func (m *Machine) state() State {
 func (m *Machine) remoteASN(asn bgp.ASN) string {
 	want := m.config.Remote
 	switch {
+	case asn == 0: // RFC 7607
+		return "the router says that its ASN is 0, which means nothing"
 	case want.ASN != 0 && asn != want.ASN:
 		return fmt.Sprintf("the router says that its ASN is %d, and peerASN is %d", asn, want.ASN)
 	case want.ASN == 0 && want.Kind == bgp.Internal && asn != m.config.ASN:

@@ -144,6 +144,8 @@ func TestMachine(t *testing.T) {
 		{"any external ASN will do", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.External} }), established(), Established, ""},
 		{"our ASN is not external", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.External} }), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 64512 })), "close 0 with 2/2"}}, Active, "External"},
+		{"ASN 0 is nobody's", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.External} }), []step{
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 0 })), "close 0 with 2/2"}}, Active, "ASN is 0"},
 		{"another ASN is not internal", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.Internal} }), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, routerOpen()), "close 0 with 2/2"}}, Active, "Internal"},
 		{"an UPDATE before the session is an error", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, Update{}), "close 0 with 5/1"}}, Active, "does not belong"},

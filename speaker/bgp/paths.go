@@ -39,7 +39,11 @@ func (m *Manager) watch() {
 		}
 	}
 	for _, r := range m.peers {
-		r.path, r.watched = pathKey(r.config, m.router(r))
+		path, watched := pathKey(r.config, m.router(r))
+		if path != r.path || watched != r.watched {
+			r.path, r.watched, r.failed = path, watched, false
+			r.tell(func(now time.Time) []session.Action { return r.unknownPath(now) })
+		}
 		if r.watched {
 			wanted[r.path] = *r.config.BFD
 		}
@@ -50,6 +54,12 @@ func (m *Manager) watch() {
 			m.follow(r, status)
 		}
 	}
+}
+
+// unknownPath forgets how BFD found a path: there is another one now, or none.
+func (p *peer) unknownPath(now time.Time) []session.Action {
+	p.pathUp = false
+	return p.machine.Path(now, false, false, "")
 }
 
 // router returns where the router of a peer is, as far as is known.

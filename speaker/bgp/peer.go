@@ -297,8 +297,12 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 		return p.machine.SetConfig(now, c)
 	}
 	why := "the session was begun anew since the configuration changed: " + sentence(fields)
+	before, _ := pathKey(from, p.router)
 	if from.Address != to.Address || from.Interface != to.Interface {
 		p.router = to.Address
+	}
+	if path, _ := pathKey(to, p.router); path != before {
+		p.pathUp = false // BFD has not looked yet
 	}
 	if p.cancel != nil {
 		p.cancel()

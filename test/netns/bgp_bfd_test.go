@@ -139,6 +139,14 @@ func TestBGPThatIsStrictWaitsForBFD(t *testing.T) {
 	s.change(func(c *told.Config) { c.Peers[0].StrictBFD = false })
 	s.pathBecomes("frr", "not up", func(s speakerbfd.Status) bool { return s.State != watched.Up })
 	s.stays("frr", s.establishes("frr").Since, time.Second)
+	// That a path was up once does not count for a session that is begun anew.
+	r.Tell("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 bfd")
+	s.pathBecomes("frr", "up", pathUp)
+	s.change(func(c *told.Config) { c.Peers[0].BFD = nil })
+	r.Tell("configure terminal\nrouter bgp 64513\nno neighbor 192.168.1.1 bfd")
+	s.establishes("frr")
+	s.change(func(c *told.Config) { strictly(&c.Peers[0]); c.Peers[0].Hold += time.Second })
+	s.becomes("frr", soon, "waiting for BFD", func(status status) bool { return status.WaitsForBFD && !established(status) })
 }
 
 // TestBGPWhenOurSideTakesBFDDown says what routers make of it: they should go on (RFC 5882

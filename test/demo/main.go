@@ -161,7 +161,7 @@ func farewell(s *scenario.Scenario, address, routed string) string {
 	return fmt.Sprintf(`
 The cable is in again, and the cluster stays up for you:
    export KUBECONFIG=%s
-   bin/devcluster kubectl get lbstack,services        what there is
+   bin/devcluster kubectl get lbs,lbpeer,lbspk,svc    what there is
    bin/devcluster exec client -- sh                   a shell on the client; there: curl http://%s/
    bin/devcluster exec router -- vtysh --vty_socket %s -c "show bgp summary"       ask the router; http://%s/ goes through it
    bin/devcluster link node1 down                     pull a cable; pause, kill: see bin/devcluster help

@@ -113,7 +113,7 @@ func TestPlannedChangesOfRoutedNodesLoseNoConnection(t *testing.T) {
 			return bed.RestartSpeakers(ctx, time.Now().Format(time.RFC3339Nano))
 		})
 		must(t, err)
-		lossless(t, c)
+		lossless(t, c, 0)
 		must(t, bed.RoutedTo(background(t), address, nodes...))
 	})
 	t.Run("a node that is drained, and drained no more", func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestPlannedChangesOfRoutedNodesLoseNoConnection(t *testing.T) {
 			return bed.RoutedTo(ctx, address, nodes...)
 		})
 		must(t, err)
-		lossless(t, c)
+		lossless(t, c, 2)
 	})
 }
 

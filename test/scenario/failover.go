@@ -126,19 +126,25 @@ func (s *Scenario) ownedOnlyBy(ctx context.Context, address, node string) error 
 type Connections struct {
 	// Tried and Failed are how many there were.
 	Tried, Failed int
+	// Cut is how many were established and reset in the same moment: a change of the way
+	// sent their next packet to another node. No load balancer that keeps no state of
+	// connections saves these; there is one at most for each change.
+	Cut int
 	// Why are the errors of those that failed.
 	Why []string
 	// LongestGap is the longest time between two that were established.
 	LongestGap time.Duration
 }
 
-// Connecting opens connections to a host and port while something is done.
+// Connecting opens connections to a host and port while something is done. Those that were
+// begun before, until connections succeeded steadily, do not count.
 func (s *Scenario) Connecting(ctx context.Context, to string, do func(context.Context) error) (Connections, error) {
 	stream, err := traffic.Start(ctx, s.Cluster, s.Connect, to)
 	if err != nil {
 		return Connections{}, err
 	}
 	err = flowing(ctx, stream)
+	begun := time.Now()
 	if err == nil {
 		err = do(ctx)
 	}
@@ -149,11 +155,14 @@ func (s *Scenario) Connecting(ctx context.Context, to string, do func(context.Co
 	if err == nil {
 		err = failed
 	}
+	attempts = slices.DeleteFunc(attempts, func(a traffic.Attempt) bool { return a.Begun.Before(begun) })
 	c := Connections{Tried: len(attempts), LongestGap: traffic.LongestGap(attempts)}
 	for _, a := range attempts {
-		if !a.OK {
+		if a.Cut {
+			c.Cut++
+		} else if !a.OK {
 			c.Failed++
-			c.Why = append(c.Why, fmt.Sprintf("%s after %d ms", a.Why, a.Ended.Sub(a.Begun).Milliseconds()))
+			c.Why = append(c.Why, fmt.Sprintf("%s after %d ms, begun %d ms after the first step", a.Why, a.Ended.Sub(a.Begun).Milliseconds(), a.Begun.Sub(begun).Milliseconds()))
 		}
 	}
 	return c, err

@@ -27,6 +27,9 @@ type Attempt struct {
 	// OK says whether it was established; Why is the error if it was not.
 	OK  bool
 	Why string `json:",omitempty"`
+	// Cut says that it was established, and reset before the client knew of that: a SYN
+	// that nobody takes is refused, and only a connection is reset.
+	Cut bool `json:",omitempty"`
 }
 
 // Build builds the program that runs on the client host and returns its path.

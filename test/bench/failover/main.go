@@ -56,7 +56,7 @@ func (b *bench) run(ctx context.Context, profiles, many []string) (err error) {
 			}
 		}
 	}
-	fmt.Println("\n| planned, client connecting every 5 ms | profile | runs | connections | failed | longest gap (ms) | to a node's own address (ms) |\n|---|---|---|---|---|---|---|")
+	fmt.Println("\n| planned, client connecting every 5 ms | profile | runs | connections | failed | cut | longest gap (ms) | to a node's own address (ms) |\n|---|---|---|---|---|---|---|---|")
 	for _, profile := range profiles {
 		if err := b.prepare(ctx, profile); err != nil {
 			return err

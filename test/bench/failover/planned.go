@@ -34,20 +34,20 @@ func (b *bench) plannedMoves(ctx context.Context, profile string) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", step.name, err)
 			}
-			fmt.Fprintf(os.Stderr, "%s, run %d of %d: %d of %d connections failed, longest gap %d ms; to a node %d of %d, %d ms\n",
-				step.name, i+1, b.planned, c.Failed, c.Tried, c.LongestGap.Milliseconds(), control.Failed, control.Tried, control.LongestGap.Milliseconds())
+			fmt.Fprintf(os.Stderr, "%s, run %d of %d: %d of %d connections failed, %d cut, longest gap %d ms; to a node %d of %d, %d ms\n",
+				step.name, i+1, b.planned, c.Failed, c.Tried, c.Cut, c.LongestGap.Milliseconds(), control.Failed, control.Tried, control.LongestGap.Milliseconds())
 			for _, why := range c.Why {
 				fmt.Fprintln(os.Stderr, "  failed:", why)
 			}
 			sum, still = add(sum, c), add(still, control)
 		}
-		fmt.Printf("| %s | %s | %d | %d | %d | %d | %d |\n", step.name, profile, b.planned, sum.Tried, sum.Failed, sum.LongestGap.Milliseconds(), still.LongestGap.Milliseconds())
+		fmt.Printf("| %s | %s | %d | %d | %d | %d | %d | %d |\n", step.name, profile, b.planned, sum.Tried, sum.Failed, sum.Cut, sum.LongestGap.Milliseconds(), still.LongestGap.Milliseconds())
 	}
 	return nil
 }
 
 func add(x, y scenario.Connections) scenario.Connections {
-	return scenario.Connections{Tried: x.Tried + y.Tried, Failed: x.Failed + y.Failed, LongestGap: max(x.LongestGap, y.LongestGap)}
+	return scenario.Connections{Tried: x.Tried + y.Tried, Failed: x.Failed + y.Failed, Cut: x.Cut + y.Cut, LongestGap: max(x.LongestGap, y.LongestGap)}
 }
 
 func (b *bench) once(ctx context.Context, do func(context.Context, string) error) (c, control scenario.Connections, err error) {

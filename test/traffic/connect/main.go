@@ -5,6 +5,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lbstack/lbstack/test/traffic"
@@ -55,7 +57,7 @@ func connect(address string, interval, patience time.Duration) {
 			if err == nil {
 				_ = conn.Close()
 			} else {
-				a.Why = err.Error()
+				a.Why, a.Cut = err.Error(), errors.Is(err, syscall.ECONNRESET)
 			}
 			mu.Lock()
 			defer mu.Unlock()

@@ -3,6 +3,7 @@ package bgp
 import (
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/lbstack/lbstack/internal/bgp/session"
 	"github.com/lbstack/lbstack/internal/bgp/wire"
@@ -41,6 +42,15 @@ func around(local netip.Addr) addresses {
 		}
 	}
 	return addresses{}
+}
+
+// connected says whether an address is in a network of an interface.
+func connected(address netip.Addr) bool {
+	list, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(list, func(a net.Addr) bool {
+		network, ok := a.(*net.IPNet)
+		return ok && network.Contains(address.AsSlice())
+	})
 }
 
 func (a *addresses) note(ip netip.Addr) {

@@ -25,7 +25,20 @@ func pathKey(p bgp.Peer, router netip.Addr) (key speakerbfd.Key, ok bool) {
 	if p.BFD == nil || !router.IsValid() {
 		return key, false
 	}
-	return speakerbfd.Key{Peer: router, Local: p.Source, Interface: p.Interface, VRF: p.VRF, Multihop: p.Multihop}, true
+	return speakerbfd.Key{Peer: router, Local: p.Source, Interface: p.Interface, VRF: p.VRF, Multihop: overHops(p, router)}, true
+}
+
+// overHops says whether the path is one of several hops (RFC 5883): where the session may
+// be, it is, and an internal one is if the router is on no network of this node, as routers
+// decide it as well.
+func overHops(p bgp.Peer, router netip.Addr) bool {
+	switch {
+	case p.Interface != "":
+		return false
+	case p.Multihop || p.SecurityHops > 0:
+		return p.SecurityHops != 1
+	}
+	return internal(p) && !router.IsLinkLocalUnicast() && !connected(router)
 }
 
 // watch has the paths to all routers watched that are to be. Those of peers that are gone

@@ -3,6 +3,7 @@ package netns
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func (b *bed) bfdFRR(host, neighbours string) *router.Router {
 // ends that.
 func (b *bed) dropBFD(host string) (end func()) {
 	b.Helper()
-	for _, line := range []string{"add table inet drops", "add chain inet drops in { type filter hook input priority 0; }", "add rule inet drops in udp dport 3784 drop"} {
+	for _, line := range []string{"add table inet drops", "add chain inet drops in { type filter hook input priority 0; }", "add rule inet drops in udp dport { 3784, 4784 } drop"} {
 		if out, err := b.try(host, append([]string{"nft"}, line)...); err != nil {
 			b.Fatalf("%v: %s", err, out)
 		}
@@ -172,5 +173,32 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; error w
 	for name := range since {
 		got := s.becomes(name, soon, "another one", func(status status) bool { return established(status) && !status.Since.Equal(since[name]) })
 		t.Logf("%s ended the session: %s", name, got.LastError)
+	}
+}
+
+func TestBGPPathsOverSeveralHopsAreWatched(t *testing.T) {
+	for name, c := range map[string]struct {
+		frr  string
+		edit func(*bgp.Peer)
+	}{
+		"ebgpMultiHop":                    {"remote-as 64512\nneighbor 10.0.0.1 ebgp-multihop 2", func(p *bgp.Peer) { p.Multihop = true }},
+		"ttlSecurityHops 2":               {"remote-as 64512\nneighbor 10.0.0.1 ttl-security hops 2", func(p *bgp.Peer) { p.SecurityHops = 2 }},
+		"internal, on no network of ours": {"remote-as 64513", func(p *bgp.Peer) { p.ASN = 64513 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, "node", "router", "between")
+			b.throughRouter("node", "between", "router")
+			router.FRR(t, b.prefix+"router", "bfd\n profile tight\n"+indent(asTight)+
+				frrConfig("neighbor 10.0.0.1 "+c.frr+"\nneighbor 10.0.0.1 update-source 10.0.0.2\nneighbor 10.0.0.1 bfd\nneighbor 10.0.0.1 bfd profile tight", "10.0.0.1"), "bfdd", "bgpd")
+			s := b.speaker("node")
+			from := func(p *bgp.Peer) { p.Source = netip.MustParseAddr("10.0.0.1") }
+			s.set(toAll(plain(first4), peer("far", "10.0.0.2", from, withBFD, c.edit)))
+			s.establishes("far")
+			s.pathBecomes("far", "up", pathUp)
+			end := b.dropBFD("node")
+			s.tells("far", quickly, "BFD")
+			end()
+			s.establishes("far")
+		})
 	}
 }

@@ -44,6 +44,9 @@ func (p *peer) report() {
 	s := Status{Peer: p.config.Name, Router: p.router, WaitsForBFD: p.machine.WaitsForBFD(), Negotiated: p.up}
 	s.State, s.Since = p.shownState(now)
 	s.LastError, s.LastErrorAt = p.machine.LastError()
+	if p.config.Passive && p.up == nil && s.LastError == "" {
+		s.LastError = unheardWords(p.config)
+	}
 	if failing := cmp.Or(p.failing, p.table.problem()); failing != nil && p.up != nil {
 		s.LastError, s.LastErrorAt = failing.Error(), s.Since
 	}

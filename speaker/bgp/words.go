@@ -36,6 +36,15 @@ func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	return fmt.Sprintf("connecting to %s: %s", to, why)
 }
 
+// unheardWords says in words that a router which must connect has not done so yet.
+func unheardWords(p bgp.Peer) string {
+	why := "the router has not connected to this node yet, as passiveMode has it: does it know this node as a neighbour, and may it reach the node's port of BGP?"
+	if p.Password != "" {
+		why += " With another password it is not heard either."
+	}
+	return why
+}
+
 // lostWords says in words why a connection that was there is gone.
 func lostWords(err error) string {
 	switch {

@@ -71,9 +71,14 @@ func (r Routing) peer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 			TransmitIntervalMilliseconds: milliseconds(path.Transmit), ReceiveIntervalMilliseconds: milliseconds(path.Receive),
 			DetectionTimeMilliseconds: milliseconds(path.Detection), Flaps: int32(min(path.Flaps, 1<<31-1)),
 		}
+		if path.Problem != "" && p.LastError == "" {
+			p.LastError = bound(unwatchedWords(path))
+		}
 	}
 	return p
 }
+
+func unwatchedWords(path speakerbfd.Status) string { return "BFD does not work: " + path.Problem }
 
 func (r Routing) pathWords(peer bgp.PeerName) string {
 	path, watched := r.Path(peer)
@@ -86,12 +91,16 @@ func (r Routing) pathWords(peer bgp.PeerName) string {
 	return fmt.Sprintf("the router's BFD says %s, ours %s: is BFD turned on there for this node?", path.Remote, path.State)
 }
 
-// down says which sessions are not up that should be.
+// down says which sessions are not up that should be, or are not watched.
 func (r Routing) down(now time.Time) (sentences []string) {
 	for _, s := range r.Sessions {
-		if s.State != session.Established && now.Sub(s.Since) >= speakerbgp.DownAfter {
-			p := r.peer(s)
+		p := r.peer(s)
+		path, watched := r.Path(s.Peer)
+		switch {
+		case s.State != session.Established && now.Sub(s.Since) >= speakerbgp.DownAfter:
 			sentences = append(sentences, fmt.Sprintf("the session of the BGPPeer %q is not up (%s since %s): %s", s.Peer, p.State, p.Since.UTC().Format(time.RFC3339), p.LastError))
+		case s.State == session.Established && watched && path.Problem != "":
+			sentences = append(sentences, fmt.Sprintf("nobody watches the path of the BGPPeer %q, whose session is up: %s", s.Peer, unwatchedWords(path)))
 		}
 	}
 	return sentences

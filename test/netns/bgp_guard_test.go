@@ -171,10 +171,11 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; connect delay t
 	}
 	time.Sleep(time.Second)
 	listens("")
-	c := toAll(plain(first4, first6), peer("v4", "192.168.1.2", passive), peer("bird", "192.168.1.3", passive))
+	c := toAll(plain(first4, first6), peer("v4", "192.168.1.2", passive), peer("bird", "192.168.1.3", passive), peer("nobody", "192.168.1.9", passive))
 	c.Passwords = map[bgp.PeerName]string{"v4": "secret"}
 	s.set(c)
 	listens("0.0.0.0:179")
+	s.tells("nobody", quickly, "has not connected")
 	s.establishes("v4")
 	since := s.establishes("bird").Since
 	has(t, r, "ipv4", first4)

@@ -1,0 +1,78 @@
+package kube
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bfd"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/speaker"
+	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
+	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+)
+
+func TestWhatIsWrongWithASessionIsToldInTheState(t *testing.T) {
+	long := time.Now().Add(-time.Hour)
+	taken := &speakerbfd.Status{Status: bfd.Status{State: bfd.Down}, Problem: "port 3784 is taken"}
+	silent := &speakerbfd.Status{Status: bfd.Status{State: bfd.Down, Remote: bfd.Down}}
+	for _, tt := range []struct {
+		name             string
+		session          speakerbgp.Status
+		path             *speakerbfd.Status
+		lastError, ready string // what they contain; empty: nothing is wrong
+	}{
+		{"an established session is well", speakerbgp.Status{State: session.Established, Since: long}, nil, "", ""},
+		{"a path that nobody can watch is told although the session is up", speakerbgp.Status{State: session.Established, Since: long}, taken, "port 3784 is taken", "nobody watches"},
+		{"a router without BFD takes nothing from a session that does not wait for it", speakerbgp.Status{State: session.Established, Since: long}, silent, "", ""},
+		{"a session that waits for BFD says how both sides see it", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, silent, "strictBFD", "strictBFD"},
+		{"one that waits for BFD which cannot work says why", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, taken, "port 3784 is taken", "port 3784 is taken"},
+		{"one that waits for a profile says so", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, nil, "BFDProfile is missing", "BFDProfile is missing"},
+		{"one that is down for long is not ready", speakerbgp.Status{State: session.Active, Since: long, LastError: "refused"}, nil, "refused", "is not up"},
+		{"one that has just begun is given time", speakerbgp.Status{State: session.Active, Since: time.Now(), LastError: "refused"}, nil, "refused", ""},
+		{"what broke the session goes before what is wrong with BFD", speakerbgp.Status{State: session.Active, Since: long, LastError: "refused"}, taken, "refused", "refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.session.Peer = "tor"
+			r := Routing{Sessions: []speakerbgp.Status{tt.session}, Path: func(bgp.PeerName) (speakerbfd.Status, bool) {
+				if tt.path == nil {
+					return speakerbfd.Status{}, false
+				}
+				return *tt.path, true
+			}}
+			got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}}, r)
+			p := got.BGPPeers[0]
+			if (tt.lastError == "") != (p.LastError == "") || !strings.Contains(p.LastError, tt.lastError) {
+				t.Errorf("lastError is %q, want %q in it", p.LastError, tt.lastError)
+			}
+			if (p.BFD != nil) != (tt.path != nil) {
+				t.Errorf("the state has BFD %+v, want it only if the path is watched", p.BFD)
+			}
+			ready := got.Conditions[0]
+			if (ready.Status == metav1.ConditionTrue) != (tt.ready == "") || !strings.Contains(ready.Message, tt.ready) {
+				t.Errorf("Ready is %s, %q, want %q in it", ready.Status, ready.Message, tt.ready)
+			}
+		})
+	}
+}
+
+func TestRoutesAreListedInOrderWithTheirPeers(t *testing.T) {
+	r := Routing{Sent: map[netip.Prefix][]bgp.PeerName{
+		netip.MustParsePrefix("2001:db8::1/128"): {"a"}, netip.MustParsePrefix("198.51.100.2/32"): {"a", "b"}, netip.MustParsePrefix("198.51.100.1/32"): {"b"},
+	}}
+	var got v1beta1.SpeakerStateStatus
+	r.fill(&got)
+	want := []v1beta1.SpeakerBGPRoute{
+		{Prefix: "198.51.100.1/32", Peers: []v1beta1.ObjectName{"b"}}, {Prefix: "198.51.100.2/32", Peers: []v1beta1.ObjectName{"a", "b"}},
+		{Prefix: "2001:db8::1/128", Peers: []v1beta1.ObjectName{"a"}},
+	}
+	if diff := cmp.Diff(want, got.BGPRoutes); diff != "" || got.RouteCount != 3 {
+		t.Errorf("%d routes (-want +got):\n%s", got.RouteCount, diff)
+	}
+}

@@ -21,6 +21,8 @@ type said struct {
 	report *Report
 	want   *Snapshot // what was kept
 	claims ownership.Claims
+	held   []netip.Addr
+	known  int // how many hardware addresses were
 }
 
 // contest is which addresses others claim as well, and since when.
@@ -43,10 +45,28 @@ func (e *Engine) act(v *view, d decision) {
 	e.repeat(v, d)
 	e.Mesh.Acted(*v.in.view)
 	e.tellReport(v)
-	if e.Keep != nil && (e.said.want != v.in.want || !maps.Equal(e.said.claims, e.claims)) {
-		e.said.want, e.said.claims = v.in.want, e.claims
-		e.Keep(Kept{Snapshot: *v.in.want, Claims: e.claims})
+	e.keep(v)
+}
+
+// keep has kept what the next speaker on this node should know.
+func (e *Engine) keep(v *view) {
+	held := slices.SortedFunc(maps.Keys(e.doubted), netip.Addr.Compare)
+	if e.Keep == nil || e.said.want == v.in.want && maps.Equal(e.said.claims, e.claims) && slices.Equal(e.said.held, held) && e.said.known == len(e.said.ours) {
+		return
 	}
+	e.said.want, e.said.claims, e.said.held, e.said.known = v.in.want, e.claims, held, len(e.said.ours)
+	e.Keep(Kept{Snapshot: *v.in.want, Claims: e.claims, Held: held, Ours: e.said.ours})
+}
+
+// holding returns what this node claims and does not announce.
+func (e *Engine) holding() (held []netip.Addr) {
+	for address := range e.claims {
+		if e.doubted[address] {
+			held = append(held, address)
+		}
+	}
+	slices.SortFunc(held, netip.Addr.Compare)
+	return held
 }
 
 // noteMoves notes what is taken and what is let go.
@@ -55,7 +75,7 @@ func (e *Engine) noteMoves(v *view, d decision) {
 		if claim.Cause == ownership.Kept {
 			continue
 		}
-		e.taken[address] = taken{since: v.now, first: claim.Cause == ownership.First}
+		e.taken[address] = taken{since: v.now, first: d.served[address].First}
 		e.Metrics.Moves.WithLabelValues(claim.Cause.String()).Inc()
 		if claim.Cause == ownership.Failure {
 			e.noteFailover(v, address)
@@ -119,7 +139,7 @@ func (e *Engine) setOurs(v *view) {
 		add(v.in.view.Peers[i].State.Links)
 	}
 	// Those that are missing now are ours all the same.
-	ours = append(ours, e.said.ours...)
+	ours = append(append(ours, e.said.ours...), e.remembered...)
 	slices.SortFunc(ours, func(x, y net.HardwareAddr) int { return slices.Compare(x, y) })
 	ours = slices.CompactFunc(ours, func(x, y net.HardwareAddr) bool { return slices.Equal(x, y) })
 	if len(ours) != len(e.said.ours) {
@@ -129,12 +149,12 @@ func (e *Engine) setOurs(v *view) {
 }
 
 func (e *Engine) publish(v *view) {
-	state := wire.State{Phase: v.phase, Links: v.links, Claims: e.claims}
+	state := wire.State{Phase: v.phase, Links: v.links, Claims: e.claims, Held: e.holding()}
 	if v.phase == ownership.Restarting {
 		state.Back = v.in.restarting.Sub(v.now)
 	}
 	if before := e.said.state; before != nil {
-		same := before.Phase == state.Phase && maps.Equal(before.Claims, state.Claims) && reflect.DeepEqual(before.Links, state.Links)
+		same := before.Phase == state.Phase && maps.Equal(before.Claims, state.Claims) && slices.Equal(before.Held, state.Held) && reflect.DeepEqual(before.Links, state.Links)
 		if same {
 			return
 		}

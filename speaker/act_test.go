@@ -161,15 +161,17 @@ func TestWhatTheNextSpeakerShouldKnowIsKeptWhenItChanges(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Peers = want(wanted(a1, "p1", self)), append(b.view.Peers, peer("p1", ownership.Claims{a1: 1}))
 		b.tell()
-		b.same("kept at first", []speaker.Kept{{Snapshot: b.want}}, b.kept)
+		ours := b.kept[0].Ours
+		b.same("the hardware addresses that are kept", 2, len(ours))
+		b.same("kept at first", []speaker.Kept{{Snapshot: b.want, Ours: ours}}, b.kept)
 		b.hear(b.view.Peers...)
 		b.same("kept when nothing has changed", 1, len(b.kept))
 		b.hear()
-		b.same("kept when claims change", speaker.Kept{Snapshot: b.want, Claims: ownership.Claims{a1: 2}}, b.kept[len(b.kept)-1])
+		b.same("kept when claims change", speaker.Kept{Snapshot: b.want, Claims: ownership.Claims{a1: 2}, Ours: ours}, b.kept[len(b.kept)-1])
 		b.want.Addresses = nil
 		b.engine.SetSnapshot(b.want)
 		b.settle()
-		b.same("kept when the snapshot changes", speaker.Kept{}, b.kept[len(b.kept)-1])
+		b.same("kept when the snapshot changes", speaker.Kept{Ours: ours}, b.kept[len(b.kept)-1])
 		b.same("how often it was kept", 3, len(b.kept))
 	})
 }

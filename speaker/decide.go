@@ -34,6 +34,7 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 		e.resume(v)
 	}
 	e.remember(v)
+	e.doubt(v)
 	v.input = ownership.Input{
 		Self: e.Self, Hold: e.held(now), Addresses: in.want.Addresses, Epochs: e.epochs, Passed: e.passed(now), Released: e.letGo(v),
 		Nodes: []ownership.Node{{
@@ -91,7 +92,7 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 // somebody else claims it by now.
 func (e *Engine) resume(v *view) {
 	e.claims = ownership.Claims{}
-	for address, epoch := range e.Resume {
+	for address, epoch := range e.Resume.Claims {
 		if _, wanted := v.index[address]; !wanted {
 			continue
 		}
@@ -99,7 +100,7 @@ func (e *Engine) resume(v *view) {
 		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool { _, ok := p.State.Claims[address]; return ok })
 		if !claimed {
 			e.claims[address] = epoch
-			e.taken[address] = taken{since: v.now}
+			e.taken[address] = taken{since: v.now, first: e.doubted[address]}
 		}
 	}
 }
@@ -127,6 +128,43 @@ func (e *Engine) remember(v *view) {
 		note(v.in.view.Peers[i].State.Claims)
 	}
 	note(e.claims)
+}
+
+// doubt notes which addresses are not announced by those who own them, since foreign hosts
+// use them. That outlasts the owner: the next one asks again before it announces one.
+func (e *Engine) doubt(v *view) {
+	note := func(claims ownership.Claims, held func(netip.Addr) bool) {
+		for address := range claims {
+			if held(address) {
+				e.doubted[address] = true
+			} else {
+				delete(e.doubted, address)
+			}
+		}
+	}
+	for i := range v.in.view.Peers {
+		s := &v.in.view.Peers[i].State
+		note(s.Claims, func(a netip.Addr) bool { return slices.Contains(s.Held, a) })
+	}
+	if e.running {
+		held := v.in.held()
+		note(e.claims, func(a netip.Addr) bool { return slices.Contains(held, a) })
+	}
+	for address := range e.doubted {
+		if _, wanted := v.index[address]; !wanted {
+			delete(e.doubted, address)
+		}
+	}
+}
+
+// held are the addresses that are not announced here since foreign hosts use them.
+func (in *inbox) held() (held []netip.Addr) {
+	for _, c := range in.conflicts {
+		if !c.Announced {
+			held = append(held, c.Address)
+		}
+	}
+	return held
 }
 
 // letGo returns what living nodes have let go a moment ago, although it is wanted
@@ -198,11 +236,17 @@ func (e *Engine) decide(v *view) decision {
 	d.Output = ownership.Decide(v.input)
 	for address, claim := range d.Own {
 		d.claims[address] = claim.Epoch
-		first := claim.Cause == ownership.First || claim.Cause == ownership.Kept && e.taken[address].first
+		first := claim.Cause == ownership.First || e.doubted[address]
+		if claim.Cause == ownership.Kept {
+			first = e.taken[address].first
+		}
 		d.served[address] = Owned{Interfaces: e.interfaces(v, address), First: first}
 	}
 	e.goOnCaring(v, d.Care)
 	for address, node := range d.Care {
+		if e.doubted[address] {
+			continue
+		}
 		if o := v.care(e.Self, node, address); len(o.Interfaces) > 0 {
 			d.served[address] = o
 		}

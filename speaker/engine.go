@@ -7,6 +7,7 @@ package speaker
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"reflect"
 	"sync"
@@ -64,8 +65,9 @@ type Config struct {
 	// Keep takes what a speaker that starts on this node should know; it must not
 	// block. May be nil.
 	Keep func(Kept)
-	// Resume is what this node claimed when its last speaker ended.
-	Resume ownership.Claims
+	// Resume is what was kept when this node's last speaker ended. Its snapshot is not
+	// looked at: see SetKept.
+	Resume Kept
 	// Failback allows addresses to move although nothing failed.
 	Failback bool
 	// Metrics count what happens.
@@ -78,6 +80,10 @@ type Kept struct {
 	Snapshot Snapshot
 	// Claims of this node.
 	Claims ownership.Claims
+	// Held are addresses that their owners do not announce, since foreign hosts use them.
+	Held []netip.Addr
+	// Ours are hardware addresses of the cluster's nodes.
+	Ours []net.HardwareAddr
 }
 
 // Engine decides what this node owns. Make it with New.
@@ -102,11 +108,14 @@ type Engine struct {
 	contested contest
 	owners    map[netip.Addr]lb.NodeName // who had what, in the round before
 	live      map[lb.NodeName]bool
+	doubted   map[netip.Addr]bool        // its last owner did not announce it: a foreign host uses it
 	hold      map[netip.Addr]time.Time   // until when it is not taken from others
 	caredFor  map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
 	lonely    bool                       // it was cut off in the round before
 	moved     time.Time
 	said      said
+	// remembered are hardware addresses of nodes from before this speaker.
+	remembered []net.HardwareAddr
 }
 
 // taken is how this node got an address.
@@ -127,10 +136,15 @@ type inbox struct {
 
 // New returns an engine for a node.
 func New(c Config) *Engine {
-	return &Engine{
+	e := &Engine{
 		Config: c, news: make(chan struct{}, 1),
 		epochs: map[netip.Addr]ownership.Epoch{}, taken: map[netip.Addr]taken{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
+		doubted: map[netip.Addr]bool{}, remembered: c.Resume.Ours,
 	}
+	for _, address := range c.Resume.Held {
+		e.doubted[address] = true
+	}
+	return e
 }
 
 // SetSnapshot tells the engine what the cluster wants.
@@ -256,7 +270,7 @@ func (e *Engine) start(now time.Time, in inbox) {
 	}
 	isolated := e.phase(now, in) == ownership.Isolated
 	if e.lonely && !isolated {
-		e.running, e.begun, e.Resume = false, now, nil
+		e.running, e.begun, e.Resume.Claims = false, now, nil
 	}
 	e.lonely = isolated
 }

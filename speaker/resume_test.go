@@ -11,7 +11,7 @@ import (
 )
 
 func resuming(claims ownership.Claims) func(*speaker.Config) {
-	return func(c *speaker.Config) { c.Resume = claims }
+	return func(c *speaker.Config) { c.Resume.Claims = claims }
 }
 
 func TestASpeakerTakesUpWhatTheLastOneOnItsNodeClaimed(t *testing.T) {

@@ -61,7 +61,7 @@ func run(ctx context.Context, s settings) error {
 	defer store.Flush()
 	go store.Run(answering)
 	engine := speaker.New(speaker.Config{
-		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Keep: store.Keep, Resume: kept.Claims,
+		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Keep: store.Keep, Resume: kept.Kept,
 		Failback: s.failback.is == "gradual", Metrics: speaker.NewMetrics(metrics.Registry),
 	})
 	mesh, err := membership.Start(membership.Config{

@@ -3,6 +3,7 @@ package keep
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -43,6 +44,9 @@ func TestAnyContentComesBack(t *testing.T) {
 			want.Snapshot.Addresses = append(want.Snapshot.Addresses, speaker.Announced{Address: address(i), Candidates: rapid.SampledFrom(lists).Draw(t, "list")})
 			want.Claims[address(i)] = ownership.Epoch(rapid.Uint64().Draw(t, "epoch"))
 			want.Peers[lb.NodeName(fmt.Sprint("node", i))] = netip.MustParseAddr("fe80::1")
+		}
+		for i := range rapid.IntRange(0, 3).Draw(t, "hardware") {
+			want.Ours, want.Held = append(want.Ours, net.HardwareAddr{2, 0, 0, 0, 0, byte(i)}), append(want.Held, address(i))
 		}
 		want.Snapshot.Draining["node1"] = rapid.Bool().Draw(t, "draining")
 		comesBack(t, path, want)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -28,6 +29,10 @@ const (
 	format = 1
 	// largest is up to what size a file is read.
 	largest = 64 << 20
+	// mostHardware is how many hardware addresses are kept.
+	mostHardware = 4096
+	// hardwareBytes is how long one is: what is announced on is Ethernet.
+	hardwareBytes = 6
 	// settle collects the changes of a moment.
 	settle = 500 * time.Millisecond
 )
@@ -113,6 +118,8 @@ type file struct {
 	Format     int                        `json:"format"`
 	Peers      map[lb.NodeName]netip.Addr `json:"peers,omitempty"`
 	Claims     ownership.Claims           `json:"claims,omitempty"`
+	Held       []netip.Addr               `json:"held,omitempty"`
+	Ours       []net.HardwareAddr         `json:"ours,omitempty"`
 	Draining   map[lb.NodeName]bool       `json:"draining,omitempty"`
 	Candidates [][]speaker.Candidate      `json:"candidates,omitempty"`
 	Addresses  []address                  `json:"addresses,omitempty"`
@@ -130,7 +137,7 @@ type list struct {
 }
 
 func write(path string, c Content) error {
-	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining}
+	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Held: c.Held, Ours: c.Ours[:min(len(c.Ours), mostHardware)]}
 	numbers := map[list]int{}
 	for _, a := range c.Snapshot.Addresses {
 		if len(a.Candidates) == 0 {
@@ -194,7 +201,13 @@ func decode(text []byte) (Content, error) {
 	if f.Format != format {
 		return Content{}, fmt.Errorf("it has the format %d, not %d", f.Format, format)
 	}
-	c := Content{Peers: f.Peers, Kept: speaker.Kept{Claims: f.Claims, Snapshot: speaker.Snapshot{Draining: f.Draining}}}
+	c := Content{Peers: f.Peers, Kept: speaker.Kept{Claims: f.Claims, Held: f.Held, Snapshot: speaker.Snapshot{Draining: f.Draining}}}
+	for _, hardware := range f.Ours[:min(len(f.Ours), mostHardware)] {
+		if len(hardware) != hardwareBytes {
+			return Content{}, fmt.Errorf("a hardware address has %d bytes", len(hardware))
+		}
+		c.Ours = append(c.Ours, hardware)
+	}
 	for _, a := range f.Addresses {
 		announced := speaker.Announced{Address: a.Address}
 		if !a.Address.IsValid() {

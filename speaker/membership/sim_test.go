@@ -219,7 +219,7 @@ func (w *world) runOne(name lb.NodeName) {
 	kept := n.kept
 	w.note("%s starts, it had %v", name, short(slices.SortedFunc(maps.Keys(kept.Claims), netip.Addr.Compare)))
 	p.engine = speaker.New(speaker.Config{
-		Self: name, Log: logr.Discard(), Announcer: p, Resume: kept.Claims, Failback: w.failback,
+		Self: name, Log: logr.Discard(), Announcer: p, Resume: kept, Failback: w.failback,
 		Report: func(speaker.Report) { p.gate() }, Keep: p.keep,
 		Metrics: speaker.NewMetrics(prometheus.NewRegistry()),
 	})

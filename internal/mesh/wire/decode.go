@@ -146,6 +146,12 @@ func (r *reader) state() State {
 		}
 		s.Claims[a] = ownership.Epoch(epoch)
 	}
+	if len(r.rest) == 0 {
+		return s // of a speaker from before there was more
+	}
+	for range r.count(maxHeld, minAddress) {
+		s.Held = append(s.Held, r.address())
+	}
 	return s
 }
 

@@ -62,6 +62,11 @@ func state(b []byte, s *State) []byte {
 		b = address(b, a)
 		b = number(b, min(uint64(s.Claims[a]), maxEpoch))
 	}
+	held := fitting(s.Held, maxHeld, netip.Addr.IsValid)
+	b = number(b, uint64(len(held)))
+	for _, a := range held {
+		b = address(b, a)
+	}
 	return b
 }
 

@@ -18,11 +18,13 @@ const (
 	maxLinks      = 256
 	maxPrefixes   = 64
 	maxClaims     = 1 << 17
+	maxHeld       = 1 << 10
 	maxEpoch      = 1 << 62
 	maxDuration   = 10 * time.Minute
 	maxLinkName   = 15
 	hardwareBytes = 6
-	minClaim      = 1 + 4 + 1                 // the length, an IPv4 address, the epoch or the bits
+	minClaim      = 1 + 4 + 1 // the length, an IPv4 address, the epoch or the bits
+	minAddress    = 1 + 4
 	minLink       = 2 + hardwareBytes + 1 + 1 // a name of one letter, flags, no prefixes
 )
 
@@ -75,6 +77,9 @@ type State struct {
 	Links []Link
 	// Claims are the addresses that it owns.
 	Claims ownership.Claims
+	// Held are those of the claims that it does not announce, since foreign hosts use
+	// them: who owns them next asks again before it announces them.
+	Held []netip.Addr
 }
 
 // Link is a network interface of a speaker's node.

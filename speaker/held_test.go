@@ -1,0 +1,84 @@
+package speaker_test
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+// holding is p1 when it has an address that a foreign host uses.
+func holding(phase ownership.Phase) mesh.Peer {
+	p := in(phase, peer("p1", ownership.Claims{a1: 3}))
+	p.State.Held = []netip.Addr{a1}
+	return p
+}
+
+func TestAnAddressThatWasHeldBackIsProbedByWhoHasItNext(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		then  []mesh.Peer
+		first bool
+	}{
+		{"when its owner is lost", []mesh.Peer{peer("p2", nil)}, true},
+		{"when its owner is drained", []mesh.Peer{holding(ownership.Draining), peer("p2", nil)}, true},
+		{"not if its owner announced it in the end", []mesh.Peer{in(ownership.Draining, peer("p1", ownership.Claims{a1: 3})), peer("p2", nil)}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, "p1", self)), holding(ownership.Active), peer("p2", nil))
+				b.hear(tt.then...)
+				b.serves("afterwards", on0(tt.first, a1))
+			})
+		})
+	}
+}
+
+func TestNobodyAnswersForANodeThatRestartsWithAnAddressHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", self)), holding(ownership.Active))
+		b.hear(peer("p2", nil), holding(ownership.Restarting))
+		b.same("what is served", 0, len(b.owned))
+	})
+}
+
+func TestWhatIsHeldBackIsToldAndKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self), wanted(a2, self)), peer("p1", nil))
+		last := func() ([]netip.Addr, []netip.Addr) {
+			return b.states[len(b.states)-1].Held, b.kept[len(b.kept)-1].Held
+		}
+		b.engine.SetConflicts([]speaker.Conflict{{Address: a1, Hardware: mac(99)}, {Address: a2, Hardware: mac(99), Announced: true}})
+		b.settle()
+		told, kept := last()
+		b.same("told and kept", [][]netip.Addr{{a1}, {a1}}, [][]netip.Addr{told, kept})
+		b.engine.SetConflicts(nil)
+		b.settle()
+		if told, kept := last(); len(told)+len(kept) > 0 {
+			t.Errorf("when the foreign host is gone, told %v, and kept %v, want nothing", told, kept)
+		}
+	})
+}
+
+func TestASpeakerThatStartsProbesWhatWasHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, resuming(ownership.Claims{a1: 7, a2: 7}), func(c *speaker.Config) { c.Resume.Held = []netip.Addr{a1} })
+		b.want.Addresses, b.view.Peers = want(wanted(a1, self), wanted(a2, self)), []mesh.Peer{peer("p1", nil)}
+		b.tell()
+		b.same("the one that was held back is probed", true, b.owned[a1].First)
+		b.same("the other one is probed", false, b.owned[a2].First)
+	})
+}
+
+func TestHardwareAddressesOfNodesAreRememberedOverARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, func(c *speaker.Config) { c.Resume.Ours = []net.HardwareAddr{mac(77)} })
+		b.tell()
+		b.same("what is ours", []net.HardwareAddr{mac(1), mac(77)}, b.ours)
+		b.same("what is kept", []net.HardwareAddr{mac(1), mac(77)}, b.kept[len(b.kept)-1].Ours)
+	})
+}

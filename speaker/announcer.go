@@ -88,6 +88,16 @@ type Announcer interface {
 	SetOurs([]net.HardwareAddr)
 }
 
+// Unserved is an interface that addresses should be announced on, and cannot.
+type Unserved struct {
+	// Interface by name.
+	Interface string
+	// IPv6 or IPv4 addresses.
+	IPv6 bool
+	// Problem says why.
+	Problem string
+}
+
 // Conflict is an address that this node owns and that another host uses.
 type Conflict struct {
 	// Address that both use.

@@ -26,7 +26,7 @@ type view struct {
 
 // gather puts together what is known.
 func (e *Engine) gather(now time.Time, in inbox) *view {
-	v := &view{now: now, in: in, links: told(*in.links), phase: e.phase(now, in), index: make(map[netip.Addr]int, len(in.want.Addresses))}
+	v := &view{now: now, in: in, links: told(in.able()), phase: e.phase(now, in), index: make(map[netip.Addr]int, len(in.want.Addresses))}
 	for i := range in.want.Addresses {
 		v.index[in.want.Addresses[i].Address] = i
 	}

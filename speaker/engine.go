@@ -130,6 +130,7 @@ type inbox struct {
 	view       *mesh.View
 	links      *[]Link
 	conflicts  []Conflict
+	unserved   []Unserved
 	restarting time.Time     // until when; zero: no
 	restarted  chan struct{} // is closed when the others have been told, and nil then
 }
@@ -165,6 +166,10 @@ func (e *Engine) SetView(v mesh.View) { e.tell(func(in *inbox) { in.view = &v })
 
 // SetLinks tells the engine which links there are.
 func (e *Engine) SetLinks(links []Link) { e.tell(func(in *inbox) { in.links = &links }) }
+
+// SetUnserved tells the engine on which links nothing can be announced after all. What is
+// announced there moves to other links, or nodes.
+func (e *Engine) SetUnserved(u []Unserved) { e.tell(func(in *inbox) { in.unserved = u }) }
 
 // SetConflicts tells the engine which addresses foreign hosts use.
 func (e *Engine) SetConflicts(c []Conflict) { e.tell(func(in *inbox) { in.conflicts = c }) }
@@ -264,7 +269,7 @@ func (e *Engine) round(now time.Time) time.Time {
 // start says that this speaker is here, before it knows what it owns. One that was
 // cut off starts anew: what it had is somebody else's by now.
 func (e *Engine) start(now time.Time, in inbox) {
-	if links := told(*in.links); e.said.state == nil || e.said.state.Phase == ownership.Starting && !reflect.DeepEqual(e.said.state.Links, links) {
+	if links := told(in.able()); e.said.state == nil || e.said.state.Phase == ownership.Starting && !reflect.DeepEqual(e.said.state.Links, links) {
 		e.said.state = &wire.State{Phase: ownership.Starting, Links: links}
 		e.Mesh.Publish(*e.said.state)
 	}

@@ -20,6 +20,26 @@ func told(links []Link) []wire.Link {
 	return list
 }
 
+// able are the links that can be announced on: those that there are, without what could not
+// be opened.
+func (in *inbox) able() (links []Link) {
+	for _, l := range *in.links {
+		for _, u := range in.unserved {
+			switch {
+			case u.Interface != l.Name:
+			case u.IPv6:
+				l.LinkLocal = netip.Addr{}
+			default:
+				l.IPv4 = false
+			}
+		}
+		if l.IPv4 || l.LinkLocal.IsValid() {
+			links = append(links, l)
+		}
+	}
+	return links
+}
+
 // usable says whether a candidate is to announce an address on one of its links.
 // A link that holds pods only is used when it is wanted by name.
 func usable(l *wire.Link, c *ownership.Candidate, address netip.Addr) bool {

@@ -23,6 +23,9 @@ type Report struct {
 	Live int
 	// Conflicts are addresses that foreign hosts use as well, ordered.
 	Conflicts []Conflict
+	// Unserved are links, ordered by name, that nothing can be announced on although they
+	// are there.
+	Unserved []Unserved
 	// Problems of the snapshot.
 	Problems []string
 }
@@ -49,7 +52,7 @@ func (e *Engine) tellReport(v *view) {
 }
 
 func (e *Engine) reportOf(v *view) Report {
-	r := Report{Phase: v.phase.String(), Live: 1 + len(v.in.view.Peers), Problems: v.in.want.Problems}
+	r := Report{Phase: v.phase.String(), Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems}
 	if v.phase == ownership.Restarting {
 		r.Phase = ownership.Active.String()
 	}
@@ -63,7 +66,7 @@ func (e *Engine) reportOf(v *view) Report {
 			r.Conflicts = append(r.Conflicts, c)
 		}
 	}
-	for _, link := range *v.in.links {
+	for _, link := range v.in.able() {
 		inUse := slices.ContainsFunc(r.Owned, func(o OwnedSince) bool { return slices.Contains(o.Interfaces, link.Name) })
 		if !link.Internal || inUse {
 			r.Links = append(r.Links, link)

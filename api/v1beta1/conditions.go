@@ -207,6 +207,8 @@ const (
 	ReasonNoInterface = "NoInterface"
 	// ReasonIsolated: the speaker has lost all others at once and is silent.
 	ReasonIsolated = "Isolated"
+	// ReasonInterfaceFailed: an interface is there, and the speaker cannot announce on it.
+	ReasonInterfaceFailed = "InterfaceFailed"
 	// ReasonForeignHosts: foreign hosts use addresses that this node owns.
 	ReasonForeignHosts = "ForeignHosts"
 	// ReasonInvalidAdvertisement: an L2Advertisement has a selector that means

@@ -76,7 +76,7 @@ func run(ctx context.Context, s settings) error {
 	engine.Mesh = mesh
 	engine.Announcer = layer2.New(answering, log.WithName("layer2"), layer2.Options{
 		ARP: layer2.ListenARP, NDP: layer2.ListenNDP, Metrics: layer2.NewMetrics(metrics.Registry),
-		MayAnswer: mesh.MayAnswer, Conflicts: engine.SetConflicts,
+		MayAnswer: mesh.MayAnswer, Conflicts: engine.SetConflicts, Unserved: engine.SetUnserved,
 	})
 	join := func(peers map[lb.NodeName]netip.Addr) {
 		store.KeepPeers(peers)

@@ -94,6 +94,8 @@ func ready(r speaker.Report, routing Routing) metav1.Condition {
 		c.Reason, c.Message = v1beta1.ReasonInvalidPeer, bounded.Message(strings.Join(routing.Problems, "; "))
 	case len(routing.down(time.Now())) > 0:
 		c.Reason, c.Message = v1beta1.ReasonPeersDown, bounded.Message(strings.Join(routing.down(time.Now()), "; "))
+	case len(r.Unserved) > 0:
+		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unserved(r.Unserved))
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
 	case len(r.Conflicts) > 0:
@@ -103,6 +105,19 @@ func ready(r speaker.Report, routing Routing) metav1.Condition {
 		c.Message = "the speaker announces all addresses that this node owns"
 	}
 	return c
+}
+
+func unserved(list []speaker.Unserved) string {
+	parts := make([]string, 0, len(list))
+	for _, u := range list {
+		family := "IPv4"
+		if u.IPv6 {
+			family = "IPv6"
+		}
+		parts = append(parts, fmt.Sprintf("%s on %s (%s)", family, u.Interface, u.Problem))
+	}
+	return fmt.Sprintf("the speaker cannot announce %s: look whether its container may open raw sockets (NET_RAW), and at the interface; it is tried again every few seconds, and other nodes have the addresses meanwhile",
+		strings.Join(parts, ", "))
 }
 
 func foreignHosts(list []v1beta1.SpeakerConflict) string {

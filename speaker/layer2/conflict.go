@@ -108,7 +108,7 @@ func (r *Responder) note(p *port, e *entry, sender neighbour.MAC) {
 		e.noted = e.heard
 		r.log.Info("a foreign host uses an address of this node", "address", e.address, "link", p.Name, "its", sender.String(), "announced", next.Announced)
 		e.conflict = &next
-		r.conflictsChanged()
+		r.newsToReport()
 	}
 }
 
@@ -128,7 +128,7 @@ func (r *Responder) forget(e *entry) {
 	if e.conflict != nil {
 		r.log.Info("no foreign host uses the address any more", "address", e.address)
 		e.conflict = nil
-		r.conflictsChanged()
+		r.newsToReport()
 	}
 }
 
@@ -159,23 +159,31 @@ func (r *Responder) checkAll(now time.Time) {
 	r.probe(due)
 }
 
-// conflictsChanged has the conflicts reported.
-func (r *Responder) conflictsChanged() {
+// newsToReport has what has changed reported.
+func (r *Responder) newsToReport() {
 	select {
 	case r.changed <- struct{}{}:
 	default: // they are about to
 	}
 }
 
-// keepReporting tells of the conflicts when they have changed. It does so from a
-// goroutine of its own: whoever is told may ask for something in turn.
+// keepReporting tells of the conflicts, and of what cannot be announced on, when that has
+// changed. It does so from a goroutine of its own: whoever is told may ask for something in
+// turn.
 func (r *Responder) keepReporting() {
 	var last []speaker.Conflict
+	var without []speaker.Unserved
 	for {
 		select {
 		case <-r.ctx.Done():
 			return
 		case <-r.changed:
+		}
+		if unserved := r.unserved(); !slices.Equal(unserved, without) {
+			without = unserved
+			if r.options.Unserved != nil {
+				r.options.Unserved(slices.Clone(unserved))
+			}
 		}
 		now := r.conflicts()
 		if slices.EqualFunc(last, now, func(x, y speaker.Conflict) bool { return same(x, y) && x.Since.Equal(y.Since) }) {

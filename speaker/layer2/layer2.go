@@ -53,6 +53,9 @@ type Options struct {
 	// Conflicts is told all addresses that foreign hosts use, by address and at most
 	// MaxConflicts of them, whenever that changes; nil means nobody.
 	Conflicts func([]speaker.Conflict)
+	// Unserved is told what cannot be announced on although it should, ordered, whenever
+	// that changes; nil means nobody.
+	Unserved func([]speaker.Unserved)
 	// Timing is DefaultTiming unless it is set.
 	Timing *Timing
 }
@@ -71,16 +74,17 @@ type Responder struct {
 
 	pace    *rate.Limiter // of addresses in bursts
 	refresh *rate.Limiter // of addresses that are repeated
-	changed chan struct{} // holds one token when the conflicts have changed
+	changed chan struct{} // holds one token when there is something to report
 
-	mu      sync.Mutex
-	wanted  []speaker.Link
-	nodes   []net.HardwareAddr
-	ports   map[portKey]*port
-	reopens bool // soon, ports are opened that could not be
-	entries map[netip.Addr]*entry
-	count   uint64 // of take-overs
-	dropped uint64 // by ports that are closed
+	mu       sync.Mutex
+	wanted   []speaker.Link
+	nodes    []net.HardwareAddr
+	ports    map[portKey]*port
+	unopened map[portKey]error // why they could not be opened
+	reopens  bool              // soon, ports are opened that could not be
+	entries  map[netip.Addr]*entry
+	count    uint64 // of take-overs
+	dropped  uint64 // by ports that are closed
 }
 
 var _ speaker.Announcer = (*Responder)(nil)
@@ -95,7 +99,7 @@ type macs struct {
 func New(ctx context.Context, log logr.Logger, options Options) *Responder {
 	r := &Responder{
 		ctx: ctx, log: log, options: options, timing: DefaultTiming(), metrics: options.Metrics,
-		changed: make(chan struct{}, 1), ports: map[portKey]*port{}, entries: map[netip.Addr]*entry{},
+		changed: make(chan struct{}, 1), ports: map[portKey]*port{}, unopened: map[portKey]error{}, entries: map[netip.Addr]*entry{},
 	}
 	if options.Timing != nil {
 		r.timing = *options.Timing

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lbstack/lbstack/internal/neighbour"
@@ -293,6 +295,41 @@ func TestManyAddressesArePaced(t *testing.T) {
 		if took := announced[1000].At - announced[0].At; took < 1900*time.Millisecond || took > 2100*time.Millisecond {
 			t.Errorf("a refresh of 1001 addresses took %s from %s on, want 2 s", took, begin)
 		}
+	})
+}
+
+func TestALinkThatCannotBeOpenedIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var works atomic.Bool
+		var told [][]speaker.Unserved
+		r := New(t.Context(), logr.Discard(), Options{
+			ARP: func(speaker.Link) (Conn, error) {
+				if works.Load() {
+					return newWire(), nil
+				}
+				return nil, errors.New("not permitted")
+			},
+			NDP:     func(speaker.Link) (Conn, error) { return newWire(), nil },
+			Metrics: NewMetrics(prometheus.NewRegistry()), Unserved: func(list []speaker.Unserved) { told = append(told, list) },
+		})
+		is := func(what string, want ...[]speaker.Unserved) {
+			t.Helper()
+			synctest.Wait()
+			if diff := cmp.Diff(want, told, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s (-want +told):\n%s", what, diff)
+			}
+			told = nil
+		}
+		r.SetLinks([]speaker.Link{eth0, eth1})
+		both := []speaker.Unserved{{Interface: "eth0", Problem: "not permitted"}, {Interface: "eth1", Problem: "not permitted"}}
+		is("when two links cannot be opened", both)
+		time.Sleep(3 * reopen)
+		is("when they cannot still")
+		r.SetLinks([]speaker.Link{eth0})
+		is("when one is gone", both[:1])
+		works.Store(true)
+		time.Sleep(2 * reopen)
+		is("when it can be opened", nil)
 	})
 }
 

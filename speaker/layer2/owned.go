@@ -81,7 +81,7 @@ func (r *Responder) SetOwned(owned map[netip.Addr]speaker.Owned) {
 			p.settle()
 		}
 	}
-	r.conflictsChanged()
+	r.newsToReport()
 	r.mu.Unlock()
 	for _, b := range bursts {
 		if len(b.turns) > 0 {

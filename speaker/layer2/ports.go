@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -74,6 +75,11 @@ func (r *Responder) openAndClose() {
 		p.close()
 		delete(r.ports, key)
 	}
+	for key := range r.unopened {
+		if _, ok := wanted[key]; !ok {
+			r.noteOpened(key, nil)
+		}
+	}
 	for key, l := range wanted {
 		if _, ok := r.ports[key]; !ok && r.ctx.Err() == nil {
 			r.open(key, l)
@@ -101,14 +107,50 @@ func (r *Responder) open(key portKey, l speaker.Link) {
 	}
 	if err != nil {
 		r.log.Error(err, "cannot announce on a link; trying again", "link", l.Name)
+		r.noteOpened(key, err)
 		r.reopenSoon()
 		return
 	}
+	r.noteOpened(key, nil)
 	p := &port{Link: l, v6: key.v6, mac: mac, conn: conn}
 	r.ports[key] = p
 	r.watchOn(p)
 	go r.listen(p)
 	r.begunOn(p)
+}
+
+// noteOpened notes that a port could be opened, or is not wanted any more, or why it could
+// not be. The caller holds the lock.
+func (r *Responder) noteOpened(key portKey, err error) {
+	before, failed := r.unopened[key]
+	switch {
+	case err == nil:
+		delete(r.unopened, key)
+	default:
+		r.unopened[key] = err
+	}
+	if failed != (err != nil) || failed && before.Error() != err.Error() {
+		r.newsToReport()
+	}
+}
+
+// unserved are the links and families that could not be opened.
+func (r *Responder) unserved() (list []speaker.Unserved) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, err := range r.unopened {
+		list = append(list, speaker.Unserved{Interface: key.link, IPv6: key.v6, Problem: err.Error()})
+	}
+	slices.SortFunc(list, func(x, y speaker.Unserved) int {
+		if c := strings.Compare(x.Interface, y.Interface); c != 0 || x.IPv6 == y.IPv6 {
+			return c
+		}
+		if x.IPv6 {
+			return 1
+		}
+		return -1
+	})
+	return list
 }
 
 // begunOn announces and probes on a port that was opened. The caller holds the

@@ -36,6 +36,9 @@ const interrupted = 10
 // br- with twelve hexadecimal digits; br-ex, br-lan and their like are networks.
 var internalNames = regexp.MustCompile(`^(cni|veth|docker|br-[0-9a-f]{12}$|virbr|flannel|cali|cilium|lxc|weave|kube-|nodelocaldns|antrea|ovn)`)
 
+// portTypes are the types of links that have others as ports.
+var portTypes = []string{"bridge", "bond", "team", "openvswitch", "hsr"}
+
 // Watch calls tell with the links of this node, at first and after each
 // change, until the context ends. After a failure it subscribes again. The link
 // with the node's own address leads to a network, whatever its name.
@@ -116,7 +119,7 @@ func List(node netip.Addr) ([]speaker.Link, error) {
 	var links []speaker.Link
 	for _, l := range all {
 		attrs := l.Attrs()
-		if !ethernetAndUp(attrs) {
+		if !ethernetAndUp(attrs) || isPort(attrs, all) {
 			continue
 		}
 		addresses, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
@@ -135,6 +138,14 @@ func List(node netip.Addr) ([]speaker.Link, error) {
 	}
 	slices.SortFunc(links, func(x, y speaker.Link) int { return strings.Compare(x.Name, y.Name) })
 	return links, nil
+}
+
+// isPort says whether a link is a part of another one, which is the one to announce on. A
+// VRF has its links as well, and they stay what they are.
+func isPort(a *netlink.LinkAttrs, all []netlink.Link) bool {
+	return a.MasterIndex != 0 && slices.ContainsFunc(all, func(l netlink.Link) bool {
+		return l.Attrs().Index == a.MasterIndex && slices.Contains(portTypes, l.Type())
+	})
 }
 
 // whole reads a list until nothing changed while it was read: the kernel

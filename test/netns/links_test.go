@@ -1,0 +1,101 @@
+package netns
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-logr/logr"
+
+	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/links"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// followed are the links of a host as they were told last, one word for each.
+type followed struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (f *followed) tell(list []speaker.Link) {
+	var words []string
+	for _, l := range list {
+		word := l.Name
+		if l.IPv4 {
+			word += " 4"
+		}
+		if l.LinkLocal.IsValid() {
+			word += " 6"
+		}
+		for _, p := range l.Prefixes {
+			word += " " + p.String()
+		}
+		words = append(words, word)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list = words
+}
+
+func (f *followed) are(t *testing.T, why string, want ...string) {
+	t.Helper()
+	eventually.Succeed(t, soon, why, func(context.Context) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if !slices.Equal(f.list, want) {
+			return fmt.Errorf("the links are %q, want %q", f.list, want)
+		}
+		return nil
+	})
+}
+
+func TestInterfacesAreFollowed(t *testing.T) {
+	b := newBed(t, "node", "other")
+	b.link("node")
+	ctx, cancel := context.WithCancel(t.Context())
+	var f followed
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b.in("node", func() error {
+			links.Watch(ctx, logr.Discard(), netip.MustParseAddr("192.168.1.1"), f.tell)
+			return nil
+		})
+	}()
+	defer func() { cancel(); <-ended }()
+	do := func(command string) { t.Helper(); b.ip("node", strings.Fields(command)...) }
+
+	const eth0 = "eth0 4 6 192.168.1.0/24 2001:db8::/64"
+	f.are(t, "the link is told at first", eth0)
+	do("address add 10.9.0.1/16 dev eth0")
+	f.are(t, "another address is told", "eth0 4 6 10.9.0.0/16 192.168.1.0/24 2001:db8::/64")
+	do("address del 10.9.0.1/16 dev eth0")
+	f.are(t, "an address that is gone is told", eth0)
+
+	do("link add eth1 type veth peer name far1")
+	do("address add 10.8.0.1/24 dev eth1")
+	do("link set eth1 up")
+	f.are(t, "a second link without a carrier is none", eth0)
+	do("link set far1 addrgenmode none")
+	do("link set far1 up")
+	f.are(t, "it is one with a carrier", eth0, "eth1 4 6 10.8.0.0/24")
+	do("link set far1 down")
+	f.are(t, "a carrier that is lost is told", eth0)
+	do("link set far1 up")
+	f.are(t, "a carrier that is back is told", eth0, "eth1 4 6 10.8.0.0/24")
+
+	do("link add br0 type bridge")
+	do("link set br0 up")
+	do("address flush dev eth1 scope global")
+	do("link set eth1 master br0")
+	do("address add 10.8.0.1/24 dev br0")
+	f.are(t, "a bridge is a link, and its port is none", "br0 4 6 10.8.0.0/24", eth0)
+	do("link del br0")
+	do("link del eth1")
+	f.are(t, "a link that is deleted is told", eth0)
+}

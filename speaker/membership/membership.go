@@ -71,6 +71,7 @@ func Start(config Config) (*Mesh, error) {
 	// little: a process lives for longer than that.
 	incarnation := uint64(time.Now().UnixMilli())
 	m.runner = newRunner(mesh.New(config.Node, incarnation, config.Profile.timing()), config.Profile.timing(), m.send, config.Tell)
+	m.clock = bootTime
 	m.stalls = config.Metrics.Stalls.Inc
 	network, err := listen(config.Address)
 	if err != nil {

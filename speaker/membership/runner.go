@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
@@ -23,14 +25,29 @@ type runner struct {
 
 	doubts chan struct{} // holds one token when kernels are to be asked
 
-	alive   atomic.Int64 // when this process ran last, since start
-	start   time.Time
+	alive   atomic.Int64 // when this process ran last, by the clock
+	clock   func() time.Duration
 	stalled atomic.Bool
 	stalls  func()
 }
 
 func newRunner(machine *mesh.Machine, timing mesh.Timing, send func(mesh.Send), tell func(mesh.View)) *runner {
-	return &runner{timing: timing, send: send, tell: tell, machine: machine, start: time.Now(), doubts: make(chan struct{}, 1)}
+	return &runner{timing: timing, send: send, tell: tell, machine: machine, clock: since(time.Now()), doubts: make(chan struct{}, 1)}
+}
+
+// since is a clock that starts at a time.
+func since(start time.Time) func() time.Duration {
+	return func() time.Duration { return time.Since(start) }
+}
+
+// bootTime is a clock that goes on while the machine is suspended (CLOCK_BOOTTIME), which
+// Go's does not. While a hypervisor stops a machine, both stand still.
+func bootTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0 // the kernel has had it since Linux 2.6.39
+	}
+	return time.Duration(t.Nano())
 }
 
 // do has the machine do something, sends what it says, and tells of what changed.
@@ -102,7 +119,7 @@ func (r *runner) own() *wire.Message {
 func (r *runner) keepRunning(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	r.alive.Store(int64(time.Since(r.start)))
+	r.alive.Store(int64(r.clock()))
 	for {
 		select {
 		case <-ctx.Done():
@@ -112,7 +129,7 @@ func (r *runner) keepRunning(ctx context.Context) {
 		if r.stoodStill() {
 			r.recheck()
 		}
-		r.alive.Store(int64(time.Since(r.start)))
+		r.alive.Store(int64(r.clock()))
 		var next time.Time
 		r.do(func(now time.Time, m *mesh.Machine) []mesh.Send {
 			sends := m.Tick(now)
@@ -140,7 +157,7 @@ func (r *runner) recheck() {
 }
 
 func (r *runner) stoodStill() bool {
-	return time.Since(r.start)-time.Duration(r.alive.Load()) > r.longest()
+	return r.clock()-time.Duration(r.alive.Load()) > r.longest()
 }
 
 // MayAnswer says whether this speaker may answer for what it owns: not if it stood

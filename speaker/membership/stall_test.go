@@ -1,0 +1,35 @@
+package membership
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/mesh"
+)
+
+func TestAMachineThatWasSuspendedDoesNotAnswerBeforeItHasAsked(t *testing.T) {
+	timing := Default.timing()
+	r := newRunner(mesh.New("self", 1, timing), timing, func(mesh.Send) {}, func(mesh.View) {})
+	var now time.Duration
+	r.clock = func() time.Duration { return now }
+	r.alive.Store(int64(now))
+	if now += timing.Beat; !r.MayAnswer() {
+		t.Errorf("it does not answer %s after it ran last", timing.Beat)
+	}
+	// Go's clock has not moved at all.
+	if now += time.Hour; r.MayAnswer() {
+		t.Error("it answers although an hour has passed since it ran last")
+	}
+	r.recheck()
+	r.alive.Store(int64(now))
+	if r.MayAnswer() {
+		t.Error("it answers before it has asked the others")
+	}
+}
+
+func TestTheClockThatGoesOnGoesOn(t *testing.T) {
+	before := bootTime()
+	if after := bootTime(); before <= 0 || after < before {
+		t.Errorf("the clock went from %s to %s", before, after)
+	}
+}

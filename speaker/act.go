@@ -71,6 +71,8 @@ func (e *Engine) holding() (held []netip.Addr) {
 
 // noteMoves notes what is taken and what is let go.
 func (e *Engine) noteMoves(v *view, d decision) {
+	now := owners(v.input.Nodes)
+	e.noteLost(v, now)
 	for address, claim := range d.Own {
 		if claim.Cause == ownership.Kept {
 			continue
@@ -104,7 +106,7 @@ func (e *Engine) noteMoves(v *view, d decision) {
 		unclaimed[address] = since
 	}
 	e.unclaimed = unclaimed
-	e.owners = owners(v.input.Nodes)
+	e.owners = now
 }
 
 // owners returns who has what.
@@ -118,12 +120,31 @@ func owners(nodes []ownership.Node) map[netip.Addr]lb.NodeName {
 	return owners
 }
 
-// noteFailover measures from when the owner before was heard last.
-func (e *Engine) noteFailover(v *view, address netip.Addr) {
+// noteLost notes when those were heard last who had what nobody has now.
+func (e *Engine) noteLost(v *view, now map[netip.Addr]lb.NodeName) {
+	heard := make(map[lb.NodeName]time.Time, len(v.in.view.Missing))
 	for _, m := range v.in.view.Missing {
-		if m.Node == e.owners[address] && !m.Heard.IsZero() {
-			e.Metrics.Failover.Observe(v.now.Sub(m.Heard).Seconds())
+		if !m.Heard.IsZero() {
+			heard[m.Node] = m.Heard
 		}
+	}
+	for address, before := range e.owners {
+		if at, gone := heard[before]; gone {
+			e.lost[address] = at
+		}
+	}
+	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool {
+		_, owned := now[address]
+		_, wanted := v.index[address]
+		return owned || !wanted
+	})
+}
+
+// noteFailover measures from when the owner before was heard last. Others may have been
+// elected meanwhile, and have let the address wait.
+func (e *Engine) noteFailover(v *view, address netip.Addr) {
+	if at, known := e.lost[address]; known {
+		e.Metrics.Failover.Observe(v.now.Sub(at).Seconds())
 	}
 }
 

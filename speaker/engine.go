@@ -107,6 +107,7 @@ type Engine struct {
 	released  map[netip.Addr]time.Time
 	contested contest
 	owners    map[netip.Addr]lb.NodeName // who had what, in the round before
+	lost      map[netip.Addr]time.Time   // when who had it was heard last: nobody has it now
 	live      map[lb.NodeName]bool
 	doubted   map[netip.Addr]bool        // its last owner did not announce it: a foreign host uses it
 	hold      map[netip.Addr]time.Time   // until when it is not taken from others
@@ -140,7 +141,7 @@ func New(c Config) *Engine {
 	e := &Engine{
 		Config: c, news: make(chan struct{}, 1),
 		epochs: map[netip.Addr]ownership.Epoch{}, taken: map[netip.Addr]taken{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
-		doubted: map[netip.Addr]bool{}, remembered: c.Resume.Ours,
+		doubted: map[netip.Addr]bool{}, lost: map[netip.Addr]time.Time{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
 		e.doubted[address] = true

@@ -103,6 +103,14 @@ func TestMovesAndFailoversAreCounted(t *testing.T) {
 			b.hear()
 		}, want: map[string]float64{"failure": 1, "failovers": 1, "failover seconds": 0.3}},
 		{name: "the owner is dead and was never heard", then: func(b *bed) { b.lose(false, "p1") }, want: map[string]float64{"failure": 1}},
+		{name: "the owner is dead, and the next one did nothing for two seconds", then: func(b *bed) {
+			b.want.Addresses = want(wanted(a1, "p1", "p2", self))
+			b.hear(b.view.Peers[0], peer("p2", nil))
+			b.tell()
+			b.view.Missing = []mesh.Missing{{Node: "p1", Heard: time.Now().Add(-300 * time.Millisecond)}}
+			b.hear(peer("p2", nil))
+			b.after(2 * time.Second)
+		}, want: map[string]float64{"failure": 1, "failovers": 1, "failover seconds": 2.3}},
 		{name: "the owner hands over", then: func(b *bed) { b.hear(in(ownership.Draining, peer("p1", ownership.Claims{a1: 1}))) },
 			want: map[string]float64{"handover": 1}},
 		{name: "there is another one that nobody had", then: func(b *bed) {

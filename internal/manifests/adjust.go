@@ -25,7 +25,6 @@ const annotationKeyHash = "lbstack.io/memberlist-key-hash"
 func adjust(object *unstructured.Unstructured, o Options) error {
 	var component v1beta1.ComponentSpec
 	var arguments, capabilities []string
-	var graceSeconds int64
 	switch object.GetKind() {
 	case "Deployment":
 		component = o.Spec.Controller.ComponentSpec
@@ -39,7 +38,7 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 		}
 	case "DaemonSet":
 		component = o.Spec.Speaker
-		arguments, capabilities, graceSeconds = speakerArguments(o.Spec), speakerCapabilities(o.Spec), speakerGraceSeconds(o.Spec)
+		arguments, capabilities = speakerArguments(o.Spec), speakerCapabilities(o.Spec)
 		err := unstructured.SetNestedField(object.Object, keyHash(o.MemberlistKey), "spec", "template", "metadata", "annotations", annotationKeyHash)
 		if err != nil {
 			return err
@@ -59,9 +58,6 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 	}
 	if err := adjustPod(pod, component, o.Spec.Images); err != nil {
 		return err
-	}
-	if given, ok := pod["terminationGracePeriodSeconds"].(int64); ok && given < graceSeconds {
-		pod["terminationGracePeriodSeconds"] = graceSeconds
 	}
 	if err := adjustContainer(pod, component, o, arguments, capabilities); err != nil {
 		return err

@@ -48,19 +48,3 @@ func speakerCapabilities(spec v1beta1.LoadBalancerStackSpec) []string {
 	}
 	return nil
 }
-
-// handOverSeconds is how long a speaker that ends takes for everything but its
-// graceful shutdown of routes.
-const handOverSeconds = 8
-
-// speakerGraceSeconds is how long a speaker that ends must be given: the time for
-// which routers are told that its routes are about to go, and some more.
-func speakerGraceSeconds(spec v1beta1.LoadBalancerStackSpec) int64 {
-	var longest int64
-	for i := range spec.BGPPeers {
-		if wait := spec.BGPPeers[i].GracefulShutdownSeconds; wait != nil {
-			longest = max(longest, int64(*wait))
-		}
-	}
-	return handOverSeconds + longest
-}

@@ -134,10 +134,13 @@ func (e *Engine) receive(a arrived) {
 		return
 	case w.class.Multihop && a.TTL < int(w.machine.Profile().MinimumTTL):
 		e.options.Metrics.ignore(ignoredTTL)
+		w.ttl = a.TTL
+		e.settle(w, time.Now())
 		return
 	}
 	e.options.Metrics.in.Inc()
 	now := time.Now()
+	w.ttl = 0
 	e.send(w, now, w.machine.Receive(now, a.packet))
 	e.settle(w, now)
 }

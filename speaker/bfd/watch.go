@@ -29,6 +29,7 @@ type watch struct {
 	link      int // index of the interface that packets must arrive on, 0 for any
 	port      uint16
 	problem   string
+	ttl       int       // of the last packet, which was not heard for it; 0: it was
 	mute      bool      // the last packet could not be sent, and problem says why
 	retry     time.Time // when to open what could not be opened, or zero
 	farewells int       // how often its end is still to be told; 0 if it does not end
@@ -54,7 +55,15 @@ func (e *Engine) newWatch(key Key, p bfd.Profile, now time.Time) *watch {
 	return w
 }
 
-func (w *watch) status() Status { return Status{Status: w.machine.Status(), Problem: w.problem} }
+func (w *watch) status() Status {
+	s := Status{Status: w.machine.Status(), Problem: w.problem}
+	// While it is up such packets are somebody else's, or will be missed soon.
+	if w.ttl != 0 && s.State != bfd.Up && s.Problem == "" {
+		s.Problem = fmt.Sprintf("the router's packets arrive with a TTL of %d, and are not heard below the %d of the BFDProfile's minimumTTL: set it lower, or have the router send with 255 (BIRD sends with 64)",
+			w.ttl, w.machine.Profile().MinimumTTL)
+	}
+	return s
+}
 
 func (w *watch) names() []any {
 	return []any{"peer", w.key.Peer.String(), "interface", w.key.Interface, "multihop", w.key.Multihop}

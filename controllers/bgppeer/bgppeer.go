@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -170,20 +169,20 @@ func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f fact
 	if validity.WorthAnEvent(meta.FindStatusCondition(before.Status.Conditions, ready.Type), ready) {
 		r.Events.Eventf(before, nil, validity.EventType(ready), ready.Reason, "CheckPeer", "%s", bounded.Note(ready.Message))
 	}
-	if reason := news(meta.FindStatusCondition(before.Status.Conditions, established.Type), established); reason != "" {
+	if reason := news(before.Status, now.Status); reason != "" {
 		r.Events.Eventf(before, nil, validity.EventType(established), reason, "Connect", "%s", bounded.Note(established.Message))
 	}
 	return nil
 }
 
 // news returns the reason of the event that tells of the sessions; empty: there is
-// none to tell. That they are not up yet is none.
-func news(before *metav1.Condition, now metav1.Condition) string {
-	was := before != nil && before.Status == metav1.ConditionTrue
-	switch is := now.Status == metav1.ConditionTrue; {
+// none to tell. That they are not up yet, or not wanted any more, is none.
+func news(before, now v1beta1.BGPPeerStatus) string {
+	was := meta.IsStatusConditionTrue(before.Conditions, v1beta1.ConditionEstablished)
+	switch is := meta.IsStatusConditionTrue(now.Conditions, v1beta1.ConditionEstablished); {
 	case is && !was:
 		return v1beta1.ReasonEstablished
-	case was && !is:
+	case now.Established < before.Established && now.Nodes-now.Established > before.Nodes-before.Established:
 		return v1beta1.ReasonSessionLost
 	}
 	return ""

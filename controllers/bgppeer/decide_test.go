@@ -128,23 +128,34 @@ func TestEstablished(t *testing.T) {
 	}
 }
 
-func TestNews(t *testing.T) {
-	up, down := metav1.Condition{Status: metav1.ConditionTrue}, metav1.Condition{Status: metav1.ConditionFalse}
-	for _, tt := range []struct {
-		name   string
-		before *metav1.Condition
-		now    metav1.Condition
-		want   string
-	}{
-		{"up at the first look", nil, up, v1beta1.ReasonEstablished},
-		{"not up yet", nil, down, ""},
-		{"still not up", &down, down, ""},
-		{"still up", &up, up, ""},
-		{"up again", &down, up, v1beta1.ReasonEstablished},
-		{"lost", &up, down, v1beta1.ReasonSessionLost},
-	} {
-		if got := news(tt.before, tt.now); got != tt.want {
-			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+func TestEventsTellWhenSessionsComeAndGo(t *testing.T) {
+	status := func(established, nodes int32) v1beta1.BGPPeerStatus {
+		c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse}
+		if nodes > 0 && established == nodes {
+			c.Status = metav1.ConditionTrue
 		}
+		return v1beta1.BGPPeerStatus{Established: established, Nodes: nodes, Conditions: []metav1.Condition{c}}
+	}
+	for _, tt := range []struct {
+		name        string
+		before, now v1beta1.BGPPeerStatus
+		want        string
+	}{
+		{"up for the first time", v1beta1.BGPPeerStatus{}, status(3, 3), v1beta1.ReasonEstablished},
+		{"not up yet", v1beta1.BGPPeerStatus{}, status(0, 3), ""},
+		{"one more is up, not all", status(1, 3), status(2, 3), ""},
+		{"all are back", status(2, 3), status(3, 3), v1beta1.ReasonEstablished},
+		{"still up", status(3, 3), status(3, 3), ""},
+		{"one is lost", status(3, 3), status(2, 3), v1beta1.ReasonSessionLost},
+		{"another one is lost", status(2, 3), status(1, 3), v1beta1.ReasonSessionLost},
+		{"a node that is new has no session yet", status(3, 3), status(3, 4), ""},
+		{"a node needs none any more", status(2, 3), status(1, 2), ""},
+		{"nobody needs one any more", status(3, 3), status(0, 0), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := news(tt.before, tt.now); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
 	}
 }

@@ -20,18 +20,22 @@ import (
 
 // partWithin bounds how long routers get to prefer other nodes when this speaker ends: a
 // BGPPeer may ask for a minute, and the pod has some seconds more.
-const partWithin = 65 * time.Second
+const partWithin = 62 * time.Second
+
+// tellWithin bounds how long the API server gets to take the last state.
+const tellWithin = 2 * time.Second
 
 // router is the part of the speaker that talks to routers.
 type router struct {
 	sessions *bgp.Manager
 	paths    *bfd.Engine
+	state    *kube.StateWriter
 }
 
 // startRouting has the manager bring routers what they should have, and the state how
 // that goes. The sessions end with the context.
 func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
-	r := &router{}
+	r := &router{state: state}
 	var problems atomic.Pointer[[]string]
 	bgpMetrics := bgp.NewMetrics(metrics.Registry)
 	r.paths = bfd.New(ctx, bfd.Options{
@@ -64,8 +68,17 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 func (r *router) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), partWithin)
 	defer cancel()
+	last := r.state.Routing()
 	r.sessions.Leave(ctx)
 	r.paths.Stop(ctx)
+	if len(last.Sessions) == 0 {
+		return
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), tellWithin)
+	defer cancel()
+	if err := r.state.Leave(ctx, last); err != nil {
+		r.state.Log.Info("the last state was not written, the next speaker does", "why", err.Error())
+	}
 }
 
 // routerID is the node's address or, where that is an IPv6 one, a number made of its name

@@ -49,6 +49,27 @@ func (r Routing) fill(next *v1beta1.SpeakerStateStatus) {
 	}
 }
 
+// parted is what is left when the speaker has ended: no session, and the routes that routers
+// keep until the next speaker is there (RFC 4724).
+func (r Routing) parted(now time.Time) Routing {
+	left := Routing{Sent: map[netip.Prefix][]bgp.PeerName{}, Path: func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }}
+	stays := map[bgp.PeerName]bool{}
+	for _, s := range r.Sessions {
+		now := speakerbgp.Status{Peer: s.Peer, Router: s.Router, State: session.Idle, Since: now, LastError: "the speaker on this node was stopped"}
+		if s.Negotiated != nil && s.Negotiated.GracefulRestart != nil {
+			stays[s.Peer], now.Prefixes = true, s.Prefixes
+			now.LastError += "; the router keeps its routes until the next one is there, or the restart time has passed"
+		}
+		left.Sessions = append(left.Sessions, now)
+	}
+	for prefix, peers := range r.Sent {
+		if kept := slices.DeleteFunc(slices.Clone(peers), func(p bgp.PeerName) bool { return !stays[p] }); len(kept) > 0 {
+			left.Sent[prefix] = kept
+		}
+	}
+	return left
+}
+
 func (r Routing) peer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 	p := v1beta1.SpeakerBGPPeer{
 		Name: v1beta1.ObjectName(s.Peer), State: v1beta1.BGPState(s.State.String()), Since: second(s.Since),

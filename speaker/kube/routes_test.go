@@ -62,6 +62,36 @@ func TestWhatIsWrongWithASessionIsToldInTheState(t *testing.T) {
 	}
 }
 
+func TestWhatIsLeftOfASpeakerThatEnds(t *testing.T) {
+	restarts := &session.Negotiated{Capabilities: bgp.Capabilities{GracefulRestart: &bgp.GracefulRestart{}}}
+	one, two := netip.MustParsePrefix("198.51.100.1/32"), netip.MustParsePrefix("198.51.100.2/32")
+	r := Routing{
+		Sessions: []speakerbgp.Status{
+			{Peer: "a", State: session.Established, Negotiated: &session.Negotiated{}, Prefixes: 2},
+			{Peer: "b", State: session.Established, Negotiated: restarts, Prefixes: 1},
+			{Peer: "c", State: session.Active, LastError: "refused"},
+		},
+		Sent: map[netip.Prefix][]bgp.PeerName{one: {"a", "b"}, two: {"a"}},
+	}
+	var got v1beta1.SpeakerStateStatus
+	r.parted(time.Now()).fill(&got)
+	type left struct {
+		state    v1beta1.BGPState
+		prefixes int32
+		keeps    bool
+	}
+	for i, want := range []left{{"Idle", 0, false}, {"Idle", 1, true}, {"Idle", 0, false}} {
+		p := got.BGPPeers[i]
+		if is := (left{p.State, p.Prefixes, strings.Contains(p.LastError, "keeps its routes")}); is != want || !strings.Contains(p.LastError, "was stopped") {
+			t.Errorf("the session with %s is %+v, want %+v; it says %q", p.Name, is, want, p.LastError)
+		}
+	}
+	want := []v1beta1.SpeakerBGPRoute{{Prefix: "198.51.100.1/32", Peers: []v1beta1.ObjectName{"b"}}}
+	if diff := cmp.Diff(want, got.BGPRoutes); diff != "" {
+		t.Errorf("routes (-want +got):\n%s", diff)
+	}
+}
+
 func TestRoutesAreListedInOrderWithTheirPeers(t *testing.T) {
 	r := Routing{Sent: map[netip.Prefix][]bgp.PeerName{
 		netip.MustParsePrefix("2001:db8::1/128"): {"a"}, netip.MustParsePrefix("198.51.100.2/32"): {"a", "b"}, netip.MustParsePrefix("198.51.100.1/32"): {"b"},

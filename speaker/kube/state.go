@@ -91,6 +91,13 @@ func (w *StateWriter) Start(ctx context.Context) error {
 	}
 }
 
+// Leave writes the last state of a speaker that ends, given what it did with routers: the
+// next one may not come soon, or at all. Call it after Start has returned.
+func (w *StateWriter) Leave(ctx context.Context, routing Routing) error {
+	w.Routing = func() Routing { return routing.parted(time.Now()) }
+	return w.write(ctx)
+}
+
 func (w *StateWriter) write(ctx context.Context) error {
 	w.mu.Lock()
 	latest := w.latest

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -177,4 +179,51 @@ func TestAWrongASNIsToldAndDisturbsNothing(t *testing.T) {
 		return fmt.Errorf("its sessions are %+v", state.Status.BGPPeers)
 	})
 	must(t, bed.RoutedTo(ctx, address, nodes...))
+}
+
+func TestANodeThatShallHaveNoSpeakerHasNoSession(t *testing.T) {
+	_, nodes := routed(t)
+	ctx := background(t)
+	const label = "lbstack.io/e2e-speaks"
+	labelled := func(name string, value any) {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{label: value}}})
+		must(t, err)
+		must(t, bed.Client.Patch(context.Background(), node, client.RawPatch(types.MergePatchType, patch)))
+	}
+	selects := func(value any) {
+		stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"speaker": map[string]any{"nodeSelector": value}}})
+		must(t, err)
+		must(t, bed.Client.Patch(context.Background(), stack, client.RawPatch(types.MergePatchType, patch)))
+	}
+	without := nodes[0]
+	for _, node := range bed.Cluster.Nodes() {
+		if node != without {
+			labelled(node, "yes")
+		}
+	}
+	t.Cleanup(func() {
+		selects(nil)
+		for _, node := range bed.Cluster.Nodes() {
+			labelled(node, nil)
+		}
+		must(t, bed.StackReady(background(t)))
+		must(t, bed.EveryoneSeesEveryone(background(t)))
+	})
+	selects(map[string]string{label: "yes"})
+	eventually.Succeed(t, within, "the BGPPeer says which node has no session, and why", func(ctx context.Context) error {
+		peer := &v1beta1.BGPPeer{}
+		if err := bed.Client.Get(ctx, client.ObjectKey{Name: "router"}, peer); err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(peer.Status.Conditions, v1beta1.ConditionEstablished)
+		if want := int32(len(bed.Cluster.Nodes()) - 1); peer.Status.Established != want || !strings.Contains(c.Message, without+": the speaker on this node was stopped") {
+			return fmt.Errorf("it has %d sessions, want %d, and says %q", peer.Status.Established, want, c.Message)
+		}
+		return nil
+	})
+	state, err := stateOf(ctx, without)
+	must(t, err)
+	t.Logf("%+v", state.Status.BGPPeers)
 }

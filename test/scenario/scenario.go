@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -177,8 +178,35 @@ func (s *Scenario) Address(ctx context.Context, service string) (string, error) 
 	return address, err
 }
 
+// proxiedWithin is how long kube-proxies get to know an address.
+const proxiedWithin = 5 * time.Second
+
+// proxied waits a moment until kube-proxy of every node knows an address. A packet that is
+// earlier is forwarded as it is, and the node remembers for two minutes that it does so with
+// this client's port: a later connection from there hangs, whatever is announced by then.
+func (s *Scenario) proxied(ctx context.Context, address string) {
+	ctx, cancel := context.WithTimeout(ctx, proxiedWithin)
+	defer cancel()
+	family := "ip"
+	address = strings.Trim(address, "[]")
+	if strings.Contains(address, ":") {
+		family = "ip6"
+	}
+	for _, node := range s.Cluster.Nodes() {
+		// A node that is away will never know it.
+		_ = eventually.Poll(ctx, func(ctx context.Context) error {
+			rules, err := s.Cluster.Exec(ctx, node, "nft", "list", "table", family, "kube-proxy")
+			if err == nil && !strings.Contains(string(rules), address+" . ") {
+				err = fmt.Errorf("kube-proxy of %s does not know %s", node, address)
+			}
+			return err
+		})
+	}
+}
+
 // Page waits until the client gets a page from an address, and returns it.
 func (s *Scenario) Page(ctx context.Context, address string) (page string, err error) {
+	s.proxied(ctx, address)
 	err = eventually.Poll(ctx, func(ctx context.Context) (failed error) {
 		page, failed = traffic.Fetch(ctx, s.Cluster, s.Connect, "http://"+address+"/")
 		return failed

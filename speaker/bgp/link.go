@@ -60,7 +60,7 @@ func (l *link) read(p *peer) {
 			})
 			return
 		}
-		p.metrics.received.Inc()
+		p.metrics.read(message)
 		p.tell(func(now time.Time) []session.Action {
 			if p.links[l.side] != l {
 				return nil
@@ -73,7 +73,9 @@ func (l *link) read(p *peer) {
 func (l *link) write(p *peer) {
 	for octets := range l.out {
 		_ = l.conn.SetWriteDeadline(time.Now().Add(writeWithin))
-		if _, err := l.conn.Write(octets); err != nil {
+		n, err := l.conn.Write(octets)
+		p.metrics.wrote(octets[:n])
+		if err != nil {
 			break // the reader says so, when the connection is closed
 		}
 		p.tell(func(time.Time) []session.Action { l.idle = true; l.kick(); return nil })

@@ -45,22 +45,23 @@ func addrPort(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.Stri
 // observed is a manager that says when something has changed.
 type observed struct {
 	*Manager
-	changed chan struct{}
+	changed  chan struct{}
+	registry *prometheus.Registry
 }
 
 func manager(t *testing.T, id string, port uint16) observed {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	changed := make(chan struct{}, 1)
+	changed, registry := make(chan struct{}, 1), prometheus.NewRegistry()
 	return observed{New(ctx, Options{
-		Log: logr.Discard(), RouterID: netip.MustParseAddr(id), Metrics: NewMetrics(prometheus.NewRegistry()), ListenPort: port, Paths: unwatched{},
+		Log: logr.Discard(), RouterID: netip.MustParseAddr(id), Metrics: NewMetrics(registry), ListenPort: port, Paths: unwatched{},
 		Changed: func() {
 			select {
 			case changed <- struct{}{}:
 			default:
 			}
 		},
-	}), changed}
+	}), changed, registry}
 }
 
 // pair are two managers that are the routers of each other: one calls, one listens. The

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/internal/bgp/wire"
 )
 
 // Metrics of all sessions of this node.
@@ -15,8 +16,12 @@ type Metrics struct {
 	transitions *prometheus.CounterVec
 	prefixes    *prometheus.GaugeVec
 	messages    *prometheus.CounterVec
+	updates     direction
 	handled     prometheus.Histogram
 }
+
+// direction are counters of what is sent and what is received.
+type direction struct{ sent, received *prometheus.CounterVec }
 
 // NewMetrics registers the metrics.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
@@ -24,13 +29,17 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		established: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_session_established", Help: "Whether the session of a BGPPeer is established."}, []string{"peer"}),
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_session_transitions_total", Help: "How often sessions were established and ended."}, []string{"peer", "to"}),
 		prefixes:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_announced_prefixes", Help: "How many prefixes the router of a BGPPeer has from this node."}, []string{"peer"}),
-		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_messages_total", Help: "BGP messages: received ones, and writes of one or more."}, []string{"peer", "direction"}),
+		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_messages_total", Help: "BGP messages of all types, those that were written whole and those that came."}, []string{"peer", "direction"}),
+		updates: direction{
+			sent:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_sent_total", Help: "BGP UPDATE messages that were written to the connection with the router of a BGPPeer; each has one prefix or many, or is an End-of-RIB."}, []string{"peer"}),
+			received: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_received_total", Help: "BGP UPDATE messages that the router of a BGPPeer sent; nothing is learnt from them."}, []string{"peer"}),
+		},
 	}
 	m.handled = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "lbstack_bgp_announce_seconds", Help: "From when a change in the cluster was seen until its routes were handed to the sessions.",
 		Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1},
 	})
-	registry.MustRegister(m.established, m.transitions, m.prefixes, m.messages, m.handled)
+	registry.MustRegister(m.established, m.transitions, m.prefixes, m.messages, m.updates.sent, m.updates.received, m.handled)
 	return m
 }
 
@@ -39,8 +48,10 @@ func (m *Metrics) Handled(d time.Duration) { m.handled.Observe(d.Seconds()) }
 
 // peerMetrics are those of one peer.
 type peerMetrics struct {
-	established, prefixes    prometheus.Gauge
-	up, down, sent, received prometheus.Counter
+	established, prefixes        prometheus.Gauge
+	up, down                     prometheus.Counter
+	sent, received               prometheus.Counter // messages
+	updatesSent, updatesReceived prometheus.Counter
 }
 
 func (m *Metrics) of(peer bgp.PeerName) peerMetrics {
@@ -49,6 +60,7 @@ func (m *Metrics) of(peer bgp.PeerName) peerMetrics {
 		established: m.established.WithLabelValues(name), prefixes: m.prefixes.WithLabelValues(name),
 		up: m.transitions.WithLabelValues(name, "established"), down: m.transitions.WithLabelValues(name, "ended"),
 		sent: m.messages.WithLabelValues(name, "sent"), received: m.messages.WithLabelValues(name, "received"),
+		updatesSent: m.updates.sent.WithLabelValues(name), updatesReceived: m.updates.received.WithLabelValues(name),
 	}
 }
 
@@ -58,6 +70,8 @@ func (m *Metrics) forget(peer bgp.PeerName) {
 	m.transitions.DeletePartialMatch(labels)
 	m.prefixes.DeletePartialMatch(labels)
 	m.messages.DeletePartialMatch(labels)
+	m.updates.sent.DeletePartialMatch(labels)
+	m.updates.received.DeletePartialMatch(labels)
 }
 
 func (m peerMetrics) note(s Status) {
@@ -66,4 +80,18 @@ func (m peerMetrics) note(s Status) {
 		m.established.Set(1)
 	}
 	m.prefixes.Set(float64(s.Prefixes))
+}
+
+// wrote counts the messages that went out. Those of one write count one by one.
+func (m peerMetrics) wrote(octets []byte) {
+	messages, updates := wire.Count(octets)
+	m.sent.Add(float64(messages))
+	m.updatesSent.Add(float64(updates))
+}
+
+func (m peerMetrics) read(message any) {
+	m.received.Inc()
+	if _, is := message.(session.Update); is {
+		m.updatesReceived.Inc()
+	}
 }

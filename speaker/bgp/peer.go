@@ -117,7 +117,6 @@ func (p *peer) send(l *link, octets []byte, err error) {
 		p.failing = err
 		return
 	}
-	p.metrics.sent.Inc()
 	l.send(octets)
 }
 
@@ -180,7 +179,8 @@ func (p *peer) reject(n *bgp.Notification) {
 	}
 	if octets, err := wire.Notification(n); err == nil {
 		_ = p.offered.SetWriteDeadline(time.Now().Add(lingerFor))
-		_, _ = p.offered.Write(octets) // into an empty buffer of the kernel
+		n, _ := p.offered.Write(octets) // into an empty buffer of the kernel
+		p.metrics.wrote(octets[:n])
 	}
 	_ = p.offered.Close()
 	p.offered = nil
@@ -265,7 +265,6 @@ func (p *peer) flush() {
 		octets = append(octets, p.endOfRIB()...)
 	}
 	if len(octets) > 0 {
-		p.metrics.sent.Inc()
 		l.send(octets)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 var (
 	one, two = netip.MustParsePrefix("203.0.113.1/32"), netip.MustParsePrefix("203.0.113.2/32")
+	three    = netip.MustParsePrefix("203.0.113.3/32")
 	six      = netip.MustParsePrefix("2001:db8:1::1/128")
 	red      = &routes.Attributes{Communities: []routes.Community{1}}
 	blue     = &routes.Attributes{MED: routes.Number{Value: 7, Set: true}}

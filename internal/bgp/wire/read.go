@@ -78,6 +78,23 @@ func decode(kind uint8, body []byte) any {
 	return session.Keepalive{}
 }
 
+// Count returns how many whole messages there are in octets that this side wrote, and how
+// many of them are UPDATEs.
+func Count(octets []byte) (messages, updates int) {
+	for len(octets) >= headerLength {
+		length, kind := int(binary.BigEndian.Uint16(octets[16:18])), octets[18]
+		if length < headerLength || length > len(octets) {
+			break // the connection ended in the middle of it
+		}
+		messages++
+		if kind == packet.BGP_MSG_UPDATE {
+			updates++
+		}
+		octets = octets[length:]
+	}
+	return messages, updates
+}
+
 func malformed(code bgp.Code, subcode uint8, data []byte) session.Malformed {
 	return session.Malformed{Notification: &bgp.Notification{Code: code, Subcode: subcode, Data: append([]byte(nil), data...)}}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,42 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.want, got, byValue, cmp.Transformer("empty", func(b []byte) string { return string(b) })); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestMessagesThatWentOutAreCounted(t *testing.T) {
+	keepalive, err := Keepalive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, err := EndOfRIB(lb.IPv4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// More than go into one message.
+	var prefixes []netip.Prefix
+	for i := range 1000 {
+		prefixes = append(prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))
+	}
+	updates, err := Session{ASN: 64512}.Withdraw(lb.IPv4, prefixes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		octets []byte
+		want   [2]int // messages, UPDATEs
+	}{
+		"nothing":                       {nil, [2]int{0, 0}},
+		"a KEEPALIVE":                   {keepalive, [2]int{1, 0}},
+		"prefixes that fill an UPDATE":  {updates, [2]int{2, 2}},
+		"several in one write":          {slices.Concat(keepalive, updates, end, keepalive), [2]int{5, 3}},
+		"the last one was not finished": {slices.Concat(keepalive, end[:len(end)-1]), [2]int{1, 0}},
+		"not even its header was":       {slices.Concat(end, keepalive[:17]), [2]int{1, 1}},
+	} {
+		messages, updates := Count(tt.octets)
+		if diff := cmp.Diff(tt.want, [2]int{messages, updates}); diff != "" {
+			t.Errorf("%s: messages and UPDATEs (-want +got):\n%s", name, diff)
 		}
 	}
 }

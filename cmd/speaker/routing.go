@@ -37,13 +37,12 @@ type router struct {
 func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
 	r := &router{state: state}
 	var problems atomic.Pointer[[]string]
-	bgpMetrics := bgp.NewMetrics(metrics.Registry)
 	r.paths = bfd.New(ctx, bfd.Options{
 		Log: log.WithName("bfd"), Metrics: bfd.NewMetrics(metrics.Registry),
 		Changed: func(key bfd.Key, status bfd.Status) { r.sessions.SetPath(key, status) },
 	})
 	r.sessions = bgp.New(ctx, bgp.Options{
-		Log: log.WithName("bgp"), RouterID: routerID(o.Node, o.Address), Metrics: bgpMetrics, Changed: state.Nudge,
+		Log: log.WithName("bgp"), RouterID: routerID(o.Node, o.Address), Metrics: bgp.NewMetrics(metrics.Registry), Changed: state.Nudge,
 		Discover: bgp.Discover(log.WithName("bgp")), Paths: r.paths,
 	})
 	state.Routing = func() kube.Routing {
@@ -59,7 +58,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 			problems.Store(&list)
 			state.Nudge()
 		},
-		Handled: bgpMetrics.Handled, Log: log.WithName("routing"),
+		Log: log.WithName("routing"),
 	})
 }
 

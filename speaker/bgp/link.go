@@ -26,8 +26,9 @@ const (
 type link struct {
 	side    session.Side
 	conn    net.Conn
-	pending []byte // to be written next
-	idle    bool   // the writer has nothing to do
+	pending []byte    // to be written next
+	idle    bool      // the writer has nothing to do
+	seen    time.Time // when the reason for the routes that it has was seen; zero: it has none, or at no time
 	ended   bool
 	out     chan []byte
 }
@@ -78,7 +79,8 @@ func (l *link) write(p *peer) {
 		if err != nil {
 			break // the reader says so, when the connection is closed
 		}
-		p.tell(func(time.Time) []session.Action { l.idle = true; l.kick(); return nil })
+		written := time.Now()
+		p.tell(func(time.Time) []session.Action { p.written(l, written); return nil })
 	}
 	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -88,6 +90,16 @@ func (l *link) write(p *peer) {
 		for range l.out { // nobody waits for a writer that has given up
 		}
 	}()
+}
+
+// written says that the writer has done what it had to do.
+func (p *peer) written(l *link, at time.Time) {
+	if !l.seen.IsZero() {
+		p.metrics.announce.Observe(at.Sub(l.seen).Seconds())
+		l.seen = time.Time{}
+	}
+	l.idle = true
+	l.kick()
 }
 
 // send has octets written after all that came before.

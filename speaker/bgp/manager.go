@@ -185,12 +185,13 @@ func (m *Manager) show(s Status, retired *atomic.Bool) {
 	m.Changed()
 }
 
-// SetRoutes changes what a router should have from this node.
-func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix) {
+// SetRoutes changes what a router should have from this node. The reason was seen at a time,
+// from which it is measured how long the router waits; zero: that is not measured.
+func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r := m.peers[peer]; r != nil {
-		r.setRoutes(announce, withdraw)
+		r.setRoutes(announce, withdraw, seen)
 	}
 }
 

@@ -110,14 +110,14 @@ func TestASessionOverTheLoopback(t *testing.T) {
 	if got := caller.Sent(); !slices.Equal(got[one], []bgp.PeerName{"listener"}) {
 		t.Errorf("sent is %v", got)
 	}
-	caller.SetRoutes("listener", routes.Table{two: blue}, []netip.Prefix{one})
+	caller.SetRoutes("listener", routes.Table{two: blue}, []netip.Prefix{one}, time.Time{})
 	becomes(t, caller, "with another route", func(s Status) bool { return s.Prefixes == 1 && s.Changes >= 3 })
 
 	// Both passwords change, and nothing else.
 	toListener.Password, toCaller.Password = "another", "another"
 	caller.SetPeers([]bgp.Peer{toListener}, has(nil))
 	listener.SetPeers([]bgp.Peer{toCaller}, has(nil))
-	caller.SetRoutes("listener", routes.Table{one: red}, nil)
+	caller.SetRoutes("listener", routes.Table{one: red}, nil, time.Time{})
 	becomes(t, caller, "with two routes", func(s Status) bool { return established(s) && s.Prefixes == 2 })
 
 	caller.SetDraining(true)

@@ -1,8 +1,6 @@
 package bgp
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lbstack/lbstack/internal/bgp"
@@ -17,7 +15,7 @@ type Metrics struct {
 	prefixes    *prometheus.GaugeVec
 	messages    *prometheus.CounterVec
 	updates     direction
-	handled     prometheus.Histogram
+	announce    prometheus.Histogram
 }
 
 // direction are counters of what is sent and what is received.
@@ -35,16 +33,15 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			received: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_received_total", Help: "BGP UPDATE messages that the router of a BGPPeer sent; nothing is learnt from them."}, []string{"peer"}),
 		},
 	}
-	m.handled = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "lbstack_bgp_announce_seconds", Help: "From when a change in the cluster was seen until its routes were handed to the sessions.",
-		Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1},
+	m.announce = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "lbstack_bgp_announce_seconds",
+		Help: "From when this node saw a change of a Service, of its endpoints or of what else decides about routes, until the UPDATEs that it led to were written to the connection with a router. " +
+			"One for each write to each router; what a router gets at the beginning of a session or for a drain does not count.",
+		Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 5},
 	})
-	registry.MustRegister(m.established, m.transitions, m.prefixes, m.messages, m.updates.sent, m.updates.received, m.handled)
+	registry.MustRegister(m.established, m.transitions, m.prefixes, m.messages, m.updates.sent, m.updates.received, m.announce)
 	return m
 }
-
-// Handled notes how long a change in the cluster took to reach the sessions.
-func (m *Metrics) Handled(d time.Duration) { m.handled.Observe(d.Seconds()) }
 
 // peerMetrics are those of one peer.
 type peerMetrics struct {
@@ -52,6 +49,7 @@ type peerMetrics struct {
 	up, down                     prometheus.Counter
 	sent, received               prometheus.Counter // messages
 	updatesSent, updatesReceived prometheus.Counter
+	announce                     prometheus.Observer // of all peers: one for each would be many series
 }
 
 func (m *Metrics) of(peer bgp.PeerName) peerMetrics {
@@ -61,6 +59,7 @@ func (m *Metrics) of(peer bgp.PeerName) peerMetrics {
 		up: m.transitions.WithLabelValues(name, "established"), down: m.transitions.WithLabelValues(name, "ended"),
 		sent: m.messages.WithLabelValues(name, "sent"), received: m.messages.WithLabelValues(name, "received"),
 		updatesSent: m.updates.sent.WithLabelValues(name), updatesReceived: m.updates.received.WithLabelValues(name),
+		announce: m.announce,
 	}
 }
 

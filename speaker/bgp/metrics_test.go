@@ -1,17 +1,23 @@
 package bgp
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/internal/bgp/wire"
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
@@ -100,11 +106,11 @@ func TestWhatBothSidesOfASessionCount(t *testing.T) {
 	counts(t, caller, "at the beginning", together(silent, series("listener", 1, 1, 0, 2, 2, 1)))
 	counts(t, listener, "at the beginning", series("caller", 1, 1, 0, 0, 1, 2))
 
-	caller.SetRoutes("listener", routes.Table{three: blue}, []netip.Prefix{one})
+	caller.SetRoutes("listener", routes.Table{three: blue}, []netip.Prefix{one}, time.Now())
 	counts(t, caller, "one is announced and one withdrawn", together(silent, series("listener", 1, 1, 0, 2, 4, 1)))
 	counts(t, listener, "one is announced and one withdrawn", series("caller", 1, 1, 0, 0, 1, 4))
-	caller.SetRoutes("listener", routes.Table{three: blue}, nil)
-	caller.SetRoutes("listener", routes.Table{one: blue}, nil)
+	caller.SetRoutes("listener", routes.Table{three: blue}, nil, time.Now())
+	caller.SetRoutes("listener", routes.Table{one: blue}, nil, time.Now())
 	counts(t, caller, "what the router has is not sent", together(silent, series("listener", 1, 1, 0, 3, 5, 1)))
 
 	caller.SetPeers([]bgp.Peer{absent}, has(nil))
@@ -117,4 +123,120 @@ func TestWhatBothSidesOfASessionCount(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the other side has ended: metrics (-want +got):\n%s", diff)
 	}
+}
+
+// onTCP is one end of a pipe that looks like a connection over the loopback.
+type onTCP struct{ net.Conn }
+
+func (onTCP) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 179} }
+
+// reads is a router that reads the next message when it is asked to.
+type reads struct {
+	*testing.T
+	conn net.Conn
+	from *wire.Reader
+}
+
+func (r reads) next() any {
+	r.Helper()
+	message, err := r.from.Read()
+	if err != nil {
+		r.Fatal(err)
+	}
+	return message
+}
+
+func (r reads) writes(octets []byte, err error) {
+	r.Helper()
+	if err == nil {
+		_, err = r.conn.Write(octets)
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+// connects has a router connect, which then has a session and all routes of its beginning.
+func connects(t *testing.T, p *peer) reads {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	p.tell(func(now time.Time) []session.Action { return p.connected(now, session.Theirs, onTCP{ours}) })
+	r := reads{t, theirs, wire.NewReader(theirs)}
+	open := r.next().(bgp.Open)
+	open.ASN, open.RouterID = 64513, netip.MustParseAddr("192.0.2.2")
+	r.writes(wire.Open(open))
+	r.next() // a KEEPALIVE
+	r.writes(wire.Keepalive())
+	r.next() // the routes
+	r.next() // End-of-RIB
+	synctest.Wait()
+	return r
+}
+
+func TestHowLongARouterWaitsForAChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		ctx, cancel := context.WithCancel(t.Context())
+		m := New(ctx, Options{Log: logr.Discard(), Metrics: NewMetrics(registry), Changed: func() {}})
+		r := m.begin(bgp.Peer{Name: "tor", ASN: 64512, RouterID: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParseAddr("127.0.0.2"),
+			Remote: bgp.RemoteASN{ASN: 64513}, Hold: 90 * time.Second, Passive: true}, routes.Table{one: red})
+		defer func() {
+			cancel()
+			<-r.ended
+			r.talking.Wait()
+		}()
+		waited := func(when, want string) {
+			t.Helper()
+			synctest.Wait()
+			if got := waits(t, registry); got != want {
+				t.Errorf("%s: routers waited %s, want %s", when, got, want)
+			}
+		}
+		seen := time.Now()
+		time.Sleep(time.Second)
+		r.setRoutes(routes.Table{two: red}, nil, seen)
+		router := connects(t, r.peer)
+		waited("a session begins: it has not waited for this node", "0 in 0s")
+
+		seen = time.Now()
+		time.Sleep(time.Second)
+		r.setRoutes(routes.Table{three: red}, nil, seen)
+		waited("the router does not read", "0 in 0s")
+		time.Sleep(2 * time.Second)
+		router.next()
+		waited("it has read", "1 in 3s")
+
+		r.setRoutes(routes.Table{three: red}, nil, seen)
+		waited("the router has it already", "1 in 3s")
+
+		r.setRoutes(nil, []netip.Prefix{one}, time.Now())
+		synctest.Wait() // it is being written
+		time.Sleep(time.Second)
+		r.setRoutes(nil, []netip.Prefix{two}, time.Now())
+		time.Sleep(time.Second)
+		router.next()
+		waited("two changes one after the other: one was written after 2 s", "2 in 5s")
+		router.next()
+		waited("the other one after 1 s", "3 in 6s")
+
+		r.setRoutes(routes.Table{one: red}, nil, time.Time{})
+		router.next()
+		waited("nobody said when it was seen", "3 in 6s")
+	})
+}
+
+// waits returns how often routers waited, and how long in all.
+func waits(t *testing.T, registry prometheus.Gatherer) string {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "lbstack_bgp_announce_seconds" {
+			h := f.GetMetric()[0].GetHistogram()
+			return fmt.Sprintf("%d in %gs", h.GetSampleCount(), h.GetSampleSum())
+		}
+	}
+	return "there is no such metric"
 }

@@ -45,6 +45,7 @@ type peer struct {
 	restarted bool
 	talking   sync.WaitGroup // a goroutine for each link
 	failing   error          // why what should be sent is not
+	changed   time.Time      // when the first change that is still to be written was seen; zero: never
 	told      Status
 }
 
@@ -103,7 +104,7 @@ func (p *peer) perform(actions []session.Action) {
 		case session.Up:
 			p.established(a.Negotiated)
 		case session.Down:
-			p.up = nil
+			p.up, p.changed = nil, time.Time{}
 			p.metrics.down.Inc()
 			p.log.Info("the session has ended", "why", a.Why)
 		case session.Refresh:
@@ -265,7 +266,11 @@ func (p *peer) flush() {
 		octets = append(octets, p.endOfRIB()...)
 	}
 	if len(octets) > 0 {
+		l.seen = p.changed
 		l.send(octets)
+	}
+	if !more {
+		p.changed = time.Time{}
 	}
 }
 
@@ -395,8 +400,15 @@ func (p *peer) drained(ctx context.Context) {
 	}
 }
 
-func (p *peer) setRoutes(announce routes.Table, withdraw []netip.Prefix) {
-	p.tell(func(time.Time) []session.Action { p.table.change(announce, withdraw); return nil })
+func (p *peer) setRoutes(announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
+	p.tell(func(time.Time) []session.Action {
+		p.table.change(announce, withdraw)
+		// Without a session it is the router that has this one wait.
+		if p.up != nil && p.changed.IsZero() {
+			p.changed = seen
+		}
+		return nil
+	})
 }
 
 // sent returns what the router was sent.

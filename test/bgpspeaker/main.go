@@ -103,6 +103,7 @@ func newSpeaker() *speaker {
 
 // set does what the feed of the speaker does, in the same order.
 func (s *speaker) set(c told.Config) {
+	seen := time.Now()
 	tables := map[bgp.PeerName]routes.Table{}
 	for _, p := range c.Peers {
 		table, announce, before := routes.Table{}, routes.Table{}, s.routes[p.Name]
@@ -122,7 +123,7 @@ func (s *speaker) set(c told.Config) {
 		}
 		tables[p.Name] = table
 		if len(announce)+len(withdraw) > 0 {
-			s.sessions.SetRoutes(p.Name, announce, withdraw)
+			s.sessions.SetRoutes(p.Name, announce, withdraw, seen)
 		}
 	}
 	s.routes = tables

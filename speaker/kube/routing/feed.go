@@ -31,7 +31,7 @@ const (
 // Sessions are what is fed.
 type Sessions interface {
 	SetPeers([]bgp.Peer, func(bgp.PeerName) routes.Table)
-	SetRoutes(bgp.PeerName, routes.Table, []netip.Prefix)
+	SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, seen time.Time)
 	SetDraining(bool)
 }
 
@@ -49,10 +49,7 @@ type Feed struct {
 	Sessions Sessions
 	// Problems takes sentences about objects that mean nothing, when they are others.
 	Problems func([]string)
-	// Handled takes how long a change took from when it was seen until the sessions had
-	// it.
-	Handled func(time.Duration)
-	Log     logr.Logger
+	Log      logr.Logger
 
 	planner   *routes.Planner
 	addresses map[string]netip.Addr // of the claims that the planner has
@@ -108,14 +105,12 @@ func (f *Feed) Start(ctx context.Context) error {
 			return nil
 		case <-s.news:
 		}
-		seen := time.Now()
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(settle):
 		}
 		f.round(s)
-		f.Handled(time.Since(seen))
 	}
 }
 
@@ -151,12 +146,12 @@ func (f *Feed) round(s *store) {
 		f.setClaim(name, s.claims[name])
 	}
 	if !news.config {
-		f.send()
+		f.send(news.seen)
 		return
 	}
 	c := f.read(s)
 	f.planner.SetConfig(c.Config)
-	f.send()
+	f.send(news.seen)
 	f.Sessions.SetDraining(c.draining)
 	if f.peers == nil || !reflect.DeepEqual(f.peers, c.peers) {
 		f.peers = append([]bgp.Peer{}, c.peers...)
@@ -168,10 +163,11 @@ func (f *Feed) round(s *store) {
 	}
 }
 
-// send sends changes to the sessions that there are. New ones ask for all.
-func (f *Feed) send() {
+// send sends changes to the sessions that there are, and when their reason was seen. New
+// ones ask for all.
+func (f *Feed) send(seen time.Time) {
 	for peer, change := range f.planner.Changes() {
-		f.Sessions.SetRoutes(peer, change.Announce, change.Withdraw)
+		f.Sessions.SetRoutes(peer, change.Announce, change.Withdraw, seen)
 	}
 }
 

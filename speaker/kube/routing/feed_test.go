@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,6 +28,7 @@ type sessions struct {
 	tables   map[bgp.PeerName]routes.Table
 	told     []string
 	draining bool
+	seen     time.Time // when the reason for the last change of routes was
 }
 
 func (s *sessions) SetPeers(peers []bgp.Peer, table func(bgp.PeerName) routes.Table) {
@@ -37,7 +39,8 @@ func (s *sessions) SetPeers(peers []bgp.Peer, table func(bgp.PeerName) routes.Ta
 	s.told = append(s.told, fmt.Sprintf("%d peers", len(peers)))
 }
 
-func (s *sessions) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix) {
+func (s *sessions) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
+	s.seen = seen
 	for _, prefix := range slices.SortedFunc(maps.Keys(announce), netip.Prefix.Compare) {
 		s.told = append(s.told, fmt.Sprintf("%s +%s", peer, prefix))
 	}
@@ -61,8 +64,8 @@ func newBed(t *testing.T) *bed {
 	b := &bed{T: t, store: newStore(), sessions: &sessions{}}
 	b.feed = &Feed{
 		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions, Drain: apiconv.DrainPolicy{Annotations: []string{"drain"}},
-		Problems: func(list []string) { b.problems = list }, Handled: func(time.Duration) {},
-		planner: routes.New(), addresses: map[string]netip.Addr{}, passwords: map[bgp.PeerName]bgp.Password{},
+		Problems: func(list []string) { b.problems = list },
+		planner:  routes.New(), addresses: map[string]netip.Addr{}, passwords: map[bgp.PeerName]bgp.Password{},
 	}
 	return b
 }
@@ -245,4 +248,23 @@ func TestWhatTheStatusSaysWakesNobody(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}
+}
+
+func TestAChangeIsMeasuredFromWhenTheFirstOfItsEventsWasSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.sees(append(served("web", "10.0.0.1"), node(), all(), peer("tor", plain))...)
+		events := b.store.handler(func(client.Object) bool { return true })
+		for _, name := range []string{"10.0.0.2", "10.0.0.3"} {
+			seen := time.Now()
+			for _, object := range served("new-"+name, name) {
+				events.OnAdd(object, false)
+				time.Sleep(time.Second)
+			}
+			b.feed.round(b.store)
+			if !b.sessions.seen.Equal(seen) {
+				t.Errorf("%s: the sessions are told that it was seen at %s, want %s", name, b.sessions.seen, seen)
+			}
+		}
+	})
 }

@@ -6,6 +6,7 @@ package routing
 import (
 	"maps"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -42,6 +43,7 @@ type pending struct {
 	services map[lb.ServiceKey]bool
 	claims   map[string]bool
 	config   bool
+	seen     time.Time // when the first of it was; zero: there is nothing
 }
 
 func newStore() *store {
@@ -71,8 +73,12 @@ func (s *store) handler(counts func(client.Object) bool) cache.ResourceEventHand
 		if !is || !counts(object) {
 			return
 		}
+		at := time.Now() // a look at what came before may hold the lock
 		s.mu.Lock()
 		s.put(object, there)
+		if s.pending.seen.IsZero() {
+			s.pending.seen = at
+		}
 		s.mu.Unlock()
 		select {
 		case s.news <- struct{}{}:

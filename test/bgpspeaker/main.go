@@ -1,6 +1,6 @@
 // Command bgpspeaker is the part of the speaker that talks to routers, without
 // Kubernetes: what there should be it reads from its input, a line of JSON each time,
-// and how its sessions are it prints. Tests run it in a network namespace, kill it and
+// and how its sessions are it prints. Its metrics it serves on a Unix socket. Tests run it in a network namespace, kill it and
 // start it again.
 package main
 
@@ -8,8 +8,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"maps"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -19,6 +23,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/routes"
@@ -38,11 +43,15 @@ func main() {
 }
 
 func run() error {
+	socket := flag.String("metrics", "", "the Unix socket to serve metrics on")
+	flag.Parse()
 	terminated, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	s := newSpeaker()
+	registry := prometheus.NewRegistry()
+	s := newSpeaker(registry)
+	failed := make(chan error, 2)
+	go func() { failed <- serve(*socket, registry) }()
 	lines := make(chan []byte)
-	failed := make(chan error, 1)
 	go func() {
 		in := bufio.NewScanner(os.Stdin)
 		in.Buffer(nil, 16<<20)
@@ -57,7 +66,7 @@ func run() error {
 			s.leave()
 			return nil
 		case err := <-failed:
-			return err // whoever started it is gone
+			return err // nil: whoever started it is gone
 		case <-s.changed:
 			s.report()
 		case line := <-lines:
@@ -70,6 +79,18 @@ func run() error {
 	}
 }
 
+// serve serves metrics until it fails. The socket of one before it, which was killed, goes.
+func serve(socket string, registry *prometheus.Registry) error {
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	return http.Serve(l, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+}
+
 type speaker struct {
 	paths      *bfd.Engine
 	sessions   *speakerbgp.Manager
@@ -79,7 +100,7 @@ type speaker struct {
 	out        *json.Encoder
 }
 
-func newSpeaker() *speaker {
+func newSpeaker(registry prometheus.Registerer) *speaker {
 	s := &speaker{changed: make(chan struct{}, 1), routes: map[bgp.PeerName]routes.Table{}, out: json.NewEncoder(os.Stdout)}
 	log := funcr.New(func(_, args string) { fmt.Fprintln(os.Stderr, time.Now().Format("15:04:05.000"), args) }, funcr.Options{})
 	nudge := func() {
@@ -89,12 +110,12 @@ func newSpeaker() *speaker {
 		}
 	}
 	ready := make(chan struct{})
-	s.paths = bfd.New(context.Background(), bfd.Options{Log: logr.Discard(), Changed: func(key bfd.Key, status bfd.Status) {
+	s.paths = bfd.New(context.Background(), bfd.Options{Log: logr.Discard(), Metrics: bfd.NewMetrics(registry), Changed: func(key bfd.Key, status bfd.Status) {
 		<-ready
 		s.sessions.SetPath(key, status)
 	}})
 	s.sessions = speakerbgp.New(context.Background(), speakerbgp.Options{
-		Log: log, RouterID: netip.MustParseAddr("192.0.2.1"), Metrics: speakerbgp.NewMetrics(prometheus.NewRegistry()), Changed: nudge,
+		Log: log, RouterID: netip.MustParseAddr("192.0.2.1"), Metrics: speakerbgp.NewMetrics(registry), Changed: nudge,
 		Discover: speakerbgp.Discover(log), Paths: s.paths,
 	})
 	close(ready)

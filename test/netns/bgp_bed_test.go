@@ -62,6 +62,8 @@ type speaking struct {
 	cmd   *exec.Cmd
 	input io.WriteCloser
 	ended chan struct{}
+	// metrics is the socket that they are served on.
+	metrics string
 
 	mu     sync.Mutex
 	last   told.Report
@@ -77,8 +79,8 @@ func (b *bed) speaker(host string) *speaking {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &speaking{t: b.T, bed: b, host: host, ended: make(chan struct{})}
-	s.cmd = exec.Command("nsenter", "--net=/var/run/netns/"+b.prefix+host, path)
+	s := &speaking{t: b.T, bed: b, host: host, ended: make(chan struct{}), metrics: filepath.Join(filepath.Dir(path), b.prefix+host)}
+	s.cmd = exec.Command("nsenter", "--net=/var/run/netns/"+b.prefix+host, path, "-metrics", s.metrics)
 	s.cmd.Stderr = s
 	s.input, err = s.cmd.StdinPipe()
 	if err != nil {

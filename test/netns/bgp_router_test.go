@@ -138,6 +138,7 @@ type bgpNeighbour struct {
 	ShutdownText     string `json:"lastShutdownDescription"`
 	Messages         struct {
 		UpdatesReceived int `json:"updatesRecv"`
+		UpdatesSent     int `json:"updatesSent"`
 	} `json:"messageStats"`
 	GracefulRestart map[string]any `json:"gracefulRestartInfo"`
 }

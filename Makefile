@@ -130,12 +130,19 @@ bundle-check: $(OPERATOR_SDK) ## Check that the OLM bundle is up to date and val
 
 .PHONY: test
 test: prerequisites ## Run every test there is.
-	@hack/stages.sh lint bundle-check test-unit test-integration test-netns test-devcluster test-e2e
+	@hack/stages.sh lint bundle-check test-unit test-race test-integration test-netns test-devcluster test-e2e
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go.
 	go test ./...
 	go -C hack/devcluster test $$(go -C hack/devcluster list ./... | grep -v /controlplane$$)
+
+# What has many goroutines. RACE=./... looks at everything, which compiles it all once more.
+RACE ?= ./internal/bgp/... ./internal/bfd/... ./internal/routes/... ./speaker/...
+
+.PHONY: test-race
+test-race: ## Run the unit tests of the speaker with the race detector (needs a C compiler).
+	CGO_ENABLED=1 go test -race $(RACE)
 
 .PHONY: test-integration
 test-integration: ## Run the tests against a real API server.
@@ -158,10 +165,6 @@ test-e2e: NODES := 4
 test-e2e: cluster ## Run the tests on a real cluster of their own (needs root).
 	go -C test test -count=1 -timeout 40m -v ./e2e/...
 	@$(DEVCLUSTER) down
-
-.PHONY: test-race
-test-race: ## Run the unit tests with the race detector (needs a C compiler; not part of make test).
-	CGO_ENABLED=1 go test -race ./...
 
 .PHONY: bench
 bench: bench-allocator bench-allocation ## Run the benchmarks of docs/benchmarks.md that need no root.

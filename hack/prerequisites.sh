@@ -26,6 +26,8 @@ bird                        bird2
 birdc                       bird2
 nsenter                     util-linux
 ps                          procps
+gcc                         gcc
+/usr/include/stdlib.h       libc6-dev
 modprobe                    kmod
 /etc/ssl/certs              ca-certificates
 "

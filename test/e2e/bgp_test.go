@@ -138,6 +138,41 @@ func TestPlannedChangesOfRoutedNodesLoseNoConnection(t *testing.T) {
 	})
 }
 
+func TestARouteGoesWithTheLastEndpointOfItsNode(t *testing.T) {
+	address, nodes := routed(t)
+	ctx, without := background(t), nodes[0]
+	cordon := func(ctx context.Context, is bool) error {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: without}}
+		return bed.Client.Patch(ctx, node, client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, is)))
+	}
+	must(t, cordon(ctx, true))
+	t.Cleanup(func() { must(t, cordon(context.Background(), false)) })
+	var pods corev1.PodList
+	must(t, bed.Client.List(ctx, &pods, client.InNamespace("default"), client.MatchingLabels{"app": "web"}))
+	for i := range pods.Items {
+		if pods.Items[i].Spec.NodeName == without {
+			must(t, bed.Client.Delete(ctx, &pods.Items[i]))
+		}
+	}
+	ended := time.Now()
+	eventually.Succeed(t, within, "the router sends nothing to "+without, func(ctx context.Context) error {
+		hops, err := bed.NextHops(ctx, address)
+		if err == nil && (len(hops) == 0 || slices.Contains(hops, without)) {
+			err = fmt.Errorf("the router sends %s to %v", address, hops)
+		}
+		return err
+	})
+	t.Logf("the route was gone %d ms after the pods were deleted", time.Since(ended).Milliseconds())
+	// The next pod runs elsewhere, and brings a route to its node.
+	eventually.Succeed(t, within, "the router sends to all nodes with an endpoint", func(ctx context.Context) error {
+		hops, err := bed.NextHops(ctx, address)
+		if now := endpointNodes(t); err == nil && !slices.Equal(hops, now) {
+			err = fmt.Errorf("the router sends %s to %v, and endpoints are on %v", address, hops, now)
+		}
+		return err
+	})
+}
+
 func TestARoutedAddressMayBeAnnouncedAtLayer2AsWell(t *testing.T) {
 	routed(t)
 	ctx := background(t)

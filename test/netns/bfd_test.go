@@ -64,17 +64,38 @@ func (b *bed) throughRouter(one, by, other string) {
 	b.ip(other, "route", "add", "10.0.0.1/32", "via", via, "src", "10.0.0.2")
 }
 
+// throughRouter6 does the same with IPv6 addresses.
+func (b *bed) throughRouter6(one, by, other string) {
+	b.Helper()
+	b.sysctl(by, "net.ipv6.conf.all.forwarding", "1")
+	global := func(host string) string {
+		return strings.TrimSuffix(strings.Fields(b.ip(host, "-6", "-o", "address", "show", "dev", "eth0", "scope", "global"))[3], "/64")
+	}
+	addresses := map[string]string{one: "fd00:10::1", other: "fd00:10::2"}
+	for host, address := range addresses {
+		b.ip(host, "address", "add", address+"/128", "dev", "lo")
+		b.ip(by, "route", "add", address+"/128", "via", global(host))
+	}
+	b.ip(one, "route", "add", addresses[other]+"/128", "via", global(by), "src", addresses[one])
+	b.ip(other, "route", "add", addresses[one]+"/128", "via", global(by), "src", addresses[other])
+	for _, host := range []string{one, other} {
+		b.sysctl(host, "net.ipv6.conf.eth0.accept_redirects", "0")
+	}
+}
+
 func TestBFDWithRealRouters(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // one processor must do
 	b := newBed(t, "node", "router", "bird", "between")
 	b.throughRouter("node", "between", "router")
+	b.throughRouter6("node", "between", "router")
 	node, frr, bird := b.link("node").LinkLocal, b.link("router").LinkLocal, b.link("bird").LinkLocal
 
 	r := router.FRR(t, b.prefix+"router", "bfd\n"+
 		" peer 192.168.1.1\n"+asTight+
 		" peer 2001:db8::1 local-address 2001:db8::2\n"+asTight+
 		fmt.Sprintf(" peer %s local-address %s interface eth0\n", node.WithZone(""), frr.WithZone(""))+asTight+
-		" peer 10.0.0.1 multihop local-address 10.0.0.2\n"+asTight, "bfdd")
+		" peer 10.0.0.1 multihop local-address 10.0.0.2\n"+asTight+
+		" peer fd00:10::1 multihop local-address fd00:10::2\n"+asTight, "bfdd")
 	birdRouter := router.BIRD(t, b.prefix+"bird", fmt.Sprintf(`router id 10.0.0.3;
 protocol device {}
 protocol bfd {
@@ -90,6 +111,7 @@ protocol bfd {
 		"IPv6":                  {Peer: netip.MustParseAddr("2001:db8::2"), Local: netip.MustParseAddr("2001:db8::1"), Interface: "eth0"},
 		"IPv6 link-local":       {Peer: frr.WithZone("eth0"), Interface: "eth0"},
 		"IPv4 multihop":         {Peer: netip.MustParseAddr("10.0.0.2"), Local: netip.MustParseAddr("10.0.0.1"), Multihop: true},
+		"IPv6 multihop":         {Peer: netip.MustParseAddr("fd00:10::2"), Local: netip.MustParseAddr("fd00:10::1"), Multihop: true},
 		"BIRD, IPv4":            {Peer: netip.MustParseAddr("192.168.1.3"), Interface: "eth0"},
 		"BIRD, IPv6":            {Peer: netip.MustParseAddr("2001:db8::3"), Local: netip.MustParseAddr("2001:db8::1")},
 		"BIRD, IPv6 link-local": {Peer: bird.WithZone("eth0")},
@@ -115,7 +137,7 @@ protocol bfd {
 				})
 				return
 			}
-			from := map[string]string{"IPv4": "192.168.1.1", "IPv6": "2001:db8::1", "IPv6 link-local": node.WithZone("").String(), "IPv4 multihop": "10.0.0.1"}[name]
+			from := map[string]string{"IPv4": "192.168.1.1", "IPv6": "2001:db8::1", "IPv6 link-local": node.WithZone("").String(), "IPv4 multihop": "10.0.0.1", "IPv6 multihop": "fd00:10::1"}[name]
 			sees(t, r, from, soon, "up, with our profile", func(s seen) bool {
 				return up(s) && s.RemoteReceive == 100 && s.RemoteTransmit == 100 && s.RemoteMultiplier == 3
 			})

@@ -124,6 +124,38 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; ipv4 { import a
 	}
 }
 
+func TestBGPIPv6RoutesStayWhileTheSpeakerRestarts(t *testing.T) {
+	b := newBed(t, "node", "router", "bird")
+	r := b.frr("router", helps+"neighbor 2001:db8::1 remote-as 64512", "2001:db8::1")
+	bird := router.BIRD(t, b.prefix+"bird", birdConfig(`
+protocol bgp v6 { local as 64513; neighbor 2001:db8::1 as 64512; ipv6 { import all; export none; }; }
+`))
+	c := toAll(plain(first6), peer("frr", "2001:db8::2", gracefully), peer("bird", "2001:db8::3", gracefully))
+	s := b.speaker("node")
+	s.set(c)
+	has(t, r, "ipv6", first6)
+	birdHas(t, bird, "v6", first6)
+	address := netip.MustParsePrefix(first6).Addr().String()
+	b.forwards(t, "router", address, "via")
+	b.forwards(t, "bird", address, "via")
+	watched := map[string]*kept{"router": b.watchRoute("router", address), "bird": b.watchRoute("bird", address)}
+	s.kill()
+	time.Sleep(2 * time.Second)
+	s = b.speaker("node")
+	s.set(c)
+	s.establishes("frr")
+	s.establishes("bird")
+	saw(t, r, "2001:db8::1", "it got the end of the routes", func(n bgpNeighbour) bool {
+		return strings.Contains(fmt.Sprint(n.GracefulRestart), "endOfRibRecv:true")
+	})
+	time.Sleep(time.Second)
+	for host, k := range watched {
+		if looks, misses := k.stop(); misses > 0 || looks < 50 {
+			t.Errorf("%s had no route %d times of %d", host, misses, looks)
+		}
+	}
+}
+
 // stale waits until FRR has a route that is stale, or is not.
 func stale(t *testing.T, r *router.Router, prefix string, want bool) {
 	t.Helper()

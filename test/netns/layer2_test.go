@@ -87,6 +87,8 @@ func TestTakeOverReachesTheKernelsOfOthers(t *testing.T) {
 			// The client learns the address as kernels do: by having something to send.
 			b.sends("client", address)
 			b.knows("client", address, one, 5*time.Second)
+			// It asks nobody from now on: what it learns it was told.
+			b.asksNobody("client")
 
 			begin := time.Now()
 			one.stop() // silent at once, as a process that dies
@@ -94,6 +96,19 @@ func TestTakeOverReachesTheKernelsOfOthers(t *testing.T) {
 			b.knows("client", address, two, 5*time.Second)
 			t.Logf("the client knew the new owner after %s", time.Since(begin).Round(time.Millisecond))
 		})
+	}
+}
+
+// asksNobody has a host send no request for a neighbour any more.
+func (b *bed) asksNobody(host string) {
+	b.Helper()
+	for _, line := range []string{
+		"add table arp quiet", "add chain arp quiet out { type filter hook output priority 0; }", "add rule arp quiet out arp operation request drop",
+		"add table ip6 quiet", "add chain ip6 quiet out { type filter hook output priority 0; }", "add rule ip6 quiet out icmpv6 type nd-neighbor-solicit drop",
+	} {
+		if out, err := b.try(host, "nft", line); err != nil {
+			b.Fatalf("%s: %v: %s", line, err, out)
+		}
 	}
 }
 

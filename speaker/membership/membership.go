@@ -51,6 +51,8 @@ type Config struct {
 type Mesh struct {
 	*runner
 	config  Config
+	sealer  sealer
+	network atomic.Pointer[transport]
 	list    atomic.Pointer[memberlist.Memberlist]
 	wanted  chan map[lb.NodeName]netip.Addr
 	cancel  context.CancelFunc
@@ -73,10 +75,15 @@ func Start(config Config) (*Mesh, error) {
 	m.runner = newRunner(mesh.New(config.Node, incarnation, config.Profile.timing()), config.Profile.timing(), m.send, config.Tell)
 	m.clock = bootTime
 	m.stalls = config.Metrics.Stalls.Inc
-	network, err := listen(config.Address)
+	var err error
+	if m.sealer, err = newSealer(config.Key); err != nil {
+		return nil, fmt.Errorf("starting the mesh: %w", err)
+	}
+	network, err := listen(config.Address, m.datagram)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s, UDP and TCP: %w", config.Address, err)
 	}
+	m.network.Store(network)
 	list, err := memberlist.Create(m.memberlistConfig(network))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the mesh: %w", err), network.Shutdown())
@@ -102,20 +109,20 @@ func (m *Mesh) Stop() error {
 
 // send sends a message, without waiting.
 func (m *Mesh) send(s mesh.Send) {
-	list := m.list.Load()
+	list, network := m.list.Load(), m.network.Load()
 	address, ok := m.addressOf(s.To)
-	if !ok || list == nil {
+	if !ok || list == nil || network == nil {
 		return // it will be asked for
 	}
 	packet := wire.Encode(s.Message)
-	to := &memberlist.Node{Name: string(s.To), Addr: address.AsSlice(), Port: m.config.Address.Port()}
 	m.config.Metrics.Sent.Inc()
 	if len(packet) <= largestPacket {
-		if err := list.SendBestEffort(to, packet); err != nil {
+		if err := network.send(m.sealer.seal(packet), netip.AddrPortFrom(address, m.config.Address.Port())); err != nil {
 			m.config.Log.V(1).Info("a message was not sent", "to", s.To, "why", err.Error())
 		}
 		return
 	}
+	to := &memberlist.Node{Name: string(s.To), Addr: address.AsSlice(), Port: m.config.Address.Port()}
 	go func() {
 		if err := list.SendReliable(to, packet); err != nil {
 			m.config.Log.V(1).Info("a long message was not sent", "to", s.To, "why", err.Error())
@@ -133,7 +140,18 @@ func (m *Mesh) addressOf(node lb.NodeName) (netip.Addr, bool) {
 	return address, ok
 }
 
-// receive takes a message from the network.
+// datagram takes a datagram that is no memberlist's.
+func (m *Mesh) datagram(datagram []byte) {
+	packet, err := m.sealer.open(datagram)
+	if err != nil {
+		m.config.Metrics.Malformed.Inc()
+		m.config.Log.V(1).Info("a datagram was skipped", "why", err.Error())
+		return
+	}
+	m.receive(packet)
+}
+
+// receive takes a message from the network. Nothing of the packet is kept.
 func (m *Mesh) receive(packet []byte) {
 	msg, err := wire.Decode(packet)
 	if err != nil {

@@ -25,8 +25,10 @@ const (
 
 // transport is memberlist's way to the network: UDP and TCP on one address. Its own
 // takes 64 KiB of memory for each datagram; beats have a hundred bytes and come many
-// times a second.
+// times a second. Datagrams that are no memberlist's go to own, from the goroutine that
+// reads; own must not keep them.
 type transport struct {
+	own     func(datagram []byte)
 	address netip.AddrPort
 	udp     *net.UDPConn
 	tcp     net.Listener
@@ -40,8 +42,8 @@ type transport struct {
 var _ memberlist.Transport = (*transport)(nil)
 
 // listen opens both sockets.
-func listen(address netip.AddrPort) (*transport, error) {
-	t := &transport{address: address, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn)}
+func listen(address netip.AddrPort, own func(datagram []byte)) (*transport, error) {
+	t := &transport{own: own, address: address, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn)}
 	var err error
 	if t.tcp, err = net.Listen("tcp", address.String()); err != nil {
 		return nil, err
@@ -65,6 +67,10 @@ func (t *transport) readPackets() {
 			return
 		}
 		if err != nil || n == 0 {
+			continue
+		}
+		if isSealed(buffer[:n]) {
+			t.own(buffer[:n])
 			continue
 		}
 		packet := &memberlist.Packet{Buf: slices.Clone(buffer[:n]), From: net.UDPAddrFromAddrPort(from), Timestamp: time.Now()}
@@ -118,6 +124,12 @@ func (t *transport) WriteTo(packet []byte, to string) (time.Time, error) {
 	}
 	_, err = t.udp.WriteToUDP(packet, address)
 	return time.Now(), err
+}
+
+// send sends a datagram of ours.
+func (t *transport) send(datagram []byte, to netip.AddrPort) error {
+	_, err := t.udp.WriteToUDPAddrPort(datagram, to)
+	return err
 }
 
 // PacketCh implements memberlist.Transport.

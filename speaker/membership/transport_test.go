@@ -13,7 +13,7 @@ import (
 
 func listening(t *testing.T, number byte) *transport {
 	t.Helper()
-	network, err := listen(netip.AddrPortFrom(loopback(number), port))
+	network, err := listen(netip.AddrPortFrom(loopback(number), port), func([]byte) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestConnectionsArrive(t *testing.T) {
 
 func TestWhatNobodyTakesDoesNotKeepItFromEnding(t *testing.T) {
 	a := listening(t, 105)
-	b, err := listen(netip.AddrPortFrom(loopback(106), port))
+	b, err := listen(netip.AddrPortFrom(loopback(106), port), func([]byte) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestWhatNobodyTakesDoesNotKeepItFromEnding(t *testing.T) {
 	if err := b.Shutdown(); err != nil {
 		t.Error(err)
 	}
-	if again, err := listen(b.address); err != nil {
+	if again, err := listen(b.address, func([]byte) {}); err != nil {
 		t.Errorf("the port is not free again: %v", err)
 	} else if err := again.Shutdown(); err != nil {
 		t.Error(err)
@@ -111,7 +111,7 @@ func TestAPortThatIsTakenIsAnErrorAndFreesTheOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if network, err := listen(address); err == nil {
+	if network, err := listen(address, func([]byte) {}); err == nil {
 		_ = network.Shutdown()
 		t.Fatal("it listens on a port that is taken")
 	}

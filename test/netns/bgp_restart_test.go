@@ -138,9 +138,20 @@ protocol bgp v6 { local as 64513; neighbor 2001:db8::1 as 64512; ipv6 { import a
 	address := netip.MustParsePrefix(first6).Addr().String()
 	b.forwards(t, "router", address, "via")
 	b.forwards(t, "bird", address, "via")
+	stays := func(period time.Duration, what string) {
+		t.Helper()
+		eventually.Stays(t, period, what, func(context.Context) error {
+			for _, host := range []string{"router", "bird"} {
+				if b.kernelRoute(host, address) == "" {
+					return fmt.Errorf("%s has no route", host)
+				}
+			}
+			return nil
+		})
+	}
 	watched := map[string]*kept{"router": b.watchRoute("router", address), "bird": b.watchRoute("bird", address)}
 	s.kill()
-	time.Sleep(2 * time.Second)
+	stays(2*time.Second, "the routers keep the route while there is no speaker")
 	s = b.speaker("node")
 	s.set(c)
 	s.establishes("frr")
@@ -148,7 +159,7 @@ protocol bgp v6 { local as 64513; neighbor 2001:db8::1 as 64512; ipv6 { import a
 	saw(t, r, "2001:db8::1", "it got the end of the routes", func(n bgpNeighbour) bool {
 		return strings.Contains(fmt.Sprint(n.GracefulRestart), "endOfRibRecv:true")
 	})
-	time.Sleep(time.Second)
+	stays(time.Second, "the routers keep the route after the end of the routes")
 	for host, k := range watched {
 		if looks, misses := k.stop(); misses > 0 || looks < 50 {
 			t.Errorf("%s had no route %d times of %d", host, misses, looks)

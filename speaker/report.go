@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
@@ -21,6 +22,8 @@ type Report struct {
 	Links []Link
 	// Live speakers, this one included.
 	Live int
+	// Lost are nodes, by name, whose speakers are heard over connections only.
+	Lost []lb.NodeName
 	// Conflicts are addresses that foreign hosts use as well, ordered.
 	Conflicts []Conflict
 	// Unserved are links, ordered by name, that nothing can be announced on although they
@@ -60,6 +63,11 @@ func (e *Engine) reportOf(v *view) Report {
 		r.Owned = append(r.Owned, OwnedSince{
 			Owned: e.served[address], Address: address, Since: e.taken[address].since, Epoch: uint64(e.claims[address]),
 		})
+	}
+	for i := range v.in.view.Peers {
+		if p := &v.in.view.Peers[i]; p.Lost {
+			r.Lost = append(r.Lost, p.Node)
+		}
 	}
 	for _, c := range v.in.conflicts {
 		if _, owned := e.claims[c.Address]; owned {

@@ -209,6 +209,9 @@ const (
 	ReasonIsolated = "Isolated"
 	// ReasonInterfaceFailed: an interface is there, and the speaker cannot announce on it.
 	ReasonInterfaceFailed = "InterfaceFailed"
+	// ReasonDatagramsLost: speakers hear each other over connections only, since UDP
+	// between their nodes is lost.
+	ReasonDatagramsLost = "DatagramsLost"
 	// ReasonForeignHosts: foreign hosts use addresses that this node owns.
 	ReasonForeignHosts = "ForeignHosts"
 	// ReasonInvalidAdvertisement: an L2Advertisement has a selector that means

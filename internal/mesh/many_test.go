@@ -21,7 +21,8 @@ type network struct {
 	machines map[lb.NodeName]*Machine
 	dead     map[lb.NodeName]bool
 	cut      func(from, to lb.NodeName) bool
-	way      []hop // messages that arrive with the next step
+	filtered func(from, to lb.NodeName) bool // datagrams are lost
+	way      []hop                           // messages that arrive with the next step
 	sent     int
 	// convicted are who has counted whom as dead so far.
 	convicted map[[2]lb.NodeName]bool
@@ -36,7 +37,7 @@ type hop struct {
 const step = 5 * ms
 
 func connect(timings ...Timing) *network {
-	n := &network{now: time.Unix(1000, 0), machines: map[lb.NodeName]*Machine{}, dead: map[lb.NodeName]bool{}, seen: map[lb.NodeName]uint64{}, cut: func(_, _ lb.NodeName) bool { return false }}
+	n := &network{now: time.Unix(1000, 0), machines: map[lb.NodeName]*Machine{}, dead: map[lb.NodeName]bool{}, seen: map[lb.NodeName]uint64{}, cut: func(_, _ lb.NodeName) bool { return false }, filtered: func(_, _ lb.NodeName) bool { return false }}
 	for i, timing := range timings {
 		name := lb.NodeName(fmt.Sprintf("node%02d", i))
 		n.names = append(n.names, name)
@@ -58,8 +59,14 @@ func (n *network) start(name lb.NodeName) {
 
 func (n *network) post(from lb.NodeName, sends []Send) {
 	n.sent += len(sends)
-	for _, send := range sends {
-		n.way = append(n.way, hop{from, send})
+	for _, send := range n.machines[from].Ways(n.now, sends) {
+		if !n.filtered(from, send.To) {
+			n.way = append(n.way, hop{from, send})
+		}
+		if send.Stream {
+			send.Message = send.Streamed()
+			n.way = append(n.way, hop{from, send})
+		}
 	}
 }
 

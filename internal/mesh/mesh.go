@@ -46,6 +46,11 @@ type Send struct {
 	To lb.NodeName
 	// Message for it; it is never changed.
 	Message *wire.Message
+	// Stream: it is to go over a connection as well as in a datagram. See Machine.Ways.
+	Stream bool
+	// Deaf: the datagrams of the receiver do not come, which the copy on the connection
+	// must say.
+	Deaf bool
 }
 
 // Machine is one speaker's knowledge of the others. Make it with New; it is not
@@ -62,6 +67,7 @@ type Machine struct {
 	version  uint64 // grows when the view changes
 
 	nextBeat     time.Time
+	datagram     time.Time // when the last one came, from anybody
 	lastTick     time.Time
 	isolated     bool
 	losses       []time.Time // when others were lost, the latest last
@@ -131,7 +137,8 @@ func (m *Machine) Tick(now time.Time) []Send {
 	}
 	if !now.Before(m.nextBeat) {
 		m.nextBeat = now.Add(m.untilBeat(now))
-		sends = append(sends, m.beats(now, m.watchersOf(m.self))...)
+		m.noteLost(now)
+		sends = append(sends, m.beats(now, m.listeners(now))...)
 		sends = append(sends, m.askAgain()...)
 		sends = append(sends, m.askMissing(now)...)
 	}

@@ -25,6 +25,9 @@ type peer struct {
 	asked     time.Time // when it was asked whether it is back
 	since     time.Time // when it came to life
 	heard     time.Time // when it was heard last
+	datagram  time.Time // when its last datagram came
+	deaf      time.Time // when it said last that ours do not come
+	lost      bool      // it lives, and its datagrams do not come
 	suspected time.Time // since when it is; zero: it is not
 	suspects  []lb.NodeName
 	beat      time.Time // when its last beat came
@@ -58,6 +61,7 @@ func (m *Machine) Receive(now time.Time, msg *wire.Message) []Send {
 		return nil // the last words of a process that is gone
 	}
 	newcomer := !known || msg.Incarnation > p.incarnation
+	m.noteWay(now, p, msg.Stream, msg.Deaf)
 	m.hear(now, p, msg)
 	var sends []Send
 	if newcomer {
@@ -171,7 +175,7 @@ func (m *Machine) Acted(now time.Time, v View) []Send {
 func (m *Machine) ack(p *peer) Send {
 	msg := m.message(wire.KindAck)
 	msg.AckedIncarnation, msg.AckedSequence = p.acked.incarnation, p.acked.sequence
-	return Send{p.node, msg}
+	return Send{To: p.node, Message: msg}
 }
 
 // Heeded says whether all who live have acted on what this speaker said last.
@@ -240,7 +244,7 @@ func (m *Machine) stateTo(now time.Time, node lb.NodeName, nonce uint64) Send {
 	msg := m.message(wire.KindState)
 	msg.Nonce, msg.State = nonce, m.state
 	msg.State.Back = max(0, m.until.Sub(now))
-	return Send{node, msg}
+	return Send{To: node, Message: msg}
 }
 
 // askMissing asks those who should be there and do not live: a speaker that is not
@@ -266,18 +270,22 @@ func (m *Machine) relay(now time.Time, to lb.NodeName) []Send {
 		}
 		msg := &wire.Message{Kind: wire.KindState, From: node, Incarnation: p.incarnation, Sequence: p.sequence, Interval: p.interval, State: p.state}
 		msg.State.Back = p.back.Sub(now)
-		sends = append(sends, Send{to, msg})
+		sends = append(sends, Send{To: to, Message: msg})
 	}
 	return sends
 }
 
-// Own is the state of this speaker as a message.
-func (m *Machine) Own(now time.Time) *wire.Message { return m.stateTo(now, "", 0).Message }
+// Own is the state of this speaker as a message that goes over a connection.
+func (m *Machine) Own(now time.Time) *wire.Message {
+	msg := m.stateTo(now, "", 0).Message
+	msg.Stream = true
+	return msg
+}
 
 func (m *Machine) pull(node lb.NodeName, nonce uint64) Send {
 	msg := m.message(wire.KindPull)
 	msg.Nonce = nonce
-	return Send{node, msg}
+	return Send{To: node, Message: msg}
 }
 
 // absent says whether a speaker should be there and was not heard for as long as one
@@ -298,7 +306,7 @@ func (m *Machine) beats(now time.Time, to []lb.NodeName) []Send {
 	slices.Sort(msg.Suspects)
 	sends := make([]Send, 0, len(to))
 	for _, node := range to {
-		sends = append(sends, Send{node, msg})
+		sends = append(sends, Send{To: node, Message: msg})
 	}
 	return sends
 }

@@ -30,6 +30,9 @@ type Peer struct {
 	State wire.State
 	// Since when it has been alive.
 	Since time.Time
+	// Lost: its datagrams have not come for a while, and what it says comes over
+	// connections only.
+	Lost bool
 
 	incarnation, sequence uint64
 }
@@ -56,7 +59,7 @@ func (m *Machine) View() View {
 			}
 			continue
 		}
-		v.Peers = append(v.Peers, Peer{Node: node, State: p.state, Since: p.since, incarnation: p.incarnation, sequence: p.sequence})
+		v.Peers = append(v.Peers, Peer{Node: node, State: p.state, Since: p.since, Lost: p.lost, incarnation: p.incarnation, sequence: p.sequence})
 	}
 	return v
 }

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
 )
 
@@ -28,6 +29,7 @@ func TestStatus(t *testing.T) {
 		{name: "a node without a link says so", report: speaker.Report{Live: 3}, reason: v1beta1.ReasonNoInterface},
 		{name: "a speaker that lost all others says so before anything else", report: speaker.Report{Phase: "Isolated", Problems: []string{"bad"}}, reason: v1beta1.ReasonIsolated},
 		{name: "a link that cannot be announced on is said", report: speaker.Report{Links: links, Unserved: []speaker.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
+		{name: "datagrams that are lost are said", report: speaker.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},
 		{name: "foreign hosts are said", report: speaker.Report{Links: links, Conflicts: []speaker.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
 		{name: "a broken advertisement is said", report: speaker.Report{Links: links, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
 	}

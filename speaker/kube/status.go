@@ -12,6 +12,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/speaker"
 )
@@ -98,6 +99,8 @@ func ready(r speaker.Report, routing Routing) metav1.Condition {
 		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unserved(r.Unserved))
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
+	case len(r.Lost) > 0:
+		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, bounded.Message(datagramsLost(r.Lost))
 	case len(r.Conflicts) > 0:
 		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(conflicts(r.Conflicts)))
 	default:
@@ -118,6 +121,17 @@ func unserved(list []speaker.Unserved) string {
 	}
 	return fmt.Sprintf("the speaker cannot announce %s: look whether its container may open raw sockets (NET_RAW), and at the interface; it is tried again every few seconds, and other nodes have the addresses meanwhile",
 		strings.Join(parts, ", "))
+}
+
+func datagramsLost(nodes []lb.NodeName) string {
+	names := make([]string, 0, maxNamed)
+	for _, node := range nodes[:min(len(nodes), maxNamed)] {
+		names = append(names, string(node))
+	}
+	if more := len(nodes) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return "UDP from the speakers on these nodes does not arrive, and they are heard over TCP only, which notices failures less surely: let port 7946 through, TCP and UDP: " + strings.Join(names, ", ")
 }
 
 func foreignHosts(list []v1beta1.SpeakerConflict) string {

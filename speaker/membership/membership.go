@@ -52,6 +52,7 @@ type Mesh struct {
 	*runner
 	config  Config
 	sealer  sealer
+	lanes   *lanes
 	network atomic.Pointer[transport]
 	list    atomic.Pointer[memberlist.Memberlist]
 	wanted  chan map[lb.NodeName]netip.Addr
@@ -74,6 +75,7 @@ func Start(config Config) (*Mesh, error) {
 	incarnation := uint64(time.Now().UnixMilli())
 	m.runner = newRunner(mesh.New(config.Node, incarnation, config.Profile.timing()), config.Profile.timing(), m.send, config.Tell)
 	m.clock = bootTime
+	m.lanes = &lanes{log: config.Log, deliver: m.reliably, lane: map[lb.NodeName][]letter{}}
 	m.stalls = config.Metrics.Stalls.Inc
 	var err error
 	if m.sealer, err = newSealer(config.Key); err != nil {
@@ -109,25 +111,24 @@ func (m *Mesh) Stop() error {
 
 // send sends a message, without waiting.
 func (m *Mesh) send(s mesh.Send) {
-	list, network := m.list.Load(), m.network.Load()
-	address, ok := m.addressOf(s.To)
-	if !ok || list == nil || network == nil {
+	network := m.network.Load()
+	host, ok := m.addressOf(s.To)
+	if !ok || network == nil {
 		return // it will be asked for
 	}
+	address := netip.AddrPortFrom(host, m.config.Address.Port())
 	packet := wire.Encode(s.Message)
 	m.config.Metrics.Sent.Inc()
-	if len(packet) <= largestPacket {
-		if err := network.send(m.sealer.seal(packet), netip.AddrPortFrom(address, m.config.Address.Port())); err != nil {
+	fits := len(packet) <= largestPacket
+	if fits {
+		if err := network.send(m.sealer.seal(packet), address); err != nil {
 			m.config.Log.V(1).Info("a message was not sent", "to", s.To, "why", err.Error())
 		}
-		return
 	}
-	to := &memberlist.Node{Name: string(s.To), Addr: address.AsSlice(), Port: m.config.Address.Port()}
-	go func() {
-		if err := list.SendReliable(to, packet); err != nil {
-			m.config.Log.V(1).Info("a long message was not sent", "to", s.To, "why", err.Error())
-		}
-	}()
+	if s.Stream || !fits {
+		m.config.Metrics.Streamed.Inc()
+		m.lanes.send(letter{s.To, address, wire.Encode(s.Streamed())})
+	}
 }
 
 func (m *Mesh) addressOf(node lb.NodeName) (netip.Addr, bool) {

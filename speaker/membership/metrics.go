@@ -6,6 +6,9 @@ import "github.com/prometheus/client_golang/prometheus"
 type Metrics struct {
 	// Sent and Received are messages; Malformed are those that were skipped.
 	Sent, Received, Malformed prometheus.Counter
+	// Streamed are those of Sent that went over a connection: long ones, and all to who
+	// is not reached by datagrams.
+	Streamed prometheus.Counter
 	// Stalls are how often this process stood still and asked the others anew.
 	Stalls prometheus.Counter
 }
@@ -17,11 +20,12 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		Sent:      counter("messages_sent_total", "Messages sent to other speakers."),
+		Streamed:  counter("messages_streamed_total", "Messages sent over a connection, because they are long or datagrams are lost."),
 		Received:  counter("messages_received_total", "Messages received from other speakers."),
 		Malformed: counter("messages_malformed_total", "Messages that were skipped."),
 		Stalls:    counter("stalls_total", "How often this process stood still, and asked the others what they own before it answered again."),
 	}
-	registry.MustRegister(m.Sent, m.Received, m.Malformed, m.Stalls)
+	registry.MustRegister(m.Sent, m.Streamed, m.Received, m.Malformed, m.Stalls)
 	return m
 }
 

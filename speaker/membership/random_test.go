@@ -97,7 +97,7 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 		draining := w.want.Draining[n]
 		cut := len(w.cuts) > 0
 		w.mu.Unlock()
-		switch what := rng.IntN(9); {
+		switch what := rng.IntN(11); {
 		case frozen:
 			w.thaw(n)
 		case !running:
@@ -120,6 +120,10 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 			w.part(w.names[:1+rng.IntN(len(w.names)-1)]...)
 		case what == 7 && !cut:
 			w.cutFrom(n, w.names[0])
+		case what == 8:
+			w.filter([]lb.NodeName{n}, w.names, rng.IntN(2) == 0)
+		case what == 9:
+			w.filter(w.names, w.names[:1+rng.IntN(len(w.names))], true)
 		case cut:
 			w.heal()
 		default:

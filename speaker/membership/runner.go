@@ -53,7 +53,8 @@ func bootTime() time.Duration {
 // do has the machine do something, sends what it says, and tells of what changed.
 func (r *runner) do(fn func(time.Time, *mesh.Machine) []mesh.Send) {
 	r.mu.Lock()
-	sends := fn(time.Now(), r.machine)
+	now := time.Now()
+	sends := r.machine.Ways(now, fn(now, r.machine))
 	if r.machine.Introduced() && r.machine.Version() != r.told {
 		r.told = r.machine.Version()
 		r.tell(r.machine.View())

@@ -68,6 +68,7 @@ type world struct {
 	mu        sync.Mutex
 	nodes     map[lb.NodeName]*node
 	cuts      map[[2]lb.NodeName]bool // from, to
+	filtered  map[[2]lb.NodeName]bool // from, to: datagrams are lost, connections are not
 	loss      float64
 	dup       float64
 	want      speaker.Snapshot
@@ -120,7 +121,7 @@ type process struct {
 func newWorld(ctx context.Context, seed uint64, count int) *world {
 	w := &world{
 		timing: Default.timing(), start: time.Now(), seed: seed, ctx: ctx, firm: true,
-		nodes: map[lb.NodeName]*node{}, cuts: map[[2]lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{},
+		nodes: map[lb.NodeName]*node{}, cuts: map[[2]lb.NodeName]bool{}, filtered: map[[2]lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{},
 		answering: map[netip.Addr][]lb.NodeName{}, gaps: map[netip.Addr]*span{}, doubles: map[netip.Addr]*span{},
 	}
 	w.fault, w.split, w.healed = w.start, w.start, w.start
@@ -397,10 +398,27 @@ func (w *world) part(some ...lb.NodeName) {
 	w.note("parted: %v from the others", some)
 }
 
+// filter has what some send to others, and what these send back if both is said, lost
+// unless it goes over a connection.
+func (w *world) filter(from []lb.NodeName, to []lb.NodeName, both bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range from {
+		for _, b := range to {
+			w.filtered[[2]lb.NodeName{a, b}] = true
+			if both {
+				w.filtered[[2]lb.NodeName{b, a}] = true
+			}
+		}
+	}
+	w.note("datagrams are lost: from %v to %v, both ways: %v", from, to, both)
+}
+
 func (w *world) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.cuts)
+	clear(w.filtered)
 	w.fault, w.split, w.healed = time.Now(), time.Now(), time.Now()
 	w.note("healed")
 }
@@ -409,28 +427,38 @@ func (w *world) heal() {
 func (p *process) send(s mesh.Send) {
 	p.gate()
 	w := p.n.w
-	packet := wire.Encode(s.Message)
+	packet, streamed := wire.Encode(s.Message), wire.Encode(s.Streamed())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if p.dead || w.cuts[[2]lb.NodeName{p.n.name, s.To}] {
 		return
 	}
-	copies := 1
-	if p.n.rng.Float64() < w.dup {
-		copies = 2
+	fits := len(packet) <= largestPacket
+	if fits && !w.filtered[[2]lb.NodeName{p.n.name, s.To}] {
+		copies := 1
+		if p.n.rng.Float64() < w.dup {
+			copies = 2
+		}
+		for range copies {
+			if p.n.rng.Float64() >= w.loss {
+				w.post(p, s.To, packet, 0)
+			}
+		}
 	}
-	for range copies {
-		// What does not fit into a packet goes by TCP: late, but it arrives.
+	if s.Stream || !fits {
+		// It arrives, but late if a part of it was lost.
 		late := time.Duration(0)
 		if p.n.rng.Float64() < w.loss {
-			if len(packet) <= largestPacket {
-				continue
-			}
 			late = 200 * time.Millisecond
 		}
-		delay := leastDelay + late + time.Duration(p.n.rng.Int64N(int64(mostDelay-leastDelay)))
-		time.AfterFunc(delay, func() { w.deliver(p.n.name, s.To, packet) })
+		w.post(p, s.To, streamed, late)
 	}
+}
+
+// post has a message on its way. The caller holds the lock.
+func (w *world) post(from *process, to lb.NodeName, packet []byte, late time.Duration) {
+	delay := leastDelay + late + time.Duration(from.n.rng.Int64N(int64(mostDelay-leastDelay)))
+	time.AfterFunc(delay, func() { w.deliver(from.n.name, to, packet) })
 }
 
 func (w *world) deliver(from, to lb.NodeName, packet []byte) {

@@ -152,3 +152,21 @@ func (s *Scenario) Heal(ctx context.Context) error {
 	}
 	return nil
 }
+
+// DropDatagrams has a node drop the UDP of the mesh, both ways, as a firewall does that
+// knows only half of it.
+func (s *Scenario) DropDatagrams(ctx context.Context, node string) error {
+	rules := "table inet firewall { chain in { type filter hook input priority 0; udp dport 7946 drop; }; chain out { type filter hook output priority 0; udp dport 7946 drop; }; }"
+	if out, err := s.Cluster.Exec(ctx, node, "nft", rules); err != nil {
+		return fmt.Errorf("having %s drop datagrams: %w: %s", node, err, out)
+	}
+	return nil
+}
+
+// LetDatagramsThrough undoes DropDatagrams, if it was done.
+func (s *Scenario) LetDatagramsThrough(ctx context.Context, node string) error {
+	if out, err := s.Cluster.Exec(ctx, node, "nft", "delete table inet firewall"); err != nil && !strings.Contains(err.Error()+string(out), "No such file") {
+		return fmt.Errorf("having %s let datagrams through: %w: %s", node, err, out)
+	}
+	return nil
+}

@@ -45,6 +45,10 @@ func Decode(b []byte) (*Message, error) {
 	default:
 		r.fail(errBounds)
 	}
+	if len(r.rest) > 0 {
+		flags := r.octet()
+		m.Stream, m.Deaf = flags&flagStream != 0, flags&(flagStream|flagDeaf) == flagStream|flagDeaf
+	}
 	if r.err != nil {
 		return nil, fmt.Errorf("reading a message: %w", r.err)
 	}

@@ -22,6 +22,12 @@ const (
 	flagIPv6
 )
 
+// Flags of a message, in a byte after what its kind has.
+const (
+	flagStream = 1 << iota
+	flagDeaf
+)
+
 // Encode returns the message as bytes. What is beyond the bounds is left out, or the
 // bound is said instead: a receiver would refuse all of it for one value.
 func Encode(m *Message) []byte {
@@ -44,7 +50,18 @@ func Encode(m *Message) []byte {
 		b = number(b, m.Nonce)
 		b = state(b, &m.State)
 	}
-	return b
+	return append(b, way(m))
+}
+
+// way says how a message goes.
+func way(m *Message) byte {
+	switch {
+	case m.Stream && m.Deaf:
+		return flagStream | flagDeaf
+	case m.Stream:
+		return flagStream
+	}
+	return 0
 }
 
 func state(b []byte, s *State) []byte {

@@ -56,6 +56,11 @@ type Message struct {
 	// Interval is the time between two beats of the sender.
 	Interval time.Duration
 
+	// Stream: this copy goes over a connection, not as a datagram.
+	Stream bool
+	// Deaf: the receiver's datagrams do not reach the sender (only with Stream).
+	Deaf bool
+
 	// Suspects are nodes that the sender has not heard in time, dead ones included
 	// (Beat).
 	Suspects []lb.NodeName

@@ -25,10 +25,10 @@ func examples() map[string]Message {
 		return m
 	}
 	return map[string]Message{
-		"0101056e6f646531ac02024101056e6f646532": with(func(m *Message) { m.Kind, m.Suspects = KindBeat, []lb.NodeName{"node2"} }),
-		"0103056e6f646531ac0202412a":             with(func(m *Message) { m.Kind, m.Nonce = KindPull, 42 }),
-		"0104056e6f646531ac0202410703":           with(func(m *Message) { m.Kind, m.AckedIncarnation, m.AckedSequence = KindAck, 7, 3 }),
-		"0102056e6f646531ac02024100030a01046574683002000000000106010" + "4c0a8010018" + "0104c0a801f005" + "0104c0a801f0": with(func(m *Message) {
+		"0101056e6f646531ac02024101056e6f64653200": with(func(m *Message) { m.Kind, m.Suspects = KindBeat, []lb.NodeName{"node2"} }),
+		"0103056e6f646531ac0202412a00":             with(func(m *Message) { m.Kind, m.Nonce = KindPull, 42 }),
+		"0104056e6f646531ac020241070300":           with(func(m *Message) { m.Kind, m.AckedIncarnation, m.AckedSequence = KindAck, 7, 3 }),
+		"0102056e6f646531ac02024100030a01046574683002000000000106010" + "4c0a8010018" + "0104c0a801f005" + "0104c0a801f0" + "00": with(func(m *Message) {
 			m.Kind = KindState
 			m.State = State{
 				Phase: ownership.Restarting, Back: 10 * time.Millisecond,

@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+func TestAFirewallThatDropsTheMeshsDatagramsMovesNothingAndIsTold(t *testing.T) {
+	installed(t)
+	address := served(t)
+	owner, err := bed.Settled(background(t), address)
+	must(t, err)
+	t.Cleanup(func() { must(t, bed.LetDatagramsThrough(background(t), owner.Node)) })
+	c, err := bed.Connecting(background(t), address+":80", func(ctx context.Context) error {
+		if err := bed.DropDatagrams(ctx, owner.Node); err != nil {
+			return err
+		}
+		return eventually.Poll(ctx, func(ctx context.Context) error {
+			return speakerSays(ctx, owner.Node, v1beta1.ReasonDatagramsLost)
+		})
+	})
+	must(t, err)
+	lossless(t, c, 0)
+	now, err := bed.Settled(background(t), address)
+	must(t, err)
+	if now.Node != owner.Node {
+		t.Errorf("the address moved from %s to %s", owner.Node, now.Node)
+	}
+	for _, node := range bed.Cluster.Nodes() {
+		must(t, speakerSays(background(t), node, v1beta1.ReasonDatagramsLost))
+	}
+
+	// Who is heard over connections only is missed all the same.
+	t.Cleanup(func() { must(t, bed.Cluster.Link(owner.Node, true)) })
+	must(t, bed.Cluster.Link(owner.Node, false))
+	servedByAnother(t, address, owner)
+	must(t, bed.Cluster.Link(owner.Node, true))
+	must(t, bed.LetDatagramsThrough(background(t), owner.Node))
+	for _, node := range bed.Cluster.Nodes() {
+		eventually.Succeed(t, within, node+" hears the others again", func(ctx context.Context) error {
+			return speakerSays(ctx, node, v1beta1.ReasonAnnouncing)
+		})
+	}
+}
+
+// speakerSays says whether a speaker gives a reason for being ready or not.
+func speakerSays(ctx context.Context, node, reason string) error {
+	state, err := stateOf(ctx, node)
+	if err != nil {
+		return err
+	}
+	if ready := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady); ready == nil || ready.Reason != reason {
+		return fmt.Errorf("the speaker of %s says %+v, want the reason %s", node, ready, reason)
+	}
+	return nil
+}

@@ -22,6 +22,8 @@ type Report struct {
 	Links []Link
 	// Live speakers, this one included.
 	Live int
+	// Missing are nodes, by name, whose speakers should be there and are not heard.
+	Missing []lb.NodeName
 	// Lost are nodes, by name, whose speakers are heard over connections only.
 	Lost []lb.NodeName
 	// Conflicts are addresses that foreign hosts use as well, ordered.
@@ -63,6 +65,9 @@ func (e *Engine) reportOf(v *view) Report {
 		r.Owned = append(r.Owned, OwnedSince{
 			Owned: e.served[address], Address: address, Since: e.taken[address].since, Epoch: uint64(e.claims[address]),
 		})
+	}
+	for _, m := range v.in.view.Missing {
+		r.Missing = append(r.Missing, m.Node)
 	}
 	for i := range v.in.view.Peers {
 		if p := &v.in.view.Peers[i]; p.Lost {

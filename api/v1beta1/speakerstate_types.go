@@ -19,8 +19,9 @@ type SpeakerStateStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// phase of the speaker: Active; Draining while it hands its addresses over;
-	// Isolated while it is silent because it lost all others at once.
-	// +kubebuilder:validation:Enum=Active;Draining;Isolated
+	// Isolated while it is silent because it lost all others at once; Stopped when it
+	// has ended as it was told to, and no other has started on the node since.
+	// +kubebuilder:validation:Enum=Active;Draining;Isolated;Stopped
 	// +optional
 	Phase SpeakerPhase `json:"phase,omitempty"`
 
@@ -34,6 +35,14 @@ type SpeakerStateStatus struct {
 	// liveSpeakers is how many speakers this one sees alive, itself included.
 	// +kubebuilder:default=0
 	LiveSpeakers int32 `json:"liveSpeakers"`
+
+	// missingSpeakers are the nodes whose speakers should be there and are not heard by
+	// this one, in order. At most 256 are listed. What the state of a speaker says that
+	// all others miss is from before it died.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	MissingSpeakers []NodeName `json:"missingSpeakers,omitempty"`
 
 	// addressCount is how many addresses this node owns, also those that are
 	// beyond the bound of the list addresses.
@@ -89,7 +98,14 @@ const (
 	SpeakerDraining SpeakerPhase = "Draining"
 	// SpeakerIsolated: it has lost all other speakers at once and is silent.
 	SpeakerIsolated SpeakerPhase = "Isolated"
+	// SpeakerStopped: it has ended as it was told to.
+	SpeakerStopped SpeakerPhase = "Stopped"
 )
+
+// NodeName is the name of a node: a DNS subdomain.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=253
+type NodeName string
 
 // SpeakerInterface is a network interface of the node.
 type SpeakerInterface struct {

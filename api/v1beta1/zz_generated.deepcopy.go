@@ -1548,6 +1548,11 @@ func (in *SpeakerStateStatus) DeepCopyInto(out *SpeakerStateStatus) {
 		*out = make([]SpeakerInterface, len(*in))
 		copy(*out, *in)
 	}
+	if in.MissingSpeakers != nil {
+		in, out := &in.MissingSpeakers, &out.MissingSpeakers
+		*out = make([]NodeName, len(*in))
+		copy(*out, *in)
+	}
 	if in.Addresses != nil {
 		in, out := &in.Addresses, &out.Addresses
 		*out = make([]SpeakerAddress, len(*in))

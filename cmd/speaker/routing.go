@@ -70,9 +70,6 @@ func (r *router) leave() {
 	last := r.state.Routing()
 	r.sessions.Leave(ctx)
 	r.paths.Stop(ctx)
-	if len(last.Sessions) == 0 {
-		return
-	}
 	ctx, cancel = context.WithTimeout(context.Background(), tellWithin)
 	defer cancel()
 	if err := r.state.Leave(ctx, last); err != nil {

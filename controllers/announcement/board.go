@@ -17,6 +17,7 @@ type Board struct {
 	nodes  map[lb.NodeName]reports.Report
 	owned  map[netip.Addr]map[lb.NodeName]reports.Owned
 	heard  map[netip.Addr]map[lb.NodeName]reports.Foreign
+	silent map[lb.NodeName]bool // speakers that the others do not hear
 	routes routes
 }
 
@@ -47,6 +48,7 @@ func (b *Board) Put(next reports.Report) (changed Changes) {
 	defer b.mu.Unlock()
 	changed = b.replace(next)
 	b.nodes[next.Node] = next
+	b.listen(&changed)
 	return changed
 }
 
@@ -56,6 +58,7 @@ func (b *Board) Remove(node lb.NodeName) (changed Changes) {
 	defer b.mu.Unlock()
 	changed = b.replace(reports.Report{Node: node})
 	delete(b.nodes, node)
+	b.listen(&changed)
 	return changed
 }
 
@@ -68,6 +71,36 @@ func (b *Board) replace(next reports.Report) Changes {
 		Prefixes:  b.routes.replace(next.Node, before.Routes, next.Routes),
 		Sessions:  !slices.Equal(before.Sessions, next.Sessions),
 	}
+}
+
+// listen finds who is silent, and adds what those say to the changes who are and were not,
+// or the other way round.
+func (b *Board) listen(changed *Changes) {
+	silent := reports.Silent(b.nodes)
+	for node := range b.nodes {
+		if silent[node] != b.silent[node] {
+			changed.Addresses = append(changed.Addresses, b.owns(node)...)
+			changed.Prefixes = append(changed.Prefixes, b.tells(node)...)
+			changed.Sessions = true
+		}
+	}
+	b.silent = silent
+	changed.Addresses = ordered(changed.Addresses, netip.Addr.Compare)
+	changed.Prefixes = ordered(changed.Prefixes, netip.Prefix.Compare)
+}
+
+// ordered returns each item once, in order.
+func ordered[T comparable](list []T, compare func(x, y T) int) []T {
+	slices.SortFunc(list, compare)
+	return slices.Compact(list)
+}
+
+// Silent says whether the speaker of a node is not heard by the others: what it reported is
+// from before it died.
+func (b *Board) Silent(node lb.NodeName) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.silent[node]
 }
 
 // swap replaces what a node says of addresses, and notes which have changed.
@@ -139,7 +172,10 @@ func (b *Board) Reports(node lb.NodeName) bool {
 func (b *Board) OwnedBy(node lb.NodeName) []netip.Addr {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var list []netip.Addr
+	return b.owns(node)
+}
+
+func (b *Board) owns(node lb.NodeName) (list []netip.Addr) {
 	for _, o := range b.nodes[node].Owned {
 		list = append(list, o.Address)
 	}
@@ -150,7 +186,10 @@ func (b *Board) OwnedBy(node lb.NodeName) []netip.Addr {
 func (b *Board) RoutesOf(node lb.NodeName) []netip.Prefix {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var list []netip.Prefix
+	return b.tells(node)
+}
+
+func (b *Board) tells(node lb.NodeName) (list []netip.Prefix) {
 	for _, r := range b.nodes[node].Routes {
 		list = append(list, r.Prefix)
 	}

@@ -81,3 +81,21 @@ func TestBoardSaysWhoHasAnAddress(t *testing.T) {
 		t.Errorf("owned by n1 (-want +got):\n%s", diff)
 	}
 }
+
+func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
+	b := NewBoard()
+	b.Put(tells(owns("n1", 1, one), "192.168.1.241/32", "a"))
+	b.Put(owns("n2", 1))
+	missing := owns("n2", 1)
+	missing.Missing = []lb.NodeName{"n1"}
+	want := Changes{Addresses: []netip.Addr{one}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.1.241/32")}, Sessions: true}
+	if diff := cmp.Diff(want, b.Put(missing), byAddr, byPrefix); diff != "" || !b.Silent("n1") || b.Silent("n2") {
+		t.Errorf("n2 misses n1, which is silent: %v; changed (-want +got):\n%s", b.Silent("n1"), diff)
+	}
+	if diff := cmp.Diff(Changes{}, b.Put(missing), byAddr, byPrefix); diff != "" {
+		t.Errorf("nothing new, changed (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, b.Put(owns("n2", 1)), byAddr, byPrefix); diff != "" || b.Silent("n1") {
+		t.Errorf("n2 hears n1 again, which is silent: %v; changed (-want +got):\n%s", b.Silent("n1"), diff)
+	}
+}

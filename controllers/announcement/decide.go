@@ -22,7 +22,8 @@ type facts struct {
 	address netip.Addr
 	// routed is who announces the address to routers, as far as the nodes are ready.
 	routed routed
-	// ownerDown says that the cluster holds the owner's node not to be ready.
+	// ownerDown says that the cluster holds the owner's node not to be ready, or that the
+	// other speakers do not hear the one on it.
 	ownerDown bool
 	// plan says who may announce the address. It is looked at only if nobody does, or
 	// the owner is down.
@@ -87,7 +88,7 @@ func (f facts) occupied() bool { return f.Foreign && !f.Host.InUse }
 func (f facts) atLayer2() verdict {
 	switch {
 	case f.Owned:
-		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready, and no other node that is ready may announce it: bring the node back, or let others announce it", f.address, f.Owner.Node)}
+		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready or whose speaker the others do not hear, and no other node may announce it now: bring the node and its speaker back, or let others announce it", f.address, f.Owner.Node)}
 	case f.plan.Reason != "":
 		return verdict{string(f.plan.Reason), f.nobodyMay()}
 	}

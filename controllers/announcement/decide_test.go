@@ -103,7 +103,7 @@ func TestDecide(t *testing.T) {
 			announced + ", but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
 		{"the owner's node is down and nobody takes over who could", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2"))}, yes, v1beta1.ReasonAnnounced, announced},
 		{"the owner's node is down and nobody else can", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2 not ready"))}, no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 was announced by n1, which is not ready, and no other node that is ready may announce it: bring the node back, or let others announce it"},
+			"192.168.1.240 was announced by n1, which is not ready or whose speaker the others do not hear, and no other node may announce it now: bring the node and its speaker back, or let others announce it"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -103,8 +103,11 @@ func (r *Reconciler) down(ctx context.Context, look Look, known map[lb.NodeName]
 	return nil
 }
 
-// isDown says whether a node is not ready, or is gone.
+// isDown says whether a node is not ready, or is gone, or nobody hears its speaker.
 func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error) {
+	if r.Board.Silent(name) {
+		return true, nil
+	}
 	var node corev1.Node
 	err := r.Client.Get(ctx, client.ObjectKey{Name: string(name)}, &node)
 	if apierrors.IsNotFound(err) {
@@ -208,5 +211,7 @@ func (r *Reconciler) idle(nodes []advertise.Node, node lb.NodeName, why map[lb.N
 		why[node] = "not ready"
 	case !r.Board.Reports(node):
 		why[node] = "its speaker has not reported"
+	case r.Board.Silent(node):
+		why[node] = "the other speakers do not hear the one on it"
 	}
 }

@@ -93,6 +93,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 type surroundings struct {
 	nodes    []advertise.Node
 	speakers map[lb.NodeName]reports.Report
+	silent   map[lb.NodeName]bool // speakers that nobody hears
+	left     map[lb.NodeName]bool // speakers that were stopped, and nobody misses
 	profiles map[string]*v1beta1.BFDProfile
 }
 
@@ -113,14 +115,15 @@ func (r *Reconciler) gather(ctx context.Context) (surroundings, error) {
 		report := apiconv.SpeakerReport(&states.Items[i])
 		s.speakers[report.Node] = report
 	}
+	s.silent, s.left = reports.Silent(s.speakers), reports.Left(s.speakers)
 	for i := range profiles.Items {
 		s.profiles[profiles.Items[i].Name] = &profiles.Items[i]
 	}
 	return s, nil
 }
 
-// of returns what is known of a peer. A node without a report does not count: the
-// speakers may not be meant to run there. Neither does one that may not announce, if
+// of returns what is known of a peer. A node without a report, or whose speaker was stopped
+// and is missed by nobody, does not count: none may be meant to run there. Neither does one that may not announce, if
 // it has no session.
 func (s surroundings) of(object *v1beta1.BGPPeer) facts {
 	f := facts{all: len(s.nodes)}
@@ -135,8 +138,8 @@ func (s surroundings) of(object *v1beta1.BGPPeer) facts {
 		f.selected++
 		report, reports := s.speakers[n.Name]
 		session, told := sessionWith(report, object.Name)
-		if reports && (told || n.Excluded == "") {
-			f.nodes = append(f.nodes, node{name: n.Name, down: n.Down, session: session, told: told})
+		if reports && !s.left[n.Name] && (told || n.Excluded == "") {
+			f.nodes = append(f.nodes, node{name: n.Name, down: n.Down, unheard: s.silent[n.Name], session: session, told: told})
 		}
 	}
 	slices.SortFunc(f.nodes, byName)

@@ -40,20 +40,22 @@ type facts struct {
 // node is one that should have a session.
 type node struct {
 	name lb.NodeName
-	// down: what its speaker reports is from before.
-	down bool
+	// down and unheard: what its speaker reports is from before.
+	down, unheard bool
 	// session as its speaker reports it; told says that it does.
 	session reports.Session
 	told    bool
 }
 
-func (n node) established() bool { return n.told && n.session.Established && !n.down }
+func (n node) established() bool { return n.told && n.session.Established && !n.down && !n.unheard }
 
 // why says why the node has no session that is up.
 func (n node) why() string {
 	switch {
 	case n.down:
 		return "the node is not ready"
+	case n.unheard:
+		return "the speaker on it is not heard by the others: look at its pod"
 	case !n.told:
 		return "the speaker has no such session, see its SpeakerState"
 	}

@@ -16,14 +16,15 @@ import (
 // cluster has these nodes; what stands behind the name says how the session is:
 // "n1 Established", "n2 Active connection refused", "n3 silent" (a report without a
 // session), "n4" (no report). "!" before the name: the node is down; "-": it may not
-// announce.
+// announce; "?": all others miss its speaker; "=": it was stopped, and nobody misses it.
 func cluster(nodes ...string) surroundings {
-	s := surroundings{speakers: map[lb.NodeName]reports.Report{}, profiles: map[string]*v1beta1.BFDProfile{
+	s := surroundings{speakers: map[lb.NodeName]reports.Report{}, silent: map[lb.NodeName]bool{}, left: map[lb.NodeName]bool{}, profiles: map[string]*v1beta1.BFDProfile{
 		"fast": {}, "odd": {Spec: v1beta1.BFDProfileSpec{DetectMultiplier: 1}},
 	}}
 	for _, text := range nodes {
 		words := strings.SplitN(text, " ", 3)
-		n := advertise.Node{Name: lb.NodeName(strings.TrimLeft(words[0], "!-")), Down: text[0] == '!', Labels: map[string]string{"name": strings.TrimLeft(words[0], "!-")}}
+		n := advertise.Node{Name: lb.NodeName(strings.TrimLeft(words[0], "!-?=")), Down: text[0] == '!', Labels: map[string]string{"name": strings.TrimLeft(words[0], "!-?=")}}
+		s.silent[n.Name], s.left[n.Name] = text[0] == '?', text[0] == '='
 		if text[0] == '-' {
 			n.Excluded = "has a label"
 		}
@@ -110,6 +111,8 @@ func TestEstablished(t *testing.T) {
 			"1 of 4 nodes; n2: connection refused; n3: Idle; n4: the speaker has no such session, see its SpeakerState"},
 		{"none", cluster("n1 Connect"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Connect"},
 		{"many", cluster(many...), 0, 9, v1beta1.ReasonNoSession, "0 of 9 nodes; n0: Idle; n1: Idle; n2: Idle; n3: Idle; n4: Idle; 4 more"},
+		{"so is what a speaker said that the others miss", cluster("n1 Established", "?n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the speaker on it is not heard by the others: look at its pod"},
+		{"a node whose speaker was stopped for good needs no session", cluster("n1 Established", "=n2 Idle stopped"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
 		{"what a dead node said is over", cluster("n1 Established", "!n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the node is not ready"},
 		{"nodes without a speaker do not count", cluster("n1 Established", "n2"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
 		{"no speaker reports", cluster("n1", "n2"), 0, 0, v1beta1.ReasonNoSession, "the peer is for 2 nodes, and none of them has a speaker that reports: look at the speaker's pods"},

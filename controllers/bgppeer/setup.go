@@ -51,17 +51,18 @@ var peerChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 }}
 
 // sessionsChanged lets the state of a speaker pass of whose sessions one is in another
-// state, or has ended with another error.
+// state, or has ended with another error, or that does not hear the same ones.
 var sessionsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-	return !slices.Equal(sessions(e.ObjectOld), sessions(e.ObjectNew))
+	before, now := report(e.ObjectOld), report(e.ObjectNew)
+	return !slices.Equal(before.Sessions, now.Sessions) || !slices.Equal(before.Missing, now.Missing) || before.Stopped != now.Stopped
 }}
 
-func sessions(object client.Object) []reports.Session {
+func report(object client.Object) reports.Report {
 	state, ok := object.(*v1beta1.SpeakerState)
 	if !ok {
-		return nil
+		return reports.Report{}
 	}
-	return apiconv.SpeakerReport(state).Sessions
+	return apiconv.SpeakerReport(state)
 }
 
 // nodeChanged lets a node pass of which something changed that decides whether it

@@ -14,7 +14,10 @@ import (
 // SpeakerReport reads what a speaker reports. What is no address or prefix is left out,
 // and so are routes that no established session carries.
 func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
-	r := reports.Report{Node: lb.NodeName(state.Name)}
+	r := reports.Report{Node: lb.NodeName(state.Name), Stopped: state.Status.Phase == v1beta1.SpeakerStopped}
+	for _, node := range state.Status.MissingSpeakers {
+		r.Missing = append(r.Missing, lb.NodeName(node))
+	}
 	for _, a := range state.Status.Addresses {
 		address, err := ParseAddress(a.Address)
 		if err != nil {

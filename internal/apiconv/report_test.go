@@ -9,6 +9,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
@@ -26,8 +27,9 @@ func TestSpeakerReportOfRoutes(t *testing.T) {
 		{Prefix: "nonsense", Peers: []v1beta1.ObjectName{"tor-a"}},
 		{Prefix: "2001:db8::/64", Peers: []v1beta1.ObjectName{"tor-a"}},
 	}
+	state.Status.MissingSpeakers, state.Status.Phase = []v1beta1.NodeName{"n2", "n3.example"}, v1beta1.SpeakerStopped
 	want := reports.Report{
-		Node: "n1",
+		Node: "n1", Missing: []lb.NodeName{"n2", "n3.example"}, Stopped: true,
 		Sessions: []reports.Session{
 			{Peer: "tor-a", Established: true, State: "Established"},
 			{Peer: "tor-b", State: "Active", LastError: "connection refused"},

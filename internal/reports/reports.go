@@ -25,6 +25,11 @@ type Report struct {
 	Sessions []Session
 	// Routes are what routers have been told.
 	Routes []Route
+	// Missing are the nodes whose speakers this one does not hear although they should be
+	// there, by name.
+	Missing []lb.NodeName
+	// Stopped says that the speaker has ended as it was told to.
+	Stopped bool
 }
 
 // Session is a BGP session that a node should have.

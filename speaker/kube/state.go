@@ -43,6 +43,7 @@ type StateWriter struct {
 	// Routing says what is done with routers; nil: nothing.
 	Routing func() Routing
 
+	left   bool // the speaker ends
 	mu     sync.Mutex
 	latest *speaker.Report
 	news   chan struct{}
@@ -95,6 +96,7 @@ func (w *StateWriter) Start(ctx context.Context) error {
 // next one may not come soon, or at all. Call it after Start has returned.
 func (w *StateWriter) Leave(ctx context.Context, routing Routing) error {
 	w.Routing = func() Routing { return routing.parted(time.Now()) }
+	w.left = true
 	return w.write(ctx)
 }
 
@@ -119,6 +121,9 @@ func (w *StateWriter) write(ctx context.Context) error {
 		routing = w.Routing()
 	}
 	next.Status = status(state, *latest, routing)
+	if w.left {
+		next.Status.Phase = v1beta1.SpeakerStopped
+	}
 	if equality.Semantic.DeepEqual(state.Status, next.Status) {
 		return nil
 	}

@@ -98,9 +98,10 @@ func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
 	for i := range 1000 {
 		r.Links = append(r.Links, speaker.Link{Name: fmt.Sprint("eth", i)})
 		r.Problems = append(r.Problems, strings.Repeat("bad", 100))
+		r.Missing = append(r.Missing, lb.NodeName(fmt.Sprint("node", i)))
 	}
 	got := status(&v1beta1.SpeakerState{}, r, Routing{})
-	if n := len(got.Conditions[0].Message); n > 32768 || len(got.Interfaces) > 256 {
-		t.Errorf("got a message of %d bytes and %d interfaces, want at most 32768 and 256", n, len(got.Interfaces))
+	if n := len(got.Conditions[0].Message); n > 32768 || len(got.Interfaces) > 256 || len(got.MissingSpeakers) != 256 {
+		t.Errorf("got a message of %d bytes, %d interfaces and %d missing speakers, want at most 32768, 256 and 256", n, len(got.Interfaces), len(got.MissingSpeakers))
 	}
 }

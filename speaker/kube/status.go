@@ -20,8 +20,8 @@ import (
 const (
 	// maxListed and maxInterfaces are the bounds of status.addresses and of
 	// the interfaces of each; maxLinks is that of status.interfaces and maxConflicts
-	// that of status.conflicts.
-	maxListed, maxInterfaces, maxLinks, maxConflicts = 5000, 32, 256, 256
+	// that of status.conflicts, maxMissing that of status.missingSpeakers.
+	maxListed, maxInterfaces, maxLinks, maxConflicts, maxMissing = 5000, 32, 256, 256, 256
 	// maxNamed is how many conflicts a sentence names; the others it counts.
 	maxNamed = 3
 )
@@ -35,6 +35,9 @@ func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing) v1be
 		LiveSpeakers: int32(r.Live),
 		AddressCount: int32(len(r.Owned)),
 		Conflicts:    conflicts(r.Conflicts),
+	}
+	for _, node := range r.Missing[:min(len(r.Missing), maxMissing)] {
+		next.MissingSpeakers = append(next.MissingSpeakers, v1beta1.NodeName(node))
 	}
 	for _, link := range r.Links[:min(len(r.Links), maxLinks)] {
 		next.Interfaces = append(next.Interfaces, v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String()})

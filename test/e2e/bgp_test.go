@@ -138,6 +138,42 @@ func TestPlannedChangesOfRoutedNodesLoseNoConnection(t *testing.T) {
 	})
 }
 
+func TestWhatASpeakerSaidThatHangsIsNotBelieved(t *testing.T) {
+	address, nodes := routed(t)
+	hangs := nodes[0]
+	signal := func(name string) {
+		_, err := bed.Cluster.Exec(context.Background(), hangs, "pkill", "-"+name, "-x", "speaker")
+		must(t, err)
+	}
+	t.Cleanup(func() {
+		signal("CONT")
+		must(t, bed.EveryoneSeesEveryone(background(t)))
+	})
+	signal("STOP")
+	eventually.Succeed(t, within, "the BGPPeer says that nobody hears the speaker", func(ctx context.Context) error {
+		peer := &v1beta1.BGPPeer{}
+		if err := bed.Client.Get(ctx, client.ObjectKey{Name: "router"}, peer); err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(peer.Status.Conditions, v1beta1.ConditionEstablished)
+		if c == nil || int(peer.Status.Established) != len(nodes)-1 || !strings.Contains(c.Message, hangs+": the speaker on it is not heard by the others") {
+			return fmt.Errorf("it has %d sessions: %+v", peer.Status.Established, c)
+		}
+		return nil
+	})
+	eventually.Succeed(t, within, "the Service does not say that the node announces its address", func(ctx context.Context) error {
+		svc := &corev1.Service{}
+		if err := bed.Client.Get(ctx, client.ObjectKey{Namespace: "default", Name: scenario.RoutedService}, svc); err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)
+		if c == nil || c.Status != metav1.ConditionTrue || strings.Contains(c.Message, hangs) {
+			return fmt.Errorf("it says of %s: %+v", address, c)
+		}
+		return nil
+	})
+}
+
 func TestARouteGoesWithTheLastEndpointOfItsNode(t *testing.T) {
 	address, nodes := routed(t)
 	ctx, without := background(t), nodes[0]
@@ -247,18 +283,19 @@ func TestANodeThatShallHaveNoSpeakerHasNoSession(t *testing.T) {
 		must(t, bed.EveryoneSeesEveryone(background(t)))
 	})
 	selects(map[string]string{label: "yes"})
-	eventually.Succeed(t, within, "the BGPPeer says which node has no session, and why", func(ctx context.Context) error {
+	eventually.Succeed(t, within, "the BGPPeer counts the node no more", func(ctx context.Context) error {
 		peer := &v1beta1.BGPPeer{}
 		if err := bed.Client.Get(ctx, client.ObjectKey{Name: "router"}, peer); err != nil {
 			return err
 		}
-		c := meta.FindStatusCondition(peer.Status.Conditions, v1beta1.ConditionEstablished)
-		if want := int32(len(bed.Cluster.Nodes()) - 1); peer.Status.Established != want || !strings.Contains(c.Message, without+": the speaker on this node was stopped") {
-			return fmt.Errorf("it has %d sessions, want %d, and says %q", peer.Status.Established, want, c.Message)
+		if want := int32(len(bed.Cluster.Nodes()) - 1); peer.Status.Established != want || peer.Status.Nodes != want {
+			return fmt.Errorf("it has %d sessions of %d nodes, want all of %d: %+v", peer.Status.Established, peer.Status.Nodes, want, peer.Status.Conditions)
 		}
 		return nil
 	})
 	state, err := stateOf(ctx, without)
 	must(t, err)
-	t.Logf("%+v", state.Status.BGPPeers)
+	if state.Status.Phase != v1beta1.SpeakerStopped || len(state.Status.BGPPeers) == 0 || !strings.Contains(state.Status.BGPPeers[0].LastError, "the speaker on this node was stopped") {
+		t.Errorf("the last state of %s is %s, with the sessions %+v", without, state.Status.Phase, state.Status.BGPPeers)
+	}
 }

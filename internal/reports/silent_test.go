@@ -1,0 +1,76 @@
+package reports
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+func misses(node lb.NodeName, missing ...lb.NodeName) Report {
+	return Report{Node: node, Missing: missing}
+}
+
+func stopped(r Report) Report {
+	r.Stopped = true
+	return r
+}
+
+func TestSilent(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		reports []Report
+		want    []lb.NodeName
+	}{
+		{"all hear each other", []Report{misses("a"), misses("b"), misses("c")}, nil},
+		{"one was killed", []Report{misses("a"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}},
+		{"one of two was killed", []Report{misses("a"), misses("b", "a")}, []lb.NodeName{"a"}},
+		{"two of four were killed, together or one after the other", []Report{misses("a"), misses("b", "a"), misses("c", "a", "b"), misses("d", "a", "b")}, []lb.NodeName{"a", "b"}},
+		{"one that another still hears", []Report{misses("a"), misses("b", "a"), misses("c")}, nil},
+		{"one that is cut off and knows it", []Report{misses("a", "b", "c"), misses("b", "a"), misses("c", "a")}, nil},
+		{"two halves", []Report{misses("a", "c", "d"), misses("b", "c", "d"), misses("c", "a", "b"), misses("d", "a", "b")}, nil},
+		{"one that never reported", []Report{misses("b", "a"), misses("c", "a")}, nil},
+		{"who was stopped is no witness", []Report{misses("a"), misses("b", "a"), stopped(misses("c"))}, []lb.NodeName{"a"}},
+		{"nor for what it missed last", []Report{misses("a"), misses("b"), stopped(misses("c", "a"))}, nil},
+		{"who misses itself means nothing", []Report{misses("a", "a"), misses("b")}, nil},
+		{"a single one", []Report{misses("a")}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, ask(Silent, tt.reports)); diff != "" {
+				t.Errorf("silent (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLeft(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		reports []Report
+		want    []lb.NodeName
+	}{
+		{"all run", []Report{misses("a"), misses("b")}, nil},
+		{"one was stopped, and nobody expects it", []Report{stopped(misses("a")), misses("b"), misses("c", "d")}, []lb.NodeName{"a"}},
+		{"one was stopped, and should be back", []Report{stopped(misses("a")), misses("b", "a"), misses("c", "a")}, nil},
+		{"one that was stopped does not know who else was", []Report{stopped(misses("a", "b")), stopped(misses("b")), misses("c")}, []lb.NodeName{"a", "b"}},
+		{"all were stopped", []Report{stopped(misses("a")), stopped(misses("b"))}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, ask(Left, tt.reports)); diff != "" {
+				t.Errorf("left (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// ask returns the nodes that a question about all reports is answered with, by name.
+func ask(question func(map[lb.NodeName]Report) map[lb.NodeName]bool, list []Report) []lb.NodeName {
+	all := map[lb.NodeName]Report{}
+	for _, r := range list {
+		all[r.Node] = r
+	}
+	return slices.Sorted(maps.Keys(question(all)))
+}

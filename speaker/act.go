@@ -71,7 +71,7 @@ func (e *Engine) holding() (held []netip.Addr) {
 
 // noteMoves notes what is taken and what is let go.
 func (e *Engine) noteMoves(v *view, d decision) {
-	now := owners(v.input.Nodes)
+	now := ownership.Owners(v.input.Nodes)
 	e.noteLost(v, now)
 	for address, claim := range d.Own {
 		if claim.Cause == ownership.Kept {
@@ -107,17 +107,6 @@ func (e *Engine) noteMoves(v *view, d decision) {
 	}
 	e.unclaimed = unclaimed
 	e.owners = now
-}
-
-// owners returns who has what.
-func owners(nodes []ownership.Node) map[netip.Addr]lb.NodeName {
-	owners := map[netip.Addr]lb.NodeName{}
-	for i := range nodes {
-		for address := range nodes[i].Claims {
-			owners[address] = nodes[i].Name
-		}
-	}
-	return owners
 }
 
 // noteLost notes when those were heard last who had what nobody has now.

@@ -64,7 +64,7 @@ func (e *Engine) mayMoveOne(v *view) bool {
 	for i := range v.input.Nodes {
 		lives[v.input.Nodes[i].Name] = true
 	}
-	now := owners(v.input.Nodes)
+	now := ownership.Owners(v.input.Nodes)
 	for address, before := range e.owners {
 		if lives[before] && now[address] != before {
 			e.moved = v.now

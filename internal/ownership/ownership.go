@@ -207,7 +207,7 @@ func (d *decision) prepare() {
 		d.index[d.Nodes[i].Name] = i
 		for address, epoch := range d.Nodes[i].Claims {
 			h, claimed := d.holders[address]
-			if !claimed || d.better(address, i, epoch, h) {
+			if !claimed || better(address, d.Nodes[i].Name, epoch, d.Nodes[h.node].Name, h.epoch) {
 				h.node, h.epoch = i, epoch
 			}
 			h.contested = claimed
@@ -239,12 +239,25 @@ func (d *decision) prepare() {
 	d.share = election.Share(wanted, nodes)
 }
 
-// better says whether a claim of a node counts more than the best one so far.
-func (d *decision) better(address netip.Addr, node int, epoch Epoch, best holder) bool {
-	if epoch != best.epoch {
-		return epoch > best.epoch
+// Owners returns who has what, of all that say so.
+func Owners(nodes []Node) map[netip.Addr]lb.NodeName {
+	owners, epochs := map[netip.Addr]lb.NodeName{}, map[netip.Addr]Epoch{}
+	for i := range nodes {
+		for address, epoch := range nodes[i].Claims {
+			if best, claimed := owners[address]; !claimed || better(address, nodes[i].Name, epoch, best, epochs[address]) {
+				owners[address], epochs[address] = nodes[i].Name, epoch
+			}
+		}
 	}
-	return election.Before(address, d.Nodes[node].Name, d.Nodes[best.node].Name)
+	return owners
+}
+
+// better says whether a claim of a node counts more than the best one so far.
+func better(address netip.Addr, node lb.NodeName, epoch Epoch, best lb.NodeName, of Epoch) bool {
+	if epoch != of {
+		return epoch > of
+	}
+	return election.Before(address, node, best)
 }
 
 // counts says whether a node may be given an address. Those that start together share

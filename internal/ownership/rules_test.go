@@ -528,3 +528,22 @@ func BenchmarkOrphans(b *testing.B) {
 		})
 	}
 }
+
+func TestOwnersAreThoseWhoseClaimsCountMost(t *testing.T) {
+	one, two := netip.MustParseAddr("192.168.1.1"), netip.MustParseAddr("192.168.1.2")
+	nodes := []Node{
+		{Name: "a", Claims: Claims{one: 3, two: 1}},
+		{Name: "b", Claims: Claims{one: 2, two: 1}},
+	}
+	first := lb.NodeName("a")
+	if election.Before(two, "b", "a") {
+		first = "b"
+	}
+	want := map[netip.Addr]lb.NodeName{one: "a", two: first}
+	for range 2 {
+		if diff := cmp.Diff(want, Owners(nodes), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Errorf("%s first (-want +got):\n%s", nodes[0].Name, diff)
+		}
+		slices.Reverse(nodes)
+	}
+}

@@ -671,3 +671,42 @@ func TestAllWithTheSameProfileBeatAtTheSameMoments(t *testing.T) {
 		}
 	}
 }
+
+func TestBeatsAreQuietUnlessTheyAccuse(t *testing.T) {
+	s := begin(t, "b", "c")
+	quiet := func() (all, some bool) {
+		all = true
+		for _, send := range s.sent {
+			if send.Message.Kind == wire.KindBeat {
+				all, some = all && send.Quiet, some || send.Quiet
+			} else if send.Quiet {
+				t.Errorf("a message of the kind %d is quiet", send.Message.Kind)
+			}
+		}
+		s.sent = nil
+		return all, some
+	}
+	s.passes(4*standard.Beat, "b", "c")
+	if all, some := quiet(); !all || !some {
+		t.Errorf("nothing happens: all beats are quiet: %v, some are: %v", all, some)
+	}
+	s.passes(standard.Silence-10*ms, "c")
+	quiet()
+	s.passes(standard.Beat, "c")
+	if _, some := quiet(); some {
+		t.Error("b is silent, and a beat that accuses it is quiet")
+	}
+}
+
+func TestWhatCameEarlierThanWhatWasHeardLastChangesNothing(t *testing.T) {
+	s := begin(t, "b", "c")
+	s.passes(standard.Beat, "b", "c")
+	heard := s.now
+	s.hears(&wire.Message{Kind: wire.KindPull, From: "b", Incarnation: 1, Sequence: 1, Interval: standard.Beat})
+	s.note(s.m.Receive(heard.Add(-standard.Beat), s.said["b"])) // a quiet one that was read later
+	s.passes(standard.Silence-standard.Beat/2, "c")
+	s.lives("b was heard "+standard.Silence.String()+" ago, nearly", "b", "c")
+	if got := s.m.peers["b"]; !got.suspected.IsZero() || !got.heard.Equal(heard) {
+		t.Errorf("it was heard %s ago, suspected: %v", s.now.Sub(got.heard), !got.suspected.IsZero())
+	}
+}

@@ -46,6 +46,9 @@ type Send struct {
 	To lb.NodeName
 	// Message for it; it is never changed.
 	Message *wire.Message
+	// Quiet: nothing in it is news, so that the receiver may read it as late as he likes if
+	// he knows when it came.
+	Quiet bool
 	// Stream: it is to go over a connection as well as in a datagram. See Machine.Ways.
 	Stream bool
 	// Deaf: the datagrams of the receiver do not come, which the copy on the connection
@@ -138,7 +141,7 @@ func (m *Machine) Tick(now time.Time) []Send {
 	if !now.Before(m.nextBeat) {
 		m.nextBeat = now.Add(m.untilBeat(now))
 		m.noteLost(now)
-		sends = append(sends, m.beats(now, m.listeners(now))...)
+		sends = append(sends, m.regularBeats(now)...)
 		sends = append(sends, m.askAgain()...)
 		sends = append(sends, m.askMissing(now)...)
 	}

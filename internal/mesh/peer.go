@@ -46,7 +46,8 @@ func (p *peer) restarting(now time.Time) bool {
 	return p.state.Phase == ownership.Restarting && now.Before(p.back)
 }
 
-// Receive takes a message.
+// Receive takes a message, and when it came. That of a quiet one may be before what was
+// received last, but must not be before the last Tick but one.
 func (m *Machine) Receive(now time.Time, msg *wire.Message) []Send {
 	if msg.From == m.self || msg.From == "" {
 		return nil
@@ -70,7 +71,7 @@ func (m *Machine) Receive(now time.Time, msg *wire.Message) []Send {
 	}
 	switch msg.Kind {
 	case wire.KindBeat:
-		p.beat, p.suspects = now, msg.Suspects
+		p.beat, p.suspects = later(p.beat, now), msg.Suspects
 		if msg.Sequence > p.sequence {
 			sends = append(sends, m.pull(p.node, 0))
 		}
@@ -122,10 +123,17 @@ func (m *Machine) hear(now time.Time, p *peer, msg *wire.Message) {
 		}
 	}
 	p.dead = false
-	p.heard, p.suspected, p.interval = now, time.Time{}, msg.Interval
+	p.heard, p.suspected, p.interval = later(p.heard, now), time.Time{}, msg.Interval
 	if !p.live && p.sequence > 0 && msg.Sequence <= p.sequence {
 		m.revive(now, p)
 	}
+}
+
+func later(x, y time.Time) time.Time {
+	if x.After(y) {
+		return x
+	}
+	return y
 }
 
 // revive counts on a speaker from now on.
@@ -292,6 +300,15 @@ func (m *Machine) pull(node lb.NodeName, nonce uint64) Send {
 // may be silent: who has not heard it since he started is no witness for it.
 func (m *Machine) absent(now time.Time, p *peer) bool {
 	return !p.live && now.Sub(p.heard) >= m.silence(p) && now.Sub(p.added) >= m.silence(p)
+}
+
+// regularBeats are those that come with the time. They are quiet unless they accuse.
+func (m *Machine) regularBeats(now time.Time) []Send {
+	sends := m.beats(now, m.listeners(now))
+	for i := range sends {
+		sends[i].Quiet = len(sends[i].Message.Suspects) == 0
+	}
+	return sends
 }
 
 func (m *Machine) beats(now time.Time, to []lb.NodeName) []Send {

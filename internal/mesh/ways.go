@@ -56,7 +56,7 @@ func (m *Machine) deaf(now time.Time, p *peer) bool {
 func (m *Machine) noteWay(now time.Time, p *peer, stream, deaf bool) {
 	switch {
 	case !stream:
-		p.datagram, m.datagram = now, now
+		p.datagram, m.datagram = later(p.datagram, now), later(m.datagram, now)
 	case deaf:
 		p.deaf = now
 	}

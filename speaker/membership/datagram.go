@@ -12,11 +12,13 @@ import (
 )
 
 const (
-	// marker begins each datagram with a message of ours. memberlist's begin with the
-	// version of its encryption, 0 or 1.
-	marker = 0xB1
+	// marker begins each datagram with a message of ours, and quietMarker those with a quiet
+	// one. memberlist's begin with the version of its encryption, 0 or 1.
+	marker, quietMarker = 0xB1, 0xB2
 	// purpose keeps the key apart from the one that memberlist encrypts with.
 	purpose = "lbstack mesh datagram 1"
+	// datagramOverhead is by how much a datagram is longer than its message, in bytes.
+	datagramOverhead = 1 + chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
 )
 
 var errForged = errors.New("it was not made with the key of the mesh")
@@ -41,16 +43,21 @@ func newSealer(key []byte) (sealer, error) {
 }
 
 // seal returns a message as a datagram.
-func (s sealer) seal(message []byte) []byte {
-	datagram := make([]byte, 1+chacha20poly1305.NonceSizeX, 1+chacha20poly1305.NonceSizeX+len(message)+chacha20poly1305.Overhead)
+func (s sealer) seal(message []byte, quiet bool) []byte {
+	datagram := make([]byte, 1+chacha20poly1305.NonceSizeX, datagramOverhead+len(message))
 	datagram[0] = marker
+	if quiet {
+		datagram[0] = quietMarker
+	}
 	nonce := datagram[1:]
 	_, _ = rand.Read(nonce) // it never fails: the program ends instead
 	return s.aead.Seal(datagram, nonce, message, datagram[:1])
 }
 
 // isSealed says whether a datagram is one of these.
-func isSealed(datagram []byte) bool { return len(datagram) > 0 && datagram[0] == marker }
+func isSealed(datagram []byte) bool {
+	return len(datagram) > 0 && (datagram[0] == marker || datagram[0] == quietMarker)
+}
 
 // open returns the message of a datagram, in the memory of it.
 func (s sealer) open(datagram []byte) ([]byte, error) {

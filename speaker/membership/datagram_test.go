@@ -16,11 +16,11 @@ func sealing(t testing.TB, fill byte) sealer {
 
 func TestADatagramIsReadWithTheKeyOnly(t *testing.T) {
 	s, message := sealing(t, 1), []byte("a beat")
-	datagram := s.seal(message)
+	datagram := s.seal(message, false)
 	if bytes.Contains(datagram, message) || !isSealed(datagram) {
 		t.Errorf("the datagram is %x, want the message encrypted behind the marker", datagram)
 	}
-	if again := s.seal(message); bytes.Equal(again, datagram) {
+	if again := s.seal(message, false); bytes.Equal(again, datagram) {
 		t.Error("the same message makes the same datagram twice")
 	}
 	if got, err := s.open(bytes.Clone(datagram)); err != nil || !bytes.Equal(got, message) {
@@ -43,7 +43,8 @@ func TestADatagramIsReadWithTheKeyOnly(t *testing.T) {
 
 func FuzzDatagram(f *testing.F) {
 	s := sealing(f, 1)
-	f.Add(s.seal([]byte("a beat")))
+	f.Add(s.seal([]byte("a beat"), true))
+	f.Add(s.seal([]byte("news"), false))
 	f.Add([]byte{marker})
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		message, err := s.open(bytes.Clone(datagram))

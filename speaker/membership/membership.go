@@ -76,6 +76,7 @@ func Start(config Config) (*Mesh, error) {
 	m.runner = newRunner(mesh.New(config.Node, incarnation, config.Profile.timing()), config.Profile.timing(), m.send, config.Tell)
 	m.clock = bootTime
 	m.lanes = &lanes{log: config.Log, deliver: m.reliably, lane: map[lb.NodeName][]letter{}}
+	m.quiet, m.alarm = m.readQuiet, newAlarm()
 	m.stalls = config.Metrics.Stalls.Inc
 	var err error
 	if m.sealer, err = newSealer(config.Key); err != nil {
@@ -121,7 +122,7 @@ func (m *Mesh) send(s mesh.Send) {
 	m.config.Metrics.Sent.Inc()
 	fits := len(packet) <= largestPacket
 	if fits {
-		if err := network.send(m.sealer.seal(packet), address); err != nil {
+		if err := network.send(m.sealer.seal(packet, s.Quiet), address, s.Quiet); err != nil {
 			m.config.Log.V(1).Info("a message was not sent", "to", s.To, "why", err.Error())
 		}
 	}
@@ -143,23 +144,54 @@ func (m *Mesh) addressOf(node lb.NodeName) (netip.Addr, bool) {
 
 // datagram takes a datagram that is no memberlist's.
 func (m *Mesh) datagram(datagram []byte) {
-	packet, err := m.sealer.open(datagram)
-	if err != nil {
-		m.config.Metrics.Malformed.Inc()
-		m.config.Log.V(1).Info("a datagram was skipped", "why", err.Error())
-		return
+	if msg := m.open(datagram); msg != nil {
+		m.do(func(now time.Time, machine *mesh.Machine) []mesh.Send { return machine.Receive(now, msg) })
 	}
-	m.receive(packet)
 }
 
-// receive takes a message from the network. Nothing of the packet is kept.
-func (m *Mesh) receive(packet []byte) {
+// readQuiet returns the quiet messages that have come since it was called last.
+func (m *Mesh) readQuiet() (list []arrival) {
+	network := m.network.Load()
+	if network == nil {
+		return nil
+	}
+	network.quiet.read(func(datagram []byte, at time.Time) {
+		if msg := m.open(datagram); msg != nil {
+			list = append(list, arrival{at, msg})
+		}
+	})
+	return list
+}
+
+// open reads a datagram that is no memberlist's. Nothing of it is kept; nil: it means
+// nothing, which is counted.
+func (m *Mesh) open(datagram []byte) *wire.Message {
+	packet, err := m.sealer.open(datagram)
+	if err != nil {
+		m.skip(err)
+		return nil
+	}
+	return m.decode(packet)
+}
+
+func (m *Mesh) decode(packet []byte) *wire.Message {
 	msg, err := wire.Decode(packet)
 	if err != nil {
-		m.config.Metrics.Malformed.Inc()
-		m.config.Log.V(1).Info("a message was skipped", "why", err.Error())
-		return
+		m.skip(err)
+		return nil
 	}
 	m.config.Metrics.Received.Inc()
-	m.do(func(now time.Time, machine *mesh.Machine) []mesh.Send { return machine.Receive(now, msg) })
+	return msg
+}
+
+func (m *Mesh) skip(why error) {
+	m.config.Metrics.Malformed.Inc()
+	m.config.Log.V(1).Info("a message was skipped", "why", why.Error())
+}
+
+// receive takes a message that memberlist brings. Nothing of the packet is kept.
+func (m *Mesh) receive(packet []byte) {
+	if msg := m.decode(packet); msg != nil {
+		m.do(func(now time.Time, machine *mesh.Machine) []mesh.Send { return machine.Receive(now, msg) })
+	}
 }

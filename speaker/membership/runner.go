@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
@@ -23,31 +21,29 @@ type runner struct {
 	told    uint64 // version of the view that was told last
 	since   uint64 // version from which on the view is newer than the last stall
 
-	doubts chan struct{} // holds one token when kernels are to be asked
+	quiet  func() []arrival // reads the quiet messages that have come; may be nil
+	doubts chan struct{}    // holds one token when kernels are to be asked
 
+	alarm   alarm
 	alive   atomic.Int64 // when this process ran last, by the clock
 	clock   func() time.Duration
 	stalled atomic.Bool
 	stalls  func()
 }
 
+// arrival is a message and when it came.
+type arrival struct {
+	at  time.Time
+	msg *wire.Message
+}
+
 func newRunner(machine *mesh.Machine, timing mesh.Timing, send func(mesh.Send), tell func(mesh.View)) *runner {
-	return &runner{timing: timing, send: send, tell: tell, machine: machine, clock: since(time.Now()), doubts: make(chan struct{}, 1)}
+	return &runner{timing: timing, send: send, tell: tell, machine: machine, clock: since(time.Now()), doubts: make(chan struct{}, 1), alarm: goAlarm{}}
 }
 
 // since is a clock that starts at a time.
 func since(start time.Time) func() time.Duration {
 	return func() time.Duration { return time.Since(start) }
-}
-
-// bootTime is a clock that goes on while the machine is suspended (CLOCK_BOOTTIME), which
-// Go's does not. While a hypervisor stops a machine, both stand still.
-func bootTime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return 0 // the kernel has had it since Linux 2.6.39
-	}
-	return time.Duration(t.Nano())
 }
 
 // do has the machine do something, sends what it says, and tells of what changed.
@@ -118,27 +114,34 @@ func (r *runner) own() *wire.Message {
 // others anew. It is the only clock of the mesh: each wakes the processor for more
 // than the work that it does.
 func (r *runner) keepRunning(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	defer context.AfterFunc(ctx, r.alarm.end)()
 	r.alive.Store(int64(r.clock()))
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
+	for ctx.Err() == nil {
 		if r.stoodStill() {
 			r.recheck()
 		}
 		r.alive.Store(int64(r.clock()))
-		var next time.Time
-		r.do(func(now time.Time, m *mesh.Machine) []mesh.Send {
-			sends := m.Tick(now)
-			next = m.Next(now)
-			return sends
-		})
-		timer.Reset(max(time.Millisecond, min(time.Until(next), r.timing.Beat)))
+		next := r.tick()
+		r.alarm.wait(ctx, max(time.Millisecond, min(time.Until(next), r.timing.Beat)))
 	}
+}
+
+// tick has the machine do what is due, after it has heard all that has come, and returns
+// when there is something to do again.
+func (r *runner) tick() (next time.Time) {
+	var heard []arrival
+	if r.quiet != nil {
+		heard = r.quiet()
+	}
+	r.do(func(now time.Time, m *mesh.Machine) (sends []mesh.Send) {
+		for _, a := range heard {
+			sends = append(sends, m.Receive(a.at, a.msg)...)
+		}
+		sends = append(sends, m.Tick(now)...)
+		next = m.Next(now)
+		return sends
+	})
+	return next
 }
 
 // longest is how long this process may stand still before the others may have

@@ -114,6 +114,7 @@ type process struct {
 	begun  time.Time
 	frozen chan struct{} // is closed when it runs again
 	alive  int64         // what the runner knew when it froze
+	quiet  []arrival     // waits to be read
 	owned  map[netip.Addr]speaker.Owned
 	ready  map[netip.Addr]time.Time // when what was probed is answered for
 }
@@ -226,6 +227,7 @@ func (w *world) runOne(name lb.NodeName) {
 	})
 	machine := mesh.New(name, uint64(time.Now().UnixMilli())+w.processes, w.timing)
 	p.runner = newRunner(machine, w.timing, p.send, p.engine.SetView)
+	p.runner.quiet = p.readQuiet
 	p.engine.Mesh = p.runner
 	offset := time.Duration(n.rng.Int64N(int64(w.timing.Beat)))
 	if len(kept.Snapshot.Addresses) > 0 {
@@ -374,129 +376,6 @@ func (w *world) differ() {
 	w.fault, w.split = time.Now(), time.Now()
 }
 
-// cutFrom cuts what goes from one to another.
-func (w *world) cutFrom(from, to lb.NodeName) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cuts[[2]lb.NodeName{from, to}] = true
-	w.fault, w.split = time.Now(), time.Now()
-	w.note("cut: %s to %s", from, to)
-}
-
-// part cuts some off all others.
-func (w *world) part(some ...lb.NodeName) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, a := range some {
-		for _, b := range w.names {
-			if !slices.Contains(some, b) {
-				w.cuts[[2]lb.NodeName{a, b}], w.cuts[[2]lb.NodeName{b, a}] = true, true
-			}
-		}
-	}
-	w.fault, w.split = time.Now(), time.Now()
-	w.note("parted: %v from the others", some)
-}
-
-// filter has what some send to others, and what these send back if both is said, lost
-// unless it goes over a connection.
-func (w *world) filter(from []lb.NodeName, to []lb.NodeName, both bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, a := range from {
-		for _, b := range to {
-			w.filtered[[2]lb.NodeName{a, b}] = true
-			if both {
-				w.filtered[[2]lb.NodeName{b, a}] = true
-			}
-		}
-	}
-	w.note("datagrams are lost: from %v to %v, both ways: %v", from, to, both)
-}
-
-func (w *world) heal() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	clear(w.cuts)
-	clear(w.filtered)
-	w.fault, w.split, w.healed = time.Now(), time.Now(), time.Now()
-	w.note("healed")
-}
-
-// send takes a message to the network.
-func (p *process) send(s mesh.Send) {
-	p.gate()
-	w := p.n.w
-	packet, streamed := wire.Encode(s.Message), wire.Encode(s.Streamed())
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if p.dead || w.cuts[[2]lb.NodeName{p.n.name, s.To}] {
-		return
-	}
-	fits := len(packet) <= largestPacket
-	if fits && !w.filtered[[2]lb.NodeName{p.n.name, s.To}] {
-		copies := 1
-		if p.n.rng.Float64() < w.dup {
-			copies = 2
-		}
-		for range copies {
-			if p.n.rng.Float64() >= w.loss {
-				w.post(p, s.To, packet, 0)
-			}
-		}
-	}
-	if s.Stream || !fits {
-		// It arrives, but late if a part of it was lost.
-		late := time.Duration(0)
-		if p.n.rng.Float64() < w.loss {
-			late = 200 * time.Millisecond
-		}
-		w.post(p, s.To, streamed, late)
-	}
-}
-
-// post has a message on its way. The caller holds the lock.
-func (w *world) post(from *process, to lb.NodeName, packet []byte, late time.Duration) {
-	delay := leastDelay + late + time.Duration(from.n.rng.Int64N(int64(mostDelay-leastDelay)))
-	time.AfterFunc(delay, func() { w.deliver(from.n.name, to, packet) })
-}
-
-func (w *world) deliver(from, to lb.NodeName, packet []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := w.nodes[to]
-	if n == nil || n.p == nil || n.p.dead || w.cuts[[2]lb.NodeName{from, to}] {
-		return
-	}
-	select {
-	case n.p.inbox <- packet:
-	default: // the socket's buffer is full
-	}
-}
-
-func (p *process) listen() {
-	for {
-		select {
-		case <-p.ctx.Done():
-			return
-		case packet := <-p.inbox:
-			p.gate()
-			p.receive(packet)
-		}
-	}
-}
-
-func (p *process) receive(packet []byte) {
-	msg, err := wire.Decode(packet)
-	if err != nil {
-		p.n.w.mu.Lock()
-		p.n.w.fail("%s cannot read a message: %v", p.n.name, err)
-		p.n.w.mu.Unlock()
-		return
-	}
-	p.runner.do(func(now time.Time, m *mesh.Machine) []mesh.Send { return m.Receive(now, msg) })
-}
-
 // attend does what Mesh.attend does.
 func (p *process) attend() {
 	w := p.n.w
@@ -586,7 +465,7 @@ func (w *world) gossip(ctx context.Context) {
 			}
 		}
 		for _, pair := range packets {
-			w.deliver(pair[0].n.name, pair[1].n.name, wire.Encode(pair[0].runner.own()))
+			w.deliver(pair[0].n.name, pair[1].n.name, wire.Encode(pair[0].runner.own()), false)
 		}
 	}
 }

@@ -26,9 +26,11 @@ const (
 // transport is memberlist's way to the network: UDP and TCP on one address. Its own
 // takes 64 KiB of memory for each datagram; beats have a hundred bytes and come many
 // times a second. Datagrams that are no memberlist's go to own, from the goroutine that
-// reads; own must not keep them.
+// reads; own must not keep them. Quiet ones wait in a socket of their own until they are
+// asked for.
 type transport struct {
 	own     func(datagram []byte)
+	quiet   *quietSocket
 	address netip.AddrPort
 	udp     *net.UDPConn
 	tcp     net.Listener
@@ -48,7 +50,7 @@ func listen(address netip.AddrPort, own func(datagram []byte)) (*transport, erro
 	if t.tcp, err = net.Listen("tcp", address.String()); err != nil {
 		return nil, err
 	}
-	if t.udp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(address)); err != nil {
+	if t.udp, t.quiet, err = listenUDP(address); err != nil {
 		return nil, errors.Join(err, t.tcp.Close())
 	}
 	// A smaller one is no reason not to start.
@@ -127,7 +129,10 @@ func (t *transport) WriteTo(packet []byte, to string) (time.Time, error) {
 }
 
 // send sends a datagram of ours.
-func (t *transport) send(datagram []byte, to netip.AddrPort) error {
+func (t *transport) send(datagram []byte, to netip.AddrPort, quiet bool) error {
+	if quiet && t.quiet.send(datagram, to) {
+		return nil
+	}
 	_, err := t.udp.WriteToUDPAddrPort(datagram, to)
 	return err
 }
@@ -147,7 +152,7 @@ func (t *transport) DialTimeout(to string, timeout time.Duration) (net.Conn, err
 // more.
 func (t *transport) Shutdown() error {
 	t.end()
-	err := errors.Join(t.udp.Close(), t.tcp.Close())
+	err := errors.Join(t.udp.Close(), t.tcp.Close(), t.quiet.Close())
 	t.running.Wait()
 	return err
 }

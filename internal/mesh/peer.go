@@ -31,6 +31,7 @@ type peer struct {
 	suspected time.Time // since when it is; zero: it is not
 	suspects  []lb.NodeName
 	beat      time.Time // when its last beat came
+	answered  time.Time // when it was told at once that this speaker lives, since it is deaf
 	denied    time.Time // when one of its suspicions was denied at once
 	nonce     uint64    // the latest that it returned
 	told      ack       // what of ours it has acted on
@@ -68,6 +69,9 @@ func (m *Machine) Receive(now time.Time, msg *wire.Message) []Send {
 	if newcomer {
 		sends = append(sends, m.stateTo(now, p.node, 0))
 		sends = append(sends, m.relay(now, p.node)...)
+	}
+	if msg.Stream && msg.Deaf {
+		sends = append(sends, m.answerDeaf(now, p)...)
 	}
 	switch msg.Kind {
 	case wire.KindBeat:

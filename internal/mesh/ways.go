@@ -62,6 +62,16 @@ func (m *Machine) noteWay(now time.Time, p *peer, stream, deaf bool) {
 	}
 }
 
+// answerDeaf tells one who does not hear the datagrams of this speaker that it lives: the
+// next beat may come too late.
+func (m *Machine) answerDeaf(now time.Time, p *peer) []Send {
+	if now.Sub(p.answered) < m.timing.Beat/2 {
+		return nil
+	}
+	p.answered = now
+	return m.beats(now, []lb.NodeName{p.node})
+}
+
 // listeners are those who watch this speaker, or must learn that it does not hear them.
 func (m *Machine) listeners(now time.Time) []lb.NodeName {
 	to := m.watchersOf(m.self)

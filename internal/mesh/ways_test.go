@@ -59,6 +59,20 @@ func TestWhoSaysThatItIsDeafIsToldOverAConnection(t *testing.T) {
 	s.goes("its datagrams come", "b", false, false)
 }
 
+func TestWhoIsDeafIsAnsweredAtOnce(t *testing.T) {
+	s := begin(t, "b", "c")
+	s.passes(standard.Silence, "b", "c")
+	s.takes(wire.KindBeat)
+	s.streams("b", true)
+	for i, want := range []int{1, 0} {
+		s.beats("b")
+		if got := s.takes(wire.KindBeat); len(got) != want || want == 1 && got["b"] == nil {
+			t.Errorf("b says the time no. %d that it is deaf: beats for %v, want %d", i+1, got, want)
+		}
+	}
+	s.goes("the answer", "b", true, false)
+}
+
 func TestDatagramsThatAreLostForLongAreTold(t *testing.T) {
 	s := begin(t, "b", "c")
 	lost := func() (nodes []lb.NodeName) {

@@ -20,8 +20,12 @@ import (
 
 const (
 	// writeInterval bounds how often the state is written: moves come in
-	// groups, and the API server has more to do.
+	// groups, and the API server has more to do. A write costs as much as the state is
+	// long, so that one that lists more than freeEntries waits perEntry longer for each:
+	// however many there are, all writes together cost the same.
 	writeInterval = 500 * time.Millisecond
+	freeEntries   = 500
+	perEntry      = time.Millisecond
 	// maxWait bounds how long a failing write waits for the next attempt; the
 	// wait doubles from writeInterval.
 	maxWait = 5 * time.Second
@@ -43,7 +47,9 @@ type StateWriter struct {
 	// Routing says what is done with routers; nil: nothing.
 	Routing func() Routing
 
-	left   bool // the speaker ends
+	left    bool // the speaker ends
+	entries int  // that the state listed last
+
 	mu     sync.Mutex
 	latest *speaker.Report
 	news   chan struct{}
@@ -69,7 +75,7 @@ func (w *StateWriter) Nudge() { signal(w.news) }
 func (w *StateWriter) Start(ctx context.Context) error {
 	check := time.NewTicker(checkInterval)
 	defer check.Stop()
-	wait := writeInterval
+	var wait time.Duration
 	for {
 		select {
 		case <-ctx.Done():
@@ -80,9 +86,9 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		if err := w.write(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Error(err, "writing this node's SpeakerState; trying again")
 			signal(w.news)
-			wait = min(2*wait, maxWait)
+			wait = min(max(2*wait, writeInterval), max(maxWait, w.pause()))
 		} else {
-			wait = writeInterval
+			wait = w.pause()
 		}
 		select {
 		case <-ctx.Done():
@@ -90,6 +96,11 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// pause is how long to wait from one write to the next.
+func (w *StateWriter) pause() time.Duration {
+	return writeInterval + time.Duration(max(0, w.entries-freeEntries))*perEntry
 }
 
 // Leave writes the last state of a speaker that ends, given what it did with routers: the
@@ -121,6 +132,7 @@ func (w *StateWriter) write(ctx context.Context) error {
 		routing = w.Routing()
 	}
 	next.Status = status(state, *latest, routing)
+	w.entries = len(next.Status.Addresses) + len(next.Status.BGPRoutes)
 	if w.left {
 		next.Status.Phase = v1beta1.SpeakerStopped
 	}

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"net"
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
 )
@@ -103,5 +105,37 @@ func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
 	got := status(&v1beta1.SpeakerState{}, r, Routing{})
 	if n := len(got.Conditions[0].Message); n > 32768 || len(got.Interfaces) > 256 || len(got.MissingSpeakers) != 256 {
 		t.Errorf("got a message of %d bytes, %d interfaces and %d missing speakers, want at most 32768, 256 and 256", n, len(got.Interfaces), len(got.MissingSpeakers))
+	}
+}
+
+func TestLongStatesAreWrittenLessOften(t *testing.T) {
+	for entries, want := range map[int]time.Duration{0: writeInterval, 500: writeInterval, 1500: writeInterval + time.Second, 10000: 10 * time.Second} {
+		w := StateWriter{entries: entries}
+		if got := w.pause(); got != want {
+			t.Errorf("%d entries: got %s from one write to the next, want %s", entries, got, want)
+		}
+	}
+}
+
+// BenchmarkState is what one write costs this program, the API server aside.
+func BenchmarkState(b *testing.B) {
+	for _, count := range []int{100, 1000, 5000} {
+		routing := Routing{Sent: map[netip.Prefix][]bgp.PeerName{}}
+		a := netip.MustParseAddr("10.0.0.0")
+		for range count {
+			routing.Sent[netip.PrefixFrom(a, 32)] = []bgp.PeerName{"one", "two", "three", "four"}
+			a = a.Next()
+		}
+		b.Run(fmt.Sprintf("%d routes", count), func(b *testing.B) {
+			for b.Loop() {
+				state := &v1beta1.SpeakerState{}
+				state.Status = status(state, speaker.Report{}, routing)
+				text, err := json.Marshal(state)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.SetBytes(int64(len(text)))
+			}
+		})
 	}
 }

@@ -155,9 +155,8 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; connect delay t
 `))
 	s := b.speaker("node")
 	s.set(toAll(plain(first4), peer("other", "192.168.1.9")))
-	listens := func(want string) {
-		t.Helper()
-		eventually.Succeed(t, soon, "the node listens on "+want, func(context.Context) error {
+	on := func(want string) func(context.Context) error {
+		return func(context.Context) error {
 			var got []string
 			out, err := b.try("node", "ss", "-Hltn")
 			for line := range strings.Lines(out) {
@@ -167,10 +166,13 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; connect delay t
 				return errors.New(out)
 			}
 			return nil
-		})
+		}
 	}
-	time.Sleep(time.Second)
-	listens("")
+	listens := func(want string) {
+		t.Helper()
+		eventually.Succeed(t, soon, "the node listens on "+want, on(want))
+	}
+	eventually.Stays(t, time.Second, "the node listens on nothing", on(""))
 	c := toAll(plain(first4, first6), peer("v4", "192.168.1.2", passive), peer("bird", "192.168.1.3", passive), peer("nobody", "192.168.1.9", passive))
 	c.Passwords = map[bgp.PeerName]string{"v4": "secret"}
 	s.set(c)

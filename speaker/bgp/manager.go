@@ -147,7 +147,7 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 	}
 	p.table.leaving, p.table.gone = m.draining, m.draining
 	var retired atomic.Bool
-	p.shown = func(s Status) { m.show(s, &retired) }
+	p.shown = func(s Status) { m.show(s, &retired, p.metrics) }
 	go p.run()
 	p.tell(p.machine.Start)
 	r := &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }, search: func() {}}
@@ -173,10 +173,12 @@ func (m *Manager) forget(name bgp.PeerName) {
 	delete(m.statuses, name)
 }
 
-func (m *Manager) show(s Status, retired *atomic.Bool) {
+// show takes what a session is now, unless there is a later one of that name.
+func (m *Manager) show(s Status, retired *atomic.Bool, metrics peerMetrics) {
 	m.shown.Lock()
 	if !retired.Load() {
 		m.statuses[s.Peer] = s
+		metrics.note(s)
 	}
 	m.shown.Unlock()
 	if s.State != session.Established {
@@ -283,7 +285,7 @@ func (m *Manager) accepted(conn net.Conn, vrf string) {
 				r.log.Error(err, "preparing a connection of the router")
 				break
 			}
-			r.tell(func(now time.Time) []session.Action {
+			go r.bring(conn, func(now time.Time) []session.Action {
 				if !r.router.IsValid() {
 					r.router = from
 				}

@@ -195,3 +195,17 @@ func TestItListensOnlyForPassivePeersAndToThem(t *testing.T) {
 	listener.SetPeers([]bgp.Peer{active}, has(nil))
 	listens(false)
 }
+
+func TestAConnectionThatNobodyTakesIsClosed(t *testing.T) {
+	p := &peer{events: make(chan event, 1), ended: make(chan struct{})}
+	ours, theirs := net.Pipe()
+	p.events <- nil // its goroutine is busy, and ends
+	close(p.ended)
+	p.bring(ours, func(time.Time) []session.Action {
+		t.Error("it was taken")
+		return nil
+	})
+	if _, err := theirs.Read(make([]byte, 1)); err == nil {
+		t.Error("it is open")
+	}
+}

@@ -240,3 +240,28 @@ func waits(t *testing.T, registry prometheus.Gatherer) string {
 	}
 	return "there is no such metric"
 }
+
+func TestABGPPeerThatIsMadeAnewHasItsOwnFigures(t *testing.T) {
+	caller, listener, toListener, toCaller := pair(t)
+	listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))
+	both := func(bgp.PeerName) routes.Table { return routes.Table{one: red, two: red} }
+	caller.SetPeers([]bgp.Peer{toListener}, both)
+	becomes(t, caller, "established", established)
+	caller.SetPeers(nil, both)
+	caller.SetPeers([]bgp.Peer{toListener}, both)
+	over := func() bool {
+		caller.mu.Lock()
+		defer caller.mu.Unlock()
+		return len(caller.parting) == 0
+	}
+	for deadline := time.Now().Add(10 * time.Second); !over() && time.Now().Before(deadline); {
+		<-caller.changed
+	}
+	becomes(t, caller, "established again", func(s Status) bool { return established(s) && s.Prefixes == 2 })
+	got := ofPeers(t, caller)
+	for name, want := range map[string]float64{`session_established{peer="listener"}`: 1, `announced_prefixes{peer="listener"}`: 2} {
+		if got[name] != want {
+			t.Errorf("%s: got %v, want %v", name, got[name], want)
+		}
+	}
+}

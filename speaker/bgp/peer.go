@@ -60,6 +60,25 @@ func (p *peer) tell(e event) {
 	}
 }
 
+// bring tells of a connection, which is closed if nobody is there to take it.
+func (p *peer) bring(conn net.Conn, e event) {
+	taken := make(chan struct{})
+	p.tell(func(now time.Time) []session.Action {
+		defer close(taken)
+		return e(now)
+	})
+	select {
+	case <-taken:
+		return
+	case <-p.ended:
+	}
+	select {
+	case <-taken:
+	default:
+		_ = conn.Close()
+	}
+}
+
 func (p *peer) run() {
 	defer close(p.ended)
 	timer := time.NewTimer(time.Hour)
@@ -143,15 +162,19 @@ func (p *peer) dial() {
 	}
 	go func() {
 		conn, err := dial(ctx, config, to)
-		p.tell(func(now time.Time) []session.Action {
-			if ctx.Err() != nil { // another attempt counts, or none
-				if err == nil {
-					_ = conn.Close()
+		if err != nil {
+			p.tell(func(now time.Time) []session.Action {
+				if ctx.Err() != nil { // another attempt counts, or none
+					return nil
 				}
-				return nil
-			}
-			if err != nil {
 				return p.machine.DialFailed(now, dialWords(to, config, err))
+			})
+			return
+		}
+		p.bring(conn, func(now time.Time) []session.Action {
+			if ctx.Err() != nil {
+				_ = conn.Close()
+				return nil
 			}
 			return p.connected(now, session.Ours, conn)
 		})

@@ -58,7 +58,6 @@ func (p *peer) report() {
 	p.told = s
 	before.LastErrorAt = s.LastErrorAt // that it went wrong again is no news
 	if !reflect.DeepEqual(s, before) {
-		p.metrics.note(s)
 		p.shown(s)
 	}
 }

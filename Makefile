@@ -138,7 +138,7 @@ test-unit: ## Run the tests that need nothing but Go.
 	go -C hack/devcluster test $$(go -C hack/devcluster list ./... | grep -v /controlplane$$)
 
 # What has many goroutines. RACE=./... looks at everything, which compiles it all once more.
-RACE ?= ./internal/bgp/... ./internal/bfd/... ./internal/routes/... ./speaker/...
+RACE ?= ./controllers/... ./internal/bgp/... ./internal/bfd/... ./internal/routes/... ./speaker/...
 
 .PHONY: test-race
 test-race: ## Run the unit tests of the speaker with the race detector (needs a C compiler).

@@ -78,6 +78,9 @@ func (e *Engine) noteMoves(v *view, d decision) {
 			continue
 		}
 		e.taken[address] = taken{since: v.now, first: d.served[address].First}
+		if d.served[address].First {
+			e.doubted[address] = true
+		}
 		e.Metrics.Moves.WithLabelValues(claim.Cause.String()).Inc()
 		if claim.Cause == ownership.Failure {
 			e.noteFailover(v, address)

@@ -80,8 +80,17 @@ func newBed(t *testing.T, change ...func(*speaker.Config)) *bed {
 	return b
 }
 
-// running is a bed of which the engine knows everything already.
+// running is a bed of which the engine knows everything already, and has asked for foreign
+// hosts.
 func running(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
+	b := beginning(t, want, peers...)
+	b.after(time.Second)
+	b.forget()
+	return b
+}
+
+// beginning is a bed of which the engine was told everything in this moment.
+func beginning(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
 	b := newBed(t)
 	b.want.Addresses, b.view.Peers = want, peers
 	b.tell()

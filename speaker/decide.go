@@ -148,13 +148,20 @@ func (e *Engine) doubt(v *view) {
 	}
 	if e.running {
 		held := v.in.held()
-		note(e.claims, func(a netip.Addr) bool { return slices.Contains(held, a) })
+		note(e.claims, func(a netip.Addr) bool { return slices.Contains(held, a) || e.probes(a, v.now) })
 	}
 	for address := range e.doubted {
 		if _, wanted := v.index[address]; !wanted {
 			delete(e.doubted, address)
 		}
 	}
+}
+
+// probes says whether this node may still be asking whether a foreign host uses an address
+// that it owns: who has it next must ask again.
+func (e *Engine) probes(address netip.Addr, now time.Time) bool {
+	t := e.taken[address]
+	return t.first && now.Sub(t.since) < probing
 }
 
 // held are the addresses that are not announced here since foreign hosts use them.

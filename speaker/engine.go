@@ -28,6 +28,9 @@ const (
 	// actWithin is how long an elected node has to claim an address before the next
 	// one in order may.
 	actWithin = 2 * time.Second
+	// probing is how long it takes to ask whether a foreign host uses an address, and to be
+	// answered.
+	probing = 500 * time.Millisecond
 	// releasedFor is how long an address that a living node has let go is left alone:
 	// the news that it is not wanted any more reaches nodes at different times.
 	releasedFor = 500 * time.Millisecond
@@ -305,6 +308,11 @@ func (e *Engine) next(now time.Time) (next time.Time) {
 	}
 	for _, at := range e.released {
 		earliest(at.Add(releasedFor))
+	}
+	for _, t := range e.taken {
+		if t.first && now.Sub(t.since) < probing {
+			earliest(t.since.Add(probing))
+		}
 	}
 	for _, until := range e.hold {
 		earliest(until)

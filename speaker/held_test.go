@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/ownership"
@@ -80,5 +81,20 @@ func TestHardwareAddressesOfNodesAreRememberedOverARestart(t *testing.T) {
 		b.tell()
 		b.same("what is ours", []net.HardwareAddr{mac(1), mac(77)}, b.ours)
 		b.same("what is kept", []net.HardwareAddr{mac(1), mac(77)}, b.kept[len(b.kept)-1].Ours)
+	})
+}
+
+func TestAnAddressThatIsProbedIsHeldBackAsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", nil)}
+		b.tell()
+		last := func() [][]netip.Addr {
+			return [][]netip.Addr{b.states[len(b.states)-1].Held, b.kept[len(b.kept)-1].Held}
+		}
+		b.same("told and kept while it is probed", [][]netip.Addr{{a1}, {a1}}, last())
+		b.after(time.Second)
+		b.same("told and kept afterwards", [][]netip.Addr{nil, nil}, last())
+		b.same("it stays the first one", true, b.owned[a1].First)
 	})
 }

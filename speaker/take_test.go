@@ -79,7 +79,7 @@ func TestTheNextOneTakesWhatTheElectedOneDoesNotClaim(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := running(t, want(tt.want), peer("p1", nil), peer("p2", nil))
+				b := beginning(t, want(tt.want), peer("p1", nil), peer("p2", nil))
 				b.after(tt.after - time.Millisecond)
 				b.silent("before it is its turn")
 				b.after(time.Millisecond)
@@ -91,7 +91,7 @@ func TestTheNextOneTakesWhatTheElectedOneDoesNotClaim(t *testing.T) {
 
 func TestTheElectedOneHasTwoSecondsForEachAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := running(t, want(wanted(a1, "p1", self)), peer("p1", nil))
+		b := beginning(t, want(wanted(a1, "p1", self)), peer("p1", nil))
 		b.after(1500 * time.Millisecond)
 		b.hear(peer("p1", ownership.Claims{a1: 1}))
 		b.after(time.Minute)

@@ -209,6 +209,9 @@ const (
 	ReasonIsolated = "Isolated"
 	// ReasonInterfaceFailed: an interface is there, and the speaker cannot announce on it.
 	ReasonInterfaceFailed = "InterfaceFailed"
+	// ReasonStopped: the speaker has ended as it was told to, and no other has started on
+	// the node since.
+	ReasonStopped = "Stopped"
 	// ReasonDatagramsLost: speakers hear each other over connections only, since UDP
 	// between their nodes is lost.
 	ReasonDatagramsLost = "DatagramsLost"

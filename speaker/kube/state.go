@@ -134,7 +134,7 @@ func (w *StateWriter) write(ctx context.Context) error {
 	next.Status = status(state, *latest, routing)
 	w.entries = len(next.Status.Addresses) + len(next.Status.BGPRoutes)
 	if w.left {
-		next.Status.Phase = v1beta1.SpeakerStopped
+		stop(&next.Status)
 	}
 	if equality.Semantic.DeepEqual(state.Status, next.Status) {
 		return nil

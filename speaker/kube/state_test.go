@@ -70,6 +70,14 @@ func TestStatusTellsThePhaseThatTheAPIKnows(t *testing.T) {
 	}
 }
 
+func TestASpeakerThatWasStoppedIsNotReady(t *testing.T) {
+	s := status(&v1beta1.SpeakerState{}, speaker.Report{Phase: "Active", Links: []speaker.Link{{Name: "eth0"}}}, Routing{})
+	stop(&s)
+	if c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady); s.Phase != v1beta1.SpeakerStopped || c.Status != metav1.ConditionFalse || c.Reason != v1beta1.ReasonStopped {
+		t.Errorf("got the phase %s and %+v", s.Phase, c)
+	}
+}
+
 func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 	var list []speaker.Conflict
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 9}

@@ -54,6 +54,15 @@ func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing) v1be
 	return next
 }
 
+// stop says that the speaker has ended.
+func stop(s *v1beta1.SpeakerStateStatus) {
+	s.Phase = v1beta1.SpeakerStopped
+	meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonStopped,
+		Message: "the speaker was stopped; what it did last stands here until the next one on this node has started: look at its pod if that does not happen soon",
+	})
+}
+
 // phase is empty for what the API has no word for: a status that the API server
 // refuses tells nothing at all.
 func phase(name string) v1beta1.SpeakerPhase {

@@ -293,6 +293,7 @@ func TestANodeThatShallHaveNoSpeakerHasNoSession(t *testing.T) {
 		}
 		return nil
 	})
+	must(t, speakerSays(ctx, without, v1beta1.ReasonStopped))
 	state, err := stateOf(ctx, without)
 	must(t, err)
 	if state.Status.Phase != v1beta1.SpeakerStopped || len(state.Status.BGPPeers) == 0 || !strings.Contains(state.Status.BGPPeers[0].LastError, "the speaker on this node was stopped") {

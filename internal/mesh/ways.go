@@ -21,10 +21,16 @@ const lostFor = 16
 // Ways says for each message whether it is to go over a connection too.
 func (m *Machine) Ways(now time.Time, sends []Send) []Send {
 	for i := range sends {
-		if p := m.peers[sends[i].To]; p != nil {
-			sends[i].Deaf = m.deaf(now, p)
-			sends[i].Stream = sends[i].Deaf || !p.deaf.IsZero() && now.Sub(p.deaf) < m.silence(p)
+		s := &sends[i]
+		p := m.peers[s.To]
+		if p == nil {
+			continue
 		}
+		s.Deaf = m.deaf(now, p)
+		// One that is dead is asked whether it is back, and told no beats: its kernel would
+		// have to refuse each.
+		told, dead := !p.deaf.IsZero() && now.Sub(p.deaf) < m.silence(p), !p.live && s.Message.Kind == wire.KindBeat
+		s.Stream = told || s.Deaf && !dead
 	}
 	return sends
 }

@@ -100,6 +100,18 @@ func TestDatagramsThatAreLostForLongAreTold(t *testing.T) {
 	}
 }
 
+func TestOneThatIsDeadIsAskedOverConnectionsAndToldNoBeats(t *testing.T) {
+	s := begin(t, "b", "c")
+	s.suspects["c"] = []lb.NodeName{"b"}
+	s.passes(4*standard.Silence, "c")
+	s.lives("b is dead", "c")
+	s.goes("a state", "b", true, true)
+	beat := s.m.Ways(s.now, s.m.beats(s.now, []lb.NodeName{"b"}))[0]
+	if beat.Stream {
+		t.Error("a beat goes over a connection")
+	}
+}
+
 func TestWhoRestartsIsNotCalledOverConnections(t *testing.T) {
 	s := begin(t, "b", "c")
 	s.says("b", 1, 2, wire.State{Phase: ownership.Restarting, Back: 100 * standard.Silence})

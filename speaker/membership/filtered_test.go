@@ -8,6 +8,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
 // undisturbed fails unless every address is answered for by whom it was, at every moment.
@@ -26,7 +27,7 @@ func (w *world) streams() (count int) {
 	for _, name := range w.names {
 		var sends []mesh.Send
 		for _, other := range w.names {
-			sends = append(sends, mesh.Send{To: other})
+			sends = append(sends, mesh.Send{To: other, Message: &wire.Message{Kind: wire.KindState}})
 		}
 		w.nodes[name].p.runner.do(func(now time.Time, m *mesh.Machine) []mesh.Send {
 			for _, s := range m.Ways(now, sends) {

@@ -123,8 +123,8 @@ func (r *Reconciler) gather(ctx context.Context) (surroundings, error) {
 }
 
 // of returns what is known of a peer. A node without a report, or whose speaker was stopped
-// and is missed by nobody, does not count: none may be meant to run there. Neither does one that may not announce, if
-// it has no session.
+// and is missed by nobody, does not count: none may be meant to run there. Neither does one
+// that may not announce, if it has no session.
 func (s surroundings) of(object *v1beta1.BGPPeer) facts {
 	f := facts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong != nil {

@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bounded"
-	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/speaker"
 )
@@ -112,7 +112,8 @@ func ready(r speaker.Report, routing Routing) metav1.Condition {
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
 	case len(r.Lost) > 0:
-		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, bounded.Message(datagramsLost(r.Lost))
+		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, advertise.Named("UDP does not arrive from", r.Lost)+
+			": the speakers there are heard over TCP only, and failures are noticed less surely: let port 7946 through between the nodes, TCP and UDP"
 	case len(r.Conflicts) > 0:
 		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(conflicts(r.Conflicts)))
 	default:
@@ -133,17 +134,6 @@ func unserved(list []speaker.Unserved) string {
 	}
 	return fmt.Sprintf("the speaker cannot announce %s: look whether its container may open raw sockets (NET_RAW), and at the interface; it is tried again every few seconds, and other nodes have the addresses meanwhile",
 		strings.Join(parts, ", "))
-}
-
-func datagramsLost(nodes []lb.NodeName) string {
-	names := make([]string, 0, maxNamed)
-	for _, node := range nodes[:min(len(nodes), maxNamed)] {
-		names = append(names, string(node))
-	}
-	if more := len(nodes) - len(names); more > 0 {
-		names = append(names, fmt.Sprintf("%d more", more))
-	}
-	return "UDP from the speakers on these nodes does not arrive, and they are heard over TCP only, which notices failures less surely: let port 7946 through, TCP and UDP: " + strings.Join(names, ", ")
 }
 
 func foreignHosts(list []v1beta1.SpeakerConflict) string {

@@ -6,24 +6,11 @@ import (
 	"time"
 )
 
-// pair are two transports; what the second one's own gets comes out of the channel.
-func pair(t *testing.T, one, two netip.Addr) (from, to *transport, woken chan []byte) {
+// toItself is a transport that sends to itself; what wakes it comes out of the channel.
+func toItself(t *testing.T, address netip.Addr) (network *transport, woken chan []byte) {
 	t.Helper()
 	woken = make(chan []byte, 2*mostQuiet)
-	open := func(a netip.Addr, own func([]byte)) *transport {
-		network, err := listen(netip.AddrPortFrom(a, port), own)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := network.Shutdown(); err != nil {
-				t.Error(err)
-			}
-		})
-		return network
-	}
-	from = open(one, func([]byte) {})
-	return from, open(two, func(d []byte) { woken <- append([]byte(nil), d...) }), woken
+	return listeningOn(t, address, func(d []byte) { woken <- append([]byte(nil), d...) }), woken
 }
 
 // all returns what quiet datagrams say that have come, and when the first did.
@@ -37,46 +24,31 @@ func (q *quietSocket) all() (said []string, first time.Time) {
 }
 
 func TestQuietDatagramsWaitAndOthersWake(t *testing.T) {
-	for name, hosts := range map[string][2]netip.Addr{
-		"IPv4": {loopback(108), loopback(109)},
-		"IPv6": {netip.IPv6Loopback(), netip.IPv6Loopback()},
-	} {
+	for name, address := range map[string]netip.Addr{"IPv4": loopback(108), "IPv6": netip.IPv6Loopback()} {
 		t.Run(name, func(t *testing.T) {
-			var from, to *transport
-			var woken chan []byte
-			if name == "IPv6" { // there is one such address: it sends to itself
-				woken = make(chan []byte, 10)
-				network, err := listen(netip.AddrPortFrom(hosts[0], port), func(d []byte) { woken <- append([]byte(nil), d...) })
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer network.Shutdown()
-				from, to = network, network
-			} else {
-				from, to, woken = pair(t, hosts[0], hosts[1])
-			}
-			to.quiet.all() // the first look knows of no stamp before
+			n, woken := toItself(t, address)
+			n.quiet.all() // the first look knows of no stamp before
 			begun := time.Now()
 			for _, text := range []string{"one", "two"} {
-				if err := from.send(append([]byte{quietMarker}, text...), to.address, true); err != nil {
+				if err := n.send(append([]byte{quietMarker}, text...), n.address, true); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := from.send(append([]byte{marker}, "news"...), to.address, false); err != nil {
+			if err := n.send(append([]byte{marker}, "news"...), n.address, false); err != nil {
 				t.Fatal(err)
 			}
 			if got := <-woken; string(got[1:]) != "news" {
 				t.Errorf("%q woke it", got)
 			}
 			sent := time.Now()
-			said, first := to.quiet.all()
+			said, first := n.quiet.all()
 			if len(said) != 2 || said[0] != "one" || said[1] != "two" {
 				t.Fatalf("waiting: got %q, want one and two", said)
 			}
 			if first.Before(begun) || first.After(sent) {
 				t.Errorf("the first came %s after the first step and %s before the look", first.Sub(begun), sent.Sub(first))
 			}
-			if again, _ := to.quiet.all(); again != nil || len(woken) > 0 {
+			if again, _ := n.quiet.all(); again != nil || len(woken) > 0 {
 				t.Errorf("after that: got %q, and %d more that wake", again, len(woken))
 			}
 		})
@@ -84,43 +56,41 @@ func TestQuietDatagramsWaitAndOthersWake(t *testing.T) {
 }
 
 func TestWithoutAQuietSocketEverythingWakes(t *testing.T) {
-	from, to, woken := pair(t, loopback(110), loopback(111))
-	for _, network := range []*transport{from, to} {
-		if err := network.quiet.Close(); err != nil {
-			t.Fatal(err)
-		}
+	n, woken := toItself(t, loopback(110))
+	if err := n.quiet.Close(); err != nil {
+		t.Fatal(err)
 	}
-	if err := from.send([]byte{quietMarker, 'x'}, to.address, true); err != nil {
+	if err := n.send([]byte{quietMarker, 'x'}, n.address, true); err != nil {
 		t.Fatal(err)
 	}
 	if got := <-woken; string(got) != string([]byte{quietMarker, 'x'}) {
 		t.Errorf("got %x", got)
 	}
-	if said, _ := to.quiet.all(); said != nil {
+	if said, _ := n.quiet.all(); said != nil {
 		t.Errorf("a socket that is closed says %q", said)
 	}
 }
 
 func TestAFloodIsReadInPieces(t *testing.T) {
-	from, to, _ := pair(t, loopback(112), loopback(113))
+	n, _ := toItself(t, loopback(112))
 	for range mostQuiet + 200 {
-		if err := from.send([]byte{quietMarker}, to.address, true); err != nil {
+		if err := n.send([]byte{quietMarker}, n.address, true); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if said, _ := to.quiet.all(); len(said) == 0 || len(said) > mostQuiet {
+	if said, _ := n.quiet.all(); len(said) == 0 || len(said) > mostQuiet {
 		t.Errorf("%d were read at once, want at most %d", len(said), mostQuiet)
 	}
 	long := append([]byte{quietMarker}, make([]byte, largestPacket+datagramOverhead)...)
-	for said, _ := to.quiet.all(); said != nil; said, _ = to.quiet.all() {
+	for said, _ := n.quiet.all(); said != nil; said, _ = n.quiet.all() {
 		if len(said) > mostQuiet {
 			t.Errorf("%d were read at once, want at most %d", len(said), mostQuiet)
 		}
 	}
-	if err := from.send(long, to.address, true); err != nil {
+	if err := n.send(long, n.address, true); err != nil {
 		t.Fatal(err)
 	}
-	if said, _ := to.quiet.all(); said != nil {
+	if said, _ := n.quiet.all(); said != nil {
 		t.Errorf("one that is too long was read: %d", len(said))
 	}
 }

@@ -13,7 +13,13 @@ import (
 
 func listening(t *testing.T, number byte) *transport {
 	t.Helper()
-	network, err := listen(netip.AddrPortFrom(loopback(number), port), func([]byte) {})
+	return listeningOn(t, loopback(number), func([]byte) {})
+}
+
+// listeningOn gives what wakes to own.
+func listeningOn(t *testing.T, address netip.Addr, own func([]byte)) *transport {
+	t.Helper()
+	network, err := listen(netip.AddrPortFrom(address, port), own)
 	if err != nil {
 		t.Fatal(err)
 	}

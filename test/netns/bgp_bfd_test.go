@@ -140,7 +140,7 @@ func TestBGPThatIsStrictWaitsForBFD(t *testing.T) {
 	r.Tell("configure terminal\nrouter bgp 64513\nno neighbor 192.168.1.1 bfd")
 	s.change(func(c *told.Config) { c.Peers[0].StrictBFD = false })
 	s.pathBecomes("frr", "not up", func(s speakerbfd.Status) bool { return s.State != watched.Up })
-	// FRR takes its BFD up anew when the session is established, which may end it once.
+	// What FRR's BFD says last, before it is gone, may end the session once.
 	s.becomes("frr", soon, "established for a second", func(status status) bool {
 		return established(status) && time.Since(status.Since) > time.Second
 	})

@@ -46,8 +46,8 @@ func (i Identity) Alive() bool {
 	if err != nil {
 		return false
 	}
-	state, start, err := parseStat(string(stat))
-	return err == nil && start == i.Start && state != 'Z' && state != 'X'
+	ended, start, err := parseStat(string(stat))
+	return err == nil && start == i.Start && !ended
 }
 
 // Signal sends a signal to the process, and to no other that has its id now. It
@@ -75,21 +75,28 @@ func (i Identity) Signal(signal unix.Signal) error {
 	return nil
 }
 
-// parseStat reads state and start time out of /proc/PID/stat (proc(5)). The
-// program's name, in parentheses, may contain blanks and parentheses itself.
-func parseStat(stat string) (state byte, start uint64, err error) {
+// parseStat reads start time and whether it has ended out of /proc/PID/stat (proc(5)). The
+// program's name, in parentheses, may contain blanks and parentheses itself. A process
+// whose first thread is a zombie and that has others has not ended: it executes another
+// program just now, or the others will end as well.
+func parseStat(stat string) (ended bool, start uint64, err error) {
 	end := strings.LastIndexByte(stat, ')')
 	if end < 0 {
-		return 0, 0, fmt.Errorf("no name in %q", stat)
+		return false, 0, fmt.Errorf("no name in %q", stat)
 	}
 	fields := strings.Fields(stat[end+1:])
-	const stateField, startField = 0, 19 // the third and the 22nd, counted as the manual does
+	const stateField, threadsField, startField = 0, 17, 19 // the third, 20th and 22nd, counted as the manual does
 	if len(fields) <= startField {
-		return 0, 0, fmt.Errorf("only %d fields after the name in %q", len(fields), stat)
+		return false, 0, fmt.Errorf("only %d fields after the name in %q", len(fields), stat)
+	}
+	threads, err := strconv.Atoi(fields[threadsField])
+	if err != nil {
+		return false, 0, fmt.Errorf("number of threads: %w", err)
 	}
 	start, err = strconv.ParseUint(fields[startField], 10, 64)
 	if err != nil {
-		return 0, 0, fmt.Errorf("start time: %w", err)
+		return false, 0, fmt.Errorf("start time: %w", err)
 	}
-	return fields[stateField][0], start, nil
+	state := fields[stateField]
+	return state == "X" || state == "Z" && threads <= 1, start, nil
 }

@@ -15,21 +15,23 @@ func TestParseStat(t *testing.T) {
 	const rest = " S 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4711 100 200\n"
 	tests := []struct {
 		name, stat string
-		state      byte
+		ended      bool
 		start      uint64
 		fails      bool
 	}{
-		{name: "a plain name", stat: "12 (sleep)" + rest, state: 'S', start: 4711},
-		{name: "a name with blanks and parentheses", stat: "12 (a) S (b c)" + rest, state: 'S', start: 4711},
+		{name: "a plain name", stat: "12 (sleep)" + rest, start: 4711},
+		{name: "a name with blanks and parentheses", stat: "12 (a) Z (b c)" + rest, start: 4711},
+		{name: "a zombie", stat: "12 (sleep) Z 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4711 100 200\n", ended: true, start: 4711},
+		{name: "one that executes another program just now", stat: "12 (exe) Z 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 5 0 4711 100 200\n", start: 4711},
 		{name: "no name", stat: "12 sleep", fails: true},
 		{name: "too few fields", stat: "12 (sleep) S 1 2", fails: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			state, start, err := parseStat(test.stat)
-			if state != test.state || start != test.start || (err != nil) != test.fails {
-				t.Errorf("parseStat(%q): got %c, %d, %v, want %c, %d, failing %t",
-					test.stat, state, start, err, test.state, test.start, test.fails)
+			ended, start, err := parseStat(test.stat)
+			if ended != test.ended || start != test.start || (err != nil) != test.fails {
+				t.Errorf("parseStat(%q): got %t, %d, %v, want %t, %d, failing %t",
+					test.stat, ended, start, err, test.ended, test.start, test.fails)
 			}
 		})
 	}

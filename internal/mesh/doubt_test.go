@@ -158,3 +158,24 @@ func TestOneWhoIsNotHeardFromTheBeginningIsAccusedAfterTheSilence(t *testing.T) 
 		}
 	}
 }
+
+func TestWhoStartsIsAskedBeforeAnotherOneCountsAsDead(t *testing.T) {
+	s := begin(t, "b", "c")
+	// c is a new process, and what it says of itself was lost on the way.
+	s.hears(&wire.Message{Kind: wire.KindBeat, From: "c", Incarnation: 2, Sequence: 1, Interval: standard.Beat})
+	s.said["c"].Incarnation = 2
+	s.lives("once c is another process", "b")
+	s.passes(2*standard.Silence, "c")
+	s.lives("when only c is heard, which accuses nobody", "b")
+	s.suspects["c"] = []lb.NodeName{"b"}
+	s.passes(standard.Beat, "c")
+	s.lives("once c accuses it as well")
+}
+
+func TestWhoWasHeardLongAgoIsNotAsked(t *testing.T) {
+	s := begin(t, "b", "c")
+	s.hears(&wire.Message{Kind: wire.KindBeat, From: "c", Incarnation: 2, Sequence: 1, Interval: standard.Beat})
+	s.passes(time.Second, "b")
+	s.passes(standard.Silence + 5*ms)
+	s.lives("after its silence")
+}

@@ -135,11 +135,11 @@ func (m *Machine) guilty(now time.Time, p *peer) bool {
 	return deny == 0
 }
 
-// opinions counts the other watchers that live: those that suspect a speaker too,
-// and those that have said since it is suspected here that they do not.
+// opinions counts the other watchers that could be asked: those that suspect a speaker
+// too, and those that have said since it is suspected here that they do not.
 func (m *Machine) opinions(now time.Time, accused *peer) (agree, deny, others int) {
 	for _, p := range m.peers {
-		if p == accused || !p.live || !p.suspected.IsZero() || p.state.Phase == ownership.Restarting {
+		if p == accused || !m.speaks(now, p) {
 			continue
 		}
 		if len(m.peers) > fullMesh && !slices.Contains(m.watchersOf(accused.node), p.node) {
@@ -154,6 +154,18 @@ func (m *Machine) opinions(now time.Time, accused *peer) (agree, deny, others in
 		}
 	}
 	return agree, deny, others
+}
+
+// speaks says whether a speaker can be asked: it lives, or it has just started, and what
+// it says of itself has not come yet.
+func (m *Machine) speaks(now time.Time, p *peer) bool {
+	switch {
+	case !p.suspected.IsZero() || p.state.Phase == ownership.Restarting:
+		return false
+	case p.live:
+		return true
+	}
+	return p.expected && !p.heard.IsZero() && now.Sub(p.heard) < m.silence(p)
 }
 
 // lose stops counting on a speaker.

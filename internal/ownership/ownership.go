@@ -286,6 +286,7 @@ func (d *decision) address(a *Address) {
 	h, held := d.holders[a.Address]
 	switch {
 	case !held && d.Released[a.Address]:
+		d.expect(a, able)
 	case !held:
 		d.orphan(a, able)
 	case d.Nodes[h.node].Phase == Restarting:
@@ -294,6 +295,14 @@ func (d *decision) address(a *Address) {
 		d.keep(a, h)
 	default:
 		d.handOver(a, able, h)
+	}
+}
+
+// expect counts an address that was let go for the one who will have it: on its way from
+// one node to another it has no owner for those who hear the old one first.
+func (d *decision) expect(a *Address, able []election.Candidate) {
+	if elected, ok := d.elect(a.Address, able); ok {
+		d.loads[d.index[elected]]++
 	}
 }
 

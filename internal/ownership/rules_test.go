@@ -291,6 +291,40 @@ func TestWhatIsHandedOverIsSpread(t *testing.T) {
 	}
 }
 
+// A node that is drained hands over address by address, and what others say of it comes in
+// any order: none takes more than it would have taken had it heard nothing yet.
+func TestWhatIsOnItsWayChangesNothingForTheRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(3, 6).Draw(t, "nodes")
+		in := cluster(n, rapid.IntRange(n, 6*n).Draw(t, "addresses"))
+		for i := range in.Addresses {
+			in.Nodes[i%n].Claims[address(i)], in.Epochs[address(i)] = 1, 1
+		}
+		in.Nodes[0].Phase, in.Released = Draining, map[netip.Addr]bool{}
+		before := everyone(in)
+		waiting := rapid.IntRange(1, n-1).Draw(t, "who has not decided yet")
+		for i := 1; i < n; i++ {
+			heard := rapid.Bool().Draw(t, "heard")
+			for a, claim := range before[node(i)].Own {
+				if i == waiting || claim.Cause != HandOver {
+					continue
+				}
+				if gone := rapid.Bool().Draw(t, "let go"); gone {
+					delete(in.Nodes[0].Claims, a)
+					in.Released[a] = !heard
+				}
+				if heard {
+					in.Nodes[i].Claims[a] = claim.Epoch
+				}
+			}
+		}
+		in.Self = node(waiting)
+		if diff := cmp.Diff(before[in.Self].Own, Decide(in).Own, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Fatalf("%s takes (-had it heard nothing +now):\n%s", in.Self, diff)
+		}
+	})
+}
+
 func TestWhatALeavingNodeHadIsSpreadEvenly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(2, 8).Draw(t, "nodes")

@@ -149,8 +149,11 @@ test-integration: ## Run the tests against a real API server.
 	go -C hack/devcluster test -count=1 -timeout 60m ./controlplane
 	go -C test test -count=1 -timeout 60m -v ./integration/...
 
+# The speaker of the BGP tests looks for races (needs a C compiler).
 .PHONY: test-netns
-test-netns: ## Run the tests in network namespaces (needs root). BGPSPEAKER_BUILD_FLAGS=-race looks for races.
+test-netns: export BGPSPEAKER_BUILD_FLAGS ?= -race
+test-netns: export CGO_ENABLED := 1
+test-netns: ## Run the tests in network namespaces (needs root).
 	go -C test test -count=1 -timeout 20m ./netns/... ./router/...
 
 .PHONY: test-devcluster

@@ -62,10 +62,12 @@ type Stream struct {
 	attempts []Attempt
 }
 
-// Start begins a stream to host:port that lasts until Stop.
+// Start begins a stream to host:port that lasts until Stop. Its program has real-time
+// priority: all hosts share the processors, and a client that waits for one takes that
+// for a silence of the address.
 func Start(ctx context.Context, c *cluster.Cluster, program, address string) (*Stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	cmd := c.Command(ctx, "client", program, "-address", address)
+	cmd := c.Command(ctx, "client", "chrt", "--fifo", "1", program, "-address", address)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		cancel()

@@ -29,11 +29,13 @@ const RouterRunDir = "/run/frr"
 
 const zebraSocket = RouterRunDir + "/zserv.api"
 
-// routerPrograms are FRR's, which give up being root and need a folder of their own.
+// routerPrograms are FRR's, which give up being root and need a folder of their own. They
+// have the priority that Debian's frr.service gives them: a router has its own processor,
+// and this one shares it with all nodes.
 func routerPrograms() []hostinit.Program {
 	frr := func(name, needs string, more ...string) hostinit.Program {
 		args := append([]string{
-			"exec", "/usr/lib/frr/" + name, "--config_file", RouterRunDir + "/" + name + ".conf", "--pid_file", RouterRunDir + "/" + name + ".pid",
+			"exec", "nice", "-n", "-5", "/usr/lib/frr/" + name, "--config_file", RouterRunDir + "/" + name + ".conf", "--pid_file", RouterRunDir + "/" + name + ".pid",
 			"--socket", zebraSocket, "--vty_socket", RouterRunDir, "--vty_port", "0", "--log", "stdout",
 		}, more...)
 		prepare := "install -d -o frr -g frr " + RouterRunDir + " && install -o frr -g frr -m 640 " + file(name+".conf") + " " + RouterRunDir + " && "

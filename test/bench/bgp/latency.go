@@ -21,13 +21,14 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 	"github.com/lbstack/lbstack/test/apiserver"
 	"github.com/lbstack/lbstack/test/eventually"
+	"github.com/lbstack/lbstack/test/scenario"
 )
 
 // label is on the Services that are made here.
 const label = "lbstack.io/bench"
 
 // slow is what is told of a single Service.
-const slow = 200 * time.Millisecond
+const slow = 100 * time.Millisecond
 
 // clock notes when things were seen first.
 type clock struct {
@@ -51,15 +52,19 @@ func (c *clock) at(what string) (time.Time, bool) {
 	return t, has
 }
 
-// routes notes each address that the router's kernel has a route for.
-func (b *bench) routes(ctx context.Context) (*clock, error) {
-	ns, err := netns.GetFromPath(lan.Path(lan.Namespace(b.Cluster.Name(), plan.Router)))
+// intoKernel has BIRD give its kernel what it learns, in a table by which nothing is sent.
+const intoKernel = `protocol kernel { kernel table 100; ipv4 { import none; export all; }; }
+`
+
+// routes notes each address that a host's kernel has a route for.
+func (b *bench) routes(ctx context.Context, host string) (*clock, error) {
+	ns, err := netns.GetFromPath(lan.Path(lan.Namespace(b.Cluster.Name(), host)))
 	if err != nil {
-		return nil, fmt.Errorf("opening the router's namespace: %w", err)
+		return nil, fmt.Errorf("opening the namespace of the %s: %w", host, err)
 	}
 	updates := make(chan netlink.RouteUpdate, 4096)
 	if err := netlink.RouteSubscribeAt(ns, updates, ctx.Done()); err != nil {
-		return nil, fmt.Errorf("watching the router's routes: %w", err)
+		return nil, fmt.Errorf("watching the routes of the %s: %w", host, err)
 	}
 	c := &clock{seen: map[string]time.Time{}}
 	go func() {
@@ -113,21 +118,63 @@ func (b *bench) shown(ctx context.Context) (*clock, error) {
 	return c, nil
 }
 
+// kernels note each address that the kernels of the router, which runs FRR, and of the
+// client host, which runs BIRD, have a route for.
+func (b *bench) kernels(ctx context.Context) (frr, bird *clock, err error) {
+	if frr, err = b.routes(ctx, plan.Router); err != nil {
+		return nil, nil, err
+	}
+	bird, err = b.routes(ctx, plan.Client)
+	return frr, bird, err
+}
+
+// routedByBoth has BIRD as a peer as well, and waits until both routers have routes.
+func (b *bench) routedByBoth(ctx context.Context, bird *clock) error {
+	address, err := b.Address(ctx, scenario.RoutedService)
+	if err != nil {
+		return err
+	}
+	if err := b.configure(ctx, 1, toBoth); err != nil {
+		return err
+	}
+	err = eventually.Poll(ctx, func(context.Context) error {
+		if _, there := bird.at(address); !there {
+			return fmt.Errorf("BIRD has no route to %s", address)
+		}
+		return nil
+	})
+	if err == nil {
+		_, err = b.settled(ctx, address)
+	}
+	return err
+}
+
 // oneByOne measures from when a client sees the address in the Service's status, and a
-// ready endpoint, until the router's kernel has the first route to it.
+// ready endpoint, until the kernels of routers have the first route to it.
 func (b *bench) oneByOne(ctx context.Context) error {
+	if b.services == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	birds, err := b.birds(ctx, 1, intoKernel)
+	defer birds.stop()
+	if err != nil {
+		return err
+	}
 	shown, err := b.shown(ctx)
 	if err != nil {
 		return err
 	}
-	routed, err := b.routes(ctx)
+	frr, bird, err := b.kernels(ctx)
 	if err != nil {
 		return err
 	}
+	if err := b.routedByBoth(ctx, bird); err != nil {
+		return err
+	}
 	defer b.removeServices(context.WithoutCancel(ctx))
-	var took []time.Duration
+	var byFRR, byBIRD []time.Duration
 	next := time.NewTicker(b.pace)
 	defer next.Stop()
 	for i := range b.services {
@@ -142,13 +189,15 @@ func (b *bench) oneByOne(ctx context.Context) error {
 		}
 		err = eventually.Poll(ctx, func(context.Context) error {
 			from, seen := shown.at(name)
-			until, there := routed.at(address)
-			if !seen || !there {
-				return fmt.Errorf("%s: seen %v, routed %v", address, seen, there)
+			inFRR, there := frr.at(address)
+			inBIRD, too := bird.at(address)
+			if !seen || !there || !too {
+				return fmt.Errorf("%s: seen %v, routed by FRR %v and by BIRD %v", address, seen, there, too)
 			}
-			took = append(took, max(0, until.Sub(from)))
-			if until.Sub(from) > slow {
-				fmt.Fprintf(os.Stderr, "%s: %s was shown at %s and routed at %s\n", name, address, from.Format(time.StampMilli), until.Format(time.StampMilli))
+			byFRR, byBIRD = append(byFRR, max(0, inFRR.Sub(from))), append(byBIRD, max(0, inBIRD.Sub(from)))
+			if inFRR.Sub(from) > slow {
+				fmt.Fprintf(os.Stderr, "%s: %s was shown at %s and routed at %s (FRR) and %s (BIRD)\n", name, address,
+					from.Format(time.StampMilli), inFRR.Format(time.StampMilli), inBIRD.Format(time.StampMilli))
 			}
 			return nil
 		})
@@ -159,7 +208,9 @@ func (b *bench) oneByOne(ctx context.Context) error {
 			fmt.Fprintf(os.Stderr, "%d of %d Services are routed\n", i+1, b.services)
 		}
 	}
-	row(fmt.Sprintf("address in the Service's status -> route in the router's kernel, a Service each %s", b.pace), took)
+	what := "address in the Service's status -> route in the kernel of "
+	row(fmt.Sprintf("%sa router with BIRD, a Service each %s", what, b.pace), byBIRD)
+	row(what+"a router with FRR", byFRR)
 	return nil
 }
 

@@ -39,13 +39,12 @@ func (b *bench) manyAtOnce(ctx context.Context) (err error) {
 	if b.many == 0 {
 		return nil
 	}
-	birds, err := b.birds(ctx)
+	birds, err := b.birds(ctx, routers, "")
 	defer birds.stop()
 	if err != nil {
 		return err
 	}
-	defer b.removeStack(context.WithoutCancel(ctx))
-	if err := b.configure(ctx, true); err != nil {
+	if err := b.configure(ctx, routers, toRouter, all); err != nil {
 		return err
 	}
 	defer b.removeServices(context.WithoutCancel(ctx))
@@ -61,20 +60,20 @@ func (b *bench) manyAtOnce(ctx context.Context) (err error) {
 	if _, err := b.Address(ctx, fmt.Sprintf("many-%d", b.many-1)); err != nil {
 		return err
 	}
-	all := b.many * len(b.Cluster.Nodes())
+	routes := b.many * len(b.Cluster.Nodes())
 	begun := time.Now()
-	if err := birds.have(ctx, all); err != nil {
+	if err := birds.have(ctx, routes); err != nil {
 		return err
 	}
 	row(fmt.Sprintf("the last of %d addresses -> four routers have all from all nodes", b.many), []time.Duration{time.Since(begun)})
 	var took []time.Duration
 	for range manyRuns {
-		one, err := b.anew(ctx, birds, all)
+		one, err := b.anew(ctx, birds, routes)
 		if err != nil {
 			return err
 		}
 		took = append(took, one)
-		fmt.Fprintf(os.Stderr, "%d routers have %d routes each %d ms after the LoadBalancerStack was changed\n", looked, all, one.Milliseconds())
+		fmt.Fprintf(os.Stderr, "%d routers have %d routes each %d ms after the LoadBalancerStack was changed\n", looked, routes, one.Milliseconds())
 	}
 	row(fmt.Sprintf("the LoadBalancerStack advertises %d addresses -> four routers have all from all nodes", b.many), took)
 	time.Sleep(resting)
@@ -83,8 +82,8 @@ func (b *bench) manyAtOnce(ctx context.Context) (err error) {
 
 // anew advertises the pool again after a while without. It returns how long the routers
 // took to have all after the stack was changed.
-func (b *bench) anew(ctx context.Context, birds *birds, all int) (time.Duration, error) {
-	if err := b.configure(ctx, false); err != nil {
+func (b *bench) anew(ctx context.Context, birds *birds, routes int) (time.Duration, error) {
+	if err := b.configure(ctx, routers, toRouter); err != nil {
 		return 0, err
 	}
 	if err := birds.have(ctx, 0); err != nil {
@@ -92,10 +91,10 @@ func (b *bench) anew(ctx context.Context, birds *birds, all int) (time.Duration,
 	}
 	time.Sleep(resting)
 	begun := time.Now()
-	if err := b.configure(ctx, true); err != nil {
+	if err := b.configure(ctx, routers, toRouter, all); err != nil {
 		return 0, err
 	}
-	if err := birds.have(ctx, all); err != nil {
+	if err := birds.have(ctx, routes); err != nil {
 		return 0, err
 	}
 	return time.Since(begun), nil
@@ -119,18 +118,21 @@ func (b *bench) removeStack(ctx context.Context) {
 	}
 }
 
-// configure has all routers as peers, and the pool many advertised to them or not.
-func (b *bench) configure(ctx context.Context, advertised bool) error {
+// What is advertised.
+const (
+	toRouter = `{"name":"routed","ipAddressPools":["routed"],"peers":["router"]}`
+	toBoth   = `{"name":"routed","ipAddressPools":["routed"],"peers":["router","bird-0"]}`
+	all      = `{"name":"many","ipAddressPools":["many"]}`
+)
+
+// configure has the router and so many BIRDs as peers.
+func (b *bench) configure(ctx context.Context, birds int, advertisements ...string) error {
 	var peers strings.Builder
-	for i := range routers {
+	for i := range birds {
 		fmt.Fprintf(&peers, `,{"name":"bird-%d","myASN":64512,"peerASN":64514,"peerAddress":"192.168.1.%d","connectRetrySeconds":1,"gracefulShutdownSeconds":0}`, i, 201+i)
 	}
-	ads := `{"name":"routed","ipAddressPools":["routed"],"peers":["router"]}`
-	if advertised {
-		ads += `,{"name":"many","ipAddressPools":["many"]}`
-	}
 	patch := fmt.Sprintf(`{"spec":{"ipAddressPools":[{"name":"routed","addresses":["198.51.100.1-198.51.100.254"],"autoAssign":false},{"name":"many","addresses":["10.77.0.0/18"],"autoAssign":false}],
-		"bgpPeers":[{"name":"router","myASN":64512,"peerASN":64513,"peerAddress":"192.168.1.1","bfdProfile":"fast"}%s],"bgpAdvertisements":[%s]}}`, peers.String(), ads)
+		"bgpPeers":[{"name":"router","myASN":64512,"peerASN":64513,"peerAddress":"192.168.1.1","bfdProfile":"fast"}%s],"bgpAdvertisements":[%s]}}`, peers.String(), strings.Join(advertisements, ","))
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	if err := b.Client.Patch(ctx, stack, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
 		return fmt.Errorf("configuring the routers: %w", err)
@@ -161,13 +163,14 @@ type birds struct {
 	running []*exec.Cmd
 }
 
-func (b *bench) birds(ctx context.Context) (*birds, error) {
+// birds starts so many of them, with more in their configuration.
+func (b *bench) birds(ctx context.Context, count int, more string) (*birds, error) {
 	folder, err := os.MkdirTemp("", "lbstack-bench-")
 	if err != nil {
 		return &birds{}, err
 	}
 	all := &birds{bench: b, folder: folder}
-	for i := range routers {
+	for i := range count {
 		address := fmt.Sprintf("192.168.1.%d", 201+i)
 		if out, err := b.Cluster.Exec(ctx, plan.Client, "ip", "address", "replace", address+"/32", "dev", "eth0"); err != nil {
 			return all, fmt.Errorf("giving the client an address: %w: %s", err, out)
@@ -175,7 +178,7 @@ func (b *bench) birds(ctx context.Context) (*birds, error) {
 		config := fmt.Sprintf(`router id %s;
 protocol device {}
 protocol bgp nodes { local %s as 64514; neighbor range 192.168.1.0/24 as 64512; strict bind yes; passive yes; dynamic name "node"; ipv4 { import all; export none; add paths off; }; }
-`, address, address)
+%s`, address, address, more)
 		path := filepath.Join(folder, strconv.Itoa(i))
 		if err := os.WriteFile(path+".conf", []byte(config), 0o600); err != nil {
 			return all, err

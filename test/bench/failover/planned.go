@@ -28,7 +28,8 @@ func (b *bench) plannedMoves(ctx context.Context, profile string) error {
 		{"the owner is drained", func(ctx context.Context, address string) error { return b.drainOwner(ctx, address) }},
 	}
 	for _, step := range steps {
-		var sum, still scenario.Connections
+		var sum scenario.Connections
+		var gaps, still []time.Duration
 		for i := range b.planned {
 			c, control, err := b.once(ctx, step.do)
 			if err != nil {
@@ -39,15 +40,12 @@ func (b *bench) plannedMoves(ctx context.Context, profile string) error {
 			for _, why := range c.Why {
 				fmt.Fprintln(os.Stderr, "  failed:", why)
 			}
-			sum, still = add(sum, c), add(still, control)
+			sum.Tried, sum.Failed, sum.Cut = sum.Tried+c.Tried, sum.Failed+c.Failed, sum.Cut+c.Cut
+			gaps, still = append(gaps, c.LongestGap), append(still, control.LongestGap)
 		}
-		fmt.Printf("| %s | %s | %d | %d | %d | %d | %d | %d |\n", step.name, profile, b.planned, sum.Tried, sum.Failed, sum.Cut, sum.LongestGap.Milliseconds(), still.LongestGap.Milliseconds())
+		fmt.Printf("| %s | %s | %d | %d | %d | %d | %s | %s |\n", step.name, profile, b.planned, sum.Tried, sum.Failed, sum.Cut, distribution(gaps), distribution(still))
 	}
 	return nil
-}
-
-func add(x, y scenario.Connections) scenario.Connections {
-	return scenario.Connections{Tried: x.Tried + y.Tried, Failed: x.Failed + y.Failed, Cut: x.Cut + y.Cut, LongestGap: max(x.LongestGap, y.LongestGap)}
 }
 
 func (b *bench) once(ctx context.Context, do func(context.Context, string) error) (c, control scenario.Connections, err error) {

@@ -62,12 +62,14 @@ type Stream struct {
 	attempts []Attempt
 }
 
-// Start begins a stream to host:port that lasts until Stop. Its program has real-time
-// priority: all hosts share the processors, and a client that waits for one takes that
-// for a silence of the address.
+// eagerly runs a program with real-time priority if it may have that: all hosts share the
+// processors, and a client that waits for one takes that for a silence of the address.
+const eagerly = `chrt --fifo 1 true 2>/dev/null && set -- chrt --fifo 1 "$@"; exec "$@"`
+
+// Start begins a stream to host:port that lasts until Stop.
 func Start(ctx context.Context, c *cluster.Cluster, program, address string) (*Stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	cmd := c.Command(ctx, "client", "chrt", "--fifo", "1", program, "-address", address)
+	cmd := c.Command(ctx, "client", "sh", "-c", eagerly, "connect", program, "-address", address)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		cancel()

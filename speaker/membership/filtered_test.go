@@ -121,3 +121,20 @@ func TestARestartWhileDatagramsAreLostMovesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestWithoutConnectionsManyAddressesHaveOneOwnerEach(t *testing.T) {
+	each(t, 3, 0, func(t *testing.T, w *world) {
+		w.refuse()
+		w.wants(400) // a state of which is too long for a packet
+		w.run(w.names...)
+		w.pass(10 * time.Second)
+		before := settled(t, w)
+		w.crash("n2", false)
+		w.pass(10 * time.Second)
+		for a, owner := range settled(t, w) {
+			if before[a] != "n2" && owner != before[a] {
+				t.Errorf("%s moved from %s to %s, which has nothing to do with n2", a, before[a], owner)
+			}
+		}
+	})
+}

@@ -25,9 +25,14 @@ import (
 // KeySize is the length of the key in bytes: AES-256.
 const KeySize = 32
 
-// largestPacket is up to what size a message goes by UDP: it must fit into the MTU
-// of an Ethernet with what encryption and tunnels add.
-const largestPacket = 1200
+const (
+	// largestPacket is up to what size a message goes by UDP alone: it must fit into the
+	// MTU of an Ethernet with what encryption and tunnels add.
+	largestPacket = 1200
+	// largestInPieces is up to what size it goes by UDP as well as over a connection, of
+	// which there may be none: the kernel sends it in pieces, all of which must arrive.
+	largestInPieces = 60_000
+)
 
 // Config is what a Mesh needs to start.
 type Config struct {
@@ -121,8 +126,8 @@ func (m *Mesh) send(s mesh.Send) {
 	packet := wire.Encode(s.Message)
 	m.config.Metrics.Sent.Inc()
 	fits := len(packet) <= largestPacket
-	if fits {
-		if err := network.send(m.sealer.seal(packet, s.Quiet), address, s.Quiet); err != nil {
+	if quiet := s.Quiet && fits; len(packet) <= largestInPieces {
+		if err := network.send(m.sealer.seal(packet, quiet), address, quiet); err != nil {
 			m.config.Log.V(1).Info("a message was not sent", "to", s.To, "why", err.Error())
 		}
 	}

@@ -49,11 +49,20 @@ func (w *world) filter(from []lb.NodeName, to []lb.NodeName, both bool) {
 	w.note("datagrams are lost: from %v to %v, both ways: %v", from, to, both)
 }
 
+// refuse has connections lost.
+func (w *world) refuse() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused = true
+	w.note("connections are lost")
+}
+
 func (w *world) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.cuts)
 	clear(w.filtered)
+	w.refused = false
 	w.fault, w.split, w.healed = time.Now(), time.Now(), time.Now()
 	w.note("healed")
 }
@@ -69,18 +78,18 @@ func (p *process) send(s mesh.Send) {
 		return
 	}
 	fits := len(packet) <= largestPacket
-	if fits && !w.filtered[[2]lb.NodeName{p.n.name, s.To}] {
+	if len(packet) <= largestInPieces && !w.filtered[[2]lb.NodeName{p.n.name, s.To}] {
 		copies := 1
 		if p.n.rng.Float64() < w.dup {
 			copies = 2
 		}
 		for range copies {
-			if p.n.rng.Float64() >= w.loss {
-				w.post(p, s.To, packet, 0, s.Quiet)
+			if p.arrives(len(packet)) {
+				w.post(p, s.To, packet, 0, s.Quiet && fits)
 			}
 		}
 	}
-	if s.Stream || !fits {
+	if (s.Stream || !fits) && !w.refused {
 		// It arrives, but late if a part of it was lost.
 		late := time.Duration(0)
 		if p.n.rng.Float64() < w.loss {
@@ -88,6 +97,16 @@ func (p *process) send(s mesh.Send) {
 		}
 		w.post(p, s.To, streamed, late, false)
 	}
+}
+
+// arrives says whether no piece of a datagram is lost. The caller holds the lock.
+func (p *process) arrives(size int) bool {
+	for ; size > 0; size -= 1480 {
+		if p.n.rng.Float64() < p.n.w.loss {
+			return false
+		}
+	}
+	return true
 }
 
 // post has a message on its way. The caller holds the lock.

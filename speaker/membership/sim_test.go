@@ -69,6 +69,7 @@ type world struct {
 	nodes     map[lb.NodeName]*node
 	cuts      map[[2]lb.NodeName]bool // from, to
 	filtered  map[[2]lb.NodeName]bool // from, to: datagrams are lost, connections are not
+	refused   bool                    // connections are lost, datagrams are not
 	loss      float64
 	dup       float64
 	want      speaker.Snapshot

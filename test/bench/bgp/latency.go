@@ -118,13 +118,37 @@ func (b *bench) shown(ctx context.Context) (*clock, error) {
 	return c, nil
 }
 
-// kernels note each address that the kernels of the router, which runs FRR, and of the
-// client host, which runs BIRD, have a route for.
-func (b *bench) kernels(ctx context.Context) (frr, bird *clock, err error) {
-	if frr, err = b.routes(ctx, plan.Router); err != nil {
-		return nil, nil, err
+// clocks note when a Service could be announced, and when the kernels of the router, which
+// runs FRR, and of the client host, which runs BIRD, had a route for an address.
+type clocks struct{ shown, frr, bird *clock }
+
+func (b *bench) clocks(ctx context.Context) (c clocks, err error) {
+	if c.shown, err = b.shown(ctx); err != nil {
+		return c, err
 	}
-	bird, err = b.routes(ctx, plan.Client)
+	if c.frr, err = b.routes(ctx, plan.Router); err != nil {
+		return c, err
+	}
+	c.bird, err = b.routes(ctx, plan.Client)
+	return c, err
+}
+
+// took waits until both have a route for the address of a Service, and returns after what
+// time that was.
+func (c *clocks) took(ctx context.Context, name, address string) (frr, bird time.Duration, err error) {
+	err = eventually.Poll(ctx, func(context.Context) error {
+		from, seen := c.shown.at(name)
+		inFRR, there := c.frr.at(address)
+		inBIRD, too := c.bird.at(address)
+		if !seen || !there || !too {
+			return fmt.Errorf("%s: seen %v, routed by FRR %v and by BIRD %v", address, seen, there, too)
+		}
+		frr, bird = max(0, inFRR.Sub(from)), max(0, inBIRD.Sub(from))
+		return nil
+	})
+	if frr > slow {
+		fmt.Fprintf(os.Stderr, "%s: %s was routed by FRR after %d ms and by BIRD after %d ms\n", name, address, frr.Milliseconds(), bird.Milliseconds())
+	}
 	return frr, bird, err
 }
 
@@ -162,15 +186,11 @@ func (b *bench) oneByOne(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	shown, err := b.shown(ctx)
+	seen, err := b.clocks(ctx)
 	if err != nil {
 		return err
 	}
-	frr, bird, err := b.kernels(ctx)
-	if err != nil {
-		return err
-	}
-	if err := b.routedByBoth(ctx, bird); err != nil {
+	if err := b.routedByBoth(ctx, seen.bird); err != nil {
 		return err
 	}
 	defer b.removeServices(context.WithoutCancel(ctx))
@@ -187,23 +207,11 @@ func (b *bench) oneByOne(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = eventually.Poll(ctx, func(context.Context) error {
-			from, seen := shown.at(name)
-			inFRR, there := frr.at(address)
-			inBIRD, too := bird.at(address)
-			if !seen || !there || !too {
-				return fmt.Errorf("%s: seen %v, routed by FRR %v and by BIRD %v", address, seen, there, too)
-			}
-			byFRR, byBIRD = append(byFRR, max(0, inFRR.Sub(from))), append(byBIRD, max(0, inBIRD.Sub(from)))
-			if inFRR.Sub(from) > slow {
-				fmt.Fprintf(os.Stderr, "%s: %s was shown at %s and routed at %s (FRR) and %s (BIRD)\n", name, address,
-					from.Format(time.StampMilli), inFRR.Format(time.StampMilli), inBIRD.Format(time.StampMilli))
-			}
-			return nil
-		})
+		frr, bird, err := seen.took(ctx, name, address)
 		if err != nil {
 			return err
 		}
+		byFRR, byBIRD = append(byFRR, frr), append(byBIRD, bird)
 		if i%50 == 49 {
 			fmt.Fprintf(os.Stderr, "%d of %d Services are routed\n", i+1, b.services)
 		}

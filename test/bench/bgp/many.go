@@ -44,7 +44,7 @@ func (b *bench) manyAtOnce(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := b.configure(ctx, routers, toRouter, all); err != nil {
+	if err := b.configure(ctx, routers, toRouter, toAll); err != nil {
 		return err
 	}
 	defer b.removeServices(context.WithoutCancel(ctx))
@@ -91,7 +91,7 @@ func (b *bench) anew(ctx context.Context, birds *birds, routes int) (time.Durati
 	}
 	time.Sleep(resting)
 	begun := time.Now()
-	if err := b.configure(ctx, routers, toRouter, all); err != nil {
+	if err := b.configure(ctx, routers, toRouter, toAll); err != nil {
 		return 0, err
 	}
 	if err := birds.have(ctx, routes); err != nil {
@@ -122,7 +122,7 @@ func (b *bench) removeStack(ctx context.Context) {
 const (
 	toRouter = `{"name":"routed","ipAddressPools":["routed"],"peers":["router"]}`
 	toBoth   = `{"name":"routed","ipAddressPools":["routed"],"peers":["router","bird-0"]}`
-	all      = `{"name":"many","ipAddressPools":["many"]}`
+	toAll    = `{"name":"many","ipAddressPools":["many"]}`
 )
 
 // configure has the router and so many BIRDs as peers.

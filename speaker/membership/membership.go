@@ -125,16 +125,23 @@ func (m *Mesh) send(s mesh.Send) {
 	address := netip.AddrPortFrom(host, m.config.Address.Port())
 	packet := wire.Encode(s.Message)
 	m.config.Metrics.Sent.Inc()
-	fits := len(packet) <= largestPacket
-	if quiet := s.Quiet && fits; len(packet) <= largestInPieces {
+	datagram, quiet, stream := carriers(s, len(packet))
+	if datagram {
 		if err := network.send(m.sealer.seal(packet, quiet), address, quiet); err != nil {
 			m.config.Log.V(1).Info("a message was not sent", "to", s.To, "why", err.Error())
 		}
 	}
-	if s.Stream || !fits {
+	if stream {
 		m.config.Metrics.Streamed.Inc()
 		m.lanes.send(letter{s.To, address, wire.Encode(s.Streamed())})
 	}
+}
+
+// carriers says by which ways a message of a size goes: in a datagram, one that may be
+// quiet, and over a connection.
+func carriers(s mesh.Send, size int) (datagram, quiet, stream bool) {
+	fits := size <= largestPacket
+	return size <= largestInPieces, s.Quiet && fits, s.Stream || !fits
 }
 
 func (m *Mesh) addressOf(node lb.NodeName) (netip.Addr, bool) {

@@ -77,19 +77,19 @@ func (p *process) send(s mesh.Send) {
 	if p.dead || w.cuts[[2]lb.NodeName{p.n.name, s.To}] {
 		return
 	}
-	fits := len(packet) <= largestPacket
-	if len(packet) <= largestInPieces && !w.filtered[[2]lb.NodeName{p.n.name, s.To}] {
+	datagram, quiet, stream := carriers(s, len(packet))
+	if datagram && !w.filtered[[2]lb.NodeName{p.n.name, s.To}] {
 		copies := 1
 		if p.n.rng.Float64() < w.dup {
 			copies = 2
 		}
 		for range copies {
 			if p.arrives(len(packet)) {
-				w.post(p, s.To, packet, 0, s.Quiet && fits)
+				w.post(p, s.To, packet, 0, quiet)
 			}
 		}
 	}
-	if (s.Stream || !fits) && !w.refused {
+	if stream && !w.refused {
 		// It arrives, but late if a part of it was lost.
 		late := time.Duration(0)
 		if p.n.rng.Float64() < w.loss {

@@ -16,6 +16,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/bgppeer"
 	"github.com/lbstack/lbstack/controllers/claim"
 	"github.com/lbstack/lbstack/controllers/community"
+	"github.com/lbstack/lbstack/controllers/l2advertisement"
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/controllers/pool"
@@ -52,6 +53,9 @@ func Setup(mgr ctrl.Manager, class string, registry prometheus.Registerer) error
 	announced := &announcement.Reconciler{Client: mgr.GetClient(), Events: recorder, Class: class, Board: announcement.NewBoard(), Standing: standing}
 	if err := announced.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of announcements: %w", err)
+	}
+	if err := l2advertisement.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.L2Advertisement{}); err != nil {
+		return fmt.Errorf("starting the L2Advertisement controller: %w", err)
 	}
 	return setupBGP(mgr, recorder)
 }

@@ -128,16 +128,15 @@ func TestReportsAreSentWhenSomethingHasChanged(t *testing.T) {
 	})
 }
 
-func TestALinkOfPodsIsReportedWhileItIsUsed(t *testing.T) {
+func TestALinkOfPodsIsReportedWhileAnAdvertisementNamesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.links[0].Internal = true
 		b.tell()
-		b.same("links, unused", []speaker.Link(nil), b.reports[0].Links)
-		b.want.Addresses = want(wanted(a1, self))
-		b.want.Addresses[0].Candidates[0].Interfaces = []string{"eth0"}
+		b.same("links, not named", []speaker.Link(nil), b.reports[0].Links)
+		b.want.Interfaces = []string{"eth0", "eth1"}
 		b.tell()
-		b.same("links, used", b.links, b.reports[len(b.reports)-1].Links)
+		b.same("links, named", b.links, b.reports[len(b.reports)-1].Links)
 	})
 }
 

@@ -18,7 +18,7 @@ type Report struct {
 	// Owned addresses, ordered.
 	Owned []OwnedSince
 	// Links that this node can announce on, ordered by name. Those that lead to
-	// its own pods are there only while they are in use.
+	// its own pods are there only if an advertisement names them.
 	Links []Link
 	// Live speakers, this one included.
 	Live int
@@ -80,8 +80,7 @@ func (e *Engine) reportOf(v *view) Report {
 		}
 	}
 	for _, link := range v.in.able() {
-		inUse := slices.ContainsFunc(r.Owned, func(o OwnedSince) bool { return slices.Contains(o.Interfaces, link.Name) })
-		if !link.Internal || inUse {
+		if !link.Internal || slices.Contains(v.in.want.Interfaces, link.Name) {
 			r.Links = append(r.Links, link)
 		}
 	}

@@ -22,6 +22,8 @@ type Snapshot struct {
 	Draining map[lb.NodeName]bool
 	// Down are nodes of which the cluster says that they are not ready.
 	Down map[lb.NodeName]bool
+	// Interfaces are those that advertisements name, ordered.
+	Interfaces []string
 	// Problems are sentences about objects that mean nothing and were left out.
 	Problems []string
 }

@@ -46,8 +46,8 @@ const (
 	// ReasonPeerNotReady: a BGPPeer or a BFDProfile of the stack means nothing, or lacks
 	// something that it names.
 	ReasonPeerNotReady = "PeerNotReady"
-	// ReasonAdvertisementNotReady: a BGPAdvertisement or a Community of the stack means
-	// nothing, or lacks something that it names.
+	// ReasonAdvertisementNotReady: an L2Advertisement, a BGPAdvertisement or a Community
+	// of the stack means nothing, or lacks something that it names.
 	ReasonAdvertisementNotReady = "AdvertisementNotReady"
 	// ReasonComponentFailing: pods of a component fail.
 	ReasonComponentFailing = "ComponentFailing"
@@ -122,7 +122,8 @@ const ConditionEstablished = "Established"
 const (
 	// ReasonPeerValid: the spec means something, and nodes have what they need.
 	ReasonPeerValid = "PeerValid"
-	// ReasonNoNodes: the peer's nodeSelectors select no node.
+	// ReasonNoNodes: the nodeSelectors of the peer or, on an advertisement, its own
+	// select no node.
 	ReasonNoNodes = "NoNodes"
 	// ReasonUnknownBFDProfile: the BFDProfile that the peer names does not exist; the
 	// session runs without BFD or, with strictBFD, not at all.
@@ -146,11 +147,15 @@ const (
 	ReasonSessionLost = "SessionLost"
 )
 
-// Reasons of a BGPAdvertisement's Ready condition, besides UnknownPool,
-// InvalidSelector and InvalidCommunity.
+// Reasons of the Ready condition of a BGPAdvertisement, besides UnknownPool, NoPool, NoNodes,
+// InvalidSelector, InvalidAdvertisement and InvalidCommunity, and of an L2Advertisement,
+// besides UnknownPool, NoPool, NoNodes and InvalidSelector.
 const (
 	// ReasonAdvertisementValid: the advertisement is in effect.
 	ReasonAdvertisementValid = "AdvertisementValid"
+	// ReasonUnknownInterface: no node that an L2Advertisement selects can announce on an
+	// interface that it names; it is in effect for the others.
+	ReasonUnknownInterface = "UnknownInterface"
 	// ReasonUnknownPeer: a BGPPeer that it names does not exist; it is in effect for
 	// the others.
 	ReasonUnknownPeer = "UnknownPeer"
@@ -229,15 +234,16 @@ const (
 const (
 	// ReasonAllocated: the Service has its address.
 	ReasonAllocated = "Allocated"
-	// ReasonNoPool: there is no pool that a Service like this could use.
+	// ReasonNoPool: there is no pool that a Service like this could use. On an
+	// advertisement: its ipAddressPoolSelectors select none.
 	ReasonNoPool = "NoPool"
 	// ReasonPartlyAllocated: the Service prefers addresses of both families and has
 	// one.
 	ReasonPartlyAllocated = "PartlyAllocated"
 	// ReasonPoolExhausted: every pool that could serve the Service is full.
 	ReasonPoolExhausted = "PoolExhausted"
-	// ReasonUnknownPool: the Service names a pool that does not exist. On a
-	// BGPAdvertisement: it names one; it is in effect for the others.
+	// ReasonUnknownPool: the Service names a pool that does not exist. On an
+	// advertisement: it names one; it is in effect for the others.
 	ReasonUnknownPool = "UnknownPool"
 	// ReasonPoolUnusable: the pool that the Service names is not Ready.
 	ReasonPoolUnusable = "PoolUnusable"

@@ -75,10 +75,27 @@ type PreferredNodeSelector struct {
 	Preference metav1.LabelSelector `json:"preference"`
 }
 
+// L2AdvertisementStatus says whether an advertisement means something.
+type L2AdvertisementStatus struct {
+	// observedGeneration is the metadata.generation that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready says whether the advertisement is in effect.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
 // L2Advertisement announces the addresses of pools on the local network.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=lbl2,categories=lbstack
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Pools",type=string,JSONPath=`.spec.ipAddressPools`
 // +kubebuilder:printcolumn:name="Interfaces",type=string,JSONPath=`.spec.interfaces`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -90,6 +107,10 @@ type L2Advertisement struct {
 	// spec is which addresses are announced, and from where.
 	// +optional
 	Spec L2AdvertisementSpec `json:"spec,omitempty,omitzero"`
+
+	// status says whether that means something.
+	// +optional
+	Status L2AdvertisementStatus `json:"status,omitempty,omitzero"`
 }
 
 // L2AdvertisementList is a list of L2Advertisements.

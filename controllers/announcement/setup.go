@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
@@ -49,7 +49,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("announcement").
 		For(&corev1.Service{}).
 		Watches(&v1beta1.SpeakerState{}, r.states()).
-		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), builder.WithPredicates(nodeChanged)).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), builder.WithPredicates(scope.NodeChanged)).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.onEndpoints)).
 		Watches(&v1beta1.L2Advertisement{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1beta1.BGPAdvertisement{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -201,18 +201,6 @@ func onClaim(_ context.Context, object client.Object) []reconcile.Request {
 	}
 	return requestsFor(keys)
 }
-
-// nodeChanged lets a node pass of which something changed that decides whether it
-// announces. It is stripped of the rest.
-var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-	before, ok := e.ObjectOld.(*corev1.Node)
-	now, also := e.ObjectNew.(*corev1.Node)
-	if !ok || !also {
-		return true
-	}
-	x, y := apiconv.ParseNode(before, apiconv.DrainPolicy{}), apiconv.ParseNode(now, apiconv.DrainPolicy{})
-	return !equality.Semantic.DeepEqual(x, y)
-}}
 
 func requestsFor(keys []lb.ServiceKey) []reconcile.Request {
 	requests := make([]reconcile.Request, 0, len(keys))

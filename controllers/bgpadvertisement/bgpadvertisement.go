@@ -15,8 +15,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
@@ -32,7 +34,7 @@ func New(c client.Client, recorder events.EventRecorder) *validity.Reconciler[*v
 			{Object: &v1beta1.BGPPeer{}, Changed: changed},
 			{Object: &v1beta1.Community{}, Changed: changed},
 			{Object: &v1beta1.IPAddressPool{}, Changed: predicate.Or[client.Object](changed, predicate.LabelChangedPredicate{})},
-			{Object: &corev1.Node{}, Changed: predicate.LabelChangedPredicate{}},
+			{Object: &corev1.Node{}, Changed: scope.NodeChanged},
 			{Object: &corev1.Service{}, Changed: labelsChanged},
 		},
 	}
@@ -65,7 +67,7 @@ func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta
 	if err := reader.List(ctx, &communities); err != nil {
 		return nil, fmt.Errorf("listing the Communities: %w", err)
 	}
-	in := input{peers: map[string]bool{}}
+	in := input{peers: map[string]bool{}, listed: map[lb.PoolName][]lb.Range{}}
 	aliases, _ := apiconv.ParseCommunities(communities.Items)
 	wrong := map[string]*apiconv.SpecError{}
 	for i := range ads.Items {
@@ -110,13 +112,14 @@ func gather(ctx context.Context, reader client.Reader, in *input) error {
 	}
 	for i := range pools.Items {
 		read, _ := apiconv.ParsePool(&pools.Items[i]) // of a pool that is wrong elsewhere the addresses count
-		in.pools = append(in.pools, pool{Pool: apiconv.AdvertisedPool(&pools.Items[i]), ranges: read.Listed})
+		in.pools = append(in.pools, apiconv.AdvertisedPool(&pools.Items[i]))
+		in.listed[lb.PoolName(pools.Items[i].Name)] = read.Listed
 	}
 	for i := range peers.Items {
 		in.peers[peers.Items[i].Name] = true
 	}
 	for i := range nodes.Items {
-		in.nodes = append(in.nodes, nodes.Items[i].Labels)
+		in.nodes = append(in.nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))
 	}
 	seen := map[string]bool{}
 	for i := range services.Items {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -16,16 +17,13 @@ import (
 type input struct {
 	// ads are those that mean something by themselves.
 	ads   []routes.Advertisement
-	pools []pool
-	peers map[string]bool
-	// nodes and services of the cluster, by their labels.
-	nodes, services []map[string]string
-}
-
-// pool is a pool and all that it lists, also what it does not give.
-type pool struct {
-	advertise.Pool
-	ranges []lb.Range
+	pools []advertise.Pool
+	// listed is all that the pools list, also what they do not give.
+	listed map[lb.PoolName][]lb.Range
+	peers  map[string]bool
+	nodes  []advertise.Node
+	// services of the cluster, by their labels.
+	services []map[string]string
 }
 
 // decide says how each of the advertisements is, by name.
@@ -48,43 +46,32 @@ func decide(in input) map[string]validity.Verdict {
 	return verdicts
 }
 
-// unknown says which pools and peers that the advertisement names do not exist.
+// unknown says which pools and peers that the advertisement names do not exist, and
+// whether its selectors select anything.
 func (in *input) unknown(ad *routes.Advertisement) validity.Verdict {
-	var pools, peers []string
-	for _, name := range ad.Pools {
-		if !slices.ContainsFunc(in.pools, func(p pool) bool { return p.Name == name }) {
-			pools = append(pools, fmt.Sprintf("%q", name))
-		}
+	if v := scope.Judge(&ad.Scope, in.pools, in.nodes); v.Reason != "" {
+		return v
 	}
+	var peers []string
 	for _, name := range ad.Peers {
 		if !in.peers[string(name)] {
-			peers = append(peers, fmt.Sprintf("%q", name))
+			peers = append(peers, string(name))
 		}
 	}
-	switch {
-	case len(pools) > 0:
-		return validity.Verdict{Reason: v1beta1.ReasonUnknownPool, Message: missing("spec.ipAddressPools", "IPAddressPool", pools)}
-	case len(peers) > 0:
-		return validity.Verdict{Reason: v1beta1.ReasonUnknownPeer, Message: missing("spec.peers", "BGPPeer", peers)}
+	if len(peers) > 0 {
+		return validity.Verdict{Reason: v1beta1.ReasonUnknownPeer, Message: scope.Missing("spec.peers", "BGPPeer", peers)}
 	}
 	return validity.Verdict{}
-}
-
-func missing(field, kind string, names []string) string {
-	if len(names) == 1 {
-		return fmt.Sprintf("%s names the %s %s, which does not exist: create it, or take it out; for others the advertisement is in effect", field, kind, names[0])
-	}
-	return fmt.Sprintf("%s names %s, which do not exist: create them, or take them out; for others the advertisement is in effect", field, advertise.Named("the "+kind+"s", names))
 }
 
 // tooWide says which pool has addresses whose prefixes hold addresses of others.
 func (in *input) tooWide(ad *routes.Advertisement) validity.Verdict {
 	for i := range in.pools {
 		p := &in.pools[i]
-		if !ad.CoversPool(p.Name, &p.Pool) {
+		if !ad.CoversPool(p.Name, p) {
 			continue
 		}
-		if prefix, over := ad.Overhang(p.ranges); over {
+		if prefix, over := ad.Overhang(in.listed[p.Name]); over {
 			field := "spec.aggregationLength"
 			if prefix.Addr().Is6() {
 				field += "V6"
@@ -127,7 +114,7 @@ func (in *input) disagree(x, y *routes.Advertisement) bool {
 }
 
 func (in *input) sharesNode(x, y *routes.Advertisement) bool {
-	return slices.ContainsFunc(in.nodes, func(labels map[string]string) bool { return x.CoversNode(labels) && y.CoversNode(labels) })
+	return slices.ContainsFunc(in.nodes, func(n advertise.Node) bool { return x.CoversNode(n.Labels) && y.CoversNode(n.Labels) })
 }
 
 func (in *input) sharesService(x, y *routes.Advertisement) bool {
@@ -145,10 +132,10 @@ func (in *input) sharesService(x, y *routes.Advertisement) bool {
 func (in *input) sharesRoute(x, y *routes.Advertisement) bool {
 	for i := range in.pools {
 		p := &in.pools[i]
-		if !x.CoversPool(p.Name, &p.Pool) || !y.CoversPool(p.Name, &p.Pool) {
+		if !x.CoversPool(p.Name, p) || !y.CoversPool(p.Name, p) {
 			continue
 		}
-		if slices.ContainsFunc(p.ranges, func(r lb.Range) bool { return x.SharesLength(y, r.Family()) }) {
+		if slices.ContainsFunc(in.listed[p.Name], func(r lb.Range) bool { return x.SharesLength(y, r.Family()) }) {
 			return true
 		}
 	}

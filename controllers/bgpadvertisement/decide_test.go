@@ -26,19 +26,15 @@ func prefers(name string, localPref uint32, edits ...func(*routes.Advertisement)
 }
 
 func TestDecide(t *testing.T) {
-	labelled := func(keys ...string) (list []map[string]string) {
-		for _, key := range keys {
-			list = append(list, map[string]string{key: "x"})
-		}
-		return list
-	}
+	labelled := func(key string) map[string]string { return map[string]string{key: "x"} }
 	in := input{
-		pools: []pool{
-			{advertise.Pool{Name: "a", Labels: map[string]string{"zone": "a"}}, []lb.Range{lb.RangeOf(netip.MustParsePrefix("192.0.2.0/25"))}},
-			{advertise.Pool{Name: "b"}, []lb.Range{lb.RangeOf(netip.MustParsePrefix("2001:db8::/120"))}},
+		pools: []advertise.Pool{{Name: "a", Labels: map[string]string{"zone": "a"}}, {Name: "b"}},
+		listed: map[lb.PoolName][]lb.Range{
+			"a": {lb.RangeOf(netip.MustParsePrefix("192.0.2.0/25"))},
+			"b": {lb.RangeOf(netip.MustParsePrefix("2001:db8::/120"))},
 		},
 		peers: map[string]bool{"tor-a": true, "tor-b": true},
-		nodes: labelled("left", "right"), services: labelled("red", "blue"),
+		nodes: []advertise.Node{{Name: "n1", Labels: labelled("left")}, {Name: "n2", Labels: labelled("right")}}, services: []map[string]string{labelled("red"), labelled("blue")},
 	}
 	ofNodes := func(key string) func(*routes.Advertisement) {
 		return func(ad *routes.Advertisement) { ad.NodeSelectors = has(key) }
@@ -63,6 +59,7 @@ func TestDecide(t *testing.T) {
 	}{
 		{"one about everything", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}}}, v1beta1.ReasonAdvertisementValid, "in effect"},
 		{"a pool that is not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"a", "c"}}}}, v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "c", which does not exist`},
+		{"labels that no node has", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", NodeSelectors: has("top")}}}, v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes"},
 		{"peers that are not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Peers: []bgp.PeerName{"p", "tor-a", "q"}}}, v1beta1.ReasonUnknownPeer, `spec.peers names the BGPPeers "p" and "q", which do not exist`},
 		{"an aggregate that is the pool", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Length: 25}}, v1beta1.ReasonAdvertisementValid, ""},
 		{"one that is wider", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Length: 24}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLength 24 makes 192.0.2.0/24 of addresses of the pool "a"`},

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
@@ -81,11 +82,8 @@ func (f facts) ready(late bool) validity.Verdict {
 		return validity.Verdict{Reason: f.wrong.Reason, Message: f.wrong.Error() + ": there is no session until that is mended"}
 	case f.profile.Reason != "":
 		return f.profile
-	case f.all == 0:
-		return validity.Verdict{Reason: v1beta1.ReasonNoNodes, Message: "the cluster has no node"}
 	case f.selected == 0:
-		return validity.Verdict{Reason: v1beta1.ReasonNoNodes, Message: fmt.Sprintf(
-			"spec.nodeSelectors match none of the %d nodes: change the selectors or the labels of the nodes", f.all)}
+		return scope.NoNodes(f.all)
 	case late && len(silent) > 0 && f.peer.PasswordSecret != "":
 		return validity.Verdict{Reason: v1beta1.ReasonPasswordMissing, Message: fmt.Sprintf(
 			"%s no session, for which the password is needed: look whether the Secret %q, which spec.passwordSecret names, exists in the component namespace, is of type kubernetes.io/basic-auth and has an entry \"password\"; the SpeakerStates of these nodes say more",

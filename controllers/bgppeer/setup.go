@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/reports"
@@ -34,7 +35,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("bgppeer").
 		Watches(&v1beta1.BGPPeer{}, validity.OnAny(), builder.WithPredicates(peerChanged)).
 		Watches(&v1beta1.SpeakerState{}, onState(), builder.WithPredicates(sessionsChanged)).
-		Watches(&corev1.Node{}, validity.OnAny(), builder.WithPredicates(nodeChanged)).
+		Watches(&corev1.Node{}, validity.OnAny(), builder.WithPredicates(scope.NodeChanged)).
 		Watches(&v1beta1.BFDProfile{}, validity.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(r)
 	if err != nil {
@@ -64,14 +65,6 @@ func report(object client.Object) reports.Report {
 	}
 	return apiconv.SpeakerReport(state)
 }
-
-// nodeChanged lets a node pass of which something changed that decides whether it
-// has sessions. It is stripped of the rest.
-var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-	before, ok := e.ObjectOld.(*corev1.Node)
-	now, also := e.ObjectNew.(*corev1.Node)
-	return !ok || !also || !equality.Semantic.DeepEqual(apiconv.ParseNode(before, apiconv.DrainPolicy{}), apiconv.ParseNode(now, apiconv.DrainPolicy{}))
-}}
 
 // onState asks for a look at all peers, a little later.
 func onState() handler.EventHandler {

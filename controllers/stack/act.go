@@ -136,7 +136,7 @@ func (f *findings) see(object *unstructured.Unstructured) error {
 		if ready != nil {
 			f.peers = append(f.peers, fmt.Sprintf("the %s %s: %s", object.GetKind(), object.GetName(), ready.Message))
 		}
-	case "BGPAdvertisement", "Community":
+	case "L2Advertisement", "BGPAdvertisement", "Community":
 		if ready != nil {
 			f.advertisements = append(f.advertisements, fmt.Sprintf("the %s %s: %s", object.GetKind(), object.GetName(), ready.Message))
 		}

@@ -144,6 +144,8 @@ func TestSee(t *testing.T) {
 			want: findings{peers: []string{"the BFDProfile p: why"}}},
 		{name: "so is an advertisement", object: &v1beta1.BGPAdvertisement{TypeMeta: ours("BGPAdvertisement"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPAdvertisementStatus{Conditions: wrong}},
 			want: findings{advertisements: []string{"the BGPAdvertisement p: why"}}},
+		{name: "one of the local network as well", object: &v1beta1.L2Advertisement{TypeMeta: ours("L2Advertisement"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.L2AdvertisementStatus{Conditions: wrong}},
+			want: findings{advertisements: []string{"the L2Advertisement p: why"}}},
 		{name: "and a community", object: &v1beta1.Community{TypeMeta: ours("Community"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.CommunityStatus{Conditions: wrong}},
 			want: findings{advertisements: []string{"the Community p: why"}}},
 		{name: "a DaemonSet is a component", object: speakers, want: findings{components: []component{ofDaemonSet(speakers)}}},

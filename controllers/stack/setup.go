@@ -101,6 +101,8 @@ func conditionsOf(object client.Object) ([]metav1.Condition, bool) {
 		return o.Status.Conditions, true
 	case *v1beta1.BGPPeer:
 		return o.Status.Conditions, true
+	case *v1beta1.L2Advertisement:
+		return o.Status.Conditions, true
 	case *v1beta1.BGPAdvertisement:
 		return o.Status.Conditions, true
 	case *v1beta1.BFDProfile:

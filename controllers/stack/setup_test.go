@@ -66,12 +66,13 @@ func TestMatters(t *testing.T) {
 		{name: "a pool that gives nothing for another reason is told", before: pool(same), now: pool(func(p *v1beta1.IPAddressPool) { p.Status.Conditions[0].Message = "x" }), want: true},
 		{name: "a first condition is told", before: pool(func(p *v1beta1.IPAddressPool) { p.Status.Conditions = nil }), now: pool(same), want: true},
 		{name: "what is said of an advertisement to routers does not matter", before: &v1beta1.BGPAdvertisement{}, now: &v1beta1.BGPAdvertisement{Status: v1beta1.BGPAdvertisementStatus{ObservedGeneration: 1}}},
+		{name: "whether one of the local network means something does", before: &v1beta1.L2Advertisement{}, now: &v1beta1.L2Advertisement{Status: v1beta1.L2AdvertisementStatus{Conditions: []metav1.Condition{{Type: v1beta1.ConditionReady}}}}, want: true},
 		{name: "a router that was edited is put right", before: &v1beta1.BGPPeer{}, now: &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Generation: 1}}, want: true},
 		{name: "a label of a profile that was taken away is put back", before: &v1beta1.BFDProfile{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}}}, now: &v1beta1.BFDProfile{}, want: true},
 		{name: "communities that were edited are put right", before: &v1beta1.Community{}, now: &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Generation: 1}}, want: true},
 		{name: "how many sessions a peer has does not matter", before: &v1beta1.BGPPeer{}, now: &v1beta1.BGPPeer{Status: v1beta1.BGPPeerStatus{Established: 1, Conditions: []metav1.Condition{{Type: v1beta1.ConditionEstablished}}}}},
 		{name: "whether it means something does", before: &v1beta1.BGPPeer{}, now: &v1beta1.BGPPeer{Status: v1beta1.BGPPeerStatus{Conditions: []metav1.Condition{{Type: v1beta1.ConditionReady}}}}, want: true},
-		{name: "every change of another kind matters", before: &v1beta1.L2Advertisement{}, now: &v1beta1.L2Advertisement{}, want: true},
+		{name: "every change of another kind matters", before: &v1beta1.SpeakerState{}, now: &v1beta1.SpeakerState{}, want: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

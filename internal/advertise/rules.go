@@ -10,7 +10,12 @@ import (
 // name. One that is gone, nil, can be named still, but has no labels to select.
 func (s *Scope) CoversPool(name lb.PoolName, pool *Pool) bool {
 	all := len(s.Pools)+len(s.PoolSelectors) == 0
-	return all || slices.Contains(s.Pools, name) || (pool != nil && anyMatches(s.PoolSelectors, pool.Labels))
+	return all || slices.Contains(s.Pools, name) || (pool != nil && s.SelectsPool(pool.Labels))
+}
+
+// SelectsPool says whether one of the PoolSelectors selects a pool with these labels.
+func (s *Scope) SelectsPool(labels map[string]string) bool {
+	return anyMatches(s.PoolSelectors, labels)
 }
 
 // CoversHolders says whether the advertisement is about addresses that these

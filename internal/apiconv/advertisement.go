@@ -10,11 +10,11 @@ import (
 
 // ParseAdvertisement reads an L2Advertisement. The error names the field that
 // means nothing; such an advertisement announces nothing.
-func ParseAdvertisement(object *v1beta1.L2Advertisement) (advertise.Advertisement, error) {
+func ParseAdvertisement(object *v1beta1.L2Advertisement) (advertise.Advertisement, *SpecError) {
 	spec := &object.Spec
 	scope, err := parseScope(object.Name, spec.IPAddressPools, spec.IPAddressPoolSelectors, spec.NodeSelectors, spec.ServiceSelectors)
 	if err != nil {
-		return advertise.Advertisement{}, err
+		return advertise.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
 	}
 	ad := advertise.Advertisement{Scope: scope, RequireSubnet: spec.RequireSubnet}
 	for _, name := range spec.Interfaces {
@@ -22,7 +22,7 @@ func ParseAdvertisement(object *v1beta1.L2Advertisement) (advertise.Advertisemen
 	}
 	preferred, err := compile(preferences(spec.PreferredNodeSelectors), "spec.preferredNodeSelectors")
 	if err != nil {
-		return advertise.Advertisement{}, err
+		return advertise.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
 	}
 	for i, selector := range preferred {
 		ad.Preferred = append(ad.Preferred, advertise.Preference{Weight: spec.PreferredNodeSelectors[i].Weight, Selector: selector})

@@ -10,7 +10,7 @@ import (
 // same says whether two snapshots say the same. Lists of candidates that
 // addresses share are compared once.
 func same(x, y speaker.Snapshot) bool {
-	if !maps.Equal(x.Draining, y.Draining) || !maps.Equal(x.Down, y.Down) || !slices.Equal(x.Problems, y.Problems) {
+	if !maps.Equal(x.Draining, y.Draining) || !maps.Equal(x.Down, y.Down) || !slices.Equal(x.Problems, y.Problems) || !slices.Equal(x.Interfaces, y.Interfaces) {
 		return false
 	}
 	known := map[[2]*speaker.Candidate]bool{}

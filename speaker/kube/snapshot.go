@@ -45,6 +45,11 @@ func build(o objects, drain apiconv.DrainPolicy) speaker.Snapshot {
 			snapshot.Down[node.Name] = true
 		}
 	}
+	for i := range in.Advertisements {
+		snapshot.Interfaces = append(snapshot.Interfaces, in.Advertisements[i].Interfaces...)
+	}
+	slices.Sort(snapshot.Interfaces)
+	snapshot.Interfaces = slices.Compact(snapshot.Interfaces)
 	shared := map[*advertise.Candidate][]speaker.Candidate{}
 	for _, r := range advertise.Resolve(in) {
 		snapshot.Addresses = append(snapshot.Addresses, speaker.Announced{Address: r.Address, Candidates: candidates(r.Candidates, shared)})

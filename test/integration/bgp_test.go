@@ -182,6 +182,8 @@ func (b *bed) says(name string, object client.Object, kind, reason string, parts
 		switch o := object.(type) {
 		case *v1beta1.BGPPeer:
 			conditions = o.Status.Conditions
+		case *v1beta1.L2Advertisement:
+			conditions = o.Status.Conditions
 		case *v1beta1.BGPAdvertisement:
 			conditions = o.Status.Conditions
 		case *v1beta1.BFDProfile:

@@ -1,0 +1,88 @@
+package l2advertisement
+
+import (
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+func TestDecide(t *testing.T) {
+	on := func(names ...string) links {
+		l := links{names: map[string]bool{}}
+		for _, name := range names {
+			l.names[name] = true
+		}
+		return l
+	}
+	node := func(name lb.NodeName, rack string) advertise.Node {
+		return advertise.Node{Name: name, Labels: map[string]string{"rack": rack}}
+	}
+	excluded := node("n3", "1")
+	excluded.Excluded = "has a label"
+	around := surroundings{
+		pools: []advertise.Pool{{Name: "a"}},
+		nodes: []advertise.Node{node("n1", "1"), node("n2", "2"), excluded, node("n4", "4"), node("n5", "5")},
+		links: map[lb.NodeName]links{"n1": on("eth0", "bond0"), "n2": on("eth0", "ens3"), "n3": on("eth3"), "n5": {names: map[string]bool{"eth0": true}, more: true}},
+	}
+	inRack := func(racks ...string) []advertise.Selector {
+		var list []advertise.Selector
+		for _, rack := range racks {
+			list = append(list, func(labels map[string]string) bool { return labels["rack"] == rack })
+		}
+		return list
+	}
+	asked := func(nodes []advertise.Selector, names ...string) advertise.Advertisement {
+		return advertise.Advertisement{Scope: advertise.Scope{Name: "x", NodeSelectors: nodes}, Interfaces: names}
+	}
+	for _, tt := range []struct {
+		name   string
+		ad     advertise.Advertisement
+		reason string
+		part   string
+	}{
+		{"one about everything", asked(nil), v1beta1.ReasonAdvertisementValid, "in effect"},
+		{"a pool that is not there", advertise.Advertisement{Scope: advertise.Scope{Pools: []lb.PoolName{"nope"}}}, v1beta1.ReasonUnknownPool, `"nope", which does not exist`},
+		{"each interface is on some node", asked(inRack("1", "2"), "bond0", "ens3"), v1beta1.ReasonAdvertisementValid, ""},
+		{"one is on none", asked(inRack("1", "2"), "eth0", "eth7"), v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth7", on which no node can announce that the advertisement selects (asked: n1 and n2)`},
+		{"one is on other nodes only", asked(inRack("1"), "ens3"), v1beta1.ReasonUnknownInterface, `"ens3"`},
+		{"one is on a node only that may not announce", asked(inRack("1", "2"), "eth3"), v1beta1.ReasonUnknownInterface, `"eth3"`},
+		{"nobody has reported", asked(inRack("4"), "eth7"), v1beta1.ReasonAdvertisementValid, ""},
+		{"a node may have more than it reports", asked(nil, "eth7"), v1beta1.ReasonAdvertisementValid, ""},
+		{"labels that no node has", asked(inRack("9"), "eth0"), v1beta1.ReasonNoNodes, "match none of the 5 nodes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := around.decide(&tt.ad)
+			if got.Reason != tt.reason || got.Ready != (tt.reason == v1beta1.ReasonAdvertisementValid) || !strings.Contains(got.Message, tt.part) {
+				t.Errorf("got %+v, want %s and %q", got, tt.reason, tt.part)
+			}
+		})
+	}
+}
+
+func TestWhichChangesOfSpeakersAreLookedAt(t *testing.T) {
+	state := func(edit func(*v1beta1.SpeakerStateStatus)) *v1beta1.SpeakerState {
+		s := &v1beta1.SpeakerState{Status: v1beta1.SpeakerStateStatus{Phase: v1beta1.SpeakerActive, Interfaces: []v1beta1.SpeakerInterface{{Name: "eth0", HardwareAddress: "02:00:00:00:00:01"}}}}
+		edit(&s.Status)
+		return s
+	}
+	for name, tt := range map[string]struct {
+		edit func(*v1beta1.SpeakerStateStatus)
+		want bool
+	}{
+		"it owns another address":    {func(s *v1beta1.SpeakerStateStatus) { s.AddressCount++ }, false},
+		"an interface has a new MAC": {func(s *v1beta1.SpeakerStateStatus) { s.Interfaces[0].HardwareAddress = "02:00:00:00:00:02" }, false},
+		"it drains":                  {func(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerDraining }, false},
+		"it has lost an interface":   {func(s *v1beta1.SpeakerStateStatus) { s.Interfaces = nil }, true},
+		"it stops":                   {func(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerStopped }, true},
+	} {
+		e := event.UpdateEvent{ObjectOld: state(func(*v1beta1.SpeakerStateStatus) {}), ObjectNew: state(tt.edit)}
+		if got := interfacesChanged.Update(e); got != tt.want {
+			t.Errorf("%s: looked at: got %v, want %v", name, got, tt.want)
+		}
+	}
+}

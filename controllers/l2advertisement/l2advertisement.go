@@ -1,0 +1,104 @@
+// Package l2advertisement says of each L2Advertisement whether it is in effect. It is
+// the only writer of its status.
+package l2advertisement
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/scope"
+	"github.com/lbstack/lbstack/controllers/validity"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// maxListed is how many interfaces a SpeakerState lists at most.
+const maxListed = 256
+
+// New returns the controller of L2Advertisements.
+func New(c client.Client, recorder events.EventRecorder) *validity.Reconciler[*v1beta1.L2Advertisement] {
+	return &validity.Reconciler[*v1beta1.L2Advertisement]{
+		Client: c, Events: recorder, Kind: "L2Advertisement", Name: "l2advertisement", Action: "CheckAdvertisement", Judge: judge,
+		Status: func(o *v1beta1.L2Advertisement) validity.Status {
+			return validity.Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
+		},
+		Watches: []validity.Watched{
+			{Object: &v1beta1.IPAddressPool{}, Changed: predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})},
+			{Object: &corev1.Node{}, Changed: scope.NodeChanged},
+			{Object: &v1beta1.SpeakerState{}, Changed: interfacesChanged},
+		},
+	}
+}
+
+// interfacesChanged lets the state of a speaker pass that can announce on others, or has
+// stopped or started.
+var interfacesChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*v1beta1.SpeakerState)
+	now, also := e.ObjectNew.(*v1beta1.SpeakerState)
+	return ok && also && ((before.Status.Phase == v1beta1.SpeakerStopped) != (now.Status.Phase == v1beta1.SpeakerStopped) ||
+		!slices.EqualFunc(before.Status.Interfaces, now.Status.Interfaces, func(x, y v1beta1.SpeakerInterface) bool { return x.Name == y.Name }))
+}}
+
+func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta1.L2Advertisement], error) {
+	var ads v1beta1.L2AdvertisementList
+	if err := reader.List(ctx, &ads); err != nil {
+		return nil, fmt.Errorf("listing the L2Advertisements: %w", err)
+	}
+	if len(ads.Items) == 0 {
+		return nil, nil
+	}
+	around, err := gather(ctx, reader)
+	if err != nil {
+		return nil, err
+	}
+	var judged []validity.Judged[*v1beta1.L2Advertisement]
+	for i := range ads.Items {
+		object := &ads.Items[i]
+		v := validity.Verdict{}
+		if ad, err := apiconv.ParseAdvertisement(object); err != nil {
+			v = validity.Verdict{Reason: err.Reason, Message: err.Error() + ": nothing is announced by the advertisement until that is mended"}
+		} else {
+			v = around.decide(&ad)
+		}
+		judged = append(judged, validity.Judged[*v1beta1.L2Advertisement]{Object: object, Verdict: v})
+	}
+	return judged, nil
+}
+
+func gather(ctx context.Context, reader client.Reader) (surroundings, error) {
+	var pools v1beta1.IPAddressPoolList
+	var nodes corev1.NodeList
+	var states v1beta1.SpeakerStateList
+	for _, list := range []client.ObjectList{&pools, &nodes, &states} {
+		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return surroundings{}, fmt.Errorf("listing what L2Advertisements are about: %w", err)
+		}
+	}
+	s := surroundings{links: map[lb.NodeName]links{}}
+	for i := range pools.Items {
+		s.pools = append(s.pools, apiconv.AdvertisedPool(&pools.Items[i]))
+	}
+	for i := range nodes.Items {
+		s.nodes = append(s.nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))
+	}
+	for i := range states.Items {
+		state := &states.Items[i]
+		if state.Status.Phase == "" || state.Status.Phase == v1beta1.SpeakerStopped {
+			continue
+		}
+		known := links{names: map[string]bool{}, more: len(state.Status.Interfaces) >= maxListed}
+		for _, l := range state.Status.Interfaces {
+			known.names[string(l.Name)] = true
+		}
+		s.links[lb.NodeName(state.Name)] = known
+	}
+	return s, nil
+}

@@ -1,0 +1,71 @@
+// Package scope judges what objects say that they are about: pools by name or by label,
+// and nodes by label. It is shared by the kinds that say so.
+package scope
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/validity"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// Judge says whether the pools exist that an advertisement names, and whether its
+// selectors select any pool and any node. The verdict has no reason if so.
+func Judge(s *advertise.Scope, pools []advertise.Pool, nodes []advertise.Node) validity.Verdict {
+	var unknown []string
+	for _, name := range s.Pools {
+		if !slices.ContainsFunc(pools, func(p advertise.Pool) bool { return p.Name == name }) {
+			unknown = append(unknown, string(name))
+		}
+	}
+	if len(unknown) > 0 {
+		return validity.Verdict{Reason: v1beta1.ReasonUnknownPool, Message: Missing("spec.ipAddressPools", "IPAddressPool", unknown)}
+	}
+	if len(s.PoolSelectors) > 0 && !slices.ContainsFunc(pools, func(p advertise.Pool) bool { return s.SelectsPool(p.Labels) }) {
+		return validity.Verdict{Reason: v1beta1.ReasonNoPool, Message: none("spec.ipAddressPoolSelectors", len(pools), "pool")}
+	}
+	if len(s.NodeSelectors) > 0 && !slices.ContainsFunc(nodes, func(n advertise.Node) bool { return s.CoversNode(n.Labels) }) {
+		return NoNodes(len(nodes))
+	}
+	return validity.Verdict{}
+}
+
+// NoNodes says that spec.nodeSelectors select none of so many nodes.
+func NoNodes(all int) validity.Verdict {
+	return validity.Verdict{Reason: v1beta1.ReasonNoNodes, Message: none("spec.nodeSelectors", all, "node")}
+}
+
+func none(field string, all int, what string) string {
+	if all == 0 {
+		return fmt.Sprintf("%s select nothing: the cluster has no %s", field, what)
+	}
+	return fmt.Sprintf("%s match none of the %d %ss: change the selectors or the labels of the %[3]ss", field, all, what)
+}
+
+// Missing says that what an advertisement names in a field does not exist.
+func Missing(field, kind string, names []string) string {
+	quoted := make([]string, 0, len(names))
+	for _, name := range names {
+		quoted = append(quoted, fmt.Sprintf("%q", name))
+	}
+	if len(names) == 1 {
+		return fmt.Sprintf("%s names the %s %s, which does not exist: create it, or take it out; for others the advertisement is in effect", field, kind, quoted[0])
+	}
+	return fmt.Sprintf("%s names %s, which do not exist: create them, or take them out; for others the advertisement is in effect", field, advertise.Named("the "+kind+"s", quoted))
+}
+
+// NodeChanged lets a node pass of which something changed that decides whether it
+// announces. It is stripped of the rest.
+var NodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*corev1.Node)
+	now, also := e.ObjectNew.(*corev1.Node)
+	return !ok || !also || !equality.Semantic.DeepEqual(apiconv.ParseNode(before, apiconv.DrainPolicy{}), apiconv.ParseNode(now, apiconv.DrainPolicy{}))
+}}

@@ -34,6 +34,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Community{}, &CommunityList{},
 		&IPAddressClaim{}, &IPAddressClaimList{},
 		&SpeakerState{}, &SpeakerStateList{},
+		&SpeakerRouteSlice{}, &SpeakerRouteSliceList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -72,19 +72,11 @@ type SpeakerStateStatus struct {
 	// +optional
 	BGPPeers []SpeakerBGPPeer `json:"bgpPeers,omitempty"`
 
-	// routeCount is how many prefixes this node announces to routers, also those that
-	// are beyond the bound of the list bgpRoutes.
+	// routeCount is how many prefixes this node announces to routers. They are listed in the
+	// SpeakerRouteSlices of the node.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RouteCount int32 `json:"routeCount,omitempty"`
-
-	// bgpRoutes are the prefixes that this node announces to routers, in order. At most
-	// 5000 are listed.
-	// +listType=map
-	// +listMapKey=prefix
-	// +kubebuilder:validation:MaxItems=5000
-	// +optional
-	BGPRoutes []SpeakerBGPRoute `json:"bgpRoutes,omitempty"`
 }
 
 // SpeakerPhase is what a speaker is doing as a whole.
@@ -276,19 +268,6 @@ type SpeakerBFD struct {
 	Flaps int32 `json:"flaps,omitempty"`
 }
 
-// SpeakerBGPRoute is a prefix that the node announces to routers.
-type SpeakerBGPRoute struct {
-	// prefix that is announced.
-	// +kubebuilder:validation:MaxLength=49
-	Prefix string `json:"prefix"`
-	// peers are the names of the BGPPeers that have been told: sessions that are
-	// Established. At most 128.
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=128
-	// +optional
-	Peers []ObjectName `json:"peers,omitempty"`
-}
-
 // SpeakerState is the state of the speaker on one node; it has the node's name
 // and goes with the node.
 //
@@ -296,12 +275,11 @@ type SpeakerBGPRoute struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=lbspk,categories=lbstack
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Addresses",type=integer,JSONPath=`.status.addressCount`
 // +kubebuilder:printcolumn:name="Live",type=integer,JSONPath=`.status.liveSpeakers`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
-// +kubebuilder:printcolumn:name="Owned",type=string,priority=1,JSONPath=`.status.addresses[*].address`
-// +kubebuilder:printcolumn:name="BGP",type=string,priority=1,JSONPath=`.status.bgpPeers[*].state`
 // +kubebuilder:printcolumn:name="Routes",type=integer,priority=1,JSONPath=`.status.routeCount`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type SpeakerState struct {

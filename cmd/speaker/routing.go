@@ -46,7 +46,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 		Discover: bgp.Discover(log.WithName("bgp")), Paths: r.paths,
 	})
 	state.Routing = func() kube.Routing {
-		sum := kube.Routing{Sessions: r.sessions.Statuses(), Sent: r.sessions.Sent(), Path: r.sessions.Path}
+		sum := kube.Routing{Sessions: r.sessions.Statuses(), News: r.sessions.News(), Path: r.sessions.Path}
 		if list := problems.Load(); list != nil {
 			sum.Problems = *list
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
@@ -19,6 +20,18 @@ type Board struct {
 	heard  map[netip.Addr]map[lb.NodeName]reports.Foreign
 	silent map[lb.NodeName]bool // speakers that the others do not hear
 	routes routes
+}
+
+// up says which of the peers that a node has told have a session with it that is up, as
+// far as the node reports: not all sessions can be listed.
+func (b *Board) up(node lb.NodeName, peers []bgp.PeerName) []bgp.PeerName {
+	report, reported := b.nodes[node]
+	if !reported {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(peers), func(peer bgp.PeerName) bool {
+		return slices.ContainsFunc(report.Sessions, func(s reports.Session) bool { return s.Peer == peer && !s.Established })
+	})
 }
 
 // NewBoard returns an empty board.
@@ -47,9 +60,30 @@ func (b *Board) Put(next reports.Report) (changed Changes) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed = b.replace(next)
+	if before, had := b.nodes[next.Node]; !had || !slices.Equal(ended(before), ended(next)) {
+		changed.Prefixes = b.routes.by(next.Node)
+	}
 	b.nodes[next.Node] = next
 	b.listen(&changed)
 	return changed
+}
+
+// ended are the peers whose sessions are not established.
+func ended(r reports.Report) (peers []bgp.PeerName) {
+	for _, s := range r.Sessions {
+		if !s.Established {
+			peers = append(peers, s.Peer)
+		}
+	}
+	return peers
+}
+
+// PutRoutes replaces what one of a node's slices says that routers have been told, and
+// returns what it says something else of than before.
+func (b *Board) PutRoutes(slice string, node lb.NodeName, next []reports.Route) Changes {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Changes{Prefixes: b.routes.put(slice, node, next)}
 }
 
 // Remove forgets a node, and returns what it said something of.
@@ -57,6 +91,7 @@ func (b *Board) Remove(node lb.NodeName) (changed Changes) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed = b.replace(reports.Report{Node: node})
+	changed.Prefixes = b.routes.by(node)
 	delete(b.nodes, node)
 	b.listen(&changed)
 	return changed
@@ -68,7 +103,6 @@ func (b *Board) replace(next reports.Report) Changes {
 	swap(b.heard, next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.Foreign) netip.Addr { return f.Address })
 	return Changes{
 		Addresses: slices.SortedFunc(maps.Keys(touched), netip.Addr.Compare),
-		Prefixes:  b.routes.replace(next.Node, before.Routes, next.Routes),
 		Sessions:  !slices.Equal(before.Sessions, next.Sessions),
 	}
 }
@@ -80,7 +114,7 @@ func (b *Board) listen(changed *Changes) {
 	for node := range b.nodes {
 		if silent[node] != b.silent[node] {
 			changed.Addresses = append(changed.Addresses, b.owns(node)...)
-			changed.Prefixes = append(changed.Prefixes, b.tells(node)...)
+			changed.Prefixes = append(changed.Prefixes, b.routes.by(node)...)
 			changed.Sessions = true
 		}
 	}
@@ -156,7 +190,11 @@ func (b *Board) Look(address netip.Addr) Look {
 	var l Look
 	l.Owner, l.Owned = reports.Owner(slices.Collect(maps.Values(b.owned[address])))
 	l.Host, l.Foreign = reports.Host(slices.Collect(maps.Values(b.heard[address])), l.Owner, l.Owned)
-	l.Paths = b.routes.of(address)
+	for _, path := range b.routes.of(address) {
+		if path.Peers = b.up(path.Node, path.Peers); len(path.Peers) > 0 {
+			l.Paths = append(l.Paths, path)
+		}
+	}
 	return l
 }
 
@@ -186,14 +224,7 @@ func (b *Board) owns(node lb.NodeName) (list []netip.Addr) {
 func (b *Board) RoutesOf(node lb.NodeName) []netip.Prefix {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.tells(node)
-}
-
-func (b *Board) tells(node lb.NodeName) (list []netip.Prefix) {
-	for _, r := range b.nodes[node].Routes {
-		list = append(list, r.Prefix)
-	}
-	return list
+	return b.routes.by(node)
 }
 
 // Sessions returns those that a node says it has with routers. They are shared: never

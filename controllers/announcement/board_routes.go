@@ -15,20 +15,62 @@ import (
 // length: a look-up tries those that occur, which are few, however many routes there
 // are.
 type routes struct {
-	told    map[netip.Prefix]map[lb.NodeName][]bgp.PeerName
+	slices  map[string]slice
+	told    map[netip.Prefix]map[source][]bgp.PeerName
 	lengths map[lb.Family]map[int]int // how many prefixes have a length
+}
+
+// source is a slice of a node. A prefix that moves from one to another is in both for a
+// moment.
+type source struct {
+	node  lb.NodeName
+	slice string
+}
+
+// slice is a part of what a node announces.
+type slice struct {
+	node   lb.NodeName
+	routes []reports.Route
 }
 
 func newRoutes() routes {
 	return routes{
-		told:    map[netip.Prefix]map[lb.NodeName][]bgp.PeerName{},
+		slices:  map[string]slice{},
+		told:    map[netip.Prefix]map[source][]bgp.PeerName{},
 		lengths: map[lb.Family]map[int]int{lb.IPv4: {}, lb.IPv6: {}},
 	}
 }
 
-// replace replaces what a node announces, and returns the prefixes of which it says
+// put replaces a slice, and returns the prefixes of which it says something else, in order.
+func (r *routes) put(name string, node lb.NodeName, next []reports.Route) []netip.Prefix {
+	var changed []netip.Prefix
+	before := r.slices[name]
+	if before.node != node {
+		changed, before.routes = r.replace(source{before.node, name}, before.routes, nil), nil
+	}
+	if r.slices[name] = (slice{node, next}); len(next) == 0 {
+		delete(r.slices, name)
+	}
+	return ordered(append(changed, r.replace(source{node, name}, before.routes, next)...), netip.Prefix.Compare)
+}
+
+// by returns the prefixes that a node announces, in order.
+func (r *routes) by(node lb.NodeName) []netip.Prefix {
+	var prefixes []netip.Prefix
+	for _, s := range r.slices {
+		if s.node != node {
+			continue
+		}
+		for _, route := range s.routes {
+			prefixes = append(prefixes, route.Prefix)
+		}
+	}
+	return ordered(prefixes, netip.Prefix.Compare)
+}
+
+// replace replaces what a slice says, and returns the prefixes of which it says
 // something else, in order.
-func (r *routes) replace(node lb.NodeName, before, now []reports.Route) []netip.Prefix {
+func (r *routes) replace(from source, before, now []reports.Route) []netip.Prefix {
 	changed := map[netip.Prefix]bool{}
 	gone := make(map[netip.Prefix]bool, len(before))
 	for _, route := range before {
@@ -36,29 +78,29 @@ func (r *routes) replace(node lb.NodeName, before, now []reports.Route) []netip.
 	}
 	for _, route := range now {
 		delete(gone, route.Prefix)
-		nodes := r.told[route.Prefix]
-		if peers, had := nodes[node]; had && slices.Equal(peers, route.Peers) {
+		told := r.told[route.Prefix]
+		if peers, had := told[from]; had && slices.Equal(peers, route.Peers) {
 			continue
 		}
 		changed[route.Prefix] = true
-		if nodes == nil {
-			nodes = map[lb.NodeName][]bgp.PeerName{}
-			r.told[route.Prefix] = nodes
+		if told == nil {
+			told = map[source][]bgp.PeerName{}
+			r.told[route.Prefix] = told
 			r.lengths[lb.FamilyOf(route.Prefix.Addr())][route.Prefix.Bits()]++
 		}
-		nodes[node] = route.Peers
+		told[from] = route.Peers
 	}
 	for prefix := range gone {
 		changed[prefix] = true
-		r.forget(node, prefix)
+		r.forget(from, prefix)
 	}
 	return slices.SortedFunc(maps.Keys(changed), netip.Prefix.Compare)
 }
 
-func (r *routes) forget(node lb.NodeName, prefix netip.Prefix) {
-	nodes := r.told[prefix]
-	delete(nodes, node)
-	if len(nodes) > 0 {
+func (r *routes) forget(from source, prefix netip.Prefix) {
+	told := r.told[prefix]
+	delete(told, from)
+	if len(told) > 0 {
 		return
 	}
 	delete(r.told, prefix)
@@ -73,12 +115,12 @@ func (r *routes) of(address netip.Addr) []reports.Path {
 	var paths []reports.Path
 	for bits := range r.lengths[lb.FamilyOf(address)] {
 		prefix, _ := address.Prefix(bits) // bits are of the family of the address
-		for node, peers := range r.told[prefix] {
-			paths = append(paths, reports.Path{Node: node, Route: reports.Route{Prefix: prefix, Peers: peers}})
+		for from, peers := range r.told[prefix] {
+			paths = append(paths, reports.Path{Node: from.node, Route: reports.Route{Prefix: prefix, Peers: peers}})
 		}
 	}
 	slices.SortFunc(paths, func(x, y reports.Path) int {
-		return cmp.Or(cmp.Compare(x.Node, y.Node), x.Prefix.Compare(y.Prefix))
+		return cmp.Or(cmp.Compare(x.Node, y.Node), x.Prefix.Compare(y.Prefix), -cmp.Compare(len(x.Peers), len(y.Peers)))
 	})
-	return paths
+	return slices.CompactFunc(paths, func(x, y reports.Path) bool { return x.Node == y.Node && x.Prefix == y.Prefix })
 }

@@ -1,6 +1,7 @@
 package announcement
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -13,36 +14,45 @@ import (
 
 var byPrefix = cmp.Comparer(func(x, y netip.Prefix) bool { return x == y })
 
-// tells adds that the node announces a prefix to these peers.
-func tells(r reports.Report, prefix string, peers ...bgp.PeerName) reports.Report {
-	r.Routes = append(r.Routes, reports.Route{Prefix: netip.MustParsePrefix(prefix), Peers: peers})
-	return r
+// route is a prefix that these peers were told.
+func route(prefix string, peers ...bgp.PeerName) reports.Route {
+	return reports.Route{Prefix: netip.MustParsePrefix(prefix), Peers: peers}
 }
 
 func TestBoardSaysWhichRoutesHaveChanged(t *testing.T) {
 	b := NewBoard()
-	n1, n2 := reports.Report{Node: "n1"}, reports.Report{Node: "n2"}
-	down := []reports.Session{{Peer: "a", LastError: "refused"}}
+	report := func(node lb.NodeName, sessions ...reports.Session) func() Changes {
+		return func() Changes { return b.Put(reports.Report{Node: node, Sessions: sessions}) }
+	}
+	slice := func(name string, node lb.NodeName, routes ...reports.Route) func() Changes {
+		return func() Changes { return b.PutRoutes(name, node, routes) }
+	}
+	up, down := reports.Session{Peer: "a", Established: true}, reports.Session{Peer: "a", LastError: "refused"}
 	for _, step := range []struct {
 		name     string
 		do       func() Changes
 		prefixes []string
 		sessions bool
 	}{
-		{"all of a new report", func() Changes { return b.Put(tells(tells(n1, "192.168.1.240/32", "a"), "192.168.1.0/24", "a")) }, []string{"192.168.1.0/24", "192.168.1.240/32"}, false},
-		{"nothing of the same again", func() Changes { return b.Put(tells(tells(n1, "192.168.1.240/32", "a"), "192.168.1.0/24", "a")) }, nil, false},
-		{"another peer", func() Changes {
-			return b.Put(tells(tells(n1, "192.168.1.240/32", "a", "b"), "192.168.1.0/24", "a"))
-		}, []string{"192.168.1.240/32"}, false},
-		{"what is gone", func() Changes { return b.Put(tells(n1, "192.168.1.240/32", "a", "b")) }, []string{"192.168.1.0/24"}, false},
-		{"another node", func() Changes { return b.Put(tells(n2, "192.168.1.240/32", "a")) }, []string{"192.168.1.240/32"}, false},
-		{"a session", func() Changes {
-			r := tells(n2, "192.168.1.240/32", "a")
-			r.Sessions = down
-			return b.Put(r)
-		}, nil, true},
+		{"all of a new slice", slice("n1-0", "n1", route("192.168.1.240/32", "a"), route("192.168.1.0/24", "a")), []string{"192.168.1.0/24", "192.168.1.240/32"}, false},
+		{"nothing of the same again", slice("n1-0", "n1", route("192.168.1.240/32", "a"), route("192.168.1.0/24", "a")), nil, false},
+		{"what a node tells that reports now", report("n1"), []string{"192.168.1.0/24", "192.168.1.240/32"}, false},
+		{"another peer", slice("n1-0", "n1", route("192.168.1.240/32", "a", "b"), route("192.168.1.0/24", "a")), []string{"192.168.1.240/32"}, false},
+		{"another slice", slice("n1-1", "n1", route("192.168.1.241/32", "a")), []string{"192.168.1.241/32"}, false},
+		{"a prefix that moves to another slice", slice("n1-1", "n1", route("192.168.1.241/32", "a"), route("192.168.1.0/24", "a")), []string{"192.168.1.0/24"}, false},
+		{"a slice without what is in another", slice("n1-0", "n1", route("192.168.1.240/32", "a", "b")), []string{"192.168.1.0/24"}, false},
+		{"what is gone", slice("n1-1", "n1", route("192.168.1.241/32", "a")), []string{"192.168.1.0/24"}, false},
+		{"what is gone, again", slice("n1-0", "n1", route("192.168.1.240/32", "a", "b")), nil, false},
+		{"another node", slice("n2-0", "n2", route("192.168.1.240/32", "a")), []string{"192.168.1.240/32"}, false},
+		{"its report", report("n2"), []string{"192.168.1.240/32"}, false},
+		{"a session that is down", report("n2", down), []string{"192.168.1.240/32"}, true},
+		{"the same", report("n2", down), nil, false},
+		{"a session that is up", report("n2", up), []string{"192.168.1.240/32"}, true},
 		{"a node that is gone", func() Changes { return b.Remove("n2") }, []string{"192.168.1.240/32"}, true},
-		{"the last one", func() Changes { return b.Remove("n1") }, []string{"192.168.1.240/32"}, false},
+		{"its slice", slice("n2-0", ""), []string{"192.168.1.240/32"}, false},
+		{"a slice of another node now", slice("n1-1", "n3", route("192.168.1.241/32", "a")), []string{"192.168.1.241/32"}, false},
+		{"that slice", slice("n1-1", ""), []string{"192.168.1.241/32"}, false},
+		{"the last one", slice("n1-0", ""), []string{"192.168.1.240/32"}, false},
 	} {
 		got := step.do()
 		var prefixes []string
@@ -53,17 +63,22 @@ func TestBoardSaysWhichRoutesHaveChanged(t *testing.T) {
 			t.Errorf("%s: sessions %v, want %v; prefixes (-want +got):\n%s", step.name, got.Sessions, step.sessions, diff)
 		}
 	}
-	if n := len(b.routes.told) + len(b.routes.lengths[lb.IPv4]) + len(b.routes.lengths[lb.IPv6]); n != 0 {
+	if n := len(b.routes.slices) + len(b.routes.told) + len(b.routes.lengths[lb.IPv4]) + len(b.routes.lengths[lb.IPv6]); n != 0 {
 		t.Errorf("when all are gone: got %v, want nothing left", b.routes)
 	}
 }
 
 func TestBoardSaysWhichRoutesHoldAnAddress(t *testing.T) {
 	b := NewBoard()
-	b.Put(tells(tells(tells(reports.Report{Node: "n1"}, "192.168.1.240/32", "a"), "192.168.0.0/20", "b"), "2001:db8::/64", "a"))
-	b.Put(tells(tells(reports.Report{Node: "n2"}, "192.168.1.241/32", "a"), "192.168.0.0/23", "a"))
+	b.PutRoutes("n1-0", "n1", []reports.Route{route("192.168.1.240/32", "a"), route("192.168.0.0/20", "b")})
+	b.PutRoutes("n1-1", "n1", []reports.Route{route("2001:db8::/64", "a", "c")})
+	b.PutRoutes("n2-0", "n2", []reports.Route{route("192.168.1.241/32", "a"), route("192.168.0.0/23", "a")})
+	b.PutRoutes("n3-0", "n3", []reports.Route{route("192.168.1.240/32", "a")})
+	b.PutRoutes("n1-2", "n1", []reports.Route{route("192.168.1.240/32", "a")})                                  // for a moment in two slices
+	b.Put(reports.Report{Node: "n1", Sessions: []reports.Session{{Peer: "a", Established: true}, {Peer: "c"}}}) // b is one that is not listed
+	b.Put(reports.Report{Node: "n2"})
 	for address, want := range map[string][]string{
-		"192.168.1.240":   {"n1 192.168.0.0/20 [b]", "n1 192.168.1.240/32 [a]", "n2 192.168.0.0/23 [a]"},
+		"192.168.1.240":   {"n1 192.168.0.0/20 [b]", "n1 192.168.1.240/32 [a]", "n2 192.168.0.0/23 [a]"}, // n3 does not report
 		"192.168.2.1":     {"n1 192.168.0.0/20 [b]"},
 		"192.168.16.1":    nil,
 		"2001:db8::1":     {"n1 2001:db8::/64 [a]"},
@@ -71,13 +86,13 @@ func TestBoardSaysWhichRoutesHoldAnAddress(t *testing.T) {
 	} {
 		var got []string
 		for _, p := range b.Look(netip.MustParseAddr(address)).Paths {
-			got = append(got, string(p.Node)+" "+p.Prefix.String()+" ["+string(p.Peers[0])+"]")
+			got = append(got, fmt.Sprint(p.Node, " ", p.Prefix, " ", p.Peers))
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", address, diff)
 		}
 	}
-	want := []netip.Prefix{netip.MustParsePrefix("192.168.1.241/32"), netip.MustParsePrefix("192.168.0.0/23")}
+	want := []netip.Prefix{netip.MustParsePrefix("192.168.0.0/23"), netip.MustParsePrefix("192.168.1.241/32")}
 	if diff := cmp.Diff(want, b.RoutesOf("n2"), byPrefix); diff != "" {
 		t.Errorf("routes of n2 (-want +got):\n%s", diff)
 	}

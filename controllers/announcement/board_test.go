@@ -84,7 +84,8 @@ func TestBoardSaysWhoHasAnAddress(t *testing.T) {
 
 func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
 	b := NewBoard()
-	b.Put(tells(owns("n1", 1, one), "192.168.1.241/32", "a"))
+	b.Put(owns("n1", 1, one))
+	b.PutRoutes("n1-0", "n1", []reports.Route{route("192.168.1.241/32", "a")})
 	b.Put(owns("n2", 1))
 	missing := owns("n2", 1)
 	missing.Missing = []lb.NodeName{"n1"}

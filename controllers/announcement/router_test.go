@@ -19,8 +19,13 @@ import (
 )
 
 // routedFacts are those of an address after these reports, with nodes that are down.
-func routedFacts(address netip.Addr, down []lb.NodeName, list ...reports.Report) facts {
-	f := factsOf(address, list...)
+func routedFacts(address netip.Addr, down []lb.NodeName, list ...said) facts {
+	b := NewBoard()
+	for _, s := range list {
+		b.Put(s.Report)
+		b.PutRoutes(string(s.Node)+"-0", s.Node, s.routes)
+	}
+	f := facts{Look: b.Look(address), address: address}
 	gone := map[lb.NodeName]bool{}
 	for _, node := range down {
 		gone[node] = true
@@ -29,9 +34,21 @@ func routedFacts(address netip.Addr, down []lb.NodeName, list ...reports.Report)
 	return f
 }
 
+// said is a report, and what the node has told routers.
+type said struct {
+	reports.Report
+	routes []reports.Route
+}
+
+// tells adds that the node announces a prefix to these peers.
+func tells(s said, prefix string, peers ...bgp.PeerName) said {
+	s.routes = append(s.routes, route(prefix, peers...))
+	return s
+}
+
 // toldOf says that the node has told these peers of an address.
-func toldOf(node lb.NodeName, peers ...bgp.PeerName) reports.Report {
-	return tells(reports.Report{Node: node}, one.String()+"/32", peers...)
+func toldOf(node lb.NodeName, peers ...bgp.PeerName) said {
+	return tells(said{Report: reports.Report{Node: node}}, one.String()+"/32", peers...)
 }
 
 // mayRoute says that these nodes may announce the address to tor-a and tor-b; those
@@ -78,15 +95,15 @@ func TestDecideWithRouters(t *testing.T) {
 		{"one node tells one", routedFacts(one, nil, toldOf("n1", "tor-a")), yes, v1beta1.ReasonAnnounced, "192.168.1.240 is announced by BGP from n1 to the peer tor-a"},
 		{"many do", routedFacts(one, nil, toldOf("n1", "1", "2", "3", "4", "5"), toldOf("n2", "6"), toldOf("n3", "6"), toldOf("n4", "6"), toldOf("n5", "6"), toldOf("n6", "7"), toldOf("n7", "7")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP from n1, n2, n3, n4, n5 and 2 more to the peers 1, 2, 3, 4, 5 and 2 more"},
-		{"a wider prefix holds it", routedFacts(one, nil, tells(tells(reports.Report{Node: "n1"}, "192.168.1.0/24", "tor-a"), "192.168.0.0/16", "tor-b")), yes, v1beta1.ReasonAnnounced,
+		{"a wider prefix holds it", routedFacts(one, nil, tells(tells(said{Report: reports.Report{Node: "n1"}}, "192.168.1.0/24", "tor-a"), "192.168.0.0/16", "tor-b")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP in 192.168.1.0/24 from n1 to the peers tor-a and tor-b"},
 		{"a node that died is not told of", routedFacts(one, []lb.NodeName{"n2"}, toldOf("n1", "tor-a"), toldOf("n2", "tor-b")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP from n1 to the peer tor-a"},
-		{"in both ways", routedFacts(one, nil, tells(owns("n1", 1, one), "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
+		{"in both ways", routedFacts(one, nil, tells(said{Report: owns("n1", 1, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
 			layer2 + ", and by BGP from n1 to the peer tor-a"},
-		{"in both ways, and a foreign host uses it", routedFacts(one, nil, tells(hears(owns("n1", 1, one), true, one), "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
+		{"in both ways, and a foreign host uses it", routedFacts(one, nil, tells(said{Report: hears(owns("n1", 1, one), true, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
 			layer2 + ", and by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
-		{"a foreign host keeps it from the local network only", routedFacts(one, nil, tells(hears(owns("n1", 1, one), false, one), "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
+		{"a foreign host keeps it from the local network only", routedFacts(one, nil, tells(said{Report: hears(owns("n1", 1, one), false, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
 		{"only an L2Advertisement is about it", unrouted(may(factsOf(one), "n1"), advertise.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1"},
 		{"none of either kind is", unrouted(not(), advertise.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNoAdvertisement, "192.168.1.240 is not announced: no L2; no BGP"},
@@ -147,14 +164,14 @@ func TestNoAdvertisementOfEitherKind(t *testing.T) {
 
 func TestSettle(t *testing.T) {
 	const s = time.Second
-	both := []reports.Report{toldOf("n1", "tor-a"), toldOf("n2", "tor-b")}
+	both := []said{toldOf("n1", "tor-a"), toldOf("n2", "tor-b")}
 	type look struct {
 		at    time.Duration
-		told  []reports.Report
+		told  []said
 		want  string
 		again time.Duration
 	}
-	wide := []reports.Report{both[0], tells(reports.Report{Node: "n2"}, "192.168.1.0/24", "tor-b")}
+	wide := []said{both[0], tells(said{Report: reports.Report{Node: "n2"}}, "192.168.1.0/24", "tor-b")}
 	all := "by BGP from n1 and n2 to the peers tor-a and tor-b"
 	for _, tt := range []struct {
 		name  string

@@ -49,6 +49,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("announcement").
 		For(&corev1.Service{}).
 		Watches(&v1beta1.SpeakerState{}, r.states()).
+		Watches(&v1beta1.SpeakerRouteSlice{}, r.slices()).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), builder.WithPredicates(scope.NodeChanged)).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.onEndpoints)).
 		Watches(&v1beta1.L2Advertisement{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -86,6 +87,23 @@ func (r *Reconciler) states() handler.EventHandler {
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { put(ctx, e.ObjectNew, q) },
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
 			r.enqueue(ctx, r.Board.Remove(lb.NodeName(e.Object.GetName())), q)
+		},
+	}
+}
+
+// slices does the same with what routers have been told.
+func (r *Reconciler) slices() handler.EventHandler {
+	put := func(ctx context.Context, object client.Object, q queue) {
+		if slice, ok := object.(*v1beta1.SpeakerRouteSlice); ok {
+			node, routes := apiconv.SpeakerRoutes(slice)
+			r.enqueue(ctx, r.Board.PutRoutes(slice.Name, node, routes), q)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { put(ctx, e.Object, q) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { put(ctx, e.ObjectNew, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+			r.enqueue(ctx, r.Board.PutRoutes(e.Object.GetName(), "", nil), q)
 		},
 	}
 }
@@ -144,7 +162,7 @@ func (r *Reconciler) within(ctx context.Context, prefixes []netip.Prefix) []lb.S
 	}
 	holds := newRoutes()
 	for _, p := range wider {
-		holds.replace("", nil, []reports.Route{{Prefix: p}})
+		holds.replace(source{}, nil, []reports.Route{{Prefix: p}})
 	}
 	for i := range services.Items {
 		if slices.ContainsFunc(apiconv.StatusAddresses(&services.Items[i]), func(a netip.Addr) bool { return len(holds.of(a)) > 0 }) {

@@ -62,7 +62,7 @@ func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta
 	var judged []validity.Judged[*v1beta1.L2Advertisement]
 	for i := range ads.Items {
 		object := &ads.Items[i]
-		v := validity.Verdict{}
+		var v validity.Verdict
 		if ad, err := apiconv.ParseAdvertisement(object); err != nil {
 			v = validity.Verdict{Reason: err.Reason, Message: err.Error() + ": nothing is announced by the advertisement until that is mended"}
 		} else {

@@ -130,16 +130,31 @@ func (r *Reconciler) releaseServices(ctx context.Context, _ *v1beta1.LoadBalance
 			return "", fmt.Errorf("deleting the IPAddressClaim %s: %w", claim.Name, err)
 		}
 	}
+	return "", r.forgetSpeakers(ctx)
+}
+
+// forgetSpeakers deletes what the speakers reported.
+func (r *Reconciler) forgetSpeakers(ctx context.Context) error {
 	var states v1beta1.SpeakerStateList
-	if err := r.Reader.List(ctx, &states); err != nil {
-		return "", fmt.Errorf("listing the SpeakerStates: %w", err)
-	}
-	for i := range states.Items {
-		if err := r.Client.Delete(ctx, &states.Items[i]); client.IgnoreNotFound(err) != nil {
-			return "", fmt.Errorf("deleting the SpeakerState %s: %w", states.Items[i].Name, err)
+	var slices v1beta1.SpeakerRouteSliceList
+	for _, list := range []client.ObjectList{&states, &slices} {
+		if err := r.Reader.List(ctx, list); err != nil {
+			return fmt.Errorf("listing what speakers reported: %w", err)
 		}
 	}
-	return "", nil
+	var objects []client.Object
+	for i := range slices.Items {
+		objects = append(objects, &slices.Items[i])
+	}
+	for i := range states.Items {
+		objects = append(objects, &states.Items[i])
+	}
+	for _, object := range objects {
+		if err := r.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("deleting the %T %s: %w", object, object.GetName(), err)
+		}
+	}
+	return nil
 }
 
 // addressesByService says which addresses are claimed for a Service.

@@ -36,30 +36,30 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 			})
 		}
 	}
-	down := map[v1beta1.ObjectName]bool{}
 	for i := range state.Status.BGPPeers {
 		p := &state.Status.BGPPeers[i]
-		s := reports.Session{Peer: bgp.PeerName(p.Name), Established: p.State == v1beta1.BGPEstablished, State: string(p.State), LastError: p.LastError}
-		down[p.Name] = !s.Established
-		r.Sessions = append(r.Sessions, s)
-	}
-	for _, route := range state.Status.BGPRoutes {
-		prefix, err := netip.ParsePrefix(route.Prefix)
-		if err != nil {
-			continue
-		}
-		read := reports.Route{Prefix: prefix.Masked()}
-		for _, name := range route.Peers {
-			if !down[name] {
-				read.Peers = append(read.Peers, bgp.PeerName(name))
-			}
-		}
-		if len(read.Peers) > 0 {
-			slices.Sort(read.Peers)
-			r.Routes = append(r.Routes, read)
-		}
+		r.Sessions = append(r.Sessions, reports.Session{Peer: bgp.PeerName(p.Name), Established: p.State == v1beta1.BGPEstablished, State: string(p.State), LastError: p.LastError})
 	}
 	return r
+}
+
+// SpeakerRoutes reads what one of a node's slices says that routers have been told. What
+// means nothing is left out.
+func SpeakerRoutes(slice *v1beta1.SpeakerRouteSlice) (lb.NodeName, []reports.Route) {
+	var routes []reports.Route
+	for _, listed := range slice.Routes {
+		prefix, err := netip.ParsePrefix(listed.Prefix)
+		if err != nil || len(listed.Peers) == 0 {
+			continue
+		}
+		route := reports.Route{Prefix: prefix.Masked()}
+		for _, name := range listed.Peers {
+			route.Peers = append(route.Peers, bgp.PeerName(name))
+		}
+		slices.Sort(route.Peers)
+		routes = append(routes, route)
+	}
+	return lb.NodeName(slice.Node), routes
 }
 
 // ForeignAddress reads what a pool remembers of a foreign host.

@@ -23,8 +23,6 @@ type Report struct {
 	Foreign []Foreign
 	// Sessions are those that the node should have with routers.
 	Sessions []Session
-	// Routes are what routers have been told.
-	Routes []Route
 	// Missing are the nodes whose speakers this one does not hear although they should be
 	// there, by name.
 	Missing []lb.NodeName
@@ -50,7 +48,7 @@ func (s Session) Why() string { return cmp.Or(s.LastError, s.State) }
 // Route is a prefix that a node announces.
 type Route struct {
 	Prefix netip.Prefix
-	// Peers that have been told, ordered: at least one. Their sessions are established.
+	// Peers that have been told, ordered: at least one.
 	Peers []bgp.PeerName
 }
 

@@ -5,7 +5,6 @@ package bgp
 
 import (
 	"context"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -257,20 +256,6 @@ func (m *Manager) Statuses() []Status {
 	}
 	slices.SortFunc(list, func(x, y Status) int { return strings.Compare(string(x.Peer), string(y.Peer)) })
 	return list
-}
-
-// Sent returns which routers have which prefix from this node, each list ordered.
-func (m *Manager) Sent() map[netip.Prefix][]bgp.PeerName {
-	m.mu.Lock()
-	peers := maps.Clone(m.peers)
-	m.mu.Unlock()
-	sent := map[netip.Prefix][]bgp.PeerName{}
-	for _, name := range slices.Sorted(maps.Keys(peers)) {
-		for _, prefix := range peers[name].sent() {
-			sent[prefix] = append(sent[prefix], name)
-		}
-	}
-	return sent
 }
 
 // accepted hands a connection to the peer whose router made it, or closes it.

@@ -6,12 +6,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lbstack/lbstack/internal/bfd"
@@ -107,11 +107,18 @@ func TestASessionOverTheLoopback(t *testing.T) {
 	caller.SetPeers([]bgp.Peer{toListener}, has(routes.Table{one: red}))
 	becomes(t, caller, "established, with a route", func(s Status) bool { return established(s) && s.Prefixes == 1 })
 	since := becomes(t, listener, "established", established).Since
-	if got := caller.Sent(); !slices.Equal(got[one], []bgp.PeerName{"listener"}) {
-		t.Errorf("sent is %v", got)
+	news := func(want News) {
+		t.Helper()
+		got := caller.News()["listener"]
+		if diff := cmp.Diff(want, got, cmp.Comparer(func(x, y netip.Prefix) bool { return x == y })); diff != "" {
+			t.Errorf("news (-want +got):\n%s", diff)
+		}
 	}
+	news(News{Whole: true, Announced: []netip.Prefix{one}})
+	news(News{})
 	caller.SetRoutes("listener", routes.Table{two: blue}, []netip.Prefix{one}, time.Time{})
 	becomes(t, caller, "with another route", func(s Status) bool { return s.Prefixes == 1 && s.Changes >= 3 })
+	news(News{Announced: []netip.Prefix{two}, Withdrawn: []netip.Prefix{one}})
 
 	// Both passwords change, and nothing else.
 	toListener.Password, toCaller.Password = "another", "another"

@@ -30,6 +30,10 @@ type table struct {
 	begun bool
 	// changes counts how often sent was another one.
 	changes uint64
+	// news are the prefixes that the router has, or has no more, since that was told last;
+	// untold: it was never told what it has.
+	news   map[netip.Prefix]bool
+	untold bool
 	// refused are routes that cannot be written, and why.
 	refused map[netip.Prefix]error
 }
@@ -40,7 +44,7 @@ var unknown = &routes.Attributes{}
 func newTable(want routes.Table) *table {
 	return &table{
 		want: want, sent: routes.Table{}, dirty: map[netip.Prefix]bool{}, marked: map[*routes.Attributes]*routes.Attributes{},
-		refused: map[netip.Prefix]error{},
+		refused: map[netip.Prefix]error{}, news: map[netip.Prefix]bool{}, untold: true,
 	}
 }
 
@@ -60,6 +64,8 @@ func (t *table) change(announce routes.Table, withdraw []netip.Prefix) {
 func (t *table) reset() {
 	clear(t.sent)
 	clear(t.refused)
+	clear(t.news)
+	t.untold = true
 	t.begun = false
 	t.changes++
 	t.all()
@@ -157,8 +163,10 @@ func (t *table) next(s wire.Session) (octets []byte, more bool) {
 			case err != nil:
 				t.refused[prefix] = err
 			case g.attributes == nil:
+				t.note(prefix, false)
 				delete(t.sent, prefix)
 			default:
+				t.note(prefix, true)
 				t.sent[prefix] = g.attributes
 			}
 		}

@@ -2,7 +2,9 @@ package bgp
 
 import (
 	"bytes"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,6 +129,7 @@ func TestTable(t *testing.T) {
 			}
 			table := newTable(tt.begins)
 			table.reset()
+			mirror := map[netip.Prefix]bool{}
 			for i, s := range tt.steps {
 				if s.do != nil {
 					s.do(table)
@@ -135,12 +138,36 @@ func TestTable(t *testing.T) {
 				if want := strings.Split(s.want, ", "); !sameWords(got, want) {
 					t.Fatalf("step %d: sent %v, want %v", i, got, want)
 				}
+				table.tellNews().apply(mirror)
+				if got, want := slices.Collect(maps.Keys(mirror)), slices.Collect(maps.Keys(table.sent)); !sameWords(words(got), words(want)) {
+					t.Fatalf("step %d: by the news the router has %v, want %v", i, got, want)
+				}
 			}
 			if err := table.problem(); (err == nil) != (tt.problem == "") || err != nil && !strings.Contains(err.Error(), tt.problem) {
 				t.Errorf("the problem is %v, want %q", err, tt.problem)
 			}
 		})
 	}
+}
+
+// apply takes the news in.
+func (n News) apply(mirror map[netip.Prefix]bool) {
+	if n.Whole {
+		clear(mirror)
+	}
+	for _, p := range n.Withdrawn {
+		delete(mirror, p)
+	}
+	for _, p := range n.Announced {
+		mirror[p] = true
+	}
+}
+
+func words(list []netip.Prefix) (text []string) {
+	for _, p := range list {
+		text = append(text, p.String())
+	}
+	return text
 }
 
 // sameWords compares two lists in any order: messages have none.

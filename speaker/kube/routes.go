@@ -2,9 +2,6 @@ package kube
 
 import (
 	"fmt"
-	"maps"
-	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +13,9 @@ import (
 )
 
 const (
-	// maxPeers and maxRoutes are the bounds of status.bgpPeers and status.bgpRoutes,
-	// maxText that of a text in them.
-	maxPeers, maxRoutes, maxText = 128, 5000, 1024
+	// maxPeers is the bound of status.bgpPeers and of the peers of a route, maxText that of a
+	// text in them.
+	maxPeers, maxText = 128, 1024
 )
 
 // Routing is what the speaker does with routers.
@@ -27,8 +24,8 @@ type Routing struct {
 	Sessions []speakerbgp.Status
 	// Path says how BFD finds the path to the router of a peer; false: nobody asks it.
 	Path func(bgp.PeerName) (speakerbfd.Status, bool)
-	// Sent are the routes that routers have, with the peers.
-	Sent map[netip.Prefix][]bgp.PeerName
+	// News are what has changed of the routes that routers have.
+	News map[bgp.PeerName]speakerbgp.News
 	// Problems are sentences about objects that mean nothing and were left out.
 	Problems []string
 }
@@ -38,22 +35,13 @@ func (r Routing) fill(next *v1beta1.SpeakerStateStatus) {
 	for _, s := range r.Sessions[:min(len(r.Sessions), maxPeers)] {
 		next.BGPPeers = append(next.BGPPeers, r.peer(s))
 	}
-	next.RouteCount = int32(len(r.Sent))
-	prefixes := slices.SortedFunc(maps.Keys(r.Sent), netip.Prefix.Compare)
-	for _, prefix := range prefixes[:min(len(prefixes), maxRoutes)] {
-		route := v1beta1.SpeakerBGPRoute{Prefix: prefix.String()}
-		for _, peer := range r.Sent[prefix][:min(len(r.Sent[prefix]), maxPeers)] {
-			route.Peers = append(route.Peers, v1beta1.ObjectName(peer))
-		}
-		next.BGPRoutes = append(next.BGPRoutes, route)
-	}
 }
 
-// parted is what is left when the speaker has ended: no session, and the routes that routers
-// keep until the next speaker is there (RFC 4724).
-func (r Routing) parted(now time.Time) Routing {
-	left := Routing{Sent: map[netip.Prefix][]bgp.PeerName{}, Path: func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }}
-	stays := map[bgp.PeerName]bool{}
+// parted is what is left when the speaker has ended: no session, and the routes that the
+// routers of those peers which stay keep until the next speaker is there (RFC 4724).
+func (r Routing) parted(now time.Time) (left Routing, stays map[bgp.PeerName]bool) {
+	left.Path = func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }
+	stays = map[bgp.PeerName]bool{}
 	for _, s := range r.Sessions {
 		now := speakerbgp.Status{Peer: s.Peer, Router: s.Router, State: session.Idle, Since: now, LastError: "the speaker on this node was stopped"}
 		if s.Negotiated != nil && s.Negotiated.GracefulRestart != nil {
@@ -62,12 +50,7 @@ func (r Routing) parted(now time.Time) Routing {
 		}
 		left.Sessions = append(left.Sessions, now)
 	}
-	for prefix, peers := range r.Sent {
-		if kept := slices.DeleteFunc(slices.Clone(peers), func(p bgp.PeerName) bool { return !stays[p] }); len(kept) > 0 {
-			left.Sent[prefix] = kept
-		}
-	}
-	return left
+	return left, stays
 }
 
 func (r Routing) peer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -64,17 +63,16 @@ func TestWhatIsWrongWithASessionIsToldInTheState(t *testing.T) {
 
 func TestWhatIsLeftOfASpeakerThatEnds(t *testing.T) {
 	restarts := &session.Negotiated{Capabilities: bgp.Capabilities{GracefulRestart: &bgp.GracefulRestart{}}}
-	one, two := netip.MustParsePrefix("198.51.100.1/32"), netip.MustParsePrefix("198.51.100.2/32")
 	r := Routing{
 		Sessions: []speakerbgp.Status{
 			{Peer: "a", State: session.Established, Negotiated: &session.Negotiated{}, Prefixes: 2},
 			{Peer: "b", State: session.Established, Negotiated: restarts, Prefixes: 1},
 			{Peer: "c", State: session.Active, LastError: "refused"},
 		},
-		Sent: map[netip.Prefix][]bgp.PeerName{one: {"a", "b"}, two: {"a"}},
 	}
+	parted, stays := r.parted(time.Now())
 	var got v1beta1.SpeakerStateStatus
-	r.parted(time.Now()).fill(&got)
+	parted.fill(&got)
 	type left struct {
 		state    v1beta1.BGPState
 		prefixes int32
@@ -86,23 +84,7 @@ func TestWhatIsLeftOfASpeakerThatEnds(t *testing.T) {
 			t.Errorf("the session with %s is %+v, want %+v; it says %q", p.Name, is, want, p.LastError)
 		}
 	}
-	want := []v1beta1.SpeakerBGPRoute{{Prefix: "198.51.100.1/32", Peers: []v1beta1.ObjectName{"b"}}}
-	if diff := cmp.Diff(want, got.BGPRoutes); diff != "" {
-		t.Errorf("routes (-want +got):\n%s", diff)
-	}
-}
-
-func TestRoutesAreListedInOrderWithTheirPeers(t *testing.T) {
-	r := Routing{Sent: map[netip.Prefix][]bgp.PeerName{
-		netip.MustParsePrefix("2001:db8::1/128"): {"a"}, netip.MustParsePrefix("198.51.100.2/32"): {"a", "b"}, netip.MustParsePrefix("198.51.100.1/32"): {"b"},
-	}}
-	var got v1beta1.SpeakerStateStatus
-	r.fill(&got)
-	want := []v1beta1.SpeakerBGPRoute{
-		{Prefix: "198.51.100.1/32", Peers: []v1beta1.ObjectName{"b"}}, {Prefix: "198.51.100.2/32", Peers: []v1beta1.ObjectName{"a", "b"}},
-		{Prefix: "2001:db8::1/128", Peers: []v1beta1.ObjectName{"a"}},
-	}
-	if diff := cmp.Diff(want, got.BGPRoutes); diff != "" || got.RouteCount != 3 {
-		t.Errorf("%d routes (-want +got):\n%s", got.RouteCount, diff)
+	if diff := cmp.Diff(map[bgp.PeerName]bool{"b": true}, stays); diff != "" {
+		t.Errorf("peers whose routers keep the routes (-want +got):\n%s", diff)
 	}
 }

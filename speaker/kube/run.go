@@ -55,7 +55,7 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 		Logger:         log,
 		Cache:          cached(o.Namespace),
 		// The state is written seldom and must be read fresh.
-		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}}}},
+		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{}}}},
 		Metrics:                metricsserver.Options{BindAddress: o.MetricsAddress},
 		HealthProbeBindAddress: net.JoinHostPort(o.Address.String(), strconv.Itoa(o.HealthPort)),
 	})

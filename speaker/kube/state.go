@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -21,11 +22,20 @@ import (
 const (
 	// writeInterval bounds how often the state is written: moves come in
 	// groups, and the API server has more to do. A write costs as much as the state is
-	// long, so that one that lists more than freeEntries waits perEntry longer for each:
-	// however many there are, all writes together cost the same.
+	// long, so that one that lists more than freeEntries addresses waits perEntry longer for
+	// each: however many there are, all writes together cost the same.
 	writeInterval = 500 * time.Millisecond
-	freeEntries   = 500
-	perEntry      = time.Millisecond
+	// gathering is how long news is gathered before it is written after a quiet time: the
+	// network is told first, and what all speakers of a cluster report of one change, which
+	// goes on for some milliseconds, costs one write each and does not compete with it.
+	gathering   = 200 * time.Millisecond
+	freeEntries = 500
+	perEntry    = time.Millisecond
+	// perWrite is how much longer it waits for each SpeakerRouteSlice that was written:
+	// routes that come in great number change many, again and again.
+	perWrite = 50 * time.Millisecond
+	// countsAfter is how old a state may be of which only the counts of routes are others now.
+	countsAfter = 5 * time.Second
 	// maxWait bounds how long a failing write waits for the next attempt; the
 	// wait doubles from writeInterval.
 	maxWait = 5 * time.Second
@@ -34,8 +44,8 @@ const (
 	checkInterval = time.Minute
 )
 
-// StateWriter writes this node's SpeakerState; it is the only writer of it. The
-// engine never waits for it.
+// StateWriter writes this node's SpeakerState and SpeakerRouteSlices; it is the only writer
+// of them. The engine never waits for it.
 type StateWriter struct {
 	// Reader reads Nodes, from the cache.
 	Reader client.Reader
@@ -47,8 +57,12 @@ type StateWriter struct {
 	// Routing says what is done with routers; nil: nothing.
 	Routing func() Routing
 
-	left    bool // the speaker ends
-	entries int  // that the state listed last
+	left    bool                  // the speaker ends
+	entries int                   // that the state listed last
+	there   *v1beta1.SpeakerState // as the API server has it, as it was read or written last; nil: nobody has looked
+	written time.Time             // when that was, if by this one
+	later   *time.Timer           // counts are to be written
+	routes  routeSlices
 
 	mu     sync.Mutex
 	latest *speaker.Report
@@ -57,7 +71,7 @@ type StateWriter struct {
 
 // NewStateWriter returns a writer for a node.
 func NewStateWriter(reader client.Reader, c client.Client, self lb.NodeName, log logr.Logger) *StateWriter {
-	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, news: make(chan struct{}, 1)}
+	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, news: make(chan struct{}, 1), routes: routeSlices{client: c, self: self}}
 }
 
 // Report takes what is to be written, soon.
@@ -82,6 +96,10 @@ func (w *StateWriter) Start(ctx context.Context) error {
 			return nil
 		case <-w.news:
 		case <-check.C:
+			w.look()
+		}
+		if !passes(ctx, gathering) {
+			return nil
 		}
 		if err := w.write(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Error(err, "writing this node's SpeakerState; trying again")
@@ -90,25 +108,42 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		} else {
 			wait = w.pause()
 		}
-		select {
-		case <-ctx.Done():
+		if !passes(ctx, wait-gathering) {
 			return nil
-		case <-time.After(wait):
 		}
+	}
+}
+
+// passes says whether the context goes on for so long.
+func passes(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 
 // pause is how long to wait from one write to the next.
 func (w *StateWriter) pause() time.Duration {
-	return writeInterval + time.Duration(max(0, w.entries-freeEntries))*perEntry
+	return writeInterval + time.Duration(max(0, w.entries-freeEntries))*perEntry + time.Duration(w.routes.written)*perWrite
 }
 
 // Leave writes the last state of a speaker that ends, given what it did with routers: the
 // next one may not come soon, or at all. Call it after Start has returned.
 func (w *StateWriter) Leave(ctx context.Context, routing Routing) error {
-	w.Routing = func() Routing { return routing.parted(time.Now()) }
+	left, stays := routing.parted(time.Now())
+	w.Routing = func() Routing { return left }
+	w.routes.told.note(routing.News)
+	w.routes.told.keep(stays)
 	w.left = true
 	return w.write(ctx)
+}
+
+// look has what is written next compared with what the API server has.
+func (w *StateWriter) look() {
+	w.there = nil
+	w.routes.look()
 }
 
 func (w *StateWriter) write(ctx context.Context) error {
@@ -118,31 +153,79 @@ func (w *StateWriter) write(ctx context.Context) error {
 	if latest == nil {
 		return nil
 	}
+	var routing Routing
+	if w.Routing != nil {
+		routing = w.Routing()
+	}
+	if !w.left {
+		w.routes.told.note(routing.News)
+	}
+	state, err := w.read(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
+	}
+	owner := state.OwnerReferences
+	// The state goes first: what routers have counts only while it says that sessions are up.
+	return errors.Join(w.writeState(ctx, state, status(state, *latest, routing)), w.routes.write(ctx, owner))
+}
+
+// writeState writes the state, if it is to be another one.
+func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerState, want v1beta1.SpeakerStateStatus) error {
+	want.RouteCount = int32(w.routes.told.count())
+	w.entries = len(want.Addresses)
+	if w.left {
+		stop(&want)
+	}
+	if equality.Semantic.DeepEqual(state.Status, want) {
+		return nil
+	}
+	if left := countsAfter - time.Since(w.written); left > 0 && !w.left && equality.Semantic.DeepEqual(countless(&state.Status), countless(&want)) {
+		w.tellCounts(left)
+		return nil
+	}
+	next := state.DeepCopy()
+	next.Status = want
+	if err := w.Client.Status().Update(ctx, next); err != nil {
+		w.look() // what is there is another than was thought
+		return fmt.Errorf("updating the status of the SpeakerState %s: %w", w.Self, err)
+	}
+	w.there, w.written = next, time.Now()
+	return nil
+}
+
+// tellCounts writes again after a time.
+func (w *StateWriter) tellCounts(after time.Duration) {
+	if w.later != nil {
+		w.later.Stop()
+	}
+	w.later = time.AfterFunc(after, w.Nudge)
+}
+
+// countless is a status without how many routes there are, which are listed elsewhere.
+func countless(s *v1beta1.SpeakerStateStatus) *v1beta1.SpeakerStateStatus {
+	s = s.DeepCopy()
+	s.RouteCount = 0
+	for i := range s.BGPPeers {
+		s.BGPPeers[i].Prefixes = 0
+	}
+	return s
+}
+
+// read returns the state as the API server has it.
+func (w *StateWriter) read(ctx context.Context) (*v1beta1.SpeakerState, error) {
+	if w.there != nil {
+		return w.there, nil
+	}
 	state := &v1beta1.SpeakerState{}
 	err := w.Client.Get(ctx, client.ObjectKey{Name: string(w.Self)}, state)
 	if apierrors.IsNotFound(err) {
 		state, err = w.create(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
+		return nil, err
 	}
-	next := state.DeepCopy()
-	var routing Routing
-	if w.Routing != nil {
-		routing = w.Routing()
-	}
-	next.Status = status(state, *latest, routing)
-	w.entries = len(next.Status.Addresses) + len(next.Status.BGPRoutes)
-	if w.left {
-		stop(&next.Status)
-	}
-	if equality.Semantic.DeepEqual(state.Status, next.Status) {
-		return nil
-	}
-	if err := w.Client.Status().Update(ctx, next); err != nil {
-		return fmt.Errorf("updating the status of the SpeakerState %s: %w", w.Self, err)
-	}
-	return nil
+	w.there = state
+	return state, nil
 }
 
 // create makes the node the owner of its state: they go together.

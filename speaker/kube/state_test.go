@@ -18,6 +18,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
+	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 )
 
 func TestStatus(t *testing.T) {
@@ -125,24 +126,39 @@ func TestLongStatesAreWrittenLessOften(t *testing.T) {
 	}
 }
 
-// BenchmarkState is what one write costs this program, the API server aside.
-func BenchmarkState(b *testing.B) {
+// BenchmarkRouteChange is what one route that comes or goes costs this program in what it
+// reports, the API server aside.
+func BenchmarkRouteChange(b *testing.B) {
 	for _, count := range []int{100, 1000, 5000} {
-		routing := Routing{Sent: map[netip.Prefix][]bgp.PeerName{}}
-		a := netip.MustParseAddr("10.0.0.0")
-		for range count {
-			routing.Sent[netip.PrefixFrom(a, 32)] = []bgp.PeerName{"one", "two", "three", "four"}
-			a = a.Next()
-		}
 		b.Run(fmt.Sprintf("%d routes", count), func(b *testing.B) {
-			for b.Loop() {
-				state := &v1beta1.SpeakerState{}
-				state.Status = status(state, speaker.Report{}, routing)
-				text, err := json.Marshal(state)
-				if err != nil {
-					b.Fatal(err)
+			var all []netip.Prefix
+			for i := range count {
+				all = append(all, prefixOf(i))
+			}
+			whole, change := map[bgp.PeerName]speakerbgp.News{}, map[bgp.PeerName]speakerbgp.News{}
+			for _, peer := range []bgp.PeerName{"one", "two", "three", "four"} {
+				whole[peer] = speakerbgp.News{Whole: true, Announced: all}
+			}
+			var told told
+			told.note(whole)
+			for i := 0; b.Loop(); i++ {
+				for peer := range whole {
+					if n := (speakerbgp.News{Withdrawn: all[:1]}); i%2 == 0 {
+						change[peer] = n
+					} else {
+						change[peer] = speakerbgp.News{Announced: n.Withdrawn}
+					}
 				}
-				b.SetBytes(int64(len(text)))
+				told.note(change)
+				slice := &v1beta1.SpeakerRouteSlice{Node: "n1", Routes: listed(told.slices[told.place[all[1]]])}
+				state := &v1beta1.SpeakerState{}
+				state.Status = status(state, speaker.Report{}, Routing{})
+				state.Status.RouteCount = int32(told.count())
+				for _, object := range []any{slice, state} {
+					if _, err := json.Marshal(object); err != nil {
+						b.Fatal(err)
+					}
+				}
 			}
 		})
 	}

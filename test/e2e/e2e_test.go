@@ -109,7 +109,7 @@ func TestDeletedStackTakesDownWhatItMadeAndNothingElse(t *testing.T) {
 			t.Errorf("left behind: %v", left)
 		}
 	}
-	for _, list := range []client.ObjectList{&v1beta1.IPAddressClaimList{}, &v1beta1.SpeakerStateList{}} {
+	for _, list := range []client.ObjectList{&v1beta1.IPAddressClaimList{}, &v1beta1.SpeakerStateList{}, &v1beta1.SpeakerRouteSliceList{}} {
 		must(t, bed.Client.List(background(t), list))
 		if n := lengthOf(list); n > 0 {
 			t.Errorf("left behind: %d of %T", n, list)
@@ -131,6 +131,8 @@ func lengthOf(list client.ObjectList) int {
 	case *v1beta1.IPAddressClaimList:
 		return len(list.Items)
 	case *v1beta1.SpeakerStateList:
+		return len(list.Items)
+	case *v1beta1.SpeakerRouteSliceList:
 		return len(list.Items)
 	}
 	return 0

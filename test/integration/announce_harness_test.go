@@ -31,7 +31,10 @@ func (b *bed) speaker(node string) *speaker {
 	b.Helper()
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node}}
 	create(b.T, b.Client, state)
-	b.Cleanup(func() { _ = b.Delete(context.Background(), state) })
+	b.Cleanup(func() {
+		_ = b.Delete(context.Background(), &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: node + "-0"}})
+		_ = b.Delete(context.Background(), state)
+	})
 	return &speaker{bed: b, node: node, status: v1beta1.SpeakerStateStatus{Phase: v1beta1.SpeakerActive, LiveSpeakers: 1}}
 }
 

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -162,12 +163,17 @@ func (s *speaker) session(peer v1beta1.ObjectName, state v1beta1.BGPState, lastE
 // empty: nothing at all.
 func (s *speaker) routes(prefix string, peers ...v1beta1.ObjectName) {
 	s.Helper()
-	s.status.BGPRoutes = nil
-	if prefix != "" {
-		s.status.BGPRoutes = []v1beta1.SpeakerBGPRoute{{Prefix: prefix, Peers: peers}}
+	slice := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: s.node + "-0"}}
+	_, err := controllerutil.CreateOrUpdate(context.Background(), s.Client, slice, func() error {
+		slice.Node, slice.Routes = v1beta1.NodeName(s.node), nil
+		if prefix != "" {
+			slice.Routes = []v1beta1.SpeakerBGPRoute{{Prefix: prefix, Peers: peers}}
+		}
+		return nil
+	})
+	if err != nil {
+		s.Fatal(err)
 	}
-	s.status.RouteCount = int32(len(s.status.BGPRoutes))
-	s.write()
 }
 
 // says waits for the reason of a condition of an object, and for a message with all of

@@ -31,12 +31,13 @@ func TestRemovedStackLeavesNothingAndTakesNothingOfOthers(t *testing.T) {
 	reservation, foreign := claimOf("192.168.1.250", nil), pool("by-hand")
 	foreign.Spec.Addresses = []v1beta1.AddressRange{"10.77.0.1"}
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
-	for _, object := range []client.Object{reservation, foreign, state} {
+	routes := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "node-1-0"}, Node: "node-1"}
+	for _, object := range []client.Object{reservation, foreign, state, routes} {
 		create(t, b.Client, object)
 	}
 
 	b.removeStack()
-	gone := append(components(), pool("first-pool"), pool("second-pool"), advertisement("example"), state, claimOf("192.168.1.240", served))
+	gone := append(components(), pool("first-pool"), pool("second-pool"), advertisement("example"), state, routes, claimOf("192.168.1.240", served))
 	for _, object := range gone {
 		if err := b.Get(context.Background(), client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {
 			t.Errorf("%s after the removal: got %v, want it gone", name(object), err)
@@ -93,7 +94,7 @@ func (b *operatorBed) refresh(object client.Object) {
 
 func (b *operatorBed) hasCRDs() {
 	b.Helper()
-	for _, plural := range []string{"loadbalancerstacks", "ipaddresspools", "l2advertisements", "bgppeers", "bgpadvertisements", "bfdprofiles", "communities", "ipaddressclaims", "speakerstates"} {
+	for _, plural := range []string{"loadbalancerstacks", "ipaddresspools", "l2advertisements", "bgppeers", "bgpadvertisements", "bfdprofiles", "communities", "ipaddressclaims", "speakerstates", "speakerrouteslices"} {
 		crd := &unstructured.Unstructured{}
 		crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
 		if err := b.Get(context.Background(), nameOnly(plural+".lbstack.io"), crd); err != nil {

@@ -1,0 +1,143 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// maxPrefix bounds the part of a slice's name that is the node's: names of objects have
+// at most 253 characters.
+const maxPrefix = 240
+
+// routeSlices writes the SpeakerRouteSlices of this node; it is the only writer of them.
+type routeSlices struct {
+	client client.Client
+	self   lb.NodeName
+	told   told
+	// there are those that the API server has, by name, as they were read or written last;
+	// nil: nobody has looked.
+	there map[string]*v1beta1.SpeakerRouteSlice
+	// written is how many were written last.
+	written int
+}
+
+// sliceName returns the name of one of the slices of a node.
+func sliceName(node lb.NodeName, number int) string {
+	name := string(node)
+	if len(name) > maxPrefix {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(name)) // never fails
+		name = fmt.Sprintf("%s-%08x", name[:maxPrefix-9], h.Sum32())
+	}
+	return fmt.Sprintf("%s-%d", name, number)
+}
+
+// look has everything compared with what the API server has, by the next write.
+func (s *routeSlices) look() { s.there = nil }
+
+// write writes the slices that have changed, and belong to the owner. One that cannot be
+// written holds up no other.
+func (s *routeSlices) write(ctx context.Context, owner []metav1.OwnerReference) error {
+	s.written = 0
+	if s.there == nil {
+		if err := s.read(ctx); err != nil {
+			return err
+		}
+	}
+	var failed []error
+	for _, i := range slices.Sorted(maps.Keys(s.told.dirty)) {
+		if err := s.put(ctx, owner, sliceName(s.self, i), listed(s.told.slices[i])); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		delete(s.told.dirty, i)
+	}
+	if len(failed) > 0 {
+		s.look() // what is there is another than was thought
+	}
+	return errors.Join(failed...)
+}
+
+// read finds out which slices there are, and deletes those that nobody wants. All others
+// are compared.
+func (s *routeSlices) read(ctx context.Context) error {
+	var list v1beta1.SpeakerRouteSliceList
+	if err := s.client.List(ctx, &list, client.MatchingFields{"node": string(s.self)}); err != nil {
+		return fmt.Errorf("listing the SpeakerRouteSlices of %s: %w", s.self, err)
+	}
+	there, wanted := map[string]*v1beta1.SpeakerRouteSlice{}, map[string]bool{}
+	for i := range s.told.slices {
+		wanted[sliceName(s.self, i)] = true
+	}
+	for i := range list.Items {
+		slice := &list.Items[i]
+		there[slice.Name] = slice
+		if wanted[slice.Name] {
+			continue
+		}
+		if err := s.client.Delete(ctx, slice); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("deleting the SpeakerRouteSlice %s: %w", slice.Name, err)
+		}
+		delete(there, slice.Name)
+	}
+	s.there = there
+	s.told.all()
+	return nil
+}
+
+// put makes one slice as it should be.
+func (s *routeSlices) put(ctx context.Context, owner []metav1.OwnerReference, name string, routes []v1beta1.SpeakerBGPRoute) error {
+	before := s.there[name]
+	if before == nil && len(routes) == 0 || before != nil && equality.Semantic.DeepEqual(before.Routes, routes) {
+		return nil
+	}
+	s.written++
+	switch {
+	case len(routes) == 0:
+		if err := s.client.Delete(ctx, before); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("deleting the SpeakerRouteSlice %s: %w", name, err)
+		}
+		delete(s.there, name)
+	case before == nil:
+		slice := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: owner}, Node: v1beta1.NodeName(s.self), Routes: routes}
+		if err := s.client.Create(ctx, slice); err != nil {
+			return fmt.Errorf("creating the SpeakerRouteSlice %s: %w", name, err)
+		}
+		s.there[name] = slice
+	default:
+		next := before.DeepCopy()
+		next.Routes = routes
+		if err := s.client.Update(ctx, next); err != nil {
+			return fmt.Errorf("updating the SpeakerRouteSlice %s: %w", name, err)
+		}
+		s.there[name] = next
+	}
+	return nil
+}
+
+// listed are the routes of a slice in order.
+func listed(routes map[netip.Prefix][]bgp.PeerName) []v1beta1.SpeakerBGPRoute {
+	var list []v1beta1.SpeakerBGPRoute
+	for _, prefix := range slices.SortedFunc(maps.Keys(routes), netip.Prefix.Compare) {
+		peers := routes[prefix]
+		route := v1beta1.SpeakerBGPRoute{Prefix: prefix.String()}
+		for _, peer := range peers[:min(len(peers), maxPeers)] {
+			route.Peers = append(route.Peers, v1beta1.ObjectName(peer))
+		}
+		list = append(list, route)
+	}
+	return list
+}

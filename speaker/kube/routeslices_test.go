@@ -1,0 +1,241 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/speaker"
+	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+)
+
+// server is an API server that counts what is asked of it, and may fail.
+type server struct {
+	client.WithWatch
+	asked []string
+	fails error
+}
+
+func newServer(t *testing.T, objects ...client.Object) *server {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{}
+	note := func(verb string, object any) error {
+		s.asked = append(s.asked, verb+" "+strings.TrimPrefix(fmt.Sprintf("%T", object), "*v1beta1."))
+		return s.fails
+	}
+	s.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1beta1.SpeakerState{}).WithObjects(objects...).
+		WithIndex(&v1beta1.SpeakerRouteSlice{}, "node", func(o client.Object) []string { return []string{string(o.(*v1beta1.SpeakerRouteSlice).Node)} }).
+		WithInterceptorFuncs(interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+				return errors.Join(note("get", o), c.Get(ctx, key, o, opts...))
+			},
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+				return errors.Join(note("list", list), c.List(ctx, list, opts...))
+			},
+			Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+				if err := note("create", o); err != nil {
+					return err
+				}
+				return c.Create(ctx, o, opts...)
+			},
+			Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+				if err := note("update", o); err != nil {
+					return err
+				}
+				return c.Update(ctx, o, opts...)
+			},
+			Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+				if err := note("delete", o); err != nil {
+					return err
+				}
+				return c.Delete(ctx, o, opts...)
+			},
+			SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
+				if err := note("update", o); err != nil {
+					return err
+				}
+				return c.SubResource(sub).Update(ctx, o, opts...)
+			},
+		}).Build()
+	return s
+}
+
+// has returns the routes of all slices, by the slices' names.
+func (s *server) has(t *testing.T) map[string][]string {
+	t.Helper()
+	var list v1beta1.SpeakerRouteSliceList
+	if err := s.List(t.Context(), &list); err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string][]string{}
+	for _, slice := range list.Items {
+		for _, r := range slice.Routes {
+			lines[slice.Name] = append(lines[slice.Name], fmt.Sprint(r.Prefix, " ", r.Peers))
+		}
+	}
+	return lines
+}
+
+func TestRouteSlices(t *testing.T) {
+	one, two := prefixOf(1), prefixOf(2)
+	stale := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "n1-7"}, Node: "n1", Routes: []v1beta1.SpeakerBGPRoute{{Prefix: "198.51.0.9/32"}}}
+	other := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "n2-0"}, Node: "n2", Routes: []v1beta1.SpeakerBGPRoute{{Prefix: "198.51.0.9/32"}}}
+	s := newServer(t, stale, other)
+	w := &routeSlices{client: s, self: "n1"}
+	owner := []metav1.OwnerReference{{Kind: "Node", Name: "n1", UID: "u"}}
+	for _, step := range []struct {
+		name  string
+		news  speakerbgp.News
+		do    func()
+		fails bool
+		asked []string
+		want  map[string][]string // of n1
+	}{
+		{name: "what a speaker left that is no more goes", news: speakerbgp.News{Whole: true}, asked: []string{"list SpeakerRouteSliceList", "delete SpeakerRouteSlice"}},
+		{name: "nothing new costs nothing", asked: nil},
+		{name: "a route", news: speakerbgp.News{Announced: []netip.Prefix{one}}, asked: []string{"create SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]"}}},
+		{name: "another one", news: speakerbgp.News{Announced: []netip.Prefix{two}}, asked: []string{"update SpeakerRouteSlice"},
+			want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
+		{name: "it goes", news: speakerbgp.News{Withdrawn: []netip.Prefix{one}}, asked: []string{"update SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.2/32 [tor]"}}},
+		{name: "the API server is away", news: speakerbgp.News{Announced: []netip.Prefix{one}}, do: func() { s.fails = errors.New("away") }, fails: true, asked: []string{"update SpeakerRouteSlice"},
+			want: map[string][]string{"n1-0": {"198.51.0.2/32 [tor]"}}},
+		{name: "it is back", do: func() { s.fails = nil }, asked: []string{"list SpeakerRouteSliceList", "update SpeakerRouteSlice"},
+			want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
+		{name: "somebody deletes one, and it is looked", do: func() {
+			_ = s.WithWatch.Delete(context.Background(), &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "n1-0"}})
+			w.look()
+		}, asked: []string{"delete SpeakerRouteSlice", "list SpeakerRouteSliceList", "create SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
+		{name: "all go", news: speakerbgp.News{Whole: true}, asked: []string{"delete SpeakerRouteSlice"}},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			s.asked = nil
+			if step.do != nil {
+				step.do()
+			}
+			w.told.note(map[bgp.PeerName]speakerbgp.News{"tor": step.news})
+			if err := w.write(t.Context(), owner); (err != nil) != step.fails {
+				t.Fatalf("got error %v, want one: %t", err, step.fails)
+			}
+			if diff := cmp.Diff(step.asked, s.asked); diff != "" {
+				t.Errorf("what the API server was asked (-want +got):\n%s", diff)
+			}
+			fails := s.fails
+			s.fails = nil
+			got := s.has(t)
+			s.fails = fails
+			if got["n2-0"] == nil {
+				t.Error("the slice of another node is gone")
+			}
+			delete(got, "n2-0")
+			if len(got)+len(step.want) > 0 {
+				if diff := cmp.Diff(step.want, got); diff != "" {
+					t.Errorf("slices (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+func TestNamesOfSlicesAreNames(t *testing.T) {
+	long := strings.Repeat("a", 253)
+	if got := sliceName("n1", 3); got != "n1-3" {
+		t.Errorf("got %q, want n1-3", got)
+	}
+	x, y := sliceName(lb.NodeName(long), 31), sliceName(lb.NodeName(long[:252]+"b"), 31)
+	if len(x) > 253 || x == y {
+		t.Errorf("two long names: got %q and %q, want two of at most 253 characters", x, y)
+	}
+}
+
+// One change costs one small write and one of the state, however many routes there are.
+func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u"}})
+		var all []netip.Prefix
+		for i := range 2000 {
+			all = append(all, prefixOf(i))
+		}
+		news := speakerbgp.News{Whole: true, Announced: all}
+		w := NewStateWriter(s, s, "n1", logr.Discard())
+		w.Routing = func() Routing {
+			told := news
+			news = speakerbgp.News{}
+			return Routing{News: map[bgp.PeerName]speakerbgp.News{"tor": told}}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- w.Start(ctx) }()
+		w.Report(speaker.Report{Live: 1})
+		time.Sleep(gathering + time.Millisecond)
+		synctest.Wait()
+		if n := len(s.has(t)); n != (2000+perSlice-1)/perSlice {
+			t.Errorf("%d slices list 2000 routes, want %d in each", n, perSlice)
+		}
+		time.Sleep(10 * time.Second)
+		s.asked = nil
+		news = speakerbgp.News{Withdrawn: all[:1]}
+		w.Nudge()
+		time.Sleep(gathering - time.Millisecond)
+		w.Report(speaker.Report{Live: 2})
+		synctest.Wait()
+		if len(s.asked) > 0 {
+			t.Errorf("before all is gathered: got %v, want nothing", s.asked)
+		}
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([]string{"update SpeakerState", "update SpeakerRouteSlice"}, s.asked); diff != "" {
+			t.Errorf("what the API server was asked (-want +got):\n%s", diff)
+		}
+		s.asked, news = nil, speakerbgp.News{Announced: all[:1]}
+		w.Nudge()
+		time.Sleep(time.Second)
+		news = speakerbgp.News{Withdrawn: all[:1]}
+		w.Nudge()
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([]string{"update SpeakerRouteSlice", "update SpeakerRouteSlice"}, s.asked); diff != "" {
+			t.Errorf("what the API server was asked when only counts change (-want +got):\n%s", diff)
+		}
+		s.asked, news = nil, speakerbgp.News{Withdrawn: all[1:2]}
+		w.Nudge()
+		time.Sleep(10 * time.Second)
+		if diff := cmp.Diff([]string{"update SpeakerRouteSlice", "update SpeakerState"}, s.asked); diff != "" {
+			t.Errorf("what the API server was asked until the counts were told (-want +got):\n%s", diff)
+		}
+		state := &v1beta1.SpeakerState{}
+		if err := s.Get(t.Context(), client.ObjectKey{Name: "n1"}, state); err != nil || state.Status.LiveSpeakers != 2 || state.Status.RouteCount != 1998 {
+			t.Errorf("state: got %+v, %v, want 2 speakers and 1998 routes", state.Status, err)
+		}
+		// Somebody takes it away: that is seen, and put right.
+		if err := s.Delete(t.Context(), state); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(checkInterval + time.Second)
+		if err := s.Get(t.Context(), client.ObjectKey{Name: "n1"}, state); err != nil {
+			t.Errorf("the state was not made again: %v", err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("got %v, want a quiet end", err)
+		}
+	})
+}

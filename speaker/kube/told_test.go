@@ -1,0 +1,116 @@
+package kube
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+)
+
+// has is what routers have, in a simple form.
+type has map[bgp.PeerName]map[netip.Prefix]bool
+
+// lines says which peers have each prefix.
+func (h has) lines() map[string][]bgp.PeerName {
+	lines := map[string][]bgp.PeerName{}
+	for _, peer := range slices.Sorted(maps.Keys(h)) {
+		for prefix := range h[peer] {
+			lines[prefix.String()] = append(lines[prefix.String()], peer)
+		}
+	}
+	return lines
+}
+
+func (t *told) lines() map[string][]bgp.PeerName {
+	lines := map[string][]bgp.PeerName{}
+	for _, routes := range t.slices {
+		for prefix, peers := range routes {
+			lines[prefix.String()] = peers
+		}
+	}
+	return lines
+}
+
+func prefixOf(i int) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), 32)
+}
+
+func TestToldIsWhatAllNewsTogetherSay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want, got := has{}, &told{}
+		for range rapid.IntRange(1, 30).Draw(t, "rounds") {
+			news := map[bgp.PeerName]speakerbgp.News{}
+			before := has{}
+			for peer, prefixes := range want {
+				before[peer] = maps.Clone(prefixes)
+			}
+			clear(want)
+			for p := range rapid.IntRange(0, 3).Draw(t, "peers") {
+				peer := bgp.PeerName(fmt.Sprint("peer-", p))
+				_, known := before[peer]
+				n := speakerbgp.News{Whole: !known || rapid.Bool().Draw(t, "whole")}
+				now := map[netip.Prefix]bool{}
+				for i := range 6 {
+					prefix := prefixOf(i)
+					had := !n.Whole && before[peer][prefix]
+					if rapid.Bool().Draw(t, "announced") {
+						now[prefix] = true
+						n.Announced = append(n.Announced, prefix)
+					} else if had && rapid.Bool().Draw(t, "withdrawn") {
+						n.Withdrawn = append(n.Withdrawn, prefix)
+					} else if had {
+						now[prefix] = true
+					}
+				}
+				want[peer], news[peer] = now, n
+			}
+			was, places := got.lines(), maps.Clone(got.place)
+			clear(got.dirty)
+			got.note(news)
+			if diff := cmp.Diff(want.lines(), got.lines()); diff != "" {
+				t.Fatalf("routes (-want +got):\n%s", diff)
+			}
+			if got.count() != len(want.lines()) {
+				t.Fatalf("count: got %d, want %d", got.count(), len(want.lines()))
+			}
+			for i := range 6 {
+				prefix := prefixOf(i)
+				at, listed := got.place[prefix]
+				if key := prefix.String(); !slices.Equal(was[key], got.lines()[key]) && (listed && !got.dirty[at] || !listed && !got.dirty[places[prefix]]) {
+					t.Fatalf("%s has changed, and its slice is not to be written", key)
+				}
+			}
+		}
+	})
+}
+
+func TestAChangeConcernsOneSlice(t *testing.T) {
+	var list []netip.Prefix
+	for i := range 1000 {
+		list = append(list, prefixOf(i))
+	}
+	told := &told{}
+	told.note(map[bgp.PeerName]speakerbgp.News{"a": {Whole: true, Announced: list}})
+	for i, routes := range told.slices {
+		if want := min(perSlice, 1000-i*perSlice); len(routes) != want {
+			t.Errorf("slice %d has %d of 1000 routes, want %d", i, len(routes), want)
+		}
+	}
+	clear(told.dirty)
+	told.note(map[bgp.PeerName]speakerbgp.News{"a": {Withdrawn: list[:1]}})
+	told.note(map[bgp.PeerName]speakerbgp.News{"a": {Announced: []netip.Prefix{prefixOf(2000)}}}) // there is room again
+	if diff := cmp.Diff(map[int]bool{0: true}, told.dirty); diff != "" || len(told.slices[0]) != perSlice {
+		t.Errorf("slice 0 has %d routes; slices to be written (-want +got):\n%s", len(told.slices[0]), diff)
+	}
+	told.keep(map[bgp.PeerName]bool{"b": true})
+	if told.count() != 0 {
+		t.Errorf("%d routes are left of a peer whose router keeps none", told.count())
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,7 +41,7 @@ func sliceName(node lb.NodeName, number int) string {
 	if len(name) > maxPrefix {
 		h := fnv.New32a()
 		_, _ = h.Write([]byte(name)) // never fails
-		name = fmt.Sprintf("%s-%08x", name[:maxPrefix-9], h.Sum32())
+		name = fmt.Sprintf("%s-%08x", strings.TrimRight(name[:maxPrefix-9], ".-"), h.Sum32())
 	}
 	return fmt.Sprintf("%s-%d", name, number)
 }

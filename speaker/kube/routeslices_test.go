@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -163,8 +164,14 @@ func TestNamesOfSlicesAreNames(t *testing.T) {
 		t.Errorf("got %q, want n1-3", got)
 	}
 	x, y := sliceName(lb.NodeName(long), 31), sliceName(lb.NodeName(long[:252]+"b"), 31)
-	if len(x) > 253 || x == y {
-		t.Errorf("two long names: got %q and %q, want two of at most 253 characters", x, y)
+	if x == y {
+		t.Errorf("two long names: got %q for both", x)
+	}
+	dotted := sliceName(lb.NodeName(long[:230]+"."+long[:20]), 31)
+	for _, name := range []string{x, y, dotted} {
+		if wrong := validation.IsDNS1123Subdomain(name); len(wrong) > 0 {
+			t.Errorf("%q: %v", name, wrong)
+		}
 	}
 }
 

@@ -279,3 +279,26 @@ func TestSame(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkBuild is what a change costs where addresses are announced on the local network:
+// everything is looked at.
+func BenchmarkBuild(b *testing.B) {
+	for _, count := range []int{100, 1000, 5000} {
+		b.Run(fmt.Sprintf("%d Services", count), func(b *testing.B) {
+			o := objects{nodes: []corev1.Node{node("n1", "a"), node("n2", "b"), node("n3", "c")}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})}}
+			a := netip.MustParseAddr("10.0.0.1")
+			for i := range count {
+				name := fmt.Sprintf("web-%d", i)
+				o.services, o.claims = append(o.services, service(name, a.String())), append(o.claims, claim(a.String(), "gold", name))
+				o.endpoints = append(o.endpoints, endpoints(name, "n1", "n2"))
+				a = a.Next()
+			}
+			before := build(o, apiconv.DrainPolicy{})
+			for b.Loop() {
+				if next := build(o, apiconv.DrainPolicy{}); !same(before, next) {
+					b.Fatal("the same objects make another snapshot")
+				}
+			}
+		})
+	}
+}

@@ -128,9 +128,14 @@ func (w *Watcher) tell(ctx context.Context) error {
 		pools     v1beta1.IPAddressPoolList
 		ads       v1beta1.L2AdvertisementList
 	)
-	for _, list := range []client.ObjectList{&services, &nodes, &endpoints, &claims, &pools, &ads} {
-		if err := w.Cache.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return fmt.Errorf("listing %T: %w", list, err)
+	if err := w.list(ctx, &nodes, &ads); err != nil {
+		return err
+	}
+	// Without an advertisement no address is announced here: where all goes over BGP, a
+	// change costs the same however many Services there are.
+	if len(ads.Items) > 0 {
+		if err := w.list(ctx, &services, &endpoints, &claims, &pools); err != nil {
+			return err
 		}
 	}
 	if err := w.Cache.List(ctx, &pods, client.InNamespace(w.Namespace), w.PodLabels, client.UnsafeDisableDeepCopy); err != nil {
@@ -144,6 +149,15 @@ func (w *Watcher) tell(ctx context.Context) error {
 	if w.told == nil || !same(*w.told, next) {
 		w.told = &next
 		w.Snapshot(next)
+	}
+	return nil
+}
+
+func (w *Watcher) list(ctx context.Context, lists ...client.ObjectList) error {
+	for _, list := range lists {
+		if err := w.Cache.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return fmt.Errorf("listing %T: %w", list, err)
+		}
 	}
 	return nil
 }

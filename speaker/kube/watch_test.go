@@ -2,7 +2,9 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,9 +23,11 @@ import (
 type cacheOf struct {
 	crcache.Cache
 	client client.Client
+	listed *[]string // kinds that were looked at
 }
 
 func (c cacheOf) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	*c.listed = append(*c.listed, fmt.Sprintf("%T", list))
 	return c.client.List(ctx, list, opts...)
 }
 
@@ -36,8 +40,9 @@ func TestASnapshotIsToldOnlyWhenItIsAnother(t *testing.T) {
 	one := node("n1", "a")
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(&svc, &held, &all, &slice, &one).Build()
 	var told []speaker.Snapshot
+	var listed []string
 	w := &Watcher{
-		Cache: cacheOf{client: c}, Self: "n1", Namespace: "lbstack-system",
+		Cache: cacheOf{client: c, listed: &listed}, Self: "n1", Namespace: "lbstack-system",
 		Snapshot: func(s speaker.Snapshot) { told = append(told, s) }, Peers: func(map[lb.NodeName]netip.Addr) {},
 	}
 	tell := func(want int, when string) {
@@ -62,6 +67,18 @@ func TestASnapshotIsToldOnlyWhenItIsAnother(t *testing.T) {
 	tell(2, "the endpoints are gone")
 	if len(told[0].Addresses[0].Candidates) != 1 || len(told[1].Addresses) != 1 || len(told[1].Addresses[0].Candidates) != 0 {
 		t.Errorf("got %+v, want one candidate, then none for the same address", told)
+	}
+	if err := c.Delete(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	tell(3, "the last advertisement is gone")
+	if len(told[2].Addresses) != 0 {
+		t.Errorf("without an advertisement: got %+v, want no address", told[2])
+	}
+	listed = nil
+	tell(3, "nothing has changed without an advertisement")
+	if want := []string{"*v1.NodeList", "*v1beta1.L2AdvertisementList", "*v1.PodList"}; !slices.Equal(listed, want) {
+		t.Errorf("without an advertisement: looked at %v, want %v", listed, want)
 	}
 }
 

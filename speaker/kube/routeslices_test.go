@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,8 +31,18 @@ import (
 // server is an API server that counts what is asked of it, and may fail.
 type server struct {
 	client.WithWatch
+	mu    sync.Mutex
 	asked []string
 	fails error
+}
+
+// questions returns what was asked, and forgets it.
+func (s *server) questions() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asked := s.asked
+	s.asked = nil
+	return asked
 }
 
 func newServer(t *testing.T, objects ...client.Object) *server {
@@ -42,6 +53,8 @@ func newServer(t *testing.T, objects ...client.Object) *server {
 	}
 	s := &server{}
 	note := func(verb string, object any) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.asked = append(s.asked, verb+" "+strings.TrimPrefix(fmt.Sprintf("%T", object), "*v1beta1."))
 		return s.fails
 	}
@@ -183,12 +196,21 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 		for i := range 2000 {
 			all = append(all, prefixOf(i))
 		}
-		news := speakerbgp.News{Whole: true, Announced: all}
+		news := make(chan speakerbgp.News, 1)
+		news <- speakerbgp.News{Whole: true, Announced: all}
 		w := NewStateWriter(s, s, "n1", logr.Discard())
 		w.Routing = func() Routing {
-			told := news
-			news = speakerbgp.News{}
-			return Routing{News: map[bgp.PeerName]speakerbgp.News{"tor": told}}
+			select {
+			case n := <-news:
+				return Routing{News: map[bgp.PeerName]speakerbgp.News{"tor": n}}
+			default:
+				return Routing{News: map[bgp.PeerName]speakerbgp.News{"tor": {}}}
+			}
+		}
+		tell := func(n speakerbgp.News) {
+			s.questions()
+			news <- n
+			w.Nudge()
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -200,32 +222,25 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 			t.Errorf("%d slices list 2000 routes, want %d in each", n, perSlice)
 		}
 		time.Sleep(10 * time.Second)
-		s.asked = nil
-		news = speakerbgp.News{Withdrawn: all[:1]}
-		w.Nudge()
+		tell(speakerbgp.News{Withdrawn: all[:1]})
 		time.Sleep(gathering - time.Millisecond)
 		w.Report(speaker.Report{Live: 2})
 		synctest.Wait()
-		if len(s.asked) > 0 {
-			t.Errorf("before all is gathered: got %v, want nothing", s.asked)
+		if asked := s.questions(); len(asked) > 0 {
+			t.Errorf("before all is gathered: got %v, want nothing", asked)
 		}
 		time.Sleep(time.Second)
-		if diff := cmp.Diff([]string{"update SpeakerState", "update SpeakerRouteSlice"}, s.asked); diff != "" {
+		if diff := cmp.Diff([]string{"update SpeakerState", "update SpeakerRouteSlice"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked (-want +got):\n%s", diff)
 		}
-		s.asked, news = nil, speakerbgp.News{Announced: all[:1]}
-		w.Nudge()
+		tell(speakerbgp.News{Announced: all[:1]})
 		time.Sleep(time.Second)
-		news = speakerbgp.News{Withdrawn: all[:1]}
-		w.Nudge()
-		time.Sleep(time.Second)
-		if diff := cmp.Diff([]string{"update SpeakerRouteSlice", "update SpeakerRouteSlice"}, s.asked); diff != "" {
+		if diff := cmp.Diff([]string{"update SpeakerRouteSlice"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked when only counts change (-want +got):\n%s", diff)
 		}
-		s.asked, news = nil, speakerbgp.News{Withdrawn: all[1:2]}
-		w.Nudge()
+		tell(speakerbgp.News{Withdrawn: all[:2]})
 		time.Sleep(10 * time.Second)
-		if diff := cmp.Diff([]string{"update SpeakerRouteSlice", "update SpeakerState"}, s.asked); diff != "" {
+		if diff := cmp.Diff([]string{"update SpeakerRouteSlice", "update SpeakerState"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked until the counts were told (-want +got):\n%s", diff)
 		}
 		state := &v1beta1.SpeakerState{}

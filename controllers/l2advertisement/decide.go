@@ -2,6 +2,7 @@ package l2advertisement
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/scope"
@@ -54,6 +55,7 @@ func (s *surroundings) missing(ad *advertise.Advertisement) (names []string, ask
 	if len(asked) == 0 {
 		return nil, nil
 	}
+	slices.Sort(asked) // the cache lists nodes in any order, and the sentence must be the same
 	for _, name := range ad.Interfaces {
 		if !s.has(asked, name) {
 			names = append(names, fmt.Sprintf("%q", name))

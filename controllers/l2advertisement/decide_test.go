@@ -26,7 +26,7 @@ func TestDecide(t *testing.T) {
 	excluded.Excluded = "has a label"
 	around := surroundings{
 		pools: []advertise.Pool{{Name: "a"}},
-		nodes: []advertise.Node{node("n1", "1"), node("n2", "2"), excluded, node("n4", "4"), node("n5", "5")},
+		nodes: []advertise.Node{node("n2", "2"), node("n1", "1"), excluded, node("n4", "4"), node("n5", "5")},
 		links: map[lb.NodeName]links{"n1": on("eth0", "bond0"), "n2": on("eth0", "ens3"), "n3": on("eth3"), "n5": {names: map[string]bool{"eth0": true}, more: true}},
 	}
 	inRack := func(racks ...string) []advertise.Selector {

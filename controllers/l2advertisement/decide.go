@@ -57,18 +57,9 @@ func (s *surroundings) missing(ad *advertise.Advertisement) (names []string, ask
 	}
 	slices.Sort(asked) // the cache lists nodes in any order, and the sentence must be the same
 	for _, name := range ad.Interfaces {
-		if !s.has(asked, name) {
+		if !slices.ContainsFunc(asked, func(n lb.NodeName) bool { return s.links[n].names[name] }) {
 			names = append(names, fmt.Sprintf("%q", name))
 		}
 	}
 	return names, asked
-}
-
-func (s *surroundings) has(nodes []lb.NodeName, name string) bool {
-	for _, n := range nodes {
-		if s.links[n].names[name] {
-			return true
-		}
-	}
-	return false
 }

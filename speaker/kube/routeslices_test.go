@@ -191,6 +191,10 @@ func TestNamesOfSlicesAreNames(t *testing.T) {
 // One change costs one small write and one of the state, however many routes there are.
 func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		after := func(d time.Duration) { // of the bubble's time
+			time.Sleep(d)
+			synctest.Wait()
+		}
 		s := newServer(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u"}})
 		var all []netip.Prefix
 		for i := range 2000 {
@@ -216,30 +220,29 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- w.Start(ctx) }()
 		w.Report(speaker.Report{Live: 1})
-		time.Sleep(gathering + time.Millisecond)
-		synctest.Wait()
+		after(gathering + time.Millisecond)
 		if n := len(s.has(t)); n != (2000+perSlice-1)/perSlice {
 			t.Errorf("%d slices list 2000 routes, want %d in each", n, perSlice)
 		}
-		time.Sleep(10 * time.Second)
+		after(10 * time.Second)
 		tell(speakerbgp.News{Withdrawn: all[:1]})
-		time.Sleep(gathering - time.Millisecond)
+		after(gathering - time.Millisecond)
 		w.Report(speaker.Report{Live: 2})
 		synctest.Wait()
 		if asked := s.questions(); len(asked) > 0 {
 			t.Errorf("before all is gathered: got %v, want nothing", asked)
 		}
-		time.Sleep(time.Second)
+		after(time.Second)
 		if diff := cmp.Diff([]string{"update SpeakerState", "update SpeakerRouteSlice"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked (-want +got):\n%s", diff)
 		}
 		tell(speakerbgp.News{Announced: all[:1]})
-		time.Sleep(time.Second)
+		after(time.Second)
 		if diff := cmp.Diff([]string{"update SpeakerRouteSlice"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked when only counts change (-want +got):\n%s", diff)
 		}
 		tell(speakerbgp.News{Withdrawn: all[:2]})
-		time.Sleep(10 * time.Second)
+		after(10 * time.Second)
 		if diff := cmp.Diff([]string{"update SpeakerRouteSlice", "update SpeakerState"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked until the counts were told (-want +got):\n%s", diff)
 		}
@@ -251,7 +254,7 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 		if err := s.Delete(t.Context(), state); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(checkInterval + time.Second)
+		after(checkInterval + time.Second)
 		if err := s.Get(t.Context(), client.ObjectKey{Name: "n1"}, state); err != nil {
 			t.Errorf("the state was not made again: %v", err)
 		}

@@ -7,9 +7,11 @@ package speaker
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -154,6 +156,26 @@ func New(c Config) *Engine {
 
 // SetSnapshot tells the engine what the cluster wants.
 func (e *Engine) SetSnapshot(s Snapshot) { e.tell(func(in *inbox) { in.want = &s }) }
+
+// SetChange tells the engine what is new in what the cluster wants. A snapshot, perhaps
+// an empty one, must have been told before.
+func (e *Engine) SetChange(c Change) {
+	e.tell(func(in *inbox) {
+		wanted := map[netip.Addr]Announced{}
+		for _, a := range in.want.Addresses {
+			wanted[a.Address] = a
+		}
+		for _, a := range c.Addresses {
+			wanted[a.Address] = a
+		}
+		for _, address := range c.Gone {
+			delete(wanted, address)
+		}
+		next := c.Snapshot
+		next.Addresses = slices.SortedFunc(maps.Values(wanted), func(x, y Announced) int { return x.Address.Compare(y.Address) })
+		in.want = &next
+	})
+}
 
 // SetKept tells the engine what the cluster wanted when it was last heard, in case
 // that nothing newer is known.

@@ -1,6 +1,8 @@
 package speaker
 
 import (
+	"net/netip"
+
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
 )
@@ -26,4 +28,13 @@ type Snapshot struct {
 	Interfaces []string
 	// Problems are sentences about objects that mean nothing and were left out.
 	Problems []string
+}
+
+// Change is what is new in what the cluster wants.
+type Change struct {
+	// Snapshot of which Addresses are only those that were not wanted before, or that
+	// others may announce now. The rest of it is whole.
+	Snapshot
+	// Gone are addresses that are not wanted any more.
+	Gone []netip.Addr
 }

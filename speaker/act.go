@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/lbstack/lbstack/internal/delta"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
@@ -19,10 +18,14 @@ type said struct {
 	state  *wire.State
 	ours   []net.HardwareAddr
 	report *Report
-	want   *Snapshot // what was kept
-	claims ownership.Claims
+	owned  []OwnedSince // in the report, ordered
+	want   *Snapshot    // what was kept
 	held   []netip.Addr
 	known  int // how many hardware addresses were
+	kept   time.Time
+	keepAt time.Time // when there is more to keep; zero: there is not
+	// The claims are not those that were last published, and kept.
+	unpublished, unkept bool
 }
 
 // contest is which addresses others claim as well, and since when.
@@ -37,10 +40,13 @@ func (e *Engine) act(v *view, d decision) {
 	e.noteMoves(v, d)
 	e.Announcer.SetLinks(*v.in.links)
 	e.setOurs(v)
-	if !delta.Between(e.served, d.served, Owned.Same).Empty() {
-		e.Announcer.SetOwned(d.served)
+	served := e.serve(d)
+	if served {
+		e.Announcer.SetOwned(e.served)
 	}
-	e.served, e.claims = d.served, d.claims
+	if claimed := e.claim(d); claimed || served {
+		e.noteOwned(d.Looked)
+	}
 	e.publish(v)
 	e.repeat(v, d)
 	e.Mesh.Acted(*v.in.view)
@@ -48,20 +54,69 @@ func (e *Engine) act(v *view, d decision) {
 	e.keep(v)
 }
 
-// keep has kept what the next speaker on this node should know.
+// serve notes how addresses are served from now on, and says whether that is new to the
+// network.
+func (e *Engine) serve(d decision) (news bool) {
+	for _, address := range d.Looked {
+		before, was := e.served[address]
+		now, is := d.served[address]
+		switch {
+		case is:
+			e.served[address] = now
+		case was:
+			delete(e.served, address)
+		}
+		news = news || was != is || is && !now.Same(before)
+	}
+	return news
+}
+
+// claim notes what this node claims from now on, and says whether that is new.
+func (e *Engine) claim(d decision) (news bool) {
+	var next ownership.Claims
+	for _, address := range d.Looked {
+		before, had := e.claims[address]
+		now, has := d.Own[address]
+		if had == has && before == now.Epoch {
+			continue
+		}
+		if next == nil {
+			next = maps.Clone(e.claims)
+		}
+		if delete(next, address); has {
+			next[address] = now.Epoch
+		}
+	}
+	if next != nil {
+		e.setClaims(next)
+	}
+	return next != nil
+}
+
+// setClaims has claims told that were not.
+func (e *Engine) setClaims(c ownership.Claims) {
+	e.claims, e.said.unpublished, e.said.unkept = c, true, true
+}
+
+// keep has kept what the next speaker on this node should know: at once when it ends.
 func (e *Engine) keep(v *view) {
 	held := slices.SortedFunc(maps.Keys(e.doubted), netip.Addr.Compare)
-	if e.Keep == nil || e.said.want == v.in.want && maps.Equal(e.said.claims, e.claims) && slices.Equal(e.said.held, held) && e.said.known == len(e.said.ours) {
+	if e.Keep == nil || e.said.want == v.in.want && !e.said.unkept && slices.Equal(e.said.held, held) && e.said.known == len(e.said.ours) {
 		return
 	}
-	e.said.want, e.said.claims, e.said.held, e.said.known = v.in.want, e.claims, held, len(e.said.ours)
-	e.Keep(Kept{Snapshot: *v.in.want, Claims: e.claims, Held: held, Ours: e.said.ours})
+	if e.said.keepAt = e.said.kept.Add(keepEvery); v.now.Before(e.said.keepAt) && v.phase != ownership.Restarting {
+		return
+	}
+	e.said.want, e.said.unkept, e.said.held, e.said.known, e.said.kept = v.in.want, false, held, len(e.said.ours), v.now
+	whole := *v.in.want
+	whole.Addresses = e.book.All()
+	e.Keep(Kept{Snapshot: whole, Claims: e.claims, Held: held, Ours: e.said.ours})
 }
 
 // holding returns what this node claims and does not announce.
 func (e *Engine) holding() (held []netip.Addr) {
-	for address := range e.claims {
-		if e.doubted[address] {
+	for address := range e.doubted {
+		if _, claims := e.claims[address]; claims {
 			held = append(held, address)
 		}
 	}
@@ -71,25 +126,16 @@ func (e *Engine) holding() (held []netip.Addr) {
 
 // noteMoves notes what is taken and what is let go.
 func (e *Engine) noteMoves(v *view, d decision) {
-	now := ownership.Owners(v.input.Nodes)
-	e.noteLost(v, now)
-	for address, claim := range d.Own {
-		if claim.Cause == ownership.Kept {
-			continue
-		}
-		e.taken[address] = taken{since: v.now, first: d.served[address].First}
-		if d.served[address].First {
-			e.doubted[address] = true
-		}
-		e.Metrics.Moves.WithLabelValues(claim.Cause.String()).Inc()
-		if claim.Cause == ownership.Failure {
-			e.noteFailover(v, address)
-		}
-		e.Log.Info("this node owns an address now", "address", address, "cause", claim.Cause.String(), "epoch", claim.Epoch, "interfaces", d.served[address].Interfaces)
-	}
-	for address := range e.taken {
-		if _, owned := d.Own[address]; !owned {
+	e.noteLost(v)
+	for _, address := range d.Looked {
+		claim, owns := d.Own[address]
+		_, had := e.taken[address]
+		switch {
+		case owns && claim.Cause != ownership.Kept:
+			e.noteTaken(v, address, claim, d.served[address])
+		case !owns && had:
 			delete(e.taken, address)
+			delete(e.asking, address)
 			e.Log.Info("this node owns an address no more", "address", address, "phase", v.phase.String())
 		}
 	}
@@ -97,7 +143,7 @@ func (e *Engine) noteMoves(v *view, d decision) {
 		e.hold[address] = v.now.Add(holdOff)
 		e.Log.Info("another node took an address that it may not own, as far as is known here", "address", address)
 	}
-	if v.input.MoveOne {
+	if v.terms.MoveOne {
 		e.moved = v.now
 	}
 	unclaimed := make(map[netip.Addr]time.Time, len(d.Unclaimed))
@@ -109,27 +155,36 @@ func (e *Engine) noteMoves(v *view, d decision) {
 		unclaimed[address] = since
 	}
 	e.unclaimed = unclaimed
-	e.owners = now
+}
+
+// noteTaken notes that this node owns an address from now on.
+func (e *Engine) noteTaken(v *view, address netip.Addr, claim ownership.Claim, o Owned) {
+	delete(e.asking, address)
+	e.take(address, taken{since: v.now, first: o.First})
+	if o.First {
+		e.doubted[address] = true
+	}
+	e.Metrics.Moves.WithLabelValues(claim.Cause.String()).Inc()
+	if claim.Cause == ownership.Failure {
+		e.noteFailover(v, address)
+	}
+	e.Log.Info("this node owns an address now", "address", address, "cause", claim.Cause.String(), "epoch", claim.Epoch, "interfaces", o.Interfaces)
 }
 
 // noteLost notes when those were heard last who had what nobody has now.
-func (e *Engine) noteLost(v *view, now map[netip.Addr]lb.NodeName) {
+func (e *Engine) noteLost(v *view) {
 	heard := make(map[lb.NodeName]time.Time, len(v.in.view.Missing))
 	for _, m := range v.in.view.Missing {
 		if !m.Heard.IsZero() {
 			heard[m.Node] = m.Heard
 		}
 	}
-	for address, before := range e.owners {
-		if at, gone := heard[before]; gone {
-			e.lost[address] = at
+	for _, m := range v.moved {
+		if at, gone := heard[m.From]; gone {
+			e.lost[m.Address] = at
 		}
 	}
-	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool {
-		_, owned := now[address]
-		_, wanted := v.index[address]
-		return owned || !wanted
-	})
+	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool { return v.book.Owner(address) != "" || !v.wanted(address) })
 }
 
 // noteFailover measures from when the owner before was heard last. Others may have been
@@ -167,12 +222,12 @@ func (e *Engine) publish(v *view) {
 		state.Back = v.in.restarting.Sub(v.now)
 	}
 	if before := e.said.state; before != nil {
-		same := before.Phase == state.Phase && maps.Equal(before.Claims, state.Claims) && slices.Equal(before.Held, state.Held) && reflect.DeepEqual(before.Links, state.Links)
+		same := before.Phase == state.Phase && !e.said.unpublished && slices.Equal(before.Held, state.Held) && reflect.DeepEqual(before.Links, state.Links)
 		if same {
 			return
 		}
 	}
-	e.said.state = &state
+	e.said.state, e.said.unpublished = &state, false
 	e.Mesh.Publish(state)
 }
 

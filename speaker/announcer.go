@@ -78,7 +78,7 @@ type Announcer interface {
 	// SetOwned says which addresses this node serves from now on. What is no longer
 	// there is not answered for when it returns. What is new has been announced once
 	// when it returns, unless it is to be probed first; the rest of the announcement
-	// follows.
+	// follows. The map is not kept: it changes afterwards.
 	SetOwned(map[netip.Addr]Owned)
 	// Repeat announces addresses that this node owns once more, from the beginning:
 	// somebody may have learned something else meanwhile. None means all.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -20,38 +21,52 @@ type view struct {
 	in    inbox
 	links []wire.Link // of this node
 	phase ownership.Phase
-	index map[netip.Addr]int // of the wanted addresses
-	input ownership.Input
+	book  *ownership.Book
+	moved []ownership.Moved // since the round before
+	lives map[lb.NodeName]bool
+	terms ownership.Terms
 }
 
-// gather puts together what is known.
+// able is what a node's links can be used for.
+type able struct {
+	links  []wire.Link
+	number uint64 // grows with each change of links
+}
+
+// gather puts together what is known. The book has what is wanted already.
 func (e *Engine) gather(now time.Time, in inbox) *view {
-	v := &view{now: now, in: in, links: told(in.able()), phase: e.phase(now, in), index: make(map[netip.Addr]int, len(in.want.Addresses))}
-	for i := range in.want.Addresses {
-		v.index[in.want.Addresses[i].Address] = i
-	}
+	v := &view{now: now, in: in, links: told(in.able()), phase: e.phase(now, in), book: e.book, lives: map[lb.NodeName]bool{e.Self: true}}
 	if !e.running {
 		e.resume(v)
 	}
-	e.remember(v)
-	e.doubt(v)
-	v.input = ownership.Input{
-		Self: e.Self, Hold: e.held(now), Addresses: in.want.Addresses, Epochs: e.epochs, Passed: e.passed(now), Released: e.letGo(v),
-		Nodes: []ownership.Node{{
-			Name: e.Self, Phase: v.phase, Drained: in.want.Draining[e.Self], Settled: now.Sub(e.begun) >= settled,
-			Claims: e.claims, Able: able(v.links),
-		}},
-	}
+	nodes := []ownership.Node{{
+		Name: e.Self, Phase: v.phase, Drained: in.want.Draining[e.Self], Settled: now.Sub(e.begun) >= settled,
+		Claims: e.claims, Able: usableOn(v.links), Links: e.number(e.Self, v.links),
+	}}
 	for i := range in.view.Peers {
 		p := &in.view.Peers[i]
-		v.input.Nodes = append(v.input.Nodes, ownership.Node{
+		v.lives[p.Node] = true
+		nodes = append(nodes, ownership.Node{
 			Name: p.Node, Phase: p.State.Phase, Drained: in.want.Draining[p.Node], Settled: now.Sub(p.Since) >= settled,
-			Claims: p.State.Claims, Able: able(p.State.Links),
+			Claims: p.State.Claims, Able: usableOn(p.State.Links), Links: e.number(p.Node, p.State.Links),
 		})
 	}
-	slices.SortFunc(v.input.Nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
-	v.input.MoveOne = e.mayMoveOne(v)
+	slices.SortFunc(nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
+	maps.DeleteFunc(e.able, func(node lb.NodeName, _ able) bool { return !v.lives[node] })
+	v.moved = e.book.SetNodes(nodes)
+	e.doubt(v)
+	v.terms = ownership.Terms{Hold: e.held(now), Passed: e.passed(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
 	return v
+}
+
+// number returns another number when a node has other links than before.
+func (e *Engine) number(node lb.NodeName, links []wire.Link) uint64 {
+	known := e.able[node]
+	if known.number == 0 || !reflect.DeepEqual(known.links, links) {
+		known = able{links, known.number + 1}
+		e.able[node] = known
+	}
+	return known.number
 }
 
 // mayMoveOne says whether an address may move although nothing failed. One that a
@@ -60,13 +75,8 @@ func (e *Engine) mayMoveOne(v *view) bool {
 	if !e.Failback {
 		return false
 	}
-	lives := make(map[lb.NodeName]bool, len(v.input.Nodes))
-	for i := range v.input.Nodes {
-		lives[v.input.Nodes[i].Name] = true
-	}
-	now := ownership.Owners(v.input.Nodes)
-	for address, before := range e.owners {
-		if lives[before] && now[address] != before {
+	for _, m := range v.moved {
+		if v.lives[m.From] {
 			e.moved = v.now
 		}
 	}
@@ -91,77 +101,71 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 // resume takes up what this node claimed when its last speaker ended, unless
 // somebody else claims it by now.
 func (e *Engine) resume(v *view) {
-	e.claims = ownership.Claims{}
+	claims := ownership.Claims{}
 	for address, epoch := range e.Resume.Claims {
-		if _, wanted := v.index[address]; !wanted {
+		if !v.wanted(address) {
 			continue
 		}
-		e.epochs[address] = max(e.epochs[address], epoch)
+		e.book.Remember(address, epoch)
 		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool { _, ok := p.State.Claims[address]; return ok })
 		if !claimed {
-			e.claims[address] = epoch
-			e.taken[address] = taken{since: v.now, first: e.doubted[address]}
+			claims[address] = epoch
+			e.take(address, taken{since: v.now, first: e.doubted[address]})
 		}
+	}
+	e.setClaims(claims)
+}
+
+// take notes how this node got an address.
+func (e *Engine) take(address netip.Addr, t taken) {
+	e.taken[address] = t
+	if t.first {
+		e.asking[address] = t.since
 	}
 }
 
-// remember notes the highest epochs of what is wanted, and forgets the rest.
-func (e *Engine) remember(v *view) {
-	for address := range e.epochs {
-		if _, wanted := v.index[address]; !wanted {
-			delete(e.epochs, address)
-		}
-	}
-	for address := range e.unclaimed {
-		if _, wanted := v.index[address]; !wanted {
-			delete(e.unclaimed, address)
-		}
-	}
-	note := func(claims ownership.Claims) {
-		for address, epoch := range claims {
-			if _, wanted := v.index[address]; wanted && epoch > e.epochs[address] {
-				e.epochs[address] = epoch
-			}
-		}
-	}
-	for i := range v.in.view.Peers {
-		note(v.in.view.Peers[i].State.Claims)
-	}
-	note(e.claims)
+func (v *view) wanted(address netip.Addr) bool {
+	_, wanted := v.book.Wants(address)
+	return wanted
 }
 
 // doubt notes which addresses are not announced by those who own them, since foreign hosts
 // use them. That outlasts the owner: the next one asks again before it announces one.
+// Of several who claim one, the last of them counts, and this node most.
 func (e *Engine) doubt(v *view) {
-	note := func(claims ownership.Claims, held func(netip.Addr) bool) {
-		for address := range claims {
-			if held(address) {
-				e.doubted[address] = true
-			} else {
-				delete(e.doubted, address)
+	unsure := maps.Clone(e.doubted)
+	for i := range v.in.view.Peers {
+		for _, address := range v.in.view.Peers[i].State.Held {
+			unsure[address] = true
+		}
+	}
+	maps.DeleteFunc(e.asking, func(_ netip.Addr, since time.Time) bool { return v.now.Sub(since) >= probing })
+	held := v.in.held()
+	for _, address := range append(slices.Collect(maps.Keys(e.asking)), held...) {
+		unsure[address] = true
+	}
+	for address := range unsure {
+		for i := range v.in.view.Peers {
+			s := &v.in.view.Peers[i].State
+			if _, claims := s.Claims[address]; claims {
+				e.setDoubt(address, slices.Contains(s.Held, address))
 			}
 		}
-	}
-	for i := range v.in.view.Peers {
-		s := &v.in.view.Peers[i].State
-		note(s.Claims, func(a netip.Addr) bool { return slices.Contains(s.Held, a) })
-	}
-	if e.running {
-		held := v.in.held()
-		note(e.claims, func(a netip.Addr) bool { return slices.Contains(held, a) || e.probes(a, v.now) })
-	}
-	for address := range e.doubted {
-		if _, wanted := v.index[address]; !wanted {
-			delete(e.doubted, address)
+		if _, claims := e.claims[address]; claims && e.running {
+			_, asks := e.asking[address]
+			e.setDoubt(address, asks || slices.Contains(held, address))
 		}
 	}
+	maps.DeleteFunc(e.doubted, func(address netip.Addr, _ bool) bool { return !v.wanted(address) })
 }
 
-// probes says whether this node may still be asking whether a foreign host uses an address
-// that it owns: who has it next must ask again.
-func (e *Engine) probes(address netip.Addr, now time.Time) bool {
-	t := e.taken[address]
-	return t.first && now.Sub(t.since) < probing
+// setDoubt notes whether somebody who owns an address does not announce it.
+func (e *Engine) setDoubt(address netip.Addr, is bool) {
+	if is {
+		e.doubted[address] = true
+	} else {
+		delete(e.doubted, address)
+	}
 }
 
 // held are the addresses that are not announced here since foreign hosts use them.
@@ -177,24 +181,18 @@ func (in *inbox) held() (held []netip.Addr) {
 // letGo returns what living nodes have let go a moment ago, although it is wanted
 // here. What was not wanted here meanwhile is not among it.
 func (e *Engine) letGo(v *view) map[netip.Addr]bool {
-	lives := map[lb.NodeName]bool{}
-	claimed := maps.Clone(e.claims)
-	for i := range v.in.view.Peers {
-		lives[v.in.view.Peers[i].Node] = true
-		maps.Copy(claimed, v.in.view.Peers[i].State.Claims)
-	}
-	for address, owner := range e.owners {
-		if _, has := claimed[address]; !has && lives[owner] {
-			e.released[address] = v.now
+	for _, m := range v.moved {
+		switch {
+		case m.To != "":
+			delete(e.released, m.Address)
+		case m.From != e.Self && v.lives[m.From]:
+			e.released[m.Address] = v.now
 		}
-	}
-	for address := range claimed {
-		delete(e.released, address)
 	}
 	just := map[netip.Addr]bool{}
 	for address, at := range e.released {
-		i, wanted := v.index[address]
-		if !wanted || len(v.in.want.Addresses[i].Candidates) == 0 || v.now.Sub(at) >= releasedFor {
+		candidates, _ := v.book.Wants(address)
+		if len(candidates) == 0 || v.now.Sub(at) >= releasedFor {
 			delete(e.released, address)
 			continue
 		}
@@ -227,29 +225,29 @@ func (e *Engine) passed(now time.Time) map[netip.Addr]int {
 	return passed
 }
 
-// decision is what this node does from now on.
+// decision is what this node does from now on about what was looked at.
 type decision struct {
 	ownership.Output
-	claims ownership.Claims
+	// served are those of Looked that it answers for.
 	served map[netip.Addr]Owned
 }
 
 // decide returns what this node owns and answers for.
 func (e *Engine) decide(v *view) decision {
-	d := decision{claims: ownership.Claims{}, served: map[netip.Addr]Owned{}}
+	d := decision{served: map[netip.Addr]Owned{}}
 	if v.phase == ownership.Isolated {
+		d.Looked = e.everything()
 		return d
 	}
-	d.Output = ownership.Decide(v.input)
+	d.Output = e.book.Decide(v.terms)
 	for address, claim := range d.Own {
-		d.claims[address] = claim.Epoch
 		first := claim.Cause == ownership.First || e.doubted[address]
 		if claim.Cause == ownership.Kept {
 			first = e.taken[address].first
 		}
 		d.served[address] = Owned{Interfaces: e.interfaces(v, address), First: first}
 	}
-	e.goOnCaring(v, d.Care)
+	e.goOnCaring(v, &d)
 	for address, node := range d.Care {
 		if e.doubted[address] {
 			continue
@@ -259,6 +257,13 @@ func (e *Engine) decide(v *view) decision {
 		}
 	}
 	return d
+}
+
+// everything returns what this node owns or answers for, ordered.
+func (e *Engine) everything() []netip.Addr {
+	all := slices.AppendSeq(slices.Collect(maps.Keys(e.served)), maps.Keys(e.taken))
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
 }
 
 // interfaces returns where this node announces what it owns. What it may not announce
@@ -273,36 +278,37 @@ func (e *Engine) interfaces(v *view, address netip.Addr) []string {
 }
 
 // goOnCaring keeps answering for nodes that restart when somebody else was chosen to,
-// who may not have begun yet: both say the same.
-func (e *Engine) goOnCaring(v *view, care map[netip.Addr]lb.NodeName) {
+// who may not have begun yet: both say the same. What a node that restarts has is looked
+// at each time, and so is what it had.
+func (e *Engine) goOnCaring(v *view, d *decision) {
 	for address, holder := range e.caredFor {
-		if _, chosen := care[address]; !chosen && v.holds(holder, address) {
-			care[address] = holder
+		if _, chosen := d.Care[address]; !chosen && v.holds(holder, address) {
+			d.Care[address] = holder
 		}
 	}
-	e.caredFor = care
+	e.caredFor = d.Care
 }
 
 // holds says whether a node that restarts has the address, and nobody better.
 func (v *view) holds(node lb.NodeName, address netip.Addr) bool {
-	var best *ownership.Node
-	for i := range v.input.Nodes {
-		n := &v.input.Nodes[i]
-		if epoch, ok := n.Claims[address]; ok && (best == nil || epoch > best.Claims[address]) {
-			best = n
+	if !v.wanted(address) || v.book.Owner(address) != node {
+		return false
+	}
+	for i := range v.in.view.Peers {
+		if p := &v.in.view.Peers[i]; p.Node == node {
+			return p.State.Phase == ownership.Restarting
 		}
 	}
-	_, wanted := v.index[address]
-	return wanted && best != nil && best.Name == node && best.Phase == ownership.Restarting
+	return false
 }
 
 // candidate returns what a node may do with an address, and whether it is a candidate
 // at all.
 func (v *view) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Candidate, is bool) {
-	a := &v.in.want.Addresses[v.index[address]]
-	for i := range a.Candidates {
-		if a.Candidates[i].Node == node {
-			return &a.Candidates[i], true
+	candidates, _ := v.book.Wants(address)
+	for i := range candidates {
+		if candidates[i].Node == node {
+			return &candidates[i], true
 		}
 	}
 	return &ownership.Candidate{Node: node}, false

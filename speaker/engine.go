@@ -7,11 +7,9 @@ package speaker
 
 import (
 	"context"
-	"maps"
 	"net"
 	"net/netip"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +37,9 @@ const (
 	// holdOff is how long an address is left to a node that took it and knows
 	// something else about the cluster.
 	holdOff = 10 * time.Second
+	// keepEvery is how often what the next speaker should know is kept: all of it is
+	// written each time.
+	keepEvery = 500 * time.Millisecond
 	// moveEvery is how often one address of the cluster may move although nothing
 	// failed.
 	moveEvery = time.Second
@@ -104,15 +105,16 @@ type Engine struct {
 	// What follows belongs to the goroutine of Run.
 	begun     time.Time // when everything was known for the first time
 	running   bool      // it has decided once
-	claims    ownership.Claims
-	epochs    map[netip.Addr]ownership.Epoch
+	book      *ownership.Book
+	able      map[lb.NodeName]able
+	claims    ownership.Claims // never changed, but replaced
 	taken     map[netip.Addr]taken
+	asking    map[netip.Addr]time.Time // what may still be probed, since when
 	served    map[netip.Addr]Owned
 	unclaimed map[netip.Addr]time.Time
 	released  map[netip.Addr]time.Time
 	contested contest
-	owners    map[netip.Addr]lb.NodeName // who had what, in the round before
-	lost      map[netip.Addr]time.Time   // when who had it was heard last: nobody has it now
+	lost      map[netip.Addr]time.Time // when who had it was heard last: nobody has it now
 	live      map[lb.NodeName]bool
 	doubted   map[netip.Addr]bool        // its last owner did not announce it: a foreign host uses it
 	hold      map[netip.Addr]time.Time   // until when it is not taken from others
@@ -132,7 +134,8 @@ type taken struct {
 
 // inbox is the latest news of each kind; what is nil was never told.
 type inbox struct {
-	want       *Snapshot
+	want       *Snapshot // without addresses, which are news
+	addresses  addressNews
 	view       *mesh.View
 	links      *[]Link
 	conflicts  []Conflict
@@ -145,7 +148,8 @@ type inbox struct {
 func New(c Config) *Engine {
 	e := &Engine{
 		Config: c, news: make(chan struct{}, 1),
-		epochs: map[netip.Addr]ownership.Epoch{}, taken: map[netip.Addr]taken{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
+		book: ownership.NewBook(c.Self), able: map[lb.NodeName]able{},
+		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
 		doubted: map[netip.Addr]bool{}, lost: map[netip.Addr]time.Time{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
@@ -155,34 +159,18 @@ func New(c Config) *Engine {
 }
 
 // SetSnapshot tells the engine what the cluster wants.
-func (e *Engine) SetSnapshot(s Snapshot) { e.tell(func(in *inbox) { in.want = &s }) }
+func (e *Engine) SetSnapshot(s Snapshot) { e.tell(func(in *inbox) { in.setWant(s) }) }
 
 // SetChange tells the engine what is new in what the cluster wants. A snapshot, perhaps
 // an empty one, must have been told before.
-func (e *Engine) SetChange(c Change) {
-	e.tell(func(in *inbox) {
-		wanted := map[netip.Addr]Announced{}
-		for _, a := range in.want.Addresses {
-			wanted[a.Address] = a
-		}
-		for _, a := range c.Addresses {
-			wanted[a.Address] = a
-		}
-		for _, address := range c.Gone {
-			delete(wanted, address)
-		}
-		next := c.Snapshot
-		next.Addresses = slices.SortedFunc(maps.Values(wanted), func(x, y Announced) int { return x.Address.Compare(y.Address) })
-		in.want = &next
-	})
-}
+func (e *Engine) SetChange(c Change) { e.tell(func(in *inbox) { in.changeWant(c) }) }
 
 // SetKept tells the engine what the cluster wanted when it was last heard, in case
 // that nothing newer is known.
 func (e *Engine) SetKept(s Snapshot) {
 	e.tell(func(in *inbox) {
 		if in.want == nil {
-			in.want = &s
+			in.setWant(s)
 		}
 	})
 }
@@ -260,17 +248,15 @@ func (e *Engine) Run(ctx context.Context) {
 // round looks at everything once. It returns when to look again although there is
 // no news; zero: not.
 func (e *Engine) round(now time.Time) time.Time {
-	e.mu.Lock()
-	in := e.inbox
-	e.mu.Unlock()
-	if in.want == nil || in.view == nil || in.links == nil {
+	in, complete := e.read()
+	if !complete {
 		return time.Time{}
 	}
 	if e.begun.IsZero() {
 		e.begun = now
 	}
 	e.start(now, in)
-	if !e.running && !complete(*in.view, in.want.Down) && now.Before(e.begun.Add(patience)) {
+	if !e.running && !allThere(*in.view, in.want.Down) && now.Before(e.begun.Add(patience)) {
 		return e.begun.Add(patience)
 	}
 	if !in.view.Checked {
@@ -292,6 +278,21 @@ func (e *Engine) round(now time.Time) time.Time {
 	return e.next(now)
 }
 
+// read returns the latest news, if there was news of each kind, and notes which
+// addresses are wanted.
+func (e *Engine) read() (in inbox, complete bool) {
+	e.mu.Lock()
+	in = e.inbox
+	if complete = in.want != nil && in.view != nil && in.links != nil; complete {
+		e.inbox.addresses = addressNews{}
+	}
+	e.mu.Unlock()
+	if complete {
+		in.addresses.enter(e.book)
+	}
+	return in, complete
+}
+
 // start says that this speaker is here, before it knows what it owns. One that was
 // cut off starts anew: what it had is somebody else's by now.
 func (e *Engine) start(now time.Time, in inbox) {
@@ -306,9 +307,9 @@ func (e *Engine) start(now time.Time, in inbox) {
 	e.lonely = isolated
 }
 
-// complete says whether all who should be there live, but for those that are down as
+// allThere says whether all who should be there live, but for those that are down as
 // far as the cluster knows.
-func complete(v mesh.View, down map[lb.NodeName]bool) bool {
+func allThere(v mesh.View, down map[lb.NodeName]bool) bool {
 	for _, m := range v.Missing {
 		if !down[m.Node] {
 			return false
@@ -331,10 +332,11 @@ func (e *Engine) next(now time.Time) (next time.Time) {
 	for _, at := range e.released {
 		earliest(at.Add(releasedFor))
 	}
-	for _, t := range e.taken {
-		if t.first && now.Sub(t.since) < probing {
-			earliest(t.since.Add(probing))
-		}
+	for _, since := range e.asking {
+		earliest(since.Add(probing))
+	}
+	if e.said.keepAt.After(now) {
+		earliest(e.said.keepAt)
 	}
 	for _, until := range e.hold {
 		earliest(until)

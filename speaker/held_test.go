@@ -58,7 +58,7 @@ func TestWhatIsHeldBackIsToldAndKept(t *testing.T) {
 		told, kept := last()
 		b.same("told and kept", [][]netip.Addr{{a1}, {a1}}, [][]netip.Addr{told, kept})
 		b.engine.SetConflicts(nil)
-		b.settle()
+		b.after(500 * time.Millisecond)
 		if told, kept := last(); len(told)+len(kept) > 0 {
 			t.Errorf("when the foreign host is gone, told %v, and kept %v, want nothing", told, kept)
 		}

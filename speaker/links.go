@@ -56,8 +56,8 @@ func reaches(prefixes []netip.Prefix, address netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// able returns whether a node with these links can announce an address.
-func able(links []wire.Link) func(*ownership.Candidate, netip.Addr) bool {
+// usableOn returns whether a node with these links can announce an address.
+func usableOn(links []wire.Link) func(*ownership.Candidate, netip.Addr) bool {
 	return func(c *ownership.Candidate, address netip.Addr) bool {
 		for i := range links {
 			if usable(&links[i], c, address) {

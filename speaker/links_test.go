@@ -48,7 +48,7 @@ func TestALinkIsUsedForAnAddress(t *testing.T) {
 			}
 			// Whoever has only this link is able, if it is used.
 			never := wire.Link{Name: "none"}
-			if got := able([]wire.Link{never, tt.link, never})(&tt.candidate, address); got != tt.want {
+			if got := usableOn([]wire.Link{never, tt.link, never})(&tt.candidate, address); got != tt.want {
 				t.Errorf("the node is able: got %t, want %t", got, tt.want)
 			}
 		})
@@ -56,7 +56,7 @@ func TestALinkIsUsedForAnAddress(t *testing.T) {
 }
 
 func TestANodeWithoutLinksIsNotAble(t *testing.T) {
-	if able(nil)(&ownership.Candidate{}, netip.MustParseAddr("192.168.1.1")) {
+	if usableOn(nil)(&ownership.Candidate{}, netip.MustParseAddr("192.168.1.1")) {
 		t.Error("it is able")
 	}
 }

@@ -1,7 +1,6 @@
 package speaker
 
 import (
-	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -57,14 +56,9 @@ func (e *Engine) tellReport(v *view) {
 }
 
 func (e *Engine) reportOf(v *view) Report {
-	r := Report{Phase: v.phase.String(), Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems}
+	r := Report{Phase: v.phase.String(), Owned: e.said.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems}
 	if v.phase == ownership.Restarting {
 		r.Phase = ownership.Active.String()
-	}
-	for _, address := range slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare) {
-		r.Owned = append(r.Owned, OwnedSince{
-			Owned: e.served[address], Address: address, Since: e.taken[address].since, Epoch: uint64(e.claims[address]),
-		})
 	}
 	for _, m := range v.in.view.Missing {
 		r.Missing = append(r.Missing, m.Node)
@@ -85,4 +79,22 @@ func (e *Engine) reportOf(v *view) Report {
 		}
 	}
 	return r
+}
+
+// noteOwned brings the list of what this node owns up to date about some addresses, which
+// are ordered. A list that was reported is never changed.
+func (e *Engine) noteOwned(about []netip.Addr) {
+	before := e.said.owned
+	now := make([]OwnedSince, 0, len(before)+len(about))
+	for _, address := range about {
+		at, listed := slices.BinarySearchFunc(before, address, func(o OwnedSince, a netip.Addr) int { return o.Address.Compare(a) })
+		now = append(now, before[:at]...)
+		if before = before[at:]; listed {
+			before = before[1:]
+		}
+		if epoch, owned := e.claims[address]; owned {
+			now = append(now, OwnedSince{Owned: e.served[address], Address: address, Since: e.taken[address].since, Epoch: uint64(epoch)})
+		}
+	}
+	e.said.owned = append(now, before...)
 }

@@ -1,6 +1,9 @@
 package ownership
 
 import (
+	"net/netip"
+	"slices"
+
 	"github.com/lbstack/lbstack/internal/election"
 )
 
@@ -8,33 +11,45 @@ import (
 // is preferred more, or as much and owns at least two less than the one that has
 // it. All nodes find the same one; the receiver takes it.
 func (d *decision) moveOne() {
-	for i := range d.Addresses {
-		a := &d.Addresses[i]
-		h, held := d.holders[a.Address]
-		if !held || !d.mayKeep(a, h) {
+	for _, e := range d.inOrder() {
+		if !e.holder.exists() || !d.mayKeep(e) {
 			continue
 		}
-		able := d.candidates(a)
-		var now election.Candidate
-		for _, c := range able {
-			if c.Node == d.Nodes[h.node].Name {
-				now = c
-			}
-		}
-		better := able[:0]
-		for _, c := range able {
-			more := c.Preference > now.Preference || c.Preference == now.Preference && c.Load+2 <= now.Load
-			if more && d.Nodes[d.index[c.Node]].Settled {
-				better = append(better, c)
-			}
-		}
-		to, ok := election.Choose(a.Address, better, 0)
+		to, ok := election.Choose(e.Address.Address, d.betterPlaces(e), 0)
 		if !ok {
 			continue
 		}
-		if to == d.Self {
-			d.out.Own[a.Address] = Claim{Epoch: max(h.epoch, d.Epochs[a.Address]) + 1, Cause: Failback}
+		if to == d.self {
+			d.out.Own[e.Address.Address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: Failback}
+			d.look(e)
 		}
 		return
+	}
+}
+
+// betterPlaces returns the nodes that are better for an address than the one that has it.
+func (d *decision) betterPlaces(e *entry) []election.Candidate {
+	able := d.candidates(e)
+	var now election.Candidate
+	for _, c := range able {
+		if c.Node == d.nameOf(e.holder) {
+			now = c
+		}
+	}
+	better := able[:0]
+	for _, c := range able {
+		more := c.Preference > now.Preference || c.Preference == now.Preference && c.Load+2 <= now.Load
+		if more && d.nodes[d.index[c.Node]].Settled {
+			better = append(better, c)
+		}
+	}
+	return better
+}
+
+// look notes that an address was looked at.
+func (d *decision) look(e *entry) {
+	at, was := slices.BinarySearchFunc(d.out.Looked, e.Address.Address, netip.Addr.Compare)
+	if !was {
+		d.out.Looked = slices.Insert(d.out.Looked, at, e.Address.Address)
 	}
 }

@@ -1,0 +1,390 @@
+package ownership
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/delta"
+	"github.com/lbstack/lbstack/internal/election"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Book is what one node knows of addresses, and of who has them. What it costs to change
+// one address, and to decide again, does not depend on how many there are. Make it with
+// NewBook; it is not safe for use by several goroutines at once.
+type Book struct {
+	self    lb.NodeName
+	nodes   []Node // ordered by name
+	index   map[lb.NodeName]int
+	entries map[netip.Addr]*entry // of what is wanted, or claimed by somebody
+	ordered []*entry              // the wanted ones, by address; nil: to be made again
+
+	loads  []int             // how many wanted addresses each node has
+	groups map[string]*group // of nodes that can be given the same addresses
+	takers []int             // how many groups each node is in
+	shared int               // wanted addresses that somebody has, or can be given
+
+	open    map[netip.Addr]*entry   // to be looked at in each decision
+	touched map[netip.Addr]struct{} // since the last decision
+}
+
+// entry is what is known of an address.
+type entry struct {
+	Address
+	wanted bool
+	// epoch is the highest ever seen since it is wanted.
+	epoch  Epoch
+	holder holder
+	able   *group // who can be given it; nil: nobody
+}
+
+// group is a set of nodes that some addresses can be given to.
+type group struct {
+	key   string
+	nodes []int
+	used  int // by how many addresses
+}
+
+// nobody is the index of no node.
+const nobody = -1
+
+// holder is who has an address: the best of its claims.
+type holder struct {
+	node      int // index in nodes; nobody: it is not claimed
+	epoch     Epoch
+	contested bool // another one claims it as well
+}
+
+func (h holder) exists() bool { return h.node != nobody }
+
+// Moved is an address that is not claimed by the node that claimed it best before.
+type Moved struct {
+	// Address that moved.
+	Address netip.Addr
+	// From and To are its owners before and now; empty: none.
+	From, To lb.NodeName
+}
+
+// NewBook returns the book of a node. Nothing is wanted, and nobody lives.
+func NewBook(self lb.NodeName) *Book {
+	b := &Book{self: self, index: map[lb.NodeName]int{}, entries: map[netip.Addr]*entry{}, touched: map[netip.Addr]struct{}{}}
+	b.reset()
+	return b
+}
+
+// Want says who may own an address from now on.
+func (b *Book) Want(a Address) {
+	e := b.entry(a.Address)
+	b.uncount(e)
+	if !e.wanted {
+		e.wanted, b.ordered = true, nil
+	}
+	e.Candidates = a.Candidates
+	b.count(e)
+	b.touch(e)
+}
+
+// Unwant says that an address is not wanted any more. What its epochs were is forgotten.
+func (b *Book) Unwant(address netip.Addr) {
+	e := b.entries[address]
+	if e == nil || !e.wanted {
+		return
+	}
+	b.uncount(e)
+	e.wanted, e.Candidates, e.epoch, b.ordered = false, nil, 0, nil
+	b.touch(e)
+}
+
+// Wants says whether an address is wanted, and who may own it.
+func (b *Book) Wants(address netip.Addr) (candidates []Candidate, wanted bool) {
+	if e := b.entries[address]; e != nil && e.wanted {
+		return e.Candidates, true
+	}
+	return nil, false
+}
+
+// All returns the addresses that are wanted, ordered.
+func (b *Book) All() []Address {
+	list := make([]Address, 0, len(b.entries))
+	for _, e := range b.inOrder() {
+		list = append(list, e.Address)
+	}
+	return list
+}
+
+// Remember says that an address that is wanted had an epoch before.
+func (b *Book) Remember(address netip.Addr, epoch Epoch) {
+	if e := b.entries[address]; e != nil && e.wanted && epoch > e.epoch {
+		b.uncount(e)
+		e.epoch = epoch
+		b.count(e)
+		b.touch(e)
+	}
+}
+
+// Owner returns who claims an address best; empty: nobody.
+func (b *Book) Owner(address netip.Addr) lb.NodeName {
+	if e := b.entries[address]; e != nil {
+		return b.nameOf(e.holder)
+	}
+	return ""
+}
+
+// SetNodes says which nodes live, this one included, ordered by name, and returns which
+// addresses have moved. Claims are compared when they are another map. When nodes come
+// or go, or can or may do something else than before, all addresses are looked at.
+func (b *Book) SetNodes(nodes []Node) []Moved {
+	if !slices.EqualFunc(b.nodes, nodes, alike) {
+		return b.setAll(nodes)
+	}
+	var moved []Moved
+	changed := map[netip.Addr]struct{}{}
+	for i := range nodes {
+		noteDifference(b.nodes[i].Claims, nodes[i].Claims, changed)
+	}
+	b.nodes = nodes
+	for address := range changed {
+		e := b.entry(address)
+		before := b.nameOf(e.holder)
+		b.uncount(e)
+		e.holder = b.holderOf(address)
+		b.count(e)
+		b.touch(e)
+		moved = appendMoved(moved, address, before, b.nameOf(e.holder))
+	}
+	return moved
+}
+
+// alike says whether a node may be given the same addresses as before.
+func alike(x, y Node) bool {
+	return x.Name == y.Name && x.Phase == y.Phase && x.Drained == y.Drained && x.Links == y.Links
+}
+
+// noteDifference adds the addresses about which two claims differ.
+func noteDifference(before, now Claims, changed map[netip.Addr]struct{}) {
+	if reflect.ValueOf(before).UnsafePointer() == reflect.ValueOf(now).UnsafePointer() {
+		return
+	}
+	d := delta.Between(before, now, func(x, y Epoch) bool { return x == y })
+	for _, claims := range []Claims{d.Add, d.Change, d.Remove} {
+		for address := range claims {
+			changed[address] = struct{}{}
+		}
+	}
+}
+
+// setAll starts anew with other nodes.
+func (b *Book) setAll(nodes []Node) []Moved {
+	before := make(map[netip.Addr]lb.NodeName, len(b.entries))
+	for address, e := range b.entries {
+		before[address], e.holder, e.able = b.nameOf(e.holder), holder{node: nobody}, nil
+	}
+	b.nodes, b.index = nodes, make(map[lb.NodeName]int, len(nodes))
+	b.reset()
+	for i := range nodes {
+		b.index[nodes[i].Name] = i
+		for address, epoch := range nodes[i].Claims {
+			e := b.entry(address)
+			e.holder = b.better(address, e.holder, i, epoch)
+		}
+	}
+	var moved []Moved
+	for address, e := range b.entries {
+		b.count(e)
+		b.touch(e)
+		moved = appendMoved(moved, address, before[address], b.nameOf(e.holder))
+	}
+	return moved
+}
+
+func appendMoved(moved []Moved, address netip.Addr, from, to lb.NodeName) []Moved {
+	if from == to {
+		return moved
+	}
+	return append(moved, Moved{address, from, to})
+}
+
+// reset forgets what all addresses come to.
+func (b *Book) reset() {
+	b.loads, b.takers, b.shared = make([]int, len(b.nodes)), make([]int, len(b.nodes)), 0
+	b.groups, b.open = map[string]*group{}, map[netip.Addr]*entry{}
+}
+
+func (b *Book) entry(address netip.Addr) *entry {
+	e := b.entries[address]
+	if e == nil {
+		e = &entry{Address: Address{Address: address}, holder: holder{node: nobody}}
+		b.entries[address] = e
+	}
+	return e
+}
+
+// touch has an address looked at, and forgets what is known of one that nobody wants or
+// claims.
+func (b *Book) touch(e *entry) {
+	b.touched[e.Address.Address] = struct{}{}
+	if !e.wanted && !e.holder.exists() {
+		delete(b.entries, e.Address.Address)
+	}
+}
+
+func (b *Book) nameOf(h holder) lb.NodeName {
+	if !h.exists() {
+		return ""
+	}
+	return b.nodes[h.node].Name
+}
+
+// holderOf returns who has an address, of all that say so.
+func (b *Book) holderOf(address netip.Addr) holder {
+	h := holder{node: nobody}
+	for i := range b.nodes {
+		if epoch, claims := b.nodes[i].Claims[address]; claims {
+			h = b.better(address, h, i, epoch)
+		}
+	}
+	return h
+}
+
+// better returns the better one of a holder and of a node that claims the address too.
+func (b *Book) better(address netip.Addr, h holder, node int, epoch Epoch) holder {
+	switch {
+	case !h.exists():
+		return holder{node: node, epoch: epoch}
+	case epoch > h.epoch, epoch == h.epoch && election.Before(address, b.nodes[node].Name, b.nodes[h.node].Name):
+		h.node, h.epoch = node, epoch
+	}
+	h.contested = true
+	return h
+}
+
+// uncount takes an entry out of what all addresses come to, before it changes.
+func (b *Book) uncount(e *entry) {
+	delete(b.open, e.Address.Address)
+	if !e.wanted {
+		return
+	}
+	if e.holder.exists() {
+		b.loads[e.holder.node]--
+	}
+	if e.holder.exists() || e.able != nil {
+		b.shared--
+	}
+	if g := e.able; g != nil {
+		e.able = nil
+		if g.used--; g.used == 0 {
+			delete(b.groups, g.key)
+			b.add(g, -1)
+		}
+	}
+}
+
+// count adds an entry to what all addresses come to, after it has changed.
+func (b *Book) count(e *entry) {
+	if !e.wanted {
+		return
+	}
+	if e.holder.exists() {
+		e.epoch = max(e.epoch, e.holder.epoch)
+		b.loads[e.holder.node]++
+	}
+	e.able = b.groupOf(e)
+	if e.holder.exists() || e.able != nil {
+		b.shared++
+	}
+	if !b.settled(e) {
+		b.open[e.Address.Address] = e
+	}
+}
+
+// groupOf returns those who can be given an address; nil: nobody can.
+func (b *Book) groupOf(e *entry) *group {
+	var nodes []int
+	for j := range e.Candidates {
+		c := &e.Candidates[j]
+		if i, lives := b.index[c.Node]; lives && e.counts(&b.nodes[i]) && b.nodes[i].Able(c, e.Address.Address) {
+			nodes = append(nodes, i)
+		}
+	}
+	if len(nodes) == 0 {
+		return nil
+	}
+	slices.Sort(nodes)
+	var key []byte
+	for _, i := range nodes {
+		key = binary.AppendUvarint(key, uint64(i))
+	}
+	g := b.groups[string(key)]
+	if g == nil {
+		g = &group{key: string(key), nodes: nodes}
+		b.groups[g.key] = g
+		b.add(g, 1)
+	}
+	g.used++
+	return g
+}
+
+func (b *Book) add(g *group, n int) {
+	for _, i := range g.nodes {
+		b.takers[i] += n
+	}
+}
+
+// share is the fair share of those who can be given addresses.
+func (b *Book) share() int {
+	nodes := 0
+	for _, groups := range b.takers {
+		if groups > 0 {
+			nodes++
+		}
+	}
+	return election.Share(b.shared, nodes)
+}
+
+// settled says whether nothing is to be done about a wanted address but what is done
+// already, whatever happens to others.
+func (b *Book) settled(e *entry) bool {
+	if !e.holder.exists() {
+		return e.able == nil
+	}
+	return b.mayKeep(e) && !(e.holder.contested && b.nameOf(e.holder) == b.self)
+}
+
+// mayKeep says whether a holder may own what it has.
+func (b *Book) mayKeep(e *entry) bool {
+	n := &b.nodes[e.holder.node]
+	return n.takes() && e.can(n)
+}
+
+// inOrder returns what is wanted, ordered by address.
+func (b *Book) inOrder() []*entry {
+	if b.ordered != nil {
+		return b.ordered
+	}
+	b.ordered = make([]*entry, 0, len(b.entries))
+	for _, e := range b.entries {
+		if e.wanted {
+			b.ordered = append(b.ordered, e)
+		}
+	}
+	slices.SortFunc(b.ordered, func(x, y *entry) int { return x.Address.Address.Compare(y.Address.Address) })
+	return b.ordered
+}
+
+// counts says whether a node may be given the address. Those that start together share
+// what nobody ever had.
+func (e *entry) counts(n *Node) bool {
+	return n.takes() || n.Phase == Starting && !n.Drained && e.epoch == 0
+}
+
+// can says whether a node is a candidate with a link for the address.
+func (e *entry) can(n *Node) bool {
+	for j := range e.Candidates {
+		if c := &e.Candidates[j]; c.Node == n.Name {
+			return n.Able(c, e.Address.Address)
+		}
+	}
+	return false
+}

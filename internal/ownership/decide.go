@@ -1,0 +1,189 @@
+package ownership
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/election"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Decide returns what the node of the book owns. It looks only at addresses about which
+// another decision than the one before is possible.
+func (b *Book) Decide(t Terms) Output {
+	// Maps that were large stay slow to go through.
+	looked := b.touched
+	b.touched = map[netip.Addr]struct{}{}
+	if len(b.open) == 0 {
+		b.open = map[netip.Addr]*entry{}
+	}
+	for address := range b.open {
+		looked[address] = struct{}{}
+	}
+	d := decision{Book: b, Terms: t, loads: slices.Clone(b.loads), share: b.share(), out: Output{
+		Looked: slices.SortedFunc(maps.Keys(looked), netip.Addr.Compare), Own: map[netip.Addr]Claim{}, Care: map[netip.Addr]lb.NodeName{},
+	}}
+	for _, address := range d.out.Looked {
+		if e := b.entries[address]; e != nil && e.wanted {
+			d.address(e)
+		}
+	}
+	if t.MoveOne && !d.moving {
+		d.moveOne()
+	}
+	return d.out
+}
+
+// decision is one in the making.
+type decision struct {
+	*Book
+	Terms
+	out    Output
+	loads  []int // with what was decided so far
+	share  int
+	moving bool // something has no owner, or must get another one
+	able   []election.Candidate
+}
+
+// candidates returns who is able to own an address. What it returns is good until
+// it is called again.
+func (d *decision) candidates(e *entry) []election.Candidate {
+	d.able = d.able[:0]
+	if e.able == nil {
+		return d.able
+	}
+	for j := range e.Candidates {
+		c := &e.Candidates[j]
+		i, lives := d.index[c.Node]
+		if _, is := slices.BinarySearch(e.able.nodes, i); lives && is {
+			d.able = append(d.able, election.Candidate{Node: c.Node, Preference: c.Preference, Load: d.loads[i]})
+		}
+	}
+	return d.able
+}
+
+func (d *decision) address(e *entry) {
+	able := d.candidates(e)
+	held := e.holder.exists()
+	switch {
+	case !held && d.Released[e.Address.Address]:
+		d.expect(e, able)
+	case !held:
+		d.orphan(e, able)
+	case d.nodes[e.holder.node].Phase == Restarting:
+		d.restarting(e, able)
+	case d.mayKeep(e):
+		d.keep(e)
+	default:
+		d.handOver(e, able)
+	}
+}
+
+// expect counts an address that was let go for the one who will have it: on its way from
+// one node to another it has no owner for those who hear the old one first.
+func (d *decision) expect(e *entry, able []election.Candidate) {
+	if elected, ok := d.elect(e.Address.Address, able); ok {
+		d.loads[d.index[elected]]++
+	}
+}
+
+// orphan gives an address that nobody has to the elected one.
+func (d *decision) orphan(e *entry, able []election.Candidate) {
+	elected, ok := d.elect(e.Address.Address, able)
+	if !ok {
+		return
+	}
+	d.moving = true
+	d.loads[d.index[elected]]++
+	if elected != d.self {
+		d.out.Unclaimed = append(d.out.Unclaimed, e.Address.Address)
+		return
+	}
+	cause := Failure
+	if e.epoch == 0 {
+		cause = First
+	}
+	d.out.Own[e.Address.Address] = Claim{Epoch: e.epoch + 1, Cause: cause}
+}
+
+// elect chooses among those who are able. When one who was elected did not act in
+// time, the next ones in order are asked in turn.
+func (d *decision) elect(address netip.Addr, able []election.Candidate) (lb.NodeName, bool) {
+	elected, ok := election.Choose(address, able, d.share)
+	for range min(d.Passed[address], len(able)-1) {
+		for i := range able {
+			if able[i].Node == elected {
+				able[i], able = able[len(able)-1], able[:len(able)-1]
+				break
+			}
+		}
+		elected, ok = election.Choose(address, able, d.share)
+	}
+	return elected, ok
+}
+
+// restarting has the first in order answer for a node that will be back.
+func (d *decision) restarting(e *entry, able []election.Candidate) {
+	for i := range able {
+		able[i].Load = 0
+	}
+	holder := d.nameOf(e.holder)
+	if carer, ok := election.Choose(e.Address.Address, able, 1); ok && carer == d.self {
+		d.out.Care[e.Address.Address] = holder
+	}
+	if holder == d.self {
+		d.out.Own[e.Address.Address] = Claim{Epoch: e.holder.epoch}
+	}
+}
+
+func (d *decision) keep(e *entry) {
+	if d.nameOf(e.holder) != d.self {
+		return
+	}
+	d.out.Own[e.Address.Address] = Claim{Epoch: e.holder.epoch}
+	if e.holder.contested {
+		d.out.Contested = append(d.out.Contested, e.Address.Address)
+	}
+}
+
+// disputed says whether another node has an address and thinks that it may.
+func (d *decision) disputed(e *entry) bool {
+	n := &d.nodes[e.holder.node]
+	return n.Name != d.self && n.Phase == Active && !e.can(n)
+}
+
+// yields says whether this node has just lost an address about which there is a
+// dispute.
+func (d *decision) yields(e *entry) bool {
+	_, had := d.nodes[d.index[d.self]].Claims[e.Address.Address]
+	return had && d.disputed(e)
+}
+
+// handOver has the elected one take an address from a holder that lives and may
+// not own it; until then that one keeps it, if it can.
+func (d *decision) handOver(e *entry, able []election.Candidate) {
+	address := e.Address.Address
+	elected, ok := d.elect(address, able)
+	if !ok {
+		// Nobody can take it: to be drained is no reason to drop it.
+		if n := &d.nodes[e.holder.node]; n.Phase != Isolated && e.can(n) {
+			d.keep(e)
+		}
+		return
+	}
+	d.moving = true
+	d.loads[d.index[elected]]++
+	d.loads[e.holder.node]--
+	switch {
+	case elected == d.self && d.yields(e):
+		d.out.Yielded = append(d.out.Yielded, address)
+	case elected == d.self && d.Hold[address] && d.disputed(e):
+	case elected == d.self:
+		d.out.Own[address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: HandOver}
+	case d.nameOf(e.holder) == d.self:
+		d.keep(e)
+	default:
+		d.out.Unclaimed = append(d.out.Unclaimed, address)
+	}
+}

@@ -1,0 +1,86 @@
+package speaker
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// nobody listens.
+type nobody struct{}
+
+func (nobody) SetLinks([]Link)               {}
+func (nobody) SetOwned(map[netip.Addr]Owned) {}
+func (nobody) Repeat(...netip.Addr)          {}
+func (nobody) SetOurs([]net.HardwareAddr)    {}
+func (nobody) Publish(wire.State)            {}
+func (nobody) Acted(mesh.View)               {}
+
+// settledEngine is one of three nodes that own addresses, as many each.
+func settledEngine(addresses int) (*Engine, Snapshot) {
+	e := New(Config{
+		Self: "n1", Log: logr.Discard(), Announcer: nobody{}, Mesh: nobody{}, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Report: func(Report) {}, Keep: func(Kept) {},
+	})
+	var want Snapshot
+	everyone, claims := []Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}, []ownership.Claims{{}, {}, {}}
+	for i := range addresses {
+		a := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+		want.Addresses = append(want.Addresses, Announced{Address: a, Candidates: everyone})
+		claims[i%3][a] = 1
+	}
+	e.Resume.Claims = claims[0]
+	view := mesh.View{Checked: true}
+	for i := 1; i < 3; i++ {
+		state := wire.State{Phase: ownership.Active, Claims: claims[i], Links: []wire.Link{{Name: "eth0", IPv4: true}}}
+		view.Peers = append(view.Peers, mesh.Peer{Node: lb.NodeName(fmt.Sprintf("n%d", i+1)), State: state})
+	}
+	e.SetLinks([]Link{{Name: "eth0", IPv4: true, Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 1}}})
+	e.SetView(view)
+	e.SetSnapshot(want)
+	e.round(time.Now())
+	return e, want
+}
+
+// BenchmarkOneChange is what it costs a node that one address has other candidates, which
+// it or another node owns, or that it owns one more and one less.
+func BenchmarkOneChange(b *testing.B) {
+	for _, n := range []int{100, 1000, 5000} {
+		change := func(e *Engine, c Change) {
+			e.SetChange(c)
+			e.round(time.Now())
+		}
+		for owner, at := range map[string]int{"its own": 0, "another's": 1} {
+			b.Run(fmt.Sprintf("%d addresses/%s", n, owner), func(b *testing.B) {
+				e, want := settledEngine(n)
+				other, one := Change{}, Change{}
+				one.Addresses = want.Addresses[at : at+1]
+				other.Addresses = []Announced{{Address: want.Addresses[at].Address, Candidates: one.Addresses[0].Candidates[:2]}}
+				for b.Loop() {
+					change(e, other)
+					change(e, one)
+				}
+			})
+		}
+		b.Run(fmt.Sprintf("%d addresses/one more", n), func(b *testing.B) {
+			e, _ := settledEngine(n)
+			more := netip.MustParseAddr("10.2.0.1")
+			come, leave := Change{}, Change{Gone: []netip.Addr{more}}
+			come.Addresses = []Announced{{Address: more, Candidates: []Candidate{{Node: "n1"}}}}
+			for b.Loop() {
+				change(e, come)
+				change(e, leave)
+			}
+		})
+	}
+}

@@ -165,7 +165,7 @@ func (r *Reconciler) addServices(ctx context.Context, in *advertise.Input) error
 				return fmt.Errorf("reading the Service %s: %w", key, err)
 			}
 			var endpoints discoveryv1.EndpointSliceList
-			if err := r.Client.List(ctx, &endpoints, client.InNamespace(key.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: key.Name}, client.UnsafeDisableDeepCopy); err != nil {
+			if err := r.Client.List(ctx, &endpoints, client.InNamespace(key.Namespace), client.MatchingFields{byService: key.Name}, client.UnsafeDisableDeepCopy); err != nil {
 				return fmt.Errorf("listing the EndpointSlices of the Service %s: %w", key, err)
 			}
 			in.Services = append(in.Services, apiconv.AdvertisedService(&svc, apiconv.ParseEndpoints(endpoints.Items)))

@@ -37,12 +37,19 @@ const collect = 500 * time.Millisecond
 // byAddress is the index of Services by the addresses that they show.
 const byAddress = "status.loadBalancer.ingress.ip"
 
+// byService is the index of EndpointSlices by the name of their Service: labels are not
+// indexed, and to look for one would go through all that a namespace has.
+const byService = "metadata.labels." + discoveryv1.LabelServiceName
+
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Service{}, byAddress, addressesOf); err != nil {
 		return fmt.Errorf("indexing the Services by address: %w", err)
+	}
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &discoveryv1.EndpointSlice{}, byService, serviceOf); err != nil {
+		return fmt.Errorf("indexing the EndpointSlices by Service: %w", err)
 	}
 	waiting := handler.EnqueueRequestsFromMapFunc(r.waiting)
 	return ctrl.NewControllerManagedBy(mgr).
@@ -60,6 +67,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1beta1.IPAddressClaim{}, handler.EnqueueRequestsFromMapFunc(onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
 		Complete(r)
+}
+
+func serviceOf(slice client.Object) []string {
+	return []string{slice.GetLabels()[discoveryv1.LabelServiceName]}
 }
 
 func addressesOf(object client.Object) []string {

@@ -19,7 +19,7 @@ var sizes = []int{100, 1000, 10000}
 func large(services, peers int) setup {
 	s := setup{
 		config:   routes.Config{Node: advertise.Node{Name: "n1"}, Pools: []advertise.Pool{{Name: "gold"}}},
-		services: make(map[lb.ServiceKey]*routes.Service, services), claims: make(map[netip.Addr]*routes.Claim, services),
+		services: make(map[lb.ServiceKey]*advertise.Holder, services), claims: make(map[netip.Addr]*advertise.Claim, services),
 	}
 	for i := range peers {
 		s.config.Peers = append(s.config.Peers, bgp.PeerName(fmt.Sprint("peer-", i)))
@@ -30,11 +30,11 @@ func large(services, peers int) setup {
 	address := netip.MustParseAddr("10.0.0.0")
 	for i := range services {
 		key := lb.ServiceKey{Namespace: "default", Name: fmt.Sprint("service-", i)}
-		s.services[key] = &routes.Service{
-			Labels: labels{"app": fmt.Sprint(i % 7)}, Shown: []netip.Addr{address},
-			Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n1", "n2", "n3")},
+		s.services[key] = &advertise.Holder{
+			Service: advertise.Service{Labels: labels{"app": fmt.Sprint(i % 7)}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n1", "n2", "n3")}},
+			Shown:   []netip.Addr{address},
 		}
-		s.claims[address] = &routes.Claim{Pool: "gold", Holders: []lb.ServiceKey{key}}
+		s.claims[address] = &advertise.Claim{Pool: "gold", Holders: []lb.ServiceKey{key}}
 		address = address.Next()
 	}
 	return s
@@ -53,7 +53,7 @@ func BenchmarkOneServiceChange(b *testing.B) {
 			down := *up
 			down.Endpoints = nil
 			for i := 0; b.Loop(); i++ {
-				p.SetService(key, []*routes.Service{&down, up}[i%2])
+				p.SetService(key, []*advertise.Holder{&down, up}[i%2])
 				if got := len(p.Changes()); got != 8 {
 					b.Fatalf("got changes for %d peers, want 8", got)
 				}
@@ -121,7 +121,7 @@ func TestWhatIsGoneCostsNoMemory(t *testing.T) {
 	for range 10000 {
 		service.Shown = []netip.Addr{address}
 		p.SetService(key, &service)
-		p.SetClaim(address, &routes.Claim{Pool: "gold", Holders: []lb.ServiceKey{key}})
+		p.SetClaim(address, &advertise.Claim{Pool: "gold", Holders: []lb.ServiceKey{key}})
 		p.Changes()
 		p.SetClaim(address, nil)
 		p.Changes()

@@ -47,7 +47,7 @@ func TestWhatChanges(t *testing.T) {
 			both(routes.Change{Withdraw: withdraw("10.0.0.2/32")})},
 		{"an address that is not shown any more goes, another one comes", base(ad{}), func(s *setup, p *routes.Planner) {
 			p.SetClaim(two, s.claims[one])
-			p.SetService(web, &routes.Service{Shown: []netip.Addr{two}, Endpoints: s.services[web].Endpoints})
+			p.SetService(web, &advertise.Holder{Service: s.services[web].Service, Shown: []netip.Addr{two}})
 		}, both(routes.Change{Announce: to("10.0.0.2/32"), Withdraw: withdraw("10.0.0.1/32")})},
 		{"an aggregate stays while it has an address", aggregate, func(_ *setup, p *routes.Planner) { p.SetClaim(two, nil) }, changes{}},
 		{"an aggregate goes with its last address", aggregate, func(_ *setup, p *routes.Planner) {

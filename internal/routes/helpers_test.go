@@ -53,8 +53,8 @@ func on(nodes ...lb.NodeName) advertise.Endpoints {
 // setup is a cluster as the node n1 sees it.
 type setup struct {
 	config   routes.Config
-	services map[lb.ServiceKey]*routes.Service
-	claims   map[netip.Addr]*routes.Claim
+	services map[lb.ServiceKey]*advertise.Holder
+	claims   map[netip.Addr]*advertise.Claim
 }
 
 // base has one Service that shows an IPv4 address of the pool gold, and two peers.
@@ -66,10 +66,10 @@ func base(ads ...ad) setup {
 			Peers:          []bgp.PeerName{"left", "right"},
 			Pools:          []advertise.Pool{{Name: "gold", Labels: labels{"tier": "high"}}},
 		},
-		services: map[lb.ServiceKey]*routes.Service{
-			web: {Labels: labels{"app": "web"}, Shown: []netip.Addr{one}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n2")}},
+		services: map[lb.ServiceKey]*advertise.Holder{
+			web: {Service: advertise.Service{Labels: labels{"app": "web"}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n2")}}, Shown: []netip.Addr{one}},
 		},
-		claims: map[netip.Addr]*routes.Claim{one: {Pool: "gold", Holders: []lb.ServiceKey{web}}},
+		claims: map[netip.Addr]*advertise.Claim{one: {Pool: "gold", Holders: []lb.ServiceKey{web}}},
 	}
 }
 
@@ -93,7 +93,7 @@ func (s setup) planner() *routes.Planner {
 }
 
 // shares makes the Services the holders of the first address, which they show.
-func shares(list map[lb.ServiceKey]*routes.Service) func(*setup) {
+func shares(list map[lb.ServiceKey]*advertise.Holder) func(*setup) {
 	return func(s *setup) {
 		s.claims[one].Holders = nil
 		for key, service := range list {
@@ -104,11 +104,11 @@ func shares(list map[lb.ServiceKey]*routes.Service) func(*setup) {
 	}
 }
 
-func serves(e advertise.Endpoints) *routes.Service {
-	return &routes.Service{Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: e}}
+func serves(e advertise.Endpoints) *advertise.Holder {
+	return &advertise.Holder{Service: advertise.Service{Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: e}}}
 }
 
-func local(e advertise.Endpoints) *routes.Service {
+func local(e advertise.Endpoints) *advertise.Holder {
 	s := serves(e)
 	s.Local = true
 	return s
@@ -120,7 +120,7 @@ func shows(addresses ...netip.Addr) func(*setup) {
 		s.services[web].Shown = addresses
 		s.services[web].Endpoints[lb.IPv6] = on("n2")
 		for _, a := range addresses {
-			s.claims[a] = &routes.Claim{Pool: "gold", Holders: []lb.ServiceKey{web}}
+			s.claims[a] = &advertise.Claim{Pool: "gold", Holders: []lb.ServiceKey{web}}
 		}
 	}
 }

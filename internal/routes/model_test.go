@@ -62,7 +62,7 @@ func TestAnyStoryEndsWhereItsFactsLead(t *testing.T) {
 }
 
 func play(t *testing.T, seed uint64) {
-	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), setup: setup{services: map[lb.ServiceKey]*routes.Service{}, claims: map[netip.Addr]*routes.Claim{}}}
+	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), setup: setup{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}}}
 	p := routes.New()
 	told := map[bgp.PeerName]table{}
 	for step := range 60 {

@@ -7,7 +7,6 @@ import (
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/internal/routes"
 )
 
 func TestWhatIsAnnounced(t *testing.T) {
@@ -27,10 +26,10 @@ func TestWhatIsAnnounced(t *testing.T) {
 		{"a pool that is gone has no labels", base(ad{Scope: scope{PoolSelectors: anyOf(has("tier", ""))}}).with(func(s *setup) { s.claims[one].Pool = "gone" }), nothing},
 		{"Services are selected by label", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"), has("app", "web"))}}), single},
 		{"a Service that no selector matches is not", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"))}}), nothing},
-		{"one Service of those that share an address is enough", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}).with(shares(map[lb.ServiceKey]*routes.Service{
-			dns: serves(on("n2")), web: {Labels: labels{"app": "web"}}})), single},
+		{"one Service of those that share an address is enough", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}).with(shares(map[lb.ServiceKey]*advertise.Holder{
+			dns: serves(on("n2")), web: {Service: advertise.Service{Labels: labels{"app": "web"}}}})), single},
 		{"a holder that does not show the address does not count for selectors", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}).with(
-			shares(map[lb.ServiceKey]*routes.Service{dns: serves(on("n2")), web: {Labels: labels{"app": "web"}}}),
+			shares(map[lb.ServiceKey]*advertise.Holder{dns: serves(on("n2")), web: {Service: advertise.Service{Labels: labels{"app": "web"}}}}),
 			func(s *setup) { s.services[web].Shown = nil }), nothing},
 		{"nodes are selected by label", base(ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"), has("zone", "a"))}}), single},
 		{"a node that no selector matches announces nothing", base(ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}}), nothing},
@@ -41,15 +40,15 @@ func TestWhatIsAnnounced(t *testing.T) {
 		{"an address whose holder is gone is not", base(ad{}).with(func(s *setup) { delete(s.services, web) }), nothing},
 		{"an address that is shown but not claimed is not", base(ad{}).with(func(s *setup) { delete(s.claims, one) }), nothing},
 		{"an address that another Service claims is not", base(ad{}).with(func(s *setup) { s.claims[one].Holders = []lb.ServiceKey{dns} }), nothing},
-		{"without endpoints nothing is", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: serves(on())})), nothing},
+		{"without endpoints nothing is", base(ad{}).with(shares(map[lb.ServiceKey]*advertise.Holder{web: serves(on())})), nothing},
 		{"endpoints of the other family do not count", base(ad{}).with(shows(six), func(s *setup) { delete(s.services[web].Endpoints, lb.IPv6) }), nothing},
 		{"each family has its routes", base(ad{}).with(shows(one, six)), to("10.0.0.1/32", "2001:db8::1/128")},
-		{"an endpoint without a node serves all nodes", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: serves(advertise.Endpoints{Serving: 1})})), single},
-		{"a local Service is announced where it has an endpoint", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: local(on("n1", "n2"))})), single},
-		{"a local Service is not announced elsewhere", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: local(on("n2"))})), nothing},
-		{"all local Services of an address must have one", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: local(on("n1")), dns: local(on("n2"))})), nothing},
-		{"a local Service without endpoints restricts nothing", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: local(on()), dns: serves(on("n2"))})), single},
-		{"one that is not local restricts nothing", base(ad{}).with(shares(map[lb.ServiceKey]*routes.Service{web: local(on("n1")), dns: serves(on("n2"))})), single},
+		{"an endpoint without a node serves all nodes", base(ad{}).with(shares(map[lb.ServiceKey]*advertise.Holder{web: serves(advertise.Endpoints{Serving: 1})})), single},
+		{"a local Service is announced where it has an endpoint", base(ad{}).with(shares(map[lb.ServiceKey]*advertise.Holder{web: local(on("n1", "n2"))})), single},
+		{"a local Service is not announced elsewhere", base(ad{}).with(shares(map[lb.ServiceKey]*advertise.Holder{web: local(on("n2"))})), nothing},
+		{"all local Services of an address must have one", base(ad{}).with(shares(map[lb.ServiceKey]*advertise.Holder{web: local(on("n1")), dns: local(on("n2"))})), nothing},
+		{"a local Service without endpoints restricts nothing", base(ad{}).with(shares(map[lb.ServiceKey]*advertise.Holder{web: local(on()), dns: serves(on("n2"))})), single},
+		{"one that is not local restricts nothing", base(ad{}).with(shares(map[lb.ServiceKey]*advertise.Holder{web: local(on("n1")), dns: serves(on("n2"))})), single},
 		{"a node that drains or is down goes on", base(ad{}).with(func(s *setup) { s.config.Node.Draining, s.config.Node.Down = true, true }), single},
 		{"addresses are aggregated", base(ad{Length: 24, LengthV6: 64}).with(shows(one, two, six)), to("10.0.0.0/24", "2001:db8::/64")},
 		{"the whole of a family is an aggregate", base(ad{Length: 1}).with(shows(one)), to("0.0.0.0/1")},

@@ -91,7 +91,7 @@ func TestWhyNobodyAnnounces(t *testing.T) {
 // node of random clusters.
 func TestTheControllerSaysWhatTheSpeakersDo(t *testing.T) {
 	for _, seed := range seedsToPlay(t) {
-		s := &story{Rand: rand.New(rand.NewPCG(seed, 8)), setup: setup{services: map[lb.ServiceKey]*routes.Service{}, claims: map[netip.Addr]*routes.Claim{}}}
+		s := &story{Rand: rand.New(rand.NewPCG(seed, 8)), setup: setup{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}}}
 		p := routes.New()
 		for range 30 {
 			s.change(p)

@@ -151,11 +151,11 @@ func (s *story) address() netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 0, 0, last})
 }
 
-func (s *story) service() *routes.Service {
+func (s *story) service() *advertise.Holder {
 	if s.IntN(6) == 0 {
 		return nil
 	}
-	service := &routes.Service{Labels: s.labels(), Local: s.IntN(3) == 0, Endpoints: map[lb.Family]advertise.Endpoints{}}
+	service := &advertise.Holder{Service: advertise.Service{Labels: s.labels(), Local: s.IntN(3) == 0, Endpoints: map[lb.Family]advertise.Endpoints{}}}
 	for range s.IntN(6) {
 		service.Shown = append(service.Shown, s.address())
 	}
@@ -165,11 +165,11 @@ func (s *story) service() *routes.Service {
 	return service
 }
 
-func (s *story) claim() *routes.Claim {
+func (s *story) claim() *advertise.Claim {
 	if s.IntN(6) == 0 {
 		return nil
 	}
-	c := &routes.Claim{Pool: []lb.PoolName{"gold", "tin", "gone"}[s.IntN(3)]}
+	c := &advertise.Claim{Pool: []lb.PoolName{"gold", "tin", "gone"}[s.IntN(3)]}
 	for range 1 + s.IntN(3) {
 		if key := s.key(); !slices.Contains(c.Holders, key) {
 			c.Holders = append(c.Holders, key)

@@ -137,15 +137,14 @@ func values[V any](from map[string]*V) []V {
 }
 
 // facts are what counts of a Service; nil if it is gone.
-func (s *store) facts(key lb.ServiceKey) *routes.Service {
+func (s *store) facts(key lb.ServiceKey) *advertise.Holder {
 	svc := s.services[key]
 	if svc == nil {
 		return nil
 	}
 	slicesOf := s.slices[key]
 	endpoints := apiconv.ParseEndpoints(values(slicesOf))
-	a := apiconv.AdvertisedService(svc, endpoints)
-	return &routes.Service{Labels: a.Labels, Local: a.Local, Shown: apiconv.StatusAddresses(svc), Endpoints: a.Endpoints}
+	return &advertise.Holder{Service: apiconv.AdvertisedService(svc, endpoints), Shown: apiconv.StatusAddresses(svc)}
 }
 
 // sentences joins problems and conflicts.

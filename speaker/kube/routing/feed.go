@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -187,7 +188,7 @@ func (f *Feed) setClaim(name string, object *v1beta1.IPAddressClaim) {
 		return
 	}
 	f.addresses[name] = address
-	claim := &routes.Claim{Pool: lb.PoolName(object.Spec.Pool)}
+	claim := &advertise.Claim{Pool: lb.PoolName(object.Spec.Pool)}
 	for _, h := range object.Spec.Holders {
 		claim.Holders = append(claim.Holders, apiconv.HolderKey(h))
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
 )
 
 // Kind is the kind of the objects that advertisements are read from, as sentences
@@ -125,17 +126,8 @@ type Input struct {
 	Addresses      []Address
 }
 
-// Candidate is a node that may announce an address.
-type Candidate struct {
-	// Node is its name.
-	Node lb.NodeName
-	// Interfaces to announce on there, in order; none means all.
-	Interfaces []string
-	// RequireSubnet: only on interfaces of a subnet that the address is in.
-	RequireSubnet bool
-	// Preference is how much the node is preferred.
-	Preference int32
-}
+// Candidate is a node that may announce an address: one that may own it.
+type Candidate = ownership.Candidate
 
 // Reason is why nobody may announce an address. The words are those of the
 // Service condition lbstack.io/Announced.

@@ -3,6 +3,7 @@ package advertise_test
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"github.com/lbstack/lbstack/internal/advertise"
@@ -38,4 +39,62 @@ func large(local bool) advertise.Input {
 		address = address.Next()
 	}
 	return in
+}
+
+// BenchmarkPlannerOneServiceChange: a Service loses its endpoints, or gets them back. It
+// must not matter how many other Services there are.
+func BenchmarkPlannerOneServiceChange(b *testing.B) {
+	for _, services := range []int{100, 1000, 5000} {
+		for _, local := range []bool{false, true} {
+			b.Run(fmt.Sprintf("services=%d,local=%t", services, local), func(b *testing.B) {
+				in := large(local)
+				p := plannerOf(in, services)
+				up := &advertise.Holder{Service: in.Services[50], Shown: []netip.Addr{in.Addresses[50].Address}}
+				down := &advertise.Holder{Shown: up.Shown}
+				for i := 0; b.Loop(); i++ {
+					p.SetService(in.Services[50].Key, []*advertise.Holder{down, up}[i%2])
+					if got := len(p.Changes().Addresses); got != 1 {
+						b.Fatalf("got %d addresses, want 1", got)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkPlannerSetConfig: all addresses are looked at, and nothing has changed.
+func BenchmarkPlannerSetConfig(b *testing.B) {
+	for _, services := range []int{100, 1000, 5000} {
+		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {
+			in := large(false)
+			p := plannerOf(in, services)
+			for b.Loop() {
+				p.SetConfig(in.Advertisements, in.Pools, in.Nodes)
+				if got := len(p.Changes().Addresses); got != 0 {
+					b.Fatalf("got %d addresses, want none", got)
+				}
+			}
+		})
+	}
+}
+
+// plannerOf was told of the first Services.
+func plannerOf(in advertise.Input, services int) *advertise.Planner {
+	p := advertise.NewPlanner()
+	p.SetConfig(in.Advertisements, in.Pools, in.Nodes)
+	for i, a := range in.Addresses[:services] {
+		p.SetService(in.Services[i].Key, &advertise.Holder{Service: in.Services[i], Shown: []netip.Addr{a.Address}})
+		p.SetClaim(a.Address, &advertise.Claim{Pool: a.Pool, Holders: a.Holders})
+	}
+	p.Changes()
+	return p
+}
+
+// inUse returns how many bytes are in use.
+func inUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

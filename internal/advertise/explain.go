@@ -12,6 +12,19 @@ import (
 // maxNamed is how many objects a sentence names; the others it counts.
 const maxNamed = 3
 
+// why says a decision's reason in a sentence; empty if somebody may announce.
+func (r *resolver) why(a Address, d decision) string {
+	switch d.reason {
+	case NoAdvertisement:
+		return r.whyNoAdvertisement(a)
+	case NoEndpoints:
+		return whyNoEndpoints(a)
+	case NoNode:
+		return r.whyNoNode(d.ads, d.local)
+	}
+	return ""
+}
+
 func (r *resolver) whyNoAdvertisement(a Address) string {
 	if len(r.ads) == 0 {
 		return WhyNone(a.Pool, r.kind)

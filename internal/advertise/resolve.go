@@ -3,6 +3,7 @@ package advertise
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/lbstack/lbstack/internal/lb"
@@ -29,6 +30,7 @@ type resolver struct {
 	reach    []reach // of each advertisement
 	ofPool   map[lb.PoolName][]int
 	outcomes map[outcomeKey][]Candidate
+	lists    map[string][]Candidate // those of the outcomes, each once
 }
 
 // reach is what an advertisement means for each node: whether it covers it, and
@@ -53,6 +55,7 @@ func newResolver(in Input) *resolver {
 		services: make(map[lb.ServiceKey]*Service, len(in.Services)),
 		ofPool:   map[lb.PoolName][]int{},
 		outcomes: map[outcomeKey][]Candidate{},
+		lists:    map[string][]Candidate{},
 	}
 	for i := range in.Pools {
 		r.pools[in.Pools[i].Name] = &in.Pools[i]
@@ -80,21 +83,33 @@ func reachOf(ad *Advertisement, nodes []Node) reach {
 }
 
 func (r *resolver) resolve(a Address) Result {
-	holders := r.holders(a)
-	ads := r.about(a.Pool, holders)
+	d := r.decide(a.Address, a.Pool, r.holders(a))
+	return Result{Address: a.Address, Candidates: d.candidates, Reason: d.reason, Why: r.why(a, d)}
+}
+
+// decision is who may announce an address, or why nobody may.
+type decision struct {
+	candidates []Candidate
+	reason     Reason
+	ads        []int         // that are about the address
+	local      []localHolder // which restrict where it is announced
+}
+
+// decide says who may announce an address of the pool that these Services show.
+func (r *resolver) decide(address netip.Addr, pool lb.PoolName, holders []*Service) decision {
+	ads := r.about(pool, holders)
 	if len(ads) == 0 {
-		return Result{Address: a.Address, Reason: NoAdvertisement, Why: r.whyNoAdvertisement(a)}
+		return decision{reason: NoAdvertisement}
 	}
-	family := lb.FamilyOf(a.Address)
+	family := lb.FamilyOf(address)
 	if !Served(holders, family) {
-		return Result{Address: a.Address, Reason: NoEndpoints, Why: whyNoEndpoints(a)}
+		return decision{reason: NoEndpoints, ads: ads}
 	}
 	local := localTo(holders, family)
-	candidates := r.candidates(ads, local)
-	if len(candidates) == 0 {
-		return Result{Address: a.Address, Reason: NoNode, Why: r.whyNoNode(ads, local)}
+	if candidates := r.candidates(ads, local); len(candidates) > 0 {
+		return decision{candidates: candidates, ads: ads, local: local}
 	}
-	return Result{Address: a.Address, Candidates: candidates}
+	return decision{reason: NoNode, ads: ads, local: local}
 }
 
 func (r *resolver) holders(a Address) []*Service {
@@ -155,8 +170,8 @@ func (r *resolver) candidates(ads []int, local []localHolder) []Candidate {
 			candidates = append(candidates, c)
 		}
 	}
-	r.outcomes[key] = candidates
-	return candidates
+	r.outcomes[key] = r.share(candidates)
+	return r.outcomes[key]
 }
 
 func (r *resolver) servingAll(local []localHolder) []bool {

@@ -1,0 +1,156 @@
+package advertise_test
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// facts are what a planner was told.
+type facts struct {
+	ads      []ad
+	pools    []advertise.Pool
+	nodes    []advertise.Node
+	services map[lb.ServiceKey]*advertise.Holder
+	claims   map[netip.Addr]*advertise.Claim
+}
+
+// wanted is what Resolve says of the whole.
+func (f *facts) wanted() map[netip.Addr][]advertise.Candidate {
+	in := advertise.Input{Advertisements: f.ads, Pools: f.pools, Nodes: f.nodes}
+	for key, s := range f.services {
+		service := s.Service
+		service.Key = key
+		in.Services = append(in.Services, service)
+	}
+	for address, claim := range f.claims {
+		shown := advertise.Address{Address: address, Pool: claim.Pool}
+		for _, key := range claim.Holders {
+			if s := f.services[key]; s != nil && slices.Contains(s.Shown, address) {
+				shown.Holders = append(shown.Holders, key)
+			}
+		}
+		if len(shown.Holders) > 0 {
+			in.Addresses = append(in.Addresses, shown)
+		}
+	}
+	want := map[netip.Addr][]advertise.Candidate{}
+	for _, r := range advertise.Resolve(in) {
+		want[r.Address] = r.Candidates
+	}
+	return want
+}
+
+var (
+	someKeys      = []lb.ServiceKey{web, dns, {Namespace: "other", Name: "web"}}
+	someAddresses = []netip.Addr{one, two, two.Next(), six, six.Next()}
+	someSelectors = [][]advertise.Selector{nil, nil, anyOf(has("zone", "a")), anyOf(has("zone", "b"), has("fast", "yes"))}
+	someServices  = [][]advertise.Selector{nil, nil, anyOf(has("app", "web")), anyOf(has("app", "db"))}
+	someEndpoints = []map[lb.Family]advertise.Endpoints{nil, on("n1"), on("n1", "n3"), on("n2"), {lb.IPv4: {Serving: 1}},
+		{lb.IPv6: on("n2", "n3")[lb.IPv4]}, {lb.IPv4: on("n1")[lb.IPv4], lb.IPv6: on("n1")[lb.IPv4]}}
+)
+
+func drawAd(t *rapid.T) ad {
+	return ad{
+		Scope: scope{
+			Pools:            rapid.SampledFrom([][]lb.PoolName{nil, nil, {"gold"}, {"tin", "gone"}}).Draw(t, "pools of it"),
+			ServiceSelectors: rapid.SampledFrom(someServices).Draw(t, "its Services"),
+			NodeSelectors:    rapid.SampledFrom(someSelectors).Draw(t, "its nodes"),
+		},
+		Interfaces:    rapid.SampledFrom([][]string{nil, {"eth0"}, {"eth1", "eth0"}}).Draw(t, "interfaces"),
+		RequireSubnet: rapid.Bool().Draw(t, "requires a subnet"),
+		Preferred:     rapid.SampledFrom([][]advertise.Preference{nil, {{Weight: 7, Selector: has("zone", "a")}}}).Draw(t, "preferred"),
+	}
+}
+
+func (f *facts) config(t *rapid.T) {
+	f.nodes = nodes()[:rapid.IntRange(0, 3).Draw(t, "nodes")]
+	for i := range f.nodes {
+		f.nodes[i].Excluded = rapid.SampledFrom([]string{"", "", "", "is away"}).Draw(t, "excluded")
+	}
+	f.pools = rapid.SampledFrom([][]advertise.Pool{nil, {{Name: "gold"}}, {{Name: "gold"}, {Name: "tin"}}}).Draw(t, "pools")
+	f.ads = nil
+	for range rapid.IntRange(0, 3).Draw(t, "advertisements") {
+		f.ads = append(f.ads, drawAd(t))
+	}
+}
+
+// change does one thing, and tells the planner.
+func (f *facts) change(t *rapid.T, p *advertise.Planner) {
+	switch rapid.SampledFrom([]string{"config", "Service", "Service", "Service", "claim", "claim", "all forgotten"}).Draw(t, "change") {
+	case "config":
+		f.config(t)
+		p.SetConfig(f.ads, f.pools, f.nodes)
+	case "Service":
+		key := rapid.SampledFrom(someKeys).Draw(t, "Service")
+		if delete(f.services, key); rapid.IntRange(0, 4).Draw(t, "gone") > 0 {
+			f.services[key] = &advertise.Holder{
+				Service: advertise.Service{
+					Labels: labels{"app": rapid.SampledFrom([]string{"web", "db"}).Draw(t, "app")},
+					Local:  rapid.Bool().Draw(t, "local"), Endpoints: rapid.SampledFrom(someEndpoints).Draw(t, "endpoints"),
+				},
+				Shown: rapid.SliceOfN(rapid.SampledFrom(someAddresses), 0, 4).Draw(t, "shown"),
+			}
+		}
+		p.SetService(key, f.services[key])
+	case "claim":
+		address := rapid.SampledFrom(someAddresses).Draw(t, "address")
+		if delete(f.claims, address); rapid.IntRange(0, 4).Draw(t, "free") > 0 {
+			f.claims[address] = &advertise.Claim{
+				Pool:    rapid.SampledFrom([]lb.PoolName{"gold", "tin", "gone"}).Draw(t, "pool"),
+				Holders: rapid.SliceOfN(rapid.SampledFrom(someKeys), 0, 3).Draw(t, "holders"),
+			}
+		}
+		p.SetClaim(address, f.claims[address])
+	default:
+		clear(f.services)
+		clear(f.claims)
+		p.Forget()
+	}
+}
+
+// apply adds a change to what was told before, and says what is wrong with it.
+func apply(t *rapid.T, told map[netip.Addr][]advertise.Candidate, c advertise.Change) {
+	for _, a := range c.Addresses {
+		if before, known := told[a.Address]; known && cmp.Equal(before, a.Candidates) {
+			t.Errorf("%s is told again, with the same candidates %+v", a.Address, before)
+		}
+		told[a.Address] = a.Candidates
+	}
+	for _, address := range c.Gone {
+		if _, known := told[address]; !known {
+			t.Errorf("%s is gone, and was not there", address)
+		}
+		delete(told, address)
+	}
+}
+
+func TestAllChangesTogetherAreWhatResolveSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := &facts{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}}
+		p, told := advertise.NewPlanner(), map[netip.Addr][]advertise.Candidate{}
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			f.change(t, p)
+			if rapid.IntRange(0, 2).Draw(t, "asked") == 0 {
+				continue
+			}
+			apply(t, told, p.Changes())
+			if diff := cmp.Diff(f.wanted(), told, byValue); diff != "" {
+				t.Fatalf("wanted (-Resolve +told):\n%s", diff)
+			}
+			for x, y := range told {
+				for other, list := range told {
+					if len(y) > 0 && cmp.Equal(y, list) && &y[0] != &list[0] {
+						t.Errorf("%s and %s do not share their candidates", x, other)
+					}
+				}
+			}
+		}
+	})
+}

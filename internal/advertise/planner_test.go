@@ -1,0 +1,163 @@
+package advertise_test
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+var two = one.Next()
+
+// holder is a Service that shows addresses, and has endpoints on the node n1.
+func holder(addresses ...netip.Addr) *advertise.Holder {
+	return &advertise.Holder{Service: advertise.Service{Labels: labels{"app": "web"}, Endpoints: on("n1")}, Shown: addresses}
+}
+
+func heldBy(keys ...lb.ServiceKey) *advertise.Claim {
+	return &advertise.Claim{Pool: "gold", Holders: keys}
+}
+
+// planner has three nodes, the first address, which the Service web shows, and was asked
+// for its changes.
+func planner(ads ...ad) *advertise.Planner {
+	p := advertise.NewPlanner()
+	p.SetConfig(ads, nil, nodes())
+	p.SetService(web, holder(one))
+	p.SetClaim(one, heldBy(web))
+	p.Changes()
+	return p
+}
+
+func TestWhatIsNewOfAddresses(t *testing.T) {
+	type (
+		change    = advertise.Change
+		addresses = []ownership.Address
+	)
+	everyone := []advertise.Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}
+	tests := []struct {
+		name string
+		do   func(*advertise.Planner)
+		want change
+	}{
+		{"nothing, when nothing happens", func(*advertise.Planner) {}, change{}},
+		{"nothing, when all is as before", func(p *advertise.Planner) {
+			p.SetConfig([]ad{{}}, nil, nodes())
+			p.SetService(web, holder(one))
+			p.SetClaim(one, heldBy(web))
+		}, change{}},
+		{"nothing, when it changes and changes back", func(p *advertise.Planner) {
+			p.SetService(web, nil)
+			p.SetClaim(one, nil)
+			p.SetClaim(one, heldBy(web))
+			p.SetService(web, holder(one))
+		}, change{}},
+		{"nothing, when a Service changes that holds nothing", func(p *advertise.Planner) { p.SetService(dns, holder(one)) }, change{}},
+		{"nothing, when an address is claimed that nobody shows", func(p *advertise.Planner) {
+			p.SetClaim(two, heldBy(web, dns))
+			p.SetConfig([]ad{{}}, []advertise.Pool{{Name: "tin"}}, nodes())
+		}, change{}},
+		{"an address that a Service shows", func(p *advertise.Planner) {
+			p.SetClaim(two, heldBy(dns))
+			p.SetService(dns, holder(two))
+		}, change{Addresses: addresses{{Address: two, Candidates: everyone}}}},
+		{"an address that is claimed later", func(p *advertise.Planner) {
+			p.SetService(web, holder(two, one))
+			p.SetClaim(two, heldBy(web))
+		}, change{Addresses: addresses{{Address: two, Candidates: everyone}}}},
+		{"an address without endpoints is wanted, and nobody may announce it", func(p *advertise.Planner) {
+			s := holder(one)
+			s.Endpoints = nil
+			p.SetService(web, s)
+		}, change{Addresses: addresses{{Address: one}}}},
+		{"an address without an advertisement is wanted, and nobody may announce it", func(p *advertise.Planner) { p.SetConfig(nil, nil, nodes()) },
+			change{Addresses: addresses{{Address: one}}}},
+		{"an address that its Service does not show any more goes", func(p *advertise.Planner) { p.SetService(web, holder(two)) }, change{Gone: []netip.Addr{one}}},
+		{"an address whose Service is gone goes", func(p *advertise.Planner) { p.SetService(web, nil) }, change{Gone: []netip.Addr{one}}},
+		{"an address whose claim is gone goes", func(p *advertise.Planner) { p.SetClaim(one, nil) }, change{Gone: []netip.Addr{one}}},
+		{"an address that somebody else holds goes", func(p *advertise.Planner) { p.SetClaim(one, heldBy(dns)) }, change{Gone: []netip.Addr{one}}},
+		{"all go when they are forgotten", func(p *advertise.Planner) { p.Forget() }, change{Gone: []netip.Addr{one}}},
+		{"what is told after all was forgotten counts", func(p *advertise.Planner) {
+			p.Forget()
+			p.SetService(web, holder(one))
+			p.SetClaim(one, heldBy(web))
+		}, change{}},
+		{"local traffic leaves the nodes with endpoints", func(p *advertise.Planner) {
+			s := holder(one)
+			s.Local = true
+			p.SetService(web, s)
+		}, change{Addresses: addresses{{Address: one, Candidates: everyone[:1]}}}},
+		{"a node that is excluded leaves the others", func(p *advertise.Planner) {
+			all := nodes()
+			all[0].Excluded = "has the label x"
+			p.SetConfig([]ad{{}}, nil, all)
+		}, change{Addresses: addresses{{Address: one, Candidates: everyone[:2]}}}},
+		{"changes are ordered", func(p *advertise.Planner) {
+			p.SetClaim(two, heldBy(web))
+			p.SetClaim(six, heldBy(web))
+			p.SetClaim(one, heldBy(web))
+			p.SetService(web, holder(six, two))
+		}, change{Addresses: addresses{{Address: two, Candidates: everyone}, {Address: six}}, Gone: []netip.Addr{one}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := planner(ad{})
+			tt.do(p)
+			if diff := cmp.Diff(tt.want, p.Changes(), byValue); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(change{}, p.Changes(), byValue); diff != "" {
+				t.Errorf("changes, when asked again (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCandidatesAreSharedWithThoseOfLongAgo(t *testing.T) {
+	p := advertise.NewPlanner()
+	p.SetService(web, holder(one, two))
+	p.SetClaim(one, heldBy(web))
+	p.SetConfig([]ad{{}}, nil, nodes())
+	first := p.Changes().Addresses
+	p.SetConfig([]ad{{}}, []advertise.Pool{{Name: "tin"}}, nodes())
+	p.SetClaim(two, heldBy(web))
+	second := p.Changes().Addresses
+	if len(first) != 1 || len(second) != 1 || len(first[0].Candidates) != 3 || &first[0].Candidates[0] != &second[0].Candidates[0] {
+		t.Errorf("got %+v, then %+v, want two addresses with one list of candidates", first, second)
+	}
+}
+
+// TestWhatIsNotInUseCostsNoMemory has endpoints go around, so that ever other nodes may
+// announce.
+func TestWhatIsNotInUseCostsNoMemory(t *testing.T) {
+	p := advertise.NewPlanner()
+	var all []advertise.Node
+	for i := range 20 {
+		all = append(all, advertise.Node{Name: lb.NodeName(fmt.Sprint("node-", i))})
+	}
+	p.SetConfig([]ad{{}}, nil, all)
+	p.SetClaim(one, heldBy(web))
+	before := inUse()
+	for i := range 10000 {
+		var at []lb.NodeName
+		for n := range all {
+			if (i+1)>>n&1 == 1 {
+				at = append(at, all[n].Name)
+			}
+		}
+		p.SetService(web, &advertise.Holder{Service: local(web, at...), Shown: []netip.Addr{one}})
+		if got := p.Changes().Addresses; len(got) != 1 || len(got[0].Candidates) != len(at) {
+			t.Fatalf("endpoints on %v: got %+v, want these as candidates", at, got)
+		}
+	}
+	if used := inUse() - before; used > 200_000 {
+		t.Errorf("10000 lists of candidates that are not in use: got %d bytes, want at most 200000", used)
+	}
+	runtime.KeepAlive(p)
+}

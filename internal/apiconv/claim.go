@@ -22,6 +22,15 @@ func ClaimName(a netip.Addr) string {
 	return strings.ReplaceAll(a.StringExpanded(), ":", "-")
 }
 
+// NamedAddress returns the address whose claim has the name.
+func NamedAddress(name string) (netip.Addr, error) {
+	a, err := ParseAddress(strings.ReplaceAll(name, "-", ":"))
+	if err != nil || ClaimName(a) != name {
+		return netip.Addr{}, fmt.Errorf("%q is not the name of a claim", name)
+	}
+	return a, nil
+}
+
 // ClaimAddress returns the address of a claim. A claim whose name does not
 // belong to its address claims nothing: the name is what makes an address
 // unique.

@@ -2,17 +2,19 @@ package routing
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bfd"
 	"github.com/lbstack/lbstack/internal/bgp"
-	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
+	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
 
 // config is what holds for all addresses.
@@ -25,53 +27,62 @@ type config struct {
 
 // read reads all objects that a configuration is made of. What means nothing is left
 // out, with a sentence, and disturbs nothing else.
-func (f *Feed) read(s *store) config {
+func (f *Feed) read(news seen.News) config {
 	var c config
-	if s.node != nil {
-		node := apiconv.ParseNode(s.node, f.Drain)
+	self := seen.Get[*corev1.Node](news, client.ObjectKey{Name: string(f.Self)})
+	if self != nil {
+		node := apiconv.ParseNode(self, f.Drain)
 		c.Node, c.draining = node, node.Draining
 	} else {
 		c.Node = advertise.Node{Name: f.Self, Excluded: "is not known to the cluster"}
 	}
-	for _, pool := range s.pools {
+	for _, pool := range seen.All[*v1beta1.IPAddressPool](news) {
 		c.Pools = append(c.Pools, apiconv.AdvertisedPool(pool))
 	}
-	aliases, wrong := apiconv.ParseCommunities(values(s.aliases))
-	for name, err := range wrong {
-		c.problem("the Community %q: %v", name, err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.ads)) {
-		ad, err := apiconv.ParseBGPAdvertisement(s.ads[name], aliases)
-		if err != nil {
-			c.problem("the BGPAdvertisement %q is ignored: %v", name, err)
-			continue
-		}
-		c.Advertisements = append(c.Advertisements, ad)
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.peers)) {
-		f.readPeer(s, &c, s.peers[name])
+	c.readAdvertisements(news)
+	for _, object := range seen.All[*v1beta1.BGPPeer](news) {
+		f.readPeer(news, &c, self, object)
 	}
 	f.keepPasswords(c.peers)
 	slices.Sort(c.problems)
 	return c
 }
 
+func (c *config) readAdvertisements(news seen.News) {
+	var communities []v1beta1.Community
+	for _, object := range seen.All[*v1beta1.Community](news) {
+		communities = append(communities, *object)
+	}
+	aliases, wrong := apiconv.ParseCommunities(communities)
+	for name, err := range wrong {
+		c.problem("the Community %q: %v", name, err)
+	}
+	for _, object := range seen.All[*v1beta1.BGPAdvertisement](news) {
+		ad, err := apiconv.ParseBGPAdvertisement(object, aliases)
+		if err != nil {
+			c.problem("the BGPAdvertisement %q is ignored: %v", object.Name, err)
+			continue
+		}
+		c.Advertisements = append(c.Advertisements, ad)
+	}
+}
+
 func (c *config) problem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
-func (f *Feed) readPeer(s *store, c *config, object *v1beta1.BGPPeer) {
+func (f *Feed) readPeer(news seen.News, c *config, self *corev1.Node, object *v1beta1.BGPPeer) {
 	parsed, err := apiconv.ParseBGPPeer(object)
 	if err != nil {
 		c.problem("the BGPPeer %q is ignored: %v", object.Name, err)
 		return
 	}
-	if s.node == nil || !parsed.OnNode(s.node.Labels) {
+	if self == nil || !parsed.OnNode(self.Labels) {
 		return
 	}
 	p := parsed.Peer
 	if parsed.BFDProfile != "" {
-		profile, why := profileOf(s, parsed.BFDProfile)
+		profile, why := profileOf(news, parsed.BFDProfile)
 		if why != "" {
 			c.problem("the BGPPeer %q goes without BFD: %s", object.Name, why)
 		} else {
@@ -79,7 +90,7 @@ func (f *Feed) readPeer(s *store, c *config, object *v1beta1.BGPPeer) {
 		}
 	}
 	if parsed.PasswordSecret != "" {
-		password, why := f.password(s, p.Name, parsed.PasswordSecret)
+		password, why := f.password(news, p.Name, parsed.PasswordSecret)
 		if why != "" {
 			c.problem("the BGPPeer %q: %s", object.Name, why)
 		}
@@ -92,8 +103,8 @@ func (f *Feed) readPeer(s *store, c *config, object *v1beta1.BGPPeer) {
 	c.Peers = append(c.Peers, p.Name)
 }
 
-func profileOf(s *store, name string) (profile bfd.Profile, why string) {
-	object := s.profiles[name]
+func profileOf(news seen.News, name string) (profile bfd.Profile, why string) {
+	object := seen.Get[*v1beta1.BFDProfile](news, client.ObjectKey{Name: name})
 	if object == nil {
 		return profile, fmt.Sprintf("there is no BFDProfile %q: create it, or take spec.bfdProfile away", name)
 	}
@@ -106,8 +117,8 @@ func profileOf(s *store, name string) (profile bfd.Profile, why string) {
 
 // password returns the one of a peer. A session that is there does not end because its
 // Secret was deleted: the last password stays in use until there is another one.
-func (f *Feed) password(s *store, peer bgp.PeerName, name string) (password bgp.Password, why string) {
-	secret := s.secrets[name]
+func (f *Feed) password(news seen.News, peer bgp.PeerName, name string) (password bgp.Password, why string) {
+	secret := seen.Get[*corev1.Secret](news, client.ObjectKey{Namespace: f.Namespace, Name: name})
 	if secret == nil {
 		return f.passwords[peer], fmt.Sprintf("there is no Secret %q with its password in the namespace %s: create it, of type kubernetes.io/basic-auth", name, f.Namespace)
 	}
@@ -126,25 +137,6 @@ func (f *Feed) keepPasswords(peers []bgp.Peer) {
 			f.passwords[p.Name] = p.Password
 		}
 	}
-}
-
-func values[V any](from map[string]*V) []V {
-	list := make([]V, 0, len(from))
-	for _, v := range from {
-		list = append(list, *v)
-	}
-	return list
-}
-
-// facts are what counts of a Service; nil if it is gone.
-func (s *store) facts(key lb.ServiceKey) *advertise.Holder {
-	svc := s.services[key]
-	if svc == nil {
-		return nil
-	}
-	slicesOf := s.slices[key]
-	endpoints := apiconv.ParseEndpoints(values(slicesOf))
-	return &advertise.Holder{Service: apiconv.AdvertisedService(svc, endpoints), Shown: apiconv.StatusAddresses(svc)}
 }
 
 // sentences joins problems and conflicts.

@@ -20,6 +20,7 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/routes"
+	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
 
 // sessions note what they are told.
@@ -39,8 +40,8 @@ func (s *sessions) SetPeers(peers []bgp.Peer, table func(bgp.PeerName) routes.Ta
 	s.told = append(s.told, fmt.Sprintf("%d peers", len(peers)))
 }
 
-func (s *sessions) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
-	s.seen = seen
+func (s *sessions) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, at time.Time) {
+	s.seen = at
 	for _, prefix := range slices.SortedFunc(maps.Keys(announce), netip.Prefix.Compare) {
 		s.told = append(s.told, fmt.Sprintf("%s +%s", peer, prefix))
 	}
@@ -55,34 +56,35 @@ func (s *sessions) SetDraining(draining bool) { s.draining = draining }
 type bed struct {
 	*testing.T
 	feed     *Feed
-	store    *store
+	store    *seen.Store
 	sessions *sessions
 	problems []string
 }
 
 func newBed(t *testing.T) *bed {
-	b := &bed{T: t, store: newStore(), sessions: &sessions{}}
+	b := &bed{T: t, sessions: &sessions{}}
 	b.feed = &Feed{
 		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions, Drain: apiconv.DrainPolicy{Annotations: []string{"drain"}},
 		Problems: func(list []string) { b.problems = list },
-		planner:  routes.New(), addresses: map[string]netip.Addr{}, passwords: map[bgp.PeerName]bgp.Password{},
+		planner:  routes.New(), passwords: map[bgp.PeerName]bgp.Password{},
 	}
+	b.store = seen.NewStore(b.feed.counts)
 	return b
 }
 
 // sees is a change of objects, and a look at it.
 func (b *bed) sees(objects ...client.Object) {
 	for _, o := range objects {
-		b.store.put(o, true)
+		b.store.Note(o, true)
 	}
 	b.sessions.told = nil
-	b.feed.round(b.store)
+	b.store.Look(b.feed.round)
 }
 
 func (b *bed) loses(o client.Object) {
-	b.store.put(o, false)
+	b.store.Note(o, false)
 	b.sessions.told = nil
-	b.feed.round(b.store)
+	b.store.Look(b.feed.round)
 }
 
 func (b *bed) tells(what string, want ...string) {
@@ -226,27 +228,15 @@ func TestOnlyThePeersOfTheNodeCount(t *testing.T) {
 	}
 }
 
-func TestWhatTheStatusSaysWakesNobody(t *testing.T) {
-	before := peer("tor", plain)
-	before.Generation, before.ResourceVersion = 1, "1"
-	told := before.DeepCopy()
-	told.Status.Established, told.ResourceVersion = 3, "2"
-	edited := before.DeepCopy()
-	edited.Generation = 2
-	labelled := before.DeepCopy()
-	labelled.Labels = map[string]string{"a": "b"}
-	beaten := node()
-	beaten.ResourceVersion = "7"
-	for name, tt := range map[string]struct {
-		before, now client.Object
-		want        bool
-	}{
-		"a status": {before, told, false}, "a spec": {before, edited, true}, "a label": {before, labelled, true},
-		"a kubelet's beat": {node(), beaten, false}, "another Secret": {secret("a"), secret("b"), true},
-	} {
-		if got := differ(tt.before, tt.now); got != tt.want {
-			t.Errorf("%s: got %v, want %v", name, got, tt.want)
-		}
+func TestOtherNodesAndSecretsOfOthersDoNotCount(t *testing.T) {
+	b := newBed(t)
+	with := peer("tor", func(s *v1beta1.BGPPeerSpec) { s.PasswordSecret = &v1beta1.PasswordSecret{Name: "s"} })
+	foreign, other := secret("foreign"), node()
+	foreign.Namespace, other.Name = "default", "n2"
+	other.Annotations = map[string]string{"drain": ""}
+	b.sees(node(), with, secret("one"), foreign, other)
+	if len(b.sessions.peers) != 1 || string(b.sessions.peers[0].Password) != "one" || b.sessions.draining {
+		t.Errorf("got the peers %v, draining %v, want one with its own password, on a node that does not drain", b.sessions.peers, b.sessions.draining)
 	}
 }
 
@@ -254,16 +244,15 @@ func TestAChangeIsMeasuredFromWhenTheFirstOfItsEventsWasSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.sees(append(served("web", "10.0.0.1"), node(), all(), peer("tor", plain))...)
-		events := b.store.handler(func(client.Object) bool { return true })
 		for _, name := range []string{"10.0.0.2", "10.0.0.3"} {
-			seen := time.Now()
+			at := time.Now()
 			for _, object := range served("new-"+name, name) {
-				events.OnAdd(object, false)
+				b.store.Note(object, true)
 				time.Sleep(time.Second)
 			}
-			b.feed.round(b.store)
-			if !b.sessions.seen.Equal(seen) {
-				t.Errorf("%s: the sessions are told that it was seen at %s, want %s", name, b.sessions.seen, seen)
+			b.store.Look(b.feed.round)
+			if !b.sessions.seen.Equal(at) {
+				t.Errorf("%s: the sessions are told that it was seen at %s, want %s", name, b.sessions.seen, at)
 			}
 		}
 	})

@@ -1,0 +1,72 @@
+package seen
+
+import (
+	"maps"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// Handler notes what an informer says.
+func (s *Store) Handler() cache.ResourceEventHandler {
+	note := func(seen any, there bool) {
+		if gone, is := seen.(cache.DeletedFinalStateUnknown); is {
+			seen = gone.Obj
+		}
+		if object, is := seen.(client.Object); is {
+			s.Note(object, there)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(object any) { note(object, true) },
+		UpdateFunc: func(before, now any) {
+			if !differ(before, now) {
+				return
+			}
+			if moved(before, now) {
+				note(before, false)
+			}
+			note(now, true)
+		},
+		DeleteFunc: func(object any) { note(object, false) },
+	}
+}
+
+// moved says whether an EndpointSlice is one of another Service now.
+func moved(before, now any) bool {
+	x, is := before.(*discoveryv1.EndpointSlice)
+	y, alike := now.(*discoveryv1.EndpointSlice)
+	return is && alike && serviceOf(x) != serviceOf(y)
+}
+
+// differ says whether two versions of an object differ in anything that counts. Of our
+// own kinds the status does not. Of the others the cache keeps no more than counts, the
+// status included: a kubelet writes its node every few seconds, and mostly nothing is new.
+func differ(before, now any) bool {
+	x, isObject := before.(client.Object)
+	y, alike := now.(client.Object)
+	if !isObject || !alike {
+		return true
+	}
+	if ours(y) && y.GetGeneration() > 0 {
+		return x.GetGeneration() != y.GetGeneration() || !maps.Equal(x.GetLabels(), y.GetLabels())
+	}
+	x = x.DeepCopyObject().(client.Object) // the cache's own is only read
+	x.SetResourceVersion(y.GetResourceVersion())
+	return !equality.Semantic.DeepEqual(x, y)
+}
+
+// ours says whether an object is of a kind whose generation tells each change of what its
+// owner wants.
+func ours(object client.Object) bool {
+	switch object.(type) {
+	case *v1beta1.IPAddressClaim, *v1beta1.IPAddressPool, *v1beta1.L2Advertisement,
+		*v1beta1.BGPAdvertisement, *v1beta1.BGPPeer, *v1beta1.BFDProfile, *v1beta1.Community:
+		return true
+	}
+	return false
+}

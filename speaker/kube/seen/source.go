@@ -1,0 +1,94 @@
+package seen
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/tools/cache"
+	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// settle collects the changes of a moment. After a look that took long, it is ever
+	// so many times that: a large cluster whose nodes or advertisements change all the
+	// time must not cost every node a processor.
+	settle, settleTimes = 2 * time.Millisecond, 4
+	// again is how soon it is tried again to watch a kind.
+	again = time.Second
+)
+
+// Source says what happens in the cluster.
+type Source struct {
+	// Cache of the cluster.
+	Cache crcache.Cache
+	// Kinds are watched.
+	Kinds []client.Object
+	// Counts says which of their objects count.
+	Counts func(client.Object) bool
+	Log    logr.Logger
+}
+
+// Run has a function look at everything once all objects have been seen, and at what is
+// news after each change, until the context ends.
+func (s Source) Run(ctx context.Context, look func(News)) error {
+	store := NewStore(s.Counts)
+	var synced []cache.InformerSynced
+	for _, kind := range s.Kinds {
+		has, err := s.subscribe(ctx, kind, store.Handler())
+		if err != nil {
+			return err
+		}
+		if has == nil {
+			return nil // the context ended
+		}
+		synced = append(synced, has)
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+		return nil // the context ended
+	}
+	store.run(ctx, look)
+	return nil
+}
+
+// subscribe watches a kind, however long the API server is away: to end, and to be
+// started again ever more seldom, would keep the node out for minutes after it is back.
+func (s Source) subscribe(ctx context.Context, kind client.Object, h cache.ResourceEventHandler) (cache.InformerSynced, error) {
+	for ctx.Err() == nil {
+		informer, err := s.Cache.GetInformer(ctx, kind)
+		if err == nil {
+			registered, err := informer.AddEventHandler(h)
+			if err != nil {
+				return nil, fmt.Errorf("watching %T: %w", kind, err)
+			}
+			return registered.HasSynced, nil
+		}
+		s.Log.Error(err, "watching the cluster; trying again", "kind", fmt.Sprintf("%T", kind))
+		select {
+		case <-ctx.Done():
+		case <-time.After(again):
+		}
+	}
+	return nil, nil
+}
+
+// run looks once, and after each change.
+func (s *Store) run(ctx context.Context, look func(News)) {
+	for {
+		began := time.Now()
+		s.Look(look)
+		next := time.Now().Add(settleTimes * time.Since(began))
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.news:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(max(settle, time.Until(next))):
+		}
+	}
+}

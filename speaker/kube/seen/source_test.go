@@ -1,0 +1,118 @@
+package seen
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
+)
+
+// away is a cache whose API server is away for some time.
+type away struct {
+	crcache.Cache
+	until    time.Time
+	informer *controllertest.FakeInformer
+}
+
+func (a away) GetInformer(context.Context, client.Object, ...crcache.InformerGetOption) (crcache.Informer, error) {
+	if time.Now().Before(a.until) {
+		return nil, errors.New("the API server is away")
+	}
+	return a.informer, nil
+}
+
+// source runs a source of Services, and notes when it was looked.
+type source struct {
+	informer *controllertest.FakeInformer
+	began    time.Time
+	looks    []time.Duration // since the begin
+	services int             // that were told last
+	takes    time.Duration   // a look
+}
+
+func run(t *testing.T, absent time.Duration) *source {
+	s := &source{informer: controllertest.NewFakeInformer(), began: time.Now()}
+	from := Source{Cache: away{until: s.began.Add(absent), informer: s.informer}, Kinds: []client.Object{&corev1.Service{}}, Counts: all, Log: logr.Discard()}
+	ended := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(ended)
+		if err := from.Run(ctx, s.look); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return s
+}
+
+func (s *source) look(n News) {
+	s.looks = append(s.looks, time.Since(s.began))
+	s.services = len(hears(n.Tell).Services)
+	time.Sleep(s.takes)
+}
+
+func (s *source) sees(t *testing.T, looks, services int) {
+	t.Helper()
+	synctest.Wait()
+	if len(s.looks) != looks || s.services != services {
+		t.Errorf("got %d looks, the last one at %d Services, want %d at %d", len(s.looks), s.services, looks, services)
+	}
+}
+
+func TestNobodyLooksBeforeEverythingWasSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := run(t, 10*time.Second)
+		time.Sleep(11 * time.Second)
+		s.informer.Add(service())
+		time.Sleep(time.Second)
+		s.sees(t, 0, 0)
+		s.informer.Synced()
+		time.Sleep(time.Second)
+		s.sees(t, 1, 1)
+	})
+}
+
+func TestAChangeIsLookedAtOnceItHasSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := run(t, 0)
+		s.informer.Synced()
+		time.Sleep(time.Second)
+		s.sees(t, 1, 0)
+		s.informer.Add(service())
+		time.Sleep(settle / 2)
+		other := service()
+		other.Name = "dns"
+		s.informer.Add(other)
+		s.sees(t, 1, 0)
+		time.Sleep(settle)
+		s.sees(t, 2, 2)
+	})
+}
+
+func TestALookThatTookLongIsFollowedByRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := run(t, 0)
+		s.takes = 100 * time.Millisecond
+		s.informer.Synced()
+		time.Sleep(150 * time.Millisecond)
+		s.informer.Add(service())
+		time.Sleep(300 * time.Millisecond)
+		s.sees(t, 1, 0)
+		time.Sleep(100 * time.Millisecond)
+		s.sees(t, 2, 1)
+		time.Sleep(time.Second) // long enough: the next one is looked at as soon as any
+		s.informer.Delete(service())
+		time.Sleep(settle)
+		s.sees(t, 3, 1)
+	})
+}

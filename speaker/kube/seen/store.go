@@ -1,0 +1,138 @@
+// Package seen has what a speaker has seen of the cluster, and says what of it is news,
+// so that a change of a Service costs the same in a small cluster and in a large one.
+package seen
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Store has the objects that were seen, and which of them are news. They are those of
+// the cache, and must not be changed. Make it with NewStore.
+type Store struct {
+	counts func(client.Object) bool
+	news   chan struct{} // holds one token when there is news
+
+	mu       sync.Mutex
+	services map[lb.ServiceKey]*corev1.Service // of type LoadBalancer
+	slices   map[lb.ServiceKey][]*discoveryv1.EndpointSlice
+	claims   map[netip.Addr]*v1beta1.IPAddressClaim
+	others   map[reflect.Type]map[client.ObjectKey]client.Object
+	pending  News
+}
+
+// NewStore returns a store that has seen nothing. Objects that do not count are as if
+// they were not there.
+func NewStore(counts func(client.Object) bool) *Store {
+	s := &Store{
+		counts: counts, news: make(chan struct{}, 1), services: map[lb.ServiceKey]*corev1.Service{},
+		slices: map[lb.ServiceKey][]*discoveryv1.EndpointSlice{}, claims: map[netip.Addr]*v1beta1.IPAddressClaim{},
+		others: map[reflect.Type]map[client.ObjectKey]client.Object{},
+	}
+	s.pending = s.nothing()
+	s.pending.First = true
+	return s
+}
+
+// Note says that an object is there as it is, or is not there any more.
+func (s *Store) Note(object client.Object, there bool) {
+	at := time.Now() // a look at what came before may hold the lock
+	there = there && s.counts(object)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.put(object, there) {
+		return
+	}
+	if s.pending.Seen.IsZero() {
+		s.pending.Seen = at
+	}
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// Look has a function look at what was noted since the last time. Nothing is noted
+// meanwhile.
+func (s *Store) Look(look func(News)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.news: // all of it is about to be looked at
+	default:
+	}
+	news := s.pending
+	s.pending = s.nothing()
+	look(news)
+}
+
+// put says whether that is news.
+func (s *Store) put(object client.Object, there bool) bool {
+	switch o := object.(type) {
+	case *corev1.Service:
+		key := apiconv.KeyOf(o)
+		return keep(s.services, key, o, there && o.Spec.Type == corev1.ServiceTypeLoadBalancer) && mark(s.pending.services, key)
+	case *discoveryv1.EndpointSlice:
+		return s.putSlice(o, there)
+	case *v1beta1.IPAddressClaim:
+		return s.putClaim(o, there)
+	}
+	kind := reflect.TypeOf(object)
+	if s.others[kind] == nil {
+		s.others[kind] = map[client.ObjectKey]client.Object{}
+	}
+	return keep(s.others[kind], client.ObjectKeyFromObject(object), object, there) && mark(s.pending.kinds, kind)
+}
+
+func (s *Store) putSlice(o *discoveryv1.EndpointSlice, there bool) bool {
+	key := serviceOf(o)
+	if key.Name == "" {
+		return false
+	}
+	of := slices.DeleteFunc(s.slices[key], func(x *discoveryv1.EndpointSlice) bool { return x.Name == o.Name })
+	if there {
+		of = append(of, o)
+	}
+	keep(s.slices, key, of, len(of) > 0)
+	return s.services[key] != nil && mark(s.pending.services, key)
+}
+
+// serviceOf returns the Service that an EndpointSlice says to be of.
+func serviceOf(o *discoveryv1.EndpointSlice) lb.ServiceKey {
+	return lb.ServiceKey{Namespace: o.Namespace, Name: o.Labels[discoveryv1.LabelServiceName]}
+}
+
+// putClaim takes in a claim by the address that its name says. One for another address
+// claims nothing.
+func (s *Store) putClaim(o *v1beta1.IPAddressClaim, there bool) bool {
+	address, err := apiconv.NamedAddress(o.Name)
+	if err != nil {
+		return false
+	}
+	if there {
+		_, err = apiconv.ClaimAddress(o)
+	}
+	return keep(s.claims, address, o, there && err == nil) && mark(s.pending.claims, address)
+}
+
+// keep says whether anything is there, or was.
+func keep[K comparable, V any](in map[K]V, key K, object V, there bool) bool {
+	_, was := in[key]
+	if there {
+		in[key] = object
+	} else {
+		delete(in, key)
+	}
+	return there || was
+}

@@ -1,0 +1,254 @@
+package seen
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// heard is what a planner was told, as whether each thing is there.
+type heard struct {
+	Services map[lb.ServiceKey]*advertise.Holder
+	Claims   map[netip.Addr]*advertise.Claim
+}
+
+func (h *heard) SetService(key lb.ServiceKey, s *advertise.Holder)   { h.Services[key] = s }
+func (h *heard) SetClaim(address netip.Addr, claim *advertise.Claim) { h.Claims[address] = claim }
+
+func hears(tell func(Planner)) heard {
+	h := heard{Services: map[lb.ServiceKey]*advertise.Holder{}, Claims: map[netip.Addr]*advertise.Claim{}}
+	tell(&h)
+	return h
+}
+
+var (
+	one     = netip.MustParseAddr("10.0.0.1")
+	web     = lb.ServiceKey{Namespace: "default", Name: "web"}
+	byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
+)
+
+func named(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: "default", Name: name}
+}
+
+func service() *corev1.Service {
+	svc := &corev1.Service{ObjectMeta: named("web"), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
+	svc.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: one.String()}}
+	return svc
+}
+
+func slice(name, of, node string) *discoveryv1.EndpointSlice {
+	s := &discoveryv1.EndpointSlice{ObjectMeta: named(name), AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{NodeName: &node}}}
+	s.Labels = map[string]string{discoveryv1.LabelServiceName: of}
+	return s
+}
+
+func claim(name, address string) *v1beta1.IPAddressClaim {
+	return &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.IPAddressClaimSpec{
+		Address: address, Pool: "gold", Holders: []v1beta1.ClaimHolder{{Namespace: "default", Name: "web"}}}}
+}
+
+// holder is the Service, with endpoints on these nodes.
+func holder(nodes ...lb.NodeName) *advertise.Holder {
+	h := &advertise.Holder{Service: advertise.Service{Key: web}, Shown: []netip.Addr{one}}
+	if len(nodes) > 0 {
+		e := advertise.Endpoints{Serving: len(nodes), Nodes: map[lb.NodeName]bool{}}
+		for _, n := range nodes {
+			e.Nodes[n] = true
+		}
+		h.Endpoints = map[lb.Family]advertise.Endpoints{lb.IPv4: e}
+	}
+	return h
+}
+
+func all(client.Object) bool { return true }
+
+func TestOnlyWhatIsNewIsTold(t *testing.T) {
+	type services = map[lb.ServiceKey]*advertise.Holder
+	type claims = map[netip.Addr]*advertise.Claim
+	held := &advertise.Claim{Pool: "gold", Holders: []lb.ServiceKey{web}}
+	internal := service()
+	internal.Spec.Type = corev1.ServiceTypeClusterIP
+	tests := []struct {
+		name        string
+		before, now []client.Object
+		gone        []client.Object
+		want        heard
+	}{
+		{name: "a Service", now: []client.Object{service()}, want: heard{Services: services{web: holder()}}},
+		{name: "a Service without load balancer says nothing", now: []client.Object{internal}},
+		{name: "a Service that has a load balancer no more is gone", before: []client.Object{service()}, now: []client.Object{internal}, want: heard{Services: services{web: nil}}},
+		{name: "a Service that goes", before: []client.Object{service()}, gone: []client.Object{service()}, want: heard{Services: services{web: nil}}},
+		{name: "endpoints make their Service news", before: []client.Object{service()}, now: []client.Object{slice("a", "web", "n1"), slice("b", "web", "n2")},
+			want: heard{Services: services{web: holder("n1", "n2")}}},
+		{name: "endpoints that come before their Service wait for it", before: []client.Object{slice("a", "web", "n1")}, now: []client.Object{service()},
+			want: heard{Services: services{web: holder("n1")}}},
+		{name: "endpoints that go leave the others", before: []client.Object{service(), slice("a", "web", "n1"), slice("b", "web", "n2")}, gone: []client.Object{slice("a", "web", "n1")},
+			want: heard{Services: services{web: holder("n2")}}},
+		{name: "endpoints that are others replace what was there", before: []client.Object{service(), slice("a", "web", "n1")}, now: []client.Object{slice("a", "web", "n2")},
+			want: heard{Services: services{web: holder("n2")}}},
+		{name: "endpoints of another Service say nothing", before: []client.Object{service()}, now: []client.Object{slice("a", "dns", "n1"), slice("b", "", "n1")}},
+		{name: "a claim", now: []client.Object{claim("10.0.0.1", "10.0.0.1")}, want: heard{Claims: claims{one: held}}},
+		{name: "a claim that goes", before: []client.Object{claim("10.0.0.1", "10.0.0.1")}, gone: []client.Object{claim("10.0.0.1", "10.0.0.1")}, want: heard{Claims: claims{one: nil}}},
+		{name: "a claim that becomes one for another address is gone", before: []client.Object{claim("10.0.0.1", "10.0.0.1")}, now: []client.Object{claim("10.0.0.1", "10.0.0.2")}, want: heard{Claims: claims{one: nil}}},
+		{name: "a claim whose name is no address says nothing", now: []client.Object{claim("web", "10.0.0.1")}},
+		{name: "what goes and was never there says nothing", gone: []client.Object{service(), claim("10.0.0.1", "10.0.0.1"), slice("a", "web", "n1")}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := NewStore(all)
+			for _, o := range tt.before {
+				s.Note(o, true)
+			}
+			s.Look(func(News) {})
+			for _, o := range tt.now {
+				s.Note(o, true)
+			}
+			for _, o := range tt.gone {
+				s.Note(o, false)
+			}
+			want := hears(func(Planner) {})
+			if tt.want.Services != nil {
+				want.Services = tt.want.Services
+			}
+			if tt.want.Claims != nil {
+				want.Claims = tt.want.Claims
+			}
+			s.Look(func(n News) {
+				if diff := cmp.Diff(want, hears(n.Tell), byValue); diff != "" {
+					t.Errorf("told (-want +got):\n%s", diff)
+				}
+				if nothing := len(want.Services)+len(want.Claims) == 0; n.Seen.IsZero() != nothing {
+					t.Errorf("got the news of %s, want no news at all: %v", n.Seen, nothing)
+				}
+			})
+		})
+	}
+}
+
+func TestAllThatThereIsCanBeTold(t *testing.T) {
+	s := NewStore(all)
+	for _, o := range []client.Object{service(), claim("10.0.0.1", "10.0.0.1")} {
+		s.Note(o, true)
+	}
+	s.Look(func(News) {})
+	s.Look(func(n News) {
+		want := heard{Services: map[lb.ServiceKey]*advertise.Holder{web: holder()}, Claims: map[netip.Addr]*advertise.Claim{one: {Pool: "gold", Holders: []lb.ServiceKey{web}}}}
+		if diff := cmp.Diff(want, hears(n.TellAll), byValue); diff != "" {
+			t.Errorf("told of all (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestObjectsOfOtherKindsAreNewsByKind(t *testing.T) {
+	s := NewStore(func(o client.Object) bool { return o.GetLabels()["ours"] != "no" })
+	node := func(name, ours string) *corev1.Node {
+		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"ours": ours}}}
+	}
+	look := func(what string, changed bool, want ...string) {
+		t.Helper()
+		s.Look(func(n News) {
+			if got := n.Changed(&corev1.Node{}, &corev1.Pod{}); got != changed {
+				t.Errorf("%s: nodes or pods have changed: got %v, want %v", what, got, changed)
+			}
+			if n.Changed(&corev1.Secret{}) != n.First {
+				t.Errorf("%s: Secrets have changed", what)
+			}
+			var got []string
+			for _, o := range All[*corev1.Node](n) {
+				got = append(got, o.Name)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: nodes (-want +got):\n%s", what, diff)
+			}
+		})
+	}
+	look("at first everything is news", true)
+	look("nothing has happened", false)
+	s.Note(node("b", ""), true)
+	s.Note(node("a", ""), true)
+	look("two nodes", true, "a", "b")
+	s.Note(node("c", "no"), true)
+	look("a node that does not count", false, "a", "b")
+	s.Note(node("b", "no"), true)
+	look("a node that counts no more", true, "a")
+	s.Note(node("a", ""), false)
+	look("a node that is gone", true)
+}
+
+func TestObjectsOfOneNameInTwoNamespacesAreTwo(t *testing.T) {
+	s := NewStore(func(o client.Object) bool { return o.GetNamespace() == "default" })
+	mine, foreign := &corev1.Secret{ObjectMeta: named("s")}, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "s"}}
+	s.Note(mine, true)
+	s.Note(foreign, true)
+	s.Look(func(n News) {
+		if got := Get[*corev1.Secret](n, client.ObjectKey{Namespace: "default", Name: "s"}); got != mine {
+			t.Errorf("got %v, want the Secret that counts", got)
+		}
+		if got := Get[*corev1.Secret](n, client.ObjectKey{Namespace: "other", Name: "s"}); got != nil {
+			t.Errorf("got %v, want none where none counts", got)
+		}
+	})
+}
+
+func TestEndpointsThatBecomeAnotherServicesLeaveTheirOld(t *testing.T) {
+	s := NewStore(all)
+	h := s.Handler()
+	h.OnAdd(service(), true)
+	h.OnAdd(slice("a", "web", "n1"), true)
+	h.OnUpdate(slice("a", "web", "n1"), slice("a", "dns", "n1"))
+	s.Look(func(n News) {
+		if diff := cmp.Diff(holder(), hears(n.Tell).Services[web], byValue); diff != "" {
+			t.Errorf("the Service (-want +got):\n%s", diff)
+		}
+	})
+	h.OnDelete(cache.DeletedFinalStateUnknown{Obj: service()})
+	s.Look(func(n News) {
+		if got, told := hears(n.Tell).Services[web]; !told || got != nil {
+			t.Errorf("a Service whose end was missed: told %v of %+v, want that it is gone", told, got)
+		}
+	})
+}
+
+func TestWhatDoesNotCountWakesNobody(t *testing.T) {
+	before := &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "tor", Generation: 1, ResourceVersion: "1"}}
+	told := before.DeepCopy()
+	told.Status.Established, told.ResourceVersion = 3, "2"
+	edited := before.DeepCopy()
+	edited.Generation = 2
+	labelled := before.DeepCopy()
+	labelled.Labels = map[string]string{"a": "b"}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "speaker", Generation: 1, ResourceVersion: "1"}}
+	placed, beaten := pod.DeepCopy(), pod.DeepCopy()
+	placed.Status.HostIP, placed.ResourceVersion, beaten.ResourceVersion = "10.0.0.2", "2", "2"
+	shown := service()
+	shown.Generation = 1
+	lost := shown.DeepCopy()
+	lost.Status.LoadBalancer.Ingress = nil
+	for name, tt := range map[string]struct {
+		before, now client.Object
+		want        bool
+	}{
+		"a status of our own kinds": {before, told, false}, "a spec": {before, edited, true}, "a label": {before, labelled, true},
+		"the same, written again": {pod, beaten, false}, "a status of a pod that has a generation": {pod, placed, true},
+		"a status of a Service that has a generation": {shown, lost, true},
+		"another kind": {before, pod, true},
+	} {
+		if got := differ(tt.before, tt.now); got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+	if pod.ResourceVersion != "1" {
+		t.Error("the cache's own was changed")
+	}
+}

@@ -72,7 +72,7 @@ func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func(m
 	watcher := &Watcher{
 		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace,
 		PodLabels: client.MatchingLabels{v1beta1.LabelComponent: "speaker"},
-		Drain:     o.Drain, Snapshot: engine.SetSnapshot, Peers: join, Log: mgr.GetLogger().WithName("watch"),
+		Drain:     o.Drain, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join, Log: mgr.GetLogger().WithName("watch"),
 	}
 	ready := func(*http.Request) error {
 		if !engine.Synced() {

@@ -1,111 +1,95 @@
-// Package kube is the only part of the speaker that knows Kubernetes: it turns
-// what the cluster says into snapshots for the engine, tells the mesh where the
-// other speakers are, and writes this node's SpeakerState. When the API server
-// is away, the last snapshot stays.
+// Package kube is the only part of the speaker that knows Kubernetes: it tells the
+// engine what the cluster wants and what of that changes, tells the mesh where the
+// other speakers are, and writes this node's SpeakerState. When the API server is
+// away, what was told last stays.
 package kube
 
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
 
-// objects are what a snapshot is made of. They are those of the cache, and must
-// not be changed.
-type objects struct {
-	services       []corev1.Service
-	claims         []v1beta1.IPAddressClaim
-	pools          []v1beta1.IPAddressPool
-	advertisements []v1beta1.L2Advertisement
-	nodes          []corev1.Node
-	endpoints      []discoveryv1.EndpointSlice
-}
-
-// build returns what the cluster wants: every address that a Service shows, with
-// those who may announce it. An advertisement that means nothing is left out,
-// with a sentence.
-func build(o objects, drain apiconv.DrainPolicy) speaker.Snapshot {
-	in, problems := inputOf(o, drain)
-	snapshot := speaker.Snapshot{Problems: problems, Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
-	for _, node := range in.Nodes {
+// configure tells the planner what holds for all addresses, and returns the snapshot but
+// for them. An advertisement that means nothing is left out, with a sentence.
+func (w *Watcher) configure(news seen.News) speaker.Snapshot {
+	ads, problems := advertisements(news)
+	w.advertised = len(ads)+len(problems) > 0
+	nodes := w.readNodes(news)
+	// Nodes change most often in what does not matter to who may announce, and all
+	// addresses are looked at if it does.
+	if news.Changed(&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}) || !slices.EqualFunc(nodes, w.nodes, alike) {
+		w.nodes = nodes
+		w.planner.SetConfig(ads, pools(news), nodes)
+	}
+	rest := speaker.Snapshot{Problems: problems, Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
+	for _, node := range nodes {
 		if node.Draining {
-			snapshot.Draining[node.Name] = true
+			rest.Draining[node.Name] = true
 		}
 		if node.Down {
-			snapshot.Down[node.Name] = true
+			rest.Down[node.Name] = true
 		}
 	}
-	for i := range in.Advertisements {
-		snapshot.Interfaces = append(snapshot.Interfaces, in.Advertisements[i].Interfaces...)
+	for i := range ads {
+		rest.Interfaces = append(rest.Interfaces, ads[i].Interfaces...)
 	}
-	slices.Sort(snapshot.Interfaces)
-	snapshot.Interfaces = slices.Compact(snapshot.Interfaces)
-	shared := map[*advertise.Candidate][]speaker.Candidate{}
-	for _, r := range advertise.Resolve(in) {
-		snapshot.Addresses = append(snapshot.Addresses, speaker.Announced{Address: r.Address, Candidates: candidates(r.Candidates, shared)})
-	}
-	return snapshot
+	slices.Sort(rest.Interfaces)
+	rest.Interfaces = slices.Compact(rest.Interfaces)
+	return rest
 }
 
-// inputOf reads the objects, and says in sentences what means nothing.
-func inputOf(o objects, drain apiconv.DrainPolicy) (in advertise.Input, problems []string) {
-	for i := range o.advertisements {
-		ad, err := apiconv.ParseAdvertisement(&o.advertisements[i])
+// advertisements reads them, and says in sentences which mean nothing.
+func advertisements(news seen.News) (ads []advertise.Advertisement, problems []string) {
+	for _, object := range seen.All[*v1beta1.L2Advertisement](news) {
+		ad, err := apiconv.ParseAdvertisement(object)
 		if err != nil {
-			problems = append(problems, fmt.Sprintf("the L2Advertisement %q is ignored: %v", o.advertisements[i].Name, err))
+			problems = append(problems, fmt.Sprintf("the L2Advertisement %q is ignored: %v", object.Name, err))
 			continue
 		}
-		in.Advertisements = append(in.Advertisements, ad)
+		ads = append(ads, ad)
 	}
-	slices.Sort(problems)
-	for i := range o.pools {
-		in.Pools = append(in.Pools, apiconv.AdvertisedPool(&o.pools[i]))
-	}
-	for i := range o.nodes {
-		in.Nodes = append(in.Nodes, apiconv.ParseNode(&o.nodes[i], drain))
-	}
-	endpoints := apiconv.ParseEndpoints(o.endpoints)
-	for i := range o.services {
-		if svc := &o.services[i]; svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
-			in.Services = append(in.Services, apiconv.AdvertisedService(svc, endpoints))
-		}
-	}
-	in.Addresses = apiconv.ShownAddresses(o.services, o.claims)
-	return in, problems
+	return ads, problems
 }
 
-// candidates returns them in the engine's words. What was shared stays shared.
-func candidates(list []advertise.Candidate, shared map[*advertise.Candidate][]speaker.Candidate) []speaker.Candidate {
-	if len(list) == 0 {
-		return nil
+func pools(news seen.News) []advertise.Pool {
+	var list []advertise.Pool
+	for _, object := range seen.All[*v1beta1.IPAddressPool](news) {
+		list = append(list, apiconv.AdvertisedPool(object))
 	}
-	if converted, known := shared[&list[0]]; known {
-		return converted
+	return list
+}
+
+func (w *Watcher) readNodes(news seen.News) []advertise.Node {
+	var list []advertise.Node
+	for _, object := range seen.All[*corev1.Node](news) {
+		list = append(list, apiconv.ParseNode(object, w.Drain))
 	}
-	converted := make([]speaker.Candidate, 0, len(list))
-	for _, c := range list {
-		converted = append(converted, speaker.Candidate(c))
-	}
-	shared[&list[0]] = converted
-	return converted
+	return list
+}
+
+// alike says whether it makes no difference to who may announce which of two nodes there
+// is.
+func alike(x, y advertise.Node) bool {
+	return x.Name == y.Name && x.Excluded == y.Excluded && maps.Equal(x.Labels, y.Labels)
 }
 
 // peers returns where the speakers on other nodes are. A node has one address,
 // whichever of its pods tells it.
-func peers(pods []corev1.Pod, self lb.NodeName) map[lb.NodeName]netip.Addr {
+func peers(pods []*corev1.Pod, self lb.NodeName) map[lb.NodeName]netip.Addr {
 	found := map[lb.NodeName]netip.Addr{}
-	for i := range pods {
-		pod := &pods[i]
+	for _, pod := range pods {
 		node := lb.NodeName(pod.Spec.NodeName)
 		if node == "" || node == self || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 			continue

@@ -20,50 +20,7 @@ import (
 
 var byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
 
-func node(name, zone string) corev1.Node {
-	return corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"zone": zone}}}
-}
-
-func pool(name, tier string) v1beta1.IPAddressPool {
-	return v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"tier": tier}}}
-}
-
-func claim(address, pool, holder string) v1beta1.IPAddressClaim {
-	return v1beta1.IPAddressClaim{
-		ObjectMeta: metav1.ObjectMeta{Name: address},
-		Spec: v1beta1.IPAddressClaimSpec{Address: address, Pool: v1beta1.ObjectName(pool),
-			Holders: []v1beta1.ClaimHolder{{Namespace: "default", Name: holder}}},
-	}
-}
-
-func service(name string, addresses ...string) corev1.Service {
-	svc := corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
-	for _, a := range addresses {
-		svc.Status.LoadBalancer.Ingress = append(svc.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: a})
-	}
-	return svc
-}
-
-func endpoints(service string, nodes ...string) discoveryv1.EndpointSlice {
-	slice := discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Namespace: "default", Name: service, Labels: map[string]string{discoveryv1.LabelServiceName: service}},
-		AddressType: discoveryv1.AddressTypeIPv4,
-	}
-	for _, n := range nodes {
-		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{NodeName: &n, Addresses: []string{"10.1.0.1"}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}})
-	}
-	return slice
-}
-
-func selector(key, value string) []metav1.LabelSelector {
-	return []metav1.LabelSelector{{MatchLabels: map[string]string{key: value}}}
-}
-
-func ad(name string, spec v1beta1.L2AdvertisementSpec) v1beta1.L2Advertisement {
-	return v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
-}
-
-func TestBuild(t *testing.T) {
+func TestASnapshotHasWhoMayAnnounceWhatServicesShow(t *testing.T) {
 	one := netip.MustParseAddr("10.0.0.1")
 	everyone := []speaker.Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}
 	nobody := []speaker.Announced{{Address: one}}
@@ -94,7 +51,9 @@ func TestBuild(t *testing.T) {
 	}{
 		{name: "an empty advertisement means all pools, nodes and interfaces", objects: base(ad("all", v1beta1.L2AdvertisementSpec{})),
 			want: []speaker.Announced{{Address: one, Candidates: everyone}}},
-		{name: "without an advertisement nobody announces", objects: base(), want: nobody},
+		{name: "without an advertisement no Service is looked at", objects: base()},
+		{name: "with nothing but a broken advertisement nobody announces", objects: base(ad("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: broken})),
+			want: nobody, problem: `the L2Advertisement "bad" is ignored: spec.nodeSelectors[0]`},
 		{name: "without endpoints nobody announces", objects: unready, want: nobody},
 		{name: "local traffic goes to the nodes with endpoints", objects: local, want: []speaker.Announced{{Address: one, Candidates: everyone[:1]}}},
 		{name: "a claim that no Service shows yet is not announced", objects: pending},
@@ -121,7 +80,7 @@ func TestBuild(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := build(tt.objects, apiconv.DrainPolicy{})
+			got := snapshotOf(t, tt.objects, apiconv.DrainPolicy{})
 			if diff := cmp.Diff(tt.want, got.Addresses, byValue); diff != "" {
 				t.Errorf("addresses (-want +got):\n%s", diff)
 			}
@@ -133,10 +92,10 @@ func TestBuild(t *testing.T) {
 }
 
 func TestPeers(t *testing.T) {
-	pod := func(node, ip string, phase corev1.PodPhase) corev1.Pod {
-		return corev1.Pod{Spec: corev1.PodSpec{NodeName: node}, Status: corev1.PodStatus{HostIP: ip, Phase: phase}}
+	pod := func(node, ip string, phase corev1.PodPhase) *corev1.Pod {
+		return &corev1.Pod{Spec: corev1.PodSpec{NodeName: node}, Status: corev1.PodStatus{HostIP: ip, Phase: phase}}
 	}
-	got := peers([]corev1.Pod{
+	got := peers([]*corev1.Pod{
 		pod("n3", "10.0.0.3", corev1.PodRunning), pod("n2", "10.0.0.2", corev1.PodPending), pod("n2", "10.0.0.2", corev1.PodRunning),
 		pod("n1", "10.0.0.1", corev1.PodRunning), pod("n4", "10.0.0.4", corev1.PodFailed), pod("n5", "", corev1.PodPending),
 	}, "n1")
@@ -150,7 +109,7 @@ func TestASnapshotSaysWhichNodesDrainAndWhichAreDown(t *testing.T) {
 	drained, down := node("n1", "a"), node("n2", "a")
 	drained.Labels["drain"] = ""
 	down.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
-	got := build(objects{nodes: []corev1.Node{drained, down, node("n3", "a")}}, apiconv.DrainPolicy{Labels: []string{"drain"}})
+	got := snapshotOf(t, objects{nodes: []corev1.Node{drained, down, node("n3", "a")}}, apiconv.DrainPolicy{Labels: []string{"drain"}})
 	want := speaker.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Down: map[lb.NodeName]bool{"n2": true}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("snapshot (-want +got):\n%s", diff)
@@ -158,7 +117,7 @@ func TestASnapshotSaysWhichNodesDrainAndWhichAreDown(t *testing.T) {
 }
 
 func TestAddressesShareTheirCandidates(t *testing.T) {
-	got := build(objects{
+	got := snapshotOf(t, objects{
 		services: []corev1.Service{service("web", "10.0.0.1", "10.0.0.2")}, endpoints: []discoveryv1.EndpointSlice{endpoints("web", "n1")},
 		claims: []v1beta1.IPAddressClaim{claim("10.0.0.1", "gold", "web"), claim("10.0.0.2", "gold", "web")},
 		nodes:  []corev1.Node{node("n1", "a")}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})},
@@ -188,7 +147,7 @@ func TestWhatIsStrippedIsNotMissed(t *testing.T) {
 	shut.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady", Message: "node is shutting down"}}
 	o.nodes = append(o.nodes, shut)
 	policy := apiconv.DrainPolicy{Annotations: []string{"drain"}}
-	want := build(o, policy)
+	want := snapshotOf(t, o, policy)
 	if !want.Draining["n4"] {
 		t.Error("a node that shuts down does not hand over")
 	}
@@ -199,13 +158,13 @@ func TestWhatIsStrippedIsNotMissed(t *testing.T) {
 	if o.nodes[1].Status.Images != nil || o.services[0].Spec.Selector != nil || o.endpoints[0].Endpoints[0].Addresses != nil {
 		t.Error("nothing was stripped")
 	}
-	if diff := cmp.Diff(want, build(o, policy), byValue); diff != "" || len(want.Addresses) != 1 || len(want.Addresses[0].Candidates) != 1 {
+	if diff := cmp.Diff(want, snapshotOf(t, o, policy), byValue); diff != "" || len(want.Addresses) != 1 || len(want.Addresses[0].Candidates) != 1 {
 		t.Errorf("snapshot (-whole +stripped):\n%s", diff)
 	}
 	pods := []corev1.Pod{{Spec: corev1.PodSpec{NodeName: "n2"}, Status: corev1.PodStatus{HostIP: "10.0.0.2"}}}
-	whole := peers(pods, "n1")
+	whole := peers([]*corev1.Pod{&pods[0]}, "n1")
 	stripEach(t, pods, stripPod)
-	if diff := cmp.Diff(whole, peers(pods, "n1"), byValue); diff != "" {
+	if diff := cmp.Diff(whole, peers([]*corev1.Pod{&pods[0]}, "n1"), byValue); diff != "" {
 		t.Errorf("peers (-whole +stripped):\n%s", diff)
 	}
 }
@@ -237,68 +196,5 @@ func TestWhatIsNoObjectPasses(t *testing.T) {
 	tombstone := cache.DeletedFinalStateUnknown{Key: "default/web"}
 	if got, err := strip(stripPod)(tombstone); err != nil || got != any(tombstone) {
 		t.Errorf("got %v, %v, want it as it is", got, err)
-	}
-}
-
-func TestSame(t *testing.T) {
-	base := func() speaker.Snapshot {
-		return speaker.Snapshot{
-			Addresses: []speaker.Announced{
-				{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []speaker.Candidate{{Node: "n1", Interfaces: []string{"eth0"}}, {Node: "n2"}}},
-				{Address: netip.MustParseAddr("10.0.0.2")},
-			},
-			Draining: map[lb.NodeName]bool{"n1": true}, Down: map[lb.NodeName]bool{"n2": true}, Problems: []string{"bad"},
-		}
-	}
-	if !same(base(), base()) || !same(speaker.Snapshot{}, speaker.Snapshot{}) {
-		t.Error("equal snapshots: got different, want the same")
-	}
-	tests := []struct {
-		name   string
-		change func(*speaker.Snapshot)
-	}{
-		{"an address more", func(s *speaker.Snapshot) { s.Addresses = append(s.Addresses, speaker.Announced{}) }},
-		{"another address", func(s *speaker.Snapshot) { s.Addresses[1].Address = netip.MustParseAddr("10.0.0.3") }},
-		{"a candidate where there was none", func(s *speaker.Snapshot) { s.Addresses[1].Candidates = s.Addresses[0].Candidates }},
-		{"no candidate where there were some", func(s *speaker.Snapshot) { s.Addresses[0].Candidates = nil }},
-		{"another node", func(s *speaker.Snapshot) { s.Addresses[0].Candidates[1].Node = "n3" }},
-		{"another interface", func(s *speaker.Snapshot) { s.Addresses[0].Candidates[0].Interfaces[0] = "eth1" }},
-		{"another preference", func(s *speaker.Snapshot) { s.Addresses[0].Candidates[0].Preference = 1 }},
-		{"a required subnet", func(s *speaker.Snapshot) { s.Addresses[0].Candidates[0].RequireSubnet = true }},
-		{"a node that drains", func(s *speaker.Snapshot) { s.Draining["n3"] = true }},
-		{"a node that is back", func(s *speaker.Snapshot) { delete(s.Down, "n2") }},
-		{"another problem", func(s *speaker.Snapshot) { s.Problems[0] = "worse" }},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			changed := base()
-			tt.change(&changed)
-			if same(base(), changed) || same(changed, base()) {
-				t.Error("got the same, want different")
-			}
-		})
-	}
-}
-
-// BenchmarkBuild is what a change costs where addresses are announced on the local network:
-// everything is looked at.
-func BenchmarkBuild(b *testing.B) {
-	for _, count := range []int{100, 1000, 5000} {
-		b.Run(fmt.Sprintf("%d Services", count), func(b *testing.B) {
-			o := objects{nodes: []corev1.Node{node("n1", "a"), node("n2", "b"), node("n3", "c")}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})}}
-			a := netip.MustParseAddr("10.0.0.1")
-			for i := range count {
-				name := fmt.Sprintf("web-%d", i)
-				o.services, o.claims = append(o.services, service(name, a.String())), append(o.claims, claim(a.String(), "gold", name))
-				o.endpoints = append(o.endpoints, endpoints(name, "n1", "n2"))
-				a = a.Next()
-			}
-			before := build(o, apiconv.DrainPolicy{})
-			for b.Loop() {
-				if next := build(o, apiconv.DrainPolicy{}); !same(before, next) {
-					b.Fatal("the same objects make another snapshot")
-				}
-			}
-		})
 	}
 }

@@ -243,3 +243,10 @@ func (w *StateWriter) create(ctx context.Context) (*v1beta1.SpeakerState, error)
 	}
 	return state, nil
 }
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -2,37 +2,28 @@ package kube
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/netip"
-	"time"
+	"reflect"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/client-go/tools/cache"
 	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
 
-const (
-	// settle collects the changes of a moment into one snapshot. Where snapshots
-	// take long, it is a multiple of what the last one took: a large cluster that
-	// changes all the time must not cost every node a processor.
-	settle, settleTimes = 2 * time.Millisecond, 4
-	// again is how soon it is tried again to watch a kind.
-	again = time.Second
-)
-
-// Watcher makes a snapshot after each change in the cluster.
+// Watcher tells what the cluster wants to be announced on the local network, and where
+// the other speakers are.
 type Watcher struct {
-	// Cache of the cluster; it is complete before the first snapshot.
+	// Cache of the cluster.
 	Cache crcache.Cache
 	// Self is this node.
 	Self lb.NodeName
@@ -41,155 +32,87 @@ type Watcher struct {
 	PodLabels client.MatchingLabels
 	// Drain says which nodes hand over their addresses.
 	Drain apiconv.DrainPolicy
-	// Snapshot takes what the cluster wants, when it is not what it was told last.
+	// Snapshot takes what the cluster wants, once everything in it has been seen.
 	Snapshot func(speaker.Snapshot)
+	// Change takes what is new of that afterwards, if anything is.
+	Change func(speaker.Change)
 	// Peers takes where the speakers on other nodes are, when it is not what it was
 	// told last.
 	Peers func(map[lb.NodeName]netip.Addr)
 	Log   logr.Logger
 
-	told  *speaker.Snapshot          // last
-	peers map[lb.NodeName]netip.Addr // told last
+	planner    *advertise.Planner
+	advertised bool                       // there is an advertisement
+	nodes      []advertise.Node           // that the planner has
+	rest       speaker.Snapshot           // told last, but for the addresses
+	peers      map[lb.NodeName]netip.Addr // told last
 }
 
-// watched are the kinds whose changes make a new snapshot.
+// watched are the kinds that the watcher looks at.
 func watched() []client.Object {
-	return []client.Object{
-		&corev1.Service{}, &corev1.Node{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{},
-		&v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{},
-	}
+	return append(general(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{})
+}
+
+// general are the kinds that say what holds for all addresses.
+func general() []client.Object {
+	return []client.Object{&corev1.Node{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}}
 }
 
 // Start watches until the context ends. It implements manager.Runnable.
 func (w *Watcher) Start(ctx context.Context) error {
-	changed := make(chan struct{}, 1)
-	for _, kind := range watched() {
-		if err := w.subscribe(ctx, kind, changed); err != nil {
-			return err
-		}
-	}
-	if !w.Cache.WaitForCacheSync(ctx) {
-		return nil // the context ended
-	}
-	signal(changed)
-	wait := settle
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-		began := time.Now()
-		if err := w.tell(ctx); err != nil {
-			w.Log.Error(err, "reading the cluster's state from the cache")
-		}
-		wait = max(settle, settleTimes*time.Since(began))
-	}
+	w.planner = advertise.NewPlanner()
+	return seen.Source{Cache: w.Cache, Kinds: watched(), Counts: w.counts, Log: w.Log}.Run(ctx, w.round)
 }
 
-// subscribe watches a kind, however long the API server is away: to end, and to
-// be started again ever more seldom, would keep the node out for minutes after it
-// is back.
-func (w *Watcher) subscribe(ctx context.Context, kind client.Object, changed chan<- struct{}) error {
-	for {
-		informer, err := w.Cache.GetInformer(ctx, kind)
-		if err == nil {
-			if _, err = informer.AddEventHandler(signalTo(changed)); err != nil {
-				return fmt.Errorf("watching %T: %w", kind, err)
-			}
-			return nil
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		w.Log.Error(err, "watching the cluster; trying again", "kind", fmt.Sprintf("%T", kind))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(again):
-		}
-	}
-}
-
-// tell makes a snapshot. What is listed is the cache's own and is only read: to
-// copy it would take longer than all the rest.
-func (w *Watcher) tell(ctx context.Context) error {
-	var (
-		services  corev1.ServiceList
-		nodes     corev1.NodeList
-		pods      corev1.PodList
-		endpoints discoveryv1.EndpointSliceList
-		claims    v1beta1.IPAddressClaimList
-		pools     v1beta1.IPAddressPoolList
-		ads       v1beta1.L2AdvertisementList
-	)
-	if err := w.list(ctx, &nodes, &ads); err != nil {
-		return err
-	}
-	// Without an advertisement no address is announced here: where all goes over BGP, a
-	// change costs the same however many Services there are.
-	if len(ads.Items) > 0 {
-		if err := w.list(ctx, &services, &endpoints, &claims, &pools); err != nil {
-			return err
-		}
-	}
-	if err := w.Cache.List(ctx, &pods, client.InNamespace(w.Namespace), w.PodLabels, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing the speakers' pods: %w", err)
-	}
-	if now := peers(pods.Items, w.Self); w.peers == nil || !maps.Equal(w.peers, now) {
-		w.peers = now
-		w.Peers(now)
-	}
-	next := build(objects{services.Items, claims.Items, pools.Items, ads.Items, nodes.Items, endpoints.Items}, w.Drain)
-	if w.told == nil || !same(*w.told, next) {
-		w.told = &next
-		w.Snapshot(next)
-	}
-	return nil
-}
-
-func (w *Watcher) list(ctx context.Context, lists ...client.ObjectList) error {
-	for _, list := range lists {
-		if err := w.Cache.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return fmt.Errorf("listing %T: %w", list, err)
-		}
-	}
-	return nil
-}
-
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-func signalTo(c chan<- struct{}) cache.ResourceEventHandler {
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { signal(c) },
-		UpdateFunc: func(before, now any) {
-			if differ(before, now) {
-				signal(c)
-			}
-		},
-		DeleteFunc: func(any) { signal(c) },
-	}
-}
-
-// differ says whether two versions of an object differ in anything that is kept of
-// it: a kubelet writes its node every few seconds, and mostly nothing is new.
-func differ(before, now any) bool {
-	x, isObject := before.(client.Object)
-	y, alike := now.(client.Object)
-	if !isObject || !alike {
+// counts says whether an object is looked at: of the pods the speakers' are.
+func (w *Watcher) counts(o client.Object) bool {
+	if _, is := o.(*corev1.Pod); !is {
 		return true
 	}
-	x = x.DeepCopyObject().(client.Object) // the cache's own is only read
-	x.SetResourceVersion(y.GetResourceVersion())
-	return !equality.Semantic.DeepEqual(x, y)
+	has := o.GetLabels()
+	for key, value := range w.PodLabels {
+		if has[key] != value {
+			return false
+		}
+	}
+	return o.GetNamespace() == w.Namespace
+}
+
+// round looks at the news, and tells what of it counts.
+func (w *Watcher) round(news seen.News) {
+	if news.Changed(&corev1.Pod{}) {
+		if now := peers(seen.All[*corev1.Pod](news), w.Self); w.peers == nil || !maps.Equal(w.peers, now) {
+			w.peers = now
+			w.Peers(now)
+		}
+	}
+	rest, advertised := w.rest, w.advertised
+	if news.Changed(general()...) {
+		rest = w.configure(news)
+	}
+	// Without an advertisement no address is announced here: where all goes over BGP, a
+	// Service is not looked at.
+	switch {
+	case w.advertised && !advertised:
+		news.TellAll(w.planner)
+	case w.advertised:
+		news.Tell(w.planner)
+	case advertised:
+		w.planner.Forget()
+	}
+	w.tell(news.First, rest)
+}
+
+// tell tells of the addresses that have changed, and of the rest if it has.
+func (w *Watcher) tell(first bool, rest speaker.Snapshot) {
+	change := w.planner.Changes()
+	next := rest
+	next.Addresses = change.Addresses
+	switch {
+	case first:
+		w.Snapshot(next)
+	case len(change.Addresses)+len(change.Gone) > 0 || !reflect.DeepEqual(rest, w.rest):
+		w.Change(speaker.Change{Snapshot: next, Gone: change.Gone})
+	}
+	w.rest = rest
 }

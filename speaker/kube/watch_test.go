@@ -2,84 +2,135 @@ package kube
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"slices"
+	"reflect"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
-	lbmanager "github.com/lbstack/lbstack/internal/manager"
 	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
 
-// cacheOf is a cache that lists what a client has.
-type cacheOf struct {
-	crcache.Cache
-	client client.Client
-	listed *[]string // kinds that were looked at
+// tells says how many changes there are by now, and returns the last one.
+func (b *bed) tells(t *testing.T, when string, want int) speaker.Change {
+	t.Helper()
+	if len(b.snapshots) != 1 || len(b.changes) != want {
+		t.Fatalf("%s: got %d snapshots and %d changes, want one and %d", when, len(b.snapshots), len(b.changes), want)
+	}
+	if want == 0 {
+		return speaker.Change{}
+	}
+	return b.changes[want-1]
 }
 
-func (c cacheOf) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
-	*c.listed = append(*c.listed, fmt.Sprintf("%T", list))
-	return c.client.List(ctx, list, opts...)
+// served is a cluster with one node and one Service of which all is announced.
+func served() (one corev1.Node, all v1beta1.L2Advertisement, web []client.Object) {
+	svc, held, slice := service("web", "10.0.0.1"), claim("10.0.0.1", "gold", "web"), endpoints("web", "n1")
+	return node("n1", "a"), ad("all", v1beta1.L2AdvertisementSpec{}), []client.Object{&svc, &held, &slice}
 }
 
-func TestASnapshotIsToldOnlyWhenItIsAnother(t *testing.T) {
-	scheme, err := lbmanager.Scheme()
-	if err != nil {
-		t.Fatal(err)
+func TestOnlyWhatCountsAndIsNewIsTold(t *testing.T) {
+	b := newBed(apiconv.DrainPolicy{Labels: []string{"drain"}})
+	one, all, web := served()
+	b.sees(append(web, &one, &all)...)
+	b.tells(t, "at first", 0)
+	b.sees()
+	b.tells(t, "nothing has changed", 0)
+	annotated := one.DeepCopy()
+	annotated.Annotations = map[string]string{"a": "b"}
+	labelled := web[0].DeepCopyObject().(client.Object)
+	labelled.SetLabels(map[string]string{"a": "b"})
+	gold := pool("gold", "high")
+	b.sees(annotated, labelled, &gold)
+	b.tells(t, "something has changed that does not count", 0)
+
+	address := netip.MustParseAddr("10.0.0.1")
+	b.loses(web[2])
+	nobody := speaker.Change{Snapshot: speaker.Snapshot{Addresses: []speaker.Announced{{Address: address}}, Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}}
+	if diff := cmp.Diff(nobody, b.tells(t, "the endpoints are gone", 1), byValue); diff != "" {
+		t.Errorf("the endpoints are gone (-want +got):\n%s", diff)
 	}
-	svc, held, all, slice := service("web", "10.0.0.1"), claim("10.0.0.1", "gold", "web"), ad("all", v1beta1.L2AdvertisementSpec{}), endpoints("web", "n1")
-	one := node("n1", "a")
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(&svc, &held, &all, &slice, &one).Build()
-	var told []speaker.Snapshot
-	var listed []string
-	w := &Watcher{
-		Cache: cacheOf{client: c, listed: &listed}, Self: "n1", Namespace: "lbstack-system",
-		Snapshot: func(s speaker.Snapshot) { told = append(told, s) }, Peers: func(map[lb.NodeName]netip.Addr) {},
+	drained := annotated.DeepCopy()
+	drained.Labels["drain"] = ""
+	b.sees(drained)
+	drains := speaker.Change{Snapshot: speaker.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Down: map[lb.NodeName]bool{}}}
+	if diff := cmp.Diff(drains, b.tells(t, "the node drains", 2), byValue); diff != "" {
+		t.Errorf("the node drains (-want +got):\n%s", diff)
 	}
-	tell := func(want int, when string) {
+	b.loses(web[1])
+	drains.Gone = []netip.Addr{address}
+	if diff := cmp.Diff(drains, b.tells(t, "the claim is gone", 3), byValue); diff != "" {
+		t.Errorf("the claim is gone (-want +got):\n%s", diff)
+	}
+}
+
+func TestWithoutAnAdvertisementNoServiceIsLookedAt(t *testing.T) {
+	b := newBed(apiconv.DrainPolicy{})
+	one, all, web := served()
+	b.sees(append(web, &one)...)
+	if b.tells(t, "at first", 0); len(b.snapshots[0].Addresses) != 0 {
+		t.Errorf("without an advertisement: got %+v, want no address", b.snapshots[0])
+	}
+	dns, held := service("dns", "10.0.0.2"), claim("10.0.0.2", "gold", "dns")
+	b.sees(&dns, &held)
+	b.tells(t, "a Service more without an advertisement", 0)
+	b.loses(&held)
+	b.sees(&all)
+	got := b.tells(t, "the first advertisement", 1)
+	want := []speaker.Announced{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []speaker.Candidate{{Node: "n1"}}}}
+	if diff := cmp.Diff(want, got.Addresses, byValue); diff != "" {
+		t.Errorf("the first advertisement (-want +got):\n%s", diff)
+	}
+	broken := ad("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "x", Operator: "Like"}}}}})
+	b.sees(&broken)
+	b.tells(t, "a broken advertisement", 2)
+	b.loses(&all)
+	if diff := cmp.Diff([]speaker.Announced{{Address: want[0].Address}}, b.tells(t, "only a broken one is left", 3).Addresses, byValue); diff != "" {
+		t.Errorf("only a broken one is left (-want +got):\n%s", diff)
+	}
+	b.loses(&broken)
+	if diff := cmp.Diff([]netip.Addr{want[0].Address}, b.tells(t, "the last advertisement is gone", 4).Gone, byValue); diff != "" {
+		t.Errorf("the last advertisement is gone (-want +got):\n%s", diff)
+	}
+	b.sees(web...)
+	b.tells(t, "a Service changes", 4)
+}
+
+func TestPeersAreToldOnlyWhenTheyAreOthers(t *testing.T) {
+	pod := func(name, namespace, component, ip string) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"component": component}},
+			Spec: corev1.PodSpec{NodeName: name}, Status: corev1.PodStatus{HostIP: ip}}
+	}
+	b := newBed(apiconv.DrainPolicy{})
+	told := func(when string, want ...map[lb.NodeName]netip.Addr) {
 		t.Helper()
-		if err := w.tell(t.Context()); err != nil {
-			t.Fatal(err)
+		if diff := cmp.Diff(want, b.peers, byValue); diff != "" {
+			t.Errorf("%s: peers (-want +got):\n%s", when, diff)
 		}
-		if len(told) != want {
-			t.Fatalf("%s: got %d snapshots, want %d", when, len(told), want)
-		}
+		b.peers = nil
 	}
-	tell(1, "at first")
-	tell(1, "nothing has changed")
-	one.Status.Phase = corev1.NodeRunning
-	if err := c.Update(t.Context(), &one); err != nil {
-		t.Fatal(err)
-	}
-	tell(1, "something has changed that does not count")
-	if err := c.Delete(t.Context(), &slice); err != nil {
-		t.Fatal(err)
-	}
-	tell(2, "the endpoints are gone")
-	if len(told[0].Addresses[0].Candidates) != 1 || len(told[1].Addresses) != 1 || len(told[1].Addresses[0].Candidates) != 0 {
-		t.Errorf("got %+v, want one candidate, then none for the same address", told)
-	}
-	if err := c.Delete(t.Context(), &all); err != nil {
-		t.Fatal(err)
-	}
-	tell(3, "the last advertisement is gone")
-	if len(told[2].Addresses) != 0 {
-		t.Errorf("without an advertisement: got %+v, want no address", told[2])
-	}
-	listed = nil
-	tell(3, "nothing has changed without an advertisement")
-	if want := []string{"*v1.NodeList", "*v1beta1.L2AdvertisementList", "*v1.PodList"}; !slices.Equal(listed, want) {
-		t.Errorf("without an advertisement: looked at %v, want %v", listed, want)
-	}
+	b.sees()
+	told("nobody is there", map[lb.NodeName]netip.Addr{})
+	b.sees(pod("n2", "lbstack-system", "speaker", "10.0.0.2"), pod("n3", "lbstack-system", "controller", "10.0.0.3"), pod("n4", "default", "speaker", "10.0.0.4"))
+	told("a speaker, and others", map[lb.NodeName]netip.Addr{"n2": netip.MustParseAddr("10.0.0.2")})
+	ready := pod("n2", "lbstack-system", "speaker", "10.0.0.2")
+	ready.Status.Phase = corev1.PodRunning
+	b.sees(ready)
+	told("it is where it was")
+	b.sees(pod("n2", "lbstack-system", "none", "10.0.0.2"))
+	told("it is a speaker no more", map[lb.NodeName]netip.Addr{})
+	b.tells(t, "pods alone", 0)
 }
 
 func TestAKubeletThatWritesTheSameWakesNobody(t *testing.T) {
@@ -104,12 +155,63 @@ func TestAKubeletThatWritesTheSameWakesNobody(t *testing.T) {
 			tt.change(y)
 			stripNode(x)
 			stripNode(y)
-			if got := differ(x, y); got != tt.want {
-				t.Errorf("got %v, want %v", got, tt.want)
-			}
+			store := seen.NewStore(func(client.Object) bool { return true })
+			store.Look(func(seen.News) {})
+			store.Handler().OnUpdate(x, y)
+			store.Look(func(news seen.News) {
+				if got := news.Changed(&corev1.Node{}); got != tt.want {
+					t.Errorf("got %v, want %v", got, tt.want)
+				}
+			})
 			if x.ResourceVersion != "1" {
 				t.Error("the cache's own was changed")
 			}
 		})
 	}
+}
+
+// informers is a cache of which each kind is seen when the test says so.
+type informers struct {
+	crcache.Cache
+	of map[reflect.Type]*controllertest.FakeInformer
+}
+
+func (i informers) GetInformer(_ context.Context, kind client.Object, _ ...crcache.InformerGetOption) (crcache.Informer, error) {
+	return i.of[reflect.TypeOf(kind)], nil
+}
+
+func TestTheSnapshotIsToldOnceAllKindsWereSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, cache := newBed(apiconv.DrainPolicy{}), informers{of: map[reflect.Type]*controllertest.FakeInformer{}}
+		for _, kind := range watched() {
+			cache.of[reflect.TypeOf(kind)] = controllertest.NewFakeInformer()
+		}
+		b.watcher.Cache = cache
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- b.watcher.Start(ctx) }()
+		synctest.Wait()
+		one, all, web := served()
+		for _, o := range append(web, &one, &all) {
+			cache.of[reflect.TypeOf(o)].Add(o)
+		}
+		for _, kind := range watched() {
+			time.Sleep(time.Second)
+			if len(b.snapshots) != 0 {
+				t.Errorf("before %T was seen: got %+v, want no snapshot", kind, b.snapshots)
+			}
+			cache.of[reflect.TypeOf(kind)].Synced()
+		}
+		time.Sleep(time.Second)
+		if b.tells(t, "all was seen", 0); len(b.snapshots[0].Addresses) != 1 {
+			t.Errorf("got %+v, want one address", b.snapshots[0])
+		}
+		cache.of[reflect.TypeOf(web[2])].Delete(web[2])
+		time.Sleep(time.Second)
+		b.tells(t, "the endpoints are gone", 1)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("at the end: got %v, want no error", err)
+		}
+	})
 }

@@ -197,17 +197,20 @@ func TestTheSnapshotIsToldOnceAllKindsWereSeen(t *testing.T) {
 		}
 		for _, kind := range watched() {
 			time.Sleep(time.Second)
+			synctest.Wait()
 			if len(b.snapshots) != 0 {
 				t.Errorf("before %T was seen: got %+v, want no snapshot", kind, b.snapshots)
 			}
 			cache.of[reflect.TypeOf(kind)].Synced()
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if b.tells(t, "all was seen", 0); len(b.snapshots[0].Addresses) != 1 {
 			t.Errorf("got %+v, want one address", b.snapshots[0])
 		}
 		cache.of[reflect.TypeOf(web[2])].Delete(web[2])
 		time.Sleep(time.Second)
+		synctest.Wait()
 		b.tells(t, "the endpoints are gone", 1)
 		cancel()
 		if err := <-ended; err != nil {

@@ -3,6 +3,7 @@ package seen
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,9 +33,11 @@ func (a away) GetInformer(context.Context, client.Object, ...crcache.InformerGet
 type source struct {
 	informer *controllertest.FakeInformer
 	began    time.Time
+	takes    time.Duration // a look
+
+	mu       sync.Mutex
 	looks    []time.Duration // since the begin
 	services int             // that were told last
-	takes    time.Duration   // a look
 }
 
 func run(t *testing.T, absent time.Duration) *source {
@@ -56,14 +59,22 @@ func run(t *testing.T, absent time.Duration) *source {
 }
 
 func (s *source) look(n News) {
-	s.looks = append(s.looks, time.Since(s.began))
-	s.services = len(hears(n.Tell).Services)
+	s.mu.Lock()
+	s.looks, s.services = append(s.looks, time.Since(s.began)), len(hears(n.Tell).Services)
+	s.mu.Unlock()
 	time.Sleep(s.takes)
+}
+
+// pass lets time pass, and all that happens meanwhile be done.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 func (s *source) sees(t *testing.T, looks, services int) {
 	t.Helper()
-	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.looks) != looks || s.services != services {
 		t.Errorf("got %d looks, the last one at %d Services, want %d at %d", len(s.looks), s.services, looks, services)
 	}
@@ -72,12 +83,12 @@ func (s *source) sees(t *testing.T, looks, services int) {
 func TestNobodyLooksBeforeEverythingWasSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := run(t, 10*time.Second)
-		time.Sleep(11 * time.Second)
+		pass(11 * time.Second)
 		s.informer.Add(service())
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s.sees(t, 0, 0)
 		s.informer.Synced()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s.sees(t, 1, 1)
 	})
 }
@@ -86,15 +97,15 @@ func TestAChangeIsLookedAtOnceItHasSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := run(t, 0)
 		s.informer.Synced()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s.sees(t, 1, 0)
 		s.informer.Add(service())
-		time.Sleep(settle / 2)
+		pass(settle / 2)
 		other := service()
 		other.Name = "dns"
 		s.informer.Add(other)
 		s.sees(t, 1, 0)
-		time.Sleep(settle)
+		pass(settle)
 		s.sees(t, 2, 2)
 	})
 }
@@ -104,15 +115,15 @@ func TestALookThatTookLongIsFollowedByRest(t *testing.T) {
 		s := run(t, 0)
 		s.takes = 100 * time.Millisecond
 		s.informer.Synced()
-		time.Sleep(150 * time.Millisecond)
+		pass(150 * time.Millisecond)
 		s.informer.Add(service())
-		time.Sleep(300 * time.Millisecond)
+		pass(300 * time.Millisecond)
 		s.sees(t, 1, 0)
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		s.sees(t, 2, 1)
-		time.Sleep(time.Second) // long enough: the next one is looked at as soon as any
+		pass(time.Second) // long enough: the next one is looked at as soon as any
 		s.informer.Delete(service())
-		time.Sleep(settle)
+		pass(settle)
 		s.sees(t, 3, 1)
 	})
 }

@@ -170,7 +170,7 @@ test-e2e: cluster ## Run the tests on a real cluster of their own (needs root).
 	@$(DEVCLUSTER) down
 
 .PHONY: bench
-bench: bench-allocator bench-allocation ## Run the benchmarks of docs/benchmarks.md that need no root.
+bench: bench-allocator bench-allocation bench-speaker ## Run the benchmarks of docs/benchmarks.md that need no root.
 
 .PHONY: bench-allocator
 bench-allocator: ## Measure the allocator on one core: time, memory, growth.
@@ -180,6 +180,12 @@ bench-allocator: ## Measure the allocator on one core: time, memory, growth.
 .PHONY: bench-allocation
 bench-allocation: ## Measure the controller with a real API server, from its start until all Services have an address.
 	@go -C test run ./bench/allocation
+
+.PHONY: bench-speaker
+bench-speaker: ## Measure what a change of one Service costs a speaker, next to others: cluster, layer 2, BGP.
+	@go -C test build -o $(CURDIR)/$(BIN)/benchtable ./bench/table
+	@go test -run '^$$' -bench 'OneServiceChange|OneChange|RouteChange' -cpu 1 -count $(BENCH_COUNT) \
+		./speaker/kube ./speaker ./internal/routes | $(BIN)/benchtable
 
 .PHONY: bench-arp
 bench-arp: ## Measure how soon ARP is answered, next to the kernel (needs root).

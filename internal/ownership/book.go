@@ -1,7 +1,6 @@
 package ownership
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -38,13 +37,6 @@ type entry struct {
 	epoch  Epoch
 	holder holder
 	able   *group // who can be given it; nil: nobody
-}
-
-// group is a set of nodes that some addresses can be given to.
-type group struct {
-	key   string
-	nodes []int
-	used  int // by how many addresses
 }
 
 // nobody is the index of no node.
@@ -206,12 +198,6 @@ func appendMoved(moved []Moved, address netip.Addr, from, to lb.NodeName) []Move
 	return append(moved, Moved{address, from, to})
 }
 
-// reset forgets what all addresses come to.
-func (b *Book) reset() {
-	b.loads, b.takers, b.shared = make([]int, len(b.nodes)), make([]int, len(b.nodes)), 0
-	b.groups, b.open = map[string]*group{}, map[netip.Addr]*entry{}
-}
-
 func (b *Book) entry(address netip.Addr) *entry {
 	e := b.entries[address]
 	if e == nil {
@@ -260,104 +246,6 @@ func (b *Book) better(address netip.Addr, h holder, node int, epoch Epoch) holde
 	return h
 }
 
-// uncount takes an entry out of what all addresses come to, before it changes.
-func (b *Book) uncount(e *entry) {
-	delete(b.open, e.Address.Address)
-	if !e.wanted {
-		return
-	}
-	if e.holder.exists() {
-		b.loads[e.holder.node]--
-	}
-	if e.holder.exists() || e.able != nil {
-		b.shared--
-	}
-	if g := e.able; g != nil {
-		e.able = nil
-		if g.used--; g.used == 0 {
-			delete(b.groups, g.key)
-			b.add(g, -1)
-		}
-	}
-}
-
-// count adds an entry to what all addresses come to, after it has changed.
-func (b *Book) count(e *entry) {
-	if !e.wanted {
-		return
-	}
-	if e.holder.exists() {
-		e.epoch = max(e.epoch, e.holder.epoch)
-		b.loads[e.holder.node]++
-	}
-	e.able = b.groupOf(e)
-	if e.holder.exists() || e.able != nil {
-		b.shared++
-	}
-	if !b.settled(e) {
-		b.open[e.Address.Address] = e
-	}
-}
-
-// groupOf returns those who can be given an address; nil: nobody can.
-func (b *Book) groupOf(e *entry) *group {
-	var nodes []int
-	for j := range e.Candidates {
-		c := &e.Candidates[j]
-		if i, lives := b.index[c.Node]; lives && e.counts(&b.nodes[i]) && b.nodes[i].Able(c, e.Address.Address) {
-			nodes = append(nodes, i)
-		}
-	}
-	if len(nodes) == 0 {
-		return nil
-	}
-	slices.Sort(nodes)
-	var key []byte
-	for _, i := range nodes {
-		key = binary.AppendUvarint(key, uint64(i))
-	}
-	g := b.groups[string(key)]
-	if g == nil {
-		g = &group{key: string(key), nodes: nodes}
-		b.groups[g.key] = g
-		b.add(g, 1)
-	}
-	g.used++
-	return g
-}
-
-func (b *Book) add(g *group, n int) {
-	for _, i := range g.nodes {
-		b.takers[i] += n
-	}
-}
-
-// share is the fair share of those who can be given addresses.
-func (b *Book) share() int {
-	nodes := 0
-	for _, groups := range b.takers {
-		if groups > 0 {
-			nodes++
-		}
-	}
-	return election.Share(b.shared, nodes)
-}
-
-// settled says whether nothing is to be done about a wanted address but what is done
-// already, whatever happens to others.
-func (b *Book) settled(e *entry) bool {
-	if !e.holder.exists() {
-		return e.able == nil
-	}
-	return b.mayKeep(e) && !(e.holder.contested && b.nameOf(e.holder) == b.self)
-}
-
-// mayKeep says whether a holder may own what it has.
-func (b *Book) mayKeep(e *entry) bool {
-	n := &b.nodes[e.holder.node]
-	return n.takes() && e.can(n)
-}
-
 // inOrder returns what is wanted, ordered by address.
 func (b *Book) inOrder() []*entry {
 	if b.ordered != nil {
@@ -371,20 +259,4 @@ func (b *Book) inOrder() []*entry {
 	}
 	slices.SortFunc(b.ordered, func(x, y *entry) int { return x.Address.Address.Compare(y.Address.Address) })
 	return b.ordered
-}
-
-// counts says whether a node may be given the address. Those that start together share
-// what nobody ever had.
-func (e *entry) counts(n *Node) bool {
-	return n.takes() || n.Phase == Starting && !n.Drained && e.epoch == 0
-}
-
-// can says whether a node is a candidate with a link for the address.
-func (e *entry) can(n *Node) bool {
-	for j := range e.Candidates {
-		if c := &e.Candidates[j]; c.Node == n.Name {
-			return n.Able(c, e.Address.Address)
-		}
-	}
-	return false
 }

@@ -40,9 +40,9 @@ func large(services, peers int) setup {
 	return s
 }
 
-// BenchmarkOneServiceChange: a Service loses its endpoints, or gets them back, and 8
+// BenchmarkRoutesOneServiceChange: a Service loses its endpoints, or gets them back, and 8
 // peers are told. It must not matter how many other Services there are.
-func BenchmarkOneServiceChange(b *testing.B) {
+func BenchmarkRoutesOneServiceChange(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("services=%d", n), func(b *testing.B) {
 			s := large(n, 8)

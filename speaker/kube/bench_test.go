@@ -11,9 +11,9 @@ import (
 	"github.com/lbstack/lbstack/speaker"
 )
 
-// BenchmarkOneServiceChange: a Service loses its endpoints, or gets them back. It must not
+// BenchmarkWatcherOneServiceChange: a Service loses its endpoints, or gets them back. It must not
 // matter how many other Services there are.
-func BenchmarkOneServiceChange(b *testing.B) {
+func BenchmarkWatcherOneServiceChange(b *testing.B) {
 	for _, count := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprintf("%d Services", count), func(b *testing.B) {
 			o, bed := large(count), newBed(apiconv.DrainPolicy{})

@@ -96,5 +96,7 @@ func (e *Engine) noteOwned(about []netip.Addr) {
 			now = append(now, OwnedSince{Owned: e.served[address], Address: address, Since: e.taken[address].since, Epoch: uint64(epoch)})
 		}
 	}
-	e.said.owned = append(now, before...)
+	if e.said.owned = append(now, before...); len(e.said.owned) == 0 {
+		e.said.owned = nil // as when nothing was ever owned
+	}
 }

@@ -511,7 +511,7 @@ func (p *process) SetOwned(owned map[netip.Addr]speaker.Owned) {
 	}
 	w.note("%s: takes %v, cares for %v, gives up %v", p.n.name, short(taken), short(cared), short(lost))
 	w.mayLose(p, lost)
-	p.owned = owned
+	p.owned = maps.Clone(owned)
 	w.look()
 }
 

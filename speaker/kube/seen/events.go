@@ -52,6 +52,9 @@ func differ(before, now any) bool {
 	if !isObject || !alike {
 		return true
 	}
+	if x.GetUID() != y.GetUID() {
+		return true // it was deleted and made again while nobody was looking
+	}
 	if ours(y) && y.GetGeneration() > 0 {
 		return x.GetGeneration() != y.GetGeneration() || !maps.Equal(x.GetLabels(), y.GetLabels())
 	}

@@ -12,10 +12,8 @@ import (
 )
 
 const (
-	// settle collects the changes of a moment. After a look that took long, it is ever
-	// so many times that: a large cluster whose nodes or advertisements change all the
-	// time must not cost every node a processor.
-	settle, settleTimes = 2 * time.Millisecond, 4
+	// settle collects the changes of a moment.
+	settle = 2 * time.Millisecond
 	// again is how soon it is tried again to watch a kind.
 	again = time.Second
 )
@@ -28,7 +26,11 @@ type Source struct {
 	Kinds []client.Object
 	// Counts says which of their objects count.
 	Counts func(client.Object) bool
-	Log    logr.Logger
+	// Rest is how many times as long as the last look it is until the next one, at least:
+	// a large cluster whose nodes or advertisements change all the time must not cost
+	// every node a processor. 0 where nothing may wait.
+	Rest int
+	Log  logr.Logger
 }
 
 // Run has a function look at everything once all objects have been seen, and at what is
@@ -49,7 +51,7 @@ func (s Source) Run(ctx context.Context, look func(News)) error {
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return nil // the context ended
 	}
-	store.run(ctx, look)
+	store.run(ctx, s.Rest, look)
 	return nil
 }
 
@@ -65,6 +67,9 @@ func (s Source) subscribe(ctx context.Context, kind client.Object, h cache.Resou
 			}
 			return registered.HasSynced, nil
 		}
+		if ctx.Err() != nil {
+			break
+		}
 		s.Log.Error(err, "watching the cluster; trying again", "kind", fmt.Sprintf("%T", kind))
 		select {
 		case <-ctx.Done():
@@ -74,12 +79,12 @@ func (s Source) subscribe(ctx context.Context, kind client.Object, h cache.Resou
 	return nil, nil
 }
 
-// run looks once, and after each change.
-func (s *Store) run(ctx context.Context, look func(News)) {
+// run looks once, and after each change, and rests between two looks.
+func (s *Store) run(ctx context.Context, rest int, look func(News)) {
 	for {
 		began := time.Now()
 		s.Look(look)
-		next := time.Now().Add(settleTimes * time.Since(began))
+		next := time.Now().Add(time.Duration(rest) * time.Since(began))
 		select {
 		case <-ctx.Done():
 			return

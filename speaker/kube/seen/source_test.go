@@ -40,9 +40,9 @@ type source struct {
 	services int             // that were told last
 }
 
-func run(t *testing.T, absent time.Duration) *source {
+func run(t *testing.T, absent time.Duration, rest int) *source {
 	s := &source{informer: controllertest.NewFakeInformer(), began: time.Now()}
-	from := Source{Cache: away{until: s.began.Add(absent), informer: s.informer}, Kinds: []client.Object{&corev1.Service{}}, Counts: all, Log: logr.Discard()}
+	from := Source{Cache: away{until: s.began.Add(absent), informer: s.informer}, Kinds: []client.Object{&corev1.Service{}}, Counts: all, Rest: rest, Log: logr.Discard()}
 	ended := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -82,7 +82,7 @@ func (s *source) sees(t *testing.T, looks, services int) {
 
 func TestNobodyLooksBeforeEverythingWasSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := run(t, 10*time.Second)
+		s := run(t, 10*time.Second, 0)
 		pass(11 * time.Second)
 		s.informer.Add(service())
 		pass(time.Second)
@@ -95,7 +95,7 @@ func TestNobodyLooksBeforeEverythingWasSeen(t *testing.T) {
 
 func TestAChangeIsLookedAtOnceItHasSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := run(t, 0)
+		s := run(t, 0, 0)
 		s.informer.Synced()
 		pass(time.Second)
 		s.sees(t, 1, 0)
@@ -112,7 +112,7 @@ func TestAChangeIsLookedAtOnceItHasSettled(t *testing.T) {
 
 func TestALookThatTookLongIsFollowedByRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := run(t, 0)
+		s := run(t, 0, 4)
 		s.takes = 100 * time.Millisecond
 		s.informer.Synced()
 		pass(150 * time.Millisecond)
@@ -125,5 +125,17 @@ func TestALookThatTookLongIsFollowedByRest(t *testing.T) {
 		s.informer.Delete(service())
 		pass(settle)
 		s.sees(t, 3, 1)
+	})
+}
+
+func TestWhoNeedNotRestLooksAtOnceAfterALookThatTookLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := run(t, 0, 0)
+		s.takes = 100 * time.Millisecond
+		s.informer.Synced()
+		pass(150 * time.Millisecond)
+		s.informer.Add(service())
+		pass(settle)
+		s.sees(t, 2, 1)
 	})
 }

@@ -228,6 +228,8 @@ func TestWhatDoesNotCountWakesNobody(t *testing.T) {
 	edited.Generation = 2
 	labelled := before.DeepCopy()
 	labelled.Labels = map[string]string{"a": "b"}
+	again := before.DeepCopy()
+	again.UID, again.ResourceVersion = "another", "9"
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "speaker", Generation: 1, ResourceVersion: "1"}}
 	placed, beaten := pod.DeepCopy(), pod.DeepCopy()
 	placed.Status.HostIP, placed.ResourceVersion, beaten.ResourceVersion = "10.0.0.2", "2", "2"
@@ -241,7 +243,8 @@ func TestWhatDoesNotCountWakesNobody(t *testing.T) {
 	}{
 		"a status of our own kinds": {before, told, false}, "a spec": {before, edited, true}, "a label": {before, labelled, true},
 		"the same, written again": {pod, beaten, false}, "a status of a pod that has a generation": {pod, placed, true},
-		"a status of a Service that has a generation": {shown, lost, true},
+		"a status of a Service that has a generation":           {shown, lost, true},
+		"one that was made again while the API server was away": {before, again, true},
 		"another kind": {before, pod, true},
 	} {
 		if got := differ(tt.before, tt.now); got != tt.want {

@@ -66,12 +66,16 @@ func TestARoutedAddressIsServedByAllItsNodesAndSaysSo(t *testing.T) {
 	if client := "192.168.1.200"; !strings.Contains(page, client) {
 		t.Errorf("the backend sees another client than %s: %s", client, page)
 	}
-	message := announced(t, scenario.RoutedService, metav1.ConditionTrue, v1beta1.ReasonAnnounced)
-	for _, word := range append(nodes, address, "BGP", "router") {
-		if !strings.Contains(message, word) {
-			t.Errorf("the message does not name %q: %s", word, message)
+	// A router has the route before the cluster has heard of it, which it does node by node.
+	eventually.Succeed(t, within, "the Service names all that announce it", func(context.Context) error {
+		message := announced(t, scenario.RoutedService, metav1.ConditionTrue, v1beta1.ReasonAnnounced)
+		for _, word := range append(slices.Clone(nodes), address, "BGP", "router") {
+			if !strings.Contains(message, word) {
+				return fmt.Errorf("the message does not name %q: %s", word, message)
+			}
 		}
-	}
+		return nil
+	})
 	eventually.Succeed(t, within, "the BGPPeer counts its sessions", func(ctx context.Context) error {
 		peer := &v1beta1.BGPPeer{}
 		if err := bed.Client.Get(ctx, client.ObjectKey{Name: "router"}, peer); err != nil {

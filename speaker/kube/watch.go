@@ -61,8 +61,9 @@ func general() []client.Object {
 // Start watches until the context ends. It implements manager.Runnable.
 func (w *Watcher) Start(ctx context.Context) error {
 	w.planner = advertise.NewPlanner()
-	const restful = 4 // a fifth of a processor at most
-	return seen.Source{Cache: w.Cache, Kinds: watched(), Counts: w.counts, Rest: restful, Log: w.Log}.Run(ctx, w.round)
+	source := seen.Source{Cache: w.Cache, Kinds: watched(), Counts: w.counts, Log: w.Log}
+	source.Rest = 4 // a fifth of a processor at most
+	return source.Run(ctx, w.round)
 }
 
 // counts says whether an object is looked at: of the pods the speakers' are.

@@ -180,6 +180,12 @@ func (i informers) GetInformer(_ context.Context, kind client.Object, _ ...crcac
 	return i.of[reflect.TypeOf(kind)], nil
 }
 
+// pass lets a second of the bubble's time pass, and all that happens in it be done.
+func pass() {
+	time.Sleep(time.Second)
+	synctest.Wait()
+}
+
 func TestTheSnapshotIsToldOnceAllKindsWereSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, cache := newBed(apiconv.DrainPolicy{}), informers{of: map[reflect.Type]*controllertest.FakeInformer{}}
@@ -196,21 +202,18 @@ func TestTheSnapshotIsToldOnceAllKindsWereSeen(t *testing.T) {
 			cache.of[reflect.TypeOf(o)].Add(o)
 		}
 		for _, kind := range watched() {
-			time.Sleep(time.Second)
-			synctest.Wait()
+			pass()
 			if len(b.snapshots) != 0 {
 				t.Errorf("before %T was seen: got %+v, want no snapshot", kind, b.snapshots)
 			}
 			cache.of[reflect.TypeOf(kind)].Synced()
 		}
-		time.Sleep(time.Second)
-		synctest.Wait()
+		pass()
 		if b.tells(t, "all was seen", 0); len(b.snapshots[0].Addresses) != 1 {
 			t.Errorf("got %+v, want one address", b.snapshots[0])
 		}
 		cache.of[reflect.TypeOf(web[2])].Delete(web[2])
-		time.Sleep(time.Second)
-		synctest.Wait()
+		pass()
 		b.tells(t, "the endpoints are gone", 1)
 		cancel()
 		if err := <-ended; err != nil {

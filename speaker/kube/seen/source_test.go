@@ -65,7 +65,7 @@ func (s *source) look(n News) {
 	time.Sleep(s.takes)
 }
 
-// pass lets time pass, and all that happens meanwhile be done.
+// pass lets time of the bubble pass, and all that happens meanwhile be done.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -110,32 +110,28 @@ func TestAChangeIsLookedAtOnceItHasSettled(t *testing.T) {
 	})
 }
 
-func TestALookThatTookLongIsFollowedByRest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := run(t, 0, 4)
-		s.takes = 100 * time.Millisecond
-		s.informer.Synced()
-		pass(150 * time.Millisecond)
-		s.informer.Add(service())
-		pass(300 * time.Millisecond)
-		s.sees(t, 1, 0)
-		pass(100 * time.Millisecond)
-		s.sees(t, 2, 1)
-		pass(time.Second) // long enough: the next one is looked at as soon as any
-		s.informer.Delete(service())
-		pass(settle)
-		s.sees(t, 3, 1)
-	})
-}
-
-func TestWhoNeedNotRestLooksAtOnceAfterALookThatTookLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := run(t, 0, 0)
-		s.takes = 100 * time.Millisecond
-		s.informer.Synced()
-		pass(150 * time.Millisecond)
-		s.informer.Add(service())
-		pass(settle)
-		s.sees(t, 2, 1)
-	})
+func TestALookThatTookLongIsFollowedByRestWhereOneMayRest(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		rest int
+		wait time.Duration // until the next look
+	}{{"four times as long", 4, 350 * time.Millisecond}, {"none", 0, settle}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := run(t, 0, tt.rest)
+				s.takes = 100 * time.Millisecond
+				s.informer.Synced()
+				pass(150 * time.Millisecond)
+				s.informer.Add(service())
+				pass(tt.wait - time.Nanosecond)
+				s.sees(t, 1, 0)
+				pass(time.Nanosecond)
+				s.sees(t, 2, 1)
+				pass(time.Second) // long enough: the next one is looked at as soon as any
+				s.informer.Delete(service())
+				pass(settle)
+				s.sees(t, 3, 1)
+			})
+		})
+	}
 }

@@ -64,6 +64,12 @@ func (r *Reconciler) apply(ctx context.Context, steps plan, wanted rendered, f *
 	for _, object := range wanted.objects {
 		kind := object.GetKind()
 		why := "a " + kind + " of this name exists already and belongs to somebody else"
+		if live := steps.hold[refOf(object)]; live != nil {
+			if err := f.see(live); err != nil {
+				failed = append(failed, err)
+			}
+			continue
+		}
 		switch {
 		case kind == "DaemonSet" && !keyStored:
 			why = "it waits for the Secret with the speakers' key"
@@ -87,8 +93,19 @@ func (r *Reconciler) apply(ctx context.Context, steps plan, wanted rendered, f *
 	return failed
 }
 
+// applyOne applies an object and leaves in it what the cluster has then.
 func (r *Reconciler) applyOne(ctx context.Context, object *unstructured.Unstructured) error {
 	wanted := object.DeepCopy()
+	if err := r.impose(ctx, object, wanted); err != nil {
+		r.applied.forget(wanted)
+		return err
+	}
+	r.applied.note(wanted, object)
+	return nil
+}
+
+// impose has the cluster hold what is wanted, of which object is a copy.
+func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Unstructured) error {
 	spec := wanted.Object["spec"]
 	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
 	if err != nil {

@@ -20,36 +20,41 @@ type found struct {
 	exists bool
 	// ours says whether the operator made it.
 	ours bool
+	// holds is the object if it is as the operator left it, and is to stay so; else nil.
+	holds *unstructured.Unstructured
 }
 
 // plan is what is to be done.
 type plan struct {
 	// apply are the objects to write, in order.
 	apply []*unstructured.Unstructured
+	// hold are the objects that are as they should be, as they are in the cluster.
+	hold map[v1beta1.ObjectReference]*unstructured.Unstructured
 	// foreign are wanted, exist already and belong to somebody else.
 	foreign []v1beta1.ObjectReference
 	// prune are objects that the operator made and that are no longer wanted.
 	prune []v1beta1.ObjectReference
-	// inventory is apply and prune together: what has to be on record before
+	// inventory is apply, hold and prune together: what has to be on record before
 	// anything is written, so that a crash leaves nothing unknown behind.
 	inventory []v1beta1.ObjectReference
 }
 
 // decide compares what is wanted with what there is.
 func decide(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReference]found, inventory []v1beta1.ObjectReference) plan {
-	var p plan
+	p := plan{hold: map[v1beta1.ObjectReference]*unstructured.Unstructured{}}
 	known := map[v1beta1.ObjectReference]bool{}
 	for _, object := range wanted {
 		ref := refOf(object)
 		known[identity(ref)] = true
 		at := live[ref]
-		if !at.exists || at.ours {
+		switch {
+		case at.holds != nil:
+			p.hold[ref] = at.holds
+			p.inventory = append(p.inventory, ref)
+		case !at.exists || at.ours:
 			p.apply = append(p.apply, object)
 			p.inventory = append(p.inventory, ref)
-			continue
-		}
-		// A namespace that was there before is used as it is.
-		if ref.Kind != "Namespace" {
+		case ref.Kind != "Namespace": // one that was there before is used as it is
 			p.foreign = append(p.foreign, ref)
 		}
 	}

@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,7 +38,8 @@ func TestDecide(t *testing.T) {
 		workload  = ref("apps", "v1", "Deployment", "lbstack-system", "lbstack-controller")
 	)
 	ours, theirs := found{exists: true, ours: true}, found{exists: true}
-	type want struct{ apply, foreign, prune, inventory refs }
+	asLeft := found{exists: true, ours: true, holds: objectOf(pool)}
+	type want struct{ apply, hold, foreign, prune, inventory refs }
 	tests := []struct {
 		name      string
 		wanted    refs
@@ -51,6 +54,9 @@ func TestDecide(t *testing.T) {
 		{name: "what the operator made is written again, known or not", wanted: refs{pool, workload}, inventory: refs{pool},
 			live: map[v1beta1.ObjectReference]found{pool: ours, workload: ours},
 			want: want{apply: refs{pool, workload}, inventory: refs{pool, workload}}},
+		{name: "what is as it was left is not written, and stays on record", wanted: refs{pool, workload}, inventory: refs{pool, workload},
+			live: map[v1beta1.ObjectReference]found{pool: asLeft, workload: ours},
+			want: want{apply: refs{workload}, hold: refs{pool}, inventory: refs{pool, workload}}},
 		{name: "what belongs to somebody else stops nothing else and is not on record", wanted: refs{pool, dropped, workload},
 			live: map[v1beta1.ObjectReference]found{dropped: theirs},
 			want: want{apply: refs{pool, workload}, foreign: refs{dropped}, inventory: refs{pool, workload}}},
@@ -80,7 +86,7 @@ func TestDecide(t *testing.T) {
 				wanted = append(wanted, objectOf(r))
 			}
 			p := decide(wanted, tt.live, tt.inventory)
-			got := want{foreign: p.foreign, prune: p.prune, inventory: p.inventory}
+			got := want{hold: slices.Collect(maps.Keys(p.hold)), foreign: p.foreign, prune: p.prune, inventory: p.inventory}
 			for _, object := range p.apply {
 				got.apply = append(got.apply, refOf(object))
 			}

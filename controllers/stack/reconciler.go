@@ -43,6 +43,8 @@ type Reconciler struct {
 	Image string
 	// Version of the components in the image.
 	Version string
+
+	applied applied
 }
 
 // Reconcile brings the cluster to what the one stack asks for.
@@ -92,6 +94,7 @@ func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerSta
 		return reconcile.Result{}, err
 	}
 	failed := r.apply(ctx, steps, wanted, &f)
+	r.applied.keep(wanted.objects)
 	gone, err := r.prune(ctx, steps.prune)
 	failed = append(failed, err)
 	f.inventory = without(steps.inventory, gone)
@@ -141,11 +144,20 @@ func (r *Reconciler) wanted(ctx context.Context, stack *v1beta1.LoadBalancerStac
 	return rendered{objects: objects, keyStored: stored, renderFailed: err}, nil
 }
 
-// gather looks up the wanted objects in the cluster.
+// gather looks up the wanted objects in the cluster: past the cache those of which it
+// does not say that nothing is to be done.
 func (r *Reconciler) gather(ctx context.Context, wanted []*unstructured.Unstructured) (map[v1beta1.ObjectReference]found, error) {
 	live := map[v1beta1.ObjectReference]found{}
 	for _, object := range wanted {
 		ref := refOf(object)
+		cached, err := r.cached(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		if cached != nil && r.applied.holds(object, cached) {
+			live[ref] = found{exists: true, ours: true, holds: cached}
+			continue
+		}
 		at, err := r.lookUp(ctx, ref)
 		if err != nil {
 			return nil, err

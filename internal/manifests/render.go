@@ -30,9 +30,13 @@ type Options struct {
 // Render returns every object of the stack, in the order in which they are
 // installed. The same options give the same objects.
 func Render(o Options) ([]*unstructured.Unstructured, error) {
-	objects, err := build()
+	built, err := built()
 	if err != nil {
 		return nil, err
+	}
+	var objects []*unstructured.Unstructured
+	for _, object := range built {
+		objects = append(objects, object.DeepCopy())
 	}
 	for _, object := range objects {
 		if err := adjust(object, o); err != nil {
@@ -53,15 +57,13 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// building keeps kustomize to one build at a time: it has global state that it
-// does not guard (kubernetes-sigs/kustomize#3659).
-var building sync.Mutex
+// built is what build makes, which is the same each time. It runs once: kustomize takes
+// its time, and has global state that it does not guard (kubernetes-sigs/kustomize#3659).
+var built = sync.OnceValues(build)
 
 // build runs kustomize over the embedded kustomizations. Nothing that a user
 // writes gets into it: the spec is worked in afterwards.
 func build() (objects []*unstructured.Unstructured, err error) {
-	building.Lock()
-	defer building.Unlock()
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("kustomize panicked: %v", r)

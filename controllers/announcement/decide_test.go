@@ -202,3 +202,28 @@ func TestStandingCounts(t *testing.T) {
 		t.Errorf("waiting: got %v, want a and b", s.waiting())
 	}
 }
+
+func TestItIsNotSaidTooEarlyThatNobodyAnnounces(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	waits := memory{reason: v1beta1.ReasonNotAnnounced, since: start}
+	for name, tt := range map[string]struct {
+		was  *metav1.Condition
+		next memory
+		at   time.Duration
+		want time.Duration
+	}{
+		"the address has just come":        {next: waits, want: collect},
+		"it came a moment ago":             {next: waits, at: collect / 5, want: collect - collect/5},
+		"it has been there for long":       {next: waits, at: collect},
+		"something was said before":        {was: &metav1.Condition{}, next: waits},
+		"somebody announces it":            {next: memory{}},
+		"waiting for speakers is no use":   {next: memory{reason: v1beta1.ReasonNoAdvertisement, since: start}},
+		"long after it should have looked": {next: waits, at: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := early(tt.was, tt.next, start.Add(tt.at)); got != tt.want {
+				t.Errorf("early: got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}

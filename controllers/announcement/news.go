@@ -70,6 +70,16 @@ func news(m memory, was *metav1.Condition, now metav1.Condition, list []facts, a
 	return notes, next, again
 }
 
+// early returns how much later the condition of a Service, of which nothing was said yet,
+// should say that nobody announces it; zero: now. Its address has come a moment ago: what
+// is written then has all who watch Services busy while they announce and program it.
+func early(was *metav1.Condition, next memory, at time.Time) time.Duration {
+	if was != nil || next.reason != v1beta1.ReasonNotAnnounced {
+		return 0
+	}
+	return max(0, collect-at.Sub(next.since))
+}
+
 // news tells of an owner that is another one than before, and of a foreign host.
 func (f facts) news(m, next memory, same bool) (notes []note) {
 	if !f.announced() || f.occupied() {

@@ -75,16 +75,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	memory := r.Standing.get(key)
 	routers, settled := settle(memory, list, r.now())
 	now := decide(svc, list)
-	if err := r.write(ctx, svc, was, now); err != nil {
-		return reconcile.Result{}, err
-	}
 	notes, next, again := news(memory, was, now, list, r.now())
 	next.routers = routers
+	wait := early(was, next, r.now())
+	if wait == 0 {
+		if err := r.write(ctx, svc, was, now); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
 	r.Standing.put(key, next)
 	for _, n := range notes {
 		r.Events.Eventf(svc, nil, n.kind, n.reason, action, "%s", bounded.Note(n.text))
 	}
-	return reconcile.Result{RequeueAfter: sooner(again, settled)}, nil
+	return reconcile.Result{RequeueAfter: sooner(wait, sooner(again, settled))}, nil
 }
 
 // write brings the condition to what it should be, if it differs.

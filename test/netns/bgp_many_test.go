@@ -75,6 +75,18 @@ func TestBGPAThousandRoutesToFourRouters(t *testing.T) {
 		s.becomes(p.Name, soon, "with 1000 routes sent", func(status status) bool { return status.Prefixes == 1000 })
 	}
 	sent := time.Since(began)
+	haveAll(t, routers, 1000)
+	t.Logf("1000 routes to 4 routers: written after %s, in the table of the last one after %s", sent, time.Since(began))
+	for host := range routers {
+		if n, err := neighbourOf(context.Background(), routers[host], "192.168.1.1"); err != nil || n.Messages.UpdatesReceived > 10 {
+			t.Errorf("%s got %d updates (%v), want a few with many prefixes each", host, n.Messages.UpdatesReceived, err)
+		}
+	}
+}
+
+// haveAll waits until the routers have so many routes.
+func haveAll(t *testing.T, routers map[string]*router.Router, count int) {
+	t.Helper()
 	var all sync.WaitGroup
 	errs := make(chan error, len(routers))
 	ctx, cancel := context.WithTimeout(context.Background(), soon)
@@ -83,7 +95,7 @@ func TestBGPAThousandRoutesToFourRouters(t *testing.T) {
 		all.Go(func() {
 			errs <- eventually.Poll(ctx, func(ctx context.Context) error {
 				found, err := table(ctx, r, "ipv4")
-				if err == nil && len(found) != 1000 {
+				if err == nil && len(found) != count {
 					err = fmt.Errorf("%s has %d", host, len(found))
 				}
 				return err
@@ -93,13 +105,49 @@ func TestBGPAThousandRoutesToFourRouters(t *testing.T) {
 	all.Wait()
 	for range routers {
 		if err := <-errs; err != nil {
-			t.Error(err)
+			t.Fatalf("waiting until the routers have %d routes: %v", count, err)
 		}
 	}
-	t.Logf("1000 routes to 4 routers: written after %s, in the table of the last one after %s", sent, time.Since(began))
-	for host := range routers {
-		if n, err := neighbourOf(context.Background(), routers[host], "192.168.1.1"); err != nil || n.Messages.UpdatesReceived > 10 {
-			t.Errorf("%s got %d updates (%v), want a few with many prefixes each", host, n.Messages.UpdatesReceived, err)
-		}
+}
+
+func TestBGPAThousandRoutesAgainAndAgainHoldUpNoBFD(t *testing.T) {
+	hosts := []string{"node", "first", "second", "third", "fourth"}
+	b := newBed(t, hosts...)
+	var peers []bgp.Peer
+	routers := map[string]*router.Router{}
+	for i, host := range hosts[1:] {
+		routers[host] = b.bfdFRR(host, watchedBy(""))
+		p := peer(bgp.PeerName(host), fmt.Sprintf("192.168.1.%d", i+2))
+		withBFD(&p)
+		peers = append(peers, p)
 	}
+	s := b.speaker("node")
+	s.set(toAll(nil, peers...))
+	since := map[bgp.PeerName]time.Time{}
+	for _, p := range peers {
+		s.pathBecomes(p.Name, "up", pathUp)
+		since[p.Name] = s.establishes(p.Name).Since
+	}
+	before, err := s.scrape(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		s.set(toAll(many(1000), peers...))
+		haveAll(t, routers, 1000)
+		s.set(toAll(nil, peers...))
+		haveAll(t, routers, 0)
+	}
+	for _, p := range peers {
+		s.stays(p.Name, since[p.Name], 0)
+	}
+	after, err := s.scrape(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := func(name string) float64 { return after[name] - before[name] }
+	if flaps := more("bfd_flaps_total"); flaps != 0 {
+		t.Errorf("BFD sessions that left Up: got %v, want none", flaps)
+	}
+	t.Logf("%v BFD packets were sent, %v of what was due was late, peers were given more time %v times", more("bfd_packets_sent_total"), more("bfd_late_ticks_total"), more("bfd_stalls_total"))
 }

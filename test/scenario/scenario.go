@@ -42,7 +42,7 @@ type Scenario struct {
 	// Cluster is the test bed.
 	Cluster *cluster.Cluster
 	// Client may do everything in it.
-	Client client.Client
+	Client client.WithWatch
 	// Repo is the root of the repository.
 	Repo string
 	// Connect is the path of the client program, see package traffic.
@@ -66,7 +66,7 @@ func Open(ctx context.Context) (*Scenario, error) {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
 	config.QPS = -1
-	c, err := client.New(config, client.Options{Scheme: apiserver.Scheme()})
+	c, err := client.NewWithWatch(config, client.Options{Scheme: apiserver.Scheme()})
 	if err != nil {
 		return nil, fmt.Errorf("preparing a client: %w", err)
 	}

@@ -194,7 +194,7 @@ func (b *bench) oneByOne(ctx context.Context) error {
 		return err
 	}
 	defer b.removeServices(context.WithoutCancel(ctx))
-	var byFRR, byBIRD []time.Duration
+	var byFRR, byBIRD, later []time.Duration
 	next := time.NewTicker(b.pace)
 	defer next.Stop()
 	for i := range b.services {
@@ -211,7 +211,7 @@ func (b *bench) oneByOne(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		byFRR, byBIRD = append(byFRR, frr), append(byBIRD, bird)
+		byFRR, byBIRD, later = append(byFRR, frr), append(byBIRD, bird), append(later, frr-bird)
 		if i%50 == 49 {
 			fmt.Fprintf(os.Stderr, "%d of %d Services are routed\n", i+1, b.services)
 		}
@@ -219,6 +219,7 @@ func (b *bench) oneByOne(ctx context.Context) error {
 	what := "address in the Service's status -> route in the kernel of "
 	row(fmt.Sprintf("%sa router with BIRD, a Service each %s", what, b.pace), byBIRD)
 	row(what+"a router with FRR", byFRR)
+	row("of that, after BIRD's kernel had the same route", later)
 	return nil
 }
 

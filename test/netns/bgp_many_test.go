@@ -55,17 +55,25 @@ func TestBGPAFrozenRouterDisturbsNobody(t *testing.T) {
 	shows(t, r, one, "path 64512, IGP, MED 4, pref -, communities , large ")
 }
 
-func TestBGPAThousandRoutesToFourRouters(t *testing.T) {
-	hosts := []string{"node", "first", "second", "third", "fourth"}
-	b := newBed(t, hosts...)
-	var peers []bgp.Peer
-	routers := map[string]*router.Router{}
-	for i, host := range hosts[1:] {
-		routers[host] = b.frr(host, "neighbor 192.168.1.1 remote-as 64512", "192.168.1.1")
-		peers = append(peers, peer(bgp.PeerName(host), fmt.Sprintf("192.168.1.%d", i+2)))
+// fourRouters are FRRs, and a speaker with sessions with all of them.
+func fourRouters(t *testing.T, frr func(b *bed, host string) *router.Router, more ...func(*bgp.Peer)) (s *speaking, peers []bgp.Peer, routers map[string]*router.Router) {
+	t.Helper()
+	hosts := []string{"first", "second", "third", "fourth"}
+	b := newBed(t, append([]string{"node"}, hosts...)...)
+	routers = map[string]*router.Router{}
+	for i, host := range hosts {
+		routers[host] = frr(b, host)
+		peers = append(peers, peer(bgp.PeerName(host), fmt.Sprintf("192.168.1.%d", i+2), more...))
 	}
-	s := b.speaker("node")
+	s = b.speaker("node")
 	s.set(toAll(nil, peers...))
+	return s, peers, routers
+}
+
+func TestBGPAThousandRoutesToFourRouters(t *testing.T) {
+	s, peers, routers := fourRouters(t, func(b *bed, host string) *router.Router {
+		return b.frr(host, "neighbor 192.168.1.1 remote-as 64512", "192.168.1.1")
+	})
 	for _, p := range peers {
 		s.establishes(p.Name)
 	}
@@ -111,18 +119,7 @@ func haveAll(t *testing.T, routers map[string]*router.Router, count int) {
 }
 
 func TestBGPAThousandRoutesAgainAndAgainHoldUpNoBFD(t *testing.T) {
-	hosts := []string{"node", "first", "second", "third", "fourth"}
-	b := newBed(t, hosts...)
-	var peers []bgp.Peer
-	routers := map[string]*router.Router{}
-	for i, host := range hosts[1:] {
-		routers[host] = b.bfdFRR(host, watchedBy(""))
-		p := peer(bgp.PeerName(host), fmt.Sprintf("192.168.1.%d", i+2))
-		withBFD(&p)
-		peers = append(peers, p)
-	}
-	s := b.speaker("node")
-	s.set(toAll(nil, peers...))
+	s, peers, routers := fourRouters(t, func(b *bed, host string) *router.Router { return b.bfdFRR(host, watchedBy("")) }, withBFD)
 	since := map[bgp.PeerName]time.Time{}
 	for _, p := range peers {
 		s.pathBecomes(p.Name, "up", pathUp)

@@ -55,7 +55,8 @@ func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStac
 	return nil
 }
 
-// apply writes the objects of the plan; one that fails does not stop the rest.
+// apply writes the objects of the plan that do not hold, and sees how all are; one that
+// fails does not stop the rest.
 // The speakers are written only with a key that the cluster holds: each pass
 // would make another one, and start them anew.
 func (r *Reconciler) apply(ctx context.Context, steps plan, wanted rendered, f *findings) []error {
@@ -64,19 +65,17 @@ func (r *Reconciler) apply(ctx context.Context, steps plan, wanted rendered, f *
 	for _, object := range wanted.objects {
 		kind := object.GetKind()
 		why := "a " + kind + " of this name exists already and belongs to somebody else"
-		if live := steps.hold[refOf(object)]; live != nil {
-			if err := f.see(live); err != nil {
-				failed = append(failed, err)
-			}
-			continue
-		}
+		live := steps.hold[refOf(object)]
 		switch {
-		case kind == "DaemonSet" && !keyStored:
+		case live == nil && kind == "DaemonSet" && !keyStored:
 			why = "it waits for the Secret with the speakers' key"
-		case slices.Contains(steps.apply, object):
-			err := r.applyOne(ctx, object)
+		case live != nil || slices.Contains(steps.apply, object):
+			var err error
+			if live == nil {
+				live, err = object, r.applyOne(ctx, object)
+			}
 			if err == nil {
-				err = f.see(object)
+				err = f.see(live)
 				keyStored = keyStored || kind == "Secret"
 				if err == nil {
 					continue

@@ -42,6 +42,12 @@ func Stays(t testing.TB, period time.Duration, what string, check func(ctx conte
 // Poll calls check until it returns nil, or the context ends; it then returns
 // the last error of check.
 func Poll(ctx context.Context, check func(ctx context.Context) error) error {
+	return PollEvery(ctx, interval, check)
+}
+
+// PollEvery is Poll for a check that costs more than a moment: it says how long to
+// wait before the next look.
+func PollEvery(ctx context.Context, pause time.Duration, check func(ctx context.Context) error) error {
 	var last error
 	for {
 		err := check(ctx)
@@ -55,7 +61,7 @@ func Poll(ctx context.Context, check func(ctx context.Context) error) error {
 		select {
 		case <-ctx.Done():
 			return last
-		case <-time.After(interval):
+		case <-time.After(pause):
 		}
 	}
 }

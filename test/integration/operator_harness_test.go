@@ -60,6 +60,17 @@ func newOperatorBed(t *testing.T) *operatorBed {
 	return b
 }
 
+// newReadyBed has a stack that is Ready, and an operator that keeps it so.
+func newReadyBed(t *testing.T) *operatorBed {
+	t.Helper()
+	b := newOperatorBed(t)
+	b.operator()
+	b.stack(aSpec())
+	b.run()
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	return b
+}
+
 // install applies manifests from config/rbac.
 func (b *operatorBed) install(files ...string) {
 	b.Helper()

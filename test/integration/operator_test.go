@@ -125,11 +125,7 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 }
 
 func TestDriftIsRepaired(t *testing.T) {
-	b := newOperatorBed(t)
-	b.operator()
-	b.stack(aSpec())
-	b.run()
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b := newReadyBed(t)
 
 	clusterRole := func() *rbacv1.ClusterRole {
 		return &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "lbstack-controller"}}
@@ -322,11 +318,7 @@ func TestSpeakersWaitForAKeyThatTheClusterHolds(t *testing.T) {
 }
 
 func TestPoolThatGivesNothingDegradesTheStack(t *testing.T) {
-	b := newOperatorBed(t)
-	b.operator()
-	b.stack(aSpec())
-	b.run()
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b := newReadyBed(t)
 	b.poolSays(metav1.ConditionFalse, v1beta1.ReasonOverlap, "10.9.0.0-10.9.0.15 is also in the pool older")
 	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonPoolNotReady)
 	message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionDegraded).Message

@@ -129,8 +129,7 @@ func (b *bench) anew(ctx context.Context, birds *birds, routes int) (sinceChange
 // told waits until all Services say whether they are announced: what is written of one
 // change would else slow down the next.
 func (b *bench) told(ctx context.Context, want metav1.ConditionStatus) error {
-	return eventually.Poll(ctx, func(ctx context.Context) error {
-		time.Sleep(time.Second) // to list them all takes its time, too
+	return eventually.PollEvery(ctx, time.Second, func(ctx context.Context) error { // to list them all takes its time, too
 		var list corev1.ServiceList
 		if err := b.Client.List(ctx, &list, client.InNamespace("default"), client.HasLabels{label}); err != nil {
 			return fmt.Errorf("listing the Services: %w", err)

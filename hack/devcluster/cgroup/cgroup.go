@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgroup makes, freezes and removes the control groups of a host. A host
+// Package cgroup makes, weighs, freezes and removes the control groups of a host. A host
 // has a group of its own in every hierarchy of the machine (one with cgroup v2,
 // several with v1), and its pods' groups are below: one write freezes them all,
 // and nothing of a host can hide.
@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -84,6 +85,34 @@ func Enter(dirs []string) error {
 	}
 	return nil
 }
+
+// Weigh gives the groups so many times (1 to MaxWeight) the share of the processors that a
+// group has otherwise. It counts while there is more to do than there are processors for.
+func Weigh(dirs []string, times int) error {
+	if times < 1 || times > MaxWeight {
+		return fmt.Errorf("weight %d of control groups: want 1 to %d", times, MaxWeight)
+	}
+	for _, dir := range dirs {
+		for file, usual := range usualWeights {
+			path := filepath.Join(dir, file)
+			if _, err := os.Stat(path); err != nil {
+				continue
+			}
+			if err := os.WriteFile(path, []byte(strconv.Itoa(times*usual)), 0); err != nil {
+				return fmt.Errorf("writing %s: %w", path, err)
+			}
+			return nil
+		}
+	}
+	return errors.New("the kernel has no weights for control groups")
+}
+
+// MaxWeight is what cgroup v2 has as bound: cpu.weight is 10000 at most.
+const MaxWeight = 100
+
+// usualWeights are those of a group to which nobody gave another, by the file that has it:
+// cpu.shares is v1's, cpu.weight v2's.
+var usualWeights = map[string]int{"cpu.shares": 1024, "cpu.weight": 100}
 
 // Remove removes the groups with all groups below, which must have no process
 // left, and the parents of the test bed's that are empty then.

@@ -51,6 +51,39 @@ func TestParseOwn(t *testing.T) {
 	}
 }
 
+func TestWeigh(t *testing.T) {
+	tests := []struct {
+		name, file string
+		times      int
+		want       string
+	}{
+		{"v1, as all others", "cpu.shares", 1, "1024"},
+		{"v1, at most", "cpu.shares", MaxWeight, "102400"},
+		{"v2, as all others", "cpu.weight", 1, "100"},
+		{"v2, at most", "cpu.weight", MaxWeight, "10000"},
+		{"more than there can be", "cpu.weight", MaxWeight + 1, "refused"},
+		{"nothing", "cpu.weight", 0, "refused"},
+		{"a kernel without weights", "memory.max", 2, "refused"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dirs := []string{t.TempDir(), t.TempDir()}
+			file := filepath.Join(dirs[1], test.file)
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got := "refused"
+			if err := Weigh(dirs, test.times); err == nil {
+				content, _ := os.ReadFile(file)
+				got = string(content)
+			}
+			if got != test.want {
+				t.Errorf("weight %d in %s: got %s, want %s", test.times, test.file, got, test.want)
+			}
+		})
+	}
+}
+
 func TestRemoveTakesEmptyParentsOfTheTestBedAndNoOthers(t *testing.T) {
 	base := t.TempDir()
 	keep := filepath.Join(base, "lbstack", "two", "node1")

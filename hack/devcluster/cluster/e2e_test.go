@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,22 @@ func TestACluster(t *testing.T) {
 			t.Errorf("output of the program: got %q, want none on the standard output", got)
 		}
 		kubectl(t, c, "", "logs", "daemonset/web")
+	})
+	t.Run("the router's programs go before those of the nodes", func(t *testing.T) {
+		weight := func(host string) int {
+			out, err := c.Exec(ctx, host, "sh", "-c", "cat /sys/fs/cgroup/cpu*/cpu.shares /sys/fs/cgroup/cpu.weight 2>/dev/null | head -1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := strconv.Atoi(strings.TrimSpace(string(out)))
+			if err != nil {
+				t.Fatalf("weight of %s: %v", host, err)
+			}
+			return n
+		}
+		if router, node := weight("router"), weight("node1"); node < 1 || router != 100*node {
+			t.Errorf("weights of the router and of a node: got %d and %d, want the first to be 100 times the second", router, node)
+		}
 	})
 	t.Run("a host whose cable is pulled has no carrier", func(t *testing.T) {
 		for _, up := range []bool{false, true} {

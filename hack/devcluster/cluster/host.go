@@ -57,6 +57,9 @@ func (c *Cluster) boot(host plan.Host) error {
 	if err := c.recordHost(host.Name, func(h *state.Host) { h.Cgroups = groups }); err != nil {
 		return err
 	}
+	if err := cgroup.Weigh(groups, host.Weight()); err != nil {
+		return fmt.Errorf("host %s: %w", host.Name, err)
+	}
 	if err := c.writeDisk(host, cgroup.V1(hierarchies)); err != nil {
 		return fmt.Errorf("disk of host %s: %w", host.Name, err)
 	}

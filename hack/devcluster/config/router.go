@@ -30,8 +30,7 @@ const RouterRunDir = "/run/frr"
 const zebraSocket = RouterRunDir + "/zserv.api"
 
 // routerPrograms are FRR's, which give up being root and need a folder of their own. They
-// have the priority that Debian's frr.service gives them: a router has its own processor,
-// and this one shares it with all nodes.
+// have the priority that Debian's frr.service gives them; see plan.Host.Weight, too.
 func routerPrograms() []hostinit.Program {
 	frr := func(name, needs string, more ...string) hostinit.Program {
 		args := append([]string{

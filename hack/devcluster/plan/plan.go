@@ -29,6 +29,9 @@ const (
 	clientOctet       = 200
 )
 
+// routerWeight is the most that control groups can have.
+const routerWeight = 100
+
 // LAN prefixes that the hosts share.
 var (
 	LANv4 = netip.MustParsePrefix("192.168.1.0/24")
@@ -64,6 +67,16 @@ func (h Host) Programs() bool { return h.Kubernetes() || h.Name == Router }
 
 // Kubernetes tells whether programs of Kubernetes run on the host.
 func (h Host) Kubernetes() bool { return h.IsNode() || h.Name == ControlPlane }
+
+// Weight returns how many times the share of a node's the host has of the machine's
+// processors, where they do not suffice. A router is not one of the cluster's machines: what
+// these are busy with takes no time from its BGP and BFD.
+func (h Host) Weight() int {
+	if h.Name == Router {
+		return routerWeight
+	}
+	return 1
+}
 
 // PodsV4 returns the IPv4 range of the node's pods.
 func (h Host) PodsV4() netip.Prefix {

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -82,6 +83,7 @@ type clusterStatus struct {
 }
 
 func (s clusterStatus) Patch(_ context.Context, object client.Object, _ client.Patch, _ ...client.SubResourcePatchOption) error {
+	object.SetResourceVersion(strconv.Itoa(len(s.c.wrote) + 1))
 	s.c.svc = object.(*corev1.Service).DeepCopy()
 	s.c.wrote = append(s.c.wrote, "status")
 	return nil

@@ -47,6 +47,7 @@ func marked(svc *corev1.Service) bool {
 
 // forget frees the addresses of a Service that is gone.
 func (r *Reconciler) forget(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
+	r.overwritten.forget(key)
 	held, _ := r.Ledger.HeldBy(key)
 	if err := r.isUnserved(ctx, key, held); err != nil {
 		return reconcile.Result{}, err

@@ -53,6 +53,8 @@ type Reconciler struct {
 	Metrics *metrics.Metrics
 	// Now is the clock, if it is not the real one.
 	Now func() time.Time
+
+	overwritten overwritten
 }
 
 func (r *Reconciler) now() time.Time {
@@ -74,6 +76,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return retryWhenBehind(r.forget(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", req.NamespacedName, err)
+	case r.overwritten.is(svc):
+		return retryWhenBehind(reconcile.Result{}, errStale)
 	case !r.serves(svc):
 		return retryWhenBehind(r.letGo(ctx, svc))
 	}

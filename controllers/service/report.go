@@ -150,6 +150,7 @@ func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (chan
 	if err != nil {
 		return false, fmt.Errorf("writing the status of the Service %s: %w", apiconv.KeyOf(svc), err)
 	}
+	r.overwritten.note(svc, next)
 	return true, nil
 }
 

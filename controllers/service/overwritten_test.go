@@ -1,0 +1,55 @@
+package service
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+func TestWhatTheCacheDoesNotKnowYetIsNotWrittenTwice(t *testing.T) {
+	api := clusterOf()
+	api.svc = service()
+	r := on(t, api)
+	r.Reader = api
+	behind := api.svc.DeepCopy()
+	look := func(cache *corev1.Service) reconcile.Result {
+		t.Helper()
+		r.Client = cached{cluster: api, svc: cache}
+		result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(behind)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+	once := []string{"create 10.0.0.0", "status"}
+	for i, l := range []struct {
+		cache *corev1.Service
+		want  reconcile.Result
+	}{
+		{behind, reconcile.Result{}},
+		{behind, reconcile.Result{RequeueAfter: moment}},
+		{nil, reconcile.Result{}}, // what the API server has
+		{nil, reconcile.Result{}},
+	} {
+		got := look(l.cache)
+		if diff := cmp.Diff(once, api.wrote); diff != "" || got != l.want {
+			t.Fatalf("look %d: got %+v, want %+v; written (-want +got):\n%s", i, got, l.want, diff)
+		}
+	}
+	if len(r.overwritten.versions) > 0 {
+		t.Errorf("kept of a Service that the cache knows: got %v, want nothing", r.overwritten.versions)
+	}
+}
+
+func TestAWriteThatChangesNothingLeavesTheVersionAsItIs(t *testing.T) {
+	var o overwritten
+	svc := service()
+	svc.ResourceVersion = "7"
+	o.note(svc, svc.DeepCopy())
+	if o.is(svc) {
+		t.Error("the version that is still there: got that it was written over, want that it was not")
+	}
+}

@@ -212,9 +212,9 @@ func TestItIsNotSaidTooEarlyThatNobodyAnnounces(t *testing.T) {
 		at   time.Duration
 		want time.Duration
 	}{
-		"the address has just come":        {next: waits, want: collect},
-		"it came a moment ago":             {next: waits, at: collect / 5, want: collect - collect/5},
-		"it has been there for long":       {next: waits, at: collect},
+		"the address has just come":        {next: waits, want: quiet},
+		"it came a moment ago":             {next: waits, at: quiet / 5, want: quiet - quiet/5},
+		"it has been there for long":       {next: waits, at: quiet},
 		"something was said before":        {was: &metav1.Condition{}, next: waits},
 		"somebody announces it":            {next: memory{}},
 		"waiting for speakers is no use":   {next: memory{reason: v1beta1.ReasonNoAdvertisement, since: start}},

@@ -17,6 +17,11 @@ import (
 // their Service.
 const patience = 2 * time.Second
 
+// quiet is how long it is not said of a new address that nobody announces it: as long as
+// it takes until all speakers have reported and what they say is collected, so that it is
+// said once who does.
+const quiet = 2 * collect
+
 // memory is what was told of a Service. The zero value is that of one which was
 // never looked at.
 type memory struct {
@@ -77,7 +82,7 @@ func early(was *metav1.Condition, next memory, at time.Time) time.Duration {
 	if was != nil || next.reason != v1beta1.ReasonNotAnnounced {
 		return 0
 	}
-	return max(0, collect-at.Sub(next.since))
+	return max(0, quiet-at.Sub(next.since))
 }
 
 // news tells of an owner that is another one than before, and of a foreign host.

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// settle collects the changes of a moment.
+	// settle collects the changes that follow one that was looked at.
 	settle = 2 * time.Millisecond
 	// again is how soon it is tried again to watch a kind.
 	again = time.Second
@@ -79,21 +79,27 @@ func (s Source) subscribe(ctx context.Context, kind client.Object, h cache.Resou
 	return nil, nil
 }
 
-// run looks once, and after each change, and rests between two looks.
+// run looks once, and after each change, and rests between two looks. A change that comes
+// when all is quiet is looked at in that moment: where processors are busy to sleep even
+// for two milliseconds is to stand in line once more.
 func (s *Store) run(ctx context.Context, rest int, look func(News)) {
 	for {
 		began := time.Now()
 		s.Look(look)
-		next := time.Now().Add(time.Duration(rest) * time.Since(began))
+		next := time.Now().Add(max(settle, time.Duration(rest)*time.Since(began)))
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.news:
 		}
+		wait := time.Until(next)
+		if wait <= 0 {
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(max(settle, time.Until(next))):
+		case <-time.After(wait):
 		}
 	}
 }

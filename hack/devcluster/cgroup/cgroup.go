@@ -104,7 +104,7 @@ func Weigh(dirs []string, times int) error {
 			return nil
 		}
 	}
-	return errors.New("the kernel has no weights for control groups")
+	return fmt.Errorf("none of the control groups %s has cpu.shares or cpu.weight: let them have the cpu controller", strings.Join(dirs, ", "))
 }
 
 // MaxWeight is what cgroup v2 has as bound: cpu.weight is 10000 at most.

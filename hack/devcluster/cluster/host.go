@@ -57,8 +57,8 @@ func (c *Cluster) boot(host plan.Host) error {
 	if err := c.recordHost(host.Name, func(h *state.Host) { h.Cgroups = groups }); err != nil {
 		return err
 	}
-	if err := cgroup.Weigh(groups, host.Weight()); err != nil {
-		return fmt.Errorf("host %s: %w", host.Name, err)
+	if err := weigh(host, groups); err != nil {
+		return err
 	}
 	if err := c.writeDisk(host, cgroup.V1(hierarchies)); err != nil {
 		return fmt.Errorf("disk of host %s: %w", host.Name, err)
@@ -68,6 +68,18 @@ func (c *Cluster) boot(host plan.Host) error {
 		return err
 	}
 	return c.startInit(host, spec)
+}
+
+// weigh gives the host's control groups their weight, unless it is the one that they have
+// anyway.
+func weigh(host plan.Host, groups []string) error {
+	if host.Weight() == 1 {
+		return nil
+	}
+	if err := cgroup.Weigh(groups, host.Weight()); err != nil {
+		return fmt.Errorf("host %s: %w", host.Name, err)
+	}
+	return nil
 }
 
 func (c *Cluster) writeSpec(host plan.Host, groups []string) (string, error) {

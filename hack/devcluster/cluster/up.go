@@ -203,7 +203,7 @@ func (b *bringUp) ensureHost(host plan.Host) (booted bool, err error) {
 	on, err := b.powered(host.Name)
 	if err == nil && lan.Exists(lan.Namespace(b.name, host.Name)) && lan.Plugged(b.name, host.Name) {
 		if err := b.revive(host.Name, on); err == nil {
-			return false, nil
+			return false, weigh(host, on.Cgroups) // an earlier version of the test bed may have booted it
 		}
 	}
 	b.log.step("starting %s", host.Name)

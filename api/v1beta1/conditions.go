@@ -125,8 +125,9 @@ const (
 	// ReasonNoNodes: the nodeSelectors of the peer or, on an advertisement, its own
 	// select no node.
 	ReasonNoNodes = "NoNodes"
-	// ReasonUnknownBFDProfile: the BFDProfile that the peer names does not exist; the
-	// session runs without BFD or, with strictBFD, not at all.
+	// ReasonUnknownBFDProfile: the BFDProfile that the peer names does not exist; a session
+	// that has BFD keeps it as it was, another one runs without or, with strictBFD, not at
+	// all.
 	ReasonUnknownBFDProfile = "UnknownBFDProfile"
 	// ReasonPasswordMissing: the Secret that the peer names does not exist, is of
 	// another type or has no password; there is no session.
@@ -160,7 +161,7 @@ const (
 	// the others.
 	ReasonUnknownPeer = "UnknownPeer"
 	// ReasonUnknownCommunity: a name in its communities is no alias and not well known;
-	// it is not in effect.
+	// what is announced by it stays as it was.
 	ReasonUnknownCommunity = "UnknownCommunity"
 	// ReasonAggregateTooWide: addresses of a pool would be announced as a prefix that
 	// holds more than the pool does. It is announced as it is asked for.

@@ -40,7 +40,7 @@ func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta
 func verdict(profile *v1beta1.BFDProfile) validity.Verdict {
 	p, err := apiconv.ParseBFDProfile(profile)
 	if err != nil {
-		return validity.Verdict{Reason: err.Reason, Message: err.Error() + ": sessions that use the profile run without BFD, or with strictBFD not at all, until that is mended"}
+		return validity.Verdict{Reason: err.Reason, Message: err.Error() + ": until that is mended sessions that use the profile keep it as it was, and new ones run without BFD, or with strictBFD not at all"}
 	}
 	slowest := max(p.Receive, p.Transmit)
 	return validity.Verdict{Ready: true, Reason: v1beta1.ReasonProfileValid, Message: fmt.Sprintf(

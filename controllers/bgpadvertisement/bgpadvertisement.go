@@ -87,7 +87,7 @@ func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta
 		object := &ads.Items[i]
 		v := verdicts[object.Name]
 		if err := wrong[object.Name]; err != nil {
-			v = validity.Verdict{Reason: err.Reason, Message: err.Error() + ": nothing is announced by the advertisement until that is mended"}
+			v = validity.Verdict{Reason: err.Reason, Message: err.Error() + ": until that is mended what is announced by it stays as it was, and speakers that start announce nothing by it"}
 		}
 		judged = append(judged, validity.Judged[*v1beta1.BGPAdvertisement]{Object: object, Verdict: v})
 	}

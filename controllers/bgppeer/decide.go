@@ -79,7 +79,7 @@ func (f facts) ready(late bool) validity.Verdict {
 	silent := f.silent()
 	switch {
 	case f.wrong != nil:
-		return validity.Verdict{Reason: f.wrong.Reason, Message: f.wrong.Error() + ": there is no session until that is mended"}
+		return validity.Verdict{Reason: f.wrong.Reason, Message: f.wrong.Error() + ": until that is mended a session that there is stays as it was, and there is no new one"}
 	case f.profile.Reason != "":
 		return f.profile
 	case f.selected == 0:
@@ -152,9 +152,9 @@ func profile(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) val
 	if peer.BFDProfile == "" {
 		return validity.Verdict{}
 	}
-	then := "sessions run without BFD until then"
+	then := "until then sessions that have BFD keep it as it was, and others run without"
 	if peer.StrictBFD {
-		then = "there is no session until then, as spec.strictBFD asks"
+		then = "until then sessions that have BFD keep it as it was, and there is no other session, as spec.strictBFD asks"
 	}
 	object := profiles[peer.BFDProfile]
 	if object == nil {

@@ -39,16 +39,16 @@ func (f *Feed) read(news seen.News) config {
 	for _, pool := range seen.All[*v1beta1.IPAddressPool](news) {
 		c.Pools = append(c.Pools, apiconv.AdvertisedPool(pool))
 	}
-	c.readAdvertisements(news)
-	for _, object := range seen.All[*v1beta1.BGPPeer](news) {
-		f.readPeer(news, &c, self, object)
+	f.readAdvertisements(news, &c)
+	for _, peer := range f.bgpPeers.read(seen.All[*v1beta1.BGPPeer](news), parsePeer, c.wrong("BGPPeer")) {
+		f.readPeer(news, &c, self, peer)
 	}
-	f.keepPasswords(c.peers)
+	f.keep(c.peers)
 	slices.Sort(c.problems)
 	return c
 }
 
-func (c *config) readAdvertisements(news seen.News) {
+func (f *Feed) readAdvertisements(news seen.News, c *config) {
 	var communities []v1beta1.Community
 	for _, object := range seen.All[*v1beta1.Community](news) {
 		communities = append(communities, *object)
@@ -57,13 +57,24 @@ func (c *config) readAdvertisements(news seen.News) {
 	for name, err := range wrong {
 		c.problem("the Community %q: %v", name, err)
 	}
-	for _, object := range seen.All[*v1beta1.BGPAdvertisement](news) {
+	parse := func(object *v1beta1.BGPAdvertisement) (routes.Advertisement, error) {
 		ad, err := apiconv.ParseBGPAdvertisement(object, aliases)
 		if err != nil {
-			c.problem("the BGPAdvertisement %q is ignored: %v", object.Name, err)
-			continue
+			return ad, err
 		}
-		c.Advertisements = append(c.Advertisements, ad)
+		return ad, nil // and not a nil *SpecError
+	}
+	c.Advertisements = f.advertisements.read(seen.All[*v1beta1.BGPAdvertisement](news), parse, c.wrong("BGPAdvertisement"))
+}
+
+// wrong tells of objects of a kind that mean nothing.
+func (c *config) wrong(kind string) func(name string, stays bool, err error) {
+	return func(name string, stays bool, err error) {
+		what := "is ignored"
+		if stays {
+			what = "stays in effect as it was before"
+		}
+		c.problem("the %s %q %s: %v", kind, name, what, err)
 	}
 }
 
@@ -71,28 +82,35 @@ func (c *config) problem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
-func (f *Feed) readPeer(news seen.News, c *config, self *corev1.Node, object *v1beta1.BGPPeer) {
+func parsePeer(object *v1beta1.BGPPeer) (apiconv.BGPPeer, error) {
 	parsed, err := apiconv.ParseBGPPeer(object)
 	if err != nil {
-		c.problem("the BGPPeer %q is ignored: %v", object.Name, err)
-		return
+		return parsed, err
 	}
+	return parsed, nil // and not a nil *SpecError
+}
+
+func (f *Feed) readPeer(news seen.News, c *config, self *corev1.Node, parsed apiconv.BGPPeer) {
 	if self == nil || !parsed.OnNode(self.Labels) {
 		return
 	}
 	p := parsed.Peer
 	if parsed.BFDProfile != "" {
 		profile, why := profileOf(news, parsed.BFDProfile)
-		if why != "" {
-			c.problem("the BGPPeer %q goes without BFD: %s", object.Name, why)
-		} else {
+		switch {
+		case why == "":
 			p.BFD = &profile
+		case f.inUse[p.Name].BFD != nil:
+			p.BFD = f.inUse[p.Name].BFD
+			c.problem("the BGPPeer %q keeps the BFD profile that it had: %s", p.Name, why)
+		default:
+			c.problem("the BGPPeer %q goes without BFD: %s", p.Name, why)
 		}
 	}
 	if parsed.PasswordSecret != "" {
 		password, why := f.password(news, p.Name, parsed.PasswordSecret)
 		if why != "" {
-			c.problem("the BGPPeer %q: %s", object.Name, why)
+			c.problem("the BGPPeer %q: %s", p.Name, why)
 		}
 		if password == "" {
 			return
@@ -120,22 +138,21 @@ func profileOf(news seen.News, name string) (profile bfd.Profile, why string) {
 func (f *Feed) password(news seen.News, peer bgp.PeerName, name string) (password bgp.Password, why string) {
 	secret := seen.Get[*corev1.Secret](news, client.ObjectKey{Namespace: f.Namespace, Name: name})
 	if secret == nil {
-		return f.passwords[peer], fmt.Sprintf("there is no Secret %q with its password in the namespace %s: create it, of type kubernetes.io/basic-auth", name, f.Namespace)
+		return f.inUse[peer].Password, fmt.Sprintf("there is no Secret %q with its password in the namespace %s: create it, of type kubernetes.io/basic-auth", name, f.Namespace)
 	}
 	password, err := apiconv.ParsePassword(secret)
 	if err != nil {
-		return f.passwords[peer], err.Error()
+		return f.inUse[peer].Password, err.Error()
 	}
 	return password, ""
 }
 
-// keepPasswords remembers those in use.
-func (f *Feed) keepPasswords(peers []bgp.Peer) {
-	f.passwords = map[bgp.PeerName]bgp.Password{}
+// keep remembers the peers, of which passwords and profiles outlive the objects that they
+// came from.
+func (f *Feed) keep(peers []bgp.Peer) {
+	f.inUse = map[bgp.PeerName]bgp.Peer{}
 	for _, p := range peers {
-		if p.Password != "" {
-			f.passwords[p.Name] = p.Password
-		}
+		f.inUse[p.Name] = p
 	}
 }
 

@@ -45,10 +45,12 @@ type Feed struct {
 	Problems func([]string)
 	Log      logr.Logger
 
-	planner   *routes.Planner
-	passwords map[bgp.PeerName]bgp.Password
-	peers     []bgp.Peer // told last
-	told      []string
+	planner        *routes.Planner
+	advertisements kept[*v1beta1.BGPAdvertisement, routes.Advertisement]
+	bgpPeers       kept[*v1beta1.BGPPeer, apiconv.BGPPeer]
+	inUse          map[bgp.PeerName]bgp.Peer
+	peers          []bgp.Peer // told last
+	told           []string
 }
 
 // Watched are the kinds that the feed looks at.
@@ -63,7 +65,7 @@ func Watched() []client.Object {
 // session before everything has been seen once: the routes that a router gets at first
 // are then all that there are, and the end of them is true (RFC 4724 section 4.1).
 func (f *Feed) Start(ctx context.Context) error {
-	f.planner, f.passwords = routes.New(), map[bgp.PeerName]bgp.Password{}
+	f.planner = routes.New()
 	return seen.Source{Cache: f.Cache, Kinds: Watched(), Counts: f.counts, Log: f.Log}.Run(ctx, f.round)
 }
 

@@ -66,7 +66,7 @@ func newBed(t *testing.T) *bed {
 	b.feed = &Feed{
 		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions, Drain: apiconv.DrainPolicy{Annotations: []string{"drain"}},
 		Problems: func(list []string) { b.problems = list },
-		planner:  routes.New(), passwords: map[bgp.PeerName]bgp.Password{},
+		planner:  routes.New(),
 	}
 	b.store = seen.NewStore(b.feed.counts)
 	return b
@@ -171,6 +171,40 @@ func TestAPeerThatIsWrongDisturbsNoOther(t *testing.T) {
 	b.complains("an advertisement", `the BGPAdvertisement "odd" is ignored`)
 }
 
+func TestWhatIsChangedSoThatItMeansNothingStaysAsItWas(t *testing.T) {
+	b := newBed(t)
+	alias := &v1beta1.Community{ObjectMeta: named("aliases"), Spec: v1beta1.CommunitySpec{Communities: []v1beta1.CommunityAlias{{Name: "transit", Value: "64512:7"}}}}
+	marked := func(names ...v1beta1.CommunityReference) *v1beta1.BGPAdvertisement {
+		ad := all()
+		ad.Spec.Communities = names
+		return ad
+	}
+	wrong := peer("tor", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "router" })
+	b.sees(append(served("web", "10.0.0.1"), node(), alias, marked("transit"), peer("tor", plain))...)
+	for _, step := range []struct {
+		name, problem string
+		sees, loses   client.Object
+		told          []string
+	}{
+		{"an alias that there is not yet", `the BGPAdvertisement "all" stays in effect as it was before: spec.communities`, marked("transit", "new"), nil, nil},
+		{"the alias that it had goes, too", `the BGPAdvertisement "all" stays`, nil, alias, nil},
+		{"it is mended", "", marked("64512:8"), nil, []string{"tor +10.0.0.1/32"}},
+		{"a peer whose address is none", `the BGPPeer "tor" stays in effect as it was before: spec.peerAddress`, wrong, nil, nil},
+		{"it is as it was", "", peer("tor", plain), nil, nil},
+		{"wrong once more", `the BGPAdvertisement "all" stays`, marked("nobody-knows"), nil, nil},
+		{"what is gone does not stay", "", nil, all(), []string{"tor -10.0.0.1/32"}},
+		{"nor does it come back when it is made anew", `the BGPAdvertisement "all" is ignored`, marked("nobody-knows"), nil, nil},
+	} {
+		if step.sees != nil {
+			b.sees(step.sees)
+		} else {
+			b.loses(step.loses)
+		}
+		b.tells(step.name, step.told...)
+		b.complains(step.name, step.problem)
+	}
+}
+
 func TestAPasswordComesFromItsSecretAndOutlivesIt(t *testing.T) {
 	b := newBed(t)
 	with := peer("tor", func(s *v1beta1.BGPPeerSpec) { s.PasswordSecret = &v1beta1.PasswordSecret{Name: "s"} })
@@ -196,7 +230,7 @@ func TestAPasswordComesFromItsSecretAndOutlivesIt(t *testing.T) {
 	}
 }
 
-func TestAProfileThatIsMissingLeavesThePeerWithoutBFD(t *testing.T) {
+func TestAPeerGoesWithoutBFDUntilThereIsItsProfileAndThenKeepsIt(t *testing.T) {
 	b := newBed(t)
 	b.sees(node(), peer("tor", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile = "fast" }))
 	if len(b.sessions.peers) != 1 || b.sessions.peers[0].BFD != nil {
@@ -208,6 +242,27 @@ func TestAProfileThatIsMissingLeavesThePeerWithoutBFD(t *testing.T) {
 		t.Errorf("got %+v, want a peer with the profile", b.sessions.peers)
 	}
 	b.complains("with the profile", "")
+	before := b.sessions.peers[0].BFD
+	stays := func(what, word string) {
+		t.Helper()
+		if diff := cmp.Diff(before, b.sessions.peers[0].BFD); diff != "" {
+			t.Errorf("%s: the profile of the peer changed (-want +got):\n%s", what, diff)
+		}
+		b.complains(what, word)
+	}
+	// Both names are changed, and the new one is seen first where it is used.
+	b.sees(peer("tor", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile = "quick" }))
+	stays("the other profile is not there yet", `keeps the BFD profile that it had: there is no BFDProfile "quick"`)
+	b.loses(&v1beta1.BFDProfile{ObjectMeta: named("fast")})
+	stays("the old one is gone", `keeps the BFD profile that it had`)
+	b.sees(&v1beta1.BFDProfile{ObjectMeta: named("quick"), Spec: v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 1}})
+	stays("the other one means nothing", `keeps the BFD profile that it had: the BFDProfile "quick" means nothing`)
+	b.sees(&v1beta1.BFDProfile{ObjectMeta: named("quick"), Spec: v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 100}})
+	stays("the other one is the same", "")
+	b.sees(peer("tor", plain))
+	if len(b.sessions.peers) != 1 || b.sessions.peers[0].BFD != nil {
+		t.Errorf("got %+v, want a peer that asks for no BFD to have none", b.sessions.peers)
+	}
 }
 
 func TestOnlyThePeersOfTheNodeCount(t *testing.T) {

@@ -130,10 +130,10 @@ const (
 	// all.
 	ReasonUnknownBFDProfile = "UnknownBFDProfile"
 	// ReasonPasswordMissing: the Secret that the peer names does not exist, is of
-	// another type or has no password; there is no session.
+	// another type or has no password; there is no session but one that began with it.
 	ReasonPasswordMissing = "PasswordMissing"
-	// ReasonInvalidPeer: a field of the spec means nothing; there is no session. On a
-	// SpeakerState: that is so for at least one BGPPeer of the node.
+	// ReasonInvalidPeer: a field of the spec means nothing; there is no session but one that
+	// there was before, which stays as it was. On a SpeakerState: that is so for at least one BGPPeer of the node.
 	ReasonInvalidPeer = "InvalidPeer"
 
 	// ReasonAllEstablished: all nodes that should have a session have one that is up.

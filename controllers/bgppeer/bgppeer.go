@@ -124,20 +124,20 @@ func (r *Reconciler) gather(ctx context.Context) (surroundings, error) {
 
 // of returns what is known of a peer. A node without a report, or whose speaker was stopped
 // and is missed by nobody, does not count: none may be meant to run there. Neither does one
-// that may not announce, if it has no session.
+// that may not announce, if it has no session. Of a peer that means nothing only those nodes
+// are known that have a session, which stayed as it was.
 func (s surroundings) of(object *v1beta1.BGPPeer) facts {
 	f := facts{all: len(s.nodes)}
-	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong != nil {
-		return f
+	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {
+		f.profile = profile(&f.peer, s.profiles)
 	}
-	f.profile = profile(&f.peer, s.profiles)
 	for _, n := range s.nodes {
-		if !f.peer.OnNode(n.Labels) {
+		report, reports := s.speakers[n.Name]
+		session, told := sessionWith(report, object.Name)
+		if f.wrong != nil && !told || f.wrong == nil && !f.peer.OnNode(n.Labels) {
 			continue
 		}
 		f.selected++
-		report, reports := s.speakers[n.Name]
-		session, told := sessionWith(report, object.Name)
 		if reports && !s.left[n.Name] && (told || n.Excluded == "") {
 			f.nodes = append(f.nodes, node{name: n.Name, down: n.Down, unheard: s.silent[n.Name], session: session, told: told})
 		}

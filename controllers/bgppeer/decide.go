@@ -114,7 +114,7 @@ func (f facts) established(generation int64) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNoSession, ObservedGeneration: generation}
 	up := f.up()
 	switch {
-	case f.wrong != nil || f.selected == 0:
+	case f.selected == 0:
 		c.Message = "no node should have a session: see the condition Ready"
 		return c
 	case len(f.nodes) == 0:

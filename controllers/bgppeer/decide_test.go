@@ -131,6 +131,28 @@ func TestEstablished(t *testing.T) {
 	}
 }
 
+func TestOfAPeerThatMeansNothingTheSessionsThatStayedCount(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		cluster surroundings
+		up      int32
+		message string
+	}{
+		{"all have one", cluster("n1 Established", "n2 Established"), 2, "2 of 2 nodes"},
+		{"one has, one began since", cluster("n1 Established", "n2 silent", "n3"), 1, "1 of 1 node"},
+		{"one lost its", cluster("n1 Established", "n2 Idle hold timer expired"), 1, "1 of 2 nodes; n2: hold timer expired"},
+		{"nobody has", cluster("n1 silent", "n2"), 0, "no node should have a session: see the condition Ready"},
+	} {
+		f := tt.cluster.of(tor(func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "router" }))
+		if c := f.established(1); c.Message != tt.message || f.up() != tt.up {
+			t.Errorf("%s: got %d, %q, want %d, %q", tt.name, f.up(), c.Message, tt.up, tt.message)
+		}
+		if v := f.ready(true); v.Reason != v1beta1.ReasonInvalidPeer || v.Ready {
+			t.Errorf("%s: got %+v, want %s", tt.name, v, v1beta1.ReasonInvalidPeer)
+		}
+	}
+}
+
 func TestEventsTellWhenSessionsComeAndGo(t *testing.T) {
 	status := func(established, nodes int32) v1beta1.BGPPeerStatus {
 		c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse}

@@ -40,7 +40,7 @@ func (f *Feed) read(news seen.News) config {
 		c.Pools = append(c.Pools, apiconv.AdvertisedPool(pool))
 	}
 	f.readAdvertisements(news, &c)
-	for _, peer := range f.bgpPeers.read(seen.All[*v1beta1.BGPPeer](news), parsePeer, c.wrong("BGPPeer")) {
+	for _, peer := range f.bgpPeers.read(seen.All[*v1beta1.BGPPeer](news), apiconv.ParseBGPPeer, c.wrong("BGPPeer")) {
 		f.readPeer(news, &c, self, peer)
 	}
 	f.keep(c.peers)
@@ -57,12 +57,8 @@ func (f *Feed) readAdvertisements(news seen.News, c *config) {
 	for name, err := range wrong {
 		c.problem("the Community %q: %v", name, err)
 	}
-	parse := func(object *v1beta1.BGPAdvertisement) (routes.Advertisement, error) {
-		ad, err := apiconv.ParseBGPAdvertisement(object, aliases)
-		if err != nil {
-			return ad, err
-		}
-		return ad, nil // and not a nil *SpecError
+	parse := func(object *v1beta1.BGPAdvertisement) (routes.Advertisement, *apiconv.SpecError) {
+		return apiconv.ParseBGPAdvertisement(object, aliases)
 	}
 	c.Advertisements = f.advertisements.read(seen.All[*v1beta1.BGPAdvertisement](news), parse, c.wrong("BGPAdvertisement"))
 }
@@ -80,14 +76,6 @@ func (c *config) wrong(kind string) func(name string, stays bool, err error) {
 
 func (c *config) problem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
-}
-
-func parsePeer(object *v1beta1.BGPPeer) (apiconv.BGPPeer, error) {
-	parsed, err := apiconv.ParseBGPPeer(object)
-	if err != nil {
-		return parsed, err
-	}
-	return parsed, nil // and not a nil *SpecError
 }
 
 func (f *Feed) readPeer(news seen.News, c *config, self *corev1.Node, parsed apiconv.BGPPeer) {

@@ -1,45 +1,47 @@
 package routing
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
 func TestAnObjectThatMeansNothingIsWhatItWasUntilItIsMendedOrGone(t *testing.T) {
-	nodes := func(names ...string) (list []*corev1.Node) {
-		for _, name := range names {
-			name, zone, _ := strings.Cut(name, "=")
-			list = append(list, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"zone": zone}}})
+	peers := func(specs ...string) (list []*v1beta1.BGPPeer) {
+		for _, spec := range specs {
+			name, address, _ := strings.Cut(spec, "=")
+			list = append(list, peer(name, func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = address }))
 		}
 		return list
 	}
-	zoneOf := func(n *corev1.Node) (string, error) {
-		if zone := n.Labels["zone"]; zone != "" {
-			return zone, nil
-		}
-		return "nothing", errors.New("it has no zone")
-	}
-	var nodesKept kept[*corev1.Node, string]
+	const one, two, three = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+	var bgpPeers kept[*v1beta1.BGPPeer, apiconv.BGPPeer]
 	for i, look := range []struct {
-		nodes []*corev1.Node
+		peers []*v1beta1.BGPPeer
 		means []string
 		wrong []string
 	}{
-		{nodes("x=a", "y"), []string{"a"}, []string{"the Node \"y\" is ignored: it has no zone"}},
-		{nodes("x", "y=b"), []string{"a", "b"}, []string{"the Node \"x\" stays in effect as it was before: it has no zone"}},
-		{nodes("x", "y=c"), []string{"a", "c"}, []string{"the Node \"x\" stays in effect as it was before: it has no zone"}},
-		{nodes("x=d", "y=c"), []string{"d", "c"}, nil},
-		{nodes("y=c"), []string{"c"}, nil},
-		{nodes("x", "y=c"), []string{"c"}, []string{"the Node \"x\" is ignored: it has no zone"}},
+		{peers("x="+one, "y=a"), []string{one}, []string{`the BGPPeer "y" is ignored`}},
+		{peers("x=a", "y="+two), []string{one, two}, []string{`the BGPPeer "x" stays in effect as it was before`}},
+		{peers("x=a", "y="+three), []string{one, three}, []string{`the BGPPeer "x" stays in effect as it was before`}},
+		{peers("x="+two, "y="+three), []string{two, three}, nil},
+		{peers("y=" + three), []string{three}, nil},
+		{peers("x=a", "y="+three), []string{three}, []string{`the BGPPeer "x" is ignored`}},
 	} {
 		var c config
-		means := nodesKept.read(look.nodes, zoneOf, c.wrong("Node"))
-		if diff := cmp.Diff(look.means, means) + cmp.Diff(look.wrong, c.problems); diff != "" {
+		var means, wrong []string
+		for _, p := range bgpPeers.read(look.peers, apiconv.ParseBGPPeer, c.wrong("BGPPeer")) {
+			means = append(means, p.Peer.Address.String())
+		}
+		for _, problem := range c.problems {
+			sentence, _, _ := strings.Cut(problem, ": ")
+			wrong = append(wrong, sentence)
+		}
+		if diff := cmp.Diff(look.means, means) + cmp.Diff(look.wrong, wrong); diff != "" {
 			t.Errorf("look %d (-want +got):\n%s", i, diff)
 		}
 	}

@@ -107,6 +107,13 @@ type SpeakerInterface struct {
 	// that are announced here.
 	// +kubebuilder:validation:MaxLength=64
 	HardwareAddress string `json:"hardwareAddress"`
+	// subnets of the interface's own addresses, as CIDRs in canonical form, ordered.
+	// At most 32 are listed.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=49
+	// +optional
+	Subnets []string `json:"subnets,omitempty"`
 }
 
 // SpeakerAddress is an address that the node owns.

@@ -106,14 +106,21 @@ func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 
 func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
 	var r speaker.Report
+	var subnets []netip.Prefix
+	for i := range 100 {
+		subnets = append(subnets, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), 16))
+	}
 	for i := range 1000 {
-		r.Links = append(r.Links, speaker.Link{Name: fmt.Sprint("eth", i)})
+		r.Links = append(r.Links, speaker.Link{Name: fmt.Sprint("eth", i), Prefixes: subnets})
 		r.Problems = append(r.Problems, strings.Repeat("bad", 100))
 		r.Missing = append(r.Missing, lb.NodeName(fmt.Sprint("node", i)))
 	}
 	got := status(&v1beta1.SpeakerState{}, r, Routing{})
 	if n := len(got.Conditions[0].Message); n > 32768 || len(got.Interfaces) > 256 || len(got.MissingSpeakers) != 256 {
 		t.Errorf("got a message of %d bytes, %d interfaces and %d missing speakers, want at most 32768, 256 and 256", n, len(got.Interfaces), len(got.MissingSpeakers))
+	}
+	if first := got.Interfaces[0].Subnets; len(first) != 32 || first[31] != "10.31.0.0/16" {
+		t.Errorf("subnets: got %v, want the first 32", first)
 	}
 }
 

@@ -19,9 +19,10 @@ import (
 
 const (
 	// maxListed and maxInterfaces are the bounds of status.addresses and of
-	// the interfaces of each; maxLinks is that of status.interfaces and maxConflicts
-	// that of status.conflicts, maxMissing that of status.missingSpeakers.
-	maxListed, maxInterfaces, maxLinks, maxConflicts, maxMissing = 5000, 32, 256, 256, 256
+	// the interfaces of each; maxLinks is that of status.interfaces, maxSubnets that of
+	// the subnets of each, maxConflicts that of status.conflicts and maxMissing that of
+	// status.missingSpeakers.
+	maxListed, maxInterfaces, maxLinks, maxSubnets, maxConflicts, maxMissing = 5000, 32, 256, 32, 256, 256
 	// maxNamed is how many conflicts a sentence names; the others it counts.
 	maxNamed = 3
 )
@@ -40,7 +41,7 @@ func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing) v1be
 		next.MissingSpeakers = append(next.MissingSpeakers, v1beta1.NodeName(node))
 	}
 	for _, link := range r.Links[:min(len(r.Links), maxLinks)] {
-		next.Interfaces = append(next.Interfaces, v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String()})
+		next.Interfaces = append(next.Interfaces, speakerInterface(link))
 	}
 	for _, o := range r.Owned[:min(len(r.Owned), maxListed)] {
 		address := v1beta1.SpeakerAddress{Address: o.Address.String(), Since: second(o.Since), Epoch: int64(min(o.Epoch, math.MaxInt64))}
@@ -52,6 +53,14 @@ func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing) v1be
 	routing.fill(&next)
 	meta.SetStatusCondition(&next.Conditions, ready(r, routing))
 	return next
+}
+
+func speakerInterface(link speaker.Link) v1beta1.SpeakerInterface {
+	i := v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String()}
+	for _, subnet := range link.Prefixes[:min(len(link.Prefixes), maxSubnets)] {
+		i.Subnets = append(i.Subnets, subnet.String())
+	}
+	return i
 }
 
 // stop says that the speaker has ended.

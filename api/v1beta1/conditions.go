@@ -223,6 +223,9 @@ const (
 	ReasonDatagramsLost = "DatagramsLost"
 	// ReasonForeignHosts: foreign hosts use addresses that this node owns.
 	ReasonForeignHosts = "ForeignHosts"
+	// ReasonCheckpointFailed: the speaker works, and cannot write its checkpoint on the
+	// node: one that starts there while the API server is away announces nothing.
+	ReasonCheckpointFailed = "CheckpointFailed"
 	// ReasonInvalidAdvertisement: an L2Advertisement has a selector that means
 	// nothing; the speaker goes on without that advertisement.
 	ReasonInvalidAdvertisement = "InvalidAdvertisement"

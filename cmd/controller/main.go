@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -13,6 +12,7 @@ import (
 	"github.com/lbstack/lbstack/controllers"
 	"github.com/lbstack/lbstack/internal/logging"
 	"github.com/lbstack/lbstack/internal/manager"
+	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
 )
 
@@ -25,8 +25,7 @@ func main() {
 	flag.StringVar(&o.HealthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0: nowhere")
 	flag.Parse()
 	if err := run(ctrl.SetupSignalHandler(), o, *logLevel, *class); err != nil {
-		fmt.Fprintln(os.Stderr, "controller:", err)
-		os.Exit(1)
+		termination.Exit("controller", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/stack"
 	"github.com/lbstack/lbstack/internal/logging"
 	"github.com/lbstack/lbstack/internal/manager"
+	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
 )
 
@@ -25,8 +26,7 @@ func main() {
 	flag.StringVar(&o.HealthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0: nowhere")
 	flag.Parse()
 	if err := run(ctrl.SetupSignalHandler(), o, *logLevel, *image); err != nil {
-		fmt.Fprintln(os.Stderr, "operator:", err)
-		os.Exit(1)
+		termination.Exit("operator", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/logging"
+	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/keep"
@@ -29,8 +30,7 @@ func main() {
 		err = run(ctrl.SetupSignalHandler(), s)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "speaker:", err)
-		os.Exit(1)
+		termination.Exit("speaker", err)
 	}
 }
 
@@ -58,6 +58,7 @@ func run(ctx context.Context, s settings) error {
 	answering, silence := context.WithCancel(context.WithoutCancel(ctx))
 	defer silence()
 	store, kept := keep.Open(s.stateDir, o.Node, log.WithName("keep"))
+	store.Changed, state.Checkpoint = state.Nudge, store.Problem
 	defer store.Flush()
 	go store.Run(answering)
 	engine := speaker.New(speaker.Config{

@@ -66,8 +66,8 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 }
 
 func adjustPod(pod map[string]any, component v1beta1.ComponentSpec, images v1beta1.ImagesSpec) error {
-	if len(component.NodeSelector) > 0 {
-		if err := unstructured.SetNestedStringMap(pod, component.NodeSelector, "nodeSelector"); err != nil {
+	for key, value := range component.NodeSelector {
+		if err := unstructured.SetNestedField(pod, value, "nodeSelector", key); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,5 +213,59 @@ func TestChangesOfAMomentAreWrittenTogetherAndTheLastOneAtTheEnd(t *testing.T) {
 		if got := claims(); got != 4 {
 			t.Errorf("got %d claims in the end, want 4", got)
 		}
+	})
+}
+
+func TestFlush_ConcurrentCallsWriteOneAfterTheOther(t *testing.T) {
+	directory := t.TempDir()
+	var failed atomic.Int32
+	store, _ := Open(directory, "node1", funcr.New(func(_, _ string) { failed.Add(1) }, funcr.Options{}))
+	store.Keep(content().Kept)
+	var writers sync.WaitGroup
+	for range 2 {
+		writers.Go(func() {
+			for range 300 {
+				store.Flush()
+			}
+		})
+	}
+	writers.Wait()
+	if n := failed.Load(); n > 0 {
+		t.Errorf("%d of 600 writes failed, want none", n)
+	}
+}
+
+func TestRun_FailedWriteIsReportedOnceAndRetried(t *testing.T) {
+	directory := t.TempDir()
+	blocked := filepath.Join(directory, "speaker-node1.json.new")
+	if err := os.Mkdir(blocked, 0o700); err != nil { // a directory cannot be written, not even by root
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var logged, changed int
+		store, _ := Open(directory, "node1", funcr.New(func(_, _ string) { logged++ }, funcr.Options{}))
+		store.Changed = func() { changed++ }
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { store.Run(ctx); close(done) }()
+		store.Keep(content().Kept)
+		time.Sleep(3 * retry)
+		synctest.Wait()
+		if err := store.Problem(); err == nil || logged != 1 || changed != 1 {
+			t.Errorf("got the problem %v, logged %d times, reported %d times, want one, 1 and 1", err, logged, changed)
+		}
+		if err := os.Remove(blocked); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(retry + settle)
+		synctest.Wait()
+		if err := store.Problem(); err != nil || changed != 2 {
+			t.Errorf("when it can be written again: got the problem %v, reported %d times, want none and 2", err, changed)
+		}
+		if _, got := Open(directory, "node1", logr.Discard()); len(got.Claims) != 2 {
+			t.Errorf("got claims %v, want both written", got.Claims)
+		}
+		cancel()
+		<-done
 	})
 }

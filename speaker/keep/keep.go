@@ -35,6 +35,8 @@ const (
 	hardwareBytes = 6
 	// settle collects the changes of a moment.
 	settle = 500 * time.Millisecond
+	// retry is how long after a failed write it is tried again, if nothing changes earlier.
+	retry = 30 * time.Second
 )
 
 // Content is what is kept.
@@ -47,12 +49,19 @@ type Content struct {
 
 // Store keeps the content in a directory. Make it with Open.
 type Store struct {
+	// Changed is called, without a lock, when Problem gives another answer. Set it
+	// before Run; nil: nobody is called.
+	Changed func()
+
 	path string
 	log  logr.Logger
+	news chan struct{} // holds one token when something is to be written
 
-	mu      sync.Mutex
+	writing sync.Mutex // held for a whole Flush: the file has one writer at a time
+
+	mu      sync.Mutex // guards what follows
 	content Content
-	news    chan struct{} // holds one token when something is to be written
+	problem error
 }
 
 // Open returns the store of a node in a directory, and what was kept there; nothing,
@@ -88,11 +97,16 @@ func (s *Store) change(write func(*Content)) {
 // Run writes what changed until the context ends, and then once more.
 func (s *Store) Run(ctx context.Context) {
 	for {
+		var again <-chan time.Time
+		if s.Problem() != nil {
+			again = time.After(retry)
+		}
 		select {
 		case <-ctx.Done():
 			s.Flush()
 			return
 		case <-s.news:
+		case <-again:
 		}
 		s.Flush()
 		select {
@@ -102,14 +116,46 @@ func (s *Store) Run(ctx context.Context) {
 	}
 }
 
-// Flush writes what there is. A speaker that cannot write goes on without.
+// Problem is why the last write failed, nil if it did not.
+func (s *Store) Problem() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.problem
+}
+
+// Flush writes what there is. A speaker that cannot write goes on without a checkpoint, and
+// reports it. Any goroutine may call it.
 func (s *Store) Flush() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	s.mu.Lock()
 	content := s.content
 	s.mu.Unlock()
-	if err := write(s.path, content); err != nil {
-		s.log.Error(err, "nothing is kept on the node: a speaker that starts while the API server is away will not know what to do")
+	s.note(write(s.path, content))
+}
+
+// note takes the result of a write. The same failure is logged once.
+func (s *Store) note(err error) {
+	s.mu.Lock()
+	before := s.problem
+	s.problem = err
+	s.mu.Unlock()
+	if text(before) == text(err) {
+		return
 	}
+	if err != nil {
+		s.log.Error(err, "the checkpoint is not written: a speaker that starts on this node while the API server is away does not know what to announce")
+	}
+	if s.Changed != nil {
+		s.Changed()
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // file is the content as it is written. Addresses refer to their candidates by

@@ -45,7 +45,7 @@ func TestWhatIsWrongWithASessionIsToldInTheState(t *testing.T) {
 				}
 				return *tt.path, true
 			}}
-			got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}}, r)
+			got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}}, r, nil)
 			p := got.BGPPeers[0]
 			if (tt.lastError == "") != (p.LastError == "") || !strings.Contains(p.LastError, tt.lastError) {
 				t.Errorf("lastError is %q, want %q in it", p.LastError, tt.lastError)

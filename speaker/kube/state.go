@@ -56,6 +56,9 @@ type StateWriter struct {
 	Log  logr.Logger
 	// Routing says what is done with routers; nil: nothing.
 	Routing func() Routing
+	// Checkpoint says why the node's checkpoint cannot be written; nil, or a nil error: it
+	// can. Call Nudge when the answer changes.
+	Checkpoint func() error
 
 	left    bool                  // the speaker ends
 	entries int                   // that the state listed last
@@ -166,7 +169,14 @@ func (w *StateWriter) write(ctx context.Context) error {
 	}
 	owner := state.OwnerReferences
 	// The state goes first: what routers have counts only while it says that sessions are up.
-	return errors.Join(w.writeState(ctx, state, status(state, *latest, routing)), w.routes.write(ctx, owner))
+	return errors.Join(w.writeState(ctx, state, status(state, *latest, routing, w.checkpoint())), w.routes.write(ctx, owner))
+}
+
+func (w *StateWriter) checkpoint() error {
+	if w.Checkpoint == nil {
+		return nil
+	}
+	return w.Checkpoint()
 }
 
 // writeState writes the state, if it is to be another one.

@@ -3,10 +3,12 @@ package kube
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"math"
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,11 +40,25 @@ func TestStatus(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, tt.report, Routing{}).Conditions, v1beta1.ConditionReady)
+			c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, tt.report, Routing{}, nil).Conditions, v1beta1.ConditionReady)
 			if c == nil || c.Reason != tt.reason || c.Message == "" {
 				t.Errorf("condition: got %+v, want reason %s and a message", c, tt.reason)
 			}
 		})
+	}
+}
+
+func TestStatus_FailedCheckpointIsReported(t *testing.T) {
+	readOnly := &fs.PathError{Op: "open", Path: "/var/lib/lbstack/speaker-n1.json.new", Err: syscall.EROFS}
+	r := speaker.Report{Links: []speaker.Link{{Name: "eth0"}}}
+	c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, r, Routing{}, readOnly).Conditions, v1beta1.ConditionReady)
+	if c.Reason != v1beta1.ReasonCheckpointFailed || !strings.Contains(c.Message, "/var/lib/lbstack/speaker-n1.json.new is on a read-only file system") {
+		t.Errorf("got %+v, want %s with the file and what is wrong with it", c, v1beta1.ReasonCheckpointFailed)
+	}
+	r.Phase = "Isolated"
+	c = meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, r, Routing{}, readOnly).Conditions, v1beta1.ConditionReady)
+	if c.Reason != v1beta1.ReasonIsolated {
+		t.Errorf("isolated speaker: got the reason %s, want the one that weighs more", c.Reason)
 	}
 }
 
@@ -53,7 +69,7 @@ func TestStatusListsWhatIsOwnedUpToTheBound(t *testing.T) {
 		r.Owned = append(r.Owned, speaker.OwnedSince{Address: a, Owned: speaker.Owned{Interfaces: []string{"eth0"}}, Since: time.Unix(1, 5), Epoch: math.MaxUint64})
 		a = a.Next()
 	}
-	got := status(&v1beta1.SpeakerState{}, r, Routing{})
+	got := status(&v1beta1.SpeakerState{}, r, Routing{}, nil)
 	if len(got.Addresses) != maxListed || got.AddressCount != maxListed+1 {
 		t.Errorf("got %d listed and a count of %d, want %d and %d", len(got.Addresses), got.AddressCount, maxListed, maxListed+1)
 	}
@@ -65,14 +81,14 @@ func TestStatusListsWhatIsOwnedUpToTheBound(t *testing.T) {
 
 func TestStatusTellsThePhaseThatTheAPIKnows(t *testing.T) {
 	for told, want := range map[string]v1beta1.SpeakerPhase{"": "", "Starting": "", "Active": "Active", "Draining": "Draining", "Isolated": "Isolated"} {
-		if got := status(&v1beta1.SpeakerState{}, speaker.Report{Phase: told}, Routing{}).Phase; got != want {
+		if got := status(&v1beta1.SpeakerState{}, speaker.Report{Phase: told}, Routing{}, nil).Phase; got != want {
 			t.Errorf("phase %q: got %q, want %q", told, got, want)
 		}
 	}
 }
 
 func TestASpeakerThatWasStoppedIsNotReady(t *testing.T) {
-	s := status(&v1beta1.SpeakerState{}, speaker.Report{Phase: "Active", Links: []speaker.Link{{Name: "eth0"}}}, Routing{})
+	s := status(&v1beta1.SpeakerState{}, speaker.Report{Phase: "Active", Links: []speaker.Link{{Name: "eth0"}}}, Routing{}, nil)
 	stop(&s)
 	if c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady); s.Phase != v1beta1.SpeakerStopped || c.Status != metav1.ConditionFalse || c.Reason != v1beta1.ReasonStopped {
 		t.Errorf("got the phase %s and %+v", s.Phase, c)
@@ -88,7 +104,7 @@ func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 		list = append(list, c, speaker.Conflict{Address: a, Interface: "eth1", Hardware: mac})
 		a = a.Next()
 	}
-	got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}, Conflicts: list}, Routing{})
+	got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}, Conflicts: list}, Routing{}, nil)
 	if len(got.Conflicts) != maxConflicts {
 		t.Fatalf("got %d conflicts, want %d", len(got.Conflicts), maxConflicts)
 	}
@@ -115,7 +131,7 @@ func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
 		r.Problems = append(r.Problems, strings.Repeat("bad", 100))
 		r.Missing = append(r.Missing, lb.NodeName(fmt.Sprint("node", i)))
 	}
-	got := status(&v1beta1.SpeakerState{}, r, Routing{})
+	got := status(&v1beta1.SpeakerState{}, r, Routing{}, nil)
 	if n := len(got.Conditions[0].Message); n > 32768 || len(got.Interfaces) > 256 || len(got.MissingSpeakers) != 256 {
 		t.Errorf("got a message of %d bytes, %d interfaces and %d missing speakers, want at most 32768, 256 and 256", n, len(got.Interfaces), len(got.MissingSpeakers))
 	}
@@ -159,7 +175,7 @@ func BenchmarkRouteChange(b *testing.B) {
 				told.note(change)
 				slice := &v1beta1.SpeakerRouteSlice{Node: "n1", Routes: listed(told.slices[told.place[all[1]]])}
 				state := &v1beta1.SpeakerState{}
-				state.Status = status(state, speaker.Report{}, Routing{})
+				state.Status = status(state, speaker.Report{}, Routing{}, nil)
 				state.Status.RouteCount = int32(told.count())
 				for _, object := range []any{slice, state} {
 					if _, err := json.Marshal(object); err != nil {

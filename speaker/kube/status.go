@@ -13,6 +13,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/speaker"
 )
@@ -28,7 +29,7 @@ const (
 )
 
 // status is what a report says in the API's words.
-func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing) v1beta1.SpeakerStateStatus {
+func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing, checkpoint error) v1beta1.SpeakerStateStatus {
 	next := v1beta1.SpeakerStateStatus{
 		Version:      version.Version,
 		Conditions:   state.DeepCopy().Status.Conditions,
@@ -51,7 +52,7 @@ func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing) v1be
 		next.Addresses = append(next.Addresses, address)
 	}
 	routing.fill(&next)
-	meta.SetStatusCondition(&next.Conditions, ready(r, routing))
+	meta.SetStatusCondition(&next.Conditions, ready(r, routing, checkpoint))
 	return next
 }
 
@@ -104,7 +105,7 @@ func second(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Sec
 
 // ready says the worst first: a silent speaker, then what is left out, then what
 // cannot be announced.
-func ready(r speaker.Report, routing Routing) metav1.Condition {
+func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
 	case phase(r.Phase) == v1beta1.SpeakerIsolated:
@@ -125,6 +126,9 @@ func ready(r speaker.Report, routing Routing) metav1.Condition {
 			": the speakers there are heard over TCP only, and failures are noticed less surely: let port 7946 through between the nodes, TCP and UDP"
 	case len(r.Conflicts) > 0:
 		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(conflicts(r.Conflicts)))
+	case checkpoint != nil:
+		c.Reason, c.Message = v1beta1.ReasonCheckpointFailed, bounded.Message("the speaker announces all addresses that this node owns, and cannot write its checkpoint: "+
+			"one that starts on this node while the API server is away announces nothing: "+termination.Explain(checkpoint))
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAnnouncing
 		c.Message = "the speaker announces all addresses that this node owns"

@@ -1,0 +1,86 @@
+// Package termination ends a program that cannot go on, and leaves one sentence about
+// why where the kubelet finds it: the operator shows that sentence on the
+// LoadBalancerStack. Only the main functions call it.
+package termination
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/lbstack/lbstack/internal/bounded"
+)
+
+const (
+	// path is where the kubelet reads the termination message of a container
+	// (terminationMessagePath, which has this default).
+	path = "/dev/termination-log"
+	// maxBytes is less than the 4096 bytes of it that the kubelet reads.
+	maxBytes = 1024
+)
+
+// Exit ends the program with status 1. The sentence about err goes to standard error
+// and into the termination message of the container, if it runs in one.
+func Exit(program string, err error) {
+	message := Explain(err)
+	fmt.Fprintf(os.Stderr, "%s: %s\n", program, message)
+	_ = leave(path, message) // without it the kubelet takes the end of the log
+	os.Exit(1)
+}
+
+// leave writes the message into a file that exists: outside of a container there is none.
+func leave(path, message string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return fmt.Errorf("writing the termination message: %w", err)
+	}
+	_, err = file.WriteString(bounded.Cut(message, maxBytes))
+	return errors.Join(err, file.Close())
+}
+
+// Explain returns the text of an error, preceded by what it means and followed by what to
+// do if the operating system refused something that only an administrator can change.
+func Explain(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		if at, network := listening(err); at != "" {
+			port := port(at)
+			return fmt.Sprintf("port %s (%s) is in use by another program: end that program, which `ss -Hlnp 'sport = :%s'` on the node names (%s)", port, network, port, err)
+		}
+		return fmt.Sprintf("a port is in use by another program: end that program, which `ss -Hlnp` on the node names (%s)", err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Sprintf("%s is on a read-only file system: mount it so that it can be written (%s)", file(err), err)
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Sprintf("the file system of %s is full: free some space (%s)", file(err), err)
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		return fmt.Sprintf("the kernel does not permit it: check the capabilities of the container, and SELinux or AppArmor on the node (%s)", err)
+	}
+	return err.Error()
+}
+
+// listening returns the address and the network that could not be listened on.
+func listening(err error) (address, network string) {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Addr == nil {
+		return "", ""
+	}
+	return op.Addr.String(), op.Net
+}
+
+func port(address string) string {
+	if _, port, err := net.SplitHostPort(address); err == nil {
+		return port
+	}
+	return address
+}
+
+func file(err error) string {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Path
+	}
+	return "a file"
+}

@@ -1,0 +1,85 @@
+package termination
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestExplain(t *testing.T) {
+	path := &fs.PathError{Op: "open", Path: "/var/lib/lbstack/x.new", Err: syscall.EROFS}
+	full := &fs.PathError{Op: "write", Path: "/var/lib/lbstack/x.new", Err: syscall.ENOSPC}
+	tests := []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"plain error stays as it is", errors.New("no key"), "no key"},
+		{"read-only file system names the file", fmt.Errorf("a: %w", path),
+			"/var/lib/lbstack/x.new is on a read-only file system: mount it so that it can be written (a: open /var/lib/lbstack/x.new: read-only file system)"},
+		{"full file system names the file", full,
+			"the file system of /var/lib/lbstack/x.new is full: free some space (write /var/lib/lbstack/x.new: no space left on device)"},
+		{"missing capability", fmt.Errorf("raw socket: %w", os.NewSyscallError("socket", syscall.EPERM)),
+			"the kernel does not permit it: check the capabilities of the container, and SELinux or AppArmor on the node (raw socket: socket: operation not permitted)"},
+		{"port without a known number", os.NewSyscallError("bind", syscall.EADDRINUSE),
+			"a port is in use by another program: end that program, which `ss -Hlnp` on the node names (bind: address already in use)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Explain(tt.err); got != tt.want {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestExplain_PortInUse(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	_, second := net.Listen("tcp", tcp.Addr().String())
+	_, third := net.ListenPacket("udp", udp.LocalAddr().String())
+	for _, in := range []struct {
+		network string
+		taken   net.Addr
+		err     error
+	}{{"tcp", tcp.Addr(), second}, {"udp", udp.LocalAddr(), third}} {
+		want := fmt.Sprintf("port %s (%s) is in use by another program", port(in.taken.String()), in.network)
+		if got := Explain(fmt.Errorf("starting: %w", in.err)); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %q, want it to start with %q", in.network, got, want)
+		}
+	}
+}
+
+func TestLeave(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "termination-log")
+	if err := leave(path, "x"); err == nil {
+		t.Error("a file that does not exist was made: only the kubelet makes it")
+	}
+	if err := os.WriteFile(path, []byte("what the container before this one wrote"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := leave(path, strings.Repeat("x", 2*maxBytes)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != maxBytes || strings.Contains(string(got), "before") {
+		t.Errorf("got %d bytes, %.40q, want the %d first of the new message", len(got), got, maxBytes)
+	}
+}

@@ -81,6 +81,9 @@ type Pool struct {
 	// Name and labels of the pool.
 	Name   lb.PoolName
 	Labels map[string]string
+	// Listed are the addresses that the pool lists, excluded ones included, and Excluded
+	// those that it excludes; both sorted and disjoint.
+	Listed, Excluded []lb.Range
 }
 
 // Service is a Service that may hold addresses.

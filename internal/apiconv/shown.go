@@ -57,6 +57,12 @@ func AdvertisedService(svc *corev1.Service, endpoints ServiceEndpoints) advertis
 }
 
 // AdvertisedPool returns what counts of a pool when its addresses are announced.
+// Ranges that cannot be parsed are left out: the pool's own condition reports them.
 func AdvertisedPool(pool *v1beta1.IPAddressPool) advertise.Pool {
-	return advertise.Pool{Name: lb.PoolName(pool.Name), Labels: pool.Labels}
+	listed, _ := parseRanges(pool.Spec.Addresses, "spec.addresses")
+	excluded, _ := parseRanges(pool.Spec.ExcludeAddresses, "spec.excludeAddresses")
+	return advertise.Pool{
+		Name: lb.PoolName(pool.Name), Labels: pool.Labels,
+		Listed: lb.Union(listed...), Excluded: lb.Union(excluded...),
+	}
 }

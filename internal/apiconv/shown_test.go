@@ -66,3 +66,22 @@ func TestAdvertisedService(t *testing.T) {
 		t.Error("externalTrafficPolicy Cluster: got Local, want not")
 	}
 }
+
+func TestAdvertisedPool(t *testing.T) {
+	pool := &v1beta1.IPAddressPool{
+		ObjectMeta: metav1.ObjectMeta{Name: "gold", Labels: map[string]string{"tier": "high"}},
+		Spec: v1beta1.IPAddressPoolSpec{
+			Addresses:        []v1beta1.AddressRange{"10.0.0.8/29", "10.0.0.0/29", "not an address", "2001:db8::1"},
+			ExcludeAddresses: []v1beta1.AddressRange{"10.0.0.5"},
+		},
+	}
+	want := advertise.Pool{
+		Name: "gold", Labels: map[string]string{"tier": "high"},
+		Listed:   []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/28")), lb.RangeOf(netip.MustParsePrefix("2001:db8::1/128"))},
+		Excluded: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.5/32"))},
+	}
+	byValue := cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
+	if diff := cmp.Diff(want, AdvertisedPool(pool), byValue); diff != "" {
+		t.Errorf("pool (-want +got):\n%s", diff)
+	}
+}

@@ -30,6 +30,9 @@ func main() {
 }
 
 func run(ctx context.Context, o manager.Options, logLevel, class string) (err error) {
+	if err := manager.BoundMemory(); err != nil {
+		return err
+	}
 	if o.Log, err = logging.New(logLevel); err != nil {
 		return err
 	}

@@ -31,6 +31,9 @@ func main() {
 }
 
 func run(ctx context.Context, o manager.Options, logLevel, image string) (err error) {
+	if err := manager.BoundMemory(); err != nil {
+		return err
+	}
 	if o.Log, err = logging.New(logLevel); err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	node := set.String("node", os.Getenv("NODE_NAME"), "name of this node (default: $NODE_NAME)")
 	set.StringVar(&s.address, "address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
 	set.StringVar(&s.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
-	set.IntVar(&s.HealthPort, "health-port", 7573, "port of /healthz and /readyz on the node's address")
+	set.StringVar(&s.HealthAddress, "health-probe-bind-address", "127.0.0.1:7573", "where /healthz and /readyz are served; 0: nowhere")
 	set.StringVar(&s.MetricsAddress, "metrics-bind-address", "127.0.0.1:7574", "where metrics are served; 0: nowhere")
 	set.UintVar(&s.port, "member-port", 7946, "port of the mesh between speakers, UDP and TCP, on the node's address")
 	set.StringVar(&s.keyFile, "member-key-file", "/etc/lbstack/memberlist/secretkey", "file with the 32 bytes key of the mesh")

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -24,9 +25,8 @@ import (
 )
 
 func main() {
-	beFrugal()
 	s, err := parse(flag.CommandLine, os.Args[1:])
-	if err == nil {
+	if err = cmp.Or(err, beFrugal()); err == nil {
 		err = run(ctrl.SetupSignalHandler(), s)
 	}
 	if err != nil {

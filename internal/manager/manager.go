@@ -5,6 +5,7 @@ package manager
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -13,10 +14,12 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/httpserve"
 	"github.com/lbstack/lbstack/internal/version"
 )
 
@@ -78,8 +81,7 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 		Scheme:                        scheme,
 		Logger:                        o.Log,
 		Cache:                         o.Cache,
-		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},
-		HealthProbeBindAddress:        o.HealthAddress,
+		Metrics:                       Nowhere(),
 		LeaderElection:                true,
 		LeaderElectionID:              o.Name,
 		LeaderElectionNamespace:       o.Namespace,
@@ -91,8 +93,39 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
-	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
-		return nil, fmt.Errorf("adding the health checks: %w", err)
+	if err := Serve(mgr, o.HealthAddress, o.MetricsAddress, func() error { return nil }); err != nil {
+		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
 	return mgr, nil
+}
+
+// Nowhere keeps controller-runtime from serving metrics: its server has no bounds. Its
+// health checks are not served unless an address is set.
+func Nowhere() metricsserver.Options { return metricsserver.Options{BindAddress: "0"} }
+
+// closing bounds how long requests that are under way may hold up the end of a program.
+const closing = time.Second
+
+// Serve adds servers of health checks and metrics to a manager; see httpserve. An address
+// of "0" means nowhere. An address that is taken is an error.
+func Serve(mgr ctrl.Manager, health, metricsAddress string, ready func() error) error {
+	for _, s := range []struct {
+		name, address string
+		handler       http.Handler
+	}{
+		{"health", health, httpserve.Health(ready)},
+		{"metrics", metricsAddress, httpserve.Metrics(metrics.Registry)},
+	} {
+		if s.address == "0" {
+			continue
+		}
+		server, listener, err := httpserve.Listen(s.address, s.handler, mgr.GetLogger().WithName(s.name))
+		if err != nil {
+			return fmt.Errorf("serving %s: %w", s.name, err)
+		}
+		if err := mgr.Add(&manager.Server{Name: s.name, Server: server, Listener: listener, ShutdownTimeout: new(closing)}); err != nil {
+			return fmt.Errorf("serving %s: %w", s.name, errors.Join(err, listener.Close()))
+		}
+	}
+	return nil
 }

@@ -3,17 +3,12 @@ package kube
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"net/netip"
-	"strconv"
 
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
@@ -26,14 +21,14 @@ import (
 type Options struct {
 	// Node is this node's name.
 	Node lb.NodeName
-	// Address is this node's, where the health is served.
+	// Address is this node's.
 	Address netip.Addr
 	// Namespace of the speakers' pods.
 	Namespace string
-	// HealthPort serves /healthz and /readyz on Address.
-	HealthPort int
-	// MetricsAddress serves metrics; "0" means nowhere.
-	MetricsAddress string
+	// HealthAddress serves /healthz and /readyz, and MetricsAddress /metrics, with host and
+	// port; "0" means nowhere. The speaker shares the node's network: what is not on
+	// loopback is open to all that reach the node.
+	HealthAddress, MetricsAddress string
 	// Drain says which nodes hand over their addresses.
 	Drain apiconv.DrainPolicy
 }
@@ -55,9 +50,8 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 		Logger:         log,
 		Cache:          cached(o.Namespace),
 		// The state is written seldom and must be read fresh.
-		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{}}}},
-		Metrics:                metricsserver.Options{BindAddress: o.MetricsAddress},
-		HealthProbeBindAddress: net.JoinHostPort(o.Address.String(), strconv.Itoa(o.HealthPort)),
+		Client:  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{}}}},
+		Metrics: lbmanager.Nowhere(),
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("preparing the speaker: %w", err)
@@ -74,7 +68,7 @@ func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func(m
 		PodLabels: client.MatchingLabels{v1beta1.LabelComponent: "speaker"},
 		Drain:     o.Drain, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join, Log: mgr.GetLogger().WithName("watch"),
 	}
-	ready := func(*http.Request) error {
+	ready := func() error {
 		if !engine.Synced() {
 			return errors.New("the speaker has not seen the cluster, its peers and its links yet")
 		}
@@ -82,6 +76,6 @@ func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func(m
 	}
 	return errors.Join(
 		mgr.Add(watcher), mgr.Add(state),
-		mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("synced", ready),
+		lbmanager.Serve(mgr, o.HealthAddress, o.MetricsAddress, ready),
 	)
 }

@@ -1,0 +1,85 @@
+package httpserve
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+)
+
+// Health serves /healthz, which a program answers that runs, and /readyz, which it answers
+// with status 200 while ready returns nil and else with 500 and the error's text.
+func Health(ready func() error) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+	return mux
+}
+
+// freshness is how old metrics can be: all who ask within that time get the same answer, so
+// that a flood of requests costs no more than one each second.
+const freshness = time.Second
+
+// Metrics serves /metrics, in the text format of Prometheus.
+func Metrics(gatherer prometheus.Gatherer) http.Handler {
+	m := &metrics{gatherer: gatherer}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", m)
+	return mux
+}
+
+// metrics has the last answer.
+type metrics struct {
+	gatherer prometheus.Gatherer
+
+	mu   sync.Mutex
+	text []byte // never changed, only replaced
+	err  error
+	at   time.Time // when it was gathered; zero: never
+}
+
+// ServeHTTP implements http.Handler.
+func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	text, err := m.current()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
+	_, _ = w.Write(text) // the client is gone: nobody is to know
+}
+
+func (m *metrics) current() ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at.IsZero() || time.Since(m.at) >= freshness {
+		m.text, m.err = gather(m.gatherer)
+		m.at = time.Now()
+	}
+	return m.text, m.err
+}
+
+func gather(gatherer prometheus.Gatherer) ([]byte, error) {
+	families, err := gatherer.Gather()
+	if err != nil {
+		return nil, fmt.Errorf("gathering the metrics: %w", err)
+	}
+	var text bytes.Buffer
+	encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
+	for _, family := range families {
+		if err := encoder.Encode(family); err != nil {
+			return nil, fmt.Errorf("writing the metric %s: %w", family.GetName(), err)
+		}
+	}
+	return text.Bytes(), nil
+}

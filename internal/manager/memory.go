@@ -1,0 +1,34 @@
+package manager
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+)
+
+const (
+	// memoryVariable has the memory limit of the container, in bytes. The manifests fill it
+	// from the container's own resources, whoever set these; without a limit Kubernetes
+	// gives the memory of the node.
+	memoryVariable = "MEMORY_LIMIT"
+	// heapPercent of the limit is what Go may use: the rest is for what Go does not count,
+	// such as buffers of sockets and pages of the program.
+	heapPercent = 90
+)
+
+// BoundMemory has the garbage collector work harder as the program comes near to the memory
+// limit of its container, where the kernel would kill it. $GOMEMLIMIT, if it is set, counts
+// more. Outside of a container it does nothing.
+func BoundMemory() error {
+	text := os.Getenv(memoryVariable)
+	if text == "" || os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	limit, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || limit <= 0 {
+		return fmt.Errorf("$%s is %q: it must be a number of bytes", memoryVariable, text)
+	}
+	debug.SetMemoryLimit(limit / 100 * heapPercent)
+	return nil
+}

@@ -118,7 +118,8 @@ type BGPPeerSpec struct {
 	KeepaliveTimeSeconds int32 `json:"keepaliveTimeSeconds,omitempty"`
 
 	// connectRetrySeconds is how long to wait between attempts to connect, 1 to
-	// 65535. Default 2.
+	// 65535. Default 2. After three failed attempts the time doubles with each one, up
+	// to 16 times this value and at most 120 seconds, unless the value itself is above.
 	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535

@@ -206,6 +206,12 @@ type SpeakerBGPPeer struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	LastError string `json:"lastError,omitempty"`
+	// retrySeconds is the time between attempts to connect, less up to a quarter: it grows
+	// while they fail (connectRetrySeconds of the BGPPeer). Unset: no attempt has failed
+	// since the session was stable, or the router is to connect.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	RetrySeconds int32 `json:"retrySeconds,omitempty"`
 	// prefixes is how many prefixes the router has been told.
 	// +kubebuilder:validation:Minimum=0
 	// +optional

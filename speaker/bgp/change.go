@@ -3,6 +3,7 @@ package bgp
 import (
 	"math/rand/v2"
 	"strings"
+	"time"
 
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
@@ -35,8 +36,8 @@ func resetting(from, to bgp.Peer) []string {
 
 func sentence(fields []string) string { return strings.Join(fields, ", ") }
 
-func sessionConfig(p bgp.Peer, restarted bool) session.Config {
-	c := session.Config{Peer: p, Restarted: restarted, Random: rand.Float64}
+func sessionConfig(p bgp.Peer, restarted bool, openWithin time.Duration) session.Config {
+	c := session.Config{Peer: p, Restarted: restarted, OpenWithin: openWithin, Random: rand.Float64}
 	c.IPv4, c.IPv6 = families(p)
 	return c
 }

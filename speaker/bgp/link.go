@@ -1,6 +1,8 @@
 package bgp
 
 import (
+	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -13,53 +15,72 @@ import (
 const (
 	// writeWithin is how long a router may take nothing before it counts as dead.
 	writeWithin = 30 * time.Second
-	// lingerFor is how long a router has to end its side of a connection, after ours has
-	// ended: until then it has perhaps not read why.
+	// lingerFor is how long a router has to end its side of a connection after ours has
+	// ended: it may not have read the NOTIFICATION yet.
 	lingerFor = time.Second
-	// drainWithin is how long a router has to take that all routes go.
+	// drainWithin is how long a router has to take what is queued when this side ends a
+	// connection.
 	drainWithin = 5 * time.Second
+	// maxLingering is how many connections of one peer may be on their way to be closed. One
+	// more has the oldest closed at once, so that a router cannot pile them up.
+	maxLingering = 2
+	// maxDiscarded is how many octets are discarded after a message that is malformed.
+	maxDiscarded = 64 << 10
 )
 
-// link is a TCP connection with a router. The peer's goroutine has the state; reading
-// and writing have goroutines of their own, so that a router that reads nothing holds
-// up nobody.
+var errMalformed = errors.New("the router sent a malformed message")
+
+// link is a TCP connection with a router. Its goroutine run owns the connection and is the only
+// place where it is given up: it returns when either side has ended, at the latest drainWithin
+// and lingerFor after end was called, and then the connection is closed and no goroutine is left.
+//
+// The peer's goroutine fills the queue and calls end. A writer of its own empties the queue, so
+// that a router that reads nothing delays nothing else.
 type link struct {
-	side    session.Side
-	conn    net.Conn
+	side   session.Side
+	conn   net.Conn
+	queued chan struct{} // has a value when the queue has changed
+	closed chan struct{} // closed with the connection
+
+	mu      sync.Mutex
 	pending []byte    // to be written next
-	idle    bool      // the writer has nothing to do
-	seen    time.Time // when the reason for the routes that it has was seen; zero: it has none, or at no time
-	ended   bool
-	out     chan []byte
+	since   time.Time // when the first change that led to pending was received; zero: not measured
+	writing bool      // the writer has a piece
+	ending  bool      // nothing more is queued
+	failed  error     // of the writer
 }
 
-// newLink begins to read and to write. What happens is told to the peer, unless the
-// link is no longer its own by then. The connection is closed when both sides have
-// ended.
+// newLink begins to read and to write.
 func (p *peer) newLink(side session.Side, conn net.Conn) *link {
-	l := &link{side: side, conn: conn, idle: true, out: make(chan []byte, 1)}
-	p.talking.Go(func() {
-		var both sync.WaitGroup
-		both.Go(func() { l.read(p) })
-		both.Go(func() { l.write(p) })
-		both.Wait()
-		_ = conn.Close()
-	})
+	l := &link{side: side, conn: conn, queued: make(chan struct{}, 1), closed: make(chan struct{})}
+	p.talking.Go(func() { l.run(p) })
 	return l
 }
 
-func (l *link) read(p *peer) {
+func (l *link) run(p *peer) {
+	defer close(l.closed)
+	var writer sync.WaitGroup
+	writer.Go(func() { l.write(p) })
+	err := l.read(p)
+	p.tell(func(now time.Time) []session.Action {
+		if p.links[l.side] != l {
+			return nil
+		}
+		p.release(l)
+		return p.machine.Closed(now, l.side, lostWords(l.cause(err)))
+	})
+	l.end(nil, lingerFor)
+	writer.Wait()
+	_ = l.conn.Close()
+}
+
+// read returns when the router has ended the connection, or writing has.
+func (l *link) read(p *peer) error {
 	r := wire.NewReader(l.conn)
 	for {
 		message, err := r.Read()
 		if err != nil {
-			p.tell(func(now time.Time) []session.Action {
-				if p.links[l.side] != l {
-					return nil
-				}
-				return p.machine.Closed(now, l.side, lostWords(err))
-			})
-			return
+			return err
 		}
 		p.metrics.read(message)
 		p.tell(func(now time.Time) []session.Action {
@@ -68,72 +89,143 @@ func (l *link) read(p *peer) {
 			}
 			return p.machine.Received(now, l.side, message)
 		})
+		if _, is := message.(session.Malformed); is {
+			// The machine ends the link. What follows is discarded: to close a connection that
+			// has unread octets resets it, and the router would not read why. One that floods
+			// need not read it.
+			_, _ = io.CopyN(io.Discard, l.conn, maxDiscarded)
+			return errMalformed
+		}
 	}
 }
 
+// write writes what is queued until the link ends or the router takes nothing.
 func (l *link) write(p *peer) {
-	for octets := range l.out {
-		_ = l.conn.SetWriteDeadline(time.Now().Add(writeWithin))
+	for {
+		octets, since, ending := l.take()
+		if len(octets) == 0 {
+			if ending {
+				break
+			}
+			<-l.queued
+			continue
+		}
 		n, err := l.conn.Write(octets)
 		p.metrics.wrote(octets[:n])
-		if err != nil {
-			break // the reader says so, when the connection is closed
+		if !l.wrote(err) {
+			_ = l.conn.SetReadDeadline(time.Now()) // the reader ends
+			return
 		}
-		written := time.Now()
-		p.tell(func(time.Time) []session.Action { p.written(l, written); return nil })
+		if !since.IsZero() {
+			p.metrics.announce.Observe(time.Since(since).Seconds())
+		}
+		p.tell(func(time.Time) []session.Action { return nil }) // the peer may send more
 	}
 	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
 	_ = l.conn.SetReadDeadline(time.Now().Add(lingerFor))
-	go func() {
-		for range l.out { // nobody waits for a writer that has given up
-		}
-	}()
 }
 
-// written says that the writer has done what it had to do.
-func (p *peer) written(l *link, at time.Time) {
-	if !l.seen.IsZero() {
-		p.metrics.announce.Observe(at.Sub(l.seen).Seconds())
-		l.seen = time.Time{}
+// take returns what is to be written now.
+func (l *link) take() (octets []byte, since time.Time, ending bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	octets, since = l.pending, l.since
+	l.pending, l.since, l.writing = nil, time.Time{}, len(octets) > 0
+	if !l.ending { // end has set another deadline
+		_ = l.conn.SetWriteDeadline(time.Now().Add(writeWithin))
 	}
-	l.idle = true
-	l.kick()
+	return octets, since, l.ending
 }
 
-// send has octets written after all that came before.
-func (l *link) send(octets []byte) {
+// wrote notes that the piece of the writer is written, and reports whether writing goes on.
+func (l *link) wrote(err error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writing, l.failed = false, err
+	return err == nil
+}
+
+// cause returns why the link ended: the error of the writer, which ends the reader, or that of
+// the reader.
+func (l *link) cause(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed != nil {
+		return l.failed
+	}
+	return err
+}
+
+// send has octets written after all that is queued. Since is when the first change that led to
+// them was received; zero: that is not measured.
+func (l *link) send(octets []byte, since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ending {
+		return
+	}
 	l.pending = append(l.pending, octets...)
-	l.kick()
+	if l.since.IsZero() {
+		l.since = since
+	}
+	l.wake()
 }
 
-// kick hands what is pending to the writer, when it has nothing to do.
-func (l *link) kick() {
-	if l.idle && len(l.pending) > 0 && !l.ended {
-		l.idle = false
-		l.out <- l.pending
+// free reports whether the writer has nothing to do.
+func (l *link) free() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.writing && len(l.pending) == 0
+}
+
+// room reports whether a message may be queued though the router takes nothing at the moment.
+func (l *link) room() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.pending) < batch
+}
+
+// end ends this side of the link after what is queued and then the last octets have been written,
+// or the time has passed. Without last octets what is queued is not written.
+func (l *link) end(last []byte, within time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ending {
+		return
+	}
+	l.ending = true
+	if l.pending = append(l.pending, last...); len(last) == 0 {
 		l.pending = nil
 	}
+	_ = l.conn.SetWriteDeadline(time.Now().Add(within))
+	l.wake()
 }
 
-// end ends our side of the link, after what is pending has been written.
-func (l *link) end() {
-	l.ended = true
-	pending := l.pending
-	if len(pending) == 0 {
-		close(l.out)
-		return
+func (l *link) wake() {
+	select {
+	case l.queued <- struct{}{}:
+	default:
 	}
-	if l.idle {
-		l.out <- pending
-		close(l.out)
-		return
+}
+
+// release gives a link up that ends or has ended. The peer's goroutine calls it.
+func (p *peer) release(l *link) {
+	delete(p.links, l.side)
+	lingering := p.lingering[:0]
+	for _, other := range p.lingering {
+		select {
+		case <-other.closed:
+		default:
+			lingering = append(lingering, other)
+		}
 	}
-	go func() { // the writer has one to finish
-		l.out <- pending
-		close(l.out)
-	}()
+	p.lingering = append(lingering, l)
+	if len(p.lingering) > maxLingering {
+		_ = p.lingering[0].conn.Close()
+		p.lingering = p.lingering[1:]
+	}
 }
 
 func addrOf(a net.Addr) netip.Addr {

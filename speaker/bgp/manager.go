@@ -45,6 +45,8 @@ type Manager struct {
 	Options
 	ctx   context.Context
 	begun time.Time
+	// openWithin is as in session.Config. Tests set it.
+	openWithin time.Duration
 
 	mu        sync.Mutex
 	peers     map[bgp.PeerName]*running
@@ -141,12 +143,13 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 	restarted := time.Since(m.begun) < config.RestartTime
 	p := &peer{
 		ctx: ctx, log: m.Log.WithValues("peer", config.Name), events: make(chan event, 16), ended: make(chan struct{}), metrics: m.Metrics.of(config.Name),
-		config: config, machine: session.New(time.Now(), sessionConfig(config, restarted)), links: map[session.Side]*link{},
-		table: newTable(table), router: config.Address, restarted: restarted,
+		config: config, machine: session.New(time.Now(), sessionConfig(config, restarted, m.openWithin)), links: map[session.Side]*link{},
+		table: newTable(table), router: config.Address, restarted: restarted, openWithin: m.openWithin,
 	}
 	p.table.leaving, p.table.gone = m.draining, m.draining
 	var retired atomic.Bool
-	p.shown = func(s Status) { m.show(s, &retired, p.metrics) }
+	var late *time.Timer
+	p.shown = func(s Status) { late = m.show(s, &retired, p.metrics, late) }
 	go p.run()
 	p.tell(p.machine.Start)
 	r := &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }, search: func() {}}
@@ -172,18 +175,25 @@ func (m *Manager) forget(name bgp.PeerName) {
 	delete(m.statuses, name)
 }
 
-// show takes what a session is now, unless there is a later one of that name.
-func (m *Manager) show(s Status, retired *atomic.Bool, metrics peerMetrics) {
+// show takes what a session is now, unless there is a later one of that name. The timer is that of
+// the peer, for when a session that does not come up counts as down.
+func (m *Manager) show(s Status, retired *atomic.Bool, metrics peerMetrics, late *time.Timer) *time.Timer {
 	m.shown.Lock()
+	before := m.statuses[s.Peer]
 	if !retired.Load() {
 		m.statuses[s.Peer] = s
 		metrics.note(s)
 	}
 	m.shown.Unlock()
-	if s.State != session.Established {
-		time.AfterFunc(DownAfter+time.Second, m.Changed)
+	switch within := DownAfter + time.Second; {
+	case s.State == session.Established, s.Since.Equal(before.Since) && late != nil:
+	case late == nil:
+		late = time.AfterFunc(within, m.Changed)
+	default:
+		late.Reset(within)
 	}
 	m.Changed()
+	return late
 }
 
 // SetRoutes changes what a router should have from this node. The reason was seen at a time,

@@ -13,6 +13,7 @@ type Metrics struct {
 	established *prometheus.GaugeVec
 	transitions *prometheus.CounterVec
 	prefixes    *prometheus.GaugeVec
+	failed      *prometheus.CounterVec
 	messages    *prometheus.CounterVec
 	updates     direction
 	announce    prometheus.Histogram
@@ -27,6 +28,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		established: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_session_established", Help: "Whether the session of a BGPPeer is established."}, []string{"peer"}),
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_session_transitions_total", Help: "How often sessions were established and ended."}, []string{"peer", "to"}),
 		prefixes:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_announced_prefixes", Help: "How many prefixes the router of a BGPPeer has from this node."}, []string{"peer"}),
+		failed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_attempts_failed_total", Help: "How often a connection with the router of a BGPPeer was not made, or was lost."}, []string{"peer"}),
 		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_messages_total", Help: "BGP messages of all types, those that were written whole and those that came."}, []string{"peer", "direction"}),
 		updates: direction{
 			sent:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_sent_total", Help: "BGP UPDATE messages that were written to the connection with the router of a BGPPeer; each has one prefix or many, or is an End-of-RIB."}, []string{"peer"}),
@@ -39,14 +41,14 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			"One for each write to each router; what a router gets at the beginning of a session or for a drain does not count.",
 		Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 5},
 	})
-	registry.MustRegister(m.established, m.transitions, m.prefixes, m.messages, m.updates.sent, m.updates.received, m.announce)
+	registry.MustRegister(m.established, m.transitions, m.prefixes, m.failed, m.messages, m.updates.sent, m.updates.received, m.announce)
 	return m
 }
 
 // peerMetrics are those of one peer.
 type peerMetrics struct {
 	established, prefixes        prometheus.Gauge
-	up, down                     prometheus.Counter
+	up, down, failed             prometheus.Counter
 	sent, received               prometheus.Counter // messages
 	updatesSent, updatesReceived prometheus.Counter
 	announce                     prometheus.Observer // of all peers: one for each would be many series
@@ -57,7 +59,8 @@ func (m *Metrics) of(peer bgp.PeerName) peerMetrics {
 	return peerMetrics{
 		established: m.established.WithLabelValues(name), prefixes: m.prefixes.WithLabelValues(name),
 		up: m.transitions.WithLabelValues(name, "established"), down: m.transitions.WithLabelValues(name, "ended"),
-		sent: m.messages.WithLabelValues(name, "sent"), received: m.messages.WithLabelValues(name, "received"),
+		failed: m.failed.WithLabelValues(name),
+		sent:   m.messages.WithLabelValues(name, "sent"), received: m.messages.WithLabelValues(name, "received"),
 		updatesSent: m.updates.sent.WithLabelValues(name), updatesReceived: m.updates.received.WithLabelValues(name),
 		announce: m.announce,
 	}
@@ -68,6 +71,7 @@ func (m *Metrics) forget(peer bgp.PeerName) {
 	m.established.DeletePartialMatch(labels)
 	m.transitions.DeletePartialMatch(labels)
 	m.prefixes.DeletePartialMatch(labels)
+	m.failed.DeletePartialMatch(labels)
 	m.messages.DeletePartialMatch(labels)
 	m.updates.sent.DeletePartialMatch(labels)
 	m.updates.received.DeletePartialMatch(labels)

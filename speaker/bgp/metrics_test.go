@@ -43,13 +43,13 @@ func counted(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 	return values
 }
 
-// ofPeers returns what is counted for each peer but messages: how many KEEPALIVEs there are is a
-// matter of time.
+// ofPeers returns what is counted for each peer but messages and failed attempts: how many there
+// are is a matter of time.
 func ofPeers(t *testing.T, m observed) map[string]float64 {
 	t.Helper()
 	values := counted(t, m.registry)
 	maps.DeleteFunc(values, func(name string, _ float64) bool {
-		return !strings.Contains(name, "peer=") || strings.HasPrefix(name, "messages_total")
+		return !strings.Contains(name, "peer=") || strings.HasPrefix(name, "messages_total") || strings.HasPrefix(name, "attempts_failed_total")
 	})
 	return values
 }

@@ -28,22 +28,27 @@ type peer struct {
 	ended   chan struct{}
 	metrics peerMetrics
 	shown   func(Status)
+	// openWithin is as in session.Config.
+	openWithin time.Duration
 
 	config  bgp.Peer
 	machine *session.Machine
 	links   map[session.Side]*link
-	offered net.Conn // a connection that the machine is asked about
-	table   *table
-	up      *session.Negotiated
-	wire    wire.Session
-	local   netip.Addr
-	router  netip.Addr // what is connected to: of an unnumbered peer, once it is known
-	cancel  context.CancelFunc
-	pathUp  bool // as BFD says
-	left    bool
+	// lingering are links that end. Those that have ended may be among them.
+	lingering []*link
+	offered   net.Conn // a connection that the machine is asked about
+	table     *table
+	up        *session.Negotiated
+	wire      wire.Session
+	local     netip.Addr
+	router    netip.Addr // what is connected to: of an unnumbered peer, once it is known
+	cancel    context.CancelFunc
+	pathUp    bool // as BFD says
+	left      bool
 	// restarted: no session was established since the speaker started.
 	restarted bool
-	talking   sync.WaitGroup // a goroutine for each link
+	talking   sync.WaitGroup // the links, those that linger as well
+	failures  int            // of the machine, those that the metrics count already
 	failing   error          // why what should be sent is not
 	changed   time.Time      // when the first change that is still to be written was seen; zero: never
 	told      Status
@@ -112,7 +117,7 @@ func (p *peer) perform(actions []session.Action) {
 		case session.SendOpen:
 			p.sendOpen(a)
 		case session.SendKeepalive:
-			if l := p.links[a.Side]; l != nil && (l.idle || len(l.pending) < batch) {
+			if l := p.links[a.Side]; l != nil && l.room() {
 				octets, err := wire.Keepalive()
 				p.send(l, octets, err)
 			}
@@ -137,7 +142,7 @@ func (p *peer) send(l *link, octets []byte, err error) {
 		p.failing = err
 		return
 	}
-	l.send(octets)
+	l.send(octets, time.Time{})
 }
 
 func (p *peer) dial() {
@@ -191,6 +196,7 @@ func (p *peer) connected(now time.Time, side session.Side, conn net.Conn) []sess
 }
 
 func (p *peer) sendOpen(a session.SendOpen) {
+	p.close(a.Side, nil) // a side has one link
 	p.links[a.Side] = p.newLink(a.Side, p.offered)
 	p.offered = nil
 	octets, err := wire.Open(a.Open)
@@ -201,30 +207,29 @@ func (p *peer) reject(n *bgp.Notification) {
 	if p.offered == nil {
 		return
 	}
-	if octets, err := wire.Notification(n); err == nil {
-		_ = p.offered.SetWriteDeadline(time.Now().Add(lingerFor))
-		n, _ := p.offered.Write(octets) // into an empty buffer of the kernel
-		p.metrics.wrote(octets[:n])
+	if n != nil {
+		if octets, err := wire.Notification(n); err == nil {
+			_ = p.offered.SetWriteDeadline(time.Now().Add(lingerFor))
+			n, _ := p.offered.Write(octets) // into an empty buffer of the kernel
+			p.metrics.wrote(octets[:n])
+		}
 	}
 	_ = p.offered.Close()
 	p.offered = nil
 }
 
+// close ends a link: after what is queued and the notification have been sent, or at once.
 func (p *peer) close(side session.Side, n *bgp.Notification) {
 	l := p.links[side]
 	if l == nil {
 		return
 	}
-	delete(p.links, side)
+	var last []byte
 	if n != nil {
-		octets, err := wire.Notification(n)
-		if err == nil {
-			l.pending = append(l.pending, octets...)
-		}
-	} else {
-		l.pending = nil
+		last, _ = wire.Notification(n) // its error is the lack of one
 	}
-	l.end()
+	l.end(last, drainWithin)
+	p.release(l)
 }
 
 // established begins to send routes.
@@ -280,7 +285,7 @@ func (p *peer) flush() {
 		return
 	}
 	l := p.links[p.up.Side]
-	if l == nil || !l.idle || len(l.pending) > 0 {
+	if l == nil || !l.free() {
 		return
 	}
 	octets, more := p.table.next(p.wire)
@@ -289,8 +294,7 @@ func (p *peer) flush() {
 		octets = append(octets, p.endOfRIB()...)
 	}
 	if len(octets) > 0 {
-		l.seen = p.changed
-		l.send(octets)
+		l.send(octets, p.changed)
 	}
 	if !more {
 		p.changed = time.Time{}
@@ -317,7 +321,7 @@ func (p *peer) endOfRIB() (octets []byte) {
 func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	from := p.config
 	p.config = to
-	c := sessionConfig(to, p.restarted)
+	c := sessionConfig(to, p.restarted, p.openWithin)
 	fields := resetting(from, to)
 	if len(fields) == 0 {
 		p.newPassword(from, to)

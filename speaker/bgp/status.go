@@ -22,6 +22,9 @@ type Status struct {
 	// LastError is what went wrong last, and when; empty: nothing.
 	LastError   string
 	LastErrorAt time.Time
+	// Retry is the time between attempts to connect, before jitter; 0: none has failed since
+	// the session was stable, or the session is established, or the router is to connect.
+	Retry time.Duration
 	// WaitsForBFD: there is no session since the path is not up.
 	WaitsForBFD bool
 	// Local is the address of this node in the session.
@@ -41,6 +44,9 @@ const lasting = time.Second
 // report shows the status, if it is another one.
 func (p *peer) report() {
 	now := time.Now()
+	failures := p.machine.Failures()
+	p.metrics.failed.Add(float64(max(0, failures-p.failures)))
+	p.failures = failures
 	s := Status{Peer: p.config.Name, Router: p.router, WaitsForBFD: p.machine.WaitsForBFD(), Negotiated: p.up}
 	s.State, s.Since = p.shownState(now)
 	s.LastError, s.LastErrorAt = p.machine.LastError()
@@ -51,7 +57,9 @@ func (p *peer) report() {
 		s.LastError, s.LastErrorAt = failing.Error(), s.Since
 	}
 	s.Changes = p.table.changes
-	if p.up != nil {
+	if p.up == nil {
+		s.Retry = p.machine.Retry()
+	} else {
 		s.Local, s.Prefixes = p.local, len(p.table.sent)
 	}
 	before := p.told

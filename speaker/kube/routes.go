@@ -56,7 +56,7 @@ func (r Routing) parted(now time.Time) (left Routing, stays map[bgp.PeerName]boo
 func (r Routing) peer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 	p := v1beta1.SpeakerBGPPeer{
 		Name: v1beta1.ObjectName(s.Peer), State: v1beta1.BGPState(s.State.String()), Since: second(s.Since),
-		LastError: bound(s.LastError), Prefixes: int32(s.Prefixes),
+		LastError: bound(s.LastError), Prefixes: int32(s.Prefixes), RetrySeconds: int32(s.Retry / time.Second),
 	}
 	if s.Router.IsValid() {
 		p.Address = s.Router.String()

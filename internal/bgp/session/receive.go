@@ -45,8 +45,12 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 		m.heard(now, side, c)
 	case RouteRefresh:
 		m.heard(now, side, c)
-		if c.state == Established {
-			m.out = append(m.out, Refresh{})
+		switch {
+		case c.state != Established:
+		case now.Sub(m.refreshed) >= refreshEvery:
+			m.refresh(now)
+		case m.refreshAt.IsZero():
+			m.refreshAt = m.refreshed.Add(refreshEvery)
 		}
 	}
 	return m.done(now)
@@ -142,7 +146,7 @@ func (m *Machine) establish(now time.Time, side Side, c *conn) {
 	if other := Theirs - side; m.conns[other] != nil {
 		m.close(other, bgp.Ceased(bgp.ConnectionCollision, ""))
 	}
-	c.state = Established
+	c.state, c.upSince = Established, now
 	m.retryAt = time.Time{}
 	m.config.Restarted = false // what follows is no restart of ours
 	m.telling = false

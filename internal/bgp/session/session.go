@@ -4,6 +4,7 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
@@ -43,6 +44,20 @@ const (
 // RFC 4271 suggests four minutes: so long nobody would see what is wrong.
 const openWithin = 20 * time.Second
 
+const (
+	// stableAfter is how long a session must have been established for its end to count as
+	// the first failure.
+	stableAfter = 30 * time.Second
+	// quickAttempts failures in a row are each followed by ConnectRetry, as a router that
+	// restarts needs some. From then on the time doubles with each failure (RFC 4271 section
+	// 8.1.1, DampPeerOscillations) up to maxBackOff times ConnectRetry and maxRetry.
+	quickAttempts = 3
+	maxBackOff    = 16
+	maxRetry      = 2 * time.Minute
+	// refreshEvery is how often a router gets all routes again at most, however often it asks.
+	refreshEvery = time.Second
+)
+
 // Config is what a session should be like.
 type Config struct {
 	bgp.Peer
@@ -51,6 +66,9 @@ type Config struct {
 	// Restarted says that routes of a speaker before this one may still be known to
 	// the router (RFC 4724 section 4.1).
 	Restarted bool
+	// OpenWithin is how long the other side has to answer the TCP connection with an OPEN;
+	// 0: 20 s.
+	OpenWithin time.Duration
 	// Random returns numbers from 0 to 1, for the jitter of timers (RFC 4271 section
 	// 10).
 	Random func() float64
@@ -87,7 +105,8 @@ type (
 		Side   Side
 		Notify *bgp.Notification
 	}
-	// Reject ends the connection that Connected was just called for.
+	// Reject ends the connection that Connected was just called for, without a word if there
+	// is no notification.
 	Reject struct{ Notify *bgp.Notification }
 	// Up says that the session is established.
 	Up struct{ Negotiated }
@@ -113,7 +132,14 @@ type Machine struct {
 	last    string
 	lastAt  time.Time
 	telling bool // last is why one side refused the other
-	out     []Action
+	// failures since the session was stable last, and until when a passive side takes no
+	// connection after too many of them.
+	failures   int
+	quietUntil time.Time
+	// refreshAt is when a ROUTE-REFRESH that was put off is answered, zero: there is none;
+	// refreshed is when the last one was.
+	refreshAt, refreshed time.Time
+	out                  []Action
 }
 
 // conn is one TCP connection.
@@ -124,6 +150,7 @@ type conn struct {
 	keepalive time.Duration
 	holdAt    time.Time // when it has been silent for too long; zero: never
 	sendAt    time.Time // when a KEEPALIVE is due; zero: never
+	upSince   time.Time // when it was established
 }
 
 // New returns a session that has not started.
@@ -137,6 +164,19 @@ func (m *Machine) LastError() (string, time.Time) { return m.last, m.lastAt }
 
 // WaitsForBFD says whether there is no session because the path is not up.
 func (m *Machine) WaitsForBFD() bool { return m.started && m.config.StrictBFD && !m.pathUp }
+
+// Failures returns how many attempts have failed since the session was established for half a
+// minute, those that led to a session that ended sooner among them.
+func (m *Machine) Failures() int { return m.failures }
+
+// Retry returns the time between attempts to connect, before jitter; 0: none has failed since the
+// session was stable, or this side does not connect.
+func (m *Machine) Retry() time.Duration {
+	if m.config.Passive || m.failures == 0 {
+		return 0
+	}
+	return m.backOff()
+}
 
 // Note takes up what is to be told as the last thing that happened.
 func (m *Machine) Note(now time.Time, what string) { m.fail(now, what, false) }
@@ -192,6 +232,11 @@ func (m *Machine) Connected(now time.Time, side Side) []Action {
 		m.out = append(m.out, Reject{bgp.Ceased(bgp.ConnectionRejected, "")})
 		return m.done(now)
 	}
+	if m.config.Passive && now.Before(m.quietUntil) && m.idle() {
+		// Without a notification: some routers stay away for minutes after one.
+		m.out = append(m.out, Reject{})
+		return m.done(now)
+	}
 	if up := m.established(); up != nil {
 		// A router that restarts gracefully and connects has lost the session that this
 		// side still believes in (RFC 4724 section 4.2).
@@ -204,7 +249,7 @@ func (m *Machine) Connected(now time.Time, side Side) []Action {
 	if m.conns[side] != nil {
 		m.close(side, nil) // the router gave the older one up
 	}
-	m.conns[side] = &conn{state: OpenSent, holdAt: now.Add(openWithin)}
+	m.conns[side] = &conn{state: OpenSent, holdAt: now.Add(m.openWithin())}
 	m.out = append(m.out, SendOpen{side, m.open()})
 	return m.done(now)
 }
@@ -213,6 +258,7 @@ func (m *Machine) Connected(now time.Time, side Side) []Action {
 func (m *Machine) DialFailed(now time.Time, why string) []Action {
 	m.dialing = false
 	m.fail(now, why, false)
+	m.failures++
 	m.retry(now)
 	return m.done(now)
 }
@@ -238,7 +284,7 @@ func (m *Machine) Tick(now time.Time) []Action {
 		if due(now, c.holdAt) {
 			why := fmt.Sprintf("the router sent nothing for %s: the hold timer expired", c.hold)
 			if c.state == OpenSent {
-				why = fmt.Sprintf("the router accepted the connection and sent no OPEN within %s", openWithin)
+				why = fmt.Sprintf("the router accepted the connection and sent no OPEN within %s", m.openWithin())
 			}
 			m.end(now, side, &bgp.Notification{Code: bgp.HoldTimerExpired}, why)
 			continue
@@ -251,20 +297,25 @@ func (m *Machine) Tick(now time.Time) []Action {
 	if due(now, m.retryAt) {
 		m.connect(now)
 	}
+	if due(now, m.refreshAt) {
+		m.refresh(now)
+	}
 	return m.done(now)
 }
 
 // Next returns when Tick is to be called; zero: not.
 func (m *Machine) Next() time.Time {
 	next := m.retryAt
-	for _, c := range m.conns {
-		if c == nil {
-			continue
+	sooner := func(at time.Time) {
+		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
 		}
-		for _, at := range []time.Time{c.holdAt, c.sendAt} {
-			if !at.IsZero() && (next.IsZero() || at.Before(next)) {
-				next = at
-			}
+	}
+	sooner(m.refreshAt)
+	for _, c := range m.conns {
+		if c != nil {
+			sooner(c.holdAt)
+			sooner(c.sendAt)
 		}
 	}
 	return next
@@ -273,12 +324,13 @@ func (m *Machine) Next() time.Time {
 // Path says how BFD finds the path. It need not have failed to be not up: the router may
 // have taken BFD down on purpose, which ends nothing (RFC 5882 section 4.2).
 func (m *Machine) Path(now time.Time, up, failed bool, why string) []Action {
+	newly := up && !m.pathUp
 	m.pathUp = up
 	switch {
 	case failed:
 		m.closeAll(now, bgp.Ceased(bgp.BFDDown, ""), why)
 		m.retry(now)
-	case up && m.idle():
+	case newly && m.idle():
 		m.connect(now)
 	}
 	return m.done(now)
@@ -310,11 +362,35 @@ func (m *Machine) connect(now time.Time) {
 	m.out = append(m.out, Dial{})
 }
 
-// retry dials after a while.
+// retry dials after a while. A passive side takes no connection for as long after many failures.
 func (m *Machine) retry(now time.Time) {
-	if m.started && !m.config.Passive {
-		m.retryAt = now.Add(m.jittered(m.config.ConnectRetry))
+	wait := m.jittered(m.backOff())
+	switch {
+	case m.started && !m.config.Passive:
+		m.retryAt = now.Add(wait)
+	case m.failures > quickAttempts:
+		m.quietUntil = now.Add(min(wait, stableAfter))
 	}
+}
+
+// backOff is the time until the next attempt, before jitter.
+func (m *Machine) backOff() time.Duration {
+	wait := m.config.ConnectRetry
+	longest := max(wait, min(maxBackOff*wait, maxRetry))
+	for range m.failures - quickAttempts {
+		if wait *= 2; wait >= longest {
+			return longest
+		}
+	}
+	return wait
+}
+
+func (m *Machine) openWithin() time.Duration { return cmp.Or(m.config.OpenWithin, openWithin) }
+
+// refresh has all routes sent again.
+func (m *Machine) refresh(now time.Time) {
+	m.refreshAt, m.refreshed = time.Time{}, now
+	m.out = append(m.out, Refresh{})
 }
 
 // jittered takes up to a quarter off, so that sides do not go on meeting (RFC 4271
@@ -348,6 +424,13 @@ func (m *Machine) lost(now time.Time, c *conn, why string, telling bool) {
 	}
 	if c.state == Established {
 		m.out = append(m.out, Down{why})
+		m.refreshAt, m.refreshed = time.Time{}, time.Time{}
+		if now.Sub(c.upSince) >= stableAfter {
+			m.failures = 0
+		}
+	}
+	if m.established() == nil {
+		m.failures++
 	}
 	m.retry(now)
 }

@@ -1,0 +1,320 @@
+package bgp
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/wire"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+const (
+	// churnConnections is how many connections each hostile router gets; a tenth with -short.
+	churnConnections = 10_000
+	// churnWarmUp connections are made before the first measurement.
+	churnWarmUp = 200
+	// heldOpen is how many connections a router that never closes holds at most: both ends
+	// are descriptors of the test.
+	heldOpen = 64
+)
+
+// footprint is what the process holds.
+type footprint struct {
+	descriptors, goroutines int
+	heap                    uint64
+}
+
+func measure(t *testing.T) footprint {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return footprint{len(list), runtime.NumGoroutine(), m.HeapAlloc}
+}
+
+// exceeds returns what is more than before by more than a router may hold at one time.
+func (f footprint) exceeds(before footprint) error {
+	switch {
+	case f.descriptors > before.descriptors+8:
+		return fmt.Errorf("%d descriptors, want about %d", f.descriptors, before.descriptors)
+	case f.goroutines > before.goroutines+16:
+		return fmt.Errorf("%d goroutines, want about %d", f.goroutines, before.goroutines)
+	case f.heap > before.heap+2<<20:
+		return fmt.Errorf("%d KiB on the heap, want about %d", f.heap>>10, before.heap>>10)
+	}
+	return nil
+}
+
+// settles waits until the process holds no more than before.
+func settles(t *testing.T, when string, before footprint) {
+	t.Helper()
+	deadline, again := time.After(30*time.Second), time.NewTicker(50*time.Millisecond)
+	defer again.Stop()
+	for {
+		err := measure(t).exceeds(before)
+		if err == nil {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			buffer := make([]byte, 1<<16)
+			t.Fatalf("%s: %v\n%s", when, err, buffer[:runtime.Stack(buffer, true)])
+		}
+	}
+}
+
+// hostileRouter accepts connections and treats each of them badly.
+type hostileRouter struct {
+	on       net.Listener
+	accepted atomic.Int64
+	serving  sync.WaitGroup
+
+	mu   sync.Mutex
+	held []*net.TCPConn
+}
+
+func newHostileRouter(t *testing.T, address netip.Addr, treat func(*hostileRouter, *net.TCPConn)) *hostileRouter {
+	t.Helper()
+	on, err := net.Listen("tcp", netip.AddrPortFrom(address, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hostileRouter{on: on}
+	h.serving.Go(func() {
+		for {
+			conn, err := on.Accept()
+			if err != nil {
+				return
+			}
+			h.accepted.Add(1)
+			treat(h, conn.(*net.TCPConn))
+		}
+	})
+	return h
+}
+
+// hold keeps a connection open and never answers, until others have come.
+func (h *hostileRouter) hold(c *net.TCPConn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held = append(h.held, c)
+	if len(h.held) > heldOpen {
+		reset(h.held[0])
+		h.held = h.held[1:]
+	}
+}
+
+func (h *hostileRouter) close() {
+	h.on.Close()
+	h.releaseAll()
+	h.serving.Wait()
+}
+
+// releaseAll resets what is held open.
+func (h *hostileRouter) releaseAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.held {
+		reset(c)
+	}
+	h.held = nil
+}
+
+// write sends until the other side ends the connection.
+func (h *hostileRouter) write(c *net.TCPConn, octets []byte, times int) {
+	h.serving.Go(func() {
+		defer reset(c)
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		for range times {
+			if _, err := c.Write(octets); err != nil {
+				return
+			}
+		}
+	})
+}
+
+func reset(c *net.TCPConn) {
+	_ = c.SetLinger(0)
+	_ = c.Close()
+}
+
+// sessionAndFlood is what a router sends that comes up and then floods.
+func sessionAndFlood(t *testing.T) []byte {
+	t.Helper()
+	open, err := wire.Open(bgp.Open{ASN: 64513, Hold: 9 * time.Second, RouterID: netip.MustParseAddr("192.0.2.2"), Capabilities: bgp.Capabilities{IPv4: true, FourOctetASN: true, RouteRefresh: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keepalive, err := wire.Keepalive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	marker := make([]byte, 16)
+	for i := range marker {
+		marker[i] = 0xff
+	}
+	refresh := append(append([]byte{}, marker...), 0, 23, 5, 0, 1, 0, 1)
+	update := append(append([]byte{}, marker...), 0, 23, 2, 0, 0, 0, 0)
+	octets := append(open, keepalive...)
+	for range 20 {
+		octets = append(append(append(octets, update...), refresh...), keepalive...)
+	}
+	return octets
+}
+
+// hostilities are the ways of routers to treat connections that this side makes.
+func hostilities(t *testing.T) map[string]func(*hostileRouter, *net.TCPConn) {
+	garbage, flood := make([]byte, 32<<10), sessionAndFlood(t)
+	return map[string]func(*hostileRouter, *net.TCPConn){
+		"accepts and closes":   func(_ *hostileRouter, c *net.TCPConn) { _ = c.Close() },
+		"resets":               func(_ *hostileRouter, c *net.TCPConn) { reset(c) },
+		"floods with octets":   func(h *hostileRouter, c *net.TCPConn) { h.write(c, garbage, 8) },
+		"floods with messages": func(h *hostileRouter, c *net.TCPConn) { h.write(c, flood, 1) },
+		"closes its half":      func(h *hostileRouter, c *net.TCPConn) { _ = c.CloseWrite(); h.hold(c) },
+	}
+}
+
+// churn has the session with a router begin again and again. During the first half the process
+// holds no more than at the beginning; during the second one the peer is deleted and made again.
+func churn(t *testing.T, m observed, p bgp.Peer, made func() int64) {
+	t.Helper()
+	connections := int64(churnConnections)
+	if testing.Short() {
+		connections /= 10
+	}
+	table := func(bgp.PeerName) routes.Table { return routes.Table{one: red, two: blue} }
+	m.SetPeers([]bgp.Peer{p}, table)
+	reaches(t, made, churnWarmUp)
+	before := measure(t)
+	for i := range int64(10) {
+		next := connections * (i + 1) / 10
+		reaches(t, made, next)
+		if i >= 5 {
+			m.SetPeers(nil, table)
+			m.SetPeers([]bgp.Peer{p}, table)
+		} else if now := measure(t); now.descriptors > before.descriptors+heldOpen || now.goroutines > before.goroutines+heldOpen {
+			t.Fatalf("after %d connections: %+v, and %+v before", next, now, before)
+		}
+	}
+	m.SetPeers(nil, table)
+}
+
+// reaches waits until so many connections were made.
+func reaches(t *testing.T, made func() int64, want int64) {
+	t.Helper()
+	deadline, again := time.After(30*time.Second), time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for made() < want {
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatalf("%d connections were made, want %d", made(), want)
+		}
+	}
+}
+
+// hasty is a peer whose attempts follow each other without a pause.
+func hasty(router netip.AddrPort) bgp.Peer {
+	return bgp.Peer{
+		Name: "hostile", ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.External}, Address: router.Addr(), Port: router.Port(),
+		Hold: 9 * time.Second, ConnectRetry: time.Microsecond,
+	}
+}
+
+// treated has a router treat connections in one way.
+func treated(t *testing.T, host byte, treat func(*hostileRouter, *net.TCPConn), openWithin time.Duration) {
+	before := measure(t)
+	h := newHostileRouter(t, netip.AddrFrom4([4]byte{127, 0, 1, host}), treat) // ports of closed connections stay taken for a minute
+	m := manager(t, "192.0.2.1", freePort(t))
+	m.openWithin = openWithin
+	churn(t, m, hasty(addrPort(h.on.Addr())), h.accepted.Load)
+	h.close()
+	settles(t, "when the peer is gone", before)
+}
+
+func TestChurn_HostileRouters(t *testing.T) {
+	host := byte(0)
+	for what, treat := range hostilities(t) {
+		host++
+		t.Run("a router that "+what, func(t *testing.T) { treated(t, host, treat, 0) })
+	}
+}
+
+func TestChurn_RouterThatSendsNothing(t *testing.T) {
+	treated(t, 100, (*hostileRouter).hold, 100*time.Microsecond)
+}
+
+func TestChurn_RouterThatRefuses(t *testing.T) {
+	before := measure(t)
+	m := manager(t, "192.0.2.1", freePort(t))
+	churn(t, m, hasty(netip.AddrPortFrom(netip.MustParseAddr("127.0.1.200"), freePort(t))), func() int64 {
+		return int64(counted(t, m.registry)[`attempts_failed_total{peer="hostile"}`])
+	})
+	settles(t, "when the peer is gone", before)
+}
+
+// A writer that is stuck ends with the link, whoever ends it.
+func TestChurn_RouterThatReadsNothing(t *testing.T) {
+	table := routes.Table{}
+	for i := range 200_000 {
+		table[netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)] = &routes.Attributes{MED: routes.Number{Value: uint32(i), Set: true}}
+	}
+	up := sessionAndFlood(t)
+	for i, tt := range []struct {
+		name string
+		ends func(*hostileRouter, observed)
+	}{
+		{"the router resets", func(h *hostileRouter, _ observed) { h.releaseAll() }},
+		{"the peer is deleted", func(_ *hostileRouter, m observed) { m.SetPeers(nil, has(nil)) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := measure(t)
+			h := newHostileRouter(t, netip.AddrFrom4([4]byte{127, 0, 1, 210 + byte(i)}), func(h *hostileRouter, c *net.TCPConn) {
+				_ = c.SetReadBuffer(4 << 10)
+				_, _ = c.Write(up)
+				h.hold(c)
+			})
+			m := manager(t, "192.0.2.1", freePort(t))
+			p := hasty(addrPort(h.on.Addr()))
+			p.ConnectRetry, p.Hold = time.Minute, 0
+			m.SetPeers([]bgp.Peer{p}, has(table))
+			becomes(t, m, "established, and stuck", func(s Status) bool { return established(s) && s.Prefixes > batch })
+			tt.ends(h, m)
+			becomesNot(t, m)
+			m.SetPeers(nil, has(nil))
+			settles(t, "when the session has ended", before)
+			h.close()
+		})
+	}
+}
+
+// becomesNot waits until no session is established.
+func becomesNot(t *testing.T, m observed) {
+	t.Helper()
+	deadline, again := time.After(10*time.Second), time.NewTicker(5*time.Millisecond)
+	defer again.Stop()
+	for {
+		list := m.Statuses()
+		if len(list) == 0 || !established(list[0]) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatalf("the session stays: %+v", list)
+		}
+	}
+}

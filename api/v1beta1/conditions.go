@@ -106,6 +106,10 @@ const (
 	// ReasonOverlap: addresses of the pool are also of an older pool, of a node or
 	// of one of the cluster's networks, or cannot be a Service's at all.
 	ReasonOverlap = "Overlap"
+	// ReasonSubnetAddresses: the pool lists network, broadcast or subnet-router anycast
+	// addresses of the nodes' subnets, which no host can have and the pool does not give.
+	// That alone is no conflict.
+	ReasonSubnetAddresses = "SubnetAddresses"
 
 	// ReasonNoneOutside: all addresses that came from the pool are ones that it
 	// gives.

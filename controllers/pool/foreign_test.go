@@ -134,7 +134,7 @@ func TestWhatAPoolSaysOfForeignHosts(t *testing.T) {
 		conflicts       []ipam.Conflict
 		reason, message string
 	}{
-		{"nothing", nil, "", ""},
+		{"nothing", nil, v1beta1.ReasonNoConflict, "no address of the pool is known to be somebody else's"},
 		{"a host", []ipam.Conflict{heard}, v1beta1.ReasonForeignHost, by + rest},
 		{"a host on an address in use", []ipam.Conflict{used}, v1beta1.ReasonForeignHost, by + ", and stays announced while a Service has it, since it was in use before" + rest},
 		{"an overlap", []ipam.Conflict{overlap}, v1beta1.ReasonOverlap, node},
@@ -142,7 +142,7 @@ func TestWhatAPoolSaysOfForeignHosts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			reason, message := conflict(tt.conflicts)
+			_, reason, message := conflict(tt.conflicts)
 			if reason != tt.reason || message != tt.message {
 				t.Errorf("got  %s: %s\nwant %s: %s", reason, message, tt.reason, tt.message)
 			}

@@ -35,19 +35,15 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 	return pools, nil
 }
 
-// Taken reads which addresses the cluster itself needs: those of nodes, and the
-// networks of pods and Services.
+// Taken reads which addresses the cluster itself needs: those of nodes and of their
+// subnets, and the networks of pods and Services.
 func Taken(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
-	var nodes corev1.NodeList
-	if err := reader.List(ctx, &nodes); err != nil {
-		return nil, fmt.Errorf("listing the nodes: %w", err)
-	}
-	var list []ipam.Taken
-	for i := range nodes.Items {
-		list = append(list, ofNode(&nodes.Items[i])...)
+	list, err := takenByNodes(ctx, reader)
+	if err != nil {
+		return nil, err
 	}
 	var networks networkingv1.ServiceCIDRList
-	err := reader.List(ctx, &networks)
+	err = reader.List(ctx, &networks)
 	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
 		return list, nil // before Kubernetes 1.33 nobody can ask
 	}
@@ -56,26 +52,30 @@ func Taken(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
 	}
 	for i := range networks.Items {
 		for _, cidr := range networks.Items[i].Spec.CIDRs {
-			list = appendRange(list, cidr, fmt.Sprintf("the cluster's own Service addresses (ServiceCIDR %s)", networks.Items[i].Name))
+			if r, err := apiconv.ParseRange(cidr); err == nil {
+				list = append(list, ipam.Taken{Range: r, By: fmt.Sprintf("the cluster's own Service addresses (ServiceCIDR %s)", networks.Items[i].Name)})
+			}
 		}
 	}
 	return list, nil
 }
 
-func ofNode(node *corev1.Node) (list []ipam.Taken) {
-	for _, a := range node.Status.Addresses {
-		list = appendRange(list, a.Address, fmt.Sprintf("the node %q", node.Name))
+func takenByNodes(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
+	var nodes corev1.NodeList
+	if err := reader.List(ctx, &nodes); err != nil {
+		return nil, fmt.Errorf("listing the nodes: %w", err)
 	}
-	for _, cidr := range node.Spec.PodCIDRs {
-		list = appendRange(list, cidr, fmt.Sprintf("the pods of the node %q", node.Name))
+	var states v1beta1.SpeakerStateList
+	if err := reader.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the SpeakerStates: %w", err)
 	}
-	return list
-}
-
-// appendRange appends a range, if the text is one: node addresses can be names.
-func appendRange(list []ipam.Taken, text, by string) []ipam.Taken {
-	if r, err := apiconv.ParseRange(text); err == nil {
-		list = append(list, ipam.Taken{Range: r, By: by})
+	stateOf := make(map[string]*v1beta1.SpeakerState, len(states.Items))
+	for i := range states.Items {
+		stateOf[states.Items[i].Name] = &states.Items[i]
 	}
-	return list
+	list := make([]ipam.Node, 0, len(nodes.Items))
+	for i := range nodes.Items {
+		list = append(list, apiconv.NodeNetworks(&nodes.Items[i], stateOf[nodes.Items[i].Name]))
+	}
+	return ipam.TakenByNodes(list), nil
 }

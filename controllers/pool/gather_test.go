@@ -5,7 +5,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -24,20 +28,35 @@ func node(addresses []string, podCIDRs ...string) *corev1.Node {
 	return n
 }
 
-func TestOfNode(t *testing.T) {
+func TestTakenByNodes(t *testing.T) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, v1beta1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state := func(name string, subnets ...string) *v1beta1.SpeakerState {
+		return &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: v1beta1.SpeakerStateStatus{Interfaces: []v1beta1.SpeakerInterface{{Name: "eth0", Subnets: subnets}}}}
+	}
 	tests := []struct {
-		name string
-		node *corev1.Node
-		want []string
+		name    string
+		objects []client.Object
+		want    []string
 	}{
-		{name: "a node without addresses takes none", node: node(nil)},
-		{name: "all its addresses, but no names", node: node([]string{"10.0.0.1", "n1.example", "node-1", "2001:db8::1"}), want: []string{`10.0.0.1 by the node "n1"`, `2001:db8::1 by the node "n1"`}},
-		{name: "the networks of its pods", node: node([]string{"10.0.0.1"}, "10.244.0.0/24", "fd00::/120"),
-			want: []string{`10.0.0.1 by the node "n1"`, `10.244.0.0-10.244.0.255 by the pods of the node "n1"`, `fd00::-fd00::ff by the pods of the node "n1"`}},
+		{name: "a node without addresses takes none", objects: []client.Object{node(nil)}},
+		{name: "a node takes its addresses and the networks of its pods", objects: []client.Object{node([]string{"10.0.0.1", "2001:db8::1"}, "10.244.0.0/24", "fd00::/120")},
+			want: []string{`10.0.0.1 by the node "n1"`, `2001:db8::1 by the node "n1"`, `10.244.0.0-10.244.0.255 by the pods of the node "n1"`, `fd00::-fd00::ff by the pods of the node "n1"`}},
+		{name: "the subnets of a node count as its speaker reports them", objects: []client.Object{node([]string{"10.0.0.9"}), state("n1", "10.0.0.8/29", "none")},
+			want: []string{`10.0.0.9 by the node "n1"`, `10.0.0.8 by the subnet 10.0.0.8/29 (node "n1")`, `10.0.0.15 by the subnet 10.0.0.8/29 (node "n1")`}},
+		{name: "a speaker without a node takes nothing", objects: []client.Object{node([]string{"10.0.0.9"}), state("n2", "10.0.0.8/29")}, want: []string{`10.0.0.9 by the node "n1"`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, inWords(ofNode(tt.node))); diff != "" {
+			got, err := Taken(t.Context(), fake.NewClientBuilder().WithScheme(scheme).WithObjects(tt.objects...).Build())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, inWords(got)); diff != "" {
 				t.Errorf("taken (-want +got):\n%s", diff)
 			}
 		})
@@ -54,6 +73,7 @@ func inWords(list []ipam.Taken) (words []string) {
 func TestWhichChangesAreLookedAt(t *testing.T) {
 	before, busier, moved, more := node([]string{"10.0.0.1"}, "10.1.0.0/24"), node([]string{"10.0.0.1"}, "10.1.0.0/24"), node([]string{"10.0.0.2"}, "10.1.0.0/24"), node([]string{"10.0.0.1"}, "10.1.0.0/24", "fd00::/64")
 	busier.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady}}
+	onSubnet := &v1beta1.SpeakerState{Status: v1beta1.SpeakerStateStatus{Interfaces: []v1beta1.SpeakerInterface{{Name: "eth0", Subnets: []string{"10.0.0.0/24"}}}}}
 	plain, counted := object("a", 1), object("a", 1)
 	counted.Status.Claims = 1
 	tests := []struct {
@@ -68,6 +88,8 @@ func TestWhichChangesAreLookedAt(t *testing.T) {
 		{name: "a node that goes", is: nodeChanged.Delete(event.DeleteEvent{Object: before}), want: true},
 		{name: "a pool whose status is as it was", is: statusChanged.Update(event.UpdateEvent{ObjectOld: &plain, ObjectNew: plain.DeepCopy()})},
 		{name: "a pool whose status somebody edited", is: statusChanged.Update(event.UpdateEvent{ObjectOld: &plain, ObjectNew: &counted}), want: true},
+		{name: "a speaker that reports other subnets", is: reportChanged.Update(event.UpdateEvent{ObjectOld: &v1beta1.SpeakerState{}, ObjectNew: onSubnet}), want: true},
+		{name: "a speaker that reports the same", is: reportChanged.Update(event.UpdateEvent{ObjectOld: onSubnet, ObjectNew: onSubnet.DeepCopy()})},
 		{name: "what is no pool", is: statusChanged.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: moved})},
 	}
 	for _, tt := range tests {

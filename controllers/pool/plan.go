@@ -50,14 +50,14 @@ func Plan(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, map
 		}
 		pools = append(pools, p)
 	}
-	conflicts := ipam.Resolve(pools, append(slices.Clone(taken), ipam.Special()...))
+	ipam.Resolve(pools, append(slices.Clone(taken), ipam.Special()...))
 	for i := range pools {
 		p := &pools[i]
 		if _, wrong := verdicts[p.Name]; !wrong {
 			verdicts[p.Name] = judge(p)
 		}
 		v := verdicts[p.Name]
-		v.Conflicts = conflicts[p.Name]
+		v.Conflicts = p.Conflicts
 		verdicts[p.Name] = v
 	}
 	slices.SortFunc(pools, func(x, y ipam.Pool) int { return cmp.Compare(x.Name, y.Name) })
@@ -70,8 +70,27 @@ func judge(p *ipam.Pool) Verdict {
 		return Verdict{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, held back by avoidBuggyIPs, or somebody else's (see the condition Conflict): add others to spec.addresses"}
 	case p.Draining:
 		return Verdict{Reason: v1beta1.ReasonDraining, Message: "the pool keeps what is given and gives nothing new, as spec.state asks"}
+	case heldBack(p) != "":
+		return Verdict{Reason: heldBack(p), Message: "the pool does not give all addresses of spec.addresses (see the condition Conflict); it gives the others"}
 	}
 	return Verdict{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
+}
+
+// heldBack returns the reason of the condition Conflict if a pool does not give an address
+// because it is somebody else's. Addresses of a subnet that no host can have do not count:
+// whoever lists a CIDR does not ask for them.
+func heldBack(p *ipam.Pool) string {
+	reason := ""
+	for _, c := range p.Conflicts {
+		_, gives := lb.Find(p.Gives, c.Range.First)
+		switch {
+		case c.Foreign:
+			return v1beta1.ReasonForeignHost
+		case c.As == "" && !gives:
+			reason = v1beta1.ReasonOverlap
+		}
+	}
+	return reason
 }
 
 // told is how many items a message lists; the rest is counted.

@@ -43,7 +43,7 @@ func of(t *testing.T, text, by string) ipam.Taken {
 
 func TestPlan(t *testing.T) {
 	type objects = []v1beta1.IPAddressPool
-	const ready, nothing = v1beta1.ReasonPoolReady, v1beta1.ReasonNothingToGive
+	const ready, overlap, nothing = v1beta1.ReasonPoolReady, v1beta1.ReasonOverlap, v1beta1.ReasonNothingToGive
 	bad := []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: "Like"}}}}
 	wrong := func(s *v1beta1.IPAddressPoolSpec) {
 		s.ServiceAllocation = &v1beta1.ServiceAllocation{ServiceSelectors: bad}
@@ -65,17 +65,19 @@ func TestPlan(t *testing.T) {
 		{name: "pools apart are ready", objects: objects{object("a", 2, "10.0.0.0/24"), object("b", 1, "10.0.1.0/24")},
 			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.255"}, nil}, "b": {ready, []string{"10.0.1.0-10.0.1.255"}, nil}}},
 		{name: "of two that overlap the older one keeps the addresses, and the rest of the younger is given", objects: objects{object("a", 1, "10.0.0.0/28"), object("b", 2, "10.0.0.8-10.0.0.20")},
-			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.7"}, []string{`10.0.0.8-10.0.0.15 is of the older pool "b"`}}, "b": {ready, []string{"10.0.0.8-10.0.0.20"}, nil}}},
+			want: map[lb.PoolName]verdict{"a": {overlap, []string{"10.0.0.0-10.0.0.7"}, []string{`10.0.0.8-10.0.0.15 is of the older pool "b"`}}, "b": {ready, []string{"10.0.0.8-10.0.0.20"}, nil}}},
 		{name: "of two of the same age the name decides", objects: objects{object("b", 1, "10.0.0.9"), object("a", 1, "10.0.0.9")},
 			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.9"}, nil}, "b": {nothing, nil, []string{`10.0.0.9 is of the older pool "a"`}}}},
 		{name: "a range that runs backwards is told and disturbs nobody", objects: objects{object("a", 2, "10.0.0.9-10.0.0.1"), object("b", 1, "10.0.0.0/30")},
 			want: map[lb.PoolName]verdict{"a": {v1beta1.ReasonInvalidAddresses, nil, nil}, "b": {ready, []string{"10.0.0.0-10.0.0.3"}, nil}}},
 		{name: "a pool whose selector means nothing keeps its addresses to itself", objects: objects{edited(object("a", 2, "10.0.0.0/31"), wrong), object("b", 1, "10.0.0.0/30")},
-			want: map[lb.PoolName]verdict{"a": {v1beta1.ReasonInvalidSelector, []string{"10.0.0.0-10.0.0.1"}, nil}, "b": {ready, []string{"10.0.0.2-10.0.0.3"}, []string{`10.0.0.0-10.0.0.1 is of the older pool "a"`}}}},
+			want: map[lb.PoolName]verdict{"a": {v1beta1.ReasonInvalidSelector, []string{"10.0.0.0-10.0.0.1"}, nil}, "b": {overlap, []string{"10.0.0.2-10.0.0.3"}, []string{`10.0.0.0-10.0.0.1 is of the older pool "a"`}}}},
 		{name: "a node's address is not given", objects: objects{object("a", 1, "10.0.0.0/30")}, taken: []ipam.Taken{of(t, "10.0.0.1", `the node "n1"`), of(t, "10.9.0.0/16", "pods")},
-			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, []string{`10.0.0.1 is of the node "n1"`}}}},
+			want: map[lb.PoolName]verdict{"a": {overlap, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, []string{`10.0.0.1 is of the node "n1"`}}}},
 		{name: "a network of the cluster is not given", objects: objects{object("a", 1, "10.96.0.0/30", "2001:db8::/127")}, taken: []ipam.Taken{of(t, "10.96.0.0/12", "the Services"), of(t, "2001:db8::/108", "the pods")},
 			want: map[lb.PoolName]verdict{"a": {nothing, nil, []string{"10.96.0.0-10.96.0.3 is of the Services", "2001:db8::-2001:db8::1 is of the pods"}}}},
+		{name: "a pool that lists an address which no host of a subnet can have is ready", objects: objects{object("a", 1, "10.0.0.0/30")}, taken: []ipam.Taken{{Range: of(t, "10.0.0.3", "").Range, By: "the subnet", As: "the broadcast address", Node: true}},
+			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.2"}, []string{"10.0.0.3 is the broadcast address of the subnet"}}}},
 		{name: "what is excluded is nobody's conflict", objects: objects{edited(object("a", 1, "10.0.0.0/30"), func(s *v1beta1.IPAddressPoolSpec) { s.ExcludeAddresses = []v1beta1.AddressRange{"10.0.0.1"} })}, taken: []ipam.Taken{of(t, "10.0.0.1", "the node")},
 			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, nil}}},
 		{name: "a pool of which all is excluded has nothing to give", objects: objects{edited(object("a", 1, "10.0.0.0/30"), func(s *v1beta1.IPAddressPoolSpec) { s.ExcludeAddresses = []v1beta1.AddressRange{"10.0.0.0/8"} })},
@@ -85,10 +87,10 @@ func TestPlan(t *testing.T) {
 		{name: "a pool that drains is as it should be", objects: objects{edited(object("a", 1, "10.0.0.0/31"), drain)}, want: map[lb.PoolName]verdict{"a": {v1beta1.ReasonDraining, []string{"10.0.0.0-10.0.0.1"}, nil}}},
 		{name: "a pool that drains and has nothing to give says that", objects: objects{edited(object("a", 1, "127.0.0.1"), drain)}, want: map[lb.PoolName]verdict{"a": {nothing, nil, []string{"127.0.0.1 is of loopback (RFC 1122)"}}}},
 		{name: "what no host can have is not given", objects: objects{object("a", 1, "0.0.0.1", "169.254.1.1", "223.255.255.255-224.0.0.1", "255.255.255.255", "::/127", "fe80::1", "feff::1", "ff02::1")},
-			want: map[lb.PoolName]verdict{"a": {ready, []string{"223.255.255.255", "feff::1"}, []string{
+			want: map[lb.PoolName]verdict{"a": {overlap, []string{"223.255.255.255", "feff::1"}, []string{
 				"0.0.0.1 is of this network (RFC 791)", "169.254.1.1 is of link-local use (RFC 3927)", "224.0.0.0-224.0.0.1 is of multicast (RFC 5771)", "255.255.255.255 is of no use yet, or broadcast (RFC 1112)",
 				":: is of no host (RFC 4291)", "::1 is of loopback (RFC 4291)", "fe80::1 is of link-local use (RFC 4291)", "ff02::1 is of multicast (RFC 4291)"}}}},
-		{name: "IPv4 mapped into IPv6 is not given", objects: objects{object("a", 1, "::fffe:ffff:fffe-::1:0:0:0")}, want: map[lb.PoolName]verdict{"a": {ready, []string{"::fffe:ffff:fffe-::fffe:ffff:ffff", "::1:0:0:0"}, []string{"::ffff:0.0.0.0-::ffff:255.255.255.255 is of IPv4 mapped into IPv6 (RFC 4291)"}}}},
+		{name: "IPv4 mapped into IPv6 is not given", objects: objects{object("a", 1, "::fffe:ffff:fffe-::1:0:0:0")}, want: map[lb.PoolName]verdict{"a": {overlap, []string{"::fffe:ffff:fffe-::fffe:ffff:ffff", "::1:0:0:0"}, []string{"::ffff:0.0.0.0-::ffff:255.255.255.255 is of IPv4 mapped into IPv6 (RFC 4291)"}}}},
 		{name: "what a pool lists twice it gives once, and says so", objects: objects{object("a", 1, "10.0.0.0/30", "10.0.0.2")}, want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.3"}, []string{`10.0.0.2 is of the pool "a" twice`}}}},
 	}
 	for _, tt := range tests {

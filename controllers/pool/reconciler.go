@@ -26,6 +26,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/metrics"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -79,7 +80,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("pool").
 		Watches(&v1beta1.IPAddressPool{}, onAny, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, statusChanged))).
 		Watches(&corev1.Node{}, onAny, builder.WithPredicates(nodeChanged)).
-		Watches(&v1beta1.SpeakerState{}, onAny, builder.WithPredicates(conflictsChanged)).
+		Watches(&v1beta1.SpeakerState{}, onAny, builder.WithPredicates(reportChanged)).
 		Watches(&v1beta1.IPAddressClaim{}, onClaim())
 	kind := networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR")
 	switch _, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version); {
@@ -98,28 +99,29 @@ var statusChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	return ok && also && !equality.Semantic.DeepEqual(before.Status, now.Status)
 }}
 
-// conflictsChanged lets a speaker's state pass that tells another thing about
-// foreign hosts.
-var conflictsChanged = predicate.Funcs{
-	CreateFunc: func(e event.CreateEvent) bool { return hasConflicts(e.Object) },
-	DeleteFunc: func(e event.DeleteEvent) bool { return hasConflicts(e.Object) },
+// reportChanged lets a speaker's state pass that has other conflicts with foreign hosts,
+// or other subnets.
+var reportChanged = predicate.Funcs{
+	CreateFunc: func(e event.CreateEvent) bool { return hasReport(e.Object) },
+	DeleteFunc: func(e event.DeleteEvent) bool { return hasReport(e.Object) },
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1beta1.SpeakerState)
 		now, also := e.ObjectNew.(*v1beta1.SpeakerState)
-		return ok && also && !equality.Semantic.DeepEqual(before.Status.Conflicts, now.Status.Conflicts)
+		return ok && also && (!equality.Semantic.DeepEqual(before.Status.Conflicts, now.Status.Conflicts) ||
+			!equality.Semantic.DeepEqual(before.Status.Interfaces, now.Status.Interfaces))
 	},
 }
 
-func hasConflicts(object client.Object) bool {
+func hasReport(object client.Object) bool {
 	state, ok := object.(*v1beta1.SpeakerState)
-	return ok && len(state.Status.Conflicts) > 0
+	return ok && len(state.Status.Conflicts)+len(state.Status.Interfaces) > 0
 }
 
 // nodeChanged lets a node pass whose addresses have changed.
 var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Node)
 	now, also := e.ObjectNew.(*corev1.Node)
-	return !ok || !also || !slices.Equal(ofNode(before), ofNode(now))
+	return !ok || !also || !slices.Equal(apiconv.NodeAddresses(before), apiconv.NodeAddresses(now)) || !slices.Equal(before.Spec.PodCIDRs, now.Spec.PodCIDRs)
 }}
 
 // onClaim asks for a new count, a little later.
@@ -177,7 +179,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	for i := range list.Items {
 		object := &list.Items[i]
 		name := lb.PoolName(object.Name)
-		conflicts[name] = len(verdicts[name].Conflicts)
+		for _, c := range verdicts[name].Conflicts {
+			if c.As == "" {
+				conflicts[name]++
+			}
+		}
 		if err := r.report(ctx, object, status(object, verdicts[name], states[name])); err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the IPAddressPool %s: %w", object.Name, err))
 		}

@@ -3,7 +3,6 @@ package pool
 import (
 	"fmt"
 	"math/big"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -51,11 +50,8 @@ func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1
 		setScarce(set, v1beta1.ConditionNearlyExhausted, v1beta1.ReasonFewFree, few, "one %s address in ten or fewer are free: "+more)
 	}
 
-	if reason, message := conflict(verdict.Conflicts); reason != "" {
-		set(v1beta1.ConditionConflict, true, reason, message)
-	} else {
-		set(v1beta1.ConditionConflict, false, v1beta1.ReasonNoConflict, "no address of the pool is known to be somebody else's")
-	}
+	is, reason, message := conflict(verdict.Conflicts)
+	set(v1beta1.ConditionConflict, is, reason, message)
 	if n := len(state.Kept); n > 0 {
 		set(v1beta1.ConditionAddressesOutsidePool, true, v1beta1.ReasonKept,
 			fmt.Sprintf("Services keep %d addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away", n))
@@ -65,27 +61,40 @@ func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1
 	return next
 }
 
-// conflict says what of a pool is somebody else's; the reason is empty if nothing
-// is. Foreign hosts come first: they are not what the cluster was set up with.
-func conflict(conflicts []ipam.Conflict) (reason, message string) {
-	var hosts, overlaps []ipam.Conflict
+// conflict says what of a pool is somebody else's, or cannot be a host's. Foreign hosts
+// come first: they are not what the cluster was set up with. Addresses of a subnet that
+// no host can have are no conflict, but in the message.
+func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
+	var hosts, overlaps, edges []ipam.Conflict
 	for _, c := range conflicts {
-		if c.Foreign {
+		switch {
+		case c.Foreign:
 			hosts = append(hosts, c)
-		} else {
+		case c.As != "":
+			edges = append(edges, c)
+		default:
 			overlaps = append(overlaps, c)
 		}
 	}
 	var sentences []string
+	if len(hosts) > 0 {
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given to nobody until 10 minutes after the host was last heard; turn the host off, or put its address into spec.excludeAddresses", list(hosts)))
+	}
 	if len(overlaps) > 0 {
-		reason = v1beta1.ReasonOverlap
 		sentences = append(sentences, fmt.Sprintf("%s: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses", list(overlaps)))
 	}
-	if len(hosts) > 0 {
-		reason = v1beta1.ReasonForeignHost
-		sentences = slices.Insert(sentences, 0, fmt.Sprintf("%s: such addresses are given to nobody until 10 minutes after the host was last heard; turn the host off, or put its address into spec.excludeAddresses", list(hosts)))
+	if len(edges) > 0 {
+		sentences = append(sentences, fmt.Sprintf("%s: no host can have such an address, and no Service gets one", list(edges)))
 	}
-	return reason, strings.Join(sentences, ". Besides, ")
+	switch message = strings.Join(sentences, ". Besides, "); {
+	case len(hosts) > 0:
+		return true, v1beta1.ReasonForeignHost, message
+	case len(overlaps) > 0:
+		return true, v1beta1.ReasonOverlap, message
+	case len(edges) > 0:
+		return false, v1beta1.ReasonSubnetAddresses, message
+	}
+	return false, v1beta1.ReasonNoConflict, "no address of the pool is known to be somebody else's"
 }
 
 func setScarce(set func(kind string, is bool, reason, message string), kind, reason string, families []string, message string) {

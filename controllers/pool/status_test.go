@@ -137,6 +137,8 @@ func TestWhatAPoolSays(t *testing.T) {
 		{name: "a conflict", verdict: Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
 			"Ready":    "True PoolReady: ",
 			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses"}},
+		{name: "addresses that no host can have are told and no conflict", verdict: Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
+			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
 		{name: "addresses outside", verdict: ready, state: ipam.State{Kept: keep(64)}, impact: 64, want: map[string]string{
 			"AddressesOutsidePool": "True Kept: Services keep 64 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
 		{name: "more of them than can be told", verdict: ready, state: ipam.State{Kept: keep(65)}, impact: 64, want: map[string]string{

@@ -92,11 +92,12 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Kept
 			lost = append(lost, Kept{h, "the Service " + why})
 			continue
 		}
-		why := a.takes(p, h.Address, req)
+		why, ofNode := a.takes(p, h.Address, req)
+		evict := p.Evict && !ofNode
 		switch {
-		case why != "" && p.Evict && a.Pledged(h):
+		case why != "" && evict && a.Pledged(h):
 			continue // to be taken up only to be taken away again
-		case why != "" && p.Evict:
+		case why != "" && evict:
 			lost = append(lost, Kept{h, why})
 			continue
 		case why != "" && !a.Pledged(h):
@@ -122,35 +123,38 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Kept
 }
 
 // takes says why a pool would take an address away from the Service that holds
-// it, as part of a sentence; empty if it would not.
-func (a *Allocator) takes(p *pool, address netip.Addr, req *Request) string {
-	why := p.takes(address, req)
-	if why == "" && p.exists && p.Unusable == "" {
-		if scope := a.outOfScope(address, req.Service, p); scope != "" {
-			why = "the Service " + scope
-		}
+// it, as part of a sentence; empty if it would not. A pool that is gone or unusable
+// takes nothing, and none does because of what nodes say alone: ofNode.
+func (a *Allocator) takes(p *pool, address netip.Addr, req *Request) (why string, ofNode bool) {
+	if !p.exists || p.Unusable != "" {
+		return "", false
 	}
-	return why
+	if why := p.takes(address, req); why != "" {
+		return why, false
+	}
+	if scope := a.outOfScope(address, req.Service, p); scope != "" {
+		return "the Service " + scope, false
+	}
+	if p.isOfNodes(address) {
+		return p.conflict(address), true
+	}
+	return "", false
 }
 
-// takes says why a pool would take an address away from the Service that holds
-// it, as part of a sentence; empty if it would not. A pool that is gone, or that
-// nobody can make sense of, takes nothing.
+// takes is that part of it which is about the pool, and not about nodes.
 func (p *pool) takes(address netip.Addr, req *Request) string {
 	has := func(ranges []lb.Range) bool {
 		return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })
 	}
 	switch {
-	case !p.exists || p.Unusable != "":
-		return ""
 	case !has(p.Listed):
 		return "spec.addresses does not have it any more"
 	case has(p.Excluded):
 		return "spec.excludeAddresses has it"
 	case p.AvoidBuggy && buggy(address):
 		return "spec.avoidBuggyIPs holds it back"
-	case !p.gives(address) && !p.isForeign(address):
-		return "it conflicts with something else (see the condition Conflict)"
+	case !p.gives(address) && !p.isForeign(address) && !p.isOfNodes(address):
+		return p.conflict(address)
 	case !p.Selection.allows(req):
 		return "spec.serviceAllocation is not for the Service any more"
 	}

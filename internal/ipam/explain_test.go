@@ -69,7 +69,7 @@ func TestRefusalsTellWhatWhereAndWhatToDo(t *testing.T) {
 		Resolve(list, []Taken{{Range: rangesIn("10.0.0.1")[0], By: "a node"}})
 		a.SetPools(list)
 		got := a.Assign(ask("web", wants("10.0.0.1"))).Refusal
-		want := `the Service asks for 10.0.0.1, which the pool "p" does not give: it conflicts with something else (see the condition Conflict); ask for another`
+		want := `the Service asks for 10.0.0.1, which the pool "p" does not give: it is of a node; ask for another`
 		if got == nil || got.Reason != ReasonAddressNotInPool || got.Message != want {
 			t.Errorf("got %+v, want %s", got, want)
 		}

@@ -95,7 +95,8 @@ func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
 		if f, foreign := p.Foreign[want]; foreign {
 			return refuse(ReasonAddressInUse, "the Service asks for %s, which %s uses: turn that host off or give it another address, or ask for another", want, f.By)
 		}
-		return refuse(ReasonAddressNotInPool, "the Service asks for %s, which the pool %q does not give: %s; ask for another", want, p.Name, p.takes(want, req))
+		why, _ := a.takes(p, want, req)
+		return refuse(ReasonAddressNotInPool, "the Service asks for %s, which the pool %q does not give: %s; ask for another", want, p.Name, why)
 	}
 	return refuse(ReasonAddressNotInPool, "the Service asks for %s, which is in no pool: add it to one, or ask for another (kubectl get ipaddresspools -o wide shows the pools)", want)
 }

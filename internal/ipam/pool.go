@@ -21,6 +21,12 @@ type Pool struct {
 	// Gives are the addresses that the pool gives, sorted and disjoint, and of
 	// no other pool: see Resolve.
 	Gives []lb.Range
+	// Conflicts are what the pool lists and cannot give, or ought not to list, in the
+	// order of the addresses: see Resolve.
+	Conflicts []Conflict
+	// OfNodes are the addresses that the pool would give if nodes did not keep it from
+	// that, sorted and disjoint: see Resolve.
+	OfNodes []lb.Range
 	// Foreign are the addresses that the pool would give if no foreign host used
 	// them: see Resolve.
 	Foreign map[netip.Addr]Foreign
@@ -130,6 +136,23 @@ func index(f lb.Family) int {
 		return 1
 	}
 	return 0
+}
+
+// isOfNodes says whether the pool would give an address but for what nodes say.
+func (p *pool) isOfNodes(a netip.Addr) bool {
+	_, ok := lb.Find(p.OfNodes, a)
+	return ok
+}
+
+// conflict says with what an address conflicts, as part of a sentence whose subject is
+// the address.
+func (p *pool) conflict(a netip.Addr) string {
+	for _, c := range p.Conflicts {
+		if c.Range.Contains(a) && !c.Foreign {
+			return "it " + c.predicate()
+		}
+	}
+	return "it conflicts with something else (see the condition Conflict of the pool)"
 }
 
 // families is how many families the pool gives addresses of.

@@ -16,6 +16,12 @@ type Taken struct {
 	Range lb.Range
 	// By whom, as part of a sentence: `the node "node1"`.
 	By string
+	// As is what the address is of them, if that is not just theirs: "the broadcast
+	// address".
+	As string
+	// Node says that this is known from a node only. It keeps the pool from giving the
+	// addresses, and takes none from the Service that has one.
+	Node bool
 	// Foreign says that a host which is no node of the cluster uses the address, and
 	// InUse that a Service uses it all the same.
 	Foreign, InUse bool
@@ -26,36 +32,41 @@ type Conflict struct {
 	Range lb.Range
 	// With whom the addresses conflict, as part of a sentence.
 	With string
+	// As is what they are of them; see Taken.
+	As string
 	// Foreign says that this is a foreign host that uses the address, and InUse that a
 	// Service uses it all the same.
 	Foreign, InUse bool
 }
 
 // String tells the conflict as part of a sentence.
-func (c Conflict) String() string {
+func (c Conflict) String() string { return c.Range.String() + " " + c.predicate() }
+
+// predicate is that sentence without its subject.
+func (c Conflict) predicate() string {
 	switch {
 	case c.Foreign && c.InUse:
-		return fmt.Sprintf("%s is used by %s, and stays announced while a Service has it, since it was in use before", c.Range, c.With)
+		return fmt.Sprintf("is used by %s, and stays announced while a Service has it, since it was in use before", c.With)
 	case c.Foreign:
-		return fmt.Sprintf("%s is used by %s", c.Range, c.With)
+		return fmt.Sprintf("is used by %s", c.With)
+	case c.As != "":
+		return fmt.Sprintf("is %s of %s", c.As, c.With)
 	}
-	return fmt.Sprintf("%s is of %s", c.Range, c.With)
+	return fmt.Sprintf("is of %s", c.With)
 }
 
 // Resolve finds out what each pool gives: what it lists, less what it excludes,
 // less what is taken, less what a pool gives that stands before it in the list.
 // Pass the pools oldest first: the older pool goes on as if the younger one did
-// not exist. It sets Gives and Foreign of the pools, and returns what each cannot give and
-// ought not to list, in the order of the addresses; addresses that a pool lists
-// twice are a conflict with itself, though it gives them.
+// not exist. It sets Gives, Conflicts, OfNodes and Foreign of the pools, and returns the
+// conflicts of those that have any. Addresses that a pool lists twice are a conflict
+// with itself, though it gives them.
 func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 	found := map[lb.PoolName][]Conflict{}
 	var owned []span
-	allTaken := make([]lb.Range, 0, len(taken))
-	for _, t := range taken {
-		allTaken = append(allTaken, t.Range)
-	}
-	allTaken = lb.Union(allTaken...)
+	allTaken := rangesTaken(taken, func(Taken) bool { return true })
+	ofNodes := rangesTaken(taken, func(t Taken) bool { return t.Node })
+	ofOthers := rangesTaken(taken, func(t Taken) bool { return !t.Node && !t.Foreign })
 	for i := range oldestFirst {
 		p := &oldestFirst[i]
 		conflicts := twice(p)
@@ -66,22 +77,34 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 		if len(lb.Intersect(gives, allTaken)) > 0 {
 			conflicts = append(conflicts, withTaken(gives, taken)...)
 			p.Foreign = foreign(gives, taken)
+			p.OfNodes = lb.Subtract(lb.Intersect(gives, ofNodes), ofOthers)
 			gives = lb.Subtract(gives, allTaken)
 		}
 		p.Gives = gives
-		if len(conflicts) > 0 {
-			slices.SortFunc(conflicts, compareConflicts)
-			found[p.Name] = slices.Compact(conflicts)
+		slices.SortFunc(conflicts, compareConflicts)
+		if p.Conflicts = slices.Compact(conflicts); len(p.Conflicts) > 0 {
+			found[p.Name] = p.Conflicts
 		}
 		owned = add(owned, wants, p.Name)
 	}
 	return found
 }
 
+// rangesTaken returns the ranges of those that count, sorted and disjoint.
+func rangesTaken(taken []Taken, counts func(Taken) bool) []lb.Range {
+	var ranges []lb.Range
+	for _, t := range taken {
+		if counts(t) {
+			ranges = append(ranges, t.Range)
+		}
+	}
+	return lb.Union(ranges...)
+}
+
 // compareConflicts orders them whatever the order of what is taken: the text that
 // people read must not change by itself.
 func compareConflicts(x, y Conflict) int {
-	return cmp.Or(x.Range.First.Compare(y.Range.First), x.Range.Last.Compare(y.Range.Last), cmp.Compare(x.With, y.With))
+	return cmp.Or(x.Range.First.Compare(y.Range.First), x.Range.Last.Compare(y.Range.Last), cmp.Compare(x.With, y.With), cmp.Compare(x.As, y.As))
 }
 
 // span is a range and the pool that has it; lists of them are sorted and
@@ -135,7 +158,7 @@ func withOlder(gives []lb.Range, owned []span) (conflicts []Conflict) {
 func withTaken(gives []lb.Range, taken []Taken) (conflicts []Conflict) {
 	for _, t := range taken {
 		for _, both := range lb.Intersect(gives, []lb.Range{t.Range}) {
-			conflicts = append(conflicts, Conflict{Range: both, With: t.By, Foreign: t.Foreign, InUse: t.InUse})
+			conflicts = append(conflicts, Conflict{Range: both, With: t.By, As: t.As, Foreign: t.Foreign, InUse: t.InUse})
 		}
 	}
 	return conflicts

@@ -78,7 +78,7 @@ func TestResolveTellsEachConflictOnce(t *testing.T) {
 	}
 }
 
-// The caller's pools are not changed, but for Gives.
+// The caller's pools are not changed, but for what Resolve sets.
 func TestPoolsOfTheCallerAreNotChanged(t *testing.T) {
 	build := func() []Pool {
 		return pools(newPool("b", "10.0.0.9 10.0.0.1-10.0.0.5 10.0.0.2", without("10.0.0.4 10.0.0.3"), quota(3)), newPool("a", "10.0.0.5-10.0.0.7 2001:db8::/64"))
@@ -86,7 +86,7 @@ func TestPoolsOfTheCallerAreNotChanged(t *testing.T) {
 	got, want := build(), build()
 	Resolve(got, []Taken{{Range: rangesIn("10.0.0.1")[0], By: "x"}})
 	for i := range got {
-		want[i].Gives = slices.Clone(got[i].Gives)
+		want[i].Gives, want[i].Conflicts = slices.Clone(got[i].Gives), slices.Clone(got[i].Conflicts)
 	}
 	a := New()
 	a.SetPools(got)

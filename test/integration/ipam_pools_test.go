@@ -137,7 +137,7 @@ func TestOfPoolsThatOverlapTheOlderKeepsAndTheRestIsGiven(t *testing.T) {
 			t.Errorf("message: got %q, want it to name z-older and 10.9.0.2-10.9.0.3", c.Message)
 		}
 	}
-	b.poolReady("a-younger", v1beta1.ReasonPoolReady)
+	b.poolReady("a-younger", v1beta1.ReasonOverlap)
 	b.poolSays("z-older", v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
 	for i, address := range []string{"10.9.0.1", "10.9.0.4"} {
 		b.service(fmt.Sprint("web-", i))
@@ -214,6 +214,60 @@ func TestAddressThatBecomesANodesStaysWithItsServiceAndIsTold(t *testing.T) {
 	b.keeps("web", "10.9.0.1")
 	remove(t, b.Client, node)
 	b.impact("pool")
+}
+
+// The API server takes any text for a node's address, and the kubelet writes it.
+func TestANodeThatSaysItHasAllAddressesTakesNone(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.3 2001:db8:9::1", func(s *v1beta1.IPAddressPoolSpec) { s.OutsidePoolPolicy = v1beta1.EvictOutsidePool })
+	b.controller()
+	b.service("web", asking("10.9.0.2"))
+	b.has("web", "10.9.0.2")
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}}
+	create(t, b.Client, node)
+	node.Status.Addresses = []corev1.NodeAddress{
+		{Type: corev1.NodeExternalIP, Address: "0.0.0.0/0"}, {Type: corev1.NodeInternalIP, Address: "::/0"}, {Type: corev1.NodeInternalIP, Address: "10.9.0.1-10.9.0.3"},
+		{Type: corev1.NodeHostName, Address: "10.9.0.1"}, {Type: corev1.NodeInternalIP, Address: "10.9.0.2"}, {Type: corev1.NodeExternalIP, Address: "10.9.0.3"},
+	}
+	if err := b.Status().Update(context.Background(), node); err != nil {
+		t.Fatal(err)
+	}
+	b.impact("pool", "web=10.9.0.2") // which is told, and not taken away
+	b.keeps("web", "10.9.0.2")
+	b.poolCounts("pool", "1/0/1", "1/0/1")
+	b.service("new")
+	b.has("new", "10.9.0.1")
+}
+
+func TestAddressesThatNoHostOfTheNodesSubnetsCanHaveAreNotGiven(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.3.252/30")
+	b.poolWith("broadcast", "10.9.1.255")
+	b.controller()
+	b.poolCounts("pool", "4/0/4", "")
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}}
+	create(t, b.Client, node)
+	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.9.1.1"}, {Type: corev1.NodeExternalIP, Address: "10.9.3.1"}}
+	if err := b.Status().Update(context.Background(), node); err != nil {
+		t.Fatal(err)
+	}
+	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node.Name}}
+	create(t, b.Client, state)
+	state.Status.Interfaces = []v1beta1.SpeakerInterface{{Name: "eth0", HardwareAddress: "02:00:00:00:00:01", Subnets: []string{"10.9.1.0/24", "10.9.3.0/24"}}}
+	if err := b.Status().Update(context.Background(), state); err != nil {
+		t.Fatal(err)
+	}
+	b.poolCounts("pool", "3/0/3", "")
+	b.poolSays("pool", v1beta1.ConditionConflict, v1beta1.ReasonSubnetAddresses)
+	b.poolReady("pool", v1beta1.ReasonPoolReady)
+	b.poolReady("broadcast", v1beta1.ReasonNothingToGive)
+	b.service("web", asking("10.9.1.255"))
+	refused := b.refused("web", v1beta1.ReasonAddressNotInPool)
+	if text := fmt.Sprint(refused.Status.Conditions); !strings.Contains(text, "the broadcast address of the subnet 10.9.1.0/24") {
+		t.Errorf("conditions: got %s, want the subnet named", text)
+	}
+	remove(t, b.Client, node) // and the state of a node that does not exist counts for nothing
+	b.has("web", "10.9.1.255")
 }
 
 // MetalLB gives an address that is a Service's clusterIP.

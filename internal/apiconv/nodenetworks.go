@@ -1,0 +1,48 @@
+package apiconv
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// NodeAddresses reads the node's own addresses: those of the types InternalIP and
+// ExternalIP that are one address. The kubelet writes them, and the API server takes any
+// text for one, so that a CIDR, a range or a name counts for nothing.
+func NodeAddresses(node *corev1.Node) (list []netip.Addr) {
+	for _, a := range node.Status.Addresses {
+		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
+			continue
+		}
+		if address, err := ParseAddress(a.Address); err == nil {
+			list = append(list, address)
+		}
+	}
+	return list
+}
+
+// NodeNetworks reads what keeps addresses from the pools because of a node: its
+// addresses, the networks of its pods, and the subnets that its speaker reports. The
+// state is nil if there is none. What is no address or prefix is left out.
+func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
+	n := ipam.Node{Name: lb.NodeName(node.Name), Addresses: NodeAddresses(node), PodCIDRs: prefixes(node.Spec.PodCIDRs)}
+	if state != nil {
+		for i := range state.Status.Interfaces {
+			n.Subnets = append(n.Subnets, prefixes(state.Status.Interfaces[i].Subnets)...)
+		}
+	}
+	return n
+}
+
+func prefixes(texts []string) (list []netip.Prefix) {
+	for _, text := range texts {
+		if p, err := netip.ParsePrefix(text); err == nil && !p.Addr().Is4In6() {
+			list = append(list, p.Masked())
+		}
+	}
+	return list
+}

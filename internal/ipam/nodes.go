@@ -1,0 +1,174 @@
+package ipam
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Bounds of what one node can keep from the pools. A node is not trusted with more
+// than that: its kubelet and its speaker write what a Node here holds.
+const (
+	// maxNodeAddresses is how many addresses of its own a node has.
+	maxNodeAddresses = 16
+	// maxNodeSubnets is how many of its subnets count.
+	maxNodeSubnets = 16
+)
+
+// Node is what a node says of itself and of the networks that it is in.
+type Node struct {
+	// Name of the node, unique.
+	Name lb.NodeName
+	// Addresses of the node itself.
+	Addresses []netip.Addr
+	// PodCIDRs are the networks of its pods.
+	PodCIDRs []netip.Prefix
+	// Subnets of its interfaces.
+	Subnets []netip.Prefix
+}
+
+// TakenByNodes returns what pools cannot give because of nodes: their own addresses,
+// the networks of their pods, and the addresses of their subnets that no host can
+// have. Each node counts within bounds:
+//
+//   - its first 16 addresses;
+//   - one network of pods of each family, not wider than at least half of the nodes
+//     have one, without an address of another node in it;
+//   - its first 16 plausible subnets: those in which a node of the cluster has an
+//     address, or that another node is in as well. Of these the network and
+//     broadcast address count (IPv4, RFC 1122; not of /31 and /32, RFC 3021) or the
+//     subnet-router anycast address (IPv6, RFC 4291 section 2.6.1; not of /127 and
+//     /128, RFC 6164).
+//
+// The order of the nodes does not matter.
+func TakenByNodes(nodes []Node) []Taken {
+	nodes = slices.SortedFunc(slices.Values(nodes), func(x, y Node) int { return cmp.Compare(x.Name, y.Name) })
+	known := newNetworks(nodes)
+	var list []Taken
+	for i := range nodes {
+		n := &nodes[i]
+		for _, a := range n.Addresses[:min(maxNodeAddresses, len(n.Addresses))] {
+			list = append(list, Taken{Range: lb.Range{First: a, Last: a}, By: fmt.Sprintf("the node %q", n.Name), Node: true})
+		}
+		for _, cidr := range known.podCIDRs(n) {
+			list = append(list, Taken{Range: lb.RangeOf(cidr), By: fmt.Sprintf("the pods of the node %q", n.Name), Node: true})
+		}
+	}
+	return append(list, known.edges(nodes)...)
+}
+
+// networks are what all nodes say, to judge what one of them says.
+type networks struct {
+	addresses []address // sorted
+	in        map[netip.Prefix]int
+	widest    [2]int // by family: the length of the widest network of pods that counts
+}
+
+// address is one that a node has.
+type address struct {
+	netip.Addr
+	node lb.NodeName
+}
+
+func newNetworks(nodes []Node) networks {
+	k := networks{in: map[netip.Prefix]int{}}
+	lengths := [2][]int{}
+	for i := range nodes {
+		n := &nodes[i]
+		for _, a := range n.Addresses[:min(maxNodeAddresses, len(n.Addresses))] {
+			k.addresses = append(k.addresses, address{a, n.Name})
+		}
+		for _, p := range n.plausible() {
+			k.in[p]++
+		}
+		for f, p := range n.firstCIDRs() {
+			length := 129 // none
+			if p.IsValid() {
+				length = p.Bits()
+			}
+			lengths[f] = append(lengths[f], length)
+		}
+	}
+	slices.SortFunc(k.addresses, func(x, y address) int { return x.Compare(y.Addr) })
+	for f, list := range lengths {
+		slices.Sort(list)
+		if len(list) > 0 {
+			k.widest[f] = list[(len(list)-1)/2]
+		}
+	}
+	return k
+}
+
+// firstCIDRs returns the first network of pods of each family.
+func (n *Node) firstCIDRs() (first [2]netip.Prefix) {
+	for _, p := range n.PodCIDRs {
+		if f := index(lb.FamilyOf(p.Addr())); !first[f].IsValid() {
+			first[f] = p.Masked()
+		}
+	}
+	return first
+}
+
+func (k *networks) podCIDRs(n *Node) (list []netip.Prefix) {
+	for f, p := range n.firstCIDRs() {
+		if p.IsValid() && p.Bits() >= k.widest[f] && !k.holdsOther(p, n.Name) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// holdsOther says whether a node other than this one has an address in a prefix.
+func (k *networks) holdsOther(p netip.Prefix, node lb.NodeName) bool {
+	at, _ := slices.BinarySearchFunc(k.addresses, p.Addr(), func(a address, first netip.Addr) int { return a.Compare(first) })
+	for ; at < len(k.addresses) && p.Contains(k.addresses[at].Addr); at++ {
+		if k.addresses[at].node != node {
+			return true
+		}
+	}
+	return false
+}
+
+// plausible returns the first subnets of a node that have addresses which no host
+// can have, each once.
+func (n *Node) plausible() (list []netip.Prefix) {
+	for _, p := range n.Subnets {
+		p = p.Masked()
+		longest := p.Addr().BitLen() - 2
+		if p.Bits() < 8 || p.Bits() > longest || slices.Contains(list, p) {
+			continue
+		}
+		if list = append(list, p); len(list) == maxNodeSubnets {
+			break
+		}
+	}
+	return list
+}
+
+// edges returns the addresses of the nodes' subnets that no host can have, each
+// subnet once: of the first node that has it.
+func (k *networks) edges(nodes []Node) (list []Taken) {
+	done := map[netip.Prefix]bool{}
+	for i := range nodes {
+		for _, p := range nodes[i].plausible() {
+			if done[p] || (k.in[p] < 2 && !k.holdsOther(p, "")) {
+				continue
+			}
+			done[p] = true
+			of := fmt.Sprintf("the subnet %s (node %q)", p, nodes[i].Name)
+			add := func(a netip.Addr, as string) {
+				list = append(list, Taken{Range: lb.Range{First: a, Last: a}, By: of, As: as, Node: true})
+			}
+			if r := lb.RangeOf(p); p.Addr().Is6() {
+				add(r.First, "the subnet-router anycast address")
+			} else {
+				add(r.First, "the network address")
+				add(r.Last, "the broadcast address")
+			}
+		}
+	}
+	return list
+}

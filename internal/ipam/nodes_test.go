@@ -1,0 +1,163 @@
+package ipam
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+type nodeOption func(*Node)
+
+func newNode(name lb.NodeName, addresses string, options ...nodeOption) Node {
+	n := Node{Name: name}
+	for a := range strings.FieldsSeq(addresses) {
+		n.Addresses = append(n.Addresses, addr(a))
+	}
+	for _, o := range options {
+		o(&n)
+	}
+	return n
+}
+
+func prefixesIn(s string) (list []netip.Prefix) {
+	for p := range strings.FieldsSeq(s) {
+		list = append(list, netip.MustParsePrefix(p))
+	}
+	return list
+}
+
+func pods(cidrs string) nodeOption { return func(n *Node) { n.PodCIDRs = prefixesIn(cidrs) } }
+func onSubnets(s string) nodeOption {
+	return func(n *Node) { n.Subnets = prefixesIn(s) }
+}
+
+func TestTakenByNodes(t *testing.T) {
+	tests := []struct {
+		name  string
+		nodes []Node
+		want  []string
+	}{
+		{name: "no nodes take nothing"},
+		{name: "each node takes its addresses, in order of the names", nodes: []Node{newNode("b", "10.0.0.2"), newNode("a", "10.0.0.1 2001:db8::1")},
+			want: []string{`10.0.0.1 is of the node "a"`, `2001:db8::1 is of the node "a"`, `10.0.0.2 is of the node "b"`}},
+		{name: "each node takes the network of its pods, one of each family", nodes: []Node{newNode("a", "", pods("10.244.0.0/24 10.245.0.0/24 fd00::/64"))},
+			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a"`, `fd00::-fd00::ffff:ffff:ffff:ffff is of the pods of the node "a"`}},
+		{name: "a network of pods that is wider than most counts for nothing", nodes: []Node{newNode("a", "", pods("10.244.0.0/24")), newNode("b", "", pods("10.244.1.0/24")), newNode("evil", "", pods("0.0.0.0/0 ::/0"))},
+			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a"`, `10.244.1.0-10.244.1.255 is of the pods of the node "b"`}},
+		{name: "where most nodes have no network of pods none counts", nodes: []Node{newNode("a", ""), newNode("b", ""), newNode("evil", "", pods("192.168.1.240/28"))}},
+		{name: "a network of pods with another node in it counts for nothing", nodes: []Node{newNode("a", "192.168.1.11", pods("10.244.0.0/24")), newNode("evil", "192.168.1.12", pods("192.168.1.0/24"))},
+			want: []string{`192.168.1.11 is of the node "a"`, `10.244.0.0-10.244.0.255 is of the pods of the node "a"`, `192.168.1.12 is of the node "evil"`}},
+		{name: "of a subnet of a node the network and broadcast addresses cannot be given", nodes: []Node{newNode("a", "192.168.1.11", onSubnets("192.168.1.0/24")), newNode("b", "192.168.1.12", onSubnets("192.168.1.0/24"))},
+			want: []string{`192.168.1.11 is of the node "a"`, `192.168.1.12 is of the node "b"`, `192.168.1.0 is the network address of the subnet 192.168.1.0/24 (node "a")`, `192.168.1.255 is the broadcast address of the subnet 192.168.1.0/24 (node "a")`}},
+		{name: "of an IPv6 subnet the anycast address of its routers cannot be given", nodes: []Node{newNode("a", "2001:db8::11", onSubnets("2001:db8::/64"))},
+			want: []string{`2001:db8::11 is of the node "a"`, `2001:db8:: is the subnet-router anycast address of the subnet 2001:db8::/64 (node "a")`}},
+		{name: "links between two and single addresses have no such addresses", nodes: []Node{newNode("a", "10.0.0.1 2001:db8::1", onSubnets("10.0.0.0/31 10.0.0.1/32 2001:db8::/127 2001:db8::1/128"))},
+			want: []string{`10.0.0.1 is of the node "a"`, `2001:db8::1 is of the node "a"`}},
+		{name: "a subnet without a node's address counts if two nodes are in it", nodes: []Node{newNode("a", "", onSubnets("10.5.0.0/30 10.6.0.0/30")), newNode("b", "", onSubnets("10.5.0.0/30"))},
+			want: []string{`10.5.0.0 is the network address of the subnet 10.5.0.0/30 (node "a")`, `10.5.0.3 is the broadcast address of the subnet 10.5.0.0/30 (node "a")`}},
+		{name: "a subnet is named as such whatever address it was given by", nodes: []Node{newNode("a", "10.0.0.1", onSubnets("10.0.0.1/30"))},
+			want: []string{`10.0.0.1 is of the node "a"`, `10.0.0.0 is the network address of the subnet 10.0.0.0/30 (node "a")`, `10.0.0.3 is the broadcast address of the subnet 10.0.0.0/30 (node "a")`}},
+		{name: "all of IPv4 is no subnet", nodes: []Node{newNode("a", "10.0.0.1", onSubnets("0.0.0.0/0 8.0.0.0/7"))}, want: []string{`10.0.0.1 is of the node "a"`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, nodes := range [][]Node{tt.nodes, slices.Collect(func(yield func(Node) bool) {
+				for _, n := range slices.Backward(tt.nodes) {
+					if !yield(n) {
+						return
+					}
+				}
+			})} {
+				var got []string
+				for _, taken := range TakenByNodes(nodes) {
+					if !taken.Node {
+						t.Errorf("%v: got no mark that a node says so", taken)
+					}
+					got = append(got, Conflict{Range: taken.Range, With: taken.By, As: taken.As}.String())
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("taken (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// Whatever a node, its kubelet and its speaker say, it keeps few addresses from a pool.
+func TestOneNodeTakesFewAddresses(t *testing.T) {
+	evil := newNode("evil", "", pods("10.0.0.0/24 10.0.1.0/24"))
+	for i := range 1000 {
+		a := netip.AddrFrom4([4]byte{10, 0, byte(i / 250), byte(i % 250)})
+		evil.Addresses = append(evil.Addresses, a)
+		for bits := 8; bits <= 30; bits++ {
+			evil.Subnets = append(evil.Subnets, netip.PrefixFrom(a, bits))
+		}
+	}
+	p := pools(newPool("p", "10.0.0.0/16"))
+	Resolve(p, TakenByNodes([]Node{newNode("a", "10.0.9.1"), newNode("b", "10.0.9.2"), evil}))
+	a := New()
+	a.SetPools(p)
+	const bound = 2 + maxNodeAddresses + 2*maxNodeSubnets
+	if free := a.States()["p"].Usage[lb.IPv4].Total.Int64(); free < 65536-bound {
+		t.Errorf("got %d addresses that the pool gives, want all of 65536 but %d at most", free, bound)
+	}
+}
+
+// What nodes say takes nothing from a Service, not even where the pool evicts.
+func TestWhatNodesSayEvictsNothing(t *testing.T) {
+	taken := []Taken{{Range: rangesIn("10.0.0.0/24")[0], By: `the node "evil"`, Node: true}}
+	list := func(options ...poolOption) []Pool {
+		return pools(newPool("p", "10.0.0.0/24", append(options, evicting)...))
+	}
+	tests := []struct {
+		name  string
+		pools []Pool
+		taken []Taken
+		want  string
+		kept  int
+	}{
+		{"an address that a node says is its own stays", list(), taken, "keep 10.0.0.7@p", 1},
+		{"and if a foreign host uses it besides and it is announced", list(), append(slices.Clone(taken), host("10.0.0.7", true)), "keep 10.0.0.7@p", 1},
+		{"the pool itself still evicts", list(without("10.0.0.7")), taken, "drop 10.0.0.7@p, lost 10.0.0.7@p, refused NoPool", 0},
+		{"and so does a network of the cluster", list(), append(slices.Clone(taken), Taken{Range: rangesIn("10.0.0.0/25")[0], By: "the Services"}), "drop 10.0.0.7@p, lost 10.0.0.7@p, refused NoPool", 0},
+		{"and another selection", list(forNamespaces("other")), taken, "drop 10.0.0.7@p, lost 10.0.0.7@p, refused PoolNotAllowed", 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := allocator(newPool("p", "10.0.0.0/24"))
+			take(t, a, "web", "10.0.0.7@p")
+			Resolve(tt.pools, tt.taken)
+			a.SetPools(tt.pools)
+			settle(t, a, ask("web"), tt.want)
+			kept := a.States()["p"].Kept
+			if len(kept) != tt.kept {
+				t.Errorf("kept: got %v, want %d", kept, tt.kept)
+			}
+			if want := `it is of the node "evil"`; tt.kept == 1 && kept[0].Why != want {
+				t.Errorf("why: got %q, want %q", kept[0].Why, want)
+			}
+		})
+	}
+}
+
+func TestAServiceThatAsksForABroadcastAddressIsToldSo(t *testing.T) {
+	p := pools(newPool("p", "192.168.1.240-192.168.1.255"))
+	Resolve(p, TakenByNodes([]Node{newNode("n1", "192.168.1.11", onSubnets("192.168.1.0/24"))}))
+	a := New()
+	a.SetPools(p)
+	d := decide(t, a, ask("web", wants("192.168.1.255")), "refused AddressNotInPool")
+	const want = `the Service asks for 192.168.1.255, which the pool "p" does not give: it is the broadcast address of the subnet 192.168.1.0/24 (node "n1"); ask for another`
+	if d.Refusal.Message != want {
+		t.Errorf("refusal: got  %s\nwant %s", d.Refusal.Message, want)
+	}
+	for i := range 15 {
+		decide(t, a, ask(fmt.Sprint("web-", i)), fmt.Sprintf("keep 192.168.1.%d@p", 240+i))
+	}
+	decide(t, a, ask("last"), "refused PoolExhausted")
+}

@@ -21,6 +21,7 @@ type CommunityReference string
 // all nodes and all peers.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.serviceSelectors) || self.serviceSelectors.size() == 0 || ((!has(self.aggregationLength) || self.aggregationLength == 32) && (!has(self.aggregationLengthV6) || self.aggregationLengthV6 == 128))",message="serviceSelectors need aggregationLength 32 and aggregationLengthV6 128: a wider prefix also holds addresses of other Services"
+// +kubebuilder:validation:XValidation:rule="!has(self.namespaceSelectors) || self.namespaceSelectors.size() == 0 || ((!has(self.aggregationLength) || self.aggregationLength == 32) && (!has(self.aggregationLengthV6) || self.aggregationLengthV6 == 128))",message="namespaceSelectors need aggregationLength 32 and aggregationLengthV6 128: a wider prefix also holds addresses of other Services"
 type BGPAdvertisementSpec struct {
 	// ipAddressPools are the names of the pools whose addresses are announced.
 	// Empty together with ipAddressPoolSelectors: all pools. At most 128.
@@ -44,12 +45,24 @@ type BGPAdvertisementSpec struct {
 	NodeSelectors []metav1.LabelSelector `json:"nodeSelectors,omitempty"`
 
 	// serviceSelectors select the Services whose addresses are announced, by label:
-	// one that matches is enough. Empty: all Services. At most 32. Only with
+	// one that matches is enough. Empty: all Services. An address that several
+	// Services share is announced only if all of them match. At most 32. Only with
 	// aggregationLength 32 and aggregationLengthV6 128.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	ServiceSelectors []metav1.LabelSelector `json:"serviceSelectors,omitempty"`
+
+	// namespaceSelectors select the namespaces of the Services whose addresses are
+	// announced, by label: one that matches is enough. Empty: all namespaces. With
+	// serviceSelectors a Service must match both, and an address that several Services
+	// share is announced only if all of them match. Labels of namespaces are a boundary
+	// between tenants; labels of Services, which tenants write, are none. At most 32. Only
+	// with aggregationLength 32 and aggregationLengthV6 128.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	NamespaceSelectors []metav1.LabelSelector `json:"namespaceSelectors,omitempty"`
 
 	// peers are the names of the BGPPeers that addresses are announced to. Empty: all.
 	// At most 128.

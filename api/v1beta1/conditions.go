@@ -201,6 +201,10 @@ const (
 	ReasonClaimReserves = "Reserves"
 	// ReasonClaimInUse: the Services that are named have the address.
 	ReasonClaimInUse = "InUse"
+	// ReasonAddressRefused: Services hold an address that the pool of its claim does not
+	// list, or that is an address of a node or no unicast address. Speakers do not begin to
+	// announce it.
+	ReasonAddressRefused = "AddressRefused"
 	// ReasonClaimOutsidePools: no pool gives the address, so that the claim reserves
 	// nothing.
 	ReasonClaimOutsidePools = "OutsidePools"

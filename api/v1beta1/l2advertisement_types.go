@@ -36,11 +36,22 @@ type L2AdvertisementSpec struct {
 	NodeSelectors []metav1.LabelSelector `json:"nodeSelectors,omitempty"`
 
 	// serviceSelectors select the Services whose addresses are announced, by label:
-	// one that matches is enough. Empty: all Services. At most 32.
+	// one that matches is enough. Empty: all Services. An address that several Services
+	// share is announced only if all of them match. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	ServiceSelectors []metav1.LabelSelector `json:"serviceSelectors,omitempty"`
+
+	// namespaceSelectors select the namespaces of the Services whose addresses are
+	// announced, by label: one that matches is enough. Empty: all namespaces. With
+	// serviceSelectors a Service must match both, and an address that several Services
+	// share is announced only if all of them match. Labels of namespaces are a boundary
+	// between tenants; labels of Services, which tenants write, are none. At most 32.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	NamespaceSelectors []metav1.LabelSelector `json:"namespaceSelectors,omitempty"`
 
 	// preferredNodeSelectors say which of the nodes that may announce should: the
 	// weights of all that match a node are added up, and the nodes with the highest

@@ -57,6 +57,13 @@ type SpeakerStateStatus struct {
 	// +optional
 	Addresses []SpeakerAddress `json:"addresses,omitempty"`
 
+	// refusedAddresses is how many addresses Services hold that the speaker does not
+	// announce because their pool does not list them, or because they are an address of a
+	// node or no unicast address. The condition Ready names the first of them.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	RefusedAddresses int32 `json:"refusedAddresses,omitempty"`
+
 	// conflicts are addresses that this node owns and that another host, which is
 	// no node of the cluster, uses as well. At most 256.
 	// +listType=map

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net/netip"
 	"time"
 
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/keep"
 	"github.com/lbstack/lbstack/speaker/membership"
@@ -18,5 +20,13 @@ func useKept(mesh *membership.Mesh, engine *speaker.Engine, kept keep.Content) {
 	}
 	if len(kept.Snapshot.Addresses) > 0 {
 		time.AfterFunc(keptAfter, func() { engine.SetKept(kept.Snapshot) })
+	}
+}
+
+// joining has the mesh join where the other speakers are, and the node keep that.
+func joining(store *keep.Store, mesh *membership.Mesh) func(map[lb.NodeName]netip.Addr) {
+	return func(peers map[lb.NodeName]netip.Addr) {
+		store.KeepPeers(peers)
+		mesh.Join(peers)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/logging"
 	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
@@ -61,6 +60,7 @@ func run(ctx context.Context, s settings) error {
 	store.Changed, state.Checkpoint = state.Nudge, store.Problem
 	defer store.Flush()
 	go store.Run(answering)
+	o.Before, o.Outside = kept.Announced(), store.KeepOutside
 	engine := speaker.New(speaker.Config{
 		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Keep: store.Keep, Resume: kept.Kept,
 		Failback: s.failback.is == "gradual", Metrics: speaker.NewMetrics(metrics.Registry),
@@ -79,11 +79,7 @@ func run(ctx context.Context, s settings) error {
 		ARP: layer2.ListenARP, NDP: layer2.ListenNDP, Metrics: layer2.NewMetrics(metrics.Registry),
 		MayAnswer: mesh.MayAnswer, Conflicts: engine.SetConflicts, Unserved: engine.SetUnserved,
 	})
-	join := func(peers map[lb.NodeName]netip.Addr) {
-		store.KeepPeers(peers)
-		mesh.Join(peers)
-	}
-	if err := kube.Connect(mgr, o, engine, join, state); err != nil {
+	if err := kube.Connect(mgr, o, engine, joining(store, mesh), state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)
 	}
 	routers, err := startRouting(answering, mgr, o, state, log)

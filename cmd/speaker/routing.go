@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker/bfd"
 	"github.com/lbstack/lbstack/speaker/bgp"
@@ -37,6 +38,7 @@ type router struct {
 func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
 	r := &router{state: state}
 	var problems atomic.Pointer[[]string]
+	var refused atomic.Pointer[kube.Refused]
 	r.paths = bfd.New(ctx, bfd.Options{
 		Log: log.WithName("bfd"), Metrics: bfd.NewMetrics(metrics.Registry),
 		Changed: func(key bfd.Key, status bfd.Status) { r.sessions.SetPath(key, status) },
@@ -50,10 +52,17 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 		if list := problems.Load(); list != nil {
 			sum.Problems = *list
 		}
+		if r := refused.Load(); r != nil {
+			sum.Refused = *r
+		}
 		return sum
 	}
 	return r, mgr.Add(&routing.Feed{
 		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace, Drain: o.Drain, Sessions: r.sessions,
+		Before: o.Before, Outside: o.Outside, Refused: func(count int, first []advertise.Refusal) {
+			refused.Store(&kube.Refused{Count: count, First: first})
+			state.Nudge()
+		},
 		Problems: func(list []string) {
 			problems.Store(&list)
 			state.Nudge()

@@ -47,7 +47,7 @@ type verdict struct {
 // urgency orders the reasons why a Service is not announced: with several addresses
 // the first counts.
 var urgency = []string{
-	v1beta1.ReasonAddressConflict, v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode, v1beta1.ReasonNotAnnounced,
+	v1beta1.ReasonAddressConflict, v1beta1.ReasonAddressRefused, v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode, v1beta1.ReasonNotAnnounced,
 }
 
 // decide says how a Service with these addresses stands.
@@ -77,8 +77,16 @@ func (f facts) judge() verdict {
 		return verdict{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: turn that host off or give it another address, or have the Service ask for another one", f.address, host(f.Host))}
 	case f.announced() || f.routed.is():
 		return verdict{v1beta1.ReasonAnnounced, f.says()}
+	case f.refused():
+		return verdict{v1beta1.ReasonAddressRefused, fmt.Sprintf("%s is not announced: %s, and it was not announced before: add it to the pool, or have the IPAddressClaim deleted", f.address, f.plan.Refused)}
 	}
 	return f.router.join(f.address, f.atLayer2())
+}
+
+// refused reports whether nodes may announce the address and none begins to, because of the
+// address itself.
+func (f facts) refused() bool {
+	return f.plan.Refused != "" && !f.Owned && (f.plan.Reason == "" || f.router.plan.Reason == "" && len(f.router.plan.Announcers) > 0)
 }
 
 // occupied says whether a foreign host keeps the address from the local network.

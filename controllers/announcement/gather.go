@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -168,7 +169,12 @@ func (r *Reconciler) addServices(ctx context.Context, in *advertise.Input) error
 			if err := r.Client.List(ctx, &endpoints, client.InNamespace(key.Namespace), client.MatchingFields{byService: key.Name}, client.UnsafeDisableDeepCopy); err != nil {
 				return fmt.Errorf("listing the EndpointSlices of the Service %s: %w", key, err)
 			}
-			in.Services = append(in.Services, apiconv.AdvertisedService(&svc, apiconv.ParseEndpoints(endpoints.Items)))
+			namespace := &metav1.PartialObjectMetadata{}
+			namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+			if err := r.Client.Get(ctx, client.ObjectKey{Name: key.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("reading the labels of the namespace %s: %w", key.Namespace, err)
+			}
+			in.Services = append(in.Services, apiconv.AdvertisedService(&svc, namespace.Labels, apiconv.ParseEndpoints(endpoints.Items)))
 		}
 	}
 	return nil

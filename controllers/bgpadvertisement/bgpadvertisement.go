@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -17,6 +18,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
@@ -101,9 +103,11 @@ func gather(ctx context.Context, reader client.Reader, in *input) error {
 	var peers v1beta1.BGPPeerList
 	var nodes corev1.NodeList
 	var services corev1.ServiceList
+	namespaces := &metav1.PartialObjectMetadataList{}
+	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
 	lists := []client.ObjectList{&pools, &peers, &nodes}
-	if slices.ContainsFunc(in.ads, func(ad routes.Advertisement) bool { return len(ad.ServiceSelectors) > 0 }) {
-		lists = append(lists, &services)
+	if slices.ContainsFunc(in.ads, func(ad routes.Advertisement) bool { return ad.SelectsServices() }) {
+		lists = append(lists, &services, namespaces)
 	}
 	for _, list := range lists {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
@@ -121,12 +125,16 @@ func gather(ctx context.Context, reader client.Reader, in *input) error {
 	for i := range nodes.Items {
 		in.nodes = append(in.nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))
 	}
+	labels := map[string]map[string]string{}
+	for i := range namespaces.Items {
+		labels[namespaces.Items[i].Name] = namespaces.Items[i].Labels
+	}
 	seen := map[string]bool{}
 	for i := range services.Items {
 		svc := &services.Items[i]
-		if key := fmt.Sprint(svc.Labels); isBalanced(svc) && !seen[key] {
+		if key := fmt.Sprint(svc.Labels, labels[svc.Namespace]); isBalanced(svc) && !seen[key] {
 			seen[key] = true
-			in.services = append(in.services, svc.Labels)
+			in.services = append(in.services, advertise.Service{Labels: svc.Labels, NamespaceLabels: labels[svc.Namespace]})
 		}
 	}
 	return nil

@@ -22,8 +22,8 @@ type input struct {
 	listed map[lb.PoolName][]lb.Range
 	peers  map[string]bool
 	nodes  []advertise.Node
-	// services of the cluster, by their labels.
-	services []map[string]string
+	// services of the cluster, by their labels and those of their namespaces.
+	services []advertise.Service
 }
 
 // decide says how each of the advertisements is, by name.
@@ -118,11 +118,11 @@ func (in *input) sharesNode(x, y *routes.Advertisement) bool {
 }
 
 func (in *input) sharesService(x, y *routes.Advertisement) bool {
-	if len(x.ServiceSelectors) == 0 && len(y.ServiceSelectors) == 0 {
+	if !x.SelectsServices() && !y.SelectsServices() {
 		return true
 	}
-	return slices.ContainsFunc(in.services, func(labels map[string]string) bool {
-		holder := []*advertise.Service{{Labels: labels}}
+	return slices.ContainsFunc(in.services, func(s advertise.Service) bool {
+		holder := []*advertise.Service{&s}
 		return x.CoversHolders(holder) && y.CoversHolders(holder)
 	})
 }

@@ -34,7 +34,7 @@ func TestDecide(t *testing.T) {
 			"b": {lb.RangeOf(netip.MustParsePrefix("2001:db8::/120"))},
 		},
 		peers: map[string]bool{"tor-a": true, "tor-b": true},
-		nodes: []advertise.Node{{Name: "n1", Labels: labelled("left")}, {Name: "n2", Labels: labelled("right")}}, services: []map[string]string{labelled("red"), labelled("blue")},
+		nodes: []advertise.Node{{Name: "n1", Labels: labelled("left")}, {Name: "n2", Labels: labelled("right")}}, services: []advertise.Service{{Labels: labelled("red")}, {Labels: labelled("blue")}},
 	}
 	ofNodes := func(key string) func(*routes.Advertisement) {
 		return func(ad *routes.Advertisement) { ad.NodeSelectors = has(key) }

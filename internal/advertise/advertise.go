@@ -34,8 +34,9 @@ type Scope struct {
 	// select by label. Both empty: all.
 	Pools         []lb.PoolName
 	PoolSelectors []Selector
-	// ServiceSelectors select the Services that it is about; empty: all.
-	ServiceSelectors []Selector
+	// ServiceSelectors select the Services that it is about, and NamespaceSelectors their
+	// namespaces; empty: all.
+	ServiceSelectors, NamespaceSelectors []Selector
 	// NodeSelectors select the nodes that may announce; empty: all.
 	NodeSelectors []Selector
 }
@@ -74,6 +75,8 @@ type Node struct {
 	// Down nodes are those that the cluster says are not ready. They stay
 	// candidates: the speakers know better who lives.
 	Down bool
+	// Addresses of the node itself, which are announced for no Service.
+	Addresses []netip.Addr
 }
 
 // Pool is where addresses are from.
@@ -91,6 +94,8 @@ type Service struct {
 	// Key and labels of the Service.
 	Key    lb.ServiceKey
 	Labels map[string]string
+	// NamespaceLabels are the labels of its namespace.
+	NamespaceLabels map[string]string
 	// Local says that its traffic is served only on the nodes that it reaches
 	// (externalTrafficPolicy Local).
 	Local bool
@@ -158,4 +163,8 @@ type Result struct {
 	Reason Reason
 	// Why is the reason in a sentence: what is wrong, where, and what to do.
 	Why string
+	// Refused is why no speaker begins to announce the address, whoever may, as what follows
+	// the address and a colon in a sentence; empty: speakers do. One that was announced
+	// before goes on.
+	Refused string
 }

@@ -23,7 +23,7 @@ func BenchmarkResolve(b *testing.B) {
 }
 
 func large(local bool) advertise.Input {
-	var in advertise.Input
+	in := advertise.Input{Pools: gold()}
 	for i := range 100 {
 		in.Nodes = append(in.Nodes, advertise.Node{Name: lb.NodeName(fmt.Sprintf("node-%03d", i)), Labels: labels{"rack": fmt.Sprint(i % 10)}})
 	}

@@ -30,11 +30,32 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 		return WhyNone(a.Pool, r.kind)
 	}
 	if ads := r.aboutPool(a.Pool); len(ads) > 0 {
-		return fmt.Sprintf("spec.serviceSelectors of %s, which %s the pool %q, do not match the labels of %s: change the labels or the selectors",
-			r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, services(a))
+		return fmt.Sprintf("%s of %s, which %s the pool %q, do not match the labels of %s: change the labels or the selectors",
+			r.selectorFields(ads), r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, sharers(a))
 	}
 	return fmt.Sprintf("no %s selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
 		r.kind, a.Pool, r.advertisements(upTo(len(r.ads))))
+}
+
+// sharers names the Services that must all match.
+func sharers(a Address) string {
+	if len(a.Holders) > 1 {
+		return "all of " + services(a) + ", which share the address"
+	}
+	return services(a)
+}
+
+// selectorFields names the fields by which the advertisements select Services.
+func (r *resolver) selectorFields(ads []int) string {
+	byService := slices.ContainsFunc(ads, func(i int) bool { return len(r.ads[i].ServiceSelectors) > 0 })
+	byNamespace := slices.ContainsFunc(ads, func(i int) bool { return len(r.ads[i].NamespaceSelectors) > 0 })
+	switch {
+	case byService && byNamespace:
+		return "spec.serviceSelectors and spec.namespaceSelectors"
+	case byNamespace:
+		return "spec.namespaceSelectors"
+	}
+	return "spec.serviceSelectors"
 }
 
 // WhyNone says that there is no advertisement of these kinds at all, which an address

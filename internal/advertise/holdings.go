@@ -29,11 +29,12 @@ type Claim struct {
 type Holdings struct {
 	services map[lb.ServiceKey]*Holder
 	claims   map[netip.Addr]*Claim
+	admission
 }
 
 // NewHoldings returns one that knows nothing.
 func NewHoldings() *Holdings {
-	return &Holdings{services: map[lb.ServiceKey]*Holder{}, claims: map[netip.Addr]*Claim{}}
+	return &Holdings{services: map[lb.ServiceKey]*Holder{}, claims: map[netip.Addr]*Claim{}, admission: newAdmission()}
 }
 
 // SetService says what a Service is like; nil: it is gone. It returns the addresses
@@ -58,6 +59,7 @@ func (h *Holdings) SetService(key lb.ServiceKey, s *Holder) []netip.Addr {
 
 // SetClaim says who holds an address; nil: nobody.
 func (h *Holdings) SetClaim(address netip.Addr, c *Claim) {
+	h.look(address, c)
 	if c == nil {
 		delete(h.claims, address)
 	} else {
@@ -69,10 +71,10 @@ func (h *Holdings) SetClaim(address netip.Addr, c *Claim) {
 func (h *Holdings) Claimed() iter.Seq[netip.Addr] { return maps.Keys(h.claims) }
 
 // Showing returns the Services that hold an address and show it, and the pool that it
-// is from.
+// is from. An address that is refused has none: see Refused.
 func (h *Holdings) Showing(address netip.Addr) (pool lb.PoolName, holders []*Service) {
 	c := h.claims[address]
-	if c == nil {
+	if c == nil || !h.admits(address) {
 		return "", nil
 	}
 	holders = make([]*Service, 0, len(c.Holders))

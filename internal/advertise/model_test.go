@@ -19,6 +19,23 @@ type facts struct {
 	nodes    []advertise.Node
 	services map[lb.ServiceKey]*advertise.Holder
 	claims   map[netip.Addr]*advertise.Claim
+	admitted map[netip.Addr]bool
+}
+
+// admit notes which held addresses may be announced: those that are listed, and those that
+// were since they are held.
+func (f *facts) admit() {
+	for address := range f.admitted {
+		if c := f.claims[address]; c == nil || len(c.Holders) == 0 {
+			delete(f.admitted, address)
+		}
+	}
+	for address, claim := range f.claims {
+		listed := slices.ContainsFunc(f.pools, func(p advertise.Pool) bool { return p.Name == claim.Pool && len(p.Listed) > 0 })
+		if listed && len(claim.Holders) > 0 {
+			f.admitted[address] = true
+		}
+	}
 }
 
 // wanted is what Resolve says of the whole.
@@ -36,7 +53,7 @@ func (f *facts) wanted() map[netip.Addr][]advertise.Candidate {
 				shown.Holders = append(shown.Holders, key)
 			}
 		}
-		if len(shown.Holders) > 0 {
+		if len(shown.Holders) > 0 && f.admitted[address] {
 			in.Addresses = append(in.Addresses, shown)
 		}
 	}
@@ -74,7 +91,7 @@ func (f *facts) config(t *rapid.T) {
 	for i := range f.nodes {
 		f.nodes[i].Excluded = rapid.SampledFrom([]string{"", "", "", "is away"}).Draw(t, "excluded")
 	}
-	f.pools = rapid.SampledFrom([][]advertise.Pool{nil, {{Name: "gold"}}, {{Name: "gold"}, {Name: "tin"}}}).Draw(t, "pools")
+	f.pools = rapid.SampledFrom([][]advertise.Pool{nil, gold(), {{Name: "gold"}}, {pool("gold", nil), pool("tin", nil)}}).Draw(t, "pools")
 	f.ads = nil
 	for range rapid.IntRange(0, 3).Draw(t, "advertisements") {
 		f.ads = append(f.ads, drawAd(t))
@@ -133,10 +150,11 @@ func apply(t *rapid.T, told map[netip.Addr][]advertise.Candidate, c advertise.Ch
 
 func TestAllChangesTogetherAreWhatResolveSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := &facts{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}}
+		f := &facts{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}, admitted: map[netip.Addr]bool{}}
 		p, told := advertise.NewPlanner(), map[netip.Addr][]advertise.Candidate{}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			f.change(t, p)
+			f.admit()
 			if rapid.IntRange(0, 2).Draw(t, "asked") == 0 {
 				continue
 			}

@@ -43,6 +43,7 @@ func (p *Planner) SetConfig(advertisements []Advertisement, pools []Pool, nodes 
 	lists := p.resolver.lists
 	p.resolver = newResolver(Input{Advertisements: advertisements, Pools: pools, Nodes: nodes})
 	p.resolver.lists = lists // what is the same as before is known by it
+	p.holdings.SetConfig(p.resolver.pools, nodes)
 	for address := range p.holdings.Claimed() {
 		p.touched[address] = struct{}{}
 	}
@@ -65,13 +66,19 @@ func (p *Planner) SetClaim(address netip.Addr, c *Claim) {
 // Forget has the planner know of no Service and no claim, so that no address is wanted.
 func (p *Planner) Forget() {
 	p.holdings = NewHoldings()
+	p.holdings.SetConfig(p.resolver.pools, p.resolver.nodes)
 	for address := range p.told {
 		p.touched[address] = struct{}{}
 	}
 }
 
+// Remember has addresses admitted that were announced before the process started, as far
+// as they are held when Changes is called first.
+func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.Remember(addresses) }
+
 // Changes returns what changed since the last call.
 func (p *Planner) Changes() Change {
+	p.holdings.Settle()
 	var c Change
 	for address := range p.touched {
 		p.look(address, &c)

@@ -28,7 +28,7 @@ func heldBy(keys ...lb.ServiceKey) *advertise.Claim {
 // for its changes.
 func planner(ads ...ad) *advertise.Planner {
 	p := advertise.NewPlanner()
-	p.SetConfig(ads, nil, nodes())
+	p.SetConfig(ads, gold(), nodes())
 	p.SetService(web, holder(one))
 	p.SetClaim(one, heldBy(web))
 	p.Changes()
@@ -48,7 +48,7 @@ func TestWhatIsNewOfAddresses(t *testing.T) {
 	}{
 		{"nothing, when nothing happens", func(*advertise.Planner) {}, change{}},
 		{"nothing, when all is as before", func(p *advertise.Planner) {
-			p.SetConfig([]ad{{}}, nil, nodes())
+			p.SetConfig([]ad{{}}, gold(), nodes())
 			p.SetService(web, holder(one))
 			p.SetClaim(one, heldBy(web))
 		}, change{}},
@@ -61,7 +61,7 @@ func TestWhatIsNewOfAddresses(t *testing.T) {
 		{"nothing, when a Service changes that holds nothing", func(p *advertise.Planner) { p.SetService(dns, holder(one)) }, change{}},
 		{"nothing, when an address is claimed that nobody shows", func(p *advertise.Planner) {
 			p.SetClaim(two, heldBy(web, dns))
-			p.SetConfig([]ad{{}}, []advertise.Pool{{Name: "tin"}}, nodes())
+			p.SetConfig([]ad{{}}, append(gold(), pool("tin", nil)), nodes())
 		}, change{}},
 		{"an address that a Service shows", func(p *advertise.Planner) {
 			p.SetClaim(two, heldBy(dns))
@@ -76,7 +76,7 @@ func TestWhatIsNewOfAddresses(t *testing.T) {
 			s.Endpoints = nil
 			p.SetService(web, s)
 		}, change{Addresses: addresses{{Address: one}}}},
-		{"an address without an advertisement is wanted, and nobody may announce it", func(p *advertise.Planner) { p.SetConfig(nil, nil, nodes()) },
+		{"an address without an advertisement is wanted, and nobody may announce it", func(p *advertise.Planner) { p.SetConfig(nil, gold(), nodes()) },
 			change{Addresses: addresses{{Address: one}}}},
 		{"an address that its Service does not show any more goes", func(p *advertise.Planner) { p.SetService(web, holder(two)) }, change{Gone: []netip.Addr{one}}},
 		{"an address whose Service is gone goes", func(p *advertise.Planner) { p.SetService(web, nil) }, change{Gone: []netip.Addr{one}}},
@@ -96,7 +96,7 @@ func TestWhatIsNewOfAddresses(t *testing.T) {
 		{"a node that is excluded leaves the others", func(p *advertise.Planner) {
 			all := nodes()
 			all[0].Excluded = "has the label x"
-			p.SetConfig([]ad{{}}, nil, all)
+			p.SetConfig([]ad{{}}, gold(), all)
 		}, change{Addresses: addresses{{Address: one, Candidates: everyone[:2]}}}},
 		{"changes are ordered", func(p *advertise.Planner) {
 			p.SetClaim(two, heldBy(web))
@@ -123,9 +123,9 @@ func TestCandidatesAreSharedWithThoseOfLongAgo(t *testing.T) {
 	p := advertise.NewPlanner()
 	p.SetService(web, holder(one, two))
 	p.SetClaim(one, heldBy(web))
-	p.SetConfig([]ad{{}}, nil, nodes())
+	p.SetConfig([]ad{{}}, gold(), nodes())
 	first := p.Changes().Addresses
-	p.SetConfig([]ad{{}}, []advertise.Pool{{Name: "tin"}}, nodes())
+	p.SetConfig([]ad{{}}, append(gold(), pool("tin", nil)), nodes())
 	p.SetClaim(two, heldBy(web))
 	second := p.Changes().Addresses
 	if len(first) != 1 || len(second) != 1 || len(first[0].Candidates) != 3 || &first[0].Candidates[0] != &second[0].Candidates[0] {
@@ -141,7 +141,7 @@ func TestWhatIsNotInUseCostsNoMemory(t *testing.T) {
 	for i := range 20 {
 		all = append(all, advertise.Node{Name: lb.NodeName(fmt.Sprint("node-", i))})
 	}
-	p.SetConfig([]ad{{}}, nil, all)
+	p.SetConfig([]ad{{}}, gold(), all)
 	p.SetClaim(one, heldBy(web))
 	before := inUse()
 	for i := range 10000 {

@@ -13,9 +13,12 @@ import (
 // announce it or why nobody may.
 func Resolve(in Input) []Result {
 	r := newResolver(in)
+	taken := addressesOf(in.Nodes)
 	results := make([]Result, 0, len(in.Addresses))
 	for _, a := range in.Addresses {
-		results = append(results, r.resolve(a))
+		result := r.resolve(a)
+		result.Refused = refuses(a.Address, a.Pool, r.pools, taken)
+		results = append(results, result)
 	}
 	return results
 }

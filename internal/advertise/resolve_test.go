@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -49,12 +50,19 @@ func nodes() []advertise.Node {
 	}
 }
 
+// pool lists all addresses.
+func pool(name lb.PoolName, set labels) advertise.Pool {
+	return advertise.Pool{Name: name, Labels: set, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("0.0.0.0/0")), lb.RangeOf(netip.MustParsePrefix("::/0"))}}
+}
+
+func gold() []advertise.Pool { return []advertise.Pool{pool("gold", nil)} }
+
 // base is a cluster of three nodes with one Service that shows an address of
 // the pool gold.
 func base(ads ...ad) advertise.Input {
 	return advertise.Input{
 		Advertisements: ads, Nodes: nodes(),
-		Pools:     []advertise.Pool{{Name: "gold", Labels: labels{"tier": "high"}}},
+		Pools:     []advertise.Pool{pool("gold", labels{"tier": "high"})},
 		Services:  []advertise.Service{{Key: web, Labels: labels{"app": "web"}, Endpoints: on("n1")}},
 		Addresses: []advertise.Address{{Address: one, Pool: "gold", Holders: []lb.ServiceKey{web}}},
 	}
@@ -105,8 +113,18 @@ func TestWhoMayAnnounce(t *testing.T) {
 		{"a pool that is gone can be named still", with(base(ad{Scope: scope{Pools: []lb.PoolName{"gold"}}}), func(in *advertise.Input) { in.Pools = nil }), everyone},
 		{"pools are selected by label", base(ad{Scope: scope{PoolSelectors: anyOf(has("tier", "low"), has("tier", "high"))}}), everyone},
 		{"Services are selected by label", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"), has("app", "web"))}}), everyone},
-		{"one Service of those that share an address is enough", with(base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}),
-			serves(advertise.Service{Key: dns, Endpoints: on("n1")}, advertise.Service{Key: web, Labels: labels{"app": "web"}})), everyone},
+		{"one Service of those that share an address is not enough", with(base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}),
+			serves(advertise.Service{Key: dns, Endpoints: on("n1")}, advertise.Service{Key: web, Labels: labels{"app": "web"}})), nil},
+		{"all Services that share an address must match, each one selector", with(base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"), has("app", "dns"))}}),
+			serves(advertise.Service{Key: dns, Labels: labels{"app": "dns"}, Endpoints: on("n1")}, advertise.Service{Key: web, Labels: labels{"app": "web"}})), everyone},
+		{"namespaces are selected by label", with(base(ad{Scope: scope{NamespaceSelectors: anyOf(has("tenant", "a"))}}),
+			serves(advertise.Service{Key: web, NamespaceLabels: labels{"tenant": "a"}, Endpoints: on("n1")})), everyone},
+		{"a label of the Service is none of its namespace", with(base(ad{Scope: scope{NamespaceSelectors: anyOf(has("tenant", "a"))}}),
+			serves(advertise.Service{Key: web, Labels: labels{"tenant": "a"}, NamespaceLabels: labels{"tenant": "b"}, Endpoints: on("n1")})), nil},
+		{"a Service must match both kinds of selectors", with(base(ad{Scope: scope{NamespaceSelectors: anyOf(has("tenant", "a")), ServiceSelectors: anyOf(has("app", "db"))}}),
+			serves(advertise.Service{Key: web, Labels: labels{"app": "web"}, NamespaceLabels: labels{"tenant": "a"}, Endpoints: on("n1")})), nil},
+		{"a Service of another namespace that shares the address does not widen who announces it", with(base(ad{Scope: scope{NamespaceSelectors: anyOf(has("tenant", "a"))}}),
+			serves(advertise.Service{Key: web, NamespaceLabels: labels{"tenant": "b"}, Endpoints: on("n1")}, advertise.Service{Key: dns, NamespaceLabels: labels{"tenant": "a"}, Endpoints: on("n1")})), nil},
 		{"nodes are selected by label", base(ad{Scope: scope{NodeSelectors: anyOf(has("zone", "a"))}}), everyone[:2]},
 		{"excluded nodes are left out", with(base(ad{}), excludes("has a label", "n1", "n2")), everyone[2:]},
 		{"draining and dead nodes stay", with(base(ad{}), func(in *advertise.Input) { in.Nodes[0].Draining, in.Nodes[1].Down = true, true }), everyone},
@@ -135,7 +153,10 @@ func TestWhoMayAnnounce(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			want := []advertise.Result{{Address: one, Candidates: tt.want}}
-			if diff := cmp.Diff(want, advertise.Resolve(tt.in), byValue); diff != "" {
+			if tt.want == nil {
+				want[0].Reason = advertise.NoAdvertisement
+			}
+			if diff := cmp.Diff(want, advertise.Resolve(tt.in), byValue, cmpopts.IgnoreFields(advertise.Result{}, "Refused", "Why")); diff != "" {
 				t.Errorf("results (-want +got):\n%s", diff)
 			}
 		})

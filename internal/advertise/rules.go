@@ -18,11 +18,22 @@ func (s *Scope) SelectsPool(labels map[string]string) bool {
 	return anyMatches(s.PoolSelectors, labels)
 }
 
-// CoversHolders says whether the advertisement is about addresses that these
-// Services show: of those that share one, one is enough.
+// SelectsServices reports whether the advertisement is about some Services only.
+func (s *Scope) SelectsServices() bool { return len(s.ServiceSelectors)+len(s.NamespaceSelectors) > 0 }
+
+// CoversHolders reports whether the advertisement is about addresses that these Services
+// hold: all that share one must match, so that none can widen where the others' address is
+// announced.
 func (s *Scope) CoversHolders(holders []*Service) bool {
-	return len(s.ServiceSelectors) == 0 ||
-		slices.ContainsFunc(holders, func(holder *Service) bool { return anyMatches(s.ServiceSelectors, holder.Labels) })
+	if !s.SelectsServices() {
+		return true
+	}
+	return len(holders) > 0 && !slices.ContainsFunc(holders, func(holder *Service) bool { return !s.coversService(holder) })
+}
+
+func (s *Scope) coversService(holder *Service) bool {
+	return (len(s.ServiceSelectors) == 0 || anyMatches(s.ServiceSelectors, holder.Labels)) &&
+		(len(s.NamespaceSelectors) == 0 || anyMatches(s.NamespaceSelectors, holder.NamespaceLabels))
 }
 
 // CoversNode says whether a node with these labels may announce by the

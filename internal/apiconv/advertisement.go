@@ -12,7 +12,10 @@ import (
 // means nothing; such an advertisement announces nothing.
 func ParseAdvertisement(object *v1beta1.L2Advertisement) (advertise.Advertisement, *SpecError) {
 	spec := &object.Spec
-	scope, err := parseScope(object.Name, spec.IPAddressPools, spec.IPAddressPoolSelectors, spec.NodeSelectors, spec.ServiceSelectors)
+	scope, err := parseScope(object.Name, selection{
+		pools: spec.IPAddressPools, poolLabels: spec.IPAddressPoolSelectors, nodes: spec.NodeSelectors,
+		services: spec.ServiceSelectors, namespaces: spec.NamespaceSelectors,
+	})
 	if err != nil {
 		return advertise.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
 	}
@@ -30,11 +33,17 @@ func ParseAdvertisement(object *v1beta1.L2Advertisement) (advertise.Advertisemen
 	return ad, nil
 }
 
+// selection is what the specs of all kinds of advertisements have in common.
+type selection struct {
+	pools                                   []v1beta1.ObjectName
+	poolLabels, nodes, services, namespaces []metav1.LabelSelector
+}
+
 // parseScope reads what the specs of all kinds of advertisements have in common. The error
 // names the field.
-func parseScope(name string, pools []v1beta1.ObjectName, poolSelectors, nodeSelectors, serviceSelectors []metav1.LabelSelector) (advertise.Scope, error) {
+func parseScope(name string, s selection) (advertise.Scope, error) {
 	scope := advertise.Scope{Name: name}
-	for _, pool := range pools {
+	for _, pool := range s.pools {
 		scope.Pools = append(scope.Pools, lb.PoolName(pool))
 	}
 	for _, list := range []struct {
@@ -42,9 +51,10 @@ func parseScope(name string, pools []v1beta1.ObjectName, poolSelectors, nodeSele
 		from  []metav1.LabelSelector
 		to    *[]advertise.Selector
 	}{
-		{"spec.ipAddressPoolSelectors", poolSelectors, &scope.PoolSelectors},
-		{"spec.nodeSelectors", nodeSelectors, &scope.NodeSelectors},
-		{"spec.serviceSelectors", serviceSelectors, &scope.ServiceSelectors},
+		{"spec.ipAddressPoolSelectors", s.poolLabels, &scope.PoolSelectors},
+		{"spec.nodeSelectors", s.nodes, &scope.NodeSelectors},
+		{"spec.serviceSelectors", s.services, &scope.ServiceSelectors},
+		{"spec.namespaceSelectors", s.namespaces, &scope.NamespaceSelectors},
 	} {
 		parsed, err := compile(list.from, list.field)
 		if err != nil {

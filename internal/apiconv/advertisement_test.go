@@ -55,6 +55,7 @@ func TestASelectorThatMeansNothingIsNamed(t *testing.T) {
 	}{
 		{"of pools", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: []metav1.LabelSelector{broken}}, "spec.ipAddressPoolSelectors[0]: "},
 		{"of nodes", v1beta1.L2AdvertisementSpec{NodeSelectors: []metav1.LabelSelector{fine, broken}}, "spec.nodeSelectors[1]: "},
+		{"of namespaces", v1beta1.L2AdvertisementSpec{NamespaceSelectors: []metav1.LabelSelector{broken}}, "spec.namespaceSelectors[0]: "},
 		{"of Services", v1beta1.L2AdvertisementSpec{ServiceSelectors: []metav1.LabelSelector{broken}}, "spec.serviceSelectors[0]: "},
 		{"of preferred nodes", v1beta1.L2AdvertisementSpec{PreferredNodeSelectors: []v1beta1.PreferredNodeSelector{{Weight: 1, Preference: broken}}}, "spec.preferredNodeSelectors[0]: "},
 	}

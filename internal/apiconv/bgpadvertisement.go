@@ -25,7 +25,10 @@ const (
 // nothing; such an advertisement announces nothing.
 func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (routes.Advertisement, *SpecError) {
 	spec := &object.Spec
-	scope, err := parseScope(object.Name, spec.IPAddressPools, spec.IPAddressPoolSelectors, spec.NodeSelectors, spec.ServiceSelectors)
+	scope, err := parseScope(object.Name, selection{
+		pools: spec.IPAddressPools, poolLabels: spec.IPAddressPoolSelectors, nodes: spec.NodeSelectors,
+		services: spec.ServiceSelectors, namespaces: spec.NamespaceSelectors,
+	})
 	if err != nil {
 		return routes.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
 	}
@@ -58,8 +61,8 @@ func parseLengths(spec *v1beta1.BGPAdvertisementSpec, ad *routes.Advertisement) 
 		if value < 1 || value > length.whole {
 			return specError(v1beta1.ReasonInvalidAdvertisement, length.field, fmt.Errorf("%d is not a length from 1 to %d", value, length.whole))
 		}
-		if value != length.whole && len(spec.ServiceSelectors) > 0 {
-			return specError(v1beta1.ReasonInvalidAdvertisement, length.field, fmt.Errorf("must be %d with serviceSelectors: a wider prefix also holds addresses of other Services", length.whole))
+		if value != length.whole && len(spec.ServiceSelectors)+len(spec.NamespaceSelectors) > 0 {
+			return specError(v1beta1.ReasonInvalidAdvertisement, length.field, fmt.Errorf("must be %d with serviceSelectors or namespaceSelectors: a wider prefix also holds addresses of other Services", length.whole))
 		}
 		*length.to = uint8(value)
 	}

@@ -1,6 +1,7 @@
 package apiconv
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -28,9 +29,29 @@ func ParseNode(node *corev1.Node, policy DrainPolicy) advertise.Node {
 	ready := nodeCondition(node, corev1.NodeReady)
 	return advertise.Node{
 		Name: lb.NodeName(node.Name), Labels: node.Labels, Excluded: excluded(node),
-		Draining: policy.drains(node) || shuttingDown(ready),
-		Down:     ready != nil && ready.Status != corev1.ConditionTrue,
+		Draining:  policy.drains(node) || shuttingDown(ready),
+		Down:      ready != nil && ready.Status != corev1.ConditionTrue,
+		Addresses: ownAddresses(node),
 	}
+}
+
+// maxOwn bounds how many addresses a node can say are its own: a kubelet writes them.
+const maxOwn = 16
+
+// ownAddresses returns the addresses of the node itself, ordered, each once. A name or a
+// range is none.
+func ownAddresses(node *corev1.Node) []netip.Addr {
+	var list []netip.Addr
+	for _, a := range node.Status.Addresses[:min(len(node.Status.Addresses), maxOwn)] {
+		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
+			continue
+		}
+		if address, err := ParseAddress(a.Address); err == nil {
+			list = append(list, address)
+		}
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return slices.Compact(list)
 }
 
 // excluded returns why a node may not announce, as what follows its name in a

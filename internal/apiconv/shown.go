@@ -46,12 +46,12 @@ func showing(claim *v1beta1.IPAddressClaim, address netip.Addr, told map[lb.Serv
 	return holders
 }
 
-// AdvertisedService returns what counts of a Service when its addresses are
-// announced.
-func AdvertisedService(svc *corev1.Service, endpoints ServiceEndpoints) advertise.Service {
+// AdvertisedService returns what counts of a Service, in a namespace with these labels,
+// when its addresses are announced.
+func AdvertisedService(svc *corev1.Service, namespace map[string]string, endpoints ServiceEndpoints) advertise.Service {
 	key := KeyOf(svc)
 	return advertise.Service{
-		Key: key, Labels: svc.Labels, Endpoints: endpoints[key],
+		Key: key, Labels: svc.Labels, NamespaceLabels: namespace, Endpoints: endpoints[key],
 		Local: svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 	}
 }

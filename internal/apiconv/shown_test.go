@@ -57,12 +57,12 @@ func TestAdvertisedService(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", Labels: map[string]string{"app": "web"}},
 		Spec:       corev1.ServiceSpec{ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal},
 	}
-	want := advertise.Service{Key: key, Labels: svc.Labels, Local: true, Endpoints: endpoints[key]}
-	if diff := cmp.Diff(want, AdvertisedService(svc, endpoints)); diff != "" {
+	want := advertise.Service{Key: key, Labels: svc.Labels, NamespaceLabels: map[string]string{"tenant": "a"}, Local: true, Endpoints: endpoints[key]}
+	if diff := cmp.Diff(want, AdvertisedService(svc, map[string]string{"tenant": "a"}, endpoints)); diff != "" {
 		t.Errorf("service (-want +got):\n%s", diff)
 	}
 	svc.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyCluster
-	if AdvertisedService(svc, nil).Local {
+	if AdvertisedService(svc, nil, nil).Local {
 		t.Error("externalTrafficPolicy Cluster: got Local, want not")
 	}
 }

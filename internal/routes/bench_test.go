@@ -18,7 +18,7 @@ var sizes = []int{100, 1000, 10000}
 // large has 20 advertisements of which some are about each Service.
 func large(services, peers int) setup {
 	s := setup{
-		config:   routes.Config{Node: advertise.Node{Name: "n1"}, Pools: []advertise.Pool{{Name: "gold"}}},
+		config:   routes.Config{Node: advertise.Node{Name: "n1"}, Pools: []advertise.Pool{pool("gold", nil)}},
 		services: make(map[lb.ServiceKey]*advertise.Holder, services), claims: make(map[netip.Addr]*advertise.Claim, services),
 	}
 	for i := range peers {

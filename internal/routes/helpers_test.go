@@ -1,7 +1,9 @@
 package routes_test
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,6 +57,13 @@ type setup struct {
 	config   routes.Config
 	services map[lb.ServiceKey]*advertise.Holder
 	claims   map[netip.Addr]*advertise.Claim
+	// admitted are addresses that could be announced before the planner was made.
+	admitted map[netip.Addr]bool
+}
+
+// pool lists all addresses.
+func pool(name lb.PoolName, set labels) advertise.Pool {
+	return advertise.Pool{Name: name, Labels: set, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("0.0.0.0/0")), lb.RangeOf(netip.MustParsePrefix("::/0"))}}
 }
 
 // base has one Service that shows an IPv4 address of the pool gold, and two peers.
@@ -64,7 +73,7 @@ func base(ads ...ad) setup {
 			Node:           advertise.Node{Name: "n1", Labels: labels{"zone": "a"}},
 			Advertisements: ads,
 			Peers:          []bgp.PeerName{"left", "right"},
-			Pools:          []advertise.Pool{{Name: "gold", Labels: labels{"tier": "high"}}},
+			Pools:          []advertise.Pool{pool("gold", labels{"tier": "high"})},
 		},
 		services: map[lb.ServiceKey]*advertise.Holder{
 			web: {Service: advertise.Service{Labels: labels{"app": "web"}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n2")}}, Shown: []netip.Addr{one}},
@@ -82,6 +91,7 @@ func (s setup) with(changes ...func(*setup)) setup {
 
 func (s setup) planner() *routes.Planner {
 	p := routes.New()
+	p.Remember(slices.Collect(maps.Keys(s.admitted)))
 	p.SetConfig(s.config)
 	for key, service := range s.services {
 		p.SetService(key, service)

@@ -62,11 +62,12 @@ func TestAnyStoryEndsWhereItsFactsLead(t *testing.T) {
 }
 
 func play(t *testing.T, seed uint64) {
-	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), setup: setup{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}}}
+	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), setup: setup{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}, admitted: map[netip.Addr]bool{}}}
 	p := routes.New()
 	told := map[bgp.PeerName]table{}
 	for step := range 60 {
 		did := s.change(p)
+		s.admit()
 		for _, peer := range s.config.Peers {
 			same(t, "table of "+string(peer), s.table(peer), p.Table(peer))
 			same(t, "table of "+string(peer)+" of a new planner", s.planner().Table(peer), p.Table(peer))
@@ -188,11 +189,26 @@ func (s *story) input() advertise.Input {
 				shown.Holders = append(shown.Holders, key)
 			}
 		}
-		if len(shown.Holders) > 0 {
+		if len(shown.Holders) > 0 && s.admitted[address] {
 			in.Addresses = append(in.Addresses, shown)
 		}
 	}
 	return in
+}
+
+// admit notes which held addresses may be announced: those of a pool that there is, and
+// those of one that was since they are held.
+func (s *story) admit() {
+	for address := range s.admitted {
+		if c := s.claims[address]; c == nil || len(c.Holders) == 0 {
+			delete(s.admitted, address)
+		}
+	}
+	for address, claim := range s.claims {
+		if len(claim.Holders) > 0 && slices.ContainsFunc(s.config.Pools, func(p advertise.Pool) bool { return p.Name == claim.Pool }) {
+			s.admitted[address] = true
+		}
+	}
 }
 
 func (s *story) conflicts() []routes.Conflict {

@@ -13,6 +13,8 @@ type Config struct {
 	// Node is the one that the planner plans for. Whether it drains or is down does
 	// not matter: what would be announced is still said, and the caller marks it.
 	Node advertise.Node
+	// Nodes of the cluster, whose own addresses are announced for no Service.
+	Nodes []advertise.Node
 	// Advertisements of the cluster, those of other nodes included.
 	Advertisements []Advertisement
 	// Peers that the node has.
@@ -44,6 +46,7 @@ func New() *Planner {
 // SetConfig says what holds for all addresses from now on, and looks at each of them.
 func (p *Planner) SetConfig(c Config) {
 	p.plan = newPlan(c, p.plan)
+	p.holdings.SetConfig(p.plan.pools, c.Nodes)
 	for prefix, e := range p.prefixes {
 		clear(e.members)
 		e.members, e.now = e.members[:0], nil
@@ -54,6 +57,23 @@ func (p *Planner) SetConfig(c Config) {
 		p.look(address)
 	}
 }
+
+// Remember has addresses admitted that were announced before the process started, as far
+// as they are held when Settle is called.
+func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.Remember(addresses) }
+
+// Settle ends what Remember began: all claims and pools were read.
+func (p *Planner) Settle() { p.holdings.Settle() }
+
+// Refused returns how many addresses Services hold that may not be announced, and the first
+// of them, at most as many as asked for.
+func (p *Planner) Refused(most int) (count int, first []advertise.Refusal) {
+	return p.holdings.Refused(most)
+}
+
+// Outside returns the addresses, ordered, that may be announced although their pool does not
+// list them any more.
+func (p *Planner) Outside() []netip.Addr { return p.holdings.Outside() }
 
 // SetService says what a Service is like; nil: it is gone. Only the addresses that
 // it shows or showed are looked at.

@@ -19,15 +19,18 @@ func TestWhatIsAnnounced(t *testing.T) {
 		{"without advertisements nothing is", base(), nothing},
 		{"an empty advertisement means all pools, Services, nodes and peers", base(ad{}), single},
 		{"a pool can be named", base(ad{Scope: scope{Pools: []lb.PoolName{"tin", "gold"}}}), single},
-		{"a pool that is gone can be named still", base(ad{Scope: scope{Pools: []lb.PoolName{"gold"}}}).with(func(s *setup) { s.config.Pools = nil }), single},
+		{"a pool that is gone can be named still", base(ad{Scope: scope{Pools: []lb.PoolName{"gold"}}}).with(func(s *setup) { s.config.Pools, s.admitted = nil, map[netip.Addr]bool{one: true} }), single},
 		{"other pools do not count", base(ad{Scope: scope{Pools: []lb.PoolName{"tin"}}}), nothing},
 		{"pools are selected by label", base(ad{Scope: scope{PoolSelectors: anyOf(has("tier", "low"), has("tier", "high"))}}), single},
 		{"a pool that no selector matches is not", base(ad{Scope: scope{PoolSelectors: anyOf(has("tier", "low"))}}), nothing},
 		{"a pool that is gone has no labels", base(ad{Scope: scope{PoolSelectors: anyOf(has("tier", ""))}}).with(func(s *setup) { s.claims[one].Pool = "gone" }), nothing},
 		{"Services are selected by label", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"), has("app", "web"))}}), single},
 		{"a Service that no selector matches is not", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"))}}), nothing},
-		{"one Service of those that share an address is enough", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}).with(shares(map[lb.ServiceKey]*advertise.Holder{
-			dns: serves(on("n2")), web: {Service: advertise.Service{Labels: labels{"app": "web"}}}})), single},
+		{"one Service of those that share an address is not enough", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}).with(shares(map[lb.ServiceKey]*advertise.Holder{
+			dns: serves(on("n2")), web: {Service: advertise.Service{Labels: labels{"app": "web"}}}})), nothing},
+		{"Services are selected by the labels of their namespaces", base(ad{Scope: scope{NamespaceSelectors: anyOf(has("tenant", "a"))}}).with(
+			func(s *setup) { s.services[web].NamespaceLabels = labels{"tenant": "a"} }), single},
+		{"a namespace that no selector matches is not", base(ad{Scope: scope{NamespaceSelectors: anyOf(has("tenant", "a"))}}), nothing},
 		{"a holder that does not show the address does not count for selectors", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}).with(
 			shares(map[lb.ServiceKey]*advertise.Holder{dns: serves(on("n2")), web: {Service: advertise.Service{Labels: labels{"app": "web"}}}}),
 			func(s *setup) { s.services[web].Shown = nil }), nothing},

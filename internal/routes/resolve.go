@@ -40,6 +40,8 @@ type Result struct {
 	Reason advertise.Reason
 	// Why is the reason in a sentence: what is wrong, where, and what to do.
 	Why string
+	// Refused is why no speaker begins to announce the address: see advertise.Result.
+	Refused string
 }
 
 // Resolve returns for each address of the view, in the same order, who announces it
@@ -59,7 +61,7 @@ func Resolve(in View) []Result {
 	found := advertise.Resolve(input)
 	results := make([]Result, 0, len(found))
 	for _, f := range found {
-		r := Result{Address: f.Address, Reason: f.Reason, Why: f.Why}
+		r := Result{Address: f.Address, Reason: f.Reason, Why: f.Why, Refused: f.Refused}
 		if len(f.Candidates) > 0 {
 			list, known := shared[&f.Candidates[0]]
 			if !known {

@@ -19,7 +19,7 @@ type peersOf = map[lb.NodeName][]bgp.PeerName
 func cluster(peers peersOf, ads ...ad) routes.View {
 	return routes.View{
 		Advertisements: ads, Peers: peers,
-		Pools:     []advertise.Pool{{Name: "gold", Labels: labels{"tier": "high"}}},
+		Pools:     []advertise.Pool{pool("gold", labels{"tier": "high"})},
 		Nodes:     []advertise.Node{{Name: "n2", Labels: labels{"zone": "b"}}, {Name: "n1", Labels: labels{"zone": "a"}}},
 		Services:  []advertise.Service{{Key: web, Labels: labels{"app": "web"}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n1")}}},
 		Addresses: []advertise.Address{{Address: one, Pool: "gold", Holders: []lb.ServiceKey{web}}},
@@ -91,12 +91,14 @@ func TestWhyNobodyAnnounces(t *testing.T) {
 // node of random clusters.
 func TestTheControllerSaysWhatTheSpeakersDo(t *testing.T) {
 	for _, seed := range seedsToPlay(t) {
-		s := &story{Rand: rand.New(rand.NewPCG(seed, 8)), setup: setup{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}}}
+		s := &story{Rand: rand.New(rand.NewPCG(seed, 8)), setup: setup{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}, admitted: map[netip.Addr]bool{}}}
 		p := routes.New()
 		for range 30 {
 			s.change(p)
+			s.admit()
 		}
 		s.config = s.newConfig()
+		s.admit()
 		for i := range s.config.Advertisements {
 			s.config.Advertisements[i].Length, s.config.Advertisements[i].LengthV6 = 0, 0
 		}

@@ -66,7 +66,7 @@ func (s *story) newConfig() routes.Config {
 	}
 	for _, name := range []lb.PoolName{"gold", "tin"} {
 		if s.IntN(4) > 0 {
-			c.Pools = append(c.Pools, advertise.Pool{Name: name, Labels: s.labels()})
+			c.Pools = append(c.Pools, pool(name, s.labels()))
 		}
 	}
 	s.Shuffle(len(c.Advertisements), func(i, j int) {

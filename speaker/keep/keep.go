@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,6 +46,18 @@ type Content struct {
 	speaker.Kept
 	// Peers are the other speakers' nodes and addresses.
 	Peers map[lb.NodeName]netip.Addr
+	// Outside are addresses that may be announced although their pool does not list them
+	// any more, ordered.
+	Outside []netip.Addr
+}
+
+// Announced returns the addresses that could be announced when this was written.
+func (c Content) Announced() []netip.Addr {
+	list := slices.Clone(c.Outside)
+	for _, a := range c.Snapshot.Addresses {
+		list = append(list, a.Address)
+	}
+	return list
 }
 
 // Store keeps the content in a directory. Make it with Open.
@@ -82,6 +95,12 @@ func (s *Store) Keep(k speaker.Kept) { s.change(func(c *Content) { c.Kept = k })
 // KeepPeers has the others' addresses written, soon.
 func (s *Store) KeepPeers(peers map[lb.NodeName]netip.Addr) {
 	s.change(func(c *Content) { c.Peers = peers })
+}
+
+// KeepOutside has the addresses written, soon, that may be announced although their pool
+// does not list them any more.
+func (s *Store) KeepOutside(list []netip.Addr) {
+	s.change(func(c *Content) { c.Outside = list })
 }
 
 func (s *Store) change(write func(*Content)) {
@@ -165,6 +184,7 @@ type file struct {
 	Peers      map[lb.NodeName]netip.Addr `json:"peers,omitempty"`
 	Claims     ownership.Claims           `json:"claims,omitempty"`
 	Held       []netip.Addr               `json:"held,omitempty"`
+	Outside    []netip.Addr               `json:"outside,omitempty"`
 	Ours       []net.HardwareAddr         `json:"ours,omitempty"`
 	Draining   map[lb.NodeName]bool       `json:"draining,omitempty"`
 	Candidates [][]speaker.Candidate      `json:"candidates,omitempty"`
@@ -183,7 +203,7 @@ type list struct {
 }
 
 func write(path string, c Content) error {
-	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Held: c.Held, Ours: c.Ours[:min(len(c.Ours), mostHardware)]}
+	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Held: c.Held, Outside: c.Outside, Ours: c.Ours[:min(len(c.Ours), mostHardware)]}
 	numbers := map[list]int{}
 	for _, a := range c.Snapshot.Addresses {
 		if len(a.Candidates) == 0 {
@@ -247,7 +267,7 @@ func decode(text []byte) (Content, error) {
 	if f.Format != format {
 		return Content{}, fmt.Errorf("it has the format %d, not %d", f.Format, format)
 	}
-	c := Content{Peers: f.Peers, Kept: speaker.Kept{Claims: f.Claims, Held: f.Held, Snapshot: speaker.Snapshot{Draining: f.Draining}}}
+	c := Content{Peers: f.Peers, Outside: f.Outside, Kept: speaker.Kept{Claims: f.Claims, Held: f.Held, Snapshot: speaker.Snapshot{Draining: f.Draining}}}
 	for _, hardware := range f.Ours[:min(len(f.Ours), mostHardware)] {
 		if len(hardware) != hardwareBytes {
 			return Content{}, fmt.Errorf("a hardware address has %d bytes", len(hardware))

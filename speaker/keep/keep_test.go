@@ -28,7 +28,8 @@ func content() Content {
 			},
 			Claims: ownership.Claims{a: 7, c: 1},
 		},
-		Peers: map[lb.NodeName]netip.Addr{"node2": netip.MustParseAddr("192.168.1.12")},
+		Peers:   map[lb.NodeName]netip.Addr{"node2": netip.MustParseAddr("192.168.1.12")},
+		Outside: []netip.Addr{b},
 	}
 }
 
@@ -41,6 +42,7 @@ func TestWhatIsKeptIsFoundAgain(t *testing.T) {
 	want := content()
 	store.Keep(want.Kept)
 	store.KeepPeers(want.Peers)
+	store.KeepOutside(want.Outside)
 	store.Flush()
 	_, got := Open(directory, "node1", logr.Discard())
 	if diff := cmp.Diff(want, got, byValue, cmpopts.EquateEmpty()); diff != "" {

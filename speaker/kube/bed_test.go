@@ -101,7 +101,7 @@ func snapshotOf(t *testing.T, o objects, policy apiconv.DrainPolicy) speaker.Sna
 
 // large has as many Services, of one address each, on three nodes.
 func large(services int) objects {
-	o := objects{nodes: []corev1.Node{node("n1", "a"), node("n2", "b"), node("n3", "c")}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})}}
+	o := objects{pools: []v1beta1.IPAddressPool{pool("gold", "high")}, nodes: []corev1.Node{node("n1", "a"), node("n2", "b"), node("n3", "c")}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})}}
 	a := netip.MustParseAddr("10.0.0.1")
 	for i := range services {
 		name := fmt.Sprintf("web-%d", i)
@@ -117,7 +117,10 @@ func node(name, zone string) corev1.Node {
 }
 
 func pool(name, tier string) v1beta1.IPAddressPool {
-	return v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"tier": tier}}}
+	return v1beta1.IPAddressPool{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"tier": tier}},
+		Spec:       v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"10.0.0.0/8", "2001:db8::/32"}},
+	}
 }
 
 func claim(address, pool, holder string) v1beta1.IPAddressClaim {

@@ -26,7 +26,7 @@ func mapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	}
 	add(corev1.SchemeGroupVersion, meta.RESTScopeNamespace, "Service", "Pod", "Secret")
 	add(discoveryv1.SchemeGroupVersion, meta.RESTScopeNamespace, "EndpointSlice")
-	add(corev1.SchemeGroupVersion, meta.RESTScopeRoot, "Node")
+	add(corev1.SchemeGroupVersion, meta.RESTScopeRoot, "Node", "Namespace")
 	add(v1beta1.GroupVersion, meta.RESTScopeRoot, "IPAddressClaim", "IPAddressPool", "L2Advertisement", "SpeakerState", "SpeakerRouteSlice",
 		"BGPAdvertisement", "BGPPeer", "BFDProfile", "Community")
 	return m, nil

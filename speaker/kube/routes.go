@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
@@ -28,10 +29,34 @@ type Routing struct {
 	News map[bgp.PeerName]speakerbgp.News
 	// Problems are sentences about objects that mean nothing and were left out.
 	Problems []string
+	// Refused are addresses that Services hold and that no speaker begins to announce.
+	Refused Refused
+}
+
+// Refused are addresses that may not be announced.
+type Refused struct {
+	// Count of them.
+	Count int
+	// First of them, in order.
+	First []advertise.Refusal
+}
+
+// String names the first of them.
+func (r Refused) String() string {
+	parts := make([]string, 0, len(r.First)+1)
+	for _, one := range r.First {
+		parts = append(parts, fmt.Sprintf("%s: %s", one.Address, one.Why))
+	}
+	if more := r.Count - len(r.First); more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", more))
+	}
+	return fmt.Sprintf("addresses that Services hold are not announced (%s): a speaker announces what the pool of the IPAddressClaim lists, and what it announced before: add them to the pools, or delete the claims",
+		strings.Join(parts, "; "))
 }
 
 // fill puts it into a status.
 func (r Routing) fill(next *v1beta1.SpeakerStateStatus) {
+	next.RefusedAddresses = int32(r.Refused.Count)
 	for _, s := range r.Sessions[:min(len(r.Sessions), maxPeers)] {
 		next.BGPPeers = append(next.BGPPeers, r.peer(s))
 	}

@@ -31,6 +31,11 @@ type Options struct {
 	HealthAddress, MetricsAddress string
 	// Drain says which nodes hand over their addresses.
 	Drain apiconv.DrainPolicy
+	// Before are the addresses that could be announced before this process started, and
+	// Outside takes those that may be announced although no pool lists them any more, when
+	// they are others: what is in use outlives the process.
+	Before  []netip.Addr
+	Outside func([]netip.Addr)
 }
 
 // NewManager returns a manager with a cache of what the speaker looks at, and
@@ -66,7 +71,7 @@ func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func(m
 	watcher := &Watcher{
 		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace,
 		PodLabels: client.MatchingLabels{v1beta1.LabelComponent: "speaker"},
-		Drain:     o.Drain, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join, Log: mgr.GetLogger().WithName("watch"),
+		Drain:     o.Drain, Before: o.Before, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join, Log: mgr.GetLogger().WithName("watch"),
 	}
 	ready := func() error {
 		if !engine.Synced() {

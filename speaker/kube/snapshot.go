@@ -82,7 +82,8 @@ func (w *Watcher) readNodes(news seen.News) []advertise.Node {
 // alike says whether it makes no difference to who may announce which of two nodes there
 // is.
 func alike(x, y advertise.Node) bool {
-	return x.Name == y.Name && x.Excluded == y.Excluded && maps.Equal(x.Labels, y.Labels)
+	return x.Name == y.Name && x.Excluded == y.Excluded && maps.Equal(x.Labels, y.Labels) &&
+		slices.Equal(x.Addresses, y.Addresses)
 }
 
 // peers returns where the speakers on other nodes are. A node has one address,

@@ -120,6 +120,7 @@ func TestAddressesShareTheirCandidates(t *testing.T) {
 	got := snapshotOf(t, objects{
 		services: []corev1.Service{service("web", "10.0.0.1", "10.0.0.2")}, endpoints: []discoveryv1.EndpointSlice{endpoints("web", "n1")},
 		claims: []v1beta1.IPAddressClaim{claim("10.0.0.1", "gold", "web"), claim("10.0.0.2", "gold", "web")},
+		pools:  []v1beta1.IPAddressPool{pool("gold", "high")},
 		nodes:  []corev1.Node{node("n1", "a")}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})},
 	}, apiconv.DrainPolicy{}).Addresses
 	if len(got) != 2 || len(got[0].Candidates) != 1 || &got[0].Candidates[0] != &got[1].Candidates[0] {
@@ -131,6 +132,7 @@ func TestAddressesShareTheirCandidates(t *testing.T) {
 // ones.
 func TestWhatIsStrippedIsNotMissed(t *testing.T) {
 	o := objects{
+		pools:     []v1beta1.IPAddressPool{pool("gold", "high")},
 		services:  []corev1.Service{service("web", "10.0.0.1")},
 		claims:    []v1beta1.IPAddressClaim{claim("10.0.0.1", "gold", "web")},
 		endpoints: []discoveryv1.EndpointSlice{endpoints("web", "n1", "n2")}, nodes: []corev1.Node{node("n1", "a"), node("n2", "a"), node("n3", "a")},

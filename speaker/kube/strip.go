@@ -19,6 +19,7 @@ func cached(namespace string) cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Service{}:            {Transform: strip(stripService)},
 			&corev1.Node{}:               {Transform: strip(stripNode)},
+			&corev1.Namespace{}:          {Transform: strip(stripNamespace)},
 			&discoveryv1.EndpointSlice{}: {Transform: strip(stripEndpoints)},
 			&corev1.Pod{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
@@ -61,6 +62,12 @@ func stripService(svc *corev1.Service) {
 	}
 }
 
+// stripNamespace keeps its name and labels: advertisements select by them. Of namespaces
+// only the metadata is watched.
+func stripNamespace(namespace *metav1.PartialObjectMetadata) {
+	namespace.ObjectMeta = stripMeta(namespace.ObjectMeta)
+}
+
 // stripNode keeps annotations too: they may drain the node.
 func stripNode(node *corev1.Node) {
 	kept := corev1.Node{
@@ -68,6 +75,11 @@ func stripNode(node *corev1.Node) {
 		Spec:       corev1.NodeSpec{Taints: node.Spec.Taints},
 	}
 	kept.Annotations = node.Annotations
+	for _, a := range node.Status.Addresses {
+		if a.Type == corev1.NodeInternalIP || a.Type == corev1.NodeExternalIP {
+			kept.Status.Addresses = append(kept.Status.Addresses, a)
+		}
+	}
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
 			// When it was said last is another time every few seconds.

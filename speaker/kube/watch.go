@@ -32,6 +32,8 @@ type Watcher struct {
 	PodLabels client.MatchingLabels
 	// Drain says which nodes hand over their addresses.
 	Drain apiconv.DrainPolicy
+	// Before are the addresses that were announced before this process started.
+	Before []netip.Addr
 	// Snapshot takes what the cluster wants, once everything in it has been seen.
 	Snapshot func(speaker.Snapshot)
 	// Change takes what is new of that afterwards, if anything is.
@@ -50,7 +52,7 @@ type Watcher struct {
 
 // watched are the kinds that the watcher looks at.
 func watched() []client.Object {
-	return append(general(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{})
+	return append(general(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, seen.Namespaces())
 }
 
 // general are the kinds that say what holds for all addresses.
@@ -61,6 +63,7 @@ func general() []client.Object {
 // Start watches until the context ends. It implements manager.Runnable.
 func (w *Watcher) Start(ctx context.Context) error {
 	w.planner = advertise.NewPlanner()
+	w.planner.Remember(w.Before)
 	source := seen.Source{Cache: w.Cache, Kinds: watched(), Counts: w.counts, Log: w.Log}
 	source.Rest = 4 // a fifth of a processor at most
 	return source.Run(ctx, w.round)

@@ -36,8 +36,8 @@ func (b *bed) tells(t *testing.T, when string, want int) speaker.Change {
 
 // served is a cluster with one node and one Service of which all is announced.
 func served() (one corev1.Node, all v1beta1.L2Advertisement, web []client.Object) {
-	svc, held, slice := service("web", "10.0.0.1"), claim("10.0.0.1", "gold", "web"), endpoints("web", "n1")
-	return node("n1", "a"), ad("all", v1beta1.L2AdvertisementSpec{}), []client.Object{&svc, &held, &slice}
+	svc, held, slice, gold := service("web", "10.0.0.1"), claim("10.0.0.1", "gold", "web"), endpoints("web", "n1"), pool("gold", "high")
+	return node("n1", "a"), ad("all", v1beta1.L2AdvertisementSpec{}), []client.Object{&svc, &held, &slice, &gold}
 }
 
 func TestOnlyWhatCountsAndIsNewIsTold(t *testing.T) {
@@ -51,8 +51,8 @@ func TestOnlyWhatCountsAndIsNewIsTold(t *testing.T) {
 	annotated.Annotations = map[string]string{"a": "b"}
 	labelled := web[0].DeepCopyObject().(client.Object)
 	labelled.SetLabels(map[string]string{"a": "b"})
-	gold := pool("gold", "high")
-	b.sees(annotated, labelled, &gold)
+	tin := pool("tin", "high")
+	b.sees(annotated, labelled, &tin)
 	b.tells(t, "something has changed that does not count", 0)
 
 	address := netip.MustParseAddr("10.0.0.1")

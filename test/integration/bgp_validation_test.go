@@ -117,6 +117,7 @@ func TestAnnouncementsToRoutersAreRefusedWithASentence(t *testing.T) {
 		{name: "communities of all forms are accepted", object: marked("65535:65535", "large:4294967295:0:1", "no-export", "transit", "as65000", "65000")},
 		{name: "some Services, alone, are accepted", object: announce(v1beta1.BGPAdvertisementSpec{ServiceSelectors: some, AggregationLength: 32})},
 		{name: "some Services of a wider prefix", object: announce(v1beta1.BGPAdvertisementSpec{ServiceSelectors: some, AggregationLength: 31}), want: "serviceSelectors need aggregationLength 32 and aggregationLengthV6 128"},
+		{name: "some namespaces of a wider prefix", object: announce(v1beta1.BGPAdvertisementSpec{NamespaceSelectors: some, AggregationLength: 31}), want: "namespaceSelectors need aggregationLength 32 and aggregationLengthV6 128"},
 		{name: "some Services of a wider IPv6 prefix", object: announce(v1beta1.BGPAdvertisementSpec{ServiceSelectors: some, AggregationLengthV6: 64}), want: "serviceSelectors need aggregationLength 32 and aggregationLengthV6 128"},
 		{name: "too long a prefix", object: announce(v1beta1.BGPAdvertisementSpec{AggregationLength: 33}), want: "should be less than or equal to 32"},
 		{name: "too long an IPv6 prefix", object: announce(v1beta1.BGPAdvertisementSpec{AggregationLengthV6: 129}), want: "should be less than or equal to 128"},

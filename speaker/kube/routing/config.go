@@ -30,6 +30,8 @@ type config struct {
 func (f *Feed) read(news seen.News) config {
 	var c config
 	self := seen.Get[*corev1.Node](news, client.ObjectKey{Name: string(f.Self)})
+	f.nodes = f.readNodes(news)
+	c.Nodes = f.nodes
 	if self != nil {
 		node := apiconv.ParseNode(self, f.Drain)
 		c.Node, c.draining = node, node.Draining

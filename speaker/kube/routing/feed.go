@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -41,6 +43,14 @@ type Feed struct {
 	Drain apiconv.DrainPolicy
 	// Sessions take what there should be.
 	Sessions Sessions
+	// Before are the addresses that could be announced before this process started.
+	Before []netip.Addr
+	// Outside takes the addresses that may be announced although their pool does not list
+	// them any more, when they are others.
+	Outside func([]netip.Addr)
+	// Refused takes how many addresses Services hold that may not be announced, and the
+	// first of them, when they are others.
+	Refused func(count int, first []advertise.Refusal)
 	// Problems takes sentences about objects that mean nothing, when they are others.
 	Problems func([]string)
 	Log      logr.Logger
@@ -51,13 +61,17 @@ type Feed struct {
 	inUse          map[bgp.PeerName]bgp.Peer
 	peers          []bgp.Peer // told last
 	told           []string
+	outside        []netip.Addr        // told last
+	refusals       int                 // told last
+	refused        []advertise.Refusal // told last
+	nodes          []advertise.Node    // that the planner has
 }
 
 // Watched are the kinds that the feed looks at.
 func Watched() []client.Object {
 	return []client.Object{
 		&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &corev1.Node{},
-		&v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BFDProfile{}, &v1beta1.Community{}, &corev1.Secret{},
+		&v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BFDProfile{}, &v1beta1.Community{}, &corev1.Secret{}, seen.Namespaces(),
 	}
 }
 
@@ -66,13 +80,12 @@ func Watched() []client.Object {
 // are then all that there are, and the end of them is true (RFC 4724 section 4.1).
 func (f *Feed) Start(ctx context.Context) error {
 	f.planner = routes.New()
+	f.planner.Remember(f.Before)
 	return seen.Source{Cache: f.Cache, Kinds: Watched(), Counts: f.counts, Log: f.Log}.Run(ctx, f.round)
 }
 
 func (f *Feed) counts(o client.Object) bool {
 	switch o.(type) {
-	case *corev1.Node:
-		return o.GetName() == string(f.Self)
 	case *corev1.Secret:
 		return o.GetNamespace() == f.Namespace
 	}
@@ -81,13 +94,20 @@ func (f *Feed) counts(o client.Object) bool {
 
 // round looks at the news.
 func (f *Feed) round(news seen.News) {
-	news.Tell(f.planner)
-	if !news.Changed(Watched()...) {
+	defer f.tellRefused()
+	if !f.changed(news) {
+		news.Tell(f.planner)
 		f.send(news.Seen)
 		return
 	}
 	c := f.read(news)
-	f.planner.SetConfig(c.Config)
+	f.planner.SetConfig(c.Config) // first: it decides whether what is claimed may be announced
+	news.Tell(f.planner)
+	f.planner.Settle()
+	if outside := f.planner.Outside(); !slices.Equal(outside, f.outside) {
+		f.outside = outside
+		f.Outside(outside)
+	}
 	f.send(news.Seen)
 	f.Sessions.SetDraining(c.draining)
 	if f.peers == nil || !reflect.DeepEqual(f.peers, c.peers) {
@@ -97,6 +117,43 @@ func (f *Feed) round(news seen.News) {
 	if problems := c.sentences(f.planner.Conflicts()); !reflect.DeepEqual(problems, f.told) {
 		f.told = problems
 		f.Problems(problems)
+	}
+}
+
+// changed reports whether something changed that holds for all addresses. Of other nodes
+// only few changes do, and all addresses are looked at then.
+func (f *Feed) changed(news seen.News) bool {
+	if news.Changed(slices.DeleteFunc(Watched(), func(o client.Object) bool { _, is := o.(*corev1.Node); return is })...) {
+		return true
+	}
+	return news.Changed(&corev1.Node{}) && !slices.EqualFunc(f.nodes, f.readNodes(news), f.alike)
+}
+
+// alike reports whether it makes no difference to this node's routes which of two nodes
+// there is.
+func (f *Feed) alike(x, y advertise.Node) bool {
+	if x.Name == f.Self || y.Name == f.Self {
+		return reflect.DeepEqual(x, y)
+	}
+	return x.Name == y.Name && slices.Equal(x.Addresses, y.Addresses)
+}
+
+func (f *Feed) readNodes(news seen.News) []advertise.Node {
+	var list []advertise.Node
+	for _, object := range seen.All[*corev1.Node](news) {
+		list = append(list, apiconv.ParseNode(object, f.Drain))
+	}
+	return list
+}
+
+// maxRefused is how many refused addresses are named; the others are counted.
+const maxRefused = 3
+
+func (f *Feed) tellRefused() {
+	count, first := f.planner.Refused(maxRefused)
+	if count != f.refusals || !slices.Equal(first, f.refused) {
+		f.refusals, f.refused = count, first
+		f.Refused(count, first)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/routes"
@@ -59,6 +60,9 @@ type bed struct {
 	store    *seen.Store
 	sessions *sessions
 	problems []string
+	outside  []netip.Addr
+	refused  int
+	refusals []advertise.Refusal
 }
 
 func newBed(t *testing.T) *bed {
@@ -66,6 +70,8 @@ func newBed(t *testing.T) *bed {
 	b.feed = &Feed{
 		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions, Drain: apiconv.DrainPolicy{Annotations: []string{"drain"}},
 		Problems: func(list []string) { b.problems = list },
+		Outside:  func(list []netip.Addr) { b.outside = list },
+		Refused:  func(count int, first []advertise.Refusal) { b.refused, b.refusals = count, first },
 		planner:  routes.New(),
 	}
 	b.store = seen.NewStore(b.feed.counts)
@@ -122,7 +128,8 @@ func served(name, address string) []client.Object {
 	svc.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: address}}
 	claim := &v1beta1.IPAddressClaim{ObjectMeta: named(address), Spec: v1beta1.IPAddressClaimSpec{
 		Address: address, Pool: "p", Holders: []v1beta1.ClaimHolder{{Namespace: "default", Name: name}}}}
-	return []client.Object{svc, slice, claim}
+	pool := &v1beta1.IPAddressPool{ObjectMeta: named("p"), Spec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"10.0.0.0/8", "2001:db8::/32"}}}
+	return []client.Object{svc, slice, claim, pool}
 }
 
 func secret(password string) *corev1.Secret {
@@ -311,4 +318,26 @@ func TestAChangeIsMeasuredFromWhenTheFirstOfItsEventsWasSeen(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAddressesThatNoPoolListsAreNotAnnouncedAndReported(t *testing.T) {
+	b := newBed(t)
+	forged := served("forged", "192.168.1.1")
+	b.sees(append(append(served("web", "10.0.0.1"), forged...), node(), all(), peer("tor", plain))...)
+	b.tells("at first", "tor +10.0.0.1/32", "1 peers")
+	if want := `its pool "p" does not list it`; b.refused != 1 || b.refusals[0].Why != want {
+		t.Errorf("refused: got %d %v, want one: %s", b.refused, b.refusals, want)
+	}
+	small := served("web", "10.0.0.1")[3].(*v1beta1.IPAddressPool)
+	small.Spec.Addresses = []v1beta1.AddressRange{"192.168.1.0/24"}
+	b.sees(small)
+	b.tells("the pool lists the other one", "tor +192.168.1.1/32")
+	if b.refused != 0 || len(b.outside) != 1 || b.outside[0] != netip.MustParseAddr("10.0.0.1") {
+		t.Errorf("got %d refused and %v outside the pool, want none, and the address that was announced before", b.refused, b.outside)
+	}
+	other := &corev1.Node{ObjectMeta: named("n2"), Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.168.1.2"}}}}
+	b.sees(append(served("node", "192.168.1.2"), small, other)...)
+	if want := `it is an address of the node "n2"`; b.refused != 1 || b.refusals[0].Why != want {
+		t.Errorf("refused: got %d %v, want one: %s", b.refused, b.refusals, want)
+	}
 }

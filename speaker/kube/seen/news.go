@@ -101,7 +101,7 @@ func (s *Store) holder(key lb.ServiceKey) *advertise.Holder {
 	for _, slice := range s.slices[key] {
 		list = append(list, *slice)
 	}
-	return &advertise.Holder{Service: apiconv.AdvertisedService(svc, apiconv.ParseEndpoints(list)), Shown: apiconv.StatusAddresses(svc)}
+	return &advertise.Holder{Service: apiconv.AdvertisedService(svc, s.namespaces[key.Namespace], apiconv.ParseEndpoints(list)), Shown: apiconv.StatusAddresses(svc)}
 }
 
 // claim is what counts of the claim for an address; nil: it is gone.

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -28,8 +29,10 @@ type Store struct {
 	services map[lb.ServiceKey]*corev1.Service // of type LoadBalancer
 	slices   map[lb.ServiceKey][]*discoveryv1.EndpointSlice
 	claims   map[netip.Addr]*v1beta1.IPAddressClaim
-	others   map[reflect.Type]map[client.ObjectKey]client.Object
-	pending  News
+	// namespaces are the labels of each.
+	namespaces map[string]map[string]string
+	others     map[reflect.Type]map[client.ObjectKey]client.Object
+	pending    News
 }
 
 // NewStore returns a store that has seen nothing. Objects that do not count are as if
@@ -37,7 +40,7 @@ type Store struct {
 func NewStore(counts func(client.Object) bool) *Store {
 	s := &Store{
 		counts: counts, news: make(chan struct{}, 1), services: map[lb.ServiceKey]*corev1.Service{},
-		slices: map[lb.ServiceKey][]*discoveryv1.EndpointSlice{}, claims: map[netip.Addr]*v1beta1.IPAddressClaim{},
+		slices: map[lb.ServiceKey][]*discoveryv1.EndpointSlice{}, claims: map[netip.Addr]*v1beta1.IPAddressClaim{}, namespaces: map[string]map[string]string{},
 		others: map[reflect.Type]map[client.ObjectKey]client.Object{},
 	}
 	s.pending = s.nothing()
@@ -87,12 +90,36 @@ func (s *Store) put(object client.Object, there bool) bool {
 		return s.putSlice(o, there)
 	case *v1beta1.IPAddressClaim:
 		return s.putClaim(o, there)
+	case *metav1.PartialObjectMetadata:
+		return s.putNamespace(o, there)
 	}
 	kind := reflect.TypeOf(object)
 	if s.others[kind] == nil {
 		s.others[kind] = map[client.ObjectKey]client.Object{}
 	}
 	return keep(s.others[kind], client.ObjectKeyFromObject(object), object, there) && mark(s.pending.kinds, kind)
+}
+
+// Namespaces is the kind of namespaces, of which only the metadata is watched.
+func Namespaces() client.Object {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return o
+}
+
+// putNamespace takes in the labels of a namespace: they are news of each of its Services.
+func (s *Store) putNamespace(o *metav1.PartialObjectMetadata, there bool) bool {
+	keep(s.namespaces, o.Name, o.Labels, there)
+	if s.pending.First {
+		return false // all Services are news
+	}
+	news := false
+	for key := range s.services {
+		if key.Namespace == o.Name {
+			news = mark(s.pending.services, key)
+		}
+	}
+	return news
 }
 
 func (s *Store) putSlice(o *discoveryv1.EndpointSlice, there bool) bool {

@@ -255,3 +255,32 @@ func TestWhatDoesNotCountWakesNobody(t *testing.T) {
 		t.Error("the cache's own was changed")
 	}
 }
+
+func TestTheLabelsOfANamespaceAreNewsOfItsServices(t *testing.T) {
+	s := NewStore(all)
+	namespace := func(name string, labels map[string]string) *metav1.PartialObjectMetadata {
+		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+	}
+	told := func() map[lb.ServiceKey]*advertise.Holder {
+		var h heard
+		s.Look(func(n News) { h = hears(n.Tell) })
+		return h.Services
+	}
+	s.Note(service(), true)
+	s.Note(namespace(web.Namespace, map[string]string{"tenant": "a"}), true)
+	if got := told()[web]; got == nil || got.NamespaceLabels["tenant"] != "a" {
+		t.Errorf("at first: got %+v, want the Service with the labels of its namespace", got)
+	}
+	s.Note(namespace("other", map[string]string{"tenant": "b"}), true)
+	if got := told(); len(got) != 0 {
+		t.Errorf("another namespace: got %+v, want nothing", got)
+	}
+	s.Note(namespace(web.Namespace, map[string]string{"tenant": "c"}), true)
+	if got := told()[web]; got == nil || got.NamespaceLabels["tenant"] != "c" {
+		t.Errorf("other labels: got %+v, want the Service with them", got)
+	}
+	s.Note(namespace(web.Namespace, nil), false)
+	if got := told()[web]; got == nil || len(got.NamespaceLabels) != 0 {
+		t.Errorf("the namespace is gone: got %+v, want the Service without them", got)
+	}
+}

@@ -6,16 +6,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
 // CacheOptions say what the controllers need of the cluster in memory. What is read
-// somewhere must be kept here.
-func CacheOptions() cache.Options {
+// somewhere must be kept here. Secrets are read in one namespace.
+func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:               {Transform: stripNode},
 			&discoveryv1.EndpointSlice{}: {Transform: stripEndpoints},
+			&corev1.Secret{}:             {Namespaces: map[string]cache.Config{namespace: {}}, Transform: stripSecret},
 		},
 	}
 }
@@ -44,6 +47,23 @@ func stripNode(object any) (any, error) {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
 			kept.Status.Conditions = append(kept.Status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message})
 		}
+	}
+	return kept, nil
+}
+
+// stripSecret keeps the passwords of BGP sessions, and the copy of them. Of other Secrets it
+// keeps the type, which says why they hold no password.
+func stripSecret(object any) (any, error) {
+	secret, ok := object.(*corev1.Secret)
+	if !ok {
+		return object, nil
+	}
+	kept := &corev1.Secret{ObjectMeta: stripMeta(secret.ObjectMeta), Type: secret.Type}
+	switch {
+	case secret.Name == apiconv.PasswordsSecretName:
+		kept.Data = secret.Data
+	case secret.Type == corev1.SecretTypeBasicAuth:
+		kept.Data = map[string][]byte{corev1.BasicAuthPasswordKey: secret.Data[corev1.BasicAuthPasswordKey]}
 	}
 	return kept, nil
 }

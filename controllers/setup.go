@@ -19,14 +19,15 @@ import (
 	"github.com/lbstack/lbstack/controllers/l2advertisement"
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/metrics"
+	"github.com/lbstack/lbstack/controllers/passwords"
 	"github.com/lbstack/lbstack/controllers/pool"
 	"github.com/lbstack/lbstack/controllers/service"
 )
 
 // Setup adds the controllers of Services, IPAddressPools, IPAddressClaims, announcements
 // and what is announced to routers to the manager. They serve Services of the class, see
-// apiconv.ServedBy, and count into the registry.
-func Setup(mgr ctrl.Manager, class string, registry prometheus.Registerer) error {
+// apiconv.ServedBy, read Secrets in the namespace, and count into the registry.
+func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Registerer) error {
 	book := ledger.New()
 	counts := metrics.New(book)
 	if err := registry.Register(counts); err != nil {
@@ -57,11 +58,15 @@ func Setup(mgr ctrl.Manager, class string, registry prometheus.Registerer) error
 	if err := l2advertisement.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.L2Advertisement{}); err != nil {
 		return fmt.Errorf("starting the L2Advertisement controller: %w", err)
 	}
-	return setupBGP(mgr, recorder)
+	return setupBGP(mgr, recorder, namespace)
 }
 
 // setupBGP adds the controllers of what is announced to routers.
-func setupBGP(mgr ctrl.Manager, recorder events.EventRecorder) error {
+func setupBGP(mgr ctrl.Manager, recorder events.EventRecorder, namespace string) error {
+	copies := &passwords.Reconciler{Client: mgr.GetClient(), Namespace: namespace}
+	if err := copies.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("starting the controller of passwords: %w", err)
+	}
 	peers := &bgppeer.Reconciler{Client: mgr.GetClient(), Events: recorder}
 	if err := peers.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the BGPPeer controller: %w", err)

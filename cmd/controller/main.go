@@ -17,10 +17,10 @@ import (
 )
 
 func main() {
-	o := manager.Options{Name: "lbstack-controller", QPS: 1000, Cache: controllers.CacheOptions()}
+	o := manager.Options{Name: "lbstack-controller", QPS: 1000}
 	logLevel := flag.String("log-level", "info", "how much to log: error, info or debug")
 	class := flag.String("load-balancer-class", "", "serve Services of this spec.loadBalancerClass; empty: Services without one")
-	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election lease (default: $POD_NAMESPACE)")
+	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election lease and of the Secrets with passwords (default: $POD_NAMESPACE)")
 	flag.StringVar(&o.MetricsAddress, "metrics-bind-address", ":8080", "where metrics are served; 0: nowhere")
 	flag.StringVar(&o.HealthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0: nowhere")
 	flag.Parse()
@@ -42,11 +42,12 @@ func run(ctx context.Context, o manager.Options, logLevel, class string) (err er
 	if err != nil {
 		return err
 	}
+	o.Cache = controllers.CacheOptions(o.Namespace)
 	mgr, err := manager.LeaderElected(o, scheme)
 	if err != nil {
 		return err
 	}
-	if err := controllers.Setup(mgr, class, metrics.Registry); err != nil {
+	if err := controllers.Setup(mgr, class, o.Namespace, metrics.Registry); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
 // applied remembers what the operator applied last, and how the object was then: one that
@@ -89,7 +90,11 @@ func (r *Reconciler) cached(ctx context.Context, ref v1beta1.ObjectReference) (*
 		return nil, fmt.Errorf("reading the %s: %w", describe(ref), err)
 	}
 	object := typed.(client.Object)
-	err = r.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, object)
+	reader := client.Reader(r.Client)
+	if ref.Kind == "Secret" && ref.Name == apiconv.PasswordsSecretName {
+		reader = r.passwords
+	}
+	err = reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, object)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}

@@ -42,6 +42,7 @@ func TestTheOperatorMayWriteWhatItRenders(t *testing.T) {
 		"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles", "RoleBinding": "rolebindings",
 		"IPAddressPool": "ipaddresspools", "L2Advertisement": "l2advertisements", "BGPPeer": "bgppeers", "BGPAdvertisement": "bgpadvertisements",
 		"BFDProfile": "bfdprofiles", "Community": "communities", "Deployment": "deployments", "DaemonSet": "daemonsets",
+		"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
 	}
 	have := operatorRules(t)
 	for _, object := range renderedObjects(t) {
@@ -75,7 +76,7 @@ func TestTheOperatorMayBindWhatItBinds(t *testing.T) {
 }
 
 // installedRole may be bound by the operator, and only that one.
-const installedRole = "lbstack-speaker-secrets"
+const installedRole = "lbstack-controller-secrets"
 
 func TestTheOperatorsRoleIsNarrow(t *testing.T) {
 	for _, rule := range operatorRules(t) {

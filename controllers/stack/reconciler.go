@@ -44,7 +44,8 @@ type Reconciler struct {
 	// Version of the components in the image.
 	Version string
 
-	applied applied
+	applied   applied
+	passwords client.Reader // the cache that has the Secret with the passwords
 }
 
 // Reconcile brings the cluster to what the one stack asks for.

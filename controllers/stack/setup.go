@@ -1,11 +1,11 @@
 package stack
 
 import (
-	"slices"
-
 	"context"
 	"fmt"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,15 +21,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/manifests"
 )
+
+// ours selects the objects that the operator made.
+var ours = labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
 
 // CacheOptions keep the cache to objects that the operator made. Of Secrets it
 // holds one name only, so that the operator need not be allowed to read others.
 func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
-	ours := labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
 	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
 	for _, kind := range manifests.Kinds() {
 		object, err := empty(scheme, kind)
@@ -45,12 +49,38 @@ func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
 	return options, nil
 }
 
+// passwordsCache holds the Secret with the passwords of BGP sessions, without them: a list by
+// name, for which the operator's role is enough, has one name.
+func passwordsCache(mgr ctrl.Manager) (cache.Cache, error) {
+	c, err := cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {
+			Label: ours, Field: fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName),
+			Transform: func(in any) (any, error) {
+				if secret, ok := in.(*corev1.Secret); ok {
+					secret.Data, secret.ManagedFields = nil, nil
+				}
+				return in, nil
+			},
+		}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing to watch the Secret %s: %w", apiconv.PasswordsSecretName, err)
+	}
+	return c, mgr.Add(c)
+}
+
 // SetupWithManager starts the controller with the manager. Every kind that is
 // rendered is watched: what is changed or deleted is put right.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	theStack := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: v1beta1.LoadBalancerStackName}}}
 	})
+	passwords, err := passwordsCache(mgr)
+	if err != nil {
+		return err
+	}
+	r.passwords = passwords
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("loadbalancerstack").
 		For(&v1beta1.LoadBalancerStack{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: stackChanged}))
@@ -61,6 +91,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		}
 		b = b.Watches(object, theStack, builder.WithPredicates(predicate.Funcs{UpdateFunc: matters}))
 	}
+	b = b.WatchesRawSource(source.Kind[client.Object](passwords, &corev1.Secret{}, theStack))
 	return b.Complete(r)
 }
 

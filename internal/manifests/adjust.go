@@ -43,6 +43,8 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 		if err != nil {
 			return err
 		}
+	case "ValidatingAdmissionPolicy":
+		return adjustPolicy(object, o.Spec.Namespace)
 	default:
 		return nil
 	}
@@ -63,6 +65,28 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 		return err
 	}
 	return unstructured.SetNestedMap(object.Object, pod, "spec", "template", "spec")
+}
+
+// writtenAs is the user that the policies in the manifests are about.
+const writtenAs = "'system:serviceaccount:lbstack-system:lbstack-speaker'"
+
+// adjustPolicy makes a policy one about the speakers in their namespace. A policy that is
+// about no speaker is an error: it would restrict nobody.
+func adjustPolicy(object *unstructured.Unstructured, namespace string) error {
+	conditions, _, err := unstructured.NestedSlice(object.Object, "spec", "matchConditions")
+	if err != nil {
+		return err
+	}
+	if len(conditions) != 1 {
+		return errors.New("it has not exactly one match condition")
+	}
+	condition, ok := conditions[0].(map[string]any)
+	expression, isText := condition["expression"].(string)
+	if !ok || !isText || strings.Count(expression, writtenAs) != 1 {
+		return errors.New("its match condition does not name the speakers' ServiceAccount")
+	}
+	condition["expression"] = strings.Replace(expression, writtenAs, "'system:serviceaccount:"+namespace+":lbstack-speaker'", 1)
+	return unstructured.SetNestedSlice(object.Object, conditions, "spec", "matchConditions")
 }
 
 func adjustPod(pod map[string]any, component v1beta1.ComponentSpec, images v1beta1.ImagesSpec) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -28,6 +29,9 @@ func Kinds() []Kind {
 	return []Kind{
 		{corev1.SchemeGroupVersion.WithKind("Namespace"), false},
 		{corev1.SchemeGroupVersion.WithKind("ServiceAccount"), true},
+		// A policy restricts what a role grants: it is there before the role, and goes after it.
+		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicy"), false},
+		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicyBinding"), false},
 		{rbacv1.SchemeGroupVersion.WithKind("ClusterRole"), false},
 		{rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding"), false},
 		{rbacv1.SchemeGroupVersion.WithKind("Role"), true},

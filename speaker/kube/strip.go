@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
 // cached says what is kept of the cluster: a speaker is on every node, and needs
@@ -25,10 +27,10 @@ func cached(namespace string) cache.Options {
 				Namespaces: map[string]cache.Config{namespace: {}},
 				Transform:  strip(stripPod),
 			},
-			// Passwords, and no other secret.
+			// The one Secret that a speaker may read.
 			&corev1.Secret{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
-				Field:      fields.OneTermEqualSelector("type", string(corev1.SecretTypeBasicAuth)),
+				Field:      fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName),
 				Transform:  strip(stripSecret),
 			},
 		},
@@ -129,11 +131,7 @@ type endpoint struct {
 }
 
 func stripSecret(secret *corev1.Secret) {
-	kept := corev1.Secret{ObjectMeta: stripMeta(secret.ObjectMeta), Type: secret.Type, Data: map[string][]byte{}}
-	if password, has := secret.Data[corev1.BasicAuthPasswordKey]; has {
-		kept.Data[corev1.BasicAuthPasswordKey] = password
-	}
-	*secret = kept
+	*secret = corev1.Secret{ObjectMeta: stripMeta(secret.ObjectMeta), Data: secret.Data}
 }
 
 func stripPod(pod *corev1.Pod) {

@@ -262,7 +262,7 @@ func (b *bed) process(at int, done bool) *controllerInProcess {
 	p := &controllerInProcess{faults: &faults{at: at, done: done}, ended: make(chan struct{})}
 	skip := true
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme: apiserver.Scheme(), Cache: controllers.CacheOptions(), Metrics: metricsserver.Options{BindAddress: "0"},
+		Scheme: apiserver.Scheme(), Cache: controllers.CacheOptions(systemNamespace), Metrics: metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &skip},
 		NewClient: func(cfg *rest.Config, options client.Options) (client.Client, error) {
 			c, err := client.New(cfg, options)
@@ -272,7 +272,7 @@ func (b *bed) process(at int, done bool) *controllerInProcess {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := controllers.Setup(mgr, "", prometheus.NewRegistry()); err != nil {
+	if err := controllers.Setup(mgr, "", systemNamespace, prometheus.NewRegistry()); err != nil {
 		b.Fatal(err)
 	}
 	var ctx context.Context

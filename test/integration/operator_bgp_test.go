@@ -3,10 +3,13 @@ package integration
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -84,36 +87,115 @@ func TestRoutersOfAStackBecomeObjects(t *testing.T) {
 	b.isGone(bgpPeer("tor-b"))
 }
 
-func TestSpeakersReadSecretsInTheirNamespaceOnly(t *testing.T) {
+// TestPasswords_SpeakersReadTheCopyOnly runs the controller as RBAC lets it, and reads the
+// Secret with a token of a speaker.
+func TestPasswords_SpeakersReadTheCopyOnly(t *testing.T) {
+	b := newOperatorBed(t)
+	b.operator()
+	b.stack(routersSpec())
+	b.installed()
+	account := "system:serviceaccount:" + systemNamespace + ":lbstack-controller"
+	start(t, "controller", []string{
+		"KUBECONFIG=" + b.impersonating(account, "system:serviceaccounts", "system:serviceaccounts:"+systemNamespace, "system:authenticated"),
+		"POD_NAMESPACE=" + systemNamespace,
+	}, "--metrics-bind-address=0", "--health-probe-bind-address=0")
+	create(t, b.Client, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "passwords"}})
+	speaker := b.speakerToken("passwords")
+	copied := func(want map[string]string) {
+		t.Helper()
+		eventually.Succeed(t, within, fmt.Sprintf("a speaker reads the passwords %v", want), func(ctx context.Context) error {
+			var list corev1.SecretList
+			err := speaker.List(ctx, &list, client.InNamespace(systemNamespace), client.MatchingFields{"metadata.name": "lbstack-bgp-passwords"})
+			if err != nil {
+				return err
+			}
+			got := map[string]string{}
+			for _, secret := range list.Items {
+				for name, password := range secret.Data {
+					got[name] = string(password)
+				}
+			}
+			if !maps.Equal(got, want) {
+				return fmt.Errorf("got %v", got)
+			}
+			return nil
+		})
+	}
+	copied(map[string]string{})
+	secret := func(name string, kind corev1.SecretType, password string) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: name}, Type: kind, StringData: map[string]string{"password": password}}
+	}
+	tor := secret("tor", corev1.SecretTypeBasicAuth, "one")
+	create(t, b.Client, tor)
+	create(t, b.Client, secret("registry", corev1.SecretTypeBasicAuth, "not a router's"))
+	create(t, b.Client, secret("edge", corev1.SecretTypeOpaque, "of another type"))
+	copied(map[string]string{"tor": "one"})
+	standalone := bgpPeer("standalone")
+	standalone.Spec = v1beta1.BGPPeerSpec{MyASN: 65000, PeerASN: 65009, PeerAddress: "10.0.0.9", PasswordSecret: &v1beta1.PasswordSecret{Name: "own"}}
+	create(t, b.Client, standalone)
+	create(t, b.Client, secret("own", corev1.SecretTypeBasicAuth, "mine"))
+	copied(map[string]string{"tor": "one", "own": "mine"})
+	b.patch(tor, `{"stringData":{"password":"two"}}`)
+	copied(map[string]string{"tor": "two", "own": "mine"})
+	remove(t, b.Client, standalone)
+	copied(map[string]string{"tor": "two"})
+	remove(t, b.Client, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-bgp-passwords"}})
+	copied(map[string]string{"tor": "two"})
+	remove(t, b.Client, tor)
+	copied(map[string]string{})
+	refused := map[string]func(context.Context) error{
+		"lists all Secrets": func(ctx context.Context) error {
+			return speaker.List(ctx, &corev1.SecretList{}, client.InNamespace(systemNamespace))
+		},
+		"reads the Secret that a peer names": func(ctx context.Context) error {
+			return speaker.Get(ctx, client.ObjectKey{Namespace: systemNamespace, Name: "registry"}, &corev1.Secret{})
+		},
+		"reads the key of the mesh": func(ctx context.Context) error {
+			return speaker.Get(ctx, client.ObjectKey{Namespace: systemNamespace, Name: "lbstack-memberlist"}, &corev1.Secret{})
+		},
+		"lists Secrets of another namespace": func(ctx context.Context) error {
+			return speaker.List(ctx, &corev1.SecretList{}, client.InNamespace("default"), client.MatchingFields{"metadata.name": "lbstack-bgp-passwords"})
+		},
+	}
+	for what, read := range refused {
+		if err := read(t.Context()); !apierrors.IsForbidden(err) {
+			t.Errorf("a speaker %s: got the error %v, want Forbidden", what, err)
+		}
+	}
+}
+
+func TestSecrets_WhoMayReadThem(t *testing.T) {
 	b := newOperatorBed(t)
 	b.operator()
 	b.stack(aSpec())
 	b.installed()
-	may := func(ctx context.Context, account, namespace, verb string) (bool, error) {
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User:               "system:serviceaccount:" + account,
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Resource: "secrets"},
-		}}
-		err := b.Create(ctx, review)
-		return review.Status.Allowed, err
-	}
 	speaker, operator := systemNamespace+":lbstack-speaker", operatorNamespace+":lbstack-operator"
+	controller := systemNamespace + ":lbstack-controller"
+	const passwords = "lbstack-bgp-passwords"
 	for _, tt := range []struct {
-		account, namespace, verb string
-		want                     bool
+		account, namespace, name, verb string
+		want                           bool
 	}{
-		{speaker, systemNamespace, "get", true}, {speaker, systemNamespace, "list", true}, {speaker, systemNamespace, "watch", true},
-		{speaker, systemNamespace, "update", false}, {speaker, "default", "get", false}, {speaker, "", "list", false},
-		{systemNamespace + ":lbstack-controller", systemNamespace, "get", false},
-		{operator, systemNamespace, "get", false}, {operator, "", "list", false},
+		{speaker, systemNamespace, passwords, "list", true}, {speaker, systemNamespace, passwords, "watch", true},
+		{speaker, systemNamespace, passwords, "patch", false}, {speaker, systemNamespace, "", "list", false},
+		{speaker, systemNamespace, "other", "get", false}, {speaker, "default", passwords, "list", false},
+		{controller, systemNamespace, "", "list", true}, {controller, systemNamespace, passwords, "patch", true},
+		{controller, systemNamespace, "other", "patch", false}, {controller, systemNamespace, "", "create", false}, {controller, "default", "", "list", false},
+		{operator, systemNamespace, "other", "get", false}, {operator, "", "", "list", false},
 	} {
-		what := fmt.Sprintf("%s may %s Secrets in %q: %v", tt.account, tt.verb, tt.namespace, tt.want)
+		what := fmt.Sprintf("%s may %s the Secret %q in %q: %v", tt.account, tt.verb, tt.name, tt.namespace, tt.want)
 		eventually.Succeed(t, within, what, func(ctx context.Context) error {
-			got, err := may(ctx, tt.account, tt.namespace, tt.verb)
-			if err == nil && got != tt.want {
-				err = fmt.Errorf("got %v", got)
+			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+				User:               "system:serviceaccount:" + tt.account,
+				ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: tt.namespace, Name: tt.name, Verb: tt.verb, Resource: "secrets"},
+			}}
+			if err := b.Create(ctx, review); err != nil {
+				return err
 			}
-			return err
+			if got := review.Status.Allowed; got != tt.want {
+				return fmt.Errorf("got %v", got)
+			}
+			return nil
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -243,7 +244,12 @@ func components() []client.Object {
 		objects = append(objects, &corev1.ServiceAccount{ObjectMeta: local}, &rbacv1.ClusterRole{ObjectMeta: global},
 			&rbacv1.ClusterRoleBinding{ObjectMeta: global}, &rbacv1.Role{ObjectMeta: local}, &rbacv1.RoleBinding{ObjectMeta: local})
 	}
-	return append(objects, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-speaker-secrets"}})
+	for _, name := range []string{"lbstack-speaker-states", "lbstack-speaker-routes"} {
+		global := metav1.ObjectMeta{Name: name}
+		objects = append(objects, &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: global}, &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: global})
+	}
+	return append(objects, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-controller-secrets"}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-bgp-passwords"}})
 }
 
 func controllerDeployment() *appsv1.Deployment {

@@ -126,15 +126,11 @@ func profileOf(news seen.News, name string) (profile bfd.Profile, why string) {
 // password returns the one of a peer. A session that is there does not end because its
 // Secret was deleted: the last password stays in use until there is another one.
 func (f *Feed) password(news seen.News, peer bgp.PeerName, name string) (password bgp.Password, why string) {
-	secret := seen.Get[*corev1.Secret](news, client.ObjectKey{Namespace: f.Namespace, Name: name})
-	if secret == nil {
-		return f.inUse[peer].Password, fmt.Sprintf("there is no Secret %q with its password in the namespace %s: create it, of type kubernetes.io/basic-auth", name, f.Namespace)
+	copied := seen.Get[*corev1.Secret](news, client.ObjectKey{Namespace: f.Namespace, Name: apiconv.PasswordsSecretName})
+	if password, ok := apiconv.CopiedPassword(copied, name); ok {
+		return password, ""
 	}
-	password, err := apiconv.ParsePassword(secret)
-	if err != nil {
-		return f.inUse[peer].Password, err.Error()
-	}
-	return password, ""
+	return f.inUse[peer].Password, fmt.Sprintf("there is no Secret %q in the namespace %s with a valid password: create it, of type kubernetes.io/basic-auth", name, f.Namespace)
 }
 
 // keep remembers the peers, of which passwords and profiles outlive the objects that they

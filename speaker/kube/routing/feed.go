@@ -37,7 +37,7 @@ type Feed struct {
 	Cache crcache.Cache
 	// Self is this node.
 	Self lb.NodeName
-	// Namespace of the Secrets with passwords.
+	// Namespace of the Secret with the passwords.
 	Namespace string
 	// Drain says which nodes are drained.
 	Drain apiconv.DrainPolicy
@@ -87,7 +87,7 @@ func (f *Feed) Start(ctx context.Context) error {
 func (f *Feed) counts(o client.Object) bool {
 	switch o.(type) {
 	case *corev1.Secret:
-		return o.GetNamespace() == f.Namespace
+		return o.GetNamespace() == f.Namespace && o.GetName() == apiconv.PasswordsSecretName
 	}
 	return true
 }

@@ -133,8 +133,7 @@ func served(name, address string) []client.Object {
 }
 
 func secret(password string) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "lbstack-system", Name: "s"}, Type: corev1.SecretTypeBasicAuth,
-		Data: map[string][]byte{corev1.BasicAuthPasswordKey: []byte(password)}}
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "lbstack-system", Name: apiconv.PasswordsSecretName}, Data: map[string][]byte{"s": []byte(password)}}
 }
 
 func all() *v1beta1.BGPAdvertisement { return &v1beta1.BGPAdvertisement{ObjectMeta: named("all")} }
@@ -293,10 +292,10 @@ func TestOnlyThePeersOfTheNodeCount(t *testing.T) {
 func TestOtherNodesAndSecretsOfOthersDoNotCount(t *testing.T) {
 	b := newBed(t)
 	with := peer("tor", func(s *v1beta1.BGPPeerSpec) { s.PasswordSecret = &v1beta1.PasswordSecret{Name: "s"} })
-	foreign, other := secret("foreign"), node()
-	foreign.Namespace, other.Name = "default", "n2"
+	foreign, direct, other := secret("foreign"), secret("direct"), node()
+	foreign.Namespace, direct.Name, other.Name = "default", "s", "n2"
 	other.Annotations = map[string]string{"drain": ""}
-	b.sees(node(), with, secret("one"), foreign, other)
+	b.sees(node(), with, secret("one"), foreign, direct, other)
 	if len(b.sessions.peers) != 1 || string(b.sessions.peers[0].Password) != "one" || b.sessions.draining {
 		t.Errorf("got the peers %v, draining %v, want one with its own password, on a node that does not drain", b.sessions.peers, b.sessions.draining)
 	}

@@ -1,0 +1,79 @@
+// Package passwords keeps the Secret from which the speakers read the passwords of BGP
+// sessions: a copy of the Secrets that BGPPeers name, and of no others. It is the only writer
+// of its data; the operator makes and removes the Secret itself.
+package passwords
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/validity"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// Reconciler writes the data of the Secret apiconv.PasswordsSecretName.
+type Reconciler struct {
+	// Client reads from the cache and writes to the API server.
+	Client client.Client
+	// Namespace of the components, where the Secrets are.
+	Namespace string
+}
+
+// SetupWithManager starts the controller with the manager.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("passwords").
+		Watches(&v1beta1.BGPPeer{}, validity.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, validity.OnAny()).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("watching BGPPeers and Secrets: %w", err)
+	}
+	return nil
+}
+
+// Reconcile compares the whole copy with what the BGPPeers name. It waits for the operator
+// to make the Secret.
+func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	var peers v1beta1.BGPPeerList
+	if err := r.Client.List(ctx, &peers, client.UnsafeDisableDeepCopy); err != nil {
+		return reconcile.Result{}, fmt.Errorf("listing the BGPPeers: %w", err)
+	}
+	var list corev1.SecretList
+	if err := r.Client.List(ctx, &list, client.InNamespace(r.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return reconcile.Result{}, fmt.Errorf("listing the Secrets of the namespace %s: %w", r.Namespace, err)
+	}
+	secrets := map[string]*corev1.Secret{}
+	for i := range list.Items {
+		secrets[list.Items[i].Name] = &list.Items[i]
+	}
+	is := secrets[apiconv.PasswordsSecretName]
+	if is == nil {
+		return reconcile.Result{}, nil
+	}
+	want := apiconv.Passwords(peers.Items, func(name string) *corev1.Secret { return secrets[name] })
+	if maps.EqualFunc(is.Data, want, slices.Equal) {
+		return reconcile.Result{}, nil
+	}
+	next := is.DeepCopy()
+	next.Data = want
+	err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(is, client.MergeFromWithOptimisticLock{}))
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return reconcile.Result{}, nil // the change of the Secret asks for another pass
+	case err != nil:
+		return reconcile.Result{}, fmt.Errorf("copying passwords into the Secret %s/%s: %w", r.Namespace, apiconv.PasswordsSecretName, err)
+	}
+	return reconcile.Result{}, nil
+}

@@ -20,6 +20,9 @@ const (
 	soonTimes                   = 5
 	// silent is from when on a router counts as gone: it was asked three times.
 	silent = 3*announceLater + announceSoon
+	// tryFor is how long a router may take to come up before it gives way to another one that
+	// sends router advertisements: any host of the link can.
+	tryFor = 20 * time.Second
 	// retryInterface is how long an interface that cannot be used is let be.
 	retryInterface = 2 * time.Second
 )
@@ -32,11 +35,11 @@ var (
 // Discover finds the router on an interface by its router advertisements (RFC 4861
 // section 6), and lets it find this node by those that it sends itself: they say that
 // this node is no default router. It ends with the context.
-func Discover(log logr.Logger) func(ctx context.Context, device string, found func(netip.Addr)) {
-	return func(ctx context.Context, device string, found func(netip.Addr)) {
+func Discover(log logr.Logger) func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
+	return func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 		said := ""
 		for ctx.Err() == nil {
-			err := discover(ctx, device, found)
+			err := discover(ctx, device, found, established)
 			if ctx.Err() != nil {
 				return
 			}
@@ -52,7 +55,7 @@ func Discover(log logr.Logger) func(ctx context.Context, device string, found fu
 	}
 }
 
-func discover(ctx context.Context, device string, found func(netip.Addr)) error {
+func discover(ctx context.Context, device string, found func(netip.Addr), established func() bool) error {
 	link, err := net.InterfaceByName(device)
 	if err != nil {
 		return fmt.Errorf("opening the interface %s: %w", device, err)
@@ -83,7 +86,7 @@ func discover(ctx context.Context, device string, found func(netip.Addr)) error 
 			if err != nil {
 				return fmt.Errorf("hearing routers on %s: %w", device, err)
 			}
-			if from.IsValid() && d.follow(from) {
+			if from.IsValid() && d.choice.follow(time.Now(), from, established()) {
 				found(from.WithZone(device))
 			}
 		}
@@ -96,8 +99,13 @@ type discovery struct {
 	self netip.Addr
 	sent int
 
-	router netip.Addr // that was found
-	heard  time.Time  // when it was last heard
+	choice choice
+}
+
+// choice is which of the routers on a link is the one.
+type choice struct {
+	router        netip.Addr
+	since, latest time.Time // when it was chosen, and when its last advertisement came
 }
 
 func (d *discovery) next() time.Time {
@@ -116,14 +124,20 @@ func (d *discovery) announce() {
 	_ = d.conn.WriteTo(&ndp.RouterSolicitation{Options: []ndp.Option{source}}, nil, allRouters)
 }
 
-// follow says whether a router is the one on the interface: the one that was found stays
-// that until it is silent, however many others there are.
-func (d *discovery) follow(from netip.Addr) bool {
-	now := time.Now()
-	if from != d.router && d.router.IsValid() && now.Sub(d.heard) < silent {
-		return false
+// follow reports whether the router that has sent an advertisement is the one. The router of an
+// established session stays it. Another one does while it sends advertisements, and for no longer
+// than tryFor if there are others: so they are tried in turn.
+func (c *choice) follow(now time.Time, from netip.Addr, established bool) bool {
+	if from != c.router {
+		if c.router.IsValid() && (established || now.Sub(c.latest) < silent && now.Sub(c.since) < tryFor) {
+			return false
+		}
+		c.router, c.since = from, now
 	}
-	d.router, d.heard = from, now
+	c.latest = now
+	if established {
+		c.since = now // a session that ends has its router tried first
+	}
 	return true
 }
 

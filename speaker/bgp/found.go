@@ -20,7 +20,7 @@ func (m *Manager) discover(r *running) {
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.search = cancel
-	go m.Discover(ctx, device, func(router netip.Addr) { m.found(r, device, router) })
+	go m.Discover(ctx, device, func(router netip.Addr) { m.found(r, device, router) }, r.isUp.Load)
 }
 
 // found takes up where the router of an unnumbered peer is.

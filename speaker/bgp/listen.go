@@ -2,13 +2,16 @@ package bgp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
 
 	"github.com/lbstack/lbstack/internal/bgp"
@@ -16,6 +19,14 @@ import (
 
 // listenAgain is how long to wait before a port that was taken is tried once more.
 const listenAgain = 5 * time.Second
+
+const (
+	// leastPause and longestPause bound how long nothing is accepted after the process was short
+	// of descriptors or memory.
+	leastPause, longestPause = 5 * time.Millisecond, time.Second
+	// maxOffered is how many connections of one router may wait for their peer.
+	maxOffered = 2
+)
 
 // place is where connections of routers are accepted.
 type place struct {
@@ -31,11 +42,16 @@ type listeners struct {
 	open     map[place]*listener
 }
 
+// listener is a socket with the peers whose routers it accepts.
 type listener struct {
-	end   context.CancelFunc
+	end  context.CancelFunc
+	log  logr.Logger
+	four bool // IPv4
+
 	mu    sync.Mutex
-	peers []bgp.Peer // whose segments are signed
-	fd    func(func(fd int) error) error
+	peers []bgp.Peer                     // with the addresses of their routers, as far as those are known
+	keys  map[netip.Addr]bgp.Password    // that are on the socket
+	fd    func(func(fd int) error) error // nil while it is not open
 }
 
 func newListeners(ctx context.Context, o Options, accepted func(net.Conn, string)) listeners {
@@ -67,44 +83,68 @@ func (ls *listeners) set(peers []bgp.Peer) {
 		l := ls.open[at]
 		if l == nil {
 			ctx, end := context.WithCancel(ls.ctx)
-			l = &listener{end: end, peers: peers}
+			log := ls.options.Log.WithValues("address", at.address, "port", ls.options.ListenPort, "vrf", at.vrf)
+			l = &listener{end: end, log: log, four: at.address.Is4(), peers: peers}
 			ls.open[at] = l
 			go ls.listen(ctx, at, l)
 			continue
 		}
-		l.sign(peers)
+		l.set(peers)
 	}
 }
 
-// sign has the segments of these peers signed, and those of others no more.
-func (l *listener) sign(peers []bgp.Peer) {
+// set changes whose routers are accepted.
+func (l *listener) set(peers []bgp.Peer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.peers
 	l.peers = peers
-	if l.fd == nil {
-		return
+	if l.fd != nil {
+		l.guard(l.fd)
 	}
-	_ = l.fd(func(fd int) error {
-		for _, p := range before {
-			if p.Password != "" && !slices.ContainsFunc(peers, func(q bgp.Peer) bool { return q.Address == p.Address && q.Password != "" }) {
-				_ = sign(fd, p.Address, "")
-			}
-		}
-		return signAll(fd, peers)
-	})
 }
 
-func signAll(fd int, peers []bgp.Peer) error {
-	for _, p := range peers {
-		if p.Password == "" || !p.Address.IsValid() {
-			continue
+// guard has the kernel check what it can: signatures, and hop limits where all peers ask for that.
+// A router whose key cannot be set is not admitted; the others are. l.mu is held.
+func (l *listener) guard(fd func(func(fd int) error) error) {
+	passwords := map[netip.Addr]bgp.Password{}
+	least := 255
+	for _, p := range l.peers {
+		if p.Password != "" && p.Address.IsValid() {
+			passwords[p.Address] = p.Password
 		}
-		if err := sign(fd, p.Address, p.Password); err != nil {
-			return err
+		least = min(least, leastHopLimit(p))
+	}
+	set := func(router netip.Addr, password bgp.Password) {
+		if err := fd(func(fd int) error { return sign(fd, router, password) }); err != nil {
+			l.log.Error(err, "setting the password of a router that connects", "router", router)
+			return
+		}
+		l.keys[router] = password
+	}
+	for router := range l.keys {
+		if passwords[router] == "" {
+			set(router, "")
+			delete(l.keys, router)
 		}
 	}
-	return nil
+	for router, password := range passwords {
+		if l.keys[router] != password {
+			set(router, password)
+		}
+	}
+	if err := fd(func(fd int) error { return setLeast(fd, l.four, least) }); err != nil {
+		l.log.Error(err, "setting the least hop limit of routers that connect")
+	}
+}
+
+// admits reports whether a connection is one of a router of a peer, signed if that is asked for: the
+// kernel has checked the signature if the key is on the socket.
+func (l *listener) admits(router netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.peers, func(p bgp.Peer) bool {
+		return p.Address == router && (p.Password == "" || l.keys[router] == p.Password)
+	})
 }
 
 func (ls *listeners) listen(ctx context.Context, at place, l *listener) {
@@ -113,7 +153,7 @@ func (ls *listeners) listen(ctx context.Context, at place, l *listener) {
 		if ctx.Err() != nil {
 			return
 		}
-		ls.options.Log.Error(err, "listening for routers", "address", at.address, "port", ls.options.ListenPort, "vrf", at.vrf)
+		l.log.Error(err, "listening for routers")
 		select {
 		case <-ctx.Done():
 		case <-time.After(listenAgain):
@@ -122,35 +162,93 @@ func (ls *listeners) listen(ctx context.Context, at place, l *listener) {
 }
 
 func (ls *listeners) accept(ctx context.Context, at place, l *listener) error {
-	config := net.ListenConfig{KeepAlive: -1, Control: control(func(fd int) error { return prepareListener(fd, at) })}
+	on, err := l.open(ctx, at, ls.options.ListenPort)
+	if err != nil {
+		return err
+	}
+	defer l.close(on)
+	defer context.AfterFunc(ctx, func() { _ = on.Close() })()
+	return l.serve(ctx, on, func(conn net.Conn) { ls.accepted(conn, at.vrf) })
+}
+
+// serve accepts connections until the socket fails.
+func (l *listener) serve(ctx context.Context, on net.Listener, accepted func(net.Conn)) error {
+	var pause time.Duration
+	for {
+		conn, err := on.Accept()
+		switch {
+		case isShortage(err):
+			// The connection stays in the queue of the kernel: Accept would fail again at once.
+			if pause == 0 {
+				l.log.Error(err, "accepting connections of routers: the next ones wait")
+			}
+			pause = min(max(2*pause, leastPause), longestPause)
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		pause = 0
+		if !l.admits(addrOf(conn.RemoteAddr())) {
+			refuse(conn)
+			continue
+		}
+		accepted(conn)
+	}
+}
+
+// isShortage reports whether a connection could not be accepted for want of something that may be
+// there later.
+func isShortage(err error) bool {
+	return slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM}, func(e error) bool { return errors.Is(err, e) })
+}
+
+// refuse closes a connection and keeps nothing of it, in the kernel neither.
+func refuse(conn net.Conn) {
+	if tcp, is := conn.(*net.TCPConn); is {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// open opens the socket. The passwords are on it before it listens: no connection gets in between
+// the two without a signature.
+func (l *listener) open(ctx context.Context, at place, port uint16) (net.Listener, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keys = map[netip.Addr]bgp.Password{}
+	config := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
+		if err := onSocket(c, func(fd int) error { return prepareListener(fd, at) }); err != nil {
+			return err
+		}
+		l.guard(func(set func(fd int) error) error { return onSocket(c, set) })
+		return nil
+	}}
 	network := "tcp6"
 	if at.address.Is4() {
 		network = "tcp4"
 	}
-	on, err := config.Listen(ctx, network, netip.AddrPortFrom(at.address, ls.options.ListenPort).String())
+	on, err := config.Listen(ctx, network, netip.AddrPortFrom(at.address, port).String())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { _ = on.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = on.Close() })()
 	raw, err := on.(*net.TCPListener).SyscallConn()
 	if err != nil {
-		return err
+		_ = on.Close()
+		return nil, err
 	}
-	l.mu.Lock()
 	l.fd = func(set func(int) error) error { return onSocket(raw, set) }
-	err = l.fd(func(fd int) error { return signAll(fd, l.peers) })
-	l.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	for {
-		conn, err := on.Accept()
-		if err != nil {
-			return err
-		}
-		ls.accepted(conn, at.vrf)
-	}
+	return on, nil
+}
+
+func (l *listener) close(on net.Listener) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fd = nil
+	_ = on.Close()
 }
 
 // prepareListener has answers go out with the highest hop limit: a router that checks it
@@ -167,11 +265,12 @@ func prepareListener(fd int, at place) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, 255)
 }
 
-// adopt prepares a connection that a router made.
+// adopt prepares a connection that a router made. One that was queued before its key was on the
+// listener is signed from now on, or breaks.
 func adopt(conn net.Conn, p bgp.Peer, router netip.Addr) error {
 	raw, err := conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		return err
 	}
-	return onSocket(raw, func(fd int) error { return setHops(fd, p, router) })
+	return onSocket(raw, func(fd int) error { return prepare(fd, p, router) })
 }

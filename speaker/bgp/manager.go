@@ -33,9 +33,10 @@ type Options struct {
 	Changed func()
 	// ListenPort is where passive peers are listened for; 0: the port of BGP.
 	ListenPort uint16
-	// Discover finds the router on an interface, until the context ends, and says so
-	// each time that it is another one. Nil: unnumbered peers find none.
-	Discover func(ctx context.Context, device string, found func(netip.Addr))
+	// Discover finds the router on an interface, until the context ends, and calls found
+	// each time that it is another one. Established reports whether there is a session with
+	// the one that was found last. Nil: unnumbered peers find none.
+	Discover func(ctx context.Context, device string, found func(netip.Addr), established func() bool)
 	// Paths are watched by BFD.
 	Paths Paths
 }
@@ -70,6 +71,8 @@ type running struct {
 	config bgp.Peer
 	end    context.CancelFunc
 	retire func() // its status is of no interest any more
+
+	offered atomic.Int32 // connections that wait for the peer
 
 	found  netip.Addr // the router, of an unnumbered peer
 	search context.CancelFunc
@@ -268,26 +271,36 @@ func (m *Manager) Statuses() []Status {
 	return list
 }
 
-// accepted hands a connection to the peer whose router made it, or closes it.
+// accepted hands a connection to the peer whose router made it, or closes it. The router of an
+// unnumbered peer is the one that was found, and no other host of the link.
 func (m *Manager) accepted(conn net.Conn, vrf string) {
 	from := addrOf(conn.RemoteAddr())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.peers {
-		unnumbered := r.config.Interface != "" && from.Zone() == r.config.Interface
-		if r.config.VRF == vrf && r.config.Passive && (r.config.Address == from || unnumbered) {
-			if err := adopt(conn, r.config, from); err != nil {
-				r.log.Error(err, "preparing a connection of the router")
-				break
-			}
-			go r.bring(conn, func(now time.Time) []session.Action {
-				if !r.router.IsValid() {
-					r.router = from
+		if r.config.VRF != vrf || !r.config.Passive || m.router(r) != from {
+			continue
+		}
+		if r.offered.Add(1) > maxOffered {
+			r.offered.Add(-1)
+			break
+		}
+		if err := adopt(conn, r.config, from); err != nil {
+			r.offered.Add(-1)
+			r.log.Error(err, "preparing a connection of the router")
+			break
+		}
+		go func() {
+			defer r.offered.Add(-1)
+			r.bring(conn, func(now time.Time) []session.Action {
+				if r.router != from { // another one was found meanwhile
+					refuse(conn)
+					return nil
 				}
 				return r.connected(now, session.Theirs, conn)
 			})
-			return
-		}
+		}()
+		return
 	}
-	_ = conn.Close()
+	refuse(conn)
 }

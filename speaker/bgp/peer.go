@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -36,9 +37,10 @@ type peer struct {
 	links   map[session.Side]*link
 	// lingering are links that end. Those that have ended may be among them.
 	lingering []*link
-	offered   net.Conn // a connection that the machine is asked about
+	asked     net.Conn // a connection that the machine is asked about
 	table     *table
 	up        *session.Negotiated
+	isUp      atomic.Bool // up is not nil; other goroutines may ask
 	wire      wire.Session
 	local     netip.Addr
 	router    netip.Addr // what is connected to: of an unnumbered peer, once it is known
@@ -129,6 +131,7 @@ func (p *peer) perform(actions []session.Action) {
 			p.established(a.Negotiated)
 		case session.Down:
 			p.up, p.changed = nil, time.Time{}
+			p.isUp.Store(false)
 			p.metrics.down.Inc()
 			p.log.Info("the session has ended", "why", a.Why)
 		case session.Refresh:
@@ -191,31 +194,31 @@ func (p *peer) later(e event) { go p.tell(e) }
 
 // connected asks the machine about a connection.
 func (p *peer) connected(now time.Time, side session.Side, conn net.Conn) []session.Action {
-	p.offered = conn
+	p.asked = conn
 	return p.machine.Connected(now, side)
 }
 
 func (p *peer) sendOpen(a session.SendOpen) {
 	p.close(a.Side, nil) // a side has one link
-	p.links[a.Side] = p.newLink(a.Side, p.offered)
-	p.offered = nil
+	p.links[a.Side] = p.newLink(a.Side, p.asked)
+	p.asked = nil
 	octets, err := wire.Open(a.Open)
 	p.send(p.links[a.Side], octets, err)
 }
 
 func (p *peer) reject(n *bgp.Notification) {
-	if p.offered == nil {
+	if p.asked == nil {
 		return
 	}
 	if n != nil {
 		if octets, err := wire.Notification(n); err == nil {
-			_ = p.offered.SetWriteDeadline(time.Now().Add(lingerFor))
-			n, _ := p.offered.Write(octets) // into an empty buffer of the kernel
+			_ = p.asked.SetWriteDeadline(time.Now().Add(lingerFor))
+			n, _ := p.asked.Write(octets) // into an empty buffer of the kernel
 			p.metrics.wrote(octets[:n])
 		}
 	}
-	_ = p.offered.Close()
-	p.offered = nil
+	_ = p.asked.Close()
+	p.asked = nil
 }
 
 // close ends a link: after what is queued and the notification have been sent, or at once.
@@ -235,6 +238,7 @@ func (p *peer) close(side session.Side, n *bgp.Notification) {
 // established begins to send routes.
 func (p *peer) established(n session.Negotiated) {
 	p.up, p.restarted = &n, false
+	p.isUp.Store(true)
 	l := p.links[n.Side]
 	p.local = addrOf(l.conn.LocalAddr())
 	v4, v6 := nextHops(p.local, n, p.config.Interface != "")

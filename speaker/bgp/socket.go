@@ -59,16 +59,16 @@ func prepare(fd int, p bgp.Peer, router netip.Addr) error {
 // setHops sets how far packets go and from how far they may come: GTSM (RFC 5082) where
 // it is asked for; otherwise external routers are one hop away (RFC 4271 section 5.1.3).
 func setHops(fd int, p bgp.Peer, router netip.Addr) error {
-	hops, least := 0, 0
+	hops := 0
 	switch {
 	case p.SecurityHops > 0:
-		hops, least = 255, 256-int(p.SecurityHops)
+		hops = 255
 	case !p.Multihop && !internal(p):
 		hops = 1
 	}
-	level, ttl, minimum, class := unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_MINHOPCOUNT, unix.IPV6_TCLASS
+	level, ttl, class := unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_TCLASS
 	if router.Is4() {
-		level, ttl, minimum, class = unix.IPPROTO_IP, unix.IP_TTL, unix.IP_MINTTL, unix.IP_TOS
+		level, ttl, class = unix.IPPROTO_IP, unix.IP_TTL, unix.IP_TOS
 	}
 	if err := unix.SetsockoptInt(fd, level, class, controlClass); err != nil {
 		return fmt.Errorf("setting the traffic class: %w", err)
@@ -78,10 +78,28 @@ func setHops(fd int, p bgp.Peer, router netip.Addr) error {
 			return fmt.Errorf("setting the hop limit: %w", err)
 		}
 	}
-	if least > 0 {
-		if err := unix.SetsockoptInt(fd, level, minimum, least); err != nil {
-			return fmt.Errorf("setting the least hop limit: %w", err)
-		}
+	if least := leastHopLimit(p); least > 0 {
+		return setLeast(fd, router.Is4(), least)
+	}
+	return nil
+}
+
+// leastHopLimit is what packets of a router must arrive with (RFC 5082); 0: that is not checked.
+func leastHopLimit(p bgp.Peer) int {
+	if p.SecurityHops == 0 {
+		return 0
+	}
+	return 256 - int(p.SecurityHops)
+}
+
+// setLeast has the kernel drop packets that arrive with a lower hop limit; 0: none.
+func setLeast(fd int, four bool, least int) error {
+	level, minimum := unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT
+	if four {
+		level, minimum = unix.IPPROTO_IP, unix.IP_MINTTL
+	}
+	if err := unix.SetsockoptInt(fd, level, minimum, least); err != nil {
+		return fmt.Errorf("setting the least hop limit: %w", err)
 	}
 	return nil
 }

@@ -61,7 +61,22 @@ func (r *Reader) Read() (any, error) {
 	if _, err := io.ReadFull(r.from, body); err != nil {
 		return nil, fmt.Errorf("in the middle of a message: %w", err)
 	}
-	return decode(kind, body), nil
+	return guarded(kind, body, decode), nil
+}
+
+// guarded turns a panic of the codec into the notification of a message that is malformed: what a
+// router sends must not end the speaker.
+func guarded(kind uint8, body []byte, decode func(uint8, []byte) any) (message any) {
+	defer func() {
+		if recover() != nil {
+			code := bgp.OpenError
+			if kind != packet.BGP_MSG_OPEN {
+				code = bgp.HeaderError
+			}
+			message = malformed(code, 0, nil)
+		}
+	}()
+	return decode(kind, body)
 }
 
 func decode(kind uint8, body []byte) any {

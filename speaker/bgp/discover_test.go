@@ -1,0 +1,42 @@
+package bgp
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestChoice_Follow(t *testing.T) {
+	type advertisement struct {
+		at          float64 // seconds
+		from        string
+		established bool
+		want        bool
+	}
+	tests := []struct {
+		name string
+		list []advertisement
+	}{
+		{"the first router is the one", []advertisement{{0, "fe80::1", false, true}, {1, "fe80::2", false, false}, {10, "fe80::1", false, true}}},
+		{"one without a session gives way after a while, and they take turns", []advertisement{
+			{0, "fe80::1", false, true}, {10, "fe80::1", false, true}, {19, "fe80::2", false, false}, {20, "fe80::2", false, true},
+			{21, "fe80::1", false, false}, {41, "fe80::1", false, true}, {42, "fe80::2", false, false}}},
+		{"one with a session stays, though others send and it does not", []advertisement{
+			{0, "fe80::1", false, true}, {30, "fe80::2", true, false}, {300, "fe80::2", true, false}}},
+		{"one whose session ends is tried first", []advertisement{
+			{0, "fe80::1", false, true}, {100, "fe80::1", true, true}, {101, "fe80::2", false, false}, {119, "fe80::2", false, false}, {121, "fe80::2", false, true}}},
+		{"one that is silent gives way", []advertisement{{0, "fe80::1", false, true}, {33, "fe80::2", false, true}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			begin := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
+			var c choice
+			for i, a := range tt.list {
+				at := begin.Add(time.Duration(a.at * float64(time.Second)))
+				if got := c.follow(at, netip.MustParseAddr(a.from), a.established); got != a.want {
+					t.Errorf("advertisement %d, of %s after %g s: the router is the one: %t, want %t", i, a.from, a.at, got, a.want)
+				}
+			}
+		})
+	}
+}

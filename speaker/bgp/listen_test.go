@@ -1,0 +1,172 @@
+package bgp
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// dialFrom connects from an address of the loopback; nil: the connection was reset before this side
+// had it.
+func dialFrom(t *testing.T, source byte, to netip.AddrPort) *net.TCPConn {
+	t.Helper()
+	d := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, source)}}
+	conn, err := d.Dial("tcp", to.String())
+	if errors.Is(err, syscall.ECONNRESET) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn.(*net.TCPConn)
+}
+
+// listening returns a manager that listens for a router at 127.0.0.1.
+func listening(t *testing.T) (observed, netip.AddrPort) {
+	t.Helper()
+	_, m, _, p := pair(t)
+	p.ConnectRetry = time.Microsecond // how long a router that fails often is ignored
+	m.SetPeers([]bgp.Peer{p}, has(routes.Table{}))
+	to := netip.AddrPortFrom(p.Source, p.Port)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		c, err := net.Dial("tcp", to.String())
+		if err == nil {
+			c.Close()
+		}
+		if err == nil || errors.Is(err, syscall.ECONNRESET) {
+			return m, to
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it does not listen")
+		}
+	}
+}
+
+func TestListener_HostileConnections(t *testing.T) {
+	connections := churnConnections
+	if testing.Short() {
+		connections /= 10
+	}
+	flood := sessionAndFlood(t)
+	tests := []struct {
+		name   string
+		source byte // 1 is the router
+		treat  func(*hostileRouter, *net.TCPConn)
+	}{
+		{"a stranger that sends nothing and stays", 3, (*hostileRouter).hold},
+		{"a stranger that floods", 3, func(_ *hostileRouter, c *net.TCPConn) { _, _ = c.Write(flood); _ = c.Close() }},
+		{"the router closes", 1, func(_ *hostileRouter, c *net.TCPConn) { _ = c.Close() }},
+		{"the router resets", 1, func(_ *hostileRouter, c *net.TCPConn) { reset(c) }},
+		{"the router sends nothing and stays", 1, (*hostileRouter).hold},
+		{"the router floods", 1, func(_ *hostileRouter, c *net.TCPConn) { _, _ = c.Write(flood); _ = c.Close() }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before := measure(t)
+			m, to := listening(t)
+			var h hostileRouter
+			for i := range connections {
+				if c := dialFrom(t, tt.source, to); c != nil {
+					tt.treat(&h, c)
+				}
+				if i%500 == 499 {
+					if now := measure(t); now.descriptors > before.descriptors+2*heldOpen+16 || now.goroutines > before.goroutines+64 {
+						t.Fatalf("after %d connections: %+v, and %+v before", i+1, now, before)
+					}
+				}
+			}
+			m.SetPeers(nil, has(nil))
+			h.releaseAll()
+			settles(t, "when the peer is gone", before)
+		})
+	}
+}
+
+func TestListener_WhoIsAdmitted(t *testing.T) {
+	router, other := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.3")
+	found := netip.MustParseAddr("fe80::1%eth0")
+	plain, signed, unnumbered := bgp.Peer{Address: router}, bgp.Peer{Address: router, Password: "secret"}, bgp.Peer{Interface: "eth0", Address: found}
+	searching := bgp.Peer{Interface: "eth0"}
+	tests := []struct {
+		name string
+		peer bgp.Peer
+		keys map[netip.Addr]bgp.Password
+		from netip.Addr
+		want bool
+	}{
+		{"the router of a peer", plain, nil, router, true},
+		{"a stranger", plain, nil, other, false},
+		{"a router whose password is on the socket", signed, map[netip.Addr]bgp.Password{router: "secret"}, router, true},
+		{"a router whose password is not on the socket", signed, nil, router, false},
+		{"a router whose old password is on the socket", signed, map[netip.Addr]bgp.Password{router: "old"}, router, false},
+		{"the router that was found on an interface", unnumbered, nil, found, true},
+		{"another host of the interface", unnumbered, nil, netip.MustParseAddr("fe80::2%eth0"), false},
+		{"the same address on another interface", unnumbered, nil, netip.MustParseAddr("fe80::1%eth1"), false},
+		{"any host while no router was found", searching, nil, found, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := &listener{peers: []bgp.Peer{tt.peer}, keys: tt.keys}
+			if got := l.admits(tt.from); got != tt.want {
+				t.Errorf("admitted: %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
+// short is a socket that fails for want of descriptors, and has a connection after that.
+type short struct {
+	net.Listener
+	conn  net.Conn
+	left  int
+	tries []time.Duration // after the beginning
+	begin time.Time
+}
+
+func (s *short) Accept() (net.Conn, error) {
+	s.tries = append(s.tries, time.Since(s.begin))
+	s.left--
+	switch {
+	case s.left >= 0:
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	case s.left == -1:
+		return s.conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func TestListener_OutOfDescriptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		defer ours.Close()
+		on := &short{conn: ours, left: 10, begin: time.Now()}
+		l := &listener{log: logr.Discard(), peers: []bgp.Peer{{}}} // a pipe has no address
+		accepted := 0
+		if err := l.serve(t.Context(), on, func(net.Conn) { accepted++ }); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("it ends with %v", err)
+		}
+		if accepted != 1 {
+			t.Errorf("%d connections were accepted, want the one that waited", accepted)
+		}
+		var want []time.Duration
+		for _, ms := range []int{0, 5, 15, 35, 75, 155, 315, 635, 1275, 2275, 3275, 3275} {
+			want = append(want, time.Duration(ms)*time.Millisecond)
+		}
+		if diff := cmp.Diff(want, on.tries); diff != "" {
+			t.Errorf("when it tried to accept (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,134 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+)
+
+const (
+	// hostile is how many connections or senders attack a port.
+	hostile = 200
+	// maxGrowth is how much memory an attack may cost the speaker.
+	maxGrowth = 8 << 20
+)
+
+// resources returns the resident memory of the speaker, in octets, and its descriptors.
+func (s *speaking) resources() (memory, descriptors int) {
+	s.t.Helper()
+	proc := fmt.Sprintf("/proc/%d/", s.cmd.Process.Pid)
+	statm, err := os.ReadFile(proc + "statm")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	list, err := os.ReadDir(proc + "fd")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return pages * os.Getpagesize(), len(list)
+}
+
+// holdsUp fails the test if the speaker holds much more than before.
+func (s *speaking) holdsUp(memory, descriptors int) {
+	s.t.Helper()
+	m, d := s.resources()
+	s.t.Logf("memory %d KiB before and %d KiB now, descriptors %d and %d", memory>>10, m>>10, descriptors, d)
+	if m > memory+maxGrowth || d > descriptors+4 {
+		s.t.Errorf("the speaker holds %d KiB and %d descriptors, and held %d and %d before the attack", m>>10, d, memory>>10, descriptors)
+	}
+}
+
+// attack connects from a host, sends octets on each connection, and leaves all open. It returns how
+// many were answered with at least one octet.
+func (b *bed) attack(host, to string, octets []byte) (answered int) {
+	b.Helper()
+	b.in(host, func() error {
+		for range hostile {
+			conn, err := net.DialTimeout("tcp", to, 2*time.Second)
+			if errors.Is(err, syscall.ECONNRESET) {
+				continue // by the time that this host has it
+			}
+			if err != nil {
+				return err
+			}
+			b.Cleanup(func() { conn.Close() })
+			_, _ = conn.Write(octets)
+			_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+			n, err := conn.Read(make([]byte, 1))
+			if n > 0 {
+				answered++
+			} else if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
+				return fmt.Errorf("connection %s is not closed: %w", conn.LocalAddr(), err)
+			}
+		}
+		return nil
+	})
+	return answered
+}
+
+func TestBGPListenerUnderAttack(t *testing.T) {
+	b := newBed(t, "node", "router", "evil")
+	s, other := b.speaker("node"), b.speaker("router")
+	s.set(toAll(plain(first4), peer("v4", "192.168.1.2", passive), peer("v6", "2001:db8::2", passive)))
+	from := func(p *bgp.Peer) { p.ASN, p.Remote.ASN = 64513, 64512 }
+	other.set(toAll(nil, peer("v4", "192.168.1.1", from), peer("v6", "2001:db8::1", from)))
+	since4, since6 := s.establishes("v4").Since, s.establishes("v6").Since
+	memory, descriptors := s.resources()
+	for _, to := range []string{"192.168.1.1:179", "[2001:db8::1]:179"} {
+		for name, octets := range map[string][]byte{"silence": nil, "garbage": make([]byte, 64<<10)} {
+			if n := b.attack("evil", to, octets); n > 0 {
+				t.Errorf("%s to %s: %d of %d connections of a stranger were answered", name, to, n, hostile)
+			}
+		}
+	}
+	s.holdsUp(memory, descriptors)
+	s.stays("v4", since4, 10*time.Second) // longer than the hold time
+	s.stays("v6", since6, 0)
+}
+
+func TestBGPPassiveUnnumberedPeerWithPassword(t *testing.T) {
+	b := newBed(t, "node", "router", "evil")
+	for _, host := range []string{"node", "router", "evil"} {
+		b.ip(host, "-4", "address", "flush", "dev", "eth0")
+		b.ip(host, "-6", "address", "flush", "dev", "eth0", "scope", "global")
+	}
+	unnumbered := func(p *bgp.Peer) { p.Interface, p.Remote = "eth0", bgp.RemoteASN{Kind: bgp.External} }
+	from := func(p *bgp.Peer) { p.ASN = 64513 }
+	signed := func(name bgp.PeerName, edits ...func(*bgp.Peer)) told.Config {
+		c := toAll(plain(first6), peer(name, "", append(edits, unnumbered, gracefully)...))
+		c.Passwords = map[bgp.PeerName]string{name: "secret"}
+		return c
+	}
+	s, other := b.speaker("node"), b.speaker("router")
+	s.set(signed("router", passive))
+	other.set(signed("node", from))
+	since := s.establishes("router").Since
+	memory, descriptors := s.resources()
+	node := netip.AddrPortFrom(b.linkLocal("node").WithZone("eth0"), bgp.Port).String()
+	if n := b.attack("evil", node, nil); n > 0 {
+		t.Errorf("%d of %d unsigned connections of another host were answered", n, hostile)
+	}
+	// A host that sends router advertisements, too, and knows no password.
+	evil := b.speaker("evil")
+	evil.set(toAll(nil, peer("node", "", from, unnumbered, gracefully)))
+	s.stays("router", since, 12*time.Second) // longer than the hold time
+	if got, _ := evil.status("node"); established(got) {
+		t.Errorf("a host without the password has a session: %+v", got)
+	}
+	s.holdsUp(memory, descriptors)
+}

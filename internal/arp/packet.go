@@ -85,7 +85,7 @@ func parse(b []byte) (neighbour.Message, error) {
 	if p.HardwareType != 1 || p.ProtocolType != 0x0800 || p.HardwareAddrLength != 6 || p.IPLength != 4 {
 		return neighbour.Message{}, errNotIPv4OverEthernet
 	}
-	if p.SenderHardwareAddr[0]&1 != 0 {
+	if p.SenderHardwareAddr[0]&1 != 0 || b[6]&1 != 0 {
 		return neighbour.Message{}, errGroup // RFC 1812 section 3.3.2: MUST not be believed
 	}
 	m := neighbour.Message{Sender: neighbour.MAC(p.SenderHardwareAddr), From: p.SenderIP}
@@ -95,6 +95,9 @@ func parse(b []byte) (neighbour.Message, error) {
 	switch p.Operation {
 	case arp.OperationRequest:
 		m.Asks, m.Probe = p.TargetIP, p.SenderIP.IsUnspecified()
+		// The answer goes back where the question came from: the address in the body can be
+		// any host's, at which a forger would have the answers arrive.
+		m.Sender = neighbour.MAC(b[6:12])
 	case arp.OperationReply:
 	default:
 		return neighbour.Message{}, fmt.Errorf("ARP operation %d", p.Operation)

@@ -197,7 +197,7 @@ func TestWhatIsRead(t *testing.T) {
 		frame []byte
 		want  neighbour.Message // the zero one: malformed
 	}{
-		{name: "a question is answered to its source option", frame: layout(groupFrame, other, asker, groupOfVIP, 135, 0, vip, sourceOption(client)), want: asked},
+		{name: "a question is answered to where the frame comes from, whatever its source option", frame: layout(groupFrame, client, asker, groupOfVIP, 135, 0, vip, sourceOption(other)), want: asked},
 		{name: "a question without one to where the frame comes from", frame: question(), want: asked},
 		{name: "a question to us alone", frame: layout(here, client, asker, vip, 135, 0, vip), want: asked},
 		{name: "a probe", frame: nobody, want: probed},

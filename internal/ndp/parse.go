@@ -164,9 +164,9 @@ func (r *received) options(list []ndp.Option) {
 func (r *received) says() neighbour.Message {
 	switch m := r.message.(type) {
 	case *ndp.NeighborSolicitation:
-		return neighbour.Message{
-			Asks: m.TargetAddress, Probe: r.source.IsUnspecified(), From: r.source, Sender: or(r.sourceLayer, r.frameSource),
-		}
+		// The answer goes back where the question came from: the option can name any host, at
+		// which a forger would have the answers arrive.
+		return neighbour.Message{Asks: m.TargetAddress, Probe: r.source.IsUnspecified(), From: r.source, Sender: r.frameSource}
 	case *ndp.NeighborAdvertisement:
 		return neighbour.Message{Claims: m.TargetAddress, From: r.source, Sender: or(r.targetLayer, r.frameSource)}
 	}

@@ -44,7 +44,8 @@ type Message struct {
 	// Probe says that the sender asks because it wants to use the address itself
 	// (RFC 5227 section 2.1.1, RFC 4862 section 5.4).
 	Probe bool
-	// Sender is the hardware address that the packet tells; an answer goes there.
+	// Sender is the source of the frame for a message that asks, to which an answer goes, and
+	// the hardware address in the packet for one that only claims.
 	Sender MAC
 	// From is the protocol address of the sender, which an answer goes to.
 	From netip.Addr

@@ -6,6 +6,14 @@ import (
 	"github.com/lbstack/lbstack/internal/neighbour"
 )
 
+// A port answers so many questions a second, and so many at once: a flood must not keep the
+// processor from heartbeats, nor have as many frames sent as it has itself. A take-over by
+// 1000 clients that all ask at once fits into the burst.
+const (
+	answerRate  = 2000
+	answerBurst = 4000
+)
+
 // service is how an address is answered for.
 type service struct {
 	*entry
@@ -65,7 +73,7 @@ func (r *Responder) answer(p *port, m neighbour.Message) bool {
 		return false
 	}
 	mac, ok := s.macOn(p)
-	if !ok || !r.mayAnswer() {
+	if !ok || !r.mayAnswer() || !p.answers.Allow() {
 		return false
 	}
 	if err := p.conn.Answer(m, mac); err != nil {

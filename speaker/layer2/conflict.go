@@ -16,6 +16,11 @@ const (
 	// silences is how many checks in a row a foreign host must leave unanswered
 	// before its address is announced: it may have been restarting.
 	silences = 2
+	// renoteInterval is the least time between two reports of other hardware addresses that
+	// use one address.
+	renoteInterval = time.Minute
+	// maxRetries is how often an address is probed again since another host probed for it too.
+	maxRetries = 3
 	// tick is how often it is looked whether something is due.
 	tick = time.Second
 )
@@ -27,13 +32,32 @@ func (r *Responder) hear(p *port, m neighbour.Message) {
 			r.heardClaim(p, s.entry, m.Sender)
 		}
 	}
-	// A probe for an address that is announced is answered, and that settles it. Two
-	// that probe for the same address have a conflict (RFC 5227 section 2.1.1,
-	// RFC 4862 section 5.4.3).
+	// A probe for an address that is announced is answered, and that settles it.
 	if m.Probe {
 		if s := r.find(m.Asks); s != nil && s.silent.Load() {
-			r.heardForeign(p, s.entry, m.Sender)
+			r.heardProbe(p, s.entry, m.Sender)
 		}
+	}
+}
+
+// heardProbe notes that another host probes for an address that is probed here. A probe is
+// no use of the address: scanners and switches that track devices send them all the time.
+// RFC 5227 section 2.1.1 and RFC 4862 section 5.4.3 have a host that meets another's probe
+// choose another address, which is not for this node to do: it probes again a moment later,
+// maxRetries times, so that a host that means it can finish and claim the address. An
+// address that is held is held because of a claim; probes do not prolong that.
+func (r *Responder) heardProbe(p *port, e *entry, sender neighbour.MAC) {
+	if r.relation(sender) != foreign {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.entries[e.address] != e || e.caring() || !p.has(e) || e.phase != probed || !e.probing || e.rival {
+		return
+	}
+	e.rival = true
+	if e.retries == 0 {
+		r.log.Info("another host probes for an address that comes into use", "address", e.address, "link", p.Name, "its", sender.String())
 	}
 }
 
@@ -94,8 +118,8 @@ func (r *Responder) heardForeign(p *port, e *entry, sender neighbour.MAC) {
 	e.check = now.Add(r.timing.Check)
 }
 
-// note keeps the conflict for the report. Another hardware address each time, as
-// a forger may send them, is not worth a report each time. The caller holds the
+// note keeps the conflict for the report. Another hardware address or link, as a forger may
+// change them with each frame, is reported once in each renoteInterval. The caller holds the
 // lock.
 func (r *Responder) note(p *port, e *entry, sender neighbour.MAC) {
 	next := speaker.Conflict{
@@ -104,7 +128,7 @@ func (r *Responder) note(p *port, e *entry, sender neighbour.MAC) {
 	if e.conflict != nil {
 		next.Since = e.conflict.Since
 	}
-	if e.conflict == nil || !same(*e.conflict, next) && e.heard.Sub(e.noted) >= tick {
+	if e.conflict == nil || e.conflict.Announced != next.Announced || !same(*e.conflict, next) && e.heard.Sub(e.noted) >= renoteInterval {
 		e.noted = e.heard
 		r.log.Info("a foreign host uses an address of this node", "address", e.address, "link", p.Name, "its", sender.String(), "announced", next.Announced)
 		e.conflict = &next

@@ -39,6 +39,8 @@ type entry struct {
 
 	sent     bool // probes left since the turn began
 	probing  bool // probes are under way
+	rival    bool // another host has probed too since they began
+	retries  int  // how often they began again because of that
 	quiet    int  // checks in a row in which the foreign host was silent
 	check    time.Time
 	conflict *speaker.Conflict

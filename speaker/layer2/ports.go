@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/lbstack/lbstack/internal/neighbour"
 	"github.com/lbstack/lbstack/speaker"
 )
@@ -30,7 +32,8 @@ type port struct {
 	closed atomic.Bool
 	// answering is odd while an answer is on its way.
 	answering atomic.Uint64
-	watched   []netip.Addr // by the connection; the lock of the responder guards it
+	watched   []netip.Addr  // by the connection; the lock of the responder guards it
+	answers   *rate.Limiter // of the goroutine that listens
 }
 
 func (p *port) close() {
@@ -112,7 +115,7 @@ func (r *Responder) open(key portKey, l speaker.Link) {
 		return
 	}
 	r.noteOpened(key, nil)
-	p := &port{Link: l, v6: key.v6, mac: mac, conn: conn}
+	p := &port{Link: l, v6: key.v6, mac: mac, conn: conn, answers: rate.NewLimiter(answerRate, answerBurst)}
 	r.ports[key] = p
 	r.watchOn(p)
 	go r.listen(p)

@@ -19,7 +19,7 @@ func (r *Responder) probe(entries []*entry) {
 	slices.SortFunc(entries, lastMovedFirst)
 	for _, e := range entries {
 		e.turn++
-		e.sent, e.probing = false, true
+		e.sent, e.probing, e.rival = false, true, false
 		family := &families[0]
 		if e.address.Is6() {
 			family = &families[1]
@@ -99,6 +99,9 @@ func (r *Responder) conclude(p probes) *burst {
 		t.probing = false
 		switch {
 		case !t.sent:
+		case t.rival && t.retries < maxRetries:
+			t.retries++
+			t.check = time.Now().Add(retryWait + rand.N(retryWait))
 		case t.phase == held && t.quiet+1 < silences:
 			t.quiet++
 			t.check = time.Now().Add(r.timing.Check)
@@ -114,7 +117,7 @@ func (r *Responder) conclude(p probes) *burst {
 // the lock, and announces it.
 func (r *Responder) release(e *entry) {
 	r.count++
-	e.phase, e.quiet, e.moved = announced, 0, r.count
+	e.phase, e.quiet, e.retries, e.moved = announced, 0, 0, r.count
 	r.forget(e)
 	e.silent.Store(false)
 }

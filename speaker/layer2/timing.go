@@ -64,5 +64,10 @@ func probing(address netip.Addr) schedule {
 	return schedule{probes: []time.Duration{0, 200 * ms}, end: 500 * ms}
 }
 
+// retryWait and as much again at random pass before an address is probed again for which
+// another host probed too, so that two hosts do not stay in step (RFC 5227 section 2.1.1:
+// PROBE_MIN, PROBE_MAX, compressed as well).
+const retryWait = 500 * time.Millisecond
+
 // probeJitter keeps hosts that started together from probing together.
 const probeJitter = 50 * time.Millisecond

@@ -79,6 +79,33 @@ func TestAnAddressOfAForeignHostIsHeldUntilItIsGone(t *testing.T) {
 	}
 }
 
+// TestHostThatOnlyProbes_DoesNotKeepAnAddress sends what switches that track devices send,
+// with each look: at least once a second.
+func TestHostThatOnlyProbes_DoesNotKeepAnAddress(t *testing.T) {
+	b := newBed(t, "client", "node1", printer)
+	n := b.node("node1")
+	n.SetOwned(first(vip))
+	eventually.Succeed(t, 20*time.Second, "the client knows the node", func(context.Context) error {
+		b.frames(printer, 0x0806, func(own net.HardwareAddr) [][]byte { return [][]byte{arpProbe(vip, own)} }, net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+		b.sends("client", vip)
+		if got := b.neighbour("client", vip); !strings.Contains(got, n.link.Hardware.String()) {
+			return fmt.Errorf("it has %q", got)
+		}
+		return nil
+	})
+	if got := n.reported(); got != nil {
+		t.Errorf("reported %v, want nothing: a probe is no use of the address", got)
+	}
+}
+
+// arpProbe asks for an address from 0.0.0.0 (RFC 5227 section 2.1.1).
+func arpProbe(address netip.Addr, hardware net.HardwareAddr) []byte {
+	asked := address.As4()
+	b := append([]byte{0, 1, 8, 0, 6, 4, 0, 1}, hardware...)
+	b = append(b, make([]byte, 10)...) // from nobody, to nobody
+	return append(b, asked[:]...)
+}
+
 func TestAForeignHostThatComesLaterIsReported(t *testing.T) {
 	b := newBed(t, "client", "node1", printer)
 	n := b.node("node1")

@@ -34,8 +34,16 @@ const ServiceAnnounced = "lbstack.io/Announced"
 const (
 	// ReasonReady: everything is as the spec asks.
 	ReasonReady = "Ready"
+	// ReasonNodesUnavailable: everything is as the spec asks on the nodes that are up;
+	// others are down. Ready is True with it.
+	ReasonNodesUnavailable = "NodesUnavailable"
+	// ReasonUnsupportedKubernetes: the cluster runs a Kubernetes that is too old; the
+	// operator changes nothing.
+	ReasonUnsupportedKubernetes = "UnsupportedKubernetes"
 	// ReasonRenderFailed: the manifests could not be made from the spec.
 	ReasonRenderFailed = "RenderFailed"
+	// ReasonReadFailed: the operator could not read what the cluster holds; it tries again.
+	ReasonReadFailed = "ReadFailed"
 	// ReasonApplyFailed: the API server did not take an object.
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonObjectNotOurs: an object that the stack needs exists already and
@@ -43,16 +51,32 @@ const (
 	ReasonObjectNotOurs = "ObjectNotOurs"
 	// ReasonPoolNotReady: a pool of the stack is not given out.
 	ReasonPoolNotReady = "PoolNotReady"
+	// ReasonPoolConflict: addresses of a pool of the stack are in use outside of it and are
+	// not given; the others are. The pool has the condition Conflict.
+	ReasonPoolConflict = "PoolConflict"
 	// ReasonPeerNotReady: a BGPPeer or a BFDProfile of the stack means nothing, or lacks
 	// something that it names.
 	ReasonPeerNotReady = "PeerNotReady"
 	// ReasonAdvertisementNotReady: an L2Advertisement, a BGPAdvertisement or a Community
 	// of the stack means nothing, or lacks something that it names.
 	ReasonAdvertisementNotReady = "AdvertisementNotReady"
-	// ReasonComponentFailing: pods of a component fail.
+	// ReasonComponentFailing: pods of a component fail, or cannot be made.
 	ReasonComponentFailing = "ComponentFailing"
+	// ReasonNoSpeakerNodes: no node can run a speaker: spec.speaker.nodeSelector selects
+	// none, or all that it selects have taints that speakers do not tolerate.
+	ReasonNoSpeakerNodes = "NoSpeakerNodes"
+	// ReasonSpeakersNotReady: speakers run that cannot do all of their work.
+	ReasonSpeakersNotReady = "SpeakersNotReady"
+	// ReasonServicesNotAnnounced: Services have addresses, and no address is announced.
+	ReasonServicesNotAnnounced = "ServicesNotAnnounced"
+	// ReasonAddressesWithoutPool: addresses are in use that came from pools which do not
+	// exist any more.
+	ReasonAddressesWithoutPool = "AddressesWithoutPool"
 	// ReasonComponentsNotReady: a component waits for its pods.
 	ReasonComponentsNotReady = "ComponentsNotReady"
+	// ReasonEditReverted: an object that the operator made was edited, and put back (events
+	// on that object only).
+	ReasonEditReverted = "EditReverted"
 	// ReasonRemoving: the stack is being taken down.
 	ReasonRemoving = "Removing"
 	// ReasonAsExpected: nothing is wrong, or nothing is under way.

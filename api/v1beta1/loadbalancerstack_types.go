@@ -358,10 +358,20 @@ type LoadBalancerStackStatus struct {
 	// +optional
 	Components []ComponentStatus `json:"components,omitempty"`
 
+	// unavailableNodes are the nodes from which no address is announced although there may
+	// be no fault in lbstack: those that are down, and those on which no speaker can run.
+	// Nodes that spec.speaker.nodeSelector leaves out are not listed. In order by name; at
+	// most 64 are listed, and those that are down come first.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	UnavailableNodes []UnavailableNode `json:"unavailableNodes,omitempty"`
+
 	// inventory lists every object that the operator made for this stack: what
-	// it prunes when it is no longer wanted, and takes down with the stack.
+	// it prunes when it is no longer wanted, and takes down with the stack. At most 2048.
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=1024
+	// +kubebuilder:validation:MaxItems=2048
 	// +optional
 	Inventory []ObjectReference `json:"inventory,omitempty"`
 }
@@ -385,6 +395,35 @@ type ComponentStatus struct {
 	// +optional
 	Message string `json:"message,omitempty"`
 }
+
+// UnavailableNode is a node from which no address is announced.
+type UnavailableNode struct {
+	// name of the node.
+	Name NodeName `json:"name"`
+	// reason why none is announced: NodeNotReady, SpeakerUnreachable,
+	// OtherOperatingSystem or UntoleratedTaint.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason"`
+	// message is a sentence about it.
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// Reasons of an UnavailableNode.
+const (
+	// NodeNotReady: the node's condition Ready is not True. It stops no rollout, and does
+	// not keep the stack from Ready.
+	NodeNotReady = "NodeNotReady"
+	// SpeakerUnreachable: the speakers of all other nodes miss the one of this node, which
+	// Kubernetes takes to be Ready: the node has just died, or the network to it has.
+	SpeakerUnreachable = "SpeakerUnreachable"
+	// OtherOperatingSystem: the node does not run Linux.
+	OtherOperatingSystem = "OtherOperatingSystem"
+	// UntoleratedTaint: the node has a taint that speakers do not tolerate.
+	UntoleratedTaint = "UntoleratedTaint"
+)
 
 // ObjectReference names an object in the cluster.
 type ObjectReference struct {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 
+	"k8s.io/client-go/discovery"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/lbstack/lbstack/controllers/stack"
@@ -53,8 +54,13 @@ func run(ctx context.Context, o manager.Options, logLevel, image string) (err er
 	if err != nil {
 		return err
 	}
+	cluster, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("preparing to read the version of the API server: %w", err)
+	}
 	stacks := &stack.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(o.Name), Image: image, Version: version.Version,
+		Kubernetes: cluster.ServerVersion,
 	}
 	if err := stacks.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the LoadBalancerStack controller: %w", err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -56,51 +57,114 @@ func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStac
 }
 
 // apply writes the objects of the plan that do not hold, and sees how all are; one that
-// fails does not stop the rest.
-// The speakers are written only with a key that the cluster holds: each pass
-// would make another one, and start them anew.
-func (r *Reconciler) apply(ctx context.Context, steps plan, wanted rendered, f *findings) []error {
+// fails does not stop the rest. It returns the failures that are worth another try.
+func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, wanted rendered, around *surroundings, f *findings) []error {
 	var failed []error
 	keyStored := wanted.keyStored
 	for _, object := range wanted.objects {
-		kind := object.GetKind()
-		why := "a " + kind + " of this name exists already and belongs to somebody else"
-		live := steps.hold[refOf(object)]
+		live, why, err := r.applyPlanned(ctx, stack, steps, object, keyStored)
+		if err == nil && live != nil {
+			err = f.see(live, around)
+			keyStored = keyStored || isKey(object)
+		}
 		switch {
-		case live == nil && kind == "DaemonSet" && !keyStored:
-			why = "it waits for the Secret with the speakers' key"
-		case live != nil || slices.Contains(steps.apply, object):
-			var err error
-			if live == nil {
-				live, err = object, r.applyOne(ctx, object)
-			}
-			if err == nil {
-				err = f.see(live)
-				keyStored = keyStored || kind == "Secret"
-				if err == nil {
-					continue
-				}
-			}
+		case err == nil && live != nil:
+			continue
+		case err != nil && isFinal(err):
+			f.refused = append(f.refused, err.Error())
+		case err != nil:
 			failed = append(failed, err)
 			f.applyFailed = append(f.applyFailed, err.Error())
-			why = err.Error()
 		}
-		if kind == "Deployment" || kind == "DaemonSet" {
-			f.components = append(f.components, refused(object, bounded.Cut(why, maxComponentMessage)))
+		if kind := object.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
+			f.components = append(f.components, refused(object, firstOf(why, "it was not written")))
 		}
 	}
 	return failed
 }
 
-// applyOne applies an object and leaves in it what the cluster has then.
-func (r *Reconciler) applyOne(ctx context.Context, object *unstructured.Unstructured) error {
+// applyPlanned returns an object as the cluster holds it once it is applied, or nil and why
+// it is not. The speakers are applied only with a key that the cluster holds: each pass
+// would make another one, and start them anew.
+func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, object *unstructured.Unstructured, keyStored bool) (live *unstructured.Unstructured, why string, err error) {
+	ref := refOf(object)
+	switch {
+	case steps.unread[ref] != nil:
+		return nil, "", steps.unread[ref]
+	case steps.hold[ref] != nil:
+		return steps.hold[ref], "", nil
+	case object.GetKind() == "DaemonSet" && !keyStored:
+		return nil, "it waits for the Secret with the speakers' key", nil
+	case !slices.Contains(steps.apply, object):
+		return nil, fmt.Sprintf("a %s of this name exists already and belongs to somebody else", ref.Kind), nil
+	}
+	if err := r.applyOne(ctx, stack, object); err != nil {
+		return nil, "", err
+	}
+	return object, "", nil
+}
+
+// isKey says whether an object is the Secret with the key of the mesh.
+func isKey(object *unstructured.Unstructured) bool {
+	return object.GetKind() == "Secret" && object.GetName() == manifests.MemberlistSecretName
+}
+
+// isFinal says whether the API server refuses an object as it is: trying again at once
+// helps nothing before a person has changed something.
+func isFinal(err error) bool {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return false
+	}
+	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
+}
+
+// applyOne applies an object and leaves in it what the cluster has then. What somebody else
+// changed in it since the last time is reported by an event on the object.
+func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured) error {
 	wanted := object.DeepCopy()
+	before := r.edited(ctx, wanted)
 	if err := r.impose(ctx, object, wanted); err != nil {
 		r.applied.forget(wanted)
 		return err
 	}
 	r.applied.note(wanted, object)
+	if before != nil && changed(before, object) {
+		r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonEditReverted, action, "%s", bounded.Note(reverted(before, stack)))
+	}
 	return nil
+}
+
+// edited returns the metadata of an object that the operator has applied in the same way
+// before, and that is another one now; nil for all others.
+func (r *Reconciler) edited(ctx context.Context, wanted *unstructured.Unstructured) *metav1.PartialObjectMetadata {
+	if !r.applied.knows(wanted) {
+		return nil
+	}
+	live, err := r.lookUp(ctx, refOf(wanted))
+	if err != nil {
+		return nil // no event then; what is wrong shows when it is applied
+	}
+	return live
+}
+
+// changed says whether applying an object changed it. Status is no change.
+func changed(before, now metav1.Object) bool {
+	if before.GetGeneration() != 0 {
+		return before.GetGeneration() != now.GetGeneration()
+	}
+	return before.GetResourceVersion() != now.GetResourceVersion()
+}
+
+// reverted says who edited an object, as far as its managed fields tell, and where to edit.
+func reverted(before *metav1.PartialObjectMetadata, stack *v1beta1.LoadBalancerStack) string {
+	who := "it"
+	var latest time.Time
+	for _, entry := range before.ManagedFields {
+		if entry.Manager != fieldOwner && entry.Subresource == "" && entry.Time != nil && entry.Time.After(latest) {
+			who, latest = "the field manager "+entry.Manager+" edited it, and it", entry.Time.Time
+		}
+	}
+	return fmt.Sprintf("%s was put back to what the LoadBalancerStack %s asks for: edit the LoadBalancerStack instead", who, stack.Name)
 }
 
 // impose has the cluster hold what is wanted, of which object is a copy.
@@ -128,68 +192,78 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 }
 
 // see takes over what the status of an applied object tells.
-func (f *findings) see(object *unstructured.Unstructured) error {
-	c, ok, err := workloadState(object)
+func (f *findings) see(object *unstructured.Unstructured, around *surroundings) error {
+	c, ok, err := workloadState(object, around)
 	if err != nil {
 		return err
 	}
 	if ok {
 		f.components = append(f.components, c)
 	}
-	ready, conflict, err := said(object)
+	conditions, err := conditionsOf(object)
 	if err != nil {
 		return err
 	}
+	name := object.GetName()
+	ready, isUnready := conditions.is(v1beta1.ConditionReady, metav1.ConditionFalse)
 	switch object.GetKind() {
 	case "IPAddressPool":
-		if ready != nil {
-			f.pools = append(f.pools, fmt.Sprintf("the pool %s gives no addresses: %s", object.GetName(), ready.Message))
+		if isUnready {
+			f.pools = append(f.pools, fmt.Sprintf("the pool %s gives no addresses: %s", name, ready.Message))
 		}
-		if conflict != nil {
-			f.pools = append(f.pools, fmt.Sprintf("the pool %s does not give all its addresses: %s", object.GetName(), conflict.Message))
+		if conflict, is := conditions.is(v1beta1.ConditionConflict, metav1.ConditionTrue); is {
+			f.conflicts = append(f.conflicts, fmt.Sprintf("the pool %s does not give all its addresses: %s", name, conflict.Message))
 		}
 	case "BGPPeer", "BFDProfile":
-		if ready != nil {
-			f.peers = append(f.peers, fmt.Sprintf("the %s %s: %s", object.GetKind(), object.GetName(), ready.Message))
+		if isUnready {
+			f.peers = append(f.peers, fmt.Sprintf("the %s %s: %s", object.GetKind(), name, ready.Message))
+		}
+		if down, is := conditions.is(v1beta1.ConditionEstablished, metav1.ConditionFalse); is && slices.Contains(sessionsDown, down.Reason) {
+			f.peersDown = append(f.peersDown, fmt.Sprintf("the BGPPeer %s: %s", name, down.Message))
 		}
 	case "L2Advertisement", "BGPAdvertisement", "Community":
-		if ready != nil {
-			f.advertisements = append(f.advertisements, fmt.Sprintf("the %s %s: %s", object.GetKind(), object.GetName(), ready.Message))
+		if isUnready {
+			f.advertisements = append(f.advertisements, fmt.Sprintf("the %s %s: %s", object.GetKind(), name, ready.Message))
 		}
 	}
 	return nil
 }
 
-// said returns the conditions of an object of ours that say that something is wrong:
-// that it is not Ready, and that there is a Conflict. What they say of an older spec
-// does not count.
-func said(object *unstructured.Unstructured) (unready, conflict *metav1.Condition, err error) {
+// sessionsDown are the reasons of a BGPPeer that is not Established for which addresses do
+// not reach its router: that some of the nodes have no session is not one.
+var sessionsDown = []string{v1beta1.ReasonNoSession}
+
+// conditions of an object of ours, for the generation that it has now.
+type conditions struct {
+	list       []metav1.Condition
+	generation int64
+}
+
+func conditionsOf(object *unstructured.Unstructured) (conditions, error) {
+	c := conditions{generation: object.GetGeneration()}
 	if object.GroupVersionKind().Group != v1beta1.GroupVersion.Group {
-		return nil, nil, nil
+		return c, nil
 	}
-	fail := func(err error) (unready, conflict *metav1.Condition, _ error) {
-		return nil, nil, fmt.Errorf("reading the status of the %s %s: %w", object.GetKind(), object.GetName(), err)
-	}
-	conditions, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
-	if err != nil {
-		return fail(err)
-	}
-	raw, err := json.Marshal(conditions)
-	if err != nil {
-		return fail(err)
-	}
-	var list []metav1.Condition
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return fail(err)
-	}
-	is := func(kind string, status metav1.ConditionStatus) *metav1.Condition {
-		c := meta.FindStatusCondition(list, kind)
-		if c == nil || c.Status != status || c.ObservedGeneration != object.GetGeneration() {
-			return nil
+	raw, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
+	if err == nil {
+		var text []byte
+		if text, err = json.Marshal(raw); err == nil {
+			err = json.Unmarshal(text, &c.list)
 		}
-		return c
 	}
-	return is(v1beta1.ConditionReady, metav1.ConditionFalse), is(v1beta1.ConditionConflict, metav1.ConditionTrue), nil
+	if err != nil {
+		return c, fmt.Errorf("reading the status of the %s %s: %w", object.GetKind(), object.GetName(), err)
+	}
+	return c, nil
+}
+
+// is returns a condition if it has a status. What is said of an older spec does not count.
+func (c conditions) is(kind string, status metav1.ConditionStatus) (metav1.Condition, bool) {
+	condition := meta.FindStatusCondition(c.list, kind)
+	if condition == nil || condition.Status != status || condition.ObservedGeneration != c.generation {
+		return metav1.Condition{}, false
+	}
+	return *condition, true
 }
 
 // prune deletes objects that are no longer wanted and returns those that are
@@ -228,27 +302,6 @@ func (r *Reconciler) deleteOne(ctx context.Context, ref v1beta1.ObjectReference)
 		}
 	}
 	return object == nil, nil
-}
-
-// examine asks the pods of components that are not ready what is wrong.
-func (r *Reconciler) examine(ctx context.Context, namespace string, f *findings) error {
-	if allSettled(f.components) {
-		return nil
-	}
-	pods, err := r.pods(ctx, namespace)
-	if err != nil {
-		return err
-	}
-	for i := range f.components {
-		c := &f.components[i]
-		if c.settled || c.unknown {
-			continue
-		}
-		if c.failing = diagnose(c.Name, pods); c.failing != "" {
-			c.Message = bounded.Cut(c.Message+"; "+c.failing, maxComponentMessage)
-		}
-	}
-	return nil
 }
 
 // pods lists the pods of the components.

@@ -58,6 +58,12 @@ func (a *applied) holds(wanted, live *unstructured.Unstructured) bool {
 	return known && equality.Semantic.DeepEqual(last.result, revisionOf(live)) && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
 }
 
+// knows says whether the same was applied before.
+func (a *applied) knows(wanted *unstructured.Unstructured) bool {
+	last, known := a.objects[identity(refOf(wanted))]
+	return known && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
+}
+
 func (a *applied) note(wanted, result *unstructured.Unstructured) {
 	if a.objects == nil {
 		a.objects = map[v1beta1.ObjectReference]application{}

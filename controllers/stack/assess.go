@@ -15,47 +15,8 @@ import (
 // maxMessage bounds what goes into a condition's message.
 const maxMessage = 2048
 
-// component is the state of a workload.
-type component struct {
-	v1beta1.ComponentStatus
-	// available is how many of its pods serve.
-	available int32
-	// settled says whether all pods that should be there are up to date and
-	// ready.
-	settled bool
-	// unknown says that it could not be written, so that nobody knows how it is.
-	unknown bool
-	// failing says what is wrong with its pods, if anything.
-	failing string
-}
-
-// findings are what a pass found and did.
-type findings struct {
-	generation int64
-	// version that the components are told to run.
-	version string
-	// removing says what the removal waits for; nil when nothing is removed.
-	removing *string
-
-	renderFailed string
-	applyFailed  []string
-	foreign      []v1beta1.ObjectReference
-	// pools has a sentence for each pool of the stack that is not given out.
-	pools []string
-	// peers and advertisements have one for each of the stack that means nothing, or not
-	// all that it says. That a session is down is nothing of that.
-	peers, advertisements []string
-
-	components []component
-	inventory  []v1beta1.ObjectReference
-}
-
-// fault is something that is wrong.
-type fault struct {
-	reason, message string
-	// needsPerson says whether only a person can mend it.
-	needsPerson bool
-}
+// maxNodes is the bound of status.unavailableNodes.
+const maxNodes = 64
 
 // assess turns findings into the status; previous gives the times of
 // conditions that stay, and the version that last ran.
@@ -69,11 +30,15 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 		next.Summary = v1beta1.ReasonRemoving
 		return next
 	}
-	if f.renderFailed == "" {
+	if !f.blind() {
 		next.Components = nil
 		for _, c := range f.components {
 			next.Components = append(next.Components, c.ComponentStatus)
 		}
+	}
+	next.UnavailableNodes = f.nodes[:min(len(f.nodes), maxNodes)]
+	if f.blind() {
+		next.UnavailableNodes = previous.UnavailableNodes
 	}
 	faults := faultsOf(f)
 	waiting := waitingFor(f.components)
@@ -81,13 +46,16 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	says.degraded(faults)
 	says.progressing(waiting)
 	says.available(serving, lacking, f)
-	next.Summary = says.ready(faults, waiting, serving, lacking)
+	next.Summary = says.ready(faults, waiting, serving, unavailable(f.nodes))
 	says.kstatus(faults, waiting)
-	if allSettled(f.components) && f.renderFailed == "" {
+	if allSettled(f.components) && !f.blind() {
 		next.Version = f.version
 	}
 	return next
 }
+
+// seeReady refers to the condition that has the sentences: each is said once.
+const seeReady = "the condition Ready has the details"
 
 // sayings writes conditions.
 type sayings struct {
@@ -115,18 +83,19 @@ func (s sayings) setOrRemove(kind string, is bool, reason, message string) {
 }
 
 func (s sayings) removing(waiting string) {
-	for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionAvailable, v1beta1.ConditionDegraded} {
-		s.set(kind, false, v1beta1.ReasonRemoving, waiting)
+	s.set(v1beta1.ConditionReady, false, v1beta1.ReasonRemoving, waiting)
+	for _, kind := range []string{v1beta1.ConditionAvailable, v1beta1.ConditionDegraded} {
+		s.set(kind, false, v1beta1.ReasonRemoving, seeReady)
 	}
 	for _, kind := range []string{v1beta1.ConditionProgressing, v1beta1.ConditionReconciling} {
-		s.set(kind, true, v1beta1.ReasonRemoving, waiting)
+		s.set(kind, true, v1beta1.ReasonRemoving, seeReady)
 	}
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionStalled)
 }
 
 func (s sayings) degraded(faults []fault) {
 	if len(faults) > 0 {
-		s.set(v1beta1.ConditionDegraded, true, faults[0].reason, sentences(faults))
+		s.set(v1beta1.ConditionDegraded, true, faults[0].reason, reasons(faults)+": "+seeReady)
 		return
 	}
 	s.set(v1beta1.ConditionDegraded, false, v1beta1.ReasonAsExpected, "nothing is wrong")
@@ -134,17 +103,19 @@ func (s sayings) degraded(faults []fault) {
 
 func (s sayings) progressing(waiting string) {
 	if waiting != "" {
-		s.set(v1beta1.ConditionProgressing, true, v1beta1.ReasonComponentsNotReady, waiting)
+		s.set(v1beta1.ConditionProgressing, true, v1beta1.ReasonComponentsNotReady, seeReady)
 		return
 	}
 	s.set(v1beta1.ConditionProgressing, false, v1beta1.ReasonAsExpected, "nothing is under way")
 }
 
 func (s sayings) available(serving bool, lacking string, f findings) {
-	unseen := f.renderFailed != "" || slices.ContainsFunc(f.components, func(c component) bool { return c.unknown })
+	unseen := f.blind() || slices.ContainsFunc(f.components, func(c component) bool { return c.unknown })
 	switch {
+	case serving && f.services.none() != "":
+		s.set(v1beta1.ConditionAvailable, false, v1beta1.ReasonServicesNotAnnounced, f.services.summary())
 	case serving:
-		s.set(v1beta1.ConditionAvailable, true, v1beta1.ReasonAsExpected, "Services are served")
+		s.set(v1beta1.ConditionAvailable, true, v1beta1.ReasonAsExpected, f.services.summary())
 	case lacking == "" && unseen && meta.FindStatusCondition(*s.list, v1beta1.ConditionAvailable) != nil:
 		// Nobody looked at the components, which go on as they are.
 	default:
@@ -152,18 +123,31 @@ func (s sayings) available(serving bool, lacking string, f findings) {
 	}
 }
 
-// ready returns the reason too, which is the summary.
-func (s sayings) ready(faults []fault, waiting string, serving bool, lacking string) string {
+// ready has all sentences, and returns the reason, which is the summary. A node that is
+// down does not make it False: the others do the work.
+func (s sayings) ready(faults []fault, waiting string, serving bool, down string) string {
+	var words []string
+	for _, f := range faults {
+		words = append(words, f.message)
+	}
+	for _, more := range []string{waiting, down} {
+		if more != "" {
+			words = append(words, more)
+		}
+	}
+	is, reason := true, v1beta1.ReasonReady
 	switch {
 	case len(faults) > 0:
-		s.set(v1beta1.ConditionReady, false, faults[0].reason, sentences(faults))
-		return faults[0].reason
+		is, reason = false, faults[0].reason
 	case waiting != "" || !serving:
-		s.set(v1beta1.ConditionReady, false, v1beta1.ReasonComponentsNotReady, firstOf(waiting, lacking, "nothing is installed yet"))
-		return v1beta1.ReasonComponentsNotReady
+		is, reason = false, v1beta1.ReasonComponentsNotReady
+	case down != "":
+		reason = v1beta1.ReasonNodesUnavailable
 	}
-	s.set(v1beta1.ConditionReady, true, v1beta1.ReasonReady, "everything is as the spec asks")
-	return v1beta1.ReasonReady
+	s.set(v1beta1.ConditionReady, is, reason, firstOf(strings.Join(words, "; "), map[bool]string{
+		true: "everything is as the spec asks", false: "the condition Available has the details",
+	}[is]))
+	return reason
 }
 
 // kstatus sets Reconciling, while the operator works on it, and Stalled, while
@@ -171,14 +155,15 @@ func (s sayings) ready(faults []fault, waiting string, serving bool, lacking str
 func (s sayings) kstatus(faults []fault, waiting string) {
 	var mine, persons []fault
 	for _, f := range faults {
-		if f.needsPerson {
+		switch f.stance {
+		case person:
 			persons = append(persons, f)
-		} else {
+		case retried:
 			mine = append(mine, f)
 		}
 	}
-	s.setOrRemove(v1beta1.ConditionReconciling, waiting != "" || len(mine) > 0, reasonOf(mine), firstOf(waiting, sentences(mine)))
-	s.setOrRemove(v1beta1.ConditionStalled, len(persons) > 0, reasonOf(persons), sentences(persons))
+	s.setOrRemove(v1beta1.ConditionReconciling, waiting != "" || len(mine) > 0, reasonOf(mine), seeReady)
+	s.setOrRemove(v1beta1.ConditionStalled, len(persons) > 0, reasonOf(persons), reasons(persons)+": "+seeReady)
 }
 
 func reasonOf(faults []fault) string {
@@ -186,44 +171,6 @@ func reasonOf(faults []fault) string {
 		return faults[0].reason
 	}
 	return v1beta1.ReasonComponentsNotReady
-}
-
-// faultsOf lists what is wrong, in the order of the reasons' weight.
-func faultsOf(f findings) []fault {
-	var faults []fault
-	if f.renderFailed != "" {
-		faults = append(faults, fault{v1beta1.ReasonRenderFailed, f.renderFailed, true})
-	}
-	for _, message := range f.applyFailed {
-		faults = append(faults, fault{v1beta1.ReasonApplyFailed, message, false})
-	}
-	for _, ref := range f.foreign {
-		faults = append(faults, fault{v1beta1.ReasonObjectNotOurs, notOurs(ref), true})
-	}
-	for _, message := range f.pools {
-		faults = append(faults, fault{v1beta1.ReasonPoolNotReady, message, true})
-	}
-	for _, message := range f.peers {
-		faults = append(faults, fault{v1beta1.ReasonPeerNotReady, message, true})
-	}
-	for _, message := range f.advertisements {
-		faults = append(faults, fault{v1beta1.ReasonAdvertisementNotReady, message, true})
-	}
-	for _, c := range f.components {
-		if c.failing != "" {
-			faults = append(faults, fault{v1beta1.ReasonComponentFailing, fmt.Sprintf("the %s fails: %s", c.Name, c.failing), false})
-		}
-	}
-	return faults
-}
-
-func notOurs(ref v1beta1.ObjectReference) string {
-	advice := "delete or rename it"
-	if ref.Group == v1beta1.GroupVersion.Group {
-		advice += ", or use another name in the LoadBalancerStack"
-	}
-	return fmt.Sprintf("the %s exists already and was not made by lbstack, which does not touch it: %s, or hand it over with the label %s=%s",
-		describe(ref), advice, v1beta1.LabelManagedBy, v1beta1.ManagedByOperator)
 }
 
 // waitingFor says which workloads are not where they should be.
@@ -264,12 +211,15 @@ func allSettled(components []component) bool {
 	return len(components) > 0
 }
 
-func sentences(faults []fault) string {
-	words := make([]string, 0, len(faults))
+// reasons names the reasons of some faults, each once.
+func reasons(faults []fault) string {
+	var names []string
 	for _, f := range faults {
-		words = append(words, f.message)
+		if !slices.Contains(names, f.reason) {
+			names = append(names, f.reason)
+		}
 	}
-	return strings.Join(words, "; ")
+	return strings.Join(names, ", ")
 }
 
 func firstOf(words ...string) string {

@@ -15,13 +15,18 @@ import (
 // workload is a component with two pods wanted, of which some are ready.
 func workload(name string, ready int32) component {
 	c := component{ComponentStatus: v1beta1.ComponentStatus{Name: name, Desired: 2, Updated: 2, Ready: ready}, available: ready}
-	c.settle(true)
+	c.settle(true, lost{})
 	return c
 }
 
 func failing(c component, why string) component {
 	c.failing = why
 	return c
+}
+
+// served3 are three Services with addresses.
+func served3(announced, idle int) served {
+	return served{addressed: 3, announced: announced, idle: idle}
 }
 
 // says tells the conditions of a status without their messages.
@@ -78,6 +83,29 @@ func TestAssess(t *testing.T) {
 		{name: "what the API server did not take is tried again", found: findings{components: all, applyFailed: []string{"timeout"}}, summary: "ApplyFailed", version: "v2",
 			want: map[string]string{"Ready": "False ApplyFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
+		{name: "object that the API server refuses waits for a person", found: findings{components: all, refused: []string{"invalid"}}, summary: "ApplyFailed", version: "v2",
+			want: map[string]string{"Ready": "False ApplyFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
+				"Degraded": "True ApplyFailed", "Stalled": "True ApplyFailed"}},
+		{name: "cluster that cannot be read leaves what serves as it is", previous: served, found: findings{readFailed: "timeout"}, summary: "ReadFailed", version: "v1",
+			want: map[string]string{"Ready": "False ReadFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
+				"Degraded": "True ReadFailed", "Reconciling": "True ReadFailed"}},
+		{name: "old Kubernetes waits for a person", found: findings{unsupported: "1.30"}, summary: "UnsupportedKubernetes", version: "v1",
+			want: map[string]string{"Ready": "False UnsupportedKubernetes", "Available": "False ComponentsNotReady", "Progressing": "False AsExpected",
+				"Degraded": "True UnsupportedKubernetes", "Stalled": "True UnsupportedKubernetes"}},
+		{name: "node that is down leaves the stack Ready", found: findings{components: all, nodes: []v1beta1.UnavailableNode{{Name: "n3", Reason: v1beta1.NodeNotReady}}},
+			summary: "NodesUnavailable", version: "v2",
+			want: map[string]string{"Ready": "True NodesUnavailable", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
+		{name: "node that cannot run a speaker is no fault", found: findings{components: all, nodes: []v1beta1.UnavailableNode{{Name: "win", Reason: v1beta1.OtherOperatingSystem}}},
+			summary: "Ready", version: "v2",
+			want: map[string]string{"Ready": "True Ready", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
+		{name: "peer without a session degrades the stack and waits for nobody in it", found: findings{components: all, peersDown: []string{"the BGPPeer tor"}}, summary: "PeersDown", version: "v2",
+			want: map[string]string{"Ready": "False PeersDown", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "True PeersDown"}},
+		{name: "Services of which none is announced are not served", found: findings{components: all, services: served3(0, 0)}, summary: "ServicesNotAnnounced", version: "v2",
+			want: map[string]string{"Ready": "False ServicesNotAnnounced", "Available": "False ServicesNotAnnounced", "Progressing": "False AsExpected", "Degraded": "True ServicesNotAnnounced"}},
+		{name: "Services of which one is announced are", found: findings{components: all, services: served3(1, 0)}, summary: "Ready", version: "v2",
+			want: map[string]string{"Ready": "True Ready", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
+		{name: "Services without endpoints are no fault", found: findings{components: all, services: served3(0, 3)}, summary: "Ready", version: "v2",
+			want: map[string]string{"Ready": "True Ready", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
 		{name: "a spec that cannot be rendered leaves what serves as it is", previous: served, found: findings{renderFailed: "no"}, summary: "RenderFailed", version: "v1",
 			want: map[string]string{"Ready": "False RenderFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True RenderFailed", "Stalled": "True RenderFailed"}},
@@ -124,16 +152,27 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 		{name: "what is waited for is named", found: findings{components: []component{workload("controller", 0), workload("speaker", 1)}},
 			want: map[string]string{
 				"Ready":       "waiting for the controller: 0 of 2 pods are ready; the speaker: 1 of 2 pods are ready",
-				"Progressing": "waiting for the controller: 0 of 2 pods are ready; the speaker: 1 of 2 pods are ready",
-				"Reconciling": "waiting for the controller: 0 of 2 pods are ready; the speaker: 1 of 2 pods are ready",
-				"Available":   "no pod of the controller is ready", "Degraded": "nothing is wrong"}},
+				"Progressing": seeReady, "Reconciling": seeReady,
+				"Available": "no pod of the controller is ready", "Degraded": "nothing is wrong"}},
 		{name: "all faults are told, the heaviest first", found: findings{components: []component{workload("controller", 2)}, pools: []string{"the pool gives nothing"}, applyFailed: []string{"no answer"}},
 			want: map[string]string{
-				"Ready": "no answer; the pool gives nothing", "Degraded": "no answer; the pool gives nothing",
-				"Reconciling": "no answer", "Stalled": "the pool gives nothing",
-				"Available": "Services are served", "Progressing": "nothing is under way"}},
+				"Ready": "no answer; the pool gives nothing", "Degraded": "ApplyFailed, PoolNotReady: " + seeReady,
+				"Reconciling": seeReady, "Stalled": "PoolNotReady: " + seeReady,
+				"Available": "controller and speakers run; no Service has an address", "Progressing": "nothing is under way"}},
+		{name: "what fails is said once", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")}},
+			want: map[string]string{
+				"Ready":    "the speaker fails: on n1: no such image; waiting for the speaker: 1 of 2 pods are ready",
+				"Degraded": "ComponentFailing: " + seeReady, "Reconciling": seeReady, "Progressing": seeReady,
+				"Available": "controller and speakers run; no Service has an address"}},
+		{name: "nodes that are down are named", found: findings{components: []component{workload("controller", 2)}, services: served3(2, 1), nodes: []v1beta1.UnavailableNode{
+			{Name: "n2", Reason: v1beta1.NodeNotReady}, {Name: "n3", Reason: v1beta1.SpeakerUnreachable}, {Name: "win", Reason: v1beta1.OtherOperatingSystem}}},
+			want: map[string]string{
+				"Ready": "no address is announced from n2 (NodeNotReady), n3 (SpeakerUnreachable): the other nodes have the addresses, and changes are rolled out to them alone: " +
+					"start the node again, or delete its Node object",
+				"Degraded": "nothing is wrong", "Progressing": "nothing is under way",
+				"Available": "2 of 3 Services with an address are announced; 1 have no endpoint"}},
 		{name: "a removal says what it waits for", found: findings{removing: &down},
-			want: map[string]string{"Ready": down, "Available": down, "Degraded": down, "Progressing": down, "Reconciling": down}},
+			want: map[string]string{"Ready": down, "Available": seeReady, "Degraded": seeReady, "Progressing": seeReady, "Reconciling": seeReady}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 )
 
 // byNumbers leaves out the messages, which TestSettle looks at.
-var byNumbers = cmp.Options{cmp.AllowUnexported(component{}), cmpopts.IgnoreFields(component{}, "ComponentStatus.Message")}
+var byNumbers = cmp.Options{cmp.AllowUnexported(component{}), cmpopts.IgnoreFields(component{}, "ComponentStatus.Message", "missing", "nowhere")}
 
 func metaOf(component string, generation int64) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: "lbstack-" + component, Generation: generation, Labels: map[string]string{v1beta1.LabelComponent: component}}
@@ -46,7 +46,7 @@ func TestOfDeployment(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := appsv1.Deployment{ObjectMeta: metaOf("controller", 3), Spec: appsv1.DeploymentSpec{Replicas: tt.replicas}, Status: tt.status}
-			got := ofDeployment(&d)
+			got := ofDeployment(&d, lost{})
 			if diff := cmp.Diff(tt.want, got, byNumbers); diff != "" {
 				t.Errorf("component (-want +got):\n%s", diff)
 			}
@@ -74,7 +74,7 @@ func TestOfDaemonSet(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := ofDaemonSet(&appsv1.DaemonSet{ObjectMeta: metaOf("speaker", 3), Status: tt.status})
+			got := ofDaemonSet(&appsv1.DaemonSet{ObjectMeta: metaOf("speaker", 3), Status: tt.status}, lost{})
 			if diff := cmp.Diff(tt.want, got, byNumbers); diff != "" {
 				t.Errorf("component (-want +got):\n%s", diff)
 			}
@@ -87,6 +87,7 @@ func TestSettle(t *testing.T) {
 		name                    string
 		unobserved              bool
 		desired, updated, ready int32
+		down                    lost
 		want                    string
 	}{
 		{name: "all are up to date and ready", desired: 2, updated: 2, ready: 2},
@@ -97,11 +98,15 @@ func TestSettle(t *testing.T) {
 		{name: "old pods that are ready do not count", desired: 3, updated: 1, ready: 3, want: "1 of 3 pods are up to date"},
 		{name: "new pods come before ready ones", desired: 3, updated: 2, ready: 1, want: "2 of 3 pods are up to date"},
 		{name: "new pods must be ready", desired: 3, updated: 3, ready: 2, want: "2 of 3 pods are ready"},
+		{name: "old pod on a node that is down is not waited for", desired: 3, updated: 2, ready: 2, down: lost{desired: 1}},
+		{name: "new pod on a node that is down does not stand for one that is up", desired: 3, updated: 2, ready: 2, down: lost{desired: 1, updated: 1}, want: "2 of 3 pods are up to date"},
+		{name: "pod on a node that has just died does not stand for one that starts", desired: 3, updated: 3, ready: 2, down: lost{desired: 1, updated: 1, ready: 1}, want: "2 of 3 pods are ready"},
+		{name: "all nodes are down", desired: 1, down: lost{desired: 1}, want: "all nodes that can run it are down"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := component{ComponentStatus: numbers("c", "k", tt.desired, tt.updated, tt.ready)}
-			c.settle(!tt.unobserved)
+			c.settle(!tt.unobserved, tt.down)
 			if c.Message != tt.want || c.settled != (tt.want == "") {
 				t.Errorf("got settled %v, %q, want %v, %q", c.settled, c.Message, tt.want == "", tt.want)
 			}
@@ -124,6 +129,10 @@ func TestSee(t *testing.T) {
 	}
 	wrong := []metav1.Condition{{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: "Why", Message: "why", ObservedGeneration: 2}}
 	down := []metav1.Condition{{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: "Why", Message: "why", ObservedGeneration: 2}}
+	noSession := []metav1.Condition{{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNoSession, Message: "why", ObservedGeneration: 2}}
+	conflicting := pool(2, 2, metav1.ConditionTrue)
+	conflicting.Status.Conditions = append(conflicting.Status.Conditions,
+		metav1.Condition{Type: v1beta1.ConditionConflict, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonOverlap, Message: "a node has one", ObservedGeneration: 2})
 	unread := pool(1, 0, metav1.ConditionUnknown)
 	unread.Status = v1beta1.IPAddressPoolStatus{}
 	speakers := &appsv1.DaemonSet{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "DaemonSet"}, ObjectMeta: metaOf("speaker", 1)}
@@ -139,7 +148,10 @@ func TestSee(t *testing.T) {
 		{name: "a pool that nobody has looked at is no finding", object: unread},
 		{name: "a peer that means nothing is told", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: wrong}},
 			want: findings{peers: []string{"the BGPPeer p: why"}}},
-		{name: "sessions of a peer that are down are not", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: down}}},
+		{name: "peer without any session is told", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: noSession}},
+			want: findings{peersDown: []string{"the BGPPeer p: why"}}},
+		{name: "pool with addresses of others is told as the pool tells it", object: conflicting, want: findings{conflicts: []string{"the pool p does not give all its addresses: a node has one"}}},
+		{name: "peer without some sessions is not", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: down}}},
 		{name: "a profile that means nothing is", object: &v1beta1.BFDProfile{TypeMeta: ours("BFDProfile"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BFDProfileStatus{Conditions: wrong}},
 			want: findings{peers: []string{"the BFDProfile p: why"}}},
 		{name: "so is an advertisement", object: &v1beta1.BGPAdvertisement{TypeMeta: ours("BGPAdvertisement"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPAdvertisementStatus{Conditions: wrong}},
@@ -148,8 +160,8 @@ func TestSee(t *testing.T) {
 			want: findings{advertisements: []string{"the L2Advertisement p: why"}}},
 		{name: "and a community", object: &v1beta1.Community{TypeMeta: ours("Community"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.CommunityStatus{Conditions: wrong}},
 			want: findings{advertisements: []string{"the Community p: why"}}},
-		{name: "a DaemonSet is a component", object: speakers, want: findings{components: []component{ofDaemonSet(speakers)}}},
-		{name: "a Deployment is a component", object: controllers, want: findings{components: []component{ofDeployment(controllers)}}},
+		{name: "a DaemonSet is a component", object: speakers, want: findings{components: []component{ofDaemonSet(speakers, lost{})}}},
+		{name: "a Deployment is a component", object: controllers, want: findings{components: []component{ofDeployment(controllers, lost{})}}},
 		{name: "other kinds tell nothing", object: &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}}},
 	}
 	for _, tt := range tests {
@@ -161,10 +173,10 @@ func TestSee(t *testing.T) {
 			object := objectOf(v1beta1.ObjectReference{})
 			object.Object = content
 			var got findings
-			if err := got.see(object); err != nil {
+			if err := got.see(object, &surroundings{}); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(findings{}, component{})); diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(findings{}, component{}, served{})); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
 		})

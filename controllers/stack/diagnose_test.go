@@ -6,36 +6,50 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-func waitingPod(component, reason, message string) corev1.Pod {
-	return corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1beta1.LabelComponent: component}},
-		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{
-			{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}}},
-	}
+func waitingPod(node, reason, message string) corev1.Pod {
+	return podWith(node, corev1.ContainerStatus{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}})
+}
+
+func podWith(node string, c corev1.ContainerStatus) corev1.Pod {
+	return corev1.Pod{Spec: corev1.PodSpec{NodeName: node}, Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{c}}}
+}
+
+func terminated(reason string, code int32, message string) *corev1.ContainerStateTerminated {
+	return &corev1.ContainerStateTerminated{Reason: reason, ExitCode: code, Message: message}
 }
 
 func TestDiagnose(t *testing.T) {
-	noImage := func(component string) corev1.Pod { return waitingPod(component, "ErrImagePull", "no such image") }
+	noImage := func(node string) corev1.Pod { return waitingPod(node, "ErrImagePull", "no such image") }
+	pending := corev1.Pod{
+		Spec: corev1.PodSpec{Affinity: &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+			NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{"n4"}}}}}}}}},
+		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Reason: corev1.PodReasonUnschedulable, Message: "no free ports"}}},
+	}
+	deleted := noImage("n1")
+	deleted.DeletionTimestamp = &metav1.Time{}
 	tests := []struct {
 		name string
 		pods []corev1.Pod
 		want string
 	}{
-		{name: "without pods there is nothing to say"},
-		{name: "pods that only start are not worth a word", pods: []corev1.Pod{waitingPod("speaker", "ContainerCreating", ""), waitingPod("speaker", "PodInitializing", "")}},
-		{name: "equal problems are told once and counted", pods: []corev1.Pod{noImage("speaker"), waitingPod("speaker", "ContainerCreating", ""), noImage("speaker")}, want: "ErrImagePull: no such image (pods: 2)"},
-		{name: "pods of another component do not count", pods: []corev1.Pod{noImage("controller"), noImage("speaker")}, want: "ErrImagePull: no such image (pods: 1)"},
-		{name: "pods of nobody do not count", pods: []corev1.Pod{noImage("")}},
-		{name: "different problems are told in one order", pods: []corev1.Pod{waitingPod("speaker", "InvalidImageName", "c"), waitingPod("speaker", "CreateContainerError", "b"), waitingPod("speaker", "CreateContainerError", "a")},
-			want: "CreateContainerError: a (pods: 1), CreateContainerError: b (pods: 1), InvalidImageName: c (pods: 1)"},
+		{name: "no pods"},
+		{name: "pods that only start", pods: []corev1.Pod{waitingPod("n1", "ContainerCreating", ""), waitingPod("n2", "PodInitializing", "")}},
+		{name: "equal problems are told once, with the nodes", pods: []corev1.Pod{noImage("n2"), waitingPod("n3", "ContainerCreating", ""), noImage("n1")},
+			want: "on n1, n2: the image cannot be pulled: no such image"},
+		{name: "both reasons of one image are one problem", pods: []corev1.Pod{noImage("n1"), waitingPod("n2", "ImagePullBackOff", `Back-off pulling image "a/b:1": ErrImagePull: no such image`)},
+			want: "on n1, n2: the image cannot be pulled: no such image"},
+		{name: "pods on nodes that are down and pods that end do not count", pods: []corev1.Pod{noImage("down"), deleted}},
+		{name: "different problems are told in one order", pods: []corev1.Pod{waitingPod("n3", "CreateContainerError", "b"), waitingPod("n2", "CreateContainerError", "a")},
+			want: "on n2: CreateContainerError: a; on n3: CreateContainerError: b"},
+		{name: "pod of a DaemonSet that fits its node not", pods: []corev1.Pod{pending}, want: "on n4: Unschedulable: no free ports"},
+		{name: "many nodes are counted", pods: []corev1.Pod{noImage("n1"), noImage("n2"), noImage("n3"), noImage("n4"), noImage("n5"), noImage("n6"), noImage("n7")},
+			want: "on n1, n2, n3, n4, n5, and 2 more: the image cannot be pulled: no such image"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := diagnose("speaker", tt.pods); got != tt.want {
+			if got := diagnose(tt.pods, map[string]bool{"down": true}); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -43,16 +57,21 @@ func TestDiagnose(t *testing.T) {
 }
 
 func TestDiagnoseIsBounded(t *testing.T) {
-	pods := []corev1.Pod{waitingPod("speaker", "ErrImagePull", strings.Repeat("long ", maxComponentMessage))}
-	if got := diagnose("speaker", pods); len(got) != maxComponentMessage {
-		t.Errorf("got %d bytes, want %d", len(got), maxComponentMessage)
+	pods := []corev1.Pod{waitingPod("n1", "ErrImagePull", strings.Repeat("long ", maxProblem))}
+	if got := diagnose(pods, nil); len(got) != len("on n1: ")+maxProblem {
+		t.Errorf("got %d bytes, want %d", len(got), len("on n1: ")+maxProblem)
 	}
 }
 
 func TestProblemOf(t *testing.T) {
-	ended := func(pod corev1.Pod) corev1.Pod {
-		pod.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: "OOMKilled", ExitCode: 137}
+	crashing := func(last *corev1.ContainerStateTerminated) corev1.Pod {
+		pod := waitingPod("", "CrashLoopBackOff", "back-off 10s")
+		pod.Status.ContainerStatuses[0].LastTerminationState.Terminated = last
 		return pod
+	}
+	running := func(restarts int32, ready bool, last *corev1.ContainerStateTerminated) corev1.Pod {
+		return podWith("", corev1.ContainerStatus{Ready: ready, RestartCount: restarts, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+			LastTerminationState: corev1.ContainerState{Terminated: last}})
 	}
 	after := func(pod corev1.Pod, first corev1.ContainerState) corev1.Pod {
 		pod.Status.ContainerStatuses = append([]corev1.ContainerStatus{{State: first}}, pod.Status.ContainerStatuses...)
@@ -66,27 +85,32 @@ func TestProblemOf(t *testing.T) {
 		pod  corev1.Pod
 		want string
 	}
+	port := terminated("Error", 1, "log line\nport 7946 (udp) is in use by another program\n")
 	tests := []test{
-		{name: "a pod that falls again and again says how it ended", pod: ended(waitingPod("", "CrashLoopBackOff", "back-off 10s")), want: "CrashLoopBackOff: it ended with OOMKilled, exit code 137"},
-		{name: "if nobody knows how it ended the message must do", pod: waitingPod("", "CrashLoopBackOff", "back-off 10s"), want: "CrashLoopBackOff: back-off 10s"},
-		{name: "an image that is missing is told in its own words, whatever ran before", pod: ended(waitingPod("", "ImagePullBackOff", "no such image")), want: "ImagePullBackOff: no such image"},
-		{name: "a reason without a message stands alone", pod: waitingPod("", "CreateContainerError", ""), want: "CreateContainerError"},
+		{name: "crash loop has the last words of the program", pod: crashing(port), want: "it keeps ending: port 7946 (udp) is in use by another program"},
+		{name: "crash loop of a program that left no words", pod: crashing(terminated("Error", 2, "")), want: "it keeps ending, with Error, exit code 2"},
+		{name: "crash loop for lack of memory", pod: crashing(terminated("OOMKilled", 137, "log")), want: "it keeps ending: it takes more memory than resources.limits.memory in the spec allows"},
+		{name: "crash loop of which nobody knows the end", pod: crashing(nil), want: "it keeps ending: back-off 10s"},
+		{name: "container that runs between two ends", pod: running(3, false, port), want: "it keeps ending: port 7946 (udp) is in use by another program"},
+		{name: "container that ended once", pod: running(1, false, port)},
+		{name: "container that is ready again", pod: running(9, true, port)},
+		{name: "container that was stopped", pod: running(9, false, terminated("Completed", 0, ""))},
 		{name: "a pod that starts has no problem", pod: waitingPod("", "ContainerCreating", "")},
 		{name: "a pod without a status has no problem"},
 		{name: "a pod that runs has no problem with how it ended before", pod: corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
 			State:                corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
 			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 1}}}}}}},
-		{name: "the second container is looked at when the first runs", pod: after(waitingPod("", "InvalidImageName", "bad"), corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}), want: "InvalidImageName: bad"},
-		{name: "the second container is looked at when the first only starts", pod: after(waitingPod("", "InvalidImageName", "bad"), corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}), want: "InvalidImageName: bad"},
+		{name: "the second container is looked at when the first runs", pod: after(waitingPod("", "InvalidImageName", "bad"), corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}), want: "the image cannot be pulled: bad"},
+		{name: "the second container is looked at when the first only starts", pod: after(waitingPod("", "InvalidImageName", "bad"), corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}), want: "the image cannot be pulled: bad"},
 		{name: "a pod that fits no node says why", pod: placed(corev1.PodScheduled, corev1.PodReasonUnschedulable), want: "Unschedulable: 0/3 nodes are available"},
 		{name: "a pod that the scheduler has to wait with has no problem", pod: placed(corev1.PodScheduled, corev1.PodReasonSchedulingGated)},
 		{name: "only the scheduler says what fits no node", pod: placed(corev1.PodReady, corev1.PodReasonUnschedulable)},
 	}
-	for _, reason := range []string{
-		"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull",
-		"CreateContainerConfigError", "CreateContainerError", "RunContainerError",
-	} {
-		tests = append(tests, test{name: reason + " does not mend itself", pod: waitingPod("", reason, "why"), want: reason + ": why"})
+	for _, reason := range pulling {
+		tests = append(tests, test{name: reason, pod: waitingPod("", reason, "why"), want: "the image cannot be pulled: why"})
+	}
+	for _, reason := range creating {
+		tests = append(tests, test{name: reason, pod: waitingPod("", reason, "why"), want: reason + ": why"})
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -18,23 +18,23 @@ func TestFaultsOf(t *testing.T) {
 		want  []fault
 	}{
 		{name: "nothing is wrong with what only waits", found: findings{components: []component{workload("speaker", 0)}}},
-		{name: "a spec that cannot be rendered needs a person", found: findings{renderFailed: "no"}, want: []fault{{v1beta1.ReasonRenderFailed, "no", true}}},
+		{name: "a spec that cannot be rendered needs a person", found: findings{renderFailed: "no"}, want: []fault{{v1beta1.ReasonRenderFailed, "no", person}}},
 		{name: "what was not taken is tried again", found: findings{applyFailed: []string{"one", "two"}},
-			want: []fault{{v1beta1.ReasonApplyFailed, "one", false}, {v1beta1.ReasonApplyFailed, "two", false}}},
+			want: []fault{{v1beta1.ReasonApplyFailed, "one", retried}, {v1beta1.ReasonApplyFailed, "two", retried}}},
 		{name: "a name of the spec that is taken can be changed there", found: findings{foreign: []v1beta1.ObjectReference{pool}},
 			want: []fault{{v1beta1.ReasonObjectNotOurs, "the IPAddressPool p exists already and was not made by lbstack, which does not touch it: " +
-				"delete or rename it, or use another name in the LoadBalancerStack, or hand it over with the label " + label, true}}},
+				"delete or rename it, or use another name in the LoadBalancerStack, or hand it over with the label " + label, person}}},
 		{name: "a name that is given cannot", found: findings{foreign: []v1beta1.ObjectReference{secret}},
 			want: []fault{{v1beta1.ReasonObjectNotOurs, "the Secret n/lbstack-memberlist exists already and was not made by lbstack, which does not touch it: " +
-				"delete or rename it, or hand it over with the label " + label, true}}},
-		{name: "a peer that means nothing needs a person", found: findings{peers: []string{"why"}}, want: []fault{{v1beta1.ReasonPeerNotReady, "why", true}}},
-		{name: "so does an advertisement", found: findings{advertisements: []string{"why"}}, want: []fault{{v1beta1.ReasonAdvertisementNotReady, "why", true}}},
-		{name: "a pool that gives nothing needs a person", found: findings{pools: []string{"why"}}, want: []fault{{v1beta1.ReasonPoolNotReady, "why", true}}},
+				"delete or rename it, or hand it over with the label " + label, person}}},
+		{name: "a peer that means nothing needs a person", found: findings{peers: []string{"why"}}, want: []fault{{v1beta1.ReasonPeerNotReady, "why", person}}},
+		{name: "so does an advertisement", found: findings{advertisements: []string{"why"}}, want: []fault{{v1beta1.ReasonAdvertisementNotReady, "why", person}}},
+		{name: "a pool that gives nothing needs a person", found: findings{pools: []string{"why"}}, want: []fault{{v1beta1.ReasonPoolNotReady, "why", person}}},
 		{name: "of the components those that fail are told", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},
-			want: []fault{{v1beta1.ReasonComponentFailing, "the speaker fails: ErrImagePull", false}}},
+			want: []fault{{v1beta1.ReasonComponentFailing, "the speaker fails: ErrImagePull", retried}}},
 		{name: "the heaviest comes first", want: []fault{
-			{v1beta1.ReasonRenderFailed, "render", true}, {v1beta1.ReasonApplyFailed, "apply", false}, {v1beta1.ReasonObjectNotOurs, notOurs(pool), true},
-			{v1beta1.ReasonPoolNotReady, "pool", true}, {v1beta1.ReasonComponentFailing, "the speaker fails: pod", false}},
+			{v1beta1.ReasonRenderFailed, "render", person}, {v1beta1.ReasonApplyFailed, "apply", retried}, {v1beta1.ReasonObjectNotOurs, notOurs(pool), person},
+			{v1beta1.ReasonPoolNotReady, "pool", person}, {v1beta1.ReasonComponentFailing, "the speaker fails: pod", retried}},
 			found: findings{renderFailed: "render", applyFailed: []string{"apply"}, foreign: []v1beta1.ObjectReference{pool},
 				pools: []string{"pool"}, components: []component{failing(workload("speaker", 1), "pod")}}},
 	}

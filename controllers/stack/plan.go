@@ -22,6 +22,8 @@ type found struct {
 	ours bool
 	// holds is the object if it is as the operator left it, and is to stay so; else nil.
 	holds *unstructured.Unstructured
+	// unread is why nobody knows.
+	unread error
 }
 
 // plan is what is to be done.
@@ -30,6 +32,8 @@ type plan struct {
 	apply []*unstructured.Unstructured
 	// hold are the objects that are as they should be, as they are in the cluster.
 	hold map[v1beta1.ObjectReference]*unstructured.Unstructured
+	// unread are the objects that could not be looked up, and why.
+	unread map[v1beta1.ObjectReference]error
 	// foreign are wanted, exist already and belong to somebody else.
 	foreign []v1beta1.ObjectReference
 	// prune are objects that the operator made and that are no longer wanted.
@@ -41,13 +45,18 @@ type plan struct {
 
 // decide compares what is wanted with what there is.
 func decide(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReference]found, inventory []v1beta1.ObjectReference) plan {
-	p := plan{hold: map[v1beta1.ObjectReference]*unstructured.Unstructured{}}
+	p := plan{hold: map[v1beta1.ObjectReference]*unstructured.Unstructured{}, unread: map[v1beta1.ObjectReference]error{}}
 	known := map[v1beta1.ObjectReference]bool{}
 	for _, object := range wanted {
 		ref := refOf(object)
 		known[identity(ref)] = true
 		at := live[ref]
 		switch {
+		case at.unread != nil:
+			p.unread[ref] = at.unread
+			if slices.Contains(inventory, ref) {
+				p.inventory = append(p.inventory, ref)
+			}
 		case at.holds != nil:
 			p.hold[ref] = at.holds
 			p.inventory = append(p.inventory, ref)

@@ -11,9 +11,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	apiversion "k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -21,12 +23,14 @@ import (
 )
 
 const (
-	// lookAgain is how soon pods that are not ready are looked at again: the
-	// watches do not tell why they fail.
-	lookAgain = 5 * time.Second
-	// lookForForeign is how soon an object of somebody else is looked at
-	// again: it is in no watch.
+	// lookAgain is how soon the events of a component that is waited for are read again:
+	// they are not watched.
+	lookAgain = 10 * time.Second
+	// lookForForeign is how soon an object of somebody else, or one that the API server
+	// refuses, is tried again: what has to change for it is in no watch.
 	lookForForeign = 10 * time.Second
+	// lookForUpgrade is how soon the version of the API server is read again.
+	lookForUpgrade = time.Minute
 )
 
 // Reconciler writes everything that a LoadBalancerStack asks for, and the
@@ -43,9 +47,12 @@ type Reconciler struct {
 	Image string
 	// Version of the components in the image.
 	Version string
+	// Kubernetes returns the version of the API server.
+	Kubernetes func() (*apiversion.Info, error)
 
 	applied   applied
 	passwords client.Reader // the cache that has the Secret with the passwords
+	supported bool          // the API server is new enough
 }
 
 // Reconcile brings the cluster to what the one stack asks for.
@@ -71,50 +78,72 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return result, err
 }
 
-// install writes what is wanted and prunes what no longer is.
+// install writes what is wanted and prunes what no longer is. Whatever happens is reported.
 func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
-	if err := r.hold(ctx, stack); err != nil {
-		return reconcile.Result{}, err
-	}
 	f := findings{generation: stack.Generation, version: r.Version, inventory: stack.Status.Inventory}
+	failed := r.pass(ctx, stack, &f)
+	if apierrors.IsConflict(failed) {
+		return reconcile.Result{}, failed // the stack is another one by now
+	}
+	failed = errors.Join(failed, r.report(ctx, stack, f))
+	return reconcile.Result{RequeueAfter: next(f)}, failed
+}
+
+// pass brings the cluster to what the spec asks for, and notes in f what it found.
+func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
+	blind := func(err error) error {
+		f.readFailed = err.Error()
+		return err
+	}
+	if f.unsupported = r.unsupported(); f.unsupported != "" {
+		ctrllog.FromContext(ctx).Info("nothing is done", "why", f.unsupported)
+		return nil
+	}
+	if err := r.hold(ctx, stack); err != nil {
+		return blind(err)
+	}
 	wanted, err := r.wanted(ctx, stack)
 	if err != nil {
-		return reconcile.Result{}, err
+		return blind(err)
 	}
 	if wanted.renderFailed != nil {
 		f.renderFailed = wanted.renderFailed.Error()
-		return reconcile.Result{}, r.report(ctx, stack, f)
+		return nil
 	}
-	live, err := r.gather(ctx, wanted.objects)
+	around, err := r.observe(ctx, stack.Spec.Namespace, wanted.objects)
 	if err != nil {
-		return reconcile.Result{}, err
+		return blind(err)
 	}
-	steps := decide(wanted.objects, live, stack.Status.Inventory)
+	steps := decide(wanted.objects, r.gather(ctx, wanted.objects), stack.Status.Inventory)
 	f.foreign = steps.foreign
 	if err := r.record(ctx, stack, steps.inventory); err != nil {
-		return reconcile.Result{}, err
+		return blind(err)
 	}
-	failed := r.apply(ctx, steps, wanted, &f)
+	failed := r.apply(ctx, stack, steps, wanted, around, f)
 	r.applied.keep(wanted.objects)
 	gone, err := r.prune(ctx, steps.prune)
-	failed = append(failed, err)
-	f.inventory = without(steps.inventory, gone)
-	if err := r.examine(ctx, stack.Spec.Namespace, &f); err != nil {
-		failed = append(failed, err)
+	if err != nil {
+		f.applyFailed = append(f.applyFailed, err.Error())
 	}
-	failed = append(failed, r.report(ctx, stack, f))
-	return reconcile.Result{RequeueAfter: next(f)}, errors.Join(failed...)
+	f.inventory = without(steps.inventory, gone)
+	return errors.Join(append(failed, err, r.examine(ctx, stack, around, f))...)
 }
 
 // next says when to look again without being asked.
 func next(f findings) time.Duration {
-	switch {
-	case !allSettled(f.components):
-		return lookAgain
-	case len(f.foreign) > 0:
-		return lookForForeign
+	var soonest time.Duration
+	for _, look := range []struct {
+		needed bool
+		after  time.Duration
+	}{
+		{f.unsupported != "", lookForUpgrade}, {!f.blind() && !allSettled(f.components), lookAgain}, {len(f.foreign) > 0, lookForForeign},
+		{len(f.refused) > 0, lookForForeign}, {f.services.again > 0, f.services.again},
+	} {
+		if look.needed && (soonest == 0 || look.after < soonest) {
+			soonest = look.after
+		}
 	}
-	return 0
+	return soonest
 }
 
 // hold makes sure that the stack does not go before what was made for it.
@@ -145,27 +174,34 @@ func (r *Reconciler) wanted(ctx context.Context, stack *v1beta1.LoadBalancerStac
 	return rendered{objects: objects, keyStored: stored, renderFailed: err}, nil
 }
 
-// gather looks up the wanted objects in the cluster: past the cache those of which it
-// does not say that nothing is to be done.
-func (r *Reconciler) gather(ctx context.Context, wanted []*unstructured.Unstructured) (map[v1beta1.ObjectReference]found, error) {
+// gather looks up the wanted objects in the cluster. One that cannot be read does not stop
+// the others.
+func (r *Reconciler) gather(ctx context.Context, wanted []*unstructured.Unstructured) map[v1beta1.ObjectReference]found {
 	live := map[v1beta1.ObjectReference]found{}
 	for _, object := range wanted {
-		ref := refOf(object)
-		cached, err := r.cached(ctx, ref)
+		at, err := r.find(ctx, object)
 		if err != nil {
-			return nil, err
+			at = found{unread: err}
 		}
-		if cached != nil && r.applied.holds(object, cached) {
-			live[ref] = found{exists: true, ours: true, holds: cached}
-			continue
-		}
-		at, err := r.lookUp(ctx, ref)
-		if err != nil {
-			return nil, err
-		}
-		live[ref] = found{exists: at != nil, ours: at != nil && isOurs(at)}
+		live[refOf(object)] = at
 	}
-	return live, nil
+	return live
+}
+
+// find looks an object up: past the cache if that does not say that nothing is to be done.
+func (r *Reconciler) find(ctx context.Context, object *unstructured.Unstructured) (found, error) {
+	cached, err := r.cached(ctx, refOf(object))
+	if err != nil {
+		return found{}, err
+	}
+	if cached != nil && r.applied.holds(object, cached) {
+		return found{exists: true, ours: true, holds: cached}, nil
+	}
+	at, err := r.lookUp(ctx, refOf(object))
+	if err != nil {
+		return found{}, err
+	}
+	return found{exists: at != nil, ours: at != nil && isOurs(at)}, nil
 }
 
 // lookUp reads an object's metadata from the API server, nil if there is none.

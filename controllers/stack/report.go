@@ -41,32 +41,17 @@ type change struct {
 	kind, reason, note string
 }
 
-// changes says which conditions turned: one event for each that has another
-// status or another reason than before, told by the one that carries it.
+// changes says whether the condition Ready turned: an event if it has another status or
+// another reason than before. It has the sentences of all others.
 func changes(before, now []metav1.Condition) []change {
-	var list []change
-	for _, watched := range []struct{ condition, good string }{
-		{v1beta1.ConditionReady, "True"}, {v1beta1.ConditionDegraded, "False"},
-	} {
-		was, is := meta.FindStatusCondition(before, watched.condition), meta.FindStatusCondition(now, watched.condition)
-		if is == nil || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {
-			continue
-		}
-		good := string(is.Status) == watched.good
-		if watched.condition == v1beta1.ConditionDegraded && (good || toldByReady(is, now)) {
-			continue
-		}
-		e := change{kind: corev1.EventTypeNormal, reason: is.Reason, note: bounded.Cut(is.Message, maxNote)}
-		if !good && is.Reason != v1beta1.ReasonComponentsNotReady && is.Reason != v1beta1.ReasonRemoving {
-			e.kind = corev1.EventTypeWarning
-		}
-		list = append(list, e)
+	was, is := meta.FindStatusCondition(before, v1beta1.ConditionReady), meta.FindStatusCondition(now, v1beta1.ConditionReady)
+	if is == nil || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {
+		return nil
 	}
-	return list
-}
-
-// toldByReady says whether the Ready condition tells the same as another one.
-func toldByReady(condition *metav1.Condition, all []metav1.Condition) bool {
-	ready := meta.FindStatusCondition(all, v1beta1.ConditionReady)
-	return ready != nil && ready.Reason == condition.Reason
+	e := change{kind: corev1.EventTypeWarning, reason: is.Reason, note: bounded.Cut(is.Message, maxNote)}
+	switch is.Reason {
+	case v1beta1.ReasonReady, v1beta1.ReasonComponentsNotReady, v1beta1.ReasonRemoving:
+		e.kind = corev1.EventTypeNormal
+	}
+	return []change{e}
 }

@@ -17,9 +17,6 @@ func TestChanges(t *testing.T) {
 	ready := func(status metav1.ConditionStatus, reason string) metav1.Condition {
 		return condition(v1beta1.ConditionReady, status, reason, "ready: "+reason)
 	}
-	degraded := func(status metav1.ConditionStatus, reason string) metav1.Condition {
-		return condition(v1beta1.ConditionDegraded, status, reason, "degraded: "+reason)
-	}
 	const yes, no = metav1.ConditionTrue, metav1.ConditionFalse
 	type list = []metav1.Condition
 	tests := []struct {
@@ -27,26 +24,18 @@ func TestChanges(t *testing.T) {
 		before, now list
 		want        []change
 	}{
-		{name: "a stack that waits for its first pods is nothing bad", now: list{ready(no, "ComponentsNotReady"), degraded(no, "AsExpected")},
-			want: []change{{"Normal", "ComponentsNotReady", "ready: ComponentsNotReady"}}},
-		{name: "a stack that becomes ready says so", before: list{ready(no, "ComponentsNotReady")}, now: list{ready(yes, "Ready"), degraded(no, "AsExpected")},
-			want: []change{{"Normal", "Ready", "ready: Ready"}}},
-		{name: "nothing new is no event", before: list{ready(yes, "Ready"), degraded(no, "AsExpected")}, now: list{ready(yes, "Ready"), degraded(no, "AsExpected")}},
+		{name: "stack that waits for its first pods", now: list{ready(no, "ComponentsNotReady")}, want: []change{{"Normal", "ComponentsNotReady", "ready: ComponentsNotReady"}}},
+		{name: "stack that becomes Ready", before: list{ready(no, "PoolNotReady")}, now: list{ready(yes, "Ready")}, want: []change{{"Normal", "Ready", "ready: Ready"}}},
+		{name: "nothing new is no event", before: list{ready(yes, "Ready")}, now: list{ready(yes, "Ready")}},
 		{name: "other words for the same are no event", before: list{condition("Ready", no, "ComponentsNotReady", "1 of 3")}, now: list{condition("Ready", no, "ComponentsNotReady", "2 of 3")}},
-		{name: "a fault is a warning, and one is enough", before: list{ready(yes, "Ready"), degraded(no, "AsExpected")}, now: list{ready(no, "PoolNotReady"), degraded(yes, "PoolNotReady")},
+		{name: "fault is one warning", before: list{ready(yes, "Ready")}, now: list{ready(no, "PoolNotReady"), condition("Degraded", yes, "PoolNotReady", "")},
 			want: []change{{"Warning", "PoolNotReady", "ready: PoolNotReady"}}},
-		{name: "another fault is another event", before: list{ready(no, "PoolNotReady"), degraded(yes, "PoolNotReady")}, now: list{ready(no, "ApplyFailed"), degraded(yes, "ApplyFailed")},
-			want: []change{{"Warning", "ApplyFailed", "ready: ApplyFailed"}}},
-		{name: "a fault that Ready does not tell is told", before: list{ready(no, "ComponentsNotReady")}, now: list{ready(no, "ComponentsNotReady"), degraded(yes, "PoolNotReady")},
-			want: []change{{"Warning", "PoolNotReady", "degraded: PoolNotReady"}}},
-		{name: "a fault is told when there is no Ready", now: list{degraded(yes, "PoolNotReady")}, want: []change{{"Warning", "PoolNotReady", "degraded: PoolNotReady"}}},
-		{name: "that a fault is over is told by Ready", before: list{ready(no, "PoolNotReady"), degraded(yes, "PoolNotReady")}, now: list{ready(yes, "Ready"), degraded(no, "AsExpected")},
-			want: []change{{"Normal", "Ready", "ready: Ready"}}},
-		{name: "a removal is nothing bad", before: list{ready(yes, "Ready"), degraded(no, "AsExpected")}, now: list{ready(no, "Removing"), degraded(no, "AsExpected")},
-			want: []change{{"Normal", "Removing", "ready: Removing"}}},
-		{name: "a status that turns under one reason is an event", before: list{ready(yes, "Odd")}, now: list{ready(no, "Odd")}, want: []change{{"Warning", "Odd", "ready: Odd"}}},
-		{name: "what is no longer said is no event", before: list{ready(yes, "Ready")}},
-		{name: "other conditions make no events", now: list{condition(v1beta1.ConditionStalled, yes, "PoolNotReady", "p"), condition(v1beta1.ConditionAvailable, no, "ComponentsNotReady", "c")}},
+		{name: "another fault is another event", before: list{ready(no, "PoolNotReady")}, now: list{ready(no, "ApplyFailed")}, want: []change{{"Warning", "ApplyFailed", "ready: ApplyFailed"}}},
+		{name: "node that is down is a warning", before: list{ready(yes, "Ready")}, now: list{ready(yes, "NodesUnavailable")}, want: []change{{"Warning", "NodesUnavailable", "ready: NodesUnavailable"}}},
+		{name: "removal is no warning", before: list{ready(yes, "Ready")}, now: list{ready(no, "Removing")}, want: []change{{"Normal", "Removing", "ready: Removing"}}},
+		{name: "status that turns under one reason is an event", before: list{ready(yes, "Odd")}, now: list{ready(no, "Odd")}, want: []change{{"Warning", "Odd", "ready: Odd"}}},
+		{name: "condition that is gone is no event", before: list{ready(yes, "Ready")}},
+		{name: "other conditions make no events", now: list{condition("Stalled", yes, "PoolNotReady", "p"), condition("Degraded", yes, "PoolNotReady", "p")}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

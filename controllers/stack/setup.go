@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,8 +32,9 @@ import (
 // ours selects the objects that the operator made.
 var ours = labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
 
-// CacheOptions keep the cache to objects that the operator made. Of Secrets it
-// holds one name only, so that the operator need not be allowed to read others.
+// CacheOptions keep the cache to objects that the operator made, and to what tells how the
+// components are. Of Secrets it holds one name only, so that the operator need not be
+// allowed to read others.
 func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
 	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
 	for _, kind := range manifests.Kinds() {
@@ -41,11 +43,15 @@ func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
 			return cache.Options{}, err
 		}
 		by := cache.ByObject{Label: ours}
-		if kind.Kind == "Secret" {
+		switch kind.Kind {
+		case "Secret":
 			by.Field = fields.OneTermEqualSelector("metadata.name", manifests.MemberlistSecretName)
+		case "IPAddressPool":
+			by.Label = nil // an address in use whose pool does not exist is reported
 		}
 		options.ByObject[object] = by
 	}
+	maps.Copy(options.ByObject, around())
 	return options, nil
 }
 
@@ -73,8 +79,9 @@ func passwordsCache(mgr ctrl.Manager) (cache.Cache, error) {
 // SetupWithManager starts the controller with the manager. Every kind that is
 // rendered is watched: what is changed or deleted is put right.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	request := reconcile.Request{NamespacedName: types.NamespacedName{Name: v1beta1.LoadBalancerStackName}}
 	theStack := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: v1beta1.LoadBalancerStackName}}}
+		return []reconcile.Request{request}
 	})
 	passwords, err := passwordsCache(mgr)
 	if err != nil {
@@ -92,7 +99,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		b = b.Watches(object, theStack, builder.WithPredicates(predicate.Funcs{UpdateFunc: matters}))
 	}
 	b = b.WatchesRawSource(source.Kind[client.Object](passwords, &corev1.Secret{}, theStack))
-	return b.Complete(r)
+	return watchAround(b, request).Complete(r)
 }
 
 func empty(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, error) {
@@ -110,11 +117,11 @@ func stackChanged(e event.UpdateEvent) bool {
 		!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers())
 }
 
-// matters leaves out changes of how much of a pool is used, and of sessions with
-// routers, which come all the time.
+// matters leaves out changes of how much of a pool is used, and of how many sessions with a
+// router there are, which come all the time.
 func matters(e event.UpdateEvent) bool {
-	before, ok1 := conditionsOf(e.ObjectOld)
-	now, ok2 := conditionsOf(e.ObjectNew)
+	before, ok1 := statusConditions(e.ObjectOld)
+	now, ok2 := statusConditions(e.ObjectNew)
 	if !ok1 || !ok2 {
 		return true
 	}
@@ -122,11 +129,20 @@ func matters(e event.UpdateEvent) bool {
 		!equality.Semantic.DeepEqual(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()) ||
 		slices.ContainsFunc([]string{v1beta1.ConditionReady, v1beta1.ConditionConflict}, func(kind string) bool {
 			return !equality.Semantic.DeepEqual(meta.FindStatusCondition(before, kind), meta.FindStatusCondition(now, kind))
-		})
+		}) || down(before) != down(now)
 }
 
-// conditionsOf returns those of an object of whose status nothing else matters.
-func conditionsOf(object client.Object) ([]metav1.Condition, bool) {
+// down is the reason for which no session with a router carries routes, empty if one does.
+func down(list []metav1.Condition) string {
+	c := meta.FindStatusCondition(list, v1beta1.ConditionEstablished)
+	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(sessionsDown, c.Reason) {
+		return ""
+	}
+	return c.Reason
+}
+
+// statusConditions returns those of an object of whose status nothing else matters.
+func statusConditions(object client.Object) ([]metav1.Condition, bool) {
 	switch o := object.(type) {
 	case *v1beta1.IPAddressPool:
 		return o.Status.Conditions, true

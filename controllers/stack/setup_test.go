@@ -70,6 +70,8 @@ func TestMatters(t *testing.T) {
 		{name: "a router that was edited is put right", before: &v1beta1.BGPPeer{}, now: &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Generation: 1}}, want: true},
 		{name: "a label of a profile that was taken away is put back", before: &v1beta1.BFDProfile{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}}}, now: &v1beta1.BFDProfile{}, want: true},
 		{name: "communities that were edited are put right", before: &v1beta1.Community{}, now: &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Generation: 1}}, want: true},
+		{name: "peer that lost all its sessions is told", before: peerWith(v1beta1.ReasonNotEstablished), now: peerWith(v1beta1.ReasonNoSession), want: true},
+		{name: "peer that lost some of them is not", before: peerWith(v1beta1.ReasonAllEstablished), now: peerWith(v1beta1.ReasonNotEstablished)},
 		{name: "how many sessions a peer has does not matter", before: &v1beta1.BGPPeer{}, now: &v1beta1.BGPPeer{Status: v1beta1.BGPPeerStatus{Established: 1, Conditions: []metav1.Condition{{Type: v1beta1.ConditionEstablished}}}}},
 		{name: "whether it means something does", before: &v1beta1.BGPPeer{}, now: &v1beta1.BGPPeer{Status: v1beta1.BGPPeerStatus{Conditions: []metav1.Condition{{Type: v1beta1.ConditionReady}}}}, want: true},
 		{name: "every change of another kind matters", before: &v1beta1.SpeakerState{}, now: &v1beta1.SpeakerState{}, want: true},
@@ -92,7 +94,10 @@ func TestNextLookIsAsSoonAsNeeded(t *testing.T) {
 	}{
 		{name: "when all is well the watches are enough", found: findings{components: settled}},
 		{name: "pods are looked at soon", found: findings{components: []component{workload("controller", 1)}}, want: lookAgain},
-		{name: "pods come before objects of others", found: findings{components: []component{workload("controller", 1)}, foreign: foreign}, want: lookAgain},
+		{name: "Service that has just got its address is looked at when it should be announced", found: findings{components: settled, foreign: foreign, services: served{again: time.Second}}, want: time.Second},
+		{name: "what the API server refuses is tried again", found: findings{components: settled, refused: []string{"no"}}, want: lookForForeign},
+		{name: "old Kubernetes is looked at for an upgrade", found: findings{unsupported: "1.30"}, want: lookForUpgrade},
+		{name: "pass that ended early has its own retry", found: findings{readFailed: "timeout"}},
 		{name: "one of several that waits is enough", found: findings{components: append(settled, workload("speaker", 1))}, want: lookAgain},
 		{name: "objects of others are in no watch", found: findings{components: settled, foreign: foreign}, want: lookForForeign},
 		{name: "when nothing is installed it is looked at soon", want: lookAgain},
@@ -104,4 +109,10 @@ func TestNextLookIsAsSoonAsNeeded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// peerWith is a peer that is not Established, for a reason.
+func peerWith(reason string) client.Object {
+	return &v1beta1.BGPPeer{Status: v1beta1.BGPPeerStatus{Conditions: []metav1.Condition{
+		{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: reason}}}}
 }

@@ -276,7 +276,7 @@ func TestObjectsOfOthersAreNotTouched(t *testing.T) {
 	b.installed() // the rest goes on
 	b.exists(pool("first-pool"))
 	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
-	message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionDegraded).Message
+	message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message
 	if !strings.Contains(message, "IPAddressPool second-pool") || stack.Status.Summary != v1beta1.ReasonObjectNotOurs {
 		t.Errorf("summary %q, message %q: want them to name the pool", stack.Status.Summary, message)
 	}
@@ -303,7 +303,7 @@ func TestSpeakersWaitForAKeyThatTheClusterHolds(t *testing.T) {
 	spec.Namespace = namespace.Name
 	b.stack(spec)
 	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
-	if message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionDegraded).Message; !strings.Contains(message, "Secret "+namespace.Name+"/lbstack-memberlist") {
+	if message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message; !strings.Contains(message, "Secret "+namespace.Name+"/lbstack-memberlist") {
 		t.Errorf("message: got %q, want it to name the Secret", message)
 	}
 	eventually.Stays(t, 2*time.Second, "no speaker is started with a key that nobody keeps", func(ctx context.Context) error {
@@ -321,7 +321,7 @@ func TestPoolThatGivesNothingDegradesTheStack(t *testing.T) {
 	b := newReadyBed(t)
 	b.poolSays(metav1.ConditionFalse, v1beta1.ReasonOverlap, "10.9.0.0-10.9.0.15 is also in the pool older")
 	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonPoolNotReady)
-	message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionDegraded).Message
+	message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message
 	if !strings.Contains(message, "second-pool") || !strings.Contains(message, "also in the pool older") {
 		t.Errorf("message: got %q, want the pool's name and its own message", message)
 	}

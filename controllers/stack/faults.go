@@ -1,0 +1,180 @@
+package stack
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
+)
+
+// findings are what a pass found and did.
+type findings struct {
+	generation int64
+	// version that the components are told to run.
+	version string
+	// removing says what the removal waits for; nil when nothing is removed.
+	removing *string
+
+	// unsupported says that the cluster's Kubernetes is too old; nothing was done then.
+	unsupported string
+	// renderFailed says why the spec could not be turned into objects, readFailed why the
+	// pass ended before it applied anything.
+	renderFailed, readFailed string
+	// applyFailed has a sentence for each object that was not written and may be written
+	// when it is tried again; refused one for each that the API server refuses as it is.
+	applyFailed, refused []string
+	foreign              []v1beta1.ObjectReference
+	// pools has a sentence for each pool of the stack that is not given out, conflicts one
+	// for each of which some addresses are not.
+	pools, conflicts []string
+	// peers and advertisements have one for each of the stack that is invalid in whole or in
+	// part; peersDown has one for each peer of which no session is established or stable.
+	peers, advertisements, peersDown []string
+
+	components []component
+	// noNodes says why no node can run a speaker.
+	noNodes string
+	// nodes are those that are down, then those that cannot run a speaker.
+	nodes []v1beta1.UnavailableNode
+	// speakers has a sentence for each group of speakers that run and cannot do all of their
+	// work.
+	speakers []string
+	services served
+	// orphans is a sentence about addresses in use whose pools do not exist.
+	orphans   string
+	inventory []v1beta1.ObjectReference
+}
+
+// blind says that the pass ended before it looked at the components.
+func (f *findings) blind() bool {
+	return f.unsupported != "" || f.renderFailed != "" || f.readFailed != ""
+}
+
+// stance says who can end a fault.
+type stance int
+
+const (
+	// retried: the operator tries again, or the cluster does.
+	retried stance = iota
+	// person: nothing changes before a person acts.
+	person
+	// outside: the network or a node has to change, and may do so by itself.
+	outside
+)
+
+// fault is something that is wrong.
+type fault struct {
+	reason, message string
+	stance          stance
+}
+
+// faultsOf lists what is wrong, in the order of the reasons' weight.
+func faultsOf(f findings) []fault {
+	var faults []fault
+	add := func(reason string, by stance, messages ...string) {
+		for _, message := range messages {
+			if message != "" {
+				faults = append(faults, fault{reason, message, by})
+			}
+		}
+	}
+	add(v1beta1.ReasonUnsupportedKubernetes, person, f.unsupported)
+	add(v1beta1.ReasonRenderFailed, person, f.renderFailed)
+	add(v1beta1.ReasonReadFailed, retried, f.readFailed)
+	add(v1beta1.ReasonApplyFailed, person, f.refused...)
+	add(v1beta1.ReasonApplyFailed, retried, f.applyFailed...)
+	for _, ref := range f.foreign {
+		add(v1beta1.ReasonObjectNotOurs, person, notOurs(ref))
+	}
+	add(v1beta1.ReasonPoolNotReady, person, f.pools...)
+	add(v1beta1.ReasonPeerNotReady, person, f.peers...)
+	add(v1beta1.ReasonAdvertisementNotReady, person, f.advertisements...)
+	add(v1beta1.ReasonNoSpeakerNodes, person, f.noNodes)
+	for _, c := range f.components {
+		if c.failing != "" {
+			add(v1beta1.ReasonComponentFailing, retried, fmt.Sprintf("the %s fails: %s", c.Name, c.failing))
+		}
+	}
+	add(v1beta1.ReasonPeersDown, outside, f.peersDown...)
+	add(v1beta1.ReasonSpeakersNotReady, outside, f.speakers...)
+	add(v1beta1.ReasonServicesNotAnnounced, outside, f.services.none())
+	add(v1beta1.ReasonAddressesWithoutPool, person, f.orphans)
+	add(v1beta1.ReasonPoolConflict, person, f.conflicts...)
+	return faults
+}
+
+func notOurs(ref v1beta1.ObjectReference) string {
+	advice := "delete or rename it"
+	if ref.Group == v1beta1.GroupVersion.Group {
+		advice += ", or use another name in the LoadBalancerStack"
+	}
+	return fmt.Sprintf("the %s exists already and was not made by lbstack, which does not touch it: %s, or hand it over with the label %s=%s",
+		describe(ref), advice, v1beta1.LabelManagedBy, v1beta1.ManagedByOperator)
+}
+
+// unavailable names the nodes that are down, as many as a sentence can bear.
+func unavailable(nodes []v1beta1.UnavailableNode) string {
+	var down []string
+	for _, n := range nodes {
+		if isDown(n) {
+			down = append(down, fmt.Sprintf("%s (%s)", n.Name, n.Reason))
+		}
+	}
+	if len(down) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("no address is announced from %s: the other nodes have the addresses, and changes are rolled out to them alone: "+
+		"start the node again, or delete its Node object", listed(down))
+}
+
+// maxListed bounds how many names a sentence lists.
+const maxListed = 5
+
+// listed names the first of some, and counts the others.
+func listed(names []string) string { return separated(names, ", ") }
+
+func separated(words []string, by string) string {
+	if len(words) <= maxListed {
+		return strings.Join(words, by)
+	}
+	return fmt.Sprintf("%s%sand %d more", strings.Join(words[:maxListed], by), by, len(words)-maxListed)
+}
+
+// served counts the Services of type LoadBalancer that have an address.
+type served struct {
+	// addressed is how many have one, announced how many of them are announced in full, and
+	// idle how many are not because they have no endpoint.
+	addressed, announced, idle int
+	// why names the others, with the reasons.
+	why []string
+	// again is when to count again: an address has just come.
+	again time.Duration
+}
+
+// summary says how many Services are served.
+func (s served) summary() string {
+	switch {
+	case s.addressed == 0:
+		return "controller and speakers run; no Service has an address"
+	case s.announced == s.addressed:
+		return fmt.Sprintf("all %d Services with an address are announced", s.addressed)
+	}
+	text := fmt.Sprintf("%d of %d Services with an address are announced", s.announced, s.addressed)
+	if s.idle > 0 {
+		text += fmt.Sprintf("; %d have no endpoint", s.idle)
+	}
+	if len(s.why) > 0 {
+		text += "; not announced: " + bounded.Cut(listed(s.why), maxMessage/2)
+	}
+	return text
+}
+
+// none is a sentence if no Service is announced although there are some that should be.
+func (s served) none() string {
+	if s.announced > 0 || s.addressed == s.idle {
+		return ""
+	}
+	return fmt.Sprintf("none of the %d Services with an address is announced: the condition Available and the conditions of the Services have the reasons", s.addressed)
+}

@@ -1,0 +1,259 @@
+package stack
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// maxNodeMessage is the bound of UnavailableNode.Message.
+const maxNodeMessage = 512
+
+// Keys of taints that Kubernetes sets by itself (well-known labels, annotations and taints).
+const (
+	taintNotReady    = "node.kubernetes.io/not-ready"
+	taintUnreachable = "node.kubernetes.io/unreachable"
+)
+
+// placement says where speakers run, and where they do not.
+type placement struct {
+	// down are the nodes that are not up although a speaker belongs there, or did.
+	down map[string]bool
+	// unavailable lists those that are down, then those that cannot run a speaker.
+	unavailable []v1beta1.UnavailableNode
+	// stuck is how many nodes have a pod that cannot be updated: while they are down it is
+	// neither available nor replaced, and the DaemonSet controller counts it as unavailable.
+	stuck int
+	// counted are the nodes that are down and that the DaemonSet controller wants a pod on.
+	counted map[string]bool
+	// able is how many nodes can run a speaker, and selected how many the nodeSelector
+	// selects; those that are down are among them.
+	able, selected int
+}
+
+// place finds out where the speakers of a DaemonSet run; pods are its pods.
+func place(nodes []corev1.Node, pods []corev1.Pod, states []v1beta1.SpeakerState, template corev1.PodSpec) placement {
+	p := placement{down: map[string]bool{}, counted: map[string]bool{}}
+	at, silent := podsByNode(pods), silentSpeakers(states)
+	for i := range nodes {
+		p.add(&nodes[i], at[nodes[i].Name], silent[nodes[i].Name], template)
+	}
+	slices.SortFunc(p.unavailable, func(x, y v1beta1.UnavailableNode) int {
+		return cmp.Or(cmp.Compare(rankOf(x), rankOf(y)), strings.Compare(string(x.Name), string(y.Name)))
+	})
+	return p
+}
+
+func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, template corev1.PodSpec) {
+	ready := isReady(node)
+	available := slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.DeletionTimestamp == nil && podReady(pod) })
+	selected, os := selects(template.NodeSelector, node)
+	taint := untolerated(template.Tolerations, node, true)
+	wanted := selected && taint == ""
+	p.selected += count(selected)
+	p.able += count(selected && untolerated(template.Tolerations, node, false) == "")
+	if !ready && !available && (len(pods) > 0 || wanted) {
+		p.stuck++
+	}
+	note := func(reason, message string) {
+		p.unavailable = append(p.unavailable, v1beta1.UnavailableNode{Name: v1beta1.NodeName(node.Name), Reason: reason, Message: bounded.Cut(message, maxNodeMessage)})
+	}
+	taint = untolerated(template.Tolerations, node, false)
+	switch {
+	case os != "":
+		note(v1beta1.OtherOperatingSystem, "it runs "+os+", and the speaker runs on Linux")
+	case !selected:
+	case taint != "" && !available:
+		note(v1beta1.UntoleratedTaint, fmt.Sprintf("it has the taint %s: add a toleration to spec.speaker.tolerations if addresses are to be announced from it", taint))
+	case !ready:
+		p.lose(node.Name, wanted)
+		note(v1beta1.NodeNotReady, whyNotReady(node))
+	case silent:
+		p.lose(node.Name, wanted)
+		note(v1beta1.SpeakerUnreachable, "no other speaker receives anything from its speaker")
+	}
+}
+
+func (p *placement) lose(node string, wanted bool) {
+	p.down[node] = true
+	if wanted {
+		p.counted[node] = true
+	}
+}
+
+func count(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func isDown(n v1beta1.UnavailableNode) bool {
+	return n.Reason == v1beta1.NodeNotReady || n.Reason == v1beta1.SpeakerUnreachable
+}
+
+func rankOf(n v1beta1.UnavailableNode) int { return count(!isDown(n)) }
+
+func isReady(node *corev1.Node) bool {
+	c := readyOf(node)
+	return c != nil && c.Status == corev1.ConditionTrue
+}
+
+func readyOf(node *corev1.Node) *corev1.NodeCondition {
+	for i := range node.Status.Conditions {
+		if node.Status.Conditions[i].Type == corev1.NodeReady {
+			return &node.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+func whyNotReady(node *corev1.Node) string {
+	c := readyOf(node)
+	if c == nil {
+		return "it has no condition Ready"
+	}
+	return strings.TrimSpace(fmt.Sprintf("Ready is %s since %s: %s", c.Status, c.LastTransitionTime.UTC().Format("2006-01-02 15:04:05 MST"), c.Message))
+}
+
+// selects says whether a node selector selects a node and, if only the operating system
+// speaks against it, which one that is.
+func selects(selector map[string]string, node *corev1.Node) (selected bool, otherOS string) {
+	for key, value := range selector {
+		has, labelled := node.Labels[key]
+		switch {
+		case labelled && has == value:
+		case key == corev1.LabelOSStable && labelled:
+			otherOS = has
+		default:
+			return false, ""
+		}
+	}
+	return otherOS == "", otherOS
+}
+
+// daemon are the tolerations that the DaemonSet controller adds to every pod, and the one
+// that it adds to those with the network of the host.
+var daemon = []corev1.Toleration{
+	{Key: taintNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+	{Key: taintUnreachable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+	{Key: "node.kubernetes.io/disk-pressure", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: "node.kubernetes.io/memory-pressure", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: "node.kubernetes.io/pid-pressure", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: "node.kubernetes.io/unschedulable", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: "node.kubernetes.io/network-unavailable", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+}
+
+// untolerated returns the first taint of a node that keeps the pods of a DaemonSet away. The
+// taints of a node that is down count only if all do: they say no more than Ready does.
+func untolerated(tolerations []corev1.Toleration, node *corev1.Node, all bool) string {
+	for i := range node.Spec.Taints {
+		taint := &node.Spec.Taints[i]
+		if taint.Effect == corev1.TaintEffectPreferNoSchedule || (!all && (taint.Key == taintNotReady || taint.Key == taintUnreachable)) {
+			continue
+		}
+		tolerates := func(t corev1.Toleration) bool { return t.ToleratesTaint(logr.Discard(), taint, false) }
+		if !slices.ContainsFunc(tolerations, tolerates) && !slices.ContainsFunc(daemon, tolerates) {
+			return taint.ToString()
+		}
+	}
+	return ""
+}
+
+// podsByNode sorts pods by their nodes; pods that have ended do not count.
+func podsByNode(pods []corev1.Pod) map[string][]*corev1.Pod {
+	at := map[string][]*corev1.Pod{}
+	for i := range pods {
+		if phase := pods[i].Status.Phase; phase != corev1.PodSucceeded && phase != corev1.PodFailed {
+			at[nodeOf(&pods[i])] = append(at[nodeOf(&pods[i])], &pods[i])
+		}
+	}
+	return at
+}
+
+// nodeOf returns the node of a pod, also of one of a DaemonSet that is not scheduled yet.
+func nodeOf(pod *corev1.Pod) string {
+	if pod.Spec.NodeName != "" {
+		return pod.Spec.NodeName
+	}
+	affinity := pod.Spec.Affinity
+	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return ""
+	}
+	for _, term := range affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		for _, field := range term.MatchFields {
+			if field.Key == "metadata.name" && len(field.Values) == 1 {
+				return field.Values[0]
+			}
+		}
+	}
+	return ""
+}
+
+func podReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// silentSpeakers are the nodes whose speakers all others miss.
+func silentSpeakers(states []v1beta1.SpeakerState) map[string]bool {
+	all := map[lb.NodeName]reports.Report{}
+	for i := range states {
+		all[lb.NodeName(states[i].Name)] = apiconv.SpeakerReport(&states[i])
+	}
+	silent := map[string]bool{}
+	for node := range reports.Silent(all) {
+		silent[string(node)] = true
+	}
+	return silent
+}
+
+// lost are the pods that a workload has on nodes that are down: they are neither waited
+// for nor updated.
+type lost struct{ desired, updated, ready int32 }
+
+// ofDaemon counts the pods of a DaemonSet on the nodes that are down and that it counts.
+func (p *placement) ofDaemon(d *appsv1.DaemonSet, pods []corev1.Pod) lost {
+	var w lost
+	current := d.Annotations[appsv1.DeprecatedTemplateGeneration]
+	for node := range p.counted {
+		w.desired++
+		for _, pod := range podsByNode(pods)[node] {
+			if pod.DeletionTimestamp != nil {
+				continue
+			}
+			w.updated += int32(count(current != "" && pod.Labels[labelTemplateGeneration] == current))
+			w.ready += int32(count(podReady(pod)))
+		}
+	}
+	return w
+}
+
+// labelTemplateGeneration is on each pod of a DaemonSet, with the template that it was made
+// from.
+const labelTemplateGeneration = "pod-template-generation"
+
+// ofDeployment counts the pods of a Deployment on the nodes that are down. They are all up
+// to date, or the Deployment is not.
+func (p *placement) ofDeployment(pods []corev1.Pod) lost {
+	var w lost
+	for i := range pods {
+		if p.down[pods[i].Spec.NodeName] {
+			w.desired++
+			w.ready += int32(count(pods[i].DeletionTimestamp == nil && podReady(&pods[i])))
+		}
+	}
+	return w
+}

@@ -1,0 +1,149 @@
+package stack
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+func node(name string, change ...func(*corev1.Node)) corev1.Node {
+	n := corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelOSStable: "linux", "edge": "yes"}},
+		Status:     corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
+	}
+	for _, c := range change {
+		c(&n)
+	}
+	return n
+}
+
+// dead is what the node lifecycle controller makes of a node that does not report.
+func dead(n *corev1.Node) {
+	n.Status.Conditions[0] = corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, Message: "Kubelet stopped posting node status.",
+		LastTransitionTime: metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
+	n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: taintUnreachable, Effect: corev1.TaintEffectNoSchedule}, corev1.Taint{Key: taintUnreachable, Effect: corev1.TaintEffectNoExecute})
+}
+
+func labelled(key, value string) func(*corev1.Node) {
+	return func(n *corev1.Node) { n.Labels[key] = value }
+}
+
+func tainted(key string, effect corev1.TaintEffect) func(*corev1.Node) {
+	return func(n *corev1.Node) { n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: key, Effect: effect}) }
+}
+
+func speakerPod(node string, ready corev1.ConditionStatus, change ...func(*corev1.Pod)) corev1.Pod {
+	p := corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "speaker-" + node, Labels: map[string]string{v1beta1.LabelComponent: "speaker", labelTemplateGeneration: "2"}},
+		Spec:       corev1.PodSpec{NodeName: node},
+		Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}},
+	}
+	for _, c := range change {
+		c(&p)
+	}
+	return p
+}
+
+func ending(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{} }
+
+// missing is the state of a speaker that misses those of some nodes.
+func missing(node string, missed ...v1beta1.NodeName) v1beta1.SpeakerState {
+	return v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node}, Status: v1beta1.SpeakerStateStatus{MissingSpeakers: missed}}
+}
+
+func TestPlace(t *testing.T) {
+	const yes, no = corev1.ConditionTrue, corev1.ConditionFalse
+	unavailable := func(name, reason string) v1beta1.UnavailableNode {
+		return v1beta1.UnavailableNode{Name: v1beta1.NodeName(name), Reason: reason}
+	}
+	everything := []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+	tests := []struct {
+		name        string
+		nodes       []corev1.Node
+		pods        []corev1.Pod
+		states      []v1beta1.SpeakerState
+		tolerations []corev1.Toleration
+		want        []v1beta1.UnavailableNode
+		stuck, able int
+		counted     int
+	}{
+		{name: "all nodes are up", nodes: []corev1.Node{node("a"), node("b")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", no)}, able: 2},
+		{name: "dead node whose pod does not end holds up a rollout", nodes: []corev1.Node{node("a"), node("b", dead)}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", no, ending)},
+			want: []v1beta1.UnavailableNode{unavailable("b", v1beta1.NodeNotReady)}, stuck: 1, able: 2},
+		{name: "so does one whose pod was not deleted yet", nodes: []corev1.Node{node("a"), node("b", dead)}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", no)},
+			want: []v1beta1.UnavailableNode{unavailable("b", v1beta1.NodeNotReady)}, stuck: 1, able: 2},
+		{name: "one whose pod still counts as available does not", nodes: []corev1.Node{node("a"), node("b", dead)}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", yes)},
+			want: []v1beta1.UnavailableNode{unavailable("b", v1beta1.NodeNotReady)}, able: 2},
+		{name: "one without a pod does not, since its taint keeps pods away", nodes: []corev1.Node{node("a"), node("b", dead)}, pods: []corev1.Pod{speakerPod("a", yes)},
+			want: []v1beta1.UnavailableNode{unavailable("b", v1beta1.NodeNotReady)}, able: 2},
+		{name: "it does where speakers tolerate everything", nodes: []corev1.Node{node("a"), node("b", dead)}, pods: []corev1.Pod{speakerPod("a", yes)}, tolerations: everything,
+			want: []v1beta1.UnavailableNode{unavailable("b", v1beta1.NodeNotReady)}, stuck: 1, able: 2, counted: 1},
+		{name: "node that restarts its speaker holds up nothing by itself", nodes: []corev1.Node{node("a"), node("b")}, pods: []corev1.Pod{speakerPod("a", no, ending), speakerPod("b", yes)}, able: 2},
+		{name: "node that all other speakers miss has just died", nodes: []corev1.Node{node("a"), node("b"), node("c")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", yes), speakerPod("c", yes)},
+			states: []v1beta1.SpeakerState{missing("a", "b"), missing("b"), missing("c", "b")},
+			want:   []v1beta1.UnavailableNode{unavailable("b", v1beta1.SpeakerUnreachable)}, able: 3, counted: 1},
+		{name: "nodes that cannot run a speaker come last", nodes: []corev1.Node{node("a", labelled(corev1.LabelOSStable, "windows")), node("b", tainted("gpu", corev1.TaintEffectNoSchedule)), node("c", dead), node("d")},
+			pods: []corev1.Pod{speakerPod("d", yes)},
+			want: []v1beta1.UnavailableNode{unavailable("c", v1beta1.NodeNotReady), unavailable("a", v1beta1.OtherOperatingSystem), unavailable("b", v1beta1.UntoleratedTaint)}, able: 2},
+		{name: "taint that evicts no running speaker", nodes: []corev1.Node{node("a", tainted("gpu", corev1.TaintEffectNoSchedule))}, pods: []corev1.Pod{speakerPod("a", yes)}},
+		{name: "taints that pods of DaemonSets tolerate", nodes: []corev1.Node{node("a", tainted("node.kubernetes.io/unschedulable", corev1.TaintEffectNoSchedule), tainted("x", corev1.TaintEffectPreferNoSchedule))}, able: 1},
+		{name: "node that the selector leaves out", nodes: []corev1.Node{node("a", labelled("edge", "no"), dead), node("b", labelled("edge", "no"), labelled(corev1.LabelOSStable, "windows"))}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			template := corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelOSStable: "linux", "edge": "yes"}, Tolerations: tt.tolerations}
+			got := place(tt.nodes, tt.pods, tt.states, template)
+			for i := range got.unavailable {
+				if got.unavailable[i].Message == "" {
+					t.Errorf("%s has no message", got.unavailable[i].Name)
+				}
+				got.unavailable[i].Message = ""
+			}
+			if diff := cmp.Diff(tt.want, got.unavailable); diff != "" {
+				t.Errorf("unavailable nodes (-want +got):\n%s", diff)
+			}
+			if got.stuck != tt.stuck || got.able != tt.able || len(got.counted) != tt.counted {
+				t.Errorf("got %d stuck, %d able, %d counted, want %d, %d and %d", got.stuck, got.able, len(got.counted), tt.stuck, tt.able, tt.counted)
+			}
+		})
+	}
+}
+
+func TestWhyNotReady(t *testing.T) {
+	n := node("a", dead)
+	if got, want := whyNotReady(&n), "Ready is Unknown since 2026-01-02 03:04:05 UTC: Kubelet stopped posting node status."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestPodsOnNodesThatAreDown(t *testing.T) {
+	p := placement{down: map[string]bool{"b": true, "c": true}, counted: map[string]bool{"b": true, "c": true}}
+	old := func(pod *corev1.Pod) { pod.Labels[labelTemplateGeneration] = "1" }
+	pods := []corev1.Pod{speakerPod("a", corev1.ConditionTrue), speakerPod("b", corev1.ConditionTrue), speakerPod("b", corev1.ConditionTrue, ending), speakerPod("c", corev1.ConditionFalse, old)}
+	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{appsv1.DeprecatedTemplateGeneration: "2"}}}
+	if diff := cmp.Diff(lost{desired: 2, updated: 1, ready: 1}, p.ofDaemon(d, pods), cmp.AllowUnexported(lost{})); diff != "" {
+		t.Errorf("DaemonSet (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(lost{desired: 3, ready: 1}, p.ofDeployment(pods), cmp.AllowUnexported(lost{})); diff != "" {
+		t.Errorf("Deployment (-want +got):\n%s", diff)
+	}
+}
+
+func TestRaise(t *testing.T) {
+	daemonSet := &unstructured.Unstructured{Object: map[string]any{"kind": "DaemonSet",
+		"spec": map[string]any{"updateStrategy": map[string]any{"rollingUpdate": map[string]any{"maxUnavailable": int64(1)}}}}}
+	if err := raise([]*unstructured.Unstructured{{Object: map[string]any{"kind": "Deployment"}}, daemonSet}, 2); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := unstructured.NestedInt64(daemonSet.Object, "spec", "updateStrategy", "rollingUpdate", "maxUnavailable")
+	if err != nil || got != 3 {
+		t.Errorf("maxUnavailable with two nodes that are stuck: got %d, %v, want 3", got, err)
+	}
+}

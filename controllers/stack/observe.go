@@ -1,0 +1,269 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
+)
+
+const (
+	// settling is how long a Service may have an address before it counts that nothing
+	// announces it.
+	settling = 3 * time.Second
+	// starting is how long a container may take to be created before its events are read.
+	starting = 20 * time.Second
+	// maxEventAge is how old an event may be that explains what is wrong now: controllers
+	// that back off try again within a quarter of an hour.
+	maxEventAge = 20 * time.Minute
+	// maxEvents bounds how many events are read at once.
+	maxEvents = 100
+)
+
+// surroundings are what the cluster holds around the components, from the cache.
+type surroundings struct {
+	placement
+	pods     []corev1.Pod // of the components, those of nodes that are down included
+	states   []v1beta1.SpeakerState
+	services []corev1.Service
+	claims   []v1beta1.IPAddressClaim
+	pools    map[v1beta1.ObjectName]bool
+}
+
+// podsOf returns the pods of a component.
+func (s *surroundings) podsOf(component string) []corev1.Pod {
+	var pods []corev1.Pod
+	for i := range s.pods {
+		if s.pods[i].Labels[v1beta1.LabelComponent] == component {
+			pods = append(pods, s.pods[i])
+		}
+	}
+	return pods
+}
+
+// observe reads the cache. What it returns is shared with the cache, and read only.
+func (r *Reconciler) observe(ctx context.Context, namespace string, wanted []*unstructured.Unstructured) (*surroundings, error) {
+	speakers, err := speakerTemplate(wanted)
+	if err != nil {
+		return nil, err
+	}
+	var nodes corev1.NodeList
+	var pods corev1.PodList
+	var states v1beta1.SpeakerStateList
+	var services corev1.ServiceList
+	var claims v1beta1.IPAddressClaimList
+	var pools v1beta1.IPAddressPoolList
+	for _, list := range []struct {
+		into    client.ObjectList
+		options []client.ListOption
+	}{{&nodes, nil}, {&pods, []client.ListOption{client.InNamespace(namespace)}}, {&states, nil}, {&services, nil}, {&claims, nil}, {&pools, nil}} {
+		if err := r.Client.List(ctx, list.into, append(list.options, client.UnsafeDisableDeepCopy)...); err != nil {
+			return nil, fmt.Errorf("reading a %T from the cache: %w", list.into, err)
+		}
+	}
+	s := &surroundings{pods: pods.Items, states: states.Items, services: services.Items, claims: claims.Items, pools: map[v1beta1.ObjectName]bool{}}
+	for i := range pools.Items {
+		s.pools[v1beta1.ObjectName(pools.Items[i].Name)] = true
+	}
+	s.placement = place(nodes.Items, s.podsOf("speaker"), s.states, speakers)
+	return s, raise(wanted, s.stuck)
+}
+
+// speakerTemplate returns the pod template of the DaemonSet.
+func speakerTemplate(wanted []*unstructured.Unstructured) (corev1.PodSpec, error) {
+	for _, object := range wanted {
+		if object.GetKind() == "DaemonSet" {
+			var d appsv1.DaemonSet
+			err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &d)
+			return d.Spec.Template.Spec, err
+		}
+	}
+	return corev1.PodSpec{}, errors.New("the manifests have no DaemonSet")
+}
+
+// raise lets a rollout go past nodes that are down: the DaemonSet controller counts their
+// pods as unavailable, and would update no other node. Nodes that are up are still updated
+// as many at a time as before.
+func raise(wanted []*unstructured.Unstructured, stuck int) error {
+	path := []string{"spec", "updateStrategy", "rollingUpdate", "maxUnavailable"}
+	for _, object := range wanted {
+		if object.GetKind() != "DaemonSet" {
+			continue
+		}
+		atOnce, _, err := unstructured.NestedInt64(object.Object, path...)
+		if err != nil {
+			return fmt.Errorf("reading how many speakers may be updated at a time: %w", err)
+		}
+		if err := unstructured.SetNestedField(object.Object, atOnce+int64(stuck), path...); err != nil {
+			return fmt.Errorf("setting how many speakers may be updated at a time: %w", err)
+		}
+	}
+	return nil
+}
+
+// examine finds out what is wrong with components, speakers and Services.
+func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerStack, around *surroundings, f *findings) error {
+	now := time.Now()
+	f.nodes = around.unavailable
+	f.speakers = speakerProblems(around.states, around.down)
+	f.services = countServices(around.services, now)
+	f.orphans = orphans(around.claims, around.pools)
+	for i := range f.components {
+		c := &f.components[i]
+		if c.unknown {
+			continue
+		}
+		if c.nowhere && c.Kind == "DaemonSet" {
+			f.noNodes = noNodes(around.placement, stack.Spec.Speaker.NodeSelector)
+		}
+		pods := around.podsOf(c.Name)
+		if c.failing = diagnose(pods, around.down); c.failing != "" || c.settled {
+			continue
+		}
+		if err := r.consult(ctx, stack.Spec.Namespace, c, pods, around.down, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// consult reads the events of a component that waits: only they say why its pods are not
+// made, or why their containers are not.
+func (r *Reconciler) consult(ctx context.Context, namespace string, c *component, pods []corev1.Pod, down map[string]bool, now time.Time) error {
+	if c.missing > 0 && c.Kind == "DaemonSet" {
+		note, err := r.lastWarning(ctx, namespace, fields.Set{"involvedObject.kind": c.Kind, "involvedObject.name": "lbstack-" + c.Name, "reason": "FailedCreate"}, now)
+		if err != nil {
+			return err
+		}
+		c.refusal = note
+	}
+	if c.missing > 0 && c.refusal != "" {
+		c.failing = denied(c, namespace)
+		return nil
+	}
+	pod, node := slowest(pods, down, now)
+	if pod == "" {
+		return nil
+	}
+	note, err := r.lastWarning(ctx, namespace, fields.Set{"involvedObject.kind": "Pod", "involvedObject.name": pod, "type": corev1.EventTypeWarning}, now)
+	if note != "" {
+		c.failing = fmt.Sprintf("on %s: its container is not created: %s", node, bounded.Cut(note, maxProblem))
+	}
+	return err
+}
+
+// slowest returns the first pod, by name, of which no container was created for a while.
+func slowest(pods []corev1.Pod, down map[string]bool, now time.Time) (name, node string) {
+	for i := range pods {
+		pod := &pods[i]
+		if pod.DeletionTimestamp != nil || pod.Spec.NodeName == "" || pod.Status.Phase != corev1.PodPending || down[pod.Spec.NodeName] ||
+			now.Sub(pod.CreationTimestamp.Time) < starting {
+			continue
+		}
+		if name == "" || pod.Name < name {
+			name, node = pod.Name, pod.Spec.NodeName
+		}
+	}
+	return name, node
+}
+
+// lastWarning returns the note of the latest event of some, if it is about now.
+func (r *Reconciler) lastWarning(ctx context.Context, namespace string, about fields.Set, now time.Time) (string, error) {
+	var list corev1.EventList
+	err := r.Reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingFieldsSelector{Selector: about.AsSelector()}, client.Limit(maxEvents))
+	if err != nil {
+		return "", fmt.Errorf("reading the events of %s in the namespace %s: %w", about["involvedObject.name"], namespace, err)
+	}
+	note, latest := "", now.Add(-maxEventAge)
+	for i := range list.Items {
+		if at := timeOf(&list.Items[i]); at.After(latest) {
+			note, latest = list.Items[i].Message, at
+		}
+	}
+	return note, nil
+}
+
+// timeOf returns when an event was last seen, whichever API it was written with.
+func timeOf(e *corev1.Event) time.Time {
+	latest := e.CreationTimestamp.Time
+	for _, at := range []time.Time{e.EventTime.Time, e.LastTimestamp.Time} {
+		if at.After(latest) {
+			latest = at
+		}
+	}
+	if e.Series != nil && e.Series.LastObservedTime.After(latest) {
+		latest = e.Series.LastObservedTime.Time
+	}
+	return latest
+}
+
+// noNodes says why no node can run a speaker.
+func noNodes(p placement, selector map[string]string) string {
+	const consequence = "no address is announced"
+	switch {
+	case p.able > 0:
+		return ""
+	case p.selected > 0:
+		return fmt.Sprintf("all %d nodes that spec.speaker.nodeSelector selects have taints that speakers do not tolerate: %s: add tolerations to spec.speaker.tolerations", p.selected, consequence)
+	case len(selector) > 0:
+		return fmt.Sprintf("spec.speaker.nodeSelector (%s) selects no Linux node: %s: correct it, or label nodes", fields.Set(selector), consequence)
+	}
+	return "the cluster has no Linux node: " + consequence
+}
+
+// countServices counts those of lbstack. One whose address has just come counts when there
+// was time to announce it.
+func countServices(services []corev1.Service, now time.Time) served {
+	var s served
+	for i := range services {
+		announced := meta.FindStatusCondition(services[i].Status.Conditions, v1beta1.ServiceAnnounced)
+		if announced == nil || services[i].DeletionTimestamp != nil {
+			continue
+		}
+		left := settling - now.Sub(announced.LastTransitionTime.Time)
+		switch {
+		case announced.Status == metav1.ConditionTrue:
+			s.announced++
+		case announced.Reason == v1beta1.ReasonNoEndpoints:
+			s.idle++
+		case left > 0:
+			s.again = max(s.again, left)
+			continue
+		default:
+			s.why = append(s.why, fmt.Sprintf("%s/%s (%s)", services[i].Namespace, services[i].Name, announced.Reason))
+		}
+		s.addressed++
+	}
+	slices.Sort(s.why)
+	return s
+}
+
+// orphans is a sentence about the addresses in use whose pools do not exist.
+func orphans(claims []v1beta1.IPAddressClaim, pools map[v1beta1.ObjectName]bool) string {
+	var list []string
+	for i := range claims {
+		c := &claims[i]
+		if c.Spec.State == v1beta1.ClaimInUse && !pools[c.Spec.Pool] {
+			list = append(list, fmt.Sprintf("%s (pool %s)", c.Spec.Address, c.Spec.Pool))
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	slices.Sort(list)
+	return fmt.Sprintf("%d addresses in use came from pools that do not exist: %s: their Services keep them: create the pools again, or give these Services other addresses",
+		len(list), listed(list))
+}

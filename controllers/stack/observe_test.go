@@ -1,0 +1,207 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+func announcedService(name string, status metav1.ConditionStatus, reason string, since time.Duration) corev1.Service {
+	return corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Status: corev1.ServiceStatus{Conditions: []metav1.Condition{
+		{Type: v1beta1.ServiceAnnounced, Status: status, Reason: reason, LastTransitionTime: metav1.NewTime(noon.Add(-since))}}}}
+}
+
+func TestCountServices(t *testing.T) {
+	const yes, no = metav1.ConditionTrue, metav1.ConditionFalse
+	deleted := announcedService("deleted", no, v1beta1.ReasonNoNode, time.Hour)
+	deleted.DeletionTimestamp = &metav1.Time{}
+	got := countServices([]corev1.Service{
+		{}, deleted,
+		announcedService("web", yes, v1beta1.ReasonAnnounced, time.Hour),
+		announcedService("idle", no, v1beta1.ReasonNoEndpoints, time.Hour),
+		announcedService("b", no, v1beta1.ReasonNoNode, time.Hour),
+		announcedService("a", no, v1beta1.ReasonNoAdvertisement, settling),
+		announcedService("new", no, v1beta1.ReasonNotAnnounced, time.Second),
+	}, noon)
+	want := served{addressed: 4, announced: 1, idle: 1, why: []string{"shop/a (NoAdvertisement)", "shop/b (NoNode)"}, again: settling - time.Second}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(served{})); diff != "" {
+		t.Errorf("counted (-want +got):\n%s", diff)
+	}
+	const sentence = "1 of 4 Services with an address are announced; 1 have no endpoint; not announced: shop/a (NoAdvertisement), shop/b (NoNode)"
+	if got.summary() != sentence || got.none() != "" {
+		t.Errorf("got  %q, %q\nwant %q and no fault", got.summary(), got.none(), sentence)
+	}
+	got.announced = 0
+	if got.none() == "" {
+		t.Error("no Service is announced, and that is no fault")
+	}
+}
+
+func TestNoNodes(t *testing.T) {
+	edge := map[string]string{"edge": "yes"}
+	for _, tt := range []struct {
+		name     string
+		p        placement
+		selector map[string]string
+		want     string
+	}{
+		{name: "nodes that can run it", p: placement{able: 1, selected: 1}},
+		{name: "selector that selects none", selector: edge, want: "spec.speaker.nodeSelector (edge=yes) selects no Linux node: no address is announced: correct it, or label nodes"},
+		{name: "taints on all of them", p: placement{selected: 2}, selector: edge,
+			want: "all 2 nodes that spec.speaker.nodeSelector selects have taints that speakers do not tolerate: no address is announced: add tolerations to spec.speaker.tolerations"},
+		{name: "no node at all", want: "the cluster has no Linux node: no address is announced"},
+	} {
+		if got := noNodes(tt.p, tt.selector); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestOrphans(t *testing.T) {
+	claim := func(address string, pool v1beta1.ObjectName, state v1beta1.ClaimState) v1beta1.IPAddressClaim {
+		return v1beta1.IPAddressClaim{Spec: v1beta1.IPAddressClaimSpec{Address: address, Pool: pool, State: state}}
+	}
+	got := orphans([]v1beta1.IPAddressClaim{
+		claim("10.0.0.2", "gone", v1beta1.ClaimInUse), claim("10.0.0.1", "gone", v1beta1.ClaimInUse),
+		claim("10.0.0.3", "gone", v1beta1.ClaimReserved), claim("10.0.0.4", "there", v1beta1.ClaimInUse),
+	}, map[v1beta1.ObjectName]bool{"there": true})
+	if want := "2 addresses in use came from pools that do not exist: 10.0.0.1 (pool gone), 10.0.0.2 (pool gone): "; !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want it to start with %q", got, want)
+	}
+}
+
+func TestTooOld(t *testing.T) {
+	for minor, old := range map[string]bool{"30": true, "9": true, "31": false, "31+": false, "37": false, "": false} {
+		got := tooOld(&version.Info{Major: "1", Minor: minor, GitVersion: "v1." + minor + ".0"})
+		if (got != "") != old || (old && !strings.Contains(got, "v1."+minor+".0")) {
+			t.Errorf("1.%s: got %q, want a sentence with the version: %v", minor, got, old)
+		}
+	}
+	if got := tooOld(&version.Info{Major: "2", Minor: "0"}); got != "" {
+		t.Errorf("2.0: got %q, want it supported", got)
+	}
+}
+
+func TestUnsupported_VersionIsReadUntilItIsNewEnough(t *testing.T) {
+	answers := []any{errors.New("away"), "30", "31"}
+	r := &Reconciler{Kubernetes: func() (*version.Info, error) {
+		answer := answers[0]
+		answers = answers[1:]
+		if err, is := answer.(error); is {
+			return nil, err
+		}
+		return &version.Info{Major: "1", Minor: answer.(string)}, nil
+	}}
+	var got []bool
+	for range 5 {
+		got = append(got, r.unsupported() != "")
+	}
+	if diff := cmp.Diff([]bool{false, true, false, false, false}, got); diff != "" {
+		t.Errorf("unsupported (-want +got):\n%s", diff)
+	}
+}
+
+func TestIsFinal(t *testing.T) {
+	resource, kind := schema.GroupResource{Resource: "daemonsets"}, schema.GroupKind{Kind: "DaemonSet"}
+	ending := apierrors.NewForbidden(resource, "x", errors.New("the namespace is being terminated"))
+	ending.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{apierrors.NewInvalid(kind, "x", nil), true}, {apierrors.NewForbidden(resource, "x", errors.New("exceeded quota")), true}, {apierrors.NewBadRequest("x"), true},
+		{apierrors.NewConflict(resource, "x", nil), false}, {apierrors.NewInternalError(errors.New("etcd")), false}, {apierrors.NewTooManyRequests("x", 1), false},
+		{errors.New("connection refused"), false}, {ending, false}, {nil, false},
+	} {
+		if got := isFinal(fmt.Errorf("applying: %w", tt.err)); got != tt.want && tt.err != nil {
+			t.Errorf("%v: got final %v, want %v", tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestDenied(t *testing.T) {
+	c := component{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, missing: 3}
+	for refusal, advice := range map[string]string{
+		`pods "x" is forbidden: violates PodSecurity "baseline:latest": host namespaces`: "label the namespace ns pod-security.kubernetes.io/enforce=privileged",
+		`pods "x" is forbidden: exceeded quota: small`:                                   "raise the ResourceQuota of the namespace ns",
+		`unable to validate against any security context constraint`:                     "grant the ServiceAccount lbstack-speaker",
+		`something else`: "something else",
+	} {
+		c.refusal = refusal
+		if got := denied(&c, "ns"); !strings.Contains(got, advice) || !strings.Contains(got, refusal) || !strings.HasPrefix(got, "3 of its pods are not made") {
+			t.Errorf("%s: got %q, want the number of pods, the words of the API server and %q", refusal, got, advice)
+		}
+	}
+}
+
+func TestSpeakerProblems(t *testing.T) {
+	state := func(node, reason, message string) v1beta1.SpeakerState {
+		return v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node}, Status: v1beta1.SpeakerStateStatus{Conditions: []metav1.Condition{
+			{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason, Message: message}}}}
+	}
+	got := speakerProblems([]v1beta1.SpeakerState{
+		state("n2", v1beta1.ReasonInterfaceFailed, "no NET_RAW"), state("n1", v1beta1.ReasonInterfaceFailed, "no NET_RAW"),
+		state("n3", v1beta1.ReasonPeersDown, "the peer says it"), state("down", v1beta1.ReasonCheckpointFailed, "old"), {},
+	}, map[string]bool{"down": true})
+	if diff := cmp.Diff([]string{"the speaker on n1, n2: no NET_RAW"}, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+func TestDiffers(t *testing.T) {
+	strip := func(o client.Object) client.Object {
+		for kind, by := range around() {
+			if fmt.Sprintf("%T", kind) == fmt.Sprintf("%T", o) {
+				stripped, err := by.Transform(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return stripped.(client.Object)
+			}
+		}
+		t.Fatalf("%T is not watched", o)
+		return nil
+	}
+	up, down := node("a"), node("a", dead)
+	up.ResourceVersion, down.ResourceVersion = "1", "2"
+	heartbeat := node("a")
+	heartbeat.ResourceVersion, heartbeat.Status.Conditions[0].LastHeartbeatTime = "2", metav1.NewTime(noon)
+	heartbeat.Status.Images, heartbeat.Annotations = []corev1.ContainerImage{{SizeBytes: 1}}, map[string]string{"a": "b"}
+	pod, ready := speakerPod("a", corev1.ConditionFalse), speakerPod("a", corev1.ConditionTrue)
+	state, told := missing("a"), missing("a", "b")
+	counted := missing("a")
+	counted.Status.AddressCount = 7
+	service, other := announcedService("s", metav1.ConditionTrue, "Announced", 0), announcedService("s", metav1.ConditionTrue, "Announced", 0)
+	other.Labels, other.Status.Conditions[0].Message = map[string]string{"a": "b"}, "by another node"
+	gone := announcedService("s", metav1.ConditionFalse, "NoNode", 0)
+	claim := &v1beta1.IPAddressClaim{Spec: v1beta1.IPAddressClaimSpec{Pool: "a"}}
+	moved := &v1beta1.IPAddressClaim{Spec: v1beta1.IPAddressClaimSpec{Pool: "b"}}
+	for _, tt := range []struct {
+		name        string
+		before, now client.Object
+		want        bool
+	}{
+		{"heartbeat of a node", &up, &heartbeat, false}, {"node that dies", &up, &down, true},
+		{"pod that becomes ready", &pod, &ready, true}, {"speaker that misses another", &state, &told, true}, {"speaker that owns more", &state, &counted, false},
+		{"Service that moves", &service, &other, false}, {"Service that nothing announces", &service, &gone, true}, {"claim of another pool", claim, moved, true},
+	} {
+		if got := differs(event.UpdateEvent{ObjectOld: strip(tt.before), ObjectNew: strip(tt.now)}); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}

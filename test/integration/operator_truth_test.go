@@ -1,0 +1,227 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// soon is within which time the stack has to show what happened.
+const soon = 5 * time.Second
+
+// shows waits until the message of a condition of the stack has all words.
+func (b *operatorBed) shows(kind string, words ...string) {
+	b.Helper()
+	eventually.Succeed(b.T, soon, fmt.Sprintf("%s has %q", kind, words), func(ctx context.Context) error {
+		stack := &v1beta1.LoadBalancerStack{}
+		if err := b.Get(ctx, nameOnly(v1beta1.LoadBalancerStackName), stack); err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(stack.Status.Conditions, kind)
+		for _, word := range words {
+			if c == nil || !strings.Contains(c.Message, word) {
+				return errors.New(conditions(stack))
+			}
+		}
+		return nil
+	})
+}
+
+func (b *operatorBed) node(name string) *corev1.Node {
+	b.Helper()
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelOSStable: "linux"}}}
+	create(b.T, b.Client, n)
+	b.nodeIs(n, corev1.ConditionTrue)
+	return n
+}
+
+func (b *operatorBed) nodeIs(n *corev1.Node, ready corev1.ConditionStatus) {
+	b.Helper()
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready, Reason: "Test", Message: "the test says so"}}
+	if err := b.Status().Update(context.Background(), n); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// speakerOn creates a pod as the DaemonSet would, which is not ready.
+func (b *operatorBed) speakerOn(node string) *corev1.Pod {
+	b.Helper()
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-speaker-" + node,
+			Labels: map[string]string{"app.kubernetes.io/name": "lbstack", v1beta1.LabelComponent: "speaker"}},
+		Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "speaker", Image: operatorImage}}},
+	}
+	if err := b.Create(context.Background(), p); err != nil {
+		b.Fatal(err)
+	}
+	// No kubelet ends it.
+	b.Cleanup(func() {
+		if err := b.Delete(context.Background(), p, client.GracePeriodSeconds(0)); client.IgnoreNotFound(err) != nil {
+			b.Fatal(err)
+		}
+	})
+	return p
+}
+
+func TestStack_DeadNodeStopsNoRolloutAndIsNamed(t *testing.T) {
+	b := newReadyBed(t)
+	n := b.node("dead")
+	b.speakerOn("dead")
+	atOnce := func(want int) {
+		t.Helper()
+		d := speakerDaemonSet()
+		b.becomes(d, func(client.Object) bool { return d.Spec.UpdateStrategy.RollingUpdate.MaxUnavailable.IntValue() == want })
+	}
+	atOnce(1)
+	b.nodeIs(n, corev1.ConditionUnknown)
+	atOnce(2)
+	b.run() // the other three have their pods
+	stack := b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonNodesUnavailable)
+	if stack.Status.Version == "" || stack.Status.Summary != v1beta1.ReasonNodesUnavailable {
+		t.Errorf("got the version %q and the summary %q, want a version and %s", stack.Status.Version, stack.Status.Summary, v1beta1.ReasonNodesUnavailable)
+	}
+	if list := stack.Status.UnavailableNodes; len(list) != 1 || list[0].Name != "dead" || list[0].Reason != v1beta1.NodeNotReady || !strings.Contains(list[0].Message, "the test says so") {
+		t.Errorf("got %+v, want the node with its own words", list)
+	}
+	b.shows(v1beta1.ConditionReady, "dead (NodeNotReady)")
+	b.nodeIs(n, corev1.ConditionTrue)
+	atOnce(1)
+	b.run()
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+}
+
+func TestStack_FailingPodsAreExplainedOnce(t *testing.T) {
+	b := newReadyBed(t)
+	b.node("taken")
+	p := b.speakerOn("taken")
+	const words = "port 7946 (udp) is in use by another program"
+	p.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: "speaker", Image: operatorImage, ImageID: "x", RestartCount: 3, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 1, Message: words + "\n"}},
+	}}
+	if err := b.Status().Update(context.Background(), p); err != nil {
+		t.Fatal(err)
+	}
+	b.shows(v1beta1.ConditionReady, "the speaker fails: on taken: it keeps ending: "+words)
+	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonComponentFailing)
+	if n := strings.Count(fmt.Sprintf("%+v", stack.Status), words); n != 1 {
+		t.Errorf("the status has the reason %d times, want once: %s", n, conditions(stack))
+	}
+	if err := b.Delete(context.Background(), p, client.GracePeriodSeconds(0)); err != nil {
+		t.Fatal(err)
+	}
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+}
+
+func TestStack_PodsThatAreNotMadeAreExplained(t *testing.T) {
+	b := newReadyBed(t)
+	d := speakerDaemonSet()
+	b.exists(d)
+	const refusal = `Error creating: pods "lbstack-speaker-" is forbidden: violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)`
+	event := &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "refused"}, Type: corev1.EventTypeWarning, Reason: "FailedCreate", Message: refusal,
+		InvolvedObject: corev1.ObjectReference{APIVersion: "apps/v1", Kind: "DaemonSet", Namespace: systemNamespace, Name: d.Name, UID: d.UID}, LastTimestamp: metav1.Now(),
+	}
+	create(t, b.Client, event)
+	d.Status.CurrentNumberScheduled, d.Status.UpdatedNumberScheduled, d.Status.NumberReady, d.Status.NumberAvailable = 0, 0, 0, 0
+	if err := b.Status().Update(context.Background(), d); err != nil {
+		t.Fatal(err)
+	}
+	b.shows(v1beta1.ConditionReady, "3 of its pods are not made: "+refusal, "label the namespace "+systemNamespace+" pod-security.kubernetes.io/enforce=privileged")
+	b.says(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady)
+}
+
+func TestStack_ObjectThatTheAPIServerRefusesStalls(t *testing.T) {
+	b := newReadyBed(t)
+	limits := &corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}, Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")},
+	}
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Speaker.Resources = limits })
+	b.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonApplyFailed)
+	b.shows(v1beta1.ConditionReady, "applying the DaemonSet", "must be less than or equal to cpu limit")
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Speaker.Resources = nil })
+	b.run()
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+}
+
+func TestStack_SelectorWithoutNodesAndPeerWithoutSessions(t *testing.T) {
+	b := newReadyBed(t)
+	b.node("alone")
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) {
+		s.Speaker.NodeSelector = map[string]string{"no-such": "node"}
+		s.BGPPeers = []v1beta1.StackBGPPeer{{Name: "tor", BGPPeerSpec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.0.2.1"}}}
+	})
+	d := speakerDaemonSet()
+	b.becomes(d, func(client.Object) bool { return d.Spec.Template.Spec.NodeSelector["no-such"] == "node" })
+	if d.Spec.Template.Spec.NodeSelector[corev1.LabelOSStable] != "linux" {
+		t.Errorf("got the selector %v, want that of the operating system to stay", d.Spec.Template.Spec.NodeSelector)
+	}
+	d.Status.ObservedGeneration, d.Status.DesiredNumberScheduled, d.Status.NumberAvailable, d.Status.NumberReady = d.Generation, 0, 0, 0
+	if err := b.Status().Update(context.Background(), d); err != nil {
+		t.Fatal(err)
+	}
+	b.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonNoSpeakerNodes)
+	b.shows(v1beta1.ConditionReady, "spec.speaker.nodeSelector (no-such=node) selects no Linux node")
+
+	peer := &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "tor"}}
+	b.exists(peer)
+	peer.Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNoSession,
+		Message: "no node has a session", ObservedGeneration: peer.Generation, LastTransitionTime: metav1.Now()}}
+	if err := b.Status().Update(context.Background(), peer); err != nil {
+		t.Fatal(err)
+	}
+	b.shows(v1beta1.ConditionReady, "the BGPPeer tor: no node has a session")
+	b.shows(v1beta1.ConditionDegraded, v1beta1.ReasonPeersDown)
+}
+
+func TestStack_EditOfAGeneratedObjectIsRevertedWithAnEvent(t *testing.T) {
+	b := newReadyBed(t)
+	p := pool("first-pool")
+	b.patch(p, `{"spec":{"addresses":["172.16.0.1"]}}`)
+	b.becomes(p, func(client.Object) bool { return p.Spec.Addresses[0] == "192.168.1.240-192.168.1.250" })
+	eventually.Succeed(t, soon, "an event on the pool", func(ctx context.Context) error {
+		var list eventsv1.EventList
+		if err := b.List(ctx, &list, client.InNamespace("default")); err != nil {
+			return err
+		}
+		for _, e := range list.Items {
+			if e.Regarding.UID == p.UID && e.Reason == v1beta1.ReasonEditReverted && strings.Contains(e.Note, "edit the LoadBalancerStack instead") {
+				return nil
+			}
+		}
+		return fmt.Errorf("none of %d events", len(list.Items))
+	})
+}
+
+func TestStack_ServicesThatNothingAnnouncesAreCounted(t *testing.T) {
+	b := newReadyBed(t)
+	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "unannounced"},
+		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, LoadBalancerClass: new("example.com/nobody"), Ports: []corev1.ServicePort{{Port: 80}}}}
+	create(t, b.Client, svc)
+	is := func(status metav1.ConditionStatus, reason string) {
+		t.Helper()
+		svc.Status.Conditions = []metav1.Condition{{Type: v1beta1.ServiceAnnounced, Status: status, Reason: reason, Message: "the test says so", LastTransitionTime: metav1.Now()}}
+		if err := b.Status().Update(context.Background(), svc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is(metav1.ConditionFalse, v1beta1.ReasonNoAdvertisement)
+	b.says(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonServicesNotAnnounced)
+	b.shows(v1beta1.ConditionAvailable, "0 of 1 Services with an address are announced; not announced: default/unannounced (NoAdvertisement)")
+	is(metav1.ConditionTrue, v1beta1.ReasonAnnounced)
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.shows(v1beta1.ConditionAvailable, "all 1 Services with an address are announced")
+}

@@ -4,9 +4,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
@@ -16,7 +18,11 @@ func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Node{}:               {Transform: stripNode},
+			&corev1.Node{}: {Transform: stripNode},
+			&v1beta1.LoadBalancerStack{}: {
+				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
+				Transform: stripStack,
+			},
 			&discoveryv1.EndpointSlice{}: {Transform: stripEndpoints},
 			&corev1.Secret{}:             {Namespaces: map[string]cache.Config{namespace: {}}, Transform: stripSecret},
 		},
@@ -28,6 +34,20 @@ func stripMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion, Labels: m.Labels, DeletionTimestamp: m.DeletionTimestamp,
 	}
+}
+
+// stripStack keeps of the stack what it says of nodes.
+func stripStack(object any) (any, error) {
+	stack, ok := object.(*v1beta1.LoadBalancerStack)
+	if !ok {
+		return object, nil
+	}
+	kept := &v1beta1.LoadBalancerStack{
+		ObjectMeta: stripMeta(stack.ObjectMeta),
+		Spec:       v1beta1.LoadBalancerStackSpec{Drain: stack.Spec.Drain, Nodes: stack.Spec.Nodes},
+	}
+	kept.Generation = stack.Generation
+	return kept, nil
 }
 
 // stripNode keeps of a node its addresses, which no Service can have, and what

@@ -32,6 +32,9 @@ type Report struct {
 	Unserved []Unserved
 	// Problems of the snapshot.
 	Problems []string
+	// Standby and Unselected of the snapshot.
+	Standby    string
+	Unselected bool
 }
 
 // OwnedSince is an owned address and since when.
@@ -56,7 +59,8 @@ func (e *Engine) tellReport(v *view) {
 }
 
 func (e *Engine) reportOf(v *view) Report {
-	r := Report{Phase: v.phase.String(), Owned: e.said.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems}
+	r := Report{Phase: v.phase.String(), Owned: e.said.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems,
+		Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
 	if v.phase == ownership.Restarting {
 		r.Phase = ownership.Active.String()
 	}

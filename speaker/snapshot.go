@@ -22,6 +22,12 @@ type Snapshot struct {
 	// Draining nodes keep what they own until others have taken it over, and get
 	// nothing.
 	Draining map[lb.NodeName]bool
+	// Standby is why this node takes no address and keeps what it has only while no other
+	// node may announce it, as what follows the node's name in a sentence; empty: it takes
+	// addresses.
+	Standby string
+	// Unselected says that there are advertisements, and none selects this node.
+	Unselected bool
 	// Down are nodes of which the cluster says that they are not ready.
 	Down map[lb.NodeName]bool
 	// Interfaces are those that advertisements name, ordered.

@@ -225,6 +225,16 @@ const (
 	ReasonClaimReserves = "Reserves"
 	// ReasonClaimInUse: the Services that are named have the address.
 	ReasonClaimInUse = "InUse"
+	// ReasonStandby: the node of the speaker drains, has the label that excludes it from load
+	// balancers, or has no network for pods. It takes no address, and announces what it has
+	// until another node does. Status True: the speaker does what it should.
+	ReasonStandby = "Standby"
+	// ReasonNotSelected: no advertisement selects the node of the speaker, which has no
+	// BGPPeer either. Status True: the speaker does what it should.
+	ReasonNotSelected = "NotSelected"
+	// ReasonNoSubnet: an L2Advertisement requires a subnet, and no node that it selects has an
+	// interface in a subnet of a pool.
+	ReasonNoSubnet = "NoSubnet"
 	// ReasonAddressRefused: Services hold an address that the pool of its claim does not
 	// list, or that is an address of a node or no unicast address. Speakers do not begin to
 	// announce it.
@@ -241,7 +251,8 @@ const (
 const (
 	// ReasonAnnouncing: the speaker announces what this node owns.
 	ReasonAnnouncing = "Announcing"
-	// ReasonNoInterface: the node has no interface to announce on.
+	// ReasonNoInterface: the node has no interface to announce on; of a Service: no node that
+	// may announce an address of it has an interface for it.
 	ReasonNoInterface = "NoInterface"
 	// ReasonIsolated: the speaker has lost all others at once and is silent.
 	ReasonIsolated = "Isolated"

@@ -99,9 +99,13 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	Layer2 Layer2Spec `json:"layer2,omitempty,omitzero"`
 
-	// drain says which nodes hand their addresses over.
+	// drain says which nodes hand their addresses over. A change takes effect at once.
 	// +optional
 	Drain DrainSpec `json:"drain,omitempty,omitzero"`
+
+	// nodes says which nodes may announce addresses.
+	// +optional
+	Nodes NodesSpec `json:"nodes,omitempty,omitzero"`
 
 	// controller adjusts the Deployment that gives Services their addresses.
 	// +optional
@@ -262,6 +266,16 @@ type DrainSpec struct {
 	// +kubebuilder:default={"lbstack.io/drain"}
 	// +optional
 	Annotations []DrainKey `json:"annotations,omitempty"`
+}
+
+// NodesSpec says which nodes may announce addresses.
+type NodesSpec struct {
+	// ignoreExcludeLabel: nodes with the label
+	// node.kubernetes.io/exclude-from-external-load-balancers may announce addresses as
+	// others may. kubeadm sets the label on control plane nodes, so that a cluster that has no
+	// other nodes announces nothing without this. Default false. A change takes effect at once.
+	// +optional
+	IgnoreExcludeLabel bool `json:"ignoreExcludeLabel,omitempty"`
 }
 
 // ComponentSpec adjusts how a component runs.

@@ -114,6 +114,13 @@ type SpeakerInterface struct {
 	// that are announced here.
 	// +kubebuilder:validation:MaxLength=64
 	HardwareAddress string `json:"hardwareAddress"`
+	// families of the addresses that can be announced on the interface: IPv4 if it has an
+	// IPv4 address, IPv6 if it has a link-local address.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:Enum=IPv4;IPv6
+	// +optional
+	Families []string `json:"families,omitempty"`
 	// subnets of the interface's own addresses, as CIDRs in canonical form, ordered.
 	// At most 32 are listed.
 	// +listType=set

@@ -11,10 +11,6 @@ import (
 	"github.com/lbstack/lbstack/speaker/kube"
 )
 
-// defaultDrainKey drains a node as taint, label or annotation, unless the
-// administrator says which keys do.
-const defaultDrainKey = "lbstack.io/drain"
-
 // settings are what the command line says.
 type settings struct {
 	kube.Options
@@ -43,10 +39,6 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	set.StringVar(&s.stateDir, "state-dir", "/var/lib/lbstack", "folder in which the node keeps what it needs when the API server is away")
 	set.Var(&s.detection, "failure-detection", "how soon the loss of a node is noticed: "+s.detection.words())
 	set.Var(&s.failback, "failback", "whether addresses move when nothing has failed: "+s.failback.words())
-	for name, keys := range map[string]*[]string{"taints": &s.Drain.Taints, "labels": &s.Drain.Labels, "annotations": &s.Drain.Annotations} {
-		*keys = []string{defaultDrainKey}
-		set.Var((*keyList)(keys), "drain-"+name, "keys of "+name+" of nodes that hand over their addresses, with commas between them")
-	}
 	set.StringVar(&s.level, "log-level", "info", "how much to log: error, info or debug")
 	if err := set.Parse(args); err != nil {
 		return settings{}, err
@@ -79,25 +71,4 @@ func (c *choice) Set(word string) error {
 func (c *choice) words() string {
 	last := len(c.of) - 1
 	return strings.Join(c.of[:last], ", ") + " or " + c.of[last]
-}
-
-// keyList is a flag that lists keys; an empty text lists none.
-type keyList []string
-
-// String implements flag.Value.
-func (l *keyList) String() string { return strings.Join(*l, ",") }
-
-// Set implements flag.Value.
-func (l *keyList) Set(text string) error {
-	*l = nil
-	if text == "" {
-		return nil
-	}
-	for key := range strings.SplitSeq(text, ",") {
-		if key = strings.TrimSpace(key); key == "" {
-			return fmt.Errorf("a key between two commas is empty")
-		}
-		*l = append(*l, key)
-	}
-	return nil
 }

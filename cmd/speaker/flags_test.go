@@ -5,10 +5,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
 func parsed(args ...string) (settings, error) {
@@ -22,22 +18,15 @@ func TestFlagsHaveDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := []string{"lbstack.io/drain"}
-	if diff := cmp.Diff(apiconv.DrainPolicy{Taints: key, Labels: key, Annotations: key}, s.Drain); diff != "" {
-		t.Errorf("drain (-want +got):\n%s", diff)
-	}
 	if s.detection.is != "default" || s.failback.is != "never" || s.stateDir != "/var/lib/lbstack" {
 		t.Errorf("got %+v, want the defaults", s)
 	}
 }
 
 func TestFlagsAreFollowed(t *testing.T) {
-	s, err := parsed("--failure-detection=fast", "--failback=gradual", "--drain-taints=a,b/c", "--drain-labels=", "--drain-annotations=d", "--node=n1")
+	s, err := parsed("--failure-detection=fast", "--failback=gradual", "--node=n1")
 	if err != nil {
 		t.Fatal(err)
-	}
-	if diff := cmp.Diff(apiconv.DrainPolicy{Taints: []string{"a", "b/c"}, Annotations: []string{"d"}}, s.Drain); diff != "" {
-		t.Errorf("drain (-want +got):\n%s", diff)
 	}
 	if s.detection.is != "fast" || s.failback.is != "gradual" || s.Node != "n1" {
 		t.Errorf("got %+v, want what was said", s)
@@ -45,7 +34,7 @@ func TestFlagsAreFollowed(t *testing.T) {
 }
 
 func TestAnUnknownValueIsRefusedWithTheNameOfItsFlag(t *testing.T) {
-	for _, arg := range []string{"-failure-detection=Fast", "-failback=sometimes", "-drain-taints=a,,b", "-member-port=x"} {
+	for _, arg := range []string{"-failure-detection=Fast", "-failback=sometimes", "-member-port=x"} {
 		name, _, _ := strings.Cut(arg, "=")
 		if _, err := parsed(arg); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got the error %v, want one that names the flag", arg, err)

@@ -58,7 +58,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 		return sum
 	}
 	return r, mgr.Add(&routing.Feed{
-		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace, Drain: o.Drain, Sessions: r.sessions,
+		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace, Sessions: r.sessions,
 		Before: o.Before, Outside: o.Outside, Refused: func(count int, first []advertise.Refusal) {
 			refused.Store(&kube.Refused{Count: count, First: first})
 			state.Nudge()

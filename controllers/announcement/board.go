@@ -50,8 +50,9 @@ type Changes struct {
 	Addresses []netip.Addr
 	// Prefixes that are announced to routers, in order.
 	Prefixes []netip.Prefix
-	// Sessions says that one is in another state, or that another error ended it.
-	Sessions bool
+	// Sessions says that one is in another state, or that another error ended it, and Waiting
+	// that something else has changed by which a node that announces nothing may begin to.
+	Sessions, Waiting bool
 }
 
 // Put replaces the report of a node, and returns what it says something else of than
@@ -60,8 +61,12 @@ func (b *Board) Put(next reports.Report) (changed Changes) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed = b.replace(next)
-	if before, had := b.nodes[next.Node]; !had || !slices.Equal(ended(before), ended(next)) {
+	before, had := b.nodes[next.Node]
+	if !had || !slices.Equal(ended(before), ended(next)) {
 		changed.Prefixes = b.routes.by(next.Node)
+	}
+	if !reports.SameLinks(before.Links, next.Links) || before.Standby != next.Standby {
+		changed.Addresses, changed.Waiting = append(changed.Addresses, b.owns(next.Node)...), true
 	}
 	b.nodes[next.Node] = next
 	b.listen(&changed)
@@ -178,6 +183,10 @@ type Look struct {
 	// Host is a foreign host that uses it; Foreign says whether there is one.
 	Host    reports.Foreign
 	Foreign bool
+	// Unreachable says that speakers report subnets, and the address is in none of them.
+	Unreachable bool
+	// Standby is why the owner's node takes no address, in a sentence; empty: it does.
+	Standby string
 	// Paths are how nodes announce it to routers, by node and prefix. What a node said
 	// that died stays.
 	Paths []reports.Path
@@ -190,12 +199,61 @@ func (b *Board) Look(address netip.Addr) Look {
 	var l Look
 	l.Owner, l.Owned = reports.Owner(slices.Collect(maps.Values(b.owned[address])))
 	l.Host, l.Foreign = reports.Host(slices.Collect(maps.Values(b.heard[address])), l.Owner, l.Owned)
+	if l.Owned {
+		owner := b.nodes[l.Owner.Node]
+		l.Unreachable, l.Standby = !owner.Reaches(address) && b.outside(address), owner.Standby
+	}
 	for _, path := range b.routes.of(address) {
 		if path.Peers = b.up(path.Node, path.Peers); len(path.Peers) > 0 {
 			l.Paths = append(l.Paths, path)
 		}
 	}
 	return l
+}
+
+// outside reports whether there are subnets, and the address is in none.
+func (b *Board) outside(address netip.Addr) bool {
+	known := false
+	for _, r := range b.nodes {
+		if r.Reaches(address) {
+			return false
+		}
+		known = known || slices.ContainsFunc(r.Links, func(l reports.Link) bool { return len(l.Subnets) > 0 })
+	}
+	return known
+}
+
+// Report returns what a node reports; false: it has never reported.
+func (b *Board) Report(node lb.NodeName) (reports.Report, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, ok := b.nodes[node]
+	return r, ok
+}
+
+func (b *Board) stopped(node lb.NodeName) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.nodes[node].Stopped
+}
+
+// Left reports whether a node hands over what it announces: it drains, or is excluded.
+func (b *Board) Left(node lb.NodeName) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.nodes[node].Standby != ""
+}
+
+// Runs reports whether there is a speaker that has reported and was not stopped.
+func (b *Board) Runs() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.nodes {
+		if !r.Stopped {
+			return true
+		}
+	}
+	return false
 }
 
 // Reports says whether the speaker of a node has ever reported.

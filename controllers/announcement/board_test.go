@@ -2,6 +2,7 @@ package announcement
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -98,5 +99,39 @@ func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, b.Put(owns("n2", 1)), byAddr, byPrefix); diff != "" || b.Silent("n1") {
 		t.Errorf("n2 hears n1 again, which is silent: %v; changed (-want +got):\n%s", b.Silent("n1"), diff)
+	}
+}
+
+func TestBoardKnowsWhetherASpeakerRuns(t *testing.T) {
+	b := NewBoard()
+	for _, step := range []struct {
+		report reports.Report
+		want   bool
+	}{
+		{reports.Report{Node: "n1", Stopped: true}, false},
+		{reports.Report{Node: "n2"}, true},
+		{reports.Report{Node: "n2", Stopped: true}, false},
+	} {
+		b.Put(step.report)
+		if got := b.Runs(); got != step.want || !b.stopped("n1") {
+			t.Errorf("after %+v: got %v, want %v, and the speaker of n1 stopped", step.report, got, step.want)
+		}
+	}
+}
+
+func TestBoardTellsWhoWaitsThatInterfacesHaveChanged(t *testing.T) {
+	b := NewBoard()
+	first := owns("n1", 1, one)
+	b.Put(first)
+	if got := b.Put(first); got.Waiting || len(got.Addresses) > 0 {
+		t.Errorf("nothing has changed: got %+v, want nothing", got)
+	}
+	linked := linked(first, "192.168.1.0/24")
+	if got := b.Put(linked); !got.Waiting || !slices.Equal(got.Addresses, []netip.Addr{one}) {
+		t.Errorf("an interface: got %+v, want those who wait, and what the node has", got)
+	}
+	linked.Standby = "the node drains"
+	if got := b.Put(linked); !got.Waiting || !b.Left("n1") {
+		t.Errorf("the node drains: got %+v, want those who wait, and that it has left", got)
 	}
 }

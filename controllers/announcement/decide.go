@@ -1,6 +1,7 @@
 package announcement
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -33,6 +34,14 @@ type facts struct {
 	// idle are those of the candidates that cannot announce now, and why, as what
 	// follows their name in a sentence.
 	idle map[lb.NodeName]string
+	// unable are those of the candidates that have no interface to announce the address on,
+	// and why, as what follows their name in a sentence.
+	unable map[lb.NodeName]string
+	// stands says that the owner's node takes no address, and keeps this one while no other
+	// node may announce it.
+	stands bool
+	// noSpeaker says that no speaker runs, as far as they report.
+	noSpeaker bool
 	// router is what is known of announcing it to routers, if nobody announces it.
 	router router
 }
@@ -47,7 +56,8 @@ type verdict struct {
 // urgency orders the reasons why a Service is not announced: with several addresses
 // the first counts.
 var urgency = []string{
-	v1beta1.ReasonAddressConflict, v1beta1.ReasonAddressRefused, v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode, v1beta1.ReasonNotAnnounced,
+	v1beta1.ReasonAddressConflict, v1beta1.ReasonAddressRefused, v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode,
+	v1beta1.ReasonNoInterface, v1beta1.ReasonNotAnnounced,
 }
 
 // decide says how a Service with these addresses stands.
@@ -99,6 +109,10 @@ func (f facts) atLayer2() verdict {
 		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready or whose speaker the others do not hear, and no other node may announce it now: bring the node and its speaker back, or let others announce it", f.address, f.Owner.Node)}
 	case f.plan.Reason != "":
 		return verdict{string(f.plan.Reason), f.nobodyMay()}
+	case len(f.unable) > 0 && len(f.unable) == len(f.plan.Candidates):
+		return verdict{v1beta1.ReasonNoInterface, fmt.Sprintf(
+			"%s is not announced: no node that may announce it has an interface for it: %s: change spec.interfaces or spec.requireSubnet of the L2Advertisement, or the addresses of the nodes",
+			f.address, f.candidates())}
 	}
 	return verdict{v1beta1.ReasonNotAnnounced, f.nobodyDoes()}
 }
@@ -132,10 +146,34 @@ func (f facts) says() string {
 		ways = append(ways, f.routed.String())
 	}
 	s := fmt.Sprintf("%s is announced %s", f.address, strings.Join(ways, ", and "))
+	if f.stands && f.announced() {
+		s += f.whyItStays()
+	}
+	if f.Unreachable && f.announced() && !f.routed.is() {
+		s += ", but no node has an interface in a subnet of the address: hosts reach it only through a router that sends its traffic to these interfaces; give the nodes an address of the subnet, or announce it by BGP"
+	}
 	if f.Foreign {
 		s += fmt.Sprintf(", but %s uses it as well, so that traffic can go to either: turn that host off or give it another address", host(f.Host))
 	}
 	return s
+}
+
+// whyItStays says why an owner that takes no address keeps this one; nothing while another
+// node is about to have it.
+func (f facts) whyItStays() string {
+	switch f.plan.Reason {
+	case "":
+	case advertise.NoNode:
+		return ", and stays there, since no other node may announce it: " + f.plan.Why
+	default:
+		return "" // it is about to be withdrawn
+	}
+	for _, c := range f.plan.Candidates {
+		if c.Node != f.Owner.Node && f.idle[c.Node] == "" && f.unable[c.Node] == "" {
+			return ""
+		}
+	}
+	return fmt.Sprintf(", and stays there (%s), since no other node can: %s", f.Standby, f.candidates())
 }
 
 // nobodyMay says why nobody may announce the address.
@@ -150,7 +188,10 @@ func (f facts) nobodyMay() string {
 // nobodyDoes says who may announce the address, when nobody does.
 func (f facts) nobodyDoes() string {
 	s := fmt.Sprintf("%s is not announced yet; nodes that may: %s", f.address, f.candidates())
-	if len(f.idle) == len(f.plan.Candidates) {
+	switch {
+	case f.noSpeaker:
+		s += "; no speaker runs: look at spec.speaker.nodeSelector of the LoadBalancerStack, and at the speaker's pods"
+	case len(f.idle) == len(f.plan.Candidates):
 		s += "; look at these nodes, and at the speaker's pods"
 	}
 	return s
@@ -163,7 +204,7 @@ func (f facts) candidates() string {
 	var words []string
 	for _, c := range f.plan.Candidates[:min(maxNamed, len(f.plan.Candidates))] {
 		word := string(c.Node)
-		if why := f.idle[c.Node]; why != "" {
+		if why := cmp.Or(f.idle[c.Node], f.unable[c.Node]); why != "" {
 			word += " (" + why + ")"
 		}
 		words = append(words, word)

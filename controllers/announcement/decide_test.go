@@ -51,6 +51,35 @@ func down(f facts) facts {
 	return f
 }
 
+// unable says that the candidates with a word behind them have no interface.
+func unable(f facts, nodes ...string) facts {
+	f = may(f, nodes...)
+	f.unable, f.idle = f.idle, map[lb.NodeName]string{}
+	return f
+}
+
+// stands says that the owner's node takes no address.
+func stands(f facts) facts {
+	f.stands, f.Standby = true, "the node has the label x"
+	return f
+}
+
+// linked adds an interface with a subnet to a report.
+func linked(r reports.Report, subnet string) reports.Report {
+	r.Links = []reports.Link{{Name: "eth0", Families: []lb.Family{lb.IPv4}, Subnets: []netip.Prefix{netip.MustParsePrefix(subnet)}}}
+	return r
+}
+
+func withoutSpeakers(f facts) facts {
+	f.noSpeaker = true
+	return f
+}
+
+func notListed(f facts) facts {
+	f.plan.Refused = `its pool "gold" does not list it`
+	return f
+}
+
 func broken(f facts, sentence string) facts {
 	f.broken = []string{sentence}
 	return f
@@ -101,6 +130,25 @@ func TestDecide(t *testing.T) {
 			"192.168.1.240 is not announced since " + foreign + " uses it: turn that host off or give it another address, or have the Service ask for another one"},
 		{"a foreign host uses what is announced", []facts{factsOf(one, hears(owns("n1", 1, one), true, one))}, yes, v1beta1.ReasonAnnounced,
 			announced + ", but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
+		{"no candidate has an interface", []facts{unable(factsOf(one), "n1 has no interface eth7", "n2 has no IPv4 address on eth0")}, no, v1beta1.ReasonNoInterface,
+			"192.168.1.240 is not announced: no node that may announce it has an interface for it: n1 (has no interface eth7), n2 (has no IPv4 address on eth0): change spec.interfaces or spec.requireSubnet of the L2Advertisement, or the addresses of the nodes"},
+		{"one candidate has an interface", []facts{unable(factsOf(one), "n1 has no interface eth7", "n2")}, no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced yet; nodes that may: n1 (has no interface eth7), n2"},
+		{"no speaker runs", []facts{withoutSpeakers(may(factsOf(one), "n1 its speaker has not reported"))}, no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced yet; nodes that may: n1 (its speaker has not reported); no speaker runs: look at spec.speaker.nodeSelector of the LoadBalancerStack, and at the speaker's pods"},
+		{"no node has an interface in the subnet", []facts{factsOf(one, linked(owns("n1", 1, one), "10.0.0.0/8"))}, yes, v1beta1.ReasonAnnounced,
+			announced + ", but no node has an interface in a subnet of the address: hosts reach it only through a router that sends its traffic to these interfaces; give the nodes an address of the subnet, or announce it by BGP"},
+		{"the owner has an interface in the subnet", []facts{factsOf(one, linked(owns("n1", 1, one), "192.168.1.0/24"))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"another node has an interface in the subnet", []facts{factsOf(one, linked(owns("n1", 1, one), "10.0.0.0/8"), linked(reports.Report{Node: "n2"}, "192.168.1.0/24"))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"all nodes are excluded and the owner keeps the address", []facts{stands(refused(factsOf(one, owns("n1", 1, one)), advertise.NoNode, "no node may announce: n1 has the label x"))}, yes, v1beta1.ReasonAnnounced,
+			announced + ", and stays there, since no other node may announce it: no node may announce: n1 has the label x"},
+		{"the owner is excluded and the others cannot", []facts{stands(may(factsOf(one, owns("n1", 1, one)), "n2 not ready", "n3 the node drains"))}, yes, v1beta1.ReasonAnnounced,
+			announced + ", and stays there (the node has the label x), since no other node can: n2 (not ready), n3 (the node drains)"},
+		{"the owner is excluded and another one is about to take over", []facts{stands(may(factsOf(one, owns("n1", 1, one)), "n2"))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"the pool does not list the address", []facts{notListed(may(factsOf(one), "n1"))}, no, v1beta1.ReasonAddressRefused,
+			`192.168.1.240 is not announced: its pool "gold" does not list it, and it was not announced before: add it to the pool, or have the IPAddressClaim deleted`},
+		{"the pool does not list the address, which is announced", []facts{notListed(factsOf(one, owns("n1", 1, one)))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"the pool does not list the address, and no pod is ready", []facts{notListed(refused(factsOf(one), advertise.NoEndpoints, "no pod"))}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
 		{"the owner's node is down and nobody takes over who could", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2"))}, yes, v1beta1.ReasonAnnounced, announced},
 		{"the owner's node is down and nobody else can", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2 not ready"))}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 was announced by n1, which is not ready or whose speaker the others do not hear, and no other node may announce it now: bring the node and its speaker back, or let others announce it"},

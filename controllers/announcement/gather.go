@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -36,8 +37,9 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 			return nil, err
 		}
 		f.ownerDown = f.Owned && down[f.Owner.Node]
+		f.stands = f.Owned && f.Standby != ""
 		f.routed = routedBy(f.Paths, down)
-		if f.ownerDown || (!f.Owned && !f.routed.is()) {
+		if f.ownerDown || f.stands || (!f.Owned && !f.routed.is()) {
 			open = append(open, a)
 		}
 		list = append(list, f)
@@ -139,8 +141,10 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Ad
 		i := slices.IndexFunc(list, func(f facts) bool { return f.address == result.Address })
 		f := &list[i]
 		f.plan, f.broken, f.idle = result, broken, map[lb.NodeName]string{}
-		for _, c := range result.Candidates {
-			r.idle(in.Nodes, c.Node, f.idle)
+		f.unable, f.noSpeaker = map[lb.NodeName]string{}, !r.Board.Runs()
+		for i := range result.Candidates {
+			r.idle(in.Nodes, result.Candidates[i].Node, f.idle)
+			r.unable(&result.Candidates[i], f)
 		}
 		f.router = r.router(in.Nodes, byBGP[at], brokenBGP)
 		f.neither(open[at].Pool, len(in.Advertisements) > 0, len(view.Advertisements) > 0)
@@ -185,8 +189,7 @@ func (r *Reconciler) addServices(ctx context.Context, in *advertise.Input) error
 func (r *Reconciler) addCluster(ctx context.Context, in *advertise.Input) (broken []string, err error) {
 	var ads v1beta1.L2AdvertisementList
 	var pools v1beta1.IPAddressPoolList
-	var nodes corev1.NodeList
-	for _, list := range []client.ObjectList{&ads, &pools, &nodes} {
+	for _, list := range []client.ObjectList{&ads, &pools} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("listing what decides about announcing: %w", err)
 		}
@@ -202,11 +205,24 @@ func (r *Reconciler) addCluster(ctx context.Context, in *advertise.Input) (broke
 	for i := range pools.Items {
 		in.Pools = append(in.Pools, apiconv.AdvertisedPool(&pools.Items[i]))
 	}
-	for i := range nodes.Items {
-		in.Nodes = append(in.Nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))
+	if in.Nodes, err = scope.Nodes(ctx, r.Client); err != nil {
+		return nil, err
 	}
 	slices.Sort(broken)
 	return broken, nil
+}
+
+// unable notes why a candidate has no interface to announce the address on, if it has none.
+func (r *Reconciler) unable(c *advertise.Candidate, f *facts) {
+	report, reported := r.Board.Report(c.Node)
+	if !reported || f.idle[c.Node] != "" {
+		return
+	}
+	if report.Standby != "" {
+		f.idle[c.Node] = report.Standby
+	} else if why := report.Unable(c, f.address); why != "" {
+		f.unable[c.Node] = why
+	}
 }
 
 // idle notes why a node cannot announce now, if it cannot.
@@ -217,6 +233,8 @@ func (r *Reconciler) idle(nodes []advertise.Node, node lb.NodeName, why map[lb.N
 		why[node] = "not ready"
 	case !r.Board.Reports(node):
 		why[node] = "its speaker has not reported"
+	case r.Board.stopped(node):
+		why[node] = "its speaker was stopped"
 	case r.Board.Silent(node):
 		why[node] = "the other speakers do not hear the one on it"
 	}

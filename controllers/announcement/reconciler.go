@@ -73,7 +73,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, r.remove(ctx, svc, was)
 	}
 	memory := r.Standing.get(key)
-	routers, settled := settle(memory, list, r.now())
+	routers, settled := settle(memory, list, r.Board.Left, r.now())
 	now := decide(svc, list)
 	notes, next, again := news(memory, was, now, list, r.now())
 	next.routers = routers

@@ -72,7 +72,7 @@ func (r router) concerned() bool {
 }
 
 // progress orders reasons by how far announcing has come.
-var progress = []string{v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode, v1beta1.ReasonNotAnnounced}
+var progress = []string{v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode, v1beta1.ReasonNoInterface, v1beta1.ReasonNotAnnounced}
 
 // join returns why nobody announces an address, of which nobody on the local network
 // does for that reason. A way that nobody asks for is mentioned only if nobody asks

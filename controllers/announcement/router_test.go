@@ -176,19 +176,22 @@ func TestSettle(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		looks []look
+		left  lb.NodeName // a node that drains after the first look
 	}{
-		{"who joins is told at once", []look{{0, both[:1], "by BGP from n1 to the peer tor-a", 0}, {s, both, all, 0}}},
-		{"who is away for a moment is told of all the while", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {20 * s, both[:1], all, 11 * s}, {21 * s, both, all, 0}}},
-		{"one after the other", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {29 * s, both[1:], all, 30 * s}, {40 * s, both[1:], all, 19 * s}, {41 * s, both, all, 0}}},
-		{"who stays away is not", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {31 * s, both[:1], "by BGP from n1 to the peer tor-a", 0}}},
-		{"a wider prefix is told of when the node stays away", []look{{0, wide, all, 0}, {s, wide[1:], all, 30 * s}, {31 * s, wide[1:], "by BGP in 192.168.1.0/24 from n2 to the peer tor-b", 0}}},
-		{"that nobody is left is told at once", []look{{0, both, all, 0}, {s, nil, "", 0}, {2 * s, both[1:], "by BGP from n2 to the peer tor-b", 0}}},
+		{"who joins is told at once", []look{{0, both[:1], "by BGP from n1 to the peer tor-a", 0}, {s, both, all, 0}}, ""},
+		{"who is away for a moment is told of all the while", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {20 * s, both[:1], all, 11 * s}, {21 * s, both, all, 0}}, ""},
+		{"one after the other", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {29 * s, both[1:], all, 30 * s}, {40 * s, both[1:], all, 19 * s}, {41 * s, both, all, 0}}, ""},
+		{"who stays away is not", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {31 * s, both[:1], "by BGP from n1 to the peer tor-a", 0}}, ""},
+		{"a wider prefix is told of when the node stays away", []look{{0, wide, all, 0}, {s, wide[1:], all, 30 * s}, {31 * s, wide[1:], "by BGP in 192.168.1.0/24 from n2 to the peer tor-b", 0}}, ""},
+		{"that nobody is left is told at once", []look{{0, both, all, 0}, {s, nil, "", 0}, {2 * s, both[1:], "by BGP from n2 to the peer tor-b", 0}}, ""},
+		{"a node that drains is not told of when its route is gone", []look{{0, both, all, 0}, {s, both, all, 0}, {2 * s, both[:1], "by BGP from n1 to the peer tor-a", 0}}, "n2"},
+		{"a node that drains is no reason to leave another one out", []look{{0, both, all, 0}, {s, both[1:], "by BGP from n1 and n2 to the peer tor-b", 30 * s}}, "n2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var m memory
 			for i, l := range tt.looks {
 				list := []facts{routedFacts(one, nil, l.told...)}
-				routers, again := settle(m, list, start.Add(l.at))
+				routers, again := settle(m, list, func(node lb.NodeName) bool { return node == tt.left && l.at > 0 }, start.Add(l.at))
 				m.routers = routers
 				got := ""
 				if list[0].routed.is() {

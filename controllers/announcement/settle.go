@@ -26,8 +26,9 @@ type told struct {
 }
 
 // settle keeps in the facts who announced an address to routers a moment ago, as long
-// as others do. It returns what is told then, and when to look again, zero for never.
-func settle(m memory, list []facts, at time.Time) (next map[netip.Addr]told, again time.Duration) {
+// as others do. Nodes that have left do not come back in a moment: those that drain or are
+// excluded. It returns what is told then, and when to look again, zero for never.
+func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]told, again time.Duration) {
 	next = map[netip.Addr]told{}
 	for i := range list {
 		f := &list[i]
@@ -35,6 +36,9 @@ func settle(m memory, list []facts, at time.Time) (next map[netip.Addr]told, aga
 			continue
 		}
 		before := m.routers[f.address]
+		if before.without(left) && before.prefix.Bits() > f.routed.prefix.Bits() {
+			before.prefix = f.routed.prefix
+		}
 		nodes, nodesAgain := lasting(before.nodes, f.routed.nodes, at)
 		peers, peersAgain := lasting(before.peers, f.routed.peers, at)
 		wait := sooner(nodesAgain, peersAgain)
@@ -46,6 +50,19 @@ func settle(m memory, list []facts, at time.Time) (next map[netip.Addr]told, aga
 		again = sooner(again, wait)
 	}
 	return next, again
+}
+
+// without leaves out the nodes that have left, and reports whether there was one. Which
+// peers only they announced to is not known, so that no peer lasts then.
+func (t *told) without(left func(lb.NodeName) bool) bool {
+	before := len(t.nodes)
+	t.nodes = maps.Clone(t.nodes)
+	maps.DeleteFunc(t.nodes, func(node lb.NodeName, _ time.Time) bool { return left(node) })
+	if len(t.nodes) == before {
+		return false
+	}
+	t.peers = nil
+	return true
 }
 
 // lasting returns those that are there, and those that have been missing for a moment

@@ -61,6 +61,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesMetadata(&corev1.Namespace{}, waiting, builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.onEndpoints)).
 		Watches(&v1beta1.L2Advertisement{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.LoadBalancerStack{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1beta1.BGPAdvertisement{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1beta1.BGPPeer{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1beta1.Community{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -130,7 +131,7 @@ func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q queue) {
 	for _, key := range r.within(ctx, changed.Prefixes) {
 		q.AddAfter(requestFor(key), collect)
 	}
-	if changed.Sessions {
+	if changed.Sessions || changed.Waiting {
 		for _, key := range r.Standing.waiting() {
 			q.AddAfter(requestFor(key), collect)
 		}

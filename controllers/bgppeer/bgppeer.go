@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
@@ -17,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
@@ -100,16 +100,16 @@ type surroundings struct {
 
 func (r *Reconciler) gather(ctx context.Context) (surroundings, error) {
 	s := surroundings{speakers: map[lb.NodeName]reports.Report{}, profiles: map[string]*v1beta1.BFDProfile{}}
-	var nodes corev1.NodeList
 	var states v1beta1.SpeakerStateList
 	var profiles v1beta1.BFDProfileList
-	for _, list := range []client.ObjectList{&nodes, &states, &profiles} {
+	for _, list := range []client.ObjectList{&states, &profiles} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return s, fmt.Errorf("listing what BGPPeers depend on: %w", err)
 		}
 	}
-	for i := range nodes.Items {
-		s.nodes = append(s.nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))
+	var err error
+	if s.nodes, err = scope.Nodes(ctx, r.Client); err != nil {
+		return s, err
 	}
 	for i := range states.Items {
 		report := apiconv.SpeakerReport(&states.Items[i])

@@ -22,6 +22,8 @@ type surroundings struct {
 // links of a node.
 type links struct {
 	names map[string]bool
+	// subnets of their addresses.
+	subnets []lb.Range
 	// more: there may be others as well, since not all can be listed.
 	more bool
 }
@@ -36,30 +38,74 @@ func (s *surroundings) decide(ad *advertise.Advertisement) validity.Verdict {
 			"%s, on which no node can announce that the advertisement selects (%s): correct the name, or look whether the interface is up; on others the advertisement is in effect",
 			advertise.Named("spec.interfaces names", missing), advertise.Named("asked:", asked))}
 	}
+	if pool, asked := s.withoutSubnet(ad); len(asked) > 0 {
+		return validity.Verdict{Reason: v1beta1.ReasonNoSubnet, Message: fmt.Sprintf(
+			"spec.requireSubnet is set, and no interface of the nodes that the advertisement selects is in a subnet of the pool %q (%s): its addresses are not announced by the advertisement: give the nodes an address of the subnet, or set requireSubnet: false; for other pools the advertisement is in effect",
+			pool, advertise.Named("asked:", asked))}
+	}
 	return validity.Verdict{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
+}
+
+// withoutSubnet returns the first pool of an advertisement that requires a subnet of whose
+// addresses no selected node has one, and these nodes; no nodes: there is no such pool. An
+// advertisement that selects no pools is about all, of which some may be for routers only:
+// one that it can announce is enough.
+func (s *surroundings) withoutSubnet(ad *advertise.Advertisement) (lb.PoolName, []lb.NodeName) {
+	if !ad.RequireSubnet {
+		return "", nil
+	}
+	asked := s.asked(ad)
+	var subnets []lb.Range
+	for _, name := range asked {
+		subnets = append(subnets, s.links[name].subnets...)
+	}
+	subnets = lb.Union(subnets...)
+	var without lb.PoolName
+	for i := range s.pools {
+		p := &s.pools[i]
+		switch {
+		case len(p.Listed) == 0 || !ad.CoversPool(p.Name, p):
+		case len(lb.Intersect(p.Listed, subnets)) > 0:
+			if len(ad.Pools)+len(ad.PoolSelectors) == 0 {
+				return "", nil
+			}
+		case without == "" || p.Name < without:
+			without = p.Name
+		}
+	}
+	if without == "" {
+		return "", nil
+	}
+	return without, asked
 }
 
 // missing returns which of the interfaces that are named no node has that the advertisement
 // selects, as far as their speakers report, and these nodes.
 func (s *surroundings) missing(ad *advertise.Advertisement) (names []string, asked []lb.NodeName) {
-	for _, n := range s.nodes {
-		known, reports := s.links[n.Name]
-		switch {
-		case n.Excluded != "" || !reports || !ad.CoversNode(n.Labels):
-		case known.more:
-			return nil, nil
-		default:
-			asked = append(asked, n.Name)
-		}
-	}
-	if len(asked) == 0 {
+	if asked = s.asked(ad); len(asked) == 0 {
 		return nil, nil
 	}
-	slices.Sort(asked) // the cache lists nodes in any order, and the sentence must be the same
 	for _, name := range ad.Interfaces {
 		if !slices.ContainsFunc(asked, func(n lb.NodeName) bool { return s.links[n].names[name] }) {
 			names = append(names, fmt.Sprintf("%q", name))
 		}
 	}
 	return names, asked
+}
+
+// asked returns the nodes that the advertisement selects and that report all their
+// interfaces; none if one of them has more than it can list.
+func (s *surroundings) asked(ad *advertise.Advertisement) (asked []lb.NodeName) {
+	for _, n := range s.nodes {
+		known, reports := s.links[n.Name]
+		switch {
+		case n.Excluded != "" || !reports || !ad.CoversNode(n.Labels):
+		case known.more:
+			return nil
+		default:
+			asked = append(asked, n.Name)
+		}
+	}
+	slices.Sort(asked) // the cache lists nodes in any order, and the sentence must be the same
+	return asked
 }

@@ -1,6 +1,7 @@
 package l2advertisement
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestDecide(t *testing.T) {
 	excluded := node("n3", "1")
 	excluded.Excluded = "has a label"
 	around := surroundings{
-		pools: []advertise.Pool{{Name: "a"}},
+		pools: []advertise.Pool{{Name: "a"}, listing("near", "192.168.1.0/28"), listing("far", "192.168.77.0/28")},
 		nodes: []advertise.Node{node("n2", "2"), node("n1", "1"), excluded, node("n4", "4"), node("n5", "5")},
 		links: map[lb.NodeName]links{"n1": on("eth0", "bond0"), "n2": on("eth0", "ens3"), "n3": on("eth3"), "n5": {names: map[string]bool{"eth0": true}, more: true}},
 	}
@@ -39,6 +40,12 @@ func TestDecide(t *testing.T) {
 	asked := func(nodes []advertise.Selector, names ...string) advertise.Advertisement {
 		return advertise.Advertisement{Scope: advertise.Scope{Name: "x", NodeSelectors: nodes}, Interfaces: names}
 	}
+	inSubnet := func(nodes []advertise.Selector, pools ...lb.PoolName) advertise.Advertisement {
+		return advertise.Advertisement{Scope: advertise.Scope{Name: "x", NodeSelectors: nodes, Pools: pools}, RequireSubnet: true}
+	}
+	n1 := around.links["n1"]
+	n1.subnets = []lb.Range{lb.RangeOf(netip.MustParsePrefix("192.168.1.0/24"))}
+	around.links["n1"] = n1
 	for _, tt := range []struct {
 		name   string
 		ad     advertise.Advertisement
@@ -53,6 +60,12 @@ func TestDecide(t *testing.T) {
 		{"one is on a node only that may not announce", asked(inRack("1", "2"), "eth3"), v1beta1.ReasonUnknownInterface, `"eth3"`},
 		{"nobody has reported", asked(inRack("4"), "eth7"), v1beta1.ReasonAdvertisementValid, ""},
 		{"a node may have more than it reports", asked(nil, "eth7"), v1beta1.ReasonAdvertisementValid, ""},
+		{"a subnet is required that no selected node has", inSubnet(inRack("1", "2"), "far"), v1beta1.ReasonNoSubnet, `no interface of the nodes that the advertisement selects is in a subnet of the pool "far" (asked: n1 and n2)`},
+		{"a subnet is required that one selected node has", inSubnet(inRack("1", "2"), "near"), v1beta1.ReasonAdvertisementValid, ""},
+		{"a subnet is required that another node has", inSubnet(inRack("2"), "near"), v1beta1.ReasonNoSubnet, `"near" (asked: n2)`},
+		{"a subnet is required of all pools, and one is enough", inSubnet(inRack("1", "2")), v1beta1.ReasonAdvertisementValid, ""},
+		{"a subnet is required of all pools, and no node has one", inSubnet(inRack("2")), v1beta1.ReasonNoSubnet, `"far"`},
+		{"a subnet is required, and nobody has reported", inSubnet(inRack("4"), "far"), v1beta1.ReasonAdvertisementValid, ""},
 		{"labels that no node has", asked(inRack("9"), "eth0"), v1beta1.ReasonNoNodes, "match none of the 5 nodes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -62,6 +75,10 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
+}
+
+func listing(name lb.PoolName, prefix string) advertise.Pool {
+	return advertise.Pool{Name: name, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix(prefix))}}
 }
 
 func TestWhichChangesOfSpeakersAreLookedAt(t *testing.T) {
@@ -74,11 +91,12 @@ func TestWhichChangesOfSpeakersAreLookedAt(t *testing.T) {
 		edit func(*v1beta1.SpeakerStateStatus)
 		want bool
 	}{
-		"it owns another address":    {func(s *v1beta1.SpeakerStateStatus) { s.AddressCount++ }, false},
-		"an interface has a new MAC": {func(s *v1beta1.SpeakerStateStatus) { s.Interfaces[0].HardwareAddress = "02:00:00:00:00:02" }, false},
-		"it drains":                  {func(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerDraining }, false},
-		"it has lost an interface":   {func(s *v1beta1.SpeakerStateStatus) { s.Interfaces = nil }, true},
-		"it stops":                   {func(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerStopped }, true},
+		"it owns another address":         {func(s *v1beta1.SpeakerStateStatus) { s.AddressCount++ }, false},
+		"an interface has a new MAC":      {func(s *v1beta1.SpeakerStateStatus) { s.Interfaces[0].HardwareAddress = "02:00:00:00:00:02" }, false},
+		"it drains":                       {func(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerDraining }, false},
+		"it has lost an interface":        {func(s *v1beta1.SpeakerStateStatus) { s.Interfaces = nil }, true},
+		"an interface has another subnet": {func(s *v1beta1.SpeakerStateStatus) { s.Interfaces[0].Subnets = []string{"10.0.0.0/8"} }, true},
+		"it stops":                        {func(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerStopped }, true},
 	} {
 		e := event.UpdateEvent{ObjectOld: state(func(*v1beta1.SpeakerStateStatus) {}), ObjectNew: state(tt.edit)}
 		if got := interfacesChanged.Update(e); got != tt.want {

@@ -20,9 +20,6 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxListed is how many interfaces a SpeakerState lists at most.
-const maxListed = 256
-
 // New returns the controller of L2Advertisements.
 func New(c client.Client, recorder events.EventRecorder) *validity.Reconciler[*v1beta1.L2Advertisement] {
 	return &validity.Reconciler[*v1beta1.L2Advertisement]{
@@ -34,6 +31,7 @@ func New(c client.Client, recorder events.EventRecorder) *validity.Reconciler[*v
 			{Object: &v1beta1.IPAddressPool{}, Changed: predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})},
 			{Object: &corev1.Node{}, Changed: scope.NodeChanged},
 			{Object: &v1beta1.SpeakerState{}, Changed: interfacesChanged},
+			{Object: &v1beta1.LoadBalancerStack{}, Changed: predicate.GenerationChangedPredicate{}},
 		},
 	}
 }
@@ -44,7 +42,9 @@ var interfacesChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bo
 	before, ok := e.ObjectOld.(*v1beta1.SpeakerState)
 	now, also := e.ObjectNew.(*v1beta1.SpeakerState)
 	return ok && also && ((before.Status.Phase == v1beta1.SpeakerStopped) != (now.Status.Phase == v1beta1.SpeakerStopped) ||
-		!slices.EqualFunc(before.Status.Interfaces, now.Status.Interfaces, func(x, y v1beta1.SpeakerInterface) bool { return x.Name == y.Name }))
+		!slices.EqualFunc(before.Status.Interfaces, now.Status.Interfaces, func(x, y v1beta1.SpeakerInterface) bool {
+			return x.Name == y.Name && slices.Equal(x.Subnets, y.Subnets)
+		}))
 }}
 
 func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta1.L2Advertisement], error) {
@@ -75,28 +75,32 @@ func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta
 
 func gather(ctx context.Context, reader client.Reader) (surroundings, error) {
 	var pools v1beta1.IPAddressPoolList
-	var nodes corev1.NodeList
 	var states v1beta1.SpeakerStateList
-	for _, list := range []client.ObjectList{&pools, &nodes, &states} {
+	for _, list := range []client.ObjectList{&pools, &states} {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return surroundings{}, fmt.Errorf("listing what L2Advertisements are about: %w", err)
 		}
 	}
-	s := surroundings{links: map[lb.NodeName]links{}}
+	nodes, err := scope.Nodes(ctx, reader)
+	if err != nil {
+		return surroundings{}, err
+	}
+	s := surroundings{nodes: nodes, links: map[lb.NodeName]links{}}
 	for i := range pools.Items {
 		s.pools = append(s.pools, apiconv.AdvertisedPool(&pools.Items[i]))
-	}
-	for i := range nodes.Items {
-		s.nodes = append(s.nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))
 	}
 	for i := range states.Items {
 		state := &states.Items[i]
 		if state.Status.Phase == "" || state.Status.Phase == v1beta1.SpeakerStopped {
 			continue
 		}
-		known := links{names: map[string]bool{}, more: len(state.Status.Interfaces) >= maxListed}
-		for _, l := range state.Status.Interfaces {
-			known.names[string(l.Name)] = true
+		list, more := apiconv.SpeakerLinks(state)
+		known := links{names: map[string]bool{}, more: more}
+		for _, l := range list {
+			known.names[l.Name] = true
+			for _, subnet := range l.Subnets {
+				known.subnets = append(known.subnets, lb.RangeOf(subnet))
+			}
 		}
 		s.links[lb.NodeName(state.Name)] = known
 	}

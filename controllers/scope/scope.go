@@ -3,11 +3,14 @@
 package scope
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -60,6 +63,36 @@ func Missing(field, kind string, names []string) string {
 		return fmt.Sprintf("%s names the %s %s, which does not exist: create it, or take it out; for others the advertisement is in effect", field, kind, quoted[0])
 	}
 	return fmt.Sprintf("%s names %s, which do not exist: create them, or take them out; for others the advertisement is in effect", field, advertise.Named("the "+kind+"s", quoted))
+}
+
+// Policy reads what the LoadBalancerStack says of nodes.
+func Policy(ctx context.Context, reader client.Reader) (apiconv.DrainPolicy, error) {
+	stack := &v1beta1.LoadBalancerStack{}
+	err := reader.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)
+	if apierrors.IsNotFound(err) {
+		return apiconv.ParseDrainPolicy(nil), nil
+	}
+	if err != nil {
+		return apiconv.DrainPolicy{}, fmt.Errorf("reading the LoadBalancerStack: %w", err)
+	}
+	return apiconv.ParseDrainPolicy(stack), nil
+}
+
+// Nodes reads the nodes of the cluster, in any order.
+func Nodes(ctx context.Context, reader client.Reader) ([]advertise.Node, error) {
+	policy, err := Policy(ctx, reader)
+	if err != nil {
+		return nil, err
+	}
+	var list corev1.NodeList
+	if err := reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the nodes: %w", err)
+	}
+	nodes := make([]advertise.Node, 0, len(list.Items))
+	for i := range list.Items {
+		nodes = append(nodes, apiconv.ParseNode(&list.Items[i], policy))
+	}
+	return nodes, nil
 }
 
 // NodeChanged lets a node pass of which something changed that decides whether it

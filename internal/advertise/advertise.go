@@ -4,7 +4,9 @@
 package advertise
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
@@ -69,6 +71,9 @@ type Node struct {
 	// Excluded is why the node may not announce, as what follows its name in a
 	// sentence, such as "has the label x"; empty: it may.
 	Excluded string
+	// Keeps says that the node, though excluded, goes on announcing what it has while no
+	// other node may: it is handled as one that drains.
+	Keeps bool
 	// Draining nodes hand over what they own. They stay candidates: they announce
 	// until others do.
 	Draining bool
@@ -152,12 +157,25 @@ const (
 	NoNode Reason = "NoNode"
 )
 
+// Standby reports whether the node takes no address, and keeps what it has while no other
+// node may announce it.
+func (n *Node) Standby() bool { return n.Draining || n.Excluded != "" && n.Keeps }
+
+// barred reports whether the node announces nothing at all.
+func (n *Node) barred() bool { return n.Excluded != "" && !n.Keeps }
+
+// SameCandidates reports whether it makes no difference to who may announce what which of
+// two nodes there is.
+func SameCandidates(x, y Node) bool {
+	return x.Name == y.Name && x.barred() == y.barred() && maps.Equal(x.Labels, y.Labels) && slices.Equal(x.Addresses, y.Addresses)
+}
+
 // Result is who may announce an address, or why nobody may.
 type Result struct {
 	// Address is the one of the input.
 	Address netip.Addr
-	// Candidates ordered by node. Results share the slice where they can: never
-	// change it.
+	// Candidates ordered by node, without the excluded nodes that may keep the address.
+	// Results share the slice where they can: never change it.
 	Candidates []Candidate
 	// Reason why there are none; empty if there are.
 	Reason Reason

@@ -34,6 +34,7 @@ type resolver struct {
 	ofPool   map[lb.PoolName][]int
 	outcomes map[outcomeKey][]Candidate
 	lists    map[string][]Candidate // those of the outcomes, each once
+	takers   map[*Candidate][]Candidate
 }
 
 // reach is what an advertisement means for each node: whether it covers it, and
@@ -59,6 +60,7 @@ func newResolver(in Input) *resolver {
 		ofPool:   map[lb.PoolName][]int{},
 		outcomes: map[outcomeKey][]Candidate{},
 		lists:    map[string][]Candidate{},
+		takers:   map[*Candidate][]Candidate{},
 	}
 	for i := range in.Pools {
 		r.pools[in.Pools[i].Name] = &in.Pools[i]
@@ -87,7 +89,29 @@ func reachOf(ad *Advertisement, nodes []Node) reach {
 
 func (r *resolver) resolve(a Address) Result {
 	d := r.decide(a.Address, a.Pool, r.holders(a))
+	if d.reason == "" {
+		if d.candidates = r.without(d.candidates); len(d.candidates) == 0 {
+			d.reason = NoNode
+		}
+	}
 	return Result{Address: a.Address, Candidates: d.candidates, Reason: d.reason, Why: r.why(a, d)}
+}
+
+// without returns the candidates without those that are excluded: these keep an address and
+// take none.
+func (r *resolver) without(candidates []Candidate) []Candidate {
+	key := &candidates[0]
+	if known, has := r.takers[key]; has {
+		return known
+	}
+	var takers []Candidate
+	for _, c := range candidates {
+		if i, _ := slices.BinarySearchFunc(r.nodes, c.Node, func(n Node, name lb.NodeName) int { return cmp.Compare(n.Name, name) }); r.nodes[i].Excluded == "" {
+			takers = append(takers, c)
+		}
+	}
+	r.takers[key] = takers
+	return takers
 }
 
 // decision is who may announce an address, or why nobody may.
@@ -166,7 +190,7 @@ func (r *resolver) candidates(ads []int, local []localHolder) []Candidate {
 	}
 	var candidates []Candidate
 	for i := range r.nodes {
-		if r.nodes[i].Excluded != "" || (serving != nil && !serving[i]) {
+		if r.nodes[i].barred() || (serving != nil && !serving[i]) {
 			continue
 		}
 		if c, covered := r.candidate(i, ads); covered {

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -22,13 +23,44 @@ const (
 type DrainPolicy struct {
 	// Taints, Labels and Annotations are keys.
 	Taints, Labels, Annotations []string
+	// IgnoreExcludeLabel: the label that excludes nodes from load balancers has no effect.
+	IgnoreExcludeLabel bool
+}
+
+// defaultDrainKey drains a node where the stack does not list keys; the CRD has the same
+// default.
+const defaultDrainKey = "lbstack.io/drain"
+
+// ParseDrainPolicy reads what a LoadBalancerStack says of nodes; nil: there is none.
+func ParseDrainPolicy(stack *v1beta1.LoadBalancerStack) DrainPolicy {
+	if stack == nil {
+		stack = &v1beta1.LoadBalancerStack{}
+	}
+	drain := &stack.Spec.Drain
+	return DrainPolicy{
+		Taints: drainKeys(drain.Taints), Labels: drainKeys(drain.Labels), Annotations: drainKeys(drain.Annotations),
+		IgnoreExcludeLabel: stack.Spec.Nodes.IgnoreExcludeLabel,
+	}
+}
+
+// drainKeys reads a list of keys. One that is empty and not missing drains nothing.
+func drainKeys(keys []v1beta1.DrainKey) []string {
+	if keys == nil {
+		return []string{defaultDrainKey}
+	}
+	list := make([]string, 0, len(keys))
+	for _, key := range keys {
+		list = append(list, string(key))
+	}
+	return list
 }
 
 // ParseNode reads a Node.
 func ParseNode(node *corev1.Node, policy DrainPolicy) advertise.Node {
 	ready := nodeCondition(node, corev1.NodeReady)
+	why, keeps := excluded(node, policy)
 	return advertise.Node{
-		Name: lb.NodeName(node.Name), Labels: node.Labels, Excluded: excluded(node),
+		Name: lb.NodeName(node.Name), Labels: node.Labels, Excluded: why, Keeps: keeps,
 		Draining:  policy.drains(node) || shuttingDown(ready),
 		Down:      ready != nil && ready.Status != corev1.ConditionTrue,
 		Addresses: ownAddresses(node),
@@ -54,19 +86,20 @@ func ownAddresses(node *corev1.Node) []netip.Addr {
 	return slices.Compact(list)
 }
 
-// excluded returns why a node may not announce, as what follows its name in a
-// sentence.
-func excluded(node *corev1.Node) string {
-	if _, has := node.Labels[corev1.LabelNodeExcludeBalancers]; has {
-		return "has the label " + corev1.LabelNodeExcludeBalancers
-	}
+// excluded returns why a node is to announce nothing, as what follows its name in a
+// sentence, and whether it keeps what it announces while no other node may: a label and the
+// word of a network plugin do not stop traffic that arrives.
+func excluded(node *corev1.Node, policy DrainPolicy) (why string, keeps bool) {
 	if hasTaint(node, corev1.TaintNodeOutOfService) {
-		return "has the taint " + corev1.TaintNodeOutOfService
+		return "has the taint " + corev1.TaintNodeOutOfService, false
+	}
+	if _, has := node.Labels[corev1.LabelNodeExcludeBalancers]; has && !policy.IgnoreExcludeLabel {
+		return "has the label " + corev1.LabelNodeExcludeBalancers, true
 	}
 	if c := nodeCondition(node, corev1.NodeNetworkUnavailable); c != nil && c.Status == corev1.ConditionTrue {
-		return "has the condition NetworkUnavailable, which its network plugin takes away when pods can be reached there"
+		return "has the condition NetworkUnavailable, which its network plugin takes away when pods can be reached there", true
 	}
-	return ""
+	return "", false
 }
 
 func (p DrainPolicy) drains(node *corev1.Node) bool {

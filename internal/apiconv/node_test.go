@@ -1,12 +1,15 @@
 package apiconv
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
 )
 
@@ -33,10 +36,10 @@ func TestParseNode(t *testing.T) {
 		{"a node that says nothing may announce", corev1.Node{}, advertise.Node{}},
 		{"a cordoned node may announce", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true}}, advertise.Node{}},
 		{"the exclusion label excludes whatever its value", labelled(corev1.LabelNodeExcludeBalancers, "false"),
-			advertise.Node{Excluded: "has the label node.kubernetes.io/exclude-from-external-load-balancers"}},
+			advertise.Node{Excluded: "has the label node.kubernetes.io/exclude-from-external-load-balancers", Keeps: true}},
 		{"a node out of service is excluded", tainted(corev1.TaintNodeOutOfService), advertise.Node{Excluded: "has the taint node.kubernetes.io/out-of-service"}},
 		{"a node without a network is excluded", condition(corev1.NodeNetworkUnavailable, corev1.ConditionTrue, "", ""),
-			advertise.Node{Excluded: "has the condition NetworkUnavailable, which its network plugin takes away when pods can be reached there"}},
+			advertise.Node{Excluded: "has the condition NetworkUnavailable, which its network plugin takes away when pods can be reached there", Keeps: true}},
 		{"a node with a network is not", condition(corev1.NodeNetworkUnavailable, corev1.ConditionFalse, "", ""), advertise.Node{}},
 		{"a taint drains", tainted("maintenance"), advertise.Node{Draining: true}},
 		{"another taint does not", tainted("gpu"), advertise.Node{}},
@@ -63,5 +66,47 @@ func TestAnEmptyPolicyDrainsNothing(t *testing.T) {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"lbstack.io/drain": "", "": ""}}}
 	if ParseNode(node, DrainPolicy{}).Draining {
 		t.Error("got a node that drains, want none")
+	}
+}
+
+func TestParseDrainPolicy(t *testing.T) {
+	key := []string{"lbstack.io/drain"}
+	if diff := cmp.Diff(DrainPolicy{Taints: key, Labels: key, Annotations: key}, ParseDrainPolicy(nil)); diff != "" {
+		t.Errorf("without a stack (-want +got):\n%s", diff)
+	}
+	stack := &v1beta1.LoadBalancerStack{Spec: v1beta1.LoadBalancerStackSpec{
+		Drain: v1beta1.DrainSpec{Taints: []v1beta1.DrainKey{"a", "b/c"}, Labels: []v1beta1.DrainKey{}, Annotations: []v1beta1.DrainKey{"d"}},
+		Nodes: v1beta1.NodesSpec{IgnoreExcludeLabel: true},
+	}}
+	want := DrainPolicy{Taints: []string{"a", "b/c"}, Labels: []string{}, Annotations: []string{"d"}, IgnoreExcludeLabel: true}
+	if diff := cmp.Diff(want, ParseDrainPolicy(stack)); diff != "" {
+		t.Errorf("a stack (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheExcludeLabelCanBeIgnored(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", Labels: map[string]string{corev1.LabelNodeExcludeBalancers: ""}}}
+	if got := ParseNode(node, DrainPolicy{IgnoreExcludeLabel: true}); got.Excluded != "" {
+		t.Errorf("got a node that %s, want one that may announce", got.Excluded)
+	}
+}
+
+func TestAddressesOfANode(t *testing.T) {
+	node := &corev1.Node{}
+	for _, a := range []corev1.NodeAddress{
+		{Type: corev1.NodeHostName, Address: "10.0.0.9"}, {Type: corev1.NodeInternalIP, Address: "10.0.0.2"}, {Type: corev1.NodeExternalIP, Address: "10.0.0.1"},
+		{Type: corev1.NodeInternalIP, Address: "0.0.0.0/0"}, {Type: corev1.NodeInternalIP, Address: "10.0.0.3-10.0.0.9"}, {Type: corev1.NodeExternalIP, Address: "10.0.0.2"},
+	} {
+		node.Status.Addresses = append(node.Status.Addresses, a)
+	}
+	want := []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}
+	if got := ParseNode(node, DrainPolicy{}).Addresses; !slices.Equal(want, got) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for range 1000 {
+		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "10.0.0.4"})
+	}
+	if got := ParseNode(node, DrainPolicy{}).Addresses; !slices.Equal(want, got[:2]) || len(got) > maxOwn {
+		t.Errorf("of 1000 more: got %d, want at most %d", len(got), maxOwn)
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bgp"
@@ -36,11 +39,43 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 			})
 		}
 	}
+	if r.Links, r.LinksBounded = SpeakerLinks(state); state.Status.Phase == "" {
+		r.LinksBounded = true // the speaker has not written its state yet
+	}
+	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady); c != nil && c.Reason == v1beta1.ReasonStandby {
+		r.Standby, _, _ = strings.Cut(c.Message, ":")
+	} else if state.Status.Phase == v1beta1.SpeakerDraining {
+		r.Standby = "the node drains"
+	}
 	for i := range state.Status.BGPPeers {
 		p := &state.Status.BGPPeers[i]
 		r.Sessions = append(r.Sessions, reports.Session{Peer: bgp.PeerName(p.Name), Established: p.State == v1beta1.BGPEstablished, State: string(p.State), LastError: p.LastError})
 	}
 	return r
+}
+
+// maxInterfaces is how many interfaces a SpeakerState lists at most.
+const maxInterfaces = 256
+
+// SpeakerLinks reads the interfaces of a speaker; bounded: there may be others, since not all
+// can be listed.
+func SpeakerLinks(state *v1beta1.SpeakerState) (parsed []reports.Link, bounded bool) {
+	list := state.Status.Interfaces
+	for i := range list {
+		l := reports.Link{Name: string(list[i].Name)}
+		for _, family := range []lb.Family{lb.IPv4, lb.IPv6} {
+			if slices.Contains(list[i].Families, family.String()) {
+				l.Families = append(l.Families, family)
+			}
+		}
+		for _, subnet := range list[i].Subnets {
+			if p, err := netip.ParsePrefix(subnet); err == nil {
+				l.Subnets = append(l.Subnets, p.Masked())
+			}
+		}
+		parsed = append(parsed, l)
+	}
+	return parsed, len(list) >= maxInterfaces
 }
 
 // SpeakerRoutes reads what one of a node's slices says that routers have been told. What

@@ -8,12 +8,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// defaultDrainKey drains a node when the spec does not say which keys do; the
-// CRD has the same default.
-const defaultDrainKey v1beta1.DrainKey = "lbstack.io/drain"
-
 // speakerArguments says on the command line of the speakers what the spec says
-// about announcing. All of it is always said, so that a default that changes
+// about announcing, but for what speakers read of the stack themselves, so that it takes
+// effect without a restart (spec.drain, spec.nodes). All of it is always said, so that a default that changes
 // some day changes no running cluster unseen.
 func speakerArguments(spec v1beta1.LoadBalancerStackSpec) []string {
 	detection := cmp.Or(spec.Layer2.FailureDetection, v1beta1.FailureDetectionDefault)
@@ -21,23 +18,7 @@ func speakerArguments(spec v1beta1.LoadBalancerStackSpec) []string {
 	return []string{
 		"--failure-detection=" + strings.ToLower(string(detection)),
 		"--failback=" + strings.ToLower(string(failback)),
-		"--drain-taints=" + drainKeys(spec.Drain.Taints),
-		"--drain-labels=" + drainKeys(spec.Drain.Labels),
-		"--drain-annotations=" + drainKeys(spec.Drain.Annotations),
 	}
-}
-
-// drainKeys lists keys as the speaker reads them. A list that is empty and not
-// missing drains nothing.
-func drainKeys(keys []v1beta1.DrainKey) string {
-	if keys == nil {
-		keys = []v1beta1.DrainKey{defaultDrainKey}
-	}
-	words := make([]string, 0, len(keys))
-	for _, key := range keys {
-		words = append(words, string(key))
-	}
-	return strings.Join(words, ",")
 }
 
 // speakerCapabilities are those that the speakers need besides the ones that they

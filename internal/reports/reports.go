@@ -28,6 +28,12 @@ type Report struct {
 	Missing []lb.NodeName
 	// Stopped says that the speaker has ended as it was told to.
 	Stopped bool
+	// Standby is why the node takes no address, in a sentence; empty: it does.
+	Standby string
+	// Links that the node can announce on. LinksBounded: it may have others, which cannot be
+	// listed.
+	Links        []Link
+	LinksBounded bool
 }
 
 // Session is a BGP session that a node should have.

@@ -15,9 +15,13 @@ import (
 // plan is what a Config means. Addresses have much in common: what the same
 // advertisements make of them is worked out once, and shared.
 type plan struct {
-	node  lb.NodeName
-	peers []bgp.PeerName
-	pools map[lb.PoolName]*advertise.Pool
+	node lb.NodeName
+	// excluded says that this node announces only what no other one may; elsewhere are
+	// those that can announce in its place.
+	excluded  bool
+	elsewhere []advertise.Node
+	peers     []bgp.PeerName
+	pools     map[lb.PoolName]*advertise.Pool
 	// ads are those by which the node announces, ordered by name. Lists of them are
 	// lists of their indexes, in order.
 	ads []Advertisement
@@ -59,13 +63,14 @@ func newPlan(c Config, before *plan) *plan {
 	if before != nil {
 		p.before = before.attributes
 	}
+	p.excluded, p.elsewhere = c.Node.Excluded != "", c.Others
 	p.peers = slices.Compact(slices.Sorted(slices.Values(c.Peers)))
 	for i := range c.Pools {
 		p.pools[c.Pools[i].Name] = &c.Pools[i]
 	}
 	byName := slices.SortedStableFunc(slices.Values(c.Advertisements), func(x, y Advertisement) int { return cmp.Compare(x.Name, y.Name) })
 	for _, ad := range byName {
-		if c.Node.Excluded == "" && ad.CoversNode(c.Node.Labels) {
+		if (c.Node.Excluded == "" || c.Node.Keeps) && ad.CoversNode(c.Node.Labels) {
 			p.ads = append(p.ads, ad)
 		}
 	}
@@ -91,6 +96,15 @@ func (p *plan) about(pool lb.PoolName, holders []*advertise.Service) []int {
 		}
 	}
 	return ads
+}
+
+// others reports whether another node announces an address that these advertisements are
+// about, in place of this one.
+func (p *plan) others(ads []int, family lb.Family, holders []*advertise.Service) bool {
+	return slices.ContainsFunc(p.elsewhere, func(n advertise.Node) bool {
+		return advertise.ServedAt(holders, family, n.Name) &&
+			slices.ContainsFunc(ads, func(i int) bool { return p.ads[i].CoversNode(n.Labels) })
+	})
 }
 
 // outcome returns what these advertisements make of an address of the family: the

@@ -15,6 +15,9 @@ type Config struct {
 	Node advertise.Node
 	// Nodes of the cluster, whose own addresses are announced for no Service.
 	Nodes []advertise.Node
+	// Others are the nodes that can announce in place of this one, if it is excluded and
+	// keeps what it announces while no other node may.
+	Others []advertise.Node
 	// Advertisements of the cluster, those of other nodes included.
 	Advertisements []Advertisement
 	// Peers that the node has.
@@ -52,9 +55,10 @@ func (p *Planner) SetConfig(c Config) {
 		e.members, e.now = e.members[:0], nil
 		p.touch(prefix, e)
 	}
-	clear(p.outcomes)
+	had := p.outcomes
+	p.outcomes = make(map[netip.Addr]*outcome, len(had))
 	for address := range p.holdings.Claimed() {
-		p.look(address)
+		p.lookAt(address, had[address] != nil)
 	}
 }
 
@@ -90,8 +94,11 @@ func (p *Planner) SetClaim(address netip.Addr, c *advertise.Claim) {
 }
 
 // look decides anew what is announced because of an address.
-func (p *Planner) look(address netip.Addr) {
-	before, is := p.outcomes[address], p.decide(address)
+func (p *Planner) look(address netip.Addr) { p.lookAt(address, p.outcomes[address] != nil) }
+
+// lookAt does so for an address that is announced, or is not.
+func (p *Planner) lookAt(address netip.Addr, announced bool) {
+	before, is := p.outcomes[address], p.decide(address, announced)
 	if before == is {
 		return
 	}
@@ -109,12 +116,17 @@ func (p *Planner) look(address netip.Addr) {
 }
 
 // decide says what is announced because of an address; nil: nothing. The rules are
-// those of advertise.Resolve, for one node.
-func (p *Planner) decide(address netip.Addr) *outcome {
+// those of advertise.Resolve, for one node. A node that is excluded goes on with what it
+// announces while no other node may, and begins nothing.
+func (p *Planner) decide(address netip.Addr, announced bool) *outcome {
 	pool, holders := p.holdings.Showing(address)
 	family := lb.FamilyOf(address)
 	if !advertise.Served(holders, family) || !advertise.ServedAt(holders, family, p.plan.node) {
 		return nil
 	}
-	return p.plan.outcome(family, p.plan.about(pool, holders))
+	ads := p.plan.about(pool, holders)
+	if p.plan.excluded && (!announced || p.plan.others(ads, family, holders)) {
+		return nil
+	}
+	return p.plan.outcome(family, ads)
 }

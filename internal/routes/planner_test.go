@@ -64,3 +64,39 @@ func TestWhatIsAnnounced(t *testing.T) {
 		})
 	}
 }
+
+func TestAnExcludedNodeKeepsWhatNoOtherNodeMayAnnounce(t *testing.T) {
+	excluded := advertise.Node{Name: "n1", Labels: labels{"zone": "a"}, Excluded: "has a label", Keeps: true}
+	other := advertise.Node{Name: "n2", Labels: labels{"zone": "b"}}
+	inZone := func(zone string) ad { return ad{Scope: scope{NodeSelectors: anyOf(has("zone", zone))}} }
+	both := ad{Scope: scope{NodeSelectors: anyOf(has("zone", "a"), has("zone", "b"))}}
+	single := to("10.0.0.1/32")
+	tests := []struct {
+		name string
+		from setup
+		then func(*setup)
+		want table
+	}{
+		{"all nodes are excluded", base(ad{}), func(*setup) {}, single},
+		{"another node may announce the address", base(both), func(s *setup) { s.config.Others = []advertise.Node{other} }, table{}},
+		{"the advertisement selects no other node", base(inZone("a")), func(s *setup) { s.config.Others = []advertise.Node{other} }, single},
+		{"local traffic is served here only", base(both).with(shares(map[lb.ServiceKey]*advertise.Holder{web: local(on("n1"))})),
+			func(s *setup) { s.config.Others = []advertise.Node{other} }, single},
+		{"local traffic is served elsewhere too", base(both).with(shares(map[lb.ServiceKey]*advertise.Holder{web: local(on("n1", "n2"))})),
+			func(s *setup) { s.config.Others = []advertise.Node{other} }, table{}},
+		{"the node announces nothing that keeps nothing", base(ad{}), func(s *setup) { s.config.Node.Keeps = false }, table{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, s := tt.from.planner(), tt.from
+			same(t, "before", single, p.Table("left"))
+			s.config.Node = excluded
+			tt.then(&s)
+			p.SetConfig(s.config)
+			same(t, "excluded", tt.want, p.Table("left"))
+			p.SetService(dns, &advertise.Holder{Service: advertise.Service{Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n1")}}, Shown: []netip.Addr{two}})
+			p.SetClaim(two, &advertise.Claim{Pool: "gold", Holders: []lb.ServiceKey{dns}})
+			same(t, "a new address is not begun", tt.want, p.Table("left"))
+		})
+	}
+}

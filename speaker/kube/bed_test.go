@@ -30,14 +30,33 @@ type bed struct {
 func newBed(policy apiconv.DrainPolicy) *bed {
 	b := &bed{}
 	b.watcher = &Watcher{
-		Self: "n1", Namespace: "lbstack-system", PodLabels: client.MatchingLabels{"component": "speaker"}, Drain: policy,
+		Self: "n1", Namespace: "lbstack-system", PodLabels: client.MatchingLabels{"component": "speaker"},
 		Snapshot: func(s speaker.Snapshot) { b.snapshots = append(b.snapshots, s) },
 		Change:   func(c speaker.Change) { b.changes = append(b.changes, c) },
 		Peers:    func(p map[lb.NodeName]netip.Addr) { b.peers = append(b.peers, p) },
 		planner:  advertise.NewPlanner(),
 	}
 	b.store = seen.NewStore(b.watcher.counts)
+	b.store.Note(stack(policy), true)
 	return b
+}
+
+// stack has this policy.
+func stack(policy apiconv.DrainPolicy) *v1beta1.LoadBalancerStack {
+	keys := func(list []string) []v1beta1.DrainKey {
+		keys := []v1beta1.DrainKey{}
+		for _, key := range list {
+			keys = append(keys, v1beta1.DrainKey(key))
+		}
+		return keys
+	}
+	return &v1beta1.LoadBalancerStack{
+		ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName},
+		Spec: v1beta1.LoadBalancerStackSpec{
+			Drain: v1beta1.DrainSpec{Taints: keys(policy.Taints), Labels: keys(policy.Labels), Annotations: keys(policy.Annotations)},
+			Nodes: v1beta1.NodesSpec{IgnoreExcludeLabel: policy.IgnoreExcludeLabel},
+		},
+	}
 }
 
 // sees is a change of objects, and a look at it.

@@ -28,6 +28,6 @@ func mapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	add(discoveryv1.SchemeGroupVersion, meta.RESTScopeNamespace, "EndpointSlice")
 	add(corev1.SchemeGroupVersion, meta.RESTScopeRoot, "Node", "Namespace")
 	add(v1beta1.GroupVersion, meta.RESTScopeRoot, "IPAddressClaim", "IPAddressPool", "L2Advertisement", "SpeakerState", "SpeakerRouteSlice",
-		"BGPAdvertisement", "BGPPeer", "BFDProfile", "Community")
+		"BGPAdvertisement", "BGPPeer", "BFDProfile", "Community", "LoadBalancerStack")
 	return m, nil
 }

@@ -11,7 +11,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 	lbmanager "github.com/lbstack/lbstack/internal/manager"
 	"github.com/lbstack/lbstack/speaker"
@@ -29,8 +28,6 @@ type Options struct {
 	// port; "0" means nowhere. The speaker shares the node's network: what is not on
 	// loopback is open to all that reach the node.
 	HealthAddress, MetricsAddress string
-	// Drain says which nodes hand over their addresses.
-	Drain apiconv.DrainPolicy
 	// Before are the addresses that could be announced before this process started, and
 	// Outside takes those that may be announced although no pool lists them any more, when
 	// they are others: what is in use outlives the process.
@@ -71,7 +68,7 @@ func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func(m
 	watcher := &Watcher{
 		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace,
 		PodLabels: client.MatchingLabels{v1beta1.LabelComponent: "speaker"},
-		Drain:     o.Drain, Before: o.Before, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join, Log: mgr.GetLogger().WithName("watch"),
+		Before:    o.Before, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join, Log: mgr.GetLogger().WithName("watch"),
 	}
 	ready := func() error {
 		if !engine.Synced() {

@@ -7,7 +7,6 @@ package kube
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -26,17 +25,22 @@ import (
 func (w *Watcher) configure(news seen.News) speaker.Snapshot {
 	ads, problems := advertisements(news)
 	w.advertised = len(ads)+len(problems) > 0
-	nodes := w.readNodes(news)
+	nodes := readNodes(news)
 	// Nodes change most often in what does not matter to who may announce, and all
 	// addresses are looked at if it does.
-	if news.Changed(&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}) || !slices.EqualFunc(nodes, w.nodes, alike) {
+	if news.Changed(&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}) || !slices.EqualFunc(nodes, w.nodes, advertise.SameCandidates) {
 		w.nodes = nodes
 		w.planner.SetConfig(ads, pools(news), nodes)
 	}
 	rest := speaker.Snapshot{Problems: problems, Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
-	for _, node := range nodes {
-		if node.Draining {
+	for i := range nodes {
+		node := &nodes[i]
+		if node.Standby() {
 			rest.Draining[node.Name] = true
+		}
+		if node.Name == w.Self {
+			rest.Standby = standby(node)
+			rest.Unselected = len(ads) > 0 && !slices.ContainsFunc(ads, func(ad advertise.Advertisement) bool { return ad.CoversNode(node.Labels) })
 		}
 		if node.Down {
 			rest.Down[node.Name] = true
@@ -71,19 +75,25 @@ func pools(news seen.News) []advertise.Pool {
 	return list
 }
 
-func (w *Watcher) readNodes(news seen.News) []advertise.Node {
+func readNodes(news seen.News) []advertise.Node {
+	policy := seen.Policy(news)
 	var list []advertise.Node
 	for _, object := range seen.All[*corev1.Node](news) {
-		list = append(list, apiconv.ParseNode(object, w.Drain))
+		list = append(list, apiconv.ParseNode(object, policy))
 	}
 	return list
 }
 
-// alike says whether it makes no difference to who may announce which of two nodes there
-// is.
-func alike(x, y advertise.Node) bool {
-	return x.Name == y.Name && x.Excluded == y.Excluded && maps.Equal(x.Labels, y.Labels) &&
-		slices.Equal(x.Addresses, y.Addresses)
+// standby returns why a node takes no address, as what follows its name in a sentence; empty:
+// it does.
+func standby(node *advertise.Node) string {
+	switch {
+	case node.Excluded != "":
+		return node.Excluded
+	case node.Draining:
+		return "is drained"
+	}
+	return ""
 }
 
 // peers returns where the speakers on other nodes are. A node has one address,

@@ -110,9 +110,60 @@ func TestASnapshotSaysWhichNodesDrainAndWhichAreDown(t *testing.T) {
 	drained.Labels["drain"] = ""
 	down.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
 	got := snapshotOf(t, objects{nodes: []corev1.Node{drained, down, node("n3", "a")}}, apiconv.DrainPolicy{Labels: []string{"drain"}})
-	want := speaker.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Down: map[lb.NodeName]bool{"n2": true}}
+	want := speaker.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Standby: "is drained", Down: map[lb.NodeName]bool{"n2": true}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("snapshot (-want +got):\n%s", diff)
+	}
+}
+
+func TestANodeThatIsExcludedKeepsWhatItHas(t *testing.T) {
+	labelled, lonely, off := node("n1", "a"), node("n2", "a"), node("n3", "a")
+	labelled.Labels[corev1.LabelNodeExcludeBalancers] = ""
+	lonely.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionTrue}}
+	off.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeOutOfService}}
+	o := objects{
+		services: []corev1.Service{service("web", "10.0.0.1")}, claims: []v1beta1.IPAddressClaim{claim("10.0.0.1", "gold", "web")},
+		pools: []v1beta1.IPAddressPool{pool("gold", "high")}, endpoints: []discoveryv1.EndpointSlice{endpoints("web", "n1")},
+		nodes: []corev1.Node{labelled, lonely, off}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})},
+	}
+	tests := []struct {
+		name     string
+		policy   apiconv.DrainPolicy
+		draining map[lb.NodeName]bool
+		standby  string
+	}{
+		{"as one that drains", apiconv.DrainPolicy{}, map[lb.NodeName]bool{"n1": true, "n2": true}, "has the label " + corev1.LabelNodeExcludeBalancers},
+		{"unless the label is ignored", apiconv.DrainPolicy{IgnoreExcludeLabel: true}, map[lb.NodeName]bool{"n2": true}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := snapshotOf(t, o, tt.policy)
+			want := speaker.Snapshot{
+				Addresses: []speaker.Announced{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []speaker.Candidate{{Node: "n1"}, {Node: "n2"}}}},
+				Draining:  tt.draining, Down: map[lb.NodeName]bool{}, Standby: tt.standby,
+			}
+			if diff := cmp.Diff(want, got, byValue); diff != "" {
+				t.Errorf("snapshot (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAChangeOfTheStackTakesEffectAtOnce(t *testing.T) {
+	b := newBed(apiconv.DrainPolicy{})
+	one, all, web := served()
+	one.Labels[corev1.LabelNodeExcludeBalancers], one.Annotations = "", map[string]string{"maintenance": ""}
+	b.sees(append(web, &one, &all)...)
+	if got := b.snapshots[0].Draining["n1"]; !got {
+		t.Errorf("excluded by the label: got draining %v, want true", got)
+	}
+	b.sees(stack(apiconv.DrainPolicy{IgnoreExcludeLabel: true}))
+	if got := b.tells(t, "the label is ignored", 1); got.Draining["n1"] || got.Standby != "" {
+		t.Errorf("the label is ignored: got %+v, want a node that takes addresses", got.Snapshot)
+	}
+	b.sees(stack(apiconv.DrainPolicy{IgnoreExcludeLabel: true, Annotations: []string{"maintenance"}}))
+	if got := b.tells(t, "another key drains", 2); !got.Draining["n1"] || got.Standby != "is drained" {
+		t.Errorf("another key drains: got %+v, want a node that drains", got.Snapshot)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
@@ -30,6 +31,8 @@ func TestStatus(t *testing.T) {
 		report speaker.Report
 		reason string
 	}{
+		{name: "a node that drains says so", report: speaker.Report{Links: links, Live: 3, Standby: "is drained"}, reason: v1beta1.ReasonStandby},
+		{name: "a node that no advertisement selects says so", report: speaker.Report{Links: links, Live: 3, Unselected: true}, reason: v1beta1.ReasonNotSelected},
 		{name: "a speaker with a link announces", report: speaker.Report{Links: links, Live: 3}, reason: v1beta1.ReasonAnnouncing},
 		{name: "a node without a link says so", report: speaker.Report{Live: 3}, reason: v1beta1.ReasonNoInterface},
 		{name: "a speaker that lost all others says so before anything else", report: speaker.Report{Phase: "Isolated", Problems: []string{"bad"}}, reason: v1beta1.ReasonIsolated},
@@ -45,6 +48,18 @@ func TestStatus(t *testing.T) {
 				t.Errorf("condition: got %+v, want reason %s and a message", c, tt.reason)
 			}
 		})
+	}
+}
+
+func TestStatusOfRefusedAddresses(t *testing.T) {
+	refused := Refused{Count: 3, First: []advertise.Refusal{{Address: netip.MustParseAddr("1.1.1.1"), Why: `its pool "gold" does not list it`}}}
+	got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}}, Routing{Refused: refused}, nil)
+	c := meta.FindStatusCondition(got.Conditions, v1beta1.ConditionReady)
+	if want := `1.1.1.1: its pool "gold" does not list it; 2 more`; c.Reason != v1beta1.ReasonAddressRefused || !strings.Contains(c.Message, want) {
+		t.Errorf("got %+v, want %s with %q", c, v1beta1.ReasonAddressRefused, want)
+	}
+	if got.RefusedAddresses != 3 {
+		t.Errorf("got %d refused addresses, want 3", got.RefusedAddresses)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/speaker"
@@ -58,6 +59,12 @@ func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing, chec
 
 func speakerInterface(link speaker.Link) v1beta1.SpeakerInterface {
 	i := v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String()}
+	if link.IPv4 {
+		i.Families = append(i.Families, lb.IPv4.String())
+	}
+	if link.LinkLocal.IsValid() {
+		i.Families = append(i.Families, lb.IPv6.String())
+	}
 	for _, subnet := range link.Prefixes[:min(len(link.Prefixes), maxSubnets)] {
 		i.Subnets = append(i.Subnets, subnet.String())
 	}
@@ -131,6 +138,12 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 	case checkpoint != nil:
 		c.Reason, c.Message = v1beta1.ReasonCheckpointFailed, bounded.Message("the speaker announces all addresses that this node owns, and cannot write its checkpoint: "+
 			"one that starts on this node while the API server is away announces nothing: "+termination.Explain(checkpoint))
+	case r.Standby != "":
+		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonStandby
+		c.Message = fmt.Sprintf("the node %s: it takes no address, and announces what it has until another node does", r.Standby)
+	case r.Unselected && len(routing.Sessions) == 0:
+		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonNotSelected
+		c.Message = "spec.nodeSelectors of no L2Advertisement select the node, and it has no BGPPeer: it announces nothing"
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAnnouncing
 		c.Message = "the speaker announces all addresses that this node owns"

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
@@ -19,9 +20,14 @@ func cached(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Service{}:            {Transform: strip(stripService)},
-			&corev1.Node{}:               {Transform: strip(stripNode)},
-			&corev1.Namespace{}:          {Transform: strip(stripNamespace)},
+			&corev1.Service{}:   {Transform: strip(stripService)},
+			&corev1.Node{}:      {Transform: strip(stripNode)},
+			&corev1.Namespace{}: {Transform: strip(stripNamespace)},
+			// One stack, and of it what is said of nodes: it takes effect without a restart.
+			&v1beta1.LoadBalancerStack{}: {
+				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
+				Transform: strip(stripStack),
+			},
 			&discoveryv1.EndpointSlice{}: {Transform: strip(stripEndpoints)},
 			&corev1.Pod{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
@@ -62,6 +68,12 @@ func stripService(svc *corev1.Service) {
 		Spec:       corev1.ServiceSpec{Type: svc.Spec.Type, ExternalTrafficPolicy: svc.Spec.ExternalTrafficPolicy},
 		Status:     corev1.ServiceStatus{LoadBalancer: svc.Status.LoadBalancer},
 	}
+}
+
+func stripStack(stack *v1beta1.LoadBalancerStack) {
+	kept := v1beta1.LoadBalancerStack{ObjectMeta: stripMeta(stack.ObjectMeta), Spec: v1beta1.LoadBalancerStackSpec{Drain: stack.Spec.Drain, Nodes: stack.Spec.Nodes}}
+	kept.Generation = stack.Generation
+	*stack = kept
 }
 
 // stripNamespace keeps its name and labels: advertisements select by them. Of namespaces

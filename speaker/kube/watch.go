@@ -14,7 +14,6 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
-	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
@@ -30,8 +29,6 @@ type Watcher struct {
 	// Namespace and PodLabels select the speakers' pods.
 	Namespace string
 	PodLabels client.MatchingLabels
-	// Drain says which nodes hand over their addresses.
-	Drain apiconv.DrainPolicy
 	// Before are the addresses that were announced before this process started.
 	Before []netip.Addr
 	// Snapshot takes what the cluster wants, once everything in it has been seen.
@@ -57,7 +54,7 @@ func watched() []client.Object {
 
 // general are the kinds that say what holds for all addresses.
 func general() []client.Object {
-	return []client.Object{&corev1.Node{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}}
+	return []client.Object{&corev1.Node{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.LoadBalancerStack{}}
 }
 
 // Start watches until the context ends. It implements manager.Runnable.

@@ -64,7 +64,7 @@ func TestOnlyWhatCountsAndIsNewIsTold(t *testing.T) {
 	drained := annotated.DeepCopy()
 	drained.Labels["drain"] = ""
 	b.sees(drained)
-	drains := speaker.Change{Snapshot: speaker.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Down: map[lb.NodeName]bool{}}}
+	drains := speaker.Change{Snapshot: speaker.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Standby: "is drained", Down: map[lb.NodeName]bool{}}}
 	if diff := cmp.Diff(drains, b.tells(t, "the node drains", 2), byValue); diff != "" {
 		t.Errorf("the node drains (-want +got):\n%s", diff)
 	}

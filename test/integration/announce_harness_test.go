@@ -35,7 +35,10 @@ func (b *bed) speaker(node string) *speaker {
 		_ = b.Delete(context.Background(), &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: node + "-0"}})
 		_ = b.Delete(context.Background(), state)
 	})
-	return &speaker{bed: b, node: node, status: v1beta1.SpeakerStateStatus{Phase: v1beta1.SpeakerActive, LiveSpeakers: 1}}
+	return &speaker{bed: b, node: node, status: v1beta1.SpeakerStateStatus{
+		Phase: v1beta1.SpeakerActive, LiveSpeakers: 1,
+		Interfaces: []v1beta1.SpeakerInterface{{Name: "eth0", HardwareAddress: "02:00:00:00:00:01", Families: []string{"IPv4", "IPv6"}}},
+	}}
 }
 
 // owns says that the node has these addresses and no others, since some time that is

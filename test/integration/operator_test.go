@@ -107,8 +107,7 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 			return !slices.ContainsFunc(want, func(arg string) bool { return !slices.Contains(args, arg) })
 		})
 	}
-	const key = "lbstack.io/drain"
-	says("--failure-detection=default", "--failback=never", "--drain-taints="+key, "--drain-labels="+key, "--drain-annotations="+key)
+	says("--failure-detection=default", "--failback=never")
 
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"layer2":{"failureDetection":"Fast","failback":"Gradual"},"drain":{"taints":["a","b/c"],"labels":[]},
@@ -117,7 +116,7 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 	if err := b.Patch(context.Background(), stack, edit); err != nil {
 		t.Fatal(err)
 	}
-	says("--failure-detection=fast", "--failback=gradual", "--drain-taints=a,b/c", "--drain-labels=", "--drain-annotations="+key)
+	says("--failure-detection=fast", "--failback=gradual")
 	ad := advertisement("example")
 	b.becomes(ad, func(client.Object) bool {
 		return ad.Spec.RequireSubnet && len(ad.Spec.ServiceSelectors) == 1 && len(ad.Spec.PreferredNodeSelectors) == 1 && ad.Spec.PreferredNodeSelectors[0].Weight == 7

@@ -13,6 +13,7 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bfd"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
@@ -30,11 +31,10 @@ type config struct {
 func (f *Feed) read(news seen.News) config {
 	var c config
 	self := seen.Get[*corev1.Node](news, client.ObjectKey{Name: string(f.Self)})
-	f.nodes = f.readNodes(news)
+	f.nodes = readNodes(news)
 	c.Nodes = f.nodes
 	if self != nil {
-		node := apiconv.ParseNode(self, f.Drain)
-		c.Node, c.draining = node, node.Draining
+		c.Node = f.nodes[slices.IndexFunc(f.nodes, func(n advertise.Node) bool { return n.Name == f.Self })]
 	} else {
 		c.Node = advertise.Node{Name: f.Self, Excluded: "is not known to the cluster"}
 	}
@@ -42,12 +42,27 @@ func (f *Feed) read(news seen.News) config {
 		c.Pools = append(c.Pools, apiconv.AdvertisedPool(pool))
 	}
 	f.readAdvertisements(news, &c)
-	for _, peer := range f.bgpPeers.read(seen.All[*v1beta1.BGPPeer](news), apiconv.ParseBGPPeer, c.wrong("BGPPeer")) {
+	peers := f.bgpPeers.read(seen.All[*v1beta1.BGPPeer](news), apiconv.ParseBGPPeer, c.wrong("BGPPeer"))
+	for _, peer := range peers {
 		f.readPeer(news, &c, self, peer)
+	}
+	if f.standby = c.Node.Standby(); f.standby {
+		c.Others = others(c.Nodes, f.Self, peers)
+		// Routes of a node that drains are taken back, unless it is the last that has any.
+		c.draining = c.Node.Draining && len(c.Others) > 0
 	}
 	f.keep(c.peers)
 	slices.Sort(c.problems)
 	return c
+}
+
+// others returns the nodes that can announce in place of this one: those that take
+// addresses, are ready, and have a router to announce to.
+func others(nodes []advertise.Node, self lb.NodeName, peers []apiconv.BGPPeer) []advertise.Node {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n advertise.Node) bool {
+		return n.Name == self || n.Excluded != "" || n.Draining || n.Down ||
+			!slices.ContainsFunc(peers, func(p apiconv.BGPPeer) bool { return p.OnNode(n.Labels) })
+	})
 }
 
 func (f *Feed) readAdvertisements(news seen.News, c *config) {

@@ -39,8 +39,6 @@ type Feed struct {
 	Self lb.NodeName
 	// Namespace of the Secret with the passwords.
 	Namespace string
-	// Drain says which nodes are drained.
-	Drain apiconv.DrainPolicy
 	// Sessions take what there should be.
 	Sessions Sessions
 	// Before are the addresses that could be announced before this process started.
@@ -65,13 +63,14 @@ type Feed struct {
 	refusals       int                 // told last
 	refused        []advertise.Refusal // told last
 	nodes          []advertise.Node    // that the planner has
+	standby        bool                // this node announces only what no other one may
 }
 
 // Watched are the kinds that the feed looks at.
 func Watched() []client.Object {
 	return []client.Object{
 		&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &corev1.Node{},
-		&v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BFDProfile{}, &v1beta1.Community{}, &corev1.Secret{}, seen.Namespaces(),
+		&v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BFDProfile{}, &v1beta1.Community{}, &corev1.Secret{}, seen.Namespaces(), &v1beta1.LoadBalancerStack{},
 	}
 }
 
@@ -126,22 +125,23 @@ func (f *Feed) changed(news seen.News) bool {
 	if news.Changed(slices.DeleteFunc(Watched(), func(o client.Object) bool { _, is := o.(*corev1.Node); return is })...) {
 		return true
 	}
-	return news.Changed(&corev1.Node{}) && !slices.EqualFunc(f.nodes, f.readNodes(news), f.alike)
+	return news.Changed(&corev1.Node{}) && !slices.EqualFunc(f.nodes, readNodes(news), f.alike)
 }
 
 // alike reports whether it makes no difference to this node's routes which of two nodes
 // there is.
 func (f *Feed) alike(x, y advertise.Node) bool {
-	if x.Name == f.Self || y.Name == f.Self {
+	if x.Name == f.Self || y.Name == f.Self || f.standby {
 		return reflect.DeepEqual(x, y)
 	}
 	return x.Name == y.Name && slices.Equal(x.Addresses, y.Addresses)
 }
 
-func (f *Feed) readNodes(news seen.News) []advertise.Node {
+func readNodes(news seen.News) []advertise.Node {
+	policy := seen.Policy(news)
 	var list []advertise.Node
 	for _, object := range seen.All[*corev1.Node](news) {
-		list = append(list, apiconv.ParseNode(object, f.Drain))
+		list = append(list, apiconv.ParseNode(object, policy))
 	}
 	return list
 }

@@ -68,13 +68,16 @@ type bed struct {
 func newBed(t *testing.T) *bed {
 	b := &bed{T: t, sessions: &sessions{}}
 	b.feed = &Feed{
-		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions, Drain: apiconv.DrainPolicy{Annotations: []string{"drain"}},
+		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions,
 		Problems: func(list []string) { b.problems = list },
 		Outside:  func(list []netip.Addr) { b.outside = list },
 		Refused:  func(count int, first []advertise.Refusal) { b.refused, b.refusals = count, first },
 		planner:  routes.New(),
 	}
 	b.store = seen.NewStore(b.feed.counts)
+	b.store.Note(&v1beta1.LoadBalancerStack{
+		ObjectMeta: named(v1beta1.LoadBalancerStackName), Spec: v1beta1.LoadBalancerStackSpec{Drain: v1beta1.DrainSpec{Annotations: []v1beta1.DrainKey{"drain"}}},
+	}, true)
 	return b
 }
 
@@ -284,9 +287,41 @@ func TestOnlyThePeersOfTheNodeCount(t *testing.T) {
 	labelled.Labels = map[string]string{"rack": "a"}
 	labelled.Annotations = map[string]string{"drain": ""}
 	b.sees(labelled)
-	if len(b.sessions.peers) != 1 || !b.sessions.draining {
-		t.Errorf("got the peers %v, draining %v, want one, and that it drains", b.sessions.peers, b.sessions.draining)
+	if len(b.sessions.peers) != 1 || b.sessions.draining {
+		t.Errorf("got the peers %v, draining %v, want one, and routes that stay, since no other node has the peer", b.sessions.peers, b.sessions.draining)
 	}
+	other := labelled.DeepCopy()
+	other.Name, other.Annotations = "n2", nil
+	b.sees(other)
+	if !b.sessions.draining {
+		t.Error("another node has the peer: got no drain, want one")
+	}
+	dead := other.DeepCopy()
+	dead.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
+	b.sees(dead)
+	if b.sessions.draining {
+		t.Error("the other node is not ready: got a drain, want routes that stay")
+	}
+}
+
+func TestAnExcludedNodeGoesOnWhileNoOtherNodeCan(t *testing.T) {
+	b := newBed(t)
+	other := node()
+	other.Name = "n2"
+	b.sees(append(served("web", "10.0.0.1"), node(), other, all(), peer("tor", plain))...)
+	excluded := func(n *corev1.Node) *corev1.Node {
+		n = n.DeepCopy()
+		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionTrue}}
+		return n
+	}
+	b.sees(excluded(other), excluded(node()))
+	b.tells("all nodes are excluded")
+	b.sees(other)
+	b.tells("another node is not any more", "tor -10.0.0.1/32")
+	b.sees(excluded(other))
+	b.tells("it is again: what was taken back is not begun")
+	b.sees(node())
+	b.tells("this node is not any more", "tor +10.0.0.1/32")
 }
 
 func TestOtherNodesAndSecretsOfOthersDoNotCount(t *testing.T) {

@@ -68,7 +68,8 @@ func differ(before, now any) bool {
 func ours(object client.Object) bool {
 	switch object.(type) {
 	case *v1beta1.IPAddressClaim, *v1beta1.IPAddressPool, *v1beta1.L2Advertisement,
-		*v1beta1.BGPAdvertisement, *v1beta1.BGPPeer, *v1beta1.BFDProfile, *v1beta1.Community:
+		*v1beta1.BGPAdvertisement, *v1beta1.BGPPeer, *v1beta1.BFDProfile, *v1beta1.Community,
+		*v1beta1.LoadBalancerStack:
 		return true
 	}
 	return false

@@ -11,6 +11,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -79,6 +80,11 @@ func All[T client.Object](n News) []T {
 		list = append(list, of[key].(T)) // as it was put
 	}
 	return list
+}
+
+// Policy returns what the stack says of nodes.
+func Policy(n News) apiconv.DrainPolicy {
+	return apiconv.ParseDrainPolicy(Get[*v1beta1.LoadBalancerStack](n, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}))
 }
 
 func byName(x, y client.ObjectKey) int {

@@ -19,6 +19,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/l2advertisement"
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/metrics"
+	"github.com/lbstack/lbstack/controllers/notify"
 	"github.com/lbstack/lbstack/controllers/passwords"
 	"github.com/lbstack/lbstack/controllers/pool"
 	"github.com/lbstack/lbstack/controllers/service"
@@ -34,7 +35,7 @@ func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Regist
 		return fmt.Errorf("registering the metrics: %w", err)
 	}
 	adopter := &service.Adopter{Reader: mgr.GetAPIReader(), Pools: pool.Read, Ledger: book, Class: class}
-	recorder := mgr.GetEventRecorder("lbstack-controller")
+	recorder := notify.New(mgr.GetEventRecorder("lbstack-controller"))
 	services := &service.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: recorder, Ledger: book, Load: adopter.Load, Class: class, Metrics: counts,
 	}

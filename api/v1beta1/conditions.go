@@ -287,6 +287,9 @@ const (
 	// ReasonPartlyAllocated: the Service prefers addresses of both families and has
 	// one.
 	ReasonPartlyAllocated = "PartlyAllocated"
+	// ReasonStatusOverwritten: the Service has its addresses, and another writer overwrites
+	// status.loadBalancer.
+	ReasonStatusOverwritten = "StatusOverwritten"
 	// ReasonPoolExhausted: every pool that could serve the Service is full.
 	ReasonPoolExhausted = "PoolExhausted"
 	// ReasonUnknownPool: the Service names a pool that does not exist. On an

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/discovery"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/lbstack/lbstack/controllers/notify"
 	"github.com/lbstack/lbstack/controllers/stack"
 	"github.com/lbstack/lbstack/internal/logging"
 	"github.com/lbstack/lbstack/internal/manager"
@@ -59,7 +60,7 @@ func run(ctx context.Context, o manager.Options, logLevel, image string) (err er
 		return fmt.Errorf("preparing to read the version of the API server: %w", err)
 	}
 	stacks := &stack.Reconciler{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(o.Name), Image: image, Version: version.Version,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: notify.New(mgr.GetEventRecorder(o.Name)), Image: image, Version: version.Version,
 		Kubernetes: cluster.ServerVersion,
 	}
 	if err := stacks.SetupWithManager(mgr); err != nil {

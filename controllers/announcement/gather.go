@@ -3,7 +3,6 @@ package announcement
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,18 +19,18 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// gather returns what is known of the addresses that a Service shows and that are
-// claimed for it. What the cluster allows is read only for those that nobody
-// announces: when a thousand Services move at once, nothing of that is.
+// gather returns what is known of the addresses that a Service holds. What the cluster
+// allows is read only for those that nobody announces: when a thousand Services move at
+// once, nothing of that is.
 func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, error) {
-	shown, err := r.shown(ctx, svc)
+	held, err := r.held(ctx, svc)
 	if err != nil {
 		return nil, err
 	}
 	var list []facts
 	var open []advertise.Address
 	down := map[lb.NodeName]bool{}
-	for _, a := range shown {
+	for _, a := range held {
 		f := facts{Look: r.Board.Look(a.Address), address: a.Address}
 		if err := r.down(ctx, f.Look, down); err != nil {
 			return nil, err
@@ -50,38 +49,44 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 	return list, r.plan(ctx, list, open)
 }
 
-// shown returns the addresses that the Service shows and whose claims name it, with
-// the other Services that show them.
-func (r *Reconciler) shown(ctx context.Context, svc *corev1.Service) ([]advertise.Address, error) {
-	services := []corev1.Service{*svc}
-	var claims []v1beta1.IPAddressClaim
-	for _, address := range apiconv.StatusAddresses(svc) {
-		claim := v1beta1.IPAddressClaim{}
-		err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, &claim)
-		if apierrors.IsNotFound(err) {
-			continue // it is not from here
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the IPAddressClaim of %s: %w", address, err)
-		}
-		others, err := r.showing(ctx, address)
-		if err != nil {
-			return nil, err
-		}
-		claims, services = append(claims, claim), append(services, others...)
-	}
-	shown := apiconv.ShownAddresses(services, claims)
+// held returns the addresses that the Service holds, with the other Services that hold
+// them. What stands in the Service's status does not matter: the speakers announce what is
+// claimed.
+func (r *Reconciler) held(ctx context.Context, svc *corev1.Service) ([]advertise.Address, error) {
 	key := apiconv.KeyOf(svc)
-	return slices.DeleteFunc(shown, func(a advertise.Address) bool { return !slices.Contains(a.Holders, key) }), nil
+	claims, err := r.claimsOf(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	services := []corev1.Service{*svc}
+	for i := range claims {
+		for _, h := range claims[i].Spec.Holders {
+			other := apiconv.HolderKey(h)
+			if slices.ContainsFunc(services, func(s corev1.Service) bool { return apiconv.KeyOf(&s) == other }) {
+				continue
+			}
+			var object corev1.Service
+			err := r.Client.Get(ctx, client.ObjectKey{Namespace: other.Namespace, Name: other.Name}, &object)
+			if apierrors.IsNotFound(err) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("reading the Service %s: %w", other, err)
+			}
+			services = append(services, object)
+		}
+	}
+	held := apiconv.HeldAddresses(services, claims)
+	return slices.DeleteFunc(held, func(a advertise.Address) bool { return !slices.Contains(a.Holders, key) }), nil
 }
 
-// showing returns the Services that show an address.
-func (r *Reconciler) showing(ctx context.Context, address netip.Addr) ([]corev1.Service, error) {
-	var services corev1.ServiceList
-	if err := r.Client.List(ctx, &services, client.MatchingFields{byAddress: address.String()}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the Services that show %s: %w", address, err)
+// claimsOf returns the claims that name a Service.
+func (r *Reconciler) claimsOf(ctx context.Context, key lb.ServiceKey) ([]v1beta1.IPAddressClaim, error) {
+	var claims v1beta1.IPAddressClaimList
+	if err := r.Client.List(ctx, &claims, client.MatchingFields{byHolder: key.String()}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the IPAddressClaims that name the Service %s: %w", key, err)
 	}
-	return services.Items, nil
+	return claims.Items, nil
 }
 
 // down adds which nodes are not ready of those that announce an address.

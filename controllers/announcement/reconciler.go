@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -73,6 +74,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, r.remove(ctx, svc, was)
 	}
 	memory := r.Standing.get(key)
+	if was == nil && !memory.looked && !showsAny(svc, list) {
+		// The claim is new, and the status is about to be written under a lock that a
+		// write from here would break. That write brings the Service here again.
+		return reconcile.Result{}, nil
+	}
 	routers, settled := settle(memory, list, r.Board.Left, r.now())
 	now := decide(svc, list)
 	notes, next, again := news(memory, was, now, list, r.now())
@@ -88,6 +94,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.Events.Eventf(svc, nil, n.kind, n.reason, action, "%s", bounded.Note(n.text))
 	}
 	return reconcile.Result{RequeueAfter: sooner(wait, sooner(again, settled))}, nil
+}
+
+// showsAny says whether the Service's status shows one of the addresses.
+func showsAny(svc *corev1.Service, list []facts) bool {
+	shown := apiconv.StatusAddresses(svc)
+	return slices.ContainsFunc(list, func(f facts) bool { return slices.Contains(shown, f.address) })
 }
 
 // write brings the condition to what it should be, if it differs.

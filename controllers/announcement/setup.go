@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -34,8 +35,8 @@ const concurrency = 16
 // collect is how long changes of what routers are told are collected.
 const collect = 500 * time.Millisecond
 
-// byAddress is the index of Services by the addresses that they show.
-const byAddress = "status.loadBalancer.ingress.ip"
+// byHolder is the index of IPAddressClaims by the Services that they name.
+const byHolder = "spec.holders"
 
 // byService is the index of EndpointSlices by the name of their Service: labels are not
 // indexed, and to look for one would go through all that a namespace has.
@@ -45,8 +46,8 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Service{}, byAddress, addressesOf); err != nil {
-		return fmt.Errorf("indexing the Services by address: %w", err)
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1beta1.IPAddressClaim{}, byHolder, holdersOf); err != nil {
+		return fmt.Errorf("indexing the IPAddressClaims by holder: %w", err)
 	}
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &discoveryv1.EndpointSlice{}, byService, serviceOf); err != nil {
 		return fmt.Errorf("indexing the EndpointSlices by Service: %w", err)
@@ -67,7 +68,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1beta1.Community{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1beta1.IPAddressPool{}, waiting, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
 		Watches(&v1beta1.IPAddressClaim{}, handler.EnqueueRequestsFromMapFunc(onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
 
@@ -75,14 +76,10 @@ func serviceOf(slice client.Object) []string {
 	return []string{slice.GetLabels()[discoveryv1.LabelServiceName]}
 }
 
-func addressesOf(object client.Object) []string {
-	svc, ok := object.(*corev1.Service)
-	if !ok {
-		return nil
-	}
+func holdersOf(object client.Object) []string {
 	var list []string
-	for _, a := range apiconv.StatusAddresses(svc) {
-		list = append(list, a.String())
+	for _, key := range holders(object) {
+		list = append(list, key.String())
 	}
 	return list
 }
@@ -125,7 +122,7 @@ func (r *Reconciler) slices() handler.EventHandler {
 // told of an address by many nodes at about the same time: what is said of that is
 // looked at a moment later, once.
 func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q queue) {
-	for _, key := range r.showingAny(ctx, changed.Addresses) {
+	for _, key := range r.holding(ctx, changed.Addresses) {
 		q.Add(requestFor(key))
 	}
 	for _, key := range r.within(ctx, changed.Prefixes) {
@@ -138,23 +135,21 @@ func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q queue) {
 	}
 }
 
-// showingAny returns the Services that show one of the addresses.
-func (r *Reconciler) showingAny(ctx context.Context, addresses []netip.Addr) (keys []lb.ServiceKey) {
+// holding returns the Services that the claims of these addresses name.
+func (r *Reconciler) holding(ctx context.Context, addresses []netip.Addr) (keys []lb.ServiceKey) {
 	for _, address := range addresses {
-		services, err := r.showing(ctx, address)
-		if err != nil {
-			return nil // the cache is going down with the program
+		var claim v1beta1.IPAddressClaim
+		if err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, &claim); err != nil {
+			continue // nobody holds it, or the cache is going down with the program
 		}
-		for i := range services {
-			keys = append(keys, apiconv.KeyOf(&services[i]))
-		}
+		keys = append(keys, holders(&claim)...)
 	}
 	return keys
 }
 
-// within returns the Services that show an address in one of the prefixes. Those of
+// within returns the Services that hold an address in one of the prefixes. Those of
 // single addresses are looked up; for others, which are few and rarely change, all
-// Services are looked at, once.
+// claims are looked at, once.
 func (r *Reconciler) within(ctx context.Context, prefixes []netip.Prefix) []lb.ServiceKey {
 	var single []netip.Addr
 	var wider []netip.Prefix
@@ -165,21 +160,21 @@ func (r *Reconciler) within(ctx context.Context, prefixes []netip.Prefix) []lb.S
 			wider = append(wider, p)
 		}
 	}
-	keys := r.showingAny(ctx, single)
+	keys := r.holding(ctx, single)
 	if len(wider) == 0 {
 		return keys
 	}
-	var services corev1.ServiceList
-	if err := r.Client.List(ctx, &services, client.UnsafeDisableDeepCopy); err != nil {
+	var claims v1beta1.IPAddressClaimList
+	if err := r.Client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
 		return keys // the cache is going down with the program
 	}
 	holds := newRoutes()
 	for _, p := range wider {
 		holds.replace(source{}, nil, []reports.Route{{Prefix: p}})
 	}
-	for i := range services.Items {
-		if slices.ContainsFunc(apiconv.StatusAddresses(&services.Items[i]), func(a netip.Addr) bool { return len(holds.of(a)) > 0 }) {
-			keys = append(keys, apiconv.KeyOf(&services.Items[i]))
+	for i := range claims.Items {
+		if address, err := apiconv.ClaimAddress(&claims.Items[i]); err == nil && len(holds.of(address)) > 0 {
+			keys = append(keys, holders(&claims.Items[i])...)
 		}
 	}
 	return keys
@@ -194,25 +189,21 @@ func (r *Reconciler) waiting(context.Context, client.Object) []reconcile.Request
 // depends on whether it is ready.
 func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
 	name := lb.NodeName(node.GetName())
-	return requestsFor(slices.Concat(r.Standing.waiting(), r.showingAny(ctx, r.Board.OwnedBy(name)), r.within(ctx, r.Board.RoutesOf(name))))
+	return requestsFor(slices.Concat(r.Standing.waiting(), r.holding(ctx, r.Board.OwnedBy(name)), r.within(ctx, r.Board.RoutesOf(name))))
 }
 
 // onEndpoints returns those Services that are not announced of the one whose
 // endpoints these are and those that share an address with it.
 func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []reconcile.Request {
 	key := lb.ServiceKey{Namespace: slice.GetNamespace(), Name: slice.GetLabels()[discoveryv1.LabelServiceName]}
-	var svc corev1.Service
-	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, &svc); err != nil {
-		return nil // it is gone, or will be seen when it comes
+	claims, err := r.claimsOf(ctx, key)
+	if err != nil {
+		return nil // the cache is going down with the program
 	}
 	var keys []lb.ServiceKey
-	for _, address := range apiconv.StatusAddresses(&svc) {
-		services, err := r.showing(ctx, address)
-		if err != nil {
-			return nil // the cache is going down with the program
-		}
-		for i := range services {
-			if key := apiconv.KeyOf(&services[i]); r.Standing.waits(key) {
+	for i := range claims {
+		for _, key := range holders(&claims[i]) {
+			if r.Standing.waits(key) {
 				keys = append(keys, key)
 			}
 		}
@@ -222,15 +213,19 @@ func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []rec
 
 // onClaim returns the Services that a claim names.
 func onClaim(_ context.Context, object client.Object) []reconcile.Request {
+	return requestsFor(holders(object))
+}
+
+// holders returns the Services that a claim names.
+func holders(object client.Object) (keys []lb.ServiceKey) {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return nil
 	}
-	var keys []lb.ServiceKey
 	for _, h := range claim.Spec.Holders {
 		keys = append(keys, apiconv.HolderKey(h))
 	}
-	return requestsFor(keys)
+	return keys
 }
 
 func requestsFor(keys []lb.ServiceKey) []reconcile.Request {

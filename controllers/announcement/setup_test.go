@@ -18,15 +18,14 @@ func TestClaimsWakeTheServicesThatTheyName(t *testing.T) {
 	if want := []string{"a/web", "b/dns"}; !slices.Equal(got, want) {
 		t.Errorf("woken: got %v, want %v", got, want)
 	}
-	if got := onClaim(t.Context(), &corev1.Node{}); got != nil {
+	if got := onClaim(t.Context(), &corev1.Node{}); len(got) > 0 {
 		t.Errorf("what is no claim: got %v, want nobody", got)
 	}
 }
 
-func TestServicesAreFoundByTheirAddresses(t *testing.T) {
-	svc := &corev1.Service{}
-	svc.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "192.168.1.240"}, {IP: "2001:0db8::1"}, {Hostname: "lb.example"}}
-	if got, want := addressesOf(svc), []string{"192.168.1.240", "2001:db8::1"}; !slices.Equal(got, want) {
+func TestClaimsAreIndexedByHolder(t *testing.T) {
+	claim := &v1beta1.IPAddressClaim{Spec: v1beta1.IPAddressClaimSpec{Holders: []v1beta1.ClaimHolder{{Namespace: "a", Name: "web"}, {Namespace: "b", Name: "dns"}}}}
+	if got, want := holdersOf(claim), []string{"a/web", "b/dns"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -30,6 +30,9 @@ var errTaken = errors.New("the address is claimed by another Service")
 // an address from a Service that still has it.
 var errStale = errors.New("the cache is behind the API server")
 
+// errHandOver says that another Service has not let go yet what this one is to have.
+var errHandOver = errors.New("the address is shown by another Service")
+
 // claimFor is the claim that a holding needs, where there is none.
 func claimFor(h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
 	return claimWith(&v1beta1.IPAddressClaim{

@@ -28,6 +28,10 @@ type decision struct {
 	hopeless bool
 	// handOver says that an address is not kept yet since another Service shows it.
 	handOver bool
+	// overwriter is another writer that undoes what the controller writes, as the subject
+	// of a sentence; empty: none is known. restores is the same where what it wrote is
+	// replaced now.
+	overwriter, restores string
 }
 
 // decide meets the request of a Service, or says why not. What the Service has

@@ -48,6 +48,7 @@ func marked(svc *corev1.Service) bool {
 // forget frees the addresses of a Service that is gone.
 func (r *Reconciler) forget(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
 	r.overwritten.forget(key)
+	r.retries.Forget(requestFor(key))
 	held, _ := r.Ledger.HeldBy(key)
 	if err := r.isUnserved(ctx, key, held); err != nil {
 		return reconcile.Result{}, err
@@ -74,6 +75,7 @@ func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []i
 
 // releaseAll lets everything go that a Service has which asks for nothing.
 func (r *Reconciler) releaseAll(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) (reconcile.Result, error) {
+	r.restores.Forget(key)
 	r.Ledger.Left(key, nil)
 	r.Ledger.Forget(key)
 	r.Metrics.Forget(key)

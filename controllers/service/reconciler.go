@@ -21,6 +21,7 @@ import (
 
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/metrics"
+	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -55,6 +56,8 @@ type Reconciler struct {
 	Now func() time.Time
 
 	overwritten overwritten
+	restores    retry.Restores[lb.ServiceKey]
+	retries     retry.Limiter
 }
 
 func (r *Reconciler) now() time.Time {
@@ -73,15 +76,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	err := r.Client.Get(ctx, req.NamespacedName, svc)
 	switch {
 	case apierrors.IsNotFound(err):
-		return retryWhenBehind(r.forget(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
+		return r.again(req)(r.forget(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", req.NamespacedName, err)
 	case r.overwritten.is(svc):
-		return retryWhenBehind(reconcile.Result{}, errStale)
+		return r.again(req)(reconcile.Result{}, errStale)
 	case !r.serves(svc):
-		return retryWhenBehind(r.letGo(ctx, svc))
+		return r.again(req)(r.letGo(ctx, svc))
 	}
-	return retryWhenBehind(r.serve(ctx, svc))
+	return r.again(req)(r.serve(ctx, svc))
 }
 
 // serve gives the Service what it asks for: claim, then status, then release of
@@ -91,7 +94,10 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	next := desired(svc, d)
+	next, wait, calm, err := r.plan(ctx, svc, &d)
+	if err != nil || wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, err
+	}
 	changed, err := r.write(ctx, svc, next)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -112,7 +118,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		// address, and one in use does not say which of several.
 		err := r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, key))
 		if errors.Is(err, errTaken) {
-			return reconcile.Result{RequeueAfter: moment}, nil // and let nothing go
+			return reconcile.Result{}, errStale // and let nothing go
 		}
 		if err != nil {
 			return reconcile.Result{}, err
@@ -131,10 +137,10 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, err
 	}
 	if d.handOver {
-		return reconcile.Result{RequeueAfter: retryAfter(d)}, nil // what is kept for it is not to be looked at yet
+		return reconcile.Result{}, errHandOver // what is kept for it is not to be looked at yet
 	}
 	again, err := r.expire(ctx, key)
-	return reconcile.Result{RequeueAfter: soonest(again, retryAfter(d))}, err
+	return reconcile.Result{RequeueAfter: soonest(calm, soonest(again, retryAfter(d)))}, err
 }
 
 // left tells the ledger what a Service shows now. If nothing had to be written, that
@@ -154,16 +160,10 @@ func (r *Reconciler) left(ctx context.Context, key lb.ServiceKey, svc *corev1.Se
 	return nil
 }
 
-// moment is when to look again at what will have passed.
-const moment = 50 * time.Millisecond
-
 // retryAfter is when to look again at a Service that does not have all that it
 // asks for, zero for never.
 func retryAfter(d decision) time.Duration {
-	switch {
-	case d.handOver:
-		return moment
-	case d.hopeless || d.Attempts == 0:
+	if d.hopeless || d.Attempts == 0 {
 		return 0
 	}
 	wait := firstRetry
@@ -227,11 +227,16 @@ func (r *Reconciler) serves(svc *corev1.Service) bool {
 	return svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class)
 }
 
-// retryWhenBehind turns "somebody wrote in between" and "the cache is behind"
-// into another round: that is no error, the cache will show the newer object.
-func retryWhenBehind(result reconcile.Result, err error) (reconcile.Result, error) {
-	if apierrors.IsConflict(err) || errors.Is(err, errStale) {
-		return reconcile.Result{RequeueAfter: moment}, nil
+// again has a request tried again, later each time, if another writer was faster, the cache
+// is behind, or another Service has not let an address go yet: these are no errors.
+func (r *Reconciler) again(req reconcile.Request) func(reconcile.Result, error) (reconcile.Result, error) {
+	return func(result reconcile.Result, err error) (reconcile.Result, error) {
+		if apierrors.IsConflict(err) || errors.Is(err, errStale) || errors.Is(err, errHandOver) {
+			return reconcile.Result{RequeueAfter: r.retries.When(req)}, nil
+		}
+		if err == nil {
+			r.retries.Forget(req)
+		}
+		return result, err
 	}
-	return result, err
 }

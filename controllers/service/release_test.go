@@ -155,27 +155,44 @@ func TestRetryAfterDoublesUpToABound(t *testing.T) {
 	}
 }
 
-func TestRetryWhenBehind(t *testing.T) {
+func TestWhatIsNoErrorIsTriedAgainLaterEachTime(t *testing.T) {
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "services"}, "web", nil)
 	away := errors.New("away")
 	fine := reconcile.Result{RequeueAfter: time.Minute}
 	tests := []struct {
 		name string
 		err  error
-		want reconcile.Result
 		fail error
 	}{
-		{name: "nothing wrong", want: fine},
-		{name: "somebody wrote in between", err: errors.Join(conflict), want: reconcile.Result{RequeueAfter: 50 * time.Millisecond}},
-		{name: "the cache is behind", err: errors.Join(errStale), want: reconcile.Result{RequeueAfter: 50 * time.Millisecond}},
-		{name: "an error", err: away, want: fine, fail: away},
-		{name: "another has the address, time and again", err: errTaken, want: fine, fail: errTaken},
+		{name: "another writer was faster", err: errors.Join(conflict)},
+		{name: "the cache is behind", err: errors.Join(errStale)},
+		{name: "another Service still shows the address", err: errHandOver},
+		{name: "an error is the queue's to try again", err: away, fail: away},
+		{name: "another Service has the address, time and again", err: errTaken, fail: errTaken},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := retryWhenBehind(fine, tt.err)
-			if got != tt.want || !errors.Is(err, tt.fail) {
-				t.Errorf("got %+v, %v, want %+v, %v", got, err, tt.want, tt.fail)
+			var r Reconciler
+			again := r.again(requestFor(web))
+			var last time.Duration
+			for range 20 {
+				got, err := again(fine, tt.err)
+				if !errors.Is(err, tt.fail) {
+					t.Fatalf("got %v, want %v", err, tt.fail)
+				}
+				last = got.RequeueAfter
+			}
+			if tt.fail != nil {
+				return
+			}
+			if last < 7*time.Second || last > 10*time.Second {
+				t.Errorf("the twentieth time: got %v, want 7.5s to 10s", last)
+			}
+			if got, err := again(fine, nil); got != fine || err != nil {
+				t.Errorf("success: got %+v, %v, want %+v", got, err, fine)
+			}
+			if got, _ := again(fine, tt.err); got.RequeueAfter > 50*time.Millisecond {
+				t.Errorf("after a success: got %v, want at most 50ms", got.RequeueAfter)
 			}
 		})
 	}

@@ -89,6 +89,12 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllocated
 		c.Message = fmt.Sprintf("the Service has %s", origins(d.Keep))
 	}
+	if d.overwriter != "" {
+		if c.Status == metav1.ConditionTrue {
+			c.Reason = v1beta1.ReasonStatusOverwritten
+		}
+		c.Message += "; " + overwrittenBy(d.overwriter)
+	}
 	c.Message = bounded.Message(c.Message)
 	return c
 }
@@ -135,11 +141,16 @@ func sentences(verdicts []ipam.Verdict) string {
 	return strings.Join(words, "; ")
 }
 
+// same says whether there is nothing to write.
+func same(svc, next *corev1.Service) bool {
+	return equality.Semantic.DeepEqual(svc.Status, next.Status) && equality.Semantic.DeepEqual(svc.Annotations, next.Annotations)
+}
+
 // write brings status, condition and annotation of a Service to next, in one
 // request, if they differ. It fails if the Service has changed since it was
 // read.
 func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (changed bool, err error) {
-	if equality.Semantic.DeepEqual(svc.Status, next.Status) && equality.Semantic.DeepEqual(svc.Annotations, next.Annotations) {
+	if same(svc, next) {
 		return false, nil
 	}
 	patch := client.MergeFromWithOptions(svc, client.MergeFromWithOptimisticLock{})
@@ -151,6 +162,7 @@ func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (chan
 		return false, fmt.Errorf("writing the status of the Service %s: %w", apiconv.KeyOf(svc), err)
 	}
 	r.overwritten.note(svc, next)
+	r.restores.Wrote(apiconv.KeyOf(svc), fingerprint(next))
 	return true, nil
 }
 
@@ -167,14 +179,23 @@ func (r *Reconciler) tell(svc *corev1.Service, d decision) {
 		r.Metrics.Conflict()
 		r.warn(svc, v1beta1.ReasonAddressLost, sentence)
 	}
+	if d.restores != "" {
+		r.warn(svc, v1beta1.ReasonStatusOverwritten, overwrittenBy(d.restores))
+	}
 	now := condition(svc, d)
 	before := meta.FindStatusCondition(svc.Status.Conditions, now.Type)
 	if before != nil && before.Reason == now.Reason && before.Message == now.Message {
 		return
 	}
+	if now.Reason == v1beta1.ReasonStatusOverwritten {
+		return // told with each restoration
+	}
 	if now.Status != metav1.ConditionTrue {
 		r.warn(svc, now.Reason, now.Message)
 		return
+	}
+	if before != nil && strings.HasPrefix(before.Message, now.Message) {
+		return // another writer overwrites it no more
 	}
 	message := now.Message
 	if len(d.Passed) > 0 {

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
@@ -51,6 +52,7 @@ type Reconciler struct {
 	Kubernetes func() (*apiversion.Info, error)
 
 	applied   applied
+	conflicts retry.Limiter
 	passwords client.Reader // the cache that has the Secret with the passwords
 	supported bool          // the API server is new enough
 }
@@ -72,9 +74,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		result, err = r.remove(ctx, stack)
 	}
 	if apierrors.IsConflict(err) {
-		// Somebody, such as the last pass, was faster; the cache follows.
-		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, nil
+		// Another writer, such as the last pass, was faster; the cache follows.
+		return reconcile.Result{RequeueAfter: r.conflicts.When(request)}, nil
 	}
+	r.conflicts.Forget(request)
 	return result, err
 }
 

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -25,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/manifests"
 )
@@ -99,7 +101,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		b = b.Watches(object, theStack, builder.WithPredicates(predicate.Funcs{UpdateFunc: matters}))
 	}
 	b = b.WatchesRawSource(source.Kind[client.Object](passwords, &corev1.Secret{}, theStack))
-	return watchAround(b, request).Complete(r)
+	return watchAround(b, request).WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r)
 }
 
 func empty(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, error) {

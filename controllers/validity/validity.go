@@ -16,12 +16,14 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
@@ -91,7 +93,7 @@ func (r *Reconciler[T]) SetupWithManager(mgr ctrl.Manager, object T) error {
 	for _, w := range r.Watches {
 		b = b.Watches(w.Object, OnAny(), builder.WithPredicates(w.Changed))
 	}
-	if err := b.Complete(r); err != nil {
+	if err := b.WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r); err != nil {
 		return fmt.Errorf("watching what %ss depend on: %w", r.Kind, err)
 	}
 	return nil

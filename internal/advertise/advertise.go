@@ -118,13 +118,13 @@ type Endpoints struct {
 	Nodes map[lb.NodeName]bool
 }
 
-// Address is an address that Services show.
+// Address is an address that Services hold.
 type Address struct {
-	// Address that is shown.
+	// Address that is held.
 	Address netip.Addr
 	// Pool that it is from, which may be gone.
 	Pool lb.PoolName
-	// Holders are the Services that really show it.
+	// Holders are the Services that hold it.
 	Holders []lb.ServiceKey
 }
 

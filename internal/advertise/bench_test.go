@@ -84,7 +84,7 @@ func plannerOf(in advertise.Input, services int) *advertise.Planner {
 	p.SetConfig(in.Advertisements, in.Pools, in.Nodes)
 	for i, a := range in.Addresses[:services] {
 		p.SetService(in.Services[i].Key, &advertise.Holder{Service: in.Services[i], Shown: []netip.Addr{a.Address}})
-		p.SetClaim(a.Address, &advertise.Claim{Pool: a.Pool, Holders: a.Holders})
+		p.SetClaim(a.Address, &advertise.Claim{Pool: a.Pool, Holders: named(a.Holders...)})
 	}
 	p.Changes()
 	return p

@@ -48,9 +48,9 @@ func (f *facts) wanted() map[netip.Addr][]advertise.Candidate {
 	}
 	for address, claim := range f.claims {
 		shown := advertise.Address{Address: address, Pool: claim.Pool}
-		for _, key := range claim.Holders {
-			if s := f.services[key]; s != nil && slices.Contains(s.Shown, address) {
-				shown.Holders = append(shown.Holders, key)
+		for _, h := range claim.Holders {
+			if s := f.services[h.Key]; s != nil && (slices.Contains(s.Shown, address) || h.UID != "" && h.UID == s.UID) {
+				shown.Holders = append(shown.Holders, h.Key)
 			}
 		}
 		if len(shown.Holders) > 0 && f.admitted[address] {
@@ -72,6 +72,12 @@ var (
 	someEndpoints = []map[lb.Family]advertise.Endpoints{nil, on("n1"), on("n1", "n3"), on("n2"), {lb.IPv4: {Serving: 1}},
 		{lb.IPv6: on("n2", "n3")[lb.IPv4]}, {lb.IPv4: on("n1")[lb.IPv4], lb.IPv6: on("n1")[lb.IPv4]}}
 )
+
+var someUIDs = []string{"", "first", "second"}
+
+func drawHolder(t *rapid.T) advertise.ClaimHolder {
+	return advertise.ClaimHolder{Key: rapid.SampledFrom(someKeys).Draw(t, "holder"), UID: rapid.SampledFrom(someUIDs).Draw(t, "uid")}
+}
 
 func drawAd(t *rapid.T) ad {
 	return ad{
@@ -112,6 +118,7 @@ func (f *facts) change(t *rapid.T, p *advertise.Planner) {
 					Labels: labels{"app": rapid.SampledFrom([]string{"web", "db"}).Draw(t, "app")},
 					Local:  rapid.Bool().Draw(t, "local"), Endpoints: rapid.SampledFrom(someEndpoints).Draw(t, "endpoints"),
 				},
+				UID:   rapid.SampledFrom(someUIDs).Draw(t, "uid"),
 				Shown: rapid.SliceOfN(rapid.SampledFrom(someAddresses), 0, 4).Draw(t, "shown"),
 			}
 		}
@@ -121,7 +128,7 @@ func (f *facts) change(t *rapid.T, p *advertise.Planner) {
 		if delete(f.claims, address); rapid.IntRange(0, 4).Draw(t, "free") > 0 {
 			f.claims[address] = &advertise.Claim{
 				Pool:    rapid.SampledFrom([]lb.PoolName{"gold", "tin", "gone"}).Draw(t, "pool"),
-				Holders: rapid.SliceOfN(rapid.SampledFrom(someKeys), 0, 3).Draw(t, "holders"),
+				Holders: rapid.SliceOfN(rapid.Custom(drawHolder), 0, 3).Draw(t, "holders"),
 			}
 		}
 		p.SetClaim(address, f.claims[address])

@@ -12,7 +12,7 @@ import (
 // Change is how to get from what was wanted to what is.
 type Change struct {
 	// Addresses that were not wanted, or that others may announce now, ordered. One is
-	// wanted while a Service that holds it shows it, also if nobody may announce it.
+	// wanted while a Service holds it, also if nobody may announce it.
 	// They share their candidates where they can, also with those of changes before:
 	// never change them.
 	Addresses []ownership.Address
@@ -49,8 +49,8 @@ func (p *Planner) SetConfig(advertisements []Advertisement, pools []Pool, nodes 
 	}
 }
 
-// SetService says what a Service is like; nil: it is gone. Only the addresses that it
-// shows or showed are looked at.
+// SetService says what a Service is like; nil: it is gone. Only the addresses whose
+// claims name it are looked at.
 func (p *Planner) SetService(key lb.ServiceKey, s *Holder) {
 	for _, address := range p.holdings.SetService(key, s) {
 		p.touched[address] = struct{}{}
@@ -93,7 +93,7 @@ func (p *Planner) Changes() Change {
 // look adds what has become of an address.
 func (p *Planner) look(address netip.Addr, c *Change) {
 	before, known := p.told[address]
-	pool, holders := p.holdings.Showing(address)
+	pool, holders := p.holdings.Holders(address)
 	if len(holders) == 0 {
 		if known {
 			delete(p.told, address)

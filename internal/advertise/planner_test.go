@@ -20,8 +20,26 @@ func holder(addresses ...netip.Addr) *advertise.Holder {
 	return &advertise.Holder{Service: advertise.Service{Labels: labels{"app": "web"}, Endpoints: on("n1")}, Shown: addresses}
 }
 
+// heldBy is a claim that names Services which have not taken it up yet.
 func heldBy(keys ...lb.ServiceKey) *advertise.Claim {
-	return &advertise.Claim{Pool: "gold", Holders: keys}
+	return &advertise.Claim{Pool: "gold", Holders: named(keys...)}
+}
+
+func named(keys ...lb.ServiceKey) (list []advertise.ClaimHolder) {
+	for _, key := range keys {
+		list = append(list, advertise.ClaimHolder{Key: key})
+	}
+	return list
+}
+
+// takenUp is a claim that the Service of that UID has taken up.
+func takenUp(key lb.ServiceKey, uid string) *advertise.Claim {
+	return &advertise.Claim{Pool: "gold", Holders: []advertise.ClaimHolder{{Key: key, UID: uid}}}
+}
+
+func withUID(uid string, h *advertise.Holder) *advertise.Holder {
+	h.UID = uid
+	return h
 }
 
 // planner has three nodes, the first address, which the Service web shows, and was asked
@@ -78,7 +96,24 @@ func TestWhatIsNewOfAddresses(t *testing.T) {
 		}, change{Addresses: addresses{{Address: one}}}},
 		{"an address without an advertisement is wanted, and nobody may announce it", func(p *advertise.Planner) { p.SetConfig(nil, gold(), nodes()) },
 			change{Addresses: addresses{{Address: one}}}},
-		{"an address that its Service does not show any more goes", func(p *advertise.Planner) { p.SetService(web, holder(two)) }, change{Gone: []netip.Addr{one}}},
+		{"a claim that the Service has taken up is enough", func(p *advertise.Planner) {
+			p.SetService(dns, withUID("d", holder()))
+			p.SetClaim(two, takenUp(dns, "d"))
+		}, change{Addresses: addresses{{Address: two, Candidates: everyone}}}},
+		{"a claim that another Service of the name has taken up is not", func(p *advertise.Planner) {
+			p.SetService(dns, withUID("d2", holder()))
+			p.SetClaim(two, takenUp(dns, "d"))
+		}, change{}},
+		{"a claim without UID is not taken up by a Service without UID", func(p *advertise.Planner) {
+			p.SetService(dns, holder())
+			p.SetClaim(two, heldBy(dns))
+		}, change{}},
+		{"nothing, when another writer replaces the status of a Service that has taken its claim up", func(p *advertise.Planner) {
+			p.SetClaim(one, takenUp(web, "w"))
+			p.SetService(web, withUID("w", holder(one)))
+			p.SetService(web, withUID("w", holder(six)))
+		}, change{}},
+		{"an address that is only reserved for its Service and not shown any more goes", func(p *advertise.Planner) { p.SetService(web, holder(two)) }, change{Gone: []netip.Addr{one}}},
 		{"an address whose Service is gone goes", func(p *advertise.Planner) { p.SetService(web, nil) }, change{Gone: []netip.Addr{one}}},
 		{"an address whose claim is gone goes", func(p *advertise.Planner) { p.SetClaim(one, nil) }, change{Gone: []netip.Addr{one}}},
 		{"an address that somebody else holds goes", func(p *advertise.Planner) { p.SetClaim(one, heldBy(dns)) }, change{Gone: []netip.Addr{one}}},

@@ -11,39 +11,45 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ShownAddresses returns the addresses that are claimed for Services and that
-// these really show, ordered: kube-proxy serves what stands in the status, not
-// what is claimed. A claim that means nothing is left out.
-func ShownAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) []advertise.Address {
-	told := make(map[lb.ServiceKey][]netip.Addr, len(services))
+// HeldAddresses returns the addresses that these Services hold by these claims, ordered;
+// see advertise.ClaimHolder. A claim that is invalid is left out.
+func HeldAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) []advertise.Address {
+	balanced := make(map[lb.ServiceKey]*corev1.Service, len(services))
 	for i := range services {
 		if svc := &services[i]; svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
-			told[KeyOf(svc)] = StatusAddresses(svc)
+			balanced[KeyOf(svc)] = svc
 		}
 	}
-	var shown []advertise.Address
+	var held []advertise.Address
 	for i := range claims {
 		claim := &claims[i]
 		address, err := ClaimAddress(claim)
 		if err != nil {
 			continue
 		}
-		if holders := showing(claim, address, told); len(holders) > 0 {
-			shown = append(shown, advertise.Address{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Holders: holders})
+		if holders := holding(claim, address, balanced); len(holders) > 0 {
+			held = append(held, advertise.Address{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Holders: holders})
 		}
 	}
-	slices.SortFunc(shown, func(x, y advertise.Address) int { return x.Address.Compare(y.Address) })
-	return shown
+	slices.SortFunc(held, func(x, y advertise.Address) int { return x.Address.Compare(y.Address) })
+	return held
 }
 
-func showing(claim *v1beta1.IPAddressClaim, address netip.Addr, told map[lb.ServiceKey][]netip.Addr) []lb.ServiceKey {
+func holding(claim *v1beta1.IPAddressClaim, address netip.Addr, services map[lb.ServiceKey]*corev1.Service) []lb.ServiceKey {
 	var holders []lb.ServiceKey
 	for _, h := range claim.Spec.Holders {
-		if key := HolderKey(h); slices.Contains(told[key], address) {
-			holders = append(holders, key)
+		named := AdvertisedHolder(h)
+		svc := services[named.Key]
+		if svc != nil && named.Holds(string(svc.UID), slices.Contains(StatusAddresses(svc), address)) {
+			holders = append(holders, named.Key)
 		}
 	}
 	return holders
+}
+
+// AdvertisedHolder returns the Service that a claim names, as far as announcing goes.
+func AdvertisedHolder(h v1beta1.ClaimHolder) advertise.ClaimHolder {
+	return advertise.ClaimHolder{Key: HolderKey(h), UID: string(h.UID)}
 }
 
 // AdvertisedService returns what counts of a Service, in a namespace with these labels,

@@ -7,13 +7,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-func TestOnlyAddressesThatServicesShowAreAdvertised(t *testing.T) {
+func TestHeldAddresses(t *testing.T) {
 	claim := func(name string, holders ...string) v1beta1.IPAddressClaim {
 		c := v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.IPAddressClaimSpec{Address: name, Pool: "gold"}}
 		for _, h := range holders {
@@ -37,15 +38,23 @@ func TestOnlyAddressesThatServicesShowAreAdvertised(t *testing.T) {
 		service("web", balanced, "10.0.0.2", "10.0.0.1", "10.0.0.9"), service("dns", balanced, "10.0.0.1", "10.0.0.5"),
 		service("waits", balanced), service("was", corev1.ServiceTypeClusterIP, "10.0.0.3"),
 	}
+	services[2].UID, services[3].UID = "uid-waits", "uid-was"
+	taken := func(name, holder string, uid types.UID) v1beta1.IPAddressClaim {
+		c := claim(name, holder)
+		c.Spec.Holders[0].UID = uid
+		return c
+	}
 	claims := []v1beta1.IPAddressClaim{
+		taken("10.0.0.11", "waits", "uid-waits"), taken("10.0.0.12", "waits", "uid-before"), taken("10.0.0.13", "was", "uid-was"),
 		claim("10.0.0.2", "web"), claim("10.0.0.1", "web", "dns", "waits"), claim("10.0.0.3", "was"), claim("10.0.0.4", "waits", "gone"), claim("10.0.0.7"), wrong,
 	}
 	want := []advertise.Address{
 		{Address: netip.MustParseAddr("10.0.0.1"), Pool: "gold", Holders: []lb.ServiceKey{key("web"), key("dns")}},
 		{Address: netip.MustParseAddr("10.0.0.2"), Pool: "gold", Holders: []lb.ServiceKey{key("web")}},
+		{Address: netip.MustParseAddr("10.0.0.11"), Pool: "gold", Holders: []lb.ServiceKey{key("waits")}},
 	}
 	byValue := cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
-	if diff := cmp.Diff(want, ShownAddresses(services, claims), byValue); diff != "" {
+	if diff := cmp.Diff(want, HeldAddresses(services, claims), byValue); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 }

@@ -34,7 +34,7 @@ func large(services, peers int) setup {
 			Service: advertise.Service{Labels: labels{"app": fmt.Sprint(i % 7)}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n1", "n2", "n3")}},
 			Shown:   []netip.Addr{address},
 		}
-		s.claims[address] = &advertise.Claim{Pool: "gold", Holders: []lb.ServiceKey{key}}
+		s.claims[address] = &advertise.Claim{Pool: "gold", Holders: named(key)}
 		address = address.Next()
 	}
 	return s
@@ -121,7 +121,7 @@ func TestWhatIsGoneCostsNoMemory(t *testing.T) {
 	for range 10000 {
 		service.Shown = []netip.Addr{address}
 		p.SetService(key, &service)
-		p.SetClaim(address, &advertise.Claim{Pool: "gold", Holders: []lb.ServiceKey{key}})
+		p.SetClaim(address, &advertise.Claim{Pool: "gold", Holders: named(key)})
 		p.Changes()
 		p.SetClaim(address, nil)
 		p.Changes()

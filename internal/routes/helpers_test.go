@@ -78,7 +78,7 @@ func base(ads ...ad) setup {
 		services: map[lb.ServiceKey]*advertise.Holder{
 			web: {Service: advertise.Service{Labels: labels{"app": "web"}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n2")}}, Shown: []netip.Addr{one}},
 		},
-		claims: map[netip.Addr]*advertise.Claim{one: {Pool: "gold", Holders: []lb.ServiceKey{web}}},
+		claims: map[netip.Addr]*advertise.Claim{one: {Pool: "gold", Holders: named(web)}},
 	}
 }
 
@@ -109,9 +109,16 @@ func shares(list map[lb.ServiceKey]*advertise.Holder) func(*setup) {
 		for key, service := range list {
 			service.Shown = []netip.Addr{one}
 			s.services[key] = service
-			s.claims[one].Holders = append(s.claims[one].Holders, key)
+			s.claims[one].Holders = append(s.claims[one].Holders, advertise.ClaimHolder{Key: key})
 		}
 	}
+}
+
+func named(keys ...lb.ServiceKey) (list []advertise.ClaimHolder) {
+	for _, key := range keys {
+		list = append(list, advertise.ClaimHolder{Key: key})
+	}
+	return list
 }
 
 func serves(e advertise.Endpoints) *advertise.Holder {
@@ -130,7 +137,7 @@ func shows(addresses ...netip.Addr) func(*setup) {
 		s.services[web].Shown = addresses
 		s.services[web].Endpoints[lb.IPv6] = on("n2")
 		for _, a := range addresses {
-			s.claims[a] = &advertise.Claim{Pool: "gold", Holders: []lb.ServiceKey{web}}
+			s.claims[a] = &advertise.Claim{Pool: "gold", Holders: named(web)}
 		}
 	}
 }

@@ -184,9 +184,9 @@ func (s *story) input() advertise.Input {
 	}
 	for address, claim := range s.claims {
 		shown := advertise.Address{Address: address, Pool: claim.Pool}
-		for _, key := range claim.Holders {
-			if service := s.services[key]; service != nil && slices.Contains(service.Shown, address) {
-				shown.Holders = append(shown.Holders, key)
+		for _, h := range claim.Holders {
+			if service := s.services[h.Key]; service != nil && (slices.Contains(service.Shown, address) || h.UID != "" && h.UID == service.UID) {
+				shown.Holders = append(shown.Holders, h.Key)
 			}
 		}
 		if len(shown.Holders) > 0 && s.admitted[address] {

@@ -79,8 +79,8 @@ func (p *Planner) Refused(most int) (count int, first []advertise.Refusal) {
 // list them any more.
 func (p *Planner) Outside() []netip.Addr { return p.holdings.Outside() }
 
-// SetService says what a Service is like; nil: it is gone. Only the addresses that
-// it shows or showed are looked at.
+// SetService says what a Service is like; nil: it is gone. Only the addresses whose
+// claims name it are looked at.
 func (p *Planner) SetService(key lb.ServiceKey, s *advertise.Holder) {
 	for _, address := range p.holdings.SetService(key, s) {
 		p.look(address)
@@ -119,7 +119,7 @@ func (p *Planner) lookAt(address netip.Addr, announced bool) {
 // those of advertise.Resolve, for one node. A node that is excluded goes on with what it
 // announces while no other node may, and begins nothing.
 func (p *Planner) decide(address netip.Addr, announced bool) *outcome {
-	pool, holders := p.holdings.Showing(address)
+	pool, holders := p.holdings.Holders(address)
 	family := lb.FamilyOf(address)
 	if !advertise.Served(holders, family) || !advertise.ServedAt(holders, family, p.plan.node) {
 		return nil

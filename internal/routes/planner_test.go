@@ -39,10 +39,13 @@ func TestWhatIsAnnounced(t *testing.T) {
 		{"an excluded node announces nothing", base(ad{}).with(func(s *setup) { s.config.Node.Excluded = "has a label" }), nothing},
 		{"peers can be named", base(ad{Peers: []bgp.PeerName{"left"}}), single},
 		{"other peers get nothing", base(ad{Peers: []bgp.PeerName{"right"}}), nothing},
-		{"an address that no Service shows is not", base(ad{}).with(func(s *setup) { s.services[web].Shown = []netip.Addr{two} }), nothing},
+		{"an address whose Service shows another, and has taken its claim up, is", base(ad{}).with(func(s *setup) {
+			s.services[web].Shown, s.services[web].UID, s.claims[one].Holders[0].UID = []netip.Addr{two}, "u", "u"
+		}), single},
+		{"an address that is reserved for a Service which does not show it is not", base(ad{}).with(func(s *setup) { s.services[web].Shown = []netip.Addr{two} }), nothing},
 		{"an address whose holder is gone is not", base(ad{}).with(func(s *setup) { delete(s.services, web) }), nothing},
 		{"an address that is shown but not claimed is not", base(ad{}).with(func(s *setup) { delete(s.claims, one) }), nothing},
-		{"an address that another Service claims is not", base(ad{}).with(func(s *setup) { s.claims[one].Holders = []lb.ServiceKey{dns} }), nothing},
+		{"an address that another Service claims is not", base(ad{}).with(func(s *setup) { s.claims[one].Holders = named(dns) }), nothing},
 		{"without endpoints nothing is", base(ad{}).with(shares(map[lb.ServiceKey]*advertise.Holder{web: serves(on())})), nothing},
 		{"endpoints of the other family do not count", base(ad{}).with(shows(six), func(s *setup) { delete(s.services[web].Endpoints, lb.IPv6) }), nothing},
 		{"each family has its routes", base(ad{}).with(shows(one, six)), to("10.0.0.1/32", "2001:db8::1/128")},

@@ -151,11 +151,13 @@ func (s *story) address() netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 0, 0, last})
 }
 
+func (s *story) uid() string { return []string{"", "first", "second"}[s.IntN(3)] }
+
 func (s *story) service() *advertise.Holder {
 	if s.IntN(6) == 0 {
 		return nil
 	}
-	service := &advertise.Holder{Service: advertise.Service{Labels: s.labels(), Local: s.IntN(3) == 0, Endpoints: map[lb.Family]advertise.Endpoints{}}}
+	service := &advertise.Holder{UID: s.uid(), Service: advertise.Service{Labels: s.labels(), Local: s.IntN(3) == 0, Endpoints: map[lb.Family]advertise.Endpoints{}}}
 	for range s.IntN(6) {
 		service.Shown = append(service.Shown, s.address())
 	}
@@ -171,8 +173,9 @@ func (s *story) claim() *advertise.Claim {
 	}
 	c := &advertise.Claim{Pool: []lb.PoolName{"gold", "tin", "gone"}[s.IntN(3)]}
 	for range 1 + s.IntN(3) {
-		if key := s.key(); !slices.Contains(c.Holders, key) {
-			c.Holders = append(c.Holders, key)
+		key := s.key()
+		if !slices.ContainsFunc(c.Holders, func(h advertise.ClaimHolder) bool { return h.Key == key }) {
+			c.Holders = append(c.Holders, advertise.ClaimHolder{Key: key, UID: s.uid()})
 		}
 	}
 	return c

@@ -191,7 +191,16 @@ func TestHandEditedStatusOfAServiceIsPutRight(t *testing.T) {
 		if err := b.Status().Update(context.Background(), svc); err != nil {
 			t.Fatal(err)
 		}
-		b.has("web", "10.9.0.1")
+		eventually.Succeed(t, within, "the status is restored", func(ctx context.Context) error {
+			svc, err := b.get(ctx, "web")
+			if err != nil {
+				return err
+			}
+			if got := ingress(svc); got != "10.9.0.1" || allocated(svc) == nil {
+				return fmt.Errorf("status has %q, condition %s", got, tell(svc))
+			}
+			return b.claimed(ctx, "10.9.0.1", svc)
+		})
 		b.has("other", "10.9.0.5")
 	}
 	b.free("10.9.0.7")

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -97,17 +98,20 @@ func Get[T client.Object](n News, key client.ObjectKey) T {
 	return object
 }
 
-// holder is what counts of a Service; nil: it is gone.
+// holder returns what counts of a Service; nil: it is gone, or of another type.
 func (s *Store) holder(key lb.ServiceKey) *advertise.Holder {
 	svc := s.services[key]
-	if svc == nil {
+	if svc == nil || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return nil
 	}
 	list := make([]discoveryv1.EndpointSlice, 0, len(s.slices[key]))
 	for _, slice := range s.slices[key] {
 		list = append(list, *slice)
 	}
-	return &advertise.Holder{Service: apiconv.AdvertisedService(svc, s.namespaces[key.Namespace], apiconv.ParseEndpoints(list)), Shown: apiconv.StatusAddresses(svc)}
+	return &advertise.Holder{
+		Service: apiconv.AdvertisedService(svc, s.namespaces[key.Namespace], apiconv.ParseEndpoints(list)),
+		UID:     string(svc.UID), Shown: apiconv.StatusAddresses(svc),
+	}
 }
 
 // claim is what counts of the claim for an address; nil: it is gone.
@@ -118,7 +122,7 @@ func (s *Store) claim(address netip.Addr) *advertise.Claim {
 	}
 	claim := &advertise.Claim{Pool: lb.PoolName(object.Spec.Pool)}
 	for _, h := range object.Spec.Holders {
-		claim.Holders = append(claim.Holders, apiconv.HolderKey(h))
+		claim.Holders = append(claim.Holders, apiconv.AdvertisedHolder(h))
 	}
 	return claim
 }

@@ -76,7 +76,7 @@ func all(client.Object) bool { return true }
 func TestOnlyWhatIsNewIsTold(t *testing.T) {
 	type services = map[lb.ServiceKey]*advertise.Holder
 	type claims = map[netip.Addr]*advertise.Claim
-	held := &advertise.Claim{Pool: "gold", Holders: []lb.ServiceKey{web}}
+	held := &advertise.Claim{Pool: "gold", Holders: []advertise.ClaimHolder{{Key: web}}}
 	internal := service()
 	internal.Spec.Type = corev1.ServiceTypeClusterIP
 	tests := []struct {
@@ -143,7 +143,7 @@ func TestAllThatThereIsCanBeTold(t *testing.T) {
 	}
 	s.Look(func(News) {})
 	s.Look(func(n News) {
-		want := heard{Services: map[lb.ServiceKey]*advertise.Holder{web: holder()}, Claims: map[netip.Addr]*advertise.Claim{one: {Pool: "gold", Holders: []lb.ServiceKey{web}}}}
+		want := heard{Services: map[lb.ServiceKey]*advertise.Holder{web: holder()}, Claims: map[netip.Addr]*advertise.Claim{one: {Pool: "gold", Holders: []advertise.ClaimHolder{{Key: web}}}}}
 		if diff := cmp.Diff(want, hears(n.TellAll), byValue); diff != "" {
 			t.Errorf("told of all (-want +got):\n%s", diff)
 		}

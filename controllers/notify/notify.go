@@ -1,0 +1,83 @@
+// Package notify bounds the events of all controllers: an event that repeats another one is
+// left out, and so is what goes beyond an object's budget. Conditions are not bounded: what
+// holds now always stands there.
+package notify
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/lru"
+)
+
+const (
+	// repeats is how long an event with the same reason and note about the same object is
+	// a repetition.
+	repeats = time.Minute
+	// burst and refill are the budget of an object: so many events at once, and one more
+	// each time. They are those of the spam filter that client-go has for core/v1 events
+	// and lacks for events.k8s.io.
+	burst, refill = 25, 5 * time.Minute
+	// remembered is for how many objects, and events, these rules hold: what happened
+	// least recently is forgotten first.
+	remembered = 4096
+)
+
+// Recorder passes events on to another recorder, within bounds. Make it with New; it is
+// safe for concurrent use.
+type Recorder struct {
+	next    events.EventRecorder
+	mu      sync.Mutex
+	budgets *lru.Cache // types.UID to *rate.Limiter
+	sent    *lru.Cache // sentence to time.Time
+}
+
+// sentence is an event as far as repeating it goes.
+type sentence struct {
+	object       types.UID
+	reason, note string
+}
+
+// New returns a recorder that passes on to the next one.
+func New(next events.EventRecorder) *Recorder {
+	return &Recorder{next: next, budgets: lru.New(remembered), sent: lru.New(remembered)}
+}
+
+// Eventf implements events.EventRecorder.
+func (r *Recorder) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
+	text := fmt.Sprintf(note, args...)
+	if r.allows(regarding, reason, text) {
+		r.next.Eventf(regarding, related, kind, reason, action, "%s", text)
+	}
+}
+
+// allows says whether an event is neither a repetition nor beyond the object's budget, and
+// counts it.
+func (r *Recorder) allows(regarding runtime.Object, reason, note string) bool {
+	object, err := meta.Accessor(regarding)
+	if err != nil {
+		return true // not an object of the API, which the next recorder refuses
+	}
+	now, key := time.Now(), sentence{object.GetUID(), reason, note}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, known := r.sent.Get(key); known && now.Sub(last.(time.Time)) < repeats {
+		return false
+	}
+	budget, known := r.budgets.Get(key.object)
+	if !known {
+		budget = rate.NewLimiter(rate.Every(refill), burst)
+		r.budgets.Add(key.object, budget)
+	}
+	if !budget.(*rate.Limiter).AllowN(now, 1) {
+		return false
+	}
+	r.sent.Add(key, now)
+	return true
+}

@@ -1,0 +1,56 @@
+// Package retry spaces what the controllers do again: reconciles that failed (Limiter), and
+// writes that another writer has undone (Restores). All of them back off exponentially,
+// with jitter, up to the same bound.
+package retry
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/internal/backoff"
+)
+
+// policy of all retries. The bound is how long work can wait after what was in its way is
+// gone, such as an outage of the API server; a thousand objects that fail all the time
+// cost a hundred attempts a second.
+var policy = backoff.Exponential{First: 50 * time.Millisecond, Last: 10 * time.Second}
+
+// Limiter counts the failures of each request since it succeeded last. It is the rate
+// limiter of a controller's queue, and serves reconcilers that must try again although
+// nothing is wrong, such as after a conflict. The zero value has counted nothing; it is safe
+// for concurrent use.
+type Limiter struct {
+	mu       sync.Mutex
+	failures map[reconcile.Request]int
+}
+
+var _ workqueue.TypedRateLimiter[reconcile.Request] = (*Limiter)(nil)
+
+// When implements workqueue.TypedRateLimiter: it counts a failure, and returns how long to
+// wait.
+func (l *Limiter) When(r reconcile.Request) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failures == nil {
+		l.failures = map[reconcile.Request]int{}
+	}
+	l.failures[r]++
+	return policy.After(l.failures[r])
+}
+
+// Forget implements workqueue.TypedRateLimiter: the request has succeeded.
+func (l *Limiter) Forget(r reconcile.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.failures, r)
+}
+
+// NumRequeues implements workqueue.TypedRateLimiter.
+func (l *Limiter) NumRequeues(r reconcile.Request) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failures[r]
+}

@@ -1,0 +1,120 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// anotherWriter stands for a field manager that is not known.
+const anotherWriter = "another writer"
+
+// plan returns the Service as it should be written, and how long to wait before. Another
+// writer may have undone the last write: two controllers that corrected each other at once
+// would write as fast as the API server lets them. While they disagree the condition names
+// the other one; calm is when that may be over, zero: there is no disagreement.
+func (r *Reconciler) plan(ctx context.Context, svc *corev1.Service, d *decision) (next *corev1.Service, wait, calm time.Duration, err error) {
+	key, now := apiconv.KeyOf(svc), r.now()
+	d.overwriter, calm = r.restores.Disagreement(key, now)
+	next = desired(svc, *d)
+	undone := r.restores.Look(key, fingerprint(next), same(svc, next), now)
+	if !undone.Is || undone.Wait > 0 {
+		return next, undone.Wait, calm, nil
+	}
+	by := ""
+	if entries(svc) != entries(next) {
+		fresh, err := r.fresh(ctx, key)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		by = overwriter(fresh)
+	}
+	r.restores.SetBy(key, by)
+	d.restores = by
+	d.overwriter, calm = r.restores.Disagreement(key, now)
+	return desired(svc, *d), 0, calm, nil
+}
+
+// overwrittenBy says that another writer overwrites what the controller writes.
+func overwrittenBy(who string) string {
+	return fmt.Sprintf("status.loadBalancer: %s overwrites it: kube-proxy forwards only what stands there, so that connections fail until lbstack has restored it: "+
+		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two serves", who)
+}
+
+// fingerprint is all that the controller writes on a Service.
+func fingerprint(svc *corev1.Service) string {
+	c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAddressAllocated)
+	if c == nil {
+		c = &metav1.Condition{}
+	}
+	return fmt.Sprint(entries(svc), svc.Annotations[v1beta1.AnnotationAllocatedFromPool], c.Status, c.Reason, c.Message, c.ObservedGeneration)
+}
+
+// entries are the addresses in a Service's status, with their modes. Host names are another
+// writer's.
+func entries(svc *corev1.Service) string {
+	var b strings.Builder
+	for _, in := range svc.Status.LoadBalancer.Ingress {
+		if in.IP == "" {
+			continue
+		}
+		b.WriteString(in.IP)
+		if in.IPMode != nil {
+			b.WriteString("=" + string(*in.IPMode))
+		}
+		b.WriteString(" ")
+	}
+	return b.String()
+}
+
+// overwriter returns the field manager, besides this controller, that wrote
+// status.loadBalancer, or otherwise the status, last.
+func overwriter(svc *corev1.Service) string {
+	if svc == nil {
+		return anotherWriter
+	}
+	var last *metav1.ManagedFieldsEntry
+	for i := range svc.ManagedFields {
+		entry := &svc.ManagedFields[i]
+		if entry.Manager == v1beta1.ManagedByController || entry.Subresource != "status" {
+			continue
+		}
+		if owns(entry, "f:status", "f:loadBalancer", "f:ingress") {
+			return fmt.Sprintf("the field manager %q", entry.Manager)
+		}
+		if last == nil || entry.Time != nil && last.Time.Before(entry.Time) {
+			last = entry
+		}
+	}
+	if last == nil {
+		return anotherWriter
+	}
+	return fmt.Sprintf("the field manager %q", last.Manager)
+}
+
+// owns says whether a field manager owns the field at a path.
+func owns(entry *metav1.ManagedFieldsEntry, path ...string) bool {
+	if entry.FieldsV1 == nil {
+		return false
+	}
+	raw := entry.FieldsV1.GetRawBytes()
+	for _, name := range path {
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(raw, &fields) != nil {
+			return false
+		}
+		if raw = fields[name]; raw == nil {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,34 @@
+// Package backoff says how long to wait before something that failed is tried again:
+// exponentially longer, with jitter, up to a bound. It is pure but for the jitter.
+package backoff
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Exponential is a back-off. Both durations must be positive.
+type Exponential struct {
+	// First is the longest wait after the first failure; it doubles with each further one.
+	First time.Duration
+	// Last bounds the wait.
+	Last time.Duration
+}
+
+// After returns the wait after so many failures in a row, 0 after none. Of the nominal
+// time a quarter at most is taken off at random, so that what failed together is not
+// retried together (the range is that of RFC 4271, section 10).
+func (e Exponential) After(failures int) time.Duration {
+	if failures <= 0 {
+		return 0
+	}
+	wait := e.First
+	for range failures - 1 {
+		if wait >= e.Last {
+			break
+		}
+		wait *= 2
+	}
+	wait = min(wait, e.Last)
+	return wait - time.Duration(rand.Int64N(int64(wait)/4+1))
+}

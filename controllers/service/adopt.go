@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,6 +33,7 @@ type Adopter struct {
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
 
+	changes atomic.Int64 // of claims, that the ledger was told of
 	mu      sync.Mutex
 	done    bool
 	holders []lb.ServiceKey // of claims, or of what was decided just now: to look at, once there is a queue
@@ -65,23 +67,15 @@ func (a *Adopter) Load(ctx context.Context) error {
 	if a.done {
 		return nil
 	}
-	found, err := a.gather(ctx)
+	found, claimed, err := a.fill(ctx)
 	if err != nil {
 		return err
 	}
-	var claimed []ledger.Claimed
-	for i := range found.claims {
-		c, err := claimedBy(&found.claims[i])
-		if err != nil {
-			log.FromContext(ctx).Info("ignoring an IPAddressClaim", "claim", found.claims[i].Name, "why", err.Error())
-			continue
-		}
-		claimed = append(claimed, c)
+	for _, c := range claimed {
 		for _, h := range c.Holders {
 			a.holders = append(a.holders, h.Service)
 		}
 	}
-	a.Ledger.Load(found.pools, claimed)
 	adopted := 0
 	for _, svc := range found.services {
 		req, _ := apiconv.ParseRequest(svc, found.namespaces[svc.Namespace]) // what is wrong with it is told later
@@ -103,6 +97,37 @@ func (a *Adopter) Load(ctx context.Context) error {
 	log.FromContext(ctx).Info("adopted what the cluster holds", "pools", len(found.pools), "claims", len(claimed), "addressesWithoutClaim", adopted, "servicesWithoutAddress", decided)
 	return nil
 }
+
+// maxReads bounds how often the cluster is read because claims change meanwhile.
+const maxReads = 10
+
+// fill reads the cluster into the ledger. What the ledger was told of a claim while the
+// cluster was read would be lost, such as that it is gone: then it is read again.
+func (a *Adopter) fill(ctx context.Context) (f found, claimed []ledger.Claimed, err error) {
+	for range maxReads {
+		changes := a.changes.Load()
+		if f, err = a.gather(ctx); err != nil {
+			return found{}, nil, err
+		}
+		claimed = nil
+		for i := range f.claims {
+			c, err := claimedBy(&f.claims[i])
+			if err != nil {
+				log.FromContext(ctx).Info("ignoring an IPAddressClaim", "claim", f.claims[i].Name, "why", err.Error())
+				continue
+			}
+			claimed = append(claimed, c)
+		}
+		a.Ledger.Load(f.pools, claimed)
+		if a.changes.Load() == changes {
+			return f, claimed, nil
+		}
+	}
+	return found{}, nil, fmt.Errorf("reading the IPAddressClaims to adopt: they changed each of %d times", maxReads)
+}
+
+// Changed records that the ledger is about to be told of a claim.
+func (a *Adopter) Changed() { a.changes.Add(1) }
 
 // found is what the cluster holds.
 type found struct {

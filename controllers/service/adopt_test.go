@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
@@ -194,5 +195,36 @@ func TestLoadTriesAgainAfterAnError(t *testing.T) {
 	l.err = away
 	if err := a.Load(t.Context()); err != nil {
 		t.Errorf("once loaded: got %v, want nothing to be read", err)
+	}
+}
+
+// deleting deletes a claim while the Services are listed, and tells the ledger.
+type deleting struct {
+	*lists
+	tell func()
+}
+
+func (d *deleting) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	err := d.lists.List(ctx, list, opts...)
+	if _, is := list.(*corev1.ServiceList); is && len(d.claims) > 0 {
+		d.claims = nil
+		d.tell()
+	}
+	return err
+}
+
+func TestAClaimThatIsDeletedWhileTheClusterIsReadIsNotAdopted(t *testing.T) {
+	const at = "10.0.0.1"
+	c := taken(claim(at, at, web))
+	l := &lists{claims: []v1beta1.IPAddressClaim{*c}}
+	a := adopter(l, "", pools3())
+	a.Reader = &deleting{lists: l, tell: func() {
+		claims{ledger: a.Ledger, changed: a.Changed}.Delete(t.Context(), event.DeleteEvent{Object: c}, &asked{})
+	}}
+	if err := a.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if holders, taken := a.Ledger.Holders(addr(at)); taken {
+		t.Errorf("the address of the claim: got held by %v, want free", holders)
 	}
 }

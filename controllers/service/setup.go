@@ -39,7 +39,7 @@ func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("service").
 		For(&corev1.Service{}, builder.WithPredicates(r.arrivals())).
-		Watches(&v1beta1.IPAddressClaim{}, claims{ledger: r.Ledger}).
+		Watches(&v1beta1.IPAddressClaim{}, claims{ledger: r.Ledger, changed: adopter.Changed}).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.servicesIn), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(woken).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: &retry.Limiter{}}).
@@ -77,6 +77,8 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 // at the Services that a claim names: one that was deleted by hand comes back.
 type claims struct {
 	ledger *ledger.Ledger
+	// changed is called before the ledger learns of a claim.
+	changed func()
 }
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -84,6 +86,7 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // Create implements handler.EventHandler.
 func (c claims) Create(_ context.Context, e event.CreateEvent, q queue) {
 	if now, ok := claimed(e.Object); ok {
+		c.changed()
 		c.ledger.Observe(ledger.Claimed{}, now)
 	}
 	enqueue(e.Object, q)
@@ -93,6 +96,7 @@ func (c claims) Create(_ context.Context, e event.CreateEvent, q queue) {
 func (c claims) Update(_ context.Context, e event.UpdateEvent, q queue) {
 	before, _ := claimed(e.ObjectOld)
 	if now, ok := claimed(e.ObjectNew); ok {
+		c.changed()
 		c.ledger.Observe(before, now)
 	}
 	enqueue(e.ObjectOld, q)
@@ -102,6 +106,7 @@ func (c claims) Update(_ context.Context, e event.UpdateEvent, q queue) {
 // Delete implements handler.EventHandler.
 func (c claims) Delete(_ context.Context, e event.DeleteEvent, q queue) {
 	if gone, ok := claimed(e.Object); ok {
+		c.changed()
 		c.ledger.Gone(gone)
 	}
 	enqueue(e.Object, q)

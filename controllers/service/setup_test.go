@@ -80,7 +80,7 @@ func TestClaimsThatSomebodyElseWrites(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, q := claims{ledger: filled(t, tt.held...)}, &asked{}
+			c, q := claims{ledger: filled(t, tt.held...), changed: func() {}}, &asked{}
 			tt.event(t.Context(), c, q)
 			var want []reconcile.Request
 			for _, key := range tt.asked {

@@ -56,7 +56,7 @@ func TestAnAddressIsAnnouncedIfItsPoolListsIt(t *testing.T) {
 			h.SetService(web, holder(address))
 			h.SetClaim(address, heldBy(web))
 			h.SetConfig(pools, []advertise.Node{node})
-			_, holders := h.Showing(address)
+			_, holders := h.Holders(address)
 			if got := len(holders) == 1; got != (tt.want == "") {
 				t.Errorf("announced: got %v, want %v", got, tt.want == "")
 			}

@@ -98,7 +98,7 @@ func TestAnExcludedNodeKeepsWhatNoOtherNodeMayAnnounce(t *testing.T) {
 			p.SetConfig(s.config)
 			same(t, "excluded", tt.want, p.Table("left"))
 			p.SetService(dns, &advertise.Holder{Service: advertise.Service{Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n1")}}, Shown: []netip.Addr{two}})
-			p.SetClaim(two, &advertise.Claim{Pool: "gold", Holders: []lb.ServiceKey{dns}})
+			p.SetClaim(two, &advertise.Claim{Pool: "gold", Holders: named(dns)})
 			same(t, "a new address is not begun", tt.want, p.Table("left"))
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
 )
@@ -36,13 +37,14 @@ const (
 	perWrite = 50 * time.Millisecond
 	// countsAfter is how old a state may be of which only the counts of routes are others now.
 	countsAfter = 5 * time.Second
-	// maxWait bounds how long a failing write waits for the next attempt; the
-	// wait doubles from writeInterval.
-	maxWait = 5 * time.Second
 	// checkInterval is how often the state is compared with what stands in
 	// the cluster although nothing was reported.
 	checkInterval = time.Minute
 )
+
+// writeAgain is how long a failing write waits for the next attempt, if that is longer than
+// the pause between two writes.
+var writeAgain = backoff.Exponential{First: writeInterval, Last: 5 * time.Second}
 
 // StateWriter writes this node's SpeakerState and SpeakerRouteSlices; it is the only writer
 // of them. The engine never waits for it.
@@ -92,7 +94,7 @@ func (w *StateWriter) Nudge() { signal(w.news) }
 func (w *StateWriter) Start(ctx context.Context) error {
 	check := time.NewTicker(checkInterval)
 	defer check.Stop()
-	var wait time.Duration
+	failures := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -107,11 +109,11 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		if err := w.write(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Error(err, "writing this node's SpeakerState; trying again")
 			signal(w.news)
-			wait = min(max(2*wait, writeInterval), max(maxWait, w.pause()))
+			failures++
 		} else {
-			wait = w.pause()
+			failures = 0
 		}
-		if !passes(ctx, wait-gathering) {
+		if !passes(ctx, max(w.pause(), writeAgain.After(failures))-gathering) {
 			return nil
 		}
 	}

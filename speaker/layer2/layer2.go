@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
@@ -82,6 +83,8 @@ type Responder struct {
 	ports    map[portKey]*port
 	unopened map[portKey]error // why they could not be opened
 	reopens  bool              // soon, ports are opened that could not be
+	failures int               // in a row that made it so
+	failedAt time.Time         // when the last one was
 	entries  map[netip.Addr]*entry
 	count    uint64 // of take-overs
 	dropped  uint64 // by ports that are closed

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
@@ -323,13 +324,31 @@ func TestALinkThatCannotBeOpenedIsTold(t *testing.T) {
 		r.SetLinks([]speaker.Link{eth0, eth1})
 		both := []speaker.Unserved{{Interface: "eth0", Problem: "not permitted"}, {Interface: "eth1", Problem: "not permitted"}}
 		is("when two links cannot be opened", both)
-		time.Sleep(3 * reopen)
+		time.Sleep(3 * reopen.First)
 		is("when they cannot still")
 		r.SetLinks([]speaker.Link{eth0})
 		is("when one is gone", both[:1])
 		works.Store(true)
-		time.Sleep(2 * reopen)
+		time.Sleep(reopen.Last)
 		is("when it can be opened", nil)
+	})
+}
+
+func TestALinkThatCannotBeOpenedIsTriedEverMoreSeldomAndLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts, lines := 0, 0
+		log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
+		r := New(t.Context(), log, Options{
+			ARP:     func(speaker.Link) (Conn, error) { attempts++; return nil, errors.New("not permitted") },
+			Metrics: NewMetrics(prometheus.NewRegistry()),
+		})
+		r.SetLinks([]speaker.Link{eth0})
+		time.Sleep(10 * time.Minute)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if attempts < 20 || attempts > 35 || lines != 1 {
+			t.Errorf("in ten minutes: got %d attempts and %d log lines, want 20 to 35 and 1", attempts, lines)
+		}
 	})
 }
 
@@ -348,7 +367,7 @@ func TestAFailedLinkIsOpenedAgain(t *testing.T) {
 		for range 2 {
 			w := newWire()
 			current.Store(w)
-			time.Sleep(reopen + 15*time.Second)
+			time.Sleep(reopen.First + 15*time.Second)
 			if got := len(w.times()); got < len(bursts) {
 				t.Errorf("announced %d times on the new connection, want %d", got, len(bursts))
 			}
@@ -379,7 +398,7 @@ func TestAFilterThatCouldNotBeSetIsTriedAgain(t *testing.T) {
 		})
 		r.SetLinks([]speaker.Link{eth0})
 		r.SetOwned(owns("eth0"))
-		time.Sleep(5 * time.Second)
+		time.Sleep(10 * time.Second)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if !slices.Equal(d.watched, []netip.Addr{vip}) {

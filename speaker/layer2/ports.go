@@ -10,12 +10,14 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/neighbour"
 	"github.com/lbstack/lbstack/speaker"
 )
 
-// reopen is how soon a link that failed, or could not be opened, is tried again.
-const reopen = time.Second
+// reopen is how soon a link that failed, or could not be opened, is tried again; a link that
+// works for twice as long as the bound is as good as new.
+var reopen = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
 // portKey names a port: a link in one family.
 type portKey struct {
@@ -109,8 +111,9 @@ func (r *Responder) open(key portKey, l speaker.Link) {
 		conn, err = listen(l)
 	}
 	if err != nil {
-		r.log.Error(err, "cannot announce on a link; trying again", "link", l.Name)
-		r.noteOpened(key, err)
+		if r.noteOpened(key, err) {
+			r.log.Error(err, "cannot announce on a link; trying again", "link", l.Name)
+		}
 		r.reopenSoon()
 		return
 	}
@@ -123,8 +126,8 @@ func (r *Responder) open(key portKey, l speaker.Link) {
 }
 
 // noteOpened notes that a port could be opened, or is not wanted any more, or why it could
-// not be. The caller holds the lock.
-func (r *Responder) noteOpened(key portKey, err error) {
+// not be, and returns whether that is new. The caller holds the lock.
+func (r *Responder) noteOpened(key portKey, err error) (changed bool) {
 	before, failed := r.unopened[key]
 	switch {
 	case err == nil:
@@ -132,9 +135,11 @@ func (r *Responder) noteOpened(key portKey, err error) {
 	default:
 		r.unopened[key] = err
 	}
-	if failed != (err != nil) || failed && before.Error() != err.Error() {
+	changed = failed != (err != nil) || failed && before.Error() != err.Error()
+	if changed {
 		r.newsToReport()
 	}
+	return changed
 }
 
 // unserved are the links and families that could not be opened.
@@ -209,14 +214,17 @@ func (r *Responder) watchOn(p *port) {
 	}
 }
 
-// reopenSoon opens what could not be opened, or has failed, a little later. The
-// caller holds the lock.
+// reopenSoon opens what could not be opened, or has failed, later each time. The caller
+// holds the lock.
 func (r *Responder) reopenSoon() {
 	if r.reopens {
 		return
 	}
-	r.reopens = true
-	time.AfterFunc(reopen, func() {
+	if time.Since(r.failedAt) > 2*reopen.Last {
+		r.failures = 0
+	}
+	r.reopens, r.failures, r.failedAt = true, r.failures+1, time.Now()
+	time.AfterFunc(reopen.After(r.failures), func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.reopens = false

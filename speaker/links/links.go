@@ -17,16 +17,16 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/speaker"
 )
 
-const (
-	// settle collects the events of a moment: an interface that comes up
-	// sends several.
-	settle = 5 * time.Millisecond
-	// retry is how long to wait before subscribing again.
-	retry = time.Second
-)
+// settle collects the events of a moment: an interface that comes up sends several.
+const settle = 5 * time.Millisecond
+
+// retry is how long to wait before subscribing again; a subscription that lasts twice as
+// long as the bound was a success.
+var retry = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
 // interrupted is how often a list that changed while it was read is read anew.
 const interrupted = 10
@@ -43,13 +43,17 @@ var portTypes = []string{"bridge", "bond", "team", "openvswitch", "hsr"}
 // change, until the context ends. After a failure it subscribes again. The link
 // with the node's own address leads to a network, whatever its name.
 func Watch(ctx context.Context, log logr.Logger, node netip.Addr, tell func([]speaker.Link)) {
-	for ctx.Err() == nil {
+	for failures := 1; ctx.Err() == nil; failures++ {
+		began := time.Now()
 		if err := watch(ctx, node, tell); err != nil && ctx.Err() == nil {
 			log.Error(err, "watching the network interfaces; trying again")
 		}
+		if time.Since(began) > 2*retry.Last {
+			failures = 1
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(retry):
+		case <-time.After(retry.After(failures)):
 		}
 	}
 }

@@ -9,14 +9,16 @@ import (
 	"k8s.io/client-go/tools/cache"
 	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-const (
-	// settle collects the changes that follow one that was looked at.
-	settle = 2 * time.Millisecond
-	// again is how soon it is tried again to watch a kind.
-	again = time.Second
-)
+// settle collects the changes that follow one that was looked at.
+const settle = 2 * time.Millisecond
+
+// again is how soon it is tried again to watch a kind. All speakers of a cluster wait for
+// the same API server; it waits for none of them for long.
+var again = backoff.Exponential{First: 500 * time.Millisecond, Last: 5 * time.Second}
 
 // Source says what happens in the cluster.
 type Source struct {
@@ -58,7 +60,7 @@ func (s Source) Run(ctx context.Context, look func(News)) error {
 // subscribe watches a kind, however long the API server is away: to end, and to be
 // started again ever more seldom, would keep the node out for minutes after it is back.
 func (s Source) subscribe(ctx context.Context, kind client.Object, h cache.ResourceEventHandler) (cache.InformerSynced, error) {
-	for ctx.Err() == nil {
+	for failures := 1; ctx.Err() == nil; failures++ {
 		informer, err := s.Cache.GetInformer(ctx, kind)
 		if err == nil {
 			registered, err := informer.AddEventHandler(h)
@@ -73,7 +75,7 @@ func (s Source) subscribe(ctx context.Context, kind client.Object, h cache.Resou
 		s.Log.Error(err, "watching the cluster; trying again", "kind", fmt.Sprintf("%T", kind))
 		select {
 		case <-ctx.Done():
-		case <-time.After(again):
+		case <-time.After(again.After(failures)):
 		}
 	}
 	return nil, nil

@@ -310,6 +310,9 @@ const (
 	ReasonPoolNotAllowed = "PoolNotAllowed"
 	// ReasonQuotaExceeded: the namespace has all the addresses that it can have.
 	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonTooManyAddresses: the Service asks for more addresses of a family than a
+	// pool gives one Service.
+	ReasonTooManyAddresses = "TooManyAddresses"
 	// ReasonSharingConflict: the Service cannot share the address that it asks for
 	// with those that have it.
 	ReasonSharingConflict = "SharingConflict"

@@ -19,6 +19,8 @@ type AddressRange string
 
 // IPAddressPoolSpec is a set of addresses that Services can get, and who may
 // have them.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.reclaim) || !has(self.reclaim.policy) || self.reclaim.policy != 'Retain' || (has(self.quota) && has(self.quota.maxAddressesPerNamespace) && self.quota.maxAddressesPerNamespace > 0)",message="reclaim.policy Retain needs quota.maxAddressesPerNamespace: each Service that is deleted leaves an address retained, and without a quota one namespace can use the pool up"
 type IPAddressPoolSpec struct {
 	// addresses of the pool: CIDRs, ranges and single addresses, IPv4 and IPv6
 	// mixed. All addresses of a CIDR count, the first and the last one too.
@@ -68,6 +70,15 @@ type IPAddressPoolSpec struct {
 	// quota bounds what a namespace can have from the pool.
 	// +optional
 	Quota *PoolQuota `json:"quota,omitempty"`
+
+	// maxAddressesPerService is how many addresses of one family a Service can ask for
+	// if one of them is of this pool: 1 (default) to 32. A Service that names none gets
+	// one of a family. A lower bound takes nothing away.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=32
+	// +optional
+	MaxAddressesPerService int32 `json:"maxAddressesPerService,omitempty"`
 
 	// reclaim says what becomes of an address when its Service is deleted, or is one
 	// that lbstack serves no more. One that a Service gives up for another, or that
@@ -166,7 +177,8 @@ type PoolQuota struct {
 // PoolReclaim says what becomes of an address when its Service goes.
 type PoolReclaim struct {
 	// policy is Release (default): the address is free at once; or Retain: it is
-	// kept for a Service of the same namespace and name.
+	// kept for a Service of the same namespace and name. Retain needs
+	// quota.maxAddressesPerNamespace, in which retained addresses count.
 	// +kubebuilder:default=Release
 	// +optional
 	Policy ReclaimPolicy `json:"policy,omitempty"`

@@ -15,6 +15,8 @@ const StackFinalizer = "lbstack.io/teardown"
 
 // LoadBalancerStackSpec is the whole product in one place: where the
 // components run, which addresses they give out and how these are announced.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.ipAddressPoolAccess) || self.ipAddressPoolAccess != 'Restricted' || !has(self.ipAddressPools) || self.ipAddressPools == null || self.ipAddressPools.all(p, has(p.serviceAllocation) && ((has(p.serviceAllocation.namespaces) && p.serviceAllocation.namespaces.size() > 0) || (has(p.serviceAllocation.namespaceSelectors) && p.serviceAllocation.namespaceSelectors.size() > 0)))",message="with ipAddressPoolAccess: Restricted each item of ipAddressPools needs serviceAllocation.namespaces or serviceAllocation.namespaceSelectors"
 type LoadBalancerStackSpec struct {
 	// namespace is where the controller and the speakers run. The operator
 	// creates it, labels it for Pod Security and removes it with the stack if
@@ -34,6 +36,15 @@ type LoadBalancerStackSpec struct {
 	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
 	// +optional
 	LoadBalancerClass string `json:"loadBalancerClass,omitempty"`
+
+	// ipAddressPoolAccess says which pools the list ipAddressPools can have: Open
+	// (default), also pools that are for the Services of all namespaces; Restricted, only
+	// pools with serviceAllocation.namespaces or serviceAllocation.namespaceSelectors, so
+	// that a pool which somebody adds is for nobody until its namespaces are named.
+	// IPAddressPools outside of the stack are not affected.
+	// +kubebuilder:default=Open
+	// +optional
+	IPAddressPoolAccess PoolAccess `json:"ipAddressPoolAccess,omitempty"`
 
 	// The lists below may be null: so server-side apply leaves one of whose items
 	// another manager had set a field (kubernetes/kubernetes#134902).
@@ -119,6 +130,18 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	Images ImagesSpec `json:"images,omitempty,omitzero"`
 }
+
+// PoolAccess says which pools a stack can have.
+// +kubebuilder:validation:Enum=Open;Restricted
+type PoolAccess string
+
+// The kinds of access.
+const (
+	// PoolAccessOpen allows pools for the Services of all namespaces.
+	PoolAccessOpen PoolAccess = "Open"
+	// PoolAccessRestricted allows pools for named or selected namespaces only.
+	PoolAccessRestricted PoolAccess = "Restricted"
+)
 
 // StackIPAddressPool is an IPAddressPool inside a LoadBalancerStack.
 type StackIPAddressPool struct {

@@ -159,22 +159,23 @@ func (l *Ledger) adoptShown(req ipam.Request) (adopted int) {
 	for _, address := range req.Shows {
 		sameFamily := func(a netip.Addr) bool { return lb.FamilyOf(a) == lb.FamilyOf(address) }
 		wanted := slices.Contains(req.Addresses, address) || !slices.ContainsFunc(has, sameFamily)
-		if wanted && !slices.Contains(has, address) && l.adopt(address, req.Service, req.Terms) {
+		if wanted && !slices.Contains(has, address) && l.adopt(address, req) {
 			adopted++
 		}
 	}
 	return adopted
 }
 
-func (l *Ledger) adopt(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) bool {
-	h := ipam.Holding{Address: address, Service: service}
+// adopt records that a Service has an address which it shows, as far as the pool lets it.
+func (l *Ledger) adopt(address netip.Addr, req ipam.Request) bool {
+	h := ipam.Holding{Address: address, Service: req.Service}
 	if l.alloc.Pledged(h) {
-		l.alloc.TakeUp(address, service)
+		l.alloc.TakeUp(address, req.Service)
 		return true
 	}
 	var ok bool
-	h.Pool, ok = l.alloc.PoolOf(address)
-	return ok && l.alloc.Hold(h, terms)
+	h.Pool, ok = l.alloc.Adoptable(req, address)
+	return ok && l.alloc.Hold(h, req.Terms)
 }
 
 // Outcome is a decision, and how it came about.

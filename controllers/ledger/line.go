@@ -12,12 +12,25 @@ import (
 // besides.
 const reasonPartly ipam.Reason = "PartlyAllocated"
 
+// maxInLine is how many Services of one namespace are served in line. Each address that
+// becomes free costs a look at all that are, so that one namespace must not fill it.
+// Those beyond it wait apart, and join when one of their namespace leaves.
+const maxInLine = 256
+
 // line is the Services that wait, in the order in which they came.
 type line struct {
 	at   map[lb.ServiceKey]*waiter
 	list []*waiter // with those that left, until it is swept
+	of   map[string]*share
 	// hopeless ask for something that means nothing: they stand in no line.
 	hopeless map[lb.ServiceKey]ipam.Request
+}
+
+// share is what a namespace has of the line.
+type share struct {
+	listed int       // how many of it stand in the list
+	apart  []*waiter // the others, with those that left, until it is swept
+	waits  int       // how many of apart have not left
 }
 
 type waiter struct {
@@ -25,6 +38,8 @@ type waiter struct {
 	reason   ipam.Reason
 	attempts int
 	left     bool
+	// listed says that it stands in the list.
+	listed bool
 	// served says that it holds all that it asks for, and need only come for it.
 	served bool
 	// quota says that a pool would have given it an address but for the quota of its
@@ -33,7 +48,7 @@ type waiter struct {
 }
 
 func newLine() line {
-	return line{at: map[lb.ServiceKey]*waiter{}, hopeless: map[lb.ServiceKey]ipam.Request{}}
+	return line{at: map[lb.ServiceKey]*waiter{}, of: map[string]*share{}, hopeless: map[lb.ServiceKey]ipam.Request{}}
 }
 
 func (q *line) join(service lb.ServiceKey) *waiter {
@@ -41,7 +56,13 @@ func (q *line) join(service lb.ServiceKey) *waiter {
 	if !ok {
 		w = &waiter{}
 		q.at[service] = w
-		q.list = append(q.list, w)
+		s := q.of[service.Namespace]
+		if s == nil {
+			s = &share{}
+			q.of[service.Namespace] = s
+		}
+		s.apart, s.waits = append(s.apart, w), s.waits+1
+		q.fill(s)
 	}
 	return w
 }
@@ -54,8 +75,31 @@ func (q *line) leave(service lb.ServiceKey) {
 	}
 	w.left = true
 	delete(q.at, service)
+	s := q.of[service.Namespace]
+	if w.listed {
+		s.listed--
+		q.fill(s)
+	} else if s.waits--; len(s.apart) > 2*s.waits+16 {
+		s.apart = slices.DeleteFunc(s.apart, func(w *waiter) bool { return w.left })
+	}
+	if s.listed+s.waits == 0 {
+		delete(q.of, service.Namespace)
+	}
 	if len(q.list) > 2*len(q.at)+16 {
 		q.list = slices.DeleteFunc(q.list, func(w *waiter) bool { return w.left })
+	}
+}
+
+// fill lets those of a namespace join that wait apart, as long as there is room.
+func (q *line) fill(s *share) {
+	for len(s.apart) > 0 && s.listed < maxInLine {
+		w := s.apart[0]
+		s.apart = s.apart[1:]
+		if !w.left {
+			w.listed = true
+			q.list = append(q.list, w)
+			s.listed, s.waits = s.listed+1, s.waits-1
+		}
 	}
 }
 
@@ -137,6 +181,11 @@ func (l *Ledger) serveLine() {
 		if !w.left {
 			l.serve(w)
 			l.wake(w.req.Service)
+		}
+	}
+	for service, w := range l.line.at {
+		if !w.listed {
+			l.wake(service)
 		}
 	}
 }

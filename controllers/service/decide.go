@@ -60,7 +60,7 @@ func (d decision) shown(l *ledger.Ledger, svc *corev1.Service) decision {
 			d.taken = append(d.taken, fmt.Sprintf("the Service showed %s, which an IPAddressClaim reserves", address))
 		default:
 			d.lost = append(d.lost, address)
-			d.taken = append(d.taken, fmt.Sprintf("the Service showed %s, which belongs to the Service %s", address, holders[0].Service))
+			d.taken = append(d.taken, fmt.Sprintf("the Service showed %s, which belongs to %s", address, holders[0].Service.DescribeTo(svc.Namespace)))
 		}
 	}
 	if len(d.Keep) > 0 {
@@ -83,7 +83,7 @@ func (d decision) afterOthers(l *ledger.Ledger, svc *corev1.Service) decision {
 		}
 		d.TakenUp = slices.DeleteFunc(d.TakenUp, func(a netip.Addr) bool { return a == h.Address }) // not yet
 		d.handOver = true
-		d.Refusal = &ipam.Refusal{Reason: v1beta1.ReasonHandOver, Message: fmt.Sprintf("the Service gets %s as soon as the Service %s has let it go", h.Address, other)}
+		d.Refusal = &ipam.Refusal{Reason: v1beta1.ReasonHandOver, Message: fmt.Sprintf("the Service gets %s as soon as %s has let it go", h.Address, other.DescribeTo(svc.Namespace))}
 	}
 	if !d.handOver {
 		return d

@@ -38,6 +38,7 @@ func ParsePool(object *v1beta1.IPAddressPool) (ipam.Pool, *PoolError) {
 		Evict:                 spec.OutsidePoolPolicy == v1beta1.EvictOutsidePool,
 		ShareAcrossNamespaces: spec.SharingScope == v1beta1.SharingInCluster,
 	}
+	p.MaxPerService = max(1, int(spec.MaxAddressesPerService))
 	if spec.Quota != nil {
 		p.MaxPerNamespace = int(spec.Quota.MaxAddressesPerNamespace)
 	}

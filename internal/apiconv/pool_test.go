@@ -46,6 +46,7 @@ func TestParsePool(t *testing.T) {
 		{name: "sharingScope Cluster", spec: spec{SharingScope: v1beta1.SharingInCluster}, want: ipam.Pool{AutoAssign: true, ShareAcrossNamespaces: true}},
 		{name: "a quota without a number is no bound", spec: spec{Quota: &v1beta1.PoolQuota{}}, want: ipam.Pool{AutoAssign: true}},
 		{name: "a quota", spec: spec{Quota: &v1beta1.PoolQuota{MaxAddressesPerNamespace: 3}}, want: ipam.Pool{AutoAssign: true, MaxPerNamespace: 3}},
+		{name: "addresses of a Service", spec: spec{MaxAddressesPerService: 4}, want: ipam.Pool{AutoAssign: true, MaxPerService: 4}},
 		{name: "excludeAddresses", spec: spec{ExcludeAddresses: []v1beta1.AddressRange{"10.0.0.1", "10.0.0.8-10.0.0.9"}},
 			want: ipam.Pool{AutoAssign: true, Excluded: ranges(t, "10.0.0.1", "10.0.0.8-10.0.0.9")}},
 		{name: "serviceAllocation without anything is for all, and goes first", spec: spec{ServiceAllocation: &v1beta1.ServiceAllocation{}},
@@ -58,6 +59,9 @@ func TestParsePool(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.spec.Addresses = []v1beta1.AddressRange{"10.0.0.0/24"}
 			tt.want.Name, tt.want.Listed = "p", listed
+			if tt.want.MaxPerService == 0 {
+				tt.want.MaxPerService = 1
+			}
 			if tt.want.Excluded == nil {
 				tt.want.Excluded = []lb.Range{}
 			}

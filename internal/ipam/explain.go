@@ -23,6 +23,7 @@ const (
 	ReasonAddressNotInPool Reason = "AddressNotInPool"
 	ReasonAddressInUse     Reason = "AddressInUse"
 	ReasonSharingConflict  Reason = "SharingConflict"
+	ReasonTooManyAddresses Reason = "TooManyAddresses"
 	ReasonInvalidRequest   Reason = "InvalidRequest"
 )
 

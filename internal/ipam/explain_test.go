@@ -15,13 +15,14 @@ func TestRefusalsTellWhatWhereAndWhatToDo(t *testing.T) {
 	full := newPool("full", "10.0.0.1")
 	gone := []string{"10.7.0.1@gone"}
 	tests := []struct {
-		name   string
-		pools  []Pool
-		taken  []string
-		kept   []string
-		req    []requestOption
-		reason Reason
-		want   string
+		name    string
+		pools   []Pool
+		taken   []string
+		kept    []string
+		foreign string // a Service that has 10.0.0.1 and shares it by the key k with port 443
+		req     []requestOption
+		reason  Reason
+		want    string
 	}{
 		{name: "no pool", reason: ReasonNoPool, want: "there is no pool of addresses: add one to spec.ipAddressPools of the LoadBalancerStack"},
 		{name: "no pool of the family", pools: pools(full), req: options(using(v6)), reason: ReasonNoPool, want: `no pool gives the Service an IPv6 address: "full" has no IPv6 addresses: add such addresses to a pool, or change spec.ipFamilies of the Service`},
@@ -45,8 +46,12 @@ func TestRefusalsTellWhatWhereAndWhatToDo(t *testing.T) {
 		{name: "an address of a pool for others", pools: pools(newPool("team", "10.0.0.1", forNamespaces("m"))), req: options(wants("10.0.0.1")), reason: ReasonPoolNotAllowed, want: `the Service asks for 10.0.0.1, but "team" is for other Services (spec.serviceAllocation): change spec.serviceAllocation of a pool, or add a pool for the Service`},
 		{name: "an address beyond the quota", pools: pools(newPool("p", "10.0.0.1-10.0.0.9", quota(1))), taken: []string{"10.0.0.1@p"}, req: options(wants("10.0.0.5")), reason: ReasonQuotaExceeded, want: `the Service asks for 10.0.0.5, but "p" gives a namespace 1 addresses at most, and "n" has as many (spec.quota): delete a Service of the namespace that has one, or raise spec.quota of the pool`},
 		{name: "an address of another Service", pools: pools(full), taken: []string{"10.0.0.1@full"}, req: options(wants("10.0.0.1")), reason: ReasonAddressInUse, want: "the Service asks for 10.0.0.1, which belongs to the Service n/other-0: ask for another, or free it"},
+		{name: "an address of a Service of another namespace", pools: pools(full), foreign: "m/secret", req: options(wants("10.0.0.1")), reason: ReasonAddressInUse, want: "the Service asks for 10.0.0.1, which belongs to a Service of another namespace: ask for another, or free it"},
+		{name: "an address that a Service of another namespace would share", pools: pools(full), foreign: "m/secret", req: options(wants("10.0.0.1"), on(share("k", 80))), reason: ReasonSharingConflict, want: "the Service asks for 10.0.0.1 and cannot share it with a Service of another namespace: the pool has sharingScope: Namespace: change that, or ask for another address"},
+		{name: "a port that a Service of another namespace has", pools: pools(newPool("full", "10.0.0.1", across)), foreign: "m/secret", req: options(wants("10.0.0.1"), on(share("k", 443))), reason: ReasonSharingConflict, want: "the Service asks for 10.0.0.1 and cannot share it with a Service of another namespace: both use port 443/TCP: change that, or ask for another address"},
+		{name: "more addresses than a pool gives a Service", pools: pools(newPool("p", "10.0.0.1-10.0.0.9", perService(2))), req: options(wants("10.0.0.1", "10.0.0.2", "10.0.0.3")), reason: ReasonTooManyAddresses, want: `the Service asks for 3 IPv4 addresses, and 10.0.0.1 is of the pool "p", which gives a Service 2 of a family at most (spec.maxAddressesPerService): ask for fewer, or raise that`},
 		{name: "an address that is not shared", pools: pools(full), taken: []string{"10.0.0.1@full"}, req: options(wants("10.0.0.1"), on(share("k", 80))), reason: ReasonSharingConflict, want: "the Service asks for 10.0.0.1 and cannot share it with the Service n/other-0: both must have the annotation lbstack.io/allow-shared-ip with the same value: change that, or ask for another address"},
-		{name: "an address that is reserved", pools: pools(full), kept: []string{"10.0.0.1@full"}, req: options(wants("10.0.0.1")), reason: ReasonAddressInUse, want: "the Service asks for 10.0.0.1, which is reserved by the IPAddressClaim of that address: ask for another, or name the Service in its spec.holders"},
+		{name: "an address that is reserved", pools: pools(full), kept: []string{"10.0.0.1@full"}, req: options(wants("10.0.0.1")), reason: ReasonAddressInUse, want: "the Service asks for 10.0.0.1, which is reserved by the IPAddressClaim of that address: ask for another"},
 		{name: "an address of the wrong family", pools: pools(full), req: options(wants("10.0.0.1"), using(v6)), reason: ReasonInvalidRequest, want: "the Service asks for the IPv4 address 10.0.0.1 but its spec.ipFamilies is IPv6: change one of them"},
 	}
 	for _, tt := range tests {
@@ -54,6 +59,9 @@ func TestRefusalsTellWhatWhereAndWhatToDo(t *testing.T) {
 			a := allocator(tt.pools...)
 			for i, h := range tt.taken {
 				take(t, a, fmt.Sprint("other-", i), h)
+			}
+			if tt.foreign != "" {
+				take(t, a, tt.foreign, "10.0.0.1@full", share("k", 443))
 			}
 			for _, h := range tt.kept {
 				a.Reserve(holding("", h).Address, holding("", h).Pool)

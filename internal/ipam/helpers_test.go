@@ -64,6 +64,7 @@ func across(p *Pool)   { p.ShareAcrossNamespaces = true }
 
 func broken(why string) poolOption { return func(p *Pool) { p.Unusable = why } }
 func quota(n int) poolOption       { return func(p *Pool) { p.MaxPerNamespace = n } }
+func perService(n int) poolOption  { return func(p *Pool) { p.MaxPerService = n } }
 func without(ranges string) poolOption {
 	return func(p *Pool) { p.Excluded = rangesIn(ranges) }
 }

@@ -65,6 +65,25 @@ func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
 	return true
 }
 
+// Adoptable returns the pool of an address that a Service shows and does not hold, and
+// whether the Service may have it: as if the Service asked for it, but that draining
+// pools, and those that nobody can make sense of, let it have what it shows.
+func (a *Allocator) Adoptable(request Request, address netip.Addr) (lb.PoolName, bool) {
+	req := &request
+	p, ok := a.giver(address)
+	switch {
+	case !ok:
+		return "", false
+	case p.Unusable != "":
+		return p.Name, true
+	case !p.Selection.allows(req), p.overMax(req, lb.FamilyOf(address)):
+		return "", false
+	case a.first(address) != nil && a.mayNotJoin(address, req.Service, req.Terms, p) != "":
+		return "", false
+	}
+	return p.Name, a.counted(address, req.Service.Namespace) || !a.overQuota(p, req, nil)
+}
+
 func (a *Allocator) hold(h Holding, terms lb.Sharing) {
 	c := a.accounts.get(h.Service)
 	if c == nil {

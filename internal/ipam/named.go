@@ -19,7 +19,7 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 	}
 	if first := a.first(want); first != nil {
 		if first == a.nobody {
-			return Holding{}, refuse(ReasonAddressInUse, "the Service asks for %s, which is reserved by the IPAddressClaim of that address: ask for another, or name the Service in its spec.holders", want)
+			return Holding{}, refuse(ReasonAddressInUse, "the Service asks for %s, which is reserved by the IPAddressClaim of that address: ask for another", want)
 		}
 		if why := a.mayNotJoin(want, req.Service, req.Terms, p); why != "" {
 			return Holding{}, a.notShared(req, want, first, why)
@@ -47,7 +47,7 @@ func (a *Allocator) Could(request Request, address netip.Addr) bool {
 	if !named && (req.names(family) || (len(req.Addresses) > 0 && !req.wantsBoth())) {
 		return false
 	}
-	if p.bars(req, family, named) != none {
+	if p.bars(req, family, named) != none || (named && p.overMax(req, family)) {
 		return false
 	}
 	if first := a.first(address); first != nil {
@@ -75,6 +75,10 @@ func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) 
 		return nil, a.notGiven(req, want)
 	case req.Pool != "" && p.Name != req.Pool:
 		return nil, refuse(ReasonAddressNotInPool, "the Service asks for %s from the pool %q, but the address is of the pool %q: name that one, or another address", want, req.Pool, p.Name)
+	}
+	if p.overMax(req, family) {
+		return nil, refuse(ReasonTooManyAddresses, "the Service asks for %d %s addresses, and %s is of the pool %q, which gives a Service %d of a family at most (spec.maxAddressesPerService): ask for fewer, or raise that",
+			req.count(family), family, want, p.Name, p.MaxPerService)
 	}
 	if b := p.bars(req, family, true); b != none {
 		return nil, refuse(reasons[b], "the Service asks for %s, but %s: %s", want, p.tell(b, req, family), remedies[b])
@@ -104,7 +108,7 @@ func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
 // notShared refuses an address that others have.
 func (a *Allocator) notShared(req *Request, want netip.Addr, holder *account, why string) *Refusal {
 	if req.Terms.Key == "" {
-		return refuse(ReasonAddressInUse, "the Service asks for %s, which belongs to the Service %s: ask for another, or free it", want, holder.key)
+		return refuse(ReasonAddressInUse, "the Service asks for %s, which belongs to %s: ask for another, or free it", want, holder.key.DescribeTo(req.Service.Namespace))
 	}
 	return refuse(ReasonSharingConflict, "the Service asks for %s and %s: change that, or ask for another address", want, why)
 }

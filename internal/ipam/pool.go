@@ -47,6 +47,9 @@ type Pool struct {
 	// MaxPerNamespace is how many addresses a namespace can have from the pool;
 	// 0: as many as there are.
 	MaxPerNamespace int
+	// MaxPerService is how many addresses of one family a Service can name if one of
+	// them is of the pool; 0: any number.
+	MaxPerService int
 	// Unusable is why the pool gives nothing; empty if it does. What is held in
 	// it stays held.
 	Unusable string

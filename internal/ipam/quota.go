@@ -2,6 +2,8 @@ package ipam
 
 import (
 	"net/netip"
+
+	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // counted says whether a namespace has the address already, so that it counts
@@ -13,6 +15,12 @@ func (a *Allocator) counted(address netip.Addr, namespace string) bool {
 		}
 	}
 	return false
+}
+
+// overMax says whether a request names more addresses of a family than the pool gives
+// one Service. What a Service has it keeps: this is asked of new addresses only.
+func (p *pool) overMax(req *Request, f lb.Family) bool {
+	return p.MaxPerService > 0 && req.count(f) > p.MaxPerService
 }
 
 // overQuota says whether a namespace has all that it can have from a pool. What

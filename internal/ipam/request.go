@@ -64,13 +64,16 @@ func (r *Request) anyOf() (needs [2][]lb.Family) {
 }
 
 // names says whether the request names an address of a family.
-func (r *Request) names(f lb.Family) bool {
+func (r *Request) names(f lb.Family) bool { return r.count(f) > 0 }
+
+// count is how many addresses of a family the request names.
+func (r *Request) count(f lb.Family) (n int) {
 	for _, a := range r.Addresses {
 		if lb.FamilyOf(a) == f {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // Decision is what becomes of a request.

@@ -16,13 +16,18 @@ const maxHolders = 256
 // with those that hold it already; empty if it can. It is part of a sentence
 // whose subject is the Service.
 func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms lb.Sharing, p *pool) string {
+	// The scope first: on what terms a Service of another namespace has the address is
+	// not for one that cannot share it anyway.
+	if why := a.outOfScope(address, service, p); why != "" {
+		return why
+	}
 	if why := a.mayNotShare(address, service, terms); why != "" {
 		return why
 	}
 	if len(a.shared[address])+1 >= maxHolders {
 		return fmt.Sprintf("cannot share it: %d Services have it, and more do not go into its IPAddressClaim", maxHolders)
 	}
-	return a.outOfScope(address, service, p)
+	return ""
 }
 
 // mayNotShare says the same of a Service that is there already: the scope of the
@@ -32,7 +37,7 @@ func (a *Allocator) mayNotShare(address netip.Addr, service lb.ServiceKey, terms
 		if c.key == service {
 			continue
 		}
-		if why := disagreement(c.key, a.terms(address, c), terms); why != "" {
+		if why := disagreement(c.key.DescribeTo(service.Namespace), a.terms(address, c), terms); why != "" {
 			return why
 		}
 	}
@@ -50,23 +55,23 @@ func (a *Allocator) outOfScope(address netip.Addr, service lb.ServiceKey, p *poo
 			return ""
 		}
 		if c.key.Namespace != service.Namespace {
-			return fmt.Sprintf("cannot share it with the Service %s of another namespace: the pool has sharingScope: Namespace", c.key)
+			return "cannot share it with a Service of another namespace: the pool has sharingScope: Namespace"
 		}
 	}
 	return ""
 }
 
-func disagreement(holder lb.ServiceKey, has, terms lb.Sharing) string {
+func disagreement(holder string, has, terms lb.Sharing) string {
 	switch {
 	case terms.Key == "" || has.Key == "":
-		return fmt.Sprintf("cannot share it with the Service %s: both must have the annotation lbstack.io/allow-shared-ip with the same value", holder)
+		return fmt.Sprintf("cannot share it with %s: both must have the annotation lbstack.io/allow-shared-ip with the same value", holder)
 	case terms.Key != has.Key:
-		return fmt.Sprintf("cannot share it with the Service %s: their annotations lbstack.io/allow-shared-ip differ", holder)
+		return fmt.Sprintf("cannot share it with %s: their annotations lbstack.io/allow-shared-ip differ", holder)
 	case terms.Traffic != has.Traffic:
-		return fmt.Sprintf("cannot share it with the Service %s: both must have externalTrafficPolicy: Cluster, or both Local and the same selector", holder)
+		return fmt.Sprintf("cannot share it with %s: both must have externalTrafficPolicy: Cluster, or both Local and the same selector", holder)
 	}
 	if port, both := common(terms.Ports, has.Ports); both {
-		return fmt.Sprintf("cannot share it with the Service %s: both use port %s", holder, port)
+		return fmt.Sprintf("cannot share it with %s: both use port %s", holder, port)
 	}
 	return ""
 }

@@ -16,6 +16,16 @@ type ServiceKey struct {
 // String returns namespace/name.
 func (k ServiceKey) String() string { return k.Namespace + "/" + k.Name }
 
+// DescribeTo returns how a message that a namespace can read names the Service: "the
+// Service namespace/name" in its own one, and no name in others, whose owners must not
+// learn of it.
+func (k ServiceKey) DescribeTo(namespace string) string {
+	if k.Namespace != namespace {
+		return "a Service of another namespace"
+	}
+	return "the Service " + k.String()
+}
+
 // Compare orders Services by namespace, then by name.
 func (k ServiceKey) Compare(other ServiceKey) int {
 	return cmp.Or(cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Name, other.Name))

@@ -66,7 +66,7 @@ func stories() []story {
 		{"a Service goes, its address is retained, and it comes again", []step{
 			{do: func(b *bed) {
 				b.editPool("pool", func(spec *v1beta1.IPAddressPoolSpec) {
-					spec.Reclaim = &v1beta1.PoolReclaim{Policy: v1beta1.ReclaimRetain}
+					retaining(0)(spec)
 				})
 				web(b)
 			}, services: m("web", "10.9.0.1"), claims: m("10.9.0.1", "InUse web")},

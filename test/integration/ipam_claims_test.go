@@ -141,6 +141,7 @@ func TestAddressIsHandedToAServiceThatWaits(t *testing.T) {
 func retaining(seconds int32) func(*v1beta1.IPAddressPoolSpec) {
 	return func(spec *v1beta1.IPAddressPoolSpec) {
 		spec.Reclaim = &v1beta1.PoolReclaim{Policy: v1beta1.ReclaimRetain, RetainSeconds: seconds}
+		spec.Quota = &v1beta1.PoolQuota{MaxAddressesPerNamespace: 9}
 	}
 }
 

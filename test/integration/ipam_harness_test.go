@@ -248,6 +248,9 @@ func sharing(key string) func(*corev1.Service) {
 	return annotated(v1beta1.AnnotationAllowSharedIP, key)
 }
 
+// several lets a Service ask for several addresses of a family.
+func several(spec *v1beta1.IPAddressPoolSpec) { spec.MaxAddressesPerService = 3 }
+
 func asking(addresses string) func(*corev1.Service) {
 	return annotated(v1beta1.AnnotationLoadBalancerIPs, addresses)
 }

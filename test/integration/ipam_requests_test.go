@@ -48,9 +48,14 @@ func TestEveryNameOfARequestIsUnderstood(t *testing.T) {
 // MetalLB takes one address of a family.
 func TestServiceCanAskForSeveralAddressesOfAFamily(t *testing.T) {
 	b := newBed(t)
-	b.poolWith("a-pool", "10.9.0.1-10.9.0.9")
-	b.poolWith("b-pool", "10.9.1.1-10.9.1.9")
+	b.poolWith("a-pool", "10.9.0.1-10.9.0.9", several)
+	b.poolWith("b-pool", "10.9.1.1-10.9.1.9", several)
+	b.poolWith("c-pool", "10.9.2.1-10.9.2.9")
 	b.controller()
+	b.service("greedy", asking("10.9.2.1,10.9.0.9"))
+	if m := allocated(b.refused("greedy", v1beta1.ReasonTooManyAddresses)).Message; !strings.Contains(m, "spec.maxAddressesPerService") || !strings.Contains(m, `"c-pool"`) {
+		t.Errorf("message: got %q, want the field and the pool named", m)
+	}
 	svc := b.service("web", asking("10.9.0.7, 10.9.1.2,10.9.0.3"))
 	shown := b.shows("web", "10.9.0.3,10.9.0.7,10.9.1.2", v1beta1.ReasonAllocated)
 	if got := shown.Annotations[v1beta1.AnnotationAllocatedFromPool]; got != "a-pool,b-pool" {

@@ -37,6 +37,12 @@ func TestFieldsOfAPoolAreRefusedWithASentence(t *testing.T) {
 		{name: "a negative time is refused", edit: retaining(-1), want: "should be greater than or equal to 0"},
 		{name: "more than a year is refused", edit: retaining(31536001), want: "should be less than or equal to 31536000"},
 		{name: "a year is accepted", edit: retaining(31536000)},
+		{name: "to retain addresses without a quota is refused", edit: func(s *spec) { s.Reclaim = &v1beta1.PoolReclaim{Policy: v1beta1.ReclaimRetain} }, want: "reclaim.policy Retain needs quota.maxAddressesPerNamespace"},
+		{name: "a quota of 0 is none", edit: func(s *spec) {
+			retaining(0)(s)
+			s.Quota.MaxAddressesPerNamespace = 0
+		}, want: "reclaim.policy Retain needs quota.maxAddressesPerNamespace"},
+		{name: "33 addresses of a Service are refused", edit: func(s *spec) { s.MaxAddressesPerService = 33 }, want: "should be less than or equal to 32"},
 		{name: "a negative quota is refused", edit: func(s *spec) { s.Quota = &v1beta1.PoolQuota{MaxAddressesPerNamespace: -1} }, want: "should be greater than or equal to 0"},
 		{name: "a negative priority is refused", edit: allocation(v1beta1.ServiceAllocation{Priority: -1}), want: "should be greater than or equal to 0"},
 		{name: "a namespace twice is refused", edit: allocation(v1beta1.ServiceAllocation{Namespaces: []v1beta1.ObjectName{"a", "a"}}), want: "Duplicate value"},
@@ -84,8 +90,8 @@ func TestDefaultsOfAPoolAreWrittenDown(t *testing.T) {
 	pool := b.poolWith("pool", "10.9.0.1", func(s *v1beta1.IPAddressPoolSpec) { s.Reclaim = &v1beta1.PoolReclaim{} })
 	s := pool.Spec
 	if s.AutoAssign == nil || !*s.AutoAssign || s.State != v1beta1.PoolActive || s.SharingScope != v1beta1.SharingInNamespace ||
-		s.OutsidePoolPolicy != v1beta1.KeepOutsidePool || s.Reclaim.Policy != v1beta1.ReclaimRelease {
-		t.Errorf("got %+v, want true, Active, Namespace, Keep, Release", s)
+		s.OutsidePoolPolicy != v1beta1.KeepOutsidePool || s.MaxAddressesPerService != 1 || s.Reclaim.Policy != v1beta1.ReclaimRelease {
+		t.Errorf("got %+v, want true, Active, Namespace, Keep, 1, Release", s)
 	}
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"addresses":[]}}`))
 	accepts(t, b.Patch(context.Background(), pool, patch), "spec.addresses")

@@ -16,6 +16,14 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 	addresses := func(list ...v1beta1.AddressRange) func(*v1beta1.LoadBalancerStack) {
 		return func(s *v1beta1.LoadBalancerStack) { s.Spec.IPAddressPools[0].Addresses = list }
 	}
+	restricted := func(to v1beta1.ServiceAllocation) func(*v1beta1.LoadBalancerStack) {
+		return func(s *v1beta1.LoadBalancerStack) {
+			s.Spec.IPAddressPoolAccess = v1beta1.PoolAccessRestricted
+			for i := range s.Spec.IPAddressPools {
+				s.Spec.IPAddressPools[i].ServiceAllocation = &to
+			}
+		}
+	}
 	tests := []struct {
 		name string
 		edit func(*v1beta1.LoadBalancerStack)
@@ -42,6 +50,15 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 			want: `supported values: "Never", "Gradual"`},
 		{name: "a key that drains is one that a node can have", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Drain.Taints = []v1beta1.DrainKey{"a,b"} },
 			want: "spec.drain.taints[0]"},
+		{name: "a restricted stack has no pool for all namespaces", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.IPAddressPoolAccess = v1beta1.PoolAccessRestricted },
+			want: "needs serviceAllocation.namespaces or serviceAllocation.namespaceSelectors"},
+		{name: "nor one for Services with a label only, which their owners write", edit: restricted(v1beta1.ServiceAllocation{ServiceSelectors: []metav1.LabelSelector{{}}}),
+			want: "needs serviceAllocation.namespaces or serviceAllocation.namespaceSelectors"},
+		{name: "a restricted stack has pools for namespaces", edit: restricted(v1beta1.ServiceAllocation{Namespaces: []v1beta1.ObjectName{"shop"}})},
+		{name: "also for those with a label", edit: restricted(v1beta1.ServiceAllocation{NamespaceSelectors: []metav1.LabelSelector{{}}})},
+		{name: "a pool of a stack retains with a quota only", edit: func(s *v1beta1.LoadBalancerStack) {
+			s.Spec.IPAddressPools[0].Reclaim = &v1beta1.PoolReclaim{Policy: v1beta1.ReclaimRetain}
+		}, want: "reclaim.policy Retain needs quota.maxAddressesPerNamespace"},
 		{name: "the namespace is a DNS label", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Namespace = "No_Good" },
 			want: "spec.namespace"},
 	}

@@ -68,7 +68,7 @@ func setupBGP(mgr ctrl.Manager, recorder events.EventRecorder, namespace string)
 	if err := copies.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of passwords: %w", err)
 	}
-	peers := &bgppeer.Reconciler{Client: mgr.GetClient(), Events: recorder}
+	peers := &bgppeer.Reconciler{Client: mgr.GetClient(), Namespace: namespace, Events: recorder}
 	if err := peers.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the BGPPeer controller: %w", err)
 	}

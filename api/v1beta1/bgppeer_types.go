@@ -210,15 +210,16 @@ type BGPPeerStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready says whether the spec means something, Established whether
-	// the sessions are up.
+	// conditions: Ready is True when the spec is valid and all nodes can follow it,
+	// Established when all nodes that should have a session have one and none is flapping.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// nodes is how many nodes should have a session with the router.
+	// nodes is how many nodes should have a session with the router: those that are selected
+	// and on which no other BGPPeer is in effect for the same router.
 	// +optional
 	Nodes int32 `json:"nodes"`
 

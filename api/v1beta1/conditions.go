@@ -143,33 +143,54 @@ const (
 )
 
 // ConditionEstablished is a condition of a BGPPeer, besides Ready: True when all
-// nodes that should have a session with the router have one that is up.
+// nodes that should have a session with the router have an established one, and none of
+// them is flapping.
 const ConditionEstablished = "Established"
 
-// Reasons of a BGPPeer's conditions.
+// Reasons of a BGPPeer's conditions. DuplicatePeer to NoNextHop are also the reasons of the
+// problems in status.bgpPeers of the SpeakerStates.
 const (
-	// ReasonPeerValid: the spec means something, and nodes have what they need.
+	// ReasonPeerValid: the spec is valid, and all nodes can follow it.
 	ReasonPeerValid = "PeerValid"
-	// ReasonNoNodes: the nodeSelectors of the peer or, on an advertisement, its own
-	// select no node.
-	ReasonNoNodes = "NoNodes"
+	// ReasonInvalidPeer: a spec field is invalid. No new session is opened; an existing one
+	// keeps its last valid configuration. On a SpeakerState: a BGPPeer or an object that it
+	// names is invalid or missing.
+	ReasonInvalidPeer = "InvalidPeer"
 	// ReasonUnknownBFDProfile: the BFDProfile that the peer names does not exist; a session
-	// that has BFD keeps it as it was, another one runs without or, with strictBFD, not at
+	// that has BFD keeps its profile, another one runs without or, with strictBFD, not at
 	// all.
 	ReasonUnknownBFDProfile = "UnknownBFDProfile"
-	// ReasonPasswordMissing: the Secret that the peer names does not exist, is of
-	// another type or has no password; there is no session but one that began with it.
+	// ReasonNoNodes: the nodeSelectors of the peer or, on an advertisement, its own
+	// select no node. On Established: no node should have a session.
+	ReasonNoNodes = "NoNodes"
+	// ReasonDuplicatePeer: on some nodes another BGPPeer is in effect for the same router,
+	// and this one has no session there.
+	ReasonDuplicatePeer = "DuplicatePeer"
+	// ReasonPasswordMissing: the Secret that the peer names does not exist. No session is
+	// opened; an existing one keeps the last valid password.
 	ReasonPasswordMissing = "PasswordMissing"
-	// ReasonInvalidPeer: a field of the spec means nothing; there is no session but one that
-	// there was before, which stays as it was. On a SpeakerState: that is so for at least one BGPPeer of the node.
-	ReasonInvalidPeer = "InvalidPeer"
+	// ReasonSecretInvalid: the Secret that the peer names is of another type or has no
+	// usable password. No session is opened; an existing one keeps the last valid password.
+	ReasonSecretInvalid = "SecretInvalid"
+	// ReasonPortClosed: the peer is passive, and nodes cannot listen on port 179.
+	ReasonPortClosed = "PortClosed"
+	// ReasonNoNextHop: nodes have no address of a family that the router could send packets
+	// to. Routes of that family are not announced from there.
+	ReasonNoNextHop = "NoNextHop"
 
-	// ReasonAllEstablished: all nodes that should have a session have one that is up.
+	// ReasonAllEstablished: all nodes that should have a session have an established one.
 	ReasonAllEstablished = "AllEstablished"
-	// ReasonNotEstablished: some nodes have no session that is up, and others have.
+	// ReasonNotEstablished: some nodes have an established session, and others have none.
 	ReasonNotEstablished = "NotEstablished"
-	// ReasonNoSession: no node has a session that is up.
+	// ReasonConnecting: no node has an established session, for at most a few seconds.
+	ReasonConnecting = "Connecting"
+	// ReasonNoSession: no node has an established session.
 	ReasonNoSession = "NoSession"
+	// ReasonNoSpeaker: none of the nodes that are selected has a speaker that reports.
+	ReasonNoSpeaker = "NoSpeaker"
+	// ReasonFlapping: sessions are established and end again and again. Also on a
+	// SpeakerState.
+	ReasonFlapping = "Flapping"
 	// ReasonEstablished: all sessions with the router are up (events only).
 	ReasonEstablished = "Established"
 	// ReasonSessionLost: sessions with the router are no longer up (events only).
@@ -183,7 +204,8 @@ const (
 	// ReasonAdvertisementValid: the advertisement is in effect.
 	ReasonAdvertisementValid = "AdvertisementValid"
 	// ReasonUnknownInterface: no node that an L2Advertisement selects can announce on an
-	// interface that it names; it is in effect for the others.
+	// interface that it names; it is in effect for the others. On a BGPPeer: nodes have no
+	// device of the name in spec.interface or spec.vrf, and no session.
 	ReasonUnknownInterface = "UnknownInterface"
 	// ReasonUnknownPeer: a BGPPeer that it names does not exist; it is in effect for
 	// the others.

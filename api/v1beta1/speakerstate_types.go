@@ -226,6 +226,16 @@ type SpeakerBGPPeer struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RetrySeconds int32 `json:"retrySeconds,omitempty"`
+	// problem is why the node has no session with the router, or sends it fewer routes than
+	// it should, as far as that is the cluster's or the node's doing. Unset: nothing.
+	// +optional
+	Problem *SpeakerBGPProblem `json:"problem,omitempty"`
+	// flaps is how often an established session has ended, other than by a change of the
+	// BGPPeer, since it last stayed established for 10 minutes. From 3 on the session is
+	// flapping.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Flaps int32 `json:"flaps,omitempty"`
 	// prefixes is how many prefixes the router has been told.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
@@ -264,6 +274,18 @@ type SpeakerBGPPeer struct {
 	// bfd is how the path to the router is. Unset: it is not watched.
 	// +optional
 	BFD *SpeakerBFD `json:"bfd,omitempty"`
+}
+
+// SpeakerBGPProblem is what is wrong with a BGPPeer on a node.
+type SpeakerBGPProblem struct {
+	// reason is DuplicatePeer, PasswordMissing, SecretInvalid, UnknownInterface, PortClosed
+	// or NoNextHop; the BGPPeer has it as the reason of its condition Ready.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason"`
+	// message is a sentence about it: what is wrong, what follows, what to do.
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message"`
 }
 
 // SpeakerBFD is a BFD session of the node with a router.

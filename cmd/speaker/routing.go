@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"hash/fnv"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/lbstack/lbstack/internal/advertise"
-	"github.com/lbstack/lbstack/internal/lb"
+	corebgp "github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/speaker/bfd"
 	"github.com/lbstack/lbstack/speaker/bgp"
 	"github.com/lbstack/lbstack/speaker/kube"
@@ -37,20 +35,20 @@ type router struct {
 // that goes. The sessions end with the context.
 func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
 	r := &router{state: state}
-	var problems atomic.Pointer[[]string]
 	var refused atomic.Pointer[kube.Refused]
+	var problems atomic.Pointer[routing.Problems]
 	r.paths = bfd.New(ctx, bfd.Options{
 		Log: log.WithName("bfd"), Metrics: bfd.NewMetrics(metrics.Registry),
 		Changed: func(key bfd.Key, status bfd.Status) { r.sessions.SetPath(key, status) },
 	})
 	r.sessions = bgp.New(ctx, bgp.Options{
-		Log: log.WithName("bgp"), RouterID: routerID(o.Node, o.Address), Metrics: bgp.NewMetrics(metrics.Registry), Changed: state.Nudge,
+		Log: log.WithName("bgp"), RouterID: corebgp.RouterIDOf(string(o.Node), o.Address), Metrics: bgp.NewMetrics(metrics.Registry), Changed: state.Nudge,
 		Discover: bgp.Discover(log.WithName("bgp")), Paths: r.paths,
 	})
 	state.Routing = func() kube.Routing {
 		sum := kube.Routing{Sessions: r.sessions.Statuses(), News: r.sessions.News(), Path: r.sessions.Path}
-		if list := problems.Load(); list != nil {
-			sum.Problems = *list
+		if p := problems.Load(); p != nil {
+			sum.Problems, sum.Peers = p.Sentences, p.Peers
 		}
 		if r := refused.Load(); r != nil {
 			sum.Refused = *r
@@ -63,8 +61,9 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 			refused.Store(&kube.Refused{Count: count, First: first})
 			state.Nudge()
 		},
-		Problems: func(list []string) {
-			problems.Store(&list)
+		Source: bgp.SourceFor,
+		Problems: func(p routing.Problems) {
+			problems.Store(&p)
 			state.Nudge()
 		},
 		Log: log.WithName("routing"),
@@ -84,16 +83,4 @@ func (r *router) leave() {
 	if err := r.state.Leave(ctx, last); err != nil {
 		r.state.Log.Info("the last state was not written, the next speaker does", "why", err.Error())
 	}
-}
-
-// routerID is the node's address or, where that is an IPv6 one, a number made of its name
-// (RFC 6286 asks for no more than that it is another one on each node).
-func routerID(node lb.NodeName, address netip.Addr) netip.Addr {
-	if address.Is4() {
-		return address
-	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(node))
-	sum := h.Sum32() | 1
-	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 }

@@ -1,5 +1,5 @@
-// Package bgppeer says of each BGPPeer whether it means something, and how the sessions
-// with the router are. It is the only writer of its status.
+// Package bgppeer writes the status of BGPPeers: whether nodes can follow the spec, and how
+// the sessions with the router are, from what speakers report. It is the only writer.
 package bgppeer
 
 import (
@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
@@ -20,25 +21,34 @@ import (
 	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// patience is how long a speaker may take to begin a session before that is a fault.
-const patience = 10 * time.Second
+const (
+	// connectWithin is how long no node may have an established session before that counts
+	// as down: a single speaker that is replaced needs less.
+	connectWithin = 3 * time.Second
+	// flapsWithin is how long no node may have an established session before sessions that
+	// were flapping count as down.
+	flapsWithin = time.Minute
+)
 
 // Reconciler writes the status of all BGPPeers.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
+	// Namespace of the components, where the Secrets with passwords are.
+	Namespace string
 	// Events tells what changed, on the peer.
 	Events events.EventRecorder
 	// Now is the clock, if it is not the real one.
 	Now func() time.Time
 
-	// silent says since when speakers have known no session with a peer.
-	silent map[string]time.Time
+	// down is since when this reconciler has found no established session with a peer.
+	down map[string]time.Time
 }
 
 func (r *Reconciler) now() time.Time {
@@ -55,7 +65,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		return reconcile.Result{}, fmt.Errorf("listing the BGPPeers: %w", err)
 	}
 	if len(list.Items) == 0 {
-		r.silent = nil
+		r.down = nil
 		return reconcile.Result{}, nil
 	}
 	around, err := r.gather(ctx)
@@ -64,29 +74,33 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	var failed []error
 	var again time.Duration
-	silent := map[string]time.Time{}
+	down := map[string]time.Time{}
 	for i := range list.Items {
 		object := &list.Items[i]
 		f := around.of(object)
-		late := false
-		if len(f.silent()) > 0 {
-			since, known := r.silent[object.Name]
+		if f.up() == 0 && len(f.nodes) > 0 {
+			since, known := r.down[object.Name]
 			if !known {
 				since = r.now()
 			}
-			silent[object.Name] = since
-			if left := patience - r.now().Sub(since); left > 0 {
-				again = max(again, left)
-			} else {
-				late = true
-			}
+			down[object.Name] = since
+			f.down = r.now().Sub(since)
+			again = sooner(again, f.next())
 		}
-		if err := r.report(ctx, object, f, late); err != nil {
+		if err := r.report(ctx, object, f); err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the BGPPeer %s: %w", object.Name, err))
 		}
 	}
-	r.silent = silent
+	r.down = down
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
+}
+
+// sooner returns the shorter of two times to wait, of which zero is never.
+func sooner(x, y time.Duration) time.Duration {
+	if x == 0 || y != 0 && y < x {
+		return y
+	}
+	return x
 }
 
 // surroundings are what decides about all peers.
@@ -96,10 +110,11 @@ type surroundings struct {
 	silent   map[lb.NodeName]bool // speakers that nobody hears
 	left     map[lb.NodeName]bool // speakers that were stopped, and nobody misses
 	profiles map[string]*v1beta1.BFDProfile
+	secrets  map[string]*corev1.Secret
 }
 
 func (r *Reconciler) gather(ctx context.Context) (surroundings, error) {
-	s := surroundings{speakers: map[lb.NodeName]reports.Report{}, profiles: map[string]*v1beta1.BFDProfile{}}
+	s := surroundings{speakers: map[lb.NodeName]reports.Report{}, profiles: map[string]*v1beta1.BFDProfile{}, secrets: map[string]*corev1.Secret{}}
 	var states v1beta1.SpeakerStateList
 	var profiles v1beta1.BFDProfileList
 	for _, list := range []client.ObjectList{&states, &profiles} {
@@ -119,6 +134,13 @@ func (r *Reconciler) gather(ctx context.Context) (surroundings, error) {
 	for i := range profiles.Items {
 		s.profiles[profiles.Items[i].Name] = &profiles.Items[i]
 	}
+	var secrets corev1.SecretList
+	if err := r.Client.List(ctx, &secrets, client.InNamespace(r.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return s, fmt.Errorf("listing the Secrets of the namespace %s: %w", r.Namespace, err)
+	}
+	for i := range secrets.Items {
+		s.secrets[secrets.Items[i].Name] = &secrets.Items[i]
+	}
 	return s, nil
 }
 
@@ -129,7 +151,7 @@ func (r *Reconciler) gather(ctx context.Context) (surroundings, error) {
 func (s surroundings) of(object *v1beta1.BGPPeer) facts {
 	f := facts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {
-		f.profile = profile(&f.peer, s.profiles)
+		f.profile, f.secret = profile(&f.peer, s.profiles), secret(&f.peer, s.secrets)
 	}
 	for _, n := range s.nodes {
 		report, reports := s.speakers[n.Name]
@@ -138,11 +160,16 @@ func (s surroundings) of(object *v1beta1.BGPPeer) facts {
 			continue
 		}
 		f.selected++
+		if session.Problem.Reason == bgp.DuplicatePeer && !n.Down && !s.silent[n.Name] {
+			f.duplicates = append(f.duplicates, node{name: n.Name, session: session, told: true})
+			continue
+		}
 		if reports && !s.left[n.Name] && (told || n.Excluded == "") {
 			f.nodes = append(f.nodes, node{name: n.Name, down: n.Down, unheard: s.silent[n.Name], session: session, told: told})
 		}
 	}
 	slices.SortFunc(f.nodes, byName)
+	slices.SortFunc(f.duplicates, byName)
 	return f
 }
 
@@ -156,9 +183,9 @@ func sessionWith(report reports.Report, peer string) (reports.Session, bool) {
 }
 
 // report brings the status to what it should be, and tells what changed.
-func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f facts, late bool) error {
+func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f facts) error {
 	now := before.DeepCopy()
-	ready, established := validity.Ready(f.ready(late), now.Generation), f.established(now.Generation)
+	ready, established := validity.Ready(f.ready(), now.Generation), f.established(now.Generation)
 	now.Status.ObservedGeneration = now.Generation
 	now.Status.Nodes, now.Status.Established = int32(len(f.nodes)), f.up()
 	meta.SetStatusCondition(&now.Status.Conditions, ready)
@@ -178,13 +205,24 @@ func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f fact
 	return nil
 }
 
-// news returns the reason of the event that tells of the sessions; empty: there is
-// none to tell. That they are not up yet, or not wanted any more, is none.
+// news returns the reason of the event about the sessions; empty: there is none. That they
+// are not up yet, or not wanted any more, is none, and flapping is one however often sessions
+// end.
 func news(before, now v1beta1.BGPPeerStatus) string {
-	was := meta.IsStatusConditionTrue(before.Conditions, v1beta1.ConditionEstablished)
-	switch is := meta.IsStatusConditionTrue(now.Conditions, v1beta1.ConditionEstablished); {
-	case is && !was:
+	was, is := v1beta1.ReasonNoNodes, v1beta1.ReasonNoNodes
+	if c := meta.FindStatusCondition(before.Conditions, v1beta1.ConditionEstablished); c != nil {
+		was = c.Reason
+	}
+	if c := meta.FindStatusCondition(now.Conditions, v1beta1.ConditionEstablished); c != nil {
+		is = c.Reason
+	}
+	switch {
+	case is == v1beta1.ReasonFlapping && was != is:
+		return v1beta1.ReasonFlapping
+	case is == v1beta1.ReasonAllEstablished && was != is:
 		return v1beta1.ReasonEstablished
+	case is == v1beta1.ReasonFlapping:
+		return ""
 	case now.Established < before.Established && now.Nodes-now.Established > before.Nodes-before.Established:
 		return v1beta1.ReasonSessionLost
 	}

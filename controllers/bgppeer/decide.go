@@ -3,8 +3,11 @@ package bgppeer
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -12,6 +15,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
@@ -31,11 +35,17 @@ type facts struct {
 	peer  apiconv.BGPPeer
 	// profile is what is wrong with the BFDProfile that it names.
 	profile validity.Verdict
+	// secret is what is wrong with the Secret that it names.
+	secret validity.Verdict
 	// all is how many nodes there are, and selected how many of them it is for.
 	all, selected int
 	// nodes should have a session: those that it is for and whose speaker reports,
 	// ordered by name.
 	nodes []node
+	// duplicates have none, since another BGPPeer is in effect there for the same router.
+	duplicates []node
+	// down is for how long no node has been known to have an established session.
+	down time.Duration
 }
 
 // node is one that should have a session.
@@ -50,7 +60,22 @@ type node struct {
 
 func (n node) established() bool { return n.told && n.session.Established && !n.down && !n.unheard }
 
-// why says why the node has no session that is up.
+// flapping reports whether its session is established and ends again and again.
+func (n node) flapping() bool { return n.session.Flapping() && !n.down && !n.unheard }
+
+// trouble is why the node has no established session, or that it is flapping; empty: none.
+func (n node) trouble() string {
+	switch {
+	case n.flapping():
+		return fmt.Sprintf("flapping, ended %d times since it last stayed established for %d minutes; last error: %s",
+			n.session.Flaps, int(bgp.StableAfter.Minutes()), bounded.Cut(n.session.Why(), maxError))
+	case n.established():
+		return ""
+	}
+	return n.why()
+}
+
+// why is why the node has no established session.
 func (n node) why() string {
 	switch {
 	case n.down:
@@ -63,40 +88,62 @@ func (n node) why() string {
 	return bounded.Cut(n.session.Why(), maxError)
 }
 
-// silent are the nodes whose speakers know no session with the peer.
-func (f facts) silent() (names []lb.NodeName) {
-	for _, n := range f.nodes {
-		if !n.told && !n.down {
-			names = append(names, n.name)
-		}
-	}
-	return names
-}
-
-// ready says whether the peer means something, and nodes have what they need; late
-// says that silent nodes have had the time to begin a session.
-func (f facts) ready(late bool) validity.Verdict {
-	silent := f.silent()
+// ready returns whether the spec is valid and all nodes can follow it.
+func (f facts) ready() validity.Verdict {
 	switch {
 	case f.wrong != nil:
-		return validity.Verdict{Reason: f.wrong.Reason, Message: f.wrong.Error() + ": until that is mended a session that there is stays as it was, and there is no new one"}
+		return validity.Verdict{Reason: f.wrong.Reason, Message: f.wrong.Error() + ": no new session is opened, and an existing one keeps its last valid configuration: correct the field"}
 	case f.profile.Reason != "":
 		return f.profile
+	case f.secret.Reason != "":
+		return f.secret
 	case f.selected == 0:
 		return scope.NoNodes(f.all)
-	case late && len(silent) > 0 && f.peer.PasswordSecret != "":
-		return validity.Verdict{Reason: v1beta1.ReasonPasswordMissing, Message: fmt.Sprintf(
-			"%s no session, for which the password is needed: look whether the Secret %q, which spec.passwordSecret names, exists in the component namespace, is of type kubernetes.io/basic-auth and has an entry \"password\"; the SpeakerStates of these nodes say more",
-			have(silent), f.peer.PasswordSecret)}
+	}
+	for _, reason := range problems {
+		if v := f.problem(reason); v.Reason != "" {
+			return v
+		}
 	}
 	return validity.Verdict{Ready: true, Reason: v1beta1.ReasonPeerValid, Message: "the peer is in effect"}
 }
 
-func have(nodes []lb.NodeName) string {
-	if len(nodes) == 1 {
-		return advertise.Named("the node", nodes) + " has"
+// problems are the reasons of problems on nodes, the most severe first.
+var problems = []bgp.Reason{bgp.DuplicatePeer, bgp.PasswordMissing, bgp.SecretInvalid, bgp.UnknownInterface, bgp.PortClosed, bgp.NoNextHop}
+
+// problem names the nodes that report a problem for one reason, each message once.
+func (f facts) problem(reason bgp.Reason) validity.Verdict {
+	var messages []string
+	nodes := map[string][]lb.NodeName{}
+	for _, n := range slices.Concat(f.duplicates, f.nodes) {
+		if n.session.Problem.Reason != reason || n.down || n.unheard {
+			continue
+		}
+		message := n.session.Problem.Message
+		if nodes[message] == nil {
+			messages = append(messages, message)
+		}
+		nodes[message] = append(nodes[message], n.name)
 	}
-	return advertise.Named("the nodes", nodes) + " have"
+	if len(messages) == 0 {
+		return validity.Verdict{}
+	}
+	var parts []string
+	for _, message := range messages[:min(len(messages), maxNamed)] {
+		parts = append(parts, on(nodes[message])+": "+message)
+	}
+	if n := len(messages) - len(parts); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", n))
+	}
+	return validity.Verdict{Reason: string(reason), Message: strings.Join(parts, "; ")}
+}
+
+// on names the nodes that something is so on.
+func on(nodes []lb.NodeName) string {
+	if len(nodes) == 1 {
+		return advertise.Named("on the node", nodes)
+	}
+	return advertise.Named("on the nodes", nodes)
 }
 
 // up is how many of the nodes have a session that is up.
@@ -109,22 +156,52 @@ func (f facts) up() (n int32) {
 	return n
 }
 
-// established says whether all sessions are up.
+// flapping reports whether a session is established and ends again and again.
+func (f facts) flapping() bool {
+	return f.down < flapsWithin && slices.ContainsFunc(f.nodes, node.flapping)
+}
+
+// next is when the reason of the condition Established changes although nothing else does;
+// zero: never.
+func (f facts) next() time.Duration {
+	switch {
+	case f.flapping():
+		return flapsWithin - f.down
+	case f.down < connectWithin:
+		return connectWithin - f.down
+	}
+	return 0
+}
+
+// established returns whether all sessions are established.
 func (f facts) established(generation int64) metav1.Condition {
-	c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNoSession, ObservedGeneration: generation}
+	c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, ObservedGeneration: generation}
 	up := f.up()
 	switch {
-	case f.selected == 0:
-		c.Message = "no node should have a session: see the condition Ready"
+	case f.selected == len(f.duplicates):
+		c.Reason, c.Message = v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"
 		return c
 	case len(f.nodes) == 0:
-		c.Message = fmt.Sprintf("the peer is for %d nodes, and none of them has a speaker that reports: look at the speaker's pods", f.selected)
+		c.Reason = v1beta1.ReasonNoSpeaker
+		c.Message = fmt.Sprintf("the peer is for %d nodes, and none of them has a speaker that reports: look at the speaker's pods", f.selected-len(f.duplicates))
 		return c
+	case f.flapping():
+		c.Reason = v1beta1.ReasonFlapping
 	case int(up) == len(f.nodes):
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllEstablished
 	case up > 0:
 		c.Reason = v1beta1.ReasonNotEstablished
+	case f.down < connectWithin:
+		c.Reason = v1beta1.ReasonConnecting
+	default:
+		c.Reason = v1beta1.ReasonNoSession
 	}
+	c.Message = bounded.Message(f.sessions(up))
+	return c
+}
+
+// sessions counts the established sessions, and names the nodes whose sessions are not.
+func (f facts) sessions(up int32) string {
 	word := "nodes"
 	if len(f.nodes) == 1 {
 		word = "node"
@@ -132,19 +209,18 @@ func (f facts) established(generation int64) metav1.Condition {
 	parts := []string{fmt.Sprintf("%d of %d %s", up, len(f.nodes), word)}
 	more := 0
 	for _, n := range f.nodes {
-		switch {
-		case n.established():
+		switch why := n.trouble(); {
+		case why == "":
 		case len(parts) > maxNamed:
 			more++
 		default:
-			parts = append(parts, fmt.Sprintf("%s: %s", n.name, n.why()))
+			parts = append(parts, fmt.Sprintf("%s: %s", n.name, why))
 		}
 	}
 	if more > 0 {
 		parts = append(parts, fmt.Sprintf("%d more", more))
 	}
-	c.Message = bounded.Message(strings.Join(parts, "; "))
-	return c
+	return strings.Join(parts, "; ")
 }
 
 // profile says what is wrong with the BFDProfile that a peer names.
@@ -164,6 +240,26 @@ func profile(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) val
 	if _, err := apiconv.ParseBFDProfile(object); err != nil {
 		return validity.Verdict{Reason: err.Reason, Message: fmt.Sprintf(
 			"the BFDProfile %q, which spec.bfdProfile names, cannot be used (%s): mend it; %s", peer.BFDProfile, err, then)}
+	}
+	return validity.Verdict{}
+}
+
+// secret returns what is wrong with the Secret that a peer names.
+func secret(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.Verdict {
+	const consequence = "an existing session keeps the last valid password, and there is no other session"
+	if peer.PasswordSecret == "" {
+		return validity.Verdict{}
+	}
+	object := secrets[peer.PasswordSecret]
+	if object == nil {
+		return validity.Verdict{Reason: v1beta1.ReasonPasswordMissing, Message: fmt.Sprintf(
+			"the Secret %q of spec.passwordSecret does not exist in the namespace of the components: %s: create it, of type %s with an entry %q",
+			peer.PasswordSecret, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
+	}
+	if _, err := apiconv.ParsePassword(object); err != nil {
+		return validity.Verdict{Reason: v1beta1.ReasonSecretInvalid, Message: fmt.Sprintf(
+			"the Secret %q of spec.passwordSecret %v: %s: create it anew, of type %s with an entry %q",
+			peer.PasswordSecret, err, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 	}
 	return validity.Verdict{}
 }

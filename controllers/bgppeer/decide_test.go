@@ -2,20 +2,25 @@ package bgppeer
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
 // cluster has these nodes; what stands behind the name says how the session is:
 // "n1 Established", "n2 Active connection refused", "n3 silent" (a report without a
-// session), "n4" (no report). "!" before the name: the node is down; "-": it may not
+// session), "n4" (no report), "n5 Idle NoNextHop: why" (a session with a problem),
+// "n6 Established*4 why" (one that has ended four times). "!" before the name: the node is down; "-": it may not
 // announce; "?": all others miss its speaker; "=": it was stopped, and nobody misses it.
 func cluster(nodes ...string) surroundings {
 	s := surroundings{speakers: map[lb.NodeName]reports.Report{}, silent: map[lb.NodeName]bool{}, left: map[lb.NodeName]bool{}, profiles: map[string]*v1beta1.BFDProfile{
@@ -34,9 +39,14 @@ func cluster(nodes ...string) surroundings {
 		}
 		r := reports.Report{Node: n.Name}
 		if words[1] != "silent" {
-			session := reports.Session{Peer: "tor", State: words[1], Established: words[1] == "Established"}
+			state, flaps, _ := strings.Cut(words[1], "*")
+			session := reports.Session{Peer: "tor", State: state, Established: state == "Established"}
+			session.Flaps, _ = strconv.Atoi(flaps)
 			if len(words) > 2 {
 				session.LastError = words[2]
+				if reason, message, is := strings.Cut(words[2], ": "); is {
+					session.Problem = bgp.Problem{Reason: bgp.Reason(reason), Message: message}
+				}
 			}
 			r.Sessions = []reports.Session{{Peer: "other", Established: true}, session}
 		}
@@ -53,11 +63,37 @@ func tor(edits ...func(*v1beta1.BGPPeerSpec)) *v1beta1.BGPPeer {
 	return p
 }
 
+func TestReady_SecretOfThePassword(t *testing.T) {
+	password := func(s *v1beta1.BGPPeerSpec) { s.PasswordSecret = &v1beta1.PasswordSecret{Name: "key"} }
+	object := func(kind corev1.SecretType, password string) *corev1.Secret {
+		return &corev1.Secret{Type: kind, Data: map[string][]byte{corev1.BasicAuthPasswordKey: []byte(password)}}
+	}
+	for _, tt := range []struct {
+		name   string
+		secret *corev1.Secret
+		reason string
+		part   string
+	}{
+		{"a valid one", object(corev1.SecretTypeBasicAuth, "x"), v1beta1.ReasonPeerValid, "in effect"},
+		{"none", nil, v1beta1.ReasonPasswordMissing, `the Secret "key" of spec.passwordSecret does not exist in the namespace of the components: an existing session keeps the last valid password`},
+		{"one of another type", object(corev1.SecretTypeOpaque, "x"), v1beta1.ReasonSecretInvalid, `is of type "Opaque" and not kubernetes.io/basic-auth: an existing session keeps`},
+		{"one without password", object(corev1.SecretTypeBasicAuth, ""), v1beta1.ReasonSecretInvalid, `its entry "password" is missing or empty`},
+		{"one with a password that is too long", object(corev1.SecretTypeBasicAuth, strings.Repeat("x", 81)), v1beta1.ReasonSecretInvalid, "at most 80 are allowed"},
+	} {
+		s := cluster("n1 Established")
+		if s.secrets = map[string]*corev1.Secret{}; tt.secret != nil {
+			s.secrets["key"] = tt.secret
+		}
+		if got := s.of(tor(password)).ready(); got.Reason != tt.reason || !strings.Contains(got.Message, tt.part) {
+			t.Errorf("%s: got %+v, want %s and %q", tt.name, got, tt.reason, tt.part)
+		}
+	}
+}
+
 func TestReady(t *testing.T) {
 	profile := func(name v1beta1.ObjectName, strict bool) func(*v1beta1.BGPPeerSpec) {
 		return func(s *v1beta1.BGPPeerSpec) { s.BFDProfile, s.StrictBFD = name, strict }
 	}
-	password := func(s *v1beta1.BGPPeerSpec) { s.PasswordSecret = &v1beta1.PasswordSecret{Name: "key"} }
 	only := func(name string) func(*v1beta1.BGPPeerSpec) {
 		return func(s *v1beta1.BGPPeerSpec) {
 			s.NodeSelectors = []metav1.LabelSelector{{MatchLabels: map[string]string{"name": name}}}
@@ -67,26 +103,27 @@ func TestReady(t *testing.T) {
 		name    string
 		peer    *v1beta1.BGPPeer
 		cluster surroundings
-		late    bool
 		reason  string
 		part    string
 	}{
-		{"all is well", tor(), cluster("n1 Established"), true, v1beta1.ReasonPeerValid, "in effect"},
-		{"a session that is down is another matter", tor(), cluster("n1 Idle no route"), true, v1beta1.ReasonPeerValid, ""},
-		{"so is a speaker without one", tor(), cluster("n1 silent"), true, v1beta1.ReasonPeerValid, ""},
-		{"the spec means nothing", tor(func(s *v1beta1.BGPPeerSpec) { s.MyASN = 0 }), cluster("n1"), true, v1beta1.ReasonInvalidPeer, "spec.myASN: 0 is not"},
-		{"a profile that is there", tor(profile("fast", true)), cluster("n1"), true, v1beta1.ReasonPeerValid, ""},
-		{"one that is not", tor(profile("slow", false)), cluster("n1"), true, v1beta1.ReasonUnknownBFDProfile, `the BFDProfile "slow", which spec.bfdProfile names, does not exist: create it; until then sessions that have BFD keep it as it was, and others run without`},
-		{"one that is not and is waited for", tor(profile("slow", true)), cluster("n1"), true, v1beta1.ReasonUnknownBFDProfile, "and there is no other session, as spec.strictBFD asks"},
-		{"one that means nothing", tor(profile("odd", false)), cluster("n1"), true, v1beta1.ReasonInvalidProfile, `cannot be used (spec.detectMultiplier: 1 is not`},
-		{"no node is meant", tor(only("n9")), cluster("n1", "n2"), true, v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes"},
-		{"there is no node", tor(), cluster(), true, v1beta1.ReasonNoNodes, "the cluster has no node"},
-		{"a password without which there is no session", tor(password), cluster("n1 Established", "n2 silent"), true, v1beta1.ReasonPasswordMissing, `the node n2 has no session, for which the password is needed: look whether the Secret "key"`},
-		{"speakers take their time", tor(password), cluster("n1 silent"), false, v1beta1.ReasonPeerValid, ""},
-		{"a dead one has no say", tor(password), cluster("!n1 silent"), true, v1beta1.ReasonPeerValid, ""},
-		{"nor has one on a node that may not announce", tor(password), cluster("-n1 silent"), true, v1beta1.ReasonPeerValid, ""},
+		{"all is well", tor(), cluster("n1 Established"), v1beta1.ReasonPeerValid, "in effect"},
+		{"a session that is down is another matter", tor(), cluster("n1 Idle no route"), v1beta1.ReasonPeerValid, ""},
+		{"so is a speaker without one", tor(), cluster("n1 silent"), v1beta1.ReasonPeerValid, ""},
+		{"the spec means nothing", tor(func(s *v1beta1.BGPPeerSpec) { s.MyASN = 0 }), cluster("n1"), v1beta1.ReasonInvalidPeer, "spec.myASN: 0 is not"},
+		{"a profile that is there", tor(profile("fast", true)), cluster("n1"), v1beta1.ReasonPeerValid, ""},
+		{"one that is not", tor(profile("slow", false)), cluster("n1"), v1beta1.ReasonUnknownBFDProfile, `the BFDProfile "slow", which spec.bfdProfile names, does not exist: create it; until then sessions that have BFD keep it as it was, and others run without`},
+		{"one that is not and is waited for", tor(profile("slow", true)), cluster("n1"), v1beta1.ReasonUnknownBFDProfile, "and there is no other session, as spec.strictBFD asks"},
+		{"one that means nothing", tor(profile("odd", false)), cluster("n1"), v1beta1.ReasonInvalidProfile, `cannot be used (spec.detectMultiplier: 1 is not`},
+		{"no node is meant", tor(only("n9")), cluster("n1", "n2"), v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes"},
+		{"there is no node", tor(), cluster(), v1beta1.ReasonNoNodes, "the cluster has no node"},
+		{"the Secret is missing", tor(), cluster("n1 Established", "n2 Idle PasswordMissing: the Secret is missing"), v1beta1.ReasonPasswordMissing, "on the node n2: the Secret is missing"},
+		{"it is invalid on nodes with an established session, too", tor(), cluster("n1 Established SecretInvalid: wrong type", "n2 Idle SecretInvalid: wrong type"), v1beta1.ReasonSecretInvalid, "on the nodes n1 and n2: wrong type"},
+		{"messages differ", tor(), cluster("n1 Idle NoNextHop: no IPv6", "n2 Idle NoNextHop: no IPv4", "n3 Idle NoNextHop: no IPv6"), v1beta1.ReasonNoNextHop, "on the nodes n1 and n3: no IPv6; on the node n2: no IPv4"},
+		{"the most severe problem comes first", tor(), cluster("n1 Idle NoNextHop: no IPv6", "n2 Idle DuplicatePeer: a is in effect"), v1beta1.ReasonDuplicatePeer, "on the node n2: a is in effect"},
+		{"a node that is down reports nothing any more", tor(), cluster("!n1 Idle PasswordMissing: why"), v1beta1.ReasonPeerValid, ""},
+		{"nor does a speaker that the others miss", tor(), cluster("n2 Established", "?n1 Idle DuplicatePeer: why"), v1beta1.ReasonPeerValid, ""},
 	} {
-		got := tt.cluster.of(tt.peer).ready(tt.late)
+		got := tt.cluster.of(tt.peer).ready()
 		if got.Reason != tt.reason || got.Ready != (tt.reason == v1beta1.ReasonPeerValid) || !strings.Contains(got.Message, tt.part) {
 			t.Errorf("%s: got %+v, want %s and %q", tt.name, got, tt.reason, tt.part)
 		}
@@ -115,18 +152,54 @@ func TestEstablished(t *testing.T) {
 		{"a node whose speaker was stopped for good needs no session", cluster("n1 Established", "=n2 Idle stopped"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
 		{"what a dead node said is over", cluster("n1 Established", "!n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the node is not ready"},
 		{"nodes without a speaker do not count", cluster("n1 Established", "n2"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
-		{"no speaker reports", cluster("n1", "n2"), 0, 0, v1beta1.ReasonNoSession, "the peer is for 2 nodes, and none of them has a speaker that reports: look at the speaker's pods"},
-		{"there is no node", cluster(), 0, 0, v1beta1.ReasonNoSession, "no node should have a session: see the condition Ready"},
+		{"no speaker reports", cluster("n1", "n2"), 0, 0, v1beta1.ReasonNoSpeaker, "the peer is for 2 nodes, and none of them has a speaker that reports: look at the speaker's pods"},
+		{"there is no node", cluster(), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"},
 		{"a node that may not announce and has a session", cluster("-n1 Idle", "-n2 silent"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Idle"},
+		{"another peer is in effect on some nodes", cluster("n1 Established", "n2 Idle DuplicatePeer: why"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
+		{"another peer is in effect on all nodes", cluster("n1 Idle DuplicatePeer: why"), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"},
 		{"a long error is cut", cluster("n1 Idle " + strings.Repeat("x", 300)), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: " + strings.Repeat("x", 197) + "..."},
 	} {
 		f := tt.cluster.of(tor())
+		f.down = time.Hour
 		c := f.established(3)
 		if c.Reason != tt.reason || (c.Status == metav1.ConditionTrue) != (tt.reason == v1beta1.ReasonAllEstablished) || c.Message != tt.message || c.ObservedGeneration != 3 {
 			t.Errorf("%s: got %+v, want %s: %q", tt.name, c, tt.reason, tt.message)
 		}
 		if int(f.up()) != tt.up || len(f.nodes) != tt.nodes {
 			t.Errorf("%s: got %d of %d, want %d of %d", tt.name, f.up(), len(f.nodes), tt.up, tt.nodes)
+		}
+	}
+}
+
+func TestEstablished_ReasonFollowsHowLongNoSessionIsEstablished(t *testing.T) {
+	const s = time.Second
+	for _, tt := range []struct {
+		name    string
+		cluster surroundings
+		down    time.Duration
+		reason  string
+		next    time.Duration
+		message string
+	}{
+		{"sessions begin", cluster("n1 Active"), s, v1beta1.ReasonConnecting, 2 * s, "0 of 1 node; n1: Active"},
+		{"sessions are late", cluster("n1 Active"), 3 * s, v1beta1.ReasonNoSession, 0, "0 of 1 node; n1: Active"},
+		{"two ends are not flapping", cluster("n1 Established*2 closed"), 0, v1beta1.ReasonAllEstablished, 0, "1 of 1 node"},
+		{"an established session is flapping", cluster("n1 Established", "n2 Established*4 closed"), 0, v1beta1.ReasonFlapping, 0,
+			"2 of 2 nodes; n2: flapping, ended 4 times since it last stayed established for 10 minutes; last error: closed"},
+		{"a flapping session is between two attempts", cluster("n1 Active*3 closed"), 5 * s, v1beta1.ReasonFlapping, 55 * s,
+			"0 of 1 node; n1: flapping, ended 3 times since it last stayed established for 10 minutes; last error: closed"},
+		{"a session that was flapping is down for good", cluster("n1 Active*3 closed"), 60 * s, v1beta1.ReasonNoSession, 0,
+			"0 of 1 node; n1: flapping, ended 3 times since it last stayed established for 10 minutes; last error: closed"},
+		{"a dead node is not flapping", cluster("n1 Established", "!n2 Established*3 closed"), 0, v1beta1.ReasonNotEstablished, 0, "1 of 2 nodes; n2: the node is not ready"},
+	} {
+		f := tt.cluster.of(tor())
+		f.down = tt.down
+		c := f.established(1)
+		if c.Reason != tt.reason || c.Message != tt.message || (c.Status == metav1.ConditionTrue) != (tt.reason == v1beta1.ReasonAllEstablished) {
+			t.Errorf("%s: got %+v, want %s: %q", tt.name, c, tt.reason, tt.message)
+		}
+		if f.up() == 0 && f.next() != tt.next {
+			t.Errorf("%s: the reason changes in %s, want %s", tt.name, f.next(), tt.next)
 		}
 	}
 }
@@ -147,20 +220,24 @@ func TestOfAPeerThatMeansNothingTheSessionsThatStayedCount(t *testing.T) {
 		if c := f.established(1); c.Message != tt.message || f.up() != tt.up {
 			t.Errorf("%s: got %d, %q, want %d, %q", tt.name, f.up(), c.Message, tt.up, tt.message)
 		}
-		if v := f.ready(true); v.Reason != v1beta1.ReasonInvalidPeer || v.Ready {
+		if v := f.ready(); v.Reason != v1beta1.ReasonInvalidPeer || v.Ready {
 			t.Errorf("%s: got %+v, want %s", tt.name, v, v1beta1.ReasonInvalidPeer)
 		}
 	}
 }
 
 func TestEventsTellWhenSessionsComeAndGo(t *testing.T) {
-	status := func(established, nodes int32) v1beta1.BGPPeerStatus {
-		c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse}
+	status := func(established, nodes int32, reason ...string) v1beta1.BGPPeerStatus {
+		c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNotEstablished}
 		if nodes > 0 && established == nodes {
-			c.Status = metav1.ConditionTrue
+			c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllEstablished
+		}
+		for _, r := range reason {
+			c.Status, c.Reason = metav1.ConditionFalse, r
 		}
 		return v1beta1.BGPPeerStatus{Established: established, Nodes: nodes, Conditions: []metav1.Condition{c}}
 	}
+	const flapping = v1beta1.ReasonFlapping
 	for _, tt := range []struct {
 		name        string
 		before, now v1beta1.BGPPeerStatus
@@ -176,6 +253,10 @@ func TestEventsTellWhenSessionsComeAndGo(t *testing.T) {
 		{"a node that is new has no session yet", status(3, 3), status(3, 4), ""},
 		{"a node needs none any more", status(2, 3), status(1, 2), ""},
 		{"nobody needs one any more", status(3, 3), status(0, 0), ""},
+		{"flapping begins", status(3, 3), status(2, 3, flapping), flapping},
+		{"a flapping session is back", status(2, 3, flapping), status(3, 3, flapping), ""},
+		{"a flapping session ends", status(3, 3, flapping), status(2, 3, flapping), ""},
+		{"flapping is over", status(3, 3, flapping), status(3, 3), v1beta1.ReasonEstablished},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := news(tt.before, tt.now); got != tt.want {

@@ -17,14 +17,14 @@ import (
 	"github.com/lbstack/lbstack/controllers/validity"
 )
 
-func TestSpeakersHaveTimeToBeginASession(t *testing.T) {
+func TestReconcile_SessionsThatEndAndComeBack(t *testing.T) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1beta1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
 	}
-	peer := tor(func(s *v1beta1.BGPPeerSpec) { s.PasswordSecret = &v1beta1.PasswordSecret{Name: "key"} })
+	peer := tor()
 	peer.Generation = 1
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(peer).
@@ -32,10 +32,12 @@ func TestSpeakersHaveTimeToBeginASession(t *testing.T) {
 	recorder := events.NewFakeRecorder(10)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	r := &Reconciler{Client: c, Events: recorder, Now: func() time.Time { return now }}
-	establish := func() {
-		state.Status.BGPPeers = []v1beta1.SpeakerBGPPeer{{Name: "tor", State: v1beta1.BGPEstablished}}
-		if err := c.Update(t.Context(), state); err != nil {
-			t.Fatal(err)
+	report := func(to v1beta1.BGPState, flaps int32) func() {
+		return func() {
+			state.Status.BGPPeers = []v1beta1.SpeakerBGPPeer{{Name: "tor", State: to, LastError: "closed", Flaps: flaps}}
+			if err := c.Update(t.Context(), state); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	const s = time.Second
@@ -47,11 +49,15 @@ func TestSpeakersHaveTimeToBeginASession(t *testing.T) {
 		again  time.Duration
 		events []string
 	}{
-		{"at first nothing is wrong", 0, nil, v1beta1.ReasonPeerValid, 10 * s, []string{"Normal PeerValid the peer is in effect"}},
-		{"nor is it soon after", 4 * s, nil, v1beta1.ReasonPeerValid, 6 * s, nil},
-		{"then it is", 6 * s, nil, v1beta1.ReasonPasswordMissing, 0, []string{"Warning PasswordMissing "}},
-		{"once", s, nil, v1beta1.ReasonPasswordMissing, 0, nil},
-		{"until there is a session", s, establish, v1beta1.ReasonPeerValid, 0, []string{"Normal PeerValid the peer is in effect", "Normal Established 1 of 1 node"}},
+		{"a session begins", 0, nil, v1beta1.ReasonConnecting, 3 * s, []string{"Normal PeerValid the peer is in effect"}},
+		{"it is late", 4 * s, nil, v1beta1.ReasonNoSession, 0, nil},
+		{"it is established", s, report(v1beta1.BGPEstablished, 0), v1beta1.ReasonAllEstablished, 0, []string{"Normal Established 1 of 1 node"}},
+		{"it ends", s, report(v1beta1.BGPActive, 1), v1beta1.ReasonConnecting, 3 * s, []string{"Warning SessionLost 0 of 1 node; n1: closed"}},
+		{"it is back", s, report(v1beta1.BGPEstablished, 1), v1beta1.ReasonAllEstablished, 0, []string{"Normal Established 1 of 1 node"}},
+		{"it ends for the third time", s, report(v1beta1.BGPActive, 3), v1beta1.ReasonFlapping, 60 * s, []string{"Warning Flapping "}},
+		{"it is back again", s, report(v1beta1.BGPEstablished, 3), v1beta1.ReasonFlapping, 0, nil},
+		{"it ends again", s, report(v1beta1.BGPActive, 4), v1beta1.ReasonFlapping, 60 * s, nil},
+		{"it does not come back", 60 * s, nil, v1beta1.ReasonNoSession, 0, nil},
 	} {
 		now = now.Add(look.after)
 		if look.do != nil {
@@ -65,13 +71,13 @@ func TestSpeakersHaveTimeToBeginASession(t *testing.T) {
 		if err := c.Get(t.Context(), client.ObjectKeyFromObject(peer), got); err != nil {
 			t.Fatal(err)
 		}
-		if ready := meta.FindStatusCondition(got.Status.Conditions, v1beta1.ConditionReady); ready.Reason != look.reason || got.Status.ObservedGeneration != 1 {
+		if c := meta.FindStatusCondition(got.Status.Conditions, v1beta1.ConditionEstablished); c.Reason != look.reason || got.Status.ObservedGeneration != 1 {
 			t.Errorf("%s: got %+v, want %s", look.name, got.Status, look.reason)
 		}
 		var told []string
 		for len(recorder.Events) > 0 {
 			e := <-recorder.Events
-			if n := len("Warning PasswordMissing "); len(e) > n && e[:n] == "Warning PasswordMissing " {
+			if n := len("Warning Flapping "); len(e) > n && e[:n] == "Warning Flapping " {
 				e = e[:n]
 			}
 			told = append(told, e)

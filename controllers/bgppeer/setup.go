@@ -39,6 +39,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1beta1.SpeakerState{}, onState(), builder.WithPredicates(sessionsChanged)).
 		Watches(&corev1.Node{}, validity.OnAny(), builder.WithPredicates(scope.NodeChanged)).
 		Watches(&v1beta1.BFDProfile{}, validity.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, validity.OnAny()).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 	if err != nil {

@@ -42,6 +42,8 @@ type BGPPeer struct {
 	NodeSelectors []advertise.Selector
 	// PasswordSecret is the name of the Secret with the password; empty: none.
 	PasswordSecret string
+	// Created is when the object was created.
+	Created time.Time
 }
 
 // OnNode says whether a node with these labels has the session.
@@ -75,7 +77,7 @@ func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
 		DualStack:    spec.DualStackAddressFamily,
 		BFDProfile:   string(spec.BFDProfile),
 		StrictBFD:    spec.StrictBFD,
-	}}
+	}, Created: object.CreationTimestamp.Time}
 	if spec.LocalASN != 0 {
 		p.ASN = r.asn("spec.localASN", spec.LocalASN)
 	}
@@ -159,15 +161,18 @@ func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
 	return p, nil
 }
 
-// ParsePassword reads the password of the Secret that a BGPPeer names. The error says
-// nothing of what is in it.
+// ParsePassword reads the password of the Secret that a BGPPeer names. The error follows
+// the name of the Secret in a sentence, and contains nothing of what is in it.
 func ParsePassword(secret *corev1.Secret) (bgp.Password, error) {
 	if secret.Type != corev1.SecretTypeBasicAuth {
-		return "", fmt.Errorf("the Secret %s is of type %q, not %s", secret.Name, secret.Type, corev1.SecretTypeBasicAuth)
+		return "", fmt.Errorf("is of type %q and not %s", secret.Type, corev1.SecretTypeBasicAuth)
 	}
 	password := secret.Data[corev1.BasicAuthPasswordKey]
-	if n := len(password); n == 0 || n > maxPassword {
-		return "", fmt.Errorf("the Secret %s has an entry %q of %d bytes, and a BGP password has 1 to %d", secret.Name, corev1.BasicAuthPasswordKey, n, maxPassword)
+	if len(password) == 0 {
+		return "", fmt.Errorf("has no password: its entry %q is missing or empty", corev1.BasicAuthPasswordKey)
+	}
+	if n := len(password); n > maxPassword {
+		return "", fmt.Errorf("has a password of %d bytes, and at most %d are allowed", n, maxPassword)
 	}
 	return bgp.Password(password), nil
 }

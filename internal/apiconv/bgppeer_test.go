@@ -228,9 +228,10 @@ func TestParsePassword(t *testing.T) {
 	}{
 		{name: "a password", secret: secret(corev1.SecretTypeBasicAuth, "tell nobody"), want: "tell nobody"},
 		{name: "the longest password", secret: secret(corev1.SecretTypeBasicAuth, strings.Repeat("x", 80)), want: bgp.Password(strings.Repeat("x", 80))},
-		{name: "a Secret of another type", secret: secret(corev1.SecretTypeOpaque, "tell nobody"), refused: `the Secret s is of type "Opaque", not kubernetes.io/basic-auth`},
-		{name: "no password", secret: &corev1.Secret{Type: corev1.SecretTypeBasicAuth}, refused: "of 0 bytes"},
-		{name: "too long a password", secret: secret(corev1.SecretTypeBasicAuth, strings.Repeat("tell", 21)), refused: "of 84 bytes, and a BGP password has 1 to 80"},
+		{name: "a Secret of another type", secret: secret(corev1.SecretTypeOpaque, "tell nobody"), refused: `is of type "Opaque" and not kubernetes.io/basic-auth`},
+		{name: "no entry", secret: &corev1.Secret{Type: corev1.SecretTypeBasicAuth}, refused: `its entry "password" is missing or empty`},
+		{name: "an empty password", secret: secret(corev1.SecretTypeBasicAuth, ""), refused: "is missing or empty"},
+		{name: "too long a password", secret: secret(corev1.SecretTypeBasicAuth, strings.Repeat("tell", 21)), refused: "of 84 bytes, and at most 80 are allowed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := ParsePassword(tt.secret)

@@ -49,7 +49,11 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	}
 	for i := range state.Status.BGPPeers {
 		p := &state.Status.BGPPeers[i]
-		r.Sessions = append(r.Sessions, reports.Session{Peer: bgp.PeerName(p.Name), Established: p.State == v1beta1.BGPEstablished, State: string(p.State), LastError: p.LastError})
+		s := reports.Session{Peer: bgp.PeerName(p.Name), Established: p.State == v1beta1.BGPEstablished, State: string(p.State), LastError: p.LastError, Flaps: int(p.Flaps)}
+		if p.Problem != nil {
+			s.Problem = bgp.Problem{Reason: bgp.Reason(p.Problem.Reason), Message: p.Problem.Message}
+		}
+		r.Sessions = append(r.Sessions, s)
 	}
 	return r
 }

@@ -46,7 +46,14 @@ type Session struct {
 	State string
 	// LastError says why it ended last, or does not begin; it may be empty.
 	LastError string
+	// Problem is what is wrong with the peer on the node; zero: nothing.
+	Problem bgp.Problem
+	// Flaps is how often the session has ended since it was stable last.
+	Flaps int
 }
+
+// Flapping reports whether the session is established and ends again and again.
+func (s Session) Flapping() bool { return s.Flaps >= bgp.FlapsWhenFlapping }
 
 // Why says why the session is not established, as far as it is known.
 func (s Session) Why() string { return cmp.Or(s.LastError, s.State) }

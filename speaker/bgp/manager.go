@@ -264,8 +264,9 @@ func (m *Manager) Statuses() []Status {
 	m.shown.Lock()
 	defer m.shown.Unlock()
 	list := make([]Status, 0, len(m.statuses))
+	now := time.Now()
 	for _, s := range m.statuses {
-		list = append(list, s)
+		list = append(list, s.settled(now))
 	}
 	slices.SortFunc(list, func(x, y Status) int { return strings.Compare(string(x.Peer), string(y.Peer)) })
 	return list

@@ -54,6 +54,7 @@ type peer struct {
 	failing   error          // why what should be sent is not
 	changed   time.Time      // when the first change that is still to be written was seen; zero: never
 	told      Status
+	flaps     flaps
 }
 
 // event is something that happens: it is done by the goroutine of the peer.
@@ -133,6 +134,7 @@ func (p *peer) perform(actions []session.Action) {
 			p.up, p.changed = nil, time.Time{}
 			p.isUp.Store(false)
 			p.metrics.down.Inc()
+			p.flaps.note(time.Now())
 			p.log.Info("the session has ended", "why", a.Why)
 		case session.Refresh:
 			p.table.again()
@@ -332,11 +334,11 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 		return p.machine.SetConfig(now, c)
 	}
 	why := "the session was begun anew since the configuration changed: " + sentence(fields)
-	before, _ := pathKey(from, p.router)
+	path, _ := pathKey(from, p.router)
 	if from.Address != to.Address || from.Interface != to.Interface {
 		p.router = to.Address
 	}
-	if path, _ := pathKey(to, p.router); path != before {
+	if now, _ := pathKey(to, p.router); now != path {
 		p.pathUp = false // BFD has not looked yet
 	}
 	if p.cancel != nil {
@@ -344,7 +346,9 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	}
 	actions := p.machine.Stop(now, bgp.Ceased(bgp.ConfigurationChange, ""), why)
 	p.log.Info(why)
+	before := p.flaps
 	p.perform(actions)
+	p.flaps = before // a planned end is no flap
 	p.machine = session.New(now, c)
 	p.machine.Path(now, p.pathUp, false, "")
 	p.machine.Note(now, why)

@@ -41,6 +41,27 @@ func onSocket(c syscall.RawConn, set func(fd int) error) error {
 	return failed
 }
 
+// SourceFor returns the address that connections to a router come from in a VRF, as the
+// kernel chooses it at the moment; invalid: there is no route. Nothing is sent.
+func SourceFor(router netip.Addr, vrf string) netip.Addr {
+	d := net.Dialer{Control: control(func(fd int) error {
+		if vrf == "" {
+			return nil
+		}
+		return unix.BindToDevice(fd, vrf)
+	})}
+	conn, err := d.Dial("udp", netip.AddrPortFrom(router, bgp.Port).String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	defer func() { _ = conn.Close() }()
+	udp, ok := conn.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return udp.AddrPort().Addr().Unmap().WithZone("")
+}
+
 // prepare sets the options of a socket before it connects.
 func prepare(fd int, p bgp.Peer, router netip.Addr) error {
 	if p.VRF != "" {

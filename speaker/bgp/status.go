@@ -25,6 +25,13 @@ type Status struct {
 	// Retry is the time between attempts to connect, before jitter; 0: none has failed since
 	// the session was stable, or the session is established, or the router is to connect.
 	Retry time.Duration
+	// Problem is what is wrong on this node, if that is why there is no session, or why the
+	// router gets fewer routes than it should.
+	Problem bgp.Problem
+	// Flaps is how often the session has ended unplanned since it last stayed established
+	// for bgp.StableAfter, and LastFlap when it did last.
+	Flaps    int
+	LastFlap time.Time
 	// WaitsForBFD: there is no session since the path is not up.
 	WaitsForBFD bool
 	// Local is the address of this node in the session.
@@ -49,6 +56,7 @@ func (p *peer) report() {
 	p.failures = failures
 	s := Status{Peer: p.config.Name, Router: p.router, WaitsForBFD: p.machine.WaitsForBFD(), Negotiated: p.up}
 	s.State, s.Since = p.shownState(now)
+	s.Flaps, s.LastFlap = p.flaps.count, p.flaps.last
 	s.LastError, s.LastErrorAt = p.machine.LastError()
 	if p.config.Passive && p.up == nil && s.LastError == "" {
 		s.LastError = unheardWords(p.config)

@@ -1,7 +1,9 @@
 package kube
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,8 +29,11 @@ type Routing struct {
 	Path func(bgp.PeerName) (speakerbfd.Status, bool)
 	// News are what has changed of the routes that routers have.
 	News map[bgp.PeerName]speakerbgp.News
-	// Problems are sentences about objects that mean nothing and were left out.
+	// Problems are sentences about objects that are invalid and were left out.
 	Problems []string
+	// Peers of this node that have a problem. Those that have no session because of it are
+	// not among the Sessions.
+	Peers map[bgp.PeerName]bgp.PeerState
 	// Refused are addresses that Services hold and that no speaker begins to announce.
 	Refused Refused
 }
@@ -57,9 +62,26 @@ func (r Refused) String() string {
 // fill puts it into a status.
 func (r Routing) fill(next *v1beta1.SpeakerStateStatus) {
 	next.RefusedAddresses = int32(r.Refused.Count)
-	for _, s := range r.Sessions[:min(len(r.Sessions), maxPeers)] {
+	for _, s := range r.Sessions {
 		next.BGPPeers = append(next.BGPPeers, r.peer(s))
 	}
+	for name, state := range r.Peers {
+		if !state.AbsentSince.IsZero() && !slices.ContainsFunc(r.Sessions, func(s speakerbgp.Status) bool { return s.Peer == name }) {
+			next.BGPPeers = append(next.BGPPeers, v1beta1.SpeakerBGPPeer{
+				Name: v1beta1.ObjectName(name), State: v1beta1.BGPIdle, Since: second(state.AbsentSince), LastError: bound(state.Message), Problem: problem(state.Problem),
+			})
+		}
+	}
+	slices.SortFunc(next.BGPPeers, func(x, y v1beta1.SpeakerBGPPeer) int { return cmp.Compare(x.Name, y.Name) })
+	next.BGPPeers = next.BGPPeers[:min(len(next.BGPPeers), maxPeers)]
+}
+
+// problem returns a problem in the API's words; nil: none.
+func problem(p bgp.Problem) *v1beta1.SpeakerBGPProblem {
+	if p.Reason == "" {
+		return nil
+	}
+	return &v1beta1.SpeakerBGPProblem{Reason: string(p.Reason), Message: bound(p.Message)}
 }
 
 // parted is what is left when the speaker has ended: no session, and the routes that the
@@ -82,6 +104,7 @@ func (r Routing) peer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 	p := v1beta1.SpeakerBGPPeer{
 		Name: v1beta1.ObjectName(s.Peer), State: v1beta1.BGPState(s.State.String()), Since: second(s.Since),
 		LastError: bound(s.LastError), Prefixes: int32(s.Prefixes), RetrySeconds: int32(s.Retry / time.Second),
+		Flaps: int32(min(s.Flaps, 1<<31-1)), Problem: problem(cmp.Or(r.Peers[s.Peer].Problem, s.Problem)),
 	}
 	if s.Router.IsValid() {
 		p.Address = s.Router.String()
@@ -119,6 +142,18 @@ func (r Routing) pathWords(peer bgp.PeerName) string {
 	}
 	return fmt.Sprintf("the router's BFD says %s, ours %s: is BFD turned on there for this node?", path.Remote, path.State)
 }
+
+// flapping returns which sessions are established and end again and again.
+func (r Routing) flapping() (sentences []string) {
+	for _, s := range r.Sessions {
+		if s.Flaps >= bgp.FlapsWhenFlapping && (s.State == session.Established || time.Since(s.Since) < speakerbgp.DownAfter) {
+			sentences = append(sentences, fmt.Sprintf("the session of the BGPPeer %q is flapping: it has ended %d times since it last stayed up for %s; last error: %s", s.Peer, s.Flaps, minutes(bgp.StableAfter), s.LastError))
+		}
+	}
+	return sentences
+}
+
+func minutes(d time.Duration) string { return fmt.Sprintf("%d minutes", int(d.Minutes())) }
 
 // down says which sessions are not up that should be, or are not watched.
 func (r Routing) down(now time.Time) (sentences []string) {

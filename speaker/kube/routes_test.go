@@ -61,6 +61,32 @@ func TestWhatIsWrongWithASessionIsToldInTheState(t *testing.T) {
 	}
 }
 
+func TestRouting_ProblemsAndFlapsAreReported(t *testing.T) {
+	now := time.Now()
+	duplicate := bgp.PeerState{Problem: bgp.Problem{Reason: bgp.DuplicatePeer, Message: "a is in effect"}, AbsentSince: now}
+	password := bgp.PeerState{Problem: bgp.Problem{Reason: bgp.PasswordMissing, Message: "no Secret"}}
+	r := Routing{
+		Sessions: []speakerbgp.Status{
+			{Peer: "a", State: session.Established, Since: now, Problem: bgp.Problem{Reason: bgp.NoNextHop, Message: "no IPv6"}},
+			{Peer: "c", State: session.Established, Since: now, Flaps: 3, LastError: "closed", Problem: bgp.Problem{Reason: bgp.NoNextHop, Message: "no IPv6"}},
+		},
+		Peers: map[bgp.PeerName]bgp.PeerState{"b": duplicate, "c": password},
+		Path:  func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false },
+	}
+	got := status(&v1beta1.SpeakerState{}, speaker.Report{}, r, nil)
+	want := []v1beta1.SpeakerBGPPeer{
+		{Name: "a", State: v1beta1.BGPEstablished, Since: second(now), Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonNoNextHop, Message: "no IPv6"}},
+		{Name: "b", State: v1beta1.BGPIdle, Since: second(now), LastError: "a is in effect", Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonDuplicatePeer, Message: "a is in effect"}},
+		{Name: "c", State: v1beta1.BGPEstablished, Since: second(now), LastError: "closed", Flaps: 3, Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonPasswordMissing, Message: "no Secret"}},
+	}
+	if diff := cmp.Diff(want, got.BGPPeers); diff != "" {
+		t.Errorf("peers (-want +got):\n%s", diff)
+	}
+	if ready := got.Conditions[0]; ready.Reason != v1beta1.ReasonFlapping || !strings.Contains(ready.Message, `the session of the BGPPeer "c" is flapping: it has ended 3 times since it last stayed up for 10 minutes; last error: closed`) {
+		t.Errorf("Ready: got %+v, want %s with the peer c", ready, v1beta1.ReasonFlapping)
+	}
+}
+
 func TestWhatIsLeftOfASpeakerThatEnds(t *testing.T) {
 	restarts := &session.Negotiated{Capabilities: bgp.Capabilities{GracefulRestart: &bgp.GracefulRestart{}}}
 	r := Routing{

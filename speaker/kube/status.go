@@ -124,6 +124,8 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		c.Reason, c.Message = v1beta1.ReasonInvalidPeer, bounded.Message(strings.Join(routing.Problems, "; "))
 	case routing.Refused.Count > 0:
 		c.Reason, c.Message = v1beta1.ReasonAddressRefused, bounded.Message(routing.Refused.String())
+	case len(routing.flapping()) > 0:
+		c.Reason, c.Message = v1beta1.ReasonFlapping, bounded.Message(strings.Join(routing.flapping(), "; "))
 	case len(routing.down(time.Now())) > 0:
 		c.Reason, c.Message = v1beta1.ReasonPeersDown, bounded.Message(strings.Join(routing.down(time.Now()), "; "))
 	case len(r.Unserved) > 0:

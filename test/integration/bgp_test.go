@@ -84,7 +84,7 @@ func TestRouterTellsOfItsSessions(t *testing.T) {
 	b.controller()
 	b.peer("tor", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile = "fast" })
 	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonUnknownBFDProfile, `"fast"`)
-	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNoSession, "none of them has a speaker")
+	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNoSpeaker, "none of them has a speaker")
 	create(t, b.Client, &v1beta1.BFDProfile{ObjectMeta: metav1.ObjectMeta{Name: "fast"}})
 	b.says("fast", &v1beta1.BFDProfile{}, v1beta1.ConditionReady, v1beta1.ReasonProfileValid, "900ms")
 	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonPeerValid)

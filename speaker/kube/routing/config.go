@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,6 +23,7 @@ import (
 type config struct {
 	routes.Config
 	peers    []bgp.Peer
+	states   map[bgp.PeerName]bgp.PeerState // of the peers that have a problem
 	draining bool
 	problems []string
 }
@@ -29,7 +31,7 @@ type config struct {
 // read reads all objects that a configuration is made of. What means nothing is left
 // out, with a sentence, and disturbs nothing else.
 func (f *Feed) read(news seen.News) config {
-	var c config
+	c := config{states: map[bgp.PeerName]bgp.PeerState{}}
 	self := seen.Get[*corev1.Node](news, client.ObjectKey{Name: string(f.Self)})
 	f.nodes = readNodes(news)
 	c.Nodes = f.nodes
@@ -43,15 +45,19 @@ func (f *Feed) read(news seen.News) config {
 	}
 	f.readAdvertisements(news, &c)
 	peers := f.bgpPeers.read(seen.All[*v1beta1.BGPPeer](news), apiconv.ParseBGPPeer, c.wrong("BGPPeer"))
-	for _, peer := range peers {
-		f.readPeer(news, &c, self, peer)
+	var candidates []bgp.PeerCandidate
+	for _, parsed := range peers {
+		if peer, ok := f.readPeer(news, &c, self, parsed); ok {
+			candidates = append(candidates, bgp.PeerCandidate{Peer: peer, Created: parsed.Created})
+		}
 	}
+	f.selectPeers(&c, candidates)
 	if f.standby = c.Node.Standby(); f.standby {
 		c.Others = others(c.Nodes, f.Self, peers)
 		// Routes of a node that drains are taken back, unless it is the last that has any.
 		c.draining = c.Node.Draining && len(c.Others) > 0
 	}
-	f.keep(c.peers)
+	f.keep(&c)
 	slices.Sort(c.problems)
 	return c
 }
@@ -95,11 +101,13 @@ func (c *config) problem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
-func (f *Feed) readPeer(news seen.News, c *config, self *corev1.Node, parsed apiconv.BGPPeer) {
-	if self == nil || !parsed.OnNode(self.Labels) {
-		return
-	}
+// readPeer adds to a parsed peer what its spec names. It returns false if the node is to
+// have no session with the router.
+func (f *Feed) readPeer(news seen.News, c *config, self *corev1.Node, parsed apiconv.BGPPeer) (bgp.Peer, bool) {
 	p := parsed.Peer
+	if self == nil || !parsed.OnNode(self.Labels) {
+		return p, false
+	}
 	if parsed.BFDProfile != "" {
 		profile, why := profileOf(news, parsed.BFDProfile)
 		switch {
@@ -113,17 +121,54 @@ func (f *Feed) readPeer(news seen.News, c *config, self *corev1.Node, parsed api
 		}
 	}
 	if parsed.PasswordSecret != "" {
-		password, why := f.password(news, p.Name, parsed.PasswordSecret)
-		if why != "" {
-			c.problem("the BGPPeer %q: %s", p.Name, why)
+		password, problem := f.password(news, p.Name, parsed.PasswordSecret)
+		if p.Password = password; problem != (bgp.Problem{}) {
+			c.peerProblem(p.Name, problem, password == "")
 		}
-		if password == "" {
-			return
-		}
-		p.Password = password
+		return p, password != ""
 	}
-	c.peers = append(c.peers, p)
-	c.Peers = append(c.Peers, p.Name)
+	return p, true
+}
+
+// peerProblem notes what is wrong with a peer of this node, and whether it has no session
+// because of that.
+func (c *config) peerProblem(name bgp.PeerName, problem bgp.Problem, absent bool) {
+	state := bgp.PeerState{Problem: problem}
+	if absent {
+		state.AbsentSince = time.Now()
+	}
+	c.states[name] = state
+	c.problem("the BGPPeer %q: %s", name, problem.Message)
+}
+
+// selectPeers puts one candidate for each router into effect.
+func (f *Feed) selectPeers(c *config, candidates []bgp.PeerCandidate) {
+	wanted := make(map[bgp.PeerName]bgp.Peer, len(candidates))
+	for i := range candidates {
+		p := &candidates[i].Peer
+		wanted[p.Name] = *p
+		if !p.Source.IsValid() && p.Address.IsValid() && f.Source != nil {
+			p.Source = f.Source(p.Address, p.VRF)
+		}
+	}
+	selected, duplicates := bgp.SelectPeers(candidates, f.selected)
+	f.selected = make(map[bgp.PeerName]bgp.Peer, len(selected))
+	for _, p := range selected {
+		f.selected[p.Name] = p
+		c.peers, c.Peers = append(c.peers, wanted[p.Name]), append(c.Peers, p.Name)
+	}
+	for name, other := range duplicates {
+		c.peerProblem(name, bgp.Problem{Reason: bgp.DuplicatePeer, Message: fmt.Sprintf(
+			"the BGPPeer %q is in effect for the same router, %s: this one has no session: delete one of them, or change spec.nodeSelectors so that no node has both", other, routerOf(wanted[name]))}, true)
+	}
+}
+
+// routerOf names the router of a peer.
+func routerOf(p bgp.Peer) string {
+	if p.Interface != "" {
+		return "the one on the interface " + p.Interface
+	}
+	return p.Address.String()
 }
 
 func profileOf(news seen.News, name string) (profile bfd.Profile, why string) {
@@ -138,23 +183,36 @@ func profileOf(news seen.News, name string) (profile bfd.Profile, why string) {
 	return profile, ""
 }
 
-// password returns the one of a peer. A session that is there does not end because its
-// Secret was deleted: the last password stays in use until there is another one.
-func (f *Feed) password(news seen.News, peer bgp.PeerName, name string) (password bgp.Password, why string) {
+// password returns the password of a peer; none: it can have no session. A session does not
+// end because its Secret is deleted or becomes invalid: the last valid password stays in use
+// until there is another one.
+func (f *Feed) password(news seen.News, peer bgp.PeerName, name string) (bgp.Password, bgp.Problem) {
 	copied := seen.Get[*corev1.Secret](news, client.ObjectKey{Namespace: f.Namespace, Name: apiconv.PasswordsSecretName})
 	if password, ok := apiconv.CopiedPassword(copied, name); ok {
-		return password, ""
+		return password, bgp.Problem{}
 	}
-	return f.inUse[peer].Password, fmt.Sprintf("there is no Secret %q in the namespace %s with a valid password: create it, of type kubernetes.io/basic-auth", name, f.Namespace)
+	last, consequence := f.inUse[peer].Password, "there is no session without it"
+	if last != "" {
+		consequence = "the session keeps the last valid password"
+	}
+	return last, bgp.Problem{Reason: bgp.PasswordMissing, Message: fmt.Sprintf(
+		"there is no valid password in the Secret %q of spec.passwordSecret in the namespace %s: %s: create the Secret, of type %s with an entry %q", name, f.Namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 }
 
-// keep remembers the peers, of which passwords and profiles outlive the objects that they
-// came from.
-func (f *Feed) keep(peers []bgp.Peer) {
+// keep remembers the peers, whose passwords and profiles stay in effect when their objects
+// are gone, and since when others have had no session.
+func (f *Feed) keep(c *config) {
 	f.inUse = map[bgp.PeerName]bgp.Peer{}
-	for _, p := range peers {
+	for _, p := range c.peers {
 		f.inUse[p.Name] = p
 	}
+	for name, state := range c.states {
+		if before := f.states[name].AbsentSince; !before.IsZero() && !state.AbsentSince.IsZero() {
+			state.AbsentSince = before
+			c.states[name] = state
+		}
+	}
+	f.states = c.states
 }
 
 // sentences joins problems and conflicts.

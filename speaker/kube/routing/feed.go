@@ -49,21 +49,34 @@ type Feed struct {
 	// Refused takes how many addresses Services hold that may not be announced, and the
 	// first of them, when they are others.
 	Refused func(count int, first []advertise.Refusal)
-	// Problems takes sentences about objects that mean nothing, when they are others.
-	Problems func([]string)
+	// Source returns the address that connections to a router come from in a VRF, as the
+	// kernel chooses it; invalid: it is not known. Nil: it never is.
+	Source func(router netip.Addr, vrf string) netip.Addr
+	// Problems takes what is wrong, when that changes. It must not change it.
+	Problems func(Problems)
 	Log      logr.Logger
 
 	planner        *routes.Planner
 	advertisements kept[*v1beta1.BGPAdvertisement, routes.Advertisement]
 	bgpPeers       kept[*v1beta1.BGPPeer, apiconv.BGPPeer]
 	inUse          map[bgp.PeerName]bgp.Peer
+	selected       map[bgp.PeerName]bgp.Peer // those in effect, with the source address that connections have
+	states         map[bgp.PeerName]bgp.PeerState
 	peers          []bgp.Peer // told last
-	told           []string
+	told           Problems
 	outside        []netip.Addr        // told last
 	refusals       int                 // told last
 	refused        []advertise.Refusal // told last
 	nodes          []advertise.Node    // that the planner has
 	standby        bool                // this node announces only what no other one may
+}
+
+// Problems are what is wrong with objects, as far as this node is concerned.
+type Problems struct {
+	// Sentences about all objects, the peers included.
+	Sentences []string
+	// Peers of this node that have a problem.
+	Peers map[bgp.PeerName]bgp.PeerState
 }
 
 // Watched are the kinds that the feed looks at.
@@ -113,7 +126,7 @@ func (f *Feed) round(news seen.News) {
 		f.peers = append([]bgp.Peer{}, c.peers...)
 		f.Sessions.SetPeers(c.peers, f.planner.Table)
 	}
-	if problems := c.sentences(f.planner.Conflicts()); !reflect.DeepEqual(problems, f.told) {
+	if problems := (Problems{c.sentences(f.planner.Conflicts()), c.states}); !reflect.DeepEqual(problems, f.told) {
 		f.told = problems
 		f.Problems(problems)
 	}

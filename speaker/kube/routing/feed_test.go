@@ -63,15 +63,16 @@ type bed struct {
 	outside  []netip.Addr
 	refused  int
 	refusals []advertise.Refusal
+	states   map[bgp.PeerName]bgp.PeerState
 }
 
 func newBed(t *testing.T) *bed {
 	b := &bed{T: t, sessions: &sessions{}}
 	b.feed = &Feed{
 		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions,
-		Problems: func(list []string) { b.problems = list },
 		Outside:  func(list []netip.Addr) { b.outside = list },
 		Refused:  func(count int, first []advertise.Refusal) { b.refused, b.refusals = count, first },
+		Problems: func(p Problems) { b.problems, b.states = p.Sentences, p.Peers },
 		planner:  routes.New(),
 	}
 	b.store = seen.NewStore(b.feed.counts)
@@ -107,6 +108,14 @@ func (b *bed) complains(what, word string) {
 	b.Helper()
 	if all := strings.Join(b.problems, "; "); (word == "") != (all == "") || !strings.Contains(all, word) {
 		b.Errorf("%s: got the problems %q, want %q in it", what, all, word)
+	}
+}
+
+// hasProblem checks what is wrong with a peer, and whether it has no session because of that.
+func (b *bed) hasProblem(what string, peer bgp.PeerName, reason bgp.Reason, absent bool) {
+	b.Helper()
+	if got := b.states[peer]; got.Reason != reason || got.AbsentSince.IsZero() == absent {
+		b.Errorf("%s: got %+v for the peer %s, want the problem %q, absent %v", what, got, peer, reason, absent)
 	}
 }
 
@@ -164,7 +173,7 @@ func TestAChangeOfAServiceTouchesItsRouteOnly(t *testing.T) {
 	b.tells("its claim is gone", "tor -10.0.0.3/32")
 	b.sees(node())
 	b.tells("nothing is new")
-	b.sees(peer("other", plain))
+	b.sees(peer("other", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "192.168.1.2" }))
 	b.tells("another peer, with all its routes", "other +10.0.0.1/32", "other +10.0.0.2/32", "2 peers")
 }
 
@@ -221,7 +230,8 @@ func TestAPasswordComesFromItsSecretAndOutlivesIt(t *testing.T) {
 	if len(b.sessions.peers) != 0 {
 		t.Errorf("without its Secret there are the peers %v, want none", b.sessions.peers)
 	}
-	b.complains("without the Secret", `there is no Secret "s"`)
+	b.complains("without the Secret", `there is no valid password in the Secret "s" of spec.passwordSecret in the namespace lbstack-system: there is no session without it: create the Secret`)
+	b.hasProblem("without the Secret", "tor", bgp.PasswordMissing, true)
 	for _, password := range []string{"one", "two"} {
 		b.sees(secret(password))
 		if len(b.sessions.peers) != 1 || string(b.sessions.peers[0].Password) != password {
@@ -233,7 +243,8 @@ func TestAPasswordComesFromItsSecretAndOutlivesIt(t *testing.T) {
 	if len(b.sessions.peers) != 1 || string(b.sessions.peers[0].Password) != "two" {
 		t.Error("the session ended with its Secret")
 	}
-	b.complains("when the Secret is gone", `there is no Secret "s"`)
+	b.complains("when the Secret is gone", `there is no valid password in the Secret "s" of spec.passwordSecret in the namespace lbstack-system: the session keeps the last valid password`)
+	b.hasProblem("when the Secret is gone", "tor", bgp.PasswordMissing, false)
 	if text := fmt.Sprintf("%v %+v %#v", b.sessions.peers, b.sessions.peers, b.sessions.peers); strings.Contains(text, "two") {
 		t.Errorf("the password is printed: %s", text)
 	}
@@ -373,5 +384,58 @@ func TestAddressesThatNoPoolListsAreNotAnnouncedAndReported(t *testing.T) {
 	b.sees(append(served("node", "192.168.1.2"), small, other)...)
 	if want := `it is an address of the node "n2"`; b.refused != 1 || b.refusals[0].Why != want {
 		t.Errorf("refused: got %d %v, want one: %s", b.refused, b.refusals, want)
+	}
+}
+
+func TestFeed_OfTwoPeersForOneRouterOneIsInEffect(t *testing.T) {
+	names := func(b *bed) (list []bgp.PeerName) {
+		for _, p := range b.sessions.peers {
+			list = append(list, p.Name)
+		}
+		return list
+	}
+	moved := peer("b", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "192.168.1.2" })
+	b := newBed(t)
+	b.sees(append(served("web", "10.0.0.1"), node(), all(), peer("b", plain))...)
+	for _, step := range []struct {
+		name        string
+		sees, loses client.Object
+		peers       []bgp.PeerName
+		problem     bgp.PeerName
+		told        []string
+	}{
+		{"a second one does not disturb the first", peer("a", plain), nil, []bgp.PeerName{"b"}, "a", nil},
+		{"the first one goes elsewhere", moved, nil, []bgp.PeerName{"a", "b"}, "", []string{"a +10.0.0.1/32", "2 peers"}},
+		{"it comes back", peer("b", plain), nil, []bgp.PeerName{"a"}, "b", []string{"1 peers"}},
+		{"the other one is deleted", nil, peer("a", plain), []bgp.PeerName{"b"}, "", []string{"b +10.0.0.1/32", "1 peers"}},
+	} {
+		if step.sees != nil {
+			b.sees(step.sees)
+		} else {
+			b.loses(step.loses)
+		}
+		if diff := cmp.Diff(step.peers, names(b)); diff != "" {
+			t.Errorf("%s: peers (-want +got):\n%s", step.name, diff)
+		}
+		b.tells(step.name, step.told...)
+		if step.problem == "" {
+			b.complains(step.name, "")
+			continue
+		}
+		b.hasProblem(step.name, step.problem, bgp.DuplicatePeer, true)
+		b.complains(step.name, "is in effect for the same router, 192.168.1.1: this one has no session: delete one of them")
+	}
+}
+
+func TestFeed_ASourceThatTheKernelChoosesIsCompared(t *testing.T) {
+	b := newBed(t)
+	b.feed.Source = func(netip.Addr, string) netip.Addr { return netip.MustParseAddr("192.168.1.11") }
+	source := func(address string) func(*v1beta1.BGPPeerSpec) {
+		return func(s *v1beta1.BGPPeerSpec) { s.SourceAddress = address }
+	}
+	b.sees(node(), peer("a", plain), peer("b", source("192.168.1.11")), peer("c", source("192.168.1.12")))
+	b.hasProblem("the address that the kernel chooses anyway", "b", bgp.DuplicatePeer, true)
+	if len(b.sessions.peers) != 2 || b.sessions.peers[0].Source.IsValid() {
+		t.Errorf("got the peers %+v, want a, with no source address, and c", b.sessions.peers)
 	}
 }

@@ -297,6 +297,12 @@ func TestPacketsThatAreNotRightChangeNothing(t *testing.T) {
 				t.Errorf("%s: %v packets were counted as %s, want 1", tt.name, got, tt.reason)
 			}
 		}
+		// One from the router's address that names no session is doubted, and the router sends.
+		a.deliver(toRight, good)
+		time.Sleep(time.Second)
+		b.is(t, toLeft, bfd.Up)
+		named.Yours = b.number()
+		good.Packet = wire.Encode(named)
 		a.deliver(toRight, good)
 		b.is(t, toLeft, bfd.Down) // the one that is right does
 	})

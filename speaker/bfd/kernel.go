@@ -2,6 +2,7 @@ package bfd
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -9,8 +10,6 @@ import (
 	"strconv"
 	"syscall"
 
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,6 +32,13 @@ func (kernel) Listen(c Class) (Receiver, error) {
 		network, wildcard = "udp6", netip.IPv6Unspecified()
 	}
 	control := func(fd int) error {
+		err := errors.Join(
+			setFamily(fd, c.IPv6, unix.IP_RECVTTL, unix.IPV6_RECVHOPLIMIT, 1),
+			setFamily(fd, c.IPv6, unix.IP_PKTINFO, unix.IPV6_RECVPKTINFO, 1),
+		)
+		if err != nil {
+			return fmt.Errorf("asking for the TTL of packets: %w", err)
+		}
 		if !c.Multihop {
 			if err := setFamily(fd, c.IPv6, unix.IP_MINTTL, unix.IPV6_MINHOPCOUNT, farthest); err != nil {
 				return fmt.Errorf("asking for packets of neighbours only: %w", err)
@@ -44,65 +50,44 @@ func (kernel) Listen(c Class) (Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.IPv6 {
-		p := ipv6.NewPacketConn(conn)
-		err = p.SetControlMessage(ipv6.FlagHopLimit|ipv6.FlagInterface|ipv6.FlagDst, true)
-		if err == nil {
-			return receiver6{p}, nil
-		}
-	} else {
-		p := ipv4.NewPacketConn(conn)
-		err = p.SetControlMessage(ipv4.FlagTTL|ipv4.FlagInterface|ipv4.FlagDst, true)
-		if err == nil {
-			return receiver4{p}, nil
-		}
-	}
-	conn.Close()
-	return nil, fmt.Errorf("asking for the TTL of packets: %w", err)
+	return &receiver{UDPConn: conn.(*net.UDPConn)}, nil
 }
 
-type receiver4 struct{ *ipv4.PacketConn }
+// receiver reads datagrams and allocates nothing for them: anybody may send.
+type receiver struct {
+	*net.UDPConn
+	control [128]byte
+}
 
 // Read implements Receiver.
-func (r receiver4) Read(buffer []byte) (Arrival, error) {
-	n, control, from, err := r.ReadFrom(buffer)
+func (r *receiver) Read(buffer []byte) (Arrival, error) {
+	n, control, _, from, err := r.ReadMsgUDPAddrPort(buffer, r.control[:])
 	if err != nil {
 		return Arrival{}, err
 	}
-	a := Arrival{Packet: buffer[:n], From: address(from)}
-	if control != nil {
-		a.TTL, a.Interface = control.TTL, control.IfIndex
-		a.To = plain(control.Dst)
+	a := Arrival{Packet: buffer[:n], From: from.Addr().Unmap().WithZone("")}
+	for rest := r.control[:control]; len(rest) >= unix.CmsgLen(0); {
+		header, data, after, err := unix.ParseOneSocketControlMessage(rest)
+		if err != nil {
+			break // what is missing is 0, and no session takes the packet
+		}
+		rest = after
+		a.note(header, data)
 	}
 	return a, nil
 }
 
-type receiver6 struct{ *ipv6.PacketConn }
-
-// Read implements Receiver.
-func (r receiver6) Read(buffer []byte) (Arrival, error) {
-	n, control, from, err := r.ReadFrom(buffer)
-	if err != nil {
-		return Arrival{}, err
+// note takes up what the kernel says of a datagram.
+func (a *Arrival) note(header unix.Cmsghdr, data []byte) {
+	number := func(at int) int { return int(int32(binary.NativeEndian.Uint32(data[at:]))) }
+	switch kind := [2]int32{header.Level, header.Type}; {
+	case kind == [2]int32{unix.IPPROTO_IP, unix.IP_TTL} && len(data) >= 4, kind == [2]int32{unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT} && len(data) >= 4:
+		a.TTL = number(0)
+	case kind == [2]int32{unix.IPPROTO_IP, unix.IP_PKTINFO} && len(data) >= unix.SizeofInet4Pktinfo:
+		a.Interface, a.To = number(0), netip.AddrFrom4([4]byte(data[8:12]))
+	case kind == [2]int32{unix.IPPROTO_IPV6, unix.IPV6_PKTINFO} && len(data) >= unix.SizeofInet6Pktinfo:
+		a.Interface, a.To = number(16), netip.AddrFrom16([16]byte(data[:16]))
 	}
-	a := Arrival{Packet: buffer[:n], From: address(from)}
-	if control != nil {
-		a.TTL, a.Interface = control.HopLimit, control.IfIndex
-		a.To = plain(control.Dst)
-	}
-	return a, nil
-}
-
-func address(from net.Addr) netip.Addr {
-	if udp, ok := from.(*net.UDPAddr); ok {
-		return plain(udp.IP)
-	}
-	return netip.Addr{}
-}
-
-func plain(ip net.IP) netip.Addr {
-	a, _ := netip.AddrFromSlice(ip)
-	return a.Unmap()
 }
 
 // Dial implements Network.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,6 +18,9 @@ type listener struct {
 	class    Class
 	receiver Receiver
 	cancel   context.CancelFunc
+	// sources are the routers of the sessions of the class. The engine replaces the map, and
+	// never changes it.
+	sources atomic.Pointer[map[netip.Addr]bool]
 }
 
 // arrived is a packet that is in order by itself.
@@ -47,11 +52,27 @@ func (e *Engine) listen(ctx context.Context, c Class) error {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &listener{class: c, receiver: receiver, cancel: cancel}
 	e.listeners[c] = l
+	e.admit()
 	go e.read(ctx, l)
 	return nil
 }
 
-// closeListeners closes those that no session needs.
+// admit has each socket take packets of the routers of its sessions, and of nobody else.
+func (e *Engine) admit() {
+	sources := map[Class]map[netip.Addr]bool{}
+	for _, w := range e.sessions {
+		if sources[w.class] == nil {
+			sources[w.class] = map[netip.Addr]bool{}
+		}
+		sources[w.class][w.peer] = true
+	}
+	for class, l := range e.listeners {
+		l.sources.Store(new(sources[class]))
+	}
+}
+
+// closeListeners closes those that no session needs. The others forget the routers of sessions
+// that are gone.
 func (e *Engine) closeListeners() {
 	needed := map[Class]bool{}
 	for _, w := range e.sessions {
@@ -62,6 +83,7 @@ func (e *Engine) closeListeners() {
 			e.close(l)
 		}
 	}
+	e.admit()
 }
 
 func (e *Engine) close(l *listener) {
@@ -85,6 +107,10 @@ func (e *Engine) read(ctx context.Context, l *listener) {
 			case <-ctx.Done():
 			}
 			return
+		}
+		if !(*l.sources.Load())[a.From] {
+			e.options.Metrics.ignore(ignoredUnknown)
+			continue
 		}
 		if !l.class.Multihop && a.TTL != 255 {
 			// RFC 5881 section 5. The kernel has dropped it already, where it can.

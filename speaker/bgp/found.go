@@ -20,11 +20,11 @@ func (m *Manager) discover(r *running) {
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.search = cancel
-	go m.Discover(ctx, device, func(router netip.Addr) { m.found(r, device, router) }, r.isUp.Load)
+	go m.Discover(ctx, device, func(router netip.Addr) { m.take(r, device, router) }, r.isUp.Load)
 }
 
-// found takes up where the router of an unnumbered peer is.
-func (m *Manager) found(r *running, device string, router netip.Addr) {
+// take takes up where the router of an unnumbered peer is.
+func (m *Manager) take(r *running, device string, router netip.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.found == router || r.config.Interface != device || m.peers[r.config.Name] != r {

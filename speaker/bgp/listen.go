@@ -17,8 +17,9 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// listenAgain is how long to wait before a port that was taken is tried once more.
-const listenAgain = 5 * time.Second
+// listenSoon and listenAgain bound how long to wait before a port that was taken is tried once more:
+// another socket of this process may be about to leave it.
+const listenSoon, listenAgain = 100 * time.Millisecond, 5 * time.Second
 
 const (
 	// leastPause and longestPause bound how long nothing is accepted after the process was short
@@ -60,19 +61,7 @@ func newListeners(ctx context.Context, o Options, accepted func(net.Conn, string
 
 // set says which peers there are.
 func (ls *listeners) set(peers []bgp.Peer) {
-	wanted := map[place][]bgp.Peer{}
-	for _, p := range peers {
-		if p.Passive {
-			at := place{p.Source, p.VRF}
-			if !at.address.IsValid() {
-				at.address = netip.IPv6Unspecified()
-				if p.Address.Is4() {
-					at.address = netip.IPv4Unspecified()
-				}
-			}
-			wanted[at] = append(wanted[at], p)
-		}
-	}
+	wanted := places(peers)
 	for at, l := range ls.open {
 		if wanted[at] == nil {
 			l.end()
@@ -91,6 +80,35 @@ func (ls *listeners) set(peers []bgp.Peer) {
 		}
 		l.set(peers)
 	}
+}
+
+// places returns where the routers of passive peers connect to. A socket for all addresses takes the
+// place of those for single ones: the kernel does not let both listen.
+func places(peers []bgp.Peer) map[place][]bgp.Peer {
+	all := func(p bgp.Peer) place {
+		if p.Address.Is4() || p.Source.Is4() {
+			return place{netip.IPv4Unspecified(), p.VRF}
+		}
+		return place{netip.IPv6Unspecified(), p.VRF}
+	}
+	wide := map[place]bool{}
+	for _, p := range peers {
+		if p.Passive && !p.Source.IsValid() {
+			wide[all(p)] = true
+		}
+	}
+	wanted := map[place][]bgp.Peer{}
+	for _, p := range peers {
+		if !p.Passive {
+			continue
+		}
+		at := all(p)
+		if !wide[at] {
+			at.address = p.Source
+		}
+		wanted[at] = append(wanted[at], p)
+	}
+	return wanted
 }
 
 // set changes whose routers are accepted.
@@ -139,24 +157,31 @@ func (l *listener) guard(fd func(func(fd int) error) error) {
 
 // admits reports whether a connection is one of a router of a peer, signed if that is asked for: the
 // kernel has checked the signature if the key is on the socket.
-func (l *listener) admits(router netip.Addr) bool {
+func (l *listener) admits(router, local netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.ContainsFunc(l.peers, func(p bgp.Peer) bool {
-		return p.Address == router && (p.Password == "" || l.keys[router] == p.Password)
+		return isRouterOf(p, router, local) && (p.Password == "" || l.keys[router] == p.Password)
 	})
 }
 
+// isRouterOf reports whether a connection is one that the router of a peer makes.
+func isRouterOf(p bgp.Peer, router, local netip.Addr) bool {
+	return p.Address == router && (!p.Source.IsValid() || p.Source == local)
+}
+
 func (ls *listeners) listen(ctx context.Context, at place, l *listener) {
-	for ctx.Err() == nil {
+	for pause := listenSoon; ctx.Err() == nil; pause = min(2*pause, listenAgain) {
 		err := ls.accept(ctx, at, l)
 		if ctx.Err() != nil {
 			return
 		}
-		l.log.Error(err, "listening for routers")
+		if pause > listenSoon {
+			l.log.Error(err, "listening for routers")
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(listenAgain):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -192,7 +217,7 @@ func (l *listener) serve(ctx context.Context, on net.Listener, accepted func(net
 			return err
 		}
 		pause = 0
-		if !l.admits(addrOf(conn.RemoteAddr())) {
+		if !l.admits(addrOf(conn.RemoteAddr()), addrOf(conn.LocalAddr())) {
 			refuse(conn)
 			continue
 		}

@@ -2,9 +2,11 @@ package bgp
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -95,7 +97,7 @@ func TestListener_HostileConnections(t *testing.T) {
 }
 
 func TestListener_WhoIsAdmitted(t *testing.T) {
-	router, other := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.3")
+	router, other, local := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.3"), netip.MustParseAddr("127.0.0.2")
 	found := netip.MustParseAddr("fe80::1%eth0")
 	plain, signed, unnumbered := bgp.Peer{Address: router}, bgp.Peer{Address: router, Password: "secret"}, bgp.Peer{Interface: "eth0", Address: found}
 	searching := bgp.Peer{Interface: "eth0"}
@@ -108,6 +110,8 @@ func TestListener_WhoIsAdmitted(t *testing.T) {
 	}{
 		{"the router of a peer", plain, nil, router, true},
 		{"a stranger", plain, nil, other, false},
+		{"a router that connects to the address of the peer", bgp.Peer{Address: router, Source: local}, nil, router, true},
+		{"a router that connects to another address", bgp.Peer{Address: router, Source: other}, nil, router, false},
 		{"a router whose password is on the socket", signed, map[netip.Addr]bgp.Password{router: "secret"}, router, true},
 		{"a router whose password is not on the socket", signed, nil, router, false},
 		{"a router whose old password is on the socket", signed, map[netip.Addr]bgp.Password{router: "old"}, router, false},
@@ -119,8 +123,45 @@ func TestListener_WhoIsAdmitted(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := &listener{peers: []bgp.Peer{tt.peer}, keys: tt.keys}
-			if got := l.admits(tt.from); got != tt.want {
+			if got := l.admits(tt.from, local); got != tt.want {
 				t.Errorf("admitted: %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	peer := func(name bgp.PeerName, address, source, vrf string) bgp.Peer {
+		p := bgp.Peer{Name: name, Passive: true, VRF: vrf, Address: netip.MustParseAddr(address)}
+		if source != "" {
+			p.Source = netip.MustParseAddr(source)
+		}
+		return p
+	}
+	tests := []struct {
+		name  string
+		peers []bgp.Peer
+		want  []string
+	}{
+		{"a peer without a source has all addresses of its family", []bgp.Peer{peer("a", "10.0.0.1", "", ""), peer("b", "fd00::1", "", "")}, []string{"0.0.0.0/ a", "::/ b"}},
+		{"a peer with one has that", []bgp.Peer{peer("a", "10.0.0.1", "10.0.0.9", "")}, []string{"10.0.0.9/ a"}},
+		{"with both all addresses are listened on", []bgp.Peer{peer("a", "10.0.0.1", "10.0.0.9", ""), peer("b", "10.0.0.2", "", "")}, []string{"0.0.0.0/ a b"}},
+		{"the other family and other VRFs are left alone", []bgp.Peer{peer("a", "fd00::1", "fd00::9", ""), peer("b", "10.0.0.2", "", ""), peer("c", "10.0.0.3", "10.0.0.9", "red")}, []string{"0.0.0.0/ b", "10.0.0.9/red c", "fd00::9/ a"}},
+		{"an active peer has none", []bgp.Peer{{Name: "a", Address: netip.MustParseAddr("10.0.0.1")}}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for at, peers := range places(tt.peers) {
+				line := fmt.Sprintf("%s/%s", at.address, at.vrf)
+				for _, p := range peers {
+					line += " " + string(p.Name)
+				}
+				got = append(got, line)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("sockets and their peers (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -56,6 +56,11 @@ type Manager struct {
 	drains    int // how often that has changed
 	listeners listeners
 
+	// What BFD has found, and followPaths has not taken up; found is held for no more than a look.
+	found    sync.Mutex
+	findings map[speakerbfd.Key]finding
+	finds    chan struct{}
+
 	// A peer shows its status while others wait for it, with mu held: this one is held
 	// for no more than the look at the map.
 	shown    sync.Mutex
@@ -89,7 +94,9 @@ func New(ctx context.Context, o Options) *Manager {
 		o.ListenPort = bgp.Port
 	}
 	m := &Manager{Options: o, ctx: ctx, begun: time.Now(), peers: map[bgp.PeerName]*running{}, parting: map[*running]bool{}, statuses: map[bgp.PeerName]Status{}}
+	m.findings, m.finds = map[speakerbfd.Key]finding{}, make(chan struct{}, 1)
 	m.listeners = newListeners(ctx, o, m.accepted)
+	go m.followPaths()
 	return m
 }
 
@@ -275,18 +282,20 @@ func (m *Manager) Statuses() []Status {
 // accepted hands a connection to the peer whose router made it, or closes it. The router of an
 // unnumbered peer is the one that was found, and no other host of the link.
 func (m *Manager) accepted(conn net.Conn, vrf string) {
-	from := addrOf(conn.RemoteAddr())
+	from, local := addrOf(conn.RemoteAddr()), addrOf(conn.LocalAddr())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.peers {
-		if r.config.VRF != vrf || !r.config.Passive || m.router(r) != from {
+		config := r.config
+		config.Address = m.router(r)
+		if config.VRF != vrf || !config.Passive || !isRouterOf(config, from, local) {
 			continue
 		}
 		if r.offered.Add(1) > maxOffered {
 			r.offered.Add(-1)
 			break
 		}
-		if err := adopt(conn, r.config, from); err != nil {
+		if err := adopt(conn, config, from); err != nil {
 			r.offered.Add(-1)
 			r.log.Error(err, "preparing a connection of the router")
 			break

@@ -83,14 +83,51 @@ func (m *Manager) router(r *running) netip.Addr {
 	return r.found
 }
 
-// SetPath says how BFD finds a path.
+// SetPath takes up how BFD finds a path. It never waits: the caller is the goroutine that sends BFD
+// packets, and the manager may wait for a peer.
 func (m *Manager) SetPath(key speakerbfd.Key, status speakerbfd.Status) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, r := range m.peers {
-		if r.watched && r.path == key {
-			m.follow(r, status)
+	m.found.Lock()
+	f := m.findings[key]
+	if f.latest = status; status.Failed {
+		f.failure = &status
+	}
+	m.findings[key] = f
+	m.found.Unlock()
+	select {
+	case m.finds <- struct{}{}:
+	default:
+	}
+}
+
+// finding is how BFD finds a path, and how it has failed since that was taken up last; nil: it has
+// not.
+type finding struct {
+	latest  speakerbfd.Status
+	failure *speakerbfd.Status
+}
+
+// followPaths takes up what BFD finds until the context ends.
+func (m *Manager) followPaths() {
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-m.finds:
 		}
+		m.mu.Lock()
+		m.found.Lock()
+		findings := m.findings
+		m.findings = map[speakerbfd.Key]finding{}
+		m.found.Unlock()
+		for _, r := range m.peers {
+			if f, has := findings[r.path]; has && r.watched {
+				if f.failure != nil && !f.latest.Failed { // and it is up again by now
+					m.follow(r, *f.failure)
+				}
+				m.follow(r, f.latest)
+			}
+		}
+		m.mu.Unlock()
 	}
 }
 

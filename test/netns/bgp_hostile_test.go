@@ -13,6 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+
+	watched "github.com/lbstack/lbstack/internal/bfd"
+	"github.com/lbstack/lbstack/internal/bfd/wire"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/test/bgpspeaker/told"
 )
@@ -99,6 +104,79 @@ func TestBGPListenerUnderAttack(t *testing.T) {
 	s.holdsUp(memory, descriptors)
 	s.stays("v4", since4, 10*time.Second) // longer than the hold time
 	s.stays("v6", since6, 0)
+}
+
+func TestBFDPortsUnderAttack(t *testing.T) {
+	b := newBed(t, "node", "router", "evil", "between")
+	b.throughRouter("node", "between", "router")
+	one, other := b.speaker("node"), b.speaker("router")
+	profile := tight
+	watchedBy := func(p *bgp.Peer) { p.BFD, p.StrictBFD = &profile, true }
+	far := func(source string) func(*bgp.Peer) {
+		return func(p *bgp.Peer) { p.Source, p.Multihop = netip.MustParseAddr(source), true }
+	}
+	from := func(p *bgp.Peer) { p.ASN, p.Remote.ASN = 64513, 64512 }
+	one.set(toAll(plain(first4), peer("v4", "192.168.1.2", passive, watchedBy), peer("v6", "2001:db8::2", passive, watchedBy), peer("far", "10.0.0.2", passive, watchedBy, far("10.0.0.1"))))
+	other.set(toAll(nil, peer("v4", "192.168.1.1", from, watchedBy), peer("v6", "2001:db8::1", from, watchedBy), peer("far", "10.0.0.1", from, watchedBy, far("10.0.0.2"))))
+	since := map[bgp.PeerName]time.Time{}
+	for _, name := range []bgp.PeerName{"v4", "v6", "far"} {
+		since[name] = one.establishes(name).Since
+	}
+	memory, descriptors := one.resources()
+	down := wire.Encode(wire.Packet{State: watched.Down, Multiplier: 3, Mine: 1, DesiredMinTx: interval, RequiredMinRx: interval})
+	sent := 0
+	for i := range hostile {
+		b.ip("evil", "address", "add", fmt.Sprintf("192.168.1.%d/24", 10+i), "dev", "eth0")
+		b.ip("evil", "address", "add", fmt.Sprintf("2001:db8::1:%x/64", i), "dev", "eth0", "nodad")
+	}
+	b.in("evil", func() error {
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+			for i := range hostile {
+				for _, flow := range [][2]string{
+					{fmt.Sprintf("192.168.1.%d", 10+i), "192.168.1.1"}, {fmt.Sprintf("2001:db8::1:%x", i), "2001:db8::1"},
+				} {
+					n, err := spray(netip.MustParseAddr(flow[0]), netip.MustParseAddr(flow[1]), down, make([]byte, 400))
+					sent += n
+					if err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	})
+	t.Logf("%d packets from %d sources", sent, 2*hostile)
+	one.holdsUp(memory, descriptors)
+	for name, at := range since {
+		one.stays(name, at, 0)
+		if _, path := one.status(name); path.State != watched.Up || path.Flaps != 0 {
+			t.Errorf("the path to %s is %s and has gone down %d times", name, path.State, path.Flaps)
+		}
+	}
+}
+
+// spray sends packets from an address with TTL 255 to the ports of BFD and of its echo packets, of
+// which the last one is not open here.
+func spray(from, to netip.Addr, packets ...[]byte) (sent int, err error) {
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)))
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	if from.Is4() {
+		err = ipv4.NewConn(conn).SetTTL(255)
+	} else {
+		err = ipv6.NewConn(conn).SetHopLimit(255)
+	}
+	for _, port := range []uint16{3784, 4784, 3785} {
+		for _, packet := range packets {
+			if err == nil {
+				_, err = conn.WriteToUDPAddrPort(packet, netip.AddrPortFrom(to, port))
+				sent++
+			}
+		}
+	}
+	return sent, err
 }
 
 func TestBGPPassiveUnnumberedPeerWithPassword(t *testing.T) {

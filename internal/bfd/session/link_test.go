@@ -147,7 +147,8 @@ func TestTwoSidesOverABadLink(t *testing.T) {
 
 			l.run(time.Second, l.never) // the multipliers arrive
 			// One direction is cut: who no longer hears notices within the detection time,
-			// and tells the other. A passive side may not: the other hears nothing either.
+			// and tells the other, which doubts it for an interval, or until the detection time
+			// has passed. A passive side may not tell: the other hears nothing either.
 			deaf := random.IntN(2)
 			within := l.side[deaf].Status().Detection
 			l.cut[1-deaf] = true
@@ -158,10 +159,7 @@ func TestTwoSidesOverABadLink(t *testing.T) {
 			if got := l.side[deaf].Status(); got.Diagnostic != bfd.DetectionTimeExpired || !got.Failed {
 				t.Fatalf("its status is %+v, want a failure by silence", got)
 			}
-			told := l.latest + ms
-			if l.side[deaf].Profile().Passive {
-				told += l.side[1-deaf].Status().Detection
-			}
+			told := l.latest + l.side[1-deaf].Status().Detection + ms
 			if !l.run(told, func() bool { return l.side[1-deaf].Status().State == bfd.Down }) {
 				t.Fatal("the other side was not told")
 			}

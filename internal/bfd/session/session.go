@@ -43,6 +43,11 @@ type Machine struct {
 	polling  bool
 	polled   bool // a packet of the poll sequence was sent
 
+	// doubted is a packet that came while the session is Up and does not name it, and
+	// doubtUntil is when it counts unless the other side is heard first; zero: there is none.
+	doubted    wire.Packet
+	doubtUntil time.Time
+
 	fraction float64   // of the interval that is waited before the next packet
 	sent     time.Time // the last packet that was not an answer to a poll
 	heard    time.Time // the last packet of the other side, or when it was forgiven
@@ -82,7 +87,23 @@ func (m *Machine) Profile() bfd.Profile { return m.profile }
 
 // Receive takes a packet of the other side (RFC 5880 section 6.8.6). The caller has
 // found that it belongs to this session. What it returns is to be sent at once.
+//
+// While the session is Up the other side knows our discriminator. A packet without it comes from a
+// side that has restarted or has declared us down, or from anybody who forges an address. It counts
+// after one interval, unless a packet that names the session shows that nothing has changed there.
 func (m *Machine) Receive(now time.Time, p wire.Packet) []wire.Packet {
+	if m.status.State == bfd.Up && p.Yours == 0 {
+		m.ran = now
+		if m.doubtUntil.IsZero() {
+			m.doubted, m.doubtUntil = p, now.Add(m.agreed()*5/4) // jitter only takes off
+		}
+		return nil
+	}
+	return m.accept(now, p)
+}
+
+func (m *Machine) accept(now time.Time, p wire.Packet) []wire.Packet {
+	m.doubtUntil = time.Time{}
 	m.ran = now
 	m.status.In++
 	m.status.Remote, m.status.RemoteDiagnostic = p.State, p.Diagnostic
@@ -137,6 +158,7 @@ func (m *Machine) leave(now time.Time, why bfd.Diagnostic) bool {
 func (m *Machine) enter(now time.Time, s bfd.State) bool {
 	m.status.State, m.status.Since = s, now
 	m.status.Transitions++
+	m.doubtUntil = time.Time{}
 	if s == bfd.Up {
 		m.status.Failed = false
 		m.status.Diagnostic = bfd.NoDiagnostic
@@ -185,6 +207,9 @@ func (m *Machine) Tick(now time.Time) []wire.Packet {
 		if m.silent(now) {
 			out = m.tell(now)
 		}
+	}
+	if !m.doubtUntil.IsZero() && !now.Before(m.doubtUntil) {
+		out = append(out, m.accept(now, m.doubted)...)
 	}
 	if at, sends := m.nextSend(); sends && !now.Before(at) {
 		out = append(out, m.send(now))

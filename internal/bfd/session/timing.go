@@ -11,6 +11,9 @@ import (
 // nobody waits.
 func (m *Machine) Next() (at time.Time, due bool) {
 	at, due = m.nextSend()
+	if !m.doubtUntil.IsZero() && (!due || m.doubtUntil.Before(at)) {
+		at, due = m.doubtUntil, true
+	}
 	if deadline, watched := m.deadline(); watched && (!due || deadline.Before(at)) {
 		return deadline, true
 	}

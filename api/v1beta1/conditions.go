@@ -240,7 +240,8 @@ const (
 	ReasonInvalidCommunity = "InvalidCommunity"
 )
 
-// Reasons of the Ready condition of an IPAddressClaim that an administrator wrote.
+// Reasons of the Ready condition of an IPAddressClaim that an administrator wrote, or
+// whose address no pool gives.
 const (
 	// ReasonClaimReserves: the address is kept, for nobody or for a Service that
 	// has not taken it up.
@@ -261,9 +262,11 @@ const (
 	// list, or that is an address of a node or no unicast address. Speakers do not begin to
 	// announce it.
 	ReasonAddressRefused = "AddressRefused"
-	// ReasonClaimOutsidePools: no pool gives the address, so that the claim reserves
-	// nothing.
+	// ReasonClaimOutsidePools: no pool gives the address: the claim reserves nothing, or
+	// Services keep the address until they let it go.
 	ReasonClaimOutsidePools = "OutsidePools"
+	// ReasonClaimWrongPool: the address is of another pool than spec.pool says.
+	ReasonClaimWrongPool = "WrongPool"
 	// ReasonClaimHolderRefused: a Service that is named cannot have the address
 	// together with the others.
 	ReasonClaimHolderRefused = "HolderRefused"

@@ -105,7 +105,8 @@ type IPAddressClaimStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions: Ready says whether the claim of an administrator does what it is
-	// for; claims that the controller made do not have it. Conflict is there, and True,
+	// for; claims that the controller made have it, and False, only while no pool gives
+	// the address. Conflict is there, and True,
 	// while a foreign host uses the address.
 	// +listType=map
 	// +listMapKey=type
@@ -132,7 +133,8 @@ type IPAddressClaimStatus struct {
 // +kubebuilder:printcolumn:name="Others",type=string,JSONPath=`.spec.others`
 // +kubebuilder:printcolumn:name="Sharing",type=string,priority=1,JSONPath=`.spec.sharingKey`
 // +kubebuilder:printcolumn:name="Until",type=string,priority=1,JSONPath=`.spec.retainUntil`
-// +kubebuilder:printcolumn:name="Ready",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="!isIP(self.spec.address) || (ip(self.spec.address).family() == 4 ? self.metadata.name == self.spec.address : self.metadata.name.size() == 39 && isIP(self.metadata.name.replace('-', ':')) && ip(self.metadata.name.replace('-', ':')) == ip(self.spec.address))",message="the name of a claim is its address: an IPv4 address as it is, an IPv6 address in full with dashes for colons, such as 2001-0db8-0000-0000-0000-0000-0000-0001"
 type IPAddressClaim struct {

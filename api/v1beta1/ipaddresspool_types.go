@@ -247,6 +247,12 @@ type IPAddressPoolStatus struct {
 	// +optional
 	Claims int64 `json:"claims"`
 
+	// outside is how many addresses Services have that the pool no longer gives. Unset:
+	// none.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Outside int64 `json:"outside,omitempty"`
+
 	// impact tells which Services have addresses that the pool no longer gives, and
 	// would lose them if outsidePoolPolicy were Evict. The first 64; the condition
 	// AddressesOutsidePool tells how many there are.
@@ -315,14 +321,12 @@ type PoolImpact struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Auto",type=boolean,JSONPath=`.spec.autoAssign`
-// +kubebuilder:printcolumn:name="Used4",type=integer,JSONPath=`.status.ipv4.used`
+// +kubebuilder:printcolumn:name="Used",type=integer,JSONPath=`.status.claims`
 // +kubebuilder:printcolumn:name="Free4",type=string,JSONPath=`.status.ipv4.free`
-// +kubebuilder:printcolumn:name="Used6",type=integer,JSONPath=`.status.ipv6.used`
 // +kubebuilder:printcolumn:name="Free6",type=string,JSONPath=`.status.ipv6.free`
+// +kubebuilder:printcolumn:name="Outside",type=integer,JSONPath=`.status.outside`
 // +kubebuilder:printcolumn:name="State",type=string,priority=1,JSONPath=`.spec.state`
-// +kubebuilder:printcolumn:name="Claims",type=integer,priority=1,JSONPath=`.status.claims`
 // +kubebuilder:printcolumn:name="Conflict",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Conflict")].status`
-// +kubebuilder:printcolumn:name="Outside",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="AddressesOutsidePool")].status`
 // +kubebuilder:printcolumn:name="Addresses",type=string,priority=1,JSONPath=`.spec.addresses`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type IPAddressPool struct {

@@ -19,10 +19,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -62,14 +64,47 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("claim").
 		For(&v1beta1.IPAddressClaim{}, builder.WithPredicates(predicate.NewPredicateFuncs(r.concerned))).
 		Watches(&v1beta1.IPAddressPool{}, onForeign()).
-		Watches(&v1beta1.IPAddressPool{}, handler.EnqueueRequestsFromMapFunc(r.every), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.IPAddressPool{}, onPool(r.every), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
 
 // concerned says whether there is anything to say on a claim.
 func (r *Reconciler) concerned(object client.Object) bool {
-	return byAdministrator(object) || r.inConflict(object)
+	return byAdministrator(object) || r.inConflict(object) || r.outside(object)
+}
+
+// outside says whether no pool gives the address of a claim, or the claim still says so.
+func (r *Reconciler) outside(object client.Object) bool {
+	claim, ok := object.(*v1beta1.IPAddressClaim)
+	if !ok {
+		return false
+	}
+	if meta.FindStatusCondition(claim.Status.Conditions, v1beta1.ConditionReady) != nil {
+		return true
+	}
+	address, err := apiconv.ClaimAddress(claim)
+	if err != nil || len(claim.Spec.Holders) == 0 {
+		return false
+	}
+	_, gives := r.Ledger.PoolOf(address)
+	_, _, foreign := r.Ledger.Foreign(address)
+	return !gives && !foreign
+}
+
+// onPool looks at claims a little after a pool has changed: when the ledger knows it.
+func onPool(claims func(context.Context) []reconcile.Request) handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	later := func(ctx context.Context, q queue) {
+		for _, request := range claims(ctx) {
+			q.AddAfter(request, lookSoon)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, _ event.CreateEvent, q queue) { later(ctx, q) },
+		UpdateFunc: func(ctx context.Context, _ event.UpdateEvent, q queue) { later(ctx, q) },
+		DeleteFunc: func(ctx context.Context, _ event.DeleteEvent, q queue) { later(ctx, q) },
+	}
 }
 
 // byAdministrator says whether a claim is an administrator's: written by one, or
@@ -95,17 +130,15 @@ func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim
 	return nil
 }
 
-// every returns all claims of administrators.
-func (r *Reconciler) every(ctx context.Context, _ client.Object) []reconcile.Request {
+// every returns all claims: which of them no pool gives any more is known later.
+func (r *Reconciler) every(ctx context.Context) []reconcile.Request {
 	var list v1beta1.IPAddressClaimList
 	if err := r.Client.List(ctx, &list); err != nil {
 		return nil // the cache is going down with the program
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if byAdministrator(&list.Items[i]) {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-		}
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 	}
 	return requests
 }
@@ -140,8 +173,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 func (r *Reconciler) desired(object *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 	next := object.DeepCopy()
 	next.Status.ObservedGeneration = object.Generation
-	if byAdministrator(object) {
-		meta.SetStatusCondition(&next.Status.Conditions, judge(object, r.gather(object)))
+	if f := r.gather(object); byAdministrator(object) || f.pool == "" {
+		meta.SetStatusCondition(&next.Status.Conditions, judge(object, f))
+	} else {
+		meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ConditionReady)
 	}
 	host, foreign := r.foreign(object)
 	setConflict(next, host, foreign)
@@ -203,6 +238,12 @@ func judge(claim *v1beta1.IPAddressClaim, f facts) metav1.Condition {
 	case len(f.refused) > 0:
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimHolderRefused
 		c.Message = fmt.Sprintf("%s cannot have the address together with %s: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)", names(f.refused), names(f.holders))
+	case f.pool == "" && len(f.holders) > len(f.kept):
+		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
+		c.Message = fmt.Sprintf("no pool gives %s any more, and %s keeps it until it lets it go: add the address to a pool, or let the Service ask for another one", claim.Spec.Address, names(f.holders))
+	case f.pool != "" && f.pool != lb.PoolName(claim.Spec.Pool) && len(f.holders) == len(f.kept):
+		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimWrongPool
+		c.Message = fmt.Sprintf("%s is of the pool %q and spec.pool is %q: the address is kept; write the name of its pool", claim.Spec.Address, f.pool, claim.Spec.Pool)
 	case len(f.holders) > len(f.kept):
 		c.Reason, c.Message = v1beta1.ReasonClaimInUse, "the address is in use by "+names(f.holders)
 	case f.pool == "":

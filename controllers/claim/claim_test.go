@@ -48,7 +48,10 @@ func TestJudge(t *testing.T) {
 		{name: "it keeps it for a Service", facts: facts{pool: "p", holders: keys("a"), kept: keys("a")}, status: yes, reason: v1beta1.ReasonClaimReserves,
 			message: "the address is kept for the Service n/a, which has not asked for one like it"},
 		{name: "a Service has it", facts: facts{pool: "p", holders: keys("a")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a"},
-		{name: "a Service has it, of a pool that is gone", facts: facts{holders: keys("a")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a"},
+		{name: "a Service has it, of a pool that is gone", facts: facts{holders: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
+			message: "no pool gives 10.0.0.1 any more, and the Service n/a keeps it until it lets it go: add the address to a pool, or let the Service ask for another one"},
+		{name: "it names a pool that is not the address's", facts: facts{pool: "q"}, status: no, reason: v1beta1.ReasonClaimWrongPool,
+			message: `10.0.0.1 is of the pool "q" and spec.pool is "p": the address is kept; write the name of its pool`},
 		{name: "two have it", facts: facts{pool: "p", holders: keys("a", "b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "one has it and it is kept for another", facts: facts{pool: "p", holders: keys("a", "b"), kept: keys("b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "no pool gives it", status: no, reason: v1beta1.ReasonClaimOutsidePools,
@@ -130,6 +133,38 @@ func TestGather(t *testing.T) {
 				t.Errorf("facts (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The claim of a Service says so while no pool gives the address, and else nothing.
+func TestAClaimTellsThatNoPoolGivesItsAddress(t *testing.T) {
+	pools := func(cidr string) []ipam.Pool {
+		list := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix(cidr))}}}
+		ipam.Resolve(list, nil)
+		return list
+	}
+	l := ledger.New()
+	l.Load(pools("10.0.0.0/30"), []ledger.Claimed{{Address: netip.MustParseAddr(at), Pool: "p", Holders: []ledger.Holder{{Service: key("a")}}}})
+	r := &Reconciler{Ledger: l}
+	c := claim(at, "a")
+	c.Labels = map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByController}
+	if r.concerned(c) {
+		t.Error("concerned: got true, want false for an address that its pool gives")
+	}
+	l.SetPools(pools("10.9.0.0/30"))
+	if !r.concerned(c) {
+		t.Fatal("concerned: got false, want true for an address that no pool gives")
+	}
+	c = r.desired(c)
+	if n := len(c.Status.Conditions); n != 1 || c.Status.Conditions[0].Reason != v1beta1.ReasonClaimOutsidePools {
+		t.Fatalf("conditions: got %v, want OutsidePools alone", c.Status.Conditions)
+	}
+	l.SetPools(pools("10.0.0.0/30"))
+	if !r.concerned(c) {
+		t.Fatal("concerned: got false, want true while the claim says so")
+	}
+	if c = r.desired(c); len(c.Status.Conditions) != 0 || r.concerned(c) {
+		t.Errorf("conditions: got %v, want none", c.Status.Conditions)
 	}
 }
 

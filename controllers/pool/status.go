@@ -29,6 +29,7 @@ func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1
 	next.IPv4 = addressUsage(state.Usage, lb.IPv4)
 	next.IPv6 = addressUsage(state.Usage, lb.IPv6)
 	next.Claims = int64(state.Held)
+	next.Outside = int64(len(state.Kept))
 	next.Impact = impact(state.Kept)
 	next.Foreign = verdict.Foreign
 	set := func(kind string, is bool, reason, message string) {

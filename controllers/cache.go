@@ -3,7 +3,6 @@ package controllers
 import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,91 +17,70 @@ func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Node{}: {Transform: stripNode},
+			// The watch sends the deletion of a Service that becomes one of another type.
+			&corev1.Service{}: {
+				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
+				Transform: strip(apiconv.TrimService),
+			},
+			&corev1.Node{}: {Transform: strip(stripNode)},
 			&v1beta1.LoadBalancerStack{}: {
 				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
-				Transform: stripStack,
+				Transform: strip(stripStack),
 			},
-			&discoveryv1.EndpointSlice{}: {Transform: stripEndpoints},
-			&corev1.Secret{}:             {Namespaces: map[string]cache.Config{namespace: {}}, Transform: stripSecret},
+			&discoveryv1.EndpointSlice{}: {Transform: strip(apiconv.PackEndpoints)},
+			&corev1.Secret{}:             {Namespaces: map[string]cache.Config{namespace: {}}, Transform: strip(stripSecret)},
 		},
 	}
 }
 
-// stripMeta keeps what identifies an object, and its labels.
-func stripMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
-	return metav1.ObjectMeta{
-		Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion, Labels: m.Labels, DeletionTimestamp: m.DeletionTimestamp,
-	}
-}
-
 // stripStack keeps of the stack what it says of nodes.
-func stripStack(object any) (any, error) {
-	stack, ok := object.(*v1beta1.LoadBalancerStack)
-	if !ok {
-		return object, nil
-	}
+func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 	kept := &v1beta1.LoadBalancerStack{
-		ObjectMeta: stripMeta(stack.ObjectMeta),
+		ObjectMeta: apiconv.TrimMeta(stack.ObjectMeta),
 		Spec:       v1beta1.LoadBalancerStackSpec{Drain: stack.Spec.Drain, Nodes: stack.Spec.Nodes},
 	}
 	kept.Generation = stack.Generation
-	return kept, nil
+	return kept
 }
 
 // stripNode keeps of a node its addresses, which no Service can have, and what
 // decides whether it may announce. When a condition was last looked at is dropped:
 // the kubelet writes that every few minutes.
-func stripNode(object any) (any, error) {
-	node, ok := object.(*corev1.Node)
-	if !ok {
-		return object, nil
-	}
+func stripNode(node *corev1.Node) *corev1.Node {
 	kept := &corev1.Node{
-		ObjectMeta: stripMeta(node.ObjectMeta),
+		ObjectMeta: apiconv.TrimMeta(node.ObjectMeta),
 		Spec:       corev1.NodeSpec{PodCIDRs: node.Spec.PodCIDRs, Taints: node.Spec.Taints},
 		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses},
 	}
+	kept.Labels = node.Labels // its kubelet and administrators write them
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
 			kept.Status.Conditions = append(kept.Status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message})
 		}
 	}
-	return kept, nil
+	return kept
 }
 
 // stripSecret keeps the passwords of BGP sessions, and the copy of them. Of other Secrets it
 // keeps the type, which says why they hold no password.
-func stripSecret(object any) (any, error) {
-	secret, ok := object.(*corev1.Secret)
-	if !ok {
-		return object, nil
-	}
-	kept := &corev1.Secret{ObjectMeta: stripMeta(secret.ObjectMeta), Type: secret.Type}
+func stripSecret(secret *corev1.Secret) *corev1.Secret {
+	kept := &corev1.Secret{ObjectMeta: apiconv.TrimMeta(secret.ObjectMeta), Type: secret.Type}
 	switch {
 	case secret.Name == apiconv.PasswordsSecretName:
 		kept.Data = secret.Data
 	case secret.Type == corev1.SecretTypeBasicAuth:
 		kept.Data = map[string][]byte{corev1.BasicAuthPasswordKey: secret.Data[corev1.BasicAuthPasswordKey]}
 	}
-	return kept, nil
+	return kept
 }
 
-// stripEndpoints keeps of the endpoints of Services whether they serve, and where.
-func stripEndpoints(object any) (any, error) {
-	slice, ok := object.(*discoveryv1.EndpointSlice)
-	if !ok {
-		return object, nil
+// strip returns a transform of one kind. What is no such object, as a tombstone,
+// passes.
+func strip[T any](of func(*T) *T) func(any) (any, error) {
+	return func(in any) (any, error) {
+		if object, ok := in.(*T); ok {
+			return of(object), nil
+		}
+		return in, nil
 	}
-	kept := &discoveryv1.EndpointSlice{ObjectMeta: stripMeta(slice.ObjectMeta), AddressType: slice.AddressType}
-	service := slice.Labels[discoveryv1.LabelServiceName]
-	kept.Labels = map[string]string{discoveryv1.LabelServiceName: service}
-	if service == "" {
-		return kept, nil
-	}
-	kept.Endpoints = make([]discoveryv1.Endpoint, 0, len(slice.Endpoints))
-	for _, e := range slice.Endpoints {
-		kept.Endpoints = append(kept.Endpoints, discoveryv1.Endpoint{Conditions: e.Conditions, NodeName: e.NodeName})
-	}
-	return kept, nil
 }

@@ -6,8 +6,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
 func TestStripNode(t *testing.T) {
@@ -25,37 +26,15 @@ func TestStripNode(t *testing.T) {
 	whole.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}
 	whole.Status.Conditions[0].LastHeartbeatTime = metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	whole.Status.Conditions = append(whole.Status.Conditions, corev1.NodeCondition{Type: corev1.NodeDiskPressure})
-	got, err := stripNode(whole)
+	got, err := strip(stripNode)(whole)
 	if diff := cmp.Diff(any(&kept), got); err != nil || diff != "" {
 		t.Errorf("node (-want +got), %v:\n%s", err, diff)
 	}
 }
 
-func TestStripEndpoints(t *testing.T) {
-	name := "n1"
-	slice := func(labels map[string]string, endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
-		return &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "s", Labels: labels}, AddressType: discoveryv1.AddressTypeIPv4, Endpoints: endpoints}
-	}
-	of := map[string]string{discoveryv1.LabelServiceName: "web"}
-	more := map[string]string{discoveryv1.LabelServiceName: "web", "app": "x"}
-	whole := discoveryv1.Endpoint{Addresses: []string{"10.1.1.1"}, NodeName: &name, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}, Hostname: new("h")}
-	kept := discoveryv1.Endpoint{NodeName: &name, Conditions: whole.Conditions}
-	none := map[string]string{discoveryv1.LabelServiceName: ""}
-	for what, tt := range map[string]struct{ in, want *discoveryv1.EndpointSlice }{
-		"those of a Service":    {slice(more, whole), slice(of, kept)},
-		"those of no Service":   {slice(nil, whole), slice(none)},
-		"a Service without any": {slice(of), slice(of)},
-	} {
-		got, err := stripEndpoints(tt.in)
-		if diff := cmp.Diff(any(tt.want), got, cmp.Transformer("empty", func(l []discoveryv1.Endpoint) []discoveryv1.Endpoint { return append([]discoveryv1.Endpoint{}, l...) })); err != nil || diff != "" {
-			t.Errorf("%s (-want +got), %v:\n%s", what, err, diff)
-		}
-	}
-}
-
 func TestWhatIsNoSuchObjectPasses(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
-	for name, strip := range map[string]func(any) (any, error){"node": stripNode, "endpoints": stripEndpoints} {
+	for name, strip := range map[string]func(any) (any, error){"node": strip(stripNode), "endpoints": strip(apiconv.PackEndpoints)} {
 		if got, err := strip(pod); err != nil || got != any(pod) {
 			t.Errorf("%s: got %v, %v, want it as it is", name, got, err)
 		}

@@ -130,11 +130,11 @@ func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error)
 // plan adds to the facts who may announce the addresses that are open.
 func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Address) error {
 	in := advertise.Input{Addresses: open}
-	if err := r.addServices(ctx, &in); err != nil {
-		return err
-	}
 	broken, err := r.addCluster(ctx, &in)
 	if err != nil {
+		return err
+	}
+	if err := r.addServices(ctx, &in); err != nil {
 		return err
 	}
 	view, brokenBGP, err := r.view(ctx, in)
@@ -157,8 +157,13 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Ad
 	return nil
 }
 
-// addServices adds the Services that show the addresses, and their endpoints.
+// addServices adds the Services that show the addresses, and their endpoints on the nodes
+// that have been added before.
 func (r *Reconciler) addServices(ctx context.Context, in *advertise.Input) error {
+	nodes := apiconv.NodeNames{}
+	for i := range in.Nodes {
+		nodes.Add(in.Nodes[i].Name)
+	}
 	seen := map[lb.ServiceKey]bool{}
 	for _, address := range in.Addresses {
 		for _, key := range address.Holders {
@@ -183,7 +188,7 @@ func (r *Reconciler) addServices(ctx context.Context, in *advertise.Input) error
 			if err := r.Client.Get(ctx, client.ObjectKey{Name: key.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
 				return fmt.Errorf("reading the labels of the namespace %s: %w", key.Namespace, err)
 			}
-			in.Services = append(in.Services, apiconv.AdvertisedService(&svc, namespace.Labels, apiconv.ParseEndpoints(endpoints.Items)))
+			in.Services = append(in.Services, apiconv.AdvertisedService(&svc, namespace.Labels, apiconv.ParseEndpoints(endpoints.Items, nodes)))
 		}
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/paged"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -146,9 +147,9 @@ func (a *Adopter) gather(ctx context.Context) (found, error) {
 	if err := a.Reader.List(ctx, &claims); err != nil {
 		return found{}, fmt.Errorf("listing the IPAddressClaims to adopt: %w", err)
 	}
-	var services corev1.ServiceList
-	if err := a.Reader.List(ctx, &services); err != nil {
-		return found{}, fmt.Errorf("listing the Services to adopt: %w", err)
+	services, err := paged.Services(ctx, a.Reader)
+	if err != nil {
+		return found{}, fmt.Errorf("reading the Services to adopt: %w", err)
 	}
 	var namespaces corev1.NamespaceList
 	if err := a.Reader.List(ctx, &namespaces); err != nil {
@@ -158,8 +159,8 @@ func (a *Adopter) gather(ctx context.Context) (found, error) {
 	for i := range namespaces.Items {
 		f.namespaces[namespaces.Items[i].Name] = namespaces.Items[i].Labels
 	}
-	for i := range services.Items {
-		if svc := &services.Items[i]; svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, a.Class) {
+	for i := range services {
+		if svc := &services[i]; svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, a.Class) {
 			f.services = append(f.services, svc)
 		}
 	}

@@ -45,6 +45,20 @@ func marked(svc *corev1.Service) bool {
 	return svc.Annotations[v1beta1.AnnotationAllocatedFromPool] != ""
 }
 
+// gone takes its addresses from a Service that the cache does not hold, which was deleted or
+// is of type LoadBalancer no more. Only the API server knows which.
+func (r *Reconciler) gone(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
+	svc, err := r.fresh(ctx, key)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if svc == nil || r.serves(svc) {
+		return r.forget(ctx, key)
+	}
+	defer r.overwritten.forget(key)
+	return r.letGo(ctx, svc)
+}
+
 // forget frees the addresses of a Service that is gone.
 func (r *Reconciler) forget(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
 	r.overwritten.forget(key)

@@ -76,7 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	err := r.Client.Get(ctx, req.NamespacedName, svc)
 	switch {
 	case apierrors.IsNotFound(err):
-		return r.again(req)(r.forget(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
+		return r.again(req)(r.gone(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", req.NamespacedName, err)
 	case r.overwritten.is(svc):

@@ -10,13 +10,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/paged"
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
@@ -105,13 +105,13 @@ func (r *Reconciler) releaseServices(ctx context.Context, _ *v1beta1.LoadBalance
 	if err := r.Reader.List(ctx, &claims); err != nil {
 		return "", fmt.Errorf("listing the IPAddressClaims: %w", err)
 	}
-	var services corev1.ServiceList
-	if err := r.Reader.List(ctx, &services); err != nil {
-		return "", fmt.Errorf("listing the Services: %w", err)
+	services, err := paged.Services(ctx, r.Reader)
+	if err != nil {
+		return "", fmt.Errorf("reading the Services to release: %w", err)
 	}
 	held := addressesByService(claims.Items)
-	for i := range services.Items {
-		svc := &services.Items[i]
+	for i := range services {
+		svc := &services[i]
 		next := released(svc, held[client.ObjectKeyFromObject(svc)])
 		if equality.Semantic.DeepEqual(svc, next) {
 			continue
@@ -173,12 +173,9 @@ func addressesByService(claims []v1beta1.IPAddressClaim) map[types.NamespacedNam
 }
 
 // released returns the Service without what lbstack wrote on it, given the
-// addresses that are claimed for it; see apiconv.Released. No controller is left that
-// could say that nobody announces it any more.
+// addresses that are claimed for it; see apiconv.Released.
 func released(svc *corev1.Service, held map[string]bool) *corev1.Service {
-	next := apiconv.Released(svc, func(a netip.Addr) bool { return held[a.String()] })
-	meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceAnnounced)
-	return next
+	return apiconv.Released(svc, func(a netip.Addr) bool { return held[a.String()] })
 }
 
 // deleteInventory deletes everything on record, last made first, so that the

@@ -20,10 +20,11 @@ type endpointsKey struct {
 // still serve while they terminate.
 type endpointsOfKind struct{ ready, serving advertise.Endpoints }
 
-// ParseEndpoints reads the EndpointSlices of Services. As kube-proxy does, it
+// ParseEndpoints reads the EndpointSlices of Services, packed or not. As kube-proxy does, it
 // counts those that are ready and, when a Service has none in a family, those
-// that terminate and still serve.
-func ParseEndpoints(slices []discoveryv1.EndpointSlice) ServiceEndpoints {
+// that terminate and still serve. Endpoints on one node count as one in each slice; nodes
+// that are not known are left out.
+func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) ServiceEndpoints {
 	found := map[endpointsKey]*endpointsOfKind{}
 	for i := range slices {
 		slice := &slices[i]
@@ -35,7 +36,14 @@ func ParseEndpoints(slices []discoveryv1.EndpointSlice) ServiceEndpoints {
 		if found[key] == nil {
 			found[key] = &endpointsOfKind{}
 		}
-		found[key].add(slice.Endpoints)
+		eachEntry(slice, func(node uint64, flags byte) {
+			if flags&packedReady != 0 {
+				count(&found[key].ready, nodes[node])
+			}
+			if flags&packedServing != 0 {
+				count(&found[key].serving, nodes[node])
+			}
+		})
 	}
 	result := make(ServiceEndpoints, len(found))
 	for key, kinds := range found {
@@ -47,17 +55,6 @@ func ParseEndpoints(slices []discoveryv1.EndpointSlice) ServiceEndpoints {
 	return result
 }
 
-func (k *endpointsOfKind) add(endpoints []discoveryv1.Endpoint) {
-	for i := range endpoints {
-		switch e := &endpoints[i]; {
-		case isTrue(e.Conditions.Ready, true):
-			count(&k.ready, e.NodeName)
-		case isTrue(e.Conditions.Serving, false):
-			count(&k.serving, e.NodeName)
-		}
-	}
-}
-
 func (k *endpointsOfKind) counted() advertise.Endpoints {
 	if k.ready.Serving > 0 {
 		return k.ready
@@ -65,15 +62,15 @@ func (k *endpointsOfKind) counted() advertise.Endpoints {
 	return k.serving
 }
 
-func count(endpoints *advertise.Endpoints, node *string) {
+func count(endpoints *advertise.Endpoints, node lb.NodeName) {
 	endpoints.Serving++
-	if node == nil || *node == "" {
+	if node == "" {
 		return
 	}
 	if endpoints.Nodes == nil {
 		endpoints.Nodes = map[lb.NodeName]bool{}
 	}
-	endpoints.Nodes[lb.NodeName(*node)] = true
+	endpoints.Nodes[node] = true
 }
 
 func sliceFamily(slice *discoveryv1.EndpointSlice) lb.Family {

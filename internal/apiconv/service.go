@@ -46,6 +46,9 @@ func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.
 	var err, wrong error
 	req.Terms, err = SharingTerms(svc)
 	req.Addresses, wrong = requestedAddresses(svc)
+	if LabelsCut(svc.Labels) {
+		err = fmt.Errorf("metadata.labels: a Service of type LoadBalancer can have %d labels of %d bytes in all, and this one has more: take some away", maxLabels, maxLabelBytes)
+	}
 	if err := cmp.Or(wrong, err); err != nil {
 		return req, err
 	}
@@ -143,7 +146,7 @@ func StatusAddresses(svc *corev1.Service) []netip.Addr {
 }
 
 // Released returns the Service without what lbstack writes on one: the addresses
-// in its status that are its own, the name of their pool, and the condition. What
+// in its status that are its own, the name of their pool, and the conditions. What
 // others wrote stays, and the Service that is passed does not change.
 func Released(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
 	next := svc.DeepCopy()
@@ -153,6 +156,7 @@ func Released(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
 	})
 	delete(next.Annotations, v1beta1.AnnotationAllocatedFromPool)
 	meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceAddressAllocated)
+	meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceAnnounced)
 	return next
 }
 

@@ -20,39 +20,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestSuperfluous(t *testing.T) {
-	for name, tt := range map[string]struct {
-		sources string // oldest first
-		want    int
-	}{
-		"one source loses its oldest":                          {"aaa", 0},
-		"source with most connections loses its oldest":        {"kabb", 2},
-		"lone connection of another source stays":              {"kaaaa", 1},
-		"of sources with one connection each the oldest loses": {"abc", 0},
-	} {
-		var open []*conn
-		for _, source := range tt.sources {
-			open = append(open, &conn{source: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(source)}), 32)})
-		}
-		if got := superfluous(open); got != tt.want {
-			t.Errorf("%s: got connection %d, want %d", name, got, tt.want)
-		}
-	}
-}
-
-func TestBlock(t *testing.T) {
-	for address, want := range map[string]string{
-		"10.0.0.1": "10.0.0.1/32", "2001:db8:0:1:2::3": "2001:db8:0:1::/64", "fe80::1%eth0": "fe80::/64",
-	} {
-		if got := block(netip.MustParseAddr(address)); got.String() != want {
-			t.Errorf("%s: got %s, want %s", address, got, want)
-		}
-	}
-	if got := block(netip.Addr{}); got.IsValid() {
-		t.Errorf("no address: got %s, want none", got)
-	}
-}
-
 // serve serves on loopback until the test ends, and returns the address.
 func serve(t *testing.T, handler http.Handler) string {
 	t.Helper()
@@ -156,34 +123,6 @@ func TestListen_RefusedRequests(t *testing.T) {
 		if status, _, _ := strings.Cut(string(answer), "\r\n"); status != "" && status != "HTTP/1.1 400 Bad Request" {
 			t.Errorf("%s: got %q, want 400 or no answer", name, status)
 		}
-	}
-}
-
-func TestNewListener_SourcesAndBytes(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	friend := netip.MustParseAddr("127.0.1.1")
-	l := NewListener(inner, Limits{Connections: 2, Bytes: 3, Allow: func(from netip.Addr) bool { return from == friend }})
-	defer l.Close()
-	stranger := dial(t, "127.0.1.2", l.Addr().String())
-	if _, err := io.WriteString(dial(t, friend.String(), l.Addr().String()), "12345"); err != nil {
-		t.Fatal(err)
-	}
-	c, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if got := sourceOf(c); got != friend {
-		t.Errorf("accepted a connection from %s, want only from %s", got, friend)
-	}
-	if got, err := io.ReadAll(c); err != nil || string(got) != "123" {
-		t.Errorf("read %q, error %v, want the first 3 bytes", got, err)
-	}
-	if !lost(t, stranger) {
-		t.Error("the connection of the source that is not allowed is open")
 	}
 }
 

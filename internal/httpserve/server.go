@@ -1,3 +1,7 @@
+// Package httpserve serves health checks and metrics to clients that nobody has
+// authenticated. What all of them together can take of memory, descriptors and time is
+// bounded, and a client that sends its request at once is answered also while others hold
+// or flood the port. The three programs serve HTTP through this package only.
 package httpserve
 
 import (
@@ -8,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/lbstack/lbstack/internal/netlimit"
 )
 
 const (
@@ -39,7 +45,7 @@ func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Ser
 		ErrorLog: log.New(lines{logger}, "", 0),
 	}
 	server.SetKeepAlivesEnabled(false)
-	return server, NewListener(listener, Limits{Connections: mostConnections, Bytes: requestBytes}), nil
+	return server, netlimit.NewListener(listener, netlimit.Limits{Connections: mostConnections, Bytes: requestBytes}), nil
 }
 
 // withoutBody ends the connection of a request that has a body, or says so.

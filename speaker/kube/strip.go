@@ -1,8 +1,6 @@
 package kube
 
 import (
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,7 +18,11 @@ func cached(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Service{}:   {Transform: strip(stripService)},
+			// The watch sends the deletion of a Service that becomes one of another type.
+			&corev1.Service{}: {
+				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
+				Transform: strip(stripService),
+			},
 			&corev1.Node{}:      {Transform: strip(stripNode)},
 			&corev1.Namespace{}: {Transform: strip(stripNamespace)},
 			// One stack, and of it what is said of nodes: it takes effect without a restart.
@@ -28,7 +30,7 @@ func cached(namespace string) cache.Options {
 				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
 				Transform: strip(stripStack),
 			},
-			&discoveryv1.EndpointSlice{}: {Transform: strip(stripEndpoints)},
+			&discoveryv1.EndpointSlice{}: {Transform: strip(func(slice *discoveryv1.EndpointSlice) { *slice = *apiconv.PackEndpoints(slice) })},
 			&corev1.Pod{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
 				Transform:  strip(stripPod),
@@ -54,24 +56,16 @@ func strip[T any](of func(*T)) func(any) (any, error) {
 	}
 }
 
-// stripMeta keeps what identifies an object, and its labels.
-func stripMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
-	return metav1.ObjectMeta{
-		Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
-		DeletionTimestamp: m.DeletionTimestamp, Labels: m.Labels,
-	}
-}
-
 func stripService(svc *corev1.Service) {
 	*svc = corev1.Service{
-		ObjectMeta: stripMeta(svc.ObjectMeta),
+		ObjectMeta: apiconv.TrimMeta(svc.ObjectMeta),
 		Spec:       corev1.ServiceSpec{Type: svc.Spec.Type, ExternalTrafficPolicy: svc.Spec.ExternalTrafficPolicy},
 		Status:     corev1.ServiceStatus{LoadBalancer: svc.Status.LoadBalancer},
 	}
 }
 
 func stripStack(stack *v1beta1.LoadBalancerStack) {
-	kept := v1beta1.LoadBalancerStack{ObjectMeta: stripMeta(stack.ObjectMeta), Spec: v1beta1.LoadBalancerStackSpec{Drain: stack.Spec.Drain, Nodes: stack.Spec.Nodes}}
+	kept := v1beta1.LoadBalancerStack{ObjectMeta: apiconv.TrimMeta(stack.ObjectMeta), Spec: v1beta1.LoadBalancerStackSpec{Drain: stack.Spec.Drain, Nodes: stack.Spec.Nodes}}
 	kept.Generation = stack.Generation
 	*stack = kept
 }
@@ -79,16 +73,17 @@ func stripStack(stack *v1beta1.LoadBalancerStack) {
 // stripNamespace keeps its name and labels: advertisements select by them. Of namespaces
 // only the metadata is watched.
 func stripNamespace(namespace *metav1.PartialObjectMetadata) {
-	namespace.ObjectMeta = stripMeta(namespace.ObjectMeta)
+	namespace.ObjectMeta = apiconv.TrimMeta(namespace.ObjectMeta)
 }
 
-// stripNode keeps annotations too: they may drain the node.
+// stripNode keeps annotations too: they may drain the node. Its kubelet and administrators
+// write them and the labels.
 func stripNode(node *corev1.Node) {
 	kept := corev1.Node{
-		ObjectMeta: stripMeta(node.ObjectMeta),
+		ObjectMeta: apiconv.TrimMeta(node.ObjectMeta),
 		Spec:       corev1.NodeSpec{Taints: node.Spec.Taints},
 	}
-	kept.Annotations = node.Annotations
+	kept.Labels, kept.Annotations = node.Labels, node.Annotations
 	for _, a := range node.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP || a.Type == corev1.NodeExternalIP {
 			kept.Status.Addresses = append(kept.Status.Addresses, a)
@@ -107,48 +102,13 @@ func stripNode(node *corev1.Node) {
 	*node = kept
 }
 
-// stripEndpoints keeps the Service, and of endpoints that are alike one: whether
-// a node has any is all that is asked.
-func stripEndpoints(slice *discoveryv1.EndpointSlice) {
-	kept := discoveryv1.EndpointSlice{ObjectMeta: stripMeta(slice.ObjectMeta), AddressType: slice.AddressType}
-	service := slice.Labels[discoveryv1.LabelServiceName]
-	kept.Labels = map[string]string{discoveryv1.LabelServiceName: service}
-	seen := map[endpoint]bool{}
-	for _, e := range slice.Endpoints {
-		c := e.Conditions
-		is := endpoint{valueOr(e.NodeName, ""), valueOr(c.Ready, true), valueOr(c.Serving, false)}
-		if service == "" || seen[is] {
-			continue
-		}
-		seen[is] = true
-		kept.Endpoints = append(kept.Endpoints, discoveryv1.Endpoint{
-			Conditions: discoveryv1.EndpointConditions{Ready: c.Ready, Serving: c.Serving}, NodeName: e.NodeName,
-		})
-	}
-	kept.Endpoints = slices.Clone(kept.Endpoints) // no longer than it must be
-	*slice = kept
-}
-
-func valueOr[T any](told *T, otherwise T) T {
-	if told == nil {
-		return otherwise
-	}
-	return *told
-}
-
-// endpoint is what endpoints that are alike have in common.
-type endpoint struct {
-	node           string
-	ready, serving bool
-}
-
 func stripSecret(secret *corev1.Secret) {
-	*secret = corev1.Secret{ObjectMeta: stripMeta(secret.ObjectMeta), Data: secret.Data}
+	*secret = corev1.Secret{ObjectMeta: apiconv.TrimMeta(secret.ObjectMeta), Data: secret.Data}
 }
 
 func stripPod(pod *corev1.Pod) {
 	*pod = corev1.Pod{
-		ObjectMeta: stripMeta(pod.ObjectMeta),
+		ObjectMeta: apiconv.TrimMeta(pod.ObjectMeta),
 		Spec:       corev1.PodSpec{NodeName: pod.Spec.NodeName},
 		Status:     corev1.PodStatus{Phase: pod.Status.Phase, HostIP: pod.Status.HostIP, PodIP: pod.Status.PodIP},
 	}

@@ -109,7 +109,7 @@ func (s *Store) holder(key lb.ServiceKey) *advertise.Holder {
 		list = append(list, *slice)
 	}
 	return &advertise.Holder{
-		Service: apiconv.AdvertisedService(svc, s.namespaces[key.Namespace], apiconv.ParseEndpoints(list)),
+		Service: apiconv.AdvertisedService(svc, s.namespaces[key.Namespace], apiconv.ParseEndpoints(list, s.nodes)),
 		UID:     string(svc.UID), Shown: apiconv.StatusAddresses(svc),
 	}
 }

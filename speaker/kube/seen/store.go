@@ -32,6 +32,7 @@ type Store struct {
 	// namespaces are the labels of each.
 	namespaces map[string]map[string]string
 	others     map[reflect.Type]map[client.ObjectKey]client.Object
+	nodes      apiconv.NodeNames // of the nodes among the others
 	pending    News
 }
 
@@ -41,7 +42,7 @@ func NewStore(counts func(client.Object) bool) *Store {
 	s := &Store{
 		counts: counts, news: make(chan struct{}, 1), services: map[lb.ServiceKey]*corev1.Service{},
 		slices: map[lb.ServiceKey][]*discoveryv1.EndpointSlice{}, claims: map[netip.Addr]*v1beta1.IPAddressClaim{}, namespaces: map[string]map[string]string{},
-		others: map[reflect.Type]map[client.ObjectKey]client.Object{},
+		others: map[reflect.Type]map[client.ObjectKey]client.Object{}, nodes: apiconv.NodeNames{},
 	}
 	s.pending = s.nothing()
 	s.pending.First = true
@@ -92,6 +93,8 @@ func (s *Store) put(object client.Object, there bool) bool {
 		return s.putClaim(o, there)
 	case *metav1.PartialObjectMetadata:
 		return s.putNamespace(o, there)
+	case *corev1.Node:
+		s.nameNode(lb.NodeName(o.Name), there)
 	}
 	kind := reflect.TypeOf(object)
 	if s.others[kind] == nil {
@@ -133,6 +136,26 @@ func (s *Store) putSlice(o *discoveryv1.EndpointSlice, there bool) bool {
 	}
 	keep(s.slices, key, of, len(of) > 0)
 	return s.services[key] != nil && mark(s.pending.services, key)
+}
+
+// nameNode makes the name of a node known or unknown to endpoints. Those that came before
+// their node are looked at again.
+func (s *Store) nameNode(name lb.NodeName, there bool) {
+	if !there {
+		s.nodes.Remove(name)
+		return
+	}
+	if s.nodes.Add(name); s.pending.First {
+		return // all Services are to be looked at
+	}
+	if _, known := s.others[reflect.TypeFor[*corev1.Node]()][client.ObjectKey{Name: string(name)}]; known {
+		return
+	}
+	for key, of := range s.slices {
+		if s.services[key] != nil && slices.ContainsFunc(of, func(x *discoveryv1.EndpointSlice) bool { return apiconv.HasEndpointOn(x, name) }) {
+			mark(s.pending.services, key)
+		}
+	}
 }
 
 // serviceOf returns the Service that an EndpointSlice says to be of.

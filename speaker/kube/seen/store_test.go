@@ -73,6 +73,15 @@ func holder(nodes ...lb.NodeName) *advertise.Holder {
 
 func all(client.Object) bool { return true }
 
+// newStore returns a store that knows the nodes of the tests.
+func newStore() *Store {
+	s := NewStore(all)
+	for _, name := range []string{"n1", "n2", "n3"} {
+		s.Note(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, true)
+	}
+	return s
+}
+
 func TestOnlyWhatIsNewIsTold(t *testing.T) {
 	type services = map[lb.ServiceKey]*advertise.Holder
 	type claims = map[netip.Addr]*advertise.Claim
@@ -106,7 +115,7 @@ func TestOnlyWhatIsNewIsTold(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := NewStore(all)
+			s := newStore()
 			for _, o := range tt.before {
 				s.Note(o, true)
 			}
@@ -136,8 +145,32 @@ func TestOnlyWhatIsNewIsTold(t *testing.T) {
 	}
 }
 
+func TestStore_EndpointBeforeItsNode(t *testing.T) {
+	s := newStore()
+	s.Note(service(), true)
+	s.Note(slice("a", "web", "n9"), true)
+	look := func(what string, want *advertise.Holder) {
+		t.Helper()
+		s.Look(func(n News) {
+			got, told := hears(n.Tell).Services[web]
+			if diff := cmp.Diff(want, got, byValue); diff != "" || told != (want != nil) {
+				t.Errorf("%s, told: %v (-want +got):\n%s", what, told, diff)
+			}
+		})
+	}
+	nowhere := holder()
+	nowhere.Endpoints = map[lb.Family]advertise.Endpoints{lb.IPv4: {Serving: 1}}
+	look("endpoint on an unknown node serves on no node", nowhere)
+	s.Note(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n8"}}, true)
+	look("another node that comes changes nothing", nil)
+	s.Note(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n9"}}, true)
+	look("endpoint serves on its node when that is known", holder("n9"))
+	s.Note(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n9", Labels: map[string]string{"a": "b"}}}, true)
+	look("node that changes makes no endpoint news", nil)
+}
+
 func TestAllThatThereIsCanBeTold(t *testing.T) {
-	s := NewStore(all)
+	s := newStore()
 	for _, o := range []client.Object{service(), claim("10.0.0.1", "10.0.0.1")} {
 		s.Note(o, true)
 	}
@@ -202,7 +235,7 @@ func TestObjectsOfOneNameInTwoNamespacesAreTwo(t *testing.T) {
 }
 
 func TestEndpointsThatBecomeAnotherServicesLeaveTheirOld(t *testing.T) {
-	s := NewStore(all)
+	s := newStore()
 	h := s.Handler()
 	h.OnAdd(service(), true)
 	h.OnAdd(slice("a", "web", "n1"), true)

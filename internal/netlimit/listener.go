@@ -1,8 +1,6 @@
-// Package httpserve serves health checks and metrics to clients that nobody has
-// authenticated. What all of them together can take of memory, descriptors and time is
-// bounded, and a client that sends its request at once is answered also while others hold
-// or flood the port. The three programs serve HTTP through this package only.
-package httpserve
+// Package netlimit bounds what the clients of a TCP port can cost before anybody knows who
+// they are: the number of connections, the bytes of each, and where they may come from.
+package netlimit
 
 import (
 	"io"

@@ -16,7 +16,7 @@ const StackFinalizer = "lbstack.io/teardown"
 // LoadBalancerStackSpec is the whole product in one place: where the
 // components run, which addresses they give out and how these are announced.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.ipAddressPoolAccess) || self.ipAddressPoolAccess != 'Restricted' || !has(self.ipAddressPools) || self.ipAddressPools == null || self.ipAddressPools.all(p, has(p.serviceAllocation) && ((has(p.serviceAllocation.namespaces) && p.serviceAllocation.namespaces.size() > 0) || (has(p.serviceAllocation.namespaceSelectors) && p.serviceAllocation.namespaceSelectors.size() > 0)))",message="with ipAddressPoolAccess: Restricted each item of ipAddressPools needs serviceAllocation.namespaces or serviceAllocation.namespaceSelectors"
+// +kubebuilder:validation:XValidation:rule="!has(self.ipAddressPoolAccess) || self.ipAddressPoolAccess != 'Restricted' || !has(self.ipAddressPools) || self.ipAddressPools.all(p, has(p.serviceAllocation) && ((has(p.serviceAllocation.namespaces) && p.serviceAllocation.namespaces.size() > 0) || (has(p.serviceAllocation.namespaceSelectors) && p.serviceAllocation.namespaceSelectors.size() > 0)))",message="with ipAddressPoolAccess: Restricted each item of ipAddressPools needs serviceAllocation.namespaces or serviceAllocation.namespaceSelectors"
 type LoadBalancerStackSpec struct {
 	// namespace is where the controller and the speakers run. The operator
 	// creates it, labels it for Pod Security and removes it with the stack if

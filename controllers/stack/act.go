@@ -218,8 +218,12 @@ func (f *findings) see(object *unstructured.Unstructured, around *surroundings) 
 		if isUnready {
 			f.peers = append(f.peers, fmt.Sprintf("the %s %s: %s", object.GetKind(), name, ready.Message))
 		}
-		if down, is := conditions.is(v1beta1.ConditionEstablished, metav1.ConditionFalse); is && slices.Contains(sessionsDown, down.Reason) {
-			f.peersDown = append(f.peersDown, fmt.Sprintf("the BGPPeer %s: %s", name, down.Message))
+		down, isDown := conditions.is(v1beta1.ConditionEstablished, metav1.ConditionFalse)
+		switch sentence := fmt.Sprintf("the BGPPeer %s: %s", name, down.Message); {
+		case isDown && down.Reason == v1beta1.ReasonNoSession:
+			f.peersDown = append(f.peersDown, sentence)
+		case isDown && down.Reason == v1beta1.ReasonFlapping:
+			f.flapping = append(f.flapping, sentence)
 		}
 	case "L2Advertisement", "BGPAdvertisement", "Community":
 		if isUnready {
@@ -230,8 +234,8 @@ func (f *findings) see(object *unstructured.Unstructured, around *surroundings) 
 }
 
 // sessionsDown are the reasons of a BGPPeer that is not Established for which addresses do
-// not reach its router: that some of the nodes have no session is not one.
-var sessionsDown = []string{v1beta1.ReasonNoSession}
+// not reach its router, or not for long: that some of the nodes have no session is not one.
+var sessionsDown = []string{v1beta1.ReasonNoSession, v1beta1.ReasonFlapping}
 
 // conditions of an object of ours, for the generation that it has now.
 type conditions struct {

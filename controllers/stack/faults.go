@@ -30,8 +30,9 @@ type findings struct {
 	// for each of which some addresses are not.
 	pools, conflicts []string
 	// peers and advertisements have one for each of the stack that is invalid in whole or in
-	// part; peersDown has one for each peer of which no session is established or stable.
-	peers, advertisements, peersDown []string
+	// part; peersDown has one for each peer without an established session, flapping one for
+	// each whose sessions end again and again.
+	peers, advertisements, peersDown, flapping []string
 
 	components []component
 	// noNodes says why no node can run a speaker.
@@ -98,6 +99,7 @@ func faultsOf(f findings) []fault {
 		}
 	}
 	add(v1beta1.ReasonPeersDown, outside, f.peersDown...)
+	add(v1beta1.ReasonFlapping, outside, f.flapping...)
 	add(v1beta1.ReasonSpeakersNotReady, outside, f.speakers...)
 	add(v1beta1.ReasonServicesNotAnnounced, outside, f.services.none())
 	add(v1beta1.ReasonAddressesWithoutPool, person, f.orphans)

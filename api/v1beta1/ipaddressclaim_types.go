@@ -6,6 +6,12 @@ import (
 )
 
 // IPAddressClaimSpec says who has an address.
+//
+// A change that takes the address from the Services that use it, or names one that would
+// have to wait for it, needs takeOver. The controller's own changes never name a new
+// holder without a uid.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.takeOver) && self.takeOver) || !has(oldSelf.holders) || !oldSelf.holders.exists(o, has(o.uid)) || (has(self.holders) && self.holders.size() > 0 && self.holders.all(h, has(h.uid) || oldSelf.holders.exists(o, o.name == h.name && o.__namespace__ == h.__namespace__)))",messageExpression="'the address ' + oldSelf.address + ' is in use by the Service ' + oldSelf.holders[0].__namespace__ + '/' + oldSelf.holders[0].name + ', which keeps it: to take it away, set takeOver: true in the same change'"
 type IPAddressClaimSpec struct {
 	// address that is claimed, in canonical form. It cannot be changed: the
 	// claim's name is derived from it, so that an address is claimed once.
@@ -39,6 +45,12 @@ type IPAddressClaimSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	Holders []ClaimHolder `json:"holders,omitempty"`
+
+	// takeOver says that a change of holders takes the address from the Services that use
+	// it, at once. Such a change is refused otherwise. The controller sets it to false
+	// when a Service has taken the address up. Default false.
+	// +optional
+	TakeOver bool `json:"takeOver,omitempty"`
 
 	// others names the holders after the first, as namespace/name with commas between
 	// them, for kubectl get, which shows but one of a list. The controller writes it.
@@ -80,6 +92,9 @@ type ClaimHolder struct {
 	Name string `json:"name"`
 	// uid of the Service, once it has taken the address up: one that is deleted and
 	// created again is another one.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	UID types.UID `json:"uid,omitempty"`
 	// ports that the Service uses, as number/protocol, if it shares the address: no

@@ -119,7 +119,7 @@ func byAdministrator(object client.Object) bool {
 func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim) error {
 	next := claim.DeepCopy()
 	delete(next.Labels, v1beta1.LabelManagedBy)
-	next.Spec.State, next.Spec.SharingKey, next.Spec.RetainUntil = v1beta1.ClaimReserved, "", nil
+	next.Spec.State, next.Spec.SharingKey, next.Spec.RetainUntil, next.Spec.TakeOver = v1beta1.ClaimReserved, "", nil, false
 	err := r.Client.Update(ctx, next)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil // there is news, and an event that tells it

@@ -51,7 +51,7 @@ func claimWith(have *v1beta1.IPAddressClaim, h ipam.Holding, holder v1beta1.Clai
 	want.Spec.Pool = v1beta1.ObjectName(h.Pool)
 	want.Spec.State = v1beta1.ClaimInUse
 	want.Spec.SharingKey = terms.Key
-	want.Spec.RetainUntil = nil
+	want.Spec.RetainUntil, want.Spec.TakeOver = nil, false
 	i := slices.IndexFunc(want.Spec.Holders, func(x v1beta1.ClaimHolder) bool { return apiconv.HolderKey(x) == h.Service })
 	if i < 0 {
 		want.Spec.Holders = append(want.Spec.Holders, holder)

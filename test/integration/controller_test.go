@@ -347,7 +347,7 @@ func (b *bed) setAddresses(pool *v1beta1.IPAddressPool, addresses ...v1beta1.Add
 // administrator does it.
 func (b *bed) handTo(claim *v1beta1.IPAddressClaim, service string) {
 	b.Helper()
-	patch := fmt.Sprintf(`{"spec":{"holders":[{"namespace":%q,"name":%q}]}}`, b.namespace, service)
+	patch := fmt.Sprintf(`{"spec":{"holders":[{"namespace":%q,"name":%q}],"takeOver":true}}`, b.namespace, service)
 	if err := b.Patch(context.Background(), claim, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
 		b.Fatalf("handing the claim %s to %s: %v", claim.Name, service, err)
 	}

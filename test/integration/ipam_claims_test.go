@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -117,6 +118,48 @@ func TestAddressIsHandedFromOneServiceToAnother(t *testing.T) {
 	b.has("blue", "10.9.0.1")
 	b.anyOf("green", "10.9.0.2", "10.9.0.3")
 	b.poolCounts("pool", "9/2/7", "")
+}
+
+// A reservation, or a name that is misspelt, takes nothing from a Service by itself.
+func TestAddressInUseIsTakenOverOnlyIfTheClaimSaysSo(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	b.controller()
+	b.service("web")
+	b.has("web", "10.9.0.1")
+	b.claimIs("10.9.0.1", v1beta1.ClaimInUse, "web")
+	holders := func(text string) []byte { return fmt.Appendf(nil, `{"spec":{"holders":%s}}`, text) }
+	notYet := fmt.Sprintf(`[{"namespace":%q,"name":"not-yet"}]`, b.namespace)
+	applied := fmt.Appendf(nil, `{"apiVersion":"lbstack.io/v1beta1","kind":"IPAddressClaim","metadata":{"name":"10.9.0.1"},"spec":{"address":"10.9.0.1","pool":"pool","holders":%s}}`, notYet)
+	want := "in use by the Service " + b.namespace + "/web, which keeps it: to take it away, set takeOver: true in the same change"
+	for name, patch := range map[string]client.Patch{
+		"a holder that does not exist":     client.RawPatch(types.MergePatchType, holders(notYet)),
+		"the same, applied by the server":  client.RawPatch(types.ApplyPatchType, applied),
+		"no holder":                        client.RawPatch(types.MergePatchType, holders("null")),
+		"an empty list of holders":         client.RawPatch(types.MergePatchType, holders("[]")),
+		"a holder that would have to wait": client.RawPatch(types.JSONPatchType, fmt.Appendf(nil, `[{"op":"add","path":"/spec/holders/-","value":{"namespace":%q,"name":"not-yet"}}]`, b.namespace)),
+	} {
+		var options []client.PatchOption
+		if patch.Type() == types.ApplyPatchType {
+			options = append(options, client.FieldOwner("administrator"), client.ForceOwnership)
+		}
+		err := b.Patch(context.Background(), claimOf("10.9.0.1", nil), patch, options...)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want a refusal with %q", name, err, want)
+		}
+	}
+	b.keeps("web", "10.9.0.1")
+	b.service("next")
+	b.has("next", "10.9.0.2")
+	b.handTo(claimOf("10.9.0.1", nil), "next")
+	b.has("next", "10.9.0.1")
+	b.claimIs("10.9.0.1", v1beta1.ClaimInUse, "next")
+	claim, err := b.claim(context.Background(), "10.9.0.1")
+	if err != nil || claim.Spec.TakeOver {
+		t.Errorf("takeOver: got %v, %v, want false: the next change has to say so again", claim.Spec.TakeOver, err)
+	}
+	b.remove("next") // and what the controller writes is never refused
+	b.free("10.9.0.1")
 }
 
 func TestAddressIsHandedToAServiceThatWaits(t *testing.T) {
@@ -274,7 +317,7 @@ func TestClaimWhoseHoldersAreTakenAwayReservesItsAddressForNobody(t *testing.T) 
 	b.controller()
 	b.service("web")
 	b.has("web", "10.9.0.1")
-	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"holders":null}}`))
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"holders":null,"takeOver":true}}`))
 	if err := b.Patch(context.Background(), claimOf("10.9.0.1", nil), patch); err != nil {
 		t.Fatal(err)
 	}

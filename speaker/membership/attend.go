@@ -92,10 +92,10 @@ func (r *runner) doubtful() []lb.NodeName {
 
 // answers says whether a kernel is there.
 func (m *Mesh) answers(ctx context.Context, address netip.Addr, within time.Duration) bool {
-	dialer := net.Dialer{Timeout: within}
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(address.String(), strconv.Itoa(int(m.config.Address.Port()))))
+	conn, err := m.network.Load().dialer(within).DialContext(ctx, "tcp", net.JoinHostPort(address.String(), strconv.Itoa(int(m.config.Address.Port()))))
 	if err == nil {
 		_ = conn.Close()
 	}
-	return err == nil || errors.Is(err, syscall.ECONNREFUSED)
+	// A kernel resets it where this node is not known yet.
+	return err == nil || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
 }

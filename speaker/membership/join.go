@@ -46,9 +46,19 @@ func (m *Mesh) setPeers() {
 		m.mu.Unlock()
 		return // it is not known yet who should be there
 	}
-	all := maps.Clone(m.members)
-	maps.Copy(all, m.addresses)
+	all := map[lb.NodeName]netip.Addr{}
+	from := map[netip.Addr]bool{}
+	for _, known := range []map[lb.NodeName]netip.Addr{m.members, m.addresses} {
+		maps.Copy(all, known)
+		for _, address := range known {
+			from[address.Unmap()] = true
+		}
+	}
+	err := m.network.Load().setPeers(from)
 	m.mu.Unlock()
+	if err != nil {
+		m.config.Log.Error(err, "accepting what other speakers send")
+	}
 	nodes := slices.Sorted(maps.Keys(all))
 	m.do(func(now time.Time, machine *mesh.Machine) []mesh.Send { return machine.SetPeers(now, nodes) })
 }

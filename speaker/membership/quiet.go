@@ -88,7 +88,7 @@ func openQuiet(address netip.AddrPort) (*quietSocket, error) {
 // quietFilter chooses the second socket of the address, in the order in which they were
 // opened, for quiet datagrams, and the first one for all others.
 func quietFilter() (*unix.SockFprog, error) {
-	raw, err := bpf.Assemble([]bpf.Instruction{
+	program, err := assemble([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: 0, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: quietMarker, SkipFalse: 1},
 		bpf.RetConstant{Val: 1},
@@ -96,6 +96,14 @@ func quietFilter() (*unix.SockFprog, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("assembling the filter of quiet datagrams: %w", err)
+	}
+	return program, nil
+}
+
+func assemble(instructions []bpf.Instruction) (*unix.SockFprog, error) {
+	raw, err := bpf.Assemble(instructions)
+	if err != nil {
+		return nil, err
 	}
 	program := make([]unix.SockFilter, 0, len(raw))
 	for _, i := range raw {
@@ -125,6 +133,16 @@ func (q *quietSocket) read(take func(datagram []byte, at time.Time)) {
 			take(datagram, arrived(now, stamp(controls), oldest))
 		}
 	}
+}
+
+// filter lets the kernel drop datagrams of others than these sources.
+func (q *quietSocket) filter(from *sources) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.fd < 0 {
+		return nil
+	}
+	return from.filter(q.fd)
 }
 
 // send sends a datagram from the same address, without waiting; it returns whether it is on

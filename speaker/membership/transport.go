@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/lbstack/lbstack/internal/netlimit"
 )
 
 const (
@@ -30,6 +32,7 @@ const (
 // asked for.
 type transport struct {
 	own     func(datagram []byte)
+	peers   sources
 	quiet   *quietSocket
 	address netip.AddrPort
 	udp     *net.UDPConn
@@ -46,12 +49,16 @@ var _ memberlist.Transport = (*transport)(nil)
 // listen opens both sockets.
 func listen(address netip.AddrPort, own func(datagram []byte)) (*transport, error) {
 	t := &transport{own: own, address: address, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn)}
-	var err error
-	if t.tcp, err = net.Listen("tcp", address.String()); err != nil {
+	tcp, err := net.Listen("tcp", address.String())
+	if err != nil {
 		return nil, err
 	}
+	t.tcp = netlimit.NewListener(tcp, netlimit.Limits{Connections: mostStreams, Bytes: streamBytes, Allow: t.peers.has})
 	if t.udp, t.quiet, err = listenUDP(address); err != nil {
 		return nil, errors.Join(err, t.tcp.Close())
+	}
+	if err := t.filter(); err != nil {
+		return nil, errors.Join(err, t.udp.Close(), t.quiet.Close(), t.tcp.Close())
 	}
 	// A smaller one is no reason not to start.
 	_ = t.udp.SetReadBuffer(receiveBuffer)
@@ -61,6 +68,27 @@ func listen(address netip.AddrPort, own func(datagram []byte)) (*transport, erro
 	return t, nil
 }
 
+// setPeers says where datagrams and connections may come from; before, all are dropped.
+func (t *transport) setPeers(addresses map[netip.Addr]bool) error {
+	if !t.peers.set(addresses) {
+		return nil
+	}
+	return t.filter()
+}
+
+func (t *transport) filter() error {
+	raw, err := t.udp.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("filtering what comes to %s: %w", t.address, err)
+	}
+	var wrong error
+	err = raw.Control(func(fd uintptr) { wrong = t.peers.filter(int(fd)) })
+	if err = errors.Join(err, wrong, t.quiet.filter(&t.peers)); err != nil {
+		return fmt.Errorf("filtering what comes to %s: %w", t.address, err)
+	}
+	return nil
+}
+
 func (t *transport) readPackets() {
 	buffer := make([]byte, largestDatagram)
 	for {
@@ -68,7 +96,7 @@ func (t *transport) readPackets() {
 		if err != nil && !t.pause() {
 			return
 		}
-		if err != nil || n == 0 {
+		if err != nil || n == 0 || !t.peers.has(from.Addr()) {
 			continue
 		}
 		if isSealed(buffer[:n]) {
@@ -145,7 +173,12 @@ func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
 
 // DialTimeout implements memberlist.Transport.
 func (t *transport) DialTimeout(to string, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", to, timeout)
+	return t.dialer(timeout).Dial("tcp", to)
+}
+
+// dialer connects from the address that others know this node by.
+func (t *transport) dialer(timeout time.Duration) *net.Dialer {
+	return &net.Dialer{Timeout: timeout, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(t.address.Addr(), 0))}
 }
 
 // Shutdown implements memberlist.Transport. It returns when nothing is received any

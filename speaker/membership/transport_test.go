@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,12 +24,27 @@ func listeningOn(t *testing.T, address netip.Addr, own func([]byte)) *transport 
 	if err != nil {
 		t.Fatal(err)
 	}
+	allow(t, network)
 	t.Cleanup(func() {
 		if err := network.Shutdown(); err != nil {
 			t.Error(err)
 		}
 	})
 	return network
+}
+
+// allow has a transport take what comes from any address of these tests.
+func allow(t *testing.T, network *transport) {
+	t.Helper()
+	from := map[netip.Addr]bool{network.address.Addr(): true}
+	if network.address.Addr().Is4() {
+		for number := range 256 {
+			from[loopback(byte(number))] = true
+		}
+	}
+	if err := network.setPeers(from); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // packet waits for a datagram.
@@ -92,6 +108,7 @@ func TestWhatNobodyTakesDoesNotKeepItFromEnding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	allow(t, b)
 	conn, err := a.DialTimeout(b.address.String(), 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -126,4 +143,80 @@ func TestAPortThatIsTakenIsAnErrorAndFreesTheOther(t *testing.T) {
 		t.Fatalf("TCP was kept: %v", err)
 	}
 	_ = tcp.Close()
+}
+
+func TestTransport_StrangersAreNotRead(t *testing.T) {
+	peer, stranger := listening(t, 108), listening(t, 109)
+	heard := make(chan []byte, 10)
+	b := listeningOn(t, loopback(110), func(datagram []byte) { heard <- slices.Clone(datagram) })
+	if err := b.setPeers(map[netip.Addr]bool{loopback(108): true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []*transport{stranger, peer} {
+		for _, first := range []byte{marker, quietMarker, 0} {
+			if _, err := from.WriteTo([]byte{first, byte(from.address.Addr().As4()[3])}, b.address.String()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if conn, err := from.DialTimeout(b.address.String(), 10*time.Second); err == nil {
+			defer conn.Close()
+		} else if from == peer {
+			t.Fatal(err)
+		}
+	}
+	if got := b.packet(t).Buf; !bytes.Equal(got, []byte{0, 108}) {
+		t.Errorf("memberlist's datagram: got %v, want the peer's", got)
+	}
+	if got := <-heard; !bytes.Equal(got, []byte{marker, 108}) {
+		t.Errorf("datagram that wakes: got %v, want the peer's", got)
+	}
+	var quiet [][]byte
+	b.quiet.read(func(datagram []byte, _ time.Time) { quiet = append(quiet, slices.Clone(datagram)) })
+	if len(quiet) != 1 || !bytes.Equal(quiet[0], []byte{quietMarker, 108}) {
+		t.Errorf("quiet datagrams: got %v, want the peer's alone", quiet)
+	}
+	accepted := <-b.streams
+	defer accepted.Close()
+	if got := accepted.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(); got != loopback(108) {
+		t.Errorf("got a connection from %s, want the peer's", got)
+	}
+	select {
+	case p := <-b.packets:
+		t.Errorf("got %v from %s as well", p.Buf, p.From)
+	case p := <-heard:
+		t.Errorf("got %v as well", p)
+	case c := <-b.streams:
+		t.Errorf("got a connection from %s as well", c.RemoteAddr())
+	default:
+	}
+}
+
+func TestSources_Filter(t *testing.T) {
+	many := func(count int, from string) map[netip.Addr]bool {
+		set := map[netip.Addr]bool{}
+		for a := netip.MustParseAddr(from); len(set) < count; a = a.Next() {
+			set[a] = true
+		}
+		return set
+	}
+	for name, tt := range map[string]struct {
+		on    netip.Addr
+		peers map[netip.Addr]bool
+	}{
+		"no peers":                        {loopback(111), map[netip.Addr]bool{}},
+		"a thousand peers":                {loopback(111), many(1000, "10.0.0.1")},
+		"more than fit into a filter":     {loopback(111), many(mostFiltered+1, "10.0.0.1")},
+		"as many as fit into one of IPv6": {netip.IPv6Loopback(), many(mostFiltered, "2001:db8::1")},
+	} {
+		network, err := listen(netip.AddrPortFrom(tt.on, port), func([]byte) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := network.setPeers(tt.peers); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := network.Shutdown(); err != nil {
+			t.Error(err)
+		}
+	}
 }

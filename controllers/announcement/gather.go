@@ -58,6 +58,11 @@ func (r *Reconciler) held(ctx context.Context, svc *corev1.Service) ([]advertise
 	if err != nil {
 		return nil, err
 	}
+	if !apiconv.ServedBy(svc, r.Class) { // it keeps what it has taken up, and what it shows is another load balancer's
+		claims = slices.DeleteFunc(slices.Clone(claims), func(c v1beta1.IPAddressClaim) bool {
+			return !slices.ContainsFunc(c.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return apiconv.HolderKey(h) == key && h.UID == svc.UID })
+		})
+	}
 	services := []corev1.Service{*svc}
 	for i := range claims {
 		for _, h := range claims[i].Spec.Holders {

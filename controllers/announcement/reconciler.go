@@ -62,7 +62,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", key, err)
 	}
 	var list []facts
-	if svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class) {
+	if svc.DeletionTimestamp.IsZero() {
 		var err error
 		if list, err = r.gather(ctx, svc); err != nil {
 			return reconcile.Result{}, err

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -159,8 +160,16 @@ func (a *Adopter) gather(ctx context.Context) (found, error) {
 	for i := range namespaces.Items {
 		f.namespaces[namespaces.Items[i].Name] = namespaces.Items[i].Labels
 	}
+	holders := map[types.UID]bool{} // served whatever their class
+	for i := range claims.Items {
+		for _, h := range claims.Items[i].Spec.Holders {
+			holders[h.UID] = h.UID != ""
+		}
+	}
 	for i := range services {
-		if svc := &services[i]; svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, a.Class) {
+		svc := &services[i]
+		ours := apiconv.ServedBy(svc, a.Class) || svc.Spec.Type == corev1.ServiceTypeLoadBalancer && holders[svc.UID]
+		if svc.DeletionTimestamp.IsZero() && ours {
 			f.services = append(f.services, svc)
 		}
 	}

@@ -28,6 +28,9 @@ type decision struct {
 	hopeless bool
 	// handOver says that an address is not kept yet since another Service shows it.
 	handOver bool
+	// otherClass says that the Service is of another class than the one that is served, and
+	// keeps what it has.
+	otherClass bool
 	// overwriter is another writer that undoes what the controller writes, as the subject
 	// of a sentence; empty: none is known. restores is the same where what it wrote is
 	// replaced now.

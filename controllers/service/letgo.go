@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -52,8 +53,11 @@ func (r *Reconciler) gone(ctx context.Context, key lb.ServiceKey) (reconcile.Res
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if svc == nil || r.serves(svc) {
+	if svc == nil {
 		return r.forget(ctx, key)
+	}
+	if served, err := r.serves(ctx, svc); err != nil || served {
+		return reconcile.Result{}, cmp.Or(err, errStale) // the cache is behind
 	}
 	defer r.overwritten.forget(key)
 	return r.letGo(ctx, svc)
@@ -81,8 +85,11 @@ func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []i
 	if err != nil {
 		return err
 	}
-	if svc != nil && r.serves(svc) {
-		return errStale
+	if svc == nil {
+		return nil
+	}
+	if served, err := r.serves(ctx, svc); err != nil || served {
+		return cmp.Or(err, errStale)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/controllers/retry"
@@ -81,7 +82,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", req.NamespacedName, err)
 	case r.overwritten.is(svc):
 		return r.again(req)(reconcile.Result{}, errStale)
-	case !r.serves(svc):
+	}
+	served, err := r.serves(ctx, svc)
+	switch {
+	case err != nil:
+		return reconcile.Result{}, err
+	case !served:
 		return r.again(req)(r.letGo(ctx, svc))
 	}
 	return r.again(req)(r.serve(ctx, svc))
@@ -94,6 +100,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	d.otherClass = !apiconv.ServedBy(svc, r.Class)
 	next, wait, calm, err := r.plan(ctx, svc, &d)
 	if err != nil || wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, err
@@ -222,9 +229,38 @@ func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[stri
 	return namespace.Labels, nil
 }
 
-// serves says whether a Service gets an address from here.
-func (r *Reconciler) serves(svc *corev1.Service) bool {
-	return svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class)
+// serves says whether a Service gets addresses from here. One that has taken an address up
+// does, whatever its class: spec.loadBalancerClass is immutable, so that the Service could
+// not follow when another class is configured. Claims say so; that of an earlier Service of
+// the name has another UID. What the cache does not know is asked of the API server.
+func (r *Reconciler) serves(ctx context.Context, svc *corev1.Service) (bool, error) {
+	if !svc.DeletionTimestamp.IsZero() || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
+		return false, nil
+	}
+	if apiconv.ServedBy(svc, r.Class) {
+		return true, nil
+	}
+	held, _ := r.Ledger.HeldBy(apiconv.KeyOf(svc))
+	for _, h := range held {
+		for _, reader := range []client.Reader{r.Client, r.Reader} {
+			var claim v1beta1.IPAddressClaim
+			err := reader.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(h.Address)}, &claim)
+			if client.IgnoreNotFound(err) != nil {
+				return false, fmt.Errorf("reading the IPAddressClaim %s: %w", apiconv.ClaimName(h.Address), err)
+			}
+			if err == nil && takenUp(&claim, svc) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// takenUp says whether a claim names this very Service.
+func takenUp(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
+	return slices.ContainsFunc(claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool {
+		return apiconv.HolderKey(h) == apiconv.KeyOf(svc) && h.UID != "" && h.UID == svc.UID
+	})
 }
 
 // again has a request tried again, later each time, if another writer was faster, the cache

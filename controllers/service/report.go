@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -89,6 +90,9 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllocated
 		c.Message = fmt.Sprintf("the Service has %s", origins(d.Keep))
 	}
+	if d.otherClass {
+		c.Message += fmt.Sprintf("; spec.loadBalancerClass: it is %s, and lbstack serves another class now: the Service keeps its addresses: create it again with the other class, since the field is immutable", class(svc))
+	}
 	if d.overwriter != "" {
 		if c.Status == metav1.ConditionTrue {
 			c.Reason = v1beta1.ReasonStatusOverwritten
@@ -97,6 +101,13 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 	}
 	c.Message = bounded.Message(c.Message)
 	return c
+}
+
+func class(svc *corev1.Service) string {
+	if svc.Spec.LoadBalancerClass == nil {
+		return "not set"
+	}
+	return strconv.Quote(*svc.Spec.LoadBalancerClass)
 }
 
 // pools returns the names of the pools of holdings, each once.

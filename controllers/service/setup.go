@@ -50,7 +50,7 @@ func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 // events pass.
 func (r *Reconciler) arrivals() predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(object client.Object) bool {
-		if svc, ok := object.(*corev1.Service); ok && r.serves(svc) && len(svc.Status.LoadBalancer.Ingress) == 0 {
+		if svc, ok := object.(*corev1.Service); ok && svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class) && len(svc.Status.LoadBalancer.Ingress) == 0 {
 			r.Metrics.Arrived(apiconv.KeyOf(svc))
 		}
 		return true
@@ -66,7 +66,7 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 	}
 	var requests []reconcile.Request
 	for i := range services.Items {
-		if svc := &services.Items[i]; r.serves(svc) {
+		if svc := &services.Items[i]; svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
 			requests = append(requests, requestFor(apiconv.KeyOf(svc)))
 		}
 	}

@@ -119,8 +119,8 @@ func TestServes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := (&Reconciler{}).serves(tt.svc); got != tt.want {
-				t.Errorf("serves: got %v, want %v", got, tt.want)
+			if got, err := (&Reconciler{}).serves(t.Context(), tt.svc); err != nil || got != tt.want {
+				t.Errorf("serves: got %v, %v, want %v", got, err, tt.want)
 			}
 		})
 	}

@@ -90,6 +90,7 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllocated
 		c.Message = fmt.Sprintf("the Service has %s", origins(d.Keep))
 	}
+	c.Message += unknownAnnotations(svc)
 	if d.otherClass {
 		c.Message += fmt.Sprintf("; spec.loadBalancerClass: it is %s, and lbstack serves another class now: the Service keeps its addresses: create it again with the other class, since the field is immutable", class(svc))
 	}
@@ -101,6 +102,22 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 	}
 	c.Message = bounded.Message(c.Message)
 	return c
+}
+
+// maxUnknown is how many unknown annotations a message names; the others it counts.
+const maxUnknown = 3
+
+// unknownAnnotations says which annotations were meant for lbstack and have no effect.
+func unknownAnnotations(svc *corev1.Service) string {
+	var b strings.Builder
+	unknown := apiconv.UnknownAnnotations(svc)
+	for _, u := range unknown[:min(len(unknown), maxUnknown)] {
+		fmt.Fprintf(&b, "; the annotation %q is unknown: it has no effect: rename it, perhaps to %q, or remove it", u.Key, u.Nearest)
+	}
+	if more := len(unknown) - maxUnknown; more > 0 {
+		fmt.Fprintf(&b, "; %d more annotations are unknown", more)
+	}
+	return b.String()
 }
 
 func class(svc *corev1.Service) string {

@@ -36,6 +36,8 @@ func TestTell(t *testing.T) {
 	passed.Passed = []ipam.Verdict{{Pool: "a", Why: `"a" is draining`}, {Pool: "b", Why: `"b" is full`}}
 	losing.Lost = []ipam.Kept{{Holding: gone, Why: "it is excluded"}, {Holding: holding("10.0.0.3", "auto", web), Why: "it conflicts"}}
 	losing.taken = []string{"the Service showed 10.0.0.9, which belongs to the Service default/other"}
+	annotated := with(same(kept(mine)))
+	metav1.SetMetaDataAnnotation(&annotated.ObjectMeta, "lbstack.io/loadBalancerIPs", "10.0.0.7")
 	overwritten := kept(mine)
 	overwritten.overwriter, overwritten.restores = "the field manager", "the field manager"
 	fled := kept(mine)
@@ -61,6 +63,9 @@ func TestTell(t *testing.T) {
 		{name: "a refusal for another reason is", svc: with(same(refused(&ipam.Refusal{Reason: ipam.ReasonNoPool, Message: refusal.Message}))), d: refused(refusal), want: []string{`Warning UnknownPool AllocateAddress: no such pool (100% sure)`}},
 		{name: "a condition of another does not count", svc: with(metav1.Condition{Type: "example.com/Other", Reason: old.Reason, Message: same(kept(mine)).Message}), d: kept(mine),
 			want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},
+		{name: "an annotation that is unknown, once", svc: annotated, d: kept(mine), want: []string{
+			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; the annotation "lbstack.io/loadBalancerIPs" is unknown: it has no effect: rename it, perhaps to "lbstack.io/load-balancer-ips", or remove it`,
+		}},
 		{name: "another writer, when the status is restored", svc: with(same(kept(mine))), d: overwritten, want: []string{`Warning StatusOverwritten AllocateAddress: ` + overwrittenBy("the field manager")}},
 		{name: "nothing, if another writer has given up", svc: with(same(overwritten)), d: kept(mine)},
 		{name: "each loss by itself, before what there is now", svc: with(same(kept(gone))), d: losing, want: []string{

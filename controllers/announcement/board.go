@@ -237,11 +237,12 @@ func (b *Board) stopped(node lb.NodeName) bool {
 	return b.nodes[node].Stopped
 }
 
-// Left reports whether a node hands over what it announces: it drains, or is excluded.
+// Left reports whether a node does not come back in a moment: it drains or is excluded, so
+// that it hands over what it announces, or the other speakers have lost the one on it.
 func (b *Board) Left(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.nodes[node].Standby != ""
+	return b.nodes[node].Standby != "" || b.silent[node]
 }
 
 // Runs reports whether there is a speaker that has reported and was not stopped.

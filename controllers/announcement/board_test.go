@@ -94,10 +94,13 @@ func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
 	if diff := cmp.Diff(want, b.Put(missing), byAddr, byPrefix); diff != "" || !b.Silent("n1") || b.Silent("n2") {
 		t.Errorf("n2 misses n1, which is silent: %v; changed (-want +got):\n%s", b.Silent("n1"), diff)
 	}
+	if !b.Left("n1") {
+		t.Error("n2 misses n1: got that it may come back in a moment, want that it has left")
+	}
 	if diff := cmp.Diff(Changes{}, b.Put(missing), byAddr, byPrefix); diff != "" {
 		t.Errorf("nothing new, changed (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, b.Put(owns("n2", 1)), byAddr, byPrefix); diff != "" || b.Silent("n1") {
+	if diff := cmp.Diff(want, b.Put(owns("n2", 1)), byAddr, byPrefix); diff != "" || b.Silent("n1") || b.Left("n1") {
 		t.Errorf("n2 hears n1 again, which is silent: %v; changed (-want +got):\n%s", b.Silent("n1"), diff)
 	}
 }

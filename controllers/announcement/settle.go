@@ -26,8 +26,8 @@ type told struct {
 }
 
 // settle keeps in the facts who announced an address to routers a moment ago, as long
-// as others do. Nodes that have left do not come back in a moment: those that drain or are
-// excluded. It returns what is told then, and when to look again, zero for never.
+// as others do. Nodes that have left do not come back in a moment: those that drain, are
+// excluded, or are dead as far as the other speakers know. It returns what is told then, and when to look again, zero for never.
 func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]told, again time.Duration) {
 	next = map[netip.Addr]told{}
 	for i := range list {

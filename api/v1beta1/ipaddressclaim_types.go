@@ -97,6 +97,12 @@ type ClaimHolder struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	UID types.UID `json:"uid,omitempty"`
+	// namespaceUID is the uid of the namespace in which the Service was, if the address is
+	// retained for it: a namespace that is created again under that name inherits nothing.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	NamespaceUID types.UID `json:"namespaceUID,omitempty"`
 	// ports that the Service uses, as number/protocol, if it shares the address: no
 	// other holder can use them.
 	// +listType=set

@@ -178,6 +178,22 @@ func (l *Ledger) adopt(address netip.Addr, req ipam.Request) bool {
 	return ok && l.alloc.Hold(h, req.Terms)
 }
 
+// KeptIn returns the Services of a namespace for which addresses are kept that they have
+// not taken up.
+func (l *Ledger) KeptIn(namespace string) (services []lb.ServiceKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for service := range l.alloc.Services() {
+		if service.Namespace != namespace {
+			continue
+		}
+		if _, kept := l.held(service); len(kept) > 0 {
+			services = append(services, service)
+		}
+	}
+	return services
+}
+
 // Outcome is a decision, and how it came about.
 type Outcome struct {
 	ipam.Decision

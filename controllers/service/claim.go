@@ -124,7 +124,16 @@ func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 	if err != nil {
 		return fmt.Errorf("the IPAddressClaim %s: %w", name, err)
 	}
-	if !claimed.Names(h.Service) || !r.Ledger.Agree(claimed, h.Service) {
+	inherited, err := r.inherited(ctx, &have)
+	if err != nil {
+		return err
+	}
+	if inherited {
+		if err := r.replaceClaim(ctx, &have, nil); err != nil {
+			return err
+		}
+	}
+	if inherited || !claimed.Names(h.Service) || !r.Ledger.Agree(claimed, h.Service) {
 		r.Ledger.Release(h.Address, h.Service)
 		return errTaken
 	}

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -85,7 +86,11 @@ func (r *Reconciler) without(ctx context.Context, claim *v1beta1.IPAddressClaim,
 	if !gone || reclaim == nil || reclaim.Policy != v1beta1.ReclaimRetain {
 		return nil, false, nil
 	}
-	spec.State = v1beta1.ClaimRetained
+	namespace, err := r.namespaceUID(ctx, spec.Holders[0].Namespace)
+	if err != nil || namespace == "" {
+		return nil, false, err // what is retained ends with the namespace
+	}
+	spec.State, spec.Holders[0].NamespaceUID = v1beta1.ClaimRetained, namespace
 	if reclaim.RetainSeconds > 0 {
 		until := metav1.NewTime(r.now().Add(time.Duration(reclaim.RetainSeconds) * time.Second).Truncate(time.Second))
 		spec.RetainUntil = &until
@@ -140,11 +145,19 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 				return 0, err
 			}
 		}
-		if err != nil || claim.Spec.State != v1beta1.ClaimRetained || claim.Spec.RetainUntil == nil {
+		if err != nil || claim.Spec.State != v1beta1.ClaimRetained {
 			continue
 		}
-		if left := claim.Spec.RetainUntil.Sub(r.now()); left > 0 {
-			next = soonest(next, left)
+		inherited, err := r.inherited(ctx, claim)
+		if err != nil {
+			return 0, err
+		}
+		switch until := claim.Spec.RetainUntil; {
+		case inherited:
+		case until == nil:
+			continue
+		case until.Sub(r.now()) > 0:
+			next = soonest(next, until.Sub(r.now()))
 			continue
 		}
 		if err := r.replaceClaim(ctx, claim, nil); err != nil {
@@ -154,6 +167,32 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 		log.FromContext(ctx).Info("freed an address that was kept long enough", "address", h.Address.String())
 	}
 	return next, nil
+}
+
+// inherited says whether an address is retained for a Service of a namespace that is
+// gone, or was created again since.
+func (r *Reconciler) inherited(ctx context.Context, claim *v1beta1.IPAddressClaim) (bool, error) {
+	if len(claim.Spec.Holders) != 1 || claim.Spec.Holders[0].NamespaceUID == "" {
+		return false, nil
+	}
+	holder := &claim.Spec.Holders[0]
+	uid, err := r.namespaceUID(ctx, holder.Namespace)
+	return uid != holder.NamespaceUID, err
+}
+
+// namespaceUID reads the UID of a namespace from the API server; empty if there is none,
+// or it is being deleted.
+func (r *Reconciler) namespaceUID(ctx context.Context, name string) (types.UID, error) {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err := r.Reader.Get(ctx, client.ObjectKey{Name: name}, namespace)
+	if apierrors.IsNotFound(err) || (err == nil && !namespace.DeletionTimestamp.IsZero()) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the namespace %s: %w", name, err)
+	}
+	return namespace.UID, nil
 }
 
 // leaveRefused takes the Service off claims that name it though it cannot have

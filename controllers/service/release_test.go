@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -22,7 +23,9 @@ import (
 type onePool struct {
 	client.Client
 	reclaim *v1beta1.PoolReclaim
-	err     error
+	// namespace is the UID of the only one; empty: there is none.
+	namespace types.UID
+	err       error
 }
 
 func (o onePool) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
@@ -31,6 +34,10 @@ func (o onePool) Get(_ context.Context, key client.ObjectKey, object client.Obje
 	}
 	if p, ok := object.(*v1beta1.IPAddressPool); ok && key.Name == "auto" {
 		p.Spec.Reclaim = o.reclaim
+		return nil
+	}
+	if n, ok := object.(*metav1.PartialObjectMetadata); ok && o.namespace != "" {
+		n.UID = o.namespace
 		return nil
 	}
 	return apierrors.NewNotFound(schema.GroupResource{Resource: "ipaddresspools"}, key.Name)
@@ -55,6 +62,11 @@ func TestWithout(t *testing.T) {
 	bare := func(state v1beta1.ClaimState, until *metav1.Time) *v1beta1.IPAddressClaimSpec {
 		return &v1beta1.IPAddressClaimSpec{Address: at, Pool: "auto", State: state, RetainUntil: until, Holders: []v1beta1.ClaimHolder{{Namespace: "default", Name: "web"}}}
 	}
+	retained := func(until *metav1.Time) *v1beta1.IPAddressClaimSpec {
+		spec := bare(v1beta1.ClaimRetained, until)
+		spec.Holders[0].NamespaceUID = "uid-default"
+		return spec
+	}
 	left := func(of *v1beta1.IPAddressClaim, who ...int) *v1beta1.IPAddressClaimSpec {
 		spec := of.DeepCopy().Spec
 		spec.Holders = nil
@@ -75,6 +87,7 @@ func TestWithout(t *testing.T) {
 		at      int
 		gone    bool
 		reclaim *v1beta1.PoolReclaim
+		without bool                        // a namespace
 		want    *v1beta1.IPAddressClaimSpec // nil: deleted
 		kept    bool
 	}{
@@ -83,8 +96,9 @@ func TestWithout(t *testing.T) {
 		{name: "also when the pool says that it releases", claim: ofController, gone: true, reclaim: &v1beta1.PoolReclaim{Policy: v1beta1.ReclaimRelease, RetainSeconds: 60}},
 		{name: "also when the pool retains, but the Service lives on", claim: ofController, reclaim: retain},
 		{name: "also when its pool is gone", claim: fromNowhere, gone: true, reclaim: retain},
-		{name: "the pool retains it for ever", claim: ofController, gone: true, reclaim: retain, want: bare(v1beta1.ClaimRetained, nil), kept: true},
-		{name: "the pool retains it for an hour", claim: ofController, gone: true, reclaim: hour, want: bare(v1beta1.ClaimRetained, &inHour), kept: true},
+		{name: "the pool retains it for ever", claim: ofController, gone: true, reclaim: retain, want: retained(nil), kept: true},
+		{name: "not for a Service whose namespace is gone", claim: ofController, gone: true, reclaim: retain, without: true},
+		{name: "the pool retains it for an hour", claim: ofController, gone: true, reclaim: hour, want: retained(&inHour), kept: true},
 		{name: "an administrator's claim is reserved for its Service again", claim: ofAdministrator, want: bare(v1beta1.ClaimReserved, nil), kept: true},
 		{name: "also when the Service is gone and the pool retains", claim: ofAdministrator, gone: true, reclaim: hour, want: bare(v1beta1.ClaimReserved, nil), kept: true},
 		{name: "a shared claim loses the first", claim: three, at: 0, want: left(three, 1, 2)},
@@ -93,7 +107,11 @@ func TestWithout(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := &Reconciler{Client: onePool{reclaim: tt.reclaim}, Now: func() time.Time { return start.Add(999 * time.Millisecond) }}
+			namespace := onePool{namespace: "uid-default"}
+			if tt.without {
+				namespace.namespace = ""
+			}
+			r := &Reconciler{Client: onePool{reclaim: tt.reclaim}, Reader: namespace, Now: func() time.Time { return start.Add(999 * time.Millisecond) }}
 			before := tt.claim.DeepCopy()
 			next, kept, err := r.without(t.Context(), tt.claim, tt.at, tt.gone)
 			if err != nil {
@@ -122,6 +140,29 @@ func TestWithout(t *testing.T) {
 			t.Errorf("got %v, %v, %v, want the error", next, kept, err)
 		}
 	})
+}
+
+func TestWhatIsRetainedEndsWithTheNamespace(t *testing.T) {
+	tests := []struct {
+		name             string
+		recorded, exists types.UID
+		want             bool
+	}{
+		{name: "the namespace is the same", recorded: "a", exists: "a"},
+		{name: "the namespace was created again", recorded: "a", exists: "b", want: true},
+		{name: "the namespace is gone", recorded: "a", want: true},
+		{name: "a reservation of an administrator is for any namespace of that name", exists: "b"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := claim("10.0.0.1", "10.0.0.1", web)
+			c.Spec.Holders[0].NamespaceUID = tt.recorded
+			got, err := (&Reconciler{Reader: onePool{namespace: tt.exists}}).inherited(t.Context(), c)
+			if err != nil || got != tt.want {
+				t.Errorf("got %v, %v, want %v", got, err, tt.want)
+			}
+		})
+	}
 }
 
 func TestRetryAfterDoublesUpToABound(t *testing.T) {

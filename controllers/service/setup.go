@@ -70,6 +70,11 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 			requests = append(requests, requestFor(apiconv.KeyOf(svc)))
 		}
 	}
+	if !namespace.GetDeletionTimestamp().IsZero() { // what is retained ends with it
+		for _, key := range r.Ledger.KeptIn(namespace.GetName()) {
+			requests = append(requests, requestFor(key))
+		}
+	}
 	return requests
 }
 

@@ -224,6 +224,30 @@ func TestRetainedAddressComesBackToAServiceOfTheSameName(t *testing.T) {
 	b.has("other", "10.9.0.2")
 }
 
+// The test bed has no controller that removes what is in a namespace, so that another UID
+// stands for a namespace that was created again.
+func TestRetainedAddressIsNotInheritedByANewNamespaceOfTheName(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.2", retaining(0))
+	b.controller()
+	b.service("web")
+	b.has("web", "10.9.0.1")
+	b.remove("web")
+	b.claimIs("10.9.0.1", v1beta1.ClaimRetained, "web")
+	claim, err := b.claim(context.Background(), "10.9.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claim.Spec.Holders[0].NamespaceUID == "" {
+		t.Fatal("namespaceUID: got none, want that of the namespace")
+	}
+	claim.Spec.Holders[0].NamespaceUID = "of-another-one"
+	if err := b.Update(context.Background(), claim); err != nil {
+		t.Fatal(err)
+	}
+	b.free("10.9.0.1")
+}
+
 func TestRetainedAddressIsFreeWhenItsTimeIsOver(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1", retaining(2))

@@ -288,6 +288,10 @@ type ForeignAddress struct {
 	// it was in use when the other host was first heard.
 	// +optional
 	Announced bool `json:"announced,omitempty"`
+	// reportedOnly says that the pool gives the address all the same: within an hour a pool
+	// loses at most 8 addresses to foreign hosts, and at most half of those that it lists.
+	// +optional
+	ReportedOnly bool `json:"reportedOnly,omitempty"`
 	// since when it has been heard.
 	Since metav1.Time `json:"since"`
 	// until when the address is held back. Unset while a speaker reports it.

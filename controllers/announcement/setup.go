@@ -89,7 +89,7 @@ func holdersOf(object client.Object) []string {
 func (r *Reconciler) states() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q queue) {
 		if state, ok := object.(*v1beta1.SpeakerState); ok {
-			r.enqueue(ctx, r.Board.Put(apiconv.SpeakerReport(state)), q)
+			r.enqueue(ctx, r.Board.Put(apiconv.SpeakerReport(state).Plausible(time.Now())), q)
 		}
 	}
 	return handler.Funcs{

@@ -1,16 +1,16 @@
 package pool
 
 import (
-	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -30,6 +30,8 @@ type foreign struct {
 	reports.Foreign
 	// until when the address is held back; zero while the host is reported.
 	until time.Time
+	// reportedOnly says that the pool gives the address all the same; see ipam.Losses.
+	reportedOnly bool
 }
 
 // String says who it is, as part of a sentence.
@@ -69,7 +71,7 @@ func remember(before map[netip.Addr]foreign, now reports.Picture, at time.Time) 
 func takenBy(hosts map[netip.Addr]foreign) []ipam.Taken {
 	var list []ipam.Taken
 	for address, f := range hosts {
-		list = append(list, ipam.Taken{Range: lb.Range{First: address, Last: address}, By: f.String(), Foreign: true, InUse: f.InUse})
+		list = append(list, ipam.Taken{Range: lb.Range{First: address, Last: address}, By: f.String(), Foreign: true, InUse: f.InUse, ReportedOnly: f.reportedOnly})
 	}
 	slices.SortFunc(list, func(x, y ipam.Taken) int { return x.Range.First.Compare(y.Range.First) })
 	return list
@@ -93,7 +95,7 @@ func listed(p ipam.Pool, hosts map[netip.Addr]foreign) []v1beta1.ForeignAddress 
 func statusOf(f foreign) v1beta1.ForeignAddress {
 	s := v1beta1.ForeignAddress{
 		Address: f.Address.String(), HardwareAddress: f.MAC, Node: string(f.Node), Interface: v1beta1.InterfaceName(f.Interface),
-		Announced: f.InUse, Since: metav1.NewTime(f.Since),
+		Announced: f.InUse, ReportedOnly: f.reportedOnly, Since: metav1.NewTime(f.Since),
 	}
 	if !f.until.IsZero() {
 		s.Until = &metav1.Time{Time: f.until}
@@ -121,7 +123,7 @@ func remembered(pools []v1beta1.IPAddressPool) map[netip.Addr]foreign {
 			if err != nil {
 				continue // somebody edited it
 			}
-			f := foreign{Foreign: host}
+			f := foreign{Foreign: host, reportedOnly: s.ReportedOnly}
 			if s.Until != nil {
 				f.until = s.Until.Time
 			}
@@ -131,22 +133,61 @@ func remembered(pools []v1beta1.IPAddressPool) map[netip.Addr]foreign {
 	return known
 }
 
-// picture reads what the speakers report. Who has which address matters only if
-// somebody is, or was, on an address of a pool.
-func picture(ctx context.Context, reader client.Reader, known int) (reports.Picture, error) {
-	var states v1beta1.SpeakerStateList
-	if err := reader.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
-		return reports.Picture{}, fmt.Errorf("listing the SpeakerStates: %w", err)
+// bound decides which of the hosts take their address from its pool: those that did so
+// before, and others as long as the pool may lose addresses. What more there are is reported
+// only.
+func bound(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddressPool, losses ipam.Losses, at time.Time) {
+	parsed := make([]advertise.Pool, 0, len(pools))
+	for i := range pools {
+		parsed = append(parsed, apiconv.AdvertisedPool(&pools[i]))
 	}
-	heard := slices.ContainsFunc(states.Items, func(s v1beta1.SpeakerState) bool { return len(s.Status.Conflicts) > 0 })
-	if !heard && known == 0 {
-		return reports.Picture{}, nil
+	for _, address := range slices.SortedFunc(maps.Keys(hosts), netip.Addr.Compare) {
+		f := hosts[address]
+		was, known := before[address]
+		switch {
+		case f.InUse && f.until.IsZero():
+			continue // the Service that has it keeps it: nothing is lost
+		case known && !was.reportedOnly && (!was.InUse || !was.until.IsZero()):
+			continue
+		}
+		i := slices.IndexFunc(parsed, func(p advertise.Pool) bool { return lists(p, address) })
+		if i < 0 {
+			continue
+		}
+		f.reportedOnly = !losses.Take(parsed[i].Name, parsed[i].Listed, at)
+		hosts[address] = f
 	}
-	list := make([]reports.Report, 0, len(states.Items))
-	for i := range states.Items {
-		list = append(list, apiconv.SpeakerReport(&states.Items[i]))
+}
+
+func lists(p advertise.Pool, address netip.Addr) bool {
+	return contains(p.Listed, address) && !contains(p.Excluded, address)
+}
+
+// listing returns the name of a pool that lists an address; empty if there is none.
+func listing(pools []v1beta1.IPAddressPool, address netip.Addr) lb.PoolName {
+	for i := range pools {
+		if p := apiconv.AdvertisedPool(&pools[i]); lists(p, address) {
+			return p.Name
+		}
 	}
-	return reports.Together(list), nil
+	return ""
+}
+
+func contains(ranges []lb.Range, address netip.Addr) bool {
+	return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })
+}
+
+// lost reads from the status of pools what they have lost.
+func lost(pools []v1beta1.IPAddressPool) ipam.Losses {
+	losses := ipam.Losses{}
+	for i := range pools {
+		for _, f := range pools[i].Status.Foreign {
+			if !f.ReportedOnly && (!f.Announced || f.Until != nil) {
+				losses.Restore(lb.PoolName(pools[i].Name), f.Since.Time)
+			}
+		}
+	}
+	return losses
 }
 
 // nextEnd returns when the first address is given again, zero for never.

@@ -165,3 +165,80 @@ func TestWhenTheNextAddressIsGivenAgain(t *testing.T) {
 		t.Errorf("one is given again soon: got %s, want 3s", got)
 	}
 }
+
+func TestBound_ReportsOnlyWhatAPoolMayNotLose(t *testing.T) {
+	at := func(last byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, last}) }
+	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.4")}
+	on := func(last byte) foreign {
+		f := host()
+		f.Address = at(last)
+		return f
+	}
+	reported := func(f foreign) foreign {
+		f.reportedOnly = true
+		return f
+	}
+	tests := []struct {
+		name         string
+		hosts        []foreign
+		before       []foreign
+		losses       int // within the hour
+		reportedOnly []byte
+	}{
+		{name: "half of the pool is lost", hosts: []foreign{on(1), on(2)}},
+		{name: "more is reported only", hosts: []foreign{on(1), on(2), on(3), on(4)}, reportedOnly: []byte{3, 4}},
+		{name: "what was lost stays lost", hosts: []foreign{on(3), on(4)}, before: []foreign{on(3)}, losses: 2, reportedOnly: []byte{4}},
+		{name: "what was reported only is lost when there is room", hosts: []foreign{on(3)}, before: []foreign{reported(on(3))}, losses: 1},
+		{name: "address in use does not count", hosts: []foreign{inUse(on(1)), inUse(on(2)), on(3), on(4)}},
+		{name: "address that was in use counts when its Service is gone", hosts: []foreign{until(inUse(on(1)), 10), until(inUse(on(2)), 10)}, before: []foreign{inUse(on(1)), inUse(on(2))}, losses: 1, reportedOnly: []byte{2}},
+		{name: "address that was in use and is held back stays so", hosts: []foreign{until(inUse(on(1)), 10)}, before: []foreign{until(inUse(on(1)), 10)}, losses: 2},
+		{name: "address of no pool is left alone", hosts: []foreign{on(9)}, losses: 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			hosts, before, losses := map[netip.Addr]foreign{}, map[netip.Addr]foreign{}, ipam.Losses{}
+			for _, f := range tt.hosts {
+				hosts[f.Address] = f
+			}
+			for _, f := range tt.before {
+				before[f.Address] = f
+			}
+			for range tt.losses {
+				losses.Restore("p", start)
+			}
+			bound(hosts, before, pools, losses, start.Add(time.Minute))
+			var got []byte
+			for last := range byte(10) {
+				if hosts[at(last)].reportedOnly {
+					got = append(got, last)
+				}
+			}
+			if diff := cmp.Diff(tt.reportedOnly, got); diff != "" {
+				t.Errorf("reported only (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCommon_NamesTheHostOfMostAddresses(t *testing.T) {
+	uses := func(macs ...string) (list []v1beta1.ForeignAddress) {
+		for _, m := range macs {
+			list = append(list, v1beta1.ForeignAddress{HardwareAddress: m})
+		}
+		return list
+	}
+	for _, tt := range []struct {
+		list []v1beta1.ForeignAddress
+		want string
+	}{
+		{uses(), ""},
+		{uses("a"), ""},
+		{uses("a", "b"), ""},
+		{uses("a", "b", "b"), "the host with the MAC b uses 2 of 3 addresses: "},
+		{uses("b", "a", "b", "a"), "the host with the MAC a uses 2 of 4 addresses: "},
+	} {
+		if got := common(tt.list); got != tt.want {
+			t.Errorf("common(%v): got %q, want %q", tt.list, got, tt.want)
+		}
+	}
+}

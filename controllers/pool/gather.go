@@ -27,11 +27,14 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 		return nil, err
 	}
 	known := remembered(list.Items)
-	now, err := picture(ctx, reader, len(known))
+	at := time.Now()
+	now, err := picture(ctx, reader, list.Items, known, at)
 	if err != nil {
 		return nil, err
 	}
-	pools, _ := Plan(list.Items, append(taken, takenBy(remember(known, now, time.Now()))...))
+	hosts := remember(known, now, at)
+	bound(hosts, known, list.Items, lost(list.Items), at)
+	pools, _ := Plan(list.Items, append(taken, takenBy(hosts)...))
 	return pools, nil
 }
 

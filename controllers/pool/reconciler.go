@@ -30,6 +30,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -63,6 +64,8 @@ type Reconciler struct {
 	// hosts are the foreign hosts that use addresses of the pools; nil before the
 	// first look. The cache may not have what was written a moment ago.
 	hosts map[netip.Addr]foreign
+	// losses are those of the pools to foreign hosts; nil before the first look.
+	losses ipam.Losses
 }
 
 func (r *Reconciler) now() time.Time {
@@ -82,6 +85,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("pool").
 		Watches(&v1beta1.IPAddressPool{}, onAny, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, statusChanged))).
 		Watches(&corev1.Node{}, onAny, builder.WithPredicates(nodeChanged)).
+		Watches(&v1beta1.L2Advertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // see trusted
 		Watches(&v1beta1.SpeakerState{}, onAny, builder.WithPredicates(reportChanged)).
 		Watches(&v1beta1.IPAddressClaim{}, onClaim())
 	kind := networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR")
@@ -157,13 +161,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	known := r.hosts
 	if known == nil {
-		known = remembered(list.Items)
+		known, r.losses = remembered(list.Items), lost(list.Items)
 	}
-	now, err := picture(ctx, r.Client, len(known))
+	at := r.now()
+	now, err := picture(ctx, r.Client, list.Items, known, at)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	hosts := remember(known, now, r.now())
+	hosts := remember(known, now, at)
+	bound(hosts, known, list.Items, r.losses, at)
 	pools, verdicts := Plan(list.Items, append(taken, takenBy(hosts)...))
 	r.hosts = only(hosts, pools)
 	for _, p := range pools {

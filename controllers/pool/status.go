@@ -52,6 +52,7 @@ func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1
 	}
 
 	is, reason, message := conflict(verdict.Conflicts)
+	message = common(verdict.Foreign) + message
 	set(v1beta1.ConditionConflict, is, reason, message)
 	if n := len(state.Kept); n > 0 {
 		set(v1beta1.ConditionAddressesOutsidePool, true, v1beta1.ReasonKept,
@@ -62,13 +63,31 @@ func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1
 	return next
 }
 
+// common names the MAC that most of the addresses have in common, as the beginning of a
+// message; empty if none has more than one.
+func common(list []v1beta1.ForeignAddress) string {
+	uses, most := map[string]int{}, ""
+	for _, f := range list {
+		uses[f.HardwareAddress]++
+		if n := uses[f.HardwareAddress] - uses[most]; n > 0 || n == 0 && f.HardwareAddress < most {
+			most = f.HardwareAddress
+		}
+	}
+	if uses[most] < 2 {
+		return ""
+	}
+	return fmt.Sprintf("the host with the MAC %s uses %d of %d addresses: ", most, uses[most], len(list))
+}
+
 // conflict says what of a pool is somebody else's, or cannot be a host's. Foreign hosts
 // come first: they are not what the cluster was set up with. Addresses of a subnet that
 // no host can have are no conflict, but in the message.
 func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
-	var hosts, overlaps, edges []ipam.Conflict
+	var hosts, given, overlaps, edges []ipam.Conflict
 	for _, c := range conflicts {
 		switch {
+		case c.ReportedOnly:
+			given = append(given, c)
 		case c.Foreign:
 			hosts = append(hosts, c)
 		case c.As != "":
@@ -81,6 +100,9 @@ func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	if len(hosts) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given to nobody until 10 minutes after the host was last heard; turn the host off, or put its address into spec.excludeAddresses", list(hosts)))
 	}
+	if len(given) > 0 {
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since within an hour a pool loses at most %d addresses to foreign hosts, and half of those that it lists: look for a host that answers for addresses which are not its own", list(given), ipam.MaxLosses))
+	}
 	if len(overlaps) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses", list(overlaps)))
 	}
@@ -88,7 +110,7 @@ func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 		sentences = append(sentences, fmt.Sprintf("%s: no host can have such an address, and no Service gets one", list(edges)))
 	}
 	switch message = strings.Join(sentences, ". Besides, "); {
-	case len(hosts) > 0:
+	case len(hosts)+len(given) > 0:
 		return true, v1beta1.ReasonForeignHost, message
 	case len(overlaps) > 0:
 		return true, v1beta1.ReasonOverlap, message

@@ -15,13 +15,15 @@ type Foreign struct {
 	// InUse says that it had been announced before the other host was heard, and
 	// still is: the Service that has it keeps it.
 	InUse bool
+	// ReportedOnly says that the pool gives the address all the same; see Losses.
+	ReportedOnly bool
 }
 
 // flees says whether a Service that holds an address lets it go for another one: a
 // foreign host uses it, it is not announced, and the Service did not ask for exactly
 // this one.
 func (f Foreign) flees(address netip.Addr, req *Request) bool {
-	return !f.InUse && !slices.Contains(req.Addresses, address)
+	return !f.InUse && !f.ReportedOnly && !slices.Contains(req.Addresses, address)
 }
 
 // isForeign says whether the pool would give an address if no foreign host used it.

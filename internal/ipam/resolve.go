@@ -25,6 +25,9 @@ type Taken struct {
 	// Foreign says that a host which is no node of the cluster uses the address, and
 	// InUse that a Service uses it all the same.
 	Foreign, InUse bool
+	// ReportedOnly says that pools give the address of a foreign host all the same: they
+	// have lost too many; see Losses.
+	ReportedOnly bool
 }
 
 // Conflict is what a pool lists and cannot give.
@@ -37,6 +40,8 @@ type Conflict struct {
 	// Foreign says that this is a foreign host that uses the address, and InUse that a
 	// Service uses it all the same.
 	Foreign, InUse bool
+	// ReportedOnly says that the pool gives it all the same; see Taken.
+	ReportedOnly bool
 }
 
 // String tells the conflict as part of a sentence.
@@ -64,7 +69,8 @@ func (c Conflict) predicate() string {
 func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 	found := map[lb.PoolName][]Conflict{}
 	var owned []span
-	allTaken := rangesTaken(taken, func(Taken) bool { return true })
+	known := rangesTaken(taken, func(Taken) bool { return true })
+	allTaken := rangesTaken(taken, func(t Taken) bool { return !t.ReportedOnly })
 	ofNodes := rangesTaken(taken, func(t Taken) bool { return t.Node })
 	ofOthers := rangesTaken(taken, func(t Taken) bool { return !t.Node && !t.Foreign })
 	for i := range oldestFirst {
@@ -74,7 +80,7 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 		wants := gives
 		conflicts = append(conflicts, withOlder(gives, owned)...)
 		gives = lb.Subtract(gives, rangesOf(owned))
-		if len(lb.Intersect(gives, allTaken)) > 0 {
+		if len(lb.Intersect(gives, known)) > 0 {
 			conflicts = append(conflicts, withTaken(gives, taken)...)
 			p.Foreign = foreign(gives, taken)
 			p.OfNodes = lb.Subtract(lb.Intersect(gives, ofNodes), ofOthers)
@@ -158,7 +164,7 @@ func withOlder(gives []lb.Range, owned []span) (conflicts []Conflict) {
 func withTaken(gives []lb.Range, taken []Taken) (conflicts []Conflict) {
 	for _, t := range taken {
 		for _, both := range lb.Intersect(gives, []lb.Range{t.Range}) {
-			conflicts = append(conflicts, Conflict{Range: both, With: t.By, As: t.As, Foreign: t.Foreign, InUse: t.InUse})
+			conflicts = append(conflicts, Conflict{Range: both, With: t.By, As: t.As, Foreign: t.Foreign, InUse: t.InUse, ReportedOnly: t.ReportedOnly})
 		}
 	}
 	return conflicts
@@ -175,7 +181,7 @@ func foreign(gives []lb.Range, taken []Taken) map[netip.Addr]Foreign {
 		if found == nil {
 			found = map[netip.Addr]Foreign{}
 		}
-		found[t.Range.First] = Foreign{By: t.By, InUse: t.InUse}
+		found[t.Range.First] = Foreign{By: t.By, InUse: t.InUse, ReportedOnly: t.ReportedOnly}
 	}
 	for _, t := range taken {
 		if !t.Foreign {

@@ -2,9 +2,11 @@ package integration
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,6 +18,7 @@ func TestServiceLeavesAnAddressThatAForeignHostUses(t *testing.T) {
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	controller := b.controller()
 	b.machine("node1", nil)
+	b.advertise("conflicts")
 	node1 := b.speaker("node1")
 	b.service("web")
 	b.has("web", "10.9.0.1")
@@ -48,6 +51,7 @@ func TestHeldBackAddressIsGivenAgainWhenTheTimeIsOver(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.machine("node1", nil)
+	b.advertise("conflicts")
 	node1 := b.speaker("node1")
 	first := b.controller()
 	b.service("web")
@@ -81,6 +85,7 @@ func TestServiceThatAsksForAnAddressKeepsItFromAForeignHost(t *testing.T) {
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	controller := b.controller()
 	b.machine("node1", nil)
+	b.advertise("conflicts")
 	node1 := b.speaker("node1")
 	b.service("web", asking("10.9.0.1"))
 	b.has("web", "10.9.0.1")
@@ -113,6 +118,7 @@ func TestNothingIsTakenAwayWhereTheAddressWasInUseBefore(t *testing.T) {
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.controller()
 	b.machine("node1", nil)
+	b.advertise("conflicts")
 	node1 := b.speaker("node1")
 	b.service("web")
 	b.has("web", "10.9.0.1")
@@ -136,6 +142,7 @@ func TestServiceStaysOnAForeignHostsAddressUntilThereIsAnother(t *testing.T) {
 	b.poolWith("pool", "10.9.0.1-10.9.0.2")
 	b.controller()
 	b.machine("node1", nil)
+	b.advertise("conflicts")
 	node1 := b.speaker("node1")
 	b.service("web")
 	b.has("web", "10.9.0.1")
@@ -154,6 +161,7 @@ func TestReservedAddressTellsOfTheForeignHost(t *testing.T) {
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.controller()
 	b.machine("node1", nil)
+	b.advertise("conflicts")
 	node1 := b.speaker("node1")
 	b.reservedFor("10.9.0.7", "later")
 	b.claimSays("10.9.0.7", "True", v1beta1.ReasonClaimReserves)
@@ -164,4 +172,65 @@ func TestReservedAddressTellsOfTheForeignHost(t *testing.T) {
 	b.claimSays("10.9.0.7", "True", v1beta1.ReasonClaimReserves)
 	b.poolCounts("pool", "8/1/7", "")
 	b.nothingIsWritten()
+}
+
+// TestConflict_OfANodeThatIsNoCandidate has states of speakers that lie, as one whose node
+// was taken over, and of nodes that do not exist.
+func TestConflict_OfANodeThatIsNoCandidate(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	b.controller()
+	b.machine("node1", map[string]string{"rack": "1"})
+	b.machine("node2", nil)
+	b.advertise("rack", func(spec *v1beta1.L2AdvertisementSpec) {
+		spec.NodeSelectors = []metav1.LabelSelector{{MatchLabels: map[string]string{"rack": "1"}}}
+	})
+	b.service("web")
+	b.has("web", "10.9.0.1")
+	b.speaker("ghost").hears(false, "10.9.0.1", "10.9.0.2")
+	b.speaker("node2").hears(false, "10.9.0.1", "10.9.0.3")
+	candidate := b.speaker("node1")
+	candidate.hears(false, "10.9.0.4", "10.9.0.5") // which nobody has
+	b.quiet()
+	b.keeps("web", "10.9.0.1")
+	b.poolConflict("pool", "")
+	b.service("next")
+	b.has("next", "10.9.0.2")
+	candidate.hears(false, "10.9.0.1")
+	b.has("web", "10.9.0.3")
+	b.poolConflict("pool", "10.9.0.1")
+}
+
+// TestConflict_HostThatAnswersForAll keeps most of the pool: the Service stops moving.
+func TestConflict_HostThatAnswersForAll(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.4")
+	controller := b.controller()
+	b.machine("node1", nil)
+	b.advertise("all")
+	node1 := b.speaker("node1")
+	b.service("web")
+	b.has("web", "10.9.0.1")
+	node1.hears(false, "10.9.0.1")
+	b.has("web", "10.9.0.2")
+	node1.hears(false, "10.9.0.2")
+	b.has("web", "10.9.0.3")
+	node1.hears(false, "10.9.0.3")
+	b.claimConflict("10.9.0.3", true)
+	b.quiet()
+	b.keeps("web", "10.9.0.3")
+	b.service("next")
+	b.has("next", "10.9.0.4")
+	pool := b.poolSays("pool", v1beta1.ConditionConflict, v1beta1.ReasonForeignHost)
+	message := meta.FindStatusCondition(pool.Status.Conditions, v1beta1.ConditionConflict).Message
+	for _, part := range []string{"the host with the MAC " + foreignMAC + " uses 3 of 3 addresses", "10.9.0.3", "given all the same"} {
+		if !strings.Contains(message, part) {
+			t.Errorf("the pool says %q, want it to say %q", message, part)
+		}
+	}
+	b.quiet()
+	crash(controller)
+	b.controller()
+	b.quiet()
+	b.keeps("web", "10.9.0.3")
 }

@@ -87,7 +87,11 @@ func stories() []story {
 		}},
 		{"a foreign host uses an address, and the Service leaves it", []step{
 			{do: web, services: m("web", "10.9.0.1"), claims: m("10.9.0.1", "InUse web")},
-			{do: func(b *bed) { b.speaker("node1").hears(false, "10.9.0.1") }, services: m("web", "10.9.0.2"), claims: m("10.9.0.2", "InUse web")},
+			{do: func(b *bed) {
+				b.machine("node1", nil)
+				b.advertise("story")
+				b.speaker("node1").hears(false, "10.9.0.1")
+			}, services: m("web", "10.9.0.2"), claims: m("10.9.0.2", "InUse web")},
 			{do: func(b *bed) { b.service("next") }, services: m("web", "10.9.0.2", "next", "10.9.0.3"), claims: m("10.9.0.2", "InUse web", "10.9.0.3", "InUse next")},
 		}},
 		{"an address is reserved for a Service that comes, goes and comes again", []step{

@@ -1,0 +1,104 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// picture reads what the speakers report, as far as it counts. Who has which address matters
+// only if somebody is, or was, on an address of a pool.
+func picture(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, known map[netip.Addr]foreign, at time.Time) (reports.Picture, error) {
+	var states v1beta1.SpeakerStateList
+	if err := reader.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
+		return reports.Picture{}, fmt.Errorf("listing the SpeakerStates: %w", err)
+	}
+	about := map[netip.Addr]bool{}
+	for address := range known {
+		about[address] = true
+	}
+	list := make([]reports.Report, 0, len(states.Items))
+	for i := range states.Items {
+		list = append(list, apiconv.SpeakerReport(&states.Items[i]))
+		for _, f := range list[i].Foreign {
+			about[f.Address] = true
+		}
+	}
+	if len(about) == 0 {
+		return reports.Picture{}, nil
+	}
+	for i := range list {
+		list[i].Owned = slices.DeleteFunc(list[i].Owned, func(o reports.Owned) bool { return !about[o.Address] })
+	}
+	trust, err := trusted(ctx, reader, pools, about, at)
+	if err != nil {
+		return reports.Picture{}, err
+	}
+	return reports.Together(trust.Trusted(list)), nil
+}
+
+// trusted says which reports about these addresses count: those of Nodes that exist, about
+// addresses that an L2Advertisement lets the Node announce, and conflicts on claimed ones. Services and
+// endpoints do not matter: they come and go while a conflict lasts.
+func trusted(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.Trust, error) {
+	var nodes corev1.NodeList
+	var objects v1beta1.L2AdvertisementList
+	for _, list := range []client.ObjectList{&nodes, &objects} {
+		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return reports.Trust{}, fmt.Errorf("listing what decides which reports count: %w", err)
+		}
+	}
+	labels := map[lb.NodeName]map[string]string{}
+	for i := range nodes.Items {
+		labels[lb.NodeName(nodes.Items[i].Name)] = nodes.Items[i].Labels
+	}
+	var ads []advertise.Advertisement
+	for i := range objects.Items {
+		if ad, err := apiconv.ParseAdvertisement(&objects.Items[i]); err == nil {
+			ads = append(ads, ad)
+		}
+	}
+	parsed := map[lb.PoolName]*advertise.Pool{}
+	for i := range pools {
+		p := apiconv.AdvertisedPool(&pools[i])
+		parsed[p.Name] = &p
+	}
+	from, claimed := map[netip.Addr]lb.PoolName{}, map[netip.Addr]bool{}
+	for address := range about {
+		var claim v1beta1.IPAddressClaim
+		err := reader.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, &claim)
+		switch {
+		case apierrors.IsNotFound(err):
+			if p := listing(pools, address); p != "" {
+				from[address] = p
+			}
+		case err != nil:
+			return reports.Trust{}, fmt.Errorf("reading the IPAddressClaim of %s: %w", address, err)
+		default:
+			from[address], claimed[address] = lb.PoolName(claim.Spec.Pool), true
+		}
+	}
+	return reports.Trust{
+		Now:     at,
+		Claimed: func(address netip.Addr) bool { return claimed[address] },
+		Exists:  func(node lb.NodeName) bool { _, ok := labels[node]; return ok },
+		MayAnnounce: func(node lb.NodeName, address netip.Addr) bool {
+			pool, known := from[address]
+			return known && slices.ContainsFunc(ads, func(ad advertise.Advertisement) bool {
+				return ad.CoversPool(pool, parsed[pool]) && ad.CoversNode(labels[node])
+			})
+		},
+	}, nil
+}

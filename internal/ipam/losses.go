@@ -1,0 +1,47 @@
+package ipam
+
+import (
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+const (
+	// LossPeriod is the time in which the losses of a pool are bounded.
+	LossPeriod = time.Hour
+	// MaxLosses is how many addresses a pool loses to foreign hosts within LossPeriod, and
+	// never more than half of those that it lists, but one. A host that answers for every
+	// address must not use up the pool.
+	MaxLosses = 8
+)
+
+// Losses are the times at which pools lost addresses to foreign hosts.
+type Losses map[lb.PoolName][]time.Time
+
+// Restore counts a loss of which a pool's status tells.
+func (l Losses) Restore(pool lb.PoolName, at time.Time) { l[pool] = append(l[pool], at) }
+
+// Take says whether a pool may lose one more address at a time, and counts it if so.
+func (l Losses) Take(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
+	recent := slices.DeleteFunc(l[pool], func(t time.Time) bool { return at.Sub(t) >= LossPeriod })
+	l[pool] = recent
+	if len(recent) >= most(listed) {
+		return false
+	}
+	l[pool] = append(recent, at)
+	return true
+}
+
+// most is how many addresses a pool that lists these may lose.
+func most(listed []lb.Range) int {
+	size := new(big.Int)
+	for _, r := range lb.Union(listed...) {
+		size.Add(size, r.Size())
+	}
+	if half := size.Rsh(size, 1); half.IsInt64() && half.Int64() < MaxLosses {
+		return max(1, int(half.Int64()))
+	}
+	return MaxLosses
+}

@@ -256,7 +256,30 @@ type Layer2Spec struct {
 	// +kubebuilder:default=Never
 	// +optional
 	Failback Failback `json:"failback,omitempty"`
+
+	// conflictDetection is what the speakers do about hosts that are no node of the cluster
+	// and use an address of a Service. Enforce (the default): an address that comes into use
+	// is probed, and is neither announced nor given to others while such a host has it. Report:
+	// it is announced and its Service keeps it; the conflict is reported. Off: nothing is
+	// probed, and no such host is reported.
+	// +kubebuilder:default=Enforce
+	// +optional
+	ConflictDetection ConflictDetection `json:"conflictDetection,omitempty"`
 }
+
+// ConflictDetection is what the speakers do about foreign hosts that use addresses.
+// +kubebuilder:validation:Enum=Enforce;Report;Off
+type ConflictDetection string
+
+// What the speakers do about foreign hosts.
+const (
+	// ConflictDetectionEnforce: an address that a foreign host has is not announced at first.
+	ConflictDetectionEnforce ConflictDetection = "Enforce"
+	// ConflictDetectionReport: it is announced, and the conflict is reported.
+	ConflictDetectionReport ConflictDetection = "Report"
+	// ConflictDetectionOff: foreign hosts are not looked for.
+	ConflictDetectionOff ConflictDetection = "Off"
+)
 
 // DrainKey is the key of a taint, label or annotation of a node.
 // +kubebuilder:validation:MinLength=1

@@ -81,7 +81,7 @@ func fullOptions() Options {
 				NodeSelector: map[string]string{"node-role.kubernetes.io/control-plane": ""},
 				Resources:    &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}},
 			}},
-			Layer2: v1beta1.Layer2Spec{FailureDetection: v1beta1.FailureDetectionFast, Failback: v1beta1.FailbackGradual},
+			Layer2: v1beta1.Layer2Spec{FailureDetection: v1beta1.FailureDetectionFast, Failback: v1beta1.FailbackGradual, ConflictDetection: v1beta1.ConflictDetectionReport},
 			Drain:  v1beta1.DrainSpec{Taints: []v1beta1.DrainKey{"example.com/maintenance", "lbstack.io/drain"}, Labels: []v1beta1.DrainKey{}},
 			Speaker: v1beta1.ComponentSpec{
 				LogLevel:    v1beta1.LogLevelError,

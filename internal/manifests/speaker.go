@@ -15,7 +15,9 @@ import (
 func speakerArguments(spec v1beta1.LoadBalancerStackSpec) []string {
 	detection := cmp.Or(spec.Layer2.FailureDetection, v1beta1.FailureDetectionDefault)
 	failback := cmp.Or(spec.Layer2.Failback, v1beta1.FailbackNever)
+	conflicts := cmp.Or(spec.Layer2.ConflictDetection, v1beta1.ConflictDetectionEnforce)
 	return []string{
+		"--conflict-detection=" + strings.ToLower(string(conflicts)),
 		"--failure-detection=" + strings.ToLower(string(detection)),
 		"--failback=" + strings.ToLower(string(failback)),
 	}

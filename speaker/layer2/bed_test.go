@@ -164,6 +164,11 @@ type bed struct {
 
 func newBed(t *testing.T) *bed {
 	t.Helper()
+	return newBedWith(t, Enforce)
+}
+
+func newBedWith(t *testing.T, detection Detection) *bed {
+	t.Helper()
 	b := &bed{v4: newWire(), v6: newWire(), second: newWire(), registry: prometheus.NewRegistry()}
 	b.Responder = New(t.Context(), logr.Discard(), Options{
 		ARP: func(l speaker.Link) (Conn, error) {
@@ -176,6 +181,7 @@ func newBed(t *testing.T) *bed {
 		Metrics:   NewMetrics(b.registry),
 		MayAnswer: func() bool { return !b.mute.Load() },
 		Conflicts: b.report,
+		Detection: detection,
 	})
 	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()})
 	t.Cleanup(func() {

@@ -99,7 +99,7 @@ func (r *Responder) heardNode(p *port, e *entry) {
 
 // heardForeign notes that a foreign host uses an address, or wants to.
 func (r *Responder) heardForeign(p *port, e *entry, sender neighbour.MAC) {
-	if r.relation(sender) != foreign {
+	if r.relation(sender) != foreign || r.options.Detection == Off {
 		return
 	}
 	r.mu.Lock()
@@ -114,6 +114,9 @@ func (r *Responder) heardForeign(p *port, e *entry, sender neighbour.MAC) {
 		r.defend(p, e, now)
 		return
 	}
+	if r.options.Detection == ReportOnly {
+		return
+	}
 	e.phase, e.quiet, e.probing = held, 0, false
 	e.check = now.Add(r.timing.Check)
 }
@@ -123,7 +126,8 @@ func (r *Responder) heardForeign(p *port, e *entry, sender neighbour.MAC) {
 // lock.
 func (r *Responder) note(p *port, e *entry, sender neighbour.MAC) {
 	next := speaker.Conflict{
-		Address: e.address, Interface: p.Name, Hardware: sender.Hardware(), Announced: e.phase == announced, Since: e.heard,
+		Address: e.address, Interface: p.Name, Hardware: sender.Hardware(), Since: e.heard,
+		Announced: e.phase == announced || r.options.Detection == ReportOnly,
 	}
 	if e.conflict != nil {
 		next.Since = e.conflict.Since

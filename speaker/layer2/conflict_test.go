@@ -387,3 +387,43 @@ func TestOtherInterfacesAreProbedToo(t *testing.T) {
 		equal(t, "probed", nil, probed)
 	})
 }
+
+func TestDetection_DecidesWhatAForeignHostCosts(t *testing.T) {
+	tests := []struct {
+		detection Detection
+		probes    int
+		announced bool
+		reported  bool
+	}{
+		{Enforce, 1, false, true}, // it is held from the first probe on
+		{ReportOnly, 3, true, true},
+		{Off, 0, true, false},
+	}
+	for _, tt := range tests {
+		t.Run(string(tt.detection), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBedWith(t, tt.detection)
+				b.SetLinks([]speaker.Link{eth0})
+				b.SetOwned(first(vip))
+				time.Sleep(probeJitter + 10*time.Millisecond)
+				b.v4.claims(vip, stranger)
+				time.Sleep(5 * time.Second)
+				b.v4.asks(vip)
+				announced, probed, answered := b.v4.take()
+				equal(t, "probes", tt.probes, len(probed))
+				equal(t, "is announced", tt.announced, len(announced) > 0)
+				equal(t, "is answered", tt.announced, len(answered) > 0)
+				reports := b.reports()
+				equal(t, "is reported", tt.reported, len(reports) > 0)
+				if tt.reported {
+					last := reports[len(reports)-1]
+					equal(t, "reported as announced", []bool{tt.announced}, []bool{len(last) == 1 && last[0].Announced})
+				}
+				time.Sleep(2 * time.Minute) // the host is gone
+				if left := b.reports(); tt.detection == ReportOnly && (len(left) == 0 || len(left[len(left)-1]) > 0) {
+					t.Errorf("reports %v after the host was silent, want the conflict withdrawn", left)
+				}
+			})
+		})
+	}
+}

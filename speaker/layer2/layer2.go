@@ -40,6 +40,19 @@ type Conn interface {
 // Listen opens a connection to a link.
 type Listen func(speaker.Link) (Conn, error)
 
+// Detection is what is done about foreign hosts that use addresses of this node.
+type Detection string
+
+const (
+	// Enforce probes an address that nobody has announced before, and does not announce it
+	// while a foreign host has it.
+	Enforce Detection = "enforce"
+	// ReportOnly probes too, and announces it all the same.
+	ReportOnly Detection = "report"
+	// Off neither probes nor reports.
+	Off Detection = "off"
+)
+
 // Options are what a responder works with.
 type Options struct {
 	// ARP and NDP open connections for IPv4 and for IPv6. A family without one is
@@ -57,6 +70,8 @@ type Options struct {
 	// Unserved is told what cannot be announced on although it should, ordered, whenever
 	// that changes; nil means nobody.
 	Unserved func([]speaker.Unserved)
+	// Detection is what is done about foreign hosts; empty: Enforce.
+	Detection Detection
 	// Timing is DefaultTiming unless it is set.
 	Timing *Timing
 }

@@ -118,6 +118,8 @@ func (r *Responder) conclude(p probes) *burst {
 func (r *Responder) release(e *entry) {
 	r.count++
 	e.phase, e.quiet, e.retries, e.moved = announced, 0, 0, r.count
-	r.forget(e)
+	if r.options.Detection != ReportOnly {
+		r.forget(e)
+	}
 	e.silent.Store(false)
 }

@@ -112,7 +112,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; ipv4 { 
 	s.establishes("frr")
 	s.pathBecomes("frr", "up", pathUp)
 	has(t, r, "ipv4", first4)
-	s.becomes("bird", 90*time.Second, "another one", func(status status) bool { return established(status) && !status.Since.Equal(sinceBird) })
+	s.becomes("bird", 120*time.Second, "another one", func(status status) bool { return established(status) && !status.Since.Equal(sinceBird) })
 
 	// The router does not hear us: it ends the session.
 	end = b.dropBFD("router")

@@ -214,7 +214,7 @@ const (
 	// what is announced by it stays as it was.
 	ReasonUnknownCommunity = "UnknownCommunity"
 	// ReasonAggregateTooWide: addresses of a pool would be announced as a prefix that
-	// holds more than the pool does. It is announced as it is asked for.
+	// holds more than the pool lists. They are announced as single routes instead.
 	ReasonAggregateTooWide = "AggregateTooWide"
 	// ReasonLocalPrefConflict: another advertisement of the same routes has another
 	// localPref.

@@ -64,20 +64,21 @@ func (in *input) unknown(ad *routes.Advertisement) validity.Verdict {
 	return validity.Verdict{}
 }
 
-// tooWide says which pool has addresses whose prefixes hold addresses of others.
+// tooWide names the pool of whose addresses prefixes would be made that hold addresses of others.
+// The planner of the speakers decides by the same ranges.
 func (in *input) tooWide(ad *routes.Advertisement) validity.Verdict {
 	for i := range in.pools {
 		p := &in.pools[i]
 		if !ad.CoversPool(p.Name, p) {
 			continue
 		}
-		if prefix, over := ad.Overhang(in.listed[p.Name]); over {
+		if prefix, over := ad.Overhang(lb.Subtract(p.Listed, p.Excluded)); over {
 			field := "spec.aggregationLength"
 			if prefix.Addr().Is6() {
 				field += "V6"
 			}
 			return validity.Verdict{Reason: v1beta1.ReasonAggregateTooWide, Message: fmt.Sprintf(
-				"%s %d makes %s of addresses of the pool %q, which does not have all of that: routers would send us traffic to addresses that are not ours; set a longer one, or add the rest to the pool",
+				"%s %d makes %s of addresses of the pool %q, which does not list all of that: such addresses are announced as single routes: set a longer length, or add the rest to the pool",
 				field, prefix.Bits(), prefix, p.Name)}
 		}
 	}

@@ -28,7 +28,11 @@ func prefers(name string, localPref uint32, edits ...func(*routes.Advertisement)
 func TestDecide(t *testing.T) {
 	labelled := func(key string) map[string]string { return map[string]string{key: "x"} }
 	in := input{
-		pools: []advertise.Pool{{Name: "a", Labels: map[string]string{"zone": "a"}}, {Name: "b"}},
+		pools: []advertise.Pool{
+			{Name: "a", Labels: map[string]string{"zone": "a"}, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("192.0.2.0/25"))}},
+			{Name: "b", Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("2001:db8::/120"))}},
+			{Name: "c", Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("198.51.100.0/24"))}, Excluded: []lb.Range{lb.RangeOf(netip.MustParsePrefix("198.51.100.77/32"))}},
+		},
 		listed: map[lb.PoolName][]lb.Range{
 			"a": {lb.RangeOf(netip.MustParsePrefix("192.0.2.0/25"))},
 			"b": {lb.RangeOf(netip.MustParsePrefix("2001:db8::/120"))},
@@ -58,12 +62,14 @@ func TestDecide(t *testing.T) {
 		part   string
 	}{
 		{"one about everything", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}}}, v1beta1.ReasonAdvertisementValid, "in effect"},
-		{"a pool that is not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"a", "c"}}}}, v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "c", which does not exist`},
+		{"a pool that is not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"a", "none"}}}}, v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "none", which does not exist`},
 		{"labels that no node has", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", NodeSelectors: has("top")}}}, v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes"},
 		{"peers that are not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Peers: []bgp.PeerName{"p", "tor-a", "q"}}}, v1beta1.ReasonUnknownPeer, `spec.peers names the BGPPeers "p" and "q", which do not exist`},
-		{"an aggregate that is the pool", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Length: 25}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"an aggregate that is the pool", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"a"}}, Length: 25}}, v1beta1.ReasonAdvertisementValid, ""},
 		{"one that is wider", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Length: 24}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLength 24 makes 192.0.2.0/24 of addresses of the pool "a"`},
 		{"one of IPv6", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, LengthV6: 64}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLengthV6 64 makes 2001:db8::/64 of addresses of the pool "b"`},
+		{"one that holds an address which the pool excludes", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"c"}}, Length: 24}}, v1beta1.ReasonAggregateTooWide,
+			`spec.aggregationLength 24 makes 198.51.100.0/24 of addresses of the pool "c", which does not list all of that: such addresses are announced as single routes`},
 		{"a wide one of another pool", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", PoolSelectors: has("zone")}, LengthV6: 64}}, v1beta1.ReasonAdvertisementValid, ""},
 		{"another preference", []routes.Advertisement{prefers("x", 100), prefers("y", 200)}, v1beta1.ReasonLocalPrefConflict,
 			`spec.localPref is 100, and that of the BGPAdvertisement "y", which is about some of the same routes, is 200: such routes have 200`},

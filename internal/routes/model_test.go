@@ -167,6 +167,9 @@ func (s *story) speaking(peer bgp.PeerName) map[netip.Prefix]map[string]ad {
 			if length == 0 {
 				length = all
 			}
+			if c := s.claims[r.Address]; c != nil && !slices.ContainsFunc(s.config.Pools, func(p advertise.Pool) bool { return p.Name == c.Pool }) {
+				length = all // pools of stories list everything, and one that is gone lists nothing
+			}
 			prefix := netip.PrefixFrom(r.Address, length).Masked()
 			if found[prefix] == nil {
 				found[prefix] = map[string]ad{}

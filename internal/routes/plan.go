@@ -22,6 +22,8 @@ type plan struct {
 	elsewhere []advertise.Node
 	peers     []bgp.PeerName
 	pools     map[lb.PoolName]*advertise.Pool
+	// owned are the addresses that a pool lists and does not exclude, sorted and disjoint.
+	owned map[lb.PoolName][]lb.Range
 	// ads are those by which the node announces, ordered by name. Lists of them are
 	// lists of their indexes, in order.
 	ads []Advertisement
@@ -58,7 +60,7 @@ func (p part) of(address netip.Addr) netip.Prefix {
 func newPlan(c Config, before *plan) *plan {
 	p := &plan{
 		node: c.Node.Name, pools: make(map[lb.PoolName]*advertise.Pool, len(c.Pools)),
-		ofPool: map[lb.PoolName][]int{}, outcomes: map[string]*outcome{}, groups: map[string]*group{}, attributes: map[string]*Attributes{},
+		owned: map[lb.PoolName][]lb.Range{}, ofPool: map[lb.PoolName][]int{}, outcomes: map[string]*outcome{}, groups: map[string]*group{}, attributes: map[string]*Attributes{},
 	}
 	if before != nil {
 		p.before = before.attributes
@@ -107,20 +109,23 @@ func (p *plan) others(ads []int, family lb.Family, holders []*advertise.Service)
 	})
 }
 
-// outcome returns what these advertisements make of an address of the family: the
-// same one each time; nil if there are none.
-func (p *plan) outcome(family lb.Family, ads []int) *outcome {
+// outcome returns what these advertisements make of an address of the pool: the same one for
+// all addresses of which they make routes of the same lengths; nil if there are none.
+func (p *plan) outcome(pool lb.PoolName, address netip.Addr, ads []int) *outcome {
 	if len(ads) == 0 {
 		return nil
 	}
-	key := keyOf(int(family), ads)
+	lengths := make([]int, 0, 2*len(ads))
+	for _, i := range ads {
+		lengths = append(lengths, p.bits(i, pool, address))
+	}
+	key := keyOf(int(lb.FamilyOf(address)), append(lengths, ads...))
 	if o := p.outcomes[key]; o != nil {
 		return o
 	}
 	ofLength := map[int][]int{}
-	for _, i := range ads {
-		bits := p.ads[i].bits(family)
-		ofLength[bits] = append(ofLength[bits], i)
+	for n, i := range ads {
+		ofLength[lengths[n]] = append(ofLength[lengths[n]], i)
 	}
 	o := &outcome{}
 	for bits, list := range ofLength {
@@ -128,6 +133,26 @@ func (p *plan) outcome(family lb.Family, ads []int) *outcome {
 	}
 	p.outcomes[key] = o
 	return o
+}
+
+// bits is the length of the route that an advertisement makes of an address. An aggregate that
+// holds addresses which the pool does not list, or excludes, would draw traffic that is
+// somebody else's: the address gets a route of its own instead.
+func (p *plan) bits(ad int, pool lb.PoolName, address netip.Addr) int {
+	prefix, _ := address.Prefix(p.ads[ad].bits(lb.FamilyOf(address))) // bits are of the family of the address
+	if prefix.IsSingleIP() {
+		return prefix.Bits()
+	}
+	owned, known := p.owned[pool]
+	if listed := p.pools[pool]; !known && listed != nil {
+		owned = lb.Subtract(listed.Listed, listed.Excluded)
+		p.owned[pool] = owned
+	}
+	all := lb.RangeOf(prefix)
+	if i, in := lb.Find(owned, all.First); in && owned[i].Contains(all.Last) {
+		return prefix.Bits()
+	}
+	return address.BitLen()
 }
 
 // bits is the length of the routes of a family. One that means nothing does not

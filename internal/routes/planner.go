@@ -128,5 +128,5 @@ func (p *Planner) decide(address netip.Addr, announced bool) *outcome {
 	if p.plan.excluded && (!announced || p.plan.others(ads, family, holders)) {
 		return nil
 	}
-	return p.plan.outcome(family, ads)
+	return p.plan.outcome(pool, address, ads)
 }

@@ -96,10 +96,18 @@ func ended(t *corev1.ContainerStateTerminated) string {
 		return "it keeps ending: it takes more memory than resources.limits.memory in the spec allows"
 	}
 	lines := strings.Split(strings.TrimSpace(t.Message), "\n")
-	if words := lines[len(lines)-1]; words != "" {
+	words := lines[len(lines)-1]
+	if at := slices.IndexFunc(lines, isPanic); at >= 0 {
+		words = lines[at] // a stack trace follows
+	}
+	if words != "" {
 		return "it keeps ending: " + words
 	}
 	return fmt.Sprintf("it keeps ending, with %s, exit code %d", t.Reason, t.ExitCode)
+}
+
+func isPanic(line string) bool {
+	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")
 }
 
 func withText(what, text string) string {

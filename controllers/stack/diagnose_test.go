@@ -88,6 +88,7 @@ func TestProblemOf(t *testing.T) {
 	port := terminated("Error", 1, "log line\nport 7946 (udp) is in use by another program\n")
 	tests := []test{
 		{name: "crash loop has the last words of the program", pod: crashing(port), want: "it keeps ending: port 7946 (udp) is in use by another program"},
+		{name: "crash loop of a program that panics", pod: crashing(terminated("Error", 2, "log\npanic: no map\n\ngoroutine 1:\n\tmain.go:7")), want: "it keeps ending: panic: no map"},
 		{name: "crash loop of a program that left no words", pod: crashing(terminated("Error", 2, "")), want: "it keeps ending, with Error, exit code 2"},
 		{name: "crash loop for lack of memory", pod: crashing(terminated("OOMKilled", 137, "log")), want: "it keeps ending: it takes more memory than resources.limits.memory in the spec allows"},
 		{name: "crash loop of which nobody knows the end", pod: crashing(nil), want: "it keeps ending: back-off 10s"},

@@ -79,7 +79,7 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 	case !ready:
 		p.lose(node.Name, wanted)
 		note(v1beta1.NodeNotReady, whyNotReady(node))
-	case silent:
+	case silent && available: // else its pod says why
 		p.lose(node.Name, wanted)
 		note(v1beta1.SpeakerUnreachable, "no other speaker receives anything from its speaker")
 	}

@@ -89,6 +89,8 @@ func TestPlace(t *testing.T) {
 		{name: "node that all other speakers miss has just died", nodes: []corev1.Node{node("a"), node("b"), node("c")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", yes), speakerPod("c", yes)},
 			states: []v1beta1.SpeakerState{missing("a", "b"), missing("b"), missing("c", "b")},
 			want:   []v1beta1.UnavailableNode{unavailable("b", v1beta1.SpeakerUnreachable)}, able: 3, counted: 1},
+		{name: "speaker that keeps ending is missed too, and its pod says why", nodes: []corev1.Node{node("a"), node("b"), node("c")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", no), speakerPod("c", yes)},
+			states: []v1beta1.SpeakerState{missing("a", "b"), missing("b"), missing("c", "b")}, able: 3},
 		{name: "nodes that cannot run a speaker come last", nodes: []corev1.Node{node("a", labelled(corev1.LabelOSStable, "windows")), node("b", tainted("gpu", corev1.TaintEffectNoSchedule)), node("c", dead), node("d")},
 			pods: []corev1.Pod{speakerPod("d", yes)},
 			want: []v1beta1.UnavailableNode{unavailable("c", v1beta1.NodeNotReady), unavailable("a", v1beta1.OtherOperatingSystem), unavailable("b", v1beta1.UntoleratedTaint)}, able: 2},

@@ -75,3 +75,7 @@ func load(t *testing.T) []File {
 	}
 	return files
 }
+
+func TestNoPackageLeavesGoroutinesBehind(t *testing.T) {
+	report(t, GoroutineLeaks(load(t)), "a goroutine that nobody ends holds its socket and its memory until the process is killed")
+}

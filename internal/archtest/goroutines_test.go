@@ -1,0 +1,48 @@
+package archtest
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestGoroutineLeaks(t *testing.T) {
+	const (
+		quiet    = "package p\n\nfunc f() {}\n"
+		starts   = "package p\n\nfunc f() { go f() }\n"
+		group    = "package p\n\nimport \"sync\"\n\nfunc f(w *sync.WaitGroup) { w.Go(func() {}) }\n"
+		verified = "package p\n\nimport (\n\t\"testing\"\n\n\t\"go.uber.org/goleak\"\n)\n\nfunc TestMain(m *testing.M) { goleak.VerifyTestMain(m) }\n"
+	)
+	tests := []struct {
+		name  string
+		files map[string]string
+		want  []string
+	}{
+		{"a package that starts none needs nothing", map[string]string{"speaker/p/p.go": quiet, "speaker/p/p_test.go": quiet}, nil},
+		{"a go statement without a check is reported", map[string]string{"speaker/p/p.go": starts, "speaker/p/p_test.go": quiet},
+			[]string{"speaker/p/p.go starts a goroutine, and no TestMain of speaker/p calls goleak.VerifyTestMain"}},
+		{"a wait group starts one, too", map[string]string{"speaker/p/p.go": group, "speaker/p/p_test.go": quiet},
+			[]string{"speaker/p/p.go starts a goroutine, and no TestMain of speaker/p calls goleak.VerifyTestMain"}},
+		{"a goroutine of a test counts", map[string]string{"speaker/p/p.go": quiet, "speaker/p/p_test.go": starts},
+			[]string{"speaker/p/p_test.go starts a goroutine, and no TestMain of speaker/p calls goleak.VerifyTestMain"}},
+		{"a check is enough", map[string]string{"speaker/p/p.go": starts, "speaker/p/p_test.go": verified}, nil},
+		{"a check of another package is not", map[string]string{"speaker/p/p.go": starts, "speaker/p/p_test.go": quiet, "speaker/q/q_test.go": verified},
+			[]string{"speaker/p/p.go starts a goroutine, and no TestMain of speaker/p calls goleak.VerifyTestMain"}},
+		{"a program may leave them to the end of its process", map[string]string{"cmd/p/p.go": starts, "cmd/p/p_test.go": quiet}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var files []File
+			for path, source := range tt.files {
+				f, err := ParseFile(path, source)
+				if err != nil {
+					t.Fatal(err)
+				}
+				files = append(files, f)
+			}
+			if diff := cmp.Diff(tt.want, GoroutineLeaks(files)); diff != "" {
+				t.Errorf("GoroutineLeaks (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

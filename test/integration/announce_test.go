@@ -91,7 +91,7 @@ func TestServiceTellsWhereItsAddressMovedTo(t *testing.T) {
 
 func TestServiceOfSeveralAddressesTellsOfAll(t *testing.T) {
 	b := newBed(t)
-	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	b.poolWith("pool", "10.9.0.1-10.9.0.9", several)
 	b.machine("node1", nil)
 	b.machine("node2", nil)
 	b.advertise("all")

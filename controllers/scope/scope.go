@@ -5,10 +5,10 @@ package scope
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -96,9 +96,10 @@ func Nodes(ctx context.Context, reader client.Reader) ([]advertise.Node, error) 
 }
 
 // NodeChanged lets a node pass of which something changed that decides whether it
-// announces. It is stripped of the rest.
+// announces. It is stripped of the rest. The comparison is reflect's: equality.Semantic
+// panics on types of ours that have unexported fields, such as netip.Addr.
 var NodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Node)
 	now, also := e.ObjectNew.(*corev1.Node)
-	return !ok || !also || !equality.Semantic.DeepEqual(apiconv.ParseNode(before, apiconv.DrainPolicy{}), apiconv.ParseNode(now, apiconv.DrainPolicy{}))
+	return !ok || !also || !reflect.DeepEqual(apiconv.ParseNode(before, apiconv.DrainPolicy{}), apiconv.ParseNode(now, apiconv.DrainPolicy{}))
 }}

@@ -11,9 +11,6 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// maxComponentMessage is the bound of ComponentStatus.Message.
-const maxComponentMessage = 1024
-
 // component is the state of a workload.
 type component struct {
 	v1beta1.ComponentStatus

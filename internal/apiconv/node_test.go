@@ -93,11 +93,9 @@ func TestTheExcludeLabelCanBeIgnored(t *testing.T) {
 
 func TestAddressesOfANode(t *testing.T) {
 	node := &corev1.Node{}
-	for _, a := range []corev1.NodeAddress{
+	node.Status.Addresses = []corev1.NodeAddress{
 		{Type: corev1.NodeHostName, Address: "10.0.0.9"}, {Type: corev1.NodeInternalIP, Address: "10.0.0.2"}, {Type: corev1.NodeExternalIP, Address: "10.0.0.1"},
 		{Type: corev1.NodeInternalIP, Address: "0.0.0.0/0"}, {Type: corev1.NodeInternalIP, Address: "10.0.0.3-10.0.0.9"}, {Type: corev1.NodeExternalIP, Address: "10.0.0.2"},
-	} {
-		node.Status.Addresses = append(node.Status.Addresses, a)
 	}
 	want := []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}
 	if got := ParseNode(node, DrainPolicy{}).Addresses; !slices.Equal(want, got) {

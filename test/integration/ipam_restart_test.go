@@ -6,9 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
 )
@@ -174,20 +171,15 @@ func TestTwoServicesSwapTheirAddresses(t *testing.T) {
 	b.has("blue", "10.9.0.2")
 }
 
-func TestNodesAddressIsTakenFromAServiceIfThePoolEvicts(t *testing.T) {
+func TestServicesThatShareMoveTogetherIfThePoolEvicts(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.3", evicting)
 	b.controller()
 	b.service("a", sharing("key"), on("80/TCP"))
 	b.service("b", sharing("key"), on("81/TCP"))
 	b.share("10.9.0.1", "a", "b")
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}}
-	create(t, b.Client, node)
-	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.9.0.1"}}
-	if err := b.Status().Update(context.Background(), node); err != nil {
-		t.Fatal(err)
-	}
-	b.share("10.9.0.2", "a", "b") // they move together
+	b.editPool("pool", excluding("10.9.0.1"))
+	b.share("10.9.0.2", "a", "b")
 	b.free("10.9.0.1")
 }
 

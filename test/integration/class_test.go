@@ -1,0 +1,55 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// An administrator sets a class on a running stack, and takes it back.
+func TestServicesKeepTheirAddressesWhenTheClassChanges(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	const class = "example.com/lb"
+	controller := b.controller()
+	b.service("web")
+	b.has("web", "10.9.0.1")
+	keeps := func(name, address, message string) {
+		t.Helper()
+		eventually.Succeed(t, within, fmt.Sprintf("the Service %s keeps %s and says %q", name, address, message), func(ctx context.Context) error {
+			svc, err := b.get(ctx, name)
+			if err != nil {
+				return err
+			}
+			if c := allocated(svc); ingress(svc) != address || c == nil || !strings.HasSuffix(c.Message, message) {
+				return fmt.Errorf("status has %q, condition %s", ingress(svc), tell(svc))
+			}
+			return b.claimed(ctx, address, svc)
+		})
+	}
+	const other = "create it again with the other class, since the field is immutable"
+
+	controller.stop(syscall.SIGTERM)
+	controller = b.controller("--load-balancer-class=" + class)
+	keeps("web", "10.9.0.1", other)
+	b.service("plain")
+	b.service("classed", func(svc *corev1.Service) { svc.Spec.LoadBalancerClass = new(class) })
+	b.has("classed", "10.9.0.2")
+	b.nothingIsWritten()
+	plain, err := b.get(context.Background(), "plain")
+	if err != nil || ingress(plain) != "" || allocated(plain) != nil {
+		t.Errorf("a new Service without the class: got %q, %v, condition %s, want nothing", ingress(plain), err, tell(plain))
+	}
+
+	controller.stop(syscall.SIGTERM)
+	b.controller()
+	b.has("plain", "10.9.0.3")
+	keeps("classed", "10.9.0.2", other)
+	keeps("web", "10.9.0.1", `the Service has 10.9.0.1 from the pool "pool"`)
+}

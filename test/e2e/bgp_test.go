@@ -240,6 +240,9 @@ func TestAWrongASNIsToldAndDisturbsNothing(t *testing.T) {
 		{"name":"router","myASN":64512,"peerASN":64513,"peerAddress":"192.168.1.1","dualStackAddressFamily":true,"bfdProfile":"fast"}]}}`
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	must(t, bed.Client.Patch(ctx, stack, client.RawPatch(types.MergePatchType, []byte(patch))))
+	t.Cleanup(func() { // the field manager of the patch owns the item, so that Apply leaves it
+		must(t, bed.Client.Patch(background(t), stack, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"bgpPeers":null}}`))))
+	})
 	eventually.Succeed(t, within, "the speaker tells what is wrong", func(ctx context.Context) error {
 		state, err := stateOf(ctx, nodes[0])
 		if err != nil {

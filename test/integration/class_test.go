@@ -20,6 +20,7 @@ func TestServicesKeepTheirAddressesWhenTheClassChanges(t *testing.T) {
 	controller := b.controller()
 	b.service("web")
 	b.has("web", "10.9.0.1")
+	b.quiet()
 	keeps := func(name, address, message string) {
 		t.Helper()
 		eventually.Succeed(t, within, fmt.Sprintf("the Service %s keeps %s and says %q", name, address, message), func(ctx context.Context) error {

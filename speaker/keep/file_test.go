@@ -242,25 +242,25 @@ func TestRun_FailedWriteIsReportedOnceAndRetried(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		var logged, changed int
-		store, _ := Open(directory, "node1", funcr.New(func(_, _ string) { logged++ }, funcr.Options{}))
-		store.Changed = func() { changed++ }
+		var logged, changed atomic.Int32
+		store, _ := Open(directory, "node1", funcr.New(func(_, _ string) { logged.Add(1) }, funcr.Options{}))
+		store.Changed = func() { changed.Add(1) }
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { store.Run(ctx); close(done) }()
 		store.Keep(content().Kept)
 		time.Sleep(3 * retry)
 		synctest.Wait()
-		if err := store.Problem(); err == nil || logged != 1 || changed != 1 {
-			t.Errorf("got the problem %v, logged %d times, reported %d times, want one, 1 and 1", err, logged, changed)
+		if err := store.Problem(); err == nil || logged.Load() != 1 || changed.Load() != 1 {
+			t.Errorf("got the problem %v, logged %d times, reported %d times, want one, 1 and 1", err, logged.Load(), changed.Load())
 		}
 		if err := os.Remove(blocked); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(retry + settle)
 		synctest.Wait()
-		if err := store.Problem(); err != nil || changed != 2 {
-			t.Errorf("when it can be written again: got the problem %v, reported %d times, want none and 2", err, changed)
+		if err := store.Problem(); err != nil || changed.Load() != 2 {
+			t.Errorf("when it can be written again: got the problem %v, reported %d times, want none and 2", err, changed.Load())
 		}
 		if _, got := Open(directory, "node1", logr.Discard()); len(got.Claims) != 2 {
 			t.Errorf("got claims %v, want both written", got.Claims)

@@ -45,6 +45,7 @@ func newBed(t *testing.T, hosts ...string) *bed {
 		b.namespace(host)
 		// Nobody waits for the detection of duplicates; the test of it turns it on.
 		b.sysctl(host, "net.ipv6.conf.default.accept_dad", "0")
+		b.sysctl(host, "net.ipv6.conf.default.autoconf", "0") // no address besides those that the test gives
 		b.run("ip", "link", "add", "eth0", "netns", b.prefix+host, "type", "veth", "peer", "name", host, "netns", b.prefix+"lan")
 		b.ip("lan", "link", "set", host, "master", "br0", "up")
 		b.ip(host, "address", "add", fmt.Sprintf("192.168.1.%d/24", i+1), "dev", "eth0")

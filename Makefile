@@ -143,7 +143,7 @@ RACE ?= ./controllers/... ./internal/bgp/... ./internal/bfd/... ./internal/route
 
 .PHONY: test-race
 test-race: ## Run the unit tests of the speaker with the race detector (needs a C compiler).
-	CGO_ENABLED=1 go test -race -short $(RACE)
+	CGO_ENABLED=1 go test -race -short -timeout 20m $(RACE)
 
 .PHONY: test-integration
 test-integration: ## Run the tests against a real API server.

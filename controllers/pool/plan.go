@@ -78,7 +78,7 @@ func judge(p *ipam.Pool) Verdict {
 
 // heldBack returns the reason of the condition Conflict if a pool does not give an address
 // because it is somebody else's. Addresses of a subnet that no host can have do not count:
-// whoever lists a CIDR does not ask for them.
+// a CIDR contains them without being asked for them.
 func heldBack(p *ipam.Pool) string {
 	reason := ""
 	for _, c := range p.Conflicts {

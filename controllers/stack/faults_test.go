@@ -27,7 +27,7 @@ func TestFaultsOf(t *testing.T) {
 		{name: "a name that is given cannot", found: findings{foreign: []v1beta1.ObjectReference{secret}},
 			want: []fault{{v1beta1.ReasonObjectNotOurs, "the Secret n/lbstack-memberlist exists already and was not made by lbstack, which does not touch it: " +
 				"delete or rename it, or hand it over with the label " + label, person}}},
-		{name: "a peer that means nothing needs a person", found: findings{peers: []string{"why"}}, want: []fault{{v1beta1.ReasonPeerNotReady, "why", person}}},
+		{name: "invalid peer needs a person", found: findings{peers: []string{"why"}}, want: []fault{{v1beta1.ReasonPeerNotReady, "why", person}}},
 		{name: "so does an advertisement", found: findings{advertisements: []string{"why"}}, want: []fault{{v1beta1.ReasonAdvertisementNotReady, "why", person}}},
 		{name: "a pool that gives nothing needs a person", found: findings{pools: []string{"why"}}, want: []fault{{v1beta1.ReasonPoolNotReady, "why", person}}},
 		{name: "of the components those that fail are told", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},

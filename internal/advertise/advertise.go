@@ -181,7 +181,7 @@ type Result struct {
 	Reason Reason
 	// Why is the reason in a sentence: what is wrong, where, and what to do.
 	Why string
-	// Refused is why no speaker begins to announce the address, whoever may, as what follows
+	// Refused is why no speaker begins to announce the address, on any node, as what follows
 	// the address and a colon in a sentence; empty: speakers do. One that was announced
 	// before goes on.
 	Refused string

@@ -9,7 +9,7 @@ import (
 
 const (
 	// memoryVariable has the memory limit of the container, in bytes. The manifests fill it
-	// from the container's own resources, whoever set these; without a limit Kubernetes
+	// from the container's own resources, default or configured; without a limit Kubernetes
 	// gives the memory of the node.
 	memoryVariable = "MEMORY_LIMIT"
 	// heapPercent of the limit is what Go may use: the rest is for what Go does not count,

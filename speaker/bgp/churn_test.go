@@ -266,7 +266,7 @@ func TestChurn_RouterThatRefuses(t *testing.T) {
 	settles(t, "when the peer is gone", before)
 }
 
-// A writer that is stuck ends with the link, whoever ends it.
+// A writer that is stuck ends with the link, whichever side ends it.
 func TestChurn_RouterThatReadsNothing(t *testing.T) {
 	table := routes.Table{}
 	var communities []routes.Community // so that the sockets' buffers are full before all is written

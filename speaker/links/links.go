@@ -78,19 +78,26 @@ func watch(ctx context.Context, node netip.Addr, tell func([]speaker.Link)) erro
 	}
 	for {
 		list, err := List(node)
-		if err != nil {
+		again := errors.Is(err, netlink.ErrDumpInterrupted)
+		if err != nil && !again {
 			return err
 		}
-		tell(list)
-		if err := next(ctx, updates, addresses, failed); err != nil {
+		if !again {
+			tell(list)
+		}
+		if err := next(ctx, updates, addresses, failed, again); err != nil {
 			return err
 		}
 	}
 }
 
-// next waits for a change and for it to settle.
-func next(ctx context.Context, updates <-chan netlink.LinkUpdate, addresses <-chan netlink.AddrUpdate, failed <-chan error) error {
+// next waits for a change and for it to settle. It waits only for the latter when the
+// last list could not be read as a whole, which changes cause.
+func next(ctx context.Context, updates <-chan netlink.LinkUpdate, addresses <-chan netlink.AddrUpdate, failed <-chan error, changing bool) error {
 	var quiet <-chan time.Time
+	if changing {
+		quiet = time.After(settle)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -114,34 +121,48 @@ func next(ctx context.Context, updates <-chan netlink.LinkUpdate, addresses <-ch
 	}
 }
 
-// List returns the links of this node, by name; see Watch about its address.
+// List returns the links of this node, by name; see Watch about its address. The error
+// is netlink.ErrDumpInterrupted if interfaces or addresses change faster than the kernel
+// can list them: the list of before is the best there is.
 func List(node netip.Addr) ([]speaker.Link, error) {
 	all, err := whole(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing the network interfaces: %w", err)
 	}
+	// One list for all interfaces: kube-proxy's IPVS mode has thousands of addresses on one
+	// of them, and the kernel lists all addresses also for those of a single interface.
+	addresses, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("listing the addresses of the network interfaces: %w", err)
+	}
+	of := map[int][]netlink.Addr{}
+	for _, a := range addresses {
+		of[a.LinkIndex] = append(of[a.LinkIndex], a)
+	}
 	var links []speaker.Link
 	for _, l := range all {
-		attrs := l.Attrs()
-		if !ethernetAndUp(attrs) || isPort(attrs, all) {
-			continue
-		}
-		addresses, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
-		if err != nil {
-			continue // it went away in between
-		}
-		link := speaker.Link{
-			Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr),
-			Internal: internalNames.MatchString(attrs.Name) && !has(addresses, node),
-		}
-		speaksFrom(&link, addresses)
-		// The many links to pods have a link-local address each, and lead to no network.
-		if link.IPv4 || link.LinkLocal.IsValid() && (!link.Internal || len(link.Prefixes) > 0) {
-			links = append(links, link)
+		if attrs := l.Attrs(); ethernetAndUp(attrs) && !isPort(attrs, all) {
+			if link := newLink(attrs, of[attrs.Index], node); leadsToNetwork(&link) {
+				links = append(links, link)
+			}
 		}
 	}
 	slices.SortFunc(links, func(x, y speaker.Link) int { return strings.Compare(x.Name, y.Name) })
 	return links, nil
+}
+
+func newLink(attrs *netlink.LinkAttrs, addresses []netlink.Addr, node netip.Addr) speaker.Link {
+	link := speaker.Link{
+		Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr),
+		Internal: internalNames.MatchString(attrs.Name) && !has(addresses, node),
+	}
+	speaksFrom(&link, addresses)
+	return link
+}
+
+// leadsToNetwork is false for the many links to pods that have a link-local address each.
+func leadsToNetwork(link *speaker.Link) bool {
+	return link.IPv4 || link.LinkLocal.IsValid() && (!link.Internal || len(link.Prefixes) > 0)
 }
 
 // isPort says whether a link is a part of another one, which is the one to announce on. A

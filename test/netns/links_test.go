@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -98,4 +100,54 @@ func TestInterfacesAreFollowed(t *testing.T) {
 	do("link del br0")
 	do("link del eth1")
 	f.are(t, "a link that is deleted is told", eth0)
+}
+
+// The kernel interrupts the list of a host's addresses when one changes meanwhile, as when
+// kube-proxy's IPVS mode adds thousands. A link must not be lost for that: its addresses
+// would move to other nodes.
+func TestLinkStaysWhileManyAddressesChange(t *testing.T) {
+	b := newBed(t, "node", "other")
+	b.link("node")
+	b.ip("node", "link", "add", "kube-ipvs0", "type", "veth", "peer", "name", "unused")
+	ctx, cancel := context.WithCancel(t.Context())
+	var (
+		mu           sync.Mutex
+		lists, wrong int
+		first        = make(chan struct{})
+		ended        = make(chan struct{})
+	)
+	go func() {
+		defer close(ended)
+		b.in("node", func() error {
+			links.Watch(ctx, logr.Discard(), netip.MustParseAddr("192.168.1.1"), func(list []speaker.Link) {
+				mu.Lock()
+				defer mu.Unlock()
+				if lists++; lists == 1 {
+					close(first)
+				}
+				if !slices.ContainsFunc(list, func(l speaker.Link) bool { return l.Name == "eth0" && l.IPv4 && len(l.Prefixes) == 2 }) {
+					wrong++
+				}
+			})
+			return nil
+		})
+	}()
+	defer func() { cancel(); <-ended }()
+	<-first
+	for _, verb := range []string{"add", "del", "add", "del"} {
+		var batch strings.Builder
+		for i := range 4000 {
+			fmt.Fprintf(&batch, "address %s 10.96.%d.%d/32 dev kube-ipvs0\n", verb, i/250, i%250+1)
+		}
+		file := filepath.Join(t.TempDir(), verb)
+		if err := os.WriteFile(file, []byte(batch.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.ip("node", "-batch", file)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if wrong > 0 || lists < 2 {
+		t.Errorf("got %d of %d lists without eth0 and its addresses, want none, and more than one list", wrong, lists)
+	}
 }

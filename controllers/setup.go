@@ -16,6 +16,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/bgppeer"
 	"github.com/lbstack/lbstack/controllers/claim"
 	"github.com/lbstack/lbstack/controllers/community"
+	"github.com/lbstack/lbstack/controllers/externalips"
 	"github.com/lbstack/lbstack/controllers/l2advertisement"
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/metrics"
@@ -58,6 +59,9 @@ func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Regist
 	}
 	if err := l2advertisement.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.L2Advertisement{}); err != nil {
 		return fmt.Errorf("starting the L2Advertisement controller: %w", err)
+	}
+	if err := externalips.New(mgr.GetClient(), recorder, book, adopter.Load).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("starting the controller of externalIPs: %w", err)
 	}
 	return setupBGP(mgr, recorder, namespace)
 }

@@ -29,6 +29,11 @@ const ServiceAddressAllocated = "lbstack.io/AddressAllocated"
 // type LoadBalancer with an address: which nodes announce it, or why none does.
 const ServiceAnnounced = "lbstack.io/Announced"
 
+// ServiceExternalIPConflict is the condition that the controller sets on a Service of any
+// type whose spec.externalIPs has an address of a pool, and on the Service of type
+// LoadBalancer that has the address. It is absent while there is no conflict.
+const ServiceExternalIPConflict = "lbstack.io/ExternalIPConflict"
+
 // Reasons of a LoadBalancerStack's conditions, in the order in which they are
 // preferred for status.summary.
 const (
@@ -367,4 +372,17 @@ const (
 	ReasonNotAnnounced = "NotAnnounced"
 	// ReasonAddressConflict: a foreign host uses the address.
 	ReasonAddressConflict = "AddressConflict"
+)
+
+// Reasons of the Service condition lbstack.io/ExternalIPConflict. The same words are the
+// reasons of the events on the Service.
+const (
+	// ReasonAddressOfPool: spec.externalIPs of the Service has an address of a pool.
+	ReasonAddressOfPool = "AddressOfPool"
+	// ReasonAddressInExternalIPs: an address that the Service has from a pool is in
+	// spec.externalIPs of another one.
+	ReasonAddressInExternalIPs = "AddressInExternalIPs"
+	// ReasonTooManyExternalIPs: spec.externalIPs has more items than are compared with the
+	// pools, and none of those is an address of a pool. The status is Unknown.
+	ReasonTooManyExternalIPs = "TooManyExternalIPs"
 )

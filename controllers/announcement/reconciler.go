@@ -5,20 +5,18 @@ package announcement
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/servicecondition"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -71,7 +69,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	was := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)
 	if len(list) == 0 {
 		r.Standing.forget(key)
-		return reconcile.Result{}, r.remove(ctx, svc, was)
+		return reconcile.Result{}, servicecondition.Remove(ctx, r.Client, svc, v1beta1.ServiceAnnounced)
 	}
 	memory := r.Standing.get(key)
 	if was == nil && !memory.looked && !showsAny(svc, list) {
@@ -85,7 +83,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	next.routers = routers
 	wait := early(was, next, r.now())
 	if wait == 0 {
-		if err := r.write(ctx, svc, was, now); err != nil {
+		if _, err := servicecondition.Set(ctx, r.Client, svc, now, r.now()); err != nil {
 			return reconcile.Result{}, err
 		}
 	}
@@ -100,39 +98,4 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 func showsAny(svc *corev1.Service, list []facts) bool {
 	shown := apiconv.StatusAddresses(svc)
 	return slices.ContainsFunc(list, func(f facts) bool { return slices.Contains(shown, f.address) })
-}
-
-// write brings the condition to what it should be, if it differs.
-func (r *Reconciler) write(ctx context.Context, svc *corev1.Service, was *metav1.Condition, now metav1.Condition) error {
-	if was != nil && was.Status == now.Status && was.Reason == now.Reason && was.Message == now.Message && was.ObservedGeneration == now.ObservedGeneration {
-		return nil
-	}
-	now.LastTransitionTime = metav1.NewTime(r.now())
-	if was != nil && was.Status == now.Status {
-		now.LastTransitionTime = was.LastTransitionTime
-	}
-	return r.patch(ctx, svc, now)
-}
-
-// remove takes the condition away, if it is there.
-func (r *Reconciler) remove(ctx context.Context, svc *corev1.Service, was *metav1.Condition) error {
-	if was == nil {
-		return nil
-	}
-	return r.patch(ctx, svc, map[string]string{"$patch": "delete", "type": v1beta1.ServiceAnnounced})
-}
-
-// patch changes one item of status.conditions. A strategic merge patch finds it by
-// its type and touches no other, whatever these are by now: it needs no lock, and
-// disturbs nobody who has one.
-func (r *Reconciler) patch(ctx context.Context, svc *corev1.Service, item any) error {
-	body, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []any{item}}})
-	if err != nil {
-		return fmt.Errorf("writing down the condition of the Service %s: %w", apiconv.KeyOf(svc), err)
-	}
-	err = r.Client.Status().Patch(ctx, svc.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, body))
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("writing the condition %s of the Service %s: %w", v1beta1.ServiceAnnounced, apiconv.KeyOf(svc), err)
-	}
-	return nil
 }

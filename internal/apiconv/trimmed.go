@@ -73,6 +73,7 @@ func TrimService(svc *corev1.Service) *corev1.Service {
 			Type: spec.Type, Selector: trimSelector(spec.Selector), ExternalTrafficPolicy: spec.ExternalTrafficPolicy,
 			IPFamilies: spec.IPFamilies, IPFamilyPolicy: spec.IPFamilyPolicy,
 			LoadBalancerIP: bounded.Cut(spec.LoadBalancerIP, maxLoadBalancerIP), LoadBalancerClass: spec.LoadBalancerClass,
+			ExternalIPs: trimExternalIPs(spec.ExternalIPs),
 		},
 		Status: svc.Status,
 	}

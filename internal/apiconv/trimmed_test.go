@@ -59,7 +59,7 @@ func TestTrimService(t *testing.T) {
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}, Selector: map[string]string{"app": "web"},
 			ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal, IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}, IPFamilyPolicy: &policy,
-			LoadBalancerIP: "10.0.0.1", LoadBalancerClass: &class,
+			LoadBalancerIP: "10.0.0.1", LoadBalancerClass: &class, ExternalIPs: []string{"192.0.2.1"},
 		},
 		Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "10.0.0.1"}}}},
 	}
@@ -84,6 +84,7 @@ func TestTrimService_Bounds(t *testing.T) {
 		svc.Annotations[fmt.Sprintf("lbstack.io/z%d", i)] = ""
 	}
 	svc.Spec.Ports = make([]corev1.ServicePort, 10_000)
+	svc.Spec.ExternalIPs = make([]string, 10_000)
 	got := TrimService(svc)
 	for what, is := range map[string]bool{
 		"ports":          len(got.Spec.Ports) <= maxPorts+1,
@@ -91,6 +92,7 @@ func TestTrimService_Bounds(t *testing.T) {
 		"addresses":      len(got.Annotations["lbstack.io/load-balancer-ips"]) <= maxAnnotation,
 		"loadBalancerIP": len(got.Spec.LoadBalancerIP) <= maxLoadBalancerIP,
 		"selector":       len(got.Spec.Selector) == 1,
+		"externalIPs":    len(got.Spec.ExternalIPs) == MaxExternalIPs+1,
 	} {
 		if !is {
 			t.Errorf("%s are not within their bound", what)

@@ -1,0 +1,105 @@
+package externalips
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// maxNamed is how many addresses, and how many Services of each, a message names; the others
+// it counts.
+const maxNamed = 3
+
+// facts are what is known of a Service.
+type facts struct {
+	// namespace of the Service: others are not named to it.
+	namespace string
+	// listed are the addresses in its own spec.externalIPs that are a pool's.
+	listed []listed
+	// shared are its own addresses that are in spec.externalIPs of others.
+	shared []shared
+	// more says that its spec.externalIPs has more items than are read.
+	more bool
+}
+
+// listed is an address in spec.externalIPs that is a pool's.
+type listed struct {
+	address netip.Addr
+	pool    lb.PoolName
+	holders []lb.ServiceKey // that have the address
+}
+
+// shared is an address that a Service has from a pool, and that others list.
+type shared struct {
+	address netip.Addr
+	by      []lb.ServiceKey
+}
+
+// decide returns the condition of the Service, nil if there is nothing wrong.
+func decide(f facts) *metav1.Condition {
+	c := &metav1.Condition{Type: v1beta1.ServiceExternalIPConflict, Status: metav1.ConditionTrue}
+	var sentences []string
+	for _, l := range f.listed[:min(len(f.listed), maxNamed)] {
+		sentences = append(sentences, l.sentence(f.namespace))
+	}
+	for _, s := range f.shared[:min(len(f.shared), maxNamed)] {
+		sentences = append(sentences, s.sentence(f.namespace))
+	}
+	if n := max(0, len(f.listed)-maxNamed) + max(0, len(f.shared)-maxNamed); n > 0 {
+		sentences = append(sentences, fmt.Sprintf("the same is true of %d more addresses", n))
+	}
+	switch {
+	case len(f.listed) > 0:
+		c.Reason = v1beta1.ReasonAddressOfPool
+	case len(f.shared) > 0:
+		c.Reason = v1beta1.ReasonAddressInExternalIPs
+	case f.more:
+		c.Status, c.Reason = metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs
+	default:
+		return nil
+	}
+	if f.more {
+		sentences = append(sentences, fmt.Sprintf("spec.externalIPs: it has more than %d items: those after the first %d are not compared with the pools: remove some", apiconv.MaxExternalIPs, apiconv.MaxExternalIPs))
+	}
+	c.Message = bounded.Message(strings.Join(sentences, "; "))
+	return c
+}
+
+func (l listed) sentence(namespace string) string {
+	if len(l.holders) == 0 {
+		return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q: a Service of type LoadBalancer can get it, and kube-proxy then sends its connections to the Pods of either Service: remove it here", l.address, l.pool)
+	}
+	return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q and in use by %s: kube-proxy sends its connections to the Pods of either Service: remove it here", l.address, l.pool, describe(l.holders, namespace))
+}
+
+func (s shared) sentence(namespace string) string {
+	return fmt.Sprintf("%s is also in spec.externalIPs of %s: kube-proxy sends its connections to the Pods of either Service: remove it there; a ValidatingAdmissionPolicy can forbid it", s.address, describe(s.by, namespace))
+}
+
+// describe names the Services of the namespace, and counts the others.
+func describe(keys []lb.ServiceKey, namespace string) string {
+	var parts []string
+	unnamed := 0
+	for _, key := range slices.SortedFunc(slices.Values(keys), lb.ServiceKey.Compare) {
+		if key.Namespace == namespace && len(parts) < maxNamed {
+			parts = append(parts, key.DescribeTo(namespace))
+		} else {
+			unnamed++
+		}
+	}
+	switch {
+	case unnamed == 1 && len(parts) < maxNamed:
+		parts = append(parts, lb.ServiceKey{}.DescribeTo(namespace))
+	case unnamed > 0:
+		parts = append(parts, fmt.Sprintf("%d other Services", unnamed))
+	}
+	return strings.Join(parts, " and ")
+}

@@ -1,0 +1,130 @@
+package externalips
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// page is how many Services are listed at once, where the API server does not stream them.
+// Each can take some 15 MiB until it is trimmed.
+const page = 10
+
+// listerWatcher lists and watches the Services that are not of type LoadBalancer. Pages are
+// trimmed as they come, so that the whole list never is in memory.
+func listerWatcher(c client.WithWatch) cache.ListerWatcher {
+	others := fields.OneTermNotEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
+			var all corev1.ServiceList
+			options := client.ListOptions{FieldSelector: others, Limit: page}
+			for {
+				var list corev1.ServiceList
+				if err := c.List(ctx, &list, &options); err != nil {
+					return nil, fmt.Errorf("listing the Services that are not of type LoadBalancer: %w", err)
+				}
+				for i := range list.Items {
+					all.Items = append(all.Items, *apiconv.TrimToExternalIPs(&list.Items[i]))
+				}
+				all.ResourceVersion = list.ResourceVersion
+				if options.Continue = list.Continue; options.Continue == "" {
+					return &all, nil
+				}
+			}
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			return c.Watch(ctx, &corev1.ServiceList{}, &client.ListOptions{FieldSelector: others, Raw: &options})
+		},
+	}
+}
+
+// store keeps the index as a reflector has it, and calls changed for each Service of which it
+// has something else than before, with the addresses that it lists or listed.
+type store struct {
+	index   *index
+	changed func(key lb.ServiceKey, touched []netip.Addr)
+	log     logr.Logger
+}
+
+var _ cache.TransformingStore = (*store)(nil)
+
+// Transformer implements cache.TransformingStore.
+func (s *store) Transformer() cache.TransformFunc {
+	return func(in any) (any, error) {
+		if svc, ok := in.(*corev1.Service); ok {
+			return apiconv.TrimToExternalIPs(svc), nil
+		}
+		return in, nil
+	}
+}
+
+// Add implements cache.ReflectorStore.
+func (s *store) Add(object any) error {
+	svc, ok := object.(*corev1.Service)
+	if !ok {
+		return fmt.Errorf("the API server sent a %T instead of a Service", object)
+	}
+	key, next := apiconv.KeyOf(svc), newEntry(svc)
+	if _, had := s.index.get(key); !had && next.empty() {
+		return nil // as almost all are
+	}
+	touched, ok := s.index.put(key, next)
+	if !ok {
+		s.log.Info("the cluster has too many externalIPs: those of this Service are not compared with the pools", "service", key.String(), "bound", s.index.most)
+	}
+	s.changed(key, touched)
+	return nil
+}
+
+// Update implements cache.ReflectorStore.
+func (s *store) Update(object any) error { return s.Add(object) }
+
+// Delete implements cache.ReflectorStore.
+func (s *store) Delete(object any) error {
+	svc, ok := object.(*corev1.Service)
+	if !ok {
+		return fmt.Errorf("the API server sent a %T instead of a Service", object)
+	}
+	key := apiconv.KeyOf(svc)
+	if _, had := s.index.get(key); had {
+		s.changed(key, s.index.remove(key))
+	}
+	return nil
+}
+
+// Replace implements cache.ReflectorStore.
+func (s *store) Replace(list []any, _ string) error {
+	there := make(map[lb.ServiceKey]bool, len(list))
+	for _, object := range list {
+		if svc, ok := object.(*corev1.Service); ok {
+			there[apiconv.KeyOf(svc)] = true
+		}
+	}
+	for _, key := range s.index.keys() {
+		if !there[key] {
+			s.changed(key, s.index.remove(key))
+		}
+	}
+	for _, object := range list {
+		if err := s.Add(object); err != nil {
+			return err
+		}
+	}
+	s.index.setListed()
+	return nil
+}
+
+// Resync implements cache.ReflectorStore; there is nothing to do.
+func (s *store) Resync() error { return nil }

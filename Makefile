@@ -136,6 +136,7 @@ test: prerequisites ## Run every test there is.
 test-unit: ## Run the tests that need nothing but Go.
 	go test ./...
 	go -C hack/devcluster test $$(go -C hack/devcluster list ./... | grep -v /controlplane$$)
+	go -C test test ./cel
 
 # What has many goroutines; 1,000 connections in place of the 10,000 that test-unit makes.
 # RACE=./... looks at everything, which compiles it all once more.

@@ -169,7 +169,7 @@ func reverted(before *metav1.PartialObjectMetadata, stack *v1beta1.LoadBalancerS
 
 // impose has the cluster hold what is wanted, of which object is a copy.
 func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Unstructured) error {
-	spec := wanted.Object["spec"]
+	spec, _ := wanted.Object["spec"].(map[string]any)
 	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
 	if err != nil {
 		return fmt.Errorf("applying the %s: %w", describe(refOf(object)), err)
@@ -177,7 +177,8 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 	if kind := object.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
 		return r.takeOver(ctx, object, wanted)
 	}
-	if object.GroupVersionKind().Group != v1beta1.GroupVersion.Group || equality.Semantic.DeepEqual(object.Object["spec"], spec) {
+	live, _ := object.Object["spec"].(map[string]any)
+	if object.GroupVersionKind().Group != v1beta1.GroupVersion.Group || equality.Semantic.DeepEqual(live, spec) {
 		return nil
 	}
 	// Somebody added to a list that server-side apply merges.

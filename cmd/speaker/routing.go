@@ -45,6 +45,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 		Log: log.WithName("bgp"), RouterID: corebgp.RouterIDOf(string(o.Node), o.Address), Metrics: bgp.NewMetrics(metrics.Registry), Changed: state.Nudge,
 		Discover: bgp.Discover(log.WithName("bgp")), Paths: r.paths,
 	})
+	go bgp.WatchAddresses(ctx, log.WithName("bgp"), r.sessions.SetAddresses)
 	state.Routing = func() kube.Routing {
 		sum := kube.Routing{Sessions: r.sessions.Statuses(), News: r.sessions.News(), Path: r.sessions.Path}
 		if p := problems.Load(); p != nil {

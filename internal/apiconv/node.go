@@ -130,3 +130,15 @@ func nodeCondition(node *corev1.Node, kind corev1.NodeConditionType) *corev1.Nod
 	}
 	return &node.Status.Conditions[i]
 }
+
+// InternalIPs returns the addresses of type InternalIP of a node, in its order. Anything but a
+// single address is left out.
+func InternalIPs(node *corev1.Node) []netip.Addr {
+	var list []netip.Addr
+	for _, a := range node.Status.Addresses[:min(len(node.Status.Addresses), maxOwn)] {
+		if address, err := ParseAddress(a.Address); err == nil && a.Type == corev1.NodeInternalIP {
+			list = append(list, address)
+		}
+	}
+	return list
+}

@@ -40,6 +40,7 @@ type listeners struct {
 	ctx      context.Context
 	options  Options
 	accepted func(net.Conn, string)
+	listens  func(place, error) // called when listening began, or failed
 	open     map[place]*listener
 }
 
@@ -55,8 +56,8 @@ type listener struct {
 	fd    func(func(fd int) error) error // nil while it is not open
 }
 
-func newListeners(ctx context.Context, o Options, accepted func(net.Conn, string)) listeners {
-	return listeners{ctx: ctx, options: o, accepted: accepted, open: map[place]*listener{}}
+func newListeners(ctx context.Context, o Options, accepted func(net.Conn, string), listens func(place, error)) listeners {
+	return listeners{ctx: ctx, options: o, accepted: accepted, listens: listens, open: map[place]*listener{}}
 }
 
 // set says which peers there are.
@@ -109,6 +110,12 @@ func places(peers []bgp.Peer) map[place][]bgp.Peer {
 		wanted[at] = append(wanted[at], p)
 	}
 	return wanted
+}
+
+// isFor reports whether routers of a passive peer connect there.
+func (at place) isFor(p bgp.Peer) bool {
+	four := p.Address.Is4() || p.Source.Is4()
+	return at.vrf == p.VRF && at.address.Is4() == four && (at.address.IsUnspecified() || at.address == p.Source)
 }
 
 // set changes whose routers are accepted.
@@ -177,6 +184,7 @@ func (ls *listeners) listen(ctx context.Context, at place, l *listener) {
 			return
 		}
 		if pause > listenSoon {
+			ls.listens(at, err)
 			l.log.Error(err, "listening for routers")
 		}
 		select {
@@ -192,6 +200,7 @@ func (ls *listeners) accept(ctx context.Context, at place, l *listener) error {
 		return err
 	}
 	defer l.close(on)
+	ls.listens(at, nil)
 	defer context.AfterFunc(ctx, func() { _ = on.Close() })()
 	return l.serve(ctx, on, func(conn net.Conn) { ls.accepted(conn, at.vrf) })
 }

@@ -37,6 +37,8 @@ type Options struct {
 	// each time that it is another one. Established reports whether there is a session with
 	// the one that was found last. Nil: unnumbered peers find none.
 	Discover func(ctx context.Context, device string, found func(netip.Addr), established func() bool)
+	// Addresses returns those of the node; nil: the kernel's.
+	Addresses func() ([]bgp.NodeAddress, error)
 	// Paths are watched by BFD.
 	Paths Paths
 }
@@ -55,6 +57,8 @@ type Manager struct {
 	draining  bool
 	drains    int // how often that has changed
 	listeners listeners
+	addresses []bgp.NodeAddress
+	internal  []netip.Addr
 
 	// What BFD has found, and followPaths has not taken up; found is held for no more than a look.
 	found    sync.Mutex
@@ -93,9 +97,12 @@ func New(ctx context.Context, o Options) *Manager {
 	if o.ListenPort == 0 {
 		o.ListenPort = bgp.Port
 	}
+	if o.Addresses == nil {
+		o.Addresses = nodeAddresses
+	}
 	m := &Manager{Options: o, ctx: ctx, begun: time.Now(), peers: map[bgp.PeerName]*running{}, parting: map[*running]bool{}, statuses: map[bgp.PeerName]Status{}}
 	m.findings, m.finds = map[speakerbfd.Key]finding{}, make(chan struct{}, 1)
-	m.listeners = newListeners(ctx, o, m.accepted)
+	m.listeners = newListeners(ctx, o, m.accepted, m.listens)
 	go m.followPaths()
 	return m
 }
@@ -155,6 +162,7 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 		ctx: ctx, log: m.Log.WithValues("peer", config.Name), events: make(chan event, 16), ended: make(chan struct{}), metrics: m.Metrics.of(config.Name),
 		config: config, machine: session.New(time.Now(), sessionConfig(config, restarted, m.openWithin)), links: map[session.Side]*link{},
 		table: newTable(table), router: config.Address, restarted: restarted, openWithin: m.openWithin,
+		nodeAddresses: m.Addresses, addresses: m.addresses, internal: m.internal,
 	}
 	p.table.leaving, p.table.gone = m.draining, m.draining
 	var retired atomic.Bool
@@ -213,6 +221,44 @@ func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw [
 	defer m.mu.Unlock()
 	if r := m.peers[peer]; r != nil {
 		r.setRoutes(announce, withdraw, seen)
+	}
+}
+
+// SetAddresses reports which addresses the node has. Next hops follow while sessions stay.
+func (m *Manager) SetAddresses(list []bgp.NodeAddress) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.addresses = list
+	m.tellAll(func(p *peer) { p.addresses = list })
+}
+
+// SetInternalIPs reports the InternalIPs of the Node object, which next hops are by preference.
+func (m *Manager) SetInternalIPs(list []netip.Addr) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.internal = list
+	m.tellAll(func(p *peer) { p.internal = list })
+}
+
+// tellAll changes what next hops depend on. m.mu is held.
+func (m *Manager) tellAll(set func(*peer)) {
+	for _, r := range m.peers {
+		r.tell(func(time.Time) []session.Action {
+			set(r.peer)
+			r.renewNextHops()
+			return nil
+		})
+	}
+}
+
+// listens reports whether connections of routers are accepted somewhere.
+func (m *Manager) listens(at place, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.peers {
+		if r.config.Passive && at.isFor(r.config) {
+			r.tell(func(time.Time) []session.Action { r.closed = listenProblem(m.ListenPort, err); return nil })
+		}
 	}
 }
 

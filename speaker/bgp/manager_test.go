@@ -50,12 +50,17 @@ type observed struct {
 	registry *prometheus.Registry
 }
 
+// nodeInternal is an address of the node: sessions of tests run between loopback addresses, which are
+// no next hops.
+var nodeInternal = bgp.NodeAddress{Prefix: netip.MustParsePrefix("192.0.2.1/24"), Interface: "eth0", Permanent: true}
+
 func manager(t *testing.T, id string, port uint16) observed {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	changed, registry := make(chan struct{}, 1), prometheus.NewRegistry()
-	return observed{New(ctx, Options{
-		Log: logr.Discard(), RouterID: netip.MustParseAddr(id), Metrics: NewMetrics(registry), ListenPort: port, Paths: unwatched{},
+	o := observed{New(ctx, Options{
+		Addresses: func() ([]bgp.NodeAddress, error) { return []bgp.NodeAddress{nodeInternal}, nil },
+		Log:       logr.Discard(), RouterID: netip.MustParseAddr(id), Metrics: NewMetrics(registry), ListenPort: port, Paths: unwatched{},
 		Changed: func() {
 			select {
 			case changed <- struct{}{}:
@@ -63,6 +68,8 @@ func manager(t *testing.T, id string, port uint16) observed {
 			}
 		},
 	}), changed, registry}
+	o.SetInternalIPs([]netip.Addr{nodeInternal.Prefix.Addr()})
+	return o
 }
 
 // pair are two managers that are the routers of each other: one calls, one listens. The
@@ -160,6 +167,16 @@ func TestAPeerThatChangesOrGoes(t *testing.T) {
 	if list := caller.Statuses(); len(list) != 0 {
 		t.Errorf("there is a status of a peer that is gone: %+v", list)
 	}
+}
+
+func TestPortClosed_EndsWithPassiveMode(t *testing.T) {
+	_, listener, _, toCaller := pair(t)
+	toCaller.Source = netip.MustParseAddr("192.0.2.99") // this host does not have it
+	listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))
+	becomes(t, listener, "without a port", func(s Status) bool { return s.Problem.Reason == bgp.PortClosed })
+	toCaller.Passive = false
+	listener.SetPeers([]bgp.Peer{toCaller}, has(nil))
+	becomes(t, listener, "free of problems", func(s Status) bool { return s.Problem == bgp.Problem{} && strings.Contains(s.LastError, "does not have the address 192.0.2.99") })
 }
 
 func TestItListensOnlyForPassivePeersAndToThem(t *testing.T) {

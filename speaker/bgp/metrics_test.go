@@ -177,7 +177,8 @@ func TestHowLongARouterWaitsForAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		ctx, cancel := context.WithCancel(t.Context())
-		m := New(ctx, Options{Log: logr.Discard(), Metrics: NewMetrics(registry), Changed: func() {}})
+		m := New(ctx, Options{Log: logr.Discard(), Metrics: NewMetrics(registry), Changed: func() {}, Addresses: func() ([]bgp.NodeAddress, error) { return []bgp.NodeAddress{nodeInternal}, nil }})
+		m.SetInternalIPs([]netip.Addr{nodeInternal.Prefix.Addr()})
 		r := m.begin(bgp.Peer{Name: "tor", ASN: 64512, RouterID: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParseAddr("127.0.0.2"),
 			Remote: bgp.RemoteASN{ASN: 64513}, Hold: 90 * time.Second, Passive: true}, routes.Table{one: red})
 		defer func() {

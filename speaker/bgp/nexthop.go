@@ -1,48 +1,16 @@
 package bgp
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 
-	"github.com/lbstack/lbstack/internal/bgp/session"
-	"github.com/lbstack/lbstack/internal/bgp/wire"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
 )
-
-// addresses are those of the interface that a session runs over.
-type addresses struct {
-	name               string
-	v4, v6, linkLocal6 netip.Addr
-}
-
-// around returns the addresses of the interface that has one.
-func around(local netip.Addr) addresses {
-	interfaces, err := net.Interfaces()
-	if err != nil {
-		return addresses{}
-	}
-	for i := range interfaces {
-		list, err := interfaces[i].Addrs()
-		if err != nil {
-			continue
-		}
-		a, has := addresses{name: interfaces[i].Name}, false
-		for _, address := range list {
-			network, ok := address.(*net.IPNet)
-			if !ok {
-				continue
-			}
-			ip, _ := netip.AddrFromSlice(network.IP)
-			ip = ip.Unmap()
-			has = has || ip == local.WithZone("") && (local.Zone() == "" || local.Zone() == a.name)
-			a.note(ip)
-		}
-		if has {
-			return a
-		}
-	}
-	return addresses{}
-}
 
 // connected says whether an address is in a network of an interface.
 func connected(address netip.Addr) bool {
@@ -53,43 +21,77 @@ func connected(address netip.Addr) bool {
 	})
 }
 
-func (a *addresses) note(ip netip.Addr) {
-	switch {
-	case ip.Is4() && !a.v4.IsValid() && !ip.IsLinkLocalUnicast():
-		a.v4 = ip
-	case ip.Is6() && ip.IsLinkLocalUnicast() && !a.linkLocal6.IsValid():
-		a.linkLocal6 = ip
-	case ip.Is6() && !ip.IsLinkLocalUnicast() && !a.v6.IsValid():
-		a.v6 = ip
+// renewNextHops finds the next hops of an established session anew. Routes whose next hop is
+// another one are sent again, which replaces them (RFC 4271 section 9.1.4), and those that have
+// none any more are withdrawn.
+func (p *peer) renewNextHops() {
+	if p.up == nil {
+		return
+	}
+	device, direct := outgoing(p.config, p.router, p.local, p.addresses)
+	path := bgp.SessionPath{
+		Local: p.local, Outgoing: device, Direct: direct, Unnumbered: p.config.Interface != "", ExtendedNextHop: p.up.ExtendedNextHop,
+		Addresses: p.addresses, Internal: p.internal,
+	}
+	p.hops = path.NextHops(p.hops)
+	p.problem = bgp.Problem{}
+	for _, f := range []struct {
+		family lb.Family
+		can    bool
+		hop    bgp.NextHop
+		to     *bgp.NextHop
+	}{{lb.IPv4, p.up.IPv4, p.hops.IPv4, &p.wire.NextHop4}, {lb.IPv6, p.up.IPv6, p.hops.IPv6, &p.wire.NextHop6}} {
+		if !f.can {
+			continue
+		}
+		if !f.hop.Address.IsValid() && p.asks(f.family) {
+			p.problem = noNextHop(f.family, device)
+		}
+		if *f.to != f.hop {
+			p.log.Info("next hop", "family", f.family.String(), "address", f.hop.Address, "linkLocal", f.hop.LinkLocal, "before", f.to.Address)
+			*f.to = f.hop
+			p.table.renew(f.family)
+		}
 	}
 }
 
-// nextHops returns where the router is to send packets: to the address that the session
-// runs from, or to one of its interface of the other family.
-func nextHops(local netip.Addr, n session.Negotiated, unnumbered bool) (v4, v6 wire.NextHop) {
-	here := around(local)
-	plain := local.WithZone("")
-	if local.Is4() {
-		v4.Address = plain
-		if here.v6.IsValid() {
-			v6 = wire.NextHop{Address: here.v6, LinkLocal: here.linkLocal6}
-		}
-		return v4, v6
+func noNextHop(f lb.Family, device string) bgp.Problem {
+	where := "the interface that leads to the router"
+	if device != "" {
+		where = "the interface " + device
 	}
-	v6.Address = plain
+	return bgp.Problem{Reason: bgp.NoNextHop, Message: fmt.Sprintf(
+		"the node has no %s address that the router could send packets to: %s routes are not announced to it: give %s a stable global %s address, or the Node an InternalIP of the family", f, f, where, f)}
+}
+
+// dialProblem returns what is wrong on this node if a connection cannot be made.
+func dialProblem(config bgp.Peer, err error) bgp.Problem {
+	field, name := "spec.interface", config.Interface
+	if config.VRF != "" {
+		field, name = "spec.vrf", config.VRF
+	}
+	if name == "" || !errors.Is(err, syscall.ENODEV) {
+		return bgp.Problem{}
+	}
+	return bgp.Problem{Reason: bgp.UnknownInterface, Message: fmt.Sprintf(
+		"the node has no device %s, which %s names: it has no session: correct %s, or select only nodes that have the device", name, field, field)}
+}
+
+// listenProblem returns what is wrong if the router of a passive peer cannot connect.
+func listenProblem(port uint16, err error) bgp.Problem {
+	if err == nil {
+		return bgp.Problem{}
+	}
+	why, remedy := err.Error(), "look at the log of the speaker"
 	switch {
-	case !local.IsLinkLocalUnicast():
-		v6.LinkLocal = here.linkLocal6
-	case here.v6.IsValid():
-		v6 = wire.NextHop{Address: here.v6, LinkLocal: plain}
+	case errors.Is(err, syscall.EACCES):
+		why, remedy = "the speaker lacks the capability NET_BIND_SERVICE", "move the peer into spec.bgpPeers of the LoadBalancerStack, where a passive peer has the operator grant the capability, or remove spec.passiveMode"
+	case errors.Is(err, syscall.EADDRINUSE):
+		why, remedy = "another program listens on it", "stop that program, or remove spec.passiveMode"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		why, remedy = "the node does not have the address of spec.sourceAddress", "correct spec.sourceAddress, or select only nodes that have the address"
+	case errors.Is(err, syscall.ENODEV):
+		why, remedy = "the node has no device of the name in spec.vrf", "correct spec.vrf, or select only nodes that have the device"
 	}
-	switch {
-	case unnumbered && n.ExtendedNextHop:
-		v4 = wire.NextHop{Address: plain}
-	case here.v4.IsValid():
-		v4.Address = here.v4
-	case n.ExtendedNextHop:
-		v4 = v6
-	}
-	return v4, v6
+	return bgp.Problem{Reason: bgp.PortClosed, Message: fmt.Sprintf("port %d is closed, since %s: the router cannot connect: %s", port, why, remedy)}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -48,13 +49,21 @@ type peer struct {
 	pathUp    bool // as BFD says
 	left      bool
 	// restarted: no session was established since the speaker started.
-	restarted bool
-	talking   sync.WaitGroup // the links, those that linger as well
-	failures  int            // of the machine, those that the metrics count already
-	failing   error          // why what should be sent is not
-	changed   time.Time      // when the first change that is still to be written was seen; zero: never
-	told      Status
-	flaps     flaps
+	restarted     bool
+	talking       sync.WaitGroup // the links, those that linger as well
+	failures      int            // of the machine, those that the metrics count already
+	failing       error          // why what should be sent is not
+	changed       time.Time      // when the first change that is still to be written was seen; zero: never
+	told          Status
+	flaps         flaps
+	nodeAddresses func() ([]bgp.NodeAddress, error)
+	// addresses of the node, and internal ones of its Node object: what hops, the next hops of
+	// the session, are chosen from.
+	addresses []bgp.NodeAddress
+	internal  []netip.Addr
+	hops      bgp.NextHops
+	problem   bgp.Problem // of this node with the peer
+	closed    bgp.Problem // of its port, if the peer is passive
 }
 
 // event is something that happens: it is done by the goroutine of the peer.
@@ -131,7 +140,7 @@ func (p *peer) perform(actions []session.Action) {
 		case session.Up:
 			p.established(a.Negotiated)
 		case session.Down:
-			p.up, p.changed = nil, time.Time{}
+			p.up, p.changed, p.problem = nil, time.Time{}, bgp.Problem{}
 			p.isUp.Store(false)
 			p.metrics.down.Inc()
 			p.flaps.note(time.Now())
@@ -166,6 +175,10 @@ func (p *peer) dial() {
 				p.dial()
 				return nil
 			}
+			if _, err := net.InterfaceByName(config.Interface); err != nil {
+				return p.dialFailed(now, to, fmt.Errorf("finding the interface: %w", syscall.ENODEV))
+			}
+			p.attempted(bgp.Problem{})
 			return p.machine.DialFailed(now, fmt.Sprintf("no router was heard on %s yet: it must send router advertisements there", config.Interface))
 		})
 		return
@@ -177,7 +190,7 @@ func (p *peer) dial() {
 				if ctx.Err() != nil { // another attempt counts, or none
 					return nil
 				}
-				return p.machine.DialFailed(now, dialWords(to, config, err))
+				return p.dialFailed(now, to, err)
 			})
 			return
 		}
@@ -191,12 +204,27 @@ func (p *peer) dial() {
 	}()
 }
 
+// dialFailed notes that a connection was not made.
+func (p *peer) dialFailed(now time.Time, to netip.AddrPort, err error) []session.Action {
+	p.attempted(dialProblem(p.config, err))
+	return p.machine.DialFailed(now, dialWords(to, p.config, err))
+}
+
+// attempted notes what an attempt to connect shows of this node. An established session has
+// other problems.
+func (p *peer) attempted(problem bgp.Problem) {
+	if p.up == nil {
+		p.problem = problem
+	}
+}
+
 // later is for the goroutine of the peer itself, which must not wait for itself.
 func (p *peer) later(e event) { go p.tell(e) }
 
 // connected asks the machine about a connection.
 func (p *peer) connected(now time.Time, side session.Side, conn net.Conn) []session.Action {
 	p.asked = conn
+	p.attempted(bgp.Problem{})
 	return p.machine.Connected(now, side)
 }
 
@@ -243,32 +271,27 @@ func (p *peer) established(n session.Negotiated) {
 	p.isUp.Store(true)
 	l := p.links[n.Side]
 	p.local = addrOf(l.conn.LocalAddr())
-	v4, v6 := nextHops(p.local, n, p.config.Interface != "")
 	p.wire = wire.Session{ASN: p.config.ASN, Internal: n.Internal, FourOctetASN: n.FourOctetASN}
-	if n.IPv4 {
-		p.wire.NextHop4 = v4
+	if list, err := p.nodeAddresses(); err == nil { // it may be newer than what was reported last
+		p.addresses = list
 	}
-	if n.IPv6 {
-		p.wire.NextHop6 = v6
-	}
+	p.hops = bgp.NextHops{}
+	p.renewNextHops()
 	p.failing = p.missing(n)
 	p.table.reset()
 	p.metrics.up.Inc()
 	p.log.Info("the session is established", "router", p.router, "ASN", n.Remote.ASN, "hold", n.Hold)
 }
 
-// missing says which routes cannot be announced for want of a next hop.
+// missing says which routes the router does not take.
 func (p *peer) missing(n session.Negotiated) error {
 	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
-		can, asked := n.IPv4, p.asks(lb.IPv4)
+		can := n.IPv4
 		if f == lb.IPv6 {
-			can, asked = n.IPv6, p.asks(lb.IPv6)
+			can = n.IPv6
 		}
-		switch {
-		case asked && !can:
+		if p.asks(f) && !can {
 			return fmt.Errorf("the router does not take %s routes in this session: turn the address family on there", f)
-		case asked && !p.wire.Of(f).Address.IsValid():
-			return fmt.Errorf("%s routes are not announced: the interface of the session has no %s address that the router could send packets to", f, f)
 		}
 	}
 	return nil
@@ -349,6 +372,8 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	before := p.flaps
 	p.perform(actions)
 	p.flaps = before // a planned end is no flap
+	// Problems are of the configuration before.
+	p.problem, p.closed = bgp.Problem{}, bgp.Problem{}
 	p.machine = session.New(now, c)
 	p.machine.Path(now, p.pathUp, false, "")
 	p.machine.Note(now, why)

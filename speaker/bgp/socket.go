@@ -74,8 +74,18 @@ func prepare(fd int, p bgp.Peer, router netip.Addr) error {
 			return err
 		}
 	}
+	if router.Is6() && !p.Source.IsValid() {
+		// A temporary address (RFC 8981) is one that the router does not know, and ends the
+		// session when it goes (RFC 5014).
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDR_PREFERENCES, preferPublic); err != nil {
+			return fmt.Errorf("preferring stable source addresses: %w", err)
+		}
+	}
 	return setHops(fd, p, router)
 }
+
+// preferPublic is IPV6_PREFER_SRC_PUBLIC of linux/in6.h.
+const preferPublic = 0x2
 
 // setHops sets how far packets go and from how far they may come: GTSM (RFC 5082) where
 // it is asked for; otherwise external routers are one hop away (RFC 4271 section 5.1.3).

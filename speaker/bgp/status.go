@@ -58,11 +58,18 @@ func (p *peer) report() {
 	s.State, s.Since = p.shownState(now)
 	s.Flaps, s.LastFlap = p.flaps.count, p.flaps.last
 	s.LastError, s.LastErrorAt = p.machine.LastError()
-	if p.config.Passive && p.up == nil && s.LastError == "" {
+	if p.config.Passive && p.up == nil && s.LastError == "" && p.closed.Reason == "" {
 		s.LastError = unheardWords(p.config)
 	}
 	if failing := cmp.Or(p.failing, p.table.problem()); failing != nil && p.up != nil {
 		s.LastError, s.LastErrorAt = failing.Error(), s.Since
+	}
+	s.Problem = cmp.Or(p.problem, p.closed)
+	if p.up != nil {
+		s.Problem = p.problem
+	}
+	if s.Problem.Reason == bgp.NoNextHop || s.LastError == "" {
+		s.LastError = cmp.Or(s.Problem.Message, s.LastError)
 	}
 	s.Changes = p.table.changes
 	if p.up == nil {

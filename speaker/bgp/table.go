@@ -90,6 +90,17 @@ func (t *table) again() {
 	t.all()
 }
 
+// renew sends the routes of a family once more, or withdraws them: their next hop is another
+// one, or there is none.
+func (t *table) renew(f lb.Family) {
+	for prefix := range t.sent {
+		if family(prefix) == f {
+			t.sent[prefix] = unknown
+		}
+	}
+	t.all()
+}
+
 // depart marks all routes, or takes them back; or neither any more.
 func (t *table) depart(leaving, gone bool) {
 	if t.leaving != leaving || t.gone != gone {

@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		why = fmt.Sprintf("this node does not have the address %s of sourceAddress", p.Source)
 	case errors.Is(err, syscall.ENODEV):
-		why = fmt.Sprintf("this node does not have the device %s%s", p.VRF, p.Interface)
+		return fmt.Sprintf("connecting to the router: this node does not have the device %s", cmp.Or(p.VRF, p.Interface))
 	case errors.As(err, &network) && network.Timeout():
 		why = "no answer: is the router up and reachable from this node, and does it ask for a password?"
 		switch {

@@ -119,6 +119,7 @@ func newSpeaker(registry prometheus.Registerer) *speaker {
 		Discover: speakerbgp.Discover(log), Paths: s.paths,
 	})
 	close(ready)
+	go speakerbgp.WatchAddresses(context.Background(), log, s.sessions.SetAddresses)
 	return s
 }
 
@@ -149,6 +150,7 @@ func (s *speaker) set(c told.Config) {
 	}
 	s.routes = tables
 	s.sessions.SetDraining(c.Draining)
+	s.sessions.SetInternalIPs(c.InternalIPs)
 	s.sessions.SetPeers(c.WithPasswords(), func(name bgp.PeerName) routes.Table { return maps.Clone(tables[name]) })
 }
 

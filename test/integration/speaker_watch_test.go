@@ -50,12 +50,14 @@ func (w *watching) change(s node.Snapshot, gone []netip.Addr) {
 	w.standby = s.Standby
 }
 
-// SetPeers, SetRoutes and SetDraining implement routing.Sessions.
+// SetPeers, SetRoutes, SetDraining and SetInternalIPs implement routing.Sessions.
 func (w *watching) SetPeers([]bgp.Peer, func(bgp.PeerName) routes.Table) {}
 
 func (w *watching) SetRoutes(bgp.PeerName, routes.Table, []netip.Prefix, time.Time) {}
 
 func (w *watching) SetDraining(bool) {}
+
+func (w *watching) SetInternalIPs([]netip.Addr) {}
 
 // says waits until this is what is to be announced.
 func (w *watching) says(t *testing.T, what string, want func(*watching) bool) {

@@ -26,13 +26,7 @@ type Session struct {
 }
 
 // NextHop is where packets go. Invalid, routes of the family cannot be announced.
-type NextHop struct {
-	// Address of this node; a link-local one if there is no other.
-	Address netip.Addr
-	// LinkLocal is the link-local address beside a global IPv6 one (RFC 2545 section 3);
-	// may be invalid.
-	LinkLocal netip.Addr
-}
+type NextHop = bgp.NextHop
 
 // Of returns the next hop of a family.
 func (s Session) Of(f lb.Family) NextHop {

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type config struct {
 	peers    []bgp.Peer
 	states   map[bgp.PeerName]bgp.PeerState // of the peers that have a problem
 	draining bool
+	internal []netip.Addr // InternalIPs of the node
 	problems []string
 }
 
@@ -37,6 +39,7 @@ func (f *Feed) read(news seen.News) config {
 	c.Nodes = f.nodes
 	if self != nil {
 		c.Node = f.nodes[slices.IndexFunc(f.nodes, func(n advertise.Node) bool { return n.Name == f.Self })]
+		c.internal = apiconv.InternalIPs(self)
 	} else {
 		c.Node = advertise.Node{Name: f.Self, Excluded: "is not known to the cluster"}
 	}

@@ -29,6 +29,7 @@ type Sessions interface {
 	SetPeers([]bgp.Peer, func(bgp.PeerName) routes.Table)
 	SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, seen time.Time)
 	SetDraining(bool)
+	SetInternalIPs([]netip.Addr)
 }
 
 // Feed watches the cluster for sessions and routes of this node.
@@ -64,6 +65,7 @@ type Feed struct {
 	states         map[bgp.PeerName]bgp.PeerState
 	peers          []bgp.Peer // told last
 	told           Problems
+	internal       []netip.Addr        // told last
 	outside        []netip.Addr        // told last
 	refusals       int                 // told last
 	refused        []advertise.Refusal // told last
@@ -122,6 +124,10 @@ func (f *Feed) round(news seen.News) {
 	}
 	f.send(news.Seen)
 	f.Sessions.SetDraining(c.draining)
+	if !slices.Equal(c.internal, f.internal) {
+		f.internal = c.internal
+		f.Sessions.SetInternalIPs(c.internal)
+	}
 	if f.peers == nil || !reflect.DeepEqual(f.peers, c.peers) {
 		f.peers = append([]bgp.Peer{}, c.peers...)
 		f.Sessions.SetPeers(c.peers, f.planner.Table)

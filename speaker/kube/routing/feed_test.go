@@ -30,6 +30,7 @@ type sessions struct {
 	tables   map[bgp.PeerName]routes.Table
 	told     []string
 	draining bool
+	internal []netip.Addr
 	seen     time.Time // when the reason for the last change of routes was
 }
 
@@ -52,6 +53,8 @@ func (s *sessions) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw 
 }
 
 func (s *sessions) SetDraining(draining bool) { s.draining = draining }
+
+func (s *sessions) SetInternalIPs(list []netip.Addr) { s.internal = list }
 
 // bed is a feed of node n1, and the objects that it sees.
 type bed struct {
@@ -437,5 +440,24 @@ func TestFeed_ASourceThatTheKernelChoosesIsCompared(t *testing.T) {
 	b.hasProblem("the address that the kernel chooses anyway", "b", bgp.DuplicatePeer, true)
 	if len(b.sessions.peers) != 2 || b.sessions.peers[0].Source.IsValid() {
 		t.Errorf("got the peers %+v, want a, with no source address, and c", b.sessions.peers)
+	}
+}
+
+func TestFeed_InternalIPsOfTheNodeArePassedOn(t *testing.T) {
+	b := newBed(t)
+	n := node()
+	b.sees(n, peer("tor", plain))
+	if len(b.sessions.internal) != 0 {
+		t.Errorf("got %v, want no address", b.sessions.internal)
+	}
+	n = n.DeepCopy()
+	n.Status.Addresses = []corev1.NodeAddress{
+		{Type: corev1.NodeHostName, Address: "n1"}, {Type: corev1.NodeInternalIP, Address: "192.168.1.11"},
+		{Type: corev1.NodeExternalIP, Address: "198.51.100.11"}, {Type: corev1.NodeInternalIP, Address: "2001:db8::11"}, {Type: corev1.NodeInternalIP, Address: "10.0.0.0/8"},
+	}
+	b.sees(n)
+	want := []netip.Addr{netip.MustParseAddr("192.168.1.11"), netip.MustParseAddr("2001:db8::11")}
+	if !slices.Equal(b.sessions.internal, want) {
+		t.Errorf("got %v, want %v", b.sessions.internal, want)
 	}
 }

@@ -18,6 +18,8 @@ type Config struct {
 	Passwords map[bgp.PeerName]string
 	Routes    map[bgp.PeerName]map[netip.Prefix]routes.Attributes
 	Draining  bool
+	// InternalIPs of the node.
+	InternalIPs []netip.Addr
 }
 
 // WithPasswords returns the peers with their passwords.

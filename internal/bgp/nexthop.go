@@ -1,0 +1,159 @@
+package bgp
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// NodeAddress is an address of the node, as its kernel reports it.
+type NodeAddress struct {
+	// Prefix is the address with the length of its network.
+	Prefix netip.Prefix
+	// Interface that has it.
+	Interface string
+	// Unstable addresses are about to go, or not usable yet: temporary ones (RFC 8981), and
+	// deprecated, tentative and duplicate ones (RFC 4862).
+	Unstable bool
+	// Permanent addresses have no lifetime: they were configured, not learnt.
+	Permanent bool
+}
+
+// NextHop is where a router sends the packets of a family. Invalid: there is no such place.
+type NextHop struct {
+	// Address of this node. It is an IPv6 address for IPv4 routes where the router takes
+	// that (RFC 8950), and a link-local one only where the session is unnumbered.
+	Address netip.Addr
+	// LinkLocal goes beside a global IPv6 address if the router is on the same network
+	// (RFC 2545 section 3).
+	LinkLocal netip.Addr
+}
+
+// NextHops are those of both families.
+type NextHops struct{ IPv4, IPv6 NextHop }
+
+// SessionPath is what next hops of a session depend on.
+type SessionPath struct {
+	// Local is the address of this node in the session.
+	Local netip.Addr
+	// Outgoing is the interface that leads to the router.
+	Outgoing string
+	// Direct: the router is on a network of that interface.
+	Direct bool
+	// Unnumbered: the session runs between link-local addresses.
+	Unnumbered bool
+	// ExtendedNextHop: the router takes IPv6 next hops for IPv4 routes.
+	ExtendedNextHop bool
+	// Addresses of the node.
+	Addresses []NodeAddress
+	// Internal are the InternalIPs of the Node object.
+	Internal []netip.Addr
+}
+
+// NextHops returns where the router of the session can send packets to. The address of the
+// session is the next hop of its own family. For the other family it is the InternalIP of the
+// node, unless the router is direct and the InternalIP is not on the interface that leads to
+// it: such a router may not take a next hop of another network (RFC 4271 section 5.1.3).
+// Otherwise it is a stable address of that interface: the one in use, if it is still there, a
+// configured one before a learnt one, one with a network before one without (which tends to be
+// a virtual address of some other program), and the lowest.
+func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
+	local, v4, v6 := s.Local.WithZone(""), netip.Addr{}, netip.Addr{}
+	if local.Is4() {
+		v4, v6 = s.own(local, inUse.IPv4.Address), s.other(netip.Addr.Is6, inUse.IPv6.Address)
+	} else {
+		v4, v6 = s.other(netip.Addr.Is4, inUse.IPv4.Address), s.own(local, inUse.IPv6.Address)
+	}
+	if v6.IsValid() {
+		n.IPv6 = NextHop{Address: v6, LinkLocal: s.linkLocal(v6)}
+	} else if s.Unnumbered {
+		n.IPv6 = NextHop{Address: local}
+	}
+	switch {
+	case s.Unnumbered && s.ExtendedNextHop:
+		n.IPv4 = NextHop{Address: local}
+	case v4.IsValid():
+		n.IPv4 = NextHop{Address: v4}
+	case s.ExtendedNextHop:
+		n.IPv4 = n.IPv6
+	}
+	return n
+}
+
+// own returns the next hop of the family of the session. A router on the same network can send
+// packets to an IPv4 link-local address as well.
+func (s SessionPath) own(local, inUse netip.Addr) netip.Addr {
+	reachable := global(local) || s.Direct && local.Is4() && local.IsLinkLocalUnicast()
+	if i := s.find(local); reachable && (i < 0 || !s.Addresses[i].Unstable) {
+		return local
+	}
+	if local.Is4() {
+		return s.other(netip.Addr.Is4, inUse)
+	}
+	return s.other(netip.Addr.Is6, inUse)
+}
+
+// other returns a next hop of a family without regard to the address of the session.
+func (s SessionPath) other(family func(netip.Addr) bool, inUse netip.Addr) netip.Addr {
+	for _, a := range s.Internal {
+		if family(a) && s.usable(a) && (!s.Direct || s.Addresses[s.find(a)].Interface == s.Outgoing) {
+			return a
+		}
+	}
+	var candidates []NodeAddress
+	for _, a := range s.Addresses {
+		address := a.Prefix.Addr()
+		if !family(address) || a.Interface != s.Outgoing || !s.usable(address) {
+			continue
+		}
+		if address == inUse {
+			return inUse
+		}
+		candidates = append(candidates, a)
+	}
+	if len(candidates) == 0 {
+		return netip.Addr{}
+	}
+	rank := func(bad bool) int {
+		if bad {
+			return 1
+		}
+		return 0
+	}
+	return slices.MinFunc(candidates, func(x, y NodeAddress) int {
+		return cmp.Or(cmp.Compare(rank(!x.Permanent), rank(!y.Permanent)), cmp.Compare(rank(x.Prefix.IsSingleIP()), rank(y.Prefix.IsSingleIP())),
+			x.Prefix.Addr().Compare(y.Prefix.Addr()))
+	}).Prefix.Addr()
+}
+
+// linkLocal returns the link-local address that goes beside a global one.
+func (s SessionPath) linkLocal(beside netip.Addr) netip.Addr {
+	if i := s.find(beside); !s.Direct || i < 0 || s.Addresses[i].Interface != s.Outgoing {
+		return netip.Addr{}
+	}
+	if local := s.Local.WithZone(""); local.Is6() && local.IsLinkLocalUnicast() {
+		return local
+	}
+	var lowest netip.Addr
+	for _, a := range s.Addresses {
+		address := a.Prefix.Addr()
+		if address.Is6() && address.IsLinkLocalUnicast() && a.Interface == s.Outgoing && !a.Unstable && (!lowest.IsValid() || address.Less(lowest)) {
+			lowest = address
+		}
+	}
+	return lowest
+}
+
+// usable reports whether the node has a stable global address.
+func (s SessionPath) usable(a netip.Addr) bool {
+	i := s.find(a)
+	return i >= 0 && !s.Addresses[i].Unstable && global(a)
+}
+
+// global reports whether packets can be sent to an address from another host, and from
+// other links.
+func global(a netip.Addr) bool { return a.IsGlobalUnicast() }
+
+func (s SessionPath) find(a netip.Addr) int {
+	return slices.IndexFunc(s.Addresses, func(n NodeAddress) bool { return n.Prefix.Addr() == a })
+}

@@ -182,6 +182,9 @@ const (
 	// ReasonNoNextHop: nodes have no address of a family that the router could send packets
 	// to. Routes of that family are not announced from there.
 	ReasonNoNextHop = "NoNextHop"
+	// ReasonAddressFamilyMissing: routers do not take routes of a family of the peer in the
+	// session. Routes of that family are not announced.
+	ReasonAddressFamilyMissing = "AddressFamilyMissing"
 
 	// ReasonAllEstablished: all nodes that should have a session have an established one.
 	ReasonAllEstablished = "AllEstablished"

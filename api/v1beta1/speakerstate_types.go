@@ -236,6 +236,14 @@ type SpeakerBGPPeer struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Flaps int32 `json:"flaps,omitempty"`
+	// families of the routes that go over the session: those that both sides agreed on and
+	// that the node has a next hop for. Unset: the session is not established, or carries
+	// no routes.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:Enum=IPv4;IPv6
+	// +optional
+	Families []string `json:"families,omitempty"`
 	// prefixes is how many prefixes the router has been told.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
@@ -278,8 +286,8 @@ type SpeakerBGPPeer struct {
 
 // SpeakerBGPProblem is what is wrong with a BGPPeer on a node.
 type SpeakerBGPProblem struct {
-	// reason is DuplicatePeer, PasswordMissing, SecretInvalid, UnknownInterface, PortClosed
-	// or NoNextHop; the BGPPeer has it as the reason of its condition Ready.
+	// reason is DuplicatePeer, PasswordMissing, SecretInvalid, UnknownInterface, PortClosed,
+	// NoNextHop or AddressFamilyMissing; the BGPPeer has it as the reason of its condition Ready.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason"`

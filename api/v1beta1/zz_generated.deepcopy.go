@@ -1455,6 +1455,11 @@ func (in *SpeakerBGPPeer) DeepCopyInto(out *SpeakerBGPPeer) {
 		*out = new(SpeakerBGPProblem)
 		**out = **in
 	}
+	if in.Families != nil {
+		in, out := &in.Families, &out.Families
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.HoldTimeSeconds != nil {
 		in, out := &in.HoldTimeSeconds, &out.HoldTimeSeconds
 		*out = new(int32)

@@ -108,7 +108,7 @@ func (b *Board) replace(next reports.Report) Changes {
 	swap(b.heard, next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.Foreign) netip.Addr { return f.Address })
 	return Changes{
 		Addresses: slices.SortedFunc(maps.Keys(touched), netip.Addr.Compare),
-		Sessions:  !slices.Equal(before.Sessions, next.Sessions),
+		Sessions:  !slices.EqualFunc(before.Sessions, next.Sessions, reports.SameSession),
 	}
 }
 

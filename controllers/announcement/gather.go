@@ -142,11 +142,11 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Ad
 	if err := r.addServices(ctx, &in); err != nil {
 		return err
 	}
-	view, brokenBGP, err := r.view(ctx, in)
+	routing, err := r.routing(ctx, in)
 	if err != nil {
 		return err
 	}
-	byBGP := core.Resolve(view)
+	byBGP := core.Resolve(routing.view)
 	for at, result := range advertise.Resolve(in) {
 		i := slices.IndexFunc(list, func(f facts) bool { return f.address == result.Address })
 		f := &list[i]
@@ -156,8 +156,8 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Ad
 			r.idle(in.Nodes, result.Candidates[i].Node, f.idle)
 			r.unable(&result.Candidates[i], f)
 		}
-		f.router = r.router(in.Nodes, byBGP[at], brokenBGP)
-		f.neither(open[at].Pool, len(in.Advertisements) > 0, len(view.Advertisements) > 0)
+		f.router = r.router(in.Nodes, byBGP[at], &routing)
+		f.neither(open[at].Pool, len(in.Advertisements) > 0, len(routing.view.Advertisements) > 0)
 	}
 	return nil
 }

@@ -16,19 +16,28 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// view returns what decides about announcing the same addresses to routers, and what
-// is wrong with advertisements and peers that mean nothing.
-func (r *Reconciler) view(ctx context.Context, in advertise.Input) (core.View, []string, error) {
+// routing is what decides about announcing addresses to routers.
+type routing struct {
+	view core.View
+	// peers of the view.
+	peers map[bgp.PeerName]*bgp.Peer
+	// broken are advertisements and peers that are invalid, in sentences.
+	broken []string
+}
+
+// routing returns what decides about announcing the same addresses to routers.
+func (r *Reconciler) routing(ctx context.Context, in advertise.Input) (routing, error) {
 	view := core.View{Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses, Peers: map[lb.NodeName][]bgp.PeerName{}}
 	var ads v1beta1.BGPAdvertisementList
 	var peers v1beta1.BGPPeerList
 	var communities v1beta1.CommunityList
 	for _, list := range []client.ObjectList{&ads, &peers, &communities} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return core.View{}, nil, fmt.Errorf("listing what decides about announcing to routers: %w", err)
+			return routing{}, fmt.Errorf("listing what decides about announcing to routers: %w", err)
 		}
 	}
 	var broken []string
+	known := map[bgp.PeerName]*bgp.Peer{}
 	aliases, _ := apiconv.ParseCommunities(communities.Items)
 	for i := range ads.Items {
 		ad, err := apiconv.ParseBGPAdvertisement(&ads.Items[i], aliases)
@@ -44,6 +53,7 @@ func (r *Reconciler) view(ctx context.Context, in advertise.Input) (core.View, [
 			broken = append(broken, fmt.Sprintf("the BGPPeer %q, whose %s", peers.Items[i].Name, err))
 			continue
 		}
+		known[peer.Name] = &peer.Peer
 		for _, node := range in.Nodes {
 			if peer.OnNode(node.Labels) {
 				view.Peers[node.Name] = append(view.Peers[node.Name], peer.Name)
@@ -51,12 +61,12 @@ func (r *Reconciler) view(ctx context.Context, in advertise.Input) (core.View, [
 		}
 	}
 	slices.Sort(broken)
-	return view, broken, nil
+	return routing{view, known, broken}, nil
 }
 
 // router returns what is known of announcing an address to routers.
-func (r *Reconciler) router(nodes []advertise.Node, plan core.Result, broken []string) router {
-	known := router{plan: plan, broken: broken, idle: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
+func (r *Reconciler) router(nodes []advertise.Node, plan core.Result, all *routing) router {
+	known := router{plan: plan, peers: all.peers, broken: all.broken, idle: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
 	for _, a := range plan.Announcers {
 		r.idle(nodes, a.Node, known.idle)
 		known.sessions[a.Node] = r.Board.Sessions(a.Node)

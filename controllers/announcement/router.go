@@ -58,6 +58,8 @@ func (r routed) String() string {
 type router struct {
 	// plan says who may announce it.
 	plan core.Result
+	// peers are the BGPPeers that are valid.
+	peers map[bgp.PeerName]*bgp.Peer
 	// broken are advertisements and peers that mean nothing, in sentences.
 	broken []string
 	// idle are those of the nodes that cannot announce now, and why.
@@ -86,7 +88,7 @@ func (r router) join(address netip.Addr, layer2 verdict) verdict {
 	case !r.concerned():
 		return verdict{layer2.reason, layer2.message + "; " + r.plan.Why + r.leftOut()}
 	}
-	reason, why := r.judge()
+	reason, why := r.judge(lb.FamilyOf(address))
 	if !asked {
 		return verdict{reason, fmt.Sprintf("%s is not announced: %s", address, why)}
 	}
@@ -99,15 +101,15 @@ func (r router) join(address netip.Addr, layer2 verdict) verdict {
 	return verdict{reason, fmt.Sprintf("%s; by BGP: %s", layer2.message, why)}
 }
 
-// judge says why nobody announces the address to routers.
-func (r router) judge() (reason, why string) {
+// judge returns why no node announces an address of the family to routers.
+func (r router) judge(f lb.Family) (reason, why string) {
 	if r.plan.Reason == advertise.NoEndpoints {
 		return v1beta1.ReasonNoEndpoints, r.plan.Why
 	}
 	if r.plan.Reason != "" {
 		return string(r.plan.Reason), r.plan.Why + r.leftOut()
 	}
-	return v1beta1.ReasonNotAnnounced, r.nobodyDoes()
+	return v1beta1.ReasonNotAnnounced, r.nobodyDoes(f)
 }
 
 func (r router) leftOut() string {
@@ -117,9 +119,9 @@ func (r router) leftOut() string {
 	return "; left out: " + strings.Join(r.broken, "; ")
 }
 
-// nobodyDoes says which nodes may announce the address to routers, and what keeps
-// them from it.
-func (r router) nobodyDoes() string {
+// nobodyDoes returns which nodes may announce an address of the family to routers, and what
+// keeps them from it.
+func (r router) nobodyDoes(f lb.Family) string {
 	var able []core.Announcer
 	names := make([]string, 0, len(r.plan.Announcers))
 	for _, a := range r.plan.Announcers {
@@ -135,28 +137,31 @@ func (r router) nobodyDoes() string {
 	if len(able) == 0 {
 		return may + "; look at these nodes, and at the speaker's pods"
 	}
-	for _, a := range able {
-		if slices.ContainsFunc(r.sessionsOf(a), func(s reports.Session) bool { return s.Established }) {
-			return may
-		}
+	with := func(is func(reports.Session) bool) int {
+		return slices.IndexFunc(able, func(a core.Announcer) bool { return slices.ContainsFunc(r.sessionsOf(a), is) })
 	}
-	return fmt.Sprintf("%s, and no session of theirs is established; on %s", may, r.example(able))
+	if with(func(s reports.Session) bool { return s.Carries(f) }) >= 0 {
+		return may
+	}
+	if i := with(func(s reports.Session) bool { return s.Established }); i >= 0 {
+		return fmt.Sprintf("%s, and no session of theirs carries %s routes; on %s", may, f, r.example(able[i], f))
+	}
+	first := max(0, with(func(s reports.Session) bool { return s.LastError != "" }))
+	return fmt.Sprintf("%s, and no session of theirs is established; on %s", may, r.example(able[first], f))
 }
 
-// example tells of the first node that knows why its sessions are down.
-func (r router) example(able []core.Announcer) string {
-	best := able[0]
-	if i := slices.IndexFunc(able, func(a core.Announcer) bool {
-		return slices.ContainsFunc(r.sessionsOf(a), func(s reports.Session) bool { return s.LastError != "" })
-	}); i >= 0 {
-		best = able[i]
-	}
-	sessions := r.sessionsOf(best)
+// example returns what keeps the sessions of one node from carrying routes of a family.
+func (r router) example(a core.Announcer, f lb.Family) string {
+	sessions := r.sessionsOf(a)
 	words := make([]string, 0, len(sessions))
 	for _, s := range sessions {
-		words = append(words, fmt.Sprintf("%s (%s)", s.Peer, s.Why()))
+		why := s.Why()
+		if peer := r.peers[s.Peer]; peer != nil && !peer.Asks(f) {
+			why = fmt.Sprintf("is not for %s routes: set spec.dualStackAddressFamily of the BGPPeer", f)
+		}
+		words = append(words, fmt.Sprintf("%s (%s)", s.Peer, why))
 	}
-	return fmt.Sprintf("%s: %s", best.Node, named(words))
+	return fmt.Sprintf("%s: %s", a.Node, named(words))
 }
 
 // sessionsOf returns the sessions that a node has, or should have, with the peers that
@@ -174,7 +179,7 @@ func (r router) sessionsOf(a core.Announcer) []reports.Session {
 	for _, peer := range peers {
 		s, known := has[peer]
 		if !known {
-			s = reports.Session{Peer: peer, State: "the speaker does not tell of it"}
+			s = reports.Session{Peer: peer, State: "the speaker does not report it"}
 		}
 		list = append(list, s)
 	}

@@ -66,8 +66,15 @@ func mayRoute(f facts, nodes ...string) facts {
 }
 
 func session(f facts, node lb.NodeName, peer bgp.PeerName, state, lastError string) facts {
-	s := reports.Session{Peer: peer, State: state, LastError: lastError, Established: state == string(v1beta1.BGPEstablished)}
+	up := state == string(v1beta1.BGPEstablished)
+	s := reports.Session{Peer: peer, State: state, LastError: lastError, Established: up, IPv4: up && lastError == ""}
 	f.router.sessions[node] = append(f.router.sessions[node], s)
+	return f
+}
+
+// of6 makes tor-a a peer for IPv6 routes alone.
+func of6(f facts) facts {
+	f.router.peers = map[bgp.PeerName]*bgp.Peer{"tor-a": {Name: "tor-a", Address: netip.MustParseAddr("2001:db8::1")}}
 	return f
 }
 
@@ -112,9 +119,13 @@ func TestDecideWithRouters(t *testing.T) {
 		{"and no session is up", session(session(session(mayRoute(not(), "n1", "n2"), "n1", "tor-a", "Connect", ""), "n2", "tor-a", "Active", "connection refused"), "n2", "tor-b", "Idle", ""), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 and n2, and no session of theirs is established; on n2: tor-a (connection refused) and tor-b (Idle)"},
 		{"and no session is known", mayRoute(not(), "n1"), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: nodes that may announce it to routers: n1, and no session of theirs is established; on n1: tor-a (the speaker does not tell of it) and tor-b (the speaker does not tell of it)"},
+			"192.168.1.240 is not announced: nodes that may announce it to routers: n1, and no session of theirs is established; on n1: tor-a (the speaker does not report it) and tor-b (the speaker does not report it)"},
 		{"and a session has just come up", session(mayRoute(not(), "n1", "n2 not ready"), "n1", "tor-b", "Established", ""), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 and n2 (not ready)"},
+		{"and no session carries routes of the family", session(session(session(mayRoute(not(), "n1", "n2"), "n1", "tor-a", "Active", "connection refused"), "n2", "tor-a", "Established", "no IPv4 next hop: give eth0 an address"), "n2", "tor-b", "Idle", ""), no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 and n2, and no session of theirs carries IPv4 routes; on n2: tor-a (no IPv4 next hop: give eth0 an address) and tor-b (Idle)"},
+		{"and the peers are for the other family", of6(session(mayRoute(not(), "n1"), "n1", "tor-a", "Established", "closed")), no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 is not announced: nodes that may announce it to routers: n1, and no session of theirs carries IPv4 routes; on n1: tor-a (is not for IPv4 routes: set spec.dualStackAddressFamily of the BGPPeer) and tor-b (the speaker does not report it)"},
 		{"and no node can", mayRoute(not(), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
 		{"both are, and no pod serves", unrouted(refused(factsOf(one), advertise.NoEndpoints, "no pod"), advertise.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},

@@ -67,12 +67,21 @@ func (n node) flapping() bool { return n.session.Flapping() && !n.down && !n.unh
 func (n node) trouble() string {
 	switch {
 	case n.flapping():
-		return fmt.Sprintf("flapping, ended %d times since it last stayed established for %d minutes; last error: %s",
-			n.session.Flaps, int(bgp.StableAfter.Minutes()), bounded.Cut(n.session.Why(), maxError))
+		return fmt.Sprintf("flapping, ended %d times without staying established for %d minutes; last error: %s",
+			n.session.Flaps, int(bgp.StableAfter.Minutes()), n.lastError())
 	case n.established():
 		return ""
 	}
 	return n.why()
+}
+
+// lastError is what a report has about a session, and when the next attempt is.
+func (n node) lastError() string {
+	why := bounded.Cut(n.session.Why(), maxError)
+	if n.session.Retry > 0 {
+		why += fmt.Sprintf(" (next attempt within %s)", n.session.Retry)
+	}
+	return why
 }
 
 // why is why the node has no established session.
@@ -85,7 +94,7 @@ func (n node) why() string {
 	case !n.told:
 		return "the speaker has no such session, see its SpeakerState"
 	}
-	return bounded.Cut(n.session.Why(), maxError)
+	return n.lastError()
 }
 
 // ready returns whether the spec is valid and all nodes can follow it.
@@ -109,7 +118,7 @@ func (f facts) ready() validity.Verdict {
 }
 
 // problems are the reasons of problems on nodes, the most severe first.
-var problems = []bgp.Reason{bgp.DuplicatePeer, bgp.PasswordMissing, bgp.SecretInvalid, bgp.UnknownInterface, bgp.PortClosed, bgp.NoNextHop}
+var problems = []bgp.Reason{bgp.DuplicatePeer, bgp.PasswordMissing, bgp.SecretInvalid, bgp.UnknownInterface, bgp.PortClosed, bgp.NoNextHop, bgp.AddressFamilyMissing}
 
 // problem names the nodes that report a problem for one reason, each message once.
 func (f facts) problem(reason bgp.Reason) validity.Verdict {

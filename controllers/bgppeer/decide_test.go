@@ -20,7 +20,8 @@ import (
 // cluster has these nodes; what stands behind the name says how the session is:
 // "n1 Established", "n2 Active connection refused", "n3 silent" (a report without a
 // session), "n4" (no report), "n5 Idle NoNextHop: why" (a session with a problem),
-// "n6 Established*4 why" (one that has ended four times). "!" before the name: the node is down; "-": it may not
+// "n6 Established*4 why" (one that has ended four times), "n7 Active@32 why" (the next
+// attempt is within 32 s). "!" before the name: the node is down; "-": it may not
 // announce; "?": all others miss its speaker; "=": it was stopped, and nobody misses it.
 func cluster(nodes ...string) surroundings {
 	s := surroundings{speakers: map[lb.NodeName]reports.Report{}, silent: map[lb.NodeName]bool{}, left: map[lb.NodeName]bool{}, profiles: map[string]*v1beta1.BFDProfile{
@@ -39,8 +40,11 @@ func cluster(nodes ...string) surroundings {
 		}
 		r := reports.Report{Node: n.Name}
 		if words[1] != "silent" {
-			state, flaps, _ := strings.Cut(words[1], "*")
+			state, retry, _ := strings.Cut(words[1], "@")
+			state, flaps, _ := strings.Cut(state, "*")
 			session := reports.Session{Peer: "tor", State: state, Established: state == "Established"}
+			seconds, _ := strconv.Atoi(retry)
+			session.Retry = time.Duration(seconds) * time.Second
 			session.Flaps, _ = strconv.Atoi(flaps)
 			if len(words) > 2 {
 				session.LastError = words[2]
@@ -119,6 +123,7 @@ func TestReady(t *testing.T) {
 		{"the Secret is missing", tor(), cluster("n1 Established", "n2 Idle PasswordMissing: the Secret is missing"), v1beta1.ReasonPasswordMissing, "on the node n2: the Secret is missing"},
 		{"it is invalid on nodes with an established session, too", tor(), cluster("n1 Established SecretInvalid: wrong type", "n2 Idle SecretInvalid: wrong type"), v1beta1.ReasonSecretInvalid, "on the nodes n1 and n2: wrong type"},
 		{"messages differ", tor(), cluster("n1 Idle NoNextHop: no IPv6", "n2 Idle NoNextHop: no IPv4", "n3 Idle NoNextHop: no IPv6"), v1beta1.ReasonNoNextHop, "on the nodes n1 and n3: no IPv6; on the node n2: no IPv4"},
+		{"the router does not take a family", tor(), cluster("n1 Established AddressFamilyMissing: no IPv6"), v1beta1.ReasonAddressFamilyMissing, "on the node n1: no IPv6"},
 		{"the most severe problem comes first", tor(), cluster("n1 Idle NoNextHop: no IPv6", "n2 Idle DuplicatePeer: a is in effect"), v1beta1.ReasonDuplicatePeer, "on the node n2: a is in effect"},
 		{"a node that is down reports nothing any more", tor(), cluster("!n1 Idle PasswordMissing: why"), v1beta1.ReasonPeerValid, ""},
 		{"nor does a speaker that the others miss", tor(), cluster("n2 Established", "?n1 Idle DuplicatePeer: why"), v1beta1.ReasonPeerValid, ""},
@@ -146,6 +151,7 @@ func TestEstablished(t *testing.T) {
 		{"the only one", cluster("n1 Established"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
 		{"some", cluster("n3 Idle", "n2 Active connection refused", "n1 Established", "n4 silent"), 1, 4, v1beta1.ReasonNotEstablished,
 			"1 of 4 nodes; n2: connection refused; n3: Idle; n4: the speaker has no such session, see its SpeakerState"},
+		{"attempts back off", cluster("n1 Active@128 connection refused", "n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n1: connection refused (next attempt within 2m8s)"},
 		{"none", cluster("n1 Connect"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Connect"},
 		{"many", cluster(many...), 0, 9, v1beta1.ReasonNoSession, "0 of 9 nodes; n0: Idle; n1: Idle; n2: Idle; n3: Idle; n4: Idle; 4 more"},
 		{"so is what a speaker said that the others miss", cluster("n1 Established", "?n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the speaker on it is not heard by the others: look at its pod"},
@@ -185,11 +191,13 @@ func TestEstablished_ReasonFollowsHowLongNoSessionIsEstablished(t *testing.T) {
 		{"sessions are late", cluster("n1 Active"), 3 * s, v1beta1.ReasonNoSession, 0, "0 of 1 node; n1: Active"},
 		{"two ends are not flapping", cluster("n1 Established*2 closed"), 0, v1beta1.ReasonAllEstablished, 0, "1 of 1 node"},
 		{"an established session is flapping", cluster("n1 Established", "n2 Established*4 closed"), 0, v1beta1.ReasonFlapping, 0,
-			"2 of 2 nodes; n2: flapping, ended 4 times since it last stayed established for 10 minutes; last error: closed"},
+			"2 of 2 nodes; n2: flapping, ended 4 times without staying established for 10 minutes; last error: closed"},
 		{"a flapping session is between two attempts", cluster("n1 Active*3 closed"), 5 * s, v1beta1.ReasonFlapping, 55 * s,
-			"0 of 1 node; n1: flapping, ended 3 times since it last stayed established for 10 minutes; last error: closed"},
+			"0 of 1 node; n1: flapping, ended 3 times without staying established for 10 minutes; last error: closed"},
+		{"attempts back off after flapping", cluster("n1 Active*3@8 closed"), 5 * s, v1beta1.ReasonFlapping, 55 * s,
+			"0 of 1 node; n1: flapping, ended 3 times without staying established for 10 minutes; last error: closed (next attempt within 8s)"},
 		{"a session that was flapping is down for good", cluster("n1 Active*3 closed"), 60 * s, v1beta1.ReasonNoSession, 0,
-			"0 of 1 node; n1: flapping, ended 3 times since it last stayed established for 10 minutes; last error: closed"},
+			"0 of 1 node; n1: flapping, ended 3 times without staying established for 10 minutes; last error: closed"},
 		{"a dead node is not flapping", cluster("n1 Established", "!n2 Established*3 closed"), 0, v1beta1.ReasonNotEstablished, 0, "1 of 2 nodes; n2: the node is not ready"},
 	} {
 		f := tt.cluster.of(tor())

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -49,7 +50,10 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	}
 	for i := range state.Status.BGPPeers {
 		p := &state.Status.BGPPeers[i]
-		s := reports.Session{Peer: bgp.PeerName(p.Name), Established: p.State == v1beta1.BGPEstablished, State: string(p.State), LastError: p.LastError, Flaps: int(p.Flaps)}
+		s := reports.Session{
+			Peer: bgp.PeerName(p.Name), Established: p.State == v1beta1.BGPEstablished, State: string(p.State), LastError: p.LastError, Flaps: int(p.Flaps),
+			IPv4: slices.Contains(p.Families, lb.IPv4.String()), IPv6: slices.Contains(p.Families, lb.IPv6.String()), Retry: time.Duration(p.RetrySeconds) * time.Second,
+		}
 		if p.Problem != nil {
 			s.Problem = bgp.Problem{Reason: bgp.Reason(p.Problem.Reason), Message: p.Problem.Message}
 		}

@@ -3,6 +3,7 @@ package apiconv
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,16 +17,16 @@ import (
 func TestSpeakerReportOfSessions(t *testing.T) {
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
 	state.Status.BGPPeers = []v1beta1.SpeakerBGPPeer{
-		{Name: "tor-a", State: v1beta1.BGPEstablished},
-		{Name: "tor-b", State: v1beta1.BGPActive, LastError: "connection refused", Flaps: 3},
+		{Name: "tor-a", State: v1beta1.BGPEstablished, Families: []string{"IPv6"}},
+		{Name: "tor-b", State: v1beta1.BGPActive, LastError: "connection refused", Flaps: 3, RetrySeconds: 32},
 		{Name: "tor-c", State: v1beta1.BGPIdle, Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonDuplicatePeer, Message: "why"}},
 	}
 	state.Status.MissingSpeakers, state.Status.Phase = []v1beta1.NodeName{"n2", "n3.example"}, v1beta1.SpeakerStopped
 	want := reports.Report{
 		Node: "n1", Missing: []lb.NodeName{"n2", "n3.example"}, Stopped: true,
 		Sessions: []reports.Session{
-			{Peer: "tor-a", Established: true, State: "Established"},
-			{Peer: "tor-b", State: "Active", LastError: "connection refused", Flaps: 3},
+			{Peer: "tor-a", Established: true, State: "Established", IPv6: true},
+			{Peer: "tor-b", State: "Active", LastError: "connection refused", Flaps: 3, Retry: 32 * time.Second},
 			{Peer: "tor-c", State: "Idle", Problem: bgp.Problem{Reason: bgp.DuplicatePeer, Message: "why"}},
 		},
 	}

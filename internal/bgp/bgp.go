@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/bfd"
+	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // PeerName names a BGPPeer.
@@ -95,6 +96,23 @@ type Peer struct {
 	BFDProfile string
 	// StrictBFD: there is no session unless BFD says that the path is up.
 	StrictBFD bool
+}
+
+// Families returns of which families routes go to the router, if it takes them.
+func (p *Peer) Families() (v4, v6 bool) {
+	both := p.DualStack || !p.Address.IsValid()
+	return both || p.Address.Is4(), both || p.Address.Is6()
+}
+
+// Asks reports whether routes of a family go to the router, if it takes them.
+func (p *Peer) Asks(f lb.Family) bool {
+	v4, v6 := p.Families()
+	return f == lb.IPv4 && v4 || f == lb.IPv6 && v6
+}
+
+// Internal reports whether the router can only be in our autonomous system.
+func (p *Peer) Internal() bool {
+	return p.Remote.ASN == p.ASN || p.Remote.ASN == 0 && p.Remote.Kind == Internal
 }
 
 // Password is a secret: it prints as a word that tells nothing.

@@ -20,6 +20,8 @@ const (
 	PortClosed Reason = "PortClosed"
 	// NoNextHop: the node has no address that the router could send packets to.
 	NoNextHop Reason = "NoNextHop"
+	// AddressFamilyMissing: the router does not take routes of a family that it should get.
+	AddressFamilyMissing Reason = "AddressFamilyMissing"
 )
 
 // Problem is what is wrong with a peer on one node. The zero value is none.

@@ -50,6 +50,22 @@ type Session struct {
 	Problem bgp.Problem
 	// Flaps is how often the session has ended since it was stable last.
 	Flaps int
+	// IPv4 and IPv6: routes of the family go over the session.
+	IPv4, IPv6 bool
+	// Retry bounds the time to the next attempt to connect; 0: none has failed, or the router
+	// is to connect.
+	Retry time.Duration
+}
+
+// Carries reports whether routes of a family go over the session.
+func (s Session) Carries(f lb.Family) bool {
+	return s.Established && (f == lb.IPv4 && s.IPv4 || f == lb.IPv6 && s.IPv6)
+}
+
+// SameSession reports whether two are the same but for the time to the next attempt.
+func SameSession(x, y Session) bool {
+	x.Retry, y.Retry = 0, 0
+	return x == y
 }
 
 // Flapping reports whether the session is established and ends again and again.

@@ -169,6 +169,18 @@ func TestAPeerThatChangesOrGoes(t *testing.T) {
 	}
 }
 
+func TestAddressFamilyMissing_IsReportedAndTheOtherFamilyIsAnnounced(t *testing.T) {
+	caller, listener, toListener, toCaller := pair(t)
+	toListener.DualStack = true
+	listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))
+	caller.SetPeers([]bgp.Peer{toListener}, has(routes.Table{one: red}))
+	s := becomes(t, caller, "established, with a route", func(s Status) bool { return established(s) && s.Prefixes == 1 })
+	want := bgp.Problem{Reason: bgp.AddressFamilyMissing, Message: "the router does not take IPv6 routes in this session: they are not announced to it: turn the address family on there"}
+	if s.Problem != want || s.LastError != want.Message || !s.IPv4 || s.IPv6 {
+		t.Errorf("got %+v, want IPv4 alone and the problem %+v", s, want)
+	}
+}
+
 func TestPortClosed_EndsWithPassiveMode(t *testing.T) {
 	_, listener, _, toCaller := pair(t)
 	toCaller.Source = netip.MustParseAddr("192.0.2.99") // this host does not have it
@@ -176,7 +188,9 @@ func TestPortClosed_EndsWithPassiveMode(t *testing.T) {
 	becomes(t, listener, "without a port", func(s Status) bool { return s.Problem.Reason == bgp.PortClosed })
 	toCaller.Passive = false
 	listener.SetPeers([]bgp.Peer{toCaller}, has(nil))
-	becomes(t, listener, "free of problems", func(s Status) bool { return s.Problem == bgp.Problem{} && strings.Contains(s.LastError, "does not have the address 192.0.2.99") })
+	becomes(t, listener, "free of problems", func(s Status) bool {
+		return s.Problem == bgp.Problem{} && strings.Contains(s.LastError, "does not have the address 192.0.2.99")
+	})
 }
 
 func TestItListensOnlyForPassivePeersAndToThem(t *testing.T) {

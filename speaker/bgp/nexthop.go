@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/lbstack/lbstack/internal/bgp"
@@ -34,7 +35,7 @@ func (p *peer) renewNextHops() {
 		Addresses: p.addresses, Internal: p.internal,
 	}
 	p.hops = path.NextHops(p.hops)
-	p.problem = bgp.Problem{}
+	var without []string
 	for _, f := range []struct {
 		family lb.Family
 		can    bool
@@ -44,8 +45,8 @@ func (p *peer) renewNextHops() {
 		if !f.can {
 			continue
 		}
-		if !f.hop.Address.IsValid() && p.asks(f.family) {
-			p.problem = noNextHop(f.family, device)
+		if !f.hop.Address.IsValid() && p.config.Asks(f.family) {
+			without = append(without, f.family.String())
 		}
 		if *f.to != f.hop {
 			p.log.Info("next hop", "family", f.family.String(), "address", f.hop.Address, "linkLocal", f.hop.LinkLocal, "before", f.to.Address)
@@ -53,15 +54,32 @@ func (p *peer) renewNextHops() {
 			p.table.renew(f.family)
 		}
 	}
+	p.problem = p.routeProblem(without, path)
 }
 
-func noNextHop(f lb.Family, device string) bgp.Problem {
-	where := "the interface that leads to the router"
-	if device != "" {
-		where = "the interface " + device
+// routeProblem returns why routes do not go over an established session, of which some
+// families are without a next hop. An unnumbered session asks for both families although the
+// BGPPeer does not.
+func (p *peer) routeProblem(without []string, path bgp.SessionPath) bgp.Problem {
+	if len(without) > 0 {
+		return noNextHop(strings.Join(without, " or "), path)
+	}
+	if err := p.missing(*p.up); err != nil && p.config.Interface == "" {
+		return bgp.Problem{Reason: bgp.AddressFamilyMissing, Message: err.Error()}
+	}
+	return bgp.Problem{}
+}
+
+func noNextHop(families string, path bgp.SessionPath) bgp.Problem {
+	where, or := "the interface that leads to the router", ""
+	if path.Outgoing != "" {
+		where = "the interface " + path.Outgoing
+	}
+	if !path.Direct {
+		or = ", or the Node an InternalIP of the family"
 	}
 	return bgp.Problem{Reason: bgp.NoNextHop, Message: fmt.Sprintf(
-		"the node has no %s address that the router could send packets to: %s routes are not announced to it: give %s a stable global %s address, or the Node an InternalIP of the family", f, f, where, f)}
+		"the node has no %s address that the router could send packets to: %s routes are not announced to it: give %s a stable global %s address%s", families, families, where, families, or)}
 }
 
 // dialProblem returns what is wrong on this node if a connection cannot be made.

@@ -38,7 +38,7 @@ func overHops(p bgp.Peer, router netip.Addr) bool {
 	case p.Multihop || p.SecurityHops > 0:
 		return p.SecurityHops != 1
 	}
-	return internal(p) && !router.IsLinkLocalUnicast() && !connected(router)
+	return p.Internal() && !router.IsLinkLocalUnicast() && !connected(router)
 }
 
 // watch has the paths to all routers watched that are to be. Those of peers that are gone

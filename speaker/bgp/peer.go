@@ -283,29 +283,18 @@ func (p *peer) established(n session.Negotiated) {
 	p.log.Info("the session is established", "router", p.router, "ASN", n.Remote.ASN, "hold", n.Hold)
 }
 
-// missing says which routes the router does not take.
+// missing returns which routes the router does not take.
 func (p *peer) missing(n session.Negotiated) error {
 	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
 		can := n.IPv4
 		if f == lb.IPv6 {
 			can = n.IPv6
 		}
-		if p.asks(f) && !can {
-			return fmt.Errorf("the router does not take %s routes in this session: turn the address family on there", f)
+		if p.config.Asks(f) && !can {
+			return fmt.Errorf("the router does not take %s routes in this session: they are not announced to it: turn the address family on there", f)
 		}
 	}
 	return nil
-}
-
-func (p *peer) asks(f lb.Family) bool {
-	v4, v6 := families(p.config)
-	return f == lb.IPv4 && v4 || f == lb.IPv6 && v6
-}
-
-// families returns routes of which families a session is about.
-func families(p bgp.Peer) (v4, v6 bool) {
-	both := p.DualStack || !p.Address.IsValid()
-	return both || p.Address.Is4(), both || p.Address.Is6()
 }
 
 // flush sends routes while the router takes them.

@@ -94,7 +94,7 @@ func setHops(fd int, p bgp.Peer, router netip.Addr) error {
 	switch {
 	case p.SecurityHops > 0:
 		hops = 255
-	case !p.Multihop && !internal(p):
+	case !p.Multihop && !p.Internal():
 		hops = 1
 	}
 	level, ttl, class := unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_TCLASS
@@ -133,11 +133,6 @@ func setLeast(fd int, four bool, least int) error {
 		return fmt.Errorf("setting the least hop limit: %w", err)
 	}
 	return nil
-}
-
-// internal says whether the router can only be in our autonomous system.
-func internal(p bgp.Peer) bool {
-	return p.Remote.ASN == p.ASN || p.Remote.ASN == 0 && p.Remote.Kind == bgp.Internal
 }
 
 // sign has the kernel sign and check segments from and to a router (RFC 2385). An empty

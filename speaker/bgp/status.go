@@ -38,6 +38,8 @@ type Status struct {
 	Local netip.Addr
 	// Negotiated is nil unless the session is established.
 	Negotiated *session.Negotiated
+	// IPv4 and IPv6: routes of the family go over the session.
+	IPv4, IPv6 bool
 	// Prefixes is how many the router has from this node. Changes counts how often
 	// they were others.
 	Prefixes int
@@ -64,11 +66,11 @@ func (p *peer) report() {
 	if failing := cmp.Or(p.failing, p.table.problem()); failing != nil && p.up != nil {
 		s.LastError, s.LastErrorAt = failing.Error(), s.Since
 	}
-	s.Problem = cmp.Or(p.problem, p.closed)
-	if p.up != nil {
-		s.Problem = p.problem
+	s.Problem = p.problem
+	if p.up == nil {
+		s.Problem = cmp.Or(p.problem, p.closed)
 	}
-	if s.Problem.Reason == bgp.NoNextHop || s.LastError == "" {
+	if p.up != nil || s.LastError == "" {
 		s.LastError = cmp.Or(s.Problem.Message, s.LastError)
 	}
 	s.Changes = p.table.changes
@@ -76,6 +78,7 @@ func (p *peer) report() {
 		s.Retry = p.machine.Retry()
 	} else {
 		s.Local, s.Prefixes = p.local, len(p.table.sent)
+		s.IPv4, s.IPv6 = p.wire.NextHop4.Address.IsValid(), p.wire.NextHop6.Address.IsValid()
 	}
 	before := p.told
 	p.told = s

@@ -11,6 +11,7 @@ import (
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/internal/lb"
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 )
@@ -116,6 +117,12 @@ func (r Routing) peer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 		p.PeerASN, p.PeerRouterID, p.LocalAddress = int64(n.Remote.ASN), n.Remote.RouterID.String(), s.Local.String()
 		p.HoldTimeSeconds, p.KeepaliveTimeSeconds = new(int32(n.Hold/time.Second)), new(int32(n.Keepalive/time.Second))
 		p.Capabilities = n.Remote.Capabilities.Words()
+		if s.IPv4 {
+			p.Families = append(p.Families, lb.IPv4.String())
+		}
+		if s.IPv6 {
+			p.Families = append(p.Families, lb.IPv6.String())
+		}
 	}
 	if path, watched := r.Path(s.Peer); watched {
 		p.BFD = &v1beta1.SpeakerBFD{
@@ -147,24 +154,22 @@ func (r Routing) pathWords(peer bgp.PeerName) string {
 func (r Routing) flapping() (sentences []string) {
 	for _, s := range r.Sessions {
 		if s.Flaps >= bgp.FlapsWhenFlapping && (s.State == session.Established || time.Since(s.Since) < speakerbgp.DownAfter) {
-			sentences = append(sentences, fmt.Sprintf("the session of the BGPPeer %q is flapping: it has ended %d times since it last stayed up for %s; last error: %s", s.Peer, s.Flaps, minutes(bgp.StableAfter), s.LastError))
+			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is flapping: it ended %d times without staying established for %d minutes: last error: %s", s.Peer, s.Flaps, int(bgp.StableAfter.Minutes()), s.LastError))
 		}
 	}
 	return sentences
 }
 
-func minutes(d time.Duration) string { return fmt.Sprintf("%d minutes", int(d.Minutes())) }
-
-// down says which sessions are not up that should be, or are not watched.
+// down returns which sessions are not established, or are not watched.
 func (r Routing) down(now time.Time) (sentences []string) {
 	for _, s := range r.Sessions {
 		p := r.peer(s)
 		path, watched := r.Path(s.Peer)
 		switch {
 		case s.State != session.Established && now.Sub(s.Since) >= speakerbgp.DownAfter:
-			sentences = append(sentences, fmt.Sprintf("the session of the BGPPeer %q is not up (%s since %s): %s", s.Peer, p.State, p.Since.UTC().Format(time.RFC3339), p.LastError))
+			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: no session since %s: %s", s.Peer, p.Since.UTC().Format(time.RFC3339), cmp.Or(p.LastError, string(p.State))))
 		case s.State == session.Established && watched && path.Problem != "":
-			sentences = append(sentences, fmt.Sprintf("nobody watches the path of the BGPPeer %q, whose session is up: %s", s.Peer, unwatchedWords(path)))
+			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is established and its path is not watched: %s", s.Peer, unwatchedWords(path)))
 		}
 	}
 	return sentences

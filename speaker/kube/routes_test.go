@@ -28,12 +28,12 @@ func TestWhatIsWrongWithASessionIsToldInTheState(t *testing.T) {
 		lastError, ready string // what they contain; empty: nothing is wrong
 	}{
 		{"an established session is well", speakerbgp.Status{State: session.Established, Since: long}, nil, "", ""},
-		{"a path that nobody can watch is told although the session is up", speakerbgp.Status{State: session.Established, Since: long}, taken, "port 3784 is taken", "nobody watches"},
+		{"a path that nobody can watch is told although the session is up", speakerbgp.Status{State: session.Established, Since: long}, taken, "port 3784 is taken", "its path is not watched"},
 		{"a router without BFD takes nothing from a session that does not wait for it", speakerbgp.Status{State: session.Established, Since: long}, silent, "", ""},
 		{"a session that waits for BFD says how both sides see it", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, silent, "strictBFD", "strictBFD"},
 		{"one that waits for BFD which cannot work says why", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, taken, "port 3784 is taken", "port 3784 is taken"},
 		{"one that waits for a profile says so", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, nil, "BFDProfile is missing", "BFDProfile is missing"},
-		{"one that is down for long is not ready", speakerbgp.Status{State: session.Active, Since: long, LastError: "refused"}, nil, "refused", "is not up"},
+		{"one that is down for long is not ready", speakerbgp.Status{State: session.Active, Since: long, LastError: "refused"}, nil, "refused", "no session since"},
 		{"one that has just begun is given time", speakerbgp.Status{State: session.Active, Since: time.Now(), LastError: "refused"}, nil, "refused", ""},
 		{"what broke the session goes before what is wrong with BFD", speakerbgp.Status{State: session.Active, Since: long, LastError: "refused"}, taken, "refused", "refused"},
 	} {
@@ -82,8 +82,27 @@ func TestRouting_ProblemsAndFlapsAreReported(t *testing.T) {
 	if diff := cmp.Diff(want, got.BGPPeers); diff != "" {
 		t.Errorf("peers (-want +got):\n%s", diff)
 	}
-	if ready := got.Conditions[0]; ready.Reason != v1beta1.ReasonFlapping || !strings.Contains(ready.Message, `the session of the BGPPeer "c" is flapping: it has ended 3 times since it last stayed up for 10 minutes; last error: closed`) {
+	if ready := got.Conditions[0]; ready.Reason != v1beta1.ReasonFlapping || !strings.Contains(ready.Message, `BGPPeer "c": the session is flapping: it ended 3 times without staying established for 10 minutes: last error: closed`) {
 		t.Errorf("Ready: got %+v, want %s with the peer c", ready, v1beta1.ReasonFlapping)
+	}
+}
+
+func TestRouting_FamiliesOfRoutesAreReported(t *testing.T) {
+	agreed := &session.Negotiated{}
+	for _, tt := range []struct {
+		name    string
+		session speakerbgp.Status
+		want    []string
+	}{
+		{"both families", speakerbgp.Status{State: session.Established, Negotiated: agreed, IPv4: true, IPv6: true}, []string{"IPv4", "IPv6"}},
+		{"one family", speakerbgp.Status{State: session.Established, Negotiated: agreed, IPv6: true}, []string{"IPv6"}},
+		{"no session", speakerbgp.Status{State: session.Active}, nil},
+	} {
+		r := Routing{Sessions: []speakerbgp.Status{tt.session}, Path: func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }}
+		got := status(&v1beta1.SpeakerState{}, speaker.Report{}, r, nil).BGPPeers[0].Families
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
 	}
 }
 

@@ -38,6 +38,13 @@ func TestServiceTellsWhichRoutersKnowIt(t *testing.T) {
 	b.announced("web", v1beta1.ReasonNotAnnounced, "no session of theirs is established; on node1: tor-a (connection refused)")
 	b.warned("web", v1beta1.ReasonNotAnnounced)
 
+	const noNextHop = "the node has no IPv4 address that the router could send packets to"
+	node1.session("tor-a", v1beta1.BGPEstablished, noNextHop, func(p *v1beta1.SpeakerBGPPeer) {
+		p.Families, p.Problem = []string{"IPv6"}, &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonNoNextHop, Message: noNextHop}
+	})
+	b.announced("web", v1beta1.ReasonNotAnnounced, "no session of theirs carries IPv4 routes; on node1: tor-a ("+noNextHop+")")
+	b.says("tor-a", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonNoNextHop, "on the node node1: "+noNextHop)
+
 	node1.session("tor-a", v1beta1.BGPEstablished, "")
 	node1.routes("10.9.0.1/32", "tor-a")
 	b.announced("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by BGP from node1 to the peer tor-a")
@@ -91,8 +98,8 @@ func TestRouterTellsOfItsSessions(t *testing.T) {
 
 	node1, node2 := b.speaker("node1"), b.speaker("node2")
 	node1.session("tor", v1beta1.BGPEstablished, "")
-	node2.session("tor", v1beta1.BGPActive, "no route to host")
-	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNotEstablished, "1 of 2 nodes; node2: no route to host")
+	node2.session("tor", v1beta1.BGPActive, "no route to host", func(p *v1beta1.SpeakerBGPPeer) { p.RetrySeconds = 32 })
+	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNotEstablished, "1 of 2 nodes; node2: no route to host (next attempt within 32s)")
 	b.sessions("tor", 1, 2)
 	node2.session("tor", v1beta1.BGPEstablished, "")
 	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonAllEstablished, "2 of 2 nodes")
@@ -120,6 +127,8 @@ func TestWhatBGPAdvertisementsNameMustExist(t *testing.T) {
 	b.peer("tor")
 	b.says("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonAdvertisementValid)
 	b.event("ad", v1beta1.ReasonAdvertisementValid)
+	b.advertiseToRouters("preferred", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref = new(int64(200)) })
+	b.says("preferred", &v1beta1.BGPAdvertisement{}, v1beta1.ConditionReady, v1beta1.ReasonAttributeIgnored, "spec.localPref has no effect", "BGPPeer tor: remove it")
 	create(t, b.Client, &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1beta1.CommunitySpec{Communities: gold}})
 	b.says("b", &v1beta1.Community{}, v1beta1.ConditionReady, v1beta1.ReasonDuplicateAlias, "the Community a, which is older")
 	b.advertiseToRouters("wide", func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = 24 })
@@ -144,10 +153,17 @@ func (b *bed) peer(name string, edits ...func(*v1beta1.BGPPeerSpec)) {
 	create(b.T, b.Client, peer)
 }
 
-// session says how the session of the node with a router is.
-func (s *speaker) session(peer v1beta1.ObjectName, state v1beta1.BGPState, lastError string) {
+// session reports a session of the node with a router; one that is established carries IPv4
+// routes.
+func (s *speaker) session(peer v1beta1.ObjectName, state v1beta1.BGPState, lastError string, edits ...func(*v1beta1.SpeakerBGPPeer)) {
 	s.Helper()
 	next := v1beta1.SpeakerBGPPeer{Name: peer, State: state, Since: metav1.Now(), LastError: lastError}
+	if state == v1beta1.BGPEstablished {
+		next.Families = []string{"IPv4"}
+	}
+	for _, edit := range edits {
+		edit(&next)
+	}
 	for i := range s.status.BGPPeers {
 		if s.status.BGPPeers[i].Name == peer {
 			s.status.BGPPeers[i] = next

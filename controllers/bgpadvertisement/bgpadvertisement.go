@@ -20,6 +20,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -69,7 +70,7 @@ func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta
 	if err := reader.List(ctx, &communities); err != nil {
 		return nil, fmt.Errorf("listing the Communities: %w", err)
 	}
-	in := input{peers: map[string]bool{}, listed: map[lb.PoolName][]lb.Range{}}
+	in := input{peers: map[bgp.PeerName]*bgp.Peer{}, listed: map[lb.PoolName][]lb.Range{}}
 	aliases, _ := apiconv.ParseCommunities(communities.Items)
 	wrong := map[string]*apiconv.SpecError{}
 	for i := range ads.Items {
@@ -120,7 +121,11 @@ func gather(ctx context.Context, reader client.Reader, in *input) error {
 		in.listed[lb.PoolName(pools.Items[i].Name)] = read.Listed
 	}
 	for i := range peers.Items {
-		in.peers[peers.Items[i].Name] = true
+		name := bgp.PeerName(peers.Items[i].Name)
+		in.peers[name] = nil
+		if peer, err := apiconv.ParseBGPPeer(&peers.Items[i]); err == nil {
+			in.peers[name] = &peer.Peer
+		}
 	}
 	for i := range nodes.Items {
 		in.nodes = append(in.nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))

@@ -3,12 +3,14 @@ package bgpadvertisement
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -20,8 +22,9 @@ type input struct {
 	pools []advertise.Pool
 	// listed is all that the pools list, also what they do not give.
 	listed map[lb.PoolName][]lb.Range
-	peers  map[string]bool
-	nodes  []advertise.Node
+	// peers are all BGPPeers; nil: one that is invalid.
+	peers map[bgp.PeerName]*bgp.Peer
+	nodes []advertise.Node
 	// services of the cluster, by their labels and those of their namespaces.
 	services []advertise.Service
 }
@@ -39,7 +42,10 @@ func decide(in input) map[string]validity.Verdict {
 			v = in.conflict(ad)
 		}
 		if v.Reason == "" {
-			v = validity.Verdict{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
+			v = in.ignored(ad)
+		}
+		if v.Reason == "" {
+			v = validity.Verdict{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect" + in.unused(ad)}
 		}
 		verdicts[ad.Name] = v
 	}
@@ -54,7 +60,7 @@ func (in *input) unknown(ad *routes.Advertisement) validity.Verdict {
 	}
 	var peers []string
 	for _, name := range ad.Peers {
-		if !in.peers[string(name)] {
+		if _, exists := in.peers[name]; !exists {
 			peers = append(peers, string(name))
 		}
 	}
@@ -62,6 +68,44 @@ func (in *input) unknown(ad *routes.Advertisement) validity.Verdict {
 		return validity.Verdict{Reason: v1beta1.ReasonUnknownPeer, Message: scope.Missing("spec.peers", "BGPPeer", peers)}
 	}
 	return validity.Verdict{}
+}
+
+// ignored names the peers of an advertisement if none of them gets an attribute: LOCAL_PREF goes to
+// routers of our own autonomous system alone, and our ASN is in the AS_PATH of others alone (RFC
+// 4271 sections 5.1.5 and 5.1.2).
+func (in *input) ignored(ad *routes.Advertisement) validity.Verdict {
+	names := ad.Peers
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(in.peers))
+	}
+	all := func(internal bool) bool {
+		return len(names) > 0 && !slices.ContainsFunc(names, func(name bgp.PeerName) bool { return in.peers[name] == nil || in.peers[name].Internal() != internal })
+	}
+	var what string
+	switch {
+	case ad.Attributes.LocalPref.Set && all(false):
+		what = "spec.localPref has no effect: routers of other autonomous systems get no LOCAL_PREF, and all peers of the advertisement are such: %s: remove it, or use med, asPathPrepend or communities"
+	case ad.Attributes.Prepend > 0 && all(true):
+		what = "spec.asPathPrepend has no effect: routers of the own autonomous system get an empty AS_PATH, and all peers of the advertisement are such: %s: remove it, or use localPref or med"
+	default:
+		return validity.Verdict{}
+	}
+	return validity.Verdict{Reason: v1beta1.ReasonAttributeIgnored, Message: fmt.Sprintf(what, advertise.Named("BGPPeer", names))}
+}
+
+// unused warns of packets to addresses of aggregates that no Service has.
+func (in *input) unused(ad *routes.Advertisement) string {
+	for i := range in.pools {
+		p := &in.pools[i]
+		if !ad.CoversPool(p.Name, p) {
+			continue
+		}
+		if prefix, is := ad.Aggregate(lb.Subtract(p.Listed, p.Excluded)); is {
+			return fmt.Sprintf(
+				"; packets to addresses of an aggregate, such as %s, that no Service has circle between routers and nodes unless the nodes drop them: see \"Packets that no Service takes\" in docs/routing.md", prefix)
+		}
+	}
+	return ""
 }
 
 // tooWide names the pool of whose addresses prefixes would be made that hold addresses of others.

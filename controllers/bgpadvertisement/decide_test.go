@@ -37,7 +37,10 @@ func TestDecide(t *testing.T) {
 			"a": {lb.RangeOf(netip.MustParsePrefix("192.0.2.0/25"))},
 			"b": {lb.RangeOf(netip.MustParsePrefix("2001:db8::/120"))},
 		},
-		peers: map[string]bool{"tor-a": true, "tor-b": true},
+		peers: map[bgp.PeerName]*bgp.Peer{
+			"tor-a": {ASN: 64512, Remote: bgp.RemoteASN{ASN: 64512}}, "tor-b": {ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.Internal}}, "odd": nil,
+			"isp-a": {ASN: 64512, Remote: bgp.RemoteASN{ASN: 64513}}, "isp-b": {ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.External}},
+		},
 		nodes: []advertise.Node{{Name: "n1", Labels: labelled("left")}, {Name: "n2", Labels: labelled("right")}}, services: []advertise.Service{{Labels: labelled("red")}, {Labels: labelled("blue")}},
 	}
 	ofNodes := func(key string) func(*routes.Advertisement) {
@@ -46,8 +49,8 @@ func TestDecide(t *testing.T) {
 	ofServices := func(key string) func(*routes.Advertisement) {
 		return func(ad *routes.Advertisement) { ad.ServiceSelectors = has(key) }
 	}
-	to := func(peer bgp.PeerName) func(*routes.Advertisement) {
-		return func(ad *routes.Advertisement) { ad.Peers = []bgp.PeerName{peer} }
+	to := func(peers ...bgp.PeerName) func(*routes.Advertisement) {
+		return func(ad *routes.Advertisement) { ad.Peers = peers }
 	}
 	of := func(name lb.PoolName) func(*routes.Advertisement) {
 		return func(ad *routes.Advertisement) { ad.Pools = []lb.PoolName{name} }
@@ -65,7 +68,8 @@ func TestDecide(t *testing.T) {
 		{"a pool that is not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"a", "none"}}}}, v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "none", which does not exist`},
 		{"labels that no node has", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", NodeSelectors: has("top")}}}, v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes"},
 		{"peers that are not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Peers: []bgp.PeerName{"p", "tor-a", "q"}}}, v1beta1.ReasonUnknownPeer, `spec.peers names the BGPPeers "p" and "q", which do not exist`},
-		{"an aggregate that is the pool", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"a"}}, Length: 25}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"an aggregate that is the pool", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"a"}}, Length: 25}}, v1beta1.ReasonAdvertisementValid,
+			`the advertisement is in effect; packets to addresses of an aggregate, such as 192.0.2.0/25, that no Service has circle between routers and nodes unless the nodes drop them: see "Packets that no Service takes" in docs/routing.md`},
 		{"one that is wider", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Length: 24}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLength 24 makes 192.0.2.0/24 of addresses of the pool "a"`},
 		{"one of IPv6", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, LengthV6: 64}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLengthV6 64 makes 2001:db8::/64 of addresses of the pool "b"`},
 		{"one that holds an address which the pool excludes", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"c"}}, Length: 24}}, v1beta1.ReasonAggregateTooWide,
@@ -75,6 +79,16 @@ func TestDecide(t *testing.T) {
 			`spec.localPref is 100, and that of the BGPAdvertisement "y", which is about some of the same routes, is 200: such routes have 200`},
 		{"the other side of it", []routes.Advertisement{prefers("y", 200), prefers("x", 100)}, v1beta1.ReasonLocalPrefConflict, "is 100: such routes have 200"},
 		{"of several the highest is named", []routes.Advertisement{prefers("x", 100), prefers("y", 200), prefers("z", 300)}, v1beta1.ReasonLocalPrefConflict, "such routes have 300"},
+		{"a preference for external peers", []routes.Advertisement{prefers("x", 100, to("isp-b", "isp-a"))}, v1beta1.ReasonAttributeIgnored,
+			"spec.localPref has no effect: routers of other autonomous systems get no LOCAL_PREF, and all peers of the advertisement are such: BGPPeer isp-b and isp-a: remove it, or use med, asPathPrepend or communities"},
+		{"a preference for one external peer", []routes.Advertisement{prefers("x", 100, to("isp-a"))}, v1beta1.ReasonAttributeIgnored, "BGPPeer isp-a: remove it"},
+		{"a preference for an internal peer as well", []routes.Advertisement{prefers("x", 100, to("isp-a", "tor-b"))}, v1beta1.ReasonAdvertisementValid, ""},
+		{"a preference for a peer that is invalid", []routes.Advertisement{prefers("x", 100, to("isp-a", "odd"))}, v1beta1.ReasonAdvertisementValid, ""},
+		{"a preference for all peers", []routes.Advertisement{prefers("x", 100)}, v1beta1.ReasonAdvertisementValid, ""},
+		{"no preference for external peers", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Peers: []bgp.PeerName{"isp-a"}}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"a longer path for internal peers", []routes.Advertisement{prepends("x", "tor-a", "tor-b")}, v1beta1.ReasonAttributeIgnored,
+			"spec.asPathPrepend has no effect: routers of the own autonomous system get an empty AS_PATH, and all peers of the advertisement are such: BGPPeer tor-a and tor-b: remove it, or use localPref or med"},
+		{"a longer path for an external peer as well", []routes.Advertisement{prepends("x", "tor-a", "isp-a")}, v1beta1.ReasonAdvertisementValid, ""},
 		{"the same preference", []routes.Advertisement{prefers("x", 100), prefers("y", 100)}, v1beta1.ReasonAdvertisementValid, ""},
 		{"one that has none", []routes.Advertisement{prefers("x", 100), {Scope: advertise.Scope{Name: "y"}}}, v1beta1.ReasonAdvertisementValid, ""},
 		{"of other pools", []routes.Advertisement{prefers("x", 100, of("a")), prefers("y", 200, of("b"))}, v1beta1.ReasonAdvertisementValid, ""},
@@ -94,4 +108,9 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
+}
+
+// prepends is an advertisement with a longer path for some peers.
+func prepends(name string, peers ...bgp.PeerName) routes.Advertisement {
+	return routes.Advertisement{Scope: advertise.Scope{Name: name}, Peers: peers, Attributes: routes.Attributes{Prepend: 2}}
 }

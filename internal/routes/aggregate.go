@@ -23,6 +23,17 @@ func (a *Advertisement) Overhang(ranges []lb.Range) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
+// Aggregate returns the first prefix of several addresses that the advertisement announces for
+// addresses in the ranges; false: it announces single addresses.
+func (a *Advertisement) Aggregate(ranges []lb.Range) (netip.Prefix, bool) {
+	for _, r := range ranges {
+		if prefix, _ := r.First.Prefix(a.bits(r.Family())); !prefix.IsSingleIP() { // bits are of the family
+			return prefix, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
 // SharesLength says whether both announce addresses of the family as prefixes of the
 // same length.
 func (a *Advertisement) SharesLength(other *Advertisement, family lb.Family) bool {

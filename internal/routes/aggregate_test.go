@@ -7,6 +7,26 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
+func TestAggregate(t *testing.T) {
+	span := func(prefix string) lb.Range { return lb.RangeOf(netip.MustParsePrefix(prefix)) }
+	for _, tt := range []struct {
+		name   string
+		ad     Advertisement
+		ranges []lb.Range
+		want   string
+	}{
+		{"single addresses are none", Advertisement{}, []lb.Range{span("192.0.2.0/24"), span("2001:db8::/64")}, ""},
+		{"the first prefix of the first range", Advertisement{Length: 26}, []lb.Range{span("192.0.2.64/26"), span("192.0.2.128/25")}, "192.0.2.64/26"},
+		{"a length of one family alone", Advertisement{LengthV6: 64}, []lb.Range{span("192.0.2.0/24"), span("2001:db8::/63")}, "2001:db8::/64"},
+		{"no ranges", Advertisement{Length: 24}, nil, ""},
+	} {
+		prefix, got := tt.ad.Aggregate(tt.ranges)
+		if got != (tt.want != "") || (got && prefix.String() != tt.want) {
+			t.Errorf("%s: got %v, %s, want %q", tt.name, got, prefix, tt.want)
+		}
+	}
+}
+
 func TestOverhang(t *testing.T) {
 	span := func(first, last string) lb.Range {
 		return lb.Range{First: netip.MustParseAddr(first), Last: netip.MustParseAddr(last)}

@@ -87,7 +87,7 @@ func TestListen_HeldConnections(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			address := serve(t, Health(func() error { return nil }))
 			var held []*net.TCPConn
-			for i := range 4 * mostConnections {
+			for i := range mostConnections + 100 {
 				c := dial(t, fmt.Sprintf("127.0.1.%d", 1+i%2), address)
 				_, _ = io.WriteString(c, sent) // it may be closed by now
 				held = append(held, c)

@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	// mostConnections are open at once on one port. Each takes some 30 KiB.
-	mostConnections = 64
+	// mostConnections are open at once on one port. Each takes up to some 30 KiB. Where a
+	// source opens ten thousand connections a second, which is what a host can, one of them
+	// stays for a tenth of a second: enough for a probe from the same source.
+	mostConnections = 1024
 	// requestBytes bounds a request: its line and its headers.
 	requestBytes = 4 << 10
 	// toSend is how long a client may take to send its request, and toReceive how long to

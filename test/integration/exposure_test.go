@@ -1,0 +1,289 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// exposed is a program with its memory limit in the manifests, and where it serves here.
+type exposed struct {
+	name            string
+	limit           int64
+	args            []string
+	health, metrics string
+	listens         []string // all that it listens on
+}
+
+func exposedPrograms(t *testing.T, namespace string) []exposed {
+	t.Helper()
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(strings.Repeat("k", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list := []exposed{
+		{name: "controller", limit: 512 << 20},
+		{name: "operator", limit: 256 << 20, args: []string{"--image=none"}},
+		{name: "speaker", limit: 256 << 20, args: []string{"--node=exposed", "--address=127.0.0.1", "--member-port=17947", "--member-key-file=" + key, "--state-dir=" + t.TempDir()},
+			listens: []string{"tcp 127.0.0.1:17947", "udp 127.0.0.1:17947", "udp 127.0.0.1:17947"}},
+	}
+	for i := range list {
+		e := &list[i]
+		e.health, e.metrics = fmt.Sprintf("127.0.0.1:%d", 17800+2*i), fmt.Sprintf("127.0.0.1:%d", 17801+2*i)
+		e.args = append(e.args, "--namespace="+namespace, "--health-probe-bind-address="+e.health, "--metrics-bind-address="+e.metrics)
+		e.listens = append([]string{"tcp " + e.health, "tcp " + e.metrics}, e.listens...)
+	}
+	return list
+}
+
+// run starts a program under its memory limit, and waits until it is ready.
+func (e exposed) run(t *testing.T) *process {
+	t.Helper()
+	p := start(t, e.name, []string{fmt.Sprintf("MEMORY_LIMIT=%d", e.limit)}, e.args...)
+	eventually.Succeed(t, 60*time.Second, e.name+" is ready", func(ctx context.Context) error { return answers(ctx, e.health, "/readyz") })
+	return p
+}
+
+func answers(ctx context.Context, address, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s%s answers %s", address, path, response.Status)
+	}
+	return nil
+}
+
+// peak returns the most memory that a process has had at a time (VmHWM in proc(5)), in bytes.
+func (p *process) peak(t *testing.T) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatalf("%s has ended: %v", p.cmd.Path, err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	size, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return size << 10
+}
+
+// within fails the test if a program has had more memory than its limit.
+func (e exposed) within(t *testing.T, p *process) {
+	t.Helper()
+	peak := p.peak(t)
+	t.Logf("%s: at most %d MiB of %d", e.name, peak>>20, e.limit>>20)
+	if peak > e.limit {
+		t.Errorf("%s took %d MiB, its limit is %d", e.name, peak>>20, e.limit>>20)
+	}
+}
+
+// hostile are what clients send who mean no good.
+var hostile = map[string]func(net.Conn){
+	"nothing":        func(net.Conn) {},
+	"half a request": func(c net.Conn) { _, _ = io.WriteString(c, "GET /metrics HT") },
+	"a megabyte of headers": func(c net.Conn) {
+		_, _ = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n")
+		for line := strings.Repeat("a: b\r\n", 1000); ; {
+			if _, err := io.WriteString(c, line); err != nil {
+				return
+			}
+		}
+	},
+	"a header a second": func(c net.Conn) {
+		_, _ = io.WriteString(c, "GET /metrics HTTP/1.1\r\n")
+		for tick := time.NewTicker(time.Second); ; <-tick.C {
+			if _, err := io.WriteString(c, "a: b\r\n"); err != nil {
+				return
+			}
+		}
+	},
+	"requests without taking the answer": func(c net.Conn) { _, _ = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") },
+}
+
+// attack holds connections to an address, 200 for each kind, and opens others in place of
+// those that are closed, until the context ends.
+func attack(ctx context.Context, address string) {
+	for _, send := range hostile {
+		for range 200 {
+			go func() {
+				for ctx.Err() == nil {
+					c, err := net.DialTimeout("tcp", address, time.Second)
+					if err == nil {
+						stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+						send(c)
+						_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+						_, _ = c.Read(make([]byte, 1))
+						stop()
+						_ = c.Close()
+					}
+					select {
+					case <-ctx.Done():
+					case <-time.After(100 * time.Millisecond):
+					}
+				}
+			}()
+		}
+	}
+}
+
+func TestHostileClientsCostABoundedAmount(t *testing.T) {
+	b := newBed(t)
+	b.machine("exposed", nil)
+	for _, e := range exposedPrograms(t, b.namespace) {
+		t.Run(e.name, func(t *testing.T) {
+			p := e.run(t)
+			if diff := cmp.Diff(e.listens, listening(t, p.cmd.Process.Pid)); diff != "" {
+				t.Errorf("sockets that listen (-want +got):\n%s", diff)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			for _, socket := range e.listens {
+				if address, tcp := strings.CutPrefix(socket, "tcp "); tcp {
+					attack(ctx, address)
+				}
+			}
+			for range 10 {
+				time.Sleep(time.Second)
+				for address, path := range map[string]string{e.health: "/readyz", e.metrics: "/metrics"} {
+					if err := answers(ctx, address, path); err != nil {
+						t.Errorf("during the attack: %v", err)
+					}
+				}
+			}
+			cancel()
+			e.within(t, p)
+		})
+	}
+}
+
+// listening lists the sockets of a process that take what others send, in order.
+func listening(t *testing.T, pid int) (list []string) {
+	t.Helper()
+	mine := map[string]bool{}
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil {
+			mine[strings.TrimSuffix(strings.TrimPrefix(target, "socket:["), "]")] = true
+		}
+	}
+	for _, table := range []struct{ name, protocol, state string }{{"tcp", "tcp", "0A"}, {"tcp6", "tcp", "0A"}, {"udp", "udp", "07"}, {"udp6", "udp", "07"}} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, table.name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			if len(fields) < 10 || fields[3] != table.state || !mine[fields[9]] {
+				continue
+			}
+			host, port, _ := strings.Cut(fields[1], ":")
+			number, err := strconv.ParseUint(port, 16, 16)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if host == "0100007F" {
+				host = "127.0.0.1"
+			}
+			list = append(list, fmt.Sprintf("%s %s:%d", table.protocol, host, number))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestObjectsOfTenantsCostABoundedAmount(t *testing.T) {
+	b := newBed(t)
+	b.machine("exposed", nil)
+	labels := map[string]string{}
+	for i := range 7000 {
+		labels[fmt.Sprintf("label-%050d", i)] = strings.Repeat("v", 63)
+	}
+	work, ctx := errgroup.WithContext(t.Context())
+	work.SetLimit(8)
+	for i := range 100 {
+		work.Go(func() error {
+			return b.Create(ctx, &corev1.Service{
+				ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("large-%d", i), Labels: labels},
+				Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone},
+			})
+		})
+	}
+	for i := range 500 {
+		slice := &discoveryv1.EndpointSlice{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: b.namespace, Name: fmt.Sprintf("large-%d", i), Labels: map[string]string{discoveryv1.LabelServiceName: "web"},
+			},
+			AddressType: discoveryv1.AddressTypeIPv4,
+		}
+		for j := range 1000 {
+			slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
+				Addresses: []string{fmt.Sprintf("10.%d.%d.%d", i/250, i%250, j%250)}, NodeName: new(fmt.Sprintf("invented-%d-%d", i, j)),
+			})
+		}
+		work.Go(func() error { return b.Create(ctx, slice) })
+	}
+	if err := work.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = b.DeleteAllOf(context.Background(), &discoveryv1.EndpointSlice{}, client.InNamespace(b.namespace))
+	})
+	b.pool("pool", "10.9.0.1-10.9.0.9")
+	// On no interface: the speaker is in the network of this machine, which is not to notice.
+	b.advertise("all", func(ad *v1beta1.L2AdvertisementSpec) { ad.Interfaces = []v1beta1.InterfaceName{"absent0"} })
+	running := map[*process]exposed{}
+	for _, e := range exposedPrograms(t, b.namespace) {
+		running[e.run(t)] = e
+	}
+	b.service("web")
+	b.endpoints("web", "exposed")
+	b.has("web", "10.9.0.1")
+	eventually.Succeed(t, within, "the speaker reports", func(ctx context.Context) error {
+		state := &v1beta1.SpeakerState{}
+		if err := b.Get(ctx, client.ObjectKey{Name: "exposed"}, state); err != nil {
+			return err
+		}
+		if state.Status.Phase != v1beta1.SpeakerActive {
+			return fmt.Errorf("its phase is %q", state.Status.Phase)
+		}
+		return nil
+	})
+	b.Cleanup(func() { remove(t, b.Client, &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "exposed"}}) })
+	for p, e := range running {
+		e.within(t, p)
+	}
+}

@@ -15,15 +15,16 @@ import (
 
 // said is what was told last.
 type said struct {
-	state  *wire.State
-	ours   []net.HardwareAddr
-	report *Report
-	owned  []OwnedSince // in the report, ordered
-	want   *Snapshot    // what was kept
-	held   []netip.Addr
-	known  int // how many hardware addresses were
-	kept   time.Time
-	keepAt time.Time // when there is more to keep; zero: there is not
+	state     *wire.State
+	ours      []net.HardwareAddr
+	detection Detection
+	report    *Report
+	owned     []OwnedSince // in the report, ordered
+	want      *Snapshot    // what was kept
+	held      []netip.Addr
+	known     int // how many hardware addresses were
+	kept      time.Time
+	keepAt    time.Time // when there is more to keep; zero: there is not
 	// The claims are not those that were last published, and kept.
 	unpublished, unkept bool
 }
@@ -40,6 +41,10 @@ func (e *Engine) act(v *view, d decision) {
 	e.noteMoves(v, d)
 	e.Announcer.SetLinks(*v.in.links)
 	e.setOurs(v)
+	if next := v.in.want.Detection; next != e.said.detection {
+		e.said.detection = next
+		e.Announcer.SetDetection(next)
+	}
 	served := e.serve(d)
 	if served {
 		e.Announcer.SetOwned(e.served)

@@ -86,7 +86,24 @@ type Announcer interface {
 	// SetOurs says which hardware addresses are those of the cluster's nodes: they
 	// are never foreign.
 	SetOurs([]net.HardwareAddr)
+	// SetDetection says what is done about foreign hosts from now on. An address that is
+	// announced stays so; one that waits because of a foreign host is announced if that is
+	// no reason any more.
+	SetDetection(Detection)
 }
+
+// Detection is what is done about foreign hosts that use addresses of this node.
+type Detection string
+
+const (
+	// Enforce probes an address that nobody has announced before, and does not announce it
+	// while a foreign host has it. It is the default.
+	Enforce Detection = ""
+	// ReportOnly probes too, and announces it all the same.
+	ReportOnly Detection = "report"
+	// Off neither probes nor reports.
+	Off Detection = "off"
+)
 
 // Unserved is an interface that addresses should be announced on, and cannot.
 type Unserved struct {

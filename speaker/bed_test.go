@@ -250,6 +250,10 @@ func (a announcer) SetOurs(ours []net.HardwareAddr) {
 	a.b.note(fmt.Sprintf("ours %d", len(ours)), func(h *happened) { h.ours = ours })
 }
 
+func (a announcer) SetDetection(d speaker.Detection) {
+	a.b.note("detection "+string(d), func(*happened) {})
+}
+
 // meshRecorder writes down what is said.
 type meshRecorder struct{ b *bed }
 

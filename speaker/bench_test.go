@@ -23,6 +23,7 @@ func (nobody) SetLinks([]Link)               {}
 func (nobody) SetOwned(map[netip.Addr]Owned) {}
 func (nobody) Repeat(...netip.Addr)          {}
 func (nobody) SetOurs([]net.HardwareAddr)    {}
+func (nobody) SetDetection(Detection)        {}
 func (nobody) Publish(wire.State)            {}
 func (nobody) Acted(mesh.View)               {}
 

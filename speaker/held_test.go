@@ -3,6 +3,8 @@ package speaker_test
 import (
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,5 +98,18 @@ func TestAnAddressThatIsProbedIsHeldBackAsLong(t *testing.T) {
 		b.after(time.Second)
 		b.same("told and kept afterwards", [][]netip.Addr{nil, nil}, last())
 		b.same("it stays the first one", true, b.owned[a1].First)
+	})
+}
+
+func TestDetection_IsSetBeforeAnAddressIsServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.want.Detection, b.want.Addresses = speaker.Off, want(wanted(a1, self))
+		b.tell()
+		set := slices.Index(b.log, "detection off")
+		served := slices.IndexFunc(b.log, func(s string) bool { return strings.HasPrefix(s, "owned") })
+		if set < 0 || served < set {
+			t.Errorf("got %q, want the detection set before an address is owned", b.log)
+		}
 	})
 }

@@ -26,6 +26,8 @@ type Snapshot struct {
 	// node may announce it, as what follows the node's name in a sentence; empty: it takes
 	// addresses.
 	Standby string
+	// Detection is what is done about foreign hosts.
+	Detection Detection
 	// Unselected says that there are advertisements, and none selects this node.
 	Unselected bool
 	// Down are nodes of which the cluster says that they are not ready.

@@ -19,7 +19,6 @@ type settings struct {
 	keyFile   string
 	stateDir  string // what the node keeps
 	detection choice // how soon the loss of a node is noticed
-	conflicts choice // what is done about foreign hosts
 	failback  choice // whether addresses move when nothing has failed
 	level     string
 }
@@ -29,7 +28,6 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	s := settings{
 		detection: choice{of: []string{"default", "fast", "relaxed"}, is: "default"},
 		failback:  choice{of: []string{"never", "gradual"}, is: "never"},
-		conflicts: choice{of: []string{"enforce", "report", "off"}, is: "enforce"},
 	}
 	node := set.String("node", os.Getenv("NODE_NAME"), "name of this node (default: $NODE_NAME)")
 	set.StringVar(&s.address, "address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
@@ -40,7 +38,6 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	set.StringVar(&s.keyFile, "member-key-file", "/etc/lbstack/memberlist/secretkey", "file with the 32 bytes key of the mesh")
 	set.StringVar(&s.stateDir, "state-dir", "/var/lib/lbstack", "folder in which the node keeps what it needs when the API server is away")
 	set.Var(&s.detection, "failure-detection", "how soon the loss of a node is noticed: "+s.detection.words())
-	set.Var(&s.conflicts, "conflict-detection", "what is done about hosts that are no node and use an address: "+s.conflicts.words())
 	set.Var(&s.failback, "failback", "whether addresses move when nothing has failed: "+s.failback.words())
 	set.StringVar(&s.level, "log-level", "info", "how much to log: error, info or debug")
 	if err := set.Parse(args); err != nil {

@@ -18,23 +18,23 @@ func TestFlagsHaveDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.detection.is != "default" || s.failback.is != "never" || s.conflicts.is != "enforce" || s.stateDir != "/var/lib/lbstack" {
+	if s.detection.is != "default" || s.failback.is != "never" || s.stateDir != "/var/lib/lbstack" {
 		t.Errorf("got %+v, want the defaults", s)
 	}
 }
 
 func TestFlagsAreFollowed(t *testing.T) {
-	s, err := parsed("--conflict-detection=report", "--failure-detection=fast", "--failback=gradual", "--node=n1")
+	s, err := parsed("--failure-detection=fast", "--failback=gradual", "--node=n1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.detection.is != "fast" || s.failback.is != "gradual" || s.conflicts.is != "report" || s.Node != "n1" {
+	if s.detection.is != "fast" || s.failback.is != "gradual" || s.Node != "n1" {
 		t.Errorf("got %+v, want what was said", s)
 	}
 }
 
 func TestAnUnknownValueIsRefusedWithTheNameOfItsFlag(t *testing.T) {
-	for _, arg := range []string{"-failure-detection=Fast", "-failback=sometimes", "-conflict-detection=Off", "-member-port=x"} {
+	for _, arg := range []string{"-failure-detection=Fast", "-failback=sometimes", "-member-port=x"} {
 		name, _, _ := strings.Cut(arg, "=")
 		if _, err := parsed(arg); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got the error %v, want one that names the flag", arg, err)

@@ -10,14 +10,12 @@ import (
 
 // speakerArguments says on the command line of the speakers what the spec says
 // about announcing, but for what speakers read of the stack themselves, so that it takes
-// effect without a restart (spec.drain, spec.nodes). All of it is always said, so that a default that changes
+// effect without a restart (spec.drain, spec.nodes, spec.layer2.conflictDetection). All of it is always said, so that a default that changes
 // some day changes no running cluster unseen.
 func speakerArguments(spec v1beta1.LoadBalancerStackSpec) []string {
 	detection := cmp.Or(spec.Layer2.FailureDetection, v1beta1.FailureDetectionDefault)
 	failback := cmp.Or(spec.Layer2.Failback, v1beta1.FailbackNever)
-	conflicts := cmp.Or(spec.Layer2.ConflictDetection, v1beta1.ConflictDetectionEnforce)
 	return []string{
-		"--conflict-detection=" + strings.ToLower(string(conflicts)),
 		"--failure-detection=" + strings.ToLower(string(detection)),
 		"--failback=" + strings.ToLower(string(failback)),
 	}

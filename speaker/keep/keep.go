@@ -187,6 +187,7 @@ type file struct {
 	Outside    []netip.Addr               `json:"outside,omitempty"`
 	Ours       []net.HardwareAddr         `json:"ours,omitempty"`
 	Draining   map[lb.NodeName]bool       `json:"draining,omitempty"`
+	Detection  speaker.Detection          `json:"detection,omitempty"`
 	Candidates [][]speaker.Candidate      `json:"candidates,omitempty"`
 	Addresses  []address                  `json:"addresses,omitempty"`
 }
@@ -203,7 +204,7 @@ type list struct {
 }
 
 func write(path string, c Content) error {
-	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Held: c.Held, Outside: c.Outside, Ours: c.Ours[:min(len(c.Ours), mostHardware)]}
+	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Detection: c.Snapshot.Detection, Held: c.Held, Outside: c.Outside, Ours: c.Ours[:min(len(c.Ours), mostHardware)]}
 	numbers := map[list]int{}
 	for _, a := range c.Snapshot.Addresses {
 		if len(a.Candidates) == 0 {
@@ -267,7 +268,7 @@ func decode(text []byte) (Content, error) {
 	if f.Format != format {
 		return Content{}, fmt.Errorf("it has the format %d, not %d", f.Format, format)
 	}
-	c := Content{Peers: f.Peers, Outside: f.Outside, Kept: speaker.Kept{Claims: f.Claims, Held: f.Held, Snapshot: speaker.Snapshot{Draining: f.Draining}}}
+	c := Content{Peers: f.Peers, Outside: f.Outside, Kept: speaker.Kept{Claims: f.Claims, Held: f.Held, Snapshot: speaker.Snapshot{Draining: f.Draining, Detection: f.Detection}}}
 	for _, hardware := range f.Ours[:min(len(f.Ours), mostHardware)] {
 		if len(hardware) != hardwareBytes {
 			return Content{}, fmt.Errorf("a hardware address has %d bytes", len(hardware))

@@ -25,6 +25,7 @@ func content() Content {
 			Snapshot: speaker.Snapshot{
 				Addresses: []speaker.Announced{{Address: a, Candidates: both}, {Address: b}, {Address: c, Candidates: both}},
 				Draining:  map[lb.NodeName]bool{"node2": true},
+				Detection: speaker.ReportOnly,
 			},
 			Claims: ownership.Claims{a: 7, c: 1},
 		},

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
@@ -32,7 +33,7 @@ func (w *Watcher) configure(news seen.News) speaker.Snapshot {
 		w.nodes = nodes
 		w.planner.SetConfig(ads, pools(news), nodes)
 	}
-	rest := speaker.Snapshot{Problems: problems, Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
+	rest := speaker.Snapshot{Problems: problems, Detection: detection(news), Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
 	for i := range nodes {
 		node := &nodes[i]
 		if node.Standby() {
@@ -82,6 +83,18 @@ func readNodes(news seen.News) []advertise.Node {
 		list = append(list, apiconv.ParseNode(object, policy))
 	}
 	return list
+}
+
+// detection returns what is done about foreign hosts.
+func detection(news seen.News) speaker.Detection {
+	stack := seen.Get[*v1beta1.LoadBalancerStack](news, client.ObjectKey{Name: v1beta1.LoadBalancerStackName})
+	switch {
+	case stack != nil && stack.Spec.Layer2.ConflictDetection == v1beta1.ConflictDetectionReport:
+		return speaker.ReportOnly
+	case stack != nil && stack.Spec.Layer2.ConflictDetection == v1beta1.ConflictDetectionOff:
+		return speaker.Off
+	}
+	return speaker.Enforce
 }
 
 // standby returns why a node takes no address, as what follows its name in a sentence; empty:

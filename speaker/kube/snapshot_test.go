@@ -164,6 +164,23 @@ func TestAChangeOfTheStackTakesEffectAtOnce(t *testing.T) {
 	if got := b.tells(t, "another key drains", 2); !got.Draining["n1"] || got.Standby != "is drained" {
 		t.Errorf("another key drains: got %+v, want a node that drains", got.Snapshot)
 	}
+	if got := b.snapshots[0].Detection; got != speaker.Enforce {
+		t.Errorf("stack without conflictDetection: got detection %q, want Enforce", got)
+	}
+	for i, tt := range []struct {
+		set  v1beta1.ConflictDetection
+		want speaker.Detection
+	}{
+		{v1beta1.ConflictDetectionReport, speaker.ReportOnly}, {v1beta1.ConflictDetectionOff, speaker.Off}, {v1beta1.ConflictDetectionEnforce, speaker.Enforce},
+	} {
+		next := stack(apiconv.DrainPolicy{})
+		next.Spec.Layer2.ConflictDetection = tt.set
+		stripStack(next)
+		b.sees(next)
+		if got := b.tells(t, string(tt.set), 3+i); got.Detection != tt.want {
+			t.Errorf("conflictDetection %s: got detection %q, want %q", tt.set, got.Detection, tt.want)
+		}
+	}
 }
 
 func TestAddressesShareTheirCandidates(t *testing.T) {

@@ -25,7 +25,7 @@ func cached(namespace string) cache.Options {
 			},
 			&corev1.Node{}:      {Transform: strip(stripNode)},
 			&corev1.Namespace{}: {Transform: strip(stripNamespace)},
-			// One stack, and of it what is said of nodes: it takes effect without a restart.
+			// One stack, and of it what takes effect without a restart.
 			&v1beta1.LoadBalancerStack{}: {
 				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
 				Transform: strip(stripStack),
@@ -65,7 +65,9 @@ func stripService(svc *corev1.Service) {
 }
 
 func stripStack(stack *v1beta1.LoadBalancerStack) {
-	kept := v1beta1.LoadBalancerStack{ObjectMeta: apiconv.TrimMeta(stack.ObjectMeta), Spec: v1beta1.LoadBalancerStackSpec{Drain: stack.Spec.Drain, Nodes: stack.Spec.Nodes}}
+	kept := v1beta1.LoadBalancerStack{ObjectMeta: apiconv.TrimMeta(stack.ObjectMeta), Spec: v1beta1.LoadBalancerStackSpec{
+		Drain: stack.Spec.Drain, Nodes: stack.Spec.Nodes, Layer2: v1beta1.Layer2Spec{ConflictDetection: stack.Spec.Layer2.ConflictDetection},
+	}}
 	kept.Generation = stack.Generation
 	*stack = kept
 }

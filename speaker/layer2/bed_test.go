@@ -164,10 +164,10 @@ type bed struct {
 
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	return newBedWith(t, Enforce)
+	return newBedWith(t, speaker.Enforce)
 }
 
-func newBedWith(t *testing.T, detection Detection) *bed {
+func newBedWith(t *testing.T, detection speaker.Detection) *bed {
 	t.Helper()
 	b := &bed{v4: newWire(), v6: newWire(), second: newWire(), registry: prometheus.NewRegistry()}
 	b.Responder = New(t.Context(), logr.Discard(), Options{
@@ -181,8 +181,8 @@ func newBedWith(t *testing.T, detection Detection) *bed {
 		Metrics:   NewMetrics(b.registry),
 		MayAnswer: func() bool { return !b.mute.Load() },
 		Conflicts: b.report,
-		Detection: detection,
 	})
+	b.SetDetection(detection)
 	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()})
 	t.Cleanup(func() {
 		for name, w := range map[string]*wire{"v4": b.v4, "v6": b.v6, "second": b.second} {

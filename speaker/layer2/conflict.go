@@ -99,12 +99,12 @@ func (r *Responder) heardNode(p *port, e *entry) {
 
 // heardForeign notes that a foreign host uses an address, or wants to.
 func (r *Responder) heardForeign(p *port, e *entry, sender neighbour.MAC) {
-	if r.relation(sender) != foreign || r.options.Detection == Off {
+	if r.relation(sender) != foreign {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] != e || e.caring() || !p.has(e) {
+	if r.detection == speaker.Off || r.entries[e.address] != e || e.caring() || !p.has(e) {
 		return
 	}
 	now := time.Now()
@@ -114,11 +114,38 @@ func (r *Responder) heardForeign(p *port, e *entry, sender neighbour.MAC) {
 		r.defend(p, e, now)
 		return
 	}
-	if r.options.Detection == ReportOnly {
+	if r.detection == speaker.ReportOnly {
 		return
 	}
 	e.phase, e.quiet, e.probing = held, 0, false
 	e.check = now.Add(r.timing.Check)
+}
+
+// SetDetection implements speaker.Announcer.
+func (r *Responder) SetDetection(d speaker.Detection) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.detection = d
+	var free []*entry
+	for _, e := range r.entries {
+		if d == speaker.Off {
+			r.forget(e)
+		}
+		if e.phase == held && d != speaker.Enforce || e.phase == probed && d == speaker.Off {
+			e.probing = false
+			r.release(e)
+			free = append(free, e)
+		}
+		if e.conflict != nil && e.phase == announced && !e.conflict.Announced {
+			next := *e.conflict
+			next.Announced = true
+			e.conflict = &next
+			r.newsToReport()
+		}
+	}
+	if len(free) > 0 {
+		go r.run(r.begin(free, nil))
+	}
 }
 
 // note keeps the conflict for the report. Another hardware address or link, as a forger may
@@ -127,7 +154,7 @@ func (r *Responder) heardForeign(p *port, e *entry, sender neighbour.MAC) {
 func (r *Responder) note(p *port, e *entry, sender neighbour.MAC) {
 	next := speaker.Conflict{
 		Address: e.address, Interface: p.Name, Hardware: sender.Hardware(), Since: e.heard,
-		Announced: e.phase == announced || r.options.Detection == ReportOnly,
+		Announced: e.phase == announced || r.detection == speaker.ReportOnly,
 	}
 	if e.conflict != nil {
 		next.Since = e.conflict.Since

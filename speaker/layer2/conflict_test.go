@@ -390,17 +390,17 @@ func TestOtherInterfacesAreProbedToo(t *testing.T) {
 
 func TestDetection_DecidesWhatAForeignHostCosts(t *testing.T) {
 	tests := []struct {
-		detection Detection
+		detection speaker.Detection
 		probes    int
 		announced bool
 		reported  bool
 	}{
-		{Enforce, 1, false, true}, // it is held from the first probe on
-		{ReportOnly, 3, true, true},
-		{Off, 0, true, false},
+		{speaker.Enforce, 1, false, true}, // it is held from the first probe on
+		{speaker.ReportOnly, 3, true, true},
+		{speaker.Off, 0, true, false},
 	}
 	for _, tt := range tests {
-		t.Run(string(tt.detection), func(t *testing.T) {
+		t.Run("detection "+string(tt.detection), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBedWith(t, tt.detection)
 				b.SetLinks([]speaker.Link{eth0})
@@ -420,9 +420,55 @@ func TestDetection_DecidesWhatAForeignHostCosts(t *testing.T) {
 					equal(t, "reported as announced", []bool{tt.announced}, []bool{len(last) == 1 && last[0].Announced})
 				}
 				time.Sleep(2 * time.Minute) // the host is gone
-				if left := b.reports(); tt.detection == ReportOnly && (len(left) == 0 || len(left[len(left)-1]) > 0) {
+				if left := b.reports(); tt.detection == speaker.ReportOnly && (len(left) == 0 || len(left[len(left)-1]) > 0) {
 					t.Errorf("reports %v after the host was silent, want the conflict withdrawn", left)
 				}
+			})
+		})
+	}
+}
+
+func TestSetDetection_TakesEffectAtOnce(t *testing.T) {
+	type state struct{ Announced, Reported, ReportedAsAnnounced bool }
+	tests := []struct {
+		name          string
+		before, after speaker.Detection
+		owned         map[netip.Addr]speaker.Owned
+		claims        bool // the foreign host, before the change and after it
+		want          state
+	}{
+		{"address that is held is announced with Report", speaker.Enforce, speaker.ReportOnly, first(vip), true, state{true, true, true}},
+		{"address that is held is announced with Off", speaker.Enforce, speaker.Off, first(vip), true, state{true, false, false}},
+		{"address that is probed is announced with Off", speaker.Enforce, speaker.Off, first(vip), false, state{true, false, false}},
+		{"address in use stays announced with Enforce", speaker.Off, speaker.Enforce, first(vip), true, state{true, true, true}},
+		{"address that was announced in spite of a host stays so with Enforce", speaker.ReportOnly, speaker.Enforce, owns("eth0"), true, state{true, true, true}},
+		{"conflict of an address in use is withdrawn with Off", speaker.Enforce, speaker.Off, owns("eth0"), true, state{true, false, false}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBedWith(t, tt.before)
+				b.SetLinks([]speaker.Link{eth0})
+				b.SetOwned(tt.owned)
+				time.Sleep(probeJitter + 10*time.Millisecond)
+				if tt.claims {
+					b.v4.claims(vip, stranger)
+				}
+				b.SetDetection(tt.after)
+				synctest.Wait()
+				if tt.claims {
+					b.v4.claims(vip, stranger)
+				}
+				b.v4.take()
+				b.v4.asks(vip)
+				_, _, answered := b.v4.take()
+				got := state{Announced: len(answered) > 0}
+				if list := b.reports(); len(list) > 0 && len(list[len(list)-1]) > 0 {
+					got.Reported, got.ReportedAsAnnounced = true, list[len(list)-1][0].Announced
+				}
+				equal(t, "after the change", []state{tt.want}, []state{got})
+				time.Sleep(3 * time.Second)
+				equal(t, "goes on to be announced", true, len(b.v4.times()) > 0)
 			})
 		})
 	}

@@ -40,19 +40,6 @@ type Conn interface {
 // Listen opens a connection to a link.
 type Listen func(speaker.Link) (Conn, error)
 
-// Detection is what is done about foreign hosts that use addresses of this node.
-type Detection string
-
-const (
-	// Enforce probes an address that nobody has announced before, and does not announce it
-	// while a foreign host has it.
-	Enforce Detection = "enforce"
-	// ReportOnly probes too, and announces it all the same.
-	ReportOnly Detection = "report"
-	// Off neither probes nor reports.
-	Off Detection = "off"
-)
-
 // Options are what a responder works with.
 type Options struct {
 	// ARP and NDP open connections for IPv4 and for IPv6. A family without one is
@@ -70,8 +57,6 @@ type Options struct {
 	// Unserved is told what cannot be announced on although it should, ordered, whenever
 	// that changes; nil means nobody.
 	Unserved func([]speaker.Unserved)
-	// Detection is what is done about foreign hosts; empty: Enforce.
-	Detection Detection
 	// Timing is DefaultTiming unless it is set.
 	Timing *Timing
 }
@@ -92,17 +77,18 @@ type Responder struct {
 	refresh *rate.Limiter // of addresses that are repeated
 	changed chan struct{} // holds one token when there is something to report
 
-	mu       sync.Mutex
-	wanted   []speaker.Link
-	nodes    []net.HardwareAddr
-	ports    map[portKey]*port
-	unopened map[portKey]error // why they could not be opened
-	reopens  bool              // soon, ports are opened that could not be
-	failures int               // in a row that made it so
-	failedAt time.Time         // when the last one was
-	entries  map[netip.Addr]*entry
-	count    uint64 // of take-overs
-	dropped  uint64 // by ports that are closed
+	mu        sync.Mutex
+	detection speaker.Detection
+	wanted    []speaker.Link
+	nodes     []net.HardwareAddr
+	ports     map[portKey]*port
+	unopened  map[portKey]error // why they could not be opened
+	reopens   bool              // soon, ports are opened that could not be
+	failures  int               // in a row that made it so
+	failedAt  time.Time         // when the last one was
+	entries   map[netip.Addr]*entry
+	count     uint64 // of take-overs
+	dropped   uint64 // by ports that are closed
 }
 
 var _ speaker.Announcer = (*Responder)(nil)

@@ -128,7 +128,7 @@ func (r *Responder) take(address netip.Addr, o speaker.Owned, w *work) {
 	r.entries[address] = e
 	switch {
 	case e.caring():
-	case o.First && r.options.Detection != Off:
+	case o.First && r.detection != speaker.Off:
 		e.phase = probed
 		e.silent.Store(true)
 		w.probe = append(w.probe, e)

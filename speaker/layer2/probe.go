@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/lbstack/lbstack/speaker"
 )
 
 // probes are addresses of one family that are probed at the same time.
@@ -118,7 +120,7 @@ func (r *Responder) conclude(p probes) *burst {
 func (r *Responder) release(e *entry) {
 	r.count++
 	e.phase, e.quiet, e.retries, e.moved = announced, 0, 0, r.count
-	if r.options.Detection != ReportOnly {
+	if r.detection != speaker.ReportOnly {
 		r.forget(e)
 	}
 	e.silent.Store(false)

@@ -477,6 +477,9 @@ func (p *process) SetLinks([]speaker.Link) { p.gate() }
 // SetOurs implements speaker.Announcer.
 func (p *process) SetOurs([]net.HardwareAddr) {}
 
+// SetDetection implements speaker.Announcer.
+func (p *process) SetDetection(speaker.Detection) {}
+
 // Repeat implements speaker.Announcer.
 func (p *process) Repeat(...netip.Addr) {}
 

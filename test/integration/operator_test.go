@@ -107,16 +107,16 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 			return !slices.ContainsFunc(want, func(arg string) bool { return !slices.Contains(args, arg) })
 		})
 	}
-	says("--conflict-detection=enforce", "--failure-detection=default", "--failback=never")
+	says("--failure-detection=default", "--failback=never")
 
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
-	edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"layer2":{"failureDetection":"Fast","failback":"Gradual","conflictDetection":"Off"},"drain":{"taints":["a","b/c"],"labels":[]},
+	edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"layer2":{"failureDetection":"Fast","failback":"Gradual"},"drain":{"taints":["a","b/c"],"labels":[]},
 		"l2Advertisements":[{"name":"example","requireSubnet":true,"serviceSelectors":[{"matchLabels":{"public":"yes"}}],
 		"preferredNodeSelectors":[{"weight":7,"preference":{"matchLabels":{"edge":"yes"}}}]}]}}`))
 	if err := b.Patch(context.Background(), stack, edit); err != nil {
 		t.Fatal(err)
 	}
-	says("--conflict-detection=off", "--failure-detection=fast", "--failback=gradual")
+	says("--failure-detection=fast", "--failback=gradual")
 	ad := advertisement("example")
 	b.becomes(ad, func(client.Object) bool {
 		return ad.Spec.RequireSubnet && len(ad.Spec.ServiceSelectors) == 1 && len(ad.Spec.PreferredNodeSelectors) == 1 && ad.Spec.PreferredNodeSelectors[0].Weight == 7

@@ -43,6 +43,13 @@ var program = sync.OnceValues(func() (path string, err error) {
 })
 
 func TestMain(m *testing.M) {
+	if config, is := os.LookupEnv(meshEnvironment); is {
+		if err := runMember(config); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if built {
 		if path, _ := program(); path != "" {
@@ -56,10 +63,9 @@ var built bool
 
 // speaking is a bgpspeaker that runs on a host.
 type speaking struct {
-	t     *testing.T
+	measured
 	bed   *bed
 	host  string
-	cmd   *exec.Cmd
 	input io.WriteCloser
 	ended chan struct{}
 	// metrics is the socket that they are served on.
@@ -79,8 +85,8 @@ func (b *bed) speaker(host string) *speaking {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &speaking{t: b.T, bed: b, host: host, ended: make(chan struct{}), metrics: filepath.Join(filepath.Dir(path), b.prefix+host)}
-	s.cmd = exec.Command("nsenter", "--net=/var/run/netns/"+b.prefix+host, path, "-metrics", s.metrics)
+	s := &speaking{bed: b, host: host, ended: make(chan struct{}), metrics: filepath.Join(filepath.Dir(path), b.prefix+host)}
+	s.measured = measured{b.T, exec.Command("nsenter", "--net=/var/run/netns/"+b.prefix+host, path, "-metrics", s.metrics)}
 	s.cmd.Stderr = s
 	s.input, err = s.cmd.StdinPipe()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,8 +30,14 @@ const (
 	maxGrowth = 8 << 20
 )
 
-// resources returns the resident memory of the speaker, in octets, and its descriptors.
-func (s *speaking) resources() (memory, descriptors int) {
+// measured is a process of which a test looks at what it takes.
+type measured struct {
+	t   *testing.T
+	cmd *exec.Cmd
+}
+
+// resources returns the resident memory of the process, in octets, and its descriptors.
+func (s measured) resources() (memory, descriptors int) {
 	s.t.Helper()
 	proc := fmt.Sprintf("/proc/%d/", s.cmd.Process.Pid)
 	statm, err := os.ReadFile(proc + "statm")
@@ -49,7 +56,7 @@ func (s *speaking) resources() (memory, descriptors int) {
 }
 
 // holdsUp fails the test if the speaker holds much more than before.
-func (s *speaking) holdsUp(memory, descriptors int) {
+func (s measured) holdsUp(memory, descriptors int) {
 	s.t.Helper()
 	m, d := s.resources()
 	s.t.Logf("memory %d KiB before and %d KiB now, descriptors %d and %d", memory>>10, m>>10, descriptors, d)

@@ -1,0 +1,115 @@
+package netns
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker/membership"
+)
+
+// meshEnvironment has the meshConfig of a process that is a member of a mesh and no test.
+const meshEnvironment = "LBSTACK_NETNS_MESH"
+
+// meshPort is the port of the mesh.
+const meshPort = 7946
+
+// meshConfig is what a member of a mesh works with.
+type meshConfig struct {
+	Node    lb.NodeName
+	Address netip.Addr
+	Peers   map[lb.NodeName]netip.Addr
+}
+
+// runMember is the membership of a speaker in a process of its own. It prints how many others
+// live, whenever that may have changed, until its input ends.
+func runMember(config string) error {
+	var c meshConfig
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		return err
+	}
+	var printing sync.Mutex
+	m, err := membership.Start(membership.Config{
+		Node: c.Node, Address: netip.AddrPortFrom(c.Address, meshPort), Key: bytes.Repeat([]byte{7}, membership.KeySize),
+		Profile: membership.Default, Log: logr.Discard(), Metrics: membership.NewMetrics(prometheus.NewRegistry()),
+		Tell: func(v mesh.View) {
+			printing.Lock()
+			defer printing.Unlock()
+			fmt.Println(len(v.Peers))
+		},
+	})
+	if err != nil {
+		return err
+	}
+	m.Publish(wire.State{Phase: ownership.Active})
+	m.Join(c.Peers)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return m.Stop()
+}
+
+// member is a process that is a member of a mesh on a host.
+type member struct {
+	measured
+	mu    sync.Mutex
+	lives []string // how many others did, in order
+	wrong strings.Builder
+}
+
+// member starts one on a host, which ends with the test.
+func (b *bed) member(host string, address netip.Addr, peers map[lb.NodeName]netip.Addr) *member {
+	b.Helper()
+	config, err := json.Marshal(meshConfig{Node: lb.NodeName(host), Address: address, Peers: peers})
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := &member{}
+	cmd := exec.Command("nsenter", "--net=/var/run/netns/"+b.prefix+host, os.Args[0])
+	cmd.Env = append(os.Environ(), meshEnvironment+"="+string(config))
+	cmd.Stdout, cmd.Stderr = m, &m.wrong
+	input, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	m.measured = measured{b.T, cmd}
+	b.Cleanup(func() {
+		_ = input.Close()
+		if err := cmd.Wait(); err != nil {
+			b.Errorf("the member on %s ended with %v:\n%s", host, err, m.wrong.String())
+		}
+	})
+	return m
+}
+
+// Write takes what the process prints.
+func (m *member) Write(p []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lives = append(m.lives, strings.Fields(string(p))...)
+	return len(p), nil
+}
+
+// forget returns how many others lived since the last call, in order, and begins anew with
+// the last of it.
+func (m *member) forget() (lives []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	lives = m.lives
+	m.lives = lives[max(0, len(lives)-1):len(lives):len(lives)]
+	return lives
+}

@@ -101,7 +101,7 @@ func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given to nobody until 10 minutes after the host was last heard; turn the host off, or put its address into spec.excludeAddresses", list(hosts)))
 	}
 	if len(given) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since within an hour a pool loses at most %d addresses to foreign hosts, and half of those that it lists: look for a host that answers for addresses which are not its own", list(given), ipam.MaxLosses))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since within an hour a pool loses at most %d addresses to foreign hosts, and half of those that it lists; those that are not in use yet are not announced while the host answers: turn off the host that answers for addresses which are not its own, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report, which takes effect at once", list(given), ipam.MaxLosses))
 	}
 	if len(overlaps) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses", list(overlaps)))

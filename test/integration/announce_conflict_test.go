@@ -223,7 +223,7 @@ func TestConflict_HostThatAnswersForAll(t *testing.T) {
 	b.has("next", "10.9.0.4")
 	pool := b.poolSays("pool", v1beta1.ConditionConflict, v1beta1.ReasonForeignHost)
 	message := meta.FindStatusCondition(pool.Status.Conditions, v1beta1.ConditionConflict).Message
-	for _, part := range []string{"the host with the MAC " + foreignMAC + " uses 3 of 3 addresses", "10.9.0.3", "given all the same"} {
+	for _, part := range []string{"the host with the MAC " + foreignMAC + " uses 3 of 3 addresses", "10.9.0.3", "given all the same", "conflictDetection"} {
 		if !strings.Contains(message, part) {
 			t.Errorf("the pool says %q, want it to say %q", message, part)
 		}

@@ -80,22 +80,37 @@ func TestAnAddressOfAForeignHostIsHeldUntilItIsGone(t *testing.T) {
 }
 
 // TestHostThatOnlyProbes_DoesNotKeepAnAddress sends what switches that track devices send,
-// with each look: at least once a second.
+// and hosts that look for duplicates, with each look: at least once a second.
 func TestHostThatOnlyProbes_DoesNotKeepAnAddress(t *testing.T) {
-	b := newBed(t, "client", "node1", printer)
-	n := b.node("node1")
-	n.SetOwned(first(vip))
-	eventually.Succeed(t, 20*time.Second, "the client knows the node", func(context.Context) error {
-		b.frames(printer, 0x0806, func(own net.HardwareAddr) [][]byte { return [][]byte{arpProbe(vip, own)} }, net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-		b.sends("client", vip)
-		if got := b.neighbour("client", vip); !strings.Contains(got, n.link.Hardware.String()) {
-			return fmt.Errorf("it has %q", got)
-		}
-		return nil
-	})
-	if got := n.reported(); got != nil {
-		t.Errorf("reported %v, want nothing: a probe is no use of the address", got)
+	for _, address := range []netip.Addr{vip, vip6} {
+		t.Run(address.String(), func(t *testing.T) {
+			b := newBed(t, "client", "node1", printer)
+			n := b.node("node1")
+			n.SetOwned(first(address))
+			eventually.Succeed(t, 20*time.Second, "the client knows the node", func(context.Context) error {
+				if address.Is4() {
+					b.frames(printer, 0x0806, func(own net.HardwareAddr) [][]byte { return [][]byte{arpProbe(address, own)} }, net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+				} else {
+					b.frames(printer, 0x86dd, func(net.HardwareAddr) [][]byte { return [][]byte{dadProbe(address)} }, net.HardwareAddr{0x33, 0x33, 0xff, 0, 0x02, 0x40})
+				}
+				b.sends("client", address)
+				if got := b.neighbour("client", address); !strings.Contains(got, n.link.Hardware.String()) {
+					return fmt.Errorf("it has %q", got)
+				}
+				return nil
+			})
+			if got := n.reported(); got != nil {
+				t.Errorf("reported %v, want nothing: a probe is no use of the address", got)
+			}
+		})
 	}
+}
+
+// dadProbe asks for an address from nobody (RFC 4862 section 5.4.2).
+func dadProbe(address netip.Addr) []byte {
+	target := address.As16()
+	group := netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 11: 1, 12: 0xff, 13: target[13], 14: target[14], 15: target[15]})
+	return icmpv6(netip.IPv6Unspecified(), group, append([]byte{135, 0, 0, 0, 0, 0, 0, 0}, target[:]...))
 }
 
 // arpProbe asks for an address from 0.0.0.0 (RFC 5227 section 2.1.1).
@@ -136,9 +151,14 @@ func TestAForeignHostThatComesLaterIsReported(t *testing.T) {
 // advertisement is what a host sends that has an address: IPv6 with the message of
 // RFC 4861 section 4.4, to all nodes.
 func advertisement(address netip.Addr, hardware net.HardwareAddr) []byte {
-	target, all := address.As16(), netip.IPv6LinkLocalAllNodes().As16()
-	icmp := append(append([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, target[:]...), append([]byte{2, 1}, hardware...)...)
-	pseudo := append(append(append([]byte{}, target[:]...), all[:]...), 0, 0, 0, byte(len(icmp)), 0, 0, 0, 58)
+	target := address.As16()
+	return icmpv6(address, netip.IPv6LinkLocalAllNodes(), append(append([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, target[:]...), append([]byte{2, 1}, hardware...)...))
+}
+
+// icmpv6 puts the header of IPv6 before a message, and the checksum into it.
+func icmpv6(from, to netip.Addr, icmp []byte) []byte {
+	source, destination := from.As16(), to.As16()
+	pseudo := append(append(append([]byte{}, source[:]...), destination[:]...), 0, 0, 0, byte(len(icmp)), 0, 0, 0, 58)
 	var sum uint32
 	for all := append(pseudo, icmp...); len(all) > 0; all = all[2:] {
 		sum += uint32(all[0])<<8 | uint32(all[1])
@@ -146,8 +166,8 @@ func advertisement(address netip.Addr, hardware net.HardwareAddr) []byte {
 	sum = sum>>16 + sum&0xffff
 	sum = ^(sum>>16 + sum&0xffff)
 	icmp[2], icmp[3] = byte(sum>>8), byte(sum)
-	ip := append([]byte{0x60, 0, 0, 0, 0, byte(len(icmp)), 58, 255}, target[:]...)
-	return append(append(ip, all[:]...), icmp...)
+	ip := append([]byte{0x60, 0, 0, 0, 0, byte(len(icmp)), 58, 255}, source[:]...)
+	return append(append(ip, destination[:]...), icmp...)
 }
 
 func TestANodeOfTheClusterIsNeverForeign(t *testing.T) {

@@ -5,6 +5,7 @@
 package httpserve
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"net"
@@ -17,14 +18,15 @@ import (
 )
 
 const (
-	// mostConnections are open at once on one port. Each takes up to some 30 KiB. Where a
-	// source opens ten thousand connections a second, which is what a host can, one of them
-	// stays for a tenth of a second: enough for a probe from the same source.
+	// mostConnections are open at once on one port. Each takes up to some 30 KiB.
 	mostConnections = 1024
+	// perSecond connections are served each second on one port. At this rate one of a full
+	// port stays for a second, which is enough for a probe.
+	perSecond = 1000
 	// requestBytes bounds a request: its line and its headers.
 	requestBytes = 4 << 10
 	// toSend is how long a client may take to send its request, and toReceive how long to
-	// send the request and take the answer. The kubelet waits for 1 s, Prometheus for 10 s.
+	// send the request and take the answer. The kubelet waits for 5 s, Prometheus for 10 s.
 	toSend, toReceive = 2 * time.Second, 12 * time.Second
 )
 
@@ -33,7 +35,7 @@ const (
 // one with a body is not answered: net/http's own ways to refuse these wait for half a second
 // after the answer, in a goroutine that outlives the connection and that nothing bounds.
 func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
-	listener, err := net.Listen("tcp", address)
+	listener, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("listening on %s: %w", address, err)
 	}
@@ -47,7 +49,7 @@ func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Ser
 		ErrorLog: log.New(lines{logger}, "", 0),
 	}
 	server.SetKeepAlivesEnabled(false)
-	return server, netlimit.NewListener(listener, netlimit.Limits{Connections: mostConnections, Bytes: requestBytes}), nil
+	return server, netlimit.NewListener(listener, netlimit.Limits{Connections: mostConnections, Bytes: requestBytes, PerSecond: perSecond}), nil
 }
 
 // withoutBody ends the connection of a request that has a body, or says so.

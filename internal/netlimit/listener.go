@@ -8,20 +8,32 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Listener bounds the connections of a listener that are open at once. Where a new
 // connection is one too many, another one is closed in its place: a bound that refuses new
 // connections would let a few idle ones shut out the probes of the kubelet. The one that is
 // closed is the oldest of the source that has most, so that a source with one connection
-// loses it only if all have one.
+// loses it only if all have one. What connections cost of the processor is bounded as well:
+// by how many of them are accepted each second, and how many of those are served.
 type Listener struct {
 	net.Listener
-	limits Limits
+	limits  Limits
+	accepts *rate.Limiter
+	pace    pace // of the goroutine that accepts
 
-	mu   sync.Mutex
-	open []*conn // oldest first
+	mu      sync.Mutex
+	open    []*conn                  // oldest first
+	sources map[netip.Prefix]*source // those that have a connection
 }
+
+// mostAccepted connections are accepted each second, those included that are closed at once.
+// Others wait in the queue of the kernel, which drops what it has no place for: a client
+// that tries again a second later, as kernels do, is late and not refused.
+const mostAccepted = 10000
 
 // Limits bound what a Listener accepts.
 type Limits struct {
@@ -29,6 +41,10 @@ type Limits struct {
 	Connections int
 	// Bytes are read from each connection; the next read returns io.EOF.
 	Bytes int64
+	// PerSecond connections are served each second, and as many at once; 0: any number. Beyond
+	// it only a source that has not connected within a second is served; others are closed
+	// before anything is read from them.
+	PerSecond int
 	// Allow says whether connections from a source are accepted; nil: from all. Others are
 	// closed before anything is read from them.
 	Allow func(netip.Addr) bool
@@ -36,38 +52,53 @@ type Limits struct {
 
 // NewListener bounds a listener.
 func NewListener(inner net.Listener, limits Limits) *Listener {
-	return &Listener{Listener: inner, limits: limits}
+	return &Listener{
+		Listener: inner, limits: limits, sources: map[netip.Prefix]*source{},
+		accepts: rate.NewLimiter(mostAccepted, mostAccepted/10), pace: newPace(limits.PerSecond),
+	}
 }
 
 // Accept implements net.Listener.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
+		time.Sleep(l.accepts.Reserve().Delay())
 		accepted, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
 		from := sourceOf(accepted)
-		if l.limits.Allow != nil && !l.limits.Allow(from) {
+		if l.limits.Allow != nil && !l.limits.Allow(from) || !l.pace.admits(block(from), time.Now()) {
 			abort(accepted)
 			continue
 		}
-		c := &conn{Conn: accepted, left: l.limits.Bytes, source: block(from), listener: l}
-		if victim := l.add(c); victim != nil {
+		c := &conn{Conn: accepted, left: l.limits.Bytes, listener: l}
+		if victim := l.add(c, block(from)); victim != nil {
 			abort(victim.Conn)
 		}
 		return c, nil
 	}
 }
 
+// source is where connections come from.
+type source struct {
+	block netip.Prefix
+	open  int // connections
+}
+
 // add takes in a connection, and returns the one that has to be closed for it.
-func (l *Listener) add(c *conn) (victim *conn) {
+func (l *Listener) add(c *conn, from netip.Prefix) (victim *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.limits.Connections {
-		at := superfluous(l.open)
-		victim = l.open[at]
-		l.open = slices.Delete(l.open, at, at+1)
+		victim = superfluous(l.open)
+		l.drop(victim)
 	}
+	c.source = l.sources[from]
+	if c.source == nil {
+		c.source = &source{block: from}
+		l.sources[from] = c.source
+	}
+	c.source.open++
 	l.open = append(l.open, c)
 	return victim
 }
@@ -75,28 +106,37 @@ func (l *Listener) add(c *conn) (victim *conn) {
 func (l *Listener) remove(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open = slices.DeleteFunc(l.open, func(other *conn) bool { return other == c })
+	l.drop(c)
+}
+
+// drop counts a connection no more, if it is counted. The caller holds the lock.
+func (l *Listener) drop(c *conn) {
+	at := slices.Index(l.open, c)
+	if at < 0 {
+		return
+	}
+	l.open = slices.Delete(l.open, at, at+1)
+	if c.source.open--; c.source.open == 0 {
+		delete(l.sources, c.source.block)
+	}
 }
 
 // superfluous returns the oldest connection of the source that has most.
-func superfluous(open []*conn) (at int) {
-	count := map[netip.Prefix]int{}
+func superfluous(open []*conn) *conn {
+	found := open[0]
 	for _, c := range open {
-		count[c.source]++
-	}
-	for i, c := range open {
-		if count[c.source] > count[open[at].source] {
-			at = i
+		if c.source.open > found.source.open {
+			found = c
 		}
 	}
-	return at
+	return found
 }
 
 // conn is a connection that the listener counts until it is closed.
 type conn struct {
 	net.Conn
 	left     int64 // bytes that may still be read; of the goroutine that reads
-	source   netip.Prefix
+	source   *source
 	listener *Listener
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,12 +24,18 @@ func TestSuperfluous(t *testing.T) {
 		"lone connection of another source stays":              {"kaaaa", 1},
 		"of sources with one connection each the oldest loses": {"abc", 0},
 	} {
-		var open []*conn
-		for _, source := range tt.sources {
-			open = append(open, &conn{source: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(source)}), 32)})
+		l := NewListener(nil, Limits{Connections: len(tt.sources)})
+		for _, from := range tt.sources {
+			l.add(&conn{}, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(from)}), 32))
 		}
-		if got := superfluous(open); got != tt.want {
+		if got := slices.Index(l.open, superfluous(l.open)); got != tt.want {
 			t.Errorf("%s: got connection %d, want %d", name, got, tt.want)
+		}
+		for len(l.open) > 0 {
+			l.remove(l.open[0])
+		}
+		if len(l.sources) > 0 {
+			t.Errorf("%s: got %d sources without a connection, want none", name, len(l.sources))
 		}
 	}
 }

@@ -7,10 +7,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -64,7 +67,7 @@ func (e exposed) run(t *testing.T) *process {
 }
 
 func answers(ctx context.Context, address, path string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // of the probes in the manifests
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
 	if err != nil {
@@ -133,11 +136,11 @@ var hostile = map[string]func(net.Conn){
 }
 
 // attack holds connections to an address, 200 for each kind, and opens others in place of
-// those that are closed, until the context ends.
-func attack(ctx context.Context, address string) {
+// those that are closed a second later, until the context ends.
+func attack(ctx context.Context, running *sync.WaitGroup, address string) {
 	for _, send := range hostile {
 		for range 200 {
-			go func() {
+			running.Go(func() {
 				for ctx.Err() == nil {
 					c, err := net.DialTimeout("tcp", address, time.Second)
 					if err == nil {
@@ -150,17 +153,85 @@ func attack(ctx context.Context, address string) {
 					}
 					select {
 					case <-ctx.Done():
-					case <-time.After(100 * time.Millisecond):
+					case <-time.After(time.Second):
 					}
 				}
-			}()
+			})
 		}
 	}
 }
 
+// flood runs a process with the lowest priority that opens connections from other addresses
+// than the probes', as fast as it can, until the test or the function that is returned ends
+// it.
+func flood(t *testing.T, addresses ...string) (end func()) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "flood")
+	if out, err := exec.Command("go", "build", "-o", path, "../flood").CombinedOutput(); err != nil {
+		t.Fatalf("building flood: %v: %s", err, out)
+	}
+	cmd := exec.Command("nice", append([]string{"-n", "19", path, "-from", "127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5"}, addresses...)...)
+	var out strings.Builder
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		t.Logf("flood %s", strings.TrimSpace(out.String()))
+	})
+	t.Cleanup(end)
+	return end
+}
+
+// served fails the test if the program does not answer the kubelet and Prometheus in time.
+func (e exposed) served(t *testing.T, during string) {
+	t.Helper()
+	for address, path := range map[string]string{e.health: "/readyz", e.metrics: "/metrics"} {
+		if err := answers(t.Context(), address, path); err != nil {
+			t.Errorf("%s: %v", during, err)
+		}
+	}
+}
+
+// tcp returns where the program accepts connections.
+func (e exposed) tcp() (list []string) {
+	for _, socket := range e.listens {
+		if address, is := strings.CutPrefix(socket, "tcp "); is {
+			list = append(list, address)
+		}
+	}
+	return list
+}
+
+// processor returns the time of the processor that a process has taken.
+func (p *process) processor(t *testing.T) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatalf("%s has ended: %v", p.cmd.Path, err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	var ticks int64
+	for _, field := range fields[11:13] { // utime and stime of proc(5), of 100 a second
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// mostFlooded is how much of one processor a flood of all ports of a program may take.
+const mostFlooded = 0.6
+
 func TestHostileClientsCostABoundedAmount(t *testing.T) {
 	b := newBed(t)
 	b.machine("exposed", nil)
+	b.pool("pool", "10.9.0.1-10.9.0.9")
 	for _, e := range exposedPrograms(t, b.namespace) {
 		t.Run(e.name, func(t *testing.T) {
 			p := e.run(t)
@@ -168,20 +239,34 @@ func TestHostileClientsCostABoundedAmount(t *testing.T) {
 				t.Errorf("sockets that listen (-want +got):\n%s", diff)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			for _, socket := range e.listens {
-				if address, tcp := strings.CutPrefix(socket, "tcp "); tcp {
-					attack(ctx, address)
-				}
+			var running sync.WaitGroup
+			for _, address := range e.tcp() {
+				attack(ctx, &running, address)
 			}
 			for range 10 {
 				time.Sleep(time.Second)
-				for address, path := range map[string]string{e.health: "/readyz", e.metrics: "/metrics"} {
-					if err := answers(ctx, address, path); err != nil {
-						t.Errorf("during the attack: %v", err)
-					}
-				}
+				e.served(t, "with hostile connections")
 			}
 			cancel()
+			running.Wait()
+			e.within(t, p)
+
+			end := flood(t, e.tcp()...)
+			began, before := time.Now(), p.processor(t)
+			for i := range 6 {
+				time.Sleep(1500 * time.Millisecond) // seldom, as the kubelet
+				e.served(t, "during a flood")
+				if e.name == "controller" && i == 3 {
+					b.service("web")
+					b.has("web", "10.9.0.1")
+				}
+			}
+			share := (p.processor(t) - before).Seconds() / time.Since(began).Seconds()
+			end()
+			t.Logf("%s: the flood took %.0f %% of a processor", e.name, 100*share)
+			if share > mostFlooded {
+				t.Errorf("the flood took %.0f %% of a processor, want %.0f %% at most", 100*share, 100*mostFlooded)
+			}
 			e.within(t, p)
 		})
 	}
@@ -228,9 +313,11 @@ func listening(t *testing.T, pid int) (list []string) {
 func TestObjectsOfTenantsCostABoundedAmount(t *testing.T) {
 	b := newBed(t)
 	b.machine("exposed", nil)
-	labels := map[string]string{}
-	for i := range 7000 {
-		labels[fmt.Sprintf("label-%050d", i)] = strings.Repeat("v", 63)
+	labels, size := map[string]string{}, 0
+	for i := 0; size < 1<<20; i++ { // short keys, which are in the managed fields once more
+		key, value := fmt.Sprintf("l-%05d", i), strings.Repeat("v", 63)
+		labels[key] = value
+		size += len(key) + len(value)
 	}
 	work, ctx := errgroup.WithContext(t.Context())
 	work.SetLimit(8)

@@ -1,0 +1,49 @@
+package netlimit
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// rest is how long a source has not connected that is served beyond the rate.
+	rest = time.Second
+	// slots remember when sources connected: so many sources at most are served beyond the
+	// rate within rest. Sources that share a slot count as one.
+	slots = 1024
+)
+
+// pace decides which connections are served each second. Below the rate all are. Beyond it
+// those of sources that seldom connect are, such as a kubelet or Prometheus: a source that
+// floods the port is in its own way only. It is not for concurrent use.
+type pace struct {
+	rate *rate.Limiter // nil: there is no bound
+	seed maphash.Seed
+	last [slots]time.Time // when a source of a slot connected last
+}
+
+func newPace(perSecond int) pace {
+	p := pace{seed: maphash.MakeSeed()}
+	if perSecond > 0 {
+		p.rate = rate.NewLimiter(rate.Limit(perSecond), perSecond)
+	}
+	return p
+}
+
+// admits says whether a connection from a source is served, and counts it.
+func (p *pace) admits(source netip.Prefix, now time.Time) bool {
+	if p.rate == nil {
+		return true
+	}
+	last := p.slot(source)
+	rested := now.Sub(*last) >= rest
+	*last = now
+	return p.rate.AllowN(now, 1) || rested
+}
+
+func (p *pace) slot(source netip.Prefix) *time.Time {
+	return &p.last[maphash.Comparable(p.seed, source)%slots]
+}

@@ -227,8 +227,9 @@ const (
 	// ReasonLocalPrefConflict: another advertisement of the same routes has another
 	// localPref.
 	ReasonLocalPrefConflict = "LocalPrefConflict"
-	// ReasonAttributeIgnored: none of the peers gets an attribute that is set: localPref is for
-	// routers of the own autonomous system, asPathPrepend for those of others.
+	// ReasonAttributeIgnored: the advertisement is in effect, and none of the peers gets an
+	// attribute that is set: localPref is for routers of the own autonomous system,
+	// asPathPrepend for those of others. Status True.
 	ReasonAttributeIgnored = "AttributeIgnored"
 )
 

@@ -42,10 +42,12 @@ func decide(in input) map[string]validity.Verdict {
 			v = in.conflict(ad)
 		}
 		if v.Reason == "" {
-			v = in.ignored(ad)
-		}
-		if v.Reason == "" {
-			v = validity.Verdict{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect" + in.unused(ad)}
+			v = validity.Verdict{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
+			if ignored := in.ignored(ad); ignored != "" {
+				v.Reason = v1beta1.ReasonAttributeIgnored
+				v.Message += "; " + ignored
+			}
+			v.Message += in.unused(ad)
 		}
 		verdicts[ad.Name] = v
 	}
@@ -70,10 +72,10 @@ func (in *input) unknown(ad *routes.Advertisement) validity.Verdict {
 	return validity.Verdict{}
 }
 
-// ignored names the peers of an advertisement if none of them gets an attribute: LOCAL_PREF goes to
-// routers of our own autonomous system alone, and our ASN is in the AS_PATH of others alone (RFC
-// 4271 sections 5.1.5 and 5.1.2).
-func (in *input) ignored(ad *routes.Advertisement) validity.Verdict {
+// ignored names the peers of an advertisement if none of them gets an attribute of it; empty: one
+// does. LOCAL_PREF goes to routers of our own autonomous system alone, and our ASN is in the
+// AS_PATH of others alone (RFC 4271 sections 5.1.5 and 5.1.2).
+func (in *input) ignored(ad *routes.Advertisement) string {
 	names := ad.Peers
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(in.peers))
@@ -88,9 +90,9 @@ func (in *input) ignored(ad *routes.Advertisement) validity.Verdict {
 	case ad.Attributes.Prepend > 0 && all(true):
 		what = "spec.asPathPrepend has no effect: routers of the own autonomous system get an empty AS_PATH, and all peers of the advertisement are such: %s: remove it, or use localPref or med"
 	default:
-		return validity.Verdict{}
+		return ""
 	}
-	return validity.Verdict{Reason: v1beta1.ReasonAttributeIgnored, Message: fmt.Sprintf(what, advertise.Named("BGPPeer", names))}
+	return fmt.Sprintf(what, advertise.Named("BGPPeer", names))
 }
 
 // unused warns of packets to addresses of aggregates that no Service has.

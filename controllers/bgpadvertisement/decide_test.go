@@ -103,7 +103,8 @@ func TestDecide(t *testing.T) {
 			in := in
 			in.ads = tt.ads
 			got := decide(in)[tt.ads[0].Name]
-			if got.Reason != tt.reason || got.Ready != (tt.reason == v1beta1.ReasonAdvertisementValid) || !strings.Contains(got.Message, tt.part) {
+			ready := tt.reason == v1beta1.ReasonAdvertisementValid || tt.reason == v1beta1.ReasonAttributeIgnored
+			if got.Reason != tt.reason || got.Ready != ready || !strings.Contains(got.Message, tt.part) {
 				t.Errorf("got %+v, want %s and %q", got, tt.reason, tt.part)
 			}
 		})

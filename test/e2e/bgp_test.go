@@ -259,6 +259,26 @@ func TestAWrongASNIsToldAndDisturbsNothing(t *testing.T) {
 	must(t, bed.RoutedTo(ctx, address, nodes...))
 }
 
+func TestAPassiveRouterOutsideOfTheStackIsReportedWithItsClosedPort(t *testing.T) {
+	installed(t)
+	ctx := background(t)
+	must(t, bed.Apply(ctx, "lbstack_v1beta1_loadbalancerstack.yaml"))
+	peer := &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "standalone"}, Spec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.168.1.1", PassiveMode: true}}
+	must(t, bed.Client.Create(ctx, peer))
+	t.Cleanup(func() { must(t, client.IgnoreNotFound(bed.Client.Delete(background(t), peer))) })
+	eventually.Succeed(t, within, "the BGPPeer has the reason for the closed port", func(ctx context.Context) error {
+		if err := bed.Client.Get(ctx, client.ObjectKeyFromObject(peer), peer); err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(peer.Status.Conditions, v1beta1.ConditionReady)
+		if c == nil || c.Reason != v1beta1.ReasonPortClosed || !strings.Contains(c.Message, "NET_BIND_SERVICE") {
+			return fmt.Errorf("its condition is %+v", c)
+		}
+		t.Log(c.Message)
+		return nil
+	})
+}
+
 func TestANodeThatShallHaveNoSpeakerHasNoSession(t *testing.T) {
 	_, nodes := routed(t)
 	ctx := background(t)

@@ -63,38 +63,33 @@ func (n node) established() bool { return n.told && n.session.Established && !n.
 // flapping reports whether its session is established and ends again and again.
 func (n node) flapping() bool { return n.session.Flapping() && !n.down && !n.unheard }
 
-// trouble is why the node has no established session, or that it is flapping; empty: none.
-func (n node) trouble() string {
+// trouble is why the node has no established session, or that it is flapping; empty: none. The
+// condition Ready has the sentence about problems of one reason.
+func (n node) trouble(ready string) string {
 	switch {
 	case n.flapping():
 		return fmt.Sprintf("flapping, ended %d times without staying established for %d minutes; last error: %s",
-			n.session.Flaps, int(bgp.StableAfter.Minutes()), n.lastError())
+			n.session.Flaps, int(bgp.StableAfter.Minutes()), bounded.Cut(n.session.Why(), maxError))
 	case n.established():
 		return ""
-	}
-	return n.why()
-}
-
-// lastError is what a report has about a session, and when the next attempt is.
-func (n node) lastError() string {
-	why := bounded.Cut(n.session.Why(), maxError)
-	if n.session.Retry > 0 {
-		why += fmt.Sprintf(" (next attempt within %s)", n.session.Retry)
-	}
-	return why
-}
-
-// why is why the node has no established session.
-func (n node) why() string {
-	switch {
 	case n.down:
 		return "the node is not ready"
 	case n.unheard:
 		return "the speaker on it is not heard by the others: look at its pod"
 	case !n.told:
 		return "the speaker has no such session, see its SpeakerState"
+	case n.session.Problem.Reason != "" && string(n.session.Problem.Reason) == ready:
+		return ready + ", see the condition Ready"
 	}
-	return n.lastError()
+	return bounded.Cut(n.session.Why(), maxError)
+}
+
+// retry bounds the time to the next attempt of the node; 0: there is none, or it is not known.
+func (n node) retry() time.Duration {
+	if n.down || n.unheard {
+		return 0
+	}
+	return n.session.Retry
 }
 
 // ready returns whether the spec is valid and all nodes can follow it.
@@ -209,22 +204,37 @@ func (f facts) established(generation int64) metav1.Condition {
 	return c
 }
 
-// sessions counts the established sessions, and names the nodes whose sessions are not.
+// sessions counts the established sessions, and names the nodes whose sessions are not, each
+// reason once with the latest of the next attempts.
 func (f facts) sessions(up int32) string {
 	word := "nodes"
 	if len(f.nodes) == 1 {
 		word = "node"
 	}
 	parts := []string{fmt.Sprintf("%d of %d %s", up, len(f.nodes), word)}
-	more := 0
+	var reasons []string
+	nodes, retry, ready := map[string][]lb.NodeName{}, map[string]time.Duration{}, f.ready().Reason
 	for _, n := range f.nodes {
-		switch why := n.trouble(); {
-		case why == "":
-		case len(parts) > maxNamed:
-			more++
-		default:
-			parts = append(parts, fmt.Sprintf("%s: %s", n.name, why))
+		why := n.trouble(ready)
+		if why == "" {
+			continue
 		}
+		if nodes[why] == nil {
+			reasons = append(reasons, why)
+		}
+		nodes[why], retry[why] = append(nodes[why], n.name), max(retry[why], n.retry())
+	}
+	more := 0
+	for i, why := range reasons {
+		if i >= maxNamed {
+			more += len(nodes[why])
+			continue
+		}
+		part := strings.TrimSpace(advertise.Named("", nodes[why])) + ": " + why
+		if retry[why] > 0 {
+			part += fmt.Sprintf(" (next attempt within %s)", retry[why])
+		}
+		parts = append(parts, part)
 	}
 	if more > 0 {
 		parts = append(parts, fmt.Sprintf("%d more", more))

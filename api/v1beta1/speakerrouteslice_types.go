@@ -15,6 +15,9 @@ type SpeakerBGPRoute struct {
 	// +kubebuilder:validation:MaxItems=128
 	// +optional
 	Peers []ObjectName `json:"peers,omitempty"`
+	// since when a router has had the prefix from this node, without a break. Unset: not known.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
 }
 
 // SpeakerRouteSlice lists some of the prefixes that a node announces to routers, so that a

@@ -53,6 +53,8 @@ type Changes struct {
 	// Sessions says that one is in another state, or that another error ended it, and Waiting
 	// that something else has changed by which a node that announces nothing may begin to.
 	Sessions, Waiting bool
+	// Left are the nodes that have left, or are back: see Board.Left.
+	Left []lb.NodeName
 }
 
 // Put replaces the report of a node, and returns what it says something else of than
@@ -67,6 +69,9 @@ func (b *Board) Put(next reports.Report) (changed Changes) {
 	}
 	if !reports.SameLinks(before.Links, next.Links) || before.Standby != next.Standby {
 		changed.Addresses, changed.Waiting = append(changed.Addresses, b.owns(next.Node)...), true
+	}
+	if (before.Standby != "") != (next.Standby != "") {
+		changed.Left = append(changed.Left, next.Node)
 	}
 	b.nodes[next.Node] = next
 	b.listen(&changed)
@@ -121,6 +126,7 @@ func (b *Board) listen(changed *Changes) {
 			changed.Addresses = append(changed.Addresses, b.owns(node)...)
 			changed.Prefixes = append(changed.Prefixes, b.routes.by(node)...)
 			changed.Sessions = true
+			changed.Left = append(changed.Left, node)
 		}
 	}
 	b.silent = silent

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
@@ -16,7 +15,7 @@ import (
 // are.
 type routes struct {
 	slices  map[string]slice
-	told    map[netip.Prefix]map[source][]bgp.PeerName
+	told    map[netip.Prefix]map[source]reports.Route
 	lengths map[lb.Family]map[int]int // how many prefixes have a length
 }
 
@@ -36,7 +35,7 @@ type slice struct {
 func newRoutes() routes {
 	return routes{
 		slices:  map[string]slice{},
-		told:    map[netip.Prefix]map[source][]bgp.PeerName{},
+		told:    map[netip.Prefix]map[source]reports.Route{},
 		lengths: map[lb.Family]map[int]int{lb.IPv4: {}, lb.IPv6: {}},
 	}
 }
@@ -79,16 +78,16 @@ func (r *routes) replace(from source, before, now []reports.Route) []netip.Prefi
 	for _, route := range now {
 		delete(gone, route.Prefix)
 		told := r.told[route.Prefix]
-		if peers, had := told[from]; had && slices.Equal(peers, route.Peers) {
+		if before, had := told[from]; had && before.Same(route) {
 			continue
 		}
 		changed[route.Prefix] = true
 		if told == nil {
-			told = map[source][]bgp.PeerName{}
+			told = map[source]reports.Route{}
 			r.told[route.Prefix] = told
 			r.lengths[lb.FamilyOf(route.Prefix.Addr())][route.Prefix.Bits()]++
 		}
-		told[from] = route.Peers
+		told[from] = route
 	}
 	for prefix := range gone {
 		changed[prefix] = true
@@ -115,8 +114,8 @@ func (r *routes) of(address netip.Addr) []reports.Path {
 	var paths []reports.Path
 	for bits := range r.lengths[lb.FamilyOf(address)] {
 		prefix, _ := address.Prefix(bits) // bits are of the family of the address
-		for from, peers := range r.told[prefix] {
-			paths = append(paths, reports.Path{Node: from.node, Route: reports.Route{Prefix: prefix, Peers: peers}})
+		for from, route := range r.told[prefix] {
+			paths = append(paths, reports.Path{Node: from.node, Route: route})
 		}
 	}
 	slices.SortFunc(paths, func(x, y reports.Path) int {

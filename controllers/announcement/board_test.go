@@ -90,7 +90,7 @@ func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
 	b.Put(owns("n2", 1))
 	missing := owns("n2", 1)
 	missing.Missing = []lb.NodeName{"n1"}
-	want := Changes{Addresses: []netip.Addr{one}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.1.241/32")}, Sessions: true}
+	want := Changes{Addresses: []netip.Addr{one}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.1.241/32")}, Sessions: true, Left: []lb.NodeName{"n1"}}
 	if diff := cmp.Diff(want, b.Put(missing), byAddr, byPrefix); diff != "" || !b.Silent("n1") || b.Silent("n2") {
 		t.Errorf("n2 misses n1, which is silent: %v; changed (-want +got):\n%s", b.Silent("n1"), diff)
 	}
@@ -136,5 +136,38 @@ func TestBoardTellsWhoWaitsThatInterfacesHaveChanged(t *testing.T) {
 	linked.Standby = "the node drains"
 	if got := b.Put(linked); !got.Waiting || !b.Left("n1") {
 		t.Errorf("the node drains: got %+v, want those who wait, and that it has left", got)
+	}
+}
+
+func TestBoard_NodeThatDrainsIsReportedAsLeft(t *testing.T) {
+	b := NewBoard()
+	drains := reports.Report{Node: "n1", Standby: "the node drains"}
+	for _, step := range []struct {
+		name string
+		next reports.Report
+		want []lb.NodeName
+	}{
+		{"first report", reports.Report{Node: "n1"}, nil},
+		{"the node drains", drains, []lb.NodeName{"n1"}},
+		{"nothing new", drains, nil},
+		{"another reason", reports.Report{Node: "n1", Standby: "the node is excluded"}, nil},
+		{"the node is back", reports.Report{Node: "n1"}, []lb.NodeName{"n1"}},
+	} {
+		if diff := cmp.Diff(step.want, b.Put(step.next).Left); diff != "" {
+			t.Errorf("%s: left (-want +got):\n%s", step.name, diff)
+		}
+	}
+}
+
+func TestStanding_RoutedBy(t *testing.T) {
+	s := NewStanding()
+	web, dns := lb.ServiceKey{Namespace: "a", Name: "web"}, lb.ServiceKey{Namespace: "a", Name: "dns"}
+	s.put(web, memory{routers: map[netip.Addr]told{one: {nodes: map[lb.NodeName]time.Time{"n1": start, "n2": {}}}}})
+	s.put(dns, memory{routers: map[netip.Addr]told{two: {nodes: map[lb.NodeName]time.Time{"n2": {}}}}})
+	if diff := cmp.Diff([]lb.ServiceKey{web}, s.routedBy("n1")); diff != "" {
+		t.Errorf("announced from n1, a moment ago or now (-want +got):\n%s", diff)
+	}
+	if got := s.routedBy("n3"); len(got) > 0 {
+		t.Errorf("announced from n3: got %v, want none", got)
 	}
 }

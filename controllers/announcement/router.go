@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
@@ -21,6 +22,8 @@ type routed struct {
 	peers []bgp.PeerName
 	// prefix is the longest one that holds the address.
 	prefix netip.Prefix
+	// since when a router has it from one of the nodes; zero: not known.
+	since time.Time
 }
 
 // routedBy sums up how nodes announce an address. Those that are down do not count.
@@ -33,11 +36,20 @@ func routedBy(paths []reports.Path, down map[lb.NodeName]bool) (r routed) {
 		if p.Prefix.Bits() > r.prefix.Bits() {
 			r.prefix = p.Prefix
 		}
+		r.since = first(r.since, p.Since)
 	}
 	slices.Sort(r.nodes)
 	slices.Sort(r.peers)
 	r.nodes, r.peers = slices.Compact(r.nodes), slices.Compact(r.peers)
 	return r
+}
+
+// first returns the earlier of two times, of which zero is not known.
+func first(x, y time.Time) time.Time {
+	if x.IsZero() || (!y.IsZero() && y.Before(x)) {
+		return y
+	}
+	return x
 }
 
 func (r routed) is() bool { return len(r.nodes) > 0 }
@@ -51,7 +63,11 @@ func (r routed) String() string {
 	if len(r.peers) > 1 {
 		to = "the peers"
 	}
-	return fmt.Sprintf("by BGP%s from %s to %s %s", in, named(r.nodes), to, named(r.peers))
+	s := fmt.Sprintf("by BGP%s from %s to %s %s", in, named(r.nodes), to, named(r.peers))
+	if !r.since.IsZero() {
+		s += " since " + r.since.UTC().Format(time.RFC3339)
+	}
+	return s
 }
 
 // router is what is known of announcing an address to routers.

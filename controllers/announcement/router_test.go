@@ -255,3 +255,40 @@ func TestNewsOfRouters(t *testing.T) {
 		})
 	}
 }
+
+// since returns a report of a node that has announced the address to a router since a time.
+func since(node lb.NodeName, at time.Time) said {
+	s := toldOf(node, "tor")
+	s.routes[0].Since = at
+	return s
+}
+
+func TestSettle_Since(t *testing.T) {
+	const m = time.Minute
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+	for _, tt := range []struct {
+		name  string
+		looks [][]said
+		want  []time.Time // at each look; zero: not known, or not announced
+	}{
+		{"the first of two nodes counts", [][]said{{since("n1", at(m)), since("n2", at(0))}}, []time.Time{at(0)}},
+		{"restart of the first node changes nothing", [][]said{{since("n1", at(0)), since("n2", at(m))}, {since("n2", at(m))}, {since("n1", at(2*m)), since("n2", at(3*m))}}, []time.Time{at(0), at(0), at(0)}},
+		{"begins anew after nobody has announced it", [][]said{{since("n1", at(0))}, nil, {since("n1", at(m))}}, []time.Time{at(0), {}, at(m)}},
+		{"is not known", [][]said{{toldOf("n1", "tor")}, {since("n1", at(m))}}, []time.Time{{}, at(m)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var m memory
+			for i, look := range tt.looks {
+				list := []facts{routedFacts(one, nil, look...)}
+				m.routers, _ = settle(m, list, func(lb.NodeName) bool { return false }, start)
+				if got := list[0].routed.since; !got.Equal(tt.want[i]) {
+					t.Errorf("look %d: got since %v, want %v", i, got, tt.want[i])
+				}
+			}
+		})
+	}
+	f := routedFacts(one, nil, since("n1", start))
+	if got, want := f.routed.String(), "by BGP from n1 to the peer tor since "+start.UTC().Format(time.RFC3339); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -23,6 +23,8 @@ type told struct {
 	peers map[bgp.PeerName]time.Time
 	// prefix is the longest one that holds the address.
 	prefix netip.Prefix
+	// since when it has been announced to routers, without a break as far as is known.
+	since time.Time
 }
 
 // settle keeps in the facts who announced an address to routers a moment ago, as long
@@ -46,7 +48,8 @@ func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (
 			f.routed.prefix = before.prefix // of one that is missing
 		}
 		f.routed.nodes, f.routed.peers = slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(peers))
-		next[f.address] = told{nodes, peers, f.routed.prefix}
+		f.routed.since = first(before.since, f.routed.since)
+		next[f.address] = told{nodes, peers, f.routed.prefix, f.routed.since}
 		again = sooner(again, wait)
 	}
 	return next, again

@@ -106,7 +106,7 @@ func (r *Reconciler) slices() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q queue) {
 		if slice, ok := object.(*v1beta1.SpeakerRouteSlice); ok {
 			node, routes := apiconv.SpeakerRoutes(slice)
-			r.enqueue(ctx, r.Board.PutRoutes(slice.Name, node, routes), q)
+			r.enqueue(ctx, r.Board.PutRoutes(slice.Name, node, reports.PlausibleRoutes(routes, time.Now())), q)
 		}
 	}
 	return handler.Funcs{
@@ -127,6 +127,11 @@ func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q queue) {
 	}
 	for _, key := range r.within(ctx, changed.Prefixes) {
 		q.AddAfter(requestFor(key), collect)
+	}
+	for _, node := range changed.Left { // its routes may be gone already, and still be in sentences
+		for _, key := range r.Standing.routedBy(node) {
+			q.AddAfter(requestFor(key), collect)
+		}
 	}
 	if changed.Sessions || changed.Waiting {
 		for _, key := range r.Standing.waiting() {

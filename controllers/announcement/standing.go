@@ -51,6 +51,22 @@ func (s *Standing) waiting() []lb.ServiceKey {
 	return list
 }
 
+// routedBy are the Services of which it is reported that a node announces them to routers.
+func (s *Standing) routedBy(node lb.NodeName) []lb.ServiceKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []lb.ServiceKey
+	for key, m := range s.services {
+		for _, t := range m.routers {
+			if _, reported := t.nodes[node]; reported {
+				list = append(list, key)
+				break
+			}
+		}
+	}
+	return list
+}
+
 // NotAnnounced counts the Services that are not announced, by the reason.
 func (s *Standing) NotAnnounced() map[string]int {
 	s.mu.Lock()

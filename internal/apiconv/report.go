@@ -99,6 +99,9 @@ func SpeakerRoutes(slice *v1beta1.SpeakerRouteSlice) (lb.NodeName, []reports.Rou
 		for _, name := range listed.Peers {
 			route.Peers = append(route.Peers, bgp.PeerName(name))
 		}
+		if listed.Since != nil {
+			route.Since = listed.Since.Time
+		}
 		slices.Sort(route.Peers)
 		routes = append(routes, route)
 	}

@@ -79,6 +79,13 @@ type Route struct {
 	Prefix netip.Prefix
 	// Peers that have been told, ordered: at least one.
 	Peers []bgp.PeerName
+	// Since when a router has had the prefix from the node; zero: not known.
+	Since time.Time
+}
+
+// Same reports whether two routes are the same.
+func (r Route) Same(other Route) bool {
+	return r.Prefix == other.Prefix && slices.Equal(r.Peers, other.Peers) && r.Since.Equal(other.Since)
 }
 
 // Path is how a node announces an address by BGP.

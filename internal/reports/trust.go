@@ -55,6 +55,15 @@ func (r Report) Plausible(now time.Time) Report {
 	return r
 }
 
+// PlausibleRoutes returns routes as far as they can be true at a time: none is since later.
+func PlausibleRoutes(list []Route, now time.Time) []Route {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Since = earlier(list[i].Since, now)
+	}
+	return list
+}
+
 func earlier(t, now time.Time) time.Time {
 	if t.After(now) {
 		return now

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -15,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -60,7 +58,7 @@ func (s *routeSlices) write(ctx context.Context, owner []metav1.OwnerReference) 
 	}
 	var failed []error
 	for _, i := range slices.Sorted(maps.Keys(s.told.dirty)) {
-		if err := s.put(ctx, owner, sliceName(s.self, i), listed(s.told.slices[i])); err != nil {
+		if err := s.put(ctx, owner, sliceName(s.self, i), s.told.routes(i)); err != nil {
 			failed = append(failed, err)
 			continue
 		}
@@ -127,18 +125,4 @@ func (s *routeSlices) put(ctx context.Context, owner []metav1.OwnerReference, na
 		s.there[name] = next
 	}
 	return nil
-}
-
-// listed are the routes of a slice in order.
-func listed(routes map[netip.Prefix][]bgp.PeerName) []v1beta1.SpeakerBGPRoute {
-	var list []v1beta1.SpeakerBGPRoute
-	for _, prefix := range slices.SortedFunc(maps.Keys(routes), netip.Prefix.Compare) {
-		peers := routes[prefix]
-		route := v1beta1.SpeakerBGPRoute{Prefix: prefix.String()}
-		for _, peer := range peers[:min(len(peers), maxPeers)] {
-			route.Peers = append(route.Peers, v1beta1.ObjectName(peer))
-		}
-		list = append(list, route)
-	}
-	return list
 }

@@ -188,7 +188,7 @@ func BenchmarkRouteChange(b *testing.B) {
 					}
 				}
 				told.note(change)
-				slice := &v1beta1.SpeakerRouteSlice{Node: "n1", Routes: listed(told.slices[told.place[all[1]]])}
+				slice := &v1beta1.SpeakerRouteSlice{Node: "n1", Routes: told.routes(told.place[all[1]])}
 				state := &v1beta1.SpeakerState{}
 				state.Status = status(state, speaker.Report{}, Routing{}, nil)
 				state.Status.RouteCount = int32(told.count())

@@ -4,7 +4,9 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bgp"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 )
@@ -19,6 +21,7 @@ type told struct {
 	slices []map[netip.Prefix][]bgp.PeerName // peers in order, at least one
 	place  map[netip.Prefix]int              // the slice that lists a prefix
 	counts map[bgp.PeerName]int              // of the prefixes that a router has
+	since  map[netip.Prefix]time.Time        // when the first router got a prefix
 	dirty  map[int]bool                      // to be written
 }
 
@@ -26,6 +29,7 @@ type told struct {
 func (t *told) note(news map[bgp.PeerName]speakerbgp.News) {
 	if t.counts == nil {
 		t.counts, t.place, t.dirty = map[bgp.PeerName]int{}, map[netip.Prefix]int{}, map[int]bool{}
+		t.since = map[netip.Prefix]time.Time{}
 	}
 	for peer, count := range t.counts {
 		if n, there := news[peer]; (!there || n.Whole) && count > 0 {
@@ -59,6 +63,7 @@ func (t *told) set(prefix netip.Prefix, peer bgp.PeerName, has bool) {
 			return
 		}
 		i = t.room()
+		t.since[prefix] = time.Now()
 	}
 	peers := t.slices[i][prefix]
 	at, had := slices.BinarySearch(peers, peer)
@@ -77,6 +82,7 @@ func (t *told) set(prefix netip.Prefix, peer bgp.PeerName, has bool) {
 	} else {
 		delete(t.slices[i], prefix)
 		delete(t.place, prefix)
+		delete(t.since, prefix)
 	}
 }
 
@@ -107,4 +113,18 @@ func (t *told) all() {
 	for i := range t.slices {
 		t.dirty[i] = true
 	}
+}
+
+// routes are those of a slice, in order.
+func (t *told) routes(i int) []v1beta1.SpeakerBGPRoute {
+	var list []v1beta1.SpeakerBGPRoute
+	for _, prefix := range slices.SortedFunc(maps.Keys(t.slices[i]), netip.Prefix.Compare) {
+		peers, since := t.slices[i][prefix], second(t.since[prefix])
+		route := v1beta1.SpeakerBGPRoute{Prefix: prefix.String(), Since: &since}
+		for _, peer := range peers[:min(len(peers), maxPeers)] {
+			route.Peers = append(route.Peers, v1beta1.ObjectName(peer))
+		}
+		list = append(list, route)
+	}
+	return list
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -113,4 +115,28 @@ func TestAChangeConcernsOneSlice(t *testing.T) {
 	if told.count() != 0 {
 		t.Errorf("%d routes are left of a peer whose router keeps none", told.count())
 	}
+}
+
+func TestTold_Since(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told, prefix := &told{}, prefixOf(1)
+		change := func(n speakerbgp.News, peer bgp.PeerName) {
+			time.Sleep(time.Minute)
+			told.note(map[bgp.PeerName]speakerbgp.News{"a": {}, "b": {}, peer: n})
+		}
+		since := func() time.Time { return told.routes(0)[0].Since.Time }
+		add, remove := speakerbgp.News{Announced: []netip.Prefix{prefix}}, speakerbgp.News{Withdrawn: []netip.Prefix{prefix}}
+		change(add, "a")
+		first := time.Now()
+		change(add, "b")
+		change(remove, "a")
+		if got := since(); !got.Equal(first) {
+			t.Errorf("one router after the other has it: got since %v, want %v", got, first)
+		}
+		change(remove, "b")
+		change(add, "b")
+		if got := since(); !got.Equal(time.Now()) {
+			t.Errorf("after no router had it: got since %v, want %v", got, time.Now())
+		}
+	})
 }

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,6 +83,42 @@ func TestServiceTellsWhichRoutersKnowIt(t *testing.T) {
 	node2.session("tor-b", v1beta1.BGPIdle, "")
 	node2.session("tor-a", v1beta1.BGPIdle, "hold timer expired")
 	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced yet; nodes that may: node1, node2; by BGP: ", "tor-a (hold timer expired)")
+}
+
+// A node drains: its speaker withdraws its routes, and its SpeakerState can arrive after that.
+func TestAnnouncedByBGP_DrainedNodeIsGoneWithinFiveSeconds(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	b.machine("node1", nil)
+	b.machine("node2", nil)
+	b.controller()
+	b.service("web")
+	b.endpoints("web", "node1")
+	b.has("web", "10.9.0.1")
+	b.advertiseToRouters("all")
+	b.peer("tor")
+	node1, node2 := b.speaker("node1"), b.speaker("node2")
+	for _, s := range []*speaker{node1, node2} {
+		s.session("tor", v1beta1.BGPEstablished, "")
+		s.routes("10.9.0.1/32", "tor")
+	}
+	const begin = "10.9.0.1 is announced by BGP from "
+	b.announced("web", v1beta1.ReasonAnnounced, begin+"node1 and node2 to the peer tor since 20")
+	node2.routes("")
+	time.Sleep(2 * time.Second) // longer than changes are collected
+	node2.status.Phase = v1beta1.SpeakerDraining
+	node2.write()
+	eventually.Succeed(t, 5*time.Second, "the Service does not name the node", func(ctx context.Context) error {
+		svc, err := b.get(ctx, "web")
+		if err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)
+		if c == nil || !strings.HasPrefix(c.Message, begin+"node1 to the peer tor since 20") {
+			return fmt.Errorf("condition %+v", c)
+		}
+		return nil
+	})
 }
 
 func TestRouterTellsOfItsSessions(t *testing.T) {
@@ -183,7 +220,7 @@ func (s *speaker) routes(prefix string, peers ...v1beta1.ObjectName) {
 	_, err := controllerutil.CreateOrUpdate(context.Background(), s.Client, slice, func() error {
 		slice.Node, slice.Routes = v1beta1.NodeName(s.node), nil
 		if prefix != "" {
-			slice.Routes = []v1beta1.SpeakerBGPRoute{{Prefix: prefix, Peers: peers}}
+			slice.Routes = []v1beta1.SpeakerBGPRoute{{Prefix: prefix, Peers: peers, Since: &metav1.Time{Time: time.Now().Truncate(time.Second)}}}
 		}
 		return nil
 	})

@@ -24,6 +24,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/passwords"
 	"github.com/lbstack/lbstack/controllers/pool"
 	"github.com/lbstack/lbstack/controllers/service"
+	"github.com/lbstack/lbstack/controllers/speakerstate"
 )
 
 // Setup adds the controllers of Services, IPAddressPools, IPAddressClaims, announcements
@@ -62,6 +63,9 @@ func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Regist
 	}
 	if err := externalips.New(mgr.GetClient(), recorder, book, adopter.Load).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of externalIPs: %w", err)
+	}
+	if err := speakerstate.New(mgr.GetClient()).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("starting the controller of SpeakerStates: %w", err)
 	}
 	return setupBGP(mgr, recorder, namespace)
 }

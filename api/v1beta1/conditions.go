@@ -42,6 +42,9 @@ const (
 	// ReasonNodesUnavailable: everything is as the spec asks on the nodes that are up;
 	// others are down. Ready is True with it.
 	ReasonNodesUnavailable = "NodesUnavailable"
+	// ReasonServicesOfOtherClass: everything is as the spec asks, and Services keep addresses
+	// that are not of spec.loadBalancerClass. Ready is True with it.
+	ReasonServicesOfOtherClass = "ServicesOfOtherClass"
 	// ReasonUnsupportedKubernetes: the cluster runs a Kubernetes that is too old; the
 	// operator changes nothing.
 	ReasonUnsupportedKubernetes = "UnsupportedKubernetes"
@@ -268,7 +271,9 @@ const (
 	// BGPPeer either. Status True: the speaker does what it should.
 	ReasonNotSelected = "NotSelected"
 	// ReasonNoSubnet: an L2Advertisement requires a subnet, and no node that it selects has an
-	// interface in a subnet of a pool.
+	// interface in a subnet of a pool. On a pool: an L2Advertisement announces it, no
+	// BGPAdvertisement does, and no node has such an interface. The pool gives its addresses,
+	// and Ready is True: a router may send their traffic to the nodes.
 	ReasonNoSubnet = "NoSubnet"
 	// ReasonAddressRefused: Services hold an address that the pool of its claim does not
 	// list, or that is an address of a node or no unicast address. Speakers do not begin to
@@ -282,6 +287,22 @@ const (
 	// ReasonClaimHolderRefused: a Service that is named cannot have the address
 	// together with the others.
 	ReasonClaimHolderRefused = "HolderRefused"
+)
+
+// ConditionCurrent is a condition of a SpeakerState that the controller sets: True while the
+// speaker runs that reported the rest of the status, as far as the other speakers and the Node
+// tell. While it is False all else stands as it was reported last.
+const ConditionCurrent = "Current"
+
+// Reasons of a SpeakerState's condition Current, besides Stopped.
+const (
+	// ReasonReporting: the speaker runs.
+	ReasonReporting = "Reporting"
+	// ReasonSpeakerMissing: all other speakers miss the one of the node.
+	ReasonSpeakerMissing = "SpeakerMissing"
+	// ReasonNodeNotReady: the node is not ready, and no other node that is ready has a speaker
+	// which could report whether this one runs.
+	ReasonNodeNotReady = "NodeNotReady"
 )
 
 // Reasons of a SpeakerState's Ready condition.

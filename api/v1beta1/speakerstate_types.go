@@ -11,7 +11,8 @@ type SpeakerStateStatus struct {
 	// +optional
 	Version string `json:"version,omitempty"`
 
-	// conditions: Ready says whether the speaker announces what it should.
+	// conditions: Ready says whether the speaker announces what it should, as the speaker
+	// reported it last; Current, which the controller writes, whether that speaker still runs.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -331,6 +332,7 @@ type SpeakerBFD struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=lbspk,categories=lbstack
+// +kubebuilder:printcolumn:name="Current",type=string,JSONPath=`.status.conditions[?(@.type=="Current")].status`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`

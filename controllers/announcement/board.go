@@ -1,6 +1,7 @@
 package announcement
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -198,23 +199,51 @@ type Look struct {
 	Paths []reports.Path
 }
 
-// Look says who has an address.
-func (b *Board) Look(address netip.Addr) Look {
+// Reporters returns the nodes that report anything about an address, in order.
+func (b *Board) Reporters(address netip.Addr) []lb.NodeName {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := slices.AppendSeq(slices.Collect(maps.Keys(b.owned[address])), maps.Keys(b.heard[address]))
+	for _, path := range b.routes.of(address) {
+		list = append(list, path.Node)
+	}
+	return ordered(list, cmp.Compare[lb.NodeName])
+}
+
+// Trusted are the nodes whose reports about an address count: on the local network, and by
+// BGP. The zero value trusts all.
+type Trusted struct{ layer2, bgp func(lb.NodeName) bool }
+
+// Look returns what is reported of an address by nodes that are trusted.
+func (b *Board) Look(address netip.Addr, trusted Trusted) Look {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var l Look
-	l.Owner, l.Owned = reports.Owner(slices.Collect(maps.Values(b.owned[address])))
-	l.Host, l.Foreign = reports.Host(slices.Collect(maps.Values(b.heard[address])), l.Owner, l.Owned)
+	l.Owner, l.Owned = reports.Owner(of(b.owned[address], trusted.layer2))
+	l.Host, l.Foreign = reports.Host(of(b.heard[address], trusted.layer2), l.Owner, l.Owned)
 	if l.Owned {
 		owner := b.nodes[l.Owner.Node]
 		l.Unreachable, l.Standby = !owner.Reaches(address) && b.outside(address), owner.Standby
 	}
 	for _, path := range b.routes.of(address) {
+		if trusted.bgp != nil && !trusted.bgp(path.Node) {
+			continue
+		}
 		if path.Peers = b.up(path.Node, path.Peers); len(path.Peers) > 0 {
 			l.Paths = append(l.Paths, path)
 		}
 	}
 	return l
+}
+
+// of returns what nodes report that are trusted; nil: all are.
+func of[T any](all map[lb.NodeName]T, trusted func(lb.NodeName) bool) (list []T) {
+	for node, item := range all {
+		if trusted == nil || trusted(node) {
+			list = append(list, item)
+		}
+	}
+	return list
 }
 
 // outside reports whether there are subnets, and the address is in none.

@@ -24,7 +24,7 @@ func factsOf(address netip.Addr, list ...reports.Report) facts {
 	for _, r := range list {
 		b.Put(r)
 	}
-	return facts{Look: b.Look(address), address: address}
+	return facts{Look: b.Look(address, Trusted{}), address: address}
 }
 
 func refused(f facts, reason advertise.Reason, why string) facts {

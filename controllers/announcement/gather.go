@@ -30,8 +30,12 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 	var list []facts
 	var open []advertise.Address
 	down := map[lb.NodeName]bool{}
+	trust, err := r.trust(ctx, held)
+	if err != nil {
+		return nil, err
+	}
 	for _, a := range held {
-		f := facts{Look: r.Board.Look(a.Address), address: a.Address}
+		f := facts{Look: r.Board.Look(a.Address, trust.of(a.Pool)), address: a.Address}
 		if err := r.down(ctx, f.Look, down); err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -25,12 +26,9 @@ const (
 // nothing; such an advertisement announces nothing.
 func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (routes.Advertisement, *SpecError) {
 	spec := &object.Spec
-	scope, err := parseScope(object.Name, selection{
-		pools: spec.IPAddressPools, poolLabels: spec.IPAddressPoolSelectors, nodes: spec.NodeSelectors,
-		services: spec.ServiceSelectors, namespaces: spec.NamespaceSelectors,
-	})
+	scope, err := BGPAdvertisementScope(object)
 	if err != nil {
-		return routes.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
+		return routes.Advertisement{}, err
 	}
 	ad := routes.Advertisement{Scope: scope}
 	for _, name := range spec.Peers {
@@ -45,6 +43,20 @@ func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (r
 	}
 	ad.Attributes = attributes
 	return ad, nil
+}
+
+// BGPAdvertisementScope reads what a BGPAdvertisement is about, also of one that is invalid
+// otherwise.
+func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement) (advertise.Scope, *SpecError) {
+	spec := &object.Spec
+	scope, err := parseScope(object.Name, selection{
+		pools: spec.IPAddressPools, poolLabels: spec.IPAddressPoolSelectors, nodes: spec.NodeSelectors,
+		services: spec.ServiceSelectors, namespaces: spec.NamespaceSelectors,
+	})
+	if err != nil {
+		return advertise.Scope{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
+	}
+	return scope, nil
 }
 
 func parseLengths(spec *v1beta1.BGPAdvertisementSpec, ad *routes.Advertisement) *SpecError {

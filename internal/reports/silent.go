@@ -1,37 +1,112 @@
 package reports
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // Silent returns the nodes whose reports are from before their speakers died: a speaker
-// that was killed tells nobody. It is silent if speakers miss it that it believes to hear,
-// and none that nobody misses hears it. Where the network is cut, each side misses the
-// other and knows it: nobody is silent then.
+// that was killed does not report that. It is silent if all others that run miss it and it
+// misses none of them. Where the network is cut, each side misses the other and reports it:
+// nobody is silent then.
+//
+// One speaker alone makes none silent as long as a third one runs, since a report can be wrong
+// or forged. What a speaker that is silent reports does not count.
 func Silent(all map[lb.NodeName]Report) map[lb.NodeName]bool {
-	missed := missedBy(all)
-	witnesses := 0
+	missed, silent := missedBy(all), map[lb.NodeName]bool{}
+	for {
+		next := silentWithout(all, missed, silent)
+		if len(next) == 0 {
+			return silent
+		}
+		maps.Copy(silent, next)
+	}
+}
+
+// silentWithout returns the nodes that are silent, of those that are not yet known to be.
+func silentWithout(all map[lb.NodeName]Report, missed map[lb.NodeName][]lb.NodeName, known map[lb.NodeName]bool) map[lb.NodeName]bool {
+	running, accused := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}
 	for node, r := range all {
-		if len(missed[node]) == 0 && !r.Stopped {
-			witnesses++
-		}
+		running[node] = !r.Stopped && !known[node]
 	}
-	silent := map[lb.NodeName]bool{}
 	for node, by := range missed {
-		r, reports := all[node]
-		agree := 0
+		count := 0
 		for _, witness := range by {
-			if len(missed[witness]) == 0 && !slices.Contains(r.Missing, witness) {
-				agree++
-			}
+			count += bit(running[witness])
 		}
-		if reports && agree > 0 && agree == witnesses {
-			silent[node] = true
+		accused[node] = count >= 2 || count == 1 && others(running, node) == 1
+	}
+	next := map[lb.NodeName]bool{}
+	for node := range accused {
+		r, reports := all[node]
+		if !reports || known[node] || !accused[node] {
+			continue
+		}
+		agree, witnesses := 0, 0
+		for witness := range all {
+			if witness == node || !running[witness] || accused[witness] {
+				continue
+			}
+			witnesses++
+			agree += bit(slices.Contains(missed[node], witness) && !slices.Contains(r.Missing, witness))
+		}
+		if agree > 0 && agree == witnesses {
+			next[node] = true
 		}
 	}
-	return silent
+	return next
+}
+
+// others returns how many run besides a node.
+func others(running map[lb.NodeName]bool, node lb.NodeName) (count int) {
+	for other, is := range running {
+		count += bit(is && other != node)
+	}
+	return count
+}
+
+func bit(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// Staleness is why a report is not of now.
+type Staleness int
+
+const (
+	// Fresh: the report is of now, as far as is known.
+	Fresh Staleness = iota
+	// Stopped: the speaker has stopped, and reported that.
+	Stopped
+	// Missed: all other speakers miss the one that reported.
+	Missed
+	// NodeDown: the node is not ready, and so is every other node with a speaker that could
+	// report whether this one still runs.
+	NodeDown
+)
+
+// Stale returns which reports are not of now, given which nodes are not ready. A node that is
+// not ready can have a speaker that runs: the other speakers know.
+func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]Staleness {
+	silent, stale, witness := Silent(all), map[lb.NodeName]Staleness{}, false
+	for node, r := range all {
+		witness = witness || !r.Stopped && !silent[node] && !down(node)
+	}
+	for node, r := range all {
+		switch {
+		case r.Stopped:
+			stale[node] = Stopped
+		case silent[node]:
+			stale[node] = Missed
+		case down(node) && !witness:
+			stale[node] = NodeDown
+		}
+	}
+	return stale
 }
 
 // Left returns the nodes whose speakers were stopped and are missed by none of those that

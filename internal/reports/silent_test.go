@@ -37,6 +37,9 @@ func TestSilent(t *testing.T) {
 		{"nor for what it missed last", []Report{misses("a"), misses("b"), stopped(misses("c", "a"))}, nil},
 		{"who misses itself means nothing", []Report{misses("a", "a"), misses("b")}, nil},
 		{"a single one", []Report{misses("a")}, nil},
+		{"one of three reports alone that it misses both others", []Report{misses("a", "b", "c"), misses("b"), misses("c")}, nil},
+		{"one of four reports alone that it misses all others", []Report{misses("a", "b", "c", "d"), misses("b"), misses("c"), misses("d")}, nil},
+		{"one that was killed is no third one", []Report{misses("a", "b", "c"), misses("b"), misses("c", "b")}, []lb.NodeName{"b", "c"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, ask(Silent, tt.reports)); diff != "" {
@@ -73,4 +76,31 @@ func ask(question func(map[lb.NodeName]Report) map[lb.NodeName]bool, list []Repo
 		all[r.Node] = r
 	}
 	return slices.Sorted(maps.Keys(question(all)))
+}
+
+func TestStale(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		reports []Report
+		down    []lb.NodeName
+		want    map[lb.NodeName]Staleness
+	}{
+		{"all run", []Report{misses("a"), misses("b")}, nil, map[lb.NodeName]Staleness{}},
+		{"one was stopped, and one was killed", []Report{stopped(misses("a")), misses("b"), misses("c", "b"), misses("d", "b")}, nil, map[lb.NodeName]Staleness{"a": Stopped, "b": Missed}},
+		{"node is not ready, and the others do not miss its speaker", []Report{misses("a"), misses("b")}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{}},
+		{"the only node is not ready", []Report{misses("a")}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": NodeDown}},
+		{"no node is ready", []Report{misses("a"), misses("b"), misses("c")}, []lb.NodeName{"a", "b", "c"}, map[lb.NodeName]Staleness{"a": NodeDown, "b": NodeDown, "c": NodeDown}},
+		{"the only node that is ready has a speaker that was stopped", []Report{misses("a"), stopped(misses("b"))}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": NodeDown, "b": Stopped}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			all := map[lb.NodeName]Report{}
+			for _, r := range tt.reports {
+				all[r.Node] = r
+			}
+			got := Stale(all, func(node lb.NodeName) bool { return slices.Contains(tt.down, node) })
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("stale (-want +got):\n%s", diff)
+			}
+		})
+	}
 }

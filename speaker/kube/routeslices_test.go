@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -263,4 +264,37 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 			t.Errorf("got %v, want a quiet end", err)
 		}
 	})
+}
+
+// The controller sets its condition between two writes of the speaker.
+func TestStateWriter_ConditionOfTheControllerStays(t *testing.T) {
+	s := newServer(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}})
+	w := NewStateWriter(s, s, "n1", logr.Discard())
+	report := func(live int) {
+		t.Helper()
+		w.latest = &speaker.Report{Phase: "Active", Live: live}
+		if err := w.write(t.Context()); err != nil {
+			t.Fatalf("writing the state: %v", err)
+		}
+	}
+	read := func() *v1beta1.SpeakerState {
+		t.Helper()
+		state := &v1beta1.SpeakerState{}
+		if err := s.Get(t.Context(), client.ObjectKey{Name: "n1"}, state); err != nil {
+			t.Fatal(err)
+		}
+		return state
+	}
+	report(1)
+	state := read()
+	meta.SetStatusCondition(&state.Status.Conditions, metav1.Condition{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonSpeakerMissing})
+	if err := s.Status().Update(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	report(2)
+	state = read()
+	current, ready := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent), meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady)
+	if state.Status.LiveSpeakers != 2 || ready == nil || current == nil || current.Reason != v1beta1.ReasonSpeakerMissing {
+		t.Errorf("got %+v, want the report of the speaker and the condition of the controller", state.Status)
+	}
 }

@@ -47,7 +47,8 @@ const (
 var writeAgain = backoff.Exponential{First: writeInterval, Last: 5 * time.Second}
 
 // StateWriter writes this node's SpeakerState and SpeakerRouteSlices; it is the only writer
-// of them. The engine never waits for it.
+// of them, but for the condition Current, which is the controller's. The engine never waits
+// for it.
 type StateWriter struct {
 	// Reader reads Nodes, from the cache.
 	Reader client.Reader
@@ -165,13 +166,24 @@ func (w *StateWriter) write(ctx context.Context) error {
 	if !w.left {
 		w.routes.told.note(routing.News)
 	}
+	// The state goes first: what routers have counts only while it says that sessions are up.
+	owner, err := w.bring(ctx, *latest, routing)
+	if apierrors.IsConflict(err) { // the controller has set its condition meanwhile
+		owner, err = w.bring(ctx, *latest, routing)
+	}
+	if owner == nil {
+		return err
+	}
+	return errors.Join(err, w.routes.write(ctx, owner.OwnerReferences))
+}
+
+// bring brings the state to what it should be, and returns it as it was read, nil if it was not.
+func (w *StateWriter) bring(ctx context.Context, latest speaker.Report, routing Routing) (*v1beta1.SpeakerState, error) {
 	state, err := w.read(ctx)
 	if err != nil {
-		return fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
+		return nil, fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
 	}
-	owner := state.OwnerReferences
-	// The state goes first: what routers have counts only while it says that sessions are up.
-	return errors.Join(w.writeState(ctx, state, status(state, *latest, routing, w.checkpoint())), w.routes.write(ctx, owner))
+	return state, w.writeState(ctx, state, status(state, latest, routing, w.checkpoint()))
 }
 
 func (w *StateWriter) checkpoint() error {

@@ -11,6 +11,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -75,15 +76,49 @@ func (s *speaker) hears(announced bool, addresses ...string) {
 
 func (s *speaker) write() {
 	s.Helper()
-	state := &v1beta1.SpeakerState{}
-	if err := s.Get(context.Background(), client.ObjectKey{Name: s.node}, state); err != nil {
-		s.Fatal(err)
-	}
 	s.status.AddressCount = int32(len(s.status.Addresses))
-	state.Status = *s.status.DeepCopy()
-	if err := s.Status().Update(context.Background(), state); err != nil {
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // the controller writes one condition
+		state := &v1beta1.SpeakerState{}
+		if err := s.Get(context.Background(), client.ObjectKey{Name: s.node}, state); err != nil {
+			return err
+		}
+		current := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent)
+		state.Status = *s.status.DeepCopy()
+		if current != nil {
+			state.Status.Conditions = append(state.Status.Conditions, *current)
+		}
+		return s.Status().Update(context.Background(), state)
+	})
+	if err != nil {
 		s.Fatalf("writing the SpeakerState %s: %v", s.node, err)
 	}
+}
+
+// misses says that the speaker misses those of these nodes and no others.
+func (s *speaker) misses(nodes ...v1beta1.NodeName) {
+	s.Helper()
+	s.status.MissingSpeakers = nodes
+	s.write()
+}
+
+// current waits until the controller says whether the state is of now, within the time that it
+// may take.
+func (s *speaker) current(status metav1.ConditionStatus, reason string) {
+	s.Helper()
+	eventually.Succeed(s.T, 5*time.Second, fmt.Sprintf("the state of %s has Current %s %s", s.node, status, reason), func(ctx context.Context) error {
+		state := &v1beta1.SpeakerState{}
+		if err := s.Get(ctx, client.ObjectKey{Name: s.node}, state); err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent)
+		if c == nil || c.Status != status || c.Reason != reason || c.Message == "" {
+			return fmt.Errorf("condition %+v", c)
+		}
+		if state.Status.LiveSpeakers != s.status.LiveSpeakers || len(state.Status.Interfaces) != len(s.status.Interfaces) {
+			return fmt.Errorf("what the speaker reported has changed: %+v", state.Status)
+		}
+		return nil
+	})
 }
 
 // claimConflict waits until the claim of an address tells of the foreign host, or of

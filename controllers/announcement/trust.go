@@ -1,0 +1,89 @@
+package announcement
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// trust decides which nodes can be right when they report that they announce an address: those
+// that an advertisement selects which is about its pool. Services, endpoints and taints do not
+// matter: they change while an address moves, and the speakers follow a moment later. A speaker
+// can be wrong, or its node taken over.
+type trust struct {
+	layer2, bgp []advertise.Scope
+	pools       map[lb.PoolName]*advertise.Pool
+	labels      map[lb.NodeName]map[string]string // of the nodes that exist and report
+}
+
+// trust reads what decides about reports on these addresses.
+func (r *Reconciler) trust(ctx context.Context, held []advertise.Address) (*trust, error) {
+	t := &trust{pools: map[lb.PoolName]*advertise.Pool{}, labels: map[lb.NodeName]map[string]string{}}
+	for _, a := range held {
+		for _, name := range r.Board.Reporters(a.Address) {
+			if _, known := t.labels[name]; known {
+				continue
+			}
+			var node corev1.Node
+			err := r.Client.Get(ctx, client.ObjectKey{Name: string(name)}, &node)
+			if apierrors.IsNotFound(err) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("reading the node %s: %w", name, err)
+			}
+			t.labels[name] = node.Labels
+		}
+	}
+	if len(t.labels) == 0 {
+		return t, nil
+	}
+	return t, r.addScopes(ctx, t)
+}
+
+func (r *Reconciler) addScopes(ctx context.Context, t *trust) error {
+	var layer2 v1beta1.L2AdvertisementList
+	var bgp v1beta1.BGPAdvertisementList
+	var pools v1beta1.IPAddressPoolList
+	for _, list := range []client.ObjectList{&layer2, &bgp, &pools} {
+		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return fmt.Errorf("listing what decides which reports count: %w", err)
+		}
+	}
+	for i := range layer2.Items {
+		if ad, err := apiconv.ParseAdvertisement(&layer2.Items[i]); err == nil {
+			t.layer2 = append(t.layer2, ad.Scope)
+		}
+	}
+	for i := range bgp.Items {
+		scope, err := apiconv.BGPAdvertisementScope(&bgp.Items[i])
+		if err != nil { // it stays in effect as it was, which is not known here
+			scope = advertise.Scope{}
+		}
+		t.bgp = append(t.bgp, scope)
+	}
+	for i := range pools.Items {
+		t.pools[lb.PoolName(pools.Items[i].Name)] = &advertise.Pool{Name: lb.PoolName(pools.Items[i].Name), Labels: pools.Items[i].Labels}
+	}
+	return nil
+}
+
+// of returns the nodes that are trusted about addresses of a pool.
+func (t *trust) of(pool lb.PoolName) Trusted {
+	among := func(scopes []advertise.Scope) func(lb.NodeName) bool {
+		return func(node lb.NodeName) bool {
+			labels, exists := t.labels[node]
+			return exists && slices.ContainsFunc(scopes, func(s advertise.Scope) bool { return s.CoversPool(pool, t.pools[pool]) && s.CoversNode(labels) })
+		}
+	}
+	return Trusted{layer2: among(t.layer2), bgp: among(t.bgp)}
+}

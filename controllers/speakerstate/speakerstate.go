@@ -1,0 +1,158 @@
+// Package speakerstate writes the condition Current of SpeakerStates: whether the speaker still
+// runs that reported the rest. It is the only writer of that condition; all else in a
+// SpeakerState is its speaker's.
+package speakerstate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/retry"
+	"github.com/lbstack/lbstack/controllers/scope"
+	"github.com/lbstack/lbstack/controllers/validity"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// owner is the field manager of the condition.
+const owner = "lbstack-controller"
+
+// Reconciler writes the condition of all SpeakerStates. Make it with New.
+type Reconciler struct {
+	client client.Client
+	now    func() time.Time
+}
+
+// New returns a Reconciler that reads from the cache of c.
+func New(c client.Client) *Reconciler { return &Reconciler{client: c, now: time.Now} }
+
+// SetupWithManager starts the controller with the manager.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("speakerstate").
+		Watches(&v1beta1.SpeakerState{}, validity.OnAny(), builder.WithPredicates(changed)).
+		Watches(&corev1.Node{}, validity.OnAny(), builder.WithPredicates(scope.NodeChanged)).
+		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
+		Complete(r)
+}
+
+// changed lets a state pass whose condition somebody changed, or that says something else of
+// who runs.
+var changed = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*v1beta1.SpeakerState)
+	now, also := e.ObjectNew.(*v1beta1.SpeakerState)
+	if !ok || !also {
+		return true
+	}
+	was, is := apiconv.SpeakerReport(before), apiconv.SpeakerReport(now)
+	return was.Stopped != is.Stopped || (before.Status.Phase == "") != (now.Status.Phase == "") || !slices.Equal(was.Missing, is.Missing) || !equal(current(before), current(now))
+}}
+
+func current(state *v1beta1.SpeakerState) *metav1.Condition {
+	return meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent)
+}
+
+func equal(x, y *metav1.Condition) bool {
+	if x == nil || y == nil {
+		return x == y
+	}
+	return x.Status == y.Status && x.Reason == y.Reason && x.Message == y.Message
+}
+
+// Reconcile looks at all SpeakerStates together.
+func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	var states v1beta1.SpeakerStateList
+	if err := r.client.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
+		return reconcile.Result{}, fmt.Errorf("listing the SpeakerStates: %w", err)
+	}
+	nodes, err := scope.Nodes(ctx, r.client)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	var failed []error
+	for i, next := range decide(states.Items, nodes) {
+		state := &states.Items[i]
+		was := current(state)
+		if state.Status.Phase == "" || equal(was, &next) {
+			continue // the speaker has not reported yet, or nothing is to be written
+		}
+		next.LastTransitionTime = metav1.NewTime(r.now())
+		if was != nil && was.Status == next.Status {
+			next.LastTransitionTime = was.LastTransitionTime
+		}
+		if err := r.write(ctx, state.Name, next); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return reconcile.Result{}, errors.Join(failed...)
+}
+
+// decide returns the condition of each state.
+func decide(states []v1beta1.SpeakerState, nodes []advertise.Node) []metav1.Condition {
+	all, notReady := map[lb.NodeName]reports.Report{}, map[lb.NodeName]bool{}
+	for i := range states {
+		report := apiconv.SpeakerReport(&states[i])
+		all[report.Node], notReady[report.Node] = report, true // unless the node exists and is ready
+	}
+	for i := range nodes {
+		notReady[nodes[i].Name] = nodes[i].Down
+	}
+	stale := reports.Stale(all, func(node lb.NodeName) bool { return notReady[node] })
+	list := make([]metav1.Condition, 0, len(states))
+	for i := range states {
+		list = append(list, condition(states[i].Name, stale[lb.NodeName(states[i].Name)]))
+	}
+	return list
+}
+
+func condition(node string, stale reports.Staleness) metav1.Condition {
+	c := metav1.Condition{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse}
+	const consequence = "this status is as it was reported last, and other nodes may announce its addresses"
+	switch stale {
+	case reports.Stopped:
+		c.Reason, c.Message = v1beta1.ReasonStopped, "the speaker was stopped: see the condition Ready"
+	case reports.Missed:
+		c.Reason = v1beta1.ReasonSpeakerMissing
+		c.Message = fmt.Sprintf("the speaker of the node %s: all other speakers miss it: %s: look at the node, at the speaker's pod, and at port 7946 between the nodes", node, consequence)
+	case reports.NodeDown:
+		c.Reason = v1beta1.ReasonNodeNotReady
+		c.Message = fmt.Sprintf("the node %s: it is not ready, nor is another one with a speaker: %s: look at the node", node, consequence)
+	default:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1beta1.ReasonReporting, "the speaker runs"
+	}
+	return c
+}
+
+// write applies the condition alone: the speaker writes the others.
+func (r *Reconciler) write(ctx context.Context, name string, c metav1.Condition) error {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerState"))
+	object.SetName(name)
+	object.Object["status"] = map[string]any{"conditions": []any{map[string]any{
+		"type": c.Type, "status": string(c.Status), "reason": c.Reason, "message": c.Message,
+		"lastTransitionTime": c.LastTransitionTime.UTC().Format(time.RFC3339),
+	}}}
+	err := r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(owner), client.ForceOwnership)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("writing the condition %s of the SpeakerState %s: %w", c.Type, name, err)
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package speakerstate
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+func state(name string, edits ...func(*v1beta1.SpeakerStateStatus)) v1beta1.SpeakerState {
+	s := v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	s.Status.Phase = v1beta1.SpeakerActive
+	for _, edit := range edits {
+		edit(&s.Status)
+	}
+	return s
+}
+
+func misses(nodes ...v1beta1.NodeName) func(*v1beta1.SpeakerStateStatus) {
+	return func(s *v1beta1.SpeakerStateStatus) { s.MissingSpeakers = nodes }
+}
+
+func stops(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerStopped }
+
+func TestDecide(t *testing.T) {
+	nodes := func(names ...string) (list []advertise.Node) {
+		for _, name := range names {
+			list = append(list, advertise.Node{Name: lb.NodeName(name)})
+		}
+		return list
+	}
+	down := func(list []advertise.Node) []advertise.Node {
+		list[0].Down = true
+		return list
+	}
+	const ok, stopped, missing, gone = "True Reporting", "False Stopped", "False SpeakerMissing", "False NodeNotReady"
+	for name, tt := range map[string]struct {
+		states []v1beta1.SpeakerState
+		nodes  []advertise.Node
+		want   []string
+	}{
+		"all run":                              {[]v1beta1.SpeakerState{state("a"), state("b")}, nodes("a", "b"), []string{ok, ok}},
+		"one was stopped":                      {[]v1beta1.SpeakerState{state("a", stops), state("b")}, nodes("a", "b"), []string{stopped, ok}},
+		"one of two is missed":                 {[]v1beta1.SpeakerState{state("a"), state("b", misses("a"))}, nodes("a", "b"), []string{missing, ok}},
+		"node is not ready, its speaker runs":  {[]v1beta1.SpeakerState{state("a"), state("b")}, down(nodes("a", "b")), []string{ok, ok}},
+		"the only node is not ready":           {[]v1beta1.SpeakerState{state("a")}, down(nodes("a")), []string{gone}},
+		"the only node does not exist anymore": {[]v1beta1.SpeakerState{state("a")}, nil, []string{gone}},
+	} {
+		var got []string
+		for _, c := range decide(tt.states, tt.nodes) {
+			got = append(got, string(c.Status)+" "+c.Reason)
+			if c.Message == "" {
+				t.Errorf("%s: got no message, want one", name)
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestChanged(t *testing.T) {
+	forged := func(s *v1beta1.SpeakerStateStatus) {
+		s.Conditions = []metav1.Condition{{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionTrue}}
+	}
+	for name, tt := range map[string]struct {
+		edit func(*v1beta1.SpeakerStateStatus)
+		want bool
+	}{
+		"nothing":                   {func(*v1beta1.SpeakerStateStatus) {}, false},
+		"an address":                {func(s *v1beta1.SpeakerStateStatus) { s.AddressCount = 7 }, false},
+		"the speaker stops":         {stops, true},
+		"it misses another one":     {misses("b"), true},
+		"somebody set Current":      {forged, true},
+		"the first report is there": {func(s *v1beta1.SpeakerStateStatus) { s.Phase = "" }, true},
+	} {
+		before, now := state("a"), state("a", tt.edit)
+		if got := changed.Update(event.UpdateEvent{ObjectOld: &before, ObjectNew: &now}); got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package integration
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+func TestSpeakerState_IsNotCurrentWhenItsSpeakerDied(t *testing.T) {
+	b := newBed(t)
+	var speakers []*speaker
+	for _, node := range []string{"node1", "node2", "node3"} {
+		b.machine(node, nil)
+		speakers = append(speakers, b.speaker(node))
+	}
+	b.controller()
+	for _, s := range speakers {
+		s.write()
+		s.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+	}
+	speakers[0].misses("node3")
+	speakers[1].misses("node3")
+	speakers[2].current(metav1.ConditionFalse, v1beta1.ReasonSpeakerMissing)
+	speakers[0].current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+	speakers[0].misses()
+	speakers[1].misses()
+	speakers[2].current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+	speakers[2].status.Phase = v1beta1.SpeakerStopped
+	speakers[2].write()
+	speakers[2].current(metav1.ConditionFalse, v1beta1.ReasonStopped)
+	b.ready("node1", corev1.ConditionUnknown) // node2 would miss its speaker
+	b.ready("node2", corev1.ConditionUnknown)
+	speakers[0].current(metav1.ConditionFalse, v1beta1.ReasonNodeNotReady)
+	speakers[1].current(metav1.ConditionFalse, v1beta1.ReasonNodeNotReady)
+	b.ready("node2", corev1.ConditionTrue)
+	speakers[0].current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+}
+
+func TestSpeakerState_TheOnlyNodeDies(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	b.machine("node1", nil)
+	node1 := b.speaker("node1")
+	b.advertise("all")
+	b.controller()
+	b.service("web")
+	b.endpoints("web", "node1")
+	b.has("web", "10.9.0.1")
+	node1.owns(1, "10.9.0.1")
+	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
+	b.ready("node1", corev1.ConditionUnknown)
+	node1.current(metav1.ConditionFalse, v1beta1.ReasonNodeNotReady)
+	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 was announced by node1, which is not ready")
+}
+
+// One speaker, which may have been taken over, reports what is not so.
+func TestSpeakerState_ForgedReportsDoNotCount(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	for _, node := range []string{"node1", "node2"} {
+		b.machine(node, map[string]string{"edge": "yes"})
+	}
+	b.machine("node3", nil)
+	node1, node2, node3 := b.speaker("node1"), b.speaker("node2"), b.speaker("node3")
+	edge := []metav1.LabelSelector{{MatchLabels: map[string]string{"edge": "yes"}}}
+	b.advertise("edge", func(s *v1beta1.L2AdvertisementSpec) { s.NodeSelectors = edge })
+	b.advertiseToRouters("edge", func(s *v1beta1.BGPAdvertisementSpec) { s.NodeSelectors = edge })
+	b.peer("tor")
+	b.controller()
+	b.service("web")
+	b.endpoints("web", "node1")
+	b.has("web", "10.9.0.1")
+	for _, s := range []*speaker{node1, node2, node3} {
+		s.session("tor", v1beta1.BGPEstablished, "")
+	}
+	node1.owns(1, "10.9.0.1")
+	node2.routes("10.9.0.1/32", "tor")
+	const true2 = ", and by BGP from node2 to the peer tor since "
+	b.announced("web", v1beta1.ReasonAnnounced, "by node1 on eth0", true2)
+
+	node3.misses("node1", "node2")
+	node3.routes("10.9.0.1/32", "tor")
+	node3.owns(1000, "10.9.0.1")
+	node3.hears(false, "10.9.0.1")
+	b.nothingIsWritten()
+	node1.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+	node2.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+	b.announced("web", v1beta1.ReasonAnnounced, "by node1 on eth0", true2)
+}

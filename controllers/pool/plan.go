@@ -29,7 +29,7 @@ type Verdict struct {
 
 // Ready says whether the pool does what its spec asks.
 func (v Verdict) Ready() bool {
-	return v.Reason == v1beta1.ReasonPoolReady || v.Reason == v1beta1.ReasonDraining
+	return v.Reason == v1beta1.ReasonPoolReady || v.Reason == v1beta1.ReasonDraining || v.Reason == v1beta1.ReasonNoSubnet
 }
 
 // Plan turns the IPAddressPools of a cluster into pools for the allocator and

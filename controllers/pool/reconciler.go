@@ -85,7 +85,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("pool").
 		Watches(&v1beta1.IPAddressPool{}, onAny, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, statusChanged))).
 		Watches(&corev1.Node{}, onAny, builder.WithPredicates(nodeChanged)).
-		Watches(&v1beta1.L2Advertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // see trusted
+		Watches(&v1beta1.L2Advertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // see trusted, unreached
+		Watches(&v1beta1.BGPAdvertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1beta1.SpeakerState{}, onAny, builder.WithPredicates(reportChanged)).
 		Watches(&v1beta1.IPAddressClaim{}, onClaim())
 	kind := networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR")
@@ -172,6 +173,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	bound(hosts, known, list.Items, r.losses, at)
 	pools, verdicts := Plan(list.Items, append(taken, takenBy(hosts)...))
 	r.hosts = only(hosts, pools)
+	around, err := readNetwork(ctx, r.Client)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	for i := range list.Items {
+		p := apiconv.AdvertisedPool(&list.Items[i])
+		verdicts[p.Name] = verdicts[p.Name].withSubnets(around.unreached(&p))
+	}
 	for _, p := range pools {
 		v := verdicts[p.Name]
 		v.Foreign = listed(p, hosts)

@@ -1,0 +1,126 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// network is what decides whether hosts of the local network can reach the addresses of pools.
+type network struct {
+	layer2 []advertise.Advertisement
+	bgp    []advertise.Scope
+	nodes  []networkNode // those that exist and whose speakers run
+}
+
+// networkNode is a node with the subnets of the interfaces that it can announce on.
+type networkNode struct {
+	labels  map[string]string
+	subnets []lb.Range
+	more    bool // it may have others, which cannot be listed
+}
+
+// readNetwork reads the network from the cache.
+func readNetwork(ctx context.Context, reader client.Reader) (network, error) {
+	var layer2 v1beta1.L2AdvertisementList
+	var bgp v1beta1.BGPAdvertisementList
+	var states v1beta1.SpeakerStateList
+	var nodes corev1.NodeList
+	for _, list := range []client.ObjectList{&layer2, &bgp, &states, &nodes} {
+		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return network{}, fmt.Errorf("listing what decides whether pools are reached: %w", err)
+		}
+	}
+	var n network
+	for i := range layer2.Items {
+		if ad, err := apiconv.ParseAdvertisement(&layer2.Items[i]); err == nil {
+			n.layer2 = append(n.layer2, ad)
+		}
+	}
+	for i := range bgp.Items {
+		if scope, err := apiconv.BGPAdvertisementScope(&bgp.Items[i]); err == nil {
+			n.bgp = append(n.bgp, scope)
+		}
+	}
+	labels := map[string]map[string]string{}
+	for i := range nodes.Items {
+		labels[nodes.Items[i].Name] = nodes.Items[i].Labels
+	}
+	for i := range states.Items {
+		state := &states.Items[i]
+		of, exists := labels[state.Name]
+		if !exists || state.Status.Phase == "" || state.Status.Phase == v1beta1.SpeakerStopped {
+			continue
+		}
+		links, more := apiconv.SpeakerLinks(state)
+		node := networkNode{labels: of, more: more}
+		for _, l := range links {
+			for _, subnet := range l.Subnets {
+				node.subnets = append(node.subnets, lb.RangeOf(subnet))
+			}
+		}
+		n.nodes = append(n.nodes, node)
+	}
+	return n, nil
+}
+
+// unreached returns the families of a pool's addresses that an L2Advertisement announces, and
+// in whose subnets no node is that it selects. What a BGPAdvertisement is about too is reached
+// through routers; of nodes that have reported no subnet nothing is known.
+func (n *network) unreached(p *advertise.Pool) (families []lb.Family) {
+	if slices.ContainsFunc(n.bgp, func(s advertise.Scope) bool { return s.CoversPool(p.Name, p) }) {
+		return nil
+	}
+	var subnets []lb.Range
+	for i := range n.layer2 {
+		ad := &n.layer2[i]
+		if !ad.CoversPool(p.Name, p) {
+			continue
+		}
+		for _, node := range n.nodes {
+			switch {
+			case !ad.CoversNode(node.labels):
+			case node.more:
+				return nil
+			default:
+				subnets = append(subnets, node.subnets...)
+			}
+		}
+	}
+	if len(subnets) == 0 {
+		return nil
+	}
+	subnets = lb.Union(subnets...)
+	for _, family := range []lb.Family{lb.IPv4, lb.IPv6} {
+		listed := slices.DeleteFunc(slices.Clone(p.Listed), func(r lb.Range) bool { return r.Family() != family })
+		if len(listed) > 0 && len(lb.Intersect(listed, subnets)) == 0 {
+			families = append(families, family)
+		}
+	}
+	return families
+}
+
+// withSubnets adds to the verdict on a pool that gives its addresses that hosts of the local
+// network may not reach them.
+func (v Verdict) withSubnets(unreached []lb.Family) Verdict {
+	if v.Reason != v1beta1.ReasonPoolReady || len(unreached) == 0 {
+		return v
+	}
+	words := make([]string, 0, len(unreached))
+	for _, family := range unreached {
+		words = append(words, family.String())
+	}
+	v.Reason = v1beta1.ReasonNoSubnet
+	v.Message = fmt.Sprintf("%s, and no node that an L2Advertisement selects for the pool has an interface in a subnet of its %s addresses: hosts reach them only through a router that sends their traffic to the nodes: give the nodes an address of the subnet, announce the pool by BGP, or correct spec.addresses",
+		v.Message, strings.Join(words, " and "))
+	return v
+}

@@ -46,7 +46,7 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	says.degraded(faults)
 	says.progressing(waiting)
 	says.available(serving, lacking, f)
-	next.Summary = says.ready(faults, waiting, serving, unavailable(f.nodes))
+	next.Summary = says.ready(faults, waiting, serving, unavailable(f.nodes), f.services.toRecreate())
 	says.kstatus(faults, waiting)
 	if allSettled(f.components) && !f.blind() {
 		next.Version = f.version
@@ -124,13 +124,14 @@ func (s sayings) available(serving bool, lacking string, f findings) {
 }
 
 // ready has all sentences, and returns the reason, which is the summary. A node that is
-// down does not make it False: the others do the work.
-func (s sayings) ready(faults []fault, waiting string, serving bool, down string) string {
+// down does not make it False: the others do the work. Nor do Services of another class,
+// which keep their addresses.
+func (s sayings) ready(faults []fault, waiting string, serving bool, down, recreate string) string {
 	var words []string
 	for _, f := range faults {
 		words = append(words, f.message)
 	}
-	for _, more := range []string{waiting, down} {
+	for _, more := range []string{waiting, down, recreate} {
 		if more != "" {
 			words = append(words, more)
 		}
@@ -143,6 +144,8 @@ func (s sayings) ready(faults []fault, waiting string, serving bool, down string
 		is, reason = false, v1beta1.ReasonComponentsNotReady
 	case down != "":
 		reason = v1beta1.ReasonNodesUnavailable
+	case recreate != "":
+		reason = v1beta1.ReasonServicesOfOtherClass
 	}
 	s.set(v1beta1.ConditionReady, is, reason, firstOf(strings.Join(words, "; "), map[bool]string{
 		true: "everything is as the spec asks", false: "the condition Available has the details",

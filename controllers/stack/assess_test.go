@@ -29,6 +29,11 @@ func served3(announced, idle int) served {
 	return served{addressed: 3, announced: announced, idle: idle}
 }
 
+// withOtherClass is a Service of another class than the one that is served.
+func withOtherClass() served {
+	return served{addressed: 1, announced: 1, otherClass: []string{"shop/web"}}
+}
+
 // says tells the conditions of a status without their messages.
 func says(status v1beta1.LoadBalancerStackStatus) map[string]string {
 	all := map[string]string{}
@@ -95,6 +100,8 @@ func TestAssess(t *testing.T) {
 		{name: "node that is down leaves the stack Ready", found: findings{components: all, nodes: []v1beta1.UnavailableNode{{Name: "n3", Reason: v1beta1.NodeNotReady}}},
 			summary: "NodesUnavailable", version: "v2",
 			want: map[string]string{"Ready": "True NodesUnavailable", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
+		{name: "Services of another class leave the stack Ready", found: findings{components: all, services: withOtherClass()}, summary: "ServicesOfOtherClass", version: "v2",
+			want: map[string]string{"Ready": "True ServicesOfOtherClass", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
 		{name: "node that cannot run a speaker is no fault", found: findings{components: all, nodes: []v1beta1.UnavailableNode{{Name: "win", Reason: v1beta1.OtherOperatingSystem}}},
 			summary: "Ready", version: "v2",
 			want: map[string]string{"Ready": "True Ready", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},

@@ -151,8 +151,25 @@ type served struct {
 	addressed, announced, idle int
 	// why names the others, with the reasons.
 	why []string
+	// otherClass are those that keep their addresses and are not of the class that is served.
+	otherClass []string
+	class      string
 	// again is when to count again: an address has just come.
 	again time.Duration
+}
+
+// toRecreate is a sentence about the Services that are not of the class that is served.
+func (s served) toRecreate() string {
+	if len(s.otherClass) == 0 {
+		return ""
+	}
+	class, them := "is not set", "without spec.loadBalancerClass"
+	if s.class != "" {
+		class = fmt.Sprintf("is %q", s.class)
+		them = "with it"
+	}
+	return fmt.Sprintf("spec.loadBalancerClass %s, and %d Services of another class keep their addresses: %s: to move them, create them again %s, since their class is immutable",
+		class, len(s.otherClass), bounded.Cut(listed(s.otherClass), maxMessage/4), them)
 }
 
 // summary says how many Services are served.

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
@@ -119,7 +120,7 @@ func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	now := time.Now()
 	f.nodes = around.unavailable
 	f.speakers = speakerProblems(around.states, around.down)
-	f.services = countServices(around.services, now)
+	f.services = countServices(around.services, stack.Spec.LoadBalancerClass, now)
 	f.orphans = orphans(around.claims, around.pools)
 	for i := range f.components {
 		c := &f.components[i]
@@ -226,12 +227,15 @@ func noNodes(p placement, selector map[string]string) string {
 
 // countServices counts those of lbstack. One whose address has just come counts when there
 // was time to announce it.
-func countServices(services []corev1.Service, now time.Time) served {
-	var s served
+func countServices(services []corev1.Service, class string, now time.Time) served {
+	s := served{class: class}
 	for i := range services {
 		announced := meta.FindStatusCondition(services[i].Status.Conditions, v1beta1.ServiceAnnounced)
 		if announced == nil || services[i].DeletionTimestamp != nil {
 			continue
+		}
+		if !apiconv.ServedBy(&services[i], class) {
+			s.otherClass = append(s.otherClass, fmt.Sprintf("%s/%s", services[i].Namespace, services[i].Name))
 		}
 		left := settling - now.Sub(announced.LastTransitionTime.Time)
 		switch {
@@ -248,6 +252,7 @@ func countServices(services []corev1.Service, now time.Time) served {
 		s.addressed++
 	}
 	slices.Sort(s.why)
+	slices.Sort(s.otherClass)
 	return s
 }
 

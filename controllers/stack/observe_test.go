@@ -22,7 +22,7 @@ import (
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 func announcedService(name string, status metav1.ConditionStatus, reason string, since time.Duration) corev1.Service {
-	return corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Status: corev1.ServiceStatus{Conditions: []metav1.Condition{
+	return corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}, Status: corev1.ServiceStatus{Conditions: []metav1.Condition{
 		{Type: v1beta1.ServiceAnnounced, Status: status, Reason: reason, LastTransitionTime: metav1.NewTime(noon.Add(-since))}}}}
 }
 
@@ -37,7 +37,7 @@ func TestCountServices(t *testing.T) {
 		announcedService("b", no, v1beta1.ReasonNoNode, time.Hour),
 		announcedService("a", no, v1beta1.ReasonNoAdvertisement, settling),
 		announcedService("new", no, v1beta1.ReasonNotAnnounced, time.Second),
-	}, noon)
+	}, "", noon)
 	want := served{addressed: 4, announced: 1, idle: 1, why: []string{"shop/a (NoAdvertisement)", "shop/b (NoNode)"}, again: settling - time.Second}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(served{})); diff != "" {
 		t.Errorf("counted (-want +got):\n%s", diff)
@@ -49,6 +49,24 @@ func TestCountServices(t *testing.T) {
 	got.announced = 0
 	if got.none() == "" {
 		t.Error("no Service is announced, and that is no fault")
+	}
+}
+
+func TestCountServices_OfAnotherClass(t *testing.T) {
+	plain, classed, foreign := announcedService("plain", metav1.ConditionTrue, v1beta1.ReasonAnnounced, time.Hour), announcedService("classed", metav1.ConditionTrue, v1beta1.ReasonAnnounced, 0), corev1.Service{}
+	classed.Spec.LoadBalancerClass = new("example.com/lb")
+	foreign.Spec.Type, foreign.Spec.LoadBalancerClass = corev1.ServiceTypeLoadBalancer, new("other.example/lb") // another load balancer's
+	services := []corev1.Service{plain, classed, foreign}
+	for class, want := range map[string]string{
+		"":               `spec.loadBalancerClass is not set, and 1 Services of another class keep their addresses: shop/classed: to move them, create them again without spec.loadBalancerClass, since their class is immutable`,
+		"example.com/lb": `spec.loadBalancerClass is "example.com/lb", and 1 Services of another class keep their addresses: shop/plain: to move them, create them again with it, since their class is immutable`,
+	} {
+		if got := countServices(services, class, noon).toRecreate(); got != want {
+			t.Errorf("class %q:\ngot  %s\nwant %s", class, got, want)
+		}
+	}
+	if got := countServices(services[:1], "", noon).toRecreate(); got != "" {
+		t.Errorf("no Service of another class: got %q, want nothing", got)
 	}
 }
 

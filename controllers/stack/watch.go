@@ -116,6 +116,7 @@ func stripPod(from *corev1.Pod) *corev1.Pod {
 
 func stripService(from *corev1.Service) *corev1.Service {
 	to := &corev1.Service{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	to.Spec.Type, to.Spec.LoadBalancerClass = from.Spec.Type, from.Spec.LoadBalancerClass
 	if c := meta.FindStatusCondition(from.Status.Conditions, v1beta1.ServiceAnnounced); c != nil {
 		to.Status.Conditions = []metav1.Condition{{Type: c.Type, Status: c.Status, Reason: c.Reason, LastTransitionTime: c.LastTransitionTime}}
 	}

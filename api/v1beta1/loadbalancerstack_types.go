@@ -261,7 +261,7 @@ type Layer2Spec struct {
 	// and use an address of a Service. Enforce (the default): an address that comes into use
 	// is probed, and is neither announced nor given to others while such a host has it. Report:
 	// it is announced and its Service keeps it; the conflict is reported. Off: nothing is
-	// probed, and no such host is reported.
+	// probed, and no such host is reported. A change takes effect without a restart.
 	// +kubebuilder:default=Enforce
 	// +optional
 	ConflictDetection ConflictDetection `json:"conflictDetection,omitempty"`

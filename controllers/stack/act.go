@@ -209,11 +209,15 @@ func (f *findings) see(object *unstructured.Unstructured, around *surroundings) 
 	ready, isUnready := conditions.is(v1beta1.ConditionReady, metav1.ConditionFalse)
 	switch object.GetKind() {
 	case "IPAddressPool":
-		if isUnready {
-			f.pools = append(f.pools, fmt.Sprintf("the pool %s gives no addresses: %s", name, ready.Message))
+		conflict, isConflict := conditions.is(v1beta1.ConditionConflict, metav1.ConditionTrue)
+		if isConflict && isUnready && ready.Reason == conflict.Reason {
+			ready, isConflict = conflict, false // Ready only refers to it
 		}
-		if conflict, is := conditions.is(v1beta1.ConditionConflict, metav1.ConditionTrue); is {
-			f.conflicts = append(f.conflicts, fmt.Sprintf("the pool %s does not give all its addresses: %s", name, conflict.Message))
+		if isUnready {
+			f.pools = append(f.pools, fmt.Sprintf("the pool %s: %s", name, ready.Message))
+		}
+		if isConflict {
+			f.conflicts = append(f.conflicts, fmt.Sprintf("the pool %s: %s", name, conflict.Message))
 		}
 	case "BGPPeer", "BFDProfile":
 		if isUnready {

@@ -134,6 +134,8 @@ func TestSee(t *testing.T) {
 	conflicting := pool(2, 2, metav1.ConditionTrue)
 	conflicting.Status.Conditions = append(conflicting.Status.Conditions,
 		metav1.Condition{Type: v1beta1.ConditionConflict, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonOverlap, Message: "a node has one", ObservedGeneration: 2})
+	overlapping := pool(2, 2, metav1.ConditionFalse)
+	overlapping.Status.Conditions = append(overlapping.Status.Conditions, conflicting.Status.Conditions[2])
 	unread := pool(1, 0, metav1.ConditionUnknown)
 	unread.Status = v1beta1.IPAddressPoolStatus{}
 	speakers := &appsv1.DaemonSet{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "DaemonSet"}, ObjectMeta: metaOf("speaker", 1)}
@@ -143,7 +145,8 @@ func TestSee(t *testing.T) {
 		object any
 		want   findings
 	}{
-		{name: "a pool that gives nothing is told with its own words", object: pool(2, 2, metav1.ConditionFalse), want: findings{pools: []string{"the pool p gives no addresses: it overlaps"}}},
+		{name: "pool that is not ready is reported with its own words", object: pool(2, 2, metav1.ConditionFalse), want: findings{pools: []string{"the pool p: it overlaps"}}},
+		{name: "pool that is not ready for a conflict is reported once", object: overlapping, want: findings{pools: []string{"the pool p: a node has one"}}},
 		{name: "what was said of an older spec does not count", object: pool(2, 1, metav1.ConditionFalse)},
 		{name: "a pool that is ready is no finding", object: pool(2, 2, metav1.ConditionTrue)},
 		{name: "a pool that nobody has looked at is no finding", object: unread},
@@ -153,7 +156,7 @@ func TestSee(t *testing.T) {
 			want: findings{peersDown: []string{"the BGPPeer p: why"}}},
 		{name: "peer whose sessions flap is told as that", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: flapping}},
 			want: findings{flapping: []string{"the BGPPeer p: why"}}},
-		{name: "pool with addresses of others is told as the pool tells it", object: conflicting, want: findings{conflicts: []string{"the pool p does not give all its addresses: a node has one"}}},
+		{name: "pool with addresses of others is told as the pool tells it", object: conflicting, want: findings{conflicts: []string{"the pool p: a node has one"}}},
 		{name: "peer without some sessions is not", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: down}}},
 		{name: "a profile that means nothing is", object: &v1beta1.BFDProfile{TypeMeta: ours("BFDProfile"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BFDProfileStatus{Conditions: wrong}},
 			want: findings{peers: []string{"the BFDProfile p: why"}}},

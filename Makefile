@@ -130,7 +130,7 @@ bundle-check: $(OPERATOR_SDK) ## Check that the OLM bundle is up to date and val
 
 .PHONY: test
 test: prerequisites ## Run every test there is.
-	@hack/stages.sh lint bundle-check test-unit test-race test-integration test-netns test-devcluster test-e2e
+	@hack/stages.sh lint bundle-check test-unit test-race test-fuzz test-integration test-netns test-devcluster test-e2e
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go.
@@ -145,6 +145,15 @@ RACE ?= ./controllers/... ./internal/bgp/... ./internal/bfd/... ./internal/route
 .PHONY: test-race
 test-race: ## Run the unit tests of the speaker with the race detector (needs a C compiler).
 	CGO_ENABLED=1 go test -race -short -timeout 20m $(RACE)
+
+# Inputs of each fuzz target: all of them together take about two minutes on two
+# cores. FUZZ_INPUTS=10000000 FUZZ=./internal/bgp/wire looks longer at one package.
+FUZZ_INPUTS ?= 10000
+FUZZ ?= ./...
+
+.PHONY: test-fuzz
+test-fuzz: ## Run every fuzz target with a bounded number of inputs.
+	@hack/fuzz.sh $(FUZZ_INPUTS) $(FUZZ)
 
 .PHONY: test-integration
 test-integration: ## Run the tests against a real API server.

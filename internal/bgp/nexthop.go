@@ -58,7 +58,8 @@ type SessionPath struct {
 // configured one before a learnt one, one with a network before one without (which tends to be
 // a virtual address of some other program), and the lowest.
 func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
-	local, v4, v6 := s.Local.WithZone(""), netip.Addr{}, netip.Addr{}
+	local := s.Local.WithZone("")
+	var v4, v6 netip.Addr
 	if local.Is4() {
 		v4, v6 = s.own(local, inUse.IPv4.Address), s.other(netip.Addr.Is6, inUse.IPv6.Address)
 	} else {

@@ -154,7 +154,7 @@ func TestTransport_StrangersAreNotRead(t *testing.T) {
 	}
 	for _, from := range []*transport{stranger, peer} {
 		for _, first := range []byte{marker, quietMarker, 0} {
-			if _, err := from.WriteTo([]byte{first, byte(from.address.Addr().As4()[3])}, b.address.String()); err != nil {
+			if _, err := from.WriteTo([]byte{first, from.address.Addr().As4()[3]}, b.address.String()); err != nil {
 				t.Fatal(err)
 			}
 		}

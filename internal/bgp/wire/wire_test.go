@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -127,7 +128,7 @@ func TestWhatMeansNothingIsRefusedWithWhy(t *testing.T) {
 			t.Errorf("%s: got %+v and the error %v, want %s", name, got, err, tt.want)
 		}
 	}
-	if _, err := NewReader(strings.NewReader(marker)).Read(); err != io.ErrUnexpectedEOF {
+	if _, err := NewReader(strings.NewReader(marker)).Read(); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("half a header: got the error %v, want %v", err, io.ErrUnexpectedEOF)
 	}
 }

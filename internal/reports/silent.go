@@ -8,9 +8,9 @@ import (
 )
 
 // Silent returns the nodes whose reports are from before their speakers died: a speaker
-// that was killed does not report that. It is silent if all others that run miss it and it
-// misses none of them. Where the network is cut, each side misses the other and reports it:
-// nobody is silent then.
+// that was killed does not report that. It is silent if all others that run miss it, but for
+// those that it misses as well: with them the network may be cut, and where it is, each side
+// reports that. At least one must be left: one that misses it and that it does not miss.
 //
 // One speaker alone makes none silent as long as a third one runs, since a report can be wrong
 // or forged. What a speaker that is silent reports does not count.
@@ -49,8 +49,12 @@ func silentWithout(all map[lb.NodeName]Report, missed map[lb.NodeName][]lb.NodeN
 			if witness == node || !running[witness] || accused[witness] {
 				continue
 			}
+			misses := slices.Contains(missed[node], witness)
+			if misses && slices.Contains(r.Missing, witness) {
+				continue
+			}
 			witnesses++
-			agree += bit(slices.Contains(missed[node], witness) && !slices.Contains(r.Missing, witness))
+			agree += bit(misses)
 		}
 		if agree > 0 && agree == witnesses {
 			next[node] = true
@@ -82,7 +86,7 @@ const (
 	Fresh Staleness = iota
 	// Stopped: the speaker has stopped, and reported that.
 	Stopped
-	// Missed: all other speakers miss the one that reported.
+	// Missed: the other speakers miss the one that reported.
 	Missed
 	// NodeDown: the node is not ready, and so is every other node with a speaker that could
 	// report whether this one still runs.
@@ -92,17 +96,21 @@ const (
 // Stale returns which reports are not of now, given which nodes are not ready. A node that is
 // not ready can have a speaker that runs: the other speakers know.
 func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]Staleness {
-	silent, stale, witness := Silent(all), map[lb.NodeName]Staleness{}, false
+	silent, stale := Silent(all), map[lb.NodeName]Staleness{}
+	var witnesses []Report
 	for node, r := range all {
-		witness = witness || !r.Stopped && !silent[node] && !down(node)
+		if !r.Stopped && !silent[node] && !down(node) {
+			witnesses = append(witnesses, r)
+		}
 	}
 	for node, r := range all {
+		heard := slices.ContainsFunc(witnesses, func(w Report) bool { return !slices.Contains(w.Missing, node) })
 		switch {
 		case r.Stopped:
 			stale[node] = Stopped
-		case silent[node]:
+		case silent[node], down(node) && !heard && len(witnesses) > 0:
 			stale[node] = Missed
-		case down(node) && !witness:
+		case down(node) && !heard:
 			stale[node] = NodeDown
 		}
 	}

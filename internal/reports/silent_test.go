@@ -39,6 +39,8 @@ func TestSilent(t *testing.T) {
 		{"a single one", []Report{misses("a")}, nil},
 		{"one of three reports alone that it misses both others", []Report{misses("a", "b", "c"), misses("b"), misses("c")}, nil},
 		{"one of four reports alone that it misses all others", []Report{misses("a", "b", "c", "d"), misses("b"), misses("c"), misses("d")}, nil},
+		{"one was killed while it missed one that started", []Report{misses("a", "b"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}},
+		{"one that two miss and one hears, which is cut from it", []Report{misses("a", "b"), misses("b", "a"), misses("c", "a"), misses("d")}, nil},
 		{"one that was killed is no third one", []Report{misses("a", "b", "c"), misses("b"), misses("c", "b")}, []lb.NodeName{"b", "c"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -89,6 +91,7 @@ func TestStale(t *testing.T) {
 		{"one was stopped, and one was killed", []Report{stopped(misses("a")), misses("b"), misses("c", "b"), misses("d", "b")}, nil, map[lb.NodeName]Staleness{"a": Stopped, "b": Missed}},
 		{"node is not ready, and the others do not miss its speaker", []Report{misses("a"), misses("b")}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{}},
 		{"the only node is not ready", []Report{misses("a")}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": NodeDown}},
+		{"node is not ready, and it and the only other speaker miss each other", []Report{misses("a", "b"), misses("b", "a")}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": Missed}},
 		{"no node is ready", []Report{misses("a"), misses("b"), misses("c")}, []lb.NodeName{"a", "b", "c"}, map[lb.NodeName]Staleness{"a": NodeDown, "b": NodeDown, "c": NodeDown}},
 		{"the only node that is ready has a speaker that was stopped", []Report{misses("a"), stopped(misses("b"))}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": NodeDown, "b": Stopped}},
 	} {

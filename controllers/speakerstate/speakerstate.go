@@ -62,9 +62,13 @@ var changed = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	if !ok || !also {
 		return true
 	}
-	was, is := apiconv.SpeakerReport(before), apiconv.SpeakerReport(now)
-	return was.Stopped != is.Stopped || (before.Status.Phase == "") != (now.Status.Phase == "") || !slices.Equal(was.Missing, is.Missing) || !equal(current(before), current(now))
+	return runs(before) != runs(now) || !slices.Equal(before.Status.MissingSpeakers, now.Status.MissingSpeakers) || !equal(current(before), current(now))
 }}
+
+// runs reports whether a speaker has reported and was not stopped.
+func runs(state *v1beta1.SpeakerState) bool {
+	return state.Status.Phase != "" && state.Status.Phase != v1beta1.SpeakerStopped
+}
 
 func current(state *v1beta1.SpeakerState) *metav1.Condition {
 	return meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent)

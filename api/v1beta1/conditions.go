@@ -284,6 +284,9 @@ const (
 	ReasonClaimOutsidePools = "OutsidePools"
 	// ReasonClaimWrongPool: the address is of another pool than spec.pool says.
 	ReasonClaimWrongPool = "WrongPool"
+	// ReasonClaimHolderMissing: takeOver names Services that do not exist: those that have the
+	// address keep it (events only).
+	ReasonClaimHolderMissing = "HolderMissing"
 	// ReasonClaimHolderRefused: a Service that is named cannot have the address
 	// together with the others.
 	ReasonClaimHolderRefused = "HolderRefused"

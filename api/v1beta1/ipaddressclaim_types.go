@@ -47,8 +47,10 @@ type IPAddressClaimSpec struct {
 	Holders []ClaimHolder `json:"holders,omitempty"`
 
 	// takeOver says that a change of holders takes the address from the Services that use
-	// it, at once. Such a change is refused otherwise. The controller sets it to false
-	// when a Service has taken the address up. Default false.
+	// it, at once. Such a change is refused otherwise. If no Service that is named exists and
+	// is of type LoadBalancer, the controller gives the claim back to those that use the
+	// address. It sets takeOver to false then, and when a Service has taken the address up.
+	// Default false.
 	// +optional
 	TakeOver bool `json:"takeOver,omitempty"`
 

@@ -104,6 +104,9 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 	if err != nil {
 		return fmt.Errorf("reading the IPAddressClaim %s: %w", want.Name, err)
 	}
+	if refused, err := r.refuseTakeOver(ctx, h, &have); err != nil || refused {
+		return err
+	}
 	return r.correctClaim(ctx, h, &have, holder, terms)
 }
 

@@ -39,7 +39,7 @@ func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("service").
 		For(&corev1.Service{}, builder.WithPredicates(r.arrivals())).
-		Watches(&v1beta1.IPAddressClaim{}, claims{ledger: r.Ledger, changed: adopter.Changed}).
+		Watches(&v1beta1.IPAddressClaim{}, claims{ledger: r.Ledger, changed: adopter.Changed, cached: r.cached}).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.servicesIn), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(woken).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: &retry.Limiter{}}).
@@ -84,6 +84,8 @@ type claims struct {
 	ledger *ledger.Ledger
 	// changed is called before the ledger learns of a claim.
 	changed func()
+	// cached reads a Service from the cache, nil if it is not there.
+	cached func(context.Context, lb.ServiceKey) (*corev1.Service, error)
 }
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -98,14 +100,25 @@ func (c claims) Create(_ context.Context, e event.CreateEvent, q queue) {
 }
 
 // Update implements handler.EventHandler.
-func (c claims) Update(_ context.Context, e event.UpdateEvent, q queue) {
+func (c claims) Update(ctx context.Context, e event.UpdateEvent, q queue) {
 	before, _ := claimed(e.ObjectOld)
-	if now, ok := claimed(e.ObjectNew); ok {
+	if now, ok := claimed(e.ObjectNew); ok && !c.refused(ctx, e.ObjectNew) {
 		c.changed()
 		c.ledger.Observe(before, now)
 	}
 	enqueue(e.ObjectOld, q)
 	enqueue(e.ObjectNew, q)
+}
+
+// refused reports whether a claim hands its address to Services that do not exist, as far as the
+// cache has them. The Services that have the address find out, and give the claim back.
+func (c claims) refused(ctx context.Context, object client.Object) bool {
+	claim, ok := object.(*v1beta1.IPAddressClaim)
+	if !ok {
+		return false
+	}
+	is, err := unfounded(claim, func(key lb.ServiceKey) (*corev1.Service, error) { return c.cached(ctx, key) })
+	return is && err == nil
 }
 
 // Delete implements handler.EventHandler.

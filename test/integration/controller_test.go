@@ -343,8 +343,7 @@ func (b *bed) setAddresses(pool *v1beta1.IPAddressPool, addresses ...v1beta1.Add
 	}
 }
 
-// handTo makes a Service, which need not exist, the only holder of a claim, as an
-// administrator does it.
+// handTo makes a Service the only holder of a claim, as an administrator does it.
 func (b *bed) handTo(claim *v1beta1.IPAddressClaim, service string) {
 	b.Helper()
 	patch := fmt.Sprintf(`{"spec":{"holders":[{"namespace":%q,"name":%q}],"takeOver":true}}`, b.namespace, service)

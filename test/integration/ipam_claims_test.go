@@ -149,6 +149,13 @@ func TestAddressInUseIsTakenOverOnlyIfTheClaimSaysSo(t *testing.T) {
 		}
 	}
 	b.keeps("web", "10.9.0.1")
+	b.handTo(claimOf("10.9.0.1", nil), "not-yet") // which does not exist
+	b.event("10.9.0.1", v1beta1.ReasonClaimHolderMissing)
+	b.claimIs("10.9.0.1", v1beta1.ClaimInUse, "web")
+	b.keeps("web", "10.9.0.1")
+	if notes, err := b.notes(context.Background(), "web", v1beta1.ReasonAddressLost); err != nil || len(notes) > 0 {
+		t.Errorf("events %s of web: got %q, %v, want none", v1beta1.ReasonAddressLost, notes, err)
+	}
 	b.service("next")
 	b.has("next", "10.9.0.2")
 	b.handTo(claimOf("10.9.0.1", nil), "next")

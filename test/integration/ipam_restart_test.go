@@ -128,27 +128,6 @@ func TestSharersOfTwoNamespacesKeepTheirAddressWhateverBecomesOfThePool(t *testi
 	}
 }
 
-func TestAddressCanBeHandedToAServiceThatDoesNotExistYet(t *testing.T) {
-	b := newBed(t)
-	b.poolWith("pool", "10.9.0.1-10.9.0.9")
-	controller := b.controller()
-	b.service("blue")
-	b.has("blue", "10.9.0.1")
-	claim, err := b.claim(context.Background(), "10.9.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.handTo(claim, "green")
-	b.has("blue", "10.9.0.2")
-	b.service("other")
-	b.has("other", "10.9.0.3")
-	crash(controller)
-	b.controller()
-	b.service("green")
-	b.has("green", "10.9.0.1")
-	b.has("blue", "10.9.0.2")
-}
-
 func TestTwoServicesSwapTheirAddresses(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.2")

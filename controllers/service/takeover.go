@@ -1,0 +1,95 @@
+package service
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// takesOver reports whether a claim hands an address that is in use to Services alone that have
+// not taken it up. A claim that is handed to nobody reserves its address.
+func takesOver(claim *v1beta1.IPAddressClaim) bool {
+	if !claim.Spec.TakeOver || len(claim.Spec.Holders) == 0 {
+		return false
+	}
+	for _, h := range claim.Spec.Holders {
+		if h.UID != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// canTake reports whether a Service, nil if there is none, could take an address up.
+func canTake(svc *corev1.Service) bool {
+	return svc != nil && svc.DeletionTimestamp.IsZero() && svc.Spec.Type == corev1.ServiceTypeLoadBalancer
+}
+
+// unfounded reports whether a claim hands an address to Services of which none exists.
+func unfounded(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*corev1.Service, error)) (bool, error) {
+	if !takesOver(claim) {
+		return false, nil
+	}
+	for _, h := range claim.Spec.Holders {
+		svc, err := read(apiconv.HolderKey(h))
+		if err != nil || canTake(svc) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// refuseTakeOver gives a claim back to the Services that have its address, if it hands it to
+// Services of which none exists: the ledger has not taken that over. It reports whether it did.
+func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim) (bool, error) {
+	if !r.Ledger.Confirmed(h.Address, h.Service) {
+		return false, nil
+	}
+	fresh := func(key lb.ServiceKey) (*corev1.Service, error) { return r.fresh(ctx, key) }
+	if is, err := unfounded(have, fresh); err != nil || !is {
+		return false, err
+	}
+	named := apiconv.HolderKey(have.Spec.Holders[0])
+	want := have.DeepCopy()
+	want.Spec.Holders = nil
+	holders, _ := r.Ledger.Holders(h.Address)
+	for _, holding := range holders {
+		svc, err := fresh(holding.Service)
+		if err != nil {
+			return false, err
+		}
+		if canTake(svc) {
+			terms := r.Ledger.Terms(h.Address, holding.Service)
+			want = claimWith(want, holding, apiconv.ClaimHolderOf(svc, terms), terms)
+		}
+	}
+	if len(want.Spec.Holders) == 0 {
+		return false, nil
+	}
+	if err := r.Client.Update(ctx, want); err != nil {
+		return false, fmt.Errorf("giving the IPAddressClaim %s back to %s: %w", have.Name, h.Service, err)
+	}
+	log.FromContext(ctx).Info("refused a take-over by a Service that does not exist", "address", h.Address.String(), "service", named.String())
+	r.Events.Eventf(have, nil, corev1.EventTypeWarning, v1beta1.ReasonClaimHolderMissing, "TakeOver", "%s", bounded.Note(fmt.Sprintf(
+		"the claim %s: takeOver names the Service %s, which is no Service of type LoadBalancer that exists: %s keeps the address: create the Service, or correct spec.holders, and set takeOver: true again",
+		have.Name, named, h.Service)))
+	return true, nil
+}
+
+// cached reads a Service of type LoadBalancer from the cache.
+func (r *Reconciler) cached(ctx context.Context, key lb.ServiceKey) (*corev1.Service, error) {
+	svc := &corev1.Service{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return svc, nil
+}

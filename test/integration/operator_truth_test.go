@@ -222,6 +222,11 @@ func TestStack_ServicesThatNothingAnnouncesAreCounted(t *testing.T) {
 	b.says(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonServicesNotAnnounced)
 	b.shows(v1beta1.ConditionAvailable, "0 of 1 Services with an address are announced; not announced: default/unannounced (NoAdvertisement)")
 	is(metav1.ConditionTrue, v1beta1.ReasonAnnounced)
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonServicesOfOtherClass)
+	b.shows(v1beta1.ConditionReady, "1 Services of another class keep their addresses: default/unannounced: to move them, create them again")
 	b.shows(v1beta1.ConditionAvailable, "all 1 Services with an address are announced")
+	b.editStack(func(spec *v1beta1.LoadBalancerStackSpec) { spec.LoadBalancerClass = "example.com/nobody" })
+	b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady) // the controller starts anew
+	b.run()
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }

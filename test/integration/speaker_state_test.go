@@ -1,12 +1,17 @@
 package integration
 
 import (
+	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
 )
 
 func TestSpeakerState_IsNotCurrentWhenItsSpeakerDied(t *testing.T) {
@@ -85,7 +90,17 @@ func TestSpeakerState_ForgedReportsDoNotCount(t *testing.T) {
 	node3.routes("10.9.0.1/32", "tor")
 	node3.owns(1000, "10.9.0.1")
 	node3.hears(false, "10.9.0.1")
-	b.nothingIsWritten()
+	eventually.Stays(t, 3*time.Second, "the Service says the same", func(ctx context.Context) error {
+		svc, err := b.get(ctx, "web")
+		if err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)
+		if c == nil || c.Status != metav1.ConditionTrue || !containsAll(c.Message, []string{"by node1 on eth0", true2}) {
+			return fmt.Errorf("condition %+v", c)
+		}
+		return nil
+	})
 	node1.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
 	node2.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1 on eth0", true2)

@@ -13,7 +13,7 @@ SHELL := bash
 BIN := bin
 DEVCLUSTER := $(BIN)/devcluster
 CONTROLLER_GEN := $(BIN)/controller-gen
-STATICCHECK := $(BIN)/staticcheck
+GOLANGCI_LINT := $(BIN)/golangci-lint
 OPERATOR_SDK := $(BIN)/operator-sdk
 OPERATOR_SDK_VERSION := v1.42.3
 KUBECTL ?= $(DEVCLUSTER) kubectl
@@ -59,25 +59,21 @@ generate-check: $(CONTROLLER_GEN) ## Check that what is generated is up to date.
 fmt: ## Format all Go code.
 	gofmt -w .
 
-.PHONY: vet
-vet: ## Run go vet on all modules.
-	@for module in $(MODULES); do echo "go vet: $$module"; go -C $$module vet -tags e2e ./...; done
-
 .PHONY: lint
-lint: vet generate-check $(STATICCHECK) ## Check format, vet, staticcheck and generated files.
+lint: generate-check $(GOLANGCI_LINT) ## Check format, generated files and, by .golangci.yml, all code.
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (make fmt mends it): $$unformatted"; exit 1; }
-	@for module in $(MODULES); do echo "staticcheck: $$module"; (cd $$module && $(CURDIR)/$(STATICCHECK) -tags e2e ./...); done
+	@for module in $(MODULES); do echo "golangci-lint: $$module"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...); done
 
 .PHONY: tools
-tools: $(CONTROLLER_GEN) $(STATICCHECK) ## Build controller-gen and staticcheck, at the versions of hack/tools.
+tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Build controller-gen and golangci-lint, at the versions of hack.
 
 $(CONTROLLER_GEN): hack/tools/go.sum
 	@echo "building controller-gen"
 	@go -C hack/tools build -o $(CURDIR)/$@ sigs.k8s.io/controller-tools/cmd/controller-gen
 
-$(STATICCHECK): hack/tools/go.sum
-	@echo "building staticcheck"
-	@go -C hack/tools build -o $(CURDIR)/$@ honnef.co/go/tools/cmd/staticcheck
+$(GOLANGCI_LINT): hack/golangci-lint/go.sum
+	@echo "building golangci-lint (some minutes the first time)"
+	@go -C hack/golangci-lint build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 # operator-sdk tells its version in what it generates.
 $(OPERATOR_SDK): hack/operator-sdk/go.sum

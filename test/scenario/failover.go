@@ -48,7 +48,7 @@ func (s *Scenario) LoseOwner(ctx context.Context, address string, fault Fault) (
 	if err != nil {
 		return f, err
 	}
-	defer stream.Stop()
+	defer func() { _, _ = stream.Stop() }()
 	if err := flowing(ctx, stream); err != nil {
 		return f, err
 	}

@@ -104,7 +104,7 @@ func (s *Scenario) LoseRoute(ctx context.Context, address, node string, fault Fa
 	if err != nil {
 		return 0, err
 	}
-	defer stream.Stop()
+	defer func() { _, _ = stream.Stop() }()
 	if err := flowing(ctx, stream); err != nil {
 		return 0, err
 	}

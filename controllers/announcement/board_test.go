@@ -105,6 +105,26 @@ func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
 	}
 }
 
+// One of several that stops keeps its addresses while the next one starts. When all have, none
+// announces anything: spec.speaker.nodeSelector selects no node any more, say.
+func TestBoard_AllSpeakersStop(t *testing.T) {
+	b := NewBoard()
+	stopped := func(r reports.Report) reports.Report { r.Stopped = true; return r }
+	b.Put(owns("n1", 1, one))
+	b.Put(owns("n2", 1, two))
+	if b.Put(stopped(owns("n1", 1, one))); b.Silent("n1") {
+		t.Error("n1 stops: got silent, want that it may start again")
+	}
+	changed := b.Put(stopped(owns("n2", 1, two)))
+	if diff := cmp.Diff([]netip.Addr{one, two}, changed.Addresses, byAddr); diff != "" || !b.Silent("n1") || !b.Silent("n2") {
+		t.Errorf("n2 stops too: got silent %v and %v, want both; changed (-want +got):\n%s", b.Silent("n1"), b.Silent("n2"), diff)
+	}
+	changed = b.Put(owns("n2", 1, two))
+	if diff := cmp.Diff([]netip.Addr{one, two}, changed.Addresses, byAddr); diff != "" || b.Silent("n1") || b.Silent("n2") {
+		t.Errorf("n2 starts: got silent %v and %v, want none; changed (-want +got):\n%s", b.Silent("n1"), b.Silent("n2"), diff)
+	}
+}
+
 func TestBoardKnowsWhetherASpeakerRuns(t *testing.T) {
 	b := NewBoard()
 	for _, step := range []struct {

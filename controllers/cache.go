@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,7 +29,12 @@ func CacheOptions(namespace string) cache.Options {
 				Transform: strip(stripStack),
 			},
 			&discoveryv1.EndpointSlice{}: {Transform: strip(apiconv.PackEndpoints)},
-			&corev1.Secret{}:             {Namespaces: map[string]cache.Config{namespace: {}}, Transform: strip(stripSecret)},
+			&corev1.Pod{}: {
+				Namespaces: map[string]cache.Config{namespace: {}},
+				Label:      labels.SelectorFromSet(labels.Set{v1beta1.LabelComponent: "speaker"}),
+				Transform:  strip(stripPod),
+			},
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{namespace: {}}, Transform: strip(stripSecret)},
 		},
 	}
 }
@@ -57,6 +63,15 @@ func stripNode(node *corev1.Node) *corev1.Node {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
 			kept.Status.Conditions = append(kept.Status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message})
 		}
+	}
+	return kept
+}
+
+// stripPod keeps of a speaker's pod on which node it is, and whether its containers run.
+func stripPod(pod *corev1.Pod) *corev1.Pod {
+	kept := &corev1.Pod{ObjectMeta: apiconv.TrimMeta(pod.ObjectMeta), Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName}}
+	for _, c := range pod.Status.ContainerStatuses {
+		kept.Status.ContainerStatuses = append(kept.Status.ContainerStatuses, corev1.ContainerStatus{Name: c.Name, State: c.State, LastTerminationState: c.LastTerminationState})
 	}
 	return kept
 }

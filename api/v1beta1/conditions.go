@@ -301,6 +301,9 @@ const ConditionCurrent = "Current"
 const (
 	// ReasonReporting: the speaker runs.
 	ReasonReporting = "Reporting"
+	// ReasonSpeakerEnded: the kubelet of the node reports that the speaker's container does not
+	// run.
+	ReasonSpeakerEnded = "SpeakerEnded"
 	// ReasonSpeakerMissing: all other speakers miss the one of the node.
 	ReasonSpeakerMissing = "SpeakerMissing"
 	// ReasonNodeNotReady: the node is not ready, and no other node that is ready has a speaker

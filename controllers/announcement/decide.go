@@ -106,7 +106,7 @@ func (f facts) occupied() bool { return f.Foreign && !f.Host.InUse }
 func (f facts) atLayer2() verdict {
 	switch {
 	case f.Owned:
-		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready or whose speaker the others do not hear, and no other node may announce it now: bring the node and its speaker back, or let others announce it", f.address, f.Owner.Node)}
+		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready or whose speaker does not run, and no other node may announce it now: bring the node and its speaker back, or let others announce it", f.address, f.Owner.Node)}
 	case f.plan.Reason != "":
 		return verdict{string(f.plan.Reason), f.nobodyMay()}
 	case len(f.unable) > 0 && len(f.unable) == len(f.plan.Candidates):

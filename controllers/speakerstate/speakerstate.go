@@ -50,6 +50,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("speakerstate").
 		Watches(&v1beta1.SpeakerState{}, validity.OnAny(), builder.WithPredicates(changed)).
 		Watches(&corev1.Node{}, validity.OnAny(), builder.WithPredicates(scope.NodeChanged)).
+		Watches(&corev1.Pod{}, validity.OnAny(), builder.WithPredicates(podChanged)).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
@@ -91,8 +92,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	var pods corev1.PodList // of speakers: see CacheOptions
+	if err := r.client.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
+		return reconcile.Result{}, fmt.Errorf("listing the pods of speakers: %w", err)
+	}
 	var failed []error
-	for i, next := range decide(states.Items, nodes) {
+	for i, next := range decide(states.Items, nodes, ended(pods.Items)) {
 		state := &states.Items[i]
 		was := current(state)
 		if state.Status.Phase == "" || equal(was, &next) {
@@ -109,11 +114,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{}, errors.Join(failed...)
 }
 
-// decide returns the condition of each state.
-func decide(states []v1beta1.SpeakerState, nodes []advertise.Node) []metav1.Condition {
+// decide returns the condition of each state, given on which nodes the speaker has ended, and
+// why.
+func decide(states []v1beta1.SpeakerState, nodes []advertise.Node, ended map[lb.NodeName]string) []metav1.Condition {
 	all, notReady := map[lb.NodeName]reports.Report{}, map[lb.NodeName]bool{}
 	for i := range states {
 		report := apiconv.SpeakerReport(&states[i])
+		_, report.Ended = ended[report.Node]
 		all[report.Node], notReady[report.Node] = report, true // unless the node exists and is ready
 	}
 	for i := range nodes {
@@ -122,12 +129,13 @@ func decide(states []v1beta1.SpeakerState, nodes []advertise.Node) []metav1.Cond
 	stale := reports.Stale(all, func(node lb.NodeName) bool { return notReady[node] })
 	list := make([]metav1.Condition, 0, len(states))
 	for i := range states {
-		list = append(list, condition(states[i].Name, stale[lb.NodeName(states[i].Name)]))
+		node := lb.NodeName(states[i].Name)
+		list = append(list, condition(node, stale[node], ended[node]))
 	}
 	return list
 }
 
-func condition(node string, stale reports.Staleness) metav1.Condition {
+func condition(node lb.NodeName, stale reports.Staleness, why string) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse}
 	const consequence = "this status is as it was reported last, and other nodes may announce its addresses"
 	switch stale {
@@ -136,6 +144,9 @@ func condition(node string, stale reports.Staleness) metav1.Condition {
 	case reports.Missed:
 		c.Reason = v1beta1.ReasonSpeakerMissing
 		c.Message = fmt.Sprintf("the speaker of the node %s: all other speakers miss it: %s: look at the node, at the speaker's pod, and at port 7946 between the nodes", node, consequence)
+	case reports.Ended:
+		c.Reason = v1beta1.ReasonSpeakerEnded
+		c.Message = fmt.Sprintf("the speaker of the node %s: its container does not run (%s): %s: look at the speaker's pod", node, why, consequence)
 	case reports.NodeDown:
 		c.Reason = v1beta1.ReasonNodeNotReady
 		c.Message = fmt.Sprintf("the node %s: it is not ready, nor is another one with a speaker: %s: look at the node", node, consequence)

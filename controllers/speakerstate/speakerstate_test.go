@@ -52,7 +52,7 @@ func TestDecide(t *testing.T) {
 		"the only node does not exist anymore": {[]v1beta1.SpeakerState{state("a")}, nil, []string{gone}},
 	} {
 		var got []string
-		for _, c := range decide(tt.states, tt.nodes) {
+		for _, c := range decide(tt.states, tt.nodes, nil) {
 			got = append(got, string(c.Status)+" "+c.Reason)
 			if c.Message == "" {
 				t.Errorf("%s: got no message, want one", name)

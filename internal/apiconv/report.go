@@ -19,6 +19,9 @@ import (
 // and so are routes that no established session carries.
 func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	r := reports.Report{Node: lb.NodeName(state.Name), Stopped: state.Status.Phase == v1beta1.SpeakerStopped}
+	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent); c != nil {
+		r.Ended = c.Reason == v1beta1.ReasonSpeakerEnded
+	}
 	for _, node := range state.Status.MissingSpeakers {
 		r.Missing = append(r.Missing, lb.NodeName(node))
 	}

@@ -28,6 +28,8 @@ type Report struct {
 	Missing []lb.NodeName
 	// Stopped says that the speaker has ended as it was told to.
 	Stopped bool
+	// Ended says that the speaker's container does not run, as the kubelet says.
+	Ended bool
 	// Standby is why the node takes no address, in a sentence; empty: it does.
 	Standby string
 	// Links that the node can announce on. LinksBounded: it may have others, which cannot be

@@ -12,10 +12,15 @@ import (
 // those that it misses as well: with them the network may be cut, and where it is, each side
 // reports that. At least one must be left: one that misses it and that it does not miss.
 //
-// One speaker alone makes none silent as long as a third one runs, since a report can be wrong
+// So is one whose container does not run. One speaker alone makes none silent as long as a third one runs, since a report can be wrong
 // or forged. What a speaker that is silent reports does not count.
 func Silent(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missed, silent := missedBy(all), map[lb.NodeName]bool{}
+	for node, r := range all {
+		if r.Ended && !r.Stopped {
+			silent[node] = true
+		}
+	}
 	for {
 		next := silentWithout(all, missed, silent)
 		if len(next) == 0 {
@@ -88,6 +93,8 @@ const (
 	Stopped
 	// Missed: the other speakers miss the one that reported.
 	Missed
+	// Ended: the speaker's container does not run.
+	Ended
 	// NodeDown: the node is not ready, and so is every other node with a speaker that could
 	// report whether this one still runs.
 	NodeDown
@@ -108,6 +115,8 @@ func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeN
 		switch {
 		case r.Stopped:
 			stale[node] = Stopped
+		case r.Ended:
+			stale[node] = Ended
 		case silent[node], down(node) && !heard && len(witnesses) > 0:
 			stale[node] = Missed
 		case down(node) && !heard:

@@ -39,6 +39,9 @@ func TestSilent(t *testing.T) {
 		{"a single one", []Report{misses("a")}, nil},
 		{"one of three reports alone that it misses both others", []Report{misses("a", "b", "c"), misses("b"), misses("c")}, nil},
 		{"one of four reports alone that it misses all others", []Report{misses("a", "b", "c", "d"), misses("b"), misses("c"), misses("d")}, nil},
+		{"the only one has ended", []Report{ended(misses("a"))}, []lb.NodeName{"a"}},
+		{"two of three have ended at once", []Report{ended(misses("a")), ended(misses("b")), misses("c", "a", "b")}, []lb.NodeName{"a", "b"}},
+		{"one has ended, and what it misses does not count", []Report{ended(misses("a", "b")), misses("b"), misses("c")}, []lb.NodeName{"a"}},
 		{"one was killed while it missed one that started", []Report{misses("a", "b"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}},
 		{"one that two miss and one hears, which is cut from it", []Report{misses("a", "b"), misses("b", "a"), misses("c", "a"), misses("d")}, nil},
 		{"one that was killed is no third one", []Report{misses("a", "b", "c"), misses("b"), misses("c", "b")}, []lb.NodeName{"b", "c"}},
@@ -70,6 +73,9 @@ func TestLeft(t *testing.T) {
 		})
 	}
 }
+
+// ended is the report of a speaker whose container does not run.
+func ended(r Report) Report { r.Ended = true; return r }
 
 // ask returns the nodes that a question about all reports is answered with, by name.
 func ask(question func(map[lb.NodeName]Report) map[lb.NodeName]bool, list []Report) []lb.NodeName {

@@ -105,3 +105,43 @@ func TestSpeakerState_ForgedReportsDoNotCount(t *testing.T) {
 	node2.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1 on eth0", true2)
 }
+
+// The speaker on a node that lives was killed, or ends at each start, and no other speaker is
+// left that could miss it: the kubelet says so.
+func TestSpeakerState_TheOnlySpeakerEnds(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	b.machine("node1", nil)
+	node1 := b.speaker("node1")
+	b.advertise("all")
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "lbstack-speaker-1", Labels: map[string]string{v1beta1.LabelComponent: "speaker"}},
+		Spec:       corev1.PodSpec{NodeName: "node1", Containers: []corev1.Container{{Name: "speaker", Image: "lbstack"}}},
+	}
+	create(t, b.Client, pod)
+	says := func(state corev1.ContainerState, last corev1.ContainerState) {
+		t.Helper()
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "speaker", State: state, LastTerminationState: last}}
+		if err := b.Status().Update(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+	killed := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "Error"}}
+	says(running, corev1.ContainerState{})
+	b.controller()
+	b.service("web")
+	b.endpoints("web", "node1")
+	b.has("web", "10.9.0.1")
+	node1.owns(1, "10.9.0.1")
+	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
+
+	says(killed, corev1.ContainerState{})
+	node1.current(metav1.ConditionFalse, v1beta1.ReasonSpeakerEnded)
+	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 was announced by node1")
+	says(corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}, killed)
+	node1.current(metav1.ConditionFalse, v1beta1.ReasonSpeakerEnded)
+	says(running, killed)
+	node1.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
+}

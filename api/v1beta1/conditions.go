@@ -174,11 +174,11 @@ const (
 	// ReasonDuplicatePeer: on some nodes another BGPPeer is in effect for the same router,
 	// and this one has no session there.
 	ReasonDuplicatePeer = "DuplicatePeer"
-	// ReasonPasswordMissing: the Secret that the peer names does not exist. No session is
-	// opened; an existing one keeps the last valid password.
+	// ReasonPasswordMissing: the Secret that the peer names does not exist. An
+	// established session stays, and none begins.
 	ReasonPasswordMissing = "PasswordMissing"
 	// ReasonSecretInvalid: the Secret that the peer names is of another type or has no
-	// usable password. No session is opened; an existing one keeps the last valid password.
+	// usable password. An established session stays, and none begins.
 	ReasonSecretInvalid = "SecretInvalid"
 	// ReasonPortClosed: the peer is passive, and nodes cannot listen on port 179.
 	ReasonPortClosed = "PortClosed"

@@ -265,7 +265,7 @@ func profile(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) val
 
 // secret returns what is wrong with the Secret that a peer names.
 func secret(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.Verdict {
-	const consequence = "an existing session keeps the last valid password, and there is no other session"
+	const consequence = "an established session stays, and none begins"
 	if peer.PasswordSecret == "" {
 		return validity.Verdict{}
 	}

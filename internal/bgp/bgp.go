@@ -80,6 +80,9 @@ type Peer struct {
 	Passive bool
 	// Password of the TCP MD5 signatures (RFC 2385); empty: none.
 	Password Password
+	// Revoked: the Password was taken back. An established session that has it stays until it
+	// ends, and no other begins.
+	Revoked bool
 	// RestartTime is for how long the router should keep our routes while the speaker
 	// restarts (RFC 4724); 0: no graceful restart.
 	RestartTime time.Duration

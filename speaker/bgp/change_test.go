@@ -12,7 +12,7 @@ import (
 )
 
 // followed are the fields that a session follows while it is up.
-var followed = []string{"Name", "ConnectRetry", "ShutdownWait", "BFD", "BFDProfile", "StrictBFD"}
+var followed = []string{"Name", "ConnectRetry", "ShutdownWait", "BFD", "BFDProfile", "StrictBFD", "Revoked"}
 
 // other returns another value than the empty one.
 func other(t *testing.T, field reflect.StructField) any {

@@ -51,10 +51,14 @@ func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 }
 
 // listen has connections of the routers of passive peers accepted, and signed if that is
-// asked for: an unnumbered one once it is known. m.mu is held.
+// asked for: an unnumbered one once it is known. A connection with a revoked password is not
+// accepted; one that exists has its own key. m.mu is held.
 func (m *Manager) listen() {
 	list := make([]bgp.Peer, 0, len(m.peers))
 	for _, r := range m.peers {
+		if r.config.Revoked {
+			continue
+		}
 		config := r.config
 		config.Address = m.router(r)
 		list = append(list, config)

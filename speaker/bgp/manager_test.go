@@ -149,6 +149,34 @@ func TestASessionOverTheLoopback(t *testing.T) {
 	})
 }
 
+func TestSetPeers_RevokedPassword(t *testing.T) {
+	caller, listener, toListener, toCaller := pair(t)
+	toListener.Password, toCaller.Password = "secret", "secret"
+	listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))
+	caller.SetPeers([]bgp.Peer{toListener}, has(routes.Table{one: red}))
+	since := becomes(t, listener, "established", established).Since
+	becomes(t, caller, "established, with a route", func(s Status) bool { return established(s) && s.Prefixes == 1 })
+	toCaller.Revoked = true
+	listener.SetPeers([]bgp.Peer{toCaller}, has(nil))
+	caller.SetRoutes("listener", routes.Table{two: blue}, nil, time.Time{})
+	becomes(t, caller, "established, with another route", func(s Status) bool { return established(s) && s.Prefixes == 2 })
+	if s := becomes(t, listener, "established", established); !s.Since.Equal(since) {
+		t.Errorf("got a session since %s, want the one since %s", s.Since, since)
+	}
+
+	toListener.Hold = 30 * time.Second // ends the session, and the caller connects again
+	caller.SetPeers([]bgp.Peer{toListener}, has(nil))
+	becomes(t, listener, "idle", func(s Status) bool { return s.State == session.Idle })
+	becomes(t, caller, "refused", func(s Status) bool { return s.Retry > 0 })
+	if s := becomes(t, listener, "idle", func(s Status) bool { return s.State == session.Idle }); s.Retry != 0 {
+		t.Errorf("got attempts every %s, want none", s.Retry)
+	}
+
+	toCaller.Revoked = false
+	listener.SetPeers([]bgp.Peer{toCaller}, has(nil))
+	becomes(t, listener, "established", established)
+}
+
 func TestAPeerThatChangesOrGoes(t *testing.T) {
 	caller, listener, toListener, toCaller := pair(t)
 	listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))

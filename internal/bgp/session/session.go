@@ -172,7 +172,7 @@ func (m *Machine) Failures() int { return m.failures }
 // Retry returns the time between attempts to connect, before jitter; 0: none has failed since the
 // session was stable, or this side does not connect.
 func (m *Machine) Retry() time.Duration {
-	if m.config.Passive || m.failures == 0 {
+	if m.config.Passive || m.config.Revoked || m.failures == 0 {
 		return 0
 	}
 	return m.backOff()
@@ -209,14 +209,17 @@ func (m *Machine) Hurry(now time.Time) []Action {
 	return m.done(now)
 }
 
-// SetConfig changes what needs no new session: the time between attempts, and whether
-// there may be a session without BFD.
+// SetConfig changes what needs no new session: the time between attempts, whether there may
+// be a session without BFD, and whether a session may begin.
 func (m *Machine) SetConfig(now time.Time, c Config) []Action {
 	strict := c.StrictBFD && !m.config.StrictBFD
 	m.config = c
-	if strict && m.WaitsForBFD() {
+	switch {
+	case strict && m.WaitsForBFD():
 		m.closeAll(now, bgp.Ceased(bgp.BFDDown, ""), "BFD is not up, and strictBFD asks for it")
-	} else if m.idle() {
+	case c.Revoked && m.established() == nil:
+		m.closeAll(now, bgp.Ceased(bgp.ConnectionRejected, ""), "the password was revoked")
+	case m.idle():
 		m.connect(now)
 	}
 	return m.done(now)
@@ -232,7 +235,7 @@ func (m *Machine) Connected(now time.Time, side Side) []Action {
 		m.out = append(m.out, Reject{bgp.Ceased(bgp.ConnectionRejected, "")})
 		return m.done(now)
 	}
-	if m.config.Passive && now.Before(m.quietUntil) && m.idle() {
+	if m.config.Revoked || m.config.Passive && now.Before(m.quietUntil) && m.idle() {
 		// Without a notification: some routers stay away for minutes after one.
 		m.out = append(m.out, Reject{})
 		return m.done(now)
@@ -355,7 +358,7 @@ func (m *Machine) established() *conn {
 // connect dials, if this side is to.
 func (m *Machine) connect(now time.Time) {
 	m.retryAt = time.Time{}
-	if !m.started || m.config.Passive || m.dialing || m.conns[Ours] != nil || m.established() != nil || m.WaitsForBFD() {
+	if !m.started || m.config.Passive || m.dialing || m.conns[Ours] != nil || m.established() != nil || m.WaitsForBFD() || m.config.Revoked {
 		return
 	}
 	m.dialing = true
@@ -476,7 +479,7 @@ func (m *Machine) state() State {
 		}
 	}
 	switch {
-	case best != Idle || !m.started || m.WaitsForBFD():
+	case best != Idle || !m.started || m.WaitsForBFD() || m.config.Revoked:
 		return best
 	case m.dialing:
 		return Connect

@@ -101,6 +101,15 @@ func path(up, failed bool) func(*Machine, time.Time) []Action {
 	return func(m *Machine, now time.Time) []Action { return m.Path(now, up, failed, "BFD says so") }
 }
 
+// revoked changes the configuration to one whose password was taken back, or is valid again.
+func revoked(is bool) func(*Machine, time.Time) []Action {
+	return func(m *Machine, now time.Time) []Action {
+		c := m.config
+		c.Revoked = is
+		return m.SetConfig(now, c)
+	}
+}
+
 // established leads to a session by our own connection.
 func established(then ...step) []step {
 	return append([]step{
@@ -124,6 +133,16 @@ func TestMachine(t *testing.T) {
 			{0, start, ""}, {1, called, "open 1"}, {1, got(Theirs, routerOpen()), "keepalive 1"}, {1, got(Theirs, Keepalive{}), "up"}}, Established, ""},
 		{"a side that has not started rejects", peerConfig(), []step{{0, called, "reject with 6/5"}}, Idle, ""},
 		{"keepalives are sent three times in a hold time", peerConfig(), established(step{9.9, tick, ""}, step{10, tick, "keepalive 0"}, step{20, tick, "keepalive 0"}), Established, ""},
+		{"revoked password keeps the established session", peerConfig(), established(step{1, revoked(true), ""}, step{10, tick, "keepalive 0"}), Established, ""},
+		{"revoked password: a session that ends does not come up again", peerConfig(), established(step{1, revoked(true), ""}, step{5, lost(Ours), "down"},
+			step{7, tick, ""}, step{9, func(m *Machine, now time.Time) []Action { return m.Hurry(now) }, ""}, step{10, path(true, false), ""}, step{11, called, "reject silently"}), Idle, "lost"},
+		{"revoked password: a router that restarts gets no session", peerConfig(), []step{
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, restarter), "keepalive 0"}, {0, got(Ours, Keepalive{}), "up"},
+			{1, revoked(true), ""}, {2, called, "reject silently"}}, Established, ""},
+		{"revoked password ends a connection that is not established", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {1, revoked(true), "close 0 with 6/5"}, {9, tick, ""}}, Idle, "revoked"},
+		{"revoked password rejects a connection that is being made", peerConfig(), []step{{0, start, "dial"}, {1, revoked(true), ""}, {2, dialled, "reject silently"}, {9, tick, ""}}, Idle, ""},
+		{"revoked password: no attempt follows one that fails", peerConfig(), []step{{0, start, "dial"}, {1, revoked(true), ""}, {2, refused, ""}, {9, tick, ""}}, Idle, "refused"},
+		{"valid password after a revoked one: the session comes up at once", peerConfig(), established(step{1, revoked(true), ""}, step{5, lost(Ours), "down"}, step{9, revoked(false), "dial"}), Connect, "lost"},
 		{"a router that says nothing is given up", peerConfig(), established(step{29, tick, "keepalive 0"}, step{30, tick, "close 0 with 4/0, down"}), Active, "hold timer"},
 		{"any message shows that the router lives", peerConfig(), established(step{25, got(Ours, Update{}), ""}, step{50, got(Ours, Keepalive{}), ""}, step{79, tick, "keepalive 0"}), Established, ""},
 		{"a hold time of zero means never", with(func(c *Config) { c.Hold = 0 }), established(step{3600, tick, ""}), Established, ""},

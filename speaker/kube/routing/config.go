@@ -124,11 +124,11 @@ func (f *Feed) readPeer(news seen.News, c *config, self *corev1.Node, parsed api
 		}
 	}
 	if parsed.PasswordSecret != "" {
-		password, problem := f.password(news, p.Name, parsed.PasswordSecret)
-		if p.Password = password; problem != (bgp.Problem{}) {
-			c.peerProblem(p.Name, problem, password == "")
+		problem := f.setPassword(news, &p, parsed.PasswordSecret)
+		if problem != (bgp.Problem{}) {
+			c.peerProblem(p.Name, problem, p.Password == "")
 		}
-		return p, password != ""
+		return p, p.Password != ""
 	}
 	return p, true
 }
@@ -186,19 +186,22 @@ func profileOf(news seen.News, name string) (profile bfd.Profile, why string) {
 	return profile, ""
 }
 
-// password returns the password of a peer; none: it can have no session. A session does not
-// end because its Secret is deleted or becomes invalid: the last valid password stays in use
-// until there is another one.
-func (f *Feed) password(news seen.News, peer bgp.PeerName, name string) (bgp.Password, bgp.Problem) {
+// setPassword sets the password of a peer; none: it can have no session. A session does not
+// end because its Secret is deleted or becomes invalid: an established one keeps the last valid
+// password. That password is revoked: no session begins with it.
+func (f *Feed) setPassword(news seen.News, p *bgp.Peer, name string) bgp.Problem {
 	copied := seen.Get[*corev1.Secret](news, client.ObjectKey{Namespace: f.Namespace, Name: apiconv.PasswordsSecretName})
 	if password, ok := apiconv.CopiedPassword(copied, name); ok {
-		return password, bgp.Problem{}
+		p.Password = password
+		return bgp.Problem{}
 	}
-	last, consequence := f.inUse[peer].Password, "there is no session without it"
-	if last != "" {
-		consequence = "the session keeps the last valid password"
+	p.Password = f.inUse[p.Name].Password
+	p.Revoked = p.Password != ""
+	consequence := "there is no session without it"
+	if p.Revoked {
+		consequence = "an established session stays, and none begins"
 	}
-	return last, bgp.Problem{Reason: bgp.PasswordMissing, Message: fmt.Sprintf(
+	return bgp.Problem{Reason: bgp.PasswordMissing, Message: fmt.Sprintf(
 		"there is no valid password in the Secret %q of spec.passwordSecret in the namespace %s: %s: create the Secret, of type %s with an entry %q", name, f.Namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 }
 

@@ -226,7 +226,7 @@ func TestWhatIsChangedSoThatItMeansNothingStaysAsItWas(t *testing.T) {
 	}
 }
 
-func TestAPasswordComesFromItsSecretAndOutlivesIt(t *testing.T) {
+func TestPassword_OutlivesItsSecretInAnEstablishedSessionOnly(t *testing.T) {
 	b := newBed(t)
 	with := peer("tor", func(s *v1beta1.BGPPeerSpec) { s.PasswordSecret = &v1beta1.PasswordSecret{Name: "s"} })
 	b.sees(node(), with)
@@ -243,13 +243,17 @@ func TestAPasswordComesFromItsSecretAndOutlivesIt(t *testing.T) {
 		b.complains("with the Secret", "")
 	}
 	b.loses(secret("two"))
-	if len(b.sessions.peers) != 1 || string(b.sessions.peers[0].Password) != "two" {
-		t.Error("the session ended with its Secret")
+	if len(b.sessions.peers) != 1 || string(b.sessions.peers[0].Password) != "two" || !b.sessions.peers[0].Revoked {
+		t.Errorf("when the Secret is gone: got the peers %+v, want one with the last password, revoked", b.sessions.peers)
 	}
-	b.complains("when the Secret is gone", `there is no valid password in the Secret "s" of spec.passwordSecret in the namespace lbstack-system: the session keeps the last valid password`)
+	b.complains("when the Secret is gone", `there is no valid password in the Secret "s" of spec.passwordSecret in the namespace lbstack-system: an established session stays, and none begins`)
 	b.hasProblem("when the Secret is gone", "tor", bgp.PasswordMissing, false)
 	if text := fmt.Sprintf("%v %+v %#v", b.sessions.peers, b.sessions.peers, b.sessions.peers); strings.Contains(text, "two") {
 		t.Errorf("the password is printed: %s", text)
+	}
+	b.sees(secret("two"))
+	if len(b.sessions.peers) != 1 || b.sessions.peers[0].Revoked {
+		t.Errorf("when the Secret is back: got the peers %+v, want one that is not revoked", b.sessions.peers)
 	}
 }
 

@@ -230,11 +230,15 @@ func TestWhatIsStrippedIsNotMissed(t *testing.T) {
 	if diff := cmp.Diff(want, snapshotOf(t, o, policy), byValue); diff != "" || len(want.Addresses) != 1 || len(want.Addresses[0].Candidates) != 1 {
 		t.Errorf("snapshot (-whole +stripped):\n%s", diff)
 	}
-	pods := []corev1.Pod{{Spec: corev1.PodSpec{NodeName: "n2"}, Status: corev1.PodStatus{HostIP: "10.0.0.2"}}}
+	pods := []corev1.Pod{{Spec: corev1.PodSpec{NodeName: "n2"}, Status: corev1.PodStatus{HostIP: "10.0.0.2", Conditions: []corev1.PodCondition{
+		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: corev1.ConditionTrue, Reason: "x"}}}}}
 	whole := peers([]*corev1.Pod{&pods[0]}, "n1")
 	stripEach(t, pods, stripPod)
 	if diff := cmp.Diff(whole, peers([]*corev1.Pod{&pods[0]}, "n1"), byValue); diff != "" {
 		t.Errorf("peers (-whole +stripped):\n%s", diff)
+	}
+	if diff := cmp.Diff([]corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}, pods[0].Status.Conditions); diff != "" {
+		t.Errorf("conditions of a pod (-want +got):\n%s", diff)
 	}
 }
 

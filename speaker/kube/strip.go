@@ -109,9 +109,15 @@ func stripSecret(secret *corev1.Secret) {
 }
 
 func stripPod(pod *corev1.Pod) {
-	*pod = corev1.Pod{
+	kept := corev1.Pod{
 		ObjectMeta: apiconv.TrimMeta(pod.ObjectMeta),
 		Spec:       corev1.PodSpec{NodeName: pod.Spec.NodeName},
 		Status:     corev1.PodStatus{Phase: pod.Status.Phase, HostIP: pod.Status.HostIP, PodIP: pod.Status.PodIP},
 	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			kept.Status.Conditions = []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
+		}
+	}
+	*pod = kept
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bfd"
 	"github.com/lbstack/lbstack/internal/bgp"
-	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
@@ -56,7 +55,8 @@ func (f *Feed) read(news seen.News) config {
 	}
 	f.selectPeers(&c, candidates)
 	if f.standby = c.Node.Standby(); f.standby {
-		c.Others = others(c.Nodes, f.Self, peers)
+		f.speakers = readySpeakers(news)
+		c.Others = f.others(c.Nodes, peers)
 		// Routes of a node that drains are taken back, unless it is the last that has any.
 		c.draining = c.Node.Draining && len(c.Others) > 0
 	}
@@ -66,10 +66,10 @@ func (f *Feed) read(news seen.News) config {
 }
 
 // others returns the nodes that can announce in place of this one: those that take
-// addresses, are ready, and have a router to announce to.
-func others(nodes []advertise.Node, self lb.NodeName, peers []apiconv.BGPPeer) []advertise.Node {
+// addresses, are ready, and have a speaker that is ready and a router to announce to.
+func (f *Feed) others(nodes []advertise.Node, peers []apiconv.BGPPeer) []advertise.Node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n advertise.Node) bool {
-		return n.Name == self || n.Excluded != "" || n.Draining || n.Down ||
+		return n.Name == f.Self || !f.speakers[n.Name] || n.Excluded != "" || n.Draining || n.Down ||
 			!slices.ContainsFunc(peers, func(p apiconv.BGPPeer) bool { return p.OnNode(n.Labels) })
 	})
 }

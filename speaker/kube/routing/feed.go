@@ -4,6 +4,7 @@ package routing
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -38,7 +39,7 @@ type Feed struct {
 	Cache crcache.Cache
 	// Self is this node.
 	Self lb.NodeName
-	// Namespace of the Secret with the passwords.
+	// Namespace of the speakers' pods and of the Secret with the passwords.
 	Namespace string
 	// Sessions take what there should be.
 	Sessions Sessions
@@ -65,12 +66,13 @@ type Feed struct {
 	states         map[bgp.PeerName]bgp.PeerState
 	peers          []bgp.Peer // told last
 	told           Problems
-	internal       []netip.Addr        // told last
-	outside        []netip.Addr        // told last
-	refusals       int                 // told last
-	refused        []advertise.Refusal // told last
-	nodes          []advertise.Node    // that the planner has
-	standby        bool                // this node announces only what no other one may
+	internal       []netip.Addr         // told last
+	outside        []netip.Addr         // told last
+	refusals       int                  // told last
+	refused        []advertise.Refusal  // told last
+	nodes          []advertise.Node     // that the planner has
+	speakers       map[lb.NodeName]bool // nodes with a speaker that is ready
+	standby        bool                 // this node announces only what no other one may
 }
 
 // Problems are what is wrong with objects, as far as this node is concerned.
@@ -84,7 +86,7 @@ type Problems struct {
 // Watched are the kinds that the feed looks at.
 func Watched() []client.Object {
 	return []client.Object{
-		&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &corev1.Node{},
+		&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &corev1.Node{}, &corev1.Pod{},
 		&v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BFDProfile{}, &v1beta1.Community{}, &corev1.Secret{}, seen.Namespaces(), &v1beta1.LoadBalancerStack{},
 	}
 }
@@ -102,6 +104,8 @@ func (f *Feed) counts(o client.Object) bool {
 	switch o.(type) {
 	case *corev1.Secret:
 		return o.GetNamespace() == f.Namespace && o.GetName() == apiconv.PasswordsSecretName
+	case *corev1.Pod:
+		return o.GetNamespace() == f.Namespace && o.GetLabels()[v1beta1.LabelComponent] == "speaker"
 	}
 	return true
 }
@@ -138,10 +142,13 @@ func (f *Feed) round(news seen.News) {
 	}
 }
 
-// changed reports whether something changed that holds for all addresses. Of other nodes
-// only few changes do, and all addresses are looked at then.
+// changed reports whether something changed that holds for all addresses. Of other nodes and
+// their speakers only few changes do, and all addresses are looked at then.
 func (f *Feed) changed(news seen.News) bool {
-	if news.Changed(slices.DeleteFunc(Watched(), func(o client.Object) bool { _, is := o.(*corev1.Node); return is })...) {
+	if news.Changed(slices.DeleteFunc(Watched(), ofNodes)...) {
+		return true
+	}
+	if f.standby && news.Changed(&corev1.Pod{}) && !maps.Equal(f.speakers, readySpeakers(news)) {
 		return true
 	}
 	return news.Changed(&corev1.Node{}) && !slices.EqualFunc(f.nodes, readNodes(news), f.alike)
@@ -154,6 +161,27 @@ func (f *Feed) alike(x, y advertise.Node) bool {
 		return reflect.DeepEqual(x, y)
 	}
 	return x.Name == y.Name && slices.Equal(x.Addresses, y.Addresses)
+}
+
+func ofNodes(o client.Object) bool {
+	switch o.(type) {
+	case *corev1.Node, *corev1.Pod:
+		return true
+	}
+	return false
+}
+
+// readySpeakers returns the nodes on which a speaker is ready.
+func readySpeakers(news seen.News) map[lb.NodeName]bool {
+	ready := map[lb.NodeName]bool{}
+	for _, pod := range seen.All[*corev1.Pod](news) {
+		if pod.DeletionTimestamp.IsZero() && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		}) {
+			ready[lb.NodeName(pod.Spec.NodeName)] = true
+		}
+	}
+	return ready
 }
 
 func readNodes(news seen.News) []advertise.Node {

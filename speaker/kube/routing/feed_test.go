@@ -126,6 +126,14 @@ func named(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name}
 
 func node() *corev1.Node { return &corev1.Node{ObjectMeta: named("n1")} }
 
+// speakerOn is the pod of a speaker.
+func speakerOn(node string, ready corev1.ConditionStatus) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "lbstack-system", Name: "speaker-" + node, Labels: map[string]string{v1beta1.LabelComponent: "speaker"}},
+		Spec:       corev1.PodSpec{NodeName: node}, Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}},
+	}
+}
+
 func peer(name string, change func(*v1beta1.BGPPeerSpec)) *v1beta1.BGPPeer {
 	p := &v1beta1.BGPPeer{ObjectMeta: named(name), Spec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.168.1.1"}}
 	change(&p.Spec)
@@ -310,7 +318,7 @@ func TestOnlyThePeersOfTheNodeCount(t *testing.T) {
 	}
 	other := labelled.DeepCopy()
 	other.Name, other.Annotations = "n2", nil
-	b.sees(other)
+	b.sees(other, speakerOn("n2", corev1.ConditionTrue))
 	if !b.sessions.draining {
 		t.Error("another node has the peer: got no drain, want one")
 	}
@@ -326,7 +334,7 @@ func TestAnExcludedNodeGoesOnWhileNoOtherNodeCan(t *testing.T) {
 	b := newBed(t)
 	other := node()
 	other.Name = "n2"
-	b.sees(append(served("web", "10.0.0.1"), node(), other, all(), peer("tor", plain))...)
+	b.sees(append(served("web", "10.0.0.1"), node(), other, speakerOn("n2", corev1.ConditionTrue), all(), peer("tor", plain))...)
 	excluded := func(n *corev1.Node) *corev1.Node {
 		n = n.DeepCopy()
 		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionTrue}}
@@ -340,6 +348,69 @@ func TestAnExcludedNodeGoesOnWhileNoOtherNodeCan(t *testing.T) {
 	b.tells("it is again: what was taken back is not begun")
 	b.sees(node())
 	b.tells("this node is not any more", "tor +10.0.0.1/32")
+}
+
+func TestStandby_OtherNodeHasNoReadySpeaker(t *testing.T) {
+	foreign, component, leaving := speakerOn("n2", corev1.ConditionTrue), speakerOn("n2", corev1.ConditionTrue), speakerOn("n2", corev1.ConditionTrue)
+	foreign.Namespace = "default"
+	component.Labels[v1beta1.LabelComponent] = "controller"
+	leaving.DeletionTimestamp = new(metav1.Now())
+	draining, excluded := node(), node()
+	draining.Annotations = map[string]string{"drain": ""}
+	excluded.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionTrue}}
+	for _, tt := range []struct {
+		name     string
+		pod      client.Object
+		handOver bool
+	}{
+		{"pod is not ready", speakerOn("n2", corev1.ConditionFalse), false},
+		{"pod is deleted", leaving, false},
+		{"pod on a third node, which is not in the cluster", speakerOn("n3", corev1.ConditionTrue), false},
+		{"pod of this node", speakerOn("n1", corev1.ConditionTrue), false},
+		{"pod of another namespace", foreign, false},
+		{"pod of another component", component, false},
+		{"ready pod", speakerOn("n2", corev1.ConditionTrue), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			other := node()
+			other.Name = "n2"
+			b := newBed(t)
+			b.sees(append(served("web", "10.0.0.1"), node(), other, all(), peer("tor", plain))...)
+			b.sees(draining)
+			if b.sessions.draining {
+				t.Error("no pod: got a drain, want routes that stay")
+			}
+			b.sees(tt.pod) // alone: it is what makes the difference
+			if b.sessions.draining != tt.handOver {
+				t.Errorf("drained node: got draining %v, want %v", b.sessions.draining, tt.handOver)
+			}
+
+			b = newBed(t)
+			b.sees(append(served("web", "10.0.0.1"), node(), other, all(), peer("tor", plain))...)
+			b.sees(excluded)
+			b.tells("excluded")
+			b.sees(tt.pod)
+			var want []string
+			if tt.handOver {
+				want = []string{"tor -10.0.0.1/32"}
+			}
+			b.tells("excluded, with the pod", want...)
+		})
+	}
+}
+
+func TestStandby_SpeakerOfTheOtherNodeStops(t *testing.T) {
+	b := newBed(t)
+	draining, other := node(), node()
+	draining.Annotations, other.Name = map[string]string{"drain": ""}, "n2"
+	b.sees(append(served("web", "10.0.0.1"), draining, other, speakerOn("n2", corev1.ConditionTrue), all(), peer("tor", plain))...)
+	if !b.sessions.draining {
+		t.Error("ready speaker on the other node: got no drain, want one")
+	}
+	b.sees(speakerOn("n2", corev1.ConditionFalse))
+	if b.sessions.draining {
+		t.Error("speaker of the other node is not ready any more: got a drain, want routes that stay")
+	}
 }
 
 func TestOtherNodesAndSecretsOfOthersDoNotCount(t *testing.T) {

@@ -42,6 +42,10 @@ const (
 	// ReasonNodesUnavailable: everything is as the spec asks on the nodes that are up;
 	// others are down. Ready is True with it.
 	ReasonNodesUnavailable = "NodesUnavailable"
+	// ReasonPoolConflict: everything is as the spec asks, but some addresses of a pool of the
+	// stack are in use outside of it: the pool has the condition Conflict. Ready is True with
+	// it: the pool gives its other addresses.
+	ReasonPoolConflict = "PoolConflict"
 	// ReasonServicesOfOtherClass: everything is as the spec asks, and Services keep addresses
 	// that are not of spec.loadBalancerClass. Ready is True with it.
 	ReasonServicesOfOtherClass = "ServicesOfOtherClass"
@@ -59,9 +63,6 @@ const (
 	ReasonObjectNotOurs = "ObjectNotOurs"
 	// ReasonPoolNotReady: a pool of the stack is not given out.
 	ReasonPoolNotReady = "PoolNotReady"
-	// ReasonPoolConflict: addresses of a pool of the stack are in use outside of it and are
-	// not given; the others are. The pool has the condition Conflict.
-	ReasonPoolConflict = "PoolConflict"
 	// ReasonPeerNotReady: a BGPPeer or a BFDProfile of the stack means nothing, or lacks
 	// something that it names.
 	ReasonPeerNotReady = "PeerNotReady"

@@ -329,8 +329,8 @@ type PoolImpact struct {
 // +kubebuilder:printcolumn:name="Free4",type=string,JSONPath=`.status.ipv4.free`
 // +kubebuilder:printcolumn:name="Free6",type=string,JSONPath=`.status.ipv6.free`
 // +kubebuilder:printcolumn:name="Outside",type=integer,JSONPath=`.status.outside`
+// +kubebuilder:printcolumn:name="Conflict",type=string,JSONPath=`.status.conditions[?(@.type=="Conflict")].status`
 // +kubebuilder:printcolumn:name="State",type=string,priority=1,JSONPath=`.spec.state`
-// +kubebuilder:printcolumn:name="Conflict",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Conflict")].status`
 // +kubebuilder:printcolumn:name="Addresses",type=string,priority=1,JSONPath=`.spec.addresses`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type IPAddressPool struct {

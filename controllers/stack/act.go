@@ -227,6 +227,8 @@ func (f *findings) see(object *unstructured.Unstructured, around *surroundings) 
 		switch sentence := fmt.Sprintf("the BGPPeer %s: %s", name, down.Message); {
 		case isDown && down.Reason == v1beta1.ReasonNoSession:
 			f.peersDown = append(f.peersDown, sentence)
+		case isDown && down.Reason == v1beta1.ReasonNoSpeaker:
+			f.noSpeaker = append(f.noSpeaker, sentence)
 		case isDown && down.Reason == v1beta1.ReasonFlapping:
 			f.flapping = append(f.flapping, sentence)
 		}
@@ -240,7 +242,7 @@ func (f *findings) see(object *unstructured.Unstructured, around *surroundings) 
 
 // sessionsDown are the reasons of a BGPPeer that is not Established for which addresses do
 // not reach its router, or not for long: that some of the nodes have no session is not one.
-var sessionsDown = []string{v1beta1.ReasonNoSession, v1beta1.ReasonFlapping}
+var sessionsDown = []string{v1beta1.ReasonNoSession, v1beta1.ReasonNoSpeaker, v1beta1.ReasonFlapping}
 
 // conditions of an object of ours, for the generation that it has now.
 type conditions struct {

@@ -46,7 +46,7 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	says.degraded(faults)
 	says.progressing(waiting)
 	says.available(serving, lacking, f)
-	next.Summary = says.ready(faults, waiting, serving, unavailable(f.nodes), f.services.toRecreate())
+	next.Summary = says.ready(faults, waiting, serving, f)
 	says.kstatus(faults, waiting)
 	if allSettled(f.components) && !f.blind() {
 		next.Version = f.version
@@ -124,14 +124,16 @@ func (s sayings) available(serving bool, lacking string, f findings) {
 }
 
 // ready has all sentences, and returns the reason, which is the summary. A node that is
-// down does not make it False: the others do the work. Nor do Services of another class,
-// which keep their addresses.
-func (s sayings) ready(faults []fault, waiting string, serving bool, down, recreate string) string {
+// down does not make it False: the others do the work. Nor do addresses of a pool that are
+// not given, since the rest of the pool is, Services of another class, which keep their
+// addresses, or single Services that are not announced.
+func (s sayings) ready(faults []fault, waiting string, serving bool, f findings) string {
 	var words []string
 	for _, f := range faults {
 		words = append(words, f.message)
 	}
-	for _, more := range []string{waiting, down, recreate} {
+	down, conflicts, recreate := unavailable(f.nodes), strings.Join(f.conflicts, "; "), f.services.toRecreate()
+	for _, more := range []string{waiting, down, conflicts, recreate, f.services.missing()} {
 		if more != "" {
 			words = append(words, more)
 		}
@@ -144,6 +146,8 @@ func (s sayings) ready(faults []fault, waiting string, serving bool, down, recre
 		is, reason = false, v1beta1.ReasonComponentsNotReady
 	case down != "":
 		reason = v1beta1.ReasonNodesUnavailable
+	case conflicts != "":
+		reason = v1beta1.ReasonPoolConflict
 	case recreate != "":
 		reason = v1beta1.ReasonServicesOfOtherClass
 	}

@@ -130,6 +130,7 @@ func TestSee(t *testing.T) {
 	wrong := []metav1.Condition{{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: "Why", Message: "why", ObservedGeneration: 2}}
 	down := []metav1.Condition{{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: "Why", Message: "why", ObservedGeneration: 2}}
 	noSession := []metav1.Condition{{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNoSession, Message: "why", ObservedGeneration: 2}}
+	noSpeaker := []metav1.Condition{{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNoSpeaker, Message: "why", ObservedGeneration: 2}}
 	flapping := []metav1.Condition{{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonFlapping, Message: "why", ObservedGeneration: 2}}
 	conflicting := pool(2, 2, metav1.ConditionTrue)
 	conflicting.Status.Conditions = append(conflicting.Status.Conditions,
@@ -154,6 +155,8 @@ func TestSee(t *testing.T) {
 			want: findings{peers: []string{"the BGPPeer p: why"}}},
 		{name: "peer without any session is told", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: noSession}},
 			want: findings{peersDown: []string{"the BGPPeer p: why"}}},
+		{name: "peer whose nodes have no speaker is reported apart", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: noSpeaker}},
+			want: findings{noSpeaker: []string{"the BGPPeer p: why"}}},
 		{name: "peer whose sessions flap is told as that", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: flapping}},
 			want: findings{flapping: []string{"the BGPPeer p: why"}}},
 		{name: "pool with addresses of others is told as the pool tells it", object: conflicting, want: findings{conflicts: []string{"the pool p: a node has one"}}},

@@ -27,12 +27,14 @@ type findings struct {
 	applyFailed, refused []string
 	foreign              []v1beta1.ObjectReference
 	// pools has a sentence for each pool of the stack that is not given out, conflicts one
-	// for each of which some addresses are not.
+	// for each of which some addresses are not. The latter is no fault.
 	pools, conflicts []string
 	// peers and advertisements have one for each of the stack that is invalid in whole or in
 	// part; peersDown has one for each peer without an established session, flapping one for
 	// each whose sessions end again and again.
 	peers, advertisements, peersDown, flapping []string
+	// noSpeaker has one for each peer none of whose nodes has a speaker that reports.
+	noSpeaker []string
 
 	components []component
 	// noNodes says why no node can run a speaker.
@@ -99,11 +101,13 @@ func faultsOf(f findings) []fault {
 		}
 	}
 	add(v1beta1.ReasonPeersDown, outside, f.peersDown...)
+	if allSettled(f.components) { // otherwise speakers are on their way
+		add(v1beta1.ReasonPeersDown, outside, f.noSpeaker...)
+	}
 	add(v1beta1.ReasonFlapping, outside, f.flapping...)
 	add(v1beta1.ReasonSpeakersNotReady, outside, f.speakers...)
 	add(v1beta1.ReasonServicesNotAnnounced, outside, f.services.none())
 	add(v1beta1.ReasonAddressesWithoutPool, person, f.orphans)
-	add(v1beta1.ReasonPoolConflict, person, f.conflicts...)
 	return faults
 }
 
@@ -188,6 +192,19 @@ func (s served) summary() string {
 		text += "; not announced: " + bounded.Cut(listed(s.why), maxMessage/2)
 	}
 	return text
+}
+
+// missing is a sentence that counts the Services that are not announced while others are, or
+// for lack of endpoints alone.
+func (s served) missing() string {
+	if s.announced == s.addressed || s.none() != "" {
+		return ""
+	}
+	text := fmt.Sprintf("%d of %d Services with an address are not announced", s.addressed-s.announced, s.addressed)
+	if s.idle > 0 {
+		text += fmt.Sprintf(", %d of them without an endpoint", s.idle)
+	}
+	return text + ": the condition Available has the details"
 }
 
 // none is a sentence if no Service is announced although there are some that should be.

@@ -70,6 +70,7 @@ func TestMatters(t *testing.T) {
 		{name: "a router that was edited is put right", before: &v1beta1.BGPPeer{}, now: &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Generation: 1}}, want: true},
 		{name: "a label of a profile that was taken away is put back", before: &v1beta1.BFDProfile{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}}}, now: &v1beta1.BFDProfile{}, want: true},
 		{name: "communities that were edited are put right", before: &v1beta1.Community{}, now: &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Generation: 1}}, want: true},
+		{name: "peer whose nodes lost their speakers matters", before: peerWith(v1beta1.ReasonNotEstablished), now: peerWith(v1beta1.ReasonNoSpeaker), want: true},
 		{name: "peer that lost all its sessions is told", before: peerWith(v1beta1.ReasonNotEstablished), now: peerWith(v1beta1.ReasonNoSession), want: true},
 		{name: "peer that lost some of them is not", before: peerWith(v1beta1.ReasonAllEstablished), now: peerWith(v1beta1.ReasonNotEstablished)},
 		{name: "how many sessions a peer has does not matter", before: &v1beta1.BGPPeer{}, now: &v1beta1.BGPPeer{Status: v1beta1.BGPPeerStatus{Established: 1, Conditions: []metav1.Condition{{Type: v1beta1.ConditionEstablished}}}}},

@@ -302,8 +302,8 @@ const ConditionCurrent = "Current"
 const (
 	// ReasonReporting: the speaker runs.
 	ReasonReporting = "Reporting"
-	// ReasonSpeakerEnded: the kubelet of the node reports that the speaker's container does not
-	// run.
+	// ReasonSpeakerEnded: no speaker runs on the node: its container does not, as the kubelet
+	// reports, or the speaker was stopped and none has started within 30 s.
 	ReasonSpeakerEnded = "SpeakerEnded"
 	// ReasonSpeakerMissing: all other speakers miss the one of the node.
 	ReasonSpeakerMissing = "SpeakerMissing"

@@ -122,11 +122,6 @@ func (b *Board) replace(next reports.Report) Changes {
 // or the other way round.
 func (b *Board) listen(changed *Changes) {
 	silent := reports.Silent(b.nodes)
-	if !b.runs() {
-		for node := range b.nodes { // no speaker is left that could hand over or go on
-			silent[node] = true
-		}
-	}
 	for node := range b.nodes {
 		if silent[node] != b.silent[node] {
 			changed.Addresses = append(changed.Addresses, b.owns(node)...)
@@ -146,8 +141,8 @@ func ordered[T comparable](list []T, compare func(x, y T) int) []T {
 	return slices.Compact(list)
 }
 
-// Silent says whether the speaker of a node is not heard by the others, or all speakers have
-// stopped: what it reported is not so any more.
+// Silent says whether the speaker of a node does not run, as far as the others or its kubelet
+// know: what it reported is not so any more.
 func (b *Board) Silent(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -289,11 +284,6 @@ func (b *Board) Left(node lb.NodeName) bool {
 func (b *Board) Runs() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.runs()
-}
-
-// runs is Runs for a caller that holds the lock.
-func (b *Board) runs() bool {
 	for _, r := range b.nodes {
 		if !r.Stopped {
 			return true

@@ -1,18 +1,73 @@
 package speakerstate
 
 import (
+	"fmt"
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ended returns the nodes on which a speaker has run in a pod, and runs in none, with what the
-// kubelet says of it. Where the kubelet says nothing, as on a node that died, and where no pod
-// is, only the other speakers know.
-func ended(pods []corev1.Pod) map[lb.NodeName]string {
-	runs, why := map[lb.NodeName]bool{}, map[lb.NodeName]string{}
+const (
+	// restarting is how long after a speaker was stopped the next one may take to report. The
+	// other speakers answer for it as long.
+	restarting = 30 * time.Second
+	// starting is how much later than the first report of a speaker its kubelet may say that
+	// the container runs.
+	starting = 3 * time.Second
+)
+
+// absences finds the nodes on which no speaker runs that could report so.
+type absences struct {
+	// unstarted is since when a node with a report has no pod whose container was started.
+	unstarted map[lb.NodeName]time.Time
+}
+
+// find returns the nodes on which no speaker runs, and why as part of a sentence, and after
+// which time to look again although nothing happens; 0: not. Where the kubelet says nothing, as
+// on a node that died, only the other speakers know.
+func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []corev1.Pod) (why map[lb.NodeName]string, again time.Duration) {
+	runs, ended := containers(pods)
+	why, unstarted := map[lb.NodeName]string{}, map[lb.NodeName]time.Time{}
+	wait := func(left time.Duration) bool {
+		if left > 0 && (again == 0 || left < again) {
+			again = left
+		}
+		return left > 0
+	}
+	for i := range states {
+		node := lb.NodeName(states[i].Name)
+		switch reason, has := ended[node]; {
+		case states[i].Status.Phase == v1beta1.SpeakerStopped:
+			if ready := meta.FindStatusCondition(states[i].Status.Conditions, v1beta1.ConditionReady); ready != nil && !wait(ready.LastTransitionTime.Add(restarting).Sub(now)) {
+				why[node] = "it was stopped, and no other one has started there since"
+			}
+		case runs[node] || states[i].Status.Phase == "":
+		case has:
+			why[node] = fmt.Sprintf("its container does not run (%s)", reason)
+		case len(pods) > 0: // else the pods are not known
+			since, was := a.unstarted[node]
+			if !was {
+				since = now
+			}
+			if unstarted[node] = since; !wait(since.Add(starting).Sub(now)) {
+				why[node] = "no pod of the speaker runs there"
+			}
+		}
+	}
+	a.unstarted = unstarted
+	return why, again
+}
+
+// containers returns the nodes on which the container of a speaker runs, and those on which one
+// has ended, with the reason that the kubelet gives.
+func containers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[lb.NodeName]string) {
+	runs, ended = map[lb.NodeName]bool{}, map[lb.NodeName]string{}
 	for i := range pods {
 		node := lb.NodeName(pods[i].Spec.NodeName)
 		for _, c := range pods[i].Status.ContainerStatuses {
@@ -20,16 +75,13 @@ func ended(pods []corev1.Pod) map[lb.NodeName]string {
 			case c.State.Running != nil:
 				runs[node] = true
 			case c.State.Terminated != nil:
-				why[node] = c.State.Terminated.Reason
+				ended[node] = c.State.Terminated.Reason
 			case c.State.Waiting != nil && c.LastTerminationState.Terminated != nil:
-				why[node] = c.State.Waiting.Reason
+				ended[node] = c.State.Waiting.Reason
 			}
 		}
 	}
-	for node := range runs {
-		delete(why, node)
-	}
-	return why
+	return runs, ended
 }
 
 // podChanged lets a pod pass whose containers are in another state.
@@ -39,9 +91,8 @@ var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	if !ok || !also {
 		return true
 	}
-	x, y := ended([]corev1.Pod{*before}), ended([]corev1.Pod{*now})
+	runs, ended := containers([]corev1.Pod{*before})
+	runNow, endedNow := containers([]corev1.Pod{*now})
 	node := lb.NodeName(now.Spec.NodeName)
-	_, was := x[node]
-	_, is := y[node]
-	return was != is || x[node] != y[node]
+	return runs[node] != runNow[node] || ended[node] != endedNow[node]
 }}

@@ -2,6 +2,7 @@ package speakerstate
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -29,23 +30,46 @@ func pod(node string, containers ...corev1.ContainerStatus) corev1.Pod {
 	}
 }
 
-func TestEnded(t *testing.T) {
+// stoppedAt is when the state says that the speaker was stopped.
+func stoppedAt(at time.Time) func(*v1beta1.SpeakerStateStatus) {
+	return func(s *v1beta1.SpeakerStateStatus) {
+		stops(s)
+		s.Conditions = []metav1.Condition{{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonStopped, LastTransitionTime: metav1.NewTime(at)}}
+	}
+}
+
+func TestAbsences(t *testing.T) {
+	now := time.Unix(10000, 0)
+	const crashed, stopped, none = "its container does not run (Error)", "it was stopped, and no other one has started there since", "no pod of the speaker runs there"
 	for name, tt := range map[string]struct {
-		pods []corev1.Pod
-		want map[lb.NodeName]string
+		state v1beta1.SpeakerState
+		pods  []corev1.Pod
+		waits time.Duration // before it is looked
+		want  string
+		again time.Duration
 	}{
-		"runs":                               {[]corev1.Pod{pod("a", running)}, nil},
-		"was killed":                         {[]corev1.Pod{pod("a", killed), pod("b", running)}, map[lb.NodeName]string{"a": "Error"}},
-		"ends again and again":               {[]corev1.Pod{pod("a", crashing)}, map[lb.NodeName]string{"a": "CrashLoopBackOff"}},
-		"starts for the first time":          {[]corev1.Pod{pod("a", creating)}, nil},
-		"one has ended, and the next runs":   {[]corev1.Pod{pod("a", killed), pod("a", running)}, nil},
-		"one has ended, and the next starts": {[]corev1.Pod{pod("a", killed), pod("a", creating)}, map[lb.NodeName]string{"a": "Error"}},
-		"the kubelet has said nothing yet":   {[]corev1.Pod{pod("a")}, nil},
+		"runs":                               {state("a"), []corev1.Pod{pod("a", running)}, 0, "", 0},
+		"was killed":                         {state("a"), []corev1.Pod{pod("a", killed)}, 0, crashed, 0},
+		"ends again and again":               {state("a"), []corev1.Pod{pod("a", crashing)}, 0, "its container does not run (CrashLoopBackOff)", 0},
+		"one was killed, and the next runs":  {state("a"), []corev1.Pod{pod("a", killed), pod("a", running)}, 0, "", 0},
+		"the kubelet is late to say it runs": {state("a"), []corev1.Pod{pod("a", creating)}, 0, "", starting},
+		"the next one cannot start":          {state("a"), []corev1.Pod{pod("a", creating)}, starting, none, 0},
+		"its pod was deleted by force":       {state("a"), []corev1.Pod{pod("b", running)}, starting, none, 0},
+		"no pods are known":                  {state("a"), nil, starting, "", 0},
+		"was stopped a moment ago":           {state("a", stoppedAt(now.Add(-time.Second))), []corev1.Pod{pod("a", killed)}, 0, "", restarting - time.Second},
+		"was stopped, and none has started":  {state("a", stoppedAt(now.Add(-restarting))), nil, 0, stopped, 0},
+		"has not reported yet":               {state("a", func(s *v1beta1.SpeakerStateStatus) { s.Phase = "" }), []corev1.Pod{pod("a", killed)}, starting, "", 0},
 	} {
-		got := ended(tt.pods)
-		if diff := cmp.Diff(tt.want, got); diff != "" && len(tt.want)+len(got) > 0 {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+		t.Run(name, func(t *testing.T) {
+			var a absences
+			why, again := a.find(now, []v1beta1.SpeakerState{tt.state}, tt.pods)
+			if tt.waits > 0 {
+				why, again = a.find(now.Add(tt.waits), []v1beta1.SpeakerState{tt.state}, tt.pods)
+			}
+			if why["a"] != tt.want || again != tt.again {
+				t.Errorf("got %q, again after %s, want %q and %s", why["a"], again, tt.want, tt.again)
+			}
+		})
 	}
 }
 
@@ -58,7 +82,7 @@ func TestPodChanged(t *testing.T) {
 		"it was killed":          {running, killed, true},
 		"it ends again":          {killed, crashing, true},
 		"it runs again":          {crashing, running, true},
-		"it runs for once":       {creating, running, false},
+		"it runs for once":       {creating, running, true},
 		"a restart is counted":   {running, corev1.ContainerStatus{State: running.State, RestartCount: 7}, false},
 		"it has still not begun": {creating, creating, false},
 	} {
@@ -72,7 +96,7 @@ func TestPodChanged(t *testing.T) {
 // The kubelet of a node that lives says that the speaker there has ended, also where no other
 // speaker is left that could miss it.
 func TestDecide_SpeakerThatHasEnded(t *testing.T) {
-	list := decide([]v1beta1.SpeakerState{state("a")}, []advertise.Node{{Name: "a"}}, map[lb.NodeName]string{"a": "CrashLoopBackOff"})
+	list := decide([]v1beta1.SpeakerState{state("a")}, []advertise.Node{{Name: "a"}}, map[lb.NodeName]string{"a": "its container does not run (CrashLoopBackOff)"})
 	want := metav1.Condition{
 		Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonSpeakerEnded,
 		Message: "the speaker of the node a: its container does not run (CrashLoopBackOff): this status is as it was reported last, and other nodes may announce its addresses: look at the speaker's pod",

@@ -39,6 +39,7 @@ const owner = "lbstack-controller"
 type Reconciler struct {
 	client client.Client
 	now    func() time.Time
+	absent absences // Reconcile runs once at a time
 }
 
 // New returns a Reconciler that reads from the cache of c.
@@ -97,7 +98,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		return reconcile.Result{}, fmt.Errorf("listing the pods of speakers: %w", err)
 	}
 	var failed []error
-	for i, next := range decide(states.Items, nodes, ended(pods.Items)) {
+	absent, again := r.absent.find(r.now(), states.Items, pods.Items)
+	for i, next := range decide(states.Items, nodes, absent) {
 		state := &states.Items[i]
 		was := current(state)
 		if state.Status.Phase == "" || equal(was, &next) {
@@ -111,16 +113,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			failed = append(failed, err)
 		}
 	}
-	return reconcile.Result{}, errors.Join(failed...)
+	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
-// decide returns the condition of each state, given on which nodes the speaker has ended, and
-// why.
-func decide(states []v1beta1.SpeakerState, nodes []advertise.Node, ended map[lb.NodeName]string) []metav1.Condition {
+// decide returns the condition of each state, given on which nodes no speaker runs, and why.
+func decide(states []v1beta1.SpeakerState, nodes []advertise.Node, absent map[lb.NodeName]string) []metav1.Condition {
 	all, notReady := map[lb.NodeName]reports.Report{}, map[lb.NodeName]bool{}
 	for i := range states {
 		report := apiconv.SpeakerReport(&states[i])
-		_, report.Ended = ended[report.Node]
+		if states[i].Status.Phase == "" {
+			continue // the speaker has not reported yet, and is no witness
+		}
+		_, report.Ended = absent[report.Node]
 		all[report.Node], notReady[report.Node] = report, true // unless the node exists and is ready
 	}
 	for i := range nodes {
@@ -130,7 +134,7 @@ func decide(states []v1beta1.SpeakerState, nodes []advertise.Node, ended map[lb.
 	list := make([]metav1.Condition, 0, len(states))
 	for i := range states {
 		node := lb.NodeName(states[i].Name)
-		list = append(list, condition(node, stale[node], ended[node]))
+		list = append(list, condition(node, stale[node], absent[node]))
 	}
 	return list
 }
@@ -146,7 +150,7 @@ func condition(node lb.NodeName, stale reports.Staleness, why string) metav1.Con
 		c.Message = fmt.Sprintf("the speaker of the node %s: all other speakers miss it: %s: look at the node, at the speaker's pod, and at port 7946 between the nodes", node, consequence)
 	case reports.Ended:
 		c.Reason = v1beta1.ReasonSpeakerEnded
-		c.Message = fmt.Sprintf("the speaker of the node %s: its container does not run (%s): %s: look at the speaker's pod", node, why, consequence)
+		c.Message = fmt.Sprintf("the speaker of the node %s: %s: %s: look at the speaker's pod", node, why, consequence)
 	case reports.NodeDown:
 		c.Reason = v1beta1.ReasonNodeNotReady
 		c.Message = fmt.Sprintf("the node %s: it is not ready, nor is another one with a speaker: %s: look at the node", node, consequence)

@@ -19,6 +19,7 @@ import (
 // and so are routes that no established session carries.
 func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	r := reports.Report{Node: lb.NodeName(state.Name), Stopped: state.Status.Phase == v1beta1.SpeakerStopped}
+	r.MissingBounded = len(state.Status.MissingSpeakers) == maxMissing
 	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent); c != nil {
 		r.Ended = c.Reason == v1beta1.ReasonSpeakerEnded
 	}
@@ -64,6 +65,9 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	}
 	return r
 }
+
+// maxMissing is how many speakers a SpeakerState lists at most that are missing.
+const maxMissing = 256
 
 // maxInterfaces is how many interfaces a SpeakerState lists at most.
 const maxInterfaces = 256

@@ -28,7 +28,9 @@ type Report struct {
 	Missing []lb.NodeName
 	// Stopped says that the speaker has ended as it was told to.
 	Stopped bool
-	// Ended says that the speaker's container does not run, as the kubelet says.
+	// MissingBounded: it may miss others too, which cannot be listed.
+	MissingBounded bool
+	// Ended says that the speaker does not run and that none is about to start on the node.
 	Ended bool
 	// Standby is why the node takes no address, in a sentence; empty: it does.
 	Standby string

@@ -12,17 +12,17 @@ import (
 // those that it misses as well: with them the network may be cut, and where it is, each side
 // reports that. At least one must be left: one that misses it and that it does not miss.
 //
-// So is one whose container does not run. One speaker alone makes none silent as long as a third one runs, since a report can be wrong
-// or forged. What a speaker that is silent reports does not count.
+// So is one of which it is known otherwise that it has ended. One speaker alone makes none
+// silent as long as a third one runs, since a report can be wrong or forged. What a speaker that is silent reports does not count.
 func Silent(all map[lb.NodeName]Report) map[lb.NodeName]bool {
-	missed, silent := missedBy(all), map[lb.NodeName]bool{}
+	missing, silent := missing(all), map[lb.NodeName]bool{}
 	for node, r := range all {
-		if r.Ended && !r.Stopped {
+		if r.Ended {
 			silent[node] = true
 		}
 	}
 	for {
-		next := silentWithout(all, missed, silent)
+		next := silentWithout(all, missing, silent)
 		if len(next) == 0 {
 			return silent
 		}
@@ -31,31 +31,35 @@ func Silent(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 }
 
 // silentWithout returns the nodes that are silent, of those that are not yet known to be.
-func silentWithout(all map[lb.NodeName]Report, missed map[lb.NodeName][]lb.NodeName, known map[lb.NodeName]bool) map[lb.NodeName]bool {
-	running, accused := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}
+func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.NodeName]bool, known map[lb.NodeName]bool) map[lb.NodeName]bool {
+	running, accused, full := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, false
 	for node, r := range all {
 		running[node] = !r.Stopped && !known[node]
+		full = full || running[node] && r.MissingBounded
 	}
-	for node, by := range missed {
-		count := 0
-		for _, witness := range by {
-			count += bit(running[witness])
+	count := map[lb.NodeName]int{}
+	for witness, list := range missing {
+		for node := range list {
+			count[node] += bit(running[witness])
 		}
-		accused[node] = count >= 2 || count == 1 && others(running, node) == 1
+	}
+	for node, n := range count {
+		accused[node] = n >= 2 || n == 1 && others(running, node) == 1
 	}
 	next := map[lb.NodeName]bool{}
 	for node := range accused {
-		r, reports := all[node]
-		if !reports || known[node] || !accused[node] {
+		if _, reports := all[node]; !reports || known[node] || !accused[node] {
 			continue
 		}
 		agree, witnesses := 0, 0
-		for witness := range all {
-			if witness == node || !running[witness] || accused[witness] {
+		for witness, w := range all {
+			// Where so many died that lists are full, one that misses few may be dead and not
+			// on them.
+			if witness == node || !running[witness] || accused[witness] || full && !w.MissingBounded {
 				continue
 			}
-			misses := slices.Contains(missed[node], witness)
-			if misses && slices.Contains(r.Missing, witness) {
+			misses := missing[witness][node]
+			if misses && missing[node][witness] || !misses && w.MissingBounded {
 				continue
 			}
 			witnesses++
@@ -93,7 +97,7 @@ const (
 	Stopped
 	// Missed: the other speakers miss the one that reported.
 	Missed
-	// Ended: the speaker's container does not run.
+	// Ended: no speaker runs on the node, see Report.
 	Ended
 	// NodeDown: the node is not ready, and so is every other node with a speaker that could
 	// report whether this one still runs.
@@ -111,12 +115,12 @@ func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeN
 		}
 	}
 	for node, r := range all {
-		heard := slices.ContainsFunc(witnesses, func(w Report) bool { return !slices.Contains(w.Missing, node) })
+		heard := slices.ContainsFunc(witnesses, func(w Report) bool { return !w.MissingBounded && !slices.Contains(w.Missing, node) })
 		switch {
-		case r.Stopped:
-			stale[node] = Stopped
 		case r.Ended:
 			stale[node] = Ended
+		case r.Stopped:
+			stale[node] = Stopped
 		case silent[node], down(node) && !heard && len(witnesses) > 0:
 			stale[node] = Missed
 		case down(node) && !heard:
@@ -130,12 +134,15 @@ func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeN
 // run: none is meant to be there any more, or the next one is about to start. Where none
 // runs at all, nobody knows.
 func Left(all map[lb.NodeName]Report) map[lb.NodeName]bool {
-	missed, left, running := missedBy(all), map[lb.NodeName]bool{}, 0
+	missed, left, running := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, 0
+	for _, list := range missing(all) {
+		maps.Copy(missed, list)
+	}
 	for node, r := range all {
 		switch {
 		case !r.Stopped:
 			running++
-		case len(missed[node]) == 0:
+		case !missed[node]:
 			left[node] = true
 		}
 	}
@@ -145,15 +152,20 @@ func Left(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	return left
 }
 
-// missedBy returns who is missed, and by whom of those that run.
-func missedBy(all map[lb.NodeName]Report) map[lb.NodeName][]lb.NodeName {
-	missed := map[lb.NodeName][]lb.NodeName{}
+// missing returns, of those that run, whom each misses. A speaker that is silent has the list
+// that it had.
+func missing(all map[lb.NodeName]Report) map[lb.NodeName]map[lb.NodeName]bool {
+	missing := make(map[lb.NodeName]map[lb.NodeName]bool, len(all))
 	for node, r := range all {
+		if r.Stopped {
+			continue
+		}
+		missing[node] = make(map[lb.NodeName]bool, len(r.Missing))
 		for _, m := range r.Missing {
-			if m != node && !r.Stopped {
-				missed[m] = append(missed[m], node)
+			if m != node {
+				missing[node][m] = true
 			}
 		}
 	}
-	return missed
+	return missing
 }

@@ -40,6 +40,9 @@ func TestSilent(t *testing.T) {
 		{"one of three reports alone that it misses both others", []Report{misses("a", "b", "c"), misses("b"), misses("c")}, nil},
 		{"one of four reports alone that it misses all others", []Report{misses("a", "b", "c", "d"), misses("b"), misses("c"), misses("d")}, nil},
 		{"the only one has ended", []Report{ended(misses("a"))}, []lb.NodeName{"a"}},
+		{"one is not on lists that are full", []Report{misses("a"), full(misses("b", "c")), full(misses("d", "c")), full(misses("e", "c"))}, nil},
+		{"one that is on all lists, which are full", []Report{misses("a"), full(misses("b", "a")), full(misses("c", "a"))}, []lb.NodeName{"a"}},
+		{"one dead speaker of many, which is on no list, is no witness", []Report{misses("a"), misses("z"), full(misses("b", "a")), full(misses("c", "a"))}, []lb.NodeName{"a"}},
 		{"two of three have ended at once", []Report{ended(misses("a")), ended(misses("b")), misses("c", "a", "b")}, []lb.NodeName{"a", "b"}},
 		{"one has ended, and what it misses does not count", []Report{ended(misses("a", "b")), misses("b"), misses("c")}, []lb.NodeName{"a"}},
 		{"one was killed while it missed one that started", []Report{misses("a", "b"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}},
@@ -73,6 +76,9 @@ func TestLeft(t *testing.T) {
 		})
 	}
 }
+
+// full is a report whose list of speakers that it misses is full.
+func full(r Report) Report { r.MissingBounded = true; return r }
 
 // ended is the report of a speaker whose container does not run.
 func ended(r Report) Report { r.Ended = true; return r }

@@ -149,7 +149,12 @@ func (r *Reconciler) onPool() handler.EventHandler {
 	}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, _ event.CreateEvent, q queue) { all(ctx, q) },
-		UpdateFunc: func(ctx context.Context, _ event.UpdateEvent, q queue) { all(ctx, q) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			// Counters in the status change with each address that is given.
+			if e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() {
+				all(ctx, q)
+			}
+		},
 		DeleteFunc: func(ctx context.Context, _ event.DeleteEvent, q queue) { all(ctx, q) },
 	}
 }

@@ -17,12 +17,17 @@ type server struct {
 	client.Reader
 	services, fails int
 	asked           []string
+	condition       string // of the first Service
 }
 
 func (s *server) List(_ context.Context, into client.ObjectList, options ...client.ListOption) error {
 	var o client.ListOptions
 	o.ApplyOptions(options)
-	s.asked = append(s.asked, o.FieldSelector.String()+" "+strconv.Itoa(int(o.Limit))+" "+o.Continue)
+	selector := ""
+	if o.FieldSelector != nil {
+		selector = o.FieldSelector.String()
+	}
+	s.asked = append(s.asked, selector+" "+strconv.Itoa(int(o.Limit))+" "+o.Continue)
 	if s.fails > 0 && len(s.asked) >= s.fails {
 		return errors.New("it is away")
 	}
@@ -33,6 +38,9 @@ func (s *server) List(_ context.Context, into client.ObjectList, options ...clie
 		list.Items = append(list.Items, corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Name: strconv.Itoa(i), Annotations: map[string]string{"large": "one"}}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer},
 		})
+	}
+	if from == 0 && s.condition != "" {
+		list.Items[0].Status.Conditions = []metav1.Condition{{Type: s.condition}}
 	}
 	if to < s.services {
 		list.Continue = strconv.Itoa(to)
@@ -53,6 +61,17 @@ func TestServices(t *testing.T) {
 	}
 	want := []string{"spec.type=LoadBalancer 10 ", "spec.type=LoadBalancer 10 10", "spec.type=LoadBalancer 10 20"}
 	if diff := cmp.Diff(want, s.asked); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+func TestServicesWith(t *testing.T) {
+	s := &server{services: 2*page + 1, condition: "Wanted"}
+	got, err := ServicesWith(t.Context(), s, "Wanted")
+	if err != nil || len(got) != 1 || got[0].Name != "0" || got[0].Annotations != nil {
+		t.Errorf("got %v, error %v, want the one with the condition, trimmed", got, err)
+	}
+	if diff := cmp.Diff([]string{" 10 ", " 10 10", " 10 20"}, s.asked); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }

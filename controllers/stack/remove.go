@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -130,7 +131,27 @@ func (r *Reconciler) releaseServices(ctx context.Context, _ *v1beta1.LoadBalance
 			return "", fmt.Errorf("deleting the IPAddressClaim %s: %w", claim.Name, err)
 		}
 	}
+	if err := r.endConflicts(ctx); err != nil {
+		return "", err
+	}
 	return "", r.forgetSpeakers(ctx)
+}
+
+// endConflicts removes the condition about externalIPs from Services of all types: no pool has
+// the addresses any more.
+func (r *Reconciler) endConflicts(ctx context.Context) error {
+	services, err := paged.ServicesWith(ctx, r.Reader, v1beta1.ServiceExternalIPConflict)
+	if err != nil {
+		return fmt.Errorf("reading the Services with conditions to remove: %w", err)
+	}
+	for i := range services {
+		next := services[i].DeepCopy()
+		meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceExternalIPConflict)
+		if err := r.Client.Status().Patch(ctx, next, optimistic(&services[i])); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("removing a condition of the Service %s/%s: %w", next.Namespace, next.Name, err)
+		}
+	}
+	return nil
 }
 
 // forgetSpeakers deletes what the speakers reported.

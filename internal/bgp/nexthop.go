@@ -81,17 +81,22 @@ func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
 	return n
 }
 
-// own returns the next hop of the family of the session. A router on the same network can send
+// own returns the next hop of the family of the session: its address, unless that is unstable
+// and there is a stable one. A router on the same network can send
 // packets to an IPv4 link-local address as well.
 func (s SessionPath) own(local, inUse netip.Addr) netip.Addr {
 	reachable := global(local) || s.Direct && local.Is4() && local.IsLinkLocalUnicast()
 	if i := s.find(local); reachable && (i < 0 || !s.Addresses[i].Unstable) {
 		return local
 	}
+	family := netip.Addr.Is6
 	if local.Is4() {
-		return s.other(netip.Addr.Is4, inUse)
+		family = netip.Addr.Is4
 	}
-	return s.other(netip.Addr.Is6, inUse)
+	if stable := s.other(family, inUse); stable.IsValid() || !reachable {
+		return stable
+	}
+	return local // the router reaches it as long as the session lasts
 }
 
 // other returns a next hop of a family without regard to the address of the session.

@@ -69,6 +69,7 @@ func TestNextHops(t *testing.T) {
 		{"never a temporary address", direct("192.0.2.11", node("eth0 192.0.2.11/24", "eth0 2001:db8::1/64 temporary", "eth0 2001:db8::11/64 learnt")), "", "192.0.2.11", "2001:db8::11"},
 		{"only unstable addresses are none", direct("192.0.2.11", node("eth0 192.0.2.11/24", "eth0 2001:db8::1/64 tentative", "eth0 2001:db8::2/64 deprecated", "eth0 fe80::11/64")), "", "192.0.2.11", ""},
 		{"a session from a temporary address", direct("2001:db8::1", node("eth0 2001:db8::1/64 temporary", "eth0 2001:db8::11/64 learnt")), "", "", "2001:db8::11"},
+		{"a session from a deprecated address, and there is no other", direct("2001:db8::1", node("eth0 2001:db8::1/64 deprecated")), "", "", "2001:db8::1"},
 		{"a configured address goes before a learnt one", direct("192.0.2.11", node("eth0 2001:db8::1/64 learnt", "eth0 2001:db8::11/64")), "", "192.0.2.11", "2001:db8::11"},
 		{"one with a network goes before one without", direct("192.0.2.11", node("eth0 2001:db8::1/128", "eth0 2001:db8::11/64")), "", "192.0.2.11", "2001:db8::11"},
 		{"what is in use stays", direct("192.0.2.11", node("eth0 2001:db8::1/64", "eth0 2001:db8::11/64")), "2001:db8::11", "192.0.2.11", "2001:db8::11"},

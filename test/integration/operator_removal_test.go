@@ -28,6 +28,12 @@ func TestRemovedStackLeavesNothingAndTakesNothingOfOthers(t *testing.T) {
 	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 
 	served, other := b.servedService("served", "192.168.1.240", true), b.servedService("other", "203.0.113.9", false)
+	listing := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "listing"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}
+	create(t, b.Client, listing)
+	meta.SetStatusCondition(&listing.Status.Conditions, metav1.Condition{Type: v1beta1.ServiceExternalIPConflict, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAddressOfPool})
+	if err := b.Status().Update(t.Context(), listing); err != nil {
+		t.Fatal(err)
+	}
 	reservation, foreign := claimOf("192.168.1.250", nil), pool("by-hand")
 	foreign.Spec.Addresses = []v1beta1.AddressRange{"10.77.0.1"}
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
@@ -52,6 +58,9 @@ func TestRemovedStackLeavesNothingAndTakesNothingOfOthers(t *testing.T) {
 	b.refresh(served)
 	if ingress(served) != "" || allocated(served) != nil || served.Annotations[v1beta1.AnnotationAllocatedFromPool] != "" {
 		t.Errorf("a Service that nobody serves any more: got %q, %s, %v; want neither address nor condition nor annotation", ingress(served), tell(served), served.Annotations)
+	}
+	if b.refresh(listing); len(listing.Status.Conditions) > 0 {
+		t.Errorf("a ClusterIP Service: got conditions %v, want none", listing.Status.Conditions)
 	}
 	before := other.DeepCopy()
 	b.refresh(other)

@@ -20,7 +20,7 @@ func (r *resolver) why(a Address, d decision) string {
 	case NoEndpoints:
 		return whyNoEndpoints(a)
 	case NoNode:
-		return r.whyNoNode(d.ads, d.local)
+		return r.whyNoNode(a, d.ads, d.local)
 	}
 	return ""
 }
@@ -39,7 +39,10 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 
 // sharers names the Services that must all match.
 func sharers(a Address) string {
-	if len(a.Holders) > 1 {
+	switch {
+	case a.severalNamespaces():
+		return "all of " + services(a)
+	case len(a.Holders) > 1:
 		return "all of " + services(a) + ", which share the address"
 	}
 	return services(a)
@@ -75,7 +78,7 @@ func whyNoEndpoints(a Address) string {
 
 // whyNoNode tells where the candidates got lost: at the selectors, at the
 // exclusions, or at the endpoints.
-func (r *resolver) whyNoNode(ads []int, local []localHolder) string {
+func (r *resolver) whyNoNode(a Address, ads []int, local []localHolder) string {
 	covered := r.covered(ads)
 	if len(r.nodes) == 0 {
 		return "the cluster has no node"
@@ -85,23 +88,30 @@ func (r *resolver) whyNoNode(ads []int, local []localHolder) string {
 			r.advertisements(ads), len(r.nodes))
 	}
 	if len(local) > 0 {
-		return r.whyNotLocal(ads, covered, local)
+		return r.whyNotLocal(a, ads, covered, local)
 	}
 	return fmt.Sprintf("no node that %s %s may announce: %s", r.advertisements(ads), verb(ads, "selects", "select"), r.exclusions(covered))
 }
 
-func (r *resolver) whyNotLocal(ads, covered []int, local []localHolder) string {
+func (r *resolver) whyNotLocal(a Address, ads, covered []int, local []localHolder) string {
 	h := local[0]
+	name := "the Service " + h.key.String()
+	if a.severalNamespaces() {
+		name = "a Service that shares the address"
+	}
 	if len(h.nodes) == 0 {
-		return fmt.Sprintf("spec.externalTrafficPolicy of the Service %s is Local, and none of its endpoints is on a node of the cluster: set it to Cluster", h.key)
+		return fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and none of its endpoints is on a node of the cluster: set it to Cluster", name)
 	}
 	serving := r.serving(local)
 	if len(serving) == 0 && len(local) > 1 {
-		return fmt.Sprintf("spec.externalTrafficPolicy of the Services that share the address is Local, and no node has ready endpoints of %s as well as of %s: set it to Cluster, or have their pods run on the same nodes",
-			h.key, local[1].key)
+		both := fmt.Sprintf("%s as well as of %s", h.key, local[1].key)
+		if a.severalNamespaces() {
+			both = "all of them"
+		}
+		return fmt.Sprintf("spec.externalTrafficPolicy of the Services that share the address is Local, and no node has ready endpoints of %s: set it to Cluster, or have their pods run on the same nodes", both)
 	}
-	why := fmt.Sprintf("spec.externalTrafficPolicy of the Service %s is Local, and its ready endpoints are on %s only, where nobody may announce",
-		h.key, Named(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
+	why := fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and its ready endpoints are on %s only, where nobody may announce",
+		name, Named(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
 	excluded := slices.DeleteFunc(serving, func(i int) bool { return !slices.Contains(covered, i) })
 	if len(excluded) > 0 {
 		return why + ": " + r.exclusions(excluded)
@@ -160,7 +170,17 @@ func (r *resolver) advertisements(ads []int) string {
 	return Named(fmt.Sprintf("the %ss", r.kind), names)
 }
 
+// severalNamespaces reports whether Services of more than one namespace hold the address. All of
+// them get the same sentence, which then names none: the owners of one namespace must not learn
+// of the Services in another.
+func (a Address) severalNamespaces() bool {
+	return slices.ContainsFunc(a.Holders, func(k lb.ServiceKey) bool { return k.Namespace != a.Holders[0].Namespace })
+}
+
 func services(a Address) string {
+	if a.severalNamespaces() {
+		return fmt.Sprintf("the %d Services of several namespaces that share the address", len(a.Holders))
+	}
 	names := make([]string, 0, len(a.Holders))
 	for _, key := range a.Holders {
 		names = append(names, key.String())

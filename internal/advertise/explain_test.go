@@ -15,6 +15,7 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 	nobody := ad{Scope: scope{Name: "c", NodeSelectors: anyOf(has("zone", "c"))}}
 	databases := ad{Scope: scope{Name: "db", ServiceSelectors: anyOf(has("app", "db"))}}
 	const label = "has the label x"
+	elsewhere := lb.ServiceKey{Namespace: "secret", Name: "plan"}
 	tests := []struct {
 		name   string
 		in     advertise.Input
@@ -31,6 +32,17 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 			"the Service default/web has no ready IPv4 endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them"},
 		{"no pod of those that share is ready", with(base(gold), serves(local(web), local(dns))), advertise.NoEndpoints,
 			"the Services default/dns and default/web have no ready IPv4 endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them"},
+		{"no pod of those that share is ready, in two namespaces", with(base(gold), serves(local(web), local(elsewhere))), advertise.NoEndpoints,
+			"the 2 Services of several namespaces that share the address have no ready IPv4 endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them"},
+		{"there are advertisements of other Services, in two namespaces", with(base(databases), serves(local(elsewhere, "n1"), local(web, "n1"))), advertise.NoAdvertisement,
+			`spec.serviceSelectors of the L2Advertisement "db", which selects the pool "gold", do not match the labels of all of the 2 Services of several namespaces that share the address: change the labels or the selectors`},
+		{"local pods run where nobody may announce, in two namespaces", with(base(zoneB), serves(local(elsewhere, "n1"), local(web, "n1"))), advertise.NoNode,
+			`spec.externalTrafficPolicy of a Service that shares the address is Local, and its ready endpoints are on the node n1 only, where nobody may announce: the L2Advertisement "b" selects the node n3; have a pod run there, or change spec.nodeSelectors`},
+		{"local pods run on no node, in two namespaces", with(base(gold), serves(advertise.Service{Key: elsewhere, Local: true,
+			Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: {Serving: 2}}}, local(web, "n1"))), advertise.NoNode,
+			`spec.externalTrafficPolicy of a Service that shares the address is Local, and none of its endpoints is on a node of the cluster: set it to Cluster`},
+		{"local pods of those that share run on different nodes, in two namespaces", with(base(gold), serves(local(elsewhere, "n1"), local(web, "n2"))), advertise.NoNode,
+			`spec.externalTrafficPolicy of the Services that share the address is Local, and no node has ready endpoints of all of them: set it to Cluster, or have their pods run on the same nodes`},
 		{"the cluster is empty", with(base(gold), func(in *advertise.Input) { in.Nodes = nil }), advertise.NoNode, "the cluster has no node"},
 		{"selectors match no node", base(nobody, ad{Scope: scope{Name: "d", NodeSelectors: anyOf(has("zone", "d"))}}), advertise.NoNode,
 			`spec.nodeSelectors of the L2Advertisements "c" and "d" match none of the 3 nodes: change the selectors or the labels of the nodes`},

@@ -16,18 +16,21 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/bfd"
 )
 
 const (
-	// retry is how long what could not be opened is let be.
-	retry = 3 * time.Second
 	// farewells is how often the end of a session is told, and pace the time between.
 	farewells = 3
 	pace      = 100 * time.Millisecond
 	// late is from when on a tick counts as late.
 	late = 20 * time.Millisecond
 )
+
+// reopen is how soon sockets that failed, or could not be opened, are opened again. A packet
+// that is sent ends a row of failures.
+var reopen = backoff.Exponential{First: 3 * time.Second, Last: 10 * time.Second}
 
 // Key says which path a session watches. No two sessions have the same.
 type Key struct {
@@ -49,7 +52,7 @@ type Key struct {
 type Status struct {
 	bfd.Status
 	// Problem says why the session cannot work as it should, and what to do; empty if
-	// there is nothing. It is tried again every few seconds.
+	// there is nothing. It is tried again after 3 s, and later each time, up to 10 s.
 	Problem string
 }
 

@@ -220,8 +220,13 @@ func TestAPortThatIsTakenIsSaidAndTriedAgain(t *testing.T) {
 		if a.sent > 0 || len(a.states()) != 1 {
 			t.Errorf("%d packets were sent and %d changes told, want none and 1", a.sent, len(a.states()))
 		}
-		s.set(func(s *segment) { s.taken[Class{}] = false })
-		time.Sleep(10 * time.Second)
+		time.Sleep(2 * time.Minute)
+		s.set(func(s *segment) {
+			if s.taken[Class{}] = false; s.refused < 26 || s.refused > 42 {
+				t.Errorf("got %d attempts of two hosts in 130 s, want 26 to 42: later each time, up to 10 s", s.refused)
+			}
+		})
+		time.Sleep(20 * time.Second)
 		if got := a.is(t, toRight, bfd.Up); got.Problem != "" {
 			t.Errorf("the problem is still %q", got.Problem)
 		}
@@ -256,7 +261,7 @@ func TestASocketThatFailsIsOpenedAnew(t *testing.T) {
 			t.Errorf("it was told %d times more, want once", got-told)
 		}
 		a.set(func(s *segment) { s.failing = nil })
-		time.Sleep(10 * time.Second)
+		time.Sleep(20 * time.Second)
 		if got := a.is(t, toRight, bfd.Up); got.Problem != "" {
 			t.Errorf("the problem is still %q", got.Problem)
 		}

@@ -143,7 +143,8 @@ func (e *Engine) lost(b broken) {
 	for _, w := range e.sessions {
 		if w.class == b.listener.class {
 			w.problem = fmt.Sprintf("reading UDP port %d: %v", w.class.port(), b.err)
-			w.mute, w.retry = false, now.Add(retry)
+			w.mute = false
+			w.retryLater(now)
 			e.settle(w, now)
 		}
 	}

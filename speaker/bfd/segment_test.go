@@ -20,6 +20,7 @@ type segment struct {
 	mu      sync.Mutex
 	cut     bool
 	taken   map[Class]bool // ports that another program has
+	refused int            // how often one of those was asked for
 	failing error          // what sending fails with
 	hosts   map[netip.Addr]*host
 }
@@ -97,6 +98,9 @@ func (h *host) states() (states []bfd.State) {
 func (h *host) Listen(c Class) (Receiver, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.taken[c] {
+		h.refused++
+	}
 	if h.taken[c] || h.open[c] != nil {
 		return nil, &net.OpError{Op: "listen", Err: syscall.EADDRINUSE}
 	}

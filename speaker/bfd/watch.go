@@ -32,6 +32,7 @@ type watch struct {
 	ttl       int       // of the last packet, which was not heard for it; 0: it was
 	mute      bool      // the last packet could not be sent, and problem says why
 	retry     time.Time // when to open what could not be opened, or zero
+	failures  int       // of its sockets since a packet was sent
 	farewells int       // how often its end is still to be told; 0 if it does not end
 	farewell  time.Time
 
@@ -96,13 +97,20 @@ func (e *Engine) open(ctx context.Context, w *watch, now time.Time) {
 		err = e.dial(w)
 	}
 	if err != nil {
-		w.problem, w.mute, w.retry = err.Error(), false, now.Add(retry)
+		w.problem, w.mute = err.Error(), false
+		w.retryLater(now)
 		return
 	}
 	w.started = true
 	if !w.mute {
 		w.problem = ""
 	}
+}
+
+// retryLater has the sockets opened again, later after each failure.
+func (w *watch) retryLater(now time.Time) {
+	w.failures++
+	w.retry = now.Add(reopen.After(w.failures))
 }
 
 // dial opens the socket to send from, anew if there is one. The port stays the same
@@ -153,6 +161,7 @@ func (e *Engine) send(w *watch, now time.Time, packets []wire.Packet) {
 		switch {
 		case err == nil:
 			e.options.Metrics.out.Inc()
+			w.failures = 0
 			if w.mute {
 				w.problem, w.mute = "", false
 			}
@@ -163,7 +172,7 @@ func (e *Engine) send(w *watch, now time.Time, packets []wire.Packet) {
 			w.mute = true
 			w.problem = fmt.Sprintf("sending to %s: %v", w.key.Peer, err)
 			if w.retry.IsZero() {
-				w.retry = now.Add(retry)
+				w.retryLater(now)
 			}
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/mdlayher/ndp"
 	"golang.org/x/net/ipv6"
+
+	"github.com/lbstack/lbstack/internal/backoff"
 )
 
 const (
@@ -23,9 +25,11 @@ const (
 	// tryFor is how long a router may take to come up before it gives way to another one that
 	// sends router advertisements: any host of the link can.
 	tryFor = 20 * time.Second
-	// retryInterface is how long an interface that cannot be used is let be.
-	retryInterface = 2 * time.Second
 )
+
+// retryInterface is how soon an interface that cannot be used is tried again: it may be there
+// later. One that was usable for twice as long as the bound is as good as new.
+var retryInterface = backoff.Exponential{First: time.Second, Last: 10 * time.Second}
 
 var (
 	allNodes   = netip.MustParseAddr("ff02::1")
@@ -37,20 +41,29 @@ var (
 // this node is no default router. It ends with the context.
 func Discover(log logr.Logger) func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 	return func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
-		said := ""
-		for ctx.Err() == nil {
-			err := discover(ctx, device, found, established)
-			if ctx.Err() != nil {
-				return
-			}
-			if why := err.Error(); why != said {
-				said = why
-				log.Error(err, "looking for a router", "interface", device)
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(retryInterface):
-			}
+		retryDiscovery(ctx, log.WithValues("interface", device), func() error { return discover(ctx, device, found, established) })
+	}
+}
+
+// retryDiscovery calls try, which returns when it fails, until the context ends.
+func retryDiscovery(ctx context.Context, log logr.Logger, try func() error) {
+	said := ""
+	for failures := 1; ctx.Err() == nil; failures++ {
+		began := time.Now()
+		err := try()
+		if ctx.Err() != nil {
+			return
+		}
+		if why := err.Error(); why != said {
+			said = why
+			log.Error(err, "looking for a router")
+		}
+		if time.Since(began) > 2*retryInterface.Last {
+			failures = 1
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryInterface.After(failures)):
 		}
 	}
 }

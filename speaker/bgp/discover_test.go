@@ -1,10 +1,43 @@
 package bgp
 
 import (
+	"context"
+	"errors"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/go-logr/logr"
 )
+
+func TestRetryDiscovery_BacksOff(t *testing.T) {
+	tests := []struct {
+		name        string
+		usable      time.Duration // each time
+		least, most int           // attempts in 5 minutes
+	}{
+		{"interface that cannot be used is tried less and less often", 0, 30, 44},
+		{"interface that was usable for long is tried soon again", 29 * time.Second, 10, 11},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+				defer cancel()
+				attempts := 0
+				retryDiscovery(ctx, logr.Discard(), func() error {
+					attempts++
+					time.Sleep(tt.usable)
+					return errors.New("no such device")
+				})
+				if attempts < tt.least || attempts > tt.most {
+					t.Errorf("got %d attempts in 5 minutes, want %d to %d", attempts, tt.least, tt.most)
+				}
+			})
+		})
+	}
+}
 
 func TestChoice_Follow(t *testing.T) {
 	type advertisement struct {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/netlimit"
 )
 
@@ -20,10 +21,11 @@ const (
 	largestDatagram = 1 << 16
 	// receiveBuffer is how much the kernel keeps for this process, in bytes.
 	receiveBuffer = 2 << 20
-	// again is the pause after nothing could be received, such as when there are too
-	// many open files.
-	again = 50 * time.Millisecond
 )
+
+// again is the pause after nothing could be received, such as when there are too many open
+// files.
+var again = backoff.Exponential{First: 50 * time.Millisecond, Last: time.Second}
 
 // transport is memberlist's way to the network: UDP and TCP on one address. Its own
 // takes 64 KiB of memory for each datagram; beats have a hundred bytes and come many
@@ -91,12 +93,17 @@ func (t *transport) filter() error {
 
 func (t *transport) readPackets() {
 	buffer := make([]byte, largestDatagram)
+	failures := 0
 	for {
 		n, from, err := t.udp.ReadFromUDPAddrPort(buffer)
-		if err != nil && !t.pause() {
-			return
+		if err != nil {
+			if failures++; !t.pause(failures) {
+				return
+			}
+			continue
 		}
-		if err != nil || n == 0 || !t.peers.has(from.Addr()) {
+		failures = 0
+		if n == 0 || !t.peers.has(from.Addr()) {
 			continue
 		}
 		if isSealed(buffer[:n]) {
@@ -113,14 +120,16 @@ func (t *transport) readPackets() {
 }
 
 func (t *transport) acceptStreams() {
+	failures := 0
 	for {
 		conn, err := t.tcp.Accept()
-		if err != nil && !t.pause() {
-			return
-		}
 		if err != nil {
+			if failures++; !t.pause(failures) {
+				return
+			}
 			continue
 		}
+		failures = 0
 		select {
 		case t.streams <- conn:
 		case <-t.over.Done():
@@ -130,12 +139,12 @@ func (t *transport) acceptStreams() {
 	}
 }
 
-// pause waits a little after an error, and returns false when all is over.
-func (t *transport) pause() bool {
+// pause waits after so many errors in a row, and returns false when all is over.
+func (t *transport) pause(failures int) bool {
 	select {
 	case <-t.over.Done():
 		return false
-	case <-time.After(again):
+	case <-time.After(again.After(failures)):
 		return true
 	}
 }

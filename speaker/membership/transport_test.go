@@ -2,11 +2,13 @@ package membership
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -81,6 +83,32 @@ func TestDatagramsArriveWholeAndApart(t *testing.T) {
 	}
 	if _, err := a.WriteTo([]byte{1}, "127.0.0.1"); err == nil {
 		t.Error("it was sent to an address without a port")
+	}
+}
+
+func TestTransportPause_GrowsWithFailures(t *testing.T) {
+	for _, tt := range []struct {
+		failures    int
+		least, most time.Duration
+	}{
+		{1, 37 * time.Millisecond, 50 * time.Millisecond},
+		{3, 150 * time.Millisecond, 200 * time.Millisecond},
+		{100, 750 * time.Millisecond, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			over, end := context.WithCancel(t.Context())
+			transport, began := &transport{over: over}, time.Now()
+			if !transport.pause(tt.failures) {
+				t.Errorf("after %d failures: got the end, want a pause", tt.failures)
+			}
+			if got := time.Since(began); got < tt.least || got > tt.most {
+				t.Errorf("after %d failures: got a pause of %s, want %s to %s", tt.failures, got, tt.least, tt.most)
+			}
+			end()
+			if transport.pause(tt.failures) {
+				t.Error("when all is over: got a pause, want the end")
+			}
+		})
 	}
 }
 

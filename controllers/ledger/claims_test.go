@@ -72,7 +72,13 @@ func holdersOf(t *testing.T, l *Ledger, taken bool, want ...int) {
 func TestLoadBeginsAnewWithWhatTheClusterHas(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, request(5))
+	if l.InUse(addr("10.0.0.0")) {
+		t.Error("nothing shows 10.0.0.0 yet: got that it is in use")
+	}
 	l.Confirm(addr("10.0.0.0"), key(5))
+	if !l.InUse(addr("10.0.0.0")) {
+		t.Error("a Service shows 10.0.0.0: got that it is not in use")
+	}
 	l.Shows(key(5), []netip.Addr{addr("10.0.0.0")})
 	l.Observe(Claimed{}, by(6))
 	l.Observe(Claimed{}, by(7)) // refused

@@ -112,6 +112,17 @@ func (l *Ledger) Confirmed(address netip.Addr, service lb.ServiceKey) bool {
 	return ok
 }
 
+// InUse reports whether a Service holds an address that shows it.
+func (l *Ledger) InUse(address netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	holders, _ := l.alloc.Holders(address)
+	return slices.ContainsFunc(holders, func(h ipam.Holding) bool {
+		_, confirmed := l.confirmed[seat{address, h.Service}]
+		return confirmed
+	})
+}
+
 // Holders returns who holds an address, and whether it is held or reserved.
 func (l *Ledger) Holders(address netip.Addr) (holders []ipam.Holding, taken bool) {
 	l.mu.Lock()

@@ -117,6 +117,9 @@ func (c claims) refused(ctx context.Context, object client.Object) bool {
 	if !ok {
 		return false
 	}
+	if address, err := apiconv.ClaimAddress(claim); err != nil || !c.ledger.InUse(address) {
+		return false // nobody has the address who would find out
+	}
 	is, err := unfounded(claim, func(key lb.ServiceKey) (*corev1.Service, error) { return c.cached(ctx, key) })
 	return is && err == nil
 }

@@ -3,6 +3,7 @@ package controllers
 import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/paged"
 )
 
 // CacheOptions say what the controllers need of the cluster in memory. What is read
@@ -17,13 +19,15 @@ import (
 func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
+		NewInformer:      paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}),
 		ByObject: map[client.Object]cache.ByObject{
 			// The watch sends the deletion of a Service that becomes one of another type.
 			&corev1.Service{}: {
 				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
 				Transform: strip(apiconv.TrimService),
 			},
-			&corev1.Node{}: {Transform: strip(stripNode)},
+			&corev1.Node{}:      {Transform: strip(stripNode)},
+			&corev1.Namespace{}: {Transform: strip(stripNamespace)},
 			&v1beta1.LoadBalancerStack{}: {
 				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
 				Transform: strip(stripStack),
@@ -74,6 +78,11 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 		kept.Status.ContainerStatuses = append(kept.Status.ContainerStatuses, corev1.ContainerStatus{Name: c.Name, State: c.State, LastTerminationState: c.LastTerminationState})
 	}
 	return kept
+}
+
+// stripNamespace keeps of a Namespace, of which only the metadata is watched, its labels.
+func stripNamespace(namespace *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{TypeMeta: namespace.TypeMeta, ObjectMeta: apiconv.TrimMeta(namespace.ObjectMeta)}
 }
 
 // stripSecret keeps the passwords of BGP sessions, and the copy of them. Of other Secrets it

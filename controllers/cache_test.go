@@ -32,6 +32,27 @@ func TestStripNode(t *testing.T) {
 	}
 }
 
+func TestStripNamespace(t *testing.T) {
+	kept := metav1.PartialObjectMetadata{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "uid", ResourceVersion: "7", Labels: map[string]string{"team": "a"}},
+	}
+	whole := kept.DeepCopy()
+	whole.Annotations = map[string]string{"large": "one"}
+	by := CacheOptions("lbstack-system").ByObject
+	for object := range by {
+		if _, is := object.(*corev1.Namespace); !is {
+			continue
+		}
+		got, err := by[object].Transform(whole)
+		if diff := cmp.Diff(any(&kept), got); err != nil || diff != "" {
+			t.Errorf("namespace (-want +got), %v:\n%s", err, diff)
+		}
+		return
+	}
+	t.Error("namespaces are kept whole")
+}
+
 func TestWhatIsNoSuchObjectPasses(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
 	for name, strip := range map[string]func(any) (any, error){"node": strip(stripNode), "endpoints": strip(apiconv.PackEndpoints)} {

@@ -16,38 +16,36 @@ import (
 
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// page is how many Services are listed at once, where the API server does not stream them.
-// Each can take some 15 MiB until it is trimmed.
-const page = 10
-
-// listerWatcher lists and watches the Services that are not of type LoadBalancer. Pages are
-// trimmed as they come, so that the whole list never is in memory.
+// listerWatcher lists and watches the Services that are not of type LoadBalancer. Where the
+// API server does not stream them, it lists them in pages, which are trimmed as they come.
 func listerWatcher(c client.WithWatch) cache.ListerWatcher {
 	others := fields.OneTermNotEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))
+	list := func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		into := &corev1.ServiceList{}
+		err := c.List(ctx, into, &client.ListOptions{FieldSelector: others, Limit: options.Limit, Continue: options.Continue})
+		if err != nil {
+			return nil, fmt.Errorf("listing the Services that are not of type LoadBalancer: %w", err)
+		}
+		return into, nil
+	}
 	return &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
-			var all corev1.ServiceList
-			options := client.ListOptions{FieldSelector: others, Limit: page}
-			for {
-				var list corev1.ServiceList
-				if err := c.List(ctx, &list, &options); err != nil {
-					return nil, fmt.Errorf("listing the Services that are not of type LoadBalancer: %w", err)
-				}
-				for i := range list.Items {
-					all.Items = append(all.Items, *apiconv.TrimToExternalIPs(&list.Items[i]))
-				}
-				all.ResourceVersion = list.ResourceVersion
-				if options.Continue = list.Continue; options.Continue == "" {
-					return &all, nil
-				}
-			}
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return paged.All(ctx, list, options, trim)
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			return c.Watch(ctx, &corev1.ServiceList{}, &client.ListOptions{FieldSelector: others, Raw: &options})
 		},
 	}
+}
+
+func trim(in any) (any, error) {
+	if svc, ok := in.(*corev1.Service); ok {
+		return apiconv.TrimToExternalIPs(svc), nil
+	}
+	return in, nil
 }
 
 // store keeps the index as a reflector has it, and calls changed for each Service of which it
@@ -61,14 +59,7 @@ type store struct {
 var _ cache.TransformingStore = (*store)(nil)
 
 // Transformer implements cache.TransformingStore.
-func (s *store) Transformer() cache.TransformFunc {
-	return func(in any) (any, error) {
-		if svc, ok := in.(*corev1.Service); ok {
-			return apiconv.TrimToExternalIPs(svc), nil
-		}
-		return in, nil
-	}
-}
+func (s *store) Transformer() cache.TransformFunc { return trim }
 
 // Add implements cache.ReflectorStore.
 func (s *store) Add(object any) error {

@@ -15,10 +15,10 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
-	"github.com/lbstack/lbstack/controllers/paged"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/paged"
 )
 
 // Adopter fills the ledger with what the cluster holds, before anything new is

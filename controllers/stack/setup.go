@@ -29,16 +29,19 @@ import (
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/manifests"
+	"github.com/lbstack/lbstack/internal/paged"
 )
 
 // ours selects the objects that the operator made.
 var ours = labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
 
 // CacheOptions keep the cache to objects that the operator made, and to what tells how the
-// components are. Of Secrets it holds one name only, so that the operator need not be
-// allowed to read others.
+// components are. The namespace of the stack is not known when the cache is made, so that it
+// also has objects of tenants with the operator's labels: of these it keeps little. Of
+// Secrets it holds one name only, so that the operator need not be allowed to read others.
 func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
 	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
+	inPages := []runtime.Object{&corev1.Pod{}, &corev1.Service{}}
 	for _, kind := range manifests.Kinds() {
 		object, err := empty(scheme, kind)
 		if err != nil {
@@ -51,9 +54,14 @@ func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
 		case "IPAddressPool":
 			by.Label = nil // an address in use whose pool does not exist is reported
 		}
+		if kind.Group != v1beta1.GroupVersion.Group {
+			by.Transform = made(object)
+			inPages = append(inPages, object)
+		}
 		options.ByObject[object] = by
 	}
 	maps.Copy(options.ByObject, around())
+	options.NewInformer = paged.Informers(inPages...)
 	return options, nil
 }
 
@@ -62,14 +70,9 @@ func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
 func passwordsCache(mgr ctrl.Manager) (cache.Cache, error) {
 	c, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		NewInformer: paged.Informers(&corev1.Secret{}),
 		ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {
-			Label: ours, Field: fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName),
-			Transform: func(in any) (any, error) {
-				if secret, ok := in.(*corev1.Secret); ok {
-					secret.Data, secret.ManagedFields = nil, nil
-				}
-				return in, nil
-			},
+			Label: ours, Field: fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName), Transform: made(&corev1.Secret{}),
 		}},
 	})
 	if err != nil {

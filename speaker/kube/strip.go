@@ -10,6 +10,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/paged"
 )
 
 // cached says what is kept of the cluster: a speaker is on every node, and needs
@@ -17,6 +18,7 @@ import (
 func cached(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
+		NewInformer:      paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}),
 		ByObject: map[client.Object]cache.ByObject{
 			// The watch sends the deletion of a Service that becomes one of another type.
 			&corev1.Service{}: {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -59,9 +61,9 @@ func exposedPrograms(t *testing.T, namespace string) []exposed {
 }
 
 // run starts a program under its memory limit, and waits until it is ready.
-func (e exposed) run(t *testing.T) *process {
+func (e exposed) run(t *testing.T, env ...string) *process {
 	t.Helper()
-	p := start(t, e.name, []string{fmt.Sprintf("MEMORY_LIMIT=%d", e.limit)}, e.args...)
+	p := start(t, e.name, append(env, fmt.Sprintf("MEMORY_LIMIT=%d", e.limit)), e.args...)
 	eventually.Succeed(t, 60*time.Second, e.name+" is ready", func(ctx context.Context) error { return answers(ctx, e.health, "/readyz") })
 	return p
 }
@@ -313,67 +315,99 @@ func listening(t *testing.T, pid int) (list []string) {
 	return list
 }
 
-func TestObjectsOfTenantsCostABoundedAmount(t *testing.T) {
-	b := newBed(t)
-	b.machine("exposed", nil)
+// oneMiBOfLabels has short keys, which are in the managed fields once more.
+func oneMiBOfLabels() map[string]string {
 	labels, size := map[string]string{}, 0
-	for i := 0; size < 1<<20; i++ { // short keys, which are in the managed fields once more
+	for i := 0; size < 1<<20; i++ {
 		key, value := fmt.Sprintf("l-%05d", i), strings.Repeat("v", 63)
 		labels[key] = value
 		size += len(key) + len(value)
 	}
+	return labels
+}
+
+// large returns object i of a tenant: Services of type LoadBalancer, what has the labels of
+// the operator and of its components, and EndpointSlices.
+func (b *bed) large(i int, labels map[string]string) []client.Object {
+	labelled := maps.Clone(labels)
+	labelled[v1beta1.LabelManagedBy], labelled["app.kubernetes.io/name"] = v1beta1.ManagedByOperator, "lbstack"
+	meta := func(labels map[string]string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("large-%d", i), Labels: labels}
+	}
+	others := []client.Object{
+		&corev1.ServiceAccount{ObjectMeta: meta(labelled)}, &rbacv1.Role{ObjectMeta: meta(labelled)},
+		&corev1.Pod{ObjectMeta: meta(labelled), Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}},
+	}
+	objects := []client.Object{others[i%len(others)], &corev1.Service{ObjectMeta: meta(labels), Spec: corev1.ServiceSpec{
+		Type: corev1.ServiceTypeLoadBalancer, LoadBalancerClass: new("example.com/other"), AllocateLoadBalancerNodePorts: new(false),
+		Ports: []corev1.ServicePort{{Port: 80}},
+	}}}
+	for slice := range 5 {
+		s := &discoveryv1.EndpointSlice{ObjectMeta: meta(map[string]string{discoveryv1.LabelServiceName: "web"}), AddressType: discoveryv1.AddressTypeIPv4}
+		s.Name += fmt.Sprintf("-%d", slice)
+		for j := range 1000 {
+			s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
+				Addresses: []string{fmt.Sprintf("10.%d.%d.%d", i, j/250, j%250)}, NodeName: new(fmt.Sprintf("invented-%d-%d-%d", i, slice, j)),
+			})
+		}
+		objects = append(objects, s)
+	}
+	return objects
+}
+
+func TestObjectsOfTenantsCostABoundedAmount(t *testing.T) {
+	b := newBed(t)
+	b.machine("exposed", nil)
+	b.Cleanup(func() {
+		for _, kind := range []client.Object{&discoveryv1.EndpointSlice{}, &corev1.ServiceAccount{}, &rbacv1.Role{}, &corev1.Pod{}} {
+			if err := b.DeleteAllOf(context.Background(), kind, client.InNamespace(b.namespace), client.GracePeriodSeconds(0)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	labels := oneMiBOfLabels()
 	work, ctx := errgroup.WithContext(t.Context())
 	work.SetLimit(8)
 	for i := range 100 {
-		work.Go(func() error {
-			return b.Create(ctx, &corev1.Service{
-				ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("large-%d", i), Labels: labels},
-				Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone},
-			})
-		})
-	}
-	for i := range 500 {
-		slice := &discoveryv1.EndpointSlice{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: b.namespace, Name: fmt.Sprintf("large-%d", i), Labels: map[string]string{discoveryv1.LabelServiceName: "web"},
-			},
-			AddressType: discoveryv1.AddressTypeIPv4,
+		for _, object := range b.large(i, labels) {
+			work.Go(func() error { return b.Create(ctx, object) })
 		}
-		for j := range 1000 {
-			slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
-				Addresses: []string{fmt.Sprintf("10.%d.%d.%d", i/250, i%250, j%250)}, NodeName: new(fmt.Sprintf("invented-%d-%d", i, j)),
-			})
-		}
-		work.Go(func() error { return b.Create(ctx, slice) })
 	}
 	if err := work.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	b.Cleanup(func() {
-		_ = b.DeleteAllOf(context.Background(), &discoveryv1.EndpointSlice{}, client.InNamespace(b.namespace))
-	})
 	b.pool("pool", "10.9.0.1-10.9.0.9")
 	// On no interface: the speaker is in the network of this machine, which is not to notice.
 	b.advertise("all", func(ad *v1beta1.L2AdvertisementSpec) { ad.Interfaces = []v1beta1.InterfaceName{"absent0"} })
-	running := map[*process]exposed{}
-	for _, e := range exposedPrograms(t, b.namespace) {
-		running[e.run(t)] = e
-	}
-	b.service("web")
-	b.endpoints("web", "exposed")
-	b.has("web", "10.9.0.1")
-	eventually.Succeed(t, within, "the speaker reports", func(ctx context.Context) error {
-		state := &v1beta1.SpeakerState{}
-		if err := b.Get(ctx, client.ObjectKey{Name: "exposed"}, state); err != nil {
-			return err
-		}
-		if state.Status.Phase != v1beta1.SpeakerActive {
-			return fmt.Errorf("its phase is %q", state.Status.Phase)
-		}
-		return nil
-	})
-	b.Cleanup(func() { remove(t, b.Client, &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "exposed"}}) })
-	for p, e := range running {
-		e.within(t, p)
+	for _, tt := range []struct {
+		name, service, address string
+		env                    []string
+	}{
+		{name: "lists are streamed", service: "web", address: "10.9.0.1"},
+		{name: "lists are in pages", service: "paged", address: "10.9.0.2", env: []string{"KUBE_FEATURE_WatchListClient=false"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Cleanup(func() { remove(t, b.Client, &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "exposed"}}) })
+			running := map[*process]exposed{}
+			for _, e := range exposedPrograms(t, b.namespace) {
+				running[e.run(t, tt.env...)] = e
+			}
+			b.service(tt.service)
+			b.endpoints(tt.service, "exposed")
+			b.has(tt.service, tt.address)
+			eventually.Succeed(t, within, "the speaker reports", func(ctx context.Context) error {
+				state := &v1beta1.SpeakerState{}
+				if err := b.Get(ctx, client.ObjectKey{Name: "exposed"}, state); err != nil {
+					return err
+				}
+				if state.Status.Phase != v1beta1.SpeakerActive {
+					return fmt.Errorf("its phase is %q", state.Status.Phase)
+				}
+				return nil
+			})
+			for p, e := range running {
+				e.within(t, p)
+			}
+		})
 	}
 }

@@ -1,0 +1,184 @@
+package stack
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
+)
+
+// Bounds of what the cache keeps of objects that can be those of tenants.
+const (
+	maxMadeKeys, maxMadeBytes = 64, 4 << 10
+	maxNodeName               = 253
+	maxContainers             = 4
+	maxWaiting                = 1 << 10 // a kubelet puts the name of the image into it
+)
+
+// stripped makes a transform of a function that leaves in an object what is read.
+func stripped[T client.Object](strip func(T) T) func(any) (any, error) {
+	return func(in any) (any, error) {
+		if object, ok := in.(T); ok {
+			return strip(object), nil
+		}
+		return in, nil // a tombstone
+	}
+}
+
+// metaOnly is what a pass reads of the metadata of objects that it does not write.
+func metaOnly(from metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: from.Namespace, Name: from.Name, UID: from.UID, ResourceVersion: from.ResourceVersion,
+		CreationTimestamp: from.CreationTimestamp, DeletionTimestamp: from.DeletionTimestamp,
+	}
+}
+
+func stripNode(from *corev1.Node) *corev1.Node {
+	to := &corev1.Node{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	to.Labels, to.Spec.Taints = from.Labels, from.Spec.Taints
+	for i := range to.Spec.Taints {
+		to.Spec.Taints[i].TimeAdded = nil
+	}
+	if ready := readyOf(from); ready != nil {
+		to.Status.Conditions = []corev1.NodeCondition{*ready}
+		to.Status.Conditions[0].LastHeartbeatTime = metav1.Time{}
+	}
+	return to
+}
+
+// stripPod keeps the one node that a Pod of a DaemonSet is for, two labels, and what tells
+// what is wrong with it.
+func stripPod(from *corev1.Pod) *corev1.Pod {
+	to := &corev1.Pod{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	for _, key := range []string{v1beta1.LabelComponent, labelTemplateGeneration} {
+		if value, ok := from.Labels[key]; ok {
+			metav1.SetMetaDataLabel(&to.ObjectMeta, key, value)
+		}
+	}
+	if to.Spec.NodeName = from.Spec.NodeName; to.Spec.NodeName == "" {
+		to.Spec.Affinity = affinityTo(bounded.Cut(nodeOf(from), maxNodeName))
+	}
+	to.Status.Phase = from.Status.Phase
+	for _, c := range from.Status.Conditions {
+		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled {
+			to.Status.Conditions = append(to.Status.Conditions, corev1.PodCondition{
+				Type: c.Type, Status: c.Status, Reason: c.Reason, Message: bounded.Message(c.Message), LastTransitionTime: c.LastTransitionTime})
+		}
+	}
+	for _, c := range from.Status.ContainerStatuses[:min(len(from.Status.ContainerStatuses), maxContainers)] {
+		to.Status.ContainerStatuses = append(to.Status.ContainerStatuses, corev1.ContainerStatus{
+			Ready: c.Ready, RestartCount: c.RestartCount, State: stripContainer(c.State), LastTerminationState: stripContainer(c.LastTerminationState)})
+	}
+	return to
+}
+
+// affinityTo is that which nodeOf reads, nil for no node.
+func affinityTo(node string) *corev1.Affinity {
+	if node == "" {
+		return nil
+	}
+	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{
+			{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{node}}}}},
+	}}}
+}
+
+func stripContainer(from corev1.ContainerState) corev1.ContainerState {
+	to := corev1.ContainerState{Running: from.Running}
+	if w := from.Waiting; w != nil {
+		to.Waiting = &corev1.ContainerStateWaiting{Reason: w.Reason, Message: bounded.Cut(w.Message, maxWaiting)}
+	}
+	if t := from.Terminated; t != nil {
+		to.Terminated = &corev1.ContainerStateTerminated{ExitCode: t.ExitCode, Reason: t.Reason, Message: bounded.Message(t.Message)}
+	}
+	return to
+}
+
+func stripService(from *corev1.Service) *corev1.Service {
+	to := &corev1.Service{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	to.Spec.Type, to.Spec.LoadBalancerClass = from.Spec.Type, from.Spec.LoadBalancerClass
+	if c := meta.FindStatusCondition(from.Status.Conditions, v1beta1.ServiceAnnounced); c != nil {
+		to.Status.Conditions = []metav1.Condition{{Type: c.Type, Status: c.Status, Reason: c.Reason, LastTransitionTime: c.LastTransitionTime}}
+	}
+	return to
+}
+
+func stripState(from *v1beta1.SpeakerState) *v1beta1.SpeakerState {
+	to := &v1beta1.SpeakerState{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	to.Status.Phase, to.Status.MissingSpeakers = from.Status.Phase, slices.Clone(from.Status.MissingSpeakers)
+	if c := meta.FindStatusCondition(from.Status.Conditions, v1beta1.ConditionReady); c != nil {
+		to.Status.Conditions = []metav1.Condition{*c}
+	}
+	return to
+}
+
+func stripClaim(from *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
+	to := &v1beta1.IPAddressClaim{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	to.Spec.Address, to.Spec.Pool, to.Spec.State = from.Spec.Address, from.Spec.Pool, from.Spec.State
+	return to
+}
+
+// made makes a transform of objects of a kind of Kubernetes that have the operator's label:
+// it keeps what tells whether anybody changed one, and how a workload is. One with more
+// metadata than the operator gives any keeps its name alone, so that it never counts as
+// unchanged: if it is the operator's, a pass reads it from the API server.
+func made(kind client.Object) func(any) (any, error) {
+	return func(in any) (any, error) {
+		from, ok := in.(client.Object)
+		if !ok {
+			return in, nil // a tombstone
+		}
+		var to client.Object
+		switch o := from.(type) {
+		case *appsv1.Deployment:
+			to = stripDeployment(o)
+		case *appsv1.DaemonSet:
+			to = stripDaemonSet(o)
+		default:
+			to = kind.DeepCopyObject().(client.Object)
+		}
+		of, is := from.(metav1.ObjectMetaAccessor).GetObjectMeta().(*metav1.ObjectMeta)
+		kept, are := to.(metav1.ObjectMetaAccessor).GetObjectMeta().(*metav1.ObjectMeta)
+		if !is || !are {
+			return nil, fmt.Errorf("a %T has no metadata", in)
+		}
+		*kept = madeMeta(*of)
+		return to, nil
+	}
+}
+
+// madeMeta returns metadata of which a revision is made, see revisionOf, within bounds.
+func madeMeta(from metav1.ObjectMeta) metav1.ObjectMeta {
+	from.ManagedFields = nil
+	if len(from.Labels) > maxMadeKeys || len(from.Annotations) > maxMadeKeys || from.Size() > maxMadeBytes {
+		return metav1.ObjectMeta{Namespace: from.Namespace, Name: from.Name, UID: from.UID, ResourceVersion: from.ResourceVersion}
+	}
+	return from
+}
+
+func stripDeployment(from *appsv1.Deployment) *appsv1.Deployment {
+	status := from.Status
+	to := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: from.Spec.Replicas}, Status: appsv1.DeploymentStatus{
+		ObservedGeneration: status.ObservedGeneration, Replicas: status.Replicas, UpdatedReplicas: status.UpdatedReplicas,
+		ReadyReplicas: status.ReadyReplicas, AvailableReplicas: status.AvailableReplicas,
+	}}
+	for _, c := range status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure {
+			to.Status.Conditions = []appsv1.DeploymentCondition{{Type: c.Type, Status: c.Status, Message: bounded.Message(c.Message)}}
+		}
+	}
+	return to
+}
+
+func stripDaemonSet(from *appsv1.DaemonSet) *appsv1.DaemonSet {
+	status := from.Status
+	status.CollisionCount, status.Conditions = nil, nil
+	return &appsv1.DaemonSet{Status: status}
+}

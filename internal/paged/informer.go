@@ -1,0 +1,64 @@
+package paged
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
+)
+
+// NewInformer makes an informer, as cache.Options.NewInformer of controller-runtime does.
+type NewInformer func(cache.ListerWatcher, runtime.Object, time.Duration, cache.Indexers) cache.SharedIndexInformer
+
+// Informers makes informers of which those of the kinds that tenants write list in pages
+// where the API server does not stream lists (before Kubernetes 1.34), and trim each page
+// with their transform. client-go transforms what it has listed only after all of it was
+// decoded. Of all informers one has a page in memory at a time.
+func Informers(kinds ...runtime.Object) NewInformer {
+	turn := make(chan struct{}, 1)
+	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
+		same := func(kind runtime.Object) bool { return reflect.TypeOf(kind) == reflect.TypeOf(object) }
+		if !slices.ContainsFunc(kinds, same) {
+			return cache.NewSharedIndexInformer(lw, object, resync, indexers)
+		}
+		source := cache.ToListerWatcherWithContext(lw)
+		i := &informerOfPages{transform: func(in any) (any, error) { return in, nil }}
+		i.SharedIndexInformer = cache.NewSharedIndexInformer(&cache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+				return pages(options, func(options metav1.ListOptions) (*internalversion.List, error) {
+					select {
+					case turn <- struct{}{}:
+						defer func() { <-turn }()
+						return read(ctx, source.ListWithContext, options, i.transform)
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				})
+			},
+			WatchFuncWithContext: source.WatchWithContext,
+		}, object, resync, indexers)
+		return i
+	}
+}
+
+// informerOfPages remembers its transform, which is set before it starts.
+type informerOfPages struct {
+	cache.SharedIndexInformer
+	transform cache.TransformFunc
+}
+
+// SetTransform implements cache.SharedInformer.
+func (i *informerOfPages) SetTransform(transform cache.TransformFunc) error {
+	if err := i.SharedIndexInformer.SetTransform(transform); err != nil {
+		return err
+	}
+	if transform != nil {
+		i.transform = transform
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+// Package paged reads objects of tenants from the API server a few at a time, and keeps of
+// each what is read of it: a list of all at once would take memory without a bound.
+package paged
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// page is how many objects are read at once. Each can take some 15 MiB until it is trimmed.
+const page = 10
+
+// ListFunc lists one page of objects.
+type ListFunc func(context.Context, metav1.ListOptions) (runtime.Object, error)
+
+// All returns the objects that list returns for all pages, each as trim leaves it. They are
+// those of one moment, the latest. An error on any page is an error of the whole.
+func All(ctx context.Context, list ListFunc, options metav1.ListOptions, trim cache.TransformFunc) (*internalversion.List, error) {
+	return pages(options, func(options metav1.ListOptions) (*internalversion.List, error) { return read(ctx, list, options, trim) })
+}
+
+func pages(options metav1.ListOptions, read func(metav1.ListOptions) (*internalversion.List, error)) (*internalversion.List, error) {
+	// An API server ignores the limit with a resource version of 0.
+	options.ResourceVersion, options.ResourceVersionMatch, options.Limit = "", "", page
+	all := &internalversion.List{}
+	for {
+		next, err := read(options)
+		if err != nil {
+			return nil, err
+		}
+		all.ListMeta, all.Items = next.ListMeta, append(all.Items, next.Items...)
+		if options.Continue = next.Continue; options.Continue == "" {
+			return all, nil
+		}
+	}
+}
+
+// read returns one page. Nothing of it refers to what was decoded.
+func read(ctx context.Context, list ListFunc, options metav1.ListOptions, trim cache.TransformFunc) (*internalversion.List, error) {
+	decoded, err := list(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	from, err := meta.ListAccessor(decoded)
+	if err != nil {
+		return nil, fmt.Errorf("reading a %T: %w", decoded, err)
+	}
+	to := &internalversion.List{ListMeta: metav1.ListMeta{ResourceVersion: from.GetResourceVersion(), Continue: from.GetContinue()}}
+	err = meta.EachListItemWithAlloc(decoded, func(object runtime.Object) error {
+		trimmed, err := trim(object)
+		if err != nil {
+			return fmt.Errorf("trimming a %T: %w", object, err)
+		}
+		to.Items = append(to.Items, trimmed.(runtime.Object))
+		return nil
+	})
+	return to, err
+}
+
+// Services returns all Services of type LoadBalancer, trimmed; see apiconv.TrimService. It
+// reads past the cache: use it only where there is none.
+func Services(ctx context.Context, reader client.Reader) ([]corev1.Service, error) {
+	ofType := client.MatchingFields{"spec.type": string(corev1.ServiceTypeLoadBalancer)}
+	return services(ctx, reader, func(*corev1.Service) bool { return true }, ofType)
+}
+
+// ServicesWith returns the Services of any type that have a status condition, trimmed.
+func ServicesWith(ctx context.Context, reader client.Reader, condition string) ([]corev1.Service, error) {
+	return services(ctx, reader, func(svc *corev1.Service) bool {
+		return meta.FindStatusCondition(svc.Status.Conditions, condition) != nil
+	})
+}
+
+func services(ctx context.Context, reader client.Reader, wanted func(*corev1.Service) bool, selectors ...client.ListOption) (found []corev1.Service, err error) {
+	all, err := All(ctx, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		list := &corev1.ServiceList{}
+		err := reader.List(ctx, list, append(selectors, &client.ListOptions{Limit: options.Limit, Continue: options.Continue})...)
+		list.Items = slices.DeleteFunc(list.Items, func(svc corev1.Service) bool { return !wanted(&svc) })
+		return list, err
+	}, metav1.ListOptions{}, func(in any) (any, error) { return apiconv.TrimService(in.(*corev1.Service)), nil })
+	if err != nil {
+		return nil, fmt.Errorf("listing the Services: %w", err)
+	}
+	for _, svc := range all.Items {
+		found = append(found, *svc.(*corev1.Service))
+	}
+	return found, nil
+}

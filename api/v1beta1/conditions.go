@@ -294,8 +294,8 @@ const (
 )
 
 // ConditionCurrent is a condition of a SpeakerState that the controller sets: True while the
-// speaker runs that reported the rest of the status, as far as the other speakers and the Node
-// tell. While it is False all else stands as it was reported last.
+// speaker runs that reported the rest of the status, as far as the other speakers, the Node
+// and the kubelet report. While it is False all else stands as it was reported last.
 const ConditionCurrent = "Current"
 
 // Reasons of a SpeakerState's condition Current, besides Stopped.

@@ -19,7 +19,7 @@ import (
 // maxAddresses bounds the addresses in the index: some 10 MiB.
 const maxAddresses = 1 << 15
 
-// entry is what is kept of a Service that is not of type LoadBalancer.
+// entry holds the externalIPs of a Service that is not of type LoadBalancer.
 type entry struct {
 	uid        types.UID
 	generation int64

@@ -93,7 +93,7 @@ func TestPodChanged(t *testing.T) {
 	}
 }
 
-// The kubelet of a node that lives says that the speaker there has ended, also where no other
+// The kubelet of a healthy node reports that the speaker there has ended, also where no other
 // speaker is left that could miss it.
 func TestDecide_SpeakerThatHasEnded(t *testing.T) {
 	list := decide([]v1beta1.SpeakerState{state("a")}, []advertise.Node{{Name: "a"}}, map[lb.NodeName]string{"a": "its container does not run (CrashLoopBackOff)"})

@@ -159,7 +159,7 @@ func TestSee(t *testing.T) {
 			want: findings{noSpeaker: []string{"the BGPPeer p: why"}}},
 		{name: "peer whose sessions flap is told as that", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: flapping}},
 			want: findings{flapping: []string{"the BGPPeer p: why"}}},
-		{name: "pool with addresses of others is told as the pool tells it", object: conflicting, want: findings{conflicts: []string{"the pool p: a node has one"}}},
+		{name: "pool with addresses of others is reported in the words of the pool", object: conflicting, want: findings{conflicts: []string{"the pool p: a node has one"}}},
 		{name: "peer without some sessions is not", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: down}}},
 		{name: "a profile that means nothing is", object: &v1beta1.BFDProfile{TypeMeta: ours("BFDProfile"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BFDProfileStatus{Conditions: wrong}},
 			want: findings{peers: []string{"the BFDProfile p: why"}}},

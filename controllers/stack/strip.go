@@ -53,7 +53,7 @@ func stripNode(from *corev1.Node) *corev1.Node {
 	return to
 }
 
-// stripPod keeps the one node that a Pod of a DaemonSet is for, two labels, and what tells
+// stripPod keeps the one node that a Pod of a DaemonSet is for, two labels, and what shows
 // what is wrong with it.
 func stripPod(from *corev1.Pod) *corev1.Pod {
 	to := &corev1.Pod{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
@@ -126,7 +126,7 @@ func stripClaim(from *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 }
 
 // made makes a transform of objects of a kind of Kubernetes that have the operator's label:
-// it keeps what tells whether anybody changed one, and how a workload is. One with more
+// it keeps what shows whether anybody changed one, and how a workload is. One with more
 // metadata than the operator gives any keeps its name alone, so that it never counts as
 // unchanged: if it is the operator's, a pass reads it from the API server.
 func made(kind client.Object) func(any) (any, error) {

@@ -46,7 +46,7 @@ func TestSilent(t *testing.T) {
 		{"two of three have ended at once", []Report{ended(misses("a")), ended(misses("b")), misses("c", "a", "b")}, []lb.NodeName{"a", "b"}},
 		{"one has ended, and what it misses does not count", []Report{ended(misses("a", "b")), misses("b"), misses("c")}, []lb.NodeName{"a"}},
 		{"one was killed while it missed one that started", []Report{misses("a", "b"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}},
-		{"one that two miss and one hears, which is cut from it", []Report{misses("a", "b"), misses("b", "a"), misses("c", "a"), misses("d")}, nil},
+		{"two miss one and a third receives from it, which it is cut from", []Report{misses("a", "b"), misses("b", "a"), misses("c", "a"), misses("d")}, nil},
 		{"one that was killed is no third one", []Report{misses("a", "b", "c"), misses("b"), misses("c", "b")}, []lb.NodeName{"b", "c"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

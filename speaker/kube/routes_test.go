@@ -28,7 +28,7 @@ func TestWhatIsWrongWithASessionIsToldInTheState(t *testing.T) {
 		lastError, ready string // what they contain; empty: nothing is wrong
 	}{
 		{"an established session is well", speakerbgp.Status{State: session.Established, Since: long}, nil, "", ""},
-		{"a path that nobody can watch is told although the session is up", speakerbgp.Status{State: session.Established, Since: long}, taken, "port 3784 is taken", "its path is not watched"},
+		{"a path that cannot be watched is reported although the session is up", speakerbgp.Status{State: session.Established, Since: long}, taken, "port 3784 is taken", "its path is not watched"},
 		{"a router without BFD takes nothing from a session that does not wait for it", speakerbgp.Status{State: session.Established, Since: long}, silent, "", ""},
 		{"a session that waits for BFD says how both sides see it", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, silent, "strictBFD", "strictBFD"},
 		{"one that waits for BFD which cannot work says why", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, taken, "port 3784 is taken", "port 3784 is taken"},

@@ -106,8 +106,8 @@ func TestSpeakerState_ForgedReportsDoNotCount(t *testing.T) {
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1 on eth0", true2)
 }
 
-// The speaker on a node that lives was killed, or ends at each start, and no other speaker is
-// left that could miss it: the kubelet says so.
+// The speaker on a healthy node was killed, or ends at each start, and no other speaker is
+// left that could miss it: the kubelet reports that.
 func TestSpeakerState_TheOnlySpeakerEnds(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")

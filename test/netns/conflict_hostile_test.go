@@ -95,7 +95,7 @@ func TestHostThatAnswersForAllAddresses(t *testing.T) {
 		b.sends("client", address)
 		b.knows("client", address, n, 5*time.Second)
 	}
-	b.asksNobody("client") // from here on it knows what it is told
+	b.asksNobody("client") // from here on it has only what others send
 	stop := b.answersAll(printer)
 	var fresh []netip.Addr
 	for i := range 20 {

@@ -63,9 +63,9 @@ func runMember(config string) error {
 // member is a process that is a member of a mesh on a host.
 type member struct {
 	measured
-	mu    sync.Mutex
-	lives []string // how many others did, in order
-	wrong strings.Builder
+	mu     sync.Mutex
+	counts []string // how many others did, in order
+	wrong  strings.Builder
 }
 
 // member starts one on a host, which ends with the test.
@@ -100,16 +100,16 @@ func (b *bed) member(host string, address netip.Addr, peers map[lb.NodeName]neti
 func (m *member) Write(p []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.lives = append(m.lives, strings.Fields(string(p))...)
+	m.counts = append(m.counts, strings.Fields(string(p))...)
 	return len(p), nil
 }
 
 // forget returns how many others lived since the last call, in order, and begins anew with
 // the last of it.
-func (m *member) forget() (lives []string) {
+func (m *member) forget() (counts []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	lives = m.lives
-	m.lives = lives[max(0, len(lives)-1):len(lives):len(lives)]
-	return lives
+	counts = m.counts
+	m.counts = counts[max(0, len(counts)-1):len(counts):len(counts)]
+	return counts
 }

@@ -49,7 +49,7 @@ func TestMeshPortUnderAttack(t *testing.T) {
 			stays := func(what string) {
 				t.Helper()
 				for _, m := range []*member{one, two} {
-					if got := m.forget(); slices.ContainsFunc(got, func(lives string) bool { return lives != "1" }) {
+					if got := m.forget(); slices.ContainsFunc(got, func(count string) bool { return count != "1" }) {
 						t.Errorf("%s: others that live: %v, want 1 all the time", what, got)
 					}
 				}

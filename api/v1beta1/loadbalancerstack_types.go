@@ -124,7 +124,7 @@ type LoadBalancerStackSpec struct {
 
 	// speaker adjusts the DaemonSet that announces addresses from the nodes.
 	// +optional
-	Speaker ComponentSpec `json:"speaker,omitempty,omitzero"`
+	Speaker SpeakerSpec `json:"speaker,omitempty,omitzero"`
 
 	// images says how nodes obtain the image of the components.
 	// +optional
@@ -359,6 +359,59 @@ type ControllerSpec struct {
 	// +kubebuilder:validation:Maximum=5
 	// +optional
 	Replicas *int32 `json:"replicas,omitempty"`
+}
+
+// SpeakerSpec adjusts how the speakers run.
+type SpeakerSpec struct {
+	ComponentSpec `json:",inline"`
+
+	// ports are those that each speaker listens on, in the network of its node. A change of
+	// any of them replaces the speakers one after the other.
+	// +optional
+	Ports SpeakerPorts `json:"ports,omitempty,omitzero"`
+}
+
+// The default ports of a speaker. Of its neighbours Ceph uses 6800 to 7568, MetalLB 7472,
+// 7473 and 7946, Docker Swarm 7946.
+const (
+	DefaultHealthPort  int32 = 7573
+	DefaultMetricsPort int32 = 7574
+	DefaultMeshPort    int32 = 7575
+)
+
+// SpeakerPorts are the ports of a speaker. They must be free on every node that runs one.
+// Ports from 30000 on are refused: they can be node ports of Services, or source ports of
+// outgoing connections.
+//
+// +kubebuilder:validation:XValidation:rule="self.mesh != self.health && self.mesh != self.metrics && self.health != self.metrics",message="mesh, health and metrics must be three different ports (defaults: 7575, 7573 and 7574)"
+// +kubebuilder:validation:XValidation:rule="self.mesh != 3784 && self.mesh != 4784",message="mesh must not be 3784 or 4784: these are the ports of BFD"
+type SpeakerPorts struct {
+	// mesh is the port, UDP and TCP on the address of the node, for the messages between
+	// speakers. Firewalls between the nodes have to let it through. 1024 to 29999, default
+	// 7575. While a change is rolled out, speakers with the former port and speakers with the
+	// new one do not receive each other's messages: each group counts the other as failed, so
+	// that an address can have two owners until the last speaker was replaced. Change it in a
+	// maintenance window.
+	// +kubebuilder:default=7575
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=29999
+	// +optional
+	Mesh int32 `json:"mesh,omitempty"`
+
+	// health is the TCP port on 127.0.0.1 for the probes of the kubelet. 1024 to 29999,
+	// default 7573.
+	// +kubebuilder:default=7573
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=29999
+	// +optional
+	Health int32 `json:"health,omitempty"`
+
+	// metrics is the TCP port on 127.0.0.1 for metrics. 1024 to 29999, default 7574.
+	// +kubebuilder:default=7574
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=29999
+	// +optional
+	Metrics int32 `json:"metrics,omitempty"`
 }
 
 // ImagesSpec says how nodes obtain the image of the components.

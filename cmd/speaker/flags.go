@@ -3,10 +3,12 @@ package main
 import (
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker/kube"
 )
@@ -32,9 +34,9 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	node := set.String("node", os.Getenv("NODE_NAME"), "name of this node (default: $NODE_NAME)")
 	set.StringVar(&s.address, "address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
 	set.StringVar(&s.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
-	set.StringVar(&s.HealthAddress, "health-probe-bind-address", "127.0.0.1:7573", "where /healthz and /readyz are served; 0: nowhere")
-	set.StringVar(&s.MetricsAddress, "metrics-bind-address", "127.0.0.1:7574", "where metrics are served; 0: nowhere")
-	set.UintVar(&s.port, "member-port", 7946, "port of the mesh between speakers, UDP and TCP, on the node's address")
+	set.StringVar(&s.HealthAddress, "health-probe-bind-address", fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultHealthPort), "where /healthz and /readyz are served; 0: nowhere")
+	set.StringVar(&s.MetricsAddress, "metrics-bind-address", fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultMetricsPort), "where metrics are served; 0: nowhere")
+	set.UintVar(&s.port, "member-port", uint(v1beta1.DefaultMeshPort), "port of the mesh between speakers, UDP and TCP, on the node's address")
 	set.StringVar(&s.keyFile, "member-key-file", "/etc/lbstack/memberlist/secretkey", "file with the 32 bytes key of the mesh")
 	set.StringVar(&s.stateDir, "state-dir", "/var/lib/lbstack", "folder in which the node keeps what it needs when the API server is away")
 	set.Var(&s.detection, "failure-detection", "how soon the loss of a node is noticed: "+s.detection.words())
@@ -45,6 +47,9 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	}
 	if set.NArg() > 0 {
 		return settings{}, fmt.Errorf("the argument %q means nothing: all is said by flags", set.Arg(0))
+	}
+	if s.port == 0 || s.port > math.MaxUint16 {
+		return settings{}, fmt.Errorf("-member-port=%d: it must be 1 to %d", s.port, math.MaxUint16)
 	}
 	s.Node = lb.NodeName(*node)
 	return s, nil

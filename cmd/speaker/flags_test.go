@@ -18,7 +18,7 @@ func TestFlagsHaveDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.detection.is != "default" || s.failback.is != "never" || s.stateDir != "/var/lib/lbstack" {
+	if s.detection.is != "default" || s.failback.is != "never" || s.stateDir != "/var/lib/lbstack" || s.port != 7575 || s.HealthAddress != "127.0.0.1:7573" || s.MetricsAddress != "127.0.0.1:7574" {
 		t.Errorf("got %+v, want the defaults", s)
 	}
 }
@@ -34,7 +34,7 @@ func TestFlagsAreFollowed(t *testing.T) {
 }
 
 func TestAnUnknownValueIsRefusedWithTheNameOfItsFlag(t *testing.T) {
-	for _, arg := range []string{"-failure-detection=Fast", "-failback=sometimes", "-member-port=x"} {
+	for _, arg := range []string{"-failure-detection=Fast", "-failback=sometimes", "-member-port=x", "-member-port=0", "-member-port=65536"} {
 		name, _, _ := strings.Cut(arg, "=")
 		if _, err := parsed(arg); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got the error %v, want one that names the flag", arg, err)

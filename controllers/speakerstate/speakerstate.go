@@ -147,7 +147,7 @@ func condition(node lb.NodeName, stale reports.Staleness, why string) metav1.Con
 		c.Reason, c.Message = v1beta1.ReasonStopped, "the speaker was stopped: see the condition Ready"
 	case reports.Missed:
 		c.Reason = v1beta1.ReasonSpeakerMissing
-		c.Message = fmt.Sprintf("the speaker of the node %s: all other speakers miss it: %s: look at the node, at the speaker's pod, and at port 7946 between the nodes", node, consequence)
+		c.Message = fmt.Sprintf("the speaker of the node %s: all other speakers miss it: %s: look at the node, at the speaker's pod, and at the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes", node, consequence)
 	case reports.Ended:
 		c.Reason = v1beta1.ReasonSpeakerEnded
 		c.Message = fmt.Sprintf("the speaker of the node %s: %s: %s: look at the speaker's pod", node, why, consequence)

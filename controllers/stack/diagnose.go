@@ -66,10 +66,20 @@ func problemOf(pod *corev1.Pod) string {
 	}
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonUnschedulable {
-			return bounded.Cut("Unschedulable: "+condition.Message, maxProblem)
+			return bounded.Cut(unschedulable(condition.Message), maxProblem)
 		}
 	}
 	return ""
+}
+
+// portsTaken is what the scheduler says of a node where another pod has a port of the host.
+const portsTaken = "didn't have free ports"
+
+func unschedulable(message string) string {
+	if strings.Contains(message, portsTaken) {
+		return "another pod on the node has one of the ports in spec.speaker.ports: choose other ports there, or remove that pod: Unschedulable: " + message
+	}
+	return "Unschedulable: " + message
 }
 
 func containerProblem(c *corev1.ContainerStatus) string {

@@ -104,6 +104,12 @@ func TestProblemOf(t *testing.T) {
 		{name: "the second container is looked at when the first runs", pod: after(waitingPod("", "InvalidImageName", "bad"), corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}), want: "the image cannot be pulled: bad"},
 		{name: "the second container is looked at when the first only starts", pod: after(waitingPod("", "InvalidImageName", "bad"), corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}), want: "the image cannot be pulled: bad"},
 		{name: "a pod that fits no node says why", pod: placed(corev1.PodScheduled, corev1.PodReasonUnschedulable), want: "Unschedulable: 0/3 nodes are available"},
+		{name: "a pod whose port another pod has says so", pod: func() corev1.Pod {
+			pod := placed(corev1.PodScheduled, corev1.PodReasonUnschedulable)
+			pod.Status.Conditions[0].Message += ": 1 node(s) didn't have free ports for the requested pod ports"
+			return pod
+		}(), want: "another pod on the node has one of the ports in spec.speaker.ports: choose other ports there, or remove that pod: " +
+			"Unschedulable: 0/3 nodes are available: 1 node(s) didn't have free ports for the requested pod ports"},
 		{name: "a pod that the scheduler has to wait with has no problem", pod: placed(corev1.PodScheduled, corev1.PodReasonSchedulingGated)},
 		{name: "only the scheduler says what fits no node", pod: placed(corev1.PodReady, corev1.PodReasonUnschedulable)},
 	}

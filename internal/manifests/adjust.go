@@ -25,6 +25,7 @@ const annotationKeyHash = "lbstack.io/memberlist-key-hash"
 func adjust(object *unstructured.Unstructured, o Options) error {
 	var component v1beta1.ComponentSpec
 	var arguments, capabilities []string
+	var ports []any
 	switch object.GetKind() {
 	case "Deployment":
 		component = o.Spec.Controller.ComponentSpec
@@ -37,8 +38,9 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 			}
 		}
 	case "DaemonSet":
-		component = o.Spec.Speaker
+		component = o.Spec.Speaker.ComponentSpec
 		arguments, capabilities = speakerArguments(o.Spec), speakerCapabilities(o.Spec)
+		ports = declaredPorts(o.Spec)
 		err := unstructured.SetNestedField(object.Object, keyHash(o.MemberlistKey), "spec", "template", "metadata", "annotations", annotationKeyHash)
 		if err != nil {
 			return err
@@ -61,7 +63,7 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 	if err := adjustPod(pod, component, o.Spec.Images); err != nil {
 		return err
 	}
-	if err := adjustContainer(pod, component, o, arguments, capabilities); err != nil {
+	if err := adjustContainer(pod, component, o, arguments, capabilities, ports); err != nil {
 		return err
 	}
 	return unstructured.SetNestedMap(object.Object, pod, "spec", "template", "spec")
@@ -117,7 +119,7 @@ func adjustPod(pod map[string]any, component v1beta1.ComponentSpec, images v1bet
 	return nil
 }
 
-func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Options, arguments, capabilities []string) error {
+func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Options, arguments, capabilities []string, ports []any) error {
 	containers, _, err := unstructured.NestedSlice(pod, "containers")
 	if err != nil {
 		return err
@@ -135,6 +137,9 @@ func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Opti
 	}
 	if err := unstructured.SetNestedStringSlice(container, arguments, "args"); err != nil {
 		return err
+	}
+	if len(ports) > 0 {
+		container["ports"] = ports
 	}
 	if len(capabilities) > 0 {
 		path := []string{"securityContext", "capabilities", "add"}

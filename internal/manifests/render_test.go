@@ -3,6 +3,7 @@ package manifests
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,9 +84,12 @@ func fullOptions() Options {
 			}},
 			Layer2: v1beta1.Layer2Spec{FailureDetection: v1beta1.FailureDetectionFast, Failback: v1beta1.FailbackGradual, ConflictDetection: v1beta1.ConflictDetectionReport},
 			Drain:  v1beta1.DrainSpec{Taints: []v1beta1.DrainKey{"example.com/maintenance", "lbstack.io/drain"}, Labels: []v1beta1.DrainKey{}},
-			Speaker: v1beta1.ComponentSpec{
-				LogLevel:    v1beta1.LogLevelError,
-				Tolerations: []corev1.Toleration{{Key: "edge", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(60))}},
+			Speaker: v1beta1.SpeakerSpec{
+				ComponentSpec: v1beta1.ComponentSpec{
+					LogLevel:    v1beta1.LogLevelError,
+					Tolerations: []corev1.Toleration{{Key: "edge", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(60))}},
+				},
+				Ports: v1beta1.SpeakerPorts{Mesh: 9001, Health: 9002, Metrics: 9003},
 			},
 			Images: v1beta1.ImagesSpec{PullPolicy: corev1.PullAlways, PullSecrets: []v1beta1.PullSecret{{Name: "registry"}}},
 		},
@@ -182,6 +186,47 @@ func TestTheSpeakersCanDoWhatTheirPeersNeed(t *testing.T) {
 			}
 			if !slices.Equal(got, tt.capabilities) {
 				t.Errorf("got capabilities %v, want %v", got, tt.capabilities)
+			}
+		})
+	}
+}
+
+func TestRender_PortsOfTheSpeaker(t *testing.T) {
+	tests := []struct {
+		name                  string
+		ports                 v1beta1.SpeakerPorts
+		mesh, health, metrics int32
+	}{
+		{name: "unset ports are the defaults", mesh: 7575, health: 7573, metrics: 7574},
+		{name: "one port is set, the others are the defaults", ports: v1beta1.SpeakerPorts{Mesh: 7946}, mesh: 7946, health: 7573, metrics: 7574},
+		{name: "all ports are set", ports: v1beta1.SpeakerPorts{Mesh: 2001, Health: 2002, Metrics: 2003}, mesh: 2001, health: 2002, metrics: 2003},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := defaultOptions()
+			o.Spec.Speaker.Ports = tt.ports
+			pod := daemonSet(t, o).Spec.Template.Spec
+			container := pod.Containers[0]
+			for _, want := range []string{
+				fmt.Sprintf("--member-port=%d", tt.mesh),
+				fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", tt.health),
+				fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", tt.metrics),
+			} {
+				if !slices.Contains(container.Args, want) {
+					t.Errorf("got the arguments %q, want %s among them", container.Args, want)
+				}
+			}
+			want := []corev1.ContainerPort{
+				{Name: "mesh", Protocol: corev1.ProtocolUDP, ContainerPort: tt.mesh, HostPort: tt.mesh},
+				{Name: "mesh-tcp", Protocol: corev1.ProtocolTCP, ContainerPort: tt.mesh, HostPort: tt.mesh},
+				{Name: "health", Protocol: corev1.ProtocolTCP, ContainerPort: tt.health, HostPort: tt.health, HostIP: "127.0.0.1"},
+				{Name: "metrics", Protocol: corev1.ProtocolTCP, ContainerPort: tt.metrics, HostPort: tt.metrics, HostIP: "127.0.0.1"},
+			}
+			if diff := cmp.Diff(want, container.Ports); diff != "" {
+				t.Errorf("declared ports (-want +got):\n%s", diff)
+			}
+			if got := container.ReadinessProbe.HTTPGet.Port.String(); got != "health" {
+				t.Errorf("the probe asks the port %s, want health", got)
 			}
 		})
 	}

@@ -48,7 +48,8 @@ func Explain(err error) string {
 	case errors.Is(err, syscall.EADDRINUSE):
 		if at, network := listening(err); at != "" {
 			port := port(at)
-			return fmt.Sprintf("port %s (%s) is in use by another program: end that program, which `ss -Hlnp 'sport = :%s'` on the node names (%s)", port, network, port, err)
+			return fmt.Sprintf("port %s (%s) is in use by another program%s: end that program, which `ss -Hlnp 'sport = :%s'` on the node names, or choose another port in spec.speaker.ports of the LoadBalancerStack (%s)",
+				port, network, usual[port], port, err)
 		}
 		return fmt.Sprintf("a port is in use by another program: end that program, which `ss -Hlnp` on the node names (%s)", err)
 	case errors.Is(err, syscall.EROFS):
@@ -59,6 +60,13 @@ func Explain(err error) string {
 		return fmt.Sprintf("the kernel does not permit it: check the capabilities of the container, and SELinux or AppArmor on the node (%s)", err)
 	}
 	return err.Error()
+}
+
+// usual names the programs that have a port by default on nodes of many clusters.
+var usual = map[string]string{
+	"7472": " (MetalLB uses it by default)",
+	"7473": " (MetalLB uses it by default)",
+	"7946": " (MetalLB and Docker Swarm use it by default)",
 }
 
 // listening returns the address and the network that could not be listened on.

@@ -64,6 +64,15 @@ func TestExplain_PortInUse(t *testing.T) {
 	}
 }
 
+func TestExplain_PortOfAnotherProduct(t *testing.T) {
+	err := &net.OpError{Op: "listen", Net: "udp", Addr: &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7946}, Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
+	want := "port 7946 (udp) is in use by another program (MetalLB and Docker Swarm use it by default): end that program, which `ss -Hlnp 'sport = :7946'` on the node names, " +
+		"or choose another port in spec.speaker.ports of the LoadBalancerStack (listen udp 192.0.2.1:7946: bind: address already in use)"
+	if got := Explain(err); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
 func TestLeave(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "termination-log")
 	if err := leave(path, "x"); err == nil {

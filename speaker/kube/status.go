@@ -117,7 +117,7 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 	switch {
 	case phase(r.Phase) == v1beta1.SpeakerIsolated:
 		c.Reason = v1beta1.ReasonIsolated
-		c.Message = "the speaker has lost all others at once and is silent, since they may have taken its addresses over: look at the network between the nodes, port 7946, TCP and UDP"
+		c.Message = "the speaker has lost all others at once and is silent, since they may have taken its addresses over: look at the network between the nodes, and at the mesh port there (spec.speaker.ports of the LoadBalancerStack, TCP and UDP)"
 	case len(r.Problems) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, bounded.Message(strings.Join(r.Problems, "; "))
 	case len(routing.Problems) > 0:
@@ -134,7 +134,7 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
 	case len(r.Lost) > 0:
 		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, advertise.Named("UDP does not arrive from", r.Lost)+
-			": the speakers there are heard over TCP only, and failures are noticed less surely: let port 7946 through between the nodes, TCP and UDP"
+			": the speakers there are heard over TCP only, and failures are noticed less surely: let the mesh port (spec.speaker.ports of the LoadBalancerStack) through between the nodes, TCP and UDP"
 	case len(r.Conflicts) > 0:
 		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(conflicts(r.Conflicts)))
 	case checkpoint != nil:

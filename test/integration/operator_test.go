@@ -107,16 +107,20 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 			return !slices.ContainsFunc(want, func(arg string) bool { return !slices.Contains(args, arg) })
 		})
 	}
-	says("--failure-detection=default", "--failback=never")
+	says("--failure-detection=default", "--failback=never", "--member-port=7575", "--health-probe-bind-address=127.0.0.1:7573", "--metrics-bind-address=127.0.0.1:7574")
 
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
-	edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"layer2":{"failureDetection":"Fast","failback":"Gradual"},"drain":{"taints":["a","b/c"],"labels":[]},
+	edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"speaker":{"ports":{"mesh":7946}},"layer2":{"failureDetection":"Fast","failback":"Gradual"},"drain":{"taints":["a","b/c"],"labels":[]},
 		"l2Advertisements":[{"name":"example","requireSubnet":true,"serviceSelectors":[{"matchLabels":{"public":"yes"}}],
 		"preferredNodeSelectors":[{"weight":7,"preference":{"matchLabels":{"edge":"yes"}}}]}]}}`))
 	if err := b.Patch(context.Background(), stack, edit); err != nil {
 		t.Fatal(err)
 	}
-	says("--failure-detection=fast", "--failback=gradual")
+	says("--failure-detection=fast", "--failback=gradual", "--member-port=7946", "--health-probe-bind-address=127.0.0.1:7573")
+	daemonSet := speakerDaemonSet()
+	b.becomes(daemonSet, func(client.Object) bool {
+		return slices.ContainsFunc(daemonSet.Spec.Template.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == "mesh" && p.HostPort == 7946 })
+	})
 	ad := advertisement("example")
 	b.becomes(ad, func(client.Object) bool {
 		return ad.Spec.RequireSubnet && len(ad.Spec.ServiceSelectors) == 1 && len(ad.Spec.PreferredNodeSelectors) == 1 && ad.Spec.PreferredNodeSelectors[0].Weight == 7

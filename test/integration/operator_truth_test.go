@@ -107,7 +107,7 @@ func TestStack_FailingPodsAreExplainedOnce(t *testing.T) {
 	b := newReadyBed(t)
 	b.node("taken")
 	p := b.speakerOn("taken")
-	const words = "port 7946 (udp) is in use by another program"
+	const words = "port 7575 (udp) is in use by another program"
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{
 		Name: "speaker", Image: operatorImage, ImageID: "x", RestartCount: 3, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
 		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 1, Message: words + "\n"}},

@@ -24,6 +24,9 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 			}
 		}
 	}
+	ports := func(p v1beta1.SpeakerPorts) func(*v1beta1.LoadBalancerStack) {
+		return func(s *v1beta1.LoadBalancerStack) { s.Spec.Speaker.Ports = p }
+	}
 	tests := []struct {
 		name string
 		edit func(*v1beta1.LoadBalancerStack)
@@ -44,6 +47,14 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 			want: "should be greater than or equal to 1"},
 		{name: "a log level is one of three", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Speaker.LogLevel = "Loud" },
 			want: `supported values: "Error", "Info", "Debug"`},
+		{name: "ports of the speakers can be chosen", edit: ports(v1beta1.SpeakerPorts{Mesh: 7946, Health: 1024, Metrics: 29999})},
+		{name: "two ports of the speakers that are the same are refused", edit: ports(v1beta1.SpeakerPorts{Mesh: 2000, Health: 2001, Metrics: 2001}),
+			want: "mesh, health and metrics must be three different ports"},
+		{name: "a port that is another one's default is refused", edit: ports(v1beta1.SpeakerPorts{Mesh: 7573}),
+			want: "mesh, health and metrics must be three different ports"},
+		{name: "a mesh port of BFD is refused", edit: ports(v1beta1.SpeakerPorts{Mesh: 3784}), want: "these are the ports of BFD"},
+		{name: "a port that needs a capability is refused", edit: ports(v1beta1.SpeakerPorts{Health: 1023}), want: "should be greater than or equal to 1024"},
+		{name: "a port that can be a node port is refused", edit: ports(v1beta1.SpeakerPorts{Mesh: 30000}), want: "should be less than or equal to 29999"},
 		{name: "failure detection is one of three", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Layer2.FailureDetection = "Now" },
 			want: `supported values: "Relaxed", "Default", "Fast"`},
 		{name: "failback is one of two", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Layer2.Failback = "Always" },

@@ -156,7 +156,7 @@ func (s *Scenario) Heal(ctx context.Context) error {
 // DropDatagrams has a node drop the UDP of the mesh, both ways, as a firewall does that
 // knows only half of it.
 func (s *Scenario) DropDatagrams(ctx context.Context, node string) error {
-	rules := "table inet firewall { chain in { type filter hook input priority 0; udp dport 7946 drop; }; chain out { type filter hook output priority 0; udp dport 7946 drop; }; }"
+	rules := "table inet firewall { chain in { type filter hook input priority 0; udp dport 7575 drop; }; chain out { type filter hook output priority 0; udp dport 7575 drop; }; }"
 	if out, err := s.Cluster.Exec(ctx, node, "nft", rules); err != nil {
 		return fmt.Errorf("having %s drop datagrams: %w: %s", node, err, out)
 	}

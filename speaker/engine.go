@@ -19,6 +19,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/watchdog"
 )
 
 const (
@@ -78,6 +79,8 @@ type Config struct {
 	Failback bool
 	// Metrics count what happens.
 	Metrics *Metrics
+	// Passes marks those of Run; nil: nothing does.
+	Passes *watchdog.Loop
 }
 
 // Kept is what is kept on the node for the next speaker.
@@ -239,9 +242,11 @@ func (e *Engine) Run(ctx context.Context) {
 		case <-e.news:
 		case <-timer.C:
 		}
+		e.Passes.Begin()
 		if next := e.round(time.Now()); !next.IsZero() {
 			timer.Reset(time.Until(next))
 		}
+		e.Passes.End()
 	}
 }
 

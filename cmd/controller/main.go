@@ -24,6 +24,7 @@ func main() {
 	flag.StringVar(&o.MetricsAddress, "metrics-bind-address", ":8080", "where metrics are served; 0: nowhere")
 	flag.StringVar(&o.HealthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0: nowhere")
 	flag.Parse()
+	o.Hung = func(err error) { termination.ExitHung("controller", err) }
 	if err := run(ctrl.SetupSignalHandler(), o, *logLevel, *class); err != nil {
 		termination.Exit("controller", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/lbstack/lbstack/internal/logging"
 	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
+	"github.com/lbstack/lbstack/internal/watchdog"
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/keep"
 	"github.com/lbstack/lbstack/speaker/kube"
@@ -38,7 +39,8 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	o := s.Options
+	o, dog := s.Options, &watchdog.Watchdog{}
+	o.Watchdog = dog
 	ctrl.SetLogger(log)
 	log.Info("starting", "version", version.Version, "node", o.Node)
 	if o.Address, err = netip.ParseAddr(s.address); err != nil || o.Node == "" || o.Namespace == "" {
@@ -63,11 +65,12 @@ func run(ctx context.Context, s settings) error {
 	o.Before, o.Outside = kept.Announced(), store.KeepOutside
 	engine := speaker.New(speaker.Config{
 		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Keep: store.Keep, Resume: kept.Kept,
-		Failback: s.failback.is == "gradual", Metrics: speaker.NewMetrics(metrics.Registry),
+		Failback: s.failback.is == "gradual", Metrics: speaker.NewMetrics(metrics.Registry), Passes: dog.Loop("the engine of layer 2"),
 	})
 	mesh, err := membership.Start(membership.Config{
 		Node: o.Node, Address: netip.AddrPortFrom(o.Address, uint16(s.port)), Key: key, Log: log.WithName("mesh"),
 		Profile: membership.Profile(s.detection.is), Tell: engine.SetView, Metrics: membership.NewMetrics(metrics.Registry),
+		Passes: dog.Loop("the mesh"),
 	})
 	if err != nil {
 		return err
@@ -86,6 +89,7 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return fmt.Errorf("preparing the sessions with routers: %w", err)
 	}
+	go dog.Run(ctx, func(err error) { termination.ExitHung("speaker", err) })
 	go engine.Run(answering)
 	go links.Watch(answering, log.WithName("links"), o.Address, engine.SetLinks)
 	useKept(mesh, engine, kept)

@@ -40,10 +40,11 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 	r.paths = bfd.New(ctx, bfd.Options{
 		Log: log.WithName("bfd"), Metrics: bfd.NewMetrics(metrics.Registry),
 		Changed: func(key bfd.Key, status bfd.Status) { r.sessions.SetPath(key, status) },
+		Passes:  o.Watchdog.Loop("BFD"),
 	})
 	r.sessions = bgp.New(ctx, bgp.Options{
 		Log: log.WithName("bgp"), RouterID: corebgp.RouterIDOf(string(o.Node), o.Address), Metrics: bgp.NewMetrics(metrics.Registry), Changed: state.Nudge,
-		Discover: bgp.Discover(log.WithName("bgp")), Paths: r.paths,
+		Discover: bgp.Discover(log.WithName("bgp")), Paths: r.paths, Watchdog: o.Watchdog,
 	})
 	go bgp.WatchAddresses(ctx, log.WithName("bgp"), r.sessions.SetAddresses)
 	state.Routing = func() kube.Routing {
@@ -67,7 +68,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 			problems.Store(&p)
 			state.Nudge()
 		},
-		Log: log.WithName("routing"),
+		Log: log.WithName("routing"), Passes: o.Watchdog.Loop("what follows the cluster for BGP"),
 	})
 }
 

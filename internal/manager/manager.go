@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -47,6 +48,8 @@ type Options struct {
 	Cache cache.Options
 	// Log of the manager and its controllers.
 	Log logr.Logger
+	// Hung ends the program, of which a part hangs.
+	Hung func(error)
 }
 
 // Scheme knows Kubernetes' kinds and lbstack's.
@@ -72,12 +75,12 @@ func Config(program string) (*rest.Config, error) {
 // LeaderElected returns a manager whose controllers run in the instance that
 // leads, and that answers health checks in all.
 func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
-	config, err := Config(o.Name)
+	cluster, err := Config(o.Name)
 	if err != nil {
 		return nil, err
 	}
-	config.QPS, config.Burst = float32(o.QPS), 2*o.QPS
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	cluster.QPS, cluster.Burst = float32(o.QPS), 2*o.QPS
+	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:                        scheme,
 		Logger:                        o.Log,
 		Cache:                         o.Cache,
@@ -89,8 +92,12 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 		LeaseDuration:                 new(lease),
 		RenewDeadline:                 new(renew),
 		RetryPeriod:                   new(retry),
+		Controller:                    config.Controller{ReconciliationTimeout: passWithin},
 	})
 	if err != nil {
+		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
+	}
+	if err := mgr.Add(watching{metrics.Registry, o.Hung}); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
 	if err := Serve(mgr, o.HealthAddress, o.MetricsAddress, func() error { return nil }); err != nil {

@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/lbstack/lbstack/internal/bounded"
 )
@@ -20,14 +22,36 @@ const (
 	path = "/dev/termination-log"
 	// maxBytes is less than the 4096 bytes of it that the kubelet reads.
 	maxBytes = 1024
+	// maxStacks bounds the stacks in bytes: some 2000 goroutines.
+	maxStacks = 1 << 20
+	// writing bounds how long standard error may take to accept all.
+	writing = 5 * time.Second
 )
 
 // Exit ends the program with status 1. The sentence about err goes to standard error
 // and into the termination message of the container, if it runs in one.
-func Exit(program string, err error) {
-	message := Explain(err)
-	fmt.Fprintf(os.Stderr, "%s: %s\n", program, message)
+func Exit(program string, err error) { exit(program, Explain(err), nil) }
+
+// ExitHung is Exit for a program of which a part hangs: the stacks of all goroutines go to
+// standard error as well, up to a bound. Arguments are addresses there, no contents.
+func ExitHung(program string, err error) {
+	stacks := make([]byte, maxStacks)
+	exit(program, err.Error(), stacks[:runtime.Stack(stacks, true)])
+}
+
+// exit writes the termination message first: standard error may be what hangs, if nobody
+// reads the other end of its pipe, and is waited for only so long.
+func exit(program, message string, more []byte) {
 	_ = leave(path, message) // without it the kubelet takes the end of the log
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_, _ = fmt.Fprintf(os.Stderr, "%s: %s\n%s", program, message, more)
+	}()
+	select {
+	case <-written:
+	case <-time.After(writing):
+	}
 	os.Exit(1)
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/bfd"
+	"github.com/lbstack/lbstack/internal/watchdog"
 )
 
 const (
@@ -68,6 +69,8 @@ type Options struct {
 	Changed func(Key, Status)
 	// Network opens the sockets; that of the kernel if it is nil.
 	Network Network
+	// Passes marks those of the engine's goroutine; nil: nothing does.
+	Passes *watchdog.Loop
 }
 
 // Engine has the sessions.

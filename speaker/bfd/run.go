@@ -11,9 +11,11 @@ import (
 func (e *Engine) run(ctx context.Context) {
 	defer close(e.done)
 	defer e.closeAll()
+	defer e.options.Passes.Ended()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	said := false
+	e.options.Passes.Begin()
 	for {
 		e.mu.Lock()
 		e.apply(ctx, time.Now())
@@ -38,14 +40,24 @@ func (e *Engine) run(ctx context.Context) {
 		if any {
 			timer.Reset(time.Until(next))
 		}
+		e.options.Passes.End()
+		var (
+			b broken
+			a arrived
+		)
 		select {
 		case <-ctx.Done():
 			return
 		case <-e.wake:
 		case <-timer.C:
-		case b := <-e.broken:
+		case b = <-e.broken:
+		case a = <-e.arrived:
+		}
+		e.options.Passes.Begin()
+		if b.listener != nil {
 			e.lost(b)
-		case a := <-e.arrived:
+		}
+		if a.From.IsValid() {
 			e.receive(a)
 		}
 		e.drain()

@@ -18,6 +18,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
 	"github.com/lbstack/lbstack/internal/routes"
+	"github.com/lbstack/lbstack/internal/watchdog"
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 )
 
@@ -41,6 +42,8 @@ type Options struct {
 	Addresses func() ([]bgp.NodeAddress, error)
 	// Paths are watched by BFD.
 	Paths Paths
+	// Watchdog watches the goroutines of the peers; nil: nothing does.
+	Watchdog *watchdog.Watchdog
 }
 
 // Manager has the sessions. Make it with New.
@@ -163,6 +166,7 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 		config: config, machine: session.New(time.Now(), sessionConfig(config, restarted, m.openWithin)), links: map[session.Side]*link{},
 		table: newTable(table), router: config.Address, restarted: restarted, openWithin: m.openWithin,
 		nodeAddresses: m.Addresses, addresses: m.addresses, internal: m.internal,
+		passes: m.Watchdog.Loop("the BGP session of the BGPPeer " + string(config.Name)),
 	}
 	p.table.leaving, p.table.gone = m.draining, m.draining
 	var retired atomic.Bool

@@ -19,6 +19,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp/wire"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
+	"github.com/lbstack/lbstack/internal/watchdog"
 )
 
 // peer is the session with one router. One goroutine owns all of it; the others send it
@@ -64,6 +65,7 @@ type peer struct {
 	hops      bgp.NextHops
 	problem   bgp.Problem // of this node with the peer
 	closed    bgp.Problem // of its port, if the peer is passive
+	passes    *watchdog.Loop
 }
 
 // event is something that happens: it is done by the goroutine of the peer.
@@ -98,22 +100,23 @@ func (p *peer) bring(conn net.Conn, e event) {
 
 func (p *peer) run() {
 	defer close(p.ended)
+	defer p.passes.Ended()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for !p.left {
-		var actions []session.Action
+		e := event(p.machine.Tick)
 		select {
 		case <-p.ctx.Done():
 			p.perform(p.machine.Stop(time.Now(), nil, "the speaker ends"))
 			return
-		case e := <-p.events:
-			actions = e(time.Now())
+		case e = <-p.events:
 		case <-timer.C:
-			actions = p.machine.Tick(time.Now())
 		}
-		p.perform(actions)
+		p.passes.Begin()
+		p.perform(e(time.Now()))
 		p.flush()
 		p.report()
+		p.passes.End()
 		if next := p.machine.Next(); !next.IsZero() {
 			timer.Reset(time.Until(next))
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
 	lbmanager "github.com/lbstack/lbstack/internal/manager"
+	"github.com/lbstack/lbstack/internal/watchdog"
 	"github.com/lbstack/lbstack/speaker"
 )
 
@@ -33,6 +34,8 @@ type Options struct {
 	// they are others: what is in use outlives the process.
 	Before  []netip.Addr
 	Outside func([]netip.Addr)
+	// Watchdog watches what follows the cluster; nil: nothing does.
+	Watchdog *watchdog.Watchdog
 }
 
 // NewManager returns a manager with a cache of what the speaker looks at, and
@@ -69,6 +72,7 @@ func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func(m
 		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace,
 		PodLabels: client.MatchingLabels{v1beta1.LabelComponent: "speaker"},
 		Before:    o.Before, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join, Log: mgr.GetLogger().WithName("watch"),
+		Passes: o.Watchdog.Loop("what follows the cluster for layer 2"),
 	}
 	ready := func() error {
 		if !engine.Synced() {

@@ -15,6 +15,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/watchdog"
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
@@ -38,7 +39,9 @@ type Watcher struct {
 	// Peers takes where the speakers on other nodes are, when it is not what it was
 	// told last.
 	Peers func(map[lb.NodeName]netip.Addr)
-	Log   logr.Logger
+	// Passes marks those of Start; nil: nothing does.
+	Passes *watchdog.Loop
+	Log    logr.Logger
 
 	planner    *advertise.Planner
 	advertised bool                       // there is an advertisement
@@ -82,6 +85,8 @@ func (w *Watcher) counts(o client.Object) bool {
 
 // round looks at the news, and tells what of it counts.
 func (w *Watcher) round(news seen.News) {
+	w.Passes.Begin()
+	defer w.Passes.End()
 	if news.Changed(&corev1.Pod{}) {
 		if now := peers(seen.All[*corev1.Pod](news), w.Self); w.peers == nil || !maps.Equal(w.peers, now) {
 			w.peers = now

@@ -20,6 +20,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/watchdog"
 )
 
 // KeySize is the length of the key in bytes: AES-256.
@@ -50,6 +51,8 @@ type Config struct {
 	Log logr.Logger
 	// Metrics count messages.
 	Metrics *Metrics
+	// Passes marks those of the goroutine that sends heartbeats; nil: nothing does.
+	Passes *watchdog.Loop
 }
 
 // Mesh is this speaker among the others. Make it with Start.
@@ -79,7 +82,7 @@ func Start(config Config) (*Mesh, error) {
 	// little: a process lives for longer than that.
 	incarnation := uint64(time.Now().UnixMilli())
 	m.runner = newRunner(mesh.New(config.Node, incarnation, config.Profile.timing()), config.Profile.timing(), m.send, config.Tell)
-	m.clock = bootTime
+	m.clock, m.passes = bootTime, config.Passes
 	m.lanes = &lanes{log: config.Log, deliver: m.reliably, lane: map[lb.NodeName][]letter{}}
 	m.quiet, m.alarm = m.readQuiet, newAlarm()
 	m.stalls = config.Metrics.Stalls.Inc

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/watchdog"
 )
 
 // runner gives a machine its clock, one caller at a time, and a way to be heard.
@@ -29,6 +30,7 @@ type runner struct {
 	clock   func() time.Duration
 	stalled atomic.Bool
 	stalls  func()
+	passes  *watchdog.Loop // of keepRunning
 }
 
 // arrival is a message and when it came.
@@ -117,11 +119,13 @@ func (r *runner) keepRunning(ctx context.Context) {
 	defer context.AfterFunc(ctx, r.alarm.end)()
 	r.alive.Store(int64(r.clock()))
 	for ctx.Err() == nil {
+		r.passes.Begin()
 		if r.stoodStill() {
 			r.recheck()
 		}
 		r.alive.Store(int64(r.clock()))
 		next := r.tick()
+		r.passes.End()
 		r.alarm.wait(ctx, max(time.Millisecond, min(time.Until(next), r.timing.Beat)))
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
+	"github.com/lbstack/lbstack/internal/watchdog"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
 
@@ -56,7 +57,9 @@ type Feed struct {
 	Source func(router netip.Addr, vrf string) netip.Addr
 	// Problems takes what is wrong, when that changes. It must not change it.
 	Problems func(Problems)
-	Log      logr.Logger
+	// Passes marks those of Start; nil: nothing does.
+	Passes *watchdog.Loop
+	Log    logr.Logger
 
 	planner        *routes.Planner
 	advertisements kept[*v1beta1.BGPAdvertisement, routes.Advertisement]
@@ -112,6 +115,8 @@ func (f *Feed) counts(o client.Object) bool {
 
 // round looks at the news.
 func (f *Feed) round(news seen.News) {
+	f.Passes.Begin()
+	defer f.Passes.End()
 	defer f.tellRefused()
 	if !f.changed(news) {
 		news.Tell(f.planner)

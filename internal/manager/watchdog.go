@@ -1,0 +1,83 @@
+package manager
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/lbstack/lbstack/internal/watchdog"
+)
+
+const (
+	// passWithin bounds how long a pass of a controller may wait for the API server: its
+	// context ends then. The longest one reads all Services in small pages.
+	passWithin = 10 * time.Minute
+	// hangs is how long a pass lasts that does not wait for the API server.
+	hangs = passWithin + 5*time.Minute
+	// looking is the time between two looks at the controllers.
+	looking = 15 * time.Second
+
+	longestRunning = ctrlmetrics.WorkQueueSubsystem + "_" + ctrlmetrics.LongestRunningProcessorKey
+)
+
+// watching is a runnable of a manager that ends the program when a pass of a controller
+// hangs. The lease does not: the goroutine that renews it goes on. Standbys run it too.
+type watching struct {
+	metrics prometheus.Gatherer // has the metrics of the work queues
+	hung    func(error)         // ends the program
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (watching) NeedLeaderElection() bool { return false }
+
+// Start implements manager.Runnable. To gather metrics takes locks of the controllers, so
+// that it is a loop which may hang as well.
+func (w watching) Start(ctx context.Context) error {
+	dog := &watchdog.Watchdog{}
+	look := dog.Loop("the collection of metrics")
+	var found atomic.Pointer[[]string]
+	dog.Check(func() []string {
+		if list := found.Load(); list != nil {
+			return *list
+		}
+		return nil
+	})
+	go func() {
+		for ctx.Err() == nil {
+			look.Begin()
+			list := hanging(w.metrics)
+			found.Store(&list)
+			look.End()
+			select {
+			case <-ctx.Done():
+			case <-time.After(looking):
+			}
+		}
+	}()
+	dog.Run(ctx, w.hung)
+	return nil
+}
+
+// hanging returns the controllers with a pass that hangs.
+func hanging(metrics prometheus.Gatherer) (list []string) {
+	families, _ := metrics.Gather() // what a collector failed to collect is left out
+	for _, f := range families {
+		if f.GetName() != longestRunning {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if m.GetGauge().GetValue() <= hangs.Seconds() {
+				continue
+			}
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "name" {
+					list = append(list, "the controller "+l.GetValue())
+				}
+			}
+		}
+	}
+	return list
+}

@@ -53,14 +53,14 @@ func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 	return kept
 }
 
-// stripNode keeps of a node its addresses, which no Service can have, and what
-// decides whether it may announce. When a condition was last looked at is dropped:
+// stripNode keeps of a node its addresses, which no Service can have, the port of its kubelet, and
+// what decides whether it may announce. When a condition was last looked at is dropped:
 // the kubelet writes that every few minutes.
 func stripNode(node *corev1.Node) *corev1.Node {
 	kept := &corev1.Node{
 		ObjectMeta: apiconv.TrimMeta(node.ObjectMeta),
 		Spec:       corev1.NodeSpec{PodCIDRs: node.Spec.PodCIDRs, Taints: node.Spec.Taints},
-		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses},
+		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses, DaemonEndpoints: node.Status.DaemonEndpoints},
 	}
 	kept.Labels = node.Labels // its kubelet and administrators write them
 	for _, c := range node.Status.Conditions {

@@ -20,6 +20,7 @@ func TestStripNode(t *testing.T) {
 			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "R"}},
 		},
 	}
+	kept.Status.DaemonEndpoints.KubeletEndpoint.Port = 10250
 	whole := kept.DeepCopy()
 	whole.Annotations = map[string]string{"large": "one"}
 	whole.Spec.ProviderID = "x"

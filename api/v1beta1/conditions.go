@@ -305,7 +305,8 @@ const (
 	// ReasonSpeakerEnded: no speaker runs on the node: its container does not, as the kubelet
 	// reports, or the speaker was stopped and none has started within 30 s.
 	ReasonSpeakerEnded = "SpeakerEnded"
-	// ReasonSpeakerMissing: all other speakers miss the one of the node.
+	// ReasonSpeakerMissing: the other speakers that run miss the one of the node: at least two,
+	// or one, and the kubelet of the node does not answer either.
 	ReasonSpeakerMissing = "SpeakerMissing"
 	// ReasonNodeNotReady: the node is not ready, and no other node that is ready has a speaker
 	// which could report whether this one runs.

@@ -529,7 +529,7 @@ const (
 	// NodeNotReady: the node's condition Ready is not True. It stops no rollout, and does
 	// not keep the stack from Ready.
 	NodeNotReady = "NodeNotReady"
-	// SpeakerUnreachable: the speakers of all other nodes miss the one of this node, which
+	// SpeakerUnreachable: the other speakers that run miss the one of this node, which
 	// Kubernetes takes to be Ready: the node has just died, or the network to it has.
 	SpeakerUnreachable = "SpeakerUnreachable"
 	// OtherOperatingSystem: the node does not run Linux.

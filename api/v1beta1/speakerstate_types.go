@@ -39,7 +39,7 @@ type SpeakerStateStatus struct {
 
 	// missingSpeakers are the nodes whose speakers should be there and are not heard by
 	// this one, in order. At most 256 are listed. What the state of a speaker says that
-	// all others miss is from before it died.
+	// all others miss is from before it died; see the condition Current.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
 	// +optional

@@ -85,7 +85,9 @@ func TestBoardSaysWhoHasAnAddress(t *testing.T) {
 
 func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
 	b := NewBoard()
-	b.Put(owns("n1", 1, one))
+	died := owns("n1", 1, one)
+	died.Confirmed = true
+	b.Put(died)
 	b.PutRoutes("n1-0", "n1", []reports.Route{route("192.168.1.241/32", "a")})
 	b.Put(owns("n2", 1))
 	missing := owns("n2", 1)

@@ -106,7 +106,11 @@ func (f facts) occupied() bool { return f.Foreign && !f.Host.InUse }
 func (f facts) atLayer2() verdict {
 	switch {
 	case f.Owned:
-		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready or whose speaker does not run, and no other node may announce it now: bring the node and its speaker back, or let others announce it", f.address, f.Owner.Node)}
+		others := "no other node may announce it now"
+		if f.plan.Reason == "" {
+			others = "no node that may announce it can now: " + f.candidates()
+		}
+		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready or whose speaker does not run, and %s: bring the node and its speaker back, or let others announce it", f.address, f.Owner.Node, others)}
 	case f.plan.Reason != "":
 		return verdict{string(f.plan.Reason), f.nobodyMay()}
 	case len(f.unable) > 0 && len(f.unable) == len(f.plan.Candidates):
@@ -125,7 +129,7 @@ func (f facts) announced() bool {
 		return f.Owned
 	}
 	for _, c := range f.plan.Candidates {
-		if f.idle[c.Node] == "" && c.Node != f.Owner.Node {
+		if f.idle[c.Node] == "" && f.unable[c.Node] == "" && c.Node != f.Owner.Node {
 			return true
 		}
 	}

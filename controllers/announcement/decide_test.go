@@ -151,6 +151,10 @@ func TestDecide(t *testing.T) {
 		{"the pool does not list the address, and no pod is ready", []facts{notListed(refused(factsOf(one), advertise.NoEndpoints, "no pod"))}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
 		{"the owner's node is down and nobody takes over who could", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2"))}, yes, v1beta1.ReasonAnnounced, announced},
 		{"the owner's node is down and nobody else can", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2 not ready"))}, no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 was announced by n1, which is not ready or whose speaker does not run, and no node that may announce it can now: n1 (not ready), n2 (not ready): bring the node and its speaker back, or let others announce it"},
+		{"the owner's node is down and no other node has an interface", []facts{down(unable(factsOf(one, owns("n1", 1, one)), "n1 has no interface eth7", "n2 has no interface eth7"))}, no, v1beta1.ReasonNotAnnounced,
+			"192.168.1.240 was announced by n1, which is not ready or whose speaker does not run, and no node that may announce it can now: n1 (has no interface eth7), n2 (has no interface eth7): bring the node and its speaker back, or let others announce it"},
+		{"the owner's node is down and no other node may", []facts{down(refused(factsOf(one, owns("n1", 1, one)), advertise.NoNode, "no node may."))}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 was announced by n1, which is not ready or whose speaker does not run, and no other node may announce it now: bring the node and its speaker back, or let others announce it"},
 	}
 	for _, tt := range tests {

@@ -56,10 +56,12 @@ var peerChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 }}
 
 // sessionsChanged lets the state of a speaker pass of whose sessions one is in another
-// state, or has ended with another error, or that does not hear the same ones.
+// state, or has ended with another error, that misses other speakers, or that the controller
+// found to run or not to run.
 var sessionsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, now := report(e.ObjectOld), report(e.ObjectNew)
-	return !slices.Equal(before.Sessions, now.Sessions) || !slices.Equal(before.Missing, now.Missing) || before.Stopped != now.Stopped
+	return !slices.Equal(before.Sessions, now.Sessions) || !slices.Equal(before.Missing, now.Missing) || before.Stopped != now.Stopped ||
+		before.Ended != now.Ended || before.Confirmed != now.Confirmed
 }}
 
 func report(object client.Object) reports.Report {

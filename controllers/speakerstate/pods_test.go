@@ -96,7 +96,8 @@ func TestPodChanged(t *testing.T) {
 // The kubelet of a healthy node reports that the speaker there has ended, also where no other
 // speaker is left that could miss it.
 func TestDecide_SpeakerThatHasEnded(t *testing.T) {
-	list := decide([]v1beta1.SpeakerState{state("a")}, []advertise.Node{{Name: "a"}}, map[lb.NodeName]string{"a": "its container does not run (CrashLoopBackOff)"})
+	states, absent := []v1beta1.SpeakerState{state("a")}, map[lb.NodeName]string{"a": "its container does not run (CrashLoopBackOff)"}
+	list := decide(states, reported(states, absent), []advertise.Node{{Name: "a"}}, absent)
 	want := metav1.Condition{
 		Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonSpeakerEnded,
 		Message: "the speaker of the node a: its container does not run (CrashLoopBackOff): this status is as it was reported last, and other nodes may announce its addresses: look at the speaker's pod",

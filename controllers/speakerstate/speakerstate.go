@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/retry"
@@ -37,13 +39,16 @@ const owner = "lbstack-controller"
 
 // Reconciler writes the condition of all SpeakerStates. Make it with New.
 type Reconciler struct {
-	client client.Client
-	now    func() time.Time
-	absent absences // Reconcile runs once at a time
+	client   client.Client
+	now      func() time.Time
+	absent   absences // Reconcile runs once at a time
+	kubelets *kubelets
 }
 
 // New returns a Reconciler that reads from the cache of c.
-func New(c client.Client) *Reconciler { return &Reconciler{client: c, now: time.Now} }
+func New(c client.Client) *Reconciler {
+	return &Reconciler{client: c, now: time.Now, kubelets: newKubelets()}
+}
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
@@ -52,6 +57,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1beta1.SpeakerState{}, validity.OnAny(), builder.WithPredicates(changed)).
 		Watches(&corev1.Node{}, validity.OnAny(), builder.WithPredicates(scope.NodeChanged)).
 		Watches(&corev1.Pod{}, validity.OnAny(), builder.WithPredicates(podChanged)).
+		WatchesRawSource(source.Channel(r.kubelets.ended, validity.OnAny())).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
@@ -97,9 +103,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err := r.client.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, fmt.Errorf("listing the pods of speakers: %w", err)
 	}
-	var failed []error
 	absent, again := r.absent.find(r.now(), states.Items, pods.Items)
-	for i, next := range decide(states.Items, nodes, absent) {
+	all := reported(states.Items, absent)
+	doubts := reports.Doubts(all)
+	answers, err := r.ask(ctx, doubts)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if len(doubts) > 0 && (again == 0 || again > answerLasts) {
+		again = answerLasts
+	}
+	var failed []error
+	for i, next := range decide(states.Items, reports.Confirm(all, doubts, answers), nodes, absent) {
 		state := &states.Items[i]
 		was := current(state)
 		if state.Status.Phase == "" || equal(was, &next) {
@@ -116,16 +131,45 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
-// decide returns the condition of each state, given on which nodes no speaker runs, and why.
-func decide(states []v1beta1.SpeakerState, nodes []advertise.Node, absent map[lb.NodeName]string) []metav1.Condition {
-	all, notReady := map[lb.NodeName]reports.Report{}, map[lb.NodeName]bool{}
+// reported returns the reports of the speakers, given on which nodes no speaker runs. What the
+// conditions Current say is not read: it was decided here.
+func reported(states []v1beta1.SpeakerState, absent map[lb.NodeName]string) map[lb.NodeName]reports.Report {
+	all := map[lb.NodeName]reports.Report{}
 	for i := range states {
-		report := apiconv.SpeakerReport(&states[i])
 		if states[i].Status.Phase == "" {
 			continue // the speaker has not reported yet, and is no witness
 		}
+		report := apiconv.SpeakerReport(&states[i])
 		_, report.Ended = absent[report.Node]
-		all[report.Node], notReady[report.Node] = report, true // unless the node exists and is ready
+		report.Confirmed = false
+		all[report.Node] = report
+	}
+	return all
+}
+
+// ask returns which of the kubelets answer that are to be witnesses, as far as that is known.
+func (r *Reconciler) ask(ctx context.Context, doubts map[lb.NodeName]lb.NodeName) (map[lb.NodeName]bool, error) {
+	about := map[lb.NodeName]netip.AddrPort{}
+	for missed, witness := range doubts {
+		for _, name := range []lb.NodeName{missed, witness} {
+			var node corev1.Node
+			if err := r.client.Get(ctx, client.ObjectKey{Name: string(name)}, &node); client.IgnoreNotFound(err) != nil {
+				return nil, fmt.Errorf("reading the node %s: %w", name, err)
+			}
+			if kubelet, has := apiconv.Kubelet(&node); has {
+				about[name] = kubelet
+			}
+		}
+	}
+	return r.kubelets.ask(r.now(), about), nil
+}
+
+// decide returns the condition of each state, given the reports, and on which nodes no speaker
+// runs, and why.
+func decide(states []v1beta1.SpeakerState, all map[lb.NodeName]reports.Report, nodes []advertise.Node, absent map[lb.NodeName]string) []metav1.Condition {
+	notReady := map[lb.NodeName]bool{}
+	for node := range all {
+		notReady[node] = true // unless the node exists and is ready
 	}
 	for i := range nodes {
 		notReady[nodes[i].Name] = nodes[i].Down
@@ -147,7 +191,7 @@ func condition(node lb.NodeName, stale reports.Staleness, why string) metav1.Con
 		c.Reason, c.Message = v1beta1.ReasonStopped, "the speaker was stopped: see the condition Ready"
 	case reports.Missed:
 		c.Reason = v1beta1.ReasonSpeakerMissing
-		c.Message = fmt.Sprintf("the speaker of the node %s: all other speakers miss it: %s: look at the node, at the speaker's pod, and at the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes", node, consequence)
+		c.Message = fmt.Sprintf("the speaker of the node %s: the other speakers that run miss it: %s: look at the node, at the speaker's pod, and at the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes", node, consequence)
 	case reports.Ended:
 		c.Reason = v1beta1.ReasonSpeakerEnded
 		c.Message = fmt.Sprintf("the speaker of the node %s: %s: %s: look at the speaker's pod", node, why, consequence)

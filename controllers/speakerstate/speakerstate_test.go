@@ -25,6 +25,13 @@ func misses(nodes ...v1beta1.NodeName) func(*v1beta1.SpeakerStateStatus) {
 	return func(s *v1beta1.SpeakerStateStatus) { s.MissingSpeakers = nodes }
 }
 
+// was is the reason of the condition Current before.
+func was(reason string) func(*v1beta1.SpeakerStateStatus) {
+	return func(s *v1beta1.SpeakerStateStatus) {
+		s.Conditions = append(s.Conditions, metav1.Condition{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse, Reason: reason})
+	}
+}
+
 func stops(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerStopped }
 
 func TestDecide(t *testing.T) {
@@ -46,13 +53,15 @@ func TestDecide(t *testing.T) {
 	}{
 		"all run":                              {[]v1beta1.SpeakerState{state("a"), state("b")}, nodes("a", "b"), []string{ok, ok}},
 		"one was stopped":                      {[]v1beta1.SpeakerState{state("a", stops), state("b")}, nodes("a", "b"), []string{stopped, ok}},
-		"one of two is missed":                 {[]v1beta1.SpeakerState{state("a"), state("b", misses("a"))}, nodes("a", "b"), []string{missing, ok}},
+		"two of three miss one":                {[]v1beta1.SpeakerState{state("a"), state("b", misses("a")), state("c", misses("a"))}, nodes("a", "b", "c"), []string{missing, ok, ok}},
+		"one of two is missed by the other":    {[]v1beta1.SpeakerState{state("a"), state("b", misses("a"))}, nodes("a", "b"), []string{ok, ok}},
+		"Current has no effect on itself":      {[]v1beta1.SpeakerState{state("a", was(v1beta1.ReasonSpeakerMissing)), state("b", misses("a"))}, nodes("a", "b"), []string{ok, ok}},
 		"node is not ready, its speaker runs":  {[]v1beta1.SpeakerState{state("a"), state("b")}, down(nodes("a", "b")), []string{ok, ok}},
 		"the only node is not ready":           {[]v1beta1.SpeakerState{state("a")}, down(nodes("a")), []string{gone}},
 		"the only node does not exist anymore": {[]v1beta1.SpeakerState{state("a")}, nil, []string{gone}},
 	} {
 		var got []string
-		for _, c := range decide(tt.states, tt.nodes, nil) {
+		for _, c := range decide(tt.states, reported(tt.states, nil), tt.nodes, nil) {
 			got = append(got, string(c.Status)+" "+c.Reason)
 			if c.Message == "" {
 				t.Errorf("%s: got no message, want one", name)

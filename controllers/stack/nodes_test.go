@@ -58,6 +58,14 @@ func missing(node string, missed ...v1beta1.NodeName) v1beta1.SpeakerState {
 	return v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node}, Status: v1beta1.SpeakerStateStatus{MissingSpeakers: missed}}
 }
 
+// notCurrent is the state of a speaker that the controller found not to run, as the operator
+// keeps it.
+func notCurrent(node string) v1beta1.SpeakerState {
+	state := missing(node)
+	state.Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonSpeakerMissing, Message: "why"}}
+	return *stripState(&state)
+}
+
 func TestPlace(t *testing.T) {
 	const yes, no = corev1.ConditionTrue, corev1.ConditionFalse
 	unavailable := func(name, reason string) v1beta1.UnavailableNode {
@@ -89,6 +97,11 @@ func TestPlace(t *testing.T) {
 		{name: "node that all other speakers miss has just died", nodes: []corev1.Node{node("a"), node("b"), node("c")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", yes), speakerPod("c", yes)},
 			states: []v1beta1.SpeakerState{missing("a", "b"), missing("b"), missing("c", "b")},
 			want:   []v1beta1.UnavailableNode{unavailable("b", v1beta1.SpeakerUnreachable)}, able: 3, counted: 1},
+		{name: "two of three nodes have just died", nodes: []corev1.Node{node("a"), node("b"), node("c")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", yes), speakerPod("c", yes)},
+			states: []v1beta1.SpeakerState{missing("a", "b", "c"), notCurrent("b"), notCurrent("c")},
+			want:   []v1beta1.UnavailableNode{unavailable("b", v1beta1.SpeakerUnreachable), unavailable("c", v1beta1.SpeakerUnreachable)}, able: 3, counted: 2},
+		{name: "one speaker alone misses another one", nodes: []corev1.Node{node("a"), node("b")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", yes)},
+			states: []v1beta1.SpeakerState{missing("a", "b"), missing("b")}, able: 2},
 		{name: "speaker that keeps ending is missed too, and its pod says why", nodes: []corev1.Node{node("a"), node("b"), node("c")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", no), speakerPod("c", yes)},
 			states: []v1beta1.SpeakerState{missing("a", "b"), missing("b"), missing("c", "b")}, able: 3},
 		{name: "nodes that cannot run a speaker come last", nodes: []corev1.Node{node("a", labelled(corev1.LabelOSStable, "windows")), node("b", tainted("gpu", corev1.TaintEffectNoSchedule)), node("c", dead), node("d")},

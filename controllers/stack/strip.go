@@ -116,6 +116,9 @@ func stripState(from *v1beta1.SpeakerState) *v1beta1.SpeakerState {
 	if c := meta.FindStatusCondition(from.Status.Conditions, v1beta1.ConditionReady); c != nil {
 		to.Status.Conditions = []metav1.Condition{*c}
 	}
+	if c := meta.FindStatusCondition(from.Status.Conditions, v1beta1.ConditionCurrent); c != nil {
+		to.Status.Conditions = append(to.Status.Conditions, metav1.Condition{Type: c.Type, Status: c.Status, Reason: c.Reason})
+	}
 	return to
 }
 

@@ -21,7 +21,7 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	r := reports.Report{Node: lb.NodeName(state.Name), Stopped: state.Status.Phase == v1beta1.SpeakerStopped}
 	r.MissingBounded = len(state.Status.MissingSpeakers) == maxMissing
 	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent); c != nil {
-		r.Ended = c.Reason == v1beta1.ReasonSpeakerEnded
+		r.Ended, r.Confirmed = c.Reason == v1beta1.ReasonSpeakerEnded, c.Reason == v1beta1.ReasonSpeakerMissing
 	}
 	for _, node := range state.Status.MissingSpeakers {
 		r.Missing = append(r.Missing, lb.NodeName(node))
@@ -49,6 +49,8 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	}
 	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady); c != nil && c.Reason == v1beta1.ReasonStandby {
 		r.Standby, _, _ = strings.Cut(c.Message, ":")
+	} else if state.Status.Phase == v1beta1.SpeakerIsolated {
+		r.Standby = "its speaker has lost all others at once and is silent"
 	} else if state.Status.Phase == v1beta1.SpeakerDraining {
 		r.Standby = "the node drains"
 	}

@@ -32,6 +32,8 @@ type Report struct {
 	MissingBounded bool
 	// Ended says that the speaker does not run and that none is about to start on the node.
 	Ended bool
+	// Confirmed: if one speaker alone misses this one, a second witness agrees. See Confirm.
+	Confirmed bool
 	// Standby is why the node takes no address, in a sentence; empty: it does.
 	Standby string
 	// Links that the node can announce on. LinksBounded: it may have others, which cannot be

@@ -12,8 +12,9 @@ import (
 // those that it misses as well: with them the network may be cut, and where it is, each side
 // reports that. At least one must be left: one that misses it and that it does not miss.
 //
-// So is one of which it is known otherwise that it has ended. One speaker alone makes none
-// silent as long as a third one runs, since a report can be wrong or forged. What a speaker that is silent reports does not count.
+// So is one of which it is known otherwise that it has ended. A report can be wrong or forged,
+// so that there must be two witnesses: two speakers that miss it, or one, and the report is
+// Confirmed. What a speaker that is silent reports does not count.
 func Silent(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missing, silent := missing(all), map[lb.NodeName]bool{}
 	for node, r := range all {
@@ -37,14 +38,8 @@ func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.No
 		running[node] = !r.Stopped && !known[node]
 		full = full || running[node] && r.MissingBounded
 	}
-	count := map[lb.NodeName]int{}
-	for witness, list := range missing {
-		for node := range list {
-			count[node] += bit(running[witness])
-		}
-	}
-	for node, n := range count {
-		accused[node] = n >= 2 || n == 1 && others(running, node) == 1
+	for node, n := range counted(missing, running) {
+		accused[node] = n >= 2 || n == 1 && all[node].Confirmed
 	}
 	next := map[lb.NodeName]bool{}
 	for node := range accused {
@@ -72,12 +67,48 @@ func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.No
 	return next
 }
 
-// others returns how many run besides a node.
-func others(running map[lb.NodeName]bool, node lb.NodeName) (count int) {
-	for other, is := range running {
-		count += bit(is && other != node)
+// counted counts the speakers that run and miss a node.
+func counted(missing map[lb.NodeName]map[lb.NodeName]bool, running map[lb.NodeName]bool) map[lb.NodeName]int {
+	count := map[lb.NodeName]int{}
+	for witness, list := range missing {
+		for node := range list {
+			count[node] += bit(running[witness])
+		}
 	}
 	return count
+}
+
+// Doubts returns the nodes that one speaker alone misses of those that run, with the node of
+// that speaker. The kubelets of both are the witnesses for Confirm.
+func Doubts(all map[lb.NodeName]Report) map[lb.NodeName]lb.NodeName {
+	silent, missing, running := Silent(all), missing(all), map[lb.NodeName]bool{}
+	for node, r := range all {
+		running[node] = !r.Stopped && !silent[node]
+	}
+	doubts, count := map[lb.NodeName]lb.NodeName{}, counted(missing, running)
+	for witness, list := range missing {
+		for node := range list {
+			if running[witness] && running[node] && count[node] == 1 {
+				doubts[node] = witness
+			}
+		}
+	}
+	return doubts
+}
+
+// Confirm returns the reports with those confirmed whose node's kubelet does not answer, while
+// that of the witness does: where neither does, the one who asks may be unable to reach any.
+// answers has the kubelets that were asked.
+func Confirm(all map[lb.NodeName]Report, doubts map[lb.NodeName]lb.NodeName, answers map[lb.NodeName]bool) map[lb.NodeName]Report {
+	confirmed := maps.Clone(all)
+	for node, witness := range doubts {
+		if answer, asked := answers[node]; asked && !answer && answers[witness] {
+			r := confirmed[node]
+			r.Confirmed = true
+			confirmed[node] = r
+		}
+	}
+	return confirmed
 }
 
 func bit(is bool) int {

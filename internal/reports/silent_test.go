@@ -27,13 +27,20 @@ func TestSilent(t *testing.T) {
 	}{
 		{"all hear each other", []Report{misses("a"), misses("b"), misses("c")}, nil},
 		{"one was killed", []Report{misses("a"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}},
-		{"one of two was killed", []Report{misses("a"), misses("b", "a")}, []lb.NodeName{"a"}},
+		{"one of two reports alone that it misses the other", []Report{misses("a"), misses("b", "a")}, nil},
+		{"one of two died", []Report{confirmed(misses("a")), misses("b", "a")}, []lb.NodeName{"a"}},
+		{"two of three died at once", []Report{confirmed(misses("a")), confirmed(misses("b")), misses("c", "a", "b")}, []lb.NodeName{"a", "b"}},
+		{"two of three died at once, and one of them may run", []Report{confirmed(misses("a")), misses("b"), misses("c", "a", "b")}, nil},
+		{"one is confirmed, and nobody misses it any more", []Report{confirmed(misses("a")), misses("b")}, nil},
+		{"one is confirmed, and another one receives from it", []Report{confirmed(misses("a")), misses("b", "a"), misses("c")}, nil},
+		{"two that miss each other are confirmed", []Report{confirmed(misses("a", "b")), confirmed(misses("b", "a"))}, nil},
 		{"two of four were killed, together or one after the other", []Report{misses("a"), misses("b", "a"), misses("c", "a", "b"), misses("d", "a", "b")}, []lb.NodeName{"a", "b"}},
 		{"one that another still hears", []Report{misses("a"), misses("b", "a"), misses("c")}, nil},
 		{"one that is cut off and knows it", []Report{misses("a", "b", "c"), misses("b", "a"), misses("c", "a")}, nil},
 		{"two halves", []Report{misses("a", "c", "d"), misses("b", "c", "d"), misses("c", "a", "b"), misses("d", "a", "b")}, nil},
 		{"one that never reported", []Report{misses("b", "a"), misses("c", "a")}, nil},
-		{"who was stopped is no witness", []Report{misses("a"), misses("b", "a"), stopped(misses("c"))}, []lb.NodeName{"a"}},
+		{"healthy one, which one misses while a third one restarts", []Report{misses("a"), misses("b", "a"), stopped(misses("c"))}, nil},
+		{"a stopped speaker is no witness", []Report{confirmed(misses("a")), misses("b", "a"), stopped(misses("c"))}, []lb.NodeName{"a"}},
 		{"nor for what it missed last", []Report{misses("a"), misses("b"), stopped(misses("c", "a"))}, nil},
 		{"who misses itself means nothing", []Report{misses("a", "a"), misses("b")}, nil},
 		{"a single one", []Report{misses("a")}, nil},
@@ -47,7 +54,7 @@ func TestSilent(t *testing.T) {
 		{"one has ended, and what it misses does not count", []Report{ended(misses("a", "b")), misses("b"), misses("c")}, []lb.NodeName{"a"}},
 		{"one was killed while it missed one that started", []Report{misses("a", "b"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}},
 		{"two miss one and a third receives from it, which it is cut from", []Report{misses("a", "b"), misses("b", "a"), misses("c", "a"), misses("d")}, nil},
-		{"one that was killed is no third one", []Report{misses("a", "b", "c"), misses("b"), misses("c", "b")}, []lb.NodeName{"b", "c"}},
+		{"one that was killed is no third one", []Report{misses("a", "b", "c"), misses("b"), confirmed(misses("c", "b"))}, []lb.NodeName{"b", "c"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, ask(Silent, tt.reports)); diff != "" {
@@ -83,13 +90,66 @@ func full(r Report) Report { r.MissingBounded = true; return r }
 // ended is the report of a speaker whose container does not run.
 func ended(r Report) Report { r.Ended = true; return r }
 
-// ask returns the nodes that a question about all reports is answered with, by name.
-func ask(question func(map[lb.NodeName]Report) map[lb.NodeName]bool, list []Report) []lb.NodeName {
+// confirmed is a report that a second witness calls old, besides one speaker.
+func confirmed(r Report) Report { r.Confirmed = true; return r }
+
+func TestConfirm(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		reports []Report
+		answers map[lb.NodeName]bool // of the kubelets
+		doubts  map[lb.NodeName]lb.NodeName
+		want    []lb.NodeName // confirmed
+	}{
+		{"no speaker is missed", []Report{misses("a"), misses("b")}, nil, map[lb.NodeName]lb.NodeName{}, nil},
+		{"two miss one: no doubt", []Report{misses("a"), misses("b", "a"), misses("c", "a")}, nil, map[lb.NodeName]lb.NodeName{}, nil},
+		{"nothing is known yet", []Report{misses("a"), misses("b", "a")}, nil, map[lb.NodeName]lb.NodeName{"a": "b"}, nil},
+		{"node does not answer", []Report{misses("a"), misses("b", "a")}, map[lb.NodeName]bool{"a": false, "b": true}, map[lb.NodeName]lb.NodeName{"a": "b"}, []lb.NodeName{"a"}},
+		{"node answers", []Report{misses("a"), misses("b", "a")}, map[lb.NodeName]bool{"a": true, "b": true}, map[lb.NodeName]lb.NodeName{"a": "b"}, nil},
+		{"no kubelet answers, so that none may be reachable", []Report{misses("a"), misses("b", "a")}, map[lb.NodeName]bool{"a": false, "b": false}, map[lb.NodeName]lb.NodeName{"a": "b"}, nil},
+		{"node of the witness was not asked yet", []Report{misses("a"), misses("b", "a")}, map[lb.NodeName]bool{"a": false}, map[lb.NodeName]lb.NodeName{"a": "b"}, nil},
+		{"two of three die at once", []Report{misses("a"), misses("b"), misses("c", "a", "b")}, map[lb.NodeName]bool{"a": false, "b": false, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c", "b": "c"}, []lb.NodeName{"a", "b"}},
+		{"one misses all others alone, which answer", []Report{misses("a"), misses("b"), misses("c", "a", "b")}, map[lb.NodeName]bool{"a": true, "b": true, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c", "b": "c"}, nil},
+		{"a stopped speaker is neither witness nor missed", []Report{misses("a"), stopped(misses("b", "a")), misses("c", "b")}, nil, map[lb.NodeName]lb.NodeName{}, nil},
+		{"a speaker that has ended is no witness", []Report{misses("a"), ended(misses("b", "a"))}, nil, map[lb.NodeName]lb.NodeName{}, nil},
+		{"a node that never reported is none", []Report{misses("b", "a")}, nil, map[lb.NodeName]lb.NodeName{}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []lb.NodeName
+			all := byNode(tt.reports)
+			doubts := Doubts(all)
+			if diff := cmp.Diff(tt.doubts, doubts); diff != "" {
+				t.Errorf("doubts (-want +got):\n%s", diff)
+			}
+			for node, r := range Confirm(all, doubts, tt.answers) {
+				if r.Confirmed {
+					got = append(got, node)
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("confirmed (-want +got):\n%s", diff)
+			}
+			for node, r := range all {
+				if r.Confirmed {
+					t.Errorf("the report of %s was changed in place, want a copy", node)
+				}
+			}
+		})
+	}
+}
+
+func byNode(list []Report) map[lb.NodeName]Report {
 	all := map[lb.NodeName]Report{}
 	for _, r := range list {
 		all[r.Node] = r
 	}
-	return slices.Sorted(maps.Keys(question(all)))
+	return all
+}
+
+// ask returns the nodes that a question about all reports is answered with, by name.
+func ask(question func(map[lb.NodeName]Report) map[lb.NodeName]bool, list []Report) []lb.NodeName {
+	return slices.Sorted(maps.Keys(question(byNode(list))))
 }
 
 func TestStale(t *testing.T) {
@@ -108,11 +168,7 @@ func TestStale(t *testing.T) {
 		{"the only node that is ready has a speaker that was stopped", []Report{misses("a"), stopped(misses("b"))}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": NodeDown, "b": Stopped}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			all := map[lb.NodeName]Report{}
-			for _, r := range tt.reports {
-				all[r.Node] = r
-			}
-			got := Stale(all, func(node lb.NodeName) bool { return slices.Contains(tt.down, node) })
+			got := Stale(byNode(tt.reports), func(node lb.NodeName) bool { return slices.Contains(tt.down, node) })
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("stale (-want +got):\n%s", diff)
 			}

@@ -3,12 +3,17 @@ package integration
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -144,4 +149,106 @@ func TestSpeakerState_TheOnlySpeakerEnds(t *testing.T) {
 	says(running, killed)
 	node1.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
+}
+
+// kubelet has a node's kubelet listen on loopback; one that hangs answers nothing, as that of a
+// node without power.
+func (b *bed) kubelet(node string, hangs bool) {
+	b.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if hangs {
+		b.Cleanup(func() { _ = listener.Close() })
+	} else {
+		server := httptest.NewUnstartedServer(http.NotFoundHandler())
+		_ = server.Listener.Close()
+		server.Listener = listener
+		server.StartTLS()
+		b.Cleanup(server.Close)
+	}
+	object := &corev1.Node{}
+	if err := b.Get(context.Background(), client.ObjectKey{Name: node}, object); err != nil {
+		b.Fatal(err)
+	}
+	at := netip.MustParseAddrPort(listener.Addr().String())
+	object.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: at.Addr().String()}}
+	object.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(at.Port())
+	if err := b.Status().Update(context.Background(), object); err != nil {
+		b.Fatalf("writing the address of the node %s: %v", node, err)
+	}
+}
+
+// Two of three nodes lose power at once: the report of the third one is confirmed by their
+// kubelets, which do not answer, long before the nodes are NotReady.
+func TestSpeakerState_TwoOfThreeNodesDieAtOnce(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	var speakers []*speaker
+	for _, node := range []string{"node1", "node2", "node3"} {
+		b.machine(node, nil)
+		b.kubelet(node, node != "node3")
+		speakers = append(speakers, b.speaker(node))
+	}
+	b.advertise("all")
+	b.advertiseToRouters("all")
+	b.peer("tor")
+	b.controller()
+	b.service("web")
+	b.endpoints("web", "node1", "node2", "node3")
+	b.has("web", "10.9.0.1")
+	for _, s := range speakers {
+		s.session("tor", v1beta1.BGPEstablished, "")
+	}
+	speakers[0].owns(1, "10.9.0.1")
+	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
+	b.sessions("tor", 3, 3)
+
+	speakers[2].status.Phase = v1beta1.SpeakerIsolated // it cannot know whether they have taken over
+	speakers[2].misses("node1", "node2")
+	reported := time.Now()
+	speakers[0].current(metav1.ConditionFalse, v1beta1.ReasonSpeakerMissing)
+	speakers[1].current(metav1.ConditionFalse, v1beta1.ReasonSpeakerMissing)
+	speakers[2].current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 was announced by node1, ", "node3 (its speaker has lost all others at once and is silent)")
+	b.sessions("tor", 1, 3)
+	if took := time.Since(reported); took > 5*time.Second {
+		t.Errorf("it took %s to show that two nodes died, want 5s at most", took)
+	}
+
+	speakers[2].status.Phase = v1beta1.SpeakerActive
+	speakers[2].misses() // they are back
+	speakers[0].current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
+}
+
+// One speaker alone misses another one, whose kubelet answers: the other one may well run.
+func TestSpeakerState_KubeletOfTheMissingSpeakerAnswers(t *testing.T) {
+	b := newBed(t)
+	var speakers []*speaker
+	for _, node := range []string{"node1", "node2", "node3"} {
+		b.machine(node, nil)
+		b.kubelet(node, false)
+		speakers = append(speakers, b.speaker(node))
+	}
+	b.controller()
+	for _, s := range speakers {
+		s.write()
+		s.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+	}
+	speakers[2].status.Phase = v1beta1.SpeakerStopped // it restarts
+	speakers[2].write()
+	speakers[2].current(metav1.ConditionFalse, v1beta1.ReasonStopped)
+	speakers[1].misses("node1")
+	eventually.Stays(t, 3*time.Second, "the state of node1 is current", func(ctx context.Context) error {
+		state := &v1beta1.SpeakerState{}
+		if err := b.Get(ctx, client.ObjectKey{Name: "node1"}, state); err != nil {
+			return err
+		}
+		if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent); c == nil || c.Status != metav1.ConditionTrue {
+			return fmt.Errorf("condition %+v", c)
+		}
+		return nil
+	})
 }

@@ -1,0 +1,28 @@
+package apiconv
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// kubeletPort is the port of kubelets that report none.
+const kubeletPort = 10250
+
+// Kubelet returns where the kubelet of a node listens: on the first InternalIP; false: the
+// node has none.
+func Kubelet(node *corev1.Node) (netip.AddrPort, bool) {
+	port := uint16(kubeletPort)
+	if p := node.Status.DaemonEndpoints.KubeletEndpoint.Port; p > 0 && p <= 65535 {
+		port = uint16(p)
+	}
+	for _, a := range node.Status.Addresses[:min(len(node.Status.Addresses), maxOwn)] {
+		if a.Type != corev1.NodeInternalIP {
+			continue
+		}
+		if address, err := ParseAddress(a.Address); err == nil {
+			return netip.AddrPortFrom(address, port), true
+		}
+	}
+	return netip.AddrPort{}, false
+}

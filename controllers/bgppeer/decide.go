@@ -78,7 +78,7 @@ func (n node) trouble(ready string) string {
 		return "the speaker on it is not heard by the others: look at its pod"
 	case !n.told:
 		return "the speaker has no such session, see its SpeakerState"
-	case n.session.Problem.Reason != "" && string(n.session.Problem.Reason) == ready:
+	case n.session.Problem.Reason != "" && !n.session.Problem.Reason.OfRoutes() && string(n.session.Problem.Reason) == ready:
 		return ready + ", see the condition Ready"
 	}
 	return bounded.Cut(n.session.Why(), maxError)

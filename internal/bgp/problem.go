@@ -24,6 +24,9 @@ const (
 	AddressFamilyMissing Reason = "AddressFamilyMissing"
 )
 
+// OfRoutes reports whether the reason is about routes of a session, and not why there is no session.
+func (r Reason) OfRoutes() bool { return r == NoNextHop || r == AddressFamilyMissing }
+
 // Problem is what is wrong with a peer on one node. The zero value is none.
 type Problem struct {
 	Reason Reason

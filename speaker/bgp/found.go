@@ -44,6 +44,7 @@ func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 	before := p.router
 	p.router = router
 	if before.IsValid() {
+		p.unrouted = bgp.Problem{}
 		p.unknownPath(now)
 		return p.machine.Restart(now, bgp.Ceased(bgp.AdminReset, ""), "another router is on "+p.config.Interface)
 	}

@@ -207,6 +207,23 @@ func TestAddressFamilyMissing_IsReportedAndTheOtherFamilyIsAnnounced(t *testing.
 	if s.Problem != want || s.LastError != want.Message || !s.IPv4 || s.IPv6 {
 		t.Errorf("got %+v, want IPv4 alone and the problem %+v", s, want)
 	}
+
+	// Without a session nothing shows that the router is another one by now.
+	listener.SetPeers(nil, has(nil))
+	s = becomes(t, caller, "down, and refused", func(s Status) bool { return !established(s) && s.Retry > 0 })
+	if s.Problem != want || s.LastError == want.Message {
+		t.Errorf("got %+v, want the problem %+v, and the error of the connection", s, want)
+	}
+	toCaller.DualStack = true
+	listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))
+	if s = becomes(t, caller, "established", established); s.Problem.Reason != bgp.NoNextHop { // on a loopback
+		t.Errorf("got %+v, want only the problem of an IPv6 next hop", s)
+	}
+	caller.SetInternalIPs(nil) // of addresses a change shows, without a session too
+	listener.SetPeers(nil, has(nil))
+	becomes(t, caller, "down", func(s Status) bool { return !established(s) && s.Problem.Reason == bgp.NoNextHop })
+	caller.SetInternalIPs([]netip.Addr{nodeInternal.Prefix.Addr()})
+	becomes(t, caller, "without a problem", func(s Status) bool { return s.Problem == bgp.Problem{} })
 }
 
 func TestPortClosed_EndsWithPassiveMode(t *testing.T) {

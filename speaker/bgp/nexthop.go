@@ -27,6 +27,9 @@ func connected(address netip.Addr) bool {
 // none any more are withdrawn.
 func (p *peer) renewNextHops() {
 	if p.up == nil {
+		if p.unrouted.Reason == bgp.NoNextHop { // of other addresses
+			p.unrouted = bgp.Problem{}
+		}
 		return
 	}
 	device, direct := outgoing(p.config, p.router, p.local, p.addresses)
@@ -54,7 +57,7 @@ func (p *peer) renewNextHops() {
 			p.table.renew(f.family)
 		}
 	}
-	p.problem = p.routeProblem(without, path)
+	p.unrouted = p.routeProblem(without, path)
 }
 
 // routeProblem returns why routes do not go over an established session, of which some

@@ -63,9 +63,12 @@ type peer struct {
 	addresses []bgp.NodeAddress
 	internal  []netip.Addr
 	hops      bgp.NextHops
-	problem   bgp.Problem // of this node with the peer
+	problem   bgp.Problem // of this node with the attempts to connect
 	closed    bgp.Problem // of its port, if the peer is passive
-	passes    *watchdog.Loop
+	// unrouted is why routes do not go over the session. It outlives the session, until the next one,
+	// or what it is about, shows otherwise: a session that flaps does not make it come and go.
+	unrouted bgp.Problem
+	passes   *watchdog.Loop
 }
 
 // event is something that happens: it is done by the goroutine of the peer.
@@ -143,7 +146,7 @@ func (p *peer) perform(actions []session.Action) {
 		case session.Up:
 			p.established(a.Negotiated)
 		case session.Down:
-			p.up, p.changed, p.problem = nil, time.Time{}, bgp.Problem{}
+			p.up, p.changed = nil, time.Time{}
 			p.isUp.Store(false)
 			p.metrics.down.Inc()
 			p.flaps.note(time.Now())
@@ -213,8 +216,7 @@ func (p *peer) dialFailed(now time.Time, to netip.AddrPort, err error) []session
 	return p.machine.DialFailed(now, dialWords(to, p.config, err))
 }
 
-// attempted notes what an attempt to connect shows of this node. An established session has
-// other problems.
+// attempted notes what an attempt to connect shows of this node.
 func (p *peer) attempted(problem bgp.Problem) {
 	if p.up == nil {
 		p.problem = problem
@@ -270,7 +272,7 @@ func (p *peer) close(side session.Side, n *bgp.Notification) {
 
 // established begins to send routes.
 func (p *peer) established(n session.Negotiated) {
-	p.up, p.restarted = &n, false
+	p.up, p.restarted, p.problem = &n, false, bgp.Problem{}
 	p.isUp.Store(true)
 	l := p.links[n.Side]
 	p.local = addrOf(l.conn.LocalAddr())
@@ -365,7 +367,7 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	p.perform(actions)
 	p.flaps = before // a planned end is no flap
 	// Problems are of the configuration before.
-	p.problem, p.closed = bgp.Problem{}, bgp.Problem{}
+	p.problem, p.closed, p.unrouted = bgp.Problem{}, bgp.Problem{}, bgp.Problem{}
 	p.machine = session.New(now, c)
 	p.machine.Path(now, p.pathUp, false, "")
 	p.machine.Note(now, why)

@@ -26,7 +26,7 @@ type Status struct {
 	// the session was stable, or the session is established, or the router is to connect.
 	Retry time.Duration
 	// Problem is what is wrong on this node, if that is why there is no session, or why the
-	// router gets fewer routes than it should.
+	// router gets fewer routes than it should; without a session as the last one showed it.
 	Problem bgp.Problem
 	// Flaps is how often the session has ended unplanned since it last stayed established
 	// for bgp.StableAfter, and LastFlap when it did last.
@@ -66,12 +66,14 @@ func (p *peer) report() {
 	if failing := cmp.Or(p.failing, p.table.problem()); failing != nil && p.up != nil {
 		s.LastError, s.LastErrorAt = failing.Error(), s.Since
 	}
-	s.Problem = p.problem
-	if p.up == nil {
-		s.Problem = cmp.Or(p.problem, p.closed)
-	}
-	if p.up != nil || s.LastError == "" {
+	switch {
+	case p.up != nil:
+		s.Problem = p.unrouted
 		s.LastError = cmp.Or(s.Problem.Message, s.LastError)
+	default:
+		down := cmp.Or(p.problem, p.closed)
+		s.Problem = cmp.Or(down, p.unrouted)
+		s.LastError = cmp.Or(s.LastError, down.Message)
 	}
 	s.Changes = p.table.changes
 	if p.up == nil {

@@ -16,6 +16,10 @@ type News struct {
 	Whole bool
 	// Announced and Withdrawn since the news before, in no order.
 	Announced, Withdrawn []netip.Prefix
+	// Since is when the session was established, if Whole; zero: there is none. RestartTime is for how
+	// long its router keeps routes of a speaker that has ended; 0: it does not.
+	Since       time.Time
+	RestartTime time.Duration
 }
 
 // News returns for each peer what has changed since it was asked last. What it costs
@@ -40,7 +44,14 @@ func (p *peer) news() News {
 			p.table.untold = true
 			answer <- News{Whole: true}
 		} else {
-			answer <- p.table.tellNews()
+			n := p.table.tellNews()
+			if n.Whole {
+				_, n.Since = p.machine.State()
+				if p.up.GracefulRestart != nil {
+					n.RestartTime = p.config.RestartTime
+				}
+			}
+			answer <- n
 		}
 		return nil
 	})

@@ -63,6 +63,7 @@ type StateWriter struct {
 	// can. Call Nudge when the answer changes.
 	Checkpoint func() error
 
+	met     bool                  // what the speaker before this one reported was read
 	left    bool                  // the speaker ends
 	entries int                   // that the state listed last
 	there   *v1beta1.SpeakerState // as the API server has it, as it was read or written last; nil: nobody has looked
@@ -158,6 +159,9 @@ func (w *StateWriter) write(ctx context.Context) error {
 	w.mu.Unlock()
 	if latest == nil {
 		return nil
+	}
+	if err := w.meet(ctx); err != nil {
+		return err
 	}
 	var routing Routing
 	if w.Routing != nil {

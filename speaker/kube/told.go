@@ -23,6 +23,7 @@ type told struct {
 	counts map[bgp.PeerName]int              // of the prefixes that a router has
 	since  map[netip.Prefix]time.Time        // when the first router got a prefix
 	dirty  map[int]bool                      // to be written
+	before predecessor
 }
 
 // note takes in what has changed. A peer that is not mentioned is gone.
@@ -43,6 +44,7 @@ func (t *told) note(news map[bgp.PeerName]speakerbgp.News) {
 		for _, prefix := range n.Announced {
 			t.set(prefix, peer, true)
 		}
+		t.resume(peer, n)
 	}
 }
 

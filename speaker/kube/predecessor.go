@@ -1,0 +1,83 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/reports"
+	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+)
+
+// predecessor is what the speaker before this one reported when it was stopped: routes that
+// routers keep by graceful restart (RFC 4724). Of one that was killed it is not known when it
+// ended, and so not whether its routers have dropped the routes meanwhile.
+type predecessor struct {
+	ended  map[bgp.PeerName]time.Time // when the sessions did
+	routes map[netip.Prefix]reports.Route
+}
+
+// meet reads, once, what the speaker before this one reported, before it is overwritten.
+func (w *StateWriter) meet(ctx context.Context) error {
+	if w.met {
+		return nil
+	}
+	state, err := w.read(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
+	}
+	if state.Status.Phase == v1beta1.SpeakerStopped {
+		if w.routes.told.before, err = w.routes.predecessor(ctx, state); err != nil {
+			return err
+		}
+	}
+	w.met = true
+	return nil
+}
+
+func (s *routeSlices) predecessor(ctx context.Context, state *v1beta1.SpeakerState) (p predecessor, err error) {
+	var list v1beta1.SpeakerRouteSliceList
+	if err := s.client.List(ctx, &list, client.MatchingFields{"node": string(s.self)}); err != nil {
+		return p, fmt.Errorf("listing the SpeakerRouteSlices of %s: %w", s.self, err)
+	}
+	p = predecessor{ended: map[bgp.PeerName]time.Time{}, routes: map[netip.Prefix]reports.Route{}}
+	for i := range state.Status.BGPPeers {
+		p.ended[bgp.PeerName(state.Status.BGPPeers[i].Name)] = state.Status.BGPPeers[i].Since.Time
+	}
+	for i := range list.Items {
+		_, routes := apiconv.SpeakerRoutes(&list.Items[i])
+		for _, r := range routes {
+			p.routes[r.Prefix] = r
+		}
+	}
+	return p, nil
+}
+
+// resume has the routes of a peer's first session since when their router has had them, if it kept
+// them from the last session of the predecessor on.
+func (t *told) resume(peer bgp.PeerName, n speakerbgp.News) {
+	ended, is := t.before.ended[peer]
+	if !is || !n.Whole || n.Since.IsZero() {
+		return
+	}
+	delete(t.before.ended, peer)
+	if n.Since.Sub(ended) <= n.RestartTime {
+		for _, prefix := range n.Announced {
+			before, listed := t.before.routes[prefix]
+			if listed && slices.Contains(before.Peers, peer) && !before.Since.IsZero() && before.Since.Before(t.since[prefix]) {
+				t.since[prefix] = before.Since
+				t.dirty[t.place[prefix]] = true
+			}
+		}
+	}
+	if len(t.before.ended) == 0 {
+		t.before = predecessor{}
+	}
+}

@@ -61,7 +61,7 @@ func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Regist
 	if err := l2advertisement.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.L2Advertisement{}); err != nil {
 		return fmt.Errorf("starting the L2Advertisement controller: %w", err)
 	}
-	if err := externalips.New(mgr.GetClient(), recorder, book, adopter.Load).SetupWithManager(mgr); err != nil {
+	if err := externalips.New(mgr.GetClient(), mgr.GetAPIReader(), recorder, book, adopter.Load).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of externalIPs: %w", err)
 	}
 	if err := speakerstate.New(mgr.GetClient()).SetupWithManager(mgr); err != nil {

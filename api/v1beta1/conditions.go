@@ -419,6 +419,7 @@ const (
 	// spec.externalIPs of another one.
 	ReasonAddressInExternalIPs = "AddressInExternalIPs"
 	// ReasonTooManyExternalIPs: spec.externalIPs has more items than are compared with the
-	// pools, and none of those is an address of a pool. The status is Unknown.
+	// pools, and none of those is an address of a pool; or none are compared, since all Services
+	// list too many, and those of the namespace the most. The status is Unknown.
 	ReasonTooManyExternalIPs = "TooManyExternalIPs"
 )

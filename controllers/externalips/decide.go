@@ -28,6 +28,9 @@ type facts struct {
 	shared []shared
 	// more says that its spec.externalIPs has more items than are read.
 	more bool
+	// over says that none of its spec.externalIPs are read, since its namespace lists most of
+	// all that are.
+	over bool
 }
 
 // listed is an address in spec.externalIPs that is a pool's.
@@ -61,13 +64,16 @@ func decide(f facts) *metav1.Condition {
 		c.Reason = v1beta1.ReasonAddressOfPool
 	case len(f.shared) > 0:
 		c.Reason = v1beta1.ReasonAddressInExternalIPs
-	case f.more:
+	case f.more, f.over:
 		c.Status, c.Reason = metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs
 	default:
 		return nil
 	}
 	if f.more {
 		sentences = append(sentences, fmt.Sprintf("spec.externalIPs: it has more than %d items: those after the first %d are not compared with the pools: remove some", apiconv.MaxExternalIPs, apiconv.MaxExternalIPs))
+	}
+	if f.over {
+		sentences = append(sentences, fmt.Sprintf("spec.externalIPs: they are not compared with the pools: %d addresses of all Services are, and the namespace lists the most: remove some from its Services", maxAddresses))
 	}
 	c.Message = bounded.Message(strings.Join(sentences, "; "))
 	return c

@@ -1,6 +1,7 @@
 package externalips
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -25,6 +26,7 @@ type entry struct {
 	generation int64
 	addresses  []netip.Addr
 	more       bool // it has more externalIPs than are read
+	over       int  // how many addresses it lists, if they are left out since there is no room
 	// condition about the externalIPs that it has now, nil if none.
 	condition *metav1.Condition
 }
@@ -48,44 +50,116 @@ func newEntry(svc *corev1.Service) entry {
 }
 
 // empty reports whether nothing is to be kept of the Service.
-func (e entry) empty() bool { return len(e.addresses) == 0 && e.condition == nil }
+func (e entry) empty() bool { return len(e.addresses) == 0 && e.condition == nil && e.over == 0 }
 
 // index has the Services that are not of type LoadBalancer and have externalIPs, or the
 // condition about them. It is safe for concurrent use; make it with newIndex.
+//
+// The addresses in it are bounded. When there is no room, the namespace gives way that lists most:
+// no number of Services of one tenant hides what others list.
 type index struct {
-	mu       sync.Mutex
-	services map[lb.ServiceKey]entry
-	listedBy map[netip.Addr]map[lb.ServiceKey]struct{}
-	count    int // addresses of all entries
-	most     int // bound of count
-	listed   bool
+	mu         sync.Mutex
+	services   map[lb.ServiceKey]entry
+	listedBy   map[netip.Addr]map[lb.ServiceKey]struct{}
+	namespaces map[string]*share
+	over       map[lb.ServiceKey]struct{} // Services whose addresses are not there
+	count      int                        // addresses of all entries
+	most       int                        // bound of count
+	listed     bool
+}
+
+// share is what the Services of a namespace have of the index.
+type share struct {
+	count    int
+	services map[lb.ServiceKey]struct{} // those with addresses
 }
 
 func newIndex(most int) *index {
-	return &index{services: map[lb.ServiceKey]entry{}, listedBy: map[netip.Addr]map[lb.ServiceKey]struct{}{}, most: most}
+	return &index{
+		services: map[lb.ServiceKey]entry{}, listedBy: map[netip.Addr]map[lb.ServiceKey]struct{}{},
+		namespaces: map[string]*share{}, over: map[lb.ServiceKey]struct{}{}, most: most,
+	}
 }
 
 // put replaces the entry of a Service, and returns the addresses that it lists now or listed
-// before. It reports false, and keeps no addresses of the Service, if there is no room for them.
-func (x *index) put(key lb.ServiceKey, next entry) (touched []netip.Addr, ok bool) {
+// before. If there is no room it leaves out those of this Service, or those of others, which it
+// returns with the addresses.
+func (x *index) put(key lb.ServiceKey, next entry) (touched []netip.Addr, evicted []lb.ServiceKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	touched = x.drop(key)
-	if ok = x.count+len(next.addresses) <= x.most; !ok {
-		next.addresses = nil
-	}
-	if next.empty() {
-		return touched, ok
-	}
-	x.services[key] = next
-	x.count += len(next.addresses)
-	for _, a := range next.addresses {
-		if x.listedBy[a] == nil {
-			x.listedBy[a] = map[lb.ServiceKey]struct{}{}
+	for x.count+len(next.addresses) > x.most {
+		most := x.largest(key.Namespace, len(next.addresses))
+		if most == key.Namespace {
+			next.over, next.addresses = len(next.addresses), nil
+			break
 		}
-		x.listedBy[a][key] = struct{}{}
+		other := x.largestOf(most)
+		gone := x.services[other]
+		touched = append(touched, x.drop(other)...)
+		gone.over, gone.addresses = len(gone.addresses), nil
+		x.add(other, gone)
+		evicted = append(evicted, other)
 	}
-	return append(touched, next.addresses...), ok
+	x.add(key, next)
+	return append(touched, next.addresses...), evicted
+}
+
+// readmit has the addresses of a Service that were left out, if there is room for them and
+// nothing else is known of the Service since, and reports whether it has.
+func (x *index) readmit(key lb.ServiceKey, next entry) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	was, has := x.services[key]
+	if !has || was.uid != next.uid || was.generation != next.generation || was.over == 0 || x.count+len(next.addresses) > x.most {
+		return false
+	}
+	x.drop(key)
+	x.add(key, next)
+	return true
+}
+
+// fitting returns Services whose addresses were left out and for which there is room now.
+func (x *index) fitting() (keys []lb.ServiceKey) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	room := x.most - x.count
+	for key := range x.over {
+		if need := x.services[key].over; need <= room {
+			room -= need
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// fits reports whether there is room for the addresses of a Service that were left out.
+func (x *index) fits(e entry) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.count+e.over <= x.most
+}
+
+// largest returns the namespace that has the most addresses, with so many more of one.
+func (x *index) largest(own string, more int) string {
+	most, count := own, more
+	if s := x.namespaces[own]; s != nil {
+		count += s.count
+	}
+	for name, s := range x.namespaces {
+		if s.count > count {
+			most, count = name, s.count
+		}
+	}
+	return most
+}
+
+// largestOf returns the Service of a namespace that has the most addresses, of those the first
+// by name.
+func (x *index) largestOf(namespace string) lb.ServiceKey {
+	return slices.MinFunc(slices.Collect(maps.Keys(x.namespaces[namespace].services)), func(a, b lb.ServiceKey) int {
+		return cmp.Or(cmp.Compare(len(x.services[b].addresses), len(x.services[a].addresses)), a.Compare(b))
+	})
 }
 
 // remove removes the entry of a Service, and returns the addresses that it listed.
@@ -93,6 +167,34 @@ func (x *index) remove(key lb.ServiceKey) []netip.Addr {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.drop(key)
+}
+
+// add adds the entry of a Service that has none. The addresses are within the bound.
+func (x *index) add(key lb.ServiceKey, e entry) {
+	if e.empty() {
+		return
+	}
+	x.services[key] = e
+	if e.over > 0 {
+		x.over[key] = struct{}{}
+	}
+	if len(e.addresses) == 0 {
+		return
+	}
+	x.count += len(e.addresses)
+	s := x.namespaces[key.Namespace]
+	if s == nil {
+		s = &share{services: map[lb.ServiceKey]struct{}{}}
+		x.namespaces[key.Namespace] = s
+	}
+	s.count += len(e.addresses)
+	s.services[key] = struct{}{}
+	for _, a := range e.addresses {
+		if x.listedBy[a] == nil {
+			x.listedBy[a] = map[lb.ServiceKey]struct{}{}
+		}
+		x.listedBy[a][key] = struct{}{}
+	}
 }
 
 func (x *index) drop(key lb.ServiceKey) []netip.Addr {
@@ -103,6 +205,13 @@ func (x *index) drop(key lb.ServiceKey) []netip.Addr {
 		}
 	}
 	x.count -= len(before)
+	if s := x.namespaces[key.Namespace]; s != nil {
+		s.count -= len(before)
+		if delete(s.services, key); len(s.services) == 0 {
+			delete(x.namespaces, key.Namespace)
+		}
+	}
+	delete(x.over, key)
 	delete(x.services, key)
 	return slices.Clone(before)
 }

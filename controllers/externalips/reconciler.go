@@ -15,6 +15,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -34,17 +36,22 @@ const unlisted = time.Second
 // Reconciler compares the externalIPs of one Service. Make it with New.
 type Reconciler struct {
 	client client.Client
+	reader client.Reader // of the API server
 	events events.EventRecorder
 	ledger *ledger.Ledger
 	load   func(context.Context) error
 	others *index
-	now    func() time.Time
+	pace   pace // Reconcile runs once at a time
+	// changed asks for a look at a Service and at those that have the addresses. It is set
+	// before the first Reconcile.
+	changed func(key lb.ServiceKey, touched []netip.Addr)
+	now     func() time.Time
 }
 
-// New returns a Reconciler that reads Services of type LoadBalancer from the cache of c, asks
-// the ledger, which load fills, about addresses, and records events.
-func New(c client.Client, recorder events.EventRecorder, book *ledger.Ledger, load func(context.Context) error) *Reconciler {
-	return &Reconciler{client: c, events: recorder, ledger: book, load: load, others: newIndex(maxAddresses), now: time.Now}
+// New returns a Reconciler that reads Services of type LoadBalancer from the cache of c, and
+// others past it, asks the ledger, which load fills, about addresses, and records events.
+func New(c client.Client, reader client.Reader, recorder events.EventRecorder, book *ledger.Ledger, load func(context.Context) error) *Reconciler {
+	return &Reconciler{client: c, reader: reader, events: recorder, ledger: book, load: load, others: newIndex(maxAddresses), now: time.Now}
 }
 
 // Reconcile brings the condition of one Service to what it should be.
@@ -55,25 +62,41 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if !r.others.isListed() {
 		return reconcile.Result{RequeueAfter: unlisted}, nil
 	}
-	svc, addresses, more, err := r.read(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name})
+	svc, e, err := r.read(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name})
 	if err != nil || svc == nil {
 		return reconcile.Result{}, err
 	}
-	f, err := r.gather(ctx, apiconv.KeyOf(svc), addresses)
+	f, err := r.gather(ctx, apiconv.KeyOf(svc), e.addresses)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	f.more = more
-	now := decide(f)
+	f.more, f.over = e.more, e.over > 0
+	return r.report(ctx, svc, decide(f))
+}
+
+// report brings the condition of a Service to what it should be, nil for none, when that may be
+// written.
+func (r *Reconciler) report(ctx context.Context, svc *corev1.Service, now *metav1.Condition) (reconcile.Result, error) {
+	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceExternalIPConflict)
+	others := byOthers(was, now)
+	if wait := r.pace.wait(key, r.now()); others && wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	var changed bool
+	var err error
 	if now == nil {
-		return reconcile.Result{}, servicecondition.Remove(ctx, r.client, svc, v1beta1.ServiceExternalIPConflict)
+		changed, err = was != nil, servicecondition.Remove(ctx, r.client, svc, v1beta1.ServiceExternalIPConflict)
+	} else {
+		now.ObservedGeneration = svc.Generation
+		changed, err = servicecondition.Set(ctx, r.client, svc, *now, r.now())
 	}
-	now.ObservedGeneration = svc.Generation
-	changed, err := servicecondition.Set(ctx, r.client, svc, *now, r.now())
-	if err != nil {
+	if err != nil || !changed {
 		return reconcile.Result{}, err
 	}
-	if changed {
+	if others {
+		r.pace.note(key, r.now())
+	}
+	if now != nil {
 		r.events.Eventf(svc, nil, corev1.EventTypeWarning, now.Reason, "CheckExternalIPs", "%s", bounded.Note(now.Message))
 	}
 	return reconcile.Result{}, nil
@@ -81,21 +104,44 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 // read returns a Service with its externalIPs, nil if there is none or it lists nothing and has
 // nothing to remove. Of Services of other types only metadata and condition are there.
-func (r *Reconciler) read(ctx context.Context, key lb.ServiceKey) (svc *corev1.Service, addresses []netip.Addr, more bool, err error) {
-	svc = &corev1.Service{}
-	err = r.client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
+func (r *Reconciler) read(ctx context.Context, key lb.ServiceKey) (*corev1.Service, entry, error) {
+	svc := &corev1.Service{}
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
 	switch {
 	case err == nil:
-		addresses, more = apiconv.ExternalIPs(svc)
-		return svc, addresses, more, nil
+		return svc, newEntry(svc), nil
 	case !apierrors.IsNotFound(err):
-		return nil, nil, false, fmt.Errorf("reading the Service %s: %w", key, err)
+		return nil, entry{}, fmt.Errorf("reading the Service %s: %w", key, err)
 	}
 	e, ok := r.others.get(key)
 	if !ok {
-		return nil, nil, false, nil
+		return nil, entry{}, nil
 	}
-	return e.service(key), e.addresses, e.more, nil
+	if e.over > 0 && r.others.fits(e) {
+		if e, err = r.readmit(ctx, key, e); err != nil {
+			return nil, entry{}, err
+		}
+	}
+	return e.service(key), e, nil
+}
+
+// readmit reads the addresses of a Service again that the index left out, and returns its
+// entry.
+func (r *Reconciler) readmit(ctx context.Context, key lb.ServiceKey, e entry) (entry, error) {
+	svc := &corev1.Service{}
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
+	if apierrors.IsNotFound(err) {
+		return e, nil
+	}
+	if err != nil {
+		return e, fmt.Errorf("reading the externalIPs of the Service %s: %w", key, err)
+	}
+	next := newEntry(svc)
+	if svc.Spec.Type == corev1.ServiceTypeLoadBalancer || !r.others.readmit(key, next) {
+		return e, nil // the reflector brings what it is now
+	}
+	r.changed(key, next.addresses)
+	return next, nil
 }
 
 // gather asks who has the addresses that the Service lists, and who lists those that it has.

@@ -28,8 +28,7 @@ import (
 )
 
 const (
-	// collect is how long changes about a Service are collected: a tenant who edits
-	// externalIPs again and again costs its victim one write in that time at most.
+	// collect is how long changes about a Service are collected.
 	collect = time.Second
 	// afterPools is how long the controller of pools has until the ledger has a change.
 	afterPools = 2 * time.Second
@@ -51,9 +50,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Service{}, byExternalIP, externalIPsOf); err != nil {
 		return fmt.Errorf("indexing the Services by externalIPs: %w", err)
 	}
-	log := mgr.GetLogger().WithName("externalips")
 	reflect := source.Func(func(ctx context.Context, q queue) error {
-		s := &store{index: r.others, log: log, changed: func(key lb.ServiceKey, touched []netip.Addr) { r.enqueue(q, key, touched) }}
+		r.changed = func(key lb.ServiceKey, touched []netip.Addr) { r.enqueue(q, key, touched) }
+		s := &store{index: r.others, changed: r.changed}
 		reflector := cache.NewReflectorWithOptions(listerWatcher(watching), &corev1.Service{}, s, cache.ReflectorOptions{Name: "externalips"})
 		go reflector.RunWithContext(ctx)
 		return nil

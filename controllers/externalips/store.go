@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -53,7 +52,6 @@ func trim(in any) (any, error) {
 type store struct {
 	index   *index
 	changed func(key lb.ServiceKey, touched []netip.Addr)
-	log     logr.Logger
 }
 
 var _ cache.TransformingStore = (*store)(nil)
@@ -71,11 +69,12 @@ func (s *store) Add(object any) error {
 	if _, had := s.index.get(key); !had && next.empty() {
 		return nil // as almost all are
 	}
-	touched, ok := s.index.put(key, next)
-	if !ok {
-		s.log.Info("the cluster has too many externalIPs: those of this Service are not compared with the pools", "service", key.String(), "bound", s.index.most)
-	}
+	touched, evicted := s.index.put(key, next)
 	s.changed(key, touched)
+	for _, other := range evicted {
+		s.changed(other, nil)
+	}
+	s.readmit()
 	return nil
 }
 
@@ -91,8 +90,16 @@ func (s *store) Delete(object any) error {
 	key := apiconv.KeyOf(svc)
 	if _, had := s.index.get(key); had {
 		s.changed(key, s.index.remove(key))
+		s.readmit()
 	}
 	return nil
+}
+
+// readmit calls changed for the Services for whose addresses there is room now.
+func (s *store) readmit() {
+	for _, key := range s.index.fitting() {
+		s.changed(key, nil)
+	}
 }
 
 // Replace implements cache.ReflectorStore.

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,7 +38,7 @@ type recorded struct {
 
 func newRecorded(most int) *recorded {
 	r := &recorded{}
-	r.store = store{index: newIndex(most), log: logr.Discard(), changed: func(key lb.ServiceKey, touched []netip.Addr) {
+	r.store = store{index: newIndex(most), changed: func(key lb.ServiceKey, touched []netip.Addr) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		slices.SortFunc(touched, netip.Addr.Compare)
@@ -105,26 +104,94 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// in moves a Service to another namespace.
+func in(namespace string, svc *corev1.Service) *corev1.Service {
+	svc.Namespace = namespace
+	return svc
+}
+
 func TestStore_Bound(t *testing.T) {
-	s := newRecorded(3)
-	for _, svc := range []*corev1.Service{service("a", "10.9.0.1", "10.9.0.2"), service("b", "10.9.0.3", "10.9.0.4"), service("c", "10.9.0.5"), reported(service("d", "10.9.0.6"))} {
+	for _, tt := range []struct {
+		name string
+		most int
+		add  []*corev1.Service
+		over []string // Services that are not compared
+	}{
+		{"all fit", 3, []*corev1.Service{service("a", "10.9.0.1", "10.9.0.2"), service("b", "10.9.0.3")}, nil},
+		{"the last one of the only namespace does not", 3, []*corev1.Service{service("a", "10.9.0.1", "10.9.0.2"), service("b", "10.9.0.3", "10.9.0.4"), service("c", "10.9.0.5")}, []string{"shop/b"}},
+		{"the namespace that lists most gives way to another one", 3, []*corev1.Service{service("a", "10.9.0.1"), service("b", "10.9.0.3", "10.9.0.4"), in("small", service("c", "10.9.0.5"))}, []string{"shop/b"}},
+		{"and no more than is needed", 4, []*corev1.Service{service("a", "10.9.0.1", "10.9.0.2"), service("b", "10.9.0.3", "10.9.0.4"), in("small", service("c", "10.9.0.5", "10.9.0.6"))}, []string{"shop/a"}},
+		{"among equals who comes last does not fit", 2, []*corev1.Service{service("a", "10.9.0.1"), in("other", service("b", "10.9.0.2")), in("third", service("c", "10.9.0.3", "10.9.0.4"))}, []string{"third/c"}},
+		{"a namespace of one address always fits beside one of many", 3, []*corev1.Service{service("a", "10.9.0.1"), service("b", "10.9.0.2"), service("c", "10.9.0.3"), in("small", service("d", "10.9.0.4"))}, []string{"shop/a"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newRecorded(tt.most)
+			for _, svc := range tt.add {
+				if err := s.Add(svc); err != nil {
+					t.Fatal(err)
+				}
+				if s.index.count > tt.most {
+					t.Fatalf("after %s: got %d addresses, want %d at most", svc.Name, s.index.count, tt.most)
+				}
+			}
+			var over []string
+			for _, key := range s.index.keys() {
+				if e, _ := s.index.get(key); e.over > 0 {
+					over = append(over, key.String())
+				}
+			}
+			slices.Sort(over)
+			if diff := cmp.Diff(tt.over, over); diff != "" {
+				t.Errorf("not compared (-want +got):\n%s", diff)
+			}
+			for _, svc := range tt.add {
+				if err := s.Delete(svc); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if x := s.index; x.count != 0 || len(x.listedBy) != 0 || len(x.namespaces) != 0 || len(x.over) != 0 || len(x.services) != 0 {
+				t.Errorf("after all are gone: got %d addresses, %v, %v, %v, %v, want none", x.count, x.listedBy, x.namespaces, x.over, x.services)
+			}
+		})
+	}
+}
+
+// What is left out is looked at, and again when there is room for it.
+func TestStore_LeftOut(t *testing.T) {
+	s := newRecorded(2)
+	for _, svc := range []*corev1.Service{service("a", "10.9.0.1"), service("b", "10.9.0.2")} {
 		if err := s.Add(svc); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff([]string{"a", "c", "d"}, s.names()); diff != "" {
-		t.Errorf("kept within 3 addresses (-want +got):\n%s", diff)
+	s.take()
+	small := in("small", service("c", "10.9.0.3"))
+	if err := s.Add(small); err != nil {
+		t.Fatal(err)
 	}
-	if s.index.count != 3 {
-		t.Errorf("addresses: got %d, want 3", s.index.count)
+	if diff := cmp.Diff([]string{"a[]", "c[10.9.0.1 10.9.0.3]"}, s.take()); diff != "" {
+		t.Errorf("one gives way: changed (-want +got):\n%s", diff)
 	}
-	for _, name := range []string{"a", "c", "d"} {
-		if err := s.Delete(service(name)); err != nil {
-			t.Fatal(err)
-		}
+	a := lb.ServiceKey{Namespace: "shop", Name: "a"}
+	if s.index.readmit(a, newEntry(service("a", "10.9.0.1"))) {
+		t.Error("got a Service back for which there is no room")
 	}
-	if s.index.count != 0 || len(s.index.listedBy) != 0 {
-		t.Errorf("after all are gone: got %d addresses and %d lists, want none", s.index.count, len(s.index.listedBy))
+	if err := s.Delete(small); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a[]", "c[10.9.0.3]"}, s.take()); diff != "" {
+		t.Errorf("there is room again: changed (-want +got):\n%s", diff)
+	}
+	edited := service("a", "10.9.0.7")
+	edited.Generation++
+	if s.index.readmit(a, newEntry(edited)) {
+		t.Error("got a Service back of which something else is known since")
+	}
+	if !s.index.readmit(a, newEntry(service("a", "10.9.0.1"))) || len(s.index.with(netip.MustParseAddr("10.9.0.1"))) != 1 {
+		t.Error("got no addresses of the Service for which there is room")
+	}
+	if s.index.readmit(a, newEntry(service("a", "10.9.0.1"))) {
+		t.Error("got a Service back that was not left out")
 	}
 }
 

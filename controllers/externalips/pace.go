@@ -1,0 +1,54 @@
+package externalips
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// The condition of a Service that others list addresses of is written burst times within
+// window at most: a tenant who edits externalIPs again and again costs its victim no more.
+const (
+	burst  = 4
+	window = 4 * time.Minute
+)
+
+// pace counts the writes about each Service that others cause. The zero value has none.
+type pace struct {
+	writes map[lb.ServiceKey][]time.Time
+	swept  time.Time
+}
+
+// wait returns how long the next write about a Service has to wait; zero: not at all.
+func (p *pace) wait(key lb.ServiceKey, now time.Time) time.Duration {
+	recent := p.writes[key]
+	if len(recent) < burst {
+		return 0
+	}
+	return max(0, recent[len(recent)-burst].Add(window).Sub(now))
+}
+
+// note counts a write about a Service.
+func (p *pace) note(key lb.ServiceKey, now time.Time) {
+	if p.writes == nil {
+		p.writes = map[lb.ServiceKey][]time.Time{}
+	}
+	if now.Sub(p.swept) >= window {
+		p.swept = now
+		maps.DeleteFunc(p.writes, func(_ lb.ServiceKey, times []time.Time) bool { return now.Sub(times[len(times)-1]) >= window })
+	}
+	recent := append(p.writes[key], now)
+	p.writes[key] = slices.Clone(recent[max(0, len(recent)-burst):])
+}
+
+// byOthers reports whether others alone caused a change of the condition from was to now; nil:
+// there is none.
+func byOthers(was, now *metav1.Condition) bool {
+	about := func(c *metav1.Condition) bool { return c == nil || c.Reason == v1beta1.ReasonAddressInExternalIPs }
+	return about(was) && about(now)
+}

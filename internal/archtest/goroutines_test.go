@@ -28,7 +28,9 @@ func TestGoroutineLeaks(t *testing.T) {
 		{"a check is enough", map[string]string{"speaker/p/p.go": starts, "speaker/p/p_test.go": verified}, nil},
 		{"a check of another package is not", map[string]string{"speaker/p/p.go": starts, "speaker/p/p_test.go": quiet, "speaker/q/q_test.go": verified},
 			[]string{"speaker/p/p.go starts a goroutine, and no TestMain of speaker/p calls goleak.VerifyTestMain"}},
-		{"a program may leave them to the end of its process", map[string]string{"cmd/p/p.go": starts, "cmd/p/p_test.go": quiet}, nil},
+		{"a program needs a check as well", map[string]string{"cmd/p/p.go": starts, "cmd/p/p_test.go": quiet},
+			[]string{"cmd/p/p.go starts a goroutine, and no TestMain of cmd/p calls goleak.VerifyTestMain"}},
+		{"a package without tests needs none", map[string]string{"cmd/p/p.go": starts}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

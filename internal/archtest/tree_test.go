@@ -79,3 +79,15 @@ func load(t *testing.T) []File {
 func TestNoPackageLeavesGoroutinesBehind(t *testing.T) {
 	report(t, GoroutineLeaks(load(t)), "a goroutine that nobody ends holds its socket and its memory until the process is killed")
 }
+
+func TestEveryReasonIsDocumented(t *testing.T) {
+	pages, err := Pages(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken, found := UndocumentedReasons(load(t), pages)
+	if found == 0 {
+		t.Fatal("no reason found: the rule would pass without looking at anything")
+	}
+	report(t, broken, "a user who sees a reason searches for it")
+}

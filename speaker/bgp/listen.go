@@ -254,13 +254,7 @@ func (l *listener) open(ctx context.Context, at place, port uint16) (net.Listene
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.keys = map[netip.Addr]bgp.Password{}
-	config := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
-		if err := onSocket(c, func(fd int) error { return prepareListener(fd, at) }); err != nil {
-			return err
-		}
-		l.guard(func(set func(fd int) error) error { return onSocket(c, set) })
-		return nil
-	}}
+	config := l.config(at)
 	network := "tcp6"
 	if at.address.Is4() {
 		network = "tcp4"
@@ -276,6 +270,17 @@ func (l *listener) open(ctx context.Context, at place, port uint16) (net.Listene
 	}
 	l.fd = func(set func(int) error) error { return onSocket(raw, set) }
 	return on, nil
+}
+
+// config prepares a socket before it is bound. l.mu is held while it listens with it.
+func (l *listener) config(at place) net.ListenConfig {
+	return net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
+		if err := onSocket(c, func(fd int) error { return prepareListener(fd, at) }); err != nil {
+			return err
+		}
+		l.guard(func(set func(fd int) error) error { return onSocket(c, set) })
+		return nil
+	}}
 }
 
 func (l *listener) close(on net.Listener) {

@@ -3,6 +3,7 @@ package bgp
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/routes"
@@ -210,4 +212,49 @@ func TestListener_OutOfDescriptors(t *testing.T) {
 			t.Errorf("when it tried to accept (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// A connection without a signature that arrived before the key was there would stay in the queue.
+func TestListener_KeysAreOnTheSocketBeforeItListens(t *testing.T) {
+	const password bgp.Password = "secret"
+	router := netip.MustParseAddr("127.0.0.1")
+	l := &listener{log: logr.Discard(), four: true, peers: []bgp.Peer{{Address: router, Password: password, Passive: true}}, keys: map[netip.Addr]bgp.Password{}}
+	config := l.config(place{address: router})
+	prepare, listens := config.Control, -1
+	var before map[netip.Addr]bgp.Password
+	config.Control = func(network, address string, c syscall.RawConn) error {
+		if err := prepare(network, address, c); err != nil {
+			return err
+		}
+		before = maps.Clone(l.keys)
+		return onSocket(c, func(fd int) (err error) {
+			listens, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+			return err
+		})
+	}
+	on, err := config.Listen(t.Context(), "tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer on.Close()
+	if listens != 0 {
+		t.Fatalf("SO_ACCEPTCONN while the socket is prepared: got %d, want 0", listens)
+	}
+	if diff := cmp.Diff(map[netip.Addr]bgp.Password{router: password}, before); diff != "" {
+		t.Errorf("keys on the socket before it listens (-want +got):\n%s", diff)
+	}
+	// The kernel drops what is not signed: no answer is as good as a failure.
+	unsigned := net.Dialer{Timeout: 200 * time.Millisecond}
+	if conn, err := unsigned.Dial("tcp4", on.Addr().String()); err == nil {
+		conn.Close()
+		t.Error("a connection without a signature: got in, want that it does not")
+	}
+	signed := net.Dialer{Timeout: 10 * time.Second, Control: func(_, _ string, c syscall.RawConn) error {
+		return onSocket(c, func(fd int) error { return sign(fd, router, password) })
+	}}
+	conn, err := signed.Dial("tcp4", on.Addr().String())
+	if err != nil {
+		t.Fatalf("a connection with a signature: got %v, want that it gets in", err)
+	}
+	conn.Close()
 }

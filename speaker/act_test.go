@@ -32,8 +32,8 @@ func TestTheNetworkIsToldBeforeTheOthers(t *testing.T) {
 		{name: "who gives an address up is silent when he says so", drains: true,
 			then: p1(ownership.Active, ownership.Claims{a1: 2}),
 			want: []string{"owned []", "publish Draining []", "acted 3"}},
-		{name: "who is cut off is silent when he says so", drains: true, then: func(b *bed) { b.lose(true, "p1") },
-			want: []string{"owned []", "publish Isolated []", "acted 3"}},
+		{name: "who is isolated is silent when he says so", drains: true, then: func(b *bed) { b.lose("p1") },
+			want: []string{"acted 3", "owned []", "publish Isolated []", "acted 3"}},
 		{name: "who changes nothing has acted all the same", before: ownership.Claims{a1: 1},
 			then: p1(ownership.Active, ownership.Claims{a1: 1}), want: []string{"acted 3"}},
 	}

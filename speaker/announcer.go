@@ -83,6 +83,10 @@ type Announcer interface {
 	// Repeat announces addresses that this node owns once more, from the beginning:
 	// somebody may have learned something else meanwhile. None means all.
 	Repeat(...netip.Addr)
+	// Ask has the segments of the links asked, from now on, whether this node receives from
+	// them at all, and which hosts answer for addresses, each on its interfaces. The results
+	// go to Engine.SetSegment. Nil ends it. The map is never changed.
+	Ask(map[netip.Addr][]string)
 	// SetOurs says which hardware addresses are those of the cluster's nodes: they
 	// are never foreign.
 	SetOurs([]net.HardwareAddr)

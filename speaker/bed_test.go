@@ -21,6 +21,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/segment"
 	"github.com/lbstack/lbstack/speaker"
 )
 
@@ -115,10 +116,33 @@ func (b *bed) hear(peers ...mesh.Peer) {
 	b.settle()
 }
 
-// lose tells the engine that all others are lost.
-func (b *bed) lose(isolated bool, nodes ...lb.NodeName) {
-	b.view.Isolated, b.view.Missing = isolated, missing(nodes...)
+// lose tells the engine that all others are lost. No host answers on its links.
+func (b *bed) lose(nodes ...lb.NodeName) {
+	b.view.Missing = missing(nodes...)
 	b.hear()
+	b.after(300 * time.Millisecond)
+}
+
+// survive tells the engine that all others are lost. Hosts answer on its link, and none for
+// a1 and a2.
+func (b *bed) survive(nodes ...lb.NodeName) {
+	b.view.Missing = missing(nodes...)
+	b.hear()
+	b.after(290 * time.Millisecond)
+	b.reach("eth0")
+	b.after(10 * time.Millisecond)
+	b.reach("eth0", a1, a2)
+}
+
+// reach has a host answer on a link, for as long as the test goes on, and none for these
+// addresses.
+func (b *bed) reach(link string, free ...netip.Addr) {
+	r := segment.Results{Reached: map[string]time.Time{link: time.Now()}, Free: map[netip.Addr]time.Time{}}
+	for _, a := range free {
+		r.Free[a] = time.Now()
+	}
+	b.engine.SetSegment(r)
+	b.settle()
 }
 
 // after lets time pass, in the bubble.
@@ -244,6 +268,14 @@ func (a announcer) SetOwned(owned map[netip.Addr]speaker.Owned) {
 
 func (a announcer) Repeat(again ...netip.Addr) {
 	a.b.note("repeat "+addresses(again), func(*happened) {})
+}
+
+func (a announcer) Ask(about map[netip.Addr][]string) {
+	what := "ask nothing"
+	if about != nil {
+		what = "ask " + addresses(slices.Collect(maps.Keys(about)))
+	}
+	a.b.note(what, func(*happened) {})
 }
 
 func (a announcer) SetOurs(ours []net.HardwareAddr) {

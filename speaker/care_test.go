@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
@@ -124,8 +125,9 @@ func TestASpeakerThatIsCutOffCaresForNobody(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil))
 		b.hear(restarts(), peer("p2", nil))
 		b.serves("while p1 restarts", caring(mac('1')))
-		b.view.Isolated, b.view.Missing = true, missing("p2")
+		b.view.Missing = missing("p2")
 		b.hear(restarts())
+		b.after(300 * time.Millisecond)
 		b.silentNow("while it is cut off")
 	})
 }

@@ -35,7 +35,7 @@ type able struct {
 
 // gather puts together what is known. The book has what is wanted already.
 func (e *Engine) gather(now time.Time, in inbox) *view {
-	v := &view{now: now, in: in, links: told(in.able()), phase: e.phase(now, in), book: e.book, lives: map[lb.NodeName]bool{e.Self: true}}
+	v := &view{now: now, in: in, links: told(e.reached(now, in)), phase: e.phase(now, in), book: e.book, lives: map[lb.NodeName]bool{e.Self: true}}
 	if !e.running {
 		e.resume(v)
 	}
@@ -55,6 +55,7 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 	maps.DeleteFunc(e.able, func(node lb.NodeName, _ able) bool { return !v.lives[node] })
 	v.moved = e.book.SetNodes(nodes)
 	e.doubt(v)
+	e.faceRivals(v)
 	v.terms = ownership.Terms{Hold: e.held(now), Passed: e.passed(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
 	return v
 }
@@ -83,12 +84,10 @@ func (e *Engine) mayMoveOne(v *view) bool {
 	return v.now.Sub(e.moved) >= moveEvery
 }
 
-// phase returns what this speaker is doing as a whole. It is not cut off when the
-// cluster says that those who are missing are down.
+// phase returns what this speaker is doing as a whole.
 func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
-	missing := func(m mesh.Missing) bool { return !in.want.Down[m.Node] }
 	switch {
-	case in.view.Isolated && slices.ContainsFunc(in.view.Missing, missing):
+	case e.isolated(now, in):
 		return ownership.Isolated
 	case now.Before(in.restarting):
 		return ownership.Restarting
@@ -108,7 +107,7 @@ func (e *Engine) resume(v *view) {
 		}
 		e.book.Remember(address, epoch)
 		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool { _, ok := p.State.Claims[address]; return ok })
-		if !claimed {
+		if !claimed && !e.inMinority() {
 			claims[address] = epoch
 			e.take(address, taken{since: v.now, first: e.doubted[address]})
 		}
@@ -236,12 +235,14 @@ type decision struct {
 func (e *Engine) decide(v *view) decision {
 	d := decision{served: map[netip.Addr]Owned{}}
 	if v.phase == ownership.Isolated {
+		e.minority.queries = map[netip.Addr][]string{}
 		d.Looked = e.everything()
 		return d
 	}
 	d.Output = e.book.Decide(v.terms)
+	e.askFirst(v, &d)
 	for address, claim := range d.Own {
-		first := claim.Cause == ownership.First || e.doubted[address]
+		first := (claim.Cause == ownership.First || e.doubted[address]) && !e.wasAsked(v, address, claim.Cause)
 		if claim.Cause == ownership.Kept {
 			first = e.taken[address].first
 		}

@@ -27,8 +27,8 @@ func TestASpeakerThatIsCutOffWhileItRestartsAndIsHeardAgainDoesNotPanic(t *testi
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
 		b.engine.Restart(t.Context(), time.Minute)
-		b.lose(true, "p1", "p2")
-		b.view.Isolated, b.view.Missing = false, nil
+		b.lose("p1", "p2")
+		b.view.Missing = nil
 		b.hear(peer("p1", nil), peer("p2", nil))
 	})
 }

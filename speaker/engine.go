@@ -19,6 +19,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/segment"
 	"github.com/lbstack/lbstack/internal/watchdog"
 )
 
@@ -122,7 +123,8 @@ type Engine struct {
 	doubted   map[netip.Addr]bool        // its last owner did not announce it: a foreign host uses it
 	hold      map[netip.Addr]time.Time   // until when it is not taken from others
 	caredFor  map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
-	lonely    bool                       // it was cut off in the round before
+	lonely    bool                       // it was isolated in the round before
+	minority  minority
 	moved     time.Time
 	said      said
 	// remembered are hardware addresses of nodes from before this speaker.
@@ -143,8 +145,10 @@ type inbox struct {
 	links      *[]Link
 	conflicts  []Conflict
 	unserved   []Unserved
-	restarting time.Time     // until when; zero: no
-	restarted  chan struct{} // is closed when the others have been told, and nil then
+	segment    segment.Results
+	rivals     map[netip.Addr]rival // since the last round
+	restarting time.Time            // until when; zero: no
+	restarted  chan struct{}        // is closed when the others have been told, and nil then
 }
 
 // New returns an engine for a node.
@@ -260,6 +264,7 @@ func (e *Engine) round(now time.Time) time.Time {
 	if e.begun.IsZero() {
 		e.begun = now
 	}
+	e.weigh(now, in)
 	e.start(now, in)
 	if !e.running && !allThere(*in.view, in.want.Down) && now.Before(e.begun.Add(patience)) {
 		return e.begun.Add(patience)
@@ -271,6 +276,9 @@ func (e *Engine) round(now time.Time) time.Time {
 	d := e.decide(v)
 	e.act(v, d)
 	e.running = true
+	if e.inMinority() {
+		e.ask(e.minority.queries)
+	}
 	e.mu.Lock()
 	e.synced, e.owning = true, len(e.claims)
 	if v.phase == ownership.Restarting && in.restarted != nil {
@@ -280,7 +288,7 @@ func (e *Engine) round(now time.Time) time.Time {
 		}
 	}
 	e.mu.Unlock()
-	return e.next(now)
+	return e.next(now, in)
 }
 
 // read returns the latest news, if there was news of each kind, and notes which
@@ -289,7 +297,7 @@ func (e *Engine) read() (in inbox, complete bool) {
 	e.mu.Lock()
 	in = e.inbox
 	if complete = in.want != nil && in.view != nil && in.links != nil; complete {
-		e.inbox.addresses = addressNews{}
+		e.inbox.addresses, e.inbox.rivals = addressNews{}, nil
 	}
 	e.mu.Unlock()
 	if complete {
@@ -324,7 +332,7 @@ func allThere(v mesh.View, down map[lb.NodeName]bool) bool {
 }
 
 // next returns when time alone changes a decision.
-func (e *Engine) next(now time.Time) (next time.Time) {
+func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 	earliest := func(at time.Time) {
 		if next.IsZero() || at.Before(next) {
 			next = at
@@ -348,6 +356,9 @@ func (e *Engine) next(now time.Time) (next time.Time) {
 	}
 	if e.Failback {
 		earliest(now.Add(moveEvery))
+	}
+	if at := e.nextInMinority(now, in); !at.IsZero() {
+		earliest(at)
 	}
 	return next
 }

@@ -17,7 +17,7 @@ func TestASpeakerThatIsCutOffIsSilent(t *testing.T) {
 		silent bool
 	}{
 		{name: "all are lost", silent: true},
-		{name: "one of those that are lost is down", down: map[lb.NodeName]bool{"p1": true}, silent: true},
+		{name: "one of those that are lost is down, and the other is half of those that are left", down: map[lb.NodeName]bool{"p1": true}, silent: true},
 		{name: "all that are lost are down", down: map[lb.NodeName]bool{"p1": true, "p2": true}},
 	}
 	for _, tt := range tests {
@@ -27,13 +27,14 @@ func TestASpeakerThatIsCutOffIsSilent(t *testing.T) {
 				b.want.Down = tt.down
 				b.tell()
 				b.forget()
-				b.lose(true, "p1", "p2")
+				b.lose("p1", "p2")
 				b.after(time.Minute)
 				if !tt.silent {
 					b.serves("when all are lost", on0(true, a1))
-					b.same("what was said", []string(nil), b.heard("publish"))
+					b.same("what was said and asked", []string(nil), b.heard("publish", "ask"))
 					return
 				}
+				b.same("what was asked", []string{"ask []"}, b.heard("ask"))
 				b.silentNow("when all are lost")
 				b.same("the phase that is reported", "Isolated", b.reports[len(b.reports)-1].Phase)
 				addresses, _ := b.engine.Owning()
@@ -55,7 +56,7 @@ func TestAnIsolationEnds(t *testing.T) {
 			b.engine.SetSnapshot(b.want)
 		}},
 		{name: "when one is heard, and then it waits for the others", waits: true, end: func(b *bed) {
-			b.view.Isolated, b.view.Missing = false, missing("p2")
+			b.view.Missing = missing("p2")
 			b.hear(peer("p1", nil))
 		}},
 	}
@@ -63,9 +64,9 @@ func TestAnIsolationEnds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
-				b.lose(true, "p1", "p2")
+				b.lose("p1", "p2")
 				b.after(time.Minute)
-				b.silentNow("while it is cut off")
+				b.silentNow("while it is isolated")
 				tt.end(b)
 				if tt.waits {
 					b.after(1999 * time.Millisecond)

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/ownership"
 )
@@ -100,9 +101,11 @@ func TestMovesAndFailoversAreCounted(t *testing.T) {
 	}{
 		{name: "the owner is dead and was heard", then: func(b *bed) {
 			b.view.Missing = []mesh.Missing{{Node: "p1", Heard: time.Now().Add(-300 * time.Millisecond)}, {Node: "p2", Heard: time.Now().Add(-time.Hour)}}
+			b.want.Down = map[lb.NodeName]bool{"p1": true, "p2": true}
+			b.tell()
 			b.hear()
 		}, want: map[string]float64{"failure": 1, "failovers": 1, "failover seconds": 0.3}},
-		{name: "the owner is dead and was never heard", then: func(b *bed) { b.lose(false, "p1") }, want: map[string]float64{"failure": 1}},
+		{name: "the owner is dead and was never heard", then: func(b *bed) { b.survive("p1") }, want: map[string]float64{"failure": 1}},
 		{name: "the owner is dead, and the next one did nothing for two seconds", then: func(b *bed) {
 			b.want.Addresses = want(wanted(a1, "p1", "p2", self))
 			b.hear(b.view.Peers[0], peer("p2", nil))

@@ -62,9 +62,9 @@ func TestWhatWasResumedIsForgottenAfterAnIsolation(t *testing.T) {
 		b.want.Addresses, b.view.Peers = want(wanted(a1, "p1", self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
 		b.tell()
 		b.claims("at first", ownership.Active, ownership.Claims{a1: 7})
-		b.lose(true, "p1", "p2")
+		b.lose("p1", "p2")
 		b.silentNow("while it is cut off")
-		b.view.Isolated, b.view.Missing = false, nil
+		b.view.Missing = nil
 		b.hear(peer("p1", nil), peer("p2", nil))
 		b.claims("afterwards", ownership.Active, nil)
 	})

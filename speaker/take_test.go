@@ -58,10 +58,9 @@ func TestAnAddressThatWasTheFirstStaysSoUntilItIsLost(t *testing.T) {
 		b.links = append(b.links, eth("eth1", 2))
 		b.tell()
 		b.same("it is the first on a link that comes up", true, b.owned[a1].First)
-		b.lose(true, "p1")
-		b.view.Isolated = false
+		b.lose("p1")
+		b.view.Missing = nil
 		b.hear()
-		b.after(2 * time.Second)
 		b.claims("after an isolation", ownership.Active, ownership.Claims{a1: 2})
 		b.same("it is the first after an isolation", false, b.owned[a1].First)
 	})

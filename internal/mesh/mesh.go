@@ -1,5 +1,5 @@
-// Package mesh is what speakers know of each other: who lives, what each says of
-// itself, and whether this one is cut off. It is a machine without a clock and
+// Package mesh is what speakers know of each other: who lives, and what each says of
+// itself. It is a machine without a clock and
 // without sockets: messages and the time go in, messages come out.
 //
 // Every speaker sends beats to those who watch it. One that is silent for too
@@ -31,13 +31,8 @@ const (
 	// fullMesh is up to how many speakers everybody watches everybody; watchers is
 	// how many watch each when there are more.
 	fullMesh, watchers = 24, 8
-	// atOnce is within what time all others must have been lost for this speaker to
-	// count itself as cut off, in times of Silence.
-	atOnce = 8
 	// denials is how many suspicions of one speaker are denied at once within a beat.
 	denials = 4
-	// many is how many others there must have been.
-	many = 2
 )
 
 // Send is a message to a speaker.
@@ -72,8 +67,6 @@ type Machine struct {
 	nextBeat     time.Time
 	datagram     time.Time // when the last one came, from anybody
 	lastTick     time.Time
-	isolated     bool
-	losses       []time.Time // when others were lost, the latest last
 	nonce        uint64
 	checking     bool                          // asking everybody anew
 	introduced   bool                          // it was told who there should be

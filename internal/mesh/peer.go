@@ -27,6 +27,7 @@ type peer struct {
 	heard     time.Time // when it was heard last
 	datagram  time.Time // when its last datagram came
 	deaf      time.Time // when it said last that ours do not come
+	late      bool      // it was silent too when another one was lost
 	lost      bool      // it lives, and its datagrams do not come
 	suspected time.Time // since when it is; zero: it is not
 	suspects  []lb.NodeName
@@ -127,6 +128,10 @@ func (m *Machine) hear(now time.Time, p *peer, msg *wire.Message) {
 		}
 	}
 	p.dead = false
+	if p.late {
+		p.late = false
+		m.version++
+	}
 	p.heard, p.suspected, p.interval = later(p.heard, now), time.Time{}, msg.Interval
 	if !p.live && p.sequence > 0 && msg.Sequence <= p.sequence {
 		m.revive(now, p)
@@ -143,7 +148,6 @@ func later(x, y time.Time) time.Time {
 // revive counts on a speaker from now on.
 func (m *Machine) revive(now time.Time, p *peer) {
 	p.live, p.since = true, now
-	m.isolated, m.losses = false, nil
 	m.version++
 }
 

@@ -16,8 +16,6 @@ type View struct {
 	Peers []Peer
 	// Missing are speakers that should be there and do not live, by name.
 	Missing []Missing
-	// Isolated: all others were lost at once, and they were many.
-	Isolated bool
 	// Checked: nobody has to answer before this speaker may go on.
 	Checked bool
 }
@@ -33,6 +31,9 @@ type Peer struct {
 	// Lost: its datagrams have not come for a while, and what it says comes over
 	// connections only.
 	Lost bool
+	// Late: when another speaker was found to be dead, this one had been silent for more
+	// than two of its beats as well.
+	Late bool
 
 	incarnation, sequence uint64
 }
@@ -50,7 +51,7 @@ func (m *Machine) Version() uint64 { return m.version }
 
 // View returns what is known of the others.
 func (m *Machine) View() View {
-	v := View{Version: m.version, Isolated: m.isolated, Checked: m.Checked()}
+	v := View{Version: m.version, Checked: m.Checked()}
 	for _, node := range m.known() {
 		p := m.peers[node]
 		if !p.live {
@@ -59,17 +60,17 @@ func (m *Machine) View() View {
 			}
 			continue
 		}
-		v.Peers = append(v.Peers, Peer{Node: node, State: p.state, Since: p.since, Lost: p.lost, incarnation: p.incarnation, sequence: p.sequence})
+		v.Peers = append(v.Peers, Peer{Node: node, State: p.state, Since: p.since, Lost: p.lost, Late: p.late, incarnation: p.incarnation, sequence: p.sequence})
 	}
 	return v
 }
 
 // Doubtful returns, by name, the nodes whose kernels are to be asked whether they
-// are there: of speakers that will be back and, when all are lost, of all.
+// are there: of speakers that will be back.
 func (m *Machine) Doubtful() []lb.NodeName {
 	var nodes []lb.NodeName
 	for _, node := range m.known() {
-		if p := m.peers[node]; p.live && p.state.Phase == ownership.Restarting || m.isolated {
+		if p := m.peers[node]; p.live && p.state.Phase == ownership.Restarting {
 			nodes = append(nodes, node)
 		}
 	}

@@ -38,10 +38,7 @@ func (m *Machine) watch(now time.Time) (news bool) {
 		case !p.live:
 		case p.state.Phase == ownership.Restarting:
 			if !now.Before(p.back) {
-				// It has said that it goes: that is no sign of being cut off.
-				isolated, losses := m.isolated, slices.Clone(m.losses)
 				m.lose(now, p)
-				m.isolated, m.losses = isolated, losses
 			}
 		case m.watches(p.node) && p.suspected.IsZero() && now.Sub(p.heard) >= m.silence(p):
 			p.suspected = now
@@ -53,7 +50,7 @@ func (m *Machine) watch(now time.Time) (news bool) {
 
 // cutOff notices that nobody at all is heard.
 func (m *Machine) cutOff(now time.Time) []Send {
-	if m.isolated || !m.nobodyHeard(now) {
+	if !m.nobodyHeard(now) {
 		return nil
 	}
 	if len(m.peers) > fullMesh {
@@ -71,20 +68,12 @@ func (m *Machine) cutOff(now time.Time) []Send {
 			m.lose(now, p)
 		}
 	}
-	m.isolated = true
-	m.version++
 	return nil
 }
 
-// nobodyHeard says whether all who live are silent, and they are many, together with
-// those that were lost a moment ago.
+// nobodyHeard says whether all who live are silent.
 func (m *Machine) nobodyHeard(now time.Time) bool {
-	silent, lost := 0, 0
-	for _, at := range m.losses {
-		if now.Sub(at) < atOnce*m.timing.Silence {
-			lost++
-		}
-	}
+	silent := 0
 	for _, p := range m.peers {
 		switch {
 		case !p.live || p.state.Phase == ownership.Restarting:
@@ -94,7 +83,7 @@ func (m *Machine) nobodyHeard(now time.Time) bool {
 			silent++
 		}
 	}
-	return silent > 0 && silent+lost >= many
+	return silent > 0
 }
 
 func (m *Machine) askAll() []Send {
@@ -170,22 +159,11 @@ func (m *Machine) speaks(now time.Time, p *peer) bool {
 
 // lose stops counting on a speaker.
 func (m *Machine) lose(now time.Time, p *peer) {
-	p.live, p.dead, p.suspected = false, true, time.Time{}
-	m.version++
-	recent := m.losses[:0]
-	for _, at := range m.losses {
-		if now.Sub(at) < atOnce*m.timing.Silence {
-			recent = append(recent, at)
-		}
-	}
-	m.losses = append(recent, now)
-	alone := true
+	p.live, p.dead, p.suspected, p.late = false, true, time.Time{}, false
 	for _, other := range m.peers {
-		alone = alone && (!other.live || other.state.Phase == ownership.Restarting)
+		other.late = other.live && m.watches(other.node) && now.Sub(other.heard) > other.interval*5/2
 	}
-	if alone && len(m.losses) >= many {
-		m.isolated = true
-	}
+	m.version++
 	if !p.expected {
 		delete(m.peers, p.node)
 		m.watcherCache = nil
@@ -204,14 +182,5 @@ func (m *Machine) Gone(now time.Time, node lb.NodeName) {
 func (m *Machine) Vanished(now time.Time, node lb.NodeName) {
 	if p := m.peers[node]; p != nil && p.live && p.restarting(now) {
 		m.lose(now, p)
-	}
-}
-
-// Reached says that the kernel of a node is there: if all speakers are lost, then
-// not because this one is cut off.
-func (m *Machine) Reached() {
-	if m.isolated {
-		m.isolated, m.losses = false, nil
-		m.version++
 	}
 }

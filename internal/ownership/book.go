@@ -209,6 +209,13 @@ func (b *Book) entry(address netip.Addr) *entry {
 
 // touch has an address looked at, and forgets what is known of one that nobody wants or
 // claims.
+// Look has the next decision look at an address.
+func (b *Book) Look(address netip.Addr) {
+	if e := b.entries[address]; e != nil {
+		b.touch(e)
+	}
+}
+
 func (b *Book) touch(e *entry) {
 	b.touched[e.Address.Address] = struct{}{}
 	if !e.wanted && !e.holder.exists() {

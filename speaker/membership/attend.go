@@ -18,9 +18,8 @@ import (
 // answer for it to be dead.
 const silentDials = 2
 
-// attend watches nodes whose speakers are silent. Those that restart send no beats,
-// but as long as their kernel answers they go on forwarding; and a node that has
-// lost all speakers is not cut off if it reaches a kernel. A kernel refuses a
+// attend watches nodes whose speakers restart: they send no beats, but as long as their
+// kernel answers they go on forwarding. A kernel refuses a
 // connection to the port of the mesh when nobody listens; a dead one says nothing.
 func (m *Mesh) attend(ctx context.Context) {
 	for {
@@ -46,10 +45,7 @@ func (m *Mesh) attendDoubtful(ctx context.Context) {
 				silent[node] = 0
 			}
 			m.do(func(now time.Time, machine *mesh.Machine) []mesh.Send {
-				switch {
-				case answers:
-					machine.Reached()
-				case silent[node] >= silentDials && ctx.Err() == nil:
+				if silent[node] >= silentDials && ctx.Err() == nil {
 					machine.Vanished(now, node)
 				}
 				return nil

@@ -347,7 +347,7 @@ func TestANodeThatIsCutOffIsSilent(t *testing.T) {
 
 func TestOneThatIsCutOffAndKnowsOthersAreDown(t *testing.T) {
 	each(t, 3, 6, func(t *testing.T, w *world) {
-		w.differ()
+		w.part("n1")
 		w.crash("n2", true)
 		w.crash("n3", true)
 		w.pass(2 * time.Second)

@@ -30,6 +30,12 @@ func (w *world) part(some ...lb.NodeName) {
 		}
 	}
 	w.fault, w.split = time.Now(), time.Now()
+	// The gateway stays with the larger side.
+	for _, n := range w.names {
+		if in := slices.Contains(some, n); in == (2*len(some) <= len(w.names)) {
+			w.away[n] = true
+		}
+	}
 	w.note("parted: %v from the others", some)
 }
 
@@ -61,6 +67,8 @@ func (w *world) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.cuts)
+	clear(w.walls)
+	clear(w.away)
 	clear(w.filtered)
 	w.refused = false
 	w.fault, w.split, w.healed = time.Now(), time.Now(), time.Now()
@@ -74,7 +82,7 @@ func (p *process) send(s mesh.Send) {
 	packet, streamed := wire.Encode(s.Message), wire.Encode(s.Streamed())
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if p.dead || w.cuts[[2]lb.NodeName{p.n.name, s.To}] {
+	if p.dead || w.blocked(p.n.name, s.To) {
 		return
 	}
 	datagram, quiet, stream := carriers(s, len(packet))
@@ -119,7 +127,7 @@ func (w *world) deliver(from, to lb.NodeName, packet []byte, quiet bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := w.nodes[to]
-	if n == nil || n.p == nil || n.p.dead || w.cuts[[2]lb.NodeName{from, to}] {
+	if n == nil || n.p == nil || n.p.dead || w.blocked(from, to) {
 		return
 	}
 	if quiet {

@@ -20,6 +20,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/segment"
 	"github.com/lbstack/lbstack/speaker"
 )
 
@@ -68,6 +69,8 @@ type world struct {
 	mu        sync.Mutex
 	nodes     map[lb.NodeName]*node
 	cuts      map[[2]lb.NodeName]bool // from, to
+	walls     map[[2]lb.NodeName]bool // from, to: messages are lost, frames are not
+	away      map[lb.NodeName]bool    // from the gateway
 	filtered  map[[2]lb.NodeName]bool // from, to: datagrams are lost, connections are not
 	refused   bool                    // connections are lost, datagrams are not
 	loss      float64
@@ -118,12 +121,17 @@ type process struct {
 	quiet  []arrival     // waits to be read
 	owned  map[netip.Addr]speaker.Owned
 	ready  map[netip.Addr]time.Time // when what was probed is answered for
+	// segment asks, while asking.
+	segment *segment.Machine
+	asking  bool
+	// contested is when another node announced an address of this one last.
+	contested map[netip.Addr]time.Time
 }
 
 func newWorld(ctx context.Context, seed uint64, count int) *world {
 	w := &world{
 		timing: Default.timing(), start: time.Now(), seed: seed, ctx: ctx, firm: true,
-		nodes: map[lb.NodeName]*node{}, cuts: map[[2]lb.NodeName]bool{}, filtered: map[[2]lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{},
+		nodes: map[lb.NodeName]*node{}, cuts: map[[2]lb.NodeName]bool{}, filtered: map[[2]lb.NodeName]bool{}, walls: map[[2]lb.NodeName]bool{}, away: map[lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{},
 		answering: map[netip.Addr][]lb.NodeName{}, gaps: map[netip.Addr]*span{}, doubles: map[netip.Addr]*span{},
 	}
 	w.fault, w.split, w.healed = w.start, w.start, w.start
@@ -213,7 +221,7 @@ func (w *world) runOne(name lb.NodeName) {
 	w.mu.Lock()
 	n := w.nodes[name]
 	w.processes++
-	p := &process{n: n, inbox: make(chan []byte, 4096), owned: map[netip.Addr]speaker.Owned{}, ready: map[netip.Addr]time.Time{}, begun: time.Now()}
+	p := &process{n: n, inbox: make(chan []byte, 4096), owned: map[netip.Addr]speaker.Owned{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, begun: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(w.ctx)
 	n.p, n.kernel = p, true
 	if len(w.gaps) > 0 {
@@ -394,7 +402,7 @@ func (p *process) attend() {
 		all := p.frozen == nil
 		doubtful := p.runner.doubtful()
 		for _, name := range doubtful {
-			answers[name] = w.nodes[name].kernel && !w.cuts[[2]lb.NodeName{p.n.name, name}] && !w.cuts[[2]lb.NodeName{name, p.n.name}]
+			answers[name] = w.nodes[name].kernel && !w.blocked(p.n.name, name) && !w.blocked(name, p.n.name)
 			all = all && answers[name]
 		}
 		w.mu.Unlock()
@@ -416,9 +424,7 @@ func (p *process) attend() {
 				silent[name] = 0
 			}
 			p.runner.do(func(now time.Time, m *mesh.Machine) []mesh.Send {
-				if here {
-					m.Reached()
-				} else if silent[name] >= silentDials {
+				if silent[name] >= silentDials {
 					m.Vanished(now, name)
 				}
 				return nil
@@ -455,7 +461,7 @@ func (w *world) gossip(ctx context.Context) {
 		var packets [][2]*process
 		for _, p := range live {
 			q := live[rng.IntN(len(live))]
-			if round%10 == 9 && q != p && !w.cuts[[2]lb.NodeName{p.n.name, q.n.name}] && !w.cuts[[2]lb.NodeName{q.n.name, p.n.name}] {
+			if round%10 == 9 && q != p && !w.blocked(p.n.name, q.n.name) && !w.blocked(q.n.name, p.n.name) {
 				packets = append(packets, [2]*process{p, q}, [2]*process{q, p})
 			}
 		}
@@ -479,9 +485,6 @@ func (p *process) SetOurs([]net.HardwareAddr) {}
 
 // SetDetection implements speaker.Announcer.
 func (p *process) SetDetection(speaker.Detection) {}
-
-// Repeat implements speaker.Announcer.
-func (p *process) Repeat(...netip.Addr) {}
 
 // SetOwned implements speaker.Announcer.
 func (p *process) SetOwned(owned map[netip.Addr]speaker.Owned) {
@@ -515,6 +518,7 @@ func (p *process) SetOwned(owned map[netip.Addr]speaker.Owned) {
 	w.note("%s: takes %v, cares for %v, gives up %v", p.n.name, short(taken), short(cared), short(lost))
 	w.mayLose(p, lost)
 	p.owned = maps.Clone(owned)
+	w.announce(p, taken)
 	w.look()
 }
 
@@ -524,7 +528,7 @@ func (w *world) mayLose(p *process, lost []netip.Addr) {
 		return // the spread is one
 	}
 	for _, address := range lost {
-		if len(p.owned[address].For) > 0 || !w.able(p.n.name, address) || !w.firm || time.Since(p.begun) < calm || time.Since(w.split) < calm || len(w.cuts) > 0 {
+		if len(p.owned[address].For) > 0 || !w.able(p.n.name, address) || !w.firm || time.Since(p.begun) < calm || time.Since(w.split) < calm || len(w.cuts)+len(w.walls) > 0 {
 			continue
 		}
 		w.fail("%s loses %s without a cause", p.n.name, address)

@@ -1,0 +1,240 @@
+package speaker
+
+import (
+	"bytes"
+	"maps"
+	"net"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/segment"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// A speaker that receives from no more than half of the speakers that should be there is
+// in a minority: those that it misses are down, or announce its addresses on the other
+// side of a cut. The mesh cannot say which; the segment can. In a minority a speaker
+//
+//   - announces only on links that it receives anything from, and nothing without one
+//     (Isolated);
+//   - takes an address that no speaker in its view has only when no host answers for it;
+//   - gives an address up when another node, that it receives nothing from, announces it
+//     and goes on when this one has announced it again.
+//
+// A speaker in the majority does none of this: it acts at once.
+
+const (
+	// reachWithin is how long a speaker that comes into a minority waits for the first
+	// answer on a link. It keeps what it has meanwhile, and takes nothing.
+	reachWithin = 300 * time.Millisecond
+	// rivalWithin is how long ago another node must have announced an address for its next
+	// announcement to count as the second.
+	rivalWithin = 5 * time.Second
+	// rivalInsists is how long after the first announcement of another node a second one
+	// counts: it has received by then that this node announces the address too.
+	rivalInsists = 100 * time.Millisecond
+)
+
+// minority is what a speaker does that is in one. The goroutine of Run owns it.
+type minority struct {
+	since   time.Time                // when it came into one; zero: it is in none
+	over    time.Time                // since when it has been in the majority again; zero: it is not
+	queries map[netip.Addr][]string  // what it wants to take
+	asked   map[netip.Addr][]string  // what the announcer was asked last; nil: nothing
+	rivals  map[netip.Addr]time.Time // when another node announced an address first
+	yields  map[netip.Addr]struct{}  // what is given up in this round
+	yielded map[netip.Addr]time.Time // when addresses were given up
+}
+
+// rival is an announcement, by another node, of an address that this node announces.
+type rival struct {
+	hardware, own net.HardwareAddr
+	at            time.Time
+}
+
+// SetSegment sets what the hosts of this node's links have answered.
+func (e *Engine) SetSegment(r segment.Results) { e.tell(func(in *inbox) { in.segment = r }) }
+
+// AddRival adds that another node, with a hardware address, announced an address on a link
+// of this node that has the own one.
+func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
+	e.tell(func(in *inbox) {
+		if in.rivals == nil {
+			in.rivals = map[netip.Addr]rival{}
+		}
+		in.rivals[address] = rival{hardware, own, time.Now()}
+	})
+}
+
+// majority returns whether this speaker receives from more than half of the speakers that
+// should be there, itself included. Those whose nodes are down as far as the cluster knows,
+// and those that restart, are left out.
+func majority(v mesh.View, down map[lb.NodeName]bool) bool {
+	here, all := 1, 1
+	for i := range v.Peers {
+		if v.Peers[i].State.Phase == ownership.Restarting {
+			continue
+		}
+		if all++; !v.Peers[i].Late {
+			here++
+		}
+	}
+	for _, m := range v.Missing {
+		if !down[m.Node] {
+			all++
+		}
+	}
+	return 2*here > all
+}
+
+// weigh notes whether this speaker is in a minority, and has the segments asked then. One
+// that is in the majority again waits for those that it still misses, as one that starts
+// does: what they have looks as if no speaker had it.
+func (e *Engine) weigh(now time.Time, in inbox) {
+	switch is := majority(*in.view, in.want.Down); {
+	case !is && e.minority.since.IsZero():
+		e.minority.since, e.minority.yielded, e.minority.rivals = now, map[netip.Addr]time.Time{}, map[netip.Addr]time.Time{}
+		e.ask(map[netip.Addr][]string{})
+	case !is:
+		e.minority.over = time.Time{}
+	case e.minority.since.IsZero():
+	case e.minority.over.IsZero() && !allThere(*in.view, in.want.Down):
+		e.minority.over = now
+	case allThere(*in.view, in.want.Down) || now.Sub(e.minority.over) >= patience:
+		e.minority = minority{asked: e.minority.asked}
+		e.ask(nil)
+	}
+}
+
+// ask has the announcer ask about addresses; nil: about nothing.
+func (e *Engine) ask(addresses map[netip.Addr][]string) {
+	if (addresses == nil) != (e.minority.asked == nil) || !reflect.DeepEqual(addresses, e.minority.asked) {
+		e.minority.asked = addresses
+		e.Announcer.Ask(addresses)
+	}
+}
+
+// inMinority returns whether this speaker is in a minority.
+func (e *Engine) inMinority() bool { return !e.minority.since.IsZero() }
+
+// waits returns whether the first answer on a link may still come.
+func (e *Engine) waits(now time.Time) bool { return now.Sub(e.minority.since) < reachWithin }
+
+// reached returns the links that this speaker may announce on: in a minority those that it
+// receives from.
+func (e *Engine) reached(now time.Time, in inbox) []Link {
+	links := in.able()
+	if !e.inMinority() || !e.minority.over.IsZero() || e.waits(now) {
+		return links
+	}
+	var reached []Link
+	for _, l := range links {
+		if now.Sub(in.segment.Reached[l.Name]) < segment.ReachedFor {
+			reached = append(reached, l)
+		}
+	}
+	return reached
+}
+
+// isolated returns whether this speaker receives from too few others, and from no link.
+func (e *Engine) isolated(now time.Time, in inbox) bool {
+	return e.inMinority() && e.minority.over.IsZero() && !e.waits(now) && len(e.reached(now, in)) == 0
+}
+
+// faceRivals decides which addresses are given up to nodes that announce them. The caller
+// has the book look at them.
+func (e *Engine) faceRivals(v *view) {
+	e.minority.yields = map[netip.Addr]struct{}{}
+	if !e.inMinority() {
+		return
+	}
+	maps.DeleteFunc(e.minority.yielded, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= rivalWithin })
+	maps.DeleteFunc(e.minority.rivals, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= rivalWithin })
+	for address, r := range v.in.rivals {
+		if _, claims := e.claims[address]; !claims || v.isPeer(r.hardware) {
+			continue
+		}
+		first, again := e.minority.rivals[address]
+		if again && r.at.Sub(first) < rivalInsists {
+			continue
+		}
+		if again || bytes.Compare(r.hardware, r.own) < 0 {
+			e.minority.yields[address] = struct{}{}
+			e.minority.yielded[address] = v.now
+			e.book.Look(address)
+			e.Log.Info("another node that this one receives nothing from announces the address too: it keeps it", "address", address, "its", r.hardware.String())
+			continue
+		}
+		e.minority.rivals[address] = r.at
+		e.Announcer.Repeat(address)
+	}
+}
+
+// isPeer returns whether a hardware address is that of a node whose speaker is in the view.
+func (v *view) isPeer(hardware net.HardwareAddr) bool {
+	for i := range v.in.view.Peers {
+		for j := range v.in.view.Peers[i].State.Links {
+			if bytes.Equal(v.in.view.Peers[i].State.Links[j].Hardware[:], hardware) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// askFirst takes out of a decision, in a minority, what no speaker in the view has and the
+// segment was not asked about yet, and what is given up. It returns what was asked, and may
+// be announced without a probe.
+func (e *Engine) askFirst(v *view, d *decision) {
+	e.minority.queries = map[netip.Addr][]string{}
+	if !e.inMinority() {
+		return
+	}
+	for address := range e.minority.yields {
+		delete(d.Own, address)
+	}
+	for address, claim := range d.Own {
+		if claim.Cause != ownership.First && claim.Cause != ownership.Failure || e.free(v, address) && !e.waits(v.now) {
+			continue
+		}
+		delete(d.Own, address)
+		e.minority.queries[address] = e.interfaces(v, address)
+	}
+}
+
+// free returns whether the segment was asked about an address lately, after it was given up,
+// and no host answered.
+func (e *Engine) free(v *view, address netip.Addr) bool {
+	at, is := v.in.segment.Free[address]
+	return is && v.now.Sub(at) < segment.FreshFor && at.After(e.minority.yielded[address])
+}
+
+// wasAsked returns whether the segment was asked about an address that is taken: there is no
+// need to probe it once more.
+func (e *Engine) wasAsked(v *view, address netip.Addr, cause ownership.Cause) bool {
+	return e.inMinority() && (cause == ownership.First || cause == ownership.Failure) && e.free(v, address)
+}
+
+// nextInMinority returns when time alone changes a decision because of what the segment
+// answered; zero: it does not.
+func (e *Engine) nextInMinority(now time.Time, in inbox) (next time.Time) {
+	if !e.inMinority() {
+		return time.Time{}
+	}
+	if e.waits(now) {
+		return e.minority.since.Add(reachWithin)
+	}
+	if !e.minority.over.IsZero() {
+		next = e.minority.over.Add(patience)
+	}
+	for _, at := range in.segment.Reached {
+		if until := at.Add(segment.ReachedFor); until.After(now) && (next.IsZero() || until.Before(next)) {
+			next = until
+		}
+	}
+	return next
+}

@@ -1,0 +1,162 @@
+package speaker_test
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/segment"
+)
+
+// survivor is a bed of three speakers of which only this one is left, and which receives
+// from its link. It has a1, and p1 had a2.
+func survivor(t *testing.T) *bed {
+	b := running(t, want(wanted(a1, self), wanted(a2, "p1", self)), peer("p1", ownership.Claims{a2: 4}), peer("p2", nil))
+	b.view.Missing = missing("p1", "p2")
+	b.hear()
+	b.after(10 * time.Millisecond)
+	b.reach("eth0")
+	return b
+}
+
+func TestSurvivorAsksBeforeItTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := survivor(t)
+		b.serves("before the segment was asked", on0(true, a1))
+		b.same("what is asked", []string{"ask []", "ask [192.168.1.2]"}, b.heard("ask"))
+		b.after(400 * time.Millisecond)
+		b.reach("eth0")
+		b.serves("while hosts may still answer", on0(true, a1))
+		b.reach("eth0", a2)
+		b.claims("when no host answered", ownership.Active, ownership.Claims{a1: 1, a2: 5})
+		b.same("it is probed once more", false, b.owned[a2].First)
+		b.same("what is asked afterwards", "ask []", b.heard("ask")[len(b.heard("ask"))-1])
+	})
+}
+
+func TestSurvivorLeavesWhatAHostAnswersFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := survivor(t)
+		for range 600 {
+			b.after(100 * time.Millisecond)
+			b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, InUse: map[netip.Addr]segment.Use{a2: {Hardware: segment.Hardware{7}, Since: time.Now()}}})
+		}
+		b.serves("after a minute in which a host answered for a2", on0(true, a1))
+	})
+}
+
+func TestSurvivorThatReceivesNothingAnyMoreIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := survivor(t)
+		b.after(segment.ReachedFor - 11*time.Millisecond)
+		b.serves("a moment before the last answer is too old", on0(true, a1))
+		b.after(11 * time.Millisecond)
+		b.silentNow("when it is")
+		for range 5 {
+			b.reach("eth0", a1)
+			b.after(500 * time.Millisecond)
+		}
+		b.claims("when hosts answer again, and none for a1", ownership.Active, ownership.Claims{a1: 2})
+	})
+}
+
+func TestAResultIsNoResultForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := survivor(t)
+		free := segment.Results{Reached: map[string]time.Time{"eth0": time.Now().Add(time.Hour)}, Free: map[netip.Addr]time.Time{a2: time.Now().Add(-segment.FreshFor)}}
+		b.after(300 * time.Millisecond)
+		b.engine.SetSegment(free)
+		b.settle()
+		b.serves("when a2 was free a second ago", on0(true, a1))
+	})
+}
+
+func TestMajority(t *testing.T) {
+	restarting := in(ownership.Restarting, peer("p9", nil))
+	late := peer("p8", nil)
+	late.Late = true
+	tests := []struct {
+		name    string
+		peers   []mesh.Peer
+		missing []lb.NodeName
+		down    map[lb.NodeName]bool
+		asks    bool
+	}{
+		{"two of three", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, nil, false},
+		{"one of two", nil, []lb.NodeName{"p1"}, nil, true},
+		{"one of two, and the other's node is down", nil, []lb.NodeName{"p1"}, map[lb.NodeName]bool{"p1": true}, false},
+		{"two of four", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}, nil, true},
+		{"one that restarts is left out", []mesh.Peer{restarting}, nil, nil, false},
+		{"one that restarts is not received from", []mesh.Peer{restarting}, []lb.NodeName{"p1"}, nil, true},
+		{"one that is late is not received from", []mesh.Peer{late, peer("p1", nil)}, []lb.NodeName{"p2"}, nil, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, self)), peer("p1", nil))
+				b.want.Down = tt.down
+				b.tell()
+				b.forget()
+				b.view.Missing = missing(tt.missing...)
+				b.hear(tt.peers...)
+				b.same("it asks the segment", tt.asks, len(b.heard("ask")) > 0)
+			})
+		})
+	}
+}
+
+func TestSpeakerInTheMajorityAgainWaitsForTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := survivor(t)
+		b.view.Missing = missing("p1")
+		b.hear(peer("p2", nil))
+		b.serves("while p1 may come too", on0(true, a1))
+		for range 19 {
+			b.after(100 * time.Millisecond)
+			b.reach("eth0")
+		}
+		b.serves("while p1 may come too", on0(true, a1))
+		b.after(100 * time.Millisecond)
+		b.claims("when it has not come", ownership.Active, ownership.Claims{a1: 1, a2: 5})
+		b.same("what is asked in the end", "ask nothing", b.heard("ask")[len(b.heard("ask"))-1])
+	})
+}
+
+func TestRivals(t *testing.T) {
+	lower, own, higher := net.HardwareAddr{1}, net.HardwareAddr{2}, net.HardwareAddr{3}
+	tests := []struct {
+		name  string
+		alone bool
+		hears []net.HardwareAddr // 60 ms apart
+		keeps bool
+	}{
+		{"a node with a lower hardware address keeps it", true, []net.HardwareAddr{lower}, false},
+		{"one with a higher one does not", true, []net.HardwareAddr{higher, higher}, true},
+		{"but one that insists does", true, []net.HardwareAddr{higher, higher, higher}, false},
+		{"in the majority this node keeps it", false, []net.HardwareAddr{lower, lower, lower}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
+				if tt.alone {
+					b.view.Missing = missing("p1", "p2")
+					b.hear()
+				}
+				for _, hardware := range tt.hears {
+					b.after(60 * time.Millisecond)
+					b.reach("eth0")
+					b.engine.AddRival(a1, hardware, own)
+				}
+				b.settle()
+				_, keeps := b.owned[a1]
+				b.same("it keeps the address", tt.keeps, keeps)
+			})
+		})
+	}
+}

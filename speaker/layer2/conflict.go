@@ -19,6 +19,9 @@ const (
 	// renoteInterval is the least time between two reports of other hardware addresses that
 	// use one address.
 	renoteInterval = time.Minute
+	// rivalInterval is the least time between two reports that another node announces an
+	// address.
+	rivalInterval = 20 * time.Millisecond
 	// maxRetries is how often an address is probed again since another host probed for it too.
 	maxRetries = 3
 	// tick is how often it is looked whether something is due.
@@ -28,6 +31,9 @@ const (
 // hear notes what a message says about addresses that are owned.
 func (r *Responder) hear(p *port, m neighbour.Message) {
 	if m.Claims.IsValid() {
+		if r.asking.Load() {
+			r.answered(p, m)
+		}
 		if s := r.find(m.Claims); s != nil {
 			r.heardClaim(p, s.entry, m.Sender)
 		}
@@ -66,7 +72,7 @@ func (r *Responder) heardClaim(p *port, e *entry, sender neighbour.MAC) {
 	switch r.relation(sender) {
 	case self:
 	case node:
-		r.heardNode(p, e)
+		r.heardNode(p, e, sender)
 	case foreign:
 		r.heardForeign(p, e, sender)
 	}
@@ -76,7 +82,7 @@ func (r *Responder) heardClaim(p *port, e *entry, sender neighbour.MAC) {
 // That may be the next owner, who speaks first and is known a moment later; or it
 // is one that this node has not heard of. What is still owned then is announced
 // again.
-func (r *Responder) heardNode(p *port, e *entry) {
+func (r *Responder) heardNode(p *port, e *entry, sender neighbour.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.entries[e.address] != e || e.phase != announced || e.caring() {
@@ -84,6 +90,10 @@ func (r *Responder) heardNode(p *port, e *entry) {
 	}
 	r.metrics.Duplicates.Inc()
 	now := time.Now()
+	if r.options.Rival != nil && now.Sub(e.rivaled) >= rivalInterval {
+		e.rivaled = now
+		r.options.Rival(e.address, sender.Hardware(), p.Hardware)
+	}
 	if now.Sub(e.contest) < r.timing.Contest {
 		return
 	}

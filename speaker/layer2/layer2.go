@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/lbstack/lbstack/internal/neighbour"
+	"github.com/lbstack/lbstack/internal/segment"
 	"github.com/lbstack/lbstack/speaker"
 )
 
@@ -57,6 +58,15 @@ type Options struct {
 	// Unserved is told what cannot be announced on although it should, ordered, whenever
 	// that changes; nil means nobody.
 	Unserved func([]speaker.Unserved)
+	// Segment is told what hosts answered to what was asked, whenever that changes; see
+	// speaker.Announcer; nil means nobody.
+	Segment func(segment.Results)
+	// Witnesses returns other hosts of a link, such as its gateway, that answer while the
+	// node receives from the segment; nil means none.
+	Witnesses func(speaker.Link) []netip.Addr
+	// Rival is told that another node announced an address that this one announces, and
+	// the hardware addresses of both; nil means nobody. It must not block.
+	Rival func(address netip.Addr, its, own net.HardwareAddr)
 	// Timing is DefaultTiming unless it is set.
 	Timing *Timing
 }
@@ -73,6 +83,7 @@ type Responder struct {
 	services atomic.Pointer[map[netip.Addr]*service]
 	macs     atomic.Pointer[macs]
 
+	asking  atomic.Bool   // the segments are asked
 	pace    *rate.Limiter // of addresses in bursts
 	refresh *rate.Limiter // of addresses that are repeated
 	changed chan struct{} // holds one token when there is something to report
@@ -87,6 +98,7 @@ type Responder struct {
 	failures  int               // in a row that made it so
 	failedAt  time.Time         // when the last one was
 	entries   map[netip.Addr]*entry
+	asker     inquiry
 	count     uint64 // of take-overs
 	dropped   uint64 // by ports that are closed
 }
@@ -104,6 +116,7 @@ func New(ctx context.Context, log logr.Logger, options Options) *Responder {
 	r := &Responder{
 		ctx: ctx, log: log, options: options, timing: DefaultTiming(), metrics: options.Metrics,
 		changed: make(chan struct{}, 1), ports: map[portKey]*port{}, unopened: map[portKey]error{}, entries: map[netip.Addr]*entry{},
+		asker: inquiry{machine: segment.New()},
 	}
 	if options.Timing != nil {
 		r.timing = *options.Timing

@@ -48,6 +48,7 @@ type entry struct {
 	noted    time.Time // when the conflict was written down, last
 	defended time.Time // when it was announced again because of him
 	contest  time.Time // when it was because of another node
+	rivaled  time.Time // when another node was reported, last
 }
 
 // caring says that another node owns the address and restarts.

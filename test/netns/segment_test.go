@@ -1,0 +1,106 @@
+package netns
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/internal/segment"
+	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/links"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// asking is a node that asks its segment, and what it was answered last.
+type asking struct {
+	*node
+	results chan segment.Results
+	last    segment.Results
+}
+
+func (b *bed) asking(host string) *asking {
+	b.Helper()
+	a := &asking{node: &node{bed: b, host: host, link: b.link(host)}, results: make(chan segment.Results, 1000)}
+	ctx, stop := context.WithCancel(context.Background())
+	b.Cleanup(stop)
+	a.Responder = layer2.New(ctx, logr.Discard(), layer2.Options{
+		ARP: a.inside(layer2.ListenARP), NDP: a.inside(layer2.ListenNDP), Metrics: layer2.NewMetrics(prometheus.NewRegistry()),
+		Segment: func(r segment.Results) { a.results <- r },
+		Witnesses: func(l speaker.Link) (list []netip.Addr) {
+			b.in(host, func() error { list = links.Witnesses(l); return nil })
+			return list
+		},
+	})
+	a.SetLinks([]speaker.Link{a.link})
+	return a
+}
+
+// ask asks about addresses; none ends it.
+func (a *asking) ask(addresses ...netip.Addr) {
+	var about map[netip.Addr][]string
+	if len(addresses) > 0 {
+		about = map[netip.Addr][]string{}
+	}
+	for _, address := range addresses {
+		about[address] = []string{"eth0"}
+	}
+	a.bed.in(a.host, func() error { a.Ask(about); return nil })
+}
+
+// until waits for a result.
+func (a *asking) until(what string, is func(segment.Results) bool) {
+	a.bed.Helper()
+	eventually.Succeed(a.bed.T, 5*time.Second, what, func(context.Context) error {
+		for {
+			select {
+			case a.last = <-a.results:
+				if is(a.last) {
+					return nil
+				}
+				continue
+			default:
+			}
+			return fmt.Errorf("the last result is %+v", a.last)
+		}
+	})
+}
+
+func TestSegment_AnswersForWhatIsInUse(t *testing.T) {
+	b := newBed(t, "node1", printer)
+	n := b.asking("node1")
+	mac := segment.Hardware(b.link(printer).Hardware)
+	b.assign(printer, vip)
+	b.assign(printer, vip6)
+	for _, tt := range []struct{ used, free netip.Addr }{{vip, netip.MustParseAddr("192.168.1.251")}, {vip6, netip.MustParseAddr("2001:db8::241")}} {
+		t.Run(tt.used.String(), func(t *testing.T) {
+			n.ask(tt.used, tt.free)
+			defer n.ask()
+			n.until("one address is in use and the other is free", func(r segment.Results) bool {
+				_, free := r.Free[tt.free]
+				return r.InUse[tt.used].Hardware == mac && free
+			})
+			b.unassign(printer, tt.used)
+			n.until("it is free when the host has it no more", func(r segment.Results) bool { _, free := r.Free[tt.used]; return free })
+		})
+	}
+}
+
+func TestSegment_IsReachedWhileAHostAnswers(t *testing.T) {
+	b := newBed(t, "node1", printer)
+	n := b.asking("node1")
+	b.ip("node1", "route", "add", "default", "via", "192.168.1.2")
+	n.ask(vip)
+	defer n.ask()
+	n.until("the gateway answers", func(r segment.Results) bool { return time.Since(r.Reached["eth0"]) < segment.ReachedFor })
+	b.ip(printer, "link", "set", "eth0", "down")
+	n.until("it was a while ago", func(r segment.Results) bool {
+		_, free := r.Free[vip]
+		return free && time.Since(r.Reached["eth0"]) > segment.ReachedFor
+	})
+}

@@ -31,6 +31,8 @@ const (
 	// fullMesh is up to how many speakers everybody watches everybody; watchers is
 	// how many watch each when there are more.
 	fullMesh, watchers = 24, 8
+	// several is how many must be silent to be lost together.
+	several = 2
 	// denials is how many suspicions of one speaker are denied at once within a beat.
 	denials = 4
 )

@@ -71,7 +71,8 @@ func (m *Machine) cutOff(now time.Time) []Send {
 	return nil
 }
 
-// nobodyHeard says whether all who live are silent.
+// nobodyHeard says whether all who live are silent, and they are several: of one alone
+// it is asked who else there is, see guilty.
 func (m *Machine) nobodyHeard(now time.Time) bool {
 	silent := 0
 	for _, p := range m.peers {
@@ -83,7 +84,7 @@ func (m *Machine) nobodyHeard(now time.Time) bool {
 			silent++
 		}
 	}
-	return silent > 0
+	return silent >= several
 }
 
 func (m *Machine) askAll() []Send {

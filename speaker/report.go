@@ -25,6 +25,8 @@ type Report struct {
 	Missing []lb.NodeName
 	// Lost are nodes, by name, whose speakers are heard over connections only.
 	Lost []lb.NodeName
+	// Minority: the speaker receives from at most half of the speakers that should be there.
+	Minority bool
 	// Conflicts are addresses that foreign hosts use as well, ordered.
 	Conflicts []Conflict
 	// Unserved are links, ordered by name, that nothing can be announced on although they
@@ -60,7 +62,7 @@ func (e *Engine) tellReport(v *view) {
 
 func (e *Engine) reportOf(v *view) Report {
 	r := Report{Phase: v.phase.String(), Owned: e.said.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems,
-		Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
+		Minority: e.inMinority(), Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
 	if v.phase == ownership.Restarting {
 		r.Phase = ownership.Active.String()
 	}

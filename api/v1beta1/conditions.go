@@ -320,8 +320,12 @@ const (
 	// ReasonNoInterface: the node has no interface to announce on; of a Service: no node that
 	// may announce an address of it has an interface for it.
 	ReasonNoInterface = "NoInterface"
-	// ReasonIsolated: the speaker has lost all others at once and is silent.
+	// ReasonIsolated: the speaker receives from at most half of the speakers that should be
+	// there, and from no host of its links: it is silent.
 	ReasonIsolated = "Isolated"
+	// ReasonMinority: the speaker receives from at most half of the speakers that should be
+	// there. It takes an address only when no host of its links answers for it.
+	ReasonMinority = "Minority"
 	// ReasonInterfaceFailed: an interface is there, and the speaker cannot announce on it.
 	ReasonInterfaceFailed = "InterfaceFailed"
 	// ReasonStopped: the speaker has ended as it was told to, and no other has started on

@@ -20,7 +20,8 @@ type SpeakerStateStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// phase of the speaker: Active; Draining while it hands its addresses over;
-	// Isolated while it is silent because it lost all others at once; Stopped when it
+	// Isolated while it is silent because it receives from too few others and from no
+	// host of its links; Stopped when it
 	// has ended as it was told to, and no other has started on the node since.
 	// +kubebuilder:validation:Enum=Active;Draining;Isolated;Stopped
 	// +optional
@@ -96,7 +97,8 @@ const (
 	SpeakerActive SpeakerPhase = "Active"
 	// SpeakerDraining: it hands over what its node owns, and gets nothing.
 	SpeakerDraining SpeakerPhase = "Draining"
-	// SpeakerIsolated: it has lost all other speakers at once and is silent.
+	// SpeakerIsolated: it receives from too few others and from no host of its links, and is
+	// silent.
 	SpeakerIsolated SpeakerPhase = "Isolated"
 	// SpeakerStopped: it has ended as it was told to.
 	SpeakerStopped SpeakerPhase = "Stopped"

@@ -117,7 +117,12 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 	switch {
 	case phase(r.Phase) == v1beta1.SpeakerIsolated:
 		c.Reason = v1beta1.ReasonIsolated
-		c.Message = "the speaker has lost all others at once and is silent, since they may have taken its addresses over: look at the network between the nodes, and at the mesh port there (spec.speaker.ports of the LoadBalancerStack, TCP and UDP)"
+		c.Message = fmt.Sprintf("the speaker receives %s, and no answer from any host of its links: it is silent, since other nodes may have its addresses: "+
+			"look at the network of the node", advertise.Named("nothing from", r.Missing))
+	case r.Minority:
+		c.Reason = v1beta1.ReasonMinority
+		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: it announces what it has, and takes an address only when no host answers for it: "+
+			"look at these nodes, and at the mesh port there (spec.speaker.ports of the LoadBalancerStack, TCP and UDP)", r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing))
 	case len(r.Problems) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, bounded.Message(strings.Join(r.Problems, "; "))
 	case len(routing.Problems) > 0:

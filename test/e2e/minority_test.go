@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// answeredBy returns which hardware addresses answer a client that asks for an address.
+func answeredBy(ctx context.Context, address string) (string, error) {
+	if _, err := bed.Cluster.Exec(ctx, "client", "ip", "neighbour", "flush", "to", address); err != nil {
+		return "", err
+	}
+	out, err := bed.Cluster.Exec(ctx, "client", "arping", "-c", "1", "-w", "1", "-i", "eth0", address)
+	if err != nil {
+		return "", fmt.Errorf("asking for %s: %w: %s", address, err, out)
+	}
+	return string(out), nil
+}
+
+func TestLastNodeTakesAllAddressesWithoutTheAPIServer(t *testing.T) {
+	installed(t)
+	address := served(t)
+	owner, err := bed.Settled(background(t), address)
+	must(t, err)
+	away(t)
+	left := except(bed.Cluster.Nodes(), owner.Node)[0]
+	lost := except(bed.Cluster.Nodes(), left)
+	t.Cleanup(func() {
+		for _, node := range lost {
+			must(t, bed.Cluster.Link(node, true))
+		}
+	})
+	for _, node := range lost {
+		must(t, bed.Cluster.Link(node, false))
+	}
+	at := time.Now()
+	eventually.Succeed(t, within, "the only node that is left answers", func(ctx context.Context) error {
+		_, err := answeredBy(ctx, address)
+		return err
+	})
+	t.Logf("%s answered %s after %d nodes were lost", left, time.Since(at).Round(time.Millisecond), len(lost))
+}
+
+func TestSpeakerThatNoOtherReachesTakesNothing(t *testing.T) {
+	installed(t)
+	address := served(t)
+	owner, err := bed.Settled(background(t), address)
+	must(t, err)
+	apart := except(bed.Cluster.Nodes(), owner.Node)[0]
+	rules := "table inet firewall { chain in { type filter hook input priority 0; meta l4proto { tcp, udp } th dport 7946 drop; }; chain out { type filter hook output priority 0; meta l4proto { tcp, udp } th dport 7946 drop; }; }"
+	out, err := bed.Cluster.Exec(background(t), apart, "nft", rules)
+	if err != nil {
+		t.Fatalf("filtering the mesh on %s: %v: %s", apart, err, out)
+	}
+	t.Cleanup(func() { must(t, bed.LetDatagramsThrough(background(t), apart)) })
+	_, err = bed.Cluster.Exec(background(t), apart, "pkill", "-KILL", "-x", "speaker")
+	must(t, err)
+	eventually.Succeed(t, within, "the speaker that starts says that it is in a minority", func(ctx context.Context) error {
+		return speakerSays(ctx, apart, v1beta1.ReasonMinority)
+	})
+	eventually.Stays(t, 10*time.Second, "only the owner answers", func(ctx context.Context) error {
+		answers, err := answeredBy(ctx, address)
+		if err == nil && !strings.Contains(answers, owner.MAC) {
+			err = fmt.Errorf("got answers %s, want those of %s at %s", answers, owner.Node, owner.MAC)
+		}
+		if err == nil {
+			err = owners(ctx, address, 1)
+		}
+		return err
+	})
+	must(t, bed.LetDatagramsThrough(background(t), apart))
+	eventually.Succeed(t, within, "the speaker receives from the others", func(ctx context.Context) error {
+		return speakerSays(ctx, apart, v1beta1.ReasonAnnouncing)
+	})
+	now, err := bed.Settled(background(t), address)
+	must(t, err)
+	if now.Node != owner.Node {
+		t.Errorf("the address moved from %s to %s", owner.Node, now.Node)
+	}
+}

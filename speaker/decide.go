@@ -25,6 +25,8 @@ type view struct {
 	moved []ownership.Moved // since the round before
 	lives map[lb.NodeName]bool
 	terms ownership.Terms
+	// partitioned: this speaker is cut from a larger group of speakers.
+	partitioned bool
 }
 
 // able is what a node's links can be used for.
@@ -52,10 +54,11 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 		})
 	}
 	slices.SortFunc(nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
-	maps.DeleteFunc(e.able, func(node lb.NodeName, _ able) bool { return !v.lives[node] })
+	maps.DeleteFunc(e.able, func(node lb.NodeName, _ able) bool { return !v.lives[node] && !v.misses(node) })
 	v.moved = e.book.SetNodes(nodes)
 	e.doubt(v)
 	e.faceRivals(v)
+	e.leavePartition(v)
 	v.terms = ownership.Terms{Hold: e.held(now), Passed: e.passed(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
 	return v
 }

@@ -110,8 +110,8 @@ type Engine struct {
 	begun     time.Time // when everything was known for the first time
 	running   bool      // it has decided once
 	book      *ownership.Book
-	able      map[lb.NodeName]able
-	claims    ownership.Claims // never changed, but replaced
+	able      map[lb.NodeName]able // of nodes with speakers that live, or are missed
+	claims    ownership.Claims     // never changed, but replaced
 	taken     map[netip.Addr]taken
 	asking    map[netip.Addr]time.Time // what may still be probed, since when
 	served    map[netip.Addr]Owned
@@ -146,6 +146,7 @@ type inbox struct {
 	conflicts  []Conflict
 	unserved   []Unserved
 	segment    segment.Results
+	partition  partition
 	rivals     map[netip.Addr]rival // since the last round
 	restarting time.Time            // until when; zero: no
 	restarted  chan struct{}        // is closed when the others have been told, and nil then

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/lbstack/lbstack/internal/mesh"
@@ -23,7 +25,10 @@ import (
 //     (Isolated);
 //   - takes an address that no speaker in its view has only when no host answers for it;
 //   - gives an address up when another node, that it receives nothing from, announces it
-//     and goes on when this one has announced it again.
+//     and goes on when this one has announced it again;
+//   - while the controller reports that a larger group of speakers runs which it is cut from,
+//     has no address that a speaker may announce which it misses, unless the nodes that it
+//     misses answer on the segment: what they announce is received then.
 //
 // A speaker in the majority does none of this: it acts at once.
 
@@ -37,6 +42,10 @@ const (
 	// rivalInsists is how long after the first announcement of another node a second one
 	// counts: it has received by then that this node announces the address too.
 	rivalInsists = 100 * time.Millisecond
+	// partitionedFor is how long a report of the controller counts that the speaker is cut from
+	// a larger group. An API server that restarts is back by then; one that stays away leaves
+	// the last node that is left without its addresses no longer than that.
+	partitionedFor = 30 * time.Second
 )
 
 // minority is what a speaker does that is in one. The goroutine of Run owns it.
@@ -48,6 +57,16 @@ type minority struct {
 	rivals  map[netip.Addr]time.Time // when another node announced an address first
 	yields  map[netip.Addr]struct{}  // what is given up in this round
 	yielded map[netip.Addr]time.Time // when addresses were given up
+	// partitioned: it was cut from a larger group in the round before.
+	partitioned bool
+	// shared: a node whose speaker it misses has answered on a segment.
+	shared bool
+}
+
+// partition is a report of the controller that a speaker is cut from a larger group.
+type partition struct {
+	since time.Time // of the minority that it is about, in full seconds
+	until time.Time // when it does not count any more
 }
 
 // rival is an announcement, by another node, of an address that this node announces.
@@ -58,6 +77,13 @@ type rival struct {
 
 // SetSegment sets what the hosts of this node's links have answered.
 func (e *Engine) SetSegment(r segment.Results) { e.tell(func(in *inbox) { in.segment = r }) }
+
+// SetPartitioned takes that the controller reported just now that this speaker, which is in a
+// minority since a time, is cut from a larger group of speakers that run; a zero time: that it
+// is not. What is reported about an earlier minority does not count.
+func (e *Engine) SetPartitioned(since time.Time) {
+	e.tell(func(in *inbox) { in.partition = partition{since, time.Now().Add(partitionedFor)} })
+}
 
 // AddRival adds that another node, with a hardware address, announced an address on a link
 // of this node that has the own one.
@@ -186,16 +212,73 @@ func (v *view) isPeer(hardware net.HardwareAddr) bool {
 	return false
 }
 
+// partitioned returns whether this speaker is cut from a larger group of speakers, on the
+// segment too.
+func (e *Engine) partitioned(now time.Time, in inbox) bool {
+	return e.inMinority() && !e.minority.shared && e.minority.over.IsZero() && now.Before(in.partition.until) && in.partition.since.Equal(second(e.minority.since))
+}
+
+// noteShared notes whether a node that should have a speaker which is missed has answered on a
+// segment since this speaker is in a minority. It need not answer for ever: nodes that are
+// silent later are down, as far as the segment can tell.
+func (e *Engine) noteShared(v *view) {
+	if !e.inMinority() {
+		return
+	}
+	for _, m := range v.in.view.Missing {
+		for _, link := range e.able[m.Node].links {
+			at, answered := v.in.segment.Hosts[link.Hardware]
+			e.minority.shared = e.minority.shared || answered && at.After(e.minority.since)
+		}
+	}
+}
+
+// second returns a time as the API has it.
+func second(t time.Time) time.Time { return t.Truncate(time.Second) }
+
+// leavePartition has the book look at what this speaker has, and may be announced by one that
+// it is cut from.
+func (e *Engine) leavePartition(v *view) {
+	e.noteShared(v)
+	before := e.minority.partitioned
+	v.partitioned = e.partitioned(v.now, v.in)
+	if e.minority.partitioned = v.partitioned; !v.partitioned {
+		return
+	}
+	if !before {
+		e.Log.Info("a larger group of speakers runs that this one receives nothing from: it gives up what they may announce")
+	}
+	for address := range e.claims {
+		e.book.Look(address)
+	}
+}
+
+// missingMay returns whether a speaker may announce an address that should be there and is
+// missed.
+func (v *view) missingMay(address netip.Addr) bool {
+	candidates, _ := v.book.Wants(address)
+	return slices.ContainsFunc(candidates, func(c ownership.Candidate) bool {
+		return !v.in.want.Down[c.Node] && v.misses(c.Node)
+	})
+}
+
+// misses returns whether the speaker of a node should be there and does not live.
+func (v *view) misses(node lb.NodeName) bool {
+	_, is := slices.BinarySearchFunc(v.in.view.Missing, node, func(m mesh.Missing, n lb.NodeName) int { return strings.Compare(string(m.Node), string(n)) })
+	return is
+}
+
 // askFirst takes out of a decision, in a minority, what no speaker in the view has and the
-// segment was not asked about yet, and what is given up. It returns what was asked, and may
-// be announced without a probe.
+// segment was not asked about yet, and what is given up.
 func (e *Engine) askFirst(v *view, d *decision) {
 	e.minority.queries = map[netip.Addr][]string{}
 	if !e.inMinority() {
 		return
 	}
-	for address := range e.minority.yields {
-		delete(d.Own, address)
+	for address := range d.Own {
+		if _, yields := e.minority.yields[address]; yields || v.partitioned && v.missingMay(address) {
+			delete(d.Own, address)
+		}
 	}
 	for address, claim := range d.Own {
 		if claim.Cause != ownership.First && claim.Cause != ownership.Failure || e.free(v, address) && !e.waits(v.now) {
@@ -230,6 +313,9 @@ func (e *Engine) nextInMinority(now time.Time, in inbox) (next time.Time) {
 	}
 	if !e.minority.over.IsZero() {
 		next = e.minority.over.Add(patience)
+	}
+	if e.partitioned(now, in) {
+		next = in.partition.until
 	}
 	for _, at := range in.segment.Reached {
 		if until := at.Add(segment.ReachedFor); until.After(now) && (next.IsZero() || until.Before(next)) {

@@ -11,6 +11,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/internal/segment"
+	"github.com/lbstack/lbstack/speaker"
 )
 
 // survivor is a bed of three speakers of which only this one is left, and which receives
@@ -156,6 +157,100 @@ func TestRivals(t *testing.T) {
 				b.settle()
 				_, keeps := b.owned[a1]
 				b.same("it keeps the address", tt.keeps, keeps)
+			})
+		})
+	}
+}
+
+// partitioned is a bed of three speakers, of which this one is in a minority since the time
+// that is returned. It has a1, which p1 may announce as well, and a2, which it alone may.
+func partitioned(t *testing.T) (*bed, time.Time) {
+	b := running(t, want(wanted(a1, self, "p1"), wanted(a2, self)), peer("p1", nil), peer("p2", nil))
+	b.view.Missing = missing("p1", "p2")
+	b.hear()
+	b.after(10 * time.Millisecond)
+	b.reach("eth0")
+	since := b.reports[len(b.reports)-1].MinoritySince
+	b.same("since when it is in a minority", time.Now().Truncate(time.Second), since)
+	return b, since
+}
+
+func TestSpeakerThatIsCutFromALargerGroup(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		write func(b *bed, since time.Time)
+		want  map[netip.Addr]speaker.Owned
+	}{
+		{"it gives up what they may announce, and nothing else", func(b *bed, since time.Time) { b.engine.SetPartitioned(since) }, on0(true, a2)},
+		{"what is reported about an earlier minority does not count", func(b *bed, since time.Time) { b.engine.SetPartitioned(since.Add(-time.Second)) }, on0(true, a1, a2)},
+		{"it is not cut from them any more", func(b *bed, since time.Time) {
+			b.engine.SetPartitioned(since)
+			b.engine.SetPartitioned(time.Time{})
+		}, on0(true, a1, a2)},
+		{"the node that may announce an address is down", func(b *bed, since time.Time) {
+			b.want.Down = map[lb.NodeName]bool{"p1": true}
+			b.tell()
+			b.engine.SetPartitioned(since)
+		}, on0(true, a1, a2)},
+		{"it receives from most of the speakers", func(b *bed, since time.Time) {
+			b.view.Missing = missing("p1")
+			b.hear(peer("p2", nil))
+			b.engine.SetPartitioned(since)
+		}, on0(true, a1, a2)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, since := partitioned(t)
+				tt.write(b, since)
+				b.settle()
+				b.serves("", tt.want)
+			})
+		})
+	}
+}
+
+func TestSpeakerThatIsCutFromALargerGroupTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, since := partitioned(t)
+		b.engine.SetPartitioned(since)
+		for range 299 {
+			b.after(100 * time.Millisecond)
+			b.reach("eth0", a1)
+		}
+		b.serves("while the report counts", on0(true, a2))
+		b.same("it reports that", true, b.reports[len(b.reports)-1].Partitioned)
+		b.after(100 * time.Millisecond)
+		b.reach("eth0", a1)
+		b.claims("when it has not come again for half a minute", ownership.Active, ownership.Claims{a1: 2, a2: 1})
+	})
+}
+
+// Where a firewall or another key keeps speakers from each other, their nodes answer on the
+// segment, and so do those that announce.
+func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
+	var p1 segment.Hardware
+	copy(p1[:], mac('1'))
+	for _, tt := range []struct {
+		name    string
+		answers segment.Hardware
+		before  time.Duration
+		want    map[netip.Addr]speaker.Owned
+	}{
+		{"a node whose speaker it misses answers", p1, 0, on0(true, a1, a2)},
+		{"it answered before the speaker was missed", p1, 20 * time.Millisecond, on0(true, a2)},
+		{"another host answers", segment.Hardware{9}, 0, on0(true, a2)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, since := partitioned(t)
+				at := time.Now().Add(-tt.before)
+				b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": at}, Hosts: map[segment.Hardware]time.Time{tt.answers: at}})
+				b.settle()
+				b.after(500 * time.Millisecond)
+				b.reach("eth0") // the host is silent meanwhile
+				b.engine.SetPartitioned(since)
+				b.settle()
+				b.serves("", tt.want)
 			})
 		})
 	}

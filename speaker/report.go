@@ -25,8 +25,11 @@ type Report struct {
 	Missing []lb.NodeName
 	// Lost are nodes, by name, whose speakers are heard over connections only.
 	Lost []lb.NodeName
-	// Minority: the speaker receives from at most half of the speakers that should be there.
-	Minority bool
+	// MinoritySince is when the speaker came to receive from at most half of the speakers that
+	// should be there, in full seconds; zero: it receives from more.
+	MinoritySince time.Time
+	// Partitioned: the controller reports that it is cut from a larger group.
+	Partitioned bool
 	// Conflicts are addresses that foreign hosts use as well, ordered.
 	Conflicts []Conflict
 	// Unserved are links, ordered by name, that nothing can be announced on although they
@@ -62,7 +65,10 @@ func (e *Engine) tellReport(v *view) {
 
 func (e *Engine) reportOf(v *view) Report {
 	r := Report{Phase: v.phase.String(), Owned: e.said.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems,
-		Minority: e.inMinority(), Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
+		Partitioned: v.partitioned, Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
+	if e.inMinority() {
+		r.MinoritySince = second(e.minority.since)
+	}
 	if v.phase == ownership.Restarting {
 		r.Phase = ownership.Active.String()
 	}

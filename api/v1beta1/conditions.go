@@ -313,6 +313,20 @@ const (
 	ReasonNodeNotReady = "NodeNotReady"
 )
 
+// ConditionPartitioned is a condition of a SpeakerState that the controller sets: True while
+// the speaker is in a minority, and a larger group of speakers runs that it and they receive
+// nothing from each other. It gives up the addresses that a speaker may announce which it
+// misses. While it is True, lastTransitionTime is the status.minoritySince that it is about.
+const ConditionPartitioned = "Partitioned"
+
+// Reasons of a SpeakerState's condition Partitioned.
+const (
+	// ReasonLargerGroup: a larger group of speakers runs.
+	ReasonLargerGroup = "LargerGroup"
+	// ReasonNotPartitioned: no larger group is known that runs.
+	ReasonNotPartitioned = "NotPartitioned"
+)
+
 // Reasons of a SpeakerState's Ready condition.
 const (
 	// ReasonAnnouncing: the speaker announces what this node owns.

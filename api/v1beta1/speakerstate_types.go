@@ -12,7 +12,8 @@ type SpeakerStateStatus struct {
 	Version string `json:"version,omitempty"`
 
 	// conditions: Ready says whether the speaker announces what it should, as the speaker
-	// reported it last; Current, which the controller writes, whether that speaker still runs.
+	// reported it last. The controller writes the others: Current says whether that speaker
+	// still runs, Partitioned whether it is cut from a larger group of speakers.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -45,6 +46,11 @@ type SpeakerStateStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	MissingSpeakers []NodeName `json:"missingSpeakers,omitempty"`
+
+	// minoritySince is when the speaker came to receive from at most half of the speakers that
+	// should be there, in full seconds. Unset: it receives from more.
+	// +optional
+	MinoritySince *metav1.Time `json:"minoritySince,omitempty"`
 
 	// addressCount is how many addresses this node owns, also those that are
 	// beyond the bound of the list addresses.

@@ -1748,6 +1748,10 @@ func (in *SpeakerStateStatus) DeepCopyInto(out *SpeakerStateStatus) {
 		*out = make([]NodeName, len(*in))
 		copy(*out, *in)
 	}
+	if in.MinoritySince != nil {
+		in, out := &in.MinoritySince, &out.MinoritySince
+		*out = (*in).DeepCopy()
+	}
 	if in.Addresses != nil {
 		in, out := &in.Addresses, &out.Addresses
 		*out = make([]SpeakerAddress, len(*in))

@@ -80,8 +80,7 @@ func run(ctx context.Context, s settings) error {
 	engine.Mesh = mesh
 	engine.Announcer = layer2.New(answering, log.WithName("layer2"), layer2.Options{
 		ARP: layer2.ListenARP, NDP: layer2.ListenNDP, Metrics: layer2.NewMetrics(metrics.Registry),
-		MayAnswer: mesh.MayAnswer, Conflicts: engine.SetConflicts, Unserved: engine.SetUnserved,
-		Segment: engine.SetSegment, Witnesses: links.Witnesses, Rival: engine.AddRival,
+		MayAnswer: mesh.MayAnswer, Conflicts: engine.SetConflicts, Unserved: engine.SetUnserved, Segment: engine.SetSegment, Witnesses: links.Witnesses, Rival: engine.AddRival,
 	})
 	if err := kube.Connect(mgr, o, engine, joining(store, mesh), state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)

@@ -1,6 +1,6 @@
-// Package speakerstate writes the condition Current of SpeakerStates: whether the speaker still
-// runs that reported the rest. It is the only writer of that condition; all else in a
-// SpeakerState is its speaker's.
+// Package speakerstate writes two conditions of SpeakerStates: Current, whether the speaker
+// still runs that reported the rest, and Partitioned, whether it is cut from a larger group of
+// speakers. It is the only writer of these; all else in a SpeakerState is its speaker's.
 package speakerstate
 
 import (
@@ -12,7 +12,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -37,7 +36,7 @@ import (
 // owner is the field manager of the condition.
 const owner = "lbstack-controller"
 
-// Reconciler writes the condition of all SpeakerStates. Make it with New.
+// Reconciler writes the conditions of all SpeakerStates. Make it with New.
 type Reconciler struct {
 	client   client.Client
 	now      func() time.Time
@@ -70,24 +69,9 @@ var changed = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	if !ok || !also {
 		return true
 	}
-	return runs(before) != runs(now) || !slices.Equal(before.Status.MissingSpeakers, now.Status.MissingSpeakers) || !equal(current(before), current(now))
+	return before.Status.Phase != now.Status.Phase || !before.Status.MinoritySince.Equal(now.Status.MinoritySince) ||
+		!slices.Equal(before.Status.MissingSpeakers, now.Status.MissingSpeakers) || !conditionsOf(before).equal(conditionsOf(now))
 }}
-
-// runs reports whether a speaker has reported and was not stopped.
-func runs(state *v1beta1.SpeakerState) bool {
-	return state.Status.Phase != "" && state.Status.Phase != v1beta1.SpeakerStopped
-}
-
-func current(state *v1beta1.SpeakerState) *metav1.Condition {
-	return meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent)
-}
-
-func equal(x, y *metav1.Condition) bool {
-	if x == nil || y == nil {
-		return x == y
-	}
-	return x.Status == y.Status && x.Reason == y.Reason && x.Message == y.Message
-}
 
 // Reconcile looks at all SpeakerStates together.
 func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
@@ -116,15 +100,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	var failed []error
 	for i, next := range decide(states.Items, reports.Confirm(all, doubts, answers), nodes, absent) {
 		state := &states.Items[i]
-		was := current(state)
-		if state.Status.Phase == "" || equal(was, &next) {
+		was := conditionsOf(state)
+		if state.Status.Phase == "" || next.equal(was) {
 			continue // the speaker has not reported yet, or nothing is to be written
 		}
-		next.LastTransitionTime = metav1.NewTime(r.now())
-		if was != nil && was.Status == next.Status {
-			next.LastTransitionTime = was.LastTransitionTime
-		}
-		if err := r.write(ctx, state.Name, next); err != nil {
+		r.since(was.current, next.current)
+		r.since(was.partitioned, next.partitioned)
+		if err := r.write(ctx, state.Name, *next.current, *next.partitioned); err != nil {
 			failed = append(failed, err)
 		}
 	}
@@ -164,9 +146,9 @@ func (r *Reconciler) ask(ctx context.Context, doubts map[lb.NodeName]lb.NodeName
 	return r.kubelets.ask(r.now(), about), nil
 }
 
-// decide returns the condition of each state, given the reports, and on which nodes no speaker
+// decide returns the conditions of each state, given the reports, and on which nodes no speaker
 // runs, and why.
-func decide(states []v1beta1.SpeakerState, all map[lb.NodeName]reports.Report, nodes []advertise.Node, absent map[lb.NodeName]string) []metav1.Condition {
+func decide(states []v1beta1.SpeakerState, all map[lb.NodeName]reports.Report, nodes []advertise.Node, absent map[lb.NodeName]string) []conditions {
 	notReady := map[lb.NodeName]bool{}
 	for node := range all {
 		notReady[node] = true // unless the node exists and is ready
@@ -175,10 +157,12 @@ func decide(states []v1beta1.SpeakerState, all map[lb.NodeName]reports.Report, n
 		notReady[nodes[i].Name] = nodes[i].Down
 	}
 	stale := reports.Stale(all, func(node lb.NodeName) bool { return notReady[node] })
-	list := make([]metav1.Condition, 0, len(states))
+	cut := reports.Partitioned(all, stale)
+	list := make([]conditions, 0, len(states))
 	for i := range states {
 		node := lb.NodeName(states[i].Name)
-		list = append(list, condition(node, stale[node], absent[node]))
+		current, partitioned := condition(node, stale[node], absent[node]), partitioned(all[node], cut[node])
+		list = append(list, conditions{&current, &partitioned})
 	}
 	return list
 }
@@ -204,18 +188,22 @@ func condition(node lb.NodeName, stale reports.Staleness, why string) metav1.Con
 	return c
 }
 
-// write applies the condition alone: the speaker writes the others.
-func (r *Reconciler) write(ctx context.Context, name string, c metav1.Condition) error {
+// write applies these conditions alone: the speaker writes the others.
+func (r *Reconciler) write(ctx context.Context, name string, list ...metav1.Condition) error {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerState"))
 	object.SetName(name)
-	object.Object["status"] = map[string]any{"conditions": []any{map[string]any{
-		"type": c.Type, "status": string(c.Status), "reason": c.Reason, "message": c.Message,
-		"lastTransitionTime": c.LastTransitionTime.UTC().Format(time.RFC3339),
-	}}}
+	var applied []any
+	for _, c := range list {
+		applied = append(applied, map[string]any{
+			"type": c.Type, "status": string(c.Status), "reason": c.Reason, "message": c.Message,
+			"lastTransitionTime": c.LastTransitionTime.UTC().Format(time.RFC3339),
+		})
+	}
+	object.Object["status"] = map[string]any{"conditions": applied}
 	err := r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(owner), client.ForceOwnership)
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("writing the condition %s of the SpeakerState %s: %w", c.Type, name, err)
+		return fmt.Errorf("writing the conditions of the SpeakerState %s: %w", name, err)
 	}
 	return nil
 }

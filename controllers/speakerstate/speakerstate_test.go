@@ -2,6 +2,7 @@ package speakerstate
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -62,14 +63,41 @@ func TestDecide(t *testing.T) {
 	} {
 		var got []string
 		for _, c := range decide(tt.states, reported(tt.states, nil), tt.nodes, nil) {
-			got = append(got, string(c.Status)+" "+c.Reason)
-			if c.Message == "" {
+			got = append(got, string(c.current.Status)+" "+c.current.Reason)
+			if c.current.Message == "" {
 				t.Errorf("%s: got no message, want one", name)
 			}
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+func TestDecide_SpeakerThatIsCutFromALargerGroup(t *testing.T) {
+	since := metav1.NewTime(time.Unix(1000, 0))
+	inMinority := func(s *v1beta1.SpeakerStateStatus) { s.MinoritySince = &since }
+	states := []v1beta1.SpeakerState{state("a", misses("b", "c"), inMinority), state("b", misses("a")), state("c", misses("a"))}
+	nodes := []advertise.Node{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+	list := decide(states, reported(states, nil), nodes, nil)
+	want := &metav1.Condition{
+		Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonLargerGroup, LastTransitionTime: since,
+		Message: "the speaker of the node a: it receives nothing from a larger group of speakers that run, such as that of b, nor they from it: " +
+			"it announces only addresses that no speaker may announce which it misses: look at the network between these nodes, and at the mesh port there (spec.speaker.ports of the LoadBalancerStack, TCP and UDP)",
+	}
+	if diff := cmp.Diff(want, list[0].partitioned); diff != "" {
+		t.Errorf("condition of a (-want +got):\n%s", diff)
+	}
+	for i := range states {
+		if c := list[i]; c.current.Status != metav1.ConditionTrue || i > 0 && c.partitioned.Status != metav1.ConditionFalse {
+			t.Errorf("state %d: got %v and %v, want one that is current, and only the first one partitioned", i, c.current, c.partitioned)
+		}
+	}
+	again := metav1.NewTime(since.Add(time.Minute))
+	states[0].Status.Conditions = []metav1.Condition{*list[0].current, *want}
+	states[0].Status.MinoritySince = &again
+	if next := decide(states, reported(states, nil), nodes, nil)[0]; next.equal(conditionsOf(&states[0])) || !next.partitioned.LastTransitionTime.Equal(&again) {
+		t.Errorf("a is in a minority again: got %v, want a condition that is to be written, since %s", next.partitioned, again)
 	}
 }
 
@@ -85,6 +113,8 @@ func TestChanged(t *testing.T) {
 		"an address":                {func(s *v1beta1.SpeakerStateStatus) { s.AddressCount = 7 }, false},
 		"the speaker stops":         {stops, true},
 		"it misses another one":     {misses("b"), true},
+		"it is in a minority":       {func(s *v1beta1.SpeakerStateStatus) { s.MinoritySince = &metav1.Time{Time: time.Unix(1, 0)} }, true},
+		"it is isolated":            {func(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerIsolated }, true},
 		"somebody set Current":      {forged, true},
 		"the first report is there": {func(s *v1beta1.SpeakerStateStatus) { s.Phase = "" }, true},
 	} {

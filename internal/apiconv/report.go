@@ -23,6 +23,10 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent); c != nil {
 		r.Ended, r.Confirmed = c.Reason == v1beta1.ReasonSpeakerEnded, c.Reason == v1beta1.ReasonSpeakerMissing
 	}
+	r.Isolated = state.Status.Phase == v1beta1.SpeakerIsolated
+	if since := state.Status.MinoritySince; since != nil {
+		r.MinoritySince = since.Time
+	}
 	for _, node := range state.Status.MissingSpeakers {
 		r.Missing = append(r.Missing, lb.NodeName(node))
 	}

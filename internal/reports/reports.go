@@ -30,6 +30,11 @@ type Report struct {
 	Stopped bool
 	// MissingBounded: it may miss others too, which cannot be listed.
 	MissingBounded bool
+	// MinoritySince is when the speaker came into a minority: it receives from at most half of
+	// the speakers that should be there. Zero: it is in none.
+	MinoritySince time.Time
+	// Isolated says that it receives from no host either, and announces nothing.
+	Isolated bool
 	// Ended says that the speaker does not run and that none is about to start on the node.
 	Ended bool
 	// Confirmed: if one speaker alone misses this one, a second witness agrees. See Confirm.

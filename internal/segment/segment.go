@@ -63,6 +63,9 @@ type Questions struct {
 type Results struct {
 	// Reached is when the last answer came on each link.
 	Reached map[Link]time.Time
+	// Hosts are the hardware addresses of those that answered within ReachedFor, and when each
+	// did last.
+	Hosts map[Hardware]time.Time
 	// Free are addresses that no host answered for, and when that was found: see FreshFor.
 	Free map[netip.Addr]time.Time
 	// InUse are addresses that a host answers for.
@@ -85,6 +88,7 @@ type Machine struct {
 	witnesses map[Link]*witnesses
 	hosts     map[Hardware]*host
 	reached   map[Link]time.Time
+	answered  map[Hardware]time.Time
 	shown     map[Link]time.Time // what of reached made the results change last
 	changed   bool
 }
@@ -114,7 +118,7 @@ type host struct {
 
 // New returns a machine that asks nothing.
 func New() *Machine {
-	return &Machine{queries: map[netip.Addr]*query{}, witnesses: map[Link]*witnesses{}, hosts: map[Hardware]*host{}, reached: map[Link]time.Time{}, shown: map[Link]time.Time{}}
+	return &Machine{queries: map[netip.Addr]*query{}, witnesses: map[Link]*witnesses{}, hosts: map[Hardware]*host{}, reached: map[Link]time.Time{}, answered: map[Hardware]time.Time{}, shown: map[Link]time.Time{}}
 }
 
 // Ask replaces what is asked. The results about addresses that are asked again stay.
@@ -138,7 +142,7 @@ func (m *Machine) Ask(q Questions) {
 
 // Answer takes that a host other than this node said on a link that an address is its own.
 func (m *Machine) Answer(now time.Time, link Link, address netip.Addr, hardware Hardware) {
-	m.reached[link] = now
+	m.reached[link], m.answered[hardware] = now, now
 	if now.Sub(m.shown[link]) >= ReachedFor/4 {
 		m.shown[link], m.changed = now, true
 	}
@@ -163,6 +167,7 @@ func (m *Machine) Step(now time.Time) (probes []Probe) {
 	for _, link := range slices.Sorted(maps.Keys(m.witnesses)) {
 		probes = append(probes, m.witnesses[link].step(now, link)...)
 	}
+	maps.DeleteFunc(m.answered, func(_ Hardware, at time.Time) bool { return now.Sub(at) >= ReachedFor })
 	m.loseHosts(now)
 	probes = append(probes, m.checkHosts(now)...)
 	for _, address := range slices.SortedFunc(maps.Keys(m.queries), netip.Addr.Compare) {
@@ -279,7 +284,7 @@ func (m *Machine) Changed() bool {
 
 // Results returns what the answers mean at present.
 func (m *Machine) Results() Results {
-	r := Results{Reached: maps.Clone(m.reached), Free: map[netip.Addr]time.Time{}, InUse: map[netip.Addr]Use{}}
+	r := Results{Reached: maps.Clone(m.reached), Hosts: maps.Clone(m.answered), Free: map[netip.Addr]time.Time{}, InUse: map[netip.Addr]Use{}}
 	for address, q := range m.queries {
 		switch {
 		case !q.use.Since.IsZero():

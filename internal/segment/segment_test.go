@@ -150,6 +150,9 @@ func TestWitnesses(t *testing.T) {
 	if at := got["eth0"]; l.now.Sub(at) > 200*time.Millisecond {
 		t.Errorf("got the last answer on eth0 %s ago, want at most 200ms", l.now.Sub(at))
 	}
+	if _, answered := l.machine.Results().Hosts[segment.Hardware{9}]; !answered {
+		t.Error("got no answer of the gateway's hardware address")
+	}
 	if _, reached := got["eth1"]; reached {
 		t.Error("got an answer on eth1, where no host is")
 	}
@@ -157,6 +160,9 @@ func TestWitnesses(t *testing.T) {
 	l.pass(2 * time.Second)
 	if at := l.machine.Results().Reached["eth0"]; l.now.Sub(at) < segment.ReachedFor {
 		t.Errorf("got the last answer on eth0 %s ago, want none since the gateway is gone", l.now.Sub(at))
+	}
+	if hosts := l.machine.Results().Hosts; len(hosts) > 0 {
+		t.Errorf("got answers of %v within a second, want none since the gateway is gone", hosts)
 	}
 	l.machine.Ask(segment.Questions{})
 	if l.machine.Asking() || len(l.machine.Step(l.now)) > 0 {

@@ -74,6 +74,7 @@ func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func(m
 		Before:    o.Before, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join, Log: mgr.GetLogger().WithName("watch"),
 		Passes: o.Watchdog.Loop("what follows the cluster for layer 2"),
 	}
+	state.Partitioned = engine.SetPartitioned
 	ready := func() error {
 		if !engine.Synced() {
 			return errors.New("the speaker has not seen the cluster, its peers and its links yet")

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,6 +41,11 @@ const (
 	// checkInterval is how often the state is compared with what stands in
 	// the cluster although nothing was reported.
 	checkInterval = time.Minute
+	// readInterval is how often a speaker in a minority reads what the controller reports of
+	// it, and readPerSpeaker how much longer for each speaker that should be there: the
+	// speakers of a large cluster that is cut into halves read no more often, all together.
+	readInterval   = time.Second
+	readPerSpeaker = 10 * time.Millisecond
 )
 
 // writeAgain is how long a failing write waits for the next attempt, if that is longer than
@@ -47,7 +53,7 @@ const (
 var writeAgain = backoff.Exponential{First: writeInterval, Last: 5 * time.Second}
 
 // StateWriter writes this node's SpeakerState and SpeakerRouteSlices; it is the only writer
-// of them, but for the condition Current, which is the controller's. The engine never waits
+// of them, but for the conditions Current and Partitioned, which are the controller's. The engine never waits
 // for it.
 type StateWriter struct {
 	// Reader reads Nodes, from the cache.
@@ -62,14 +68,20 @@ type StateWriter struct {
 	// Checkpoint says why the node's checkpoint cannot be written; nil, or a nil error: it
 	// can. Call Nudge when the answer changes.
 	Checkpoint func() error
+	// Partitioned takes, each time that the state was read while the speaker is in a minority,
+	// since when that minority lasts which the controller reports to be cut from a larger
+	// group; zero: it reports of none. May be nil.
+	Partitioned func(since time.Time)
 
 	met     bool                  // what the speaker before this one reported was read
 	left    bool                  // the speaker ends
 	entries int                   // that the state listed last
 	there   *v1beta1.SpeakerState // as the API server has it, as it was read or written last; nil: nobody has looked
 	written time.Time             // when that was, if by this one
-	later   *time.Timer           // counts are to be written
-	routes  routeSlices
+	// lastRead is when a speaker in a minority read the state last.
+	lastRead time.Time
+	later    *time.Timer // counts are to be written
+	routes   routeSlices
 
 	mu     sync.Mutex
 	latest *speaker.Report
@@ -104,6 +116,7 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		case <-w.news:
 		case <-check.C:
 			w.look()
+		case <-w.minorityReads():
 		}
 		if !passes(ctx, gathering) {
 			return nil
@@ -119,6 +132,21 @@ func (w *StateWriter) Start(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// minorityReads fires when a speaker in a minority reads its state again; nil: it is in none.
+func (w *StateWriter) minorityReads() <-chan time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.latest == nil || w.latest.MinoritySince.IsZero() {
+		return nil
+	}
+	return time.After(readPause(w.latest))
+}
+
+// readPause is the time from one read of a speaker in a minority to the next.
+func readPause(r *speaker.Report) time.Duration {
+	return readInterval + time.Duration(r.Live+len(r.Missing))*readPerSpeaker
 }
 
 // passes says whether the context goes on for so long.
@@ -183,11 +211,30 @@ func (w *StateWriter) write(ctx context.Context) error {
 
 // bring brings the state to what it should be, and returns it as it was read, nil if it was not.
 func (w *StateWriter) bring(ctx context.Context, latest speaker.Report, routing Routing) (*v1beta1.SpeakerState, error) {
+	inMinority := !latest.MinoritySince.IsZero()
+	if inMinority && time.Since(w.lastRead) >= readPause(&latest) {
+		w.there = nil
+	}
+	fresh := w.there == nil
 	state, err := w.read(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
 	}
+	if fresh && w.Partitioned != nil && inMinority {
+		w.lastRead = time.Now()
+		w.Partitioned(partitionedSince(state))
+	}
 	return state, w.writeState(ctx, state, status(state, latest, routing, w.checkpoint()))
+}
+
+// partitionedSince returns since when the minority lasts that the controller reports to be cut
+// from a larger group; zero: it reports of none.
+func partitionedSince(state *v1beta1.SpeakerState) time.Time {
+	c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionPartitioned)
+	if c == nil || c.Status != metav1.ConditionTrue {
+		return time.Time{}
+	}
+	return c.LastTransitionTime.Time
 }
 
 func (w *StateWriter) checkpoint() error {

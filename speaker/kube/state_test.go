@@ -1,20 +1,25 @@
 package kube
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
@@ -36,6 +41,7 @@ func TestStatus(t *testing.T) {
 		{name: "a speaker with a link announces", report: speaker.Report{Links: links, Live: 3}, reason: v1beta1.ReasonAnnouncing},
 		{name: "a node without a link says so", report: speaker.Report{Live: 3}, reason: v1beta1.ReasonNoInterface},
 		{name: "a speaker that lost all others says so before anything else", report: speaker.Report{Phase: "Isolated", Problems: []string{"bad"}}, reason: v1beta1.ReasonIsolated},
+		{name: "a minority is said before what is wrong in it", report: speaker.Report{Links: links, MinoritySince: time.Unix(1, 0), Problems: []string{"bad"}}, reason: v1beta1.ReasonMinority},
 		{name: "a link that cannot be announced on is said", report: speaker.Report{Links: links, Unserved: []speaker.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
 		{name: "datagrams that are lost are said", report: speaker.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},
 		{name: "foreign hosts are said", report: speaker.Report{Links: links, Conflicts: []speaker.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
@@ -162,6 +168,61 @@ func TestLongStatesAreWrittenLessOften(t *testing.T) {
 			t.Errorf("%d entries: got %s from one write to the next, want %s", entries, got, want)
 		}
 	}
+}
+
+// The controller reports of a speaker in a minority in its state, which it reads until it is in
+// the majority again.
+func TestStateWriter_ReadsWhatTheControllerReportsOfAMinority(t *testing.T) {
+	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
+	s := newServer(t, state)
+	synctest.Test(t, func(t *testing.T) {
+		var got []time.Time
+		w := NewStateWriter(s, s, "n1", logr.Discard())
+		w.Partitioned = func(since time.Time) { got = append(got, since) }
+		reads := func() (count int) {
+			for _, question := range s.questions() {
+				if question == "get SpeakerState" {
+					count++
+				}
+			}
+			return count
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = w.Start(ctx) }()
+		defer func() { cancel(); <-done }()
+		since := time.Now()
+		w.Report(speaker.Report{Live: 1, Missing: []lb.NodeName{"n2", "n3"}, MinoritySince: since})
+		time.Sleep(3 * time.Second)
+		if len(got) < 2 || slices.ContainsFunc(got, func(at time.Time) bool { return !at.IsZero() }) || reads() < 2 {
+			t.Errorf("got reports about %v, want at least 2, of no partition", got)
+		}
+		current := &v1beta1.SpeakerState{}
+		if err := s.Get(ctx, client.ObjectKey{Name: "n1"}, current); err != nil {
+			t.Fatal(err)
+		}
+		if reported := current.Status.MinoritySince; reported == nil || !reported.Time.Equal(since) {
+			t.Fatalf("got minoritySince %v, want %v", reported, since)
+		}
+		current.Status.Conditions = append(current.Status.Conditions, metav1.Condition{
+			Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonLargerGroup, LastTransitionTime: metav1.NewTime(since),
+		})
+		if err := s.Status().Update(ctx, current); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if last := got[len(got)-1]; !last.Equal(since) {
+			t.Errorf("got a report about %v, want one about the minority since %v", last, since)
+		}
+		w.Report(speaker.Report{Live: 3})
+		time.Sleep(2 * time.Second)
+		count := len(got)
+		reads()
+		time.Sleep(30 * time.Second)
+		if n := reads(); n > 0 || len(got) > count {
+			t.Errorf("in the majority: got %d reads and %d reports, want none", n, len(got)-count)
+		}
+	})
 }
 
 // BenchmarkRouteChange is what one route that comes or goes costs this program in what it

@@ -39,6 +39,10 @@ func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing, chec
 		AddressCount: int32(len(r.Owned)),
 		Conflicts:    conflicts(r.Conflicts),
 	}
+	if !r.MinoritySince.IsZero() {
+		since := second(r.MinoritySince)
+		next.MinoritySince = &since
+	}
 	for _, node := range r.Missing[:min(len(r.Missing), maxMissing)] {
 		next.MissingSpeakers = append(next.MissingSpeakers, v1beta1.NodeName(node))
 	}
@@ -119,10 +123,14 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		c.Reason = v1beta1.ReasonIsolated
 		c.Message = fmt.Sprintf("the speaker receives %s, and no answer from any host of its links: it is silent, since other nodes may have its addresses: "+
 			"look at the network of the node", advertise.Named("nothing from", r.Missing))
-	case r.Minority:
+	case !r.MinoritySince.IsZero():
+		what := "it announces what it has, and takes an address only when no host answers for it"
+		if r.Partitioned {
+			what = "it announces only addresses that no speaker may announce which it misses, since a larger group of them runs"
+		}
 		c.Reason = v1beta1.ReasonMinority
-		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: it announces what it has, and takes an address only when no host answers for it: "+
-			"look at these nodes, and at the mesh port there (spec.speaker.ports of the LoadBalancerStack, TCP and UDP)", r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing))
+		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s: "+
+			"look at these nodes, and at the mesh port there (spec.speaker.ports of the LoadBalancerStack, TCP and UDP)", r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing), what)
 	case len(r.Problems) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, bounded.Message(strings.Join(r.Problems, "; "))
 	case len(routing.Problems) > 0:

@@ -2,6 +2,7 @@ package membership
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -107,6 +108,59 @@ func TestWallLeavesOneOwner(t *testing.T) {
 				settled(t, w)
 			})
 			t.Logf("two nodes answered: %s", quantiles(twice))
+		})
+	}
+}
+
+// Where nodes are cut from each other and all reach the gateway, nothing in the network tells
+// them who goes on; the controller does.
+func TestNodesThatAreCutFromEachOtherAndReachTheGateway(t *testing.T) {
+	tests := []struct {
+		nodes int
+		some  []lb.NodeName
+		goOn  bool // they are the group that goes on
+	}{
+		{2, []lb.NodeName{"n1"}, true},
+		{3, []lb.NodeName{"n1"}, false},
+		{3, []lb.NodeName{"n3"}, false},
+		{4, []lb.NodeName{"n3", "n4"}, false},
+		{5, []lb.NodeName{"n1", "n2"}, false},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("%d of %d", len(tt.some), tt.nodes), func(t *testing.T) {
+			var twice, gaps []time.Duration
+			each(t, tt.nodes, 12, func(t *testing.T, w *world) {
+				at := time.Now()
+				w.separate(tt.some...)
+				w.pass(10 * time.Second)
+				for address, owner := range settled(t, w) {
+					if slices.Contains(tt.some, owner) != tt.goOn {
+						t.Errorf("%s is answered for by %s, want one of the group that goes on", address, owner)
+					}
+				}
+				twice, gaps = append(twice, w.longestTwice(at)), append(gaps, w.longestGap(at))
+				if got := w.longestTwice(at); got > 3*time.Second {
+					t.Errorf("two nodes answered for %s, want at most 3s", got)
+				}
+				if gap := w.longestGap(at); gap > time.Second {
+					t.Errorf("no node answered for %s, want at most a second", gap)
+				}
+				// The group that goes on dies, and the API server knows.
+				left := slices.DeleteFunc(slices.Clone(w.names), func(n lb.NodeName) bool { return slices.Contains(tt.some, n) == tt.goOn })
+				dead := slices.DeleteFunc(slices.Clone(w.names), func(n lb.NodeName) bool { return slices.Contains(left, n) })
+				for _, n := range dead {
+					w.crash(n, true)
+				}
+				w.lost(dead...)
+				w.pass(5 * time.Second)
+				settled(t, w)
+				w.lost()
+				w.heal()
+				w.run(dead...)
+				w.pass(15 * time.Second)
+				settled(t, w)
+			})
+			t.Logf("two nodes answered: %s; none: %s", quantiles(twice), quantiles(gaps))
 		})
 	}
 }

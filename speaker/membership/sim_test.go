@@ -20,6 +20,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/reports"
 	"github.com/lbstack/lbstack/internal/segment"
 	"github.com/lbstack/lbstack/speaker"
 )
@@ -77,6 +78,7 @@ type world struct {
 	dup       float64
 	want      speaker.Snapshot
 	deaf      map[lb.NodeName]bool // the API server does not reach it
+	states    map[lb.NodeName]reports.Report
 	log       []string
 	answering map[netip.Addr][]lb.NodeName
 	gaps      map[netip.Addr]*span // that last
@@ -124,6 +126,8 @@ type process struct {
 	// segment asks, while asking.
 	segment *segment.Machine
 	asking  bool
+	// latest is what it reported last.
+	latest reports.Report
 	// contested is when another node announced an address of this one last.
 	contested map[netip.Addr]time.Time
 }
@@ -131,7 +135,7 @@ type process struct {
 func newWorld(ctx context.Context, seed uint64, count int) *world {
 	w := &world{
 		timing: Default.timing(), start: time.Now(), seed: seed, ctx: ctx, firm: true,
-		nodes: map[lb.NodeName]*node{}, cuts: map[[2]lb.NodeName]bool{}, filtered: map[[2]lb.NodeName]bool{}, walls: map[[2]lb.NodeName]bool{}, away: map[lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{},
+		nodes: map[lb.NodeName]*node{}, cuts: map[[2]lb.NodeName]bool{}, filtered: map[[2]lb.NodeName]bool{}, walls: map[[2]lb.NodeName]bool{}, away: map[lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{}, states: map[lb.NodeName]reports.Report{},
 		answering: map[netip.Addr][]lb.NodeName{}, gaps: map[netip.Addr]*span{}, doubles: map[netip.Addr]*span{},
 	}
 	w.fault, w.split, w.healed = w.start, w.start, w.start
@@ -231,7 +235,7 @@ func (w *world) runOne(name lb.NodeName) {
 	w.note("%s starts, it had %v", name, short(slices.SortedFunc(maps.Keys(kept.Claims), netip.Addr.Compare)))
 	p.engine = speaker.New(speaker.Config{
 		Self: name, Log: logr.Discard(), Announcer: p, Resume: kept, Failback: w.failback,
-		Report: func(speaker.Report) { p.gate() }, Keep: p.keep,
+		Report: p.reported, Keep: p.keep,
 		Metrics: speaker.NewMetrics(prometheus.NewRegistry()),
 	})
 	machine := mesh.New(name, uint64(time.Now().UnixMilli())+w.processes, w.timing)
@@ -246,6 +250,7 @@ func (w *world) runOne(name lb.NodeName) {
 	w.mu.Unlock()
 	go p.engine.Run(p.ctx)
 	go p.listen()
+	go p.readState()
 	time.AfterFunc(offset, func() {
 		p.runner.do(func(now time.Time, m *mesh.Machine) []mesh.Send { return m.SetPeers(now, w.names) })
 		p.engine.SetLinks(n.hasLinks())

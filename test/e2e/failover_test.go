@@ -3,9 +3,12 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -180,48 +183,76 @@ func TestPartition(t *testing.T) {
 		must(t, err)
 		partition(t, []string{owner.Node}, except(bed.Cluster.Nodes(), owner.Node))
 		servedByAnother(t, address, owner)
-		eventually.Succeed(t, within, "the node says that it is in a minority, and has no address", func(ctx context.Context) error {
-			state, err := stateOf(ctx, owner.Node)
-			if err == nil && len(state.Status.Addresses) > 0 {
-				err = fmt.Errorf("it lists %v", state.Status.Addresses)
+		cut := time.Now()
+		eventually.Succeed(t, within, "the node gives the address up", func(ctx context.Context) error { return gaveUp(ctx, owner.Node) })
+		t.Logf("%s gave the address up %s after the client was served from another node", owner.Node, time.Since(cut).Round(time.Millisecond))
+		eventually.Stays(t, 5*time.Second, "one node answers, another than before", func(ctx context.Context) error {
+			answers, err := answeredBy(ctx, address)
+			if err == nil && strings.Contains(answers, owner.MAC) {
+				err = fmt.Errorf("%s still answers: %s", owner.Node, answers)
 			}
 			if err == nil {
-				err = speakerSays(ctx, owner.Node, v1beta1.ReasonMinority)
+				err = owners(ctx, address, 1)
 			}
 			return err
 		})
 		must(t, bed.Heal(background(t)))
 		must(t, bed.EveryoneSeesEveryone(background(t)))
+		_, err = bed.Page(background(t), address) // the client forgot the address
+		must(t, err)
 		now, err := bed.Settled(background(t), address)
 		must(t, err)
 		if now.Node == owner.Node {
 			t.Errorf("%s took %s back", owner.Node, address)
 		}
 	})
-	t.Run("two halves that cannot talk have one owner on their common segment", func(t *testing.T) {
+	t.Run("of two halves that are cut from each other one serves, and goes on when they are joined", func(t *testing.T) {
 		nodes := bed.Cluster.Nodes()
 		if len(nodes) < 4 {
 			t.Fatalf("the bed has %d nodes, two halves that go on need 4", len(nodes))
 		}
 		installed(t)
 		address := served(t)
-		owner, err := bed.Settled(background(t), address)
+		_, err := bed.Settled(background(t), address)
 		must(t, err)
 		partition(t, nodes[:2], nodes[2:])
 		for _, node := range nodes {
 			eventually.Succeed(t, within, node+" says that it is in a minority", func(ctx context.Context) error { return speakerSays(ctx, node, v1beta1.ReasonMinority) })
 		}
+		// Of two halves the one with the first name goes on.
+		for _, node := range nodes[2:] {
+			eventually.Succeed(t, within, node+" gives its addresses up", func(ctx context.Context) error { return gaveUp(ctx, node) })
+		}
+		eventually.Succeed(t, within, "there is one owner", func(ctx context.Context) error { return owners(ctx, address, 1) })
 		eventually.Stays(t, 5*time.Second, "there is one owner", func(ctx context.Context) error { return owners(ctx, address, 1) })
+		during, err := ownersOf(background(t), address)
+		must(t, err)
+		_, err = bed.Page(background(t), address)
+		must(t, err)
 		must(t, bed.Heal(background(t)))
 		must(t, bed.EveryoneSeesEveryone(background(t)))
 		now, err := bed.Settled(background(t), address)
 		must(t, err)
-		if now.Node != owner.Node {
-			t.Errorf("%s moved from %s to %s", address, owner.Node, now.Node)
+		if !slices.Equal(during, []string{now.Node}) {
+			t.Errorf("%s moved from %v to %s", address, during, now.Node)
 		}
 		_, err = bed.Page(background(t), address)
 		must(t, err)
 	})
+}
+
+// gaveUp says whether a speaker says that it gives up what a larger group may announce, and has
+// nothing.
+func gaveUp(ctx context.Context, node string) error {
+	state, err := stateOf(ctx, node)
+	if err != nil {
+		return err
+	}
+	ready := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady)
+	if ready == nil || !strings.Contains(ready.Message, "a larger group") || len(state.Status.Addresses) > 0 {
+		return fmt.Errorf("its condition is %+v, and it lists %v", ready, state.Status.Addresses)
+	}
+	return nil
 }
 
 func partition(t *testing.T, groups ...[]string) {
@@ -232,11 +263,19 @@ func partition(t *testing.T, groups ...[]string) {
 
 // owners says whether so many nodes say that they own an address.
 func owners(ctx context.Context, address string, want int) error {
-	var names []string
+	names, err := ownersOf(ctx, address)
+	if err == nil && len(names) != want {
+		err = fmt.Errorf("%v say that they own %s, want %d", names, address, want)
+	}
+	return err
+}
+
+// ownersOf returns the nodes that say that they own an address.
+func ownersOf(ctx context.Context, address string) (names []string, err error) {
 	for _, node := range bed.Cluster.Nodes() {
 		state, err := stateOf(ctx, node)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, a := range state.Status.Addresses {
 			if a.Address == address {
@@ -244,10 +283,7 @@ func owners(ctx context.Context, address string, want int) error {
 			}
 		}
 	}
-	if len(names) != want {
-		return fmt.Errorf("%v say that they own %s, want %d", names, address, want)
-	}
-	return nil
+	return names, nil
 }
 
 func except(nodes []string, without string) (rest []string) {

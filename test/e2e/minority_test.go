@@ -53,7 +53,7 @@ func TestSpeakerThatNoOtherReachesTakesNothing(t *testing.T) {
 	owner, err := bed.Settled(background(t), address)
 	must(t, err)
 	apart := except(bed.Cluster.Nodes(), owner.Node)[0]
-	rules := "table inet firewall { chain in { type filter hook input priority 0; meta l4proto { tcp, udp } th dport 7946 drop; }; chain out { type filter hook output priority 0; meta l4proto { tcp, udp } th dport 7946 drop; }; }"
+	rules := "table inet firewall { chain in { type filter hook input priority 0; meta l4proto { tcp, udp } th dport 7575 drop; }; chain out { type filter hook output priority 0; meta l4proto { tcp, udp } th dport 7575 drop; }; }"
 	out, err := bed.Cluster.Exec(background(t), apart, "nft", rules)
 	if err != nil {
 		t.Fatalf("filtering the mesh on %s: %v: %s", apart, err, out)
@@ -74,6 +74,8 @@ func TestSpeakerThatNoOtherReachesTakesNothing(t *testing.T) {
 		}
 		return err
 	})
+	_, err = bed.Page(background(t), address) // the client forgot the address
+	must(t, err)
 	must(t, bed.LetDatagramsThrough(background(t), apart))
 	eventually.Succeed(t, within, "the speaker receives from the others", func(ctx context.Context) error {
 		return speakerSays(ctx, apart, v1beta1.ReasonAnnouncing)

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,16 +78,16 @@ func (s *speaker) hears(announced bool, addresses ...string) {
 func (s *speaker) write() {
 	s.Helper()
 	s.status.AddressCount = int32(len(s.status.Addresses))
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // the controller writes one condition
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // the controller writes two conditions
 		state := &v1beta1.SpeakerState{}
 		if err := s.Get(context.Background(), client.ObjectKey{Name: s.node}, state); err != nil {
 			return err
 		}
-		current := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent)
+		controllers := slices.DeleteFunc(state.Status.Conditions, func(c metav1.Condition) bool {
+			return c.Type != v1beta1.ConditionCurrent && c.Type != v1beta1.ConditionPartitioned
+		})
 		state.Status = *s.status.DeepCopy()
-		if current != nil {
-			state.Status.Conditions = append(state.Status.Conditions, *current)
-		}
+		state.Status.Conditions = append(state.Status.Conditions, controllers...)
 		return s.Status().Update(context.Background(), state)
 	})
 	if err != nil {
@@ -105,12 +106,19 @@ func (s *speaker) misses(nodes ...v1beta1.NodeName) {
 // may take.
 func (s *speaker) current(status metav1.ConditionStatus, reason string) {
 	s.Helper()
-	eventually.Succeed(s.T, 5*time.Second, fmt.Sprintf("the state of %s has Current %s %s", s.node, status, reason), func(ctx context.Context) error {
+	s.condition(v1beta1.ConditionCurrent, status, reason)
+}
+
+// condition waits until the controller has set one of its conditions, within the time that it
+// may take, and returns it.
+func (s *speaker) condition(kind string, status metav1.ConditionStatus, reason string) (c *metav1.Condition) {
+	s.Helper()
+	eventually.Succeed(s.T, 5*time.Second, fmt.Sprintf("the state of %s has %s %s %s", s.node, kind, status, reason), func(ctx context.Context) error {
 		state := &v1beta1.SpeakerState{}
 		if err := s.Get(ctx, client.ObjectKey{Name: s.node}, state); err != nil {
 			return err
 		}
-		c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent)
+		c = meta.FindStatusCondition(state.Status.Conditions, kind)
 		if c == nil || c.Status != status || c.Reason != reason || c.Message == "" {
 			return fmt.Errorf("condition %+v", c)
 		}
@@ -119,6 +127,7 @@ func (s *speaker) current(status metav1.ConditionStatus, reason string) {
 		}
 		return nil
 	})
+	return c
 }
 
 // claimConflict waits until the claim of an address tells of the foreign host, or of

@@ -49,6 +49,37 @@ func TestSpeakerState_IsNotCurrentWhenItsSpeakerDied(t *testing.T) {
 	speakers[0].current(metav1.ConditionTrue, v1beta1.ReasonReporting)
 }
 
+func TestSpeakerState_IsPartitionedInTheSmallerGroup(t *testing.T) {
+	b := newBed(t)
+	var speakers []*speaker
+	for _, node := range []string{"node1", "node2", "node3"} {
+		b.machine(node, nil)
+		speakers = append(speakers, b.speaker(node))
+	}
+	b.controller()
+	for _, s := range speakers {
+		s.write()
+		s.condition(v1beta1.ConditionPartitioned, metav1.ConditionFalse, v1beta1.ReasonNotPartitioned)
+	}
+	for _, since := range []metav1.Time{metav1.NewTime(time.Unix(1000, 0)), metav1.NewTime(time.Unix(2000, 0))} {
+		speakers[0].status.MinoritySince = &since
+		speakers[0].misses("node2", "node3")
+		speakers[1].misses("node1")
+		speakers[2].misses("node1")
+		c := speakers[0].condition(v1beta1.ConditionPartitioned, metav1.ConditionTrue, v1beta1.ReasonLargerGroup)
+		if !c.LastTransitionTime.Equal(&since) {
+			t.Errorf("got a condition since %s, want %s", c.LastTransitionTime, since)
+		}
+		speakers[0].current(metav1.ConditionTrue, v1beta1.ReasonReporting)
+		speakers[1].condition(v1beta1.ConditionPartitioned, metav1.ConditionFalse, v1beta1.ReasonNotPartitioned)
+		speakers[0].status.MinoritySince = nil
+		for _, s := range speakers {
+			s.misses()
+		}
+		speakers[0].condition(v1beta1.ConditionPartitioned, metav1.ConditionFalse, v1beta1.ReasonNotPartitioned)
+	}
+}
+
 func TestSpeakerState_TheOnlyNodeDies(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")

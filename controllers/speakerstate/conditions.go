@@ -1,0 +1,62 @@
+package speakerstate
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// conditions are those that the Reconciler writes. Both are nil in a state that it has not
+// written yet.
+type conditions struct{ current, partitioned *metav1.Condition }
+
+func conditionsOf(state *v1beta1.SpeakerState) conditions {
+	return conditions{
+		meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent),
+		meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionPartitioned),
+	}
+}
+
+func (c conditions) equal(other conditions) bool {
+	return equal(c.current, other.current) && equal(c.partitioned, other.partitioned)
+}
+
+// equal compares conditions but for when they changed, unless one says since when.
+func equal(x, y *metav1.Condition) bool {
+	if x == nil || y == nil {
+		return x == y
+	}
+	at := x.LastTransitionTime.IsZero() || y.LastTransitionTime.IsZero() || x.LastTransitionTime.Equal(&y.LastTransitionTime)
+	return x.Status == y.Status && x.Reason == y.Reason && x.Message == y.Message && at
+}
+
+// since completes a condition with when its status changed, unless it says so itself.
+func (r *Reconciler) since(was, next *metav1.Condition) {
+	switch {
+	case !next.LastTransitionTime.IsZero():
+	case was != nil && was.Status == next.Status:
+		next.LastTransitionTime = was.LastTransitionTime
+	default:
+		next.LastTransitionTime = metav1.NewTime(r.now())
+	}
+}
+
+// partitioned returns the condition Partitioned of a speaker, given the larger group that it is
+// cut from; none has no nodes. While it is True it says which minority it is about: the speaker
+// compares lastTransitionTime with what it reports, and so does not obey one that was about an
+// earlier minority.
+func partitioned(r reports.Report, larger reports.Group) metav1.Condition {
+	c := metav1.Condition{Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNotPartitioned}
+	if larger.Size == 0 {
+		c.Message = "no larger group of speakers is known that runs and that this one is cut from"
+		return c
+	}
+	c.Status, c.Reason, c.LastTransitionTime = metav1.ConditionTrue, v1beta1.ReasonLargerGroup, metav1.NewTime(r.MinoritySince)
+	c.Message = fmt.Sprintf("the speaker of the node %s: it receives nothing from a larger group of speakers that run, such as that of %s, nor they from it: "+
+		"it announces only addresses that no speaker may announce which it misses: look at the network between these nodes, and at the mesh port there (spec.speaker.ports of the LoadBalancerStack, TCP and UDP)", r.Node, larger.First)
+	return c
+}

@@ -53,23 +53,21 @@ func (r *Reconciler) trust(ctx context.Context, held []advertise.Address) (*trus
 func (r *Reconciler) addScopes(ctx context.Context, t *trust) error {
 	var layer2 v1beta1.L2AdvertisementList
 	var bgp v1beta1.BGPAdvertisementList
+	var communities v1beta1.CommunityList
 	var pools v1beta1.IPAddressPoolList
-	for _, list := range []client.ObjectList{&layer2, &bgp, &pools} {
+	for _, list := range []client.ObjectList{&layer2, &bgp, &communities, &pools} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return fmt.Errorf("listing what decides which reports count: %w", err)
 		}
 	}
-	for i := range layer2.Items {
+	for i := range layer2.Items { // speakers ignore one that is invalid
 		if ad, err := apiconv.ParseAdvertisement(&layer2.Items[i]); err == nil {
 			t.layer2 = append(t.layer2, ad.Scope)
 		}
 	}
+	aliases, _ := apiconv.ParseCommunities(communities.Items)
 	for i := range bgp.Items {
-		scope, err := apiconv.BGPAdvertisementScope(&bgp.Items[i])
-		if err != nil { // it stays in effect as it was, which is not known here
-			scope = advertise.Scope{}
-		}
-		t.bgp = append(t.bgp, scope)
+		t.bgp = append(t.bgp, apiconv.BGPAdvertisementScope(&bgp.Items[i], aliases))
 	}
 	for i := range pools.Items {
 		t.pools[lb.PoolName(pools.Items[i].Name)] = &advertise.Pool{Name: lb.PoolName(pools.Items[i].Name), Labels: pools.Items[i].Labels}

@@ -33,9 +33,10 @@ type networkNode struct {
 func readNetwork(ctx context.Context, reader client.Reader) (network, error) {
 	var layer2 v1beta1.L2AdvertisementList
 	var bgp v1beta1.BGPAdvertisementList
+	var communities v1beta1.CommunityList
 	var states v1beta1.SpeakerStateList
 	var nodes corev1.NodeList
-	for _, list := range []client.ObjectList{&layer2, &bgp, &states, &nodes} {
+	for _, list := range []client.ObjectList{&layer2, &bgp, &communities, &states, &nodes} {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return network{}, fmt.Errorf("listing what decides whether pools are reached: %w", err)
 		}
@@ -46,10 +47,9 @@ func readNetwork(ctx context.Context, reader client.Reader) (network, error) {
 			n.layer2 = append(n.layer2, ad)
 		}
 	}
+	aliases, _ := apiconv.ParseCommunities(communities.Items)
 	for i := range bgp.Items {
-		if scope, err := apiconv.BGPAdvertisementScope(&bgp.Items[i]); err == nil {
-			n.bgp = append(n.bgp, scope)
-		}
+		n.bgp = append(n.bgp, apiconv.BGPAdvertisementScope(&bgp.Items[i], aliases))
 	}
 	labels := map[string]map[string]string{}
 	for i := range nodes.Items {

@@ -26,9 +26,12 @@ const (
 // nothing; such an advertisement announces nothing.
 func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (routes.Advertisement, *SpecError) {
 	spec := &object.Spec
-	scope, err := BGPAdvertisementScope(object)
+	scope, err := parseScope(object.Name, selection{
+		pools: spec.IPAddressPools, poolLabels: spec.IPAddressPoolSelectors, nodes: spec.NodeSelectors,
+		services: spec.ServiceSelectors, namespaces: spec.NamespaceSelectors,
+	})
 	if err != nil {
-		return routes.Advertisement{}, err
+		return routes.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
 	}
 	ad := routes.Advertisement{Scope: scope}
 	for _, name := range spec.Peers {
@@ -45,18 +48,14 @@ func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (r
 	return ad, nil
 }
 
-// BGPAdvertisementScope reads what a BGPAdvertisement is about, also of one that is invalid
-// otherwise.
-func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement) (advertise.Scope, *SpecError) {
-	spec := &object.Spec
-	scope, err := parseScope(object.Name, selection{
-		pools: spec.IPAddressPools, poolLabels: spec.IPAddressPoolSelectors, nodes: spec.NodeSelectors,
-		services: spec.ServiceSelectors, namespaces: spec.NamespaceSelectors,
-	})
+// BGPAdvertisementScope returns what a BGPAdvertisement can be about. One that is invalid stays
+// in effect as it was before, which the object does not contain: it can be about everything.
+func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement, aliases Aliases) advertise.Scope {
+	ad, err := ParseBGPAdvertisement(object, aliases)
 	if err != nil {
-		return advertise.Scope{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
+		return advertise.Scope{Name: object.Name}
 	}
-	return scope, nil
+	return ad.Scope
 }
 
 func parseLengths(spec *v1beta1.BGPAdvertisementSpec, ad *routes.Advertisement) *SpecError {

@@ -87,3 +87,29 @@ func TestWhatABGPAdvertisementCannotSayIsNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestBGPAdvertisementScope(t *testing.T) {
+	rack := func(operator metav1.LabelSelectorOperator) []metav1.LabelSelector {
+		return []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "rack", Operator: operator}}}}
+	}
+	everything := [2]bool{true, true}
+	for name, tt := range map[string]struct {
+		edit func(*v1beta1.BGPAdvertisementSpec)
+		want [2]bool // is about the pool "other", and about a node without the label rack
+	}{
+		"valid":                        {func(*v1beta1.BGPAdvertisementSpec) {}, [2]bool{}},
+		"unknown community":            {func(s *v1beta1.BGPAdvertisementSpec) { s.Communities = []v1beta1.CommunityReference{"nosuch"} }, everything},
+		"length that is none":          {func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = 33 }, everything},
+		"node selector that is none":   {func(s *v1beta1.BGPAdvertisementSpec) { s.NodeSelectors = rack("Like") }, everything},
+		"selector of every other node": {func(s *v1beta1.BGPAdvertisementSpec) { s.NodeSelectors = rack(metav1.LabelSelectorOpDoesNotExist) }, [2]bool{false, true}},
+	} {
+		object := &v1beta1.BGPAdvertisement{ObjectMeta: metav1.ObjectMeta{Name: "ad"}, Spec: v1beta1.BGPAdvertisementSpec{
+			IPAddressPools: []v1beta1.ObjectName{"first"}, NodeSelectors: rack(metav1.LabelSelectorOpExists),
+		}}
+		tt.edit(&object.Spec)
+		scope := BGPAdvertisementScope(object, Aliases{})
+		if got := [2]bool{scope.CoversPool("other", &advertise.Pool{Name: "other"}), scope.CoversNode(nil)}; got != tt.want {
+			t.Errorf("%s: is about another pool, and another node: got %v, want %v", name, got, tt.want)
+		}
+	}
+}

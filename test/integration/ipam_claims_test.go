@@ -255,6 +255,34 @@ func TestRetainedAddressIsNotInheritedByANewNamespaceOfTheName(t *testing.T) {
 	b.free("10.9.0.1")
 }
 
+// What is in a namespace that is deleted goes first, so that its addresses are retained when it
+// is gone: nobody can ask for them any more.
+func TestRetainedAddressIsFreeWhenItsNamespaceIsDeleted(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.2", retaining(0))
+	b.controller()
+	tenant := b.elsewhere(nil)
+	tenant.service("web")
+	tenant.has("web", "10.9.0.1")
+	b.service("other")
+	b.has("other", "10.9.0.2")
+	tenant.remove("web")
+	tenant.claimIs("10.9.0.1", v1beta1.ClaimRetained, "web")
+	b.service("next")
+	b.refused("next", v1beta1.ReasonPoolExhausted)
+
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: tenant.namespace}}
+	remove(t, b.Client, namespace)
+	if err := b.Get(t.Context(), client.ObjectKeyFromObject(namespace), namespace); err != nil {
+		t.Fatal(err)
+	}
+	namespace.Spec.Finalizers = nil // what Kubernetes does when nothing is left in the namespace
+	if err := b.SubResource("finalize").Update(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	b.has("next", "10.9.0.1")
+}
+
 func TestRetainedAddressIsFreeWhenItsTimeIsOver(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1", retaining(2))

@@ -126,6 +126,27 @@ func TestStack_FailingPodsAreExplainedOnce(t *testing.T) {
 	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
+// The speaker works, and a file system of its node does not.
+func TestStack_CheckpointThatCannotBeWrittenIsExplained(t *testing.T) {
+	b := newReadyBed(t)
+	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "full"}}
+	create(t, b.Client, state)
+	report := func(status metav1.ConditionStatus, reason, message string) {
+		t.Helper()
+		state.Status = v1beta1.SpeakerStateStatus{Phase: v1beta1.SpeakerActive, LiveSpeakers: 1}
+		meta.SetStatusCondition(&state.Status.Conditions, metav1.Condition{Type: v1beta1.ConditionReady, Status: status, Reason: reason, Message: message})
+		if err := b.Status().Update(context.Background(), state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const words = "cannot write its checkpoint: /var/lib/lbstack/speaker.json.new is on a full file system"
+	report(metav1.ConditionFalse, v1beta1.ReasonCheckpointFailed, words)
+	b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonSpeakersNotReady)
+	b.shows(v1beta1.ConditionReady, "the speaker on full: "+words)
+	report(metav1.ConditionTrue, v1beta1.ReasonAnnouncing, "it announces")
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+}
+
 func TestStack_PodsThatAreNotMadeAreExplained(t *testing.T) {
 	b := newReadyBed(t)
 	d := speakerDaemonSet()

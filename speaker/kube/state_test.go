@@ -194,6 +194,7 @@ func TestStateWriter_ReadsWhatTheControllerReportsOfAMinority(t *testing.T) {
 		since := time.Now()
 		w.Report(speaker.Report{Live: 1, Missing: []lb.NodeName{"n2", "n3"}, MinoritySince: since})
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		if len(got) < 2 || slices.ContainsFunc(got, func(at time.Time) bool { return !at.IsZero() }) || reads() < 2 {
 			t.Errorf("got reports about %v, want at least 2, of no partition", got)
 		}
@@ -211,14 +212,17 @@ func TestStateWriter_ReadsWhatTheControllerReportsOfAMinority(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if last := got[len(got)-1]; !last.Equal(since) {
 			t.Errorf("got a report about %v, want one about the minority since %v", last, since)
 		}
 		w.Report(speaker.Report{Live: 3})
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		count := len(got)
 		reads()
 		time.Sleep(30 * time.Second)
+		synctest.Wait()
 		if n := reads(); n > 0 || len(got) > count {
 			t.Errorf("in the majority: got %d reads and %d reports, want none", n, len(got)-count)
 		}

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/lbstack/lbstack/internal/lb"
@@ -23,22 +24,26 @@ type Group struct {
 //
 // Reports that are stale do not count, nor do those of speakers that announce nothing.
 func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) map[lb.NodeName]Group {
-	p, minority := partition{missing: missing(all)}, false
+	p, minority := partition{missing: missing(all), lists: map[lb.NodeName]lb.NodeName{}}, false
 	for node, r := range all {
 		if stale[node] == Fresh && !r.Isolated {
-			p.nodes, minority = append(p.nodes, r), minority || !r.MinoritySince.IsZero()
+			p.nodes, minority = append(p.nodes, &r), minority || !r.MinoritySince.IsZero()
 		}
 	}
 	if !minority {
 		return nil
 	}
-	slices.SortFunc(p.nodes, func(x, y Report) int { return cmp.Compare(x.Node, y.Node) })
+	slices.SortFunc(p.nodes, func(x, y *Report) int { return cmp.Compare(x.Node, y.Node) })
+	p.compareLists()
 	cut, groups := map[lb.NodeName]Group{}, p.groups()
 	for _, own := range groups {
 		for _, other := range groups {
 			full := p.fullAgainst(own, other)
 			for _, r := range own {
-				if g := p.facing(r, other, full); !r.MinoritySince.IsZero() && g.larger(cut[r.Node]) && g.larger(Group{own[0].Node, len(own)}) {
+				if r.MinoritySince.IsZero() {
+					continue
+				}
+				if g := p.facing(r, other, full); g.larger(cut[r.Node]) && g.larger(Group{own[0].Node, len(own)}) {
 					cut[r.Node] = g
 				}
 			}
@@ -49,8 +54,24 @@ func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) ma
 
 // partition is what Partitioned works with.
 type partition struct {
-	nodes   []Report // by name
+	nodes   []*Report // by name
 	missing map[lb.NodeName]map[lb.NodeName]bool
+	lists   map[lb.NodeName]lb.NodeName // of full lists: the first node that has the same
+}
+
+// compareLists finds which speakers with a full list have the same.
+func (p *partition) compareLists() {
+	first := map[string]lb.NodeName{}
+	for _, r := range p.nodes {
+		if !r.MissingBounded {
+			continue
+		}
+		list := fmt.Sprint(r.Missing)
+		if _, known := first[list]; !known {
+			first[list] = r.Node
+		}
+		p.lists[r.Node] = first[list]
+	}
 }
 
 // larger returns whether a group counts as the larger one.
@@ -60,13 +81,13 @@ func (g Group) larger(other Group) bool {
 
 // groups returns the connected components of the speakers that receive from each other, each
 // by name.
-func (p *partition) groups() (groups [][]Report) {
+func (p *partition) groups() (groups [][]*Report) {
 	rest := p.nodes
 	for len(rest) > 0 {
-		group := []Report{rest[0]}
+		group := []*Report{rest[0]}
 		rest = rest[1:]
 		for i := 0; i < len(group); i++ {
-			var others []Report
+			others := rest[:0:0]
 			for _, r := range rest {
 				if p.connected(group[i], r) {
 					group = append(group, r)
@@ -76,7 +97,7 @@ func (p *partition) groups() (groups [][]Report) {
 			}
 			rest = others
 		}
-		slices.SortFunc(group, func(x, y Report) int { return cmp.Compare(x.Node, y.Node) })
+		slices.SortFunc(group, func(x, y *Report) int { return cmp.Compare(x.Node, y.Node) })
 		groups = append(groups, group)
 	}
 	return groups
@@ -84,24 +105,23 @@ func (p *partition) groups() (groups [][]Report) {
 
 // connected returns whether neither of two speakers misses the other. Where lists are full,
 // speakers of one side have the same.
-func (p *partition) connected(x, y Report) bool {
-	full := x.MissingBounded || y.MissingBounded
-	return !p.missing[x.Node][y.Node] && !p.missing[y.Node][x.Node] && (!full || slices.Equal(x.Missing, y.Missing))
+func (p *partition) connected(x, y *Report) bool {
+	return p.lists[x.Node] == p.lists[y.Node] && !p.missing[x.Node][y.Node] && !p.missing[y.Node][x.Node]
 }
 
 // fullAgainst returns which speakers of another group have a full list that names one of a
 // group: what they miss of it may be more than is listed.
-func (p *partition) fullAgainst(own, other []Report) map[lb.NodeName]bool {
+func (p *partition) fullAgainst(own, other []*Report) map[lb.NodeName]bool {
 	full := map[lb.NodeName]bool{}
 	for _, o := range other {
-		full[o.Node] = o.MissingBounded && slices.ContainsFunc(own, func(x Report) bool { return p.missing[o.Node][x.Node] })
+		full[o.Node] = o.MissingBounded && slices.ContainsFunc(own, func(x *Report) bool { return p.missing[o.Node][x.Node] })
 	}
 	return full
 }
 
 // facing returns those of another group that the speaker and they are cut from. It is empty if
 // none of them takes addresses.
-func (p *partition) facing(r Report, other []Report, full map[lb.NodeName]bool) (g Group) {
+func (p *partition) facing(r *Report, other []*Report, full map[lb.NodeName]bool) (g Group) {
 	takes, missing := false, p.missing[r.Node]
 	for _, o := range other {
 		if !p.missing[o.Node][r.Node] && !full[o.Node] || !missing[o.Node] && !r.MissingBounded {

@@ -44,9 +44,8 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 	})
 	r.sessions = bgp.New(ctx, bgp.Options{
 		Log: log.WithName("bgp"), RouterID: corebgp.RouterIDOf(string(o.Node), o.Address), Metrics: bgp.NewMetrics(metrics.Registry), Changed: state.Nudge,
-		Discover: bgp.Discover(log.WithName("bgp")), Paths: r.paths, Watchdog: o.Watchdog,
+		Discover: bgp.Discover(log.WithName("bgp")), Watch: bgp.WatchAddresses(log.WithName("bgp")), Paths: r.paths, Watchdog: o.Watchdog,
 	})
-	go bgp.WatchAddresses(ctx, log.WithName("bgp"), r.sessions.SetAddresses)
 	state.Routing = func() kube.Routing {
 		sum := kube.Routing{Sessions: r.sessions.Statuses(), News: r.sessions.News(), Path: r.sessions.Path}
 		if p := problems.Load(); p != nil {

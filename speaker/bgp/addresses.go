@@ -2,28 +2,21 @@ package bgp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/speaker/netstate"
 )
 
-const (
-	// settle collects the events of a moment: an address that is added sends two.
-	settle = 20 * time.Millisecond
-	// interrupted is how often a list that changed while it was read is read again.
-	interrupted = 10
-)
-
-// resubscribe is how long to wait before subscribing again after a failure.
-var resubscribe = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
+// settle collects the events of a moment: an address that is added sends two.
+const settle = 20 * time.Millisecond
 
 // isUnstable reports whether an address is about to go, or not usable yet. The flag of temporary
 // IPv6 addresses is the one that marks further IPv4 addresses of a subnet as secondary.
@@ -35,106 +28,39 @@ func isUnstable(address netip.Addr, flags int) bool {
 	return flags&unstable != 0
 }
 
-// WatchAddresses calls set with the addresses of the node after each change, until the
-// context ends. After a failure it subscribes again.
-func WatchAddresses(ctx context.Context, log logr.Logger, set func([]bgp.NodeAddress)) {
-	for failures := 1; ctx.Err() == nil; failures++ {
-		began := time.Now()
-		if err := watchAddresses(ctx, set); err != nil && ctx.Err() == nil {
-			log.Error(err, "watching the addresses of the node; trying again")
-		}
-		if time.Since(began) > 2*resubscribe.Last {
-			failures = 1
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(resubscribe.After(failures)):
-		}
-	}
-}
-
-func watchAddresses(ctx context.Context, set func([]bgp.NodeAddress)) error {
-	done := make(chan struct{})
-	defer close(done)
-	failed := make(chan error, 1)
-	updates := make(chan netlink.AddrUpdate, 64)
-	err := netlink.AddrSubscribeWithOptions(updates, done, netlink.AddrSubscribeOptions{ErrorCallback: func(err error) {
-		select {
-		case failed <- err:
-		default:
-		}
-	}})
-	if err != nil {
-		return fmt.Errorf("subscribing to address events: %w", err)
-	}
-	quiet := time.After(0) // what changed before the subscription
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case err := <-failed:
-			return fmt.Errorf("receiving address events: %w", err)
-		case _, ok := <-updates:
-			if !ok {
-				return errors.New("receiving address events: the subscription ended")
-			}
-			if quiet == nil {
-				quiet = time.After(settle)
-			}
-		case <-quiet:
-			quiet = nil
-			list, err := nodeAddresses()
-			switch {
-			case errors.Is(err, netlink.ErrDumpInterrupted):
-				quiet = time.After(settle) // what is known stays in use
-			case err != nil:
-				return err
-			default:
+// WatchAddresses returns what watches the addresses of the node for a Manager.
+func WatchAddresses(log logr.Logger) func(context.Context, func([]bgp.NodeAddress)) {
+	return func(ctx context.Context, set func([]bgp.NodeAddress)) {
+		var before []bgp.NodeAddress
+		netstate.Watcher{Log: log, Settle: settle, Look: func(s netstate.State) {
+			if list := addressesOf(s); before == nil || !slices.Equal(list, before) {
+				before = list
 				set(list)
 			}
-		}
+		}}.Run(ctx)
 	}
 }
 
 // nodeAddresses lists the addresses of the node.
 func nodeAddresses() ([]bgp.NodeAddress, error) {
-	all, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	state, err := netstate.Read()
 	if err != nil {
-		return nil, fmt.Errorf("listing the addresses of the node: %w", err)
+		return nil, fmt.Errorf("reading the addresses of the node: %w", err)
 	}
-	links, err := whole(netlink.LinkList)
-	if err != nil {
-		return nil, fmt.Errorf("listing the interfaces of the node: %w", err)
-	}
-	names := make(map[int]string, len(links))
-	for _, l := range links {
-		names[l.Attrs().Index] = l.Attrs().Name
-	}
-	list := make([]bgp.NodeAddress, 0, len(all))
-	for _, a := range all {
-		address, ok := netip.AddrFromSlice(a.IP)
-		if !ok {
-			continue
-		}
-		address = address.Unmap()
-		ones, _ := a.Mask.Size()
-		list = append(list, bgp.NodeAddress{
-			Prefix: netip.PrefixFrom(address, ones), Interface: names[a.LinkIndex],
-			Unstable: isUnstable(address, a.Flags), Permanent: a.Flags&unix.IFA_F_PERMANENT != 0,
-		})
-	}
-	return list, nil
+	return addressesOf(state), nil
 }
 
-// whole reads a list until nothing changed while it was read: the kernel interrupts the dump
-// otherwise, and the addresses that it left out would lose their routes.
-func whole[T any](read func() ([]T, error)) (list []T, err error) {
-	for range interrupted {
-		if list, err = read(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
+func addressesOf(s netstate.State) []bgp.NodeAddress {
+	list := []bgp.NodeAddress{}
+	for _, l := range s.Links {
+		for _, a := range s.Addresses[l.Attrs().Index] {
+			list = append(list, bgp.NodeAddress{
+				Prefix: a.Prefix, Interface: l.Attrs().Name,
+				Unstable: isUnstable(a.Prefix.Addr(), a.Flags), Permanent: a.Flags&unix.IFA_F_PERMANENT != 0,
+			})
 		}
 	}
-	return list, err
+	return list
 }
 
 // outgoing returns the interface that leads to a router, and whether the router is on a network

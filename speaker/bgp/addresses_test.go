@@ -84,7 +84,7 @@ func TestWatchAddresses_ReportsOnceAtFirst(t *testing.T) {
 	reported, ended := make(chan int, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
-		WatchAddresses(ctx, logr.Discard(), func(list []bgp.NodeAddress) {
+		WatchAddresses(logr.Discard())(ctx, func(list []bgp.NodeAddress) {
 			select {
 			case reported <- len(list):
 			default:

@@ -40,6 +40,9 @@ type Options struct {
 	Discover func(ctx context.Context, device string, found func(netip.Addr), established func() bool)
 	// Addresses returns those of the node; nil: the kernel's.
 	Addresses func() ([]bgp.NodeAddress, error)
+	// Watch calls set with the addresses of the node, at first and when they change, until the context
+	// ends. It runs while there are peers. Nil: changes are not noticed.
+	Watch func(ctx context.Context, set func([]bgp.NodeAddress))
 	// Paths are watched by BFD.
 	Paths Paths
 	// Watchdog watches the goroutines of the peers; nil: nothing does.
@@ -60,7 +63,8 @@ type Manager struct {
 	draining  bool
 	drains    int // how often that has changed
 	listeners listeners
-	addresses []bgp.NodeAddress
+	addresses []bgp.NodeAddress // known while there are peers
+	unwatch   context.CancelFunc
 	internal  []netip.Addr
 
 	// What BFD has found, and followPaths has not taken up; found is held for no more than a look.
@@ -147,6 +151,7 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 	}
 	m.listen()
 	m.watch()
+	m.watchAddresses()
 	m.Changed()
 }
 
@@ -228,12 +233,26 @@ func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw [
 	}
 }
 
-// SetAddresses reports which addresses the node has. Next hops follow while sessions stay.
-func (m *Manager) SetAddresses(list []bgp.NodeAddress) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.addresses = list
-	m.tellAll(func(p *peer) { p.addresses = list })
+// watchAddresses watches the addresses of the node while there are peers. Next hops follow them while
+// sessions stay. m.mu is held.
+func (m *Manager) watchAddresses() {
+	switch {
+	case m.Watch == nil:
+	case len(m.peers) > 0 && m.unwatch == nil:
+		ctx, cancel := context.WithCancel(m.ctx)
+		m.unwatch = cancel
+		go m.Watch(ctx, func(list []bgp.NodeAddress) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if ctx.Err() == nil {
+				m.addresses = list
+				m.tellAll(func(p *peer) { p.addresses = list })
+			}
+		})
+	case len(m.peers) == 0 && m.unwatch != nil:
+		m.unwatch()
+		m.unwatch, m.addresses = nil, nil
+	}
 }
 
 // SetInternalIPs reports the InternalIPs of the Node object, which next hops are by preference.

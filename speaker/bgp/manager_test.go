@@ -230,6 +230,43 @@ func TestAddressFamilyMissing_IsReportedAndTheOtherFamilyIsAnnounced(t *testing.
 	becomes(t, caller, "without a problem", func(s Status) bool { return s.Problem == bgp.Problem{} })
 }
 
+func TestWatch_RunsWhileThereArePeers(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	begun, ended := make(chan struct{}), make(chan struct{})
+	m := New(ctx, Options{
+		Log: logr.Discard(), RouterID: netip.MustParseAddr("192.0.2.1"), Metrics: NewMetrics(prometheus.NewRegistry()), Paths: unwatched{}, Changed: func() {},
+		Watch: func(ctx context.Context, set func([]bgp.NodeAddress)) {
+			begun <- struct{}{}
+			set([]bgp.NodeAddress{nodeInternal})
+			<-ctx.Done()
+			set(nil) // comes too late
+			ended <- struct{}{}
+		},
+	})
+	happens := func(what string, c <-chan struct{}) {
+		t.Helper()
+		select {
+		case <-c:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s did not happen within 10 s", what)
+		}
+	}
+	peer := func(name bgp.PeerName) bgp.Peer {
+		return bgp.Peer{Name: name, ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.External}, Address: netip.MustParseAddr("127.0.0.2"), Port: 1, ConnectRetry: time.Hour}
+	}
+	m.SetPeers(nil, has(nil))
+	m.SetPeers([]bgp.Peer{peer("a"), peer("b")}, has(nil))
+	happens("a watch with the first peers", begun)
+	m.SetPeers([]bgp.Peer{peer("b")}, has(nil))
+	m.SetPeers(nil, has(nil))
+	happens("the end of it with the last peer", ended)
+	m.SetPeers([]bgp.Peer{peer("a")}, has(nil))
+	happens("another watch", begun)
+	cancel()
+	happens("its end with the manager", ended)
+}
+
 func TestPortClosed_EndsWithPassiveMode(t *testing.T) {
 	_, listener, _, toCaller := pair(t)
 	toCaller.Source = netip.MustParseAddr("192.0.2.99") // this host does not have it

@@ -14,6 +14,7 @@ func TestManager_SetPathNeverWaits(t *testing.T) {
 	toListener.BFD = &bfd.Profile{}
 	listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))
 	caller.SetPeers([]bgp.Peer{toListener}, has(routes.Table{one: red}))
+	becomes(t, listener, "established", established) // a while after the caller: no end counts before
 	since := becomes(t, caller, "established", established).Since
 	key, _ := pathKey(toListener, toListener.Address)
 	up := speakerbfd.Status{Status: bfd.Status{State: bfd.Up}}

@@ -116,10 +116,9 @@ func newSpeaker(registry prometheus.Registerer) *speaker {
 	}})
 	s.sessions = speakerbgp.New(context.Background(), speakerbgp.Options{
 		Log: log, RouterID: netip.MustParseAddr("192.0.2.1"), Metrics: speakerbgp.NewMetrics(registry), Changed: nudge,
-		Discover: speakerbgp.Discover(log), Paths: s.paths,
+		Discover: speakerbgp.Discover(log), Watch: speakerbgp.WatchAddresses(log), Paths: s.paths,
 	})
 	close(ready)
-	go speakerbgp.WatchAddresses(context.Background(), log, s.sessions.SetAddresses)
 	return s
 }
 

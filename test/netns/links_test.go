@@ -125,7 +125,7 @@ func TestLinkStaysWhileManyAddressesChange(t *testing.T) {
 				if lists++; lists == 1 {
 					close(first)
 				}
-				if !slices.ContainsFunc(list, func(l speaker.Link) bool { return l.Name == "eth0" && l.IPv4 && len(l.Prefixes) == 2 }) {
+				if !slices.ContainsFunc(list, func(l speaker.Link) bool { return l.Name == "eth0" && l.IPv4 && len(l.Prefixes) >= 2 }) {
 					wrong++
 				}
 			})
@@ -139,6 +139,7 @@ func TestLinkStaysWhileManyAddressesChange(t *testing.T) {
 		for i := range 4000 {
 			fmt.Fprintf(&batch, "address %s 10.96.%d.%d/32 dev kube-ipvs0\n", verb, i/250, i%250+1)
 		}
+		fmt.Fprintf(&batch, "address %s 10.9.0.1/24 dev eth0\n", verb) // of all these the one that counts
 		file := filepath.Join(t.TempDir(), verb)
 		if err := os.WriteFile(file, []byte(batch.String()), 0o600); err != nil {
 			t.Fatal(err)

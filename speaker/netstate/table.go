@@ -1,0 +1,132 @@
+package netstate
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Address is one of an interface.
+type Address struct {
+	// Prefix is the address with the length of its network.
+	Prefix netip.Prefix
+	// Flags are those of the kernel (IFA_F_...).
+	Flags int
+}
+
+// State is what the node has.
+type State struct {
+	// Links are its interfaces, in the order of the kernel. They must not be changed.
+	Links []netlink.Link
+	// Addresses are those of each interface, by its index, ordered.
+	Addresses map[int][]Address
+}
+
+// key identifies an address: an interface may have it several times with different lengths.
+type key struct {
+	index  int
+	prefix netip.Prefix
+}
+
+// table has the flags of the addresses.
+type table map[key]int
+
+// event is an address that came, changed or went.
+type event struct {
+	key
+	flags int
+	gone  bool
+}
+
+// apply follows an event, and returns whether it made a difference: the kernel reports an address
+// also when a router prolongs its lifetime.
+func (t table) apply(e event) bool {
+	flags, had := t[e.key]
+	if e.gone {
+		delete(t, e.key)
+		return had
+	}
+	t[e.key] = e.flags
+	return !had || flags != e.flags
+}
+
+// follow makes the table what the kernel has listed, and returns whether that made a difference.
+func (t table) follow(list []netlink.Addr) (changed bool) {
+	there := make(table, len(list))
+	for _, a := range list {
+		if address, ok := netip.AddrFromSlice(a.IP); ok {
+			ones, _ := a.Mask.Size()
+			there[key{a.LinkIndex, netip.PrefixFrom(address.Unmap(), ones)}] = a.Flags
+		}
+	}
+	for k := range t {
+		if _, is := there[k]; !is {
+			changed = t.apply(event{key: k, gone: true}) || changed
+		}
+	}
+	for k, flags := range there {
+		changed = t.apply(event{key: k, flags: flags}) || changed
+	}
+	return changed
+}
+
+// keep drops the addresses of interfaces that are gone.
+func (t table) keep(links []netlink.Link) {
+	is := make(map[int]bool, len(links))
+	for _, l := range links {
+		is[l.Attrs().Index] = true
+	}
+	for k := range t {
+		if !is[k.index] {
+			delete(t, k)
+		}
+	}
+}
+
+// addresses returns those of each interface.
+func (t table) addresses() map[int][]Address {
+	all := map[int][]Address{}
+	for k, flags := range t {
+		all[k.index] = append(all[k.index], Address{k.prefix, flags})
+	}
+	for _, list := range all {
+		slices.SortFunc(list, func(x, y Address) int { return x.Prefix.Compare(y.Prefix) })
+	}
+	return all
+}
+
+// decode reads a message of the type RTM_NEWADDR or RTM_DELADDR (rtnetlink(7)); false: it is none
+// that can be read. The local address of a point-to-point link has no network, as in ip-address(8).
+func decode(kind uint16, data []byte) (e event, ok bool) {
+	if len(data) < unix.SizeofIfAddrmsg {
+		return event{}, false
+	}
+	header := nl.DeserializeIfAddrmsg(data)
+	attributes, err := nl.ParseRouteAttr(data[header.Len():])
+	if err != nil {
+		return event{}, false
+	}
+	e = event{key: key{index: int(header.Index)}, flags: int(header.Flags), gone: kind == unix.RTM_DELADDR}
+	var local, address netip.Addr
+	for _, a := range attributes {
+		switch a.Attr.Type {
+		case unix.IFA_LOCAL:
+			local, _ = netip.AddrFromSlice(a.Value)
+		case unix.IFA_ADDRESS:
+			address, _ = netip.AddrFromSlice(a.Value)
+		case unix.IFA_FLAGS:
+			if len(a.Value) >= 4 {
+				e.flags = int(nl.NativeEndian().Uint32(a.Value))
+			}
+		}
+	}
+	length := int(header.Prefixlen)
+	if local.IsValid() && (local.Is6() || local != address) {
+		address, length = local, local.BitLen()
+	}
+	e.prefix = netip.PrefixFrom(address, length)
+	return e, e.prefix.IsValid()
+}

@@ -1,0 +1,252 @@
+// Package netstate follows the network interfaces of this node and their addresses by netlink.
+// It lists the addresses once, and then applies what the kernel reports: other programs add
+// thousands of addresses, as kube-proxy does in its IPVS mode, and a list costs as much as it is
+// long. speaker/links and speaker/bgp look at the same state for different things.
+package netstate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/internal/backoff"
+)
+
+const (
+	// rest is how many times as long as the last look it is until the next one, at least.
+	rest = 4
+	// listEvery is the least time between two lists of all addresses, after the kernel dropped
+	// events because they came faster than they were read.
+	listEvery = time.Second
+	// interrupted is how often a list that changed while it was read is read again.
+	interrupted = 10
+	// queued is how many messages may wait here, beyond those in the buffer of the socket.
+	queued = 256
+	// bufferBytes is the buffer of the socket, if the kernel allows that much.
+	bufferBytes = 1 << 20
+)
+
+// retry is how long to wait before subscribing again; a subscription that lasts twice as
+// long as the bound was a success.
+var retry = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
+
+// Watcher watches. All fields but List have to be set.
+type Watcher struct {
+	Log logr.Logger
+	// Settle collects the events of a moment.
+	Settle time.Duration
+	// Look takes the state, at first and after each change. It must not block.
+	Look func(State)
+	// List returns the addresses of all interfaces; nil: as the kernel has them.
+	List func() ([]netlink.Addr, error)
+	// links returns the interfaces; nil: as the kernel has them.
+	links func() ([]netlink.Link, error)
+}
+
+// Run watches until the context ends. After a failure it subscribes again.
+func (w Watcher) Run(ctx context.Context) {
+	if w.List == nil {
+		w.List = list
+	}
+	w.links = netlink.LinkList
+	for failures := 1; ctx.Err() == nil; failures++ {
+		began := time.Now()
+		if err := w.watch(ctx); err != nil && ctx.Err() == nil {
+			w.Log.Error(err, "watching the network interfaces; trying again")
+		}
+		if time.Since(began) > 2*retry.Last {
+			failures = 1
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retry.After(failures)):
+		}
+	}
+}
+
+// Read returns the state as it is. The error is netlink.ErrDumpInterrupted if it changes faster
+// than the kernel can list it.
+func Read() (State, error) {
+	r := reading{list: list, listLinks: netlink.LinkList, table: table{}, relink: true, relist: true}
+	if err := r.read(); err != nil {
+		return State{}, err
+	}
+	return r.state(), nil
+}
+
+func list() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) }
+
+// received is what came from the kernel at once.
+type received struct {
+	events []event
+	links  bool // interfaces have changed
+	lost   bool // there was more, which the kernel dropped
+}
+
+func (w Watcher) watch(ctx context.Context) error {
+	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	if err != nil {
+		return fmt.Errorf("subscribing to events of interfaces and addresses: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, socket.Close)()
+	defer socket.Close()
+	if socket.SetReceiveBufferSize(bufferBytes, true) != nil { // needs NET_ADMIN
+		_ = socket.SetReceiveBufferSize(bufferBytes, false) // as much as net.core.rmem_max allows
+	}
+	news, failed := make(chan received, queued), make(chan error, 1)
+	go func() { failed <- receive(ctx, socket, news) }()
+	return w.loop(ctx, news, failed)
+}
+
+// loop lists, and then follows what is received. Events of before the list are applied after it:
+// the last event of an address counts.
+func (w Watcher) loop(ctx context.Context, news <-chan received, failed <-chan error) error {
+	r := reading{list: w.List, listLinks: w.links, table: table{}, relink: true, relist: true}
+	due := time.NewTimer(0)
+	defer due.Stop()
+	var soonest, planned time.Time // the next look may be, and is
+	plan := func() {
+		at := later(time.Now().Add(w.Settle), soonest)
+		switch {
+		case r.changed || r.relink:
+		case r.relist:
+			at = later(at, r.listAfter)
+		default:
+			return
+		}
+		if planned.IsZero() || at.Before(planned) {
+			planned = at
+			due.Reset(time.Until(at))
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-failed:
+			return err
+		case n := <-news:
+			r.apply(n)
+			plan()
+			continue
+		case <-due.C:
+			planned = time.Time{}
+		}
+		began := time.Now()
+		err := r.read()
+		switch {
+		case errors.Is(err, netlink.ErrDumpInterrupted): // the state of before stays
+		case err != nil:
+			return err
+		case r.changed:
+			r.changed = false
+			w.Look(r.state())
+		}
+		soonest = time.Now().Add(rest * time.Since(began))
+		plan()
+	}
+}
+
+func later(x, y time.Time) time.Time {
+	if x.Before(y) {
+		return y
+	}
+	return x
+}
+
+// receive hands on what the kernel sends, until the socket fails.
+func receive(ctx context.Context, socket *nl.NetlinkSocket, news chan<- received) error {
+	for {
+		messages, from, err := socket.Receive()
+		var n received
+		switch {
+		case errors.Is(err, unix.ENOBUFS):
+			n.lost, n.links = true, true
+		case err != nil:
+			return fmt.Errorf("receiving events of interfaces and addresses: %w", err)
+		case from.Pid != nl.PidKernel:
+			continue
+		}
+		for _, m := range messages {
+			switch m.Header.Type {
+			case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+				n.links = true
+			case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+				e, ok := decode(m.Header.Type, m.Data)
+				if n.lost = n.lost || !ok; ok {
+					n.events = append(n.events, e)
+				}
+			}
+		}
+		select {
+		case news <- n:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// reading is the state, and what of it is to be read anew.
+type reading struct {
+	list      func() ([]netlink.Addr, error)
+	listLinks func() ([]netlink.Link, error)
+	links     []netlink.Link
+	table     table
+	relink    bool      // read the interfaces
+	relist    bool      // read the addresses
+	listAfter time.Time // and not before
+	changed   bool      // since the last look
+}
+
+func (r *reading) apply(n received) {
+	for _, e := range n.events {
+		if r.table.apply(e) {
+			r.changed = true
+		}
+	}
+	r.relink, r.relist = r.relink || n.links, r.relist || n.lost
+}
+
+// read reads what is to be read anew. Interfaces come last: an address of one that is not among
+// them is of one that is gone.
+func (r *reading) read() error {
+	if r.relist && !time.Now().Before(r.listAfter) {
+		addresses, err := whole(r.list)
+		r.listAfter = time.Now().Add(listEvery)
+		if err != nil {
+			return fmt.Errorf("listing the addresses of the interfaces: %w", err)
+		}
+		r.relist = false
+		r.changed = r.table.follow(addresses) || r.changed
+	}
+	if r.relink {
+		links, err := whole(r.listLinks)
+		if err != nil {
+			return fmt.Errorf("listing the interfaces: %w", err)
+		}
+		r.relink, r.changed, r.links = false, true, links
+		r.table.keep(links)
+	}
+	return nil
+}
+
+func (r *reading) state() State { return State{Links: r.links, Addresses: r.table.addresses()} }
+
+// whole reads a list until nothing changed while it was read: the kernel interrupts it
+// otherwise, and what it left out is not gone.
+func whole[T any](read func() ([]T, error)) (list []T, err error) {
+	for range interrupted {
+		if list, err = read(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return list, err
+}

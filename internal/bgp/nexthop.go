@@ -56,7 +56,9 @@ type SessionPath struct {
 // it: such a router may not take a next hop of another network (RFC 4271 section 5.1.3).
 // Otherwise it is a stable address of that interface: the one in use, if it is still there, a
 // configured one before a learnt one, one with a network before one without (which tends to be
-// a virtual address of some other program), and the lowest.
+// a virtual address of some other program), and the lowest. Where that interface has none it is the
+// InternalIP wherever the node has it, as on a loopback or dummy interface of a node that routes to
+// its host addresses: the router needs a route to it.
 func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
 	local := s.Local.WithZone("")
 	var v4, v6 netip.Addr
@@ -65,20 +67,35 @@ func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
 	} else {
 		v4, v6 = s.other(netip.Addr.Is4, inUse.IPv4.Address), s.own(local, inUse.IPv6.Address)
 	}
-	if v6.IsValid() {
+	switch {
+	case v6.IsValid():
 		n.IPv6 = NextHop{Address: v6, LinkLocal: s.linkLocal(v6)}
-	} else if s.Unnumbered {
+	case s.Unnumbered:
 		n.IPv6 = NextHop{Address: local}
+	default:
+		n.IPv6 = NextHop{Address: s.nodeAddress(netip.Addr.Is6)}
 	}
 	switch {
 	case s.Unnumbered && s.ExtendedNextHop:
 		n.IPv4 = NextHop{Address: local}
 	case v4.IsValid():
 		n.IPv4 = NextHop{Address: v4}
-	case s.ExtendedNextHop:
+	case s.ExtendedNextHop && n.IPv6.Address.IsValid():
 		n.IPv4 = n.IPv6
+	default:
+		n.IPv4 = NextHop{Address: s.nodeAddress(netip.Addr.Is4)}
 	}
 	return n
+}
+
+// nodeAddress returns the first usable InternalIP of a family.
+func (s SessionPath) nodeAddress(family func(netip.Addr) bool) netip.Addr {
+	for _, a := range s.Internal {
+		if family(a) && s.usable(a) {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
 // own returns the next hop of the family of the session: its address, unless that is unstable

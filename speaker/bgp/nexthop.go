@@ -74,15 +74,12 @@ func (p *peer) routeProblem(without []string, path bgp.SessionPath) bgp.Problem 
 }
 
 func noNextHop(families string, path bgp.SessionPath) bgp.Problem {
-	where, or := "the interface that leads to the router", ""
+	where := "the interface that leads to the router"
 	if path.Outgoing != "" {
 		where = "the interface " + path.Outgoing
 	}
-	if !path.Direct {
-		or = ", or the Node an InternalIP of the family"
-	}
 	return bgp.Problem{Reason: bgp.NoNextHop, Message: fmt.Sprintf(
-		"the node has no %s address that the router could send packets to: %s routes are not announced to it: give %s a stable global %s address%s", families, families, where, families, or)}
+		"the node has no %s address that the router could send packets to: %s routes are not announced to it: give %s a stable global %s address, or the Node an InternalIP of the family that one of its interfaces has", families, families, where, families)}
 }
 
 // dialProblem returns what is wrong on this node if a connection cannot be made.

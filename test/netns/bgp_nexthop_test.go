@@ -108,3 +108,23 @@ func TestBGPNextHops_FollowAddressesWithinTheSession(t *testing.T) {
 		t.Errorf("the router has had %d sessions and lost %d, want one and none", n.Established, n.Dropped)
 	}
 }
+
+// A node that routes to its host addresses has them on lo, and nothing but a link-local IPv6
+// address towards the router.
+func TestBGPNextHops_InternalIPOfALoopbackInterface(t *testing.T) {
+	b := newBed(t, "node", "router")
+	b.ip("node", "address", "del", "2001:db8::1/64", "dev", "eth0")
+	b.ip("node", "address", "add", "fe80::99/64", "dev", "eth0", "nodad")
+	r := b.frr("router", "neighbor 192.168.1.1 remote-as 64512\nneighbor 192.168.1.1 disable-connected-check", "192.168.1.1")
+	s := b.speaker("node")
+	c := toAll(plain(first4, first6), peer("frr", "192.168.1.2", dualStack))
+	internalIPs("192.168.1.1", "2001:db8:9::1")(&c)
+	s.set(c)
+	s.establishes("frr")
+	has(t, r, "ipv4", first4)
+	s.becomes("frr", soon, "without an IPv6 next hop", func(st status) bool { return st.Problem.Reason == bgp.NoNextHop })
+	b.ip("router", "-6", "route", "add", "2001:db8:9::1", "via", "fe80::99", "dev", "eth0")
+	b.ip("node", "address", "add", "2001:db8:9::1/128", "dev", "lo")
+	hasNextHop(t, r, first6, "2001:db8:9::1")
+	s.becomes("frr", soon, "free of problems", func(st status) bool { return established(st) && st.Problem == bgp.Problem{} && st.Prefixes == 2 })
+}

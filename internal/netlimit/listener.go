@@ -21,9 +21,8 @@ import (
 // by how many of them are accepted each second, and how many of those are served.
 type Listener struct {
 	net.Listener
-	limits  Limits
-	accepts *rate.Limiter
-	pace    pace // of the goroutine that accepts
+	limits Limits
+	pace   pace // of the goroutine that accepts
 
 	mu      sync.Mutex
 	open    []*conn                  // oldest first
@@ -53,15 +52,29 @@ type Limits struct {
 // NewListener bounds a listener.
 func NewListener(inner net.Listener, limits Limits) *Listener {
 	return &Listener{
-		Listener: inner, limits: limits, sources: map[netip.Prefix]*source{},
-		accepts: rate.NewLimiter(mostAccepted, mostAccepted/10), pace: newPace(limits.PerSecond),
+		Listener: Pace(inner), limits: limits, sources: map[netip.Prefix]*source{}, pace: newPace(limits.PerSecond),
 	}
+}
+
+// Pace has a listener accept no more than mostAccepted connections each second.
+func Pace(inner net.Listener) net.Listener {
+	return paced{inner, rate.NewLimiter(mostAccepted, mostAccepted/10)}
+}
+
+type paced struct {
+	net.Listener
+	accepts *rate.Limiter
+}
+
+// Accept implements net.Listener.
+func (p paced) Accept() (net.Conn, error) {
+	time.Sleep(p.accepts.Reserve().Delay())
+	return p.Listener.Accept()
 }
 
 // Accept implements net.Listener.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
-		time.Sleep(l.accepts.Reserve().Delay())
 		accepted, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err

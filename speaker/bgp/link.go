@@ -228,6 +228,15 @@ func (p *peer) release(l *link) {
 	}
 }
 
+// probe has the kernel find out whether the router is still there. A session whose hold time is 0, as
+// either side may ask, has no KEEPALIVEs (RFC 4271 section 4.4): it would stay established for ever
+// with a router that lost its power.
+func probe(conn net.Conn) {
+	if tcp, is := conn.(*net.TCPConn); is {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 10 * time.Second, Count: 3})
+	}
+}
+
 func addrOf(a net.Addr) netip.Addr {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/netlimit"
 )
 
 // listenSoon and listenAgain bound how long to wait before a port that was taken is tried once more:
@@ -205,8 +206,10 @@ func (ls *listeners) accept(ctx context.Context, at place, l *listener) error {
 	return l.serve(ctx, on, func(conn net.Conn) { ls.accepted(conn, at.vrf) })
 }
 
-// serve accepts connections until the socket fails.
+// serve accepts connections until the socket fails, at a bounded pace: to reset those of strangers
+// must not take the processor from the sessions, and from heartbeats.
 func (l *listener) serve(ctx context.Context, on net.Listener, accepted func(net.Conn)) error {
+	on = netlimit.Pace(on)
 	var pause time.Duration
 	for {
 		conn, err := on.Accept()

@@ -190,6 +190,35 @@ func (s *short) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
+// flooded is a socket on which a connection of a stranger waits at any time.
+type flooded struct {
+	net.Listener
+	accepted int
+	until    time.Time
+}
+
+func (f *flooded) Accept() (net.Conn, error) {
+	if !time.Now().Before(f.until) {
+		return nil, net.ErrClosed
+	}
+	f.accepted++
+	ours, _ := net.Pipe()
+	return ours, nil
+}
+
+func TestListener_Flood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		on := &flooded{until: time.Now().Add(10 * time.Second)}
+		l := &listener{log: logr.Discard()}
+		if err := l.serve(t.Context(), on, func(net.Conn) { t.Error("a stranger was accepted") }); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("it ends with %v", err)
+		}
+		if on.accepted < 100_000 || on.accepted > 101_001 {
+			t.Errorf("got %d connections reset within 10 s, want 10,000 a second", on.accepted)
+		}
+	})
+}
+
 func TestListener_OutOfDescriptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()

@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"github.com/lbstack/lbstack/internal/bfd"
 	"github.com/lbstack/lbstack/internal/bgp"
@@ -151,6 +152,43 @@ func TestASessionOverTheLoopback(t *testing.T) {
 	becomes(t, listener, "ended, and says why", func(s Status) bool {
 		return !established(s) && strings.Contains(s.LastError, `administrative shutdown: "the speaker of this node ends"`)
 	})
+}
+
+func TestHoldTimeOfZero_KernelProbesTheRouter(t *testing.T) {
+	for hold, want := range map[time.Duration]int{0: 1, 9 * time.Second: 0} {
+		caller, listener, toListener, toCaller := pair(t)
+		toCaller.Hold = hold
+		listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))
+		caller.SetPeers([]bgp.Peer{toListener}, has(routes.Table{}))
+		becomes(t, caller, "established", established)
+		raw, err := caller.link(t).(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := onSocket(raw, func(fd int) error {
+			got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+			if got != want {
+				t.Errorf("hold time %s: got SO_KEEPALIVE %d, want %d", hold, got, want)
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// link returns the connection of the only session, which is established.
+func (o observed) link(t *testing.T) net.Conn {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	conn := make(chan net.Conn, 1)
+	for _, r := range o.peers {
+		r.tell(func(time.Time) []session.Action { conn <- r.links[r.up.Side].conn; return nil })
+		return <-conn
+	}
+	t.Fatal("there is no session")
+	return nil
 }
 
 func TestSetPeers_RevokedPassword(t *testing.T) {

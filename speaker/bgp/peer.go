@@ -275,6 +275,9 @@ func (p *peer) established(n session.Negotiated) {
 	p.up, p.restarted, p.problem = &n, false, bgp.Problem{}
 	p.isUp.Store(true)
 	l := p.links[n.Side]
+	if n.Hold == 0 {
+		probe(l.conn)
+	}
 	p.local = addrOf(l.conn.LocalAddr())
 	p.wire = wire.Session{ASN: p.config.ASN, Internal: n.Internal, FourOctetASN: n.FourOctetASN}
 	if list, err := p.nodeAddresses(); err == nil { // it may be newer than what was reported last

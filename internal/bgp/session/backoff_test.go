@@ -57,6 +57,42 @@ func TestMachine_BacksOff(t *testing.T) {
 	}
 }
 
+func TestMachine_PathThatFlaps(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		m := New(zero, with(func(c *Config) { c.StrictBFD = strict }))
+		m.Start(zero)
+		var dials []float64
+		// The path is up for the first half of each second: an attempt succeeds then.
+		for now := zero; now.Before(at(300)); now = now.Add(time.Second / 10) {
+			switch now.Sub(zero) % time.Second {
+			case 0:
+				m.Path(now, true, false, "")
+			case time.Second / 2:
+				m.Path(now, false, true, "BFD found the path down")
+			}
+			m.Tick(now)
+			if !m.dialing {
+				continue
+			}
+			dials = append(dials, now.Sub(zero).Seconds())
+			if !m.pathUp {
+				refused(m, now)
+				continue
+			}
+			dialled(m, now)
+			got(Ours, routerOpen())(m, now)
+			got(Ours, Keepalive{})(m, now)
+		}
+		if len(dials) > 20 {
+			t.Errorf("strictBFD %v: %d attempts in 300 s, want at most 20: %v", strict, len(dials), dials)
+		}
+		m.Path(at(400), false, false, "") // nothing for a while
+		if m.Path(at(400), true, false, ""); !m.dialing {
+			t.Errorf("strictBFD %v: no attempt when the path comes up after a while", strict)
+		}
+	}
+}
+
 func TestMachine_StableSessionStartsAnew(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -136,6 +136,7 @@ type Machine struct {
 	// connection after too many of them.
 	failures   int
 	quietUntil time.Time
+	hurried    time.Time // when it connected since the path came up
 	// refreshAt is when a ROUTE-REFRESH that was put off is answered, zero: there is none;
 	// refreshed is when the last one was.
 	refreshAt, refreshed time.Time
@@ -334,9 +335,22 @@ func (m *Machine) Path(now time.Time, up, failed bool, why string) []Action {
 		m.closeAll(now, bgp.Ceased(bgp.BFDDown, ""), why)
 		m.retry(now)
 	case newly && m.idle():
-		m.connect(now)
+		m.pathIsUp(now)
 	}
 	return m.done(now)
+}
+
+// pathIsUp connects at once, but not more often than the attempts back off: a path that flaps ends
+// each session soon after it has begun.
+func (m *Machine) pathIsUp(now time.Time) {
+	if next := m.hurried.Add(m.backOff()); now.Before(next) {
+		if m.retryAt.IsZero() || next.Before(m.retryAt) {
+			m.retryAt = next
+		}
+		return
+	}
+	m.hurried = now
+	m.connect(now)
 }
 
 func due(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }

@@ -129,7 +129,7 @@ func TestWatcher_ManyAddresses(t *testing.T) {
 
 func TestWatcher_ListsAgainAtAPaceWhenEventsAreLost(t *testing.T) {
 	follow(t, func(n *node) {
-		time.Sleep(time.Minute)
+		n.sends(time.Minute)
 		n.addresses = append(n.addresses, "2 192.0.2.2/24")
 		n.news <- received{lost: true}
 		n.sends(10 * time.Millisecond)
@@ -152,7 +152,7 @@ func TestWatcher_ListsAgainAtAPaceWhenEventsAreLost(t *testing.T) {
 
 func TestWatcher_InterruptedList(t *testing.T) {
 	follow(t, func(n *node) {
-		time.Sleep(time.Minute)
+		n.sends(time.Minute)
 		n.fails, n.addresses = netlink.ErrDumpInterrupted, nil
 		n.news <- received{lost: true}
 		n.sends(10 * time.Millisecond)

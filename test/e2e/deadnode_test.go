@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
+	"github.com/lbstack/lbstack/test/scenario"
 )
 
 func TestDeadNodeStopsNoRollout(t *testing.T) {
@@ -66,6 +68,69 @@ func TestDeadNodeStopsNoRollout(t *testing.T) {
 	})
 	names(v1beta1.NodeNotReady)
 	t.Logf("all other nodes were updated, and the stack was Ready, %.1f s after the node died", time.Since(killed).Seconds())
+}
+
+// All nodes but one lose power at once, so that one speaker is left, and nobody that could agree
+// with it but the kubelets that do not answer. Kubernetes notices some 40 s later.
+func TestAllNodesButOneDieAtOnce(t *testing.T) {
+	installed(t)
+	served(t)
+	last := leader(t)
+	var dead []string
+	for _, node := range bed.Cluster.Nodes() {
+		if node != last {
+			dead = append(dead, node)
+		}
+	}
+	t.Cleanup(func() {
+		for _, node := range dead {
+			must(t, bed.Cluster.Start(background(t), node))
+		}
+		must(t, bed.StackReady(background(t)))
+		must(t, bed.EveryoneSeesEveryone(background(t)))
+	})
+	for _, node := range dead {
+		must(t, bed.Cluster.Kill(node))
+	}
+	killed := time.Now()
+	eventually.Succeed(t, 5*time.Second, "the states of the dead are not current, and no Service is announced by them", func(ctx context.Context) error {
+		for _, node := range dead {
+			state := &v1beta1.SpeakerState{}
+			if err := bed.Client.Get(ctx, client.ObjectKey{Name: node}, state); err != nil {
+				return err
+			}
+			if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent); c == nil || c.Reason != v1beta1.ReasonSpeakerMissing {
+				return fmt.Errorf("%s: %+v", node, c)
+			}
+		}
+		svc := &corev1.Service{}
+		if err := bed.Client.Get(ctx, client.ObjectKey{Namespace: "default", Name: scenario.SampleService}, svc); err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)
+		if c == nil || c.Status == metav1.ConditionTrue && !strings.Contains(c.Message, "is announced by "+last) {
+			state := &v1beta1.SpeakerState{}
+			err := bed.Client.Get(ctx, client.ObjectKey{Name: last}, state)
+			return fmt.Errorf("the Service: %+v; the speaker on %s, which is left: %+v, %v", c, last, state.Status, err)
+		}
+		return nil
+	})
+	t.Logf("the states of %s were not current %.1f s after these died", strings.Join(dead, " and "), time.Since(killed).Seconds())
+}
+
+// leader returns the node of the controller that leads.
+func leader(t *testing.T) string {
+	t.Helper()
+	ctx := background(t)
+	lease := &coordinationv1.Lease{}
+	must(t, bed.Client.Get(ctx, client.ObjectKey{Namespace: componentNamespace, Name: "lbstack-controller"}, lease))
+	if lease.Spec.HolderIdentity == nil {
+		t.Fatal("no controller leads")
+	}
+	name, _, _ := strings.Cut(*lease.Spec.HolderIdentity, "_")
+	pod := &corev1.Pod{}
+	must(t, bed.Client.Get(ctx, client.ObjectKey{Namespace: componentNamespace, Name: name}, pod))
+	return pod.Spec.NodeName
 }
 
 func patchStack(t *testing.T, patch string) {

@@ -121,6 +121,49 @@ func TestAnnouncedByBGP_DrainedNodeIsGoneWithinFiveSeconds(t *testing.T) {
 	})
 }
 
+// A BGPAdvertisement that is edited and invalid stays in effect on the nodes that it selected before.
+func TestAnnounced_InvalidBGPAdvertisementStaysInEffect(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	b.machine("node1", map[string]string{"edge": "yes"})
+	b.machine("node2", nil)
+	b.controller()
+	b.service("web")
+	b.endpoints("web", "node1")
+	b.has("web", "10.9.0.1")
+	edge := []metav1.LabelSelector{{MatchLabels: map[string]string{"edge": "yes"}}}
+	b.advertiseToRouters("edge", func(s *v1beta1.BGPAdvertisementSpec) { s.NodeSelectors = edge })
+	b.peer("tor")
+	node1, node2 := b.speaker("node1"), b.speaker("node2")
+	node1.session("tor", v1beta1.BGPEstablished, "")
+	node1.routes("10.9.0.1/32", "tor")
+	b.announced("web", v1beta1.ReasonAnnounced, "by BGP from node1 to the peer tor")
+
+	ad := &v1beta1.BGPAdvertisement{}
+	if err := b.Get(t.Context(), client.ObjectKey{Name: "edge"}, ad); err != nil {
+		t.Fatal(err)
+	}
+	ad.Spec.NodeSelectors = []metav1.LabelSelector{{MatchLabels: map[string]string{"edge": "no"}}}
+	ad.Spec.Communities = []v1beta1.CommunityReference{"nosuch"}
+	if err := b.Update(t.Context(), ad); err != nil {
+		t.Fatal(err)
+	}
+	b.says("edge", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownCommunity, "nosuch")
+	node2.session("tor", v1beta1.BGPEstablished, "")
+	node1.session("tor", v1beta1.BGPEstablished, "flapped") // the Service is looked at
+	node1.routes("10.9.0.1/32", "tor")
+	eventually.Stays(t, 3*time.Second, "the Service is announced by node1", func(ctx context.Context) error {
+		svc, err := b.get(ctx, "web")
+		if err != nil {
+			return err
+		}
+		if c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced); c == nil || c.Status != metav1.ConditionTrue || !strings.Contains(c.Message, "by BGP from node1 to the peer tor") {
+			return fmt.Errorf("condition %+v", c)
+		}
+		return nil
+	})
+}
+
 func TestRouterTellsOfItsSessions(t *testing.T) {
 	b := newBed(t)
 	b.machine("node1", nil)

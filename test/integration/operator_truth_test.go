@@ -147,6 +147,42 @@ func TestStack_CheckpointThatCannotBeWrittenIsExplained(t *testing.T) {
 	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
+// The folder of the checkpoint cannot be mounted: only an event of the kubelet says why the
+// container is not created.
+func TestStack_VolumeThatCannotBeMountedIsExplained(t *testing.T) {
+	b := newReadyBed(t)
+	b.node("broken")
+	p := b.speakerOn("broken")
+	const words = `MountVolume.SetUp failed for volume "state" : mkdir /var/lib/lbstack/speaker: read-only file system`
+	create(t, b.Client, &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "mount"}, Type: corev1.EventTypeWarning, Reason: "FailedMount", Message: words,
+		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: systemNamespace, Name: p.Name, UID: p.UID}, LastTimestamp: metav1.Now(),
+	})
+	d := speakerDaemonSet()
+	b.exists(d)
+	d.Status.NumberReady, d.Status.NumberAvailable = d.Status.NumberReady-1, d.Status.NumberAvailable-1
+	if err := b.Status().Update(context.Background(), d); err != nil {
+		t.Fatal(err)
+	}
+	eventually.Succeed(t, 40*time.Second, "the stack has the words of the event", func(ctx context.Context) error { // 20 s after the pod was created
+		stack := &v1beta1.LoadBalancerStack{}
+		if err := b.Get(ctx, nameOnly(v1beta1.LoadBalancerStackName), stack); err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
+		if c == nil || c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "the speaker fails: on broken: its container is not created: "+words) {
+			return errors.New(conditions(stack))
+		}
+		return nil
+	})
+	b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonComponentFailing)
+	if err := b.Delete(context.Background(), p, client.GracePeriodSeconds(0)); err != nil {
+		t.Fatal(err)
+	}
+	b.run()
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+}
+
 func TestStack_PodsThatAreNotMadeAreExplained(t *testing.T) {
 	b := newReadyBed(t)
 	d := speakerDaemonSet()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,9 @@ import (
 
 // node is the kernel of a node with the interfaces 1 and 2.
 type node struct {
-	news      chan received
+	news chan received
+
+	mu        sync.Mutex
 	addresses []string // as the kernel lists them
 	links     []int
 	fails     error
@@ -45,7 +48,16 @@ func follow(t *testing.T, do func(*node)) {
 	})
 }
 
+// set changes what the kernel has.
+func (n *node) set(change func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change()
+}
+
 func (n *node) look(s State) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	look := map[int][]string{}
 	for index, list := range s.Addresses {
 		for _, a := range list {
@@ -56,6 +68,8 @@ func (n *node) look(s State) {
 }
 
 func (n *node) list() (list []netlink.Addr, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.lists++
 	for _, text := range n.addresses {
 		e := parse(text)
@@ -65,6 +79,8 @@ func (n *node) list() (list []netlink.Addr, err error) {
 }
 
 func (n *node) listLinks() (list []netlink.Link, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for _, index := range n.links {
 		list = append(list, &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index, Name: fmt.Sprint("eth", index)}})
 	}
@@ -95,6 +111,8 @@ func (n *node) last() map[int][]string { return n.looks[len(n.looks)-1] }
 
 func expect(t *testing.T, n *node, what string, looks, lists int, want map[int][]string) {
 	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if diff := cmp.Diff(want, n.last()); diff != "" || len(n.looks) != looks || n.lists != lists {
 		t.Errorf("%s: got %d looks and %d lists, want %d and %d; the last look (-want +got):\n%s", what, len(n.looks), n.lists, looks, lists, diff)
 	}
@@ -121,6 +139,8 @@ func TestWatcher_ManyAddresses(t *testing.T) {
 			n.sends(100*time.Microsecond, fmt.Sprintf("2 10.96.%d.%d/32", i/250, i%250+1))
 		}
 		n.sends(time.Second)
+		n.mu.Lock()
+		defer n.mu.Unlock()
 		if len(n.last()[2]) != 5000 || n.lists != 1 || len(n.looks) > 200 {
 			t.Errorf("got %d addresses with %d looks and %d lists, want 5000, at most 200 and one", len(n.last()[2]), len(n.looks), n.lists)
 		}
@@ -130,21 +150,23 @@ func TestWatcher_ManyAddresses(t *testing.T) {
 func TestWatcher_ListsAgainAtAPaceWhenEventsAreLost(t *testing.T) {
 	follow(t, func(n *node) {
 		n.sends(time.Minute)
-		n.addresses = append(n.addresses, "2 192.0.2.2/24")
+		n.set(func() { n.addresses = append(n.addresses, "2 192.0.2.2/24") })
 		n.news <- received{lost: true}
 		n.sends(10 * time.Millisecond)
 		expect(t, n, "at once", 2, 2, map[int][]string{1: {"192.0.2.1/24"}, 2: {"192.0.2.2/24"}})
-		n.addresses = n.addresses[:1]
+		n.set(func() { n.addresses = n.addresses[:1] })
 		for range 20 {
 			n.news <- received{lost: true}
 			n.sends(10 * time.Millisecond)
 		}
-		if n.lists != 2 {
-			t.Errorf("got %d lists within a second, want 2", n.lists)
-		}
+		n.set(func() {
+			if n.lists != 2 {
+				t.Errorf("got %d lists within a second, want 2", n.lists)
+			}
+		})
 		n.sends(10*time.Millisecond, "1 192.0.2.7/24")
 		expect(t, n, "an event does not wait for the list", 3, 2, map[int][]string{1: {"192.0.2.1/24", "192.0.2.7/24"}, 2: {"192.0.2.2/24"}})
-		n.addresses = append(n.addresses, "1 192.0.2.7/24")
+		n.set(func() { n.addresses = append(n.addresses, "1 192.0.2.7/24") })
 		n.sends(time.Second)
 		expect(t, n, "a second later", 4, 3, map[int][]string{1: {"192.0.2.1/24", "192.0.2.7/24"}})
 	})
@@ -153,11 +175,11 @@ func TestWatcher_ListsAgainAtAPaceWhenEventsAreLost(t *testing.T) {
 func TestWatcher_InterruptedList(t *testing.T) {
 	follow(t, func(n *node) {
 		n.sends(time.Minute)
-		n.fails, n.addresses = netlink.ErrDumpInterrupted, nil
+		n.set(func() { n.fails, n.addresses = netlink.ErrDumpInterrupted, nil })
 		n.news <- received{lost: true}
 		n.sends(10 * time.Millisecond)
 		expect(t, n, "it stays as it was", 1, 1+interrupted, map[int][]string{1: {"192.0.2.1/24"}})
-		n.fails = nil
+		n.set(func() { n.fails = nil })
 		n.sends(listEvery)
 		expect(t, n, "and is read again", 2, 2+interrupted, map[int][]string{})
 	})
@@ -166,7 +188,7 @@ func TestWatcher_InterruptedList(t *testing.T) {
 func TestWatcher_InterfaceThatIsGone(t *testing.T) {
 	follow(t, func(n *node) {
 		n.sends(time.Second, "2 192.0.2.2/24")
-		n.links = []int{1}
+		n.set(func() { n.links = []int{1} })
 		n.news <- received{links: true}
 		n.sends(time.Second)
 		expect(t, n, "its addresses are as well", 3, 1, map[int][]string{1: {"192.0.2.1/24"}})

@@ -27,7 +27,7 @@ func restarts(links ...wire.Link) mesh.Peer {
 }
 
 func TestItAnswersForANodeThatRestartsWithItsHardwareAddress(t *testing.T) {
-	net1, net2 := netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("10.0.0.0/24")
+	net1, net2 := netip.MustParsePrefix("10.1.0.0/24"), netip.MustParsePrefix("10.0.0.0/24")
 	link := func(name string, last byte, prefixes ...netip.Prefix) wire.Link {
 		return wire.Link{Name: name, Hardware: [6]byte{2, 0, 0, 0, 0, last}, IPv4: true, Prefixes: prefixes}
 	}

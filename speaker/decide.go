@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -29,48 +28,31 @@ type view struct {
 	partitioned bool
 }
 
-// able is what a node's links can be used for.
-type able struct {
-	links  []wire.Link
-	number uint64 // grows with each change of links
-}
-
 // gather puts together what is known. The book has what is wanted already.
 func (e *Engine) gather(now time.Time, in inbox) *view {
 	v := &view{now: now, in: in, links: told(e.reached(now, in)), phase: e.phase(now, in), book: e.book, lives: map[lb.NodeName]bool{e.Self: true}}
+	e.noteLinks(v)
 	if !e.running {
 		e.resume(v)
 	}
 	nodes := []ownership.Node{{
 		Name: e.Self, Phase: v.phase, Drained: in.want.Draining[e.Self], Settled: now.Sub(e.begun) >= settled,
-		Claims: e.claims, Able: usableOn(v.links), Links: e.number(e.Self, v.links),
+		Claims: e.claims, Able: usableOn(v.links, e.subnets.near), Links: e.linksNumber,
 	}}
 	for i := range in.view.Peers {
 		p := &in.view.Peers[i]
-		v.lives[p.Node] = true
 		nodes = append(nodes, ownership.Node{
 			Name: p.Node, Phase: p.State.Phase, Drained: in.want.Draining[p.Node], Settled: now.Sub(p.Since) >= settled,
-			Claims: p.State.Claims, Able: usableOn(p.State.Links), Links: e.number(p.Node, p.State.Links),
+			Claims: p.State.Claims, Able: usableOn(p.State.Links, e.subnets.near), Links: e.linksNumber,
 		})
 	}
 	slices.SortFunc(nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
-	maps.DeleteFunc(e.able, func(node lb.NodeName, _ able) bool { return !v.lives[node] && !v.misses(node) })
 	v.moved = e.book.SetNodes(nodes)
 	e.doubt(v)
 	e.faceRivals(v)
 	e.leavePartition(v)
 	v.terms = ownership.Terms{Hold: e.held(now), Passed: e.passed(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
 	return v
-}
-
-// number returns another number when a node has other links than before.
-func (e *Engine) number(node lb.NodeName, links []wire.Link) uint64 {
-	known := e.able[node]
-	if known.number == 0 || !reflect.DeepEqual(known.links, links) {
-		known = able{links, known.number + 1}
-		e.able[node] = known
-	}
-	return known.number
 }
 
 // mayMoveOne says whether an address may move although nothing failed. One that a
@@ -256,7 +238,7 @@ func (e *Engine) decide(v *view) decision {
 		if e.doubted[address] {
 			continue
 		}
-		if o := v.care(e.Self, node, address); len(o.Interfaces) > 0 {
+		if o := e.care(v, node, address); len(o.Interfaces) > 0 {
 			d.served[address] = o
 		}
 	}
@@ -274,7 +256,7 @@ func (e *Engine) everything() []netip.Addr {
 // any more, and keeps until somebody has taken it, is announced nowhere new.
 func (e *Engine) interfaces(v *view, address netip.Addr) []string {
 	c, is := v.candidate(e.Self, address)
-	on := interfaces(v.links, c, address)
+	on := interfaces(v.links, c, address, e.subnets.near(address))
 	if before, served := e.served[address]; served && !is {
 		on = slices.DeleteFunc(on, func(name string) bool { return !slices.Contains(before.Interfaces, name) })
 	}
@@ -320,22 +302,23 @@ func (v *view) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Can
 
 // care returns how an address of a node that restarts is answered for: with its
 // own hardware address, so that traffic goes on going there.
-func (v *view) care(self, holder lb.NodeName, address netip.Addr) Owned {
+func (e *Engine) care(v *view, holder lb.NodeName, address netip.Addr) Owned {
+	near := e.subnets.near(address)
 	o := Owned{For: map[string]net.HardwareAddr{}}
 	var theirs []wire.Link
 	for i := range v.in.view.Peers {
 		if p := &v.in.view.Peers[i]; p.Node == holder {
 			c, _ := v.candidate(holder, address)
 			for j := range p.State.Links {
-				if usable(&p.State.Links[j], c, address) {
+				if usable(&p.State.Links[j], c, address, near) {
 					theirs = append(theirs, p.State.Links[j])
 				}
 			}
 		}
 	}
-	c, _ := v.candidate(self, address)
+	c, _ := v.candidate(e.Self, address)
 	for i := range v.links {
-		if !usable(&v.links[i], c, address) {
+		if !usable(&v.links[i], c, address, near) {
 			continue
 		}
 		if mac, ok := counterpart(&v.links[i], theirs); ok {

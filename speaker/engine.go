@@ -107,26 +107,29 @@ type Engine struct {
 	owning int
 
 	// What follows belongs to the goroutine of Run.
-	begun     time.Time // when everything was known for the first time
-	running   bool      // it has decided once
-	book      *ownership.Book
-	able      map[lb.NodeName]able // of nodes with speakers that live, or are missed
-	claims    ownership.Claims     // never changed, but replaced
-	taken     map[netip.Addr]taken
-	asking    map[netip.Addr]time.Time // what may still be probed, since when
-	served    map[netip.Addr]Owned
-	unclaimed map[netip.Addr]time.Time
-	released  map[netip.Addr]time.Time
-	contested contest
-	lost      map[netip.Addr]time.Time // when who had it was heard last: nobody has it now
-	live      map[lb.NodeName]bool
-	doubted   map[netip.Addr]bool        // its last owner did not announce it: a foreign host uses it
-	hold      map[netip.Addr]time.Time   // until when it is not taken from others
-	caredFor  map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
-	lonely    bool                       // it was isolated in the round before
-	minority  minority
-	moved     time.Time
-	said      said
+	begun   time.Time // when everything was known for the first time
+	running bool      // it has decided once
+	book    *ownership.Book
+	links   map[lb.NodeName]nodeLinks // of nodes with speakers that live, or are missed
+	subnets *subnets
+	// linksNumber grows with each change of links.
+	linksNumber uint64
+	claims      ownership.Claims // never changed, but replaced
+	taken       map[netip.Addr]taken
+	asking      map[netip.Addr]time.Time // what may still be probed, since when
+	served      map[netip.Addr]Owned
+	unclaimed   map[netip.Addr]time.Time
+	released    map[netip.Addr]time.Time
+	contested   contest
+	lost        map[netip.Addr]time.Time // when who had it was heard last: nobody has it now
+	live        map[lb.NodeName]bool
+	doubted     map[netip.Addr]bool        // its last owner did not announce it: a foreign host uses it
+	hold        map[netip.Addr]time.Time   // until when it is not taken from others
+	caredFor    map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
+	lonely      bool                       // it was isolated in the round before
+	minority    minority
+	moved       time.Time
+	said        said
 	// remembered are hardware addresses of nodes from before this speaker.
 	remembered []net.HardwareAddr
 }
@@ -156,7 +159,7 @@ type inbox struct {
 func New(c Config) *Engine {
 	e := &Engine{
 		Config: c, news: make(chan struct{}, 1),
-		book: ownership.NewBook(c.Self), able: map[lb.NodeName]able{},
+		book: ownership.NewBook(c.Self), links: map[lb.NodeName]nodeLinks{},
 		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
 		doubted: map[netip.Addr]bool{}, lost: map[netip.Addr]time.Time{}, remembered: c.Resume.Ours,
 	}

@@ -41,15 +41,20 @@ func (in *inbox) able() (links []Link) {
 }
 
 // usable says whether a candidate is to announce an address on one of its links.
-// A link that holds pods only is used when it is wanted by name.
-func usable(l *wire.Link, c *ownership.Candidate, address netip.Addr) bool {
+// A link that holds pods only is used when it is wanted by name. Near: only links in a subnet
+// of the address are used unless links are wanted by name, see subnets.
+func usable(l *wire.Link, c *ownership.Candidate, address netip.Addr, near bool) bool {
 	switch {
-	case address.Is4() && !l.IPv4, address.Is6() && !l.IPv6:
+	case !speaks(l, address):
 		return false
 	case len(c.Interfaces) == 0 && l.Internal, len(c.Interfaces) > 0 && !slices.Contains(c.Interfaces, l.Name):
 		return false
 	}
-	return !c.RequireSubnet || reaches(l.Prefixes, address)
+	return !c.RequireSubnet && (!near || len(c.Interfaces) > 0) || reaches(l.Prefixes, address)
+}
+
+func speaks(l *wire.Link, address netip.Addr) bool {
+	return address.Is4() && l.IPv4 || address.Is6() && l.IPv6
 }
 
 func reaches(prefixes []netip.Prefix, address netip.Addr) bool {
@@ -57,10 +62,11 @@ func reaches(prefixes []netip.Prefix, address netip.Addr) bool {
 }
 
 // usableOn returns whether a node with these links can announce an address.
-func usableOn(links []wire.Link) func(*ownership.Candidate, netip.Addr) bool {
+func usableOn(links []wire.Link, near func(netip.Addr) bool) func(*ownership.Candidate, netip.Addr) bool {
 	return func(c *ownership.Candidate, address netip.Addr) bool {
+		is := near(address)
 		for i := range links {
-			if usable(&links[i], c, address) {
+			if usable(&links[i], c, address, is) {
 				return true
 			}
 		}
@@ -70,10 +76,10 @@ func usableOn(links []wire.Link) func(*ownership.Candidate, netip.Addr) bool {
 
 // interfaces returns the names of the links that a candidate announces an address
 // on, in order.
-func interfaces(links []wire.Link, c *ownership.Candidate, address netip.Addr) []string {
+func interfaces(links []wire.Link, c *ownership.Candidate, address netip.Addr, near bool) []string {
 	var names []string
 	for i := range links {
-		if usable(&links[i], c, address) {
+		if usable(&links[i], c, address, near) {
 			names = append(names, links[i].Name)
 		}
 	}

@@ -24,8 +24,12 @@ func TestALinkIsUsedForAnAddress(t *testing.T) {
 		link      wire.Link
 		candidate ownership.Candidate
 		address   string
+		near      bool
 		want      bool
 	}{
+		{name: "inside of its subnets, and others have such links", link: both, near: true, address: "192.168.1.1", want: true},
+		{name: "not outside of its subnets, if a candidate has a link inside", link: both, near: true, address: "172.16.0.1"},
+		{name: "one that is named, although a candidate has a link inside", link: both, near: true, candidate: ownership.Candidate{Interfaces: []string{"eth0"}}, address: "172.16.0.1", want: true},
 		{name: "IPv4 on a link with both families", link: both, address: "192.168.1.1", want: true},
 		{name: "IPv6 on a link with both families", link: both, address: "fd00::1", want: true},
 		{name: "no IPv4 on a link without", link: link(func(l *wire.Link) { l.IPv4 = false }), address: "192.168.1.1"},
@@ -43,12 +47,12 @@ func TestALinkIsUsedForAnAddress(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			address := netip.MustParseAddr(tt.address)
-			if got := usable(&tt.link, &tt.candidate, address); got != tt.want {
+			if got := usable(&tt.link, &tt.candidate, address, tt.near); got != tt.want {
 				t.Errorf("it is used: got %t, want %t", got, tt.want)
 			}
 			// Whoever has only this link is able, if it is used.
 			never := wire.Link{Name: "none"}
-			if got := usableOn([]wire.Link{never, tt.link, never})(&tt.candidate, address); got != tt.want {
+			if got := usableOn([]wire.Link{never, tt.link, never}, func(netip.Addr) bool { return tt.near })(&tt.candidate, address); got != tt.want {
 				t.Errorf("the node is able: got %t, want %t", got, tt.want)
 			}
 		})
@@ -56,7 +60,7 @@ func TestALinkIsUsedForAnAddress(t *testing.T) {
 }
 
 func TestANodeWithoutLinksIsNotAble(t *testing.T) {
-	if usableOn(nil)(&ownership.Candidate{}, netip.MustParseAddr("192.168.1.1")) {
+	if usableOn(nil, func(netip.Addr) bool { return false })(&ownership.Candidate{}, netip.MustParseAddr("192.168.1.1")) {
 		t.Error("it is able")
 	}
 }
@@ -76,7 +80,7 @@ func TestInterfacesAreThoseThatAreUsedInOrder(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, interfaces(links, &tt.candidate, netip.MustParseAddr(tt.address)), equate); diff != "" {
+			if diff := cmp.Diff(tt.want, interfaces(links, &tt.candidate, netip.MustParseAddr(tt.address), false), equate); diff != "" {
 				t.Errorf("interfaces (-want +got):\n%s", diff)
 			}
 		})

@@ -226,7 +226,7 @@ func (e *Engine) noteShared(v *view) {
 		return
 	}
 	for _, m := range v.in.view.Missing {
-		for _, link := range e.able[m.Node].links {
+		for _, link := range e.links[m.Node].links {
 			at, answered := v.in.segment.Hosts[link.Hardware]
 			e.minority.shared = e.minority.shared || answered && at.After(e.minority.since)
 		}

@@ -62,14 +62,15 @@ type L2AdvertisementSpec struct {
 	PreferredNodeSelectors []PreferredNodeSelector `json:"preferredNodeSelectors,omitempty"`
 
 	// requireSubnet: an address is announced only on interfaces with an address of
-	// a subnet that it is in, and only from nodes that have one. Default false: on
-	// all, for networks in which a router sends an address's traffic there.
+	// a subnet that it is in, and only from nodes that have one. Default false: the
+	// same as long as a node that may announce the address has such an interface;
+	// else on all, for networks in which a router sends an address's traffic there.
 	// +optional
 	RequireSubnet bool `json:"requireSubnet,omitempty"`
 
 	// interfaces are the node interfaces on which addresses are announced.
 	// Empty: every Ethernet interface that is up and does not lead to the node's own
-	// pods. A node that has none of them announces nothing. At most 32.
+	// pods, see requireSubnet. A node that has none of them announces nothing. At most 32.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +optional

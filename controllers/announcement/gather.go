@@ -158,7 +158,10 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Ad
 		f.unable, f.noSpeaker = map[lb.NodeName]string{}, !r.Board.Runs()
 		for i := range result.Candidates {
 			r.idle(in.Nodes, result.Candidates[i].Node, f.idle)
-			r.unable(&result.Candidates[i], f)
+		}
+		near := slices.ContainsFunc(result.Candidates, func(c advertise.Candidate) bool { return r.near(&c, f) })
+		for i := range result.Candidates {
+			r.unable(&result.Candidates[i], f, near)
 		}
 		f.router = r.router(in.Nodes, byBGP[at], &routing)
 		f.neither(open[at].Pool, len(in.Advertisements) > 0, len(routing.view.Advertisements) > 0)
@@ -231,15 +234,22 @@ func (r *Reconciler) addCluster(ctx context.Context, in *advertise.Input) (broke
 	return broken, nil
 }
 
+// near returns whether a candidate whose speaker runs has an interface in a subnet of the
+// address that is used by default: others use only such interfaces then.
+func (r *Reconciler) near(c *advertise.Candidate, f *facts) bool {
+	report, reported := r.Board.Report(c.Node)
+	return reported && f.idle[c.Node] == "" && report.Near(c, f.address)
+}
+
 // unable notes why a candidate has no interface to announce the address on, if it has none.
-func (r *Reconciler) unable(c *advertise.Candidate, f *facts) {
+func (r *Reconciler) unable(c *advertise.Candidate, f *facts, near bool) {
 	report, reported := r.Board.Report(c.Node)
 	if !reported || f.idle[c.Node] != "" {
 		return
 	}
 	if report.Standby != "" {
 		f.idle[c.Node] = report.Standby
-	} else if why := report.Unable(c, f.address); why != "" {
+	} else if why := report.Unable(c, f.address, near); why != "" {
 		f.unable[c.Node] = why
 	}
 }

@@ -36,10 +36,18 @@ func (l Link) reaches(address netip.Addr) bool {
 	return slices.ContainsFunc(l.Subnets, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
+// Near reports whether a candidate for which no interfaces are named has a link that can
+// announce the address and is in a subnet of it.
+func (r Report) Near(c *ownership.Candidate, address netip.Addr) bool {
+	return len(c.Interfaces) == 0 && slices.ContainsFunc(r.Links, func(l Link) bool {
+		return slices.Contains(l.Families, lb.FamilyOf(address)) && l.reaches(address)
+	})
+}
+
 // Unable returns why no link of the node can announce an address of which it is a candidate,
 // as what follows the node's name in a sentence; empty if one can, or if it is not known. The
-// rules are those by which the speaker chooses links.
-func (r Report) Unable(c *ownership.Candidate, address netip.Addr) string {
+// rules are those by which the speaker chooses links. Near: a candidate is.
+func (r Report) Unable(c *ownership.Candidate, address netip.Addr, near bool) string {
 	if r.LinksBounded {
 		return ""
 	}
@@ -62,7 +70,7 @@ func (r Report) Unable(c *ownership.Candidate, address netip.Addr) string {
 		}
 		return fmt.Sprintf("has no %s address on %s", kind, words(named))
 	}
-	if c.RequireSubnet && !slices.ContainsFunc(able, func(l Link) bool { return l.reaches(address) }) {
+	if (c.RequireSubnet || near && len(c.Interfaces) == 0) && !slices.ContainsFunc(able, func(l Link) bool { return l.reaches(address) }) {
 		return fmt.Sprintf("has no interface in a subnet of %s, only %s", address, words(able))
 	}
 	return ""

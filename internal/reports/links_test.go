@@ -19,28 +19,33 @@ func TestWhyNoLinkCanAnnounceAnAddress(t *testing.T) {
 		links     []reports.Link
 		candidate ownership.Candidate
 		address   string
+		near      bool
 		want      string
 	}{
-		{"any link will do", []reports.Link{eth0}, ownership.Candidate{}, "203.0.113.1", ""},
-		{"no link at all", nil, ownership.Candidate{}, "203.0.113.1", "has no interface to announce on"},
-		{"an interface that does not exist", []reports.Link{eth0}, ownership.Candidate{Interfaces: []string{"eth7"}}, "203.0.113.1",
+		{"another candidate has an interface in a subnet", []reports.Link{eth1}, ownership.Candidate{}, "192.168.1.9", true,
+			"has no interface in a subnet of 192.168.1.9, only eth1 (10.0.0.0/8)"},
+		{"so has this one", []reports.Link{eth1, eth0}, ownership.Candidate{}, "192.168.1.9", true, ""},
+		{"another candidate has one, and an advertisement names others", []reports.Link{eth1}, ownership.Candidate{Interfaces: []string{"eth1"}}, "192.168.1.9", true, ""},
+		{"any link will do", []reports.Link{eth0}, ownership.Candidate{}, "203.0.113.1", false, ""},
+		{"no link at all", nil, ownership.Candidate{}, "203.0.113.1", false, "has no interface to announce on"},
+		{"an interface that does not exist", []reports.Link{eth0}, ownership.Candidate{Interfaces: []string{"eth7"}}, "203.0.113.1", false,
 			"has no interface eth7 to announce on, only eth0 (192.168.1.0/24 2001:db8::/64)"},
-		{"one of the named interfaces exists", []reports.Link{eth0}, ownership.Candidate{Interfaces: []string{"eth0", "eth7"}}, "203.0.113.1", ""},
-		{"an interface without an address of the family", []reports.Link{eth0, bare}, ownership.Candidate{Interfaces: []string{"eth2"}}, "203.0.113.1", "has no IPv4 address on eth2"},
-		{"an interface without an IPv6 address", []reports.Link{eth1}, ownership.Candidate{}, "2001:db8::5", "has no IPv6 link-local address on eth1 (10.0.0.0/8)"},
-		{"a subnet is required and there", []reports.Link{eth1, eth0}, ownership.Candidate{RequireSubnet: true}, "192.168.1.9", ""},
-		{"a subnet is required and missing", []reports.Link{eth1, eth0}, ownership.Candidate{RequireSubnet: true}, "192.168.77.1",
+		{"one of the named interfaces exists", []reports.Link{eth0}, ownership.Candidate{Interfaces: []string{"eth0", "eth7"}}, "203.0.113.1", false, ""},
+		{"an interface without an address of the family", []reports.Link{eth0, bare}, ownership.Candidate{Interfaces: []string{"eth2"}}, "203.0.113.1", false, "has no IPv4 address on eth2"},
+		{"an interface without an IPv6 address", []reports.Link{eth1}, ownership.Candidate{}, "2001:db8::5", false, "has no IPv6 link-local address on eth1 (10.0.0.0/8)"},
+		{"a subnet is required and there", []reports.Link{eth1, eth0}, ownership.Candidate{RequireSubnet: true}, "192.168.1.9", false, ""},
+		{"a subnet is required and missing", []reports.Link{eth1, eth0}, ownership.Candidate{RequireSubnet: true}, "192.168.77.1", false,
 			"has no interface in a subnet of 192.168.77.1, only eth1 (10.0.0.0/8), eth0 (192.168.1.0/24 2001:db8::/64)"},
-		{"a subnet is required, on an interface that has another one", []reports.Link{eth1, eth0}, ownership.Candidate{RequireSubnet: true, Interfaces: []string{"eth1"}}, "192.168.1.9",
+		{"a subnet is required, on an interface that has another one", []reports.Link{eth1, eth0}, ownership.Candidate{RequireSubnet: true, Interfaces: []string{"eth1"}}, "192.168.1.9", false,
 			"has no interface in a subnet of 192.168.1.9, only eth1 (10.0.0.0/8)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := reports.Report{Links: tt.links}
-			if got := r.Unable(&tt.candidate, netip.MustParseAddr(tt.address)); got != tt.want {
+			if got := r.Unable(&tt.candidate, netip.MustParseAddr(tt.address), tt.near); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if r.LinksBounded = true; r.Unable(&tt.candidate, netip.MustParseAddr(tt.address)) != "" {
+			if r.LinksBounded = true; r.Unable(&tt.candidate, netip.MustParseAddr(tt.address), tt.near) != "" {
 				t.Error("not all links are listed: got a reason, want none")
 			}
 		})

@@ -144,8 +144,17 @@ func TestACrashedSpeakerThatStartsAtOnce(t *testing.T) {
 	})
 }
 
-func TestALostLink(t *testing.T) {
+func TestALostLink(t *testing.T) { lostLink(t, false) }
+
+func TestALostLinkBesideOneInAnotherSubnet(t *testing.T) { lostLink(t, true) }
+
+func lostLink(t *testing.T, storage bool) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
+		w.storage = storage
+		for _, name := range w.names {
+			w.setLinks(name, true)
+		}
+		w.pass(time.Second)
 		at := time.Now()
 		w.setLinks("n1", false)
 		w.pass(time.Second)

@@ -64,6 +64,8 @@ type world struct {
 	ctx    context.Context
 	// firm: messages are lost so rarely that no living node may be taken for a dead one.
 	firm bool
+	// storage: nodes have another link, in a subnet of no address.
+	storage bool
 	// failback: addresses may move although nothing failed.
 	failback bool
 
@@ -265,15 +267,19 @@ func (p *process) keep(k speaker.Kept) {
 	p.n.kept = k
 }
 
-func (n *node) hasLinks() []speaker.Link {
+// hasLinks returns the links of a node that are up. Only eth0 is in the subnet of the addresses.
+func (n *node) hasLinks() (links []speaker.Link) {
+	if n.w.storage {
+		links = append(links, speaker.Link{Name: "eth1", Index: 3, Hardware: net.HardwareAddr{6, 0, 0, 0, 0, 1}, IPv4: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	}
 	if !n.links {
-		return nil
+		return links
 	}
 	i := slices.Index(n.w.names, n.name)
-	return []speaker.Link{{
+	return append(links, speaker.Link{
 		Name: "eth0", Index: 2, Hardware: net.HardwareAddr{2, 0, 0, 0, 0, byte(i)}, IPv4: true,
 		LinkLocal: netip.MustParseAddr("fe80::1"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")},
-	}}
+	})
 }
 
 // stop ends a process at once; the machine runs on.
@@ -556,7 +562,7 @@ func (w *world) able(name lb.NodeName, address netip.Addr) bool {
 
 func (p *process) answers(address netip.Addr, now time.Time) (owner, carer bool) {
 	o, ok := p.owned[address]
-	if !ok || p.dead || p.frozen != nil || !p.n.links || len(o.Interfaces) == 0 || !p.runner.MayAnswer() {
+	if !ok || p.dead || p.frozen != nil || !p.n.links || !slices.Contains(o.Interfaces, "eth0") || !p.runner.MayAnswer() {
 		return false, false
 	}
 	if len(o.For) > 0 {

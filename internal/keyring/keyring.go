@@ -1,0 +1,127 @@
+// Package keyring reads the keys that encrypt the messages between speakers: the entries of
+// the Secret that the operator writes, which the kubelet puts into a folder of each
+// speaker. It decides nothing about their use and opens no file. The operator and the speakers call it.
+//
+// An entry is named key-N, N a decimal number from 1 on, and has 32 bytes. The highest
+// number is the newest key.
+package keyring
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	// Size is the number of bytes of a key.
+	Size = 32
+	// Max is how many keys are accepted at once. The operator writes two at most; an
+	// administrator can have added some.
+	Max = 4
+	// maxNumber bounds the number of an entry, so that there is always a higher one.
+	maxNumber = 1<<53 - 1
+
+	prefix = "key-"
+)
+
+// ErrNoKey says that there is no valid entry.
+var ErrNoKey = errors.New("there is no valid key")
+
+// Entry is one key. Formatted in any way it shows its number and ID, never the key.
+type Entry struct {
+	// Number of the entry: of two keys the one with the higher number is newer.
+	Number uint64
+	// Bytes are the key.
+	Bytes [Size]byte
+	// ID is public: 8 hexadecimal digits of a hash of the key.
+	ID string
+}
+
+// Name returns the name of an entry in the Secret.
+func Name(number uint64) string { return prefix + strconv.FormatUint(number, 10) }
+
+// New makes an entry.
+func New(number uint64, key [Size]byte) Entry {
+	sum := sha256.Sum256(append([]byte("lbstack mesh key ID\n"), key[:]...))
+	return Entry{Number: number, Bytes: key, ID: hex.EncodeToString(sum[:4])}
+}
+
+// Parse returns the valid keys of a Secret or a folder, the newest first, Max at most. The
+// error names every entry that is ignored, and is ErrNoKey, among others, if none is left;
+// both results can be set. Names that begin with ".." are those of the kubelet.
+func Parse(files map[string][]byte) ([]Entry, error) {
+	var keys []Entry
+	var ignored []error
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if strings.HasPrefix(name, "..") {
+			continue
+		}
+		entry, err := parse(name, files[name])
+		if err != nil {
+			ignored = append(ignored, fmt.Errorf("the entry %q: %w", name, err))
+			continue
+		}
+		keys = append(keys, entry)
+	}
+	slices.SortFunc(keys, func(x, y Entry) int { return cmp.Compare(y.Number, x.Number) })
+	keys, again := distinct(keys)
+	ignored = append(ignored, again...)
+	if len(keys) == 0 {
+		ignored = append(ignored, ErrNoKey)
+	}
+	return keys, errors.Join(ignored...)
+}
+
+func parse(name string, content []byte) (Entry, error) {
+	digits, isKey := strings.CutPrefix(name, prefix)
+	number, err := strconv.ParseUint(digits, 10, 64)
+	if !isKey || err != nil || number == 0 || number > maxNumber || Name(number) != name {
+		return Entry{}, errors.New("its name is not key-1, key-2 and so on")
+	}
+	if len(content) != Size {
+		return Entry{}, fmt.Errorf("it has %d bytes, and a key has %d", len(content), Size)
+	}
+	if [Size]byte(content) == [Size]byte{} {
+		return Entry{}, errors.New("all its bytes are zero")
+	}
+	return New(number, [Size]byte(content)), nil
+}
+
+// distinct leaves out keys that a newer entry has, and those beyond Max.
+func distinct(keys []Entry) (left []Entry, ignored []error) {
+	for _, key := range keys {
+		newer := slices.IndexFunc(left, func(k Entry) bool { return k.Bytes == key.Bytes })
+		switch {
+		case newer >= 0:
+			ignored = append(ignored, fmt.Errorf("the entry %q: it is the key of %q", Name(key.Number), Name(left[newer].Number)))
+		case len(left) == Max:
+			ignored = append(ignored, fmt.Errorf("the entry %q: there are %d newer ones", Name(key.Number), Max))
+		default:
+			left = append(left, key)
+		}
+	}
+	return left, ignored
+}
+
+// IDs returns the IDs of some keys, in their order.
+func IDs(keys []Entry) []string {
+	ids := make([]string, 0, len(keys))
+	for _, key := range keys {
+		ids = append(ids, key.ID)
+	}
+	return ids
+}
+
+// Format implements fmt.Formatter for every verb.
+func (e Entry) Format(f fmt.State, _ rune) {
+	_, _ = f.Write([]byte(Name(e.Number) + " (" + e.ID + ")"))
+}
+
+// MarshalText implements encoding.TextMarshaler: for loggers and encoders.
+func (e Entry) MarshalText() ([]byte, error) { return fmt.Append(nil, e), nil }

@@ -19,6 +19,9 @@ const (
 	// ConditionDegraded is True when something is wrong that does not mend
 	// itself by waiting.
 	ConditionDegraded = "Degraded"
+	// ConditionKeyRotation is present, and True, while the key of the mesh is being replaced:
+	// until all speakers accept the new one and the former one is gone.
+	ConditionKeyRotation = "KeyRotation"
 )
 
 // ServiceAddressAllocated is the condition that the controller sets on a
@@ -86,6 +89,15 @@ const (
 	// ReasonEditReverted: an object that the operator made was edited, and put back (events
 	// on that object only).
 	ReasonEditReverted = "EditReverted"
+	// ReasonKeyRotating: the key of the mesh is being replaced, and nothing is wrong
+	// (condition KeyRotation).
+	ReasonKeyRotating = "KeyRotating"
+	// ReasonKeyNotAccepted: speakers have not accepted the new key of the mesh for 5 minutes;
+	// the message names their nodes (condition KeyRotation).
+	ReasonKeyNotAccepted = "KeyNotAccepted"
+	// ReasonMeshKeyInvalid: the Secret with the keys of the mesh had entries that are no
+	// keys; they were removed (events on the stack only).
+	ReasonMeshKeyInvalid = "MeshKeyInvalid"
 	// ReasonRemoving: the stack is being taken down.
 	ReasonRemoving = "Removing"
 	// ReasonAsExpected: nothing is wrong, or nothing is under way.

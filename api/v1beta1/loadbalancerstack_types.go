@@ -369,6 +369,17 @@ type SpeakerSpec struct {
 	// any of them replaces the speakers one after the other.
 	// +optional
 	Ports SpeakerPorts `json:"ports,omitempty,omitzero"`
+
+	// keyRotation asks for a new key of the mesh, with which speakers encrypt their messages:
+	// each change to another text that is not empty makes the operator replace it once, for
+	// example 2026-11-29. Both keys are accepted until all speakers have the new one, an hour at
+	// most; no speaker restarts, and no address moves. The condition KeyRotation shows the
+	// progress. A change during a rotation is followed when that has ended. At most 63
+	// characters. Default: unset, the key stays.
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.:+]*[A-Za-z0-9])?)?$`
+	// +optional
+	KeyRotation string `json:"keyRotation,omitempty"`
 }
 
 // The default ports of a speaker. Of its neighbours Ceph uses 6800 to 7568, MetalLB 7472,
@@ -457,7 +468,7 @@ type LoadBalancerStackStatus struct {
 	Summary string `json:"summary,omitempty"`
 
 	// conditions: Ready, Available, Progressing and Degraded, and while they
-	// are true Reconciling and Stalled.
+	// are true Reconciling, Stalled and KeyRotation.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16

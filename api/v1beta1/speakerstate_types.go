@@ -35,6 +35,14 @@ type SpeakerStateStatus struct {
 	// +optional
 	Interfaces []SpeakerInterface `json:"interfaces,omitempty"`
 
+	// meshKeys are the IDs of the keys of the mesh that the speaker accepts, the newest first:
+	// 8 hexadecimal digits of a hash of each. At most 8.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=8
+	// +optional
+	MeshKeys []string `json:"meshKeys,omitempty"`
+
 	// liveSpeakers is how many speakers this one sees alive, itself included.
 	// +kubebuilder:default=0
 	LiveSpeakers int32 `json:"liveSpeakers"`

@@ -1743,6 +1743,11 @@ func (in *SpeakerStateStatus) DeepCopyInto(out *SpeakerStateStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.MeshKeys != nil {
+		in, out := &in.MeshKeys, &out.MeshKeys
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.MissingSpeakers != nil {
 		in, out := &in.MissingSpeakers, &out.MissingSpeakers
 		*out = make([]NodeName, len(*in))

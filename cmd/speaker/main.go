@@ -46,9 +46,9 @@ func run(ctx context.Context, s settings) error {
 	if o.Address, err = netip.ParseAddr(s.address); err != nil || o.Node == "" || o.Namespace == "" {
 		return fmt.Errorf("who am I? node %q, address %q, namespace %q: set NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, s.address, o.Namespace)
 	}
-	key, err := os.ReadFile(s.keyFile)
+	key, err := newestKey(s.keyDir, log)
 	if err != nil {
-		return fmt.Errorf("reading the key of the mesh: %w", err)
+		return err
 	}
 	mgr, state, err := kube.NewManager(o, log)
 	if err != nil {

@@ -2,7 +2,6 @@ package stack
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -19,29 +18,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bounded"
-	"github.com/lbstack/lbstack/internal/manifests"
 )
-
-// keyLength of a new memberlist key: AES-256.
-const keyLength = 32
-
-// memberlistKey returns the key that the speakers share: the one in the
-// cluster as long as there is one, which stored says, else a new one.
-func (r *Reconciler) memberlistKey(ctx context.Context, namespace string) (key []byte, stored bool, err error) {
-	secret := &corev1.Secret{}
-	err = r.Reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: manifests.MemberlistSecretName}, secret)
-	if client.IgnoreNotFound(err) != nil {
-		return nil, false, fmt.Errorf("reading the Secret %s/%s: %w", namespace, manifests.MemberlistSecretName, err)
-	}
-	if key := secret.Data[manifests.MemberlistSecretKey]; len(key) == keyLength {
-		return key, true, nil
-	}
-	key = make([]byte, keyLength)
-	if _, err := rand.Read(key); err != nil {
-		return nil, false, fmt.Errorf("making a memberlist key: %w", err)
-	}
-	return key, false, nil
-}
 
 // record writes the inventory, if it changes, before what is in it is made.
 func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStack, inventory []v1beta1.ObjectReference) error {
@@ -58,14 +35,13 @@ func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStac
 
 // apply writes the objects of the plan that do not hold, and sees how all are; one that
 // fails does not stop the rest. It returns the failures that are worth another try.
-func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, wanted rendered, around *surroundings, f *findings) []error {
+func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, wanted []*unstructured.Unstructured, around *surroundings, f *findings, keyStored bool) []error {
 	var failed []error
-	keyStored := wanted.keyStored
-	for _, object := range wanted.objects {
+	for _, object := range wanted {
 		live, why, err := r.applyPlanned(ctx, stack, steps, object, keyStored)
 		if err == nil && live != nil {
 			err = f.see(live, around)
-			keyStored = keyStored || isKey(object)
+			keyStored = keyStored || isKeys(object)
 		}
 		switch {
 		case err == nil && live != nil:
@@ -84,8 +60,8 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 }
 
 // applyPlanned returns an object as the cluster holds it once it is applied, or nil and why
-// it is not. The speakers are applied only with a key that the cluster holds: each pass
-// would make another one, and start them anew.
+// it is not. The speakers are applied only once the cluster holds a key: their pods could not
+// start without.
 func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, object *unstructured.Unstructured, keyStored bool) (live *unstructured.Unstructured, why string, err error) {
 	ref := refOf(object)
 	switch {
@@ -94,7 +70,7 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 	case steps.hold[ref] != nil:
 		return steps.hold[ref], "", nil
 	case object.GetKind() == "DaemonSet" && !keyStored:
-		return nil, "it waits for the Secret with the speakers' key", nil
+		return nil, "it waits for the Secret with the keys of the mesh", nil
 	case !slices.Contains(steps.apply, object):
 		return nil, fmt.Sprintf("a %s of this name exists already and belongs to somebody else", ref.Kind), nil
 	}
@@ -102,11 +78,6 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 		return nil, "", err
 	}
 	return object, "", nil
-}
-
-// isKey says whether an object is the Secret with the key of the mesh.
-func isKey(object *unstructured.Unstructured) bool {
-	return object.GetKind() == "Secret" && object.GetName() == manifests.MemberlistSecretName
 }
 
 // isFinal says whether the API server refuses an object as it is: trying again at once
@@ -169,7 +140,6 @@ func reverted(before *metav1.PartialObjectMetadata, stack *v1beta1.LoadBalancerS
 
 // impose has the cluster hold what is wanted, of which object is a copy.
 func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Unstructured) error {
-	spec, _ := wanted.Object["spec"].(map[string]any)
 	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
 	if err != nil {
 		return fmt.Errorf("applying the %s: %w", describe(refOf(object)), err)
@@ -177,17 +147,27 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 	if kind := object.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
 		return r.takeOver(ctx, object, wanted)
 	}
-	live, _ := object.Object["spec"].(map[string]any)
-	if object.GroupVersionKind().Group != v1beta1.GroupVersion.Group || equality.Semantic.DeepEqual(live, spec) {
+	field := ""
+	switch {
+	case isKeys(wanted):
+		field = "data"
+	case wanted.GroupVersionKind().Group == v1beta1.GroupVersion.Group:
+		field = "spec"
+	default:
 		return nil
 	}
-	// Somebody added to a list that server-side apply merges.
-	patch, err := json.Marshal([]map[string]any{{"op": "replace", "path": "/spec", "value": spec}})
+	live, _ := object.Object[field].(map[string]any)
+	value, _ := wanted.Object[field].(map[string]any)
+	if equality.Semantic.DeepEqual(live, value) {
+		return nil
+	}
+	// Somebody added to a list that server-side apply merges, or owns a key as well.
+	patch, err := json.Marshal([]map[string]any{{"op": "replace", "path": "/" + field, "value": value}})
 	if err != nil {
-		return fmt.Errorf("restoring the spec of the %s: %w", describe(refOf(object)), err)
+		return fmt.Errorf("restoring the %s of the %s: %w", field, describe(refOf(object)), err)
 	}
 	if err := r.Client.Patch(ctx, object, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldOwner)); err != nil {
-		return fmt.Errorf("restoring the spec of the %s: %w", describe(refOf(object)), err)
+		return fmt.Errorf("restoring the %s of the %s: %w", field, describe(refOf(object)), err)
 	}
 	return nil
 }

@@ -48,6 +48,10 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	says.available(serving, lacking, f)
 	next.Summary = says.ready(faults, waiting, serving, f)
 	says.kstatus(faults, waiting)
+	if !f.blind() {
+		reason, message := rotation(f.keys)
+		says.setOrRemove(v1beta1.ConditionKeyRotation, reason != "", reason, message)
+	}
 	if allSettled(f.components) && !f.blind() {
 		next.Version = f.version
 	}
@@ -91,6 +95,7 @@ func (s sayings) removing(waiting string) {
 		s.set(kind, true, v1beta1.ReasonRemoving, seeReady)
 	}
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionStalled)
+	meta.RemoveStatusCondition(s.list, v1beta1.ConditionKeyRotation)
 }
 
 func (s sayings) degraded(faults []fault) {

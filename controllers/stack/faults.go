@@ -7,6 +7,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/keyring"
 )
 
 // findings are what a pass found and did.
@@ -45,6 +46,8 @@ type findings struct {
 	// work.
 	speakers []string
 	services served
+	// keys is what was decided about the keys of the mesh; no keys: nothing was.
+	keys keyring.Plan
 	// orphans is a sentence about addresses in use whose pools do not exist.
 	orphans   string
 	inventory []v1beta1.ObjectReference

@@ -10,7 +10,7 @@ import (
 
 func TestFaultsOf(t *testing.T) {
 	pool := ref("lbstack.io", "v1beta1", "IPAddressPool", "", "p")
-	secret := ref("", "v1", "Secret", "n", "lbstack-memberlist")
+	secret := ref("", "v1", "Secret", "n", "lbstack-mesh-keys")
 	label := "app.kubernetes.io/managed-by=lbstack-operator"
 	tests := []struct {
 		name  string
@@ -25,7 +25,7 @@ func TestFaultsOf(t *testing.T) {
 			want: []fault{{v1beta1.ReasonObjectNotOurs, "the IPAddressPool p exists already and was not made by lbstack, which does not touch it: " +
 				"delete or rename it, or use another name in the LoadBalancerStack, or hand it over with the label " + label, person}}},
 		{name: "a name that is given cannot", found: findings{foreign: []v1beta1.ObjectReference{secret}},
-			want: []fault{{v1beta1.ReasonObjectNotOurs, "the Secret n/lbstack-memberlist exists already and was not made by lbstack, which does not touch it: " +
+			want: []fault{{v1beta1.ReasonObjectNotOurs, "the Secret n/lbstack-mesh-keys exists already and was not made by lbstack, which does not touch it: " +
 				"delete or rename it, or hand it over with the label " + label, person}}},
 		{name: "invalid peer needs a person", found: findings{peers: []string{"why"}}, want: []fault{{v1beta1.ReasonPeerNotReady, "why", person}}},
 		{name: "so does an advertisement", found: findings{advertisements: []string{"why"}}, want: []fault{{v1beta1.ReasonAdvertisementNotReady, "why", person}}},

@@ -29,8 +29,8 @@ func TestDecide(t *testing.T) {
 	type refs = []v1beta1.ObjectReference
 	var (
 		namespace = ref("", "v1", "Namespace", "", "lbstack-system")
-		secret    = ref("", "v1", "Secret", "lbstack-system", "lbstack-memberlist")
-		elsewhere = ref("", "v1", "Secret", "other", "lbstack-memberlist")
+		secret    = ref("", "v1", "Secret", "lbstack-system", "lbstack-mesh-keys")
+		elsewhere = ref("", "v1", "Secret", "other", "lbstack-mesh-keys")
 		pool      = ref("lbstack.io", "v1beta1", "IPAddressPool", "", "first-pool")
 		oldPool   = ref("lbstack.io", "v1alpha1", "IPAddressPool", "", "first-pool")
 		dropped   = ref("lbstack.io", "v1beta1", "IPAddressPool", "", "second-pool")

@@ -136,7 +136,7 @@ func rulesOf(t *testing.T, object *unstructured.Unstructured) []rbacv1.PolicyRul
 func renderedObjects(t *testing.T) []*unstructured.Unstructured {
 	t.Helper()
 	objects, err := manifests.Render(manifests.Options{
-		Image: "image:1", MemberlistKey: make([]byte, 32),
+		Image: "image:1",
 		Spec: v1beta1.LoadBalancerStackSpec{
 			Namespace:        "lbstack-system",
 			IPAddressPools:   []v1beta1.StackIPAddressPool{{Name: "pool", IPAddressPoolSpec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"192.0.2.1"}}}},

@@ -105,25 +105,26 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	if err := r.hold(ctx, stack); err != nil {
 		return blind(err)
 	}
-	wanted, err := r.wanted(ctx, stack)
+	wanted, err := manifests.Render(manifests.Options{Spec: stack.Spec, Image: r.Image})
 	if err != nil {
-		return blind(err)
-	}
-	if wanted.renderFailed != nil {
-		f.renderFailed = wanted.renderFailed.Error()
+		f.renderFailed = err.Error()
 		return nil
 	}
-	around, err := r.observe(ctx, stack.Spec.Namespace, wanted.objects)
+	around, err := r.observe(ctx, stack.Spec.Namespace, wanted)
 	if err != nil {
 		return blind(err)
 	}
-	steps := decide(wanted.objects, r.gather(ctx, wanted.objects), stack.Status.Inventory)
+	keyStored, err := r.meshKeys(ctx, stack, wanted, around, f)
+	if err != nil {
+		return blind(err)
+	}
+	steps := decide(wanted, r.gather(ctx, wanted), stack.Status.Inventory)
 	f.foreign = steps.foreign
 	if err := r.record(ctx, stack, steps.inventory); err != nil {
 		return blind(err)
 	}
-	failed := r.apply(ctx, stack, steps, wanted, around, f)
-	r.applied.keep(wanted.objects)
+	failed := r.apply(ctx, stack, steps, wanted, around, f, keyStored)
+	r.applied.keep(wanted)
 	gone, err := r.prune(ctx, steps.prune)
 	if err != nil {
 		f.applyFailed = append(f.applyFailed, err.Error())
@@ -140,7 +141,7 @@ func next(f findings) time.Duration {
 		after  time.Duration
 	}{
 		{f.unsupported != "", lookForUpgrade}, {!f.blind() && !allSettled(f.components), lookAgain}, {len(f.foreign) > 0, lookForForeign},
-		{len(f.refused) > 0, lookForForeign}, {f.services.again > 0, f.services.again},
+		{len(f.refused) > 0, lookForForeign}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
 	} {
 		if look.needed && (soonest == 0 || look.after < soonest) {
 			soonest = look.after
@@ -159,22 +160,6 @@ func (r *Reconciler) hold(ctx context.Context, stack *v1beta1.LoadBalancerStack)
 		return fmt.Errorf("adding the finalizer to the LoadBalancerStack %s: %w", stack.Name, err)
 	}
 	return nil
-}
-
-// rendered is what the spec asks for, or why that cannot be said.
-type rendered struct {
-	objects      []*unstructured.Unstructured
-	keyStored    bool
-	renderFailed error
-}
-
-func (r *Reconciler) wanted(ctx context.Context, stack *v1beta1.LoadBalancerStack) (rendered, error) {
-	key, stored, err := r.memberlistKey(ctx, stack.Spec.Namespace)
-	if err != nil {
-		return rendered{}, err
-	}
-	objects, err := manifests.Render(manifests.Options{Spec: stack.Spec, Image: r.Image, MemberlistKey: key})
-	return rendered{objects: objects, keyStored: stored, renderFailed: err}, nil
 }
 
 // gather looks up the wanted objects in the cluster. One that cannot be read does not stop

@@ -50,7 +50,7 @@ func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
 		by := cache.ByObject{Label: ours}
 		switch kind.Kind {
 		case "Secret":
-			by.Field = fields.OneTermEqualSelector("metadata.name", manifests.MemberlistSecretName)
+			by.Field = fields.OneTermEqualSelector("metadata.name", manifests.MeshKeysSecretName)
 		case "IPAddressPool":
 			by.Label = nil // an address in use whose pool does not exist is reported
 		}

@@ -113,6 +113,7 @@ func stripService(from *corev1.Service) *corev1.Service {
 func stripState(from *v1beta1.SpeakerState) *v1beta1.SpeakerState {
 	to := &v1beta1.SpeakerState{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
 	to.Status.Phase, to.Status.MissingSpeakers = from.Status.Phase, slices.Clone(from.Status.MissingSpeakers)
+	to.Status.MeshKeys = slices.Clone(from.Status.MeshKeys)
 	if c := meta.FindStatusCondition(from.Status.Conditions, v1beta1.ConditionReady); c != nil {
 		to.Status.Conditions = []metav1.Condition{*c}
 	}

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// Overlap is how long two keys are accepted at least: speakers that start while the
+	// MinOverlap is how long two keys are accepted at least: speakers that start while the
 	// second is added are not known yet.
-	Overlap = time.Minute
+	MinOverlap = time.Minute
 	// Expected is how long it takes at most until speakers report a key, if nothing is
 	// wrong: a kubelet updates the folder within some two minutes.
 	Expected = 5 * time.Minute
-	// Patience is how long the older key stays for speakers that do not report the newer
+	// MaxOverlap is how long the older key stays for speakers that do not report the newer
 	// one: those of nodes that are down, or whose kubelet does not reach the API server.
-	Patience = time.Hour
+	MaxOverlap = time.Hour
 )
 
 // State is what a decision depends on.
@@ -56,7 +56,7 @@ type Plan struct {
 	Waiting []lb.NodeName
 	// Late says that they are waited for longer than Expected.
 	Late bool
-	// Until is when the older keys are removed, whoever is waited for; zero: there is none.
+	// Until is when the older keys are removed, also if nodes are missing; zero: there is none.
 	Until time.Time
 	// Again is after how long to decide again, without any change; 0: never.
 	Again time.Duration
@@ -64,7 +64,7 @@ type Plan struct {
 
 // Decide returns what the Secret should have next. fresh makes a random key, and is called
 // once at most. Invariants: there is a key; the keys of the Secret that are valid stay, but
-// for older ones once every speaker accepts the newest, or Patience after it was added;
+// for older ones once every speaker accepts the newest, or MaxOverlap after it was added;
 // a key is added only if there is none, or if one is asked for and no rotation is under way.
 func Decide(s State, fresh func() [Size]byte) Plan {
 	keys, _ := Parse(s.Files)
@@ -76,7 +76,7 @@ func Decide(s State, fresh func() [Size]byte) Plan {
 	switch age := s.Now.Sub(p.Since); {
 	case len(keys) == 0:
 		p.add(s, highest(s.Files)+1, fresh)
-	case len(keys) > 1 && (age >= Patience || (age >= Overlap && len(s.waiting(keys)) == 0)):
+	case len(keys) > 1 && (age >= MaxOverlap || (age >= MinOverlap && len(s.waiting(keys)) == 0)):
 		p.Keys = keys[:1]
 		if asked {
 			p.Again = time.Second // the next rotation begins from one key
@@ -101,9 +101,9 @@ func (p *Plan) wait(s State) {
 		soonest(Expected)
 	}
 	if len(p.Keys) > 1 {
-		p.Until = p.Since.Add(Patience)
-		soonest(Overlap)
-		soonest(Patience)
+		p.Until = p.Since.Add(MaxOverlap)
+		soonest(MinOverlap)
+		soonest(MaxOverlap)
 	}
 }
 

@@ -54,26 +54,26 @@ func TestDecide(t *testing.T) {
 		{name: "request that was followed: nothing changes", state: State{Files: files(a), Since: noon, Done: "1", Request: "1"}, keys: []string{"key-1 a"}, done: "1"},
 		{name: "request that was taken back: nothing changes", state: State{Files: files(a), Since: noon, Done: "1"}, keys: []string{"key-1 a"}, done: "1"},
 		{name: "new request: a second key is added", state: State{Files: files(a), Since: noon.Add(-time.Hour), Done: "1", Request: "2", Speakers: speakers{"n1": accepts(a), "n2": {}}},
-			keys: []string{"key-2 f", "key-1 a"}, done: "2", waiting: []lb.NodeName{"n1", "n2"}, until: noon.Add(Patience), again: Overlap},
-		{name: "all speakers accept the new key, and it is young: both stay", state: both(Overlap-time.Second, speakers{"n1": accepts(b, a)}),
-			keys: []string{"key-2 b", "key-1 a"}, since: noon.Add(time.Second - Overlap), done: "1", until: noon.Add(time.Second - Overlap + Patience), again: time.Second},
-		{name: "all speakers accept the new key: the old one goes", state: both(Overlap, speakers{"n1": accepts(b, a), "n2": accepts(b)}),
-			keys: []string{"key-2 b"}, since: noon.Add(-Overlap), done: "1"},
-		{name: "there are no speakers: the old key goes", state: both(Overlap, nil), keys: []string{"key-2 b"}, since: noon.Add(-Overlap), done: "1"},
+			keys: []string{"key-2 f", "key-1 a"}, done: "2", waiting: []lb.NodeName{"n1", "n2"}, until: noon.Add(MaxOverlap), again: MinOverlap},
+		{name: "all speakers accept the new key, and it is young: both stay", state: both(MinOverlap-time.Second, speakers{"n1": accepts(b, a)}),
+			keys: []string{"key-2 b", "key-1 a"}, since: noon.Add(time.Second - MinOverlap), done: "1", until: noon.Add(time.Second - MinOverlap + MaxOverlap), again: time.Second},
+		{name: "all speakers accept the new key: the old one goes", state: both(MinOverlap, speakers{"n1": accepts(b, a), "n2": accepts(b)}),
+			keys: []string{"key-2 b"}, since: noon.Add(-MinOverlap), done: "1"},
+		{name: "there are no speakers: the old key goes", state: both(MinOverlap, nil), keys: []string{"key-2 b"}, since: noon.Add(-MinOverlap), done: "1"},
 		{name: "one speaker does not accept the new key: both stay", state: both(10*time.Minute, speakers{"n1": accepts(b, a), "n2": accepts(a)}),
 			keys: []string{"key-2 b", "key-1 a"}, since: noon.Add(-10 * time.Minute), done: "1", waiting: []lb.NodeName{"n2"}, late: true, until: noon.Add(50 * time.Minute), again: 50 * time.Minute},
 		{name: "speaker that reports nothing, and one that is down: both stay", state: both(10*time.Minute, speakers{"n1": {}, "n2": {Accepts: IDs([]Entry{a}), Down: true}}),
 			keys: []string{"key-2 b", "key-1 a"}, since: noon.Add(-10 * time.Minute), done: "1", waiting: []lb.NodeName{"n1", "n2"}, late: true, until: noon.Add(50 * time.Minute), again: 50 * time.Minute},
-		{name: "patience is over: the old key goes, and the speaker without the new one is named", state: both(Patience, speakers{"n1": accepts(b), "n2": accepts(a)}),
-			keys: []string{"key-2 b"}, since: noon.Add(-Patience), done: "1", waiting: []lb.NodeName{"n2"}, late: true},
+		{name: "the longest overlap is over: the old key goes, and the speaker without the new one is named", state: both(MaxOverlap, speakers{"n1": accepts(b), "n2": accepts(a)}),
+			keys: []string{"key-2 b"}, since: noon.Add(-MaxOverlap), done: "1", waiting: []lb.NodeName{"n2"}, late: true},
 		{name: "request during a rotation waits", state: State{Files: files(a, b), Since: noon, Done: "1", Request: "2", Speakers: speakers{"n1": accepts(a)}},
-			keys: []string{"key-2 b", "key-1 a"}, done: "1", waiting: []lb.NodeName{"n1"}, until: noon.Add(Patience), again: Overlap},
-		{name: "request during a rotation that ends comes next", state: State{Files: files(a, b), Since: noon.Add(-Patience), Done: "1", Request: "2"},
-			keys: []string{"key-2 b"}, since: noon.Add(-Patience), done: "1", again: time.Second},
+			keys: []string{"key-2 b", "key-1 a"}, done: "1", waiting: []lb.NodeName{"n1"}, until: noon.Add(MaxOverlap), again: MinOverlap},
+		{name: "request during a rotation that ends comes next", state: State{Files: files(a, b), Since: noon.Add(-MaxOverlap), Done: "1", Request: "2"},
+			keys: []string{"key-2 b"}, since: noon.Add(-MaxOverlap), done: "1", again: time.Second},
 		{name: "key edited by hand counts as new: speakers with the former one are waited for", state: State{Files: files(entry(1, "e")), Since: noon, Speakers: speakers{"n1": accepts(a)}},
 			keys: []string{"key-1 e"}, waiting: []lb.NodeName{"n1"}, again: Expected},
-		{name: "age that is unknown counts from now", state: State{Files: files(a, b)}, keys: []string{"key-2 b", "key-1 a"}, until: noon.Add(Patience), again: Overlap},
-		{name: "age from the future counts from now", state: State{Files: files(a, b), Since: noon.Add(time.Hour)}, keys: []string{"key-2 b", "key-1 a"}, until: noon.Add(Patience), again: Overlap},
+		{name: "age that is unknown counts from now", state: State{Files: files(a, b)}, keys: []string{"key-2 b", "key-1 a"}, until: noon.Add(MaxOverlap), again: MinOverlap},
+		{name: "age from the future counts from now", state: State{Files: files(a, b), Since: noon.Add(time.Hour)}, keys: []string{"key-2 b", "key-1 a"}, until: noon.Add(MaxOverlap), again: MinOverlap},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func (b *bed) decide(t *testing.T) {
 }
 
 // TestDecide_NoTwoSpeakersWithoutACommonKey has speakers read the Secret in every order: as
-// long as each reads it within Patience, any two of them have a key in common at all times.
+// long as each reads it within MaxOverlap, any two of them have a key in common at all times.
 func TestDecide_NoTwoSpeakersWithoutACommonKey(t *testing.T) {
 	for seed := range uint64(200) {
 		chance := rand.New(rand.NewPCG(seed, 1))
@@ -145,7 +145,7 @@ func TestDecide_NoTwoSpeakersWithoutACommonKey(t *testing.T) {
 				b.request = string(rune('a' + rotations%26))
 			}
 			for _, node := range nodes {
-				if chance.IntN(6) == 0 || b.now.Sub(read[node]) > Patience-5*time.Minute {
+				if chance.IntN(6) == 0 || b.now.Sub(read[node]) > MaxOverlap-5*time.Minute {
 					b.has[node], read[node] = b.Keys, b.now
 				}
 			}

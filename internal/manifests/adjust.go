@@ -1,8 +1,6 @@
 package manifests
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"strings"
 
@@ -16,10 +14,6 @@ const (
 	componentController = "controller"
 	componentSpeaker    = "speaker"
 )
-
-// annotationKeyHash is on the speakers' pods, so that a new key starts them
-// anew: they read it once.
-const annotationKeyHash = "lbstack.io/memberlist-key-hash"
 
 // adjust works the spec into a workload; other objects stay as they are.
 func adjust(object *unstructured.Unstructured, o Options) error {
@@ -41,10 +35,6 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 		component = o.Spec.Speaker.ComponentSpec
 		arguments, capabilities = speakerArguments(o.Spec), speakerCapabilities(o.Spec)
 		ports = declaredPorts(o.Spec)
-		err := unstructured.SetNestedField(object.Object, keyHash(o.MemberlistKey), "spec", "template", "metadata", "annotations", annotationKeyHash)
-		if err != nil {
-			return err
-		}
 	case "ValidatingAdmissionPolicy":
 		return adjustPolicy(object, o.Spec.Namespace)
 	default:
@@ -160,10 +150,4 @@ func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Opti
 	}
 	pod["containers"] = containers
 	return nil
-}
-
-// keyHash tells keys apart and gives nothing of them away.
-func keyHash(key []byte) string {
-	sum := sha256.Sum256(append([]byte("lbstack memberlist key\n"), key...))
-	return hex.EncodeToString(sum[:8])
 }

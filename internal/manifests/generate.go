@@ -1,7 +1,6 @@
 package manifests
 
 import (
-	"encoding/base64"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -10,17 +9,13 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// The Secret that the speakers share.
-const (
-	// MemberlistSecretName is its name, in the namespace of the components.
-	MemberlistSecretName = "lbstack-memberlist"
-	// MemberlistSecretKey is the entry of its data that holds the key.
-	MemberlistSecretKey = "secretkey"
-)
+// MeshKeysSecretName is the name of the Secret with the keys of the mesh, in the namespace of
+// the components. It is rendered empty; package keyring defines its entries.
+const MeshKeysSecretName = "lbstack-mesh-keys"
 
 // generate makes the objects that are not in the kustomizations.
 func generate(o Options) ([]*unstructured.Unstructured, error) {
-	objects := []*unstructured.Unstructured{namespace(o.Spec.Namespace), secret(o.MemberlistKey)}
+	objects := []*unstructured.Unstructured{namespace(o.Spec.Namespace)}
 	for i := range o.Spec.IPAddressPools {
 		item := &o.Spec.IPAddressPools[i]
 		pool, err := custom("IPAddressPool", item.Name, &item.IPAddressPoolSpec)
@@ -80,14 +75,6 @@ func namespace(name string) *unstructured.Unstructured {
 		"pod-security.kubernetes.io/audit":   "privileged",
 		"pod-security.kubernetes.io/warn":    "privileged",
 	})
-	return object
-}
-
-func secret(key []byte) *unstructured.Unstructured {
-	object := newObject("v1", "Secret", MemberlistSecretName)
-	object.SetLabels(map[string]string{"app.kubernetes.io/name": "lbstack", v1beta1.LabelComponent: componentSpeaker})
-	object.Object["type"] = "Opaque"
-	object.Object["data"] = map[string]any{MemberlistSecretKey: base64.StdEncoding.EncodeToString(key)}
 	return object
 }
 

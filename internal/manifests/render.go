@@ -22,9 +22,6 @@ type Options struct {
 	Spec v1beta1.LoadBalancerStackSpec
 	// Image holds the programs of the components.
 	Image string
-	// MemberlistKey encrypts what the speakers tell each other: 16, 24 or 32
-	// bytes.
-	MemberlistKey []byte
 }
 
 // Render returns every object of the stack, in the order in which they are

@@ -24,16 +24,13 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
-var key = []byte("0123456789abcdef0123456789abcdef")
-
 func defaultOptions() Options {
-	return Options{Spec: v1beta1.LoadBalancerStackSpec{Namespace: "lbstack-system"}, Image: "ghcr.io/lbstack/lbstack:v0.1.0", MemberlistKey: key}
+	return Options{Spec: v1beta1.LoadBalancerStackSpec{Namespace: "lbstack-system"}, Image: "ghcr.io/lbstack/lbstack:v0.1.0"}
 }
 
 func fullOptions() Options {
 	return Options{
-		Image:         "registry.example:5000/lb@sha256:0000000000000000000000000000000000000000000000000000000000000000",
-		MemberlistKey: key,
+		Image: "registry.example:5000/lb@sha256:0000000000000000000000000000000000000000000000000000000000000000",
 		Spec: v1beta1.LoadBalancerStackSpec{
 			Namespace:         "load-balancers",
 			LoadBalancerClass: "example.com/lb",
@@ -135,24 +132,6 @@ func TestRenderIsTheSameEachTimeAndFromManyGoroutines(t *testing.T) {
 		})
 	}
 	group.Wait()
-}
-
-func TestANewKeyRollsTheSpeakers(t *testing.T) {
-	hash := func(key string) string {
-		o := defaultOptions()
-		o.MemberlistKey = []byte(key)
-		for _, object := range render(t, o) {
-			if object.GetKind() == "DaemonSet" {
-				got, _, _ := unstructured.NestedString(object.Object, "spec", "template", "metadata", "annotations", annotationKeyHash)
-				return got
-			}
-		}
-		return ""
-	}
-	one, two := hash("0123456789abcdef"), hash("fedcba9876543210")
-	if one == "" || one == two {
-		t.Errorf("hashes of two keys: got %q and %q, want two different ones", one, two)
-	}
 }
 
 func TestASpeakerHasTheTimeThatAnyPeerMayAskFor(t *testing.T) {

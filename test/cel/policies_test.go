@@ -108,7 +108,7 @@ func mistyped(checker *validating.TypeChecker, policy *admissionv1.ValidatingAdm
 func policies(t *testing.T) []*admissionv1.ValidatingAdmissionPolicy {
 	t.Helper()
 	objects, err := manifests.Render(manifests.Options{
-		Spec: v1beta1.LoadBalancerStackSpec{Namespace: "lbstack-system"}, Image: "lbstack", MemberlistKey: make([]byte, 32),
+		Spec: v1beta1.LoadBalancerStackSpec{Namespace: "lbstack-system"}, Image: "lbstack",
 	})
 	if err != nil {
 		t.Fatal(err)

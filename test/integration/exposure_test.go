@@ -41,14 +41,14 @@ type exposed struct {
 
 func exposedPrograms(t *testing.T, namespace string) []exposed {
 	t.Helper()
-	key := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(key, []byte(strings.Repeat("k", 32)), 0o600); err != nil {
+	keys := t.TempDir()
+	if err := os.WriteFile(filepath.Join(keys, "key-1"), []byte(strings.Repeat("k", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	list := []exposed{
 		{name: "controller", limit: 512 << 20},
 		{name: "operator", limit: 256 << 20, args: []string{"--image=none"}},
-		{name: "speaker", limit: 256 << 20, args: []string{"--node=exposed", "--address=127.0.0.1", "--member-port=17947", "--member-key-file=" + key, "--state-dir=" + t.TempDir()},
+		{name: "speaker", limit: 256 << 20, args: []string{"--node=exposed", "--address=127.0.0.1", "--member-port=17947", "--member-key-dir=" + keys, "--state-dir=" + t.TempDir()},
 			listens: []string{"tcp 127.0.0.1:17947", "udp 127.0.0.1:17947", "udp 127.0.0.1:17947"}},
 	}
 	for i := range list {

@@ -150,8 +150,8 @@ func TestPasswords_SpeakersReadTheCopyOnly(t *testing.T) {
 		"reads the Secret that a peer names": func(ctx context.Context) error {
 			return speaker.Get(ctx, client.ObjectKey{Namespace: systemNamespace, Name: "registry"}, &corev1.Secret{})
 		},
-		"reads the key of the mesh": func(ctx context.Context) error {
-			return speaker.Get(ctx, client.ObjectKey{Namespace: systemNamespace, Name: "lbstack-memberlist"}, &corev1.Secret{})
+		"reads the keys of the mesh": func(ctx context.Context) error {
+			return speaker.Get(ctx, client.ObjectKey{Namespace: systemNamespace, Name: "lbstack-mesh-keys"}, &corev1.Secret{})
 		},
 		"lists Secrets of another namespace": func(ctx context.Context) error {
 			return speaker.List(ctx, &corev1.SecretList{}, client.InNamespace("default"), client.MatchingFields{"metadata.name": "lbstack-bgp-passwords"})

@@ -238,7 +238,7 @@ func (b *operatorBed) run() {
 
 // components are the objects that every stack has.
 func components() []client.Object {
-	objects := []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}, memberlistSecret(), controllerDeployment(), speakerDaemonSet()}
+	objects := []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}, meshKeySecret(), controllerDeployment(), speakerDaemonSet()}
 	for _, name := range []string{"lbstack-controller", "lbstack-speaker"} {
 		global, local := metav1.ObjectMeta{Name: name}, metav1.ObjectMeta{Namespace: systemNamespace, Name: name}
 		objects = append(objects, &corev1.ServiceAccount{ObjectMeta: local}, &rbacv1.ClusterRole{ObjectMeta: global},
@@ -260,8 +260,8 @@ func speakerDaemonSet() *appsv1.DaemonSet {
 	return &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-speaker"}}
 }
 
-func memberlistSecret() *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-memberlist"}}
+func meshKeySecret() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-mesh-keys"}}
 }
 
 func pool(name string) *v1beta1.IPAddressPool {

@@ -1,9 +1,7 @@
 package integration
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -68,10 +66,10 @@ func TestStackBringsEverythingAndThenRests(t *testing.T) {
 			t.Errorf("Pod Security %s: got %q, want privileged", mode, got)
 		}
 	}
-	secret := memberlistSecret()
+	secret := meshKeySecret()
 	b.exists(secret)
-	if got := len(secret.Data["secretkey"]); got != 32 {
-		t.Errorf("length of the memberlist key: got %d, want 32", got)
+	if got := len(secret.Data["key-1"]); got != 32 || len(secret.Data) != 1 {
+		t.Errorf("keys of the mesh: got %d entries, key-1 with %d bytes, want one with 32", len(secret.Data), got)
 	}
 
 	before := b.versions()
@@ -177,22 +175,6 @@ func TestDriftIsRepaired(t *testing.T) {
 		b.patch(role, `{"metadata":{"labels":{"app.kubernetes.io/managed-by":null}}}`)
 		b.becomes(role, func(client.Object) bool { return role.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByOperator })
 	})
-	t.Run("a deleted key is made anew and the speakers start with it", func(t *testing.T) {
-		secret, daemonSet := memberlistSecret(), speakerDaemonSet()
-		b.exists(secret)
-		b.exists(daemonSet)
-		key, hash := secret.Data["secretkey"], daemonSet.Spec.Template.Annotations
-		eventually.Succeed(t, within, "there is a new key", func(ctx context.Context) error {
-			now := memberlistSecret()
-			err := b.Get(ctx, client.ObjectKeyFromObject(now), now)
-			if err == nil && bytes.Equal(now.Data["secretkey"], key) {
-				// A pass that had read the old key may have written it back.
-				err = errors.Join(errors.New("it is the old one"), b.Delete(ctx, now))
-			}
-			return err
-		})
-		b.becomes(daemonSet, func(client.Object) bool { return !maps.Equal(daemonSet.Spec.Template.Annotations, hash) })
-	})
 }
 
 func (b *operatorBed) patch(object client.Object, patch string) {
@@ -297,16 +279,16 @@ func TestSpeakersWaitForAKeyThatTheClusterHolds(t *testing.T) {
 	b := newOperatorBed(t)
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "keyless-"}}
 	create(t, b.Client, namespace)
-	foreign, daemonSet := memberlistSecret(), speakerDaemonSet()
+	foreign, daemonSet := meshKeySecret(), speakerDaemonSet()
 	foreign.Namespace, daemonSet.Namespace = namespace.Name, namespace.Name
-	foreign.Data = map[string][]byte{"secretkey": []byte("too short")}
+	foreign.Data = map[string][]byte{"key-1": []byte("too short")}
 	create(t, b.Client, foreign)
 	b.operator()
 	spec := aSpec()
 	spec.Namespace = namespace.Name
 	b.stack(spec)
 	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
-	if message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message; !strings.Contains(message, "Secret "+namespace.Name+"/lbstack-memberlist") {
+	if message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message; !strings.Contains(message, "Secret "+namespace.Name+"/lbstack-mesh-keys") {
 		t.Errorf("message: got %q, want it to name the Secret", message)
 	}
 	eventually.Stays(t, 2*time.Second, "no speaker is started with a key that nobody keeps", func(ctx context.Context) error {

@@ -1,0 +1,144 @@
+package stack
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/keyring"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/manifests"
+)
+
+// Annotations of the Secret with the keys of the mesh. The operator alone writes them.
+const (
+	// annotationKeySince is when the newest key was added (RFC 3339).
+	annotationKeySince = "lbstack.io/key-since"
+	// annotationKeyRotation is the spec.speaker.keyRotation that was followed last.
+	annotationKeyRotation = "lbstack.io/key-rotation"
+)
+
+// meshKeys decides which keys the speakers should have, and puts them into the Secret among
+// the wanted objects. stored says whether the cluster holds a valid key already.
+func (r *Reconciler) meshKeys(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *surroundings, f *findings) (stored bool, err error) {
+	object, err := keySecret(wanted)
+	if err != nil {
+		return false, err
+	}
+	secret := &corev1.Secret{}
+	err = r.Reader.Get(ctx, client.ObjectKeyFromObject(object), secret)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("reading the %s: %w", describe(refOf(object)), err)
+	}
+	exists := err == nil
+	since, _ := time.Parse(time.RFC3339, secret.Annotations[annotationKeySince])
+	plan := keyring.Decide(keyring.State{
+		Files: secret.Data, Since: since, Done: secret.Annotations[annotationKeyRotation], Request: stack.Spec.Speaker.KeyRotation,
+		Speakers: around.speakers(), Now: time.Now(),
+	}, newKey)
+	putKeys(object, plan)
+	keys, damaged := keyring.Parse(secret.Data)
+	if exists && !isOurs(secret) {
+		return len(keys) > 0, nil // nothing is written to it
+	}
+	f.keys = plan
+	if exists && damaged != nil {
+		r.Events.Eventf(stack, nil, corev1.EventTypeWarning, v1beta1.ReasonMeshKeyInvalid, action, "%s", bounded.Note(invalidKeys(refOf(object), damaged, len(keys))))
+	}
+	return len(keys) > 0, nil
+}
+
+func keySecret(wanted []*unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	for _, object := range wanted {
+		if isKeys(object) {
+			return object, nil
+		}
+	}
+	return nil, errors.New("the manifests have no Secret for the keys of the mesh")
+}
+
+// isKeys says whether an object is the Secret with the keys of the mesh.
+func isKeys(object *unstructured.Unstructured) bool {
+	return object.GetKind() == "Secret" && object.GetName() == manifests.MeshKeysSecretName
+}
+
+// newKey makes a random key.
+func newKey() (key [keyring.Size]byte) {
+	_, _ = rand.Read(key[:]) // it returns no error: it ends the program
+	return key
+}
+
+// putKeys puts keys into their Secret.
+func putKeys(object *unstructured.Unstructured, plan keyring.Plan) {
+	data := map[string]any{}
+	for _, key := range plan.Keys {
+		data[keyring.Name(key.Number)] = base64.StdEncoding.EncodeToString(key.Bytes[:])
+	}
+	object.Object["data"] = data
+	annotations := map[string]string{annotationKeySince: plan.Since.UTC().Format(time.RFC3339)}
+	if plan.Done != "" {
+		annotations[annotationKeyRotation] = plan.Done
+	}
+	object.SetAnnotations(annotations)
+}
+
+// speakers returns those that run, or may run, with the keys that they accept. A speaker
+// that has stopped reads the Secret when it starts again.
+func (s *surroundings) speakers() map[lb.NodeName]keyring.Speaker {
+	all := map[lb.NodeName]keyring.Speaker{}
+	for node := range podsByNode(s.podsOf("speaker")) {
+		if node != "" {
+			all[lb.NodeName(node)] = keyring.Speaker{Down: s.down[node]}
+		}
+	}
+	for i := range s.states {
+		state := &s.states[i]
+		if state.Status.Phase != v1beta1.SpeakerStopped {
+			all[lb.NodeName(state.Name)] = keyring.Speaker{Accepts: state.Status.MeshKeys, Down: s.down[state.Name]}
+		}
+	}
+	return all
+}
+
+// invalidKeys is a sentence about entries of the Secret that are no keys.
+func invalidKeys(ref v1beta1.ObjectReference, damaged error, valid int) string {
+	what := strings.ReplaceAll(damaged.Error(), "\n", "; ")
+	consequence := "a new key is made"
+	if valid > 0 {
+		consequence = "the other keys stay"
+	}
+	return fmt.Sprintf("the %s: %s: these entries are removed, and %s: to replace the key, change spec.speaker.keyRotation of the LoadBalancerStack", describe(ref), what, consequence)
+}
+
+// rotation says what goes on with the keys of the mesh; the reason is empty when nothing does.
+func rotation(plan keyring.Plan) (reason, message string) {
+	if len(plan.Keys) == 0 || (len(plan.Keys) == 1 && len(plan.Waiting) == 0) {
+		return "", ""
+	}
+	var nodes []string
+	for _, node := range plan.Waiting {
+		nodes = append(nodes, string(node))
+	}
+	id, speakers := plan.Keys[0].ID, "the speakers on "+listed(nodes)
+	former := "they go on with keys that the Secret does not have any more"
+	if len(plan.Keys) > 1 {
+		former = "the former key is removed at " + plan.Until.UTC().Format("2006-01-02 15:04:05 MST") + " at the latest, and speakers that do not accept the new one are cut off from the others then"
+	}
+	switch {
+	case len(plan.Waiting) == 0:
+		return v1beta1.ReasonKeyRotating, fmt.Sprintf("all speakers accept the new key %s of the mesh: the former key is removed within a minute", id)
+	case plan.Late:
+		return v1beta1.ReasonKeyNotAccepted, fmt.Sprintf("%s do not accept the new key %s of the mesh: %s: look at their pods, and at the connection of the kubelet there to the API server", speakers, id, former)
+	}
+	return v1beta1.ReasonKeyRotating, fmt.Sprintf("%s do not accept the new key %s of the mesh yet: it takes up to two minutes until a kubelet has brought it", speakers, id)
+}

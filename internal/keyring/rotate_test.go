@@ -125,41 +125,63 @@ func (b *bed) decide(t *testing.T) {
 	}
 }
 
-// TestDecide_NoTwoSpeakersWithoutACommonKey has speakers read the Secret in every order: as
-// long as each reads it within MaxOverlap, any two of them have a key in common at all times.
+// TestDecide_NoTwoSpeakersWithoutACommonKey has speakers read the Secret in every order, while
+// rotations are asked for and the Secret is deleted: any two of them have a key in common at
+// all times, as long as each reads the Secret within MaxOverlap or, after it was deleted, Retained.
 func TestDecide_NoTwoSpeakersWithoutACommonKey(t *testing.T) {
-	for seed := range uint64(200) {
-		chance := rand.New(rand.NewPCG(seed, 1))
-		b := &bed{now: noon, has: map[lb.NodeName][]Entry{}}
-		b.decide(t)
-		read := map[lb.NodeName]time.Time{}
-		nodes := []lb.NodeName{"n1", "n2", "n3", "n4"}
-		for _, node := range nodes {
-			b.has[node], read[node] = b.Keys, b.now
+	for _, tt := range []struct {
+		name    string
+		step    int           // seconds between two steps, at most
+		latest  time.Duration // each speaker reads the Secret as often as that
+		deleted int           // one step in so many deletes the Secret; 0: none
+	}{
+		{name: "rotations", step: 120, latest: MaxOverlap - 5*time.Minute},
+		{name: "rotations and deletions", step: 20, latest: 2 * time.Minute, deleted: 100},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for seed := range uint64(20) {
+				runRotations(t, rand.New(rand.NewPCG(seed, 1)), tt.step, tt.latest, tt.deleted)
+			}
+		})
+	}
+}
+
+func runRotations(t *testing.T, chance *rand.Rand, step int, latest time.Duration, deleted int) {
+	t.Helper()
+	b := &bed{now: noon, has: map[lb.NodeName][]Entry{}}
+	b.decide(t)
+	read, held, deletion := map[lb.NodeName]time.Time{}, map[lb.NodeName]*Held{}, noon
+	nodes := []lb.NodeName{"n1", "n2", "n3", "n4"}
+	for _, node := range nodes {
+		held[node] = &Held{}
+		b.has[node], read[node] = held[node].Read(b.now, b.Keys), b.now
+	}
+	requests := 0
+	for range 400 {
+		b.now = b.now.Add(time.Duration(chance.IntN(step)) * time.Second)
+		if chance.IntN(10) == 0 {
+			requests++
+			b.request = string(rune('a' + requests%26))
 		}
-		rotations := 0
-		for range 400 {
-			b.now = b.now.Add(time.Duration(chance.IntN(120)) * time.Second)
-			if chance.IntN(10) == 0 {
-				rotations++
-				b.request = string(rune('a' + rotations%26))
-			}
-			for _, node := range nodes {
-				if chance.IntN(6) == 0 || b.now.Sub(read[node]) > MaxOverlap-5*time.Minute {
-					b.has[node], read[node] = b.Keys, b.now
-				}
-			}
+		if deleted > 0 && chance.IntN(deleted) == 0 && b.now.Sub(deletion) > Retained {
+			b.Plan, deletion = Plan{}, b.now
 			b.decide(t)
-			for _, x := range nodes {
-				for _, y := range nodes {
-					if !slices.ContainsFunc(b.has[x], func(k Entry) bool { return slices.Contains(b.has[y], k) }) {
-						t.Fatalf("seed %d: %s has %v, %s has %v", seed, x, b.has[x], y, b.has[y])
-					}
+		}
+		for _, node := range nodes {
+			if chance.IntN(6) == 0 || b.now.Sub(read[node]) > latest {
+				b.has[node], read[node] = held[node].Read(b.now, b.Keys), b.now
+			}
+		}
+		b.decide(t)
+		for _, x := range nodes {
+			for _, y := range nodes {
+				if !slices.ContainsFunc(b.has[x], func(k Entry) bool { return slices.ContainsFunc(b.has[y], same(k)) }) {
+					t.Fatalf("%s has %v, %s has %v", x, b.has[x], y, b.has[y])
 				}
 			}
 		}
-		if b.made < 3 {
-			t.Fatalf("seed %d: got %d keys in %d requests, want rotations to end", seed, b.made, rotations)
-		}
+	}
+	if b.made < 3 {
+		t.Fatalf("got %d keys in %d requests, want rotations to end", b.made, requests)
 	}
 }

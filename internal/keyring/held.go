@@ -1,0 +1,50 @@
+package keyring
+
+import (
+	"slices"
+	"time"
+)
+
+// Retained is how long a speaker accepts the keys of a Secret that was replaced as a whole:
+// long enough for the kubelets of all nodes to bring the new one.
+const Retained = 10 * time.Minute
+
+// Held are the keys that a running speaker accepts: those of its folder and, if none of the
+// keys before is among them, those before for the time Retained. So no speaker is cut off
+// while a Secret that was deleted comes back with a new key. The zero value holds none. It
+// is for one goroutine.
+type Held struct {
+	folder, former []Entry
+	until          time.Time
+}
+
+// Read takes the valid keys that the folder has now, the newest first as of Parse, and
+// returns those that are accepted, the newest first, Max at most. It is to be called from
+// time to time: only then keys expire. A folder without keys changes nothing.
+func (h *Held) Read(now time.Time, folder []Entry) []Entry {
+	if len(folder) > 0 && len(h.folder) > 0 && !h.shares(folder) {
+		h.former, h.until = h.folder, now.Add(Retained)
+	}
+	if len(folder) > 0 {
+		h.folder = slices.Clone(folder)
+	}
+	if !now.Before(h.until) {
+		h.former = nil
+	}
+	accepted := slices.Clone(h.folder)
+	for _, key := range h.former {
+		if len(accepted) < Max && !slices.ContainsFunc(accepted, same(key)) {
+			accepted = append(accepted, key)
+		}
+	}
+	return accepted
+}
+
+func (h *Held) shares(folder []Entry) bool {
+	return slices.ContainsFunc(folder, func(key Entry) bool { return slices.ContainsFunc(h.folder, same(key)) })
+}
+
+// same compares keys alone: after a Secret was replaced, numbers are used again.
+func same(key Entry) func(Entry) bool {
+	return func(other Entry) bool { return other.Bytes == key.Bytes }
+}

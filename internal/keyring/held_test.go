@@ -1,0 +1,49 @@
+package keyring
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestHeld(t *testing.T) {
+	type read struct {
+		at     time.Duration // since the first
+		folder string        // first letters of the keys, the newest first
+		want   string
+	}
+	tests := []struct {
+		name  string
+		reads []read
+	}{
+		{name: "no keys yet", reads: []read{{0, "", ""}, {0, "a", "a"}}},
+		{name: "rotation: a key that is removed is not accepted any more", reads: []read{{0, "a", "a"}, {0, "ba", "ba"}, {0, "b", "b"}}},
+		{name: "empty folder changes nothing", reads: []read{{0, "ba", "ba"}, {0, "", "ba"}, {time.Hour, "", "ba"}}},
+		{name: "replaced Secret: the keys before stay for a while", reads: []read{
+			{0, "ba", "ba"}, {time.Second, "c", "cba"}, {2 * time.Second, "c", "cba"}, {Retained, "c", "cba"}, {Retained + time.Second, "c", "c"}}},
+		{name: "expired keys go also while the folder is empty", reads: []read{{0, "a", "a"}, {0, "b", "ba"}, {Retained, "", "b"}}},
+		{name: "rotation after the Secret was replaced does not end the time", reads: []read{{0, "a", "a"}, {0, "b", "ba"}, {time.Second, "cb", "cba"}, {time.Minute, "c", "ca"}, {Retained, "c", "c"}}},
+		{name: "Secret replaced twice: the last one counts", reads: []read{{0, "a", "a"}, {0, "b", "ba"}, {time.Minute, "c", "cb"}, {Retained, "c", "cb"}, {Retained + time.Minute, "c", "c"}}},
+		{name: "former key that comes back is accepted once", reads: []read{{0, "a", "a"}, {0, "b", "ba"}, {0, "ab", "ab"}}},
+		{name: "four keys at most, the newest", reads: []read{{0, "abc", "abc"}, {0, "de", "deab"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var h Held
+			for i, r := range tt.reads {
+				var folder []Entry
+				for _, letter := range r.folder {
+					folder = append(folder, entry(1, string(letter)))
+				}
+				got := ""
+				for _, key := range h.Read(noon.Add(r.at), folder) {
+					got += string(key.Bytes[:1])
+				}
+				if diff := cmp.Diff(r.want, got); diff != "" {
+					t.Errorf("read %d: keys (-want +got):\n%s", i, diff)
+				}
+			}
+		})
+	}
+}

@@ -180,8 +180,8 @@ func (e *Engine) noteTaken(v *view, address netip.Addr, claim ownership.Claim, o
 func (e *Engine) noteLost(v *view) {
 	heard := make(map[lb.NodeName]time.Time, len(v.in.view.Missing))
 	for _, m := range v.in.view.Missing {
-		if !m.Heard.IsZero() {
-			heard[m.Node] = m.Heard
+		if !m.Received.IsZero() {
+			heard[m.Node] = m.Received
 		}
 	}
 	for _, m := range v.moved {

@@ -128,6 +128,8 @@ type Engine struct {
 	caredFor    map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
 	lonely      bool                       // it was isolated in the round before
 	minority    minority
+	insisted    map[netip.Addr]time.Time // when addresses were announced again, since others announce them
+	stalled     bool                     // this process stood still, and the others were not asked yet
 	moved       time.Time
 	said        said
 	// remembered are hardware addresses of nodes from before this speaker.
@@ -161,7 +163,7 @@ func New(c Config) *Engine {
 		Config: c, news: make(chan struct{}, 1),
 		book: ownership.NewBook(c.Self), links: map[lb.NodeName]nodeLinks{},
 		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
-		doubted: map[netip.Addr]bool{}, lost: map[netip.Addr]time.Time{}, remembered: c.Resume.Ours,
+		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]time.Time{}, lost: map[netip.Addr]time.Time{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
 		e.doubted[address] = true
@@ -274,11 +276,16 @@ func (e *Engine) round(now time.Time) time.Time {
 		return e.begun.Add(patience)
 	}
 	if !in.view.Checked {
+		e.stalled = true
 		return time.Time{} // what the others own is being asked
 	}
 	v := e.gather(now, in)
 	d := e.decide(v)
 	e.act(v, d)
+	if e.stalled {
+		e.stalled = false
+		e.Announcer.Repeat() // others may have announced the addresses meanwhile
+	}
 	e.running = true
 	if e.inMinority() {
 		e.ask(e.minority.queries)

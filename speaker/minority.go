@@ -46,6 +46,8 @@ const (
 	// a larger group. An API server that restarts is back by then; one that stays away leaves
 	// the last node that is left without its addresses no longer than that.
 	partitionedFor = 30 * time.Second
+	// insistEvery is how often an address is announced again since another node announces it.
+	insistEvery = time.Second
 )
 
 // minority is what a speaker does that is in one. The goroutine of Run owns it.
@@ -117,6 +119,12 @@ func majority(v mesh.View, down map[lb.NodeName]bool) bool {
 	return 2*here > all
 }
 
+// unheard returns whether most speakers are alive and receive nothing from this one: they take
+// what it has without asking the segment.
+func unheard(v mesh.View) bool {
+	return 2*len(v.Unreached) > 1+len(v.Peers)+len(v.Missing)
+}
+
 // weigh notes whether this speaker is in a minority, and has the segments asked then. One
 // that is in the majority again waits for those that it still misses, as one that starts
 // does: what they have looks as if no speaker had it.
@@ -154,6 +162,9 @@ func (e *Engine) waits(now time.Time) bool { return now.Sub(e.minority.since) < 
 // receives from.
 func (e *Engine) reached(now time.Time, in inbox) []Link {
 	links := in.able()
+	if e.inMinority() && unheard(*in.view) {
+		return nil
+	}
 	if !e.inMinority() || !e.minority.over.IsZero() || e.waits(now) {
 		return links
 	}
@@ -168,7 +179,7 @@ func (e *Engine) reached(now time.Time, in inbox) []Link {
 
 // isolated returns whether this speaker receives from too few others, and from no link.
 func (e *Engine) isolated(now time.Time, in inbox) bool {
-	return e.inMinority() && e.minority.over.IsZero() && !e.waits(now) && len(e.reached(now, in)) == 0
+	return e.inMinority() && (unheard(*in.view) || e.minority.over.IsZero() && !e.waits(now) && len(e.reached(now, in)) == 0)
 }
 
 // faceRivals decides which addresses are given up to nodes that announce them. The caller
@@ -176,6 +187,7 @@ func (e *Engine) isolated(now time.Time, in inbox) bool {
 func (e *Engine) faceRivals(v *view) {
 	e.minority.yields = map[netip.Addr]struct{}{}
 	if !e.inMinority() {
+		e.insist(v)
 		return
 	}
 	maps.DeleteFunc(e.minority.yielded, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= rivalWithin })
@@ -197,6 +209,20 @@ func (e *Engine) faceRivals(v *view) {
 		}
 		e.minority.rivals[address] = r.at
 		e.Announcer.Repeat(address)
+	}
+}
+
+// insist announces addresses again that nodes announce whose speakers this one, in the
+// majority, does not receive from: they give them up when it does. An address is repeated at
+// most once in insistEvery, since frames are easily forged.
+func (e *Engine) insist(v *view) {
+	maps.DeleteFunc(e.insisted, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= insistEvery })
+	for address, r := range v.in.rivals {
+		_, claims := e.claims[address]
+		if _, did := e.insisted[address]; claims && !did && !v.isPeer(r.hardware) {
+			e.insisted[address] = v.now
+			e.Announcer.Repeat(address)
+		}
 	}
 }
 

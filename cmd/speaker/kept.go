@@ -7,14 +7,14 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/keep"
-	"github.com/lbstack/lbstack/speaker/membership"
+	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
 // keptAfter is how long the cluster is waited for before what the node kept is used.
 const keptAfter = 2 * time.Second
 
 // useKept works with what the node kept until the cluster is heard.
-func useKept(mesh *membership.Mesh, engine *speaker.Engine, kept keep.Content) {
+func useKept(mesh *mesh.Mesh, engine *speaker.Engine, kept keep.Content) {
 	if len(kept.Peers) > 0 {
 		mesh.Join(kept.Peers)
 	}
@@ -24,7 +24,7 @@ func useKept(mesh *membership.Mesh, engine *speaker.Engine, kept keep.Content) {
 }
 
 // joining has the mesh join where the other speakers are, and the node keep that.
-func joining(store *keep.Store, mesh *membership.Mesh) func(map[lb.NodeName]netip.Addr) {
+func joining(store *keep.Store, mesh *mesh.Mesh) func(map[lb.NodeName]netip.Addr) {
 	return func(peers map[lb.NodeName]netip.Addr) {
 		store.KeepPeers(peers)
 		mesh.Join(peers)

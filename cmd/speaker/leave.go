@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/speaker"
-	"github.com/lbstack/lbstack/speaker/membership"
+	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
 const (
@@ -21,7 +21,7 @@ const (
 
 // leave ends this speaker without a moment in which nobody answers: a drained node
 // hands over what it owns, any other says that it will be back.
-func leave(engine *speaker.Engine, mesh *membership.Mesh, routers *router) {
+func leave(engine *speaker.Engine, mesh *mesh.Mesh, routers *router) {
 	var parted sync.WaitGroup
 	parted.Go(routers.leave)
 	defer parted.Wait()
@@ -35,5 +35,5 @@ func leave(engine *speaker.Engine, mesh *membership.Mesh, routers *router) {
 	ctx, cancel := context.WithTimeout(context.Background(), heedWithin)
 	defer cancel()
 	engine.Restart(ctx, back)
-	mesh.Heeded(ctx)
+	mesh.Acknowledged(ctx)
 }

@@ -13,20 +13,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/lbstack/lbstack/internal/logging"
+	"github.com/lbstack/lbstack/internal/manager"
 	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/internal/watchdog"
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/keep"
 	"github.com/lbstack/lbstack/speaker/kube"
-	"github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/speaker/links"
-	"github.com/lbstack/lbstack/speaker/membership"
+	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
 func main() {
 	s, err := parse(flag.CommandLine, os.Args[1:])
-	if err = cmp.Or(err, beFrugal()); err == nil {
+	if err = cmp.Or(err, manager.BoundMemory()); err == nil {
 		err = run(ctrl.SetupSignalHandler(), s)
 	}
 	if err != nil {
@@ -46,7 +46,7 @@ func run(ctx context.Context, s settings) error {
 	if o.Address, err = netip.ParseAddr(s.address); err != nil || o.Node == "" || o.Namespace == "" {
 		return fmt.Errorf("who am I? node %q, address %q, namespace %q: set NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, s.address, o.Namespace)
 	}
-	key, err := newestKey(s.keyDir, log)
+	keys, err := openKeys(s.keyDir, log.WithName("keys"))
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func run(ctx context.Context, s settings) error {
 	answering, silence := context.WithCancel(context.WithoutCancel(ctx))
 	defer silence()
 	store, kept := keep.Open(s.stateDir, o.Node, log.WithName("keep"))
-	store.Changed, state.Checkpoint = state.Nudge, store.Problem
+	store.Changed, state.Checkpoint, state.MeshKeys = state.Nudge, store.Problem, keys.ids
 	defer store.Flush()
 	go store.Run(answering)
 	o.Before, o.Outside = kept.Announced(), store.KeepOutside
@@ -67,22 +67,18 @@ func run(ctx context.Context, s settings) error {
 		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Keep: store.Keep, Resume: kept.Kept,
 		Failback: s.failback.is == "gradual", Metrics: speaker.NewMetrics(metrics.Registry), Passes: dog.Loop("the engine of layer 2"),
 	})
-	mesh, err := membership.Start(membership.Config{
-		Node: o.Node, Address: netip.AddrPortFrom(o.Address, uint16(s.port)), Key: key, Log: log.WithName("mesh"),
-		Profile: membership.Profile(s.detection.is), Tell: engine.SetView, Metrics: membership.NewMetrics(metrics.Registry),
-		Passes: dog.Loop("the mesh"),
+	peers, err := mesh.Start(mesh.Config{
+		Node: o.Node, Address: netip.AddrPortFrom(o.Address, uint16(s.port)), Keys: keys.keys(), Log: log.WithName("mesh"),
+		Profile: mesh.Profile(s.detection.is), View: engine.SetView, Metrics: mesh.NewMetrics(metrics.Registry), Passes: dog.Loop("the mesh"),
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = mesh.Stop() }()
-	mesh.Register(metrics.Registry)
-	engine.Mesh = mesh
-	engine.Announcer = layer2.New(answering, log.WithName("layer2"), layer2.Options{
-		ARP: layer2.ListenARP, NDP: layer2.ListenNDP, Metrics: layer2.NewMetrics(metrics.Registry),
-		MayAnswer: mesh.MayAnswer, Conflicts: engine.SetConflicts, Unserved: engine.SetUnserved, Segment: engine.SetSegment, Witnesses: links.Witnesses, Rival: engine.AddRival,
-	})
-	if err := kube.Connect(mgr, o, engine, joining(store, mesh), state); err != nil {
+	defer func() { _ = peers.Stop() }()
+	peers.Register(metrics.Registry)
+	engine.Mesh = peers
+	engine.Announcer = respond(answering, log.WithName("layer2"), engine, peers)
+	if err := kube.Connect(mgr, o, engine, joining(store, peers), state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)
 	}
 	routers, err := startRouting(answering, mgr, o, state, log)
@@ -91,10 +87,11 @@ func run(ctx context.Context, s settings) error {
 	}
 	go dog.Run(ctx, func(err error) { termination.ExitHung("speaker", err) })
 	go engine.Run(answering)
+	go keys.follow(answering, peers, state.Nudge)
 	go links.Watch(answering, log.WithName("links"), o.Address, engine.SetLinks)
-	useKept(mesh, engine, kept)
+	useKept(peers, engine, kept)
 	failed := mgr.Start(ctx)
 	log.Info("ending")
-	leave(engine, mesh, routers)
+	leave(engine, peers, routers)
 	return failed
 }

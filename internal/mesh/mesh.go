@@ -1,226 +1,227 @@
-// Package mesh is what speakers know of each other: who lives, and what each says of
-// itself. It is a machine without a clock and
-// without sockets: messages and the time go in, messages come out.
+// Package mesh tracks what a speaker receives from the others: which of them are alive, and
+// what each publishes of itself. It is a machine without a clock, sockets or randomness:
+// messages and the time go in, messages come out. internal/mesh/session authenticates the
+// messages; speaker/mesh runs both.
 //
-// Every speaker sends beats to those who watch it. One that is silent for too
-// long is suspected, and convicted when another one suspects it as well or nobody
-// who could know says otherwise; this is VRRP's way of noticing (RFC 9568), with
-// SWIM's second opinion (Das, Gupta and Motivala 2002).
+// Every speaker sends heartbeats to those that watch it. A speaker that watches another one
+// and receives nothing from it for too long suspects it, and confirms it as dead when another
+// watcher suspects it as well, or no watcher that could refute the suspicion does (SWIM: Das,
+// Gupta and Motivala 2002; the interval is in the message, as in VRRP, RFC 9568).
 package mesh
 
 import (
-	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
-	"github.com/lbstack/lbstack/internal/election"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// Timing of the beats.
+// Timing of the heartbeats.
 type Timing struct {
-	// Beat is the time between two beats.
-	Beat time.Duration
-	// Silence is how long one may be silent before it is suspected.
-	Silence time.Duration
+	// Interval between two heartbeats.
+	Interval time.Duration
+	// Timeout is after which time without a message a speaker is suspected.
+	Timeout time.Duration
 }
 
 const (
-	// fullMesh is up to how many speakers everybody watches everybody; watchers is
-	// how many watch each when there are more.
+	// fullMesh is up to how many peers every speaker watches every other one; watchers is how
+	// many watch each when there are more.
 	fullMesh, watchers = 24, 8
-	// several is how many must be silent to be lost together.
+	// several is how many must be silent at once to be lost together.
 	several = 2
-	// denials is how many suspicions of one speaker are denied at once within a beat.
-	denials = 4
+	// refutations is how many suspicions of one speaker are refuted at once per interval.
+	refutations = 4
+	// mostAssembling is how many bytes of incomplete states are buffered, of all peers.
+	mostAssembling = 16 << 20
 )
 
-// Send is a message to a speaker.
+// Send is a message to a speaker. It has no effect while there is no session with it.
 type Send struct {
 	// To is the receiver's node.
 	To lb.NodeName
-	// Message for it; it is never changed.
+	// Message for it; it is never changed, and may be the same for several receivers.
 	Message *wire.Message
-	// Quiet: nothing in it is news, so that the receiver may read it as late as he likes if
-	// he knows when it came.
-	Quiet bool
-	// Stream: it is to go over a connection as well as in a datagram. See Machine.Ways.
-	Stream bool
-	// Deaf: the datagrams of the receiver do not come, which the copy on the connection
-	// must say.
-	Deaf bool
 }
 
-// Machine is one speaker's knowledge of the others. Make it with New; it is not
-// safe for use by several goroutines at once.
+// Machine tracks the other speakers. Make it with New; it is not safe for use by several
+// goroutines at once.
 type Machine struct {
-	self        lb.NodeName
-	incarnation uint64
-	timing      Timing
+	self   lb.NodeName
+	id     wire.NodeID
+	timing Timing
 
-	peers    map[lb.NodeName]*peer
-	state    wire.State
-	until    time.Time // when it will be back, if it says that it restarts
+	peers   map[lb.NodeName]*peer
+	byID    map[wire.NodeID]*peer
+	ring    ring
+	version uint64 // grows when the view changes
+	members uint64 // grows when peers come or go
+
+	pieces   [][]byte // of the own state
 	sequence uint64
-	version  uint64 // grows when the view changes
+	until    time.Time // when it is to be back
 
-	nextBeat     time.Time
-	datagram     time.Time // when the last one came, from anybody
-	lastTick     time.Time
-	nonce        uint64
-	checking     bool                          // asking everybody anew
-	introduced   bool                          // it was told who there should be
-	askedAll     time.Time                     // when all were asked whether they are there
-	watcherCache map[lb.NodeName][]lb.NodeName // good until the peers change
+	lost       []lb.NodeName // since Lost was called
+	restarts   int           // how many live peers are restarting
+	assembling int           // bytes of incomplete states
+	malformed  uint64        // states that could not be decoded
+	inDoubt    []*peer       // others call them dead, and they were asked
+	gossip     int           // whose turn it is to receive a heartbeat that does not watch this speaker
+
+	greeted       time.Time // when a peer asked last for a session
+	nextHeartbeat time.Time
+	lastTick      time.Time
+	nonce         uint64
+	checking      bool      // all live peers are asked for their state anew
+	introduced    bool      // SetPeers was called
+	polled        time.Time // when all were asked, since none of the watched ones is received from; zero: not
 }
 
-// New returns a machine that knows nobody. The incarnation must be greater than
-// that of any earlier process on the node.
-func New(self lb.NodeName, incarnation uint64, timing Timing) *Machine {
-	return &Machine{self: self, incarnation: incarnation, timing: timing, peers: map[lb.NodeName]*peer{}}
+// New returns a machine without peers.
+func New(self lb.NodeName, timing Timing) *Machine {
+	return &Machine{self: self, id: wire.IDOf(self), timing: timing, peers: map[lb.NodeName]*peer{}, byID: map[wire.NodeID]*peer{}}
 }
 
-// SetPeers says which other speakers there should be.
-func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) []Send {
-	var sends []Send
-	m.watcherCache = nil
+// SetPeers sets which other speakers there should be. A speaker that is alive although it
+// should not be there stays until it is lost.
+func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) {
 	if !m.introduced {
 		m.introduced = true
 		m.version++
 	}
+	expected := make(map[lb.NodeName]bool, len(nodes))
 	for _, node := range nodes {
-		if node == m.self {
+		if node == m.self || m.byID[wire.IDOf(node)] != nil && m.peers[node] == nil {
 			continue
 		}
-		if _, known := m.peers[node]; !known {
-			m.peers[node] = &peer{node: node, added: now}
+		expected[node] = true
+		if m.peers[node] == nil {
+			p := &peer{node: node, id: wire.IDOf(node), added: now}
+			m.peers[node], m.byID[p.id] = p, p
+			m.ring.stale = true
 			m.version++
-			// It is told who is here, and asked who it is.
-			sends = append(sends, m.stateTo(now, node, 0), m.pull(node, 0))
+			m.members++
 		}
-		m.peers[node].expected = true
 	}
 	for node, p := range m.peers {
-		if p.expected = slices.Contains(nodes, node); !p.expected && !p.live {
-			delete(m.peers, node)
+		if p.expected = expected[node]; !p.expected && !p.live {
+			m.remove(p)
 			m.version++
 		}
 	}
-	return sends
 }
 
-// Publish says something new of this speaker to all.
+func (m *Machine) remove(p *peer) {
+	m.drop(p)
+	delete(m.peers, p.node)
+	delete(m.byID, p.id)
+	m.members++
+	for _, other := range m.peers {
+		delete(other.accusers, p)
+	}
+	m.ring.stale = true
+}
+
+// Members grows with every change of what Peers returns.
+func (m *Machine) Members() uint64 { return m.members }
+
+// Peers returns all speakers that there should be, and those that are alive, by name.
+func (m *Machine) Peers() []lb.NodeName {
+	nodes := make([]lb.NodeName, 0, len(m.peers))
+	for node := range m.peers {
+		nodes = append(nodes, node)
+	}
+	slices.Sort(nodes)
+	return nodes
+}
+
+// Publish replaces what this speaker says of itself.
 func (m *Machine) Publish(now time.Time, s wire.State) []Send {
-	m.state = s
+	m.pieces = wire.Split(&s)
 	m.until = now.Add(s.Back)
 	m.sequence++
 	var sends []Send
-	for _, node := range m.known() {
-		sends = append(sends, m.stateTo(now, node, 0))
+	for _, p := range m.met() {
+		sends = append(sends, m.stateTo(now, p, 0, nil)...)
 	}
 	return sends
 }
 
 // Tick does what is due.
 func (m *Machine) Tick(now time.Time) []Send {
-	m.forgiveOwnStall(now)
+	m.excuseOwnStall(now)
 	var sends []Send
-	news := m.watch(now)
-	sends = append(sends, m.cutOff(now)...)
-	m.judgeAll(now)
-	if news {
-		sends = append(sends, m.beats(now, m.known())...)
+	changed := m.watch(now)
+	sends = append(sends, m.judgeAll(now)...)
+	sends = append(sends, m.losePolled(now)...)
+	if changed {
+		sends = append(sends, m.heartbeats(m.met())...)
 	}
-	if !now.Before(m.nextBeat) {
-		m.nextBeat = now.Add(m.untilBeat(now))
+	if !now.Before(m.nextHeartbeat) {
+		m.nextHeartbeat = now.Add(m.untilHeartbeat(now))
 		m.noteLost(now)
-		sends = append(sends, m.regularBeats(now)...)
-		sends = append(sends, m.askAgain()...)
-		sends = append(sends, m.askMissing(now)...)
+		m.noteUnreached(now)
+		sends = append(sends, m.heartbeats(m.receivers())...)
+		sends = append(sends, m.pullUnchecked()...)
+		sends = append(sends, m.pullUnknown(now)...)
 	}
 	return sends
 }
 
-// untilBeat is the time to the next beat. All who have the same profile, and whose
-// clocks agree, send at the same moments, so that each wakes up once for all of
-// them; nothing else depends on the clocks.
-func (m *Machine) untilBeat(now time.Time) time.Duration {
-	return m.timing.Beat - now.Sub(now.Truncate(m.timing.Beat))
+// untilHeartbeat is the time to the next heartbeat. All with the same profile whose clocks
+// agree send at the same moments, so that each processor wakes up once for all of them;
+// nothing else depends on the clocks.
+func (m *Machine) untilHeartbeat(now time.Time) time.Duration {
+	return m.timing.Interval - now.Sub(now.Truncate(m.timing.Interval))
 }
 
 // Next returns when Tick is due.
 func (m *Machine) Next(now time.Time) time.Time {
-	next := m.nextBeat
-	for _, p := range m.peers {
-		if at, due := m.due(now, p); due && at.Before(next) {
+	next := m.nextHeartbeat
+	earlier := func(at time.Time, due bool) {
+		if due && at.After(now) && at.Before(next) {
 			next = at
+		}
+	}
+	for _, p := range m.watched() {
+		earlier(m.due(p))
+	}
+	if m.restarts > 0 {
+		for _, p := range m.peers {
+			earlier(p.back, p.live && p.isRestarting())
 		}
 	}
 	return next
 }
 
-// forgiveOwnStall does not blame others for the time in which this process did not
-// run: what they said meanwhile waits to be read.
-func (m *Machine) forgiveOwnStall(now time.Time) {
-	stall := now.Sub(m.lastTick) - m.timing.Beat
-	if !m.lastTick.IsZero() && stall > m.timing.Silence/2 {
+// excuseOwnStall does not blame others for the time in which this process did not run: what
+// they sent meanwhile waits to be read.
+func (m *Machine) excuseOwnStall(now time.Time) {
+	stall := now.Sub(m.lastTick) - m.timing.Interval
+	if !m.lastTick.IsZero() && stall > m.timing.Timeout/2 {
 		for _, p := range m.peers {
-			p.added, p.back = p.added.Add(stall), p.back.Add(stall)
+			p.added, p.back, p.watched = p.added.Add(stall), p.back.Add(stall), p.watched.Add(stall)
 			if p.live {
-				p.heard = p.heard.Add(min(stall, now.Sub(p.heard)))
+				p.received = p.received.Add(min(stall, now.Sub(p.received)))
 				p.suspected = time.Time{}
 			}
 		}
+		m.polled = time.Time{}
 	}
 	m.lastTick = now
 }
 
-// Introduced says whether SetPeers has been called: before that nobody is missing,
-// and that means nothing.
+// Introduced returns whether SetPeers has been called: before, nobody is missing.
 func (m *Machine) Introduced() bool { return m.introduced }
 
-// known returns all other speakers that there should be, or that live, by name.
-func (m *Machine) known() []lb.NodeName { return slices.Sorted(maps.Keys(m.peers)) }
+// Malformed is how many states could not be decoded.
+func (m *Machine) Malformed() uint64 { return m.malformed }
 
-// watchersOf returns who watches a speaker.
-func (m *Machine) watchersOf(node lb.NodeName) []lb.NodeName {
-	if w, ok := m.watcherCache[node]; ok {
-		return w
-	}
-	w := m.findWatchersOf(node)
-	if m.watcherCache == nil {
-		m.watcherCache = map[lb.NodeName][]lb.NodeName{}
-	}
-	m.watcherCache[node] = w
-	return w
-}
-
-// findWatchersOf chooses, when they are many, in the order of rendezvous hashing with
-// the watched one in the place of the address: everybody finds the same ones, and few
-// change when one goes.
-func (m *Machine) findWatchersOf(node lb.NodeName) []lb.NodeName {
-	all := append(m.known(), m.self)
-	all = slices.DeleteFunc(all, func(n lb.NodeName) bool { return n == node })
-	if len(all) <= fullMesh {
-		return all
-	}
-	key := addressFor(node)
-	slices.SortFunc(all, func(x, y lb.NodeName) int {
-		if election.Before(key, x, y) {
-			return -1
-		}
-		return 1
-	})
-	return all[:watchers]
-}
-
-// addressFor stands for a node's name where an address is expected.
-func addressFor(node lb.NodeName) netip.Addr {
-	var bytes [16]byte
-	for i := range len(node) {
-		bytes[i%16] = bytes[i%16]*31 + node[i]
-	}
-	return netip.AddrFrom16(bytes)
+// Lost returns the peers that were found dead since it was called last: sessions with them
+// begin anew.
+func (m *Machine) Lost() []lb.NodeName {
+	lost := m.lost
+	m.lost = nil
+	return lost
 }

@@ -1,49 +1,52 @@
 package mesh
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
-	"github.com/lbstack/lbstack/internal/ownership"
 )
 
 // View is what is known of the others, at one moment.
 type View struct {
 	// Version grows with every change.
 	Version uint64
-	// Peers that live, or restart, by name.
+	// Peers that are alive, or restart, by name.
 	Peers []Peer
-	// Missing are speakers that should be there and do not live, by name.
+	// Missing are speakers that should be there and are not alive, by name.
 	Missing []Missing
+	// Unreached are speakers that are alive and receive nothing from this one, by name.
+	Unreached []lb.NodeName
 	// Checked: nobody has to answer before this speaker may go on.
 	Checked bool
 }
 
-// Peer is another speaker that lives.
+// Peer is another speaker that is alive.
 type Peer struct {
 	// Node that it runs on.
 	Node lb.NodeName
-	// State is what it says of itself.
+	// State is what it publishes of itself.
 	State wire.State
 	// Since when it has been alive.
 	Since time.Time
-	// Lost: its datagrams have not come for a while, and what it says comes over
-	// connections only.
+	// Lost: no messages of it have come for a while, and other speakers vouch for it.
 	Lost bool
 	// Late: when another speaker was found to be dead, this one had been silent for more
-	// than two of its beats as well.
+	// than two of its heartbeats as well.
 	Late bool
 
-	incarnation, sequence uint64
+	instance wire.Instance
+	sequence uint64
 }
 
-// Missing is another speaker that does not live.
+// Missing is another speaker that is not alive.
 type Missing struct {
 	// Node that it should run on.
 	Node lb.NodeName
-	// Heard is when it was heard last; zero: never.
-	Heard time.Time
+	// Received is when its last message came; zero: never.
+	Received time.Time
 }
 
 // Version grows with every change of the view.
@@ -51,28 +54,36 @@ func (m *Machine) Version() uint64 { return m.version }
 
 // View returns what is known of the others.
 func (m *Machine) View() View {
-	v := View{Version: m.version, Checked: m.Checked()}
-	for _, node := range m.known() {
-		p := m.peers[node]
-		if !p.live {
-			if p.expected {
-				v.Missing = append(v.Missing, Missing{Node: node, Heard: p.heard})
-			}
-			continue
+	v := View{Version: m.version, Checked: m.Checked(), Peers: make([]Peer, 0, len(m.peers))}
+	for _, p := range m.peers {
+		if p.unreached {
+			v.Unreached = append(v.Unreached, p.node)
 		}
-		v.Peers = append(v.Peers, Peer{Node: node, State: p.state, Since: p.since, Lost: p.lost, Late: p.late, incarnation: p.incarnation, sequence: p.sequence})
+		switch {
+		case p.live:
+			v.Peers = append(v.Peers, Peer{Node: p.node, State: p.state, Since: p.since, Lost: p.lost, Late: p.late, instance: p.instance, sequence: p.sequence})
+		case p.expected:
+			v.Missing = append(v.Missing, Missing{Node: p.node, Received: p.received})
+		}
 	}
+	slices.SortFunc(v.Peers, func(x, y Peer) int { return cmp.Compare(x.Node, y.Node) })
+	slices.Sort(v.Unreached)
+	slices.SortFunc(v.Missing, func(x, y Missing) int { return cmp.Compare(x.Node, y.Node) })
 	return v
 }
 
-// Doubtful returns, by name, the nodes whose kernels are to be asked whether they
-// are there: of speakers that will be back.
-func (m *Machine) Doubtful() []lb.NodeName {
+// Probed returns, by name, the nodes whose kernels are to be probed: of speakers that restart
+// and that this one watches.
+func (m *Machine) Probed() []lb.NodeName {
+	if m.restarts == 0 {
+		return nil
+	}
 	var nodes []lb.NodeName
-	for _, node := range m.known() {
-		if p := m.peers[node]; p.live && p.state.Phase == ownership.Restarting {
-			nodes = append(nodes, node)
+	for _, p := range m.watched() {
+		if p.live && p.isRestarting() {
+			nodes = append(nodes, p.node)
 		}
 	}
+	slices.Sort(nodes)
 	return nodes
 }

@@ -68,6 +68,9 @@ type StateWriter struct {
 	// Checkpoint says why the node's checkpoint cannot be written; nil, or a nil error: it
 	// can. Call Nudge when the answer changes.
 	Checkpoint func() error
+	// MeshKeys are the IDs of the keys of the mesh that the speaker accepts, the newest first.
+	// Call Nudge when the answer changes. May be nil.
+	MeshKeys func() []string
 	// Partitioned takes, each time that the state was read while the speaker is in a minority,
 	// since when that minority lasts which the controller reports to be cut from a larger
 	// group; zero: it reports of none. May be nil.
@@ -247,6 +250,9 @@ func (w *StateWriter) checkpoint() error {
 // writeState writes the state, if it is to be another one.
 func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerState, want v1beta1.SpeakerStateStatus) error {
 	want.RouteCount = int32(w.routes.told.count())
+	if w.MeshKeys != nil {
+		want.MeshKeys = w.MeshKeys()
+	}
 	w.entries = len(want.Addresses)
 	if w.left {
 		stop(&want)

@@ -146,8 +146,8 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
 	case len(r.Lost) > 0:
-		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, advertise.Named("UDP does not arrive from", r.Lost)+
-			": the speakers there are heard over TCP only, and failures are noticed less surely: let the mesh port (spec.speaker.ports of the LoadBalancerStack) through between the nodes, TCP and UDP"
+		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, advertise.Named("no datagrams arrive from", r.Lost)+
+			": what the speakers there publish comes through others, later, and failures are noticed less surely: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
 	case len(r.Conflicts) > 0:
 		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(conflicts(r.Conflicts)))
 	case checkpoint != nil:

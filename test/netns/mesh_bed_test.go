@@ -15,10 +15,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/internal/mesh"
+	machine "github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/session"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
-	"github.com/lbstack/lbstack/speaker/membership"
+	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
 // meshEnvironment has the meshConfig of a process that is a member of a mesh and no test.
@@ -34,18 +35,22 @@ type meshConfig struct {
 	Peers   map[lb.NodeName]netip.Addr
 }
 
-// runMember is the membership of a speaker in a process of its own. It prints how many others
-// live, whenever that may have changed, until its input ends.
+// runMember is the mesh of a speaker in a process of its own. It prints how many others are
+// alive, whenever that may have changed, until its input ends.
 func runMember(config string) error {
 	var c meshConfig
 	if err := json.Unmarshal([]byte(config), &c); err != nil {
 		return err
 	}
 	var printing sync.Mutex
-	m, err := membership.Start(membership.Config{
-		Node: c.Node, Address: netip.AddrPortFrom(c.Address, meshPort), Key: bytes.Repeat([]byte{7}, membership.KeySize),
-		Profile: membership.Default, Log: logr.Discard(), Metrics: membership.NewMetrics(prometheus.NewRegistry()),
-		Tell: func(v mesh.View) {
+	key, err := session.ParseKey(bytes.Repeat([]byte{7}, session.KeySize))
+	if err != nil {
+		return err
+	}
+	m, err := mesh.Start(mesh.Config{
+		Node: c.Node, Address: netip.AddrPortFrom(c.Address, meshPort), Keys: []session.Key{key},
+		Profile: mesh.Default, Log: logr.Discard(), Metrics: mesh.NewMetrics(prometheus.NewRegistry()),
+		View: func(v machine.View) {
 			printing.Lock()
 			defer printing.Unlock()
 			fmt.Println(len(v.Peers))

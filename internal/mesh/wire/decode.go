@@ -1,58 +1,84 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
-	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// ErrVersion says that a message is of a version that is not known here.
-var ErrVersion = errors.New("a version that is not known")
+// ErrVersion: a message is of a version that is not supported.
+var ErrVersion = errors.New("an unsupported version")
 
 var (
 	errShort  = errors.New("it ends too early")
 	errBounds = errors.New("a value is out of bounds")
 )
 
-// Decode reads a message. It fails with ErrVersion, or with an error that says
-// what is wrong with it.
-func Decode(b []byte) (*Message, error) {
+// Decode reads a message into m, and reuses its memory for suspects and missing pieces. It
+// fails with ErrVersion, or with an error that says what is wrong.
+func Decode(b []byte, m *Message) error {
 	r := reader{rest: b}
 	if v := r.octet(); r.err == nil && v != version {
-		return nil, fmt.Errorf("reading a message: %w: %d", ErrVersion, v)
+		return fmt.Errorf("decoding a message: %w: %d", ErrVersion, v)
 	}
-	m := &Message{Kind: Kind(r.octet())}
-	m.From = lb.NodeName(r.text(1, maxName))
-	m.Incarnation, m.Sequence = r.number(), r.number()
+	*m = Message{Kind: Kind(r.octet()), Suspects: m.Suspects[:0], Missing: m.Missing[:0]}
+	m.Sequence = r.number()
 	m.Interval = r.duration()
 	switch m.Kind {
-	case KindBeat:
-		for range r.count(maxSuspects, 2) {
-			m.Suspects = append(m.Suspects, lb.NodeName(r.text(1, maxName)))
+	case KindHeartbeat:
+		for range r.count(MaxSuspects, 8) {
+			m.Suspects = append(m.Suspects, NodeID(binary.BigEndian.Uint64(r.bytes(8))))
 		}
 	case KindPull:
-		m.Nonce = r.number()
+		m.Nonce, m.MissingOf = r.number(), r.number()
+		for range r.count(MaxMissing, 2) {
+			m.Missing = append(m.Missing, binary.BigEndian.Uint16(r.bytes(2)))
+		}
 	case KindAck:
-		m.AckedIncarnation, m.AckedSequence = r.number(), r.number()
+		m.Acked = r.number()
 	case KindState:
 		m.Nonce = r.number()
-		m.State = r.state()
+		m.Piece = r.piece()
 	default:
 		r.fail(errBounds)
 	}
-	if len(r.rest) > 0 {
-		flags := r.octet()
-		m.Stream, m.Deaf = flags&flagStream != 0, flags&(flagStream|flagDeaf) == flagStream|flagDeaf
-	}
 	if r.err != nil {
-		return nil, fmt.Errorf("reading a message: %w", r.err)
+		return fmt.Errorf("decoding a message: %w", r.err)
 	}
-	return m, nil
+	return nil
+}
+
+// piece reads a piece. Its index is less than its count.
+func (r *reader) piece() Piece {
+	p := Piece{About: NodeID(binary.BigEndian.Uint64(r.bytes(8)))}
+	if p.About != 0 {
+		copy(p.Instance[:], r.bytes(len(p.Instance)))
+		p.Sequence = r.number()
+	}
+	p.Back = r.duration()
+	index, count := r.number(), r.number()
+	if count == 0 || count > MaxPieces || index >= count {
+		r.fail(errBounds)
+		return Piece{}
+	}
+	p.Index, p.Count = int(index), int(count)
+	p.Data = r.bytes(r.count(PieceSize, 1))
+	return p
+}
+
+// Join decodes a state from all its pieces.
+func Join(pieces [][]byte) (State, error) {
+	r := reader{rest: bytes.Join(pieces, nil)}
+	s := r.state()
+	if r.err != nil {
+		return State{}, fmt.Errorf("decoding a state: %w", r.err)
+	}
+	return s, nil
 }
 
 // reader takes values from the front. After the first error it returns zeros.
@@ -130,7 +156,7 @@ func (r *reader) address() netip.Addr {
 }
 
 func (r *reader) state() State {
-	s := State{Phase: ownership.Phase(r.octet()), Back: r.duration()}
+	s := State{Phase: ownership.Phase(r.octet())}
 	if s.Phase > ownership.Isolated {
 		r.fail(errBounds)
 	}
@@ -149,9 +175,6 @@ func (r *reader) state() State {
 			break
 		}
 		s.Claims[a] = ownership.Epoch(epoch)
-	}
-	if len(r.rest) == 0 {
-		return s // of a speaker from before there was more
 	}
 	for range r.count(maxHeld, minAddress) {
 		s.Held = append(s.Held, r.address())

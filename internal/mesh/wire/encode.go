@@ -6,14 +6,12 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-
-	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// version begins every message. A speaker skips messages of versions that it
-// does not know; within a version, what is new is appended, and what follows the
-// part that is known is ignored.
-const version = 1
+// version begins every message. A speaker skips messages of versions that it does not
+// support; within a version, new fields are appended, and a receiver ignores what follows
+// the fields that it supports.
+const version = 2
 
 // Flags of a link.
 const (
@@ -22,51 +20,58 @@ const (
 	flagIPv6
 )
 
-// Flags of a message, in a byte after what its kind has.
-const (
-	flagStream = 1 << iota
-	flagDeaf
-)
-
-// Encode returns the message as bytes. What is beyond the bounds is left out, or the
-// bound is said instead: a receiver would refuse all of it for one value.
-func Encode(m *Message) []byte {
-	b := []byte{version, byte(m.Kind)}
-	b = text(b, string(m.From))
-	b = number(b, m.Incarnation, m.Sequence)
+// Append appends the message to b. Values beyond the bounds are left out, or the bound is
+// encoded instead: a receiver would refuse the whole message for one value.
+func Append(b []byte, m *Message) []byte {
+	b = append(b, version, byte(m.Kind))
+	b = number(b, m.Sequence)
 	b = duration(b, m.Interval)
 	switch m.Kind {
-	case KindBeat:
-		suspects := fitting(m.Suspects, maxSuspects, func(n lb.NodeName) bool { return n != "" && len(n) <= maxName })
+	case KindHeartbeat:
+		suspects := m.Suspects[:min(len(m.Suspects), MaxSuspects)]
 		b = number(b, uint64(len(suspects)))
-		for _, s := range suspects {
-			b = text(b, string(s))
+		for _, id := range suspects {
+			b = binary.BigEndian.AppendUint64(b, uint64(id))
 		}
 	case KindPull:
-		b = number(b, m.Nonce)
+		missing := m.Missing[:min(len(m.Missing), MaxMissing)]
+		b = number(b, m.Nonce, m.MissingOf, uint64(len(missing)))
+		for _, index := range missing {
+			b = binary.BigEndian.AppendUint16(b, index)
+		}
 	case KindAck:
-		b = number(b, m.AckedIncarnation, m.AckedSequence)
+		b = number(b, m.Acked)
 	case KindState:
 		b = number(b, m.Nonce)
-		b = state(b, &m.State)
+		b = piece(b, &m.Piece)
 	}
-	return append(b, way(m))
+	return b
 }
 
-// way says how a message goes.
-func way(m *Message) byte {
-	switch {
-	case m.Stream && m.Deaf:
-		return flagStream | flagDeaf
-	case m.Stream:
-		return flagStream
+func piece(b []byte, p *Piece) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(p.About))
+	if p.About != 0 {
+		b = append(b, p.Instance[:]...)
+		b = number(b, p.Sequence)
 	}
-	return 0
+	b = duration(b, p.Back)
+	b = number(b, uint64(p.Index), uint64(p.Count), uint64(len(p.Data)))
+	return append(b, p.Data...)
+}
+
+// Split encodes a state in pieces: all of the same size but the last, and at least one.
+func Split(s *State) [][]byte {
+	b := state(nil, s)
+	pieces := make([][]byte, 0, len(b)/PieceSize+1)
+	for len(b) > PieceSize {
+		pieces = append(pieces, b[:PieceSize])
+		b = b[PieceSize:]
+	}
+	return append(pieces, b)
 }
 
 func state(b []byte, s *State) []byte {
 	b = append(b, byte(s.Phase))
-	b = duration(b, s.Back)
 	links := fitting(s.Links, maxLinks, func(l Link) bool { return l.Name != "" && len(l.Name) <= maxLinkName })
 	b = number(b, uint64(len(links)))
 	for i := range links {

@@ -1,9 +1,11 @@
-// Package wire is what speakers tell each other, as bytes. What comes in was
-// decrypted with the key of the mesh, so that it comes from a speaker; it is
-// bounded and checked all the same.
+// Package wire converts the messages between speakers to bytes and back. It does not
+// authenticate them: internal/mesh/session does, and says which node and which of its
+// processes a message is from. What it decodes is bounded all the same.
 package wire
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -13,8 +15,16 @@ import (
 
 // Bounds of what a message may hold.
 const (
-	maxName       = 253
-	maxSuspects   = 256
+	// MaxSuspects is how many suspects a heartbeat holds.
+	MaxSuspects = 64
+	// MaxMissing is how many missing pieces a pull names.
+	MaxMissing = 512
+	// PieceSize is how many bytes of a state one message holds: with what the session adds it
+	// fits into the MTU of an Ethernet with tunnels.
+	PieceSize = 1024
+	// MaxPieces is how many pieces a state has at most.
+	MaxPieces = 4096
+
 	maxLinks      = 256
 	maxPrefixes   = 64
 	maxClaims     = 1 << 17
@@ -28,62 +38,85 @@ const (
 	minLink       = 2 + hardwareBytes + 1 + 1 // a name of one letter, flags, no prefixes
 )
 
-// Kind tells messages apart.
+// NodeID stands for the name of a node: the first 8 bytes of its SHA-256.
+type NodeID uint64
+
+// IDOf returns the ID of a node. It is never 0.
+func IDOf(name lb.NodeName) NodeID {
+	sum := sha256.Sum256([]byte(name))
+	return max(1, NodeID(binary.BigEndian.Uint64(sum[:])))
+}
+
+// Kind distinguishes messages.
 type Kind uint8
 
 // The kinds of messages.
 const (
-	// KindBeat says that the sender lives.
-	KindBeat Kind = 1
-	// KindState is all that the sender says of itself.
+	// KindHeartbeat: the sender is alive.
+	KindHeartbeat Kind = 1
+	// KindState is a piece of the state of the sender, or of a node that it vouches for.
 	KindState Kind = 2
 	// KindPull asks for the state of the receiver.
 	KindPull Kind = 3
-	// KindAck says that the sender has acted on a state of the receiver.
+	// KindAck: the sender has acted on a state of the receiver.
 	KindAck Kind = 4
 )
 
-// Message is what one speaker tells another.
+// Message is what one speaker sends to another. The session gives the sender's node and
+// instance.
 type Message struct {
-	// Kind says which of the fields below mean something.
+	// Kind says which of the fields below are in use.
 	Kind Kind
-	// From is the sender's node.
-	From lb.NodeName
-	// Incarnation grows with every start of the sender's process.
-	Incarnation uint64
-	// Sequence numbers the sender's states within an incarnation, from 1.
+	// Sequence numbers the sender's states, from 1; 0: it has none yet.
 	Sequence uint64
-	// Interval is the time between two beats of the sender.
+	// Interval between two heartbeats of the sender.
 	Interval time.Duration
 
-	// Stream: this copy goes over a connection, not as a datagram.
-	Stream bool
-	// Deaf: the receiver's datagrams do not reach the sender (only with Stream).
-	Deaf bool
-
-	// Suspects are nodes that the sender has not heard in time, dead ones included
-	// (Beat).
-	Suspects []lb.NodeName
-	// Nonce is chosen by who asks, and comes back with the answer (Pull, State).
+	// Suspects are nodes that the sender watches and does not receive from, those that it
+	// has confirmed as dead included (Heartbeat).
+	Suspects []NodeID
+	// Nonce is chosen by the sender of a pull, and comes back with the answer (Pull, State).
 	Nonce uint64
-	// Acked is the incarnation and sequence of the receiver's state (Ack).
-	AckedIncarnation, AckedSequence uint64
-	// State of the sender (State).
-	State State
+	// Missing are the pieces of the state with the number MissingOf that have not come; none:
+	// all pieces are asked for (Pull).
+	Missing   []uint16
+	MissingOf uint64
+	// Acked is the number of the receiver's state that the sender has acted on (Ack).
+	Acked uint64
+	// Piece of a state (State).
+	Piece Piece
 }
 
-// State is all that a speaker says of itself.
+// Piece is a part of an encoded state.
+type Piece struct {
+	// About is the node whose state it is; 0: the sender.
+	About NodeID
+	// Instance and Sequence of a state that is not the sender's. The sequence of the sender's
+	// own state is that of the message.
+	Instance Instance
+	Sequence uint64
+	// Back is in which time the speaker that restarts is to be back.
+	Back time.Duration
+	// Index of this piece, from 0, of Count pieces.
+	Index, Count int
+	// Data is at most PieceSize bytes. A decoded piece aliases the memory that it was
+	// decoded from.
+	Data []byte
+}
+
+// State is all that a speaker publishes of itself.
 type State struct {
 	// Phase of the speaker.
 	Phase ownership.Phase
-	// Back is in which time it will be back (Restarting).
+	// Back is in which time it is to be back (Restarting). It is not part of the encoded
+	// state: see Piece.
 	Back time.Duration
 	// Links that it can announce on.
 	Links []Link
 	// Claims are the addresses that it owns.
 	Claims ownership.Claims
 	// Held are those of the claims that it does not announce, since foreign hosts use
-	// them: who owns them next asks again before it announces them.
+	// them: their next owner probes them before it announces them.
 	Held []netip.Addr
 }
 

@@ -1,9 +1,8 @@
 package wire
 
 import (
-	"encoding/hex"
+	"fmt"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -13,282 +12,258 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
-	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-func drawnAddress(t *rapid.T) netip.Addr {
+func drawAddress(t *rapid.T) netip.Addr {
 	size := rapid.SampledFrom([]int{4, 16}).Draw(t, "bytes of an address")
 	a, _ := netip.AddrFromSlice(rapid.SliceOfN(rapid.Byte(), size, size).Draw(t, "address"))
 	return a
 }
 
-func drawnName(t *rapid.T) lb.NodeName {
-	return lb.NodeName(rapid.StringN(1, -1, maxName).Draw(t, "name"))
-}
-
-func drawnDuration(t *rapid.T) time.Duration {
+func drawDuration(t *rapid.T) time.Duration {
 	return time.Duration(rapid.Int64Range(0, maxDuration.Milliseconds()).Draw(t, "ms")) * time.Millisecond
 }
 
-func drawnLink(t *rapid.T) Link {
+func drawLink(t *rapid.T) Link {
 	l := Link{
 		Name:     rapid.StringN(1, -1, maxLinkName).Draw(t, "link"),
 		Internal: rapid.Bool().Draw(t, "internal"), IPv4: rapid.Bool().Draw(t, "IPv4"), IPv6: rapid.Bool().Draw(t, "IPv6"),
 	}
 	copy(l.Hardware[:], rapid.SliceOfN(rapid.Byte(), hardwareBytes, hardwareBytes).Draw(t, "hardware"))
 	for range rapid.IntRange(0, 3).Draw(t, "prefixes") {
-		a := drawnAddress(t)
+		a := drawAddress(t)
 		l.Prefixes = append(l.Prefixes, netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits")))
 	}
 	return l
 }
 
-// drawn is a message within the bounds.
-func drawn(t *rapid.T) *Message {
+// drawMessage returns a message within the bounds.
+func drawMessage(t *rapid.T) Message {
 	number := func(label string) uint64 { return rapid.Uint64().Draw(t, label) }
-	m := &Message{
-		Kind: Kind(rapid.IntRange(1, 4).Draw(t, "kind")), From: drawnName(t),
-		Incarnation: number("incarnation"), Sequence: number("sequence"), Interval: drawnDuration(t),
-	}
-	m.Stream = rapid.Bool().Draw(t, "stream")
-	m.Deaf = m.Stream && rapid.Bool().Draw(t, "deaf")
+	m := Message{Kind: Kind(rapid.IntRange(1, 4).Draw(t, "kind")), Sequence: number("sequence"), Interval: drawDuration(t)}
 	switch m.Kind {
-	case KindBeat:
-		for range rapid.IntRange(0, 3).Draw(t, "suspects") {
-			m.Suspects = append(m.Suspects, drawnName(t))
+	case KindHeartbeat:
+		for range rapid.IntRange(0, MaxSuspects).Draw(t, "suspects") {
+			m.Suspects = append(m.Suspects, NodeID(number("suspect")))
 		}
 	case KindPull:
-		m.Nonce = number("nonce")
+		m.Nonce, m.MissingOf = number("nonce"), number("missing of")
+		m.Missing = rapid.SliceOfN(rapid.Uint16(), 0, 8).Draw(t, "missing")
 	case KindAck:
-		m.AckedIncarnation, m.AckedSequence = number("acked incarnation"), number("acked sequence")
+		m.Acked = number("acked")
 	case KindState:
 		m.Nonce = number("nonce")
-		m.State = State{Phase: ownership.Phase(rapid.IntRange(0, int(ownership.Isolated)).Draw(t, "phase")), Back: drawnDuration(t), Claims: ownership.Claims{}}
-		for range rapid.IntRange(0, 3).Draw(t, "links") {
-			m.State.Links = append(m.State.Links, drawnLink(t))
+		p := &m.Piece
+		if rapid.Bool().Draw(t, "of another one") {
+			p.About, p.Sequence = NodeID(rapid.Uint64Min(1).Draw(t, "about")), number("its sequence")
+			copy(p.Instance[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "instance"))
 		}
-		for range rapid.IntRange(0, 4).Draw(t, "claims") {
-			m.State.Claims[drawnAddress(t)] = ownership.Epoch(rapid.Uint64Range(0, maxEpoch).Draw(t, "epoch"))
-		}
-		for range rapid.IntRange(0, 3).Draw(t, "held") {
-			m.State.Held = append(m.State.Held, drawnAddress(t))
-		}
+		p.Back = drawDuration(t)
+		p.Count = rapid.IntRange(1, MaxPieces).Draw(t, "count")
+		p.Index = rapid.IntRange(0, p.Count-1).Draw(t, "index")
+		p.Data = rapid.SliceOfN(rapid.Byte(), 0, 32).Draw(t, "data")
 	}
 	return m
 }
 
-// known are the lengths at which what came later begins, the latest first: all that ends
-// there is a message as well.
-func known(m *Message) []int {
-	way := len(Encode(m)) - 1
-	if m.Kind != KindState {
-		return []int{way}
+// drawState returns a state within the bounds.
+func drawState(t *rapid.T) State {
+	s := State{Phase: ownership.Phase(rapid.IntRange(0, int(ownership.Isolated)).Draw(t, "phase")), Claims: ownership.Claims{}}
+	for range rapid.IntRange(0, 3).Draw(t, "links") {
+		s.Links = append(s.Links, drawLink(t))
 	}
-	held := way - len(number(nil, uint64(len(m.State.Held))))
-	for _, a := range m.State.Held {
-		held -= len(address(nil, a))
+	for range rapid.IntRange(0, 4).Draw(t, "claims") {
+		s.Claims[drawAddress(t)] = ownership.Epoch(rapid.Uint64Range(0, maxEpoch).Draw(t, "epoch"))
 	}
-	return []int{way, held}
+	for i := range rapid.IntRange(0, 400).Draw(t, "more claims") { // so that there are several pieces
+		s.Claims[netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})] = ownership.Epoch(i)
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "held") {
+		s.Held = append(s.Held, drawAddress(t))
+	}
+	return s
 }
 
-func TestAMessageWithoutWhatCameLaterIsHeard(t *testing.T) {
+func TestMessages_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := drawn(t)
-		for i, length := range known(want) {
-			packet := Encode(want)[:length]
-			got, err := Decode(packet)
-			shorter := *want
-			if shorter.Stream, shorter.Deaf = false, false; i > 0 {
-				shorter.State.Held = nil
-			}
-			if diff := cmp.Diff(&shorter, got, byValue); err != nil || diff != "" {
-				t.Fatalf("%x: error %v (-told +heard):\n%s", packet, err, diff)
-			}
+		want := drawMessage(t)
+		raw := Append(nil, &want)
+		var got Message
+		if err := Decode(raw, &got); err != nil {
+			t.Fatalf("%x: %v", raw, err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("%x (-want +got):\n%s", raw, diff)
+		}
+		// The same memory is decoded into again, and a later version may append fields.
+		other := drawMessage(t)
+		raw = append(Append(raw[:0], &other), rapid.SliceOf(rapid.Byte()).Draw(t, "appended")...)
+		if err := Decode(raw, &got); err != nil {
+			t.Fatalf("with something appended: %x: %v", raw, err)
+		}
+		if diff := cmp.Diff(other, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("with something appended: %x (-want +got):\n%s", raw, diff)
+		}
+		raw = Append(nil, &want)
+		if cut := rapid.IntRange(0, len(raw)-1).Draw(t, "cut"); Decode(raw[:cut], &got) == nil {
+			t.Fatalf("%d of %d bytes of %x were decoded as %+v, want an error", cut, len(raw), raw, got)
 		}
 	})
 }
 
-func TestWhatIsToldIsHeard(t *testing.T) {
+func TestStates_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := drawn(t)
-		packet := Encode(want)
-		got, err := Decode(packet)
-		if err != nil {
-			t.Fatalf("%x: %v", packet, err)
-		}
-		if diff := cmp.Diff(want, got, byValue); diff != "" {
-			t.Fatalf("%x (-told +heard):\n%s", packet, diff)
-		}
-		// What a later version appends is ignored.
-		later, err := Decode(append(packet, rapid.SliceOf(rapid.Byte()).Draw(t, "appended")...))
-		if err != nil {
-			t.Fatalf("with something appended: %v", err)
-		}
-		if diff := cmp.Diff(want, later, byValue); diff != "" {
-			t.Fatalf("with something appended (-told +heard):\n%s", diff)
-		}
-		if cut := rapid.IntRange(0, len(packet)-1).Draw(t, "cut"); !slices.Contains(known(want), cut) {
-			if m, err := Decode(packet[:cut]); err == nil {
-				t.Fatalf("%d of %d bytes were read as %+v", cut, len(packet), m)
+		want := drawState(t)
+		pieces := Split(&want)
+		for i, p := range pieces {
+			if size := len(p); size > PieceSize || i < len(pieces)-1 && size != PieceSize {
+				t.Fatalf("piece %d of %d has %d bytes, want %d", i, len(pieces), size, PieceSize)
 			}
+		}
+		got, err := Join(pieces)
+		if diff := cmp.Diff(want, got, byValue); diff != "" || err != nil {
+			t.Fatalf("Join(Split()): error %v (-want +got):\n%s", err, diff)
+		}
+		last := len(pieces) - 1
+		later := append(slices.Clone(pieces[:last]), append(slices.Clone(pieces[last]), 1, 2, 3))
+		got, err = Join(later)
+		if diff := cmp.Diff(want, got, byValue); diff != "" || err != nil {
+			t.Fatalf("with something appended: error %v (-want +got):\n%s", err, diff)
+		}
+		whole := slices.Concat(pieces...)
+		cut := rapid.IntRange(0, len(whole)-1).Draw(t, "cut")
+		if got, err := Join([][]byte{whole[:cut]}); err == nil {
+			t.Fatalf("%d of %d bytes were decoded as %+v, want an error", cut, len(whole), got)
 		}
 	})
 }
 
-func TestTheOrderOfAMapDoesNotReachTheWire(t *testing.T) {
-	m := &Message{Kind: KindState, From: "a", State: State{Claims: ownership.Claims{}}}
-	m.State.Links = []Link{{Name: "eth0", Internal: true, IPv4: true, IPv6: true}}
-	for i := range 50 {
-		m.State.Claims[netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})] = ownership.Epoch(i)
+func TestSplit_MapOrder(t *testing.T) {
+	s := State{Claims: ownership.Claims{}, Links: []Link{{Name: "eth0", Internal: true, IPv4: true, IPv6: true}}}
+	for i := range 200 {
+		s.Claims[netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})] = ownership.Epoch(i)
 	}
-	first := hex.EncodeToString(Encode(m))
+	first := Split(&s)
 	for range 5 {
-		if got := hex.EncodeToString(Encode(m)); got != first {
-			t.Fatalf("the same state is told as %s and as %s", first, got)
+		if got := Split(&s); !cmp.Equal(first, got) {
+			t.Fatalf("Split of the same state: got %x and %x", first, got)
 		}
 	}
 }
 
-func TestBounds(t *testing.T) {
-	name := func(n int) lb.NodeName { return lb.NodeName(strings.Repeat("x", n)) }
-	state := func(s State) *Message { return &Message{Kind: KindState, From: "a", State: s} }
-	addresses := func(n int) ownership.Claims {
-		claims := ownership.Claims{}
-		for i := range n {
-			claims[netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})] = 1
+// largest returns a state with all that there may be, and one more of each.
+func largest() State {
+	s := State{Claims: ownership.Claims{}}
+	six := func(i int) netip.Addr {
+		return netip.AddrFrom16([16]byte{0xfd, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})
+	}
+	for i := range maxLinks + 1 {
+		s.Links = append(s.Links, Link{Name: fmt.Sprintf("a-long-name%04d", i)})
+		for j := range maxPrefixes + 1 {
+			s.Links[i].Prefixes = append(s.Links[i].Prefixes, netip.PrefixFrom(six(j), 128))
 		}
-		return claims
-	}
-	tests := []struct {
-		name string
-		m    *Message
-		ok   bool
-	}{
-		{"the longest name", &Message{Kind: KindPull, From: name(253)}, true},
-		{"a longer name", &Message{Kind: KindPull, From: name(254)}, false},
-		{"the longest interval", &Message{Kind: KindPull, From: "a", Interval: 10 * time.Minute}, true},
-		{"the longest name of a link", state(State{Links: []Link{{Name: string(name(15))}}}), true},
-		{"the highest epoch", state(State{Claims: ownership.Claims{netip.IPv6Loopback(): maxEpoch}}), true},
-		{"the last phase", state(State{Phase: ownership.Isolated}), true},
-		{"all the claims there may be", state(State{Claims: addresses(maxClaims)}), true},
-		{"the time is up already", state(State{Back: -time.Second}), true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if _, err := Decode(Encode(tt.m)); (err == nil) != tt.ok {
-				t.Errorf("got error %v, want it read: %v", err, tt.ok)
-			}
-		})
-	}
-}
-
-func TestWhatIsTooMuchIsLeftOut(t *testing.T) {
-	m := &Message{Kind: KindBeat, From: "a"}
-	for range maxSuspects + 1 {
-		m.Suspects = append(m.Suspects, "b")
-	}
-	if got, err := Decode(Encode(m)); err != nil || len(got.Suspects) != maxSuspects {
-		t.Errorf("got %v, error %v, want %d suspects", got, err, maxSuspects)
-	}
-	m = &Message{Kind: KindState, From: "a", State: State{Links: make([]Link, maxLinks+1), Claims: ownership.Claims{}}}
-	for i := range m.State.Links {
-		m.State.Links[i].Name = "eth0"
-	}
-	for range maxPrefixes + 1 {
-		m.State.Links[0].Prefixes = append(m.State.Links[0].Prefixes, netip.MustParsePrefix("10.0.0.0/8"))
 	}
 	for i := range maxClaims + 1 {
-		m.State.Claims[netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})] = 1
+		s.Claims[six(i)] = maxEpoch
 	}
-	got, err := Decode(Encode(m))
+	for i := range maxHeld + 1 {
+		s.Held = append(s.Held, six(i))
+	}
+	return s
+}
+
+func TestBounds_TheLargestFit(t *testing.T) {
+	s := largest()
+	pieces := Split(&s)
+	if len(pieces) > MaxPieces {
+		t.Errorf("the largest state has %d pieces, want at most %d", len(pieces), MaxPieces)
+	}
+	got, err := Join(pieces)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, n := range map[string][2]int{
-		"links": {len(got.State.Links), maxLinks}, "prefixes": {len(got.State.Links[0].Prefixes), maxPrefixes}, "claims": {len(got.State.Claims), maxClaims},
+	type sizes struct{ Links, Prefixes, Claims, Held int }
+	want := sizes{maxLinks, maxPrefixes, maxClaims, maxHeld}
+	if diff := cmp.Diff(want, sizes{len(got.Links), len(got.Links[0].Prefixes), len(got.Claims), len(got.Held)}); diff != "" {
+		t.Errorf("what is decoded of a state beyond the bounds (-want +got):\n%s", diff)
+	}
+	// A datagram has 1200 bytes, and the session adds less than 80 to a message.
+	const most = 1120
+	most64 := uint64(1<<64 - 1)
+	for name, m := range map[string]Message{
+		"a heartbeat": {Kind: KindHeartbeat, Sequence: most64, Interval: maxDuration, Suspects: make([]NodeID, MaxSuspects+1)},
+		"a pull":      {Kind: KindPull, Sequence: most64, Interval: maxDuration, Nonce: most64, MissingOf: most64, Missing: make([]uint16, MaxMissing+1)},
+		"a piece": {Kind: KindState, Sequence: most64, Interval: maxDuration, Nonce: most64, Piece: Piece{
+			About: 1, Sequence: most64, Back: maxDuration, Index: MaxPieces - 1, Count: MaxPieces, Data: make([]byte, PieceSize),
+		}},
 	} {
-		if n[0] != n[1] {
-			t.Errorf("%s: got %d, want %d", what, n[0], n[1])
+		raw := Append(nil, &m)
+		if len(raw) > most {
+			t.Errorf("%s has %d bytes, want at most %d", name, len(raw), most)
+		}
+		var got Message
+		if err := Decode(raw, &got); err != nil || len(got.Suspects) > MaxSuspects || len(got.Missing) > MaxMissing {
+			t.Errorf("%s: error %v, got %d suspects and %d missing pieces", name, err, len(got.Suspects), len(got.Missing))
 		}
 	}
 }
 
-func TestWhatIsOutOfBoundsDoesNotSpoilTheRest(t *testing.T) {
-	address, long := netip.MustParseAddr("10.0.0.1"), strings.Repeat("x", maxName+1)
-	tests := []struct {
+func TestValuesOutOfBounds_LeaveTheRest(t *testing.T) {
+	address, prefix, long := netip.MustParseAddr("10.0.0.1"), netip.MustParsePrefix("10.0.0.0/8"), strings.Repeat("x", maxLinkName)
+	claims := ownership.Claims{}
+	for _, tt := range []struct {
 		name       string
-		told, want Message
+		sent, want State
 	}{
-		{"a suspect's name", Message{Suspects: []lb.NodeName{"", "b", lb.NodeName(long)}}, Message{Suspects: []lb.NodeName{"b"}}},
-		{"the interval", Message{Interval: time.Hour, Suspects: []lb.NodeName{"b"}}, Message{Interval: maxDuration, Suspects: []lb.NodeName{"b"}}},
-		{"when it is back", Message{State: State{Back: time.Hour}}, Message{State: State{Back: maxDuration}}},
-		{"a link's name", Message{State: State{Links: []Link{{}, {Name: "eth0"}, {Name: "sixteen-letters-"}}}}, Message{State: State{Links: []Link{{Name: "eth0"}}}}},
-		{
-			"a prefix", Message{State: State{Links: []Link{{Name: "eth0", Prefixes: []netip.Prefix{{}, netip.MustParsePrefix("10.0.0.0/8")}}}}},
-			Message{State: State{Links: []Link{{Name: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}}},
-		},
-		{"an address", Message{State: State{Claims: ownership.Claims{{}: 1, address: 2}}}, Message{State: State{Claims: ownership.Claims{address: 2}}}},
-		{"an epoch", Message{State: State{Claims: ownership.Claims{address: maxEpoch + 1}}}, Message{State: State{Claims: ownership.Claims{address: maxEpoch}}}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			for _, m := range []*Message{&tt.told, &tt.want} {
-				m.Kind, m.From = KindState, "a"
-				if m.Suspects != nil {
-					m.Kind = KindBeat
-				} else if m.State.Claims == nil {
-					m.State.Claims = ownership.Claims{}
-				}
-			}
-			got, err := Decode(Encode(&tt.told))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(&tt.want, got, byValue); diff != "" {
-				t.Errorf("-want +heard:\n%s", diff)
-			}
-		})
-	}
-}
-
-func TestNumbersThatPromiseMoreThanThereIsAreRefused(t *testing.T) {
-	head := "0102056e6f646531ac02024100" // a state of node1, nonce 0
-	for name, packet := range map[string]string{
-		"more links than bytes":           head + "0000" + "7f" + "00",
-		"more claims than bytes":          head + "0000" + "00" + "ffff03" + "04",
-		"more claims than there may be":   head + "0000" + "00" + "ffffffff0f" + strings.Repeat("00", 100),
-		"claims of less than six bytes":   head + "0000" + "00" + "808004" + strings.Repeat("00", 1<<16),
-		"a link without a name":           head + "0000" + "01" + "00" + strings.Repeat("00", 40),
-		"a longer name of a link":         head + "0000" + "01" + "10" + strings.Repeat("61", 16) + strings.Repeat("00", 40),
-		"an address of 5 bytes":           head + "0000" + "00" + "01" + "050102030405" + "01",
-		"more suspects than there may be": "0101056e6f646531ac0202418102" + strings.Repeat("0161", 257),
-		"a number without an end":         head + "0000" + "00" + strings.Repeat("ff", 11),
-		"an epoch beyond the bound":       head + "0000" + "00" + "01" + "0401020304" + "ffffffffffffffffff01",
+		{"names of links", State{Links: []Link{{}, {Name: long}, {Name: long + "x"}}}, State{Links: []Link{{Name: long}}, Claims: claims}},
+		{"a prefix", State{Links: []Link{{Name: "eth0", Prefixes: []netip.Prefix{{}, prefix}}}}, State{Links: []Link{{Name: "eth0", Prefixes: []netip.Prefix{prefix}}}, Claims: claims}},
+		{"a claim", State{Claims: ownership.Claims{{}: 1, address: 2}}, State{Claims: ownership.Claims{address: 2}}},
+		{"an epoch", State{Claims: ownership.Claims{address: maxEpoch + 1}}, State{Claims: ownership.Claims{address: maxEpoch}}},
+		{"a held address", State{Held: []netip.Addr{{}, address}}, State{Held: []netip.Addr{address}, Claims: claims}},
 	} {
-		raw, err := hex.DecodeString(packet)
-		if err != nil {
-			t.Fatal(err)
+		got, err := Join(Split(&tt.sent))
+		if diff := cmp.Diff(tt.want, got, byValue); diff != "" || err != nil {
+			t.Errorf("%s: error %v (-want +got):\n%s", tt.name, err, diff)
 		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		m, err := Decode(raw)
-		runtime.ReadMemStats(&after)
-		if err == nil {
-			t.Errorf("%s: got %+v, want an error", name, m)
-		}
-		if got := after.TotalAlloc - before.TotalAlloc; got > 64<<10 {
-			t.Errorf("%s: %d bytes took %d bytes of memory", name, len(raw), got)
+	}
+	for sent, want := range map[time.Duration]time.Duration{-time.Second: 0, time.Hour: maxDuration, 1500 * time.Microsecond: time.Millisecond} {
+		var got Message
+		raw := Append(nil, &Message{Kind: KindState, Interval: sent, Piece: Piece{Back: sent, Count: 1}})
+		if err := Decode(raw, &got); err != nil || got.Interval != want || got.Piece.Back != want {
+			t.Errorf("%s: got an interval of %s, back in %s, error %v, want %s", sent, got.Interval, got.Piece.Back, err, want)
 		}
 	}
 }
 
-func TestOnlyThisVersionIsRead(t *testing.T) {
-	packet := Encode(&Message{Kind: KindPull, From: "a"})
-	for v := range 256 {
-		packet[0] = byte(v)
-		if _, err := Decode(packet); (err == nil) != (v == version) || (cmp.Equal(err, ErrVersion, cmpopts.EquateErrors())) == (v == version) {
-			t.Errorf("version %d: got %v", v, err)
-		}
+func FuzzDecode(f *testing.F) {
+	for digits := range messages() {
+		f.Add(unhex(f, digits))
 	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var m, again Message
+		if Decode(raw, &m) != nil {
+			return
+		}
+		err := Decode(Append(nil, &m), &again)
+		if diff := cmp.Diff(m, again, cmpopts.EquateEmpty()); diff != "" || err != nil {
+			t.Errorf("encoded and decoded again it differs, error %v:\n%s", err, diff)
+		}
+	})
+}
+
+func FuzzJoin(f *testing.F) {
+	for digits := range states() {
+		f.Add(unhex(f, digits))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		s, err := Join([][]byte{raw})
+		if err != nil {
+			return
+		}
+		again, err := Join(Split(&s))
+		if diff := cmp.Diff(s, again, byValue, cmpopts.EquateEmpty()); diff != "" || err != nil {
+			t.Errorf("encoded and decoded again it differs, error %v:\n%s", err, diff)
+		}
+	})
 }

@@ -1,0 +1,137 @@
+package mesh
+
+import (
+	"time"
+
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// assembly is a state of which not all pieces have come.
+type assembly struct {
+	about    *peer // whose state; nil: there is no assembly
+	instance wire.Instance
+	sequence uint64
+	pieces   [][]byte
+	have     int
+	size     int // bytes
+	at       time.Time
+}
+
+// fresh returns whether a piece of a state came less than a while ago: the others are on
+// their way.
+func (a *assembly) fresh(now time.Time, about *peer, sequence uint64, while time.Duration) bool {
+	return a.about == about && a.sequence == sequence && now.Sub(a.at) < while/2
+}
+
+// missing returns the pieces of a state that have not come; nil: all.
+func (a *assembly) missing(about *peer, sequence uint64) []uint16 {
+	if a.about != about || a.sequence != sequence {
+		return nil
+	}
+	var missing []uint16
+	for i, data := range a.pieces {
+		if data == nil && len(missing) < wire.MaxMissing {
+			missing = append(missing, uint16(i))
+		}
+	}
+	return missing
+}
+
+// drop ends the assembly of what a peer sends.
+func (m *Machine) drop(p *peer) {
+	m.assembling -= p.assembly.size
+	p.assembly = assembly{}
+}
+
+// receivePiece takes a piece of a state that a peer sends: of its own, or of one that this
+// speaker does not receive from.
+func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
+	piece := &msg.Piece
+	about, instance, sequence := from, from.instance, msg.Sequence
+	if piece.About != 0 {
+		if about = m.byID[piece.About]; about == nil || !m.takesFromOthers(now, about) {
+			return
+		}
+		instance, sequence = piece.Instance, piece.Sequence
+	} else if m.checking && msg.Nonce == m.nonce && msg.Sequence == from.sequence && from.nonce != m.nonce {
+		from.nonce = m.nonce
+		m.version++
+	}
+	if instance == about.instance && (sequence < about.sequence || sequence == about.sequence && (about.live || about == from)) {
+		return
+	}
+	pieces := m.assemble(now, from, about, instance, sequence, piece)
+	if pieces == nil {
+		return
+	}
+	state, err := wire.Join(pieces)
+	if err != nil {
+		m.malformed++
+		return
+	}
+	state.Back = piece.Back
+	if about == from && m.checking && msg.Nonce == m.nonce {
+		from.nonce = m.nonce
+	}
+	m.learn(now, about, instance, sequence, state)
+	if about != from && !about.isRestarting() {
+		about.suspected = now // it is alive for as long as another watcher vouches for it
+	}
+}
+
+// takesFromOthers returns whether the state of a peer may come from others: nothing comes
+// from itself, and none of the others calls it dead.
+func (m *Machine) takesFromOthers(now time.Time, p *peer) bool {
+	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.timeout(p)
+	return silent && (p.live || m.freshAccusations(now, p) == 0)
+}
+
+// assemble adds a piece and returns all of them once they are complete.
+func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Instance, sequence uint64, piece *wire.Piece) [][]byte {
+	if piece.Count == 1 {
+		return [][]byte{piece.Data}
+	}
+	a := &from.assembly
+	if a.about != about || a.instance != instance || a.sequence != sequence || len(a.pieces) != piece.Count {
+		if a.about == about && a.instance == instance && a.sequence > sequence {
+			return nil // it came late
+		}
+		m.drop(from)
+		*a = assembly{about: about, instance: instance, sequence: sequence, pieces: make([][]byte, piece.Count)}
+	}
+	a.at = now
+	if a.pieces[piece.Index] != nil {
+		return nil
+	}
+	if m.assembling+len(piece.Data) > mostAssembling {
+		m.drop(from)
+		return nil
+	}
+	a.pieces[piece.Index] = append([]byte{}, piece.Data...)
+	a.have++
+	a.size += len(piece.Data)
+	m.assembling += len(piece.Data)
+	if a.have < len(a.pieces) {
+		return nil
+	}
+	pieces := a.pieces
+	m.drop(from)
+	return pieces
+}
+
+// learn takes a state of a peer, from itself or from another one.
+func (m *Machine) learn(now time.Time, p *peer, instance wire.Instance, sequence uint64, s wire.State) {
+	if instance != p.instance {
+		m.renew(now, p, instance)
+	}
+	p.sequence = sequence
+	if s.Phase != ownership.Starting || !p.live {
+		m.setState(p, p.live, s)
+		p.back = now.Add(s.Back)
+	}
+	if !p.live {
+		m.revive(now, p)
+	}
+	m.version++
+}

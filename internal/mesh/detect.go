@@ -1,0 +1,284 @@
+package mesh
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+)
+
+// timeout is how long a speaker may be silent: three of its own heartbeats may be lost, and
+// the next one be late by a third. Profiles differ while an upgrade rolls.
+func (m *Machine) timeout(p *peer) time.Duration {
+	return max(m.timing.Timeout, p.interval*10/3)
+}
+
+// silentSince is from when on the silence of a peer that this speaker watches counts.
+func (p *peer) silentSince() time.Time {
+	if p.received.After(p.watched) {
+		return p.received
+	}
+	return p.watched
+}
+
+// due returns when something is to be done about a peer that this speaker watches.
+func (m *Machine) due(p *peer) (time.Time, bool) {
+	switch {
+	case !p.live || p.isRestarting():
+		return time.Time{}, false
+	case p.suspected.IsZero():
+		return p.silentSince().Add(m.timeout(p)), true
+	}
+	return p.suspected.Add(m.timeout(p)), true
+}
+
+// watch suspects watched peers that are silent. It returns whether the own suspicions have
+// changed, which all have to learn at once.
+func (m *Machine) watch(now time.Time) (changed bool) {
+	m.findPairs(now)
+	if m.restarts > 0 {
+		for _, p := range m.peers {
+			if p.live && p.isRestarting() && !now.Before(p.back) {
+				m.lose(now, p)
+			}
+		}
+	}
+	for _, p := range m.watched() {
+		switch {
+		case !p.live || p.isRestarting():
+		case p.suspected.IsZero() && now.Sub(p.silentSince()) >= m.timeout(p):
+			p.suspected, p.accused = now, true
+			changed = true
+		case p.suspected.IsZero() && p.accused:
+			p.accused = false // it is received from again
+			changed = true
+		}
+	}
+	return changed
+}
+
+// lostFor is for how long nothing must come from a peer that others vouch for to be reported,
+// in times of the timeout: a node that fails is silent first.
+const lostFor = 16
+
+// noteLost notes, once per heartbeat, from which peers nothing comes although they are alive.
+func (m *Machine) noteLost(now time.Time) {
+	for _, p := range m.watched() {
+		lost := p.live && !p.isRestarting() && now.Sub(p.silentSince()) >= lostFor*m.timing.Timeout && now.Sub(p.since) >= lostFor*m.timing.Timeout
+		if lost != p.lost {
+			p.lost = lost
+			m.version++
+		}
+	}
+}
+
+// judgeAll decides about those that are suspected here, or that others call dead.
+func (m *Machine) judgeAll(now time.Time) (sends []Send) {
+	for _, p := range m.watched() {
+		if !p.suspected.IsZero() {
+			sends = append(sends, m.judge(now, p)...)
+		}
+	}
+	for _, p := range m.inDoubt {
+		sends = append(sends, m.judge(now, p)...)
+	}
+	m.inDoubt = slices.DeleteFunc(m.inDoubt, func(p *peer) bool { return p.asked.IsZero() || !p.live })
+	return sends
+}
+
+// judge decides whether a peer is dead.
+func (m *Machine) judge(now time.Time, p *peer) []Send {
+	switch {
+	case !p.live:
+		return nil
+	case p.isRestarting():
+		// Its kernel is probed by those that watch it: see Vanished.
+		if !p.arc && m.accusations(now, p) >= 2 {
+			m.lose(now, p)
+		}
+		return nil
+	case p.arc:
+		if m.confirmed(now, p) {
+			m.lose(now, p)
+		}
+		return nil
+	}
+	return m.judgeUnwatched(now, p)
+}
+
+// judgeUnwatched decides about a peer that this speaker does not watch: two others have to
+// call it dead. If they did so some time ago it is asked itself first.
+func (m *Machine) judgeUnwatched(now time.Time, p *peer) []Send {
+	switch agree := m.accusations(now, p); {
+	case agree < 2 || now.Sub(p.received) < m.timeout(p):
+		p.asked = time.Time{}
+	case m.freshAccusations(now, p) >= 2, !p.asked.IsZero() && now.Sub(p.asked) >= m.timeout(p):
+		m.lose(now, p)
+	case p.asked.IsZero():
+		p.asked = now
+		m.inDoubt = append(m.inDoubt, p)
+		return []Send{m.pull(p, 0, nil)}
+	}
+	return nil
+}
+
+// confirmed returns whether a suspected peer is dead: another watcher that can be asked
+// suspects it too, there is none, or none has refuted the suspicion for as long again.
+func (m *Machine) confirmed(now time.Time, p *peer) bool {
+	if p.suspected.IsZero() {
+		return false
+	}
+	agree, refute, others := m.opinions(now, p)
+	switch {
+	case agree > 0, others == 0:
+		return true
+	case now.Before(p.suspected.Add(m.timeout(p))):
+		return false
+	}
+	return refute == 0
+}
+
+// opinions counts the other watchers of a peer that can be asked: those that suspect it too,
+// and those whose heartbeat since it is suspected here does not name it.
+func (m *Machine) opinions(now time.Time, accused *peer) (agree, refute, others int) {
+	for _, w := range m.watchersOf(accused) {
+		if w == accused || !m.canBeAsked(now, w) {
+			continue
+		}
+		others++
+		_, names := accused.accusers[w]
+		switch fresh := now.Sub(w.heartbeat) < m.timeout(w); {
+		case fresh && names:
+			agree++
+		case w.heartbeat.After(accused.suspected):
+			refute++
+		}
+	}
+	return agree, refute, others
+}
+
+// canBeAsked returns whether a peer is alive, or has just started and its state has not come
+// yet.
+func (m *Machine) canBeAsked(now time.Time, p *peer) bool {
+	switch {
+	case !p.suspected.IsZero() || p.isRestarting():
+		return false
+	case p.live:
+		return true
+	}
+	return p.expected && p.met && now.Sub(p.received) < m.timeout(p)
+}
+
+// accuse replaces whom a peer suspects. It returns whether there is or was anybody.
+func (m *Machine) accuse(now time.Time, by *peer, suspects []wire.NodeID) bool {
+	if len(suspects) == 0 && len(by.suspects) == 0 {
+		return false
+	}
+	for _, id := range by.suspects {
+		if p := m.byID[id]; p != nil && !slices.Contains(suspects, id) {
+			delete(p.accusers, by)
+			delete(by.relayed, p)
+		}
+	}
+	for _, id := range suspects {
+		p := m.byID[id]
+		if p == nil || p == by {
+			continue
+		}
+		if p.accusers == nil {
+			p.accusers = map[*peer]time.Time{}
+		}
+		p.accusers[by] = now
+	}
+	by.suspects = append(by.suspects[:0], suspects...)
+	return true
+}
+
+// accusations counts the peers that call one dead or suspect it.
+func (m *Machine) accusations(now time.Time, p *peer) (n int) {
+	for by := range p.accusers {
+		if by.met {
+			n++
+		}
+	}
+	return n
+}
+
+// freshAccusations counts those of them that did so a moment ago.
+func (m *Machine) freshAccusations(now time.Time, p *peer) (n int) {
+	for by, at := range p.accusers {
+		if by.met && now.Sub(at) < m.timeout(by) {
+			n++
+		}
+	}
+	return n
+}
+
+// losePolled asks all when none of the watched peers is received from, if there are others,
+// and loses those that do not answer. A speaker that watches all others has asked them
+// already.
+func (m *Machine) losePolled(now time.Time) []Send {
+	if !m.allSilent(now) {
+		m.polled = time.Time{}
+		return nil
+	}
+	if !m.few() && m.polled.IsZero() {
+		m.polled = now
+		var sends []Send
+		for _, p := range m.met() {
+			sends = append(sends, m.pull(p, 0, nil))
+		}
+		return sends
+	}
+	if !m.few() && now.Sub(m.polled) < m.timing.Timeout/2 {
+		return nil
+	}
+	for _, p := range m.peers {
+		if p.live && !p.isRestarting() && now.Sub(p.received) >= m.timeout(p) {
+			m.lose(now, p)
+		}
+	}
+	m.polled = time.Time{}
+	return nil
+}
+
+// allSilent returns whether none of the watched peers that are alive is received from, and
+// they are several: about a single one the others are asked, see confirmed.
+func (m *Machine) allSilent(now time.Time) bool {
+	silent := 0
+	for _, p := range m.watched() {
+		switch {
+		case !p.live || p.isRestarting():
+		case now.Sub(p.silentSince()) < m.timeout(p):
+			return false
+		default:
+			silent++
+		}
+	}
+	return silent >= several
+}
+
+// refute answers a speaker that suspects peers that this one receives from. The next regular
+// heartbeat would refute the suspicion too, but it goes only to those that watch this speaker,
+// and may come too late. The pause keeps two that suspect and refute each other from doing so
+// as fast as the network carries it.
+func (m *Machine) refute(now time.Time, p *peer) (sends []Send) {
+	if now.Sub(p.refuted) < m.timing.Interval/refutations {
+		return nil
+	}
+	for _, id := range p.suspects {
+		if accused := m.byID[id]; accused != nil && accused != p && m.vouches(now, accused) {
+			p.refuted = now
+			sends = append(sends, m.relay(now, accused, p)...)
+		}
+	}
+	if p.refuted.Equal(now) {
+		sends = append(sends, m.heartbeats([]*peer{p})...)
+	}
+	return sends
+}
+
+// vouches returns whether this speaker watches a peer and receives from it.
+func (m *Machine) vouches(now time.Time, p *peer) bool {
+	return p.live && p.met && p.arc && p.suspected.IsZero() && !p.isRestarting() && now.Sub(p.received) < m.timeout(p)
+}

@@ -1,0 +1,216 @@
+package mesh
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+)
+
+func (m *Machine) message(kind wire.Kind) *wire.Message {
+	return &wire.Message{Kind: kind, Sequence: m.sequence, Interval: m.timing.Interval}
+}
+
+// heartbeats returns one heartbeat for several peers. Peers that are dead stay among the
+// suspects: a speaker that suspects one a moment later must not take the heartbeat for a
+// refutation.
+func (m *Machine) heartbeats(to []*peer) []Send {
+	msg := m.message(wire.KindHeartbeat)
+	for _, p := range m.watched() {
+		if len(msg.Suspects) < wire.MaxSuspects && (!p.suspected.IsZero() || p.dead || m.absent(p)) {
+			msg.Suspects = append(msg.Suspects, p.id)
+		}
+	}
+	slices.Sort(msg.Suspects)
+	sends := make([]Send, 0, len(to))
+	for _, p := range to {
+		if p.met {
+			sends = append(sends, Send{To: p.node, Message: msg})
+		}
+	}
+	return sends
+}
+
+// absent returns whether a speaker should be there and did not send anything for as long as it
+// may be silent: a speaker that has received nothing from it since it started cannot refute
+// that it is dead.
+func (m *Machine) absent(p *peer) bool {
+	now := m.lastTick
+	return p.expected && !p.live && now.Sub(p.received) >= m.timeout(p) && now.Sub(p.added) >= m.timeout(p)
+}
+
+// stateTo returns the pieces of the own state that a peer misses; nil: all.
+func (m *Machine) stateTo(now time.Time, p *peer, nonce uint64, missing []uint16) []Send {
+	all := missing == nil
+	var sends []Send
+	for i, data := range m.pieces {
+		if !all && !slices.Contains(missing, uint16(i)) {
+			continue
+		}
+		msg := m.message(wire.KindState)
+		msg.Nonce = nonce
+		msg.Piece = wire.Piece{Back: max(0, m.until.Sub(now)), Index: i, Count: len(m.pieces), Data: data}
+		sends = append(sends, Send{To: p.node, Message: msg})
+	}
+	return sends
+}
+
+// missing returns which pieces a pull asks for; nil: all.
+func (m *Machine) missing(msg *wire.Message) []uint16 {
+	if msg.MissingOf != m.sequence || len(msg.Missing) == 0 {
+		return nil
+	}
+	return msg.Missing
+}
+
+// pull asks a peer for its state, or for these pieces of it.
+func (m *Machine) pull(p *peer, nonce uint64, missing []uint16) Send {
+	msg := m.message(wire.KindPull)
+	msg.Nonce, msg.Missing, msg.MissingOf = nonce, missing, p.assembly.sequence
+	return Send{To: p.node, Message: msg}
+}
+
+// pullUnknown asks those that there is a session with and no state of: the ones that were sent
+// may have been lost.
+func (m *Machine) pullUnknown(now time.Time) []Send {
+	var sends []Send
+	for _, p := range m.ordered() {
+		if p.met && !p.live && now.Sub(p.pulled) >= m.timing.Timeout/2 {
+			p.pulled = now
+			sends = append(sends, m.pull(p, 0, p.assembly.missing(p, p.assembly.sequence)))
+		}
+	}
+	return sends
+}
+
+// relayRestarting sends a peer what those that restart published last: a speaker that starts
+// meanwhile must not take what they are to keep.
+func (m *Machine) relayRestarting(now time.Time, to *peer) []Send {
+	if m.restarts == 0 {
+		return nil
+	}
+	var sends []Send
+	for _, p := range m.ordered() {
+		if p != to && p.live && p.isBackSoon(now) && p.sequence > 0 {
+			sends = append(sends, m.stateOf(now, p, to)...)
+		}
+	}
+	return sends
+}
+
+// relay sends a peer the state of another one that it suspects and this speaker receives from,
+// when that has changed, and now and then.
+func (m *Machine) relay(now time.Time, about, to *peer) []Send {
+	is := ack{about.instance, about.sequence}
+	if before := to.relayed[about]; about.sequence == 0 || before.ack == is && now.Sub(before.at) < relayAgain*m.timing.Timeout {
+		return nil
+	}
+	if to.relayed == nil {
+		to.relayed = map[*peer]relayed{}
+	}
+	to.relayed[about] = relayed{is, now}
+	return m.stateOf(now, about, to)
+}
+
+// relayAgain is how often a state is relayed again in case that it was lost, in times of the
+// timeout.
+const relayAgain = 8
+
+func (m *Machine) stateOf(now time.Time, p, to *peer) []Send {
+	pieces := wire.Split(&p.state)
+	sends := make([]Send, 0, len(pieces))
+	for i, data := range pieces {
+		msg := m.message(wire.KindState)
+		msg.Piece = wire.Piece{
+			About: p.id, Instance: p.instance, Sequence: p.sequence,
+			Back: max(0, p.back.Sub(now)), Index: i, Count: len(pieces), Data: data,
+		}
+		sends = append(sends, Send{To: to.node, Message: msg})
+	}
+	return sends
+}
+
+// ack says that the state of a peer has been acted on.
+func (m *Machine) ack(p *peer) Send {
+	msg := m.message(wire.KindAck)
+	msg.Acked = p.acts.sequence
+	return Send{To: p.node, Message: msg}
+}
+
+// Acted says that everything in a view has been acted on: those that restart wait for it.
+func (m *Machine) Acted(now time.Time, v View) []Send {
+	if m.restarts == 0 {
+		return nil
+	}
+	var sends []Send
+	for i := range v.Peers {
+		viewed := &v.Peers[i]
+		p := m.peers[viewed.Node]
+		is := ack{viewed.instance, viewed.sequence}
+		if p == nil || p.acts == is || !p.isBackSoon(now) || is != (ack{p.instance, p.sequence}) {
+			continue
+		}
+		p.acts = is
+		sends = append(sends, m.ack(p))
+	}
+	return sends
+}
+
+// Acknowledged returns whether all that are alive have acted on what this speaker published
+// last.
+func (m *Machine) Acknowledged() bool {
+	for _, p := range m.peers {
+		if p.live && p.met && !p.isRestarting() && p.acked != m.sequence {
+			return false
+		}
+	}
+	return true
+}
+
+// Recheck asks all that are alive for their state anew: this process stood still, and may have
+// been replaced meanwhile. Checked returns when it is done.
+func (m *Machine) Recheck(now time.Time) []Send {
+	m.nonce++
+	m.checking = true
+	m.version++
+	var sends []Send
+	for _, p := range m.ordered() {
+		if p.live {
+			p.received, p.suspected = now, time.Time{}
+		}
+		if p.met {
+			sends = append(sends, m.pull(p, m.nonce, nil))
+		}
+	}
+	return sends
+}
+
+// Checked returns whether all that are alive have answered since the last Recheck.
+func (m *Machine) Checked() bool {
+	if m.checking {
+		for _, p := range m.peers {
+			if m.owes(p) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// pullUnchecked asks those that have not answered.
+func (m *Machine) pullUnchecked() []Send {
+	if !m.checking {
+		return nil
+	}
+	var sends []Send
+	for _, p := range m.ordered() {
+		if m.owes(p) {
+			sends = append(sends, m.pull(p, m.nonce, nil))
+		}
+	}
+	m.checking = len(sends) > 0
+	return sends
+}
+
+// owes returns whether a peer must answer before this speaker goes on.
+func (m *Machine) owes(p *peer) bool { return p.live && !p.isRestarting() && p.nonce != m.nonce }

@@ -1,0 +1,139 @@
+package mesh
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// ring orders the peers by ID, which is random as far as racks and names go. Each speaker is
+// watched by the next ones after it, and watches those before it, so that both ends find the
+// same pairs and a node that comes or goes changes few of them. Those that there is no session
+// with, and those that restart, are passed over: they cannot watch.
+type ring struct {
+	order     []*peer // all peers, from this speaker on; good unless stale
+	stale     bool
+	receivers []*peer // of the own heartbeats, those that watch this speaker; good unless pairs
+	watched   []*peer // by this speaker; good unless pairs
+	pairs     bool    // the pairs are to be found anew
+}
+
+// ordered returns all peers in the order of the ring, from this speaker on.
+func (m *Machine) ordered() []*peer {
+	if !m.ring.stale && len(m.ring.order) == len(m.peers) {
+		return m.ring.order
+	}
+	order := make([]*peer, 0, len(m.peers))
+	for _, p := range m.peers {
+		order = append(order, p)
+	}
+	// The distance from this speaker to each, modulo 2^64.
+	slices.SortFunc(order, func(x, y *peer) int { return cmp.Compare(x.id-m.id, y.id-m.id) })
+	for i, p := range order {
+		p.position = i
+	}
+	m.ring.order, m.ring.stale, m.ring.pairs = order, false, true
+	return order
+}
+
+// met returns the peers that there is a session with.
+func (m *Machine) met() []*peer {
+	var met []*peer
+	for _, p := range m.ordered() {
+		if p.met {
+			met = append(met, p)
+		}
+	}
+	return met
+}
+
+// few returns whether everybody watches everybody.
+func (m *Machine) few() bool { return len(m.peers) <= fullMesh }
+
+func (m *Machine) findPairs(now time.Time) {
+	order := m.ordered()
+	if !m.ring.pairs {
+		return
+	}
+	m.ring.pairs = false
+	m.ring.receivers, m.ring.watched = m.ring.receivers[:0], m.ring.watched[:0]
+	most := watchers
+	if m.few() {
+		most = fullMesh
+	}
+	for _, p := range order {
+		if p.canWatch() && len(m.ring.receivers) < most {
+			m.ring.receivers = append(m.ring.receivers, p)
+		}
+		p.arc = m.few()
+	}
+	// This speaker watches a peer if fewer than most that can watch are between the two.
+	between := 0
+	for _, p := range slices.Backward(order) {
+		if between >= most {
+			break
+		}
+		p.arc = true
+		if p.canWatch() {
+			between++
+		}
+	}
+	for _, p := range order {
+		if p.arc {
+			m.ring.watched = append(m.ring.watched, p)
+			if !p.wasArc {
+				p.watched = now // silence counts from now on
+			}
+		}
+		p.wasArc = p.arc
+	}
+}
+
+// receivers returns to whom regular heartbeats go: those that watch this speaker and, when
+// they are many, another peer in turn, so that all receive in time what they missed.
+func (m *Machine) receivers() []*peer {
+	receivers := m.ring.receivers
+	if m.few() || len(m.ring.order) == 0 {
+		return receivers
+	}
+	for range len(m.ring.order) {
+		m.gossip = (m.gossip + 1) % len(m.ring.order)
+		if p := m.ring.order[m.gossip]; p.met && !slices.Contains(receivers, p) {
+			return append(receivers[:len(receivers):len(receivers)], p)
+		}
+	}
+	return receivers
+}
+
+// watched returns the peers that this speaker watches, alive or not.
+func (m *Machine) watched() []*peer { return m.ring.watched }
+
+// watchersOf returns the other watchers of a peer, as far as this speaker can tell.
+func (m *Machine) watchersOf(p *peer) []*peer {
+	order := m.ordered()
+	if m.few() {
+		return order
+	}
+	var found []*peer
+	count := 0
+	// After the last peer of the ring comes this speaker, then the first one.
+	for i := p.position + 1; count < watchers && i < p.position+1+len(order); i++ {
+		if i == len(order) {
+			count++ // this speaker
+		}
+		w := order[i%len(order)]
+		if w != p && w.canWatch() && count < watchers {
+			found = append(found, w)
+			count++
+		}
+	}
+	return found
+}
+
+// canWatch returns whether a peer watches others.
+func (p *peer) canWatch() bool { return p.met && !(p.live && p.isRestarting()) }
+
+// isRestarting returns whether the peer has published that it restarts.
+func (p *peer) isRestarting() bool { return p.state.Phase == ownership.Restarting }

@@ -1,0 +1,111 @@
+package session
+
+import (
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+const (
+	// firstWait and lastWait are the pauses between two greetings of a peer that does not
+	// answer; firstWait is also the least pause if datagrams of the peer cause them.
+	firstWait, lastWait = 100 * time.Millisecond, time.Second
+	// A nonce is used for nonceRenew and counts for nonceLife, so that an answer that was
+	// held back on its way proves nothing.
+	nonceRenew, nonceLife = time.Second, 2 * time.Second
+	// batch peers are greeted at once, and others batchPause later: a thousand answers at
+	// the same moment would not fit into the receive buffer.
+	batch, batchPause = 64, 2 * time.Millisecond
+	// idle is how far ahead Next is when nothing is due.
+	idle = time.Hour
+)
+
+// Greeting is a datagram for a node.
+type Greeting struct {
+	To       lb.NodeName
+	Datagram []byte
+}
+
+// Tick returns the greetings that are due: one under each key for each peer whose answer
+// is missing.
+func (t *Table) Tick(now time.Time) []Greeting {
+	if now.Before(t.due) {
+		return nil
+	}
+	t.due = now.Add(idle)
+	var due []Greeting
+	peers := 0
+	for _, p := range t.order {
+		switch {
+		case !p.asking:
+		case p.next.After(now):
+			t.wake(p.next)
+		case peers == batch:
+			t.wake(now.Add(batchPause))
+		default:
+			peers++
+			for key := range t.keys {
+				if datagram, ok := t.greet(now, p, key, challenge{}); ok {
+					due = append(due, Greeting{p.node, datagram})
+				}
+			}
+			p.greeted, p.next = now, now.Add(p.wait)
+			p.wait = min(2*p.wait, lastWait)
+			t.wake(p.next)
+		}
+	}
+	return due
+}
+
+// Next returns when Tick is due; that may be before now.
+func (t *Table) Next(now time.Time) time.Time {
+	if len(t.order) == 0 {
+		return now.Add(idle)
+	}
+	return t.due
+}
+
+func (t *Table) wake(at time.Time) {
+	if at.Before(t.due) {
+		t.due = at
+	}
+}
+
+// greetNow asks a peer with a new nonce, at once. Only events of this process cause it.
+func (t *Table) greetNow(now time.Time, p *peer) {
+	p.asking, p.drawn = true, time.Time{}
+	p.next, p.wait = now, firstWait
+	t.wake(now)
+}
+
+// greetSoon asks a peer that is not what it was. Datagrams of others can cause it, so that
+// it keeps the least pause.
+func (t *Table) greetSoon(now time.Time, p *peer) {
+	at := p.greeted.Add(firstWait)
+	if at.Before(now) {
+		at = now
+	}
+	if !p.asking {
+		p.asking, p.drawn, p.wait, p.next = true, time.Time{}, firstWait, at
+	} else if at.Before(p.next) {
+		p.next = at
+	}
+	t.wake(p.next)
+}
+
+// greet seals a greeting. It has a nonce only while the peer is asked: a greeting without
+// one is not answered, and so the handshake ends.
+func (t *Table) greet(now time.Time, p *peer, key int, echo challenge) ([]byte, bool) {
+	g := greeting{echo: echo}
+	if p.asking {
+		if now.Sub(p.drawn) >= nonceRenew {
+			t.random(p.nonce[:])
+			p.drawn = now
+		}
+		g.nonce = p.nonce
+	}
+	for i := range g.keys {
+		g.keys[i] = t.keys[i%len(t.keys)].id
+	}
+	return t.seal(kindGreeting, key, p.node, [16]byte{}, g.encode())
+}

@@ -1,0 +1,130 @@
+package session
+
+import (
+	"crypto/cipher"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+)
+
+// Why a datagram is refused. All but ErrForged are found before anything is decrypted.
+var (
+	// ErrPeer: the sender's node may not have a session.
+	ErrPeer = errors.New("its sender is no peer")
+	// ErrFormat: it is no datagram of this version of the protocol.
+	ErrFormat = errors.New("it is no datagram of this protocol")
+	// ErrKey: this process does not have the key.
+	ErrKey = errors.New("it is under a key that this speaker does not have")
+	// ErrReplayed: it was received before, or is too old to be sure.
+	ErrReplayed = errors.New("it was received before")
+	// ErrUnconfirmed: the instance that sent it has not answered a nonce. It is asked to.
+	ErrUnconfirmed = errors.New("its sender has not answered a nonce")
+	// ErrForged: it was not made with the key, or for another process.
+	ErrForged = errors.New("it was not made with the key for this process")
+)
+
+// Opened is what a datagram contains and what follows from it.
+type Opened struct {
+	// Message is in the memory of the datagram. Nil: the datagram has none, it belongs to
+	// a handshake.
+	Message []byte
+	// Instance of the sender, if the datagram is authentic. It is confirmed if
+	// there is a Message, or Met.
+	Instance wire.Instance
+	// Met: the datagram confirmed an instance, a new one or the same one after Reset.
+	Met bool
+	// Greeted: an instance that was confirmed before asks for an answer. It has no session
+	// with this process, or wants to be shown its keys.
+	Greeted bool
+	// Replies go to the same node.
+	Replies [][]byte
+	// Err is why the datagram was refused, one of the errors above.
+	Err error
+}
+
+// Open takes a datagram that came from the address of a node. It overwrites the datagram.
+// Greetings that follow from it may be due afterwards: see Next.
+func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) Opened {
+	p := t.peers[from]
+	if p == nil {
+		return Opened{Err: ErrPeer}
+	}
+	h, ok := parseHeader(datagram)
+	if !ok {
+		return Opened{Err: ErrFormat}
+	}
+	key := slices.IndexFunc(t.keys, func(k ownKey) bool { return k.id == h.key })
+	if key == noKey {
+		return Opened{Err: ErrKey}
+	}
+	known := h.instance == p.instance
+	confirmed := p.met && known
+	place, tag := t.recent.place(datagram) // of no use for data
+	switch {
+	case known && !p.window.fresh(h.counter):
+		return Opened{Err: ErrReplayed}
+	case !confirmed && h.kind == kindData:
+		t.greetSoon(now, p)
+		return Opened{Err: ErrUnconfirmed}
+	case !confirmed && *place == tag:
+		return Opened{Err: ErrReplayed}
+	}
+	receiver := t.instance
+	if h.kind == kindGreeting {
+		receiver = wire.Instance{}
+	}
+	t.bind(datagram[:headerSize], h.counter, from, t.self, receiver)
+	content, err := t.cipher(p, key, h.instance, confirmed).Open(datagram[headerSize:headerSize], t.nonce[:], datagram[headerSize:], t.bound)
+	if err != nil {
+		return Opened{Err: ErrForged}
+	}
+	if known {
+		p.window.mark(h.counter)
+	} else {
+		*place = tag
+	}
+	if h.kind == kindData {
+		return Opened{Message: content, Instance: h.instance}
+	}
+	return t.welcome(now, p, key, h, parseGreeting(content))
+}
+
+// cipher returns the one for datagrams of an instance, and keeps it if that is confirmed.
+func (t *Table) cipher(p *peer, key int, instance wire.Instance, confirmed bool) cipher.AEAD {
+	if !confirmed {
+		return t.keys[key].forInstance(instance)
+	}
+	if p.open[key] == nil {
+		p.open[key] = t.keys[key].forInstance(instance)
+	}
+	return p.open[key]
+}
+
+// welcome acts on an authentic greeting.
+func (t *Table) welcome(now time.Time, p *peer, key int, h header, g greeting) Opened {
+	opened := Opened{Instance: h.instance, Greeted: h.instance == p.instance && g.nonce != challenge{}}
+	confirmed := p.met && h.instance == p.instance
+	if p.asking && g.echo == p.nonce && now.Sub(p.drawn) < nonceLife {
+		p.asking = false
+		if !confirmed {
+			p.confirm(h)
+			opened.Met, confirmed = true, true
+		}
+	}
+	switch {
+	case !confirmed:
+		t.greetSoon(now, p)
+	case h.counter > p.keysAt:
+		p.keys, p.keysAt = g.keys, h.counter
+		p.choose(t.keys)
+	}
+	if g.nonce != (challenge{}) && p.mayAnswer(now) {
+		if answer, ok := t.greet(now, p, key, g.nonce); ok {
+			opened.Replies = [][]byte{answer}
+		}
+	}
+	return opened
+}

@@ -1,0 +1,140 @@
+// Package session protects the datagrams between speakers: it encrypts and authenticates
+// them, binds each to one process of its sender and one of its receiver, delivers none
+// twice, and changes keys without a moment in which two speakers have none in common. It
+// has no socket, no clock and no source of chance of its own; the adapter of the mesh
+// sends what a Table returns and passes in what arrives.
+//
+// A receiver accepts messages of one instance of a peer, which has proved that it runs
+// now: it has returned a nonce that the receiver has drawn for it. See docs/design/mesh.md.
+package session
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+)
+
+const (
+	// MaxDatagram is the longest datagram in bytes. It fits into the MTU of Ethernet and
+	// the minimum of IPv6 (RFC 8200 section 5) with the headers of UDP and a tunnel.
+	MaxDatagram = 1200
+	// MaxMessage is the longest message in bytes.
+	MaxMessage = MaxDatagram - Overhead
+)
+
+// Table has the sessions of this process with its peers. It is not safe for concurrent
+// use. Its memory is constant for each peer, whatever arrives.
+type Table struct {
+	self     lb.NodeName
+	instance wire.Instance
+	random   func([]byte)
+	keys     []ownKey // newest first
+	peers    map[lb.NodeName]*peer
+	order    []*peer   // by name
+	due      time.Time // no greeting is due earlier
+	counter  uint64    // of the datagram that was sealed last
+	recent   recent
+
+	bound []byte // scratch: associated data
+	nonce [nonceSize]byte
+}
+
+// New returns a table for this process. random fills a slice with random bytes that
+// cannot be predicted.
+func New(self lb.NodeName, instance wire.Instance, random func([]byte)) *Table {
+	return &Table{self: self, instance: instance, random: random, peers: map[lb.NodeName]*peer{}}
+}
+
+// SetKeys replaces the keys, the newest first; MaxKeys are used at most. Datagrams under
+// other keys are refused from now on. If a key is new or missing, every peer is greeted
+// again, so that it sends under a key that this process has.
+func (t *Table) SetKeys(now time.Time, keys []Key) {
+	var next []ownKey
+	for _, k := range keys {
+		known := slices.ContainsFunc(next, func(own ownKey) bool { return own.equal(k) })
+		if k.derived != nil && !known && len(next) < MaxKeys {
+			next = append(next, ownKey{k, k.derived().id, k.forInstance(t.instance)})
+		}
+	}
+	if slices.EqualFunc(t.keys, next, func(a, b ownKey) bool { return a.equal(b.Key) }) {
+		return
+	}
+	t.keys = next
+	for _, p := range t.order {
+		p.open = [MaxKeys]lazyCipher{}
+		p.choose(next)
+		t.greetNow(now, p)
+	}
+}
+
+// SetPeers replaces the nodes that may have a session. The sessions of others end.
+func (t *Table) SetPeers(now time.Time, nodes []lb.NodeName) {
+	peers := make(map[lb.NodeName]*peer, len(nodes))
+	order := make([]*peer, 0, len(nodes))
+	for _, node := range nodes {
+		if node == t.self || peers[node] != nil {
+			continue
+		}
+		p := t.peers[node]
+		if p == nil {
+			p = &peer{node: node, key: noKey}
+			t.greetNow(now, p)
+		}
+		peers[node], order = p, append(order, p)
+	}
+	slices.SortFunc(order, func(a, b *peer) int { return cmp.Compare(a.node, b.node) })
+	t.peers, t.order = peers, order
+}
+
+// Reset ends the session with a node that was found dead. No datagram that was sent
+// before now is delivered any more.
+func (t *Table) Reset(now time.Time, node lb.NodeName) {
+	p := t.peers[node]
+	if p == nil {
+		return
+	}
+	if !p.met {
+		p.drawn = time.Time{} // the next greeting has a new nonce
+		return
+	}
+	p.met = false
+	t.greetNow(now, p)
+}
+
+// Met returns whether an instance of the node is confirmed.
+func (t *Table) Met(node lb.NodeName) bool {
+	p := t.peers[node]
+	return p != nil && p.met
+}
+
+// HaveNewestKey returns whether all nodes with a confirmed instance have shown the newest key
+// of this process.
+func (t *Table) HaveNewestKey() bool {
+	return !slices.ContainsFunc(t.order, func(p *peer) bool { return p.met && p.key != 0 })
+}
+
+// Seal returns a message as a datagram for the confirmed instance of a node, under the
+// newest key that both have. It returns false if no instance is confirmed, if the two
+// have no key in common, or if the message is longer than MaxMessage.
+func (t *Table) Seal(to lb.NodeName, message []byte) (datagram []byte, ok bool) {
+	p := t.peers[to]
+	if p == nil || !p.met || p.key == noKey || len(message) > MaxMessage {
+		return nil, false
+	}
+	return t.seal(kindData, p.key, p.node, p.instance, message)
+}
+
+func (t *Table) seal(kind byte, key int, to lb.NodeName, receiver wire.Instance, content []byte) ([]byte, bool) {
+	if t.counter == math.MaxUint64 {
+		return nil, false // the next one would be used a second time
+	}
+	t.counter++
+	h := header{kind: kind, key: t.keys[key].id, instance: t.instance, counter: t.counter}
+	datagram := h.append(make([]byte, 0, Overhead+len(content)))
+	t.bind(datagram, h.counter, t.self, to, receiver)
+	return t.keys[key].seal.Seal(datagram, t.nonce[:], content, t.bound), true
+}

@@ -1,0 +1,62 @@
+package session
+
+import "encoding/binary"
+
+const (
+	windowWords = 32
+	// windowSize is how far a datagram may be behind the newest one of its sender. A sender
+	// numbers its datagrams to all receivers in one row: two rounds to a thousand peers.
+	windowSize = (windowWords - 1) * 64
+)
+
+// window remembers which counters of an instance were received (RFC 4303 section 3.4.3),
+// in a ring of words, of which the one ahead is cleared as the window moves (RFC 6479).
+type window struct {
+	newest uint64
+	words  [windowWords]uint64
+}
+
+// reset refuses every counter up to this one.
+func (w *window) reset(newest uint64) {
+	w.newest = newest
+	for i := range w.words {
+		w.words[i] = ^uint64(0)
+	}
+	w.words[newest/64%windowWords] = 1<<(newest%64)<<1 - 1 // this one and those before it in the word
+}
+
+// fresh returns whether the counter is in the window or newer, and was not received.
+func (w *window) fresh(counter uint64) bool {
+	if counter > w.newest {
+		return true
+	}
+	return w.newest-counter < windowSize && w.words[counter/64%windowWords]&(1<<(counter%64)) == 0
+}
+
+// mark records a counter that is fresh as received.
+func (w *window) mark(counter uint64) {
+	if counter > w.newest {
+		w.clear(w.newest/64, counter/64)
+		w.newest = counter
+	}
+	w.words[counter/64%windowWords] |= 1 << (counter % 64)
+}
+
+// clear empties the words after one up to another.
+func (w *window) clear(after, to uint64) {
+	for n := range min(to-after, windowWords) {
+		w.words[(to-n)%windowWords] = 0
+	}
+}
+
+// recent remembers greetings of instances that are not confirmed, so that a recording is
+// answered once: sent again and again, it would use up the budget of answers, and the true
+// greetings of a peer got none. The tag of an authentic datagram is as good as random and
+// serves as its hash. A greeting is forgotten when another one takes its place.
+type recent [1 << 13]uint64
+
+// place takes a datagram of Overhead bytes at least.
+func (r *recent) place(datagram []byte) (place *uint64, tag uint64) {
+	end := datagram[len(datagram)-16:]
+	return &r[binary.BigEndian.Uint64(end)%uint64(len(r))], binary.BigEndian.Uint64(end[8:])
+}

@@ -1,0 +1,141 @@
+// Package mesh connects a speaker with the others: one UDP socket, a clock, and the machines
+// of internal/mesh (who is alive, what each publishes) and internal/mesh/session (keys,
+// authentication). It decides nothing itself.
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	machine "github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/session"
+	"github.com/lbstack/lbstack/internal/watchdog"
+)
+
+// Config is what a Mesh needs to start.
+type Config struct {
+	// Node is this node's name, unique in the cluster.
+	Node lb.NodeName
+	// Address to listen on and to send from, UDP.
+	Address netip.AddrPort
+	// Keys that all speakers share, the newest first. SetKeys replaces them.
+	Keys []session.Key
+	// Profile is how soon the death of a speaker is noticed.
+	Profile Profile
+	// View takes what is known of the others, after each change; it must not block.
+	View func(machine.View)
+	// Log at debug level; a key is never in it.
+	Log logr.Logger
+	// Metrics count messages.
+	Metrics *Metrics
+	// Passes marks those of the goroutine that sends heartbeats; nil: nothing does.
+	Passes *watchdog.Loop
+}
+
+// Mesh is this speaker among the others. Make it with Start.
+type Mesh struct {
+	*runner
+	config  Config
+	socket  *socket
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	join  sync.Mutex                 // one call of Join at a time
+	mu    sync.Mutex                 // guards what follows
+	nodes map[netip.Addr]lb.NodeName // by the address that they send from
+	hosts map[lb.NodeName]netip.Addr
+}
+
+// Start begins to listen. Nothing is sent before Join.
+func Start(config Config) (*Mesh, error) {
+	m := &Mesh{config: config}
+	m.runner = newRunner(config.Node, config.Profile.timing(), randomInstance(), randomBytes, m.send, config.View)
+	m.clock, m.passes = bootTime, config.Passes
+	m.metrics = config.Metrics
+	m.SetKeys(config.Keys)
+	var err error
+	if m.socket, err = listen(config.Address, m.datagram); err != nil {
+		return nil, fmt.Errorf("listening on %s, UDP: %w", config.Address, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	m.cancel = cancel
+	m.running.Go(func() { m.socket.read(ctx) })
+	m.running.Go(func() { m.keepRunning(ctx) })
+	m.running.Go(func() { m.probe(ctx) })
+	return m, nil
+}
+
+// Stop ends it at once: what the others should know was published before.
+func (m *Mesh) Stop() error {
+	m.cancel()
+	err := m.socket.close()
+	m.running.Wait()
+	if err != nil {
+		return fmt.Errorf("stopping the mesh: %w", err)
+	}
+	return nil
+}
+
+// Join sets which other speakers there should be, and where. Speakers that are alive although
+// they should not be there stay until they are lost.
+func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
+	m.join.Lock()
+	defer m.join.Unlock()
+	alive := m.Peers()
+	m.mu.Lock()
+	hosts := make(map[lb.NodeName]netip.Addr, len(peers))
+	for _, node := range alive {
+		if host, known := m.hosts[node]; known {
+			hosts[node] = host
+		}
+	}
+	maps.Copy(hosts, peers)
+	delete(hosts, m.config.Node)
+	from := make(map[netip.Addr]lb.NodeName, len(hosts))
+	for node, host := range hosts {
+		from[host.Unmap()] = node
+	}
+	m.hosts, m.nodes = hosts, from
+	m.mu.Unlock()
+	if err := m.socket.accept(from); err != nil {
+		m.config.Log.Error(err, "accepting what other speakers send")
+	}
+	nodes := slices.Sorted(maps.Keys(peers))
+	m.do(func(now time.Time) []machine.Send { m.machine.SetPeers(now, nodes); return nil })
+}
+
+// send sends a datagram, without waiting.
+func (m *Mesh) send(to lb.NodeName, datagram []byte) {
+	host, known := m.hostOf(to)
+	if !known || m.socket == nil {
+		return // it is greeted again
+	}
+	if err := m.socket.send(datagram, netip.AddrPortFrom(host, m.config.Address.Port())); err != nil {
+		m.config.Log.V(1).Info("a datagram was not sent", "to", to, "why", err.Error())
+	}
+}
+
+func (m *Mesh) hostOf(node lb.NodeName) (netip.Addr, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	host, known := m.hosts[node]
+	return host, known
+}
+
+// datagram takes a datagram that came from an address. Nothing of it is kept.
+func (m *Mesh) datagram(from netip.Addr, datagram []byte) {
+	m.mu.Lock()
+	node, known := m.nodes[from.Unmap()]
+	m.mu.Unlock()
+	if known {
+		m.receive(node, datagram)
+	}
+}

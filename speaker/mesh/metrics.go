@@ -1,0 +1,60 @@
+package mesh
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics count what the mesh does. A nil Metrics counts nothing.
+type Metrics struct {
+	messagesSent, messagesReceived, messagesRefused, stalls prometheus.Counter
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "lbstack", Subsystem: "mesh", Name: name, Help: help})
+	}
+	m := &Metrics{
+		messagesSent:     counter("messages_sent_total", "Messages sent to other speakers."),
+		messagesReceived: counter("messages_received_total", "Messages received from other speakers."),
+		messagesRefused:  counter("messages_refused_total", "Datagrams from the addresses of other speakers that were refused: replayed, of another process, of another key, or malformed."),
+		stalls:           counter("stalls_total", "How often this process stood still, and asked the others what they own before it answered again."),
+	}
+	registry.MustRegister(m.messagesSent, m.messagesReceived, m.messagesRefused, m.stalls)
+	return m
+}
+
+func (m *Metrics) sent() {
+	if m != nil {
+		m.messagesSent.Inc()
+	}
+}
+
+func (m *Metrics) received() {
+	if m != nil {
+		m.messagesReceived.Inc()
+	}
+}
+
+func (m *Metrics) refused() {
+	if m != nil {
+		m.messagesRefused.Inc()
+	}
+}
+
+func (m *Metrics) stalled() {
+	if m != nil {
+		m.stalls.Inc()
+	}
+}
+
+// Register registers what is known of the mesh when it is asked for.
+func (m *Mesh) Register(registry prometheus.Registerer) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "lbstack", Subsystem: "mesh", Name: "live_speakers", Help: "Speakers that are alive, this one included.",
+	}, func() float64 { return float64(m.live()) }))
+}
+
+func (r *runner) live() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return 1 + len(r.machine.View().Peers)
+}

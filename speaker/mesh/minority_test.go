@@ -1,0 +1,195 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+// twiceBound is how long two nodes of one segment may answer for an address.
+func (w *world) twiceBound() time.Duration { return w.timing.Timeout }
+
+func TestSurvivorsOfSeveralServeWithinASecond(t *testing.T) {
+	tests := []struct{ nodes, die int }{{2, 1}, {3, 2}, {5, 2}, {5, 3}, {5, 4}}
+	for _, tt := range tests {
+		for _, power := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%d of %d, power lost: %v", tt.die, tt.nodes, power), func(t *testing.T) {
+				var gaps []time.Duration
+				each(t, tt.nodes, 12, func(t *testing.T, w *world) {
+					w.mu.Lock()
+					for _, n := range w.names {
+						w.deaf[n] = true // the API server is away
+					}
+					w.mu.Unlock()
+					w.differ()
+					at := time.Now()
+					for _, n := range w.names[:tt.die] {
+						w.crash(n, power)
+					}
+					w.pass(2 * time.Second)
+					settled(t, w)
+					gap := w.longestGap(at)
+					gaps = append(gaps, gap)
+					if gap > time.Second {
+						t.Errorf("no node answered for %s, want at most a second", gap)
+					}
+				})
+				t.Logf("no node answered: %s", quantiles(gaps))
+			})
+		}
+	}
+}
+
+func TestSpeakerThatReceivesNothingTakesNothing(t *testing.T) {
+	each(t, 3, 0, func(t *testing.T, w *world) {
+		w.wants(12)
+		w.wall("n3")
+		w.run("n1", "n2")
+		w.pass(10 * time.Second)
+		before, at := settled(t, w), time.Now()
+		w.run("n3")
+		w.pass(20 * time.Second)
+		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+			t.Errorf("owners (-before n3 started +after):\n%s", diff)
+		}
+		if twice := w.longestTwice(at); twice > 0 {
+			t.Errorf("two nodes answered for %s, want never", twice)
+		}
+		w.heal()
+		w.pass(10 * time.Second)
+		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+			t.Errorf("owners (-before +after n3 could talk to the others):\n%s", diff)
+		}
+	})
+}
+
+func TestWallLeavesOneOwner(t *testing.T) {
+	tests := []struct {
+		nodes int
+		some  []lb.NodeName
+		moves bool // what the minority has, to the majority
+	}{
+		{2, []lb.NodeName{"n1"}, false},
+		{3, []lb.NodeName{"n1"}, true},
+		{3, []lb.NodeName{"n3"}, true},
+		{4, []lb.NodeName{"n1", "n2"}, false},
+		{5, []lb.NodeName{"n4", "n5"}, true},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("%d of %d", len(tt.some), tt.nodes), func(t *testing.T) {
+			var twice []time.Duration
+			each(t, tt.nodes, 12, func(t *testing.T, w *world) {
+				before, at := settled(t, w), time.Now()
+				w.wall(tt.some...)
+				w.pass(10 * time.Second)
+				during := settled(t, w)
+				if diff := cmp.Diff(before, during); diff != "" && !tt.moves {
+					t.Errorf("owners (-before +after):\n%s", diff)
+				}
+				twice = append(twice, w.longestTwice(at))
+				if got := w.longestTwice(at); got > w.twiceBound() {
+					t.Errorf("two nodes answered for %s, want at most %s", got, w.twiceBound())
+				}
+				if gap := w.longestGap(at); gap > time.Second {
+					t.Errorf("no node answered for %s, want at most a second", gap)
+				}
+				w.crash(tt.some[0], true)
+				w.pass(3 * time.Second)
+				settled(t, w)
+				w.run(tt.some[0])
+				w.heal()
+				w.pass(15 * time.Second)
+				settled(t, w)
+			})
+			t.Logf("two nodes answered: %s", quantiles(twice))
+		})
+	}
+}
+
+// Where nodes are cut from each other and all reach the gateway, nothing in the network tells
+// them who goes on; the controller does.
+func TestNodesThatAreCutFromEachOtherAndReachTheGateway(t *testing.T) {
+	tests := []struct {
+		nodes int
+		some  []lb.NodeName
+		goOn  bool // they are the group that goes on
+	}{
+		{2, []lb.NodeName{"n1"}, true},
+		{3, []lb.NodeName{"n1"}, false},
+		{3, []lb.NodeName{"n3"}, false},
+		{4, []lb.NodeName{"n3", "n4"}, false},
+		{5, []lb.NodeName{"n1", "n2"}, false},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("%d of %d", len(tt.some), tt.nodes), func(t *testing.T) {
+			var twice, gaps []time.Duration
+			each(t, tt.nodes, 12, func(t *testing.T, w *world) {
+				at := time.Now()
+				w.separate(tt.some...)
+				w.pass(10 * time.Second)
+				for address, owner := range settled(t, w) {
+					if slices.Contains(tt.some, owner) != tt.goOn {
+						t.Errorf("%s is answered for by %s, want one of the group that goes on", address, owner)
+					}
+				}
+				twice, gaps = append(twice, w.longestTwice(at)), append(gaps, w.longestGap(at))
+				if got := w.longestTwice(at); got > 3*time.Second {
+					t.Errorf("two nodes answered for %s, want at most 3s", got)
+				}
+				if gap := w.longestGap(at); gap > time.Second {
+					t.Errorf("no node answered for %s, want at most a second", gap)
+				}
+				// The group that goes on dies, and the API server knows.
+				left := slices.DeleteFunc(slices.Clone(w.names), func(n lb.NodeName) bool { return slices.Contains(tt.some, n) == tt.goOn })
+				dead := slices.DeleteFunc(slices.Clone(w.names), func(n lb.NodeName) bool { return slices.Contains(left, n) })
+				for _, n := range dead {
+					w.crash(n, true)
+				}
+				w.lost(dead...)
+				w.pass(5 * time.Second)
+				settled(t, w)
+				w.lost()
+				w.heal()
+				w.run(dead...)
+				w.pass(15 * time.Second)
+				settled(t, w)
+			})
+			t.Logf("two nodes answered: %s; none: %s", quantiles(twice), quantiles(gaps))
+		})
+	}
+}
+
+func TestAddressThatBecomesWantedBehindAWall(t *testing.T) {
+	each(t, 4, 0, func(t *testing.T, w *world) {
+		w.wants(2)
+		w.run(w.names...)
+		w.pass(11 * time.Second)
+		w.wall("n1", "n2")
+		w.pass(5 * time.Second)
+		w.differ()
+		at := time.Now()
+		w.wants(12)
+		w.pass(5 * time.Second)
+		settled(t, w)
+		if got := w.longestTwice(at); got > w.twiceBound() {
+			t.Errorf("two nodes answered for %s, want at most %s", got, w.twiceBound())
+		}
+	})
+}
+
+func TestSpeakerThatIsCutOffStartsAnewWithItsLink(t *testing.T) {
+	each(t, 3, 12, func(t *testing.T, w *world) {
+		w.part("n1")
+		w.pass(5 * time.Second)
+		w.change(func(s *speaker.Snapshot) { s.Draining["n2"] = true })
+		w.heal()
+		w.pass(15 * time.Second)
+		settled(t, w)
+	})
+}

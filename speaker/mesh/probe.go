@@ -1,0 +1,105 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	machine "github.com/lbstack/lbstack/internal/mesh"
+)
+
+// unanswered is how many probes of a kernel in a row must stay without an answer for the node
+// to be dead.
+const unanswered = 2
+
+// probe probes the kernels of nodes whose speakers restart: they send no heartbeats, but as
+// long as their kernel answers they go on forwarding. A kernel refuses a TCP connection to the
+// port of the mesh, on which nobody listens; a dead one does not answer.
+func (m *Mesh) probe(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.probes:
+		}
+		m.probeWhileRestarting(ctx)
+	}
+}
+
+// probeWhileRestarting probes until there is no kernel to be probed any more.
+func (m *Mesh) probeWhileRestarting(ctx context.Context) {
+	tick := time.NewTicker(m.timing.Interval)
+	defer tick.Stop()
+	silent := map[lb.NodeName]int{}
+	for nodes := m.probed(); len(nodes) > 0; nodes = m.probed() {
+		for node, answers := range m.probeAll(ctx, nodes) {
+			silent[node]++
+			if answers {
+				silent[node] = 0
+			}
+			if silent[node] >= unanswered && ctx.Err() == nil {
+				m.do(func(now time.Time) []machine.Send { return m.machine.Vanished(now, node) })
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// probed returns the nodes whose kernels are to be probed.
+func (r *runner) probed() []lb.NodeName {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.Probed()
+}
+
+// probeAll probes kernels, all at once. A node whose address is unknown is left out.
+func (m *Mesh) probeAll(ctx context.Context, nodes []lb.NodeName) map[lb.NodeName]bool {
+	answers := map[lb.NodeName]bool{}
+	var mu sync.Mutex
+	var dials sync.WaitGroup
+	for _, node := range nodes {
+		host, known := m.hostOf(node)
+		if !known {
+			continue
+		}
+		dials.Go(func() {
+			here := m.answers(ctx, netip.AddrPortFrom(host, m.config.Address.Port()))
+			mu.Lock()
+			defer mu.Unlock()
+			answers[node] = here
+		})
+	}
+	dials.Wait()
+	return answers
+}
+
+// answers returns whether a kernel refuses a connection, or accepts it.
+func (m *Mesh) answers(ctx context.Context, to netip.AddrPort) bool {
+	dialer := net.Dialer{Timeout: m.timing.Timeout / 2, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(m.config.Address.Addr(), 0))}
+	conn, err := dialer.DialContext(ctx, "tcp", to.String())
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// bootTime is a clock that goes on while the machine is suspended (CLOCK_BOOTTIME), which
+// Go's does not. While a hypervisor stops a machine, both stand still.
+func bootTime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
+		return 0 // the kernel has had it since Linux 2.6.39
+	}
+	return time.Duration(t.Nano())
+}

@@ -1,0 +1,556 @@
+package mesh
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+// settled fails unless every address has exactly one owner.
+func settled(t *testing.T, w *world) map[string]lb.NodeName {
+	t.Helper()
+	owners := map[string]lb.NodeName{}
+	for address, owner := range w.owners() {
+		if !slices.Contains(w.names, owner) {
+			t.Errorf("%s is answered for by %q, want exactly one node", address, owner)
+		}
+		owners[address.String()] = owner
+	}
+	return owners
+}
+
+func TestASingleNodeOwnsEverything(t *testing.T) {
+	each(t, 1, 3, func(t *testing.T, w *world) { settled(t, w) })
+}
+
+func TestNodesThatStartTogetherShare(t *testing.T) {
+	each(t, 5, 10, func(t *testing.T, w *world) {
+		settled(t, w)
+		for _, n := range w.names {
+			if got := len(of(w.owners(), n)); got != 2 {
+				t.Errorf("%s owns %d addresses, want 2", n, got)
+			}
+		}
+	})
+}
+
+func TestACrashedOwnerIsReplaced(t *testing.T) {
+	var gaps, twice []time.Duration
+	defer func() { t.Logf("nobody answered: %s; two answered: %s", quantiles(gaps), quantiles(twice)) }()
+	for _, power := range []bool{false, true} {
+		each(t, 4, 12, func(t *testing.T, w *world) {
+			before, at := settled(t, w), time.Now()
+			w.crash("n2", power)
+			w.pass(2 * time.Second)
+			after := settled(t, w)
+			for a, owner := range before {
+				if owner != "n2" && after[a] != owner {
+					t.Errorf("%s moved from %s to %s, which has nothing to do with n2", a, owner, after[a])
+				}
+			}
+			gaps, twice = append(gaps, w.longestGap(at)), append(twice, w.longestTwice(at))
+			if gap := w.longestGap(at); gap == 0 || gap >= w.timing.Timeout+150*time.Millisecond {
+				t.Errorf("nobody answered for %s, want less than %s", gap, w.timing.Timeout+150*time.Millisecond)
+			}
+		})
+	}
+}
+
+func TestAReturningNodeTakesNothingBack(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		w.crash("n2", false)
+		w.pass(10 * time.Second)
+		before := settled(t, w)
+		w.run("n2")
+		w.pass(10 * time.Second)
+		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+			t.Errorf("owners (-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestAReturningNodeTakesNothingBackAlthoughMessagesAreLost(t *testing.T) {
+	for range 3 {
+		each(t, 3, 12, func(t *testing.T, w *world) {
+			w.crash("n2", false)
+			w.pass(10 * time.Second)
+			before := settled(t, w)
+			w.mu.Lock()
+			w.nodes["n2"].kept = speaker.Kept{}
+			w.loss = 0.3
+			w.mu.Unlock()
+			w.run("n2")
+			w.pass(250 * time.Millisecond)
+			w.mu.Lock()
+			w.loss = 0
+			w.mu.Unlock()
+			w.pass(10 * time.Second)
+			if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+				t.Errorf("owners (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestGradualFailbackMovesOneAddressASecond(t *testing.T) {
+	each(t, 4, 0, func(t *testing.T, w *world) {
+		w.failback = true
+		w.wants(24)
+		w.run(w.names...)
+		w.pass(10 * time.Second)
+		w.crash("n2", false)
+		w.crash("n3", false)
+		w.pass(10 * time.Second)
+		before, at := settled(t, w), time.Now()
+		w.run("n2", "n3")
+		w.pass(500 * time.Millisecond) // while one takes over from another, both answer
+		for range 60 {
+			w.pass(time.Second)
+			now := settled(t, w)
+			moved := 0
+			for a, owner := range now {
+				if owner != before[a] {
+					moved++
+				}
+			}
+			if moved > 1 {
+				t.Errorf("%d addresses moved within a second", moved)
+			}
+			before = now
+		}
+		for _, n := range w.names {
+			if got := len(of(w.owners(), n)); got < 5 || got > 7 {
+				t.Errorf("%s owns %d of 24 addresses, want about 6", n, got)
+			}
+		}
+		if gap := w.longestGap(at); gap > 0 {
+			t.Errorf("nobody answered for %s", gap)
+		}
+	})
+}
+
+func TestACrashedSpeakerThatStartsAtOnce(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		w.crash("n2", false)
+		w.pass(100 * time.Millisecond)
+		w.run("n2")
+		w.pass(10 * time.Second)
+		settled(t, w)
+	})
+}
+
+func TestALostLink(t *testing.T) { lostLink(t, false) }
+
+func TestALostLinkBesideOneInAnotherSubnet(t *testing.T) { lostLink(t, true) }
+
+func lostLink(t *testing.T, storage bool) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		w.storage = storage
+		for _, name := range w.names {
+			w.setLinks(name, true)
+		}
+		w.pass(time.Second)
+		at := time.Now()
+		w.setLinks("n1", false)
+		w.pass(time.Second)
+		settled(t, w)
+		if got := of(w.owners(), "n1"); len(got) > 0 {
+			t.Errorf("n1 has no link and owns %v", got)
+		}
+		if gap := w.longestGap(at); gap > 50*time.Millisecond {
+			t.Errorf("nobody answered for %s, want less than a beat: nothing has to be missed", gap)
+		}
+		before := settled(t, w)
+		w.setLinks("n1", true)
+		w.pass(10 * time.Second)
+		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+			t.Errorf("owners after the link came back (-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestADrainHasNoGap(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		at := time.Now()
+		w.change(func(s *speaker.Snapshot) { s.Draining["n3"] = true })
+		w.pass(2 * time.Second)
+		settled(t, w)
+		if got := of(w.owners(), "n3"); len(got) > 0 {
+			t.Errorf("n3 is drained and owns %v", got)
+		}
+		w.leave("n3")
+		w.pass(10 * time.Second)
+		settled(t, w)
+		if gap := w.longestGap(at); gap > 0 {
+			t.Errorf("nobody answered for %s", gap)
+		}
+	})
+}
+
+func TestAnAnnouncedRestartHasNoGap(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		before, at := settled(t, w), time.Now()
+		w.leave("n3")
+		w.pass(8 * time.Second)
+		w.run("n3")
+		w.pass(10 * time.Second)
+		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+			t.Errorf("owners (-before +after):\n%s", diff)
+		}
+		if gap := w.longestGap(at); gap > 0 {
+			t.Errorf("nobody answered for %s", gap)
+		}
+	})
+}
+
+func TestAllRestartOneAfterTheOther(t *testing.T) {
+	each(t, 3, 9, func(t *testing.T, w *world) {
+		before, at := settled(t, w), time.Now()
+		for _, n := range w.names {
+			w.leave(n)
+			w.pass(3 * time.Second)
+			w.run(n)
+			w.pass(3 * time.Second)
+		}
+		w.pass(10 * time.Second)
+		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+			t.Errorf("owners (-before +after):\n%s", diff)
+		}
+		if gap := w.longestGap(at); gap > 0 {
+			t.Errorf("nobody answered for %s", gap)
+		}
+	})
+}
+
+func TestARestartThatNeverEnds(t *testing.T) {
+	t.Run("the node is dead", func(t *testing.T) {
+		each(t, 4, 12, func(t *testing.T, w *world) {
+			w.leave("n3")
+			w.crash("n3", true)
+			w.pass(time.Second)
+			settled(t, w)
+		})
+	})
+	t.Run("the time is up", func(t *testing.T) {
+		each(t, 4, 12, func(t *testing.T, w *world) {
+			w.leave("n3")
+			w.pass(29*time.Second + 900*time.Millisecond)
+			w.differ()
+			w.pass(2 * time.Second)
+			settled(t, w)
+		})
+	})
+}
+
+func TestOneThatStartsWhileAnotherRestarts(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		w.crash("n1", false)
+		w.pass(10 * time.Second)
+		before := settled(t, w)
+		w.leave("n3")
+		w.run("n1")
+		w.pass(8 * time.Second)
+		if got := of(w.owners(), "n1"); len(got) > 0 {
+			t.Errorf("n1 starts while n3 restarts and takes %v", got)
+		}
+		w.run("n3")
+		w.pass(8 * time.Second)
+		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+			t.Errorf("owners (-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestACarerThatRestarts(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		before, at := settled(t, w), time.Now()
+		w.leave("n3")
+		w.pass(6 * time.Second)
+		w.leave("n2")
+		w.pass(time.Second)
+		w.leave("n1")
+		w.pass(time.Second)
+		w.run("n1", "n2", "n3")
+		w.pass(11 * time.Second)
+		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+			t.Errorf("owners (-before +after):\n%s", diff)
+		}
+		if gap := w.longestGap(at); gap > 0 {
+			t.Errorf("nobody answered for %s", gap)
+		}
+	})
+}
+
+func TestTheLastOfThreeGoesOnWhenTheOthersHaveLeft(t *testing.T) {
+	for _, drained := range []bool{true, false} {
+		each(t, 3, 6, func(t *testing.T, w *world) {
+			at := time.Now()
+			if drained {
+				w.change(func(s *speaker.Snapshot) { s.Draining["n2"], s.Draining["n3"] = true, true })
+				w.pass(6 * time.Second)
+			}
+			w.leave("n2")
+			w.leave("n3")
+			w.pass(29 * time.Second)
+			if gap := w.longestGap(at); gap > 0 {
+				t.Errorf("drained: %v: nobody answered for %s", drained, gap)
+			}
+			w.differ()
+			w.pass(4 * time.Second)
+			if got := of(w.owners(), "n1"); len(got) != 6 {
+				t.Errorf("drained: %v: n1 answers for %v, want all", drained, got)
+			}
+		})
+	}
+}
+
+func TestACarerThatCrashes(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		w.leave("n3")
+		w.pass(time.Second)
+		w.crash("n1", true)
+		w.pass(2 * time.Second)
+		for address, owner := range w.owners() {
+			if owner == "" && !w.cared(address) {
+				t.Errorf("nobody answers for %s", address)
+			}
+		}
+		w.run("n3")
+		w.pass(10 * time.Second)
+		settled(t, w)
+	})
+}
+
+func TestANodeThatIsCutOffIsSilent(t *testing.T) {
+	for _, count := range []int{3, 5} {
+		each(t, count, 12, func(t *testing.T, w *world) {
+			at := time.Now()
+			before := settled(t, w)
+			w.part("n1")
+			w.pass(w.timing.Timeout + 2*w.timing.Interval + mostDelay)
+			for range 100 {
+				if got := of(w.owners(), "n1"); len(got) > 0 {
+					t.Fatalf("%s after it was cut off, n1 answers for %v", time.Since(at), got)
+				}
+				w.pass(100 * time.Millisecond)
+			}
+			kept := settled(t, w)
+			for a, owner := range before {
+				if owner != "n1" && kept[a] != owner {
+					t.Errorf("%s moved from %s to %s, which has nothing to do with n1", a, owner, kept[a])
+				}
+			}
+			w.heal()
+			w.pass(10 * time.Second)
+			if diff := cmp.Diff(kept, settled(t, w)); diff != "" {
+				t.Errorf("owners after healing (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestOneThatIsCutOffAndKnowsOthersAreDown(t *testing.T) {
+	each(t, 3, 6, func(t *testing.T, w *world) {
+		w.part("n1")
+		w.crash("n2", true)
+		w.crash("n3", true)
+		w.pass(2 * time.Second)
+		if got := of(w.owners(), "n1"); len(got) > 0 {
+			t.Errorf("n1 lost all others at once and answers for %v", got)
+		}
+		w.change(func(s *speaker.Snapshot) { s.Down["n2"], s.Down["n3"] = true, true })
+		w.pass(time.Second)
+		if got := of(w.owners(), "n1"); len(got) != 6 {
+			t.Errorf("the others are down and n1 answers for %v, want all", got)
+		}
+	})
+}
+
+func TestTheSurvivorOfTwoGoesOn(t *testing.T) {
+	each(t, 2, 6, func(t *testing.T, w *world) {
+		w.crash("n2", true)
+		w.pass(time.Second)
+		settled(t, w)
+	})
+}
+
+func TestASplitHeals(t *testing.T) {
+	var twice []time.Duration
+	defer func() { t.Logf("two answered after healing: %s", quantiles(twice)) }()
+	heals := func(t *testing.T, w *world) {
+		w.pass(5 * time.Second)
+		at := time.Now()
+		w.heal()
+		w.pass(10 * time.Second)
+		settled(t, w)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, s := range w.pastTwice {
+			if s.end.After(at) {
+				twice = append(twice, s.end.Sub(at))
+			}
+		}
+	}
+	for _, part := range [][]lb.NodeName{{"n1", "n2"}, {"n1", "n2", "n3"}} {
+		each(t, len(part)*2, 12, func(t *testing.T, w *world) {
+			w.part(part...)
+			heals(t, w)
+		})
+	}
+	each(t, 2, 12, func(t *testing.T, w *world) {
+		w.part("n1")
+		heals(t, w)
+	})
+}
+
+func TestOneThatStoodStillAsksFirst(t *testing.T) {
+	for _, still := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 320 * time.Millisecond, 400 * time.Millisecond, 5 * time.Second} {
+		each(t, 4, 12, func(t *testing.T, w *world) {
+			w.freeze("n2")
+			w.pass(still)
+			at := time.Now()
+			w.thaw("n2")
+			w.pass(5 * time.Second)
+			settled(t, w)
+			if twice := w.longestTwice(at); twice > 2*mostDelay {
+				t.Errorf("still for %s: two answered for %s", still, twice)
+			}
+		})
+	}
+}
+
+func TestAOneWayCutKillsNobody(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		before := settled(t, w)
+		w.cutFrom("n1", "n2")
+		w.pass(10 * time.Second)
+		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+			t.Errorf("owners (-before +after):\n%s", diff)
+		}
+		w.crash("n1", true)
+		w.pass(time.Second)
+		settled(t, w)
+	})
+}
+
+func TestOneThatIsNotHeardGivesUp(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		for _, n := range w.names[1:] {
+			w.cutFrom("n1", n)
+		}
+		w.pass(2 * time.Second)
+		settled(t, w)
+		if got := of(w.owners(), "n1"); len(got) > 0 {
+			t.Errorf("nobody hears n1 and it answers for %v", got)
+		}
+		w.heal()
+		w.pass(10 * time.Second)
+		settled(t, w)
+	})
+}
+
+func TestOneWithoutTheClusterDoesNotActAndIsPassedOver(t *testing.T) {
+	each(t, 4, 0, func(t *testing.T, w *world) {
+		w.wants(0)
+		w.run(w.names...)
+		w.pass(10 * time.Second)
+		w.mu.Lock()
+		w.deaf["n2"] = true
+		w.mu.Unlock()
+		w.differ()
+		w.wants(12)
+		w.pass(4 * time.Second)
+		settled(t, w)
+	})
+}
+
+func TestOneWithAnOldSnapshotStartsNoWar(t *testing.T) {
+	each(t, 4, 0, func(t *testing.T, w *world) {
+		w.wants(2, "n1", "n2")
+		w.run(w.names...)
+		w.pass(11 * time.Second)
+		w.mu.Lock()
+		w.deaf["n1"] = true
+		w.mu.Unlock()
+		w.differ()
+		w.wants(2, "n3")
+		w.pass(5 * time.Second)
+		var highest uint64
+		for _, n := range w.names {
+			for _, epoch := range claimsOf(w, n) {
+				highest = max(highest, uint64(epoch))
+			}
+		}
+		if highest > 10 {
+			t.Errorf("an address had %d owners in five seconds, want a few", highest)
+		}
+	})
+}
+
+func TestTheAPIServerIsAway(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		w.mu.Lock()
+		for _, n := range w.names {
+			w.deaf[n] = true
+		}
+		w.mu.Unlock()
+		w.crash("n2", true)
+		w.pass(time.Second)
+		settled(t, w)
+		w.pass(calm)
+		w.run("n2")
+		w.pass(calm)
+		w.crash("n1", true)
+		w.pass(time.Second)
+		settled(t, w)
+	})
+}
+
+func TestThirtyNodes(t *testing.T) {
+	play(t, 1, 30, 60, func(t *testing.T, w *world) {
+		unmoved := func(before map[string]lb.NodeName, except lb.NodeName) {
+			t.Helper()
+			after := settled(t, w)
+			for a, owner := range before {
+				if owner != except && after[a] != owner {
+					t.Errorf("%s moved from %s to %s, which has nothing to do with %s", a, owner, after[a], except)
+				}
+			}
+		}
+		before, at := settled(t, w), time.Now()
+		w.crash("n7", true)
+		w.pass(2 * time.Second)
+		unmoved(before, "n7")
+		if gap := w.longestGap(at); gap == 0 || gap >= w.timing.Timeout+150*time.Millisecond {
+			t.Errorf("nobody answered for %s", gap)
+		}
+
+		before = settled(t, w)
+		w.part("n1")
+		// Who hears from few only has to ask the others before he knows.
+		w.pass(w.timing.Timeout + 4*w.timing.Interval)
+		for range 30 {
+			if got := of(w.owners(), "n1"); len(got) > 0 {
+				t.Errorf("n1 is cut off and answers for %v", got)
+				break
+			}
+			w.pass(100 * time.Millisecond)
+		}
+		unmoved(before, "n1")
+		before = settled(t, w)
+		w.heal()
+		w.pass(4 * time.Second)
+		unmoved(before, "")
+
+		w.part(w.names[:15]...)
+		w.pass(4 * time.Second)
+		w.heal()
+		w.pass(4 * time.Second)
+		settled(t, w)
+	})
+}

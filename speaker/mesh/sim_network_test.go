@@ -1,0 +1,114 @@
+package mesh
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// cutFrom cuts what goes from one to another.
+func (w *world) cutFrom(from, to lb.NodeName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cuts[[2]lb.NodeName{from, to}] = true
+	w.fault, w.split = time.Now(), time.Now()
+	w.note("cut: %s to %s", from, to)
+}
+
+// part cuts some off all others.
+func (w *world) part(some ...lb.NodeName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range some {
+		for _, b := range w.names {
+			if !slices.Contains(some, b) {
+				w.cuts[[2]lb.NodeName{a, b}], w.cuts[[2]lb.NodeName{b, a}] = true, true
+			}
+		}
+	}
+	w.fault, w.split = time.Now(), time.Now()
+	// The gateway stays with the larger side.
+	for _, n := range w.names {
+		if in := slices.Contains(some, n); in == (2*len(some) <= len(w.names)) {
+			w.away[n] = true
+		}
+	}
+	w.note("parted: %v from the others", some)
+}
+
+func (w *world) heal() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.cuts)
+	clear(w.walls)
+	clear(w.away)
+	w.fault, w.split, w.healed = time.Now(), time.Now(), time.Now()
+	w.note("healed")
+}
+
+// datagram is one on its way.
+type datagram struct {
+	from, to lb.NodeName
+	data     []byte
+}
+
+// send takes a datagram to the network. A frozen process sends it when it runs again.
+func (p *process) send(to lb.NodeName, data []byte) {
+	d := datagram{p.n.name, to, slices.Clone(data)}
+	if p.frozen.Load() != nil {
+		go func() { p.gate(); p.post(d) }()
+		return
+	}
+	p.post(d)
+}
+
+func (p *process) post(d datagram) {
+	w := p.n.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.dead || w.blocked(d.from, d.to) {
+		return
+	}
+	if w.replay {
+		w.recorded = append(w.recorded, d)
+	}
+	copies := 1
+	if p.n.rng.Float64() < w.dup {
+		copies = 2
+	}
+	for range copies {
+		if p.n.rng.Float64() < w.loss {
+			continue
+		}
+		delay := leastDelay + time.Duration(p.n.rng.Int64N(int64(mostDelay-leastDelay)))
+		time.AfterFunc(delay, func() { w.deliver(d) })
+	}
+}
+
+func (w *world) deliver(d datagram) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := w.nodes[d.to]
+	if n == nil || n.p == nil || n.p.dead || w.blocked(d.from, d.to) {
+		return
+	}
+	// A copy: opening a datagram decrypts it where it is.
+	d.data = slices.Clone(d.data)
+	select {
+	case n.p.inbox <- d:
+	default: // the socket's buffer is full
+	}
+}
+
+func (p *process) listen() {
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case d := <-p.inbox:
+			p.gate()
+			p.runner.receive(d.from, d.data)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package mesh
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/segment"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+// The segment of the simulation: kernels answer for the addresses of their nodes, speakers
+// for what they announce, and a gateway for itself. Cuts part the segment as well as the
+// mesh; walls, as of a firewall or of another key, only the mesh.
+
+var gateway = netip.MustParseAddr("192.168.0.1")
+
+// settleTime is how long another node that announces the same address is given to let go:
+// Timing.Settle of the responder. contestTime is its Timing.Contest.
+const settleTime, contestTime = 200 * time.Millisecond, time.Second
+
+// wall blocks what speakers say to each other between some and all others.
+func (w *world) wall(some ...lb.NodeName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range some {
+		for _, b := range w.names {
+			if !slices.Contains(some, b) {
+				w.walls[[2]lb.NodeName{a, b}], w.walls[[2]lb.NodeName{b, a}] = true, true
+			}
+		}
+	}
+	w.fault, w.split = time.Now(), time.Now()
+	w.note("wall: %v from the others", some)
+}
+
+// blocked returns whether no message goes from one speaker to another. The caller holds the
+// lock.
+func (w *world) blocked(from, to lb.NodeName) bool {
+	way := [2]lb.NodeName{from, to}
+	return w.cuts[way] || w.walls[way]
+}
+
+// connected returns whether frames go both ways between two nodes. The caller holds the lock.
+func (w *world) connected(a, b lb.NodeName) bool {
+	return w.nodes[a].links && w.nodes[b].links && !w.cuts[[2]lb.NodeName{a, b}] && !w.cuts[[2]lb.NodeName{b, a}]
+}
+
+func (n *node) hardware() segment.Hardware {
+	return segment.Hardware{2, 0, 0, 0, 0, byte(slices.Index(n.w.names, n.name))}
+}
+
+// Ask implements speaker.Announcer.
+func (p *process) Ask(addresses map[netip.Addr][]string) {
+	p.gate()
+	w := p.n.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	q := segment.Questions{Addresses: addresses}
+	if addresses != nil {
+		q.Witnesses = map[string][]netip.Addr{"eth0": {gateway}}
+	}
+	p.segment.Ask(q)
+	if p.segment.Asking() && !p.asking {
+		p.asking = true
+		go p.keepAsking()
+	}
+}
+
+// keepAsking does what Responder.keepAsking does.
+func (p *process) keepAsking() {
+	w := p.n.w
+	for {
+		p.gate()
+		w.mu.Lock()
+		if p.dead || !p.segment.Asking() {
+			p.asking = false
+			w.mu.Unlock()
+			return
+		}
+		for _, probe := range p.segment.Step(time.Now()) {
+			w.probe(p, probe)
+		}
+		changed, results := p.segment.Changed(), p.segment.Results()
+		w.mu.Unlock()
+		if changed {
+			p.engine.SetSegment(results)
+		}
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-time.After(segment.Interval):
+		}
+	}
+}
+
+// probe has all who have an address answer. The caller holds the lock.
+func (w *world) probe(p *process, probe segment.Probe) {
+	answer := func(hardware segment.Hardware) {
+		if p.n.rng.Float64() < w.loss {
+			return
+		}
+		time.AfterFunc(time.Duration(p.n.rng.Int64N(int64(time.Millisecond))), func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			p.segment.Answer(time.Now(), probe.Link, probe.Address, hardware)
+		})
+	}
+	if !p.n.links {
+		return
+	}
+	if probe.Address == gateway {
+		if !w.away[p.n.name] {
+			answer(segment.Hardware{0xff})
+		}
+		// The kernels of other nodes are witnesses too.
+		for _, name := range w.names {
+			if n := w.nodes[name]; name != p.n.name && n.kernel && w.connected(name, p.n.name) {
+				answer(n.hardware())
+			}
+		}
+		return
+	}
+	for _, name := range w.names {
+		q := w.nodes[name].p
+		if name == p.n.name || q == nil || !w.connected(name, p.n.name) {
+			continue
+		}
+		if owner, carer := q.answers(probe.Address, time.Now()); owner || carer {
+			answer(q.n.hardware())
+		}
+	}
+}
+
+// bursts is when an address that was taken is announced, as by the responder.
+var bursts = []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond}
+
+// announce has a node announce addresses for as long as it owns them. The caller holds the
+// lock.
+func (w *world) announce(p *process, addresses []netip.Addr) {
+	for _, address := range addresses {
+		probed := max(0, time.Until(p.ready[address]))
+		for _, at := range bursts {
+			time.AfterFunc(probed+at, func() {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.announceOnce(p, []netip.Addr{address})
+			})
+		}
+	}
+}
+
+// announceOnce has other nodes that announce the same addresses receive that this one does.
+// They announce them again if they still do a moment later. The caller holds the lock.
+func (w *world) announceOnce(p *process, addresses []netip.Addr) {
+	for _, address := range addresses {
+		if owner, _ := p.answers(address, time.Now()); !owner || w.over {
+			continue
+		}
+		for _, name := range w.names {
+			q := w.nodes[name].p
+			if name == p.n.name || q == nil || !w.connected(name, p.n.name) {
+				continue
+			}
+			if owner, _ := q.answers(address, time.Now()); owner {
+				w.contest(p, q, address)
+			}
+		}
+	}
+}
+
+// contest has a node receive that another one announces an address of its own. The caller
+// holds the lock.
+func (w *world) contest(p, q *process, address netip.Addr) {
+	theirs, own := p.n.hardware(), q.n.hardware()
+	time.AfterFunc(time.Duration(q.n.rng.Int64N(int64(time.Millisecond))), func() { q.engine.AddRival(address, theirs[:], own[:]) })
+	if time.Since(q.contested[address]) < contestTime {
+		return
+	}
+	q.contested[address] = time.Now()
+	time.AfterFunc(settleTime, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.announceOnce(q, []netip.Addr{address})
+	})
+}
+
+// Repeat implements speaker.Announcer.
+func (p *process) Repeat(addresses ...netip.Addr) {
+	p.gate()
+	w := p.n.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(addresses) == 0 {
+		for address := range p.owned {
+			addresses = append(addresses, address)
+		}
+	}
+	if !p.dead {
+		w.announce(p, addresses)
+	}
+}
+
+var _ speaker.Announcer = (*process)(nil)

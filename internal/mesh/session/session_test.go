@@ -121,7 +121,7 @@ func TestGreetings_BackOffWhileAPeerIsSilent(t *testing.T) {
 		at = append(at, b.now.Sub(begin))
 	}
 	const ms = time.Millisecond
-	want := []time.Duration{0, 100 * ms, 300 * ms, 700 * ms, 1500 * ms, 2500 * ms, 3500 * ms, 4500 * ms}
+	want := []time.Duration{0, 100 * ms, 300 * ms, 600 * ms, 900 * ms, 1200 * ms, 1500 * ms, 1800 * ms}
 	if !slices.Equal(at, want) {
 		t.Errorf("greetings went out after %v, want %v", at, want)
 	}

@@ -115,6 +115,7 @@ type Engine struct {
 	// linksNumber grows with each change of links.
 	linksNumber uint64
 	claims      ownership.Claims // never changed, but replaced
+	rivals      map[netip.Addr]rivalry
 	taken       map[netip.Addr]taken
 	asking      map[netip.Addr]time.Time // what may still be probed, since when
 	served      map[netip.Addr]Owned

@@ -56,7 +56,6 @@ type minority struct {
 	over    time.Time                // since when it has been in the majority again; zero: it is not
 	queries map[netip.Addr][]string  // what it wants to take
 	asked   map[netip.Addr][]string  // what the announcer was asked last; nil: nothing
-	rivals  map[netip.Addr]time.Time // when another node announced an address first
 	yields  map[netip.Addr]struct{}  // what is given up in this round
 	yielded map[netip.Addr]time.Time // when addresses were given up
 	// partitioned: it was cut from a larger group in the round before.
@@ -75,6 +74,15 @@ type partition struct {
 type rival struct {
 	hardware, own net.HardwareAddr
 	at            time.Time
+}
+
+// rivalry is what other nodes have announced of one address that this node announces.
+type rivalry struct {
+	// first is when one did first, or when this node took the address, because no host
+	// answered: then an announcement that follows a while later is of a node that has it.
+	first  time.Time
+	latest rival
+	open   bool // the latest one was not decided about
 }
 
 // SetSegment sets what the hosts of this node's links have answered.
@@ -119,10 +127,10 @@ func majority(v mesh.View, down map[lb.NodeName]bool) bool {
 	return 2*here > all
 }
 
-// unheard returns whether most speakers are alive and receive nothing from this one: they take
-// what it has without asking the segment.
+// unheard returns whether half of the speakers or more are alive and receive nothing from this
+// one: they take what it has, and do not learn that it answers too.
 func unheard(v mesh.View) bool {
-	return 2*len(v.Unreached) > 1+len(v.Peers)+len(v.Missing)
+	return 2*len(v.Unreached) >= 1+len(v.Peers)+len(v.Missing)
 }
 
 // weigh notes whether this speaker is in a minority, and has the segments asked then. One
@@ -131,8 +139,12 @@ func unheard(v mesh.View) bool {
 func (e *Engine) weigh(now time.Time, in inbox) {
 	switch is := majority(*in.view, in.want.Down); {
 	case !is && e.minority.since.IsZero():
-		e.minority.since, e.minority.yielded, e.minority.rivals = now, map[netip.Addr]time.Time{}, map[netip.Addr]time.Time{}
+		e.minority.since, e.minority.yielded = now, map[netip.Addr]time.Time{}
 		e.ask(map[netip.Addr][]string{})
+		// A node that announces one of them as well, and cannot talk to this one, answers.
+		if own := slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare); len(own) > 0 {
+			e.Announcer.Repeat(own...)
+		}
 	case !is:
 		e.minority.over = time.Time{}
 	case e.minority.since.IsZero():
@@ -182,33 +194,52 @@ func (e *Engine) isolated(now time.Time, in inbox) bool {
 	return e.inMinority() && (unheard(*in.view) || e.minority.over.IsZero() && !e.waits(now) && len(e.reached(now, in)) == 0)
 }
 
+// noteRivals notes who else announces what this node does. It does so in the majority as
+// well: a node that cannot talk to this one any more may announce an address before this one
+// has found out.
+func (e *Engine) noteRivals(v *view) {
+	if e.rivals == nil {
+		e.rivals = map[netip.Addr]rivalry{}
+	}
+	for address, r := range v.in.rivals {
+		known := e.rivals[address]
+		if known.first.IsZero() {
+			known.first = r.at
+		}
+		known.latest, known.open = r, true
+		e.rivals[address] = known
+	}
+	maps.DeleteFunc(e.rivals, func(a netip.Addr, r rivalry) bool {
+		_, claims := e.claims[a]
+		return !claims || v.now.Sub(r.first) >= rivalWithin && v.now.Sub(r.latest.at) >= rivalWithin
+	})
+}
+
 // faceRivals decides which addresses are given up to nodes that announce them. The caller
 // has the book look at them.
 func (e *Engine) faceRivals(v *view) {
 	e.minority.yields = map[netip.Addr]struct{}{}
+	e.noteRivals(v)
 	if !e.inMinority() {
 		e.insist(v)
 		return
 	}
 	maps.DeleteFunc(e.minority.yielded, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= rivalWithin })
-	maps.DeleteFunc(e.minority.rivals, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= rivalWithin })
-	for address, r := range v.in.rivals {
-		if _, claims := e.claims[address]; !claims || v.isPeer(r.hardware) {
+	for address, r := range e.rivals {
+		if !r.open || v.isPeer(r.latest.hardware) {
 			continue
 		}
-		first, again := e.minority.rivals[address]
-		if again && r.at.Sub(first) < rivalInsists {
-			continue
-		}
-		if again || bytes.Compare(r.hardware, r.own) < 0 {
+		r.open = false
+		e.rivals[address] = r
+		switch insists := r.latest.at.Sub(r.first) >= rivalInsists; {
+		case insists, bytes.Compare(r.latest.hardware, r.latest.own) < 0:
 			e.minority.yields[address] = struct{}{}
 			e.minority.yielded[address] = v.now
 			e.book.Look(address)
-			e.Log.Info("another node that this one receives nothing from announces the address too: it keeps it", "address", address, "its", r.hardware.String())
-			continue
+			e.Log.Info("another node that this one receives nothing from announces the address too: it keeps it", "address", address, "its", r.latest.hardware.String())
+		case r.first.Equal(r.latest.at):
+			e.Announcer.Repeat(address)
 		}
-		e.minority.rivals[address] = r.at
-		e.Announcer.Repeat(address)
 	}
 }
 
@@ -307,7 +338,11 @@ func (e *Engine) askFirst(v *view, d *decision) {
 		}
 	}
 	for address, claim := range d.Own {
-		if claim.Cause != ownership.First && claim.Cause != ownership.Failure || e.free(v, address) && !e.waits(v.now) {
+		if claim.Cause != ownership.First && claim.Cause != ownership.Failure {
+			continue
+		}
+		if e.free(v, address) && !e.waits(v.now) {
+			e.rivals[address] = rivalry{first: v.now}
 			continue
 		}
 		delete(d.Own, address)

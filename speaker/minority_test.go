@@ -135,19 +135,26 @@ func TestRivals(t *testing.T) {
 		alone bool
 		hears []net.HardwareAddr // 60 ms apart
 		keeps bool
+		since bool // they announced it before this node was alone
 	}{
-		{"a node with a lower hardware address keeps it", true, []net.HardwareAddr{lower}, false},
-		{"one with a higher one does not", true, []net.HardwareAddr{higher, higher}, true},
-		{"but one that insists does", true, []net.HardwareAddr{higher, higher, higher}, false},
-		{"in the majority this node keeps it", false, []net.HardwareAddr{lower, lower, lower}, true},
+		{"a node with a lower hardware address keeps it", true, []net.HardwareAddr{lower}, false, false},
+		{"one with a higher one does not", true, []net.HardwareAddr{higher, higher}, true, false},
+		{"but one that insists does", true, []net.HardwareAddr{higher, higher, higher}, false, false},
+		{"a lower one that announced it before this node was alone", true, []net.HardwareAddr{lower}, false, true},
+		{"a higher one that insisted before this node was alone", true, []net.HardwareAddr{higher, higher, higher}, false, true},
+		{"a higher one that announced it once before", true, []net.HardwareAddr{higher}, true, true},
+		{"in the majority this node keeps it", false, []net.HardwareAddr{lower, lower, lower}, true, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
-				if tt.alone {
+				alone := func() {
 					b.view.Missing = missing("p1", "p2")
 					b.hear()
+				}
+				if tt.alone && !tt.since {
+					alone()
 				}
 				for _, hardware := range tt.hears {
 					b.after(60 * time.Millisecond)
@@ -155,6 +162,10 @@ func TestRivals(t *testing.T) {
 					b.engine.AddRival(a1, hardware, own)
 				}
 				b.settle()
+				if tt.alone && tt.since {
+					alone()
+					b.settle()
+				}
 				_, keeps := b.owned[a1]
 				b.same("it keeps the address", tt.keeps, keeps)
 			})

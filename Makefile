@@ -194,6 +194,12 @@ bench-speaker: ## Measure what a change of one Service costs a speaker, next to 
 	@go test -run '^$$' -bench 'OneServiceChange|OneChange|RouteChange' -cpu 1 -count $(BENCH_COUNT) \
 		./speaker/kube ./speaker ./internal/routes | $(BIN)/benchtable
 
+.PHONY: bench-mesh
+bench-mesh: ## Measure the mesh of the speakers with 24 to 1000 nodes: processor, packets, time until all agree on a death.
+	@go -C test build -o $(CURDIR)/$(BIN)/benchmesh ./bench/mesh
+	@go test -run '^$$' -bench 'ReceiveHeartbeat|HeartbeatReceived|HeartbeatsSent' -cpu 1 -count $(BENCH_COUNT) \
+		./internal/mesh ./speaker/mesh | $(BIN)/benchmesh
+
 .PHONY: bench-arp
 bench-arp: ## Measure how soon ARP is answered, next to the kernel (needs root).
 	@go -C test run ./bench/arp

@@ -1,0 +1,119 @@
+// Command mesh measures the mesh of the speakers, by the number of nodes: what they send
+// while nothing happens, how long they take to agree that a node is dead while datagrams
+// are lost, and what one real process costs among simulated ones. Machines and sessions
+// are real, the network between them is not. What it reads are results of `go test -bench`,
+// which fill the other columns of the table.
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	nodes := flag.String("nodes", "24,100,300,1000", "how many nodes, with commas between several numbers")
+	count := flag.Int("deaths", 40, "how many nodes die")
+	seconds := flag.Int("seconds", 30, "how long the real process is measured")
+	only := flag.Int("serve", 0, "for the program itself: be the real process among so many nodes until the input ends")
+	flag.Parse()
+	var err error
+	if *only > 0 {
+		err = serve(*only)
+	} else {
+		err = run(*nodes, *count, time.Duration(*seconds)*time.Second)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mesh:", err)
+		os.Exit(1)
+	}
+}
+
+func run(nodes string, count int, during time.Duration) error {
+	if count < 1 || during < time.Second {
+		return errors.New("want at least one death and one second")
+	}
+	costs, err := readCosts()
+	if err != nil {
+		return err
+	}
+	fmt.Println("| nodes | heartbeat received, machine alone (µs) | whole (µs) | heartbeats sent, sealed (µs) | sent on loopback (µs) | packets/s | kbit/s |" +
+		" death to agreement (ms): median | p99 | worst | found dead while alive | idle, of a processor | resident (MiB) |\n" + strings.Repeat("|---", 13) + "|")
+	for item := range strings.SplitSeq(nodes, ",") {
+		size, err := strconv.Atoi(item)
+		if err != nil || size < 3 || size > 1<<16 {
+			return fmt.Errorf("-nodes: %q is not a number of nodes from 3 to 65536", item)
+		}
+		if err := measure(size, count, during, costs); err != nil {
+			return fmt.Errorf("with %d nodes: %w", size, err)
+		}
+	}
+	return nil
+}
+
+// measure prints the row of a number of nodes.
+func measure(size, count int, during time.Duration, costs map[string][]float64) error {
+	fmt.Fprintf(os.Stderr, "%d nodes meet\n", size)
+	n, err := newNetwork(size)
+	if err != nil {
+		return err
+	}
+	r := n.atRest(9 * time.Second)
+	fmt.Fprintf(os.Stderr, "%d nodes, of which %d die\n", size, count)
+	d, err := n.agreement(count)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%d nodes, of which one is a real process\n", size)
+	i, err := n.idleAmong(during)
+	if err != nil {
+		return err
+	}
+	cost := func(format string) string { return microseconds(costs[fmt.Sprintf(format, size)]) }
+	fmt.Printf("| %d | %s | %s | %s | %s | %.0f | %.0f | %d | %d | %d | %d | %.2f %% | %.1f |\n", size,
+		cost("BenchmarkReceiveHeartbeat/%d-speakers"), cost("BenchmarkHeartbeatReceived/%d-nodes"),
+		cost("BenchmarkHeartbeatsSent/sealed/%d-nodes"), cost("BenchmarkHeartbeatsSent/sent/%d-nodes"),
+		r.packets, r.bytes*8/1000, d.at(0.5).Milliseconds(), d.at(0.99).Milliseconds(), d.at(1).Milliseconds(), d.wrong,
+		100*i.share, float64(i.resident)/(1<<20))
+	return nil
+}
+
+// readCosts returns the nanoseconds of each benchmark, unless the input is a terminal.
+func readCosts() (map[string][]float64, error) {
+	costs := map[string][]float64{}
+	if info, err := os.Stdin.Stat(); err != nil || info.Mode()&os.ModeCharDevice != 0 {
+		return costs, err
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		fmt.Fprintln(os.Stderr, lines.Text())
+		if strings.HasPrefix(lines.Text(), "FAIL") {
+			return nil, errors.New("a benchmark failed")
+		}
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || fields[3] != "ns/op" {
+			continue
+		}
+		ns, err := strconv.ParseFloat(fields[2], 64)
+		if err != nil {
+			return nil, fmt.Errorf("reading the result %q: %w", lines.Text(), err)
+		}
+		costs[fields[0]] = append(costs[fields[0]], ns)
+	}
+	return costs, lines.Err()
+}
+
+// microseconds writes the median of nanoseconds.
+func microseconds(ns []float64) string {
+	if len(ns) == 0 {
+		return ""
+	}
+	slices.Sort(ns)
+	return strconv.FormatFloat(ns[len(ns)/2]/1000, 'g', 3, 64)
+}

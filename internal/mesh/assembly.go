@@ -50,7 +50,7 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	piece := &msg.Piece
 	about, instance, sequence := from, from.instance, msg.Sequence
 	if piece.About != 0 {
-		if about = m.byID[piece.About]; about == nil || !m.takesFromOthers(now, about) {
+		if about = m.byID[piece.About]; about == nil || piece.Instance == about.replaced || !m.takesFromOthers(now, about) {
 			return
 		}
 		instance, sequence = piece.Instance, piece.Sequence
@@ -84,7 +84,8 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 // from itself, and none of the others calls it dead.
 func (m *Machine) takesFromOthers(now time.Time, p *peer) bool {
 	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.timeout(p)
-	return silent && (p.live || m.freshAccusations(now, p) == 0)
+	accusations, _ := m.accusations(now, p)
+	return silent && (p.live || accusations == 0)
 }
 
 // assemble adds a piece and returns all of them once they are complete.
@@ -98,26 +99,46 @@ func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Insta
 			return nil // it came late
 		}
 		m.drop(from)
-		*a = assembly{about: about, instance: instance, sequence: sequence, pieces: make([][]byte, piece.Count)}
+		*a = assembly{about: about, instance: instance, sequence: sequence, at: now}
+		if !m.reserve(now, from, piece.Count*sliceBytes) {
+			return nil
+		}
+		a.pieces = make([][]byte, piece.Count)
 	}
 	a.at = now
-	if a.pieces[piece.Index] != nil {
-		return nil
-	}
-	if m.assembling+len(piece.Data) > mostAssembling {
-		m.drop(from)
+	if a.pieces[piece.Index] != nil || !m.reserve(now, from, len(piece.Data)) {
 		return nil
 	}
 	a.pieces[piece.Index] = append([]byte{}, piece.Data...)
 	a.have++
-	a.size += len(piece.Data)
-	m.assembling += len(piece.Data)
 	if a.have < len(a.pieces) {
 		return nil
 	}
 	pieces := a.pieces
 	m.drop(from)
 	return pieces
+}
+
+// sliceBytes is what a piece takes besides its data.
+const sliceBytes = 24
+
+// reserve counts memory of an assembly. If there is none left, those that have been incomplete
+// for long are dropped, and if that does not do, this one.
+func (m *Machine) reserve(now time.Time, from *peer, bytes int) bool {
+	if m.assembling+bytes > mostAssembling {
+		for _, p := range m.peers {
+			if now.Sub(p.assembly.at) >= m.timing.Timeout {
+				m.drop(p)
+			}
+		}
+	}
+	if m.assembling+bytes > mostAssembling {
+		m.drop(from)
+		return false
+	}
+	from.assembly.size += bytes
+	m.assembling += bytes
+	return true
 }
 
 // learn takes a state of a peer, from itself or from another one.
@@ -130,7 +151,7 @@ func (m *Machine) learn(now time.Time, p *peer, instance wire.Instance, sequence
 		m.setState(p, p.live, s)
 		p.back = now.Add(s.Back)
 	}
-	if !p.live {
+	if !p.live && !p.isOverdue(now) {
 		m.revive(now, p)
 	}
 	m.version++

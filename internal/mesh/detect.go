@@ -21,20 +21,35 @@ func (p *peer) silentSince() time.Time {
 	return p.watched
 }
 
+// askAfter is the silence after which a peer is asked whether it is alive, before it is
+// suspected: more than two of its heartbeats were lost, or it counts on other watchers, as the
+// two do not know of the same speakers.
+func (m *Machine) askAfter(p *peer) time.Duration { return m.timeout(p) - p.interval }
+
+// ask has a peer send something, if it is alive: one piece of the state that is known.
+func (m *Machine) ask(now time.Time, p *peer) Send {
+	p.asked = now
+	send := m.pull(p, 0, []uint16{0})
+	send.Message.MissingOf = p.sequence
+	return send
+}
+
 // due returns when something is to be done about a peer that this speaker watches.
 func (m *Machine) due(p *peer) (time.Time, bool) {
 	switch {
 	case !p.live || p.isRestarting():
 		return time.Time{}, false
+	case p.suspected.IsZero() && p.asked.IsZero():
+		return p.silentSince().Add(m.askAfter(p)), true
 	case p.suspected.IsZero():
 		return p.silentSince().Add(m.timeout(p)), true
 	}
 	return p.suspected.Add(m.timeout(p)), true
 }
 
-// watch suspects watched peers that are silent. It returns whether the own suspicions have
-// changed, which all have to learn at once.
-func (m *Machine) watch(now time.Time) (changed bool) {
+// watch asks watched peers that are silent, and then suspects them. It returns whether the own
+// suspicions have changed, which all have to learn at once.
+func (m *Machine) watch(now time.Time) (asks []Send, changed bool) {
 	m.findPairs(now)
 	if m.restarts > 0 {
 		for _, p := range m.peers {
@@ -49,12 +64,14 @@ func (m *Machine) watch(now time.Time) (changed bool) {
 		case p.suspected.IsZero() && now.Sub(p.silentSince()) >= m.timeout(p):
 			p.suspected, p.accused = now, true
 			changed = true
+		case p.suspected.IsZero() && p.asked.IsZero() && now.Sub(p.silentSince()) >= m.askAfter(p):
+			asks = append(asks, m.ask(now, p))
 		case p.suspected.IsZero() && p.accused:
 			p.accused = false // it is received from again
 			changed = true
 		}
 	}
-	return changed
+	return asks, changed
 }
 
 // lostFor is for how long nothing must come from a peer that others vouch for to be reported,
@@ -82,7 +99,7 @@ func (m *Machine) judgeAll(now time.Time) (sends []Send) {
 	for _, p := range m.inDoubt {
 		sends = append(sends, m.judge(now, p)...)
 	}
-	m.inDoubt = slices.DeleteFunc(m.inDoubt, func(p *peer) bool { return p.asked.IsZero() || !p.live })
+	m.inDoubt = slices.DeleteFunc(m.inDoubt, func(p *peer) bool { return !m.isInDoubt(now, p) })
 	return sends
 }
 
@@ -92,8 +109,9 @@ func (m *Machine) judge(now time.Time, p *peer) []Send {
 	case !p.live:
 		return nil
 	case p.isRestarting():
-		// Its kernel is probed by those that watch it: see Vanished.
-		if !p.arc && m.accusations(now, p) >= 2 {
+		// Its kernel is probed by those that watch it: see Vanished. Others lose it when most of
+		// them have.
+		if accusations, _ := m.accusations(now, p); !p.arc && 2*accusations > len(m.watchersOf(p)) {
 			m.lose(now, p)
 		}
 		return nil
@@ -106,20 +124,44 @@ func (m *Machine) judge(now time.Time, p *peer) []Send {
 	return m.judgeUnwatched(now, p)
 }
 
-// judgeUnwatched decides about a peer that this speaker does not watch: two others have to
-// call it dead. If they did so some time ago it is asked itself first.
+// judgeUnwatched decides about a peer that this speaker does not watch. If several others call
+// it dead, they may have lost the way to it, or never had one: it is asked itself first.
 func (m *Machine) judgeUnwatched(now time.Time, p *peer) []Send {
-	switch agree := m.accusations(now, p); {
-	case agree < 2 || now.Sub(p.received) < m.timeout(p):
-		p.asked = time.Time{}
-	case m.freshAccusations(now, p) >= 2, !p.asked.IsZero() && now.Sub(p.asked) >= m.timeout(p):
-		m.lose(now, p)
-	case p.asked.IsZero():
-		p.asked = now
+	if !m.isInDoubt(now, p) {
+		return nil
+	}
+	if !slices.Contains(m.inDoubt, p) {
 		m.inDoubt = append(m.inDoubt, p)
-		return []Send{m.pull(p, 0, nil)}
+	}
+	switch {
+	case now.Before(m.dueInDoubt(now, p)):
+	case p.asked.IsZero():
+		return []Send{m.ask(now, p)}
+	default:
+		m.lose(now, p)
 	}
 	return nil
+}
+
+// dueInDoubt returns when a peer in doubt is asked, or is dead unless it answers: soon if most
+// of its watchers have just called it dead.
+func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
+	if p.asked.IsZero() {
+		return p.received.Add(m.timeout(p))
+	}
+	if _, fresh := m.accusations(now, p); 2*fresh > len(m.watchersOf(p)) {
+		return p.asked.Add(m.timing.Interval / 2)
+	}
+	return p.asked.Add(m.timeout(p))
+}
+
+// isInDoubt returns whether several others call a peer dead that this speaker does not watch.
+func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
+	if !p.live || p.arc || p.isRestarting() {
+		return false
+	}
+	accusations, _ := m.accusations(now, p)
+	return accusations >= several
 }
 
 // confirmed returns whether a suspected peer is dead: another watcher that can be asked
@@ -194,39 +236,30 @@ func (m *Machine) accuse(now time.Time, by *peer, suspects []wire.NodeID) bool {
 	return true
 }
 
-// accusations counts the peers that call one dead or suspect it.
-func (m *Machine) accusations(now time.Time, p *peer) (n int) {
-	for by := range p.accusers {
-		if by.met {
-			n++
-		}
-	}
-	return n
-}
-
-// freshAccusations counts those of them that did so a moment ago.
-func (m *Machine) freshAccusations(now time.Time, p *peer) (n int) {
+// accusations counts the peers that have called one dead since it was received from last, and
+// those of them that did so a moment ago. A peer that restarts watches nobody.
+func (m *Machine) accusations(now time.Time, p *peer) (all, fresh int) {
 	for by, at := range p.accusers {
-		if by.met && now.Sub(at) < m.timeout(by) {
-			n++
+		if !by.canWatch() || at.Before(p.received) {
+			continue
+		}
+		all++
+		if now.Sub(at) < m.timeout(by) {
+			fresh++
 		}
 	}
-	return n
+	return all, fresh
 }
 
-// losePolled asks all when none of the watched peers is received from, if there are others,
-// and loses those that do not answer. A speaker that watches all others has asked them
-// already.
+// losePolled asks all, as none of the watched peers is received from, if there are others, and
+// loses those that do not answer. A speaker that watches all others has asked them already.
+// None is judged meanwhile: who could refute a suspicion is silent as well.
 func (m *Machine) losePolled(now time.Time) []Send {
-	if !m.allSilent(now) {
-		m.polled = time.Time{}
-		return nil
-	}
 	if !m.few() && m.polled.IsZero() {
 		m.polled = now
 		var sends []Send
 		for _, p := range m.met() {
-			sends = append(sends, m.pull(p, 0, nil))
+			sends = append(sends, m.ask(now, p))
 		}
 		return sends
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
 )
 
 // Timing of the heartbeats.
@@ -29,12 +30,17 @@ const (
 	// fullMesh is up to how many peers every speaker watches every other one; watchers is how
 	// many watch each when there are more.
 	fullMesh, watchers = 24, 8
-	// several is how many must be silent at once to be lost together.
+	// several is how many must be silent at once to be lost together, and how many others must
+	// call a peer dead that this speaker does not watch.
 	several = 2
 	// refutations is how many suspicions of one speaker are refuted at once per interval.
 	refutations = 4
 	// mostAssembling is how many bytes of incomplete states are buffered, of all peers.
 	mostAssembling = 16 << 20
+	// removedAfter is for how long after its last message a dead peer that should not be there
+	// any more is still called dead: others may find it dead later, with slower profiles, and
+	// must not take the heartbeats of this speaker for a refutation.
+	removedAfter = time.Minute
 )
 
 // Send is a message to a speaker. It has no effect while there is no session with it.
@@ -66,7 +72,10 @@ type Machine struct {
 	restarts   int           // how many live peers are restarting
 	assembling int           // bytes of incomplete states
 	malformed  uint64        // states that could not be decoded
-	inDoubt    []*peer       // others call them dead, and they were asked
+	inDoubt    []*peer       // not watched, and several others call them dead
+	leaving    []*peer       // dead, and should not be there: see removedAfter
+	published  bool          // since the last heartbeat
+	restarting bool          // this speaker is
 	gossip     int           // whose turn it is to receive a heartbeat that does not watch this speaker
 
 	greeted       time.Time // when a peer asked last for a session
@@ -100,25 +109,58 @@ func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) {
 			p := &peer{node: node, id: wire.IDOf(node), added: now}
 			m.peers[node], m.byID[p.id] = p, p
 			m.ring.stale = true
-			m.version++
-			m.members++
 		}
 	}
 	for node, p := range m.peers {
-		if p.expected = expected[node]; !p.expected && !p.live {
-			m.remove(p)
-			m.version++
+		if p.expected == expected[node] {
+			continue
+		}
+		p.expected = expected[node]
+		m.version++
+		m.members++
+		if !p.expected && !p.live {
+			m.leave(p)
 		}
 	}
+}
+
+// leave removes a peer that should not be there and is not alive, at once or in time.
+func (m *Machine) leave(p *peer) {
+	m.members++
+	switch {
+	case !p.dead:
+		m.remove(p)
+	case !slices.Contains(m.leaving, p):
+		m.leaving = append(m.leaving, p)
+		m.ring.pairs = true
+	}
+}
+
+// removeLeaving removes those whose time is up.
+func (m *Machine) removeLeaving(now time.Time) {
+	m.leaving = slices.DeleteFunc(m.leaving, func(p *peer) bool {
+		if p.expected || p.live {
+			m.ring.pairs = true
+			return true
+		}
+		if now.Sub(p.received) < removedAfter {
+			return false
+		}
+		m.remove(p)
+		return true
+	})
 }
 
 func (m *Machine) remove(p *peer) {
 	m.drop(p)
 	delete(m.peers, p.node)
 	delete(m.byID, p.id)
-	m.members++
 	for _, other := range m.peers {
 		delete(other.accusers, p)
+		delete(other.relayed, p)
+		if other.assembly.about == p {
+			m.drop(other)
+		}
 	}
 	m.ring.stale = true
 }
@@ -129,8 +171,10 @@ func (m *Machine) Members() uint64 { return m.members }
 // Peers returns all speakers that there should be, and those that are alive, by name.
 func (m *Machine) Peers() []lb.NodeName {
 	nodes := make([]lb.NodeName, 0, len(m.peers))
-	for node := range m.peers {
-		nodes = append(nodes, node)
+	for node, p := range m.peers {
+		if p.expected || p.live {
+			nodes = append(nodes, node)
+		}
 	}
 	slices.Sort(nodes)
 	return nodes
@@ -141,6 +185,7 @@ func (m *Machine) Publish(now time.Time, s wire.State) []Send {
 	m.pieces = wire.Split(&s)
 	m.until = now.Add(s.Back)
 	m.sequence++
+	m.published, m.restarting = true, s.Phase == ownership.Restarting
 	var sends []Send
 	for _, p := range m.met() {
 		sends = append(sends, m.stateTo(now, p, 0, nil)...)
@@ -151,10 +196,14 @@ func (m *Machine) Publish(now time.Time, s wire.State) []Send {
 // Tick does what is due.
 func (m *Machine) Tick(now time.Time) []Send {
 	m.excuseOwnStall(now)
-	var sends []Send
-	changed := m.watch(now)
-	sends = append(sends, m.judgeAll(now)...)
-	sends = append(sends, m.losePolled(now)...)
+	m.removeLeaving(now)
+	sends, changed := m.watch(now)
+	if m.allSilent(now) {
+		sends = append(sends, m.losePolled(now)...)
+	} else {
+		m.polled = time.Time{}
+		sends = append(sends, m.judgeAll(now)...)
+	}
 	if changed {
 		sends = append(sends, m.heartbeats(m.met())...)
 	}
@@ -187,6 +236,9 @@ func (m *Machine) Next(now time.Time) time.Time {
 	for _, p := range m.watched() {
 		earlier(m.due(p))
 	}
+	for _, p := range m.inDoubt {
+		earlier(m.dueInDoubt(now, p), true)
+	}
 	if m.restarts > 0 {
 		for _, p := range m.peers {
 			earlier(p.back, p.live && p.isRestarting())
@@ -204,7 +256,7 @@ func (m *Machine) excuseOwnStall(now time.Time) {
 			p.added, p.back, p.watched = p.added.Add(stall), p.back.Add(stall), p.watched.Add(stall)
 			if p.live {
 				p.received = p.received.Add(min(stall, now.Sub(p.received)))
-				p.suspected = time.Time{}
+				p.suspected, p.asked = time.Time{}, time.Time{}
 			}
 		}
 		m.polled = time.Time{}

@@ -71,11 +71,11 @@ func (m *Machine) pull(p *peer, nonce uint64, missing []uint16) Send {
 }
 
 // pullUnknown asks those that there is a session with and no state of: the ones that were sent
-// may have been lost.
+// may have been lost. One whose time to be back is over publishes another one once it goes on.
 func (m *Machine) pullUnknown(now time.Time) []Send {
 	var sends []Send
 	for _, p := range m.ordered() {
-		if p.met && !p.live && now.Sub(p.pulled) >= m.timing.Timeout/2 {
+		if p.met && !p.live && !p.isRestarting() && now.Sub(p.pulled) >= m.timing.Timeout/2 {
 			p.pulled = now
 			sends = append(sends, m.pull(p, 0, p.assembly.missing(p, p.assembly.sequence)))
 		}
@@ -160,11 +160,16 @@ func (m *Machine) Acted(now time.Time, v View) []Send {
 // last.
 func (m *Machine) Acknowledged() bool {
 	for _, p := range m.peers {
-		if p.live && p.met && !p.isRestarting() && p.acked != m.sequence {
+		if m.awaits(p) {
 			return false
 		}
 	}
 	return true
+}
+
+// awaits returns whether a peer has not acted yet on what this speaker published last.
+func (m *Machine) awaits(p *peer) bool {
+	return p.live && p.met && !p.isRestarting() && p.acked != m.sequence
 }
 
 // Recheck asks all that are alive for their state anew: this process stood still, and may have
@@ -176,7 +181,7 @@ func (m *Machine) Recheck(now time.Time) []Send {
 	var sends []Send
 	for _, p := range m.ordered() {
 		if p.live {
-			p.received, p.suspected = now, time.Time{}
+			p.received, p.suspected, p.asked = now, time.Time{}, time.Time{}
 		}
 		if p.met {
 			sends = append(sends, m.pull(p, m.nonce, nil))

@@ -22,7 +22,8 @@ type peer struct {
 	// that another speaker vouches for.
 	met      bool
 	instance wire.Instance
-	sequence uint64 // of the state that is known, from instance
+	replaced wire.Instance // the one before; others may not have met instance yet
+	sequence uint64        // of the state that is known, from instance
 	state    wire.State
 	back     time.Time // when it is back, if it restarts
 	interval time.Duration
@@ -30,7 +31,7 @@ type peer struct {
 
 	live      bool
 	dead      bool      // was lost, and nothing came since
-	asked     time.Time // when it was asked whether it is alive, since others call it dead
+	asked     time.Time // when it was asked whether it is alive, if nothing came since
 	pulled    time.Time // when its state was asked for, since none is known
 	since     time.Time // since when it is alive
 	received  time.Time // when its last message came
@@ -64,9 +65,12 @@ type relayed struct {
 	at time.Time
 }
 
-// isRestarting returns whether the peer has said that it is to be back and the time is not
-// up.
+// isBackSoon returns whether the peer has published that it restarts and its time is not up.
 func (p *peer) isBackSoon(now time.Time) bool { return p.isRestarting() && now.Before(p.back) }
+
+// isOverdue returns whether the peer has published that it restarts and its time is up. Its
+// process may still run, but has to publish something else to be alive again.
+func (p *peer) isOverdue(now time.Time) bool { return p.isRestarting() && !now.Before(p.back) }
 
 // Met starts a session with an instance of a peer: it has answered a fresh nonce. The process
 // before it is dead; what that one published stays until the new one publishes something, if
@@ -79,7 +83,7 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 	if p.instance != instance {
 		m.renew(now, p, instance)
 	}
-	p.met, p.dead, p.suspected, p.received, p.pulled = true, false, time.Time{}, now, now
+	p.met, p.dead, p.suspected, p.received, p.asked, p.pulled = true, false, time.Time{}, now, time.Time{}, now
 	m.ring.pairs = true
 	if p.late {
 		p.late = false
@@ -94,13 +98,12 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 
 // renew replaces the instance of a peer.
 func (m *Machine) renew(now time.Time, p *peer, instance wire.Instance) {
-	p.instance, p.sequence = instance, 0
+	p.replaced, p.instance, p.sequence = p.instance, instance, 0
 	p.acked, p.acts = 0, ack{}
 	m.drop(p)
 	m.accuse(now, p, nil)
-	if p.live && !p.isBackSoon(now) {
-		m.setLive(p, false)
-		p.state = wire.State{}
+	if !p.live || !p.isBackSoon(now) {
+		m.setState(p, false, wire.State{})
 		m.version++
 	}
 }
@@ -185,7 +188,7 @@ func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
 		m.version++
 	}
 	p.received, p.suspected, p.interval, p.dead, p.asked = now, time.Time{}, msg.Interval, false, time.Time{}
-	if !p.live && p.sequence > 0 && msg.Sequence <= p.sequence {
+	if !p.live && p.sequence > 0 && msg.Sequence <= p.sequence && !p.isOverdue(now) {
 		m.revive(now, p)
 	}
 }
@@ -194,6 +197,9 @@ func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
 func (m *Machine) revive(now time.Time, p *peer) {
 	m.setLive(p, true)
 	p.since = now
+	if !p.expected {
+		m.members++
+	}
 	m.version++
 }
 
@@ -222,6 +228,9 @@ func (m *Machine) heartbeat(now time.Time, p *peer, msg *wire.Message) (sends []
 // back.
 func (m *Machine) lose(now time.Time, p *peer) {
 	m.setLive(p, false)
+	if p.isRestarting() { // a new process may have published since what it has now
+		p.state, p.sequence = wire.State{}, 0
+	}
 	m.drop(p)
 	p.met, p.dead, p.suspected, p.late, p.asked = false, true, time.Time{}, false, time.Time{}
 	m.accuse(now, p, nil)
@@ -232,14 +241,15 @@ func (m *Machine) lose(now time.Time, p *peer) {
 	m.lost = append(m.lost, p.node)
 	m.version++
 	if !p.expected {
-		m.remove(p)
+		m.leave(p)
 	}
 }
 
-// Vanished says that the kernel of the node of a speaker that restarts does not answer.
+// Vanished says that the kernel of the node of a speaker that restarts does not answer. That has
+// no effect as long as the speaker itself sends.
 func (m *Machine) Vanished(now time.Time, node lb.NodeName) []Send {
 	p := m.peers[node]
-	if p == nil || !p.live || !p.isBackSoon(now) {
+	if p == nil || !p.live || !p.isBackSoon(now) || p.met && now.Sub(p.received) < m.timeout(p) {
 		return nil
 	}
 	m.lose(now, p)

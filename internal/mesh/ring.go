@@ -11,7 +11,8 @@ import (
 // ring orders the peers by ID, which is random as far as racks and names go. Each speaker is
 // watched by the next ones after it, and watches those before it, so that both ends find the
 // same pairs and a node that comes or goes changes few of them. Those that there is no session
-// with, and those that restart, are passed over: they cannot watch.
+// with, and those that restart, do not count: they cannot watch. Heartbeats go to those that
+// restart all the same, as long as they run: they wait for what others have acted on.
 type ring struct {
 	order     []*peer // all peers, from this speaker on; good unless stale
 	stale     bool
@@ -50,7 +51,7 @@ func (m *Machine) met() []*peer {
 }
 
 // few returns whether everybody watches everybody.
-func (m *Machine) few() bool { return len(m.peers) <= fullMesh }
+func (m *Machine) few() bool { return len(m.peers)-len(m.leaving) <= fullMesh }
 
 func (m *Machine) findPairs(now time.Time) {
 	order := m.ordered()
@@ -63,9 +64,13 @@ func (m *Machine) findPairs(now time.Time) {
 	if m.few() {
 		most = fullMesh
 	}
+	count := 0
 	for _, p := range order {
-		if p.canWatch() && len(m.ring.receivers) < most {
+		if p.met && count < most {
 			m.ring.receivers = append(m.ring.receivers, p)
+		}
+		if p.canWatch() {
+			count++
 		}
 		p.arc = m.few()
 	}
@@ -83,25 +88,37 @@ func (m *Machine) findPairs(now time.Time) {
 	for _, p := range order {
 		if p.arc {
 			m.ring.watched = append(m.ring.watched, p)
-			if !p.wasArc {
-				p.watched = now // silence counts from now on
-			}
 		}
-		p.wasArc = p.arc
+		if p.arc != p.wasArc { // silence counts from now on
+			p.wasArc, p.watched, p.suspected = p.arc, now, time.Time{}
+		}
 	}
 }
 
 // receivers returns to whom regular heartbeats go: those that watch this speaker and, when
-// they are many, another peer in turn, so that all receive in time what they missed.
+// they are many, another peer in turn. A heartbeat tells a peer that it missed a state, or that
+// its ack was missed. So the next one after a state goes to all, and further ones to those whose
+// acks this speaker waits for.
 func (m *Machine) receivers() []*peer {
-	receivers := m.ring.receivers
+	receivers := slices.Clip(m.ring.receivers)
 	if m.few() || len(m.ring.order) == 0 {
 		return receivers
+	}
+	if m.published {
+		m.published = false
+		return m.met()
+	}
+	if m.restarting {
+		for _, p := range m.ordered() {
+			if m.awaits(p) && !slices.Contains(receivers, p) {
+				receivers = append(receivers, p)
+			}
+		}
 	}
 	for range len(m.ring.order) {
 		m.gossip = (m.gossip + 1) % len(m.ring.order)
 		if p := m.ring.order[m.gossip]; p.met && !slices.Contains(receivers, p) {
-			return append(receivers[:len(receivers):len(receivers)], p)
+			return append(receivers, p)
 		}
 	}
 	return receivers

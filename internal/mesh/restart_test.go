@@ -1,0 +1,279 @@
+package mesh
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+func TestRestart(t *testing.T) {
+	claims := ownership.Claims{vip: 7}
+	restarting := restartingFor(5 * time.Second)
+	starting := wire.State{Claims: ownership.Claims{}}
+	claiming := wire.State{Phase: ownership.Active, Claims: claims}
+	tests := []struct {
+		name string
+		does func(*script)
+		// what is known of b in the end; nil: it is dead
+		want *wire.State
+	}{
+		{"its state stays until its time is up", func(s *script) { s.pass(4990*ms, "c") }, &restarting},
+		{"it is lost when its time is up", func(s *script) { s.pass(5*time.Second, "c") }, nil},
+		{"it is lost when its time is up, although its process still sends", func(s *script) { s.pass(8*time.Second, "b", "c") }, nil},
+		{"its process publishes that it goes on after its time was up", func(s *script) {
+			s.pass(8*time.Second, "b", "c")
+			s.publish("b", claiming)
+		}, &claiming},
+		{"a new process that is starting keeps the state of the old one", func(s *script) {
+			s.pass(time.Second, "c")
+			s.restart("b")
+			s.publish("b", starting)
+			s.pass(time.Second, "b", "c")
+		}, &restarting},
+		{"a new process that sends only heartbeats keeps the state of the old one", func(s *script) { s.restart("b"); s.heartbeat("b") }, &restarting},
+		{"a new process that stops while it is starting is lost when the time is up", func(s *script) {
+			s.restart("b")
+			s.publish("b", starting)
+			s.pass(5*time.Second, "b", "c")
+			s.pass(time.Second, "c")
+		}, nil},
+		{"a new process that is starting has only its own state when the time is up", func(s *script) {
+			s.restart("b")
+			s.publish("b", starting)
+			s.pass(8*time.Second, "b", "c")
+			for _, msg := range pieces(starting, 0) { // it is asked for it
+				s.deliver("b", msg)
+			}
+			s.pass(time.Second, "b", "c")
+		}, &starting},
+		{"a new process publishes what it has", func(s *script) {
+			s.restart("b")
+			s.publish("b", starting)
+			s.publish("b", claiming)
+		}, &claiming},
+		{"a crash ends at once what was there", func(s *script) {
+			s.publish("b", claiming)
+			s.restart("b")
+			s.heartbeat("b")
+		}, nil},
+		{"after a crash it is alive again when it publishes something", func(s *script) {
+			s.publish("b", claiming)
+			s.restart("b")
+			s.publish("b", starting)
+		}, &starting},
+		{"a dead kernel ends the wait", func(s *script) { s.pass(standard.Timeout, "c"); s.note(s.m.Vanished(s.now, "b")) }, nil},
+		{"a kernel that does not answer does not end it while the process sends", func(s *script) {
+			for range 20 {
+				s.pass(standard.Interval, "b", "c")
+				s.note(s.m.Vanished(s.now, "b"))
+			}
+		}, &restarting},
+		{"a dead kernel of an active one is not taken into account", func(s *script) {
+			s.restart("b")
+			s.publish("b", claiming)
+			s.note(s.m.Vanished(s.now, "b"))
+		}, &claiming},
+		{"its silence is no suspicion", func(s *script) {
+			s.sent = nil
+			s.pass(2*time.Second, "c")
+			if got := s.named(); len(got) > 0 {
+				s.t.Errorf("the heartbeats name %v, want nobody", got)
+			}
+		}, &restarting},
+		{"an own stall gives it more time", func(s *script) {
+			s.pass(time.Second, "c")
+			s.now = s.now.Add(10 * time.Second)
+			s.note(s.m.Tick(s.now)) // what b sent meanwhile waits to be read
+		}, &restarting},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := begin(t, "b", "c")
+			s.publish("b", restarting)
+			if diff := cmp.Diff([]lb.NodeName{"b"}, s.m.Probed()); diff != "" {
+				t.Errorf("whose kernels are to be probed (-want +got):\n%s", diff)
+			}
+			tt.does(s)
+			got, is := s.state("b")
+			switch {
+			case is != (tt.want != nil):
+				t.Errorf("b is alive: %v, want %v", is, tt.want != nil)
+			case is:
+				if diff := cmp.Diff(*tt.want, got, byValue, cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("the state of b (-want +got):\n%s", diff)
+				}
+			}
+			if s.flips["b"] > 2 {
+				t.Errorf("b became alive or dead %d times, want at most 2", s.flips["b"])
+			}
+		})
+	}
+}
+
+func TestStartingPeer_IsSentTheStateOfThoseThatRestart(t *testing.T) {
+	for name, does := range map[string]func(*script){
+		"it starts": func(s *script) { s.restart("c"); s.heartbeat("c") },
+		"it pulls":  func(s *script) { s.deliver("c", wire.Message{Kind: wire.KindPull}) },
+	} {
+		s := begin(t, "b", "c", "d")
+		s.publish("b", restartingFor(5*time.Second))
+		s.pass(time.Second, "c", "d")
+		s.sent = nil
+		does(s)
+		var got []Send
+		for _, send := range s.sent {
+			if send.Message.Piece.About != 0 {
+				got = append(got, send)
+			}
+		}
+		if len(got) != 1 || got[0].To != "c" {
+			t.Fatalf("%s: got %v, want one state relayed to c", name, got)
+		}
+		piece := got[0].Message.Piece
+		state, err := wire.Join([][]byte{piece.Data})
+		if err != nil || piece.About != wire.IDOf("b") || piece.Sequence != 2 || piece.Back != 4*time.Second || state.Claims[vip] != 7 {
+			t.Errorf("%s: relayed %+v, %+v, error %v, want the second state of b, back in 4 s", name, piece, state, err)
+		}
+	}
+}
+
+func TestRelayedRestart_IsKeptUntilItsTime(t *testing.T) {
+	s := begin(t, "c")
+	s.setPeers("b", "c")
+	for _, msg := range relayedPieces("b", wire.Instance{1}, 2, restartingFor(time.Second)) {
+		s.deliver("c", msg)
+	}
+	s.pass(995*ms, "c")
+	if got, is := s.state("b"); !is || got.Claims[vip] != 7 {
+		t.Errorf("before its time is up: got %+v, alive: %v, want the relayed state", got, is)
+	}
+	s.pass(step, "c")
+	s.alive("when its time is up", "c")
+}
+
+func TestAcknowledged(t *testing.T) {
+	s := begin(t, "b", "c")
+	publish := func() { s.note(s.m.Publish(s.now, restartingFor(10*time.Second))) }
+	ack := func(from lb.NodeName, sequence uint64) {
+		s.deliver(from, wire.Message{Kind: wire.KindAck, Acked: sequence})
+	}
+	want := func(when string, want bool) {
+		t.Helper()
+		if got := s.m.Acknowledged(); got != want {
+			t.Errorf("%s: acknowledged %v, want %v", when, got, want)
+		}
+	}
+	publish()
+	want("at first", false)
+	ack("b", 2)
+	want("after one of two", false)
+	ack("c", 1)
+	want("after the other acted on an earlier state", false)
+	ack("c", 2)
+	want("after both", true)
+	ack("c", 1)
+	want("after an ack came late", true)
+	s.restart("c")
+	s.publish("c", active)
+	want("when one has started anew since", false)
+	publish()
+	want("after a new state", false)
+	ack("b", 3)
+	s.publish("c", restartingFor(time.Minute))
+	want("when the other restarts itself", true)
+}
+
+func TestActed_SendsAcks(t *testing.T) {
+	s := begin(t, "b", "c")
+	old := s.m.View()
+	s.publish("b", restartingFor(10*time.Second))
+	view := s.m.View()
+	for _, tt := range []struct {
+		name string
+		view View
+		want int
+	}{{"an old view", old, 0}, {"the view", view, 1}, {"the view once more", view, 0}} {
+		s.sent = nil
+		s.note(s.m.Acted(s.now, tt.view))
+		if got := s.take(wire.KindAck); len(got) != tt.want || tt.want > 0 && (got["b"] == nil || got["b"].Acked != 2) {
+			t.Errorf("acted on %s: sent %v, want %d acks, of the second state of b", tt.name, got, tt.want)
+		}
+	}
+	s.heartbeat("b")
+	if got := s.take(wire.KindAck); got["b"] == nil || got["b"].Acked != 2 {
+		t.Errorf("b still sends heartbeats: sent %v, want the ack of its second state again", got)
+	}
+}
+
+func TestRecheck(t *testing.T) {
+	answer := func(s *script, from lb.NodeName, nonce uint64) {
+		for _, msg := range pieces(active, nonce) {
+			s.deliver(from, msg)
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		does func(*script, uint64)
+		want bool
+	}{
+		{name: "nobody has answered", does: func(*script, uint64) {}},
+		{name: "one has answered", does: func(s *script, n uint64) { answer(s, "b", n) }},
+		{name: "all have answered", does: func(s *script, n uint64) { answer(s, "b", n); answer(s, "c", n) }, want: true},
+		{name: "one answers with a new state", does: func(s *script, n uint64) { s.peers["b"].sequence = 2; answer(s, "b", n); answer(s, "c", n) }, want: true},
+		{name: "an answer to an earlier question does not count", does: func(s *script, n uint64) { answer(s, "b", n); answer(s, "c", n-1) }},
+		{name: "a state that was not asked for does not count", does: func(s *script, n uint64) { answer(s, "b", n); s.publish("c", active) }},
+		{name: "heartbeats do not count", does: func(s *script, _ uint64) { s.pass(time.Second, "b", "c") }},
+		{name: "one that dies meanwhile owes nothing", does: func(s *script, n uint64) {
+			answer(s, "b", n)
+			s.peers["b"].suspects = []lb.NodeName{"c"}
+			s.pass(time.Second, "b")
+		}, want: true},
+		{name: "one that restarts meanwhile owes nothing", does: func(s *script, n uint64) { answer(s, "b", n); s.publish("c", restartingFor(time.Minute)) }, want: true},
+		{name: "asked again, earlier answers do not count", does: func(s *script, n uint64) {
+			answer(s, "b", n)
+			answer(s, "c", n)
+			s.note(s.m.Recheck(s.now))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := begin(t, "b", "c")
+			s.note(s.m.Recheck(s.now))
+			s.sent = nil
+			s.note(s.m.Recheck(s.now))
+			asked := s.take(wire.KindPull)
+			if len(asked) != 2 || asked["b"].Nonce == 0 || asked["b"].Nonce != asked["c"].Nonce {
+				t.Fatalf("asked %v, want b and c with the same nonce", asked)
+			}
+			before := s.m.Version()
+			tt.does(s, asked["b"].Nonce)
+			if got := s.m.View().Checked; got != tt.want {
+				t.Errorf("checked: got %v, want %v", got, tt.want)
+			}
+			if tt.want && s.m.Version() == before {
+				t.Error("the view has no new version, want one as it is checked")
+			}
+			s.sent = nil
+			s.pass(standard.Interval, alive(s.m.View())...)
+			if got := s.take(wire.KindPull); (len(got) > 0) == tt.want {
+				t.Errorf("an interval later %v is asked again, checked: %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRecheck_GivesOthersTime(t *testing.T) {
+	s := begin(t, "b", "c")
+	s.pass(280*ms, "c")
+	s.note(s.m.Recheck(s.now))
+	s.sent = nil
+	s.pass(200*ms, "c")
+	if got := s.named(); len(got) > 0 {
+		t.Errorf("the heartbeats name %v, want nobody so soon", got)
+	}
+}

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -11,7 +13,37 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-func TestAFirewallThatDropsTheMeshsDatagramsMovesNothingAndIsTold(t *testing.T) {
+func TestFirewallBetweenTwoSpeakersMovesNothing(t *testing.T) {
+	installed(t)
+	address := served(t)
+	owner, err := bed.Settled(background(t), address)
+	must(t, err)
+	other := except(bed.Cluster.Nodes(), owner.Node)[0]
+	t.Cleanup(func() { must(t, bed.LetDatagramsThrough(background(t), owner.Node)) })
+	c, err := bed.Connecting(background(t), address+":80", func(ctx context.Context) error {
+		if err := bed.DropDatagrams(ctx, owner.Node, other); err != nil {
+			return err
+		}
+		return eventually.Poll(ctx, func(ctx context.Context) error {
+			return errors.Join(speakerSays(ctx, owner.Node, v1beta1.ReasonDatagramsLost), speakerSays(ctx, other, v1beta1.ReasonDatagramsLost))
+		})
+	})
+	must(t, err)
+	lossless(t, c, 0)
+	now, err := bed.Settled(background(t), address)
+	must(t, err)
+	if now.Node != owner.Node {
+		t.Errorf("the address moved from %s to %s", owner.Node, now.Node)
+	}
+	// Its death is noticed all the same.
+	t.Cleanup(func() { must(t, bed.Cluster.Link(owner.Node, true)) })
+	must(t, bed.Cluster.Link(owner.Node, false))
+	servedByAnother(t, address, owner)
+	must(t, bed.Cluster.Link(owner.Node, true))
+	allAnnounceAfterFirewall(t, owner.Node)
+}
+
+func TestFirewallAroundASpeakerLeavesOneOwner(t *testing.T) {
 	installed(t)
 	address := served(t)
 	owner, err := bed.Settled(background(t), address)
@@ -22,28 +54,28 @@ func TestAFirewallThatDropsTheMeshsDatagramsMovesNothingAndIsTold(t *testing.T) 
 			return err
 		}
 		return eventually.Poll(ctx, func(ctx context.Context) error {
-			return speakerSays(ctx, owner.Node, v1beta1.ReasonDatagramsLost)
+			return speakerSays(ctx, owner.Node, v1beta1.ReasonMinority)
 		})
 	})
 	must(t, err)
 	lossless(t, c, 0)
-	now, err := bed.Settled(background(t), address)
-	must(t, err)
-	if now.Node != owner.Node {
-		t.Errorf("the address moved from %s to %s", owner.Node, now.Node)
-	}
-	for _, node := range bed.Cluster.Nodes() {
-		must(t, speakerSays(background(t), node, v1beta1.ReasonDatagramsLost))
-	}
-
-	// Who is heard over connections only is missed all the same.
-	t.Cleanup(func() { must(t, bed.Cluster.Link(owner.Node, true)) })
-	must(t, bed.Cluster.Link(owner.Node, false))
+	eventually.Succeed(t, within, "one node announces the address", func(ctx context.Context) error {
+		return owners(ctx, address, 1)
+	})
+	eventually.Stays(t, 5*time.Second, "one node announces the address", func(ctx context.Context) error {
+		return owners(ctx, address, 1)
+	})
 	servedByAnother(t, address, owner)
-	must(t, bed.Cluster.Link(owner.Node, true))
-	must(t, bed.LetDatagramsThrough(background(t), owner.Node))
+	allAnnounceAfterFirewall(t, owner.Node)
+}
+
+// allAnnounceAfterFirewall removes the firewall of a node, after which all speakers receive
+// from each other.
+func allAnnounceAfterFirewall(t *testing.T, filtered string) {
+	t.Helper()
+	must(t, bed.LetDatagramsThrough(background(t), filtered))
 	for _, node := range bed.Cluster.Nodes() {
-		eventually.Succeed(t, within, node+" hears the others again", func(ctx context.Context) error {
+		eventually.Succeed(t, within, node+" receives from the others again", func(ctx context.Context) error {
 			return speakerSays(ctx, node, v1beta1.ReasonAnnouncing)
 		})
 	}

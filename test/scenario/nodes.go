@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -153,10 +154,27 @@ func (s *Scenario) Heal(ctx context.Context) error {
 	return nil
 }
 
-// DropDatagrams has a node drop the UDP of the mesh, both ways, as a firewall does that
-// knows only half of it.
-func (s *Scenario) DropDatagrams(ctx context.Context, node string) error {
-	rules := "table inet firewall { chain in { type filter hook input priority 0; udp dport 7575 drop; }; chain out { type filter hook output priority 0; udp dport 7575 drop; }; }"
+// DropDatagrams has a node drop the datagrams of the mesh, both ways: those of other nodes or,
+// without any, those of all. LetDatagramsThrough undoes it.
+func (s *Scenario) DropDatagrams(ctx context.Context, node string, others ...string) error {
+	from, to := "", ""
+	if len(others) > 0 {
+		var addresses []string
+		for _, other := range others {
+			var n corev1.Node
+			if err := s.Client.Get(ctx, client.ObjectKey{Name: other}, &n); err != nil {
+				return fmt.Errorf("reading the node %s: %w", other, err)
+			}
+			for _, a := range n.Status.Addresses {
+				if ip, err := netip.ParseAddr(a.Address); err == nil && ip.Is4() {
+					addresses = append(addresses, a.Address)
+				}
+			}
+		}
+		set := "{ " + strings.Join(addresses, ", ") + " } "
+		from, to = "ip saddr "+set, "ip daddr "+set
+	}
+	rules := "table inet firewall { chain in { type filter hook input priority 0; " + from + "udp dport 7575 drop; }; chain out { type filter hook output priority 0; " + to + "udp dport 7575 drop; }; }"
 	if out, err := s.Cluster.Exec(ctx, node, "nft", rules); err != nil {
 		return fmt.Errorf("having %s drop datagrams: %w: %s", node, err, out)
 	}

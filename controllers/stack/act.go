@@ -35,13 +35,13 @@ func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStac
 
 // apply writes the objects of the plan that do not hold, and sees how all are; one that
 // fails does not stop the rest. It returns the failures that are worth another try.
-func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, wanted []*unstructured.Unstructured, around *surroundings, f *findings, keyStored bool) []error {
+func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, wanted []*unstructured.Unstructured, around *surroundings, f *findings, stored storedKeys) []error {
 	var failed []error
 	for _, object := range wanted {
-		live, why, err := r.applyPlanned(ctx, stack, steps, object, keyStored)
+		live, why, err := r.applyPlanned(ctx, stack, steps, object, stored)
 		if err == nil && live != nil {
 			err = f.see(live, around)
-			keyStored = keyStored || isKeys(object)
+			stored.valid = stored.valid || isKeys(object)
 		}
 		switch {
 		case err == nil && live != nil:
@@ -62,17 +62,20 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 // applyPlanned returns an object as the cluster holds it once it is applied, or nil and why
 // it is not. The speakers are applied only once the cluster holds a key: their pods could not
 // start without.
-func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, object *unstructured.Unstructured, keyStored bool) (live *unstructured.Unstructured, why string, err error) {
+func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, object *unstructured.Unstructured, stored storedKeys) (live *unstructured.Unstructured, why string, err error) {
 	ref := refOf(object)
 	switch {
 	case steps.unread[ref] != nil:
 		return nil, "", steps.unread[ref]
 	case steps.hold[ref] != nil:
 		return steps.hold[ref], "", nil
-	case object.GetKind() == "DaemonSet" && !keyStored:
+	case object.GetKind() == "DaemonSet" && !stored.valid:
 		return nil, "it waits for the Secret with the keys of the mesh", nil
 	case !slices.Contains(steps.apply, object):
 		return nil, fmt.Sprintf("a %s of this name exists already and belongs to somebody else", ref.Kind), nil
+	}
+	if isKeys(object) {
+		stored.lock(object)
 	}
 	if err := r.applyOne(ctx, stack, object); err != nil {
 		return nil, "", err
@@ -93,6 +96,7 @@ func isFinal(err error) bool {
 // changed in it since the last time is reported by an event on the object.
 func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured) error {
 	wanted := object.DeepCopy()
+	storedKeys{}.lock(wanted) // what is wanted does not depend on what was there
 	before := r.edited(ctx, wanted)
 	if err := r.impose(ctx, object, wanted); err != nil {
 		r.applied.forget(wanted)

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -28,17 +29,31 @@ const (
 	annotationKeyRotation = "lbstack.io/key-rotation"
 )
 
+// storedKeys is the Secret as it was when the keys were decided.
+type storedKeys struct {
+	uid     types.UID // empty: there was none
+	version string
+	valid   bool // it has a valid key
+}
+
+// lock has the API server refuse an object that was decided from a Secret which somebody
+// has changed or deleted since: a former key must not come back.
+func (s storedKeys) lock(object *unstructured.Unstructured) {
+	object.SetUID(s.uid)
+	object.SetResourceVersion(s.version)
+}
+
 // meshKeys decides which keys the speakers should have, and puts them into the Secret among
-// the wanted objects. stored says whether the cluster holds a valid key already.
-func (r *Reconciler) meshKeys(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *surroundings, f *findings) (stored bool, err error) {
+// the wanted objects.
+func (r *Reconciler) meshKeys(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *surroundings, f *findings) (storedKeys, error) {
 	object, err := keySecret(wanted)
 	if err != nil {
-		return false, err
+		return storedKeys{}, err
 	}
 	secret := &corev1.Secret{}
 	err = r.Reader.Get(ctx, client.ObjectKeyFromObject(object), secret)
 	if client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("reading the %s: %w", describe(refOf(object)), err)
+		return storedKeys{}, fmt.Errorf("reading the %s: %w", describe(refOf(object)), err)
 	}
 	exists := err == nil
 	since, _ := time.Parse(time.RFC3339, secret.Annotations[annotationKeySince])
@@ -48,14 +63,15 @@ func (r *Reconciler) meshKeys(ctx context.Context, stack *v1beta1.LoadBalancerSt
 	}, newKey)
 	putKeys(object, plan)
 	keys, damaged := keyring.Parse(secret.Data)
+	stored := storedKeys{uid: secret.UID, version: secret.ResourceVersion, valid: len(keys) > 0}
 	if exists && !isOurs(secret) {
-		return len(keys) > 0, nil // nothing is written to it
+		return stored, nil // nothing is written to it
 	}
 	f.keys = plan
 	if exists && damaged != nil {
 		r.Events.Eventf(stack, nil, corev1.EventTypeWarning, v1beta1.ReasonMeshKeyInvalid, action, "%s", bounded.Note(invalidKeys(refOf(object), damaged, len(keys))))
 	}
-	return len(keys) > 0, nil
+	return stored, nil
 }
 
 func keySecret(wanted []*unstructured.Unstructured) (*unstructured.Unstructured, error) {

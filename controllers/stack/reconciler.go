@@ -114,7 +114,7 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	if err != nil {
 		return blind(err)
 	}
-	keyStored, err := r.meshKeys(ctx, stack, wanted, around, f)
+	stored, err := r.meshKeys(ctx, stack, wanted, around, f)
 	if err != nil {
 		return blind(err)
 	}
@@ -123,7 +123,7 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	if err := r.record(ctx, stack, steps.inventory); err != nil {
 		return blind(err)
 	}
-	failed := r.apply(ctx, stack, steps, wanted, around, f, keyStored)
+	failed := r.apply(ctx, stack, steps, wanted, around, f, stored)
 	r.applied.keep(wanted)
 	gone, err := r.prune(ctx, steps.prune)
 	if err != nil {

@@ -47,7 +47,8 @@ type network struct {
 	found map[[2]lb.NodeName]int
 	// views are the last ones of each machine; nil: they are not compared.
 	views   map[lb.NodeName]View
-	strange []string // views that changed and kept their version
+	strange []string                   // views that changed and kept their version
+	states  map[lb.NodeName]wire.State // that were published last
 }
 
 // flying is a message that arrives with the next step, at the instance that it is for.
@@ -63,7 +64,7 @@ func same(timing Timing, count int) []Timing { return slices.Repeat([]Timing{tim
 func connect(timings ...Timing) *network {
 	n := &network{
 		now: time.Unix(1000, 0), rng: rand.New(rand.NewPCG(1, 2)), machines: map[lb.NodeName]*Machine{}, instance: map[lb.NodeName]wire.Instance{},
-		sessions: map[[2]lb.NodeName]wire.Instance{}, dead: map[lb.NodeName]bool{}, found: map[[2]lb.NodeName]int{},
+		sessions: map[[2]lb.NodeName]wire.Instance{}, dead: map[lb.NodeName]bool{}, found: map[[2]lb.NodeName]int{}, states: map[lb.NodeName]wire.State{},
 		cut: func(_, _ lb.NodeName) bool { return false },
 	}
 	for i := range timings {

@@ -35,7 +35,8 @@ type peer struct {
 	pulled    time.Time // when its state was asked for, since none is known
 	since     time.Time // since when it is alive
 	received  time.Time // when its last message came
-	greeted   time.Time // when it asked last for a session: it receives nothing from this speaker
+	greeted   time.Time // when it asked last for a session, since its last message came
+	greets    time.Time // since when it has asked: it receives nothing from this speaker
 	unreached bool      // it does so, and nothing else comes from it
 	lost      bool      // nothing has come for a while, and others vouch for it
 	late      bool      // it was silent too when another one was lost
@@ -84,6 +85,7 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 		m.renew(now, p, instance)
 	}
 	p.met, p.dead, p.suspected, p.received, p.asked, p.pulled = true, false, time.Time{}, now, time.Time{}, now
+	p.greeted, p.greets = time.Time{}, time.Time{}
 	m.ring.pairs = true
 	if p.late {
 		p.late = false
@@ -159,6 +161,9 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 func (m *Machine) Greeted(now time.Time, node lb.NodeName) {
 	if p := m.peers[node]; p != nil {
 		p.greeted, m.greeted = now, now
+		if p.greets.IsZero() {
+			p.greets = now
+		}
 	}
 }
 
@@ -173,7 +178,7 @@ func (m *Machine) noteUnreached(now time.Time) {
 		return
 	}
 	for _, p := range m.peers {
-		unreached := !p.greeted.IsZero() && now.Sub(p.greeted) < unreachedFor && now.Sub(p.received) >= m.timeout(p)
+		unreached := now.Sub(p.greeted) < unreachedFor && p.greeted.Sub(p.greets) >= m.timing.Timeout/2 && now.Sub(p.received) >= m.timeout(p)
 		if unreached != p.unreached {
 			p.unreached = unreached
 			m.version++
@@ -187,6 +192,7 @@ func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
 		p.late = false
 		m.version++
 	}
+	p.greeted, p.greets = time.Time{}, time.Time{}
 	p.received, p.suspected, p.interval, p.dead, p.asked = now, time.Time{}, msg.Interval, false, time.Time{}
 	if !p.live && p.sequence > 0 && msg.Sequence <= p.sequence && !p.isOverdue(now) {
 		m.revive(now, p)

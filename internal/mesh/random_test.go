@@ -61,13 +61,15 @@ func (n *network) event(rng *rand.Rand) string {
 
 // heal ends all that is wrong but that some are dead: those that announced a restart go on.
 func (n *network) heal() {
-	n.cut, n.loss = func(_, _ lb.NodeName) bool { return false }, 0
+	n.cut, n.loss = func(_, _ lb.NodeName) bool { return false }, 0.3
 	for _, name := range n.names {
 		n.machines[name].SetPeers(n.now, n.names)
 		if !n.dead[name] {
-			n.publish(name, claiming(100))
+			n.publish(name, claiming(400))
 		}
 	}
+	n.run(2 * step) // some pieces of what they publish are lost
+	n.loss = 0
 }
 
 // left returns what a machine has that it should not have when nothing happens.

@@ -78,8 +78,7 @@ type rival struct {
 
 // rivalry is what other nodes have announced of one address that this node announces.
 type rivalry struct {
-	// first is when one did first, or when this node took the address, because no host
-	// answered: then an announcement that follows a while later is of a node that has it.
+	// first is when one did first, or when this node took the address: see noteFirst.
 	first  time.Time
 	latest rival
 	open   bool // the latest one was not decided about
@@ -329,6 +328,7 @@ func (v *view) misses(node lb.NodeName) bool {
 // segment was not asked about yet, and what is given up.
 func (e *Engine) askFirst(v *view, d *decision) {
 	e.minority.queries = map[netip.Addr][]string{}
+	defer e.noteFirst(v, d)
 	if !e.inMinority() {
 		return
 	}
@@ -342,11 +342,20 @@ func (e *Engine) askFirst(v *view, d *decision) {
 			continue
 		}
 		if e.free(v, address) && !e.waits(v.now) {
-			e.rivals[address] = rivalry{first: v.now}
 			continue
 		}
 		delete(d.Own, address)
 		e.minority.queries[address] = e.interfaces(v, address)
+	}
+}
+
+// noteFirst notes what this node takes although no other one has given it up: a node that
+// announces it a while later has it.
+func (e *Engine) noteFirst(v *view, d *decision) {
+	for address, claim := range d.Own {
+		if claim.Cause == ownership.First || claim.Cause == ownership.Failure {
+			e.rivals[address] = rivalry{first: v.now}
+		}
 	}
 }
 

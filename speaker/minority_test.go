@@ -149,6 +149,7 @@ func TestRivals(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
+				b.after(10 * time.Second) // it did not take the address lately
 				alone := func() {
 					b.view.Missing = missing("p1", "p2")
 					b.hear()

@@ -397,12 +397,12 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.mesh != self.health && self.mesh != self.metrics && self.health != self.metrics",message="mesh, health and metrics must be three different ports (defaults: 7575, 7573 and 7574)"
 // +kubebuilder:validation:XValidation:rule="self.mesh != 3784 && self.mesh != 4784",message="mesh must not be 3784 or 4784: these are the ports of BFD"
 type SpeakerPorts struct {
-	// mesh is the port, UDP and TCP on the address of the node, for the messages between
-	// speakers. Firewalls between the nodes have to let it through. 1024 to 29999, default
-	// 7575. While a change is rolled out, speakers with the former port and speakers with the
-	// new one do not receive each other's messages: each group counts the other as failed, so
-	// that an address can have two owners until the last speaker was replaced. Change it in a
-	// maintenance window.
+	// mesh is the UDP port, on the address of the node, for the messages between speakers.
+	// Firewalls between the nodes have to let it through, and should not drop TCP to it: nothing
+	// listens there, but the kernel's refusal shows that the node of a speaker that restarts is
+	// alive. 1024 to 29999, default 7575. While a change is rolled out, speakers with the former
+	// port and speakers with the new one do not receive each other's messages, and addresses can
+	// move. Change it in a maintenance window.
 	// +kubebuilder:default=7575
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=29999

@@ -36,7 +36,7 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	set.StringVar(&s.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
 	set.StringVar(&s.HealthAddress, "health-probe-bind-address", fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultHealthPort), "where /healthz and /readyz are served; 0: nowhere")
 	set.StringVar(&s.MetricsAddress, "metrics-bind-address", fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultMetricsPort), "where metrics are served; 0: nowhere")
-	set.UintVar(&s.port, "member-port", uint(v1beta1.DefaultMeshPort), "port of the mesh between speakers, UDP and TCP, on the node's address")
+	set.UintVar(&s.port, "member-port", uint(v1beta1.DefaultMeshPort), "UDP port of the mesh between speakers, on the node's address")
 	set.StringVar(&s.keyDir, "member-key-dir", "/etc/lbstack/mesh-keys", "folder with the keys of the mesh: files key-1, key-2 and so on with 32 bytes each, of which the highest is the newest")
 	set.StringVar(&s.stateDir, "state-dir", "/var/lib/lbstack", "folder in which the node keeps what it needs when the API server is away")
 	set.Var(&s.detection, "failure-detection", "how soon the loss of a node is noticed: "+s.detection.words())

@@ -57,6 +57,6 @@ func partitioned(r reports.Report, larger reports.Group) metav1.Condition {
 	}
 	c.Status, c.Reason, c.LastTransitionTime = metav1.ConditionTrue, v1beta1.ReasonLargerGroup, metav1.NewTime(r.MinoritySince)
 	c.Message = fmt.Sprintf("the speaker of the node %s: it receives nothing from a larger group of speakers that run, such as that of %s, nor they from it: "+
-		"it announces only addresses that no speaker may announce which it misses: look at the network between these nodes, and at the mesh port there (spec.speaker.ports of the LoadBalancerStack, TCP and UDP)", r.Node, larger.First)
+		"it announces only addresses that no speaker may announce which it misses: look at the network between these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Node, larger.First)
 	return c
 }

@@ -197,7 +197,6 @@ func TestRender_PortsOfTheSpeaker(t *testing.T) {
 			}
 			want := []corev1.ContainerPort{
 				{Name: "mesh", Protocol: corev1.ProtocolUDP, ContainerPort: tt.mesh, HostPort: tt.mesh},
-				{Name: "mesh-tcp", Protocol: corev1.ProtocolTCP, ContainerPort: tt.mesh, HostPort: tt.mesh},
 				{Name: "health", Protocol: corev1.ProtocolTCP, ContainerPort: tt.health, HostPort: tt.health, HostIP: "127.0.0.1"},
 				{Name: "metrics", Protocol: corev1.ProtocolTCP, ContainerPort: tt.metrics, HostPort: tt.metrics, HostIP: "127.0.0.1"},
 			}

@@ -45,7 +45,7 @@ func declaredPorts(spec v1beta1.LoadBalancerStackSpec) []any {
 	}
 	health, metrics := port("health", "TCP", ports.Health), port("metrics", "TCP", ports.Metrics)
 	health["hostIP"], metrics["hostIP"] = "127.0.0.1", "127.0.0.1"
-	return []any{port("mesh", "UDP", ports.Mesh), port("mesh-tcp", "TCP", ports.Mesh), health, metrics}
+	return []any{port("mesh", "UDP", ports.Mesh), health, metrics}
 }
 
 // speakerCapabilities are those that the speakers need besides the ones that they

@@ -130,7 +130,7 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		}
 		c.Reason = v1beta1.ReasonMinority
 		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s: "+
-			"look at these nodes, and at the mesh port there (spec.speaker.ports of the LoadBalancerStack, TCP and UDP)", r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing), what)
+			"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing), what)
 	case len(r.Problems) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, bounded.Message(strings.Join(r.Problems, "; "))
 	case len(routing.Problems) > 0:

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -87,7 +88,7 @@ func BenchmarkRefuse(b *testing.B) {
 			datagram := append([]byte(nil), c.datagram...)
 			for b.Loop() {
 				copy(datagram[headerSize:], c.datagram[headerSize:])
-				if o := bed.tables["b"].Open(bed.now, c.from, datagram); o.Err != c.want {
+				if o := bed.tables["b"].Open(bed.now, c.from, datagram); !errors.Is(o.Err, c.want) {
 					b.Fatalf("got %v, want %v", o.Err, c.want)
 				}
 			}

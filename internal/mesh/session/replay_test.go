@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -247,7 +248,7 @@ func TestOpen_RefusesWhatIsForAnotherProcess(t *testing.T) {
 			b.run(confirmed)
 			b.mustTalk("at first")
 			o := b.open(c.change(c.make(b, "a", "b")))
-			if o.Err != c.want || c.want != nil && (o.Message != nil || o.Replies != nil) {
+			if !errors.Is(o.Err, c.want) || c.want != nil && (o.Message != nil || o.Replies != nil) {
 				t.Errorf("got %+v, want the error %v", o, c.want)
 			}
 		})
@@ -264,7 +265,7 @@ func TestOpen_RefusesWhatIsForTheProcessBefore(t *testing.T) {
 		t.Fatal("a has not confirmed b")
 	}
 	datagram, _ := b.tables["b"].Seal("a", []byte("for the process before"))
-	if o := b.open(sent{"b", "a", datagram}); o.Err != ErrForged {
+	if o := b.open(sent{"b", "a", datagram}); !errors.Is(o.Err, ErrForged) {
 		t.Errorf("got %+v, want %v", o, ErrForged)
 	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -160,7 +161,7 @@ func TestRotation_DroppedKeyIsRefused(t *testing.T) {
 	b.run(confirmed)
 	b.tables["b"].SetKeys(b.now, ring(t, 2))
 	b.message("a", "b", "under the old key")
-	if o := b.open(b.flying[0]); o.Err != ErrKey {
+	if o := b.open(b.flying[0]); !errors.Is(o.Err, ErrKey) {
 		t.Errorf("got %+v, want %v", o, ErrKey)
 	}
 }

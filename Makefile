@@ -142,6 +142,13 @@ RACE ?= ./controllers/... ./internal/bgp/... ./internal/bfd/... ./internal/route
 test-race: ## Run the unit tests of the speaker with the race detector (needs a C compiler).
 	CGO_ENABLED=1 go test -race -short -timeout 20m $(RACE)
 
+# SOAK_SEED=42 begins with a scenario that failed; LBSTACK_SEED=42 with TestRandomScenarios plays it alone.
+SOAK ?= 30m
+
+.PHONY: soak-mesh
+soak-mesh: ## Play scenarios of failures in the simulated mesh for SOAK, by default 30m.
+	LBSTACK_SOAK=$(SOAK) LBSTACK_SEED=$(SOAK_SEED) go test -count=1 -timeout 0 -run 'TestSoak' -v ./speaker/mesh
+
 # Inputs of each fuzz target: all of them together take about two minutes on two
 # cores. FUZZ_INPUTS=10000000 FUZZ=./internal/bgp/wire looks longer at one package.
 FUZZ_INPUTS ?= 10000

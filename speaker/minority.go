@@ -126,10 +126,17 @@ func majority(v mesh.View, down map[lb.NodeName]bool) bool {
 	return 2*here > all
 }
 
-// unheard returns whether half of the speakers or more are alive and receive nothing from this
-// one: they take what it has, and do not learn that it answers too.
+// unheard returns whether of the speakers that are alive, as far as this one can tell, half or
+// more receive nothing from it: they take what it has, and do not learn that it answers too.
+// Those that are missing and ask for nothing do not count: they may be dead.
 func unheard(v mesh.View) bool {
-	return 2*len(v.Unreached) >= 1+len(v.Peers)+len(v.Missing)
+	with := 1
+	for i := range v.Peers {
+		if !slices.Contains(v.Unreached, v.Peers[i].Node) && v.Peers[i].State.Phase != ownership.Restarting {
+			with++
+		}
+	}
+	return len(v.Unreached) >= with
 }
 
 // weigh notes whether this speaker is in a minority, and has the segments asked then. One

@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/lbstack/lbstack/internal/logging"
-	"github.com/lbstack/lbstack/internal/manager"
 	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/internal/watchdog"
@@ -26,7 +25,7 @@ import (
 
 func main() {
 	s, err := parse(flag.CommandLine, os.Args[1:])
-	if err = cmp.Or(err, manager.BoundMemory()); err == nil {
+	if err = cmp.Or(err, boundMemory()); err == nil {
 		err = run(ctrl.SetupSignalHandler(), s)
 	}
 	if err != nil {

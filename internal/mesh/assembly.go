@@ -83,7 +83,7 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 // takesFromOthers returns whether the state of a peer may come from others: nothing comes
 // from itself, and none of the others calls it dead.
 func (m *Machine) takesFromOthers(now time.Time, p *peer) bool {
-	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.timeout(p)
+	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.timeout(p) || m.checking && m.owes(p)
 	accusations, _ := m.accusations(now, p)
 	return silent && (p.live || accusations == 0)
 }

@@ -12,9 +12,6 @@ import (
 	"github.com/lbstack/lbstack/speaker"
 )
 
-// twiceBound is how long two nodes of one segment may answer for an address.
-func (w *world) twiceBound() time.Duration { return w.timing.Timeout }
-
 func TestSurvivorsOfSeveralServeWithinASecond(t *testing.T) {
 	tests := []struct{ nodes, die int }{{2, 1}, {3, 2}, {5, 2}, {5, 3}, {5, 4}}
 	for _, tt := range tests {
@@ -93,8 +90,8 @@ func TestWallLeavesOneOwner(t *testing.T) {
 					t.Errorf("owners (-before +after):\n%s", diff)
 				}
 				twice = append(twice, w.longestTwice(at))
-				if got := w.longestTwice(at); got > w.twiceBound() {
-					t.Errorf("two nodes answered for %s, want at most %s", got, w.twiceBound())
+				if got := w.longestTwice(at); got > w.twice() {
+					t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
 				}
 				if gap := w.longestGap(at); gap > time.Second {
 					t.Errorf("no node answered for %s, want at most a second", gap)
@@ -177,8 +174,8 @@ func TestAddressThatBecomesWantedBehindAWall(t *testing.T) {
 		w.wants(12)
 		w.pass(5 * time.Second)
 		settled(t, w)
-		if got := w.longestTwice(at); got > w.twiceBound() {
-			t.Errorf("two nodes answered for %s, want at most %s", got, w.twiceBound())
+		if got := w.longestTwice(at); got > w.twice() {
+			t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
 		}
 	})
 }
@@ -190,6 +187,44 @@ func TestSpeakerThatIsCutOffStartsAnewWithItsLink(t *testing.T) {
 		w.change(func(s *speaker.Snapshot) { s.Draining["n2"] = true })
 		w.heal()
 		w.pass(15 * time.Second)
+		settled(t, w)
+	})
+}
+
+func TestWallOfASlowProfileLeavesOneOwner(t *testing.T) {
+	// The side that is lost is found dead, and its addresses are announced, long before it
+	// finds the others dead itself.
+	each(t, 3, 0, func(t *testing.T, w *world) {
+		w.mu.Lock()
+		w.timing, w.loss, w.late, w.firm = Relaxed.timing(), 0.1, 0.1, false
+		w.mu.Unlock()
+		w.wants(12)
+		w.run(w.names...)
+		w.pass(11 * time.Second)
+		at := time.Now()
+		w.wall("n3")
+		w.pass(8 * time.Second)
+		settled(t, w)
+		if got := w.longestTwice(at); got > w.twice() {
+			t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
+		}
+	})
+}
+
+func TestOneOfTwoThatTheOtherReceivesNothingFromIsSilent(t *testing.T) {
+	each(t, 2, 6, func(t *testing.T, w *world) {
+		at := time.Now()
+		w.cutFrom("n2", "n1")
+		w.pass(5 * time.Second)
+		settled(t, w)
+		if got := of(w.owners(), "n1"); len(got) != 6 {
+			t.Errorf("n1 receives nothing from n2 and answers for %v, want all", got)
+		}
+		if got := w.longestTwice(at); got > w.twice() {
+			t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
+		}
+		w.heal()
+		w.pass(10 * time.Second)
 		settled(t, w)
 	})
 }

@@ -34,32 +34,70 @@ func seedsToPlay(t *testing.T) []uint64 {
 }
 
 func TestRandomScenarios(t *testing.T) {
-	var gaps, twice []time.Duration
-	failed := 0
+	var all outcome
 	for _, seed := range seedsToPlay(t) {
-		rng := rand.New(rand.NewPCG(seed, 99))
-		nodes := 2 + rng.IntN(6)
-		ok := t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			play(t, seed, nodes, 0, func(t *testing.T, w *world) {
-				storm(t, w, rng)
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				for _, s := range w.pastGaps {
-					gaps = append(gaps, s.length())
-				}
-				for _, s := range w.pastTwice {
-					twice = append(twice, s.length())
-				}
-			})
-		})
-		if !ok {
-			if failed++; failed == 5 {
-				break
-			}
+		if playRandom(t, seed, &all); all.failed == 5 {
+			break
 		}
 	}
-	t.Logf("nobody answered: %s", quantiles(gaps))
-	t.Logf("several answered: %s", quantiles(twice))
+	t.Log(all.String())
+}
+
+// TestSoak plays scenarios for LBSTACK_SOAK, from LBSTACK_SEED on, and reports each minute.
+func TestSoak(t *testing.T) {
+	most, err := time.ParseDuration(os.Getenv("LBSTACK_SOAK"))
+	if err != nil {
+		t.Skip("make soak-mesh runs it")
+	}
+	first := uint64(orElse(count("LBSTACK_SEED"), int(time.Now().Unix())))
+	var all outcome
+	reported := time.Now()
+	for seed, end := first, time.Now().Add(most); time.Now().Before(end) && all.failed < 20; seed++ {
+		playRandom(t, seed, &all)
+		if time.Since(reported) > time.Minute {
+			reported = time.Now()
+			fmt.Fprintf(os.Stderr, "seeds %d to %d: %s\n", first, seed, &all)
+		}
+	}
+	t.Log(all.String())
+}
+
+// outcome is of many scenarios.
+type outcome struct {
+	played, failed, steps int
+	gaps, twice           []time.Duration
+}
+
+func (o *outcome) String() string {
+	return fmt.Sprintf("%d scenarios, %d failed, %d steps; nobody answered: %s; several answered: %s", o.played, o.failed, o.steps, quantiles(o.gaps), quantiles(o.twice))
+}
+
+// playRandom plays what comes of a seed.
+func playRandom(t *testing.T, seed uint64, all *outcome) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 99))
+	nodes := 2 + rng.IntN(6)
+	if seed%50 == 49 {
+		nodes = 30
+	}
+	all.played++
+	ok := t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+		play(t, seed, nodes, 0, func(t *testing.T, w *world) {
+			storm(t, w, rng)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			all.steps += w.steps
+			for _, s := range w.pastGaps {
+				all.gaps = append(all.gaps, s.length())
+			}
+			for _, s := range w.pastTwice {
+				all.twice = append(all.twice, s.length())
+			}
+		})
+	})
+	if !ok {
+		all.failed++
+	}
 }
 
 func quantiles(d []time.Duration) string {
@@ -77,10 +115,14 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	w.mu.Lock()
 	w.loss = []float64{0, 0, 0.01, 0.05, 0.1, 0.2}[rng.IntN(6)]
 	w.dup = []float64{0, 0.05, 0.2}[rng.IntN(3)]
+	w.late = []float64{0, 0, 0.01, 0.1}[rng.IntN(4)]
+	profile := []Profile{Default, Default, Fast, Relaxed}[rng.IntN(4)]
+	w.timing, w.replay = profile.timing(), true
+	go w.replayAlways(rand.New(rand.NewPCG(w.seed, 98)))
 	// Where two are left, one believes the other dead when three or four beats in a row
 	// are lost.
-	w.firm = w.loss <= 0.01
-	w.note("%d nodes, loss %.2f, doubled %.2f", len(w.names), w.loss, w.dup)
+	w.firm = w.loss+w.late <= 0.01
+	w.note("%d nodes, %s, loss %.2f, doubled %.2f, late %.2f", len(w.names), profile, w.loss, w.dup, w.late)
 	w.mu.Unlock()
 	addresses := 1 + rng.IntN(12)
 	w.wants(addresses)
@@ -88,16 +130,24 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	w.pass(11 * time.Second)
 	// At least one node always stays, and is never touched.
 	some := func() lb.NodeName { return w.names[1+rng.IntN(len(w.names)-1)] }
-	for range 8 {
+	away := false
+	for range 12 {
 		n := some()
 		w.mu.Lock()
 		p := w.nodes[n].p
 		running, links := p != nil && !p.dead && p.frozen.Load() == nil, w.nodes[n].links
 		frozen := p != nil && p.frozen.Load() != nil
 		draining := w.want.Draining[n]
-		cut := len(w.cuts)+len(w.walls) > 0
+		cut, rotating := len(w.cuts)+len(w.walls) > 0, !w.rotated.Before(time.Now())
 		w.mu.Unlock()
-		switch what := rng.IntN(11); {
+		switch what := rng.IntN(14); {
+		case what == 11 && !rotating:
+			w.rotate(rng, rng.IntN(2) == 0)
+		case what == 12:
+			away = !away
+			w.outage(away)
+		case what == 13 && rng.IntN(2) == 0:
+			w.restartAll(rng)
 		case frozen:
 			w.thaw(n)
 		case !running:
@@ -134,6 +184,8 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 		w.pass(time.Duration(rng.Int64N(int64(6 * time.Second))))
 	}
 	w.heal()
+	w.pass(2 * rotateFor)
+	w.outage(false)
 	for _, n := range w.names {
 		w.mu.Lock()
 		p := w.nodes[n].p

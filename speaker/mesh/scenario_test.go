@@ -424,6 +424,23 @@ func TestOneThatStoodStillAsksFirst(t *testing.T) {
 	}
 }
 
+func TestOneThatStoodStillWhileAnotherLeftAnswersAgain(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		w.freeze("n3")
+		w.pass(time.Second)
+		w.leave("n2")
+		w.pass(200 * time.Millisecond)
+		w.thaw("n3")
+		w.pass(time.Second)
+		w.mu.Lock()
+		p := w.nodes["n3"].p
+		w.mu.Unlock()
+		if !p.runner.MayAnswer() {
+			t.Error("a second after it runs again it waits for the answer of the speaker that restarts")
+		}
+	})
+}
+
 func TestAOneWayCutKillsNobody(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		before := settled(t, w)

@@ -5,7 +5,11 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
+	machine "github.com/lbstack/lbstack/internal/mesh"
 )
+
+// startWait is how long a speaker that starts waits for others.
+const startWait = 2 * time.Second
 
 // cutFrom cuts what goes from one to another.
 func (w *world) cutFrom(from, to lb.NodeName) {
@@ -28,6 +32,9 @@ func (w *world) part(some ...lb.NodeName) {
 		}
 	}
 	w.fault, w.split = time.Now(), time.Now()
+	for _, a := range some {
+		w.sides[a] = 1
+	}
 	// The gateway stays with the larger side.
 	for _, n := range w.names {
 		if in := slices.Contains(some, n); in == (2*len(some) <= len(w.names)) {
@@ -43,7 +50,9 @@ func (w *world) heal() {
 	clear(w.cuts)
 	clear(w.walls)
 	clear(w.away)
-	w.fault, w.split, w.healed = time.Now(), time.Now(), time.Now()
+	clear(w.sides)
+	// A speaker that was isolated starts anew, and waits for the others as one that starts.
+	w.fault, w.split, w.healed = time.Now().Add(startWait), time.Now(), time.Now()
 	w.note("healed")
 }
 
@@ -70,9 +79,6 @@ func (p *process) post(d datagram) {
 	if p.dead || w.blocked(d.from, d.to) {
 		return
 	}
-	if w.replay {
-		w.recorded = append(w.recorded, d)
-	}
 	copies := 1
 	if p.n.rng.Float64() < w.dup {
 		copies = 2
@@ -82,16 +88,23 @@ func (p *process) post(d datagram) {
 			continue
 		}
 		delay := leastDelay + time.Duration(p.n.rng.Int64N(int64(mostDelay-leastDelay)))
-		time.AfterFunc(delay, func() { w.deliver(d) })
+		if p.n.rng.Float64() < w.late {
+			delay += time.Duration(p.n.rng.Int64N(int64(3 * w.timing.Interval)))
+		}
+		time.AfterFunc(delay, func() { w.deliver(d, false) })
 	}
 }
 
-func (w *world) deliver(d datagram) {
+// deliver brings a datagram to its receiver; a forged one is on no way that could be cut.
+func (w *world) deliver(d datagram, forged bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := w.nodes[d.to]
-	if n == nil || n.p == nil || n.p.dead || w.blocked(d.from, d.to) {
+	if n == nil || n.p == nil || n.p.dead || !forged && w.blocked(d.from, d.to) {
 		return
+	}
+	if w.replay && !forged {
+		w.record(n.rng, d)
 	}
 	// A copy: opening a datagram decrypts it where it is.
 	d.data = slices.Clone(d.data)
@@ -111,4 +124,21 @@ func (p *process) listen() {
 			p.runner.receive(d.from, d.data)
 		}
 	}
+}
+
+// view takes a view of the machine, for the engine and the story.
+func (p *process) view(v machine.View) {
+	live := map[lb.NodeName]bool{}
+	for i := range v.Peers {
+		live[v.Peers[i].Node] = true
+	}
+	p.n.w.mu.Lock()
+	for _, node := range p.n.w.names {
+		if live[node] != p.live[node] {
+			p.n.w.note("%s: %s is alive: %v", p.n.name, node, live[node])
+		}
+	}
+	p.n.w.mu.Unlock()
+	p.live = live
+	p.engine.SetView(v)
 }

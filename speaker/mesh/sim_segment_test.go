@@ -20,6 +20,9 @@ var gateway = netip.MustParseAddr("192.168.0.1")
 // Timing.Settle of the responder. contestTime is its Timing.Contest.
 const settleTime, contestTime = 200 * time.Millisecond, time.Second
 
+// rivalTime is rivalInsists of the engine.
+const rivalTime = 100 * time.Millisecond
+
 // wall blocks what speakers say to each other between some and all others.
 func (w *world) wall(some ...lb.NodeName) {
 	w.mu.Lock()
@@ -160,7 +163,7 @@ func (w *world) announceOnce(p *process, addresses []netip.Addr) {
 		}
 		for _, name := range w.names {
 			q := w.nodes[name].p
-			if name == p.n.name || q == nil || !w.connected(name, p.n.name) {
+			if name == p.n.name || q == nil || w.cuts[[2]lb.NodeName{p.n.name, name}] {
 				continue
 			}
 			if owner, _ := q.answers(address, time.Now()); owner {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -52,6 +53,7 @@ type span struct {
 	address    netip.Addr
 	start, end time.Time
 	who        []lb.NodeName
+	calm       bool // there was no fault for a while when it began
 }
 
 func (s span) length() time.Duration { return s.end.Sub(s.start) }
@@ -76,13 +78,21 @@ type world struct {
 	walls     map[[2]lb.NodeName]bool // from, to: messages are lost, frames are not
 	away      map[lb.NodeName]bool    // from the gateway
 	keys      map[lb.NodeName][]session.Key
-	recorded  []datagram // what was ever sent, if replay
+	recorded  []datagram // some of what has arrived, if replay
 	replay    bool
 	loss      float64
 	dup       float64
+	late      float64 // how many come late, and out of order
 	want      speaker.Snapshot
+	wanted    int                  // numbers want
+	changed   time.Time            // when it was
 	deaf      map[lb.NodeName]bool // the API server does not reach it
 	states    map[lb.NodeName]reports.Report
+	sides     map[lb.NodeName]int // of the segment, while it is parted
+	key       byte                // that all use, or are to
+	rekeyed   time.Time           // when all have it, if they cannot talk meanwhile
+	rotated   time.Time           // when the change is over
+	steps     int                 // how often it was looked at who answers
 	log       []string
 	answering map[netip.Addr][]lb.NodeName
 	gaps      map[netip.Addr]*span // that last
@@ -114,6 +124,7 @@ type node struct {
 type process struct {
 	n      *node
 	engine *speaker.Engine
+	live   map[lb.NodeName]bool // in the latest view; the lock of the runner guards it
 	runner *runner
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -121,11 +132,12 @@ type process struct {
 	frozen atomic.Pointer[chan struct{}] // is closed when it runs again; nil: it runs
 
 	// What the lock of the world guards:
-	dead  bool
-	begun time.Time
-	alive int64 // what the runner knew when it froze
-	owned map[netip.Addr]speaker.Owned
-	ready map[netip.Addr]time.Time // when what was probed is answered for
+	dead   bool
+	wanted int // which want it knows
+	begun  time.Time
+	alive  int64 // what the runner knew when it froze
+	owned  map[netip.Addr]speaker.Owned
+	ready  map[netip.Addr]time.Time // when what was probed is answered for
 	// segment asks, while asking.
 	segment *segment.Machine
 	asking  bool
@@ -138,7 +150,7 @@ type process struct {
 func newWorld(ctx context.Context, seed uint64, count int) *world {
 	w := &world{
 		timing: Default.timing(), start: time.Now(), seed: seed, ctx: ctx, firm: true,
-		nodes: map[lb.NodeName]*node{}, cuts: map[[2]lb.NodeName]bool{}, walls: map[[2]lb.NodeName]bool{}, keys: map[lb.NodeName][]session.Key{}, away: map[lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{}, states: map[lb.NodeName]reports.Report{},
+		nodes: map[lb.NodeName]*node{}, cuts: map[[2]lb.NodeName]bool{}, walls: map[[2]lb.NodeName]bool{}, keys: map[lb.NodeName][]session.Key{}, away: map[lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{}, states: map[lb.NodeName]reports.Report{}, sides: map[lb.NodeName]int{}, key: 1,
 		answering: map[netip.Addr][]lb.NodeName{}, gaps: map[netip.Addr]*span{}, doubles: map[netip.Addr]*span{},
 	}
 	w.fault, w.split, w.healed = w.start, w.start, w.start
@@ -196,6 +208,9 @@ func (w *world) change(write func(*speaker.Snapshot)) {
 	s := speaker.Snapshot{Addresses: slices.Clone(w.want.Addresses), Draining: maps.Clone(w.want.Draining), Down: maps.Clone(w.want.Down)}
 	write(&s)
 	w.want = s
+	w.wanted++
+	w.changed = time.Now()
+	w.note("wanted: %d addresses, draining %v", len(s.Addresses), draining(s))
 	for _, name := range w.names {
 		if p := w.nodes[name].p; p != nil && !p.dead {
 			w.inform(p, 50*time.Millisecond)
@@ -210,6 +225,9 @@ func (w *world) inform(p *process, most time.Duration) {
 		p.gate()
 		w.mu.Lock()
 		s, deaf := w.want, w.deaf[p.n.name]
+		if !deaf {
+			p.wanted = w.wanted
+		}
 		w.mu.Unlock()
 		if !deaf {
 			p.engine.SetSnapshot(s)
@@ -248,13 +266,19 @@ func (w *world) runOne(name lb.NodeName) {
 	}
 	var instance wire.Instance
 	random(instance[:])
-	p.runner = newRunner(name, w.timing, instance, random, p.send, p.engine.SetView)
+	p.runner = newRunner(name, w.timing, instance, random, p.send, p.view)
 	p.runner.clock = p.clock
 	p.engine.Mesh = p.runner
-	keys := w.keys[name]
 	offset := time.Duration(n.rng.Int64N(int64(w.timing.Interval)))
 	if len(kept.Snapshot.Addresses) > 0 {
-		time.AfterFunc(2*time.Second, func() { p.engine.SetKept(kept.Snapshot) })
+		time.AfterFunc(2*time.Second, func() {
+			w.mu.Lock()
+			if reflect.DeepEqual(kept.Snapshot.Addresses, w.want.Addresses) && maps.Equal(kept.Snapshot.Draining, w.want.Draining) {
+				p.wanted = w.wanted
+			}
+			w.mu.Unlock()
+			p.engine.SetKept(kept.Snapshot)
+		})
 	}
 	w.inform(p, 100*time.Millisecond)
 	w.mu.Unlock()
@@ -262,7 +286,7 @@ func (w *world) runOne(name lb.NodeName) {
 	go p.listen()
 	go p.readState()
 	time.AfterFunc(offset, func() {
-		p.runner.SetKeys(keys)
+		p.takeKeys()
 		p.runner.do(func(now time.Time) []machine.Send { p.runner.machine.SetPeers(now, w.names); return nil })
 		p.engine.SetLinks(n.hasLinks())
 		go p.runner.keepRunning(p.ctx)
@@ -334,6 +358,8 @@ func (w *world) leave(name lb.NodeName) {
 		w.pass(10 * time.Millisecond)
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, time.Second)
+	// A node that is not back in time is lost, and its addresses are taken over then.
+	time.AfterFunc(30*time.Second, func() { w.mu.Lock(); w.fault = time.Now(); w.mu.Unlock() })
 	p.engine.Restart(ctx, 30*time.Second)
 	p.runner.Acknowledged(ctx)
 	cancel()
@@ -506,7 +532,7 @@ func (w *world) mayLose(p *process, lost []netip.Addr) {
 		return // the spread is one
 	}
 	for _, address := range lost {
-		if len(p.owned[address].For) > 0 || !w.able(p.n.name, address) || !w.firm || time.Since(p.begun) < calm || time.Since(w.split) < calm || len(w.cuts)+len(w.walls) > 0 {
+		if len(p.owned[address].For) > 0 || !w.able(p.n.name, address) || !w.firm || time.Since(p.begun) < calm || time.Since(w.split) < calm || w.parted() || !w.agreed() {
 			continue
 		}
 		w.fail("%s loses %s without a cause", p.n.name, address)
@@ -638,8 +664,8 @@ func (w *world) report(t *testing.T) {
 		return
 	}
 	last := w.log
-	if len(last) > 120 {
-		last = last[len(last)-120:]
+	if len(last) > 400 {
+		last = last[len(last)-400:]
 	}
 	t.Errorf("seed %d, %d nodes:\n%s\nwhat happened:\n%s", w.seed, len(w.names), strings.Join(w.failures, "\n"), strings.Join(last, "\n"))
 }

@@ -121,12 +121,12 @@ func (n *network) idleAmong(during time.Duration) (i idle, err error) {
 		}
 		go read(sockets[at], at, arrived)
 	}
-	n.nodes[0].dead = true
+	n.nodes[0].dead, n.direct = true, true
 	n.outside = func(from int, data []byte) {
 		// Refused while the process has not started: it is greeted again.
 		_, _ = sockets[from].WriteToUDPAddrPort(data, address(0))
 	}
-	defer func() { n.outside = nil }()
+	defer func() { n.outside, n.direct = nil, false }()
 	done := make(chan error, 1)
 	go func() { var wrong error; i, wrong = measureProcess(len(n.nodes), during); done <- wrong }()
 	return i, errors.Join(n.follow(arrived, done), err)
@@ -140,7 +140,7 @@ func read(s *net.UDPConn, to int, arrived chan<- datagram) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err == nil:
-			arrived <- datagram{0, to, buffer[:size]}
+			arrived <- datagram{to: to, data: buffer[:size]}
 		}
 	}
 }
@@ -157,11 +157,14 @@ func (n *network) follow(arrived <-chan datagram, done <-chan error) error {
 		select {
 		case err := <-done:
 			return err
-		case d := <-arrived:
-			n.now = base.Add(time.Since(begun))
-			n.receive(d)
 		case <-ticker.C:
-			n.advance(base.Add(time.Since(begun)))
+		}
+		if behind := base.Add(time.Since(begun)).Sub(n.now); behind > standard.Interval && n.now.After(base) {
+			fmt.Fprintf(os.Stderr, "the simulated nodes are %s behind the clock\n", behind)
+		}
+		n.advance(base.Add(time.Since(begun)))
+		for waiting := len(arrived); waiting > 0; waiting-- {
+			n.receive(<-arrived)
 		}
 	}
 }
@@ -179,7 +182,7 @@ func measureProcess(count int, during time.Duration) (i idle, err error) {
 	if err := errors.Join(err1, err2, command.Start()); err != nil {
 		return i, fmt.Errorf("starting the real process: %w", err)
 	}
-	hung := time.AfterFunc(2*time.Minute+during, func() { _ = command.Process.Kill() })
+	hung := time.AfterFunc(time.Minute+during, func() { _ = command.Process.Kill() })
 	defer hung.Stop()
 	defer func() { err = errors.Join(err, in.Close(), command.Wait()) }()
 	lines := bufio.NewScanner(out)

@@ -1,0 +1,141 @@
+package mesh
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh/session"
+)
+
+// mostRecorded is how many datagrams an attacker has, of all that have arrived. One that was lost is as good as
+// one that is late when it is sent again: that it comes from its sender is true.
+const mostRecorded = 4096
+
+// record keeps a datagram that has arrived, in place of another one of any age. The caller holds the lock.
+func (w *world) record(rng *rand.Rand, d datagram) {
+	if len(w.recorded) < mostRecorded {
+		w.recorded = append(w.recorded, d)
+		return
+	}
+	w.recorded[rng.IntN(mostRecorded)] = d
+}
+
+// replayAlways has recorded datagrams sent again until the world ends: to the same receiver or
+// another one, from the address of the same sender or another one.
+func (w *world) replayAlways(rng *rand.Rand) {
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-time.After(time.Duration(1+rng.IntN(40)) * time.Millisecond):
+		}
+		w.mu.Lock()
+		var d datagram
+		if len(w.recorded) > 0 {
+			d = w.recorded[rng.IntN(len(w.recorded))]
+			if rng.IntN(3) == 0 {
+				d.to = w.names[rng.IntN(len(w.names))]
+			}
+			if rng.IntN(5) == 0 {
+				d.from = w.names[rng.IntN(len(w.names))]
+			}
+		}
+		w.mu.Unlock()
+		if d.from != d.to {
+			w.deliver(d, true)
+		}
+	}
+}
+
+// parted returns whether some speakers cannot talk to others. The caller holds the lock.
+func (w *world) parted() bool {
+	return len(w.cuts)+len(w.walls) > 0 || time.Now().Before(w.rekeyed)
+}
+
+// rotateFor is how long all take to learn a key that replaces another one at once.
+const rotateFor = 4 * time.Second
+
+// rotate replaces the key; each node learns of it at its own time. Either all accept both
+// before one has only the new one, or none has ever both: then it is a wall for as long.
+func (w *world) rotate(rng *rand.Rand, both bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.key++
+	w.rotated = time.Now().Add(2 * rotateFor)
+	before, next := simulatedKey(w.key-1), simulatedKey(w.key)
+	soon := func() time.Duration { return time.Duration(rng.Int64N(int64(rotateFor))) }
+	for _, name := range w.names {
+		if both {
+			time.AfterFunc(soon(), func() { w.setKeys(name, next, before) })
+			time.AfterFunc(rotateFor+soon(), func() { w.setKeys(name, next) })
+		} else {
+			time.AfterFunc(soon(), func() { w.setKeys(name, next) })
+		}
+	}
+	if !both {
+		w.fault, w.split, w.rekeyed = time.Now(), time.Now(), time.Now().Add(rotateFor)
+		time.AfterFunc(rotateFor, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.fault, w.split, w.healed = time.Now(), time.Now(), time.Now()
+		})
+	}
+	w.note("key %d replaces the one before, accepted side by side: %v", w.key, both)
+}
+
+// setKeys replaces what is in the Secret as a node has it.
+func (w *world) setKeys(name lb.NodeName, keys ...session.Key) {
+	w.mu.Lock()
+	if w.over {
+		w.mu.Unlock()
+		return
+	}
+	w.keys[name] = keys
+	w.note("%s has %d keys", name, len(keys))
+	if !w.rekeyed.Before(time.Now()) {
+		w.split, w.fault = time.Now(), time.Now()
+	}
+	p := w.nodes[name].p
+	w.mu.Unlock()
+	if p != nil {
+		p.takeKeys()
+	}
+}
+
+// takeKeys has a process use the keys of its node.
+func (p *process) takeKeys() {
+	p.gate()
+	p.n.w.mu.Lock()
+	keys, dead := p.n.w.keys[p.n.name], p.dead
+	p.n.w.mu.Unlock()
+	if !dead {
+		p.runner.SetKeys(keys)
+	}
+}
+
+// outage has the API server reach no node, or all again.
+func (w *world) outage(is bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note("the API server is away: %v", is)
+	for _, name := range w.names {
+		w.deaf[name] = is
+		if p := w.nodes[name].p; !is && p != nil && !p.dead {
+			w.inform(p, 50*time.Millisecond)
+		}
+	}
+	w.fault, w.split = time.Now(), time.Now()
+}
+
+// restartAll has all speakers crash at once, and start again one soon after the other.
+func (w *world) restartAll(rng *rand.Rand) {
+	for _, name := range w.names {
+		w.crash(name, false)
+	}
+	for _, i := range rng.Perm(len(w.names)) {
+		w.pass(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
+		w.run(w.names[i])
+	}
+	w.differ()
+}

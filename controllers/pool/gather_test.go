@@ -45,7 +45,7 @@ func TestTakenByNodes(t *testing.T) {
 	}{
 		{name: "a node without addresses takes none", objects: []client.Object{node(nil)}},
 		{name: "a node takes its addresses and the networks of its pods", objects: []client.Object{node([]string{"10.0.0.1", "2001:db8::1"}, "10.244.0.0/24", "fd00::/120")},
-			want: []string{`10.0.0.1 by the node "n1"`, `2001:db8::1 by the node "n1"`, `10.244.0.0-10.244.0.255 by the pods of the node "n1"`, `fd00::-fd00::ff by the pods of the node "n1"`}},
+			want: []string{`10.0.0.1 by the node "n1"`, `2001:db8::1 by the node "n1"`, `10.244.0.0-10.244.0.255 by the pods of the node "n1" (podCIDR 10.244.0.0/24)`, `fd00::-fd00::ff by the pods of the node "n1" (podCIDR fd00::/120)`}},
 		{name: "the subnets of a node count as its speaker reports them", objects: []client.Object{node([]string{"10.0.0.9"}), state("n1", "10.0.0.8/29", "none")},
 			want: []string{`10.0.0.9 by the node "n1"`, `10.0.0.8 by the subnet 10.0.0.8/29 (node "n1")`, `10.0.0.15 by the subnet 10.0.0.8/29 (node "n1")`}},
 		{name: "a speaker without a node takes nothing", objects: []client.Object{node([]string{"10.0.0.9"}), state("n2", "10.0.0.8/29")}, want: []string{`10.0.0.9 by the node "n1"`}},

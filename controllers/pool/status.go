@@ -83,9 +83,11 @@ func common(list []v1beta1.ForeignAddress) string {
 // come first: they are not what the cluster was set up with. Addresses of a subnet that
 // no host can have are no conflict, but in the message.
 func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
-	var hosts, given, overlaps, edges []ipam.Conflict
+	var hosts, given, overlaps, unconfirmed, edges []ipam.Conflict
 	for _, c := range conflicts {
 		switch {
+		case c.ReportedOnly && !c.Foreign:
+			unconfirmed = append(unconfirmed, c)
 		case c.ReportedOnly:
 			given = append(given, c)
 		case c.Foreign:
@@ -106,13 +108,16 @@ func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	if len(overlaps) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses", list(overlaps)))
 	}
+	if len(unconfirmed) > 0 {
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since the podCIDRs of most other nodes are elsewhere, or another node has an address there: correct spec.podCIDRs of the Node or, if it is right, put its addresses into spec.excludeAddresses", list(unconfirmed)))
+	}
 	if len(edges) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: no host can have such an address, and no Service gets one", list(edges)))
 	}
 	switch message = strings.Join(sentences, ". Besides, "); {
 	case len(hosts)+len(given) > 0:
 		return true, v1beta1.ReasonForeignHost, message
-	case len(overlaps) > 0:
+	case len(overlaps)+len(unconfirmed) > 0:
 		return true, v1beta1.ReasonOverlap, message
 	case len(edges) > 0:
 		return false, v1beta1.ReasonSubnetAddresses, message

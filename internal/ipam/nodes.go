@@ -16,6 +16,9 @@ const (
 	maxNodeAddresses = 16
 	// maxNodeSubnets is how many of its subnets count.
 	maxNodeSubnets = 16
+	// podNetworkBits is how many bits shorter than the podCIDR of a node the network is in
+	// which the podCIDRs of the other nodes are looked for: /16 for /24, as by default.
+	podNetworkBits = 8
 )
 
 // Node is what a node says of itself and of the networks that it is in.
@@ -35,8 +38,9 @@ type Node struct {
 // have. Each node counts within bounds:
 //
 //   - its first 16 addresses;
-//   - one network of pods of each family, not wider than at least half of the nodes
-//     have one, without an address of another node in it;
+//   - one podCIDR of each family. Pools hold it back if at least half of the other nodes
+//     have one of the same length in the same network, 8 bits shorter, and none has an
+//     address in it. Any other is reported only, and pools give its addresses;
 //   - its first 16 plausible subnets: those in which a node of the cluster has an
 //     address, or that another node is in as well. Of these the network and
 //     broadcast address count (IPv4, RFC 1122; not of /31 and /32, RFC 3021) or the
@@ -53,8 +57,13 @@ func TakenByNodes(nodes []Node) []Taken {
 		for _, a := range n.Addresses[:min(maxNodeAddresses, len(n.Addresses))] {
 			list = append(list, Taken{Range: lb.Range{First: a, Last: a}, By: fmt.Sprintf("the node %q", n.Name), Node: true})
 		}
-		for _, cidr := range known.podCIDRs(n) {
-			list = append(list, Taken{Range: lb.RangeOf(cidr), By: fmt.Sprintf("the pods of the node %q", n.Name), Node: true})
+		for _, p := range n.firstCIDRs() {
+			if p.IsValid() {
+				list = append(list, Taken{
+					Range: lb.RangeOf(p), By: fmt.Sprintf("the pods of the node %q (podCIDR %s)", n.Name, p),
+					Node: true, ReportedOnly: !known.confirm(p, n.Name),
+				})
+			}
 		}
 	}
 	return append(list, known.edges(nodes)...)
@@ -64,7 +73,18 @@ func TakenByNodes(nodes []Node) []Taken {
 type networks struct {
 	addresses []address // sorted
 	in        map[netip.Prefix]int
-	widest    [2]int // by family: the length of the widest network of pods that counts
+	nodes     int
+	podCIDRs  map[podNetwork]int // how many nodes have a podCIDR there
+}
+
+// podNetwork is what podCIDRs of one cluster have in common.
+type podNetwork struct {
+	netip.Prefix
+	length int // of the podCIDRs
+}
+
+func podNetworkOf(p netip.Prefix) podNetwork {
+	return podNetwork{netip.PrefixFrom(p.Addr(), max(0, p.Bits()-podNetworkBits)).Masked(), p.Bits()}
 }
 
 // address is one that a node has.
@@ -74,8 +94,7 @@ type address struct {
 }
 
 func newNetworks(nodes []Node) networks {
-	k := networks{in: map[netip.Prefix]int{}}
-	lengths := [2][]int{}
+	k := networks{in: map[netip.Prefix]int{}, nodes: len(nodes), podCIDRs: map[podNetwork]int{}}
 	for i := range nodes {
 		n := &nodes[i]
 		for _, a := range n.Addresses[:min(maxNodeAddresses, len(n.Addresses))] {
@@ -84,21 +103,13 @@ func newNetworks(nodes []Node) networks {
 		for _, p := range n.plausible() {
 			k.in[p]++
 		}
-		for f, p := range n.firstCIDRs() {
-			length := 129 // none
+		for _, p := range n.firstCIDRs() {
 			if p.IsValid() {
-				length = p.Bits()
+				k.podCIDRs[podNetworkOf(p)]++
 			}
-			lengths[f] = append(lengths[f], length)
 		}
 	}
 	slices.SortFunc(k.addresses, func(x, y address) int { return x.Compare(y.Addr) })
-	for f, list := range lengths {
-		slices.Sort(list)
-		if len(list) > 0 {
-			k.widest[f] = list[(len(list)-1)/2]
-		}
-	}
 	return k
 }
 
@@ -112,13 +123,11 @@ func (n *Node) firstCIDRs() (first [2]netip.Prefix) {
 	return first
 }
 
-func (k *networks) podCIDRs(n *Node) (list []netip.Prefix) {
-	for f, p := range n.firstCIDRs() {
-		if p.IsValid() && p.Bits() >= k.widest[f] && !k.holdsOther(p, n.Name) {
-			list = append(list, p)
-		}
-	}
-	return list
+// confirm says whether the other nodes support that a podCIDR of a node is one. A node
+// without others needs no support.
+func (k *networks) confirm(p netip.Prefix, node lb.NodeName) bool {
+	others := k.podCIDRs[podNetworkOf(p)] - 1
+	return 2*others >= k.nodes-1 && !k.holdsOther(p, node)
 }
 
 // holdsOther says whether a node other than this one has an address in a prefix.

@@ -46,13 +46,23 @@ func TestTakenByNodes(t *testing.T) {
 		{name: "no nodes take nothing"},
 		{name: "each node takes its addresses, in order of the names", nodes: []Node{newNode("b", "10.0.0.2"), newNode("a", "10.0.0.1 2001:db8::1")},
 			want: []string{`10.0.0.1 is of the node "a"`, `2001:db8::1 is of the node "a"`, `10.0.0.2 is of the node "b"`}},
-		{name: "each node takes the network of its pods, one of each family", nodes: []Node{newNode("a", "", pods("10.244.0.0/24 10.245.0.0/24 fd00::/64"))},
-			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a"`, `fd00::-fd00::ffff:ffff:ffff:ffff is of the pods of the node "a"`}},
-		{name: "a network of pods that is wider than most counts for nothing", nodes: []Node{newNode("a", "", pods("10.244.0.0/24")), newNode("b", "", pods("10.244.1.0/24")), newNode("evil", "", pods("0.0.0.0/0 ::/0"))},
-			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a"`, `10.244.1.0-10.244.1.255 is of the pods of the node "b"`}},
-		{name: "where most nodes have no network of pods none counts", nodes: []Node{newNode("a", ""), newNode("b", ""), newNode("evil", "", pods("192.168.1.240/28"))}},
-		{name: "a network of pods with another node in it counts for nothing", nodes: []Node{newNode("a", "192.168.1.11", pods("10.244.0.0/24")), newNode("evil", "192.168.1.12", pods("192.168.1.0/24"))},
-			want: []string{`192.168.1.11 is of the node "a"`, `10.244.0.0-10.244.0.255 is of the pods of the node "a"`, `192.168.1.12 is of the node "evil"`}},
+		{name: "one node alone takes the network of its pods, one of each family", nodes: []Node{newNode("a", "", pods("10.244.0.0/24 10.245.0.0/24 fd00::/64"))},
+			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `fd00::-fd00::ffff:ffff:ffff:ffff is of the pods of the node "a" (podCIDR fd00::/64)`}},
+		{name: "podCIDRs of one cluster take their addresses", nodes: []Node{newNode("a", "", pods("10.244.0.0/24 fd00::/64")), newNode("b", "", pods("10.244.200.0/24 fd00:0:0:7::/64")), newNode("new", "")},
+			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `fd00::-fd00::ffff:ffff:ffff:ffff is of the pods of the node "a" (podCIDR fd00::/64)`,
+				`10.244.200.0-10.244.200.255 is of the pods of the node "b" (podCIDR 10.244.200.0/24)`, `fd00:0:0:7::-fd00::7:ffff:ffff:ffff:ffff is of the pods of the node "b" (podCIDR fd00:0:0:7::/64)`}},
+		{name: "all addresses are no podCIDR of a cluster", nodes: []Node{newNode("a", "", pods("10.244.0.0/24")), newNode("b", "", pods("10.244.1.0/24")), newNode("evil", "", pods("0.0.0.0/0 ::/0"))},
+			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `10.244.1.0-10.244.1.255 is of the pods of the node "b" (podCIDR 10.244.1.0/24)`,
+				`given: 0.0.0.0-255.255.255.255 is of the pods of the node "evil" (podCIDR 0.0.0.0/0)`, `given: ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff is of the pods of the node "evil" (podCIDR ::/0)`}},
+		{name: "a podCIDR elsewhere is only reported", nodes: []Node{newNode("a", "", pods("10.244.0.0/24")), newNode("b", "", pods("10.244.1.0/24")), newNode("evil", "", pods("203.0.113.0/24"))},
+			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `10.244.1.0-10.244.1.255 is of the pods of the node "b" (podCIDR 10.244.1.0/24)`,
+				`given: 203.0.113.0-203.0.113.255 is of the pods of the node "evil" (podCIDR 203.0.113.0/24)`}},
+		{name: "and one that is wider than that of the other node", nodes: []Node{newNode("a", "", pods("10.244.0.0/24")), newNode("evil", "", pods("10.244.16.0/20"))},
+			want: []string{`given: 10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `given: 10.244.16.0-10.244.31.255 is of the pods of the node "evil" (podCIDR 10.244.16.0/20)`}},
+		{name: "and one where the other node has none", nodes: []Node{newNode("a", ""), newNode("evil", "", pods("192.168.1.240/28"))},
+			want: []string{`given: 192.168.1.240-192.168.1.255 is of the pods of the node "evil" (podCIDR 192.168.1.240/28)`}},
+		{name: "and one with an address of another node in it", nodes: []Node{newNode("a", "192.168.1.11", pods("192.168.2.0/24")), newNode("evil", "192.168.2.12", pods("192.168.1.0/24"))},
+			want: []string{`192.168.1.11 is of the node "a"`, `given: 192.168.2.0-192.168.2.255 is of the pods of the node "a" (podCIDR 192.168.2.0/24)`, `192.168.2.12 is of the node "evil"`, `given: 192.168.1.0-192.168.1.255 is of the pods of the node "evil" (podCIDR 192.168.1.0/24)`}},
 		{name: "of a subnet of a node the network and broadcast addresses cannot be given", nodes: []Node{newNode("a", "192.168.1.11", onSubnets("192.168.1.0/24")), newNode("b", "192.168.1.12", onSubnets("192.168.1.0/24"))},
 			want: []string{`192.168.1.11 is of the node "a"`, `192.168.1.12 is of the node "b"`, `192.168.1.0 is the network address of the subnet 192.168.1.0/24 (node "a")`, `192.168.1.255 is the broadcast address of the subnet 192.168.1.0/24 (node "a")`}},
 		{name: "of an IPv6 subnet the anycast address of its routers cannot be given", nodes: []Node{newNode("a", "2001:db8::11", onSubnets("2001:db8::/64"))},
@@ -79,7 +89,11 @@ func TestTakenByNodes(t *testing.T) {
 					if !taken.Node {
 						t.Errorf("%v: got no mark that a node says so", taken)
 					}
-					got = append(got, Conflict{Range: taken.Range, With: taken.By, As: taken.As}.String())
+					text := Conflict{Range: taken.Range, With: taken.By, As: taken.As}.String()
+					if taken.ReportedOnly {
+						text = "given: " + text
+					}
+					got = append(got, text)
 				}
 				if diff := cmp.Diff(tt.want, got); diff != "" {
 					t.Errorf("taken (-want +got):\n%s", diff)
@@ -106,6 +120,20 @@ func TestOneNodeTakesFewAddresses(t *testing.T) {
 	const bound = 2 + maxNodeAddresses + 2*maxNodeSubnets
 	if free := a.States()["p"].Usage[lb.IPv4].Total.Int64(); free < 65536-bound {
 		t.Errorf("got %d addresses that the pool gives, want all of 65536 but %d at most", free, bound)
+	}
+}
+
+func TestAPodCIDRThatNoNodeConfirmsTakesNothing(t *testing.T) {
+	p := pools(newPool("p", "192.168.1.240/28"))
+	found := Resolve(p, TakenByNodes([]Node{newNode("a", ""), newNode("evil", "", pods("192.168.1.240/28"))}))
+	if diff := cmp.Diff(p[0].Listed, p[0].Gives, cmp.Comparer(func(x, y lb.Range) bool { return x == y })); diff != "" {
+		t.Errorf("gives (-want +got):\n%s", diff)
+	}
+	if len(p[0].OfNodes) > 0 {
+		t.Errorf("addresses of nodes: got %v, want none", p[0].OfNodes)
+	}
+	if got := found["p"]; len(got) != 1 || !got[0].ReportedOnly {
+		t.Errorf("conflicts: got %v, want one that is only reported", got)
 	}
 }
 

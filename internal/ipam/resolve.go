@@ -25,8 +25,8 @@ type Taken struct {
 	// Foreign says that a host which is no node of the cluster uses the address, and
 	// InUse that a Service uses it all the same.
 	Foreign, InUse bool
-	// ReportedOnly says that pools give the address of a foreign host all the same: they
-	// have lost too many; see Losses.
+	// ReportedOnly says that pools give the addresses all the same: they have lost too many
+	// to foreign hosts (see Losses), or the other nodes do not confirm a podCIDR.
 	ReportedOnly bool
 }
 
@@ -71,7 +71,7 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 	var owned []span
 	known := rangesTaken(taken, func(Taken) bool { return true })
 	allTaken := rangesTaken(taken, func(t Taken) bool { return !t.ReportedOnly })
-	ofNodes := rangesTaken(taken, func(t Taken) bool { return t.Node })
+	ofNodes := rangesTaken(taken, func(t Taken) bool { return t.Node && !t.ReportedOnly })
 	ofOthers := rangesTaken(taken, func(t Taken) bool { return !t.Node && !t.Foreign })
 	for i := range oldestFirst {
 		p := &oldestFirst[i]

@@ -4,7 +4,7 @@
 // may do so for ever: nothing has to happen in the cluster or on the network.
 //
 // That the whole process stood still (SIGSTOP, a suspended machine, no processor time) is not
-// a hang. The mesh of the speakers notices that (speaker/membership), within parts of a second.
+// a hang. The mesh of the speakers notices that (speaker/mesh), within parts of a second.
 package watchdog
 
 import (

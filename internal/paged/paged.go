@@ -18,8 +18,9 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// page is how many objects are read at once. Each can take some 15 MiB until it is trimmed.
-const page = 10
+// page is how many objects are read at once. Any kind can have 1.5 MiB of labels, EndpointSlices
+// those of their Service, and then takes some 15 MiB until it is trimmed.
+const page = 4
 
 // ListFunc lists one page of objects.
 type ListFunc func(context.Context, metav1.ListOptions) (runtime.Object, error)

@@ -59,7 +59,7 @@ func TestServices(t *testing.T) {
 			t.Errorf("Service %d: got %s with annotations %v, want it trimmed", i, svc.Name, svc.Annotations)
 		}
 	}
-	want := []string{"spec.type=LoadBalancer 10 ", "spec.type=LoadBalancer 10 10", "spec.type=LoadBalancer 10 20"}
+	want := []string{"spec.type=LoadBalancer 4 ", "spec.type=LoadBalancer 4 4", "spec.type=LoadBalancer 4 8"}
 	if diff := cmp.Diff(want, s.asked); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
@@ -71,7 +71,7 @@ func TestServicesWith(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0].Name != "0" || got[0].Annotations != nil {
 		t.Errorf("got %v, error %v, want the one with the condition, trimmed", got, err)
 	}
-	if diff := cmp.Diff([]string{" 10 ", " 10 10", " 10 20"}, s.asked); diff != "" {
+	if diff := cmp.Diff([]string{" 4 ", " 4 4", " 4 8"}, s.asked); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }

@@ -104,13 +104,13 @@ func (p *process) peak(t *testing.T) int64 {
 	return size << 10
 }
 
-// within fails the test if a program has had more memory than its limit.
-func (e exposed) within(t *testing.T, p *process) {
+// within fails the test if a program has had more memory than so many percent of its limit.
+func (e exposed) within(t *testing.T, p *process, percent int64) {
 	t.Helper()
 	peak := p.peak(t)
 	t.Logf("%s: at most %d MiB of %d", e.name, peak>>20, e.limit>>20)
-	if peak > e.limit {
-		t.Errorf("%s took %d MiB, its limit is %d", e.name, peak>>20, e.limit>>20)
+	if most := e.limit / 100 * percent; peak > most {
+		t.Errorf("%s took %d MiB, want at most %d of its limit of %d", e.name, peak>>20, most>>20, e.limit>>20)
 	}
 }
 
@@ -247,7 +247,7 @@ func TestHostileClientsCostABoundedAmount(t *testing.T) {
 			}
 			cancel()
 			running.Wait()
-			e.within(t, p)
+			e.within(t, p, 100)
 
 			end := flood(t, "127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5", e.tcp()...)
 			began, before := time.Now(), p.processor(t)
@@ -262,7 +262,7 @@ func TestHostileClientsCostABoundedAmount(t *testing.T) {
 			share := (p.processor(t) - before).Seconds() / time.Since(began).Seconds()
 			end()
 			t.Logf("%s: the flood took %.0f %% of a processor", e.name, 100*share)
-			e.within(t, p)
+			e.within(t, p, 100)
 			if e.name == "controller" {
 				// At the address of the probes a flood is in their way, and not in that of the work.
 				end := flood(t, "127.0.0.1", e.tcp()...)
@@ -270,7 +270,7 @@ func TestHostileClientsCostABoundedAmount(t *testing.T) {
 				b.service("next")
 				b.has("next", "10.9.0.2")
 				end()
-				e.within(t, p)
+				e.within(t, p, 100)
 				eventually.Succeed(t, within, "probes are answered after the flood", func(ctx context.Context) error { return answers(ctx, e.health, "/readyz") })
 			}
 		})
@@ -406,7 +406,7 @@ func TestObjectsOfTenantsCostABoundedAmount(t *testing.T) {
 				return nil
 			})
 			for p, e := range running {
-				e.within(t, p)
+				e.within(t, p, 80) // what it takes varies from run to run
 			}
 		})
 	}

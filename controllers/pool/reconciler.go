@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -66,6 +68,8 @@ type Reconciler struct {
 	hosts map[netip.Addr]foreign
 	// losses are those of the pools to foreign hosts; nil before the first look.
 	losses ipam.Losses
+	// restores spaces the writes of a status that another writer overwrites.
+	restores retry.Restores[types.UID]
 }
 
 func (r *Reconciler) now() time.Time {
@@ -100,7 +104,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return b.WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r)
 }
 
-// statusChanged lets a status pass that somebody edited: it is put right.
+// statusChanged lets a status pass that somebody edited: it is restored.
 var statusChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1beta1.IPAddressPool)
 	now, also := e.ObjectNew.(*v1beta1.IPAddressPool)
@@ -194,18 +198,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	states := r.Ledger.States()
 	conflicts := map[lb.PoolName]int{}
 	var failed []error
+	exist := map[types.UID]bool{}
 	for i := range list.Items {
 		object := &list.Items[i]
+		exist[object.UID] = true
 		name := lb.PoolName(object.Name)
 		for _, c := range verdicts[name].Conflicts {
 			if c.As == "" {
 				conflicts[name]++
 			}
 		}
-		if err := r.report(ctx, object, status(object, verdicts[name], states[name])); err != nil {
+		wait, err := r.report(ctx, object, verdicts[name], states[name])
+		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the IPAddressPool %s: %w", object.Name, err))
 		}
+		if wait > 0 {
+			again.RequeueAfter = min(again.RequeueAfter, wait)
+		}
 	}
+	r.restores.Keep(func(uid types.UID) bool { return exist[uid] })
 	r.Metrics.PoolConflicts(conflicts)
 	return again, errors.Join(failed...)
 }
@@ -218,22 +229,42 @@ func (r *Reconciler) untilLook() time.Duration {
 	return lookAgain
 }
 
-func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, next v1beta1.IPAddressPoolStatus) error {
-	if equality.Semantic.DeepEqual(object.Status, next) {
-		return nil
+// report writes the status of a pool if it is another one, or returns how long to wait before:
+// another writer that undoes it each time is answered under a back-off.
+func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) (wait time.Duration, err error) {
+	next := status(object, verdict, state)
+	wanted, err := fingerprint(object, verdict, state)
+	if err != nil {
+		return 0, err
+	}
+	same := equality.Semantic.DeepEqual(object.Status, next)
+	if undone := r.restores.Look(object.UID, wanted, same, r.now()); same || undone.Wait > 0 {
+		return undone.Wait, nil
 	}
 	updated := object.DeepCopy()
 	updated.Status = next
 	if err := r.Client.Status().Patch(ctx, updated, client.MergeFrom(object)); err != nil {
-		return client.IgnoreNotFound(err)
+		return 0, client.IgnoreNotFound(err)
 	}
+	r.restores.Wrote(object.UID, wanted)
 	for _, now := range next.Conditions {
 		before := meta.FindStatusCondition(object.Status.Conditions, now.Type)
 		if worthAnEvent(before, now) {
 			r.Events.Eventf(object, nil, eventType(now), now.Reason, "CheckPool", "%s", bounded.Note(now.Message))
 		}
 	}
-	return nil
+	return 0, nil
+}
+
+// fingerprint is all that the controller writes in the status of a pool. It depends neither on
+// what another writer left there nor on the time.
+func fingerprint(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) (string, error) {
+	own := status(&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Generation: object.Generation}}, verdict, state)
+	for i := range own.Conditions {
+		own.Conditions[i].LastTransitionTime = metav1.Time{}
+	}
+	text, err := json.Marshal(own)
+	return string(text), err
 }
 
 // worthAnEvent says whether a condition says something new. That all is well at the

@@ -3,10 +3,13 @@ package pool
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,7 +48,7 @@ func reported(t *testing.T, p *v1beta1.IPAddressPool, v Verdict) (written int, s
 	t.Helper()
 	w, e := &writer{}, &recorder{}
 	next := status(p, v, ipam.State{})
-	if err := (&Reconciler{Client: w, Events: e}).report(t.Context(), p, next); err != nil {
+	if _, err := (&Reconciler{Client: w, Events: e}).report(t.Context(), p, v, ipam.State{}); err != nil {
 		t.Fatal(err)
 	}
 	p.Status = next
@@ -88,5 +91,48 @@ func TestNotesOfEventsAreBounded(t *testing.T) {
 	}
 	if len(said) != 2 {
 		t.Errorf("got %d events, want one that the pool is ready and one of the conflict", len(said))
+	}
+}
+
+// overwriters are what another writer does with the status of a pool, again and again.
+var overwriters = map[string]func(s *v1beta1.IPAddressPoolStatus, round int){
+	"it clears the status": func(s *v1beta1.IPAddressPoolStatus, _ int) { *s = v1beta1.IPAddressPoolStatus{} },
+	"it removes one condition": func(s *v1beta1.IPAddressPoolStatus, round int) {
+		s.Conditions = append(s.Conditions[:round%5:round%5], s.Conditions[round%5+1:]...)
+	},
+	"it changes a condition": func(s *v1beta1.IPAddressPoolStatus, _ int) { s.Conditions[0].Status = "Unknown" },
+	"it counts, in a condition of its own": func(s *v1beta1.IPAddressPoolStatus, round int) {
+		s.Claims = 7
+		s.Conditions = append(s.Conditions[:5:5], metav1.Condition{Type: "Own", Message: strconv.Itoa(round)})
+	},
+}
+
+func TestAStatusIsRestoredUnderABackOff(t *testing.T) {
+	for name, overwrite := range overwriters {
+		t.Run(name, func(t *testing.T) {
+			start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			now, w := start, &writer{}
+			r := &Reconciler{Client: w, Events: &recorder{}, Now: func() time.Time { return now }}
+			p := object("p", 1)
+			for round := 0; now.Sub(start) < time.Minute; round++ {
+				before := w.status.n
+				wait, err := r.report(t.Context(), &p, ready, ipam.State{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				now = now.Add(max(wait, 10*time.Millisecond))
+				if w.status.n == before {
+					continue
+				}
+				if round == 1 && wait > 0 {
+					t.Errorf("the first time: got a wait of %v, want it restored at once", wait)
+				}
+				p.Status = status(&p, ready, ipam.State{})
+				overwrite(&p.Status, round)
+			}
+			if w.status.n < 5 || w.status.n > 20 {
+				t.Errorf("in a minute: got %d writes, want 5 to 20", w.status.n)
+			}
+		})
 	}
 }

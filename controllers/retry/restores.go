@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -103,6 +104,13 @@ func (r *Restores[K]) SetBy(key K, by string) {
 	if x := r.keys[key]; x != nil {
 		x.by = by
 	}
+}
+
+// Keep forgets all objects but those that exist says exist.
+func (r *Restores[K]) Keep(exists func(K) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.keys, func(key K, _ *restore) bool { return !exists(key) })
 }
 
 // Forget forgets an object that is gone.

@@ -7,11 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -77,6 +79,9 @@ type Reconciler[T client.Object] struct {
 	Status func(T) Status
 	// Watches are objects that the verdict depends on, besides those of the kind.
 	Watches []Watched
+
+	// restores spaces the writes of a condition that another writer overwrites.
+	restores retry.Restores[types.UID]
 }
 
 // Watched is a kind of objects that a verdict depends on.
@@ -100,7 +105,7 @@ func (r *Reconciler[T]) SetupWithManager(mgr ctrl.Manager, object T) error {
 }
 
 // changed lets an object pass whose spec has changed, or whose status somebody edited:
-// it is put right.
+// it is restored.
 func (r *Reconciler[T]) changed() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(T)
@@ -116,15 +121,25 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (rec
 		return reconcile.Result{}, err
 	}
 	var failed []error
+	var again reconcile.Result
+	exist := map[types.UID]bool{}
 	for _, judged := range list {
-		if err := r.report(ctx, judged); err != nil {
+		exist[judged.Object.GetUID()] = true
+		wait, err := r.report(ctx, judged)
+		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the %s %s: %w", r.Kind, judged.Object.GetName(), err))
 		}
+		if wait > 0 && (again.RequeueAfter == 0 || wait < again.RequeueAfter) {
+			again.RequeueAfter = wait
+		}
 	}
-	return reconcile.Result{}, errors.Join(failed...)
+	r.restores.Keep(func(uid types.UID) bool { return exist[uid] })
+	return again, errors.Join(failed...)
 }
 
-func (r *Reconciler[T]) report(ctx context.Context, judged Judged[T]) error {
+// report writes the status of an object if it is another one, or returns how long to wait
+// before: another writer that undoes it each time is answered under a back-off.
+func (r *Reconciler[T]) report(ctx context.Context, judged Judged[T]) (wait time.Duration, err error) {
 	before := judged.Object
 	now := before.DeepCopyObject().(T)
 	status := r.Status(now)
@@ -132,16 +147,18 @@ func (r *Reconciler[T]) report(ctx context.Context, judged Judged[T]) error {
 	ready := Ready(judged.Verdict, now.GetGeneration())
 	had := meta.FindStatusCondition(*r.Status(before).Conditions, ready.Type)
 	meta.SetStatusCondition(status.Conditions, ready)
-	if equality.Semantic.DeepEqual(r.Status(before), status) {
-		return nil
+	same, wanted := equality.Semantic.DeepEqual(r.Status(before), status), fmt.Sprint(ready)
+	if undone := r.restores.Look(now.GetUID(), wanted, same, time.Now()); same || undone.Wait > 0 {
+		return undone.Wait, nil
 	}
 	if err := r.Client.Status().Patch(ctx, now, client.MergeFrom(before)); err != nil {
-		return client.IgnoreNotFound(err)
+		return 0, client.IgnoreNotFound(err)
 	}
+	r.restores.Wrote(now.GetUID(), wanted)
 	if WorthAnEvent(had, ready) {
 		r.Events.Eventf(before, nil, EventType(ready), ready.Reason, r.Action, "%s", bounded.Note(ready.Message))
 	}
-	return nil
+	return 0, nil
 }
 
 // Ready returns a verdict as the condition Ready.

@@ -3,6 +3,8 @@ package validity
 import (
 	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -74,4 +76,49 @@ func TestAVerdictIsWrittenAndToldOnce(t *testing.T) {
 	if diff := cmp.Diff([]string{"Warning Bad it means nothing", "Normal Good it is fine"}, told); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
+}
+
+func TestAConditionIsRestoredUnderABackOff(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1beta1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		object := &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "1", Generation: 3}}
+		c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(object).WithObjects(object).Build()
+		r := &Reconciler[*v1beta1.Community]{
+			Client: c, Events: events.NewFakeRecorder(100), Kind: "Community",
+			Status: func(o *v1beta1.Community) Status { return Status{&o.Status.ObservedGeneration, &o.Status.Conditions} },
+			Judge: func(ctx context.Context, reader client.Reader) ([]Judged[*v1beta1.Community], error) {
+				var list v1beta1.CommunityList
+				err := reader.List(ctx, &list)
+				return []Judged[*v1beta1.Community]{{Object: &list.Items[0], Verdict: Verdict{Ready: true, Reason: "Good"}}}, err
+			},
+		}
+		var writes []time.Duration
+		for start := time.Now(); time.Since(start) < time.Minute; {
+			result, err := r.Reconcile(t.Context(), All)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := &v1beta1.Community{}
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(object), got); err != nil {
+				t.Fatal(err)
+			}
+			if len(got.Status.Conditions) > 0 {
+				writes = append(writes, time.Since(start))
+				got.Status.Conditions = nil
+				if err := c.Status().Update(t.Context(), got); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(max(result.RequeueAfter, 10*time.Millisecond))
+		}
+		if len(writes) < 5 || len(writes) > 20 {
+			t.Fatalf("in a minute: got %d writes, want 5 to 20", len(writes))
+		}
+		if writes[1] > 10*time.Millisecond {
+			t.Errorf("the first time it was undone: got it restored after %v, want at the next look", writes[1])
+		}
+	})
 }

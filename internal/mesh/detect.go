@@ -192,8 +192,8 @@ func (m *Machine) opinions(now time.Time, accused *peer) (agree, refute, others 
 		switch fresh := now.Sub(w.heartbeat) < m.timeout(w); {
 		case fresh && names:
 			agree++
-		case w.heartbeat.After(accused.suspected):
-			refute++
+		case w.heartbeat.After(accused.suspected) && len(w.suspects) < wire.MaxSuspects:
+			refute++ // one that names as many as it can may leave this one out
 		}
 	}
 	return agree, refute, others

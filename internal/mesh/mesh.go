@@ -79,9 +79,11 @@ type Machine struct {
 	gossip     int           // whose turn it is to receive a heartbeat that does not watch this speaker
 
 	greeted       time.Time // when a peer asked last for a session
+	unreached     int       // how many peers are, as of the last look
 	nextHeartbeat time.Time
 	lastTick      time.Time
 	nonce         uint64
+	rechecked     time.Time // when Recheck was called last
 	checking      bool      // all live peers are asked for their state anew
 	introduced    bool      // SetPeers was called
 	polled        time.Time // when all were asked, since none of the watched ones is received from; zero: not
@@ -196,6 +198,7 @@ func (m *Machine) Publish(now time.Time, s wire.State) []Send {
 // Tick does what is due.
 func (m *Machine) Tick(now time.Time) []Send {
 	m.excuseOwnStall(now)
+	m.endCheck(now)
 	m.removeLeaving(now)
 	sends, changed := m.watch(now)
 	if m.allSilent(now) {

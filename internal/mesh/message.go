@@ -176,7 +176,7 @@ func (m *Machine) awaits(p *peer) bool {
 // been replaced meanwhile. Checked returns when it is done.
 func (m *Machine) Recheck(now time.Time) []Send {
 	m.nonce++
-	m.checking = true
+	m.checking, m.rechecked = true, now
 	m.version++
 	var sends []Send
 	for _, p := range m.ordered() {
@@ -215,6 +215,15 @@ func (m *Machine) pullUnchecked() []Send {
 	}
 	m.checking = len(sends) > 0
 	return sends
+}
+
+// endCheck ends a check that takes too long: a peer that does not answer by then cannot. Others
+// vouch for it, and relay what it publishes.
+func (m *Machine) endCheck(now time.Time) {
+	if m.checking && now.Sub(m.rechecked) >= 2*m.timing.Timeout {
+		m.checking = false
+		m.version++
+	}
 }
 
 // owes returns whether a peer must answer before this speaker goes on.

@@ -85,7 +85,7 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 		m.renew(now, p, instance)
 	}
 	p.met, p.dead, p.suspected, p.received, p.asked, p.pulled = true, false, time.Time{}, now, time.Time{}, now
-	p.greeted, p.greets = time.Time{}, time.Time{}
+	m.reached(p)
 	m.ring.pairs = true
 	if p.late {
 		p.late = false
@@ -174,15 +174,28 @@ const unreachedFor = time.Second
 // noteUnreached notes which peers are alive and receive nothing from this speaker: they ask
 // for a session again and again, and send nothing else.
 func (m *Machine) noteUnreached(now time.Time) {
-	if now.Sub(m.greeted) > 2*unreachedFor {
+	if now.Sub(m.greeted) > 2*unreachedFor && m.unreached == 0 {
 		return
 	}
+	m.unreached = 0
 	for _, p := range m.peers {
 		unreached := now.Sub(p.greeted) < unreachedFor && p.greeted.Sub(p.greets) >= m.timing.Timeout/2 && now.Sub(p.received) >= m.timeout(p)
 		if unreached != p.unreached {
 			p.unreached = unreached
 			m.version++
 		}
+		if unreached {
+			m.unreached++
+		}
+	}
+}
+
+// reached forgets that a peer asked for a session: something else has come from it since.
+func (m *Machine) reached(p *peer) {
+	p.greeted, p.greets = time.Time{}, time.Time{}
+	if p.unreached {
+		p.unreached = false
+		m.version++
 	}
 }
 
@@ -192,7 +205,7 @@ func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
 		p.late = false
 		m.version++
 	}
-	p.greeted, p.greets = time.Time{}, time.Time{}
+	m.reached(p)
 	p.received, p.suspected, p.interval, p.dead, p.asked = now, time.Time{}, msg.Interval, false, time.Time{}
 	if !p.live && p.sequence > 0 && msg.Sequence <= p.sequence && !p.isOverdue(now) {
 		m.revive(now, p)

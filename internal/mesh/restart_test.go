@@ -228,7 +228,8 @@ func TestRecheck(t *testing.T) {
 		{name: "one answers with a new state", does: func(s *script, n uint64) { s.peers["b"].sequence = 2; answer(s, "b", n); answer(s, "c", n) }, want: true},
 		{name: "an answer to an earlier question does not count", does: func(s *script, n uint64) { answer(s, "b", n); answer(s, "c", n-1) }},
 		{name: "a state that was not asked for does not count", does: func(s *script, n uint64) { answer(s, "b", n); s.publish("c", active) }},
-		{name: "heartbeats do not count", does: func(s *script, _ uint64) { s.pass(time.Second, "b", "c") }},
+		{name: "heartbeats do not count", does: func(s *script, _ uint64) { s.pass(400*ms, "b", "c") }},
+		{name: "peers that never answer are not waited for longer", does: func(s *script, _ uint64) { s.pass(2*standard.Timeout, "b", "c") }, want: true},
 		{name: "one that dies meanwhile owes nothing", does: func(s *script, n uint64) {
 			answer(s, "b", n)
 			s.peers["b"].suspects = []lb.NodeName{"c"}

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -43,6 +44,7 @@ func TestStatus(t *testing.T) {
 		{name: "a speaker that lost all others says so before anything else", report: speaker.Report{Phase: "Isolated", Problems: []string{"bad"}}, reason: v1beta1.ReasonIsolated},
 		{name: "a minority is said before what is wrong in it", report: speaker.Report{Links: links, MinoritySince: time.Unix(1, 0), Problems: []string{"bad"}}, reason: v1beta1.ReasonMinority},
 		{name: "a link that cannot be announced on is said", report: speaker.Report{Links: links, Unserved: []speaker.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
+		{name: "a link that cannot be announced on comes before what other objects show", report: speaker.Report{Links: links, Problems: []string{"bad"}, Conflicts: []speaker.Conflict{{}}, Unserved: []speaker.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
 		{name: "datagrams that are lost are said", report: speaker.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},
 		{name: "foreign hosts are said", report: speaker.Report{Links: links, Conflicts: []speaker.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
 		{name: "a broken advertisement is said", report: speaker.Report{Links: links, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
@@ -66,6 +68,14 @@ func TestStatusOfRefusedAddresses(t *testing.T) {
 	}
 	if got.RefusedAddresses != 3 {
 		t.Errorf("got %d refused addresses, want 3", got.RefusedAddresses)
+	}
+}
+
+func TestStatus_FailedCheckpointComesBeforeWhatOtherObjectsShow(t *testing.T) {
+	r := speaker.Report{Links: []speaker.Link{{Name: "eth0"}}, Problems: []string{"bad"}, Conflicts: []speaker.Conflict{{}}}
+	c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, r, Routing{}, errors.New("read-only")).Conditions, v1beta1.ConditionReady)
+	if c.Reason != v1beta1.ReasonCheckpointFailed {
+		t.Errorf("got %+v, want %s", c, v1beta1.ReasonCheckpointFailed)
 	}
 }
 

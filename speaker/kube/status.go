@@ -131,6 +131,12 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		c.Reason = v1beta1.ReasonMinority
 		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s: "+
 			"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing), what)
+	// What no other object shows comes first.
+	case len(r.Unserved) > 0:
+		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unserved(r.Unserved))
+	case checkpoint != nil:
+		c.Reason, c.Message = v1beta1.ReasonCheckpointFailed, bounded.Message("the speaker cannot write its checkpoint: "+
+			"one that starts on this node while the API server is away announces nothing: "+termination.Explain(checkpoint))
 	case len(r.Problems) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, bounded.Message(strings.Join(r.Problems, "; "))
 	case len(routing.Problems) > 0:
@@ -141,8 +147,6 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		c.Reason, c.Message = v1beta1.ReasonFlapping, bounded.Message(strings.Join(routing.flapping(), "; "))
 	case len(routing.down(time.Now())) > 0:
 		c.Reason, c.Message = v1beta1.ReasonPeersDown, bounded.Message(strings.Join(routing.down(time.Now()), "; "))
-	case len(r.Unserved) > 0:
-		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unserved(r.Unserved))
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
 	case len(r.Lost) > 0:
@@ -150,9 +154,6 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 			": what the speakers there publish comes through others, later, and failures are noticed less surely: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
 	case len(r.Conflicts) > 0:
 		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(conflicts(r.Conflicts)))
-	case checkpoint != nil:
-		c.Reason, c.Message = v1beta1.ReasonCheckpointFailed, bounded.Message("the speaker announces all addresses that this node owns, and cannot write its checkpoint: "+
-			"one that starts on this node while the API server is away announces nothing: "+termination.Explain(checkpoint))
 	case r.Standby != "":
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonStandby
 		c.Message = fmt.Sprintf("the node %s: it takes no address, and announces what it has until another node does", r.Standby)

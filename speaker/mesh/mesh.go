@@ -92,16 +92,17 @@ func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
 	alive := m.Peers()
 	m.mu.Lock()
 	hosts := make(map[lb.NodeName]netip.Addr, len(peers))
-	for _, node := range alive {
-		if host, known := m.hosts[node]; known {
-			hosts[node] = host
+	from := make(map[netip.Addr]lb.NodeName, len(peers))
+	// An address that two nodes have, such as of one that came back under another name, is that
+	// of a node that should be there.
+	for _, node := range slices.Concat(slices.Sorted(maps.Keys(peers)), alive) {
+		host, expected := peers[node]
+		if !expected {
+			host = m.hosts[node]
 		}
-	}
-	maps.Copy(hosts, peers)
-	delete(hosts, m.config.Node)
-	from := make(map[netip.Addr]lb.NodeName, len(hosts))
-	for node, host := range hosts {
-		from[host.Unmap()] = node
+		if _, taken := from[host.Unmap()]; host.IsValid() && !taken && node != m.config.Node {
+			hosts[node], from[host.Unmap()] = host, node
+		}
 	}
 	m.hosts, m.nodes = hosts, from
 	m.mu.Unlock()

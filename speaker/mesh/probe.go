@@ -17,7 +17,7 @@ import (
 
 // unanswered is how many probes of a kernel in a row must stay without an answer for the node
 // to be dead.
-const unanswered = 2
+const unanswered = 3
 
 // probe probes the kernels of nodes whose speakers restart: they send no heartbeats, but as
 // long as their kernel answers they go on forwarding. A kernel refuses a TCP connection to the

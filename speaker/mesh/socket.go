@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -26,7 +29,10 @@ var again = backoff.Exponential{First: 50 * time.Millisecond, Last: time.Second}
 type socket struct {
 	peers sources
 	udp   *net.UDPConn
-	take  func(from netip.Addr, datagram []byte)
+	// greetings sends handshakes, from another port: those for dead nodes stay in the kernel
+	// until nobody has answered for their addresses, and would fill the buffer of the rest.
+	greetings *net.UDPConn
+	take      func(from netip.Addr, datagram []byte)
 }
 
 // listen opens the socket. take must not keep the datagram.
@@ -35,9 +41,13 @@ func listen(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket, err
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{udp: udp, take: take}
-	if err := s.accept(nil); err != nil {
+	greetings, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(address.Addr(), 0)))
+	if err != nil {
 		return nil, errors.Join(err, udp.Close())
+	}
+	s := &socket{peers: sources{ipv4: address.Addr().Unmap().Is4()}, udp: udp, greetings: greetings, take: take}
+	if err := s.accept(nil); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	// A smaller one is no reason not to start.
 	_ = udp.SetReadBuffer(receiveBuffer)
@@ -86,9 +96,30 @@ func (s *socket) read(ctx context.Context) {
 	}
 }
 
+// send sends a datagram if that can be done at once: who sends heartbeats must not wait. What
+// cannot be sent is lost, as on the network.
 func (s *socket) send(datagram []byte, to netip.AddrPort) error {
-	_, err := s.udp.WriteToUDPAddrPort(datagram, to)
-	return err
+	conn := s.udp
+	if session.IsGreeting(datagram) {
+		conn = s.greetings
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var wrong error
+	err = raw.Write(func(fd uintptr) bool {
+		wrong = unix.Sendto(int(fd), datagram, unix.MSG_DONTWAIT, sockaddr(to))
+		return true
+	})
+	return errors.Join(err, os.NewSyscallError("sendto", wrong))
 }
 
-func (s *socket) close() error { return s.udp.Close() }
+func sockaddr(to netip.AddrPort) unix.Sockaddr {
+	if a := to.Addr().Unmap(); a.Is4() {
+		return &unix.SockaddrInet4{Port: int(to.Port()), Addr: a.As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+}
+
+func (s *socket) close() error { return errors.Join(s.udp.Close(), s.greetings.Close()) }

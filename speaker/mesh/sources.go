@@ -22,6 +22,7 @@ const mostFiltered = 2000
 // that reach the port must not take the time of the processor that answers ARP. The zero
 // value has none.
 type sources struct {
+	ipv4  bool // the socket's family
 	known atomic.Pointer[map[netip.Addr]lb.NodeName]
 }
 
@@ -42,24 +43,38 @@ func (s *sources) set(addresses map[netip.Addr]lb.NodeName) (changed bool) {
 
 // filter has the kernel drop what comes to a UDP socket from other sources, so that it takes
 // no place in the receive buffer. Of an IPv6 address it looks at the last four bytes only;
-// where there are too many peers it passes all. has decides after it.
+// where there are too many peers, or the kernel has no room for the filter
+// (net.core.optmem_max), it passes all. has decides after it.
 func (s *sources) filter(fd int) error {
-	known := s.known.Load()
-	if known == nil {
-		known = &map[netip.Addr]lb.NodeName{}
-	}
-	if len(*known) > mostFiltered {
-		err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
-		if errors.Is(err, unix.ENOENT) {
-			return nil // there is none
+	var peers []netip.Addr
+	if known := s.known.Load(); known != nil {
+		for a := range *known {
+			if a.Is4() == s.ipv4 {
+				peers = append(peers, a)
+			}
 		}
-		return os.NewSyscallError("setsockopt SO_DETACH_FILTER", err)
 	}
-	program, err := sourceFilter(slices.SortedFunc(maps.Keys(*known), netip.Addr.Compare))
+	if len(peers) > mostFiltered {
+		return detach(fd)
+	}
+	slices.SortFunc(peers, netip.Addr.Compare)
+	program, err := sourceFilter(peers)
 	if err != nil {
 		return err
 	}
-	return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, program))
+	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, program)
+	if errors.Is(err, unix.ENOMEM) {
+		return detach(fd)
+	}
+	return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", err)
+}
+
+func detach(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil // there is none
+	}
+	return os.NewSyscallError("setsockopt SO_DETACH_FILTER", err)
 }
 
 // networkHeader is where the network header begins for a filter (SKF_NET_OFF in

@@ -21,7 +21,7 @@ func TestPageThroughTheAddress(t *testing.T) {
 	if address != "192.168.1.240" {
 		t.Errorf("address: got %s, want the first of the pool, 192.168.1.240", address)
 	}
-	owner, err := bed.Owner(background(t), address)
+	owner, err := bed.Settled(background(t), address)
 	must(t, err)
 	t.Logf("%s announces %s with the MAC %s", owner.Node, address, owner.MAC)
 	eventually.Succeed(t, within, "exactly the owner's SpeakerState tells the address", func(ctx context.Context) error {

@@ -357,8 +357,8 @@ const (
 	// ReasonStopped: the speaker has ended as it was told to, and no other has started on
 	// the node since.
 	ReasonStopped = "Stopped"
-	// ReasonDatagramsLost: speakers hear each other over connections only, since UDP
-	// between their nodes is lost.
+	// ReasonDatagramsLost: datagrams between two nodes are lost; their speakers receive through
+	// others what each publishes.
 	ReasonDatagramsLost = "DatagramsLost"
 	// ReasonForeignHosts: foreign hosts use addresses that this node owns.
 	ReasonForeignHosts = "ForeignHosts"

@@ -47,6 +47,14 @@ func count(variable string) int {
 	return n
 }
 
+// few returns how many scenarios are played: a quarter with -short, as under the race detector.
+func few(n int) int {
+	if testing.Short() {
+		return n / 4
+	}
+	return n
+}
+
 func orElse(n, otherwise int) int {
 	if n > 0 {
 		return n
@@ -56,7 +64,7 @@ func orElse(n, otherwise int) int {
 
 func each(t *testing.T, nodes, addresses int, scenario func(*testing.T, *world)) {
 	t.Helper()
-	for seed := range uint64(orElse(count("LBSTACK_SEEDS"), seeds)) {
+	for seed := range uint64(orElse(count("LBSTACK_SEEDS"), few(seeds))) {
 		if play(t, seed, nodes, addresses, scenario); t.Failed() {
 			return
 		}

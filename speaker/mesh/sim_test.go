@@ -259,9 +259,10 @@ func (w *world) runOne(name lb.NodeName) {
 		Report: p.reported, Keep: p.keep,
 		Metrics: speaker.NewMetrics(prometheus.NewRegistry()),
 	})
+	chance := rand.New(rand.NewPCG(w.seed, w.processes<<32)) // the lock of the runner guards it
 	random := func(b []byte) {
 		for i := range b {
-			b[i] = byte(n.rng.Uint32())
+			b[i] = byte(chance.Uint32())
 		}
 	}
 	var instance wire.Instance

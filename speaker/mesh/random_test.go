@@ -46,10 +46,10 @@ func TestRandomScenarios(t *testing.T) {
 // TestSoak plays scenarios for LBSTACK_SOAK, from LBSTACK_SEED on, and reports each minute.
 func TestSoak(t *testing.T) {
 	most, err := time.ParseDuration(os.Getenv("LBSTACK_SOAK"))
-	if err != nil {
-		t.Skip("make soak-mesh runs it")
-	}
 	first := uint64(orElse(count("LBSTACK_SEED"), int(time.Now().Unix())))
+	if err != nil {
+		most, first = time.Millisecond, 1000 // one scenario shows that it runs: make soak-mesh plays many
+	}
 	var all outcome
 	reported := time.Now()
 	for seed, end := first, time.Now().Add(most); time.Now().Before(end) && all.failed < 20; seed++ {

@@ -30,7 +30,8 @@ type socket struct {
 	peers sources
 	udp   *net.UDPConn
 	// greetings sends handshakes, from another port: those for dead nodes stay in the kernel
-	// until nobody has answered for their addresses, and would fill the buffer of the rest.
+	// until nobody has answered for their addresses, and would fill the buffer of the rest. It
+	// receives nothing: the kernel drops what comes to its port.
 	greetings *net.UDPConn
 	take      func(from netip.Addr, datagram []byte)
 }
@@ -46,7 +47,7 @@ func listen(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket, err
 		return nil, errors.Join(err, udp.Close())
 	}
 	s := &socket{peers: sources{ipv4: address.Addr().Unmap().Is4()}, udp: udp, greetings: greetings, take: take}
-	if err := s.accept(nil); err != nil {
+	if err := errors.Join(filter(greetings, &sources{}), s.accept(nil)); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	// A smaller one is no reason not to start.
@@ -59,12 +60,17 @@ func (s *socket) accept(peers map[netip.Addr]lb.NodeName) error {
 	if !s.peers.set(peers) {
 		return nil
 	}
-	raw, err := s.udp.SyscallConn()
+	return filter(s.udp, &s.peers)
+}
+
+// filter has the kernel drop what comes to a socket from other sources.
+func filter(conn *net.UDPConn, from *sources) error {
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("filtering datagrams by their source: %w", err)
 	}
 	var wrong error
-	err = raw.Control(func(fd uintptr) { wrong = s.peers.filter(int(fd)) })
+	err = raw.Control(func(fd uintptr) { wrong = from.filter(int(fd)) })
 	if err = errors.Join(err, wrong); err != nil {
 		return fmt.Errorf("filtering datagrams by their source: %w", err)
 	}

@@ -277,7 +277,9 @@ func TestHostileClientsCostABoundedAmount(t *testing.T) {
 	}
 }
 
-// listening lists the sockets of a process that take what others send, in order.
+// listening lists the sockets of a process that take what others send, in order. It fails the
+// test if a UDP socket takes what comes from this host, which is no peer's. Those with a port of
+// the kernel's choice, which only send, are not in the list.
 func listening(t *testing.T, pid int) (list []string) {
 	t.Helper()
 	mine := map[string]bool{}
@@ -308,11 +310,59 @@ func listening(t *testing.T, pid int) (list []string) {
 			if host == "0100007F" {
 				host = "127.0.0.1"
 			}
+			if table.protocol == "udp" {
+				path := fmt.Sprintf("/proc/%d/net/%s", pid, table.name)
+				refusesStrangers(t, net.UDPAddr{IP: net.ParseIP(host), Port: int(number)}, func() string { return dropped(t, path, fields[9]) })
+				if number >= firstOfKernel {
+					continue
+				}
+			}
 			list = append(list, fmt.Sprintf("%s %s:%d", table.protocol, host, number))
 		}
 	}
 	slices.Sort(list)
 	return list
+}
+
+// firstOfKernel is the first port that the kernel chooses for sockets that name none
+// (net.ipv4.ip_local_port_range).
+const firstOfKernel = 32768
+
+// refusesStrangers fails the test if the kernel passes a datagram of this host to a UDP socket.
+func refusesStrangers(t *testing.T, socket net.UDPAddr, drops func() string) {
+	t.Helper()
+	before := drops()
+	c, err := net.DialUDP("udp", nil, &socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("stranger")); err != nil {
+		t.Fatal(err)
+	}
+	eventually.Succeed(t, within, "the kernel drops a stranger's datagram", func(context.Context) error {
+		if after := drops(); after == before {
+			return fmt.Errorf("udp %s dropped %s, as before", socket.String(), after)
+		}
+		return nil
+	})
+}
+
+// dropped returns how many datagrams the kernel has dropped for a socket, by its inode, from
+// a table as of /proc/net/udp.
+func dropped(t *testing.T, table, inode string) string {
+	t.Helper()
+	text, err := os.ReadFile(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 13 && fields[9] == inode {
+			return fields[12]
+		}
+	}
+	t.Fatalf("no socket %s in %s", inode, table)
+	return ""
 }
 
 // oneMiBOfLabels has short keys, which are in the managed fields once more.

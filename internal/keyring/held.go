@@ -11,33 +11,51 @@ const Retained = 10 * time.Minute
 
 // Held are the keys that a running speaker accepts: those of its folder and, if none of the
 // keys before is among them, those before for the time Retained. So no speaker is cut off
-// while a Secret that was deleted comes back with a new key. The zero value holds none. It
-// is for one goroutine.
+// while a Secret that was deleted comes back with a new key. Each replacement has a time of its
+// own: a kubelet can be two Secrets behind. The zero value holds none. It is for one goroutine.
 type Held struct {
-	folder, former []Entry
-	until          time.Time
+	folder []Entry
+	former []retained // the newest first
+}
+
+// retained is a key of a Secret that was replaced.
+type retained struct {
+	Entry
+	until time.Time
 }
 
 // Read takes the valid keys that the folder has now, the newest first as of Parse, and
 // returns those that are accepted, the newest first, Max at most. It is to be called from
 // time to time: only then keys expire. A folder without keys changes nothing.
 func (h *Held) Read(now time.Time, folder []Entry) []Entry {
-	if len(folder) > 0 && len(h.folder) > 0 && !h.shares(folder) {
-		h.former, h.until = h.folder, now.Add(Retained)
-	}
 	if len(folder) > 0 {
+		if !h.shares(folder) {
+			h.retain(now.Add(Retained))
+		}
 		h.folder = slices.Clone(folder)
 	}
-	if !now.Before(h.until) {
-		h.former = nil
-	}
+	h.former = slices.DeleteFunc(h.former, func(key retained) bool { return !now.Before(key.until) })
 	accepted := slices.Clone(h.folder)
 	for _, key := range h.former {
-		if len(accepted) < Max && !slices.ContainsFunc(accepted, same(key)) {
-			accepted = append(accepted, key)
+		if len(accepted) < Max && !slices.ContainsFunc(accepted, same(key.Entry)) {
+			accepted = append(accepted, key.Entry)
 		}
 	}
 	return accepted
+}
+
+// retain puts the keys of the folder before the former ones, of which Max count at most.
+func (h *Held) retain(until time.Time) {
+	next := make([]retained, 0, Max)
+	for _, key := range h.folder {
+		next = append(next, retained{key, until})
+	}
+	for _, key := range h.former {
+		if len(next) < Max && !slices.ContainsFunc(h.folder, same(key.Entry)) {
+			next = append(next, key)
+		}
+	}
+	h.former = next
 }
 
 func (h *Held) shares(folder []Entry) bool {

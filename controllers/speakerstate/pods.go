@@ -10,6 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -42,14 +44,14 @@ func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []cor
 	}
 	for i := range states {
 		node := lb.NodeName(states[i].Name)
-		switch reason, has := ended[node]; {
+		switch how, has := ended[node]; {
 		case states[i].Status.Phase == v1beta1.SpeakerStopped:
 			if ready := meta.FindStatusCondition(states[i].Status.Conditions, v1beta1.ConditionReady); ready != nil && !wait(ready.LastTransitionTime.Add(restarting).Sub(now)) {
 				why[node] = "it was stopped, and no other one has started there since"
 			}
 		case runs[node] || states[i].Status.Phase == "":
 		case has:
-			why[node] = fmt.Sprintf("its container does not run (%s)", reason)
+			why[node] = "its container does not run" + how
 		case len(pods) > 0: // else the pods are not known
 			since, was := a.unstarted[node]
 			if !was {
@@ -65,7 +67,7 @@ func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []cor
 }
 
 // containers returns the nodes on which the container of a speaker runs, and those on which one
-// has ended, with the reason that the kubelet gives.
+// has ended, with why, as what follows in a sentence that it does not run.
 func containers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[lb.NodeName]string) {
 	runs, ended = map[lb.NodeName]bool{}, map[lb.NodeName]string{}
 	for i := range pods {
@@ -75,13 +77,25 @@ func containers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[lb.Node
 			case c.State.Running != nil:
 				runs[node] = true
 			case c.State.Terminated != nil:
-				ended[node] = c.State.Terminated.Reason
+				ended[node] = whyEnded(c.State.Terminated, c.State.Terminated.Reason)
 			case c.State.Waiting != nil && c.LastTerminationState.Terminated != nil:
-				ended[node] = c.State.Waiting.Reason
+				ended[node] = whyEnded(c.LastTerminationState.Terminated, c.State.Waiting.Reason)
 			}
 		}
 	}
 	return runs, ended
+}
+
+// maxWords bounds what is taken of the last words of a program.
+const maxWords = 512
+
+// whyEnded returns the reason of the kubelet and, if the program left any, its last words: they
+// name a port that is taken.
+func whyEnded(t *corev1.ContainerStateTerminated, reason string) string {
+	if words := apiconv.LastWords(t); words != "" {
+		return fmt.Sprintf(" (%s): %s", reason, bounded.Cut(words, maxWords))
+	}
+	return fmt.Sprintf(" (%s)", reason)
 }
 
 // podChanged lets a pod pass whose containers are in another state.

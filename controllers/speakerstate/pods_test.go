@@ -24,6 +24,20 @@ var (
 	}
 )
 
+// taken is what a speaker leaves that cannot open the port of the mesh.
+const taken = "port 7575 (udp) is in use by another program: end that program"
+
+// withWords returns a status of which the program has left words when it ended last.
+func withWords(s corev1.ContainerStatus) corev1.ContainerStatus {
+	s = *s.DeepCopy()
+	for _, state := range []*corev1.ContainerState{&s.State, &s.LastTerminationState} {
+		if state.Terminated != nil {
+			state.Terminated.Message = "a line of the log\n" + taken + "\n"
+		}
+	}
+	return s
+}
+
 func pod(node string, containers ...corev1.ContainerStatus) corev1.Pod {
 	return corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "lbstack-speaker-" + node}, Spec: corev1.PodSpec{NodeName: node}, Status: corev1.PodStatus{ContainerStatuses: containers},
@@ -51,6 +65,8 @@ func TestAbsences(t *testing.T) {
 		"runs":                               {state("a"), []corev1.Pod{pod("a", running)}, 0, "", 0},
 		"was killed":                         {state("a"), []corev1.Pod{pod("a", killed)}, 0, crashed, 0},
 		"ends again and again":               {state("a"), []corev1.Pod{pod("a", crashing)}, 0, "its container does not run (CrashLoopBackOff)", 0},
+		"could not open a port":              {state("a"), []corev1.Pod{pod("a", withWords(killed))}, 0, "its container does not run (Error): " + taken, 0},
+		"cannot open a port again and again": {state("a"), []corev1.Pod{pod("a", withWords(crashing))}, 0, "its container does not run (CrashLoopBackOff): " + taken, 0},
 		"one was killed, and the next runs":  {state("a"), []corev1.Pod{pod("a", killed), pod("a", running)}, 0, "", 0},
 		"the kubelet is late to say it runs": {state("a"), []corev1.Pod{pod("a", creating)}, 0, "", starting},
 		"the next one cannot start":          {state("a"), []corev1.Pod{pod("a", creating)}, starting, none, 0},
@@ -82,6 +98,7 @@ func TestPodChanged(t *testing.T) {
 		"it was killed":          {running, killed, true},
 		"it ends again":          {killed, crashing, true},
 		"it runs again":          {crashing, running, true},
+		"it ends for a reason":   {crashing, withWords(crashing), true},
 		"it runs for once":       {creating, running, true},
 		"a restart is counted":   {running, corev1.ContainerStatus{State: running.State, RestartCount: 7}, false},
 		"it has still not begun": {creating, creating, false},

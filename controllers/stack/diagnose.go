@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
@@ -105,19 +106,10 @@ func ended(t *corev1.ContainerStateTerminated) string {
 	if t.Reason == "OOMKilled" {
 		return "it keeps ending: it takes more memory than resources.limits.memory in the spec allows"
 	}
-	lines := strings.Split(strings.TrimSpace(t.Message), "\n")
-	words := lines[len(lines)-1]
-	if at := slices.IndexFunc(lines, isPanic); at >= 0 {
-		words = lines[at] // a stack trace follows
-	}
-	if words != "" {
+	if words := apiconv.LastWords(t); words != "" {
 		return "it keeps ending: " + words
 	}
 	return fmt.Sprintf("it keeps ending, with %s, exit code %d", t.Reason, t.ExitCode)
-}
-
-func isPanic(line string) bool {
-	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")
 }
 
 func withText(what, text string) string {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -163,7 +164,8 @@ func TestSpeakerState_TheOnlySpeakerEnds(t *testing.T) {
 		}
 	}
 	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
-	killed := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "Error"}}
+	const words = "port 7575 (udp) is in use by another program"
+	killed := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: words + "\n"}}
 	says(running, corev1.ContainerState{})
 	b.controller()
 	b.service("web")
@@ -176,7 +178,9 @@ func TestSpeakerState_TheOnlySpeakerEnds(t *testing.T) {
 	node1.current(metav1.ConditionFalse, v1beta1.ReasonSpeakerEnded)
 	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 was announced by node1")
 	says(corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}, killed)
-	node1.current(metav1.ConditionFalse, v1beta1.ReasonSpeakerEnded)
+	if c := node1.condition(v1beta1.ConditionCurrent, metav1.ConditionFalse, v1beta1.ReasonSpeakerEnded); !strings.Contains(c.Message, words) {
+		t.Errorf("got the message %q, want one with %q", c.Message, words)
+	}
 	says(running, killed)
 	node1.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1")

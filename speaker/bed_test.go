@@ -145,6 +145,12 @@ func (b *bed) reach(link string, free ...netip.Addr) {
 	b.settle()
 }
 
+// free has no host answer for addresses, on links that are silent.
+func (b *bed) free(addresses ...netip.Addr) {
+	b.after(300 * time.Millisecond)
+	b.reach("none", addresses...)
+}
+
 // after lets time pass, in the bubble.
 func (b *bed) after(d time.Duration) {
 	time.Sleep(d)

@@ -22,7 +22,7 @@ import (
 // side of a cut. The mesh cannot say which; the segment can. In a minority a speaker
 //
 //   - announces only on links that it receives anything from, and nothing without one
-//     (Isolated);
+//     (Isolated), unless the API server calls the nodes NotReady of all that it misses;
 //   - takes an address that no speaker in its view has only when no host answers for it;
 //   - gives an address up when another node, that it receives nothing from, announces it
 //     and goes on when this one has announced it again;
@@ -106,10 +106,10 @@ func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 }
 
 // majority returns whether this speaker receives from more than half of the speakers that
-// should be there, itself included. Those whose nodes are down as far as the cluster knows,
-// and those that restart, are left out.
-func majority(v mesh.View, down map[lb.NodeName]bool) bool {
-	here, all := 1, 1
+// should be there, itself included. Those that restart are left out. Those on nodes that the
+// API server calls NotReady count: such a node may be cut from the API server alone.
+func majority(v mesh.View) bool {
+	here, all := 1, 1+len(v.Missing)
 	for i := range v.Peers {
 		if v.Peers[i].State.Phase == ownership.Restarting {
 			continue
@@ -118,12 +118,15 @@ func majority(v mesh.View, down map[lb.NodeName]bool) bool {
 			here++
 		}
 	}
-	for _, m := range v.Missing {
-		if !down[m.Node] {
-			all++
-		}
-	}
 	return 2*here > all
+}
+
+// alone returns whether the API server calls all nodes NotReady whose speakers are missed, and
+// none of those sends to this one, nor is any other late: that a link is silent is no sign then
+// that this node is cut off.
+func alone(v mesh.View, down map[lb.NodeName]bool) bool {
+	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool { return !down[m.Node] || slices.Contains(v.Unreached, m.Node) }) &&
+		!slices.ContainsFunc(v.Peers, func(p mesh.Peer) bool { return p.Late })
 }
 
 // unheard returns whether of the speakers that are alive, as far as this one can tell, half or
@@ -143,7 +146,7 @@ func unheard(v mesh.View) bool {
 // that is in the majority again waits for those that it still misses, as one that starts
 // does: what they have looks as if no speaker had it.
 func (e *Engine) weigh(now time.Time, in inbox) {
-	switch is := majority(*in.view, in.want.Down); {
+	switch is, all := majority(*in.view), len(in.view.Missing) == 0; {
 	case !is && e.minority.since.IsZero():
 		e.minority.since, e.minority.yielded = now, map[netip.Addr]time.Time{}
 		e.ask(map[netip.Addr][]string{})
@@ -154,9 +157,9 @@ func (e *Engine) weigh(now time.Time, in inbox) {
 	case !is:
 		e.minority.over = time.Time{}
 	case e.minority.since.IsZero():
-	case e.minority.over.IsZero() && !allThere(*in.view, in.want.Down):
+	case e.minority.over.IsZero() && !all:
 		e.minority.over = now
-	case allThere(*in.view, in.want.Down) || now.Sub(e.minority.over) >= patience:
+	case all || now.Sub(e.minority.over) >= patience:
 		e.minority = minority{asked: e.minority.asked}
 		e.ask(nil)
 	}
@@ -177,13 +180,13 @@ func (e *Engine) inMinority() bool { return !e.minority.since.IsZero() }
 func (e *Engine) waits(now time.Time) bool { return now.Sub(e.minority.since) < reachWithin }
 
 // reached returns the links that this speaker may announce on: in a minority those that it
-// receives from.
+// receives from, or all while it is alone.
 func (e *Engine) reached(now time.Time, in inbox) []Link {
 	links := in.able()
 	if e.inMinority() && unheard(*in.view) {
 		return nil
 	}
-	if !e.inMinority() || !e.minority.over.IsZero() || e.waits(now) {
+	if !e.inMinority() || !e.minority.over.IsZero() || e.waits(now) || alone(*in.view, in.want.Down) {
 		return links
 	}
 	var reached []Link
@@ -197,7 +200,10 @@ func (e *Engine) reached(now time.Time, in inbox) []Link {
 
 // isolated returns whether this speaker receives from too few others, and from no link.
 func (e *Engine) isolated(now time.Time, in inbox) bool {
-	return e.inMinority() && (unheard(*in.view) || e.minority.over.IsZero() && !e.waits(now) && len(e.reached(now, in)) == 0)
+	if !e.inMinority() || unheard(*in.view) {
+		return e.inMinority()
+	}
+	return e.minority.over.IsZero() && !e.waits(now) && !alone(*in.view, in.want.Down) && len(e.reached(now, in)) == 0
 }
 
 // noteRivals notes who else announces what this node does. It does so in the majority as

@@ -90,7 +90,7 @@ func TestMajority(t *testing.T) {
 	}{
 		{"two of three", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, nil, false},
 		{"one of two", nil, []lb.NodeName{"p1"}, nil, true},
-		{"one of two, and the other's node is down", nil, []lb.NodeName{"p1"}, map[lb.NodeName]bool{"p1": true}, false},
+		{"one of two, and the other's node is not ready", nil, []lb.NodeName{"p1"}, map[lb.NodeName]bool{"p1": true}, true},
 		{"two of four", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}, nil, true},
 		{"one that restarts is left out", []mesh.Peer{restarting}, nil, nil, false},
 		{"one that restarts is not received from", []mesh.Peer{restarting}, []lb.NodeName{"p1"}, nil, true},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
@@ -31,7 +32,7 @@ func TestASpeakerThatIsCutOffIsSilent(t *testing.T) {
 				b.after(time.Minute)
 				if !tt.silent {
 					b.serves("when all are lost", on0(true, a1))
-					b.same("what was said and asked", []string(nil), b.heard("publish", "ask"))
+					b.same("what was published and asked", []string{"ask []"}, b.heard("publish", "ask"))
 					return
 				}
 				b.same("what was asked", []string{"ask []"}, b.heard("ask"))
@@ -40,6 +41,38 @@ func TestASpeakerThatIsCutOffIsSilent(t *testing.T) {
 				addresses, _ := b.engine.Owning()
 				b.same("how many addresses it owns", 0, addresses)
 				b.same("the claims that are kept", ownership.Claims(nil), b.kept[len(b.kept)-1].Claims)
+			})
+		})
+	}
+}
+
+// A link on which no host answers is no reason to be silent where there is no other node.
+func TestLinksAreSilentAndOthersAreNotReady(t *testing.T) {
+	late := peer("p2", nil)
+	late.Late = true
+	for _, tt := range []struct {
+		name   string
+		down   map[lb.NodeName]bool
+		view   mesh.View
+		serves bool
+	}{
+		{"all", map[lb.NodeName]bool{"p1": true, "p2": true}, mesh.View{Missing: missing("p1", "p2")}, true},
+		{"one of two", map[lb.NodeName]bool{"p1": true}, mesh.View{Missing: missing("p1", "p2")}, false},
+		{"all, and one of them sends to this one", map[lb.NodeName]bool{"p1": true, "p2": true, "p3": true}, mesh.View{Missing: missing("p1", "p2", "p3"), Unreached: []lb.NodeName{"p1"}}, false},
+		{"those that are missing, and the other one is late", map[lb.NodeName]bool{"p1": true}, mesh.View{Missing: missing("p1"), Peers: []mesh.Peer{late}}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
+				b.want.Down = tt.down
+				b.tell()
+				b.view = tt.view
+				b.view.Checked = true
+				b.hear(tt.view.Peers...)
+				b.after(time.Minute)
+				_, serves := b.owned[a1]
+				b.same("it announces the address", tt.serves, serves)
+				b.same("the report", tt.serves, b.reports[len(b.reports)-1].Alone)
 			})
 		})
 	}
@@ -74,6 +107,7 @@ func TestAnIsolationEnds(t *testing.T) {
 					b.after(time.Millisecond)
 				}
 				b.settle()
+				b.free(a1)
 				b.claims("in the end", ownership.Active, ownership.Claims{a1: 2})
 			})
 		})

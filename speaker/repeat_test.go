@@ -104,7 +104,8 @@ func TestMovesAndFailoversAreCounted(t *testing.T) {
 			b.want.Down = map[lb.NodeName]bool{"p1": true, "p2": true}
 			b.tell()
 			b.hear()
-		}, want: map[string]float64{"failure": 1, "failovers": 1, "failover seconds": 0.3}},
+			b.free(a1)
+		}, want: map[string]float64{"failure": 1, "failovers": 1, "failover seconds": 0.6}},
 		{name: "the owner is dead and was never heard", then: func(b *bed) { b.survive("p1") }, want: map[string]float64{"failure": 1}},
 		{name: "the owner is dead, and the next one did nothing for two seconds", then: func(b *bed) {
 			b.want.Addresses = want(wanted(a1, "p1", "p2", self))

@@ -28,6 +28,9 @@ type Report struct {
 	// MinoritySince is when the speaker came to receive from at most half of the speakers that
 	// should be there, in full seconds; zero: it receives from more.
 	MinoritySince time.Time
+	// Alone: it is in a minority, and the API server calls all nodes NotReady whose speakers are
+	// missing.
+	Alone bool
 	// Partitioned: the controller reports that it is cut from a larger group.
 	Partitioned bool
 	// Conflicts are addresses that foreign hosts use as well, ordered.
@@ -67,7 +70,7 @@ func (e *Engine) reportOf(v *view) Report {
 	r := Report{Phase: v.phase.String(), Owned: e.said.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems,
 		Partitioned: v.partitioned, Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
 	if e.inMinority() {
-		r.MinoritySince = second(e.minority.since)
+		r.MinoritySince, r.Alone = second(e.minority.since), alone(*v.in.view, v.in.want.Down)
 	}
 	if v.phase == ownership.Restarting {
 		r.Phase = ownership.Active.String()

@@ -63,8 +63,11 @@ func TestASpeakerThatStartsWaitsForThoseThatShouldBeThere(t *testing.T) {
 					b.reach("eth0", a1)
 					b.after(time.Millisecond)
 				}
+				if tt.down["p1"] && !tt.waits {
+					b.free(a1)
+				}
 				// Of what the segment was asked about there is no doubt.
-				b.serves("in the end", on0(!tt.waits, a1))
+				b.serves("in the end", on0(len(tt.missing) == 0, a1))
 			})
 		})
 	}

@@ -69,6 +69,7 @@ func TestLinkInTheSubnetIsLost(t *testing.T) {
 		b.want.Down = map[lb.NodeName]bool{"p1": true}
 		b.view.Peers = nil
 		b.tell()
+		b.free(a1)
 		b.same("when no node has such a link, the interfaces", []string{"eth0"}, b.owned[a1].Interfaces)
 	})
 }

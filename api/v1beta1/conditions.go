@@ -350,7 +350,8 @@ const (
 	// there, and from no host of its links: it is silent.
 	ReasonIsolated = "Isolated"
 	// ReasonMinority: the speaker receives from at most half of the speakers that should be
-	// there. It takes an address only when no host of its links answers for it.
+	// there. It takes an address only when no host of its links answers for it. The condition is
+	// True while the API server calls the nodes NotReady of all that it receives nothing from.
 	ReasonMinority = "Minority"
 	// ReasonInterfaceFailed: an interface is there, and the speaker cannot announce on it.
 	ReasonInterfaceFailed = "InterfaceFailed"

@@ -43,6 +43,8 @@ func TestStatus(t *testing.T) {
 		{name: "a node without a link says so", report: speaker.Report{Live: 3}, reason: v1beta1.ReasonNoInterface},
 		{name: "a speaker that lost all others says so before anything else", report: speaker.Report{Phase: "Isolated", Problems: []string{"bad"}}, reason: v1beta1.ReasonIsolated},
 		{name: "a minority is said before what is wrong in it", report: speaker.Report{Links: links, MinoritySince: time.Unix(1, 0), Problems: []string{"bad"}}, reason: v1beta1.ReasonMinority},
+		{name: "a minority because of nodes that are not ready comes after what is wrong", report: speaker.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
+		{name: "a minority because of nodes that are not ready is reported", report: speaker.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true}, reason: v1beta1.ReasonMinority},
 		{name: "a link that cannot be announced on is said", report: speaker.Report{Links: links, Unserved: []speaker.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
 		{name: "a link that cannot be announced on comes before what other objects show", report: speaker.Report{Links: links, Problems: []string{"bad"}, Conflicts: []speaker.Conflict{{}}, Unserved: []speaker.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
 		{name: "datagrams that are lost are said", report: speaker.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},

@@ -123,7 +123,7 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		c.Reason = v1beta1.ReasonIsolated
 		c.Message = fmt.Sprintf("the speaker receives %s, and no answer from any host of its links: it is silent, since other nodes may have its addresses: "+
 			"look at the network of the node", advertise.Named("nothing from", r.Missing))
-	case !r.MinoritySince.IsZero():
+	case !r.MinoritySince.IsZero() && !r.Alone:
 		what := "it announces what it has, and takes an address only when no host answers for it"
 		if r.Partitioned {
 			what = "it announces only addresses that no speaker may announce which it misses, since a larger group of them runs"
@@ -157,6 +157,11 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 	case r.Standby != "":
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonStandby
 		c.Message = fmt.Sprintf("the node %s: it takes no address, and announces what it has until another node does", r.Standby)
+	case !r.MinoritySince.IsZero():
+		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonMinority
+		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s, whose nodes are not ready: "+
+			"it announces what it has, and takes an address only when no host answers for it: bring the nodes back, or delete those Nodes that do not come back",
+			r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing))
 	case r.Unselected && len(routing.Sessions) == 0:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonNotSelected
 		c.Message = "spec.nodeSelectors of no L2Advertisement select the node, and it has no BGPPeer: it announces nothing"

@@ -228,3 +228,35 @@ func TestOneOfTwoThatTheOtherReceivesNothingFromIsSilent(t *testing.T) {
 		settled(t, w)
 	})
 }
+
+// A node that the API server calls NotReady because it does not reach it may announce addresses
+// all the same.
+func TestNodesThatAreCalledDownMakeNoMajority(t *testing.T) {
+	for _, tt := range []struct {
+		nodes int
+		cut   []lb.NodeName // from the API server and, in the mesh alone, from the others
+	}{{2, []lb.NodeName{"n2"}}, {3, []lb.NodeName{"n2", "n3"}}, {5, []lb.NodeName{"n3", "n4", "n5"}}} {
+		t.Run(fmt.Sprintf("%d of %d", len(tt.cut), tt.nodes), func(t *testing.T) {
+			each(t, tt.nodes, 12, func(t *testing.T, w *world) {
+				at := time.Now()
+				w.wall(tt.cut...)
+				w.unreachable(tt.cut...)
+				w.pass(40 * time.Second)
+				before := settled(t, w)
+				w.lost(tt.cut...)
+				w.pass(20 * time.Second)
+				if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+					t.Errorf("owners (-before +after the nodes were called down):\n%s", diff)
+				}
+				if got := w.longestTwice(at); got > w.twice() {
+					t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
+				}
+				w.unreachable()
+				w.lost()
+				w.heal()
+				w.pass(10 * time.Second)
+				settled(t, w)
+			})
+		})
+	}
+}

@@ -119,10 +119,12 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	profile := []Profile{Default, Default, Fast, Relaxed}[rng.IntN(4)]
 	w.timing, w.replay = profile.timing(), true
 	go w.replayAlways(rand.New(rand.NewPCG(w.seed, 98)))
+	grace := time.Second + time.Duration(rng.Int64N(int64(8*time.Second)))
+	go w.watchNodes(grace) // 40 s in a cluster: sooner, so that more happens afterwards
 	// Where two are left, one believes the other dead when three or four beats in a row
 	// are lost.
 	w.firm = w.loss+w.late <= 0.01
-	w.note("%d nodes, %s, loss %.2f, doubled %.2f, late %.2f", len(w.names), profile, w.loss, w.dup, w.late)
+	w.note("%d nodes, %s, loss %.2f, doubled %.2f, late %.2f, not ready after %s", len(w.names), profile, w.loss, w.dup, w.late, grace)
 	w.mu.Unlock()
 	addresses := 1 + rng.IntN(12)
 	w.wants(addresses)
@@ -130,7 +132,7 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	w.pass(11 * time.Second)
 	// At least one node always stays, and is never touched.
 	some := func() lb.NodeName { return w.names[1+rng.IntN(len(w.names)-1)] }
-	away := false
+	away, apart := false, false
 	for range 12 {
 		n := some()
 		w.mu.Lock()
@@ -140,12 +142,30 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 		draining := w.want.Draining[n]
 		cut, rotating := len(w.cuts)+len(w.walls) > 0, !w.rotated.Before(time.Now())
 		w.mu.Unlock()
-		switch what := rng.IntN(14); {
+		switch what := rng.IntN(16); {
 		case what == 11 && !rotating:
 			w.rotate(rng, rng.IntN(2) == 0)
 		case what == 12:
-			away = !away
+			away, apart = !away, false
 			w.outage(away)
+		case what == 15 && !cut && !away:
+			// A cut takes the API server from some as well, and lasts until they are called NotReady.
+			side := w.names[1+rng.IntN(len(w.names)-1):]
+			if rng.IntN(2) == 0 {
+				w.wall(side...)
+			} else {
+				w.part(side...)
+			}
+			apart = true
+			w.unreachable(side...)
+			w.pass(grace)
+		case what == 14 && !away:
+			// Some nodes lose the API server: one, or all that are on one side of a cut.
+			if apart = !apart; apart {
+				w.unreachable(w.aside(n)...)
+			} else {
+				w.unreachable()
+			}
 		case what == 13 && rng.IntN(2) == 0:
 			w.restartAll(rng)
 		case frozen:
@@ -160,7 +180,7 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 			w.alone()
 		case what == 2 && !cut:
 			w.leave(n)
-		case what == 3:
+		case what == 3 && !apart:
 			w.change(func(s *speaker.Snapshot) { s.Draining[n] = !draining })
 		case what == 4:
 			w.setLinks(n, !links)
@@ -176,6 +196,8 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 			w.wall(w.names[:1+rng.IntN(len(w.names)-1)]...)
 		case cut:
 			w.heal()
+		case apart:
+			// Those without the API server would not learn what is wanted
 		default:
 			addresses = 1 + rng.IntN(12)
 			w.wants(addresses)

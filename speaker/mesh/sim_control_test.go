@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -48,7 +49,9 @@ func (p *process) readState() {
 		p.gate()
 		w.mu.Lock()
 		own, deaf := w.states[p.n.name], w.deaf[p.n.name]
-		_, cut := reports.Partitioned(w.states, nil)[p.n.name]
+		stale := reports.Stale(w.states, func(n lb.NodeName) bool { return w.want.Down[n] })
+		maps.DeleteFunc(stale, func(n lb.NodeName, _ reports.Staleness) bool { return !w.want.Down[n] })
+		_, cut := reports.Partitioned(w.states, stale)[p.n.name]
 		w.mu.Unlock()
 		switch {
 		case deaf || own.MinoritySince.IsZero():
@@ -70,11 +73,68 @@ func (w *world) separate(some ...lb.NodeName) {
 	w.note("all reach the gateway")
 }
 
-// lost has the cluster know that nodes are down.
+// lost has the API server call these nodes NotReady, and no others.
 func (w *world) lost(nodes ...lb.NodeName) {
-	w.change(func(s *speaker.Snapshot) {
-		for _, n := range w.names {
-			s.Down[n] = slices.Contains(nodes, n)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.want.Down = setOf(nodes)
+	w.note("not ready: %v", nodes)
+	for _, name := range w.names {
+		if p := w.nodes[name].p; p != nil && !p.dead {
+			w.inform(p, 50*time.Millisecond)
 		}
-	})
+	}
+}
+
+// unreachable has these nodes not reach the API server, and all others reach it.
+func (w *world) unreachable(nodes ...lb.NodeName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note("without the API server: %v", nodes)
+	for _, name := range w.names {
+		w.deaf[name] = slices.Contains(nodes, name)
+		if p := w.nodes[name].p; !w.deaf[name] && p != nil && !p.dead {
+			w.inform(p, 50*time.Millisecond)
+		}
+	}
+}
+
+// watchNodes does what the node lifecycle controller does: it calls those nodes NotReady that
+// have not reached the API server for a grace period. While none does, it learns nothing.
+func (w *world) watchNodes(grace time.Duration) {
+	reached := map[lb.NodeName]time.Time{}
+	for _, name := range w.names {
+		reached[name] = time.Now()
+	}
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-time.After(500 * time.Millisecond):
+		}
+		w.mu.Lock()
+		away := !slices.ContainsFunc(w.names, func(n lb.NodeName) bool { return !w.deaf[n] })
+		var down []lb.NodeName
+		for _, name := range w.names {
+			if away || w.nodes[name].kernel && !w.deaf[name] {
+				reached[name] = time.Now()
+			}
+			if time.Since(reached[name]) >= grace {
+				down = append(down, name)
+			}
+		}
+		changed := !maps.Equal(w.want.Down, setOf(down))
+		w.mu.Unlock()
+		if changed && !away {
+			w.lost(down...)
+		}
+	}
+}
+
+func setOf(nodes []lb.NodeName) map[lb.NodeName]bool {
+	set := map[lb.NodeName]bool{}
+	for _, n := range nodes {
+		set[n] = true
+	}
+	return set
 }

@@ -44,6 +44,22 @@ func (w *world) part(some ...lb.NodeName) {
 	w.note("parted: %v from the others", some)
 }
 
+// aside returns the nodes of one side of the cut or wall that there is, without the first node; a
+// node if there is none.
+func (w *world) aside(node lb.NodeName) (side []lb.NodeName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range w.names[1:] {
+		if w.blocked(w.names[0], n) {
+			side = append(side, n)
+		}
+	}
+	if len(side) == 0 {
+		return []lb.NodeName{node}
+	}
+	return side
+}
+
 func (w *world) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -53,7 +53,7 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 		if about = m.byID[piece.About]; about == nil || piece.Instance == about.replaced || !m.takesFromOthers(now, about) {
 			return
 		}
-		instance, sequence = piece.Instance, piece.Sequence
+		instance, sequence, about.want = piece.Instance, piece.Sequence, want{}
 	} else if m.checking && msg.Nonce == m.nonce && msg.Sequence == from.sequence && from.nonce != m.nonce {
 		from.nonce = m.nonce
 		m.version++
@@ -154,5 +154,6 @@ func (m *Machine) learn(now time.Time, p *peer, instance wire.Instance, sequence
 	if !p.live && !p.isOverdue(now) {
 		m.revive(now, p)
 	}
+	m.noteLatest(p)
 	m.version++
 }

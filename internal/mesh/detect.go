@@ -26,9 +26,14 @@ func (p *peer) silentSince() time.Time {
 // two do not know of the same speakers.
 func (m *Machine) askAfter(p *peer) time.Duration { return m.timeout(p) - p.interval }
 
-// ask has a peer send something, if it is alive: one piece of the state that is known.
+// ask has a peer send something, if it is alive.
 func (m *Machine) ask(now time.Time, p *peer) Send {
 	p.asked = now
+	return m.ping(p)
+}
+
+// ping is answered with one piece of the state that is known.
+func (m *Machine) ping(p *peer) Send {
 	send := m.pull(p, 0, []uint16{0})
 	send.Message.MissingOf = p.sequence
 	return send

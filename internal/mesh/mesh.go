@@ -77,6 +77,9 @@ type Machine struct {
 	published  bool          // since the last heartbeat
 	restarting bool          // this speaker is
 	gossip     int           // whose turn it is to receive a heartbeat that does not watch this speaker
+	turn       int           // whose turn it is to be named in a digest
+	latest     []*peer       // whose states have come since the last digest, the earliest first
+	wanted     []*peer       // whose state a digest has named and this speaker does not have
 
 	greeted       time.Time // when a peer asked last for a session
 	unreached     int       // how many peers are, as of the last look
@@ -164,6 +167,8 @@ func (m *Machine) remove(p *peer) {
 			m.drop(other)
 		}
 	}
+	is := func(other *peer) bool { return other == p }
+	m.latest, m.wanted = slices.DeleteFunc(m.latest, is), slices.DeleteFunc(m.wanted, is)
 	m.ring.stale = true
 }
 
@@ -214,9 +219,12 @@ func (m *Machine) Tick(now time.Time) []Send {
 		m.nextHeartbeat = now.Add(m.untilHeartbeat(now))
 		m.noteLost(now)
 		m.noteUnreached(now)
-		sends = append(sends, m.heartbeats(m.receivers())...)
+		inTurn := m.inTurn()
+		sends = append(sends, m.heartbeats(m.receivers(), m.digest(inTurn)...)...)
+		sends = append(sends, m.noteLostInTurn(now, inTurn)...)
 		sends = append(sends, m.pullUnchecked()...)
 		sends = append(sends, m.pullUnknown(now)...)
+		sends = append(sends, m.pullWanted(now)...)
 	}
 	return sends
 }

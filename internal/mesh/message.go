@@ -14,8 +14,9 @@ func (m *Machine) message(kind wire.Kind) *wire.Message {
 // heartbeats returns one heartbeat for several peers. Peers that are dead stay among the
 // suspects: a speaker that suspects one a moment later must not take the heartbeat for a
 // refutation.
-func (m *Machine) heartbeats(to []*peer) []Send {
+func (m *Machine) heartbeats(to []*peer, known ...wire.Known) []Send {
 	msg := m.message(wire.KindHeartbeat)
+	msg.Known = known
 	for _, p := range m.watched() {
 		if len(msg.Suspects) < wire.MaxSuspects && (!p.suspected.IsZero() || p.dead || m.absent(p)) {
 			msg.Suspects = append(msg.Suspects, p.id)
@@ -92,7 +93,7 @@ func (m *Machine) relayRestarting(now time.Time, to *peer) []Send {
 	var sends []Send
 	for _, p := range m.ordered() {
 		if p != to && p.live && p.isBackSoon(now) && p.sequence > 0 {
-			sends = append(sends, m.stateOf(now, p, to)...)
+			sends = append(sends, m.stateOf(now, p, to, nil)...)
 		}
 	}
 	return sends
@@ -109,17 +110,21 @@ func (m *Machine) relay(now time.Time, about, to *peer) []Send {
 		to.relayed = map[*peer]relayed{}
 	}
 	to.relayed[about] = relayed{is, now}
-	return m.stateOf(now, about, to)
+	return m.stateOf(now, about, to, nil)
 }
 
 // relayAgain is how often a state is relayed again in case that it was lost, in times of the
 // timeout.
 const relayAgain = 8
 
-func (m *Machine) stateOf(now time.Time, p, to *peer) []Send {
+// stateOf returns the pieces of the state of a peer that another one misses; nil: all.
+func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Send {
 	pieces := wire.Split(&p.state)
 	sends := make([]Send, 0, len(pieces))
 	for i, data := range pieces {
+		if len(missing) > 0 && !slices.Contains(missing, uint16(i)) {
+			continue
+		}
 		msg := m.message(wire.KindState)
 		msg.Piece = wire.Piece{
 			About: p.id, Instance: p.instance, Sequence: p.sequence,

@@ -39,6 +39,7 @@ type peer struct {
 	greets    time.Time // since when it has asked: it receives nothing from this speaker
 	unreached bool      // it does so, and nothing else comes from it
 	lost      bool      // nothing has come for a while, and others vouch for it
+	want      want      // a state of it that this speaker does not have
 	late      bool      // it was silent too when another one was lost
 	suspected time.Time // since when; zero: it is not
 	accused   bool      // the last heartbeat to all named it
@@ -95,6 +96,11 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 	if p.sequence == 0 || !p.live {
 		sends = append(sends, m.pull(p, 0, nil))
 	}
+	// Suspicions are sent when they begin. One that has missed them may have taken the state of a
+	// dead peer from others a moment before.
+	if named := m.heartbeats([]*peer{p}); len(named[0].Message.Suspects) > 0 {
+		sends = append(sends, named...)
+	}
 	return sends
 }
 
@@ -147,6 +153,9 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 	case wire.KindState:
 		m.receivePiece(now, p, msg)
 	case wire.KindPull:
+		if msg.About != 0 {
+			return append(sends, m.relayPulled(now, p, msg)...)
+		}
 		sends = append(sends, m.stateTo(now, p, msg.Nonce, m.missing(msg))...)
 		if len(msg.Missing) == 0 {
 			sends = append(sends, m.relayRestarting(now, p)...)
@@ -205,6 +214,10 @@ func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
 		p.late = false
 		m.version++
 	}
+	if p.lost {
+		p.lost = false
+		m.version++
+	}
 	m.reached(p)
 	p.received, p.suspected, p.interval, p.dead, p.asked = now, time.Time{}, msg.Interval, false, time.Time{}
 	if !p.live && p.sequence > 0 && msg.Sequence <= p.sequence && !p.isOverdue(now) {
@@ -224,6 +237,7 @@ func (m *Machine) revive(now time.Time, p *peer) {
 
 func (m *Machine) heartbeat(now time.Time, p *peer, msg *wire.Message) (sends []Send) {
 	p.heartbeat = now
+	m.receiveDigest(now, msg.Known)
 	accused := m.accuse(now, p, msg.Suspects)
 	if msg.Sequence > p.sequence && !p.assembly.fresh(now, p, msg.Sequence, m.timing.Interval) {
 		sends = append(sends, m.pull(p, 0, p.assembly.missing(p, msg.Sequence)))

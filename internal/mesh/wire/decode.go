@@ -19,14 +19,14 @@ var (
 	errBounds = errors.New("a value is out of bounds")
 )
 
-// Decode reads a message into m, and reuses its memory for suspects and missing pieces. It
-// fails with ErrVersion, or with an error that says what is wrong.
+// Decode reads a message into m, and reuses the memory of its lists. It fails with
+// ErrVersion, or with an error that says what is wrong.
 func Decode(b []byte, m *Message) error {
 	r := reader{rest: b}
 	if v := r.octet(); r.err == nil && v != version {
 		return fmt.Errorf("decoding a message: %w: %d", ErrVersion, v)
 	}
-	*m = Message{Kind: Kind(r.octet()), Suspects: m.Suspects[:0], Missing: m.Missing[:0]}
+	*m = Message{Kind: Kind(r.octet()), Suspects: m.Suspects[:0], Known: m.Known[:0], Missing: m.Missing[:0]}
 	m.Sequence = r.number()
 	m.Interval = r.duration()
 	switch m.Kind {
@@ -34,7 +34,11 @@ func Decode(b []byte, m *Message) error {
 		for range r.count(MaxSuspects, 8) {
 			m.Suspects = append(m.Suspects, NodeID(binary.BigEndian.Uint64(r.bytes(8))))
 		}
+		for range r.count(MaxKnown, 8+4+1) {
+			m.Known = append(m.Known, Known{ID: NodeID(binary.BigEndian.Uint64(r.bytes(8))), Process: [4]byte(r.bytes(4)), Sequence: r.number()})
+		}
 	case KindPull:
+		m.About = NodeID(binary.BigEndian.Uint64(r.bytes(8)))
 		m.Nonce, m.MissingOf = r.number(), r.number()
 		for range r.count(MaxMissing, 2) {
 			m.Missing = append(m.Missing, binary.BigEndian.Uint16(r.bytes(2)))

@@ -33,7 +33,14 @@ func Append(b []byte, m *Message) []byte {
 		for _, id := range suspects {
 			b = binary.BigEndian.AppendUint64(b, uint64(id))
 		}
+		known := m.Known[:min(len(m.Known), MaxKnown)]
+		b = number(b, uint64(len(known)))
+		for _, k := range known {
+			b = binary.BigEndian.AppendUint64(b, uint64(k.ID))
+			b = number(append(b, k.Process[:]...), k.Sequence)
+		}
 	case KindPull:
+		b = binary.BigEndian.AppendUint64(b, uint64(m.About))
 		missing := m.Missing[:min(len(m.Missing), MaxMissing)]
 		b = number(b, m.Nonce, m.MissingOf, uint64(len(missing)))
 		for _, index := range missing {

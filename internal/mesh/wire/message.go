@@ -17,6 +17,8 @@ import (
 const (
 	// MaxSuspects is how many suspects a heartbeat holds.
 	MaxSuspects = 64
+	// MaxKnown is how many states of others a heartbeat names.
+	MaxKnown = 8
 	// MaxMissing is how many missing pieces a pull names.
 	MaxMissing = 512
 	// PieceSize is how many bytes of a state one message holds: with what the session adds it
@@ -56,7 +58,7 @@ const (
 	KindHeartbeat Kind = 1
 	// KindState is a piece of the state of the sender, or of a node that it vouches for.
 	KindState Kind = 2
-	// KindPull asks for the state of the receiver.
+	// KindPull asks for the state of the receiver, or of a node that it receives from.
 	KindPull Kind = 3
 	// KindAck: the sender has acted on a state of the receiver.
 	KindAck Kind = 4
@@ -75,6 +77,10 @@ type Message struct {
 	// Suspects are nodes that the sender watches and does not receive from, those that it
 	// has confirmed as dead included (Heartbeat).
 	Suspects []NodeID
+	// Known are some of the states of third nodes that the sender has (Heartbeat).
+	Known []Known
+	// About is the node whose state is asked for; 0: the receiver (Pull).
+	About NodeID
 	// Nonce is chosen by the sender of a pull, and comes back with the answer (Pull, State).
 	Nonce uint64
 	// Missing are the pieces of the state with the number MissingOf that have not come; none:
@@ -85,6 +91,16 @@ type Message struct {
 	Acked uint64
 	// Piece of a state (State).
 	Piece Piece
+}
+
+// Known names a state that the sender of a heartbeat has, without its content.
+type Known struct {
+	// ID of the node whose state it is.
+	ID NodeID
+	// Process is the beginning of the instance that published it.
+	Process [4]byte
+	// Sequence is its number.
+	Sequence uint64
 }
 
 // Piece is a part of an encoded state.

@@ -47,7 +47,13 @@ func drawMessage(t *rapid.T) Message {
 		for range rapid.IntRange(0, MaxSuspects).Draw(t, "suspects") {
 			m.Suspects = append(m.Suspects, NodeID(number("suspect")))
 		}
+		for range rapid.IntRange(0, MaxKnown).Draw(t, "known") {
+			k := Known{ID: NodeID(number("known node")), Sequence: number("known sequence")}
+			copy(k.Process[:], rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "process"))
+			m.Known = append(m.Known, k)
+		}
 	case KindPull:
+		m.About = NodeID(number("about"))
 		m.Nonce, m.MissingOf = number("nonce"), number("missing of")
 		m.Missing = rapid.SliceOfN(rapid.Uint16(), 0, 8).Draw(t, "missing")
 	case KindAck:
@@ -192,7 +198,7 @@ func TestBounds_TheLargestFit(t *testing.T) {
 	const most = 1120
 	most64 := uint64(1<<64 - 1)
 	for name, m := range map[string]Message{
-		"a heartbeat": {Kind: KindHeartbeat, Sequence: most64, Interval: maxDuration, Suspects: make([]NodeID, MaxSuspects+1)},
+		"a heartbeat": {Kind: KindHeartbeat, Sequence: most64, Interval: maxDuration, Suspects: make([]NodeID, MaxSuspects+1), Known: slices.Repeat([]Known{{Sequence: most64}}, MaxKnown+1)},
 		"a pull":      {Kind: KindPull, Sequence: most64, Interval: maxDuration, Nonce: most64, MissingOf: most64, Missing: make([]uint16, MaxMissing+1)},
 		"a piece": {Kind: KindState, Sequence: most64, Interval: maxDuration, Nonce: most64, Piece: Piece{
 			About: 1, Sequence: most64, Back: maxDuration, Index: MaxPieces - 1, Count: MaxPieces, Data: make([]byte, PieceSize),
@@ -203,7 +209,7 @@ func TestBounds_TheLargestFit(t *testing.T) {
 			t.Errorf("%s has %d bytes, want at most %d", name, len(raw), most)
 		}
 		var got Message
-		if err := Decode(raw, &got); err != nil || len(got.Suspects) > MaxSuspects || len(got.Missing) > MaxMissing {
+		if err := Decode(raw, &got); err != nil || len(got.Suspects) > MaxSuspects || len(got.Known) > MaxKnown || len(got.Missing) > MaxMissing {
 			t.Errorf("%s: error %v, got %d suspects and %d missing pieces", name, err, len(got.Suspects), len(got.Missing))
 		}
 	}

@@ -38,12 +38,13 @@ func messages() map[string]Message {
 	}
 	about := Piece{About: 0x1122334455667788, Instance: Instance{0xaa, 15: 0xbb}, Sequence: 7, Back: 10 * time.Millisecond, Index: 1, Count: 300, Data: []byte("abc")}
 	return map[string]Message{
-		head("01") + "00": with(Message{Kind: KindHeartbeat}),
-		head("01") + "02 0000000000000001 ffffffffffffffff":                                         with(Message{Kind: KindHeartbeat, Suspects: []NodeID{1, 1<<64 - 1}}),
+		head("01") + "00 00": with(Message{Kind: KindHeartbeat}),
+		head("01") + "02 0000000000000001 ffffffffffffffff 00":                                      with(Message{Kind: KindHeartbeat, Suspects: []NodeID{1, 1<<64 - 1}}),
 		head("02") + "2a 0000000000000000 00 00 01 03 616263":                                       with(Message{Kind: KindState, Nonce: 42, Piece: Piece{Count: 1, Data: []byte("abc")}}),
 		head("02") + "00 1122334455667788 aa0000000000000000000000000000bb 07 0a 01 ac02 03 616263": with(Message{Kind: KindState, Piece: about}),
-		head("03") + "2a 05 02 0001 01ff":                                                           with(Message{Kind: KindPull, Nonce: 42, MissingOf: 5, Missing: []uint16{1, 511}}),
-		head("04") + "03":                                                                           with(Message{Kind: KindAck, Acked: 3}),
+		head("01") + "00 01 1122334455667788 aabbccdd ac02":                                         with(Message{Kind: KindHeartbeat, Known: []Known{{ID: 0x1122334455667788, Process: [4]byte{0xaa, 0xbb, 0xcc, 0xdd}, Sequence: 300}}}),
+		head("03") + "1122334455667788 2a 05 02 0001 01ff":                                          with(Message{Kind: KindPull, About: 0x1122334455667788, Nonce: 42, MissingOf: 5, Missing: []uint16{1, 511}}),
+		head("04") + "03": with(Message{Kind: KindAck, Acked: 3}),
 	}
 }
 
@@ -98,8 +99,10 @@ func TestDecode_Refuses(t *testing.T) {
 		"a number without an end":          "02 01 " + strings.Repeat("ff", 11),
 		"suspects beyond the bound":        head("01") + "41" + strings.Repeat("00", 65*8),
 		"more suspects than bytes":         head("01") + "02" + strings.Repeat("00", 15),
-		"missing pieces beyond the bound":  head("03") + "00 00 8104" + strings.Repeat("00", 513*2),
-		"more missing pieces than bytes":   head("03") + "00 00 02 000100",
+		"states beyond the bound":          head("01") + "00 09" + strings.Repeat("00", 9*13),
+		"more states than bytes":           head("01") + "00 02" + strings.Repeat("00", 25),
+		"missing pieces beyond the bound":  head("03") + "0000000000000000 00 00 8104" + strings.Repeat("00", 513*2),
+		"more missing pieces than bytes":   head("03") + "0000000000000000 00 00 02 000100",
 		"a piece of none":                  own + "00 00 00",
 		"an index that is the count":       own + "02 02 00",
 		"a count beyond the bound":         own + "00 8120 00",

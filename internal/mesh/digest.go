@@ -1,0 +1,156 @@
+package mesh
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+)
+
+// Where not everybody watches everybody, two speakers that do not watch each other can lose the
+// path between them and nobody suspects anything. So each heartbeat has a digest: it names some
+// of the states of others that its sender has, the latest first, and further ones in turn. A
+// speaker that does not have one of them asks the peer itself and, if nothing comes from it,
+// those that watch the peer (anti-entropy: van Renesse et al. 2008, "Efficient Reconciliation
+// and Flow Control for Anti-Entropy Protocols"). An entry is a hint, no more: the state itself
+// comes from a speaker that receives from the peer.
+
+const (
+	// digestSize is how many states in turn, and how many of the latest, a heartbeat names.
+	digestSize = wire.MaxKnown / 2
+	// mostLatest is how many states wait to be named: more of them come in turn.
+	mostLatest = 4 * digestSize
+	// mostPulls is how many states that digests name are asked for per heartbeat.
+	mostPulls = 16
+	// silentRounds is after how many rounds without a heartbeat in turn a peer that this speaker
+	// does not watch is lost; it is asked to send something a round before.
+	silentRounds = 3
+)
+
+// want is a state that a digest names and this speaker does not have.
+type want struct {
+	wire.Known           // its ID is 0: there is none
+	since      time.Time // when it was named
+	asked      int       // how many speakers were asked for it
+}
+
+// known names the state of a peer that this speaker has.
+func (p *peer) known() wire.Known {
+	return wire.Known{ID: p.id, Process: [4]byte(p.instance[:4]), Sequence: p.sequence}
+}
+
+// has returns whether this speaker has a state of a live peer, or a later one. The state of a
+// process that was replaced is not missing.
+func (p *peer) has(k wire.Known) bool {
+	return p.live && (k.Process == [4]byte(p.instance[:4]) && k.Sequence <= p.sequence || k.Process == [4]byte(p.replaced[:4]))
+}
+
+// digest returns what the next regular heartbeat names.
+func (m *Machine) digest(inTurn []*peer) []wire.Known {
+	var known []wire.Known
+	count := min(len(m.latest), digestSize)
+	for _, p := range slices.Concat(m.latest[:count], inTurn) {
+		if p.live && p.sequence > 0 {
+			known = append(known, p.known())
+		}
+	}
+	m.latest = slices.Delete(m.latest, 0, count)
+	return known
+}
+
+// noteLatest has the next digests name the state of a peer.
+func (m *Machine) noteLatest(p *peer) {
+	if !m.few() && len(m.latest) < mostLatest && !slices.Contains(m.latest, p) {
+		m.latest = append(m.latest, p)
+	}
+}
+
+// inTurn returns the peers whose turn it is to be named.
+func (m *Machine) inTurn() (peers []*peer) {
+	if m.few() {
+		return nil
+	}
+	order := m.ordered()
+	for range min(digestSize, len(order)) {
+		m.turn = (m.turn + 1) % len(order)
+		peers = append(peers, order[m.turn])
+	}
+	return peers
+}
+
+// receiveDigest notes which of the states in a digest this speaker does not have.
+func (m *Machine) receiveDigest(now time.Time, digest []wire.Known) {
+	for _, k := range digest {
+		p := m.byID[k.ID]
+		if p == nil || p.has(k) || slices.Contains(m.wanted, p) {
+			continue
+		}
+		if suspicions, _ := m.accusations(now, p); p.live || suspicions == 0 {
+			p.want, m.wanted = want{Known: k, since: now}, append(m.wanted, p)
+		}
+	}
+}
+
+// pullWanted asks, once per heartbeat, for states that digests have named: a peer itself first,
+// and those that watch it then, one after the other.
+func (m *Machine) pullWanted(now time.Time) (sends []Send) {
+	m.wanted = slices.DeleteFunc(m.wanted, func(p *peer) bool {
+		w := &p.want
+		if w.asked > watchers || p.has(w.Known) || p.received.After(w.since) {
+			p.want = want{} // a digest names it again if it is still missing
+		}
+		if w.ID == 0 || len(sends) == mostPulls {
+			return w.ID == 0
+		}
+		if w.asked == 0 && p.met && p.suspected.IsZero() {
+			sends = append(sends, m.pull(p, 0, nil))
+		} else if by := m.watchersOf(p); len(by) > 0 {
+			sends = append(sends, m.pullFrom(by[w.asked%len(by)], p, nil))
+		}
+		w.asked++
+		return false
+	})
+	return sends
+}
+
+// pullFrom asks a peer for the state of another one, or for some pieces of it.
+func (m *Machine) pullFrom(from, about *peer, missing []uint16) Send {
+	send := m.pull(from, 0, missing)
+	send.Message.About = about.id
+	return send
+}
+
+// relayPulled answers a peer that asks for the state of another one, if this speaker receives
+// from that one, or it restarts.
+func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Send {
+	about := m.byID[msg.About]
+	if about == nil || about == to || about.sequence == 0 || !m.vouches(now, about) && !(about.live && about.isBackSoon(now)) {
+		return nil
+	}
+	missing := msg.Missing
+	if msg.MissingOf != about.sequence {
+		missing = nil
+	}
+	return m.stateOf(now, about, to, missing)
+}
+
+// noteLostInTurn notes from which of these peers, which this speaker does not watch, nothing
+// comes although they are alive.
+func (m *Machine) noteLostInTurn(now time.Time, peers []*peer) (asks []Send) {
+	for _, p := range peers {
+		silent := now.Sub(p.received)
+		if alive := now.Sub(p.since); alive < silent {
+			silent = alive
+		}
+		round := time.Duration(len(m.ring.order)) * max(m.timing.Interval, p.interval)
+		switch {
+		case p.arc || p.lost || !p.live || p.isRestarting() || silent < (silentRounds-1)*round:
+		case silent < silentRounds*round:
+			asks = append(asks, m.ping(p))
+		default:
+			p.lost = true
+			m.version++
+		}
+	}
+	return asks
+}

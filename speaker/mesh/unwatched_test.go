@@ -1,0 +1,34 @@
+package mesh
+
+import (
+	"testing"
+	"time"
+)
+
+// TestSpeakerStartsWithoutAPathToSomeItDoesNotWatch: among thirty, most pairs do not watch each
+// other, so that nobody suspects anything; what those that cannot be reached own must stay theirs.
+func TestSpeakerStartsWithoutAPathToSomeItDoesNotWatch(t *testing.T) {
+	play(t, 1, 30, 60, func(t *testing.T, w *world) {
+		before := settled(t, w)
+		beyond := w.names[1:6]
+		for _, other := range beyond {
+			w.cutFrom("n1", other)
+			w.cutFrom(other, "n1")
+		}
+		w.pass(time.Second)
+		w.crash("n1", true)
+		w.pass(time.Second)
+		w.run("n1")
+		w.pass(startWait + 2*time.Second)
+		for a, owner := range settled(t, w) {
+			if before[a] != "n1" && before[a] != owner {
+				t.Errorf("%s moved from %s to %s, which can reach all but n1", a, before[a], owner)
+			}
+		}
+		for _, other := range beyond {
+			w.crash(other, true)
+		}
+		w.pass(2 * time.Second)
+		settled(t, w)
+	})
+}

@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -88,7 +89,7 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Kept
 	}
 	for _, h := range a.HeldBy(req.Service) {
 		p, at := a.from(h.Address), pledge{h.Address, h.Service}
-		if why := a.mayNotShare(h.Address, h.Service, req.Terms); why != "" {
+		if why := a.mayNotStay(h.Address, h.Service, req.Terms); why != "" {
 			lost = append(lost, Kept{h, "the Service " + why})
 			continue
 		}
@@ -201,12 +202,13 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 	if refusal != nil {
 		return Holding{}, refusal
 	}
-	if req.Terms.Key != "" {
-		for _, family := range families {
-			if address, p, ok := a.findShared(req, family, candidates, chosen); ok {
-				return Holding{Address: address, Pool: p.Name, Service: req.Service}, nil
-			}
+	crowded := false
+	for _, family := range families {
+		h, found, more := a.findShared(req, family, candidates, chosen)
+		if found {
+			return h, nil
 		}
+		crowded = crowded || more
 	}
 	for _, family := range families {
 		for _, p := range candidates {
@@ -218,7 +220,11 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 			}
 		}
 	}
-	return Holding{}, a.explain(req, families, candidates, chosen)
+	refusal = a.explain(req, families, candidates, chosen)
+	if crowded {
+		refusal.Message += fmt.Sprintf("; of the addresses with its value of the annotation lbstack.io/allow-shared-ip %d addresses were compared with it, and it can share none of them", maxCompared)
+	}
+	return Holding{}, refusal
 }
 
 // candidates returns the pools to try, in order.
@@ -236,21 +242,4 @@ func (a *Allocator) candidates(req *Request) ([]*pool, *Refusal) {
 		return a.both, nil
 	}
 	return a.order, nil
-}
-
-// findShared finds an address whose holders share it with the Service: the
-// lowest of the first pool in order.
-func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*pool, chosen []Holding) (best netip.Addr, from *pool, found bool) {
-	rank := len(candidates)
-	for _, address := range a.byKey[req.Terms.Key] {
-		p := a.from(address)
-		at := slices.Index(candidates[:rank], p) // a better one than so far
-		if at < 0 || family != lb.FamilyOf(address) || p.bars(req, family, false) != none || !p.gives(address) {
-			continue
-		}
-		if a.mayNotJoin(address, req.Service, req.Terms, p) == "" && (a.counted(address, req.Service.Namespace) || !a.overQuota(p, req, chosen)) {
-			best, from, found, rank = address, p, true, at
-		}
-	}
-	return best, from, found
 }

@@ -112,6 +112,30 @@ func BenchmarkAgain(b *testing.B) {
 	}
 }
 
+// BenchmarkAssignShared asks for an address with a sharing key of which there are many
+// addresses that all agree but in the last of 1024 ports: the time must not grow with
+// their number.
+func BenchmarkAssignShared(b *testing.B) {
+	for _, count := range []int{10, 64, 200, 1000, 10000} {
+		b.Run(fmt.Sprintf("addresses=%d", count), func(b *testing.B) {
+			a := New()
+			a.SetPools(poolOf(b, "10.0.0.0/16"))
+			last := uint16(65535)
+			for i, address := range services(count) {
+				at := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+				if !a.Hold(Holding{Address: at, Pool: "p", Service: address}, share("k", append(numbered(1, 1023), last)...)) {
+					b.Fatalf("Hold(%s): got false, want true", at)
+				}
+			}
+			req := Request{Service: lb.ServiceKey{Namespace: "namespace", Name: "web"}, Families: v4, Terms: share("k", append(numbered(2000, 1023), last)...)}
+			for b.Loop() {
+				d := a.Assign(req)
+				a.Release(d.Keep[0].Address, req.Service)
+			}
+		})
+	}
+}
+
 // BenchmarkMemory tells what is kept for each address that a Service holds alone,
 // the bytes of names aside: those are the caller's.
 func BenchmarkMemory(b *testing.B) {

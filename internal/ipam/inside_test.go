@@ -58,6 +58,7 @@ func takenUpAgainstPolicy(a *Allocator, d Decision) bool {
 type inside struct {
 	ByKey     map[string][]netip.Addr
 	Shared    map[netip.Addr]int // holders after the first
+	Ports     map[netip.Addr][]lb.Port
 	Origin    map[netip.Addr]lb.PoolName
 	Held      map[lb.PoolName]int
 	Used      map[lb.PoolName][2]int64
@@ -92,8 +93,11 @@ func checkInside(t tester, a *Allocator) {
 	}
 	want := recount(a, holders)
 	got := inside{
-		ByKey: a.byKey, Shared: map[netip.Addr]int{}, Origin: map[netip.Addr]lb.PoolName{},
+		ByKey: a.byKey, Shared: map[netip.Addr]int{}, Ports: map[netip.Addr][]lb.Port{}, Origin: map[netip.Addr]lb.PoolName{},
 		Held: map[lb.PoolName]int{}, Used: map[lb.PoolName][2]int64{}, Namespace: map[lb.PoolName]map[string]int{},
+	}
+	for address, used := range a.ports {
+		got.Ports[address] = portsIn(used)
 	}
 	for address, list := range a.shared {
 		got.Shared[address] = len(list)
@@ -137,6 +141,26 @@ func checkInside(t tester, a *Allocator) {
 	}
 }
 
+// portsIn are the ports of a set, found by asking for each of the words that have any.
+func portsIn(s *portSet) (list []lb.Port) {
+	for i, protocol := range []lb.Protocol{"TCP", "UDP", "SCTP"} {
+		for n, page := range s.pages[i] {
+			for word := 0; page != nil && word < len(page); word++ {
+				for bit := 0; page[word] != 0 && bit < 64; bit++ {
+					if p := (lb.Port{Protocol: protocol, Number: uint16(n<<12 + word<<6 + bit)}); s.has(p) {
+						list = append(list, p)
+					}
+				}
+			}
+		}
+	}
+	slices.SortFunc(list, lb.Port.Compare)
+	if len(list) != s.len() {
+		return nil // which differs from what is expected
+	}
+	return list
+}
+
 func checkPledge(t tester, a *Allocator, at pledge, what string) {
 	t.Helper()
 	if !a.holds(at.address, at.service) {
@@ -146,7 +170,7 @@ func checkPledge(t tester, a *Allocator, at pledge, what string) {
 
 func recount(a *Allocator, holders map[netip.Addr][]*account) inside {
 	want := inside{
-		ByKey: map[string][]netip.Addr{}, Shared: map[netip.Addr]int{}, Origin: map[netip.Addr]lb.PoolName{},
+		ByKey: map[string][]netip.Addr{}, Shared: map[netip.Addr]int{}, Ports: map[netip.Addr][]lb.Port{}, Origin: map[netip.Addr]lb.PoolName{},
 		Held: map[lb.PoolName]int{}, Used: map[lb.PoolName][2]int64{}, Namespace: map[lb.PoolName]map[string]int{},
 	}
 	for name, p := range a.pools {
@@ -173,7 +197,12 @@ func recount(a *Allocator, holders map[netip.Addr][]*account) inside {
 		namespaces, keys := map[string]bool{}, map[string]bool{}
 		for _, c := range list {
 			namespaces[c.key.Namespace] = true
-			keys[a.terms(address, c).Key] = true
+			terms := a.terms(address, c)
+			keys[terms.Key] = true
+			if terms.Ports != nil {
+				want.Ports[address] = append(want.Ports[address], terms.Ports...) // no two holders have one
+				slices.SortFunc(want.Ports[address], lb.Port.Compare)
+			}
 		}
 		for n := range namespaces {
 			if counts := want.Namespace[p.Name]; counts != nil {
@@ -235,7 +264,7 @@ func checkEmpty(t tester, a *Allocator) {
 	checkInside(t, a)
 	left := map[string]int{
 		"accounts": len(a.accounts.heads), "far": len(a.far), "origin": len(a.origin), "shared": len(a.shared),
-		"byKey": len(a.byKey), "pledged": len(a.pledged), "outside": len(a.outside), "sharing": len(a.sharing),
+		"byKey": len(a.byKey), "pledged": len(a.pledged), "outside": len(a.outside), "sharing": len(a.sharing), "ports": len(a.ports),
 	}
 	for _, p := range a.pools {
 		left["namespaces of "+string(p.Name)] = len(p.byNamespace)

@@ -39,6 +39,7 @@ type Allocator struct {
 	shared   map[netip.Addr][]*account // the holders after the first
 	byKey    map[string][]netip.Addr   // addresses by sharing key, sorted
 	sharing  map[pledge]lb.Sharing     // the terms of those who share
+	ports    map[netip.Addr]*portSet   // of the holders that share
 	pledged  map[pledge]struct{}       // handed to a Service that has not taken it up
 	outside  map[pledge]outside        // kept although the pool no longer gives it, and why
 	dropped  map[pledge]struct{}       // what a Service was told to let go, and has not yet
@@ -63,7 +64,7 @@ type pledge struct {
 func New() *Allocator {
 	return &Allocator{
 		pools: map[lb.PoolName]*pool{}, accounts: newRegister(), far: map[netip.Addr]*account{},
-		origin: map[netip.Addr]*pool{}, shared: map[netip.Addr][]*account{}, byKey: map[string][]netip.Addr{}, sharing: map[pledge]lb.Sharing{},
+		origin: map[netip.Addr]*pool{}, shared: map[netip.Addr][]*account{}, byKey: map[string][]netip.Addr{}, sharing: map[pledge]lb.Sharing{}, ports: map[netip.Addr]*portSet{},
 		pledged: map[pledge]struct{}{}, outside: map[pledge]outside{}, dropped: map[pledge]struct{}{}, nobody: &account{},
 	}
 }

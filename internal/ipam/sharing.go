@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -8,9 +9,18 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxHolders is how many Services can share an address: the bound of spec.holders of
-// its claim.
-const maxHolders = 256
+const (
+	// maxHolders is how many Services can share an address: the bound of spec.holders of
+	// its claim.
+	maxHolders = 256
+	// maxSharedPorts is how many ports Services that share an address can have together. The
+	// claim has each of them twice, in spec.holders and in metadata.managedFields, in some 32
+	// bytes; etcd accepts 1.5 MiB.
+	maxSharedPorts = 8192
+	// maxCompared is with the holders of how many addresses of its sharing key a Service is
+	// compared, port by port, before it gets an address of its own.
+	maxCompared = 64
+)
 
 // mayNotJoin says why a Service cannot have an address on these terms, together
 // with those that hold it already; empty if it can. It is part of a sentence
@@ -21,7 +31,7 @@ func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms 
 	if why := a.outOfScope(address, service, p); why != "" {
 		return why
 	}
-	if why := a.mayNotShare(address, service, terms); why != "" {
+	if why := a.mayNotStay(address, service, terms); why != "" {
 		return why
 	}
 	if len(a.shared[address])+1 >= maxHolders {
@@ -30,8 +40,23 @@ func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms 
 	return ""
 }
 
-// mayNotShare says the same of a Service that is there already: the scope of the
+// mayNotStay is the same of a Service that holds the address already: the scope of the
 // pool counts for those who join.
+func (a *Allocator) mayNotStay(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
+	if why := a.mayNotShare(address, service, terms); why != "" {
+		return why
+	}
+	had := len(a.Terms(address, service).Ports)
+	others := a.ports[address].len() - had
+	// Terms that a claim has already are accepted, so that a restart takes nothing away.
+	if others > 0 && len(terms.Ports) > had && others+len(terms.Ports) > maxSharedPorts {
+		return fmt.Sprintf("cannot share it: with its %d ports all Services that have it would have more than %d ports, which do not go into its IPAddressClaim", len(terms.Ports), maxSharedPorts)
+	}
+	return ""
+}
+
+// mayNotShare compares terms with those of the other holders. These agree with each other:
+// all have the key and the traffic of the first one, and no port twice.
 func (a *Allocator) mayNotShare(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
 	for c := range a.holders(address) {
 		if c.key == service {
@@ -40,8 +65,31 @@ func (a *Allocator) mayNotShare(address netip.Addr, service lb.ServiceKey, terms
 		if why := disagreement(c.key.DescribeTo(service.Namespace), a.terms(address, c), terms); why != "" {
 			return why
 		}
+		break
+	}
+	used, own := a.ports[address], a.Terms(address, service).Ports
+	for _, port := range terms.Ports {
+		if used.has(port) && !hasPort(own, port) {
+			return fmt.Sprintf("cannot share it with %s: both use port %s", a.userOf(address, port).DescribeTo(service.Namespace), port)
+		}
 	}
 	return ""
+}
+
+// hasPort says whether a sorted list has a port.
+func hasPort(list []lb.Port, port lb.Port) bool {
+	_, ok := slices.BinarySearchFunc(list, port, lb.Port.Compare)
+	return ok
+}
+
+// userOf returns the holder of an address that uses a port.
+func (a *Allocator) userOf(address netip.Addr, port lb.Port) lb.ServiceKey {
+	for c := range a.holders(address) {
+		if hasPort(a.terms(address, c).Ports, port) {
+			return c.key
+		}
+	}
+	return lb.ServiceKey{}
 }
 
 // outOfScope says that an address has a holder in another namespace, which came
@@ -70,20 +118,45 @@ func disagreement(holder string, has, terms lb.Sharing) string {
 	case terms.Traffic != has.Traffic:
 		return fmt.Sprintf("cannot share it with %s: both must have externalTrafficPolicy: Cluster, or both Local and the same selector", holder)
 	}
-	if port, both := common(terms.Ports, has.Ports); both {
-		return fmt.Sprintf("cannot share it with %s: both use port %s", holder, port)
-	}
 	return ""
 }
 
-// common returns a port that is in both sorted lists.
-func common(xs, ys []lb.Port) (lb.Port, bool) {
-	for _, x := range xs {
-		if _, ok := slices.BinarySearchFunc(ys, x, lb.Port.Compare); ok {
-			return x, true
+// findShared finds an address whose holders share it with the Service: the lowest of the
+// first pool in order. It compares the Service with maxCompared addresses; more says that
+// there are others.
+func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*pool, chosen []Holding) (h Holding, found, more bool) {
+	addresses := a.byKey[req.Terms.Key]
+	if len(addresses) == 0 {
+		return Holding{}, false, false
+	}
+	ranks := make(map[*pool]int, len(candidates))
+	for i, p := range candidates {
+		if p.bars(req, family, false) == none {
+			ranks[p] = i
 		}
 	}
-	return lb.Port{}, false
+	type option struct {
+		rank    int
+		address netip.Addr
+	}
+	var options []option
+	for _, address := range addresses {
+		p := a.from(address)
+		rank, ok := ranks[p]
+		// In a pool that shares within a namespace, addresses of other namespaces take no turn.
+		inScope := ok && (p.ShareAcrossNamespaces || a.first(address).key.Namespace == req.Service.Namespace)
+		if inScope && family == lb.FamilyOf(address) && p.gives(address) {
+			options = append(options, option{rank, address})
+		}
+	}
+	slices.SortStableFunc(options, func(x, y option) int { return cmp.Compare(x.rank, y.rank) })
+	for _, o := range options[:min(len(options), maxCompared)] {
+		p := candidates[o.rank]
+		if a.mayNotJoin(o.address, req.Service, req.Terms, p) == "" && (a.counted(o.address, req.Service.Namespace) || !a.overQuota(p, req, chosen)) {
+			return Holding{Address: o.address, Pool: p.Name, Service: req.Service}, true, false
+		}
+	}
+	return Holding{}, false, len(options) > maxCompared
 }
 
 func (a *Allocator) index(key string, address netip.Addr) {
@@ -127,14 +200,38 @@ func (a *Allocator) setTerms(address netip.Addr, c *account, terms lb.Sharing) {
 	if terms.Key == "" && len(a.sharing) == 0 {
 		return
 	}
-	was := a.sharing[at].Key
+	if terms.Key == "" {
+		terms = lb.Sharing{}
+	}
+	was := a.sharing[at]
 	if terms.Key == "" {
 		delete(a.sharing, at)
 	} else {
 		a.sharing[at] = terms
 	}
-	if was != terms.Key {
-		a.unindex(was, address)
+	if was.Key != terms.Key {
+		a.unindex(was.Key, address)
 		a.index(terms.Key, address)
+	}
+	if !slices.Equal(was.Ports, terms.Ports) {
+		a.setPorts(address, was.Ports, terms.Ports)
+	}
+}
+
+// setPorts replaces the ports that a holder of an address uses.
+func (a *Allocator) setPorts(address netip.Addr, was, ports []lb.Port) {
+	used := a.ports[address]
+	if used == nil {
+		used = &portSet{}
+		a.ports[address] = used
+	}
+	for _, port := range was {
+		used.clear(port)
+	}
+	for _, port := range ports {
+		used.set(port)
+	}
+	if used.len() == 0 {
+		delete(a.ports, address)
 	}
 }

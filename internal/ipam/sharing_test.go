@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -277,4 +278,94 @@ func TestPoolEditsTakeNoSharedAddress(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A Service compares itself with the holders of 64 addresses of its key, in the order in
+// which it would take them, and takes a free one if it can share none of these.
+func TestSharedAddressesThatAreCompared(t *testing.T) {
+	crowd := func(t *testing.T, n int, first string) *Allocator {
+		t.Helper()
+		a := allocator(newPool("first", "10.0.1.0-10.0.1.9", across), newPool("p", "10.0.0.1-10.0.0.254"), newPool("q", "10.0.2.0-10.0.2.254", across))
+		for i := range n {
+			take(t, a, fmt.Sprint("other", i), fmt.Sprintf(first, i+1), share("k", 80))
+		}
+		return a
+	}
+	t.Run("64 addresses are compared and the free one is of the first pool", func(t *testing.T) {
+		a := crowd(t, 64, "10.0.0.%d@p")
+		take(t, a, "fits", "10.0.0.100@p", share("k", 81))
+		decide(t, a, ask("web", on(share("k", 80, 82))), "keep 10.0.1.0@first")
+	})
+	t.Run("address 64 in the order can be shared", func(t *testing.T) {
+		a := crowd(t, 63, "10.0.0.%d@p")
+		take(t, a, "fits", "10.0.0.100@p", share("k", 81))
+		decide(t, a, ask("web", on(share("k", 80, 82))), "keep 10.0.0.100@p")
+	})
+	t.Run("addresses of a pool that comes later take no turn", func(t *testing.T) {
+		a := crowd(t, 64, "10.0.0.%d@p")
+		take(t, a, "fits", "10.0.1.5@first", share("k", 81))
+		decide(t, a, ask("web", on(share("k", 80, 82))), "keep 10.0.1.5@first")
+	})
+	t.Run("addresses of other namespaces take no turn in a pool that shares in one", func(t *testing.T) {
+		a := crowd(t, 64, "10.0.0.%d@p")
+		take(t, a, "mine/fits", "10.0.0.100@p", share("k", 81))
+		decide(t, a, ask("mine/web", on(share("k", 80, 82))), "keep 10.0.0.100@p")
+	})
+	t.Run("the refusal names the bound", func(t *testing.T) {
+		a := crowd(t, 65, "10.0.0.%d@p")
+		d := decide(t, a, ask("web", on(share("k", 80)), from("p"), using(v6)), "refused NoPool")
+		if strings.Contains(d.Refusal.Message, "compared") {
+			t.Errorf("message without any address that could be compared: got %q", d.Refusal.Message)
+		}
+		setPools(a, newPool("p", "10.0.0.1-10.0.0.65"))
+		d = decide(t, a, ask("web", on(share("k", 80))), "refused PoolExhausted")
+		if want := "64 addresses"; !strings.Contains(d.Refusal.Message, want) {
+			t.Errorf("message: got %q, want it to contain %q", d.Refusal.Message, want)
+		}
+	})
+}
+
+// numbered are n ports from first on.
+func numbered(first, n int) (ports []uint16) {
+	for i := range n {
+		ports = append(ports, uint16(first+i))
+	}
+	return ports
+}
+
+// The claim of an address has the ports of all its holders, and has to fit into etcd.
+func TestPortsOfAllHoldersTogetherAreBounded(t *testing.T) {
+	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
+	for i := range 7 {
+		settle(t, a, ask(fmt.Sprint("s", i), on(share("k", numbered(1+1024*i, 1024)...))), "keep 10.0.0.1@p")
+	}
+	settle(t, a, ask("small", on(share("k", 30000))), "keep 10.0.0.1@p")
+	const more = "more than 8192 ports"
+	refused := func(name string, terms lb.Sharing) {
+		t.Helper()
+		d := decide(t, a, ask(name, on(terms), wants("10.0.0.1")), "refused SharingConflict")
+		if d.Refusal != nil && !strings.Contains(d.Refusal.Message, more) {
+			t.Errorf("message: got %q, want it to contain %q", d.Refusal.Message, more)
+		}
+	}
+	refused("joins", share("k", numbered(20000, 1024)...))
+	settle(t, a, ask("joins", on(share("k", numbered(20000, 1023)...))), "keep 10.0.0.1@p")
+	refused("one", share("k", 30001))
+	settle(t, a, ask("none", on(share("k"))), "keep 10.0.0.1@p") // nothing is added
+	settle(t, a, ask("s0", on(share("k", numbered(1, 1023)...))), "keep 10.0.0.1@p")
+	settle(t, a, ask("s0", on(share("k", numbered(1, 1024)...))), "keep 10.0.0.1@p")
+	d := settle(t, a, ask("small", on(share("k", 30000, 30001))), "keep 10.0.0.2@p, drop 10.0.0.1@p, lost 10.0.0.1@p")
+	if got := d.Lost[0].Why; !strings.Contains(got, more) {
+		t.Errorf("why the Service that has more ports now lost the address: got %q, want it to contain %q", got, more)
+	}
+}
+
+// Claims that an administrator wrote with more than the bound still count after a restart.
+func TestPortsBeyondTheBoundAreAdopted(t *testing.T) {
+	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
+	for i := range 9 {
+		take(t, a, fmt.Sprint("s", i), "10.0.0.1@p", share("k", numbered(1+1024*i, 1024)...))
+	}
+	decide(t, a, ask("s8", on(share("k", numbered(1+1024*8, 1024)...))), "keep 10.0.0.1@p")
+	decide(t, a, ask("s8", on(share("k", numbered(1+1024*8, 1000)...))), "keep 10.0.0.1@p")
 }

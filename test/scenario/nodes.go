@@ -71,9 +71,9 @@ func (s *Scenario) RestartSpeakers(ctx context.Context, mark string) error {
 	})
 }
 
-// replaceSpeaker has a node get a new pod for its speaker, and waits until it is
+// ReplaceSpeaker has a node get a new pod for its speaker, and waits until it is
 // ready. The old pod gets its time: its ports are the node's.
-func (s *Scenario) replaceSpeaker(ctx context.Context, node string) error {
+func (s *Scenario) ReplaceSpeaker(ctx context.Context, node string) error {
 	old, err := s.speakerOf(ctx, node)
 	if err != nil {
 		return err

@@ -147,6 +147,6 @@ func (s *Scenario) Faults() []Fault {
 				return err
 			},
 			// The next pod is started at once; a container that died often is not.
-			s.replaceSpeaker},
+			s.ReplaceSpeaker},
 	}
 }

@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/lbstack/lbstack/test/eventually"
+	"github.com/lbstack/lbstack/test/scenario"
+)
+
+const (
+	// soon is within what a test sees on the wire that addresses are served, or have one owner,
+	// on a machine that has more to do. How long it takes is in docs/benchmarks.md.
+	soon = 5 * time.Second
+	// together is how long two nodes may answer where one that cannot reach the other is found out:
+	// the detection time of the profile Default, and what requests of the watcher leave open.
+	together = 500 * time.Millisecond
+	// settles is how long something stays as it is before a test believes it.
+	settles = 2 * time.Second
+)
+
+// watching records who answers for addresses until the test ends.
+func watching(t *testing.T, addresses ...string) *scenario.Watch {
+	t.Helper()
+	w, err := bed.Watch(addresses...)
+	must(t, err)
+	t.Cleanup(func() { must(t, w.Close()) })
+	for _, address := range addresses {
+		eventually.Succeed(t, soon, "somebody answers for "+address, func(context.Context) error {
+			if len(w.All(address).Owners) == 0 {
+				return fmt.Errorf("nobody has")
+			}
+			return nil
+		})
+	}
+	return w
+}
+
+// takenOver waits until only others than the former owner answer.
+func takenOver(t *testing.T, w *scenario.Watch, address string, lost time.Time, mac string) {
+	t.Helper()
+	eventually.Succeed(t, soon, "another node answers for "+address, func(context.Context) error {
+		if got := w.Since(lost, address); got.Last == "" || got.Last == mac {
+			return fmt.Errorf("%+v", got)
+		}
+		return nil
+	})
+	oneAnswers(t, w, address)
+	got := w.Since(lost, address)
+	t.Logf("nobody answered for %s for %d ms", address, got.Silent.Milliseconds())
+	notBoth(t, w, address, together)
+}
+
+// oneAnswers waits until one node answers, and goes on alone for a while.
+func oneAnswers(t *testing.T, w *scenario.Watch, address string) {
+	t.Helper()
+	eventually.Succeed(t, soon+settles, "one node answers for "+address, func(context.Context) error {
+		if got := w.Since(time.Now().Add(-settles), address); len(got.Owners) != 1 || got.Silent > settles/2 {
+			return fmt.Errorf("%+v", got)
+		}
+		return nil
+	})
+}
+
+// answersFrom waits until a node answers, and checks that no other has since a time, and that
+// the silence was short.
+func answersFrom(t *testing.T, w *scenario.Watch, address string, since time.Time, mac string) {
+	t.Helper()
+	oneAnswers(t, w, address)
+	got := w.Since(since, address)
+	t.Logf("nobody answered for %s for %d ms", address, got.Silent.Milliseconds())
+	if !slices.Equal(got.Owners, []string{mac}) || got.Silent > soon {
+		t.Errorf("%s: got %+v, want answers of %s, and at most %s without", address, got, mac, soon)
+	}
+}
+
+// onlyAnswers checks that one node has answered all the time, and no other.
+func onlyAnswers(t *testing.T, w *scenario.Watch, address, mac string) {
+	t.Helper()
+	got := w.All(address)
+	t.Logf("%s: %d ms without an answer at most", address, got.Silent.Milliseconds())
+	if !slices.Equal(got.Owners, []string{mac}) || got.Silent > soon {
+		t.Errorf("%s: got %+v, want answers of %s alone", address, got, mac)
+	}
+}
+
+// notBoth checks that two nodes have not answered for longer than some time.
+func notBoth(t *testing.T, w *scenario.Watch, address string, most time.Duration) {
+	t.Helper()
+	got := w.All(address)
+	t.Logf("two nodes answered for %s for %d ms", address, got.Both.Milliseconds())
+	if got.Both > most {
+		t.Errorf("%s: two nodes answered for %s, want %s at most: %+v", address, got.Both, most, got)
+	}
+}

@@ -1,0 +1,200 @@
+package scenario
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mdlayher/arp"
+	"github.com/mdlayher/packet"
+)
+
+const (
+	// askEvery is how often a Watch asks for each address.
+	askEvery = 20 * time.Millisecond
+	// broken is how long a host that answered does not answer, after which it counts as one
+	// that stopped: several requests, so that a busy processor is not taken for it.
+	broken = 5 * askEvery
+	// etherTypeARP and etherHeader are of an Ethernet frame with an ARP packet.
+	etherTypeARP, etherHeader = 0x0806, 14
+)
+
+// The host that asks is no machine, so that no neighbour table learns from the answers what a
+// client finds out on its own.
+var (
+	watcherAddress = netip.MustParseAddr("192.168.1.199")
+	watcherMAC     = net.HardwareAddr{0x02, 0x00, 192, 168, 1, 199}
+	broadcastMAC   = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+)
+
+// Watch asks a network segment every 20 ms who has some IPv4 addresses, and records all answers.
+type Watch struct {
+	socket *packet.Conn
+	begun  time.Time
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+
+	mu      sync.Mutex
+	answers map[netip.Addr][]answer
+}
+
+// answer is one ARP reply.
+type answer struct {
+	at  time.Time
+	mac string
+}
+
+// Answers is who answered for an address while it was watched.
+type Answers struct {
+	// Owners are the MACs that answered, in the order of their first answers.
+	Owners []string
+	// Last is the MAC of the last answer.
+	Last string
+	// Silent is the longest time without an answer.
+	Silent time.Duration
+	// Both is the longest time in which two hosts answered.
+	Both time.Duration
+}
+
+// Watch begins to watch addresses on the network of the client host, until Close.
+func (s *Scenario) Watch(addresses ...string) (*Watch, error) {
+	w := &Watch{begun: time.Now(), answers: map[netip.Addr][]answer{}}
+	var questions [][]byte
+	for _, text := range addresses {
+		address, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("watching an address: %w", err)
+		}
+		question, err := whoHas(address)
+		if err != nil {
+			return nil, err
+		}
+		questions, w.answers[address] = append(questions, question), nil
+	}
+	err := s.Cluster.InHost("client", func() error {
+		ifi, err := net.InterfaceByName(clientInterface)
+		if err != nil {
+			return err
+		}
+		if w.socket, err = packet.Listen(ifi, packet.Raw, etherTypeARP, nil); err != nil {
+			return err
+		}
+		return errors.Join(w.socket.SetPromiscuous(true), room(w.socket))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching on the client host: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	w.done.Go(func() { w.ask(ctx, questions) })
+	w.done.Go(w.read)
+	return w, nil
+}
+
+// whoHas returns the frame of a request.
+func whoHas(address netip.Addr) ([]byte, error) {
+	p, err := arp.NewPacket(arp.OperationRequest, watcherMAC, watcherAddress, net.HardwareAddr{0, 0, 0, 0, 0, 0}, address)
+	if err != nil {
+		return nil, fmt.Errorf("asking who has %s: %w", address, err)
+	}
+	payload, err := p.MarshalBinary()
+	if err != nil {
+		return nil, fmt.Errorf("asking who has %s: %w", address, err)
+	}
+	frame := slices.Concat(broadcastMAC, watcherMAC)
+	frame = binary.BigEndian.AppendUint16(frame, etherTypeARP)
+	return append(frame, payload...), nil
+}
+
+func (w *Watch) ask(ctx context.Context, questions [][]byte) {
+	ticker := time.NewTicker(askEvery)
+	defer ticker.Stop()
+	for {
+		for _, question := range questions {
+			_, _ = w.socket.WriteTo(question, &packet.Addr{HardwareAddr: broadcastMAC}) // what is not sent is not answered
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (w *Watch) read() {
+	buffer := make([]byte, 128)
+	for {
+		n, _, err := w.socket.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		p := new(arp.Packet)
+		if n < etherHeader || p.UnmarshalBinary(buffer[etherHeader:n]) != nil || p.Operation != arp.OperationReply || p.TargetIP != watcherAddress {
+			continue
+		}
+		w.mu.Lock()
+		if list, isWatched := w.answers[p.SenderIP]; isWatched {
+			w.answers[p.SenderIP] = append(list, answer{time.Now(), p.SenderHardwareAddr.String()})
+		}
+		w.mu.Unlock()
+	}
+}
+
+// Close ends it. The answers can still be asked for.
+func (w *Watch) Close() error {
+	w.stop()
+	err := w.socket.Close()
+	w.done.Wait()
+	return err
+}
+
+// Since returns who has answered for an address from a time until now.
+func (w *Watch) Since(from time.Time, address string) Answers {
+	w.mu.Lock()
+	list := slices.Clone(w.answers[netip.MustParseAddr(address)])
+	w.mu.Unlock()
+	list = slices.DeleteFunc(list, func(a answer) bool { return a.at.Before(from) })
+	return summarize(list, from, time.Now())
+}
+
+// All returns who has answered for an address since the watch began.
+func (w *Watch) All(address string) Answers { return w.Since(w.begun, address) }
+
+// period is a time in which a host answered without a break.
+type period struct {
+	mac         string
+	first, last time.Time
+}
+
+func summarize(list []answer, from, to time.Time) Answers {
+	var sum Answers
+	last := from
+	var periods []*period
+	current := map[string]*period{}
+	for _, a := range list {
+		sum.Silent, last, sum.Last = max(sum.Silent, a.at.Sub(last)), a.at, a.mac
+		if !slices.Contains(sum.Owners, a.mac) {
+			sum.Owners = append(sum.Owners, a.mac)
+		}
+		if p := current[a.mac]; p == nil || a.at.Sub(p.last) > broken {
+			current[a.mac] = &period{mac: a.mac, first: a.at}
+			periods = append(periods, current[a.mac])
+		}
+		current[a.mac].last = a.at
+	}
+	sum.Silent = max(sum.Silent, to.Sub(last))
+	for i, p := range periods {
+		for _, q := range periods[:i] {
+			if p.mac != q.mac {
+				sum.Both = max(sum.Both, min(p.last.Sub(p.first), p.last.Sub(q.first), q.last.Sub(q.first), q.last.Sub(p.first)))
+			}
+		}
+	}
+	return sum
+}

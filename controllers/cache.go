@@ -19,7 +19,7 @@ import (
 func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
-		NewInformer:      paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}),
+		NewInformer:      paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{}),
 		ByObject: map[client.Object]cache.ByObject{
 			// The watch sends the deletion of a Service that becomes one of another type.
 			&corev1.Service{}: {
@@ -33,6 +33,8 @@ func CacheOptions(namespace string) cache.Options {
 				Transform: strip(stripStack),
 			},
 			&discoveryv1.EndpointSlice{}: {Transform: strip(apiconv.PackEndpoints)},
+			&v1beta1.SpeakerState{}:      {Transform: strip(stripSpeakerState)},
+			&v1beta1.SpeakerRouteSlice{}: {Transform: strip(stripSlice)},
 			&corev1.Pod{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
 				Label:      labels.SelectorFromSet(labels.Set{v1beta1.LabelComponent: "speaker"}),
@@ -78,6 +80,17 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 		kept.Status.ContainerStatuses = append(kept.Status.ContainerStatuses, corev1.ContainerStatus{Name: c.Name, State: c.State, LastTerminationState: c.LastTerminationState})
 	}
 	return kept
+}
+
+// stripSpeakerState keeps the status of a speaker; its token can create the object with any
+// metadata where the admission policy of the speakers is not in effect.
+func stripSpeakerState(state *v1beta1.SpeakerState) *v1beta1.SpeakerState {
+	return &v1beta1.SpeakerState{ObjectMeta: apiconv.TrimMeta(state.ObjectMeta), Status: state.Status}
+}
+
+// stripSlice keeps the routes of a slice; see stripSpeakerState.
+func stripSlice(slice *v1beta1.SpeakerRouteSlice) *v1beta1.SpeakerRouteSlice {
+	return &v1beta1.SpeakerRouteSlice{ObjectMeta: apiconv.TrimMeta(slice.ObjectMeta), Node: slice.Node, Routes: slice.Routes}
 }
 
 // stripNamespace keeps of a Namespace, of which only the metadata is watched, its labels.

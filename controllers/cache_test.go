@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
@@ -52,6 +54,36 @@ func TestStripNamespace(t *testing.T) {
 		return
 	}
 	t.Error("namespaces are kept whole")
+}
+
+func TestCacheOptions_SpeakerReports(t *testing.T) {
+	keeps := metav1.ObjectMeta{Name: "n1", UID: "uid", ResourceVersion: "7"}
+	whole := *keeps.DeepCopy()
+	whole.Annotations = map[string]string{"large": "one"}
+	whole.OwnerReferences = []metav1.OwnerReference{{Kind: "Node", Name: "n1"}}
+	status := v1beta1.SpeakerStateStatus{Phase: v1beta1.SpeakerActive, LiveSpeakers: 3}
+	routes := []v1beta1.SpeakerBGPRoute{{Prefix: "192.0.2.1/32", Peers: []v1beta1.ObjectName{"tor"}}}
+	for _, tt := range []struct {
+		name     string
+		in, want any
+	}{
+		{"state", &v1beta1.SpeakerState{ObjectMeta: whole, Status: status}, &v1beta1.SpeakerState{ObjectMeta: keeps, Status: status}},
+		{"slice", &v1beta1.SpeakerRouteSlice{ObjectMeta: whole, Node: "n1", Routes: routes}, &v1beta1.SpeakerRouteSlice{ObjectMeta: keeps, Node: "n1", Routes: routes}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for object, by := range CacheOptions("lbstack-system").ByObject {
+				if reflect.TypeOf(object) != reflect.TypeOf(tt.in) {
+					continue
+				}
+				got, err := by.Transform(tt.in)
+				if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
+					t.Errorf("cached object (-want +got), %v:\n%s", err, diff)
+				}
+				return
+			}
+			t.Error("the cache has the whole object")
+		})
+	}
 }
 
 func TestWhatIsNoSuchObjectPasses(t *testing.T) {

@@ -9,10 +9,11 @@ type SpeakerBGPRoute struct {
 	// prefix that is announced.
 	// +kubebuilder:validation:MaxLength=49
 	Prefix string `json:"prefix"`
-	// peers are the names of the BGPPeers that have been told: sessions that are
-	// Established, or whose routers keep the route until the speaker is back. At most 128.
+	// peers are the names of the BGPPeers that have received the prefix: sessions that are
+	// Established, or whose routers retain the route until the speaker is back. At most 16 are
+	// listed, the first in the order of their names.
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Peers []ObjectName `json:"peers,omitempty"`
 	// since when a router has had the prefix from this node, without a break. Unset: not known.
@@ -22,7 +23,9 @@ type SpeakerBGPRoute struct {
 
 // SpeakerRouteSlice lists some of the prefixes that a node announces to routers, so that a
 // route which comes or goes costs one small write, however many others there are. Which of
-// the slices of a node lists a prefix can change. They go with the node.
+// the slices of a node lists a prefix can change. They go with the node. A node has at most 512,
+// named NODE-0 to NODE-511, so that what one speaker can store is bounded: routes beyond are
+// counted in its SpeakerState only.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=lbrts
@@ -39,9 +42,9 @@ type SpeakerRouteSlice struct {
 	// node that announces.
 	Node NodeName `json:"node"`
 
-	// routes of the slice, in order. At most 512 are listed.
+	// routes of the slice, in order. At most 64 are listed.
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=512
+	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Routes []SpeakerBGPRoute `json:"routes,omitempty"`
 }

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -154,25 +155,21 @@ func (r *Reconciler) endConflicts(ctx context.Context) error {
 	return nil
 }
 
-// forgetSpeakers deletes what the speakers reported.
+// forgetSpeakers deletes what the speakers reported. It reads the metadata only: there can be
+// hundreds of slices of each node.
 func (r *Reconciler) forgetSpeakers(ctx context.Context) error {
-	var states v1beta1.SpeakerStateList
-	var slices v1beta1.SpeakerRouteSliceList
-	for _, list := range []client.ObjectList{&states, &slices} {
+	for _, kind := range []string{"SpeakerRouteSlice", "SpeakerState"} {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(v1beta1.GroupVersion.WithKind(kind + "List"))
 		if err := r.Reader.List(ctx, list); err != nil {
-			return fmt.Errorf("listing what speakers reported: %w", err)
+			return fmt.Errorf("listing the %ss: %w", kind, err)
 		}
-	}
-	var objects []client.Object
-	for i := range slices.Items {
-		objects = append(objects, &slices.Items[i])
-	}
-	for i := range states.Items {
-		objects = append(objects, &states.Items[i])
-	}
-	for _, object := range objects {
-		if err := r.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("deleting the %T %s: %w", object, object.GetName(), err)
+		for i := range list.Items {
+			object := &list.Items[i]
+			object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind(kind)) // items of a list have none
+			if err := r.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("deleting the %s %s: %w", kind, object.GetName(), err)
+			}
 		}
 	}
 	return nil

@@ -41,7 +41,7 @@ var ours = labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.Man
 // Secrets it holds one name only, so that the operator need not be allowed to read others.
 func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
 	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
-	inPages := []runtime.Object{&corev1.Pod{}, &corev1.Service{}}
+	inPages := []runtime.Object{&corev1.Pod{}, &corev1.Service{}, &v1beta1.SpeakerState{}}
 	for _, kind := range manifests.Kinds() {
 		object, err := empty(scheme, kind)
 		if err != nil {

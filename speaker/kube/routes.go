@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// maxPeers is the bound of status.bgpPeers and of the peers of a route, maxText that of a
+	// maxPeers is the bound of status.bgpPeers, maxText that of a
 	// text in them.
 	maxPeers, maxText = 128, 1024
 )

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,9 +15,15 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxPrefix bounds the part of a slice's name that is the node's: names of objects have
-// at most 253 characters.
-const maxPrefix = 240
+const (
+	// maxSlices bounds the slices of a node, and so do the admission policy of the speakers and
+	// what the API server stores of one speaker. Routes beyond are announced and counted, and
+	// listed nowhere.
+	maxSlices = 512
+	// maxPrefix bounds the part of a slice's name that is the node's: names of objects have at
+	// most 253 characters. Of a longer name endLength characters at each end are used.
+	maxPrefix, endLength = 249, 124
+)
 
 // routeSlices writes the SpeakerRouteSlices of this node; it is the only writer of them.
 type routeSlices struct {
@@ -33,13 +37,12 @@ type routeSlices struct {
 	written int
 }
 
-// sliceName returns the name of one of the slices of a node.
+// sliceName returns the name of one of the slices of a node. The admission policy of the
+// speakers makes the same names.
 func sliceName(node lb.NodeName, number int) string {
 	name := string(node)
 	if len(name) > maxPrefix {
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(name)) // never fails
-		name = fmt.Sprintf("%s-%08x", strings.TrimRight(name[:maxPrefix-9], ".-"), h.Sum32())
+		name = name[:endLength] + "x" + name[len(name)-endLength:]
 	}
 	return fmt.Sprintf("%s-%d", name, number)
 }
@@ -58,6 +61,10 @@ func (s *routeSlices) write(ctx context.Context, owner []metav1.OwnerReference) 
 	}
 	var failed []error
 	for _, i := range slices.Sorted(maps.Keys(s.told.dirty)) {
+		if i >= maxSlices {
+			delete(s.told.dirty, i)
+			continue
+		}
 		if err := s.put(ctx, owner, sliceName(s.self, i), s.told.routes(i)); err != nil {
 			failed = append(failed, err)
 			continue
@@ -78,7 +85,7 @@ func (s *routeSlices) read(ctx context.Context) error {
 		return fmt.Errorf("listing the SpeakerRouteSlices of %s: %w", s.self, err)
 	}
 	there, wanted := map[string]*v1beta1.SpeakerRouteSlice{}, map[string]bool{}
-	for i := range s.told.slices {
+	for i := range min(len(s.told.slices), maxSlices) {
 		wanted[sliceName(s.self, i)] = true
 	}
 	for i := range list.Items {
@@ -97,13 +104,15 @@ func (s *routeSlices) read(ctx context.Context) error {
 	return nil
 }
 
-// put makes one slice as it should be.
+// put makes one slice as it should be. The admission policy allows no labels, annotations or
+// finalizers, so that an update removes those of others.
 func (s *routeSlices) put(ctx context.Context, owner []metav1.OwnerReference, name string, routes []v1beta1.SpeakerBGPRoute) error {
 	before := s.there[name]
 	if before == nil && len(routes) == 0 || before != nil && equality.Semantic.DeepEqual(before.Routes, routes) {
 		return nil
 	}
 	s.written++
+	slice := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: owner}, Node: v1beta1.NodeName(s.self), Routes: routes}
 	switch {
 	case len(routes) == 0:
 		if err := s.client.Delete(ctx, before); client.IgnoreNotFound(err) != nil {
@@ -111,18 +120,16 @@ func (s *routeSlices) put(ctx context.Context, owner []metav1.OwnerReference, na
 		}
 		delete(s.there, name)
 	case before == nil:
-		slice := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: owner}, Node: v1beta1.NodeName(s.self), Routes: routes}
 		if err := s.client.Create(ctx, slice); err != nil {
 			return fmt.Errorf("creating the SpeakerRouteSlice %s: %w", name, err)
 		}
 		s.there[name] = slice
 	default:
-		next := before.DeepCopy()
-		next.Routes = routes
-		if err := s.client.Update(ctx, next); err != nil {
+		slice.ResourceVersion = before.ResourceVersion
+		if err := s.client.Update(ctx, slice); err != nil {
 			return fmt.Errorf("updating the SpeakerRouteSlice %s: %w", name, err)
 		}
-		s.there[name] = next
+		s.there[name] = slice
 	}
 	return nil
 }

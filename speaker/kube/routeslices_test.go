@@ -172,20 +172,86 @@ func TestRouteSlices(t *testing.T) {
 	}
 }
 
-func TestNamesOfSlicesAreNames(t *testing.T) {
-	long := strings.Repeat("a", 253)
-	if got := sliceName("n1", 3); got != "n1-3" {
-		t.Errorf("got %q, want n1-3", got)
+func TestSliceName(t *testing.T) {
+	a, b := strings.Repeat("a", 124), strings.Repeat("b", 124)
+	for _, tt := range []struct{ name, node, want string }{
+		{"short name", "n1", "n1-511"},
+		{"longest name that fits", a + "." + b, a + "." + b + "-511"},
+		{"longer name", a + "cc" + b, a + "x" + b + "-511"},
+		{"longer name with dots at the cut", a[1:] + ".cc." + b[1:], a[1:] + ".x." + b[1:] + "-511"},
+		{"longest name of a node", a + "ccccc" + b, a + "x" + b + "-511"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := sliceName(lb.NodeName(tt.node), maxSlices-1)
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if wrong := validation.IsDNS1123Subdomain(got); len(wrong) > 0 {
+				t.Errorf("%q: %v", got, wrong)
+			}
+		})
 	}
-	x, y := sliceName(lb.NodeName(long), 31), sliceName(lb.NodeName(long[:252]+"b"), 31)
-	if x == y {
-		t.Errorf("two long names: got %q for both", x)
+}
+
+// TestRouteSlices_Bounds: what the admission policy and the schema refuse is not written.
+func TestRouteSlices_Bounds(t *testing.T) {
+	s := newServer(t)
+	w := &routeSlices{client: s, self: "n1"}
+	w.told.note(nil)
+	for i := range maxSlices + 1 { // as if each had been full
+		w.told.slices = append(w.told.slices, map[netip.Prefix][]bgp.PeerName{prefixOf(i): {"tor"}})
+		w.told.place[prefixOf(i)] = i
 	}
-	dotted := sliceName(lb.NodeName(long[:230]+"."+long[:20]), 31)
-	for _, name := range []string{x, y, dotted} {
-		if wrong := validation.IsDNS1123Subdomain(name); len(wrong) > 0 {
-			t.Errorf("%q: %v", name, wrong)
+	for i := range maxTold + 1 {
+		w.told.note(map[bgp.PeerName]speakerbgp.News{"tor": {}, bgp.PeerName(fmt.Sprintf("tor-%02d", i)): {Announced: []netip.Prefix{prefixOf(0)}}})
+	}
+	for range 2 {
+		if err := w.write(t.Context(), nil); err != nil {
+			t.Fatal(err)
 		}
+		w.look()
+	}
+	var list v1beta1.SpeakerRouteSliceList
+	if err := s.List(t.Context(), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != maxSlices || len(w.told.dirty) > 0 {
+		t.Errorf("got %d slices and %d to be written, want %d and 0", len(list.Items), len(w.told.dirty), maxSlices)
+	}
+	for _, slice := range list.Items {
+		for _, r := range slice.Routes {
+			if len(r.Peers) > maxTold {
+				t.Errorf("%s in %s: got %d peers, want at most %d", r.Prefix, slice.Name, len(r.Peers), maxTold)
+			}
+		}
+	}
+	if got, want := w.told.count(), maxSlices+1; got != want {
+		t.Errorf("got %d routes counted, want %d", got, want)
+	}
+}
+
+// TestStateWriter_OwnerOfSlices: the state was restored without an owner, and a slice with
+// what the admission policy refuses.
+func TestStateWriter_OwnerOfSlices(t *testing.T) {
+	own := []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "n1", UID: "u"}}
+	meta := metav1.ObjectMeta{Name: "n1-0", Labels: map[string]string{"restored": "yes"}, Annotations: map[string]string{"by": "hand"}, Finalizers: []string{"example.com/a"}}
+	s := newServer(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u"}}, &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "n1"}},
+		&v1beta1.SpeakerRouteSlice{ObjectMeta: meta, Node: "n1"})
+	w := NewStateWriter(s, s, "n1", logr.Discard())
+	w.latest = &speaker.Report{}
+	w.Routing = func() Routing {
+		return Routing{News: map[bgp.PeerName]speakerbgp.News{"tor": {Announced: []netip.Prefix{prefixOf(1)}}}}
+	}
+	if err := w.write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := &v1beta1.SpeakerRouteSlice{}
+	if err := s.Get(t.Context(), client.ObjectKey{Name: "n1-0"}, got); err != nil {
+		t.Fatal(err)
+	}
+	want := metav1.ObjectMeta{Name: "n1-0", ResourceVersion: got.ResourceVersion, OwnerReferences: own}
+	if diff := cmp.Diff(want, got.ObjectMeta); diff != "" || len(got.Routes) != 1 {
+		t.Errorf("%d routes, want 1; metadata (-want +got):\n%s", len(got.Routes), diff)
 	}
 }
 

@@ -202,14 +202,36 @@ func (w *StateWriter) write(ctx context.Context) error {
 		w.routes.told.note(routing.News)
 	}
 	// The state goes first: what routers have counts only while it says that sessions are up.
-	owner, err := w.bring(ctx, *latest, routing)
+	state, err := w.bring(ctx, *latest, routing)
 	if apierrors.IsConflict(err) { // the controller has set its condition meanwhile
-		owner, err = w.bring(ctx, *latest, routing)
+		state, err = w.bring(ctx, *latest, routing)
 	}
-	if owner == nil {
+	if state == nil {
 		return err
 	}
-	return errors.Join(err, w.routes.write(ctx, owner.OwnerReferences))
+	owner := state.OwnerReferences
+	if !w.isOwner(owner) {
+		var failed error
+		if owner, failed = w.owner(ctx); failed != nil {
+			return errors.Join(err, failed)
+		}
+	}
+	return errors.Join(err, w.routes.write(ctx, owner))
+}
+
+// isOwner reports whether these are the owners of what this speaker writes: the state of
+// another writer, such as a restored one, may have others.
+func (w *StateWriter) isOwner(list []metav1.OwnerReference) bool {
+	return len(list) == 1 && list[0].APIVersion == "v1" && list[0].Kind == "Node" && list[0].Name == string(w.Self)
+}
+
+// owner returns the Node as the owner of what this speaker writes: they go together.
+func (w *StateWriter) owner(ctx context.Context) ([]metav1.OwnerReference, error) {
+	node := &corev1.Node{}
+	if err := w.Reader.Get(ctx, client.ObjectKey{Name: string(w.Self)}, node); err != nil {
+		return nil, fmt.Errorf("reading the Node %s: %w", w.Self, err)
+	}
+	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}, nil
 }
 
 // bring brings the state to what it should be, and returns it as it was read, nil if it was not.
@@ -309,16 +331,12 @@ func (w *StateWriter) read(ctx context.Context) (*v1beta1.SpeakerState, error) {
 	return state, nil
 }
 
-// create makes the node the owner of its state: they go together.
 func (w *StateWriter) create(ctx context.Context) (*v1beta1.SpeakerState, error) {
-	node := &corev1.Node{}
-	if err := w.Reader.Get(ctx, client.ObjectKey{Name: string(w.Self)}, node); err != nil {
-		return nil, fmt.Errorf("reading the Node %s: %w", w.Self, err)
+	owner, err := w.owner(ctx)
+	if err != nil {
+		return nil, err
 	}
-	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{
-		Name:            string(w.Self),
-		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}},
-	}}
+	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: string(w.Self), OwnerReferences: owner}}
 	if err := w.Client.Create(ctx, state); err != nil {
 		return nil, fmt.Errorf("creating it: %w", err)
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // perSlice is how many routes a SpeakerRouteSlice lists at most: what one change costs to
-// report, however many routes there are.
-const perSlice = 64
+// report, however many routes there are. maxTold is how many peers of each it lists.
+const perSlice, maxTold = 64, 16
 
 // told are the routes that routers have from this node, by the slice that lists them. The
 // zero value is ready to use.
@@ -123,7 +123,7 @@ func (t *told) routes(i int) []v1beta1.SpeakerBGPRoute {
 	for _, prefix := range slices.SortedFunc(maps.Keys(t.slices[i]), netip.Prefix.Compare) {
 		peers, since := t.slices[i][prefix], second(t.since[prefix])
 		route := v1beta1.SpeakerBGPRoute{Prefix: prefix.String(), Since: &since}
-		for _, peer := range peers[:min(len(peers), maxPeers)] {
+		for _, peer := range peers[:min(len(peers), maxTold)] {
 			route.Peers = append(route.Peers, v1beta1.ObjectName(peer))
 		}
 		list = append(list, route)

@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apiextensions-apiserver/pkg/generated/openapi"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	plugin "k8s.io/apiserver/pkg/admission/plugin/cel"
@@ -142,7 +144,7 @@ func (s schemas) ResolveSchema(kind runtimeschema.GroupVersionKind) (*spec.Schem
 
 func typeChecker(t *testing.T) *validating.TypeChecker {
 	t.Helper()
-	known, mapper := schemas{}, meta.NewDefaultRESTMapper(nil)
+	known, mapper, metadata := schemas{}, meta.NewDefaultRESTMapper(nil), objectMeta(t)
 	for _, crd := range load(t) {
 		for _, v := range crd.Spec.Versions {
 			kind := runtimeschema.GroupVersionKind{Group: crd.Spec.Group, Version: v.Name, Kind: crd.Spec.Names.Kind}
@@ -154,9 +156,24 @@ func typeChecker(t *testing.T) *validating.TypeChecker {
 			if err := json.Unmarshal(text, known[kind]); err != nil {
 				t.Fatalf("reading the schema of %v: %v", kind, err)
 			}
+			known[kind].Properties["metadata"] = *metadata // as the API server publishes it
 			resource := kind.GroupVersion()
 			mapper.AddSpecific(kind, resource.WithResource(crd.Spec.Names.Plural), resource.WithResource(crd.Spec.Names.Singular), meta.RESTScopeRoot)
 		}
 	}
 	return &validating.TypeChecker{SchemaResolver: known, RestMapper: mapper}
+}
+
+func objectMeta(t *testing.T) *spec.Schema {
+	t.Helper()
+	ref := func(path string) spec.Ref { return spec.MustCreateRef(path) }
+	definitions := openapi.GetOpenAPIDefinitions(ref)
+	found, err := resolver.PopulateRefs(func(name string) (*spec.Schema, bool) {
+		d, ok := definitions[name]
+		return &d.Schema, ok
+	}, metav1.ObjectMeta{}.OpenAPIModelName())
+	if err != nil {
+		t.Fatalf("reading the schema of the metadata: %v", err)
+	}
+	return found
 }

@@ -89,7 +89,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	absent, again := r.absent.find(r.now(), states.Items, pods.Items)
 	all := reported(states.Items, absent)
-	doubts := reports.Doubts(all)
+	down := notReady(all, nodes)
+	doubts := reports.Doubts(all, down)
 	answers, err := r.ask(ctx, doubts)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -98,7 +99,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		again = answerLasts
 	}
 	var failed []error
-	for i, next := range decide(states.Items, reports.Confirm(all, doubts, answers), nodes, absent) {
+	for i, next := range decide(states.Items, reports.Confirm(all, doubts, answers, down), down, absent) {
 		state := &states.Items[i]
 		was := conditionsOf(state)
 		if state.Status.Phase == "" || next.equal(was) {
@@ -123,7 +124,7 @@ func reported(states []v1beta1.SpeakerState, absent map[lb.NodeName]string) map[
 		}
 		report := apiconv.SpeakerReport(&states[i])
 		_, report.Ended = absent[report.Node]
-		report.Confirmed = false
+		report.Confirmed, report.Dead = false, false
 		all[report.Node] = report
 	}
 	return all
@@ -146,17 +147,22 @@ func (r *Reconciler) ask(ctx context.Context, doubts map[lb.NodeName]lb.NodeName
 	return r.kubelets.ask(r.now(), about), nil
 }
 
-// decide returns the conditions of each state, given the reports, and on which nodes no speaker
-// runs, and why.
-func decide(states []v1beta1.SpeakerState, all map[lb.NodeName]reports.Report, nodes []advertise.Node, absent map[lb.NodeName]string) []conditions {
-	notReady := map[lb.NodeName]bool{}
+// notReady returns which of the nodes that report, and of the others, are not ready.
+func notReady(all map[lb.NodeName]reports.Report, nodes []advertise.Node) func(lb.NodeName) bool {
+	down := map[lb.NodeName]bool{}
 	for node := range all {
-		notReady[node] = true // unless the node exists and is ready
+		down[node] = true // unless the node exists and is ready
 	}
 	for i := range nodes {
-		notReady[nodes[i].Name] = nodes[i].Down
+		down[nodes[i].Name] = nodes[i].Down
 	}
-	stale := reports.Stale(all, func(node lb.NodeName) bool { return notReady[node] })
+	return func(node lb.NodeName) bool { return down[node] }
+}
+
+// decide returns the conditions of each state, given the reports, which nodes are not ready, and
+// on which nodes no speaker runs, and why.
+func decide(states []v1beta1.SpeakerState, all map[lb.NodeName]reports.Report, down func(lb.NodeName) bool, absent map[lb.NodeName]string) []conditions {
+	stale := reports.Stale(all, down)
 	cut := reports.Partitioned(all, stale)
 	list := make([]conditions, 0, len(states))
 	for i := range states {
@@ -176,6 +182,9 @@ func condition(node lb.NodeName, stale reports.Staleness, why string) metav1.Con
 	case reports.Missed:
 		c.Reason = v1beta1.ReasonSpeakerMissing
 		c.Message = fmt.Sprintf("the speaker of the node %s: the other speakers that run miss it: %s: look at the node, at the speaker's pod, and at the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes", node, consequence)
+	case reports.Dead:
+		c.Reason = v1beta1.ReasonSpeakerMissing
+		c.Message = fmt.Sprintf("the node %s: it is not ready, its kubelet does not answer, and a speaker misses the one on it: %s: look at the node", node, consequence)
 	case reports.Ended:
 		c.Reason = v1beta1.ReasonSpeakerEnded
 		c.Message = fmt.Sprintf("the speaker of the node %s: %s: %s: look at the speaker's pod", node, why, consequence)

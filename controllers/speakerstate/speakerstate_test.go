@@ -35,6 +35,11 @@ func was(reason string) func(*v1beta1.SpeakerStateStatus) {
 
 func stops(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerStopped }
 
+func decideOf(states []v1beta1.SpeakerState, nodes []advertise.Node, absent map[lb.NodeName]string) []conditions {
+	all := reported(states, absent)
+	return decide(states, all, notReady(all, nodes), absent)
+}
+
 func TestDecide(t *testing.T) {
 	nodes := func(names ...string) (list []advertise.Node) {
 		for _, name := range names {
@@ -62,7 +67,7 @@ func TestDecide(t *testing.T) {
 		"the only node does not exist anymore": {[]v1beta1.SpeakerState{state("a")}, nil, []string{gone}},
 	} {
 		var got []string
-		for _, c := range decide(tt.states, reported(tt.states, nil), tt.nodes, nil) {
+		for _, c := range decideOf(tt.states, tt.nodes, nil) {
 			got = append(got, string(c.current.Status)+" "+c.current.Reason)
 			if c.current.Message == "" {
 				t.Errorf("%s: got no message, want one", name)
@@ -79,7 +84,7 @@ func TestDecide_SpeakerThatIsCutFromALargerGroup(t *testing.T) {
 	inMinority := func(s *v1beta1.SpeakerStateStatus) { s.MinoritySince = &since }
 	states := []v1beta1.SpeakerState{state("a", misses("b", "c"), inMinority), state("b", misses("a")), state("c", misses("a"))}
 	nodes := []advertise.Node{{Name: "a"}, {Name: "b"}, {Name: "c"}}
-	list := decide(states, reported(states, nil), nodes, nil)
+	list := decideOf(states, nodes, nil)
 	want := &metav1.Condition{
 		Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonLargerGroup, LastTransitionTime: since,
 		Message: "the speaker of the node a: it receives nothing from a larger group of speakers that run, such as that of b, nor they from it: " +
@@ -96,7 +101,7 @@ func TestDecide_SpeakerThatIsCutFromALargerGroup(t *testing.T) {
 	again := metav1.NewTime(since.Add(time.Minute))
 	states[0].Status.Conditions = []metav1.Condition{*list[0].current, *want}
 	states[0].Status.MinoritySince = &again
-	if next := decide(states, reported(states, nil), nodes, nil)[0]; next.equal(conditionsOf(&states[0])) || !next.partitioned.LastTransitionTime.Equal(&again) {
+	if next := decideOf(states, nodes, nil)[0]; next.equal(conditionsOf(&states[0])) || !next.partitioned.LastTransitionTime.Equal(&again) {
 		t.Errorf("a is in a minority again: got %v, want a condition that is to be written, since %s", next.partitioned, again)
 	}
 }

@@ -22,6 +22,7 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	r.MissingBounded = len(state.Status.MissingSpeakers) == maxMissing
 	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent); c != nil {
 		r.Ended, r.Confirmed = c.Reason == v1beta1.ReasonSpeakerEnded, c.Reason == v1beta1.ReasonSpeakerMissing
+		r.Dead = r.Confirmed // the controller has decided with the Node and its kubelet
 	}
 	r.Isolated = state.Status.Phase == v1beta1.SpeakerIsolated
 	if since := state.Status.MinoritySince; since != nil {

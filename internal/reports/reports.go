@@ -39,6 +39,9 @@ type Report struct {
 	Ended bool
 	// Confirmed: if one speaker alone misses this one, a second witness agrees. See Confirm.
 	Confirmed bool
+	// Dead: the node is not ready and its kubelet does not answer, so that one speaker that misses
+	// this one is enough, whatever others report. See Confirm.
+	Dead bool
 	// Standby is why the node takes no address, in a sentence; empty: it does.
 	Standby string
 	// Links that the node can announce on. LinksBounded: it may have others, which cannot be

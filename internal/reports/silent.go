@@ -14,7 +14,9 @@ import (
 //
 // So is one of which it is known otherwise that it has ended. A report can be wrong or forged,
 // so that there must be two witnesses: two speakers that miss it, or one, and the report is
-// Confirmed. What a speaker that is silent reports does not count.
+// Confirmed. What a speaker that is silent reports does not count. Of a node that is Dead one
+// report of another speaker is enough, whatever others report: one of these may be old, of a
+// speaker that cannot write, or forged.
 func Silent(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missing, silent := missing(all), map[lb.NodeName]bool{}
 	for node, r := range all {
@@ -60,7 +62,7 @@ func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.No
 			witnesses++
 			agree += bit(misses)
 		}
-		if agree > 0 && agree == witnesses {
+		if agree > 0 && (agree == witnesses || all[node].Dead) {
 			next[node] = true
 		}
 	}
@@ -78,9 +80,10 @@ func counted(missing map[lb.NodeName]map[lb.NodeName]bool, running map[lb.NodeNa
 	return count
 }
 
-// Doubts returns the nodes that one speaker alone misses of those that run, with the node of
-// that speaker. The kubelets of both are the witnesses for Confirm.
-func Doubts(all map[lb.NodeName]Report) map[lb.NodeName]lb.NodeName {
+// Doubts returns the nodes whose kubelets are to be asked, each with the node of a speaker that
+// misses it and runs, whose kubelet is the other witness for Confirm: nodes that one speaker
+// alone misses, and those of down, which are not ready, that not all speakers miss.
+func Doubts(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]lb.NodeName {
 	silent, missing, running := Silent(all), missing(all), map[lb.NodeName]bool{}
 	for node, r := range all {
 		running[node] = !r.Stopped && !silent[node]
@@ -88,7 +91,10 @@ func Doubts(all map[lb.NodeName]Report) map[lb.NodeName]lb.NodeName {
 	doubts, count := map[lb.NodeName]lb.NodeName{}, counted(missing, running)
 	for witness, list := range missing {
 		for node := range list {
-			if running[witness] && running[node] && count[node] == 1 {
+			if !running[witness] || !running[node] || count[node] > 1 && !down(node) {
+				continue
+			}
+			if other, has := doubts[node]; !has || preferred(witness, other, down) {
 				doubts[node] = witness
 			}
 		}
@@ -96,15 +102,24 @@ func Doubts(all map[lb.NodeName]Report) map[lb.NodeName]lb.NodeName {
 	return doubts
 }
 
+// preferred reports whether a node is the better witness of two: one that is ready, then the
+// first by name.
+func preferred(node, other lb.NodeName, down func(lb.NodeName) bool) bool {
+	if down(node) != down(other) {
+		return down(other)
+	}
+	return node < other
+}
+
 // Confirm returns the reports with those confirmed whose node's kubelet does not answer, while
-// that of the witness does: where neither does, the one who asks may be unable to reach any.
-// answers has the kubelets that were asked.
-func Confirm(all map[lb.NodeName]Report, doubts map[lb.NodeName]lb.NodeName, answers map[lb.NodeName]bool) map[lb.NodeName]Report {
+// that of the witness does: where neither does, the one who asks may be unable to reach any. A
+// node of down, which is not ready, is dead then. answers has the kubelets that were asked.
+func Confirm(all map[lb.NodeName]Report, doubts map[lb.NodeName]lb.NodeName, answers map[lb.NodeName]bool, down func(lb.NodeName) bool) map[lb.NodeName]Report {
 	confirmed := maps.Clone(all)
 	for node, witness := range doubts {
 		if answer, asked := answers[node]; asked && !answer && answers[witness] {
 			r := confirmed[node]
-			r.Confirmed = true
+			r.Confirmed, r.Dead = true, down(node)
 			confirmed[node] = r
 		}
 	}
@@ -128,6 +143,9 @@ const (
 	Stopped
 	// Missed: the other speakers miss the one that reported.
 	Missed
+	// Dead: a speaker misses the one that reported, and its node is dead, see Report. Others may
+	// not miss it.
+	Dead
 	// Ended: no speaker runs on the node, see Report.
 	Ended
 	// NodeDown: the node is not ready, and so is every other node with a speaker that could
@@ -152,6 +170,8 @@ func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeN
 			stale[node] = Ended
 		case r.Stopped:
 			stale[node] = Stopped
+		case silent[node] && r.Dead:
+			stale[node] = Dead
 		case silent[node], down(node) && !heard && len(witnesses) > 0:
 			stale[node] = Missed
 		case down(node) && !heard:

@@ -33,6 +33,9 @@ func TestSilent(t *testing.T) {
 		{"two of three died at once, and one of them may run", []Report{confirmed(misses("a")), misses("b"), misses("c", "a", "b")}, nil},
 		{"one is confirmed, and nobody misses it any more", []Report{confirmed(misses("a")), misses("b")}, nil},
 		{"one is confirmed, and another one receives from it", []Report{confirmed(misses("a")), misses("b", "a"), misses("c")}, nil},
+		{"one is dead, and another one receives from it", []Report{dead(misses("a")), misses("b", "a"), misses("c")}, []lb.NodeName{"a"}},
+		{"one is dead, and no other one misses it", []Report{dead(misses("a")), misses("b"), misses("c")}, nil},
+		{"one is dead, and it and the only one that misses it miss each other", []Report{dead(misses("a", "b")), misses("b", "a"), misses("c")}, nil},
 		{"two that miss each other are confirmed", []Report{confirmed(misses("a", "b")), confirmed(misses("b", "a"))}, nil},
 		{"two of four were killed, together or one after the other", []Report{misses("a"), misses("b", "a"), misses("c", "a", "b"), misses("d", "a", "b")}, []lb.NodeName{"a", "b"}},
 		{"one that another still hears", []Report{misses("a"), misses("b", "a"), misses("c")}, nil},
@@ -93,6 +96,53 @@ func ended(r Report) Report { r.Ended = true; return r }
 // confirmed is a report that a second witness calls old, besides one speaker.
 func confirmed(r Report) Report { r.Confirmed = true; return r }
 
+// dead is the report of a speaker whose node is not ready and whose kubelet does not answer.
+func dead(r Report) Report { r.Confirmed, r.Dead = true, true; return r }
+
+func among(list []lb.NodeName) func(lb.NodeName) bool {
+	return func(node lb.NodeName) bool { return slices.Contains(list, node) }
+}
+
+// TestStale_KubeletIsAsked has the whole decision: which kubelets are asked, and what follows.
+func TestStale_KubeletIsAsked(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		reports []Report
+		down    []lb.NodeName
+		answers map[lb.NodeName]bool
+		asked   map[lb.NodeName]lb.NodeName
+		want    map[lb.NodeName]Staleness
+	}{
+		{"speaker of another node cannot write that it misses the dead one", []Report{misses("a"), misses("b"), misses("c", "a")}, []lb.NodeName{"a"},
+			map[lb.NodeName]bool{"a": false, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{"a": Dead}},
+		{"one of three others cannot", []Report{misses("a"), misses("b"), misses("c", "a"), misses("d", "a")}, []lb.NodeName{"a"},
+			map[lb.NodeName]bool{"a": false, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{"a": Dead}},
+		{"the first that misses it is on a node that is not ready", []Report{misses("a"), misses("b"), misses("c", "a"), misses("d", "a")}, []lb.NodeName{"a", "c"},
+			map[lb.NodeName]bool{"a": false, "d": true}, map[lb.NodeName]lb.NodeName{"a": "d"}, map[lb.NodeName]Staleness{"a": Dead}},
+		{"node is ready", []Report{misses("a"), misses("b"), misses("c", "a")}, nil,
+			map[lb.NodeName]bool{"a": false, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{}},
+		{"node is ready, and two miss it", []Report{misses("a"), misses("b"), misses("c", "a"), misses("d", "a")}, nil,
+			nil, map[lb.NodeName]lb.NodeName{}, map[lb.NodeName]Staleness{}},
+		{"kubelet of the node answers", []Report{misses("a"), misses("b"), misses("c", "a")}, []lb.NodeName{"a"},
+			map[lb.NodeName]bool{"a": true, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{}},
+		{"no kubelet answers", []Report{misses("a"), misses("b"), misses("c", "a")}, []lb.NodeName{"a"},
+			map[lb.NodeName]bool{"a": false, "c": false}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{}},
+		{"no speaker misses it", []Report{misses("a"), misses("b"), misses("c")}, []lb.NodeName{"a"}, nil, map[lb.NodeName]lb.NodeName{}, map[lb.NodeName]Staleness{}},
+		{"all others miss it", []Report{misses("a"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}, nil, map[lb.NodeName]lb.NodeName{}, map[lb.NodeName]Staleness{"a": Missed}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			all, down := byNode(tt.reports), among(tt.down)
+			doubts := Doubts(all, down)
+			if diff := cmp.Diff(tt.asked, doubts); diff != "" {
+				t.Errorf("doubts (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.want, Stale(Confirm(all, doubts, tt.answers, down), down)); diff != "" {
+				t.Errorf("stale (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestConfirm(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -117,11 +167,11 @@ func TestConfirm(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []lb.NodeName
 			all := byNode(tt.reports)
-			doubts := Doubts(all)
+			doubts := Doubts(all, among(nil))
 			if diff := cmp.Diff(tt.doubts, doubts); diff != "" {
 				t.Errorf("doubts (-want +got):\n%s", diff)
 			}
-			for node, r := range Confirm(all, doubts, tt.answers) {
+			for node, r := range Confirm(all, doubts, tt.answers, among(nil)) {
 				if r.Confirmed {
 					got = append(got, node)
 				}
@@ -168,7 +218,7 @@ func TestStale(t *testing.T) {
 		{"the only node that is ready has a speaker that was stopped", []Report{misses("a"), stopped(misses("b"))}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": NodeDown, "b": Stopped}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Stale(byNode(tt.reports), func(node lb.NodeName) bool { return slices.Contains(tt.down, node) })
+			got := Stale(byNode(tt.reports), among(tt.down))
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("stale (-want +got):\n%s", diff)
 			}

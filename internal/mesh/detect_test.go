@@ -401,3 +401,31 @@ func TestSuspicionOfAPeer_IsRefutedWithItsState(t *testing.T) {
 		t.Errorf("later: %d heartbeats, states %v, want a heartbeat and no state again", beats, states)
 	}
 }
+
+func TestUnreached_WhileGreetingsBecomeRare(t *testing.T) {
+	s := begin(t, "b", "c", "d")
+	s.pass(standard.Timeout, "c", "d")
+	is := func() bool { return slices.Contains(s.m.View().Unreached, "b") }
+	pause := 300 * ms
+	for begun := s.now; s.now.Sub(begun) < 20*time.Second; pause = min(2*pause, 2*time.Second) {
+		for range 2 { // one for each key
+			s.m.Greeted(s.now, "b")
+		}
+		for at := s.now; s.now.Sub(at) < pause; {
+			s.pass(50*ms, "c", "d")
+			if s.now.Sub(begun) > time.Second && !is() {
+				t.Fatalf("b is not unreached %s after its last greeting, with pauses of %s", s.now.Sub(at), pause)
+			}
+		}
+	}
+	s.pass(5*time.Second, "c", "d")
+	if is() {
+		t.Error("b is unreached 7 s after its last greeting")
+	}
+	s.m.Greeted(s.now, "b")
+	s.heartbeat("b")
+	s.pass(standard.Interval, "c", "d")
+	if is() {
+		t.Error("b is unreached although a heartbeat came")
+	}
+}

@@ -30,19 +30,20 @@ type peer struct {
 	assembly assembly
 
 	live      bool
-	dead      bool      // was lost, and nothing came since
-	asked     time.Time // when it was asked whether it is alive, if nothing came since
-	pulled    time.Time // when its state was asked for, since none is known
-	since     time.Time // since when it is alive
-	received  time.Time // when its last message came
-	greeted   time.Time // when it asked last for a session, since its last message came
-	greets    time.Time // since when it has asked: it receives nothing from this speaker
-	unreached bool      // it does so, and nothing else comes from it
-	lost      bool      // nothing has come for a while, and others vouch for it
-	want      want      // a state of it that this speaker does not have
-	late      bool      // it was silent too when another one was lost
-	suspected time.Time // since when; zero: it is not
-	accused   bool      // the last heartbeat to all named it
+	dead      bool          // was lost, and nothing came since
+	asked     time.Time     // when it was asked whether it is alive, if nothing came since
+	pulled    time.Time     // when its state was asked for, since none is known
+	since     time.Time     // since when it is alive
+	received  time.Time     // when its last message came
+	greeted   time.Time     // when it asked last for a session, since its last message came
+	greets    time.Time     // since when it has asked: it receives nothing from this speaker
+	greetGap  time.Duration // between its last two greetings
+	unreached bool          // it does so, and nothing else comes from it
+	lost      bool          // nothing has come for a while, and others vouch for it
+	want      want          // a state of it that this speaker does not have
+	late      bool          // it was silent too when another one was lost
+	suspected time.Time     // since when; zero: it is not
+	accused   bool          // the last heartbeat to all named it
 
 	heartbeat time.Time           // when its last heartbeat came
 	suspects  []wire.NodeID       // of its last heartbeat
@@ -169,6 +170,9 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 // Greeted notes that an instance of a peer that was met before asks for a session.
 func (m *Machine) Greeted(now time.Time, node lb.NodeName) {
 	if p := m.peers[node]; p != nil {
+		if gap := now.Sub(p.greeted); gap > m.timing.Interval/2 && !p.greeted.IsZero() { // not another key
+			p.greetGap = gap
+		}
 		p.greeted, m.greeted = now, now
 		if p.greets.IsZero() {
 			p.greets = now
@@ -176,8 +180,8 @@ func (m *Machine) Greeted(now time.Time, node lb.NodeName) {
 	}
 }
 
-// unreachedFor is how long a greeting counts: greetings that are not answered come three times
-// a second.
+// unreachedFor is how long a greeting counts at least: greetings that are not answered come three
+// times a second, and later with pauses that are twice as long as the one before at most.
 const unreachedFor = time.Second
 
 // noteUnreached notes which peers are alive and receive nothing from this speaker: they ask
@@ -188,7 +192,7 @@ func (m *Machine) noteUnreached(now time.Time) {
 	}
 	m.unreached = 0
 	for _, p := range m.peers {
-		unreached := now.Sub(p.greeted) < unreachedFor && p.greeted.Sub(p.greets) >= m.timing.Timeout/2 && now.Sub(p.received) >= m.timeout(p)
+		unreached := now.Sub(p.greeted) < max(unreachedFor, p.greetGap*5/2) && p.greeted.Sub(p.greets) >= m.timing.Timeout/2 && now.Sub(p.received) >= m.timeout(p)
 		if unreached != p.unreached {
 			p.unreached = unreached
 			m.version++
@@ -201,7 +205,7 @@ func (m *Machine) noteUnreached(now time.Time) {
 
 // reached forgets that a peer asked for a session: something else has come from it since.
 func (m *Machine) reached(p *peer) {
-	p.greeted, p.greets = time.Time{}, time.Time{}
+	p.greeted, p.greets, p.greetGap = time.Time{}, time.Time{}, 0
 	if p.unreached {
 		p.unreached = false
 		m.version++

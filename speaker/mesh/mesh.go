@@ -58,7 +58,7 @@ type Mesh struct {
 func Start(config Config) (*Mesh, error) {
 	m := &Mesh{config: config}
 	m.runner = newRunner(config.Node, config.Profile.timing(), randomInstance(), randomBytes, m.send, config.View)
-	m.clock, m.passes = bootTime, config.Passes
+	m.clock, m.passes, m.sendGreeting = bootTime, config.Passes, m.sendFirst
 	m.metrics = config.Metrics
 	m.SetKeys(config.Keys)
 	var err error
@@ -113,13 +113,19 @@ func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
 	m.do(func(now time.Time) []machine.Send { m.machine.SetPeers(now, nodes); return nil })
 }
 
-// send sends a datagram, without waiting.
-func (m *Mesh) send(to lb.NodeName, datagram []byte) {
+// send sends a datagram to a peer from which one has come.
+func (m *Mesh) send(to lb.NodeName, datagram []byte) { m.sendBy((*socket).send, to, datagram) }
+
+// sendFirst sends a datagram to a peer that may be dead.
+func (m *Mesh) sendFirst(to lb.NodeName, datagram []byte) { m.sendBy((*socket).greet, to, datagram) }
+
+// sendBy sends a datagram, without waiting.
+func (m *Mesh) sendBy(send func(*socket, []byte, netip.AddrPort) error, to lb.NodeName, datagram []byte) {
 	host, known := m.hostOf(to)
 	if !known || m.socket == nil {
 		return // it is greeted again
 	}
-	if err := m.socket.send(datagram, netip.AddrPortFrom(host, m.config.Address.Port())); err != nil {
+	if err := send(m.socket, datagram, netip.AddrPortFrom(host, m.config.Address.Port())); err != nil {
 		m.config.Log.V(1).Info("a datagram was not sent", "to", to, "why", err.Error())
 	}
 }

@@ -16,10 +16,12 @@ import (
 
 // runner gives the machine and the sessions a clock, one caller at a time, and a way to send.
 type runner struct {
-	timing  machine.Timing
-	send    func(to lb.NodeName, datagram []byte)
-	view    func(machine.View)
-	metrics *Metrics // nil: nothing is counted
+	timing machine.Timing
+	send   func(to lb.NodeName, datagram []byte)
+	// sendGreeting sends what a peer has not asked for, which may be dead.
+	sendGreeting func(to lb.NodeName, datagram []byte)
+	view         func(machine.View)
+	metrics      *Metrics // nil: nothing is counted
 
 	mu       sync.Mutex // guards what follows
 	machine  *machine.Machine
@@ -41,7 +43,7 @@ type runner struct {
 func newRunner(self lb.NodeName, timing machine.Timing, instance wire.Instance, random func([]byte), send func(lb.NodeName, []byte), view func(machine.View)) *runner {
 	start := time.Now()
 	return &runner{
-		timing: timing, send: send, view: view,
+		timing: timing, send: send, sendGreeting: send, view: view,
 		machine: machine.New(self, timing), sessions: session.New(self, instance, random),
 		clock: func() time.Duration { return time.Since(start) }, probes: make(chan struct{}, 1),
 	}
@@ -143,7 +145,7 @@ func (r *runner) SetKeys(keys []session.Key) {
 // greet sends the greetings that are due.
 func (r *runner) greet(now time.Time) {
 	for _, g := range r.sessions.Tick(now) {
-		r.send(g.To, g.Datagram)
+		r.sendGreeting(g.To, g.Datagram)
 	}
 }
 

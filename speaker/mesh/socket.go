@@ -29,9 +29,9 @@ var again = backoff.Exponential{First: 50 * time.Millisecond, Last: time.Second}
 type socket struct {
 	peers sources
 	udp   *net.UDPConn
-	// greetings sends handshakes, from another port: those for dead nodes stay in the kernel
-	// until nobody has answered for their addresses, and would fill the buffer of the rest. It
-	// receives nothing: the kernel drops what comes to its port.
+	// greetings sends what begins a handshake, from another port: what is for dead nodes stays in
+	// the kernel until nobody has answered for their addresses, and would fill the buffer of the
+	// rest. It receives nothing: the kernel drops what comes to its port.
 	greetings *net.UDPConn
 	take      func(from netip.Addr, datagram []byte)
 }
@@ -102,13 +102,17 @@ func (s *socket) read(ctx context.Context) {
 	}
 }
 
-// send sends a datagram if that can be done at once: who sends heartbeats must not wait. What
-// cannot be sent is lost, as on the network.
-func (s *socket) send(datagram []byte, to netip.AddrPort) error {
-	conn := s.udp
-	if session.IsGreeting(datagram) {
-		conn = s.greetings
-	}
+// send sends a datagram to a peer from which one has come.
+func (s *socket) send(datagram []byte, to netip.AddrPort) error { return send(s.udp, datagram, to) }
+
+// greet sends a datagram to a peer that may be dead.
+func (s *socket) greet(datagram []byte, to netip.AddrPort) error {
+	return send(s.greetings, datagram, to)
+}
+
+// send sends a datagram if that can be done at once: heartbeats must not wait. What cannot be sent
+// is lost, as on the network.
+func send(conn *net.UDPConn, datagram []byte, to netip.AddrPort) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err

@@ -96,6 +96,3 @@ func parseGreeting(b []byte) (g greeting) {
 	}
 	return g
 }
-
-// IsGreeting returns whether a datagram that a Table made belongs to a handshake.
-func IsGreeting(datagram []byte) bool { return len(datagram) > 0 && datagram[0] == kindGreeting }

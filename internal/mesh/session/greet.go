@@ -10,6 +10,10 @@ const (
 	// firstWait and lastWait are the pauses between two greetings of a peer that does not
 	// answer; firstWait is also the least pause if datagrams of the peer cause them.
 	firstWait, lastWait = 100 * time.Millisecond, 300 * time.Millisecond
+	// A peer that has not answered for absentAfter is absent: its node may be dead, and the kernel
+	// has to find that out again for each greeting. Absent peers are greeted in turn, one each
+	// absentPause, but each one every lastWait at most and every longestWait at least.
+	absentAfter, absentPause, longestWait = 5 * time.Second, 30 * time.Millisecond, 2 * time.Second
 	// A nonce is used for nonceRenew and counts for nonceLife, so that an answer that was
 	// held back on its way proves nothing.
 	nonceRenew, nonceLife = time.Second, 2 * time.Second
@@ -49,12 +53,40 @@ func (t *Table) Tick(now time.Time) []Greeting {
 					due = append(due, Greeting{p.node, datagram})
 				}
 			}
-			p.greeted, p.next = now, now.Add(p.wait)
-			p.wait = min(2*p.wait, lastWait)
+			t.wait(now, p)
 			t.wake(p.next)
 		}
 	}
 	return due
+}
+
+// wait sets when a peer that has just been greeted is greeted again.
+func (t *Table) wait(now time.Time, p *peer) {
+	most := lastWait
+	if p.absent(now) {
+		most = max(lastWait, t.absent.Add(absentPause).Sub(now))
+		if most > longestWait { // they are too many for one row
+			most = longestWait / 2
+		}
+		t.absent = now.Add(most)
+	}
+	p.wait = min(2*p.wait, most)
+	p.greeted, p.next = now, now.Add(p.wait)
+}
+
+// arrived notes that a datagram came from a peer that is greeted. If it was absent, the path to
+// all that are absent may have been lost and is back: they are greeted soon.
+func (t *Table) arrived(now time.Time, p *peer) {
+	was := p.asking && p.absent(now)
+	if p.since = now; !was {
+		return
+	}
+	for _, p := range t.order {
+		if p.asking && p.absent(now) {
+			p.next = p.greeted.Add(lastWait)
+			t.wake(p.next)
+		}
+	}
 }
 
 // Next returns when Tick is due; that may be before now.
@@ -74,7 +106,7 @@ func (t *Table) wake(at time.Time) {
 // greetNow asks a peer with a new nonce, at once. Only events of this process cause it.
 func (t *Table) greetNow(now time.Time, p *peer) {
 	p.asking, p.drawn = true, time.Time{}
-	p.next, p.wait = now, firstWait
+	p.since, p.next, p.wait = now, now, firstWait/2
 	t.wake(now)
 }
 
@@ -85,8 +117,9 @@ func (t *Table) greetSoon(now time.Time, p *peer) {
 	if at.Before(now) {
 		at = now
 	}
+	t.arrived(now, p)
 	if !p.asking {
-		p.asking, p.drawn, p.wait, p.next = true, time.Time{}, firstWait, at
+		p.asking, p.drawn, p.wait, p.next = true, time.Time{}, firstWait/2, at
 	} else if at.Before(p.next) {
 		p.next = at
 	}

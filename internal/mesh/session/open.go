@@ -108,6 +108,7 @@ func (t *Table) welcome(now time.Time, p *peer, key int, h header, g greeting) O
 	opened := Opened{Instance: h.instance, Greeted: h.instance == p.instance && g.nonce != challenge{}}
 	confirmed := p.met && h.instance == p.instance
 	if p.asking && g.echo == p.nonce && now.Sub(p.drawn) < nonceLife {
+		t.arrived(now, p)
 		p.asking = false
 		if !confirmed {
 			p.confirm(h)

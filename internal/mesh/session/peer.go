@@ -39,11 +39,12 @@ type peer struct {
 	open     [MaxKeys]lazyCipher // for datagrams of the instance, by index of the own key
 
 	asking  bool      // greetings go out until nonce comes back
+	since   time.Time // since when, without anything of the peer
 	nonce   challenge // current if it was drawn at all
 	drawn   time.Time
-	greeted time.Time // when the last greeting that was due went out
-	next    time.Time // when the next one is due
-	wait    time.Duration
+	greeted time.Time     // when the last greeting that was due went out
+	next    time.Time     // when the next one is due
+	wait    time.Duration // the last pause
 
 	answers time.Time // when the budget of answers is full again
 }
@@ -64,6 +65,9 @@ func (p *peer) confirm(h header) {
 func (p *peer) choose(own []ownKey) {
 	p.key = slices.IndexFunc(own, func(k ownKey) bool { return slices.Contains(p.keys[:], k.id) })
 }
+
+// absent returns whether the peer, which is greeted, has not answered for long.
+func (p *peer) absent(now time.Time) bool { return now.Sub(p.since) >= absentAfter }
 
 // mayAnswer takes one answer from the budget.
 func (p *peer) mayAnswer(now time.Time) bool {

@@ -36,6 +36,7 @@ type Table struct {
 	peers    map[lb.NodeName]*peer
 	order    []*peer   // by name
 	due      time.Time // no greeting is due earlier
+	absent   time.Time // when the last of the absent peers is due
 	counter  uint64    // of the datagram that was sealed last
 	recent   recent
 

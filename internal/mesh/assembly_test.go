@@ -82,6 +82,78 @@ func TestPieces_EachOneLost(t *testing.T) {
 	}
 }
 
+func TestPieces_OfARelayedStateAreAskedForAgain(t *testing.T) {
+	s := begin(t, "b", "c", "d")
+	s.pass(standard.Timeout, "c", "d")
+	split := relayedPieces("b", wire.Instance{1}, 2, claiming(1000))
+	const lost = 3
+	for i, msg := range split {
+		if i != lost {
+			s.deliver("c", msg)
+		}
+	}
+	s.sent = nil
+	s.pass(standard.Timeout, "c", "d")
+	got := s.take(wire.KindPull)
+	if c := got["c"]; c == nil || c.About != wire.IDOf("b") || c.MissingOf != 2 || !slices.Equal(c.Missing, []uint16{lost}) || got["d"] != nil {
+		t.Fatalf("asked %+v, want c, for one piece of state 2 of b", got)
+	}
+	s.deliver("c", split[lost])
+	if got := s.claims("b"); got != 1000 || s.m.assembling != 0 {
+		t.Errorf("got %d claims and %d bytes left over, want 1000", got, s.m.assembling)
+	}
+	// One that never comes is not asked for without end, nor one of which a later state came.
+	s.deliver("c", relayedPieces("b", wire.Instance{1}, 3, claiming(1000))[0])
+	s.deliver("d", relayedPieces("b", wire.Instance{1}, 4, claiming(1000))[0])
+	for _, msg := range relayedPieces("b", wire.Instance{1}, 3, claiming(500)) {
+		s.deliver("c", msg)
+	}
+	s.pass((relayAgain+1)*standard.Timeout, "c", "d")
+	s.take(wire.KindPull)
+	s.pass(standard.Timeout, "c", "d")
+	if got := s.take(wire.KindPull); len(got) > 0 || s.m.assembling != 0 {
+		t.Errorf("later: asked %v, %d bytes left over, want nobody", got, s.m.assembling)
+	}
+}
+
+func TestPull_OfAnotherStateIsAnswered(t *testing.T) {
+	s := begin(t, "b", "c", "d")
+	for _, msg := range pieces(claiming(1000), 0) {
+		msg.Sequence = 2
+		s.deliver("b", msg)
+	}
+	for _, tt := range []struct {
+		name string
+		pull wire.Message
+		want int // pieces
+	}{
+		{"all", wire.Message{About: wire.IDOf("b")}, 7},
+		{"some pieces", wire.Message{About: wire.IDOf("b"), MissingOf: 2, Missing: []uint16{1, 3, 999}}, 2},
+		{"some pieces of an earlier state", wire.Message{About: wire.IDOf("b"), MissingOf: 1, Missing: []uint16{0}}, 7},
+		{"of one that is unknown", wire.Message{About: wire.IDOf("x")}, 0},
+		{"of the one that asks", wire.Message{About: wire.IDOf("c")}, 0},
+	} {
+		s.sent = nil
+		tt.pull.Kind = wire.KindPull
+		s.deliver("c", tt.pull)
+		got := 0
+		for _, send := range s.sent {
+			if p := send.Message.Piece; send.To == "c" && p.About == wire.IDOf("b") && p.Sequence == 2 && p.Instance == (wire.Instance{1}) {
+				got++
+			}
+		}
+		if got != tt.want || len(s.sent) != tt.want {
+			t.Errorf("%s: sent %d pieces in %d messages, want %d", tt.name, got, len(s.sent), tt.want)
+		}
+	}
+	s.pass(standard.Timeout, "c", "d")
+	s.sent = nil
+	s.deliver("c", wire.Message{Kind: wire.KindPull, About: wire.IDOf("b")})
+	if len(s.sent) > 0 {
+		t.Errorf("sent %v of a peer from which nothing comes, want nothing", s.sent)
+	}
+}
+
 func TestPull_IsAnswered(t *testing.T) {
 	s := begin(t, "b")
 	s.note(s.m.Publish(s.now, claiming(1000)))

@@ -60,3 +60,17 @@ func BenchmarkTick(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkView is what each change costs besides: those of all speakers that start together come
+// one after the other.
+func BenchmarkView(b *testing.B) {
+	for _, count := range sizes {
+		b.Run(fmt.Sprintf("%d-speakers", count), func(b *testing.B) {
+			m, _ := among(count)
+			b.ReportAllocs()
+			for b.Loop() {
+				m.View()
+			}
+		})
+	}
+}

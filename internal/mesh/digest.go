@@ -103,7 +103,7 @@ func (m *Machine) pullWanted(now time.Time) (sends []Send) {
 			return w.ID == 0
 		}
 		if w.asked == 0 && p.met && p.suspected.IsZero() {
-			sends = append(sends, m.pull(p, 0, nil))
+			sends = append(sends, m.pull(p, 0, p.assembly.missing(p, w.Sequence)))
 		} else if by := m.watchersOf(p); len(by) > 0 {
 			sends = append(sends, m.pullFrom(by[w.asked%len(by)], p, nil))
 		}

@@ -71,17 +71,37 @@ func (m *Machine) pull(p *peer, nonce uint64, missing []uint16) Send {
 	return Send{To: p.node, Message: msg}
 }
 
-// pullUnknown asks those that there is a session with and no state of: the ones that were sent
-// may have been lost. One whose time to be back is over publishes another one once it goes on.
+// pullUnknown asks those that there is a session with and no state of, and those that have relayed
+// only some pieces of one: the others may have been lost. One whose time to be back is over publishes another one once it goes on.
 func (m *Machine) pullUnknown(now time.Time) []Send {
 	var sends []Send
 	for _, p := range m.ordered() {
-		if p.met && !p.live && !p.isRestarting() && now.Sub(p.pulled) >= m.timing.Timeout/2 {
+		if !p.met || now.Sub(p.pulled) < m.timing.Timeout/2 {
+			continue
+		}
+		about := p.assembly.about
+		switch {
+		case about != nil && about != p && m.isStuck(now, p):
+			p.pulled = now
+			sends = append(sends, m.pullFrom(p, about, p.assembly.missing(about, p.assembly.sequence)))
+		case !p.live && !p.isRestarting():
 			p.pulled = now
 			sends = append(sends, m.pull(p, 0, p.assembly.missing(p, p.assembly.sequence)))
 		}
 	}
 	return sends
+}
+
+// isStuck returns whether pieces are missing of a state that a peer relays, and none has come for
+// an interval. One that is known, or of which none comes for long, is dropped.
+func (m *Machine) isStuck(now time.Time, from *peer) bool {
+	a := &from.assembly
+	known := a.instance == a.about.instance && a.sequence <= a.about.sequence && a.about.live
+	if known || now.Sub(a.at) >= relayAgain*m.timing.Timeout {
+		m.drop(from)
+		return false
+	}
+	return now.Sub(a.at) >= m.timing.Interval
 }
 
 // relayRestarting sends a peer what those that restart published last: a speaker that starts

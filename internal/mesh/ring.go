@@ -15,6 +15,7 @@ import (
 // restart all the same, as long as they run: they wait for what others have acted on.
 type ring struct {
 	order     []*peer // all peers, from this speaker on; good unless stale
+	byName    []*peer // all peers; good unless stale
 	stale     bool
 	receivers []*peer // of the own heartbeats, those that watch this speaker; good unless pairs
 	watched   []*peer // by this speaker; good unless pairs
@@ -35,6 +36,7 @@ func (m *Machine) ordered() []*peer {
 	for i, p := range order {
 		p.position = i
 	}
+	m.ring.byName = slices.SortedFunc(slices.Values(order), func(x, y *peer) int { return cmp.Compare(x.node, y.node) })
 	m.ring.order, m.ring.stale, m.ring.pairs = order, false, true
 	return order
 }

@@ -318,6 +318,25 @@ func TestManySilent_AreAskedBeforeTheyAreLost(t *testing.T) {
 	}
 }
 
+// A heartbeat names 64 suspects at most. Those that a speaker watches are far fewer, even if a
+// tenth of a thousand dies at once: the ring does not know of racks.
+func TestSuspects_FitIntoAHeartbeat(t *testing.T) {
+	for seed := range uint64(5) {
+		m, now := among(1000)
+		rng := rand.New(rand.NewPCG(seed, 1))
+		order := slices.Clone(m.ordered())
+		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for _, p := range order[:100] {
+			m.lose(now, p)
+		}
+		m.findPairs(now)
+		named := m.heartbeats(m.met()[:1])[0].Message.Suspects
+		if alive := len(m.watched()) - len(named); alive != watchers || len(named) > 16 {
+			t.Errorf("seed %d: a heartbeat names %d, and %d that are alive are watched, want 16 at most, and %d", seed, len(named), alive, watchers)
+		}
+	}
+}
+
 func TestPublishedState_IsFollowedByAHeartbeatToAll(t *testing.T) {
 	s := begin(t, nodes(40)...)
 	s.pass(standard.Interval, nodes(40)...)

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -55,7 +54,8 @@ func (m *Machine) Version() uint64 { return m.version }
 // View returns what is known of the others.
 func (m *Machine) View() View {
 	v := View{Version: m.version, Checked: m.Checked(), Peers: make([]Peer, 0, len(m.peers))}
-	for _, p := range m.peers {
+	m.ordered()
+	for _, p := range m.ring.byName {
 		if p.unreached {
 			v.Unreached = append(v.Unreached, p.node)
 		}
@@ -66,9 +66,6 @@ func (m *Machine) View() View {
 			v.Missing = append(v.Missing, Missing{Node: p.node, Received: p.received})
 		}
 	}
-	slices.SortFunc(v.Peers, func(x, y Peer) int { return cmp.Compare(x.Node, y.Node) })
-	slices.Sort(v.Unreached)
-	slices.SortFunc(v.Missing, func(x, y Missing) int { return cmp.Compare(x.Node, y.Node) })
 	return v
 }
 

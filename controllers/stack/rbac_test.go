@@ -58,6 +58,18 @@ func TestTheOperatorMayWriteWhatItRenders(t *testing.T) {
 	}
 }
 
+// What an earlier version made is in the inventory, and is removed: without the rights to that no
+// upgrade ends.
+func TestTheOperatorMayRemoveWhatEarlierVersionsMade(t *testing.T) {
+	for _, name := range []string{"lbstack-memberlist"} {
+		for _, verb := range []string{"get", "delete"} {
+			if !covers(operatorRules(t), "", "secrets", verb, name) {
+				t.Errorf("the operator may not %s the Secret %s", verb, name)
+			}
+		}
+	}
+}
+
 // TestTheOperatorMayBindWhatItBinds is for roles that are installed with the operator
 // and hold what it does not have itself.
 func TestTheOperatorMayBindWhatItBinds(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // Link is a network interface of a node that addresses can be announced on:
@@ -28,7 +30,13 @@ type Link struct {
 	// Prefixes are the subnets of its addresses, of both families, masked and
 	// ordered, link-local ones left out.
 	Prefixes []netip.Prefix
+	// Addresses are its own, at most MaxAddresses of both families, ordered, link-local ones
+	// and those of dummy interfaces left out. Unset for links of other nodes.
+	Addresses []netip.Addr
 }
+
+// MaxAddresses bounds the addresses of a Link.
+const MaxAddresses = 32
 
 // Speaks says whether an address of this family can be announced on the link.
 func (l Link) Speaks(address netip.Addr) bool {
@@ -119,7 +127,7 @@ type Unserved struct {
 	Problem string
 }
 
-// Conflict is an address that this node owns and that another host uses.
+// Conflict is an address that this node owns and that another host uses, or the kernel of a node.
 type Conflict struct {
 	// Address that both use.
 	Address netip.Addr
@@ -127,6 +135,9 @@ type Conflict struct {
 	Interface string
 	// Hardware address of the other.
 	Hardware net.HardwareAddr
+	// Node whose kernel has the address, this one or another one; empty: the host is no node
+	// of the cluster.
+	Node lb.NodeName
 	// Announced says that this node announces the address all the same, since it was
 	// in use already.
 	Announced bool

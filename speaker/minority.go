@@ -272,10 +272,8 @@ func (e *Engine) insist(v *view) {
 // isPeer returns whether a hardware address is that of a node whose speaker is in the view.
 func (v *view) isPeer(hardware net.HardwareAddr) bool {
 	for i := range v.in.view.Peers {
-		for j := range v.in.view.Peers[i].State.Links {
-			if bytes.Equal(v.in.view.Peers[i].State.Links[j].Hardware[:], hardware) {
-				return true
-			}
+		if hasHardware(v.in.view.Peers[i].State.Links, hardware) {
+			return true
 		}
 	}
 	return false

@@ -145,8 +145,8 @@ const (
 
 	// ReasonNoConflict: no address of the pool is known to be somebody else's.
 	ReasonNoConflict = "NoConflict"
-	// ReasonForeignHost: hosts that are no nodes of the cluster use addresses of the
-	// pool or, on a claim, the address.
+	// ReasonForeignHost: hosts that are no nodes of the cluster, or kernels of nodes, use
+	// addresses of the pool or, on a claim, the address.
 	ReasonForeignHost = "ForeignHost"
 	// ReasonOverlap: addresses of the pool are also of an older pool, of a node or
 	// of one of the cluster's networks, or cannot be a Service's at all.
@@ -362,7 +362,8 @@ const (
 	// ReasonDatagramsLost: datagrams between two nodes are lost; their speakers receive through
 	// others what each publishes.
 	ReasonDatagramsLost = "DatagramsLost"
-	// ReasonForeignHosts: foreign hosts use addresses that this node owns.
+	// ReasonForeignHosts: hosts that are no nodes, or kernels of nodes, use addresses that
+	// this node owns.
 	ReasonForeignHosts = "ForeignHosts"
 	// ReasonCheckpointFailed: the speaker works, and cannot write its checkpoint on the
 	// node: one that starts there while the API server is away announces nothing.
@@ -438,7 +439,7 @@ const (
 	ReasonNoNode = "NoNode"
 	// ReasonNotAnnounced: nodes may announce the address and none does (yet).
 	ReasonNotAnnounced = "NotAnnounced"
-	// ReasonAddressConflict: a foreign host uses the address.
+	// ReasonAddressConflict: a host that is no node, or the kernel of a node, uses the address.
 	ReasonAddressConflict = "AddressConflict"
 )
 

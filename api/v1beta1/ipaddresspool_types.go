@@ -261,8 +261,9 @@ type IPAddressPoolStatus struct {
 	// +optional
 	Impact []PoolImpact `json:"impact,omitempty"`
 
-	// foreign are addresses of the pool that hosts use which are no nodes of the
-	// cluster: they are held back, also for 10 minutes after they were last reported.
+	// foreign are addresses of the pool that are used by hosts which are no nodes of the
+	// cluster, or by kernels of nodes: they are held back, also for 10 minutes after they
+	// were last reported.
 	// The first 256; more are held back as long as they are reported.
 	// +listType=map
 	// +listMapKey=address
@@ -271,7 +272,8 @@ type IPAddressPoolStatus struct {
 	Foreign []ForeignAddress `json:"foreign,omitempty"`
 }
 
-// ForeignAddress is an address that a host uses which is no node of the cluster.
+// ForeignAddress is an address that a host uses which is no node of the cluster, or the kernel
+// of a node.
 type ForeignAddress struct {
 	// address that it uses.
 	// +kubebuilder:validation:MaxLength=45
@@ -279,6 +281,10 @@ type ForeignAddress struct {
 	// hardwareAddress is its MAC.
 	// +kubebuilder:validation:MaxLength=64
 	HardwareAddress string `json:"hardwareAddress"`
+	// hostNode is the node whose kernel has the address. Unset: the host is no node of the
+	// cluster.
+	// +optional
+	HostNode NodeName `json:"hostNode,omitempty"`
 	// node whose speaker heard it.
 	// +kubebuilder:validation:MaxLength=253
 	Node string `json:"node"`

@@ -80,8 +80,8 @@ type SpeakerStateStatus struct {
 	// +optional
 	RefusedAddresses int32 `json:"refusedAddresses,omitempty"`
 
-	// conflicts are addresses that this node owns and that another host, which is
-	// no node of the cluster, uses as well. At most 256.
+	// conflicts are addresses that this node owns and that another host uses as well: one
+	// that is no node of the cluster, or a node whose kernel has the address. At most 256.
 	// +listType=map
 	// +listMapKey=address
 	// +kubebuilder:validation:MaxItems=256
@@ -145,6 +145,13 @@ type SpeakerInterface struct {
 	// +kubebuilder:validation:items:MaxLength=49
 	// +optional
 	Subnets []string `json:"subnets,omitempty"`
+	// addresses of the interface itself, ordered, without link-local ones. Pools do not give
+	// them. At most 32 are listed; none of a dummy interface is.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=45
+	// +optional
+	Addresses []string `json:"addresses,omitempty"`
 }
 
 // SpeakerAddress is an address that the node owns.
@@ -166,7 +173,7 @@ type SpeakerAddress struct {
 	Epoch int64 `json:"epoch,omitempty"`
 }
 
-// SpeakerConflict is an address that a foreign host uses.
+// SpeakerConflict is an address that another host uses.
 type SpeakerConflict struct {
 	// address that both use.
 	// +kubebuilder:validation:MaxLength=45
@@ -176,6 +183,10 @@ type SpeakerConflict struct {
 	// hardwareAddress is the other host's MAC.
 	// +kubebuilder:validation:MaxLength=64
 	HardwareAddress string `json:"hardwareAddress"`
+	// hostNode is the node whose kernel has the address, by itself or because of its service
+	// proxy. Unset: the host is no node of the cluster.
+	// +optional
+	HostNode NodeName `json:"hostNode,omitempty"`
 	// announced says that this node announces the address all the same: it was in
 	// use when the other host was first heard. Otherwise it never was announced.
 	// +optional

@@ -18,5 +18,6 @@ func respond(ctx context.Context, log logr.Logger, engine *speaker.Engine, peers
 		ARP: layer2.ListenARP, NDP: layer2.ListenNDP, Metrics: layer2.NewMetrics(metrics.Registry),
 		MayAnswer: peers.MayAnswer, Conflicts: engine.SetConflicts, Unserved: engine.SetUnserved,
 		Segment: engine.SetSegment, Witnesses: links.Witnesses, Rival: engine.AddRival,
+		KernelOf: engine.KernelOf, ProxyBinds: links.ProxyBinds,
 	})
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/internal/reports"
 )
 
 // facts are what is known of an address that a Service shows.
@@ -84,7 +83,7 @@ func decide(svc *corev1.Service, list []facts) metav1.Condition {
 func (f facts) judge() verdict {
 	switch {
 	case f.occupied() && !f.routed.is():
-		return verdict{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: turn that host off or give it another address, or have the Service ask for another one", f.address, host(f.Host))}
+		return verdict{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service ask for another one", f.address, f.Host.Who(false), f.Host.Remedy())}
 	case f.announced() || f.routed.is():
 		return verdict{v1beta1.ReasonAnnounced, f.says()}
 	case f.refused():
@@ -157,7 +156,7 @@ func (f facts) says() string {
 		s += ", but no node has an interface in a subnet of the address: hosts reach it only through a router that sends its traffic to these interfaces; give the nodes an address of the subnet, or announce it by BGP"
 	}
 	if f.Foreign {
-		s += fmt.Sprintf(", but %s uses it as well, so that traffic can go to either: turn that host off or give it another address", host(f.Host))
+		s += fmt.Sprintf(", but %s uses it as well, so that traffic can go to either: %s", f.Host.Who(false), f.Host.Remedy())
 	}
 	return s
 }
@@ -217,9 +216,4 @@ func (f facts) candidates() string {
 		words = append(words, fmt.Sprintf("%d more", n))
 	}
 	return strings.Join(words, ", ")
-}
-
-// host names a foreign host, as part of a sentence.
-func host(f reports.Foreign) string {
-	return fmt.Sprintf("a foreign host with the MAC %s (heard by the node %s on %s)", f.MAC, f.Node, f.Interface)
 }

@@ -87,7 +87,7 @@ func TestDecideWithRouters(t *testing.T) {
 	const (
 		yes, no = metav1.ConditionTrue, metav1.ConditionFalse
 		layer2  = "192.168.1.240 is announced by n1 on eth0 since 2026-11-25T20:01:02Z"
-		foreign = "a foreign host with the MAC 02:00:00:00:00:99 (heard by the node n1 on eth0)"
+		foreign = "a foreign host with the MAC 02:00:00:00:00:99 (reported by the node \"n1\" on eth0)"
 	)
 	not := func() facts { return refused(factsOf(one), advertise.NoAdvertisement, "no L2") }
 	tests := []struct {

@@ -44,9 +44,9 @@ func (r *Reconciler) foreign(claim *v1beta1.IPAddressClaim) (ipam.Foreign, bool)
 func conflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionConflict, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonForeignHost, ObservedGeneration: claim.Generation}
 	if f.InUse {
-		c.Message = fmt.Sprintf("%s uses %s as well, which stays announced since it was in use before: traffic can go to either; turn that host off or give it another address", f.By, claim.Spec.Address)
+		c.Message = fmt.Sprintf("%s uses %s as well, which stays announced since it was in use before: traffic can go to either; %s", f.By, claim.Spec.Address, f.Remedy)
 	} else {
-		c.Message = fmt.Sprintf("%s uses %s, which is not announced because of that: turn that host off or give it another address", f.By, claim.Spec.Address)
+		c.Message = fmt.Sprintf("%s uses %s, which is not announced because of that: %s", f.By, claim.Spec.Address, f.Remedy)
 	}
 	c.Message = bounded.Message(c.Message)
 	return c

@@ -20,7 +20,7 @@ func book(hosts map[string]bool) *ledger.Ledger {
 	var taken []ipam.Taken
 	for address, inUse := range hosts {
 		a := netip.MustParseAddr(address)
-		taken = append(taken, ipam.Taken{Range: lb.Range{First: a, Last: a}, By: "a foreign host with the MAC m", Foreign: true, InUse: inUse})
+		taken = append(taken, ipam.Taken{Range: lb.Range{First: a, Last: a}, By: "a foreign host with the MAC m", Remedy: "turn it off", Foreign: true, InUse: inUse})
 	}
 	pools := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/28"))}}}
 	ipam.Resolve(pools, taken)
@@ -79,8 +79,8 @@ func TestClaimsTellOfForeignHosts(t *testing.T) {
 
 func TestClaimsTellWhetherTheAddressIsAnnounced(t *testing.T) {
 	for inUse, want := range map[bool]string{
-		false: "a foreign host with the MAC m uses 10.0.0.1, which is not announced because of that: turn that host off or give it another address",
-		true:  "a foreign host with the MAC m uses 10.0.0.1 as well, which stays announced since it was in use before: traffic can go to either; turn that host off or give it another address",
+		false: "a foreign host with the MAC m uses 10.0.0.1, which is not announced because of that: turn it off",
+		true:  "a foreign host with the MAC m uses 10.0.0.1 as well, which stays announced since it was in use before: traffic can go to either; turn it off",
 	} {
 		got := (&Reconciler{Ledger: book(map[string]bool{at: inUse})}).desired(claim(at, "a"))
 		if c := meta.FindStatusCondition(got.Status.Conditions, v1beta1.ConditionConflict); c == nil || c.Message != want {

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -34,15 +33,6 @@ type foreign struct {
 	reportedOnly bool
 }
 
-// String says who it is, as part of a sentence.
-func (f foreign) String() string {
-	heard := "heard"
-	if !f.until.IsZero() {
-		heard = "last heard"
-	}
-	return fmt.Sprintf("a foreign host with the MAC %s (%s by the node %q on %s)", f.MAC, heard, f.Node, f.Interface)
-}
-
 // remember returns which addresses are foreign hosts', given those that were so far
 // and what the speakers report now, at that time. One that is reported no more stays
 // for some time, unless the node that reported it, or a later one, announces it.
@@ -71,7 +61,7 @@ func remember(before map[netip.Addr]foreign, now reports.Picture, at time.Time) 
 func takenBy(hosts map[netip.Addr]foreign) []ipam.Taken {
 	var list []ipam.Taken
 	for address, f := range hosts {
-		list = append(list, ipam.Taken{Range: lb.Range{First: address, Last: address}, By: f.String(), Foreign: true, InUse: f.InUse, ReportedOnly: f.reportedOnly})
+		list = append(list, ipam.Taken{Range: lb.Range{First: address, Last: address}, By: f.Who(!f.until.IsZero()), Remedy: f.Remedy(), Foreign: true, InUse: f.InUse, ReportedOnly: f.reportedOnly})
 	}
 	slices.SortFunc(list, func(x, y ipam.Taken) int { return x.Range.First.Compare(y.Range.First) })
 	return list
@@ -94,7 +84,7 @@ func listed(p ipam.Pool, hosts map[netip.Addr]foreign) []v1beta1.ForeignAddress 
 
 func statusOf(f foreign) v1beta1.ForeignAddress {
 	s := v1beta1.ForeignAddress{
-		Address: f.Address.String(), HardwareAddress: f.MAC, Node: string(f.Node), Interface: v1beta1.InterfaceName(f.Interface),
+		Address: f.Address.String(), HardwareAddress: f.MAC, HostNode: v1beta1.NodeName(f.HostNode), Node: string(f.Node), Interface: v1beta1.InterfaceName(f.Interface),
 		Announced: f.InUse, ReportedOnly: f.reportedOnly, Since: metav1.NewTime(f.Since),
 	}
 	if !f.until.IsZero() {

@@ -121,12 +121,12 @@ func TestAnotherControllerKnowsWhatThePoolsRemember(t *testing.T) {
 
 func TestWhatAPoolSaysOfForeignHosts(t *testing.T) {
 	overlap := ipam.Conflict{Range: lb.Range{First: one.Next(), Last: one.Next()}, With: `the node "n"`}
-	heard := ipam.Conflict{Range: lb.Range{First: one, Last: one}, With: host().String(), Foreign: true}
+	heard := ipam.Conflict{Range: lb.Range{First: one, Last: one}, With: host().Who(false), Foreign: true}
 	used := heard
 	used.InUse = true
 	const (
-		rest = ": such addresses are given to nobody until 10 minutes after the host was last heard; turn the host off, or put its address into spec.excludeAddresses"
-		by   = `10.0.0.1 is used by a foreign host with the MAC 02:00:00:00:00:99 (heard by the node "node1" on eth0)`
+		rest = ": such addresses are given to nobody until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or put it into spec.excludeAddresses"
+		by   = `10.0.0.1 is used by a foreign host with the MAC 02:00:00:00:00:99 (reported by the node "node1" on eth0)`
 		node = `10.0.0.2 is of the node "n": what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses`
 	)
 	tests := []struct {
@@ -148,8 +148,8 @@ func TestWhatAPoolSaysOfForeignHosts(t *testing.T) {
 			}
 		})
 	}
-	if got := until(host(), 1).String(); !strings.Contains(got, "last heard") {
-		t.Errorf("got %q, want it to say when it was heard", got)
+	if got := until(host(), 1).Who(true); !strings.Contains(got, "last reported") {
+		t.Errorf("got %q, want it to say that it is not reported any more", got)
 	}
 }
 

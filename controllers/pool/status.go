@@ -100,7 +100,7 @@ func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	}
 	var sentences []string
 	if len(hosts) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given to nobody until 10 minutes after the host was last heard; turn the host off, or put its address into spec.excludeAddresses", list(hosts)))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given to nobody until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or put it into spec.excludeAddresses", list(hosts)))
 	}
 	if len(given) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since within an hour a pool loses at most %d addresses to foreign hosts, and half of those that it lists; those that are not in use yet are not announced while the host answers: turn off the host that answers for addresses which are not its own, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report, which takes effect at once", list(given), ipam.MaxLosses))

@@ -26,13 +26,18 @@ func NodeAddresses(node *corev1.Node) (list []netip.Addr) {
 }
 
 // NodeNetworks reads what keeps addresses from the pools because of a node: its
-// addresses, the networks of its pods, and the subnets that its speaker reports. The
+// addresses, the networks of its pods, and the addresses and subnets that its speaker reports. The
 // state is nil if there is none. What is no address or prefix is left out.
 func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 	n := ipam.Node{Name: lb.NodeName(node.Name), Addresses: NodeAddresses(node), PodCIDRs: prefixes(node.Spec.PodCIDRs)}
 	if state != nil {
 		for i := range state.Status.Interfaces {
 			n.Subnets = append(n.Subnets, prefixes(state.Status.Interfaces[i].Subnets)...)
+			for _, text := range state.Status.Interfaces[i].Addresses {
+				if address, err := ParseAddress(text); err == nil {
+					n.Interfaces = append(n.Interfaces, address)
+				}
+			}
 		}
 	}
 	return n

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
 // The API server takes any text for an address of a node.
@@ -40,5 +42,18 @@ func TestNodeAddresses(t *testing.T) {
 				t.Errorf("addresses (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestNodeNetworks_AddressesOfInterfaces(t *testing.T) {
+	state := &v1beta1.SpeakerState{Status: v1beta1.SpeakerStateStatus{Interfaces: []v1beta1.SpeakerInterface{
+		{Name: "eth0", Addresses: []string{"10.0.0.1", "10.0.0.9", "10.0.0.0/24", "node"}}, {Name: "eth1", Addresses: []string{"2001:db8::9"}},
+	}}}
+	var got []string
+	for _, a := range NodeNetworks(&corev1.Node{}, state).Interfaces {
+		got = append(got, a.String())
+	}
+	if diff := cmp.Diff([]string{"10.0.0.1", "10.0.0.9", "2001:db8::9"}, got); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 }

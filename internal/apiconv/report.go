@@ -45,7 +45,7 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	for _, c := range state.Status.Conflicts {
 		if address, err := ParseAddress(c.Address); err == nil {
 			r.Foreign = append(r.Foreign, reports.Foreign{
-				Address: address, Node: r.Node, Interface: string(c.Interface), MAC: c.HardwareAddress, InUse: c.Announced, Since: c.Since.Time,
+				Address: address, Node: r.Node, Interface: string(c.Interface), MAC: c.HardwareAddress, HostNode: lb.NodeName(c.HostNode), InUse: c.Announced, Since: c.Since.Time,
 			})
 		}
 	}
@@ -128,5 +128,5 @@ func ForeignAddress(f v1beta1.ForeignAddress) (reports.Foreign, error) {
 	if err != nil {
 		return reports.Foreign{}, fmt.Errorf("status.foreign: %w", err)
 	}
-	return reports.Foreign{Address: address, Node: lb.NodeName(f.Node), Interface: string(f.Interface), MAC: f.HardwareAddress, InUse: f.Announced, Since: f.Since.Time}, nil
+	return reports.Foreign{Address: address, Node: lb.NodeName(f.Node), Interface: string(f.Interface), MAC: f.HardwareAddress, HostNode: lb.NodeName(f.HostNode), InUse: f.Announced, Since: f.Since.Time}, nil
 }

@@ -8,10 +8,12 @@ import (
 )
 
 // Foreign is what is known of an address that a host uses which is no node of the
-// cluster.
+// cluster, or the kernel of a node.
 type Foreign struct {
 	// By whom it is used, as part of a sentence.
 	By string
+	// Remedy is what to do about it, as part of a sentence.
+	Remedy string
 	// InUse says that it had been announced before the other host was heard, and
 	// still is: the Service that has it keeps it.
 	InUse bool

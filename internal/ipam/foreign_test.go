@@ -67,6 +67,28 @@ func TestAddressOfAForeignHost(t *testing.T) {
 	}
 }
 
+// The kernel of a node has an address that was given before its speaker reported it.
+func TestAddressOfAKernel_IsLeftThoughTheNodeHasIt(t *testing.T) {
+	p := newPool("p", "10.0.0.1-10.0.0.3")
+	node := Taken{Range: rangesIn("10.0.0.1")[0], By: "a node", Node: true}
+	for _, tt := range []struct {
+		name  string
+		taken []Taken
+		want  string
+	}{
+		{"not announced: left", []Taken{node, host("10.0.0.1", false)}, "keep 10.0.0.2@p, drop 10.0.0.1@p"},
+		{"announced: kept", []Taken{node, host("10.0.0.1", true)}, "keep 10.0.0.1@p"},
+		{"no conflict on the network: kept", []Taken{node}, "keep 10.0.0.1@p"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := allocator(p)
+			take(t, a, "web", "10.0.0.1@p")
+			hear(a, tt.taken, p)
+			settle(t, a, ask("web"), tt.want)
+		})
+	}
+}
+
 func TestServiceThatLeavesAForeignHostsAddressIsToldWhy(t *testing.T) {
 	p := newPool("p", "10.0.0.1-10.0.0.3")
 	a := allocator(p)

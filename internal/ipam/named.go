@@ -97,7 +97,7 @@ func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
 			return refuse(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.tell(unusable, req, 0), remedies[unusable])
 		}
 		if f, foreign := p.Foreign[want]; foreign {
-			return refuse(ReasonAddressInUse, "the Service asks for %s, which %s uses: turn that host off or give it another address, or ask for another", want, f.By)
+			return refuse(ReasonAddressInUse, "the Service asks for %s, which %s uses: %s, or ask for another", want, f.By, f.Remedy)
 		}
 		why, _ := a.takes(p, want, req)
 		return refuse(ReasonAddressNotInPool, "the Service asks for %s, which the pool %q does not give: %s; ask for another", want, p.Name, why)

@@ -25,8 +25,11 @@ const (
 type Node struct {
 	// Name of the node, unique.
 	Name lb.NodeName
-	// Addresses of the node itself.
+	// Addresses of the node itself, as its kubelet reports them.
 	Addresses []netip.Addr
+	// Interfaces are addresses of its interfaces, as its speaker reports them, such as a
+	// virtual IP of the control plane.
+	Interfaces []netip.Addr
 	// PodCIDRs are the networks of its pods.
 	PodCIDRs []netip.Prefix
 	// Subnets of its interfaces.
@@ -37,7 +40,7 @@ type Node struct {
 // the networks of their pods, and the addresses of their subnets that no host can
 // have. Each node counts within bounds:
 //
-//   - its first 16 addresses;
+//   - its first 16 addresses, of which those count first that its kubelet reports;
 //   - one podCIDR of each family. Pools hold it back if at least half of the other nodes
 //     have one of the same length in the same network, 8 bits shorter, and none has an
 //     address in it. Any other is reported only, and pools give its addresses;
@@ -54,7 +57,7 @@ func TakenByNodes(nodes []Node) []Taken {
 	var list []Taken
 	for i := range nodes {
 		n := &nodes[i]
-		for _, a := range n.Addresses[:min(maxNodeAddresses, len(n.Addresses))] {
+		for _, a := range n.own() {
 			list = append(list, Taken{Range: lb.Range{First: a, Last: a}, By: fmt.Sprintf("the node %q", n.Name), Node: true})
 		}
 		for _, p := range n.firstCIDRs() {
@@ -67,6 +70,16 @@ func TakenByNodes(nodes []Node) []Taken {
 		}
 	}
 	return append(list, known.edges(nodes)...)
+}
+
+// own returns the addresses of a node that count, each once.
+func (n *Node) own() (list []netip.Addr) {
+	for _, a := range slices.Concat(n.Addresses, n.Interfaces) {
+		if len(list) < maxNodeAddresses && !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // networks are what all nodes say, to judge what one of them says.

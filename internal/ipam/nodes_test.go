@@ -33,6 +33,9 @@ func prefixesIn(s string) (list []netip.Prefix) {
 }
 
 func pods(cidrs string) nodeOption { return func(n *Node) { n.PodCIDRs = prefixesIn(cidrs) } }
+func onInterfaces(addresses string) nodeOption {
+	return func(n *Node) { n.Interfaces = newNode("", addresses).Addresses }
+}
 func onSubnets(s string) nodeOption {
 	return func(n *Node) { n.Subnets = prefixesIn(s) }
 }
@@ -46,6 +49,10 @@ func TestTakenByNodes(t *testing.T) {
 		{name: "no nodes take nothing"},
 		{name: "each node takes its addresses, in order of the names", nodes: []Node{newNode("b", "10.0.0.2"), newNode("a", "10.0.0.1 2001:db8::1")},
 			want: []string{`10.0.0.1 is of the node "a"`, `2001:db8::1 is of the node "a"`, `10.0.0.2 is of the node "b"`}},
+		{name: "addresses of interfaces are taken, each once", nodes: []Node{newNode("a", "10.0.0.1", onInterfaces("10.0.0.1 10.0.0.9"))},
+			want: []string{`10.0.0.1 is of the node "a"`, `10.0.0.9 is of the node "a"`}},
+		{name: "but make no subnet plausible", nodes: []Node{newNode("a", "10.0.0.1", onInterfaces("203.0.113.7"), onSubnets("203.0.113.0/24"))},
+			want: []string{`10.0.0.1 is of the node "a"`, `203.0.113.7 is of the node "a"`}},
 		{name: "one node alone takes the network of its pods, one of each family", nodes: []Node{newNode("a", "", pods("10.244.0.0/24 10.245.0.0/24 fd00::/64"))},
 			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `fd00::-fd00::ffff:ffff:ffff:ffff is of the pods of the node "a" (podCIDR fd00::/64)`}},
 		{name: "podCIDRs of one cluster take their addresses", nodes: []Node{newNode("a", "", pods("10.244.0.0/24 fd00::/64")), newNode("b", "", pods("10.244.200.0/24 fd00:0:0:7::/64")), newNode("new", "")},

@@ -16,14 +16,16 @@ type Taken struct {
 	Range lb.Range
 	// By whom, as part of a sentence: `the node "node1"`.
 	By string
+	// Remedy is what to do about a foreign host, as part of a sentence.
+	Remedy string
 	// As is what the address is of them, if that is not just theirs: "the broadcast
 	// address".
 	As string
 	// Node says that this is known from a node only. It keeps the pool from giving the
 	// addresses, and takes none from the Service that has one.
 	Node bool
-	// Foreign says that a host which is no node of the cluster uses the address, and
-	// InUse that a Service uses it all the same.
+	// Foreign says that a host which is no node of the cluster, or the kernel of a node, uses
+	// the address, and InUse that a Service uses it all the same.
 	Foreign, InUse bool
 	// ReportedOnly says that pools give the addresses all the same: they have lost too many
 	// to foreign hosts (see Losses), or the other nodes do not confirm a podCIDR.
@@ -170,8 +172,9 @@ func withTaken(gives []lb.Range, taken []Taken) (conflicts []Conflict) {
 	return conflicts
 }
 
-// foreign returns the addresses of the ranges that foreign hosts use, nil if there
-// are none. Of one that is also somebody else's, nothing can be said but that.
+// foreign returns the addresses of the ranges that foreign hosts use, nil if there are none. One
+// that is somebody else's as well is left out, but for one of a node: the Service that has it is
+// not announced, and leaves it.
 func foreign(gives []lb.Range, taken []Taken) map[netip.Addr]Foreign {
 	var found map[netip.Addr]Foreign
 	for _, t := range taken {
@@ -181,10 +184,10 @@ func foreign(gives []lb.Range, taken []Taken) map[netip.Addr]Foreign {
 		if found == nil {
 			found = map[netip.Addr]Foreign{}
 		}
-		found[t.Range.First] = Foreign{By: t.By, InUse: t.InUse, ReportedOnly: t.ReportedOnly}
+		found[t.Range.First] = Foreign{By: t.By, Remedy: t.Remedy, InUse: t.InUse, ReportedOnly: t.ReportedOnly}
 	}
 	for _, t := range taken {
-		if !t.Foreign {
+		if !t.Foreign && !t.Node {
 			maps.DeleteFunc(found, func(a netip.Addr, _ Foreign) bool { return t.Range.Contains(a) })
 		}
 	}

@@ -5,6 +5,7 @@ package reports
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -122,7 +123,7 @@ type Owned struct {
 	Epoch int64
 }
 
-// Foreign is a host that is no node of the cluster and uses an address.
+// Foreign is a host that uses an address and is no node of the cluster, or the kernel of a node.
 type Foreign struct {
 	Address netip.Addr
 	// Node and Interface that heard it.
@@ -130,10 +131,36 @@ type Foreign struct {
 	Interface string
 	// MAC of the host.
 	MAC string
+	// HostNode is the node that the host is; empty: none.
+	HostNode lb.NodeName
 	// InUse says that the node announces the address all the same.
 	InUse bool
 	// Since when it is heard.
 	Since time.Time
+}
+
+// Who names the host, and the node that reports it, as part of a sentence. Last: it is not
+// reported any more.
+func (f Foreign) Who(last bool) string {
+	when := "reported"
+	if last {
+		when = "last reported"
+	}
+	switch {
+	case f.HostNode == "":
+		return fmt.Sprintf("a foreign host with the MAC %s (%s by the node %q on %s)", f.MAC, when, f.Node, f.Interface)
+	case f.HostNode == f.Node:
+		return fmt.Sprintf("the kernel of the node %q (its interface %s, MAC %s)", f.HostNode, f.Interface, f.MAC)
+	}
+	return fmt.Sprintf("the kernel of the node %q (MAC %s, %s by the node %q on %s)", f.HostNode, f.MAC, when, f.Node, f.Interface)
+}
+
+// Remedy is what to do about the host, as part of a sentence.
+func (f Foreign) Remedy() string {
+	if f.HostNode == "" {
+		return "turn that host off or give it another address"
+	}
+	return fmt.Sprintf("remove the address from the interfaces of the node %q, or set ipvs.strictARP of kube-proxy if it has put it there, or exclude it in the pool", f.HostNode)
 }
 
 // Owner returns who has an address, of all that say so: the highest epoch counts,

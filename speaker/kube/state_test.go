@@ -134,6 +134,9 @@ func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 	a := netip.MustParseAddr("10.0.0.0")
 	for i := range maxConflicts + 1 {
 		c := speaker.Conflict{Address: a, Interface: "eth0", Hardware: mac, Announced: i == 0, Since: time.Unix(1, 5)}
+		if i == 1 {
+			c.Node = "node2"
+		}
 		list = append(list, c, speaker.Conflict{Address: a, Interface: "eth1", Hardware: mac})
 		a = a.Next()
 	}
@@ -141,13 +144,16 @@ func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 	if len(got.Conflicts) != maxConflicts {
 		t.Fatalf("got %d conflicts, want %d", len(got.Conflicts), maxConflicts)
 	}
+	if got.Conflicts[1].HostNode != "node2" {
+		t.Errorf("got %+v, want one with the node that has the address", got.Conflicts[1])
+	}
 	want := v1beta1.SpeakerConflict{Address: "10.0.0.0", Interface: "eth0", HardwareAddress: mac.String(), Announced: true, Since: metav1.NewTime(time.Unix(1, 0))}
 	if diff := cmp.Diff(want, got.Conflicts[0]); diff != "" {
 		t.Errorf("first conflict (-want +got):\n%s", diff)
 	}
-	const sentence = "hosts that are no nodes of the cluster use addresses that this node owns: 10.0.0.0 by 02:00:00:00:00:09 on eth0 (announced all the same), " +
-		"10.0.0.1 by 02:00:00:00:00:09 on eth0 (not announced), 10.0.0.2 by 02:00:00:00:00:09 on eth0 (not announced) and 253 more; " +
-		"give these hosts other addresses, or exclude the addresses in the pool"
+	const sentence = "other hosts use addresses that this node owns: 10.0.0.0 by 02:00:00:00:00:09 on eth0 (announced all the same), " +
+		"10.0.0.1 by the kernel of the node node2 (02:00:00:00:00:09) on eth0 (not announced), 10.0.0.2 by 02:00:00:00:00:09 on eth0 (not announced) and 253 more; " +
+		"give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has put them on interfaces of nodes, set its ipvs.strictARP"
 	if c := meta.FindStatusCondition(got.Conditions, v1beta1.ConditionReady); c.Message != sentence {
 		t.Errorf("message: got  %s\nwant %s", c.Message, sentence)
 	}

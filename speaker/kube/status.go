@@ -72,6 +72,9 @@ func speakerInterface(link speaker.Link) v1beta1.SpeakerInterface {
 	for _, subnet := range link.Prefixes[:min(len(link.Prefixes), maxSubnets)] {
 		i.Subnets = append(i.Subnets, subnet.String())
 	}
+	for _, address := range link.Addresses {
+		i.Addresses = append(i.Addresses, address.String())
+	}
 	return i
 }
 
@@ -105,7 +108,7 @@ func conflicts(list []speaker.Conflict) []v1beta1.SpeakerConflict {
 		seen[c.Address] = true
 		told = append(told, v1beta1.SpeakerConflict{
 			Address: c.Address.String(), Interface: v1beta1.InterfaceName(c.Interface), HardwareAddress: c.Hardware.String(),
-			Announced: c.Announced, Since: second(c.Since),
+			HostNode: v1beta1.NodeName(c.Node), Announced: c.Announced, Since: second(c.Since),
 		})
 	}
 	return told
@@ -192,12 +195,16 @@ func foreignHosts(list []v1beta1.SpeakerConflict) string {
 		if c.Announced {
 			announced = "announced all the same"
 		}
-		parts = append(parts, fmt.Sprintf("%s by %s on %s (%s)", c.Address, c.HardwareAddress, c.Interface, announced))
+		host := c.HardwareAddress
+		if c.HostNode != "" {
+			host = fmt.Sprintf("the kernel of the node %s (%s)", c.HostNode, c.HardwareAddress)
+		}
+		parts = append(parts, fmt.Sprintf("%s by %s on %s (%s)", c.Address, host, c.Interface, announced))
 	}
 	more := ""
 	if n := len(list) - len(parts); n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Sprintf("hosts that are no nodes of the cluster use addresses that this node owns: %s%s; give these hosts other addresses, or exclude the addresses in the pool",
+	return fmt.Sprintf("other hosts use addresses that this node owns: %s%s; give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has put them on interfaces of nodes, set its ipvs.strictARP",
 		strings.Join(parts, ", "), more)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/neighbour"
 	"github.com/lbstack/lbstack/speaker"
 )
@@ -54,6 +55,8 @@ type wire struct {
 	done  chan struct{}
 	once  sync.Once
 	hang  chan struct{} // an answer waits until it is closed; nil: not
+	// kernel of a node answers each probe while it is set.
+	kernel atomic.Bool
 
 	mu                sync.Mutex
 	announced, probed []event
@@ -107,6 +110,14 @@ func (w *wire) Probe(a netip.Addr) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.probed = append(w.probed, event{At: time.Since(w.start), Address: a})
+	if w.kernel.Load() {
+		go func() {
+			select {
+			case w.in <- neighbour.Message{Claims: a, Sender: nodeMAC}:
+			case <-w.done:
+			}
+		}()
+	}
 	w.unheard = w.unheard || !slices.Contains(w.watched, a)
 	return nil
 }
@@ -156,6 +167,8 @@ type bed struct {
 	*Responder
 	v4, v6, second *wire
 	mute           atomic.Bool
+	kernel         atomic.Bool // what has nodeMAC is the kernel of node2
+	binds          atomic.Bool // the service proxy puts addresses on interfaces
 	registry       *prometheus.Registry
 
 	mu       sync.Mutex
@@ -181,6 +194,11 @@ func newBedWith(t *testing.T, detection speaker.Detection) *bed {
 		Metrics:   NewMetrics(b.registry),
 		MayAnswer: func() bool { return !b.mute.Load() },
 		Conflicts: b.report,
+		KernelOf: func(_ netip.Addr, hardware net.HardwareAddr) (lb.NodeName, bool) {
+			name, known := map[string]lb.NodeName{ours.String(): "node1", nodeMAC.String(): "node2"}[hardware.String()]
+			return name, known && (name == "node1" || b.kernel.Load())
+		},
+		ProxyBinds: b.binds.Load,
 	})
 	b.SetDetection(detection)
 	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()})

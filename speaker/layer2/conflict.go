@@ -78,18 +78,23 @@ func (r *Responder) heardClaim(p *port, e *entry, sender neighbour.MAC) {
 	}
 }
 
-// heardNode notes that another node of the cluster announces the address too.
-// That may be the next owner, who speaks first and is known a moment later; or it
-// is one that this node has not heard of. What is still owned then is announced
-// again.
+// heardNode notes that another node of the cluster claims the address too. That may be the next
+// owner, which announces it first and is known a moment later, a speaker that this one receives
+// nothing from, or the kernel of a node: see claims. What is still owned then is announced again.
 func (r *Responder) heardNode(p *port, e *entry, sender neighbour.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] != e || e.phase != announced || e.caring() {
+	if r.entries[e.address] != e || e.caring() {
 		return
 	}
-	r.metrics.Duplicates.Inc()
 	now := time.Now()
+	if r.options.KernelOf != nil && r.detection != speaker.Off && p.has(e) {
+		e.claims.add(now, p.Name, sender)
+	}
+	if e.phase != announced {
+		return // conclude looks at the claims
+	}
+	r.metrics.Duplicates.Inc()
 	if r.options.Rival != nil && now.Sub(e.rivaled) >= rivalInterval {
 		e.rivaled = now
 		r.options.Rival(e.address, sender.Hardware(), p.Hardware)
@@ -119,7 +124,9 @@ func (r *Responder) heardForeign(p *port, e *entry, sender neighbour.MAC) {
 	}
 	now := time.Now()
 	e.heard = now
-	r.note(p, e, sender)
+	r.note(e, speaker.Conflict{
+		Address: e.address, Interface: p.Name, Hardware: sender.Hardware(), Announced: e.phase == announced || r.detection == speaker.ReportOnly,
+	})
 	if e.phase == announced {
 		r.defend(p, e, now)
 		return
@@ -158,20 +165,16 @@ func (r *Responder) SetDetection(d speaker.Detection) {
 	}
 }
 
-// note keeps the conflict for the report. Another hardware address or link, as a forger may
-// change them with each frame, is reported once in each renoteInterval. The caller holds the
-// lock.
-func (r *Responder) note(p *port, e *entry, sender neighbour.MAC) {
-	next := speaker.Conflict{
-		Address: e.address, Interface: p.Name, Hardware: sender.Hardware(), Since: e.heard,
-		Announced: e.phase == announced || r.detection == speaker.ReportOnly,
-	}
+// note has a conflict reported. Another hardware address or link, as a forger may change them
+// with each frame, is reported once in each renoteInterval. The caller holds the lock.
+func (r *Responder) note(e *entry, next speaker.Conflict) {
+	next.Since = e.heard
 	if e.conflict != nil {
 		next.Since = e.conflict.Since
 	}
 	if e.conflict == nil || e.conflict.Announced != next.Announced || !same(*e.conflict, next) && e.heard.Sub(e.noted) >= renoteInterval {
 		e.noted = e.heard
-		r.log.Info("a foreign host uses an address of this node", "address", e.address, "link", p.Name, "its", sender.String(), "announced", next.Announced)
+		r.log.Info("another host uses an address of this node", "address", e.address, "link", next.Interface, "its", next.Hardware.String(), "node", next.Node, "announced", next.Announced)
 		e.conflict = &next
 		r.newsToReport()
 	}
@@ -191,7 +194,7 @@ func (r *Responder) defend(p *port, e *entry, now time.Time) {
 // forget withdraws a conflict. The caller holds the lock.
 func (r *Responder) forget(e *entry) {
 	if e.conflict != nil {
-		r.log.Info("no foreign host uses the address any more", "address", e.address)
+		r.log.Info("no other host uses the address any more", "address", e.address)
 		e.conflict = nil
 		r.newsToReport()
 	}
@@ -213,6 +216,7 @@ func (r *Responder) checkAll(now time.Time) {
 	for _, e := range r.entries {
 		switch {
 		case e.phase == announced:
+			r.checkKernel(e, now)
 			if e.conflict != nil && now.Sub(e.heard) >= r.timing.Forget {
 				r.forget(e)
 			}
@@ -282,5 +286,5 @@ func (r *Responder) conflicts() []speaker.Conflict {
 
 // same says whether two conflicts are the same but for their time.
 func same(x, y speaker.Conflict) bool {
-	return x.Address == y.Address && x.Interface == y.Interface && slices.Equal(x.Hardware, y.Hardware) && x.Announced == y.Announced
+	return x.Address == y.Address && x.Interface == y.Interface && slices.Equal(x.Hardware, y.Hardware) && x.Node == y.Node && x.Announced == y.Announced
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
 
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/neighbour"
 	"github.com/lbstack/lbstack/internal/segment"
 	"github.com/lbstack/lbstack/speaker"
@@ -52,8 +53,8 @@ type Options struct {
 	// silent. A process that stood still must not answer what has waited in its
 	// sockets meanwhile. It must be cheap; nil means always.
 	MayAnswer func() bool
-	// Conflicts is told all addresses that foreign hosts use, by address and at most
-	// MaxConflicts of them, whenever that changes; nil means nobody.
+	// Conflicts takes all addresses that other hosts use, by address and at most
+	// MaxConflicts of them, whenever that changes; may be nil.
 	Conflicts func([]speaker.Conflict)
 	// Unserved is told what cannot be announced on although it should, ordered, whenever
 	// that changes; nil means nobody.
@@ -67,6 +68,13 @@ type Options struct {
 	// Rival is told that another node announced an address that this one announces, and
 	// the hardware addresses of both; nil means nobody. It must not block.
 	Rival func(address netip.Addr, its, own net.HardwareAddr)
+	// KernelOf returns the node that has a hardware address, if its speaker does not have
+	// the address, so that an answer must be one of its kernel; nil: that is never known. It
+	// is called with the lock of the responder, and must not call it.
+	KernelOf func(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool)
+	// ProxyBinds says whether the service proxy puts the addresses of Services on interfaces
+	// of each node, so that kernels may answer for all of them; nil: it does not.
+	ProxyBinds func() bool
 	// Timing is DefaultTiming unless it is set.
 	Timing *Timing
 }
@@ -91,6 +99,7 @@ type Responder struct {
 	mu        sync.Mutex
 	detection speaker.Detection
 	wanted    []speaker.Link
+	local     map[netip.Addr]speaker.Link // addresses of the links themselves
 	nodes     []net.HardwareAddr
 	ports     map[portKey]*port
 	unopened  map[portKey]error // why they could not be opened

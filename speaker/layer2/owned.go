@@ -18,7 +18,7 @@ const (
 	announced phase = iota
 	// probed: nobody is told before it is known that no foreign host has it.
 	probed
-	// held: a foreign host has it.
+	// held: a foreign host has it, or the kernel of a node.
 	held
 )
 
@@ -47,6 +47,7 @@ type entry struct {
 	heard    time.Time // when the foreign host was, last
 	noted    time.Time // when the conflict was written down, last
 	defended time.Time // when it was announced again because of him
+	claims   claims    // of other nodes
 	contest  time.Time // when it was because of another node
 	rivaled  time.Time // when another node was reported, last
 }

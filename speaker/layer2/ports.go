@@ -56,7 +56,7 @@ func (p *port) settle() {
 func (r *Responder) SetLinks(links []speaker.Link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.wanted = links
+	r.wanted, r.local = links, localAddresses(links)
 	r.rememberMACs()
 	r.openAndClose()
 }

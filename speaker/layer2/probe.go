@@ -3,6 +3,7 @@ package layer2
 import (
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/lbstack/lbstack/speaker"
@@ -21,7 +22,7 @@ func (r *Responder) probe(entries []*entry) {
 	slices.SortFunc(entries, lastMovedFirst)
 	for _, e := range entries {
 		e.turn++
-		e.sent, e.probing, e.rival = false, true, false
+		e.sent, e.probing, e.rival, e.claims = false, true, false, claims{}
 		family := &families[0]
 		if e.address.Is6() {
 			family = &families[1]
@@ -68,17 +69,26 @@ func (r *Responder) probeOnce(p probes) bool {
 func (r *Responder) sendProbe(t turn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.probes(t) || !r.mayAnswer() {
-		return
+	if r.probes(t) && r.probeNow(t.entry) {
+		t.sent = true
 	}
-	for _, p := range r.portsOf(t.entry) {
-		if err := p.conn.Probe(t.address); err != nil {
-			r.log.V(1).Info("a probe was not sent", "link", p.Name, "address", t.address, "why", err.Error())
+}
+
+// probeNow sends a probe of an address on each of its links, and says whether one has left. The
+// caller holds the lock.
+func (r *Responder) probeNow(e *entry) (sent bool) {
+	if !r.mayAnswer() {
+		return false
+	}
+	for _, p := range r.portsOf(e) {
+		if err := p.conn.Probe(e.address); err != nil {
+			r.log.V(1).Info("a probe was not sent", "link", p.Name, "address", e.address, "why", err.Error())
 			continue
 		}
-		t.sent = true
+		sent = true
 		r.metrics.Probes.Inc()
 	}
+	return sent
 }
 
 // probes says whether these probes of an address are the current ones. The caller
@@ -94,6 +104,7 @@ func (r *Responder) conclude(p probes) *burst {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var free []*entry
+	now, proxyBinds := time.Now(), sync.OnceValue(r.proxyBinds)
 	for _, t := range p.turns {
 		if !r.probes(t) {
 			continue
@@ -101,12 +112,13 @@ func (r *Responder) conclude(p probes) *burst {
 		t.probing = false
 		switch {
 		case !t.sent:
+		case r.occupied(t.entry, now, proxyBinds):
 		case t.rival && t.retries < maxRetries:
 			t.retries++
-			t.check = time.Now().Add(retryWait + rand.N(retryWait))
+			t.check = now.Add(retryWait + rand.N(retryWait))
 		case t.phase == held && t.quiet+1 < silences:
 			t.quiet++
-			t.check = time.Now().Add(r.timing.Check)
+			t.check = now.Add(r.timing.Check)
 		default:
 			r.release(t.entry)
 			free = append(free, t.entry)
@@ -120,7 +132,7 @@ func (r *Responder) conclude(p probes) *burst {
 func (r *Responder) release(e *entry) {
 	r.count++
 	e.phase, e.quiet, e.retries, e.moved = announced, 0, 0, r.count
-	if r.detection != speaker.ReportOnly {
+	if r.detection != speaker.ReportOnly && e.conflict != nil && !e.conflict.Announced {
 		r.forget(e)
 	}
 	e.silent.Store(false)

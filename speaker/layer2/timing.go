@@ -30,6 +30,9 @@ type Timing struct {
 	// address too is given to let go, and Contest the least time between two
 	// announcements against it.
 	Settle, Contest time.Duration
+	// HandOver is longer than two nodes claim an address while it moves from one to the
+	// other.
+	HandOver time.Duration
 }
 
 // DefaultTiming is right for networks.
@@ -37,7 +40,7 @@ func DefaultTiming() Timing {
 	return Timing{
 		Refresh: 40 * time.Second, RefreshJitter: 10 * time.Second, RefreshRate: 500, BurstRate: 16000,
 		Check: 30 * time.Second, Forget: 60 * time.Second, Defend: 10 * time.Second,
-		Settle: 200 * time.Millisecond, Contest: time.Second,
+		Settle: 200 * time.Millisecond, Contest: time.Second, HandOver: 2 * time.Second,
 	}
 }
 

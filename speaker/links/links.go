@@ -58,6 +58,9 @@ func of(s netstate.State, node netip.Addr) (links []speaker.Link) {
 	for _, l := range s.Links {
 		if attrs := l.Attrs(); ethernetAndUp(attrs) && !isPort(attrs, s.Links) {
 			if link := newLink(attrs, s.Addresses[attrs.Index], node); leadsToNetwork(&link) {
+				if l.Type() == "dummy" {
+					link.Addresses = nil // no network has them
+				}
 				links = append(links, link)
 			}
 		}
@@ -103,10 +106,16 @@ func speaksFrom(link *speaker.Link, addresses []netstate.Address) {
 		case address.IsGlobalUnicast():
 			link.IPv4 = link.IPv4 || address.Is4()
 			link.Prefixes = append(link.Prefixes, a.Prefix.Masked())
+			if a.Flags&unusable == 0 {
+				link.Addresses = append(link.Addresses, address)
+			}
 		}
 	}
 	slices.SortFunc(link.Prefixes, netip.Prefix.Compare)
 	link.Prefixes = slices.Compact(link.Prefixes)
+	slices.SortFunc(link.Addresses, netip.Addr.Compare)
+	link.Addresses = slices.Compact(link.Addresses)
+	link.Addresses = link.Addresses[:min(len(link.Addresses), speaker.MaxAddresses)]
 }
 
 func has(addresses []netstate.Address, node netip.Addr) bool {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vishvananda/netns"
 
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/speaker/links"
@@ -110,10 +111,12 @@ func (b *bed) in(host string, fn func() error) {
 // stopped.
 type node struct {
 	*layer2.Responder
-	bed  *bed
-	host string
-	link speaker.Link
-	stop context.CancelFunc
+	// engine has what the node knows of others; it does not run.
+	engine *speaker.Engine
+	bed    *bed
+	host   string
+	link   speaker.Link
+	stop   context.CancelFunc
 
 	mu        sync.Mutex
 	conflicts []speaker.Conflict
@@ -122,7 +125,7 @@ type node struct {
 // impatient is the timing of tests that wait for a foreign host to go.
 func impatient() *layer2.Timing {
 	timing := layer2.DefaultTiming()
-	timing.Check, timing.Forget, timing.Defend = 300*time.Millisecond, time.Second, 200*time.Millisecond
+	timing.Check, timing.Forget, timing.Defend, timing.HandOver = 300*time.Millisecond, time.Second, 200*time.Millisecond, 300*time.Millisecond
 	return &timing
 }
 
@@ -132,9 +135,15 @@ func (b *bed) node(host string) *node {
 	ctx, stop := context.WithCancel(context.Background())
 	b.Cleanup(stop)
 	n.stop = stop
+	n.engine = speaker.New(speaker.Config{Self: lb.NodeName(host)})
+	n.engine.SetLinks([]speaker.Link{n.link})
 	n.Responder = layer2.New(ctx, logr.Discard(), layer2.Options{
 		ARP: n.inside(layer2.ListenARP), NDP: n.inside(layer2.ListenNDP),
 		Metrics: layer2.NewMetrics(prometheus.NewRegistry()), Conflicts: n.report, Timing: impatient(),
+		KernelOf: n.engine.KernelOf, ProxyBinds: func() (binds bool) {
+			b.in(host, func() error { binds = links.ProxyBinds(); return nil })
+			return binds
+		},
 	})
 	n.SetOurs([]net.HardwareAddr{n.link.Hardware})
 	n.SetLinks([]speaker.Link{n.link})

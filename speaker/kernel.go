@@ -1,0 +1,44 @@
+package speaker
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+)
+
+// KernelOf returns the node that has a hardware address, if an answer from there for an address
+// must be one of its kernel: it is this node, or that of a peer whose messages arrive and which
+// does not claim the address. False: no such node is known, or its speaker may have answered.
+// It may be called by the announcer at any time.
+func (e *Engine) KernelOf(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool) {
+	e.mu.Lock()
+	links, view := e.inbox.links, e.inbox.view
+	e.mu.Unlock()
+	if links == nil || view == nil {
+		return "", false
+	}
+	for i := range *links {
+		if bytes.Equal((*links)[i].Hardware, hardware) {
+			return e.Self, true
+		}
+	}
+	for i := range view.Peers {
+		if p := &view.Peers[i]; hasHardware(p.State.Links, hardware) {
+			_, claims := p.State.Claims[address]
+			return p.Node, !claims && !p.Lost && !p.Late
+		}
+	}
+	return "", false
+}
+
+func hasHardware(links []wire.Link, hardware net.HardwareAddr) bool {
+	for i := range links {
+		if bytes.Equal(links[i].Hardware[:], hardware) {
+			return true
+		}
+	}
+	return false
+}

@@ -39,7 +39,7 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	o, dog := s.Options, &watchdog.Watchdog{}
-	o.Watchdog = dog
+	o.Watchdog, o.OnInterface = dog, links.OnInterface
 	ctrl.SetLogger(log)
 	log.Info("starting", "version", version.Version, "node", o.Node)
 	if o.Address, err = netip.ParseAddr(s.address); err != nil || o.Node == "" || o.Namespace == "" {

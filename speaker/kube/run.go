@@ -23,6 +23,9 @@ type Options struct {
 	Node lb.NodeName
 	// Address is this node's.
 	Address netip.Addr
+	// OnInterface returns whether an interface of the machine has an address. The speaker ends
+	// when none has Address any more and the Node has another one; nil: it never does.
+	OnInterface func(netip.Addr) (bool, error)
 	// Namespace of the speakers' pods.
 	Namespace string
 	// HealthAddress serves /healthz and /readyz, and MetricsAddress /metrics, with host and
@@ -81,8 +84,12 @@ func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func(m
 		}
 		return nil
 	}
+	var moved error
+	if o.OnInterface != nil {
+		moved = mgr.Add(&addressWatch{reader: mgr.GetCache(), self: o.Node, address: o.Address, onInterface: o.OnInterface, log: mgr.GetLogger().WithName("address")})
+	}
 	return errors.Join(
-		mgr.Add(watcher), mgr.Add(state),
+		mgr.Add(watcher), mgr.Add(state), moved,
 		lbmanager.Serve(mgr, o.HealthAddress, o.MetricsAddress, ready),
 	)
 }

@@ -4,6 +4,7 @@ package links
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"reflect"
@@ -52,6 +53,20 @@ func List(node netip.Addr) ([]speaker.Link, error) {
 		return nil, err
 	}
 	return of(state, node), nil
+}
+
+// OnInterface returns whether an interface of this node has an address.
+func OnInterface(address netip.Addr) (bool, error) {
+	state, err := netstate.Read()
+	if err != nil {
+		return false, fmt.Errorf("looking for the interface that has %s: %w", address, err)
+	}
+	for _, list := range state.Addresses {
+		if has(list, address) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func of(s netstate.State, node netip.Addr) (links []speaker.Link) {

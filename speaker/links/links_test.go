@@ -34,6 +34,14 @@ func TestListLeavesLoopbackOut(t *testing.T) {
 	}
 }
 
+func TestOnInterface(t *testing.T) {
+	for address, want := range map[string]bool{"127.0.0.1": true, "::ffff:127.0.0.1": true, "203.0.113.77": false} {
+		if has, err := OnInterface(netip.MustParseAddr(address)); has != want || err != nil {
+			t.Errorf("%s: got %v, %v, want %v", address, has, err, want)
+		}
+	}
+}
+
 func TestOf_OwnAddresses(t *testing.T) {
 	attrs := func(index int, name string) netlink.LinkAttrs {
 		return netlink.LinkAttrs{Index: index, Name: name, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, byte(index)}, Flags: net.FlagUp, OperState: netlink.OperUp, EncapType: "ether"}

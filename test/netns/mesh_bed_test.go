@@ -2,6 +2,7 @@ package netns
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +22,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/speaker/mesh"
+	"github.com/lbstack/lbstack/test/eventually"
 )
 
 // meshEnvironment has the meshConfig of a process that is a member of a mesh and no test.
@@ -71,6 +74,8 @@ type member struct {
 	mu     sync.Mutex
 	counts []string // how many others did, in order
 	wrong  strings.Builder
+	input  io.Closer
+	killed bool
 }
 
 // member starts one on a host, which ends with the test.
@@ -91,14 +96,39 @@ func (b *bed) member(host string, address netip.Addr, peers map[lb.NodeName]neti
 	if err != nil {
 		b.Fatal(err)
 	}
-	m.measured = measured{b.T, cmd}
+	m.measured, m.input = measured{b.T, cmd}, input
 	b.Cleanup(func() {
+		if m.killed {
+			return
+		}
 		_ = input.Close()
 		if err := cmd.Wait(); err != nil {
 			b.Errorf("the member on %s ended with %v:\n%s", host, err, m.wrong.String())
 		}
 	})
 	return m
+}
+
+// kill ends the process at once.
+func (m *member) kill() {
+	m.t.Helper()
+	m.killed = true
+	if err := m.cmd.Process.Kill(); err != nil {
+		m.t.Fatal(err)
+	}
+	_ = m.cmd.Wait() // that it was killed is an error
+	_ = m.input.Close()
+}
+
+// receivesFrom waits until so many others are alive.
+func (m *member) receivesFrom(others string) {
+	m.t.Helper()
+	eventually.Succeed(m.t, 20*time.Second, "a member receives from "+others+" others", func(context.Context) error {
+		if got := m.forget(); len(got) == 0 || got[len(got)-1] != others {
+			return fmt.Errorf("the numbers of others that are alive: %v", got)
+		}
+		return nil
+	})
 }
 
 // Write takes what the process prints.

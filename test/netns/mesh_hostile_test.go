@@ -1,7 +1,6 @@
 package netns
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/test/eventually"
 )
 
 const (
@@ -34,12 +32,7 @@ func TestMeshPortUnderAttack(t *testing.T) {
 			one := b.member("node1", of(1), map[lb.NodeName]netip.Addr{"node2": of(2)})
 			two := b.member("node2", of(2), map[lb.NodeName]netip.Addr{"node1": of(1)})
 			for _, m := range []*member{one, two} {
-				eventually.Succeed(t, 20*time.Second, "the members know each other", func(context.Context) error {
-					if got := m.forget(); len(got) == 0 || got[len(got)-1] != "1" {
-						return fmt.Errorf("others that live: %v", got)
-					}
-					return nil
-				})
+				m.receivesFrom("1")
 			}
 			port := netip.AddrPortFrom(of(1), meshPort)
 			stays := func(what string) {

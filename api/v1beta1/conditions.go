@@ -418,6 +418,9 @@ const (
 	// ReasonHandOver: the address that the Service gets is still shown by the one
 	// that had it.
 	ReasonHandOver = "HandOver"
+	// ReasonClaimRefused: the API server refuses the IPAddressClaim of the address, by an
+	// admission policy, by the rights of the controller, or because it is invalid or too large.
+	ReasonClaimRefused = "ClaimRefused"
 	// ReasonAddressLost: an address was taken from the Service (events only).
 	ReasonAddressLost = "AddressLost"
 	// ReasonReleased: the Service has let its address go (events only).

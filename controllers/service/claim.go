@@ -93,7 +93,7 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 			return nil
 		}
 		if !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("creating the IPAddressClaim %s: %w", want.Name, err)
+			return writeError(want, err)
 		}
 	}
 	// The cache is behind, or the claim differs: ask the API server.
@@ -157,7 +157,7 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 	want := claimWith(have, h, holder, terms)
 	if !equality.Semantic.DeepEqual(have.Spec, want.Spec) {
 		if err := r.Client.Update(ctx, want); err != nil {
-			return fmt.Errorf("updating the IPAddressClaim %s: %w", want.Name, err)
+			return writeError(want, err)
 		}
 	}
 	r.Ledger.Confirm(h.Address, h.Service)

@@ -28,6 +28,8 @@ type decision struct {
 	hopeless bool
 	// handOver says that an address is not kept yet since another Service shows it.
 	handOver bool
+	// claimRefused is why what was decided has no claim; nil if it has.
+	claimRefused *errClaimRefused
 	// otherClass says that the Service is of another class than the one that is served, and
 	// keeps what it has.
 	otherClass bool

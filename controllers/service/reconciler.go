@@ -143,6 +143,9 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	if err := r.leaveRefused(ctx, key); err != nil {
 		return reconcile.Result{}, err
 	}
+	if d.claimRefused != nil {
+		return reconcile.Result{}, d.claimRefused // tried again: nothing reports that a policy has changed
+	}
 	if d.handOver {
 		return reconcile.Result{}, errHandOver // what is kept for it is not to be looked at yet
 	}
@@ -202,9 +205,12 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 				break
 			}
 		}
+		refused := refusedClaim(err)
 		switch {
 		case errors.Is(err, errTaken):
 			continue
+		case refused != nil:
+			return r.withoutClaim(svc, d, refused), nil
 		case err != nil:
 			return decision{}, err
 		}

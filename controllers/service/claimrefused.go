@@ -1,0 +1,95 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/ipam"
+)
+
+// errClaimRefused is an answer of the API server to the write of a claim that stays the same
+// until a person changes something: an admission policy, the rights of the controller, or the
+// Service.
+type errClaimRefused struct {
+	claim *v1beta1.IPAddressClaim // as it should be
+	err   error
+}
+
+func (e *errClaimRefused) Error() string {
+	return fmt.Sprintf("writing the IPAddressClaim %s: %v", e.claim.Name, e.err)
+}
+
+func (e *errClaimRefused) Unwrap() error { return e.err }
+
+// writeError wraps what the API server answered to the write of a claim; nil for nil.
+func writeError(claim *v1beta1.IPAddressClaim, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+		return &errClaimRefused{claim: claim, err: err}
+	}
+	return fmt.Errorf("writing the IPAddressClaim %s: %w", claim.Name, err)
+}
+
+// maxAnswer bounds what a condition quotes of the API server.
+const maxAnswer = 1024
+
+// sentence is for the owner of the Service. What the API server answers can name the other
+// holders of a shared address, which owners of another namespace do not learn.
+func (e *errClaimRefused) sentence(svc *corev1.Service) string {
+	answer := bounded.Cut(e.err.Error(), maxAnswer)
+	if slices.ContainsFunc(e.claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return string(h.Namespace) != svc.Namespace }) {
+		answer = "the controller's log has the answer"
+	}
+	return fmt.Sprintf("the IPAddressClaim %s: the API server refuses it: %s: the Service does not get what it asks for: "+
+		"change the admission policy that refuses it, or the rights of the controller", e.claim.Name, answer)
+}
+
+// withoutClaim takes out of a decision what no claim gives the Service, since the API server
+// refuses that claim. The Service keeps what it has; nothing is taken up. The ledger goes on
+// holding what it has decided, so that trying again decides the same.
+func (r *Reconciler) withoutClaim(svc *corev1.Service, d decision, refused *errClaimRefused) decision {
+	shows := apiconv.StatusAddresses(svc)
+	has := func(h ipam.Holding) bool {
+		return slices.Contains(shows, h.Address) ||
+			(r.Ledger.Confirmed(h.Address, h.Service) && !slices.Contains(d.TakenUp, h.Address))
+	}
+	isLost := func(h ipam.Holding) bool {
+		return slices.ContainsFunc(d.Lost, func(l ipam.Kept) bool { return l.Holding == h })
+	}
+	var keep, drop []ipam.Holding
+	for _, h := range d.Keep {
+		if has(h) {
+			keep = append(keep, h)
+		}
+	}
+	for _, h := range d.Drop { // there is nothing in its place
+		if isLost(h) {
+			drop = append(drop, h)
+		} else {
+			keep = append(keep, h)
+		}
+	}
+	slices.SortFunc(keep, func(x, y ipam.Holding) int { return x.Address.Compare(y.Address) })
+	d.Keep, d.Drop, d.Fled, d.TakenUp = keep, drop, nil, nil
+	d.Missing, d.claimRefused = nil, refused
+	d.Refusal = &ipam.Refusal{Reason: v1beta1.ReasonClaimRefused, Message: refused.sentence(svc)}
+	return d
+}
+
+// refusedClaim returns the refusal that an error is, nil if it is none.
+func refusedClaim(err error) *errClaimRefused {
+	var refused *errClaimRefused
+	if errors.As(err, &refused) {
+		return refused
+	}
+	return nil
+}

@@ -55,8 +55,8 @@ type BGPAdvertisementSpec struct {
 
 	// namespaceSelectors select the namespaces of the Services whose addresses are
 	// announced, by label: one that matches is enough. Empty: all namespaces. With
-	// serviceSelectors a Service must match both, and an address that several Services
-	// share is announced only if all of them match. Labels of namespaces are a boundary
+	// serviceSelectors a Service must match both. Of the Services that share an address the
+	// first holder of its IPAddressClaim decides, which has had it longest. Labels of namespaces are a boundary
 	// between tenants; labels of Services, which tenants write, are none. At most 32. Only
 	// with aggregationLength 32 and aggregationLengthV6 128.
 	// +listType=atomic

@@ -45,8 +45,8 @@ type L2AdvertisementSpec struct {
 
 	// namespaceSelectors select the namespaces of the Services whose addresses are
 	// announced, by label: one that matches is enough. Empty: all namespaces. With
-	// serviceSelectors a Service must match both, and an address that several Services
-	// share is announced only if all of them match. Labels of namespaces are a boundary
+	// serviceSelectors a Service must match both. Of the Services that share an address the
+	// first holder of its IPAddressClaim decides, which has had it longest. Labels of namespaces are a boundary
 	// between tenants; labels of Services, which tenants write, are none. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32

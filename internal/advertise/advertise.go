@@ -124,7 +124,8 @@ type Address struct {
 	Address netip.Addr
 	// Pool that it is from, which may be gone.
 	Pool lb.PoolName
-	// Holders are the Services that hold it.
+	// Holders are the Services that hold it, in the order of the claim: the one that has
+	// had it longest comes first, and advertisements select by that one.
 	Holders []lb.ServiceKey
 }
 

@@ -31,19 +31,19 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 	}
 	if ads := r.aboutPool(a.Pool); len(ads) > 0 {
 		return fmt.Sprintf("%s of %s, which %s the pool %q, do not match the labels of %s: change the labels or the selectors",
-			r.selectorFields(ads), r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, sharers(a))
+			r.selectorFields(ads), r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, firstOf(a))
 	}
 	return fmt.Sprintf("no %s selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
 		r.kind, a.Pool, r.advertisements(upTo(len(r.ads))))
 }
 
-// sharers names the Services that must all match.
-func sharers(a Address) string {
+// firstOf names the Service by which advertisements select the address.
+func firstOf(a Address) string {
 	switch {
 	case a.severalNamespaces():
-		return "all of " + services(a)
+		return "the one that has had the address longest of " + services(a)
 	case len(a.Holders) > 1:
-		return "all of " + services(a) + ", which share the address"
+		return fmt.Sprintf("the Service %s, which has had the address longest of those that share it", a.Holders[0])
 	}
 	return services(a)
 }

@@ -96,7 +96,7 @@ func (h *Holdings) SetClaim(address netip.Addr, c *Claim) {
 // Claimed returns all addresses that are claimed, in any order.
 func (h *Holdings) Claimed() iter.Seq[netip.Addr] { return maps.Keys(h.claims) }
 
-// Holders returns the Services that hold an address, and the pool that it is from. An
+// Holders returns the Services that hold an address, in the order of the claim, and the pool that it is from. An
 // address that is refused has none: see Refused.
 func (h *Holdings) Holders(address netip.Addr) (pool lb.PoolName, holders []*Service) {
 	c := h.claims[address]

@@ -22,13 +22,13 @@ func (s *Scope) SelectsPool(labels map[string]string) bool {
 func (s *Scope) SelectsServices() bool { return len(s.ServiceSelectors)+len(s.NamespaceSelectors) > 0 }
 
 // CoversHolders reports whether the advertisement is about addresses that these Services
-// hold: all that share one must match, so that none can widen where the others' address is
-// announced.
+// hold, in the order of the claim. The first one decides, which has had the address longest: a
+// Service that joins it neither widens nor ends where the address is announced.
 func (s *Scope) CoversHolders(holders []*Service) bool {
 	if !s.SelectsServices() {
 		return true
 	}
-	return len(holders) > 0 && !slices.ContainsFunc(holders, func(holder *Service) bool { return !s.coversService(holder) })
+	return len(holders) > 0 && s.coversService(holders[0])
 }
 
 func (s *Scope) coversService(holder *Service) bool {

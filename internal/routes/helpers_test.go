@@ -102,11 +102,13 @@ func (s setup) planner() *routes.Planner {
 	return p
 }
 
-// shares makes the Services the holders of the first address, which they show.
+// shares makes the Services the holders of the first address, which they show, in the order
+// of their keys.
 func shares(list map[lb.ServiceKey]*advertise.Holder) func(*setup) {
 	return func(s *setup) {
 		s.claims[one].Holders = nil
-		for key, service := range list {
+		for _, key := range slices.SortedFunc(maps.Keys(list), lb.ServiceKey.Compare) {
+			service := list[key]
 			service.Shown = []netip.Addr{one}
 			s.services[key] = service
 			s.claims[one].Holders = append(s.claims[one].Holders, advertise.ClaimHolder{Key: key})

@@ -26,8 +26,10 @@ func TestWhatIsAnnounced(t *testing.T) {
 		{"a pool that is gone has no labels", base(ad{Scope: scope{PoolSelectors: anyOf(has("tier", ""))}}).with(func(s *setup) { s.claims[one].Pool = "gone" }), nothing},
 		{"Services are selected by label", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"), has("app", "web"))}}), single},
 		{"a Service that no selector matches is not", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"))}}), nothing},
-		{"one Service of those that share an address is not enough", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}).with(shares(map[lb.ServiceKey]*advertise.Holder{
+		{"the first Service of those that share an address decides, and no selector matches it", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "web"))}}).with(shares(map[lb.ServiceKey]*advertise.Holder{
 			dns: serves(on("n2")), web: {Service: advertise.Service{Labels: labels{"app": "web"}}}})), nothing},
+		{"a Service that joins and that no selector matches does not withdraw the address", base(ad{Scope: scope{ServiceSelectors: anyOf(has("app", "dns"))}}).with(shares(map[lb.ServiceKey]*advertise.Holder{
+			dns: {Service: advertise.Service{Labels: labels{"app": "dns"}}}, web: serves(on("n2"))})), single},
 		{"Services are selected by the labels of their namespaces", base(ad{Scope: scope{NamespaceSelectors: anyOf(has("tenant", "a"))}}).with(
 			func(s *setup) { s.services[web].NamespaceLabels = labels{"tenant": "a"} }), single},
 		{"a namespace that no selector matches is not", base(ad{Scope: scope{NamespaceSelectors: anyOf(has("tenant", "a"))}}), nothing},

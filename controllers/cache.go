@@ -93,9 +93,9 @@ func stripSlice(slice *v1beta1.SpeakerRouteSlice) *v1beta1.SpeakerRouteSlice {
 	return &v1beta1.SpeakerRouteSlice{ObjectMeta: apiconv.TrimMeta(slice.ObjectMeta), Node: slice.Node, Routes: slice.Routes}
 }
 
-// stripNamespace keeps of a Namespace, of which only the metadata is watched, its labels.
+// stripNamespace keeps of a Namespace, of which only the metadata is watched, all labels.
 func stripNamespace(namespace *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
-	return &metav1.PartialObjectMetadata{TypeMeta: namespace.TypeMeta, ObjectMeta: apiconv.TrimMeta(namespace.ObjectMeta)}
+	return &metav1.PartialObjectMetadata{TypeMeta: namespace.TypeMeta, ObjectMeta: apiconv.NamespaceMeta(namespace.ObjectMeta)}
 }
 
 // stripSecret keeps the passwords of BGP sessions, and the copy of them. Of other Secrets it

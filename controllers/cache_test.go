@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -39,6 +40,9 @@ func TestStripNamespace(t *testing.T) {
 	kept := metav1.PartialObjectMetadata{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
 		ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "uid", ResourceVersion: "7", Labels: map[string]string{"team": "a"}},
+	}
+	for i := range 100 { // selectors see all
+		kept.Labels[fmt.Sprint("label-", i)] = ""
 	}
 	whole := kept.DeepCopy()
 	whole.Annotations = map[string]string{"large": "one"}

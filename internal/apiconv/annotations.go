@@ -22,13 +22,18 @@ type UnknownAnnotation struct {
 // allocatedFromPool is the name of the annotation that lbstack and MetalLB write.
 const allocatedFromPool = "ip-allocated-from-pool"
 
+// isRead says whether the value of an annotation of a Service is read.
+func isRead(key string) bool {
+	return slices.Contains(poolAnnotations, key) || slices.Contains(addressAnnotations, key) || slices.Contains(sharingAnnotations, key) ||
+		key == v1beta1.AnnotationAllocatedFromPool
+}
+
 // UnknownAnnotations returns the annotations of a Service under the prefixes of lbstack and
 // MetalLB that nothing reads, by key.
 func UnknownAnnotations(svc *corev1.Service) (unknown []UnknownAnnotation) {
-	known := slices.Concat(poolAnnotations, addressAnnotations, sharingAnnotations)
 	for _, key := range slices.Sorted(maps.Keys(svc.Annotations)) {
 		i := slices.IndexFunc(annotationPrefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
-		if i < 0 || slices.Contains(known, key) || key == annotationPrefixes[i]+allocatedFromPool {
+		if i < 0 || isRead(key) || key == annotationPrefixes[i]+allocatedFromPool {
 			continue
 		}
 		unknown = append(unknown, UnknownAnnotation{Key: key, Nearest: nearest(strings.TrimPrefix(key, annotationPrefixes[i]))})

@@ -17,7 +17,7 @@ import (
 // object as a whole, to some 1.5 MiB; more than a hundred thousand labels fit into that.
 const (
 	maxLabels, maxLabelBytes       = 64, 8 << 10
-	maxAnnotations, maxAnnotation  = 32, 4 << 10
+	maxAnnotations, maxAnnotation  = 32, 4 << 10 // keys of unknown ones; bytes of the value of one that is read
 	maxSelector, maxLoadBalancerIP = 8 << 10, 256
 	// cutKey is in labels that had more than that. It is no key that the API server takes,
 	// so that no selector can ask for it.
@@ -34,6 +34,15 @@ func TrimMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 		Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
 		DeletionTimestamp: m.DeletionTimestamp, Labels: TrimLabels(m.Labels),
 	}
+}
+
+// NamespaceMeta returns what is read of the metadata of a Namespace, all labels among it: an
+// administrator writes them, and selectors of pools and advertisements must get the same
+// answer from a cache as from the API server.
+func NamespaceMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
+	kept := TrimMeta(m)
+	kept.Labels = m.Labels
+	return kept
 }
 
 // TrimLabels returns labels within maxLabels and maxLabelBytes: all, or the first in the order
@@ -85,17 +94,23 @@ func TrimService(svc *corev1.Service) *corev1.Service {
 	return kept
 }
 
+// trimAnnotations returns the annotations that are read, and of others under the prefixes the
+// keys, which are reported: the first maxAnnotations.
 func trimAnnotations(annotations map[string]string) map[string]string {
-	var kept map[string]string
+	kept := map[string]string{}
+	unknown := 0
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		ours := slices.ContainsFunc(annotationPrefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
-		if !ours || len(kept) >= maxAnnotations {
-			continue
+		switch {
+		case isRead(key):
+			kept[key] = bounded.Cut(annotations[key], maxAnnotation)
+		case ours && unknown < maxAnnotations:
+			kept[strings.Clone(key)] = ""
+			unknown++
 		}
-		if kept == nil {
-			kept = map[string]string{}
-		}
-		kept[key] = bounded.Cut(annotations[key], maxAnnotation)
+	}
+	if len(kept) == 0 {
+		return nil
 	}
 	return kept
 }

@@ -63,8 +63,9 @@ func TestTrimService(t *testing.T) {
 		},
 		Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "10.0.0.1"}}}},
 	}
-	want.Annotations = map[string]string{"lbstack.io/address-pool": "p", "metallb.io/x": "y", "metallb.universe.tf/address-pool": "q"}
+	want.Annotations = map[string]string{"lbstack.io/address-pool": "p", "metallb.io/x": "", "lbstack.io/ip-allocated-from-pool": "p", "metallb.universe.tf/address-pool": "q"}
 	whole := want.DeepCopy()
+	whole.Annotations["metallb.io/x"] = strings.Repeat("y", 1000)
 	whole.Annotations["example.com/large"] = strings.Repeat("x", 1000)
 	whole.ManagedFields, whole.Finalizers = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}, []string{"f"}
 	whole.Spec.Ports[0].Name, whole.Spec.ExternalIPs, whole.Spec.ClusterIPs = "http", []string{"192.0.2.1"}, []string{"10.96.0.1"}
@@ -81,14 +82,15 @@ func TestTrimService_Bounds(t *testing.T) {
 	svc := &corev1.Service{Spec: corev1.ServiceSpec{Selector: manyLabels(1000, 50), LoadBalancerIP: strings.Repeat("1", 10_000)}}
 	svc.Annotations = map[string]string{"lbstack.io/load-balancer-ips": strings.Repeat("10.0.0.1,", 10_000)}
 	for i := range 1000 {
-		svc.Annotations[fmt.Sprintf("lbstack.io/z%d", i)] = ""
+		svc.Annotations[fmt.Sprintf("lbstack.io/a%d", i)] = strings.Repeat("x", 100)
 	}
 	svc.Spec.Ports = make([]corev1.ServicePort, 10_000)
 	svc.Spec.ExternalIPs = make([]string, 10_000)
 	got := TrimService(svc)
 	for what, is := range map[string]bool{
 		"ports":          len(got.Spec.Ports) <= maxPorts+1,
-		"annotations":    len(got.Annotations) <= maxAnnotations,
+		"annotations":    len(got.Annotations) == maxAnnotations+1,
+		"unknown ones":   got.Annotations["lbstack.io/a0"] == "" && len(UnknownAnnotations(got)) == maxAnnotations,
 		"addresses":      len(got.Annotations["lbstack.io/load-balancer-ips"]) <= maxAnnotation,
 		"loadBalancerIP": len(got.Spec.LoadBalancerIP) <= maxLoadBalancerIP,
 		"selector":       len(got.Spec.Selector) == 1,

@@ -1,6 +1,8 @@
 package kube
 
 import (
+	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -215,6 +217,8 @@ func TestWhatIsStrippedIsNotMissed(t *testing.T) {
 	shut := node("n4", "a")
 	shut.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady", Message: "node is shutting down"}}
 	o.nodes = append(o.nodes, shut)
+	o.claims[0].Spec.SharingKey = "key"
+	o.claims[0].Spec.Holders[0].Ports, o.claims[0].Spec.Holders[0].TrafficPolicy = []string{"80/TCP"}, "default: app=web"
 	policy := apiconv.DrainPolicy{Annotations: []string{"drain"}}
 	want := snapshotOf(t, o, policy)
 	if !want.Draining["n4"] {
@@ -223,7 +227,11 @@ func TestWhatIsStrippedIsNotMissed(t *testing.T) {
 
 	stripEach(t, o.services, stripService)
 	stripEach(t, o.nodes, stripNode)
+	stripEach(t, o.claims, stripClaim)
 	stripEach(t, o.endpoints, func(slice *discoveryv1.EndpointSlice) { *slice = *apiconv.PackEndpoints(slice) })
+	if h := o.claims[0].Spec.Holders[0]; h.Ports != nil || h.TrafficPolicy != "" || o.claims[0].Spec.SharingKey != "" {
+		t.Errorf("terms of a claim: got %+v, want none", h)
+	}
 	if o.nodes[1].Status.Images != nil || o.services[0].Spec.Selector != nil || o.endpoints[0].Endpoints[0].NodeName != nil {
 		t.Error("nothing was stripped")
 	}
@@ -239,6 +247,18 @@ func TestWhatIsStrippedIsNotMissed(t *testing.T) {
 	}
 	if diff := cmp.Diff([]corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}, pods[0].Status.Conditions); diff != "" {
 		t.Errorf("conditions of a pod (-want +got):\n%s", diff)
+	}
+}
+
+func TestStripNamespace_KeepsAllLabels(t *testing.T) {
+	labels := map[string]string{}
+	for i := range 100 {
+		labels[fmt.Sprint("label-", i)] = ""
+	}
+	namespace := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: maps.Clone(labels), Annotations: map[string]string{"large": "one"}}}
+	stripNamespace(namespace)
+	if diff := cmp.Diff(metav1.ObjectMeta{Name: "n", Labels: labels}, namespace.ObjectMeta); diff != "" {
+		t.Errorf("namespace (-want +got):\n%s", diff)
 	}
 }
 

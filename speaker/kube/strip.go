@@ -25,8 +25,9 @@ func cached(namespace string) cache.Options {
 				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
 				Transform: strip(stripService),
 			},
-			&corev1.Node{}:      {Transform: strip(stripNode)},
-			&corev1.Namespace{}: {Transform: strip(stripNamespace)},
+			&corev1.Node{}:            {Transform: strip(stripNode)},
+			&corev1.Namespace{}:       {Transform: strip(stripNamespace)},
+			&v1beta1.IPAddressClaim{}: {Transform: strip(stripClaim)},
 			// One stack, and of it what takes effect without a restart.
 			&v1beta1.LoadBalancerStack{}: {
 				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
@@ -74,10 +75,20 @@ func stripStack(stack *v1beta1.LoadBalancerStack) {
 	*stack = kept
 }
 
-// stripNamespace keeps its name and labels: advertisements select by them. Of namespaces
-// only the metadata is watched.
+// stripNamespace keeps its name and all of its labels: advertisements select by them. Of
+// namespaces only the metadata is watched.
 func stripNamespace(namespace *metav1.PartialObjectMetadata) {
-	namespace.ObjectMeta = apiconv.TrimMeta(namespace.ObjectMeta)
+	namespace.ObjectMeta = apiconv.NamespaceMeta(namespace.ObjectMeta)
+}
+
+// stripClaim keeps which Services hold the address. On which terms they share it, with up to
+// 1024 ports each, is for the controller.
+func stripClaim(claim *v1beta1.IPAddressClaim) {
+	kept := v1beta1.IPAddressClaim{ObjectMeta: apiconv.TrimMeta(claim.ObjectMeta), Spec: v1beta1.IPAddressClaimSpec{Address: claim.Spec.Address, Pool: claim.Spec.Pool}}
+	for _, h := range claim.Spec.Holders {
+		kept.Spec.Holders = append(kept.Spec.Holders, v1beta1.ClaimHolder{Namespace: h.Namespace, Name: h.Name, UID: h.UID})
+	}
+	*claim = kept
 }
 
 // stripNode keeps annotations too: they may drain the node. Its kubelet and administrators

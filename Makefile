@@ -243,7 +243,7 @@ install: manifests ## Install the CRDs into the cluster of KUBECTL.
 .PHONY: deploy
 deploy: build-installer ## Install CRDs and operator into the cluster of KUBECTL, and wait until it is ready.
 	@$(KUBECTL) apply --server-side --force-conflicts -f dist/install.yaml
-	@$(KUBECTL) -n lbstack-operator rollout status deployment/lbstack-operator --timeout 180s
+	@$(KUBECTL) -n lbstack-system rollout status deployment/lbstack-operator --timeout 180s
 
 .PHONY: undeploy
 undeploy: build-installer ## Remove the LoadBalancerStack, the operator and the CRDs from the cluster of KUBECTL.

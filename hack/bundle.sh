@@ -17,7 +17,7 @@ cp PROJECT "$scratch"
 go run ./hack/installer -dir config/manifests -image "$IMG" >"$scratch/manifests.yaml"
 cd "$scratch"
 cat manifests.yaml | "$operator_sdk" generate bundle --quiet --overwrite --package lbstack --version "${VERSION#v}" \
-  --channels candidate-v0 --default-channel candidate-v0
+  --channels candidate-v0 --default-channel candidate-v0 --extra-service-accounts lbstack-controller,lbstack-speaker
 cd "$repo"
 
 if [ "${1:-}" = --check ]; then

@@ -13,22 +13,11 @@ const LoadBalancerStackName = "default"
 // taken down everything that it made for it.
 const StackFinalizer = "lbstack.io/teardown"
 
-// LoadBalancerStackSpec is the whole product in one place: where the
-// components run, which addresses they give out and how these are announced.
+// LoadBalancerStackSpec is the whole product in one place: how the components
+// run, which addresses they give out and how these are announced.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.ipAddressPoolAccess) || self.ipAddressPoolAccess != 'Restricted' || !has(self.ipAddressPools) || self.ipAddressPools.all(p, has(p.serviceAllocation) && ((has(p.serviceAllocation.namespaces) && p.serviceAllocation.namespaces.size() > 0) || (has(p.serviceAllocation.namespaceSelectors) && p.serviceAllocation.namespaceSelectors.size() > 0)))",message="with ipAddressPoolAccess: Restricted each item of ipAddressPools needs serviceAllocation.namespaces or serviceAllocation.namespaceSelectors"
 type LoadBalancerStackSpec struct {
-	// namespace is where the controller and the speakers run. The operator
-	// creates it, labels it for Pod Security and removes it with the stack if
-	// it made it. It cannot be changed later.
-	// +kubebuilder:default=lbstack-system
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="namespace cannot be changed: delete the LoadBalancerStack and create it again"
-	// +optional
-	Namespace string `json:"namespace,omitempty"`
-
 	// loadBalancerClass is the spec.loadBalancerClass of the Services that
 	// lbstack serves. Unset, it serves the Services that name no class.
 	// +kubebuilder:validation:MinLength=1
@@ -433,7 +422,7 @@ type ImagesSpec struct {
 	// +optional
 	PullPolicy corev1.PullPolicy `json:"pullPolicy,omitempty"`
 
-	// pullSecrets are Secrets in the component namespace with registry
+	// pullSecrets are Secrets in the namespace of the operator with registry
 	// credentials. At most 16.
 	// +listType=map
 	// +listMapKey=name
@@ -444,7 +433,7 @@ type ImagesSpec struct {
 
 // PullSecret names a Secret with registry credentials.
 type PullSecret struct {
-	// name of the Secret in the component namespace.
+	// name of the Secret in the namespace of the operator.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`

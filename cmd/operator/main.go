@@ -23,7 +23,7 @@ func main() {
 	o := manager.Options{Name: "lbstack-operator", QPS: 100}
 	logLevel := flag.String("log-level", "info", "how much to log: error, info or debug")
 	image := flag.String("image", os.Getenv("RELATED_IMAGE_LBSTACK"), "image of the components (default: $RELATED_IMAGE_LBSTACK)")
-	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election lease (default: $POD_NAMESPACE)")
+	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator, where the components run (default: $POD_NAMESPACE)")
 	flag.StringVar(&o.MetricsAddress, "metrics-bind-address", ":8080", "where metrics are served; 0: nowhere")
 	flag.StringVar(&o.HealthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0: nowhere")
 	flag.Parse()
@@ -44,12 +44,15 @@ func run(ctx context.Context, o manager.Options, logLevel, image string) (err er
 	if image == "" {
 		return errors.New("no image for the components: set --image or RELATED_IMAGE_LBSTACK")
 	}
+	if o.Namespace == "" {
+		return errors.New("no namespace for the components: set --namespace or POD_NAMESPACE")
+	}
 	o.Log.Info("starting", "version", version.Version, "image", image)
 	scheme, err := manager.Scheme()
 	if err != nil {
 		return err
 	}
-	if o.Cache, err = stack.CacheOptions(scheme); err != nil {
+	if o.Cache, err = stack.CacheOptions(scheme, o.Namespace); err != nil {
 		return err
 	}
 	mgr, err := manager.LeaderElected(o, scheme)
@@ -61,7 +64,7 @@ func run(ctx context.Context, o manager.Options, logLevel, image string) (err er
 		return fmt.Errorf("preparing to read the version of the API server: %w", err)
 	}
 	stacks := &stack.Reconciler{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: notify.New(mgr.GetEventRecorder(o.Name)), Image: image, Version: version.Version,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: notify.New(mgr.GetEventRecorder(o.Name)), Image: image, Version: version.Version, Namespace: o.Namespace,
 		Kubernetes: cluster.ServerVersion,
 	}
 	if err := stacks.SetupWithManager(mgr); err != nil {

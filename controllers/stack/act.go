@@ -300,11 +300,11 @@ func (r *Reconciler) deleteOne(ctx context.Context, ref v1beta1.ObjectReference)
 }
 
 // pods lists the pods of the components.
-func (r *Reconciler) pods(ctx context.Context, namespace string) ([]corev1.Pod, error) {
+func (r *Reconciler) pods(ctx context.Context) ([]corev1.Pod, error) {
 	var list corev1.PodList
-	err := r.Reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "lbstack"})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("listing the pods in the namespace %s: %w", namespace, err)
+	err := r.Reader.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "lbstack"})
+	if err != nil {
+		return nil, fmt.Errorf("listing the pods in the namespace %s: %w", r.Namespace, err)
 	}
 	return list.Items, nil
 }

@@ -65,7 +65,7 @@ func (r *Reconciler) meshKeys(ctx context.Context, stack *v1beta1.LoadBalancerSt
 	keys, damaged := keyring.Parse(secret.Data)
 	stored := storedKeys{uid: secret.UID, version: secret.ResourceVersion, valid: len(keys) > 0}
 	if exists && !isOurs(secret) {
-		return stored, nil // nothing is written to it
+		return storedKeys{}, nil // nothing is written to it, and no speaker starts with its keys
 	}
 	f.keys = plan
 	if exists && damaged != nil {

@@ -56,7 +56,7 @@ func (s *surroundings) podsOf(component string) []corev1.Pod {
 }
 
 // observe reads the cache. What it returns is shared with the cache, and read only.
-func (r *Reconciler) observe(ctx context.Context, namespace string, wanted []*unstructured.Unstructured) (*surroundings, error) {
+func (r *Reconciler) observe(ctx context.Context, wanted []*unstructured.Unstructured) (*surroundings, error) {
 	speakers, err := speakerTemplate(wanted)
 	if err != nil {
 		return nil, err
@@ -67,12 +67,9 @@ func (r *Reconciler) observe(ctx context.Context, namespace string, wanted []*un
 	var services corev1.ServiceList
 	var claims v1beta1.IPAddressClaimList
 	var pools v1beta1.IPAddressPoolList
-	for _, list := range []struct {
-		into    client.ObjectList
-		options []client.ListOption
-	}{{&nodes, nil}, {&pods, []client.ListOption{client.InNamespace(namespace)}}, {&states, nil}, {&services, nil}, {&claims, nil}, {&pools, nil}} {
-		if err := r.Client.List(ctx, list.into, append(list.options, client.UnsafeDisableDeepCopy)...); err != nil {
-			return nil, fmt.Errorf("reading a %T from the cache: %w", list.into, err)
+	for _, list := range []client.ObjectList{&nodes, &pods, &states, &services, &claims, &pools} {
+		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("reading a %T from the cache: %w", list, err)
 		}
 	}
 	s := &surroundings{pods: pods.Items, states: states.Items, services: services.Items, claims: claims.Items, pools: map[v1beta1.ObjectName]bool{}}
@@ -134,7 +131,7 @@ func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerSta
 		if c.failing = diagnose(pods, around.down); c.failing != "" || c.settled {
 			continue
 		}
-		if err := r.consult(ctx, stack.Spec.Namespace, c, pods, around.down, now); err != nil {
+		if err := r.consult(ctx, c, pods, around.down, now); err != nil {
 			return err
 		}
 	}
@@ -143,23 +140,23 @@ func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerSta
 
 // consult reads the events of a component that waits: only they say why its pods are not
 // made, or why their containers are not.
-func (r *Reconciler) consult(ctx context.Context, namespace string, c *component, pods []corev1.Pod, down map[string]bool, now time.Time) error {
+func (r *Reconciler) consult(ctx context.Context, c *component, pods []corev1.Pod, down map[string]bool, now time.Time) error {
 	if c.missing > 0 && c.Kind == "DaemonSet" {
-		note, err := r.lastWarning(ctx, namespace, fields.Set{"involvedObject.kind": c.Kind, "involvedObject.name": "lbstack-" + c.Name, "reason": "FailedCreate"}, now)
+		note, err := r.lastWarning(ctx, fields.Set{"involvedObject.kind": c.Kind, "involvedObject.name": "lbstack-" + c.Name, "reason": "FailedCreate"}, now)
 		if err != nil {
 			return err
 		}
 		c.refusal = note
 	}
 	if c.missing > 0 && c.refusal != "" {
-		c.failing = denied(c, namespace)
+		c.failing = denied(c, r.Namespace)
 		return nil
 	}
 	pod, node := slowest(pods, down, now)
 	if pod == "" {
 		return nil
 	}
-	note, err := r.lastWarning(ctx, namespace, fields.Set{"involvedObject.kind": "Pod", "involvedObject.name": pod, "type": corev1.EventTypeWarning}, now)
+	note, err := r.lastWarning(ctx, fields.Set{"involvedObject.kind": "Pod", "involvedObject.name": pod, "type": corev1.EventTypeWarning}, now)
 	if note != "" {
 		c.failing = fmt.Sprintf("on %s: its container is not created: %s", node, bounded.Cut(note, maxProblem))
 	}
@@ -182,11 +179,11 @@ func slowest(pods []corev1.Pod, down map[string]bool, now time.Time) (name, node
 }
 
 // lastWarning returns the note of the latest event of some, if it is about now.
-func (r *Reconciler) lastWarning(ctx context.Context, namespace string, about fields.Set, now time.Time) (string, error) {
+func (r *Reconciler) lastWarning(ctx context.Context, about fields.Set, now time.Time) (string, error) {
 	var list corev1.EventList
-	err := r.Reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingFieldsSelector{Selector: about.AsSelector()}, client.Limit(maxEvents))
+	err := r.Reader.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingFieldsSelector{Selector: about.AsSelector()}, client.Limit(maxEvents))
 	if err != nil {
-		return "", fmt.Errorf("reading the events of %s in the namespace %s: %w", about["involvedObject.name"], namespace, err)
+		return "", fmt.Errorf("reading the events of %s in the namespace %s: %w", about["involvedObject.name"], r.Namespace, err)
 	}
 	note, latest := "", now.Add(-maxEventAge)
 	for i := range list.Items {

@@ -63,7 +63,7 @@ func decide(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReferenc
 		case !at.exists || at.ours:
 			p.apply = append(p.apply, object)
 			p.inventory = append(p.inventory, ref)
-		case ref.Kind != "Namespace": // one that was there before is used as it is
+		default:
 			p.foreign = append(p.foreign, ref)
 		}
 	}

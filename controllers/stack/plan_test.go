@@ -28,7 +28,7 @@ func objectOf(ref v1beta1.ObjectReference) *unstructured.Unstructured {
 func TestDecide(t *testing.T) {
 	type refs = []v1beta1.ObjectReference
 	var (
-		namespace = ref("", "v1", "Namespace", "", "lbstack-system")
+		policy    = ref("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy", "", "lbstack-speaker-states")
 		secret    = ref("", "v1", "Secret", "lbstack-system", "lbstack-mesh-keys")
 		elsewhere = ref("", "v1", "Secret", "other", "lbstack-mesh-keys")
 		pool      = ref("lbstack.io", "v1beta1", "IPAddressPool", "", "first-pool")
@@ -47,8 +47,8 @@ func TestDecide(t *testing.T) {
 		inventory refs
 		want      want
 	}{
-		{name: "what is not there yet is made, in order, and on record before", wanted: refs{namespace, secret, pool, workload},
-			want: want{apply: refs{namespace, secret, pool, workload}, inventory: refs{namespace, secret, pool, workload}}},
+		{name: "what is not there yet is made, in order, and on record before", wanted: refs{policy, secret, pool, workload},
+			want: want{apply: refs{policy, secret, pool, workload}, inventory: refs{policy, secret, pool, workload}}},
 		{name: "what was looked up and not found is made", wanted: refs{pool}, live: map[v1beta1.ObjectReference]found{pool: {}},
 			want: want{apply: refs{pool}, inventory: refs{pool}}},
 		{name: "what the operator made is written again, known or not", wanted: refs{pool, workload}, inventory: refs{pool},
@@ -63,9 +63,6 @@ func TestDecide(t *testing.T) {
 		{name: "what was taken over by somebody else is neither pruned nor kept on record", wanted: refs{pool}, inventory: refs{pool},
 			live: map[v1beta1.ObjectReference]found{pool: theirs},
 			want: want{foreign: refs{pool}}},
-		{name: "a namespace that was there before is used as it is", wanted: refs{namespace, pool},
-			live: map[v1beta1.ObjectReference]found{namespace: theirs},
-			want: want{apply: refs{pool}, inventory: refs{pool}}},
 		{name: "what is no longer wanted is pruned and stays on record until it is gone", wanted: refs{pool}, inventory: refs{dropped, pool, ad},
 			live: map[v1beta1.ObjectReference]found{pool: ours},
 			want: want{apply: refs{pool}, prune: refs{dropped, ad}, inventory: refs{pool, dropped, ad}}},
@@ -76,8 +73,8 @@ func TestDecide(t *testing.T) {
 			want: want{apply: refs{secret}, prune: refs{elsewhere}, inventory: refs{secret, elsewhere}}},
 		{name: "the same name of another kind is another object", wanted: refs{ad}, inventory: refs{pool},
 			want: want{apply: refs{ad}, prune: refs{pool}, inventory: refs{ad, pool}}},
-		{name: "when nothing is wanted all is pruned", inventory: refs{namespace, workload},
-			want: want{prune: refs{namespace, workload}, inventory: refs{namespace, workload}}},
+		{name: "when nothing is wanted all is pruned", inventory: refs{policy, workload},
+			want: want{prune: refs{policy, workload}, inventory: refs{policy, workload}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -46,6 +46,8 @@ type Reconciler struct {
 	Events events.EventRecorder
 	// Image holds the programs of the components.
 	Image string
+	// Namespace of the operator, where the components run.
+	Namespace string
 	// Version of the components in the image.
 	Version string
 	// Kubernetes returns the version of the API server.
@@ -85,7 +87,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
 	f := findings{generation: stack.Generation, version: r.Version, inventory: stack.Status.Inventory}
 	failed := r.pass(ctx, stack, &f)
-	if apierrors.IsConflict(failed) {
+	if f.blind() && apierrors.IsConflict(failed) {
 		return reconcile.Result{}, failed // the stack is another one by now
 	}
 	failed = errors.Join(failed, r.report(ctx, stack, f))
@@ -105,12 +107,12 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	if err := r.hold(ctx, stack); err != nil {
 		return blind(err)
 	}
-	wanted, err := manifests.Render(manifests.Options{Spec: stack.Spec, Image: r.Image})
+	wanted, err := manifests.Render(manifests.Options{Spec: stack.Spec, Image: r.Image, Namespace: r.Namespace})
 	if err != nil {
 		f.renderFailed = err.Error()
 		return nil
 	}
-	around, err := r.observe(ctx, stack.Spec.Namespace, wanted)
+	around, err := r.observe(ctx, wanted)
 	if err != nil {
 		return blind(err)
 	}

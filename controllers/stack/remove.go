@@ -70,7 +70,7 @@ func (r *Reconciler) stopWorkloads(ctx context.Context, stack *v1beta1.LoadBalan
 			return "waiting until the " + describe(ref) + " is gone", nil
 		}
 	}
-	pods, err := r.pods(ctx, stack.Spec.Namespace)
+	pods, err := r.pods(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -196,8 +196,7 @@ func released(svc *corev1.Service, held map[string]bool) *corev1.Service {
 	return apiconv.Released(svc, func(a netip.Addr) bool { return held[a.String()] })
 }
 
-// deleteInventory deletes everything on record, last made first, so that the
-// namespace goes last; and waits until it is gone.
+// deleteInventory deletes everything on record, last made first, and waits until it is gone.
 func (r *Reconciler) deleteInventory(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
 	for _, ref := range slices.Backward(stack.Status.Inventory) {
 		gone, err := r.deleteOne(ctx, ref)

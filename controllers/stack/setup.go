@@ -35,11 +35,10 @@ import (
 // ours selects the objects that the operator made.
 var ours = labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
 
-// CacheOptions keep the cache to objects that the operator made, and to what tells how the
-// components are. The namespace of the stack is not known when the cache is made, so that it
-// also has objects of tenants with the operator's labels: of these it keeps little. Of
+// CacheOptions keep the cache to objects that the operator made, and to what shows how the
+// components are: of namespaced kinds those of the operator's namespace, but for Services. Of
 // Secrets it holds one name only, so that the operator need not be allowed to read others.
-func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
+func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, error) {
 	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
 	inPages := []runtime.Object{&corev1.Pod{}, &corev1.Service{}, &v1beta1.SpeakerState{}}
 	for _, kind := range manifests.Kinds() {
@@ -48,6 +47,9 @@ func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
 			return cache.Options{}, err
 		}
 		by := cache.ByObject{Label: ours}
+		if kind.Namespaced {
+			by.Namespaces = map[string]cache.Config{namespace: {}}
+		}
 		switch kind.Kind {
 		case "Secret":
 			by.Field = fields.OneTermEqualSelector("metadata.name", manifests.MeshKeysSecretName)
@@ -60,19 +62,20 @@ func CacheOptions(scheme *runtime.Scheme) (cache.Options, error) {
 		}
 		options.ByObject[object] = by
 	}
-	maps.Copy(options.ByObject, around())
+	maps.Copy(options.ByObject, around(namespace))
 	options.NewInformer = paged.Informers(inPages...)
 	return options, nil
 }
 
 // passwordsCache holds the Secret with the passwords of BGP sessions, without them: a list by
 // name, for which the operator's role is enough, has one name.
-func passwordsCache(mgr ctrl.Manager) (cache.Cache, error) {
+func passwordsCache(mgr ctrl.Manager, namespace string) (cache.Cache, error) {
 	c, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
 		NewInformer: paged.Informers(&corev1.Secret{}),
 		ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {
-			Label: ours, Field: fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName), Transform: made(&corev1.Secret{}),
+			Namespaces: map[string]cache.Config{namespace: {}},
+			Label:      ours, Field: fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName), Transform: made(&corev1.Secret{}),
 		}},
 	})
 	if err != nil {
@@ -88,7 +91,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	theStack := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{request}
 	})
-	passwords, err := passwordsCache(mgr)
+	passwords, err := passwordsCache(mgr, r.Namespace)
 	if err != nil {
 		return err
 	}
@@ -104,7 +107,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		b = b.Watches(object, theStack, builder.WithPredicates(predicate.Funcs{UpdateFunc: matters}))
 	}
 	b = b.WatchesRawSource(source.Kind[client.Object](passwords, &corev1.Secret{}, theStack))
-	return watchAround(b, request).WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r)
+	return r.watchAround(b, request).WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r)
 }
 
 func empty(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, error) {

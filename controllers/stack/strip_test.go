@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -30,7 +29,7 @@ func transformed(t *testing.T, object client.Object) any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options, err := CacheOptions(scheme)
+	options, err := CacheOptions(scheme, "lbstack-system")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,12 +110,6 @@ func fill(object client.Object, text string) {
 		o.Spec.Selector = map[string]string{"a": text}
 	case *corev1.Secret:
 		o.Data = map[string][]byte{"a": []byte(text)}
-	case *corev1.ServiceAccount:
-		o.ImagePullSecrets = []corev1.LocalObjectReference{{Name: text}}
-	case *rbacv1.Role:
-		o.Rules = []rbacv1.PolicyRule{{ResourceNames: []string{text}}}
-	case *rbacv1.RoleBinding:
-		o.Subjects = []rbacv1.Subject{{Name: text}}
 	case *appsv1.Deployment:
 		o.Spec.Template.Spec.Containers = []corev1.Container{{Image: text}}
 		o.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Message: text}, {Type: appsv1.DeploymentProgressing, Message: text}}
@@ -140,7 +133,6 @@ func TestCacheOptions_KeepWhatIsRead(t *testing.T) {
 	podKept := pod.DeepCopy()
 	pod.Labels["a"], pod.Spec.HostNetwork = "b", true
 	for _, tt := range []struct{ object, want client.Object }{
-		{object: &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{}}}, want: &rbacv1.Role{ObjectMeta: meta}},
 		{object: &corev1.Secret{ObjectMeta: meta, Data: map[string][]byte{"a": nil}}, want: &corev1.Secret{ObjectMeta: meta}},
 		{
 			object: &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Replicas: new(int32(2)), Paused: true},

@@ -26,12 +26,12 @@ const gathering = time.Second
 
 // around are the kinds that tell how the components are, as far as a pass reads them: the
 // operator keeps no more of Nodes, Pods, Services and claims than that.
-func around() map[client.Object]cache.ByObject {
+func around(namespace string) map[client.Object]cache.ByObject {
 	components := labels.SelectorFromSet(labels.Set{"app.kubernetes.io/name": "lbstack"})
 	balanced := fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))
 	return map[client.Object]cache.ByObject{
 		&corev1.Node{}:            {Transform: stripped(stripNode)},
-		&corev1.Pod{}:             {Label: components, Transform: stripped(stripPod)},
+		&corev1.Pod{}:             {Namespaces: map[string]cache.Config{namespace: {}}, Label: components, Transform: stripped(stripPod)},
 		&corev1.Service{}:         {Field: balanced, Transform: stripped(stripService)},
 		&v1beta1.SpeakerState{}:   {Transform: stripped(stripState)},
 		&v1beta1.IPAddressClaim{}: {Transform: stripped(stripClaim)},
@@ -39,11 +39,11 @@ func around() map[client.Object]cache.ByObject {
 }
 
 // watchAround has a pass look at changes around the components, a moment later.
-func watchAround(b *builder.Builder, request reconcile.Request) *builder.Builder {
+func (r *Reconciler) watchAround(b *builder.Builder, request reconcile.Request) *builder.Builder {
 	later := func(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		queue.AddAfter(request, gathering)
 	}
-	for object := range around() {
+	for object := range around(r.Namespace) {
 		b = b.Watches(object, handler.Funcs{
 			CreateFunc: func(_ context.Context, _ event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 				later(q)

@@ -36,7 +36,7 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 		arguments, capabilities = speakerArguments(o.Spec), speakerCapabilities(o.Spec)
 		ports = declaredPorts(o.Spec)
 	case "ValidatingAdmissionPolicy":
-		return adjustPolicy(object, o.Spec.Namespace)
+		return adjustPolicy(object, o.Namespace)
 	default:
 		return nil
 	}

@@ -15,7 +15,7 @@ const MeshKeysSecretName = "lbstack-mesh-keys"
 
 // generate makes the objects that are not in the kustomizations.
 func generate(o Options) ([]*unstructured.Unstructured, error) {
-	objects := []*unstructured.Unstructured{namespace(o.Spec.Namespace)}
+	var objects []*unstructured.Unstructured
 	for i := range o.Spec.IPAddressPools {
 		item := &o.Spec.IPAddressPools[i]
 		pool, err := custom("IPAddressPool", item.Name, &item.IPAddressPoolSpec)
@@ -63,19 +63,6 @@ func announcing(spec v1beta1.LoadBalancerStackSpec) []named {
 		items = append(items, named{"BGPAdvertisement", spec.BGPAdvertisements[i].Name, &spec.BGPAdvertisements[i].BGPAdvertisementSpec})
 	}
 	return items
-}
-
-// namespace allows what the speaker needs: the network of the host and a raw
-// socket.
-func namespace(name string) *unstructured.Unstructured {
-	object := newObject("v1", "Namespace", name)
-	object.SetLabels(map[string]string{
-		"app.kubernetes.io/name":             "lbstack",
-		"pod-security.kubernetes.io/enforce": "privileged",
-		"pod-security.kubernetes.io/audit":   "privileged",
-		"pod-security.kubernetes.io/warn":    "privileged",
-	})
-	return object
 }
 
 // custom makes an object of lbstack's own kinds from a spec.

@@ -8,7 +8,6 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -27,15 +26,10 @@ type Kind struct {
 // watches for changes of what was rendered watches these.
 func Kinds() []Kind {
 	return []Kind{
-		{corev1.SchemeGroupVersion.WithKind("Namespace"), false},
-		{corev1.SchemeGroupVersion.WithKind("ServiceAccount"), true},
-		// A policy restricts what a role grants: it is there before the role, and goes after it.
+		// A policy restricts what the role of the speakers grants: it is there before they run,
+		// and goes after them.
 		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicy"), false},
 		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicyBinding"), false},
-		{rbacv1.SchemeGroupVersion.WithKind("ClusterRole"), false},
-		{rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding"), false},
-		{rbacv1.SchemeGroupVersion.WithKind("Role"), true},
-		{rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), true},
 		{corev1.SchemeGroupVersion.WithKind("Secret"), true},
 		{v1beta1.GroupVersion.WithKind("IPAddressPool"), false},
 		{v1beta1.GroupVersion.WithKind("L2Advertisement"), false},
@@ -79,19 +73,5 @@ func finish(object *unstructured.Unstructured, namespace string) error {
 	}
 	labels[v1beta1.LabelManagedBy] = v1beta1.ManagedByOperator
 	object.SetLabels(labels)
-	return bindTo(object, namespace)
-}
-
-// bindTo points the subjects of a binding to the namespace of the components.
-func bindTo(object *unstructured.Unstructured, namespace string) error {
-	subjects, found, err := unstructured.NestedSlice(object.Object, "subjects")
-	if err != nil || !found {
-		return err
-	}
-	for _, subject := range subjects {
-		if subject, ok := subject.(map[string]any); ok && subject["kind"] == rbacv1.ServiceAccountKind {
-			subject["namespace"] = namespace
-		}
-	}
-	return unstructured.SetNestedSlice(object.Object, subjects, "subjects")
+	return nil
 }

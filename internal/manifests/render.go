@@ -22,6 +22,8 @@ type Options struct {
 	Spec v1beta1.LoadBalancerStackSpec
 	// Image holds the programs of the components.
 	Image string
+	// Namespace of the operator and the components.
+	Namespace string
 }
 
 // Render returns every object of the stack, in the order in which they are
@@ -46,7 +48,7 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 	}
 	objects = append(objects, generated...)
 	for _, object := range objects {
-		if err := finish(object, o.Spec.Namespace); err != nil {
+		if err := finish(object, o.Namespace); err != nil {
 			return nil, err
 		}
 	}

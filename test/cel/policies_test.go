@@ -20,7 +20,6 @@ import (
 	"k8s.io/apiserver/pkg/cel/openapi/resolver"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
-	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
@@ -110,7 +109,7 @@ func mistyped(checker *validating.TypeChecker, policy *admissionv1.ValidatingAdm
 func policies(t *testing.T) []*admissionv1.ValidatingAdmissionPolicy {
 	t.Helper()
 	objects, err := manifests.Render(manifests.Options{
-		Spec: v1beta1.LoadBalancerStackSpec{Namespace: "lbstack-system"}, Image: "lbstack",
+		Namespace: "lbstack-system", Image: "lbstack",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func TestKilledControllerAndOperatorLoseNothing(t *testing.T) {
 		balancer(t, name)
 		if i == 1 {
 			crash(t, componentNamespace, "controller")
-			crash(t, operatorNamespace, "operator")
+			crash(t, componentNamespace, "operator")
 		}
 	}
 	seen := map[string]string{address: scenario.SampleService}
@@ -94,11 +94,9 @@ func TestDeletedStackTakesDownWhatItMadeAndNothingElse(t *testing.T) {
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	must(t, bed.Client.Delete(context.Background(), stack))
 	gone(t, stack)
-	gone(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: componentNamespace}})
 	for _, kind := range [][3]string{
-		{"apps", "v1", "Deployment"}, {"apps", "v1", "DaemonSet"}, {"", "v1", "ServiceAccount"}, {"", "v1", "Secret"},
-		{"rbac.authorization.k8s.io", "v1", "ClusterRole"}, {"rbac.authorization.k8s.io", "v1", "ClusterRoleBinding"},
-		{"rbac.authorization.k8s.io", "v1", "Role"}, {"rbac.authorization.k8s.io", "v1", "RoleBinding"},
+		{"apps", "v1", "Deployment"}, {"apps", "v1", "DaemonSet"}, {"", "v1", "Secret"},
+		{"admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy"}, {"admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding"},
 		{"lbstack.io", "v1beta1", "IPAddressPool"}, {"lbstack.io", "v1beta1", "L2Advertisement"},
 		{"lbstack.io", "v1beta1", "BGPPeer"}, {"lbstack.io", "v1beta1", "BGPAdvertisement"},
 		{"lbstack.io", "v1beta1", "BFDProfile"}, {"lbstack.io", "v1beta1", "Community"},

@@ -21,10 +21,8 @@ import (
 const (
 	// within is how long a test waits for the cluster.
 	within = 2 * time.Minute
-	// componentNamespace is where controller and speakers run.
+	// componentNamespace is where the operator, the controller and the speakers run.
 	componentNamespace = "lbstack-system"
-	// operatorNamespace is where the operator runs.
-	operatorNamespace = "lbstack-operator"
 )
 
 // background returns a context that ends with the test's patience.

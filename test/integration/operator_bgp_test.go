@@ -169,7 +169,7 @@ func TestSecrets_WhoMayReadThem(t *testing.T) {
 	b.operator()
 	b.stack(aSpec())
 	b.installed()
-	speaker, operator := systemNamespace+":lbstack-speaker", operatorNamespace+":lbstack-operator"
+	speaker, operator := systemNamespace+":lbstack-speaker", systemNamespace+":lbstack-operator"
 	controller := systemNamespace + ":lbstack-controller"
 	const passwords = "lbstack-bgp-passwords"
 	for _, tt := range []struct {
@@ -181,7 +181,8 @@ func TestSecrets_WhoMayReadThem(t *testing.T) {
 		{speaker, systemNamespace, "other", "get", false}, {speaker, "default", passwords, "list", false},
 		{controller, systemNamespace, "", "list", true}, {controller, systemNamespace, passwords, "patch", true},
 		{controller, systemNamespace, "other", "patch", false}, {controller, systemNamespace, "", "create", false}, {controller, "default", "", "list", false},
-		{operator, systemNamespace, "other", "get", false}, {operator, "", "", "list", false},
+		{operator, systemNamespace, "other", "get", false}, {operator, systemNamespace, "", "list", false}, {operator, "", "", "list", false},
+		{operator, "default", "lbstack-mesh-keys", "get", false}, {operator, "default", "", "create", false},
 	} {
 		what := fmt.Sprintf("%s may %s the Secret %q in %q: %v", tt.account, tt.verb, tt.name, tt.namespace, tt.want)
 		eventually.Succeed(t, within, what, func(ctx context.Context) error {

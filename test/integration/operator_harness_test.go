@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -26,11 +27,10 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// Where the operator and the components are, and the image it is told to use.
+// Where the operator and the components are, and the image that it uses.
 const (
-	operatorNamespace = "lbstack-operator"
-	systemNamespace   = "lbstack-system"
-	operatorImage     = "registry.example/lbstack:test"
+	systemNamespace = "lbstack-system"
+	operatorImage   = "registry.example/lbstack:test"
 )
 
 // controllerManager is started once: it makes deleted namespaces go.
@@ -51,13 +51,13 @@ func newOperatorBed(t *testing.T) *operatorBed {
 		}
 	})
 	b := &operatorBed{T: t, Client: administrator(t)}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}
 	if err := b.Create(context.Background(), namespace); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
-	b.install("serviceaccount", "clusterrole", "clusterrolebinding", "secrets_clusterrole", "role", "rolebinding")
-	b.kubeconfig = b.impersonating("system:serviceaccount:"+operatorNamespace+":lbstack-operator",
-		"system:serviceaccounts", "system:serviceaccounts:"+operatorNamespace, "system:authenticated")
+	b.install("operator", "controller", "speaker")
+	b.kubeconfig = b.impersonating("system:serviceaccount:"+systemNamespace+":lbstack-operator",
+		"system:serviceaccounts", "system:serviceaccounts:"+systemNamespace, "system:authenticated")
 	return b
 }
 
@@ -80,12 +80,14 @@ func (b *operatorBed) install(files ...string) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		object := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(raw, &object.Object); err != nil {
-			b.Fatalf("parsing %s: %v", file, err)
-		}
-		if err := b.Apply(context.Background(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("test"), client.ForceOwnership); err != nil {
-			b.Fatalf("installing %s: %v", file, err)
+		for document := range strings.SplitSeq(string(raw), "\n---\n") {
+			object := &unstructured.Unstructured{}
+			if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
+				b.Fatalf("parsing %s: %v", file, err)
+			}
+			if err := b.Apply(context.Background(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("test"), client.ForceOwnership); err != nil {
+				b.Fatalf("installing %s: %v", file, err)
+			}
 		}
 	}
 }
@@ -115,7 +117,7 @@ func (b *operatorBed) impersonating(user string, groups ...string) string {
 func (b *operatorBed) operator() *process {
 	b.Helper()
 	return start(b.T, "operator",
-		[]string{"KUBECONFIG=" + b.kubeconfig, "POD_NAMESPACE=" + operatorNamespace, "RELATED_IMAGE_LBSTACK=" + operatorImage},
+		[]string{"KUBECONFIG=" + b.kubeconfig, "POD_NAMESPACE=" + systemNamespace, "RELATED_IMAGE_LBSTACK=" + operatorImage},
 		"--metrics-bind-address=0", "--health-probe-bind-address=0")
 }
 
@@ -238,18 +240,26 @@ func (b *operatorBed) run() {
 
 // components are the objects that every stack has.
 func components() []client.Object {
-	objects := []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}, meshKeySecret(), controllerDeployment(), speakerDaemonSet()}
-	for _, name := range []string{"lbstack-controller", "lbstack-speaker"} {
-		global, local := metav1.ObjectMeta{Name: name}, metav1.ObjectMeta{Namespace: systemNamespace, Name: name}
-		objects = append(objects, &corev1.ServiceAccount{ObjectMeta: local}, &rbacv1.ClusterRole{ObjectMeta: global},
-			&rbacv1.ClusterRoleBinding{ObjectMeta: global}, &rbacv1.Role{ObjectMeta: local}, &rbacv1.RoleBinding{ObjectMeta: local})
-	}
+	objects := []client.Object{meshKeySecret(), passwordsSecret(), controllerDeployment(), speakerDaemonSet()}
 	for _, name := range []string{"lbstack-speaker-states", "lbstack-speaker-routes"} {
 		global := metav1.ObjectMeta{Name: name}
 		objects = append(objects, &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: global}, &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: global})
 	}
-	return append(objects, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-controller-secrets"}},
-		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-bgp-passwords"}})
+	return objects
+}
+
+// permissions are objects that are installed with the operator: it has no right on them.
+func permissions() (objects []client.Object) {
+	for _, name := range []string{"lbstack-operator", "lbstack-controller", "lbstack-speaker"} {
+		global, local := metav1.ObjectMeta{Name: name}, metav1.ObjectMeta{Namespace: systemNamespace, Name: name}
+		objects = append(objects, &corev1.ServiceAccount{ObjectMeta: local}, &rbacv1.ClusterRole{ObjectMeta: global},
+			&rbacv1.ClusterRoleBinding{ObjectMeta: global}, &rbacv1.Role{ObjectMeta: local}, &rbacv1.RoleBinding{ObjectMeta: local})
+	}
+	return objects
+}
+
+func passwordsSecret() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-bgp-passwords"}}
 }
 
 func controllerDeployment() *appsv1.Deployment {

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -49,7 +48,7 @@ func TestRemovedStackLeavesNothingAndTakesNothingOfOthers(t *testing.T) {
 			t.Errorf("%s after the removal: got %v, want it gone", name(object), err)
 		}
 	}
-	for _, object := range []client.Object{reservation, foreign} {
+	for _, object := range append(permissions(), reservation, foreign) {
 		if err := b.Get(context.Background(), client.ObjectKeyFromObject(object), object); err != nil || !object.GetDeletionTimestamp().IsZero() {
 			t.Errorf("%s, which the operator did not make: got %v, want it there", name(object), err)
 		}
@@ -112,31 +111,12 @@ func (b *operatorBed) hasCRDs() {
 	}
 }
 
-func TestNamespaceThatWasThereBeforeStays(t *testing.T) {
-	b := newOperatorBed(t)
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shared-" + fmt.Sprint(time.Now().UnixNano())}}
-	create(t, b.Client, namespace)
-	b.operator()
-	spec := aSpec()
-	spec.Namespace = namespace.Name
-	b.stack(spec)
-	workload := speakerDaemonSet()
-	workload.Namespace = namespace.Name
-	b.exists(workload)
-	b.removeStack()
-	b.isGone(workload)
-	b.refresh(namespace)
-	if _, adopted := namespace.Labels[v1beta1.LabelManagedBy]; adopted || !namespace.DeletionTimestamp.IsZero() {
-		t.Errorf("the namespace: got labels %v, deleted %v; want it as it was", namespace.Labels, namespace.DeletionTimestamp)
-	}
-}
-
 func TestKilledOperatorGoesOnWhereItWas(t *testing.T) {
 	b := newOperatorBed(t)
 	operator := b.operator()
 	b.stack(aSpec())
 	// As soon as there is a trace of it: in the middle of the installation.
-	b.exists(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}})
+	b.exists(meshKeySecret())
 	crash(operator)
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.IPAddressPools = s.IPAddressPools[:1] })
 

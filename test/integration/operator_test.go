@@ -59,13 +59,6 @@ func TestStackBringsEverythingAndThenRests(t *testing.T) {
 		t.Errorf("inventory: got %d objects, want %d: %+v", got, want, stack.Status.Inventory)
 	}
 
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}
-	b.exists(namespace)
-	for _, mode := range []string{"enforce", "audit", "warn"} {
-		if got := namespace.Labels["pod-security.kubernetes.io/"+mode]; got != "privileged" {
-			t.Errorf("Pod Security %s: got %q, want privileged", mode, got)
-		}
-	}
 	secret := meshKeySecret()
 	b.exists(secret)
 	if got := len(secret.Data["key-1"]); got != 32 || len(secret.Data) != 1 {
@@ -277,21 +270,16 @@ func TestObjectsOfOthersAreNotTouched(t *testing.T) {
 
 func TestSpeakersWaitForAKeyThatTheClusterHolds(t *testing.T) {
 	b := newOperatorBed(t)
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "keyless-"}}
-	create(t, b.Client, namespace)
 	foreign, daemonSet := meshKeySecret(), speakerDaemonSet()
-	foreign.Namespace, daemonSet.Namespace = namespace.Name, namespace.Name
-	foreign.Data = map[string][]byte{"key-1": []byte("too short")}
+	foreign.Data = map[string][]byte{"key-1": []byte(strings.Repeat("k", 32))}
 	create(t, b.Client, foreign)
 	b.operator()
-	spec := aSpec()
-	spec.Namespace = namespace.Name
-	b.stack(spec)
+	b.stack(aSpec())
 	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
-	if message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message; !strings.Contains(message, "Secret "+namespace.Name+"/lbstack-mesh-keys") {
+	if message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message; !strings.Contains(message, "Secret "+systemNamespace+"/lbstack-mesh-keys") {
 		t.Errorf("message: got %q, want it to name the Secret", message)
 	}
-	eventually.Stays(t, 2*time.Second, "no speaker is started with a key that nobody keeps", func(ctx context.Context) error {
+	eventually.Stays(t, 2*time.Second, "no speaker is started with the key of somebody else", func(ctx context.Context) error {
 		if err := b.Get(ctx, client.ObjectKeyFromObject(daemonSet), daemonSet); err == nil {
 			return fmt.Errorf("the DaemonSet is there, with %v", daemonSet.Spec.Template.Annotations)
 		}

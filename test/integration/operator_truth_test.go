@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -286,4 +288,40 @@ func TestStack_ServicesThatNothingAnnouncesAreCounted(t *testing.T) {
 	b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady) // the controller starts anew
 	b.run()
 	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+}
+
+// An object that somebody writes all the time cannot be applied; what else there is to report
+// is reported.
+func TestStackReports_WhileAnObjectConflicts(t *testing.T) {
+	b := newReadyBed(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	defer cancel()
+	for writer := range 4 {
+		writing.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				_ = b.Patch(ctx, meshKeySecret(), client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{"example.com/writer":"%d-%d"}}}`, writer, i)))
+			}
+		})
+	}
+	for range 3 {
+		b.editStack(func(spec *v1beta1.LoadBalancerStackSpec) {
+			if len(spec.L2Advertisements) == 1 {
+				spec.L2Advertisements = append(spec.L2Advertisements, v1beta1.StackL2Advertisement{Name: "second"})
+			} else {
+				spec.L2Advertisements = spec.L2Advertisements[:1]
+			}
+		})
+		eventually.Succeed(t, within, "the stack reports for its new spec", func(ctx context.Context) error {
+			stack := &v1beta1.LoadBalancerStack{}
+			if err := b.Get(ctx, nameOnly(v1beta1.LoadBalancerStackName), stack); err != nil {
+				return err
+			}
+			if stack.Status.ObservedGeneration != stack.Generation {
+				return fmt.Errorf("generation %d, it reports for %d: %s", stack.Generation, stack.Status.ObservedGeneration, conditions(stack))
+			}
+			return nil
+		})
+	}
 }

@@ -73,8 +73,6 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 		{name: "a pool of a stack retains with a quota only", edit: func(s *v1beta1.LoadBalancerStack) {
 			s.Spec.IPAddressPools[0].Reclaim = &v1beta1.PoolReclaim{Policy: v1beta1.ReclaimRetain}
 		}, want: "reclaim.policy Retain needs quota.maxAddressesPerNamespace"},
-		{name: "the namespace is a DNS label", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Namespace = "No_Good" },
-			want: "spec.namespace"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -88,19 +86,5 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 				t.Errorf("got %v, want a refusal with %q", err, tt.want)
 			}
 		})
-	}
-}
-
-func TestNamespaceOfAStackCannotBeChanged(t *testing.T) {
-	c := administrator(t)
-	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}, Spec: aSpec()}
-	create(t, c, stack)
-	if got := stack.Spec.Namespace; got != systemNamespace {
-		t.Errorf("namespace by default: got %q, want %q", got, systemNamespace)
-	}
-	stack.Spec.Namespace = "elsewhere"
-	want := "namespace cannot be changed: delete the LoadBalancerStack and create it again"
-	if err := c.Update(context.Background(), stack); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want a refusal with %q", err, want)
 	}
 }

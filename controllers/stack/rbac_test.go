@@ -3,7 +3,9 @@ package stack
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -16,7 +18,7 @@ import (
 
 // resources are those of the kinds that the operator renders.
 var resources = map[string]string{
-	"Secret": "secrets", "Deployment": "deployments", "DaemonSet": "daemonsets",
+	"Secret": "secrets", "Deployment": "deployments", "DaemonSet": "daemonsets", "PodDisruptionBudget": "poddisruptionbudgets",
 	"IPAddressPool": "ipaddresspools", "L2Advertisement": "l2advertisements", "BGPPeer": "bgppeers", "BGPAdvertisement": "bgpadvertisements",
 	"BFDProfile": "bfdprofiles", "Community": "communities",
 	"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
@@ -67,6 +69,45 @@ func TestRolesAreNarrow(t *testing.T) {
 	}
 }
 
+// TestRolesForPeople checks that the viewer reads, and the editor writes, every kind of lbstack
+// that has a place for it.
+func TestRolesForPeople(t *testing.T) {
+	crds, err := filepath.Glob("../../config/crd/bases/lbstack.io_*.yaml")
+	if err != nil || len(crds) == 0 {
+		t.Fatalf("found %d CRDs, %v", len(crds), err)
+	}
+	viewer, editor := personRules(t, "lbstack-viewer"), personRules(t, "lbstack-editor")
+	for _, crd := range crds {
+		resource := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(crd), "lbstack.io_"), ".yaml")
+		reported := resource == "speakerstates" || resource == "speakerrouteslices" // the speakers write them
+		for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete"} {
+			reads := verb == "get" || verb == "list" || verb == "watch"
+			if got := covers(viewer, "lbstack.io", resource, verb, ""); got != reads {
+				t.Errorf("the viewer may %s %s: got %v, want %v", verb, resource, got, reads)
+			}
+			if got, want := covers(editor, "lbstack.io", resource, verb, ""), reads || !reported; got != want {
+				t.Errorf("the editor may %s %s: got %v, want %v", verb, resource, got, want)
+			}
+		}
+	}
+	for _, rule := range slices.Concat(viewer, editor) {
+		if !slices.Equal(rule.APIGroups, []string{"lbstack.io"}) {
+			t.Errorf("a role for people has a right in %v, want lbstack.io alone", rule.APIGroups)
+		}
+	}
+}
+
+func personRules(t *testing.T, name string) []rbacv1.PolicyRule {
+	t.Helper()
+	for _, role := range rolesIn(t, "people") {
+		if role.Name == name {
+			return role.Rules
+		}
+	}
+	t.Fatalf("there is no role %s", name)
+	return nil
+}
+
 func covers(rules []rbacv1.PolicyRule, group, resource, verb, name string) bool {
 	return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
 		return slices.Contains(r.APIGroups, group) && slices.Contains(r.Resources, resource) && slices.Contains(r.Verbs, verb) &&
@@ -77,15 +118,7 @@ func covers(rules []rbacv1.PolicyRule, group, resource, verb, name string) bool 
 // rulesOf returns the rules of a program for the cluster and for its namespace.
 func rulesOf(t *testing.T, program string) (cluster, namespaced []rbacv1.PolicyRule) {
 	t.Helper()
-	raw, err := os.ReadFile("../../config/rbac/" + program + ".yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for document := range bytes.SplitSeq(raw, []byte("\n---\n")) {
-		var role rbacv1.ClusterRole
-		if err := yaml.Unmarshal(document, &role); err != nil {
-			t.Fatal(err)
-		}
+	for _, role := range rolesIn(t, program) {
 		switch role.Kind {
 		case "ClusterRole":
 			cluster = role.Rules
@@ -97,6 +130,23 @@ func rulesOf(t *testing.T, program string) (cluster, namespaced []rbacv1.PolicyR
 		t.Fatalf("%s: got %d rules for the cluster and %d for the namespace, want some", program, len(cluster), len(namespaced))
 	}
 	return cluster, namespaced
+}
+
+// rolesIn returns the documents of a file of config/rbac; those that are no roles have no rules.
+func rolesIn(t *testing.T, file string) (roles []rbacv1.ClusterRole) {
+	t.Helper()
+	raw, err := os.ReadFile("../../config/rbac/" + file + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for document := range bytes.SplitSeq(raw, []byte("\n---\n")) {
+		var role rbacv1.ClusterRole
+		if err := yaml.Unmarshal(document, &role); err != nil {
+			t.Fatal(err)
+		}
+		roles = append(roles, role)
+	}
+	return roles
 }
 
 func renderedObjects(t *testing.T) []*unstructured.Unstructured {

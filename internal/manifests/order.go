@@ -8,6 +8,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -37,6 +38,7 @@ func Kinds() []Kind {
 		{v1beta1.GroupVersion.WithKind("Community"), false},
 		{v1beta1.GroupVersion.WithKind("BGPPeer"), false},
 		{v1beta1.GroupVersion.WithKind("BGPAdvertisement"), false},
+		{policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"), true},
 		{appsv1.SchemeGroupVersion.WithKind("Deployment"), true},
 		{appsv1.SchemeGroupVersion.WithKind("DaemonSet"), true},
 	}

@@ -71,7 +71,16 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	plane, err := controlplane.Start(ctx, controlplane.Options{Binaries: binaries, Log: os.Stderr})
+	policies, err := os.MkdirTemp("", "lbstack-audit-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for the audit policy: %w", err)
+	}
+	defer os.RemoveAll(policies) // the API server reads it once
+	flags, err := auditFlags(policies)
+	if err != nil {
+		return nil, err
+	}
+	plane, err := controlplane.Start(ctx, controlplane.Options{Binaries: binaries, Log: os.Stderr, APIServerFlags: flags})
 	if err != nil {
 		return nil, err
 	}

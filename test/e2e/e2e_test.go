@@ -95,7 +95,7 @@ func TestDeletedStackTakesDownWhatItMadeAndNothingElse(t *testing.T) {
 	must(t, bed.Client.Delete(context.Background(), stack))
 	gone(t, stack)
 	for _, kind := range [][3]string{
-		{"apps", "v1", "Deployment"}, {"apps", "v1", "DaemonSet"}, {"", "v1", "Secret"},
+		{"apps", "v1", "Deployment"}, {"apps", "v1", "DaemonSet"}, {"", "v1", "Secret"}, {"policy", "v1", "PodDisruptionBudget"},
 		{"admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy"}, {"admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding"},
 		{"lbstack.io", "v1beta1", "IPAddressPool"}, {"lbstack.io", "v1beta1", "L2Advertisement"},
 		{"lbstack.io", "v1beta1", "BGPPeer"}, {"lbstack.io", "v1beta1", "BGPAdvertisement"},

@@ -14,6 +14,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -114,10 +115,10 @@ func (b *operatorBed) impersonating(user string, groups ...string) string {
 	return path
 }
 
-func (b *operatorBed) operator() *process {
+func (b *operatorBed) operator(env ...string) *process {
 	b.Helper()
 	return start(b.T, "operator",
-		[]string{"KUBECONFIG=" + b.kubeconfig, "POD_NAMESPACE=" + systemNamespace, "RELATED_IMAGE_LBSTACK=" + operatorImage},
+		append(env, "KUBECONFIG="+b.kubeconfig, "POD_NAMESPACE="+systemNamespace, "RELATED_IMAGE_LBSTACK="+operatorImage),
 		"--metrics-bind-address=0", "--health-probe-bind-address=0")
 }
 
@@ -240,7 +241,8 @@ func (b *operatorBed) run() {
 
 // components are the objects that every stack has.
 func components() []client.Object {
-	objects := []client.Object{meshKeySecret(), passwordsSecret(), controllerDeployment(), speakerDaemonSet()}
+	objects := []client.Object{meshKeySecret(), passwordsSecret(), controllerDeployment(), speakerDaemonSet(),
+		&policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-controller"}}}
 	for _, name := range []string{"lbstack-speaker-states", "lbstack-speaker-routes"} {
 		global := metav1.ObjectMeta{Name: name}
 		objects = append(objects, &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: global}, &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: global})

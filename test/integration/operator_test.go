@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -121,8 +121,8 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 func TestDriftIsRepaired(t *testing.T) {
 	b := newReadyBed(t)
 
-	clusterRole := func() *rbacv1.ClusterRole {
-		return &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "lbstack-controller"}}
+	policy := func() *admissionv1.ValidatingAdmissionPolicy {
+		return &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "lbstack-speaker-states"}}
 	}
 	t.Run("a deleted DaemonSet comes back", func(t *testing.T) {
 		old := speakerDaemonSet()
@@ -140,15 +140,15 @@ func TestDriftIsRepaired(t *testing.T) {
 		b.patch(daemonSet, `{"spec":{"template":{"spec":{"nodeSelector":{"no-such":"node"}}}}}`)
 		b.becomes(daemonSet, func(client.Object) bool { return daemonSet.Spec.Template.Spec.NodeSelector["no-such"] == "" })
 	})
-	t.Run("a rule that somebody added to a ClusterRole goes", func(t *testing.T) {
-		role := clusterRole()
-		b.exists(role)
-		rules := len(role.Rules)
-		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}})
-		if err := b.Update(context.Background(), role); err != nil {
+	t.Run("a validation that somebody took out of a policy comes back", func(t *testing.T) {
+		edited := policy()
+		b.exists(edited)
+		validations := len(edited.Spec.Validations)
+		edited.Spec.Validations = edited.Spec.Validations[1:]
+		if err := b.Update(context.Background(), edited); err != nil {
 			t.Fatal(err)
 		}
-		b.becomes(role, func(client.Object) bool { return len(role.Rules) == rules })
+		b.becomes(edited, func(client.Object) bool { return len(edited.Spec.Validations) == validations })
 	})
 	t.Run("a pool gets its addresses back", func(t *testing.T) {
 		p := pool("first-pool")
@@ -164,9 +164,9 @@ func TestDriftIsRepaired(t *testing.T) {
 		b.becomes(ad, func(client.Object) bool { return reflect.ValueOf(ad.Spec).IsZero() })
 	})
 	t.Run("a label that somebody took away comes back", func(t *testing.T) {
-		role := clusterRole()
-		b.patch(role, `{"metadata":{"labels":{"app.kubernetes.io/managed-by":null}}}`)
-		b.becomes(role, func(client.Object) bool { return role.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByOperator })
+		edited := policy()
+		b.patch(edited, `{"metadata":{"labels":{"app.kubernetes.io/managed-by":null}}}`)
+		b.becomes(edited, func(client.Object) bool { return edited.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByOperator })
 	})
 }
 

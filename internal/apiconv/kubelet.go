@@ -9,9 +9,8 @@ import (
 // kubeletPort is the port of kubelets that report none.
 const kubeletPort = 10250
 
-// Kubelet returns where the kubelet of a node listens: on the first InternalIP that is a global
-// unicast address; false: the node has none. The kubelet itself writes its addresses and its
-// port, so that a loopback or link-local address would be one of the caller's machine.
+// Kubelet returns where the kubelet of a node listens: on the first InternalIP; false: the
+// node has none. The kubelet itself writes its addresses and its port.
 func Kubelet(node *corev1.Node) (netip.AddrPort, bool) {
 	port := uint16(kubeletPort)
 	if p := node.Status.DaemonEndpoints.KubeletEndpoint.Port; p > 0 && p <= 65535 {
@@ -21,7 +20,7 @@ func Kubelet(node *corev1.Node) (netip.AddrPort, bool) {
 		if a.Type != corev1.NodeInternalIP {
 			continue
 		}
-		if address, err := ParseAddress(a.Address); err == nil && address.IsGlobalUnicast() {
+		if address, err := ParseAddress(a.Address); err == nil {
 			return netip.AddrPortFrom(address, port), true
 		}
 	}

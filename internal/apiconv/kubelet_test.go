@@ -21,9 +21,6 @@ func TestKubelet(t *testing.T) {
 		"the first of two":        {[]corev1.NodeAddress{internal("fd00::11"), internal("192.168.1.11")}, 0, "[fd00::11]:10250"},
 		"an external address":     {[]corev1.NodeAddress{{Type: corev1.NodeExternalIP, Address: "203.0.113.1"}, internal("192.168.1.11")}, 0, "192.168.1.11:10250"},
 		"a text that is none":     {[]corev1.NodeAddress{internal("node1"), internal("192.168.1.11")}, 0, "192.168.1.11:10250"},
-		"loopback":                {[]corev1.NodeAddress{internal("127.0.0.1"), internal("::1"), internal("192.168.1.11")}, 0, "192.168.1.11:10250"},
-		"link-local address":      {[]corev1.NodeAddress{internal("169.254.169.254"), internal("fe80::1")}, 0, ""},
-		"unspecified address":     {[]corev1.NodeAddress{internal("0.0.0.0"), internal("::")}, 0, ""},
 		"no address of that type": {[]corev1.NodeAddress{{Type: corev1.NodeHostName, Address: "192.168.1.11"}}, 0, ""},
 	} {
 		node := &corev1.Node{}

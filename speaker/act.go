@@ -16,7 +16,8 @@ import (
 // said is what was told last.
 type said struct {
 	state     *wire.State
-	ours      []net.HardwareAddr
+	ours      []net.HardwareAddr // of nodes that were received from, ordered
+	nodes     []net.HardwareAddr // and of those that the segment answered for, ordered
 	detection Detection
 	report    *Report
 	owned     []OwnedSince // in the report, ordered
@@ -212,13 +213,36 @@ func (e *Engine) setOurs(v *view) {
 		add(v.in.view.Peers[i].State.Links)
 	}
 	// Those that are missing now are ours all the same.
-	ours = append(append(ours, e.said.ours...), e.remembered...)
-	slices.SortFunc(ours, func(x, y net.HardwareAddr) int { return slices.Compare(x, y) })
-	ours = slices.CompactFunc(ours, func(x, y net.HardwareAddr) bool { return slices.Equal(x, y) })
+	ours = ordered(append(append(ours, e.said.ours...), e.remembered...))
 	if len(ours) != len(e.said.ours) {
 		e.said.ours = ours
-		e.Announcer.SetOurs(ours)
 	}
+	e.setNodes(v)
+}
+
+// setNodes sets which hardware addresses are those of nodes. A node that announces what this one
+// does was a foreign host until now: it receives that this one announces it.
+func (e *Engine) setNodes(v *view) {
+	nodes, news := slices.Clone(e.said.ours), false
+	for _, hardware := range v.learned {
+		news = news || !e.wasNode(hardware[:])
+		nodes = append(nodes, slices.Clone(hardware[:]))
+	}
+	nodes = ordered(nodes)
+	if slices.EqualFunc(nodes, e.said.nodes, slices.Equal[net.HardwareAddr]) {
+		return
+	}
+	e.said.nodes = nodes
+	e.Announcer.SetOurs(nodes)
+	if news && len(e.claims) > 0 {
+		e.Announcer.Repeat()
+	}
+}
+
+// ordered returns hardware addresses in order, each once.
+func ordered(list []net.HardwareAddr) []net.HardwareAddr {
+	slices.SortFunc(list, slices.Compare[net.HardwareAddr])
+	return slices.CompactFunc(list, slices.Equal[net.HardwareAddr])
 }
 
 func (e *Engine) publish(v *view) {

@@ -92,9 +92,9 @@ type Announcer interface {
 	// somebody may have learned something else meanwhile. None means all.
 	Repeat(...netip.Addr)
 	// Ask has the segments of the links asked, from now on, whether this node receives from
-	// them at all, and which hosts answer for addresses, each on its interfaces. The results
-	// go to Engine.SetSegment. Nil ends it. The map is never changed.
-	Ask(map[netip.Addr][]string)
+	// them at all, and these questions. The results go to Engine.SetSegment. Nil ends it. What
+	// is handed over is never changed.
+	Ask(*Questions)
 	// SetOurs says which hardware addresses are those of the cluster's nodes: they
 	// are never foreign.
 	SetOurs([]net.HardwareAddr)
@@ -102,6 +102,15 @@ type Announcer interface {
 	// announced stays so; one that waits because of a foreign host is announced if that is
 	// no reason any more.
 	SetDetection(Detection)
+}
+
+// Questions are what the segments of the links are asked.
+type Questions struct {
+	// Addresses that this node wants to take: which hosts answer for them, each on its
+	// interfaces.
+	Addresses map[netip.Addr][]string
+	// Nodes are addresses of other nodes, ordered: which hardware addresses answer for them.
+	Nodes []netip.Addr
 }
 
 // Detection is what is done about foreign hosts that use addresses of this node.

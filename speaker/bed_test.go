@@ -276,10 +276,13 @@ func (a announcer) Repeat(again ...netip.Addr) {
 	a.b.note("repeat "+addresses(again), func(*happened) {})
 }
 
-func (a announcer) Ask(about map[netip.Addr][]string) {
+func (a announcer) Ask(q *speaker.Questions) {
 	what := "ask nothing"
-	if about != nil {
-		what = "ask " + addresses(slices.Collect(maps.Keys(about)))
+	if q != nil {
+		what = "ask " + addresses(slices.Collect(maps.Keys(q.Addresses)))
+	}
+	if q != nil && len(q.Nodes) > 0 {
+		what += " and nodes " + addresses(slices.Clone(q.Nodes))
 	}
 	a.b.note(what, func(*happened) {})
 }

@@ -24,7 +24,7 @@ func (nobody) SetOwned(map[netip.Addr]Owned) {}
 func (nobody) Repeat(...netip.Addr)          {}
 func (nobody) SetOurs([]net.HardwareAddr)    {}
 func (nobody) SetDetection(Detection)        {}
-func (nobody) Ask(map[netip.Addr][]string)   {}
+func (nobody) Ask(*Questions)                {}
 func (nobody) Publish(wire.State)            {}
 func (nobody) Acted(mesh.View)               {}
 

@@ -12,6 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/segment"
 )
 
 // view is all that a decision depends on.
@@ -24,6 +25,10 @@ type view struct {
 	moved []ownership.Moved // since the round before
 	lives map[lb.NodeName]bool
 	terms ownership.Terms
+	// learned are hardware addresses that the segment has answered of nodes which were never
+	// received from; unknown: there are such nodes of which it has not.
+	learned map[lb.NodeName]segment.Hardware
+	unknown bool
 	// partitioned: this speaker is cut from a larger group of speakers.
 	partitioned bool
 }
@@ -32,6 +37,7 @@ type view struct {
 func (e *Engine) gather(now time.Time, in inbox) *view {
 	v := &view{now: now, in: in, links: told(e.reached(now, in)), phase: e.phase(now, in), book: e.book, lives: map[lb.NodeName]bool{e.Self: true}}
 	e.noteLinks(v)
+	e.learn(v)
 	if !e.running {
 		e.resume(v)
 	}

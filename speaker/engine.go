@@ -153,9 +153,10 @@ type inbox struct {
 	unserved   []Unserved
 	segment    segment.Results
 	partition  partition
-	rivals     map[netip.Addr]rival // since the last round
-	restarting time.Time            // until when; zero: no
-	restarted  chan struct{}        // is closed when the others have been told, and nil then
+	rivals     []rival                    // since the last round
+	hosts      map[lb.NodeName]netip.Addr // of the speakers that should be there
+	restarting time.Time                  // until when; zero: no
+	restarted  chan struct{}              // is closed when the others have been told, and nil then
 }
 
 // New returns an engine for a node.
@@ -289,7 +290,7 @@ func (e *Engine) round(now time.Time) time.Time {
 	}
 	e.running = true
 	if e.inMinority() {
-		e.ask(e.minority.queries)
+		e.ask(&Questions{Addresses: e.minority.queries, Nodes: e.unmet(in)})
 	}
 	e.mu.Lock()
 	e.synced, e.owning = true, len(e.claims)

@@ -46,6 +46,8 @@ const (
 	// a larger group. An API server that restarts is back by then; one that stays away leaves
 	// the last node that is left without its addresses no longer than that.
 	partitionedFor = 30 * time.Second
+	// maxRivals is how many announcements wait for one round.
+	maxRivals = 4096
 	// insistEvery is how often an address is announced again since another node announces it.
 	insistEvery = time.Second
 )
@@ -55,7 +57,7 @@ type minority struct {
 	since   time.Time                // when it came into one; zero: it is in none
 	over    time.Time                // since when it has been in the majority again; zero: it is not
 	queries map[netip.Addr][]string  // what it wants to take
-	asked   map[netip.Addr][]string  // what the announcer was asked last; nil: nothing
+	asked   *Questions               // what the announcer was asked last; nil: nothing
 	yields  map[netip.Addr]struct{}  // what is given up in this round
 	yielded map[netip.Addr]time.Time // when addresses were given up
 	// partitioned: it was cut from a larger group in the round before.
@@ -70,8 +72,9 @@ type partition struct {
 	until time.Time // when it does not count any more
 }
 
-// rival is an announcement, by another node, of an address that this node announces.
+// rival is an announcement, by another host, of an address that this node announces.
 type rival struct {
+	address       netip.Addr
 	hardware, own net.HardwareAddr
 	at            time.Time
 }
@@ -94,14 +97,14 @@ func (e *Engine) SetPartitioned(since time.Time) {
 	e.tell(func(in *inbox) { in.partition = partition{since, time.Now().Add(partitionedFor)} })
 }
 
-// AddRival adds that another node, with a hardware address, announced an address on a link
-// of this node that has the own one.
+// AddRival adds that another host, with a hardware address, announced an address on a link
+// of this node that has the own one. Hosts that are no nodes count only as far as they may be
+// nodes after all.
 func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	e.tell(func(in *inbox) {
-		if in.rivals == nil {
-			in.rivals = map[netip.Addr]rival{}
+		if len(in.rivals) < maxRivals {
+			in.rivals = append(in.rivals, rival{address, hardware, own, time.Now()})
 		}
-		in.rivals[address] = rival{hardware, own, time.Now()}
 	})
 }
 
@@ -149,7 +152,7 @@ func (e *Engine) weigh(now time.Time, in inbox) {
 	switch is, all := majority(*in.view), len(in.view.Missing) == 0; {
 	case !is && e.minority.since.IsZero():
 		e.minority.since, e.minority.yielded = now, map[netip.Addr]time.Time{}
-		e.ask(map[netip.Addr][]string{})
+		e.ask(&Questions{Addresses: map[netip.Addr][]string{}, Nodes: e.unmet(in)})
 		// A node that announces one of them as well, and cannot talk to this one, answers.
 		if own := slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare); len(own) > 0 {
 			e.Announcer.Repeat(own...)
@@ -165,11 +168,11 @@ func (e *Engine) weigh(now time.Time, in inbox) {
 	}
 }
 
-// ask has the announcer ask about addresses; nil: about nothing.
-func (e *Engine) ask(addresses map[netip.Addr][]string) {
-	if (addresses == nil) != (e.minority.asked == nil) || !reflect.DeepEqual(addresses, e.minority.asked) {
-		e.minority.asked = addresses
-		e.Announcer.Ask(addresses)
+// ask has the announcer ask; nil: nothing.
+func (e *Engine) ask(q *Questions) {
+	if !reflect.DeepEqual(q, e.minority.asked) {
+		e.minority.asked = q
+		e.Announcer.Ask(q)
 	}
 }
 
@@ -213,13 +216,16 @@ func (e *Engine) noteRivals(v *view) {
 	if e.rivals == nil {
 		e.rivals = map[netip.Addr]rivalry{}
 	}
-	for address, r := range v.in.rivals {
-		known := e.rivals[address]
+	for _, r := range v.in.rivals {
+		if !e.isNode(v, r.hardware) {
+			continue
+		}
+		known := e.rivals[r.address]
 		if known.first.IsZero() {
 			known.first = r.at
 		}
 		known.latest, known.open = r, true
-		e.rivals[address] = known
+		e.rivals[r.address] = known
 	}
 	maps.DeleteFunc(e.rivals, func(a netip.Addr, r rivalry) bool {
 		_, claims := e.claims[a]
@@ -256,27 +262,18 @@ func (e *Engine) faceRivals(v *view) {
 }
 
 // insist announces addresses again that nodes announce whose speakers this one, in the
-// majority, does not receive from: they give them up when it does. An address is repeated at
+// majority, does not receive from: they give them up when it does. While a node is missed of
+// which no hardware address is known, any host may be that node. An address is repeated at
 // most once in insistEvery, since frames are easily forged.
 func (e *Engine) insist(v *view) {
 	maps.DeleteFunc(e.insisted, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= insistEvery })
-	for address, r := range v.in.rivals {
-		_, claims := e.claims[address]
-		if _, did := e.insisted[address]; claims && !did && !v.isPeer(r.hardware) {
-			e.insisted[address] = v.now
-			e.Announcer.Repeat(address)
+	for _, r := range v.in.rivals {
+		_, claims := e.claims[r.address]
+		if _, did := e.insisted[r.address]; claims && !did && !v.isPeer(r.hardware) && (v.unknown || e.isNode(v, r.hardware)) {
+			e.insisted[r.address] = v.now
+			e.Announcer.Repeat(r.address)
 		}
 	}
-}
-
-// isPeer returns whether a hardware address is that of a node whose speaker is in the view.
-func (v *view) isPeer(hardware net.HardwareAddr) bool {
-	for i := range v.in.view.Peers {
-		if hasHardware(v.in.view.Peers[i].State.Links, hardware) {
-			return true
-		}
-	}
-	return false
 }
 
 // partitioned returns whether this speaker is cut from a larger group of speakers, on the
@@ -292,11 +289,17 @@ func (e *Engine) noteShared(v *view) {
 	if !e.inMinority() {
 		return
 	}
+	answered := func(hardware segment.Hardware) {
+		at, is := v.in.segment.Hosts[hardware]
+		e.minority.shared = e.minority.shared || is && at.After(e.minority.since)
+	}
 	for _, m := range v.in.view.Missing {
 		for _, link := range e.links[m.Node].links {
-			at, answered := v.in.segment.Hosts[link.Hardware]
-			e.minority.shared = e.minority.shared || answered && at.After(e.minority.since)
+			answered(link.Hardware)
 		}
+	}
+	for _, hardware := range v.learned {
+		answered(hardware)
 	}
 }
 
@@ -352,7 +355,7 @@ func (e *Engine) askFirst(v *view, d *decision) {
 		if claim.Cause != ownership.First && claim.Cause != ownership.Failure {
 			continue
 		}
-		if e.free(v, address) && !e.waits(v.now) {
+		if !e.waits(v.now) && (e.free(v, address) || e.mayShare(v, address)) {
 			continue
 		}
 		delete(d.Own, address)
@@ -375,6 +378,14 @@ func (e *Engine) noteFirst(v *view, d *decision) {
 func (e *Engine) free(v *view, address netip.Addr) bool {
 	at, is := v.in.segment.Free[address]
 	return is && v.now.Sub(at) < segment.FreshFor && at.After(e.minority.yielded[address])
+}
+
+// mayShare returns whether an address is taken although a host answers for it: one that is no
+// node, such as a router that answers for every address, where such hosts keep no address from
+// being announced.
+func (e *Engine) mayShare(v *view, address netip.Addr) bool {
+	use, is := v.in.segment.InUse[address]
+	return is && v.in.want.Detection != Enforce && e.isForeign(v, use.Hardware[:])
 }
 
 // wasAsked returns whether the segment was asked about an address that is taken: there is no

@@ -129,7 +129,7 @@ func TestSpeakerInTheMajorityAgainWaitsForTheOthers(t *testing.T) {
 }
 
 func TestRivals(t *testing.T) {
-	lower, own, higher := net.HardwareAddr{1}, net.HardwareAddr{2}, net.HardwareAddr{3}
+	lower, own, higher := mac('1'), mac('2'), mac('3') // of p1, this node and p3
 	tests := []struct {
 		name  string
 		alone bool
@@ -148,10 +148,10 @@ func TestRivals(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
+				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))
 				b.after(10 * time.Second) // it did not take the address lately
 				alone := func() {
-					b.view.Missing = missing("p1", "p2")
+					b.view.Missing = missing("p1", "p3")
 					b.hear()
 				}
 				if tt.alone && !tt.since {

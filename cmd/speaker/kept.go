@@ -17,16 +17,19 @@ const keptAfter = 2 * time.Second
 func useKept(mesh *mesh.Mesh, engine *speaker.Engine, kept keep.Content) {
 	if len(kept.Peers) > 0 {
 		mesh.Join(kept.Peers)
+		engine.SetHosts(kept.Peers)
 	}
 	if len(kept.Snapshot.Addresses) > 0 {
 		time.AfterFunc(keptAfter, func() { engine.SetKept(kept.Snapshot) })
 	}
 }
 
-// joining has the mesh join where the other speakers are, and the node keep that.
-func joining(store *keep.Store, mesh *mesh.Mesh) func(map[lb.NodeName]netip.Addr) {
+// joining has the mesh join where the other speakers are, the engine know their nodes, and the
+// node keep that.
+func joining(store *keep.Store, mesh *mesh.Mesh, engine *speaker.Engine) func(map[lb.NodeName]netip.Addr) {
 	return func(peers map[lb.NodeName]netip.Addr) {
 		store.KeepPeers(peers)
 		mesh.Join(peers)
+		engine.SetHosts(peers)
 	}
 }

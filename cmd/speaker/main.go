@@ -77,7 +77,7 @@ func run(ctx context.Context, s settings) error {
 	peers.Register(metrics.Registry)
 	engine.Mesh = peers
 	engine.Announcer = respond(answering, log.WithName("layer2"), engine, peers)
-	if err := kube.Connect(mgr, o, engine, joining(store, peers), state); err != nil {
+	if err := kube.Connect(mgr, o, engine, joining(store, peers, engine), state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)
 	}
 	routers, err := startRouting(answering, mgr, o, state, log)

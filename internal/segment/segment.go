@@ -1,6 +1,7 @@
 // Package segment decides what to ask the network segments of a node by ARP and NDP
 // (RFC 5227, RFC 4861), and what the answers mean: whether the node receives anything
-// from a segment at all, and which addresses hosts there answer for. A speaker that
+// from a segment at all, which addresses hosts there answer for, and which hardware
+// addresses nodes have whose speakers it has never received from. A speaker that
 // cannot rely on the other speakers uses it before it announces an address.
 //
 // It has no clock and no sockets: the time and the answers go in, probes come out.
@@ -28,9 +29,17 @@ const (
 	checkInterval = 200 * time.Millisecond
 	// FreshFor is how long the result that an address is free is valid.
 	FreshFor = time.Second
-	// witnessInterval is how often witnesses are probed, witnessBatch of a link at a time.
+	// witnessInterval is how often witnesses and nodes are probed, witnessBatch of a link at a
+	// time, searchBatch while none answers, and at most nodeBatch nodes of those.
 	witnessInterval = 100 * time.Millisecond
 	witnessBatch    = 4
+	searchBatch     = 16
+	nodeBatch       = 2
+	// nodeInterval is how often a node is probed that has answered, or has not answered
+	// probeCount times. Another hardware address counts for its address after nodeReplaced
+	// without an answer of the first one.
+	nodeInterval = 2 * time.Second
+	nodeReplaced = 3 * nodeInterval
 	// ReachedFor is how long an answer is evidence that the node receives from a segment.
 	ReachedFor = time.Second
 )
@@ -55,6 +64,9 @@ type Questions struct {
 	// Witnesses are addresses of other hosts of each link, such as its gateway, that answer
 	// while the node receives from the segment.
 	Witnesses map[Link][]netip.Addr
+	// Nodes are addresses of nodes, one of each, whose hardware addresses are asked for, and
+	// which are witnesses as well.
+	Nodes map[Link][]netip.Addr
 	// Addresses to probe for, each on its links.
 	Addresses map[netip.Addr][]Link
 }
@@ -70,6 +82,11 @@ type Results struct {
 	Free map[netip.Addr]time.Time
 	// InUse are addresses that a host answers for.
 	InUse map[netip.Addr]Use
+	// Nodes are the hardware addresses that answered for those of nodes. One that answers for
+	// several is that of a proxy, and left out.
+	Nodes map[netip.Addr]Hardware
+	// NodesAsked: each node has answered, or has not answered several probes.
+	NodesAsked bool
 }
 
 // Use is who answers for an address.
@@ -86,6 +103,7 @@ type Use struct {
 type Machine struct {
 	queries   map[netip.Addr]*query
 	witnesses map[Link]*witnesses
+	nodes     map[netip.Addr]*node
 	hosts     map[Hardware]*host
 	reached   map[Link]time.Time
 	answered  map[Hardware]time.Time
@@ -105,20 +123,29 @@ type query struct {
 // witnesses are those of a link, and which come next.
 type witnesses struct {
 	addresses []netip.Addr
+	nodes     []netip.Addr
 	next      int
 	at        time.Time
+	answered  netip.Addr // the one that did last; invalid: none has
+}
+
+// node is one whose hardware address is asked for.
+type node struct {
+	asked    int // times, up to probeCount
+	at       time.Time
+	hardware Hardware // zero: none has answered
+	answered time.Time
 }
 
 // host is one that answers for addresses.
 type host struct {
-	checked netip.Addr // the address that was probed last
-	at      time.Time  // when
-	waiting bool       // for its answer
+	at      time.Time // when one of its addresses was probed last
+	waiting bool      // for its answer
 }
 
 // New returns a machine that asks nothing.
 func New() *Machine {
-	return &Machine{queries: map[netip.Addr]*query{}, witnesses: map[Link]*witnesses{}, hosts: map[Hardware]*host{}, reached: map[Link]time.Time{}, answered: map[Hardware]time.Time{}, shown: map[Link]time.Time{}}
+	return &Machine{queries: map[netip.Addr]*query{}, witnesses: map[Link]*witnesses{}, nodes: map[netip.Addr]*node{}, hosts: map[Hardware]*host{}, reached: map[Link]time.Time{}, answered: map[Hardware]time.Time{}, shown: map[Link]time.Time{}}
 }
 
 // Ask replaces what is asked. The results about addresses that are asked again stay.
@@ -129,15 +156,35 @@ func (m *Machine) Ask(q Questions) {
 			m.queries[address] = &query{links: links}
 		}
 	}
-	next := map[Link]*witnesses{}
+	before := m.witnesses
+	m.witnesses = map[Link]*witnesses{}
 	for link, addresses := range q.Witnesses {
-		next[link] = &witnesses{addresses: addresses}
-		if before := m.witnesses[link]; before != nil {
-			next[link].next, next[link].at = before.next, before.at
+		m.witnessesOf(link, before).addresses = addresses
+	}
+	nodes := map[netip.Addr]*node{}
+	for link, addresses := range q.Nodes {
+		m.witnessesOf(link, before).nodes = addresses
+		for _, address := range addresses {
+			if nodes[address] = m.nodes[address]; nodes[address] == nil {
+				nodes[address], m.changed = &node{}, true
+			}
 		}
 	}
-	m.witnesses = next
+	m.nodes = nodes
 	m.forgetHosts()
+}
+
+// witnessesOf returns those of a link, which are asked on where those before were.
+func (m *Machine) witnessesOf(link Link, before map[Link]*witnesses) *witnesses {
+	w := m.witnesses[link]
+	if w == nil {
+		w = &witnesses{}
+		if b := before[link]; b != nil {
+			w.next, w.at, w.answered = b.next, b.at, b.answered
+		}
+		m.witnesses[link] = w
+	}
+	return w
 }
 
 // Answer takes that a host other than this node said on a link that an address is its own.
@@ -145,6 +192,9 @@ func (m *Machine) Answer(now time.Time, link Link, address netip.Addr, hardware 
 	m.reached[link], m.answered[hardware] = now, now
 	if now.Sub(m.shown[link]) >= ReachedFor/4 {
 		m.shown[link], m.changed = now, true
+	}
+	if w := m.witnesses[link]; w != nil {
+		m.answerOfWitness(now, w, address, hardware)
 	}
 	q := m.queries[address]
 	if q == nil || !slices.Contains(q.links, link) {
@@ -162,24 +212,38 @@ func (m *Machine) Answer(now time.Time, link Link, address netip.Addr, hardware 
 	h.waiting = false
 }
 
-// Step returns what to send now.
-func (m *Machine) Step(now time.Time) (probes []Probe) {
+// answerOfWitness takes that an address of a witness or a node was answered for. Of two hosts that
+// answer for one node, the first one counts.
+func (m *Machine) answerOfWitness(now time.Time, w *witnesses, address netip.Addr, hardware Hardware) {
+	if slices.Contains(w.addresses, address) {
+		w.answered = address
+	}
+	n := m.nodes[address]
+	if n == nil || !slices.Contains(w.nodes, address) || n.hardware != hardware && !n.answered.IsZero() && now.Sub(n.answered) < nodeReplaced {
+		return
+	}
+	m.changed = m.changed || n.hardware != hardware
+	n.hardware, n.answered = hardware, now
+}
+
+// Step has what is due sent. A probe that was not sent, as send returns, is sent again: a host
+// that was not asked does not answer.
+func (m *Machine) Step(now time.Time, send func(Probe) bool) {
 	for _, link := range slices.Sorted(maps.Keys(m.witnesses)) {
-		probes = append(probes, m.witnesses[link].step(now, link)...)
+		m.stepWitnesses(now, link, send)
 	}
 	maps.DeleteFunc(m.answered, func(_ Hardware, at time.Time) bool { return now.Sub(at) >= ReachedFor })
 	m.loseHosts(now)
-	probes = append(probes, m.checkHosts(now)...)
+	m.checkHosts(now, send)
 	for _, address := range slices.SortedFunc(maps.Keys(m.queries), netip.Addr.Compare) {
 		q := m.queries[address]
 		if !q.use.Since.IsZero() {
 			continue
 		}
 		if m.stepQuery(now, q) {
-			probes = append(probes, q.probe(now, address)...)
+			q.probe(now, address, send)
 		}
 	}
-	return probes
 }
 
 // stepQuery returns whether a probe is due for an address that no host answers for.
@@ -190,8 +254,8 @@ func (m *Machine) stepQuery(now time.Time, q *query) bool {
 			return false
 		}
 		q.free, q.sent, m.changed = time.Time{}, 0, true
-		return true
-	case q.sent == 0:
+		return true // at once
+	case q.at.IsZero():
 		return true
 	case q.sent < probeCount:
 		return now.Sub(q.at) >= probeInterval
@@ -201,25 +265,77 @@ func (m *Machine) stepQuery(now time.Time, q *query) bool {
 	return false
 }
 
-func (q *query) probe(now time.Time, address netip.Addr) (probes []Probe) {
+// probe probes on all links of an address, and returns whether all probes were sent; if not, they
+// begin anew.
+func (q *query) probe(now time.Time, address netip.Addr, send func(Probe) bool) bool {
 	q.sent++
 	q.at = now
+	all := true
 	for _, link := range q.links {
-		probes = append(probes, Probe{Link: link, Address: address})
+		all = send(Probe{Link: link, Address: address}) && all
 	}
-	return probes
+	if !all {
+		q.sent = 0
+	}
+	return all
 }
 
-func (w *witnesses) step(now time.Time, link Link) (probes []Probe) {
-	if len(w.addresses) == 0 || !w.at.IsZero() && now.Sub(w.at) < witnessInterval {
-		return nil
+// stepWitnesses probes some witnesses and nodes of a link: the one that answered last, nodes that
+// are due, and others in turn.
+func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool) {
+	w := m.witnesses[link]
+	if !w.at.IsZero() && now.Sub(w.at) < witnessInterval {
+		return
 	}
 	w.at = now
-	for range min(witnessBatch, len(w.addresses)) {
-		w.next = (w.next + 1) % len(w.addresses)
-		probes = append(probes, Probe{Link: link, Address: w.addresses[w.next]})
+	batch := witnessBatch
+	if now.Sub(m.reached[link]) >= ReachedFor {
+		batch = searchBatch
 	}
-	return probes
+	var chosen []netip.Addr
+	if slices.Contains(w.addresses, w.answered) {
+		chosen = append(chosen, w.answered)
+	}
+	for _, address := range m.dueNodes(now, w) {
+		n := m.nodes[address]
+		if n.at = now; send(Probe{Link: link, Address: address}) {
+			if n.asked++; n.asked == probeCount {
+				m.changed = true // what NodesAsked says
+			}
+		}
+		batch--
+	}
+	for range w.addresses {
+		if len(chosen) >= batch {
+			break
+		}
+		if w.next >= len(w.addresses) {
+			w.next = 0
+		}
+		if next := w.addresses[w.next]; !slices.Contains(chosen, next) {
+			chosen = append(chosen, next)
+		}
+		w.next++
+	}
+	for _, address := range chosen {
+		send(Probe{Link: link, Address: address})
+	}
+}
+
+// dueNodes returns up to nodeBatch nodes of a link that are to be probed, those first that were
+// probed the longest time ago.
+func (m *Machine) dueNodes(now time.Time, w *witnesses) (due []netip.Addr) {
+	for _, address := range w.nodes {
+		n, wait := m.nodes[address], nodeInterval
+		if n.answered.IsZero() && n.asked < probeCount {
+			wait = witnessInterval
+		}
+		if n.at.IsZero() || now.Sub(n.at) >= wait {
+			due = append(due, address)
+		}
+	}
+	slices.SortStableFunc(due, func(x, y netip.Addr) int { return m.nodes[x].at.Compare(m.nodes[y].at) })
+	return due[:min(len(due), nodeBatch)]
 }
 
 // loseHosts has all addresses of a host probed that did not answer for one of them.
@@ -230,7 +346,7 @@ func (m *Machine) loseHosts(now time.Time) {
 		}
 		for _, q := range m.queries {
 			if q.use.Hardware == hardware {
-				q.use, q.sent, m.changed = Use{}, 0, true
+				q.use, q.sent, q.at, m.changed = Use{}, 0, time.Time{}, true
 			}
 		}
 		delete(m.hosts, hardware)
@@ -238,7 +354,7 @@ func (m *Machine) loseHosts(now time.Time) {
 }
 
 // checkHosts probes, for each host, the address that was probed the longest time ago.
-func (m *Machine) checkHosts(now time.Time) (probes []Probe) {
+func (m *Machine) checkHosts(now time.Time, send func(Probe) bool) {
 	oldest := map[Hardware]netip.Addr{}
 	for address, q := range m.queries {
 		if q.use.Since.IsZero() {
@@ -254,10 +370,11 @@ func (m *Machine) checkHosts(now time.Time) (probes []Probe) {
 		if h.waiting || now.Sub(h.at) < checkInterval {
 			continue
 		}
-		h.checked, h.at, h.waiting = address, now, true
-		probes = append(probes, m.queries[address].probe(now, address)...)
+		h.at, h.waiting = now, true // an answer ends that
+		if !m.queries[address].probe(now, address, send) {
+			h.waiting = false
+		}
 	}
-	return probes
 }
 
 // forgetHosts forgets hosts that answer for nothing that is asked.
@@ -284,7 +401,19 @@ func (m *Machine) Changed() bool {
 
 // Results returns what the answers mean at present.
 func (m *Machine) Results() Results {
-	r := Results{Reached: maps.Clone(m.reached), Hosts: maps.Clone(m.answered), Free: map[netip.Addr]time.Time{}, InUse: map[netip.Addr]Use{}}
+	r := Results{Reached: maps.Clone(m.reached), Hosts: maps.Clone(m.answered), Free: map[netip.Addr]time.Time{}, InUse: map[netip.Addr]Use{}, Nodes: map[netip.Addr]Hardware{}, NodesAsked: true}
+	answerFor := map[Hardware]int{}
+	for _, n := range m.nodes {
+		if !n.answered.IsZero() {
+			answerFor[n.hardware]++
+		}
+	}
+	for address, n := range m.nodes {
+		if !n.answered.IsZero() && answerFor[n.hardware] == 1 {
+			r.Nodes[address] = n.hardware
+		}
+		r.NodesAsked = r.NodesAsked && (!n.answered.IsZero() || n.asked >= probeCount)
+	}
 	for address, q := range m.queries {
 		switch {
 		case !q.use.Since.IsZero():

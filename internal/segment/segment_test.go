@@ -27,6 +27,7 @@ type lan struct {
 	now     time.Time
 	hosts   map[netip.Addr]segment.Hardware
 	probed  map[netip.Addr]int
+	broken  bool // nothing can be sent
 }
 
 func newLAN(q segment.Questions) *lan {
@@ -37,13 +38,20 @@ func newLAN(q segment.Questions) *lan {
 
 func (l *lan) pass(d time.Duration) {
 	for end := l.now.Add(d); l.now.Before(end); l.now = l.now.Add(segment.Interval) {
-		for _, p := range l.machine.Step(l.now) {
-			l.probed[p.Address]++
-			if h, here := l.hosts[p.Address]; here {
-				l.machine.Answer(l.now, p.Link, p.Address, h)
-			}
-		}
+		l.machine.Step(l.now, l.send)
 	}
+}
+
+// send probes, and has the host answer that has the address.
+func (l *lan) send(p segment.Probe) bool {
+	if l.broken {
+		return false
+	}
+	l.probed[p.Address]++
+	if h, here := l.hosts[p.Address]; here {
+		l.machine.Answer(l.now, p.Link, p.Address, h)
+	}
+	return true
 }
 
 func queries(addresses ...netip.Addr) segment.Questions {
@@ -165,8 +173,117 @@ func TestWitnesses(t *testing.T) {
 		t.Errorf("got answers of %v within a second, want none since the gateway is gone", hosts)
 	}
 	l.machine.Ask(segment.Questions{})
-	if l.machine.Asking() || len(l.machine.Step(l.now)) > 0 {
+	clear(l.probed)
+	if l.pass(segment.Interval); l.machine.Asking() || len(l.probed) > 0 {
 		t.Error("got probes although nothing is asked")
+	}
+}
+
+// many returns addresses of one subnet.
+func many(n int) (list []netip.Addr) {
+	for a := netip.MustParseAddr("10.0.0.1"); len(list) < n; a = a.Next() {
+		list = append(list, a)
+	}
+	return list
+}
+
+// However many witnesses there are, the one that answers is found, and asked from then on.
+func TestOneWitnessOfManyAnswers(t *testing.T) {
+	all := many(100)
+	l := newLAN(segment.Questions{Witnesses: map[segment.Link][]netip.Addr{"eth0": all}})
+	l.hosts[all[90]] = segment.Hardware{9}
+	l.pass(700 * time.Millisecond)
+	for range 100 {
+		if at := l.machine.Results().Reached["eth0"]; l.now.Sub(at) > 200*time.Millisecond {
+			t.Fatalf("got the last answer %s ago, want at most 200ms", l.now.Sub(at))
+		}
+		l.pass(100 * time.Millisecond)
+	}
+	if len(l.probed) < len(all) {
+		t.Errorf("got probes of %d witnesses, want of all %d", len(l.probed), len(all))
+	}
+	clear(l.probed)
+	l.pass(10 * time.Second)
+	sum := 0
+	for _, n := range l.probed {
+		sum += n
+	}
+	if want := 400; sum > want {
+		t.Errorf("got %d probes in 10 s, want at most %d", sum, want)
+	}
+}
+
+func TestProbesThatAreNotSentDoNotCount(t *testing.T) {
+	l := newLAN(queries(a1, a2))
+	l.hosts[a2] = segment.Hardware{1}
+	l.pass(time.Second)
+	l.broken = true
+	l.machine.Ask(queries(a1, a2, gateway))
+	l.pass(3 * time.Second)
+	got := l.machine.Results()
+	if _, used := got.InUse[a2]; !used || len(got.Free) > 0 {
+		t.Errorf("nothing could be sent for three seconds: got free %v and in use %v, want none free and a2 in use", got.Free, got.InUse)
+	}
+	l.broken = false
+	l.pass(500 * time.Millisecond)
+	if got := l.machine.Results().Free; len(got) != 2 {
+		t.Errorf("half a second after probes could be sent again got free %v, want two", got)
+	}
+}
+
+func TestHardwareAddressesOfNodes(t *testing.T) {
+	n1, n2, n3 := many(3)[0], many(3)[1], many(3)[2]
+	first, second := segment.Hardware{1}, segment.Hardware{2}
+	for _, tt := range []struct {
+		name   string
+		before map[netip.Addr]segment.Hardware // who answers for 3 s
+		after  map[netip.Addr]segment.Hardware // who does then
+		lasts  time.Duration
+		want   map[netip.Addr]segment.Hardware
+	}{
+		{"each that answers is known", map[netip.Addr]segment.Hardware{n1: first, n2: second}, nil, 0, map[netip.Addr]segment.Hardware{n1: first, n2: second}},
+		{"one that is silent is known still", map[netip.Addr]segment.Hardware{n1: first}, nil, time.Minute, map[netip.Addr]segment.Hardware{n1: first}},
+		{"a host that answers for two is no node", map[netip.Addr]segment.Hardware{n1: first, n2: first, n3: second}, nil, 0, map[netip.Addr]segment.Hardware{n3: second}},
+		{"a second host does not count at once", map[netip.Addr]segment.Hardware{n1: first}, map[netip.Addr]segment.Hardware{n1: second}, 3 * time.Second, map[netip.Addr]segment.Hardware{n1: first}},
+		{"a second host counts when the first one has been silent", map[netip.Addr]segment.Hardware{n1: first}, map[netip.Addr]segment.Hardware{n1: second}, 10 * time.Second, map[netip.Addr]segment.Hardware{n1: second}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLAN(segment.Questions{Nodes: map[segment.Link][]netip.Addr{"eth0": {n1, n2, n3}}})
+			l.hosts = tt.before
+			l.pass(3 * time.Second)
+			l.hosts = tt.after
+			l.pass(tt.lasts)
+			got := l.machine.Results()
+			if diff := cmp.Diff(tt.want, got.Nodes, equate); diff != "" {
+				t.Errorf("nodes (-want +got):\n%s", diff)
+			}
+			if !got.NodesAsked {
+				t.Error("got nodes that were not asked after three seconds")
+			}
+		})
+	}
+}
+
+// The hardware addresses of a few nodes are known at once; those of many cost no more probes.
+func TestProbesOfNodes(t *testing.T) {
+	l := newLAN(segment.Questions{Nodes: map[segment.Link][]netip.Addr{"eth0": many(1000)}})
+	for i, a := range many(1000)[:500] {
+		l.hosts[a] = segment.Hardware{0, byte(i / 256), byte(i)}
+	}
+	l.pass(100 * time.Millisecond)
+	if got := len(l.machine.Results().Nodes); got != 2 || l.machine.Results().NodesAsked {
+		t.Errorf("got %d nodes at once, all asked: %v, want 2 and not all", got, l.machine.Results().NodesAsked)
+	}
+	l.pass(2 * time.Minute)
+	if got := len(l.machine.Results().Nodes); got != 500 {
+		t.Errorf("got %d nodes after two minutes, want those that answer, 500", got)
+	}
+	sum := 0
+	for _, n := range l.probed {
+		sum += n
+	}
+	if want := 2410; sum > want {
+		t.Errorf("got %d probes in two minutes, want at most %d", sum, want)
 	}
 }
 

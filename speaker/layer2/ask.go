@@ -7,31 +7,33 @@ import (
 
 	"github.com/lbstack/lbstack/internal/neighbour"
 	"github.com/lbstack/lbstack/internal/segment"
+	"github.com/lbstack/lbstack/speaker"
 )
 
 // maxWitnesses bounds the witnesses of a link, and witnessesFor is how long a list of them
 // is used.
 const (
-	maxWitnesses = 16
+	maxWitnesses = 256
 	witnessesFor = 5 * time.Second
 )
 
 // inquiry asks the segments of the links. The lock of the responder guards it.
 type inquiry struct {
 	machine   *segment.Machine
-	addresses map[netip.Addr][]string // nil: nothing is asked
-	witnesses map[string][]netip.Addr
-	listed    time.Time // when the witnesses were
+	about     *speaker.Questions      // nil: nothing is asked
+	witnesses map[string][]netip.Addr // of each link
+	nodes     map[string][]netip.Addr // on the link in whose subnet they are
+	listed    time.Time               // when the witnesses were
 	running   bool
 }
 
 // Ask implements speaker.Announcer.
-func (r *Responder) Ask(addresses map[netip.Addr][]string) {
+func (r *Responder) Ask(q *speaker.Questions) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asker.addresses = addresses
+	r.asker.about = q
 	r.askAnew(time.Now())
-	if addresses != nil && !r.asker.running {
+	if q != nil && !r.asker.running {
 		r.asker.running = true
 		go r.keepAsking()
 	}
@@ -41,9 +43,9 @@ func (r *Responder) Ask(addresses map[netip.Addr][]string) {
 // The caller holds the lock.
 func (r *Responder) askAnew(now time.Time) {
 	a := &r.asker
-	if a.addresses == nil {
+	if a.about == nil {
 		a.machine.Ask(segment.Questions{})
-		a.witnesses, a.listed = nil, time.Time{}
+		a.witnesses, a.nodes, a.listed = nil, nil, time.Time{}
 		r.asking.Store(false)
 		r.watch()
 		return
@@ -57,7 +59,13 @@ func (r *Responder) askAnew(now time.Time) {
 			}
 		}
 	}
-	a.machine.Ask(segment.Questions{Witnesses: a.witnesses, Addresses: a.addresses})
+	a.nodes = map[string][]netip.Addr{}
+	for _, address := range a.about.Nodes {
+		if at := slices.IndexFunc(r.wanted, func(l speaker.Link) bool { return l.Speaks(address) && l.Reaches(address) }); at >= 0 {
+			a.nodes[r.wanted[at].Name] = append(a.nodes[r.wanted[at].Name], address)
+		}
+	}
+	a.machine.Ask(segment.Questions{Witnesses: a.witnesses, Nodes: a.nodes, Addresses: a.about.Addresses})
 	r.asking.Store(true)
 	r.watch()
 }
@@ -71,7 +79,7 @@ func (r *Responder) keepAsking() {
 
 func (r *Responder) askOnce(now time.Time) (more bool) {
 	r.mu.Lock()
-	if r.asker.addresses == nil {
+	if r.asker.about == nil {
 		r.asker.running = false
 		r.mu.Unlock()
 		return false
@@ -79,9 +87,7 @@ func (r *Responder) askOnce(now time.Time) (more bool) {
 	if now.Sub(r.asker.listed) >= witnessesFor {
 		r.askAnew(now)
 	}
-	for _, probe := range r.asker.machine.Step(now) {
-		r.sendQuestion(probe)
-	}
+	r.asker.machine.Step(now, r.sendQuestion)
 	changed, results := r.asker.machine.Changed(), segment.Results{}
 	if changed {
 		results = r.asker.machine.Results()
@@ -93,17 +99,18 @@ func (r *Responder) askOnce(now time.Time) (more bool) {
 	return true
 }
 
-// sendQuestion sends a probe on a link. The caller holds the lock.
-func (r *Responder) sendQuestion(probe segment.Probe) {
+// sendQuestion sends a probe on a link, and returns whether it did. The caller holds the lock.
+func (r *Responder) sendQuestion(probe segment.Probe) bool {
 	p := r.ports[portKey{link: probe.Link, v6: probe.Address.Is6()}]
 	if p == nil || p.closed.Load() || !r.mayAnswer() {
-		return
+		return false
 	}
 	if err := p.conn.Probe(probe.Address); err != nil {
 		r.log.V(1).Info("a question was not sent", "link", p.Name, "address", probe.Address, "why", err.Error())
-		return
+		return false
 	}
 	r.metrics.Probes.Inc()
+	return true
 }
 
 // answered takes that another host said that an address is its own.
@@ -118,12 +125,15 @@ func (r *Responder) answered(p *port, m neighbour.Message) {
 
 // asked are the addresses that are asked about on a port. The caller holds the lock.
 func (r *Responder) asked(p *port) (list []netip.Addr) {
-	for address, links := range r.asker.addresses {
+	if r.asker.about == nil {
+		return nil
+	}
+	for address, links := range r.asker.about.Addresses {
 		if address.Is6() == p.v6 && slices.Contains(links, p.Name) {
 			list = append(list, address)
 		}
 	}
-	for _, address := range r.asker.witnesses[p.Name] {
+	for _, address := range slices.Concat(r.asker.witnesses[p.Name], r.asker.nodes[p.Name]) {
 		if address.Is6() == p.v6 {
 			list = append(list, address)
 		}

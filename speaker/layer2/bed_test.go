@@ -17,6 +17,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/neighbour"
+	"github.com/lbstack/lbstack/internal/segment"
 	"github.com/lbstack/lbstack/speaker"
 )
 
@@ -62,6 +63,7 @@ type wire struct {
 	announced, probed []event
 	answered          []answer
 	watched           []netip.Addr
+	broken            bool // a probe cannot be sent
 	unheard           bool // an answer left before the address was watched
 }
 
@@ -109,6 +111,9 @@ func (w *wire) Announce(a netip.Addr) error {
 func (w *wire) Probe(a netip.Addr) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.broken {
+		return errors.New("network is down")
+	}
 	w.probed = append(w.probed, event{At: time.Since(w.start), Address: a})
 	if w.kernel.Load() {
 		go func() {
@@ -173,6 +178,8 @@ type bed struct {
 
 	mu       sync.Mutex
 	reported [][]speaker.Conflict
+	rivals   []neighbour.MAC
+	segment  segment.Results // the latest
 }
 
 func newBed(t *testing.T) *bed {
@@ -199,6 +206,17 @@ func newBedWith(t *testing.T, detection speaker.Detection) *bed {
 			return name, known && (name == "node1" || b.kernel.Load())
 		},
 		ProxyBinds: b.binds.Load,
+		Segment: func(r segment.Results) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.segment = r
+		},
+		Rival: func(_ netip.Addr, its, _ net.HardwareAddr) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.rivals = append(b.rivals, neighbour.MAC(its))
+		},
+		Witnesses: func(speaker.Link) []netip.Addr { return []netip.Addr{asker} },
 	})
 	b.SetDetection(detection)
 	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()})

@@ -20,7 +20,7 @@ const (
 	// use one address.
 	renoteInterval = time.Minute
 	// rivalInterval is the least time between two reports that another node announces an
-	// address.
+	// address, and between two that a host does which is no node.
 	rivalInterval = 20 * time.Millisecond
 	// maxRetries is how often an address is probed again since another host probed for it too.
 	maxRetries = 3
@@ -74,7 +74,26 @@ func (r *Responder) heardClaim(p *port, e *entry, sender neighbour.MAC) {
 	case node:
 		r.heardNode(p, e, sender)
 	case foreign:
+		r.heardStranger(p, e, sender)
 		r.heardForeign(p, e, sender)
+	}
+}
+
+// heardStranger reports that a host announces the address which is no node, as far as is known.
+func (r *Responder) heardStranger(p *port, e *entry, sender neighbour.MAC) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.entries[e.address] == e && e.phase == announced && !e.caring() {
+		r.reportRival(p, e, sender, &e.strange)
+	}
+}
+
+// reportRival reports that another host announces the address, once in rivalInterval. The caller
+// holds the lock.
+func (r *Responder) reportRival(p *port, e *entry, sender neighbour.MAC, last *time.Time) {
+	if now := time.Now(); r.options.Rival != nil && now.Sub(*last) >= rivalInterval {
+		*last = now
+		r.options.Rival(e.address, sender.Hardware(), p.Hardware)
 	}
 }
 
@@ -95,10 +114,7 @@ func (r *Responder) heardNode(p *port, e *entry, sender neighbour.MAC) {
 		return // conclude looks at the claims
 	}
 	r.metrics.Duplicates.Inc()
-	if r.options.Rival != nil && now.Sub(e.rivaled) >= rivalInterval {
-		e.rivaled = now
-		r.options.Rival(e.address, sender.Hardware(), p.Hardware)
-	}
+	r.reportRival(p, e, sender, &e.rivaled)
 	if now.Sub(e.contest) < r.timing.Contest {
 		return
 	}

@@ -65,8 +65,8 @@ type Options struct {
 	// Witnesses returns other hosts of a link, such as its gateway, that answer while the
 	// node receives from the segment; nil means none.
 	Witnesses func(speaker.Link) []netip.Addr
-	// Rival is told that another node announced an address that this one announces, and
-	// the hardware addresses of both; nil means nobody. It must not block.
+	// Rival receives that another host announced an address that this one announces, and the
+	// hardware addresses of both, whether it is a node or not; may be nil. It must not block.
 	Rival func(address netip.Addr, its, own net.HardwareAddr)
 	// KernelOf returns the node that has a hardware address, if its speaker does not have
 	// the address, so that an answer must be one of its kernel; nil: that is never known. It

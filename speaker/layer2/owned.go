@@ -50,6 +50,7 @@ type entry struct {
 	claims   claims    // of other nodes
 	contest  time.Time // when it was because of another node
 	rivaled  time.Time // when another node was reported, last
+	strange  time.Time // when a host was that is no node, last
 }
 
 // caring says that another node owns the address and restarts.

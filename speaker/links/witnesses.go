@@ -1,6 +1,7 @@
 package links
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 
@@ -10,22 +11,33 @@ import (
 	"github.com/lbstack/lbstack/speaker"
 )
 
+// maxGateways bounds the gateways of a link: routing daemons install many routes.
+const maxGateways = 64
+
 // Witnesses returns other hosts of a link that answer ARP or NDP while this node receives
 // from the segment: gateways of routes first, then neighbours that the kernel has reached.
 // It returns those that it could read; none means that nothing is known of the segment.
 func Witnesses(link speaker.Link) []netip.Addr {
 	var list []netip.Addr
-	add := func(ip []byte) {
+	add := func(ip net.IP) {
 		address, ok := netip.AddrFromSlice(ip)
 		if address = address.Unmap(); ok && !address.IsUnspecified() && !address.IsMulticast() && !slices.Contains(list, address) && link.Speaks(address) {
 			list = append(list, address)
 		}
 	}
-	filter := &netlink.Route{LinkIndex: link.Index}
-	routes, _ := netlink.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_OIF)
-	for _, r := range routes {
-		add(r.Gw)
-	}
+	// A route of several paths has no interface of its own, but one of each path.
+	_ = netlink.RouteListFilteredIter(netlink.FAMILY_ALL, &netlink.Route{}, 0, func(r netlink.Route) bool {
+		for _, path := range append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: r.LinkIndex, Gw: r.Gw, Via: r.Via}) {
+			if path.LinkIndex != link.Index {
+				continue
+			}
+			add(path.Gw)
+			if via, is := path.Via.(*netlink.Via); is && via != nil {
+				add(via.Addr)
+			}
+		}
+		return len(list) < maxGateways
+	})
 	neighbours, _ := netlink.NeighList(link.Index, netlink.FAMILY_ALL)
 	for _, n := range neighbours {
 		if n.State&(unix.NUD_REACHABLE|unix.NUD_STALE|unix.NUD_DELAY|unix.NUD_PROBE) != 0 {

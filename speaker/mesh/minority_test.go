@@ -260,3 +260,41 @@ func TestNodesThatAreCalledDownMakeNoMajority(t *testing.T) {
 		})
 	}
 }
+
+// Nodes that have never received from each other do not know each other's hardware addresses.
+func TestNodesThatHaveNeverMet(t *testing.T) {
+	for _, tt := range []struct {
+		nodes int
+		walls [][]lb.NodeName
+	}{
+		{2, [][]lb.NodeName{{"n1"}}},
+		{3, [][]lb.NodeName{{"n3"}}},
+		{3, [][]lb.NodeName{{"n1"}, {"n2"}}},
+		{4, [][]lb.NodeName{{"n1", "n2"}}},
+	} {
+		t.Run(fmt.Sprint(tt.nodes, tt.walls), func(t *testing.T) {
+			each(t, tt.nodes, 0, func(t *testing.T, w *world) {
+				for _, some := range tt.walls {
+					w.wall(some...)
+				}
+				w.wants(12)
+				w.run(w.names...)
+				w.pass(10 * time.Second)
+				settled(t, w)
+				at := time.Now()
+				w.crash(w.names[0], true)
+				w.pass(3 * time.Second)
+				settled(t, w)
+				w.run(w.names[0])
+				w.pass(10 * time.Second)
+				settled(t, w)
+				if got := w.longestTwice(at); got > w.twice() {
+					t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
+				}
+				w.heal()
+				w.pass(10 * time.Second)
+				settled(t, w)
+			})
+		})
+	}
+}

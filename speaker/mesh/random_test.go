@@ -128,6 +128,9 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	w.mu.Unlock()
 	addresses := 1 + rng.IntN(12)
 	w.wants(addresses)
+	if rng.IntN(4) == 0 {
+		w.wall(w.names[1+rng.IntN(len(w.names)-1):]...) // they have never met
+	}
 	w.run(w.names...)
 	w.pass(11 * time.Second)
 	// At least one node always stays, and is never touched.
@@ -171,6 +174,9 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 		case frozen:
 			w.thaw(n)
 		case !running:
+			if rng.IntN(3) == 0 {
+				w.lose(n)
+			}
 			w.run(n)
 		case what == 0:
 			w.crash(n, rng.IntN(2) == 0)

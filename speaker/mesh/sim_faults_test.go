@@ -6,6 +6,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh/session"
+	"github.com/lbstack/lbstack/speaker"
 )
 
 // mostRecorded is how many datagrams an attacker has, of all that have arrived. One that was lost is as good as
@@ -126,6 +127,14 @@ func (w *world) outage(is bool) {
 		}
 	}
 	w.fault, w.split = time.Now(), time.Now()
+}
+
+// lose has a node lose its disk.
+func (w *world) lose(name lb.NodeName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note("%s loses its disk", name)
+	w.nodes[name].kept = speaker.Kept{}
 }
 
 // restartAll has all speakers crash at once, and start again one soon after the other.

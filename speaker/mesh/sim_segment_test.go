@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -11,14 +13,16 @@ import (
 )
 
 // The segment of the simulation: kernels answer for the addresses of their nodes, speakers
-// for what they announce, and a gateway for itself. Cuts part the segment as well as the
+// for what they announce, and a gateway for itself. A node whose hardware address a speaker does
+// not know is a foreign host to it. Cuts part the segment as well as the
 // mesh; walls, as of a firewall or of another key, only the mesh.
 
 var gateway = netip.MustParseAddr("192.168.0.1")
 
 // settleTime is how long another node that announces the same address is given to let go:
-// Timing.Settle of the responder. contestTime is its Timing.Contest.
-const settleTime, contestTime = 200 * time.Millisecond, time.Second
+// Timing.Settle of the responder. contestTime is its Timing.Contest, defendTime its
+// Timing.Defend.
+const settleTime, contestTime, defendTime = 200 * time.Millisecond, time.Second, 10 * time.Second
 
 // rivalTime is rivalInsists of the engine.
 const rivalTime = 100 * time.Millisecond
@@ -54,15 +58,45 @@ func (n *node) hardware() segment.Hardware {
 	return segment.Hardware{2, 0, 0, 0, 0, byte(slices.Index(n.w.names, n.name))}
 }
 
+// host is the address that the kernel of a node answers for.
+func (n *node) host() netip.Addr {
+	return netip.AddrFrom4([4]byte{192, 168, 0, byte(10 + slices.Index(n.w.names, n.name))})
+}
+
+// hosts returns the addresses of all other nodes.
+func (n *node) hosts() map[lb.NodeName]netip.Addr {
+	all := map[lb.NodeName]netip.Addr{}
+	for _, name := range n.w.names {
+		if name != n.name {
+			all[name] = n.w.nodes[name].host()
+		}
+	}
+	return all
+}
+
+// SetOurs implements speaker.Announcer.
+func (p *process) SetOurs(list []net.HardwareAddr) {
+	p.gate()
+	ours := map[segment.Hardware]bool{}
+	for _, hardware := range list {
+		ours[segment.Hardware(hardware)] = true
+	}
+	p.n.w.mu.Lock()
+	defer p.n.w.mu.Unlock()
+	p.ours = ours
+}
+
 // Ask implements speaker.Announcer.
-func (p *process) Ask(addresses map[netip.Addr][]string) {
+func (p *process) Ask(about *speaker.Questions) {
 	p.gate()
 	w := p.n.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	q := segment.Questions{Addresses: addresses}
-	if addresses != nil {
-		q.Witnesses = map[string][]netip.Addr{"eth0": {gateway}}
+	q := segment.Questions{}
+	if about != nil {
+		neighbours := slices.SortedFunc(maps.Values(p.n.hosts()), netip.Addr.Compare)
+		q.Witnesses = map[string][]netip.Addr{"eth0": append([]netip.Addr{gateway}, neighbours...)}
+		q.Nodes, q.Addresses = map[string][]netip.Addr{"eth0": about.Nodes}, about.Addresses
 	}
 	p.segment.Ask(q)
 	if p.segment.Asking() && !p.asking {
@@ -82,9 +116,7 @@ func (p *process) keepAsking() {
 			w.mu.Unlock()
 			return
 		}
-		for _, probe := range p.segment.Step(time.Now()) {
-			w.probe(p, probe)
-		}
+		p.segment.Step(time.Now(), func(probe segment.Probe) bool { return w.probe(p, probe) })
 		changed, results := p.segment.Changed(), p.segment.Results()
 		w.mu.Unlock()
 		if changed {
@@ -98,8 +130,9 @@ func (p *process) keepAsking() {
 	}
 }
 
-// probe has all who have an address answer. The caller holds the lock.
-func (w *world) probe(p *process, probe segment.Probe) {
+// probe has all who have an address answer, and returns whether the probe was sent. The caller
+// holds the lock.
+func (w *world) probe(p *process, probe segment.Probe) bool {
 	answer := func(hardware segment.Hardware) {
 		if p.n.rng.Float64() < w.loss {
 			return
@@ -110,30 +143,29 @@ func (w *world) probe(p *process, probe segment.Probe) {
 			p.segment.Answer(time.Now(), probe.Link, probe.Address, hardware)
 		})
 	}
-	if !p.n.links {
-		return
+	if !p.n.links || !p.runner.MayAnswer() {
+		return false
 	}
-	if probe.Address == gateway {
-		if !w.away[p.n.name] {
-			answer(segment.Hardware{0xff})
-		}
-		// The kernels of other nodes are witnesses too.
-		for _, name := range w.names {
-			if n := w.nodes[name]; name != p.n.name && n.kernel && w.connected(name, p.n.name) {
-				answer(n.hardware())
-			}
-		}
-		return
+	if probe.Address == gateway && !w.away[p.n.name] {
+		answer(segment.Hardware{0xff})
 	}
 	for _, name := range w.names {
-		q := w.nodes[name].p
-		if name == p.n.name || q == nil || !w.connected(name, p.n.name) {
+		n := w.nodes[name]
+		if name == p.n.name || !w.connected(name, p.n.name) {
+			continue
+		}
+		if n.kernel && probe.Address == n.host() {
+			answer(n.hardware())
+		}
+		q := n.p
+		if q == nil {
 			continue
 		}
 		if owner, carer := q.answers(probe.Address, time.Now()); owner || carer {
 			answer(q.n.hardware())
 		}
 	}
+	return true
 }
 
 // bursts is when an address that was taken is announced, as by the responder.
@@ -178,11 +210,15 @@ func (w *world) announceOnce(p *process, addresses []netip.Addr) {
 func (w *world) contest(p, q *process, address netip.Addr) {
 	theirs, own := p.n.hardware(), q.n.hardware()
 	time.AfterFunc(time.Duration(q.n.rng.Int64N(int64(time.Millisecond))), func() { q.engine.AddRival(address, theirs[:], own[:]) })
-	if time.Since(q.contested[address]) < contestTime {
+	interval, wait := contestTime, settleTime
+	if !q.ours[theirs] {
+		interval, wait = defendTime, time.Millisecond
+	}
+	if time.Since(q.contested[address]) < interval {
 		return
 	}
 	q.contested[address] = time.Now()
-	time.AfterFunc(settleTime, func() {
+	time.AfterFunc(wait, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.announceOnce(q, []netip.Addr{address})

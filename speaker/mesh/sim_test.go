@@ -141,6 +141,8 @@ type process struct {
 	// segment asks, while asking.
 	segment *segment.Machine
 	asking  bool
+	// ours are hardware addresses of nodes, as far as it knows.
+	ours map[segment.Hardware]bool
 	// latest is what it reported last.
 	latest reports.Report
 	// contested is when another node announced an address of this one last.
@@ -270,6 +272,7 @@ func (w *world) runOne(name lb.NodeName) {
 	p.runner = newRunner(name, w.timing, instance, random, p.send, p.view)
 	p.runner.clock = p.clock
 	p.engine.Mesh = p.runner
+	p.engine.SetHosts(n.hosts())
 	offset := time.Duration(n.rng.Int64N(int64(w.timing.Interval)))
 	if len(kept.Snapshot.Addresses) > 0 {
 		time.AfterFunc(2*time.Second, func() {
@@ -309,9 +312,9 @@ func (n *node) hasLinks() (links []speaker.Link) {
 	if !n.links {
 		return links
 	}
-	i := slices.Index(n.w.names, n.name)
+	hardware := n.hardware()
 	return append(links, speaker.Link{
-		Name: "eth0", Index: 2, Hardware: net.HardwareAddr{2, 0, 0, 0, 0, byte(i)}, IPv4: true,
+		Name: "eth0", Index: 2, Hardware: hardware[:], IPv4: true,
 		LinkLocal: netip.MustParseAddr("fe80::1"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")},
 	})
 }
@@ -484,9 +487,6 @@ func (p *process) probeKernels() {
 
 // SetLinks implements speaker.Announcer.
 func (p *process) SetLinks([]speaker.Link) { p.gate() }
-
-// SetOurs implements speaker.Announcer.
-func (p *process) SetOurs([]net.HardwareAddr) {}
 
 // SetDetection implements speaker.Announcer.
 func (p *process) SetDetection(speaker.Detection) {}

@@ -43,12 +43,12 @@ func (b *bed) asking(host string) *asking {
 
 // ask asks about addresses; none ends it.
 func (a *asking) ask(addresses ...netip.Addr) {
-	var about map[netip.Addr][]string
+	var about *speaker.Questions
 	if len(addresses) > 0 {
-		about = map[netip.Addr][]string{}
+		about = &speaker.Questions{Addresses: map[netip.Addr][]string{}}
 	}
 	for _, address := range addresses {
-		about[address] = []string{"eth0"}
+		about.Addresses[address] = []string{"eth0"}
 	}
 	a.bed.in(a.host, func() error { a.Ask(about); return nil })
 }
@@ -92,9 +92,22 @@ func TestSegment_AnswersForWhatIsInUse(t *testing.T) {
 }
 
 func TestSegment_IsReachedWhileAHostAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		route []string
+	}{
+		{"the gateway of a route", []string{"via", "192.168.1.2"}},
+		{"one of the gateways of a route with two paths", []string{"nexthop", "via", "192.168.1.99", "nexthop", "via", "192.168.1.2"}},
+		{"an IPv4 gateway's path with an IPv6 address", []string{"via", "inet6", "2001:db8::2"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) { reachedWhileAHostAnswers(t, tt.route) })
+	}
+}
+
+func reachedWhileAHostAnswers(t *testing.T, route []string) {
 	b := newBed(t, "node1", printer)
 	n := b.asking("node1")
-	b.ip("node1", "route", "add", "default", "via", "192.168.1.2")
+	b.ip("node1", append([]string{"route", "add", "default"}, route...)...)
 	n.ask(vip)
 	defer n.ask()
 	n.until("the gateway answers", func(r segment.Results) bool { return time.Since(r.Reached["eth0"]) < segment.ReachedFor })

@@ -98,7 +98,7 @@ func (e *Engine) resume(v *view) {
 		}
 		e.book.Remember(address, epoch)
 		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool { _, ok := p.State.Claims[address]; return ok })
-		if !claimed && !e.inMinority() {
+		if !claimed && !e.isMinority() {
 			claims[address] = epoch
 			e.take(address, taken{since: v.now, first: e.doubted[address]})
 		}

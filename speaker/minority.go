@@ -179,6 +179,9 @@ func (e *Engine) ask(q *Questions) {
 // inMinority returns whether this speaker is in a minority.
 func (e *Engine) inMinority() bool { return !e.minority.since.IsZero() }
 
+// isMinority returns whether it is in one, and not merely careful after one.
+func (e *Engine) isMinority() bool { return e.inMinority() && e.minority.over.IsZero() }
+
 // waits returns whether the first answer on a link may still come.
 func (e *Engine) waits(now time.Time) bool { return now.Sub(e.minority.since) < reachWithin }
 
@@ -279,7 +282,7 @@ func (e *Engine) insist(v *view) {
 // partitioned returns whether this speaker is cut from a larger group of speakers, on the
 // segment too.
 func (e *Engine) partitioned(now time.Time, in inbox) bool {
-	return e.inMinority() && !e.minority.shared && e.minority.over.IsZero() && now.Before(in.partition.until) && in.partition.since.Equal(second(e.minority.since))
+	return e.isMinority() && !e.minority.shared && now.Before(in.partition.until) && in.partition.since.Equal(second(e.minority.since))
 }
 
 // noteShared notes whether a node that should have a speaker which is missed has answered on a

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/speaker"
@@ -68,4 +69,31 @@ func TestWhatWasResumedIsForgottenAfterAnIsolation(t *testing.T) {
 		b.hear(peer("p1", nil), peer("p2", nil))
 		b.claims("afterwards", ownership.Active, nil)
 	})
+}
+
+// A speaker that starts receives from the others one after the other, so that it is in a minority
+// at first. It takes up what it had when it is not any more, although a node is down.
+func TestSpeakerThatStartsWhileANodeIsDownTakesUpWhatItHad(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		down  map[lb.NodeName]bool
+		waits time.Duration
+	}{
+		{"the API server calls it NotReady", map[lb.NodeName]bool{"p3": true}, 0},
+		{"the API server does not yet", nil, 2 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t, resuming(ownership.Claims{a1: 7}))
+				b.want.Addresses, b.want.Down, b.view.Missing = want(wanted(a1, self, "p1")), tt.down, missing("p1", "p2", "p3")
+				b.tell()
+				b.after(70 * time.Millisecond)
+				b.view.Missing = missing("p3")
+				b.hear(peer("p1", nil), peer("p2", nil))
+				b.after(max(0, tt.waits-70*time.Millisecond))
+				b.claims("", ownership.Active, ownership.Claims{a1: 7})
+				b.serves("", on0(false, a1))
+			})
+		})
+	}
 }

@@ -140,7 +140,7 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 		n := some()
 		w.mu.Lock()
 		p := w.nodes[n].p
-		running, links := p != nil && !p.dead && p.frozen.Load() == nil, w.nodes[n].links
+		running, links, off := p != nil && !p.dead && p.frozen.Load() == nil, w.nodes[n].links, !w.nodes[n].kernel
 		frozen := p != nil && p.frozen.Load() != nil
 		draining := w.want.Draining[n]
 		cut, rotating := len(w.cuts)+len(w.walls) > 0, !w.rotated.Before(time.Now())
@@ -174,7 +174,7 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 		case frozen:
 			w.thaw(n)
 		case !running:
-			if rng.IntN(3) == 0 {
+			if off && rng.IntN(3) == 0 {
 				w.lose(n)
 			}
 			w.run(n)

@@ -391,6 +391,10 @@ func (w *world) thaw(name lb.NodeName) {
 	p := w.nodes[name].p
 	w.note("%s runs again", name)
 	w.fault, w.split = time.Now(), time.Now()
+	if !p.latest.MinoritySince.IsZero() {
+		// Its links have answered nothing meanwhile: it is isolated, and starts anew.
+		w.fault = w.fault.Add(startWait)
+	}
 	p.runner.alive.Store(p.alive)
 	p.thaw()
 	w.look()

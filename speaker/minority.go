@@ -48,6 +48,10 @@ const (
 	partitionedFor = 30 * time.Second
 	// maxRivals is how many announcements wait for one round.
 	maxRivals = 4096
+	// partitionedAfter is how long a speaker must have been in a minority when it reads such a
+	// report: speakers that are cut off from the segment have reported by then that they are
+	// Isolated, and do not count as a larger group.
+	partitionedAfter = 1200 * time.Millisecond
 	// insistEvery is how often an address is announced again since another node announces it.
 	insistEvery = time.Second
 )
@@ -282,7 +286,8 @@ func (e *Engine) insist(v *view) {
 // partitioned returns whether this speaker is cut from a larger group of speakers, on the
 // segment too.
 func (e *Engine) partitioned(now time.Time, in inbox) bool {
-	return e.isMinority() && !e.minority.shared && now.Before(in.partition.until) && in.partition.since.Equal(second(e.minority.since))
+	return e.isMinority() && !e.minority.shared && now.Before(in.partition.until) && in.partition.since.Equal(second(e.minority.since)) &&
+		in.partition.until.Sub(e.minority.since) >= partitionedAfter+partitionedFor
 }
 
 // noteShared notes whether a node that should have a speaker which is missed has answered on a

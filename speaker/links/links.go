@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,11 +22,6 @@ import (
 
 // settle collects the events of a moment: an interface that comes up sends several.
 const settle = 5 * time.Millisecond
-
-// internalNames are how interfaces are called that lead to the node's own pods
-// and containers, by CNI plugins and container engines. A bridge of Docker's is
-// br- with twelve hexadecimal digits; br-ex, br-lan and their like are networks.
-var internalNames = regexp.MustCompile(`^(cni|veth|docker|br-[0-9a-f]{12}$|virbr|flannel|cali|cilium|lxc|weave|kube-|nodelocaldns|antrea|ovn)`)
 
 // portTypes are the types of links that have others as ports.
 var portTypes = []string{"bridge", "bond", "team", "openvswitch", "hsr"}
@@ -72,7 +66,7 @@ func OnInterface(address netip.Addr) (bool, error) {
 func of(s netstate.State, node netip.Addr) (links []speaker.Link) {
 	for _, l := range s.Links {
 		if attrs := l.Attrs(); ethernetAndUp(attrs) && !isPort(attrs, s.Links) {
-			if link := newLink(attrs, s.Addresses[attrs.Index], node); leadsToNetwork(&link) {
+			if link := newLink(l, s.Addresses[attrs.Index], node); leadsToNetwork(&link) {
 				if l.Type() == "dummy" {
 					link.Addresses = nil // no network has them
 				}
@@ -84,12 +78,11 @@ func of(s netstate.State, node netip.Addr) (links []speaker.Link) {
 	return links
 }
 
-func newLink(attrs *netlink.LinkAttrs, addresses []netstate.Address, node netip.Addr) speaker.Link {
-	link := speaker.Link{
-		Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr),
-		Internal: internalNames.MatchString(attrs.Name) && !has(addresses, node),
-	}
+func newLink(l netlink.Link, addresses []netstate.Address, node netip.Addr) speaker.Link {
+	attrs := l.Attrs()
+	link := speaker.Link{Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr)}
 	speaksFrom(&link, addresses)
+	link.Internal = internal(l, link.Prefixes) && !has(addresses, node)
 	return link
 }
 

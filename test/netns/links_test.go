@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/links"
@@ -150,5 +152,72 @@ func TestLinkStaysWhileManyAddressesChange(t *testing.T) {
 	defer mu.Unlock()
 	if wrong > 0 || lists < 2 {
 		t.Errorf("got %d of %d lists without eth0 and its addresses, want none, and more than one list", wrong, lists)
+	}
+}
+
+// Real links of the kinds that the test's kernel can make: those that lead to pods or through a
+// tunnel are used only if an advertisement names them, unless they have the node's own address.
+func TestInterfacesToPodsAreLeftOut(t *testing.T) {
+	b := newBed(t, "node", "other")
+	b.link("node")
+	do := func(command string) { t.Helper(); b.ip("node", strings.Fields(command)...) }
+	do("link add vxlan.calico type vxlan id 4096 dstport 4789 dev eth0")
+	do("address add 10.1.0.1/32 dev vxlan.calico")
+	do("link add vx0 type vxlan id 4097 dstport 4790 dev eth0")
+	do("address add 10.2.0.1/24 dev vx0")
+	for _, bridge := range []string{"podman0", "br-lan"} {
+		do("link add " + bridge + " type bridge")
+		do("link set " + bridge + " up")
+		do("link add p-" + bridge + " type veth peer name q-" + bridge)
+		do("link set p-" + bridge + " up master " + bridge)
+		do("link set q-" + bridge + " up")
+	}
+	do("address add 10.3.0.1/24 dev podman0")
+	do("address add 10.4.0.1/24 dev br-lan")
+	do("link add eni1 type veth peer name pod1")
+	do("address add 10.5.0.1/32 dev eni1")
+	do("link add shim link br-lan type macvlan mode bridge")
+	do("address add 10.6.0.1/24 dev shim")
+	var tap *netlink.Tuntap
+	b.in("node", func() error {
+		tap = &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "vnet0"}, Mode: netlink.TUNTAP_MODE_TAP, NonPersist: true, Queues: 1}
+		return netlink.LinkAdd(tap)
+	})
+	defer tap.Fds[0].Close() // the interface has a carrier as long as a program has it open
+	do("address add 10.7.0.1/24 dev vnet0")
+	for _, link := range []string{"vxlan.calico", "vx0", "eni1", "pod1", "shim", "vnet0"} {
+		do("link set " + link + " up")
+	}
+
+	list := func(node string) []string {
+		var words []string
+		b.in("node", func() error {
+			all, err := links.List(netip.MustParseAddr(node))
+			for _, l := range all {
+				words = append(words, fmt.Sprintf("%s internal=%v", l.Name, l.Internal))
+			}
+			return err
+		})
+		return words
+	}
+	for _, c := range []struct {
+		about, node string
+		want        []string
+	}{
+		{"node with its address on eth0", "192.168.1.1", []string{
+			"br-lan internal=false", "eni1 internal=true", "eth0 internal=false", "podman0 internal=true", "shim internal=false", "vnet0 internal=true",
+			"vx0 internal=true", "vxlan.calico internal=true",
+		}},
+		{"node with its address on an overlay", "10.2.0.1", []string{
+			"br-lan internal=false", "eni1 internal=true", "eth0 internal=false", "podman0 internal=true", "shim internal=false", "vnet0 internal=true",
+			"vx0 internal=false", "vxlan.calico internal=true",
+		}},
+	} {
+		eventually.Succeed(t, soon, c.about, func(context.Context) error {
+			if diff := cmp.Diff(c.want, list(c.node)); diff != "" {
+				return fmt.Errorf("links differ (-want +got):\n%s", diff)
+			}
+			return nil
+		})
 	}
 }

@@ -1,0 +1,46 @@
+package links
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+)
+
+// virtualKinds are the kinds of rtnetlink, as the netlink module calls them, whose frames stay on the node or go through a tunnel
+// that it builds itself: overlays, virtual machines, dummies.
+var virtualKinds = []string{
+	"vxlan", "geneve", "bareudp", "gretap", "ip6gretap", "erspan", "ip6erspan", "gre", "ip6gre", "ipip", "ip6tnl", "sit",
+	"vti", "vti6", "xfrm", "wireguard", "tuntap", "macvtap", "ipvtap", "netkit", "dummy", "ifb", "nlmon", "vrf",
+}
+
+// openKinds are the kinds that lead to a network of the machine or to pods: the network of a
+// virtual machine is a bridge, and the node of a cluster in containers has a veth for eth0.
+// A device has no kind.
+var openKinds = []string{"device", "bridge", "openvswitch", "veth"}
+
+// internalNames are the names that CNI plugins, container engines and hypervisors give to links
+// of open kinds that lead to pods, containers and virtual machines of the node. A bridge of Docker and
+// nerdctl is br- with twelve hexadecimal digits; br-ex, br-lan and vmbr0 are networks.
+var internalNames = regexp.MustCompile(`^(antrea|br-[0-9a-f]{12}$|br-int$|br-tun$|cali|cbr0$|cilium|cni|docker|flannel|incusbr|` +
+	`kube-|lxc|lxdbr|nerdctl|ovn|ovs-system$|podman|vboxnet|veth|virbr|vmnet|vnet|weave)`)
+
+// internal returns whether a link leads to pods, containers or virtual machines of this node, and not to
+// a network of the machine. The kind of the link decides, and its name only where the kind leaves it open.
+// A veth or a port of Open vSwitch without a subnet has one pod at the other end.
+func internal(l netlink.Link, prefixes []netip.Prefix) bool {
+	kind := l.Type()
+	switch {
+	case slices.Contains(virtualKinds, kind):
+		return true
+	case !slices.Contains(openKinds, kind):
+		return false
+	case internalNames.MatchString(l.Attrs().Name):
+		return true
+	}
+	return (kind == "veth" || kind == "openvswitch") && !slices.ContainsFunc(prefixes, isSubnet)
+}
+
+// isSubnet returns whether a network has room for other hosts.
+func isSubnet(p netip.Prefix) bool { return !p.IsSingleIP() }

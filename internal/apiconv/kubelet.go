@@ -16,13 +16,8 @@ func Kubelet(node *corev1.Node) (netip.AddrPort, bool) {
 	if p := node.Status.DaemonEndpoints.KubeletEndpoint.Port; p > 0 && p <= 65535 {
 		port = uint16(p)
 	}
-	for _, a := range node.Status.Addresses[:min(len(node.Status.Addresses), maxOwn)] {
-		if a.Type != corev1.NodeInternalIP {
-			continue
-		}
-		if address, err := ParseAddress(a.Address); err == nil {
-			return netip.AddrPortFrom(address, port), true
-		}
+	if addresses := InternalIPs(node); len(addresses) > 0 {
+		return netip.AddrPortFrom(addresses[0], port), true
 	}
 	return netip.AddrPort{}, false
 }

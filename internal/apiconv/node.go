@@ -70,20 +70,28 @@ func ParseNode(node *corev1.Node, policy DrainPolicy) advertise.Node {
 // maxOwn bounds how many addresses a node can say are its own: a kubelet writes them.
 const maxOwn = 16
 
-// ownAddresses returns the addresses of the node itself, ordered, each once. A name or a
-// range is none.
+// ownAddresses returns the addresses of the node itself, ordered, each once.
 func ownAddresses(node *corev1.Node) []netip.Addr {
+	return slices.SortedFunc(slices.Values(NodeAddresses(node)), netip.Addr.Compare)
+}
+
+// addressesOf returns the first maxOwn different addresses of some types, in the order of the node. A name or a range is
+// none, and what is left out does not count.
+func addressesOf(node *corev1.Node, types ...corev1.NodeAddressType) []netip.Addr {
 	var list []netip.Addr
-	for _, a := range node.Status.Addresses[:min(len(node.Status.Addresses), maxOwn)] {
-		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
+	for _, a := range node.Status.Addresses {
+		if !slices.Contains(types, a.Type) {
 			continue
 		}
-		if address, err := ParseAddress(a.Address); err == nil {
-			list = append(list, address)
+		address, err := ParseAddress(a.Address)
+		if err != nil || slices.Contains(list, address) {
+			continue
+		}
+		if list = append(list, address); len(list) == maxOwn {
+			break
 		}
 	}
-	slices.SortFunc(list, netip.Addr.Compare)
-	return slices.Compact(list)
+	return list
 }
 
 // excluded returns why a node is to announce nothing, as what follows its name in a
@@ -133,12 +141,4 @@ func nodeCondition(node *corev1.Node, kind corev1.NodeConditionType) *corev1.Nod
 
 // InternalIPs returns the addresses of type InternalIP of a node, in its order. Anything but a
 // single address is left out.
-func InternalIPs(node *corev1.Node) []netip.Addr {
-	var list []netip.Addr
-	for _, a := range node.Status.Addresses[:min(len(node.Status.Addresses), maxOwn)] {
-		if address, err := ParseAddress(a.Address); err == nil && a.Type == corev1.NodeInternalIP {
-			list = append(list, address)
-		}
-	}
-	return list
-}
+func InternalIPs(node *corev1.Node) []netip.Addr { return addressesOf(node, corev1.NodeInternalIP) }

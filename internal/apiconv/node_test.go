@@ -1,6 +1,7 @@
 package apiconv
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -106,5 +107,33 @@ func TestAddressesOfANode(t *testing.T) {
 	}
 	if got := ParseNode(node, DrainPolicy{}).Addresses; !slices.Equal(want, got[:2]) || len(got) > maxOwn {
 		t.Errorf("of 1000 more: got %d, want at most %d", len(got), maxOwn)
+	}
+}
+
+// A kubelet may list names and other types first, as many as it likes.
+func TestAddressesAreCountedAfterTheyAreRead(t *testing.T) {
+	node := &corev1.Node{}
+	for i := range 100 {
+		node.Status.Addresses = append(node.Status.Addresses,
+			corev1.NodeAddress{Type: corev1.NodeHostName, Address: "n1"}, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "name"},
+			corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: fmt.Sprintf("203.0.113.%d", i/50)})
+	}
+	for i := range 100 {
+		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("10.0.0.%d", i+1)})
+	}
+	internal := InternalIPs(node)
+	if len(internal) != maxOwn || internal[0] != netip.MustParseAddr("10.0.0.1") {
+		t.Errorf("InternalIPs: got %v, want the first %d, from 10.0.0.1 on", internal, maxOwn)
+	}
+	kubelet, has := Kubelet(node)
+	if want := netip.MustParseAddrPort("10.0.0.1:10250"); kubelet != want || !has {
+		t.Errorf("kubelet: got %s, %v, want %s", kubelet, has, want)
+	}
+	own := ParseNode(node, DrainPolicy{}).Addresses
+	if len(own) != maxOwn || !slices.Contains(own, netip.MustParseAddr("10.0.0.14")) || !slices.Contains(own, netip.MustParseAddr("203.0.113.1")) {
+		t.Errorf("own addresses: got %v, want two of type ExternalIP and 10.0.0.1 to 10.0.0.14", own)
+	}
+	if got := NodeNetworks(node, nil).Addresses; len(got) != maxOwn {
+		t.Errorf("addresses that pools do not give: got %d, want %d", len(got), maxOwn)
 	}
 }

@@ -13,23 +13,18 @@ import (
 // NodeAddresses reads the node's own addresses: those of the types InternalIP and
 // ExternalIP that are one address. The kubelet writes them, and the API server takes any
 // text for one, so that a CIDR, a range or a name counts for nothing.
-func NodeAddresses(node *corev1.Node) (list []netip.Addr) {
-	for _, a := range node.Status.Addresses {
-		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
-			continue
-		}
-		if address, err := ParseAddress(a.Address); err == nil {
-			list = append(list, address)
-		}
-	}
-	return list
+func NodeAddresses(node *corev1.Node) []netip.Addr {
+	return addressesOf(node, corev1.NodeInternalIP, corev1.NodeExternalIP)
 }
 
 // NodeNetworks reads what keeps addresses from the pools because of a node: its
 // addresses, the networks of its pods, and the addresses and subnets that its speaker reports. The
 // state is nil if there is none. What is no address or prefix is left out.
 func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
-	n := ipam.Node{Name: lb.NodeName(node.Name), Addresses: NodeAddresses(node), PodCIDRs: prefixes(node.Spec.PodCIDRs)}
+	n := ipam.Node{
+		Name: lb.NodeName(node.Name),
+		Addresses: NodeAddresses(node), PodCIDRs: prefixes(node.Spec.PodCIDRs),
+	}
 	if state != nil {
 		for i := range state.Status.Interfaces {
 			n.Subnets = append(n.Subnets, prefixes(state.Status.Interfaces[i].Subnets)...)

@@ -55,7 +55,7 @@ func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 	return kept
 }
 
-// stripNode keeps of a node its addresses, which no Service can have, the port of its kubelet, and
+// stripNode keeps of a node its age, its addresses, which no Service can have, the port of its kubelet, and
 // what decides whether it may announce. When a condition was last looked at is dropped:
 // the kubelet writes that every few minutes.
 func stripNode(node *corev1.Node) *corev1.Node {
@@ -64,6 +64,7 @@ func stripNode(node *corev1.Node) *corev1.Node {
 		Spec:       corev1.NodeSpec{PodCIDRs: node.Spec.PodCIDRs, Taints: node.Spec.Taints},
 		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses, DaemonEndpoints: node.Status.DaemonEndpoints},
 	}
+	kept.CreationTimestamp = node.CreationTimestamp
 	kept.Labels = node.Labels // its kubelet and administrators write them
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {

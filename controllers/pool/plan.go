@@ -86,7 +86,7 @@ func heldBack(p *ipam.Pool) string {
 		switch {
 		case c.Foreign:
 			return v1beta1.ReasonForeignHost
-		case c.As == "" && !gives:
+		case c.As == "" && !c.ReportedOnly && !gives:
 			reason = v1beta1.ReasonOverlap
 		}
 	}

@@ -109,7 +109,7 @@ func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 		sentences = append(sentences, fmt.Sprintf("%s: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses", list(overlaps)))
 	}
 	if len(unconfirmed) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since the podCIDRs of most other nodes are elsewhere, or another node has an address there: correct spec.podCIDRs of the Node or, if it is right, put its addresses into spec.excludeAddresses", list(unconfirmed)))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since the podCIDRs of most other nodes are elsewhere, another node has an address there, or the Node is younger than the pool and no other has a podCIDR in it: correct spec.podCIDRs of the Node or, if it is right, put its addresses into spec.excludeAddresses", list(unconfirmed)))
 	}
 	if len(edges) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: no host can have such an address, and no Service gets one", list(edges)))

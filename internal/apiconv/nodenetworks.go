@@ -22,7 +22,7 @@ func NodeAddresses(node *corev1.Node) []netip.Addr {
 // state is nil if there is none. What is no address or prefix is left out.
 func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 	n := ipam.Node{
-		Name: lb.NodeName(node.Name),
+		Name: lb.NodeName(node.Name), Created: node.CreationTimestamp.Time,
 		Addresses: NodeAddresses(node), PodCIDRs: prefixes(node.Spec.PodCIDRs),
 	}
 	if state != nil {

@@ -32,6 +32,7 @@ func ParsePool(object *v1beta1.IPAddressPool) (ipam.Pool, *PoolError) {
 	spec := &object.Spec
 	p := ipam.Pool{
 		Name:                  lb.PoolName(object.Name),
+		Created:               object.CreationTimestamp.Time,
 		AutoAssign:            spec.AutoAssign == nil || *spec.AutoAssign,
 		AvoidBuggy:            spec.AvoidBuggyIPs,
 		Draining:              spec.State == v1beta1.PoolDraining,

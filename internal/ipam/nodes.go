@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -25,6 +26,8 @@ const (
 type Node struct {
 	// Name of the node, unique.
 	Name lb.NodeName
+	// Created is when its object was made, by the clock of the API server.
+	Created time.Time
 	// Addresses of the node itself, as its kubelet reports them.
 	Addresses []netip.Addr
 	// Interfaces are addresses of its interfaces, as its speaker reports them, such as a
@@ -43,7 +46,9 @@ type Node struct {
 //   - its first 16 addresses, of which those count first that its kubelet reports;
 //   - one podCIDR of each family. Pools hold it back if at least half of the other nodes
 //     have one of the same length in the same network, 8 bits shorter, and none has an
-//     address in it. Any other is reported only, and pools give its addresses;
+//     address in it. Any other is reported only, and pools give its addresses. Unless the node is
+//     the only one, a pool that is older than its Node holds it back only if the podCIDR of
+//     another node reaches into the pool as well;
 //   - its first 16 plausible subnets: those in which a node of the cluster has an
 //     address, or that another node is in as well. Of these the network and
 //     broadcast address count (IPv4, RFC 1122; not of /31 and /32, RFC 3021) or the
@@ -62,10 +67,14 @@ func TakenByNodes(nodes []Node) []Taken {
 		}
 		for _, p := range n.firstCIDRs() {
 			if p.IsValid() {
-				list = append(list, Taken{
+				t := Taken{
 					Range: lb.RangeOf(p), By: fmt.Sprintf("the pods of the node %q (podCIDR %s)", n.Name, p),
 					Node: true, ReportedOnly: !known.confirm(p, n.Name),
-				})
+				}
+				if len(nodes) > 1 {
+					t.PodsOf, t.Since = n.Name, n.Created
+				}
+				list = append(list, t)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -141,6 +142,41 @@ func TestAPodCIDRThatNoNodeConfirmsTakesNothing(t *testing.T) {
 	}
 	if got := found["p"]; len(got) != 1 || !got[0].ReportedOnly {
 		t.Errorf("conflicts: got %v, want one that is only reported", got)
+	}
+}
+
+// A pool may lie in the network in which the podCIDRs of the nodes are: the network is a guess from their
+// lengths. One node cannot take a range from it all the same.
+func TestPodCIDRsInAPool(t *testing.T) {
+	created := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) nodeOption { return func(n *Node) { n.Created = created.Add(d) } }
+	const before, after = -time.Hour, time.Hour // than the pool
+	a, b := newNode("a", "", pods("10.0.0.0/24"), at(before)), newNode("b", "", pods("10.0.1.0/24"), at(before))
+	for _, c := range []struct {
+		about, pool string
+		nodes       []Node
+		gives       string
+		reported    []bool // for each conflict
+	}{
+		{"node that is younger than the pool takes nothing", "10.0.200.0/24", []Node{a, b, newNode("new", "", pods("10.0.200.0/24"), at(after))}, "[10.0.200.0-10.0.200.255]", []bool{true}},
+		{"node that is younger takes no part either", "10.0.200.0/23", []Node{a, b, newNode("new", "", pods("10.0.200.0/24"), at(after))}, "[10.0.200.0-10.0.201.255]", []bool{true}},
+		{"node that is older keeps its podCIDR", "10.0.200.0/24", []Node{a, b, newNode("old", "", pods("10.0.200.0/24"), at(before))}, "[]", []bool{false}},
+		{"two podCIDRs of younger nodes make the pool a part of the pod network", "10.0.200.0/23",
+			[]Node{a, b, newNode("c", "", pods("10.0.200.0/24"), at(after)), newNode("d", "", pods("10.0.201.0/24"), at(after))}, "[]", []bool{false, false}},
+		{"podCIDRs of both families of one younger node are those of one node", "10.0.200.0/24 fd00:0:0:5::/120",
+			[]Node{newNode("a", "", pods("10.0.0.0/24 fd00::/120")), newNode("new", "", pods("10.0.200.0/24 fd00:0:0:5::/120"), at(after))}, "[10.0.200.0-10.0.200.255 fd00:0:0:5::-fd00:0:0:5::ff]", []bool{true, true}},
+		{"only node takes its podCIDR, whatever its age", "10.0.200.0/24", []Node{newNode("only", "", pods("10.0.200.0/24"), at(after))}, "[]", []bool{false}},
+		{"address of a younger node is its own", "10.0.200.0/24", []Node{a, b, newNode("new", "10.0.200.7", at(after))}, "[10.0.200.0-10.0.200.6 10.0.200.8-10.0.200.255]", []bool{false}},
+	} {
+		p := pools(newPool("p", c.pool))
+		p[0].Created = created
+		var reported []bool
+		for _, conflict := range Resolve(p, TakenByNodes(c.nodes))["p"] {
+			reported = append(reported, conflict.ReportedOnly)
+		}
+		if got := fmt.Sprint(p[0].Gives); got != c.gives || !slices.Equal(reported, c.reported) {
+			t.Errorf("%s: got a pool that gives %s and conflicts reported only %v, want %s and %v", c.about, got, reported, c.gives, c.reported)
+		}
 	}
 }
 

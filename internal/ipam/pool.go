@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -14,6 +15,8 @@ import (
 type Pool struct {
 	// Name of the pool, unique.
 	Name lb.PoolName
+	// Created is when its object was made.
+	Created time.Time
 	// Listed are the addresses that its owner wrote down, in any order.
 	Listed []lb.Range
 	// Excluded are those of them that are not given.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -30,6 +31,11 @@ type Taken struct {
 	// ReportedOnly says that pools give the addresses all the same: they have lost too many
 	// to foreign hosts (see Losses), or the other nodes do not confirm a podCIDR.
 	ReportedOnly bool
+	// PodsOf is the node whose podCIDR this is, and Since when its Node object was made. A pool that
+	// was there before gives the addresses unless another node has a podCIDR in it too. Empty: this
+	// does not apply.
+	PodsOf lb.NodeName
+	Since  time.Time
 }
 
 // Conflict is what a pool lists and cannot give.
@@ -72,9 +78,6 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 	found := map[lb.PoolName][]Conflict{}
 	var owned []span
 	known := rangesTaken(taken, func(Taken) bool { return true })
-	allTaken := rangesTaken(taken, func(t Taken) bool { return !t.ReportedOnly })
-	ofNodes := rangesTaken(taken, func(t Taken) bool { return t.Node && !t.ReportedOnly })
-	ofOthers := rangesTaken(taken, func(t Taken) bool { return !t.Node && !t.Foreign })
 	for i := range oldestFirst {
 		p := &oldestFirst[i]
 		conflicts := twice(p)
@@ -83,10 +86,13 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 		conflicts = append(conflicts, withOlder(gives, owned)...)
 		gives = lb.Subtract(gives, rangesOf(owned))
 		if len(lb.Intersect(gives, known)) > 0 {
+			taken := p.taken(gives, taken)
 			conflicts = append(conflicts, withTaken(gives, taken)...)
 			p.Foreign = foreign(gives, taken)
+			ofNodes := rangesTaken(taken, func(t Taken) bool { return t.Node && !t.ReportedOnly })
+			ofOthers := rangesTaken(taken, func(t Taken) bool { return !t.Node && !t.Foreign })
 			p.OfNodes = lb.Subtract(lb.Intersect(gives, ofNodes), ofOthers)
-			gives = lb.Subtract(gives, allTaken)
+			gives = lb.Subtract(gives, rangesTaken(taken, func(t Taken) bool { return !t.ReportedOnly }))
 		}
 		p.Gives = gives
 		slices.SortFunc(conflicts, compareConflicts)
@@ -96,6 +102,27 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 		owned = add(owned, wants, p.Name)
 	}
 	return found
+}
+
+// taken returns what is taken of the addresses that a pool gives. The podCIDR of a single node counts only if its
+// Node is older than the pool: a node cannot choose its podCIDR by a pool that is not there yet.
+func (p *Pool) taken(gives []lb.Range, all []Taken) (list []Taken) {
+	var nodes []lb.NodeName
+	for _, t := range all {
+		if len(lb.Intersect(gives, []lb.Range{t.Range})) == 0 {
+			continue
+		}
+		list = append(list, t)
+		if t.PodsOf != "" && !t.ReportedOnly && !slices.Contains(nodes, t.PodsOf) && len(nodes) < 2 {
+			nodes = append(nodes, t.PodsOf)
+		}
+	}
+	for i := range list {
+		if t := &list[i]; t.PodsOf != "" && len(nodes) < 2 && t.Since.After(p.Created) {
+			t.ReportedOnly = true
+		}
+	}
+	return list
 }
 
 // rangesTaken returns the ranges of those that count, sorted and disjoint.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -98,6 +100,59 @@ func TestReconcile_WithoutTheSecret(t *testing.T) {
 	if _, err := r.Reconcile(t.Context(), validity.All); err != nil || *writes != 0 {
 		t.Errorf("got %d writes and the error %v, want none: the operator makes the Secret", *writes, err)
 	}
+}
+
+// Another writer that adds an entry to the copy each time is answered under a back-off; a password that changes
+// meanwhile is copied at once.
+func TestReconcile_BacksOffAgainstAnotherWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		copied := copies(nil)
+		copied.UID = "copy"
+		source := basicAuth(namespace, "tor", "one")
+		c, writes := newClient(t, copied, peer("a", "tor"), source)
+		r := &Reconciler{Client: c, Namespace: namespace}
+		reconcile := func() time.Duration {
+			t.Helper()
+			result, err := r.Reconcile(t.Context(), validity.All)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return result.RequeueAfter
+		}
+		edit := func() {
+			t.Helper()
+			s := copies(nil)
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(s), s); err != nil {
+				t.Fatal(err)
+			}
+			s.Data = map[string][]byte{"foreign": nil}
+			if err := c.Update(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reconcile()
+		for range 300 { // a minute
+			edit()
+			reconcile()
+			time.Sleep(200 * time.Millisecond)
+		}
+		if *writes < 5 || *writes > 18 {
+			t.Errorf("writes within a minute: got %d, want 5 to 18", *writes)
+		}
+		edit()
+		wait := reconcile()
+		if wait <= 0 || wait > 10*time.Second {
+			t.Errorf("next restore: got after %v, want within 10s", wait)
+		}
+		source.Data[corev1.BasicAuthPasswordKey] = []byte("two")
+		if err := c.Update(t.Context(), source); err != nil {
+			t.Fatal(err)
+		}
+		before := *writes
+		if reconcile(); *writes != before+1 {
+			t.Errorf("writes for a new password: got %d, want 1", *writes-before)
+		}
+	})
 }
 
 func newClient(t *testing.T, objects ...client.Object) (client.Client, *int) {

@@ -38,7 +38,7 @@ func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStac
 func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, wanted []*unstructured.Unstructured, around *surroundings, f *findings, stored storedKeys) []error {
 	var failed []error
 	for _, object := range wanted {
-		live, why, err := r.applyPlanned(ctx, stack, steps, object, stored)
+		live, why, err := r.applyPlanned(ctx, stack, steps, object, stored, f)
 		if err == nil && live != nil {
 			err = f.see(live, around)
 			stored.valid = stored.valid || isKeys(object)
@@ -62,17 +62,26 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 // applyPlanned returns an object as the cluster holds it once it is applied, or nil and why
 // it is not. The speakers are applied only once the cluster holds a key: their pods could not
 // start without.
-func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, object *unstructured.Unstructured, stored storedKeys) (live *unstructured.Unstructured, why string, err error) {
+func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, object *unstructured.Unstructured, stored storedKeys, f *findings) (live *unstructured.Unstructured, why string, err error) {
 	ref := refOf(object)
 	switch {
 	case steps.unread[ref] != nil:
 		return nil, "", steps.unread[ref]
 	case steps.hold[ref] != nil:
+		r.applied.wait(object, true, time.Now())
 		return steps.hold[ref], "", nil
 	case object.GetKind() == "DaemonSet" && !stored.valid:
 		return nil, "it waits for the Secret with the keys of the mesh", nil
 	case !slices.Contains(steps.apply, object):
 		return nil, fmt.Sprintf("a %s of this name exists already and belongs to somebody else", ref.Kind), nil
+	}
+	if wait := r.applied.wait(object, false, time.Now()); wait > 0 {
+		f.restore = sooner(f.restore, wait)
+		if isKeys(object) {
+			return nil, "", nil // what is in the cache says nothing of the keys
+		}
+		live, err := r.cached(ctx, ref)
+		return live, "another writer deletes it again and again: it is made anew within seconds", err
 	}
 	if isKeys(object) {
 		stored.lock(object)

@@ -2,7 +2,9 @@ package stack
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
@@ -20,7 +23,8 @@ import (
 // is the same, and is to be the same, need not be applied again. What is not remembered is
 // applied. The zero value remembers nothing; it is for one goroutine.
 type applied struct {
-	objects map[v1beta1.ObjectReference]application
+	objects  map[v1beta1.ObjectReference]application
+	restores retry.Restores[v1beta1.ObjectReference]
 }
 
 type application struct {
@@ -64,11 +68,26 @@ func (a *applied) knows(wanted *unstructured.Unstructured) bool {
 	return known && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
 }
 
+// wait returns how long to leave an object as another writer has it: it undoes what the operator applies again
+// and again. holds says that the object is as the operator applied it.
+func (a *applied) wait(wanted *unstructured.Unstructured, holds bool, now time.Time) time.Duration {
+	return a.restores.Look(identity(refOf(wanted)), digest(wanted), holds, now).Wait
+}
+
+// digest identifies what is wanted without the keys that may be in it.
+func digest(wanted *unstructured.Unstructured) string {
+	wanted = wanted.DeepCopy()
+	storedKeys{}.lock(wanted)
+	sum := sha256.Sum256(fmt.Append(nil, wanted.Object)) // fmt orders keys
+	return string(sum[:])
+}
+
 func (a *applied) note(wanted, result *unstructured.Unstructured) {
 	if a.objects == nil {
 		a.objects = map[v1beta1.ObjectReference]application{}
 	}
 	a.objects[identity(refOf(wanted))] = application{wanted: wanted, result: revisionOf(result)}
+	a.restores.Wrote(identity(refOf(wanted)), digest(wanted))
 }
 
 func (a *applied) forget(wanted *unstructured.Unstructured) {
@@ -86,6 +105,7 @@ func (a *applied) keep(wanted []*unstructured.Unstructured) {
 			delete(a.objects, ref)
 		}
 	}
+	a.restores.Keep(func(ref v1beta1.ObjectReference) bool { return stay[ref] })
 }
 
 // cached returns an object of the operator from the cache, nil if it has none. It is

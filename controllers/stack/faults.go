@@ -27,6 +27,9 @@ type findings struct {
 	// when it is tried again; refused one for each that the API server refuses as it is.
 	applyFailed, refused []string
 	foreign              []v1beta1.ObjectReference
+	// restore is in how long the first object is applied again that another writer changes
+	// again and again; zero: there is none.
+	restore time.Duration
 	// pools has a sentence for each pool of the stack that is not given out, conflicts one
 	// for each of which some addresses are not. The latter is no fault.
 	pools, conflicts []string

@@ -144,12 +144,21 @@ func next(f findings) time.Duration {
 	}{
 		{f.unsupported != "", lookForUpgrade}, {!f.blind() && !allSettled(f.components), lookAgain}, {len(f.foreign) > 0, lookForForeign},
 		{len(f.refused) > 0, lookForForeign}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
+		{f.restore > 0, f.restore},
 	} {
-		if look.needed && (soonest == 0 || look.after < soonest) {
-			soonest = look.after
+		if look.needed {
+			soonest = sooner(soonest, look.after)
 		}
 	}
 	return soonest
+}
+
+// sooner returns the shorter of two times to wait, of which 0 is none.
+func sooner(x, y time.Duration) time.Duration {
+	if x == 0 || y > 0 && y < x {
+		return y
+	}
+	return x
 }
 
 // hold makes sure that the stack does not go before what was made for it.

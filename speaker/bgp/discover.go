@@ -12,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/mdlayher/ndp"
 	"golang.org/x/net/ipv6"
+	"golang.org/x/time/rate"
 
 	"github.com/lbstack/lbstack/internal/backoff"
 )
@@ -25,6 +26,9 @@ const (
 	// tryFor is how long a router may take to come up before it gives way to another one that
 	// sends router advertisements: any host of the link can.
 	tryFor = 20 * time.Second
+	// mostHeard is how many messages are read from an interface in a second; what more there is
+	// waits in the kernel, which drops it when its buffer is full. Any host of the link can send them.
+	mostHeard = 1000
 )
 
 // retryInterface is how soon an interface that cannot be used is tried again: it may be there
@@ -88,20 +92,34 @@ func discover(ctx context.Context, device string, found func(netip.Addr), establ
 		return fmt.Errorf("preparing to hear routers on %s: %w", device, err)
 	}
 	d := discovery{conn: conn, link: link, self: self}
+	pace := rate.NewLimiter(mostHeard, mostHeard)
 	for {
 		d.announce()
 		_ = conn.SetReadDeadline(d.next())
-		for {
-			from, err := d.hear()
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				break
-			}
-			if err != nil {
-				return fmt.Errorf("hearing routers on %s: %w", device, err)
-			}
-			if from.IsValid() && d.choice.follow(time.Now(), from, established()) {
+		err := receive(ctx, pace, d.hear, func(from netip.Addr) {
+			if d.choice.follow(time.Now(), from, established()) {
 				found(from.WithZone(device))
 			}
+		})
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("receiving from routers on %s: %w", device, err)
+		}
+	}
+}
+
+// receive passes on the senders of router advertisements, at a pace, until reading fails or the
+// context ends.
+func receive(ctx context.Context, pace *rate.Limiter, read func() (netip.Addr, error), follow func(netip.Addr)) error {
+	for {
+		if err := pace.Wait(ctx); err != nil {
+			return err
+		}
+		from, err := read()
+		if err != nil {
+			return err
+		}
+		if from.IsValid() {
+			follow(from)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 )
 
 func TestRetryDiscovery_BacksOff(t *testing.T) {
@@ -72,4 +73,31 @@ func TestChoice_Follow(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestReceive_Pace(t *testing.T) {
+	router, failed := netip.MustParseAddr("fe80::1"), errors.New("closed")
+	synctest.Test(t, func(t *testing.T) {
+		began, reads, followed := time.Now(), 0, 0
+		pace := rate.NewLimiter(mostHeard, mostHeard)
+		flood := func() (netip.Addr, error) {
+			if reads++; time.Since(began) >= 10*time.Second {
+				return netip.Addr{}, failed
+			}
+			if reads%2 == 0 {
+				return netip.Addr{}, nil // no advertisement
+			}
+			return router, nil
+		}
+		if err := receive(t.Context(), pace, flood, func(netip.Addr) { followed++ }); !errors.Is(err, failed) {
+			t.Errorf("error: got %v, want that of reading", err)
+		}
+		if reads < 10*mostHeard || reads > 11*mostHeard+1 || followed != reads/2 {
+			t.Errorf("within 10s of a flood: got %d messages read and %d followed, want 10 to 11 times %d read and half of them followed", reads, followed, mostHeard)
+		}
+		began = time.Now()
+		if err := receive(t.Context(), pace, func() (netip.Addr, error) { return netip.Addr{}, failed }, nil); !errors.Is(err, failed) || time.Since(began) > time.Second {
+			t.Errorf("first message after a flood: got %v after %v, want it read within a second", err, time.Since(began))
+		}
+	})
 }

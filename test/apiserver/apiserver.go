@@ -4,6 +4,7 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,7 +36,12 @@ type Server struct {
 	*controlplane.ControlPlane
 	// Repo is the root of the repository.
 	Repo string
+	// policies is a directory of files that the API server reads at each start.
+	policies string
 }
+
+// Stop ends the API server, and removes what it has on disk.
+func (s *Server) Stop() error { return errors.Join(s.ControlPlane.Stop(), os.RemoveAll(s.policies)) }
 
 // Main runs the tests of a package against one API server, which set receives
 // before they start. Use it as the body of TestMain.
@@ -75,19 +81,17 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a directory for the audit policy: %w", err)
 	}
-	defer os.RemoveAll(policies) // the API server reads it once
 	flags, err := auditFlags(policies)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(policies))
 	}
 	plane, err := controlplane.Start(ctx, controlplane.Options{Binaries: binaries, Log: os.Stderr, APIServerFlags: flags})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(policies))
 	}
-	server := &Server{ControlPlane: plane, Repo: repo}
+	server := &Server{ControlPlane: plane, Repo: repo, policies: policies}
 	if err := server.installCRDs(ctx); err != nil {
-		_ = plane.Stop()
-		return nil, err
+		return nil, errors.Join(err, server.Stop())
 	}
 	return server, nil
 }

@@ -46,7 +46,7 @@ const maxAnswer = 1024
 // holders of a shared address, which owners of another namespace do not learn.
 func (e *errClaimRefused) sentence(svc *corev1.Service) string {
 	answer := bounded.Cut(e.err.Error(), maxAnswer)
-	if slices.ContainsFunc(e.claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return string(h.Namespace) != svc.Namespace }) {
+	if slices.ContainsFunc(e.claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return h.Namespace != svc.Namespace }) {
 		answer = "the controller's log has the answer"
 	}
 	return fmt.Sprintf("the IPAddressClaim %s: the API server refuses it: %s: the Service does not get what it asks for: "+

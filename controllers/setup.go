@@ -24,6 +24,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/passwords"
 	"github.com/lbstack/lbstack/controllers/pool"
 	"github.com/lbstack/lbstack/controllers/service"
+	"github.com/lbstack/lbstack/controllers/servicecondition"
 	"github.com/lbstack/lbstack/controllers/speakerstate"
 )
 
@@ -54,7 +55,8 @@ func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Regist
 	}
 	standing := announcement.NewStanding()
 	counts.Announcements(standing.NotAnnounced)
-	announced := &announcement.Reconciler{Client: mgr.GetClient(), Events: recorder, Class: class, Board: announcement.NewBoard(), Standing: standing}
+	announced := &announcement.Reconciler{Client: mgr.GetClient(), Events: recorder, Class: class, Board: announcement.NewBoard(), Standing: standing,
+		Conditions: &servicecondition.Writer{Client: mgr.GetClient(), Type: v1beta1.ServiceAnnounced}}
 	if err := announced.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of announcements: %w", err)
 	}

@@ -37,6 +37,8 @@ type Reconciler struct {
 	Board *Board
 	// Standing has what was told.
 	Standing *Standing
+	// Conditions writes the condition.
+	Conditions *servicecondition.Writer
 	// Now is the clock, if it is not the real one.
 	Now func() time.Time
 }
@@ -55,6 +57,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := r.Client.Get(ctx, req.NamespacedName, svc); err != nil {
 		if client.IgnoreNotFound(err) == nil {
 			r.Standing.forget(key)
+			r.Conditions.Forget(key)
 			return reconcile.Result{}, nil
 		}
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", key, err)
@@ -69,7 +72,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	was := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)
 	if len(list) == 0 {
 		r.Standing.forget(key)
-		return reconcile.Result{}, servicecondition.Remove(ctx, r.Client, svc, v1beta1.ServiceAnnounced)
+		written, err := r.Conditions.Set(ctx, svc, nil, r.now())
+		return reconcile.Result{RequeueAfter: written.Wait}, err
 	}
 	memory := r.Standing.get(key)
 	if was == nil && !memory.looked && !showsAny(svc, list) {
@@ -83,9 +87,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	next.routers = routers
 	wait := early(was, next, r.now())
 	if wait == 0 {
-		if _, err := servicecondition.Set(ctx, r.Client, svc, now, r.now()); err != nil {
+		written, err := r.Conditions.Set(ctx, svc, &now, r.now())
+		if err != nil {
 			return reconcile.Result{}, err
 		}
+		wait = written.Wait
 	}
 	r.Standing.put(key, next)
 	for _, n := range notes {

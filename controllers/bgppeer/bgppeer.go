@@ -12,11 +12,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/advertise"
@@ -47,6 +49,8 @@ type Reconciler struct {
 	// Now is the clock, if it is not the real one.
 	Now func() time.Time
 
+	// restores spaces the writes of a status that another writer overwrites.
+	restores retry.Restores[types.UID]
 	// down is since when this reconciler has found no established session with a peer.
 	down map[string]time.Time
 }
@@ -74,7 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	var failed []error
 	var again time.Duration
-	down := map[string]time.Time{}
+	down, exist := map[string]time.Time{}, map[types.UID]bool{}
 	for i := range list.Items {
 		object := &list.Items[i]
 		f := around.of(object)
@@ -87,11 +91,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			f.down = r.now().Sub(since)
 			again = sooner(again, f.next())
 		}
-		if err := r.report(ctx, object, f); err != nil {
+		exist[object.UID] = true
+		wait, err := r.report(ctx, object, f)
+		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the BGPPeer %s: %w", object.Name, err))
 		}
+		again = sooner(again, wait)
 	}
 	r.down = down
+	r.restores.Keep(func(uid types.UID) bool { return exist[uid] })
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
@@ -182,27 +190,30 @@ func sessionWith(report reports.Report, peer string) (reports.Session, bool) {
 	return reports.Session{}, false
 }
 
-// report brings the status to what it should be, and tells what changed.
-func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f facts) error {
+// report brings the status to what it should be, and records events about what changed. It
+// returns how long to wait before, when another writer undoes it each time.
+func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f facts) (wait time.Duration, err error) {
 	now := before.DeepCopy()
 	ready, established := validity.Ready(f.ready(), now.Generation), f.established(now.Generation)
 	now.Status.ObservedGeneration = now.Generation
 	now.Status.Nodes, now.Status.Established = int32(len(f.nodes)), f.up()
 	meta.SetStatusCondition(&now.Status.Conditions, ready)
 	meta.SetStatusCondition(&now.Status.Conditions, established)
-	if equality.Semantic.DeepEqual(before.Status, now.Status) {
-		return nil
+	same, wanted := equality.Semantic.DeepEqual(before.Status, now.Status), fmt.Sprint(ready, established, now.Status.Nodes, now.Status.Established)
+	if undone := r.restores.Look(now.UID, wanted, same, r.now()); same || undone.Wait > 0 {
+		return undone.Wait, nil
 	}
 	if err := r.Client.Status().Patch(ctx, now, client.MergeFrom(before)); err != nil {
-		return client.IgnoreNotFound(err)
+		return 0, client.IgnoreNotFound(err)
 	}
+	r.restores.Wrote(now.UID, wanted)
 	if validity.WorthAnEvent(meta.FindStatusCondition(before.Status.Conditions, ready.Type), ready) {
 		r.Events.Eventf(before, nil, validity.EventType(ready), ready.Reason, "CheckPeer", "%s", bounded.Note(ready.Message))
 	}
 	if reason := news(before.Status, now.Status); reason != "" {
 		r.Events.Eventf(before, nil, validity.EventType(established), reason, "Connect", "%s", bounded.Note(established.Message))
 	}
-	return nil
+	return 0, nil
 }
 
 // news returns the reason of the event about the sessions; empty: there is none. That they

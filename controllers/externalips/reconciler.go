@@ -42,6 +42,8 @@ type Reconciler struct {
 	load   func(context.Context) error
 	others *index
 	pace   pace // Reconcile runs once at a time
+	// conditions writes the condition.
+	conditions *servicecondition.Writer
 	// changed asks for a look at a Service and at those that have the addresses. It is set
 	// before the first Reconcile.
 	changed func(key lb.ServiceKey, touched []netip.Addr)
@@ -51,7 +53,8 @@ type Reconciler struct {
 // New returns a Reconciler that reads Services of type LoadBalancer from the cache of c, and
 // others past it, asks the ledger, which load fills, about addresses, and records events.
 func New(c client.Client, reader client.Reader, recorder events.EventRecorder, book *ledger.Ledger, load func(context.Context) error) *Reconciler {
-	return &Reconciler{client: c, reader: reader, events: recorder, ledger: book, load: load, others: newIndex(maxAddresses), now: time.Now}
+	return &Reconciler{client: c, reader: reader, events: recorder, ledger: book, load: load, others: newIndex(maxAddresses), now: time.Now,
+		conditions: &servicecondition.Writer{Client: c, Type: v1beta1.ServiceExternalIPConflict}}
 }
 
 // Reconcile brings the condition of one Service to what it should be.
@@ -62,9 +65,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if !r.others.isListed() {
 		return reconcile.Result{RequeueAfter: unlisted}, nil
 	}
-	svc, e, err := r.read(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name})
-	if err != nil || svc == nil {
+	key := lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}
+	svc, e, err := r.read(ctx, key)
+	if err != nil {
 		return reconcile.Result{}, err
+	}
+	if svc == nil {
+		r.conditions.Forget(key)
+		return reconcile.Result{}, nil
 	}
 	f, err := r.gather(ctx, apiconv.KeyOf(svc), e.addresses)
 	if err != nil {
@@ -82,16 +90,12 @@ func (r *Reconciler) report(ctx context.Context, svc *corev1.Service, now *metav
 	if wait := r.pace.wait(key, r.now()); others && wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	var changed bool
-	var err error
-	if now == nil {
-		changed, err = was != nil, servicecondition.Remove(ctx, r.client, svc, v1beta1.ServiceExternalIPConflict)
-	} else {
+	if now != nil {
 		now.ObservedGeneration = svc.Generation
-		changed, err = servicecondition.Set(ctx, r.client, svc, *now, r.now())
 	}
-	if err != nil || !changed {
-		return reconcile.Result{}, err
+	written, err := r.conditions.Set(ctx, svc, now, r.now())
+	if err != nil || !written.Written {
+		return reconcile.Result{RequeueAfter: written.Wait}, err
 	}
 	if others {
 		r.pace.note(key, r.now())

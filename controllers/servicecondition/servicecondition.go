@@ -1,6 +1,7 @@
 // Package servicecondition writes one condition of a Service. Several controllers have a
 // condition of their own on the same Service: a write touches one item of the list and needs
-// no lock, so that they do not make each other try again.
+// no lock, so that they do not make each other try again. Another writer that undoes the writes
+// is answered under a back-off.
 package servicecondition
 
 import (
@@ -15,41 +16,71 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Set brings the condition to what it should be at a time, if it differs from what the Service
-// has, and reports whether it wrote. The time of the transition is set here.
-func Set(ctx context.Context, c client.Client, svc *corev1.Service, now metav1.Condition, at time.Time) (changed bool, err error) {
-	was := meta.FindStatusCondition(svc.Status.Conditions, now.Type)
-	if was != nil && was.Status == now.Status && was.Reason == now.Reason && was.Message == now.Message && was.ObservedGeneration == now.ObservedGeneration {
-		return false, nil
-	}
-	now.LastTransitionTime = metav1.NewTime(at)
-	if was != nil && was.Status == now.Status {
-		now.LastTransitionTime = was.LastTransitionTime
-	}
-	return true, patch(ctx, c, svc, now.Type, now)
+// Writer writes the conditions of one type. It is safe for concurrent use about different
+// Services.
+type Writer struct {
+	// Client writes to the API server.
+	Client client.Client
+	// Type of the conditions.
+	Type string
+
+	restores retry.Restores[lb.ServiceKey]
 }
 
-// Remove removes the condition of the type, if the Service has it.
-func Remove(ctx context.Context, c client.Client, svc *corev1.Service, conditionType string) error {
-	if meta.FindStatusCondition(svc.Status.Conditions, conditionType) == nil {
-		return nil
-	}
-	return patch(ctx, c, svc, conditionType, map[string]string{"$patch": "delete", "type": conditionType})
+// Result of a call of Writer.
+type Result struct {
+	// Written says that the condition was another one, and was written.
+	Written bool
+	// Wait is when to try again, since another writer undoes what is written; zero: not at all.
+	Wait time.Duration
 }
+
+// Set brings the condition to what it should be at a time, nil for none, if it differs from what
+// the Service has. The time of the transition is set here.
+func (w *Writer) Set(ctx context.Context, svc *corev1.Service, now *metav1.Condition, at time.Time) (Result, error) {
+	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, w.Type)
+	var item any = map[string]string{"$patch": "delete", "type": w.Type}
+	wanted, same := "none", was == nil
+	if now != nil {
+		next := *now
+		next.Type = w.Type
+		wanted = fmt.Sprintf("%s %s %d %s", next.Status, next.Reason, next.ObservedGeneration, next.Message)
+		same = was != nil && was.Status == next.Status && was.Reason == next.Reason && was.Message == next.Message && was.ObservedGeneration == next.ObservedGeneration
+		next.LastTransitionTime = metav1.NewTime(at)
+		if was != nil && was.Status == next.Status {
+			next.LastTransitionTime = was.LastTransitionTime
+		}
+		item = next
+	}
+	undone := w.restores.Look(key, wanted, same, at)
+	if same || undone.Wait > 0 {
+		return Result{Wait: undone.Wait}, nil
+	}
+	if err := w.patch(ctx, svc, item); err != nil {
+		return Result{}, err
+	}
+	w.restores.Wrote(key, wanted)
+	return Result{Written: true}, nil
+}
+
+// Forget forgets a Service that is gone, or is to have no condition any more.
+func (w *Writer) Forget(key lb.ServiceKey) { w.restores.Forget(key) }
 
 // patch changes one item of status.conditions: a strategic merge patch finds it by its type. A
 // Service that is gone is no error.
-func patch(ctx context.Context, c client.Client, svc *corev1.Service, conditionType string, item any) error {
+func (w *Writer) patch(ctx context.Context, svc *corev1.Service, item any) error {
 	body, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []any{item}}})
 	if err != nil {
-		return fmt.Errorf("encoding the condition %s of the Service %s: %w", conditionType, apiconv.KeyOf(svc), err)
+		return fmt.Errorf("encoding the condition %s of the Service %s: %w", w.Type, apiconv.KeyOf(svc), err)
 	}
-	err = c.Status().Patch(ctx, svc.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, body))
+	err = w.Client.Status().Patch(ctx, svc.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, body))
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("writing the condition %s of the Service %s: %w", conditionType, apiconv.KeyOf(svc), err)
+		return fmt.Errorf("writing the condition %s of the Service %s: %w", w.Type, apiconv.KeyOf(svc), err)
 	}
 	return nil
 }

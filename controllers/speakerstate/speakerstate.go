@@ -42,6 +42,8 @@ type Reconciler struct {
 	now      func() time.Time
 	absent   absences // Reconcile runs once at a time
 	kubelets *kubelets
+	// restores spaces the writes of conditions that another writer overwrites.
+	restores retry.Restores[string]
 }
 
 // New returns a Reconciler that reads from the cache of c.
@@ -99,18 +101,31 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		again = answerLasts
 	}
 	var failed []error
+	exist := map[string]bool{}
 	for i, next := range decide(states.Items, reports.Confirm(all, doubts, answers, down), down, absent) {
 		state := &states.Items[i]
 		was := conditionsOf(state)
-		if state.Status.Phase == "" || next.equal(was) {
-			continue // the speaker has not reported yet, or nothing is to be written
+		exist[state.Name] = true
+		if state.Status.Phase == "" {
+			continue // the speaker has not reported yet
+		}
+		same, wanted := next.equal(was), fmt.Sprint(*next.current, *next.partitioned)
+		undone := r.restores.Look(state.Name, wanted, same, r.now())
+		if undone.Wait > 0 && (again == 0 || undone.Wait < again) {
+			again = undone.Wait
+		}
+		if same || undone.Wait > 0 {
+			continue
 		}
 		r.since(was.current, next.current)
 		r.since(was.partitioned, next.partitioned)
 		if err := r.write(ctx, state.Name, *next.current, *next.partitioned); err != nil {
 			failed = append(failed, err)
+			continue
 		}
+		r.restores.Wrote(state.Name, wanted)
 	}
+	r.restores.Keep(func(name string) bool { return exist[name] })
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 

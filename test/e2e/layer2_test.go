@@ -164,6 +164,22 @@ func TestAnAddressThatAForeignHostUsesIsLeftToIt(t *testing.T) {
 	if !strings.Contains(message, mac) {
 		t.Errorf("the message does not tell the MAC %s: %s", mac, message)
 	}
+	// With Report the nodes answer for the address as well, and the MAC is still named. They read
+	// the stack themselves: no speaker restarts.
+	detect := func(setting string) {
+		t.Helper()
+		stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+		must(t, bed.Client.Patch(background(t), stack, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"layer2":{"conflictDetection":`+setting+`}}}`))))
+	}
+	t.Cleanup(func() { detect("null") })
+	detect(`"Report"`)
+	eventually.Succeed(t, within, "the message names the foreign host", func(context.Context) error {
+		if now := announced(t, "asks", metav1.ConditionTrue, v1beta1.ReasonAnnounced); !strings.Contains(now, mac) {
+			return fmt.Errorf("got %q, want the MAC %s", now, mac)
+		}
+		return nil
+	})
+	detect("null")
 	withdraw(t, "asks")
 	balancerWith(t, "takes-any", func(svc *corev1.Service) { svc.Annotations = fromThere })
 	announced(t, "takes-any", metav1.ConditionTrue, v1beta1.ReasonAnnounced)

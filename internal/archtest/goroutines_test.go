@@ -12,6 +12,7 @@ func TestGoroutineLeaks(t *testing.T) {
 		starts   = "package p\n\nfunc f() { go f() }\n"
 		group    = "package p\n\nimport \"sync\"\n\nfunc f(w *sync.WaitGroup) { w.Go(func() {}) }\n"
 		verified = "package p\n\nimport (\n\t\"testing\"\n\n\t\"go.uber.org/goleak\"\n)\n\nfunc TestMain(m *testing.M) { goleak.VerifyTestMain(m) }\n"
+		served   = "package p\n\nimport (\n\t\"testing\"\n\n\t\"github.com/lbstack/lbstack/test/apiserver\"\n)\n\nfunc TestMain(m *testing.M) { apiserver.Main(m, nil) }\n"
 	)
 	tests := []struct {
 		name  string
@@ -30,6 +31,8 @@ func TestGoroutineLeaks(t *testing.T) {
 			[]string{"speaker/p/p.go starts a goroutine, and no TestMain of speaker/p calls goleak.VerifyTestMain"}},
 		{"a program needs a check as well", map[string]string{"cmd/p/p.go": starts, "cmd/p/p_test.go": quiet},
 			[]string{"cmd/p/p.go starts a goroutine, and no TestMain of cmd/p calls goleak.VerifyTestMain"}},
+		{"the check of the tests' API server is enough", map[string]string{"test/p/p_test.go": starts, "test/p/main_test.go": served}, nil},
+		{"tests of a cluster keep connections", map[string]string{"test/e2e/p_test.go": starts}, nil},
 		{"a package without tests needs none", map[string]string{"cmd/p/p.go": starts}, nil},
 	}
 	for _, tt := range tests {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.uber.org/goleak"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -44,7 +45,8 @@ type Server struct {
 func (s *Server) Stop() error { return errors.Join(s.ControlPlane.Stop(), os.RemoveAll(s.policies)) }
 
 // Main runs the tests of a package against one API server, which set receives
-// before they start. Use it as the body of TestMain.
+// before they start. A goroutine that outlives the tests and the server fails them. Use it as
+// the body of TestMain.
 func Main(m *testing.M, set func(*Server)) {
 	ctrllog.SetLogger(logr.Discard()) // the clients have nothing to tell
 	code, err := run(m, set)
@@ -62,7 +64,7 @@ func run(m *testing.M, set func(*Server)) (int, error) {
 	}
 	set(server)
 	code := m.Run()
-	return code, server.Stop()
+	return code, errors.Join(server.Stop(), goleak.Find())
 }
 
 // Start starts the API server, and builds it first where that was never done.

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
 	"github.com/lbstack/lbstack/internal/routes"
@@ -50,13 +52,14 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	code := m.Run()
-	if built {
-		if path, _ := program(); path != "" {
-			os.RemoveAll(filepath.Dir(path))
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if built {
+			if path, _ := program(); path != "" {
+				os.RemoveAll(filepath.Dir(path))
+			}
 		}
-	}
-	os.Exit(code)
+		os.Exit(code)
+	}))
 }
 
 var built bool

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"go.uber.org/goleak"
 )
 
 // parentVariable makes this test program the parent of a child that it leaves
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(p.cmd.Process.Pid)
 		<-p.done
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func TestChildrenDieWithAKilledParent(t *testing.T) {

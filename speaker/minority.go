@@ -113,12 +113,17 @@ func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 }
 
 // majority returns whether this speaker receives from more than half of the speakers that
-// should be there, itself included. Those that restart are left out. Those on nodes that the
-// API server calls NotReady count: such a node may be cut from the API server alone.
+// should be there, itself included. One that restarts is left out, as in an update of one node
+// at a time; more count, since they may be back in a mesh that this speaker is not in (another
+// port, other keys). Those on nodes that the API server calls NotReady count: such a node may be
+// cut from the API server alone.
 func majority(v mesh.View) bool {
-	here, all := 1, 1+len(v.Missing)
+	here, all, restarting := 1, 1+len(v.Missing), 0
 	for i := range v.Peers {
 		if v.Peers[i].State.Phase == ownership.Restarting {
+			if restarting++; restarting > 1 {
+				all++
+			}
 			continue
 		}
 		if all++; !v.Peers[i].Late {

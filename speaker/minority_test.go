@@ -79,6 +79,7 @@ func TestAResultIsNoResultForLong(t *testing.T) {
 
 func TestMajority(t *testing.T) {
 	restarting := in(ownership.Restarting, peer("p9", nil))
+	another := in(ownership.Restarting, peer("p91", nil))
 	late := peer("p8", nil)
 	late.Late = true
 	tests := []struct {
@@ -93,6 +94,8 @@ func TestMajority(t *testing.T) {
 		{"one of two, and the other's node is not ready", nil, []lb.NodeName{"p1"}, map[lb.NodeName]bool{"p1": true}, true},
 		{"two of four", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}, nil, true},
 		{"one that restarts is left out", []mesh.Peer{restarting}, nil, nil, false},
+		{"of two that restart one counts", []mesh.Peer{restarting, another}, nil, nil, true},
+		{"of two that restart one counts, and another is received from", []mesh.Peer{peer("p1", nil), restarting, another}, nil, nil, false},
 		{"one that restarts is not received from", []mesh.Peer{restarting}, []lb.NodeName{"p1"}, nil, true},
 		{"one that is late is not received from", []mesh.Peer{late, peer("p1", nil)}, []lb.NodeName{"p2"}, nil, true},
 	}
@@ -279,4 +282,22 @@ func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Speakers that restarted may be back in a mesh that this one is not in: what their nodes
+// announce counts as that of others it receives nothing from.
+func TestRivals_ThatRestarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))
+		b.after(10 * time.Second)
+		b.hear(in(ownership.Restarting, peer("p1", nil)), in(ownership.Restarting, peer("p3", nil)))
+		for range 3 {
+			b.after(60 * time.Millisecond)
+			b.reach("eth0")
+			b.engine.AddRival(a1, mac('3'), mac('2'))
+		}
+		b.settle()
+		_, keeps := b.owned[a1]
+		b.same("it keeps the address", false, keeps)
+	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
@@ -88,10 +89,12 @@ func (e *Engine) isForeign(v *view, hardware []byte) bool {
 	})
 }
 
-// isPeer returns whether a hardware address is that of a node whose speaker is in the view.
+// isPeer returns whether a hardware address is that of a node whose speaker is in the view. One
+// that restarts is not: what its node announces now is of a process that this speaker has not
+// received from.
 func (v *view) isPeer(hardware net.HardwareAddr) bool {
 	for i := range v.in.view.Peers {
-		if hasHardware(v.in.view.Peers[i].State.Links, hardware) {
+		if v.in.view.Peers[i].State.Phase != ownership.Restarting && hasHardware(v.in.view.Peers[i].State.Links, hardware) {
 			return true
 		}
 	}

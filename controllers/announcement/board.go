@@ -69,7 +69,7 @@ func (b *Board) Put(next reports.Report) (changed Changes) {
 		changed.Prefixes = b.routes.by(next.Node)
 	}
 	if !reports.SameLinks(before.Links, next.Links) || before.Standby != next.Standby {
-		changed.Addresses, changed.Waiting = append(changed.Addresses, b.owns(next.Node)...), true
+		changed.Addresses, changed.Waiting = slices.Concat(changed.Addresses, b.owns(next.Node), b.lost()), true
 	}
 	if (before.Standby != "") != (next.Standby != "") {
 		changed.Left = append(changed.Left, next.Node)
@@ -121,9 +121,10 @@ func (b *Board) replace(next reports.Report) Changes {
 // listen finds who is silent, and adds what those say to the changes who are and were not,
 // or the other way round.
 func (b *Board) listen(changed *Changes) {
-	silent := reports.Silent(b.nodes)
+	silent, other := reports.Silent(b.nodes), false
 	for node := range b.nodes {
 		if silent[node] != b.silent[node] {
+			other = true
 			changed.Addresses = append(changed.Addresses, b.owns(node)...)
 			changed.Prefixes = append(changed.Prefixes, b.routes.by(node)...)
 			changed.Sessions = true
@@ -131,8 +132,20 @@ func (b *Board) listen(changed *Changes) {
 		}
 	}
 	b.silent = silent
+	if other {
+		changed.Addresses = append(changed.Addresses, b.lost()...)
+	}
 	changed.Addresses = ordered(changed.Addresses, netip.Addr.Compare)
 	changed.Prefixes = ordered(changed.Prefixes, netip.Prefix.Compare)
+}
+
+// lost returns the addresses of nodes that are silent: whether they are announced depends on
+// whether other nodes could have taken them over.
+func (b *Board) lost() (list []netip.Addr) {
+	for node := range b.silent {
+		list = append(list, b.owns(node)...)
+	}
+	return list
 }
 
 // ordered returns each item once, in order.

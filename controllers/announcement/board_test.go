@@ -192,3 +192,28 @@ func TestStanding_RoutedBy(t *testing.T) {
 		t.Errorf("announced from n3: got %v, want none", got)
 	}
 }
+
+// Whether the address of a node that is silent counts as announced depends on whether another
+// node could have taken it over, so that each further one that falls silent is a change of it.
+func TestBoard_AnotherNodeFallsSilent(t *testing.T) {
+	b := NewBoard()
+	misses := func(node lb.NodeName, missing ...lb.NodeName) reports.Report {
+		return reports.Report{Node: node, Missing: missing}
+	}
+	for _, r := range []reports.Report{owns("n1", 1, one), misses("n2", "n1"), misses("n3", "n1")} {
+		b.Put(r)
+	}
+	for _, step := range []struct {
+		name string
+		put  reports.Report
+		want []netip.Addr
+	}{
+		{"a speaker that misses the owner as well", misses("n4", "n1"), nil},
+		{"one speaker misses a node that could have taken over", misses("n3", "n1", "n2"), nil},
+		{"all miss it", misses("n4", "n1", "n2"), []netip.Addr{one}},
+	} {
+		if diff := cmp.Diff(step.want, b.Put(step.put).Addresses, byAddr); diff != "" {
+			t.Errorf("%s: changed (-want +got):\n%s", step.name, diff)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -21,6 +22,8 @@ type Metrics struct {
 
 	mu      sync.Mutex
 	arrived map[lb.ServiceKey]time.Time
+	// refused are the Services for which the API server refuses the claim.
+	refused map[lb.ServiceKey]bool
 	pools   map[lb.PoolName]int
 	// silent counts the Services that are not announced, by the reason.
 	silent func() map[string]int
@@ -29,7 +32,7 @@ type Metrics struct {
 // New returns metrics about a ledger. Register them where they are served.
 func New(l *ledger.Ledger) *Metrics {
 	return &Metrics{
-		ledger: l, now: time.Now, arrived: map[lb.ServiceKey]time.Time{},
+		ledger: l, now: time.Now, arrived: map[lb.ServiceKey]time.Time{}, refused: map[lb.ServiceKey]bool{},
 		allocation: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "lbstack_allocation_seconds",
 			Help:    "Time from when the controller saw a Service without an address until the address stood in its status, for those that did not have to wait for one.",
@@ -69,8 +72,24 @@ func (m *Metrics) Decided(service lb.ServiceKey, allocated bool) {
 	}
 }
 
+// ClaimRefused notes whether the API server refuses the claim of an address for the Service.
+// To the ledger such a Service has the address.
+func (m *Metrics) ClaimRefused(service lb.ServiceKey, refused bool) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if delete(m.refused, service); refused {
+		m.refused[service] = true
+	}
+}
+
 // Forget drops a Service that asks for nothing any more.
-func (m *Metrics) Forget(service lb.ServiceKey) { m.Decided(service, false) }
+func (m *Metrics) Forget(service lb.ServiceKey) {
+	m.Decided(service, false)
+	m.ClaimRefused(service, false)
+}
 
 // Conflict notes that an address belongs to another Service than thought.
 func (m *Metrics) Conflict() {
@@ -137,6 +156,9 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if n := len(m.refused); n > 0 {
+		out <- prometheus.MustNewConstMetric(pending, prometheus.GaugeValue, float64(n), v1beta1.ReasonClaimRefused)
+	}
 	if m.silent != nil {
 		for reason, n := range m.silent() {
 			out <- prometheus.MustNewConstMetric(notAnnounced, prometheus.GaugeValue, float64(n), reason)

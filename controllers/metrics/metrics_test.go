@@ -85,6 +85,11 @@ func TestEverythingIsCounted(t *testing.T) {
 	m.Conflict()
 	m.PoolConflicts(map[lb.PoolName]int{"gone": 9})
 	m.PoolConflicts(map[lb.PoolName]int{"both": 0, "shrunk": 3})
+	for _, name := range []string{"a", "b", "gone"} {
+		m.ClaimRefused(key(name), true)
+	}
+	m.ClaimRefused(key("a"), false)
+	m.Forget(key("gone"))
 	want := []string{
 		`lbstack_address_conflicts_total{} 2`,
 		`lbstack_allocation_seconds{} 0 in 0`,
@@ -98,6 +103,7 @@ func TestEverythingIsCounted(t *testing.T) {
 		`lbstack_pool_addresses{family="IPv6",pool="both"} 1.8446744073709552e+19`,
 		`lbstack_pool_conflicts{pool="both"} 0`,
 		`lbstack_pool_conflicts{pool="shrunk"} 3`,
+		`lbstack_services_pending{reason="ClaimRefused"} 1`,
 		`lbstack_services_pending{reason="InvalidRequest"} 1`,
 		`lbstack_services_pending{reason="PoolExhausted"} 2`,
 		`lbstack_services_pending{reason="UnknownPool"} 1`,

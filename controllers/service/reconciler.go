@@ -117,6 +117,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, err
 	}
 	r.Metrics.Decided(key, d.Refusal == nil && changed)
+	r.Metrics.ClaimRefused(key, d.claimRefused != nil)
 	for _, h := range d.Keep {
 		if !slices.Contains(d.TakenUp, h.Address) {
 			continue

@@ -82,3 +82,21 @@ func TestClaimRefusedByAPolicy_ServiceSaysSoAndKeepsWhatItHas(t *testing.T) {
 	end()
 	b.has("moves", "10.9.0.2")
 }
+
+// The claim of an address that is kept for a Service is written when the Service shows it.
+func TestClaimRefusedWhenAReservedAddressIsTakenUp_ServiceHasItAndSaysSo(t *testing.T) {
+	b := newBed(t)
+	b.poolWith("pool", "10.9.0.1-10.9.0.9")
+	b.reservedFor("10.9.0.2", "web")
+	end := b.noClaims("10.9.0.2", "claims of this address are not welcome")
+	b.controller()
+	b.service("web")
+	svc := b.refused("web", v1beta1.ReasonClaimRefused)
+	if got := ingress(svc); got != "10.9.0.2" {
+		t.Errorf("addresses: got %q, want what is kept for the Service", got)
+	}
+	b.claimIs("10.9.0.2", v1beta1.ClaimReserved, "web")
+	end()
+	b.claimIs("10.9.0.2", v1beta1.ClaimInUse, "web")
+	b.has("web", "10.9.0.2")
+}

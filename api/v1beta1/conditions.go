@@ -74,7 +74,7 @@ const (
 	ReasonAdvertisementNotReady = "AdvertisementNotReady"
 	// ReasonComponentFailing: pods of a component fail, or cannot be made.
 	ReasonComponentFailing = "ComponentFailing"
-	// ReasonNoSpeakerNodes: no node can run a speaker: spec.speaker.nodeSelector selects
+	// ReasonNoSpeakerNodes: no node can run a speaker: nodeSelector and affinity of spec.speaker select
 	// none, or all that it selects have taints that speakers do not tolerate.
 	ReasonNoSpeakerNodes = "NoSpeakerNodes"
 	// ReasonSpeakersNotReady: speakers run that cannot do all of their work.

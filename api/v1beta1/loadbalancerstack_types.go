@@ -313,30 +313,6 @@ type NodesSpec struct {
 	IgnoreExcludeLabel bool `json:"ignoreExcludeLabel,omitempty"`
 }
 
-// ComponentSpec adjusts how a component runs.
-type ComponentSpec struct {
-	// logLevel is how much the component logs: Error, Info (default) or Debug.
-	// +kubebuilder:default=Info
-	// +optional
-	LogLevel LogLevel `json:"logLevel,omitempty"`
-
-	// nodeSelector restricts the component to nodes with these labels.
-	// +kubebuilder:validation:MaxProperties=32
-	// +optional
-	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-
-	// tolerations of the component's pods, added to those that it needs. At
-	// most 32.
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=32
-	// +optional
-	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
-
-	// resources of the component's container, in place of the defaults.
-	// +optional
-	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
-}
-
 // ControllerSpec adjusts how the controller runs.
 type ControllerSpec struct {
 	ComponentSpec `json:",inline"`
@@ -416,6 +392,15 @@ type SpeakerPorts struct {
 
 // ImagesSpec says how nodes obtain the image of the components.
 type ImagesSpec struct {
+	// registry replaces the registry in the name of the image, for clusters that pull from a
+	// mirror: a host with an optional port, and an optional path to put before the repository, such
+	// as mirror.example:5000/ghcr. The repository and the tag or digest stay. At most 255
+	// characters. Default: unset, the registry that the operator was installed with.
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`
+	// +optional
+	Registry string `json:"registry,omitempty"`
+
 	// pullPolicy of the components' containers. Default IfNotPresent.
 	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
 	// +kubebuilder:default=IfNotPresent

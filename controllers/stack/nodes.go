@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
@@ -59,6 +60,7 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 	ready := isReady(node)
 	available := slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.DeletionTimestamp == nil && podReady(pod) })
 	selected, os := selects(template.NodeSelector, node)
+	selected = selected && attracts(template.Affinity, node)
 	taint := untolerated(template.Tolerations, node, true)
 	wanted := selected && taint == ""
 	p.selected += count(selected)
@@ -141,6 +143,15 @@ func selects(selector map[string]string, node *corev1.Node) (selected bool, othe
 		}
 	}
 	return otherOS == "", otherOS
+}
+
+// attracts returns whether a node has what the required node affinity of a pod template asks for.
+func attracts(affinity *corev1.Affinity, node *corev1.Node) bool {
+	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return true
+	}
+	selector, err := nodeaffinity.NewNodeSelector(affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
+	return err == nil && selector.Match(node) // the API server refuses an invalid one
 }
 
 // daemon are the tolerations that the DaemonSet controller adds to every pod, and the one

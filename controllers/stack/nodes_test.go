@@ -162,3 +162,33 @@ func TestRaise(t *testing.T) {
 		t.Errorf("maxUnavailable with two nodes that are stuck: got %d, %v, want 3", got, err)
 	}
 }
+
+// requiring is node affinity for nodes with a label.
+func requiring(key, value string) *corev1.Affinity {
+	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
+			{Key: key, Operator: corev1.NodeSelectorOpIn, Values: []string{value}}}}},
+	}}}
+}
+
+func TestPlace_NodeAffinity(t *testing.T) {
+	tests := []struct {
+		name     string
+		affinity *corev1.Affinity
+		able     int
+	}{
+		{name: "no affinity selects all nodes", able: 2},
+		{name: "affinity without requirements selects all nodes", affinity: &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}}, able: 2},
+		{name: "required affinity selects one node", affinity: requiring("edge", "no"), able: 1},
+		{name: "required affinity selects no node", affinity: requiring("edge", "maybe")},
+	}
+	nodes := []corev1.Node{node("a"), node("b", labelled("edge", "no"))}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := place(nodes, nil, nil, corev1.PodSpec{Affinity: tt.affinity})
+			if p.able != tt.able || p.selected != tt.able || len(p.unavailable) > 0 {
+				t.Errorf("got %d able, %d selected, unavailable %v, want %d, %d and none", p.able, p.selected, p.unavailable, tt.able, tt.able)
+			}
+		})
+	}
+}

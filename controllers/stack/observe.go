@@ -125,7 +125,7 @@ func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerSta
 			continue
 		}
 		if c.nowhere && c.Kind == "DaemonSet" {
-			f.noNodes = noNodes(around.placement, stack.Spec.Speaker.NodeSelector)
+			f.noNodes = noNodes(around.placement, stack.Spec.Speaker.ComponentSpec)
 		}
 		pods := around.podsOf(c.Name)
 		if c.failing = diagnose(pods, around.down); c.failing != "" || c.settled {
@@ -209,13 +209,16 @@ func timeOf(e *corev1.Event) time.Time {
 }
 
 // noNodes says why no node can run a speaker.
-func noNodes(p placement, selector map[string]string) string {
+func noNodes(p placement, spec v1beta1.ComponentSpec) string {
 	const consequence = "no address is announced"
+	selector := spec.NodeSelector
 	switch {
 	case p.able > 0:
 		return ""
 	case p.selected > 0:
 		return fmt.Sprintf("all %d nodes that spec.speaker.nodeSelector selects have taints that speakers do not tolerate: %s: add tolerations to spec.speaker.tolerations", p.selected, consequence)
+	case spec.Affinity != nil && spec.Affinity.NodeAffinity != nil:
+		return "spec.speaker.nodeSelector and spec.speaker.affinity select no Linux node: " + consequence + ": correct them, or label nodes"
 	case len(selector) > 0:
 		return fmt.Sprintf("spec.speaker.nodeSelector (%s) selects no Linux node: %s: correct it, or label nodes", fields.Set(selector), consequence)
 	}

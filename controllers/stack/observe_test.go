@@ -76,15 +76,18 @@ func TestNoNodes(t *testing.T) {
 		name     string
 		p        placement
 		selector map[string]string
+		affinity *corev1.Affinity
 		want     string
 	}{
 		{name: "nodes that can run it", p: placement{able: 1, selected: 1}},
 		{name: "selector that selects none", selector: edge, want: "spec.speaker.nodeSelector (edge=yes) selects no Linux node: no address is announced: correct it, or label nodes"},
+		{name: "node affinity that selects none", selector: edge, affinity: requiring("edge", "no"),
+			want: "spec.speaker.nodeSelector and spec.speaker.affinity select no Linux node: no address is announced: correct them, or label nodes"},
 		{name: "taints on all of them", p: placement{selected: 2}, selector: edge,
 			want: "all 2 nodes that spec.speaker.nodeSelector selects have taints that speakers do not tolerate: no address is announced: add tolerations to spec.speaker.tolerations"},
 		{name: "no node at all", want: "the cluster has no Linux node: no address is announced"},
 	} {
-		if got := noNodes(tt.p, tt.selector); got != tt.want {
+		if got := noNodes(tt.p, v1beta1.ComponentSpec{NodeSelector: tt.selector, Affinity: tt.affinity}); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
@@ -50,7 +49,17 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 	if err != nil || !found {
 		return errors.Join(err, errors.New("it has no pod template"))
 	}
+	if err := adjustPodMetadata(object, component); err != nil {
+		return err
+	}
 	if err := adjustPod(pod, component, o.Spec.Images); err != nil {
+		return err
+	}
+	selector, _, err := unstructured.NestedMap(object.Object, "spec", "selector")
+	if err != nil {
+		return err
+	}
+	if err := adjustPlacement(pod, component, selector); err != nil {
 		return err
 	}
 	if err := adjustContainer(pod, component, o, arguments, capabilities, ports); err != nil {
@@ -79,75 +88,4 @@ func adjustPolicy(object *unstructured.Unstructured, namespace string) error {
 	}
 	condition["expression"] = strings.Replace(expression, writtenAs, "'system:serviceaccount:"+namespace+":lbstack-speaker'", 1)
 	return unstructured.SetNestedSlice(object.Object, conditions, "spec", "matchConditions")
-}
-
-func adjustPod(pod map[string]any, component v1beta1.ComponentSpec, images v1beta1.ImagesSpec) error {
-	for key, value := range component.NodeSelector {
-		if err := unstructured.SetNestedField(pod, value, "nodeSelector", key); err != nil {
-			return err
-		}
-	}
-	tolerations, _, err := unstructured.NestedSlice(pod, "tolerations")
-	if err != nil {
-		return err
-	}
-	for i := range component.Tolerations {
-		toleration, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&component.Tolerations[i])
-		if err != nil {
-			return err
-		}
-		tolerations = append(tolerations, toleration)
-	}
-	pod["tolerations"] = tolerations
-	var secrets []any
-	for _, secret := range images.PullSecrets {
-		secrets = append(secrets, map[string]any{"name": secret.Name})
-	}
-	if len(secrets) > 0 {
-		pod["imagePullSecrets"] = secrets
-	}
-	return nil
-}
-
-func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Options, arguments, capabilities []string, ports []any) error {
-	containers, _, err := unstructured.NestedSlice(pod, "containers")
-	if err != nil {
-		return err
-	}
-	if len(containers) != 1 {
-		return errors.New("its pod template has not exactly one container")
-	}
-	container, ok := containers[0].(map[string]any)
-	if !ok {
-		return errors.New("its container is not an object")
-	}
-	container["image"] = o.Image
-	if policy := o.Spec.Images.PullPolicy; policy != "" {
-		container["imagePullPolicy"] = string(policy)
-	}
-	if err := unstructured.SetNestedStringSlice(container, arguments, "args"); err != nil {
-		return err
-	}
-	if len(ports) > 0 {
-		container["ports"] = ports
-	}
-	if len(capabilities) > 0 {
-		path := []string{"securityContext", "capabilities", "add"}
-		given, _, err := unstructured.NestedStringSlice(container, path...)
-		if err != nil {
-			return err
-		}
-		if err := unstructured.SetNestedStringSlice(container, append(given, capabilities...), path...); err != nil {
-			return err
-		}
-	}
-	if component.Resources != nil {
-		resources, err := runtime.DefaultUnstructuredConverter.ToUnstructured(component.Resources)
-		if err != nil {
-			return err
-		}
-		container["resources"] = resources
-	}
-	pod["containers"] = containers
-	return nil
 }

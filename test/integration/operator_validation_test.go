@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,6 +27,14 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 	}
 	ports := func(p v1beta1.SpeakerPorts) func(*v1beta1.LoadBalancerStack) {
 		return func(s *v1beta1.LoadBalancerStack) { s.Spec.Speaker.Ports = p }
+	}
+	podLabels := func(key string, value v1beta1.LabelValue) func(*v1beta1.LoadBalancerStack) {
+		return func(s *v1beta1.LoadBalancerStack) {
+			s.Spec.Speaker.PodLabels = map[string]v1beta1.LabelValue{key: value}
+		}
+	}
+	registry := func(name string) func(*v1beta1.LoadBalancerStack) {
+		return func(s *v1beta1.LoadBalancerStack) { s.Spec.Images.Registry = name }
 	}
 	tests := []struct {
 		name string
@@ -58,6 +67,28 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 		{name: "a request for a new key of the mesh can be a time", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Speaker.KeyRotation = "2026-11-29T12:00:00+01:00" }},
 		{name: "a request for a new key of the mesh is one word", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Speaker.KeyRotation = "now please" },
 			want: "spec.speaker.keyRotation"},
+		{name: "all fields of a component are accepted", edit: func(s *v1beta1.LoadBalancerStack) {
+			s.Spec.Controller.ComponentSpec = v1beta1.ComponentSpec{
+				PriorityClassName: "network.example", PodAnnotations: map[string]v1beta1.AnnotationValue{"example.com/scrape": "yes, please"},
+				PodLabels: map[string]v1beta1.LabelValue{"team": "", "a/b": "network"}, Env: []v1beta1.EnvironmentVariable{{Name: "HTTP_PROXY", Value: "http://proxy.example:3128"}},
+				Affinity:                  &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: "rack"}}}},
+				TopologySpreadConstraints: []corev1.TopologySpreadConstraint{{TopologyKey: "rack", MaxSkew: 1, WhenUnsatisfiable: corev1.DoNotSchedule}},
+			}
+		}},
+		{name: "a variable of lbstack cannot be set", edit: func(s *v1beta1.LoadBalancerStack) {
+			s.Spec.Speaker.Env = []v1beta1.EnvironmentVariable{{Name: "NODE_IP", Value: "192.0.2.1"}}
+		}, want: "POD_NAMESPACE, NODE_NAME, NODE_IP and MEMORY_LIMIT are set by lbstack: use another name"},
+		{name: "a variable has a name of letters", edit: func(s *v1beta1.LoadBalancerStack) {
+			s.Spec.Speaker.Env = []v1beta1.EnvironmentVariable{{Name: "A-B"}}
+		}, want: "spec.speaker.env[0].name"},
+		{name: "a label that selects the pods cannot be set", edit: podLabels("app.kubernetes.io/component", "x"), want: "are set by lbstack, which finds its pods with them: use other labels"},
+		{name: "a label of Kubernetes cannot be set", edit: podLabels("controller-revision-hash", "x"), want: "are set by Kubernetes: use other labels"},
+		{name: "a label has the value of a label", edit: podLabels("team", "not a label"), want: "spec.speaker.podLabels.team"},
+		{name: "a priority class has a name", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Controller.PriorityClassName = "High_" },
+			want: "spec.controller.priorityClassName"},
+		{name: "a registry with port and path is accepted", edit: registry("mirror.example:5000/ghcr.io/x")},
+		{name: "a registry is no URL", edit: registry("https://mirror.example"), want: "spec.images.registry"},
+		{name: "a registry has no tag", edit: registry("mirror.example/lbstack:v1"), want: "spec.images.registry"},
 		{name: "failure detection is one of three", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Layer2.FailureDetection = "Now" },
 			want: `supported values: "Relaxed", "Default", "Fast"`},
 		{name: "failback is one of two", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Layer2.Failback = "Always" },

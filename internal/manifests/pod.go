@@ -1,0 +1,194 @@
+package manifests
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// ownPrefix begins the keys of labels and annotations that lbstack gives a meaning.
+const ownPrefix = "lbstack.io/"
+
+// adjustPodMetadata adds the labels and annotations of the spec to the pod template. What the
+// template has by itself stays.
+func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.ComponentSpec) error {
+	for _, add := range []struct {
+		field  string
+		values map[string]string
+	}{
+		{"labels", texts(component.PodLabels)}, {"annotations", texts(component.PodAnnotations)},
+	} {
+		if len(add.values) == 0 {
+			continue
+		}
+		path := []string{"spec", "template", "metadata", add.field}
+		all, _, err := unstructured.NestedStringMap(object.Object, path...)
+		if err != nil {
+			return err
+		}
+		if all == nil {
+			all = map[string]string{}
+		}
+		for _, key := range slices.Sorted(maps.Keys(add.values)) {
+			if err := checkKey(object, add.field, key, all); err != nil {
+				return err
+			}
+			all[key] = add.values[key]
+		}
+		if err := unstructured.SetNestedStringMap(object.Object, all, path...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkKey refuses a key that is invalid, is of lbstack or is in the template by itself.
+func checkKey(object *unstructured.Unstructured, field, key string, template map[string]string) error {
+	at := "spec." + componentOf(object) + map[string]string{"labels": ".podLabels", "annotations": ".podAnnotations"}[field]
+	if problems := validation.IsQualifiedName(strings.ToLower(key)); len(problems) > 0 {
+		return &FieldError{Path: at, Problem: "the key " + quoted(key) + " is invalid: " + problems[0]}
+	}
+	if _, taken := template[key]; taken || strings.HasPrefix(key, ownPrefix) {
+		return &FieldError{Path: at, Problem: "the key " + quoted(key) + " is one that lbstack sets: use another one"}
+	}
+	return nil
+}
+
+func texts[V ~string](values map[string]V) map[string]string {
+	all := map[string]string{}
+	for key, value := range values {
+		all[key] = string(value)
+	}
+	return all
+}
+
+// adjustPlacement says on which nodes the pods of a component run, and how important they are.
+// selector selects them.
+func adjustPlacement(pod map[string]any, component v1beta1.ComponentSpec, selector map[string]any) error {
+	if component.PriorityClassName != "" {
+		pod["priorityClassName"] = component.PriorityClassName
+	}
+	if component.Affinity != nil {
+		affinity, err := runtime.DefaultUnstructuredConverter.ToUnstructured(component.Affinity)
+		if err != nil {
+			return err
+		}
+		pod["affinity"] = affinity
+	}
+	if len(component.TopologySpreadConstraints) == 0 {
+		return nil
+	}
+	var constraints []any
+	for i := range component.TopologySpreadConstraints {
+		constraint, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&component.TopologySpreadConstraints[i])
+		if err != nil {
+			return err
+		}
+		if constraint["labelSelector"] == nil {
+			constraint["labelSelector"] = selector
+		}
+		constraints = append(constraints, constraint)
+	}
+	pod["topologySpreadConstraints"] = constraints
+	return nil
+}
+
+// image returns the name of an image with another registry; empty: with its own. As container
+// runtimes do, it takes what is before the first slash for a registry if that has a dot or a
+// colon, or is localhost.
+func image(name, registry string) string {
+	if registry == "" {
+		return name
+	}
+	first, rest, slash := strings.Cut(name, "/")
+	if slash && (strings.ContainsAny(first, ".:") || first == "localhost") {
+		name = rest
+	}
+	return registry + "/" + name
+}
+
+func adjustPod(pod map[string]any, component v1beta1.ComponentSpec, images v1beta1.ImagesSpec) error {
+	for key, value := range component.NodeSelector {
+		if err := unstructured.SetNestedField(pod, value, "nodeSelector", key); err != nil {
+			return err
+		}
+	}
+	tolerations, _, err := unstructured.NestedSlice(pod, "tolerations")
+	if err != nil {
+		return err
+	}
+	for i := range component.Tolerations {
+		toleration, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&component.Tolerations[i])
+		if err != nil {
+			return err
+		}
+		tolerations = append(tolerations, toleration)
+	}
+	pod["tolerations"] = tolerations
+	var secrets []any
+	for _, secret := range images.PullSecrets {
+		secrets = append(secrets, map[string]any{"name": secret.Name})
+	}
+	if len(secrets) > 0 {
+		pod["imagePullSecrets"] = secrets
+	}
+	return nil
+}
+
+func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Options, arguments, capabilities []string, ports []any) error {
+	containers, _, err := unstructured.NestedSlice(pod, "containers")
+	if err != nil {
+		return err
+	}
+	if len(containers) != 1 {
+		return errors.New("its pod template has not exactly one container")
+	}
+	container, ok := containers[0].(map[string]any)
+	if !ok {
+		return errors.New("its container is not an object")
+	}
+	container["image"] = image(o.Image, o.Spec.Images.Registry)
+	if policy := o.Spec.Images.PullPolicy; policy != "" {
+		container["imagePullPolicy"] = string(policy)
+	}
+	if err := unstructured.SetNestedStringSlice(container, arguments, "args"); err != nil {
+		return err
+	}
+	if len(ports) > 0 {
+		container["ports"] = ports
+	}
+	if len(capabilities) > 0 {
+		path := []string{"securityContext", "capabilities", "add"}
+		given, _, err := unstructured.NestedStringSlice(container, path...)
+		if err != nil {
+			return err
+		}
+		if err := unstructured.SetNestedStringSlice(container, append(given, capabilities...), path...); err != nil {
+			return err
+		}
+	}
+	if component.Resources != nil {
+		resources, err := runtime.DefaultUnstructuredConverter.ToUnstructured(component.Resources)
+		if err != nil {
+			return err
+		}
+		container["resources"] = resources
+	}
+	variables, _, err := unstructured.NestedSlice(container, "env")
+	if err != nil {
+		return err
+	}
+	for _, variable := range component.Env {
+		variables = append(variables, map[string]any{"name": variable.Name, "value": variable.Value})
+	}
+	container["env"] = variables
+	pod["containers"] = containers
+	return nil
+}

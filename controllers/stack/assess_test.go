@@ -20,7 +20,7 @@ func workload(name string, ready int32) component {
 }
 
 func failing(c component, why string) component {
-	c.failing = why
+	c.failing = []problem{{text: why}}
 	return c
 }
 

@@ -21,8 +21,8 @@ type component struct {
 	settled bool
 	// unknown says that it could not be written, so that nobody knows how it is.
 	unknown bool
-	// failing says what is wrong with its pods, if anything.
-	failing string
+	// failing is what is wrong with its pods.
+	failing []problem
 	// nowhere says that no node can run it.
 	nowhere bool
 	// missing is how many pods there should be that have not even been made.

@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,10 +34,24 @@ var creating = []string{"CreateContainerConfigError", "CreateContainerError", "R
 // backOff precedes the error of the last attempt in the message of ImagePullBackOff.
 var backOff = regexp.MustCompile(`^Back-off pulling image "[^"]*": (ErrImagePull: )?`)
 
-// diagnose says what is wrong with a component's pods, and on which nodes; pods that only
-// start are not worth a word, and nobody knows how those on nodes that are down are. Equal
-// problems are told once.
-func diagnose(pods []corev1.Pod, down map[string]bool) string {
+// problem is what is wrong with pods of a component.
+type problem struct {
+	text string
+	// nodes of those pods, in order; none if the problem is not one of nodes.
+	nodes []string
+}
+
+func (p problem) String() string {
+	if len(p.nodes) == 0 {
+		return p.text
+	}
+	return fmt.Sprintf("on %s: %s", listed(p.nodes), p.text)
+}
+
+// diagnose finds out what is wrong with a component's pods, in the order of the nodes. Pods
+// that only start are left out, and so are those on nodes that are down: nobody knows how
+// these are.
+func diagnose(pods []corev1.Pod, down map[string]bool) []problem {
 	nodes := map[string][]string{}
 	for i := range pods {
 		pod := &pods[i]
@@ -43,21 +59,56 @@ func diagnose(pods []corev1.Pod, down map[string]bool) string {
 		if down[node] || pod.DeletionTimestamp != nil {
 			continue
 		}
-		if problem := problemOf(pod); problem != "" {
-			if node == "" {
-				node = "no node"
-			}
-			nodes[problem] = append(nodes[problem], node)
+		if text := problemOf(pod); text != "" {
+			nodes[text] = append(nodes[text], cmp.Or(node, "no node"))
 		}
 	}
-	var words []string
-	for problem, on := range nodes {
-		slices.Sort(on)
-		words = append(words, fmt.Sprintf("on %s: %s", listed(slices.Compact(on)), problem))
-	}
-	slices.Sort(words)
-	return separated(words, "; ")
+	return problemsOf(nodes)
 }
+
+// problemsOf has one problem for each text.
+func problemsOf(nodes map[string][]string) []problem {
+	var list []problem
+	for text, on := range nodes {
+		slices.Sort(on)
+		list = append(list, problem{text, slices.Compact(on)})
+	}
+	slices.SortFunc(list, func(x, y problem) int { return strings.Compare(x.String(), y.String()) })
+	return list
+}
+
+// componentFaults has a sentence for each component that fails, after one for each problem that
+// components have in common, such as an image that cannot be pulled.
+func componentFaults(components []component) (words []string) {
+	who := map[string][]string{}
+	nodes := map[string][]string{}
+	for _, c := range components {
+		for _, p := range c.failing {
+			who[p.text] = append(who[p.text], "the "+c.Name)
+			nodes[p.text] = append(nodes[p.text], p.nodes...)
+		}
+	}
+	maps.DeleteFunc(nodes, func(text string, _ []string) bool { return len(who[text]) < 2 })
+	for _, p := range problemsOf(nodes) {
+		words = append(words, fmt.Sprintf("%s fail: %s", strings.Join(who[p.text], " and "), p))
+	}
+	for _, c := range components {
+		var own []string
+		for _, p := range c.failing {
+			if len(who[p.text]) < 2 {
+				own = append(own, p.String())
+			}
+		}
+		if len(own) > 0 {
+			words = append(words, fmt.Sprintf("the %s fails: %s", c.Name, separated(own, "; ")))
+		}
+	}
+	return words
+}
+
+// ownPort is the address of the node in an error of the network. Its port is another one with
+// each attempt.
+var ownPort = regexp.MustCompile(`\b(tcp|udp) \S+->`)
 
 func problemOf(pod *corev1.Pod) string {
 	for i := range pod.Status.ContainerStatuses {
@@ -87,7 +138,7 @@ func containerProblem(c *corev1.ContainerStatus) string {
 	waiting, last := c.State.Waiting, c.LastTerminationState.Terminated
 	switch {
 	case waiting != nil && slices.Contains(pulling, waiting.Reason):
-		return withText("the image cannot be pulled", backOff.ReplaceAllString(waiting.Message, ""))
+		return withText("the image cannot be pulled", ownPort.ReplaceAllString(backOff.ReplaceAllString(waiting.Message, ""), "$1 "))
 	case waiting != nil && slices.Contains(creating, waiting.Reason):
 		return withText(waiting.Reason, waiting.Message)
 	case waiting != nil && waiting.Reason == "CrashLoopBackOff" && last == nil:
@@ -119,8 +170,9 @@ func withText(what, text string) string {
 	return what + ": " + text
 }
 
-// denied says why pods of a component are not made, and what to do.
-func denied(c *component, namespace string) string {
+// denied says why pods of a component are not made, and what to do; nodes are those that
+// lack one.
+func denied(c *component, nodes []string, namespace string) problem {
 	advice := ""
 	switch {
 	case strings.Contains(c.refusal, "PodSecurity"):
@@ -130,7 +182,7 @@ func denied(c *component, namespace string) string {
 	case strings.Contains(c.refusal, "exceeded quota"):
 		advice = fmt.Sprintf(": raise the ResourceQuota of the namespace %s", namespace)
 	}
-	return fmt.Sprintf("%d of its pods are not made: %s%s", c.missing, bounded.Cut(c.refusal, maxProblem), advice)
+	return problem{fmt.Sprintf("%d of its pods are not made: %s%s", c.missing, bounded.Cut(c.refusal, maxProblem), advice), nodes}
 }
 
 // speakerProblems says what speakers that run cannot do, as far as no other object of the

@@ -20,6 +20,14 @@ func terminated(reason string, code int32, message string) *corev1.ContainerStat
 	return &corev1.ContainerStateTerminated{Reason: reason, ExitCode: code, Message: message}
 }
 
+func said(list []problem) string {
+	var words []string
+	for _, p := range list {
+		words = append(words, p.String())
+	}
+	return strings.Join(words, "; ")
+}
+
 func TestDiagnose(t *testing.T) {
 	noImage := func(node string) corev1.Pod { return waitingPod(node, "ErrImagePull", "no such image") }
 	pending := corev1.Pod{
@@ -40,6 +48,11 @@ func TestDiagnose(t *testing.T) {
 			want: "on n1, n2: the image cannot be pulled: no such image"},
 		{name: "both reasons of one image are one problem", pods: []corev1.Pod{noImage("n1"), waitingPod("n2", "ImagePullBackOff", `Back-off pulling image "a/b:1": ErrImagePull: no such image`)},
 			want: "on n1, n2: the image cannot be pulled: no such image"},
+		{name: "errors of the network differ by the port of the node alone",
+			pods: []corev1.Pod{
+				waitingPod("n1", "ErrImagePull", "dial tcp: lookup r.example on 10.0.0.9:53: read udp 10.0.0.1:38744->10.0.0.9:53: i/o timeout"),
+				waitingPod("n2", "ErrImagePull", "dial tcp: lookup r.example on 10.0.0.9:53: read udp [fd00::2]:40001->10.0.0.9:53: i/o timeout")},
+			want: "on n1, n2: the image cannot be pulled: dial tcp: lookup r.example on 10.0.0.9:53: read udp 10.0.0.9:53: i/o timeout"},
 		{name: "pods on nodes that are down and pods that end do not count", pods: []corev1.Pod{noImage("down"), deleted}},
 		{name: "different problems are told in one order", pods: []corev1.Pod{waitingPod("n3", "CreateContainerError", "b"), waitingPod("n2", "CreateContainerError", "a")},
 			want: "on n2: CreateContainerError: a; on n3: CreateContainerError: b"},
@@ -49,7 +62,7 @@ func TestDiagnose(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := diagnose(tt.pods, map[string]bool{"down": true}); got != tt.want {
+			if got := said(diagnose(tt.pods, map[string]bool{"down": true})); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -58,7 +71,7 @@ func TestDiagnose(t *testing.T) {
 
 func TestDiagnoseIsBounded(t *testing.T) {
 	pods := []corev1.Pod{waitingPod("n1", "ErrImagePull", strings.Repeat("long ", maxProblem))}
-	if got := diagnose(pods, nil); len(got) != len("on n1: ")+maxProblem {
+	if got := said(diagnose(pods, nil)); len(got) != len("on n1: ")+maxProblem {
 		t.Errorf("got %d bytes, want %d", len(got), len("on n1: ")+maxProblem)
 	}
 }

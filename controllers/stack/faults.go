@@ -101,11 +101,7 @@ func faultsOf(f findings) []fault {
 	add(v1beta1.ReasonPeerNotReady, person, f.peers...)
 	add(v1beta1.ReasonAdvertisementNotReady, person, f.advertisements...)
 	add(v1beta1.ReasonNoSpeakerNodes, person, f.noNodes)
-	for _, c := range f.components {
-		if c.failing != "" {
-			add(v1beta1.ReasonComponentFailing, retried, fmt.Sprintf("the %s fails: %s", c.Name, c.failing))
-		}
-	}
+	add(v1beta1.ReasonComponentFailing, retried, componentFaults(f.components)...)
 	add(v1beta1.ReasonPeersDown, outside, f.peersDown...)
 	if allSettled(f.components) { // otherwise speakers are on their way
 		add(v1beta1.ReasonPeersDown, outside, f.noSpeaker...)

@@ -32,6 +32,13 @@ func TestFaultsOf(t *testing.T) {
 		{name: "a pool that gives nothing needs a person", found: findings{pools: []string{"why"}}, want: []fault{{v1beta1.ReasonPoolNotReady, "why", person}}},
 		{name: "of the components those that fail are told", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},
 			want: []fault{{v1beta1.ReasonComponentFailing, "the speaker fails: ErrImagePull", retried}}},
+		{name: "what several components have in common is a single fact",
+			found: findings{components: []component{
+				{ComponentStatus: v1beta1.ComponentStatus{Name: "controller"}, failing: []problem{{"no image", []string{"n2"}}}},
+				{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, failing: []problem{{"no image", []string{"n1", "n2"}}, {"a port", []string{"n3"}}}},
+			}},
+			want: []fault{{v1beta1.ReasonComponentFailing, "the controller and the speaker fail: on n1, n2: no image", retried},
+				{v1beta1.ReasonComponentFailing, "the speaker fails: on n3: a port", retried}}},
 		{name: "the heaviest comes first", want: []fault{
 			{v1beta1.ReasonRenderFailed, "render", person}, {v1beta1.ReasonApplyFailed, "apply", retried}, {v1beta1.ReasonObjectNotOurs, notOurs(pool), person},
 			{v1beta1.ReasonPoolNotReady, "pool", person}, {v1beta1.ReasonComponentFailing, "the speaker fails: pod", retried}},

@@ -41,6 +41,8 @@ type placement struct {
 	// able is how many nodes can run a speaker, and selected how many the nodeSelector
 	// selects; those that are down are among them.
 	able, selected int
+	// lacking are the nodes that are up, and on which a speaker should be and no pod is.
+	lacking []string
 }
 
 // place finds out where the speakers of a DaemonSet run; pods are its pods.
@@ -53,6 +55,7 @@ func place(nodes []corev1.Node, pods []corev1.Pod, states []v1beta1.SpeakerState
 	slices.SortFunc(p.unavailable, func(x, y v1beta1.UnavailableNode) int {
 		return cmp.Or(cmp.Compare(rankOf(x), rankOf(y)), strings.Compare(string(x.Name), string(y.Name)))
 	})
+	slices.Sort(p.lacking)
 	return p
 }
 
@@ -67,6 +70,9 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 	p.able += count(selected && untolerated(template.Tolerations, node, false) == "")
 	if !ready && !available && (len(pods) > 0 || wanted) {
 		p.stuck++
+	}
+	if ready && wanted && len(pods) == 0 {
+		p.lacking = append(p.lacking, node.Name)
 	}
 	note := func(reason, message string) {
 		p.unavailable = append(p.unavailable, v1beta1.UnavailableNode{Name: v1beta1.NodeName(node.Name), Reason: reason, Message: bounded.Cut(message, maxNodeMessage)})

@@ -131,6 +131,18 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+func TestPlace_NodesThatLackAPod(t *testing.T) {
+	nodes := []corev1.Node{
+		node("z"), node("dead", dead), node("tainted", tainted("gpu", corev1.TaintEffectNoSchedule)), node("a"),
+		node("other", labelled("edge", "no")), node("has"),
+	}
+	template := corev1.PodSpec{NodeSelector: map[string]string{"edge": "yes"}}
+	got := place(nodes, []corev1.Pod{speakerPod("has", corev1.ConditionFalse)}, nil, template)
+	if diff := cmp.Diff([]string{"a", "z"}, got.lacking); diff != "" {
+		t.Errorf("nodes (-want +got):\n%s", diff)
+	}
+}
+
 func TestWhyNotReady(t *testing.T) {
 	n := node("a", dead)
 	if got, want := whyNotReady(&n), "Ready is Unknown since 2026-01-02 03:04:05 UTC: Kubelet stopped posting node status."; got != want {

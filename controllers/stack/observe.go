@@ -128,10 +128,10 @@ func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerSta
 			f.noNodes = noNodes(around.placement, stack.Spec.Speaker.ComponentSpec)
 		}
 		pods := around.podsOf(c.Name)
-		if c.failing = diagnose(pods, around.down); c.failing != "" || c.settled {
+		if c.failing = diagnose(pods, around.down); len(c.failing) > 0 || c.settled {
 			continue
 		}
-		if err := r.consult(ctx, c, pods, around.down, now); err != nil {
+		if err := r.consult(ctx, c, pods, around, now); err != nil {
 			return err
 		}
 	}
@@ -140,8 +140,10 @@ func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerSta
 
 // consult reads the events of a component that waits: only they say why its pods are not
 // made, or why their containers are not.
-func (r *Reconciler) consult(ctx context.Context, c *component, pods []corev1.Pod, down map[string]bool, now time.Time) error {
+func (r *Reconciler) consult(ctx context.Context, c *component, pods []corev1.Pod, around *surroundings, now time.Time) error {
+	var lacking []string
 	if c.missing > 0 && c.Kind == "DaemonSet" {
+		lacking = around.lacking
 		note, err := r.lastWarning(ctx, fields.Set{"involvedObject.kind": c.Kind, "involvedObject.name": "lbstack-" + c.Name, "reason": "FailedCreate"}, now)
 		if err != nil {
 			return err
@@ -149,16 +151,16 @@ func (r *Reconciler) consult(ctx context.Context, c *component, pods []corev1.Po
 		c.refusal = note
 	}
 	if c.missing > 0 && c.refusal != "" {
-		c.failing = denied(c, r.Namespace)
+		c.failing = []problem{denied(c, lacking, r.Namespace)}
 		return nil
 	}
-	pod, node := slowest(pods, down, now)
+	pod, node := slowest(pods, around.down, now)
 	if pod == "" {
 		return nil
 	}
 	note, err := r.lastWarning(ctx, fields.Set{"involvedObject.kind": "Pod", "involvedObject.name": pod, "type": corev1.EventTypeWarning}, now)
 	if note != "" {
-		c.failing = fmt.Sprintf("on %s: its container is not created: %s", node, bounded.Cut(note, maxProblem))
+		c.failing = []problem{{"its container is not created: " + bounded.Cut(note, maxProblem), []string{node}}}
 	}
 	return err
 }

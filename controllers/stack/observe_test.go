@@ -164,8 +164,8 @@ func TestDenied(t *testing.T) {
 		`something else`: "something else",
 	} {
 		c.refusal = refusal
-		if got := denied(&c, "ns"); !strings.Contains(got, advice) || !strings.Contains(got, refusal) || !strings.HasPrefix(got, "3 of its pods are not made") {
-			t.Errorf("%s: got %q, want the number of pods, the words of the API server and %q", refusal, got, advice)
+		if got := denied(&c, []string{"n1", "n2"}, "ns").String(); !strings.Contains(got, advice) || !strings.Contains(got, refusal) || !strings.HasPrefix(got, "on n1, n2: 3 of its pods are not made") {
+			t.Errorf("%s: got %q, want the nodes, the number of pods, the words of the API server and %q", refusal, got, advice)
 		}
 	}
 }

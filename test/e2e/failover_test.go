@@ -200,6 +200,7 @@ func TestPartition(t *testing.T) {
 		address := served(t)
 		owner, err := bed.Settled(background(t), address)
 		must(t, err)
+		w := watching(t, address)
 		partition(t, []string{owner.Node}, except(bed.Cluster.Nodes(), owner.Node))
 		servedByAnother(t, address, owner)
 		cut := time.Now()
@@ -224,6 +225,7 @@ func TestPartition(t *testing.T) {
 		if now.Node == owner.Node {
 			t.Errorf("%s took %s back", owner.Node, address)
 		}
+		notBoth(t, w, address, soon)
 	})
 	t.Run("of two halves that are cut from each other one serves, and goes on when they are joined", func(t *testing.T) {
 		nodes := bed.Cluster.Nodes()
@@ -234,6 +236,7 @@ func TestPartition(t *testing.T) {
 		address := served(t)
 		_, err := bed.Settled(background(t), address)
 		must(t, err)
+		w := watching(t, address)
 		partition(t, nodes[:2], nodes[2:])
 		for _, node := range nodes {
 			eventually.Succeed(t, within, node+" says that it is in a minority", func(ctx context.Context) error { return speakerSays(ctx, node, v1beta1.ReasonMinority) })
@@ -255,6 +258,7 @@ func TestPartition(t *testing.T) {
 		if !slices.Equal(during, []string{now.Node}) {
 			t.Errorf("%s moved from %v to %s", address, during, now.Node)
 		}
+		notBoth(t, w, address, soon)
 		_, err = bed.Page(background(t), address)
 		must(t, err)
 	})

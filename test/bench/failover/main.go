@@ -24,6 +24,7 @@ func main() {
 	b := &bench{}
 	flag.IntVar(&b.runs, "runs", 20, "how often each owner is lost")
 	flag.IntVar(&b.planned, "planned", 5, "how often the speakers are restarted, and a node is drained")
+	flag.IntVar(&b.last, "last", 5, "how often all nodes but one lose power at once, with and without the API server")
 	profiles := flag.String("profiles", "Default,Fast", "profiles of failure detection to measure")
 	many := flag.String("addresses", "100,1000", "how many addresses a node has that is lost; empty: that is not measured")
 	flag.Parse()
@@ -38,7 +39,7 @@ func main() {
 // bench is the bed and how often things are done on it.
 type bench struct {
 	*scenario.Scenario
-	runs, planned int
+	runs, planned, last int
 }
 
 func (b *bench) run(ctx context.Context, profiles, many []string) (err error) {
@@ -66,6 +67,9 @@ func (b *bench) run(ctx context.Context, profiles, many []string) (err error) {
 		}
 	}
 	if err := b.prepare(ctx, "Default"); err != nil {
+		return err
+	}
+	if err := b.lastNode(ctx); err != nil {
 		return err
 	}
 	return b.manyAddresses(ctx, many)

@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/internal/watchdog"
 	"github.com/lbstack/lbstack/speaker"
-	"github.com/lbstack/lbstack/speaker/keep"
+	"github.com/lbstack/lbstack/speaker/checkpoint"
 	"github.com/lbstack/lbstack/speaker/kube"
 	"github.com/lbstack/lbstack/speaker/links"
 	"github.com/lbstack/lbstack/speaker/mesh"
@@ -57,13 +57,13 @@ func run(ctx context.Context, s settings) error {
 	// end after everything else.
 	answering, silence := context.WithCancel(context.WithoutCancel(ctx))
 	defer silence()
-	store, kept := keep.Open(s.stateDir, o.Node, log.WithName("keep"))
+	store, stored := checkpoint.Open(s.stateDir, o.Node, log.WithName("checkpoint"))
 	store.Changed, state.Checkpoint, state.MeshKeys = state.Nudge, store.Problem, keys.ids
 	defer store.Flush()
 	go store.Run(answering)
-	o.Before, o.Outside = kept.Announced(), store.KeepOutside
+	o.Before, o.Outside = stored.Announced(), store.SaveOutside
 	engine := speaker.New(speaker.Config{
-		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Keep: store.Keep, Resume: kept.Kept,
+		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Keep: store.Save, Resume: stored.Kept,
 		Failback: s.failback.is == "gradual", Metrics: speaker.NewMetrics(metrics.Registry), Passes: dog.Loop("the engine of layer 2"),
 	})
 	peers, err := mesh.Start(mesh.Config{
@@ -88,7 +88,7 @@ func run(ctx context.Context, s settings) error {
 	go engine.Run(answering)
 	go keys.follow(answering, peers, state.Nudge)
 	go links.Watch(answering, log.WithName("links"), o.Address, engine.SetLinks)
-	useKept(peers, engine, kept)
+	resume(peers, engine, stored)
 	failed := mgr.Start(ctx)
 	log.Info("ending")
 	leave(engine, peers, routers)

@@ -1,4 +1,4 @@
-package keep
+package checkpoint
 
 import (
 	"context"
@@ -114,7 +114,7 @@ func TestWhatWasKeptStaysReadableIfTheNewCannotBeWritten(t *testing.T) {
 	if len(said) > 0 {
 		t.Errorf("said %v, want nothing: it is no error that nothing was kept", said)
 	}
-	store.Keep(content().Kept)
+	store.Save(content().Kept)
 	store.Flush()
 	path := filepath.Join(directory, "speaker-node1.json")
 	before, err := os.ReadFile(path)
@@ -125,7 +125,7 @@ func TestWhatWasKeptStaysReadableIfTheNewCannotBeWritten(t *testing.T) {
 	if err := os.Mkdir(path+".new", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	store.Keep(speaker.Kept{})
+	store.Save(speaker.Kept{})
 	store.Flush()
 	if len(said) != 1 {
 		t.Errorf("said %v, want that nothing is kept", said)
@@ -147,7 +147,7 @@ func TestWhatWasKeptStaysReadableIfTheNewCannotBeWritten(t *testing.T) {
 func TestAHalfWrittenFileIsNotLookedAt(t *testing.T) {
 	directory := t.TempDir()
 	store, _ := Open(directory, "node1", logr.Discard())
-	store.Keep(content().Kept)
+	store.Save(content().Kept)
 	store.Flush()
 	path := filepath.Join(directory, "speaker-node1.json")
 	if err := os.WriteFile(path+".new", []byte(`{"form`), 0o600); err != nil {
@@ -190,7 +190,7 @@ func TestChangesOfAMomentAreWrittenTogetherAndTheLastOneAtTheEnd(t *testing.T) {
 			for i := range n {
 				kept.Claims[netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})] = 1
 			}
-			store.Keep(kept)
+			store.Save(kept)
 			synctest.Wait()
 		}
 		keep(1)
@@ -220,7 +220,7 @@ func TestFlush_ConcurrentCallsWriteOneAfterTheOther(t *testing.T) {
 	directory := t.TempDir()
 	var failed atomic.Int32
 	store, _ := Open(directory, "node1", funcr.New(func(_, _ string) { failed.Add(1) }, funcr.Options{}))
-	store.Keep(content().Kept)
+	store.Save(content().Kept)
 	var writers sync.WaitGroup
 	for range 2 {
 		writers.Go(func() {
@@ -248,7 +248,7 @@ func TestRun_FailedWriteIsReportedOnceAndRetried(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { store.Run(ctx); close(done) }()
-		store.Keep(content().Kept)
+		store.Save(content().Kept)
 		time.Sleep(3 * retry)
 		synctest.Wait()
 		if err := store.Problem(); err == nil || logged.Load() != 1 || changed.Load() != 1 {

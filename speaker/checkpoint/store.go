@@ -1,7 +1,7 @@
-// Package keep keeps on the node what a speaker must know to work when the API
+// Package checkpoint stores on the node what a speaker must know to work when the API
 // server is away: what the cluster wanted last, what the node claimed, and where
 // the other speakers are. There is no secret in it.
-package keep
+package checkpoint
 
 import (
 	"context"
@@ -30,7 +30,7 @@ const (
 	format = 1
 	// largest is up to what size a file is read.
 	largest = 64 << 20
-	// mostHardware is how many hardware addresses are kept.
+	// mostHardware is how many hardware addresses are stored.
 	mostHardware = 4096
 	// hardwareBytes is how long one is: what is announced on is Ethernet.
 	hardwareBytes = 6
@@ -40,9 +40,9 @@ const (
 	retry = 30 * time.Second
 )
 
-// Content is what is kept.
+// Content is what is stored.
 type Content struct {
-	// Kept is what the engine wants kept.
+	// Kept is the part of the engine.
 	speaker.Kept
 	// Peers are the other speakers' nodes and addresses.
 	Peers map[lb.NodeName]netip.Addr
@@ -60,7 +60,7 @@ func (c Content) Announced() []netip.Addr {
 	return list
 }
 
-// Store keeps the content in a directory. Make it with Open.
+// Store writes the content to a directory. Make it with Open.
 type Store struct {
 	// Changed is called, without a lock, when Problem gives another answer. Set it
 	// before Run; nil: nobody is called.
@@ -77,29 +77,29 @@ type Store struct {
 	problem error
 }
 
-// Open returns the store of a node in a directory, and what was kept there; nothing,
+// Open returns the store of a node in a directory, and what was stored there; nothing,
 // if that cannot be read.
 func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content) {
 	s := &Store{path: filepath.Join(directory, "speaker-"+string(node)+".json"), log: log, news: make(chan struct{}, 1)}
 	content, err := read(s.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		log.Error(err, "what was kept on the node is not used")
+		log.Error(err, "the checkpoint of the node is not used")
 	}
 	s.content = content
 	return s, content
 }
 
-// Keep has the engine's part written, soon.
-func (s *Store) Keep(k speaker.Kept) { s.change(func(c *Content) { c.Kept = k }) }
+// Save has the engine's part written, soon.
+func (s *Store) Save(k speaker.Kept) { s.change(func(c *Content) { c.Kept = k }) }
 
-// KeepPeers has the others' addresses written, soon.
-func (s *Store) KeepPeers(peers map[lb.NodeName]netip.Addr) {
+// SavePeers has the others' addresses written, soon.
+func (s *Store) SavePeers(peers map[lb.NodeName]netip.Addr) {
 	s.change(func(c *Content) { c.Peers = peers })
 }
 
-// KeepOutside has the addresses written, soon, that may be announced although their pool
+// SaveOutside has the addresses written, soon, that may be announced although their pool
 // does not list them any more.
-func (s *Store) KeepOutside(list []netip.Addr) {
+func (s *Store) SaveOutside(list []netip.Addr) {
 	s.change(func(c *Content) { c.Outside = list })
 }
 
@@ -222,10 +222,10 @@ func write(path string, c Content) error {
 	}
 	text, err := json.Marshal(f)
 	if err != nil {
-		return fmt.Errorf("encoding what is kept on the node: %w", err)
+		return fmt.Errorf("encoding the checkpoint: %w", err)
 	}
 	if err := replace(path, text); err != nil {
-		return fmt.Errorf("keeping on the node: %w", err)
+		return fmt.Errorf("writing the checkpoint: %w", err)
 	}
 	return nil
 }
@@ -246,7 +246,7 @@ func replace(path string, text []byte) error {
 func read(path string) (Content, error) {
 	in, err := os.Open(path)
 	if err != nil {
-		return Content{}, fmt.Errorf("reading what was kept on the node: %w", err)
+		return Content{}, fmt.Errorf("reading the checkpoint: %w", err)
 	}
 	defer in.Close()
 	text, err := io.ReadAll(io.LimitReader(in, largest))

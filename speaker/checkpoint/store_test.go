@@ -1,4 +1,4 @@
-package keep
+package checkpoint
 
 import (
 	"net/netip"
@@ -41,9 +41,9 @@ func TestWhatIsKeptIsFoundAgain(t *testing.T) {
 		t.Errorf("at first (-want +got):\n%s", diff)
 	}
 	want := content()
-	store.Keep(want.Kept)
-	store.KeepPeers(want.Peers)
-	store.KeepOutside(want.Outside)
+	store.Save(want.Kept)
+	store.SavePeers(want.Peers)
+	store.SaveOutside(want.Outside)
 	store.Flush()
 	_, got := Open(directory, "node1", logr.Discard())
 	if diff := cmp.Diff(want, got, byValue, cmpopts.EquateEmpty()); diff != "" {
@@ -70,7 +70,7 @@ func TestWhatCannotBeReadIsNotUsed(t *testing.T) {
 		if diff := cmp.Diff(Content{}, got, byValue); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
-		store.Keep(content().Kept)
+		store.Save(content().Kept)
 		store.Flush()
 		if _, now := Open(directory, "node1", logr.Discard()); len(now.Claims) != 2 {
 			t.Errorf("%s: nothing can be kept afterwards: %v", name, now.Claims)
@@ -80,7 +80,7 @@ func TestWhatCannotBeReadIsNotUsed(t *testing.T) {
 
 func TestASpeakerThatCannotKeepGoesOn(t *testing.T) {
 	store, _ := Open(filepath.Join(t.TempDir(), "missing"), "node1", logr.Discard())
-	store.Keep(content().Kept)
+	store.Save(content().Kept)
 	store.Flush()
 }
 

@@ -232,6 +232,9 @@ func (e *Engine) decide(v *view) decision {
 	}
 	d.Output = e.book.Decide(v.terms)
 	e.askFirst(v, &d)
+	if v.phase == ownership.Restarting { // no other node answers for what is still probed
+		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() })
+	}
 	for address, claim := range d.Own {
 		first := (claim.Cause == ownership.First || e.doubted[address]) && !e.wasAsked(v, address, claim.Cause)
 		if claim.Cause == ownership.Kept {

@@ -113,3 +113,41 @@ func TestDetection_IsSetBeforeAnAddressIsServed(t *testing.T) {
 		}
 	})
 }
+
+func TestRestart_GivesUpWhatIsStillProbed(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		after    time.Duration
+		conflict []speaker.Conflict
+		want     ownership.Claims
+	}{
+		{name: "probes are under way: another node can announce it", after: 400 * time.Millisecond, want: nil},
+		{name: "it was announced: it stays", after: 600 * time.Millisecond, want: ownership.Claims{a1: 1}},
+		{name: "a foreign host uses it: it stays", after: 600 * time.Millisecond, conflict: []speaker.Conflict{{Address: a1, Hardware: mac(99)}}, want: ownership.Claims{a1: 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := beginning(t, want(wanted(a1, self)), peer("p1", nil))
+				b.engine.SetConflicts(tt.conflict)
+				b.after(tt.after)
+				b.forget()
+				b.engine.Restart(t.Context(), 20*time.Second)
+				b.settle()
+				b.claims("when it restarts", ownership.Restarting, tt.want)
+				for _, kept := range b.kept {
+					b.same("the claims that are kept", tt.want, kept.Claims)
+				}
+				b.same("what is served", len(tt.want), len(b.owned))
+			})
+		})
+	}
+}
+
+func TestAnAddressThatARestartingNodeStillProbedIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", self)), holding(ownership.Active), peer("p2", nil))
+		b.hear(in(ownership.Restarting, peer("p1", nil)), peer("p2", nil))
+		b.after(600 * time.Millisecond)
+		b.serves("after the node gave it up", on0(true, a1))
+	})
+}

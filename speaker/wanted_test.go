@@ -95,7 +95,7 @@ func TestASpeakerThatRestartsKeepsAtOnceWhatChangedAMomentAgo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)), peer("p1", nil))
 		b.engine.SetChange(changed(want(wanted(a2, self))))
-		b.settle()
+		b.after(600 * time.Millisecond) // it is announced
 		b.engine.SetChange(changed(nil, a1))
 		b.settle()
 		b.engine.Restart(t.Context(), 10*time.Second)

@@ -369,6 +369,9 @@ func (w *world) leave(name lb.NodeName) {
 	cancel()
 	w.stop(name)
 	w.mu.Lock()
+	if len(w.gaps) > 0 {
+		w.fault = time.Now() // what it still probed waits for another node now
+	}
 	w.note("%s has left", name)
 	w.look()
 	w.mu.Unlock()

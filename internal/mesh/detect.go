@@ -120,16 +120,21 @@ func (m *Machine) judge(now time.Time, p *peer) []Send {
 			m.lose(now, p)
 		}
 		return nil
-	case p.arc:
-		if m.confirmed(now, p) {
-			m.lose(now, p)
-		}
+	case m.confirmed(now, p):
+		m.lose(now, p)
 		return nil
 	}
 	return m.judgeUnwatched(now, p)
 }
 
-// judgeUnwatched decides about a peer that this speaker does not watch. If several others call
+// watches returns whether this speaker has watched a peer for long enough to know by itself
+// whether it is silent. When several die at once, those that are found first leave the ring, and
+// their peers get new watchers, which would be silent about them for a timeout.
+func (m *Machine) watches(now time.Time, p *peer) bool {
+	return p.arc && (p.received.After(p.watched) || now.Sub(p.watched) >= m.timeout(p))
+}
+
+// judgeUnwatched decides about a peer that this speaker does not watch, or not for long. If several others call
 // it dead, they may have lost the way to it, or never had one: it is asked itself first.
 func (m *Machine) judgeUnwatched(now time.Time, p *peer) []Send {
 	if !m.isInDoubt(now, p) {
@@ -162,7 +167,7 @@ func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
 
 // isInDoubt returns whether several others call a peer dead that this speaker does not watch.
 func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
-	if !p.live || p.arc || p.isRestarting() {
+	if !p.live || m.watches(now, p) || p.isRestarting() {
 		return false
 	}
 	accusations, _ := m.accusations(now, p)

@@ -202,7 +202,7 @@ func TestNetwork_DeadPeersAreFound(t *testing.T) {
 		count, dead int
 		before      time.Duration
 	}{
-		{3, 1, 400 * ms}, {3, 2, 700 * ms}, {24, 1, 400 * ms}, {24, 12, 700 * ms}, {30, 1, 400 * ms}, {30, 10, 1500 * ms}, {100, 1, 400 * ms}, {100, 40, 2500 * ms},
+		{3, 1, 400 * ms}, {3, 2, 700 * ms}, {24, 1, 400 * ms}, {24, 12, 700 * ms}, {30, 1, 400 * ms}, {30, 3, 400 * ms}, {30, 10, 700 * ms}, {100, 1, 400 * ms}, {100, 10, 400 * ms}, {100, 40, 700 * ms},
 	} {
 		t.Run(fmt.Sprintf("%d of %d", tt.dead, tt.count), func(t *testing.T) {
 			n := connect(same(standard, tt.count)...)

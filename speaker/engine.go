@@ -320,7 +320,8 @@ func (e *Engine) read() (in inbox, complete bool) {
 }
 
 // start says that this speaker is here, before it knows what it owns. One that was
-// cut off starts anew: what it had is somebody else's by now.
+// cut off starts anew: what it had is somebody else's by now. One that is cut off before it has
+// run takes up what the checkpoint has, unless another node claims that.
 func (e *Engine) start(now time.Time, in inbox) {
 	if links := told(in.able()); e.said.state == nil || e.said.state.Phase == ownership.Starting && !reflect.DeepEqual(e.said.state.Links, links) {
 		e.said.state = &wire.State{Phase: ownership.Starting, Links: links}
@@ -328,7 +329,10 @@ func (e *Engine) start(now time.Time, in inbox) {
 	}
 	isolated := e.phase(now, in) == ownership.Isolated
 	if e.lonely && !isolated {
-		e.running, e.begun, e.Resume.Claims = false, now, nil
+		if e.running {
+			e.Resume.Claims = nil
+		}
+		e.running, e.begun = false, now
 	}
 	e.lonely = isolated
 }

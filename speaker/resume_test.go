@@ -97,3 +97,32 @@ func TestSpeakerThatStartsWhileANodeIsDownTakesUpWhatItHad(t *testing.T) {
 		})
 	}
 }
+
+// A processor that others take away can keep the first answers from a speaker that starts for
+// longer than it waits for them. It has not run yet, so that other nodes still answer on its
+// behalf for what it had.
+func TestSpeakerThatStarts_TakesUpWhatItHadAfterLateAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		peers []mesh.Peer
+		want  ownership.Claims
+	}{
+		{"no other node has it", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, ownership.Claims{a1: 7}},
+		{"another node has taken it", []mesh.Peer{peer("p1", ownership.Claims{a1: 8}), peer("p2", nil)}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t, resuming(ownership.Claims{a1: 7}))
+				b.want.Addresses, b.view.Missing = want(wanted(a1, "p1", self)), missing("p1", "p2", "p3")
+				b.tell()
+				b.after(400 * time.Millisecond)
+				b.view.Missing = missing("p2", "p3")
+				b.hear(tt.peers[0])
+				b.view.Missing = nil
+				b.hear(append(tt.peers, peer("p3", nil))...)
+				b.after(time.Second)
+				b.claims("when it has started", ownership.Active, tt.want)
+			})
+		})
+	}
+}

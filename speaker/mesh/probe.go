@@ -37,14 +37,10 @@ func (m *Mesh) probe(ctx context.Context) {
 func (m *Mesh) probeWhileRestarting(ctx context.Context) {
 	tick := time.NewTicker(m.timing.Interval)
 	defer tick.Stop()
-	silent := map[lb.NodeName]int{}
+	probes := unansweredProbes{}
 	for nodes := m.probed(); len(nodes) > 0; nodes = m.probed() {
 		for node, answers := range m.probeAll(ctx, nodes) {
-			silent[node]++
-			if answers {
-				silent[node] = 0
-			}
-			if silent[node] >= unanswered && ctx.Err() == nil {
+			if probes.note(node, answers, !m.MayAnswer()) && ctx.Err() == nil {
 				m.do(func(now time.Time) []machine.Send { return m.machine.Vanished(now, node) })
 			}
 		}
@@ -54,6 +50,18 @@ func (m *Mesh) probeWhileRestarting(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// unansweredProbes counts the probes in a row that the kernel of a node has not answered.
+type unansweredProbes map[lb.NodeName]int
+
+// note notes the end of a probe, and returns whether the node is dead. While this process stood
+// still it could not receive answers.
+func (u unansweredProbes) note(node lb.NodeName, answers, stoodStill bool) (dead bool) {
+	if u[node]++; answers || stoodStill {
+		u[node] = 0
+	}
+	return u[node] >= unanswered
 }
 
 // probed returns the nodes whose kernels are to be probed.

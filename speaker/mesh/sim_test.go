@@ -450,7 +450,7 @@ func (w *world) differ() {
 // probeKernels does what Mesh.probe does.
 func (p *process) probeKernels() {
 	w := p.n.w
-	silent := map[lb.NodeName]int{}
+	probes := unansweredProbes{}
 	tick := time.NewTicker(w.timing.Interval)
 	defer tick.Stop()
 	for {
@@ -462,7 +462,7 @@ func (p *process) probeKernels() {
 		p.gate()
 		probed := p.runner.probed()
 		if len(probed) == 0 {
-			clear(silent)
+			clear(probes)
 			continue
 		}
 		answers, all := map[lb.NodeName]bool{}, true
@@ -481,11 +481,7 @@ func (p *process) probeKernels() {
 		}
 		p.gate()
 		for name, here := range answers {
-			silent[name]++
-			if here {
-				silent[name] = 0
-			}
-			if silent[name] >= unanswered {
+			if probes.note(name, here, !p.runner.MayAnswer()) {
 				p.runner.do(func(now time.Time) []machine.Send { return p.runner.machine.Vanished(now, name) })
 			}
 		}

@@ -35,3 +35,28 @@ func TestBootTime_GoesOn(t *testing.T) {
 		t.Errorf("the clock went from %s to %s", before, after)
 	}
 }
+
+func TestUnansweredProbes(t *testing.T) {
+	const answered, stall = 'a', 'x' // others are silent; stall: and this process stood still
+	for _, tt := range []struct {
+		name, probes string
+		dead         bool
+	}{
+		{"three in a row: the node is dead", "sss", true},
+		{"two: it is not", "ss", false},
+		{"one of them is answered", "ssass", false},
+		{"this process stood still during one of them", "ssxss", false},
+		{"it always does", "xxxxx", false},
+		{"three since it ran again", "sxsss", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			probes, dead := unansweredProbes{}, false
+			for _, probe := range tt.probes {
+				dead = probes.note("n1", probe == answered, probe == stall)
+			}
+			if dead != tt.dead {
+				t.Errorf("the node is dead: %v, want %v", dead, tt.dead)
+			}
+		})
+	}
+}

@@ -19,7 +19,8 @@ import (
 
 func main() {
 	nodes := flag.String("nodes", "24,100,300,1000", "how many nodes, with commas between several numbers")
-	count := flag.Int("deaths", 40, "how many nodes die")
+	count := flag.Int("deaths", 40, "how many nodes die, one after the other")
+	groups := flag.Int("groups", 5, "how often a tenth of the nodes dies at once")
 	seconds := flag.Int("seconds", 30, "how long the real process is measured")
 	only := flag.Int("serve", 0, "for the program itself: be the real process among so many nodes until the input ends")
 	flag.Parse()
@@ -27,7 +28,7 @@ func main() {
 	if *only > 0 {
 		err = serve(*only)
 	} else {
-		err = run(*nodes, *count, time.Duration(*seconds)*time.Second)
+		err = run(*nodes, *count, *groups, time.Duration(*seconds)*time.Second)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mesh:", err)
@@ -35,22 +36,22 @@ func main() {
 	}
 }
 
-func run(nodes string, count int, during time.Duration) error {
-	if count < 1 || during < time.Second {
-		return errors.New("want at least one death and one second")
+func run(nodes string, count, groups int, during time.Duration) error {
+	if count < 1 || groups < 1 || during < time.Second {
+		return errors.New("want at least one death, one group and one second")
 	}
 	costs, err := readCosts()
 	if err != nil {
 		return err
 	}
 	fmt.Println("| nodes | heartbeat received, machine alone (µs) | whole (µs) | heartbeats sent, sealed (µs) | sent on loopback (µs) | packets/s | kbit/s |" +
-		" death to agreement (ms): median | p99 | worst | found dead while alive | idle, of a processor | resident (MiB) |\n" + strings.Repeat("|---", 13) + "|")
+		" death to agreement (ms): median | p99 | worst | a tenth dies at once (ms): best | worst | found dead while alive | idle, of a processor | resident (MiB) |\n" + strings.Repeat("|---", 15) + "|")
 	for item := range strings.SplitSeq(nodes, ",") {
 		size, err := strconv.Atoi(item)
 		if err != nil || size < 3 || size > 1<<16 {
 			return fmt.Errorf("-nodes: %q is not a number of nodes from 3 to 65536", item)
 		}
-		if err := measure(size, count, during, costs); err != nil {
+		if err := measure(size, count, groups, during, costs); err != nil {
 			return fmt.Errorf("with %d nodes: %w", size, err)
 		}
 	}
@@ -58,7 +59,7 @@ func run(nodes string, count int, during time.Duration) error {
 }
 
 // measure prints the row of a number of nodes.
-func measure(size, count int, during time.Duration, costs map[string][]float64) error {
+func measure(size, count, groups int, during time.Duration, costs map[string][]float64) error {
 	fmt.Fprintf(os.Stderr, "%d nodes meet\n", size)
 	n, err := newNetwork(size)
 	if err != nil {
@@ -66,7 +67,12 @@ func measure(size, count int, during time.Duration, costs map[string][]float64) 
 	}
 	r := n.atRest(9 * time.Second)
 	fmt.Fprintf(os.Stderr, "%d nodes, of which %d die\n", size, count)
-	d, err := n.agreement(count)
+	d, err := n.agreement(count, 1)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%d nodes, of which %d die at once\n", size, size/10)
+	many, err := n.agreement(groups, max(1, size/10))
 	if err != nil {
 		return err
 	}
@@ -76,10 +82,10 @@ func measure(size, count int, during time.Duration, costs map[string][]float64) 
 		return err
 	}
 	cost := func(format string) string { return microseconds(costs[fmt.Sprintf(format, size)]) }
-	fmt.Printf("| %d | %s | %s | %s | %s | %.0f | %.0f | %d | %d | %d | %d | %.2f %% | %.1f |\n", size,
+	fmt.Printf("| %d | %s | %s | %s | %s | %.0f | %.0f | %d | %d | %d | %d | %d | %d | %.2f %% | %.1f |\n", size,
 		cost("BenchmarkReceiveHeartbeat/%d-speakers"), cost("BenchmarkHeartbeatReceived/%d-nodes"),
 		cost("BenchmarkHeartbeatsSent/sealed/%d-nodes"), cost("BenchmarkHeartbeatsSent/sent/%d-nodes"),
-		r.packets, r.bytes*8/1000, d.at(0.5).Milliseconds(), d.at(0.99).Milliseconds(), d.at(1).Milliseconds(), d.wrong,
+		r.packets, r.bytes*8/1000, d.at(0.5).Milliseconds(), d.at(0.99).Milliseconds(), d.at(1).Milliseconds(), many.at(0).Milliseconds(), many.at(1).Milliseconds(), d.wrong+many.wrong,
 		100*i.share, float64(i.resident)/(1<<20))
 	return nil
 }

@@ -17,7 +17,7 @@ func (n *network) atRest(d time.Duration) rest {
 	return rest{float64(n.packets) / per, float64(n.bytes) / per}
 }
 
-// deaths is how long it takes from the death of a node until no other one has it alive.
+// deaths is how long it takes from the death of nodes until no other one has them alive.
 type deaths struct {
 	took  []time.Duration
 	wrong int // how often a node that was alive was found dead
@@ -26,34 +26,42 @@ type deaths struct {
 // mostTime is how long agreement may take for the measurement to go on.
 const mostTime = 30 * time.Second
 
-// agreement has nodes die, one after the other, while one of a hundred datagrams is lost.
-func (n *network) agreement(count int) (deaths, error) {
+// agreement has so many nodes die at once, again and again, while one of a hundred datagrams is
+// lost.
+func (n *network) agreement(times, together int) (deaths, error) {
 	var d deaths
 	n.loss = 0.01
 	defer func() { n.loss, n.found = 0, func(int, int) {} }()
-	for range count {
+	for range times {
 		n.run(time.Duration(n.rng.Int64N(int64(standard.Interval))))
-		victim := n.rng.IntN(len(n.nodes))
-		found := map[int]bool{}
+		victims := n.rng.Perm(len(n.nodes))[:together]
+		found, want := map[[2]int]bool{}, together*(len(n.nodes)-together)
 		n.found = func(by, dead int) {
-			if dead == victim {
-				found[by] = true
+			if n.nodes[dead].dead {
+				found[[2]int{by, dead}] = true
 			} else {
 				d.wrong++
 			}
 		}
-		n.nodes[victim].dead = true
+		for _, i := range victims {
+			n.nodes[i].dead = true
+		}
 		begun := n.now
-		for len(found) < len(n.nodes)-1 {
+		for len(found) < want {
 			if n.run(step); n.now.Sub(begun) > mostTime {
-				return d, fmt.Errorf("%s after a death %d of %d nodes have found it", mostTime, len(found), len(n.nodes)-1)
+				return d, fmt.Errorf("%s after %d deaths %d of %d findings are missing", mostTime, together, want-len(found), want)
 			}
 		}
 		d.took = append(d.took, n.now.Sub(begun))
-		if err := n.start(victim); err != nil {
-			return d, err
+		for _, i := range victims {
+			if err := n.start(i); err != nil {
+				return d, err
+			}
 		}
 		n.run(3 * time.Second)
+		if err := n.complete(); err != nil {
+			return d, fmt.Errorf("after nodes that died were started again: %w", err)
+		}
 	}
 	slices.Sort(d.took)
 	return d, nil

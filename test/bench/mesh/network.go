@@ -39,11 +39,19 @@ type network struct {
 	packets, bytes int
 	// found is called when a machine finds another node dead.
 	found func(by, dead int)
-	// outside takes what is sent to node 0 while a real process runs there; nil: none does.
+	// recorded is what is sent to node 0, if recording.
+	recording bool
+	recorded  []recorded
+	// outside takes what is sent to node 0 while a real process runs there; nil: none does. The
+	// machines are not ticked then, and receive nothing from each other: see idleAmong.
 	outside func(from int, data []byte)
-	// direct: messages between simulated nodes are not encrypted, so that the processor keeps
-	// up with the clock.
-	direct bool
+}
+
+// recorded is a message to node 0.
+type recorded struct {
+	from    int
+	at      time.Time
+	message *wire.Message
 }
 
 // node is one process.
@@ -52,7 +60,6 @@ type node struct {
 	sessions *session.Table
 	next     time.Time // when a tick is due
 	dead     bool
-	instance wire.Instance
 	encoded  []byte
 	received wire.Message
 }
@@ -60,8 +67,6 @@ type node struct {
 type datagram struct {
 	from, to int
 	data     []byte
-	// message in place of data: see direct.
-	message *wire.Message
 }
 
 func nodeName(i int) lb.NodeName { return lb.NodeName(fmt.Sprintf("node-%04d.example.com", i)) }
@@ -82,12 +87,17 @@ func newNetwork(count int) (*network, error) {
 		}
 	}
 	n.run(3 * time.Second)
+	return n, n.complete()
+}
+
+// complete returns an error unless all are alive in the view of each.
+func (n *network) complete() error {
 	for i, node := range n.nodes {
-		if live := len(node.machine.View().Peers); live != count-1 {
-			return nil, fmt.Errorf("after three seconds %d peers are alive in the view of %s, want %d", live, n.names[i], count-1)
+		if live := len(node.machine.View().Peers); live != len(n.nodes)-1 {
+			return fmt.Errorf("three seconds later %d peers are alive in the view of %s, want %d", live, n.names[i], len(n.nodes)-1)
 		}
 	}
-	return n, nil
+	return nil
 }
 
 // key is the one that all share.
@@ -112,7 +122,7 @@ func (n *network) start(i int) error {
 	}
 	var instance wire.Instance
 	binary.BigEndian.PutUint64(instance[:], n.rng.Uint64())
-	node := &node{instance: instance, machine: machine.New(n.names[i], standard), sessions: session.New(n.names[i], instance, func(b []byte) { _, _ = crand.Read(b) })}
+	node := &node{machine: machine.New(n.names[i], standard), sessions: session.New(n.names[i], instance, func(b []byte) { _, _ = crand.Read(b) })}
 	n.nodes[i] = node
 	node.machine.SetPeers(n.now, n.names)
 	node.sessions.SetPeers(n.now, n.names)
@@ -126,17 +136,18 @@ func (n *network) act(i int, sends []machine.Send) {
 	node := n.nodes[i]
 	var last *wire.Message
 	for _, s := range sends {
-		if to := n.index[s.To]; n.direct && to != 0 {
-			if node.sessions.Met(s.To) {
-				n.flying = append(n.flying, datagram{from: i, to: to, message: s.Message})
-			}
+		to := n.index[s.To]
+		if n.outside != nil && to != 0 {
 			continue
+		}
+		if to == 0 && n.recording {
+			n.recorded = append(n.recorded, recorded{i, n.now, s.Message})
 		}
 		if s.Message != last {
 			node.encoded, last = wire.Append(node.encoded[:0], s.Message), s.Message
 		}
 		if data, met := node.sessions.Seal(s.To, node.encoded); met {
-			n.send(i, n.index[s.To], data)
+			n.send(i, to, data)
 		}
 	}
 	for _, lost := range node.machine.Lost() {
@@ -159,14 +170,10 @@ func (n *network) send(from, to int, data []byte) {
 // receive gives a datagram to its receiver.
 func (n *network) receive(d datagram) {
 	node := n.nodes[d.to]
-	if node.dead || n.nodes[d.from].dead && n.outside == nil {
+	if node.dead || n.outside == nil && n.nodes[d.from].dead {
 		return
 	}
 	from := n.names[d.from]
-	if d.message != nil {
-		n.act(d.to, node.machine.Receive(n.now, from, n.nodes[d.from].instance, d.message))
-		return
-	}
 	opened := node.sessions.Open(n.now, from, d.data)
 	for _, reply := range opened.Replies {
 		n.send(d.to, d.from, reply)
@@ -191,9 +198,12 @@ func (n *network) tick(i int) {
 	for _, g := range node.sessions.Tick(n.now) {
 		n.send(i, n.index[g.To], g.Datagram)
 	}
+	node.next = node.sessions.Next(n.now)
+	if n.outside != nil {
+		return
+	}
 	n.act(i, node.machine.Tick(n.now))
-	node.next = node.machine.Next(n.now)
-	if at := node.sessions.Next(n.now); at.Before(node.next) {
+	if at := node.machine.Next(n.now); at.Before(node.next) {
 		node.next = at
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -99,74 +98,6 @@ func used() (usage, error) {
 type idle struct {
 	share    float64 // of a processor
 	resident int     // bytes, at the end
-}
-
-// settle is how long the real process runs before it is measured.
-const settle = 10 * time.Second
-
-// idleAmong has a real process take the place of node 0.
-func (n *network) idleAmong(during time.Duration) (i idle, err error) {
-	arrived := make(chan datagram, 1<<16)
-	sockets := make([]*net.UDPConn, len(n.nodes))
-	defer func() {
-		for _, s := range sockets[1:] {
-			if s != nil {
-				err = errors.Join(err, s.Close())
-			}
-		}
-	}()
-	for at := 1; at < len(sockets); at++ {
-		if sockets[at], err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(address(at))); err != nil {
-			return i, fmt.Errorf("listening for %s: %w", n.names[at], err)
-		}
-		go read(sockets[at], at, arrived)
-	}
-	n.nodes[0].dead, n.direct = true, true
-	n.outside = func(from int, data []byte) {
-		// Refused while the process has not started: it is greeted again.
-		_, _ = sockets[from].WriteToUDPAddrPort(data, address(0))
-	}
-	defer func() { n.outside, n.direct = nil, false }()
-	done := make(chan error, 1)
-	go func() { var wrong error; i, wrong = measureProcess(len(n.nodes), during); done <- wrong }()
-	return i, errors.Join(n.follow(arrived, done), err)
-}
-
-func read(s *net.UDPConn, to int, arrived chan<- datagram) {
-	for {
-		buffer := make([]byte, session.MaxDatagram)
-		size, _, err := s.ReadFromUDPAddrPort(buffer)
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err == nil:
-			arrived <- datagram{to: to, data: buffer[:size]}
-		}
-	}
-}
-
-// follow lets the time of the network pass as the clock does, until it is over. Heartbeats of
-// nodes whose clocks agree are sent at the same moments.
-func (n *network) follow(arrived <-chan datagram, done <-chan error) error {
-	begun := time.Now()
-	phase := func(t time.Time) time.Duration { return t.Sub(t.Truncate(standard.Interval)) }
-	base := n.now.Add((phase(begun) - phase(n.now) + standard.Interval) % standard.Interval)
-	ticker := time.NewTicker(step)
-	defer ticker.Stop()
-	for {
-		select {
-		case err := <-done:
-			return err
-		case <-ticker.C:
-		}
-		if behind := base.Add(time.Since(begun)).Sub(n.now); behind > standard.Interval && n.now.After(base) {
-			fmt.Fprintf(os.Stderr, "the simulated nodes are %s behind the clock\n", behind)
-		}
-		n.advance(base.Add(time.Since(begun)))
-		for waiting := len(arrived); waiting > 0; waiting-- {
-			n.receive(<-arrived)
-		}
-	}
 }
 
 // measureProcess runs the real process.

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	machine "github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/session"
+)
+
+// settle is how long the real process runs before it is measured.
+const settle = 10 * time.Second
+
+// idleAmong has a real process take the place of node 0. A thousand machines that run beside it
+// need more than a processor, are late, suspect each other, and send that to the real process
+// too. So what they send to node 0 while nothing happens is recorded first, and their sessions
+// send that at its time. The machines of the others answer the real process, and do nothing of
+// their own.
+func (n *network) idleAmong(during time.Duration) (i idle, err error) {
+	n.run(nextInterval(n.now).Sub(n.now))
+	begun := n.now
+	n.recording = true
+	n.run((settle + during).Truncate(standard.Interval))
+	n.recording = false
+	length := n.now.Sub(begun)
+
+	arrived := make(chan datagram, 1<<16)
+	sockets := make([]*net.UDPConn, len(n.nodes))
+	defer func() {
+		for _, s := range sockets[1:] {
+			if s != nil {
+				err = errors.Join(err, s.Close())
+			}
+		}
+	}()
+	for at := 1; at < len(sockets); at++ {
+		if sockets[at], err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(address(at))); err != nil {
+			return i, fmt.Errorf("listening for %s: %w", n.names[at], err)
+		}
+		go read(sockets[at], at, arrived)
+	}
+	n.nodes[0].dead, n.flying = true, nil
+	n.outside = func(from int, data []byte) {
+		// Refused while the process has not started: it is greeted again.
+		_, _ = sockets[from].WriteToUDPAddrPort(data, address(0))
+	}
+	done := make(chan error, 1)
+	go func() { var wrong error; i, wrong = measureProcess(len(n.nodes), during); done <- wrong }()
+	return i, errors.Join(n.play(begun, length, arrived, done), err)
+}
+
+// nextInterval is when heartbeats are sent next.
+func nextInterval(now time.Time) time.Time {
+	return now.Truncate(standard.Interval).Add(standard.Interval)
+}
+
+func read(s *net.UDPConn, to int, arrived chan<- datagram) {
+	for {
+		buffer := make([]byte, session.MaxDatagram)
+		size, _, err := s.ReadFromUDPAddrPort(buffer)
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err == nil:
+			arrived <- datagram{to: to, data: buffer[:size]}
+		}
+	}
+}
+
+// play sends what was recorded from a time on, again and again, until it is over. The time of
+// the network passes as the clock does. Nodes whose clocks agree send at the same moments.
+func (n *network) play(from time.Time, length time.Duration, arrived <-chan datagram, done <-chan error) error {
+	begun, base := nextInterval(time.Now()), nextInterval(n.now).Add(standard.Interval)
+	var late time.Duration
+	defer func() { fmt.Fprintf(os.Stderr, "the simulated nodes were at most %s late\n", late) }()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for next := 0; ; {
+		at := begun.Add(length * time.Duration(next/len(n.recorded))).Add(n.recorded[next%len(n.recorded)].at.Sub(from))
+		due := time.NewTimer(time.Until(at))
+		select {
+		case err := <-done:
+			return err
+		case d := <-arrived:
+			n.now = base.Add(time.Since(begun))
+			n.receive(d)
+		case <-tick.C:
+			n.advance(base.Add(time.Since(begun)))
+		case <-due.C:
+			n.now = base.Add(time.Since(begun))
+			r := n.recorded[next%len(n.recorded)]
+			n.act(r.from, []machine.Send{{To: n.names[0], Message: r.message}})
+			if next++; time.Since(begun) > settle {
+				late = max(late, time.Since(at))
+			}
+		}
+		due.Stop()
+	}
+}

@@ -389,6 +389,9 @@ const (
 	// ReasonStatusOverwritten: the Service has its addresses, and another writer overwrites
 	// status.loadBalancer.
 	ReasonStatusOverwritten = "StatusOverwritten"
+	// ReasonClaimOverwritten: the Service has its addresses, and another writer deletes or
+	// changes the IPAddressClaim of one each time that it is restored.
+	ReasonClaimOverwritten = "ClaimOverwritten"
 	// ReasonPoolExhausted: every pool that could serve the Service is full.
 	ReasonPoolExhausted = "PoolExhausted"
 	// ReasonUnknownPool: the Service names a pool that does not exist. On an

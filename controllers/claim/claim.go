@@ -56,6 +56,10 @@ type Reconciler struct {
 	Ledger *ledger.Ledger
 	// Load fills the ledger before anything looks at it; it does so once.
 	Load func(context.Context) error
+
+	// statuses and handOvers space the writes that another writer undoes; the key is the name
+	// of the claim.
+	statuses, handOvers retry.Restores[string]
 }
 
 // SetupWithManager starts the controller with the manager.
@@ -115,19 +119,25 @@ func byAdministrator(object client.Object) bool {
 }
 
 // handOver makes a claim whose holders an administrator took away that
-// administrator's: it reserves its address for nobody.
-func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim) error {
+// administrator's: it reserves its address for nobody. It returns how long to wait before, if
+// another writer undoes that each time.
+func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim) (wait time.Duration, err error) {
+	const wanted = "reserved"
+	if undone := r.handOvers.Look(claim.Name, wanted, false, time.Now()); undone.Wait > 0 {
+		return undone.Wait, nil
+	}
 	next := claim.DeepCopy()
 	delete(next.Labels, v1beta1.LabelManagedBy)
 	next.Spec.State, next.Spec.SharingKey, next.Spec.RetainUntil, next.Spec.TakeOver = v1beta1.ClaimReserved, "", nil, false
-	err := r.Client.Update(ctx, next)
+	err = r.Client.Update(ctx, next)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return nil // there is news, and an event that tells it
+		return 0, nil // it has changed, and an event follows
 	}
 	if err != nil {
-		return fmt.Errorf("updating the IPAddressClaim %s: %w", claim.Name, err)
+		return 0, fmt.Errorf("updating the IPAddressClaim %s: %w", claim.Name, err)
 	}
-	return nil
+	r.handOvers.Wrote(claim.Name, wanted)
+	return 0, nil
 }
 
 // every returns all claims: which of them no pool gives any more is known later.
@@ -156,17 +166,33 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, nil
 	}
 	if byAdministrator(object) && object.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByController {
-		return reconcile.Result{}, r.handOver(ctx, object)
+		wait, err := r.handOver(ctx, object)
+		return reconcile.Result{RequeueAfter: wait}, err
 	}
 	next := r.desired(object)
-	if equality.Semantic.DeepEqual(object.Status, next.Status) {
+	same, wanted := equality.Semantic.DeepEqual(object.Status, next.Status), fingerprint(next)
+	undone := r.statuses.Look(object.Name, wanted, same, time.Now())
+	if same {
 		return reconcile.Result{RequeueAfter: lookAgain}, nil
+	}
+	if undone.Wait > 0 {
+		return reconcile.Result{RequeueAfter: undone.Wait}, nil
 	}
 	if err := r.Client.Status().Patch(ctx, next, client.MergeFrom(object)); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	r.statuses.Wrote(object.Name, wanted)
 	r.tell(object, next)
 	return reconcile.Result{RequeueAfter: lookSoon}, nil
+}
+
+// fingerprint is all that the controller writes on a claim, but for times.
+func fingerprint(claim *v1beta1.IPAddressClaim) string {
+	status := claim.Status.DeepCopy()
+	for i := range status.Conditions {
+		status.Conditions[i].LastTransitionTime = metav1.Time{}
+	}
+	return fmt.Sprint(*status)
 }
 
 // desired is the claim with the status that it should have.

@@ -14,9 +14,13 @@ const Calm = time.Minute
 // and spaces the writes that restore it. The first one is made at once: a slip is corrected
 // before anybody notices. One goroutine at a time may use it for one key; it is safe for
 // concurrent use by different ones. The zero value is ready to use.
+//
+// An object that was not looked at for Calm may be forgotten: its next restoration is the
+// first one again, as it would be anyhow.
 type Restores[K comparable] struct {
-	mu   sync.Mutex
-	keys map[K]*restore
+	mu      sync.Mutex
+	keys    map[K]*restore
+	sweepAt int // number of objects at which those that are calm are forgotten
 }
 
 // restore is what is known of one object.
@@ -27,6 +31,7 @@ type restore struct {
 	last    time.Time // when it was undone last
 	next    time.Time // when it may be restored
 	by      string    // who undid it, if that is known
+	looked  time.Time // when it was looked at last
 }
 
 // Undone is a write that another writer has undone.
@@ -45,12 +50,9 @@ func (r *Restores[K]) Look(key K, wanted string, there bool, now time.Time) Undo
 	defer r.mu.Unlock()
 	x := r.keys[key]
 	if x == nil {
-		if r.keys == nil {
-			r.keys = map[K]*restore{}
-		}
-		x = &restore{}
-		r.keys[key] = x
+		x = r.add(key, now)
 	}
+	x.looked = now
 	if there {
 		x.written, x.undone = wanted, false
 		return Undone{}
@@ -64,6 +66,24 @@ func (r *Restores[K]) Look(key K, wanted string, there bool, now time.Time) Undo
 		x.next = now.Add(policy.After(x.times - 1))
 	}
 	return Undone{Is: true, Wait: max(0, x.next.Sub(now))}
+}
+
+// leastSweep is the number of objects below which none is forgotten for its age.
+const leastSweep = 256
+
+// add makes room for an object, by forgetting those that are calm each time that their number
+// has doubled.
+func (r *Restores[K]) add(key K, now time.Time) *restore {
+	if r.keys == nil {
+		r.keys = map[K]*restore{}
+	}
+	if len(r.keys) >= max(r.sweepAt, leastSweep) {
+		maps.DeleteFunc(r.keys, func(_ K, x *restore) bool { return now.Sub(x.looked) >= Calm })
+		r.sweepAt = 2 * len(r.keys)
+	}
+	x := &restore{}
+	r.keys[key] = x
+	return x
 }
 
 // Disagreement returns who undid the last write, if it was not the only one, and for how

@@ -146,3 +146,28 @@ func TestWhoUndidIt(t *testing.T) {
 		t.Errorf("after Forget: got a disagreement for %v, want none", calm)
 	}
 }
+
+// Objects that are calm are forgotten, so that those that never come again cost nothing; one that
+// is not calm still waits.
+func TestRestores_ForgetsThoseThatAreCalm(t *testing.T) {
+	var r retry.Restores[int]
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	undo := func(key int) retry.Undone {
+		u := r.Look(key, "x", false, now)
+		if u.Wait == 0 {
+			r.Wrote(key, "x")
+		}
+		return u
+	}
+	for key := range 10000 {
+		undo(key)
+		now = now.Add(time.Second)
+		undo(-1)
+	}
+	if u := undo(-1); u.Wait == 0 {
+		t.Error("the one that is undone all the time: got no wait, want one")
+	}
+	if got := r.Len(); got > 1024 {
+		t.Errorf("got %d objects, want at most 1024", got)
+	}
+}

@@ -87,13 +87,9 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 		return nil
 	}
 	if apierrors.IsNotFound(err) {
-		err = r.Client.Create(ctx, want)
-		if err == nil {
-			r.Ledger.Confirm(h.Address, h.Service)
-			return nil
-		}
-		if !apierrors.IsAlreadyExists(err) {
-			return writeError(want, err)
+		err = r.createClaim(ctx, h, want, holder)
+		if err == nil || !apierrors.IsAlreadyExists(err) {
+			return err
 		}
 	}
 	// The cache is behind, or the claim differs: ask the API server.
@@ -108,6 +104,28 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 		return err
 	}
 	return r.correctClaim(ctx, h, &have, holder, terms)
+}
+
+// createClaim writes a claim that the cache does not have. That one is missing which was written
+// is certain only when the ledger knows that it was deleted.
+func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder) error {
+	create := func() error { return writeError(want, r.Client.Create(ctx, want)) }
+	var err error
+	if r.Ledger.Confirmed(h.Address, h.Service) {
+		err = create()
+	} else {
+		err = r.writeName(h, want, holder, nil, create)
+	}
+	if err == nil {
+		r.Ledger.Confirm(h.Address, h.Service)
+	}
+	return err
+}
+
+// writeName makes the write by which a claim names the Service.
+func (r *Reconciler) writeName(h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, found *v1beta1.IPAddressClaim, write func() error) error {
+	r.claimWrites.Forget(claimWrite{claim: want.Name, service: h.Service, what: leaveClaim})
+	return r.writeClaim(nameWrite(h.Address, h.Service), fmt.Sprint(h.Pool, want.Spec.SharingKey, holder), found, write)
 }
 
 // verifyClaim makes sure that an address which is kept for the Service still is: its
@@ -132,7 +150,7 @@ func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 		return err
 	}
 	if inherited {
-		if err := r.replaceClaim(ctx, &have, nil); err != nil {
+		if err := r.replaceClaim(ctx, h.Service, &have, nil); err != nil {
 			return err
 		}
 	}
@@ -156,8 +174,9 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 	}
 	want := claimWith(have, h, holder, terms)
 	if !equality.Semantic.DeepEqual(have.Spec, want.Spec) {
-		if err := r.Client.Update(ctx, want); err != nil {
-			return writeError(want, err)
+		err := r.writeName(h, want, holder, have, func() error { return writeError(want, r.Client.Update(ctx, want)) })
+		if err != nil {
+			return err
 		}
 	}
 	r.Ledger.Confirm(h.Address, h.Service)

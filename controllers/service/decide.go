@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -30,6 +31,10 @@ type decision struct {
 	handOver bool
 	// claimRefused is why what was decided has no claim; nil if it has.
 	claimRefused *errClaimRefused
+	// claimUndone is when a claim is written again that another writer undoes; zero: there
+	// is none. claimOverwritten is a sentence on one, for as long as the two disagree.
+	claimUndone      time.Duration
+	claimOverwritten string
 	// otherClass says that the Service is of another class than the one that is served, and
 	// keeps what it has.
 	otherClass bool

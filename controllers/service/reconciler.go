@@ -58,6 +58,7 @@ type Reconciler struct {
 
 	overwritten overwritten
 	restores    retry.Restores[lb.ServiceKey]
+	claimWrites retry.Restores[claimWrite]
 	retries     retry.Limiter
 }
 
@@ -101,10 +102,13 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, err
 	}
 	d.otherClass = !apiconv.ServedBy(svc, r.Class)
+	var calmClaims time.Duration
+	d.claimOverwritten, calmClaims = r.claimOverwritten(d.Keep)
 	next, wait, calm, err := r.plan(ctx, svc, &d)
 	if err != nil || wait > 0 {
-		return reconcile.Result{RequeueAfter: wait}, err
+		return reconcile.Result{RequeueAfter: soonest(wait, d.claimUndone)}, err
 	}
+	calm = soonest(calm, calmClaims)
 	changed, err := r.write(ctx, svc, next)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -127,6 +131,9 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		err := r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, key))
 		if errors.Is(err, errTaken) {
 			return reconcile.Result{}, errStale // and let nothing go
+		}
+		if wait := undoneFor(err); wait > 0 {
+			d.claimUndone, err = soonest(d.claimUndone, wait), nil
 		}
 		if err != nil {
 			return reconcile.Result{}, err
@@ -151,7 +158,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, errHandOver // what is kept for it is not to be looked at yet
 	}
 	again, err := r.expire(ctx, key)
-	return reconcile.Result{RequeueAfter: soonest(calm, soonest(again, retryAfter(d)))}, err
+	return reconcile.Result{RequeueAfter: soonest(soonest(d.claimUndone, calm), soonest(again, retryAfter(d)))}, err
 }
 
 // left tells the ledger what a Service shows now. If nothing had to be written, that
@@ -201,6 +208,9 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 				err = r.verifyClaim(ctx, h)
 			} else {
 				err = r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, h.Service))
+			}
+			if wait := undoneFor(err); wait > 0 { // the Service keeps what it shows until then
+				d.claimUndone, err = soonest(d.claimUndone, wait), nil
 			}
 			if err != nil {
 				break
@@ -270,12 +280,16 @@ func takenUp(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
 	})
 }
 
-// again has a request tried again, later each time, if another writer was faster, the cache
-// is behind, or another Service has not let an address go yet: these are no errors.
+// again has a request tried again, later each time, if another writer was faster or undoes what
+// is written, the cache is behind, or another Service has not let an address go yet: these are no
+// errors.
 func (r *Reconciler) again(req reconcile.Request) func(reconcile.Result, error) (reconcile.Result, error) {
 	return func(result reconcile.Result, err error) (reconcile.Result, error) {
 		if apierrors.IsConflict(err) || errors.Is(err, errStale) || errors.Is(err, errHandOver) {
 			return reconcile.Result{RequeueAfter: r.retries.When(req)}, nil
+		}
+		if wait := undoneFor(err); wait > 0 {
+			return reconcile.Result{RequeueAfter: wait}, nil
 		}
 		if err == nil {
 			r.retries.Forget(req)

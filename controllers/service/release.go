@@ -51,7 +51,8 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 		return err
 	}
 	r.Ledger.GiveUp(h.Address, h.Service)
-	if err := r.replaceClaim(ctx, claim, next); err != nil {
+	r.claimWrites.Forget(nameWrite(h.Address, h.Service))
+	if err := r.replaceClaim(ctx, h.Service, claim, next); err != nil {
 		return err
 	}
 	if kept {
@@ -110,20 +111,26 @@ func (r *Reconciler) reclaim(ctx context.Context, pool string) (*v1beta1.PoolRec
 	return object.Spec.Reclaim, nil
 }
 
-// replaceClaim writes a claim, or deletes it if next is nil, unless it has changed
-// since it was read.
-func (r *Reconciler) replaceClaim(ctx context.Context, have, next *v1beta1.IPAddressClaim) error {
+// replaceClaim writes a claim without the Service, or deletes it if next is nil, unless it has
+// changed since it was read. It waits (errUndone) if another writer undoes that each time.
+func (r *Reconciler) replaceClaim(ctx context.Context, service lb.ServiceKey, have, next *v1beta1.IPAddressClaim) error {
+	wanted := "gone"
 	if next != nil {
-		if err := r.Client.Update(ctx, next); err != nil {
-			return fmt.Errorf("updating the IPAddressClaim %s: %w", have.Name, err)
+		wanted = fmt.Sprint(next.Spec.State, next.Spec.Pool)
+	}
+	return r.writeClaim(claimWrite{claim: have.Name, service: service, what: leaveClaim}, wanted, have, func() error {
+		if next != nil {
+			if err := r.Client.Update(ctx, next); err != nil {
+				return fmt.Errorf("updating the IPAddressClaim %s: %w", have.Name, err)
+			}
+			return nil
+		}
+		asRead := client.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion}
+		if err := client.IgnoreNotFound(r.Client.Delete(ctx, have, asRead)); err != nil {
+			return fmt.Errorf("deleting the IPAddressClaim %s: %w", have.Name, err)
 		}
 		return nil
-	}
-	asRead := client.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion}
-	if err := client.IgnoreNotFound(r.Client.Delete(ctx, have, asRead)); err != nil {
-		return fmt.Errorf("deleting the IPAddressClaim %s: %w", have.Name, err)
-	}
-	return nil
+	})
 }
 
 // expire frees what was kept for a Service for some time, if that is over, and
@@ -141,7 +148,7 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 			// It was handed to a Service that does not exist, or does not want it.
 			reserved := claim.DeepCopy()
 			reserved.Spec.State = v1beta1.ClaimReserved
-			if err := r.replaceClaim(ctx, claim, reserved); err != nil {
+			if err := r.replaceClaim(ctx, key, claim, reserved); err != nil {
 				return 0, err
 			}
 		}
@@ -160,7 +167,7 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 			next = soonest(next, until.Sub(r.now()))
 			continue
 		}
-		if err := r.replaceClaim(ctx, claim, nil); err != nil {
+		if err := r.replaceClaim(ctx, key, claim, nil); err != nil {
 			return 0, err
 		}
 		r.Ledger.Release(h.Address, key)

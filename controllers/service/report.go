@@ -100,6 +100,12 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 		}
 		c.Message += "; " + overwrittenBy(d.overwriter)
 	}
+	if d.claimOverwritten != "" {
+		if c.Reason == v1beta1.ReasonAllocated {
+			c.Reason = v1beta1.ReasonClaimOverwritten
+		}
+		c.Message += "; " + d.claimOverwritten
+	}
 	c.Message = bounded.Message(c.Message)
 	return c
 }
@@ -218,7 +224,7 @@ func (r *Reconciler) tell(svc *corev1.Service, d decision) {
 	if now.Reason == v1beta1.ReasonStatusOverwritten {
 		return // told with each restoration
 	}
-	if now.Status != metav1.ConditionTrue {
+	if now.Status != metav1.ConditionTrue || now.Reason == v1beta1.ReasonClaimOverwritten {
 		r.warn(svc, now.Reason, now.Message)
 		return
 	}

@@ -82,13 +82,19 @@ func overwriter(svc *corev1.Service) string {
 	if svc == nil {
 		return anotherWriter
 	}
+	return lastWriter(svc.ManagedFields, "status", "f:status", "f:loadBalancer", "f:ingress")
+}
+
+// lastWriter returns the field manager, besides this controller, that owns the field at a path of
+// a subresource, or otherwise wrote the subresource last.
+func lastWriter(managed []metav1.ManagedFieldsEntry, subresource string, path ...string) string {
 	var last *metav1.ManagedFieldsEntry
-	for i := range svc.ManagedFields {
-		entry := &svc.ManagedFields[i]
-		if entry.Manager == v1beta1.ManagedByController || entry.Subresource != "status" {
+	for i := range managed {
+		entry := &managed[i]
+		if entry.Manager == v1beta1.ManagedByController || entry.Subresource != subresource {
 			continue
 		}
-		if owns(entry, "f:status", "f:loadBalancer", "f:ingress") {
+		if len(path) > 0 && owns(entry, path...) {
 			return fmt.Sprintf("the field manager %q", entry.Manager)
 		}
 		if last == nil || entry.Time != nil && last.Time.Before(entry.Time) {

@@ -75,7 +75,9 @@ func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v
 	if len(want.Spec.Holders) == 0 {
 		return false, nil
 	}
-	if err := r.Client.Update(ctx, want); err != nil {
+	key := claimWrite{claim: have.Name, service: h.Service, what: giveClaimBack}
+	err := r.writeClaim(key, named.String(), have, func() error { return r.Client.Update(ctx, want) })
+	if err != nil {
 		return false, fmt.Errorf("giving the IPAddressClaim %s back to %s: %w", have.Name, h.Service, err)
 	}
 	log.FromContext(ctx).Info("refused a take-over by a Service that does not exist", "address", h.Address.String(), "service", named.String())

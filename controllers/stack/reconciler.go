@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	apiversion "k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,6 +56,7 @@ type Reconciler struct {
 
 	applied   applied
 	conflicts retry.Limiter
+	holds     retry.Restores[types.UID]
 	passwords client.Reader // the cache that has the Secret with the passwords
 	supported bool          // the API server is new enough
 }
@@ -104,7 +106,7 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		ctrllog.FromContext(ctx).Info("nothing is done", "why", f.unsupported)
 		return nil
 	}
-	if err := r.hold(ctx, stack); err != nil {
+	if err := r.hold(ctx, stack, f); err != nil {
 		return blind(err)
 	}
 	wanted, err := manifests.Render(manifests.Options{Spec: stack.Spec, Image: r.Image, Namespace: r.Namespace})
@@ -161,15 +163,22 @@ func sooner(x, y time.Duration) time.Duration {
 	return x
 }
 
-// hold makes sure that the stack does not go before what was made for it.
-func (r *Reconciler) hold(ctx context.Context, stack *v1beta1.LoadBalancerStack) error {
-	before := stack.DeepCopy()
-	if !controllerutil.AddFinalizer(stack, v1beta1.StackFinalizer) {
+// hold makes sure that the stack does not go before what was made for it. It notes in f when to
+// add the finalizer that another writer removes each time; all else goes on without it.
+func (r *Reconciler) hold(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
+	const wanted = "finalizer"
+	has := controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer)
+	undone := r.holds.Look(stack.UID, wanted, has, time.Now())
+	if has || undone.Wait > 0 {
+		f.restore = sooner(f.restore, undone.Wait)
 		return nil
 	}
+	before := stack.DeepCopy()
+	controllerutil.AddFinalizer(stack, v1beta1.StackFinalizer)
 	if err := r.Client.Patch(ctx, stack, optimistic(before)); err != nil {
 		return fmt.Errorf("adding the finalizer to the LoadBalancerStack %s: %w", stack.Name, err)
 	}
+	r.holds.Wrote(stack.UID, wanted)
 	return nil
 }
 

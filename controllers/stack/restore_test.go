@@ -90,3 +90,43 @@ func TestApply_BacksOffAgainstAnotherWriter(t *testing.T) {
 		})
 	}
 }
+
+// Another writer removes the finalizer each time that the operator has added it: it is added under a back-off, and
+// the pass goes on meanwhile.
+func TestHold_BacksOffAgainstAnotherWriter(t *testing.T) {
+	const period = 200 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		scheme := runtime.NewScheme()
+		if err := v1beta1.AddToScheme(scheme); err != nil {
+			t.Fatal(err)
+		}
+		stack := &v1beta1.LoadBalancerStack{}
+		stack.Name, stack.UID = v1beta1.LoadBalancerStackName, "uid"
+		c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stack).Build()
+		r := &Reconciler{Client: c}
+		added := 0
+		var f findings
+		for range int(time.Minute / period) {
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(stack), stack); err != nil {
+				t.Fatal(err)
+			}
+			stack.Finalizers = nil
+			if err := c.Update(t.Context(), stack); err != nil {
+				t.Fatal(err)
+			}
+			f = findings{}
+			if err := r.hold(t.Context(), stack, &f); err != nil {
+				t.Fatal(err)
+			}
+			if len(stack.Finalizers) > 0 {
+				added++
+			} else if f.restore <= 0 || f.restore > 10*time.Second {
+				t.Errorf("next restore: got after %v, want within 10s", f.restore)
+			}
+			time.Sleep(period)
+		}
+		if added < 6 || added > 20 {
+			t.Errorf("added within a minute: got %d times, want 6 to 20", added)
+		}
+	})
+}

@@ -78,7 +78,7 @@ func whyNoEndpoints(a Address) string {
 
 // whyNoNode tells where the candidates got lost: at the selectors, at the
 // exclusions, or at the endpoints.
-func (r *resolver) whyNoNode(a Address, ads []int, local []localHolder) string {
+func (r *resolver) whyNoNode(a Address, ads []int, local *localHolder) string {
 	covered := r.covered(ads)
 	if len(r.nodes) == 0 {
 		return "the cluster has no node"
@@ -87,14 +87,13 @@ func (r *resolver) whyNoNode(a Address, ads []int, local []localHolder) string {
 		return fmt.Sprintf("spec.nodeSelectors of %s match none of the %d nodes: change the selectors or the labels of the nodes",
 			r.advertisements(ads), len(r.nodes))
 	}
-	if len(local) > 0 {
+	if local != nil {
 		return r.whyNotLocal(a, ads, covered, local)
 	}
 	return fmt.Sprintf("no node that %s %s may announce: %s", r.advertisements(ads), verb(ads, "selects", "select"), r.exclusions(covered))
 }
 
-func (r *resolver) whyNotLocal(a Address, ads, covered []int, local []localHolder) string {
-	h := local[0]
+func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) string {
 	name := "the Service " + h.key.String()
 	if a.severalNamespaces() {
 		name = "a Service that shares the address"
@@ -102,17 +101,9 @@ func (r *resolver) whyNotLocal(a Address, ads, covered []int, local []localHolde
 	if len(h.nodes) == 0 {
 		return fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and none of its endpoints is on a node of the cluster: set it to Cluster", name)
 	}
-	serving := r.serving(local)
-	if len(serving) == 0 && len(local) > 1 {
-		both := fmt.Sprintf("%s as well as of %s", h.key, local[1].key)
-		if a.severalNamespaces() {
-			both = "all of them"
-		}
-		return fmt.Sprintf("spec.externalTrafficPolicy of the Services that share the address is Local, and no node has ready endpoints of %s: set it to Cluster, or have their pods run on the same nodes", both)
-	}
 	why := fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and its ready endpoints are on %s only, where nobody may announce",
 		name, Named(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
-	excluded := slices.DeleteFunc(serving, func(i int) bool { return !slices.Contains(covered, i) })
+	excluded := slices.DeleteFunc(r.serving(h), func(i int) bool { return !slices.Contains(covered, i) })
 	if len(excluded) > 0 {
 		return why + ": " + r.exclusions(excluded)
 	}
@@ -136,10 +127,10 @@ func (r *resolver) covered(ads []int) []int {
 	return nodes
 }
 
-func (r *resolver) serving(local []localHolder) []int {
+func (r *resolver) serving(local *localHolder) []int {
 	var nodes []int
 	for n := range r.nodes {
-		if servesAll(local, r.nodes[n].Name) {
+		if local.serves(r.nodes[n].Name) {
 			nodes = append(nodes, n)
 		}
 	}

@@ -43,8 +43,6 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 		{"local pods run on no node, in two namespaces", with(base(gold), serves(advertise.Service{Key: elsewhere, Local: true,
 			Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: {Serving: 2}}}, local(web, "n1"))), advertise.NoNode,
 			`spec.externalTrafficPolicy of a Service that shares the address is Local, and none of its endpoints is on a node of the cluster: set it to Cluster`},
-		{"local pods of those that share run on different nodes, in two namespaces", with(base(gold), serves(local(elsewhere, "n1"), local(web, "n2"))), advertise.NoNode,
-			`spec.externalTrafficPolicy of the Services that share the address is Local, and no node has ready endpoints of all of them: set it to Cluster, or have their pods run on the same nodes`},
 		{"the cluster is empty", with(base(gold), func(in *advertise.Input) { in.Nodes = nil }), advertise.NoNode, "the cluster has no node"},
 		{"selectors match no node", base(nobody, ad{Scope: scope{Name: "d", NodeSelectors: anyOf(has("zone", "d"))}}), advertise.NoNode,
 			`spec.nodeSelectors of the L2Advertisements "c" and "d" match none of the 3 nodes: change the selectors or the labels of the nodes`},
@@ -57,8 +55,6 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 		{"local pods run on no node", with(base(gold), serves(advertise.Service{Key: web, Local: true,
 			Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: {Serving: 2}}})), advertise.NoNode,
 			`spec.externalTrafficPolicy of the Service default/web is Local, and none of its endpoints is on a node of the cluster: set it to Cluster`},
-		{"local pods of those that share run on different nodes", with(base(gold), serves(local(web, "n1"), local(dns, "n2"))), advertise.NoNode,
-			`spec.externalTrafficPolicy of the Services that share the address is Local, and no node has ready endpoints of default/web as well as of default/dns: set it to Cluster, or have their pods run on the same nodes`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

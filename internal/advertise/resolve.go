@@ -118,8 +118,8 @@ func (r *resolver) without(candidates []Candidate) []Candidate {
 type decision struct {
 	candidates []Candidate
 	reason     Reason
-	ads        []int         // that are about the address
-	local      []localHolder // which restrict where it is announced
+	ads        []int        // that are about the address
+	local      *localHolder // which restricts where it is announced; nil: none
 }
 
 // decide says who may announce an address of the pool that these Services show.
@@ -176,13 +176,13 @@ func (r *resolver) aboutPool(pool lb.PoolName) []int {
 	return ads
 }
 
-// candidates returns who may announce by these advertisements, and serves all
-// of the local holders.
-func (r *resolver) candidates(ads []int, local []localHolder) []Candidate {
+// candidates returns the nodes that may announce by these advertisements, and that serve the
+// local holder if there is one.
+func (r *resolver) candidates(ads []int, local *localHolder) []Candidate {
 	key := outcomeKey{ads: marks(len(r.ads), ads)}
 	var serving []bool
-	if len(local) > 0 {
-		serving = r.servingAll(local)
+	if local != nil {
+		serving = r.servingAt(local)
 		key.local = flags(serving)
 	}
 	if candidates, known := r.outcomes[key]; known {
@@ -201,10 +201,10 @@ func (r *resolver) candidates(ads []int, local []localHolder) []Candidate {
 	return r.outcomes[key]
 }
 
-func (r *resolver) servingAll(local []localHolder) []bool {
+func (r *resolver) servingAt(local *localHolder) []bool {
 	serving := make([]bool, len(r.nodes))
 	for i := range r.nodes {
-		serving[i] = servesAll(local, r.nodes[i].Name)
+		serving[i] = local.serves(r.nodes[i].Name)
 	}
 	return serving
 }

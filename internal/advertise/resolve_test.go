@@ -151,9 +151,10 @@ func TestWhoMayAnnounce(t *testing.T) {
 		{"an endpoint without a node serves all nodes", with(base(ad{}), serves(advertise.Service{Key: web,
 			Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: {Serving: 1}}})), everyone},
 		{"local traffic goes to nodes with an endpoint", with(base(ad{}), serves(local(web, "n1", "n3"))), candidates{everyone[0], everyone[2]}},
-		{"all local Services of an address must have one", with(base(ad{}), serves(local(web, "n1", "n3"), local(dns, "n3", "n2"))), everyone[2:]},
+		{"the first local Service of an address decides", with(base(ad{}), serves(local(web, "n1", "n3"), local(dns, "n3", "n2"))), candidates{everyone[0], everyone[2]}},
+		{"a local Service that joined restricts nothing", with(base(ad{}), serves(advertise.Service{Key: web, Endpoints: on("n1")}, local(dns, "n2"))), everyone},
 		{"a local Service without endpoints restricts nothing", with(base(ad{}), serves(local(web), local(dns, "n2"))), everyone[1:2]},
-		{"one that is not local restricts nothing", with(base(ad{}), serves(local(web, "n1"), advertise.Service{Key: dns, Endpoints: on("n2")})), everyone[:1]},
+		{"one that is not local and joined does not widen", with(base(ad{}), serves(local(web, "n1"), advertise.Service{Key: dns, Endpoints: on("n2")})), everyone[:1]},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,28 +52,26 @@ func Served(holders []*Service, family lb.Family) bool {
 	return slices.ContainsFunc(holders, func(s *Service) bool { return s.Endpoints[family].Serving > 0 })
 }
 
-// ServedAt says whether traffic of the family to what these Services show, if it
-// goes anywhere, may come in at the node: all that serve only where it does have an
-// endpoint there.
+// ServedAt reports whether traffic of the family to what these Services show, if it
+// goes anywhere, may come in at the node.
 func ServedAt(holders []*Service, family lb.Family, node lb.NodeName) bool {
-	return !slices.ContainsFunc(holders, func(s *Service) bool { return s.restricts(family) && !s.Endpoints[family].Nodes[node] })
+	return localTo(holders, family).serves(node)
 }
 
-// restricts says whether the traffic of the Service is served only on the nodes
-// that it reaches. One without any endpoint restricts nothing: it has no traffic
-// that could be served elsewhere.
-func (s *Service) restricts(family lb.Family) bool { return s.Local && s.Endpoints[family].Serving > 0 }
-
-// localTo returns the holders whose traffic is served only on the nodes that it
-// reaches.
-func localTo(holders []*Service, family lb.Family) []localHolder {
-	var local []localHolder
+// localTo returns the Service that restricts where an address of the family is announced
+// that these Services hold, in the order of the claim; nil: none does. Of those with
+// endpoints the first one decides, which has had the address longest: a Service that joins
+// it, or changes afterwards, takes the address of no other off a node.
+func localTo(holders []*Service, family lb.Family) *localHolder {
 	for _, s := range holders {
-		if s.restricts(family) {
-			local = append(local, localHolder{s.Key, s.Endpoints[family].Nodes})
+		if e := s.Endpoints[family]; e.Serving > 0 {
+			if !s.Local {
+				return nil
+			}
+			return &localHolder{s.Key, e.Nodes}
 		}
 	}
-	return local
+	return nil
 }
 
 // localHolder is a Service that is served only on these nodes.
@@ -82,6 +80,5 @@ type localHolder struct {
 	nodes map[lb.NodeName]bool
 }
 
-func servesAll(local []localHolder, node lb.NodeName) bool {
-	return !slices.ContainsFunc(local, func(h localHolder) bool { return !h.nodes[node] })
-}
+// serves reports whether the node may have the traffic; nil: every node may.
+func (h *localHolder) serves(node lb.NodeName) bool { return h == nil || h.nodes[node] }

@@ -91,6 +91,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Node{}, onAny, builder.WithPredicates(nodeChanged)).
 		Watches(&v1beta1.L2Advertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // see trusted, unreached
 		Watches(&v1beta1.BGPAdvertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.BGPPeer{}, onAny, changed).                                                          // without one nothing is announced by BGP
 		Watches(&v1beta1.Community{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // which make BGPAdvertisements invalid
 		Watches(&v1beta1.SpeakerState{}, onAny, builder.WithPredicates(reportChanged)).
 		Watches(&v1beta1.IPAddressClaim{}, onClaim())

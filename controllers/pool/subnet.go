@@ -18,8 +18,8 @@ import (
 // network is what decides whether hosts of the local network can reach the addresses of pools.
 type network struct {
 	layer2 []advertise.Advertisement
-	bgp    []advertise.Scope
-	nodes  []networkNode // those that exist and whose speakers run
+	bgp    []advertise.Scope // of those BGPAdvertisements for which there is a BGPPeer
+	nodes  []networkNode     // those that exist and whose speakers run
 }
 
 // networkNode is a node with the subnets of the interfaces that it can announce on.
@@ -33,10 +33,11 @@ type networkNode struct {
 func readNetwork(ctx context.Context, reader client.Reader) (network, error) {
 	var layer2 v1beta1.L2AdvertisementList
 	var bgp v1beta1.BGPAdvertisementList
+	var peers v1beta1.BGPPeerList
 	var communities v1beta1.CommunityList
 	var states v1beta1.SpeakerStateList
 	var nodes corev1.NodeList
-	for _, list := range []client.ObjectList{&layer2, &bgp, &communities, &states, &nodes} {
+	for _, list := range []client.ObjectList{&layer2, &bgp, &peers, &communities, &states, &nodes} {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return network{}, fmt.Errorf("listing what decides whether pools are reached: %w", err)
 		}
@@ -49,6 +50,9 @@ func readNetwork(ctx context.Context, reader client.Reader) (network, error) {
 	}
 	aliases, _ := apiconv.ParseCommunities(communities.Items)
 	for i := range bgp.Items {
+		if !hasPeer(&bgp.Items[i], peers.Items) {
+			continue
+		}
 		n.bgp = append(n.bgp, apiconv.BGPAdvertisementScope(&bgp.Items[i], aliases))
 	}
 	labels := map[string]map[string]string{}
@@ -73,9 +77,16 @@ func readNetwork(ctx context.Context, reader client.Reader) (network, error) {
 	return n, nil
 }
 
+// hasPeer reports whether there is a BGPPeer that gets the routes of a BGPAdvertisement.
+func hasPeer(ad *v1beta1.BGPAdvertisement, peers []v1beta1.BGPPeer) bool {
+	return slices.ContainsFunc(peers, func(p v1beta1.BGPPeer) bool {
+		return len(ad.Spec.Peers) == 0 || slices.Contains(ad.Spec.Peers, v1beta1.ObjectName(p.Name))
+	})
+}
+
 // unreached returns the families of a pool's addresses that an L2Advertisement announces, and
-// in whose subnets no node is that it selects. What a BGPAdvertisement is about too is reached
-// through routers; of nodes that have reported no subnet nothing is known.
+// in whose subnets no node is that it selects. What a BGPAdvertisement with a peer is about too is
+// reached through routers; of nodes that have reported no subnet nothing is known.
 func (n *network) unreached(p *advertise.Pool) (families []lb.Family) {
 	if slices.ContainsFunc(n.bgp, func(s advertise.Scope) bool { return s.CoversPool(p.Name, p) }) {
 		return nil

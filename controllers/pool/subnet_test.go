@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
@@ -52,6 +53,26 @@ func TestNetwork_Unreached(t *testing.T) {
 		got := tt.network.unreached(&advertise.Pool{Name: "pool", Listed: tt.listed})
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s: unreached (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestHasPeer(t *testing.T) {
+	peer := func(name string) v1beta1.BGPPeer { return v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: name}} }
+	for _, tt := range []struct {
+		name  string
+		asks  []v1beta1.ObjectName
+		peers []v1beta1.BGPPeer
+		want  bool
+	}{
+		{"no BGPPeer", nil, nil, false},
+		{"all of those that there are", nil, []v1beta1.BGPPeer{peer("left")}, true},
+		{"one that it names", []v1beta1.ObjectName{"right", "left"}, []v1beta1.BGPPeer{peer("left")}, true},
+		{"none that it names", []v1beta1.ObjectName{"right"}, []v1beta1.BGPPeer{peer("left")}, false},
+	} {
+		ad := &v1beta1.BGPAdvertisement{Spec: v1beta1.BGPAdvertisementSpec{Peers: tt.asks}}
+		if got := hasPeer(ad, tt.peers); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }

@@ -133,6 +133,7 @@ func TestWhatIsRead(t *testing.T) {
 		want  neighbour.Message // the zero one: malformed
 	}{
 		{name: "a request asks, and tells who the sender is", frame: good, want: neighbour.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
+		{name: "a request with the hardware address of another host is its sender's", frame: changed(header+13, client[5]+1), want: neighbour.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
 		{name: "padding does not matter", frame: append(slices.Clone(good), make([]byte, 18)...), want: neighbour.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
 		{name: "a probe claims nothing", frame: request(none, vip), want: neighbour.Message{Asks: vip, Probe: true, From: none, Sender: client}},
 		{name: "a reply claims", frame: reply(vip, asker), want: neighbour.Message{Claims: vip, From: vip, Sender: client}},

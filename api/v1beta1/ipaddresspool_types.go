@@ -270,6 +270,14 @@ type IPAddressPoolStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	Foreign []ForeignAddress `json:"foreign,omitempty"`
+
+	// foreignLosses are the times of the last hour at which the pool lost an address to a foreign
+	// host, oldest first. Within an hour it loses at most 8, and at most half of those that it
+	// lists.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	ForeignLosses []metav1.Time `json:"foreignLosses,omitempty"`
 }
 
 // ForeignAddress is an address that a host uses which is no node of the cluster, or the kernel

@@ -167,14 +167,16 @@ func contains(ranges []lb.Range, address netip.Addr) bool {
 	return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })
 }
 
-// lost reads from the status of pools what they have lost.
-func lost(pools []v1beta1.IPAddressPool) ipam.Losses {
+// lost reads from the status of pools when they lost addresses. Times in the future, which an
+// edit or a clock that was wrong left there, count as now: they must not count for ever.
+func lost(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 	losses := ipam.Losses{}
 	for i := range pools {
-		for _, f := range pools[i].Status.Foreign {
-			if !f.ReportedOnly && (!f.Announced || f.Until != nil) {
-				losses.Restore(lb.PoolName(pools[i].Name), f.Since.Time)
+		for _, at := range pools[i].Status.ForeignLosses {
+			if at.After(now) {
+				at.Time = now
 			}
+			losses.Restore(lb.PoolName(pools[i].Name), at.Time)
 		}
 	}
 	return losses

@@ -220,6 +220,53 @@ func TestBound_ReportsOnlyWhatAPoolMayNotLose(t *testing.T) {
 	}
 }
 
+// A pool has lost as many addresses as it may, and the host is silent for so long that they are
+// given again, when a new controller starts: within the hour it loses no other ones.
+func TestLosses_CountAfterARestart(t *testing.T) {
+	hosts := func(first byte) map[netip.Addr]foreign {
+		list := map[netip.Addr]foreign{}
+		for i := range byte(ipam.MaxLosses) {
+			f := host()
+			f.Address = netip.AddrFrom4([4]byte{10, 0, 0, first + i})
+			list[f.Address] = f
+		}
+		return list
+	}
+	reportedOnly := func(list map[netip.Addr]foreign) (n int) {
+		for _, f := range list {
+			if f.reportedOnly {
+				n++
+			}
+		}
+		return n
+	}
+	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.64")}
+	losses, first := ipam.Losses{}, hosts(1)
+	if bound(first, nil, pools, losses, start); reportedOnly(first) != 0 {
+		t.Fatalf("the first ones: got %d reported only, want none", reportedOnly(first))
+	}
+	pools[0].Status = status(&pools[0], Verdict{Losses: losses.Recent("p", start)}, ipam.State{})
+	for _, tt := range []struct {
+		name  string
+		after time.Duration
+		want  int
+	}{
+		{"after 11 minutes", holdBack + time.Minute, ipam.MaxLosses},
+		{"before the hour ends", ipam.LossPeriod - time.Second, ipam.MaxLosses},
+		{"after the hour", ipam.LossPeriod, 0},
+		{"times in the future count for an hour from now", -2 * time.Hour, ipam.MaxLosses},
+	} {
+		at, more := start.Add(tt.after), hosts(33)
+		restored := lost(pools, at)
+		if bound(more, nil, pools, restored, at); reportedOnly(more) != tt.want {
+			t.Errorf("%s: got %d reported only, want %d", tt.name, reportedOnly(more), tt.want)
+		}
+		if n := len(restored.Recent("p", at.Add(ipam.LossPeriod))); n != 0 {
+			t.Errorf("%s, an hour later: got %d losses, want none", tt.name, n)
+		}
+	}
+}
+
 func TestCommon_NamesTheHostOfMostAddresses(t *testing.T) {
 	uses := func(macs ...string) (list []v1beta1.ForeignAddress) {
 		for _, m := range macs {

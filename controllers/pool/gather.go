@@ -33,7 +33,7 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 		return nil, err
 	}
 	hosts := remember(known, now, at)
-	bound(hosts, known, list.Items, lost(list.Items), at)
+	bound(hosts, known, list.Items, lost(list.Items, at), at)
 	pools, _ := Plan(list.Items, append(taken, takenBy(hosts)...))
 	return pools, nil
 }

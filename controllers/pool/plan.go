@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
@@ -23,6 +24,8 @@ type Verdict struct {
 	Message string
 	// Foreign are the addresses that the pool would give if no foreign host used them.
 	Foreign []v1beta1.ForeignAddress
+	// Losses are the times of the last hour at which the pool lost an address to a foreign host.
+	Losses []time.Time
 	// Conflicts are the addresses that the pool lists and that are somebody else's.
 	Conflicts []ipam.Conflict
 }

@@ -166,11 +166,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	at := r.now()
 	known := r.hosts
 	if known == nil {
-		known, r.losses = remembered(list.Items), lost(list.Items)
+		known, r.losses = remembered(list.Items), lost(list.Items, at)
 	}
-	at := r.now()
 	now, err := picture(ctx, r.Client, list.Items, known, at)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -189,7 +189,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	for _, p := range pools {
 		v := verdicts[p.Name]
-		v.Foreign = listed(p, hosts)
+		v.Foreign, v.Losses = listed(p, hosts), r.losses.Recent(p.Name, at)
 		verdicts[p.Name] = v
 	}
 	again := reconcile.Result{RequeueAfter: r.untilLook()}

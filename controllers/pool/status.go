@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,6 +33,10 @@ func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1
 	next.Outside = int64(len(state.Kept))
 	next.Impact = impact(state.Kept)
 	next.Foreign = verdict.Foreign
+	next.ForeignLosses = nil
+	for _, at := range verdict.Losses {
+		next.ForeignLosses = append(next.ForeignLosses, metav1.NewTime(at.Truncate(time.Second)))
+	}
 	set := func(kind string, is bool, reason, message string) {
 		c := metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: bounded.Message(message), ObservedGeneration: object.Generation}
 		if is {

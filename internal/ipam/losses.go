@@ -25,13 +25,23 @@ func (l Losses) Restore(pool lb.PoolName, at time.Time) { l[pool] = append(l[poo
 
 // Take says whether a pool may lose one more address at a time, and counts it if so.
 func (l Losses) Take(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
-	recent := slices.DeleteFunc(l[pool], func(t time.Time) bool { return at.Sub(t) >= LossPeriod })
-	l[pool] = recent
+	recent := l.Recent(pool, at)
 	if len(recent) >= most(listed) {
 		return false
 	}
 	l[pool] = append(recent, at)
 	return true
+}
+
+// Recent returns the losses of a pool that still count at a time, and forgets the others.
+func (l Losses) Recent(pool lb.PoolName, at time.Time) []time.Time {
+	recent := slices.DeleteFunc(l[pool], func(t time.Time) bool { return at.Sub(t) >= LossPeriod })
+	if len(recent) == 0 {
+		delete(l, pool)
+		return nil
+	}
+	l[pool] = recent
+	return slices.Clone(recent)
 }
 
 // most is how many addresses a pool that lists these may lose.

@@ -19,6 +19,9 @@ import (
 const (
 	// churnConnections is how many connections each hostile router gets; a tenth with -short.
 	churnConnections = 10_000
+	// churnDeletions is how often the peer is deleted meanwhile: more than a process may hold
+	// besides what it held before, so that it counts what each deletion leaves behind.
+	churnDeletions = 60
 	// churnWarmUp connections are made before the first measurement.
 	churnWarmUp = 200
 	// heldOpen is how many connections a router that never closes holds at most: both ends
@@ -199,15 +202,17 @@ func churn(t *testing.T, m observed, p bgp.Peer, made func() int64) {
 	m.SetPeers([]bgp.Peer{p}, table)
 	reaches(t, made, churnWarmUp)
 	before := measure(t)
-	for i := range int64(10) {
+	for i := range int64(5) {
 		next := connections * (i + 1) / 10
 		reaches(t, made, next)
-		if i >= 5 {
-			m.SetPeers(nil, table)
-			m.SetPeers([]bgp.Peer{p}, table)
-		} else if now := measure(t); now.descriptors > before.descriptors+heldOpen || now.goroutines > before.goroutines+heldOpen {
+		if now := measure(t); now.descriptors > before.descriptors+heldOpen || now.goroutines > before.goroutines+heldOpen {
 			t.Fatalf("after %d connections: %+v, and %+v before", next, now, before)
 		}
+	}
+	for i := range int64(churnDeletions) {
+		m.SetPeers(nil, table)
+		m.SetPeers([]bgp.Peer{p}, table)
+		reaches(t, made, connections/2+connections/2*(i+1)/churnDeletions)
 	}
 	m.SetPeers(nil, table)
 }

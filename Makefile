@@ -183,6 +183,16 @@ test-e2e: cluster ## Run the tests on a real cluster of their own (needs root).
 	go -C test test -count=1 -timeout 40m -v ./e2e/...
 	@$(DEVCLUSTER) down
 
+# The version that is upgraded: a commit or tag of this repository. Not a part of test: a clone may
+# have no history, and the earlier version is built as well.
+EARLIER ?= 4f7b19f
+
+.PHONY: test-upgrade
+test-upgrade: export LBSTACK_CLUSTER := upgrade
+test-upgrade: export NODES := 4
+test-upgrade: prerequisites image build-installer ## Upgrade a real cluster of its own from the version EARLIER to this one, under traffic (needs root and the history).
+	@hack/upgrade.sh $(EARLIER)
+
 .PHONY: bench
 bench: bench-allocator bench-allocation bench-speaker ## Run the benchmarks of docs/benchmarks.md that need no root.
 

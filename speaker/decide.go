@@ -29,6 +29,8 @@ type view struct {
 	// received from; unknown: there are such nodes of which it has not.
 	learned map[lb.NodeName]segment.Hardware
 	unknown bool
+	// stranger: there are nodes whose speakers are missed and were never received from.
+	stranger bool
 	// partitioned: this speaker is cut from a larger group of speakers.
 	partitioned bool
 }

@@ -289,8 +289,10 @@ func (e *Engine) round(now time.Time) time.Time {
 		e.Announcer.Repeat() // others may have announced the addresses meanwhile
 	}
 	e.running = true
-	if e.inMinority() {
+	if e.inMinority() || len(e.minority.queries) > 0 {
 		e.ask(&Questions{Addresses: e.minority.queries, Nodes: e.unmet(in)})
+	} else {
+		e.ask(nil)
 	}
 	e.mu.Lock()
 	e.synced, e.owning = true, len(e.claims)

@@ -30,7 +30,8 @@ import (
 //     has no address that a speaker may announce which it misses, unless the nodes that it
 //     misses answer on the segment: what they announce is received then.
 //
-// A speaker in the majority does none of this: it acts at once.
+// A speaker in the majority does none of this: it acts at once. Only what no speaker ever had, as far
+// as it knows, it asks the segment about while it misses a speaker that it has never received from.
 
 const (
 	// reachWithin is how long a speaker that comes into a minority waits for the first
@@ -351,12 +352,12 @@ func (v *view) misses(node lb.NodeName) bool {
 	return is
 }
 
-// askFirst takes out of a decision, in a minority, what no speaker in the view has and the
-// segment was not asked about yet, and what is given up.
+// askFirst takes out of a decision what no speaker in the view has and the segment is asked about
+// first, and, in a minority, what is given up.
 func (e *Engine) askFirst(v *view, d *decision) {
 	e.minority.queries = map[netip.Addr][]string{}
 	defer e.noteFirst(v, d)
-	if !e.inMinority() {
+	if !e.inMinority() && !v.stranger {
 		return
 	}
 	for address := range d.Own {
@@ -365,10 +366,7 @@ func (e *Engine) askFirst(v *view, d *decision) {
 		}
 	}
 	for address, claim := range d.Own {
-		if claim.Cause != ownership.First && claim.Cause != ownership.Failure {
-			continue
-		}
-		if !e.waits(v.now) && (e.free(v, address) || e.mayShare(v, address)) {
+		if !e.asksAbout(v, claim.Cause) || !e.waits(v.now) && (e.free(v, address) || e.mayTake(v, address)) {
 			continue
 		}
 		delete(d.Own, address)
@@ -393,18 +391,32 @@ func (e *Engine) free(v *view, address netip.Addr) bool {
 	return is && v.now.Sub(at) < segment.FreshFor && at.After(e.minority.yielded[address])
 }
 
-// mayShare returns whether an address is taken although a host answers for it: one that is no
-// node, such as a router that answers for every address, where such hosts keep no address from
-// being announced.
-func (e *Engine) mayShare(v *view, address netip.Addr) bool {
+// asksAbout returns whether the segment is asked before an address is taken. In the majority it is
+// while a speaker is missed that was never received from: what that one has looks as if no
+// speaker ever had it.
+func (e *Engine) asksAbout(v *view, cause ownership.Cause) bool {
+	switch cause {
+	case ownership.First:
+		return e.inMinority() || v.stranger
+	case ownership.Failure:
+		return e.inMinority()
+	}
+	return false
+}
+
+// mayTake returns whether an address is taken although a host answers for it: one that is no
+// node, such as a router that answers for every address. In a minority that is so where such hosts
+// keep no address from being announced. In the majority the announcer probes the address, and
+// reports the host.
+func (e *Engine) mayTake(v *view, address netip.Addr) bool {
 	use, is := v.in.segment.InUse[address]
-	return is && v.in.want.Detection != Enforce && e.isForeign(v, use.Hardware[:])
+	return is && (!e.inMinority() || v.in.want.Detection != Enforce) && e.isForeign(v, use.Hardware[:])
 }
 
 // wasAsked returns whether the segment was asked about an address that is taken: there is no
 // need to probe it once more.
 func (e *Engine) wasAsked(v *view, address netip.Addr, cause ownership.Cause) bool {
-	return e.inMinority() && (cause == ownership.First || cause == ownership.Failure) && e.free(v, address)
+	return e.asksAbout(v, cause) && e.free(v, address)
 }
 
 // nextInMinority returns when time alone changes a decision because of what the segment

@@ -46,11 +46,12 @@ func (e *Engine) met(node lb.NodeName) bool {
 // learn notes the hardware addresses of nodes whose speakers are missed and were never received
 // from, as the segment has answered.
 func (e *Engine) learn(v *view) {
-	v.learned, v.unknown = map[lb.NodeName]segment.Hardware{}, false
+	v.learned, v.unknown, v.stranger = map[lb.NodeName]segment.Hardware{}, false, false
 	for _, m := range v.in.view.Missing {
 		if e.met(m.Node) {
 			continue
 		}
+		v.stranger = true
 		if hardware, known := v.in.segment.Nodes[v.in.hosts[m.Node]]; known {
 			v.learned[m.Node] = hardware
 		} else {

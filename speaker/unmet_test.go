@@ -131,6 +131,50 @@ func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 	}
 }
 
+// What a node announces that was never received from looks as if no node had it.
+func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
+	answers := func(hardware net.HardwareAddr) segment.Results {
+		return segment.Results{
+			InUse: map[netip.Addr]segment.Use{a1: {Hardware: segment.Hardware(hardware), Since: time.Now()}},
+			Nodes: map[netip.Addr]segment.Hardware{host2: segment.Hardware(mac('2'))}, NodesAsked: true,
+		}
+	}
+	takes, probes := on0(false, a1), on0(true, a1)
+	for _, tt := range []struct {
+		name    string
+		results func() segment.Results
+		serves  map[netip.Addr]speaker.Owned
+	}{
+		{"before the segment has answered", func() segment.Results { return segment.Results{} }, nil},
+		{"no host answers", func() segment.Results { return segment.Results{Free: map[netip.Addr]time.Time{a1: time.Now()}} }, takes},
+		{"the node answers", func() segment.Results { return answers(mac('2')) }, nil},
+		{"the node of a peer answers, which may have it from the speaker before", func() segment.Results { return answers(mac('1')) }, nil},
+		{"another host answers", func() segment.Results { return answers(mac('9')) }, probes},
+		{"a host answers before the nodes were asked", func() segment.Results {
+			r := answers(mac('9'))
+			r.Nodes, r.NodesAsked = nil, false
+			return r
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.engine.SetHosts(map[lb.NodeName]netip.Addr{"p1": host1, "p2": host2})
+				b.want.Addresses, b.view.Missing, b.view.Peers = want(wanted(a1, self)), missing("p2"), []mesh.Peer{peer("p1", nil)}
+				b.tell()
+				b.after(3 * time.Second)
+				b.same("what is asked", []string{"ask [192.168.1.1] and nodes [192.168.0.12]"}, b.heard("ask"))
+				b.engine.SetSegment(tt.results())
+				b.settle()
+				b.serves("", tt.serves)
+				b.hear(peer("p1", nil), peer("p2", nil))
+				b.after(time.Second)
+				b.same("what is asked when the node is received from", "ask nothing", b.heard("ask")[len(b.heard("ask"))-1])
+			})
+		})
+	}
+}
+
 func TestSurvivorAndAHostThatAnswersForItsAddresses(t *testing.T) {
 	host := segment.Hardware(mac('9'))
 	for _, tt := range []struct {

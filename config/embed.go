@@ -5,7 +5,7 @@ package config
 
 import "embed"
 
-// Files are the kustomizations controller and speaker.
+// Files are the kustomizations controller, speaker and removal.
 //
-//go:embed controller/*.yaml speaker/*.yaml
+//go:embed controller/*.yaml speaker/*.yaml removal/*.yaml
 var Files embed.FS

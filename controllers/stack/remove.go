@@ -25,8 +25,8 @@ import (
 const (
 	// removeAgain is how soon a removal that waits goes on.
 	removeAgain = time.Second
-	// lostPod is how long after its time a pod that does not end still holds
-	// up the removal: its node is gone, or cut off.
+	// lostPod is how long after its grace period a pod that does not end still holds up the
+	// removal.
 	lostPod = time.Minute
 )
 
@@ -74,19 +74,34 @@ func (r *Reconciler) stopWorkloads(ctx context.Context, stack *v1beta1.LoadBalan
 	if err != nil {
 		return "", err
 	}
-	return runningPods(pods, time.Now()), nil
+	var nodes corev1.NodeList
+	if err := r.Client.List(ctx, &nodes); err != nil {
+		return "", fmt.Errorf("listing the nodes of the pods that end: %w", err)
+	}
+	return runningPods(pods, reporting(nodes.Items), time.Now()), nil
 }
 
-// runningPods names the components' pods that have not ended. One that should
-// have ended long ago does not count: nobody can say that it will.
-func runningPods(pods []corev1.Pod, now time.Time) string {
+// reporting returns the nodes whose kubelets report, as far as Kubernetes knows.
+func reporting(nodes []corev1.Node) map[string]bool {
+	list := map[string]bool{}
+	for i := range nodes {
+		ready := readyOf(&nodes[i])
+		list[nodes[i].Name] = ready != nil && ready.Status != corev1.ConditionUnknown
+	}
+	return list
+}
+
+// runningPods names the components' pods that have not ended. A deleted pod on a node whose kubelet
+// does not report does not count, and neither does one whose grace period ended long ago: the API
+// server does not learn whether they end.
+func runningPods(pods []corev1.Pod, reporting map[string]bool, now time.Time) string {
 	var names []string
 	for i := range pods {
 		pod := &pods[i]
 		if c := pod.Labels[v1beta1.LabelComponent]; c != "controller" && c != "speaker" {
 			continue
 		}
-		if pod.DeletionTimestamp != nil && now.Sub(pod.DeletionTimestamp.Time) > lostPod {
+		if pod.DeletionTimestamp != nil && (now.Sub(pod.DeletionTimestamp.Time) > lostPod || pod.Spec.NodeName != "" && !reporting[pod.Spec.NodeName]) {
 			continue
 		}
 		names = append(names, pod.Name)

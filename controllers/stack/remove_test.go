@@ -16,7 +16,11 @@ import (
 func TestRunningPods(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	pod := func(name, component string) corev1.Pod {
-		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1beta1.LabelComponent: component}}}
+		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1beta1.LabelComponent: component}}, Spec: corev1.PodSpec{NodeName: "up"}}
+	}
+	at := func(p corev1.Pod, node string) corev1.Pod {
+		p.Spec.NodeName = node
+		return p
 	}
 	// due is when a pod must have ended.
 	due := func(p corev1.Pod, at time.Time) corev1.Pod {
@@ -36,11 +40,22 @@ func TestRunningPods(t *testing.T) {
 		{name: "a pod that is a little late is waited for", pods: []corev1.Pod{due(pod("speaker-a", "speaker"), now.Add(-lostPod))}, want: "waiting until these pods have ended: speaker-a"},
 		{name: "a pod that is lost does not hold up the removal", pods: []corev1.Pod{due(pod("speaker-a", "speaker"), now.Add(-lostPod-time.Second)), pod("speaker-b", "speaker")},
 			want: "waiting until these pods have ended: speaker-b"},
+		{name: "deleted pod on a node whose kubelet does not report is not waited for", pods: []corev1.Pod{due(at(pod("speaker-a", "speaker"), "silent"), now.Add(70*time.Second))}},
+		{name: "deleted pod on a node that does not exist is not waited for", pods: []corev1.Pod{due(at(pod("speaker-a", "speaker"), "removed"), now.Add(70*time.Second))}},
+		{name: "deleted pod on a node that is not ready and reports is waited for", pods: []corev1.Pod{due(at(pod("speaker-a", "speaker"), "unready"), now.Add(70*time.Second))},
+			want: "waiting until these pods have ended: speaker-a"},
+		{name: "deleted pod without a node is waited for", pods: []corev1.Pod{due(at(pod("speaker-a", "speaker"), ""), now.Add(time.Second))}, want: "waiting until these pods have ended: speaker-a"},
+		{name: "pod that is not deleted yet is waited for on a node whose kubelet does not report", pods: []corev1.Pod{at(pod("speaker-a", "speaker"), "silent")},
+			want: "waiting until these pods have ended: speaker-a"},
 		{name: "when only lost pods are left the removal goes on", pods: []corev1.Pod{due(pod("speaker-a", "speaker"), now.Add(-time.Hour))}},
 	}
+	node := func(name string, ready corev1.ConditionStatus) corev1.Node {
+		return corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}}}
+	}
+	nodes := reporting([]corev1.Node{node("up", corev1.ConditionTrue), node("unready", corev1.ConditionFalse), node("silent", corev1.ConditionUnknown)})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := runningPods(tt.pods, now); got != tt.want {
+			if got := runningPods(tt.pods, nodes, now); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -68,24 +69,27 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 	return unstructured.SetNestedMap(object.Object, pod, "spec", "template", "spec")
 }
 
-// writtenAs is the user that the policies in the manifests are about.
-const writtenAs = "'system:serviceaccount:lbstack-system:lbstack-speaker'"
+// writtenIn is the namespace that the policies in the manifests are about.
+const writtenIn = "lbstack-system"
 
-// adjustPolicy makes a policy one about the speakers in their namespace. A policy that is
-// about no speaker is an error: it would restrict nobody.
+// adjustPolicy has a policy be about the namespace of the components. A policy that names no
+// namespace is an error: it would restrict nobody.
 func adjustPolicy(object *unstructured.Unstructured, namespace string) error {
 	conditions, _, err := unstructured.NestedSlice(object.Object, "spec", "matchConditions")
 	if err != nil {
 		return err
 	}
-	if len(conditions) != 1 {
-		return errors.New("it has not exactly one match condition")
+	named := 0
+	for _, item := range conditions {
+		condition, _ := item.(map[string]any)
+		expression, _ := condition["expression"].(string)
+		if count := strings.Count(expression, writtenIn); count > 0 {
+			named += count
+			condition["expression"] = strings.ReplaceAll(expression, writtenIn, namespace)
+		}
 	}
-	condition, ok := conditions[0].(map[string]any)
-	expression, isText := condition["expression"].(string)
-	if !ok || !isText || strings.Count(expression, writtenAs) != 1 {
-		return errors.New("its match condition does not name the speakers' ServiceAccount")
+	if named != 1 {
+		return fmt.Errorf("its match conditions name the namespace %d times, want once", named)
 	}
-	condition["expression"] = strings.Replace(expression, writtenAs, "'system:serviceaccount:"+namespace+":lbstack-speaker'", 1)
 	return unstructured.SetNestedSlice(object.Object, conditions, "spec", "matchConditions")
 }

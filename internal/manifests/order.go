@@ -27,8 +27,8 @@ type Kind struct {
 // watches for changes of what was rendered watches these.
 func Kinds() []Kind {
 	return []Kind{
-		// A policy restricts what the role of the speakers grants: it is there before they run,
-		// and goes after them.
+		// Policies restrict what the role of the speakers grants, and protect what the operator
+		// needs for the removal: they are there first, and go last.
 		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicy"), false},
 		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicyBinding"), false},
 		{corev1.SchemeGroupVersion.WithKind("Secret"), true},

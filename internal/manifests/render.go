@@ -72,7 +72,7 @@ func build() (objects []*unstructured.Unstructured, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, component := range []string{componentController, componentSpeaker} {
+	for _, component := range []string{componentController, componentSpeaker, "removal"} {
 		resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, component)
 		if err != nil {
 			return nil, fmt.Errorf("building the manifests of the %s: %w", component, err)

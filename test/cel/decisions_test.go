@@ -167,7 +167,7 @@ func validator(t *testing.T, policy *admissionv1.ValidatingAdmissionPolicy) vali
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := plugin.OptionalVariableDeclarations{HasAuthorizer: true}
+	options := plugin.OptionalVariableDeclarations{HasParams: policy.Spec.ParamKind != nil, HasAuthorizer: true}
 	var variables []plugin.NamedExpressionAccessor
 	for _, v := range policy.Spec.Variables {
 		variables = append(variables, &validating.Variable{Name: v.Name, Expression: v.Expression})

@@ -51,7 +51,7 @@ func TestPolicies_BrokenExpressionIsFound(t *testing.T) {
 	checker := typeChecker(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			policy := policies(t)[0]
+			policy := policyNamed(t, "lbstack-speaker-states")
 			tt.distort(&policy.Spec)
 			got := strings.Join(slices.Concat(compilePolicy(t, policy), mistyped(checker, policy)), "\n")
 			if !strings.Contains(got, tt.want) {
@@ -129,6 +129,16 @@ func policies(t *testing.T) []*admissionv1.ValidatingAdmissionPolicy {
 		t.Fatal("the operator renders no admission policy")
 	}
 	return found
+}
+
+func policyNamed(t *testing.T, name string) *admissionv1.ValidatingAdmissionPolicy {
+	t.Helper()
+	list := policies(t)
+	i := slices.IndexFunc(list, func(p *admissionv1.ValidatingAdmissionPolicy) bool { return p.Name == name })
+	if i < 0 {
+		t.Fatalf("the operator renders no policy %s", name)
+	}
+	return list[i]
 }
 
 // schemas are those of the CRDs.

@@ -243,7 +243,7 @@ func (b *operatorBed) run() {
 func components() []client.Object {
 	objects := []client.Object{meshKeySecret(), passwordsSecret(), controllerDeployment(), speakerDaemonSet(),
 		&policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-controller"}}}
-	for _, name := range []string{"lbstack-speaker-states", "lbstack-speaker-routes"} {
+	for _, name := range []string{"lbstack-removal", "lbstack-speaker-states", "lbstack-speaker-routes"} {
 		global := metav1.ObjectMeta{Name: name}
 		objects = append(objects, &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: global}, &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: global})
 	}

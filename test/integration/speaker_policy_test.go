@@ -167,15 +167,7 @@ func (b *operatorBed) speakerToken(node string) client.Client {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-speaker"}}
 	request := &authenticationv1.TokenRequest{}
 	if node != "" {
-		pod := &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "s-" + node[:min(len(node), 200)]},
-			Spec: corev1.PodSpec{
-				ServiceAccountName: account.Name, NodeName: node, Containers: []corev1.Container{{Name: "speaker", Image: operatorImage}},
-				TerminationGracePeriodSeconds: new(int64(0)), // no kubelet ends it
-			},
-		}
-		create(b.T, b.Client, pod)
-		request.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}
+		request.Spec.BoundObjectRef = b.podOn(node, account.Name)
 	}
 	if err := b.SubResource("token").Create(context.Background(), account, request); err != nil {
 		b.Fatalf("requesting a token of the speakers: %v", err)
@@ -191,4 +183,19 @@ func (b *operatorBed) speakerToken(node string) client.Client {
 		b.Fatal(err)
 	}
 	return c
+}
+
+// podOn creates a pod of a ServiceAccount on a node, which goes with the test, and returns what a
+// token can be bound to.
+func (b *operatorBed) podOn(node, account string) *authenticationv1.BoundObjectReference {
+	b.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "s-" + node[:min(len(node), 200)]},
+		Spec: corev1.PodSpec{
+			ServiceAccountName: account, NodeName: node, Containers: []corev1.Container{{Name: "speaker", Image: operatorImage}},
+			TerminationGracePeriodSeconds: new(int64(0)), // no kubelet ends it
+		},
+	}
+	create(b.T, b.Client, pod)
+	return &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}
 }

@@ -104,6 +104,7 @@ func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Insta
 			return nil
 		}
 		a.pieces = make([][]byte, piece.Count)
+		m.noteUnknown(from)
 	}
 	a.at = now
 	if a.pieces[piece.Index] != nil || !m.reserve(now, from, len(piece.Data)) {

@@ -79,6 +79,7 @@ type Machine struct {
 	gossip     int           // whose turn it is to receive a heartbeat that does not watch this speaker
 	turn       int           // whose turn it is to be named in a digest
 	latest     []*peer       // whose states have come since the last digest, the earliest first
+	unknown    []*peer       // see pullUnknown
 	wanted     []*peer       // whose state a digest has named and this speaker does not have
 
 	greeted       time.Time // when a peer asked last for a session
@@ -168,7 +169,7 @@ func (m *Machine) remove(p *peer) {
 		}
 	}
 	is := func(other *peer) bool { return other == p }
-	m.latest, m.wanted = slices.DeleteFunc(m.latest, is), slices.DeleteFunc(m.wanted, is)
+	m.latest, m.wanted, m.unknown = slices.DeleteFunc(m.latest, is), slices.DeleteFunc(m.wanted, is), slices.DeleteFunc(m.unknown, is)
 	m.ring.stale = true
 }
 

@@ -72,24 +72,34 @@ func (m *Machine) pull(p *peer, nonce uint64, missing []uint16) Send {
 }
 
 // pullUnknown asks those that there is a session with and no state of, and those that have relayed
-// only some pieces of one: the others may have been lost. One whose time to be back is over publishes another one once it goes on.
-func (m *Machine) pullUnknown(now time.Time) []Send {
-	var sends []Send
-	for _, p := range m.ordered() {
-		if !p.met || now.Sub(p.pulled) < m.timing.Timeout/2 {
-			continue
-		}
+// only some pieces of one: the others may have been lost. One whose time to be back is over
+// publishes another one once it goes on. It looks only at peers that were met, or began to relay
+// a state, since all was known of them.
+func (m *Machine) pullUnknown(now time.Time) (sends []Send) {
+	m.unknown = slices.DeleteFunc(m.unknown, func(p *peer) bool {
 		about := p.assembly.about
+		relays := about != nil && about != p
 		switch {
-		case about != nil && about != p && m.isStuck(now, p):
+		case !p.met || p.live && !relays:
+			return true
+		case now.Sub(p.pulled) < m.timing.Timeout/2:
+		case relays && m.isStuck(now, p):
 			p.pulled = now
 			sends = append(sends, m.pullFrom(p, about, p.assembly.missing(about, p.assembly.sequence)))
 		case !p.live && !p.isRestarting():
 			p.pulled = now
 			sends = append(sends, m.pull(p, 0, p.assembly.missing(p, p.assembly.sequence)))
 		}
-	}
+		return false
+	})
 	return sends
+}
+
+// noteUnknown has pullUnknown look at a peer.
+func (m *Machine) noteUnknown(p *peer) {
+	if !slices.Contains(m.unknown, p) {
+		m.unknown = append(m.unknown, p)
+	}
 }
 
 // isStuck returns whether pieces are missing of a state that a peer relays, and none has come for

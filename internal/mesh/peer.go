@@ -88,6 +88,7 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 	}
 	p.met, p.dead, p.suspected, p.received, p.asked, p.pulled = true, false, time.Time{}, now, time.Time{}, now
 	m.reached(p)
+	m.noteUnknown(p)
 	m.ring.pairs = true
 	if p.late {
 		p.late = false

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -67,5 +68,10 @@ func (n *network) agreement(times, together int) (deaths, error) {
 	return d, nil
 }
 
-// at returns a quantile.
-func (d deaths) at(q float64) time.Duration { return d.took[int(q*float64(len(d.took)-1)+0.5)] }
+// at returns a quantile in milliseconds; empty: nothing was measured.
+func (d deaths) at(q float64) string {
+	if len(d.took) == 0 {
+		return ""
+	}
+	return strconv.FormatInt(d.took[int(q*float64(len(d.took)-1)+0.5)].Milliseconds(), 10)
+}

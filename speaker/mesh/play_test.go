@@ -104,9 +104,19 @@ func (w *world) look() {
 }
 
 // canServe returns whether a process may be expected to: it does not wait for others any
-// more, knows what the cluster wants, and the gateway is on its side of the segment.
+// more, knows what the cluster wants, the gateway is on its side of the segment, and the
+// controller has no outdated report.
 func (w *world) canServe(p *process) bool {
-	return time.Since(p.begun) > calm && p.wanted == w.wanted && !w.away[p.n.name]
+	return time.Since(p.begun) > calm && p.wanted == w.wanted && !w.away[p.n.name] && !w.outdated()
+}
+
+// outdated returns whether a speaker stands still whose latest report has not reached the API
+// server: the controller takes the one before for the truth.
+func (w *world) outdated() bool {
+	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
+		p := w.nodes[n].p
+		return p != nil && !p.dead && p.frozen.Load() != nil && !slices.Equal(w.states[n].Missing, p.latest.Missing)
+	})
 }
 
 // agreed returns whether all processes know what the cluster wants, and have acted on it. The

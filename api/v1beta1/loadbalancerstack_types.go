@@ -382,7 +382,8 @@ type SpeakerPorts struct {
 	// +optional
 	Health int32 `json:"health,omitempty"`
 
-	// metrics is the TCP port on 127.0.0.1 for metrics. 1024 to 29999, default 7574.
+	// metrics is the TCP port, on the address of the node, for metrics over TLS, to users that
+	// may get /metrics. 1024 to 29999, default 7574.
 	// +kubebuilder:default=7574
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=29999

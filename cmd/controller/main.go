@@ -21,8 +21,7 @@ func main() {
 	logLevel := flag.String("log-level", "info", "how much to log: error, info or debug")
 	class := flag.String("load-balancer-class", "", "serve Services of this spec.loadBalancerClass; empty: Services without one")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election lease and of the Secrets with passwords (default: $POD_NAMESPACE)")
-	flag.StringVar(&o.MetricsAddress, "metrics-bind-address", ":8080", "where metrics are served; 0: nowhere")
-	flag.StringVar(&o.HealthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0: nowhere")
+	o.Flags(flag.CommandLine, ":8081", ":8443")
 	flag.Parse()
 	o.Hung = func(err error) { termination.ExitHung("controller", err) }
 	if err := run(ctrl.SetupSignalHandler(), o, *logLevel, *class); err != nil {

@@ -24,8 +24,7 @@ func main() {
 	logLevel := flag.String("log-level", "info", "how much to log: error, info or debug")
 	image := flag.String("image", os.Getenv("RELATED_IMAGE_LBSTACK"), "image of the components (default: $RELATED_IMAGE_LBSTACK)")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator, where the components run (default: $POD_NAMESPACE)")
-	flag.StringVar(&o.MetricsAddress, "metrics-bind-address", ":8080", "where metrics are served; 0: nowhere")
-	flag.StringVar(&o.HealthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0: nowhere")
+	o.Flags(flag.CommandLine, ":8081", ":8443")
 	flag.Parse()
 	o.Hung = func(err error) { termination.ExitHung("operator", err) }
 	if err := run(ctrl.SetupSignalHandler(), o, *logLevel, *image); err != nil {

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -34,8 +36,7 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	node := set.String("node", os.Getenv("NODE_NAME"), "name of this node (default: $NODE_NAME)")
 	set.StringVar(&s.address, "address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
 	set.StringVar(&s.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
-	set.StringVar(&s.HealthAddress, "health-probe-bind-address", fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultHealthPort), "where /healthz and /readyz are served; 0: nowhere")
-	set.StringVar(&s.MetricsAddress, "metrics-bind-address", fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultMetricsPort), "where metrics are served; 0: nowhere")
+	s.Flags(set, fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultHealthPort), fmt.Sprintf(":%d", v1beta1.DefaultMetricsPort))
 	set.UintVar(&s.port, "member-port", uint(v1beta1.DefaultMeshPort), "UDP port of the mesh between speakers, on the node's address")
 	set.StringVar(&s.keyDir, "member-key-dir", "/etc/lbstack/mesh-keys", "folder with the keys of the mesh: files key-1, key-2 and so on with 32 bytes each, of which the highest is the newest")
 	set.StringVar(&s.stateDir, "state-dir", "/var/lib/lbstack", "folder in which the node keeps what it needs when the API server is away")
@@ -53,6 +54,15 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	}
 	s.Node = lb.NodeName(*node)
 	return s, nil
+}
+
+// onNode is an address that is served: without a host it is on that of the node, and not on
+// others of its network.
+func onNode(listen string, node netip.Addr) string {
+	if port, without := strings.CutPrefix(listen, ":"); without {
+		return net.JoinHostPort(node.String(), port)
+	}
+	return listen
 }
 
 // choice is a flag that is one of a few words.

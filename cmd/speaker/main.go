@@ -45,6 +45,7 @@ func run(ctx context.Context, s settings) error {
 	if o.Address, err = netip.ParseAddr(s.address); err != nil || o.Node == "" || o.Namespace == "" {
 		return fmt.Errorf("who am I? node %q, address %q, namespace %q: set NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, s.address, o.Namespace)
 	}
+	o.MetricsAddress = onNode(o.MetricsAddress, o.Address)
 	keys, err := openKeys(s.keyDir, log.WithName("keys"))
 	if err != nil {
 		return err

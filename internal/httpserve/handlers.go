@@ -30,11 +30,12 @@ func Health(ready func() error) http.Handler {
 // that a flood of requests costs no more than one each second.
 const freshness = time.Second
 
-// Metrics serves /metrics, in the text format of Prometheus.
-func Metrics(gatherer prometheus.Gatherer) http.Handler {
-	m := &metrics{gatherer: gatherer}
+// Metrics serves /metrics, in the text format of Prometheus, to the clients that the guard of
+// the path lets pass.
+func Metrics(gatherer prometheus.Gatherer, guard func(path string, inner http.Handler) http.Handler) http.Handler {
+	const path = "/metrics"
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", m)
+	mux.Handle("GET "+path, guard(path, &metrics{gatherer: gatherer}))
 	return mux
 }
 

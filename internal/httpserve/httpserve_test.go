@@ -27,6 +27,12 @@ func serve(t *testing.T, handler http.Handler) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	run(t, server, listener)
+	return listener.Addr().String()
+}
+
+func run(t *testing.T, server *http.Server, listener net.Listener) {
+	t.Helper()
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -35,7 +41,6 @@ func serve(t *testing.T, handler http.Handler) string {
 			t.Errorf("serving ended with %v, want %v", err, http.ErrServerClosed)
 		}
 	})
-	return listener.Addr().String()
 }
 
 // dial connects from an address of loopback.
@@ -87,7 +92,7 @@ func TestListen_HeldConnections(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			address := serve(t, Health(func() error { return nil }))
 			var held []*net.TCPConn
-			for i := range mostConnections + 100 {
+			for i := range plain.Connections + 100 {
 				c := dial(t, fmt.Sprintf("127.0.1.%d", 1+i%2), address)
 				_, _ = io.WriteString(c, sent) // it may be closed by now
 				held = append(held, c)
@@ -160,12 +165,15 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// open guards nothing.
+func open(_ string, inner http.Handler) http.Handler { return inner }
+
 func TestMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	count := prometheus.NewCounter(prometheus.CounterOpts{Name: "things_total", Help: "Things."})
 	registry.MustRegister(count)
 	count.Inc()
-	status, body := ask(t, serve(t, Metrics(registry)), "/metrics")
+	status, body := ask(t, serve(t, Metrics(registry, open)), "/metrics")
 	want := "# HELP things_total Things.\n# TYPE things_total counter\nthings_total 1\n"
 	if status != http.StatusOK || body != want {
 		t.Errorf("got %d %q, want 200 %q", status, body, want)
@@ -192,7 +200,7 @@ func TestMetrics_GatheredOnceASecond(t *testing.T) {
 func TestMetrics_Broken(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(twice{})
-	status, body := ask(t, serve(t, Metrics(registry)), "/metrics")
+	status, body := ask(t, serve(t, Metrics(registry, open)), "/metrics")
 	if status != http.StatusInternalServerError || !strings.Contains(body, "gathering the metrics") {
 		t.Errorf("got %d %q, want 500 and what went wrong", status, body)
 	}

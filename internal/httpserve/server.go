@@ -6,6 +6,7 @@ package httpserve
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log"
 	"net"
@@ -18,16 +19,22 @@ import (
 )
 
 const (
-	// mostConnections are open at once on one port. Each takes up to some 30 KiB.
-	mostConnections = 1024
-	// perSecond connections are served each second on one port. At this rate one of a full
-	// port stays for a second, which is enough for a probe.
-	perSecond = 1000
 	// requestBytes bounds a request: its line and its headers.
 	requestBytes = 4 << 10
-	// toSend is how long a client may take to send its request, and toReceive how long to
-	// send the request and take the answer. The kubelet waits for 5 s, Prometheus for 10 s.
-	toSend, toReceive = 2 * time.Second, 12 * time.Second
+	// toSend is how long a client may take to send its request, toSendTLS how long for the
+	// handshake and then for the request, and toReceive how long to send the request and take
+	// the answer. The kubelet waits for 5 s, Prometheus for 10 s.
+	toSend, toSendTLS, toReceive = 2 * time.Second, 5 * time.Second, 12 * time.Second
+)
+
+var (
+	// plain: a connection takes up to some 30 KiB. 1000 are served each second: at this rate
+	// one of a full port stays for a second, which is enough for a probe.
+	plain = netlimit.Limits{Connections: 1024, Bytes: requestBytes, PerSecond: 1000}
+	// encrypted: a connection takes up to some 70 KiB, and its handshake some ten times the
+	// processor of a plain one. The bytes are those of a handshake, which may begin a second
+	// time, and of a request with a token.
+	encrypted = netlimit.Limits{Connections: 256, Bytes: 16 << 10, PerSecond: 100}
 )
 
 // Listen binds a TCP address, and returns the server that is to serve the handler there.
@@ -35,21 +42,38 @@ const (
 // one with a body is not answered: net/http's own ways to refuse these wait for half a second
 // after the answer, in a goroutine that outlives the connection and that nothing bounds.
 func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
+	return listen(address, plain, toSend, handler, logger)
+}
+
+// ListenTLS is Listen with TLS 1.3. The certificate is asked for on each connection.
+func ListenTLS(address string, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
+	server, listener, err := listen(address, encrypted, toSendTLS, handler, logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	config := &tls.Config{
+		GetCertificate: certificate, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
+		SessionTicketsDisabled: true, // a client comes each half minute
+	}
+	return server, tls.NewListener(listener, config), nil
+}
+
+func listen(address string, limits netlimit.Limits, within time.Duration, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
 	listener, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("listening on %s: %w", address, err)
 	}
 	server := &http.Server{
 		Handler:           withoutBody(handler),
-		MaxHeaderBytes:    2 * requestBytes, // the listener ends it before
-		ReadHeaderTimeout: toSend,
-		ReadTimeout:       toSend,
+		MaxHeaderBytes:    int(2 * limits.Bytes), // the listener ends it before
+		ReadHeaderTimeout: within,
+		ReadTimeout:       within,
 		WriteTimeout:      toReceive,
 		// What clients do wrong is not to fill the log.
 		ErrorLog: log.New(lines{logger}, "", 0),
 	}
 	server.SetKeepAlivesEnabled(false)
-	return server, netlimit.NewListener(listener, netlimit.Limits{Connections: mostConnections, Bytes: requestBytes, PerSecond: perSecond}), nil
+	return server, netlimit.NewListener(listener, limits), nil
 }
 
 // withoutBody ends the connection of a request that has a body, or says so.

@@ -5,7 +5,6 @@ package manager
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -15,12 +14,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/httpserve"
 	"github.com/lbstack/lbstack/internal/version"
 )
 
@@ -38,9 +35,8 @@ type Options struct {
 	Name string
 	// Namespace of the lease.
 	Namespace string
-	// MetricsAddress and HealthAddress are where metrics and health are served;
-	// "0" means nowhere.
-	MetricsAddress, HealthAddress string
+	// Endpoints are what it serves.
+	Endpoints
 	// QPS bounds the requests a second to the API server; twice as many may come
 	// at once.
 	QPS int
@@ -100,7 +96,7 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	if err := mgr.Add(watching{metrics.Registry, o.Hung}); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
-	if err := Serve(mgr, o.HealthAddress, o.MetricsAddress, func() error { return nil }); err != nil {
+	if err := Serve(mgr, o.Endpoints, o.Name, func() error { return nil }); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
 	return mgr, nil
@@ -109,30 +105,3 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 // Nowhere keeps controller-runtime from serving metrics: its server has no bounds. Its
 // health checks are not served unless an address is set.
 func Nowhere() metricsserver.Options { return metricsserver.Options{BindAddress: "0"} }
-
-// closing bounds how long requests that are under way may hold up the end of a program.
-const closing = time.Second
-
-// Serve adds servers of health checks and metrics to a manager; see httpserve. An address
-// of "0" means nowhere. An address that is taken is an error.
-func Serve(mgr ctrl.Manager, health, metricsAddress string, ready func() error) error {
-	for _, s := range []struct {
-		name, address string
-		handler       http.Handler
-	}{
-		{"health", health, httpserve.Health(ready)},
-		{"metrics", metricsAddress, httpserve.Metrics(metrics.Registry)},
-	} {
-		if s.address == "0" {
-			continue
-		}
-		server, listener, err := httpserve.Listen(s.address, s.handler, mgr.GetLogger().WithName(s.name))
-		if err != nil {
-			return fmt.Errorf("serving %s: %w", s.name, err)
-		}
-		if err := mgr.Add(&manager.Server{Name: s.name, Server: server, Listener: listener, ShutdownTimeout: new(closing)}); err != nil {
-			return fmt.Errorf("serving %s: %w", s.name, errors.Join(err, listener.Close()))
-		}
-	}
-	return nil
-}

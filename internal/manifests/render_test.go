@@ -189,7 +189,7 @@ func TestRender_PortsOfTheSpeaker(t *testing.T) {
 			for _, want := range []string{
 				fmt.Sprintf("--member-port=%d", tt.mesh),
 				fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", tt.health),
-				fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", tt.metrics),
+				fmt.Sprintf("--metrics-bind-address=:%d", tt.metrics),
 			} {
 				if !slices.Contains(container.Args, want) {
 					t.Errorf("got the arguments %q, want %s among them", container.Args, want)
@@ -198,7 +198,7 @@ func TestRender_PortsOfTheSpeaker(t *testing.T) {
 			want := []corev1.ContainerPort{
 				{Name: "mesh", Protocol: corev1.ProtocolUDP, ContainerPort: tt.mesh, HostPort: tt.mesh},
 				{Name: "health", Protocol: corev1.ProtocolTCP, ContainerPort: tt.health, HostPort: tt.health, HostIP: "127.0.0.1"},
-				{Name: "metrics", Protocol: corev1.ProtocolTCP, ContainerPort: tt.metrics, HostPort: tt.metrics, HostIP: "127.0.0.1"},
+				{Name: "metrics", Protocol: corev1.ProtocolTCP, ContainerPort: tt.metrics, HostPort: tt.metrics},
 			}
 			if diff := cmp.Diff(want, container.Ports); diff != "" {
 				t.Errorf("declared ports (-want +got):\n%s", diff)

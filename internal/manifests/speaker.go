@@ -20,7 +20,7 @@ func speakerArguments(spec v1beta1.LoadBalancerStackSpec) []string {
 	return []string{
 		fmt.Sprintf("--member-port=%d", ports.Mesh),
 		fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", ports.Health),
-		fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", ports.Metrics),
+		fmt.Sprintf("--metrics-bind-address=:%d", ports.Metrics),
 		"--failure-detection=" + strings.ToLower(string(detection)),
 		"--failback=" + strings.ToLower(string(failback)),
 	}
@@ -44,7 +44,7 @@ func declaredPorts(spec v1beta1.LoadBalancerStackSpec) []any {
 		return map[string]any{"name": name, "protocol": protocol, "containerPort": int64(number), "hostPort": int64(number)}
 	}
 	health, metrics := port("health", "TCP", ports.Health), port("metrics", "TCP", ports.Metrics)
-	health["hostIP"], metrics["hostIP"] = "127.0.0.1", "127.0.0.1"
+	health["hostIP"] = "127.0.0.1"
 	return []any{port("mesh", "UDP", ports.Mesh), health, metrics}
 }
 

@@ -28,10 +28,9 @@ type Options struct {
 	OnInterface func(netip.Addr) (bool, error)
 	// Namespace of the speakers' pods.
 	Namespace string
-	// HealthAddress serves /healthz and /readyz, and MetricsAddress /metrics, with host and
-	// port; "0" means nowhere. The speaker shares the node's network: what is not on
+	// Endpoints are what the speaker serves. It shares the node's network: what is not on
 	// loopback is open to all that reach the node.
-	HealthAddress, MetricsAddress string
+	lbmanager.Endpoints
 	// Before are the addresses that could be announced before this process started, and
 	// Outside takes those that may be announced although no pool lists them any more, when
 	// they are others: what is in use outlives the process.
@@ -90,6 +89,6 @@ func Connect(mgr manager.Manager, o Options, engine *speaker.Engine, join func(m
 	}
 	return errors.Join(
 		mgr.Add(watcher), mgr.Add(state), moved,
-		lbmanager.Serve(mgr, o.HealthAddress, o.MetricsAddress, ready),
+		lbmanager.Serve(mgr, o.Endpoints, "lbstack-speaker", ready),
 	)
 }

@@ -4,13 +4,17 @@
 package main
 
 import (
+	"crypto/rand"
+	"crypto/tls"
 	"flag"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,13 +24,19 @@ const workers = 16
 
 func main() {
 	from := flag.String("from", "", "addresses to connect from, with commas")
+	encrypted := flag.String("tls", "", "address to which every second connection has a handshake of TLS, and a token of its own")
 	flag.Parse()
 	var opened, failed atomic.Int64
 	for i := range workers {
 		go func() {
 			sources := strings.Split(*from, ",")
 			for n := i; ; n++ {
-				if err := hit(netip.MustParseAddr(sources[n%len(sources)]), netip.MustParseAddrPort(flag.Arg(n/len(sources)%flag.NArg()))); err != nil {
+				source, target := netip.MustParseAddr(sources[n%len(sources)]), flag.Arg(n/len(sources)%flag.NArg())
+				attack := hit
+				if target == *encrypted && i%2 == 0 {
+					attack = hitTLS
+				}
+				if err := attack(source, netip.MustParseAddrPort(target)); err != nil {
 					failed.Add(1)
 					continue
 				}
@@ -61,4 +71,16 @@ func hit(from netip.Addr, to netip.AddrPort) error {
 		return err
 	}
 	return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+
+// hitTLS opens a connection, and sends a request with a token that nobody has.
+func hitTLS(from netip.Addr, to netip.AddrPort) error {
+	dialer := &net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: time.Second}
+	c, err := tls.DialWithDialer(dialer, "tcp", to.String(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = fmt.Fprintf(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", rand.Text())
+	return err
 }

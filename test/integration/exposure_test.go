@@ -2,6 +2,8 @@ package integration
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"maps"
@@ -68,25 +70,43 @@ func (e exposed) run(t *testing.T, env ...string) *process {
 	return p
 }
 
+// answers asks as the kubelet does.
 func answers(ctx context.Context, address, path string) error {
+	_, err := fetch(ctx, "http://"+address+path, "")
+	return err
+}
+
+// httpError is an answer with another status than 200.
+type httpError struct {
+	status int
+	text   string
+}
+
+// Error implements error.
+func (r httpError) Error() string { return fmt.Sprintf("status %d: %s", r.status, r.text) }
+
+// fetch returns a page, as the kubelet and Prometheus get it, with a token or without. The
+// certificate is one that the program has signed itself.
+func fetch(ctx context.Context, url, token string) (page string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // of the probes in the manifests
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
-	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := (&http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}).RoundTrip(request)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return err
+	text, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = httpError{response.StatusCode, strings.TrimSpace(string(text))}
 	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s%s answers %s", address, path, response.Status)
-	}
-	return nil
+	return string(text), err
 }
 
 // peak returns the most memory that a process has had at a time (VmHWM in proc(5)), in bytes.
@@ -137,18 +157,34 @@ var hostile = map[string]func(net.Conn){
 	"requests without taking the answer": func(c net.Conn) { _, _ = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") },
 }
 
+// hostileTLS are what they send to a port with TLS.
+var hostileTLS = map[string]func(net.Conn){
+	"half a handshake": func(c net.Conn) { _, _ = c.Write([]byte{22, 3, 1, 2, 0, 1, 0, 1, 252}) },
+	"a handshake and nothing after it": func(c net.Conn) {
+		_ = tls.Client(c, &tls.Config{InsecureSkipVerify: true}).Handshake()
+	},
+	"a token of its own on each connection": func(c net.Conn) {
+		secret := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+		_, _ = fmt.Fprintf(secret, "GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", rand.Text())
+	},
+	"a request without a token and without taking the answer": func(c net.Conn) {
+		_, _ = io.WriteString(tls.Client(c, &tls.Config{InsecureSkipVerify: true}), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+	},
+}
+
 // attack holds connections to an address, 200 for each kind, and opens others in place of
 // those that are closed a second later, until the context ends.
-func attack(ctx context.Context, running *sync.WaitGroup, address string) {
-	for _, send := range hostile {
+func attack(ctx context.Context, running *sync.WaitGroup, from, address string, kinds map[string]func(net.Conn)) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Second}
+	for _, send := range kinds {
 		for range 200 {
 			running.Go(func() {
 				for ctx.Err() == nil {
-					c, err := net.DialTimeout("tcp", address, time.Second)
+					c, err := dialer.DialContext(ctx, "tcp", address)
 					if err == nil {
 						stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-						send(c)
 						_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+						send(c)
 						_, _ = c.Read(make([]byte, 1))
 						stop()
 						_ = c.Close()
@@ -164,14 +200,15 @@ func attack(ctx context.Context, running *sync.WaitGroup, address string) {
 }
 
 // flood runs a process with the lowest priority that opens connections, as fast as it can,
-// until the test or the function that is returned ends it.
-func flood(t *testing.T, from string, addresses ...string) (end func()) {
+// until the test or the function that is returned ends it. To one of the addresses every
+// second connection has a handshake of TLS, and a token of its own.
+func flood(t *testing.T, from, encrypted string, addresses ...string) (end func()) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "flood")
 	if out, err := exec.Command("go", "build", "-o", path, "../flood").CombinedOutput(); err != nil {
 		t.Fatalf("building flood: %v: %s", err, out)
 	}
-	cmd := exec.Command("nice", append([]string{"-n", "19", path, "-from", from}, addresses...)...)
+	cmd := exec.Command("nice", append([]string{"-n", "19", path, "-from", from, "-tls", encrypted}, addresses...)...)
 	var out strings.Builder
 	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {
@@ -186,14 +223,18 @@ func flood(t *testing.T, from string, addresses ...string) (end func()) {
 	return end
 }
 
-// served fails the test if the program does not answer the kubelet and Prometheus in time.
-func (e exposed) served(t *testing.T, during string) {
+// served fails the test if the program does not answer the kubelet and Prometheus in time. It
+// returns the metrics.
+func (e exposed) served(t *testing.T, token, during string) (metrics string) {
 	t.Helper()
-	for address, path := range map[string]string{e.health: "/readyz", e.metrics: "/metrics"} {
-		if err := answers(t.Context(), address, path); err != nil {
-			t.Errorf("%s: %v", during, err)
-		}
+	if err := answers(t.Context(), e.health, "/readyz"); err != nil {
+		t.Errorf("%s: %v", during, err)
 	}
+	metrics, err := fetch(t.Context(), "https://"+e.metrics+"/metrics", token)
+	if err != nil {
+		t.Errorf("%s: metrics: %v", during, err)
+	}
+	return metrics
 }
 
 // tcp returns where the program accepts connections.
@@ -230,42 +271,52 @@ func TestHostileClientsCostABoundedAmount(t *testing.T) {
 	b := newBed(t)
 	b.machine("exposed", nil)
 	b.pool("pool", "10.9.0.1-10.9.0.9")
+	reader := metricsReader(b, "prometheus")
 	for _, e := range exposedPrograms(t, b.namespace) {
 		t.Run(e.name, func(t *testing.T) {
 			p := e.run(t)
+			before := reviews(t, e.served(t, reader, "before the attack"))
+			began := time.Now()
 			if diff := cmp.Diff(e.listens, listening(t, p.cmd.Process.Pid)); diff != "" {
 				t.Errorf("sockets that listen (-want +got):\n%s", diff)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			var running sync.WaitGroup
-			for _, address := range e.tcp() {
-				attack(ctx, &running, address)
-			}
+			attack(ctx, &running, "127.0.0.1", e.health, hostile)
+			// More than are served each second, so that they are in the way of their source.
+			attack(ctx, &running, "127.0.0.6", e.metrics, hostile)
+			attack(ctx, &running, "127.0.0.7", e.metrics, hostileTLS)
 			for range 10 {
 				time.Sleep(time.Second)
-				e.served(t, "with hostile connections")
+				e.served(t, reader, "with hostile connections")
 			}
 			cancel()
 			running.Wait()
 			e.within(t, p, 100)
 
-			end := flood(t, "127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5", e.tcp()...)
-			began, before := time.Now(), p.processor(t)
+			end := flood(t, "127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5", e.metrics, e.tcp()...)
+			flooded, idle := time.Now(), p.processor(t)
 			for i := range 6 {
 				time.Sleep(1500 * time.Millisecond) // seldom, as the kubelet
-				e.served(t, "during a flood")
+				e.served(t, reader, "during a flood")
 				if e.name == "controller" && i == 3 {
 					b.service("web")
 					b.has("web", "10.9.0.1")
 				}
 			}
-			share := (p.processor(t) - before).Seconds() / time.Since(began).Seconds()
+			share := (p.processor(t) - idle).Seconds() / time.Since(flooded).Seconds()
 			end()
+			made := reviews(t, e.served(t, reader, "after the flood")) - before
+			if most := 1.1*time.Since(began).Seconds() + 12; made > most {
+				t.Errorf("the attacks made %v reviews of tokens, want at most %v", made, most)
+			} else {
+				t.Logf("%s: the attacks made %v reviews of tokens", e.name, made)
+			}
 			t.Logf("%s: the flood took %.0f %% of a processor", e.name, 100*share)
 			e.within(t, p, 100)
 			if e.name == "controller" {
 				// At the address of the probes a flood is in their way, and not in that of the work.
-				end := flood(t, "127.0.0.1", e.tcp()...)
+				end := flood(t, "127.0.0.1", e.metrics, e.tcp()...)
 				time.Sleep(2 * time.Second)
 				b.service("next")
 				b.has("next", "10.9.0.2")

@@ -117,9 +117,15 @@ func (b *operatorBed) impersonating(user string, groups ...string) string {
 
 func (b *operatorBed) operator(env ...string) *process {
 	b.Helper()
+	return b.operatorServing("0", env...)
+}
+
+// operatorServing starts an operator that serves metrics at an address.
+func (b *operatorBed) operatorServing(metrics string, env ...string) *process {
+	b.Helper()
 	return start(b.T, "operator",
 		append(env, "KUBECONFIG="+b.kubeconfig, "POD_NAMESPACE="+systemNamespace, "RELATED_IMAGE_LBSTACK="+operatorImage),
-		"--metrics-bind-address=0", "--health-probe-bind-address=0")
+		"--metrics-bind-address="+metrics, "--health-probe-bind-address=0")
 }
 
 // stack creates the stack; when the test ends it is removed by an operator.

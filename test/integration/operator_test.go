@@ -98,7 +98,7 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 			return !slices.ContainsFunc(want, func(arg string) bool { return !slices.Contains(args, arg) })
 		})
 	}
-	says("--failure-detection=default", "--failback=never", "--member-port=7575", "--health-probe-bind-address=127.0.0.1:7573", "--metrics-bind-address=127.0.0.1:7574")
+	says("--failure-detection=default", "--failback=never", "--member-port=7575", "--health-probe-bind-address=127.0.0.1:7573", "--metrics-bind-address=:7574")
 
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"speaker":{"ports":{"mesh":7946}},"layer2":{"failureDetection":"Fast","failback":"Gradual"},"drain":{"taints":["a","b/c"],"labels":[]},

@@ -37,9 +37,14 @@ func TestRights_OperatorUsesAllThatItHas(t *testing.T) {
 	if err := client.IgnoreNotFound(b.Delete(t.Context(), lease)); err != nil {
 		t.Fatal(err)
 	}
-	operator := b.operator()
+	const metrics = "127.0.0.1:17899"
+	operator := b.operatorServing(metrics)
 	b.stack(routersSpec())
 	b.installed()
+	scraper := metricsReader(newBed(t), "prometheus")
+	if _, err := fetch(t.Context(), "https://"+metrics+"/metrics", scraper); err != nil {
+		t.Errorf("scraping the operator: %v", err)
+	}
 	b.run()
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.LoadBalancerClass = "example.com/rights" })
 	b.becomes(controllerDeployment(), func(o client.Object) bool { return o.GetGeneration() > 1 })

@@ -1,0 +1,28 @@
+package access
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics count requests and reviews.
+type Metrics struct {
+	requests *prometheus.CounterVec
+	reviews  prometheus.Counter
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "lbstack", Subsystem: "metrics", Name: "requests_total",
+			Help: "Requests for metrics by result: admitted, unauthenticated, forbidden, limited (too many tokens to review), failed (the API server did not answer).",
+		}, []string{"result"}),
+		reviews: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "lbstack", Subsystem: "metrics", Name: "token_reviews_total",
+			Help: "Tokens that the API server was asked about.",
+		}),
+	}
+	for _, d := range []Decision{Admitted, Unauthenticated, Forbidden, Limited, Failed} {
+		m.requests.WithLabelValues(string(d))
+	}
+	registry.MustRegister(m.requests, m.reviews)
+	return m
+}

@@ -1,0 +1,73 @@
+package manager
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/lbstack/lbstack/internal/access"
+	"github.com/lbstack/lbstack/internal/httpserve"
+	"github.com/lbstack/lbstack/internal/servingcert"
+)
+
+// Endpoints are what a program serves over HTTP, with host and port; "0" means nowhere.
+type Endpoints struct {
+	// HealthAddress serves /healthz and /readyz, in plain text, to everybody.
+	HealthAddress string
+	// MetricsAddress serves /metrics over TLS, to users that may get this path.
+	MetricsAddress string
+	// CertificateFolder may have tls.crt and tls.key. Without them a program signs its own
+	// certificate, which clients cannot verify.
+	CertificateFolder string
+}
+
+// Flags are those of the endpoints, with their defaults.
+func (e *Endpoints) Flags(set *flag.FlagSet, health, metrics string) {
+	set.StringVar(&e.HealthAddress, "health-probe-bind-address", health, "where /healthz and /readyz are served; 0: nowhere")
+	set.StringVar(&e.MetricsAddress, "metrics-bind-address", metrics, "where metrics are served over TLS; 0: nowhere")
+	set.StringVar(&e.CertificateFolder, "metrics-cert-dir", "/etc/lbstack/metrics-tls", "folder with the certificate for metrics, tls.crt, and its key, tls.key; without them a self-signed one is used")
+}
+
+// closing bounds how long requests that are under way may hold up the end of a program.
+const closing = time.Second
+
+// Serve adds the servers of the endpoints to a manager; see httpserve and access. An address
+// that is taken is an error. The name is that of the program.
+func Serve(mgr ctrl.Manager, e Endpoints, name string, ready func() error) error {
+	if e.HealthAddress != "0" {
+		server, listener, err := httpserve.Listen(e.HealthAddress, httpserve.Health(ready), mgr.GetLogger().WithName("health"))
+		if err := add(mgr, "health", server, listener, err); err != nil {
+			return err
+		}
+	}
+	if e.MetricsAddress == "0" {
+		return nil
+	}
+	log := mgr.GetLogger().WithName("metrics")
+	reviewer, err := access.NewAPIServer(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("serving metrics: %w", err)
+	}
+	gate := access.New(reviewer, access.NewMetrics(metrics.Registry), log)
+	certificates := servingcert.New(e.CertificateFolder, name, log)
+	server, listener, err := httpserve.ListenTLS(e.MetricsAddress, certificates.Get, httpserve.Metrics(metrics.Registry, gate.Handler), log)
+	return add(mgr, "metrics", server, listener, err)
+}
+
+// add adds a server to a manager, or closes its listener.
+func add(mgr ctrl.Manager, name string, server *http.Server, listener net.Listener, err error) error {
+	if err != nil {
+		return fmt.Errorf("serving %s: %w", name, err)
+	}
+	if err := mgr.Add(&manager.Server{Name: name, Server: server, Listener: listener, ShutdownTimeout: new(closing)}); err != nil {
+		return fmt.Errorf("serving %s: %w", name, errors.Join(err, listener.Close()))
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+// Package servingcert has the certificate with which a program serves TLS: that of a folder, as
+// the kubelet projects it from a Secret, or one that the program has signed itself.
+package servingcert
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+const (
+	// lookEvery is how soon a change in the folder is found, by the next connection.
+	lookEvery = 10 * time.Second
+	// validFor is how long a certificate of the program itself is valid, and renewBefore how
+	// long before its end another one replaces it.
+	validFor, renewBefore = 365 * 24 * time.Hour, 30 * 24 * time.Hour
+)
+
+// Names of the files in the folder, as a Secret of the type kubernetes.io/tls has them.
+const certificateFile, keyFile = "tls.crt", "tls.key"
+
+// Source has the certificate. It is safe for concurrent use. Make it with New.
+type Source struct {
+	folder, name string
+	log          logr.Logger
+
+	mu      sync.Mutex
+	looked  time.Time        // when the folder was read last
+	problem string           // of the folder, as logged last
+	given   *tls.Certificate // the last valid one of the folder; nil: it has none
+	own     *tls.Certificate
+	renew   time.Time // when another one replaces own
+}
+
+// New returns a source that uses the certificate of a folder, which need not exist. The name
+// is that of the program, for the certificate that it signs itself.
+func New(folder, name string, log logr.Logger) *Source {
+	return &Source{folder: folder, name: name, log: log}
+}
+
+// Get returns the certificate for a new connection, as tls.Config.GetCertificate. A folder with
+// files that are not valid changes nothing: the last valid certificate stays in use.
+func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.looked.IsZero() || now.Sub(s.looked) >= lookEvery {
+		s.looked = now
+		s.look()
+	}
+	if s.given != nil {
+		return s.given, nil
+	}
+	if s.own == nil || !now.Before(s.renew) {
+		own, err := sign(s.name, now)
+		if err != nil {
+			return nil, fmt.Errorf("making a certificate for %s: %w", s.name, err)
+		}
+		s.own, s.renew = own, now.Add(validFor-renewBefore)
+	}
+	return s.own, nil
+}
+
+// look reads the folder. The caller holds the lock.
+func (s *Source) look() {
+	given, err := read(s.folder)
+	switch {
+	case err == nil:
+		s.given, s.problem = given, ""
+	case errors.Is(err, fs.ErrNotExist):
+		s.given, s.problem = nil, ""
+	case err.Error() != s.problem:
+		s.problem = err.Error()
+		s.log.Error(err, "the certificate for metrics is not valid: the last valid one stays in use")
+	}
+}
+
+// read returns the certificate of a folder. The error is fs.ErrNotExist if there is none.
+func read(folder string) (*tls.Certificate, error) {
+	if folder == "" {
+		return nil, fs.ErrNotExist
+	}
+	chain, err := os.ReadFile(filepath.Join(folder, certificateFile))
+	if err != nil {
+		return nil, err
+	}
+	key, err := os.ReadFile(filepath.Join(folder, keyFile))
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s and %s in %s: %w", certificateFile, keyFile, folder, err)
+	}
+	return &pair, nil
+}
+
+// sign makes a key, which is in memory only, and signs a certificate with it.
+func sign(name string, now time.Time) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(validFor), // clocks differ
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}

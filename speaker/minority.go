@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/internal/segment"
 
@@ -27,8 +28,8 @@ import (
 //   - gives an address up when another node, that it receives nothing from, announces it
 //     and goes on when this one has announced it again;
 //   - while the controller reports that a larger group of speakers runs which it is cut from,
-//     has no address that a speaker may announce which it misses, unless the nodes that it
-//     misses answer on the segment: what they announce is received then.
+//     has no address that a speaker may announce which it misses, unless the node of that
+//     speaker answers on the segment: what it announces is received then.
 //
 // A speaker in the majority does none of this: it acts at once. Only what no speaker ever had, as far
 // as it knows, it asks the segment about while it misses a speaker that it has never received from.
@@ -60,6 +61,7 @@ const (
 // minority is what a speaker does that is in one. The goroutine of Run owns it.
 type minority struct {
 	since   time.Time                // when it came into one; zero: it is in none
+	latest  time.Time                // when it did last: later than since if it was over meanwhile
 	over    time.Time                // since when it has been in the majority again; zero: it is not
 	queries map[netip.Addr][]string  // what it wants to take
 	asked   *Questions               // what the announcer was asked last; nil: nothing
@@ -67,8 +69,14 @@ type minority struct {
 	yielded map[netip.Addr]time.Time // when addresses were given up
 	// partitioned: it was cut from a larger group in the round before.
 	partitioned bool
-	// shared: a node whose speaker it misses has answered on a segment.
-	shared bool
+	// shared are nodes whose speakers it misses, and that have answered on segments.
+	shared map[sharedSegment]struct{}
+}
+
+// sharedSegment is one that another node has answered on.
+type sharedSegment struct {
+	node lb.NodeName
+	link string
 }
 
 // partition is a report of the controller that a speaker is cut from a larger group.
@@ -161,14 +169,17 @@ func unheard(v mesh.View) bool {
 func (e *Engine) weigh(now time.Time, in inbox) {
 	switch is, all := majority(*in.view), len(in.view.Missing) == 0; {
 	case !is && e.minority.since.IsZero():
-		e.minority.since, e.minority.yielded = now, map[netip.Addr]time.Time{}
+		e.minority.since, e.minority.latest = now, now
+		e.minority.yielded, e.minority.shared = map[netip.Addr]time.Time{}, map[sharedSegment]struct{}{}
 		e.ask(&Questions{Addresses: map[netip.Addr][]string{}, Nodes: e.unmet(in)})
 		// A node that announces one of them as well, and cannot talk to this one, answers.
 		if own := slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare); len(own) > 0 {
 			e.Announcer.Repeat(own...)
 		}
+	case !is && !e.minority.over.IsZero():
+		// What the segment answered before is about another cut.
+		e.minority.over, e.minority.latest, e.minority.shared = time.Time{}, now, map[sharedSegment]struct{}{}
 	case !is:
-		e.minority.over = time.Time{}
 	case e.minority.since.IsZero():
 	case e.minority.over.IsZero() && !all:
 		e.minority.over = now
@@ -289,32 +300,56 @@ func (e *Engine) insist(v *view) {
 	}
 }
 
-// partitioned returns whether this speaker is cut from a larger group of speakers, on the
-// segment too.
-func (e *Engine) partitioned(now time.Time, in inbox) bool {
-	return e.isMinority() && !e.minority.shared && now.Before(in.partition.until) && in.partition.since.Equal(second(e.minority.since)) &&
-		in.partition.until.Sub(e.minority.since) >= partitionedAfter+partitionedFor
+// cutOff returns whether the controller reports that this speaker is cut from a larger group of
+// speakers, and the report counts.
+func (e *Engine) cutOff(now time.Time, in inbox) bool {
+	return e.isMinority() && now.Before(in.partition.until) && in.partition.since.Equal(second(e.minority.since)) &&
+		in.partition.until.Sub(e.minority.latest) >= partitionedAfter+partitionedFor
 }
 
-// noteShared notes whether a node that should have a speaker which is missed has answered on a
-// segment since this speaker is in a minority. It need not answer for ever: nodes that are
-// silent later are down, as far as the segment can tell.
+// noteShared notes which nodes whose speakers are missed have answered on which segments since
+// this speaker is in a minority. They need not answer for ever: nodes that are silent later are
+// down, as far as the segment can tell.
 func (e *Engine) noteShared(v *view) {
-	if !e.inMinority() {
+	if !e.isMinority() {
 		return
 	}
-	answered := func(hardware segment.Hardware) {
-		at, is := v.in.segment.Hosts[hardware]
-		e.minority.shared = e.minority.shared || is && at.After(e.minority.since)
-	}
-	for _, m := range v.in.view.Missing {
-		for _, link := range e.links[m.Node].links {
-			answered(link.Hardware)
+	for host, at := range v.in.segment.Hosts {
+		if !at.After(e.minority.latest) {
+			continue
+		}
+		for _, m := range v.in.view.Missing {
+			if v.learned[m.Node] == host.Hardware || hasHardware(e.links[m.Node].links, host.Hardware[:]) {
+				e.minority.shared[sharedSegment{m.Node, host.Link}] = struct{}{}
+			}
 		}
 	}
-	for _, hardware := range v.learned {
-		answered(hardware)
+}
+
+// shares returns whether the segment of a link connects this node with another one, as it has
+// answered there. One that has no link in the same subnets counts there when it has answered on
+// another link.
+func (e *Engine) shares(node lb.NodeName, link *wire.Link) bool {
+	if _, answered := e.minority.shared[sharedSegment{node, link.Name}]; answered {
+		return true
 	}
+	if _, same := counterpart(link, e.links[node].links); same || !e.met(node) {
+		return false
+	}
+	for s := range e.minority.shared {
+		if s.node == node {
+			return true
+		}
+	}
+	return false
+}
+
+// cutFrom returns whether a node has a speaker that is missed, and that cannot be asked on the
+// segments of some of these links either.
+func (e *Engine) cutFrom(v *view, node lb.NodeName, links []string) bool {
+	return v.misses(node) && !v.in.want.Down[node] && slices.ContainsFunc(v.links, func(l wire.Link) bool {
+		return slices.Contains(links, l.Name) && !e.shares(node, &l)
+	})
 }
 
 // second returns a time as the API has it.
@@ -325,7 +360,11 @@ func second(t time.Time) time.Time { return t.Truncate(time.Second) }
 func (e *Engine) leavePartition(v *view) {
 	e.noteShared(v)
 	before := e.minority.partitioned
-	v.partitioned = e.partitioned(v.now, v.in)
+	var all []string
+	for _, l := range v.links {
+		all = append(all, l.Name)
+	}
+	v.partitioned = e.cutOff(v.now, v.in) && slices.ContainsFunc(v.in.view.Missing, func(m mesh.Missing) bool { return e.cutFrom(v, m.Node, all) })
 	if e.minority.partitioned = v.partitioned; !v.partitioned {
 		return
 	}
@@ -337,13 +376,11 @@ func (e *Engine) leavePartition(v *view) {
 	}
 }
 
-// missingMay returns whether a speaker may announce an address that should be there and is
-// missed.
-func (v *view) missingMay(address netip.Addr) bool {
+// othersMay returns whether a speaker may announce an address that this one is cut from.
+func (e *Engine) othersMay(v *view, address netip.Addr) bool {
 	candidates, _ := v.book.Wants(address)
-	return slices.ContainsFunc(candidates, func(c ownership.Candidate) bool {
-		return !v.in.want.Down[c.Node] && v.misses(c.Node)
-	})
+	on := e.interfaces(v, address)
+	return slices.ContainsFunc(candidates, func(c ownership.Candidate) bool { return e.cutFrom(v, c.Node, on) })
 }
 
 // misses returns whether the speaker of a node should be there and does not live.
@@ -361,7 +398,7 @@ func (e *Engine) askFirst(v *view, d *decision) {
 		return
 	}
 	for address := range d.Own {
-		if _, yields := e.minority.yields[address]; yields || v.partitioned && v.missingMay(address) {
+		if _, yields := e.minority.yields[address]; yields || v.partitioned && e.othersMay(v, address) {
 			delete(d.Own, address)
 		}
 	}
@@ -431,7 +468,7 @@ func (e *Engine) nextInMinority(now time.Time, in inbox) (next time.Time) {
 	if !e.minority.over.IsZero() {
 		next = e.minority.over.Add(patience)
 	}
-	if e.partitioned(now, in) {
+	if e.cutOff(now, in) {
 		next = in.partition.until
 	}
 	for _, at := range in.segment.Reached {

@@ -1,6 +1,7 @@
 package speaker_test
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"testing"
@@ -257,23 +258,25 @@ func TestSpeakerThatIsCutFromALargerGroupTakesNothing(t *testing.T) {
 // Where a firewall or another key keeps speakers from each other, their nodes answer on the
 // segment, and so do those that announce.
 func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
-	var p1 segment.Hardware
-	copy(p1[:], mac('1'))
+	p1, p2 := segment.Hardware(mac('1')), segment.Hardware(mac('2'))
 	for _, tt := range []struct {
 		name    string
 		answers segment.Hardware
+		on      string // a link; empty: eth0
 		before  time.Duration
 		want    map[netip.Addr]speaker.Owned
 	}{
-		{"a node whose speaker it misses answers", p1, 0, on0(true, a1, a2)},
-		{"it answered before the speaker was missed", p1, 20 * time.Millisecond, on0(true, a2)},
-		{"another host answers", segment.Hardware{9}, 0, on0(true, a2)},
+		{"the node that may announce a1 answers", p1, "", 0, on0(true, a1, a2)},
+		{"it answered before the speaker was missed", p1, "", 20 * time.Millisecond, on0(true, a2)},
+		{"it answers on the segment of another link", p1, "eth1", 0, on0(true, a2)},
+		{"a node answers whose speaker is missed too, as on this side of the cut", p2, "", 0, on0(true, a2)},
+		{"a host answers that is no node", segment.Hardware{9}, "", 0, on0(true, a2)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, since := partitioned(t)
 				at := time.Now().Add(-tt.before)
-				b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": at}, Hosts: map[segment.Hardware]time.Time{tt.answers: at}})
+				b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": at}, Hosts: map[segment.Host]time.Time{{Link: cmp.Or(tt.on, "eth0"), Hardware: tt.answers}: at}})
 				b.settle()
 				b.stay() // the host is silent meanwhile
 				b.engine.SetPartitioned(since)

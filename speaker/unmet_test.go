@@ -39,9 +39,9 @@ func strangers(t *testing.T, change ...func(*bed)) *bed {
 
 // answered has nodes answer on the segment, of all that were asked.
 func (b *bed) answered(nodes map[netip.Addr]segment.Hardware) {
-	r := segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, Hosts: map[segment.Hardware]time.Time{}, Nodes: nodes, NodesAsked: true}
+	r := segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, Hosts: map[segment.Host]time.Time{}, Nodes: nodes, NodesAsked: true}
 	for _, hardware := range nodes {
-		r.Hosts[hardware] = time.Now()
+		r.Hosts[segment.Host{Link: "eth0", Hardware: hardware}] = time.Now()
 	}
 	b.engine.SetSegment(r)
 	b.settle()

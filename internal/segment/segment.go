@@ -75,9 +75,8 @@ type Questions struct {
 type Results struct {
 	// Reached is when the last answer came on each link.
 	Reached map[Link]time.Time
-	// Hosts are the hardware addresses of those that answered within ReachedFor, and when each
-	// did last.
-	Hosts map[Hardware]time.Time
+	// Hosts are those that answered within ReachedFor, and when each did last on each link.
+	Hosts map[Host]time.Time
 	// Free are addresses that no host answered for, and when that was found: see FreshFor.
 	Free map[netip.Addr]time.Time
 	// InUse are addresses that a host answers for.
@@ -87,6 +86,12 @@ type Results struct {
 	Nodes map[netip.Addr]Hardware
 	// NodesAsked: each node has answered, or has not answered several probes.
 	NodesAsked bool
+}
+
+// Host is a hardware address that answered on a link.
+type Host struct {
+	Link     Link
+	Hardware Hardware
 }
 
 // Use is who answers for an address.
@@ -106,7 +111,7 @@ type Machine struct {
 	nodes     map[netip.Addr]*node
 	hosts     map[Hardware]*host
 	reached   map[Link]time.Time
-	answered  map[Hardware]time.Time
+	answered  map[Host]time.Time
 	shown     map[Link]time.Time // what of reached made the results change last
 	changed   bool
 }
@@ -145,7 +150,7 @@ type host struct {
 
 // New returns a machine that asks nothing.
 func New() *Machine {
-	return &Machine{queries: map[netip.Addr]*query{}, witnesses: map[Link]*witnesses{}, nodes: map[netip.Addr]*node{}, hosts: map[Hardware]*host{}, reached: map[Link]time.Time{}, answered: map[Hardware]time.Time{}, shown: map[Link]time.Time{}}
+	return &Machine{queries: map[netip.Addr]*query{}, witnesses: map[Link]*witnesses{}, nodes: map[netip.Addr]*node{}, hosts: map[Hardware]*host{}, reached: map[Link]time.Time{}, answered: map[Host]time.Time{}, shown: map[Link]time.Time{}}
 }
 
 // Ask replaces what is asked. The results about addresses that are asked again stay.
@@ -189,7 +194,7 @@ func (m *Machine) witnessesOf(link Link, before map[Link]*witnesses) *witnesses 
 
 // Answer takes that a host other than this node said on a link that an address is its own.
 func (m *Machine) Answer(now time.Time, link Link, address netip.Addr, hardware Hardware) {
-	m.reached[link], m.answered[hardware] = now, now
+	m.reached[link], m.answered[Host{link, hardware}] = now, now
 	if now.Sub(m.shown[link]) >= ReachedFor/4 {
 		m.shown[link], m.changed = now, true
 	}
@@ -232,7 +237,7 @@ func (m *Machine) Step(now time.Time, send func(Probe) bool) {
 	for _, link := range slices.Sorted(maps.Keys(m.witnesses)) {
 		m.stepWitnesses(now, link, send)
 	}
-	maps.DeleteFunc(m.answered, func(_ Hardware, at time.Time) bool { return now.Sub(at) >= ReachedFor })
+	maps.DeleteFunc(m.answered, func(_ Host, at time.Time) bool { return now.Sub(at) >= ReachedFor })
 	m.loseHosts(now)
 	m.checkHosts(now, send)
 	for _, address := range slices.SortedFunc(maps.Keys(m.queries), netip.Addr.Compare) {

@@ -158,7 +158,7 @@ func TestWitnesses(t *testing.T) {
 	if at := got["eth0"]; l.now.Sub(at) > 200*time.Millisecond {
 		t.Errorf("got the last answer on eth0 %s ago, want at most 200ms", l.now.Sub(at))
 	}
-	if _, answered := l.machine.Results().Hosts[segment.Hardware{9}]; !answered {
+	if _, answered := l.machine.Results().Hosts[segment.Host{Link: "eth0", Hardware: segment.Hardware{9}}]; !answered {
 		t.Error("got no answer of the gateway's hardware address")
 	}
 	if _, reached := got["eth1"]; reached {

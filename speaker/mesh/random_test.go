@@ -136,6 +136,10 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	// At least one node always stays, and is never touched.
 	some := func() lb.NodeName { return w.names[1+rng.IntN(len(w.names)-1)] }
 	away, apart := false, false
+	part := w.part
+	if w.seed%4 == 3 {
+		part = w.separate
+	}
 	for range 12 {
 		n := some()
 		w.mu.Lock()
@@ -157,7 +161,7 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 			if rng.IntN(2) == 0 {
 				w.wall(side...)
 			} else {
-				w.part(side...)
+				part(side...)
 			}
 			apart = true
 			w.unreachable(side...)
@@ -191,9 +195,9 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 		case what == 4:
 			w.setLinks(n, !links)
 		case what == 5 && !cut:
-			w.part(n)
+			part(n)
 		case what == 6 && !cut:
-			w.part(w.names[:1+rng.IntN(len(w.names)-1)]...)
+			part(w.names[:1+rng.IntN(len(w.names)-1)]...)
 		case what == 7 && !cut:
 			w.cutFrom(n, w.names[0])
 		case what == 8 && !cut:

@@ -24,6 +24,13 @@ func (p *process) reported(r speaker.Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p.latest = reports.Report{Node: p.n.name, Missing: r.Missing, MinoritySince: r.MinoritySince, Isolated: r.Phase == ownership.Isolated.String(), Standby: r.Standby}
+	p.write()
+}
+
+// write has the latest report stand in the SpeakerState soon, unless the API server is away: it is
+// written when it is back. The caller holds the lock.
+func (p *process) write() {
+	w := p.n.w
 	delay := 200*time.Millisecond + time.Duration(p.n.rng.Int64N(int64(500*time.Millisecond)))
 	time.AfterFunc(delay, func() {
 		w.mu.Lock()
@@ -70,6 +77,8 @@ func (w *world) separate(some ...lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.away)
+	clear(w.sides)
+	w.separated = true
 	w.note("all reach the gateway")
 }
 
@@ -91,10 +100,12 @@ func (w *world) unreachable(nodes ...lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note("without the API server: %v", nodes)
+	w.attached = time.Now()
 	for _, name := range w.names {
 		w.deaf[name] = slices.Contains(nodes, name)
 		if p := w.nodes[name].p; !w.deaf[name] && p != nil && !p.dead {
 			w.inform(p, 50*time.Millisecond)
+			p.write()
 		}
 	}
 }

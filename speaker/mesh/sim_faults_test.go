@@ -124,9 +124,10 @@ func (w *world) outage(is bool) {
 		w.deaf[name] = is
 		if p := w.nodes[name].p; !is && p != nil && !p.dead {
 			w.inform(p, 50*time.Millisecond)
+			p.write()
 		}
 	}
-	w.fault, w.split = time.Now(), time.Now()
+	w.fault, w.split, w.attached = time.Now(), time.Now(), time.Now()
 }
 
 // lose has a node lose its disk.

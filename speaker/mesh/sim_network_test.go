@@ -67,6 +67,7 @@ func (w *world) heal() {
 	clear(w.walls)
 	clear(w.away)
 	clear(w.sides)
+	w.separated = false
 	// A speaker that was isolated starts anew, and waits for the others as one that starts.
 	w.fault, w.split, w.healed = time.Now().Add(startWait), time.Now(), time.Now()
 	w.note("healed")

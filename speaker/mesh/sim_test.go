@@ -87,8 +87,10 @@ type world struct {
 	wanted    int                  // numbers want
 	changed   time.Time            // when it was
 	deaf      map[lb.NodeName]bool // the API server does not reach it
+	attached  time.Time            // when that last changed
 	states    map[lb.NodeName]reports.Report
 	sides     map[lb.NodeName]int // of the segment, while it is parted
+	separated bool                // nodes are cut from each other, and all reach the gateway
 	key       byte                // that all use, or are to
 	rekeyed   time.Time           // when all have it, if they cannot talk meanwhile
 	rotated   time.Time           // when the change is over

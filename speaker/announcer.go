@@ -111,6 +111,9 @@ type Questions struct {
 	Addresses map[netip.Addr][]string
 	// Nodes are addresses of other nodes, ordered: which hardware addresses answer for them.
 	Nodes []netip.Addr
+	// Awaited are addresses, ordered, that nothing is asked about: a host that asks for one of
+	// them shows that this node receives from the segment.
+	Awaited []netip.Addr
 }
 
 // Detection is what is done about foreign hosts that use addresses of this node.

@@ -284,6 +284,9 @@ func (a announcer) Ask(q *speaker.Questions) {
 	if q != nil && len(q.Nodes) > 0 {
 		what += " and nodes " + addresses(slices.Clone(q.Nodes))
 	}
+	if q != nil && len(q.Awaited) > 0 {
+		what += " and await " + addresses(slices.Clone(q.Awaited))
+	}
 	a.b.note(what, func(*happened) {})
 }
 

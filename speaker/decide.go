@@ -228,21 +228,26 @@ type decision struct {
 func (e *Engine) decide(v *view) decision {
 	d := decision{served: map[netip.Addr]Owned{}}
 	if v.phase == ownership.Isolated {
-		e.minority.queries = map[netip.Addr][]string{}
+		e.minority.queries = map[netip.Addr]query{}
 		d.Looked = e.everything()
 		return d
 	}
+	for address := range e.minority.queries {
+		e.book.Look(address)
+	}
 	d.Output = e.book.Decide(v.terms)
-	e.askFirst(v, &d)
+	withheld := e.askFirst(v, &d)
 	if v.phase == ownership.Restarting { // no other node answers for what is still probed
 		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() })
 	}
 	for address, claim := range d.Own {
-		first := (claim.Cause == ownership.First || e.doubted[address]) && !e.wasAsked(v, address, claim.Cause)
+		_, found := e.minority.found[address] // there is no need to probe it once more
+		first := (claim.Cause == ownership.First || e.doubted[address]) && !found
 		if claim.Cause == ownership.Kept {
 			first = e.taken[address].first
 		}
-		d.served[address] = Owned{Interfaces: e.interfaces(v, address), First: first}
+		on := slices.DeleteFunc(e.interfaces(v, address), func(l string) bool { return slices.Contains(withheld[address], l) })
+		d.served[address] = Owned{Interfaces: on, First: first}
 	}
 	e.goOnCaring(v, &d)
 	for address, node := range d.Care {

@@ -112,8 +112,9 @@ type Engine struct {
 	book    *ownership.Book
 	links   map[lb.NodeName]nodeLinks // of nodes with speakers that live, or are missed
 	subnets *subnets
-	// linksNumber grows with each change of links.
+	// linksNumber grows with each change of links, and of those of this node that are reached.
 	linksNumber uint64
+	onLinks     []wire.Link      // that this node may announce on
 	claims      ownership.Claims // never changed, but replaced
 	rivals      map[netip.Addr]rivalry
 	taken       map[netip.Addr]taken
@@ -290,7 +291,7 @@ func (e *Engine) round(now time.Time) time.Time {
 	}
 	e.running = true
 	if e.inMinority() || len(e.minority.queries) > 0 {
-		e.ask(&Questions{Addresses: e.minority.queries, Nodes: e.unmet(in)})
+		e.ask(e.questions(now, in))
 	} else {
 		e.ask(nil)
 	}

@@ -22,8 +22,8 @@ import (
 // in a minority: those that it misses are down, or announce its addresses on the other
 // side of a cut. The mesh cannot say which; the segment can. In a minority a speaker
 //
-//   - announces only on links that it receives anything from, and nothing without one
-//     (Isolated), unless the API server calls the nodes NotReady of all that it misses;
+//   - announces only on links that it receives anything from: a host has answered, or has
+//     asked for one of its addresses; nothing without one (Isolated), unless the API server calls the nodes NotReady of all that it misses;
 //   - takes an address that no speaker in its view has only when no host answers for it;
 //   - gives an address up when another node, that it receives nothing from, announces it
 //     and goes on when this one has announced it again;
@@ -63,7 +63,8 @@ type minority struct {
 	since   time.Time                // when it came into one; zero: it is in none
 	latest  time.Time                // when it did last: later than since if it was over meanwhile
 	over    time.Time                // since when it has been in the majority again; zero: it is not
-	queries map[netip.Addr][]string  // what it wants to take
+	queries map[netip.Addr]query     // what it wants to take, or to announce on more links
+	found   map[netip.Addr]struct{}  // what it takes in this round since no host answered
 	asked   *Questions               // what the announcer was asked last; nil: nothing
 	yields  map[netip.Addr]struct{}  // what is given up in this round
 	yielded map[netip.Addr]time.Time // when addresses were given up
@@ -71,6 +72,13 @@ type minority struct {
 	partitioned bool
 	// shared are nodes whose speakers it misses, and that have answered on segments.
 	shared map[sharedSegment]struct{}
+}
+
+// query is what the segments are asked about an address.
+type query struct {
+	links []string
+	// since when, about these links.
+	since time.Time
 }
 
 // sharedSegment is one that another node has answered on.
@@ -171,7 +179,7 @@ func (e *Engine) weigh(now time.Time, in inbox) {
 	case !is && e.minority.since.IsZero():
 		e.minority.since, e.minority.latest = now, now
 		e.minority.yielded, e.minority.shared = map[netip.Addr]time.Time{}, map[sharedSegment]struct{}{}
-		e.ask(&Questions{Addresses: map[netip.Addr][]string{}, Nodes: e.unmet(in)})
+		e.ask(e.questions(now, in))
 		// A node that announces one of them as well, and cannot talk to this one, answers.
 		if own := slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare); len(own) > 0 {
 			e.Announcer.Repeat(own...)
@@ -209,20 +217,43 @@ func (e *Engine) waits(now time.Time) bool { return now.Sub(e.minority.since) < 
 // reached returns the links that this speaker may announce on: in a minority those that it
 // receives from, or all while it is alone.
 func (e *Engine) reached(now time.Time, in inbox) []Link {
-	links := in.able()
 	if e.inMinority() && unheard(*in.view) {
 		return nil
 	}
-	if !e.inMinority() || !e.minority.over.IsZero() || e.waits(now) || alone(*in.view, in.want.Down) {
-		return links
+	silent := e.silent(now, in)
+	return slices.DeleteFunc(in.able(), func(l Link) bool { return slices.Contains(silent, l.Name) })
+}
+
+// silent returns the names, ordered, of links that nothing is announced on in a minority, since
+// no host answers there.
+func (e *Engine) silent(now time.Time, in inbox) (links []string) {
+	if !e.isMinority() || e.waits(now) || alone(*in.view, in.want.Down) {
+		return nil
 	}
-	var reached []Link
-	for _, l := range links {
-		if now.Sub(in.segment.Reached[l.Name]) < segment.ReachedFor {
-			reached = append(reached, l)
+	for _, l := range in.able() {
+		if now.Sub(in.segment.Reached[l.Name]) >= segment.ReachedFor {
+			links = append(links, l.Name)
 		}
 	}
-	return reached
+	slices.Sort(links)
+	return links
+}
+
+// awaited returns the addresses, ordered, that this node would announce on silent links: a host
+// that asks for one of them shows that the node receives from the segment.
+func (e *Engine) awaited(now time.Time, in inbox) (list []netip.Addr) {
+	silent := e.silent(now, in)
+	if len(silent) == 0 || e.subnets == nil {
+		return nil
+	}
+	links := slices.DeleteFunc(told(in.able()), func(l wire.Link) bool { return !slices.Contains(silent, l.Name) })
+	for _, a := range e.book.All() {
+		own := slices.IndexFunc(a.Candidates, func(c Candidate) bool { return c.Node == e.Self })
+		if own >= 0 && len(interfaces(links, &a.Candidates[own], a.Address, e.subnets.near(a.Address))) > 0 {
+			list = append(list, a.Address)
+		}
+	}
+	return list
 }
 
 // isolated returns whether this speaker receives from too few others, and from no link.
@@ -230,7 +261,7 @@ func (e *Engine) isolated(now time.Time, in inbox) bool {
 	if !e.inMinority() || unheard(*in.view) {
 		return e.inMinority()
 	}
-	return e.minority.over.IsZero() && !e.waits(now) && !alone(*in.view, in.want.Down) && len(e.reached(now, in)) == 0
+	return e.isMinority() && !e.waits(now) && !alone(*in.view, in.want.Down) && len(e.reached(now, in)) == 0
 }
 
 // noteRivals notes who else announces what this node does. It does so in the majority as
@@ -390,25 +421,50 @@ func (v *view) misses(node lb.NodeName) bool {
 }
 
 // askFirst takes out of a decision what no speaker in the view has and the segment is asked about
-// first, and, in a minority, what is given up.
-func (e *Engine) askFirst(v *view, d *decision) {
-	e.minority.queries = map[netip.Addr][]string{}
+// first, and, in a minority, what is given up. It returns on which links nothing is announced yet of
+// what this node has: they were silent, and are asked about first.
+func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]string) {
+	before := e.minority.queries
+	e.minority.queries, e.minority.found = map[netip.Addr]query{}, map[netip.Addr]struct{}{}
 	defer e.noteFirst(v, d)
 	if !e.inMinority() && !v.stranger {
-		return
+		return nil
 	}
 	for address := range d.Own {
 		if _, yields := e.minority.yields[address]; yields || v.partitioned && e.othersMay(v, address) {
 			delete(d.Own, address)
 		}
 	}
+	withheld = map[netip.Addr][]string{}
 	for address, claim := range d.Own {
-		if !e.asksAbout(v, claim.Cause) || !e.waits(v.now) && (e.free(v, address) || e.mayTake(v, address)) {
-			continue
+		takes := e.asksAbout(v, claim.Cause)
+		q := query{links: e.interfaces(v, address)}
+		if !takes {
+			had := e.served[address].Interfaces
+			q.links = slices.DeleteFunc(q.links, func(l string) bool { return slices.Contains(had, l) })
 		}
-		delete(d.Own, address)
-		e.minority.queries[address] = e.interfaces(v, address)
+		switch b, asked := before[address]; {
+		case asked && slices.Equal(b.links, q.links):
+			q.since = b.since
+		case asked || !takes:
+			q.since = v.now // what was found before is about other links
+		}
+		switch {
+		case !takes && (len(q.links) == 0 || claim.Cause != ownership.Kept || !e.isMinority()):
+			continue
+		case !e.waits(v.now) && e.free(v, address, q.since):
+			e.minority.found[address] = struct{}{}
+			continue
+		case !e.waits(v.now) && takes && e.mayTake(v, address):
+			continue
+		case takes:
+			delete(d.Own, address)
+		default:
+			withheld[address] = q.links
+		}
+		e.minority.queries[address] = q
 	}
+	return withheld
 }
 
 // noteFirst notes what this node takes although no other one has given it up: a node that
@@ -421,11 +477,11 @@ func (e *Engine) noteFirst(v *view, d *decision) {
 	}
 }
 
-// free returns whether the segment was asked about an address lately, after it was given up,
-// and no host answered.
-func (e *Engine) free(v *view, address netip.Addr) bool {
+// free returns whether the segments were asked about an address lately, and on the links in
+// question since a time, after it was given up, and no host answered.
+func (e *Engine) free(v *view, address netip.Addr, since time.Time) bool {
 	at, is := v.in.segment.Free[address]
-	return is && v.now.Sub(at) < segment.FreshFor && at.After(e.minority.yielded[address])
+	return is && v.now.Sub(at) < segment.FreshFor && at.After(since) && at.After(e.minority.yielded[address])
 }
 
 // asksAbout returns whether the segment is asked before an address is taken. In the majority it is
@@ -450,10 +506,13 @@ func (e *Engine) mayTake(v *view, address netip.Addr) bool {
 	return is && (!e.inMinority() || v.in.want.Detection != Enforce) && e.isForeign(v, use.Hardware[:])
 }
 
-// wasAsked returns whether the segment was asked about an address that is taken: there is no
-// need to probe it once more.
-func (e *Engine) wasAsked(v *view, address netip.Addr, cause ownership.Cause) bool {
-	return e.asksAbout(v, cause) && e.free(v, address)
+// questions are what the segments are asked.
+func (e *Engine) questions(now time.Time, in inbox) *Questions {
+	q := &Questions{Addresses: map[netip.Addr][]string{}, Nodes: e.unmet(in), Awaited: e.awaited(now, in)}
+	for address, query := range e.minority.queries {
+		q.Addresses[address] = query.links
+	}
+	return q
 }
 
 // nextInMinority returns when time alone changes a decision because of what the segment

@@ -67,6 +67,83 @@ func TestSurvivorThatReceivesNothingAnyMoreIsSilent(t *testing.T) {
 	})
 }
 
+// twoLinks is a survivor with two links, of which eth1 is in the subnet of a1 and a2, and has no
+// host that answers.
+func twoLinks(t *testing.T) *bed {
+	b := newBed(t)
+	lan := eth("eth1", 4)
+	lan.Prefixes = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
+	b.links = append(b.links, lan)
+	b.want.Addresses, b.view.Peers = want(wanted(a1, self), wanted(a2, "p1", self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
+	b.tell()
+	b.after(time.Second)
+	e := speaker.Owned{Interfaces: []string{"eth1"}, First: true}
+	b.serves("at first", map[netip.Addr]speaker.Owned{a1: e, a2: e})
+	b.view.Missing = missing("p1", "p2")
+	b.hear()
+	for range 4 {
+		b.after(100 * time.Millisecond)
+		b.reach("eth0")
+	}
+	return b
+}
+
+func (b *bed) reachBoth(free ...netip.Addr) {
+	r := segment.Results{Reached: map[string]time.Time{"eth0": time.Now(), "eth1": time.Now()}, Free: map[netip.Addr]time.Time{}}
+	for _, a := range free {
+		r.Free[a] = time.Now()
+	}
+	b.engine.SetSegment(r)
+	b.settle()
+}
+
+func TestSurvivorOnASegmentOnWhichNoHostAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := twoLinks(t)
+		b.serves("while no host answers on eth1", nil)
+		b.same("the links that are reported to be silent", []string{"eth1"}, b.reports[len(b.reports)-1].Silent)
+		last := func() string { return b.heard("ask")[len(b.heard("ask"))-1] }
+		b.same("what is asked", "ask [] and await [192.168.1.1 192.168.1.2]", last())
+		b.reachBoth()
+		b.serves("when a host has asked for an address, before the segment was asked", nil)
+		b.same("what is asked", "ask [192.168.1.1 192.168.1.2]", last())
+		b.after(350 * time.Millisecond)
+		b.reachBoth(a1, a2)
+		e := speaker.Owned{Interfaces: []string{"eth1"}}
+		b.serves("when no host has answered for them", map[netip.Addr]speaker.Owned{a1: e, a2: e})
+		b.same("the links that are reported to be silent", []string(nil), b.reports[len(b.reports)-1].Silent)
+	})
+}
+
+// On a link that was silent another node may announce what this one has on the others.
+func TestSurvivorAsksBeforeItAnnouncesOnAnotherLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.links = append(b.links, eth("eth1", 4))
+		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
+		b.tell()
+		b.after(time.Second)
+		on := func(links ...string) map[netip.Addr]speaker.Owned {
+			return map[netip.Addr]speaker.Owned{a1: {Interfaces: links, First: true}}
+		}
+		b.serves("at first", on("eth0", "eth1"))
+		b.view.Missing = missing("p1", "p2")
+		b.hear()
+		for range 4 {
+			b.after(100 * time.Millisecond)
+			b.reach("eth0", a1)
+		}
+		b.serves("while no host answers on eth1", on("eth0"))
+		b.reachBoth(a1)
+		b.serves("when one does, and was not asked yet", on("eth0"))
+		b.after(350 * time.Millisecond)
+		b.reachBoth()
+		b.serves("while another node may have it", on("eth0"))
+		b.reachBoth(a1)
+		b.serves("when no host has answered for it", on("eth0", "eth1"))
+	})
+}
+
 func TestAResultIsNoResultForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := survivor(t)

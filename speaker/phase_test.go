@@ -35,7 +35,7 @@ func TestASpeakerThatIsCutOffIsSilent(t *testing.T) {
 					b.same("what was published and asked", []string{"ask []"}, b.heard("publish", "ask"))
 					return
 				}
-				b.same("what was asked", []string{"ask []"}, b.heard("ask"))
+				b.same("what was asked", []string{"ask []", "ask [] and await [192.168.1.1]"}, b.heard("ask"))
 				b.silentNow("when all are lost")
 				b.same("the phase that is reported", "Isolated", b.reports[len(b.reports)-1].Phase)
 				addresses, _ := b.engine.Owning()

@@ -31,6 +31,9 @@ type Report struct {
 	// Alone: it is in a minority, and the API server calls all nodes NotReady whose speakers are
 	// missing.
 	Alone bool
+	// Silent are links, by name, on which no host answers, so that nothing is announced there in a
+	// minority.
+	Silent []string
 	// Partitioned: the controller reports that it is cut from a larger group.
 	Partitioned bool
 	// Conflicts are addresses that foreign hosts use as well, ordered.
@@ -71,6 +74,7 @@ func (e *Engine) reportOf(v *view) Report {
 		Partitioned: v.partitioned, Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
 	if e.inMinority() {
 		r.MinoritySince, r.Alone = second(e.minority.since), alone(*v.in.view, v.in.want.Down)
+		r.Silent = e.silent(v.now, v.in)
 	}
 	if v.phase == ownership.Restarting {
 		r.Phase = ownership.Active.String()
@@ -88,12 +92,21 @@ func (e *Engine) reportOf(v *view) Report {
 			r.Conflicts = append(r.Conflicts, c)
 		}
 	}
+	r.Silent = slices.DeleteFunc(r.Silent, func(name string) bool {
+		return !slices.ContainsFunc(v.in.able(), func(l Link) bool { return l.Name == name && v.announces(l) })
+	})
 	for _, link := range v.in.able() {
-		if !link.Internal || slices.Contains(v.in.want.Interfaces, link.Name) {
+		if v.announces(link) {
 			r.Links = append(r.Links, link)
 		}
 	}
 	return r
+}
+
+// announces returns whether this node announces on a link: one that leads to its own pods is used
+// only if an advertisement names it.
+func (v *view) announces(l Link) bool {
+	return !l.Internal || slices.Contains(v.in.want.Interfaces, l.Name)
 }
 
 // noteOwned brings the list of what this node owns up to date about some addresses, which

@@ -20,7 +20,10 @@ type nodeLinks struct {
 // noteLinks notes the links of all nodes. When any of them are others than before, each node
 // may be able to announce other addresses, and all are looked at.
 func (e *Engine) noteLinks(v *view) {
-	changed := e.setLinks(e.Self, v.links)
+	// All links of this node count for what is near: on one that is silent an address is not
+	// announced, nor on another one instead.
+	changed := e.setLinks(e.Self, told(v.in.able())) || !reflect.DeepEqual(e.onLinks, v.links)
+	e.onLinks = v.links
 	for i := range v.in.view.Peers {
 		p := &v.in.view.Peers[i]
 		v.lives[p.Node] = true

@@ -40,6 +40,8 @@ const (
 	// without an answer of the first one.
 	nodeInterval = 2 * time.Second
 	nodeReplaced = 3 * nodeInterval
+	// maxFound is how many hosts of a link are probed that showed themselves.
+	maxFound = 16
 	// ReachedFor is how long an answer is evidence that the node receives from a segment.
 	ReachedFor = time.Second
 )
@@ -62,7 +64,7 @@ type Probe struct {
 // Questions are what to ask.
 type Questions struct {
 	// Witnesses are addresses of other hosts of each link, such as its gateway, that answer
-	// while the node receives from the segment.
+	// while the node receives from the segment. Each link has an entry, if only an empty one.
 	Witnesses map[Link][]netip.Addr
 	// Nodes are addresses of nodes, one of each, whose hardware addresses are asked for, and
 	// which are witnesses as well.
@@ -73,7 +75,7 @@ type Questions struct {
 
 // Results are what the answers mean.
 type Results struct {
-	// Reached is when the last answer came on each link.
+	// Reached is when the last answer came on each link, or a host showed itself there.
 	Reached map[Link]time.Time
 	// Hosts are those that answered within ReachedFor, and when each did last on each link.
 	Hosts map[Host]time.Time
@@ -131,8 +133,12 @@ type witnesses struct {
 	nodes     []netip.Addr
 	next      int
 	at        time.Time
-	answered  netip.Addr // the one that did last; invalid: none has
+	answered  netip.Addr   // the one that did last; invalid: none has
+	found     []netip.Addr // of hosts that showed themselves, the last one first
 }
+
+// all returns whom to probe that is no node.
+func (w *witnesses) all() []netip.Addr { return slices.Concat(w.addresses, w.found) }
 
 // node is one whose hardware address is asked for.
 type node struct {
@@ -185,7 +191,7 @@ func (m *Machine) witnessesOf(link Link, before map[Link]*witnesses) *witnesses 
 	if w == nil {
 		w = &witnesses{}
 		if b := before[link]; b != nil {
-			w.next, w.at, w.answered = b.next, b.at, b.answered
+			w.next, w.at, w.answered, w.found = b.next, b.at, b.answered, b.found
 		}
 		m.witnesses[link] = w
 	}
@@ -194,10 +200,8 @@ func (m *Machine) witnessesOf(link Link, before map[Link]*witnesses) *witnesses 
 
 // Answer takes that a host other than this node said on a link that an address is its own.
 func (m *Machine) Answer(now time.Time, link Link, address netip.Addr, hardware Hardware) {
-	m.reached[link], m.answered[Host{link, hardware}] = now, now
-	if now.Sub(m.shown[link]) >= ReachedFor/4 {
-		m.shown[link], m.changed = now, true
-	}
+	m.answered[Host{link, hardware}] = now
+	m.receive(now, link)
 	if w := m.witnesses[link]; w != nil {
 		m.answerOfWitness(now, w, address, hardware)
 	}
@@ -217,10 +221,44 @@ func (m *Machine) Answer(now time.Time, link Link, address netip.Addr, hardware 
 	h.waiting = false
 }
 
+// receive notes that this node receives from the segment of a link.
+func (m *Machine) receive(now time.Time, link Link) {
+	m.reached[link] = now
+	if now.Sub(m.shown[link]) >= ReachedFor/4 {
+		m.shown[link], m.changed = now, true
+	}
+}
+
+// Notice takes that a host, which is neither this node nor another one of the cluster, asked for an
+// address on a link, and returns whether it was not known. It is probed from then on, at the address
+// that it asked from, which may be unspecified. Where no gateway is, such a host is the only sign
+// that the node receives from the segment.
+func (m *Machine) Notice(now time.Time, link Link, from netip.Addr) (found bool) {
+	w := m.witnesses[link]
+	if w == nil {
+		return false
+	}
+	m.receive(now, link)
+	if !from.IsValid() || from.IsUnspecified() || from.IsMulticast() || slices.Contains(w.addresses, from) || slices.Contains(w.found, from) {
+		return false
+	}
+	w.found = slices.Insert(w.found, 0, from)
+	w.found = w.found[:min(len(w.found), maxFound)]
+	return true
+}
+
+// Found returns the addresses of hosts of a link that showed themselves.
+func (m *Machine) Found(link Link) []netip.Addr {
+	if w := m.witnesses[link]; w != nil {
+		return w.found
+	}
+	return nil
+}
+
 // answerOfWitness takes that an address of a witness or a node was answered for. Of two hosts that
 // answer for one node, the first one counts.
 func (m *Machine) answerOfWitness(now time.Time, w *witnesses, address netip.Addr, hardware Hardware) {
-	if slices.Contains(w.addresses, address) {
+	if slices.Contains(w.all(), address) {
 		w.answered = address
 	}
 	n := m.nodes[address]
@@ -298,7 +336,8 @@ func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool)
 		batch = searchBatch
 	}
 	var chosen []netip.Addr
-	if slices.Contains(w.addresses, w.answered) {
+	all := w.all()
+	if slices.Contains(all, w.answered) {
 		chosen = append(chosen, w.answered)
 	}
 	for _, address := range m.dueNodes(now, w) {
@@ -310,14 +349,14 @@ func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool)
 		}
 		batch--
 	}
-	for range w.addresses {
+	for range all {
 		if len(chosen) >= batch {
 			break
 		}
-		if w.next >= len(w.addresses) {
+		if w.next >= len(all) {
 			w.next = 0
 		}
-		if next := w.addresses[w.next]; !slices.Contains(chosen, next) {
+		if next := all[w.next]; !slices.Contains(chosen, next) {
 			chosen = append(chosen, next)
 		}
 		w.next++

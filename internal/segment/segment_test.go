@@ -312,3 +312,42 @@ func TestChangesAreReportedOnce(t *testing.T) {
 		t.Errorf("got changes %v, want one", changes)
 	}
 }
+
+func TestMachine_HostThatAsks(t *testing.T) {
+	client := netip.MustParseAddr("192.168.1.77")
+	l := newLAN(segment.Questions{Witnesses: map[segment.Link][]netip.Addr{"eth0": nil}})
+	since := func() time.Duration { return l.now.Sub(l.machine.Results().Reached["eth0"]) }
+	l.pass(time.Second)
+	if since() < segment.ReachedFor {
+		t.Fatal("the link counts as reached, and no host is there")
+	}
+	l.hosts[client] = segment.Hardware{7}
+	if !l.machine.Notice(l.now, "eth0", client) || l.machine.Notice(l.now, "eth0", client) || !l.machine.Changed() {
+		t.Error("got no new host, or one twice, or no change")
+	}
+	l.pass(5 * time.Second)
+	if got := since(); got > 200*time.Millisecond {
+		t.Errorf("five seconds after a host asked the last answer came %s ago, want at most 200ms: it is probed", got)
+	}
+	l.machine.Ask(segment.Questions{Witnesses: map[segment.Link][]netip.Addr{"eth0": nil}})
+	if diff := cmp.Diff([]netip.Addr{client}, l.machine.Found("eth0"), equate); diff != "" {
+		t.Errorf("hosts that were found, after other questions (-want +got):\n%s", diff)
+	}
+	clear(l.hosts)
+	l.pass(2 * time.Second)
+	if got := since(); got < segment.ReachedFor {
+		t.Errorf("the host is gone for two seconds, and the link was reached %s ago", got)
+	}
+	if l.machine.Notice(l.now, "eth0", netip.IPv4Unspecified()) || since() > 0 {
+		t.Error("a host that asks from no address is no witness, but the link is reached")
+	}
+	for i := range 40 {
+		l.machine.Notice(l.now, "eth0", netip.AddrFrom4([4]byte{192, 168, 2, byte(i)}))
+	}
+	if got := len(l.machine.Found("eth0")); got != 16 {
+		t.Errorf("got %d hosts of 40 that asked, want 16", got)
+	}
+	if l.machine.Notice(l.now, "eth9", client) {
+		t.Error("got a host of a link that is not asked")
+	}
+}

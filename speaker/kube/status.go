@@ -131,6 +131,9 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		if r.Partitioned {
 			what = "it announces only addresses that no speaker may announce which it misses, since a larger group of them runs"
 		}
+		if len(r.Silent) > 0 {
+			what += fmt.Sprintf(", and nothing on %s, where no host answers, until one asks for an address", strings.Join(r.Silent[:min(len(r.Silent), maxNamed)], ", "))
+		}
 		c.Reason = v1beta1.ReasonMinority
 		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s: "+
 			"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing), what)

@@ -15,6 +15,8 @@ import (
 const (
 	maxWitnesses = 256
 	witnessesFor = 5 * time.Second
+	// noticeRate is how often a second it is noted on a port that a host asks for an address.
+	noticeRate = 20
 )
 
 // inquiry asks the segments of the links. The lock of the responder guards it.
@@ -53,6 +55,7 @@ func (r *Responder) askAnew(now time.Time) {
 	if now.Sub(a.listed) >= witnessesFor {
 		a.listed, a.witnesses = now, map[string][]netip.Addr{}
 		for _, l := range r.wanted {
+			a.witnesses[l.Name] = nil
 			if r.options.Witnesses != nil {
 				all := r.options.Witnesses(l)
 				a.witnesses[l.Name] = all[:min(len(all), maxWitnesses)]
@@ -123,6 +126,20 @@ func (r *Responder) answered(p *port, m neighbour.Message) {
 	r.asker.machine.Answer(time.Now(), p.Name, m.Claims, segment.Hardware(m.Sender))
 }
 
+// noticed takes that a host asked for an address, at most noticeRate times a second on a port. One of
+// a node of the cluster is no sign that this node receives from the segment: the node that announces
+// the address may be received from, and not receive.
+func (r *Responder) noticed(p *port, m neighbour.Message) {
+	if r.relation(m.Sender) != foreign || !p.notices.Allow() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asker.machine.Notice(time.Now(), p.Name, m.From) {
+		r.watchOn(p)
+	}
+}
+
 // asked are the addresses that are asked about on a port. The caller holds the lock.
 func (r *Responder) asked(p *port) (list []netip.Addr) {
 	if r.asker.about == nil {
@@ -133,7 +150,7 @@ func (r *Responder) asked(p *port) (list []netip.Addr) {
 			list = append(list, address)
 		}
 	}
-	for _, address := range slices.Concat(r.asker.witnesses[p.Name], r.asker.nodes[p.Name]) {
+	for _, address := range slices.Concat(r.asker.witnesses[p.Name], r.asker.nodes[p.Name], r.asker.about.Awaited, r.asker.machine.Found(p.Name)) {
 		if address.Is6() == p.v6 {
 			list = append(list, address)
 		}

@@ -30,10 +30,15 @@ const (
 
 // hear notes what a message says about addresses that are owned.
 func (r *Responder) hear(p *port, m neighbour.Message) {
-	if m.Claims.IsValid() {
-		if r.asking.Load() {
+	if r.asking.Load() {
+		if m.Claims.IsValid() {
 			r.answered(p, m)
 		}
+		if m.Asks.IsValid() {
+			r.noticed(p, m)
+		}
+	}
+	if m.Claims.IsValid() {
 		if s := r.find(m.Claims); s != nil {
 			r.heardClaim(p, s.entry, m.Sender)
 		}

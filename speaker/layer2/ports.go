@@ -36,6 +36,7 @@ type port struct {
 	answering atomic.Uint64
 	watched   []netip.Addr  // by the connection; the lock of the responder guards it
 	answers   *rate.Limiter // of the goroutine that listens
+	notices   *rate.Limiter // the same
 }
 
 func (p *port) close() {
@@ -118,7 +119,7 @@ func (r *Responder) open(key portKey, l speaker.Link) {
 		return
 	}
 	r.noteOpened(key, nil)
-	p := &port{Link: l, v6: key.v6, mac: mac, conn: conn, answers: rate.NewLimiter(answerRate, answerBurst)}
+	p := &port{Link: l, v6: key.v6, mac: mac, conn: conn, answers: rate.NewLimiter(answerRate, answerBurst), notices: rate.NewLimiter(noticeRate, noticeRate)}
 	r.ports[key] = p
 	r.watchOn(p)
 	go r.listen(p)

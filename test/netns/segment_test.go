@@ -117,3 +117,39 @@ func reachedWhileAHostAnswers(t *testing.T, route []string) {
 		return free && time.Since(r.Reached["eth0"]) > segment.ReachedFor
 	})
 }
+
+// A network of clients need not have a gateway. A host that asks for an address that the node
+// waits to announce shows that the node receives from the segment, and is asked from then on.
+func TestSegment_WithoutAGatewayIsReachedWhenAHostAsks(t *testing.T) {
+	for _, address := range []netip.Addr{vip, vip6} {
+		t.Run(address.String(), func(t *testing.T) {
+			b := newBed(t, "node1", printer)
+			n := b.asking("node1")
+			free := netip.MustParseAddr("192.168.1.251")
+			b.in("node1", func() error {
+				n.Ask(&speaker.Questions{Addresses: map[netip.Addr][]string{free: {"eth0"}}, Awaited: []netip.Addr{address}})
+				return nil
+			})
+			defer n.ask()
+			n.until("no host has answered", func(r segment.Results) bool {
+				_, is := r.Free[free]
+				return is && r.Reached["eth0"].IsZero()
+			})
+			b.sends(printer, address)
+			n.until("the host that asked counts", func(r segment.Results) bool { return time.Since(r.Reached["eth0"]) < segment.ReachedFor })
+			eventually.Stays(t, 3*time.Second, "it is asked, and answers", func(context.Context) error {
+				for {
+					select {
+					case n.last = <-n.results:
+						continue
+					default:
+					}
+					if since := time.Since(n.last.Reached["eth0"]); since > segment.ReachedFor {
+						return fmt.Errorf("the last answer came %s ago", since)
+					}
+					return nil
+				}
+			})
+		})
+	}
+}

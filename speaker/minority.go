@@ -455,7 +455,7 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 		case !e.waits(v.now) && e.free(v, address, q.since):
 			e.minority.found[address] = struct{}{}
 			continue
-		case !e.waits(v.now) && takes && e.mayTake(v, address):
+		case !e.waits(v.now) && takes && e.mayTake(v, address, claim.Cause):
 			continue
 		case takes:
 			delete(d.Own, address)
@@ -497,13 +497,41 @@ func (e *Engine) asksAbout(v *view, cause ownership.Cause) bool {
 	return false
 }
 
-// mayTake returns whether an address is taken although a host answers for it: one that is no
-// node, such as a router that answers for every address. In a minority that is so where such hosts
-// keep no address from being announced. In the majority the announcer probes the address, and
-// reports the host.
-func (e *Engine) mayTake(v *view, address netip.Addr) bool {
+// mayTake returns whether an address is taken although a host answers for it that is no node, such
+// as a router that answers for every address. In the majority the announcer probes the address, and
+// reports the host. In a minority that is so where such hosts keep no address from being announced, and
+// where it was in use, as in the majority. That it is in use by a node must not be possible then: all
+// nodes have been received from.
+func (e *Engine) mayTake(v *view, address netip.Addr, cause ownership.Cause) bool {
 	use, is := v.in.segment.InUse[address]
-	return is && (!e.inMinority() || v.in.want.Detection != Enforce) && e.isForeign(v, use.Hardware[:])
+	if !is || !e.isForeign(v, use.Hardware[:]) {
+		return false
+	}
+	return !e.inMinority() || v.in.want.Detection != Enforce || cause == ownership.Failure && !e.doubted[address] &&
+		!slices.ContainsFunc(v.in.view.Missing, func(m mesh.Missing) bool { return !e.met(m.Node) })
+}
+
+// inUse returns what is not taken since hosts answer for it.
+func (e *Engine) inUse(v *view) (u InUse) {
+	for address := range e.minority.queries {
+		if use, is := v.in.segment.InUse[address]; is {
+			u.First = append(u.First, Use{Address: address, Interface: use.Link, Hardware: slices.Clone(use.Hardware[:]), Node: e.nodeOf(v, use.Hardware)})
+		}
+	}
+	u.Count = len(u.First)
+	slices.SortFunc(u.First, func(x, y Use) int { return x.Address.Compare(y.Address) })
+	u.First = slices.Clip(u.First[:min(len(u.First), maxUses)])
+	return u
+}
+
+// nodeOf returns the node with a hardware address whose speaker is missed; empty: none is known.
+func (e *Engine) nodeOf(v *view, hardware segment.Hardware) lb.NodeName {
+	for _, m := range v.in.view.Missing {
+		if v.learned[m.Node] == hardware || hasHardware(e.links[m.Node].links, hardware[:]) {
+			return m.Node
+		}
+	}
+	return ""
 }
 
 // questions are what the segments are asked.

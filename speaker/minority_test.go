@@ -41,15 +41,59 @@ func TestSurvivorAsksBeforeItTakes(t *testing.T) {
 	})
 }
 
-func TestSurvivorLeavesWhatAHostAnswersFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := survivor(t)
-		for range 600 {
-			b.after(100 * time.Millisecond)
-			b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, InUse: map[netip.Addr]segment.Use{a2: {Hardware: segment.Hardware{7}, Since: time.Now()}}})
-		}
-		b.serves("after a minute in which a host answered for a2", on0(true, a1))
-	})
+// An address that was in use is taken from a dead node although a host answers for it that is no
+// node, as in the majority, where it is not probed.
+func TestSurvivorAndHostsThatAnswer(t *testing.T) {
+	host, node := segment.Hardware{7}, segment.Hardware(mac('1')) // of p1, which had a2
+	for _, tt := range []struct {
+		name     string
+		epoch    ownership.Epoch // of a2
+		answers  segment.Hardware
+		notAsked bool
+		stranger bool // a speaker is missed that was never received from
+		takes    bool
+	}{
+		{"a host that is no node", 4, host, false, false, true},
+		{"one that may be a node", 4, host, true, false, false},
+		{"one that may be another interface of a node", 4, host, false, true, false},
+		{"a node", 4, node, false, false, false},
+		{"a host that has a new address", 0, host, false, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var claims ownership.Claims
+				addresses := want(wanted(a1, self))
+				if tt.epoch > 0 {
+					claims, addresses = ownership.Claims{a2: tt.epoch}, want(wanted(a1, self), wanted(a2, "p1", self))
+				}
+				b := running(t, addresses, peer("p1", claims), peer("p2", nil))
+				b.view.Missing = missing("p1", "p2")
+				if tt.stranger {
+					b.view.Missing = missing("p1", "p2", "p3")
+				}
+				b.hear()
+				b.want.Addresses = want(wanted(a1, self), wanted(a2, "p1", self))
+				b.engine.SetSnapshot(b.want)
+				for range 600 {
+					b.after(100 * time.Millisecond)
+					b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, NodesAsked: !tt.notAsked,
+						InUse: map[netip.Addr]segment.Use{a2: {Hardware: tt.answers, Link: "eth0", Since: time.Now()}}})
+				}
+				b.settle()
+				if _, takes := b.owned[a2]; takes != tt.takes {
+					t.Errorf("after a minute it has taken the address: %v, want %v", takes, tt.takes)
+				}
+				var reported speaker.InUse
+				if !tt.takes {
+					reported = speaker.InUse{Count: 1, First: []speaker.Use{{Address: a2, Interface: "eth0", Hardware: tt.answers[:]}}}
+					if tt.answers == node {
+						reported.First[0].Node = "p1"
+					}
+				}
+				b.same("what is reported to be in use", reported, b.reports[len(b.reports)-1].InUse)
+			})
+		})
+	}
 }
 
 func TestSurvivorThatReceivesNothingAnyMoreIsSilent(t *testing.T) {

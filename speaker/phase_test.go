@@ -78,6 +78,32 @@ func TestLinksAreSilentAndOthersAreNotReady(t *testing.T) {
 	}
 }
 
+// Others that receive nothing from this speaker take its addresses, and it receives from them and
+// from hosts: the report says which case of Isolated this is.
+func TestSpeakerThatOthersReceiveNothingFromIsSilent(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		peers     []mesh.Peer
+		unreached []lb.NodeName
+	}{
+		{"none receives from it", nil, []lb.NodeName{"p1", "p2"}},
+		{"one of two does, and it is in a majority", []mesh.Peer{peer("p1", nil)}, nil},
+		{"all have died", nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
+				b.view.Missing, b.view.Unreached = missing("p1", "p2")[len(tt.peers):], tt.unreached
+				b.hear(tt.peers...)
+				b.reach("eth0")
+				_, serves := b.owned[a1]
+				b.same("it announces its address", len(tt.unreached) == 0, serves)
+				b.same("who does not receive from it, as reported", tt.unreached, b.reports[len(b.reports)-1].Unheard)
+			})
+		})
+	}
+}
+
 func TestAnIsolationEnds(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -1,6 +1,7 @@
 package speaker
 
 import (
+	"net"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -31,9 +32,14 @@ type Report struct {
 	// Alone: it is in a minority, and the API server calls all nodes NotReady whose speakers are
 	// missing.
 	Alone bool
+	// Unheard are nodes, by name, whose speakers this one receives from, and that receive nothing
+	// from it, if it is silent because of that.
+	Unheard []lb.NodeName
 	// Silent are links, by name, on which no host answers, so that nothing is announced there in a
 	// minority.
 	Silent []string
+	// InUse is what this node does not take in a minority since hosts answer for it.
+	InUse InUse
 	// Partitioned: the controller reports that it is cut from a larger group.
 	Partitioned bool
 	// Conflicts are addresses that foreign hosts use as well, ordered.
@@ -46,6 +52,25 @@ type Report struct {
 	// Standby and Unselected of the snapshot.
 	Standby    string
 	Unselected bool
+}
+
+// maxUses is how many addresses InUse lists.
+const maxUses = 3
+
+// InUse are addresses that hosts answer for: how many, and the first of them in order.
+type InUse struct {
+	Count int
+	First []Use
+}
+
+// Use is a host that answers for an address.
+type Use struct {
+	Address netip.Addr
+	// Interface that it answers on, and its hardware address.
+	Interface string
+	Hardware  net.HardwareAddr
+	// Node that has the hardware address; empty: it is that of no node whose speaker is missed.
+	Node lb.NodeName
 }
 
 // OwnedSince is an owned address and since when.
@@ -74,7 +99,10 @@ func (e *Engine) reportOf(v *view) Report {
 		Partitioned: v.partitioned, Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
 	if e.inMinority() {
 		r.MinoritySince, r.Alone = second(e.minority.since), alone(*v.in.view, v.in.want.Down)
-		r.Silent = e.silent(v.now, v.in)
+		r.Silent, r.InUse = e.silent(v.now, v.in), e.inUse(v)
+	}
+	if e.inMinority() && unheard(*v.in.view) {
+		r.Unheard = v.in.view.Unreached
 	}
 	if v.phase == ownership.Restarting {
 		r.Phase = ownership.Active.String()

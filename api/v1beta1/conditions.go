@@ -348,10 +348,11 @@ const (
 	// may announce an address of it has an interface for it.
 	ReasonNoInterface = "NoInterface"
 	// ReasonIsolated: the speaker receives from at most half of the speakers that should be
-	// there, and from no host of its links: it is silent.
+	// there, and from no host of its links, or others receive nothing from it: it is silent.
 	ReasonIsolated = "Isolated"
 	// ReasonMinority: the speaker receives from at most half of the speakers that should be
-	// there. It takes an address only when no host of its links answers for it. The condition is
+	// there. It takes an address only when no host of its links answers for it, or one that is no
+	// node does and the address was in use. The condition is
 	// True while the API server calls the nodes NotReady of all that it receives nothing from.
 	ReasonMinority = "Minority"
 	// ReasonInterfaceFailed: an interface is there, and the speaker cannot announce on it.

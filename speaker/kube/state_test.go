@@ -61,6 +61,42 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
+	minority := speaker.Report{Live: 1, Missing: []lb.NodeName{"n2", "n3"}, MinoritySince: time.Unix(1, 0)}
+	with := func(change func(*speaker.Report)) speaker.Report {
+		r := minority
+		change(&r)
+		return r
+	}
+	const look = ": look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)"
+	const receives = "the speaker receives from 1 of 3 speakers that should be there, and not from n2 and n3: it announces what it has, and takes an address only when no host answers for it"
+	for _, tt := range []struct {
+		name   string
+		report speaker.Report
+		want   string
+	}{
+		{"in a minority", minority, receives + look},
+		{"a link is silent", with(func(r *speaker.Report) { r.Silent = []string{"eth1"} }), receives + ", and nothing on eth1, where no host answers, until one asks for an address" + look},
+		{"hosts answer for addresses", with(func(r *speaker.Report) {
+			r.InUse = speaker.InUse{Count: 3, First: []speaker.Use{
+				{Address: netip.MustParseAddr("10.0.0.1"), Interface: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 7}},
+				{Address: netip.MustParseAddr("10.0.0.2"), Interface: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 8}, Node: "n2"},
+			}}
+		}), receives + "; hosts answer for 10.0.0.1 (02:00:00:00:00:07 on eth0), 10.0.0.2 (02:00:00:00:00:08 of the node n2 on eth0), 1 more" + look},
+		{"no host answers", with(func(r *speaker.Report) { r.Phase = "Isolated" }),
+			"the speaker receives nothing from n2 and n3, and no answer from any host of its links: it is silent, since other nodes may have its addresses: look at the network of the node"},
+		{"the others receive nothing from it", speaker.Report{Phase: "Isolated", MinoritySince: time.Unix(1, 0), Missing: []lb.NodeName{"n2", "n3"}, Unheard: []lb.NodeName{"n2", "n3"}},
+			"nothing that the speaker sends arrives at n2 and n3, which it receives from: it is silent, since they take its addresses over: look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, tt.report, Routing{}, nil).Conditions, v1beta1.ConditionReady)
+			if diff := cmp.Diff(tt.want, c.Message); diff != "" {
+				t.Errorf("message (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestStatusOfRefusedAddresses(t *testing.T) {
 	refused := Refused{Count: 3, First: []advertise.Refusal{{Address: netip.MustParseAddr("1.1.1.1"), Why: `its pool "gold" does not list it`}}}
 	got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}}, Routing{Refused: refused}, nil)

@@ -123,20 +123,9 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
 	case phase(r.Phase) == v1beta1.SpeakerIsolated:
-		c.Reason = v1beta1.ReasonIsolated
-		c.Message = fmt.Sprintf("the speaker receives %s, and no answer from any host of its links: it is silent, since other nodes may have its addresses: "+
-			"look at the network of the node", advertise.Named("nothing from", r.Missing))
+		c.Reason, c.Message = v1beta1.ReasonIsolated, bounded.Message(isolated(r))
 	case !r.MinoritySince.IsZero() && !r.Alone:
-		what := "it announces what it has, and takes an address only when no host answers for it"
-		if r.Partitioned {
-			what = "it announces only addresses that no speaker may announce which it misses, since a larger group of them runs"
-		}
-		if len(r.Silent) > 0 {
-			what += fmt.Sprintf(", and nothing on %s, where no host answers, until one asks for an address", strings.Join(r.Silent[:min(len(r.Silent), maxNamed)], ", "))
-		}
-		c.Reason = v1beta1.ReasonMinority
-		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s: "+
-			"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing), what)
+		c.Reason, c.Message = v1beta1.ReasonMinority, bounded.Message(inMinority(r))
 	// What no other object shows comes first.
 	case len(r.Unserved) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unserved(r.Unserved))
@@ -176,6 +165,48 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		c.Message = "the speaker announces all addresses that this node owns"
 	}
 	return c
+}
+
+// isolated returns why a speaker is silent.
+func isolated(r speaker.Report) string {
+	if len(r.Unheard) > 0 {
+		return advertise.Named("nothing that the speaker sends arrives at", r.Unheard) + ", which it receives from: it is silent, since they take its addresses over: " +
+			"look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
+	}
+	return fmt.Sprintf("the speaker receives %s, and no answer from any host of its links: it is silent, since other nodes may have its addresses: "+
+		"look at the network of the node", advertise.Named("nothing from", r.Missing))
+}
+
+// inMinority returns what a speaker does that receives from few others.
+func inMinority(r speaker.Report) string {
+	what := "it announces what it has, and takes an address only when no host answers for it"
+	if r.Partitioned {
+		what = "it announces only addresses that no speaker may announce which it misses, since a larger group of them runs"
+	}
+	if len(r.Silent) > 0 {
+		what += fmt.Sprintf(", and nothing on %s, where no host answers, until one asks for an address", strings.Join(r.Silent[:min(len(r.Silent), maxNamed)], ", "))
+	}
+	return fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s%s: "+
+		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing), what, inUse(r.InUse))
+}
+
+// inUse names addresses that are not taken since hosts answer for them.
+func inUse(u speaker.InUse) string {
+	if u.Count == 0 {
+		return ""
+	}
+	parts := make([]string, 0, len(u.First))
+	for _, use := range u.First {
+		host := use.Hardware.String()
+		if use.Node != "" {
+			host += " of the node " + string(use.Node)
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s on %s)", use.Address, host, use.Interface))
+	}
+	if more := u.Count - len(u.First); more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", more))
+	}
+	return "; hosts answer for " + strings.Join(parts, ", ")
 }
 
 func unserved(list []speaker.Unserved) string {

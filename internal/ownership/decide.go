@@ -104,7 +104,11 @@ func (d *decision) orphan(e *entry, able []election.Candidate) {
 	if e.epoch == 0 {
 		cause = First
 	}
-	d.out.Own[e.Address.Address] = Claim{Epoch: e.epoch + 1, Cause: cause}
+	epoch := e.epoch + 1
+	if e.epoch >= MaxEpoch {
+		epoch = 1
+	}
+	d.out.Own[e.Address.Address] = Claim{Epoch: epoch, Cause: cause}
 }
 
 // elect chooses among those who are able. When one who was elected did not act in
@@ -176,6 +180,8 @@ func (d *decision) handOver(e *entry, able []election.Candidate) {
 	d.loads[d.index[elected]]++
 	d.loads[e.holder.node]--
 	switch {
+	// Nobody can have a higher epoch: the holder gives it up first.
+	case e.epoch >= MaxEpoch && (elected == d.self || d.nameOf(e.holder) == d.self):
 	case elected == d.self && d.yields(e):
 		d.out.Yielded = append(d.out.Yielded, address)
 	case elected == d.self && d.Hold[address] && d.disputed(e):

@@ -19,7 +19,7 @@ func (d *decision) moveOne() {
 		if !ok {
 			continue
 		}
-		if to == d.self {
+		if to == d.self && e.epoch < MaxEpoch {
 			d.out.Own[e.Address.Address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: Failback}
 			d.look(e)
 		}

@@ -52,6 +52,10 @@ func (p Phase) String() string {
 // never had one.
 type Epoch uint64
 
+// MaxEpoch is the last epoch. No address gets there by moving: a node that does not keep to the rules
+// may claim it. The next owner has the first epoch again, once no node claims the address.
+const MaxEpoch Epoch = 1 << 62
+
 // Claims are the addresses that a node says it owns. They are never changed.
 type Claims map[netip.Addr]Epoch
 

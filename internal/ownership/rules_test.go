@@ -66,6 +66,10 @@ func TestTheRules(t *testing.T) {
 		// Rule 1.
 		{"nobody ever had it: the elected one has the first epoch", all(), map[lb.NodeName]Claim{"node2": {1, First}}},
 		{"its owner is dead: the elected one has the next epoch", func(in *Input) { in.Epochs[a] = 6 }, map[lb.NodeName]Claim{"node2": {7, Failure}}},
+		{"its owner is dead and had the last epoch: the elected one has the first", func(in *Input) { in.Epochs[a] = MaxEpoch }, map[lb.NodeName]Claim{"node2": {1, Failure}}},
+		{"a drained owner with the last epoch gives it up before another one has it", all(claims(0, MaxEpoch), func(in *Input) { in.Nodes[0].Drained = true }), nil},
+		{"an owner after the last epoch is followed by the second", all(claims(0, 1), func(in *Input) { in.Epochs[a], in.Nodes[0].Drained = MaxEpoch, true }),
+			map[lb.NodeName]Claim{"node0": {1, Kept}, "node2": {2, HandOver}}},
 		{"a node that is drained is not elected", func(in *Input) { in.Nodes[2].Drained = true }, map[lb.NodeName]Claim{"node1": {1, First}}},
 		{"a node that is draining is not elected", phase(Draining, 2), map[lb.NodeName]Claim{"node1": {1, First}}},
 		{"a node that restarts is not elected", phase(Restarting, 2), map[lb.NodeName]Claim{"node1": {1, First}}},

@@ -48,7 +48,9 @@ func (b *Book) count(e *entry) {
 		return
 	}
 	if e.holder.exists() {
-		e.epoch = max(e.epoch, e.holder.epoch)
+		if e.epoch = max(e.epoch, e.holder.epoch); e.epoch >= MaxEpoch {
+			e.epoch = e.holder.epoch // it is numbered anew
+		}
 		b.loads[e.holder.node]++
 	}
 	e.able = b.groupOf(e)

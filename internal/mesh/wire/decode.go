@@ -172,7 +172,7 @@ func (r *reader) state() State {
 	for range n {
 		a := r.address()
 		epoch := r.number()
-		if epoch > maxEpoch {
+		if epoch > uint64(maxEpoch) {
 			r.fail(errBounds)
 		}
 		if r.err != nil {

@@ -89,7 +89,7 @@ func state(b []byte, s *State) []byte {
 	b = number(b, uint64(len(addresses)))
 	for _, a := range addresses {
 		b = address(b, a)
-		b = number(b, min(uint64(s.Claims[a]), maxEpoch))
+		b = number(b, min(uint64(s.Claims[a]), uint64(maxEpoch)))
 	}
 	held := fitting(s.Held, maxHeld, netip.Addr.IsValid)
 	b = number(b, uint64(len(held)))

@@ -31,7 +31,7 @@ const (
 	maxPrefixes   = 64
 	maxClaims     = 1 << 17
 	maxHeld       = 1 << 10
-	maxEpoch      = 1 << 62
+	maxEpoch      = ownership.MaxEpoch
 	maxDuration   = 10 * time.Minute
 	maxLinkName   = 15
 	hardwareBytes = 6

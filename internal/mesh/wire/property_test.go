@@ -80,7 +80,7 @@ func drawState(t *rapid.T) State {
 		s.Links = append(s.Links, drawLink(t))
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "claims") {
-		s.Claims[drawAddress(t)] = ownership.Epoch(rapid.Uint64Range(0, maxEpoch).Draw(t, "epoch"))
+		s.Claims[drawAddress(t)] = ownership.Epoch(rapid.Uint64Range(0, uint64(maxEpoch)).Draw(t, "epoch"))
 	}
 	for i := range rapid.IntRange(0, 400).Draw(t, "more claims") { // so that there are several pieces
 		s.Claims[netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})] = ownership.Epoch(i)

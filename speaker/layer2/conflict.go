@@ -22,6 +22,11 @@ const (
 	// rivalInterval is the least time between two reports that another node announces an
 	// address, and between two that a host does which is no node.
 	rivalInterval = 20 * time.Millisecond
+	// strangerRate is how many announcements of hosts that are no node are reported a second on a
+	// port, strangerBurst how many at once: each has the engine look at all nodes, and anybody can
+	// send them for any number of addresses. Two nodes that have never met, and announce the same
+	// addresses when they are joined, find that out about a thousand at once.
+	strangerRate, strangerBurst = 100, 1000
 	// maxRetries is how often an address is probed again since another host probed for it too.
 	maxRetries = 3
 	// tick is how often it is looked whether something is due.
@@ -88,7 +93,7 @@ func (r *Responder) heardClaim(p *port, e *entry, sender neighbour.MAC) {
 func (r *Responder) heardStranger(p *port, e *entry, sender neighbour.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] == e && e.phase == announced && !e.caring() {
+	if r.entries[e.address] == e && e.phase == announced && !e.caring() && time.Since(e.strange) >= rivalInterval && p.strangers.Allow() {
 		r.reportRival(p, e, sender, &e.strange)
 	}
 }

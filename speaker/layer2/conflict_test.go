@@ -473,3 +473,32 @@ func TestSetDetection_TakesEffectAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// Anybody can announce any number of addresses: the engine is not woken up for each.
+func TestStrangersAreReportedAtABoundedRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		owned := map[netip.Addr]speaker.Owned{}
+		var list []netip.Addr
+		for i := range 2000 {
+			list = append(list, netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
+			owned[list[i]] = speaker.Owned{Interfaces: []string{"eth0"}}
+		}
+		b.SetOwned(owned)
+		time.Sleep(10 * time.Second)
+		for range 3 {
+			for _, a := range list {
+				b.v4.claims(a, stranger)
+			}
+			time.Sleep(time.Second)
+		}
+		if got, most := len(b.rivals), strangerBurst+2*strangerRate; got != most {
+			t.Errorf("got %d reports of 6000 announcements in two seconds, want %d", got, most)
+		}
+		b.v4.claims(list[0], nodeMAC)
+		if got := b.rivals[len(b.rivals)-1]; got != nodeMAC {
+			t.Errorf("the last report is about %s, want the announcement of a node, which is not bounded", got)
+		}
+	})
+}

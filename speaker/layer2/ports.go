@@ -37,6 +37,7 @@ type port struct {
 	watched   []netip.Addr  // by the connection; the lock of the responder guards it
 	answers   *rate.Limiter // of the goroutine that listens
 	notices   *rate.Limiter // the same
+	strangers *rate.Limiter // the same
 }
 
 func (p *port) close() {
@@ -119,7 +120,7 @@ func (r *Responder) open(key portKey, l speaker.Link) {
 		return
 	}
 	r.noteOpened(key, nil)
-	p := &port{Link: l, v6: key.v6, mac: mac, conn: conn, answers: rate.NewLimiter(answerRate, answerBurst), notices: rate.NewLimiter(noticeRate, noticeRate)}
+	p := &port{Link: l, v6: key.v6, mac: mac, conn: conn, answers: rate.NewLimiter(answerRate, answerBurst), notices: rate.NewLimiter(noticeRate, noticeRate), strangers: rate.NewLimiter(strangerRate, strangerBurst)}
 	r.ports[key] = p
 	r.watchOn(p)
 	go r.listen(p)

@@ -140,6 +140,38 @@ func TestClaimWrites_BackOffAgainstAnotherWriter(t *testing.T) {
 	}
 }
 
+// The claim of a Service that shows no address yet is deleted each time: no status shows an address
+// that has no claim.
+func TestClaimWrites_NoStatusWithoutAClaim(t *testing.T) {
+	api := clusterOf()
+	r, now := on(t, api), start
+	r.Now = func() time.Time { return now }
+	watch := claims{ledger: r.Ledger, changed: func() {}, cached: r.cached}
+	waited := 0
+	for i := range 20 {
+		api.svc = service() // as if its status had not been written
+		api.svc.ResourceVersion = fmt.Sprint("r", i)
+		result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := api.claims["10.0.0.0"]
+		if have == nil {
+			waited++
+			if len(api.svc.Status.LoadBalancer.Ingress) > 0 || result.RequeueAfter <= 0 {
+				t.Errorf("look %d: no claim, got the status %v and a wait of %v, want no address and a wait", i, api.svc.Status.LoadBalancer, result.RequeueAfter)
+			}
+			now = now.Add(result.RequeueAfter)
+			continue
+		}
+		delete(api.claims, "10.0.0.0")
+		watch.Delete(t.Context(), event.DeleteEvent{Object: have}, noQueue{})
+	}
+	if waited == 0 {
+		t.Error("the claim was written at once each time, want that it waits")
+	}
+}
+
 // A Service that takes an address and lets it go again is no disagreement.
 func TestClaimWrites_NoWaitWithoutAnotherWriter(t *testing.T) {
 	api := clusterOf()

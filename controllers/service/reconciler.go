@@ -200,6 +200,7 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 	if err != nil {
 		return decision{}, err
 	}
+	shows := apiconv.StatusAddresses(svc)
 	for range maxCorrections {
 		d := decide(r.Ledger, svc, namespaceLabels).afterOthers(r.Ledger, svc)
 		var err error
@@ -209,7 +210,7 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 			} else {
 				err = r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, h.Service))
 			}
-			if wait := undoneFor(err); wait > 0 { // the Service keeps what it shows until then
+			if wait := undoneFor(err); wait > 0 && slices.Contains(shows, h.Address) { // it keeps that until then
 				d.claimUndone, err = soonest(d.claimUndone, wait), nil
 			}
 			if err != nil {

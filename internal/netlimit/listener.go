@@ -84,11 +84,25 @@ func (l *Listener) Accept() (net.Conn, error) {
 			abort(accepted)
 			continue
 		}
+		bound(accepted)
 		c := &conn{Conn: accepted, left: l.limits.Bytes, listener: l}
 		if victim := l.add(c, block(from)); victim != nil {
 			abort(victim.Conn)
 		}
 		return c, nil
+	}
+}
+
+// receiveBytes and sendBytes are what the kernel may hold of a connection; it takes up to twice that
+// for the packets. They count as memory of the container: by default the kernel takes 4 MiB of a
+// long answer that the client does not take. With a smaller buffer for sending, answers would wait
+// for delayed acknowledgements.
+const receiveBytes, sendBytes = 16 << 10, 64 << 10
+
+// bound bounds the buffers of a connection. One that has ended already is served as any other.
+func bound(c net.Conn) {
+	if tcp, is := c.(*net.TCPConn); is {
+		_, _ = tcp.SetReadBuffer(receiveBytes), tcp.SetWriteBuffer(sendBytes)
 	}
 }
 

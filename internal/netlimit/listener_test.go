@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -37,6 +38,51 @@ func TestSuperfluous(t *testing.T) {
 		if len(l.sources) > 0 {
 			t.Errorf("%s: got %d sources without a connection, want none", name, len(l.sources))
 		}
+	}
+}
+
+// A client that takes nothing costs a bounded part of the kernel's memory, and one that takes the
+// answer has it in time.
+func TestListener_BoundsWhatTheKernelHolds(t *testing.T) {
+	inner, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewListener(inner, Limits{Connections: 2, Bytes: 100})
+	defer l.Close()
+	pair := func() (client *net.TCPConn, server net.Conn) {
+		t.Helper()
+		client = dial(t, "127.0.0.1", l.Addr().String())
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client, server
+	}
+	client, server := pair()
+	defer client.Close()
+	defer server.Close()
+	if err := client.SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.SetWriteDeadline(time.Now().Add(time.Second))
+	n, err := server.Write(make([]byte, 16<<20))
+	if !errors.Is(err, os.ErrDeadlineExceeded) || n > 256<<10 {
+		t.Errorf("of 16 MiB that nobody takes: got %d KiB written (%v), want at most 256 KiB", n>>10, err)
+	}
+
+	client, server = pair()
+	defer client.Close()
+	began := time.Now()
+	go func() {
+		_, _ = server.Write(make([]byte, 4<<20))
+		_ = server.Close()
+	}()
+	got, err := io.Copy(io.Discard, client)
+	if took := time.Since(began); err != nil || got != 4<<20 || took > 5*time.Second {
+		t.Errorf("got %d bytes in %v (%v), want 4 MiB within 5s", got, took, err)
+	} else {
+		t.Logf("4 MiB in %v", took)
 	}
 }
 

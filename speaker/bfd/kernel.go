@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
 
 const (
@@ -50,13 +52,27 @@ func (kernel) Listen(c Class) (Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &receiver{UDPConn: conn.(*net.UDPConn)}, nil
+	return &receiver{UDPConn: conn.(*net.UDPConn), ipv4: !c.IPv6}, nil
 }
 
 // receiver reads datagrams and allocates nothing for them: anybody may send.
 type receiver struct {
 	*net.UDPConn
+	ipv4    bool
 	control [128]byte
+}
+
+// Admit implements Receiver.
+func (r *receiver) Admit(sources []netip.Addr) error {
+	raw, err := r.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = sourcefilter.Attach(int(fd), r.ipv4, sources) }); err != nil {
+		return err
+	}
+	return failed
 }
 
 // Read implements Receiver.

@@ -51,6 +51,9 @@ type Arrival struct {
 type Receiver interface {
 	// Read waits for a datagram. Its error is net.ErrClosed after Close.
 	Read(buffer []byte) (Arrival, error)
+	// Admit has datagrams dropped that come from other addresses, as far as the network can
+	// do that: Read may still return some.
+	Admit(sources []netip.Addr) error
 	// Close ends Read.
 	Close() error
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -57,7 +59,8 @@ func (e *Engine) listen(ctx context.Context, c Class) error {
 	return nil
 }
 
-// admit has each socket take packets of the routers of its sessions, and of nobody else.
+// admit has each socket take packets of the routers of its sessions, and of nobody else. Most of
+// the others the kernel drops; read drops the rest.
 func (e *Engine) admit() {
 	sources := map[Class]map[netip.Addr]bool{}
 	for _, w := range e.sessions {
@@ -67,7 +70,13 @@ func (e *Engine) admit() {
 		sources[w.class][w.peer] = true
 	}
 	for class, l := range e.listeners {
-		l.sources.Store(new(sources[class]))
+		before := l.sources.Swap(new(sources[class]))
+		if before != nil && maps.Equal(*before, sources[class]) {
+			continue
+		}
+		if err := l.receiver.Admit(slices.Collect(maps.Keys(sources[class]))); err != nil {
+			e.options.Log.Error(err, "having the kernel drop packets of strangers", "port", class.port())
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/netlimit"
+	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
 
 // listenSoon and listenAgain bound how long to wait before a port that was taken is tried once more:
@@ -54,6 +56,7 @@ type listener struct {
 	mu    sync.Mutex
 	peers []bgp.Peer                     // with the addresses of their routers, as far as those are known
 	keys  map[netip.Addr]bgp.Password    // that are on the socket
+	from  map[netip.Addr]bool            // hosts whose packets the kernel passes; nil: it passes all
 	fd    func(func(fd int) error) error // nil while it is not open
 }
 
@@ -129,12 +132,16 @@ func (l *listener) set(peers []bgp.Peer) {
 	}
 }
 
-// guard has the kernel check what it can: signatures, and hop limits where all peers ask for that.
+// guard has the kernel check what it can: where packets come from, signatures, and hop limits where all
+// peers ask for that.
 // A router whose key cannot be set is not admitted; the others are. l.mu is held.
 func (l *listener) guard(fd func(func(fd int) error) error) {
-	passwords := map[netip.Addr]bgp.Password{}
+	passwords, routers := map[netip.Addr]bgp.Password{}, map[netip.Addr]bool{}
 	least := 255
 	for _, p := range l.peers {
+		if p.Address.IsValid() {
+			routers[p.Address] = true
+		}
 		if p.Password != "" && p.Address.IsValid() {
 			passwords[p.Address] = p.Password
 		}
@@ -161,6 +168,16 @@ func (l *listener) guard(fd func(func(fd int) error) error) {
 	if err := fd(func(fd int) error { return setLeast(fd, l.four, least) }); err != nil {
 		l.log.Error(err, "setting the least hop limit of routers that connect")
 	}
+	if l.from != nil && maps.Equal(l.from, routers) {
+		return
+	}
+	// Connections of strangers never come to be: to accept and reset them costs the processor.
+	err := fd(func(fd int) error { return sourcefilter.Attach(fd, l.four, slices.Collect(maps.Keys(routers))) })
+	if err != nil {
+		l.log.Error(err, "having the kernel drop connections of strangers")
+		return
+	}
+	l.from = routers
 }
 
 // admits reports whether a connection is one of a router of a peer, signed if that is asked for: the
@@ -256,7 +273,7 @@ func refuse(conn net.Conn) {
 func (l *listener) open(ctx context.Context, at place, port uint16) (net.Listener, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.keys = map[netip.Addr]bgp.Password{}
+	l.keys, l.from = map[netip.Addr]bgp.Password{}, nil
 	config := l.config(at)
 	network := "tcp6"
 	if at.address.Is4() {
@@ -275,15 +292,18 @@ func (l *listener) open(ctx context.Context, at place, port uint16) (net.Listene
 	return on, nil
 }
 
-// config prepares a socket before it is bound. l.mu is held while it listens with it.
+// config prepares a socket before it is bound. l.mu is held while it listens with it. A socket of
+// multipath TCP would take neither the filter nor signatures.
 func (l *listener) config(at place) net.ListenConfig {
-	return net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
+	config := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		if err := onSocket(c, func(fd int) error { return prepareListener(fd, at) }); err != nil {
 			return err
 		}
 		l.guard(func(set func(fd int) error) error { return onSocket(c, set) })
 		return nil
 	}}
+	config.SetMultipathTCP(false)
+	return config
 }
 
 func (l *listener) close(on net.Listener) {
@@ -308,11 +328,12 @@ func prepareListener(fd int, at place) error {
 }
 
 // adopt prepares a connection that a router made. One that was queued before its key was on the
-// listener is signed from now on, or breaks.
+// listener is signed from now on, or breaks. The filter of the listener, which it has inherited, has
+// done its work.
 func adopt(conn net.Conn, p bgp.Peer, router netip.Addr) error {
 	raw, err := conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		return err
 	}
-	return onSocket(raw, func(fd int) error { return prepare(fd, p, router) })
+	return onSocket(raw, func(fd int) error { return errors.Join(prepare(fd, p, router), sourcefilter.Detach(fd)) })
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/routes"
+	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
 
 // dialFrom connects from an address of the loopback; nil: the connection was reset before this side
@@ -80,6 +81,9 @@ func TestListener_HostileConnections(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			before := measure(t)
 			m, to := listening(t)
+			if tt.source != 1 {
+				unfiltered(t, m)
+			}
 			var h hostileRouter
 			for i := range connections {
 				if c := dialFrom(t, tt.source, to); c != nil {
@@ -95,6 +99,53 @@ func TestListener_HostileConnections(t *testing.T) {
 			h.releaseAll()
 			settles(t, "when the peer is gone", before)
 		})
+	}
+}
+
+// unfiltered has the kernel pass connections of strangers, as where it has no room for a filter.
+func unfiltered(t *testing.T, m observed) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.listeners.open {
+		l.mu.Lock()
+		if err := l.fd(sourcefilter.Detach); err != nil {
+			t.Error(err)
+		}
+		l.mu.Unlock()
+	}
+}
+
+// The kernel drops connections of all but the routers of the peers that there are now.
+func TestListener_StrangersDoNotConnect(t *testing.T) {
+	m, to := listening(t)
+	_, _, _, p := pair(t)
+	p.Port = to.Port()
+	connects := func(source byte) bool {
+		d := net.Dialer{Timeout: 300 * time.Millisecond, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, source)}}
+		conn, err := d.Dial("tcp", to.String())
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil || errors.Is(err, syscall.ECONNRESET)
+	}
+	for _, tt := range []struct {
+		name    string
+		routers []byte
+	}{
+		{"one router", []byte{3}}, {"two routers", []byte{1, 3}}, {"the first one is gone", []byte{3}}, {"another one", []byte{1}},
+	} {
+		var peers []bgp.Peer
+		for _, last := range tt.routers {
+			p.Name, p.Address = bgp.PeerName(fmt.Sprint("router", last)), netip.AddrFrom4([4]byte{127, 0, 0, last})
+			peers = append(peers, p)
+		}
+		m.SetPeers(peers, has(routes.Table{}))
+		for _, source := range []byte{1, 3, 4} {
+			if got, want := connects(source), slices.Contains(tt.routers, source); got != want {
+				t.Errorf("%s: 127.0.0.%d connected: got %v, want %v", tt.name, source, got, want)
+			}
+		}
 	}
 }
 

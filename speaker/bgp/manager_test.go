@@ -345,6 +345,7 @@ func TestItListensOnlyForPassivePeersAndToThem(t *testing.T) {
 	listens(false)
 	listener.SetPeers([]bgp.Peer{toCaller}, has(nil))
 	listens(true)
+	unfiltered(t, listener)
 	if stranger := dialFrom(t, 3, netip.MustParseAddrPort(at)); stranger != nil {
 		defer stranger.Close()
 		_ = stranger.SetReadDeadline(time.Now().Add(10 * time.Second))

@@ -3,19 +3,21 @@ package netns
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
 
 	watched "github.com/lbstack/lbstack/internal/bfd"
 	"github.com/lbstack/lbstack/internal/bfd/wire"
@@ -55,6 +57,25 @@ func (s measured) resources() (memory, descriptors int) {
 	return pages * os.Getpagesize(), len(list)
 }
 
+// processor returns the time of the processor that the process has taken.
+func (s measured) processor() time.Duration {
+	s.t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	var ticks int
+	for _, field := range strings.Fields(rest)[11:13] { // utime and stime of proc(5), of 100 a second
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
 // holdsUp fails the test if the speaker holds much more than before.
 func (s measured) holdsUp(memory, descriptors int) {
 	s.t.Helper()
@@ -65,32 +86,53 @@ func (s measured) holdsUp(memory, descriptors int) {
 	}
 }
 
-// attack connects from a host, sends octets on each connection, and leaves all open. It returns how
-// many were answered with at least one octet.
-func (b *bed) attack(host, to string, octets []byte) (answered int) {
+// attack tries to connect from a host, many times at once, and returns how many connections there
+// were within two seconds.
+func (b *bed) attack(host string, to netip.AddrPort) (connected int) {
 	b.Helper()
 	b.in(host, func() error {
-		for range hostile {
-			conn, err := net.DialTimeout("tcp", to, 2*time.Second)
-			if errors.Is(err, syscall.ECONNRESET) {
-				continue // by the time that this host has it
+		family, address := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(to.Port())})
+		if to.Addr().Is4() {
+			address.(*unix.SockaddrInet4).Addr = to.Addr().As4()
+		} else {
+			six := &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+			if zone := to.Addr().Zone(); zone != "" {
+				link, err := net.InterfaceByName(zone)
+				if err != nil {
+					return err
+				}
+				six.ZoneId = uint32(link.Index)
 			}
+			family, address = unix.AF_INET6, six
+		}
+		var sockets []unix.PollFd
+		defer func() {
+			for _, s := range sockets {
+				unix.Close(int(s.Fd))
+			}
+		}()
+		for range hostile {
+			fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
 				return err
 			}
-			b.Cleanup(func() { conn.Close() })
-			_, _ = conn.Write(octets)
-			_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
-			n, err := conn.Read(make([]byte, 1))
-			if n > 0 {
-				answered++
-			} else if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
-				return fmt.Errorf("connection %s is not closed: %w", conn.LocalAddr(), err)
+			sockets = append(sockets, unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT})
+			if err := unix.Connect(fd, address); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+				return err
+			}
+		}
+		time.Sleep(2 * time.Second)
+		if _, err := unix.Poll(sockets, 0); err != nil {
+			return err
+		}
+		for _, s := range sockets {
+			if s.Revents != 0 { // connected, or reset since
+				connected++
 			}
 		}
 		return nil
 	})
-	return answered
+	return connected
 }
 
 func TestBGPListenerUnderAttack(t *testing.T) {
@@ -102,10 +144,8 @@ func TestBGPListenerUnderAttack(t *testing.T) {
 	since4, since6 := s.establishes("v4").Since, s.establishes("v6").Since
 	memory, descriptors := s.resources()
 	for _, to := range []string{"192.168.1.1:179", "[2001:db8::1]:179"} {
-		for name, octets := range map[string][]byte{"silence": nil, "garbage": make([]byte, 64<<10)} {
-			if n := b.attack("evil", to, octets); n > 0 {
-				t.Errorf("%s to %s: %d of %d connections of a stranger were answered", name, to, n, hostile)
-			}
+		if n := b.attack("evil", netip.MustParseAddrPort(to)); n > 0 {
+			t.Errorf("%s: %d of %d connections of a stranger came to be", to, n, hostile)
 		}
 	}
 	s.holdsUp(memory, descriptors)
@@ -113,11 +153,55 @@ func TestBGPListenerUnderAttack(t *testing.T) {
 	s.stays("v6", since6, 0)
 }
 
+// Strangers open connections to port 179 as fast as they can: the router connects in time, and the
+// flood costs the speaker no time of the processor.
+func TestBGPListenerUnderFlood(t *testing.T) {
+	const within, flooding = 5 * time.Second, 3 * time.Second
+	path := filepath.Join(t.TempDir(), "flood")
+	if out, err := exec.Command("go", "build", "-o", path, "../flood").CombinedOutput(); err != nil {
+		t.Fatalf("building flood: %v: %s", err, out)
+	}
+	b := newBed(t, "node", "router", "evil")
+	s, other := b.speaker("node"), b.speaker("router")
+	s.set(toAll(plain(first4), peer("v4", "192.168.1.2", passive)))
+	var sources []string
+	for i := range hostile {
+		a := fmt.Sprintf("192.168.1.%d", 10+i)
+		b.ip("evil", "address", "add", a+"/24", "dev", "eth0")
+		sources = append(sources, a)
+	}
+	flood := exec.Command("nsenter", "--net=/var/run/netns/"+b.prefix+"evil", "nice", "-n", "19", path, "-from", strings.Join(sources, ","), "192.168.1.1:179")
+	var out strings.Builder
+	flood.Stdout = &out
+	if err := flood.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := sync.OnceFunc(func() {
+		_ = flood.Process.Signal(syscall.SIGTERM)
+		_ = flood.Wait()
+		t.Log("flood: " + strings.TrimSpace(out.String()))
+	})
+	t.Cleanup(end)
+	before := s.processor()
+	time.Sleep(flooding)
+	took := s.processor() - before
+	if t.Logf("the speaker took %v of the processor in %v", took, flooding); took > flooding/20 {
+		t.Errorf("the flood costs the speaker %v in %v, want at most a twentieth", took, flooding)
+	}
+	from := func(p *bgp.Peer) { p.ASN, p.Remote.ASN = 64513, 64512 }
+	other.set(toAll(nil, peer("v4", "192.168.1.1", from)))
+	s.becomes("v4", within, "is established", established)
+	end()
+	if !strings.HasPrefix(out.String(), "opened 0 connections") {
+		t.Errorf("got %q, want that no connection came to be", out.String())
+	}
+}
+
 func TestBFDPortsUnderAttack(t *testing.T) {
 	b := newBed(t, "node", "router", "evil", "between")
 	b.throughRouter("node", "between", "router")
 	one, other := b.speaker("node"), b.speaker("router")
-	profile := tight
+	profile := watched.Profile{Receive: 50 * time.Millisecond, Transmit: 50 * time.Millisecond, Multiplier: 3}
 	watchedBy := func(p *bgp.Peer) { p.BFD, p.StrictBFD = &profile, true }
 	far := func(source string) func(*bgp.Peer) {
 		return func(p *bgp.Peer) { p.Source, p.Multihop = netip.MustParseAddr(source), true }
@@ -204,9 +288,9 @@ func TestBGPPassiveUnnumberedPeerWithPassword(t *testing.T) {
 	other.set(signed("node", from))
 	since := s.establishes("router").Since
 	memory, descriptors := s.resources()
-	node := netip.AddrPortFrom(b.linkLocal("node").WithZone("eth0"), bgp.Port).String()
-	if n := b.attack("evil", node, nil); n > 0 {
-		t.Errorf("%d of %d unsigned connections of another host were answered", n, hostile)
+	node := netip.AddrPortFrom(b.linkLocal("node").WithZone("eth0"), bgp.Port)
+	if n := b.attack("evil", node); n > 0 {
+		t.Errorf("%d of %d connections of another host came to be", n, hostile)
 	}
 	// A host that sends router advertisements, too, and knows no password.
 	evil := b.speaker("evil")

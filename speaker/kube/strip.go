@@ -18,7 +18,7 @@ import (
 func cached(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
-		NewInformer:      paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}),
+		NewInformer:      paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Pod{}),
 		ByObject: map[client.Object]cache.ByObject{
 			// The watch sends the deletion of a Service that becomes one of another type.
 			&corev1.Service{}: {

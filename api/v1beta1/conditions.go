@@ -55,6 +55,15 @@ const (
 	// ReasonUnsupportedKubernetes: the cluster runs a Kubernetes that is too old; the
 	// operator changes nothing.
 	ReasonUnsupportedKubernetes = "UnsupportedKubernetes"
+	// ReasonSpecInvalid: fields of the spec cannot be followed; the message names their paths.
+	// Nothing is changed, what runs stays as it is.
+	ReasonSpecInvalid = "SpecInvalid"
+	// ReasonPaused: the annotation lbstack.io/pause is set; the operator observes and changes
+	// nothing. Ready is Unknown with it.
+	ReasonPaused = "Paused"
+	// ReasonUnmanaged: spec.managementState is Unmanaged; the operator observes and changes
+	// nothing. Ready is Unknown with it.
+	ReasonUnmanaged = "Unmanaged"
 	// ReasonRenderFailed: the manifests could not be made from the spec.
 	ReasonRenderFailed = "RenderFailed"
 	// ReasonReadFailed: the operator could not read what the cluster holds; it tries again.
@@ -100,6 +109,9 @@ const (
 	ReasonMeshKeyInvalid = "MeshKeyInvalid"
 	// ReasonRemoving: the stack is being taken down.
 	ReasonRemoving = "Removing"
+	// ReasonRemoved: spec.managementState is Removed, and nothing is left that the operator
+	// made. Ready is True with it, Available is False.
+	ReasonRemoved = "Removed"
 	// ReasonAsExpected: nothing is wrong, or nothing is under way.
 	ReasonAsExpected = "AsExpected"
 )

@@ -18,6 +18,14 @@ const StackFinalizer = "lbstack.io/teardown"
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.ipAddressPoolAccess) || self.ipAddressPoolAccess != 'Restricted' || !has(self.ipAddressPools) || self.ipAddressPools.all(p, has(p.serviceAllocation) && ((has(p.serviceAllocation.namespaces) && p.serviceAllocation.namespaces.size() > 0) || (has(p.serviceAllocation.namespaceSelectors) && p.serviceAllocation.namespaceSelectors.size() > 0)))",message="with ipAddressPoolAccess: Restricted each item of ipAddressPools needs serviceAllocation.namespaces or serviceAllocation.namespaceSelectors"
 type LoadBalancerStackSpec struct {
+	// managementState is what the operator does with the installation: Managed (default), it
+	// installs, restores and updates it; Unmanaged, it observes and reports, and writes nothing but the
+	// status of the stack; Removed, it removes all that it made, as when the stack is deleted, and
+	// the stack stays.
+	// +kubebuilder:default=Managed
+	// +optional
+	ManagementState ManagementState `json:"managementState,omitempty"`
+
 	// loadBalancerClass is the spec.loadBalancerClass of the Services that
 	// lbstack serves. Unset, it serves the Services that name no class.
 	// +kubebuilder:validation:MinLength=1
@@ -115,9 +123,23 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	Speaker SpeakerSpec `json:"speaker,omitempty,omitzero"`
 
+	// removal says what the removal of lbstack leaves, when the stack is deleted or its
+	// managementState is Removed.
+	// +optional
+	Removal RemovalSpec `json:"removal,omitempty,omitzero"`
+
 	// images says how nodes obtain the image of the components.
 	// +optional
 	Images ImagesSpec `json:"images,omitempty,omitzero"`
+
+	// patches change the objects that the operator makes, in order, for what no other field can
+	// set. One that has no target, is invalid or changes what lbstack depends on is reported with its
+	// path in the condition Ready (SpecInvalid), and nothing is changed before it is corrected. At
+	// most 16. Default: none.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Patches []Patch `json:"patches,omitempty"`
 }
 
 // PoolAccess says which pools a stack can have.
@@ -466,6 +488,12 @@ type LoadBalancerStackStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	UnavailableNodes []UnavailableNode `json:"unavailableNodes,omitempty"`
+
+	// lastHandledReconcile is the value of the annotation lbstack.io/reconcile for which a pass
+	// over all objects was made last. At most 128 characters.
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	LastHandledReconcile string `json:"lastHandledReconcile,omitempty"`
 
 	// inventory lists every object that the operator made for this stack: what
 	// it prunes when it is no longer wanted, and takes down with the stack. At most 2048.

@@ -25,10 +25,19 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	next.ObservedGeneration = f.generation
 	next.Inventory = f.inventory
 	says := sayings{list: &next.Conditions, generation: f.generation}
-	if f.removing != nil {
+	switch {
+	case f.removing != nil:
 		says.removing(*f.removing)
 		next.Summary = v1beta1.ReasonRemoving
 		return next
+	case f.removed:
+		says.removed()
+		return v1beta1.LoadBalancerStackStatus{
+			ObservedGeneration: f.generation, Conditions: next.Conditions, Summary: v1beta1.ReasonRemoved, LastHandledReconcile: previous.LastHandledReconcile,
+		}
+	}
+	if !f.blind() && !f.observing() && f.handled != "" {
+		next.LastHandledReconcile = f.handled
 	}
 	if !f.blind() {
 		next.Components = nil
@@ -42,17 +51,20 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	}
 	faults := faultsOf(f)
 	waiting := waitingFor(f.components)
+	if f.restraint != nil {
+		waiting = "" // the operator does not work on it
+	}
 	serving, lacking := isServing(f.components)
 	says.degraded(faults)
 	says.progressing(waiting)
 	says.available(serving, lacking, f)
 	next.Summary = says.ready(faults, waiting, serving, f)
 	says.kstatus(faults, waiting)
-	if !f.blind() {
+	if !f.blind() && !f.observing() {
 		reason, message := rotation(f.keys)
 		says.setOrRemove(v1beta1.ConditionKeyRotation, reason != "", reason, message)
 	}
-	if allSettled(f.components) && !f.blind() {
+	if allSettled(f.components) && !f.blind() && !f.observing() {
 		next.Version = f.version
 	}
 	return next
@@ -72,6 +84,10 @@ func (s sayings) set(kind string, is bool, reason, message string) {
 	if is {
 		status = metav1.ConditionTrue
 	}
+	s.put(kind, status, reason, message)
+}
+
+func (s sayings) put(kind string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(s.list, metav1.Condition{
 		Type: kind, Status: status, Reason: reason, Message: bounded.Cut(message, maxMessage), ObservedGeneration: s.generation,
 	})
@@ -96,6 +112,16 @@ func (s sayings) removing(waiting string) {
 	}
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionStalled)
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionKeyRotation)
+}
+
+func (s sayings) removed() {
+	s.set(v1beta1.ConditionReady, true, v1beta1.ReasonRemoved, "spec.managementState is Removed: nothing of lbstack runs, and no address is given or announced: set it to Managed to install lbstack again")
+	for _, kind := range []string{v1beta1.ConditionAvailable, v1beta1.ConditionDegraded, v1beta1.ConditionProgressing} {
+		s.set(kind, false, v1beta1.ReasonRemoved, seeReady)
+	}
+	for _, kind := range []string{v1beta1.ConditionReconciling, v1beta1.ConditionStalled, v1beta1.ConditionKeyRotation} {
+		meta.RemoveStatusCondition(s.list, kind)
+	}
 }
 
 func (s sayings) degraded(faults []fault) {
@@ -134,17 +160,23 @@ func (s sayings) available(serving bool, lacking string, f findings) {
 // addresses, or single Services that are not announced.
 func (s sayings) ready(faults []fault, waiting string, serving bool, f findings) string {
 	var words []string
+	if f.restraint != nil {
+		words = append(words, f.restraint.message)
+	}
 	for _, f := range faults {
 		words = append(words, f.message)
 	}
 	down, conflicts, recreate := unavailable(f.nodes), strings.Join(f.conflicts, "; "), f.services.toRecreate()
-	for _, more := range []string{waiting, down, conflicts, recreate, f.services.missing()} {
+	for _, more := range []string{waiting, f.absent, down, conflicts, recreate, f.services.missing()} {
 		if more != "" {
 			words = append(words, more)
 		}
 	}
 	is, reason := true, v1beta1.ReasonReady
 	switch {
+	case f.restraint != nil:
+		s.put(v1beta1.ConditionReady, metav1.ConditionUnknown, f.restraint.reason, strings.Join(words, "; "))
+		return f.restraint.reason
 	case len(faults) > 0:
 		is, reason = false, faults[0].reason
 	case waiting != "" || !serving:

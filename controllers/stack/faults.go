@@ -18,6 +18,18 @@ type findings struct {
 	// removing says what the removal waits for; nil when nothing is removed.
 	removing *string
 
+	// restraint is why nothing was written, nil if nothing restrains the operator. absent is a
+	// sentence about wanted objects that do not exist then.
+	restraint *restraint
+	absent    string
+	// removed says that nothing is left, as the spec asks.
+	removed bool
+	// handled is the value of the annotation for which all objects were looked at; empty: none.
+	handled string
+	// invalid has a sentence for each field of the spec that cannot be followed; nothing was
+	// written then.
+	invalid []string
+
 	// unsupported says that the cluster's Kubernetes is too old; nothing was done then.
 	unsupported string
 	// renderFailed says why the spec could not be turned into objects, readFailed why the
@@ -61,6 +73,9 @@ func (f *findings) blind() bool {
 	return f.unsupported != "" || f.renderFailed != "" || f.readFailed != ""
 }
 
+// observing says that the pass writes nothing.
+func (f *findings) observing() bool { return f.restraint != nil || len(f.invalid) > 0 }
+
 // stance says who can end a fault.
 type stance int
 
@@ -90,6 +105,7 @@ func faultsOf(f findings) []fault {
 		}
 	}
 	add(v1beta1.ReasonUnsupportedKubernetes, person, f.unsupported)
+	add(v1beta1.ReasonSpecInvalid, person, f.invalid...)
 	add(v1beta1.ReasonRenderFailed, person, f.renderFailed)
 	add(v1beta1.ReasonReadFailed, retried, f.readFailed)
 	add(v1beta1.ReasonApplyFailed, person, f.refused...)

@@ -21,7 +21,6 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/retry"
-	"github.com/lbstack/lbstack/internal/manifests"
 )
 
 const (
@@ -72,10 +71,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	var result reconcile.Result
 	var err error
-	if stack.DeletionTimestamp.IsZero() {
-		result, err = r.install(ctx, stack)
-	} else {
+	removes := !stack.DeletionTimestamp.IsZero() || stack.Spec.ManagementState == v1beta1.Removed
+	if removes && restraintOf(stack) == nil {
 		result, err = r.remove(ctx, stack)
+	} else {
+		result, err = r.install(ctx, stack)
 	}
 	if apierrors.IsConflict(err) {
 		// Another writer, such as the last pass, was faster; the cache follows.
@@ -87,7 +87,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 
 // install writes what is wanted and prunes what no longer is. Whatever happens is reported.
 func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
-	f := findings{generation: stack.Generation, version: r.Version, inventory: stack.Status.Inventory}
+	f := findings{generation: stack.Generation, version: r.Version, inventory: stack.Status.Inventory, restraint: restraintOf(stack)}
+	if f.handled = forced(stack); f.handled != "" && f.restraint == nil {
+		r.applied, r.supported = applied{}, false
+	}
 	failed := r.pass(ctx, stack, &f)
 	if f.blind() && apierrors.IsConflict(failed) {
 		return reconcile.Result{}, failed // the stack is another one by now
@@ -106,16 +109,22 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		ctrllog.FromContext(ctx).Info("nothing is done", "why", f.unsupported)
 		return nil
 	}
-	if err := r.hold(ctx, stack, f); err != nil {
-		return blind(err)
-	}
-	wanted, err := manifests.Render(manifests.Options{Spec: stack.Spec, Image: r.Image, Namespace: r.Namespace})
+	wanted, err := r.render(stack.Spec, f)
 	if err != nil {
 		f.renderFailed = err.Error()
 		return nil
 	}
 	around, err := r.observe(ctx, wanted)
 	if err != nil {
+		return blind(err)
+	}
+	if f.observing() {
+		if err := r.watchOnly(ctx, stack, wanted, around, f); err != nil {
+			return blind(err)
+		}
+		return nil
+	}
+	if err := r.hold(ctx, stack, f); err != nil {
 		return blind(err)
 	}
 	stored, err := r.meshKeys(ctx, stack, wanted, around, f)

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/paged"
 )
@@ -32,29 +34,42 @@ const (
 
 // remove takes everything down that the operator made: first what runs, then
 // what was said about Services, then the rest. CRDs stay, and with them what
-// administrators made.
+// administrators made. A stack that is not deleted reports that nothing is left.
 func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
-	if !controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer) {
+	f := findings{generation: stack.Generation, removed: true}
+	// Another writer can have removed the finalizer: the inventory has what is left.
+	if controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer) || len(stack.Status.Inventory) > 0 {
+		waiting, err := r.takeDown(ctx, stack)
+		if err != nil {
+			waiting = "the removal failed and is tried again: " + err.Error()
+		}
+		if waiting != "" {
+			f = findings{generation: stack.Generation, removing: &waiting, inventory: stack.Status.Inventory}
+			return reconcile.Result{RequeueAfter: removeAgain}, errors.Join(err, r.report(ctx, stack, f))
+		}
+		before := stack.DeepCopy()
+		controllerutil.RemoveFinalizer(stack, v1beta1.StackFinalizer)
+		if err := r.Client.Patch(ctx, stack, optimistic(before)); client.IgnoreNotFound(err) != nil {
+			return reconcile.Result{}, fmt.Errorf("removing the finalizer from the LoadBalancerStack %s: %w", stack.Name, err)
+		}
+		r.applied, r.holds = applied{}, retry.Restores[types.UID]{}
+	}
+	if !stack.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil
 	}
+	return reconcile.Result{}, r.report(ctx, stack, f)
+}
+
+// takeDown returns what the removal waits for, empty if nothing is left.
+func (r *Reconciler) takeDown(ctx context.Context, stack *v1beta1.LoadBalancerStack) (waiting string, err error) {
 	for _, step := range []func(context.Context, *v1beta1.LoadBalancerStack) (string, error){
 		r.stopWorkloads, r.releaseServices, r.deleteInventory,
 	} {
-		waiting, err := step(ctx, stack)
-		if err != nil {
-			return reconcile.Result{}, err
-		}
-		if waiting != "" {
-			f := findings{generation: stack.Generation, removing: &waiting, inventory: stack.Status.Inventory}
-			return reconcile.Result{RequeueAfter: removeAgain}, r.report(ctx, stack, f)
+		if waiting, err = step(ctx, stack); err != nil || waiting != "" {
+			return waiting, err
 		}
 	}
-	before := stack.DeepCopy()
-	controllerutil.RemoveFinalizer(stack, v1beta1.StackFinalizer)
-	if err := r.Client.Patch(ctx, stack, optimistic(before)); client.IgnoreNotFound(err) != nil {
-		return reconcile.Result{}, fmt.Errorf("removing the finalizer from the LoadBalancerStack %s: %w", stack.Name, err)
-	}
-	return reconcile.Result{}, nil
+	return "", nil
 }
 
 // stopWorkloads deletes the workloads and waits until their pods have ended:
@@ -113,11 +128,10 @@ func runningPods(pods []corev1.Pod, reporting map[string]bool, now time.Time) st
 	return "waiting until these pods have ended: " + strings.Join(names, ", ")
 }
 
-// releaseServices takes the addresses from the Services, and deletes the claims
-// that the controller made and the speakers' states. Claims of administrators,
-// and those without a holder, stay: they reserve addresses, whoever serves them
-// next.
-func (r *Reconciler) releaseServices(ctx context.Context, _ *v1beta1.LoadBalancerStack) (string, error) {
+// releaseServices takes the addresses from the Services, and deletes the speakers' states
+// and, if the spec asks for that, the claims that the controller made. Claims of administrators,
+// and those without a holder, always stay: they reserve addresses.
+func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
 	var claims v1beta1.IPAddressClaimList
 	if err := r.Reader.List(ctx, &claims); err != nil {
 		return "", fmt.Errorf("listing the IPAddressClaims: %w", err)
@@ -139,7 +153,7 @@ func (r *Reconciler) releaseServices(ctx context.Context, _ *v1beta1.LoadBalance
 	}
 	for i := range claims.Items {
 		claim := &claims.Items[i]
-		if claim.Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0 {
+		if stack.Spec.Removal.Addresses != v1beta1.AddressesRelease || claim.Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0 {
 			continue
 		}
 		asRead := client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -118,11 +119,20 @@ func empty(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, error) {
 	return object.(client.Object), nil
 }
 
-// stackChanged leaves out changes of the status, which the operator made.
+// stackChanged leaves out changes of the status, which the operator made, and of annotations
+// that are no requests to it.
 func stackChanged(e event.UpdateEvent) bool {
 	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 		e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
-		!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers())
+		!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers()) ||
+		!maps.Equal(requests(e.ObjectOld), requests(e.ObjectNew))
+}
+
+// requests returns the annotations of lbstack.
+func requests(stack client.Object) map[string]string {
+	all := maps.Clone(stack.GetAnnotations())
+	maps.DeleteFunc(all, func(key, _ string) bool { return !strings.HasPrefix(key, v1beta1.GroupVersion.Group+"/") })
+	return all
 }
 
 // matters leaves out changes of how much of a pool is used, and of how many sessions with a

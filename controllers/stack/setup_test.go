@@ -23,7 +23,8 @@ func TestStackChanged(t *testing.T) {
 		{name: "a deletion counts", change: func(s *v1beta1.LoadBalancerStack) { s.DeletionTimestamp = &deleted }, want: true},
 		{name: "a finalizer that is taken away counts", change: func(s *v1beta1.LoadBalancerStack) { s.Finalizers = nil }, want: true},
 		{name: "the status that the operator wrote does not", change: func(s *v1beta1.LoadBalancerStack) { s.Status.Summary = "Ready"; s.ResourceVersion = "2" }},
-		{name: "an annotation does not", change: func(s *v1beta1.LoadBalancerStack) { s.Annotations = map[string]string{"a": "b"} }},
+		{name: "a request to the operator counts", change: func(s *v1beta1.LoadBalancerStack) { s.Annotations = map[string]string{v1beta1.AnnotationPause: ""} }, want: true},
+		{name: "an annotation of somebody else does not", change: func(s *v1beta1.LoadBalancerStack) { s.Annotations = map[string]string{"a": "b"} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

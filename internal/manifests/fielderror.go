@@ -2,8 +2,7 @@ package manifests
 
 import (
 	"strconv"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"strings"
 
 	"github.com/lbstack/lbstack/internal/bounded"
 )
@@ -19,17 +18,32 @@ type FieldError struct {
 // Error names the field first.
 func (e *FieldError) Error() string { return e.Path + ": " + e.Problem }
 
-// componentOf returns the field of the spec that a workload is adjusted with.
-func componentOf(object *unstructured.Unstructured) string {
-	if object.GetKind() == "Deployment" {
-		return componentController
-	}
-	return componentSpeaker
+// InvalidError is returned by Render together with the objects that the rest of the spec asks
+// for, which are not to be applied.
+type InvalidError struct {
+	// Fields has one error for each field that is wrong, at least one.
+	Fields []*FieldError
 }
 
-// maxQuoted bounds how much of a text of the spec an error repeats.
-const maxQuoted = 128
+// Error has all sentences.
+func (e *InvalidError) Error() string {
+	var sentences []string
+	for _, field := range e.Fields {
+		sentences = append(sentences, field.Error())
+	}
+	return strings.Join(sentences, "; ")
+}
 
-func quoted(text string) string {
-	return strconv.Quote(bounded.Cut(text, maxQuoted))
+const (
+	// maxQuoted bounds how much of a text of the spec an error repeats.
+	maxQuoted = 128
+	// maxCause bounds the text of an error about a text of the spec.
+	maxCause = 512
+)
+
+func quoted(text string) string { return strconv.Quote(bounded.Cut(text, maxQuoted)) }
+
+// oneLine returns the text of an error, which can repeat what a user wrote, within bounds.
+func oneLine(err error) string {
+	return bounded.Cut(strings.Join(strings.Fields(err.Error()), " "), maxCause)
 }

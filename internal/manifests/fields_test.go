@@ -60,6 +60,14 @@ func TestRender_Fields(t *testing.T) {
 		{"images", func(s *v1beta1.LoadBalancerStackSpec) {
 			s.Images = v1beta1.ImagesSpec{Registry: "mirror.example:5000/ghcr", PullPolicy: corev1.PullAlways, PullSecrets: []v1beta1.PullSecret{{Name: "mirror"}}}
 		}},
+		{"patches", func(s *v1beta1.LoadBalancerStackSpec) {
+			s.Patches = []v1beta1.Patch{
+				patchOf("DaemonSet", "spec:\n  template:\n    spec:\n      containers:\n      - name: speaker\n        lifecycle: {preStop: {sleep: {seconds: 5}}}\n"),
+				patchOf("DaemonSet", `{"spec":{"template":{"spec":{"volumes":[{"name":"extra","emptyDir":{}}]}}}}`),
+				patchOf("Deployment", `[{"op":"add","path":"/spec/template/spec/hostAliases","value":[{"ip":"192.0.2.1","hostnames":["api"]}]},{"op":"remove","path":"/spec/strategy"}]`),
+				patchOf("PodDisruptionBudget", "metadata: {annotations: {example.com/owner: network}}"),
+			}
+		}},
 		{"replicas", func(s *v1beta1.LoadBalancerStackSpec) { s.Controller.Replicas = new(int32(3)) }},
 		{"loadBalancerClass", func(s *v1beta1.LoadBalancerStackSpec) { s.LoadBalancerClass = "example.com/lb" }},
 		{"ports", func(s *v1beta1.LoadBalancerStackSpec) {
@@ -152,8 +160,8 @@ func TestRender_RefusesKeysOfItsOwn(t *testing.T) {
 			o := defaultOptions()
 			tt.edit(&o.Spec)
 			_, err := Render(o)
-			var got *FieldError
-			if !errors.As(err, &got) || got.Path != tt.want.Path || !strings.HasPrefix(got.Problem, tt.want.Problem) {
+			var got *InvalidError
+			if !errors.As(err, &got) || len(got.Fields) != 1 || got.Fields[0].Path != tt.want.Path || !strings.HasPrefix(got.Fields[0].Problem, tt.want.Problem) {
 				t.Errorf("got %v, want %v", err, &tt.want)
 			}
 		})

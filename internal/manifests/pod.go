@@ -19,47 +19,50 @@ const ownPrefix = "lbstack.io/"
 // adjustPodMetadata adds the labels and annotations of the spec to the pod template. What the
 // template has by itself stays.
 func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.ComponentSpec) error {
-	for _, add := range []struct {
-		field  string
-		values map[string]string
-	}{
-		{"labels", texts(component.PodLabels)}, {"annotations", texts(component.PodAnnotations)},
-	} {
-		if len(add.values) == 0 {
+	for field, add := range map[string]map[string]string{"labels": texts(component.PodLabels), "annotations": texts(component.PodAnnotations)} {
+		if len(add) == 0 {
 			continue
 		}
-		path := []string{"spec", "template", "metadata", add.field}
-		all, _, err := unstructured.NestedStringMap(object.Object, path...)
+		path := []string{"spec", "template", "metadata", field}
+		own, _, err := unstructured.NestedStringMap(object.Object, path...)
 		if err != nil {
 			return err
 		}
-		if all == nil {
-			all = map[string]string{}
-		}
-		for _, key := range slices.Sorted(maps.Keys(add.values)) {
-			if err := checkKey(object, add.field, key, all); err != nil {
-				return err
-			}
-			all[key] = add.values[key]
-		}
-		if err := unstructured.SetNestedStringMap(object.Object, all, path...); err != nil {
+		maps.Copy(add, own)
+		if err := unstructured.SetNestedStringMap(object.Object, add, path...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkKey refuses a key that is invalid, is of lbstack or is in the template by itself.
-func checkKey(object *unstructured.Unstructured, field, key string, template map[string]string) error {
-	at := "spec." + componentOf(object) + map[string]string{"labels": ".podLabels", "annotations": ".podAnnotations"}[field]
-	if problems := validation.IsQualifiedName(strings.ToLower(key)); len(problems) > 0 {
-		return &FieldError{Path: at, Problem: "the key " + quoted(key) + " is invalid: " + problems[0]}
+// checkKeys returns an error for each key of a label or annotation of the spec that is invalid,
+// or that lbstack sets itself. A CRD's schema cannot bound the keys of a map, so that a rule for them
+// costs too much.
+func checkKeys(spec v1beta1.LoadBalancerStackSpec) (invalid []*FieldError) {
+	for _, component := range []struct {
+		name string
+		spec v1beta1.ComponentSpec
+	}{{componentController, spec.Controller.ComponentSpec}, {componentSpeaker, spec.Speaker.ComponentSpec}} {
+		invalid = append(invalid, checkMap("spec."+component.name+".podLabels", component.spec.PodLabels)...)
+		invalid = append(invalid, checkMap("spec."+component.name+".podAnnotations", component.spec.PodAnnotations)...)
 	}
-	if _, taken := template[key]; taken || strings.HasPrefix(key, ownPrefix) {
-		return &FieldError{Path: at, Problem: "the key " + quoted(key) + " is one that lbstack sets: use another one"}
-	}
-	return nil
+	return invalid
 }
+
+func checkMap[V ~string](path string, values map[string]V) (invalid []*FieldError) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if problems := validation.IsQualifiedName(strings.ToLower(key)); len(problems) > 0 {
+			invalid = append(invalid, &FieldError{path, "the key " + quoted(key) + " is invalid: " + problems[0]})
+		} else if strings.HasPrefix(key, ownPrefix) || slices.Contains(ownLabels, key) {
+			invalid = append(invalid, &FieldError{path, "the key " + quoted(key) + " is one that lbstack sets: use another one"})
+		}
+	}
+	return invalid
+}
+
+// ownLabels are those with which lbstack finds its pods.
+var ownLabels = []string{"app.kubernetes.io/name", v1beta1.LabelComponent, v1beta1.LabelManagedBy}
 
 func texts[V ~string](values map[string]V) map[string]string {
 	all := map[string]string{}

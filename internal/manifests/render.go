@@ -27,7 +27,8 @@ type Options struct {
 }
 
 // Render returns every object of the stack, in the order in which they are
-// installed. The same options give the same objects.
+// installed. The same options give the same objects. An InvalidError comes with
+// objects, any other error without.
 func Render(o Options) ([]*unstructured.Unstructured, error) {
 	built, err := built()
 	if err != nil {
@@ -53,6 +54,9 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 		}
 	}
 	sortForInstall(objects)
+	if invalid := append(checkKeys(o.Spec), applyPatches(objects, o.Spec.Patches)...); len(invalid) > 0 {
+		return objects, &InvalidError{Fields: invalid}
+	}
 	return objects, nil
 }
 

@@ -225,6 +225,17 @@ func daemonSet(t *testing.T, o Options) *appsv1.DaemonSet {
 	return nil
 }
 
+func renderDeployment(t testing.TB) *unstructured.Unstructured {
+	t.Helper()
+	for _, object := range render(t, defaultOptions()) {
+		if object.GetKind() == "Deployment" {
+			return object
+		}
+	}
+	t.Fatal("there is no Deployment")
+	return nil
+}
+
 func TestEveryObjectIsLabelledAndInItsNamespace(t *testing.T) {
 	for _, object := range render(t, fullOptions()) {
 		if got := object.GetLabels()[v1beta1.LabelManagedBy]; got != v1beta1.ManagedByOperator {
@@ -240,7 +251,7 @@ func TestEveryObjectIsLabelledAndInItsNamespace(t *testing.T) {
 	}
 }
 
-func render(t *testing.T, o Options) []*unstructured.Unstructured {
+func render(t testing.TB, o Options) []*unstructured.Unstructured {
 	t.Helper()
 	objects, err := Render(o)
 	if err != nil {

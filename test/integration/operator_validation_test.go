@@ -33,6 +33,11 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 			s.Spec.Speaker.PodLabels = map[string]v1beta1.LabelValue{key: value}
 		}
 	}
+	patch := func(kind, text string) func(*v1beta1.LoadBalancerStack) {
+		return func(s *v1beta1.LoadBalancerStack) {
+			s.Spec.Patches = []v1beta1.Patch{{Target: v1beta1.PatchTarget{Kind: kind}, Patch: text}}
+		}
+	}
 	registry := func(name string) func(*v1beta1.LoadBalancerStack) {
 		return func(s *v1beta1.LoadBalancerStack) { s.Spec.Images.Registry = name }
 	}
@@ -86,6 +91,12 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 		{name: "a label has the value of a label", edit: podLabels("team", "not a label"), want: "spec.speaker.podLabels.team"},
 		{name: "a priority class has a name", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Controller.PriorityClassName = "High_" },
 			want: "spec.controller.priorityClassName"},
+		{name: "a patch has a target that lbstack makes", edit: patch("Secret", "data: {}"), want: `supported values: "Deployment", "DaemonSet", "PodDisruptionBudget"`},
+		{name: "a patch is not empty", edit: patch("DaemonSet", ""), want: "spec.patches[0].patch"},
+		{name: "a patch is bounded", edit: patch("DaemonSet", strings.Repeat("x", 16385)), want: "spec.patches[0].patch"},
+		{name: "a management state is one of three", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.ManagementState = "Paused" },
+			want: `supported values: "Managed", "Unmanaged", "Removed"`},
+		{name: "addresses are kept or released", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Removal.Addresses = "Delete" }, want: `supported values: "Keep", "Release"`},
 		{name: "a registry with port and path is accepted", edit: registry("mirror.example:5000/ghcr.io/x")},
 		{name: "a registry is no URL", edit: registry("https://mirror.example"), want: "spec.images.registry"},
 		{name: "a registry has no tag", edit: registry("mirror.example/lbstack:v1"), want: "spec.images.registry"},

@@ -76,6 +76,7 @@ func TestRights_OperatorUsesAllThatItHas(t *testing.T) {
 	create(t, b.Client, &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "rights-0"}, Node: "rights"})
 	b.servedService("rights", "192.168.1.241", true)
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) {
+		s.Removal.Addresses = v1beta1.AddressesRelease
 		s.IPAddressPools, s.L2Advertisements, s.BGPPeers, s.BGPAdvertisements, s.BFDProfiles, s.Communities = nil, nil, nil, nil, nil, nil
 	})
 	b.removeStack()

@@ -1,0 +1,91 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/manifests"
+)
+
+// restraint is why the operator observes and writes nothing but the status of the stack.
+type restraint struct{ reason, message string }
+
+// restraintOf returns what restrains the operator, nil if nothing does. The annotation comes
+// first: it is set by hand, for a while.
+func restraintOf(stack *v1beta1.LoadBalancerStack) *restraint {
+	var r restraint
+	value, annotated := stack.Annotations[v1beta1.AnnotationPause]
+	switch {
+	case annotated && value != "false":
+		r = restraint{v1beta1.ReasonPaused, "the annotation " + v1beta1.AnnotationPause + " is set: the operator observes, and changes and restores nothing: remove the annotation when the work is done"}
+	case stack.Spec.ManagementState == v1beta1.Unmanaged:
+		r = restraint{v1beta1.ReasonUnmanaged, "spec.managementState is Unmanaged: the operator observes, and changes and restores nothing: set it to Managed to have the spec followed again"}
+	default:
+		return nil
+	}
+	if !stack.DeletionTimestamp.IsZero() {
+		r.message += "; the deletion of the stack waits for that"
+	}
+	return &r
+}
+
+// maxHandled is the bound of status.lastHandledReconcile.
+const maxHandled = 128
+
+// forced returns the value of the annotation that asks for a pass over all objects, empty if
+// the last such pass was for the same value.
+func forced(stack *v1beta1.LoadBalancerStack) string {
+	value := bounded.Cut(stack.Annotations[v1beta1.AnnotationReconcile], maxHandled)
+	if value == stack.Status.LastHandledReconcile {
+		return ""
+	}
+	return value
+}
+
+// render returns the objects that the spec asks for. It notes in f which fields of the spec
+// cannot be followed; the objects are for observing only then.
+func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, f *findings) ([]*unstructured.Unstructured, error) {
+	wanted, err := manifests.Render(manifests.Options{Spec: spec, Image: r.Image, Namespace: r.Namespace})
+	var invalid *manifests.InvalidError
+	if !errors.As(err, &invalid) {
+		return wanted, err
+	}
+	for _, field := range invalid.Fields {
+		f.invalid = append(f.invalid, field.Error())
+	}
+	return wanted, nil
+}
+
+// watchOnly notes in f how the wanted objects are, and writes nothing.
+func (r *Reconciler) watchOnly(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *surroundings, f *findings) error {
+	var absent []string
+	for _, object := range wanted {
+		live, err := r.cached(ctx, refOf(object))
+		if err != nil {
+			return err
+		}
+		if live == nil || !isLabelled(live) {
+			absent = append(absent, describe(refOf(object)))
+			if isWorkload(object) {
+				f.components = append(f.components, refused(object, "it does not exist"))
+			}
+			continue
+		}
+		if err := f.see(live, around); err != nil {
+			return err
+		}
+	}
+	if len(absent) > 0 {
+		f.absent = fmt.Sprintf("%d objects of the stack do not exist: %s", len(absent), listed(absent))
+	}
+	return r.examine(ctx, stack, around, f)
+}
+
+func isWorkload(object *unstructured.Unstructured) bool {
+	return object.GetKind() == "Deployment" || object.GetKind() == "DaemonSet"
+}

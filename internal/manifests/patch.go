@@ -1,0 +1,159 @@
+package manifests
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	appsv1 "k8s.io/api/apps/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// maxCopied bounds by how many bytes the copy operations of a JSON patch may make an object
+// grow: each could double it.
+const maxCopied = 256 << 10
+
+// patchable returns a new object of a kind that patches may have as their target, nil for
+// another kind. The fields of its type decide how lists are merged and which fields exist.
+func patchable(kind string) any {
+	switch kind {
+	case "Deployment":
+		return &appsv1.Deployment{}
+	case "DaemonSet":
+		return &appsv1.DaemonSet{}
+	case "PodDisruptionBudget":
+		return &policyv1.PodDisruptionBudget{}
+	}
+	return nil
+}
+
+// applyPatches changes objects as patches say, in order. A patch that fails changes nothing.
+func applyPatches(objects []*unstructured.Unstructured, patches []v1beta1.Patch) (invalid []*FieldError) {
+	for i, patch := range patches {
+		path := fmt.Sprintf("spec.patches[%d]", i)
+		matches := slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool { return !targets(patch.Target, o) })
+		if len(matches) == 0 {
+			invalid = append(invalid, &FieldError{path + ".target", fmt.Sprintf("lbstack makes no %s: correct kind or name", describe(patch.Target.Kind, patch.Target.Name))})
+		}
+		for _, object := range matches {
+			patched, err := applyPatch(object, patch.Patch)
+			if err != nil {
+				invalid = append(invalid, &FieldError{path + ".patch", fmt.Sprintf("the %s cannot be patched: %s", describe(object.GetKind(), object.GetName()), oneLine(err))})
+				continue
+			}
+			object.Object = patched
+		}
+	}
+	return invalid
+}
+
+func describe(kind, name string) string {
+	if name == "" {
+		return kind
+	}
+	return kind + " " + name
+}
+
+func targets(target v1beta1.PatchTarget, object *unstructured.Unstructured) bool {
+	return patchable(object.GetKind()) != nil && target.Kind == object.GetKind() && (target.Name == "" || target.Name == object.GetName())
+}
+
+// applyPatch returns what a patch makes of an object. The text is a user's: a panic in one of
+// the libraries is an error.
+func applyPatch(object *unstructured.Unstructured, text string) (patched map[string]any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("it is invalid: %v", r)
+		}
+	}()
+	patch, err := yaml.YAMLToJSONStrict([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("it is neither YAML nor JSON: %w", err)
+	}
+	before, err := object.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	var after []byte
+	switch {
+	case bytes.HasPrefix(patch, []byte("[")):
+		after, err = applyOperations(before, patch)
+	case bytes.HasPrefix(patch, []byte("{")):
+		after, err = strategicpatch.StrategicMergePatch(before, patch, patchable(object.GetKind()))
+	default:
+		err = errors.New("it is neither an object (strategic merge patch) nor a list of operations (JSON patch, RFC 6902)")
+	}
+	if err != nil {
+		return nil, err
+	}
+	result := &unstructured.Unstructured{}
+	if err := result.UnmarshalJSON(after); err != nil {
+		return nil, fmt.Errorf("the result is no object: %w", err)
+	}
+	if err := checkPatched(object, result); err != nil {
+		return nil, err
+	}
+	return result.Object, nil
+}
+
+func applyOperations(before, patch []byte) ([]byte, error) {
+	operations, err := jsonpatch.DecodePatch(patch)
+	if err != nil {
+		return nil, fmt.Errorf("it is no JSON patch: %w", err)
+	}
+	return operations.ApplyWithOptions(before, &jsonpatch.ApplyOptions{AccumulatedCopySizeLimit: maxCopied})
+}
+
+// fixed are the fields that a patch cannot change, with what depends on them.
+var fixed = []struct{ path, because string }{
+	{"apiVersion", "it would be another object"},
+	{"kind", "it would be another object"},
+	{"metadata.name", "it would be another object"},
+	{"metadata.namespace", "it would be another object"},
+	{"spec.selector", "the pods that run would be no longer found"},
+	{"spec.updateStrategy", "the operator rolls out changes"},
+	{"spec.template.spec.serviceAccountName", "the rights of the component are those of its ServiceAccount"},
+}
+
+// checkPatched refuses what would take an object or its pods out of the operator's reach, and
+// fields that do not exist. Besides a name and labels, annotations are all that metadata may have.
+func checkPatched(before, after *unstructured.Unstructured) error {
+	for _, field := range fixed {
+		path := strings.Split(field.path, ".")
+		was, _, _ := unstructured.NestedFieldNoCopy(before.Object, path...)
+		is, _, _ := unstructured.NestedFieldNoCopy(after.Object, path...)
+		if !equality.Semantic.DeepEqual(was, is) {
+			return fmt.Errorf("it changes %s: %s", field.path, field.because)
+		}
+	}
+	for _, path := range []string{"metadata.labels", "spec.template.metadata.labels"} {
+		was, _, _ := unstructured.NestedStringMap(before.Object, strings.Split(path, ".")...)
+		is, _, _ := unstructured.NestedStringMap(after.Object, strings.Split(path, ".")...)
+		for _, key := range slices.Sorted(maps.Keys(was)) {
+			if is[key] != was[key] {
+				return fmt.Errorf("it changes the label %s in %s: lbstack finds its objects with it", key, path)
+			}
+		}
+	}
+	metadata, _, _ := unstructured.NestedMap(after.Object, "metadata")
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		if !slices.Contains([]string{"name", "namespace", "labels", "annotations"}, key) {
+			return fmt.Errorf("it sets metadata.%s: of metadata it can set labels and annotations", key)
+		}
+	}
+	if _, has := after.Object["status"]; has {
+		return errors.New("it sets status")
+	}
+	return runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(after.Object, patchable(after.GetKind()), true)
+}

@@ -98,6 +98,9 @@ const (
 	// ReasonEditReverted: an object that the operator made was edited, and put back (events
 	// on that object only).
 	ReasonEditReverted = "EditReverted"
+	// ReasonTemplateChanged: the pod template of a workload changes, so that its pods are
+	// replaced; the note names the fields (events on the stack only).
+	ReasonTemplateChanged = "TemplateChanged"
 	// ReasonKeyRotating: the key of the mesh is being replaced, and nothing is wrong
 	// (condition KeyRotation).
 	ReasonKeyRotating = "KeyRotating"

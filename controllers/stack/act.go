@@ -106,29 +106,52 @@ func isFinal(err error) bool {
 func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured) error {
 	wanted := object.DeepCopy()
 	storedKeys{}.lock(wanted) // what is wanted does not depend on what was there
-	before := r.edited(ctx, wanted)
+	before, deleted := r.edited(ctx, wanted)
+	former := r.formerWorkload(ctx, wanted)
 	if err := r.impose(ctx, object, wanted); err != nil {
 		r.applied.forget(wanted)
 		return err
 	}
 	r.applied.note(wanted, object)
-	if before != nil && changed(before, object) {
-		r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonEditReverted, action, "%s", bounded.Note(reverted(before, stack)))
+	switch {
+	case deleted:
+		r.Drift.put(object.GetKind(), noManager)
+	case before != nil && changed(before, object):
+		manager := editorOf(before)
+		r.Drift.put(object.GetKind(), manager)
+		r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonEditReverted, action, "%s", bounded.Note(reverted(manager, stack)))
+	}
+	if fields := templateChanges(former, object); len(fields) > 0 {
+		note := fmt.Sprintf("the pod template of the %s changes: %s: its pods are replaced", describe(refOf(wanted)), listed(fields))
+		r.Events.Eventf(stack, object, corev1.EventTypeNormal, v1beta1.ReasonTemplateChanged, action, "%s", bounded.Note(note))
 	}
 	return nil
 }
 
 // edited returns the metadata of an object that the operator has applied in the same way
-// before, and that is another one now; nil for all others.
-func (r *Reconciler) edited(ctx context.Context, wanted *unstructured.Unstructured) *metav1.PartialObjectMetadata {
+// before, and that is another one now; deleted says that there is none. It returns nil for all
+// others.
+func (r *Reconciler) edited(ctx context.Context, wanted *unstructured.Unstructured) (before *metav1.PartialObjectMetadata, deleted bool) {
 	if !r.applied.knows(wanted) {
-		return nil
+		return nil, false
 	}
 	live, err := r.lookUp(ctx, refOf(wanted))
-	if err != nil {
-		return nil // no event then; what is wrong shows when it is applied
+	// With an error neither is reported; what is wrong shows when the object is applied.
+	return live, err == nil && live == nil
+}
+
+// formerWorkload returns a workload as the cluster holds it, nil for other kinds and for one
+// that cannot be read: only an event depends on it.
+func (r *Reconciler) formerWorkload(ctx context.Context, wanted *unstructured.Unstructured) *unstructured.Unstructured {
+	if !isWorkload(wanted) {
+		return nil
 	}
-	return live
+	former := &unstructured.Unstructured{}
+	former.SetGroupVersionKind(wanted.GroupVersionKind())
+	if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(wanted), former); err != nil {
+		return nil
+	}
+	return former
 }
 
 // changed says whether applying an object changed it. Status is no change.
@@ -139,14 +162,23 @@ func changed(before, now metav1.Object) bool {
 	return before.GetResourceVersion() != now.GetResourceVersion()
 }
 
-// reverted says who edited an object, as far as its managed fields tell, and where to edit.
-func reverted(before *metav1.PartialObjectMetadata, stack *v1beta1.LoadBalancerStack) string {
-	who := "it"
+// editorOf returns the field manager that edited an object last, as far as its managed fields
+// show; empty: none does.
+func editorOf(object *metav1.PartialObjectMetadata) (manager string) {
 	var latest time.Time
-	for _, entry := range before.ManagedFields {
+	for _, entry := range object.ManagedFields {
 		if entry.Manager != fieldOwner && entry.Subresource == "" && entry.Time != nil && entry.Time.After(latest) {
-			who, latest = "the field manager "+entry.Manager+" edited it, and it", entry.Time.Time
+			manager, latest = entry.Manager, entry.Time.Time
 		}
+	}
+	return manager
+}
+
+// reverted says who edited an object, and where to edit.
+func reverted(manager string, stack *v1beta1.LoadBalancerStack) string {
+	who := "it"
+	if manager != "" {
+		who = "the field manager " + manager + " edited it, and it"
 	}
 	return fmt.Sprintf("%s was put back to what the LoadBalancerStack %s asks for: edit the LoadBalancerStack instead", who, stack.Name)
 }

@@ -50,6 +50,8 @@ type Reconciler struct {
 	Namespace string
 	// Version of the components in the image.
 	Version string
+	// Drift counts the objects that are put back; nil counts nothing.
+	Drift *Drift
 	// Kubernetes returns the version of the API server.
 	Kubernetes func() (*apiversion.Info, error)
 

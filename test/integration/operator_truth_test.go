@@ -251,13 +251,28 @@ func TestStack_EditOfAGeneratedObjectIsRevertedWithAnEvent(t *testing.T) {
 	p := pool("first-pool")
 	b.patch(p, `{"spec":{"addresses":["172.16.0.1"]}}`)
 	b.becomes(p, func(client.Object) bool { return p.Spec.Addresses[0] == "192.168.1.240-192.168.1.250" })
-	eventually.Succeed(t, soon, "an event on the pool", func(ctx context.Context) error {
+	b.hasEvent(p, v1beta1.ReasonEditReverted, "edit the LoadBalancerStack instead")
+}
+
+func TestStack_ChangedTemplateIsNamedInAnEvent(t *testing.T) {
+	b := newReadyBed(t)
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Controller.LogLevel = v1beta1.LogLevelDebug })
+	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+	b.refresh(stack)
+	b.hasEvent(stack, v1beta1.ReasonTemplateChanged,
+		"the pod template of the Deployment "+systemNamespace+"/lbstack-controller changes: spec.containers[controller].args: its pods are replaced")
+}
+
+// hasEvent waits for an event about an object whose note has some words.
+func (b *operatorBed) hasEvent(object client.Object, reason, words string) {
+	b.Helper()
+	eventually.Succeed(b.T, soon, "an event "+reason+" on "+name(object), func(ctx context.Context) error {
 		var list eventsv1.EventList
 		if err := b.List(ctx, &list, client.InNamespace("default")); err != nil {
 			return err
 		}
 		for _, e := range list.Items {
-			if e.Regarding.UID == p.UID && e.Reason == v1beta1.ReasonEditReverted && strings.Contains(e.Note, "edit the LoadBalancerStack instead") {
+			if e.Regarding.UID == object.GetUID() && e.Reason == reason && strings.Contains(e.Note, words) {
 				return nil
 			}
 		}

@@ -1,0 +1,123 @@
+package stack
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/lbstack/lbstack/internal/bounded"
+)
+
+const (
+	// maxManagers bounds how many field managers the metric names; any tool can choose a name.
+	maxManagers = 16
+	// maxManager bounds the length of such a name.
+	maxManager = 64
+	// otherManager stands for the field managers beyond that, noManager for deletions, of which
+	// the API server does not say who made them.
+	otherManager, noManager = "other", ""
+)
+
+// Drift counts what the operator put back. It is safe for concurrent use; nil counts nothing.
+type Drift struct {
+	restored *prometheus.CounterVec
+
+	mu       sync.Mutex
+	managers map[string]bool
+}
+
+// NewDrift returns counters that are registered with a registry.
+func NewDrift(registry prometheus.Registerer) *Drift {
+	d := &Drift{managers: map[string]bool{}, restored: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "lbstack_operator_restored_objects_total",
+		Help: "Objects of the stack that the operator put back after an edit or a deletion, by kind and by the field manager of the edit: empty for a deletion, other for managers beyond the first 16.",
+	}, []string{"kind", "manager"})}
+	registry.MustRegister(d.restored)
+	return d
+}
+
+// put notes that an object was put back which a field manager had edited.
+func (d *Drift) put(kind, manager string) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	manager = bounded.Cut(manager, maxManager)
+	if !d.managers[manager] && manager != noManager {
+		if len(d.managers) >= maxManagers {
+			manager = otherManager
+		} else {
+			d.managers[manager] = true
+		}
+	}
+	d.restored.WithLabelValues(kind, manager).Inc()
+}
+
+// templateChanges lists the fields of the pod template that differ between two states of a
+// workload, such as spec.containers[speaker].image; none if there was none before.
+func templateChanges(before, after *unstructured.Unstructured) []string {
+	if before == nil {
+		return nil
+	}
+	was, _, _ := unstructured.NestedMap(before.Object, "spec", "template")
+	is, _, _ := unstructured.NestedMap(after.Object, "spec", "template")
+	var fields []string
+	differing("", was, is, func(path string) { fields = append(fields, path) })
+	slices.Sort(fields)
+	return fields
+}
+
+// differing calls note with the path of each field that is not the same in two values.
+func differing(path string, was, is any, note func(path string)) {
+	if equality.Semantic.DeepEqual(was, is) {
+		return
+	}
+	below := func(x any) (map[string]any, bool) {
+		switch x := x.(type) {
+		case map[string]any:
+			return x, true
+		case []any:
+			return byName(x)
+		}
+		return nil, false
+	}
+	a, ok1 := below(was)
+	b, ok2 := below(is)
+	if !ok1 || !ok2 {
+		note(path)
+		return
+	}
+	_, list := was.([]any)
+	keys := maps.Clone(a)
+	maps.Copy(keys, b)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		switch {
+		case list:
+			differing(fmt.Sprintf("%s[%s]", path, key), a[key], b[key], note)
+		case path == "":
+			differing(key, a[key], b[key], note)
+		default:
+			differing(path+"."+key, a[key], b[key], note)
+		}
+	}
+}
+
+// byName returns the items of a list by their names, if all have one.
+func byName(list []any) (map[string]any, bool) {
+	items := map[string]any{}
+	for _, item := range list {
+		fields, ok := item.(map[string]any)
+		name, named := fields["name"].(string)
+		if !ok || !named {
+			return nil, false
+		}
+		items[name] = fields
+	}
+	return items, len(items) == len(list)
+}

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/advertise"
@@ -77,7 +78,15 @@ func (b *operatorBed) startWatching(self string) *watching {
 	b.Helper()
 	b.Setenv("KUBECONFIG", b.impersonating("system:serviceaccount:"+systemNamespace+":lbstack-speaker",
 		"system:serviceaccounts", "system:serviceaccounts:"+systemNamespace, "system:authenticated"))
-	mgr, _, err := kube.NewManager(kube.Options{Node: lb.NodeName(self), Namespace: systemNamespace}, logr.Discard())
+	w, _ := b.startSpeaker(self, nil)
+	return w
+}
+
+// startSpeaker runs the Kubernetes part of a speaker with the kubeconfig of the environment. With
+// sessions it writes its SpeakerState and its SpeakerRouteSlices as well.
+func (b *operatorBed) startSpeaker(self string, sessions func() kube.Routing) (*watching, *kube.StateWriter) {
+	b.Helper()
+	mgr, state, err := kube.NewManager(kube.Options{Node: lb.NodeName(self), Namespace: systemNamespace}, logr.Discard())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -97,7 +106,12 @@ func (b *operatorBed) startWatching(self string) *watching {
 		Outside: func(list []netip.Addr) { locked(func() { w.outside = list }) },
 		Refused: func(count int, _ []advertise.Refusal) { locked(func() { w.refused = count }) },
 	}
-	for _, part := range []interface{ Start(context.Context) error }{watcher, feed} {
+	parts := []manager.Runnable{watcher, feed}
+	if sessions != nil {
+		state.Routing = sessions
+		parts = append(parts, state)
+	}
+	for _, part := range parts {
 		if err := mgr.Add(part); err != nil {
 			b.Fatal(err)
 		}
@@ -111,7 +125,7 @@ func (b *operatorBed) startWatching(self string) *watching {
 			b.Errorf("watching as a speaker: %v", err)
 		}
 	})
-	return w
+	return w, state
 }
 
 // holds creates a Service with an endpoint, and a claim by which it holds an address: what a

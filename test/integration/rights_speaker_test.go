@@ -1,0 +1,81 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/features"
+	featuretesting "k8s.io/client-go/features/testing"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bgp"
+	node "github.com/lbstack/lbstack/speaker"
+	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+	"github.com/lbstack/lbstack/speaker/kube"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// TestRights_SpeakerUsesAllThatItHas runs the Kubernetes part of a speaker with a token that is
+// bound to a pod on its node.
+func TestRights_SpeakerUsesAllThatItHas(t *testing.T) {
+	b := newOperatorBed(t)
+	b.operator()
+	b.stack(routersSpec())
+	b.installed()
+	const self = "rights"
+	create(t, b.Client, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: self}})
+	exact := b.rightsOf("speaker")
+	b.Setenv("KUBECONFIG", b.tokenOf("lbstack-speaker", self))
+
+	first, second := netip.MustParsePrefix("10.9.0.1/32"), netip.MustParsePrefix("10.9.0.2/32")
+	var mu sync.Mutex
+	news := map[bgp.PeerName]speakerbgp.News{}
+	_, state := b.startSpeaker(self, func() kube.Routing {
+		mu.Lock()
+		defer mu.Unlock()
+		list := news
+		news = map[bgp.PeerName]speakerbgp.News{"tor-a": {}}
+		return kube.Routing{News: list}
+	})
+	t.Cleanup(func() {
+		_ = b.Delete(context.Background(), &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: self}})
+	})
+	state.Report(node.Report{Phase: string(v1beta1.SpeakerActive), Live: 1})
+	for _, step := range []struct {
+		news speakerbgp.News
+		want int
+	}{
+		{speakerbgp.News{Whole: true, Announced: []netip.Prefix{first}, Since: time.Now()}, 1},
+		{speakerbgp.News{Announced: []netip.Prefix{second}}, 2},
+		{speakerbgp.News{Withdrawn: []netip.Prefix{first, second}}, 0},
+	} {
+		mu.Lock()
+		news["tor-a"] = step.news
+		mu.Unlock()
+		state.Nudge()
+		eventually.Succeed(t, within, fmt.Sprintf("the speaker lists %d routes", step.want), func(ctx context.Context) error {
+			var list v1beta1.SpeakerRouteSliceList
+			if err := b.List(ctx, &list); err != nil {
+				return err
+			}
+			got := 0
+			for _, slice := range list.Items {
+				got += len(slice.Routes)
+			}
+			if got != step.want || (step.want == 0) != (len(list.Items) == 0) {
+				return fmt.Errorf("got %d routes in %d slices", got, len(list.Items))
+			}
+			return nil
+		})
+	}
+	// It lists, as an API server wants that streams no lists.
+	featuretesting.SetFeatureDuringTest(t, features.WatchListClient, false)
+	b.startSpeaker(self, nil)
+	exact()
+}

@@ -214,7 +214,7 @@ bench-speaker: ## Measure what a change of one Service costs a speaker, next to 
 .PHONY: bench-mesh
 bench-mesh: ## Measure the mesh of the speakers with 24 to 1000 nodes: processor, packets, time until all agree on a death.
 	@go -C test build -o $(CURDIR)/$(BIN)/benchmesh ./bench/mesh
-	@go test -run '^$$' -bench 'ReceiveHeartbeat|HeartbeatReceived|HeartbeatsSent' -cpu 1 -count $(BENCH_COUNT) \
+	@go test -run '^$$' -bench 'ReceiveHeartbeat|Tick|HeartbeatReceived|HeartbeatsSent' -cpu 1 -count $(BENCH_COUNT) \
 		./internal/mesh ./speaker/mesh | $(BIN)/benchmesh
 
 .PHONY: bench-arp

@@ -5,7 +5,8 @@ package manager
 import (
 	"errors"
 	"fmt"
-	"time"
+	"net/http"
+	"sync/atomic"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -19,14 +20,6 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/version"
-)
-
-// Timing of the leader election: another one leads at the latest lease after the
-// leader has died, and one that cannot renew ends within renew.
-const (
-	lease = 6 * time.Second
-	renew = 4 * time.Second
-	retry = time.Second
 )
 
 // Options of a program of which one instance leads.
@@ -75,20 +68,25 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	lock, err := newLease(o, cluster)
+	if err != nil {
+		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
+	}
 	cluster.QPS, cluster.Burst = float32(o.QPS), 2*o.QPS
+	away := &atomic.Bool{}
+	cluster.Wrap(func(next http.RoundTripper) http.RoundTripper { return leading{patient{next, o.Log, away}, lock} })
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
-		Scheme:                        scheme,
-		Logger:                        o.Log,
-		Cache:                         o.Cache,
-		Metrics:                       Nowhere(),
-		LeaderElection:                true,
-		LeaderElectionID:              o.Name,
-		LeaderElectionNamespace:       o.Namespace,
-		LeaderElectionReleaseOnCancel: true,
-		LeaseDuration:                 new(lease),
-		RenewDeadline:                 new(renew),
-		RetryPeriod:                   new(retry),
-		Controller:                    config.Controller{ReconciliationTimeout: passWithin},
+		Scheme:                              scheme,
+		Logger:                              o.Log,
+		Cache:                               o.Cache,
+		Metrics:                             Nowhere(),
+		LeaderElection:                      true,
+		LeaderElectionResourceLockInterface: lock,
+		LeaderElectionReleaseOnCancel:       true,
+		LeaseDuration:                       new(2 * outage),
+		RenewDeadline:                       new(outage),
+		RetryPeriod:                         new(retry),
+		Controller:                          config.Controller{ReconciliationTimeout: passWithin},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)

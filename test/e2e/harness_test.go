@@ -89,14 +89,19 @@ func balancer(t *testing.T, name string) {
 // balancerWith creates one that is changed first, and goes with the test.
 func balancerWith(t *testing.T, name string, change func(*corev1.Service)) {
 	t.Helper()
-	svc := &corev1.Service{
+	svc := ofTypeLoadBalancer(name)
+	change(svc)
+	t.Cleanup(func() { withdraw(t, name) })
+	must(t, bed.Client.Create(background(t), svc))
+}
+
+// ofTypeLoadBalancer is a Service in front of the sample backend.
+func ofTypeLoadBalancer(name string) *corev1.Service {
+	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
 		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Selector: map[string]string{"app": "web"},
 			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}}},
 	}
-	change(svc)
-	t.Cleanup(func() { withdraw(t, name) })
-	must(t, bed.Client.Create(background(t), svc))
 }
 
 // pool creates a pool that goes with the test.

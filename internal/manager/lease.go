@@ -1,0 +1,160 @@
+package manager
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Timing of the leader election (decision 0041). Another instance leads at the latest
+// leaseFor after the leader renewed the lease last. The leader writes nothing from writeFor
+// after its last renewal on until it has renewed the lease again; the difference is for
+// requests that are on their way. An outage of the API server of up to outage ends no instance.
+const (
+	leaseFor = 6 * time.Second
+	writeFor = 4 * time.Second
+	retry    = time.Second
+	outage   = 24 * time.Hour
+)
+
+// lease is the lock of the leader election. The elector of controller-runtime ends a leader that
+// cannot renew its lease for the time after which others take it. That would end all programs of
+// which one instance leads whenever the API server is away for some seconds. So the elector has a
+// lease for longer than any outage, of which others read leaseFor; and what the leader must not
+// do without a valid lease, to write, waits until it has one again.
+type lease struct {
+	resourcelock.Interface
+	// replaced is called when another instance has become the leader. This one has to begin
+	// anew: what it knows may be outdated.
+	replaced func(holder string)
+
+	began   time.Time
+	led     atomic.Bool
+	renewed atomic.Int64 // nanoseconds after began; 0: the lease is not held
+}
+
+// newLease returns the lock of a program in a namespace.
+func newLease(o Options, config *rest.Config) (*lease, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("naming the holder of the lease: %w", err)
+	}
+	config = rest.AddUserAgent(config, "leader-election")
+	config.Timeout = writeFor / 2 // so that a request that hangs is not the last before the lease is lost
+	client, err := coordinationv1client.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("preparing to hold the lease: %w", err)
+	}
+	return &lease{
+		Interface: &resourcelock.LeaseLock{
+			LeaseMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name}, Client: client,
+			LockConfig: resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())},
+		},
+		replaced: func(holder string) { startAnew(o.Log, holder) },
+		began:    time.Now(),
+	}, nil
+}
+
+// Get implements resourcelock.Interface.
+func (l *lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	record, raw, err := l.Interface.Get(ctx)
+	if err == nil && l.led.Load() && record.HolderIdentity != "" && record.HolderIdentity != l.Identity() {
+		l.replaced(record.HolderIdentity)
+	}
+	return record, raw, err
+}
+
+// Create implements resourcelock.Interface.
+func (l *lease) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	return l.write(record, func(r resourcelock.LeaderElectionRecord) error { return l.Interface.Create(ctx, r) })
+}
+
+// Update implements resourcelock.Interface.
+func (l *lease) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	return l.write(record, func(r resourcelock.LeaderElectionRecord) error { return l.Interface.Update(ctx, r) })
+}
+
+func (l *lease) write(record resourcelock.LeaderElectionRecord, write func(resourcelock.LeaderElectionRecord) error) error {
+	if record.HolderIdentity != l.Identity() { // it is given up
+		l.renewed.Store(0)
+		return write(record)
+	}
+	record.LeaseDurationSeconds = int(leaseFor / time.Second)
+	from := time.Since(l.began) // others count from later on
+	if err := write(record); err != nil {
+		return err
+	}
+	l.led.Store(true)
+	l.renewed.Store(int64(from))
+	return nil
+}
+
+// valid reports whether this instance leads now.
+func (l *lease) valid() bool {
+	renewed := l.renewed.Load()
+	return renewed > 0 && time.Since(l.began)-time.Duration(renewed) < writeFor
+}
+
+// startAnew replaces the process with a new one of the same program, in the same container.
+func startAnew(log logr.Logger, holder string) {
+	log.Info("another instance leads now: starting anew", "leader", holder)
+	if err := syscall.Exec("/proc/self/exe", os.Args, os.Environ()); err != nil {
+		log.Error(err, "starting anew")
+		os.Exit(1)
+	}
+}
+
+// leading is the way to the API server of a program of which one instance leads: a write waits
+// until the lease is valid, and so none comes from an instance that has lost it.
+type leading struct {
+	next  http.RoundTripper
+	lease *lease
+}
+
+// lookAgain is how often a write that waits looks whether the lease is valid.
+const lookAgain = 50 * time.Millisecond
+
+// unguarded are the groups whose requests by POST change nothing.
+var unguarded = []string{"/apis/authentication.k8s.io/", "/apis/authorization.k8s.io/"}
+
+// RoundTrip implements http.RoundTripper.
+func (l leading) RoundTrip(request *http.Request) (*http.Response, error) {
+	for isWrite(request) && !l.lease.valid() {
+		if err := pause(request.Context(), lookAgain); err != nil {
+			return nil, fmt.Errorf("waiting for the lease of the leader: %w", err)
+		}
+	}
+	return l.next.RoundTrip(request)
+}
+
+func isWrite(request *http.Request) bool {
+	for _, group := range unguarded {
+		if strings.HasPrefix(request.URL.Path, group) {
+			return false
+		}
+	}
+	return request.Method != http.MethodGet
+}
+
+// pause waits, and returns an error when the context ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -52,7 +52,7 @@ func newLease(o Options, config *rest.Config) (*lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("naming the holder of the lease: %w", err)
 	}
-	config = rest.AddUserAgent(config, "leader-election")
+	config = rest.AddUserAgent(rest.CopyConfig(config), "leader-election")
 	config.Timeout = writeFor / 2 // so that a request that hangs is not the last before the lease is lost
 	client, err := coordinationv1client.NewForConfig(config)
 	if err != nil {
@@ -123,6 +123,10 @@ type leading struct {
 	next  http.RoundTripper
 	lease *lease
 }
+
+// WrappedRoundTripper implements net.RoundTripperWrapper of apimachinery, which looks for the
+// transport below, to cancel requests and to close connections.
+func (l leading) WrappedRoundTripper() http.RoundTripper { return l.next }
 
 // lookAgain is how often a write that waits looks whether the lease is valid.
 const lookAgain = 50 * time.Millisecond

@@ -11,8 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
@@ -256,6 +258,17 @@ func TestLeading_WritesWaitForTheLease(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestNewLease_LeavesTheConfigAsItIs(t *testing.T) {
+	config := &rest.Config{Host: "https://127.0.0.1:1", UserAgent: "test"}
+	want := rest.CopyConfig(config)
+	if _, err := newLease(Options{Name: "test", Namespace: "x", Log: logr.Discard()}, config); err != nil {
+		t.Fatal(err)
+	}
+	if config.Timeout != want.Timeout || config.UserAgent != want.UserAgent {
+		t.Errorf("got the timeout %s and the user agent %q, want none and %q", config.Timeout, config.UserAgent, want.UserAgent)
 	}
 }
 

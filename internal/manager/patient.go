@@ -21,6 +21,9 @@ type patient struct {
 	away *atomic.Bool
 }
 
+// WrappedRoundTripper implements net.RoundTripperWrapper of apimachinery.
+func (p patient) WrappedRoundTripper() http.RoundTripper { return p.next }
+
 // tryAgain is how long after a failed attempt to connect the next one is made.
 const tryAgain = 500 * time.Millisecond
 

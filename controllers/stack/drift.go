@@ -3,11 +3,11 @@ package stack
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/lbstack/lbstack/internal/bounded"
@@ -75,7 +75,7 @@ func templateChanges(before, after *unstructured.Unstructured) []string {
 
 // differing calls note with the path of each field that is not the same in two values.
 func differing(path string, was, is any, note func(path string)) {
-	if equality.Semantic.DeepEqual(was, is) {
+	if reflect.DeepEqual(was, is) {
 		return
 	}
 	below := func(x any) (map[string]any, bool) {

@@ -12,9 +12,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/features"
 	featuretesting "k8s.io/client-go/features/testing"
+	"k8s.io/client-go/rest"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/access"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/manager"
 	node "github.com/lbstack/lbstack/speaker"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 	"github.com/lbstack/lbstack/speaker/kube"
@@ -30,6 +33,7 @@ func TestRights_SpeakerUsesAllThatItHas(t *testing.T) {
 	b.installed()
 	const self = "rights"
 	create(t, b.Client, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: self}})
+	reader := metricsReader(newBed(t), "prometheus")
 	exact := b.rightsOf("speaker")
 	b.Setenv("KUBECONFIG", b.tokenOf("lbstack-speaker", self))
 
@@ -73,6 +77,22 @@ func TestRights_SpeakerUsesAllThatItHas(t *testing.T) {
 			}
 			return nil
 		})
+	}
+	// Somebody asks for the metrics.
+	cluster, err := manager.Config("lbstack-speaker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := rest.HTTPClientFor(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reviewer, err := access.NewAPIServer(cluster, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if decision, err := reviewer.Review(t.Context(), reader, "/metrics"); err != nil || decision != access.Admitted {
+		t.Errorf("reviewing who asks for the metrics: got %s, %v, want %s", decision, err, access.Admitted)
 	}
 	// It lists, as an API server wants that streams no lists.
 	featuretesting.SetFeatureDuringTest(t, features.WatchListClient, false)

@@ -51,6 +51,10 @@ manifests: $(CONTROLLER_GEN) ## Generate the CRDs in config/crd/bases from api/.
 generate: $(CONTROLLER_GEN) ## Generate the DeepCopy methods of api/.
 	@$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
+.PHONY: docs
+docs: ## Generate the reference of metrics in docs/metrics.md from the code.
+	@go run ./hack/metricsdoc
+
 .PHONY: generate-check
 generate-check: $(CONTROLLER_GEN) ## Check that what is generated is up to date.
 	@hack/generate-check.sh $(CONTROLLER_GEN)

@@ -47,10 +47,13 @@ func (m *Metrics) stalled() {
 }
 
 // Register registers what is known of the mesh when it is asked for.
-func (m *Mesh) Register(registry prometheus.Registerer) {
+func (m *Mesh) Register(registry prometheus.Registerer) { RegisterLive(registry, m.live) }
+
+// RegisterLive registers the number of speakers that are alive.
+func RegisterLive(registry prometheus.Registerer, live func() int) {
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "lbstack", Subsystem: "mesh", Name: "live_speakers", Help: "Speakers that are alive, this one included.",
-	}, func() float64 { return float64(m.live()) }))
+	}, func() float64 { return float64(live()) }))
 }
 
 func (r *runner) live() int {

@@ -3,6 +3,8 @@ package integration
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +63,10 @@ func TestMetrics_WhoMayRead(t *testing.T) {
 	b := newBed(t)
 	b.machine("exposed", nil)
 	reader, pod := metricsReader(b, "reader"), account(b, "pod")
+	reference, err := os.ReadFile(filepath.Join(server.Repo, "docs", "metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, e := range exposedPrograms(t, b.namespace) {
 		t.Run(e.name, func(t *testing.T) {
 			e.run(t)
@@ -81,6 +87,14 @@ func TestMetrics_WhoMayRead(t *testing.T) {
 				var refused httpError
 				if errors.As(err, &refused); refused.status != tt.status || (tt.status == 0) != (err == nil) {
 					t.Errorf("%s: got %v, want the status %d (0: 200)", tt.name, err, tt.status)
+				}
+				for line := range strings.Lines(page) {
+					if metric, is := strings.CutPrefix(line, "# TYPE lbstack_"); is {
+						name, kind, _ := strings.Cut(strings.TrimSpace(metric), " ")
+						if row := "| `lbstack_" + name + "` | " + kind + " |"; !strings.Contains(string(reference), row) {
+							t.Errorf("docs/metrics.md has no row %s: add it to hack/metricsdoc", row)
+						}
+					}
 				}
 				if tt.status == 0 && !strings.Contains(page, "lbstack_metrics_requests_total{result=\"admitted\"} 1") {
 					t.Errorf("%s: got a page without a count of it:\n%s", tt.name, page)

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// bounds are how many values a label can have on one program. A label that is not here is an
+// error: each needs a bound.
+var bounds = map[string]string{
+	"cause":     "4",
+	"direction": "2",
+	"family":    "2",
+	"peer":      "BGPPeers",
+	"pool":      "IPAddressPools",
+	"reason":    "reasons of the condition",
+	"result":    "5",
+	"state":     "4",
+	"to":        "2",
+}
+
+// exceptions are bounds of single metrics.
+var exceptions = map[string]string{"lbstack_bfd_packets_ignored_total": "3"}
+
+// metric is a row of the reference.
+type metric struct {
+	name, kind, help string
+	labels           []string
+	buckets          int
+}
+
+// String implements fmt.Stringer.
+func (m metric) String() string {
+	var labels, series []string
+	for _, l := range m.labels {
+		labels = append(labels, "`"+l+"`")
+		series = append(series, cmp.Or(exceptions[m.name], bounds[l]))
+	}
+	if m.buckets > 0 {
+		series = append(series, fmt.Sprint(m.buckets+3)) // with +Inf, sum and count
+	}
+	unit := "number"
+	if strings.HasSuffix(m.name, "_seconds") || strings.HasSuffix(m.name, "_seconds_total") {
+		unit = "seconds"
+	}
+	return fmt.Sprintf("| `%s` | %s | %s | %s | %s | %s |", m.name, m.kind, strings.Join(labels, ", "), unit, cmp.Or(strings.Join(series, " × "), "1"), m.help)
+}
+
+// capture is a registry that shows what is registered in it.
+type capture struct {
+	*prometheus.Registry
+	collectors []prometheus.Collector
+}
+
+// Register implements prometheus.Registerer.
+func (c *capture) Register(collector prometheus.Collector) error {
+	c.collectors = append(c.collectors, collector)
+	return c.Registry.Register(collector)
+}
+
+// MustRegister implements prometheus.Registerer.
+func (c *capture) MustRegister(collectors ...prometheus.Collector) {
+	for _, collector := range collectors {
+		if err := c.Register(collector); err != nil {
+			panic(err) // a program would end as well
+		}
+	}
+}
+
+// description is the text of a prometheus.Desc, which has no other way to its fields.
+var description = regexp.MustCompile(`^Desc{fqName: "([^"]*)", help: "(.*?)", (?:unit: "[^"]*", )?constLabels: {(.*)}, variableLabels: {(.*)}}$`)
+
+// families returns the metrics of a part, with a sample each. Those that have none at first are
+// of collectors that compute gauges.
+func families(register func(prometheus.Registerer)) (list []*dto.MetricFamily, described []metric, err error) {
+	registry := &capture{Registry: prometheus.NewRegistry()}
+	register(registry)
+	for _, collector := range registry.collectors {
+		descriptions := make(chan *prometheus.Desc, 64)
+		collector.Describe(descriptions)
+		close(descriptions)
+		for d := range descriptions {
+			found := description.FindStringSubmatch(d.String())
+			if found == nil || found[3] != "" {
+				return nil, nil, fmt.Errorf("%s is described in another way than expected", d)
+			}
+			m := metric{name: found[1], help: strings.ReplaceAll(found[2], `\"`, `"`)}
+			if found[4] != "" {
+				m.labels = strings.Split(found[4], ",")
+			}
+			described = append(described, m)
+			sample(collector, len(m.labels))
+		}
+	}
+	list, err = registry.Gather()
+	return list, described, err
+}
+
+// sample makes a series of a vector, which has none of itself.
+func sample(collector prometheus.Collector, labels int) {
+	values := make([]string, labels)
+	switch v := collector.(type) {
+	case *prometheus.CounterVec:
+		v.WithLabelValues(values...)
+	case *prometheus.GaugeVec:
+		v.WithLabelValues(values...)
+	case *prometheus.HistogramVec:
+		v.WithLabelValues(values...)
+	}
+}
+
+// collect returns the rows of a part, by name.
+func collect(register func(prometheus.Registerer)) ([]metric, error) {
+	sampled, list, err := families(register)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		m := &list[i]
+		m.kind = "gauge"
+		at := slices.IndexFunc(sampled, func(f *dto.MetricFamily) bool { return f.GetName() == m.name })
+		if at >= 0 {
+			m.kind = strings.ToLower(sampled[at].GetType().String())
+			m.buckets = len(sampled[at].GetMetric()[0].GetHistogram().GetBucket())
+		}
+		for _, l := range m.labels {
+			if bounds[l] == "" {
+				return nil, fmt.Errorf("%s: the label %s has no bound: say how many values it can have", m.name, l)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b metric) int { return strings.Compare(a.name, b.name) })
+	return list, nil
+}

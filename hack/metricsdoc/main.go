@@ -1,0 +1,89 @@
+// Command metricsdoc writes the reference of all metrics into docs/metrics.md, from the code
+// that registers them. Its test checks that the page is up to date, and that the names follow
+// the conventions of Prometheus.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lbstack/lbstack/controllers/ledger"
+	counts "github.com/lbstack/lbstack/controllers/metrics"
+	"github.com/lbstack/lbstack/internal/access"
+	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/bfd"
+	"github.com/lbstack/lbstack/speaker/bgp"
+	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/mesh"
+)
+
+// part is what one or more programs register.
+type part struct {
+	title    string
+	register func(prometheus.Registerer)
+}
+
+// parts are all metrics of lbstack's own.
+var parts = []part{
+	{"All programs", func(r prometheus.Registerer) { access.NewMetrics(r) }},
+	{"Controller", func(r prometheus.Registerer) { r.MustRegister(counts.New(ledger.New())) }},
+	{"Speaker: ownership of addresses", func(r prometheus.Registerer) { speaker.NewMetrics(r) }},
+	{"Speaker: ARP and NDP", func(r prometheus.Registerer) { layer2.NewMetrics(r) }},
+	{"Speaker: mesh", func(r prometheus.Registerer) {
+		mesh.NewMetrics(r)
+		mesh.RegisterLive(r, func() int { return 1 })
+	}},
+	{"Speaker: BGP", func(r prometheus.Registerer) { bgp.NewMetrics(r) }},
+	{"Speaker: BFD", func(r prometheus.Registerer) { bfd.NewMetrics(r) }},
+}
+
+// The reference stands between these lines.
+const begin, end = "<!-- begin: written by make docs -->\n", "<!-- end -->\n"
+
+func main() {
+	if err := run("docs/metrics.md"); err != nil {
+		fmt.Fprintln(os.Stderr, "metricsdoc:", err)
+		os.Exit(1)
+	}
+}
+
+func run(page string) error {
+	before, err := os.ReadFile(page)
+	if err != nil {
+		return fmt.Errorf("reading the page: %w", err)
+	}
+	after, err := write(before)
+	if err != nil {
+		return fmt.Errorf("writing the reference into %s: %w", page, err)
+	}
+	return os.WriteFile(page, after, 0o644)
+}
+
+// write returns the page with the reference of today.
+func write(page []byte) ([]byte, error) {
+	head, rest, found := bytes.Cut(page, []byte(begin))
+	_, tail, closed := bytes.Cut(rest, []byte(end))
+	if !found || !closed {
+		return nil, errors.New("it has no place for it")
+	}
+	var out bytes.Buffer
+	out.Write(head)
+	out.WriteString(begin)
+	for _, p := range parts {
+		list, err := collect(p.register)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.title, err)
+		}
+		fmt.Fprintf(&out, "\n### %s\n\n| metric | type | labels | unit | series | meaning |\n|---|---|---|---|---|---|\n", p.title)
+		for _, m := range list {
+			fmt.Fprintln(&out, m)
+		}
+	}
+	out.WriteString(end)
+	out.Write(tail)
+	return out.Bytes(), nil
+}

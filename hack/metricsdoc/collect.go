@@ -17,6 +17,8 @@ var bounds = map[string]string{
 	"cause":     "4",
 	"direction": "2",
 	"family":    "2",
+	"kind":      "kinds that the operator makes",
+	"manager":   "18",
 	"peer":      "BGPPeers",
 	"pool":      "IPAddressPools",
 	"reason":    "reasons of the condition",

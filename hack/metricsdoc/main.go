@@ -13,6 +13,7 @@ import (
 
 	"github.com/lbstack/lbstack/controllers/ledger"
 	counts "github.com/lbstack/lbstack/controllers/metrics"
+	"github.com/lbstack/lbstack/controllers/stack"
 	"github.com/lbstack/lbstack/internal/access"
 	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/bfd"
@@ -30,6 +31,7 @@ type part struct {
 // parts are all metrics of lbstack's own.
 var parts = []part{
 	{"All programs", func(r prometheus.Registerer) { access.NewMetrics(r) }},
+	{"Operator", func(r prometheus.Registerer) { stack.NewDrift(r) }},
 	{"Controller", func(r prometheus.Registerer) { r.MustRegister(counts.New(ledger.New())) }},
 	{"Speaker: ownership of addresses", func(r prometheus.Registerer) { speaker.NewMetrics(r) }},
 	{"Speaker: ARP and NDP", func(r prometheus.Registerer) { layer2.NewMetrics(r) }},

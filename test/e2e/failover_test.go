@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -175,7 +176,39 @@ func away(t *testing.T) {
 	t.Cleanup(func() {
 		must(t, bed.Cluster.StartControlPlane("kube-apiserver"))
 		must(t, bed.StackReady(background(t)))
+		controllerWatches(t)
 	})
+}
+
+// controllerWatches waits until the controller acts on a change of a SpeakerState: an informer
+// can wait for some seconds before it asks an API server again that did not know its kind yet.
+func controllerWatches(t *testing.T) {
+	t.Helper()
+	begun := time.Now()
+	conditions := func(ctx context.Context) (*v1beta1.SpeakerState, int, error) {
+		state, err := stateOf(ctx, bed.Cluster.Nodes()[0])
+		if err != nil {
+			return nil, -1, err
+		}
+		at := slices.IndexFunc(state.Status.Conditions, func(c metav1.Condition) bool { return c.Type == v1beta1.ConditionPartitioned })
+		return state, at, nil
+	}
+	eventually.Succeed(t, within, "the condition Partitioned is removed", func(ctx context.Context) error {
+		state, at, err := conditions(ctx)
+		if err != nil || at < 0 {
+			return err
+		}
+		state.Status.Conditions = slices.Delete(state.Status.Conditions, at, at+1)
+		return bed.Client.Status().Update(ctx, state)
+	})
+	eventually.Succeed(t, within, "the controller sets it again", func(ctx context.Context) error {
+		_, at, err := conditions(ctx)
+		if err == nil && at < 0 {
+			err = fmt.Errorf("there is no condition %s", v1beta1.ConditionPartitioned)
+		}
+		return err
+	})
+	t.Logf("the controller acted on a change of a SpeakerState after %d ms", time.Since(begun).Milliseconds())
 }
 
 // servedByAnother waits until the client is served from another node. The API

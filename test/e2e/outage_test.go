@@ -37,6 +37,7 @@ func TestOutagesOfTheAPIServerEndNoProgram(t *testing.T) {
 		_, err := bed.Address(background(t), name)
 		must(t, err)
 		t.Logf("after %s without the API server a Service had its address %d ms after that took it", outage, time.Since(back).Milliseconds())
+		controllerWatches(t)
 	}
 	must(t, bed.StackReady(background(t)))
 	now, err := restartsOf(background(t))

@@ -19,7 +19,7 @@ import (
 func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
-		NewInformer:      paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{}),
+		NewInformer:      paged.Persistent(paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{})),
 		ByObject: map[client.Object]cache.ByObject{
 			// The watch sends the deletion of a Service that becomes one of another type.
 			&corev1.Service{}: {

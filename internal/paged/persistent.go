@@ -1,0 +1,73 @@
+package paged
+
+import (
+	"context"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	"github.com/lbstack/lbstack/internal/backoff"
+)
+
+// Persistent makes informers that list and watch again within two seconds after a failure, for
+// programs of which few instances run. The informers of client-go back off for up to a minute, and
+// an API server that starts again refuses requests for some seconds: it does not know the kinds
+// of CustomResourceDefinitions yet, or whom it may admit.
+func Persistent(next NewInformer) NewInformer {
+	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
+		source := cache.ToListerWatcherWithContext(lw)
+		return next(&cache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (list runtime.Object, err error) {
+				return list, persist(ctx, func() error {
+					list, err = source.ListWithContext(ctx, options)
+					return err
+				})
+			},
+			WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (w watch.Interface, err error) {
+				return w, persist(ctx, func() error {
+					w, err = source.WatchWithContext(ctx, options)
+					return err
+				})
+			},
+		}, object, resync, indexers)
+	}
+}
+
+// again spaces the attempts.
+var again = backoff.Exponential{First: 200 * time.Millisecond, Last: 2 * time.Second}
+
+// logEvery is how often failures in a row are logged.
+const logEvery = time.Minute
+
+// persist calls a request until it succeeds, its context ends, or it fails in a way that the
+// informer has to know.
+func persist(ctx context.Context, request func() error) error {
+	var logged time.Time
+	for failures := 1; ; failures++ {
+		err := request()
+		if err == nil || isForInformer(err) {
+			return err
+		}
+		if now := time.Now(); now.Sub(logged) >= logEvery {
+			klog.FromContext(ctx).Error(err, "Listing or watching failed; trying again every two seconds")
+			logged = now
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(again.After(failures)):
+		}
+	}
+}
+
+// isForInformer reports whether another request than this one is to be made: from another
+// resource version, or without streaming.
+func isForInformer(err error) bool {
+	return apierrors.IsGone(err) || apierrors.IsResourceExpired(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||
+		apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)
+}

@@ -5,6 +5,7 @@ package manager
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync/atomic"
 
@@ -68,6 +69,7 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	cluster.Dial = (&net.Dialer{Timeout: connectWithin, KeepAlive: keepAlive}).DialContext
 	lock, err := newLease(o, cluster)
 	if err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)

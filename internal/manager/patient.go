@@ -24,8 +24,15 @@ type patient struct {
 // WrappedRoundTripper implements net.RoundTripperWrapper of apimachinery.
 func (p patient) WrappedRoundTripper() http.RoundTripper { return p.next }
 
-// tryAgain is how long after a failed attempt to connect the next one is made.
-const tryAgain = 500 * time.Millisecond
+const (
+	// tryAgain is how long after a failed attempt to connect the next one is made.
+	tryAgain = 500 * time.Millisecond
+	// connectWithin bounds such an attempt: the kernel sends what nobody answers again after up to
+	// 16 s only.
+	connectWithin = 2 * time.Second
+	// keepAlive is the one of client-go.
+	keepAlive = 30 * time.Second
+)
 
 // RoundTrip implements http.RoundTripper.
 func (p patient) RoundTrip(request *http.Request) (*http.Response, error) {

@@ -111,10 +111,12 @@ func (l *lease) valid() bool {
 // startAnew replaces the process with a new one of the same program, in the same container.
 func startAnew(log logr.Logger, holder string) {
 	log.Info("another instance leads now: starting anew", "leader", holder)
-	if err := syscall.Exec("/proc/self/exe", os.Args, os.Environ()); err != nil {
-		log.Error(err, "starting anew")
-		os.Exit(1)
+	program, err := os.Executable()
+	if err == nil {
+		err = syscall.Exec(program, os.Args, os.Environ())
 	}
+	log.Error(err, "starting anew")
+	os.Exit(1)
 }
 
 // leading is the way to the API server of a program of which one instance leads: a write waits

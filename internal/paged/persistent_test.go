@@ -3,6 +3,7 @@ package paged
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,11 +23,11 @@ var kind = schema.GroupResource{Resource: "services"}
 type failing struct {
 	until time.Time
 	err   error
-	asked int
+	asked atomic.Int32
 }
 
 func (f *failing) do() error {
-	f.asked++
+	f.asked.Add(1)
 	if time.Now().Before(f.until) {
 		return f.err
 	}
@@ -67,8 +68,8 @@ func TestPersistent_InformerHasItsListSoonAfterAnOutage(t *testing.T) {
 				if took := time.Since(begun) - outage; took < 0 || took > 4*time.Second {
 					t.Errorf("synced %s after the outage, want soon", took)
 				}
-				if most := int(outage/time.Second) + 20; source.asked > most {
-					t.Errorf("%d requests within %s, want %d at most", source.asked, outage, most)
+				if asked, most := int(source.asked.Load()), int(outage/time.Second)+20; asked > most {
+					t.Errorf("%d requests within %s, want %d at most", asked, outage, most)
 				}
 				stop()
 				synctest.Wait()

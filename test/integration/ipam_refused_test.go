@@ -83,7 +83,7 @@ func TestClaimRefusedByAPolicy_ServiceSaysSoAndKeepsWhatItHas(t *testing.T) {
 	b.has("moves", "10.9.0.2")
 }
 
-// The claim of an address that is kept for a Service is written when the Service shows it.
+// The claim that reserves an address for a Service is written when the Service shows it.
 func TestClaimRefusedWhenAReservedAddressIsTakenUp_ServiceHasItAndSaysSo(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
@@ -93,7 +93,7 @@ func TestClaimRefusedWhenAReservedAddressIsTakenUp_ServiceHasItAndSaysSo(t *test
 	b.service("web")
 	svc := b.refused("web", v1beta1.ReasonClaimRefused)
 	if got := ingress(svc); got != "10.9.0.2" {
-		t.Errorf("addresses: got %q, want what is kept for the Service", got)
+		t.Errorf("addresses: got %q, want the one that is reserved for the Service", got)
 	}
 	b.claimIs("10.9.0.2", v1beta1.ClaimReserved, "web")
 	end()

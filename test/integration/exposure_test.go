@@ -85,10 +85,13 @@ type httpError struct {
 // Error implements error.
 func (r httpError) Error() string { return fmt.Sprintf("status %d: %s", r.status, r.text) }
 
+// probeTimeout is how long the probes in the manifests wait for an answer.
+const probeTimeout = 5 * time.Second
+
 // fetch returns a page, as the kubelet and Prometheus get it, with a token or without. The
 // certificate is one that the program has signed itself.
 func fetch(ctx context.Context, url, token string) (page string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // of the probes in the manifests
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -223,16 +226,25 @@ func flood(t *testing.T, from, encrypted string, addresses ...string) (end func(
 	return end
 }
 
-// served fails the test if the program does not answer the kubelet and Prometheus in time. It
-// returns the metrics.
+// served fails the test if the program leaves a probe of the kubelet, or a scrape of Prometheus,
+// without an answer as often in a row as a container is restarted for (failureThreshold, 3 by
+// default). It returns the metrics.
 func (e exposed) served(t *testing.T, token, during string) (metrics string) {
 	t.Helper()
-	if err := answers(t.Context(), e.health, "/readyz"); err != nil {
-		t.Errorf("%s: %v", during, err)
-	}
-	metrics, err := fetch(t.Context(), "https://"+e.metrics+"/metrics", token)
-	if err != nil {
-		t.Errorf("%s: metrics: %v", during, err)
+	// A source that comes back within a second is one of a flood (netlimit).
+	const pause, attempts = 1500 * time.Millisecond, 3
+	for _, page := range []struct{ url, token string }{
+		{"http://" + e.health + "/readyz", ""}, {"https://" + e.metrics + "/metrics", token},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), attempts*(probeTimeout+pause))
+		err := eventually.PollEvery(ctx, pause, func(ctx context.Context) (err error) {
+			metrics, err = fetch(ctx, page.url, page.token)
+			return err
+		})
+		cancel()
+		if err != nil {
+			t.Fatalf("%s: %s is not answered %d times: %v", during, page.url, attempts, err)
+		}
 	}
 	return metrics
 }

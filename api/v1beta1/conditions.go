@@ -19,6 +19,10 @@ const (
 	// ConditionDegraded is True when something is wrong that does not mend
 	// itself by waiting.
 	ConditionDegraded = "Degraded"
+	// ConditionConfigurationValid is False when fields of the spec are wrong, as far as the operator,
+	// the API server or the conditions of the objects that are made from them say. Its message has
+	// their paths, such as spec.patches[2].target, and Ready has what is wrong with them.
+	ConditionConfigurationValid = "ConfigurationValid"
 	// ConditionKeyRotation is present, and True, while the key of the mesh is being replaced:
 	// until all speakers accept the new one and the former one is gone.
 	ConditionKeyRotation = "KeyRotation"
@@ -55,8 +59,15 @@ const (
 	// ReasonUnsupportedKubernetes: the cluster runs a Kubernetes that is too old; the
 	// operator changes nothing.
 	ReasonUnsupportedKubernetes = "UnsupportedKubernetes"
+	// ReasonCRDsOutdated: the CustomResourceDefinitions in the cluster lack fields that this version
+	// of lbstack uses; the operator changes nothing.
+	ReasonCRDsOutdated = "CRDsOutdated"
+	// ReasonDowngradeRefused: a newer version of lbstack than that of the operator ran in the
+	// cluster; the operator changes nothing.
+	ReasonDowngradeRefused = "DowngradeRefused"
 	// ReasonSpecInvalid: fields of the spec cannot be followed; the message names their paths.
-	// Nothing is changed, what runs stays as it is.
+	// Nothing is changed, what runs stays as it is. On ConfigurationValid: fields are wrong, and
+	// the reason of Ready shows what follows.
 	ReasonSpecInvalid = "SpecInvalid"
 	// ReasonPaused: the annotation lbstack.io/pause is set; the operator observes and changes
 	// nothing. Ready is Unknown with it.

@@ -464,7 +464,7 @@ type LoadBalancerStackStatus struct {
 	// +optional
 	Summary string `json:"summary,omitempty"`
 
-	// conditions: Ready, Available, Progressing and Degraded, and while they
+	// conditions: Ready, Available, Progressing, Degraded and ConfigurationValid, and while they
 	// are true Reconciling, Stalled and KeyRotation.
 	// +listType=map
 	// +listMapKey=type

@@ -9,6 +9,9 @@ const (
 	// AnnotationReconcile asks for a pass over all objects at once: each new value has the
 	// operator look each object up and apply it. Status.LastHandledReconcile has the value then.
 	AnnotationReconcile = "lbstack.io/reconcile"
+	// AnnotationAllowDowngrade permits a version of the operator, which is its value, to work
+	// although a newer version ran (status.version). Without it the stack is DowngradeRefused.
+	AnnotationAllowDowngrade = "lbstack.io/allow-downgrade"
 )
 
 // ManagementState is what the operator does with the installation.

@@ -65,7 +65,7 @@ func run(ctx context.Context, o manager.Options, logLevel, image string) (err er
 	}
 	stacks := &stack.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: notify.New(mgr.GetEventRecorder(o.Name)), Image: image, Version: version.Version, Namespace: o.Namespace,
-		Kubernetes: cluster.ServerVersion, Drift: stack.NewDrift(metrics.Registry),
+		Kubernetes: cluster.ServerVersion, Schemas: stack.Schemas(cluster.RESTClient()), Drift: stack.NewDrift(metrics.Registry),
 	}
 	if err := stacks.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the LoadBalancerStack controller: %w", err)

@@ -47,7 +47,7 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 		case err == nil && live != nil:
 			continue
 		case err != nil && isFinal(err):
-			f.refused = append(f.refused, err.Error())
+			f.refuse(object, err)
 		case err != nil:
 			failed = append(failed, err)
 			f.applyFailed = append(f.applyFailed, err.Error())
@@ -232,6 +232,9 @@ func (f *findings) see(object *unstructured.Unstructured, around *surroundings) 
 	}
 	name := object.GetName()
 	ready, isUnready := conditions.is(v1beta1.ConditionReady, metav1.ConditionFalse)
+	if isUnready && ready.Reason != v1beta1.ReasonForeignHost {
+		f.blame(object, ready.Message)
+	}
 	switch object.GetKind() {
 	case "IPAddressPool":
 		conflict, isConflict := conditions.is(v1beta1.ConditionConflict, metav1.ConditionTrue)

@@ -60,6 +60,10 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	says.available(serving, lacking, f)
 	next.Summary = says.ready(faults, waiting, serving, f)
 	says.kstatus(faults, waiting)
+	if !f.blind() {
+		valid, reason, message := configuration(f)
+		says.set(v1beta1.ConditionConfigurationValid, valid, reason, message)
+	}
 	if !f.blind() && !f.observing() {
 		reason, message := rotation(f.keys)
 		says.setOrRemove(v1beta1.ConditionKeyRotation, reason != "", reason, message)
@@ -112,6 +116,7 @@ func (s sayings) removing(waiting string) {
 	}
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionStalled)
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionKeyRotation)
+	meta.RemoveStatusCondition(s.list, v1beta1.ConditionConfigurationValid)
 }
 
 func (s sayings) removed() {
@@ -119,7 +124,7 @@ func (s sayings) removed() {
 	for _, kind := range []string{v1beta1.ConditionAvailable, v1beta1.ConditionDegraded, v1beta1.ConditionProgressing} {
 		s.set(kind, false, v1beta1.ReasonRemoved, seeReady)
 	}
-	for _, kind := range []string{v1beta1.ConditionReconciling, v1beta1.ConditionStalled, v1beta1.ConditionKeyRotation} {
+	for _, kind := range []string{v1beta1.ConditionReconciling, v1beta1.ConditionStalled, v1beta1.ConditionKeyRotation, v1beta1.ConditionConfigurationValid} {
 		meta.RemoveStatusCondition(s.list, kind)
 	}
 }

@@ -38,7 +38,9 @@ func withOtherClass() served {
 func says(status v1beta1.LoadBalancerStackStatus) map[string]string {
 	all := map[string]string{}
 	for _, c := range status.Conditions {
-		all[c.Type] = string(c.Status) + " " + c.Reason
+		if c.Type != v1beta1.ConditionConfigurationValid { // TestConfigurationValid
+			all[c.Type] = string(c.Status) + " " + c.Reason
+		}
 	}
 	return all
 }
@@ -94,7 +96,7 @@ func TestAssess(t *testing.T) {
 		{name: "cluster that cannot be read leaves what serves as it is", previous: served, found: findings{readFailed: "timeout"}, summary: "ReadFailed", version: "v1",
 			want: map[string]string{"Ready": "False ReadFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True ReadFailed", "Reconciling": "True ReadFailed"}},
-		{name: "old Kubernetes waits for a person", found: findings{unsupported: "1.30"}, summary: "UnsupportedKubernetes", version: "v1",
+		{name: "old Kubernetes waits for a person", found: findings{unfit: &unfit{v1beta1.ReasonUnsupportedKubernetes, "1.30"}}, summary: "UnsupportedKubernetes", version: "v1",
 			want: map[string]string{"Ready": "False UnsupportedKubernetes", "Available": "False ComponentsNotReady", "Progressing": "False AsExpected",
 				"Degraded": "True UnsupportedKubernetes", "Stalled": "True UnsupportedKubernetes"}},
 		{name: "node that is down leaves the stack Ready", found: findings{components: all, nodes: []v1beta1.UnavailableNode{{Name: "n3", Reason: v1beta1.NodeNotReady}}},
@@ -238,6 +240,7 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 			for _, c := range assess(v1beta1.LoadBalancerStackStatus{}, tt.found).Conditions {
 				got[c.Type] = c.Message
 			}
+			delete(got, v1beta1.ConditionConfigurationValid) // TestConfigurationValid
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("messages (-want +got):\n%s", diff)
 			}

@@ -29,9 +29,12 @@ type findings struct {
 	// invalid has a sentence for each field of the spec that cannot be followed; nothing was
 	// written then.
 	invalid []string
+	// spec of the stack, and the paths of the fields in it that are wrong.
+	spec   v1beta1.LoadBalancerStackSpec
+	fields []string
 
-	// unsupported says that the cluster's Kubernetes is too old; nothing was done then.
-	unsupported string
+	// unfit is why this version cannot work in the cluster, nil if it can; nothing was done then.
+	unfit *unfit
 	// renderFailed says why the spec could not be turned into objects, readFailed why the
 	// pass ended before it applied anything.
 	renderFailed, readFailed string
@@ -70,7 +73,7 @@ type findings struct {
 
 // blind says that the pass ended before it looked at the components.
 func (f *findings) blind() bool {
-	return f.unsupported != "" || f.renderFailed != "" || f.readFailed != ""
+	return f.unfit != nil || f.renderFailed != "" || f.readFailed != ""
 }
 
 // observing says that the pass writes nothing.
@@ -104,7 +107,9 @@ func faultsOf(f findings) []fault {
 			}
 		}
 	}
-	add(v1beta1.ReasonUnsupportedKubernetes, person, f.unsupported)
+	if f.unfit != nil {
+		add(f.unfit.reason, person, f.unfit.message)
+	}
 	add(v1beta1.ReasonSpecInvalid, person, f.invalid...)
 	add(v1beta1.ReasonRenderFailed, person, f.renderFailed)
 	add(v1beta1.ReasonReadFailed, retried, f.readFailed)

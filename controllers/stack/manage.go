@@ -57,6 +57,7 @@ func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, f *findings) ([]
 	}
 	for _, field := range invalid.Fields {
 		f.invalid = append(f.invalid, field.Error())
+		f.wrong(field.Path)
 	}
 	return wanted, nil
 }

@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/version"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
@@ -103,37 +102,6 @@ func TestOrphans(t *testing.T) {
 	}, map[v1beta1.ObjectName]bool{"there": true})
 	if want := "2 addresses in use came from pools that do not exist: 10.0.0.1 (pool gone), 10.0.0.2 (pool gone): "; !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want it to start with %q", got, want)
-	}
-}
-
-func TestTooOld(t *testing.T) {
-	for minor, old := range map[string]bool{"30": true, "9": true, "31": false, "31+": false, "37": false, "": false} {
-		got := tooOld(&version.Info{Major: "1", Minor: minor, GitVersion: "v1." + minor + ".0"})
-		if (got != "") != old || (old && !strings.Contains(got, "v1."+minor+".0")) {
-			t.Errorf("1.%s: got %q, want a sentence with the version: %v", minor, got, old)
-		}
-	}
-	if got := tooOld(&version.Info{Major: "2", Minor: "0"}); got != "" {
-		t.Errorf("2.0: got %q, want it supported", got)
-	}
-}
-
-func TestUnsupported_VersionIsReadUntilItIsNewEnough(t *testing.T) {
-	answers := []any{errors.New("away"), "30", "31"}
-	r := &Reconciler{Kubernetes: func() (*version.Info, error) {
-		answer := answers[0]
-		answers = answers[1:]
-		if err, is := answer.(error); is {
-			return nil, err
-		}
-		return &version.Info{Major: "1", Minor: answer.(string)}, nil
-	}}
-	var got []bool
-	for range 5 {
-		got = append(got, r.unsupported() != "")
-	}
-	if diff := cmp.Diff([]bool{false, true, false, false, false}, got); diff != "" {
-		t.Errorf("unsupported (-want +got):\n%s", diff)
 	}
 }
 

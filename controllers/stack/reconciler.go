@@ -21,6 +21,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/retry"
+	"github.com/lbstack/lbstack/internal/preflight"
 )
 
 const (
@@ -30,8 +31,6 @@ const (
 	// lookForForeign is how soon an object of somebody else, or one that the API server
 	// refuses, is tried again: what has to change for it is in no watch.
 	lookForForeign = 10 * time.Second
-	// lookForUpgrade is how soon the version of the API server is read again.
-	lookForUpgrade = time.Minute
 )
 
 // Reconciler writes everything that a LoadBalancerStack asks for, and the
@@ -54,12 +53,15 @@ type Reconciler struct {
 	Drift *Drift
 	// Kubernetes returns the version of the API server.
 	Kubernetes func() (*apiversion.Info, error)
+	// Schemas reads the schemas of lbstack's kinds from the API server, by kind.
+	Schemas func(context.Context) (map[string]*preflight.Schema, error)
 
 	applied   applied
 	conflicts retry.Limiter
 	holds     retry.Restores[types.UID]
-	passwords client.Reader // the cache that has the Secret with the passwords
-	supported bool          // the API server is new enough
+	passwords client.Reader                // the cache that has the Secret with the passwords
+	needed    map[string]*preflight.Schema // what this version uses, by kind
+	fits      bool                         // the checks of preflight passed
 }
 
 // Reconcile brings the cluster to what the one stack asks for.
@@ -89,9 +91,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 
 // install writes what is wanted and prunes what no longer is. Whatever happens is reported.
 func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
-	f := findings{generation: stack.Generation, version: r.Version, inventory: stack.Status.Inventory, restraint: restraintOf(stack)}
+	f := findings{generation: stack.Generation, spec: stack.Spec, version: r.Version, inventory: stack.Status.Inventory, restraint: restraintOf(stack)}
 	if f.handled = forced(stack); f.handled != "" && f.restraint == nil {
-		r.applied, r.supported = applied{}, false
+		r.applied, r.fits = applied{}, false
 	}
 	failed := r.pass(ctx, stack, &f)
 	if f.blind() && apierrors.IsConflict(failed) {
@@ -107,8 +109,8 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		f.readFailed = err.Error()
 		return err
 	}
-	if f.unsupported = r.unsupported(); f.unsupported != "" {
-		ctrllog.FromContext(ctx).Info("nothing is done", "why", f.unsupported)
+	if f.unfit = r.preflight(ctx, stack); f.unfit != nil {
+		ctrllog.FromContext(ctx).Info("nothing is done", "why", f.unfit.message)
 		return nil
 	}
 	wanted, err := r.render(stack.Spec, f)
@@ -155,7 +157,7 @@ func next(f findings) time.Duration {
 		needed bool
 		after  time.Duration
 	}{
-		{f.unsupported != "", lookForUpgrade}, {!f.blind() && !allSettled(f.components), lookAgain}, {len(f.foreign) > 0, lookForForeign},
+		{f.unfit != nil, lookForUpgrade}, {f.unfit != nil && f.unfit.reason == v1beta1.ReasonCRDsOutdated, lookForForeign}, {!f.blind() && !allSettled(f.components), lookAgain}, {len(f.foreign) > 0, lookForForeign},
 		{len(f.refused) > 0, lookForForeign}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
 		{f.restore > 0, f.restore},
 	} {

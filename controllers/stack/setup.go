@@ -96,7 +96,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err != nil {
 		return err
 	}
-	r.passwords = passwords
+	r.passwords, r.needed = passwords, needed(mgr.GetScheme())
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("loadbalancerstack").
 		For(&v1beta1.LoadBalancerStack{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: stackChanged}))

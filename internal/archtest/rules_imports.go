@@ -4,7 +4,7 @@ package archtest
 var pure = []string{
 	"./internal/lb/...", "./internal/ipam/...", "./internal/election/...",
 	"./internal/delta/...", "./internal/routes/...", "./internal/bfd/...", "./internal/bgp", "./internal/bgp/session",
-	"./internal/advertise/...", "./internal/mesh/...", "./internal/ownership/...", "./internal/reports/...", "./internal/keyring/...",
+	"./internal/advertise/...", "./internal/mesh/...", "./internal/ownership/...", "./internal/reports/...", "./internal/keyring/...", "./internal/preflight/...",
 }
 
 // ImportRules are the import rules of the house.

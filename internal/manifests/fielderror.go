@@ -11,12 +11,14 @@ import (
 type FieldError struct {
 	// Path of the field, such as spec.patches[2].
 	Path string
-	// Problem is what is wrong with it, and what to do.
-	Problem string
+	// Problem is what is wrong with it, and Remedy what to do.
+	Problem, Remedy string
 }
 
-// Error names the field first.
-func (e *FieldError) Error() string { return e.Path + ": " + e.Problem }
+// Error is a sentence that begins with the path.
+func (e *FieldError) Error() string {
+	return e.Path + ": " + e.Problem + ": nothing in the cluster is changed: " + e.Remedy
+}
 
 // InvalidError is returned by Render together with the objects that the rest of the spec asks
 // for, which are not to be applied.

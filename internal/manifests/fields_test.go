@@ -147,13 +147,13 @@ func TestRender_RefusesKeysOfItsOwn(t *testing.T) {
 	}{
 		{name: "label of the selector", edit: func(s *v1beta1.LoadBalancerStackSpec) {
 			s.Speaker.PodLabels = map[string]v1beta1.LabelValue{"app.kubernetes.io/name": "mine"}
-		}, want: FieldError{"spec.speaker.podLabels", `the key "app.kubernetes.io/name" is one that lbstack sets: use another one`}},
+		}, want: FieldError{"spec.speaker.podLabels", `the key "app.kubernetes.io/name" is one that lbstack sets`, "use another key"}},
 		{name: "annotation of lbstack", edit: func(s *v1beta1.LoadBalancerStackSpec) {
 			s.Controller.PodAnnotations = map[string]v1beta1.AnnotationValue{"lbstack.io/x": "1"}
-		}, want: FieldError{"spec.controller.podAnnotations", `the key "lbstack.io/x" is one that lbstack sets: use another one`}},
+		}, want: FieldError{"spec.controller.podAnnotations", `the key "lbstack.io/x" is one that lbstack sets`, "use another key"}},
 		{name: "key that is no key", edit: func(s *v1beta1.LoadBalancerStackSpec) {
 			s.Speaker.PodAnnotations = map[string]v1beta1.AnnotationValue{"a b": "1"}
-		}, want: FieldError{"spec.speaker.podAnnotations", `the key "a b" is invalid: `}},
+		}, want: FieldError{"spec.speaker.podAnnotations", `the key "a b" is invalid: `, "correct the key"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -161,7 +161,8 @@ func TestRender_RefusesKeysOfItsOwn(t *testing.T) {
 			tt.edit(&o.Spec)
 			_, err := Render(o)
 			var got *InvalidError
-			if !errors.As(err, &got) || len(got.Fields) != 1 || got.Fields[0].Path != tt.want.Path || !strings.HasPrefix(got.Fields[0].Problem, tt.want.Problem) {
+			if !errors.As(err, &got) || len(got.Fields) != 1 || got.Fields[0].Path != tt.want.Path || !strings.HasPrefix(got.Fields[0].Problem, tt.want.Problem) ||
+				got.Fields[0].Remedy != tt.want.Remedy {
 				t.Errorf("got %v, want %v", err, &tt.want)
 			}
 		})

@@ -44,12 +44,12 @@ func applyPatches(objects []*unstructured.Unstructured, patches []v1beta1.Patch)
 		path := fmt.Sprintf("spec.patches[%d]", i)
 		matches := slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool { return !targets(patch.Target, o) })
 		if len(matches) == 0 {
-			invalid = append(invalid, &FieldError{path + ".target", fmt.Sprintf("lbstack makes no %s: correct kind or name", describe(patch.Target.Kind, patch.Target.Name))})
+			invalid = append(invalid, &FieldError{path + ".target", fmt.Sprintf("lbstack makes no %s", describe(patch.Target.Kind, patch.Target.Name)), "correct kind or name"})
 		}
 		for _, object := range matches {
 			patched, err := applyPatch(object, patch.Patch)
 			if err != nil {
-				invalid = append(invalid, &FieldError{path + ".patch", fmt.Sprintf("the %s cannot be patched: %s", describe(object.GetKind(), object.GetName()), oneLine(err))})
+				invalid = append(invalid, &FieldError{path + ".patch", fmt.Sprintf("the %s cannot be patched: %s", describe(object.GetKind(), object.GetName()), oneLine(err)), "correct the patch, or remove it"})
 				continue
 			}
 			object.Object = patched

@@ -53,9 +53,9 @@ func checkKeys(spec v1beta1.LoadBalancerStackSpec) (invalid []*FieldError) {
 func checkMap[V ~string](path string, values map[string]V) (invalid []*FieldError) {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if problems := validation.IsQualifiedName(strings.ToLower(key)); len(problems) > 0 {
-			invalid = append(invalid, &FieldError{path, "the key " + quoted(key) + " is invalid: " + problems[0]})
+			invalid = append(invalid, &FieldError{path, "the key " + quoted(key) + " is invalid: " + problems[0], "correct the key"})
 		} else if strings.HasPrefix(key, ownPrefix) || slices.Contains(ownLabels, key) {
-			invalid = append(invalid, &FieldError{path, "the key " + quoted(key) + " is one that lbstack sets: use another one"})
+			invalid = append(invalid, &FieldError{path, "the key " + quoted(key) + " is one that lbstack sets", "use another key"})
 		}
 	}
 	return invalid

@@ -210,10 +210,13 @@ func TestStack_ObjectThatTheAPIServerRefusesStalls(t *testing.T) {
 	}
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Speaker.Resources = limits })
 	b.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonApplyFailed)
-	b.shows(v1beta1.ConditionReady, "applying the DaemonSet", "must be less than or equal to cpu limit")
+	b.shows(v1beta1.ConditionReady, "applying the DaemonSet", "must be less than or equal to cpu limit", "the object stays as it is: correct spec.speaker.resources")
+	b.says(v1beta1.ConditionConfigurationValid, metav1.ConditionFalse, v1beta1.ReasonSpecInvalid)
+	b.shows(v1beta1.ConditionConfigurationValid, "spec.speaker.resources")
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Speaker.Resources = nil })
 	b.run()
 	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.says(v1beta1.ConditionConfigurationValid, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
 }
 
 func TestStack_SelectorWithoutNodesAndPeerWithoutSessions(t *testing.T) {

@@ -1,0 +1,120 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/rest"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/preflight"
+)
+
+const (
+	// lookForUpgrade is how soon the cluster is checked again, for what only an upgrade changes.
+	lookForUpgrade = time.Minute
+	// readSchemas bounds how long reading the schemas takes.
+	readSchemas = 10 * time.Second
+)
+
+// unfit is why the operator changes nothing in the cluster.
+type unfit struct{ reason, message string }
+
+// preflight checks whether this version can work in the cluster, nil: it can. The checks are made
+// until all pass once. Where the cluster cannot be read the pass goes on, and fails with better words.
+func (r *Reconciler) preflight(ctx context.Context, stack *v1beta1.LoadBalancerStack) *unfit {
+	if r.fits {
+		return nil
+	}
+	facts := preflight.Facts{
+		Ran: stack.Status.Version, Version: r.Version, Needed: r.needed,
+		Permit: v1beta1.AnnotationAllowDowngrade, AllowedDowngrade: stack.Annotations[v1beta1.AnnotationAllowDowngrade],
+	}
+	known := true
+	if r.Kubernetes != nil {
+		info, err := r.Kubernetes()
+		if known = err == nil; known {
+			facts.Kubernetes, facts.KubernetesVersion = minorOf(info), info.GitVersion
+		}
+	}
+	if r.Schemas != nil {
+		var err error
+		facts.Served, err = r.Schemas(ctx)
+		known = known && err == nil
+	}
+	problem, message := preflight.Check(facts)
+	if r.fits = known && problem == preflight.None; problem == preflight.None {
+		return nil
+	}
+	return &unfit{map[preflight.Problem]string{
+		preflight.OldKubernetes: v1beta1.ReasonUnsupportedKubernetes,
+		preflight.OldSchema:     v1beta1.ReasonCRDsOutdated,
+		preflight.Downgrade:     v1beta1.ReasonDowngradeRefused,
+	}[problem], message}
+}
+
+// minorOf returns the minor version of Kubernetes 1, zero if it is not known.
+func minorOf(info *version.Info) int {
+	minor, err := strconv.Atoi(strings.TrimRight(info.Minor, "+"))
+	if err != nil || info.Major != "1" {
+		return 0
+	}
+	return minor
+}
+
+// needed returns the fields that this version uses in lbstack's kinds.
+func needed(scheme *runtime.Scheme) map[string]*preflight.Schema {
+	kinds := map[string]*preflight.Schema{}
+	for kind, is := range scheme.KnownTypes(v1beta1.GroupVersion) {
+		if _, object := is.FieldByName("ObjectMeta"); !object {
+			continue // a list, or options of a request
+		}
+		kinds[kind] = preflight.Of(is)
+		delete(kinds[kind].Properties, "metadata") // every kind has it, and as another schema
+	}
+	return kinds
+}
+
+// Schemas returns a function that reads the schemas of lbstack's kinds from the API server, by
+// kind. Every account may read them.
+func Schemas(server rest.Interface) func(context.Context) (map[string]*preflight.Schema, error) {
+	return func(ctx context.Context) (map[string]*preflight.Schema, error) {
+		ctx, cancel := context.WithTimeout(ctx, readSchemas)
+		defer cancel()
+		text, err := server.Get().AbsPath("/openapi/v3/apis/" + v1beta1.GroupVersion.String()).Do(ctx).Raw()
+		if err != nil {
+			return nil, fmt.Errorf("reading the schemas of %s: %w", v1beta1.GroupVersion, err)
+		}
+		return parseSchemas(text)
+	}
+}
+
+// parseSchemas returns the schemas of lbstack's kinds in a document of OpenAPI v3.
+func parseSchemas(text []byte) (map[string]*preflight.Schema, error) {
+	var document struct {
+		Components struct {
+			Schemas map[string]json.RawMessage `json:"schemas"`
+		} `json:"components"`
+	}
+	if err := json.Unmarshal(text, &document); err != nil {
+		return nil, fmt.Errorf("reading the schemas of %s: %w", v1beta1.GroupVersion, err)
+	}
+	kinds := map[string]*preflight.Schema{}
+	for name, raw := range document.Components.Schemas {
+		kind, ours := strings.CutPrefix(name, "io.lbstack."+v1beta1.GroupVersion.Version+".")
+		if !ours {
+			continue
+		}
+		kinds[kind] = &preflight.Schema{}
+		if err := json.Unmarshal(raw, kinds[kind]); err != nil {
+			return nil, fmt.Errorf("reading the schema of %s: %w", kind, err)
+		}
+	}
+	return kinds, nil
+}

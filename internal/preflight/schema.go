@@ -1,0 +1,113 @@
+package preflight
+
+import (
+	"encoding"
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Schema is which fields an object has. In JSON it is a part of a structural schema, as
+// OpenAPI v3 has it.
+type Schema struct {
+	// Properties are the fields of an object, Items what a list has, and AdditionalProperties the
+	// values of a map.
+	Properties           map[string]*Schema `json:"properties"`
+	Items                *Schema            `json:"items"`
+	AdditionalProperties *Schema            `json:"additionalProperties"`
+	// Open: there can be any field.
+	Open bool `json:"x-kubernetes-preserve-unknown-fields"`
+}
+
+// UnmarshalJSON also takes true and false, as additionalProperties can be.
+func (s *Schema) UnmarshalJSON(text []byte) error {
+	if string(text) == "true" || string(text) == "false" {
+		s.Open = string(text) == "true"
+		return nil
+	}
+	type plain Schema
+	return json.Unmarshal(text, (*plain)(s))
+}
+
+// Missing lists the fields that need has and s lacks, each with the path from the root, in order;
+// what is below a field that is missing is not listed.
+func (s *Schema) Missing(need *Schema) (paths []string) { return s.missing("", need) }
+
+func (s *Schema) missing(path string, need *Schema) (paths []string) {
+	if need == nil || (s != nil && s.Open) {
+		return nil
+	}
+	if s == nil {
+		s = &Schema{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(need.Properties)) {
+		below := strings.TrimPrefix(path+"."+name, ".")
+		if has, ok := s.Properties[name]; ok {
+			paths = append(paths, has.missing(below, need.Properties[name])...)
+		} else {
+			paths = append(paths, below)
+		}
+	}
+	paths = append(paths, s.Items.missing(path+"[]", need.Items)...)
+	return append(paths, s.AdditionalProperties.missing(path+"[]", need.AdditionalProperties)...)
+}
+
+// lackingFields lists what the kinds that are served lack, as Kind.path.
+func lackingFields(served, needed map[string]*Schema) (fields []string) {
+	for _, kind := range slices.Sorted(maps.Keys(needed)) {
+		if served[kind] == nil {
+			continue
+		}
+		for _, path := range served[kind].Missing(needed[kind]) {
+			fields = append(fields, kind+"."+path)
+		}
+	}
+	return fields
+}
+
+var (
+	marshalsJSON = reflect.TypeFor[json.Marshaler]()
+	marshalsText = reflect.TypeFor[encoding.TextMarshaler]()
+)
+
+// Of returns the fields of a Go type as encoding/json writes it. Types that write themselves
+// have none.
+func Of(t reflect.Type) *Schema {
+	if t.Implements(marshalsJSON) || reflect.PointerTo(t).Implements(marshalsJSON) || t.Implements(marshalsText) || reflect.PointerTo(t).Implements(marshalsText) {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return Of(t.Elem())
+	case reflect.Slice, reflect.Array:
+		if items := Of(t.Elem()); items != nil {
+			return &Schema{Items: items}
+		}
+	case reflect.Map:
+		if values := Of(t.Elem()); values != nil {
+			return &Schema{AdditionalProperties: values}
+		}
+	case reflect.Struct:
+		s := &Schema{Properties: map[string]*Schema{}}
+		s.add(t)
+		return s
+	}
+	return nil
+}
+
+// add adds the fields of a struct, and of the structs that are embedded in it.
+func (s *Schema) add(t reflect.Type) {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case name == "-" || !field.IsExported():
+		case field.Anonymous && name == "" || strings.Contains(options, "inline"):
+			s.add(field.Type)
+		default:
+			s.Properties[name] = Of(field.Type)
+		}
+	}
+}

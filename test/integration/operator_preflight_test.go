@@ -1,0 +1,87 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// The CustomResourceDefinitions are those of an earlier version: nothing is touched before a
+// person has acted.
+func TestStack_OutdatedCRDsChangeNothing(t *testing.T) {
+	b := newOperatorBed(t)
+	crd := &unstructured.Unstructured{}
+	crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+	if err := b.Get(t.Context(), nameOnly("communities.lbstack.io"), crd); err != nil {
+		t.Fatal(err)
+	}
+	current, _, _ := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	earlier, _, _ := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	for _, field := range [][]string{{"properties", "communities"}, {"required"}} {
+		path := append([]string{"schema", "openAPIV3Schema", "properties", "spec"}, field...)
+		unstructured.RemoveNestedField(earlier[0].(map[string]any), path...)
+	}
+	b.serveCommunity(crd, earlier)
+	t.Cleanup(func() { b.serveCommunity(crd, current) })
+	b.operator()
+	b.stack(aSpec())
+	b.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonCRDsOutdated)
+	b.shows(v1beta1.ConditionReady, "the API server drops the fields Community.spec.communities", "apply the CustomResourceDefinitions of this version")
+	for _, object := range components() {
+		if err := b.Get(t.Context(), client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {
+			t.Errorf("%s: got %v, want it not to be made", name(object), err)
+		}
+	}
+	b.serveCommunity(crd, current)
+	b.installed()
+}
+
+// serveCommunity replaces the versions of the CRD of Community, and waits until the API server
+// publishes their schema.
+func (b *operatorBed) serveCommunity(crd *unstructured.Unstructured, versions []any) {
+	b.Helper()
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"versions": versions}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := b.Patch(context.Background(), crd, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		b.Fatal(err)
+	}
+	config, err := server.Config()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cluster, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	version := versions[0].(map[string]any)
+	_, want, _ := unstructured.NestedFieldNoCopy(version, "schema", "openAPIV3Schema", "properties", "spec", "properties", "communities")
+	eventually.Succeed(b.T, within, "the schema is published", func(ctx context.Context) error {
+		text, err := cluster.RESTClient().Get().AbsPath("/openapi/v3/apis/" + v1beta1.GroupVersion.String()).Do(ctx).Raw()
+		if err != nil {
+			return err
+		}
+		var document map[string]any
+		if err := json.Unmarshal(text, &document); err != nil {
+			return err
+		}
+		_, has, _ := unstructured.NestedFieldNoCopy(document, "components", "schemas", "io.lbstack.v1beta1.Community", "properties", "spec", "properties", "communities")
+		if has != want {
+			return fmt.Errorf("the schema of Community has spec.communities: %v, want %v", has, want)
+		}
+		return nil
+	})
+}

@@ -120,11 +120,11 @@ build-installer: manifests ## Write dist/install.yaml: CRDs and operator in one 
 
 .PHONY: bundle
 bundle: manifests $(OPERATOR_SDK) ## Generate and validate the OLM bundle.
-	@VERSION=$(VERSION) IMG=$(IMG) OPERATOR_SDK=$(OPERATOR_SDK) hack/bundle.sh
+	@go run ./hack/bundle -version $(VERSION) -image $(IMG) -operator-sdk $(OPERATOR_SDK)
 
 .PHONY: bundle-check
 bundle-check: $(OPERATOR_SDK) ## Check that the OLM bundle is up to date and valid.
-	@VERSION=$(VERSION) IMG=$(IMG) OPERATOR_SDK=$(OPERATOR_SDK) hack/bundle.sh --check
+	@go run ./hack/bundle -check -version $(VERSION) -image $(IMG) -operator-sdk $(OPERATOR_SDK)
 
 ##@ Test
 

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// descriptor describes one field in the forms and pages of OperatorHub and the OpenShift console.
+type descriptor struct {
+	Path         string   `json:"path"`
+	DisplayName  string   `json:"displayName"`
+	Description  string   `json:"description,omitempty"`
+	XDescriptors []string `json:"x-descriptors,omitempty"`
+}
+
+// part is the half of an object that a descriptor is of: its fields show as inputs or as text.
+type part string
+
+const (
+	spec   part = "spec"
+	status part = "status"
+)
+
+// schema is a part of the OpenAPI schema of a CRD.
+type schema map[string]any
+
+func (s schema) child(key string) schema {
+	child, _ := s[key].(map[string]any)
+	return child
+}
+
+func (s schema) text(key string) string {
+	text, _ := s[key].(string)
+	return text
+}
+
+// describe returns a descriptor for each field of a part, and for each field one level below: of an
+// object, and of the items of a list. Label selectors are not opened, and neither is what is deeper: the
+// forms of the console show that from the schema. The fields in first come first.
+func describe(of schema, p part, first []string) []descriptor {
+	var list []descriptor
+	fields := of.child("properties")
+	rank := func(name string) int {
+		if i := slices.Index(first, name); i >= 0 {
+			return i
+		}
+		return len(first)
+	}
+	names := slices.SortedFunc(maps.Keys(fields), func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+	})
+	for _, name := range names {
+		field := fields.child(name)
+		list = append(list, describeField(field, p, name, name))
+		below, path := field, name+"."
+		if field.text("type") == "array" {
+			below, path = field.child("items"), name+"[0]."
+		}
+		inner := below.child("properties")
+		if _, isSelector := inner["matchExpressions"]; isSelector || name == "conditions" {
+			continue
+		}
+		for _, sub := range slices.Sorted(maps.Keys(inner)) {
+			list = append(list, describeField(inner.child(sub), p, path+sub, sub))
+		}
+	}
+	return list
+}
+
+func describeField(field schema, p part, path, name string) descriptor {
+	d := descriptor{Path: path, DisplayName: displayName(name), Description: firstSentence(field.text("description"))}
+	if control := control(field, p, name); control != "" {
+		d.XDescriptors = append(d.XDescriptors, control)
+	}
+	if values, ok := field["enum"].([]any); ok && p == spec && name != "pullPolicy" {
+		d.XDescriptors = nil
+		for _, value := range values {
+			if text, ok := value.(string); ok {
+				d.XDescriptors = append(d.XDescriptors, "urn:alm:descriptor:com.tectonic.ui:select:"+text)
+			}
+		}
+	}
+	return d
+}
+
+// control is the x-descriptor for the way in which a field is shown or set.
+func control(field schema, p part, name string) string {
+	const input = "urn:alm:descriptor:com.tectonic.ui:"
+	kind := field.text("type")
+	switch {
+	case name == "conditions":
+		return "urn:alm:descriptor:io.kubernetes.conditions"
+	case p == status && (kind == "string" || kind == "integer"):
+		return "urn:alm:descriptor:text"
+	case p == status:
+		return ""
+	case name == "replicas":
+		return input + "podCount"
+	case name == "resources":
+		return input + "resourceRequirements"
+	case name == "pullPolicy":
+		return input + "imagePullPolicy"
+	case kind == "boolean":
+		return input + "booleanSwitch"
+	case kind == "integer":
+		return input + "number"
+	case kind == "string":
+		return input + "text"
+	}
+	return ""
+}
+
+// acronyms are written in capitals at the begin of a word of a field's name.
+var acronyms = map[string]string{
+	"as": "AS", "asn": "ASN", "bfd": "BFD", "bgp": "BGP", "ebgp": "eBGP", "id": "ID", "ip": "IP", "ips": "IPs", "ipv4": "IPv4", "ipv6": "IPv6", "l2": "L2", "layer2": "Layer 2", "mac": "MAC", "med": "MED",
+	"ttl": "TTL", "uid": "UID", "vrf": "VRF",
+}
+
+// displayName makes a title of a field's name: bgpPeers is BGP Peers, myASN is My ASN.
+func displayName(name string) string {
+	words := words(name)
+	for i, word := range words {
+		lower := strings.ToLower(word)
+		if capitals, ok := acronyms[lower]; ok {
+			words[i] = capitals
+			continue
+		}
+		words[i] = strings.ToUpper(word[:1]) + word[1:]
+	}
+	return strings.Join(words, " ")
+}
+
+// words splits a name in camel case. Capitals in a row are one word, and the last of them begins the
+// next one where a small letter follows, unless this is the plural of an acronym: IPAddress, buggyIPs.
+func words(name string) []string {
+	var words []string
+	runes, begin := []rune(name), 0
+	for i := 1; i < len(runes); i++ {
+		afterSmall := unicode.IsUpper(runes[i]) && !unicode.IsUpper(runes[i-1])
+		isPlural := i+2 == len(runes) && runes[i+1] == 's'
+		beforeSmall := unicode.IsUpper(runes[i]) && unicode.IsUpper(runes[i-1]) && i+1 < len(runes) && unicode.IsLower(runes[i+1]) && !isPlural
+		if afterSmall || beforeSmall {
+			words, begin = append(words, string(runes[begin:i])), i
+		}
+	}
+	return append(words, string(runes[begin:]))
+}
+
+// firstSentence is what a form has room for.
+func firstSentence(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if sentence, _, found := strings.Cut(text, ". "); found {
+		return sentence + "."
+	}
+	return text
+}

@@ -1,0 +1,146 @@
+// Command bundle makes the OLM bundle from config/manifests and the CRDs, with operator-sdk, or
+// checks that the repository has the bundle which it would make.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/lbstack/lbstack/hack/generated"
+	"github.com/lbstack/lbstack/hack/manifests"
+	"github.com/lbstack/lbstack/hack/releases"
+)
+
+// options are the flags.
+type options struct {
+	version, image, sdk string
+	check               bool
+}
+
+// What operator-sdk writes.
+var written = []string{"bundle", "bundle.Dockerfile"}
+
+func main() {
+	var o options
+	flag.StringVar(&o.version, "version", "", "version of the bundle, vMAJOR.MINOR.PATCH")
+	flag.StringVar(&o.image, "image", "", "image of the operator and the components")
+	flag.StringVar(&o.sdk, "operator-sdk", "bin/operator-sdk", "path of operator-sdk")
+	flag.BoolVar(&o.check, "check", false, "change nothing, and fail if bundle/ is not up to date")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bundle:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	sdk, err := filepath.Abs(o.sdk)
+	if err != nil {
+		return fmt.Errorf("finding operator-sdk: %w", err)
+	}
+	list, err := releases.Read("catalog/releases.yaml")
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "lbstack-bundle-")
+	if err != nil {
+		return fmt.Errorf("making a folder for the bundle: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	if err := generate(ctx, scratch, sdk, o, list); err != nil {
+		return err
+	}
+	if o.check {
+		if err := generated.Check(scratch, ".", written...); err != nil {
+			return fmt.Errorf("the OLM bundle is not up to date, `make bundle` updates it:\n%w", err)
+		}
+	} else if err := generated.Replace(scratch, ".", written...); err != nil {
+		return err
+	}
+	return validate(ctx, sdk)
+}
+
+// generate writes the bundle into a folder. The folder is empty before: operator-sdk leaves
+// files there whose object does not exist any more.
+func generate(ctx context.Context, dir, sdk string, o options, list releases.List) error {
+	objects, err := manifests.Render("config/manifests", o.image)
+	if err != nil {
+		return err
+	}
+	if err := complete(objects, o.image); err != nil {
+		return err
+	}
+	text, err := manifests.Encode(objects)
+	if err != nil {
+		return err
+	}
+	project, err := os.ReadFile("PROJECT")
+	if err != nil {
+		return fmt.Errorf("reading the layout of the project: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "PROJECT"), project, 0o600); err != nil {
+		return fmt.Errorf("writing the layout of the project: %w", err)
+	}
+	release := list.Of(o.version)
+	cmd := exec.CommandContext(ctx, sdk, "generate", "bundle", "--quiet", "--overwrite", "--package", list.Package, "--version", strings.TrimPrefix(o.version, "v"),
+		"--channels", strings.Join(release.Channels, ","), "--default-channel", list.DefaultChannel, "--extra-service-accounts", "lbstack-controller,lbstack-speaker")
+	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(text)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("operator-sdk generate bundle: %w: %s", err, output)
+	}
+	return dateCSV(filepath.Join(dir, "bundle", "manifests", list.Package+".clusterserviceversion.yaml"), release.Date)
+}
+
+var createdAt = regexp.MustCompile(`(?m)^( +createdAt: ).*$`)
+
+// dateCSV puts the date of the release where operator-sdk has the time of the generation, which would
+// be another one in each run.
+func dateCSV(file, date string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("reading the ClusterServiceVersion: %w", err)
+	}
+	if len(createdAt.FindAll(text, -1)) != 1 {
+		return errors.New("the ClusterServiceVersion has not one line with createdAt")
+	}
+	return os.WriteFile(file, createdAt.ReplaceAll(text, []byte(`${1}"`+date+`T00:00:00Z"`)), 0o644)
+}
+
+// expected are the warnings that say nothing about the bundle.
+var expected = []*regexp.Regexp{
+	// The speakers write these kinds; scorecard refuses an example without a spec, and they have none.
+	regexp.MustCompile(`Kind=Speaker(State|RouteSlice): provided API should have an example annotation`),
+	// The validator takes resource names in roles for kinds of old API groups. The roles name
+	// discovery.k8s.io/v1, events.k8s.io/v1 and policy/v1.
+	regexp.MustCompile(`removed in v1\.25\. .* Migrate the API\(s\) for (,?(endpointslices|events|poddisruptionbudgets): \(\[[^)]*\]\))+,\"`),
+}
+
+// validate runs operator-sdk's own checks and all of operatorframework. Each warning is an error.
+func validate(ctx context.Context, sdk string) error {
+	output, err := exec.CommandContext(ctx, sdk, "bundle", "validate", "./bundle", "--select-optional", "suite=operatorframework").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("operator-sdk bundle validate: %w: %s", err, output)
+	}
+	for line := range strings.Lines(string(output)) {
+		if strings.Contains(line, "level=warning") && !isExpected(line) {
+			return fmt.Errorf("operator-sdk bundle validate: %s", line)
+		}
+	}
+	return nil
+}
+
+func isExpected(warning string) bool {
+	return slices.ContainsFunc(expected, func(known *regexp.Regexp) bool { return known.MatchString(warning) })
+}

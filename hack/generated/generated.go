@@ -1,0 +1,115 @@
+// Package generated puts files and folders that a program wrote into the repository, or checks that
+// the repository has them as they are.
+package generated
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Replace replaces each path of the folder to, a file or a folder, by that of the folder from. A
+// file that is not in from is removed.
+func Replace(from, to string, paths ...string) error {
+	for _, path := range paths {
+		files, err := read(filepath.Join(from, path))
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, path)
+		if err := os.RemoveAll(target); err != nil {
+			return fmt.Errorf("removing what was generated before: %w", err)
+		}
+		for name, content := range files {
+			file := filepath.Join(target, name)
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				return fmt.Errorf("writing what was generated: %w", err)
+			}
+			if err := os.WriteFile(file, content, 0o644); err != nil {
+				return fmt.Errorf("writing what was generated: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Check returns an error that names each file of the paths which differs between the two folders.
+func Check(from, to string, paths ...string) error {
+	var differ []error
+	for _, path := range paths {
+		want, err := read(filepath.Join(from, path))
+		if err != nil {
+			return err
+		}
+		got, err := read(filepath.Join(to, path))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, name := range sortedNames(want, got) {
+			shown := filepath.Join(path, name)
+			generated, isWanted := want[name]
+			present, exists := got[name]
+			switch {
+			case !exists:
+				differ = append(differ, fmt.Errorf("%s does not exist", shown))
+			case !isWanted:
+				differ = append(differ, fmt.Errorf("%s is not generated any more", shown))
+			case !bytes.Equal(generated, present):
+				differ = append(differ, fmt.Errorf("%s: %s", shown, firstDifference(present, generated)))
+			}
+		}
+	}
+	return errors.Join(differ...)
+}
+
+// read returns the files below a path by their name; a file is its own, with an empty name.
+func read(root string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if name == "." {
+			name = ""
+		}
+		files[name] = content
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", root, err)
+	}
+	return files, nil
+}
+
+func sortedNames(a, b map[string][]byte) []string {
+	var names []string
+	for _, files := range []map[string][]byte{a, b} {
+		for name := range files {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func firstDifference(got, want []byte) string {
+	gotLines, wantLines := bytes.Split(got, []byte("\n")), bytes.Split(want, []byte("\n"))
+	for i, line := range wantLines {
+		if i >= len(gotLines) {
+			return fmt.Sprintf("line %d is missing: %q", i+1, line)
+		}
+		if !bytes.Equal(gotLines[i], line) {
+			return fmt.Sprintf("line %d is %q, generated is %q", i+1, gotLines[i], line)
+		}
+	}
+	return fmt.Sprintf("it has %d lines, generated are %d", len(gotLines), len(wantLines))
+}

@@ -1,0 +1,141 @@
+// Package releases reads the list of releases from which the OLM bundle and the OLM catalogue get
+// their channels and upgrade edges.
+package releases
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/version"
+	"sigs.k8s.io/yaml"
+)
+
+// List is the file catalog/releases.yaml.
+type List struct {
+	// Package is the name of the package in the catalogue.
+	Package string `json:"package"`
+	// DefaultChannel is that of a Subscription that names none.
+	DefaultChannel string `json:"defaultChannel"`
+	// Releases are in the order of their versions.
+	Releases []Release `json:"releases"`
+}
+
+// Release of lbstack.
+type Release struct {
+	// Version is vMAJOR.MINOR.PATCH.
+	Version string `json:"version"`
+	// Date is YYYY-MM-DD.
+	Date string `json:"date"`
+	// Channels have the release; it replaces the one before it in each.
+	Channels []string `json:"channels"`
+	// Skips are earlier versions that an installation need not go through.
+	Skips []string `json:"skips,omitempty"`
+}
+
+// Read reads and checks a list.
+func Read(file string) (List, error) {
+	var list List
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return list, fmt.Errorf("reading the releases: %w", err)
+	}
+	if err := yaml.UnmarshalStrict(text, &list); err != nil {
+		return list, fmt.Errorf("reading the releases of %s: %w", file, err)
+	}
+	if err := list.check(); err != nil {
+		return list, fmt.Errorf("the releases of %s: %w", file, err)
+	}
+	return list, nil
+}
+
+// check returns what is wrong with the list, all of it.
+func (l List) check() error {
+	var wrong []error
+	if l.Package == "" || len(l.Releases) == 0 {
+		wrong = append(wrong, errors.New("package and releases are needed"))
+	}
+	var before *version.Version
+	var known []string
+	for _, release := range l.Releases {
+		at, err := version.ParseSemantic(release.Version)
+		if err != nil || !strings.HasPrefix(release.Version, "v") {
+			wrong = append(wrong, fmt.Errorf("version %q is not vMAJOR.MINOR.PATCH", release.Version))
+			continue
+		}
+		if before != nil && !before.LessThan(at) {
+			wrong = append(wrong, fmt.Errorf("%s is after v%s, and is not newer", release.Version, before))
+		}
+		before = at
+		if _, err := time.Parse(time.DateOnly, release.Date); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: date %q is not YYYY-MM-DD", release.Version, release.Date))
+		}
+		if len(release.Channels) == 0 {
+			wrong = append(wrong, fmt.Errorf("%s is in no channel", release.Version))
+		}
+		for _, skipped := range release.Skips {
+			if !slices.Contains(known, skipped) {
+				wrong = append(wrong, fmt.Errorf("%s skips %s, which is no earlier release", release.Version, skipped))
+			}
+		}
+		known = append(known, release.Version)
+	}
+	if !slices.Contains(l.Channels(), l.DefaultChannel) {
+		wrong = append(wrong, fmt.Errorf("defaultChannel %q has no release", l.DefaultChannel))
+	}
+	return errors.Join(wrong...)
+}
+
+// Channels are the names of all channels, sorted.
+func (l List) Channels() []string {
+	var names []string
+	for _, release := range l.Releases {
+		names = append(names, release.Channels...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Of returns the release of a version, or, for one that is not in the list yet, what the newest
+// release has.
+func (l List) Of(version string) Release {
+	for _, release := range l.Releases {
+		if release.Version == version {
+			return release
+		}
+	}
+	newest := l.Releases[len(l.Releases)-1]
+	return Release{Version: version, Date: newest.Date, Channels: newest.Channels}
+}
+
+// Entry is one version of a channel and what it is an upgrade of.
+type Entry struct {
+	Name     string   `json:"name"`
+	Replaces string   `json:"replaces,omitempty"`
+	Skips    []string `json:"skips,omitempty"`
+}
+
+// Entries are the versions of a channel, the oldest first.
+func (l List) Entries(channel string) []Entry {
+	var entries []Entry
+	for _, release := range l.Releases {
+		if !slices.Contains(release.Channels, channel) {
+			continue
+		}
+		entry := Entry{Name: l.Bundle(release.Version)}
+		if len(entries) > 0 {
+			entry.Replaces = entries[len(entries)-1].Name
+		}
+		for _, skipped := range release.Skips {
+			entry.Skips = append(entry.Skips, l.Bundle(skipped))
+		}
+		entries = append(entries, entry)
+	}
+	return entries
+}
+
+// Bundle is the name of the ClusterServiceVersion of a version.
+func (l List) Bundle(version string) string { return l.Package + "." + version }

@@ -1,0 +1,100 @@
+package releases
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const three = `
+package: lbstack
+defaultChannel: stable-v0
+releases:
+- {version: v0.1.0, date: "2026-11-29", channels: [candidate-v0, stable-v0]}
+- {version: v0.2.0, date: "2026-12-06", channels: [candidate-v0]}
+- {version: v0.2.1, date: "2026-12-13", channels: [candidate-v0, stable-v0], skips: [v0.2.0]}
+`
+
+func TestEntries(t *testing.T) {
+	list := parse(t, three)
+	want := map[string][]Entry{
+		"candidate-v0": {{Name: "lbstack.v0.1.0"}, {Name: "lbstack.v0.2.0", Replaces: "lbstack.v0.1.0"}, {Name: "lbstack.v0.2.1", Replaces: "lbstack.v0.2.0", Skips: []string{"lbstack.v0.2.0"}}},
+		"stable-v0":    {{Name: "lbstack.v0.1.0"}, {Name: "lbstack.v0.2.1", Replaces: "lbstack.v0.1.0", Skips: []string{"lbstack.v0.2.0"}}},
+	}
+	got := map[string][]Entry{}
+	for _, channel := range list.Channels() {
+		got[channel] = list.Entries(channel)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("entries by channel (-want +got):\n%s", diff)
+	}
+}
+
+func TestOf(t *testing.T) {
+	list := parse(t, three)
+	tests := []struct {
+		name, version string
+		want          Release
+	}{
+		{"a release of the list", "v0.2.0", Release{Version: "v0.2.0", Date: "2026-12-06", Channels: []string{"candidate-v0"}}},
+		{"a version that is not released has the channels of the newest release", "v0.3.0", Release{Version: "v0.3.0", Date: "2026-12-13", Channels: []string{"candidate-v0", "stable-v0"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, list.Of(tt.version)); diff != "" {
+				t.Errorf("release (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRead_RefusesInvalidLists(t *testing.T) {
+	tests := []struct{ name, old, new, want string }{
+		{"a version without v", "version: v0.2.0", "version: 0.2.0", `version "0.2.0" is not vMAJOR.MINOR.PATCH`},
+		{"versions out of order", "version: v0.2.1", "version: v0.1.5", "v0.1.5 is after v0.2.0, and is not newer"},
+		{"a version twice", "version: v0.2.0", "version: v0.1.0", "v0.1.0 is after v0.1.0, and is not newer"},
+		{"a date that does not exist", "2026-12-06", "2026-13-06", `v0.2.0: date "2026-13-06" is not YYYY-MM-DD`},
+		{"a release in no channel", "channels: [candidate-v0]", "channels: []", "v0.2.0 is in no channel"},
+		{"a skip of what was not released", "skips: [v0.2.0]", "skips: [v0.1.9]", "v0.2.1 skips v0.1.9, which is no earlier release"},
+		{"a default channel without releases", "defaultChannel: stable-v0", "defaultChannel: stable-v1", `defaultChannel "stable-v1" has no release`},
+		{"a field that does not exist", "package:", "packages:", "unknown field"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := strings.Replace(three, tt.old, tt.new, 1)
+			if text == three {
+				t.Fatalf("%q is not in the list", tt.old)
+			}
+			if _, err := Read(write(t, text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q in it", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestRead_ListOfTheRepository(t *testing.T) {
+	if _, err := Read(filepath.Join("..", "..", "catalog", "releases.yaml")); err != nil {
+		t.Error(err)
+	}
+}
+
+func parse(t *testing.T, text string) List {
+	t.Helper()
+	list, err := Read(write(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "releases.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}

@@ -16,6 +16,9 @@ CONTROLLER_GEN := $(BIN)/controller-gen
 GOLANGCI_LINT := $(BIN)/golangci-lint
 OPERATOR_SDK := $(BIN)/operator-sdk
 OPERATOR_SDK_VERSION := v1.42.3
+OPM := $(BIN)/opm
+OPM_VERSION := v1.65.0
+BUNDLE_IMG ?= ghcr.io/lbstack/lbstack-bundle:$(VERSION)
 KUBECTL ?= $(DEVCLUSTER) kubectl
 BENCH_COUNT ?= 5
 MODULES := . hack/devcluster test
@@ -86,6 +89,12 @@ $(OPERATOR_SDK): hack/operator-sdk/go.sum
 		-ldflags "-s -w -X github.com/operator-framework/operator-sdk/internal/version.Version=$(OPERATOR_SDK_VERSION)" \
 		-o $(CURDIR)/$@ github.com/operator-framework/operator-sdk/cmd/operator-sdk
 
+$(OPM): hack/olm/go.sum
+	@echo "building opm (some minutes the first time)"
+	@go -C hack/olm build -tags json1,containers_image_openpgp \
+		-ldflags "-s -w -X github.com/operator-framework/operator-registry/cmd/opm/version.opmVersion=$(OPM_VERSION)" \
+		-o $(CURDIR)/$@ github.com/operator-framework/operator-registry/cmd/opm
+
 ##@ Build
 
 .PHONY: build
@@ -122,9 +131,14 @@ build-installer: manifests ## Write dist/install.yaml: CRDs and operator in one 
 bundle: manifests $(OPERATOR_SDK) ## Generate and validate the OLM bundle.
 	@go run ./hack/bundle -version $(VERSION) -image $(IMG) -operator-sdk $(OPERATOR_SDK)
 
+.PHONY: catalog
+catalog: $(OPM) ## Generate and validate the OLM catalogue, from catalog/releases.yaml and the bundle.
+	@go run ./hack/catalog -version $(VERSION) -image $(BUNDLE_IMG) -opm $(OPM)
+
 .PHONY: bundle-check
-bundle-check: $(OPERATOR_SDK) ## Check that the OLM bundle is up to date and valid.
+bundle-check: $(OPERATOR_SDK) $(OPM) ## Check that the OLM bundle and the catalogue are up to date and valid.
 	@go run ./hack/bundle -check -version $(VERSION) -image $(IMG) -operator-sdk $(OPERATOR_SDK)
+	@go run ./hack/catalog -check -version $(VERSION) -image $(BUNDLE_IMG) -opm $(OPM)
 
 ##@ Test
 

@@ -1,0 +1,162 @@
+// Command catalog makes the file-based catalogue of OLM from the list of releases and the bundle, with
+// opm, or checks that the repository has the catalogue which it would make.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lbstack/lbstack/hack/generated"
+	"github.com/lbstack/lbstack/hack/releases"
+)
+
+// options are the flags.
+type options struct {
+	version, image, opm  string
+	bundle, releases, to string
+	check                bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.version, "version", "", "version of the bundle, vMAJOR.MINOR.PATCH")
+	flag.StringVar(&o.image, "image", "", "image of the bundle")
+	flag.StringVar(&o.opm, "opm", "bin/opm", "path of opm")
+	flag.StringVar(&o.bundle, "bundle", "bundle", "folder of the bundle")
+	flag.StringVar(&o.releases, "releases", "catalog/releases.yaml", "list of the releases")
+	flag.StringVar(&o.to, "to", "catalog", "folder in which the folder of the package is; it has the bundles of earlier releases")
+	flag.BoolVar(&o.check, "check", false, "change nothing, and fail if the catalogue is not up to date")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "catalog:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	list, err := releases.Read(o.releases)
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "lbstack-catalog-")
+	if err != nil {
+		return fmt.Errorf("making a folder for the catalogue: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	if err := generate(ctx, scratch, o, list); err != nil {
+		return err
+	}
+	if output, err := exec.CommandContext(ctx, o.opm, "validate", scratch).CombinedOutput(); err != nil {
+		return fmt.Errorf("opm validate: %w: %s", err, output)
+	}
+	if o.check {
+		if err := generated.Check(scratch, o.to, list.Package); err != nil {
+			return fmt.Errorf("the OLM catalogue is not up to date, `make catalog` updates it:\n%w", err)
+		}
+		return nil
+	}
+	return generated.Replace(scratch, o.to, list.Package)
+}
+
+// generate writes the folder of the package: the package, its channels, and the bundle of each release.
+func generate(ctx context.Context, dir string, o options, list releases.List) error {
+	bundles := filepath.Join(dir, list.Package, "bundles")
+	if err := os.MkdirAll(bundles, 0o755); err != nil {
+		return fmt.Errorf("making a folder for the bundles: %w", err)
+	}
+	csv, err := readCSV(filepath.Join(o.bundle, "manifests", list.Package+".clusterserviceversion.yaml"))
+	if err != nil {
+		return err
+	}
+	if want := list.Bundle(o.version); csv.GetName() != want {
+		return fmt.Errorf("the bundle is %s, and the catalogue is made for %s: run `make bundle` with the same VERSION first", csv.GetName(), want)
+	}
+	isListed := false
+	for _, release := range list.Releases {
+		name := filepath.Join("bundles", release.Version+".yaml")
+		var text []byte
+		if release.Version == o.version {
+			isListed = true
+			text, err = render(ctx, o)
+		} else if text, err = os.ReadFile(filepath.Join(o.to, list.Package, name)); err != nil {
+			err = fmt.Errorf("the bundle of the release %s, which its catalogue had, is missing: %w", release.Version, err)
+		}
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, list.Package, name), text, 0o644); err != nil {
+			return fmt.Errorf("writing the bundle of %s: %w", release.Version, err)
+		}
+	}
+	if !isListed {
+		return fmt.Errorf("%s is not in %s: add it", o.version, o.releases)
+	}
+	index, err := packageAndChannels(csv, list)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, list.Package, "package.yaml"), index, 0o644)
+}
+
+// render returns the bundle as the catalogue has it: with the properties that OLM resolves, and the texts
+// that consoles show. The bundle itself is in its image.
+func render(ctx context.Context, o options) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, o.opm, "render", o.bundle, "--migrate-level", "bundle-object-to-csv-metadata", "--alpha-image-ref-template", o.image, "-o", "yaml")
+	text, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil, fmt.Errorf("opm render %s: %w: %s", o.bundle, err, exit.Stderr)
+	} else if err != nil {
+		return nil, fmt.Errorf("opm render %s: %w", o.bundle, err)
+	}
+	return text, nil
+}
+
+// packageAndChannels are the documents about the package as a whole: its name, text and icon, and the
+// upgrade edges of each channel.
+func packageAndChannels(csv *unstructured.Unstructured, list releases.List) ([]byte, error) {
+	icons, _, err := unstructured.NestedSlice(csv.Object, "spec", "icon")
+	if err != nil || len(icons) != 1 {
+		return nil, errors.Join(err, fmt.Errorf("the ClusterServiceVersion has %d icons, and the catalogue needs one", len(icons)))
+	}
+	icon, _ := icons[0].(map[string]any)
+	documents := []any{map[string]any{
+		"schema": "olm.package", "name": list.Package, "defaultChannel": list.DefaultChannel, "description": csv.GetAnnotations()["description"],
+		"icon": map[string]any{"base64data": icon["base64data"], "mediatype": icon["mediatype"]},
+	}}
+	for _, channel := range list.Channels() {
+		documents = append(documents, map[string]any{"schema": "olm.channel", "package": list.Package, "name": channel, "entries": list.Entries(channel)})
+	}
+	var all []byte
+	for _, document := range documents {
+		text, err := yaml.Marshal(document)
+		if err != nil {
+			return nil, fmt.Errorf("writing the package: %w", err)
+		}
+		all = append(append(all, "---\n"...), text...)
+	}
+	return all, nil
+}
+
+func readCSV(file string) (*unstructured.Unstructured, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the ClusterServiceVersion: %w", err)
+	}
+	csv := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(text, &csv.Object); err != nil {
+		return nil, fmt.Errorf("reading the ClusterServiceVersion %s: %w", file, err)
+	}
+	return csv, nil
+}

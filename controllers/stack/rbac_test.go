@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -76,7 +77,12 @@ func TestRolesForPeople(t *testing.T) {
 	if err != nil || len(crds) == 0 {
 		t.Fatalf("found %d CRDs, %v", len(crds), err)
 	}
-	viewer, editor := personRules(t, "lbstack-viewer"), personRules(t, "lbstack-editor")
+	viewerRole, editorRole := personRole(t, "lbstack-viewer"), personRole(t, "lbstack-editor")
+	viewer, editor := viewerRole.Rules, editorRole.Rules
+	const viewers = "rbac.authorization.k8s.io/aggregate-to-view"
+	if diff := cmp.Diff([]map[string]string{{viewers: "true"}, nil}, []map[string]string{viewerRole.Labels, editorRole.Labels}); diff != "" {
+		t.Errorf("labels of the roles of viewer and editor: the first one alone is a part of view (-want +got):\n%s", diff)
+	}
 	for _, crd := range crds {
 		resource := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(crd), "lbstack.io_"), ".yaml")
 		reported := resource == "speakerstates" || resource == "speakerrouteslices" // the speakers write them
@@ -97,15 +103,15 @@ func TestRolesForPeople(t *testing.T) {
 	}
 }
 
-func personRules(t *testing.T, name string) []rbacv1.PolicyRule {
+func personRole(t *testing.T, name string) rbacv1.ClusterRole {
 	t.Helper()
 	for _, role := range rolesIn(t, "people") {
 		if role.Name == name {
-			return role.Rules
+			return role
 		}
 	}
 	t.Fatalf("there is no role %s", name)
-	return nil
+	return rbacv1.ClusterRole{}
 }
 
 func covers(rules []rbacv1.PolicyRule, group, resource, verb, name string) bool {

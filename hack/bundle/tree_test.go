@@ -12,8 +12,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// accepted are the kinds of lbstack's bundle that OLM v0 and v1 install.
-var accepted = []string{"ClusterServiceVersion", "CustomResourceDefinition", "ClusterRole", "PodDisruptionBudget", "PriorityClass", "PrometheusRule", "Service", "ServiceMonitor"}
+// accepted are the kinds of lbstack's bundle that OLM v0 and v1 install; NetworkPolicies since
+// operator-registry v1.55.0.
+var accepted = []string{"ClusterServiceVersion", "CustomResourceDefinition", "ClusterRole", "NetworkPolicy", "PodDisruptionBudget", "PriorityClass", "PrometheusRule", "Service", "ServiceMonitor"}
 
 // TestBundle_OfTheRepository checks bundle/ as scorecard and OLM do, without a cluster.
 func TestBundle_OfTheRepository(t *testing.T) {

@@ -9,8 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // TestRemovalPolicy_ProtectsTheInstallation checks the policy against every object of the
@@ -21,18 +19,7 @@ func TestRemovalPolicy_ProtectsTheInstallation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	installation, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../../config/default")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if installation.Size() == 0 {
-		t.Fatal("the installation has no object")
-	}
-	for _, resource := range installation.Resources() {
-		object, err := toUnstructured(resource)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, object := range installation(t) {
 		kind := object.GroupVersionKind()
 		plural, _ := meta.UnsafeGuessKindToResource(kind)
 		protected := slices.ContainsFunc(spec.MatchConstraints.ResourceRules, func(r admissionv1.NamedRuleWithOperations) bool {

@@ -88,7 +88,7 @@ func (b *operatorBed) installation() (list []*unstructured.Unstructured) {
 		if err := b.Apply(b.Context(), client.ApplyConfigurationFromUnstructured(object.DeepCopy()), client.FieldOwner("test"), client.ForceOwnership); err != nil {
 			b.Fatalf("installing the %s %s: %v", object.GetKind(), object.GetName(), err)
 		}
-		if kind := object.GetKind(); kind == "Deployment" || kind == "PodDisruptionBudget" || kind == "NetworkPolicy" {
+		if kind := object.GetKind(); kind == "Deployment" || kind == "PodDisruptionBudget" || kind == "NetworkPolicy" || kind == "Service" {
 			b.Cleanup(func() { remove(b.T, b.Client, object) })
 		}
 	}

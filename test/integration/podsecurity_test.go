@@ -21,21 +21,7 @@ import (
 // profile of Pod Security.
 func TestPods_PodSecurity(t *testing.T) {
 	c := administrator(t)
-	pods := map[string]corev1.PodSpec{"operator": operatorPod(t)}
-	objects, err := manifests.Render(manifests.Options{Image: operatorImage, Namespace: systemNamespace, Spec: aSpec()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, object := range objects {
-		var workload appsv1.Deployment // a DaemonSet has its template in the same place
-		switch object.GetKind() {
-		case "Deployment", "DaemonSet":
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &workload); err != nil {
-				t.Fatal(err)
-			}
-			pods[workload.Spec.Template.Spec.Containers[0].Name] = workload.Spec.Template.Spec
-		}
-	}
+	pods := programPods(t)
 	for _, tt := range []struct {
 		program, profile string
 		allowed          bool
@@ -51,6 +37,27 @@ func TestPods_PodSecurity(t *testing.T) {
 			t.Errorf("the pod of the %s in a namespace that enforces %s: got %v, want it allowed: %v", tt.program, tt.profile, err, tt.allowed)
 		}
 	}
+}
+
+// programPods are those of all three programs, by their names.
+func programPods(t *testing.T) map[string]corev1.PodSpec {
+	t.Helper()
+	pods := map[string]corev1.PodSpec{"operator": operatorPod(t)}
+	objects, err := manifests.Render(manifests.Options{Image: operatorImage, Namespace: systemNamespace, Spec: aSpec()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range objects {
+		var workload appsv1.Deployment // a DaemonSet has its template in the same place
+		switch object.GetKind() {
+		case "Deployment", "DaemonSet":
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &workload); err != nil {
+				t.Fatal(err)
+			}
+			pods[workload.Spec.Template.Spec.Containers[0].Name] = workload.Spec.Template.Spec
+		}
+	}
+	return pods
 }
 
 // operatorPod is that of the operator's Deployment.

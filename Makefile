@@ -235,6 +235,10 @@ bench-mesh: ## Measure the mesh of the speakers with 24 to 1000 nodes: processor
 	@go test -run '^$$' -bench 'ReceiveHeartbeat|Tick|HeartbeatReceived|HeartbeatsSent' -cpu 1 -count $(BENCH_COUNT) \
 		./internal/mesh ./speaker/mesh | $(BIN)/benchmesh
 
+.PHONY: bench-operator
+bench-operator: ## Measure a pass of the operator over an unchanged stack, and a change until its object has it, with a real API server.
+	@go -C test run ./bench/operator
+
 .PHONY: bench-arp
 bench-arp: ## Measure how soon ARP is answered, next to the kernel (needs root).
 	@go -C test run ./bench/arp

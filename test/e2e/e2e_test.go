@@ -86,7 +86,7 @@ func TestDeletedServiceFreesItsAddress(t *testing.T) {
 
 func TestDeletedStackTakesDownWhatItMadeAndNothingElse(t *testing.T) {
 	installed(t)
-	served(t)
+	address := served(t)
 	own := &v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: "administrators"}, Spec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"10.99.0.0/24"}}}
 	must(t, bed.Client.Create(context.Background(), own))
 	t.Cleanup(func() { must(t, client.IgnoreNotFound(bed.Client.Delete(context.Background(), own))) })
@@ -107,7 +107,13 @@ func TestDeletedStackTakesDownWhatItMadeAndNothingElse(t *testing.T) {
 			t.Errorf("left behind: %v", left)
 		}
 	}
-	for _, list := range []client.ObjectList{&v1beta1.IPAddressClaimList{}, &v1beta1.SpeakerStateList{}, &v1beta1.SpeakerRouteSliceList{}} {
+	// spec.removal.addresses is Keep by default.
+	var claims v1beta1.IPAddressClaimList
+	must(t, bed.Client.List(background(t), &claims))
+	if len(claims.Items) != 1 || claims.Items[0].Spec.Address != address {
+		t.Errorf("got the claims %+v, want the one of %s, for the next installation", claims.Items, address)
+	}
+	for _, list := range []client.ObjectList{&v1beta1.SpeakerStateList{}, &v1beta1.SpeakerRouteSliceList{}} {
 		must(t, bed.Client.List(background(t), list))
 		if n := lengthOf(list); n > 0 {
 			t.Errorf("left behind: %d of %T", n, list)
@@ -126,8 +132,6 @@ func TestDeletedStackTakesDownWhatItMadeAndNothingElse(t *testing.T) {
 
 func lengthOf(list client.ObjectList) int {
 	switch list := list.(type) {
-	case *v1beta1.IPAddressClaimList:
-		return len(list.Items)
 	case *v1beta1.SpeakerStateList:
 		return len(list.Items)
 	case *v1beta1.SpeakerRouteSliceList:

@@ -179,7 +179,7 @@ test-fuzz: ## Run every fuzz target with a bounded number of inputs.
 .PHONY: test-integration
 test-integration: ## Run the tests against a real API server.
 	go -C hack/devcluster test -count=1 -timeout 60m ./controlplane
-	go -C test test -count=1 -timeout 60m -v ./integration/...
+	hack/integration.sh
 
 # The speaker of the BGP tests looks for races (needs a C compiler).
 .PHONY: test-netns

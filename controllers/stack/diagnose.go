@@ -77,6 +77,21 @@ func problemsOf(nodes map[string][]string) []problem {
 	return list
 }
 
+// unready names the nodes whose pods run and are not ready, in order, without those that are down.
+func unready(pods []corev1.Pod, down map[string]bool) (nodes []string) {
+	for i := range pods {
+		pod := &pods[i]
+		if down[nodeOf(pod)] || pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
+			continue
+		}
+		if slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status != corev1.ConditionTrue }) {
+			nodes = append(nodes, nodeOf(pod))
+		}
+	}
+	slices.Sort(nodes)
+	return slices.Compact(nodes)
+}
+
 // componentFaults has a sentence for each component that fails, after one for each problem that
 // components have in common, such as an image that cannot be pulled.
 func componentFaults(components []component) (words []string) {
@@ -179,6 +194,10 @@ func denied(c *component, nodes []string, namespace string) problem {
 		advice = fmt.Sprintf(": label the namespace %s pod-security.kubernetes.io/enforce=privileged", namespace)
 	case strings.Contains(c.refusal, "security context constraint"):
 		advice = fmt.Sprintf(": grant the ServiceAccount lbstack-%s the SecurityContextConstraints that it needs", c.Name)
+	case strings.Contains(c.refusal, "no PriorityClass with name"):
+		advice = fmt.Sprintf(": create the PriorityClass, or correct spec.%s.priorityClassName", c.Name)
+	case strings.Contains(c.refusal, "error looking up service account"):
+		advice = ": apply the manifests of the installation again"
 	case strings.Contains(c.refusal, "exceeded quota"):
 		advice = fmt.Sprintf(": raise the ResourceQuota of the namespace %s", namespace)
 	}

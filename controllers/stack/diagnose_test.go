@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -66,6 +67,21 @@ func TestDiagnose(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestUnready(t *testing.T) {
+	pod := func(node string, phase corev1.PodPhase, ready corev1.ConditionStatus) corev1.Pod {
+		return corev1.Pod{Spec: corev1.PodSpec{NodeName: node}, Status: corev1.PodStatus{Phase: phase, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}}}
+	}
+	deleted := pod("n5", corev1.PodRunning, corev1.ConditionFalse)
+	deleted.DeletionTimestamp = &metav1.Time{}
+	got := unready([]corev1.Pod{
+		pod("n3", corev1.PodRunning, corev1.ConditionFalse), pod("n1", corev1.PodRunning, corev1.ConditionFalse), pod("n2", corev1.PodRunning, corev1.ConditionTrue),
+		pod("n4", corev1.PodPending, corev1.ConditionFalse), pod("down", corev1.PodRunning, corev1.ConditionFalse), deleted,
+	}, map[string]bool{"down": true})
+	if diff := cmp.Diff([]string{"n1", "n3"}, got); diff != "" {
+		t.Errorf("nodes (-want +got):\n%s", diff)
 	}
 }
 

@@ -131,6 +131,9 @@ func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerSta
 		if c.failing = diagnose(pods, around.down); len(c.failing) > 0 || c.settled {
 			continue
 		}
+		if nodes := unready(pods, around.down); len(nodes) > 0 {
+			c.Message = bounded.Cut(c.Message+": not ready on "+listed(nodes), maxProblem)
+		}
 		if err := r.consult(ctx, c, pods, around, now); err != nil {
 			return err
 		}

@@ -127,6 +127,8 @@ func TestDenied(t *testing.T) {
 	c := component{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, missing: 3}
 	for refusal, advice := range map[string]string{
 		`pods "x" is forbidden: violates PodSecurity "baseline:latest": host namespaces`: "label the namespace ns pod-security.kubernetes.io/enforce=privileged",
+		`pods "x" is forbidden: no PriorityClass with name high was found`:               "create the PriorityClass, or correct spec.speaker.priorityClassName",
+		`pods "x" is forbidden: error looking up service account ns/lbstack-speaker`:     "apply the manifests of the installation again",
 		`pods "x" is forbidden: exceeded quota: small`:                                   "raise the ResourceQuota of the namespace ns",
 		`unable to validate against any security context constraint`:                     "grant the ServiceAccount lbstack-speaker",
 		`something else`: "something else",

@@ -65,7 +65,8 @@ func run(ctx context.Context, o manager.Options, logLevel, image string) (err er
 	}
 	stacks := &stack.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: notify.New(mgr.GetEventRecorder(o.Name)), Image: image, Version: version.Version, Namespace: o.Namespace,
-		Kubernetes: cluster.ServerVersion, Schemas: stack.Schemas(cluster.RESTClient()), Drift: stack.NewDrift(metrics.Registry),
+		OperatorCondition: os.Getenv("OPERATOR_CONDITION_NAME"),
+		Kubernetes:        cluster.ServerVersion, Schemas: stack.Schemas(cluster.RESTClient()), Drift: stack.NewDrift(metrics.Registry),
 	}
 	if err := stacks.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the LoadBalancerStack controller: %w", err)

@@ -49,6 +49,9 @@ type Reconciler struct {
 	Namespace string
 	// Version of the components in the image.
 	Version string
+	// OperatorCondition is the name of the OperatorCondition that the Operator Lifecycle Manager
+	// made for the operator, in its namespace; empty: it did not install the operator.
+	OperatorCondition string
 	// Drift counts the objects that are put back; nil counts nothing.
 	Drift *Drift
 	// Kubernetes returns the version of the API server.
@@ -61,6 +64,7 @@ type Reconciler struct {
 	holds     retry.Restores[types.UID]
 	passwords client.Reader                // the cache that has the Secret with the passwords
 	needed    map[string]*preflight.Schema // what this version uses, by kind
+	reported  metav1.Condition             // what the OperatorCondition was last set to
 	fits      bool                         // the checks of preflight passed
 }
 
@@ -69,7 +73,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	stack := &v1beta1.LoadBalancerStack{}
 	if err := r.Client.Get(ctx, request.NamespacedName, stack); err != nil {
 		if apierrors.IsNotFound(err) {
-			return reconcile.Result{}, nil
+			return reconcile.Result{}, r.reportUpgradeable(ctx, nil)
 		}
 		return reconcile.Result{}, fmt.Errorf("reading the LoadBalancerStack %s: %w", request.Name, err)
 	}
@@ -81,6 +85,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	} else {
 		result, err = r.install(ctx, stack)
 	}
+	err = errors.Join(err, r.reportUpgradeable(ctx, stack.Status.Conditions))
 	if apierrors.IsConflict(err) {
 		// Another writer, such as the last pass, was faster; the cache follows.
 		return reconcile.Result{RequeueAfter: r.conflicts.When(request)}, nil

@@ -1,0 +1,88 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
+)
+
+// operatorConditions is the kind with which an operator reports to the Operator Lifecycle Manager.
+var operatorConditions = schema.GroupVersionKind{Group: "operators.coreos.com", Version: "v2", Kind: "OperatorCondition"}
+
+// conditionUpgradeable is the condition of it that is False while OLM is not to update the operator.
+const conditionUpgradeable = "Upgradeable"
+
+// upgradeable is whether OLM may update the operator: not while an installation, a change or the
+// removal is under way. One that fails does not count: an update can be what helps.
+func upgradeable(conditions []metav1.Condition) metav1.Condition {
+	progressing := meta.FindStatusCondition(conditions, v1beta1.ConditionProgressing)
+	degraded := meta.IsStatusConditionTrue(conditions, v1beta1.ConditionDegraded)
+	if progressing == nil || progressing.Status != metav1.ConditionTrue || degraded {
+		return metav1.Condition{Type: conditionUpgradeable, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAsExpected, Message: "nothing is under way"}
+	}
+	message := "the LoadBalancerStack is being changed"
+	if ready := meta.FindStatusCondition(conditions, v1beta1.ConditionReady); ready != nil {
+		message += ": " + ready.Message
+	}
+	return metav1.Condition{Type: conditionUpgradeable, Status: metav1.ConditionFalse, Reason: progressing.Reason, Message: bounded.Cut(message, maxNote)}
+}
+
+// reportUpgradeable writes the condition for OLM, if OLM has installed the operator and status or
+// reason differ from what this process wrote last. OLM grants the right, on this one object.
+func (r *Reconciler) reportUpgradeable(ctx context.Context, conditions []metav1.Condition) error {
+	now := upgradeable(conditions)
+	if r.OperatorCondition == "" || r.reported.Status == now.Status && r.reported.Reason == now.Reason {
+		return nil
+	}
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(operatorConditions)
+	if err := r.Reader.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: r.OperatorCondition}, object); apierrors.IsNotFound(err) {
+		return nil // OLM makes it anew, and reads it as upgradeable until then
+	} else if err != nil {
+		return fmt.Errorf("reading the OperatorCondition %s: %w", r.OperatorCondition, err)
+	}
+	before := object.DeepCopy()
+	if err := setUpgradeable(object, now); err != nil {
+		return fmt.Errorf("reading the OperatorCondition %s: %w", r.OperatorCondition, err)
+	}
+	if !equality.Semantic.DeepEqual(before, object) {
+		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		if err := r.Client.Patch(ctx, object, patch, client.FieldOwner(fieldOwner)); err != nil {
+			return fmt.Errorf("writing the OperatorCondition %s: %w", r.OperatorCondition, err)
+		}
+	}
+	r.reported = now
+	return nil
+}
+
+// setUpgradeable sets the condition in spec.conditions of an OperatorCondition, which are the
+// operator's.
+func setUpgradeable(object *unstructured.Unstructured, now metav1.Condition) error {
+	var spec struct {
+		Conditions []metav1.Condition `json:"conditions"`
+	}
+	content, _, err := unstructured.NestedMap(object.Object, "spec")
+	if err != nil {
+		return err
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, &spec); err != nil {
+		return err
+	}
+	meta.SetStatusCondition(&spec.Conditions, now)
+	written, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&spec)
+	if err != nil {
+		return err
+	}
+	return unstructured.SetNestedField(object.Object, written["conditions"], "spec", "conditions")
+}

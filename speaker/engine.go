@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,6 +64,8 @@ type Config struct {
 	Self lb.NodeName
 	// Log tells what is owned, and no more.
 	Log logr.Logger
+	// Now reads the clock; nil: time.Now.
+	Now func() time.Time
 	// Announcer makes the network send traffic here.
 	Announcer Announcer
 	// Mesh tells the others.
@@ -129,6 +132,7 @@ type Engine struct {
 	hold        map[netip.Addr]time.Time   // until when it is not taken from others
 	caredFor    map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
 	lonely      bool                       // it was isolated in the round before
+	received    map[lb.NodeName]bool       // whose speakers were alive when it was in the majority last; nil: it never was
 	minority    minority
 	insisted    map[netip.Addr]time.Time // when addresses were announced again, since others announce them
 	stalled     bool                     // this process stood still, and the others were not asked yet
@@ -162,6 +166,9 @@ type inbox struct {
 
 // New returns an engine for a node.
 func New(c Config) *Engine {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	e := &Engine{
 		Config: c, news: make(chan struct{}, 1),
 		book: ownership.NewBook(c.Self), links: map[lb.NodeName]nodeLinks{},
@@ -209,7 +216,7 @@ func (e *Engine) SetConflicts(c []Conflict) { e.tell(func(in *inbox) { in.confli
 // has been said, or the context ends.
 func (e *Engine) Restart(ctx context.Context, back time.Duration) {
 	done := make(chan struct{})
-	e.tell(func(in *inbox) { in.restarting, in.restarted = time.Now().Add(back), done })
+	e.tell(func(in *inbox) { in.restarting, in.restarted = e.Now().Add(back), done })
 	select {
 	case <-done:
 	case <-ctx.Done():
@@ -256,8 +263,8 @@ func (e *Engine) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		e.Passes.Begin()
-		if next := e.round(time.Now()); !next.IsZero() {
-			timer.Reset(time.Until(next))
+		if next := e.round(e.Now()); !next.IsZero() {
+			timer.Reset(next.Sub(e.Now()))
 		}
 		e.Passes.End()
 	}
@@ -275,7 +282,7 @@ func (e *Engine) round(now time.Time) time.Time {
 	}
 	e.weigh(now, in)
 	e.start(now, in)
-	if !e.running && !allThere(*in.view, in.want.Down) && now.Before(e.begun.Add(patience)) {
+	if !e.running && !e.allThere(*in.view, in.want.Down) && now.Before(e.begun.Add(patience)) {
 		return e.begun.Add(patience)
 	}
 	if !in.view.Checked {
@@ -290,6 +297,9 @@ func (e *Engine) round(now time.Time) time.Time {
 		e.Announcer.Repeat() // others may have announced the addresses meanwhile
 	}
 	e.running = true
+	if !e.inMinority() {
+		e.received = v.lives
+	}
 	if e.inMinority() || len(e.minority.queries) > 0 {
 		e.ask(e.questions(now, in))
 	} else {
@@ -340,15 +350,13 @@ func (e *Engine) start(now time.Time, in inbox) {
 	e.lonely = isolated
 }
 
-// allThere says whether all who should be there live, but for those that are down as
-// far as the cluster knows.
-func allThere(v mesh.View, down map[lb.NodeName]bool) bool {
-	for _, m := range v.Missing {
-		if !down[m.Node] {
-			return false
-		}
-	}
-	return true
+// allThere returns whether all speakers are alive that should be there, but for those on nodes that
+// the API server calls NotReady, and, after this one was isolated, those that were missing before. What
+// one of these may have meanwhile is asked the segment about: see weigh.
+func (e *Engine) allThere(v mesh.View, down map[lb.NodeName]bool) bool {
+	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool {
+		return !down[m.Node] && (e.received == nil || e.received[m.Node])
+	})
 }
 
 // next returns when time alone changes a decision.

@@ -115,7 +115,7 @@ func (e *Engine) SetSegment(r segment.Results) { e.tell(func(in *inbox) { in.seg
 // minority since a time, is cut from a larger group of speakers that run; a zero time: that it
 // is not. What is reported about an earlier minority does not count.
 func (e *Engine) SetPartitioned(since time.Time) {
-	e.tell(func(in *inbox) { in.partition = partition{since, time.Now().Add(partitionedFor)} })
+	e.tell(func(in *inbox) { in.partition = partition{since, e.Now().Add(partitionedFor)} })
 }
 
 // AddRival adds that another host, with a hardware address, announced an address on a link
@@ -124,7 +124,7 @@ func (e *Engine) SetPartitioned(since time.Time) {
 func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	e.tell(func(in *inbox) {
 		if len(in.rivals) < maxRivals {
-			in.rivals = append(in.rivals, rival{address, hardware, own, time.Now()})
+			in.rivals = append(in.rivals, rival{address, hardware, own, e.Now()})
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/speaker"
 )
@@ -84,6 +85,40 @@ func TestASpeakerThatStartsGoesOnAsSoonAsAllAreThere(t *testing.T) {
 		b.hear(peer("p1", nil))
 		b.serves("when all are there", on0(true, a1))
 	})
+}
+
+func TestSpeakerThatWasIsolatedWaitsForThoseThatWereThere(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		back  []mesh.Peer
+		lost  []lb.NodeName
+		takes bool // at once
+	}{
+		{"all that were there are back", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p3"}, true},
+		{"one of them is not", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil), peer("p3", nil))
+				b.view.Missing = missing("p3") // it dies
+				b.hear(peer("p1", nil), peer("p2", nil))
+				b.view.Missing = missing("p1", "p2", "p3") // this one is cut off
+				b.hear()
+				b.after(2 * time.Second)
+				b.serves("while no host answers", nil)
+				b.view.Missing = missing(tt.lost...)
+				b.hear(tt.back...)
+				b.reach("eth0", a1)
+				b.after(500 * time.Millisecond)
+				b.free(a1)
+				if tt.takes {
+					b.serves("when the others are back", on0(false, a1))
+					return
+				}
+				b.serves("while it waits", nil)
+			})
+		})
+	}
 }
 
 func TestASpeakerThatRunsDoesNotWaitForAnybody(t *testing.T) {

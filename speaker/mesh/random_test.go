@@ -118,110 +118,186 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	w.late = []float64{0, 0, 0.01, 0.1}[rng.IntN(4)]
 	profile := []Profile{Default, Default, Fast, Relaxed}[rng.IntN(4)]
 	w.timing, w.replay = profile.timing(), true
+	w.storage = rng.IntN(3) == 0
+	w.mixed = w.storage
+	for i, mac := range rng.Perm(len(w.names)) {
+		w.nodes[w.names[i]].mac = byte(mac) // of those with one epoch the lower one wins, whatever their names
+	}
 	go w.replayAlways(rand.New(rand.NewPCG(w.seed, 98)))
+	go w.askForAddresses()
 	grace := time.Second + time.Duration(rng.Int64N(int64(8*time.Second)))
 	go w.watchNodes(grace) // 40 s in a cluster: sooner, so that more happens afterwards
 	// Where two are left, one believes the other dead when three or four beats in a row
 	// are lost.
 	w.firm = w.loss+w.late <= 0.01
-	w.note("%d nodes, %s, loss %.2f, doubled %.2f, late %.2f, not ready after %s", len(w.names), profile, w.loss, w.dup, w.late, grace)
+	w.note("%d nodes, %s, loss %.2f, doubled %.2f, late %.2f, not ready after %s, a second segment: %v", len(w.names), profile, w.loss, w.dup, w.late, grace, w.mixed)
 	w.mu.Unlock()
-	addresses := 1 + rng.IntN(12)
-	w.wants(addresses)
+	s := &stormy{world: w, rng: rng, grace: grace, order: shuffled(rng, w.names), part: w.part}
+	if w.seed%4 == 3 {
+		s.part = w.separate
+	}
+	w.wants(1 + rng.IntN(12))
 	if rng.IntN(4) == 0 {
-		w.wall(w.names[1+rng.IntN(len(w.names)-1):]...) // they have never met
+		w.wall(s.several()...) // they have never met
 	}
 	w.run(w.names...)
 	w.pass(11 * time.Second)
-	// At least one node always stays, and is never touched.
-	some := func() lb.NodeName { return w.names[1+rng.IntN(len(w.names)-1)] }
-	away, apart := false, false
-	part := w.part
-	if w.seed%4 == 3 {
-		part = w.separate
-	}
 	for range 12 {
-		n := some()
-		w.mu.Lock()
-		p := w.nodes[n].p
-		running, links, off := p != nil && !p.dead && p.frozen.Load() == nil, w.nodes[n].links, !w.nodes[n].kernel
-		frozen := p != nil && p.frozen.Load() != nil
-		draining := w.want.Draining[n]
-		cut, rotating := len(w.cuts)+len(w.walls) > 0, !w.rotated.Before(time.Now())
-		w.mu.Unlock()
-		switch what := rng.IntN(16); {
-		case what == 11 && !rotating:
-			w.rotate(rng, rng.IntN(2) == 0)
-		case what == 12:
-			away, apart = !away, false
-			w.outage(away)
-		case what == 15 && !cut && !away:
-			// A cut takes the API server from some as well, and lasts until they are called NotReady.
-			side := w.names[1+rng.IntN(len(w.names)-1):]
-			if rng.IntN(2) == 0 {
-				w.wall(side...)
-			} else {
-				part(side...)
-			}
-			apart = true
-			w.unreachable(side...)
-			w.pass(grace)
-		case what == 14 && !away:
-			// Some nodes lose the API server: one, or all that are on one side of a cut.
-			if apart = !apart; apart {
-				w.unreachable(w.aside(n)...)
-			} else {
-				w.unreachable()
-			}
-		case what == 13 && rng.IntN(2) == 0:
-			w.restartAll(rng)
-		case frozen:
-			w.thaw(n)
-		case !running:
-			if off && rng.IntN(3) == 0 {
-				w.lose(n)
-			}
-			w.run(n)
-		case what == 0:
-			w.crash(n, rng.IntN(2) == 0)
-			w.alone()
-		case what == 1:
-			w.freeze(n)
-			w.alone()
-		case what == 2 && !cut:
-			w.leave(n)
-		case what == 3 && !apart:
-			w.change(func(s *speaker.Snapshot) { s.Draining[n] = !draining })
-		case what == 4:
-			w.setLinks(n, !links)
-		case what == 5 && !cut:
-			part(n)
-		case what == 6 && !cut:
-			part(w.names[:1+rng.IntN(len(w.names)-1)]...)
-		case what == 7 && !cut:
-			w.cutFrom(n, w.names[0])
-		case what == 8 && !cut:
-			w.wall(n)
-		case what == 9 && !cut:
-			w.wall(w.names[:1+rng.IntN(len(w.names)-1)]...)
-		case cut:
-			w.heal()
-		case apart:
-			// Those without the API server would not learn what is wanted
-		default:
-			addresses = 1 + rng.IntN(12)
-			w.wants(addresses)
-			w.fresh()
-		}
+		s.happen()
 		w.pass(time.Duration(rng.Int64N(int64(6 * time.Second))))
 	}
+	s.end()
+	settled(t, w)
+}
+
+func shuffled(rng *rand.Rand, names []lb.NodeName) []lb.NodeName {
+	order := slices.Clone(names)
+	rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	return order
+}
+
+// stormy is a world in which things happen.
+type stormy struct {
+	*world
+	rng   *rand.Rand
+	grace time.Duration
+	order []lb.NodeName
+	part  func(...lb.NodeName)
+	// away: the API server is, for all; apart: for some.
+	away, apart bool
+}
+
+// several returns some nodes, not all, which are the first in an order of the storm's own.
+func (s *stormy) several() []lb.NodeName { return s.order[:1+s.rng.IntN(len(s.order)-1)] }
+
+// happen has one thing happen, to any node.
+func (s *stormy) happen() {
+	w, rng := s.world, s.rng
+	n := w.names[rng.IntN(len(w.names))]
+	w.mu.Lock()
+	p := w.nodes[n].p
+	running, up, off := p != nil && !p.dead && p.frozen.Load() == nil, w.nodes[n].up["eth0"], !w.nodes[n].kernel
+	frozen := p != nil && p.frozen.Load() != nil
+	draining, up1 := w.want.Draining[n], w.nodes[n].up["eth1"]
+	cut, rotating := w.cutOrWalled(), !w.rotated.Before(time.Now())
+	w.swapped = rng.IntN(2) == 0
+	w.mu.Unlock()
+	switch what := rng.IntN(20); {
+	case what == 11 && !rotating:
+		w.rotate(rng, rng.IntN(2) == 0)
+	case what == 12:
+		s.away, s.apart = !s.away, false
+		w.outage(s.away)
+	case what == 15 && !cut && !s.away:
+		// A cut takes the API server from some as well, and lasts until they are called NotReady.
+		side := s.several()
+		if rng.IntN(2) == 0 {
+			w.wall(side...)
+		} else {
+			s.part(side...)
+		}
+		s.apart = true
+		w.unreachable(side...)
+		w.pass(s.grace)
+	case what == 14 && !s.away:
+		// Some nodes lose the API server: one, or all that are on one side of a cut.
+		if s.apart = !s.apart; s.apart {
+			w.unreachable(w.aside(n)...)
+		} else {
+			w.unreachable()
+		}
+	case what == 13 && rng.IntN(2) == 0:
+		w.restartAll(rng)
+	case what == 16 && !cut:
+		s.reboot()
+	case what == 17:
+		w.setClock(n, time.Duration(rng.Int64N(int64(4*time.Hour)))-2*time.Hour)
+	case what == 18 && w.storage:
+		w.setLink(n, "eth1", !up1)
+	case what == 19 && !cut && w.storage:
+		w.partSecond(s.several()...)
+	case frozen:
+		w.thaw(n)
+	case !running:
+		if off && rng.IntN(3) == 0 {
+			w.lose(n)
+		}
+		w.run(n)
+	case what == 0:
+		w.crash(n, rng.IntN(2) == 0)
+		w.alone()
+	case what == 1:
+		w.freeze(n)
+		w.alone()
+	case what == 2 && !cut:
+		w.leave(n)
+	case what == 3 && !s.apart:
+		w.change(func(s *speaker.Snapshot) { s.Draining[n] = !draining })
+	case what == 4:
+		w.setLinks(n, !up)
+	case what == 5 && !cut:
+		s.part(n)
+	case what == 6 && !cut:
+		s.part(s.several()...)
+	case what == 7 && !cut:
+		s.cutSome(n)
+	case what == 8 && !cut:
+		w.wall(n)
+	case what == 9 && !cut:
+		w.wall(s.several()...)
+	case cut:
+		w.heal()
+	case s.apart:
+		// Those without the API server would not learn what is wanted
+	default:
+		w.wants(1 + rng.IntN(12))
+		w.fresh()
+	}
+}
+
+// cutSome cuts one direction: from a node to another one, or the messages from it to all.
+func (s *stormy) cutSome(n lb.NodeName) {
+	if s.rng.IntN(2) == 0 {
+		s.mute(n)
+		return
+	}
+	for _, to := range s.order {
+		if to != n {
+			s.cutFrom(n, to)
+			return
+		}
+	}
+}
+
+// reboot has the switch of all nodes reboot; the links may lose their carriers meanwhile.
+func (s *stormy) reboot() {
+	carrier := s.rng.IntN(2) == 0
+	s.cutAll()
+	var down []lb.NodeName
+	for _, n := range s.names {
+		if !carrier && s.nodes[n].up["eth0"] {
+			down = append(down, n)
+			s.setLinks(n, false)
+		}
+	}
+	s.pass(200*time.Millisecond + time.Duration(s.rng.Int64N(int64(10*time.Second))))
+	for _, n := range down {
+		s.setLinks(n, true)
+		s.pass(time.Duration(s.rng.Int64N(int64(100 * time.Millisecond))))
+	}
+	s.heal()
+}
+
+// end has everything work again.
+func (s *stormy) end() {
+	w := s.world
 	w.heal()
 	w.pass(2 * rotateFor)
 	w.outage(false)
 	for _, n := range w.names {
 		w.mu.Lock()
 		p := w.nodes[n].p
-		frozen, dead, links := p.frozen.Load() != nil, p.dead, w.nodes[n].links
+		frozen, dead := p.frozen.Load() != nil, p.dead
 		w.mu.Unlock()
 		switch {
 		case frozen:
@@ -229,8 +305,8 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 		case dead:
 			w.run(n)
 		}
-		if !links {
-			w.setLinks(n, true)
+		for _, link := range []string{"eth0", "eth1"} {
+			w.setLink(n, link, true)
 		}
 	}
 	w.change(func(s *speaker.Snapshot) { clear(s.Draining) })
@@ -240,7 +316,6 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	for until := time.Now().Add(falseAlarm); !single(w) && time.Now().Before(until); {
 		w.pass(100 * time.Millisecond)
 	}
-	settled(t, w)
 }
 
 // falseAlarm is how long a node may take another for dead that is not.

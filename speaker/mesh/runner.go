@@ -33,9 +33,10 @@ type runner struct {
 	encoded  []byte
 	lastSent *wire.Message // what encoded is
 
-	probes  chan struct{} // has one token when there are kernels to be probed
-	alive   atomic.Int64  // when this process ran last, by the clock
-	clock   func() time.Duration
+	probes  chan struct{}        // has one token when there are kernels to be probed
+	alive   atomic.Int64         // when this process ran last, by the clock
+	clock   func() time.Duration // of this process, which may go on while the machine is suspended
+	now     func() time.Time
 	stalled atomic.Bool
 	passes  *watchdog.Loop // of keepRunning
 }
@@ -45,7 +46,7 @@ func newRunner(self lb.NodeName, timing machine.Timing, instance wire.Instance, 
 	return &runner{
 		timing: timing, send: send, sendGreeting: send, view: view,
 		machine: machine.New(self, timing), sessions: session.New(self, instance, random),
-		clock: func() time.Duration { return time.Since(start) }, probes: make(chan struct{}, 1),
+		clock: func() time.Duration { return time.Since(start) }, now: time.Now, probes: make(chan struct{}, 1),
 	}
 }
 
@@ -66,7 +67,7 @@ func (r *runner) do(fn func(time.Time) []machine.Send) {
 }
 
 func (r *runner) doLocked(fn func(time.Time) []machine.Send) {
-	now := time.Now()
+	now := r.now()
 	for _, s := range fn(now) {
 		r.sendMessage(s)
 	}
@@ -211,7 +212,7 @@ func (r *runner) keepRunning(ctx context.Context) {
 		r.alive.Store(int64(r.clock()))
 		next := r.tick()
 		r.passes.End()
-		timer.Reset(max(time.Millisecond, min(time.Until(next), r.timing.Interval)))
+		timer.Reset(max(time.Millisecond, min(next.Sub(r.now()), r.timing.Interval)))
 	}
 }
 

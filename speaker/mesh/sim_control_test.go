@@ -63,11 +63,25 @@ func (p *process) readState() {
 		switch {
 		case deaf || own.MinoritySince.IsZero():
 		case cut:
-			p.engine.SetPartitioned(own.MinoritySince)
+			p.setPartitioned(own.MinoritySince)
 		default:
-			p.engine.SetPartitioned(time.Time{})
+			p.setPartitioned(time.Time{})
 		}
 	}
+}
+
+// partitionedFor is for how long that a speaker is cut from a larger group counts: the constant
+// of the engine.
+const partitionedFor = 30 * time.Second
+
+func (p *process) setPartitioned(since time.Time) {
+	p.n.w.mu.Lock()
+	p.partitioned = time.Time{}
+	if !since.IsZero() {
+		p.partitioned = time.Now().Add(partitionedFor)
+	}
+	p.n.w.mu.Unlock()
+	p.engine.SetPartitioned(since)
 }
 
 // separate cuts nodes from all others, at layer 2 as well, while all reach the gateway, as
@@ -77,7 +91,7 @@ func (w *world) separate(some ...lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.away)
-	clear(w.sides)
+	w.sides = map[lb.NodeName]int{}
 	w.separated = true
 	w.note("all reach the gateway")
 }

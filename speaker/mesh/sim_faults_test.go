@@ -51,8 +51,11 @@ func (w *world) replayAlways(rng *rand.Rand) {
 
 // parted returns whether some speakers cannot talk to others. The caller holds the lock.
 func (w *world) parted() bool {
-	return len(w.cuts)+len(w.walls) > 0 || time.Now().Before(w.rekeyed)
+	return w.cutOrWalled() || time.Now().Before(w.rekeyed)
 }
+
+// cutOrWalled returns whether there is a cut or a wall. The caller holds the lock.
+func (w *world) cutOrWalled() bool { return len(w.cuts)+len(w.walls)+len(w.second.cuts) > 0 }
 
 // rotateFor is how long all take to learn a key that replaces another one at once.
 const rotateFor = 4 * time.Second

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -24,24 +25,15 @@ func (w *world) cutFrom(from, to lb.NodeName) {
 func (w *world) part(some ...lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, a := range some {
-		for _, b := range w.names {
-			if !slices.Contains(some, b) {
-				w.cuts[[2]lb.NodeName{a, b}], w.cuts[[2]lb.NodeName{b, a}] = true, true
-			}
-		}
-	}
+	w.lan.part(w.names, some)
 	w.fault, w.split = time.Now(), time.Now()
-	for _, a := range some {
-		w.sides[a] = 1
-	}
-	// The gateway stays with the larger side.
+	// The gateway stays with one side, by default the larger one.
 	for _, n := range w.names {
-		if in := slices.Contains(some, n); in == (2*len(some) <= len(w.names)) {
+		if in := slices.Contains(some, n); in == (2*len(some) <= len(w.names) != w.swapped) {
 			w.away[n] = true
 		}
 	}
-	w.note("parted: %v from the others", some)
+	w.note("parted: %v from the others, the gateway is reached by all but %v", some, slices.Sorted(maps.Keys(w.away)))
 }
 
 // aside returns the nodes of one side of the cut or wall that there is, without the first node; a
@@ -50,7 +42,7 @@ func (w *world) aside(node lb.NodeName) (side []lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, n := range w.names[1:] {
-		if w.blocked(w.names[0], n) {
+		if w.blocked(w.names[0], n) && w.blocked(n, w.names[0]) {
 			side = append(side, n)
 		}
 	}
@@ -63,13 +55,12 @@ func (w *world) aside(node lb.NodeName) (side []lb.NodeName) {
 func (w *world) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	clear(w.cuts)
+	w.lan.heal()
+	w.second.heal()
 	clear(w.walls)
 	clear(w.away)
-	clear(w.sides)
 	w.separated = false
-	// A speaker that was isolated starts anew, and waits for the others as one that starts.
-	w.fault, w.split, w.healed = time.Now().Add(startWait), time.Now(), time.Now()
+	w.fault, w.split, w.healed = time.Now(), time.Now(), time.Now()
 	w.note("healed")
 }
 
@@ -155,7 +146,9 @@ func (p *process) view(v machine.View) {
 			p.n.w.note("%s: %s is alive: %v", p.n.name, node, live[node])
 		}
 	}
+	if p.live = live; 2*(1+len(live)) > len(p.n.w.names) && !p.latest.Isolated {
+		p.before = live
+	}
 	p.n.w.mu.Unlock()
-	p.live = live
 	p.engine.SetView(v)
 }

@@ -50,12 +50,13 @@ func (w *world) blocked(from, to lb.NodeName) bool {
 }
 
 // connected returns whether frames go both ways between two nodes. The caller holds the lock.
-func (w *world) connected(a, b lb.NodeName) bool {
-	return w.nodes[a].links && w.nodes[b].links && !w.cuts[[2]lb.NodeName{a, b}] && !w.cuts[[2]lb.NodeName{b, a}]
+func (w *world) connected(l *lan, a, b lb.NodeName) bool {
+	return w.nodes[a].up[l.name] && w.nodes[b].up[l.name] && !l.cuts[[2]lb.NodeName{a, b}] && !l.cuts[[2]lb.NodeName{b, a}]
 }
 
-func (n *node) hardware() segment.Hardware {
-	return segment.Hardware{2, 0, 0, 0, 0, byte(slices.Index(n.w.names, n.name))}
+// hardware is the address of a link.
+func (n *node) hardware(link string) segment.Hardware {
+	return segment.Hardware{map[string]byte{"eth0": 2, "eth1": 6}[link], 0, 0, 0, 0, n.mac}
 }
 
 // host is the address that the kernel of a node answers for.
@@ -96,7 +97,11 @@ func (p *process) Ask(about *speaker.Questions) {
 	if about != nil {
 		neighbours := slices.SortedFunc(maps.Values(p.n.hosts()), netip.Addr.Compare)
 		q.Witnesses = map[string][]netip.Addr{"eth0": append([]netip.Addr{gateway}, neighbours...)}
+		if w.storage {
+			q.Witnesses["eth1"] = nil // no route leads over it, and the kernel has no reason to know a neighbour
+		}
 		q.Nodes, q.Addresses = map[string][]netip.Addr{"eth0": about.Nodes}, about.Addresses
+		p.awaited = about.Awaited
 	}
 	p.segment.Ask(q)
 	if p.segment.Asking() && !p.asking {
@@ -116,7 +121,7 @@ func (p *process) keepAsking() {
 			w.mu.Unlock()
 			return
 		}
-		p.segment.Step(time.Now(), func(probe segment.Probe) bool { return w.probe(p, probe) })
+		p.segment.Step(p.n.now(), func(probe segment.Probe) bool { return w.probe(p, probe) })
 		changed, results := p.segment.Changed(), p.segment.Results()
 		w.mu.Unlock()
 		if changed {
@@ -140,29 +145,36 @@ func (w *world) probe(p *process, probe segment.Probe) bool {
 		time.AfterFunc(time.Duration(p.n.rng.Int64N(int64(time.Millisecond))), func() {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			p.segment.Answer(time.Now(), probe.Link, probe.Address, hardware)
+			p.segment.Answer(p.n.now(), probe.Link, probe.Address, hardware)
+			p.receives()
 		})
 	}
-	if !p.n.links || !p.runner.MayAnswer() {
+	if !p.n.up[probe.Link] || !p.runner.MayAnswer() {
 		return false
 	}
-	if probe.Address == gateway && !w.away[p.n.name] {
-		answer(segment.Hardware{0xff})
+	l := w.lanOf(probe.Link)
+	switch probe.Address {
+	case gateway:
+		if !w.away[p.n.name] {
+			answer(segment.Hardware{0xff})
+		}
+	case client:
+		answer(segment.Hardware{0xfe})
 	}
 	for _, name := range w.names {
 		n := w.nodes[name]
-		if name == p.n.name || !w.connected(name, p.n.name) {
+		if name == p.n.name || !w.connected(l, name, p.n.name) {
 			continue
 		}
 		if n.kernel && probe.Address == n.host() {
-			answer(n.hardware())
+			answer(n.hardware(l.name))
 		}
 		q := n.p
 		if q == nil {
 			continue
 		}
 		if owner, carer := q.answers(probe.Address, time.Now()); owner || carer {
-			answer(q.n.hardware())
+			answer(q.answersWith(probe.Address))
 		}
 	}
 	return true
@@ -190,12 +202,13 @@ func (w *world) announce(p *process, addresses []netip.Addr) {
 // They announce them again if they still do a moment later. The caller holds the lock.
 func (w *world) announceOnce(p *process, addresses []netip.Addr) {
 	for _, address := range addresses {
+		l := w.lanOf(linkOf(address))
 		if owner, _ := p.answers(address, time.Now()); !owner || w.over {
 			continue
 		}
 		for _, name := range w.names {
 			q := w.nodes[name].p
-			if name == p.n.name || q == nil || w.cuts[[2]lb.NodeName{p.n.name, name}] {
+			if name == p.n.name || q == nil || l.cuts[[2]lb.NodeName{p.n.name, name}] {
 				continue
 			}
 			if owner, _ := q.answers(address, time.Now()); owner {
@@ -208,7 +221,7 @@ func (w *world) announceOnce(p *process, addresses []netip.Addr) {
 // contest has a node receive that another one announces an address of its own. The caller
 // holds the lock.
 func (w *world) contest(p, q *process, address netip.Addr) {
-	theirs, own := p.n.hardware(), q.n.hardware()
+	theirs, own := p.n.hardware(linkOf(address)), q.n.hardware(linkOf(address))
 	time.AfterFunc(time.Duration(q.n.rng.Int64N(int64(time.Millisecond))), func() { q.engine.AddRival(address, theirs[:], own[:]) })
 	interval, wait := contestTime, settleTime
 	if !q.ours[theirs] {

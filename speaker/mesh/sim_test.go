@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -67,14 +66,19 @@ type world struct {
 	ctx    context.Context
 	// firm: messages are lost so rarely that no living node may be taken for a dead one.
 	firm bool
-	// storage: nodes have another link, in a subnet of no address.
+	// storage: nodes have another link, eth1, which the mesh does not use.
 	storage bool
+	// mixed: every third address that is wanted is in the subnet of eth1.
+	mixed bool
+	// swapped: of two parts of a cut, the gateway stays with the smaller one.
+	swapped bool
 	// failback: addresses may move although nothing failed.
 	failback bool
 
 	mu        sync.Mutex
 	nodes     map[lb.NodeName]*node
-	cuts      map[[2]lb.NodeName]bool // from, to
+	lan                               // of the mesh and of the gateway: eth0
+	second    *lan                    // eth1: a segment without a gateway
 	walls     map[[2]lb.NodeName]bool // from, to: messages are lost, frames are not
 	away      map[lb.NodeName]bool    // from the gateway
 	keys      map[lb.NodeName][]session.Key
@@ -89,16 +93,15 @@ type world struct {
 	deaf      map[lb.NodeName]bool // the API server does not reach it
 	attached  time.Time            // when that last changed
 	states    map[lb.NodeName]reports.Report
-	sides     map[lb.NodeName]int // of the segment, while it is parted
-	separated bool                // nodes are cut from each other, and all reach the gateway
-	key       byte                // that all use, or are to
-	rekeyed   time.Time           // when all have it, if they cannot talk meanwhile
-	rotated   time.Time           // when the change is over
-	steps     int                 // how often it was looked at who answers
+	separated bool      // nodes are cut from each other, and all reach the gateway
+	key       byte      // that all use, or are to
+	rekeyed   time.Time // when all have it, if they cannot talk meanwhile
+	rotated   time.Time // when the change is over
+	steps     int       // how often it was looked at who answers
 	log       []string
 	answering map[netip.Addr][]lb.NodeName
-	gaps      map[netip.Addr]*span // that last
-	doubles   map[netip.Addr]*span
+	gaps      map[part]*span // that last
+	doubles   map[part]*span
 	pastGaps  []span
 	pastTwice []span
 	fault     time.Time // when something last happened that may leave nobody answering
@@ -116,10 +119,13 @@ type node struct {
 
 	// What the lock of the world guards:
 	rng    *rand.Rand
-	kernel bool // the machine runs
-	links  bool
-	kept   speaker.Kept
-	p      *process
+	kernel bool            // the machine runs
+	mac    byte            // the last byte of its hardware addresses: the lower one wins
+	up     map[string]bool // links that have a carrier
+	// step is what the wall clock was set by, in nanoseconds.
+	step atomic.Int64
+	kept speaker.Kept
+	p    *process
 }
 
 // process is a speaker.
@@ -145,8 +151,17 @@ type process struct {
 	asking  bool
 	// ours are hardware addresses of nodes, as far as it knows.
 	ours map[segment.Hardware]bool
-	// latest is what it reported last.
+	// latest is what it reported last, and before are the nodes whose speakers were alive when it was
+	// in the majority last.
 	latest reports.Report
+	before map[lb.NodeName]bool
+	// received is when a host showed last that the process receives from a segment, and regained when one did that after
+	// a while without.
+	received, regained time.Time
+	// partitioned is until when the controller's report counts that it is cut from others.
+	partitioned time.Time
+	// awaited are addresses that it recognizes hosts by that ask for them.
+	awaited []netip.Addr
 	// contested is when another node announced an address of this one last.
 	contested map[netip.Addr]time.Time
 }
@@ -154,15 +169,17 @@ type process struct {
 func newWorld(ctx context.Context, seed uint64, count int) *world {
 	w := &world{
 		timing: Default.timing(), start: time.Now(), seed: seed, ctx: ctx, firm: true,
-		nodes: map[lb.NodeName]*node{}, cuts: map[[2]lb.NodeName]bool{}, walls: map[[2]lb.NodeName]bool{}, keys: map[lb.NodeName][]session.Key{}, away: map[lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{}, states: map[lb.NodeName]reports.Report{}, sides: map[lb.NodeName]int{}, key: 1,
-		answering: map[netip.Addr][]lb.NodeName{}, gaps: map[netip.Addr]*span{}, doubles: map[netip.Addr]*span{},
+		nodes: map[lb.NodeName]*node{}, lan: newLAN("eth0"), walls: map[[2]lb.NodeName]bool{}, keys: map[lb.NodeName][]session.Key{}, away: map[lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{}, states: map[lb.NodeName]reports.Report{}, key: 1,
+		answering: map[netip.Addr][]lb.NodeName{}, gaps: map[part]*span{}, doubles: map[part]*span{},
 	}
+	second := newLAN("eth1")
+	w.second = &second
 	w.fault, w.split, w.healed = w.start, w.start, w.start
 	for i := range count {
 		name := lb.NodeName(fmt.Sprintf("n%d", i+1))
 		w.names = append(w.names, name)
 		w.keys[name] = []session.Key{simulatedKey(1)}
-		w.nodes[name] = &node{w: w, name: name, rng: rand.New(rand.NewPCG(seed, uint64(i))), kernel: true, links: true}
+		w.nodes[name] = &node{w: w, name: name, rng: rand.New(rand.NewPCG(seed, uint64(i))), kernel: true, mac: byte(i), up: map[string]bool{"eth0": true, "eth1": true}}
 	}
 	w.want.Draining, w.want.Down = map[lb.NodeName]bool{}, map[lb.NodeName]bool{}
 	go w.sample(w.ctx)
@@ -199,7 +216,11 @@ func (w *world) wants(count int, candidates ...lb.NodeName) {
 	w.change(func(s *speaker.Snapshot) {
 		s.Addresses = nil
 		for i := range count {
-			s.Addresses = append(s.Addresses, speaker.Announced{Address: vip(i), Candidates: list})
+			address := vip(i)
+			if w.mixed && i%3 == 2 {
+				address = netip.AddrFrom4([4]byte{10, 1, 0, byte(i)})
+			}
+			s.Addresses = append(s.Addresses, speaker.Announced{Address: address, Candidates: list})
 		}
 	})
 }
@@ -259,7 +280,7 @@ func (w *world) runOne(name lb.NodeName) {
 	kept := n.kept
 	w.note("%s starts, it had %v", name, short(slices.SortedFunc(maps.Keys(kept.Claims), netip.Addr.Compare)))
 	p.engine = speaker.New(speaker.Config{
-		Self: name, Log: logr.Discard(), Announcer: p, Resume: kept, Failback: w.failback,
+		Self: name, Log: logr.Discard(), Now: n.now, Announcer: p, Resume: kept, Failback: w.failback,
 		Report: p.reported, Keep: p.keep,
 		Metrics: speaker.NewMetrics(prometheus.NewRegistry()),
 	})
@@ -272,7 +293,7 @@ func (w *world) runOne(name lb.NodeName) {
 	var instance wire.Instance
 	random(instance[:])
 	p.runner = newRunner(name, w.timing, instance, random, p.send, p.view)
-	p.runner.clock = p.clock
+	p.runner.clock, p.runner.now = p.clock, n.now
 	p.engine.Mesh = p.runner
 	p.engine.SetHosts(n.hosts())
 	offset := time.Duration(n.rng.Int64N(int64(w.timing.Interval)))
@@ -308,17 +329,16 @@ func (p *process) keep(k speaker.Kept) {
 
 // hasLinks returns the links of a node that are up. Only eth0 is in the subnet of the addresses.
 func (n *node) hasLinks() (links []speaker.Link) {
-	if n.w.storage {
-		links = append(links, speaker.Link{Name: "eth1", Index: 3, Hardware: net.HardwareAddr{6, 0, 0, 0, 0, 1}, IPv4: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	if hardware := n.hardware("eth1"); n.w.storage && n.up["eth1"] {
+		links = append(links, speaker.Link{Name: "eth1", Index: 3, Hardware: hardware[:], IPv4: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	}
-	if !n.links {
-		return links
+	if hardware := n.hardware("eth0"); n.up["eth0"] {
+		links = append(links, speaker.Link{
+			Name: "eth0", Index: 2, Hardware: hardware[:], IPv4: true,
+			LinkLocal: netip.MustParseAddr("fe80::1"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")},
+		})
 	}
-	hardware := n.hardware()
-	return append(links, speaker.Link{
-		Name: "eth0", Index: 2, Hardware: hardware[:], IPv4: true,
-		LinkLocal: netip.MustParseAddr("fe80::1"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")},
-	})
+	return links
 }
 
 // stop ends a process at once; the machine runs on.
@@ -366,7 +386,7 @@ func (w *world) leave(name lb.NodeName) {
 	ctx, cancel := context.WithTimeout(p.ctx, time.Second)
 	// A node that is not back in time is lost, and its addresses are taken over then.
 	time.AfterFunc(30*time.Second, func() { w.mu.Lock(); w.fault = time.Now(); w.mu.Unlock() })
-	p.engine.Restart(ctx, 30*time.Second)
+	p.engine.Restart(ctx, restartFor)
 	p.runner.Acknowledged(ctx)
 	cancel()
 	w.stop(name)
@@ -396,10 +416,6 @@ func (w *world) thaw(name lb.NodeName) {
 	p := w.nodes[name].p
 	w.note("%s runs again", name)
 	w.fault, w.split = time.Now(), time.Now()
-	if !p.latest.MinoritySince.IsZero() {
-		// Its links have answered nothing meanwhile: it is isolated, and starts anew.
-		w.fault = w.fault.Add(startWait)
-	}
 	p.runner.alive.Store(p.alive)
 	p.thaw()
 	w.look()
@@ -426,11 +442,14 @@ func (p *process) clock() time.Duration {
 	return time.Since(p.begun)
 }
 
-func (w *world) setLinks(name lb.NodeName, up bool) {
+func (w *world) setLinks(name lb.NodeName, up bool) { w.setLink(name, "eth0", up) }
+
+// setLink has a link of a node gain or lose its carrier.
+func (w *world) setLink(name lb.NodeName, link string, up bool) {
 	w.mu.Lock()
 	n := w.nodes[name]
-	n.links = up
-	w.note("%s has links: %v", name, up)
+	n.up[link] = up
+	w.note("%s has a carrier on %s: %v", name, link, up)
 	if !up {
 		w.fault = time.Now()
 	}
@@ -548,7 +567,7 @@ func (w *world) mayLose(p *process, lost []netip.Addr) {
 // able says whether a node could own an address, in truth.
 func (w *world) able(name lb.NodeName, address netip.Addr) bool {
 	n := w.nodes[name]
-	if n.p == nil || n.p.dead || n.p.frozen.Load() != nil || !n.links || w.want.Draining[name] {
+	if n.p == nil || n.p.dead || n.p.frozen.Load() != nil || !n.up[linkOf(address)] || w.want.Draining[name] {
 		return false
 	}
 	for _, a := range w.want.Addresses {
@@ -561,7 +580,7 @@ func (w *world) able(name lb.NodeName, address netip.Addr) bool {
 
 func (p *process) answers(address netip.Addr, now time.Time) (owner, carer bool) {
 	o, ok := p.owned[address]
-	if !ok || p.dead || p.frozen.Load() != nil || !p.n.links || !slices.Contains(o.Interfaces, "eth0") || !p.runner.MayAnswer() {
+	if !ok || p.dead || p.frozen.Load() != nil || !p.n.up[linkOf(address)] || !slices.Contains(o.Interfaces, linkOf(address)) || !p.runner.MayAnswer() {
 		return false, false
 	}
 	if len(o.For) > 0 {

@@ -1,0 +1,170 @@
+package mesh
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/segment"
+)
+
+// lan is a segment of the network, which each node has one link of.
+type lan struct {
+	name  string                  // of the links
+	cuts  map[[2]lb.NodeName]bool // from, to: no frame is carried
+	sides map[lb.NodeName]int     // the parts of the segment that nodes are in
+}
+
+// part is a part of the segment that an address is in.
+type part struct {
+	address netip.Addr
+	side    int
+}
+
+func newLAN(name string) lan {
+	return lan{name, map[[2]lb.NodeName]bool{}, map[lb.NodeName]int{}}
+}
+
+// part cuts some off all others.
+func (l *lan) part(names, some []lb.NodeName) {
+	for _, a := range some {
+		for _, b := range names {
+			if !slices.Contains(some, b) {
+				l.cuts[[2]lb.NodeName{a, b}], l.cuts[[2]lb.NodeName{b, a}] = true, true
+			}
+		}
+		l.sides[a] = 1
+	}
+}
+
+// partAll cuts each off all others.
+func (l *lan) partAll(names []lb.NodeName) {
+	for i, a := range names {
+		for _, b := range names {
+			l.cuts[[2]lb.NodeName{a, b}] = a != b
+		}
+		l.sides[a] = i + 1
+	}
+}
+
+func (l *lan) heal() {
+	clear(l.cuts)
+	clear(l.sides)
+}
+
+// linkOf returns the link that an address is in the subnet of.
+func linkOf(address netip.Addr) string {
+	if address.Is4() && address.As4()[0] == 10 {
+		return "eth1"
+	}
+	return "eth0"
+}
+
+// lanOf returns the segment of a link.
+func (w *world) lanOf(link string) *lan {
+	if link == w.second.name {
+		return w.second
+	}
+	return &w.lan
+}
+
+// partSecond cuts some off all others on the segment without a gateway.
+func (w *world) partSecond(some ...lb.NodeName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.second.part(w.names, some)
+	w.fault, w.split = time.Now(), time.Now()
+	w.note("parted on eth1: %v from the others", some)
+}
+
+// cutAll has the switch of the mesh carry nothing, as while it reboots: each node is alone.
+func (w *world) cutAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.partAll(w.names)
+	for _, n := range w.names {
+		w.away[n] = true
+	}
+	w.fault, w.split = time.Now(), time.Now()
+	w.note("the switch carries nothing")
+}
+
+// mute has the other speakers receive nothing from one that receives from them: a firewall drops
+// what it sends.
+func (w *world) mute(name lb.NodeName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range w.names {
+		if n != name {
+			w.walls[[2]lb.NodeName{name, n}] = true
+		}
+	}
+	w.fault, w.split = time.Now(), time.Now()
+	w.note("no message of %s is carried", name)
+}
+
+// client is a host on eth1, on all parts of it.
+var client = netip.MustParseAddr("10.255.0.1")
+
+// askEvery is how often hosts ask for an address that no host answers for: the kernel of Linux
+// repeats an ARP request after a second.
+const askEvery = time.Second
+
+// askForAddresses has hosts on eth1 ask for the addresses there that no node answers for. A node in a
+// minority recognizes by that that it receives from the segment.
+func (w *world) askForAddresses() {
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-time.After(askEvery):
+		}
+		w.mu.Lock()
+		for i := range w.want.Addresses {
+			address := w.want.Addresses[i].Address
+			for _, name := range w.names {
+				p := w.nodes[name].p
+				if p == nil || p.dead || p.frozen.Load() != nil || linkOf(address) != "eth1" || !w.nodes[name].up["eth1"] || w.answered(name, address) || !slices.Contains(p.awaited, address) {
+					continue
+				}
+				p.segment.Notice(p.n.now(), "eth1", client)
+				p.receives()
+			}
+		}
+		w.mu.Unlock()
+	}
+}
+
+// answered returns whether a node answers for an address in the part of its segment that a node is
+// in. The caller holds the lock.
+func (w *world) answered(in lb.NodeName, address netip.Addr) bool {
+	l := w.lanOf(linkOf(address))
+	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
+		p := w.nodes[n].p
+		if p == nil || l.sides[n] != l.sides[in] {
+			return false
+		}
+		owner, carer := p.answers(address, time.Now())
+		return owner || carer
+	})
+}
+
+// receives notes that a host has shown that a process receives from a segment.
+func (p *process) receives() {
+	if time.Since(p.received) >= segment.ReachedFor {
+		p.regained = time.Now()
+	}
+	p.received = time.Now()
+}
+
+// caresFor returns whether a process answers for an address on behalf of a node that restarts.
+func (p *process) caresFor(address netip.Addr) bool { return len(p.owned[address].For) > 0 }
+
+// answersWith returns the hardware address that a process answers with.
+func (p *process) answersWith(address netip.Addr) segment.Hardware {
+	if theirs, caring := p.owned[address].For[linkOf(address)]; caring {
+		return segment.Hardware(theirs)
+	}
+	return p.n.hardware(linkOf(address))
+}

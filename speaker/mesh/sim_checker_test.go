@@ -113,7 +113,7 @@ func (w *world) ready(p *process) bool {
 // receives returns whether a process and the one of a node, which runs, receive from each other.
 func (w *world) receives(p *process, from lb.NodeName) bool {
 	q := w.nodes[from].p
-	return q == p || q != nil && !q.dead && q.frozen.Load() == nil && !w.blocked(from, p.n.name) && !w.blocked(p.n.name, from)
+	return q == p || q != nil && !q.dead && !time.Now().Before(w.rekeyed) && q.frozen.Load() == nil && !w.blocked(from, p.n.name) && !w.blocked(p.n.name, from)
 }
 
 // isUnheard returns whether half or more of the others that run, as far as a process can tell, receive
@@ -258,8 +258,9 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 			bound = max(bound, time.Second+w.timing.Timeout)
 		}
 		if !w.firm {
-			// One that was taken for dead is greeted, and the greetings are lost as well.
-			bound = max(bound, time.Second)
+			// One that was taken for dead is greeted, and the greetings are lost as well. What comes
+			// late makes a speaker look alive for as long.
+			bound = max(bound+3*w.timing.Interval, time.Second)
 		}
 		if w.separated {
 			bound = max(bound, w.separatedFor())

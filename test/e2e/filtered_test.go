@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
+	"github.com/lbstack/lbstack/test/scenario"
 )
 
 func TestFirewallBetweenTwoSpeakersMovesNothing(t *testing.T) {
@@ -91,4 +94,43 @@ func speakerSays(ctx context.Context, node, reason string) error {
 		return fmt.Errorf("the speaker of %s says %+v, want the reason %s", node, ready, reason)
 	}
 	return nil
+}
+
+// The node of the owner receives from the others and cannot send to them: they find it dead and
+// take its addresses over, and it is silent.
+func TestSpeakerThatNobodyReceivesFromIsSilent(t *testing.T) {
+	installed(t)
+	address := served(t)
+	owner, err := bed.Settled(background(t), address)
+	must(t, err)
+	w := watching(t, address)
+	t.Cleanup(func() { must(t, bed.LetDatagramsThrough(background(t), owner.Node)) })
+	filtered := time.Now()
+	must(t, bed.DropSent(background(t), owner.Node))
+	takenOver(t, w, address, filtered, owner.MAC)
+	silentAtMost(t, w, address, filtered, failover)
+	others := except(bed.Cluster.Nodes(), owner.Node)
+	eventually.Succeed(t, within, "the speaker reports that it is isolated, and which nodes receive nothing from it", func(ctx context.Context) error {
+		state, err := stateOf(ctx, owner.Node)
+		if err != nil {
+			return err
+		}
+		ready := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady)
+		if ready == nil || ready.Reason != v1beta1.ReasonIsolated || !strings.HasPrefix(ready.Message, "nothing that the speaker sends arrives at") {
+			return fmt.Errorf("%+v", ready)
+		}
+		for _, node := range others {
+			if !strings.Contains(ready.Message, node) {
+				return fmt.Errorf("the message does not name %s: %s", node, ready.Message)
+			}
+		}
+		return nil
+	})
+	eventually.Succeed(t, within, "one node announces the address", func(ctx context.Context) error { return owners(ctx, address, 1) })
+	t.Log(announced(t, scenario.SampleService, metav1.ConditionTrue, v1beta1.ReasonAnnounced))
+	_, err = bed.Page(background(t), address)
+	must(t, err)
+	allAnnounceAfterFirewall(t, owner.Node)
+	oneAnswers(t, w, address)
+	notBoth(t, w, address, together)
 }

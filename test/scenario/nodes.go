@@ -181,7 +181,17 @@ func (s *Scenario) DropDatagrams(ctx context.Context, node string, others ...str
 	return nil
 }
 
-// LetDatagramsThrough undoes DropDatagrams, if it was done.
+// DropSent has a node drop the datagrams of the mesh that it sends; it receives those of others.
+// LetDatagramsThrough undoes it.
+func (s *Scenario) DropSent(ctx context.Context, node string) error {
+	const rules = "table inet firewall { chain out { type filter hook output priority 0; udp dport 7575 drop; }; }"
+	if out, err := s.Cluster.Exec(ctx, node, "nft", rules); err != nil {
+		return fmt.Errorf("having %s drop what it sends: %w: %s", node, err, out)
+	}
+	return nil
+}
+
+// LetDatagramsThrough undoes DropDatagrams or DropSent, if it was done.
 func (s *Scenario) LetDatagramsThrough(ctx context.Context, node string) error {
 	if out, err := s.Cluster.Exec(ctx, node, "nft", "delete table inet firewall"); err != nil && !strings.Contains(err.Error()+string(out), "No such file") {
 		return fmt.Errorf("having %s let datagrams through: %w: %s", node, err, out)

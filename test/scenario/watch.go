@@ -36,6 +36,7 @@ var (
 // Watch asks a network segment every 20 ms who has some IPv4 addresses, and records all answers.
 type Watch struct {
 	socket *packet.Conn
+	as     netip.Addr // that it asks as
 	begun  time.Time
 	stop   context.CancelFunc
 	done   sync.WaitGroup
@@ -64,21 +65,30 @@ type Answers struct {
 
 // Watch begins to watch addresses on the network of the client host, until Close.
 func (s *Scenario) Watch(addresses ...string) (*Watch, error) {
-	w := &Watch{begun: time.Now(), answers: map[netip.Addr][]answer{}}
+	return s.watch(clientInterface, watcherAddress, addresses)
+}
+
+// WatchSecond watches addresses on the network of SecondNetwork.
+func (s *Scenario) WatchSecond(addresses ...string) (*Watch, error) {
+	return s.watch(secondInterface, secondWatcher, addresses)
+}
+
+func (s *Scenario) watch(on string, as netip.Addr, addresses []string) (*Watch, error) {
+	w := &Watch{as: as, begun: time.Now(), answers: map[netip.Addr][]answer{}}
 	var questions [][]byte
 	for _, text := range addresses {
 		address, err := netip.ParseAddr(text)
 		if err != nil {
 			return nil, fmt.Errorf("watching an address: %w", err)
 		}
-		question, err := whoHas(address)
+		question, err := whoHas(as, address)
 		if err != nil {
 			return nil, err
 		}
 		questions, w.answers[address] = append(questions, question), nil
 	}
 	err := s.Cluster.InHost("client", func() error {
-		ifi, err := net.InterfaceByName(clientInterface)
+		ifi, err := net.InterfaceByName(on)
 		if err != nil {
 			return err
 		}
@@ -98,8 +108,8 @@ func (s *Scenario) Watch(addresses ...string) (*Watch, error) {
 }
 
 // whoHas returns the frame of a request.
-func whoHas(address netip.Addr) ([]byte, error) {
-	p, err := arp.NewPacket(arp.OperationRequest, watcherMAC, watcherAddress, net.HardwareAddr{0, 0, 0, 0, 0, 0}, address)
+func whoHas(as, address netip.Addr) ([]byte, error) {
+	p, err := arp.NewPacket(arp.OperationRequest, watcherMAC, as, net.HardwareAddr{0, 0, 0, 0, 0, 0}, address)
 	if err != nil {
 		return nil, fmt.Errorf("asking who has %s: %w", address, err)
 	}
@@ -135,7 +145,7 @@ func (w *Watch) read() {
 			return
 		}
 		p := new(arp.Packet)
-		if n < etherHeader || p.UnmarshalBinary(buffer[etherHeader:n]) != nil || p.Operation != arp.OperationReply || p.TargetIP != watcherAddress {
+		if n < etherHeader || p.UnmarshalBinary(buffer[etherHeader:n]) != nil || p.Operation != arp.OperationReply || p.TargetIP != w.as {
 			continue
 		}
 		w.mu.Lock()

@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+	"github.com/lbstack/lbstack/test/scenario"
+)
+
+// failover is how soon addresses of a node that is lost are answered for by another one.
+const failover = time.Second
+
+// Nodes have a second network card, in a network without a gateway, and addresses are announced
+// there. The mesh runs over the first one.
+func TestAddressesOnASecondNetworkCard(t *testing.T) {
+	installed(t)
+	served(t) // applies what the sample Service needs
+	t.Cleanup(func() {
+		must(t, bed.RemoveSecondNetwork(context.Background()))
+		for _, node := range bed.Cluster.Nodes() {
+			must(t, bed.Cluster.Start(background(t), node))
+		}
+		must(t, bed.StackReady(background(t)))
+		must(t, bed.EveryoneSeesEveryone(background(t)))
+	})
+	macs, err := bed.SecondNetwork(background(t))
+	must(t, err)
+	nodeOf := func(mac string) string {
+		for node, m := range macs {
+			if m == mac {
+				return node
+			}
+		}
+		t.Fatalf("%s is no node's: %v", mac, macs)
+		return ""
+	}
+	for node := range macs {
+		eventually.Succeed(t, within, node+" reports its second interface", func(ctx context.Context) error {
+			state, err := stateOf(ctx, node)
+			if err == nil && !slices.ContainsFunc(state.Status.Interfaces, func(i v1beta1.SpeakerInterface) bool { return i.Name == "eth1" }) {
+				err = fmt.Errorf("interfaces: %+v", state.Status.Interfaces)
+			}
+			return err
+		})
+	}
+	pool(t, "second", "10.77.0.100-10.77.0.109")
+	balancerWith(t, "second", func(svc *corev1.Service) {
+		svc.Annotations = map[string]string{v1beta1.AnnotationAddressPool: "second"}
+	})
+	address, err := bed.Address(background(t), "second")
+	must(t, err)
+	page, err := bed.Page(background(t), address)
+	must(t, err)
+	t.Logf("http://%s/: %s", address, page)
+	w, err := bed.WatchSecond(address)
+	must(t, err)
+	t.Cleanup(func() { must(t, w.Close()) })
+	oneAnswers(t, w, address)
+
+	last := leader(t)
+	owner := nodeOf(w.All(address).Last)
+	if owner == last { // another one dies
+		must(t, bed.Drain(background(t), owner, true))
+		eventually.Succeed(t, within, "another node than "+owner+" answers", func(context.Context) error {
+			if got := w.Since(time.Now().Add(-time.Second), address); len(got.Owners) != 1 || got.Last == macs[owner] {
+				return fmt.Errorf("%+v", got)
+			}
+			return nil
+		})
+		must(t, bed.Drain(background(t), owner, false))
+		owner = nodeOf(w.All(address).Last)
+	}
+	killed := time.Now()
+	must(t, bed.Cluster.Kill(owner))
+	takenOver(t, w, address, killed, macs[owner])
+	silentAtMost(t, w, address, killed, failover)
+
+	// All others but one die: the one that is left receives from nobody but hosts that ask.
+	next := nodeOf(w.All(address).Last)
+	if next == last {
+		last = except(except(bed.Cluster.Nodes(), owner), next)[0]
+	}
+	killed = time.Now()
+	for _, node := range except(except(bed.Cluster.Nodes(), owner), last) {
+		must(t, bed.Cluster.Kill(node))
+	}
+	takenOver(t, w, address, killed, macs[next])
+	silentAtMost(t, w, address, killed, failover)
+	if got := w.All(address).Last; got != macs[last] {
+		t.Errorf("%s answers for %s, want %s, which is left", got, address, macs[last])
+	}
+}
+
+// silentAtMost checks that no longer than some time nobody has answered since another time.
+func silentAtMost(t *testing.T, w *scenario.Watch, address string, since time.Time, most time.Duration) {
+	t.Helper()
+	if got := w.Since(since, address); got.Silent > most {
+		t.Errorf("nobody answered for %s for %s, want %s at most", address, got.Silent, most)
+	}
+}

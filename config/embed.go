@@ -5,7 +5,7 @@ package config
 
 import "embed"
 
-// Files are the kustomizations controller, speaker and removal.
+// Files are the kustomizations controller, speaker, removal and monitoring.
 //
-//go:embed controller/*.yaml speaker/*.yaml removal/*.yaml
+//go:embed controller/*.yaml speaker/*.yaml removal/*.yaml monitoring/*.yaml
 var Files embed.FS

@@ -132,6 +132,13 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	Images ImagesSpec `json:"images,omitempty,omitzero"`
 
+	// monitoring says whether the operator makes a ServiceMonitor, lbstack in its namespace, with
+	// which the Prometheus operator reads the metrics of all programs: Auto, where the API server has
+	// this kind, also when it gets it later; Disabled, never. Default: Auto.
+	// +kubebuilder:default=Auto
+	// +optional
+	Monitoring Monitoring `json:"monitoring,omitempty"`
+
 	// patches change the objects that the operator makes, in order, for what no other field can
 	// set. One that has no target, is invalid or changes what lbstack depends on is reported with its
 	// path in the condition Ready (SpecInvalid), and nothing is changed before it is corrected. At

@@ -61,12 +61,12 @@ func run(ctx context.Context, o manager.Options, logLevel, image string) (err er
 	}
 	cluster, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
-		return fmt.Errorf("preparing to read the version of the API server: %w", err)
+		return fmt.Errorf("preparing to read the version and the kinds of the API server: %w", err)
 	}
 	stacks := &stack.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: notify.New(mgr.GetEventRecorder(o.Name)), Image: image, Version: version.Version, Namespace: o.Namespace,
 		OperatorCondition: os.Getenv("OPERATOR_CONDITION_NAME"),
-		Kubernetes:        cluster.ServerVersion, Schemas: stack.Schemas(cluster.RESTClient()), Drift: stack.NewDrift(metrics.Registry),
+		Kubernetes:        cluster.ServerVersion, Kinds: cluster.ServerResourcesForGroupVersion, Schemas: stack.Schemas(cluster.RESTClient()), Drift: stack.NewDrift(metrics.Registry),
 	}
 	if err := stacks.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the LoadBalancerStack controller: %w", err)

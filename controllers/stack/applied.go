@@ -17,6 +17,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/manifests"
 )
 
 // applied remembers what the operator applied last, and how the object was then: one that
@@ -108,9 +109,12 @@ func (a *applied) keep(wanted []*unstructured.Unstructured) {
 	a.restores.Keep(func(ref v1beta1.ObjectReference) bool { return stay[ref] })
 }
 
-// cached returns an object of the operator from the cache, nil if it has none. It is
-// without managed fields.
+// cached returns an object of the operator from the cache, nil if it has none; an object of a kind
+// that is not watched it reads. It is without managed fields.
 func (r *Reconciler) cached(ctx context.Context, ref v1beta1.ObjectReference) (*unstructured.Unstructured, error) {
+	if gvkOf(ref) == manifests.ServiceMonitor().GroupVersionKind {
+		return r.uncached(ctx, ref)
+	}
 	typed, err := r.Client.Scheme().New(gvkOf(ref))
 	if err != nil {
 		return nil, fmt.Errorf("reading the %s: %w", describe(ref), err)

@@ -49,8 +49,8 @@ func forced(stack *v1beta1.LoadBalancerStack) string {
 
 // render returns the objects that the spec asks for. It notes in f which fields of the spec
 // cannot be followed; the objects are for observing only then.
-func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, f *findings) ([]*unstructured.Unstructured, error) {
-	wanted, err := manifests.Render(manifests.Options{Spec: spec, Image: r.Image, Namespace: r.Namespace})
+func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, serviceMonitors bool, f *findings) ([]*unstructured.Unstructured, error) {
+	wanted, err := manifests.Render(manifests.Options{Spec: spec, Image: r.Image, Namespace: r.Namespace, ServiceMonitors: serviceMonitors})
 	var invalid *manifests.InvalidError
 	if !errors.As(err, &invalid) {
 		return wanted, err

@@ -58,6 +58,9 @@ type Reconciler struct {
 	Kubernetes func() (*apiversion.Info, error)
 	// Schemas reads the schemas of lbstack's kinds from the API server, by kind.
 	Schemas func(context.Context) (map[string]*preflight.Schema, error)
+	// Kinds returns the kinds that the API server has of a version of a group; nil: there is
+	// never a ServiceMonitor.
+	Kinds func(groupVersion string) (*metav1.APIResourceList, error)
 
 	applied   applied
 	conflicts retry.Limiter
@@ -96,7 +99,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 
 // install writes what is wanted and prunes what no longer is. Whatever happens is reported.
 func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
-	f := findings{generation: stack.Generation, spec: stack.Spec, version: r.Version, inventory: stack.Status.Inventory, restraint: restraintOf(stack)}
+	f := findings{generation: stack.Generation, spec: stack.Spec, version: r.Version, inventory: stack.Status.Inventory, restraint: restraintOf(stack),
+		monitored: r.Kinds != nil && stack.Spec.Monitoring != v1beta1.MonitoringDisabled}
 	if f.handled = forced(stack); f.handled != "" && f.restraint == nil {
 		r.applied, r.fits = applied{}, false
 	}
@@ -104,8 +108,10 @@ func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	if f.blind() && apierrors.IsConflict(failed) {
 		return reconcile.Result{}, failed // the stack is another one by now
 	}
-	failed = errors.Join(failed, r.report(ctx, stack, f))
-	return reconcile.Result{RequeueAfter: next(f)}, failed
+	if failed = errors.Join(failed, r.report(ctx, stack, f)); failed != nil {
+		return reconcile.Result{}, failed // tried again with backoff
+	}
+	return reconcile.Result{RequeueAfter: next(f)}, nil
 }
 
 // pass brings the cluster to what the spec asks for, and notes in f what it found.
@@ -118,7 +124,11 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		ctrllog.FromContext(ctx).Info("nothing is done", "why", f.unfit.message)
 		return nil
 	}
-	wanted, err := r.render(stack.Spec, f)
+	serviceMonitors, unread := r.hasServiceMonitors(stack.Status.Inventory)
+	if unread != nil {
+		f.applyFailed = append(f.applyFailed, unread.Error())
+	}
+	wanted, err := r.render(stack.Spec, serviceMonitors, f)
 	if err != nil {
 		f.renderFailed = err.Error()
 		return nil
@@ -152,7 +162,7 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		f.applyFailed = append(f.applyFailed, err.Error())
 	}
 	f.inventory = without(steps.inventory, gone)
-	return errors.Join(append(failed, err, r.examine(ctx, stack, around, f))...)
+	return errors.Join(append(failed, unread, err, r.examine(ctx, stack, around, f))...)
 }
 
 // next says when to look again without being asked.
@@ -164,7 +174,7 @@ func next(f findings) time.Duration {
 	}{
 		{f.unfit != nil, lookForUpgrade}, {f.unfit != nil && f.unfit.reason == v1beta1.ReasonCRDsOutdated, lookForForeign}, {!f.blind() && !allSettled(f.components), lookAgain}, {len(f.foreign) > 0, lookForForeign},
 		{len(f.refused) > 0, lookForForeign}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
-		{f.restore > 0, f.restore},
+		{f.restore > 0, f.restore}, {f.monitored, lookForMonitoring},
 	} {
 		if look.needed {
 			soonest = sooner(soonest, look.after)
@@ -235,7 +245,7 @@ func (r *Reconciler) lookUp(ctx context.Context, ref v1beta1.ObjectReference) (*
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(gvkOf(ref))
 	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, object)
-	if apierrors.IsNotFound(err) {
+	if isAbsent(err) {
 		return nil, nil
 	}
 	if err != nil {

@@ -103,6 +103,7 @@ func TestNextLookIsAsSoonAsNeeded(t *testing.T) {
 		{name: "pass that ended early has its own retry", found: findings{readFailed: "timeout"}},
 		{name: "one of several that waits is enough", found: findings{components: append(settled, workload("speaker", 1))}, want: lookAgain},
 		{name: "objects of others are in no watch", found: findings{components: settled, foreign: foreign}, want: lookForForeign},
+		{name: "ServiceMonitor is in no watch", found: findings{components: settled, monitored: true}, want: lookForMonitoring},
 		{name: "when nothing is installed it is looked at soon", want: lookAgain},
 	}
 	for _, tt := range tests {

@@ -22,9 +22,8 @@ type Kind struct {
 	Namespaced bool
 }
 
-// Kinds lists every kind that Render makes, in the order in which objects are
-// installed: what others need comes first, workloads come last. Whoever
-// watches for changes of what was rendered watches these.
+// Kinds lists every kind that Render makes and every cluster has, in the order in which objects
+// are installed: what others need comes first, workloads come last. These are watched.
 func Kinds() []Kind {
 	return []Kind{
 		// Policies restrict what the role of the speakers grants, and protect what the operator
@@ -44,10 +43,18 @@ func Kinds() []Kind {
 	}
 }
 
-// rank returns the place of a kind in the order of Kinds, -1 if it is not
-// there.
+// ServiceMonitor is a kind of the Prometheus operator. Render makes an object of it last, where
+// the API server has the kind. It is none of Kinds, since it cannot be watched elsewhere.
+func ServiceMonitor() Kind {
+	return Kind{schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}, true}
+}
+
+// kinds are all kinds that Render makes, in order.
+func kinds() []Kind { return append(Kinds(), ServiceMonitor()) }
+
+// rank returns the place of a kind in the order of kinds, -1 if it is not there.
 func rank(gvk schema.GroupVersionKind) int {
-	return slices.IndexFunc(Kinds(), func(k Kind) bool { return k.GroupVersionKind == gvk })
+	return slices.IndexFunc(kinds(), func(k Kind) bool { return k.GroupVersionKind == gvk })
 }
 
 func sortForInstall(objects []*unstructured.Unstructured) {
@@ -66,7 +73,7 @@ func finish(object *unstructured.Unstructured, namespace string) error {
 	if at < 0 {
 		return fmt.Errorf("the manifests hold a %s, which the operator neither watches nor may write", object.GroupVersionKind())
 	}
-	if Kinds()[at].Namespaced {
+	if kinds()[at].Namespaced {
 		object.SetNamespace(namespace)
 	}
 	labels := object.GetLabels()

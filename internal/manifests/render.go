@@ -24,6 +24,8 @@ type Options struct {
 	Image string
 	// Namespace of the operator and the components.
 	Namespace string
+	// ServiceMonitors says that the API server has this kind.
+	ServiceMonitors bool
 }
 
 // Render returns every object of the stack, in the order in which they are
@@ -35,7 +37,11 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	var objects []*unstructured.Unstructured
+	monitored := o.ServiceMonitors && o.Spec.Monitoring != v1beta1.MonitoringDisabled
 	for _, object := range built {
+		if object.GroupVersionKind() == ServiceMonitor().GroupVersionKind && !monitored {
+			continue
+		}
 		objects = append(objects, object.DeepCopy())
 	}
 	for _, object := range objects {
@@ -76,7 +82,7 @@ func build() (objects []*unstructured.Unstructured, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, component := range []string{componentController, componentSpeaker, "removal"} {
+	for _, component := range []string{componentController, componentSpeaker, "removal", "monitoring"} {
 		resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, component)
 		if err != nil {
 			return nil, fmt.Errorf("building the manifests of the %s: %w", component, err)

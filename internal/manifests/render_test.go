@@ -30,8 +30,9 @@ func defaultOptions() Options {
 
 func fullOptions() Options {
 	return Options{
-		Namespace: "load-balancers",
-		Image:     "registry.example:5000/lb@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+		Namespace:       "load-balancers",
+		ServiceMonitors: true,
+		Image:           "registry.example:5000/lb@sha256:0000000000000000000000000000000000000000000000000000000000000000",
 		Spec: v1beta1.LoadBalancerStackSpec{
 			LoadBalancerClass: "example.com/lb",
 			IPAddressPools: []v1beta1.StackIPAddressPool{
@@ -242,7 +243,7 @@ func TestEveryObjectIsLabelledAndInItsNamespace(t *testing.T) {
 			t.Errorf("%s %s: label %s: got %q, want %q", object.GetKind(), object.GetName(), v1beta1.LabelManagedBy, got, v1beta1.ManagedByOperator)
 		}
 		want := ""
-		if Kinds()[rank(object.GroupVersionKind())].Namespaced {
+		if kinds()[rank(object.GroupVersionKind())].Namespaced {
 			want = "load-balancers"
 		}
 		if got := object.GetNamespace(); got != want {

@@ -37,6 +37,7 @@ func TestRights_OperatorUsesAllThatItHas(t *testing.T) {
 	if err := client.IgnoreNotFound(b.Delete(t.Context(), lease)); err != nil {
 		t.Fatal(err)
 	}
+	b.serviceMonitors()
 	const metrics = "127.0.0.1:17899"
 	operator := b.operatorServing(metrics)
 	b.stack(routersSpec())
@@ -72,13 +73,15 @@ func TestRights_OperatorUsesAllThatItHas(t *testing.T) {
 		remove(t, b.Client, object)
 		b.exists(object)
 	}
+	b.monitored(true, within)
 	create(t, b.Client, &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "rights"}})
 	create(t, b.Client, &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "rights-0"}, Node: "rights"})
 	b.servedService("rights", "192.168.1.241", true)
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) {
-		s.Removal.Addresses = v1beta1.AddressesRelease
+		s.Removal.Addresses, s.Monitoring = v1beta1.AddressesRelease, v1beta1.MonitoringDisabled
 		s.IPAddressPools, s.L2Advertisements, s.BGPPeers, s.BGPAdvertisements, s.BFDProfiles, s.Communities = nil, nil, nil, nil, nil, nil
 	})
+	b.monitored(false, within)
 	b.removeStack()
 
 	exact()

@@ -25,6 +25,8 @@ vtysh                       frr
 bird                        bird2
 birdc                       bird2
 nsenter                     util-linux
+prometheus                  prometheus
+promtool                    prometheus
 ps                          procps
 gcc                         gcc
 /usr/include/stdlib.h       libc6-dev
@@ -76,7 +78,7 @@ command -v apt-get >/dev/null ||
 echo "prerequisites: missing:$missing; installing$packages"
 export DEBIAN_FRONTEND=noninteractive
 # The test bed starts a containerd of its own for each node, and tests their own
-# routers; the services of the machine stay off. At run level 1 maintainer scripts
+# routers and Prometheus; the services of the machine stay off. At run level 1 maintainer scripts
 # do not start services, and where systemd runs they are stopped below.
 export RUNLEVEL=1
 # shellcheck disable=SC2086 # one word per package
@@ -87,7 +89,7 @@ if ! apt-get install -y -qq --no-install-recommends $packages; then
   apt-get install -y -qq --no-install-recommends $packages || fail "apt-get could not install$packages: see above for its reason"
 fi
 if [ -d /run/systemd/system ]; then
-  for service in containerd:containerd frr:frr bird2:bird; do
+  for service in containerd:containerd frr:frr bird2:bird prometheus:prometheus; do
     case " $packages " in
     *" ${service%:*} "*) systemctl disable --now --quiet "${service#*:}" ;;
     esac

@@ -18,6 +18,8 @@ OPERATOR_SDK := $(BIN)/operator-sdk
 OPERATOR_SDK_VERSION := v1.42.3
 OPM := $(BIN)/opm
 OPM_VERSION := v1.65.0
+HELM := $(BIN)/helm
+HELM_VERSION := v3.18.6
 BUNDLE_IMG ?= ghcr.io/lbstack/lbstack-bundle:$(VERSION)
 KUBECTL ?= $(DEVCLUSTER) kubectl
 BENCH_COUNT ?= 5
@@ -95,6 +97,14 @@ $(OPM): hack/olm/go.sum
 		-ldflags "-s -w -X github.com/operator-framework/operator-registry/cmd/opm/version.opmVersion=$(OPM_VERSION)" \
 		-o $(CURDIR)/$@ github.com/operator-framework/operator-registry/cmd/opm
 
+# Helm is built in the module of operator-sdk, which has its libraries: what they share is compiled once.
+# Its charts see the version of its Kubernetes libraries, as in its releases.
+$(HELM): hack/operator-sdk/go.sum
+	@echo "building helm"
+	@go -C hack/operator-sdk build -o $(CURDIR)/$@ -ldflags "-s -w -X helm.sh/helm/v3/internal/version.version=$(HELM_VERSION) \
+		-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=33 \
+		-X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=33" helm.sh/helm/v3/cmd/helm
+
 ##@ Build
 
 .PHONY: build
@@ -135,10 +145,15 @@ bundle: manifests $(OPERATOR_SDK) ## Generate and validate the OLM bundle.
 catalog: $(OPM) ## Generate and validate the OLM catalogue, from catalog/releases.yaml and the bundle.
 	@go run ./hack/catalog -version $(VERSION) -image $(BUNDLE_IMG) -opm $(OPM)
 
+.PHONY: chart
+chart: manifests ## Generate the CRDs and the templates of the Helm chart.
+	@go run ./hack/chart -version $(VERSION)
+
 .PHONY: bundle-check
-bundle-check: $(OPERATOR_SDK) $(OPM) ## Check that the OLM bundle and the catalogue are up to date and valid.
+bundle-check: $(OPERATOR_SDK) $(OPM) ## Check that the OLM bundle, the catalogue and the Helm chart are up to date, and valid.
 	@go run ./hack/bundle -check -version $(VERSION) -image $(IMG) -operator-sdk $(OPERATOR_SDK)
 	@go run ./hack/catalog -check -version $(VERSION) -image $(BUNDLE_IMG) -opm $(OPM)
+	@go run ./hack/chart -check -version $(VERSION)
 
 ##@ Test
 
@@ -177,7 +192,7 @@ test-fuzz: ## Run every fuzz target with a bounded number of inputs.
 	@hack/fuzz.sh $(FUZZ_INPUTS) $(FUZZ)
 
 .PHONY: test-integration
-test-integration: ## Run the tests against a real API server.
+test-integration: $(HELM) ## Run the tests against a real API server.
 	go -C hack/devcluster test -count=1 -timeout 60m ./controlplane
 	hack/integration.sh
 

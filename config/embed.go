@@ -9,3 +9,8 @@ import "embed"
 //
 //go:embed controller/*.yaml speaker/*.yaml removal/*.yaml monitoring/*.yaml
 var Files embed.FS
+
+// CRDs are the CustomResourceDefinitions of this version.
+//
+//go:embed crd/bases/*.yaml
+var CRDs embed.FS

@@ -1,0 +1,77 @@
+// Package crds brings the CustomResourceDefinitions of a cluster to the version of the program. The
+// operator does so only when it is started for that, with --upgrade-crds: by a tool that installs CRDs and never
+// changes them, such as Helm. It has no right to it otherwise.
+package crds
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// Upgrade creates or replaces each CRD of the files. It goes on after an error, and returns all. A
+// spec is replaced as a whole: with server-side apply a field that another manager wrote, such as
+// the tool that installed the CRD, would stay in the schema after it has gone from the file. The API server
+// refuses a CRD without a version in which objects are stored, so that a downgrade loses none.
+func Upgrade(ctx context.Context, c client.Client, files fs.FS) error {
+	names, err := fs.Glob(files, "crd/bases/*.yaml")
+	if err != nil {
+		return fmt.Errorf("listing the CRDs of this version: %w", err)
+	}
+	var failed []error
+	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return fmt.Errorf("reading the CRD of this version %s: %w", name, err)
+		}
+		crd := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(text, &crd.Object); err != nil {
+			return fmt.Errorf("reading the CRD of this version %s: %w", name, err)
+		}
+		if err := replace(ctx, c, crd); err != nil {
+			failed = append(failed, fmt.Errorf("CustomResourceDefinition %s: %w", crd.GetName(), err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func replace(ctx context.Context, c client.Client, crd *unstructured.Unstructured) error {
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		present := &unstructured.Unstructured{}
+		present.SetGroupVersionKind(crd.GroupVersionKind())
+		err := c.Get(ctx, client.ObjectKeyFromObject(crd), present)
+		if apierrors.IsNotFound(err) {
+			if err := c.Create(ctx, crd.DeepCopy()); err != nil {
+				return fmt.Errorf("creating it: %w", err)
+			}
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("reading it: %w", err)
+		}
+		present.Object["spec"] = crd.Object["spec"]
+		present.SetAnnotations(merged(present.GetAnnotations(), crd.GetAnnotations()))
+		present.SetLabels(merged(present.GetLabels(), crd.GetLabels()))
+		if err := c.Update(ctx, present); err != nil {
+			return fmt.Errorf("replacing its spec: %w", err)
+		}
+		return nil
+	})
+}
+
+// merged adds what the file has to what is there: the tool that installed the CRD has its own.
+func merged(present, file map[string]string) map[string]string {
+	if present == nil {
+		present = map[string]string{}
+	}
+	for key, value := range file {
+		present[key] = value
+	}
+	return present
+}

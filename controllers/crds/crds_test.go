@@ -1,0 +1,100 @@
+package crds
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+)
+
+var files = fstest.MapFS{
+	"crd/bases/as.yaml":            {Data: []byte("apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: as, annotations: {generator: v2}}\nspec: {scope: Cluster}\n")},
+	"crd/bases/bs.yaml":            {Data: []byte("apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: bs}\nspec: {scope: Cluster}\n")},
+	"crd/kustomization.yaml":       {Data: []byte("no CRD")},
+	"controller/deployment.yaml":   {Data: []byte("no CRD")},
+	"crd/bases/README":             {Data: []byte("no CRD")},
+	"crd/bases/older/as.yaml":      {Data: []byte("no CRD")},
+	"speaker/crd/bases/other.yaml": {Data: []byte("no CRD")},
+}
+
+func TestUpgrade(t *testing.T) {
+	tests := []struct {
+		name    string
+		present []client.Object
+		refuse  string // update of this CRD
+		want    map[string]any
+		err     string
+	}{
+		{"CRDs that do not exist are created", nil, "", map[string]any{"as": spec("Cluster"), "bs": spec("Cluster")}, ""},
+		{"the spec of one that exists is replaced as a whole", []client.Object{crd("as", map[string]any{"scope": "Namespaced", "gone": true})}, "", map[string]any{"as": spec("Cluster"), "bs": spec("Cluster")}, ""},
+		{"one that is refused stops no other", []client.Object{crd("as", spec("Namespaced")), crd("bs", spec("Namespaced"))}, "as", map[string]any{"as": spec("Namespaced"), "bs": spec("Cluster")},
+			"CustomResourceDefinition as: replacing its spec: no"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			conflicts := 2
+			c := fake.NewClientBuilder().WithScheme(runtime.NewScheme()).WithObjects(tt.present...).WithInterceptorFuncs(interceptor.Funcs{
+				Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
+					if object.GetName() == tt.refuse {
+						return errors.New("no")
+					}
+					if conflicts--; conflicts >= 0 {
+						return apierrors.NewConflict(schema.GroupResource{Resource: "customresourcedefinitions"}, object.GetName(), errors.New("changed"))
+					}
+					return c.Update(ctx, object, options...)
+				},
+			}).Build()
+			err := Upgrade(t.Context(), c, files)
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("error %v, want %q", err, tt.err)
+			}
+			got := map[string]any{}
+			for name := range tt.want {
+				object := crd(name, nil)
+				if err := c.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
+					t.Fatal(err)
+				}
+				got[name] = object.Object["spec"]
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("specs by CRD (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUpgrade_LeavesWhatAnotherToolWrote(t *testing.T) {
+	present := crd("as", spec("Cluster"))
+	present.SetAnnotations(map[string]string{"generator": "v1", "tool": "helm"})
+	c := fake.NewClientBuilder().WithScheme(runtime.NewScheme()).WithObjects(present).Build()
+	if err := Upgrade(t.Context(), c, files); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(present), present); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"generator": "v2", "tool": "helm"}, present.GetAnnotations()); diff != "" {
+		t.Errorf("annotations (-want +got):\n%s", diff)
+	}
+}
+
+func spec(scope string) map[string]any { return map[string]any{"scope": scope} }
+
+func crd(name string, spec map[string]any) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}}
+	object.SetName(name)
+	if spec != nil {
+		object.Object["spec"] = spec
+	}
+	return object
+}

@@ -1,0 +1,205 @@
+// Command chart makes the generated part of the Helm chart from config/default: the CRDs, and a template
+// for every other object. Values, their schema, notes and the stack are written by hand in charts/lbstack.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lbstack/lbstack/hack/generated"
+	"github.com/lbstack/lbstack/hack/manifests"
+)
+
+const chart = "charts/lbstack"
+
+// What is generated below the chart.
+var written = []string{"Chart.yaml", "crds", "templates/generated"}
+
+func main() {
+	version := flag.String("version", "", "version of the chart and of lbstack, vMAJOR.MINOR.PATCH")
+	check := flag.Bool("check", false, "change nothing, and fail if the chart is not up to date")
+	flag.Parse()
+	if err := run(*version, *check); err != nil {
+		fmt.Fprintln(os.Stderr, "chart:", err)
+		os.Exit(1)
+	}
+}
+
+func run(version string, check bool) error {
+	objects, err := manifests.Render("config/default", "")
+	if err != nil {
+		return err
+	}
+	about, err := os.ReadFile(filepath.Join(chart, "Chart.yaml"))
+	if err != nil {
+		return fmt.Errorf("reading the chart: %w", err)
+	}
+	files, err := files(objects)
+	if err != nil {
+		return err
+	}
+	if files["Chart.yaml"], err = setVersion(string(about), version); err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "lbstack-chart-")
+	if err != nil {
+		return fmt.Errorf("making a folder for the chart: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	for name, text := range files {
+		file := filepath.Join(scratch, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return fmt.Errorf("making a folder for %s: %w", name, err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	if check {
+		if err := generated.Check(scratch, chart, written...); err != nil {
+			return fmt.Errorf("the Helm chart is not up to date, `make chart` updates it:\n%w", err)
+		}
+		return nil
+	}
+	return generated.Replace(scratch, chart, written...)
+}
+
+// files returns the generated files by their name in the chart. The namespace is the user's: Helm
+// installs into one that is there.
+func files(objects []*unstructured.Unstructured) (map[string]string, error) {
+	files := map[string]string{}
+	for _, object := range objects {
+		switch object.GetKind() {
+		case "Namespace":
+			continue
+		case "CustomResourceDefinition":
+			text, err := yaml.Marshal(object.Object)
+			if err != nil {
+				return nil, fmt.Errorf("writing the CRD %s: %w", object.GetName(), err)
+			}
+			files["crds/"+object.GetName()+".yaml"] = string(text)
+			continue
+		}
+		text, err := template(object)
+		if err != nil {
+			return nil, fmt.Errorf("making a template of the %s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+		files["templates/generated/"+strings.ToLower(object.GetKind())+"-"+object.GetName()+".yaml"] = text
+	}
+	return files, nil
+}
+
+// A mark is a value that stands for a part of the template until the object is written as YAML:
+// «expression» for a value, «block expression» for a list or an object, and «with expression» for one that is
+// left out when it is empty.
+var mark = regexp.MustCompile(`(?m)^( *)([-\w./]+): «(block|with) (.+)»\n`)
+
+// template returns an object as a template of Helm.
+func template(object *unstructured.Unstructured) (string, error) {
+	if object.GetNamespace() != "" {
+		object.SetNamespace("«.Release.Namespace»")
+	}
+	subjects, found, err := unstructured.NestedSlice(object.Object, "subjects")
+	if err != nil {
+		return "", err
+	}
+	if found {
+		for _, subject := range subjects {
+			if subject, ok := subject.(map[string]any); ok {
+				subject["namespace"] = "«.Release.Namespace»"
+			}
+		}
+		if err := unstructured.SetNestedSlice(object.Object, subjects, "subjects"); err != nil {
+			return "", err
+		}
+	}
+	if object.GetKind() == "Deployment" {
+		if err := markDeployment(object); err != nil {
+			return "", err
+		}
+	}
+	raw, err := yaml.Marshal(object.Object)
+	if err != nil {
+		return "", err
+	}
+	text := string(raw)
+	if strings.Contains(text, "{{") {
+		return "", errors.New("it has text that Helm would take for a template")
+	}
+	text = mark.ReplaceAllStringFunc(text, func(line string) string {
+		part := mark.FindStringSubmatch(line)
+		indent, key, form, expression := part[1], part[2], part[3], part[4]
+		if form == "with" {
+			return fmt.Sprintf("%[1]s{{- with %[2]s }}\n%[1]s%[3]s:\n%[1]s  {{- toYaml . | nindent %[4]d }}\n%[1]s{{- end }}\n", indent, expression, key, len(indent)+2)
+		}
+		return fmt.Sprintf("%[1]s%[2]s:\n%[1]s  {{- toYaml %[3]s | nindent %[4]d }}\n", indent, key, expression, len(indent)+2)
+	})
+	return strings.NewReplacer("«", "{{ ", "»", " }}").Replace(text), nil
+}
+
+// markDeployment puts marks for the values into the Deployment of the operator.
+func markDeployment(object *unstructured.Unstructured) error {
+	pod := []string{"spec", "template", "spec"}
+	containers, _, err := unstructured.NestedSlice(object.Object, append(pod, "containers")...)
+	if err != nil {
+		return err
+	}
+	if len(containers) != 1 {
+		return fmt.Errorf("it has %d containers: only one has values", len(containers))
+	}
+	container, ok := containers[0].(map[string]any)
+	if !ok {
+		return errors.New("its container is not an object")
+	}
+	container["image"] = `«include "lbstack.image" .»`
+	container["imagePullPolicy"] = "«.Values.image.pullPolicy»"
+	container["resources"] = "«block .Values.resources»"
+	container["args"] = []any{"--log-level=«.Values.logLevel»"}
+	variables, _ := container["env"].([]any)
+	for _, variable := range variables {
+		if variable, ok := variable.(map[string]any); ok && variable["name"] == manifests.RelatedImage {
+			variable["value"] = `«include "lbstack.image" .»`
+		}
+	}
+	if err := unstructured.SetNestedSlice(object.Object, containers, append(pod, "containers")...); err != nil {
+		return err
+	}
+	for field, expression := range map[string]string{
+		"affinity": "«with .Values.affinity»", "imagePullSecrets": "«with .Values.imagePullSecrets»", "nodeSelector": "«block .Values.nodeSelector»",
+		"priorityClassName": "«.Values.priorityClassName»", "tolerations": "«with .Values.tolerations»",
+	} {
+		if err := unstructured.SetNestedField(object.Object, expression, append(pod, field)...); err != nil {
+			return err
+		}
+	}
+	if err := unstructured.SetNestedField(object.Object, "«with .Values.podAnnotations»", "spec", "template", "metadata", "annotations"); err != nil {
+		return err
+	}
+	return unstructured.SetNestedField(object.Object, "«.Values.replicas»", "spec", "replicas")
+}
+
+var versions = regexp.MustCompile(`(?m)^(version|appVersion): .*$`)
+
+// setVersion sets both versions of Chart.yaml: the chart has that of lbstack.
+func setVersion(about, version string) (string, error) {
+	if !strings.HasPrefix(version, "v") {
+		return "", fmt.Errorf("version %q is not vMAJOR.MINOR.PATCH", version)
+	}
+	if len(versions.FindAllString(about, -1)) != 2 {
+		return "", errors.New("Chart.yaml has not one line with version and one with appVersion")
+	}
+	return versions.ReplaceAllStringFunc(about, func(line string) string {
+		if strings.HasPrefix(line, "appVersion") {
+			return "appVersion: " + version
+		}
+		return "version: " + strings.TrimPrefix(version, "v")
+	}), nil
+}

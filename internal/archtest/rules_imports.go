@@ -5,6 +5,7 @@ var pure = []string{
 	"./internal/lb/...", "./internal/ipam/...", "./internal/election/...",
 	"./internal/delta/...", "./internal/routes/...", "./internal/bfd/...", "./internal/bgp", "./internal/bgp/session",
 	"./internal/advertise/...", "./internal/mesh/...", "./internal/ownership/...", "./internal/reports/...", "./internal/keyring/...", "./internal/preflight/...",
+	"./internal/rollout/...",
 }
 
 // ImportRules are the import rules of the house.

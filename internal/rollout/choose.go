@@ -1,0 +1,140 @@
+package rollout
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// choose begins the next steps.
+func (d *decision) choose() {
+	if !d.stepping() || d.next.forward() && (d.harm() != "" || !d.controllerReady()) {
+		return
+	}
+	working, broken := d.split()
+	if d.next.Phase == Canary {
+		if d.busy() || d.proven() {
+			return
+		}
+		// One that works shows more. One that does not costs nothing, where nothing else fits.
+		_ = slices.ContainsFunc(working, d.start) || slices.ContainsFunc(broken, d.start)
+		return
+	}
+	for _, name := range broken {
+		d.start(name)
+	}
+	for _, name := range working {
+		d.start(name)
+	}
+}
+
+// start begins a step on a node, unless too many are unavailable.
+func (d *decision) start(name lb.NodeName) bool {
+	node, steps := d.Nodes[name], d.next.Steps
+	broken := !node.works()
+	switch {
+	case len(steps) >= MaxSteps:
+		return false
+	case node.Pod.Ready && d.unavailable(name, steps) >= d.most():
+		return false
+	case !broken || d.next.Phase != Installing:
+		if d.underWay(steps) >= d.most() {
+			return false
+		}
+	}
+	step := Step{Node: name, Pod: node.Pod.ID, Since: d.now, Broken: broken, Gap: d.gap(name, steps)}
+	if node.Report != nil {
+		for _, peer := range slices.Sorted(maps.Keys(node.Report.Sessions)) {
+			if node.Report.Sessions[peer] {
+				step.Sessions = append(step.Sessions, peer)
+			}
+		}
+	}
+	d.next.Steps = append(steps, step)
+	return true
+}
+
+// split returns the nodes to change whose speaker works, and those whose does not, in the order
+// in which they are changed: those that announce the fewest addresses first, but on the way
+// back, on which they are what the former revision harms most, last.
+func (d *decision) split() (working, broken []lb.NodeName) {
+	for _, name := range d.candidates() {
+		pod := d.Nodes[name].Pod
+		switch {
+		case d.Nodes[name].works():
+			working = append(working, name)
+		case pod.Ready || !d.next.forward() || d.elapsed(pod.Since) >= blip:
+			broken = append(broken, name)
+		}
+	}
+	addresses := func(name lb.NodeName) int {
+		if r := d.Nodes[name].Report; r != nil {
+			return r.Addresses
+		}
+		return 0
+	}
+	slices.SortStableFunc(working, func(x, y lb.NodeName) int {
+		if d.next.Phase == RollingBack {
+			x, y = y, x
+		}
+		return cmp.Compare(addresses(x), addresses(y))
+	})
+	return working, broken
+}
+
+// candidates returns the nodes that are up, have another revision than the target, and no step.
+func (d *decision) candidates() []lb.NodeName {
+	var list []lb.NodeName
+	for _, name := range d.order {
+		if pod := d.Nodes[name].Pod; d.up(name) && pod != nil && !pod.Ending && !d.target(d.Nodes[name]) && !d.next.has(name) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// works reports whether a speaker is ready and the others receive from it.
+func (n Node) works() bool { return n.Pod != nil && !n.Pod.Ending && n.Pod.Ready && !n.Silent }
+
+// most returns how many nodes may be unavailable at a time.
+func (d *decision) most() int { return d.Settings.MaxUnavailable.of(d.total()) }
+
+// total returns how many nodes should have a speaker.
+func (d *decision) total() int {
+	total := 0
+	for _, node := range d.Nodes {
+		if node.Skip == "" || node.Down {
+			total++
+		}
+	}
+	return total
+}
+
+// unavailable counts the other nodes that are up and have no speaker that is ready, or a step.
+func (d *decision) unavailable(but lb.NodeName, steps []Step) int {
+	count := 0
+	for _, name := range d.order {
+		pod := d.Nodes[name].Pod
+		inStep := slices.ContainsFunc(steps, func(s Step) bool { return s.Node == name && !d.late(s) })
+		if name != but && d.up(name) && (inStep || pod == nil || pod.Ending || !pod.Ready) {
+			count++
+		}
+	}
+	return count
+}
+
+// underWay counts the steps that are not late.
+func (d *decision) underWay(steps []Step) int {
+	count := 0
+	for _, step := range steps {
+		if !d.late(step) {
+			count++
+		}
+	}
+	return count
+}
+
+// busy reports whether a step is under way.
+func (d *decision) busy() bool { return d.underWay(d.next.Steps) > 0 }

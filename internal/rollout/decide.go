@@ -1,0 +1,205 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// decision is a decision that is being made.
+type decision struct {
+	State
+	next  Stored
+	order []lb.NodeName // the nodes, by name
+	now   time.Time     // in full seconds
+}
+
+// Decide returns what to do next. It is a function of its input, which it does not change.
+// Invariants: a pod is deleted only in a step that is stored; at most MaxUnavailable steps that
+// are not late are under way; a pod that is ready is deleted only if no more than MaxUnavailable
+// nodes that are up are without a ready one then.
+func Decide(s State) Plan {
+	d := &decision{State: s, next: s.Stored, now: s.Now.Truncate(time.Second)}
+	d.order = slices.Sorted(maps.Keys(s.Nodes))
+	d.next.Steps = slices.Clone(s.Stored.Steps)
+	d.aim()
+	d.settle()
+	d.advance()
+	d.choose()
+	slices.SortFunc(d.next.Steps, func(x, y Step) int { return cmp.Compare(x.Node, y.Node) })
+	return Plan{Next: d.next, Controller: d.template(d.next.target()), Speaker: d.template(d.speakers()), Delete: d.deletions(), Progress: d.progress(), Again: d.again()}
+}
+
+// aim begins a rollout if another revision is wanted, or another try of the same.
+func (d *decision) aim() {
+	n := &d.next
+	retry := d.Retry != n.Retry && n.Failed() != Revision{}
+	n.Retry = d.Retry
+	changed := d.Wanted != n.Revision
+	switch {
+	case n.Good == Revision{}:
+		if changed || n.Phase != Installing {
+			d.begin(Installing)
+		}
+	case d.Wanted == n.Good:
+		if changed || !slices.Contains([]Phase{Complete, Speakers, RollingBack}, n.Phase) {
+			d.begin(RollingBack)
+		}
+	case changed, retry, !slices.Contains([]Phase{Controller, Canary, Speakers, RollingBack, RolledBack, Halted}, n.Phase):
+		d.begin(Controller)
+	case n.Phase == RollingBack && (d.Settings.Halt || !d.GoodStored):
+		d.turn(Halted)
+	case n.Phase == Halted && !d.Settings.Halt && d.GoodStored:
+		d.turn(RollingBack)
+	}
+}
+
+// begin starts over with the wanted revision.
+func (d *decision) begin(p Phase) {
+	d.next.Revision, d.next.Proven, d.next.Lost, d.next.Failure = d.Wanted, false, 0, Failure{}
+	d.turn(p)
+}
+
+// turn begins a phase with another target. Steps are dropped: the facts have the speakers that
+// do not work because of them.
+func (d *decision) turn(p Phase) {
+	d.next.Phase, d.next.Since, d.next.Steps = p, d.now, nil
+}
+
+// fail ends a rollout.
+func (d *decision) fail(node lb.NodeName, why string) {
+	d.next.Failure = Failure{Node: node, Why: why}
+	switch {
+	case d.Settings.Halt:
+		d.turn(Halted)
+	case !d.GoodStored:
+		d.next.Failure.Why += fmt.Sprintf(": the templates of the last good revision %s are gone, so that nothing is taken back", d.next.Good)
+		d.turn(Halted)
+	default:
+		d.turn(RollingBack)
+	}
+}
+
+// advance moves to the next phase once the present one is done.
+func (d *decision) advance() {
+	n := &d.next
+	if !d.available() {
+		return
+	}
+	switch n.Phase {
+	case Controller:
+		if d.controllerReady() {
+			n.Phase = Canary
+		} else if d.elapsed(n.Since) >= d.Settings.StepTimeout {
+			d.fail("", "the controller is not ready on the new revision"+detail(d.Controller.Problem))
+		}
+	case Canary:
+		if d.proven() && !d.busy() {
+			n.Phase = Speakers
+		}
+	case Installing, Speakers:
+		if d.done() && d.proven() && (!n.forward() || d.harm() == "" && !d.unshown()) {
+			n.Phase, n.Good, n.Lost = Complete, n.Revision, 0
+		}
+	case RollingBack:
+		if d.done() && n.Revision == n.Good {
+			n.Phase = Complete
+		} else if d.done() {
+			n.Phase = RolledBack
+		}
+	case Complete:
+		if len(d.candidates()) > 0 {
+			n.Phase, n.Since = Speakers, d.now
+		}
+	case RolledBack:
+		if len(d.candidates()) > 0 {
+			n.Phase, n.Since = RollingBack, d.now
+		}
+	}
+}
+
+// done reports whether the target runs wherever it can: late steps are not waited for, nor,
+// after a while, pods that nobody decided to replace.
+func (d *decision) done() bool {
+	if d.busy() || len(d.candidates()) > 0 || !d.controllerReady() {
+		return false
+	}
+	return d.elapsed(d.next.Since) >= d.Settings.StepTimeout || !slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
+		return d.up(name) && !d.next.has(name) && d.podGate(d.Nodes[name]) != ""
+	})
+}
+
+// proven reports whether the target works on a node: that there is none that is up proves
+// nothing, and a speaker that ran it before this rollout does so only if no other is left.
+func (d *decision) proven() bool {
+	if d.next.forward() && d.next.target().Speaker != d.next.Good.Speaker && !d.next.Proven && d.untried() {
+		return false
+	}
+	works := func(name lb.NodeName) bool {
+		return d.up(name) && !d.next.has(name) && d.podGate(d.Nodes[name]) == "" && d.Nodes[name].Report != nil
+	}
+	return len(d.order) == 0 || slices.ContainsFunc(d.order, works)
+}
+
+// unshown reports whether addresses should be announced and no speaker of the target announces any:
+// all that are announced are by former speakers on nodes that are skipped, or none is. Such a
+// revision is no good one yet, whatever the outages were before it.
+func (d *decision) unshown() bool {
+	if d.next.target().Speaker == d.next.Good.Speaker {
+		return false
+	}
+	wanted := len(d.Outages) > 0
+	for _, name := range d.order {
+		node := d.Nodes[name]
+		if node.Down || !node.works() || node.Report == nil || node.Report.Addresses == 0 {
+			continue
+		}
+		if d.target(node) {
+			return false
+		}
+		wanted = true
+	}
+	return wanted
+}
+
+// untried reports whether there are nodes on which the target can still be tried, now or when they
+// are up again.
+func (d *decision) untried() bool {
+	skipped := func(name lb.NodeName) bool { return !d.up(name) && !d.target(d.Nodes[name]) }
+	return len(d.candidates()) > 0 || slices.ContainsFunc(d.order, skipped)
+}
+
+// template returns a revision whose templates can be had, or none.
+func (d *decision) template(r Revision) Revision {
+	if d.next.Phase != Halted && (r == d.Wanted || r == d.next.Good && d.GoodStored) {
+		return r
+	}
+	return Revision{}
+}
+
+// available reports whether the templates of the target can be had.
+func (d *decision) available() bool {
+	return d.next.target() == d.Wanted || d.GoodStored
+}
+
+// speakers is the revision that new pods of the DaemonSet get: not the new one before the
+// controller has it.
+func (d *decision) speakers() Revision {
+	if d.next.Phase == Controller {
+		return d.next.Good
+	}
+	return d.next.target()
+}
+
+// elapsed returns how long something lasts, without the time in which the operator did not see
+// the cluster.
+func (d *decision) elapsed(since time.Time) time.Duration {
+	if d.SeenSince.After(since) {
+		since = d.SeenSince
+	}
+	return max(0, d.Now.Sub(since))
+}

@@ -1,0 +1,173 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// gate returns what a step waits for; empty: nothing.
+func (d *decision) gate(step Step, node Node) string {
+	if why := d.podGate(node); why != "" {
+		return why
+	}
+	if d.next.forward() && !d.controllerReady() {
+		return "the controller is not ready" + detail(d.Controller.Problem)
+	}
+	if node.Report == nil {
+		return "the speaker has not reported its state"
+	}
+	if step.Pod != "" {
+		if gap := d.gap(step.Node, d.next.Steps); gap > step.Gap {
+			return fmt.Sprintf("%d other speakers do not receive from the speaker or it does not receive from them, and %d did not before", gap, step.Gap)
+		}
+		if peer := d.lacks(step, node); peer != "" {
+			return fmt.Sprintf("the BGP session with %s was established before and is not", peer)
+		}
+	}
+	return d.harm()
+}
+
+// podGate returns what is wrong with the pod of a node as one of the target.
+func (d *decision) podGate(node Node) string {
+	switch pod := node.Pod; {
+	case pod == nil:
+		return "it has no speaker pod"
+	case pod.Ending:
+		return "its former speaker has not ended"
+	case !d.target(node):
+		return "its speaker has another revision" + detail(pod.Problem)
+	case !pod.Ready:
+		return "its speaker is not ready" + detail(pod.Problem)
+	case d.Now.Before(d.heldUntil(pod)):
+		return "its speaker has just become ready"
+	}
+	return ""
+}
+
+// heldUntil returns when a pod that is ready has been for long enough: longer after restarts,
+// but less than a step may take.
+func (d *decision) heldUntil(pod *Pod) time.Time {
+	long := hold << min(max(0, pod.Restarts), 6)
+	return pod.Since.Add(min(long, d.Settings.StepTimeout/2))
+}
+
+// gap counts the other speakers that miss the one of a node, or that it misses. Those that are
+// being replaced, do not work or are in another mesh do not count.
+func (d *decision) gap(name lb.NodeName, steps []Step) int {
+	node, count := d.Nodes[name], 0
+	for _, other := range d.order {
+		o := d.Nodes[other]
+		inStep := slices.ContainsFunc(steps, func(s Step) bool { return s.Node == other })
+		if other == name || inStep || !d.up(other) || !o.works() || node.Pod == nil || o.Pod.Mesh != node.Pod.Mesh {
+			continue
+		}
+		missed := o.Report != nil && slices.Contains(o.Report.Misses, name)
+		if missed || node.Report != nil && slices.Contains(node.Report.Misses, other) {
+			count++
+		}
+	}
+	return count
+}
+
+// lacks returns a router with which the node had a session that is established, should have one,
+// and has none. A router with which no other node has one either is down.
+func (d *decision) lacks(step Step, node Node) bgp.PeerName {
+	for _, peer := range step.Sessions {
+		if established, wanted := node.Report.Sessions[peer]; wanted && !established && !d.lost(peer) {
+			return peer
+		}
+	}
+	return ""
+}
+
+// lost reports whether nodes without a step should have a session with a router, and none has.
+// Speakers of a revision that is not proven are no evidence.
+func (d *decision) lost(peer bgp.PeerName) bool {
+	wanted := false
+	for _, name := range d.order {
+		node := d.Nodes[name]
+		if !d.up(name) || d.next.has(name) || !node.works() || node.Report == nil || d.next.forward() && !d.next.Proven && d.target(node) {
+			continue
+		}
+		established, wants := node.Report.Sessions[peer]
+		if established {
+			return false
+		}
+		wanted = wanted || wants
+	}
+	return wanted
+}
+
+// harm returns which Service is not announced since the rollout began; empty: none.
+func (d *decision) harm() string {
+	for _, o := range d.outages() {
+		return fmt.Sprintf("the Service %s is not announced, and was before", o.Service)
+	}
+	return ""
+}
+
+// outages returns those that count: that began since the rollout, and not with a change of their
+// owner. While a speaker of a former revision does not work, they can be because of that.
+func (d *decision) outages() []Outage {
+	var list []Outage
+	for _, name := range d.order {
+		if node := d.Nodes[name]; d.up(name) && node.Pod != nil && !node.Pod.Ending && !d.target(node) && !node.works() {
+			return nil
+		}
+	}
+	for _, o := range d.Outages {
+		if !o.Since.Before(d.next.Since) && o.Changed.Before(o.Since.Add(-maxOutage)) {
+			list = append(list, o)
+		}
+	}
+	slices.SortFunc(list, func(x, y Outage) int { return x.Service.Compare(y.Service) })
+	return list
+}
+
+// harmful reports whether a Service is not announced for so long, with all speakers ready that
+// were replaced, that it is not going to be.
+func (d *decision) harmful() bool {
+	since, ready := d.harmSince()
+	return ready && d.elapsed(since) >= maxOutage
+}
+
+// harmSince returns since when that is so; without a speaker of the target it is not.
+func (d *decision) harmSince() (since time.Time, ready bool) {
+	for _, o := range d.outages() {
+		if since.IsZero() || o.Since.Before(since) {
+			since = o.Since
+		}
+	}
+	for _, name := range d.order {
+		node := d.Nodes[name]
+		if !d.up(name) || !d.target(node) && !d.next.has(name) {
+			continue
+		}
+		if !d.target(node) || !node.works() {
+			return time.Time{}, false
+		}
+		ready = true
+		for _, t := range []time.Time{node.Pod.Since, node.UpSince} {
+			if t.After(since) {
+				since = t
+			}
+		}
+	}
+	return since, ready
+}
+
+// controllerReady reports whether the controller serves with the target.
+func (d *decision) controllerReady() bool {
+	return d.Controller.Ready && d.Controller.Template == d.next.target().Controller
+}
+
+func detail(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}

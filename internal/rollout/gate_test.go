@@ -1,0 +1,186 @@
+package rollout
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// onCanary is a rollout of three nodes whose canary n1 has a pod of the new revision.
+func onCanary(seconds int, edits ...func(*State)) State {
+	s := at(Canary, 3, step("n1", seconds))
+	s.runs(two, "n1")
+	for _, edit := range edits {
+		edit(&s)
+	}
+	return s
+}
+
+func TestDecide_Gate(t *testing.T) {
+	const waits, passes = "Canary c2/s2 step n1", "Speakers c2/s2 step n2 delete n2/s1"
+	outage := func(since, changed time.Duration) func(*State) {
+		return func(s *State) {
+			s.Outages = []Outage{{Service: lb.ServiceKey{Namespace: "shop", Name: "web"}, Since: start.Add(since), Changed: start.Add(changed)}}
+		}
+	}
+	readyFor := func(long time.Duration, restarts int) func(*State) {
+		return func(s *State) { s.Nodes["n1"].Pod.Since, s.Nodes["n1"].Pod.Restarts = start.Add(-long), restarts }
+	}
+	report := func(name lb.NodeName, r *Report) func(*State) {
+		return func(s *State) { s.change(name, func(n *Node) { n.Report = r }) }
+	}
+	sessions := func(name lb.NodeName, established map[bgp.PeerName]bool) func(*State) {
+		return report(name, &Report{Sessions: established})
+	}
+	tor := func(established bool) map[bgp.PeerName]bool { return map[bgp.PeerName]bool{"tor": established} }
+	run(t, []test{
+		{"everything as before passes", onCanary(20), nil, passes},
+		{"pod that is not ready waits", onCanary(20), func(s *State) { s.Nodes["n1"].Pod.Ready = false }, waits},
+		{"pod that ends waits", onCanary(20), func(s *State) { s.Nodes["n1"].Pod.Ending = true }, waits},
+		{"pod that is not made yet waits", onCanary(20), func(s *State) { s.change("n1", func(n *Node) { n.Pod = nil }) }, waits},
+		{"pod that has just become ready waits", onCanary(20, readyFor(hold-1, 0)), nil, waits},
+		{"pod that has been ready for a while passes", onCanary(20, readyFor(hold, 0)), nil, passes},
+		{"pod that was restarted waits for twice as long", onCanary(30, readyFor(2*hold-1, 1)), nil, waits},
+		{"pod that was restarted often waits for half of a step at most", onCanary(80, readyFor(timeout/2, 50)), nil, passes},
+		{"speaker that has not reported waits", onCanary(20, report("n1", nil)), nil, waits},
+		{"speaker that misses another waits", onCanary(20, report("n1", &Report{Misses: []lb.NodeName{"n3"}, Sessions: tor(true)})), nil, waits},
+		{"speaker that another misses waits", onCanary(20, report("n3", &Report{Misses: []lb.NodeName{"n1"}, Sessions: tor(true)})), nil, waits},
+		{"speaker that is missed as before passes", onCanary(20, report("n3", &Report{Misses: []lb.NodeName{"n1"}, Sessions: tor(true)})), func(s *State) {
+			s.Stored.Steps[0].Gap = 1
+		}, passes},
+		{"missing a node that is down passes", onCanary(20, report("n1", &Report{Misses: []lb.NodeName{"n3"}, Sessions: tor(true)})), func(s *State) {
+			s.change("n3", func(n *Node) { n.Skip, n.Down = "NotReady", true })
+		}, passes},
+		{"missing a speaker with another port passes", onCanary(20, report("n1", &Report{Misses: []lb.NodeName{"n2", "n3"}, Sessions: tor(true)})), func(s *State) {
+			s.Nodes["n1"].Pod.Mesh = 7000
+		}, passes},
+		{"session that was established and is not waits", onCanary(20, sessions("n1", tor(false))), nil, waits},
+		{"session with a router that lost all others passes", onCanary(20, sessions("n1", tor(false)), sessions("n2", tor(false)), sessions("n3", tor(false))), nil, passes},
+		{"session that only this node has waits", onCanary(20, sessions("n1", tor(false)), sessions("n2", nil), sessions("n3", nil)), nil, waits},
+		{"session that is not wanted any more passes", onCanary(20, sessions("n1", nil)), nil, passes},
+		{"session that was not established before passes", onCanary(20, sessions("n1", map[bgp.PeerName]bool{"tor": true, "new": false})), nil, passes},
+		{"Service that is not announced since waits", onCanary(20, readyFor(maxOutage-1, 0), outage(-50*time.Second, -time.Hour)), nil, waits},
+		{"Service that was not announced before passes", onCanary(20, outage(-61*time.Second, -time.Hour)), nil, passes},
+		{"Service that its owner changed since passes", onCanary(20, outage(-5*time.Second, -6*time.Second)), nil, passes},
+		{"Service that its owner changed long before it was lost waits", onCanary(40, readyFor(hold, 0), outage(-5*time.Second, -66*time.Second)), nil, waits},
+		{"Service that is lost while a former speaker does not work passes", onCanary(20, outage(-5*time.Second, -time.Hour)), func(s *State) {
+			s.Settings.MaxUnavailable.Count = 2
+			s.Nodes["n3"].Pod.Ready = false
+		}, "Speakers c2/s2 step n2 step n3 delete n2/s1 delete n3/s1"},
+		{"controller that is not ready waits", onCanary(20), func(s *State) { s.Controller.Ready = false }, waits},
+	})
+}
+
+func TestDecide_Failure(t *testing.T) {
+	const back = "RollingBack c1/s1"
+	notReady := func(s *State) {
+		s.Nodes["n1"].Pod.Ready, s.Nodes["n1"].Pod.Problem = false, "the image cannot be pulled"
+	}
+	unseen := func(s *State) { s.Template = "s1" } // the DaemonSet has what is wanted next
+	run(t, []test{
+		{"step that is late fails", onCanary(120, notReady, unseen), nil, back + " step n1 delete n1/s2 failed n1: its speaker is not ready: the image cannot be pulled"},
+		{"step that is almost late does not", onCanary(119, notReady), nil, "Canary c2/s2 step n1"},
+		{"time in which the operator did not see the cluster does not count", onCanary(500, notReady), func(s *State) { s.SeenSince = start.Add(-119 * time.Second) }, "Canary c2/s2 step n1"},
+		{"Halt stops where it is", onCanary(120, notReady), func(s *State) { s.Settings.Halt = true },
+			"Halted / failed n1: its speaker is not ready: the image cannot be pulled"},
+		{"without the templates of the good revision it stops, and workloads stay", onCanary(120, notReady), func(s *State) { s.GoodStored = false },
+			"Halted / failed n1: its speaker is not ready: the image cannot be pulled: the templates of the last good revision c1-s1 are gone, so that nothing is taken back"},
+		{"controller that is late fails", at(Controller, 3), func(s *State) {
+			s.Stored.Since = start.Add(-timeout)
+			s.Controller.Ready = false
+		}, back + " failed : the controller is not ready on the new revision"},
+		{"former speaker that does not end fails", onCanary(120), func(s *State) {
+			s.runs(one, "n1")
+			s.Nodes["n1"].Pod.Ending = true
+		}, back + " failed n1: its former speaker has not ended"},
+		{"speaker that did not work before does not fail", onCanary(120, notReady), func(s *State) { s.Stored.Steps[0].Broken = true }, "Canary c2/s2 step n1"},
+		{"node that came up since does not fail", at(Speakers, 3, Step{Node: "n3", Since: start.Add(-timeout), Broken: true}), func(s *State) {
+			s.runs(two, "n1", "n2")
+			s.change("n3", func(n *Node) { n.Pod = nil })
+		}, "Complete c2/s2 step n3"},
+		{"Service that stays unannounced fails before the step is late", onCanary(50, unseen), func(s *State) {
+			s.Nodes["n1"].Pod.Since = start.Add(-maxOutage)
+			s.Outages = []Outage{{Service: lb.ServiceKey{Namespace: "shop", Name: "web"}, Since: start.Add(-maxOutage)}}
+		}, back + " step n1 delete n1/s2 failed : the Service shop/web is not announced, and was before"},
+		{"speaker that had the revision before and has not reported is a step", at(Canary, 3), func(s *State) {
+			s.runs(two, "n1", "n2", "n3")
+			s.change("n1", func(n *Node) { n.Report = nil })
+		}, "Canary c2/s2 step n1"},
+		{"revision that all nodes had before and that reports nothing fails", at(Canary, 1, Step{Node: "n1", Since: start.Add(-timeout)}), func(s *State) {
+			s.runs(two, "n1")
+			s.change("n1", func(n *Node) { n.Report = nil })
+		}, back + " failed n1: the speaker has not reported its state"},
+		{"node that goes down in its step is skipped", onCanary(20, notReady), func(s *State) {
+			s.change("n1", func(n *Node) { n.Skip, n.Down = "NotReady", true })
+		}, "Canary c2/s2 step n2 delete n2/s1"},
+		{"second node that goes down in its step fails", onCanary(20, notReady), func(s *State) {
+			s.Stored.Lost = 1
+			s.change("n1", func(n *Node) { n.Skip, n.Down = "NotReady", true })
+		}, "RollingBack c1/s1 failed : 2 nodes went down while their speaker was replaced"},
+	})
+}
+
+func TestDecide_Rollback(t *testing.T) {
+	failed := Failure{Node: "n1", Why: "why"}
+	back := func(p Phase, steps ...Step) State {
+		s := at(p, 3, steps...)
+		s.Stored.Failure = failed
+		return s
+	}
+	const f = " failed n1: why"
+	run(t, []test{
+		{"speaker that is not ready goes back first", back(RollingBack), func(s *State) {
+			s.runs(two, "n1", "n2")
+			s.Nodes["n2"].Pod.Ready = false
+		}, "RollingBack c1/s1 step n2 delete n2/s2" + f},
+		{"speakers that are ready go back one by one, the one with the most addresses first", back(RollingBack), func(s *State) {
+			s.runs(two, "n1", "n2")
+			s.Nodes["n2"].Report.Addresses = 4
+		}, "RollingBack c1/s1 step n2 delete n2/s2" + f},
+		{"step back that is late lets the others go on", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-timeout)}), func(s *State) {
+			s.runs(two, "n2")
+			s.Nodes["n1"].Report.Misses = []lb.NodeName{"n3"}
+		}, "RollingBack c1/s1 step n1 step n2 delete n2/s2" + f},
+		{"step back whose speaker does not get ready takes no other that is", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-timeout)}), func(s *State) {
+			s.runs(two, "n2")
+			s.Nodes["n1"].Pod.Ready = false
+		}, "RollingBack c1/s1 step n1" + f},
+		{"all that can be are back", back(RollingBack), nil, "RolledBack c1/s1" + f},
+		{"controller that is not back is waited for", back(RollingBack), func(s *State) { s.Controller.Template = "c2" }, "RollingBack c1/s1" + f},
+		{"failed revision is not tried again", back(RolledBack), nil, "RolledBack c1/s1" + f},
+		{"retry tries it again", back(RolledBack), func(s *State) { s.Retry = "now" }, "Controller c2/s1"},
+		{"retry of a rollout that stopped", back(Halted), func(s *State) { s.Retry = "now" }, "Canary c2/s2 step n1 delete n1/s1"},
+		{"another revision is tried", back(RolledBack), func(s *State) { s.Wanted = three }, "Controller c3/s1"},
+		{"another revision is tried from where a rollout stopped", back(Halted), func(s *State) { s.Wanted = three }, "Controller c3/s1"},
+		{"change that is taken back completes", back(RolledBack), func(s *State) { s.Wanted = one }, "Complete c1/s1"},
+		{"change that is taken back on the way needs no canary", at(Speakers, 3), func(s *State) {
+			s.runs(two, "n1", "n2")
+			s.Wanted, s.Template, s.Controller.Template = one, "s1", "c1"
+		}, "RollingBack c1/s1 step n1 delete n1/s2"},
+		{"revision that changes on the way begins with the controller", at(Speakers, 3, step("n2", 5)), func(s *State) {
+			s.runs(two, "n1")
+			s.change("n2", func(n *Node) { n.Pod = nil })
+			s.Wanted = three
+		}, "Controller c3/s1"},
+		{"node that comes back with the failed revision is changed", back(RolledBack), func(s *State) { s.runs(two, "n3") },
+			"RollingBack c1/s1 step n3 delete n3/s2" + f},
+		{"rollout that stopped replaces nothing", back(Halted, step("n2", 5)), func(s *State) {
+			s.runs(two, "n1")
+			s.Settings.Halt = true
+		}, "Halted /" + f},
+		{"rollout that stopped is taken back when the spec asks for it", back(Halted), func(s *State) {
+			s.runs(two, "n1")
+			s.Template, s.Controller.Template = "s1", "c1"
+		}, "RollingBack c1/s1 step n1 delete n1/s2" + f},
+		{"way back stops when the spec asks for it", back(RollingBack), func(s *State) {
+			s.runs(two, "n1")
+			s.Settings.Halt = true
+		}, "Halted /" + f},
+		{"templates of the good revision that are gone leave the workloads as they are", back(RolledBack), func(s *State) {
+			s.runs(two, "n3")
+			s.GoodStored = false
+		}, "RolledBack /" + f},
+	})
+}

@@ -1,0 +1,204 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// operator is one that acts on decisions in a world. What it knows of the cluster is late.
+type operator struct {
+	w        *world
+	stored   Stored // on the API server: it survives the process
+	wanted   Revision
+	retry    string
+	settings Settings
+	good     map[Revision]bool // revisions whose templates are stored
+
+	// Of the process.
+	seenSince time.Time
+	views     []State // of the last seconds, the newest last
+	view      int     // of views, the one that the process has got to know
+	since     map[string]time.Time
+	deleted   map[string]bool
+	away      time.Time // the process does not run before
+
+	taken   map[lb.NodeName]bool // nodes that are without a speaker because of a deletion
+	moved   time.Time            // when the stored state changed last
+	deletes int
+	killAt  int // the process is killed at this point of the pass; 0: it is not
+	broken  string
+	trace   []string
+}
+
+func newOperator(w *world) *operator {
+	o := &operator{w: w, good: map[Revision]bool{}, taken: map[lb.NodeName]bool{}}
+	o.restart(w.now)
+	return o
+}
+
+// restart begins a new process, which reads everything anew.
+func (o *operator) restart(at time.Time) {
+	o.away, o.views, o.view = at, nil, 0
+	o.since, o.deleted, o.seenSince = map[string]time.Time{}, map[string]bool{}, at
+}
+
+// look adds what there is to know now.
+func (o *operator) look() {
+	o.views = append(o.views, o.w.facts())
+	if len(o.views) > 4 {
+		o.views = o.views[1:]
+		o.view = max(0, o.view-1)
+	}
+	o.view += o.w.rng.IntN(len(o.views) - o.view)
+}
+
+// state returns what the process decides from.
+func (o *operator) state() State {
+	s := o.views[o.view]
+	s.Stored, s.Wanted, s.Retry, s.Settings, s.GoodStored = o.stored, o.wanted, o.retry, o.settings, o.good[o.stored.Good]
+	s.Now, s.SeenSince = o.w.now.Add(time.Duration(o.w.rng.IntN(1000))*time.Millisecond), o.seenSince
+	nodes := s.Nodes
+	s.Nodes = map[lb.NodeName]Node{}
+	for name, node := range nodes {
+		if node.Pod != nil {
+			pod := *node.Pod
+			pod.Ending = pod.Ending || o.deleted[pod.ID]
+			key := fmt.Sprint(pod.ID, pod.Restarts, pod.Ready)
+			if o.since[key].IsZero() {
+				o.since[key] = o.w.now
+			}
+			delete(o.since, fmt.Sprint(pod.ID, pod.Restarts, !pod.Ready))
+			pod.Since = o.since[key]
+			node.Pod = &pod
+		}
+		s.Nodes[name] = node
+	}
+	return s
+}
+
+// pass is one pass of the operator.
+func (o *operator) pass() {
+	o.check()
+	if o.w.now.Before(o.away) {
+		return
+	}
+	o.look()
+	o.good[o.wanted] = true
+	point := 0
+	killed := func() bool {
+		if point++; point != o.killAt {
+			return false
+		}
+		o.killAt = 0
+		o.restart(o.w.between(1, 30))
+		return true
+	}
+	var s State
+	var p Plan
+	for round := 0; ; round++ {
+		s = o.state()
+		if p = Decide(s); p.Next.Equal(o.stored) {
+			break
+		}
+		if round == 10 {
+			o.fail("the decision does not settle")
+			return
+		}
+		if killed() {
+			return
+		}
+		o.note("%s", describe(o.stored, p.Next))
+		o.stored, o.moved = p.Next, o.w.now
+		if killed() {
+			return
+		}
+	}
+	o.apply(p)
+	if killed() {
+		return
+	}
+	for _, d := range p.Delete {
+		o.delete(s, d)
+		if killed() {
+			return
+		}
+	}
+}
+
+// apply gives the workloads their templates.
+func (o *operator) apply(p Plan) {
+	w := o.w
+	for _, r := range []Revision{p.Controller, p.Speaker} {
+		if r != (Revision{}) && !o.good[r] {
+			o.fail("the revision %s is planned, and is not stored", r)
+		}
+	}
+	if p.Controller != (Revision{}) && w.controller != p.Controller.Controller {
+		w.controller, w.deployedAt = p.Controller.Controller, w.now
+	}
+	if p.Speaker != (Revision{}) && w.template != p.Speaker.Speaker {
+		w.former, w.template, w.templateAt = cmp.Or(w.template, p.Speaker.Speaker), p.Speaker.Speaker, w.now
+	}
+}
+
+func (o *operator) delete(s State, d Deletion) {
+	if !slices.ContainsFunc(o.stored.Steps, func(step Step) bool { return step.Node == d.Node && step.Pod == d.Pod }) {
+		o.fail("%s is deleted before its step is stored", d.Pod)
+	}
+	n := o.w.node(d.Node)
+	o.deleted[d.Pod] = true
+	if n.pod == nil || n.pod.id != d.Pod {
+		return // the precondition
+	}
+	o.deletes++
+	o.note("delete %s of %s", d.Pod, n.pod.revision)
+	if n.pod.ends.IsZero() {
+		n.pod.ends = o.w.between(1, 6)
+		if n.up && s.Nodes[d.Node].Pod.Ready {
+			o.taken[d.Node] = true
+		}
+	}
+	most := s.Settings.MaxUnavailable.of((&decision{State: s}).total())
+	if len(o.taken) > most {
+		o.fail("%d nodes are without a speaker because of the rollout, %d may be", len(o.taken), most)
+	}
+}
+
+// check finds out which nodes have a speaker again, or have none for another reason.
+func (o *operator) check() {
+	for name := range o.taken {
+		n := o.w.node(name)
+		if !n.up || n.tainted || n.pod != nil && n.pod.ends.IsZero() && n.pod.ready {
+			delete(o.taken, name)
+		}
+	}
+}
+
+func (o *operator) fail(format string, args ...any) {
+	if o.broken == "" {
+		o.broken = fmt.Sprintf(format, args...)
+	}
+	o.note("BROKEN: "+format, args...)
+}
+
+func (o *operator) note(format string, args ...any) {
+	o.trace = append(o.trace, o.w.now.Format("15:04:05 ")+fmt.Sprintf(format, args...))
+}
+
+func describe(before, after Stored) string {
+	text := fmt.Sprintf("%s to %s, good %s", after.Phase, after.target(), after.Good)
+	for _, s := range after.Steps {
+		text += " " + string(s.Node)
+		if s.Broken {
+			text += " (broken)"
+		}
+	}
+	if after.Failure != before.Failure {
+		text += " failed: " + string(after.Failure.Node) + " " + after.Failure.Why
+	}
+	return text
+}

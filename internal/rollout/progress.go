@@ -1,0 +1,105 @@
+package rollout
+
+import (
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// progress returns what is reported.
+func (d *decision) progress() Progress {
+	p := Progress{Total: d.total(), Target: d.next.target()}
+	for _, name := range d.order {
+		node := d.Nodes[name]
+		counts := node.Skip == "" || node.Down
+		switch {
+		case counts && d.target(node) && node.Pod.Ready && !node.Pod.Ending:
+			p.Updated++
+		case node.Skip != "" && !d.target(node):
+			p.Skipped = append(p.Skipped, Note{Node: name, Text: node.Skip})
+		}
+	}
+	for _, step := range d.next.Steps {
+		p.Waiting = append(p.Waiting, Note{Node: step.Node, Text: d.gate(step, d.Nodes[step.Node])})
+	}
+	if d.next.Phase == Halted {
+		return p
+	}
+	working, broken := d.split()
+	p.Following = append(broken, working...)
+	switch {
+	case d.busy():
+	case len(p.Following) > 0:
+		p.Blocked = d.blocked()
+	case d.next.Phase == Canary:
+		p.Blocked = "no node is up on which the revision can be tried"
+	case d.next.forward() && d.unshown():
+		p.Blocked = "no updated speaker announces an address, so that the revision is not known to work"
+	}
+	return p
+}
+
+// blocked says why no step begins although nodes are to be changed.
+func (d *decision) blocked() string {
+	var dark lb.NodeName
+	for _, name := range d.order {
+		if node := d.Nodes[name]; dark == "" && d.up(name) && (node.Pod == nil || node.Pod.Ending || !node.Pod.Ready) {
+			dark = name
+		}
+	}
+	switch {
+	case d.next.Phase == Controller:
+		return "the controller comes first"
+	case !d.available():
+		return "the templates of the last good revision are gone"
+	case !d.stepping():
+		return "the DaemonSet does not have the template yet"
+	case d.next.forward() && !d.controllerReady():
+		return "the controller is not ready" + detail(d.Controller.Problem)
+	case d.next.forward() && d.harm() != "":
+		return d.harm()
+	case dark != "":
+		return "the speaker on " + string(dark) + " is not ready" + detail(d.problem(dark))
+	}
+	return ""
+}
+
+func (d *decision) problem(name lb.NodeName) string {
+	if pod := d.Nodes[name].Pod; pod != nil {
+		return pod.Problem
+	}
+	return ""
+}
+
+// again returns when time alone changes the decision.
+func (d *decision) again() time.Duration {
+	var soonest time.Duration
+	within := func(left time.Duration) {
+		if left > 0 && (soonest == 0 || left < soonest) {
+			soonest = left
+		}
+	}
+	timeout := func(since time.Time, long time.Duration) { within(long - d.elapsed(since)) }
+	switch d.next.Phase {
+	case Halted:
+		return 0
+	case Installing, Controller, Speakers, RollingBack:
+		timeout(d.next.Since, d.Settings.StepTimeout)
+	}
+	for _, step := range d.next.Steps {
+		timeout(step.Since, d.Settings.StepTimeout)
+	}
+	for _, name := range d.order {
+		switch pod := d.Nodes[name].Pod; {
+		case pod == nil || !d.up(name):
+		case d.target(d.Nodes[name]) && pod.Ready:
+			within(d.heldUntil(pod).Sub(d.Now))
+		case !pod.Ready && d.next.forward():
+			timeout(pod.Since, blip)
+		}
+	}
+	if since, ready := d.harmSince(); ready && d.harm() != "" && d.next.forward() {
+		timeout(since, maxOutage)
+	}
+	return soonest
+}

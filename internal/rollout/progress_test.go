@@ -1,0 +1,85 @@
+package rollout
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+func TestDecide_Progress(t *testing.T) {
+	s := at(Speakers, 4, step("n2", 30))
+	s.runs(two, "n1", "n2")
+	s.Nodes["n2"].Pod.Ready, s.Nodes["n2"].Pod.Problem = false, "the image cannot be pulled"
+	s.change("n4", func(n *Node) { n.Skip, n.Down = "NotReady", true })
+	want := Progress{
+		Updated: 1, Total: 4, Target: two,
+		Waiting:   []Note{{Node: "n2", Text: "its speaker is not ready: the image cannot be pulled"}},
+		Following: []lb.NodeName{"n3"},
+		Skipped:   []Note{{Node: "n4", Text: "NotReady"}},
+	}
+	if diff := cmp.Diff(want, Decide(s).Progress); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+}
+
+func TestDecide_Blocked(t *testing.T) {
+	tests := []struct {
+		name  string
+		state State
+		edit  func(*State)
+		want  string
+	}{
+		{"controller comes first", at(Controller, 2), func(s *State) { s.Controller.Ready = false }, "the controller comes first"},
+		{"DaemonSet without the template", at(Speakers, 2), func(s *State) { s.Template = "" }, "the DaemonSet does not have the template yet"},
+		{"controller that is not ready", at(Speakers, 2), func(s *State) { s.Controller = Workload{Problem: "it crashes"} }, "the controller is not ready: it crashes"},
+		{"speaker of the target that is not ready", at(RollingBack, 2), func(s *State) {
+			s.runs(two, "n2")
+			s.Nodes["n1"].Pod.Ready, s.Nodes["n1"].Pod.Problem = false, "it crashes"
+		}, "the speaker on n1 is not ready: it crashes"},
+		{"no node to try the revision on", at(Canary, 1), func(s *State) {
+			s.change("n1", func(n *Node) { n.Skip, n.Down = "NotReady", true })
+		}, "no node is up on which the revision can be tried"},
+		{"step under way blocks nothing", at(Speakers, 2), nil, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.edit != nil {
+				tt.edit(&tt.state)
+			}
+			if got := settled(t, tt.state).Progress.Blocked; got != tt.want {
+				t.Errorf("blocked by %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestDecide_Again(t *testing.T) {
+	tests := []struct {
+		name  string
+		state State
+		edit  func(*State)
+		want  time.Duration
+	}{
+		{"complete rollout waits for nothing", cluster(3, one), nil, 0},
+		{"controller is waited for as long as a step may take", at(Controller, 3), func(s *State) { s.Controller.Ready = false }, timeout - time.Minute},
+		{"step is waited for", onCanary(70), func(s *State) { s.Nodes["n1"].Pod.Ready = false }, timeout - 70*time.Second},
+		{"pod that has just become ready", onCanary(70), func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(-4 * time.Second) }, hold - 4*time.Second},
+		{"Service that is not announced", onCanary(30), func(s *State) {
+			s.Nodes["n1"].Pod.Since = start.Add(-15 * time.Second)
+			s.Outages = []Outage{{Service: lb.ServiceKey{Name: "web"}, Since: start.Add(-9 * time.Second)}}
+		}, maxOutage - 9*time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.edit != nil {
+				tt.edit(&tt.state)
+			}
+			if got := settled(t, tt.state).Again; got != tt.want {
+				t.Errorf("again after %s, want %s", got, tt.want)
+			}
+		})
+	}
+}

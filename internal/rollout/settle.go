@@ -1,0 +1,136 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// settle ends the steps that passed their gate or cannot be made.
+func (d *decision) settle() {
+	proven := false
+	var steps []Step // those that go on; the gates look at all
+	for _, step := range d.next.Steps {
+		node := d.Nodes[step.Node]
+		switch {
+		case node.Down, !d.up(step.Node) && (node.Pod == nil || node.Pod.Ending || !d.target(node)):
+			d.lose(step, node)
+		case d.startable(step, node):
+			if d.stepping() && !d.target(node) && (!node.Pod.Ready || d.unavailable(step.Node, d.next.Steps) < d.most()) {
+				steps = append(steps, step)
+			} // else nothing was deleted, and nothing is
+		case step.Pod == "" && node.Pod != nil && !node.Pod.Ending && !d.target(node):
+			// It was made from the former template: it is still to be replaced.
+		case d.gate(step, node) != "":
+			steps = append(steps, d.retried(step, node))
+		case d.next.forward() && step.Pod != "" && !step.Broken:
+			proven = true
+		}
+	}
+	d.next.Proven = d.next.Proven || proven
+	d.next.Steps = steps
+	if d.next.forward() {
+		d.adopt()
+		d.judge()
+	}
+}
+
+// judge fails a revision that is not known to be good: a step is late, too many nodes went down,
+// or a Service stays unannounced.
+func (d *decision) judge() {
+	if d.next.Lost > maxLost {
+		d.fail("", fmt.Sprintf("%d nodes went down while their speaker was replaced", d.next.Lost))
+		return
+	}
+	for _, step := range d.next.Steps {
+		if d.late(step) && !step.Broken {
+			d.fail(step.Node, d.gate(step, d.Nodes[step.Node]))
+			return
+		}
+	}
+	if why := d.harm(); why != "" && d.harmful() {
+		d.fail("", why)
+	}
+}
+
+// lose ends a step whose node went down, or cannot run a speaker any more.
+func (d *decision) lose(step Step, node Node) {
+	if node.Down && step.Pod != "" && !d.late(step) && !d.startable(step, node) {
+		d.next.Lost++
+	}
+}
+
+// startable reports whether the pod of a step is still to be deleted.
+func (d *decision) startable(step Step, node Node) bool {
+	return node.Pod != nil && step.Pod != "" && node.Pod.ID == step.Pod && !node.Pod.Ending
+}
+
+// retried returns a step with the next pod to delete if a pod was made with another revision.
+func (d *decision) retried(step Step, node Node) Step {
+	if pod := node.Pod; pod != nil && !pod.Ending && !d.target(node) && step.Pod != "" && step.Tries < maxTries && d.stepping() && !d.late(step) {
+		step.Pod = pod.ID
+		step.Tries++
+	}
+	return step
+}
+
+// adopt makes a step of each speaker that somebody else replaced, or that was there before the
+// rollout, and that is not ready on the new revision or has not reported. What the node had before
+// is not known, so that only that is looked at.
+func (d *decision) adopt() {
+	if d.next.Phase == Controller {
+		return
+	}
+	for _, name := range d.order {
+		node := d.Nodes[name]
+		replaced := node.Pod == nil || node.Pod.Ending || d.target(node) && (!node.Pod.Ready || node.Report == nil)
+		if d.up(name) && replaced && !d.next.has(name) && len(d.next.Steps) < MaxSteps {
+			d.next.Steps = append(d.next.Steps, Step{Node: name, Since: d.now, Broken: node.UpSince.After(d.next.Since)})
+		}
+	}
+}
+
+// deletions returns the pods to delete: those of steps that were stored, while the DaemonSet
+// makes pods of the target.
+func (d *decision) deletions() []Deletion {
+	var list []Deletion
+	for _, step := range d.next.Steps {
+		stored := func(s Step) bool { return s.Node == step.Node && s.Pod == step.Pod }
+		if d.startable(step, d.Nodes[step.Node]) && d.stepping() && slices.ContainsFunc(d.Stored.Steps, stored) {
+			list = append(list, Deletion{Node: step.Node, Pod: step.Pod})
+		}
+	}
+	return list
+}
+
+// stepping reports whether speakers can be replaced: the phase allows it, and new pods get the
+// target.
+func (d *decision) stepping() bool {
+	switch d.next.Phase {
+	case Installing, Canary, Speakers, RollingBack:
+		return d.available() && d.Template == d.next.target().Speaker
+	}
+	return false
+}
+
+// target reports whether a node has a pod of the target.
+func (d *decision) target(node Node) bool {
+	return node.Pod != nil && node.Pod.Revision == d.next.target().Speaker
+}
+
+// up reports whether a node is there, and a speaker can work on it.
+func (d *decision) up(name lb.NodeName) bool {
+	node, exists := d.Nodes[name]
+	return exists && node.Skip == ""
+}
+
+// late reports whether a step takes too long.
+func (d *decision) late(step Step) bool {
+	return !d.startable(step, d.Nodes[step.Node]) && d.elapsed(step.Since) >= d.Settings.StepTimeout
+}
+
+// has reports whether a node has a step.
+func (s Stored) has(name lb.NodeName) bool {
+	return slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Node == name })
+}

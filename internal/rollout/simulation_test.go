@@ -1,0 +1,182 @@
+package rollout
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// simulations is how many are run; LBSTACK_SEEDS says otherwise, and LBSTACK_SEED runs one alone.
+const simulations = 300
+
+func number(variable string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+func TestSimulation(t *testing.T) {
+	first, count := number("LBSTACK_SEED", 0), number("LBSTACK_SEEDS", simulations)
+	if os.Getenv("LBSTACK_SEED") != "" {
+		count = 1
+	} else if testing.Short() {
+		count /= 4
+	}
+	ends := map[string]int{}
+	for seed := first; seed < first+count && !t.Failed(); seed++ {
+		ends[simulate(t, uint64(seed))]++
+	}
+	t.Log(ends)
+}
+
+// simulate runs a rollout with everything that can happen meanwhile, lets the cluster calm
+// down, and checks how it ends.
+func simulate(t *testing.T, seed uint64) string {
+	t.Helper()
+	w := newWorld(seed)
+	bad := randomFault(w)
+	if bad == controls {
+		w.faults[two.Controller] = bad
+	} else {
+		w.faults[two.Speaker] = bad
+	}
+	o := newOperator(w)
+	o.wanted = one
+	o.settings = Settings{MaxUnavailable: MaxUnavailable{Count: 1 + w.rng.IntN(3)}, StepTimeout: timeout, Halt: w.chance(4)}
+	if w.chance(3) {
+		o.settings.MaxUnavailable = MaxUnavailable{Percent: 1 + w.rng.IntN(100)}
+	}
+	play := func(long time.Duration, disturb func()) {
+		for end := w.now.Add(long); w.now.Before(end) && o.broken == ""; {
+			w.tick()
+			if disturb != nil {
+				disturb()
+			}
+			o.pass()
+		}
+	}
+	rest := func() {
+		for begin := w.now; o.broken == "" && w.now.Sub(begin) < 2*time.Hour && (w.now.Sub(o.moved) < 2*timeout || w.now.Sub(begin) < 2*timeout); {
+			play(time.Second, nil)
+		}
+	}
+	expect := func(what string, holds bool) {
+		if !holds && o.broken == "" {
+			o.fail("%s: it is %s of %s, good %s, controller %s", what, o.stored.Phase, o.stored.Revision, o.stored.Good, w.controller)
+		}
+	}
+	rest()
+	expect("installation", o.stored.Phase == Complete && o.everywhere(one))
+	o.wanted = two
+	play(time.Duration(w.rng.IntN(900))*time.Second, func() { disturb(o, bad) })
+	calm(o, bad)
+	rest()
+	if bad == none && o.stored.Phase != Complete {
+		expect("good revision that failed", o.stored.Lost > maxLost || strings.Contains(o.stored.Failure.Why, "went down"))
+		o.retry = "again"
+		rest()
+	}
+	deletes := o.deletes
+	switch {
+	case bad == none:
+		expect("good revision", o.stored.Phase == Complete && o.stored.Good == two && o.everywhere(two))
+	case o.stored.Phase == Canary && o.onlyBroken(): // it says nothing about the revision, and waits for a person
+	case bad == mute && o.stored.Phase == Speakers && o.stored.Good == one && !w.announced(two.Speaker): // nor does it here
+	case o.settings.Halt:
+		expect("bad revision", o.stored.Phase == Halted && o.stored.Failed() == two)
+	default:
+		expect("bad revision", o.stored.Phase == RolledBack && o.stored.Failed() == two && o.everywhere(one))
+	}
+	play(10*time.Minute, nil)
+	expect("nothing is replaced any more", o.deletes == deletes)
+	o.wanted = three
+	rest()
+	expect("correction", o.stored.Phase == Complete && o.stored.Good == three && o.everywhere(three))
+	if o.broken != "" {
+		t.Errorf("seed %d, %d nodes, %s, %+v: %s\n%s", seed, len(w.nodes), bad, o.settings, o.broken, strings.Join(o.trace[max(0, len(o.trace)-60):], "\n"))
+	}
+	return fmt.Sprintf("%s, halt %t", bad, o.settings.Halt)
+}
+
+// randomFault returns one that shows in the cluster, or none.
+func randomFault(w *world) fault {
+	if len(w.nodes) == 1 { // where that node goes down in its step, no other shows what is wrong
+		return []fault{none, controls}[w.rng.IntN(2)]
+	}
+	all := []fault{none, none, none, noImage, crashes, silent, sessionless, controls}
+	if len(w.services) > 0 {
+		all = append(all, mute)
+	}
+	if len(w.nodes) > 3 {
+		all = append(all, meshless, killer)
+	}
+	return all[w.rng.IntN(len(all))]
+}
+
+// disturb lets something happen, or not.
+func disturb(o *operator, bad fault) {
+	w := o.w
+	n := w.nodes[w.rng.IntN(len(w.nodes))]
+	switch happens := w.rng.IntN(300); {
+	case happens == 0 && n.up && bad != meshless && bad != killer && bad != sessionless && bad != mute:
+		w.down(n)
+	case happens <= 6 && !n.up && bad != killer:
+		w.comeUp(n)
+	case happens == 7 && n.up && n.pod != nil && n.pod.ends.IsZero(): // somebody deletes a pod
+		n.pod.ends = w.between(1, 6)
+	case happens == 8 && n.up && n.pod != nil && n.pod.ready: // a probe fails
+		n.pod.ready, n.pod.next = false, w.between(1, 5)
+	case happens == 9 || happens == 10:
+		o.killAt = 1 + w.rng.IntN(6)
+	case happens == 11: // the API server is away
+		o.away = w.between(5, 90)
+		o.views, o.view, o.seenSince = nil, 0, o.away
+	case happens == 12 && bad != sessionless:
+		w.routerDown = w.between(5, 60)
+	case happens <= 14 && len(w.services) > 1: // one stays that shows what the revision does
+		s := w.services[1+w.rng.IntN(len(w.services)-1)]
+		s.changed, s.odd = w.now, w.between(1, 200)
+	case happens == 15 && bad != killer:
+		n.tainted = !n.tainted
+	case happens == 16 && len(o.good) > 1 && w.chance(3) && (!o.settings.Halt || bad == none): // the change is taken back, and made again
+		if o.wanted == two {
+			o.wanted = one
+		} else {
+			o.wanted = two
+		}
+	case happens == 17 && w.chance(3) && (!o.settings.Halt || bad == none): // else all nodes can come to have it
+		o.retry += "x"
+	}
+}
+
+// calm ends all disturbances. A node that a speaker took down comes back by itself, after Kubernetes
+// has noticed that it was down: else nobody could know.
+func calm(o *operator, bad fault) {
+	o.wanted, o.killAt = two, 0
+	for _, n := range o.w.nodes {
+		n.tainted, n.broken = false, false
+		if !n.up && bad != killer {
+			o.w.comeUp(n)
+		}
+	}
+}
+
+// onlyBroken reports whether all steps are of nodes whose speaker did not work before.
+func (o *operator) onlyBroken() bool {
+	return len(o.stored.Steps) > 0 && !slices.ContainsFunc(o.stored.Steps, func(s Step) bool { return !s.Broken })
+}
+
+// everywhere reports whether a revision runs on all nodes.
+func (o *operator) everywhere(r Revision) bool {
+	for _, n := range o.w.nodes {
+		if n.pod == nil || !n.pod.ready || n.pod.revision != r.Speaker {
+			return false
+		}
+	}
+	return o.w.controller == r.Controller
+}

@@ -35,6 +35,10 @@ const (
 // pool that it came from, or the pools with commas between them.
 const AnnotationAllocatedFromPool = "lbstack.io/ip-allocated-from-pool"
 
+// AnnotationRetry on the LoadBalancerStack asks for another try of a revision that failed, each time
+// that its value changes.
+const AnnotationRetry = "lbstack.io/retry"
+
 // Labels on what lbstack makes.
 const (
 	// LabelManagedBy is Kubernetes' recommended label for the tool that
@@ -49,4 +53,7 @@ const (
 	// LabelComponent is Kubernetes' recommended label for the part that an
 	// object plays: controller or speaker.
 	LabelComponent = "app.kubernetes.io/component"
+	// LabelRevision is on each pod of a component, with the hash of the template that it was
+	// made from.
+	LabelRevision = "lbstack.io/revision"
 )

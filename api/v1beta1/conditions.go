@@ -104,6 +104,16 @@ const (
 	// ReasonAddressesWithoutPool: addresses are in use that came from pools which do not
 	// exist any more.
 	ReasonAddressesWithoutPool = "AddressesWithoutPool"
+	// ReasonRolledBack: a change of the components failed on a node, and the last good revision
+	// runs again. The change is not tried again by itself.
+	ReasonRolledBack = "RolledBack"
+	// ReasonHalted: a change of the components failed, and nothing is replaced any more.
+	ReasonHalted = "Halted"
+	// ReasonRollingBack: a change of the components failed, and they go back to the last good
+	// revision; or that one is wanted again.
+	ReasonRollingBack = "RollingBack"
+	// ReasonRollingOut: a change of the components is on its way to the nodes.
+	ReasonRollingOut = "RollingOut"
 	// ReasonComponentsNotReady: a component waits for its pods.
 	ReasonComponentsNotReady = "ComponentsNotReady"
 	// ReasonEditReverted: an object that the operator made was edited, and put back (events

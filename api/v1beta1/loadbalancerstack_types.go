@@ -364,6 +364,10 @@ type SpeakerSpec struct {
 	// +optional
 	Ports SpeakerPorts `json:"ports,omitempty,omitzero"`
 
+	// rollout says how changes of the speakers reach the nodes.
+	// +optional
+	Rollout RolloutSpec `json:"rollout,omitempty,omitzero"`
+
 	// keyRotation asks for a new key of the mesh, with which speakers encrypt their messages:
 	// each change to another text that is not empty makes the operator replace it once, for
 	// example 2026-11-29. Both keys are accepted until all speakers have the new one, an hour at
@@ -464,6 +468,16 @@ type LoadBalancerStackStatus struct {
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	Version string `json:"version,omitempty"`
+
+	// targetVersion is the version of lbstack that the rollout brings to the components. Unset:
+	// no rollout is under way.
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	TargetVersion string `json:"targetVersion,omitempty"`
+
+	// rollout is the state of the last change of the components.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
 
 	// summary is "Ready", or the reason of the first condition that is not as
 	// it should be.
@@ -590,7 +604,9 @@ type ObjectReference struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.summary`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
+// +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.status.targetVersion`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Rollout",type=string,priority=1,JSONPath=`.status.rollout.message`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name == 'default'",message="a cluster has one LoadBalancerStack and its name must be \"default\": edit that one, or rename this one"
 type LoadBalancerStack struct {

@@ -11,6 +11,11 @@ type SpeakerStateStatus struct {
 	// +optional
 	Version string `json:"version,omitempty"`
 
+	// startedAt is when the speaker started, in full seconds of the clock of its node. A report
+	// with an earlier time than the container has is of the process before.
+	// +optional
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+
 	// conditions: Ready says whether the speaker announces what it should, as the speaker
 	// reported it last. The controller writes the others: Current says whether that speaker
 	// still runs, Partitioned whether it is cut from a larger group of speakers.

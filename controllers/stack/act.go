@@ -43,6 +43,7 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 			err = f.see(live, around)
 			stored.valid = stored.valid || isKeys(object)
 		}
+		f.unstored = f.unstored || object.GetKind() == "ControllerRevision" && live == nil
 		switch {
 		case err == nil && live != nil:
 			continue
@@ -52,7 +53,7 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 			failed = append(failed, err)
 			f.applyFailed = append(f.applyFailed, err.Error())
 		}
-		if kind := object.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
+		if isWorkload(object) {
 			f.components = append(f.components, refused(object, firstOf(why, "it was not written")))
 		}
 	}
@@ -70,6 +71,11 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 	case steps.hold[ref] != nil:
 		r.applied.wait(object, true, time.Now())
 		return steps.hold[ref], "", nil
+	case slices.Contains(f.leave, object.GetKind()):
+		live, err := r.cached(ctx, ref)
+		return live, "the templates that it has are gone", err
+	case isWorkload(object) && f.unstored:
+		return nil, "it waits for the ControllerRevisions with its templates", nil
 	case object.GetKind() == "DaemonSet" && !stored.valid:
 		return nil, "it waits for the Secret with the keys of the mesh", nil
 	case !slices.Contains(steps.apply, object):
@@ -90,6 +96,11 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 		return nil, "", err
 	}
 	return object, "", nil
+}
+
+// isWorkload reports whether an object runs pods.
+func isWorkload(object *unstructured.Unstructured) bool {
+	return object.GetKind() == "Deployment" || object.GetKind() == "DaemonSet"
 }
 
 // isFinal says whether the API server refuses an object as it is: trying again at once
@@ -189,7 +200,7 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 	if err != nil {
 		return fmt.Errorf("applying the %s: %w", describe(refOf(object)), err)
 	}
-	if kind := object.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
+	if isWorkload(object) {
 		return r.takeOver(ctx, object, wanted)
 	}
 	field := ""

@@ -28,7 +28,7 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	switch {
 	case f.removing != nil:
 		says.removing(*f.removing)
-		next.Summary = v1beta1.ReasonRemoving
+		next.Summary, next.Rollout, next.TargetVersion = v1beta1.ReasonRemoving, nil, ""
 		return next
 	case f.removed:
 		says.removed()
@@ -50,9 +50,9 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 		next.UnavailableNodes = previous.UnavailableNodes
 	}
 	faults := faultsOf(f)
-	waiting := waitingFor(f.components)
+	waiting := waitingFor(f)
 	if f.restraint != nil {
-		waiting = "" // the operator does not work on it
+		waiting = wait{} // the operator does not work on it
 	}
 	serving, lacking := isServing(f.components)
 	says.degraded(faults)
@@ -68,10 +68,46 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 		reason, message := rotation(f.keys)
 		says.setOrRemove(v1beta1.ConditionKeyRotation, reason != "", reason, message)
 	}
-	if allSettled(f.components) && !f.blind() && !f.observing() {
-		next.Version = f.version
+	if f.rollout != nil {
+		next.Rollout = f.rollout.status
+		if next.TargetVersion = ""; f.rollout.moving {
+			next.TargetVersion = f.rollout.version
+		}
+	}
+	if allSettled(f.components) && !f.blind() && !f.observing() && !f.isMoving() {
+		next.Version = f.running()
 	}
 	return next
+}
+
+// isMoving reports whether a rollout is under way.
+func (f *findings) isMoving() bool { return f.rollout != nil && f.rollout.moving }
+
+// running returns the version of lbstack that the components are to run.
+func (f *findings) running() string {
+	if f.rollout != nil {
+		return f.rollout.version
+	}
+	return f.version
+}
+
+// wait is what is under way.
+type wait struct {
+	// reason of the conditions that say so.
+	reason string
+	// words are a sentence; empty: nothing is under way.
+	words string
+}
+
+// waitingFor says what is under way: a rollout, or workloads that are not where they should be.
+func waitingFor(f findings) wait {
+	if !f.isMoving() {
+		return wait{v1beta1.ReasonComponentsNotReady, unsettled(f.components)}
+	}
+	if f.rollout.status.Phase == v1beta1.RolloutRollingBack {
+		return wait{v1beta1.ReasonRollingBack, f.rollout.status.Message}
+	}
+	return wait{v1beta1.ReasonRollingOut, f.rollout.status.Message}
 }
 
 // seeReady refers to the condition that has the sentences: each is said once.
@@ -137,9 +173,9 @@ func (s sayings) degraded(faults []fault) {
 	s.set(v1beta1.ConditionDegraded, false, v1beta1.ReasonAsExpected, "nothing is wrong")
 }
 
-func (s sayings) progressing(waiting string) {
-	if waiting != "" {
-		s.set(v1beta1.ConditionProgressing, true, v1beta1.ReasonComponentsNotReady, seeReady)
+func (s sayings) progressing(waiting wait) {
+	if waiting.words != "" {
+		s.set(v1beta1.ConditionProgressing, true, waiting.reason, seeReady)
 		return
 	}
 	s.set(v1beta1.ConditionProgressing, false, v1beta1.ReasonAsExpected, "nothing is under way")
@@ -163,7 +199,7 @@ func (s sayings) available(serving bool, lacking string, f findings) {
 // down does not make it False: the others do the work. Nor do addresses of a pool that are
 // not given, since the rest of the pool is, Services of another class, which keep their
 // addresses, or single Services that are not announced.
-func (s sayings) ready(faults []fault, waiting string, serving bool, f findings) string {
+func (s sayings) ready(faults []fault, waiting wait, serving bool, f findings) string {
 	var words []string
 	if f.restraint != nil {
 		words = append(words, f.restraint.message)
@@ -172,7 +208,7 @@ func (s sayings) ready(faults []fault, waiting string, serving bool, f findings)
 		words = append(words, f.message)
 	}
 	down, conflicts, recreate := unavailable(f.nodes), strings.Join(f.conflicts, "; "), f.services.toRecreate()
-	for _, more := range []string{waiting, f.absent, down, conflicts, recreate, f.services.missing()} {
+	for _, more := range []string{waiting.words, f.absent, down, conflicts, recreate, f.services.missing()} {
 		if more != "" {
 			words = append(words, more)
 		}
@@ -184,7 +220,9 @@ func (s sayings) ready(faults []fault, waiting string, serving bool, f findings)
 		return f.restraint.reason
 	case len(faults) > 0:
 		is, reason = false, faults[0].reason
-	case waiting != "" || !serving:
+	case waiting.words != "":
+		is, reason = false, waiting.reason
+	case !serving:
 		is, reason = false, v1beta1.ReasonComponentsNotReady
 	case down != "":
 		reason = v1beta1.ReasonNodesUnavailable
@@ -201,7 +239,7 @@ func (s sayings) ready(faults []fault, waiting string, serving bool, f findings)
 
 // kstatus sets Reconciling, while the operator works on it, and Stalled, while
 // it waits for a person.
-func (s sayings) kstatus(faults []fault, waiting string) {
+func (s sayings) kstatus(faults []fault, waiting wait) {
 	var mine, persons []fault
 	for _, f := range faults {
 		switch f.stance {
@@ -211,19 +249,19 @@ func (s sayings) kstatus(faults []fault, waiting string) {
 			mine = append(mine, f)
 		}
 	}
-	s.setOrRemove(v1beta1.ConditionReconciling, waiting != "" || len(mine) > 0, reasonOf(mine), seeReady)
-	s.setOrRemove(v1beta1.ConditionStalled, len(persons) > 0, reasonOf(persons), reasons(persons)+": "+seeReady)
+	s.setOrRemove(v1beta1.ConditionReconciling, waiting.words != "" || len(mine) > 0, reasonOf(mine, waiting.reason), seeReady)
+	s.setOrRemove(v1beta1.ConditionStalled, len(persons) > 0, reasonOf(persons, waiting.reason), reasons(persons)+": "+seeReady)
 }
 
-func reasonOf(faults []fault) string {
+func reasonOf(faults []fault, otherwise string) string {
 	if len(faults) > 0 {
 		return faults[0].reason
 	}
-	return v1beta1.ReasonComponentsNotReady
+	return otherwise
 }
 
-// waitingFor says which workloads are not where they should be.
-func waitingFor(components []component) string {
+// unsettled says which workloads are not where they should be.
+func unsettled(components []component) string {
 	var words []string
 	for _, c := range components {
 		if !c.settled && !c.unknown {

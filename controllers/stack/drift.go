@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
@@ -60,13 +61,17 @@ func (d *Drift) put(kind, manager string) {
 }
 
 // templateChanges lists the fields of the pod template that differ between two states of a
-// workload, such as spec.containers[speaker].image; none if there was none before.
+// workload, such as spec.containers[speaker].image; none if there was none before. The label with
+// the revision, which changes with each of them, is not one.
 func templateChanges(before, after *unstructured.Unstructured) []string {
 	if before == nil {
 		return nil
 	}
 	was, _, _ := unstructured.NestedMap(before.Object, "spec", "template")
 	is, _, _ := unstructured.NestedMap(after.Object, "spec", "template")
+	for _, template := range []map[string]any{was, is} {
+		unstructured.RemoveNestedField(template, "metadata", "labels", v1beta1.LabelRevision)
+	}
 	var fields []string
 	differing("", was, is, func(path string) { fields = append(fields, path) })
 	slices.Sort(fields)

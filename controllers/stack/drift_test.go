@@ -50,6 +50,7 @@ func TestTemplateChanges(t *testing.T) {
 		{name: "argument", after: strings.Replace(before, "[a, b]", "[a, c]", 1), want: []string{"spec.containers[speaker].args"}},
 		{name: "variable and label", after: strings.NewReplacer(`"1"`, `"2"`, "{a: b}", "{a: c, d: e}").Replace(before),
 			want: []string{"metadata.labels.a", "metadata.labels.d", "spec.containers[speaker].env[A].value"}},
+		{name: "label with the revision", after: strings.NewReplacer("v1", "v2", "a: b}}", "a: b, lbstack.io/revision: x}}").Replace(before), want: []string{"spec.containers[speaker].image"}},
 		{name: "list without names", after: strings.Replace(before, "[{key: a}]", "[{key: b}]", 1), want: []string{"spec.tolerations"}},
 		{name: "container that is added", after: strings.Replace(before, "containers: [", "containers: [{name: extra}, ", 1), want: []string{"spec.containers[extra]"}},
 		{name: "field that is gone", after: strings.Replace(before, "priorityClassName: x, ", "", 1), want: []string{"spec.priorityClassName"}},

@@ -57,6 +57,12 @@ type findings struct {
 	// noSpeaker has one for each peer none of whose nodes has a speaker that reports.
 	noSpeaker []string
 
+	// rollout is what was decided about the templates of the components; nil: nothing was.
+	rollout *rolloutFinding
+	// leave are the kinds of the workloads that stay as they are, since nobody has their templates.
+	leave []string
+	// unstored says that the templates of the workloads could not be stored.
+	unstored   bool
 	components []component
 	// noNodes says why no node can run a speaker.
 	noNodes string
@@ -124,6 +130,13 @@ func faultsOf(f findings) []fault {
 	add(v1beta1.ReasonPeerNotReady, person, f.peers...)
 	add(v1beta1.ReasonAdvertisementNotReady, person, f.advertisements...)
 	add(v1beta1.ReasonNoSpeakerNodes, person, f.noNodes)
+	if f.rollout != nil {
+		stance := person
+		if f.rollout.reason == v1beta1.ReasonRollingBack {
+			stance = retried
+		}
+		add(f.rollout.reason, stance, f.rollout.failure)
+	}
 	add(v1beta1.ReasonComponentFailing, retried, componentFaults(f.components)...)
 	add(v1beta1.ReasonPeersDown, outside, f.peersDown...)
 	if allSettled(f.components) { // otherwise speakers are on their way

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -62,8 +63,10 @@ func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, serviceMonitors 
 	return wanted, nil
 }
 
-// watchOnly notes in f how the wanted objects are, and writes nothing.
+// watchOnly notes in f how the wanted objects are, and writes nothing. A rollout stands still, and
+// the time does not count for it.
 func (r *Reconciler) watchOnly(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *surroundings, f *findings) error {
+	r.observed.since = time.Time{}
 	var absent []string
 	for _, object := range wanted {
 		live, err := r.cached(ctx, refOf(object))
@@ -85,8 +88,4 @@ func (r *Reconciler) watchOnly(ctx context.Context, stack *v1beta1.LoadBalancerS
 		f.absent = fmt.Sprintf("%d objects of the stack do not exist: %s", len(absent), listed(absent))
 	}
 	return r.examine(ctx, stack, around, f)
-}
-
-func isWorkload(object *unstructured.Unstructured) bool {
-	return object.GetKind() == "Deployment" || object.GetKind() == "DaemonSet"
 }

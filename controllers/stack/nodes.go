@@ -16,6 +16,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
+	"github.com/lbstack/lbstack/internal/rollout"
 )
 
 // maxNodeMessage is the bound of UnavailableNode.Message.
@@ -33,9 +34,8 @@ type placement struct {
 	down map[string]bool
 	// unavailable lists those that are down, then those that cannot run a speaker.
 	unavailable []v1beta1.UnavailableNode
-	// stuck is how many nodes have a pod that cannot be updated: while they are down it is
-	// neither available nor replaced, and the DaemonSet controller counts it as unavailable.
-	stuck int
+	// hosts are the nodes that run a speaker, or should, without its pod and its report.
+	hosts map[string]rollout.Node
 	// counted are the nodes that are down and that the DaemonSet controller wants a pod on.
 	counted map[string]bool
 	// able is how many nodes can run a speaker, and selected how many the nodeSelector
@@ -47,7 +47,7 @@ type placement struct {
 
 // place finds out where the speakers of a DaemonSet run; pods are its pods.
 func place(nodes []corev1.Node, pods []corev1.Pod, states []v1beta1.SpeakerState, template corev1.PodSpec) placement {
-	p := placement{down: map[string]bool{}, counted: map[string]bool{}}
+	p := placement{down: map[string]bool{}, counted: map[string]bool{}, hosts: map[string]rollout.Node{}}
 	at, silent := podsByNode(pods), silentSpeakers(states)
 	for i := range nodes {
 		p.add(&nodes[i], at[nodes[i].Name], silent[nodes[i].Name], template)
@@ -68,9 +68,6 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 	wanted := selected && taint == ""
 	p.selected += count(selected)
 	p.able += count(selected && untolerated(template.Tolerations, node, false) == "")
-	if !ready && !available && (len(pods) > 0 || wanted) {
-		p.stuck++
-	}
 	if ready && wanted && len(pods) == 0 {
 		p.lacking = append(p.lacking, node.Name)
 	}
@@ -78,6 +75,9 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 		p.unavailable = append(p.unavailable, v1beta1.UnavailableNode{Name: v1beta1.NodeName(node.Name), Reason: reason, Message: bounded.Cut(message, maxNodeMessage)})
 	}
 	taint = untolerated(template.Tolerations, node, false)
+	if selected {
+		p.hosts[node.Name] = rolloutNode(node, taint, silent)
+	}
 	switch {
 	case os != "":
 		note(v1beta1.OtherOperatingSystem, "it runs "+os+", and the speaker runs on Linux")

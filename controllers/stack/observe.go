@@ -77,7 +77,7 @@ func (r *Reconciler) observe(ctx context.Context, wanted []*unstructured.Unstruc
 		s.pools[v1beta1.ObjectName(pools.Items[i].Name)] = true
 	}
 	s.placement = place(nodes.Items, s.podsOf("speaker"), s.states, speakers)
-	return s, raise(wanted, s.stuck)
+	return s, nil
 }
 
 // speakerTemplate returns the pod template of the DaemonSet.
@@ -90,26 +90,6 @@ func speakerTemplate(wanted []*unstructured.Unstructured) (corev1.PodSpec, error
 		}
 	}
 	return corev1.PodSpec{}, errors.New("the manifests have no DaemonSet")
-}
-
-// raise lets a rollout go past nodes that are down: the DaemonSet controller counts their
-// pods as unavailable, and would update no other node. Nodes that are up are still updated
-// as many at a time as before.
-func raise(wanted []*unstructured.Unstructured, stuck int) error {
-	path := []string{"spec", "updateStrategy", "rollingUpdate", "maxUnavailable"}
-	for _, object := range wanted {
-		if object.GetKind() != "DaemonSet" {
-			continue
-		}
-		atOnce, _, err := unstructured.NestedInt64(object.Object, path...)
-		if err != nil {
-			return fmt.Errorf("reading how many speakers may be updated at a time: %w", err)
-		}
-		if err := unstructured.SetNestedField(object.Object, atOnce+int64(stuck), path...); err != nil {
-			return fmt.Errorf("setting how many speakers may be updated at a time: %w", err)
-		}
-	}
-	return nil
 }
 
 // examine finds out what is wrong with components, speakers and Services.

@@ -63,6 +63,7 @@ type Reconciler struct {
 	Kinds func(groupVersion string) (*metav1.APIResourceList, error)
 
 	applied   applied
+	observed  observed
 	conflicts retry.Limiter
 	holds     retry.Restores[types.UID]
 	passwords client.Reader                // the cache that has the Secret with the passwords
@@ -122,6 +123,7 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	}
 	if f.unfit = r.preflight(ctx, stack); f.unfit != nil {
 		ctrllog.FromContext(ctx).Info("nothing is done", "why", f.unfit.message)
+		r.observed.since = time.Time{} // the time does not count for a rollout
 		return nil
 	}
 	serviceMonitors, unread := r.hasServiceMonitors(stack.Status.Inventory)
@@ -147,6 +149,11 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		return blind(err)
 	}
 	stored, err := r.meshKeys(ctx, stack, wanted, around, f)
+	r.observed.answered(err, time.Now())
+	if err != nil {
+		return blind(err)
+	}
+	change, wanted, err := r.rollOut(ctx, stack, wanted, around, f)
 	if err != nil {
 		return blind(err)
 	}
@@ -157,6 +164,10 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	}
 	failed := r.apply(ctx, stack, steps, wanted, around, f, stored)
 	r.applied.keep(wanted)
+	if err := r.step(ctx, &change, steps, f); err != nil {
+		failed = append(failed, err)
+		f.applyFailed = append(f.applyFailed, err.Error())
+	}
 	gone, err := r.prune(ctx, steps.prune)
 	if err != nil {
 		f.applyFailed = append(f.applyFailed, err.Error())
@@ -174,7 +185,7 @@ func next(f findings) time.Duration {
 	}{
 		{f.unfit != nil, lookForUpgrade}, {f.unfit != nil && f.unfit.reason == v1beta1.ReasonCRDsOutdated, lookForForeign}, {!f.blind() && !allSettled(f.components), lookAgain}, {len(f.foreign) > 0, lookForForeign},
 		{len(f.refused) > 0, lookForForeign}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
-		{f.restore > 0, f.restore}, {f.monitored, lookForMonitoring},
+		{f.restore > 0, f.restore}, {f.monitored, lookForMonitoring}, {f.rollout.wait() > 0, f.rollout.wait()},
 	} {
 		if look.needed {
 			soonest = sooner(soonest, look.after)

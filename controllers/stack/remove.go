@@ -37,6 +37,7 @@ const (
 // administrators made. A stack that is not deleted reports that nothing is left.
 func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
 	f := findings{generation: stack.Generation, removed: true}
+	r.observed = observed{} // what is installed next is a first installation
 	// Another writer can have removed the finalizer: the inventory has what is left.
 	if controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer) || len(stack.Status.Inventory) > 0 {
 		waiting, err := r.takeDown(ctx, stack)

@@ -50,7 +50,7 @@ func changes(before, now []metav1.Condition) []change {
 	}
 	e := change{kind: corev1.EventTypeWarning, reason: is.Reason, note: bounded.Cut(is.Message, maxNote)}
 	switch is.Reason {
-	case v1beta1.ReasonReady, v1beta1.ReasonComponentsNotReady, v1beta1.ReasonRemoving, v1beta1.ReasonRemoved, v1beta1.ReasonPaused, v1beta1.ReasonUnmanaged:
+	case v1beta1.ReasonReady, v1beta1.ReasonComponentsNotReady, v1beta1.ReasonRollingOut, v1beta1.ReasonRemoving, v1beta1.ReasonRemoved, v1beta1.ReasonPaused, v1beta1.ReasonUnmanaged:
 		e.kind = corev1.EventTypeNormal
 	}
 	return []change{e}

@@ -19,6 +19,7 @@ const (
 	maxMadeKeys, maxMadeBytes = 64, 4 << 10
 	maxNodeName               = 253
 	maxContainers             = 4
+	maxRestartMark            = 64
 	maxWaiting                = 1 << 10 // a kubelet puts the name of the image into it
 )
 
@@ -53,17 +54,24 @@ func stripNode(from *corev1.Node) *corev1.Node {
 	return to
 }
 
-// stripPod keeps the one node that a Pod of a DaemonSet is for, two labels, and what shows
-// what is wrong with it.
+// stripPod keeps the one node that a Pod of a DaemonSet is for, three labels, the port of the mesh, and
+// what shows what is wrong with it.
 func stripPod(from *corev1.Pod) *corev1.Pod {
 	to := &corev1.Pod{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
-	for _, key := range []string{v1beta1.LabelComponent, labelTemplateGeneration} {
+	for _, key := range []string{v1beta1.LabelComponent, labelTemplateGeneration, v1beta1.LabelRevision} {
 		if value, ok := from.Labels[key]; ok {
 			metav1.SetMetaDataLabel(&to.ObjectMeta, key, value)
 		}
 	}
 	if to.Spec.NodeName = from.Spec.NodeName; to.Spec.NodeName == "" {
 		to.Spec.Affinity = affinityTo(bounded.Cut(nodeOf(from), maxNodeName))
+	}
+	for i := range from.Spec.Containers[:min(len(from.Spec.Containers), maxContainers)] {
+		for _, port := range from.Spec.Containers[i].Ports {
+			if port.Name == meshPortName {
+				to.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{Name: port.Name, HostPort: port.HostPort}}}}
+			}
+		}
 	}
 	to.Status.Phase = from.Status.Phase
 	for _, c := range from.Status.Conditions {
@@ -104,6 +112,9 @@ func stripContainer(from corev1.ContainerState) corev1.ContainerState {
 func stripService(from *corev1.Service) *corev1.Service {
 	to := &corev1.Service{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
 	to.Spec.Type, to.Spec.LoadBalancerClass = from.Spec.Type, from.Spec.LoadBalancerClass
+	if at := lastEdit(from.ManagedFields); !at.IsZero() {
+		to.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: at}}}
+	}
 	if c := meta.FindStatusCondition(from.Status.Conditions, v1beta1.ServiceAnnounced); c != nil {
 		to.Status.Conditions = []metav1.Condition{{Type: c.Type, Status: c.Status, Reason: c.Reason, LastTransitionTime: c.LastTransitionTime}}
 	}
@@ -114,6 +125,14 @@ func stripState(from *v1beta1.SpeakerState) *v1beta1.SpeakerState {
 	to := &v1beta1.SpeakerState{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
 	to.Status.Phase, to.Status.MissingSpeakers = from.Status.Phase, slices.Clone(from.Status.MissingSpeakers)
 	to.Status.MeshKeys = slices.Clone(from.Status.MeshKeys)
+	to.Status.StartedAt, to.Status.AddressCount, to.Status.RouteCount = from.Status.StartedAt, from.Status.AddressCount, from.Status.RouteCount
+	for i := range from.Status.BGPPeers {
+		p := v1beta1.SpeakerBGPPeer{Name: from.Status.BGPPeers[i].Name}
+		if from.Status.BGPPeers[i].State == v1beta1.BGPEstablished {
+			p.State = v1beta1.BGPEstablished
+		}
+		to.Status.BGPPeers = append(to.Status.BGPPeers, p)
+	}
 	if c := meta.FindStatusCondition(from.Status.Conditions, v1beta1.ConditionReady); c != nil {
 		to.Status.Conditions = []metav1.Condition{*c}
 	}
@@ -145,6 +164,8 @@ func made(kind client.Object) func(any) (any, error) {
 			to = stripDeployment(o)
 		case *appsv1.DaemonSet:
 			to = stripDaemonSet(o)
+		case *appsv1.ControllerRevision:
+			to = &appsv1.ControllerRevision{Data: o.Data}
 		default:
 			to = kind.DeepCopyObject().(client.Object)
 		}
@@ -169,7 +190,7 @@ func madeMeta(from metav1.ObjectMeta) metav1.ObjectMeta {
 
 func stripDeployment(from *appsv1.Deployment) *appsv1.Deployment {
 	status := from.Status
-	to := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: from.Spec.Replicas}, Status: appsv1.DeploymentStatus{
+	to := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: from.Spec.Replicas, Template: revisionOnly(from.Spec.Template)}, Status: appsv1.DeploymentStatus{
 		ObservedGeneration: status.ObservedGeneration, Replicas: status.Replicas, UpdatedReplicas: status.UpdatedReplicas,
 		ReadyReplicas: status.ReadyReplicas, AvailableReplicas: status.AvailableReplicas,
 	}}
@@ -184,5 +205,16 @@ func stripDeployment(from *appsv1.Deployment) *appsv1.Deployment {
 func stripDaemonSet(from *appsv1.DaemonSet) *appsv1.DaemonSet {
 	status := from.Status
 	status.CollisionCount, status.Conditions = nil, nil
-	return &appsv1.DaemonSet{Status: status}
+	return &appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: revisionOnly(from.Spec.Template)}, Status: status}
+}
+
+// revisionOnly keeps of a pod template the label that names it, and the mark of a restart.
+func revisionOnly(from corev1.PodTemplateSpec) (to corev1.PodTemplateSpec) {
+	if value, ok := from.Labels[v1beta1.LabelRevision]; ok {
+		metav1.SetMetaDataLabel(&to.ObjectMeta, v1beta1.LabelRevision, value)
+	}
+	if value, ok := from.Annotations[annotationRestarted]; ok {
+		metav1.SetMetaDataAnnotation(&to.ObjectMeta, annotationRestarted, bounded.Cut(value, maxRestartMark))
+	}
+	return to
 }

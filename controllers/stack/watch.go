@@ -59,10 +59,16 @@ func (r *Reconciler) watchAround(b *builder.Builder, request reconcile.Request) 
 	return b
 }
 
-// differs says whether anything is different that a pass reads.
+// differs says whether anything is different that a pass reads. How much a speaker announces, and
+// when an owner changed a Service, change all the time and say little alone: they cause no pass.
 func differs(e event.UpdateEvent) bool {
 	before, now := e.ObjectOld.DeepCopyObject().(client.Object), e.ObjectNew.DeepCopyObject().(client.Object)
-	before.SetResourceVersion("")
-	now.SetResourceVersion("")
+	for _, o := range []client.Object{before, now} {
+		o.SetResourceVersion("")
+		o.SetManagedFields(nil)
+		if state, is := o.(*v1beta1.SpeakerState); is {
+			state.Status.AddressCount, state.Status.RouteCount = 0, 0
+		}
+	}
 	return !equality.Semantic.DeepEqual(before, now)
 }

@@ -38,6 +38,8 @@ func Kinds() []Kind {
 		{v1beta1.GroupVersion.WithKind("BGPPeer"), false},
 		{v1beta1.GroupVersion.WithKind("BGPAdvertisement"), false},
 		{policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"), true},
+		// The revision that the workloads get is stored before they get it.
+		{appsv1.SchemeGroupVersion.WithKind("ControllerRevision"), true},
 		{appsv1.SchemeGroupVersion.WithKind("Deployment"), true},
 		{appsv1.SchemeGroupVersion.WithKind("DaemonSet"), true},
 	}

@@ -76,6 +76,7 @@ type StateWriter struct {
 	// group; zero: it reports of none. May be nil.
 	Partitioned func(since time.Time)
 
+	started metav1.Time           // when the speaker started
 	met     bool                  // what the speaker before this one reported was read
 	left    bool                  // the speaker ends
 	entries int                   // that the state listed last
@@ -93,7 +94,7 @@ type StateWriter struct {
 
 // NewStateWriter returns a writer for a node.
 func NewStateWriter(reader client.Reader, c client.Client, self lb.NodeName, log logr.Logger) *StateWriter {
-	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, news: make(chan struct{}, 1), routes: routeSlices{client: c, self: self}}
+	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, started: second(time.Now()), news: make(chan struct{}, 1), routes: routeSlices{client: c, self: self}}
 }
 
 // Report takes what is to be written, soon.
@@ -249,7 +250,9 @@ func (w *StateWriter) bring(ctx context.Context, latest speaker.Report, routing 
 		w.lastRead = time.Now()
 		w.Partitioned(partitionedSince(state))
 	}
-	return state, w.writeState(ctx, state, status(state, latest, routing, w.checkpoint()))
+	next := status(state, latest, routing, w.checkpoint())
+	next.StartedAt = &w.started
+	return state, w.writeState(ctx, state, next)
 }
 
 // partitionedSince returns since when the minority lasts that the controller reports to be cut

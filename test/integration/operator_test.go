@@ -55,7 +55,8 @@ func TestStackBringsEverythingAndThenRests(t *testing.T) {
 	if diff := cmp.Diff(want, stack.Status.Components); diff != "" {
 		t.Errorf("components (-want +got):\n%s", diff)
 	}
-	if got, want := len(stack.Status.Inventory), len(components())+3; got != want {
+	const more = 4 // pools, advertisement, and the ControllerRevision with the templates
+	if got, want := len(stack.Status.Inventory), len(components())+more; got != want {
 		t.Errorf("inventory: got %d objects, want %d: %+v", got, want, stack.Status.Inventory)
 	}
 

@@ -46,6 +46,12 @@ func TestRights_OperatorUsesAllThatItHas(t *testing.T) {
 	if _, err := fetch(t.Context(), "https://"+metrics+"/metrics", scraper); err != nil {
 		t.Errorf("scraping the operator: %v", err)
 	}
+	fleet := newFleet(b, "rights-roll")
+	fleet.rolled(v1beta1.RolloutComplete)
+	b.editStack(debug)
+	fleet.rolled(v1beta1.RolloutComplete)
+	fleet.haveLevel(t, "debug")
+	fleet.stop()
 	b.run()
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.LoadBalancerClass = "example.com/rights" })
 	b.becomes(controllerDeployment(), func(o client.Object) bool { return o.GetGeneration() > 1 })

@@ -1,0 +1,251 @@
+package stack
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/rollout"
+)
+
+const (
+	// maxRounds bounds how often a decision is made anew in one pass.
+	maxRounds = 10
+	// stepAgain is how soon pods are deleted whose DaemonSet was written in this pass.
+	stepAgain = time.Second
+	// maxRetry is the bound of RolloutStatus.Retry.
+	maxRetry = 256
+)
+
+// changePlan is a rollout as a pass has decided it.
+type changePlan struct {
+	rollout.Plan
+	// revisions whose templates can be had.
+	revisions map[rollout.Revision]templates
+	// pods are the names of the pods of speakers, by UID.
+	pods map[string]string
+}
+
+// version returns the version of lbstack of a revision, or its name if it has none.
+func (c *changePlan) version(r rollout.Revision) string {
+	return cmp.Or(c.revisions[r].version, r.String())
+}
+
+// rollOut decides how the templates of the wanted workloads reach the nodes, stores the decision in
+// the status of the stack, and gives the wanted objects the templates that they are to have now,
+// and the ControllerRevisions next to them.
+func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *surroundings, f *findings) (changePlan, []*unstructured.Unstructured, error) {
+	given, err := templatesOf(wanted, r.Version)
+	if err != nil {
+		return changePlan{}, nil, err
+	}
+	deployment, daemonSet, err := r.liveWorkloads(ctx)
+	if err != nil {
+		return changePlan{}, nil, err
+	}
+	given.Restart = daemonSet.Spec.Template.Annotations[annotationRestarted]
+	want, err := given.revision()
+	if err != nil {
+		return changePlan{}, nil, err
+	}
+	c := changePlan{pods: map[string]string{}}
+	if c.revisions, err = r.storedRevisions(ctx); err != nil {
+		return c, nil, err
+	}
+	c.revisions[want] = given
+	if err := r.inform(ctx, stack, around); err != nil {
+		return c, nil, err
+	}
+	state := r.facts(around, deployment, daemonSet, time.Now())
+	for i := range around.pods {
+		c.pods[string(around.pods[i].UID)] = around.pods[i].Name
+	}
+	state.Stored, state.Wanted, state.Retry = r.observed.stored, want, retryOf(stack)
+	state.Settings = apiconv.RolloutSettings(stack.Spec.Speaker.Rollout)
+	if err := c.decide(state); err != nil {
+		return c, nil, err
+	}
+	f.rollout = c.finding()
+	if err := r.storeRollout(ctx, stack, f.rollout.status); err != nil {
+		return c, nil, err
+	}
+	live := rollout.Revision{
+		Controller: rollout.Hash(deployment.Spec.Template.Labels[v1beta1.LabelRevision]), Speaker: rollout.Hash(daemonSet.Spec.Template.Labels[v1beta1.LabelRevision]),
+	}
+	objects, err := r.withTemplates(wanted, &c, live, f)
+	return c, objects, err
+}
+
+// decide makes decisions until the state that they return does not change. A pod is deleted only in
+// a step of the state that was there before.
+func (c *changePlan) decide(state rollout.State) error {
+	for range maxRounds {
+		_, state.GoodStored = c.revisions[state.Stored.Good]
+		before := state.Stored
+		c.Plan = rollout.Decide(state)
+		if c.Next.Equal(before) {
+			return nil
+		}
+		if failed := c.Next.Failure; failed != before.Failure && failed.Node != "" {
+			if pod := state.Nodes[failed.Node].Pod; pod != nil && c.pods[pod.ID] != "" {
+				c.Next.Failure.Why = fmt.Sprintf("the pod %s: %s", c.pods[pod.ID], failed.Why)
+			}
+		}
+		// What is decided from is what can be read again.
+		state.Stored = apiconv.RolloutStored(apiconv.RolloutStatus(c.Next, c.Progress, ""))
+	}
+	return fmt.Errorf("the decision about the rollout of the revision %s does not settle: %+v", state.Wanted, c.Next)
+}
+
+// retryOf returns the token that asks for another try.
+func retryOf(stack *v1beta1.LoadBalancerStack) string {
+	return bounded.Cut(stack.Annotations[v1beta1.AnnotationRetry], maxRetry)
+}
+
+// inform reads what a process that begins cannot have from its cache: which pods are deleted
+// already. The state that was stored last comes from the process itself, whatever its cache has.
+func (r *Reconciler) inform(ctx context.Context, stack *v1beta1.LoadBalancerStack, around *surroundings) error {
+	o := &r.observed
+	if o.stack != stack.UID {
+		o.stack, o.stored = stack.UID, apiconv.RolloutStored(stack.Status.Rollout)
+	}
+	if o.informed {
+		return nil
+	}
+	pods, err := r.pods(ctx)
+	if err != nil {
+		return err
+	}
+	lives := map[types.UID]bool{}
+	for i := range pods {
+		lives[pods[i].UID] = pods[i].DeletionTimestamp == nil
+	}
+	o.ending, o.informed = map[types.UID]bool{}, true
+	for i := range around.pods {
+		if uid := around.pods[i].UID; !lives[uid] {
+			o.ending[uid] = true
+		}
+	}
+	return nil
+}
+
+// storeRollout writes the state of a rollout before anything is done that it decides.
+func (r *Reconciler) storeRollout(ctx context.Context, stack *v1beta1.LoadBalancerStack, status *v1beta1.RolloutStatus) error {
+	stored := apiconv.RolloutStored(status)
+	if stored.Equal(apiconv.RolloutStored(stack.Status.Rollout)) {
+		r.observed.stored = stored
+		return nil
+	}
+	before := stack.DeepCopy()
+	stack.Status.Rollout = status
+	if err := r.Client.Status().Patch(ctx, stack, optimistic(before)); err != nil {
+		return fmt.Errorf("storing the state of the rollout in the LoadBalancerStack %s: %w", stack.Name, err)
+	}
+	ctrllog.FromContext(ctx).Info("rollout", "phase", status.Phase, "revision", status.Revision, "message", status.Message)
+	r.observed.stored = stored
+	return nil
+}
+
+// withTemplates returns the wanted objects with the templates that the workloads are to have, and
+// with the ControllerRevisions that are to stay, which come before the workloads. live are the
+// hashes of the templates that the workloads have.
+func (r *Reconciler) withTemplates(wanted []*unstructured.Unstructured, c *changePlan, live rollout.Revision, f *findings) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	stored := false
+	for _, object := range wanted {
+		if !isWorkload(object) {
+			objects = append(objects, object)
+			continue
+		}
+		if !stored {
+			objects, stored = append(objects, r.revisionObjects(c)...), true
+		}
+		objects = append(objects, object)
+		template, hash := c.templateFor(object.GetKind(), live)
+		if template == nil {
+			f.leave = append(f.leave, object.GetKind())
+			continue
+		}
+		if err := give(object, template, hash); err != nil {
+			return nil, err
+		}
+	}
+	return objects, nil
+}
+
+// revisionObjects are the ControllerRevisions that are to be there: the wanted one, which may have
+// failed, and the last good one.
+func (r *Reconciler) revisionObjects(c *changePlan) (objects []*unstructured.Unstructured) {
+	for i, revision := range []rollout.Revision{c.Next.Revision, c.Next.Good} {
+		if t, known := c.revisions[revision]; known && (i == 0 || revision != c.Next.Revision) {
+			objects = append(objects, revisionObject(revision, t, r.Namespace))
+		}
+	}
+	return objects
+}
+
+// templateFor returns the template that a workload is to have, and its hash: the planned one, or the
+// one that it has; nil: it has another one, which cannot be had.
+func (c *changePlan) templateFor(kind string, live rollout.Revision) (map[string]any, rollout.Hash) {
+	of := func(r rollout.Revision) (map[string]any, rollout.Hash) { return c.revisions[r].Speaker, r.Speaker }
+	planned, has := c.Speaker, live.Speaker
+	if kind == "Deployment" {
+		of = func(r rollout.Revision) (map[string]any, rollout.Hash) {
+			return c.revisions[r].Controller, r.Controller
+		}
+		planned, has = c.Controller, live.Controller
+	}
+	if planned == (rollout.Revision{}) && has == "" { // there is no workload
+		planned = c.Next.Revision
+	}
+	if template, hash := of(planned); template != nil {
+		return template, hash
+	}
+	for revision := range c.revisions {
+		if template, hash := of(revision); hash == has {
+			return template, hash
+		}
+	}
+	return nil, ""
+}
+
+// step deletes the pods of the steps that are stored. The DaemonSet has the template of the target
+// for some time then: one that was written in this pass waits for the next.
+func (r *Reconciler) step(ctx context.Context, c *changePlan, steps plan, f *findings) error {
+	if len(c.Delete) == 0 {
+		return nil
+	}
+	holds := func(ref v1beta1.ObjectReference) bool { return ref.Kind == "DaemonSet" }
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(steps.hold)), holds) {
+		f.rollout.again = sooner(f.rollout.again, stepAgain)
+		return nil
+	}
+	for _, d := range c.Delete {
+		uid := types.UID(d.Pod)
+		r.observed.ending[uid] = true
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: c.pods[d.Pod]}}
+		err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &uid})
+		switch {
+		case err == nil:
+			ctrllog.FromContext(ctx).Info("replacing the speaker of a node", "node", d.Node, "pod", pod.Name)
+		case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // it is gone already
+		default:
+			return fmt.Errorf("deleting the pod %s to replace the speaker on %s: %w", pod.Name, d.Node, err)
+		}
+	}
+	return nil
+}

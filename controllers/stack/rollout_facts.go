@@ -1,0 +1,225 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/rollout"
+)
+
+// startSlack is how much earlier than its container a speaker may say that it started: both
+// times are of the clock of the node, and in full seconds.
+const startSlack = time.Second
+
+// meshPortName is the name of the port of the mesh in the pod template of the speakers.
+const meshPortName = "mesh"
+
+// observed is what a process of the operator remembers of the cluster for its rollouts. It is for
+// one goroutine.
+type observed struct {
+	since    time.Time // since when the API server answers; zero: it did not answer the last time
+	pods     map[types.UID]readiness
+	ending   map[types.UID]bool // pods whose deletion was requested, or that were gone when the process began
+	informed bool               // ending has what the API server knew when the process began
+	stack    types.UID
+	stored   rollout.Stored // as the stack has it, whatever the cache shows
+}
+
+// readiness of a pod, and since when it is so.
+type readiness struct {
+	ready    bool
+	restarts int32
+	since    time.Time
+}
+
+// answered notes whether the API server answers.
+func (o *observed) answered(err error, now time.Time) {
+	switch {
+	case err != nil:
+		o.since = time.Time{}
+	case o.since.IsZero():
+		o.since = now
+	}
+}
+
+// see returns since when a pod is ready, or not, with this number of restarts.
+func (o *observed) see(pod *corev1.Pod, now time.Time) readiness {
+	is := readiness{ready: podReady(pod), since: now}
+	for i := range pod.Status.ContainerStatuses {
+		is.restarts += pod.Status.ContainerStatuses[i].RestartCount
+	}
+	if was, known := o.pods[pod.UID]; known && was.ready == is.ready && was.restarts == is.restarts {
+		is.since = was.since
+	}
+	return is
+}
+
+// liveWorkloads reads Deployment and DaemonSet from the cache; empty ones: there are none.
+func (r *Reconciler) liveWorkloads(ctx context.Context) (*appsv1.Deployment, *appsv1.DaemonSet, error) {
+	deployment, daemonSet := &appsv1.Deployment{}, &appsv1.DaemonSet{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: "lbstack-controller"}, deployment); client.IgnoreNotFound(err) != nil {
+		return nil, nil, fmt.Errorf("reading the Deployment of the controller from the cache: %w", err)
+	}
+	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: "lbstack-speaker"}, daemonSet); client.IgnoreNotFound(err) != nil {
+		return nil, nil, fmt.Errorf("reading the DaemonSet of the speakers from the cache: %w", err)
+	}
+	return deployment, daemonSet, nil
+}
+
+// facts gathers what a rollout depends on.
+func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, daemonSet *appsv1.DaemonSet, now time.Time) rollout.State {
+	s := rollout.State{Nodes: map[lb.NodeName]rollout.Node{}, SeenSince: r.observed.since, Now: now, Outages: outages(around.services)}
+	s.Controller = controllerFacts(deployment, problemsIn(diagnose(around.podsOf("controller"), around.down)))
+	if daemonSet.Status.ObservedGeneration >= daemonSet.Generation {
+		s.Template = rollout.Hash(daemonSet.Spec.Template.Labels[v1beta1.LabelRevision])
+	}
+	pods := podsByNode(around.podsOf("speaker"))
+	states := map[string]*v1beta1.SpeakerState{}
+	for i := range around.states {
+		states[around.states[i].Name] = &around.states[i]
+	}
+	seen := map[types.UID]readiness{}
+	for name, node := range around.hosts {
+		if pod := r.speakerPod(pods[name]); pod != nil {
+			seen[pod.UID] = r.observed.see(pod, now)
+			node.Pod = podFacts(pod, seen[pod.UID], r.observed.ending[pod.UID])
+			if state := states[name]; state != nil && isReportOf(state, pod) {
+				node.Report = apiconv.RolloutReport(state)
+			}
+		}
+		s.Nodes[lb.NodeName(name)] = node
+	}
+	r.observed.pods = seen
+	for uid := range r.observed.ending {
+		if !exists(around.pods, uid) {
+			delete(r.observed.ending, uid)
+		}
+	}
+	return s
+}
+
+// speakerPod returns the pod of a node; of several the one that does not end.
+func (r *Reconciler) speakerPod(pods []*corev1.Pod) *corev1.Pod {
+	var chosen *corev1.Pod
+	for _, pod := range pods {
+		if chosen == nil || pod.DeletionTimestamp == nil && !r.observed.ending[pod.UID] {
+			chosen = pod
+		}
+	}
+	return chosen
+}
+
+func exists(pods []corev1.Pod, uid types.UID) bool {
+	for i := range pods {
+		if pods[i].UID == uid {
+			return true
+		}
+	}
+	return false
+}
+
+// controllerFacts: it is ready if pods of the template that the Deployment has serve, and no others
+// are left.
+func controllerFacts(d *appsv1.Deployment, problem string) rollout.Workload {
+	if d.Status.ObservedGeneration < d.Generation {
+		return rollout.Workload{Problem: problem}
+	}
+	return rollout.Workload{
+		Template: rollout.Hash(d.Spec.Template.Labels[v1beta1.LabelRevision]), Problem: problem,
+		Ready: d.Status.AvailableReplicas > 0 && d.Status.UpdatedReplicas == d.Status.Replicas,
+	}
+}
+
+func podFacts(pod *corev1.Pod, is readiness, ending bool) *rollout.Pod {
+	p := &rollout.Pod{
+		ID: string(pod.UID), Revision: rollout.Hash(pod.Labels[v1beta1.LabelRevision]), Ready: is.ready, Since: is.since, Restarts: int(is.restarts),
+		Ending: ending || pod.DeletionTimestamp != nil, Problem: problemOf(pod),
+	}
+	for i := range pod.Spec.Containers {
+		for _, port := range pod.Spec.Containers[i].Ports {
+			if port.Name == meshPortName {
+				p.Mesh = int(port.HostPort)
+			}
+		}
+	}
+	return p
+}
+
+// isReportOf reports whether a state is of the process that runs in a pod now.
+func isReportOf(state *v1beta1.SpeakerState, pod *corev1.Pod) bool {
+	if state.Status.Phase == "" || state.Status.Phase == v1beta1.SpeakerStopped {
+		return false
+	}
+	for i := range pod.Status.ContainerStatuses {
+		running := pod.Status.ContainerStatuses[i].State.Running
+		if started := state.Status.StartedAt; running != nil && started != nil {
+			return !started.Time.Before(running.StartedAt.Add(-startSlack))
+		}
+	}
+	return state.Status.StartedAt == nil
+}
+
+// outages are the Services that nodes may announce, that have endpoints, and that none announces.
+func outages(services []corev1.Service) []rollout.Outage {
+	var list []rollout.Outage
+	for i := range services {
+		svc := &services[i]
+		c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)
+		if c == nil || c.Status != metav1.ConditionFalse || c.Reason != v1beta1.ReasonNotAnnounced || svc.DeletionTimestamp != nil {
+			continue
+		}
+		o := rollout.Outage{Service: lb.ServiceKey{Namespace: svc.Namespace, Name: svc.Name}, Since: c.LastTransitionTime.Time, Changed: svc.CreationTimestamp.Time}
+		if at := lastEdit(svc.ManagedFields); at.After(o.Changed) {
+			o.Changed = at
+		}
+		list = append(list, o)
+	}
+	return list
+}
+
+// lastEdit returns when somebody else than lbstack last changed an object, its status aside.
+func lastEdit(entries []metav1.ManagedFieldsEntry) time.Time {
+	var latest time.Time
+	for _, entry := range entries {
+		if entry.Subresource == "" && entry.Manager != fieldOwner && entry.Manager != v1beta1.ManagedByController && entry.Time != nil && entry.Time.After(latest) {
+			latest = entry.Time.Time
+		}
+	}
+	return latest
+}
+
+// rolloutNode returns what of a node a rollout depends on, without its pod and its report.
+func rolloutNode(node *corev1.Node, taint string, silent bool) rollout.Node {
+	n := rollout.Node{Silent: silent}
+	ready := readyOf(node)
+	if ready != nil {
+		n.UpSince = ready.LastTransitionTime.Time
+	}
+	switch {
+	case ready == nil || ready.Status != corev1.ConditionTrue:
+		n.Skip, n.Down = "NotReady", true
+	case taint != "":
+		n.Skip = "tainted with " + taint
+	}
+	return n
+}
+
+// problemsIn puts problems into a sentence.
+func problemsIn(list []problem) string {
+	var words []string
+	for _, p := range list {
+		words = append(words, p.String())
+	}
+	return separated(words, "; ")
+}

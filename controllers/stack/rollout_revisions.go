@@ -1,0 +1,127 @@
+package stack
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/rollout"
+)
+
+const (
+	// annotationRestarted of a pod template is what kubectl rollout restart sets.
+	annotationRestarted = "kubectl.kubernetes.io/restartedAt"
+	// annotationVersion of a ControllerRevision is the version of lbstack of its templates.
+	annotationVersion = "lbstack.io/version"
+	// revisionPrefix precedes the name of a revision in that of its ControllerRevision.
+	revisionPrefix = "lbstack-"
+)
+
+// templates are the pod templates of a revision, as they are rendered.
+type templates struct {
+	Controller map[string]any `json:"controller"`
+	Speaker    map[string]any `json:"speaker"`
+	// Restart is the mark that kubectl rollout restart left on the speakers: another one is
+	// another revision, although the template is the same.
+	Restart string `json:"restart,omitempty"`
+
+	version string // of lbstack
+}
+
+// templatesOf returns those of the workloads among some objects.
+func templatesOf(objects []*unstructured.Unstructured, version string) (templates, error) {
+	t := templates{version: version}
+	for _, object := range objects {
+		template, _, err := unstructured.NestedMap(object.Object, "spec", "template")
+		switch object.GetKind() {
+		case "Deployment":
+			t.Controller = template
+		case "DaemonSet":
+			t.Speaker = template
+		default:
+			continue
+		}
+		if err != nil {
+			return t, fmt.Errorf("reading the pod template of the %s: %w", describe(refOf(object)), err)
+		}
+	}
+	if t.Controller == nil || t.Speaker == nil {
+		return t, errors.New("the manifests have no pod template of the controller or of the speakers")
+	}
+	return t, nil
+}
+
+// revision names templates by their hashes.
+func (t templates) revision() (rollout.Revision, error) {
+	controller, err := hashOf(t.Controller, "")
+	if err != nil {
+		return rollout.Revision{}, err
+	}
+	speaker, err := hashOf(t.Speaker, t.Restart)
+	return rollout.Revision{Controller: controller, Speaker: speaker}, err
+}
+
+func hashOf(template map[string]any, restart string) (rollout.Hash, error) {
+	text, err := json.Marshal(template) // keys are in order
+	if err != nil {
+		return "", fmt.Errorf("hashing a pod template: %w", err)
+	}
+	sum := sha256.Sum256(append(text, restart...))
+	return rollout.Hash(hex.EncodeToString(sum[:5])), nil
+}
+
+// revisionObject is the ControllerRevision that stores templates.
+func revisionObject(revision rollout.Revision, t templates, namespace string) *unstructured.Unstructured {
+	data := map[string]any{"controller": t.Controller, "speaker": t.Speaker}
+	if t.Restart != "" {
+		data["restart"] = t.Restart
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{"data": data, "revision": int64(1)}}
+	object.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("ControllerRevision"))
+	object.SetNamespace(namespace)
+	object.SetName(revisionPrefix + revision.String())
+	object.SetLabels(map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
+	object.SetAnnotations(map[string]string{annotationVersion: t.version})
+	return object.DeepCopy()
+}
+
+// storedRevisions reads the revisions that are stored, from the cache. One whose name is not that
+// of its templates is none: somebody else wrote it.
+func (r *Reconciler) storedRevisions(ctx context.Context) (map[rollout.Revision]templates, error) {
+	var list appsv1.ControllerRevisionList
+	if err := r.Client.List(ctx, &list, client.InNamespace(r.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("reading the ControllerRevisions from the cache: %w", err)
+	}
+	all := map[rollout.Revision]templates{}
+	for i := range list.Items {
+		t := templates{version: list.Items[i].Annotations[annotationVersion]}
+		if err := utiljson.Unmarshal(list.Items[i].Data.Raw, &t); err != nil || t.Controller == nil || t.Speaker == nil {
+			continue
+		}
+		revision, err := t.revision()
+		if err == nil && list.Items[i].Name == revisionPrefix+revision.String() {
+			all[revision] = t
+		}
+	}
+	return all, nil
+}
+
+// give gives a workload a pod template, with the label that names it. The mark of a restart is in
+// the label alone: the annotation is that of kubectl.
+func give(object *unstructured.Unstructured, template map[string]any, hash rollout.Hash) error {
+	template = runtime.DeepCopyJSON(template)
+	if err := unstructured.SetNestedField(template, string(hash), "metadata", "labels", v1beta1.LabelRevision); err != nil {
+		return fmt.Errorf("labelling the pod template of the %s: %w", describe(refOf(object)), err)
+	}
+	return unstructured.SetNestedMap(object.Object, template, "spec", "template")
+}

@@ -1,0 +1,136 @@
+package stack
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/rollout"
+)
+
+// maxRolloutMessage is the bound of RolloutStatus.Message.
+const maxRolloutMessage = 1024
+
+// rolloutFinding is what a pass reports of a rollout.
+type rolloutFinding struct {
+	status *v1beta1.RolloutStatus
+	// moving says that a revision is on its way to the components that they have not all had.
+	moving bool
+	// version is that of the revision that the components are to have.
+	version string
+	// reason and failure say that the revision failed; empty: it did not.
+	reason, failure string
+	// again is after how long to decide anew; 0: never.
+	again time.Duration
+}
+
+// wait returns after how long to decide anew; 0: never.
+func (f *rolloutFinding) wait() time.Duration {
+	if f == nil {
+		return 0
+	}
+	return f.again
+}
+
+// finding returns what is reported.
+func (c *changePlan) finding() *rolloutFinding {
+	f := &rolloutFinding{moving: moving(c.Next), version: c.version(c.Progress.Target), again: c.Again}
+	if f.moving { // that the API server was away shows in passes only
+		f.again = sooner(f.again, lookAgain)
+	}
+	f.status = apiconv.RolloutStatus(c.Next, c.Progress, bounded.Cut(c.message(), maxRolloutMessage))
+	f.reason, f.failure = c.failure()
+	return f
+}
+
+// moving reports whether a rollout, or the way back, is under way. The first installation is none,
+// nor is the change of a node that comes back after a rollout.
+func moving(s rollout.Stored) bool {
+	switch s.Phase {
+	case rollout.Controller, rollout.Canary, rollout.RollingBack:
+		return true
+	case rollout.Speakers:
+		return s.Revision != s.Good
+	}
+	return false
+}
+
+// message says in words where a rollout is.
+func (c *changePlan) message() string {
+	p := c.Progress
+	words := []string{fmt.Sprintf("%d of %d speakers are ready on %s", p.Updated, p.Total, c.target())}
+	if c.Next.Phase == rollout.Controller {
+		words = append(words, "the controller is replaced first")
+	}
+	var late []string
+	for _, note := range p.Waiting {
+		late = append(late, fmt.Sprintf("%s: %s", note.Node, note.Text))
+	}
+	if len(late) > 0 {
+		words = append(words, "waiting for "+separated(late, "; "))
+	}
+	if len(p.Following) > 0 {
+		words = append(words, listed(names(p.Following))+" next")
+	}
+	if p.Blocked != "" {
+		words = append(words, "nothing is replaced now: "+p.Blocked)
+	}
+	var skipped []string
+	for _, note := range p.Skipped {
+		skipped = append(skipped, fmt.Sprintf("%s is %s and skipped", note.Node, note.Text))
+	}
+	if len(skipped) > 0 {
+		words = append(words, separated(skipped, "; "))
+	}
+	return strings.Join(words, "; ")
+}
+
+// target names the revision that the components are to have: by its version, unless only the templates
+// are others.
+func (c *changePlan) target() string {
+	version := c.version(c.Progress.Target)
+	if other := c.other(); other != (rollout.Revision{}) && c.version(other) == version {
+		return fmt.Sprintf("the revision %s of %s", c.Progress.Target, version)
+	}
+	return version
+}
+
+// other is the revision that the components had before, or that failed.
+func (c *changePlan) other() rollout.Revision {
+	if c.Progress.Target == c.Next.Good {
+		return c.Next.Failed()
+	}
+	return c.Next.Good
+}
+
+func names(nodes []lb.NodeName) (list []string) {
+	for _, node := range nodes {
+		list = append(list, string(node))
+	}
+	return list
+}
+
+// failure says that a revision failed, and what to do; the reason is empty if none did.
+func (c *changePlan) failure() (reason, sentence string) {
+	failed := c.Next.Failed()
+	if failed == (rollout.Revision{}) {
+		return "", ""
+	}
+	where := ""
+	if c.Next.Failure.Node != "" {
+		where = fmt.Sprintf(" on %s", c.Next.Failure.Node)
+	}
+	what := fmt.Sprintf("the revision %s (%s) failed%s: %s", failed, c.version(failed), where, c.Next.Failure.Why)
+	const todo = "correct the spec or the image of the operator, or annotate the LoadBalancerStack with another " + v1beta1.AnnotationRetry + " to try it again"
+	switch c.Next.Phase {
+	case rollout.RollingBack:
+		return v1beta1.ReasonRollingBack, fmt.Sprintf("%s: the components go back to the revision %s (%s)", what, c.Next.Good, c.version(c.Next.Good))
+	case rollout.RolledBack:
+		return v1beta1.ReasonRolledBack, fmt.Sprintf("%s: the revision %s (%s) runs again: %s", what, c.Next.Good, c.version(c.Next.Good), todo)
+	}
+	return v1beta1.ReasonHalted, fmt.Sprintf("%s: nothing is replaced any more: %s, or set spec.speaker.rollout.onFailure to Rollback", what, todo)
+}

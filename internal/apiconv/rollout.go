@@ -1,0 +1,111 @@
+package apiconv
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/rollout"
+)
+
+// Bounds of status.rollout.
+const (
+	defaultStepTimeout = 300 * time.Second
+	maxFailure         = 1024
+	maxSkipped         = 64
+	maxSkippedMessage  = 512
+	maxSessions        = 128
+)
+
+// RolloutSettings reads spec.speaker.rollout, with its defaults.
+func RolloutSettings(spec v1beta1.RolloutSpec) rollout.Settings {
+	s := rollout.Settings{
+		MaxUnavailable: rollout.MaxUnavailable{Count: 1},
+		StepTimeout:    cmp.Or(time.Duration(spec.StepTimeoutSeconds)*time.Second, defaultStepTimeout),
+		Halt:           spec.OnFailure == v1beta1.RolloutHalt,
+	}
+	switch most := spec.MaxUnavailable; {
+	case most == nil:
+	case most.Type == intstr.Int:
+		s.MaxUnavailable.Count = most.IntValue()
+	default:
+		if percent, err := strconv.Atoi(strings.TrimSuffix(most.StrVal, "%")); err == nil {
+			s.MaxUnavailable = rollout.MaxUnavailable{Percent: percent}
+		}
+	}
+	return s
+}
+
+// RolloutStored reads what the operator has stored; nil: nothing.
+func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
+	if status == nil {
+		return rollout.Stored{}
+	}
+	s := rollout.Stored{
+		Phase: rollout.Phase(status.Phase), Revision: revision(status.Revision), Good: revision(status.GoodRevision), Retry: status.Retry,
+		Since: status.Since.Time, Proven: status.Proven, Lost: int(status.LostNodes),
+		Failure: rollout.Failure{Node: lb.NodeName(status.FailedNode), Why: status.Failure},
+	}
+	for _, step := range status.CurrentNodes {
+		t := rollout.Step{Node: lb.NodeName(step.Name), Pod: step.PodUID, Since: step.Since.Time, Tries: int(step.Tries), Broken: step.Broken, Gap: int(step.Gap)}
+		for _, peer := range step.Sessions {
+			t.Sessions = append(t.Sessions, bgp.PeerName(peer))
+		}
+		s.Steps = append(s.Steps, t)
+	}
+	return s
+}
+
+// RolloutStatus returns status.rollout, of which RolloutStored reads the same again.
+func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta1.RolloutStatus {
+	status := &v1beta1.RolloutStatus{
+		Phase: v1beta1.RolloutPhase(s.Phase), Revision: v1beta1.RolloutRevision(s.Revision.String()), GoodRevision: v1beta1.RolloutRevision(s.Good.String()),
+		FailedRevision: v1beta1.RolloutRevision(s.Failed().String()), FailedNode: v1beta1.NodeName(s.Failure.Node), Failure: bounded.Cut(s.Failure.Why, maxFailure),
+		Updated: int32(p.Updated), Total: int32(p.Total), Since: metav1.NewTime(s.Since), Proven: s.Proven, LostNodes: int32(s.Lost), Retry: s.Retry, Message: message,
+	}
+	for _, step := range s.Steps {
+		t := v1beta1.RolloutStep{
+			Name: v1beta1.NodeName(step.Node), PodUID: step.Pod, Since: metav1.NewTime(step.Since), Tries: int32(step.Tries), Broken: step.Broken, Gap: int32(step.Gap),
+		}
+		for _, peer := range step.Sessions[:min(len(step.Sessions), maxSessions)] {
+			t.Sessions = append(t.Sessions, v1beta1.ObjectName(peer))
+		}
+		status.CurrentNodes = append(status.CurrentNodes, t)
+	}
+	skipped := slices.Clone(p.Skipped)
+	slices.SortFunc(skipped, func(x, y rollout.Note) int { return cmp.Compare(x.Node, y.Node) })
+	for _, note := range skipped[:min(len(skipped), maxSkipped)] {
+		status.Skipped = append(status.Skipped, v1beta1.SkippedNode{Name: v1beta1.NodeName(note.Node), Message: bounded.Cut(note.Text, maxSkippedMessage)})
+	}
+	return status
+}
+
+// revision reads the name of a revision; what is none is the zero value.
+func revision(name v1beta1.RolloutRevision) rollout.Revision {
+	controller, speaker, ok := strings.Cut(string(name), "-")
+	if !ok {
+		return rollout.Revision{}
+	}
+	return rollout.Revision{Controller: rollout.Hash(controller), Speaker: rollout.Hash(speaker)}
+}
+
+// RolloutReport returns what a rollout reads of the state of a speaker.
+func RolloutReport(state *v1beta1.SpeakerState) *rollout.Report {
+	r := &rollout.Report{Sessions: map[bgp.PeerName]bool{}, Addresses: int(state.Status.AddressCount + state.Status.RouteCount)}
+	for _, node := range state.Status.MissingSpeakers {
+		r.Misses = append(r.Misses, lb.NodeName(node))
+	}
+	for i := range state.Status.BGPPeers {
+		r.Sessions[bgp.PeerName(state.Status.BGPPeers[i].Name)] = state.Status.BGPPeers[i].State == v1beta1.BGPEstablished
+	}
+	return r
+}

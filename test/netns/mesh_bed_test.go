@@ -31,6 +31,9 @@ const meshEnvironment = "LBSTACK_NETNS_MESH"
 // meshPort is the port of the mesh.
 const meshPort = 7946
 
+// meshKey is the key of all members.
+func meshKey() []byte { return bytes.Repeat([]byte{7}, session.KeySize) }
+
 // meshConfig is what a member of a mesh works with.
 type meshConfig struct {
 	Node    lb.NodeName
@@ -46,7 +49,7 @@ func runMember(config string) error {
 		return err
 	}
 	var printing sync.Mutex
-	key, err := session.ParseKey(bytes.Repeat([]byte{7}, session.KeySize))
+	key, err := session.ParseKey(meshKey())
 	if err != nil {
 		return err
 	}

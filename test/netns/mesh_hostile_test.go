@@ -1,7 +1,9 @@
 package netns
 
 import (
+	"crypto/rand"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -9,6 +11,8 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh/session"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
 const (
@@ -44,22 +48,53 @@ func TestMeshPortUnderAttack(t *testing.T) {
 				}
 			}
 			memory, descriptors := one.resources()
-			b.flood("evil", port)
-			stays("datagrams of a stranger")
-			one.holdsUp(memory, descriptors)
-
-			// From the address of a speaker, as a program on its node or a forger can.
-			b.flood("node2", port)
-			stays("datagrams from the address of a speaker")
-			one.holdsUp(memory, descriptors)
+			for _, tt := range []struct {
+				from, what string
+				list       [][]byte
+				share      float64 // of a processor that the speaker may take
+			}{
+				{"evil", "datagrams of a stranger", append(slices.Collect(maps.Values(datagrams)), forgedGreeting(t)), 0.05},
+				// From the address of a speaker, as a program on its node or a forger can.
+				{"node2", "datagrams from the address of a speaker", slices.Collect(maps.Values(datagrams)), 0.5},
+				{"node2", "greetings from the address of a speaker, which are decrypted", [][]byte{forgedGreeting(t)}, 0.5},
+			} {
+				before, began := one.processor(), time.Now()
+				sent := b.flood(tt.from, port, tt.list)
+				share := float64(one.processor()-before) / float64(time.Since(began))
+				b.Logf("%s: %d in %s, the speaker takes %.1f %% of a processor", tt.what, sent, time.Since(began).Round(time.Millisecond), 100*share)
+				if share > tt.share {
+					t.Errorf("%s: the speaker takes %.1f %% of a processor, want %.0f %% at most", tt.what, 100*share, 100*tt.share)
+				}
+				stays(tt.what)
+				one.holdsUp(memory, descriptors)
+			}
 		})
 	}
 }
 
-// flood sends datagrams of each kind from a host, in turn.
-func (b *bed) flood(host string, to netip.AddrPort) {
+// forgedGreeting returns a greeting that was changed on its way: it is under the right key, so that
+// only decryption shows it.
+func forgedGreeting(t *testing.T) []byte {
+	t.Helper()
+	key, err := session.ParseKey(meshKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := session.New("node2", wire.Instance{1}, func(b []byte) { _, _ = rand.Read(b) })
+	table.SetKeys(time.Now(), []session.Key{key})
+	table.SetPeers(time.Now(), []lb.NodeName{"node1"})
+	greetings := table.Tick(time.Now())
+	if len(greetings) != 1 {
+		t.Fatalf("%d greetings for one peer, want 1", len(greetings))
+	}
+	datagram := greetings[0].Datagram
+	datagram[len(datagram)-1] ^= 1
+	return datagram
+}
+
+// flood sends datagrams from a host, in turn, and returns how many.
+func (b *bed) flood(host string, to netip.AddrPort, list [][]byte) (sent int) {
 	b.Helper()
-	var sent int
 	b.in(host, func() error {
 		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 		if err != nil {
@@ -67,7 +102,7 @@ func (b *bed) flood(host string, to netip.AddrPort) {
 		}
 		defer conn.Close()
 		for began := time.Now(); time.Since(began) < flooding; {
-			for _, d := range datagrams {
+			for _, d := range list {
 				_, _ = conn.Write(d) // the kernel reports what it has no room for
 				sent++
 			}
@@ -75,5 +110,5 @@ func (b *bed) flood(host string, to netip.AddrPort) {
 		}
 		return nil
 	})
-	b.Logf("%s sent %d datagrams in %s", host, sent, flooding)
+	return sent
 }

@@ -92,7 +92,7 @@ func (b *operatorBed) anew(value string) {
 func TestMonitoring_ServiceMonitorFollowsKindAndSpec(t *testing.T) {
 	b := newReadyBed(t)
 	b.monitored(false, within)
-	b.serviceMonitors()
+	crd := b.serviceMonitors()
 	monitor := b.monitored(true, 45*time.Second) // the operator looks every 30 s
 
 	before := monitor.GetResourceVersion()
@@ -112,8 +112,44 @@ func TestMonitoring_ServiceMonitorFollowsKindAndSpec(t *testing.T) {
 		t.Errorf("after an edit: got the jobLabel %q and the labels %v, want app.kubernetes.io/part-of and the label release", job, monitor.GetLabels())
 	}
 
+	// A paused operator restores nothing.
+	b.annotate(v1beta1.AnnotationPause, new("repair"))
+	b.says(v1beta1.ConditionReady, metav1.ConditionUnknown, v1beta1.ReasonPaused)
+	remove(t, b.Client, monitor)
+	b.annotate(v1beta1.AnnotationReconcile, new("paused"))
+	b.shows(v1beta1.ConditionReady, "1 objects of the stack do not exist: ServiceMonitor lbstack-system/lbstack")
+	if err := b.Get(t.Context(), client.ObjectKeyFromObject(monitor), monitor); !apierrors.IsNotFound(err) {
+		t.Errorf("while the operator is paused: got the ServiceMonitor with %v, want none", err)
+	}
+	b.annotate(v1beta1.AnnotationPause, nil)
+	b.monitored(true, within)
+
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Monitoring = v1beta1.MonitoringDisabled })
 	b.monitored(false, within)
+
+	// One of somebody else is left alone.
+	foreign := serviceMonitor()
+	foreign.Object["spec"] = map[string]any{"endpoints": []any{}, "selector": map[string]any{}}
+	create(t, b.Client, foreign)
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Monitoring = v1beta1.MonitoringAuto })
+	b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonObjectNotOurs)
+	remove(t, b.Client, foreign)
+	b.monitored(true, within)
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Removed })
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
+	b.monitored(false, within)
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Managed })
+	b.monitored(true, within)
+	b.run()
+
+	// The Prometheus operator is removed, and its kinds with it.
+	remove(t, b.Client, crd)
+	b.isGone(crd)
+	b.anew("no kind")
+	b.monitored(false, within)
+	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
 // The kind goes while no operator runs: one that starts, and has never known the kind, removes the

@@ -102,12 +102,20 @@ func (c *component) settle(observed bool, down lost) {
 	case desired <= 0:
 		c.Message = "all nodes that can run it are down"
 	case c.Updated-down.updated < desired:
-		c.Message = fmt.Sprintf("%d of %d pods are up to date", c.Updated, c.Desired)
+		c.Message = fmt.Sprintf("%d of %d pods are up to date", c.Updated, c.Desired) + ofThem(down.updated)
 	case ready < desired:
-		c.Message = fmt.Sprintf("%d of %d pods are ready", c.Ready, c.Desired)
+		c.Message = fmt.Sprintf("%d of %d pods are ready", c.Ready, c.Desired) + ofThem(down.ready)
 	default:
 		c.settled = true
 	}
+}
+
+// ofThem says how many of the pods that Kubernetes counts are on nodes that are down.
+func ofThem(down int32) string {
+	if down == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them on nodes that are down", down)
 }
 
 // refused is a workload that could not be written.

@@ -99,8 +99,9 @@ func TestSettle(t *testing.T) {
 		{name: "new pods come before ready ones", desired: 3, updated: 2, ready: 1, want: "2 of 3 pods are up to date"},
 		{name: "new pods must be ready", desired: 3, updated: 3, ready: 2, want: "2 of 3 pods are ready"},
 		{name: "old pod on a node that is down is not waited for", desired: 3, updated: 2, ready: 2, down: lost{desired: 1}},
-		{name: "new pod on a node that is down does not stand for one that is up", desired: 3, updated: 2, ready: 2, down: lost{desired: 1, updated: 1}, want: "2 of 3 pods are up to date"},
-		{name: "pod on a node that has just died does not stand for one that starts", desired: 3, updated: 3, ready: 2, down: lost{desired: 1, updated: 1, ready: 1}, want: "2 of 3 pods are ready"},
+		{name: "new pod on a node that is down does not stand for one that is up", desired: 3, updated: 2, ready: 2, down: lost{desired: 1, updated: 1}, want: "2 of 3 pods are up to date, 1 of them on nodes that are down"},
+		{name: "pod on a node that has just died does not stand for one that starts", desired: 3, updated: 3, ready: 2, down: lost{desired: 1, updated: 1, ready: 1}, want: "2 of 3 pods are ready, 1 of them on nodes that are down"},
+		{name: "all pods on nodes that have just died", desired: 2, updated: 2, ready: 2, down: lost{desired: 1, updated: 2, ready: 2}, want: "2 of 2 pods are up to date, 2 of them on nodes that are down"},
 		{name: "all nodes are down", desired: 1, down: lost{desired: 1}, want: "all nodes that can run it are down"},
 	}
 	for _, tt := range tests {

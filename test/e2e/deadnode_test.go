@@ -24,8 +24,7 @@ import (
 func TestDeadNodeStopsNoRollout(t *testing.T) {
 	installed(t)
 	served(t)
-	nodes := bed.Cluster.Nodes()
-	dead := nodes[len(nodes)-1]
+	dead := withoutAllControllers(t)
 	t.Cleanup(func() {
 		must(t, bed.Cluster.Start(background(t), dead))
 		patchStack(t, `{"spec":{"speaker":{"logLevel":"Info"}}}`)
@@ -72,6 +71,22 @@ func TestDeadNodeStopsNoRollout(t *testing.T) {
 
 // All nodes but one lose power at once, so that one speaker is left, and nobody that could agree
 // with it but the kubelets that do not answer. Kubernetes notices some 40 s later.
+// withoutAllControllers returns a node that does not have all pods of the controller: with such a
+// node a controller is lost, and the stack is not Ready until another one runs.
+func withoutAllControllers(t *testing.T) string {
+	t.Helper()
+	var pods corev1.PodList
+	must(t, bed.Client.List(background(t), &pods, client.InNamespace(componentNamespace), client.MatchingLabels{v1beta1.LabelComponent: "controller"}))
+	nodes := bed.Cluster.Nodes()
+	for _, node := range slices.Backward(nodes) {
+		if slices.ContainsFunc(pods.Items, func(p corev1.Pod) bool { return p.Spec.NodeName != node }) {
+			return node
+		}
+	}
+	t.Fatalf("no node is without one of %d controllers", len(pods.Items))
+	return ""
+}
+
 func TestAllNodesButOneDieAtOnce(t *testing.T) {
 	installed(t)
 	address := served(t)

@@ -194,7 +194,7 @@ func setVersion(about, version string) (string, error) {
 		return "", fmt.Errorf("version %q is not vMAJOR.MINOR.PATCH", version)
 	}
 	if len(versions.FindAllString(about, -1)) != 2 {
-		return "", errors.New("Chart.yaml has not one line with version and one with appVersion")
+		return "", errors.New("the file Chart.yaml has not one line with version and one with appVersion")
 	}
 	return versions.ReplaceAllStringFunc(about, func(line string) string {
 		if strings.HasPrefix(line, "appVersion") {

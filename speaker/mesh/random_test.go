@@ -15,7 +15,7 @@ import (
 
 // randomSeeds is how many scenarios are played; LBSTACK_SEEDS says otherwise, and
 // LBSTACK_SEED plays a single one.
-const randomSeeds = 60
+const randomSeeds = 30
 
 func seedsToPlay(t *testing.T) []uint64 {
 	t.Helper()

@@ -57,7 +57,7 @@ func TestStack_OperatorConditionFollowsTheStack(t *testing.T) {
 	b.run()
 	b.upgradeable(metav1.ConditionTrue, v1beta1.ReasonAsExpected)
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Controller.LogLevel = v1beta1.LogLevelDebug })
-	b.upgradeable(metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady)
+	b.upgradeable(metav1.ConditionFalse, v1beta1.ReasonRollingOut)
 	b.removeStack()
 	b.upgradeable(metav1.ConditionTrue, v1beta1.ReasonAsExpected)
 }

@@ -20,6 +20,7 @@ import (
 func TestRights_ControllerUsesAllThatItHas(t *testing.T) {
 	installed, b := newOperatorBed(t), newBed(t)
 	exact := installed.rightsOf("controller")
+	installed.withoutLease("lbstack-controller")
 	env := []string{"KUBECONFIG=" + installed.tokenOf("lbstack-controller", ""), "POD_NAMESPACE=" + systemNamespace}
 	const metrics = "127.0.0.1:17898"
 	arguments := []string{"--metrics-bind-address=" + metrics, "--health-probe-bind-address=0"}

@@ -33,10 +33,7 @@ func TestRights_OperatorUsesAllThatItHas(t *testing.T) {
 	b := newOperatorBed(t)
 	exact := b.rightsOf("operator", forPolicies)
 	b.kubeconfig = b.tokenOf("lbstack-operator", "")
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-operator"}}
-	if err := client.IgnoreNotFound(b.Delete(t.Context(), lease)); err != nil {
-		t.Fatal(err)
-	}
+	b.withoutLease("lbstack-operator")
 	b.serviceMonitors()
 	const metrics = "127.0.0.1:17899"
 	operator := b.operatorServing(metrics)
@@ -123,6 +120,15 @@ func (b *operatorBed) rightsOf(program string, but ...right) (exact func()) {
 				b.Errorf("denied: %s %+v", r.Verb, r.ObjectRef)
 			}
 		}
+	}
+}
+
+// withoutLease has a program make its Lease, though it ran before.
+func (b *operatorBed) withoutLease(name string) {
+	b.Helper()
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: name}}
+	if err := client.IgnoreNotFound(b.Delete(context.Background(), lease)); err != nil {
+		b.Fatal(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -79,7 +80,8 @@ func (b *bed) oneOf(name string) (has string) {
 	return has
 }
 
-// versions are the resource versions of all that the controller writes.
+// versions are the resource versions of all that the controller writes. Namespaces of other
+// tests may be going meanwhile, and what is in them.
 func (b *bed) versions(ctx context.Context) (map[string]string, error) {
 	found := map[string]string{}
 	for _, list := range []client.ObjectList{&corev1.ServiceList{}, &v1beta1.IPAddressClaimList{}, &v1beta1.IPAddressPoolList{}, &eventsv1.EventList{}} {
@@ -89,7 +91,9 @@ func (b *bed) versions(ctx context.Context) (map[string]string, error) {
 		switch list := list.(type) {
 		case *corev1.ServiceList:
 			for _, o := range list.Items {
-				found["Service "+o.Namespace+"/"+o.Name] = o.ResourceVersion
+				if o.Namespace == b.namespace {
+					found["Service "+o.Name] = o.ResourceVersion
+				}
 			}
 		case *v1beta1.IPAddressClaimList:
 			for _, o := range list.Items {
@@ -101,7 +105,9 @@ func (b *bed) versions(ctx context.Context) (map[string]string, error) {
 			}
 		case *eventsv1.EventList:
 			for _, o := range list.Items {
-				found["Event "+o.Name+" "+o.Reason] = o.ResourceVersion
+				if o.Namespace == b.namespace || o.Namespace == metav1.NamespaceDefault { // of objects without a namespace
+					found["Event "+o.Name+" "+o.Reason] = o.ResourceVersion
+				}
 			}
 		}
 	}

@@ -125,8 +125,11 @@ func TestALookThatTookLongIsFollowedByRestWhereOneMayRest(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := run(t, 0, tt.rest)
 				s.takes = 100 * time.Millisecond
+				pass(0)
 				s.informer.Synced()
-				pass(150 * time.Millisecond)
+				// The caches are asked again after 100 ms. A change that is noted while a look sleeps
+				// with the lock would stop the clock of the bubble.
+				pass(250 * time.Millisecond)
 				s.informer.Add(service())
 				if tt.wait > 0 {
 					pass(tt.wait - time.Nanosecond)

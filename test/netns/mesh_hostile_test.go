@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh/session"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
@@ -96,6 +98,16 @@ func forgedGreeting(t *testing.T) []byte {
 func (b *bed) flood(host string, to netip.AddrPort, list [][]byte) (sent int) {
 	b.Helper()
 	b.in(host, func() error {
+		// What counts is what datagrams cost the speaker, and not who gets the processors of this machine.
+		thread := unix.Gettid()
+		priority, err := unix.Getpriority(unix.PRIO_PROCESS, thread)
+		if err != nil {
+			return err
+		}
+		if err := unix.Setpriority(unix.PRIO_PROCESS, thread, 19); err != nil {
+			return err
+		}
+		defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, thread, 20-priority) }() // see getpriority(2)
 		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -79,13 +80,17 @@ func (b *bed) stack(ctx context.Context, size int) error {
 		spec.BGPPeers = append(spec.BGPPeers, peer)
 	}
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
-	err := b.Get(ctx, client.ObjectKeyFromObject(stack), stack)
-	stack.Spec = spec
-	if err == nil {
-		err = b.Update(ctx, stack)
-	} else {
-		err = b.Create(ctx, stack)
-	}
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // the operator writes its finalizer
+		err := client.IgnoreNotFound(b.Get(ctx, client.ObjectKeyFromObject(stack), stack))
+		if err != nil {
+			return err
+		}
+		stack.Spec = spec
+		if stack.ResourceVersion == "" {
+			return b.Create(ctx, stack)
+		}
+		return b.Update(ctx, stack)
+	})
 	if err != nil {
 		return fmt.Errorf("writing the stack: %w", err)
 	}

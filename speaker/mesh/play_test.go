@@ -46,10 +46,10 @@ func count(variable string) int {
 	return n
 }
 
-// few returns how many scenarios are played: a quarter with -short, as under the race detector.
+// few returns how many scenarios are played: a tenth with -short, as under the race detector.
 func few(n int) int {
 	if testing.Short() {
-		return n / 4
+		return max(1, n/10)
 	}
 	return n
 }

@@ -130,13 +130,13 @@ func (r *Reconciler) inform(ctx context.Context, stack *v1beta1.LoadBalancerStac
 	if err != nil {
 		return err
 	}
-	lives := map[types.UID]bool{}
+	running := map[types.UID]bool{}
 	for i := range pods {
-		lives[pods[i].UID] = pods[i].DeletionTimestamp == nil
+		running[pods[i].UID] = pods[i].DeletionTimestamp == nil
 	}
 	o.ending, o.informed = map[types.UID]bool{}, true
 	for i := range around.pods {
-		if uid := around.pods[i].UID; !lives[uid] {
+		if uid := around.pods[i].UID; !running[uid] {
 			o.ending[uid] = true
 		}
 	}

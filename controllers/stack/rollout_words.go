@@ -125,12 +125,12 @@ func (c *changePlan) failure() (reason, sentence string) {
 		where = fmt.Sprintf(" on %s", c.Next.Failure.Node)
 	}
 	what := fmt.Sprintf("the revision %s (%s) failed%s: %s", failed, c.version(failed), where, c.Next.Failure.Why)
-	const todo = "correct the spec or the image of the operator, or annotate the LoadBalancerStack with another " + v1beta1.AnnotationRetry + " to try it again"
+	const remedy = "correct the spec or the image of the operator, or annotate the LoadBalancerStack with another " + v1beta1.AnnotationRetry + " to try it again"
 	switch c.Next.Phase {
 	case rollout.RollingBack:
 		return v1beta1.ReasonRollingBack, fmt.Sprintf("%s: the components go back to the revision %s (%s)", what, c.Next.Good, c.version(c.Next.Good))
 	case rollout.RolledBack:
-		return v1beta1.ReasonRolledBack, fmt.Sprintf("%s: the revision %s (%s) runs again: %s", what, c.Next.Good, c.version(c.Next.Good), todo)
+		return v1beta1.ReasonRolledBack, fmt.Sprintf("%s: the revision %s (%s) runs again: %s", what, c.Next.Good, c.version(c.Next.Good), remedy)
 	}
-	return v1beta1.ReasonHalted, fmt.Sprintf("%s: nothing is replaced any more: %s, or set spec.speaker.rollout.onFailure to Rollback", what, todo)
+	return v1beta1.ReasonHalted, fmt.Sprintf("%s: nothing is replaced any more: %s, or set spec.speaker.rollout.onFailure to Rollback", what, remedy)
 }

@@ -94,7 +94,7 @@ func (b *bed) stack(ctx context.Context, size int) error {
 	if err != nil {
 		return fmt.Errorf("writing the stack: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return eventually.Poll(ctx, func(ctx context.Context) error {
 		if err := b.Get(ctx, client.ObjectKeyFromObject(stack), stack); err != nil {
@@ -178,7 +178,7 @@ func (b *bed) pass(ctx context.Context, run int) (time.Duration, error) {
 	if err := b.patch(ctx, fmt.Sprintf(`[{"op":"add","path":"/metadata/annotations","value":{"lbstack.io/bench":"%d"}}]`, run)); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var now passes
 	err = eventually.Poll(ctx, func(ctx context.Context) (err error) {
@@ -203,7 +203,7 @@ func (b *bed) patch(ctx context.Context, patch string) error {
 
 // change changes a pool in the stack, and returns how long it takes until a watcher of the pools has it.
 func (b *bed) change(ctx context.Context, run int) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	watched, err := b.Watch(ctx, &v1beta1.IPAddressPoolList{}, client.MatchingFields{"metadata.name": poolOf})
 	if err != nil {
@@ -220,5 +220,5 @@ func (b *bed) change(ctx context.Context, run int) (time.Duration, error) {
 			return time.Since(begun), nil
 		}
 	}
-	return 0, fmt.Errorf("the pool did not become %s in %s", want, patience)
+	return 0, fmt.Errorf("the pool did not become %s in %s", want, limit)
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/lbstack/lbstack/test/apiserver"
 )
 
-// patience bounds what is waited for.
-const patience = time.Minute
+// limit bounds what is waited for.
+const limit = time.Minute
 
 func main() {
 	runs := flag.Int("runs", 100, "how often each is measured")

@@ -297,7 +297,7 @@ func (e *Engine) round(now time.Time) time.Time {
 		e.Announcer.Repeat() // others may have announced the addresses meanwhile
 	}
 	e.running = true
-	if !e.inMinority() {
+	if !e.isMinority() {
 		e.received = v.lives
 	}
 	if e.inMinority() || len(e.minority.queries) > 0 {

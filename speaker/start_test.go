@@ -1,6 +1,7 @@
 package speaker_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,18 +91,26 @@ func TestASpeakerThatStartsGoesOnAsSoonAsAllAreThere(t *testing.T) {
 func TestSpeakerThatWasIsolatedWaitsForThoseThatWereThere(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
+		died  [][]lb.NodeName // who was missing, one after the other, before it was cut off
 		back  []mesh.Peer
 		lost  []lb.NodeName
 		takes bool // at once
 	}{
-		{"all that were there are back", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p3"}, true},
-		{"one of them is not", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}, false},
+		{"all that were there are back", [][]lb.NodeName{{"p3"}}, []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p3"}, true},
+		{"one of them is not", [][]lb.NodeName{{"p3"}}, []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}, false},
+		{"one that died in an earlier minority is not", [][]lb.NodeName{{"p2", "p3"}, {"p3"}}, []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p3"}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil), peer("p3", nil))
-				b.view.Missing = missing("p3") // it dies
-				b.hear(peer("p1", nil), peer("p2", nil))
+				for _, died := range tt.died {
+					alive := []mesh.Peer{peer("p1", nil)}
+					if !slices.Contains(died, "p2") {
+						alive = append(alive, peer("p2", nil))
+					}
+					b.view.Missing = missing(died...)
+					b.hear(alive...)
+				}
 				b.view.Missing = missing("p1", "p2", "p3") // this one is cut off
 				b.hear()
 				b.after(2 * time.Second)

@@ -32,6 +32,10 @@ func TestOpen_Greeted(t *testing.T) {
 	expect("a found b dead: b has no session", third, true)
 	b.run(confirmed)
 	expect("confirmed again: recording of the third", third, false)
+	b.tables["b"].Reset(b.now, "a")
+	early, late := greeting(), greeting()
+	expect("b has no session: the later one of two", late, true)
+	expect("the earlier one, after it", early, false)
 	b.start("b", key(t, 1))
 	expect("b restarted", greeting(), false)
 }

@@ -36,8 +36,8 @@ type Opened struct {
 	Instance wire.Instance
 	// Met: the datagram confirmed an instance, a new one or the same one after Reset.
 	Met bool
-	// Greeted: an instance that was confirmed before asks for an answer. It has no session
-	// with this process, or wants to be shown its keys.
+	// Greeted: an instance that was confirmed before asks for an answer, and nothing that it sent
+	// later has arrived. It has no session with this process, or wants to be shown its keys.
 	Greeted bool
 	// Replies go to the same node.
 	Replies [][]byte
@@ -105,7 +105,10 @@ func (t *Table) cipher(p *peer, key int, instance wire.Instance, confirmed bool)
 
 // welcome acts on an authentic greeting.
 func (t *Table) welcome(now time.Time, p *peer, key int, h header, g greeting) Opened {
-	opened := Opened{Instance: h.instance, Greeted: h.instance == p.instance && g.nonce != challenge{}}
+	// A greeting under a key that this process did not have yet was refused, so that a recording
+	// of it is accepted later.
+	latest := h.instance == p.instance && h.counter == p.window.newest
+	opened := Opened{Instance: h.instance, Greeted: latest && g.nonce != challenge{}}
 	confirmed := p.met && h.instance == p.instance
 	if p.asking && g.echo == p.nonce && now.Sub(p.drawn) < nonceLife {
 		t.arrived(now, p)

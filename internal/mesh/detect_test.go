@@ -429,3 +429,32 @@ func TestUnreached_WhileGreetingsBecomeRare(t *testing.T) {
 		t.Error("b is unreached although a heartbeat came")
 	}
 }
+
+// A process that stood still receives greetings from before at once.
+func TestUnreached_AfterAStall(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		first func(*script) // of what is due when the process runs again
+	}{
+		{"a greeting comes first", func(s *script) { s.m.Greeted(s.now, "b") }},
+		{"the machine ticks first", func(s *script) { s.m.Tick(s.now); s.m.Greeted(s.now, "b") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := begin(t, "b", "c", "d")
+			s.pass(standard.Timeout, "c", "d")
+			for range 10 {
+				s.m.Greeted(s.now, "b")
+				s.pass(300*ms, "c", "d")
+			}
+			if !slices.Contains(s.m.View().Unreached, "b") {
+				t.Fatal("b is not unreached while it asks for a session")
+			}
+			s.now = s.now.Add(6 * time.Second)
+			tt.first(s)
+			s.pass(unreachedFor+standard.Interval, "c", "d")
+			if slices.Contains(s.m.View().Unreached, "b") {
+				t.Error("b is unreached although it has not asked for a second: got the pause of 6 s as one between greetings")
+			}
+		})
+	}
+}

@@ -266,6 +266,9 @@ func (m *Machine) excuseOwnStall(now time.Time) {
 	if !m.lastTick.IsZero() && stall > m.timing.Timeout/2 {
 		for _, p := range m.peers {
 			p.added, p.back, p.watched = p.added.Add(stall), p.back.Add(stall), p.watched.Add(stall)
+			if !p.greeted.IsZero() {
+				p.greeted, p.greets = p.greeted.Add(stall), p.greets.Add(stall)
+			}
 			if p.live {
 				p.received = p.received.Add(min(stall, now.Sub(p.received)))
 				p.suspected, p.asked = time.Time{}, time.Time{}

@@ -170,6 +170,7 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 
 // Greeted notes that an instance of a peer that was met before asks for a session.
 func (m *Machine) Greeted(now time.Time, node lb.NodeName) {
+	m.excuseOwnStall(now) // the pause between two greetings would be as long
 	if p := m.peers[node]; p != nil {
 		if gap := now.Sub(p.greeted); gap > m.timing.Interval/2 && !p.greeted.IsZero() { // not another key
 			p.greetGap = gap

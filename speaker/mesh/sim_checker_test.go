@@ -194,10 +194,19 @@ func (w *world) served(at part) time.Duration {
 	}) {
 		bound += askedAnew
 	}
-	if !w.agreed() {
+	if !w.agreed() || w.deafStarts(at.side, l) {
 		bound += passedOver
 	}
 	return bound
+}
+
+// deafStarts returns whether a speaker in a part of a segment starts without the API server. What no
+// speaker has, as far as the others know, may be elected to it, and waits until it is passed over.
+func (w *world) deafStarts(side int, l *lan) bool {
+	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
+		p := w.nodes[n].p
+		return w.deaf[n] && p != nil && !p.dead && l.sides[n] == side && !w.ready(p)
+	})
 }
 
 // twice is for how long two nodes of a segment may answer: a detection time, an interval longer

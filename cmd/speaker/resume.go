@@ -14,9 +14,10 @@ import (
 // checkpoint.
 const resumeAfter = 2 * time.Second
 
-// resume works with the checkpoint until the API server answers.
+// resume works with the checkpoint until the API server answers. That there is no other speaker
+// is knowledge too: the mesh of one that does not know waits until somebody says so.
 func resume(mesh *mesh.Mesh, engine *speaker.Engine, stored checkpoint.Content) {
-	if len(stored.Peers) > 0 {
+	if stored.Peers != nil {
 		mesh.Join(stored.Peers)
 		engine.SetHosts(stored.Peers)
 	}

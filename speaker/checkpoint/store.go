@@ -44,7 +44,8 @@ const (
 type Content struct {
 	// Kept is the part of the engine.
 	speaker.Kept
-	// Peers are the other speakers' nodes and addresses.
+	// Peers are the other speakers' nodes and addresses; empty: there is none; nil: it was not
+	// known yet.
 	Peers map[lb.NodeName]netip.Addr
 	// Outside are addresses that may be announced although their pool does not list them
 	// any more, ordered.
@@ -181,7 +182,7 @@ func text(err error) string {
 // number, since many have the same.
 type file struct {
 	Format     int                        `json:"format"`
-	Peers      map[lb.NodeName]netip.Addr `json:"peers,omitempty"`
+	Peers      map[lb.NodeName]netip.Addr `json:"peers,omitzero"`
 	Claims     ownership.Claims           `json:"claims,omitempty"`
 	Held       []netip.Addr               `json:"held,omitempty"`
 	Outside    []netip.Addr               `json:"outside,omitempty"`

@@ -54,6 +54,25 @@ func TestWhatIsKeptIsFoundAgain(t *testing.T) {
 	}
 }
 
+func TestKnowsWhetherThereAreOtherSpeakers(t *testing.T) {
+	for name, peers := range map[string]map[lb.NodeName]netip.Addr{
+		"it is not known": nil,
+		"there is none":   {},
+		"there is one":    content().Peers,
+	} {
+		directory := t.TempDir()
+		store, _ := Open(directory, "node1", logr.Discard())
+		store.Save(content().Kept)
+		if peers != nil {
+			store.SavePeers(peers)
+		}
+		store.Flush()
+		if _, got := Open(directory, "node1", logr.Discard()); !cmp.Equal(peers, got.Peers, byValue) {
+			t.Errorf("%s: got %#v, want %#v", name, got.Peers, peers)
+		}
+	}
+}
+
 func TestWhatCannotBeReadIsNotUsed(t *testing.T) {
 	for name, text := range map[string]string{
 		"damaged":                   `{"format":1,"claims":{`,

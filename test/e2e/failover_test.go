@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -177,7 +179,24 @@ func away(t *testing.T) {
 		must(t, bed.Cluster.StartControlPlane("kube-apiserver"))
 		must(t, bed.StackReady(background(t)))
 		controllerWatches(t)
+		nodesReach(t)
 	})
+}
+
+// nodesReach waits until the Service kubernetes works on each node: a kube-proxy can wait for a
+// while before it lists what forwards to the API server, and speakers reach it through that.
+func nodesReach(t *testing.T) {
+	t.Helper()
+	begun := time.Now()
+	var service corev1.Service
+	must(t, bed.Client.Get(background(t), types.NamespacedName{Namespace: metav1.NamespaceDefault, Name: "kubernetes"}, &service))
+	for _, node := range bed.Cluster.Nodes() {
+		eventually.Succeed(t, within, node+" reaches the API server", func(ctx context.Context) error {
+			_, err := bed.Cluster.Exec(ctx, node, "timeout", "1", "bash", "-c", "</dev/tcp/"+service.Spec.ClusterIP+"/443")
+			return err
+		})
+	}
+	t.Logf("all nodes reach the API server after %d ms", time.Since(begun).Milliseconds())
 }
 
 // controllerWatches waits until the controller acts on a change of a SpeakerState: an informer

@@ -39,6 +39,7 @@ func TestOutagesOfTheAPIServerEndNoProgram(t *testing.T) {
 		t.Logf("after %s without the API server a Service had its address %d ms after that took it", outage, time.Since(back).Milliseconds())
 		controllerWatches(t)
 	}
+	nodesReach(t)
 	must(t, bed.StackReady(background(t)))
 	now, err := restartsOf(background(t))
 	must(t, err)

@@ -65,15 +65,15 @@ func oneAnswers(t *testing.T, w *scenario.Watch, address string) {
 	})
 }
 
-// answersFrom waits until a node answers, and checks that no other has since a time, and that
-// the silence was short.
-func answersFrom(t *testing.T, w *scenario.Watch, address string, since time.Time, mac string) {
+// answersFrom waits until a node answers, and checks that no other has since a time, and how long
+// the silence was.
+func answersFrom(t *testing.T, w *scenario.Watch, address string, since time.Time, mac string, most time.Duration) {
 	t.Helper()
 	oneAnswers(t, w, address)
 	got := w.Since(since, address)
 	t.Logf("nobody answered for %s for %d ms", address, got.Silent.Milliseconds())
-	if !slices.Equal(got.Owners, []string{mac}) || got.Silent > soon {
-		t.Errorf("%s: got %+v, want answers of %s, and at most %s without", address, got, mac, soon)
+	if !slices.Equal(got.Owners, []string{mac}) || got.Silent > most {
+		t.Errorf("%s: got %+v, want answers of %s, and at most %s without", address, got, mac, most)
 	}
 }
 

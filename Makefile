@@ -115,10 +115,15 @@ build: ## Build the programs into bin/.
 devcluster: ## Build the test bed, bin/devcluster.
 	@go -C hack/devcluster build -o $(CURDIR)/$(DEVCLUSTER) .
 
+# Programs of another architecture are compiled on this one: image ARCH=arm64.
+ARCH ?= $(shell go env GOARCH)
+IMAGE_TAR ?= dist/image.tar
+IMAGE_BIN ?= $(BIN)/linux-$(ARCH)
+
 .PHONY: image
-image: build devcluster ## Build the image into dist/image.tar, without a container tool.
-	@mkdir -p dist
-	@$(DEVCLUSTER) image --name $(IMG) $(foreach p,$(PROGRAMS),--binary $(p)=$(BIN)/$(p)) \
+image: devcluster ## Build the image for ARCH into dist/image.tar, without a container tool.
+	@for program in $(PROGRAMS); do echo "building $$program for $(ARCH)"; GOOS=linux GOARCH=$(ARCH) go build -ldflags "$(LDFLAGS)" -o $(IMAGE_BIN)/$$program ./cmd/$$program; done
+	@$(DEVCLUSTER) image --name $(IMG) $(foreach p,$(PROGRAMS),--binary $(p)=$(IMAGE_BIN)/$(p)) \
 		--file /licenses/LICENSE=LICENSE \
 		--label org.opencontainers.image.title="lbstack" \
 		--label org.opencontainers.image.description="Load balancers for Kubernetes on bare metal, from one object" \
@@ -126,7 +131,7 @@ image: build devcluster ## Build the image into dist/image.tar, without a contai
 		--label org.opencontainers.image.licenses="Apache-2.0" \
 		--label org.opencontainers.image.vendor="lbstack" \
 		--label org.opencontainers.image.version="$(VERSION)" \
-		--architecture $$(go env GOARCH) --out dist/image.tar
+		--architecture $(ARCH) --out $(IMAGE_TAR)
 
 .PHONY: docker-build
 docker-build: ## Build the image with a container tool, from the Dockerfile.
@@ -155,17 +160,39 @@ bundle-check: $(OPERATOR_SDK) $(OPM) ## Check that the OLM bundle, the catalogue
 	@go run ./hack/catalog -check -version $(VERSION) -image $(BUNDLE_IMG) -opm $(OPM)
 	@go run ./hack/chart -check -version $(VERSION)
 
+# The files of a release depend on nothing but the tree: test-release makes them twice and compares.
+RELEASE_ARCHITECTURES ?= amd64 arm64
+RELEASE_DIR ?= dist/release
+
+.PHONY: release
+release: devcluster $(OPERATOR_SDK) $(OPM) ## Write all files of the release VERSION into dist/release.
+	@for arch in $(RELEASE_ARCHITECTURES); do \
+		$(MAKE) --no-print-directory image ARCH=$$arch IMAGE_BIN=$(BIN)/release/$$arch IMAGE_TAR=$(BIN)/release/$$arch/image.tar; done
+	@go run ./hack/release -version $(VERSION) -architectures "$(RELEASE_ARCHITECTURES)" -built $(BIN)/release -out $(RELEASE_DIR) \
+		-devcluster $(DEVCLUSTER) -operator-sdk $(OPERATOR_SDK) -opm $(OPM)
+
 ##@ Test
 
 .PHONY: test
 test: prerequisites ## Run every test there is.
-	@hack/stages.sh lint bundle-check test-unit test-race test-fuzz test-integration test-netns test-devcluster test-e2e
+	@hack/stages.sh lint bundle-check test-unit test-release test-race test-fuzz test-integration test-netns test-devcluster test-e2e
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go.
 	go test ./...
 	go -C hack/devcluster test $$(go -C hack/devcluster list ./... | grep -v /controlplane$$)
 	go -C test test ./cel
+
+.PHONY: test-release
+test-release: devcluster $(OPERATOR_SDK) $(OPM) $(HELM) ## Make a release twice, in different places, and compare the bytes.
+	go -C test test -count=1 -timeout 30m -v ./release
+
+# Programs of another architecture run in an emulator; the unit tests are those of what is sent and received.
+.PHONY: test-arm64
+test-arm64: ## Build the image for arm64, and run its programs and the tests of the wire in an emulator (needs qemu-user-static).
+	@$(MAKE) --no-print-directory image ARCH=arm64 IMAGE_TAR=$(BIN)/linux-arm64/image.tar
+	@for program in $(PROGRAMS); do qemu-aarch64-static $(BIN)/linux-arm64/$$program --version; done
+	GOARCH=arm64 go test -exec qemu-aarch64-static ./internal/arp ./internal/ndp ./internal/bgp/wire ./internal/bfd/... ./internal/mesh
 
 # What has many goroutines; 1,000 connections in place of the 10,000 that test-unit makes.
 # RACE=./... looks at everything, which compiles it all once more.

@@ -22,6 +22,7 @@ func main() {
 	class := flag.String("load-balancer-class", "", "serve Services of this spec.loadBalancerClass; empty: Services without one")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election lease and of the Secrets with passwords (default: $POD_NAMESPACE)")
 	o.Flags(flag.CommandLine, ":8081", ":8443")
+	version.Flag(flag.CommandLine)
 	flag.Parse()
 	o.Hung = func(err error) { termination.ExitHung("controller", err) }
 	if err := run(ctrl.SetupSignalHandler(), o, *logLevel, *class); err != nil {

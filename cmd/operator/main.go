@@ -30,6 +30,7 @@ func main() {
 	image := flag.String("image", os.Getenv("RELATED_IMAGE_LBSTACK"), "image of the components (default: $RELATED_IMAGE_LBSTACK)")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator, where the components run (default: $POD_NAMESPACE)")
 	o.Flags(flag.CommandLine, ":8081", ":8443")
+	version.Flag(flag.CommandLine)
 	flag.Parse()
 	o.Hung = func(err error) { termination.ExitHung("operator", err) }
 	ctx := ctrl.SetupSignalHandler()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/speaker/kube"
 )
 
@@ -37,6 +38,7 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	set.StringVar(&s.address, "address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
 	set.StringVar(&s.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
 	s.Flags(set, fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultHealthPort), fmt.Sprintf(":%d", v1beta1.DefaultMetricsPort))
+	version.Flag(set)
 	set.UintVar(&s.port, "member-port", uint(v1beta1.DefaultMeshPort), "UDP port of the mesh between speakers, on the node's address")
 	set.StringVar(&s.keyDir, "member-key-dir", "/etc/lbstack/mesh-keys", "folder with the keys of the mesh: files key-1, key-2 and so on with 32 bytes each, of which the highest is the newest")
 	set.StringVar(&s.stateDir, "state-dir", "/var/lib/lbstack", "folder in which the node keeps what it needs when the API server is away")

@@ -23,8 +23,8 @@ import (
 
 // options are the flags.
 type options struct {
-	version, image, sdk string
-	check               bool
+	version, image, sdk, out string
+	check                    bool
 }
 
 // What operator-sdk writes.
@@ -35,6 +35,7 @@ func main() {
 	flag.StringVar(&o.version, "version", "", "version of the bundle, vMAJOR.MINOR.PATCH")
 	flag.StringVar(&o.image, "image", "", "image of the operator and the components")
 	flag.StringVar(&o.sdk, "operator-sdk", "bin/operator-sdk", "path of operator-sdk")
+	flag.StringVar(&o.out, "out", ".", "folder in which bundle/ and bundle.Dockerfile are")
 	flag.BoolVar(&o.check, "check", false, "change nothing, and fail if bundle/ is not up to date")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -63,13 +64,13 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if o.check {
-		if err := generated.Check(scratch, ".", written...); err != nil {
+		if err := generated.Check(scratch, o.out, written...); err != nil {
 			return fmt.Errorf("the OLM bundle is not up to date, `make bundle` updates it:\n%w", err)
 		}
-	} else if err := generated.Replace(scratch, ".", written...); err != nil {
+	} else if err := generated.Replace(scratch, o.out, written...); err != nil {
 		return err
 	}
-	return validate(ctx, sdk)
+	return validate(ctx, sdk, filepath.Join(o.out, "bundle"))
 }
 
 // generate writes the bundle into a folder. The folder is empty before: operator-sdk leaves
@@ -128,8 +129,8 @@ var expected = []*regexp.Regexp{
 }
 
 // validate runs operator-sdk's own checks and all of operatorframework. Each warning is an error.
-func validate(ctx context.Context, sdk string) error {
-	output, err := exec.CommandContext(ctx, sdk, "bundle", "validate", "./bundle", "--select-optional", "suite=operatorframework").CombinedOutput()
+func validate(ctx context.Context, sdk, bundle string) error {
+	output, err := exec.CommandContext(ctx, sdk, "bundle", "validate", bundle, "--select-optional", "suite=operatorframework").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("operator-sdk bundle validate: %w: %s", err, output)
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -21,9 +22,10 @@ import (
 
 // options are the flags.
 type options struct {
-	version, image, opm  string
-	bundle, releases, to string
-	check                bool
+	version, image, opm string
+	bundle, releases    string
+	to, out             string
+	check               bool
 }
 
 func main() {
@@ -34,6 +36,7 @@ func main() {
 	flag.StringVar(&o.bundle, "bundle", "bundle", "folder of the bundle")
 	flag.StringVar(&o.releases, "releases", "catalog/releases.yaml", "list of the releases")
 	flag.StringVar(&o.to, "to", "catalog", "folder in which the folder of the package is; it has the bundles of earlier releases")
+	flag.StringVar(&o.out, "out", "", "folder to write the folder of the package to; empty: that of -to")
 	flag.BoolVar(&o.check, "check", false, "change nothing, and fail if the catalogue is not up to date")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -66,7 +69,7 @@ func run(ctx context.Context, o options) error {
 		}
 		return nil
 	}
-	return generated.Replace(scratch, o.to, list.Package)
+	return generated.Replace(scratch, cmp.Or(o.out, o.to), list.Package)
 }
 
 // generate writes the folder of the package: the package, its channels, and the bundle of each release.

@@ -103,15 +103,18 @@ func TestTemplate_Refuses(t *testing.T) {
 }
 
 func TestSetVersion(t *testing.T) {
-	const about = "apiVersion: v2\nversion: 0.1.0\nappVersion: v0.1.0\n"
-	got, err := setVersion(about, "v1.2.3")
-	if want := "apiVersion: v2\nversion: 1.2.3\nappVersion: v1.2.3\n"; err != nil || got != want {
-		t.Errorf("got %q, %v; want %q", got, err, want)
+	const about = "version: 0.1.0\nappVersion: v0.1.0\nannotations:\n  a: b\n"
+	tests := []struct{ name, about, version, digest, want string }{
+		{"both versions", about, "v1.2.3", "", "version: 1.2.3\nappVersion: v1.2.3\nannotations:\n  a: b\n"},
+		{"the digest of a release", about, "v1.2.3", "sha256:1", "version: 1.2.3\nappVersion: v1.2.3\nannotations:\n  a: b\n  lbstack.io/image-digest: sha256:1\n"},
+		{"a version without v is refused", about, "1.2.3", "", ""},
+		{"a Chart.yaml without appVersion is refused", "version: 0.1.0\n", "v1.2.3", "", ""},
 	}
-	if _, err := setVersion(about, "1.2.3"); err == nil {
-		t.Error("a version without v is accepted")
-	}
-	if _, err := setVersion("apiVersion: v2\nversion: 0.1.0\n", "v1.2.3"); err == nil {
-		t.Error("a Chart.yaml without appVersion is accepted")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, err := setVersion(tt.about, tt.version, tt.digest); got != tt.want || (err != nil) != (tt.want == "") {
+				t.Errorf("got %q, %v; want %q", got, err, tt.want)
+			}
+		})
 	}
 }

@@ -25,15 +25,17 @@ var written = []string{"Chart.yaml", "crds", "templates/generated"}
 
 func main() {
 	version := flag.String("version", "", "version of the chart and of lbstack, vMAJOR.MINOR.PATCH")
+	digest := flag.String("digest", "", "digest of the image, sha256:...; empty: the image is named by its version")
+	out := flag.String("out", "", "folder to write the whole chart to; empty: charts/lbstack")
 	check := flag.Bool("check", false, "change nothing, and fail if the chart is not up to date")
 	flag.Parse()
-	if err := run(*version, *check); err != nil {
+	if err := run(*version, *digest, *out, *check); err != nil {
 		fmt.Fprintln(os.Stderr, "chart:", err)
 		os.Exit(1)
 	}
 }
 
-func run(version string, check bool) error {
+func run(version, digest, out string, check bool) error {
 	objects, err := manifests.Render("config/default", "")
 	if err != nil {
 		return err
@@ -46,7 +48,7 @@ func run(version string, check bool) error {
 	if err != nil {
 		return err
 	}
-	if files["Chart.yaml"], err = setVersion(string(about), version); err != nil {
+	if files["Chart.yaml"], err = setVersion(string(about), version, digest); err != nil {
 		return err
 	}
 	scratch, err := os.MkdirTemp("", "lbstack-chart-")
@@ -69,7 +71,13 @@ func run(version string, check bool) error {
 		}
 		return nil
 	}
-	return generated.Replace(scratch, chart, written...)
+	if out == "" {
+		return generated.Replace(scratch, chart, written...)
+	}
+	if err := generated.Replace(chart, out, "."); err != nil {
+		return err
+	}
+	return generated.Replace(scratch, out, written...)
 }
 
 // files returns the generated files by their name in the chart. The namespace is the user's: Helm
@@ -188,13 +196,17 @@ func markDeployment(object *unstructured.Unstructured) error {
 
 var versions = regexp.MustCompile(`(?m)^(version|appVersion): .*$`)
 
-// setVersion sets both versions of Chart.yaml: the chart has that of lbstack.
-func setVersion(about, version string) (string, error) {
+// setVersion sets both versions of Chart.yaml: the chart has that of lbstack. The digest of the image
+// is an annotation, at the end of the file, that templates read.
+func setVersion(about, version, digest string) (string, error) {
 	if !strings.HasPrefix(version, "v") {
 		return "", fmt.Errorf("version %q is not vMAJOR.MINOR.PATCH", version)
 	}
 	if len(versions.FindAllString(about, -1)) != 2 {
 		return "", errors.New("the file Chart.yaml has not one line with version and one with appVersion")
+	}
+	if digest != "" {
+		about += "  lbstack.io/image-digest: " + digest + "\n"
 	}
 	return versions.ReplaceAllStringFunc(about, func(line string) string {
 		if strings.HasPrefix(line, "appVersion") {

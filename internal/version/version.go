@@ -1,6 +1,21 @@
-// Package version tells which version of lbstack a program is.
+// Package version has the version of lbstack that a program is.
 package version
+
+import (
+	"flag"
+	"fmt"
+	"os"
+)
 
 // Version of this build, such as "v0.1.0"; the linker sets it
 // (-X github.com/lbstack/lbstack/internal/version.Version=...).
 var Version = "v0.0.0-dev"
+
+// Flag adds --version, which prints the version and ends the program.
+func Flag(set *flag.FlagSet) {
+	set.BoolFunc("version", "print the version, and exit", func(string) error {
+		fmt.Println(Version)
+		os.Exit(0)
+		return nil
+	})
+}

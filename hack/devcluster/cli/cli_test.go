@@ -61,7 +61,8 @@ func TestImageRecipe(t *testing.T) {
 				Files: []ociimage.File{{Path: "/operator", Source: "/a"}, {Path: "/licenses/LICENSE", Source: "LICENSE", Mode: 0o644}}}, false},
 		{"a program needs a path", imageRecipe{binaries: []string{"operator"}}, ociimage.Image{}, true},
 		{"a label needs a value", imageRecipe{binaries: one, labels: []string{"a.b"}}, ociimage.Image{}, true},
-		{"an image without programs is none", imageRecipe{}, ociimage.Image{}, true},
+		{"files alone start nothing", imageRecipe{files: []string{"/a=b"}}, ociimage.Image{Files: []ociimage.File{{Path: "/a", Source: "b", Mode: 0o644}}}, false},
+		{"an image without programs and files is none", imageRecipe{}, ociimage.Image{}, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

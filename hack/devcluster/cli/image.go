@@ -20,7 +20,7 @@ func imageCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "image --binary NAME=PATH... --out IMAGE.tar", Short: "Pack static programs into a container image", Args: cobra.NoArgs,
 		Long: `image packs static programs into an image archive: each as /NAME, the first as
-what a container starts, user 65532. The same input gives the same bytes.`,
+what a container starts, user 65532. An image of files alone starts nothing. The same input gives the same bytes.`,
 		Example: "  devcluster image --binary operator=bin/operator --file /licenses/LICENSE=LICENSE --out dist/image.tar",
 		RunE: func(*cobra.Command, []string) error {
 			image, err := r.image()
@@ -56,10 +56,11 @@ func (r imageRecipe) image() (ociimage.Image, error) {
 		}
 		image.Files = append(image.Files, ociimage.File{Path: "/" + program, Source: path})
 	}
-	if len(image.Files) == 0 {
-		return ociimage.Image{}, fmt.Errorf("image %s: want at least one --binary", r.name)
+	if len(image.Files) > 0 {
+		image.Entrypoint = []string{image.Files[0].Path}
+	} else if len(r.files) == 0 {
+		return ociimage.Image{}, fmt.Errorf("image %s: want at least one --binary or --file", r.name)
 	}
-	image.Entrypoint = []string{image.Files[0].Path}
 	for _, item := range r.files {
 		target, path, err := pair("--file", item)
 		if err != nil {

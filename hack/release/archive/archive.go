@@ -1,0 +1,74 @@
+// Package archive writes the archives of a release: their bytes depend on nothing but the content.
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Tar returns files, by their path in the archive, as a tar archive in the order of the paths.
+// Owner, mode and time are the same for all.
+func Tar(files map[string][]byte) ([]byte, error) {
+	var buffer bytes.Buffer
+	w := tar.NewWriter(&buffer)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(files[name])), ModTime: time.Unix(0, 0)}
+		if err := w.WriteHeader(header); err != nil {
+			return nil, fmt.Errorf("archiving %s: %w", name, err)
+		}
+		if _, err := w.Write(files[name]); err != nil {
+			return nil, fmt.Errorf("archiving %s: %w", name, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("ending the archive: %w", err)
+	}
+	return buffer.Bytes(), nil
+}
+
+// TarGz is Tar, compressed.
+func TarGz(files map[string][]byte) ([]byte, error) {
+	content, err := Tar(files)
+	if err != nil {
+		return nil, err
+	}
+	var buffer bytes.Buffer
+	w := gzip.NewWriter(&buffer)
+	if _, err := w.Write(content); err != nil {
+		return nil, fmt.Errorf("compressing the archive: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("compressing the archive: %w", err)
+	}
+	return buffer.Bytes(), nil
+}
+
+// Folder reads the files below a folder, by their path in an archive that has them below prefix.
+func Folder(dir, prefix string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, file)
+		files[path.Join(prefix, filepath.ToSlash(name))] = content
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", dir, err)
+	}
+	return files, nil
+}

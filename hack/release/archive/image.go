@@ -1,0 +1,121 @@
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Media types of https://github.com/opencontainers/image-spec, v1.1.
+const mediaIndex = "application/vnd.oci.image.index.v1+json"
+
+const blobFolder = "blobs/sha256/"
+
+type descriptor struct {
+	MediaType   string            `json:"mediaType"`
+	Digest      string            `json:"digest"`
+	Size        int               `json:"size"`
+	Platform    *platform         `json:"platform,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+type platform struct {
+	Architecture string `json:"architecture"`
+	OS           string `json:"os"`
+}
+
+type index struct {
+	SchemaVersion int          `json:"schemaVersion"`
+	MediaType     string       `json:"mediaType"`
+	Manifests     []descriptor `json:"manifests"`
+}
+
+// JoinImages makes one image for several platforms of OCI image layout archives that have one image
+// for one platform each. It returns the archive and the digest of the image, sha256:..., by which
+// registries have it. The image has the name of the first.
+func JoinImages(archives ...[]byte) (joined []byte, digest string, err error) {
+	files := map[string][]byte{}
+	list := index{SchemaVersion: 2, MediaType: mediaIndex}
+	var names map[string]string
+	for _, archive := range archives {
+		layout, err := Untar(archive)
+		if err != nil {
+			return nil, "", fmt.Errorf("reading an image: %w", err)
+		}
+		entry, err := onlyManifest(layout)
+		if err != nil {
+			return nil, "", fmt.Errorf("reading an image: %w", err)
+		}
+		if names == nil {
+			names = entry.Annotations
+		}
+		entry.Annotations = nil
+		list.Manifests = append(list.Manifests, entry)
+		maps.Copy(files, layout)
+	}
+	slices.SortFunc(list.Manifests, func(a, b descriptor) int { return strings.Compare(a.Platform.Architecture, b.Platform.Architecture) })
+	content, err := json.Marshal(list)
+	if err != nil {
+		return nil, "", fmt.Errorf("encoding the list of platforms: %w", err)
+	}
+	entry := descriptor{MediaType: mediaIndex, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(content)), Size: len(content), Annotations: names}
+	files[blob(entry.Digest)] = content
+	if files["index.json"], err = json.Marshal(index{SchemaVersion: 2, MediaType: mediaIndex, Manifests: []descriptor{entry}}); err != nil {
+		return nil, "", fmt.Errorf("encoding the index: %w", err)
+	}
+	joined, err = Tar(files)
+	return joined, entry.Digest, err
+}
+
+// onlyManifest returns the one manifest of a layout, with the platform that the configuration has.
+func onlyManifest(layout map[string][]byte) (descriptor, error) {
+	var list index
+	if err := json.Unmarshal(layout["index.json"], &list); err != nil {
+		return descriptor{}, fmt.Errorf("reading index.json: %w", err)
+	}
+	if len(list.Manifests) != 1 {
+		return descriptor{}, fmt.Errorf("it has %d images, want one", len(list.Manifests))
+	}
+	entry := list.Manifests[0]
+	var manifest struct {
+		Config descriptor `json:"config"`
+	}
+	if err := json.Unmarshal(layout[blob(entry.Digest)], &manifest); err != nil {
+		return descriptor{}, fmt.Errorf("reading the manifest %s: %w", entry.Digest, err)
+	}
+	entry.Platform = &platform{}
+	if err := json.Unmarshal(layout[blob(manifest.Config.Digest)], entry.Platform); err != nil {
+		return descriptor{}, fmt.Errorf("reading the configuration of %s: %w", entry.Digest, err)
+	}
+	if entry.Platform.Architecture == "" || entry.Platform.OS == "" {
+		return descriptor{}, fmt.Errorf("the configuration of %s has no platform", entry.Digest)
+	}
+	return entry, nil
+}
+
+func blob(digest string) string { return path.Join(blobFolder, strings.TrimPrefix(digest, "sha256:")) }
+
+// Untar reads the files of a tar archive, by their path.
+func Untar(archive []byte) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for r := tar.NewReader(bytes.NewReader(archive)); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the archive: %w", err)
+		}
+		if files[header.Name], err = io.ReadAll(r); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", header.Name, err)
+		}
+	}
+}

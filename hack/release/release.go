@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/lbstack/lbstack/hack/manifests"
+	"github.com/lbstack/lbstack/hack/release/archive"
+	"github.com/lbstack/lbstack/hack/release/sbom"
+	"github.com/lbstack/lbstack/hack/releases"
+)
+
+// programs of the image.
+var programs = []string{"operator", "controller", "speaker"}
+
+// catalogLabel says where the image of a catalogue has its files.
+const catalogLabel = "operators.operatorframework.io.index.configs.v1=/configs"
+
+// builder makes one release.
+type builder struct {
+	options
+	release releases.Release
+	scratch string
+}
+
+func run(ctx context.Context, o options) error {
+	list, err := releases.Read("catalog/releases.yaml")
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(list.Releases, func(r releases.Release) bool { return r.Version == o.version })
+	if at < 0 {
+		return fmt.Errorf("%s is not in catalog/releases.yaml: add it, with its date and channels", o.version)
+	}
+	if len(o.architectures) == 0 {
+		return fmt.Errorf("release %s: no architectures are given", o.version)
+	}
+	scratch, err := os.MkdirTemp("", "lbstack-release-")
+	if err != nil {
+		return fmt.Errorf("making a folder for the release: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	if err := os.RemoveAll(o.out); err != nil {
+		return fmt.Errorf("emptying the folder of the release: %w", err)
+	}
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return fmt.Errorf("making the folder of the release: %w", err)
+	}
+	b := builder{options: o, release: list.Releases[at], scratch: scratch}
+	if err := b.build(ctx, list.Package); err != nil {
+		return fmt.Errorf("release %s: %w", o.version, err)
+	}
+	return nil
+}
+
+func (b builder) build(ctx context.Context, name string) error {
+	var archives []string
+	for _, architecture := range b.architectures {
+		archives = append(archives, filepath.Join(b.built, architecture, "image.tar"))
+	}
+	digest, err := b.join("image", archives)
+	if err != nil {
+		return err
+	}
+	image := b.image + "@" + digest
+	if err := b.manifest(image); err != nil {
+		return err
+	}
+	if err := b.chart(ctx, digest); err != nil {
+		return err
+	}
+	bundle := filepath.Join(b.scratch, "bundle")
+	if err := b.generate(ctx, "bundle", "-image", image, "-operator-sdk", b.sdk, "-out", b.scratch); err != nil {
+		return err
+	}
+	labels, err := bundleLabels(bundle)
+	if err != nil {
+		return err
+	}
+	bundleDigest, err := b.content(ctx, "bundle", b.bundleImage, bundle, "/", labels)
+	if err != nil {
+		return err
+	}
+	catalog := filepath.Join(b.scratch, "catalog")
+	if err := b.generate(ctx, "catalog", "-image", b.bundleImage+"@"+bundleDigest, "-bundle", bundle, "-opm", b.opm, "-out", catalog); err != nil {
+		return err
+	}
+	if _, err := b.content(ctx, "catalog", b.catalogImage, filepath.Join(catalog, name), "/configs/"+name, []string{catalogLabel}); err != nil {
+		return err
+	}
+	if err := b.bills(digest); err != nil {
+		return err
+	}
+	return b.checksums()
+}
+
+// manifest writes the plain installation.
+func (b builder) manifest(image string) error {
+	objects, err := manifests.Render("config/default", image)
+	if err != nil {
+		return err
+	}
+	text, err := manifests.Encode(objects)
+	if err != nil {
+		return err
+	}
+	return b.write("install.yaml", text)
+}
+
+// chart writes the Helm chart, under the name that Helm gives it.
+func (b builder) chart(ctx context.Context, digest string) error {
+	dir := filepath.Join(b.scratch, "chart")
+	if err := b.generate(ctx, "chart", "-digest", digest, "-out", dir); err != nil {
+		return err
+	}
+	files, err := archive.Folder(dir, "lbstack")
+	if err != nil {
+		return err
+	}
+	content, err := archive.TarGz(files)
+	if err != nil {
+		return err
+	}
+	return b.write("lbstack-"+strings.TrimPrefix(b.version, "v")+".tgz", content)
+}
+
+// generate runs a generator of the repository.
+func (b builder) generate(ctx context.Context, generator string, flags ...string) error {
+	return execute(ctx, "go", append([]string{"run", "./hack/" + generator, "-version", b.version}, flags...)...)
+}
+
+// content writes an image of the files of a folder, and returns its digest.
+func (b builder) content(ctx context.Context, part, repository, dir, target string, labels []string) (string, error) {
+	files, err := archive.Folder(dir, target)
+	if err != nil {
+		return "", err
+	}
+	arguments := []string{"image", "--name", repository + ":" + b.version}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		source, err := filepath.Rel(target, name)
+		if err != nil {
+			return "", fmt.Errorf("placing %s in the image of the %s: %w", name, part, err)
+		}
+		arguments = append(arguments, "--file", name+"="+filepath.Join(dir, source))
+	}
+	for _, label := range labels {
+		arguments = append(arguments, "--label", label)
+	}
+	var archives []string
+	for _, architecture := range b.architectures {
+		out := filepath.Join(b.scratch, part+"-"+architecture+".tar")
+		if err := execute(ctx, b.devcluster, append(arguments, "--architecture", architecture, "--out", out)...); err != nil {
+			return "", err
+		}
+		archives = append(archives, out)
+	}
+	return b.join(part, archives)
+}
+
+// join writes one image for all platforms, and returns its digest.
+func (b builder) join(part string, archives []string) (string, error) {
+	var contents [][]byte
+	for _, file := range archives {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("reading an image of the %s: %w", part, err)
+		}
+		contents = append(contents, content)
+	}
+	joined, digest, err := archive.JoinImages(contents...)
+	if err != nil {
+		return "", fmt.Errorf("making the image %s: %w", part, err)
+	}
+	return digest, b.write("lbstack-"+b.version+"-"+part+".tar", joined)
+}
+
+// bundleLabels are the labels of the image of the bundle: the annotations that the bundle has.
+func bundleLabels(bundle string) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(bundle, "metadata", "annotations.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the annotations of the bundle: %w", err)
+	}
+	var metadata struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := yaml.UnmarshalStrict(text, &metadata); err != nil {
+		return nil, fmt.Errorf("reading the annotations of the bundle: %w", err)
+	}
+	var labels []string
+	for _, key := range slices.Sorted(maps.Keys(metadata.Annotations)) {
+		labels = append(labels, key+"="+metadata.Annotations[key])
+	}
+	return labels, nil
+}
+
+// bills writes a bill of materials for each platform.
+func (b builder) bills(digest string) error {
+	released, err := time.Parse(time.DateOnly, b.release.Date)
+	if err != nil {
+		return fmt.Errorf("reading the date of the release: %w", err)
+	}
+	for _, architecture := range b.architectures {
+		image := sbom.Image{Repository: b.image, Version: b.version, Digest: digest, Architecture: architecture, Released: released}
+		for _, name := range programs {
+			file := filepath.Join(b.built, architecture, name)
+			content, err := os.ReadFile(file)
+			if err != nil {
+				return fmt.Errorf("reading a program: %w", err)
+			}
+			build, err := buildinfo.ReadFile(file)
+			if err != nil {
+				return fmt.Errorf("reading the build information of %s: %w", file, err)
+			}
+			image.Programs = append(image.Programs, sbom.Program{Name: name, SHA256: fmt.Sprintf("%x", sha256.Sum256(content)), Build: build})
+		}
+		document, err := sbom.Document(image)
+		if err != nil {
+			return err
+		}
+		if err := b.write("lbstack-"+b.version+"-linux-"+architecture+".spdx.json", document); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checksums writes the file that sha256sum --check reads.
+func (b builder) checksums() error {
+	files, err := archive.Folder(b.out, "")
+	if err != nil {
+		return err
+	}
+	var lines strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(&lines, "%x  %s\n", sha256.Sum256(files[name]), name)
+	}
+	return b.write("SHA256SUMS", []byte(lines.String()))
+}
+
+func (b builder) write(name string, content []byte) error {
+	if err := os.WriteFile(filepath.Join(b.out, name), content, 0o644); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}
+
+func execute(ctx context.Context, name string, arguments ...string) error {
+	if output, err := exec.CommandContext(ctx, name, arguments...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", filepath.Base(name), arguments[0], err, output)
+	}
+	return nil
+}

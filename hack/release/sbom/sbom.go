@@ -1,0 +1,170 @@
+// Package sbom describes what a container image contains as a software bill of materials in the format
+// SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3): the image, its programs, and the Go modules that the
+// linker put into each of them, from the build information of the programs.
+package sbom
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Image is what is described.
+type Image struct {
+	// Repository of the image, such as ghcr.io/lbstack/lbstack.
+	Repository string
+	// Version of lbstack, with the v.
+	Version string
+	// Digest of the image, sha256:...; that of the list when it is for several platforms.
+	Digest string
+	// Architecture as Go names it.
+	Architecture string
+	// Released is the time that the document has as that of its creation.
+	Released time.Time
+	// Programs of the image.
+	Programs []Program
+}
+
+// Program is one executable file.
+type Program struct {
+	Name   string
+	SHA256 string
+	Build  *debug.BuildInfo
+}
+
+// The parts of SPDX that are used.
+type (
+	document struct {
+		Version       string         `json:"spdxVersion"`
+		DataLicense   string         `json:"dataLicense"`
+		ID            string         `json:"SPDXID"`
+		Name          string         `json:"name"`
+		Namespace     string         `json:"documentNamespace"`
+		Creation      creation       `json:"creationInfo"`
+		Packages      []spdxPackage  `json:"packages"`
+		Relationships []relationship `json:"relationships"`
+	}
+	creation struct {
+		Created  string   `json:"created"`
+		Creators []string `json:"creators"`
+	}
+	spdxPackage struct {
+		ID               string      `json:"SPDXID"`
+		Name             string      `json:"name"`
+		Version          string      `json:"versionInfo"`
+		Purpose          string      `json:"primaryPackagePurpose"`
+		Supplier         string      `json:"supplier"`
+		DownloadLocation string      `json:"downloadLocation"`
+		FilesAnalyzed    bool        `json:"filesAnalyzed"`
+		LicenseConcluded string      `json:"licenseConcluded"`
+		LicenseDeclared  string      `json:"licenseDeclared"`
+		Copyright        string      `json:"copyrightText"`
+		Checksums        []checksum  `json:"checksums,omitempty"`
+		References       []reference `json:"externalRefs,omitempty"`
+	}
+	checksum struct {
+		Algorithm string `json:"algorithm"`
+		Value     string `json:"checksumValue"`
+	}
+	reference struct {
+		Category string `json:"referenceCategory"`
+		Type     string `json:"referenceType"`
+		Locator  string `json:"referenceLocator"`
+	}
+	relationship struct {
+		Element string `json:"spdxElementId"`
+		Type    string `json:"relationshipType"`
+		Related string `json:"relatedSpdxElement"`
+	}
+)
+
+const (
+	documentID  = "SPDXRef-DOCUMENT"
+	unknown     = "NOASSERTION"
+	ownLicense  = "Apache-2.0"
+	ownSupplier = "Organization: lbstack"
+)
+
+// Document returns the bill of materials as JSON. The same image gives the same bytes.
+func Document(image Image) ([]byte, error) {
+	name := image.Repository[strings.LastIndexByte(image.Repository, '/')+1:]
+	root := spdxPackage{
+		ID: id("Image", name), Name: image.Repository, Version: image.Version, Purpose: "CONTAINER", Supplier: ownSupplier,
+		DownloadLocation: unknown, LicenseConcluded: ownLicense, LicenseDeclared: ownLicense, Copyright: unknown,
+		References: []reference{{"PACKAGE-MANAGER", "purl", fmt.Sprintf("pkg:oci/%s@%s?arch=%s&repository_url=%s",
+			name, url.QueryEscape(image.Digest), image.Architecture, url.QueryEscape(image.Repository))}},
+	}
+	doc := document{
+		Version: "SPDX-2.3", DataLicense: "CC0-1.0", ID: documentID, Name: fmt.Sprintf("%s-%s-linux-%s", name, image.Version, image.Architecture),
+		Creation:      creation{Created: image.Released.UTC().Format(time.RFC3339), Creators: []string{ownSupplier, "Tool: lbstack-release-" + image.Version}},
+		Packages:      []spdxPackage{root},
+		Relationships: []relationship{{documentID, "DESCRIBES", root.ID}},
+	}
+	modules := map[string]spdxPackage{}
+	for _, program := range image.Programs {
+		p := spdxPackage{
+			ID: id("Program", program.Name), Name: program.Name, Version: image.Version, Purpose: "APPLICATION", Supplier: ownSupplier,
+			DownloadLocation: unknown, LicenseConcluded: unknown, LicenseDeclared: ownLicense, Copyright: unknown,
+			Checksums: []checksum{{"SHA256", program.SHA256}},
+		}
+		doc.Packages = append(doc.Packages, p)
+		doc.Relationships = append(doc.Relationships, relationship{root.ID, "CONTAINS", p.ID})
+		for _, m := range linked(program.Build) {
+			if other, ok := modules[m.ID]; ok && (other.Name != m.Name || other.Version != m.Version) {
+				return nil, fmt.Errorf("the modules %s %s and %s %s have the same identifier %s", other.Name, other.Version, m.Name, m.Version, m.ID)
+			}
+			modules[m.ID] = m
+			doc.Relationships = append(doc.Relationships, relationship{p.ID, "DEPENDS_ON", m.ID})
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(modules)) {
+		doc.Packages = append(doc.Packages, modules[key])
+	}
+	// The namespace has to differ between documents that differ.
+	content, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the bill of materials: %w", err)
+	}
+	doc.Namespace = fmt.Sprintf("https://lbstack.io/spdx/%s-%x", doc.Name, sha256.Sum256(content))
+	if content, err = json.MarshalIndent(doc, "", "  "); err != nil {
+		return nil, fmt.Errorf("encoding the bill of materials: %w", err)
+	}
+	return append(content, '\n'), nil
+}
+
+// linked lists the modules of a program and the standard library of Go.
+func linked(build *debug.BuildInfo) []spdxPackage {
+	packages := []spdxPackage{module("stdlib", strings.TrimPrefix(build.GoVersion, "go"))}
+	for _, dependency := range build.Deps {
+		if dependency.Replace != nil {
+			dependency = dependency.Replace
+		}
+		packages = append(packages, module(dependency.Path, dependency.Version))
+	}
+	return packages
+}
+
+func module(path, version string) spdxPackage {
+	return spdxPackage{
+		ID: id("Module", path, version), Name: path, Version: cmp.Or(version, unknown), Purpose: "LIBRARY", Supplier: unknown,
+		DownloadLocation: unknown, LicenseConcluded: unknown, LicenseDeclared: unknown, Copyright: unknown,
+		References: []reference{{"PACKAGE-MANAGER", "purl", "pkg:golang/" + path + "@" + url.QueryEscape(version)}},
+	}
+}
+
+// id makes an identifier: letters, digits, dots and hyphens are allowed.
+func id(parts ...string) string {
+	return "SPDXRef-" + strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' {
+			return r
+		}
+		return '-'
+	}, strings.Join(parts, "-"))
+}

@@ -1,0 +1,272 @@
+package release
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/lbstack/lbstack/hack/devcluster/programs"
+	"github.com/lbstack/lbstack/hack/release/archive"
+)
+
+// TestRelease makes a release in two copies of the tree, at paths of other lengths, in other time
+// zones and for users with other masks, and compares. It is for the architecture of this machine alone, unless
+// RELEASE_ARCHITECTURES names others: each has to be compiled.
+func TestRelease(t *testing.T) {
+	repo, err := programs.FindRepo(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := release(t, repo, filepath.Join(t.TempDir(), "a"), "UTC", "022")
+	second := release(t, repo, filepath.Join(t.TempDir(), "another", "place"), "Pacific/Chatham", "077")
+	if len(first) < 7 {
+		t.Fatalf("the release has the files %q, want seven at least", slices.Sorted(maps.Keys(first)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(first)) {
+		if !bytes.Equal(first[name], second[name]) {
+			t.Errorf("%s: two runs give %d and %d bytes, which differ", name, len(first[name]), len(second[name]))
+		}
+	}
+	if len(first) != len(second) {
+		t.Errorf("two runs give %d and %d files", len(first), len(second))
+	}
+	t.Run("checksums", func(t *testing.T) { checkSums(t, first) })
+	t.Run("the image is named by its digest", func(t *testing.T) { checkDigests(t, repo, first) })
+	t.Run("bill of materials", func(t *testing.T) { checkBill(t, first) })
+}
+
+// release copies the tree, makes a release of it, and returns its files.
+func release(t *testing.T, repo, tree, zone, mask string) map[string][]byte {
+	t.Helper()
+	err := filepath.WalkDir(repo, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(repo, path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case name == ".git" && !entry.IsDir():
+			return nil // a worktree
+		case name == ".git" || name == "bin" || name == "dist":
+			return fs.SkipDir
+		case entry.IsDir():
+			return os.MkdirAll(filepath.Join(tree, name), 0o755)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(tree, name), content, 0o755)
+	})
+	if err != nil {
+		t.Fatalf("copying the tree: %v", err)
+	}
+	// The tools are those of the repository, and not built again: they are not a part of the release.
+	arguments := []string{"--no-print-directory", "release", "RELEASE_ARCHITECTURES=" + architectures()}
+	for variable, tool := range map[string]string{"OPERATOR_SDK": "operator-sdk", "OPM": "opm"} {
+		path := filepath.Join(repo, "bin", tool)
+		arguments = append(arguments, variable+"="+path, "--old-file="+path)
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", "umask " + mask + `; exec make "$@"`, "make"}, arguments...)...)
+	cmd.Dir = tree
+	cmd.Env = append(os.Environ(), "TZ="+zone)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("make release: %v: %s", err, output)
+	}
+	files, err := archive.Folder(filepath.Join(tree, "dist", "release"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.FieldsSeq(architectures()) {
+		for _, program := range []string{"operator", "controller", "speaker"} {
+			command := []string{filepath.Join(tree, "bin", "release", name, program), "--version"}
+			if name != runtime.GOARCH {
+				command = append([]string{emulator(t, name)}, command...)
+			}
+			output, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput()
+			if image := "lbstack-" + strings.TrimSpace(string(output)) + "-image.tar"; err != nil || files[image] == nil {
+				t.Errorf("%s for %s --version: %v: %s, want the version of the release", program, name, err, output)
+			}
+		}
+	}
+	return files
+}
+
+// emulator runs programs of another architecture: Debian has it in the package qemu-user-static.
+func emulator(t *testing.T, architecture string) string {
+	t.Helper()
+	path, err := exec.LookPath("qemu-" + map[string]string{"arm64": "aarch64", "amd64": "x86_64"}[architecture] + "-static")
+	if err != nil {
+		t.Fatalf("running programs for %s: %v: install qemu-user-static", architecture, err)
+	}
+	return path
+}
+
+func architectures() string {
+	if names := os.Getenv("RELEASE_ARCHITECTURES"); names != "" {
+		return names
+	}
+	return runtime.GOARCH
+}
+
+func checkSums(t *testing.T, files map[string][]byte) {
+	var want strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if name != "SHA256SUMS" {
+			fmt.Fprintf(&want, "%x  %s\n", sha256.Sum256(files[name]), name)
+		}
+	}
+	if diff := cmp.Diff(want.String(), string(files["SHA256SUMS"])); diff != "" {
+		t.Errorf("SHA256SUMS (-want +got):\n%s", diff)
+	}
+}
+
+// checkDigests follows the digest of the image through the files that name it.
+func checkDigests(t *testing.T, repo string, files map[string][]byte) {
+	image := "ghcr.io/lbstack/lbstack@" + digest(t, one(t, files, "-image.tar"))
+	bundle := "ghcr.io/lbstack/lbstack-bundle@" + digest(t, one(t, files, "-bundle.tar"))
+	manifest := decode(t, files["install.yaml"])
+	for _, object := range manifest {
+		if object.GetKind() != "Deployment" {
+			continue
+		}
+		if text := fmt.Sprint(object.Object["spec"]); strings.Count(text, image) != 2 {
+			t.Errorf("the Deployment %s: the image %s is there %d times, want it for the operator and the components", object.GetName(), image, strings.Count(text, image))
+		}
+	}
+
+	chart := filepath.Join(t.TempDir(), "lbstack.tgz")
+	if err := os.WriteFile(chart, one(t, files, ".tgz"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	helm := func(arguments ...string) []byte {
+		t.Helper()
+		output, err := exec.CommandContext(t.Context(), filepath.Join(repo, "bin", "helm"), arguments...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("helm %s: %v: %s", arguments[0], err, output)
+		}
+		return output
+	}
+	helm("lint", "--strict", chart)
+	installed := decode(t, helm("template", "any", chart, "--namespace", "lbstack-system", "--include-crds", "--no-hooks"))
+	delete(manifest, "Namespace lbstack-system") // the user's, with Helm
+	if diff := cmp.Diff(manifest, installed); diff != "" {
+		t.Errorf("objects of the chart (-manifest +chart):\n%s", diff)
+	}
+	for _, tt := range []struct{ set, want string }{
+		{"image.tag=v9", "ghcr.io/lbstack/lbstack:v9"},
+		{"image.digest=sha256:" + strings.Repeat("a", 64), "ghcr.io/lbstack/lbstack@sha256:" + strings.Repeat("a", 64)},
+		{"image.repository=mirror.example/lbstack", strings.Replace(image, "ghcr.io/lbstack", "mirror.example", 1)},
+	} {
+		if text := string(helm("template", "any", chart, "--set", tt.set)); !strings.Contains(text, "image: "+tt.want+"\n") {
+			t.Errorf("chart with --set %s: want the image %s", tt.set, tt.want)
+		}
+	}
+
+	if text := contents(t, one(t, files, "-bundle.tar")); !strings.Contains(text, "image: "+image) {
+		t.Errorf("the bundle does not name the image %s", image)
+	}
+	if text := contents(t, one(t, files, "-catalog.tar")); !strings.Contains(text, bundle) || !strings.Contains(text, image) {
+		t.Errorf("the catalogue does not name the bundle %s and the image %s", bundle, image)
+	}
+}
+
+func checkBill(t *testing.T, files map[string][]byte) {
+	for name := range strings.FieldsSeq(architectures()) {
+		var bill struct {
+			Packages []struct{ Name, VersionInfo string }
+		}
+		if err := json.Unmarshal(one(t, files, "linux-"+name+".spdx.json"), &bill); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, p := range bill.Packages {
+			names = append(names, p.Name)
+		}
+		for _, want := range []string{"ghcr.io/lbstack/lbstack", "operator", "controller", "speaker", "stdlib", "sigs.k8s.io/controller-runtime", "github.com/osrg/gobgp/v4"} {
+			if !slices.Contains(names, want) {
+				t.Errorf("%s: %s is missing in %q", name, want, names)
+			}
+		}
+	}
+}
+
+// one returns the only file with a suffix.
+func one(t *testing.T, files map[string][]byte, suffix string) []byte {
+	t.Helper()
+	var found []string
+	for name := range files {
+		if strings.HasSuffix(name, suffix) {
+			found = append(found, name)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("files of the release with the suffix %s: %q, want one", suffix, found)
+	}
+	return files[found[0]]
+}
+
+// digest returns the digest of the one image of an archive, and checks that its content has it.
+func digest(t *testing.T, image []byte) string {
+	t.Helper()
+	layout, err := archive.Untar(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range layout {
+		if sum, ok := strings.CutPrefix(name, "blobs/sha256/"); ok && fmt.Sprintf("%x", sha256.Sum256(content)) != sum {
+			t.Errorf("the content of %s has another digest", name)
+		}
+	}
+	var index struct {
+		Manifests []struct{ Digest string }
+	}
+	if err := json.Unmarshal(layout["index.json"], &index); err != nil || len(index.Manifests) != 1 {
+		t.Fatalf("index.json: %v, %d images, want one", err, len(index.Manifests))
+	}
+	return index.Manifests[0].Digest
+}
+
+// contents returns the text of the layers of an image, which are not compressed.
+func contents(t *testing.T, image []byte) string {
+	t.Helper()
+	layout, err := archive.Untar(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(bytes.Join(slices.Collect(maps.Values(layout)), nil))
+}
+
+func decode(t *testing.T, text []byte) map[string]*unstructured.Unstructured {
+	t.Helper()
+	all := map[string]*unstructured.Unstructured{}
+	for decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
+		object := &unstructured.Unstructured{}
+		if err := decoder.Decode(&object.Object); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if len(object.Object) > 0 {
+			all[object.GetKind()+" "+object.GetName()] = object
+		}
+	}
+}

@@ -38,6 +38,9 @@ type Image struct {
 	// Labels tell tools about the image.
 	Labels map[string]string
 	Files  []File
+	// ByDigest has the archive name the image by its digest as well, see Pinned: an image that is
+	// referred to by tag may be pulled again, although the node has it.
+	ByDigest bool
 }
 
 // File of an image.
@@ -65,28 +68,64 @@ type descriptor struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// Write writes the image as a tar archive.
-func (i Image) Write(w io.Writer) error {
-	layer, err := i.layer()
+// Pinned returns the name of the image with its digest in place of the tag, for example
+// "ghcr.io/lbstack/lbstack@sha256:...".
+func (i Image) Pinned() (string, error) {
+	blobs, err := i.blobs()
 	if err != nil {
-		return fmt.Errorf("image %s: %w", i.Name, err)
+		return "", err
 	}
-	config, err := i.config(layer)
-	if err != nil {
-		return fmt.Errorf("image %s: %w", i.Name, err)
+	return i.pinned(blobs.manifest), nil
+}
+
+func (i Image) pinned(manifest []byte) string {
+	repository, _ := i.split()
+	return repository + "@" + describe(mediaManifest, manifest).Digest
+}
+
+// split returns the parts of the name: a colon before the last slash is that of a port.
+func (i Image) split() (repository, tag string) {
+	last := strings.LastIndexByte(i.Name, '/') + 1
+	name, tag, _ := strings.Cut(i.Name[last:], ":")
+	return i.Name[:last] + name, cmp.Or(tag, "latest")
+}
+
+// blobs are the contents of an image. Its digest is that of the manifest.
+type blobs struct{ config, manifest, layer []byte }
+
+func (i Image) blobs() (b blobs, err error) {
+	if b.layer, err = i.layer(); err != nil {
+		return b, fmt.Errorf("image %s: %w", i.Name, err)
 	}
-	manifest, err := json.Marshal(map[string]any{
+	if b.config, err = i.config(b.layer); err != nil {
+		return b, fmt.Errorf("image %s: %w", i.Name, err)
+	}
+	b.manifest, err = json.Marshal(map[string]any{
 		"schemaVersion": 2, "mediaType": mediaManifest,
-		"config": describe(mediaConfig, config),
-		"layers": []descriptor{describe(mediaLayer, layer)},
+		"config": describe(mediaConfig, b.config),
+		"layers": []descriptor{describe(mediaLayer, b.layer)},
 	})
 	if err != nil {
-		return fmt.Errorf("image %s: encoding the manifest: %w", i.Name, err)
+		return b, fmt.Errorf("image %s: encoding the manifest: %w", i.Name, err)
 	}
-	entry := describe(mediaManifest, manifest)
-	_, tag, _ := strings.Cut(i.Name[strings.LastIndexByte(i.Name, '/')+1:], ":")
-	entry.Annotations = map[string]string{"io.containerd.image.name": i.Name, "org.opencontainers.image.ref.name": cmp.Or(tag, "latest")}
-	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": mediaIndex, "manifests": []descriptor{entry}})
+	return b, nil
+}
+
+// Write writes the image as a tar archive.
+func (i Image) Write(w io.Writer) error {
+	b, err := i.blobs()
+	if err != nil {
+		return err
+	}
+	_, tag := i.split()
+	entry := describe(mediaManifest, b.manifest)
+	entry.Annotations = map[string]string{"io.containerd.image.name": i.Name, "org.opencontainers.image.ref.name": tag}
+	entries := []descriptor{entry}
+	if i.ByDigest {
+		entry.Annotations = map[string]string{"io.containerd.image.name": i.pinned(b.manifest)}
+		entries = append(entries, entry)
+	}
+	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": mediaIndex, "manifests": entries})
 	if err != nil {
 		return fmt.Errorf("image %s: encoding the index: %w", i.Name, err)
 	}
@@ -94,7 +133,7 @@ func (i Image) Write(w io.Writer) error {
 		{Path: "oci-layout", Content: []byte(`{"imageLayoutVersion":"1.0.0"}`), Mode: 0o644},
 		{Path: "index.json", Content: index, Mode: 0o644},
 	}
-	for _, blob := range [][]byte{config, manifest, layer} {
+	for _, blob := range [][]byte{b.config, b.manifest, b.layer} {
 		files = append(files, File{Path: "blobs/sha256/" + sum(blob), Content: blob, Mode: 0o644})
 	}
 	if err := archive(w, nil, files); err != nil {

@@ -74,6 +74,32 @@ func TestContents(t *testing.T) {
 	}
 }
 
+func TestAnImageByDigest(t *testing.T) {
+	for _, tc := range []struct{ name, repository, tag string }{
+		{"ghcr.io/lbstack/lbstack:dev", "ghcr.io/lbstack/lbstack", "dev"},
+		{"localhost:5000/lbstack", "localhost:5000/lbstack", "latest"},
+	} {
+		image := example()
+		image.Name, image.ByDigest = tc.name, true
+		var index struct {
+			Manifests []descriptor `json:"manifests"`
+		}
+		unmarshal(t, untar(t, write(t, image))["index.json"], &index)
+		want := tc.repository + "@" + index.Manifests[0].Digest
+		if got, err := image.Pinned(); err != nil || got != want {
+			t.Errorf("%s: its name by digest: got %q, %v, want %q", tc.name, got, err, want)
+		}
+		got := []map[string]string{index.Manifests[0].Annotations, index.Manifests[1].Annotations}
+		wantNames := []map[string]string{
+			{"io.containerd.image.name": tc.name, "org.opencontainers.image.ref.name": tc.tag},
+			{"io.containerd.image.name": want},
+		}
+		if diff := cmp.Diff(wantNames, got); diff != "" || index.Manifests[0].Digest != index.Manifests[1].Digest {
+			t.Errorf("%s: two names of one image (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
 func TestAFileThatIsMissing(t *testing.T) {
 	image := Image{Name: "a:1", Files: []File{{Path: "/a", Source: filepath.Join(t.TempDir(), "a")}}}
 	if err := image.Write(io.Discard); !errors.Is(err, os.ErrNotExist) {

@@ -57,3 +57,7 @@ const (
 	// made from.
 	LabelRevision = "lbstack.io/revision"
 )
+
+// AnnotationServiceAccount on the pods of a component is the UID of the ServiceAccount that they were
+// made for. The API server refuses the tokens that pods have of an earlier one of the same name.
+const AnnotationServiceAccount = "lbstack.io/service-account-uid"

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bounded"
@@ -50,8 +51,8 @@ func forced(stack *v1beta1.LoadBalancerStack) string {
 
 // render returns the objects that the spec asks for. It notes in f which fields of the spec
 // cannot be followed; the objects are for observing only then.
-func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, serviceMonitors bool, f *findings) ([]*unstructured.Unstructured, error) {
-	wanted, err := manifests.Render(manifests.Options{Spec: spec, Image: r.Image, Namespace: r.Namespace, ServiceMonitors: serviceMonitors})
+func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, serviceMonitors bool, accounts map[string]types.UID, f *findings) ([]*unstructured.Unstructured, error) {
+	wanted, err := manifests.Render(manifests.Options{Spec: spec, Image: r.Image, Namespace: r.Namespace, ServiceMonitors: serviceMonitors, Accounts: accounts})
 	var invalid *manifests.InvalidError
 	if !errors.As(err, &invalid) {
 		return wanted, err

@@ -53,8 +53,11 @@ func TestRolesAreNarrow(t *testing.T) {
 	for _, program := range []string{"operator", "controller", "speaker"} {
 		cluster, namespaced := rulesOf(t, program)
 		for _, rule := range slices.Concat(cluster, namespaced) {
+			if slices.Contains(rule.Resources, "serviceaccounts") && !(slices.Equal(rule.Verbs, []string{"get"}) && len(rule.ResourceNames) > 0) {
+				t.Errorf("%s: got %v of the ServiceAccounts %v, want to get named ones at most", program, rule.Verbs, rule.ResourceNames)
+			}
 			for _, list := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs} {
-				for _, forbidden := range []string{"*", "escalate", "bind", "impersonate", rbacv1.GroupName, "serviceaccounts"} {
+				for _, forbidden := range []string{"*", "escalate", "bind", "impersonate", rbacv1.GroupName} {
 					if slices.Contains(list, forbidden) {
 						t.Errorf("%s: rule for %v: got %q, want none", program, rule.Resources, forbidden)
 					}

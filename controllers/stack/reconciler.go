@@ -130,7 +130,11 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	if unread != nil {
 		f.applyFailed = append(f.applyFailed, unread.Error())
 	}
-	wanted, err := r.render(stack.Spec, serviceMonitors, f)
+	accounts, err := r.accounts(ctx)
+	if err != nil {
+		return blind(err)
+	}
+	wanted, err := r.render(stack.Spec, serviceMonitors, accounts, f)
 	if err != nil {
 		f.renderFailed = err.Error()
 		return nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
@@ -18,11 +19,12 @@ const (
 // adjust works the spec into a workload; other objects stay as they are.
 func adjust(object *unstructured.Unstructured, o Options) error {
 	var component v1beta1.ComponentSpec
+	var account types.UID
 	var arguments, capabilities []string
 	var ports []any
 	switch object.GetKind() {
 	case "Deployment":
-		component = o.Spec.Controller.ComponentSpec
+		component, account = o.Spec.Controller.ComponentSpec, o.Accounts[componentController]
 		if class := o.Spec.LoadBalancerClass; class != "" {
 			arguments = append(arguments, "--load-balancer-class="+class)
 		}
@@ -32,7 +34,7 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 			}
 		}
 	case "DaemonSet":
-		component = o.Spec.Speaker.ComponentSpec
+		component, account = o.Spec.Speaker.ComponentSpec, o.Accounts[componentSpeaker]
 		arguments, capabilities = speakerArguments(o.Spec), speakerCapabilities(o.Spec)
 		ports = declaredPorts(o.Spec)
 	case "ValidatingAdmissionPolicy":
@@ -50,7 +52,7 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 	if err != nil || !found {
 		return errors.Join(err, errors.New("it has no pod template"))
 	}
-	if err := adjustPodMetadata(object, component); err != nil {
+	if err := adjustPodMetadata(object, component, account); err != nil {
 		return err
 	}
 	if err := adjustPod(pod, component, o.Spec.Images); err != nil {

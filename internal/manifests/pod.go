@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -16,10 +17,14 @@ import (
 // ownPrefix begins the keys of labels and annotations that lbstack gives a meaning.
 const ownPrefix = "lbstack.io/"
 
-// adjustPodMetadata adds the labels and annotations of the spec to the pod template. What the
-// template has by itself stays.
-func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.ComponentSpec) error {
-	for field, add := range map[string]map[string]string{"labels": texts(component.PodLabels), "annotations": texts(component.PodAnnotations)} {
+// adjustPodMetadata adds the labels and annotations of the spec to the pod template, and the UID of
+// the ServiceAccount. What the template has by itself stays.
+func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.ComponentSpec, account types.UID) error {
+	annotations := texts(component.PodAnnotations)
+	if account != "" {
+		annotations[v1beta1.AnnotationServiceAccount] = string(account)
+	}
+	for field, add := range map[string]map[string]string{"labels": texts(component.PodLabels), "annotations": annotations} {
 		if len(add) == 0 {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
@@ -26,6 +27,9 @@ type Options struct {
 	Namespace string
 	// ServiceMonitors says that the API server has this kind.
 	ServiceMonitors bool
+	// Accounts are the UIDs of the ServiceAccounts of the components, by component; they are a part
+	// of the pod templates. Without one, its component does not depend on it.
+	Accounts map[string]types.UID
 }
 
 // Render returns every object of the stack, in the order in which they are

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -168,6 +169,37 @@ func TestTheSpeakersCanDoWhatTheirPeersNeed(t *testing.T) {
 				t.Errorf("got capabilities %v, want %v", got, tt.capabilities)
 			}
 		})
+	}
+}
+
+func TestRender_PodsOfAServiceAccount(t *testing.T) {
+	annotations := func(accounts map[string]types.UID) map[string]string {
+		found := map[string]string{}
+		options := defaultOptions()
+		options.Accounts = accounts
+		for _, object := range render(t, options) {
+			if kind := object.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
+				uid, _, err := unstructured.NestedString(object.Object, "spec", "template", "metadata", "annotations", v1beta1.AnnotationServiceAccount)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found[kind] = uid
+			}
+		}
+		return found
+	}
+	for _, tc := range []struct {
+		name     string
+		accounts map[string]types.UID
+		want     map[string]string
+	}{
+		{"each has its own", map[string]types.UID{"controller": "c", "speaker": "s"}, map[string]string{"Deployment": "c", "DaemonSet": "s"}},
+		{"one is not known", map[string]types.UID{"controller": "c", "speaker": ""}, map[string]string{"Deployment": "c", "DaemonSet": ""}},
+		{"none is known", nil, map[string]string{"Deployment": "", "DaemonSet": ""}},
+	} {
+		if diff := cmp.Diff(tc.want, annotations(tc.accounts)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
 	}
 }
 

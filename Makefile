@@ -14,6 +14,7 @@ BIN := bin
 DEVCLUSTER := $(BIN)/devcluster
 CONTROLLER_GEN := $(BIN)/controller-gen
 GOLANGCI_LINT := $(BIN)/golangci-lint
+ACTIONLINT := $(BIN)/actionlint
 OPERATOR_SDK := $(BIN)/operator-sdk
 OPERATOR_SDK_VERSION := v1.42.3
 OPM := $(BIN)/opm
@@ -69,16 +70,21 @@ fmt: ## Format all Go code.
 	gofmt -w .
 
 .PHONY: lint
-lint: generate-check $(GOLANGCI_LINT) ## Check format, generated files and, by .golangci.yml, all code.
+lint: generate-check $(GOLANGCI_LINT) $(ACTIONLINT) ## Check format, generated files, workflows and, by .golangci.yml, all code.
+	@$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (make fmt mends it): $$unformatted"; exit 1; }
 	@for module in $(MODULES); do echo "golangci-lint: $$module"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...); done
 
 .PHONY: tools
-tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Build controller-gen and golangci-lint, at the versions of hack.
+tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(ACTIONLINT) ## Build controller-gen, golangci-lint and actionlint, at the versions of hack.
 
 $(CONTROLLER_GEN): hack/tools/go.sum
 	@echo "building controller-gen"
 	@go -C hack/tools build -o $(CURDIR)/$@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+$(ACTIONLINT): hack/tools/go.sum
+	@echo "building actionlint"
+	@go -C hack/tools build -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint
 
 $(GOLANGCI_LINT): hack/golangci-lint/go.sum
 	@echo "building golangci-lint (some minutes the first time)"

@@ -32,7 +32,7 @@ import (
 // never done so.
 const startTimeout = 40 * time.Minute
 
-// Server is a running API server with lbstack's CRDs.
+// Server is a running API server.
 type Server struct {
 	*controlplane.ControlPlane
 	// Repo is the root of the repository.
@@ -76,6 +76,18 @@ var abandonedWatch = goleak.IgnoreTopFunction("k8s.io/apimachinery/pkg/watch.(*f
 func Start() (*Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
+	server, err := StartEmpty(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.installCRDs(ctx); err != nil {
+		return nil, errors.Join(err, server.Stop())
+	}
+	return server, nil
+}
+
+// StartEmpty is Start without the CRDs.
+func StartEmpty(ctx context.Context) (*Server, error) {
 	repo, err := programs.FindRepo(".")
 	if err != nil {
 		return nil, err
@@ -96,11 +108,7 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(policies))
 	}
-	server := &Server{ControlPlane: plane, Repo: repo, policies: policies}
-	if err := server.installCRDs(ctx); err != nil {
-		return nil, errors.Join(err, server.Stop())
-	}
-	return server, nil
+	return &Server{ControlPlane: plane, Repo: repo, policies: policies}, nil
 }
 
 // Config returns the configuration of a client that may do everything.

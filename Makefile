@@ -249,6 +249,15 @@ test-e2e: cluster ## Run the tests on a real cluster of their own (needs root).
 	go -C test test -count=1 -timeout 40m -v ./e2e/...
 	@$(DEVCLUSTER) down
 
+# A cluster of its own with the image, in which the chart installs the operator.
+.PHONY: test-helm
+test-helm: export LBSTACK_CLUSTER := helm
+test-helm: prerequisites image $(HELM) ## Install, upgrade, roll back and remove lbstack with Helm on a cluster of its own (needs root).
+	@$(DEVCLUSTER) up --nodes 2
+	@$(DEVCLUSTER) load dist/image.tar
+	go -C test test -count=1 -timeout 15m -v ./helm
+	@$(DEVCLUSTER) down
+
 # The version that is upgraded: a commit or tag of this repository. Not a part of test: a clone may
 # have no history, and the earlier version is built as well.
 EARLIER ?= 4f7b19f

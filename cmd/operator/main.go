@@ -10,11 +10,8 @@ import (
 
 	"k8s.io/client-go/discovery"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	"github.com/lbstack/lbstack/config"
-	"github.com/lbstack/lbstack/controllers/crds"
 	"github.com/lbstack/lbstack/controllers/notify"
 	"github.com/lbstack/lbstack/controllers/stack"
 	"github.com/lbstack/lbstack/internal/logging"
@@ -27,6 +24,7 @@ func main() {
 	o := manager.Options{Name: "lbstack-operator", QPS: 100}
 	logLevel := flag.String("log-level", "info", "how much to log: error, info or debug")
 	upgradeCRDs := flag.Bool("upgrade-crds", false, "bring the CustomResourceDefinitions of the cluster to this version, and exit")
+	checks := flag.Bool("check", false, "wait until the operator runs and the LoadBalancerStack, if there is one, is Ready, and exit; an error after two minutes")
 	image := flag.String("image", os.Getenv("RELATED_IMAGE_LBSTACK"), "image of the components (default: $RELATED_IMAGE_LBSTACK)")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator, where the components run (default: $POD_NAMESPACE)")
 	o.Flags(flag.CommandLine, ":8081", ":8443")
@@ -35,25 +33,15 @@ func main() {
 	o.Hung = func(err error) { termination.ExitHung("operator", err) }
 	ctx := ctrl.SetupSignalHandler()
 	work := func() error { return run(ctx, o, *logLevel, *image) }
-	if *upgradeCRDs {
+	switch {
+	case *upgradeCRDs:
 		work = func() error { return upgrade(ctx) }
+	case *checks:
+		work = func() error { return check(ctx, o.Namespace) }
 	}
 	if err := work(); err != nil {
 		termination.Exit("operator", err)
 	}
-}
-
-// upgrade is all that a Job of the Helm chart wants of the program.
-func upgrade(ctx context.Context) error {
-	cluster, err := manager.Config("lbstack-upgrade-crds")
-	if err != nil {
-		return err
-	}
-	c, err := client.New(cluster, client.Options{})
-	if err != nil {
-		return fmt.Errorf("preparing to write CustomResourceDefinitions: %w", err)
-	}
-	return crds.Upgrade(ctx, c, config.CRDs)
 }
 
 func run(ctx context.Context, o manager.Options, logLevel, image string) (err error) {

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/config"
+	"github.com/lbstack/lbstack/controllers/crds"
+	"github.com/lbstack/lbstack/controllers/installed"
+	"github.com/lbstack/lbstack/internal/manager"
+)
+
+// upgrade is all that a Job of the Helm chart wants of the program.
+func upgrade(ctx context.Context) error {
+	cluster, err := manager.Config("lbstack-upgrade-crds")
+	if err != nil {
+		return err
+	}
+	c, err := client.New(cluster, client.Options{})
+	if err != nil {
+		return fmt.Errorf("preparing to write CustomResourceDefinitions: %w", err)
+	}
+	return crds.Upgrade(ctx, c, config.CRDs)
+}
+
+// checkTimeout is how long an installation has to come up before check fails.
+const checkTimeout = 2 * time.Minute
+
+// check is all that `helm test` wants of the program.
+func check(ctx context.Context, namespace string) error {
+	cluster, err := manager.Config("lbstack-check")
+	if err != nil {
+		return err
+	}
+	scheme, err := manager.Scheme()
+	if err != nil {
+		return err
+	}
+	c, err := client.New(cluster, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("preparing to check the installation: %w", err)
+	}
+	var last error
+	err = wait.PollUntilContextTimeout(ctx, time.Second, checkTimeout, true, func(ctx context.Context) (bool, error) {
+		last = installed.Check(ctx, c, namespace)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("the installation does not work after %v: %w", checkTimeout, last)
+	}
+	return nil
+}

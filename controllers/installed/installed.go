@@ -1,0 +1,49 @@
+// Package installed checks whether an installation works, for tools that ask once, such as `helm test`. The
+// operator does so when it is started with --check.
+package installed
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// operator is the name of the Deployment.
+const operator = "lbstack-operator"
+
+// Check returns what does not work yet: the operator runs as its Deployment asks, and a
+// LoadBalancerStack, if there is one, is Ready for its present generation.
+func Check(ctx context.Context, c client.Reader, namespace string) error {
+	var deployment appsv1.Deployment
+	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: operator}, &deployment); err != nil {
+		return fmt.Errorf("reading the Deployment %s: %w", operator, err)
+	}
+	wanted := int32(1)
+	if deployment.Spec.Replicas != nil {
+		wanted = *deployment.Spec.Replicas
+	}
+	if s := deployment.Status; s.ObservedGeneration < deployment.Generation || s.UpdatedReplicas < wanted || s.AvailableReplicas < wanted {
+		return fmt.Errorf("the Deployment %s has %d updated and %d available pods, and wants %d: see its pods", operator, s.UpdatedReplicas, s.AvailableReplicas, wanted)
+	}
+	var stack v1beta1.LoadBalancerStack
+	if err := c.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, &stack); apierrors.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("reading the LoadBalancerStack %s: %w", v1beta1.LoadBalancerStackName, err)
+	}
+	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
+	switch {
+	case ready == nil || stack.Status.ObservedGeneration != stack.Generation:
+		return fmt.Errorf("the operator has not looked at the LoadBalancerStack %s yet", stack.Name)
+	case ready.Status != metav1.ConditionTrue:
+		return fmt.Errorf("the LoadBalancerStack %s is not Ready: %s: %s", stack.Name, ready.Reason, ready.Message)
+	}
+	return nil
+}

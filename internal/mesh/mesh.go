@@ -259,6 +259,14 @@ func (m *Machine) Next(now time.Time) time.Time {
 	return next
 }
 
+// Heartbeat returns when this speaker sends its next heartbeats.
+func (m *Machine) Heartbeat() time.Time { return m.nextHeartbeat }
+
+// Suspects returns whether a peer is suspected, here or by others, and not found dead yet.
+func (m *Machine) Suspects() bool {
+	return len(m.inDoubt) > 0 || slices.ContainsFunc(m.watched(), func(p *peer) bool { return p.live && !p.suspected.IsZero() })
+}
+
 // excuseOwnStall does not blame others for the time in which this process did not run: what
 // they sent meanwhile waits to be read.
 func (m *Machine) excuseOwnStall(now time.Time) {

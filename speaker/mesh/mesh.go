@@ -5,6 +5,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -45,6 +46,7 @@ type Mesh struct {
 	*runner
 	config  Config
 	socket  *socket
+	timer   kernelTimer
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
@@ -65,10 +67,14 @@ func Start(config Config) (*Mesh, error) {
 	if m.socket, err = listen(config.Address, m.datagram); err != nil {
 		return nil, fmt.Errorf("listening on %s, UDP: %w", config.Address, err)
 	}
+	if m.timer, err = newTimer(); err != nil {
+		return nil, errors.Join(fmt.Errorf("making the timer of heartbeats: %w", err), m.socket.close())
+	}
+	m.hold = m.socket.hold
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
-	m.running.Go(func() { m.socket.read(ctx) })
-	m.running.Go(func() { m.keepRunning(ctx) })
+	m.running.Go(m.socket.read)
+	m.running.Go(func() { m.keepRunning(m.timer.wait) })
 	m.running.Go(func() { m.probe(ctx) })
 	return m, nil
 }
@@ -76,7 +82,7 @@ func Start(config Config) (*Mesh, error) {
 // Stop ends it at once: what the others should know was published before.
 func (m *Mesh) Stop() error {
 	m.cancel()
-	err := m.socket.close()
+	err := errors.Join(m.socket.close(), m.timer.close())
 	m.running.Wait()
 	if err != nil {
 		return fmt.Errorf("stopping the mesh: %w", err)

@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/lbstack/lbstack/internal/lb"
 	machine "github.com/lbstack/lbstack/internal/mesh"
 )
@@ -100,14 +98,4 @@ func (m *Mesh) answers(ctx context.Context, to netip.AddrPort) bool {
 		_ = conn.Close()
 	}
 	return err == nil || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
-}
-
-// bootTime is a clock that goes on while the machine is suspended (CLOCK_BOOTTIME), which
-// Go's does not. While a hypervisor stops a machine, both stand still.
-func bootTime() time.Duration {
-	var t unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
-		return 0 // the kernel has had it since Linux 2.6.39
-	}
-	return time.Duration(t.Nano())
 }

@@ -21,7 +21,9 @@ type runner struct {
 	// sendGreeting sends what a peer has not asked for, which may be dead.
 	sendGreeting func(to lb.NodeName, datagram []byte)
 	view         func(machine.View)
-	metrics      *Metrics // nil: nothing is counted
+	// hold has datagrams that arrive wait, or ends that; nil: they do not.
+	hold    func(is bool)
+	metrics *Metrics // nil: nothing is counted
 
 	mu       sync.Mutex // guards what follows
 	machine  *machine.Machine
@@ -193,33 +195,50 @@ func (r *runner) Acknowledged(ctx context.Context) {
 	}
 }
 
+// gathering is for how long heartbeats are gathered that others send at the same moment as this
+// speaker: as long as clocks of nodes differ and a network delays, at most.
+const gathering = 2 * time.Millisecond
+
 // keepRunning has the machines do what is due, and notices when this process stood still,
 // because its processor was taken away or its machine moved: then it asks the others anew.
-func (r *runner) keepRunning(ctx context.Context) {
+// After each heartbeat it has those of others gathered, so that they wake up the process once,
+// but not while it is to be decided whether a peer is dead. It ends when wait, which waits for a time,
+// returns false.
+func (r *runner) keepRunning(wait func(time.Duration) bool) {
 	r.alive.Store(int64(r.clock()))
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
+	for due := time.Duration(0); wait(due); {
+		next, gather := r.pass()
+		if gather {
+			r.hold(true)
+			if !wait(gathering) {
+				return
+			}
+			r.hold(false)
 		}
-		r.passes.Begin()
-		if r.stoodStill() {
-			r.recheck()
-		}
-		r.alive.Store(int64(r.clock()))
-		next := r.tick()
-		r.passes.End()
-		timer.Reset(max(time.Millisecond, min(next.Sub(r.now()), r.timing.Interval)))
+		due = max(time.Millisecond, min(next.Sub(r.now()), r.timing.Interval))
 	}
 }
 
-// tick has the machines do what is due, and returns when there is something to do again.
-func (r *runner) tick() (next time.Time) {
+// pass does what is due. It returns when there is something to do again, and whether heartbeats of
+// others are to be gathered.
+func (r *runner) pass() (next time.Time, gather bool) {
+	r.passes.Begin()
+	defer r.passes.End()
+	if r.stoodStill() {
+		r.recheck()
+	}
+	r.alive.Store(int64(r.clock()))
+	next, calm := r.tick()
+	return next, calm && r.hold != nil
+}
+
+// tick has the machines do what is due, and returns when there is something to do again, and
+// whether heartbeats were sent while no peer is suspected.
+func (r *runner) tick() (next time.Time, calm bool) {
 	r.do(func(now time.Time) []machine.Send {
+		before := r.machine.Heartbeat()
 		sends := r.machine.Tick(now)
+		calm = !r.machine.Heartbeat().Equal(before) && !r.machine.Suspects()
 		r.haveProbed()
 		next = r.machine.Next(now)
 		if at := r.sessions.Next(now); at.Before(next) {
@@ -227,7 +246,7 @@ func (r *runner) tick() (next time.Time) {
 		}
 		return sends
 	})
-	return next
+	return next, calm
 }
 
 // longest is how long this process may stand still before the others may have replaced it: it

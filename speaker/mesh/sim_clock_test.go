@@ -45,3 +45,13 @@ func TestClockOfANodeThatIsSet(t *testing.T) {
 		}
 	})
 }
+
+// wait waits for a time, and returns false once the process has ended.
+func (p *process) wait(d time.Duration) bool {
+	select {
+	case <-p.ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

@@ -316,7 +316,7 @@ func (w *world) runOne(name lb.NodeName) {
 		p.takeKeys()
 		p.runner.do(func(now time.Time) []machine.Send { p.runner.machine.SetPeers(now, w.names); return nil })
 		p.engine.SetLinks(n.hasLinks())
-		go p.runner.keepRunning(p.ctx)
+		go p.runner.keepRunning(p.wait)
 		go p.probeKernels()
 	})
 }

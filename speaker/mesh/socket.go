@@ -1,17 +1,13 @@
 package mesh
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh/session"
 )
@@ -20,39 +16,66 @@ import (
 // thousand speakers that are greeted at once.
 const receiveBuffer = 2 << 20
 
-// again is the pause after nothing could be received, such as when there are too many open
-// files.
-var again = backoff.Exponential{First: 50 * time.Millisecond, Last: time.Second}
-
 // socket is the UDP socket of the mesh. It reads only what comes from peers: the kernel drops
 // the rest before it takes room in the buffer.
+//
+// The poller of the Go runtime does not know the sockets, since it would wake up the process for
+// each datagram that arrives, and again when the memory of each one that was sent becomes free. It
+// knows arrivals, which does that only for datagrams that arrive while they are not held back.
 type socket struct {
 	peers sources
-	udp   *net.UDPConn
+	udp   *descriptor
 	// greetings sends what begins a handshake, from another port: what is for dead nodes stays in
 	// the kernel until nobody has answered for their addresses, and would fill the buffer of the
 	// rest. It receives nothing: the kernel drops what comes to its port.
-	greetings *net.UDPConn
-	take      func(from netip.Addr, datagram []byte)
+	greetings *descriptor
+	// arrivals is an epoll instance that has udp only.
+	arrivals *descriptor
+	take     func(from netip.Addr, datagram []byte)
 }
 
 // listen opens the socket. take must not keep the datagram.
 func listen(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket, error) {
-	udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(address))
-	if err != nil {
+	s := &socket{peers: sources{ipv4: address.Addr().Unmap().Is4()}, take: take}
+	var err error
+	if s.udp, err = newUDP(address); err != nil {
 		return nil, err
 	}
-	greetings, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(address.Addr(), 0)))
-	if err != nil {
-		return nil, errors.Join(err, udp.Close())
+	if s.greetings, err = newUDP(netip.AddrPortFrom(address.Addr(), 0)); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
-	s := &socket{peers: sources{ipv4: address.Addr().Unmap().Is4()}, udp: udp, greetings: greetings, take: take}
-	if err := errors.Join(filter(greetings, &sources{}), s.accept(nil)); err != nil {
+	if s.arrivals, err = newEpoll(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if err := errors.Join(filter(s.greetings, &sources{}), s.accept(nil), s.watch(unix.EPOLL_CTL_ADD, unix.EPOLLIN)); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	// A smaller one is no reason not to start.
-	_ = udp.SetReadBuffer(receiveBuffer)
+	_ = s.udp.use(func(fd uintptr) error {
+		return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	})
 	return s, nil
+}
+
+// watch sets for which events arrivals wakes up the process.
+func (s *socket) watch(operation int, events uint32) error {
+	return s.arrivals.use(func(epoll uintptr) error {
+		return s.udp.use(func(fd uintptr) error {
+			return os.NewSyscallError("epoll_ctl", unix.EpollCtl(int(epoll), operation, int(fd), &unix.EpollEvent{Events: events, Fd: int32(fd)}))
+		})
+	})
+}
+
+// hold has datagrams wait in the kernel's buffer, or ends that: those that wait are taken then. The
+// event of a datagram that was taken stays with arrivals, which would report no other one
+// (ep_modify in fs/eventpoll.c).
+func (s *socket) hold(is bool) {
+	if !is {
+		_ = s.watch(unix.EPOLL_CTL_MOD, unix.EPOLLIN) // fails only once it is closed
+		return
+	}
+	_ = s.watch(unix.EPOLL_CTL_MOD, 0)
+	_ = s.arrivals.raw.Control(forgetEvents)
 }
 
 // accept sets where datagrams may come from.
@@ -64,72 +87,50 @@ func (s *socket) accept(peers map[netip.Addr]lb.NodeName) error {
 }
 
 // filter has the kernel drop what comes to a socket from other sources.
-func filter(conn *net.UDPConn, from *sources) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("filtering datagrams by their source: %w", err)
-	}
-	var wrong error
-	err = raw.Control(func(fd uintptr) { wrong = from.filter(int(fd)) })
-	if err = errors.Join(err, wrong); err != nil {
+func filter(udp *descriptor, from *sources) error {
+	if err := udp.use(func(fd uintptr) error { return from.filter(int(fd)) }); err != nil {
 		return fmt.Errorf("filtering datagrams by their source: %w", err)
 	}
 	return nil
 }
 
-// read takes datagrams until the context ends. Only a socket that is closed ends it earlier.
-func (s *socket) read(ctx context.Context) {
+// read takes datagrams until the socket is closed. After a failure, such as without memory, it goes
+// on when the next one arrives.
+func (s *socket) read() {
 	buffer := make([]byte, session.MaxDatagram+1)
-	failures := 0
-	for {
-		n, from, err := s.udp.ReadFromUDPAddrPort(buffer)
-		switch {
-		case err == nil:
-			failures = 0
-			if s.peers.has(from.Addr()) {
-				s.take(from.Addr(), buffer[:n])
-			}
-			continue
-		case errors.Is(err, net.ErrClosed):
-			return
-		}
-		failures++
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(again.After(failures)):
+	var err error
+	one := func(fd uintptr) {
+		var n int
+		var from netip.Addr
+		if n, from, err = receive(fd, buffer); err == nil && s.peers.has(from) {
+			s.take(from, buffer[:n])
 		}
 	}
+	_ = s.arrivals.raw.Read(func(uintptr) bool { // false: wait for more
+		for s.udp.raw.Control(one) == nil && err == nil {
+		}
+		return false
+	})
 }
 
-// send sends a datagram to a peer from which one has come.
-func (s *socket) send(datagram []byte, to netip.AddrPort) error { return send(s.udp, datagram, to) }
+// send sends a datagram to a peer from which one has come, if that can be done at once: heartbeats
+// must not wait. What cannot be sent is lost, as on the network.
+func (s *socket) send(datagram []byte, to netip.AddrPort) error { return s.udp.send(datagram, to) }
 
 // greet sends a datagram to a peer that may be dead.
 func (s *socket) greet(datagram []byte, to netip.AddrPort) error {
-	return send(s.greetings, datagram, to)
+	return s.greetings.send(datagram, to)
 }
 
-// send sends a datagram if that can be done at once: heartbeats must not wait. What cannot be sent
-// is lost, as on the network.
-func send(conn *net.UDPConn, datagram []byte, to netip.AddrPort) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
+func (d *descriptor) send(datagram []byte, to netip.AddrPort) error {
+	return os.NewSyscallError("sendto", d.use(func(fd uintptr) error { return send(fd, datagram, to) }))
+}
+
+func (s *socket) close() (err error) {
+	for _, d := range []*descriptor{s.arrivals, s.udp, s.greetings} {
+		if d != nil {
+			err = errors.Join(err, d.close())
+		}
 	}
-	var wrong error
-	err = raw.Write(func(fd uintptr) bool {
-		wrong = unix.Sendto(int(fd), datagram, unix.MSG_DONTWAIT, sockaddr(to))
-		return true
-	})
-	return errors.Join(err, os.NewSyscallError("sendto", wrong))
+	return err
 }
-
-func sockaddr(to netip.AddrPort) unix.Sockaddr {
-	if a := to.Addr().Unmap(); a.Is4() {
-		return &unix.SockaddrInet4{Port: int(to.Port()), Addr: a.As4()}
-	}
-	return &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
-}
-
-func (s *socket) close() error { return errors.Join(s.udp.Close(), s.greetings.Close()) }

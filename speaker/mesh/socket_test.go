@@ -26,7 +26,7 @@ func listening(t *testing.T, number byte, take func(netip.Addr, []byte), from ..
 		t.Fatal(err)
 	}
 	over := make(chan struct{})
-	go func() { defer close(over); s.read(t.Context()) }()
+	go func() { defer close(over); s.read() }()
 	t.Cleanup(func() {
 		if err := s.close(); err != nil {
 			t.Error(err)
@@ -69,6 +69,74 @@ func TestSocket_DatagramsOfStrangersAreNotRead(t *testing.T) {
 	case got := <-arrived:
 		t.Errorf("got one from %s as well", got.from)
 	default:
+	}
+}
+
+func TestSocket_Hold(t *testing.T) {
+	arrived := make(chan byte, 1000)
+	sender, to := listening(t, 112, func(netip.Addr, []byte) {}), netip.AddrPortFrom(loopback(113), port)
+	receiver := listening(t, 113, func(_ netip.Addr, data []byte) { arrived <- data[0] }, loopback(112))
+	const burst = 50 // on loopback they are in the buffer of the receiver when they are sent
+	send := func(first int) {
+		t.Helper()
+		for i := range burst {
+			if err := sender.send([]byte{byte(first + i)}, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	expect := func(first, count int) {
+		t.Helper()
+		for i := range count {
+			select {
+			case got := <-arrived:
+				if got != byte(first+i) {
+					t.Fatalf("got datagram %d, want %d", got, first+i)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("datagram %d did not arrive", first+i)
+			}
+		}
+	}
+	for range 100 {
+		send(0)
+		expect(0, burst)
+		receiver.hold(true)
+		send(100)
+		if len(arrived) > 0 {
+			t.Fatalf("%d datagrams are taken while they are held back", len(arrived))
+		}
+		receiver.hold(false)
+		expect(100, burst)
+	}
+}
+
+func TestKernelTimer(t *testing.T) {
+	timer, err := newTimer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []time.Duration{0, time.Millisecond, 10 * time.Millisecond} {
+		begun := time.Now()
+		if !timer.wait(d) || time.Since(begun) < d {
+			t.Errorf("it waited for %s, want %s", time.Since(begun), d)
+		}
+	}
+	ended := make(chan bool)
+	go func() { ended <- timer.wait(time.Hour) }()
+	if err := timer.close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case got := <-ended:
+		if got {
+			t.Error("a timer that was closed reports that the time is up")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on waiting after it was closed")
+	}
+	if timer.wait(0) {
+		t.Error("a timer that is closed can be set")
 	}
 }
 

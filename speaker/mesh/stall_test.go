@@ -1,12 +1,17 @@
 package mesh
 
 import (
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/lbstack/lbstack/internal/lb"
 	machine "github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
 )
 
 func TestRunner_SuspendedMachineDoesNotAnswerBeforeItHasAsked(t *testing.T) {
@@ -26,6 +31,60 @@ func TestRunner_SuspendedMachineDoesNotAnswerBeforeItHasAsked(t *testing.T) {
 	r.alive.Store(int64(now))
 	if r.MayAnswer() {
 		t.Error("it answers before it has asked the others")
+	}
+}
+
+// Heartbeats of others are gathered after each own one, while no peer is suspected.
+func TestRunner_GathersHeartbeats(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		suspects bool
+		want     []string
+	}{
+		{"no peer is suspected: they wait for a moment", false, []string{"hold true", "wait 2ms", "hold false"}},
+		{"a peer is suspected: they do not", true, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				timing := Default.timing()
+				r := newRunner("self", timing, wire.Instance{1}, randomBytes, func(lb.NodeName, []byte) {}, func(machine.View) {})
+				if tt.suspects {
+					receive := func(node lb.NodeName, kind wire.Kind) {
+						msg := &wire.Message{Kind: kind, Interval: timing.Interval, Sequence: 1, Piece: wire.Piece{Count: 1, Data: wire.Split(&wire.State{Phase: ownership.Active})[0]}}
+						r.do(func(now time.Time) []machine.Send { return r.machine.Receive(now, node, wire.Instance{2}, msg) })
+					}
+					r.do(func(now time.Time) []machine.Send {
+						r.machine.SetPeers(now, []lb.NodeName{"silent", "other"})
+						return nil
+					})
+					receive("silent", wire.KindState)
+					receive("other", wire.KindState)
+					for begun := time.Now(); time.Since(begun) <= timing.Timeout; time.Sleep(timing.Interval) {
+						receive("other", wire.KindHeartbeat)
+						r.do(r.machine.Tick)
+					}
+					r.do(r.machine.Tick)
+					if !r.machine.Suspects() {
+						t.Fatal("the peer is not suspected")
+					}
+				}
+				var got []string
+				beats := 0
+				r.hold = func(is bool) { got = append(got, fmt.Sprintf("hold %v", is)) }
+				r.keepRunning(func(d time.Duration) bool {
+					time.Sleep(d)
+					if d == gathering {
+						got = append(got, fmt.Sprintf("wait %s", d))
+						return true
+					}
+					beats++
+					return beats <= 1
+				})
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("what it does in one interval (-want +got):\n%s", diff)
+				}
+			})
+		})
 	}
 }
 

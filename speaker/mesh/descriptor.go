@@ -1,0 +1,98 @@
+package mesh
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// descriptor is one of the kernel that is not used any more once it is closed.
+type descriptor struct {
+	file *os.File
+	raw  syscall.RawConn
+}
+
+// newDescriptor takes over a descriptor. The poller of the Go runtime knows it if it does not block.
+func newDescriptor(fd int, name string) (*descriptor, error) {
+	f := os.NewFile(uintptr(fd), name)
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &descriptor{f, raw}, nil
+}
+
+// use calls a function with the descriptor.
+func (d *descriptor) use(fn func(fd uintptr) error) error {
+	var wrong error
+	if err := d.raw.Control(func(fd uintptr) { wrong = fn(fd) }); err != nil {
+		return err
+	}
+	return wrong
+}
+
+func (d *descriptor) close() error { return d.file.Close() }
+
+// newUDP opens a UDP socket that the poller does not know.
+func newUDP(address netip.AddrPort) (*descriptor, error) {
+	known, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(address))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = known.Close() }() // the copy stays open
+	raw, err := known.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	copied := -1
+	var wrong error
+	err = raw.Control(func(fd uintptr) {
+		if copied, wrong = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); wrong == nil {
+			wrong = unix.SetNonblock(copied, false)
+		}
+	})
+	if err = errors.Join(err, wrong); err != nil {
+		if copied >= 0 {
+			_ = unix.Close(copied)
+		}
+		return nil, fmt.Errorf("copying a socket: %w", err)
+	}
+	return newDescriptor(copied, "udp "+address.String())
+}
+
+func newEpoll() (*descriptor, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fd))
+	}
+	return newDescriptor(fd, "epoll")
+}
+
+// kernelTimer is a timer of the kernel. One of the Go runtime wakes up more threads, and some of them twice
+// (decision 0050).
+type kernelTimer struct{ *descriptor }
+
+func newTimer() (kernelTimer, error) {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		return kernelTimer{}, os.NewSyscallError("timerfd_create", err)
+	}
+	d, err := newDescriptor(fd, "timer")
+	return kernelTimer{d}, err
+}
+
+// wait waits for a time. It returns false once the timer is closed.
+func (t kernelTimer) wait(d time.Duration) bool {
+	spec := &unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(1, d)))} // zero would stop it
+	set := func(fd uintptr) error { return unix.TimerfdSettime(int(fd), 0, spec, nil) }
+	return t.use(set) == nil && t.raw.Read(expired) == nil
+}

@@ -1,6 +1,7 @@
 package speaker
 
 import (
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -62,20 +63,21 @@ type Owned struct {
 	// are answered on an interface with the hardware address that stands here for
 	// it, and nothing is announced.
 	For map[string]net.HardwareAddr
+	// Returned says that the restart of that node is over: Engine.AddAnnounced is called once the
+	// node has announced the address, or has answered for it. It is asked each second meanwhile.
+	Returned bool
 }
 
 // Same says whether two ways of serving are the same. Whether it was the first
 // time makes no difference afterwards.
 func (o Owned) Same(other Owned) bool {
-	if len(o.For) != len(other.For) {
-		return false
-	}
-	for name, mac := range o.For {
-		if !slices.Equal(mac, other.For[name]) {
-			return false
-		}
-	}
-	return slices.Equal(o.Interfaces, other.Interfaces)
+	return o.Returned == other.Returned && o.SameAnswers(other)
+}
+
+// SameAnswers reports whether the answers are the same on each interface.
+func (o Owned) SameAnswers(other Owned) bool {
+	same := func(x, y net.HardwareAddr) bool { return slices.Equal(x, y) }
+	return maps.EqualFunc(o.For, other.For, same) && slices.Equal(o.Interfaces, other.Interfaces)
 }
 
 // Announcer makes the network send traffic for addresses to this node.

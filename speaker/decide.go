@@ -57,6 +57,7 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 	slices.SortFunc(nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
 	v.moved = e.book.SetNodes(nodes)
 	e.doubt(v)
+	e.noteReturns(v)
 	e.faceRivals(v)
 	e.leavePartition(v)
 	v.terms = ownership.Terms{Hold: e.held(now), Passed: e.passed(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
@@ -229,6 +230,7 @@ func (e *Engine) decide(v *view) decision {
 	d := decision{served: map[netip.Addr]Owned{}}
 	if v.phase == ownership.Isolated {
 		e.minority.queries = map[netip.Addr]query{}
+		e.coverNobody()
 		d.Looked = e.everything()
 		return d
 	}
@@ -280,12 +282,18 @@ func (e *Engine) interfaces(v *view, address netip.Addr) []string {
 }
 
 // goOnCaring keeps answering for nodes that restart when somebody else was chosen to,
-// who may not have begun yet: both say the same. What a node that restarts has is looked
-// at each time, and so is what it had.
+// who may not have begun yet: both say the same; and until a node whose restart is over announces
+// what it has. What a node that restarts has is looked at each time, and so is what it had.
 func (e *Engine) goOnCaring(v *view, d *decision) {
 	for address, holder := range e.caredFor {
-		if _, chosen := d.Care[address]; !chosen && v.holds(holder, address) {
+		_, chosen := d.Care[address]
+		switch _, taken := d.Own[address]; {
+		case taken:
+			delete(e.returned, address)
+		case !chosen && (v.holds(holder, address) || e.awaits(address)):
 			d.Care[address] = holder
+		case !chosen && v.wanted(address) && v.book.Owner(address) == "":
+			e.uncovered[address] = v.now
 		}
 	}
 	e.caredFor = d.Care
@@ -320,7 +328,7 @@ func (v *view) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Can
 // own hardware address, so that traffic goes on going there.
 func (e *Engine) care(v *view, holder lb.NodeName, address netip.Addr) Owned {
 	near := e.subnets.near(address)
-	o := Owned{For: map[string]net.HardwareAddr{}}
+	o := Owned{For: map[string]net.HardwareAddr{}, Returned: e.awaits(address)}
 	var theirs []wire.Link
 	for i := range v.in.view.Peers {
 		if p := &v.in.view.Peers[i]; p.Node == holder {

@@ -131,6 +131,8 @@ type Engine struct {
 	doubted     map[netip.Addr]bool        // its last owner did not announce it: a foreign host uses it
 	hold        map[netip.Addr]time.Time   // until when it is not taken from others
 	caredFor    map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
+	returned    map[netip.Addr]time.Time   // those of caredFor whose node runs again, since when
+	uncovered   map[netip.Addr]time.Time   // those that were in caredFor, and have had no owner since
 	lonely      bool                       // it was isolated in the round before
 	received    map[lb.NodeName]bool       // whose speakers were alive when it was in the majority last; nil: it never was
 	minority    minority
@@ -159,6 +161,7 @@ type inbox struct {
 	segment    segment.Results
 	partition  partition
 	rivals     []rival                    // since the last round
+	announced  map[netip.Addr]struct{}    // by the nodes that this one covers for, since the last round
 	hosts      map[lb.NodeName]netip.Addr // of the speakers that should be there
 	restarting time.Time                  // until when; zero: no
 	restarted  chan struct{}              // is closed when the others have been told, and nil then
@@ -173,7 +176,7 @@ func New(c Config) *Engine {
 		Config: c, news: make(chan struct{}, 1),
 		book: ownership.NewBook(c.Self), links: map[lb.NodeName]nodeLinks{},
 		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
-		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]time.Time{}, lost: map[netip.Addr]time.Time{}, remembered: c.Resume.Ours,
+		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]time.Time{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]time.Time{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
 		e.doubted[address] = true
@@ -323,7 +326,7 @@ func (e *Engine) read() (in inbox, complete bool) {
 	e.mu.Lock()
 	in = e.inbox
 	if complete = in.want != nil && in.view != nil && in.links != nil; complete {
-		e.inbox.addresses, e.inbox.rivals = addressNews{}, nil
+		e.inbox.addresses, e.inbox.rivals, e.inbox.announced = addressNews{}, nil, nil
 	}
 	e.mu.Unlock()
 	if complete {
@@ -385,8 +388,10 @@ func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 	if e.Failback {
 		earliest(now.Add(moveEvery))
 	}
-	if at := e.nextInMinority(now, in); !at.IsZero() {
-		earliest(at)
+	for _, at := range []time.Time{e.nextInMinority(now, in), e.nextCovered(now)} {
+		if !at.IsZero() {
+			earliest(at)
+		}
 	}
 	return next
 }

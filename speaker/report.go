@@ -42,6 +42,9 @@ type Report struct {
 	InUse InUse
 	// Partitioned: the controller reports that it is cut from a larger group.
 	Partitioned bool
+	// Covered are nodes, by name, that do not announce what they have, so that this one answers for
+	// them.
+	Covered []Covered
 	// Conflicts are addresses that foreign hosts use as well, ordered.
 	Conflicts []Conflict
 	// Unserved are links, ordered by name, that nothing can be announced on although they
@@ -96,7 +99,7 @@ func (e *Engine) tellReport(v *view) {
 
 func (e *Engine) reportOf(v *view) Report {
 	r := Report{Phase: v.phase.String(), Owned: e.said.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems,
-		Partitioned: v.partitioned, Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
+		Partitioned: v.partitioned, Covered: e.covered(v.now), Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
 	if e.inMinority() {
 		r.MinoritySince, r.Alone = second(e.minority.since), alone(*v.in.view, v.in.want.Down)
 		r.Silent, r.InUse = e.silent(v.now, v.in), e.inUse(v)

@@ -399,6 +399,9 @@ const (
 	// ReasonDatagramsLost: datagrams between two nodes are lost; their speakers receive through
 	// others what each publishes.
 	ReasonDatagramsLost = "DatagramsLost"
+	// ReasonPeerNotAnnouncing: the speaker of another node runs again after a restart, and does not
+	// announce addresses that it has; this one answers for them, with the hardware address of that node.
+	ReasonPeerNotAnnouncing = "PeerNotAnnouncing"
 	// ReasonForeignHosts: hosts that are no nodes, or kernels of nodes, use addresses that
 	// this node owns.
 	ReasonForeignHosts = "ForeignHosts"

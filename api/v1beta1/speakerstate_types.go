@@ -60,6 +60,15 @@ type SpeakerStateStatus struct {
 	// +optional
 	MissingSpeakers []NodeName `json:"missingSpeakers,omitempty"`
 
+	// coveredNodes are nodes, in order, whose speakers run again after a restart, have addresses, and
+	// have not announced them on the network within 5 s: this speaker answers for these addresses, with
+	// the hardware addresses of the nodes, so that traffic still goes there. At most 64 are listed.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	CoveredNodes []CoveredNode `json:"coveredNodes,omitempty"`
+
 	// minoritySince is when the speaker came to receive from at most half of the speakers that
 	// should be there, in full seconds. Unset: it receives from more.
 	// +optional
@@ -176,6 +185,20 @@ type SpeakerAddress struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Epoch int64 `json:"epoch,omitempty"`
+}
+
+// CoveredNode is a node that does not announce addresses that it has.
+type CoveredNode struct {
+	// name of the node.
+	Name NodeName `json:"name"`
+	// addressCount is how many addresses this speaker answers for on behalf of the node.
+	// +kubebuilder:validation:Minimum=1
+	AddressCount int32 `json:"addressCount"`
+	// address is the first of them in order.
+	// +kubebuilder:validation:MaxLength=45
+	Address string `json:"address"`
+	// since when the node has had to announce them: since its speaker has run again.
+	Since metav1.Time `json:"since"`
 }
 
 // SpeakerConflict is an address that another host uses.

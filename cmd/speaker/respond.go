@@ -17,7 +17,7 @@ func respond(ctx context.Context, log logr.Logger, engine *speaker.Engine, peers
 	return layer2.New(ctx, log, layer2.Options{
 		ARP: layer2.ListenARP, NDP: layer2.ListenNDP, Metrics: layer2.NewMetrics(metrics.Registry),
 		MayAnswer: peers.MayAnswer, Conflicts: engine.SetConflicts, Unserved: engine.SetUnserved,
-		Segment: engine.SetSegment, Witnesses: links.Witnesses, Rival: engine.AddRival,
+		Segment: engine.SetSegment, Witnesses: links.Witnesses, Rival: engine.AddRival, Announced: engine.AddAnnounced,
 		KernelOf: engine.KernelOf, ProxyBinds: links.ProxyBinds,
 	})
 }

@@ -137,6 +137,7 @@ func TestWhatIsRead(t *testing.T) {
 		{name: "padding does not matter", frame: append(slices.Clone(good), make([]byte, 18)...), want: neighbour.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
 		{name: "a probe claims nothing", frame: request(none, vip), want: neighbour.Message{Asks: vip, Probe: true, From: none, Sender: client}},
 		{name: "a reply claims", frame: reply(vip, asker), want: neighbour.Message{Claims: vip, From: vip, Sender: client}},
+		{name: "reply on behalf of another host claims, and says where it comes from", frame: layout(here, other, 2, client, vip, here, asker), want: neighbour.Message{Claims: vip, From: vip, Sender: client, Via: other}},
 		{name: "a gratuitous request does both", frame: request(vip, vip), want: neighbour.Message{Asks: vip, Claims: vip, From: vip, Sender: client}},
 		{name: "nothing"},
 		{name: "no packet behind the header", frame: good[:header]},

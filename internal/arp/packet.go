@@ -99,6 +99,9 @@ func parse(b []byte) (neighbour.Message, error) {
 		// any host's, at which a forger would have the answers arrive.
 		m.Sender = neighbour.MAC(b[6:12])
 	case arp.OperationReply:
+		if source := neighbour.MAC(b[6:12]); source != m.Sender {
+			m.Via = source
+		}
 	default:
 		return neighbour.Message{}, fmt.Errorf("ARP operation %d", p.Operation)
 	}

@@ -182,6 +182,7 @@ func TestWhatIsRead(t *testing.T) {
 	asked := neighbour.Message{Asks: vip, From: asker, Sender: client}
 	probed := neighbour.Message{Asks: vip, Probe: true, From: none, Sender: client}
 	claimed := neighbour.Message{Claims: vip, From: local, Sender: client}
+	proxied := neighbour.Message{Claims: vip, From: local, Sender: client, Via: other}
 	nobody := layout(groupFrame, client, none, groupOfVIP, 135, 0, vip)
 	changed := func(at int, value byte) []byte {
 		b := question()
@@ -201,7 +202,7 @@ func TestWhatIsRead(t *testing.T) {
 		{name: "a question without one to where the frame comes from", frame: question(), want: asked},
 		{name: "a question to us alone", frame: layout(here, client, asker, vip, 135, 0, vip), want: asked},
 		{name: "a probe", frame: nobody, want: probed},
-		{name: "an advertisement claims for its target option", frame: layout(nodesFrame, other, local, allNodes, 136, override, vip, targetOption(client)), want: claimed},
+		{name: "an advertisement claims for its target option", frame: layout(nodesFrame, other, local, allNodes, 136, override, vip, targetOption(client)), want: proxied},
 		{name: "an advertisement without one for where it comes from", frame: layout(here, client, local, asker, 136, solicited, vip), want: claimed},
 		{name: "unknown options are ignored, whatever is in them", frame: question([]byte{31, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}), want: asked},
 		{name: "padding does not matter", frame: append(question(), 0, 0, 0), want: asked},

@@ -168,7 +168,11 @@ func (r *received) says() neighbour.Message {
 		// which a forger would have the answers arrive.
 		return neighbour.Message{Asks: m.TargetAddress, Probe: r.source.IsUnspecified(), From: r.source, Sender: r.frameSource}
 	case *ndp.NeighborAdvertisement:
-		return neighbour.Message{Claims: m.TargetAddress, From: r.source, Sender: or(r.targetLayer, r.frameSource)}
+		claim := neighbour.Message{Claims: m.TargetAddress, From: r.source, Sender: or(r.targetLayer, r.frameSource)}
+		if r.frameSource != claim.Sender {
+			claim.Via = r.frameSource
+		}
+		return claim
 	}
 	return neighbour.Message{}
 }

@@ -47,6 +47,9 @@ type Message struct {
 	// Sender is the source of the frame for a message that asks, to which an answer goes, and
 	// the hardware address in the packet for one that only claims.
 	Sender MAC
+	// Via is the source of the frame if it is another than Sender: a host that answers with the
+	// hardware address of another one. Zero: it is the same.
+	Via MAC
 	// From is the protocol address of the sender, which an answer goes to.
 	From netip.Addr
 }

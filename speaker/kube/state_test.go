@@ -47,6 +47,7 @@ func TestStatus(t *testing.T) {
 		{name: "a minority because of nodes that are not ready is reported", report: speaker.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true}, reason: v1beta1.ReasonMinority},
 		{name: "a link that cannot be announced on is said", report: speaker.Report{Links: links, Unserved: []speaker.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
 		{name: "a link that cannot be announced on comes before what other objects show", report: speaker.Report{Links: links, Problems: []string{"bad"}, Conflicts: []speaker.Conflict{{}}, Unserved: []speaker.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
+		{name: "node that announces nothing is named", report: speaker.Report{Links: links, Covered: []speaker.Covered{{Node: "n2", Count: 3, First: netip.MustParseAddr("192.0.2.1")}}}, reason: v1beta1.ReasonPeerNotAnnouncing},
 		{name: "datagrams that are lost are said", report: speaker.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},
 		{name: "foreign hosts are said", report: speaker.Report{Links: links, Conflicts: []speaker.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
 		{name: "a broken advertisement is said", report: speaker.Report{Links: links, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},

@@ -23,8 +23,8 @@ const (
 	// maxListed and maxInterfaces are the bounds of status.addresses and of
 	// the interfaces of each; maxLinks is that of status.interfaces, maxSubnets that of
 	// the subnets of each, maxConflicts that of status.conflicts and maxMissing that of
-	// status.missingSpeakers.
-	maxListed, maxInterfaces, maxLinks, maxSubnets, maxConflicts, maxMissing = 5000, 32, 256, 32, 256, 256
+	// status.missingSpeakers and maxCovered that of status.coveredNodes.
+	maxListed, maxInterfaces, maxLinks, maxSubnets, maxConflicts, maxMissing, maxCovered = 5000, 32, 256, 32, 256, 256, 64
 	// maxNamed is how many conflicts a sentence names; the others it counts.
 	maxNamed = 3
 )
@@ -45,6 +45,11 @@ func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing, chec
 	}
 	for _, node := range r.Missing[:min(len(r.Missing), maxMissing)] {
 		next.MissingSpeakers = append(next.MissingSpeakers, v1beta1.NodeName(node))
+	}
+	for _, c := range r.Covered[:min(len(r.Covered), maxCovered)] {
+		next.CoveredNodes = append(next.CoveredNodes, v1beta1.CoveredNode{
+			Name: v1beta1.NodeName(c.Node), AddressCount: int32(c.Count), Address: c.First.String(), Since: second(c.Since),
+		})
 	}
 	for _, link := range r.Links[:min(len(r.Links), maxLinks)] {
 		next.Interfaces = append(next.Interfaces, speakerInterface(link))
@@ -147,6 +152,8 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 	case len(r.Lost) > 0:
 		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, advertise.Named("no datagrams arrive from", r.Lost)+
 			": what the speakers there publish comes through others, later, and failures are noticed less surely: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
+	case len(r.Covered) > 0:
+		c.Reason, c.Message = v1beta1.ReasonPeerNotAnnouncing, bounded.Message(covered(r.Covered))
 	case len(r.Conflicts) > 0:
 		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(conflicts(r.Conflicts)))
 	case r.Standby != "":
@@ -165,6 +172,16 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		c.Message = "the speaker announces all addresses that this node owns"
 	}
 	return c
+}
+
+// covered returns which nodes do not announce what they have.
+func covered(list []speaker.Covered) string {
+	var nodes []string
+	for _, c := range list[:min(len(list), maxNamed)] {
+		nodes = append(nodes, fmt.Sprintf("%s (%d addresses, %s first)", c.Node, c.Count, c.First))
+	}
+	return fmt.Sprintf("no announcement arrives from %d nodes whose speakers run again and have addresses, %s: this speaker answers for them with the hardware addresses of these nodes, "+
+		"so that traffic still goes there: look at the speakers there, and at what drops their ARP and NDP frames", len(list), strings.Join(nodes, ", "))
 }
 
 // isolated returns why a speaker is silent.

@@ -179,6 +179,7 @@ type bed struct {
 	mu       sync.Mutex
 	reported [][]speaker.Conflict
 	rivals   []neighbour.MAC
+	returned []netip.Addr    // that nodes have announced which this one covers for
 	segment  segment.Results // the latest
 }
 
@@ -215,6 +216,11 @@ func newBedWith(t *testing.T, detection speaker.Detection) *bed {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.rivals = append(b.rivals, neighbour.MAC(its))
+		},
+		Announced: func(address netip.Addr) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.returned = append(b.returned, address)
 		},
 		Witnesses: func(speaker.Link) []netip.Addr { return []netip.Addr{asker} },
 	})

@@ -29,6 +29,9 @@ const (
 	strangerRate, strangerBurst = 100, 1000
 	// maxRetries is how often an address is probed again since another host probed for it too.
 	maxRetries = 3
+	// maxReturnedProbes is how many addresses are asked for in a tick that nodes are to announce
+	// again.
+	maxReturnedProbes = 100
 	// tick is how often it is looked whether something is due.
 	tick = time.Second
 )
@@ -45,7 +48,7 @@ func (r *Responder) hear(p *port, m neighbour.Message) {
 	}
 	if m.Claims.IsValid() {
 		if s := r.find(m.Claims); s != nil {
-			r.heardClaim(p, s.entry, m.Sender)
+			r.heardClaim(p, s.entry, m)
 		}
 	}
 	// A probe for an address that is announced is answered, and that settles it.
@@ -78,14 +81,15 @@ func (r *Responder) heardProbe(p *port, e *entry, sender neighbour.MAC) {
 }
 
 // heardClaim notes that another host says that an address is its own.
-func (r *Responder) heardClaim(p *port, e *entry, sender neighbour.MAC) {
-	switch r.relation(sender) {
+func (r *Responder) heardClaim(p *port, e *entry, m neighbour.Message) {
+	switch r.relation(m.Sender) {
 	case self:
 	case node:
-		r.heardNode(p, e, sender)
+		r.heardReturned(p, e, m)
+		r.heardNode(p, e, m.Sender)
 	case foreign:
-		r.heardStranger(p, e, sender)
-		r.heardForeign(p, e, sender)
+		r.heardStranger(p, e, m.Sender)
+		r.heardForeign(p, e, m.Sender)
 	}
 }
 
@@ -136,6 +140,23 @@ func (r *Responder) heardNode(p *port, e *entry, sender neighbour.MAC) {
 			r.announceOn(p, e.address)
 		}
 	})
+}
+
+// heardReturned reports that the node announces the address again, or answers for it, that this speaker
+// covers for. What another speaker answers on behalf of the same node shows nothing.
+func (r *Responder) heardReturned(p *port, e *entry, m neighbour.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	theirs, covers := e.owned.For[p.Name]
+	if r.entries[e.address] != e || !covers || !e.owned.Returned || e.proved || !slices.Equal(theirs, m.Sender.Hardware()) {
+		return
+	}
+	if !m.Via.IsZero() && r.relation(m.Via) != foreign {
+		return
+	}
+	if e.proved = true; r.options.Announced != nil {
+		r.options.Announced(e.address)
+	}
 }
 
 // heardForeign notes that a foreign host uses an address, or wants to.
@@ -233,14 +254,19 @@ func (r *Responder) keepChecking() {
 	}
 }
 
-// checkAll probes again what is held, and what could not be probed, and forgets
-// foreign hosts that are silent.
+// checkAll probes again what is held, and what could not be probed, forgets foreign hosts that are
+// silent, and asks nodes that have restarted for their addresses.
 func (r *Responder) checkAll(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var due []*entry
+	asked := 0
 	for _, e := range r.entries {
 		switch {
+		case e.caring():
+			if e.owned.Returned && !e.proved && asked < maxReturnedProbes && r.probeNow(e) {
+				asked++
+			}
 		case e.phase == announced:
 			r.checkKernel(e, now)
 			if e.conflict != nil && now.Sub(e.heard) >= r.timing.Forget {

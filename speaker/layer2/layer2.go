@@ -68,6 +68,9 @@ type Options struct {
 	// Rival receives that another host announced an address that this one announces, and the
 	// hardware addresses of both, whether it is a node or not; may be nil. It must not block.
 	Rival func(address netip.Addr, its, own net.HardwareAddr)
+	// Announced receives that a node announced an address, or answered for it, that this speaker
+	// serves with speaker.Owned.Returned; may be nil. It must not block.
+	Announced func(netip.Addr)
 	// KernelOf returns the node that has a hardware address, if its speaker does not have
 	// the address, so that an answer must be one of its kernel; nil: that is never known. It
 	// is called with the lock of the responder, and must not call it.

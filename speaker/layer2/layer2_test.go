@@ -225,6 +225,60 @@ func TestAnotherNodesAddressIsAnsweredForWithItsMAC(t *testing.T) {
 	})
 }
 
+func TestCovering_NodeThatRunsAgainHasToAnnounce(t *testing.T) {
+	cover := func(returned bool) map[netip.Addr]speaker.Owned {
+		o := speaker.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}, Returned: returned}
+		return map[netip.Addr]speaker.Owned{vip: o, vip6: o}
+	}
+	announcement := neighbour.Message{Asks: vip, Claims: vip, From: vip, Sender: nodeMAC}
+	other := neighbour.MAC{2, 0, 0, 0, 0, 3}
+	for _, tt := range []struct {
+		name string
+		says []neighbour.Message
+		want []netip.Addr
+	}{
+		{"announcement", []neighbour.Message{announcement}, []netip.Addr{vip}},
+		{"answer", []neighbour.Message{{Claims: vip, From: vip, Sender: nodeMAC}}, []netip.Addr{vip}},
+		{"several announcements are reported once", []neighbour.Message{announcement, announcement}, []netip.Addr{vip}},
+		{"answer of another speaker on behalf of the node", []neighbour.Message{{Claims: vip, From: vip, Sender: nodeMAC, Via: other}}, nil},
+		{"announcement of another node", []neighbour.Message{{Asks: vip, Claims: vip, From: vip, Sender: other}}, nil},
+		{"announcement of a foreign host", []neighbour.Message{{Asks: vip, Claims: vip, From: vip, Sender: stranger}}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware(), other.Hardware()})
+				b.SetLinks([]speaker.Link{eth0})
+				b.SetOwned(cover(false))
+				b.v4.says(announcement)
+				time.Sleep(10 * time.Second)
+				equal(t, "reported while it restarts", nil, b.returned)
+				_, probed, _ := b.v4.take()
+				equal(t, "probed while it restarts", nil, probed)
+				b.SetOwned(cover(true))
+				for _, m := range tt.says {
+					b.v4.says(m)
+				}
+				equal(t, "reported", tt.want, b.returned)
+				b.v4.take()
+				time.Sleep(3*time.Second + time.Millisecond)
+				_, probed, _ = b.v4.take()
+				if asks := len(probed) > 0; asks != (tt.want == nil) || len(probed) > 4 {
+					t.Errorf("the node is asked %d times in three seconds, want each second while it has not announced, and not at all then", len(probed))
+				}
+				if _, probed, _ = b.v6.take(); len(probed) == 0 {
+					t.Error("the node is not asked for the IPv6 address")
+				}
+				b.v4.asks(vip)
+				_, _, answered := b.v4.take()
+				if want := (answer{vip, nodeMAC}); len(answered) == 0 || answered[len(answered)-1] != want {
+					t.Errorf("answered %v, want %v", answered, want)
+				}
+			})
+		})
+	}
+}
+
 func TestWhoStopsCaringAnnounces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)

@@ -48,6 +48,7 @@ type entry struct {
 	noted    time.Time // when the conflict was written down, last
 	defended time.Time // when it was announced again because of him
 	claims   claims    // of other nodes
+	proved   bool      // the node that this one covers for has announced the address
 	contest  time.Time // when it was because of another node
 	rivaled  time.Time // when another node was reported, last
 	strange  time.Time // when a host was that is no node, last
@@ -111,6 +112,8 @@ func (r *Responder) replace(owned map[netip.Addr]speaker.Owned) work {
 		e, known := r.entries[address]
 		switch {
 		case known && e.owned.Same(o):
+		case known && e.caring() && e.owned.SameAnswers(o):
+			e.owned, e.proved = o, false
 		case known && !e.caring() && len(o.For) == 0:
 			r.move(e, o, &w)
 		default:

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -197,6 +198,40 @@ func TestAnAnnouncedRestartHasNoGap(t *testing.T) {
 		before, at := settled(t, w), time.Now()
 		w.leave("n3")
 		w.pass(8 * time.Second)
+		w.run("n3")
+		w.pass(10 * time.Second)
+		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+			t.Errorf("owners (-before +after):\n%s", diff)
+		}
+		if gap := w.longestGap(at); gap > 0 {
+			t.Errorf("nobody answered for %s", gap)
+		}
+	})
+}
+
+// setSilent has the speakers that run on a node from now on send nothing to the segments.
+func (w *world) setSilent(name lb.NodeName, silent bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nodes[name].silent = silent
+}
+
+func TestRestart_SpeakerThatDoesNotAnnounceIsCovered(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		before, at := settled(t, w), time.Now()
+		w.leave("n3")
+		w.setSilent("n3", true)
+		w.pass(4 * time.Second)
+		w.run("n3")
+		w.pass(40 * time.Second)
+		for address, owner := range before {
+			if got := w.cared(netip.MustParseAddr(address)); got != (owner == "n3") {
+				t.Errorf("%s of %s: another node answers for it: %t", address, owner, got)
+			}
+		}
+		w.leave("n3")
+		w.setSilent("n3", false)
+		w.pass(4 * time.Second)
 		w.run("n3")
 		w.pass(10 * time.Second)
 		if diff := cmp.Diff(before, settled(t, w)); diff != "" {

@@ -211,11 +211,43 @@ func (w *world) announceOnce(p *process, addresses []netip.Addr) {
 			if name == p.n.name || q == nil || l.cuts[[2]lb.NodeName{p.n.name, name}] {
 				continue
 			}
-			if owner, _ := q.answers(address, time.Now()); owner {
+			owner, carer := q.answers(address, time.Now())
+			switch {
+			case owner:
 				w.contest(p, q, address)
+			case carer:
+				w.proveReturn(p, q, address)
 			}
 		}
 	}
+}
+
+// proveReturn has a node that covers for another one receive that this one announces an address, or
+// answers for it. The caller holds the lock.
+func (w *world) proveReturn(p, q *process, address netip.Addr) {
+	if o := q.owned[address]; o.Returned && q.answersWith(address) == p.n.hardware(linkOf(address)) {
+		time.AfterFunc(time.Duration(q.n.rng.Int64N(int64(time.Millisecond))), func() { q.engine.AddAnnounced(address) })
+	}
+}
+
+// askReturned has a node ask each second for an address whose owner has restarted, as the responder
+// does.
+func (w *world) askReturned(q *process, address netip.Addr) {
+	time.AfterFunc(time.Second, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !q.owned[address].Returned || q.dead || w.over {
+			return
+		}
+		for _, name := range w.names {
+			if p := w.nodes[name].p; p != nil && p != q && w.connected(w.lanOf(linkOf(address)), name, q.n.name) {
+				if owner, _ := p.answers(address, time.Now()); owner {
+					w.proveReturn(p, q, address)
+				}
+			}
+		}
+		w.askReturned(q, address)
+	})
 }
 
 // contest has a node receive that another one announces an address of its own. The caller

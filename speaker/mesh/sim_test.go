@@ -120,6 +120,7 @@ type node struct {
 	// What the lock of the world guards:
 	rng    *rand.Rand
 	kernel bool            // the machine runs
+	silent bool            // its speaker sends nothing to the segments
 	mac    byte            // the last byte of its hardware addresses: the lower one wins
 	up     map[string]bool // links that have a carrier
 	// step is what the wall clock was set by, in nanoseconds.
@@ -535,6 +536,9 @@ func (p *process) SetOwned(owned map[netip.Addr]speaker.Owned) {
 		switch {
 		case len(o.For) > 0:
 			cared = append(cared, address)
+			if o.Returned && !before.Returned {
+				w.askReturned(p, address)
+			}
 		case !had || len(before.For) > 0:
 			taken = append(taken, address)
 			p.ready[address] = time.Now()
@@ -580,7 +584,7 @@ func (w *world) able(name lb.NodeName, address netip.Addr) bool {
 
 func (p *process) answers(address netip.Addr, now time.Time) (owner, carer bool) {
 	o, ok := p.owned[address]
-	if !ok || p.dead || p.frozen.Load() != nil || !p.n.up[linkOf(address)] || !slices.Contains(o.Interfaces, linkOf(address)) || !p.runner.MayAnswer() {
+	if !ok || p.dead || p.n.silent || p.frozen.Load() != nil || !p.n.up[linkOf(address)] || !slices.Contains(o.Interfaces, linkOf(address)) || !p.runner.MayAnswer() {
 		return false, false
 	}
 	if len(o.For) > 0 {

@@ -1,0 +1,164 @@
+package speaker_test
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker"
+)
+
+var segment1 = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
+
+// onSegment is a peer whose link has a subnet.
+func onSegment(p mesh.Peer) mesh.Peer {
+	p.State.Links = []wire.Link{{Name: "eth0", Hardware: p.State.Links[0].Hardware, IPv4: true, Prefixes: segment1}}
+	return p
+}
+
+// covering is an engine that answers for p1, which restarts and has a1 and a2.
+func covering(t *testing.T) *bed {
+	b := running(t, want(wanted(a1, "p1", "p2", self), wanted(a2, "p1", "p2", self)), onSegment(peer("p1", ownership.Claims{a1: 3, a2: 1})))
+	b.links[0].Prefixes = segment1
+	b.tell()
+	b.hear(restarted(ownership.Restarting))
+	b.serves("while p1 restarts", covers(false, a1, a2))
+	b.forget()
+	return b
+}
+
+// restarted is p1 with a1 and a2, in a phase.
+func restarted(phase ownership.Phase) mesh.Peer {
+	return in(phase, onSegment(peer("p1", ownership.Claims{a1: 3, a2: 1})))
+}
+
+func covers(returned bool, addresses ...netip.Addr) map[netip.Addr]speaker.Owned {
+	return coversWith('1', returned, addresses...)
+}
+
+func coversWith(last byte, returned bool, addresses ...netip.Addr) map[netip.Addr]speaker.Owned {
+	owned := map[netip.Addr]speaker.Owned{}
+	for _, a := range addresses {
+		owned[a] = speaker.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": mac(last)}, Returned: returned}
+	}
+	return owned
+}
+
+// reported returns the nodes of the last report that do not announce what they have.
+func (b *bed) reported() []speaker.Covered {
+	if len(b.reports) == 0 {
+		return nil
+	}
+	return b.reports[len(b.reports)-1].Covered
+}
+
+func TestCovering_EndsWhenTheNodeAnnouncesItsAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := covering(t)
+		b.engine.AddAnnounced(a1) // by the process that ends
+		b.settle()
+		b.serves("while p1 restarts", covers(false, a1, a2))
+		b.hear(restarted(ownership.Active))
+		b.serves("when p1 runs again", covers(true, a1, a2))
+		b.engine.AddAnnounced(a1)
+		b.settle()
+		b.serves("when p1 has announced one", covers(true, a2))
+		b.engine.AddAnnounced(a2)
+		b.settle()
+		b.serves("when p1 has announced both", nil)
+		b.after(time.Minute)
+		b.same("nodes that are covered for", []speaker.Covered(nil), b.reported())
+	})
+}
+
+func TestCovering_GoesOnWhileTheNodeAnnouncesNothing(t *testing.T) {
+	held := restarted(ownership.Active)
+	held.State.Held = []netip.Addr{a1, a2}
+	for _, tt := range []struct {
+		name string
+		then mesh.Peer
+		want map[netip.Addr]speaker.Owned
+	}{
+		{"nothing changes", restarted(ownership.Active), covers(true, a1, a2)},
+		{"it hands them over to this node", restarted(ownership.Draining), map[netip.Addr]speaker.Owned{a1: {Interfaces: []string{"eth0"}}, a2: {Interfaces: []string{"eth0"}}}},
+		{"it restarts once more", restarted(ownership.Restarting), covers(false, a1, a2)},
+		{"another node takes the addresses", onSegment(peer("p2", ownership.Claims{a1: 4, a2: 2})), coversWith('2', true, a1, a2)},
+		{"it gives the addresses up", onSegment(peer("p1", nil)), nil},
+		{"it does not announce them because of foreign hosts", held, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := covering(t)
+				b.hear(restarted(ownership.Active))
+				b.after(unannouncedAfter - time.Millisecond)
+				b.same("nodes that are covered for at first", []speaker.Covered(nil), b.reported())
+				b.after(time.Millisecond)
+				b.same("nodes that are covered for", []speaker.Covered{{Node: "p1", Count: 2, First: a1, Since: time.Now().Add(-unannouncedAfter)}}, b.reported())
+				b.hear(tt.then)
+				b.serves("then", tt.want)
+				if !tt.want[a1].Returned {
+					b.same("nodes that are covered for then", []speaker.Covered(nil), b.reported())
+				}
+			})
+		})
+	}
+}
+
+const unannouncedAfter = 5 * time.Second
+
+func TestCovering_DoesNotOutlastAnIsolation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := covering(t)
+		b.hear(restarted(ownership.Active), onSegment(peer("p2", nil)))
+		b.view.Missing = missing("p2", "p1")
+		b.hear()
+		b.after(300 * time.Millisecond)
+		b.silentNow("while it is isolated")
+		b.view.Missing = nil
+		b.hear(restarted(ownership.Active), onSegment(peer("p2", nil)))
+		b.after(10 * time.Second)
+		b.serves("afterwards", nil)
+	})
+}
+
+func TestCovering_FollowsTheAddressToTheNextOwner(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		after time.Duration // the node is found dead
+		want  map[netip.Addr]speaker.Owned
+	}{
+		{"at once", 0, coversWith('2', true, a1)},
+		{"within ten seconds", 10*time.Second - time.Millisecond, coversWith('2', true, a1)},
+		{"later", 10 * time.Second, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, "p1", "p2")), onSegment(peer("p1", ownership.Claims{a1: 3})), onSegment(peer("p2", nil)))
+				b.links[0].Prefixes = segment1
+				b.want.Addresses = want(wanted(a1, "p1", "p2", self))
+				b.tell()
+				p1 := in(ownership.Restarting, onSegment(peer("p1", ownership.Claims{a1: 3})))
+				p2 := onSegment(in(ownership.Draining, peer("p2", nil))) // so that this node covers
+				b.hear(p1, p2)
+				b.serves("while p1 restarts", covers(false, a1))
+				b.want.Draining = map[lb.NodeName]bool{self: true}
+				b.want.Addresses = want(wanted(a1, "p1", "p2"))
+				b.tell()
+				b.hear(onSegment(peer("p2", nil)))
+				b.serves("when p1 is dead", nil)
+				b.after(tt.after)
+				b.hear(onSegment(peer("p2", ownership.Claims{a1: 4})))
+				b.serves("when p2 has the address", tt.want)
+				b.engine.AddAnnounced(a1)
+				b.settle()
+				b.serves("when p2 announces it", nil)
+			})
+		})
+	}
+}

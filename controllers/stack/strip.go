@@ -125,6 +125,9 @@ func stripState(from *v1beta1.SpeakerState) *v1beta1.SpeakerState {
 	to := &v1beta1.SpeakerState{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
 	to.Status.Phase, to.Status.MissingSpeakers = from.Status.Phase, slices.Clone(from.Status.MissingSpeakers)
 	to.Status.MeshKeys = slices.Clone(from.Status.MeshKeys)
+	for i := range from.Status.CoveredNodes {
+		to.Status.CoveredNodes = append(to.Status.CoveredNodes, v1beta1.CoveredNode{Name: from.Status.CoveredNodes[i].Name})
+	}
 	to.Status.StartedAt, to.Status.AddressCount, to.Status.RouteCount = from.Status.StartedAt, from.Status.AddressCount, from.Status.RouteCount
 	for i := range from.Status.BGPPeers {
 		p := v1beta1.SpeakerBGPPeer{Name: from.Status.BGPPeers[i].Name}

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/manager"
 	"github.com/lbstack/lbstack/internal/manifests"
 )
@@ -146,5 +148,21 @@ func TestCacheOptions_KeepWhatIsRead(t *testing.T) {
 		if diff := cmp.Diff(any(tt.want), transformed(t, tt.object)); diff != "" {
 			t.Errorf("%T (-want +got):\n%s", tt.object, diff)
 		}
+	}
+}
+
+func TestStripState_KeepsWhatARolloutReads(t *testing.T) {
+	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: v1beta1.SpeakerStateStatus{
+		MissingSpeakers: []v1beta1.NodeName{"n2"}, CoveredNodes: []v1beta1.CoveredNode{{Name: "n3", AddressCount: 1}}, AddressCount: 4, RouteCount: 5,
+		BGPPeers: []v1beta1.SpeakerBGPPeer{{Name: "tor-a", State: v1beta1.BGPEstablished}, {Name: "tor-b", State: v1beta1.BGPActive}},
+	}}
+	want := apiconv.RolloutReport(state)
+	for i, of := 0, reflect.ValueOf(*want); i < of.NumField(); i++ {
+		if of.Field(i).IsZero() {
+			t.Errorf("the test gives no %s", of.Type().Field(i).Name)
+		}
+	}
+	if diff := cmp.Diff(want, apiconv.RolloutReport(stripState(state))); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
 	}
 }

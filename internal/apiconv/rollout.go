@@ -52,7 +52,7 @@ func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 	}
 	s := rollout.Stored{
 		Phase: rollout.Phase(status.Phase), Revision: revision(status.Revision), Good: revision(status.GoodRevision), Retry: status.Retry,
-		Since: status.Since.Time, Proven: status.Proven, Lost: int(status.LostNodes),
+		Since: status.Since.Time, Proven: status.Proven, Unverified: status.AnnouncementsUnverified, Lost: int(status.LostNodes),
 		Failure: rollout.Failure{Node: lb.NodeName(status.FailedNode), Why: status.Failure},
 	}
 	for _, step := range status.CurrentNodes {
@@ -70,7 +70,7 @@ func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta
 	status := &v1beta1.RolloutStatus{
 		Phase: v1beta1.RolloutPhase(s.Phase), Revision: v1beta1.RolloutRevision(s.Revision.String()), GoodRevision: v1beta1.RolloutRevision(s.Good.String()),
 		FailedRevision: v1beta1.RolloutRevision(s.Failed().String()), FailedNode: v1beta1.NodeName(s.Failure.Node), Failure: bounded.Cut(s.Failure.Why, maxFailure),
-		Updated: int32(p.Updated), Total: int32(p.Total), Since: metav1.NewTime(s.Since), Proven: s.Proven, LostNodes: int32(s.Lost), Retry: s.Retry, Message: message,
+		Updated: int32(p.Updated), Total: int32(p.Total), Since: metav1.NewTime(s.Since), Proven: s.Proven, AnnouncementsUnverified: s.Unverified, LostNodes: int32(s.Lost), Retry: s.Retry, Message: message,
 	}
 	for _, step := range s.Steps {
 		t := v1beta1.RolloutStep{
@@ -100,9 +100,12 @@ func revision(name v1beta1.RolloutRevision) rollout.Revision {
 
 // RolloutReport returns what a rollout reads of the state of a speaker.
 func RolloutReport(state *v1beta1.SpeakerState) *rollout.Report {
-	r := &rollout.Report{Sessions: map[bgp.PeerName]bool{}, Addresses: int(state.Status.AddressCount + state.Status.RouteCount)}
+	r := &rollout.Report{Sessions: map[bgp.PeerName]bool{}, Addresses: int(state.Status.AddressCount), Routes: int(state.Status.RouteCount)}
 	for _, node := range state.Status.MissingSpeakers {
 		r.Misses = append(r.Misses, lb.NodeName(node))
+	}
+	for i := range state.Status.CoveredNodes {
+		r.Unannounced = append(r.Unannounced, lb.NodeName(state.Status.CoveredNodes[i].Name))
 	}
 	for i := range state.Status.BGPPeers {
 		r.Sessions[bgp.PeerName(state.Status.BGPPeers[i].Name)] = state.Status.BGPPeers[i].State == v1beta1.BGPEstablished

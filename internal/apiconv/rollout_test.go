@@ -39,7 +39,7 @@ func TestRolloutStoredIsReadAgain(t *testing.T) {
 	at := time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
 	want := rollout.Stored{
 		Phase: rollout.RollingBack, Revision: rollout.Revision{Controller: "aa", Speaker: "bb"}, Good: rollout.Revision{Controller: "aa", Speaker: "cc"},
-		Retry: "again", Since: at, Proven: true, Lost: 1, Failure: rollout.Failure{Node: "n1", Why: "the pod p: its speaker is not ready"},
+		Retry: "again", Since: at, Proven: true, Unverified: true, Lost: 1, Failure: rollout.Failure{Node: "n1", Why: "the pod p: its speaker is not ready"},
 		Steps: []rollout.Step{
 			{Node: "n1", Pod: "uid-1", Since: at.Add(time.Second), Tries: 2, Broken: true, Gap: 3},
 			{Node: "n2", Since: at.Add(time.Minute), Sessions: []bgp.PeerName{"tor-a", "tor-b"}},

@@ -53,12 +53,15 @@ func (d *decision) start(name lb.NodeName) bool {
 		}
 	}
 	d.next.Steps = append(steps, step)
+	d.next.Unverified = d.next.Unverified || d.next.forward() && node.Pod.Revision == d.next.Good.Speaker && d.coveredBy(name) != ""
 	return true
 }
 
 // split returns the nodes to change whose speaker works, and those whose does not, in the order
 // in which they are changed: those that announce the fewest addresses first, but on the way
-// back, on which they are what the former revision harms most, last.
+// back, on which they are what the former revision harms most, last. The canary has an address, if
+// any node has one: only that shows whether the revision announces. A revision that may be the
+// correction of another one is tried where the least depends on it.
 func (d *decision) split() (working, broken []lb.NodeName) {
 	for _, name := range d.candidates() {
 		pod := d.Nodes[name].Pod
@@ -69,19 +72,41 @@ func (d *decision) split() (working, broken []lb.NodeName) {
 			broken = append(broken, name)
 		}
 	}
-	addresses := func(name lb.NodeName) int {
-		if r := d.Nodes[name].Report; r != nil {
-			return r.Addresses
-		}
-		return 0
-	}
+	showing := d.next.Phase == Canary && len(d.Outages) == 0 && !slices.ContainsFunc(working, func(name lb.NodeName) bool {
+		return d.Nodes[name].Pod.Revision != d.next.Good.Speaker
+	})
 	slices.SortStableFunc(working, func(x, y lb.NodeName) int {
 		if d.next.Phase == RollingBack {
 			x, y = y, x
 		}
-		return cmp.Compare(addresses(x), addresses(y))
+		a, b := d.Nodes[x].Report, d.Nodes[y].Report
+		shows := 0
+		if showing {
+			shows = cmp.Compare(b.shows(), a.shows())
+		}
+		return cmp.Or(shows, cmp.Compare(a.announces(), b.announces()))
 	})
 	return working, broken
+}
+
+// announces returns how many addresses a speaker announces in any way; without a report none.
+func (r *Report) announces() int {
+	if r == nil {
+		return 0
+	}
+	return r.Addresses + r.Routes
+}
+
+// shows ranks what the replacement of a speaker shows of a revision: others receive whether it
+// announces addresses on the local network; of routes they do not.
+func (r *Report) shows() int {
+	switch {
+	case r == nil || r.announces() == 0:
+		return 0
+	case r.Addresses == 0:
+		return 1
+	}
+	return 2
 }
 
 // candidates returns the nodes that are up, have another revision than the target, and no step.

@@ -60,7 +60,7 @@ func (d *decision) aim() {
 
 // begin starts over with the wanted revision.
 func (d *decision) begin(p Phase) {
-	d.next.Revision, d.next.Proven, d.next.Lost, d.next.Failure = d.Wanted, false, 0, Failure{}
+	d.next.Revision, d.next.Proven, d.next.Unverified, d.next.Lost, d.next.Failure = d.Wanted, false, false, 0, Failure{}
 	d.turn(p)
 }
 
@@ -155,7 +155,7 @@ func (d *decision) unshown() bool {
 	wanted := len(d.Outages) > 0
 	for _, name := range d.order {
 		node := d.Nodes[name]
-		if node.Down || !node.works() || node.Report == nil || node.Report.Addresses == 0 {
+		if node.Down || !node.works() || node.Report == nil || node.Report.announces() == 0 {
 			continue
 		}
 		if d.target(node) {

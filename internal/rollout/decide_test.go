@@ -159,6 +159,20 @@ func TestDecide_Phases(t *testing.T) {
 		{"canary announces the fewest addresses", at(Canary, 3), func(s *State) {
 			s.Nodes["n1"].Report.Addresses, s.Nodes["n2"].Report.Addresses, s.Nodes["n3"].Report.Addresses = 2, 1, 3
 		}, "Canary c2/s2 step n2 delete n2/s1"},
+		{"canary announces an address where any node does", at(Canary, 3), func(s *State) {
+			s.Nodes["n1"].Report.Routes, s.Nodes["n2"].Report.Addresses, s.Nodes["n3"].Report.Addresses = 1, 5, 4
+		}, "Canary c2/s2 step n3 delete n3/s1"},
+		{"canary announces a route where no node announces an address", at(Canary, 3), func(s *State) {
+			s.Nodes["n2"].Report.Routes, s.Nodes["n3"].Report.Routes = 7, 6
+		}, "Canary c2/s2 step n3 delete n3/s1"},
+		{"canary announces nothing while a Service is not announced", at(Canary, 3), func(s *State) {
+			s.Nodes["n1"].Report.Addresses = 1
+			s.Outages = []Outage{{Service: lb.ServiceKey{Namespace: "shop", Name: "web"}, Since: start.Add(-time.Hour)}}
+		}, "Canary c2/s2 step n2 delete n2/s1"},
+		{"canary of a correction announces nothing", at(Canary, 3), func(s *State) {
+			s.runs(three, "n2")
+			s.Nodes["n1"].Report.Addresses = 1
+		}, "Canary c2/s2 step n2 delete n2/s3"},
 		{"canary works, and is not one that does not", at(Canary, 3), func(s *State) {
 			s.Settings.MaxUnavailable.Count = 2
 			s.Nodes["n1"].Pod.Ready = false

@@ -104,8 +104,11 @@ type Report struct {
 	Misses []lb.NodeName
 	// Sessions are those that it should have with routers; true: established.
 	Sessions map[bgp.PeerName]bool
-	// Addresses is how many it announces.
-	Addresses int
+	// Unannounced are the nodes that do not announce addresses which they have, so that this speaker
+	// answers for them.
+	Unannounced []lb.NodeName
+	// Addresses and Routes are how many it announces on the local network and to routers.
+	Addresses, Routes int
 }
 
 // Outage is a Service that is not announced although nodes may.

@@ -20,6 +20,9 @@ func (d *decision) gate(step Step, node Node) string {
 	if node.Report == nil {
 		return "the speaker has not reported its state"
 	}
+	if by := d.coveredBy(step.Node); by != "" && !d.next.Unverified {
+		return fmt.Sprintf("the speaker does not announce its addresses on the network: %s answers for them, with the hardware address of the node", by)
+	}
 	if step.Pod != "" {
 		if gap := d.gap(step.Node, d.next.Steps); gap > step.Gap {
 			return fmt.Sprintf("%d other speakers do not receive from the speaker or it does not receive from them, and %d did not before", gap, step.Gap)
@@ -71,6 +74,18 @@ func (d *decision) gap(name lb.NodeName, steps []Step) int {
 		}
 	}
 	return count
+}
+
+// coveredBy returns the first of the other nodes whose speakers answer for a node that does not
+// announce its addresses; empty: none does.
+func (d *decision) coveredBy(name lb.NodeName) lb.NodeName {
+	for _, other := range d.order {
+		o := d.Nodes[other]
+		if other != name && d.up(other) && o.works() && o.Report != nil && slices.Contains(o.Report.Unannounced, name) {
+			return other
+		}
+	}
+	return ""
 }
 
 // lacks returns a router with which the node had a session that is established, should have one,

@@ -34,6 +34,7 @@ func TestDecide_Gate(t *testing.T) {
 	sessions := func(name lb.NodeName, established map[bgp.PeerName]bool) func(*State) {
 		return report(name, &Report{Sessions: established})
 	}
+	covers := report("n3", &Report{Unannounced: []lb.NodeName{"n1"}, Sessions: map[bgp.PeerName]bool{"tor": true}})
 	tor := func(established bool) map[bgp.PeerName]bool { return map[bgp.PeerName]bool{"tor": established} }
 	run(t, []test{
 		{"everything as before passes", onCanary(20), nil, passes},
@@ -55,6 +56,15 @@ func TestDecide_Gate(t *testing.T) {
 		}, passes},
 		{"missing a speaker with another port passes", onCanary(20, report("n1", &Report{Misses: []lb.NodeName{"n2", "n3"}, Sessions: tor(true)})), func(s *State) {
 			s.Nodes["n1"].Pod.Mesh = 7000
+		}, passes},
+		{"speaker that another one answers for waits", onCanary(20, covers), nil, waits},
+		{"speaker that another one answers for passes where that was so of the good revision", onCanary(20, covers), func(s *State) { s.Stored.Unverified = true }, passes},
+		{"speaker that takes an address after its step, and does not announce it, gets another step", at(Speakers, 3, step("n2", 20)), func(s *State) {
+			s.runs(two, "n1", "n2")
+			covers(s)
+		}, "Speakers c2/s2 step n1"},
+		{"speaker that only one that is down answers for passes", onCanary(20, covers), func(s *State) {
+			s.change("n3", func(n *Node) { n.Skip, n.Down = "NotReady", true })
 		}, passes},
 		{"session that was established and is not waits", onCanary(20, sessions("n1", tor(false))), nil, waits},
 		{"session with a router that lost all others passes", onCanary(20, sessions("n1", tor(false)), sessions("n2", tor(false)), sessions("n3", tor(false))), nil, passes},
@@ -81,6 +91,9 @@ func TestDecide_Failure(t *testing.T) {
 	unseen := func(s *State) { s.Template = "s1" } // the DaemonSet has what is wanted next
 	run(t, []test{
 		{"step that is late fails", onCanary(120, notReady, unseen), nil, back + " step n1 delete n1/s2 failed n1: its speaker is not ready: the image cannot be pulled"},
+		{"speaker that does not announce fails", onCanary(120, unseen), func(s *State) {
+			s.Nodes["n2"].Report.Unannounced = []lb.NodeName{"n1"}
+		}, back + " step n1 delete n1/s2 failed n1: the speaker does not announce its addresses on the network: n2 answers for them, with the hardware address of the node"},
 		{"step that is almost late does not", onCanary(119, notReady), nil, "Canary c2/s2 step n1"},
 		{"time in which the operator did not see the cluster does not count", onCanary(500, notReady), func(s *State) { s.SeenSince = start.Add(-119 * time.Second) }, "Canary c2/s2 step n1"},
 		{"Halt stops where it is", onCanary(120, notReady), func(s *State) { s.Settings.Halt = true },
@@ -183,4 +196,29 @@ func TestDecide_Rollback(t *testing.T) {
 			s.GoodStored = false
 		}, "RolledBack /" + f},
 	})
+}
+
+func TestDecide_Unverified(t *testing.T) {
+	covered := func(revision Revision) State {
+		s := at(Canary, 3)
+		s.runs(revision, "n1")
+		s.Nodes["n3"].Report.Unannounced = []lb.NodeName{"n1"}
+		return s
+	}
+	for _, tt := range []struct {
+		name  string
+		state State
+		want  bool
+	}{
+		{"speaker of the good revision that another one answers for", covered(one), true},
+		{"speaker of a revision that failed", covered(three), false},
+		{"speaker that no other answers for", at(Canary, 3), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := settled(t, tt.state)
+			if got := p.Next.Unverified; got != tt.want || len(p.Next.Steps) != 1 || p.Next.Steps[0].Node != "n1" {
+				t.Errorf("unverified: got %t with steps %+v, want %t with a step of n1", got, p.Next.Steps, tt.want)
+			}
+		})
+	}
 }

@@ -65,6 +65,9 @@ type Stored struct {
 	Since time.Time
 	// Proven says that a speaker that worked was replaced in this rollout, and passed its gate.
 	Proven bool
+	// Unverified says that a speaker of the good revision did not announce its addresses, as far as
+	// others received, before it was replaced in this rollout: that one does not is no evidence then.
+	Unverified bool
 	// Lost is how many nodes went down while their speaker was replaced.
 	Lost int
 	// Failure is why the revision failed.
@@ -114,7 +117,7 @@ func (s Stored) Failed() Revision {
 // Equal reports whether two are the same.
 func (s Stored) Equal(o Stored) bool {
 	return s.Phase == o.Phase && s.Revision == o.Revision && s.Good == o.Good && s.Retry == o.Retry && s.Since.Equal(o.Since) &&
-		s.Proven == o.Proven && s.Lost == o.Lost && s.Failure == o.Failure && slices.EqualFunc(s.Steps, o.Steps, Step.Equal)
+		s.Proven == o.Proven && s.Unverified == o.Unverified && s.Lost == o.Lost && s.Failure == o.Failure && slices.EqualFunc(s.Steps, o.Steps, Step.Equal)
 }
 
 // Equal reports whether two are the same.

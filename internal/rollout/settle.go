@@ -77,7 +77,8 @@ func (d *decision) retried(step Step, node Node) Step {
 
 // adopt makes a step of each speaker that somebody else replaced, or that was there before the
 // rollout, and that is not ready on the new revision or has not reported. What the node had before
-// is not known, so that only that is looked at.
+// is not known, so that only that is looked at. A speaker that has passed its step, and then does not
+// announce an address that it has taken, gets another one.
 func (d *decision) adopt() {
 	if d.next.Phase == Controller {
 		return
@@ -85,8 +86,9 @@ func (d *decision) adopt() {
 	for _, name := range d.order {
 		node := d.Nodes[name]
 		replaced := node.Pod == nil || node.Pod.Ending || d.target(node) && (!node.Pod.Ready || node.Report == nil)
-		if d.up(name) && replaced && !d.next.has(name) && len(d.next.Steps) < MaxSteps {
-			d.next.Steps = append(d.next.Steps, Step{Node: name, Since: d.now, Broken: node.UpSince.After(d.next.Since)})
+		quiet := d.target(node) && node.works() && d.coveredBy(name) != "" && !d.next.Unverified
+		if d.up(name) && (replaced || quiet) && !d.next.has(name) && len(d.next.Steps) < MaxSteps {
+			d.next.Steps = append(d.next.Steps, Step{Node: name, Since: d.now, Broken: replaced && node.UpSince.After(d.next.Since)})
 		}
 	}
 }

@@ -19,6 +19,7 @@ const (
 	crashes     fault = "speaker that crashes"
 	silent      fault = "speaker that reports nothing"
 	mute        fault = "speaker that is ready and announces nothing"
+	voiceless   fault = "speaker that claims addresses and does not announce them"
 	meshless    fault = "speaker that receives from no other"
 	sessionless fault = "speaker without BGP sessions"
 	killer      fault = "speaker that takes its node down"
@@ -38,6 +39,7 @@ type world struct {
 	controller Hash
 	deployedAt time.Time
 	routerDown time.Time // until when
+	covers     bool      // addresses stay with speakers that restart within 30 s
 	pods       int
 }
 
@@ -67,6 +69,8 @@ type simService struct {
 	since   time.Time // not announced since; zero: announced
 	changed time.Time
 	odd     time.Time // until when its owner has it in a state in which nobody announces it
+	lost    time.Time // since when its owner has not worked; others answer for it for a while; zero: it works
+	covered bool      // its owner has restarted since it has it, and does not announce it
 }
 
 func newWorld(seed uint64) *world {
@@ -168,18 +172,30 @@ func (w *world) comeUp(n *simNode) {
 // serve moves a Service away from a node whose speaker does not work.
 func (w *world) serve(s *simService) {
 	works := func(n *simNode) bool { return n != nil && n.up && n.pod != nil && n.pod.ready && n.pod.ends.IsZero() }
-	if !works(s.owner) {
+	switch {
+	case works(s.owner):
+		if s.covered || !s.lost.IsZero() {
+			s.covered = w.faults[s.owner.pod.revision] == voiceless
+		}
+		s.lost = time.Time{}
+	case w.covers && s.owner != nil && s.owner.up && (s.lost.IsZero() || w.now.Sub(s.lost) < 30*time.Second):
+		if s.lost.IsZero() {
+			s.lost = w.now
+		}
+	default:
 		var others []*simNode
 		for _, n := range w.nodes {
 			if works(n) {
 				others = append(others, n)
 			}
 		}
+		s.lost, s.covered = time.Time{}, false
 		if s.owner = nil; len(others) > 0 {
 			s.owner = others[w.rng.IntN(len(others))]
 		}
 	}
-	switch announced := s.owner != nil && w.faults[s.owner.pod.revision] != mute && !w.now.Before(s.odd); {
+	muted := s.owner != nil && s.owner.pod != nil && w.faults[s.owner.pod.revision] == mute
+	switch announced := s.owner != nil && !muted && !w.now.Before(s.odd); {
 	case announced:
 		s.since = time.Time{}
 	case s.since.IsZero():
@@ -237,6 +253,9 @@ func (w *world) report(n *simNode) *Report {
 	for _, s := range w.services {
 		if s.owner == n && s.since.IsZero() {
 			r.Addresses++
+		}
+		if s.covered && s.owner != n && !slices.Contains(r.Unannounced, s.owner.name) {
+			r.Unannounced = append(r.Unannounced, s.owner.name)
 		}
 	}
 	return r

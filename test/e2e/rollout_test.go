@@ -99,6 +99,7 @@ func image(t *testing.T) string {
 func TestRollout_UnderTraffic(t *testing.T) {
 	installed(t)
 	good := image(t)
+	buildSilent(t)
 	patchStack(t, `{"spec":{"speaker":{"rollout":{"stepTimeoutSeconds":60}}}}`)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), rolls)
@@ -133,6 +134,12 @@ func TestRollout_UnderTraffic(t *testing.T) {
 			return operatorEnv(ctx, "RELATED_IMAGE_LBSTACK", "registry.invalid/lbstack:none")
 		}, v1beta1.RolloutRolledBack, "info", "the image cannot be pulled"},
 		{"the former image is wanted again", func(ctx context.Context) error {
+			return operatorEnv(ctx, "RELATED_IMAGE_LBSTACK", good)
+		}, v1beta1.RolloutComplete, "info", ""},
+		{"a speaker that is ready and never announces is taken back", func(ctx context.Context) error {
+			return operatorEnv(ctx, "RELATED_IMAGE_LBSTACK", silentImage)
+		}, v1beta1.RolloutRolledBack, "info", "does not announce its addresses on the network"},
+		{"the former image is wanted once more", func(ctx context.Context) error {
 			return operatorEnv(ctx, "RELATED_IMAGE_LBSTACK", good)
 		}, v1beta1.RolloutComplete, "info", ""},
 		{"a speaker that crashes is taken back", func(ctx context.Context) error { return patchSpec(ctx, crashing) }, v1beta1.RolloutRolledBack, "info", "its speaker is not ready"},

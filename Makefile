@@ -19,6 +19,7 @@ OPERATOR_SDK := $(BIN)/operator-sdk
 OPERATOR_SDK_VERSION := v1.42.3
 OPM := $(BIN)/opm
 OPM_VERSION := v1.65.0
+OLM := $(BIN)/olm
 HELM := $(BIN)/helm
 HELM_VERSION := v3.18.6
 BUNDLE_IMG ?= ghcr.io/lbstack/lbstack-bundle:$(VERSION)
@@ -91,9 +92,10 @@ $(GOLANGCI_LINT): hack/golangci-lint/go.sum
 	@go -C hack/golangci-lint build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 # operator-sdk tells its version in what it generates.
+SDK_TAGS := containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper
 $(OPERATOR_SDK): hack/operator-sdk/go.sum
 	@echo "building operator-sdk (some minutes the first time)"
-	@go -C hack/operator-sdk build -tags containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper \
+	@go -C hack/operator-sdk build -tags $(SDK_TAGS) \
 		-ldflags "-s -w -X github.com/operator-framework/operator-sdk/internal/version.Version=$(OPERATOR_SDK_VERSION)" \
 		-o $(CURDIR)/$@ github.com/operator-framework/operator-sdk/cmd/operator-sdk
 
@@ -102,6 +104,18 @@ $(OPM): hack/olm/go.sum
 	@go -C hack/olm build -tags json1,containers_image_openpgp \
 		-ldflags "-s -w -X github.com/operator-framework/operator-registry/cmd/opm/version.opmVersion=$(OPM_VERSION)" \
 		-o $(CURDIR)/$@ github.com/operator-framework/operator-registry/cmd/opm
+
+# What the images of OLM and scorecard hold, for make test-olm.
+LIFECYCLE_MANAGER := github.com/operator-framework/operator-lifecycle-manager
+$(OLM)/olm: hack/olm/go.sum
+	@echo "building OLM (some minutes the first time)"
+	@mkdir -p $(OLM)
+	@go -C hack/olm build -tags json1,containers_image_openpgp -ldflags "-s -w" -o $(CURDIR)/$(OLM)/ \
+		$(LIFECYCLE_MANAGER)/cmd/olm $(LIFECYCLE_MANAGER)/cmd/catalog $(LIFECYCLE_MANAGER)/util/cpb
+
+$(OLM)/scorecard-test: hack/operator-sdk/go.sum
+	@echo "building the tests of scorecard"
+	@go -C hack/operator-sdk build -tags $(SDK_TAGS) -ldflags "-s -w" -o $(CURDIR)/$@ github.com/operator-framework/operator-sdk/images/scorecard-test
 
 # Helm is built in the module of operator-sdk, which has its libraries: what they share is compiled once.
 # Its charts see the version of its Kubernetes libraries, as in its releases.
@@ -256,6 +270,16 @@ test-helm: prerequisites image $(HELM) ## Install, upgrade, roll back and remove
 	@$(DEVCLUSTER) up --nodes 2
 	@$(DEVCLUSTER) load dist/image.tar
 	go -C test test -count=1 -timeout 15m -v ./helm
+	@$(DEVCLUSTER) down
+
+# Also a cluster of its own, with OLM in it.
+.PHONY: test-olm
+test-olm: export LBSTACK_CLUSTER := olm
+test-olm: prerequisites image $(OLM)/olm $(OLM)/scorecard-test $(OPM) $(OPERATOR_SDK) ## Install and remove lbstack by the real OLM, and run scorecard, on a cluster of their own (needs root).
+	@go -C test build -o $(CURDIR)/$(OLM)/box ./olm/box
+	@$(DEVCLUSTER) up --nodes 2
+	@$(DEVCLUSTER) load dist/image.tar
+	go -C test test -count=1 -timeout 15m -v ./olm/...
 	@$(DEVCLUSTER) down
 
 # The version that is upgraded: a commit or tag of this repository. Not a part of test: a clone may

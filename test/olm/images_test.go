@@ -1,0 +1,73 @@
+package olm
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/lbstack/lbstack/hack/devcluster/ociimage"
+)
+
+// programImages are the images of OLM and of scorecard. Their programs are in bin/olm.
+func programImages() []ociimage.Image {
+	program := func(path, name string) ociimage.File {
+		return ociimage.File{Path: path, Source: filepath.Join(bed.Repo, "bin", name)}
+	}
+	return []ociimage.Image{
+		{Name: "localhost/lbstack/olm:1", User: ociimage.Nonroot, Architecture: runtime.GOARCH, Files: []ociimage.File{
+			program("/bin/olm", "olm/olm"), program("/bin/catalog", "olm/catalog"), program("/bin/cpb", "olm/cpb"), program("/bin/opm", "opm"),
+			program("/bin/cp", "olm/box"), program("/bin/tar", "olm/box"),
+		}},
+		{Name: "quay.io/operator-framework/scorecard-test:v1.42.3", User: ociimage.Nonroot, Architecture: runtime.GOARCH, Files: []ociimage.File{
+			program("/bin/scorecard-test", "olm/scorecard-test"),
+		}},
+	}
+}
+
+// load loads an image into the nodes. OLM has bundles pulled again that are named by tag.
+func load(ctx context.Context, scratch string, image ociimage.Image) error {
+	archive := filepath.Join(scratch, "image.tar")
+	file, err := os.Create(archive)
+	if err != nil {
+		return fmt.Errorf("writing the image %s: %w", image.Name, err)
+	}
+	if err := image.Write(file); err != nil {
+		_ = file.Close()
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("writing the image %s: %w", image.Name, err)
+	}
+	return bed.Cluster.LoadImage(ctx, archive)
+}
+
+// bundleImage is the image that bundle.Dockerfile makes of a folder with a bundle.
+func bundleImage(name, folder string) (ociimage.Image, error) {
+	image := ociimage.Image{Name: name, Architecture: runtime.GOARCH, ByDigest: true, Labels: map[string]string{}}
+	recipe, err := os.ReadFile(filepath.Join(bed.Repo, "bundle.Dockerfile"))
+	if err != nil {
+		return image, fmt.Errorf("reading how the image of the bundle is made: %w", err)
+	}
+	for line := range strings.Lines(string(recipe)) {
+		if label, is := strings.CutPrefix(strings.TrimSpace(line), "LABEL "); is {
+			key, value, _ := strings.Cut(label, "=")
+			image.Labels[key] = value
+		}
+	}
+	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		inside, err := filepath.Rel(folder, path)
+		image.Files = append(image.Files, ociimage.File{Path: "/" + inside, Source: path, Mode: 0o644})
+		return err
+	})
+	if err != nil {
+		return image, fmt.Errorf("reading the bundle in %s: %w", folder, err)
+	}
+	return image, nil
+}

@@ -177,6 +177,11 @@ func away(t *testing.T) {
 	must(t, bed.Cluster.StopControlPlane("kube-apiserver"))
 	t.Cleanup(func() {
 		must(t, bed.Cluster.StartControlPlane("kube-apiserver"))
+		// One that runs waits for up to half a minute before it lists again what it forwards to.
+		for _, node := range bed.Cluster.Nodes() {
+			must(t, bed.Cluster.StopProgram(node, "kube-proxy"))
+			must(t, bed.Cluster.StartProgram(node, "kube-proxy"))
+		}
 		must(t, bed.StackReady(background(t)))
 		controllerWatches(t)
 		nodesReach(t)

@@ -15,8 +15,8 @@ var inCode = regexp.MustCompile("`([a-z0-9_]+/[A-Za-z0-9_./{},-]*)`")
 func stalePaths(root, text string) (stale []string) {
 	for _, match := range inCode.FindAllStringSubmatch(text, -1) {
 		folder, _, _ := strings.Cut(match[1], "/")
-		if _, err := os.Stat(filepath.Join(root, folder)); err != nil {
-			continue
+		if _, err := os.Stat(filepath.Join(root, folder)); err != nil || folder == "bin" || folder == "dist" {
+			continue // not of the repository, or what make builds
 		}
 		for _, path := range alternatives(match[1]) {
 			if _, err := os.Stat(filepath.Join(root, path)); err != nil {

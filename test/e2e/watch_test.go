@@ -69,6 +69,12 @@ func oneAnswers(t *testing.T, w *scenario.Watch, address string) {
 // the silence was.
 func answersFrom(t *testing.T, w *scenario.Watch, address string, since time.Time, mac string, most time.Duration) {
 	t.Helper()
+	eventually.Succeed(t, most+settles, "somebody answers for "+address, func(context.Context) error {
+		if got := w.Since(since, address); len(got.Owners) == 0 {
+			return fmt.Errorf("nobody has for %s", got.Silent)
+		}
+		return nil
+	})
 	oneAnswers(t, w, address)
 	got := w.Since(since, address)
 	t.Logf("nobody answered for %s for %d ms", address, got.Silent.Milliseconds())

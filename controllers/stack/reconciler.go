@@ -117,8 +117,10 @@ func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerSta
 
 // pass brings the cluster to what the spec asks for, and notes in f what it found.
 func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
+	// Time in which something cannot be read does not count for a rollout, whatever it is.
 	blind := func(err error) error {
 		f.readFailed = err.Error()
+		r.observed.answered(err, time.Now())
 		return err
 	}
 	if f.unfit = r.preflight(ctx, stack); f.unfit != nil {
@@ -153,10 +155,10 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		return blind(err)
 	}
 	stored, err := r.meshKeys(ctx, stack, wanted, around, f)
-	r.observed.answered(err, time.Now())
 	if err != nil {
 		return blind(err)
 	}
+	r.observed.answered(nil, time.Now())
 	change, wanted, err := r.rollOut(ctx, stack, wanted, around, f)
 	if err != nil {
 		return blind(err)

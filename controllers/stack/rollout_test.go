@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +12,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -224,6 +230,25 @@ func TestRollout_TimeWithRestraintDoesNotCount(t *testing.T) {
 	}
 	if r.observed.answered(nil, began.Add(time.Hour)); r.observed.since != began.Add(time.Hour) {
 		t.Errorf("the cluster is observed since: got %v, want the first pass after the restraint", r.observed.since)
+	}
+}
+
+func TestRollout_TimeWithoutTheAPIServerDoesNotCount(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(corev1.AddToScheme(scheme), appsv1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	refused := errors.New("connection refused")
+	cached := fake.NewClientBuilder().WithScheme(scheme).Build()
+	read := interceptor.NewClient(cached, interceptor.Funcs{Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+		return refused
+	}})
+	r := Reconciler{Client: cached, Reader: read, fits: true, observed: observed{since: began}}
+	if err := r.pass(t.Context(), &v1beta1.LoadBalancerStack{}, &findings{}); !errors.Is(err, refused) {
+		t.Fatalf("got %v, want %v", err, refused)
+	}
+	if !r.observed.since.IsZero() {
+		t.Errorf("the cluster is observed since: got %v, want not at all", r.observed.since)
 	}
 }
 

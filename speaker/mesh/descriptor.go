@@ -74,7 +74,20 @@ func newEpoll() (*descriptor, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fd))
 	}
-	return newDescriptor(fd, "epoll")
+	return newPolled(fd, "epoll")
+}
+
+// newPolled takes over a descriptor that the poller of the Go runtime must know: what waits for it would end
+// at once otherwise, as where fs.epoll.max_user_watches is used up.
+func newPolled(fd int, name string) (*descriptor, error) {
+	d, err := newDescriptor(fd, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.file.SetReadDeadline(time.Time{}); err != nil {
+		return nil, errors.Join(fmt.Errorf("having the poller of the Go runtime wait for it: %w", err), d.close())
+	}
+	return d, nil
 }
 
 // kernelTimer is a timer of the kernel. One of the Go runtime wakes up more threads, and some of them twice
@@ -86,7 +99,7 @@ func newTimer() (kernelTimer, error) {
 	if err != nil {
 		return kernelTimer{}, os.NewSyscallError("timerfd_create", err)
 	}
-	d, err := newDescriptor(fd, "timer")
+	d, err := newPolled(fd, "timer")
 	return kernelTimer{d}, err
 }
 

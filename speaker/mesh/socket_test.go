@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
@@ -167,5 +169,16 @@ func TestSocket_Filter(t *testing.T) {
 		if err := s.close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestNewPolled_OfABlockingDescriptor(t *testing.T) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC) // blocks: the poller does not take it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := newPolled(fd, "epoll"); err == nil {
+		_ = d.close()
+		t.Error("got no error")
 	}
 }

@@ -23,7 +23,9 @@ func main() {
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election lease and of the Secrets with passwords (default: $POD_NAMESPACE)")
 	o.Flags(flag.CommandLine, ":8081", ":8443")
 	version.Flag(flag.CommandLine)
-	flag.Parse()
+	if err := termination.ParseFlags(flag.CommandLine, os.Args[1:]); err != nil {
+		termination.Exit("controller", err)
+	}
 	o.Hung = func(err error) { termination.ExitHung("controller", err) }
 	if err := run(ctrl.SetupSignalHandler(), o, *logLevel, *class); err != nil {
 		termination.Exit("controller", err)

@@ -29,7 +29,9 @@ func main() {
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator, where the components run (default: $POD_NAMESPACE)")
 	o.Flags(flag.CommandLine, ":8081", ":8443")
 	version.Flag(flag.CommandLine)
-	flag.Parse()
+	if err := termination.ParseFlags(flag.CommandLine, os.Args[1:]); err != nil {
+		termination.Exit("operator", err)
+	}
 	o.Hung = func(err error) { termination.ExitHung("operator", err) }
 	ctx := ctrl.SetupSignalHandler()
 	work := func() error { return run(ctx, o, *logLevel, *image) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
 	"github.com/lbstack/lbstack/speaker/kube"
 )
@@ -45,7 +46,7 @@ func parse(set *flag.FlagSet, args []string) (settings, error) {
 	set.Var(&s.detection, "failure-detection", "how soon the loss of a node is noticed: "+s.detection.words())
 	set.Var(&s.failback, "failback", "whether addresses move when nothing has failed: "+s.failback.words())
 	set.StringVar(&s.level, "log-level", "info", "how much to log: error, info or debug")
-	if err := set.Parse(args); err != nil {
+	if err := termination.ParseFlags(set, args); err != nil {
 		return settings{}, err
 	}
 	if set.NArg() > 0 {

@@ -160,8 +160,8 @@ type inbox struct {
 	unserved   []Unserved
 	segment    segment.Results
 	partition  partition
-	rivals     []rival                    // since the last round
-	announced  map[netip.Addr]struct{}    // by the nodes that this one covers for, since the last round
+	rivals     []rival                    // see frames
+	announced  map[netip.Addr]struct{}    // by the nodes that this one covers for; see frames
 	hosts      map[lb.NodeName]netip.Addr // of the speakers that should be there
 	restarting time.Time                  // until when; zero: no
 	restarted  chan struct{}              // is closed when the others have been told, and nil then
@@ -292,6 +292,7 @@ func (e *Engine) round(now time.Time) time.Time {
 		e.stalled = true
 		return time.Time{} // what the others own is being asked
 	}
+	in.rivals, in.announced = e.frames()
 	v := e.gather(now, in)
 	d := e.decide(v)
 	e.act(v, d)
@@ -326,13 +327,24 @@ func (e *Engine) read() (in inbox, complete bool) {
 	e.mu.Lock()
 	in = e.inbox
 	if complete = in.want != nil && in.view != nil && in.links != nil; complete {
-		e.inbox.addresses, e.inbox.rivals, e.inbox.announced = addressNews{}, nil, nil
+		e.inbox.addresses = addressNews{}
 	}
+	in.rivals, in.announced = nil, nil
 	e.mu.Unlock()
 	if complete {
 		in.addresses.enter(e.book)
 	}
 	return in, complete
+}
+
+// frames takes what was received from the segments since the last round that looked at it. It is
+// reported once, so that a round which ends before it is looked at must leave it.
+func (e *Engine) frames() (rivals []rival, announced map[netip.Addr]struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rivals, announced = e.inbox.rivals, e.inbox.announced
+	e.inbox.rivals, e.inbox.announced = nil, nil
+	return rivals, announced
 }
 
 // start says that this speaker is here, before it knows what it owns. One that was

@@ -299,6 +299,25 @@ func TestRivals(t *testing.T) {
 	}
 }
 
+func TestRivals_WhileViewIsUnchecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))
+		b.after(10 * time.Second)
+		b.view.Missing = missing("p1", "p3")
+		b.hear()
+		b.after(60 * time.Millisecond)
+		b.reach("eth0")
+		b.view.Checked = false
+		b.hear()
+		b.engine.AddRival(a1, mac('1'), mac('2'))
+		b.settle()
+		b.view.Checked = true
+		b.hear()
+		_, keeps := b.owned[a1]
+		b.same("it keeps the address", false, keeps)
+	})
+}
+
 // partitioned is a bed of three speakers, of which this one is in a minority since the time
 // that is returned. It has a1, which p1 may announce as well, and a2, which it alone may.
 func partitioned(t *testing.T) (*bed, time.Time) {

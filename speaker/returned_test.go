@@ -77,6 +77,21 @@ func TestCovering_EndsWhenTheNodeAnnouncesItsAddresses(t *testing.T) {
 	})
 }
 
+func TestCovering_EndsAfterAnAnnouncementWhileViewIsUnchecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := covering(t)
+		b.hear(restarted(ownership.Active))
+		b.view.Checked = false
+		b.hear(restarted(ownership.Active))
+		b.engine.AddAnnounced(a1)
+		b.settle()
+		b.serves("while the others are asked what they own", covers(true, a1, a2))
+		b.view.Checked = true
+		b.hear(restarted(ownership.Active))
+		b.serves("when they have answered", covers(true, a2))
+	})
+}
+
 func TestCovering_GoesOnWhileTheNodeAnnouncesNothing(t *testing.T) {
 	held := restarted(ownership.Active)
 	held.State.Held = []netip.Addr{a1, a2}

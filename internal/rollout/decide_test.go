@@ -183,6 +183,11 @@ func TestDecide_Phases(t *testing.T) {
 			s.Wanted = Revision{Controller: "c2", Speaker: "s1"}
 			s.Controller.Template = "c2"
 		}, "Complete c2/s1"},
+		{"change of the controller alone passes while another speaker answers for a node", cluster(3, one), func(s *State) {
+			s.Wanted = Revision{Controller: "c2", Speaker: "s1"}
+			s.Controller.Template = "c2"
+			s.Nodes["n3"].Report.Unannounced = []lb.NodeName{"n1"}
+		}, "Complete c2/s1"},
 		{"change of the speakers alone leaves the controller", cluster(3, one), func(s *State) {
 			s.Wanted = Revision{Controller: "c1", Speaker: "s2"}
 			s.Template = "s2"

@@ -20,7 +20,7 @@ func (d *decision) gate(step Step, node Node) string {
 	if node.Report == nil {
 		return "the speaker has not reported its state"
 	}
-	if by := d.coveredBy(step.Node); by != "" && !d.next.Unverified {
+	if by := d.coveredBy(step.Node); by != "" && d.showsAnnouncing() {
 		return fmt.Sprintf("the speaker does not announce its addresses on the network: %s answers for them, with the hardware address of the node", by)
 	}
 	if step.Pod != "" {
@@ -74,6 +74,12 @@ func (d *decision) gap(name lb.NodeName, steps []Step) int {
 		}
 	}
 	return count
+}
+
+// showsAnnouncing reports whether it shows something of the revision that other nodes receive no
+// announcements of a speaker: it has other speakers, and those of the good one were received.
+func (d *decision) showsAnnouncing() bool {
+	return d.next.forward() && d.next.target().Speaker != d.next.Good.Speaker && !d.next.Unverified
 }
 
 // coveredBy returns the first of the other nodes whose speakers answer for a node that does not

@@ -58,6 +58,10 @@ func TestDecide_Gate(t *testing.T) {
 			s.Nodes["n1"].Pod.Mesh = 7000
 		}, passes},
 		{"speaker that another one answers for waits", onCanary(20, covers), nil, waits},
+		{"speaker that another one answers for passes where only the controller changes", onCanary(130, covers), func(s *State) {
+			s.Stored.Good.Speaker = two.Speaker
+			s.runs(two, "n1", "n2", "n3")
+		}, "Complete c2/s2"},
 		{"speaker that another one answers for passes where that was so of the good revision", onCanary(20, covers), func(s *State) { s.Stored.Unverified = true }, passes},
 		{"speaker that takes an address after its step, and does not announce it, gets another step", at(Speakers, 3, step("n2", 20)), func(s *State) {
 			s.runs(two, "n1", "n2")
@@ -156,6 +160,9 @@ func TestDecide_Rollback(t *testing.T) {
 			s.runs(two, "n2")
 			s.Nodes["n1"].Report.Misses = []lb.NodeName{"n3"}
 		}, "RollingBack c1/s1 step n1 step n2 delete n2/s2" + f},
+		{"speaker of the good revision that another one answers for passes", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-time.Minute)}), func(s *State) {
+			s.Nodes["n3"].Report.Unannounced = []lb.NodeName{"n1"}
+		}, "RolledBack c1/s1" + f},
 		{"step back whose speaker does not get ready takes no other that is", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-timeout)}), func(s *State) {
 			s.runs(two, "n2")
 			s.Nodes["n1"].Pod.Ready = false

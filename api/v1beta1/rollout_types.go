@@ -164,6 +164,14 @@ type RolloutStep struct {
 	// gap is how many other speakers missed this one, or were missed by it, before.
 	// +optional
 	Gap int32 `json:"gap,omitempty"`
+	// coveredBy is the node whose speaker reported that the speaker of this step does not announce its
+	// addresses, and has not reported since that it does. Unset: none did.
+	// +optional
+	CoveredBy NodeName `json:"coveredBy,omitempty"`
+	// coveredByStartedAt is when the process of that speaker started. Unset: it restarted or was isolated
+	// since, so that it cannot report any more that the speaker of this step announces its addresses.
+	// +optional
+	CoveredByStartedAt *metav1.Time `json:"coveredByStartedAt,omitempty"`
 }
 
 // SkippedNode is a node whose speaker is not replaced.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -153,6 +154,7 @@ func TestCacheOptions_KeepWhatIsRead(t *testing.T) {
 
 func TestStripState_KeepsWhatARolloutReads(t *testing.T) {
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: v1beta1.SpeakerStateStatus{
+		Phase: v1beta1.SpeakerIsolated, StartedAt: &metav1.Time{Time: time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)},
 		MissingSpeakers: []v1beta1.NodeName{"n2"}, CoveredNodes: []v1beta1.CoveredNode{{Name: "n3", AddressCount: 1}}, AddressCount: 4, RouteCount: 5,
 		BGPPeers: []v1beta1.SpeakerBGPPeer{{Name: "tor-a", State: v1beta1.BGPEstablished}, {Name: "tor-b", State: v1beta1.BGPActive}},
 	}}

@@ -39,6 +39,8 @@ func (d *decision) start(name lb.NodeName) bool {
 		return false
 	case node.Pod.Ready && d.unavailable(name, steps) >= d.most():
 		return false
+	case !broken && slices.ContainsFunc(steps, func(s Step) bool { return s.CoveredBy == name && !d.late(s) }):
+		return false // it is to report whether the speaker of that step announces
 	case !broken || d.next.Phase != Installing:
 		if d.underWay(steps) >= d.most() {
 			return false

@@ -100,6 +100,10 @@ type Pod struct {
 
 // Report is what a speaker reports.
 type Report struct {
+	// Started is when the process started, in full seconds.
+	Started time.Time
+	// Isolated: it receives nothing from the network, and answers for nobody.
+	Isolated bool
 	// Misses are the nodes whose speakers it misses.
 	Misses []lb.NodeName
 	// Sessions are those that it should have with routers; true: established.

@@ -45,7 +45,7 @@ func (s *source) state() State {
 	state := State{
 		Stored: Stored{
 			Phase:    []Phase{"", Installing, Controller, Canary, Speakers, Complete, RollingBack, RolledBack, Halted, "Other"}[s.below(10)],
-			Revision: s.revision(), Good: s.revision(), Since: s.time(), Lost: s.below(3), Proven: s.bit(), Retry: string(s.hash()),
+			Revision: s.revision(), Good: s.revision(), Since: s.time(), Lost: s.below(3), Proven: s.bit(), Unverified: s.bit(), Retry: string(s.hash()),
 		},
 		Wanted: s.revision(), Retry: string(s.hash()), GoodStored: s.bit(), Template: s.hash(), Now: start, SeenSince: s.time(),
 		Settings:   Settings{MaxUnavailable: MaxUnavailable{Count: s.below(5) - 1, Percent: s.below(130) - 10}, StepTimeout: time.Duration(s.below(5)) * time.Minute, Halt: s.bit()},
@@ -53,7 +53,7 @@ func (s *source) state() State {
 		Nodes:      map[lb.NodeName]Node{},
 	}
 	for range s.below(5) {
-		step := Step{Node: s.name(), Since: s.time(), Tries: s.below(5), Broken: s.bit(), Gap: s.below(3)}
+		step := Step{Node: s.name(), Since: s.time(), Tries: s.below(5), Broken: s.bit(), Gap: s.below(3), CoveredBy: []lb.NodeName{"", s.name()}[s.below(2)], CoveredByStarted: s.time()}
 		if step.Pod = ""; s.bit() {
 			step.Pod = fmt.Sprintf("%s/%d", step.Node, s.below(2))
 		}
@@ -70,7 +70,7 @@ func (s *source) state() State {
 			node.Pod = &Pod{ID: fmt.Sprintf("%s/%d", name, s.below(3)), Revision: s.hash(), Mesh: s.below(2), Ready: s.bit(), Since: s.time(), Restarts: s.below(100), Ending: s.below(4) == 0}
 		}
 		if s.bit() {
-			node.Report = &Report{Misses: []lb.NodeName{s.name()}, Sessions: map[bgp.PeerName]bool{"tor": s.bit()}, Addresses: s.below(3)}
+			node.Report = &Report{Misses: []lb.NodeName{s.name()}, Sessions: map[bgp.PeerName]bool{"tor": s.bit()}, Addresses: s.below(3), Unannounced: []lb.NodeName{s.name()}, Started: s.time(), Isolated: s.below(4) == 0}
 		}
 		state.Nodes[name] = node
 	}

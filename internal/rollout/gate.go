@@ -20,8 +20,8 @@ func (d *decision) gate(step Step, node Node) string {
 	if node.Report == nil {
 		return "the speaker has not reported its state"
 	}
-	if by := d.coveredBy(step.Node); by != "" && d.showsAnnouncing() {
-		return fmt.Sprintf("the speaker does not announce its addresses on the network: %s answers for them, with the hardware address of the node", by)
+	if why := d.muteGate(step); why != "" {
+		return why
 	}
 	if step.Pod != "" {
 		if gap := d.gap(step.Node, d.next.Steps); gap > step.Gap {
@@ -76,6 +76,48 @@ func (d *decision) gap(name lb.NodeName, steps []Step) int {
 	return count
 }
 
+// muteGate returns what other nodes report of the announcements of a speaker.
+func (d *decision) muteGate(step Step) string {
+	switch by := d.coveredBy(step.Node); {
+	case !d.showsAnnouncing():
+		return ""
+	case by != "":
+		return fmt.Sprintf("the speaker does not announce its addresses on the network: %s answers for them, with the hardware address of the node", by)
+	case step.CoveredBy != "":
+		return fmt.Sprintf("%s reported that the speaker does not announce its addresses on the network, and has not reported since that it does", step.CoveredBy)
+	}
+	return ""
+}
+
+// covered notes which speaker reports that the one of a step does not announce its addresses. It
+// stays noted until the same process reports that it does: that it restarts, is isolated or cannot be
+// asked shows nothing of the revision.
+func (d *decision) covered(step Step) Step {
+	node := d.Nodes[step.Node]
+	if !d.showsAnnouncing() || !d.target(node) {
+		step.CoveredBy, step.CoveredByStarted = "", time.Time{}
+		return step
+	}
+	if by := d.Nodes[step.CoveredBy]; step.CoveredBy != "" && by.Report != nil {
+		switch r := by.Report; {
+		case r.Isolated || !r.Started.Equal(step.CoveredByStarted):
+			step.CoveredByStarted = time.Time{}
+		case d.witness(step.CoveredBy) && !step.CoveredByStarted.IsZero() && !slices.Contains(r.Unannounced, step.Node):
+			step.CoveredBy, step.CoveredByStarted = "", time.Time{}
+		}
+	}
+	if by := d.coveredBy(step.Node); step.CoveredBy == "" && by != "" && node.works() {
+		step.CoveredBy, step.CoveredByStarted = by, d.Nodes[by].Report.Started
+	}
+	return step
+}
+
+// witness reports whether what the speaker of a node reports of others counts.
+func (d *decision) witness(name lb.NodeName) bool {
+	node := d.Nodes[name]
+	return d.up(name) && node.works() && node.Report != nil && !node.Report.Isolated
+}
+
 // showsAnnouncing reports whether it shows something of the revision that other nodes receive no
 // announcements of a speaker: it has other speakers, and those of the good one were received.
 func (d *decision) showsAnnouncing() bool {
@@ -86,8 +128,7 @@ func (d *decision) showsAnnouncing() bool {
 // announce its addresses; empty: none does.
 func (d *decision) coveredBy(name lb.NodeName) lb.NodeName {
 	for _, other := range d.order {
-		o := d.Nodes[other]
-		if other != name && d.up(other) && o.works() && o.Report != nil && slices.Contains(o.Report.Unannounced, name) {
+		if other != name && d.witness(other) && slices.Contains(d.Nodes[other].Report.Unannounced, name) {
 			return other
 		}
 	}

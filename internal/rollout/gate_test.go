@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -227,5 +229,74 @@ func TestDecide_Unverified(t *testing.T) {
 				t.Errorf("unverified: got %t with steps %+v, want %t with a step of n1", got, p.Next.Steps, tt.want)
 			}
 		})
+	}
+}
+
+func TestDecide_SpeakerThatCoversForTheCanary(t *testing.T) {
+	const waits, passes = "Canary c2/s2 step n1", "Speakers c2/s2 step n2 delete n2/s1"
+	report := func(edit func(*Report)) func(*State) {
+		return func(s *State) {
+			s.change("n3", func(n *Node) {
+				r := *n.Report
+				edit(&r)
+				n.Report = &r
+			})
+		}
+	}
+	started := func(at time.Time) func(*State) { return report(func(r *Report) { r.Started = at }) }
+	node := func(edit func(*Node)) func(*State) { return func(s *State) { s.change("n3", edit) } }
+	shown := report(func(r *Report) { r.Unannounced = nil })
+	late := func(s *State) { s.Now, s.Template = s.Now.Add(timeout), "s1" }
+	together := func(edits ...func(*State)) func(*State) {
+		return func(s *State) {
+			for _, edit := range edits {
+				edit(s)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		then []func(*State) // the operator decides after each
+		want string
+	}{
+		{"reports the canary no more", []func(*State){shown}, passes},
+		{"is not ready", []func(*State){together(shown, node(func(n *Node) { n.Pod.Ready = false }))}, waits},
+		{"is not ready for a while, and reports the canary no more", []func(*State){node(func(n *Node) { n.Pod.Ready = false }), together(node(func(n *Node) { n.Pod.Ready = true }), shown)}, passes},
+		{"is missed by the others", []func(*State){together(shown, node(func(n *Node) { n.Silent = true }))}, waits},
+		{"is on a node that gets a taint", []func(*State){together(shown, node(func(n *Node) { n.Skip = "has a taint" }))}, waits},
+		{"is on a node that goes down", []func(*State){node(func(n *Node) { n.Skip, n.Down = "NotReady", true })}, waits},
+		{"is on a node that is deleted", []func(*State){func(s *State) { delete(s.Nodes, "n3") }}, waits},
+		{"has ended", []func(*State){node(func(n *Node) { n.Report = nil })}, waits},
+		{"has restarted", []func(*State){together(shown, started(start.Add(-time.Second)))}, waits},
+		{"is isolated", []func(*State){report(func(r *Report) { r.Isolated, r.Unannounced = true, nil })}, waits},
+		{"was isolated", []func(*State){report(func(r *Report) { r.Isolated = true }), report(func(r *Report) { r.Isolated, r.Unannounced = false, nil })}, waits},
+		{"has restarted, and reports the canary again for a while", []func(*State){started(start.Add(-time.Second)), shown}, waits},
+		{"is lost for the time of a step", []func(*State){together(shown, started(start.Add(-time.Second))), late},
+			"RollingBack c1/s1 step n1 delete n1/s2 failed n1: n3 reported that the speaker does not announce its addresses on the network, and has not reported since that it does"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := onCanary(20)
+			started(start.Add(-time.Hour))(&s)
+			report(func(r *Report) { r.Unannounced = []lb.NodeName{"n1"} })(&s)
+			p := settled(t, s)
+			for _, edit := range tt.then {
+				edit(&s)
+				s.Stored = p.Next
+				p = settled(t, s)
+			}
+			if diff := cmp.Diff(tt.want, short(p)); diff != "" {
+				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDecide_KeepsTheSpeakerThatCoversForTheNodeOfAStep(t *testing.T) {
+	s := at(Speakers, 4, step("n2", 20))
+	s.runs(two, "n1", "n2")
+	s.Settings.MaxUnavailable.Count = 2
+	s.Nodes["n3"].Report.Started, s.Nodes["n3"].Report.Unannounced = start.Add(-time.Hour), []lb.NodeName{"n2"}
+	if diff := cmp.Diff("Speakers c2/s2 step n2 step n4 delete n4/s1", short(settled(t, s))); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 }

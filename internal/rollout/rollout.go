@@ -101,6 +101,11 @@ type Step struct {
 	Sessions []bgp.PeerName
 	// Gap is how many other speakers missed this one, or were missed by it, before.
 	Gap int
+	// CoveredBy is the node whose speaker reported that the one of this node does not announce its
+	// addresses, and has not reported yet that it does; CoveredByStarted is when its process started,
+	// zero: it does not cover for the node any more for another reason, so that it shows nothing.
+	CoveredBy        lb.NodeName
+	CoveredByStarted time.Time
 }
 
 // Failed returns the revision that failed, or none.
@@ -123,7 +128,7 @@ func (s Stored) Equal(o Stored) bool {
 // Equal reports whether two are the same.
 func (s Step) Equal(o Step) bool {
 	return s.Node == o.Node && s.Pod == o.Pod && s.Since.Equal(o.Since) && s.Tries == o.Tries && s.Broken == o.Broken &&
-		slices.Equal(s.Sessions, o.Sessions) && s.Gap == o.Gap
+		slices.Equal(s.Sessions, o.Sessions) && s.Gap == o.Gap && s.CoveredBy == o.CoveredBy && s.CoveredByStarted.Equal(o.CoveredByStarted)
 }
 
 // target is the revision that the components are to have.

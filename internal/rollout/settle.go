@@ -13,6 +13,7 @@ func (d *decision) settle() {
 	var steps []Step // those that go on; the gates look at all
 	for _, step := range d.next.Steps {
 		node := d.Nodes[step.Node]
+		step = d.covered(step)
 		switch {
 		case node.Down, !d.up(step.Node) && (node.Pod == nil || node.Pod.Ending || !d.target(node)):
 			d.lose(step, node)
@@ -88,7 +89,7 @@ func (d *decision) adopt() {
 		replaced := node.Pod == nil || node.Pod.Ending || d.target(node) && (!node.Pod.Ready || node.Report == nil)
 		quiet := d.target(node) && node.works() && d.coveredBy(name) != "" && d.showsAnnouncing()
 		if d.up(name) && (replaced || quiet) && !d.next.has(name) && len(d.next.Steps) < MaxSteps {
-			d.next.Steps = append(d.next.Steps, Step{Node: name, Since: d.now, Broken: replaced && node.UpSince.After(d.next.Since)})
+			d.next.Steps = append(d.next.Steps, d.covered(Step{Node: name, Since: d.now, Broken: replaced && node.UpSince.After(d.next.Since)}))
 		}
 	}
 }

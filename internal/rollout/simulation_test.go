@@ -152,6 +152,12 @@ func disturb(o *operator, bad fault) {
 		}
 	case happens == 17 && w.chance(3) && (!o.settings.Halt || bad == none): // else all nodes can come to have it
 		o.retry += "x"
+	case happens < 40: // a speaker that covers for another one crashes
+		for _, step := range o.stored.Steps {
+			if by := step.CoveredBy; by != "" && !step.Broken && w.node(by).pod != nil && w.chance(2) {
+				w.crash(w.node(by))
+			}
+		}
 	}
 }
 

@@ -61,6 +61,7 @@ type simPod struct {
 	restarts int
 	ends     time.Time
 	killed   bool // it has taken its node down
+	started  time.Time
 }
 
 type simService struct {
@@ -71,6 +72,8 @@ type simService struct {
 	odd     time.Time // until when its owner has it in a state in which nobody announces it
 	lost    time.Time // since when its owner has not worked; others answer for it for a while; zero: it works
 	covered bool      // its owner has restarted since it has it, and does not announce it
+	by      *simNode  // covers for the owner
+	process time.Time // of by, since when; zero: nobody covers any more
 }
 
 func newWorld(seed uint64) *world {
@@ -152,7 +155,7 @@ func (w *world) create(n *simNode) {
 	if w.now.Sub(w.templateAt) < time.Second || w.now.Sub(w.templateAt) < 4*time.Second && w.chance(5) {
 		revision = w.former
 	}
-	n.pod = &simPod{id: fmt.Sprintf("%s/%d", n.name, w.pods), revision: revision, next: w.between(2, 12)}
+	n.pod = &simPod{id: fmt.Sprintf("%s/%d", n.name, w.pods), revision: revision, next: w.between(2, 12), started: w.now}
 }
 
 func (w *world) down(n *simNode) {
@@ -177,7 +180,11 @@ func (w *world) serve(s *simService) {
 		if s.covered || !s.lost.IsZero() {
 			s.covered = w.faults[s.owner.pod.revision] == voiceless
 		}
+		if !s.covered || !s.lost.IsZero() {
+			s.by = nil
+		}
 		s.lost = time.Time{}
+		w.cover(s, works)
 	case w.covers && s.owner != nil && s.owner.up && (s.lost.IsZero() || w.now.Sub(s.lost) < 30*time.Second):
 		if s.lost.IsZero() {
 			s.lost = w.now
@@ -201,6 +208,31 @@ func (w *world) serve(s *simService) {
 	case s.since.IsZero():
 		s.since = w.now
 	}
+}
+
+// cover has a node cover for the owner of a Service. When its process is replaced, another one does;
+// when it crashes, none: see crash.
+func (w *world) cover(s *simService, works func(*simNode) bool) {
+	if !s.covered || s.by != nil && (s.process.IsZero() || s.by.pod != nil && s.by.pod.started.Equal(s.process)) {
+		return
+	}
+	for _, i := range w.rng.Perm(len(w.nodes)) {
+		if n := w.nodes[i]; n != s.owner && works(n) {
+			s.by, s.process = n, n.pod.started
+			return
+		}
+	}
+}
+
+// crash ends the process of a speaker, and no other one covers for the nodes that it covered for.
+func (w *world) crash(n *simNode) {
+	for _, s := range w.services {
+		if s.by == n {
+			s.process = time.Time{}
+		}
+	}
+	n.pod.ready, n.pod.started, n.pod.next = false, w.now, w.between(1, 5)
+	n.pod.restarts++
 }
 
 // announced reports whether a speaker of a revision announces a Service.
@@ -243,7 +275,7 @@ func (w *world) report(n *simNode) *Report {
 	if w.faults[n.pod.revision] == silent || !n.pod.ready {
 		return nil
 	}
-	r := &Report{Sessions: map[bgp.PeerName]bool{"tor": !w.now.Before(w.routerDown) && w.faults[n.pod.revision] != sessionless}}
+	r := &Report{Started: n.pod.started, Sessions: map[bgp.PeerName]bool{"tor": !w.now.Before(w.routerDown) && w.faults[n.pod.revision] != sessionless}}
 	for _, other := range w.nodes {
 		works := other.up && other.pod != nil && other.pod.ready
 		if other != n && (!works || meshless(other) || meshless(n)) {
@@ -254,7 +286,7 @@ func (w *world) report(n *simNode) *Report {
 		if s.owner == n && s.since.IsZero() {
 			r.Addresses++
 		}
-		if s.covered && s.owner != n && !slices.Contains(r.Unannounced, s.owner.name) {
+		if s.covered && s.by == n && s.process.Equal(n.pod.started) && !slices.Contains(r.Unannounced, s.owner.name) {
 			r.Unannounced = append(r.Unannounced, s.owner.name)
 		}
 	}

@@ -131,7 +131,7 @@ type Engine struct {
 	doubted     map[netip.Addr]bool        // its last owner did not announce it: a foreign host uses it
 	hold        map[netip.Addr]time.Time   // until when it is not taken from others
 	caredFor    map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
-	returned    map[netip.Addr]time.Time   // those of caredFor whose node runs again, since when
+	returned    map[netip.Addr]awaited     // those of caredFor whose node runs again
 	uncovered   map[netip.Addr]time.Time   // those that were in caredFor, and have had no owner since
 	lonely      bool                       // it was isolated in the round before
 	received    map[lb.NodeName]bool       // whose speakers were alive when it was in the majority last; nil: it never was
@@ -176,7 +176,7 @@ func New(c Config) *Engine {
 		Config: c, news: make(chan struct{}, 1),
 		book: ownership.NewBook(c.Self), links: map[lb.NodeName]nodeLinks{},
 		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
-		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]time.Time{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]time.Time{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, remembered: c.Resume.Ours,
+		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]time.Time{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
 		e.doubted[address] = true

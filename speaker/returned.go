@@ -27,6 +27,53 @@ const unannouncedAfter = 5 * time.Second
 // for the next one.
 const takenWithin = 10 * time.Second
 
+// unreceivedFor is how long it is reported of a node that it does not announce addresses when this
+// speaker cannot receive that any more: longer than a rollout waits for it.
+const unreceivedFor = 10 * time.Minute
+
+// awaited is an address that a node has to announce after a restart.
+type awaited struct {
+	since time.Time
+	// cut is since when this speaker has no link in common with the node; zero: it has one.
+	cut time.Time
+}
+
+// reportAt returns when it is to be reported that the node does not announce the address; zero: it is
+// not, since the link was lost before.
+func (a awaited) reportAt() time.Time {
+	at := a.since.Add(unannouncedAfter)
+	if !a.cut.IsZero() && a.cut.Before(at) {
+		return time.Time{}
+	}
+	return at
+}
+
+// until returns until when the address is awaited; zero: until it is announced. A link that is lost
+// for a moment does not end it: that this speaker does not cover for the node shows nothing.
+func (a awaited) until() time.Time {
+	switch {
+	case a.cut.IsZero():
+		return time.Time{}
+	case a.reportAt().IsZero():
+		return a.cut.Add(takenWithin)
+	}
+	return a.cut.Add(unreceivedFor)
+}
+
+// at returns what is awaited at a time, depending on whether this speaker can receive it.
+func (a awaited) at(now time.Time, receives bool) awaited {
+	switch {
+	case !receives && a.cut.IsZero():
+		a.cut = now
+	case receives && !a.cut.IsZero():
+		if a.reportAt().IsZero() {
+			a.since = now
+		}
+		a.cut = time.Time{}
+	}
+	return a
+}
+
 // Covered is a node whose speaker runs again after a restart, or has taken addresses from such a node, and
 // does not announce them: this speaker answers for them with the hardware address of the node.
 type Covered struct {
@@ -61,10 +108,17 @@ func (e *Engine) noteReturns(v *view) {
 	}
 	e.followMoves(v)
 	for address, holder := range e.caredFor {
-		_, known := e.returned[address]
-		switch back := v.returned(holder, address) && !e.doubted[address] && e.verifiable(v, holder, address); {
-		case back && !known:
-			e.returned[address] = v.now
+		before, known := e.returned[address]
+		next, back := awaited{since: v.now}, v.returned(holder, address) && !e.doubted[address]
+		if receives := back && e.verifiable(v, holder, address); known {
+			next = before.at(v.now, receives)
+			back = back && (next.cut.IsZero() || v.now.Before(next.until()))
+		} else {
+			back = receives
+		}
+		switch {
+		case back && next != before:
+			e.returned[address] = next
 			e.book.Look(address)
 		case !back && known:
 			delete(e.returned, address)
@@ -130,28 +184,31 @@ func (e *Engine) awaits(address netip.Addr) bool {
 func (e *Engine) covered(now time.Time) (list []Covered) {
 	nodes := map[lb.NodeName]Covered{}
 	for _, address := range slices.SortedFunc(maps.Keys(e.returned), netip.Addr.Compare) {
-		since := e.returned[address]
-		if now.Sub(since) < unannouncedAfter {
+		a := e.returned[address]
+		if at := a.reportAt(); at.IsZero() || now.Before(at) {
 			continue
 		}
 		c, known := nodes[e.caredFor[address]]
 		if !known {
-			c = Covered{Node: e.caredFor[address], First: address, Since: since}
+			c = Covered{Node: e.caredFor[address], First: address, Since: a.since}
 		}
 		c.Count++
-		if since.Before(c.Since) {
-			c.Since = since
+		if a.since.Before(c.Since) {
+			c.Since = a.since
 		}
 		nodes[c.Node] = c
 	}
 	return slices.SortedFunc(maps.Values(nodes), func(x, y Covered) int { return cmp.Compare(x.Node, y.Node) })
 }
 
-// nextCovered returns when a node is to be reported that does not announce an address; zero: none is.
+// nextCovered returns when a node is to be reported that does not announce an address, or an address
+// is not awaited any more; zero: neither.
 func (e *Engine) nextCovered(now time.Time) (next time.Time) {
-	for _, since := range e.returned {
-		if at := since.Add(unannouncedAfter); at.After(now) && (next.IsZero() || at.Before(next)) {
-			next = at
+	for _, a := range e.returned {
+		for _, at := range []time.Time{a.reportAt(), a.until()} {
+			if at.After(now) && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
 		}
 	}
 	return next

@@ -127,6 +127,42 @@ func TestCovering_GoesOnWhileTheNodeAnnouncesNothing(t *testing.T) {
 
 const unannouncedAfter = 5 * time.Second
 
+func TestCovering_OutlastsAShortLossOfTheLink(t *testing.T) {
+	const second = time.Second
+	for _, tt := range []struct {
+		name        string
+		after, lost time.Duration // when the link is lost, and for how long
+		want        map[netip.Addr]speaker.Owned
+		// Whether the node is reported without the link, with it again, and 5 s later.
+		without, with, later bool
+	}{
+		{"node that was reported stays so", 6 * second, 9 * second, covers(true, a1, a2), true, true, true},
+		{"node that was reported stays so for the time of a step", 6 * second, 5 * time.Minute, covers(true, a1, a2), true, true, true},
+		{"node that was reported is not for ever", 6 * second, 10*time.Minute + second, nil, false, false, false},
+		{"node that had no time to announce gets it again", 4 * second, 9 * second, covers(true, a1, a2), false, false, true},
+		{"node that had no time to announce is not awaited for long", 4 * second, 10 * second, nil, false, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := covering(t)
+				links := b.links
+				b.hear(restarted(ownership.Active))
+				b.after(tt.after)
+				b.engine.SetLinks(nil)
+				b.after(tt.lost)
+				b.serves("without the link", nil)
+				b.same("it is reported without the link", tt.without, len(b.reported()) > 0)
+				b.engine.SetLinks(links)
+				b.settle()
+				b.serves("with the link", tt.want)
+				b.same("it is reported with the link", tt.with, len(b.reported()) > 0)
+				b.after(unannouncedAfter)
+				b.same("it is reported later", tt.later, len(b.reported()) > 0)
+			})
+		})
+	}
+}
+
 func TestCovering_DoesNotOutlastAnIsolation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := covering(t)

@@ -108,8 +108,8 @@ type RolloutStatus struct {
 	// proven says that a speaker was replaced in this rollout, and that all was as before then.
 	// +optional
 	Proven bool `json:"proven,omitempty"`
-	// announcementsUnverified says that other speakers received no announcements of a speaker of the
-	// goodRevision either, before it was replaced: that they receive none says nothing about the revision.
+	// announcementsUnverified says that speakers of the goodRevision received no announcements of another
+	// one of it either: that they receive none says nothing about the revision.
 	// +optional
 	AnnouncementsUnverified bool `json:"announcementsUnverified,omitempty"`
 	// lostNodes is how many nodes went down while their speaker was replaced.

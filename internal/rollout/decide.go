@@ -27,6 +27,7 @@ func Decide(s State) Plan {
 	d.order = slices.Sorted(maps.Keys(s.Nodes))
 	d.next.Steps = slices.Clone(s.Stored.Steps)
 	d.aim()
+	d.verify()
 	d.settle()
 	d.advance()
 	d.choose()
@@ -60,7 +61,7 @@ func (d *decision) aim() {
 
 // begin starts over with the wanted revision.
 func (d *decision) begin(p Phase) {
-	d.next.Revision, d.next.Proven, d.next.Unverified, d.next.Lost, d.next.Failure = d.Wanted, false, false, 0, Failure{}
+	d.next.Revision, d.next.Proven, d.next.Lost, d.next.Failure = d.Wanted, false, 0, Failure{}
 	d.turn(p)
 }
 
@@ -103,6 +104,7 @@ func (d *decision) advance() {
 		}
 	case Installing, Speakers:
 		if d.done() && d.proven() && (!n.forward() || d.harm() == "" && !d.unshown()) {
+			n.Unverified = n.Unverified && n.Revision.Speaker == n.Good.Speaker
 			n.Phase, n.Good, n.Lost = Complete, n.Revision, 0
 		}
 	case RollingBack:

@@ -89,6 +89,24 @@ func (d *decision) muteGate(step Step) string {
 	return ""
 }
 
+// verify notes whether speakers of the good revision receive no announcements of another one. Those of
+// another revision are no evidence. It is noted in any phase: which speakers cover for others is lost
+// when they restart, as they do in a rollout.
+func (d *decision) verify() {
+	good := func(name lb.NodeName) bool {
+		return d.next.Good != Revision{} && d.Nodes[name].Pod.Revision == d.next.Good.Speaker
+	}
+	for _, name := range d.order {
+		if d.next.Unverified || !d.witness(name) || !good(name) {
+			continue
+		}
+		d.next.Unverified = slices.ContainsFunc(d.Nodes[name].Report.Unannounced, func(other lb.NodeName) bool {
+			node := d.Nodes[other]
+			return other != name && d.up(other) && node.works() && good(other) && !d.Now.Before(d.heldUntil(node.Pod))
+		})
+	}
+}
+
 // covered notes which speaker reports that the one of a step does not announce its addresses. It
 // stays noted until the same process reports that it does: that it restarts, is isolated or cannot be
 // asked shows nothing of the revision.

@@ -208,10 +208,12 @@ func TestDecide_Rollback(t *testing.T) {
 }
 
 func TestDecide_Unverified(t *testing.T) {
-	covered := func(revision Revision) State {
-		s := at(Canary, 3)
+	covered := func(s State, revision Revision, edits ...func(*State)) State {
 		s.runs(revision, "n1")
 		s.Nodes["n3"].Report.Unannounced = []lb.NodeName{"n1"}
+		for _, edit := range edits {
+			edit(&s)
+		}
 		return s
 	}
 	for _, tt := range []struct {
@@ -219,14 +221,51 @@ func TestDecide_Unverified(t *testing.T) {
 		state State
 		want  bool
 	}{
-		{"speaker of the good revision that another one answers for", covered(one), true},
-		{"speaker of a revision that failed", covered(three), false},
-		{"speaker that no other answers for", at(Canary, 3), false},
+		{"speaker of the good revision that another one covers for", covered(at(Canary, 3), one), true},
+		{"the same when no rollout is under way", covered(cluster(3, one), one), true},
+		{"the same after a rollout that failed", covered(at(RolledBack, 3), one), true},
+		{"speaker that has just become ready", covered(cluster(3, one), one, func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(1 - hold) }), false},
+		{"speaker that is not ready", covered(cluster(3, one), one, func(s *State) { s.Nodes["n1"].Pod.Ready = false }), false},
+		{"speaker of a revision that failed", covered(at(Canary, 3), three), false},
+		{"speaker that one of another revision covers for", covered(at(Speakers, 3), one, func(s *State) { s.runs(two, "n3") }), false},
+		{"speaker that no other covers for", at(Canary, 3), false},
+		{"speaker of the first revision before it is good", covered(cluster(3, one), one, func(s *State) {
+			s.Stored, s.Controller.Ready = Stored{Phase: Installing, Revision: one}, false
+		}), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := settled(t, tt.state)
-			if got := p.Next.Unverified; got != tt.want || len(p.Next.Steps) != 1 || p.Next.Steps[0].Node != "n1" {
-				t.Errorf("unverified: got %t with steps %+v, want %t with a step of n1", got, p.Next.Steps, tt.want)
+			if got := settled(t, tt.state).Next.Unverified; got != tt.want {
+				t.Errorf("unverified: got %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestDecide_UnverifiedLastsAsLongAsTheGoodRevision(t *testing.T) {
+	unverified := func(s State, edits ...func(*State)) State {
+		s.Stored.Unverified = true
+		for _, edit := range edits {
+			edit(&s)
+		}
+		return s
+	}
+	for _, tt := range []struct {
+		name  string
+		state State
+		want  bool
+	}{
+		{"no speaker covers any more", unverified(cluster(3, one)), true},
+		{"another revision is wanted", unverified(cluster(3, one), func(s *State) { s.Wanted = two }), true},
+		{"revision is tried again", unverified(at(RolledBack, 3), func(s *State) { s.Retry = "now" }), true},
+		{"revision fails", unverified(onCanary(120), func(s *State) { s.Nodes["n1"].Pod.Ready = false }), true},
+		{"only the controller changes", unverified(cluster(3, one), func(s *State) {
+			s.Wanted, s.Controller.Template = Revision{Controller: "c2", Speaker: "s1"}, "c2"
+		}), true},
+		{"another revision is the good one", unverified(at(Speakers, 3), func(s *State) { s.runs(two, "n1", "n2", "n3") }), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := settled(t, tt.state).Next.Unverified; got != tt.want {
+				t.Errorf("unverified: got %t, want %t", got, tt.want)
 			}
 		})
 	}

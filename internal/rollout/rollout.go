@@ -66,7 +66,7 @@ type Stored struct {
 	// Proven says that a speaker that worked was replaced in this rollout, and passed its gate.
 	Proven bool
 	// Unverified says that a speaker of the good revision did not announce its addresses, as far as
-	// others received, before it was replaced in this rollout: that one does not is no evidence then.
+	// others of it received, at any time since it is the good one: that one does not is no evidence then.
 	Unverified bool
 	// Lost is how many nodes went down while their speaker was replaced.
 	Lost int

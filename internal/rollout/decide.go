@@ -16,6 +16,8 @@ type decision struct {
 	next  Stored
 	order []lb.NodeName // the nodes, by name
 	now   time.Time     // in full seconds
+	// coveredBy has the nodes that do not announce their addresses, each with one that answers for it.
+	coveredBy map[lb.NodeName]lb.NodeName
 }
 
 // Decide returns what to do next. It is a function of its input, which it does not change.
@@ -26,6 +28,7 @@ func Decide(s State) Plan {
 	d := &decision{State: s, next: s.Stored, now: s.Now.Truncate(time.Second)}
 	d.order = slices.Sorted(maps.Keys(s.Nodes))
 	d.next.Steps = slices.Clone(s.Stored.Steps)
+	d.coveredBy = d.covering()
 	d.aim()
 	d.verify()
 	d.settle()

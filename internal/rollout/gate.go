@@ -78,7 +78,7 @@ func (d *decision) gap(name lb.NodeName, steps []Step) int {
 
 // muteGate returns what other nodes report of the announcements of a speaker.
 func (d *decision) muteGate(step Step) string {
-	switch by := d.coveredBy(step.Node); {
+	switch by := d.coveredBy[step.Node]; {
 	case !d.showsAnnouncing():
 		return ""
 	case by != "":
@@ -124,7 +124,7 @@ func (d *decision) covered(step Step) Step {
 			step.CoveredBy, step.CoveredByStarted = "", time.Time{}
 		}
 	}
-	if by := d.coveredBy(step.Node); step.CoveredBy == "" && by != "" && node.works() {
+	if by := d.coveredBy[step.Node]; step.CoveredBy == "" && by != "" && node.works() {
 		step.CoveredBy, step.CoveredByStarted = by, d.Nodes[by].Report.Started
 	}
 	return step
@@ -142,15 +142,21 @@ func (d *decision) showsAnnouncing() bool {
 	return d.next.forward() && d.next.target().Speaker != d.next.Good.Speaker && !d.next.Unverified
 }
 
-// coveredBy returns the first of the other nodes whose speakers answer for a node that does not
-// announce its addresses; empty: none does.
-func (d *decision) coveredBy(name lb.NodeName) lb.NodeName {
-	for _, other := range d.order {
-		if other != name && d.witness(other) && slices.Contains(d.Nodes[other].Report.Unannounced, name) {
-			return other
+// covering returns, for each node that does not announce its addresses, the first of the other nodes
+// whose speakers answer for it.
+func (d *decision) covering() map[lb.NodeName]lb.NodeName {
+	by := map[lb.NodeName]lb.NodeName{}
+	for _, name := range d.order {
+		if !d.witness(name) {
+			continue
+		}
+		for _, other := range d.Nodes[name].Report.Unannounced {
+			if _, known := by[other]; !known && other != name {
+				by[other] = name
+			}
 		}
 	}
-	return ""
+	return by
 }
 
 // lacks returns a router with which the node had a session that is established, should have one,

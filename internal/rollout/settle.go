@@ -87,7 +87,7 @@ func (d *decision) adopt() {
 	for _, name := range d.order {
 		node := d.Nodes[name]
 		replaced := node.Pod == nil || node.Pod.Ending || d.target(node) && (!node.Pod.Ready || node.Report == nil)
-		quiet := d.target(node) && node.works() && d.coveredBy(name) != "" && d.showsAnnouncing()
+		quiet := d.target(node) && node.works() && d.coveredBy[name] != "" && d.showsAnnouncing()
 		if d.up(name) && (replaced || quiet) && !d.next.has(name) && len(d.next.Steps) < MaxSteps {
 			d.next.Steps = append(d.next.Steps, d.covered(Step{Node: name, Since: d.now, Broken: replaced && node.UpSince.After(d.next.Since)}))
 		}

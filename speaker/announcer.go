@@ -64,7 +64,8 @@ type Owned struct {
 	// it, and nothing is announced.
 	For map[string]net.HardwareAddr
 	// Returned says that the restart of that node is over: Engine.AddAnnounced is called once the
-	// node has announced the address, or has answered for it. It is asked each second meanwhile.
+	// node has announced the address, or has answered for it. It is asked meanwhile, each second
+	// at first and each 30 s after 10 s.
 	Returned bool
 }
 

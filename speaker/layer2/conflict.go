@@ -32,6 +32,9 @@ const (
 	// maxReturnedProbes is how many addresses are asked for in a tick that nodes are to announce
 	// again.
 	maxReturnedProbes = 100
+	// eagerFor is how long a node is asked in each tick, and slowly how often then, for as long as
+	// it is silent.
+	eagerFor, slowly = 10 * time.Second, 30 * time.Second
 	// tick is how often it is looked whether something is due.
 	tick = time.Second
 )
@@ -264,7 +267,8 @@ func (r *Responder) checkAll(now time.Time) {
 	for _, e := range r.entries {
 		switch {
 		case e.caring():
-			if e.owned.Returned && !e.proved && asked < maxReturnedProbes && r.probeNow(e) {
+			if due := now.Sub(e.awaited) < eagerFor || now.Sub(e.asked) >= slowly; due && e.owned.Returned && !e.proved && asked < maxReturnedProbes && r.probeNow(e) {
+				e.asked = now
 				asked++
 			}
 		case e.phase == announced:

@@ -279,6 +279,29 @@ func TestCovering_NodeThatRunsAgainHasToAnnounce(t *testing.T) {
 	}
 }
 
+func TestCovering_NodeThatStaysSilentIsAskedLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.SetLinks([]speaker.Link{eth0})
+		asked := func(within time.Duration) int {
+			b.v4.take()
+			time.Sleep(within)
+			_, probed, _ := b.v4.take()
+			return len(probed)
+		}
+		cover := func(returned bool) {
+			b.SetOwned(map[netip.Addr]speaker.Owned{vip: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}, Returned: returned}})
+		}
+		for _, restart := range []string{"first", "second"} {
+			cover(false)
+			time.Sleep(time.Minute + time.Millisecond)
+			cover(true)
+			equal(t, "probes in 10 s after the "+restart+" restart", 10, asked(10*time.Second))
+			equal(t, "probes in 5 min after that", 10, asked(5*time.Minute))
+		}
+	})
+}
+
 func TestWhoStopsCaringAnnounces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)

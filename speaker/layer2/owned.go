@@ -49,6 +49,8 @@ type entry struct {
 	defended time.Time // when it was announced again because of him
 	claims   claims    // of other nodes
 	proved   bool      // the node that this one covers for has announced the address
+	awaited  time.Time // when that node came to have to
+	asked    time.Time // when it was asked for the address, last
 	contest  time.Time // when it was because of another node
 	rivaled  time.Time // when another node was reported, last
 	strange  time.Time // when a host was that is no node, last
@@ -113,7 +115,7 @@ func (r *Responder) replace(owned map[netip.Addr]speaker.Owned) work {
 		switch {
 		case known && e.owned.Same(o):
 		case known && e.caring() && e.owned.SameAnswers(o):
-			e.owned, e.proved = o, false
+			e.owned, e.proved, e.awaited, e.asked = o, false, time.Now(), time.Time{}
 		case known && !e.caring() && len(o.For) == 0:
 			r.move(e, o, &w)
 		default:
@@ -130,7 +132,7 @@ func (r *Responder) replace(owned map[netip.Addr]speaker.Owned) work {
 // take begins to serve an address.
 func (r *Responder) take(address netip.Addr, o speaker.Owned, w *work) {
 	r.count++
-	e := &entry{address: address, owned: o, places: placesOf(o), moved: r.count}
+	e := &entry{address: address, owned: o, places: placesOf(o), moved: r.count, awaited: time.Now()}
 	r.entries[address] = e
 	switch {
 	case e.caring():

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -80,6 +81,45 @@ func BenchmarkEngineOneChange(b *testing.B) {
 			come.Addresses = []Announced{{Address: more, Candidates: []Candidate{{Node: "n1"}}}}
 			for i := 0; b.Loop(); i++ {
 				change(e, []Change{come, leave}[i%2])
+			}
+		})
+	}
+}
+
+// BenchmarkEngineCovering is a round in a cluster of 500 nodes in which this one covers for the last, which
+// has restarted and announces none of its addresses.
+func BenchmarkEngineCovering(b *testing.B) {
+	for _, n := range []int{100, 1000} {
+		b.Run(fmt.Sprintf("%d addresses", n), func(b *testing.B) {
+			e, want := settledEngine(3 * n)
+			subnet := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+			view := *e.inbox.view
+			view.Peers = slices.Clone(view.Peers)
+			for i := range view.Peers {
+				view.Peers[i].State.Links = []wire.Link{{Name: "eth0", IPv4: true, Prefixes: subnet}}
+			}
+			last := view.Peers[1]
+			for i := range 500 - 3 {
+				view.Peers[1+i] = mesh.Peer{Node: lb.NodeName(fmt.Sprintf("m%d", i)), State: wire.State{Phase: ownership.Active, Links: last.State.Links}}
+				view.Peers = append(view.Peers, last)
+			}
+			e.SetLinks([]Link{{Name: "eth0", IPv4: true, Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Prefixes: subnet}})
+			for i := range want.Addresses {
+				want.Addresses[i].Candidates = []Candidate{{Node: "n1"}, {Node: "n3"}}
+			}
+			e.SetSnapshot(want)
+			for _, phase := range []ownership.Phase{ownership.Restarting, ownership.Active} {
+				view.Peers[len(view.Peers)-1].State.Phase = phase
+				view.Peers = slices.Clone(view.Peers)
+				view.Version++
+				e.SetView(view)
+				e.round(time.Now())
+			}
+			if len(e.returned) != n {
+				b.Fatalf("it covers for %d addresses, want %d", len(e.returned), n)
+			}
+			for b.Loop() {
+				e.round(time.Now())
 			}
 		})
 	}

@@ -24,6 +24,7 @@ type view struct {
 	book  *ownership.Book
 	moved []ownership.Moved // since the round before
 	lives map[lb.NodeName]bool
+	peers map[lb.NodeName]*mesh.Peer // by name; see peer
 	terms ownership.Terms
 	// learned are hardware addresses that the segment has answered of nodes which were never
 	// received from; unknown: there are such nodes of which it has not.
@@ -304,12 +305,20 @@ func (v *view) holds(node lb.NodeName, address netip.Addr) bool {
 	if !v.wanted(address) || v.book.Owner(address) != node {
 		return false
 	}
-	for i := range v.in.view.Peers {
-		if p := &v.in.view.Peers[i]; p.Node == node {
-			return p.State.Phase == ownership.Restarting
+	p := v.peer(node)
+	return p != nil && p.State.Phase == ownership.Restarting
+}
+
+// peer returns another node's speaker; nil: there is none that is alive. Only a speaker that covers for
+// others asks, so that the index is made when it is asked first.
+func (v *view) peer(node lb.NodeName) *mesh.Peer {
+	if v.peers == nil {
+		v.peers = make(map[lb.NodeName]*mesh.Peer, len(v.in.view.Peers))
+		for i := range v.in.view.Peers {
+			v.peers[v.in.view.Peers[i].Node] = &v.in.view.Peers[i]
 		}
 	}
-	return false
+	return v.peers[node]
 }
 
 // candidate returns what a node may do with an address, and whether it is a candidate
@@ -330,13 +339,11 @@ func (e *Engine) care(v *view, holder lb.NodeName, address netip.Addr) Owned {
 	near := e.subnets.near(address)
 	o := Owned{For: map[string]net.HardwareAddr{}, Returned: e.awaits(address)}
 	var theirs []wire.Link
-	for i := range v.in.view.Peers {
-		if p := &v.in.view.Peers[i]; p.Node == holder {
-			c, _ := v.candidate(holder, address)
-			for j := range p.State.Links {
-				if usable(&p.State.Links[j], c, address, near) {
-					theirs = append(theirs, p.State.Links[j])
-				}
+	if p := v.peer(holder); p != nil {
+		c, _ := v.candidate(holder, address)
+		for j := range p.State.Links {
+			if usable(&p.State.Links[j], c, address, near) {
+				theirs = append(theirs, p.State.Links[j])
 			}
 		}
 	}

@@ -159,12 +159,8 @@ func (v *view) returned(node lb.NodeName, address netip.Addr) bool {
 	if !v.wanted(address) || v.book.Owner(address) != node {
 		return false
 	}
-	for i := range v.in.view.Peers {
-		if p := &v.in.view.Peers[i]; p.Node == node {
-			return p.State.Phase == ownership.Active || p.State.Phase == ownership.Draining
-		}
-	}
-	return false
+	p := v.peer(node)
+	return p != nil && (p.State.Phase == ownership.Active || p.State.Phase == ownership.Draining)
 }
 
 // verifiable returns whether this speaker can answer for an address on behalf of another node on a link

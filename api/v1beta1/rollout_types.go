@@ -168,8 +168,9 @@ type RolloutStep struct {
 	// addresses, and has not reported since that it does. Unset: none did.
 	// +optional
 	CoveredBy NodeName `json:"coveredBy,omitempty"`
-	// coveredByStartedAt is when the process of that speaker started. Unset: it restarted or was isolated
-	// since, so that it cannot report any more that the speaker of this step announces its addresses.
+	// coveredByStartedAt is when the process of that speaker started. Unset: it restarted, was isolated
+	// or was missed by the others since, so that it cannot report any more that the speaker of this
+	// step announces its addresses.
 	// +optional
 	CoveredByStartedAt *metav1.Time `json:"coveredByStartedAt,omitempty"`
 }

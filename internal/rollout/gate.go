@@ -108,21 +108,20 @@ func (d *decision) verify() {
 }
 
 // covered notes which speaker reports that the one of a step does not announce its addresses. It
-// stays noted until the same process reports that it does: that it restarts, is isolated or cannot be
-// asked shows nothing of the revision.
+// stays noted until the same process reports that it does: that it restarts, is isolated, as one that
+// the others miss may be, or does not report shows nothing of the revision.
 func (d *decision) covered(step Step) Step {
 	node := d.Nodes[step.Node]
 	if !d.showsAnnouncing() || !d.target(node) {
 		step.CoveredBy, step.CoveredByStarted = "", time.Time{}
 		return step
 	}
-	if by := d.Nodes[step.CoveredBy]; step.CoveredBy != "" && by.Report != nil {
-		switch r := by.Report; {
-		case r.Isolated || !r.Started.Equal(step.CoveredByStarted):
-			step.CoveredByStarted = time.Time{}
-		case d.witness(step.CoveredBy) && !step.CoveredByStarted.IsZero() && !slices.Contains(r.Unannounced, step.Node):
-			step.CoveredBy, step.CoveredByStarted = "", time.Time{}
-		}
+	switch by := d.Nodes[step.CoveredBy]; {
+	case step.CoveredBy == "" || by.Report == nil:
+	case by.Silent || by.Report.Isolated || !by.Report.Started.Equal(step.CoveredByStarted):
+		step.CoveredByStarted = time.Time{}
+	case d.witness(step.CoveredBy) && !step.CoveredByStarted.IsZero() && !slices.Contains(by.Report.Unannounced, step.Node):
+		step.CoveredBy, step.CoveredByStarted = "", time.Time{}
 	}
 	if by := d.coveredBy[step.Node]; step.CoveredBy == "" && by != "" && node.works() {
 		step.CoveredBy, step.CoveredByStarted = by, d.Nodes[by].Report.Started

@@ -302,6 +302,7 @@ func TestDecide_SpeakerThatCoversForTheCanary(t *testing.T) {
 		{"is not ready", []func(*State){together(shown, node(func(n *Node) { n.Pod.Ready = false }))}, waits},
 		{"is not ready for a while, and reports the canary no more", []func(*State){node(func(n *Node) { n.Pod.Ready = false }), together(node(func(n *Node) { n.Pod.Ready = true }), shown)}, passes},
 		{"is missed by the others", []func(*State){together(shown, node(func(n *Node) { n.Silent = true }))}, waits},
+		{"was missed by the others", []func(*State){node(func(n *Node) { n.Silent = true }), together(shown, node(func(n *Node) { n.Silent = false }))}, waits},
 		{"is on a node that gets a taint", []func(*State){together(shown, node(func(n *Node) { n.Skip = "has a taint" }))}, waits},
 		{"is on a node that goes down", []func(*State){node(func(n *Node) { n.Skip, n.Down = "NotReady", true })}, waits},
 		{"is on a node that is deleted", []func(*State){func(s *State) { delete(s.Nodes, "n3") }}, waits},

@@ -103,7 +103,7 @@ type Step struct {
 	Gap int
 	// CoveredBy is the node whose speaker reported that the one of this node does not announce its
 	// addresses, and has not reported yet that it does; CoveredByStarted is when its process started,
-	// zero: it does not cover for the node any more for another reason, so that it shows nothing.
+	// zero: it may have ended to cover for the node for another reason, so that it shows nothing.
 	CoveredBy        lb.NodeName
 	CoveredByStarted time.Time
 }

@@ -195,7 +195,7 @@ release: devcluster $(OPERATOR_SDK) $(OPM) ## Write all files of the release VER
 
 .PHONY: test
 test: prerequisites ## Run every test there is.
-	@hack/stages.sh lint bundle-check test-unit test-release test-race test-fuzz test-integration test-netns test-devcluster test-e2e
+	@hack/stages.sh lint bundle-check test-unit test-release test-race test-fuzz test-integration test-netns test-devcluster test-e2e test-helm test-olm
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go.

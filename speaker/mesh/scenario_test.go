@@ -193,19 +193,26 @@ func TestADrainHasNoGap(t *testing.T) {
 	})
 }
 
+// startsAgain has the speaker of a node start, and checks that owners are as before and that somebody
+// has answered for each address since a time.
+func startsAgain(t *testing.T, w *world, node lb.NodeName, before map[string]lb.NodeName, since time.Time) {
+	t.Helper()
+	w.run(node)
+	w.pass(10 * time.Second)
+	if diff := cmp.Diff(before, settled(t, w)); diff != "" {
+		t.Errorf("owners (-before +after):\n%s", diff)
+	}
+	if gap := w.longestGap(since); gap > 0 {
+		t.Errorf("nobody answered for %s", gap)
+	}
+}
+
 func TestAnAnnouncedRestartHasNoGap(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		before, at := settled(t, w), time.Now()
 		w.leave("n3")
 		w.pass(8 * time.Second)
-		w.run("n3")
-		w.pass(10 * time.Second)
-		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-			t.Errorf("owners (-before +after):\n%s", diff)
-		}
-		if gap := w.longestGap(at); gap > 0 {
-			t.Errorf("nobody answered for %s", gap)
-		}
+		startsAgain(t, w, "n3", before, at)
 	})
 }
 
@@ -232,14 +239,7 @@ func TestRestart_SpeakerThatDoesNotAnnounceIsCovered(t *testing.T) {
 		w.leave("n3")
 		w.setSilent("n3", false)
 		w.pass(4 * time.Second)
-		w.run("n3")
-		w.pass(10 * time.Second)
-		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-			t.Errorf("owners (-before +after):\n%s", diff)
-		}
-		if gap := w.longestGap(at); gap > 0 {
-			t.Errorf("nobody answered for %s", gap)
-		}
+		startsAgain(t, w, "n3", before, at)
 	})
 }
 

@@ -69,7 +69,7 @@ func TestRunner_GathersHeartbeats(t *testing.T) {
 					}
 				}
 				var got []string
-				beats := 0
+				passes := 0
 				r.hold = func(is bool) { got = append(got, fmt.Sprintf("hold %v", is)) }
 				r.keepRunning(func(d time.Duration) bool {
 					time.Sleep(d)
@@ -77,8 +77,8 @@ func TestRunner_GathersHeartbeats(t *testing.T) {
 						got = append(got, fmt.Sprintf("wait %s", d))
 						return true
 					}
-					beats++
-					return beats <= 1
+					passes++
+					return passes <= 1
 				})
 				if diff := cmp.Diff(tt.want, got); diff != "" {
 					t.Errorf("what it does in one interval (-want +got):\n%s", diff)

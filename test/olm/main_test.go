@@ -97,7 +97,7 @@ func mustKubectl(t *testing.T, input string, args ...string) string {
 	return out
 }
 
-// background returns a context that ends with the test's patience.
+// background returns a context that ends when the test has waited long enough.
 func background(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	t.Cleanup(cancel)

@@ -212,7 +212,7 @@ test-release: devcluster $(OPERATOR_SDK) $(OPM) $(HELM) ## Make a release twice,
 test-arm64: ## Build the image for arm64, and run its programs and the tests of the wire in an emulator (needs qemu-user-static).
 	@$(MAKE) --no-print-directory image ARCH=arm64 IMAGE_TAR=$(BIN)/linux-arm64/image.tar
 	@for program in $(PROGRAMS); do qemu-aarch64-static $(BIN)/linux-arm64/$$program --version; done
-	GOARCH=arm64 go test -exec qemu-aarch64-static ./internal/arp ./internal/ndp ./internal/bgp/wire ./internal/bfd/...
+	GOARCH=arm64 go test -exec qemu-aarch64-static ./internal/l2net/arp ./internal/l2net/ndp ./internal/bgp/wire ./internal/bfd/...
 
 # What has many goroutines; 1,000 connections in place of the 10,000 that test-unit makes.
 # RACE=./... looks at everything, which compiles it all once more.
@@ -308,7 +308,7 @@ bench-allocation: ## Measure the controller with a real API server, from its sta
 bench-speaker: ## Measure what a change of one Service costs a speaker, next to others: cluster, layer 2, BGP.
 	@go -C test build -o $(CURDIR)/$(BIN)/benchtable ./bench/table
 	@go test -run '^$$' -bench 'OneServiceChange|OneChange|RouteChange' -cpu 1 -count $(BENCH_COUNT) \
-		./speaker/kube ./speaker ./internal/routes | $(BIN)/benchtable
+		./speaker/kube ./speaker/layer2 ./internal/routes | $(BIN)/benchtable
 
 .PHONY: bench-mesh
 bench-mesh: ## Measure the mesh of the speakers with 24 to 1000 nodes: processor, packets, time until all agree on a death.

@@ -10,6 +10,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/controllers/announcement"
 	"github.com/lbstack/lbstack/controllers/bfdprofile"
 	"github.com/lbstack/lbstack/controllers/bgpadvertisement"
@@ -18,7 +19,6 @@ import (
 	"github.com/lbstack/lbstack/controllers/community"
 	"github.com/lbstack/lbstack/controllers/externalips"
 	"github.com/lbstack/lbstack/controllers/l2advertisement"
-	"github.com/lbstack/lbstack/controllers/ledger"
 	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/controllers/notify"
 	"github.com/lbstack/lbstack/controllers/passwords"
@@ -32,7 +32,7 @@ import (
 // and what is announced to routers to the manager. They serve Services of the class, see
 // apiconv.ServedBy, read Secrets in the namespace, and count into the registry.
 func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Registerer) error {
-	book := ledger.New()
+	book := allocations.New()
 	counts := metrics.New(book)
 	if err := registry.Register(counts); err != nil {
 		return fmt.Errorf("registering the metrics: %w", err)

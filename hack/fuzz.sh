@@ -6,7 +6,7 @@
 # The bound is a count: with a time as bound, go test fails now and then although
 # no input did (golang/go#75804, fixed in Go 1.27). A target that hangs is ended.
 #
-# usage: hack/fuzz.sh INPUTS [PACKAGES]   e.g. hack/fuzz.sh 1000000 ./internal/arp
+# usage: hack/fuzz.sh INPUTS [PACKAGES]   e.g. hack/fuzz.sh 1000000 ./internal/l2net/arp
 set -euo pipefail
 cd "$(dirname "$0")/.."
 inputs=$1 packages=${2:-./...} limit=120 targets=0

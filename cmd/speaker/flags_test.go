@@ -3,12 +3,14 @@ package main
 import (
 	"flag"
 	"io"
-	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/lbstack/lbstack/speaker/app"
+	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-func parsed(args ...string) (settings, error) {
+func parsed(args ...string) (app.Options, error) {
 	set := flag.NewFlagSet("speaker", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	return parse(set, args)
@@ -19,7 +21,7 @@ func TestFlagsHaveDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.detection.is != "default" || s.failback.is != "never" || s.stateDir != "/var/lib/lbstack" || s.port != 7575 || s.HealthAddress != "127.0.0.1:7573" || s.MetricsAddress != ":7574" {
+	if s.Detection != mesh.Default || s.GradualFailback || s.StateDir != "/var/lib/lbstack" || s.MeshPort != 7575 || s.HealthAddress != "127.0.0.1:7573" || s.MetricsAddress != ":7574" {
 		t.Errorf("got %+v, want the defaults", s)
 	}
 }
@@ -29,7 +31,7 @@ func TestFlagsAreFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.detection.is != "fast" || s.failback.is != "gradual" || s.Node != "n1" {
+	if s.Detection != mesh.Fast || !s.GradualFailback || s.Node != "n1" {
 		t.Errorf("got %+v, want what was said", s)
 	}
 }
@@ -43,18 +45,5 @@ func TestAnUnknownValueIsRefusedWithTheNameOfItsFlag(t *testing.T) {
 	}
 	if _, err := parsed("fast"); err == nil || !strings.Contains(err.Error(), `"fast"`) {
 		t.Errorf("an argument: got the error %v, want one that names it", err)
-	}
-}
-
-func TestOnNode(t *testing.T) {
-	for _, tt := range []struct{ listen, node, want string }{
-		{":7574", "192.0.2.1", "192.0.2.1:7574"},
-		{":7574", "2001:db8::1", "[2001:db8::1]:7574"},
-		{"127.0.0.1:7574", "192.0.2.1", "127.0.0.1:7574"},
-		{"0", "192.0.2.1", "0"},
-	} {
-		if got := onNode(tt.listen, netip.MustParseAddr(tt.node)); got != tt.want {
-			t.Errorf("%s on %s: got %s, want %s", tt.listen, tt.node, got, tt.want)
-		}
 	}
 }

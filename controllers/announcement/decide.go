@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -27,7 +27,7 @@ type facts struct {
 	ownerDown bool
 	// plan says who may announce the address. It is looked at only if nobody does, or
 	// the owner is down.
-	plan advertise.Result
+	plan eligibility.Result
 	// broken are advertisements that mean nothing, in sentences.
 	broken []string
 	// idle are those of the candidates that cannot announce now, and why, as what
@@ -166,7 +166,7 @@ func (f facts) says() string {
 func (f facts) whyItStays() string {
 	switch f.plan.Reason {
 	case "":
-	case advertise.NoNode:
+	case eligibility.NoNode:
 		return ", and stays there, since no other node may announce it: " + f.plan.Why
 	default:
 		return "" // it is about to be withdrawn
@@ -182,7 +182,7 @@ func (f facts) whyItStays() string {
 // nobodyMay says why nobody may announce the address.
 func (f facts) nobodyMay() string {
 	s := fmt.Sprintf("%s is not announced: %s", f.address, f.plan.Why)
-	if f.plan.Reason == advertise.NoAdvertisement && len(f.broken) > 0 {
+	if f.plan.Reason == eligibility.NoAdvertisement && len(f.broken) > 0 {
 		s += "; left out: " + strings.Join(f.broken, "; ")
 	}
 	return s

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
@@ -27,8 +27,8 @@ func factsOf(address netip.Addr, list ...reports.Report) facts {
 	return facts{Look: b.Look(address, Trusted{}), address: address}
 }
 
-func refused(f facts, reason advertise.Reason, why string) facts {
-	f.plan = advertise.Result{Address: f.address, Reason: reason, Why: why}
+func refused(f facts, reason eligibility.Reason, why string) facts {
+	f.plan = eligibility.Result{Address: f.address, Reason: reason, Why: why}
 	return f
 }
 
@@ -38,7 +38,7 @@ func may(f facts, nodes ...string) facts {
 	f.idle = map[lb.NodeName]string{}
 	for _, text := range nodes {
 		name, why, idle := strings.Cut(text, " ")
-		f.plan.Candidates = append(f.plan.Candidates, advertise.Candidate{Node: lb.NodeName(name)})
+		f.plan.Candidates = append(f.plan.Candidates, eligibility.Candidate{Node: lb.NodeName(name)})
 		if idle {
 			f.idle[lb.NodeName(name)] = why
 		}
@@ -111,15 +111,15 @@ func TestDecide(t *testing.T) {
 		{"on no interface that is known", []facts{factsOf(one, nowhere)}, yes, v1beta1.ReasonAnnounced, "192.168.1.240 is announced by n1 since 2026-11-25T20:01:02Z"},
 		{"two addresses are announced", []facts{factsOf(one, owns("n1", 1, one)), factsOf(two, owns("n2", 1, two))}, yes, v1beta1.ReasonAnnounced,
 			announced + "; 192.168.1.241 is announced by n2 on eth0 since 2026-11-25T20:01:02Z"},
-		{"one of two is", []facts{factsOf(one, owns("n1", 1, one)), refused(factsOf(two), advertise.NoNode, "no node may.")}, no, v1beta1.ReasonNoNode,
+		{"one of two is", []facts{factsOf(one, owns("n1", 1, one)), refused(factsOf(two), eligibility.NoNode, "no node may.")}, no, v1beta1.ReasonNoNode,
 			announced + "; 192.168.1.241 is not announced: no node may."},
-		{"of two reasons the worse counts", []facts{may(factsOf(one), "n1"), refused(factsOf(two), advertise.NoAdvertisement, "none")}, no, v1beta1.ReasonNoAdvertisement,
+		{"of two reasons the worse counts", []facts{may(factsOf(one), "n1"), refused(factsOf(two), eligibility.NoAdvertisement, "none")}, no, v1beta1.ReasonNoAdvertisement,
 			"192.168.1.240 is not announced yet; nodes that may: n1; 192.168.1.241 is not announced: none"},
-		{"whatever their order", []facts{refused(factsOf(one), advertise.NoAdvertisement, "none"), refused(factsOf(two), advertise.NoEndpoints, "no pod")}, no, v1beta1.ReasonNoAdvertisement,
+		{"whatever their order", []facts{refused(factsOf(one), eligibility.NoAdvertisement, "none"), refused(factsOf(two), eligibility.NoEndpoints, "no pod")}, no, v1beta1.ReasonNoAdvertisement,
 			"192.168.1.240 is not announced: none; 192.168.1.241 is not announced: no pod"},
-		{"an advertisement means nothing", []facts{broken(refused(factsOf(one), advertise.NoAdvertisement, "none"), `the L2Advertisement "x", whose spec is wrong`)}, no, v1beta1.ReasonNoAdvertisement,
+		{"an advertisement means nothing", []facts{broken(refused(factsOf(one), eligibility.NoAdvertisement, "none"), `the L2Advertisement "x", whose spec is wrong`)}, no, v1beta1.ReasonNoAdvertisement,
 			`192.168.1.240 is not announced: none; left out: the L2Advertisement "x", whose spec is wrong`},
-		{"which is nothing to a Service without endpoints", []facts{broken(refused(factsOf(one), advertise.NoEndpoints, "no pod"), "x")}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
+		{"which is nothing to a Service without endpoints", []facts{broken(refused(factsOf(one), eligibility.NoEndpoints, "no pod"), "x")}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
 		{"nobody does yet", []facts{may(factsOf(one), "n1", "n2 not ready")}, no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1, n2 (not ready)"},
 		{"nobody can", []facts{may(factsOf(one), "n1 its speaker has not reported", "n2 not ready")}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced yet; nodes that may: n1 (its speaker has not reported), n2 (not ready); look at these nodes, and at the speaker's pods"},
@@ -140,7 +140,7 @@ func TestDecide(t *testing.T) {
 			announced + ", but no node has an interface in a subnet of the address: hosts reach it only through a router that sends its traffic to these interfaces; give the nodes an address of the subnet, or announce it by BGP"},
 		{"the owner has an interface in the subnet", []facts{factsOf(one, linked(owns("n1", 1, one), "192.168.1.0/24"))}, yes, v1beta1.ReasonAnnounced, announced},
 		{"another node has an interface in the subnet", []facts{factsOf(one, linked(owns("n1", 1, one), "10.0.0.0/8"), linked(reports.Report{Node: "n2"}, "192.168.1.0/24"))}, yes, v1beta1.ReasonAnnounced, announced},
-		{"all nodes are excluded and the owner keeps the address", []facts{stands(refused(factsOf(one, owns("n1", 1, one)), advertise.NoNode, "no node may announce: n1 has the label x"))}, yes, v1beta1.ReasonAnnounced,
+		{"all nodes are excluded and the owner keeps the address", []facts{stands(refused(factsOf(one, owns("n1", 1, one)), eligibility.NoNode, "no node may announce: n1 has the label x"))}, yes, v1beta1.ReasonAnnounced,
 			announced + ", and stays there, since no other node may announce it: no node may announce: n1 has the label x"},
 		{"the owner is excluded and the others cannot", []facts{stands(may(factsOf(one, owns("n1", 1, one)), "n2 not ready", "n3 the node drains"))}, yes, v1beta1.ReasonAnnounced,
 			announced + ", and stays there (the node has the label x), since no other node can: n2 (not ready), n3 (the node drains)"},
@@ -148,13 +148,13 @@ func TestDecide(t *testing.T) {
 		{"the pool does not list the address", []facts{notListed(may(factsOf(one), "n1"))}, no, v1beta1.ReasonAddressRefused,
 			`192.168.1.240 is not announced: its pool "gold" does not list it, and it was not announced before: add it to the pool, or have the IPAddressClaim deleted`},
 		{"the pool does not list the address, which is announced", []facts{notListed(factsOf(one, owns("n1", 1, one)))}, yes, v1beta1.ReasonAnnounced, announced},
-		{"the pool does not list the address, and no pod is ready", []facts{notListed(refused(factsOf(one), advertise.NoEndpoints, "no pod"))}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
+		{"the pool does not list the address, and no pod is ready", []facts{notListed(refused(factsOf(one), eligibility.NoEndpoints, "no pod"))}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
 		{"the owner's node is down and nobody takes over who could", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2"))}, yes, v1beta1.ReasonAnnounced, announced},
 		{"the owner's node is down and nobody else can", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2 not ready"))}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 was announced by n1, which is not ready or whose speaker does not run, and no node that may announce it can now: n1 (not ready), n2 (not ready): bring the node and its speaker back, or let others announce it"},
 		{"the owner's node is down and no other node has an interface", []facts{down(unable(factsOf(one, owns("n1", 1, one)), "n1 has no interface eth7", "n2 has no interface eth7"))}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 was announced by n1, which is not ready or whose speaker does not run, and no node that may announce it can now: n1 (has no interface eth7), n2 (has no interface eth7): bring the node and its speaker back, or let others announce it"},
-		{"the owner's node is down and no other node may", []facts{down(refused(factsOf(one, owns("n1", 1, one)), advertise.NoNode, "no node may."))}, no, v1beta1.ReasonNotAnnounced,
+		{"the owner's node is down and no other node may", []facts{down(refused(factsOf(one, owns("n1", 1, one)), eligibility.NoNode, "no node may."))}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 was announced by n1, which is not ready or whose speaker does not run, and no other node may announce it now: bring the node and its speaker back, or let others announce it"},
 	}
 	for _, tt := range tests {
@@ -171,7 +171,7 @@ func TestDecide(t *testing.T) {
 func TestTheMessageFitsIntoACondition(t *testing.T) {
 	var list []facts
 	for i := range 32 {
-		list = append(list, refused(factsOf(one), advertise.NoNode, strings.Repeat(fmt.Sprint(i), 500)))
+		list = append(list, refused(factsOf(one), eligibility.NoNode, strings.Repeat(fmt.Sprint(i), 500)))
 	}
 	if n := len(decide(&corev1.Service{}, list).Message); n > 4096 {
 		t.Errorf("message: got %d bytes, want 4096 at most", n)
@@ -181,7 +181,7 @@ func TestTheMessageFitsIntoACondition(t *testing.T) {
 func TestNews(t *testing.T) {
 	n1, n2 := factsOf(one, owns("n1", 1, one)), factsOf(one, owns("n2", 2, one))
 	both := []facts{n2, factsOf(two, owns("n1", 1, two))}
-	none, noPods := may(factsOf(one), "n1"), refused(factsOf(one), advertise.NoEndpoints, "no pod")
+	none, noPods := may(factsOf(one), "n1"), refused(factsOf(one), eligibility.NoEndpoints, "no pod")
 	host, visited := factsOf(one, hears(owns("n1", 1), false, one)), factsOf(one, hears(owns("n1", 1, one), true, one))
 	type look struct {
 		at    time.Duration

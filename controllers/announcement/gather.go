@@ -13,8 +13,8 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/scope"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	core "github.com/lbstack/lbstack/internal/routes"
 )
@@ -28,7 +28,7 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 		return nil, err
 	}
 	var list []facts
-	var open []advertise.Address
+	var open []eligibility.Address
 	down := map[lb.NodeName]bool{}
 	trust, err := r.trust(ctx, held)
 	if err != nil {
@@ -56,7 +56,7 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 // held returns the addresses that the Service holds, with the other Services that hold
 // them. What stands in the Service's status does not matter: the speakers announce what is
 // claimed.
-func (r *Reconciler) held(ctx context.Context, svc *corev1.Service) ([]advertise.Address, error) {
+func (r *Reconciler) held(ctx context.Context, svc *corev1.Service) ([]eligibility.Address, error) {
 	key := apiconv.KeyOf(svc)
 	claims, err := r.claimsOf(ctx, key)
 	if err != nil {
@@ -86,7 +86,7 @@ func (r *Reconciler) held(ctx context.Context, svc *corev1.Service) ([]advertise
 		}
 	}
 	held := apiconv.HeldAddresses(services, claims)
-	return slices.DeleteFunc(held, func(a advertise.Address) bool { return !slices.Contains(a.Holders, key) }), nil
+	return slices.DeleteFunc(held, func(a eligibility.Address) bool { return !slices.Contains(a.Holders, key) }), nil
 }
 
 // claimsOf returns the claims that name a Service.
@@ -137,8 +137,8 @@ func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error)
 }
 
 // plan adds to the facts who may announce the addresses that are open.
-func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Address) error {
-	in := advertise.Input{Addresses: open}
+func (r *Reconciler) plan(ctx context.Context, list []facts, open []eligibility.Address) error {
+	in := eligibility.Input{Addresses: open}
 	broken, err := r.addCluster(ctx, &in)
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Ad
 		return err
 	}
 	byBGP := core.Resolve(routing.view)
-	for at, result := range advertise.Resolve(in) {
+	for at, result := range eligibility.Resolve(in) {
 		i := slices.IndexFunc(list, func(f facts) bool { return f.address == result.Address })
 		f := &list[i]
 		f.plan, f.broken, f.idle = result, broken, map[lb.NodeName]string{}
@@ -159,7 +159,7 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Ad
 		for i := range result.Candidates {
 			r.idle(in.Nodes, result.Candidates[i].Node, f.idle)
 		}
-		near := slices.ContainsFunc(result.Candidates, func(c advertise.Candidate) bool { return r.near(&c, f) })
+		near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return r.near(&c, f) })
 		for i := range result.Candidates {
 			r.unable(&result.Candidates[i], f, near)
 		}
@@ -171,7 +171,7 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []advertise.Ad
 
 // addServices adds the Services that show the addresses, and their endpoints on the nodes
 // that have been added before.
-func (r *Reconciler) addServices(ctx context.Context, in *advertise.Input) error {
+func (r *Reconciler) addServices(ctx context.Context, in *eligibility.Input) error {
 	nodes := apiconv.NodeNames{}
 	for i := range in.Nodes {
 		nodes.Add(in.Nodes[i].Name)
@@ -208,7 +208,7 @@ func (r *Reconciler) addServices(ctx context.Context, in *advertise.Input) error
 
 // addCluster adds advertisements, pools and nodes, and returns what is wrong with
 // advertisements that mean nothing.
-func (r *Reconciler) addCluster(ctx context.Context, in *advertise.Input) (broken []string, err error) {
+func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (broken []string, err error) {
 	var ads v1beta1.L2AdvertisementList
 	var pools v1beta1.IPAddressPoolList
 	for _, list := range []client.ObjectList{&ads, &pools} {
@@ -236,13 +236,13 @@ func (r *Reconciler) addCluster(ctx context.Context, in *advertise.Input) (broke
 
 // near returns whether a candidate whose speaker runs has an interface in a subnet of the
 // address that is used by default: others use only such interfaces then.
-func (r *Reconciler) near(c *advertise.Candidate, f *facts) bool {
+func (r *Reconciler) near(c *eligibility.Candidate, f *facts) bool {
 	report, reported := r.Board.Report(c.Node)
 	return reported && f.idle[c.Node] == "" && report.Near(c, f.address)
 }
 
 // unable notes why a candidate has no interface to announce the address on, if it has none.
-func (r *Reconciler) unable(c *advertise.Candidate, f *facts, near bool) {
+func (r *Reconciler) unable(c *eligibility.Candidate, f *facts, near bool) {
 	report, reported := r.Board.Report(c.Node)
 	if !reported || f.idle[c.Node] != "" {
 		return
@@ -255,8 +255,8 @@ func (r *Reconciler) unable(c *advertise.Candidate, f *facts, near bool) {
 }
 
 // idle notes why a node cannot announce now, if it cannot.
-func (r *Reconciler) idle(nodes []advertise.Node, node lb.NodeName, why map[lb.NodeName]string) {
-	i := slices.IndexFunc(nodes, func(n advertise.Node) bool { return n.Name == node })
+func (r *Reconciler) idle(nodes []eligibility.Node, node lb.NodeName, why map[lb.NodeName]string) {
+	i := slices.IndexFunc(nodes, func(n eligibility.Node) bool { return n.Name == node })
 	switch {
 	case nodes[i].Down:
 		why[node] = "not ready"

@@ -8,9 +8,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 	core "github.com/lbstack/lbstack/internal/routes"
@@ -26,7 +26,7 @@ type routing struct {
 }
 
 // routing returns what decides about announcing the same addresses to routers.
-func (r *Reconciler) routing(ctx context.Context, in advertise.Input) (routing, error) {
+func (r *Reconciler) routing(ctx context.Context, in eligibility.Input) (routing, error) {
 	view := core.View{Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses, Peers: map[lb.NodeName][]bgp.PeerName{}}
 	var ads v1beta1.BGPAdvertisementList
 	var peers v1beta1.BGPPeerList
@@ -65,7 +65,7 @@ func (r *Reconciler) routing(ctx context.Context, in advertise.Input) (routing, 
 }
 
 // router returns what is known of announcing an address to routers.
-func (r *Reconciler) router(nodes []advertise.Node, plan core.Result, all *routing) router {
+func (r *Reconciler) router(nodes []eligibility.Node, plan core.Result, all *routing) router {
 	known := router{plan: plan, peers: all.peers, broken: all.broken, idle: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
 	for _, a := range plan.Announcers {
 		r.idle(nodes, a.Node, known.idle)

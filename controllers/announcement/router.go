@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 	core "github.com/lbstack/lbstack/internal/routes"
@@ -86,7 +86,7 @@ type router struct {
 
 // concerned says whether a BGPAdvertisement is about the address.
 func (r router) concerned() bool {
-	return r.plan.Reason != advertise.NoAdvertisement && (r.plan.Reason != "" || len(r.plan.Announcers) > 0)
+	return r.plan.Reason != eligibility.NoAdvertisement && (r.plan.Reason != "" || len(r.plan.Announcers) > 0)
 }
 
 // progress orders reasons by how far announcing has come.
@@ -119,7 +119,7 @@ func (r router) join(address netip.Addr, layer2 verdict) verdict {
 
 // judge returns why no node announces an address of the family to routers.
 func (r router) judge(f lb.Family) (reason, why string) {
-	if r.plan.Reason == advertise.NoEndpoints {
+	if r.plan.Reason == eligibility.NoEndpoints {
 		return v1beta1.ReasonNoEndpoints, r.plan.Why
 	}
 	if r.plan.Reason != "" {
@@ -205,12 +205,12 @@ func (r router) sessionsOf(a core.Announcer) []reports.Session {
 // neither puts into words that no advertisement of either kind is about an address of
 // the pool; layer2 and bgp say whether there are any of the kind.
 func (f *facts) neither(pool lb.PoolName, layer2, bgp bool) {
-	if f.plan.Reason != advertise.NoAdvertisement || f.router.plan.Reason != advertise.NoAdvertisement {
+	if f.plan.Reason != eligibility.NoAdvertisement || f.router.plan.Reason != eligibility.NoAdvertisement {
 		return
 	}
 	switch {
 	case !layer2 && !bgp:
-		f.plan.Why, f.router.plan.Why = advertise.WhyNone(pool, advertise.L2, advertise.BGP), ""
+		f.plan.Why, f.router.plan.Why = eligibility.WhyNone(pool, eligibility.L2, eligibility.BGP), ""
 		f.broken, f.router.broken = slices.Concat(f.broken, f.router.broken), nil
 	case !layer2:
 		f.plan.Why, f.router.plan.Why = f.router.plan.Why, ""

@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 	core "github.com/lbstack/lbstack/internal/routes"
@@ -78,7 +78,7 @@ func of6(f facts) facts {
 	return f
 }
 
-func unrouted(f facts, reason advertise.Reason, why string) facts {
+func unrouted(f facts, reason eligibility.Reason, why string) facts {
 	f.router.plan = core.Result{Address: f.address, Reason: reason, Why: why}
 	return f
 }
@@ -89,7 +89,7 @@ func TestDecideWithRouters(t *testing.T) {
 		layer2  = "192.168.1.240 is announced by n1 on eth0 since 2026-11-25T20:01:02Z"
 		foreign = "a foreign host with the MAC 02:00:00:00:00:99 (reported by the node \"n1\" on eth0)"
 	)
-	not := func() facts { return refused(factsOf(one), advertise.NoAdvertisement, "no L2") }
+	not := func() facts { return refused(factsOf(one), eligibility.NoAdvertisement, "no L2") }
 	tests := []struct {
 		name    string
 		facts   facts
@@ -112,10 +112,10 @@ func TestDecideWithRouters(t *testing.T) {
 			layer2 + ", and by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
 		{"a foreign host keeps it from the local network only", routedFacts(one, nil, tells(said{Report: hears(owns("n1", 1, one), false, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
-		{"only an L2Advertisement is about it", unrouted(may(factsOf(one), "n1"), advertise.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1"},
-		{"none of either kind is", unrouted(not(), advertise.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNoAdvertisement, "192.168.1.240 is not announced: no L2; no BGP"},
-		{"only a BGPAdvertisement is, and no pod serves", unrouted(not(), advertise.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
-		{"and no node may", unrouted(not(), advertise.NoNode, "no peer"), no, v1beta1.ReasonNoNode, "192.168.1.240 is not announced: no peer"},
+		{"only an L2Advertisement is about it", unrouted(may(factsOf(one), "n1"), eligibility.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1"},
+		{"none of either kind is", unrouted(not(), eligibility.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNoAdvertisement, "192.168.1.240 is not announced: no L2; no BGP"},
+		{"only a BGPAdvertisement is, and no pod serves", unrouted(not(), eligibility.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
+		{"and no node may", unrouted(not(), eligibility.NoNode, "no peer"), no, v1beta1.ReasonNoNode, "192.168.1.240 is not announced: no peer"},
 		{"and no session is up", session(session(session(mayRoute(not(), "n1", "n2"), "n1", "tor-a", "Connect", ""), "n2", "tor-a", "Active", "connection refused"), "n2", "tor-b", "Idle", ""), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 and n2, and no session of theirs is established; on n2: tor-a (connection refused) and tor-b (Idle)"},
 		{"and no session is known", mayRoute(not(), "n1"), no, v1beta1.ReasonNotAnnounced,
@@ -128,10 +128,10 @@ func TestDecideWithRouters(t *testing.T) {
 			"192.168.1.240 is not announced: nodes that may announce it to routers: n1, and no session of theirs carries IPv4 routes; on n1: tor-a (is not for IPv4 routes: set spec.dualStackAddressFamily of the BGPPeer) and tor-b (the speaker does not report it)"},
 		{"and no node can", mayRoute(not(), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
-		{"both are, and no pod serves", unrouted(refused(factsOf(one), advertise.NoEndpoints, "no pod"), advertise.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
-		{"both are, and BGP is closer", mayRoute(refused(factsOf(one), advertise.NoNode, "no node"), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
+		{"both are, and no pod serves", unrouted(refused(factsOf(one), eligibility.NoEndpoints, "no pod"), eligibility.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
+		{"both are, and BGP is closer", mayRoute(refused(factsOf(one), eligibility.NoNode, "no node"), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced: no node; by BGP: nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
-		{"both are, and BGP is further away", unrouted(may(factsOf(one), "n1"), advertise.NoNode, "no peer"), no, v1beta1.ReasonNotAnnounced,
+		{"both are, and BGP is further away", unrouted(may(factsOf(one), "n1"), eligibility.NoNode, "no peer"), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced yet; nodes that may: n1; by BGP: no peer"},
 	}
 	for _, tt := range tests {
@@ -145,7 +145,7 @@ func TestDecideWithRouters(t *testing.T) {
 }
 
 func TestWhatIsLeftOutIsSaid(t *testing.T) {
-	f := unrouted(refused(factsOf(one), advertise.NoAdvertisement, "no L2"), advertise.NoNode, "no peer")
+	f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoNode, "no peer")
 	f.router.broken = []string{`the BGPPeer "x", whose spec is wrong`}
 	want := `192.168.1.240 is not announced: no peer; left out: the BGPPeer "x", whose spec is wrong`
 	if got := f.judge().message; got != want {
@@ -164,7 +164,7 @@ func TestNoAdvertisementOfEitherKind(t *testing.T) {
 		"there are only BGPAdvertisements": {false, true, "192.168.1.240 is not announced: no BGP; left out: x; y"},
 		"there are both":                   {true, true, "192.168.1.240 is not announced: no L2; left out: x; no BGP; left out: y"},
 	} {
-		f := unrouted(refused(factsOf(one), advertise.NoAdvertisement, "no L2"), advertise.NoAdvertisement, "no BGP")
+		f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoAdvertisement, "no BGP")
 		f.broken, f.router.broken = []string{"x"}, []string{"y"}
 		f.neither("pool", tt.layer2, tt.bgp)
 		if got := f.judge(); got.message != tt.want || got.reason != v1beta1.ReasonNoAdvertisement {
@@ -218,7 +218,7 @@ func TestSettle(t *testing.T) {
 
 func TestNewsOfRouters(t *testing.T) {
 	n1, all := routedFacts(one, nil, toldOf("n1", "tor-a")), routedFacts(one, nil, toldOf("n1", "tor-a"), toldOf("n2", "tor-a"))
-	none := mayRoute(refused(factsOf(one), advertise.NoAdvertisement, "x"), "n1 not ready")
+	none := mayRoute(refused(factsOf(one), eligibility.NoAdvertisement, "x"), "n1 not ready")
 	const s = time.Second
 	tell := "Normal Announced: 192.168.1.240 is announced by BGP from n1 to the peer tor-a"
 	late := "Warning NotAnnounced: " + none.judge().message

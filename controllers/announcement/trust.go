@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -20,14 +20,14 @@ import (
 // matter: they change while an address moves, and the speakers follow a moment later. A speaker
 // can be wrong, or its node taken over.
 type trust struct {
-	layer2, bgp []advertise.Scope
-	pools       map[lb.PoolName]*advertise.Pool
+	layer2, bgp []eligibility.Scope
+	pools       map[lb.PoolName]*eligibility.Pool
 	labels      map[lb.NodeName]map[string]string // of the nodes that exist and report
 }
 
 // trust reads what decides about reports on these addresses.
-func (r *Reconciler) trust(ctx context.Context, held []advertise.Address) (*trust, error) {
-	t := &trust{pools: map[lb.PoolName]*advertise.Pool{}, labels: map[lb.NodeName]map[string]string{}}
+func (r *Reconciler) trust(ctx context.Context, held []eligibility.Address) (*trust, error) {
+	t := &trust{pools: map[lb.PoolName]*eligibility.Pool{}, labels: map[lb.NodeName]map[string]string{}}
 	for _, a := range held {
 		for _, name := range r.Board.Reporters(a.Address) {
 			if _, known := t.labels[name]; known {
@@ -70,17 +70,17 @@ func (r *Reconciler) addScopes(ctx context.Context, t *trust) error {
 		t.bgp = append(t.bgp, apiconv.BGPAdvertisementScope(&bgp.Items[i], aliases))
 	}
 	for i := range pools.Items {
-		t.pools[lb.PoolName(pools.Items[i].Name)] = &advertise.Pool{Name: lb.PoolName(pools.Items[i].Name), Labels: pools.Items[i].Labels}
+		t.pools[lb.PoolName(pools.Items[i].Name)] = &eligibility.Pool{Name: lb.PoolName(pools.Items[i].Name), Labels: pools.Items[i].Labels}
 	}
 	return nil
 }
 
 // of returns the nodes that are trusted about addresses of a pool.
 func (t *trust) of(pool lb.PoolName) Trusted {
-	among := func(scopes []advertise.Scope) func(lb.NodeName) bool {
+	among := func(scopes []eligibility.Scope) func(lb.NodeName) bool {
 		return func(node lb.NodeName) bool {
 			labels, exists := t.labels[node]
-			return exists && slices.ContainsFunc(scopes, func(s advertise.Scope) bool { return s.CoversPool(pool, t.pools[pool]) && s.CoversNode(labels) })
+			return exists && slices.ContainsFunc(scopes, func(s eligibility.Scope) bool { return s.CoversPool(pool, t.pools[pool]) && s.CoversNode(labels) })
 		}
 	}
 	return Trusted{layer2: among(t.layer2), bgp: among(t.bgp)}

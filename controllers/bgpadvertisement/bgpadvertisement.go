@@ -18,9 +18,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -139,7 +139,7 @@ func gather(ctx context.Context, reader client.Reader, in *input) error {
 		svc := &services.Items[i]
 		if key := fmt.Sprint(svc.Labels, labels[svc.Namespace]); isBalanced(svc) && !seen[key] {
 			seen[key] = true
-			in.services = append(in.services, advertise.Service{Labels: svc.Labels, NamespaceLabels: labels[svc.Namespace]})
+			in.services = append(in.services, eligibility.Service{Labels: svc.Labels, NamespaceLabels: labels[svc.Namespace]})
 		}
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -19,14 +19,14 @@ import (
 type input struct {
 	// ads are those that mean something by themselves.
 	ads   []routes.Advertisement
-	pools []advertise.Pool
+	pools []eligibility.Pool
 	// listed is all that the pools list, also what they do not give.
 	listed map[lb.PoolName][]lb.Range
 	// peers are all BGPPeers; nil: one that is invalid.
 	peers map[bgp.PeerName]*bgp.Peer
-	nodes []advertise.Node
+	nodes []eligibility.Node
 	// services of the cluster, by their labels and those of their namespaces.
-	services []advertise.Service
+	services []eligibility.Service
 }
 
 // decide says how each of the advertisements is, by name.
@@ -92,7 +92,7 @@ func (in *input) ignored(ad *routes.Advertisement) string {
 	default:
 		return ""
 	}
-	return fmt.Sprintf(what, advertise.Named("BGPPeer", names))
+	return fmt.Sprintf(what, eligibility.Named("BGPPeer", names))
 }
 
 // unused warns of packets to addresses of aggregates that no Service has.
@@ -161,15 +161,15 @@ func (in *input) disagree(x, y *routes.Advertisement) bool {
 }
 
 func (in *input) sharesNode(x, y *routes.Advertisement) bool {
-	return slices.ContainsFunc(in.nodes, func(n advertise.Node) bool { return x.CoversNode(n.Labels) && y.CoversNode(n.Labels) })
+	return slices.ContainsFunc(in.nodes, func(n eligibility.Node) bool { return x.CoversNode(n.Labels) && y.CoversNode(n.Labels) })
 }
 
 func (in *input) sharesService(x, y *routes.Advertisement) bool {
 	if !x.SelectsServices() && !y.SelectsServices() {
 		return true
 	}
-	return slices.ContainsFunc(in.services, func(s advertise.Service) bool {
-		holder := []*advertise.Service{&s}
+	return slices.ContainsFunc(in.services, func(s eligibility.Service) bool {
+		holder := []*eligibility.Service{&s}
 		return x.CoversHolders(holder) && y.CoversHolders(holder)
 	})
 }

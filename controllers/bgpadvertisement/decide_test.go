@@ -6,19 +6,19 @@ import (
 	"testing"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
 // has selects what has the label.
-func has(key string) []advertise.Selector {
-	return []advertise.Selector{func(labels map[string]string) bool { return labels[key] != "" }}
+func has(key string) []eligibility.Selector {
+	return []eligibility.Selector{func(labels map[string]string) bool { return labels[key] != "" }}
 }
 
 func prefers(name string, localPref uint32, edits ...func(*routes.Advertisement)) routes.Advertisement {
-	ad := routes.Advertisement{Scope: advertise.Scope{Name: name}, Attributes: routes.Attributes{LocalPref: routes.Number{Value: localPref, Set: true}}}
+	ad := routes.Advertisement{Scope: eligibility.Scope{Name: name}, Attributes: routes.Attributes{LocalPref: routes.Number{Value: localPref, Set: true}}}
 	for _, edit := range edits {
 		edit(&ad)
 	}
@@ -28,7 +28,7 @@ func prefers(name string, localPref uint32, edits ...func(*routes.Advertisement)
 func TestDecide(t *testing.T) {
 	labelled := func(key string) map[string]string { return map[string]string{key: "x"} }
 	in := input{
-		pools: []advertise.Pool{
+		pools: []eligibility.Pool{
 			{Name: "a", Labels: map[string]string{"zone": "a"}, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("192.0.2.0/25"))}},
 			{Name: "b", Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("2001:db8::/120"))}},
 			{Name: "c", Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("198.51.100.0/24"))}, Excluded: []lb.Range{lb.RangeOf(netip.MustParsePrefix("198.51.100.77/32"))}},
@@ -41,7 +41,7 @@ func TestDecide(t *testing.T) {
 			"tor-a": {ASN: 64512, Remote: bgp.RemoteASN{ASN: 64512}}, "tor-b": {ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.Internal}}, "odd": nil,
 			"isp-a": {ASN: 64512, Remote: bgp.RemoteASN{ASN: 64513}}, "isp-b": {ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.External}},
 		},
-		nodes: []advertise.Node{{Name: "n1", Labels: labelled("left")}, {Name: "n2", Labels: labelled("right")}}, services: []advertise.Service{{Labels: labelled("red")}, {Labels: labelled("blue")}},
+		nodes: []eligibility.Node{{Name: "n1", Labels: labelled("left")}, {Name: "n2", Labels: labelled("right")}}, services: []eligibility.Service{{Labels: labelled("red")}, {Labels: labelled("blue")}},
 	}
 	ofNodes := func(key string) func(*routes.Advertisement) {
 		return func(ad *routes.Advertisement) { ad.NodeSelectors = has(key) }
@@ -64,17 +64,17 @@ func TestDecide(t *testing.T) {
 		reason string
 		part   string
 	}{
-		{"one about everything", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}}}, v1beta1.ReasonAdvertisementValid, "in effect"},
-		{"a pool that is not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"a", "none"}}}}, v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "none", which does not exist`},
-		{"labels that no node has", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", NodeSelectors: has("top")}}}, v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes"},
-		{"peers that are not there", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Peers: []bgp.PeerName{"p", "tor-a", "q"}}}, v1beta1.ReasonUnknownPeer, `spec.peers names the BGPPeers "p" and "q", which do not exist`},
-		{"an aggregate that is the pool", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"a"}}, Length: 25}}, v1beta1.ReasonAdvertisementValid,
+		{"one about everything", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x"}}}, v1beta1.ReasonAdvertisementValid, "in effect"},
+		{"a pool that is not there", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x", Pools: []lb.PoolName{"a", "none"}}}}, v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "none", which does not exist`},
+		{"labels that no node has", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x", NodeSelectors: has("top")}}}, v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes"},
+		{"peers that are not there", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x"}, Peers: []bgp.PeerName{"p", "tor-a", "q"}}}, v1beta1.ReasonUnknownPeer, `spec.peers names the BGPPeers "p" and "q", which do not exist`},
+		{"an aggregate that is the pool", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x", Pools: []lb.PoolName{"a"}}, Length: 25}}, v1beta1.ReasonAdvertisementValid,
 			`the advertisement is in effect; packets to addresses of an aggregate, such as 192.0.2.0/25, that no Service has circle between routers and nodes unless the nodes drop them: see "Packets that no Service takes" in docs/routing.md`},
-		{"one that is wider", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Length: 24}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLength 24 makes 192.0.2.0/24 of addresses of the pool "a"`},
-		{"one of IPv6", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, LengthV6: 64}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLengthV6 64 makes 2001:db8::/64 of addresses of the pool "b"`},
-		{"one that holds an address which the pool excludes", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", Pools: []lb.PoolName{"c"}}, Length: 24}}, v1beta1.ReasonAggregateTooWide,
+		{"one that is wider", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x"}, Length: 24}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLength 24 makes 192.0.2.0/24 of addresses of the pool "a"`},
+		{"one of IPv6", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x"}, LengthV6: 64}}, v1beta1.ReasonAggregateTooWide, `spec.aggregationLengthV6 64 makes 2001:db8::/64 of addresses of the pool "b"`},
+		{"one that holds an address which the pool excludes", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x", Pools: []lb.PoolName{"c"}}, Length: 24}}, v1beta1.ReasonAggregateTooWide,
 			`spec.aggregationLength 24 makes 198.51.100.0/24 of addresses of the pool "c", which does not list all of that: such addresses are announced as single routes`},
-		{"a wide one of another pool", []routes.Advertisement{{Scope: advertise.Scope{Name: "x", PoolSelectors: has("zone")}, LengthV6: 64}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"a wide one of another pool", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x", PoolSelectors: has("zone")}, LengthV6: 64}}, v1beta1.ReasonAdvertisementValid, ""},
 		{"another preference", []routes.Advertisement{prefers("x", 100), prefers("y", 200)}, v1beta1.ReasonLocalPrefConflict,
 			`spec.localPref is 100, and that of the BGPAdvertisement "y", which is about some of the same routes, is 200: such routes have 200`},
 		{"the other side of it", []routes.Advertisement{prefers("y", 200), prefers("x", 100)}, v1beta1.ReasonLocalPrefConflict, "is 100: such routes have 200"},
@@ -85,12 +85,12 @@ func TestDecide(t *testing.T) {
 		{"a preference for an internal peer as well", []routes.Advertisement{prefers("x", 100, to("isp-a", "tor-b"))}, v1beta1.ReasonAdvertisementValid, ""},
 		{"a preference for a peer that is invalid", []routes.Advertisement{prefers("x", 100, to("isp-a", "odd"))}, v1beta1.ReasonAdvertisementValid, ""},
 		{"a preference for all peers", []routes.Advertisement{prefers("x", 100)}, v1beta1.ReasonAdvertisementValid, ""},
-		{"no preference for external peers", []routes.Advertisement{{Scope: advertise.Scope{Name: "x"}, Peers: []bgp.PeerName{"isp-a"}}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"no preference for external peers", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x"}, Peers: []bgp.PeerName{"isp-a"}}}, v1beta1.ReasonAdvertisementValid, ""},
 		{"a longer path for internal peers", []routes.Advertisement{prepends("x", "tor-a", "tor-b")}, v1beta1.ReasonAttributeIgnored,
 			"spec.asPathPrepend has no effect: routers of the own autonomous system get an empty AS_PATH, and all peers of the advertisement are such: BGPPeer tor-a and tor-b: remove it, or use localPref or med"},
 		{"a longer path for an external peer as well", []routes.Advertisement{prepends("x", "tor-a", "isp-a")}, v1beta1.ReasonAdvertisementValid, ""},
 		{"the same preference", []routes.Advertisement{prefers("x", 100), prefers("y", 100)}, v1beta1.ReasonAdvertisementValid, ""},
-		{"one that has none", []routes.Advertisement{prefers("x", 100), {Scope: advertise.Scope{Name: "y"}}}, v1beta1.ReasonAdvertisementValid, ""},
+		{"one that has none", []routes.Advertisement{prefers("x", 100), {Scope: eligibility.Scope{Name: "y"}}}, v1beta1.ReasonAdvertisementValid, ""},
 		{"of other pools", []routes.Advertisement{prefers("x", 100, of("a")), prefers("y", 200, of("b"))}, v1beta1.ReasonAdvertisementValid, ""},
 		{"to other peers", []routes.Advertisement{prefers("x", 100, to("tor-a")), prefers("y", 200, to("tor-b"))}, v1beta1.ReasonAdvertisementValid, ""},
 		{"from other nodes", []routes.Advertisement{prefers("x", 100, ofNodes("left")), prefers("y", 200, ofNodes("right"))}, v1beta1.ReasonAdvertisementValid, ""},
@@ -113,5 +113,5 @@ func TestDecide(t *testing.T) {
 
 // prepends is an advertisement with a longer path for some peers.
 func prepends(name string, peers ...bgp.PeerName) routes.Advertisement {
-	return routes.Advertisement{Scope: advertise.Scope{Name: name}, Peers: peers, Attributes: routes.Attributes{Prepend: 2}}
+	return routes.Advertisement{Scope: eligibility.Scope{Name: name}, Peers: peers, Attributes: routes.Attributes{Prepend: 2}}
 }

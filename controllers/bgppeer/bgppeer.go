@@ -21,10 +21,10 @@ import (
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
@@ -113,7 +113,7 @@ func sooner(x, y time.Duration) time.Duration {
 
 // surroundings are what decides about all peers.
 type surroundings struct {
-	nodes    []advertise.Node
+	nodes    []eligibility.Node
 	speakers map[lb.NodeName]reports.Report
 	silent   map[lb.NodeName]bool // speakers that nobody hears
 	left     map[lb.NodeName]bool // speakers that were stopped, and nobody misses

@@ -13,10 +13,10 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
@@ -145,9 +145,9 @@ func (f facts) problem(reason bgp.Reason) validity.Verdict {
 // on names the nodes that something is so on.
 func on(nodes []lb.NodeName) string {
 	if len(nodes) == 1 {
-		return advertise.Named("on the node", nodes)
+		return eligibility.Named("on the node", nodes)
 	}
-	return advertise.Named("on the nodes", nodes)
+	return eligibility.Named("on the nodes", nodes)
 }
 
 // up is how many of the nodes have a session that is up.
@@ -230,7 +230,7 @@ func (f facts) sessions(up int32) string {
 			more += len(nodes[why])
 			continue
 		}
-		part := strings.TrimSpace(advertise.Named("", nodes[why])) + ": " + why
+		part := strings.TrimSpace(eligibility.Named("", nodes[why])) + ": " + why
 		if retry[why] > 0 {
 			part += fmt.Sprintf(" (next attempt within %s)", retry[why])
 		}

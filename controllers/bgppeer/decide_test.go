@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
@@ -29,7 +29,7 @@ func cluster(nodes ...string) surroundings {
 	}}
 	for _, text := range nodes {
 		words := strings.SplitN(text, " ", 3)
-		n := advertise.Node{Name: lb.NodeName(strings.TrimLeft(words[0], "!-?=")), Down: text[0] == '!', Labels: map[string]string{"name": strings.TrimLeft(words[0], "!-?=")}}
+		n := eligibility.Node{Name: lb.NodeName(strings.TrimLeft(words[0], "!-?=")), Down: text[0] == '!', Labels: map[string]string{"name": strings.TrimLeft(words[0], "!-?=")}}
 		s.silent[n.Name], s.left[n.Name] = text[0] == '?', text[0] == '='
 		if text[0] == '-' {
 			n.Excluded = "has a label"

@@ -30,7 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
@@ -53,7 +53,7 @@ type Reconciler struct {
 	// Events tells what is wrong with a claim.
 	Events events.EventRecorder
 	// Ledger knows who holds what.
-	Ledger *ledger.Ledger
+	Ledger *allocations.Ledger
 	// Load fills the ledger before anything looks at it; it does so once.
 	Load func(context.Context) error
 

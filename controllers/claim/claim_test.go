@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -95,35 +95,35 @@ func TestTheMessageFitsIntoAStatus(t *testing.T) {
 }
 
 func TestGather(t *testing.T) {
-	observed := func(l *ledger.Ledger, holders ...ledger.Holder) {
-		l.Observe(ledger.Claimed{}, ledger.Claimed{Address: netip.MustParseAddr(at), Pool: "p", Holders: holders})
+	observed := func(l *allocations.Ledger, holders ...ledger.Holder) {
+		l.Observe(allocations.Claimed{}, allocations.Claimed{Address: netip.MustParseAddr(at), Pool: "p", Holders: holders})
 	}
 	tests := []struct {
 		name  string
-		fill  func(*ledger.Ledger)
+		fill  func(*allocations.Ledger)
 		claim *v1beta1.IPAddressClaim
 		want  facts
 	}{
-		{name: "a reservation", fill: func(l *ledger.Ledger) { observed(l) }, claim: claim(at), want: facts{pool: "p"}},
-		{name: "one that the ledger does not know yet", fill: func(*ledger.Ledger) {}, claim: claim(at, "a"), want: facts{pool: "p"}},
-		{name: "one outside of the pools", fill: func(*ledger.Ledger) {}, claim: claim("192.0.2.1")},
-		{name: "one that is kept", fill: func(l *ledger.Ledger) { observed(l, ledger.Holder{Service: key("a"), Kept: true}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a"), kept: keys("a")}},
-		{name: "one that is taken up", fill: func(l *ledger.Ledger) { observed(l, ledger.Holder{Service: key("a")}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a")}},
-		{name: "one of whose holders one cannot have it", fill: func(l *ledger.Ledger) {
-			observed(l, ledger.Holder{Service: key("a")}, ledger.Holder{Service: key("b")})
+		{name: "a reservation", fill: func(l *allocations.Ledger) { observed(l) }, claim: claim(at), want: facts{pool: "p"}},
+		{name: "one that the ledger does not know yet", fill: func(*allocations.Ledger) {}, claim: claim(at, "a"), want: facts{pool: "p"}},
+		{name: "one outside of the pools", fill: func(*allocations.Ledger) {}, claim: claim("192.0.2.1")},
+		{name: "one that is kept", fill: func(l *allocations.Ledger) { observed(l, allocations.Holder{Service: key("a"), Kept: true}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a"), kept: keys("a")}},
+		{name: "one that is taken up", fill: func(l *allocations.Ledger) { observed(l, allocations.Holder{Service: key("a")}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a")}},
+		{name: "one of whose holders one cannot have it", fill: func(l *allocations.Ledger) {
+			observed(l, allocations.Holder{Service: key("a")}, allocations.Holder{Service: key("b")})
 		},
 			claim: claim(at, "a", "b"), want: facts{pool: "p", holders: keys("a"), refused: keys("b")}},
-		{name: "what else the holders have does not count", fill: func(l *ledger.Ledger) {
-			observed(l, ledger.Holder{Service: key("a")})
+		{name: "what else the holders have does not count", fill: func(l *allocations.Ledger) {
+			observed(l, allocations.Holder{Service: key("a")})
 			two := netip.MustParseAddr("10.0.0.2")
-			l.Observe(ledger.Claimed{}, ledger.Claimed{Address: two, Holders: []ledger.Holder{{Service: key("c")}, {Service: key("a")}}})
-			l.Observe(ledger.Claimed{}, ledger.Claimed{Address: netip.MustParseAddr("10.0.0.3"), Holders: []ledger.Holder{{Service: key("a"), Kept: true}}})
+			l.Observe(allocations.Claimed{}, allocations.Claimed{Address: two, Holders: []allocations.Holder{{Service: key("c")}, {Service: key("a")}}})
+			l.Observe(allocations.Claimed{}, allocations.Claimed{Address: netip.MustParseAddr("10.0.0.3"), Holders: []allocations.Holder{{Service: key("a"), Kept: true}}})
 		}, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a")}},
-		{name: "one whose name is not its address", fill: func(*ledger.Ledger) {}, claim: &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "x"}, Spec: v1beta1.IPAddressClaimSpec{Address: at}}},
+		{name: "one whose name is not its address", fill: func(*allocations.Ledger) {}, claim: &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "x"}, Spec: v1beta1.IPAddressClaimSpec{Address: at}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := ledger.New()
+			l := allocations.New()
 			pools := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/30"))}}}
 			ipam.Resolve(pools, nil)
 			l.Load(pools, nil)
@@ -143,8 +143,8 @@ func TestAClaimTellsThatNoPoolGivesItsAddress(t *testing.T) {
 		ipam.Resolve(list, nil)
 		return list
 	}
-	l := ledger.New()
-	l.Load(pools("10.0.0.0/30"), []ledger.Claimed{{Address: netip.MustParseAddr(at), Pool: "p", Holders: []ledger.Holder{{Service: key("a")}}}})
+	l := allocations.New()
+	l.Load(pools("10.0.0.0/30"), []allocations.Claimed{{Address: netip.MustParseAddr(at), Pool: "p", Holders: []allocations.Holder{{Service: key("a")}}}})
 	r := &Reconciler{Ledger: l}
 	c := claim(at, "a")
 	c.Labels = map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByController}

@@ -10,13 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // book has the pool p, with hosts on addresses of it.
-func book(hosts map[string]bool) *ledger.Ledger {
+func book(hosts map[string]bool) *allocations.Ledger {
 	var taken []ipam.Taken
 	for address, inUse := range hosts {
 		a := netip.MustParseAddr(address)
@@ -24,7 +24,7 @@ func book(hosts map[string]bool) *ledger.Ledger {
 	}
 	pools := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/28"))}}}
 	ipam.Resolve(pools, taken)
-	l := ledger.New()
+	l := allocations.New()
 	l.Load(pools, nil)
 	return l
 }

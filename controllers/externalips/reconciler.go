@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/controllers/servicecondition"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
@@ -38,7 +38,7 @@ type Reconciler struct {
 	client client.Client
 	reader client.Reader // of the API server
 	events events.EventRecorder
-	ledger *ledger.Ledger
+	ledger *allocations.Ledger
 	load   func(context.Context) error
 	others *index
 	pace   pace // Reconcile runs once at a time
@@ -52,7 +52,7 @@ type Reconciler struct {
 
 // New returns a Reconciler that reads Services of type LoadBalancer from the cache of c, and
 // others past it, asks the ledger, which load fills, about addresses, and records events.
-func New(c client.Client, reader client.Reader, recorder events.EventRecorder, book *ledger.Ledger, load func(context.Context) error) *Reconciler {
+func New(c client.Client, reader client.Reader, recorder events.EventRecorder, book *allocations.Ledger, load func(context.Context) error) *Reconciler {
 	return &Reconciler{client: c, reader: reader, events: recorder, ledger: book, load: load, others: newIndex(maxAddresses), now: time.Now,
 		conditions: &servicecondition.Writer{Client: c, Type: v1beta1.ServiceExternalIPConflict}}
 }

@@ -7,14 +7,14 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // surroundings are what decides whether advertisements mean something.
 type surroundings struct {
-	pools []advertise.Pool
-	nodes []advertise.Node
+	pools []eligibility.Pool
+	nodes []eligibility.Node
 	// links that the speakers which run can announce on.
 	links map[lb.NodeName]links
 }
@@ -29,19 +29,19 @@ type links struct {
 }
 
 // decide says how an advertisement is that means something by itself.
-func (s *surroundings) decide(ad *advertise.Advertisement) validity.Verdict {
+func (s *surroundings) decide(ad *eligibility.Advertisement) validity.Verdict {
 	if v := scope.Judge(&ad.Scope, s.pools, s.nodes); v.Reason != "" {
 		return v
 	}
 	if missing, asked := s.missing(ad); len(missing) > 0 {
 		return validity.Verdict{Reason: v1beta1.ReasonUnknownInterface, Message: fmt.Sprintf(
 			"%s, on which no node can announce that the advertisement selects (%s): correct the name, or look whether the interface is up; on others the advertisement is in effect",
-			advertise.Named("spec.interfaces names", missing), advertise.Named("asked:", asked))}
+			eligibility.Named("spec.interfaces names", missing), eligibility.Named("asked:", asked))}
 	}
 	if pool, asked := s.withoutSubnet(ad); len(asked) > 0 {
 		return validity.Verdict{Reason: v1beta1.ReasonNoSubnet, Message: fmt.Sprintf(
 			"spec.requireSubnet is set, and no interface of the nodes that the advertisement selects is in a subnet of the pool %q (%s): its addresses are not announced by the advertisement: give the nodes an address of the subnet, or set requireSubnet: false; for other pools the advertisement is in effect",
-			pool, advertise.Named("asked:", asked))}
+			pool, eligibility.Named("asked:", asked))}
 	}
 	return validity.Verdict{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
 }
@@ -50,7 +50,7 @@ func (s *surroundings) decide(ad *advertise.Advertisement) validity.Verdict {
 // addresses no selected node has one, and these nodes; no nodes: there is no such pool. An
 // advertisement that selects no pools is about all, of which some may be for routers only:
 // one that it can announce is enough.
-func (s *surroundings) withoutSubnet(ad *advertise.Advertisement) (lb.PoolName, []lb.NodeName) {
+func (s *surroundings) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
 	if !ad.RequireSubnet {
 		return "", nil
 	}
@@ -81,7 +81,7 @@ func (s *surroundings) withoutSubnet(ad *advertise.Advertisement) (lb.PoolName, 
 
 // missing returns which of the interfaces that are named no node has that the advertisement
 // selects, as far as their speakers report, and these nodes.
-func (s *surroundings) missing(ad *advertise.Advertisement) (names []string, asked []lb.NodeName) {
+func (s *surroundings) missing(ad *eligibility.Advertisement) (names []string, asked []lb.NodeName) {
 	if asked = s.asked(ad); len(asked) == 0 {
 		return nil, nil
 	}
@@ -95,7 +95,7 @@ func (s *surroundings) missing(ad *advertise.Advertisement) (names []string, ask
 
 // asked returns the nodes that the advertisement selects and that report all their
 // interfaces; none if one of them has more than it can list.
-func (s *surroundings) asked(ad *advertise.Advertisement) (asked []lb.NodeName) {
+func (s *surroundings) asked(ad *eligibility.Advertisement) (asked []lb.NodeName) {
 	for _, n := range s.nodes {
 		known, reports := s.links[n.Name]
 		switch {

@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -20,40 +20,40 @@ func TestDecide(t *testing.T) {
 		}
 		return l
 	}
-	node := func(name lb.NodeName, rack string) advertise.Node {
-		return advertise.Node{Name: name, Labels: map[string]string{"rack": rack}}
+	node := func(name lb.NodeName, rack string) eligibility.Node {
+		return eligibility.Node{Name: name, Labels: map[string]string{"rack": rack}}
 	}
 	excluded := node("n3", "1")
 	excluded.Excluded = "has a label"
 	around := surroundings{
-		pools: []advertise.Pool{{Name: "a"}, listing("near", "192.168.1.0/28"), listing("far", "192.168.77.0/28")},
-		nodes: []advertise.Node{node("n2", "2"), node("n1", "1"), excluded, node("n4", "4"), node("n5", "5")},
+		pools: []eligibility.Pool{{Name: "a"}, listing("near", "192.168.1.0/28"), listing("far", "192.168.77.0/28")},
+		nodes: []eligibility.Node{node("n2", "2"), node("n1", "1"), excluded, node("n4", "4"), node("n5", "5")},
 		links: map[lb.NodeName]links{"n1": on("eth0", "bond0"), "n2": on("eth0", "ens3"), "n3": on("eth3"), "n5": {names: map[string]bool{"eth0": true}, more: true}},
 	}
-	inRack := func(racks ...string) []advertise.Selector {
-		var list []advertise.Selector
+	inRack := func(racks ...string) []eligibility.Selector {
+		var list []eligibility.Selector
 		for _, rack := range racks {
 			list = append(list, func(labels map[string]string) bool { return labels["rack"] == rack })
 		}
 		return list
 	}
-	asked := func(nodes []advertise.Selector, names ...string) advertise.Advertisement {
-		return advertise.Advertisement{Scope: advertise.Scope{Name: "x", NodeSelectors: nodes}, Interfaces: names}
+	asked := func(nodes []eligibility.Selector, names ...string) eligibility.Advertisement {
+		return eligibility.Advertisement{Scope: eligibility.Scope{Name: "x", NodeSelectors: nodes}, Interfaces: names}
 	}
-	inSubnet := func(nodes []advertise.Selector, pools ...lb.PoolName) advertise.Advertisement {
-		return advertise.Advertisement{Scope: advertise.Scope{Name: "x", NodeSelectors: nodes, Pools: pools}, RequireSubnet: true}
+	inSubnet := func(nodes []eligibility.Selector, pools ...lb.PoolName) eligibility.Advertisement {
+		return eligibility.Advertisement{Scope: eligibility.Scope{Name: "x", NodeSelectors: nodes, Pools: pools}, RequireSubnet: true}
 	}
 	n1 := around.links["n1"]
 	n1.subnets = []lb.Range{lb.RangeOf(netip.MustParsePrefix("192.168.1.0/24"))}
 	around.links["n1"] = n1
 	for _, tt := range []struct {
 		name   string
-		ad     advertise.Advertisement
+		ad     eligibility.Advertisement
 		reason string
 		part   string
 	}{
 		{"one about everything", asked(nil), v1beta1.ReasonAdvertisementValid, "in effect"},
-		{"a pool that is not there", advertise.Advertisement{Scope: advertise.Scope{Pools: []lb.PoolName{"nope"}}}, v1beta1.ReasonUnknownPool, `"nope", which does not exist`},
+		{"a pool that is not there", eligibility.Advertisement{Scope: eligibility.Scope{Pools: []lb.PoolName{"nope"}}}, v1beta1.ReasonUnknownPool, `"nope", which does not exist`},
 		{"each interface is on some node", asked(inRack("1", "2"), "bond0", "ens3"), v1beta1.ReasonAdvertisementValid, ""},
 		{"one is on none", asked(inRack("1", "2"), "eth0", "eth7"), v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth7", on which no node can announce that the advertisement selects (asked: n1 and n2)`},
 		{"one is on other nodes only", asked(inRack("1"), "ens3"), v1beta1.ReasonUnknownInterface, `"ens3"`},
@@ -77,8 +77,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func listing(name lb.PoolName, prefix string) advertise.Pool {
-	return advertise.Pool{Name: name, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix(prefix))}}
+func listing(name lb.PoolName, prefix string) eligibility.Pool {
+	return eligibility.Pool{Name: name, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix(prefix))}}
 }
 
 func TestWhichChangesOfSpeakersAreLookedAt(t *testing.T) {

@@ -9,13 +9,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // Metrics is safe for concurrent use; nil counts nothing. Make it with New.
 type Metrics struct {
-	ledger     *ledger.Ledger
+	ledger     *allocations.Ledger
 	now        func() time.Time
 	allocation prometheus.Histogram
 	conflicts  prometheus.Counter
@@ -30,7 +30,7 @@ type Metrics struct {
 }
 
 // New returns metrics about a ledger. Register them where they are served.
-func New(l *ledger.Ledger) *Metrics {
+func New(l *allocations.Ledger) *Metrics {
 	return &Metrics{
 		ledger: l, now: time.Now, arrived: map[lb.ServiceKey]time.Time{}, refused: map[lb.ServiceKey]bool{},
 		allocation: prometheus.NewHistogram(prometheus.HistogramOpts{

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -53,7 +53,7 @@ func values(t *testing.T, m *Metrics) (lines []string) {
 }
 
 func TestServicesThatAreNotAnnouncedAreCountedByTheReason(t *testing.T) {
-	m := New(ledger.New())
+	m := New(allocations.New())
 	m.Announcements(func() map[string]int { return map[string]int{"NoNode": 2, "NoEndpoints": 1} })
 	var got []string
 	for _, line := range values(t, m) {
@@ -68,13 +68,13 @@ func TestServicesThatAreNotAnnouncedAreCountedByTheReason(t *testing.T) {
 }
 
 func TestEverythingIsCounted(t *testing.T) {
-	l := ledger.New()
+	l := allocations.New()
 	pools := []ipam.Pool{
 		{Name: "both", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/31")), lb.RangeOf(netip.MustParsePrefix("2001:db8::/64"))}},
 		{Name: "shrunk", Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.1.0/31"))}},
 	}
 	ipam.Resolve(pools, nil)
-	l.Load(pools, []ledger.Claimed{{Address: netip.MustParseAddr("10.0.1.7"), Pool: "shrunk", Holders: []ledger.Holder{{Service: key("old")}}}})
+	l.Load(pools, []allocations.Claimed{{Address: netip.MustParseAddr("10.0.1.7"), Pool: "shrunk", Holders: []allocations.Holder{{Service: key("old")}}}})
 	for _, name := range []string{"old", "a", "b", "c", "d"} {
 		l.Assign(ipam.Request{Service: key(name), Families: []lb.Family{lb.IPv4}})
 	}
@@ -145,7 +145,7 @@ func TestAllocationIsTimedOfThoseThatDidNotWait(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := New(ledger.New())
+			m := New(allocations.New())
 			after(m, 0)
 			tt.story(m)
 			want := []string{`lbstack_address_conflicts_total{} 0`, `lbstack_allocation_seconds{} ` + tt.want}
@@ -169,7 +169,7 @@ func TestNilCountsNothing(t *testing.T) {
 }
 
 func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
-	m := New(ledger.New())
+	m := New(allocations.New())
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {

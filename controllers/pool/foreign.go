@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
@@ -127,7 +127,7 @@ func remembered(pools []v1beta1.IPAddressPool) map[netip.Addr]foreign {
 // before, and others as long as the pool may lose addresses. What more there are is reported
 // only.
 func bound(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddressPool, losses ipam.Losses, at time.Time) {
-	parsed := make([]advertise.Pool, 0, len(pools))
+	parsed := make([]eligibility.Pool, 0, len(pools))
 	for i := range pools {
 		parsed = append(parsed, apiconv.AdvertisedPool(&pools[i]))
 	}
@@ -140,7 +140,7 @@ func bound(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddressPool, 
 		case known && !was.reportedOnly && (!was.InUse || !was.until.IsZero()):
 			continue
 		}
-		i := slices.IndexFunc(parsed, func(p advertise.Pool) bool { return lists(p, address) })
+		i := slices.IndexFunc(parsed, func(p eligibility.Pool) bool { return lists(p, address) })
 		if i < 0 {
 			continue
 		}
@@ -149,7 +149,7 @@ func bound(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddressPool, 
 	}
 }
 
-func lists(p advertise.Pool, address netip.Addr) bool {
+func lists(p eligibility.Pool, address netip.Addr) bool {
 	return contains(p.Listed, address) && !contains(p.Excluded, address)
 }
 

@@ -27,7 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
@@ -55,7 +55,7 @@ type Reconciler struct {
 	// Events tells what changed, on the pool.
 	Events events.EventRecorder
 	// Ledger gets the pools, once it is loaded.
-	Ledger *ledger.Ledger
+	Ledger *allocations.Ledger
 	// Load fills the ledger before anything looks at it; it does so once.
 	Load func(context.Context) error
 	// Metrics counts; nil counts nothing.

@@ -10,16 +10,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // network is what decides whether hosts of the local network can reach the addresses of pools.
 type network struct {
-	layer2 []advertise.Advertisement
-	bgp    []advertise.Scope // of those BGPAdvertisements for which there is a BGPPeer
-	nodes  []networkNode     // those that exist and whose speakers run
+	layer2 []eligibility.Advertisement
+	bgp    []eligibility.Scope // of those BGPAdvertisements for which there is a BGPPeer
+	nodes  []networkNode       // those that exist and whose speakers run
 }
 
 // networkNode is a node with the subnets of the interfaces that it can announce on.
@@ -87,8 +87,8 @@ func hasPeer(ad *v1beta1.BGPAdvertisement, peers []v1beta1.BGPPeer) bool {
 // unreached returns the families of a pool's addresses that an L2Advertisement announces, and
 // in whose subnets no node is that it selects. What a BGPAdvertisement with a peer is about too is
 // reached through routers; of nodes that have reported no subnet nothing is known.
-func (n *network) unreached(p *advertise.Pool) (families []lb.Family) {
-	if slices.ContainsFunc(n.bgp, func(s advertise.Scope) bool { return s.CoversPool(p.Name, p) }) {
+func (n *network) unreached(p *eligibility.Pool) (families []lb.Family) {
+	if slices.ContainsFunc(n.bgp, func(s eligibility.Scope) bool { return s.CoversPool(p.Name, p) }) {
 		return nil
 	}
 	var subnets []lb.Range

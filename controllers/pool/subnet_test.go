@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -25,11 +25,11 @@ func TestNetwork_Unreached(t *testing.T) {
 	}
 	full := node("a", "192.168.1.0/24")
 	full.more = true
-	l2 := func(pools ...lb.PoolName) []advertise.Advertisement {
-		return []advertise.Advertisement{{Scope: advertise.Scope{Pools: pools}}}
+	l2 := func(pools ...lb.PoolName) []eligibility.Advertisement {
+		return []eligibility.Advertisement{{Scope: eligibility.Scope{Pools: pools}}}
 	}
-	rack := func(label string) []advertise.Advertisement {
-		return []advertise.Advertisement{{Scope: advertise.Scope{NodeSelectors: []advertise.Selector{func(l map[string]string) bool { return l["rack"] == label }}}}}
+	rack := func(label string) []eligibility.Advertisement {
+		return []eligibility.Advertisement{{Scope: eligibility.Scope{NodeSelectors: []eligibility.Selector{func(l map[string]string) bool { return l["rack"] == label }}}}}
 	}
 	v4 := []lb.Family{lb.IPv4}
 	for name, tt := range map[string]struct {
@@ -44,13 +44,13 @@ func TestNetwork_Unreached(t *testing.T) {
 		"some of the addresses":                       {ranges("192.168.0.0/16"), network{layer2: l2(), nodes: []networkNode{node("a", "192.168.1.0/24")}}, nil},
 		"node that has one is not selected":           {ranges("192.168.1.240/28"), network{layer2: rack("b"), nodes: []networkNode{node("a", "192.168.1.0/24"), node("b", "10.0.0.0/8")}}, v4},
 		"no L2Advertisement is about the pool":        {ranges("192.168.77.0/28"), network{layer2: l2("other"), nodes: []networkNode{node("a", "192.168.1.0/24")}}, nil},
-		"BGPAdvertisement is about it":                {ranges("192.168.77.0/28"), network{layer2: l2(), bgp: []advertise.Scope{{}}, nodes: []networkNode{node("a", "192.168.1.0/24")}}, nil},
-		"BGPAdvertisement is about another pool":      {ranges("192.168.77.0/28"), network{layer2: l2(), bgp: []advertise.Scope{{Pools: []lb.PoolName{"other"}}}, nodes: []networkNode{node("a", "192.168.1.0/24")}}, v4},
+		"BGPAdvertisement is about it":                {ranges("192.168.77.0/28"), network{layer2: l2(), bgp: []eligibility.Scope{{}}, nodes: []networkNode{node("a", "192.168.1.0/24")}}, nil},
+		"BGPAdvertisement is about another pool":      {ranges("192.168.77.0/28"), network{layer2: l2(), bgp: []eligibility.Scope{{Pools: []lb.PoolName{"other"}}}, nodes: []networkNode{node("a", "192.168.1.0/24")}}, v4},
 		"no node has reported a subnet":               {ranges("192.168.77.0/28"), network{layer2: l2(), nodes: []networkNode{node("a")}}, nil},
 		"no node has reported":                        {ranges("192.168.77.0/28"), network{layer2: l2()}, nil},
 		"node has more interfaces than can be listed": {ranges("192.168.77.0/28"), network{layer2: l2(), nodes: []networkNode{full}}, nil},
 	} {
-		got := tt.network.unreached(&advertise.Pool{Name: "pool", Listed: tt.listed})
+		got := tt.network.unreached(&eligibility.Pool{Name: "pool", Listed: tt.listed})
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s: unreached (-want +got):\n%s", name, diff)
 		}

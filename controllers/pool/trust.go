@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
@@ -64,13 +64,13 @@ func trusted(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddres
 	for i := range nodes.Items {
 		labels[lb.NodeName(nodes.Items[i].Name)] = nodes.Items[i].Labels
 	}
-	var ads []advertise.Advertisement
+	var ads []eligibility.Advertisement
 	for i := range objects.Items {
 		if ad, err := apiconv.ParseAdvertisement(&objects.Items[i]); err == nil {
 			ads = append(ads, ad)
 		}
 	}
-	parsed := map[lb.PoolName]*advertise.Pool{}
+	parsed := map[lb.PoolName]*eligibility.Pool{}
 	for i := range pools {
 		p := apiconv.AdvertisedPool(&pools[i])
 		parsed[p.Name] = &p
@@ -96,7 +96,7 @@ func trusted(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddres
 		Exists:  func(node lb.NodeName) bool { _, ok := labels[node]; return ok },
 		MayAnnounce: func(node lb.NodeName, address netip.Addr) bool {
 			pool, known := from[address]
-			return known && slices.ContainsFunc(ads, func(ad advertise.Advertisement) bool {
+			return known && slices.ContainsFunc(ads, func(ad eligibility.Advertisement) bool {
 				return ad.CoversPool(pool, parsed[pool]) && ad.CoversNode(labels[node])
 			})
 		},

@@ -16,26 +16,26 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/validity"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
 // Judge says whether the pools exist that an advertisement names, and whether its
 // selectors select any pool and any node. The verdict has no reason if so.
-func Judge(s *advertise.Scope, pools []advertise.Pool, nodes []advertise.Node) validity.Verdict {
+func Judge(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibility.Node) validity.Verdict {
 	var unknown []string
 	for _, name := range s.Pools {
-		if !slices.ContainsFunc(pools, func(p advertise.Pool) bool { return p.Name == name }) {
+		if !slices.ContainsFunc(pools, func(p eligibility.Pool) bool { return p.Name == name }) {
 			unknown = append(unknown, string(name))
 		}
 	}
 	if len(unknown) > 0 {
 		return validity.Verdict{Reason: v1beta1.ReasonUnknownPool, Message: Missing("spec.ipAddressPools", "IPAddressPool", unknown)}
 	}
-	if len(s.PoolSelectors) > 0 && !slices.ContainsFunc(pools, func(p advertise.Pool) bool { return s.SelectsPool(p.Labels) }) {
+	if len(s.PoolSelectors) > 0 && !slices.ContainsFunc(pools, func(p eligibility.Pool) bool { return s.SelectsPool(p.Labels) }) {
 		return validity.Verdict{Reason: v1beta1.ReasonNoPool, Message: none("spec.ipAddressPoolSelectors", len(pools), "pool")}
 	}
-	if len(s.NodeSelectors) > 0 && !slices.ContainsFunc(nodes, func(n advertise.Node) bool { return s.CoversNode(n.Labels) }) {
+	if len(s.NodeSelectors) > 0 && !slices.ContainsFunc(nodes, func(n eligibility.Node) bool { return s.CoversNode(n.Labels) }) {
 		return NoNodes(len(nodes))
 	}
 	return validity.Verdict{}
@@ -62,7 +62,7 @@ func Missing(field, kind string, names []string) string {
 	if len(names) == 1 {
 		return fmt.Sprintf("%s names the %s %s, which does not exist: create it, or take it out; for others the advertisement is in effect", field, kind, quoted[0])
 	}
-	return fmt.Sprintf("%s names %s, which do not exist: create them, or take them out; for others the advertisement is in effect", field, advertise.Named("the "+kind+"s", quoted))
+	return fmt.Sprintf("%s names %s, which do not exist: create them, or take them out; for others the advertisement is in effect", field, eligibility.Named("the "+kind+"s", quoted))
 }
 
 // Policy reads what the LoadBalancerStack says of nodes.
@@ -79,7 +79,7 @@ func Policy(ctx context.Context, reader client.Reader) (apiconv.DrainPolicy, err
 }
 
 // Nodes reads the nodes of the cluster, in any order.
-func Nodes(ctx context.Context, reader client.Reader) ([]advertise.Node, error) {
+func Nodes(ctx context.Context, reader client.Reader) ([]eligibility.Node, error) {
 	policy, err := Policy(ctx, reader)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func Nodes(ctx context.Context, reader client.Reader) ([]advertise.Node, error) 
 	if err := reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the nodes: %w", err)
 	}
-	nodes := make([]advertise.Node, 0, len(list.Items))
+	nodes := make([]eligibility.Node, 0, len(list.Items))
 	for i := range list.Items {
 		nodes = append(nodes, apiconv.ParseNode(&list.Items[i], policy))
 	}

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -31,7 +31,7 @@ type Adopter struct {
 	// Pools reads the pools, and what they may not give.
 	Pools func(context.Context, client.Reader) ([]ipam.Pool, error)
 	// Ledger to fill.
-	Ledger *ledger.Ledger
+	Ledger *allocations.Ledger
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
 
@@ -105,7 +105,7 @@ const maxReads = 10
 
 // fill reads the cluster into the ledger. What the ledger was told of a claim while the
 // cluster was read would be lost, such as that it is gone: then it is read again.
-func (a *Adopter) fill(ctx context.Context) (f found, claimed []ledger.Claimed, err error) {
+func (a *Adopter) fill(ctx context.Context) (f found, claimed []allocations.Claimed, err error) {
 	for range maxReads {
 		changes := a.changes.Load()
 		if f, err = a.gather(ctx); err != nil {

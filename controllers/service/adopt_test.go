@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -41,7 +41,7 @@ func (l *lists) List(_ context.Context, list client.ObjectList, _ ...client.List
 // adopter returns one whose cluster has these pools.
 func adopter(l *lists, class string, pools []ipam.Pool) *Adopter {
 	return &Adopter{
-		Reader: l, Ledger: ledger.New(), Class: class,
+		Reader: l, Ledger: allocations.New(), Class: class,
 		Pools: func(context.Context, client.Reader) ([]ipam.Pool, error) { return pools, nil },
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/ipam"
@@ -185,18 +185,18 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 
 // claimedBy is what a claim says. One whose name is not its address says nothing:
 // that is an error. A holder whose ports mean nothing shares with nobody.
-func claimedBy(claim *v1beta1.IPAddressClaim) (ledger.Claimed, error) {
+func claimedBy(claim *v1beta1.IPAddressClaim) (allocations.Claimed, error) {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {
-		return ledger.Claimed{}, err
+		return allocations.Claimed{}, err
 	}
-	c := ledger.Claimed{Address: address, Pool: lb.PoolName(claim.Spec.Pool)}
+	c := allocations.Claimed{Address: address, Pool: lb.PoolName(claim.Spec.Pool)}
 	for _, h := range claim.Spec.Holders {
 		terms, err := apiconv.HolderTerms(claim, h)
 		if err != nil {
 			terms = lb.Sharing{}
 		}
-		c.Holders = append(c.Holders, ledger.Holder{Service: apiconv.HolderKey(h), Terms: terms, Kept: h.UID == ""})
+		c.Holders = append(c.Holders, allocations.Holder{Service: apiconv.HolderKey(h), Terms: terms, Kept: h.UID == ""})
 	}
 	return c, nil
 }

@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -40,8 +40,8 @@ func TestClaimFor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			l := ledger.New()
-			l.Load(nil, []ledger.Claimed{c})
+			l := allocations.New()
+			l.Load(nil, []allocations.Claimed{c})
 			if diff := cmp.Diff([]ipam.Holding{h}, has(l, web), byAddr); diff != "" {
 				t.Errorf("what a restart reads from the claim (-want +got):\n%s", diff)
 			}
@@ -108,16 +108,16 @@ func TestClaimedBy(t *testing.T) {
 	tests := []struct {
 		name  string
 		claim *v1beta1.IPAddressClaim
-		want  ledger.Claimed
+		want  allocations.Claimed
 		fail  bool
 	}{
-		{name: "a reservation", claim: claim("10.0.0.1", "10.0.0.1"), want: ledger.Claimed{Address: addr("10.0.0.1"), Pool: "auto"}},
+		{name: "a reservation", claim: claim("10.0.0.1", "10.0.0.1"), want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto"}},
 		{name: "an address that is kept for a Service, which has no UID", claim: claim("10.0.0.1", "10.0.0.1", web),
-			want: ledger.Claimed{Address: addr("10.0.0.1"), Pool: "auto", Holders: []ledger.Holder{{Service: web, Kept: true}}}},
+			want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{{Service: web, Kept: true}}}},
 		{name: "an address that a Service has", claim: taken(claim("2001-0db8-0000-0000-0000-0000-0000-0001", "2001:db8::1", web)),
-			want: ledger.Claimed{Address: addr("2001:db8::1"), Pool: "auto", Holders: []ledger.Holder{{Service: web}}}},
+			want: allocations.Claimed{Address: addr("2001:db8::1"), Pool: "auto", Holders: []allocations.Holder{{Service: web}}}},
 		{name: "an address that two share; one whose ports mean nothing shares with nobody", claim: shared,
-			want: ledger.Claimed{Address: addr("10.0.0.1"), Pool: "auto", Holders: []ledger.Holder{
+			want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{
 				{Service: web, Terms: lb.Sharing{Key: "k", Traffic: "app=web", Ports: []lb.Port{{Protocol: "TCP", Number: 80}, {Protocol: "TCP", Number: 443}}}},
 				{Service: other},
 			}}},

@@ -9,14 +9,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
 // decision is what should be true of a Service.
 type decision struct {
-	ledger.Outcome
+	allocations.Outcome
 	// leave are addresses in the Service's status that it does not hold and that
 	// are nobody else's either: without anything to put in their place they are
 	// not for lbstack to remove.
@@ -47,7 +47,7 @@ type decision struct {
 // decide meets the request of a Service, or says why not. What the Service has
 // is never dropped for a request that cannot be met; of a family of which a Service
 // holds nothing it gets what its status shows, if that can be given.
-func decide(l *ledger.Ledger, svc *corev1.Service, namespaceLabels map[string]string) decision {
+func decide(l *allocations.Ledger, svc *corev1.Service, namespaceLabels map[string]string) decision {
 	req, err := apiconv.ParseRequest(svc, namespaceLabels)
 	if err != nil {
 		refusal := &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()}
@@ -57,7 +57,7 @@ func decide(l *ledger.Ledger, svc *corev1.Service, namespaceLabels map[string]st
 }
 
 // shown sorts what the status shows and the Service does not hold.
-func (d decision) shown(l *ledger.Ledger, svc *corev1.Service) decision {
+func (d decision) shown(l *allocations.Ledger, svc *corev1.Service) decision {
 	key := apiconv.KeyOf(svc)
 	for _, address := range apiconv.StatusAddresses(svc) {
 		holders, taken := l.Holders(address)
@@ -82,7 +82,7 @@ func (d decision) shown(l *ledger.Ledger, svc *corev1.Service) decision {
 // afterOthers takes out of a decision what another Service may still show: it is
 // taken up when that has written its own status. To wait for that without writing
 // one's own would be for ever if two swap their addresses.
-func (d decision) afterOthers(l *ledger.Ledger, svc *corev1.Service) decision {
+func (d decision) afterOthers(l *allocations.Ledger, svc *corev1.Service) decision {
 	shows := apiconv.StatusAddresses(svc)
 	var mine []ipam.Holding
 	for _, h := range d.Keep {

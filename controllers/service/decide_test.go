@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -108,7 +108,7 @@ func TestLabelsOfServiceAndNamespaceDecideWhichPoolIsForIt(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := ledger.New()
+			l := allocations.New()
 			l.Load(pools[:1], nil)
 			d := decide(l, svc, tt.of)
 			var got ipam.Reason
@@ -181,9 +181,9 @@ func TestWhatAServiceShowsWithoutHoldingIt(t *testing.T) {
 // or else it could use a port of another one.
 func TestAServiceIsHeldToItsTermsThoughItsRequestMeansNothing(t *testing.T) {
 	terms := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "TCP", Number: 80}}}
-	l := ledger.New()
+	l := allocations.New()
 	tls := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "TCP", Number: 443}}}
-	l.Load(pools3(), []ledger.Claimed{{Address: addr("10.0.0.1"), Pool: "auto", Holders: []ledger.Holder{{Service: web, Terms: terms}, {Service: other, Terms: tls}}}})
+	l.Load(pools3(), []allocations.Claimed{{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{{Service: web, Terms: terms}, {Service: other, Terms: tls}}}})
 	svc := shows(service(addressKey, "x", v1beta1.AnnotationAllowSharedIP, "k"), "10.0.0.1")
 	svc.Spec.Ports = []corev1.ServicePort{{Port: 80}}
 	if d := decide(l, svc, nil); len(d.Keep) != 1 || len(d.Lost) != 0 {

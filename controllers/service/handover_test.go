@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -101,7 +101,7 @@ func TestTwoServicesThatSwapTheirAddressesBothGetThere(t *testing.T) {
 // A Service that was moved here from another load balancer waits, and shows what it
 // had there: when a pool comes that has this address, it is the one that it gets.
 func TestAServiceThatWaitsGetsTheAddressThatItShowsWhenAPoolComesThatHasIt(t *testing.T) {
-	l := ledger.New()
+	l := allocations.New()
 	svc := shows(service(), "10.0.1.2")
 	if d := decide(l, svc, nil); d.Refusal == nil {
 		t.Fatalf("without pools: got %v, want a refusal", d.Keep)

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -41,28 +41,28 @@ func pools3() []ipam.Pool {
 }
 
 // said is what the claim of a holding says; that of nobody reserves the address.
-func said(h ipam.Holding) ledger.Claimed {
-	c := ledger.Claimed{Address: h.Address, Pool: h.Pool}
+func said(h ipam.Holding) allocations.Claimed {
+	c := allocations.Claimed{Address: h.Address, Pool: h.Pool}
 	if h.Service != (lb.ServiceKey{}) {
-		c.Holders = []ledger.Holder{{Service: h.Service}}
+		c.Holders = []allocations.Holder{{Service: h.Service}}
 	}
 	return c
 }
 
 // filled returns a ledger with these pools.
-func filled(t *testing.T, held ...ipam.Holding) *ledger.Ledger {
+func filled(t *testing.T, held ...ipam.Holding) *allocations.Ledger {
 	t.Helper()
-	var claims []ledger.Claimed
+	var claims []allocations.Claimed
 	for _, h := range held {
 		claims = append(claims, said(h))
 	}
-	l := ledger.New()
+	l := allocations.New()
 	l.Load(pools3(), claims)
 	return l
 }
 
 // has returns what a Service has taken up.
-func has(l *ledger.Ledger, service lb.ServiceKey) []ipam.Holding {
+func has(l *allocations.Ledger, service lb.ServiceKey) []ipam.Holding {
 	held, _ := l.HeldBy(service)
 	return held
 }
@@ -107,7 +107,7 @@ func shows(svc *corev1.Service, addresses ...string) *corev1.Service {
 
 // kept is a decision by which a Service has these.
 func kept(holdings ...ipam.Holding) decision {
-	return decision{Outcome: ledger.Outcome{Decision: ipam.Decision{Keep: holdings}}}
+	return decision{Outcome: allocations.Outcome{Decision: ipam.Decision{Keep: holdings}}}
 }
 
 // refused is one by which it is refused something, and has these.

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -92,7 +92,7 @@ func (s clusterStatus) Patch(_ context.Context, object client.Object, _ client.P
 // on returns a reconciler whose ledger has read the claims of the cluster.
 func on(t *testing.T, c *cluster) *Reconciler {
 	t.Helper()
-	var claims []ledger.Claimed
+	var claims []allocations.Claimed
 	for _, claim := range c.claims {
 		said, err := claimedBy(claim)
 		if err != nil {
@@ -100,7 +100,7 @@ func on(t *testing.T, c *cluster) *Reconciler {
 		}
 		claims = append(claims, said)
 	}
-	l := ledger.New()
+	l := allocations.New()
 	l.Load(pools3(), claims)
 	return &Reconciler{
 		Client: c, Reader: c, Events: &recorder{}, Ledger: l,
@@ -235,7 +235,7 @@ func TestTheOrderOfWrites(t *testing.T) {
 func TestWhatIsKeptStaysKeptWhileAnotherShowsIt(t *testing.T) {
 	const at = "10.0.0.1"
 	l := filled(t, holding("10.0.0.3", "auto", web))
-	l.Observe(ledger.Claimed{}, ledger.Claimed{Address: addr(at), Pool: "auto", Holders: []ledger.Holder{{Service: web, Kept: true}}})
+	l.Observe(allocations.Claimed{}, allocations.Claimed{Address: addr(at), Pool: "auto", Holders: []allocations.Holder{{Service: web, Kept: true}}})
 	l.Shows(other, []netip.Addr{addr(at)})
 	svc := showing(service(), given("10.0.0.3"))
 	for range 2 {

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
@@ -46,7 +46,7 @@ type Reconciler struct {
 	// Events tells the Service's owner what happened.
 	Events events.EventRecorder
 	// Ledger knows who holds what.
-	Ledger *ledger.Ledger
+	Ledger *allocations.Ledger
 	// Load fills the ledger before anything is decided; it does so once.
 	Load func(context.Context) error
 	// Class of the Services that are served; see apiconv.ServedBy.

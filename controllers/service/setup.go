@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -81,7 +81,7 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 // claims learns of claims that somebody else wrote, changed or deleted, and looks
 // at the Services that a claim names: one that was deleted by hand comes back.
 type claims struct {
-	ledger *ledger.Ledger
+	ledger *allocations.Ledger
 	// changed is called before the ledger learns of a claim.
 	changed func()
 	// cached reads a Service from the cache, nil if it is not there.
@@ -94,7 +94,7 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 func (c claims) Create(_ context.Context, e event.CreateEvent, q queue) {
 	if now, ok := claimed(e.Object); ok {
 		c.changed()
-		c.ledger.Observe(ledger.Claimed{}, now)
+		c.ledger.Observe(allocations.Claimed{}, now)
 	}
 	enqueue(e.Object, q)
 }
@@ -137,10 +137,10 @@ func (c claims) Delete(_ context.Context, e event.DeleteEvent, q queue) {
 func (c claims) Generic(context.Context, event.GenericEvent, queue) {}
 
 // claimed is what a claim says; it is not ok if that is nothing.
-func claimed(object client.Object) (ledger.Claimed, bool) {
+func claimed(object client.Object) (allocations.Claimed, bool) {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
-		return ledger.Claimed{}, false
+		return allocations.Claimed{}, false
 	}
 	c, err := claimedBy(claim)
 	return c, err == nil

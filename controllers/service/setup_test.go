@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -19,7 +19,7 @@ import (
 
 // whoHas tells who has an address, or what happens to a third Service that asks
 // for it.
-func whoHas(l *ledger.Ledger, address string) string {
+func whoHas(l *allocations.Ledger, address string) string {
 	asks := lb.ServiceKey{Namespace: "default", Name: "asks"}
 	for _, key := range []lb.ServiceKey{web, other} {
 		taken, kept := l.HeldBy(key)
@@ -158,7 +158,7 @@ func TestWhoArrivesWithoutAnAddressIsTimed(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := ledger.New()
+			l := allocations.New()
 			r := &Reconciler{Ledger: l, Metrics: metrics.New(l)}
 			if !r.arrivals().Create(event.CreateEvent{Object: tt.svc}) {
 				t.Error("the event: got held back, want it to pass")

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -47,7 +47,7 @@ func TestAPledgeThatOnlyTheCacheRemembersIsNotTakenUp(t *testing.T) {
 	r := on(t, clusterOf())
 	r.Reader, r.Client = api, cached{cluster: api, claim: was}
 	said, _ := claimedBy(was)
-	r.Ledger.Observe(ledger.Claimed{}, said)
+	r.Ledger.Observe(allocations.Claimed{}, said)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
 	t.Log(res, err, api.wrote)
 	if got := apiconv.StatusAddresses(api.svc); slices.Contains(got, addr(at)) {
@@ -73,7 +73,7 @@ func TestAPledgeWhoseClaimIsGoneIsNotTakenUp(t *testing.T) {
 	r := on(t, clusterOf())
 	r.Reader, r.Client = api, cached{cluster: api, claim: was}
 	said, _ := claimedBy(was)
-	r.Ledger.Observe(ledger.Claimed{}, said)
+	r.Ledger.Observe(allocations.Claimed{}, said)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
 	t.Log(res, err, api.wrote)
 	if got := apiconv.StatusAddresses(api.svc); len(got) > 0 {
@@ -94,7 +94,7 @@ func TestThatAServiceHasLetGoIsNotBelievedOfTheCache(t *testing.T) {
 	api := clusterOf(taken(claim(at, at, web)))
 	r := on(t, api)
 	// what the cache has: refused, shows nothing, as before web was given the address
-	empty := ledger.New()
+	empty := allocations.New()
 	empty.Load(pools3(), nil)
 	before := desired(svc, decide(empty, svc, nil))
 	api.svc = shows(before.DeepCopy(), at) // what really is (simplified)
@@ -112,7 +112,7 @@ func TestThatAServiceHasLetGoIsNotBelievedOfTheCache(t *testing.T) {
 }
 
 func TestAsManyShareAnAddressAsGoIntoItsClaim(t *testing.T) {
-	l := ledger.New()
+	l := allocations.New()
 	l.Load(pools3(), nil)
 	n := 0
 	for i := range 257 {
@@ -147,7 +147,7 @@ func TestAPledgeThatIsTakenBackCostsTheServiceNothing(t *testing.T) {
 }
 
 func TestTwoDoNotShowWhatOneShowsWhoseRequestMeansNothing(t *testing.T) {
-	l := ledger.New()
+	l := allocations.New()
 	var woken []string
 	l.Load(nil, nil)
 	o := shows(service(v1beta1.AnnotationLoadBalancerIPs, "bogus"), "10.0.0.0")

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -114,7 +114,7 @@ func TestPodChanged(t *testing.T) {
 // speaker is left that could miss it.
 func TestDecide_SpeakerThatHasEnded(t *testing.T) {
 	states, absent := []v1beta1.SpeakerState{state("a")}, map[lb.NodeName]string{"a": "its container does not run (CrashLoopBackOff)"}
-	list := decideOf(states, []advertise.Node{{Name: "a"}}, absent)
+	list := decideOf(states, []eligibility.Node{{Name: "a"}}, absent)
 	want := metav1.Condition{
 		Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonSpeakerEnded,
 		Message: "the speaker of the node a: its container does not run (CrashLoopBackOff): this status is as it was reported last, and other nodes may announce its addresses: look at the speaker's pod",

@@ -27,8 +27,8 @@ import (
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/controllers/validity"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
 )
@@ -163,7 +163,7 @@ func (r *Reconciler) ask(ctx context.Context, doubts map[lb.NodeName]lb.NodeName
 }
 
 // notReady returns which of the nodes that report, and of the others, are not ready.
-func notReady(all map[lb.NodeName]reports.Report, nodes []advertise.Node) func(lb.NodeName) bool {
+func notReady(all map[lb.NodeName]reports.Report, nodes []eligibility.Node) func(lb.NodeName) bool {
 	down := map[lb.NodeName]bool{}
 	for node := range all {
 		down[node] = true // unless the node exists and is ready

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -35,26 +35,26 @@ func was(reason string) func(*v1beta1.SpeakerStateStatus) {
 
 func stops(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerStopped }
 
-func decideOf(states []v1beta1.SpeakerState, nodes []advertise.Node, absent map[lb.NodeName]string) []conditions {
+func decideOf(states []v1beta1.SpeakerState, nodes []eligibility.Node, absent map[lb.NodeName]string) []conditions {
 	all := reported(states, absent)
 	return decide(states, all, notReady(all, nodes), absent)
 }
 
 func TestDecide(t *testing.T) {
-	nodes := func(names ...string) (list []advertise.Node) {
+	nodes := func(names ...string) (list []eligibility.Node) {
 		for _, name := range names {
-			list = append(list, advertise.Node{Name: lb.NodeName(name)})
+			list = append(list, eligibility.Node{Name: lb.NodeName(name)})
 		}
 		return list
 	}
-	down := func(list []advertise.Node) []advertise.Node {
+	down := func(list []eligibility.Node) []eligibility.Node {
 		list[0].Down = true
 		return list
 	}
 	const ok, stopped, missing, gone = "True Reporting", "False Stopped", "False SpeakerMissing", "False NodeNotReady"
 	for name, tt := range map[string]struct {
 		states []v1beta1.SpeakerState
-		nodes  []advertise.Node
+		nodes  []eligibility.Node
 		want   []string
 	}{
 		"all run":                              {[]v1beta1.SpeakerState{state("a"), state("b")}, nodes("a", "b"), []string{ok, ok}},
@@ -83,7 +83,7 @@ func TestDecide_SpeakerThatIsCutFromALargerGroup(t *testing.T) {
 	since := metav1.NewTime(time.Unix(1000, 0))
 	inMinority := func(s *v1beta1.SpeakerStateStatus) { s.MinoritySince = &since }
 	states := []v1beta1.SpeakerState{state("a", misses("b", "c"), inMinority), state("b", misses("a")), state("c", misses("a"))}
-	nodes := []advertise.Node{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+	nodes := []eligibility.Node{{Name: "a"}, {Name: "b"}, {Name: "c"}}
 	list := decideOf(states, nodes, nil)
 	want := &metav1.Condition{
 		Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonLargerGroup, LastTransitionTime: since,

@@ -11,14 +11,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	counts "github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/controllers/stack"
 	"github.com/lbstack/lbstack/internal/access"
-	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/bfd"
 	"github.com/lbstack/lbstack/speaker/bgp"
 	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/layer2/responder"
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
@@ -32,9 +32,9 @@ type part struct {
 var parts = []part{
 	{"All programs", func(r prometheus.Registerer) { access.NewMetrics(r) }},
 	{"Operator", func(r prometheus.Registerer) { stack.NewDrift(r) }},
-	{"Controller", func(r prometheus.Registerer) { r.MustRegister(counts.New(ledger.New())) }},
-	{"Speaker: ownership of addresses", func(r prometheus.Registerer) { speaker.NewMetrics(r) }},
-	{"Speaker: ARP and NDP", func(r prometheus.Registerer) { layer2.NewMetrics(r) }},
+	{"Controller", func(r prometheus.Registerer) { r.MustRegister(counts.New(allocations.New())) }},
+	{"Speaker: ownership of addresses", func(r prometheus.Registerer) { layer2.NewMetrics(r) }},
+	{"Speaker: ARP and NDP", func(r prometheus.Registerer) { responder.NewMetrics(r) }},
 	{"Speaker: mesh", func(r prometheus.Registerer) {
 		mesh.NewMetrics(r)
 		mesh.RegisterLive(r, func() int { return 1 })

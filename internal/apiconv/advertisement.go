@@ -4,31 +4,31 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // ParseAdvertisement reads an L2Advertisement. The error names the field that
 // means nothing; such an advertisement announces nothing.
-func ParseAdvertisement(object *v1beta1.L2Advertisement) (advertise.Advertisement, *SpecError) {
+func ParseAdvertisement(object *v1beta1.L2Advertisement) (eligibility.Advertisement, *SpecError) {
 	spec := &object.Spec
 	scope, err := parseScope(object.Name, selection{
 		pools: spec.IPAddressPools, poolLabels: spec.IPAddressPoolSelectors, nodes: spec.NodeSelectors,
 		services: spec.ServiceSelectors, namespaces: spec.NamespaceSelectors,
 	})
 	if err != nil {
-		return advertise.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
+		return eligibility.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
 	}
-	ad := advertise.Advertisement{Scope: scope, RequireSubnet: spec.RequireSubnet}
+	ad := eligibility.Advertisement{Scope: scope, RequireSubnet: spec.RequireSubnet}
 	for _, name := range spec.Interfaces {
 		ad.Interfaces = append(ad.Interfaces, string(name))
 	}
 	preferred, err := compile(preferences(spec.PreferredNodeSelectors), "spec.preferredNodeSelectors")
 	if err != nil {
-		return advertise.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
+		return eligibility.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
 	}
 	for i, selector := range preferred {
-		ad.Preferred = append(ad.Preferred, advertise.Preference{Weight: spec.PreferredNodeSelectors[i].Weight, Selector: selector})
+		ad.Preferred = append(ad.Preferred, eligibility.Preference{Weight: spec.PreferredNodeSelectors[i].Weight, Selector: selector})
 	}
 	return ad, nil
 }
@@ -41,15 +41,15 @@ type selection struct {
 
 // parseScope reads what the specs of all kinds of advertisements have in common. The error
 // names the field.
-func parseScope(name string, s selection) (advertise.Scope, error) {
-	scope := advertise.Scope{Name: name}
+func parseScope(name string, s selection) (eligibility.Scope, error) {
+	scope := eligibility.Scope{Name: name}
 	for _, pool := range s.pools {
 		scope.Pools = append(scope.Pools, lb.PoolName(pool))
 	}
 	for _, list := range []struct {
 		field string
 		from  []metav1.LabelSelector
-		to    *[]advertise.Selector
+		to    *[]eligibility.Selector
 	}{
 		{"spec.ipAddressPoolSelectors", s.poolLabels, &scope.PoolSelectors},
 		{"spec.nodeSelectors", s.nodes, &scope.NodeSelectors},
@@ -58,7 +58,7 @@ func parseScope(name string, s selection) (advertise.Scope, error) {
 	} {
 		parsed, err := compile(list.from, list.field)
 		if err != nil {
-			return advertise.Scope{}, err
+			return eligibility.Scope{}, err
 		}
 		*list.to = parsed
 	}
@@ -73,12 +73,12 @@ func preferences(list []v1beta1.PreferredNodeSelector) []metav1.LabelSelector {
 	return selectors
 }
 
-func compile(list []metav1.LabelSelector, field string) ([]advertise.Selector, error) {
+func compile(list []metav1.LabelSelector, field string) ([]eligibility.Selector, error) {
 	parsed, err := parseSelectors(list, field)
 	if err != nil {
 		return nil, err
 	}
-	var selectors []advertise.Selector
+	var selectors []eligibility.Selector
 	for _, m := range parsed {
 		selectors = append(selectors, m.Matches)
 	}

@@ -8,8 +8,8 @@ import (
 	"slices"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
@@ -50,10 +50,10 @@ func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (r
 
 // BGPAdvertisementScope returns what a BGPAdvertisement can be about. One that is invalid stays
 // in effect as it was before, which the object does not contain: it can be about everything.
-func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement, aliases Aliases) advertise.Scope {
+func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement, aliases Aliases) eligibility.Scope {
 	ad, err := ParseBGPAdvertisement(object, aliases)
 	if err != nil {
-		return advertise.Scope{Name: object.Name}
+		return eligibility.Scope{Name: object.Name}
 	}
 	return ad.Scope
 }

@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -29,13 +29,13 @@ func TestParseBGPAdvertisementReadsAllFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for value, selectors := range map[string][]advertise.Selector{"pool": ad.PoolSelectors, "node": ad.NodeSelectors} {
+	for value, selectors := range map[string][]eligibility.Selector{"pool": ad.PoolSelectors, "node": ad.NodeSelectors} {
 		if len(selectors) != 1 || !selectors[0](map[string]string{"of": value}) || selectors[0](map[string]string{"of": "other"}) {
 			t.Errorf("the selector of=%s selects wrongly", value)
 		}
 	}
 	ad.PoolSelectors, ad.NodeSelectors = nil, nil
-	want := routes.Advertisement{Scope: advertise.Scope{Name: "edge", Pools: []lb.PoolName{"gold"}}, Peers: []bgp.PeerName{"tor-b", "tor-a"}, Length: 24, LengthV6: 64, Attributes: routes.Attributes{
+	want := routes.Advertisement{Scope: eligibility.Scope{Name: "edge", Pools: []lb.PoolName{"gold"}}, Peers: []bgp.PeerName{"tor-b", "tor-a"}, Length: 24, LengthV6: 64, Attributes: routes.Attributes{
 		LocalPref: routes.Number{Value: 200, Set: true}, MED: routes.Number{Set: true}, Prepend: 3,
 		Communities: []routes.Community{65000<<16 | 1, 65000<<16 | 7, 0xFFFFFF01},
 		Large:       []routes.LargeCommunity{{Global: 1, Local1: 9, Local2: 9}, {Global: 2}},
@@ -108,7 +108,7 @@ func TestBGPAdvertisementScope(t *testing.T) {
 		}}
 		tt.edit(&object.Spec)
 		scope := BGPAdvertisementScope(object, Aliases{})
-		if got := [2]bool{scope.CoversPool("other", &advertise.Pool{Name: "other"}), scope.CoversNode(nil)}; got != tt.want {
+		if got := [2]bool{scope.CoversPool("other", &eligibility.Pool{Name: "other"}), scope.CoversNode(nil)}; got != tt.want {
 			t.Errorf("%s: is about another pool, and another node: got %v, want %v", name, got, tt.want)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bfd"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
 // The defaults of a BGPPeer; the CRD has the same.
@@ -39,7 +39,7 @@ type BGPPeer struct {
 	// Peer without its Password and its BFD; BFDProfile names the profile.
 	bgp.Peer
 	// NodeSelectors select the nodes that have the session; empty: all.
-	NodeSelectors []advertise.Selector
+	NodeSelectors []eligibility.Selector
 	// PasswordSecret is the name of the Secret with the password; empty: none.
 	PasswordSecret string
 	// Created is when the object was created.

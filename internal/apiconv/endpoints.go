@@ -3,12 +3,12 @@ package apiconv
 import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // ServiceEndpoints are the endpoints of Services that serve, by family.
-type ServiceEndpoints map[lb.ServiceKey]map[lb.Family]advertise.Endpoints
+type ServiceEndpoints map[lb.ServiceKey]map[lb.Family]eligibility.Endpoints
 
 // endpointsKey is what the endpoints of many slices are summed up by.
 type endpointsKey struct {
@@ -18,7 +18,7 @@ type endpointsKey struct {
 
 // endpointsOfKind are the endpoints that are ready, and those that are not but
 // still serve while they terminate.
-type endpointsOfKind struct{ ready, serving advertise.Endpoints }
+type endpointsOfKind struct{ ready, serving eligibility.Endpoints }
 
 // ParseEndpoints reads the EndpointSlices of Services, packed or not. As kube-proxy does, it
 // counts those that are ready and, when a Service has none in a family, those
@@ -48,21 +48,21 @@ func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) Service
 	result := make(ServiceEndpoints, len(found))
 	for key, kinds := range found {
 		if result[key.service] == nil {
-			result[key.service] = map[lb.Family]advertise.Endpoints{}
+			result[key.service] = map[lb.Family]eligibility.Endpoints{}
 		}
 		result[key.service][key.family] = kinds.counted()
 	}
 	return result
 }
 
-func (k *endpointsOfKind) counted() advertise.Endpoints {
+func (k *endpointsOfKind) counted() eligibility.Endpoints {
 	if k.ready.Serving > 0 {
 		return k.ready
 	}
 	return k.serving
 }
 
-func count(endpoints *advertise.Endpoints, node lb.NodeName) {
+func count(endpoints *eligibility.Endpoints, node lb.NodeName) {
 	endpoints.Serving++
 	if node == "" {
 		return

@@ -8,7 +8,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -32,7 +32,7 @@ func TestParseEndpoints(t *testing.T) {
 	const v4, v6 = discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6
 	yes, no := new(true), new(false)
 	web := lb.ServiceKey{Namespace: "default", Name: "web"}
-	only := func(e advertise.Endpoints) ServiceEndpoints {
+	only := func(e eligibility.Endpoints) ServiceEndpoints {
 		return ServiceEndpoints{web: {lb.IPv4: e}}
 	}
 	tests := []struct {
@@ -42,17 +42,17 @@ func TestParseEndpoints(t *testing.T) {
 	}{
 		{"no slices give no endpoints", nil, ServiceEndpoints{}},
 		{"the slices of a Service are summed up", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", yes, yes), on("n2", yes, yes)), slice("web", v4, on("n1", yes, yes))},
-			only(advertise.Endpoints{Serving: 3, Nodes: nodes("n1", "n2")})},
-		{"what is not said means ready", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", nil, nil))}, only(advertise.Endpoints{Serving: 1, Nodes: nodes("n1")})},
-		{"an endpoint that is not ready does not count", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", no, no), on("n2", no, nil))}, only(advertise.Endpoints{})},
+			only(eligibility.Endpoints{Serving: 3, Nodes: nodes("n1", "n2")})},
+		{"what is not said means ready", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", nil, nil))}, only(eligibility.Endpoints{Serving: 1, Nodes: nodes("n1")})},
+		{"an endpoint that is not ready does not count", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", no, no), on("n2", no, nil))}, only(eligibility.Endpoints{})},
 		{"a terminating endpoint does not count beside a ready one", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", no, yes)), slice("web", v4, on("n2", yes, yes))},
-			only(advertise.Endpoints{Serving: 1, Nodes: nodes("n2")})},
+			only(eligibility.Endpoints{Serving: 1, Nodes: nodes("n2")})},
 		{"a terminating endpoint that serves counts when there is no other", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", no, yes), on("n2", no, no))},
-			only(advertise.Endpoints{Serving: 1, Nodes: nodes("n1")})},
-		{"an endpoint may be on no node", []discoveryv1.EndpointSlice{slice("web", v4, discoveryv1.Endpoint{}, on("", yes, yes))}, only(advertise.Endpoints{Serving: 1})},
-		{"endpoints on a node that is not known serve on no node", []discoveryv1.EndpointSlice{slice("web", v4, on("n9", yes, yes))}, only(advertise.Endpoints{Serving: 1})},
+			only(eligibility.Endpoints{Serving: 1, Nodes: nodes("n1")})},
+		{"an endpoint may be on no node", []discoveryv1.EndpointSlice{slice("web", v4, discoveryv1.Endpoint{}, on("", yes, yes))}, only(eligibility.Endpoints{Serving: 1})},
+		{"endpoints on a node that is not known serve on no node", []discoveryv1.EndpointSlice{slice("web", v4, on("n9", yes, yes))}, only(eligibility.Endpoints{Serving: 1})},
 		{"endpoints on one node count once", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", yes, yes), on("n1", no, yes), on("n1", yes, yes))},
-			only(advertise.Endpoints{Serving: 1, Nodes: nodes("n1")})},
+			only(eligibility.Endpoints{Serving: 1, Nodes: nodes("n1")})},
 		{"families are counted apart", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", no, yes)), slice("web", v6, on("n2", yes, yes))},
 			ServiceEndpoints{web: {lb.IPv4: {Serving: 1, Nodes: nodes("n1")}, lb.IPv6: {Serving: 1, Nodes: nodes("n2")}}}},
 		{"names and slices of no Service are left out", []discoveryv1.EndpointSlice{slice("web", discoveryv1.AddressTypeFQDN, on("n1", yes, yes)), slice("", v4, on("n1", yes, yes))}, ServiceEndpoints{}},

@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -56,10 +56,10 @@ func drainKeys(keys []v1beta1.DrainKey) []string {
 }
 
 // ParseNode reads a Node.
-func ParseNode(node *corev1.Node, policy DrainPolicy) advertise.Node {
+func ParseNode(node *corev1.Node, policy DrainPolicy) eligibility.Node {
 	ready := nodeCondition(node, corev1.NodeReady)
 	why, keeps := excluded(node, policy)
-	return advertise.Node{
+	return eligibility.Node{
 		Name: lb.NodeName(node.Name), Labels: node.Labels, Excluded: why, Keeps: keeps,
 		Draining:  policy.drains(node) || shuttingDown(ready),
 		Down:      ready != nil && ready.Status != corev1.ConditionTrue,

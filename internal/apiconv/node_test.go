@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
 func TestParseNode(t *testing.T) {
@@ -32,26 +32,26 @@ func TestParseNode(t *testing.T) {
 	tests := []struct {
 		name string
 		node corev1.Node
-		want advertise.Node
+		want eligibility.Node
 	}{
-		{"a node that says nothing may announce", corev1.Node{}, advertise.Node{}},
-		{"a cordoned node may announce", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true}}, advertise.Node{}},
+		{"a node that says nothing may announce", corev1.Node{}, eligibility.Node{}},
+		{"a cordoned node may announce", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true}}, eligibility.Node{}},
 		{"the exclusion label excludes whatever its value", labelled(corev1.LabelNodeExcludeBalancers, "false"),
-			advertise.Node{Excluded: "has the label node.kubernetes.io/exclude-from-external-load-balancers", Keeps: true}},
-		{"a node out of service is excluded", tainted(corev1.TaintNodeOutOfService), advertise.Node{Excluded: "has the taint node.kubernetes.io/out-of-service"}},
+			eligibility.Node{Excluded: "has the label node.kubernetes.io/exclude-from-external-load-balancers", Keeps: true}},
+		{"a node out of service is excluded", tainted(corev1.TaintNodeOutOfService), eligibility.Node{Excluded: "has the taint node.kubernetes.io/out-of-service"}},
 		{"a node without a network is excluded", condition(corev1.NodeNetworkUnavailable, corev1.ConditionTrue, "", ""),
-			advertise.Node{Excluded: "has the condition NetworkUnavailable, which its network plugin takes away when pods can be reached there", Keeps: true}},
-		{"a node with a network is not", condition(corev1.NodeNetworkUnavailable, corev1.ConditionFalse, "", ""), advertise.Node{}},
-		{"a taint drains", tainted("maintenance"), advertise.Node{Draining: true}},
-		{"another taint does not", tainted("gpu"), advertise.Node{}},
-		{"a label drains", labelled(key, ""), advertise.Node{Draining: true}},
-		{"a label that says false does not", labelled(key, "false"), advertise.Node{}},
-		{"an annotation drains", annotated("true"), advertise.Node{Draining: true}},
-		{"an annotation that says false does not", annotated("false"), advertise.Node{}},
-		{"a node that shuts down drains and is down", condition(corev1.NodeReady, corev1.ConditionFalse, "KubeletNotReady", "[node is shutting down, x]"), advertise.Node{Draining: true, Down: true}},
-		{"a node that is not ready is down", condition(corev1.NodeReady, corev1.ConditionFalse, "KubeletNotReady", "no runtime"), advertise.Node{Down: true}},
-		{"a node that is not heard of is down", condition(corev1.NodeReady, corev1.ConditionUnknown, "NodeStatusUnknown", ""), advertise.Node{Down: true}},
-		{"a ready node is not down", condition(corev1.NodeReady, corev1.ConditionTrue, "KubeletReady", ""), advertise.Node{}},
+			eligibility.Node{Excluded: "has the condition NetworkUnavailable, which its network plugin takes away when pods can be reached there", Keeps: true}},
+		{"a node with a network is not", condition(corev1.NodeNetworkUnavailable, corev1.ConditionFalse, "", ""), eligibility.Node{}},
+		{"a taint drains", tainted("maintenance"), eligibility.Node{Draining: true}},
+		{"another taint does not", tainted("gpu"), eligibility.Node{}},
+		{"a label drains", labelled(key, ""), eligibility.Node{Draining: true}},
+		{"a label that says false does not", labelled(key, "false"), eligibility.Node{}},
+		{"an annotation drains", annotated("true"), eligibility.Node{Draining: true}},
+		{"an annotation that says false does not", annotated("false"), eligibility.Node{}},
+		{"a node that shuts down drains and is down", condition(corev1.NodeReady, corev1.ConditionFalse, "KubeletNotReady", "[node is shutting down, x]"), eligibility.Node{Draining: true, Down: true}},
+		{"a node that is not ready is down", condition(corev1.NodeReady, corev1.ConditionFalse, "KubeletNotReady", "no runtime"), eligibility.Node{Down: true}},
+		{"a node that is not heard of is down", condition(corev1.NodeReady, corev1.ConditionUnknown, "NodeStatusUnknown", ""), eligibility.Node{Down: true}},
+		{"a ready node is not down", condition(corev1.NodeReady, corev1.ConditionTrue, "KubeletReady", ""), eligibility.Node{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

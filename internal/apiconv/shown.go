@@ -7,20 +7,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // HeldAddresses returns the addresses that these Services hold by these claims, ordered;
-// see advertise.ClaimHolder. A claim that is invalid is left out.
-func HeldAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) []advertise.Address {
+// see eligibility.ClaimHolder. A claim that is invalid is left out.
+func HeldAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) []eligibility.Address {
 	balanced := make(map[lb.ServiceKey]*corev1.Service, len(services))
 	for i := range services {
 		if svc := &services[i]; svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
 			balanced[KeyOf(svc)] = svc
 		}
 	}
-	var held []advertise.Address
+	var held []eligibility.Address
 	for i := range claims {
 		claim := &claims[i]
 		address, err := ClaimAddress(claim)
@@ -28,10 +28,10 @@ func HeldAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) [
 			continue
 		}
 		if holders := holding(claim, address, balanced); len(holders) > 0 {
-			held = append(held, advertise.Address{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Holders: holders})
+			held = append(held, eligibility.Address{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Holders: holders})
 		}
 	}
-	slices.SortFunc(held, func(x, y advertise.Address) int { return x.Address.Compare(y.Address) })
+	slices.SortFunc(held, func(x, y eligibility.Address) int { return x.Address.Compare(y.Address) })
 	return held
 }
 
@@ -48,15 +48,15 @@ func holding(claim *v1beta1.IPAddressClaim, address netip.Addr, services map[lb.
 }
 
 // AdvertisedHolder returns the Service that a claim names, as far as announcing goes.
-func AdvertisedHolder(h v1beta1.ClaimHolder) advertise.ClaimHolder {
-	return advertise.ClaimHolder{Key: HolderKey(h), UID: string(h.UID)}
+func AdvertisedHolder(h v1beta1.ClaimHolder) eligibility.ClaimHolder {
+	return eligibility.ClaimHolder{Key: HolderKey(h), UID: string(h.UID)}
 }
 
 // AdvertisedService returns what counts of a Service, in a namespace with these labels,
 // when its addresses are announced.
-func AdvertisedService(svc *corev1.Service, namespace map[string]string, endpoints ServiceEndpoints) advertise.Service {
+func AdvertisedService(svc *corev1.Service, namespace map[string]string, endpoints ServiceEndpoints) eligibility.Service {
 	key := KeyOf(svc)
-	return advertise.Service{
+	return eligibility.Service{
 		Key: key, Labels: svc.Labels, NamespaceLabels: namespace, Endpoints: endpoints[key],
 		Local: svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 	}
@@ -64,10 +64,10 @@ func AdvertisedService(svc *corev1.Service, namespace map[string]string, endpoin
 
 // AdvertisedPool returns what counts of a pool when its addresses are announced.
 // Ranges that cannot be parsed are left out: the pool's own condition reports them.
-func AdvertisedPool(pool *v1beta1.IPAddressPool) advertise.Pool {
+func AdvertisedPool(pool *v1beta1.IPAddressPool) eligibility.Pool {
 	listed, _ := parseRanges(pool.Spec.Addresses, "spec.addresses")
 	excluded, _ := parseRanges(pool.Spec.ExcludeAddresses, "spec.excludeAddresses")
-	return advertise.Pool{
+	return eligibility.Pool{
 		Name: lb.PoolName(pool.Name), Labels: pool.Labels,
 		Listed: lb.Union(listed...), Excluded: lb.Union(excluded...),
 	}

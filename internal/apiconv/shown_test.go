@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -48,7 +48,7 @@ func TestHeldAddresses(t *testing.T) {
 		taken("10.0.0.11", "waits", "uid-waits"), taken("10.0.0.12", "waits", "uid-before"), taken("10.0.0.13", "was", "uid-was"),
 		claim("10.0.0.2", "web"), claim("10.0.0.1", "web", "dns", "waits"), claim("10.0.0.3", "was"), claim("10.0.0.4", "waits", "gone"), claim("10.0.0.7"), wrong,
 	}
-	want := []advertise.Address{
+	want := []eligibility.Address{
 		{Address: netip.MustParseAddr("10.0.0.1"), Pool: "gold", Holders: []lb.ServiceKey{key("web"), key("dns")}},
 		{Address: netip.MustParseAddr("10.0.0.2"), Pool: "gold", Holders: []lb.ServiceKey{key("web")}},
 		{Address: netip.MustParseAddr("10.0.0.11"), Pool: "gold", Holders: []lb.ServiceKey{key("waits")}},
@@ -66,7 +66,7 @@ func TestAdvertisedService(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", Labels: map[string]string{"app": "web"}},
 		Spec:       corev1.ServiceSpec{ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal},
 	}
-	want := advertise.Service{Key: key, Labels: svc.Labels, NamespaceLabels: map[string]string{"tenant": "a"}, Local: true, Endpoints: endpoints[key]}
+	want := eligibility.Service{Key: key, Labels: svc.Labels, NamespaceLabels: map[string]string{"tenant": "a"}, Local: true, Endpoints: endpoints[key]}
 	if diff := cmp.Diff(want, AdvertisedService(svc, map[string]string{"tenant": "a"}, endpoints)); diff != "" {
 		t.Errorf("service (-want +got):\n%s", diff)
 	}
@@ -84,7 +84,7 @@ func TestAdvertisedPool(t *testing.T) {
 			ExcludeAddresses: []v1beta1.AddressRange{"10.0.0.5"},
 		},
 	}
-	want := advertise.Pool{
+	want := eligibility.Pool{
 		Name: "gold", Labels: map[string]string{"tier": "high"},
 		Listed:   []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/28")), lb.RangeOf(netip.MustParsePrefix("2001:db8::1/128"))},
 		Excluded: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.5/32"))},

@@ -11,7 +11,7 @@ import (
 // time. The wall clock of a node may be set at any moment.
 var Monotonic = []string{
 	"internal/mesh", "internal/mesh/session", "internal/mesh/wire", "internal/ownership", "internal/segment",
-	"speaker", "speaker/layer2", "speaker/mesh",
+	"speaker/layer2", "speaker/layer2/responder", "speaker/mesh",
 }
 
 // monotonic are the functions of the package time that neither read the wall clock alone nor drop

@@ -4,7 +4,7 @@ package archtest
 var pure = []string{
 	"./internal/lb/...", "./internal/ipam/...", "./internal/election/...",
 	"./internal/delta/...", "./internal/routes/...", "./internal/bfd/...", "./internal/bgp", "./internal/bgp/session",
-	"./internal/advertise/...", "./internal/mesh/...", "./internal/ownership/...", "./internal/reports/...", "./internal/keyring/...", "./internal/preflight/...",
+	"./internal/eligibility/...", "./internal/mesh/...", "./internal/ownership/...", "./internal/reports/...", "./internal/keyring/...", "./internal/preflight/...",
 	"./internal/rollout/...",
 }
 
@@ -56,9 +56,19 @@ var ImportRules = []ImportRule{
 		Reason: "they run unprivileged; what needs the kernel is the speaker's",
 	},
 	{
-		Name: "only speaker/kube knows Kubernetes", Of: []string{"./speaker/..."}, Except: []string{"./speaker/kube/..."},
+		Name: "only speaker/kube and speaker/app know Kubernetes", Of: []string{"./speaker/..."}, Except: []string{"./speaker/kube/...", "./speaker/app"},
 		Forbid: []string{"k8s.io/...", "sigs.k8s.io/...", "./api/...", "./internal/apiconv/..."},
 		Reason: "a node's engine must go on, and be testable, without an API server",
+	},
+	{
+		Name: "only cmd imports speaker/app", Of: []string{Module + "/..."}, Scope: everywhere, Except: []string{"./cmd/...", "./speaker/app"},
+		Forbid: []string{"./speaker/app"},
+		Reason: "it puts the parts together; a part that needs it would import itself",
+	},
+	{
+		Name: "the parts of a speaker do not import what carries Kubernetes to them", Of: []string{"./speaker/..."}, Except: []string{"./speaker/kube/...", "./speaker/app"},
+		Forbid: []string{"./speaker/kube/..."},
+		Reason: "facts go in and reports come out: imports run one way",
 	},
 	{
 		Name: "nothing imports cmd, hack or test", Of: []string{Module + "/..."}, Scope: everywhere,

@@ -6,8 +6,8 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -18,8 +18,8 @@ var sizes = []int{100, 1000, 10000}
 // large has 20 advertisements of which some are about each Service.
 func large(services, peers int) setup {
 	s := setup{
-		config:   routes.Config{Node: advertise.Node{Name: "n1"}, Pools: []advertise.Pool{pool("gold", nil)}},
-		services: make(map[lb.ServiceKey]*advertise.Holder, services), claims: make(map[netip.Addr]*advertise.Claim, services),
+		config:   routes.Config{Node: eligibility.Node{Name: "n1"}, Pools: []eligibility.Pool{pool("gold", nil)}},
+		services: make(map[lb.ServiceKey]*eligibility.Holder, services), claims: make(map[netip.Addr]*eligibility.Claim, services),
 	}
 	for i := range peers {
 		s.config.Peers = append(s.config.Peers, bgp.PeerName(fmt.Sprint("peer-", i)))
@@ -30,11 +30,11 @@ func large(services, peers int) setup {
 	address := netip.MustParseAddr("10.0.0.0")
 	for i := range services {
 		key := lb.ServiceKey{Namespace: "default", Name: fmt.Sprint("service-", i)}
-		s.services[key] = &advertise.Holder{
-			Service: advertise.Service{Labels: labels{"app": fmt.Sprint(i % 7)}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n1", "n2", "n3")}},
+		s.services[key] = &eligibility.Holder{
+			Service: eligibility.Service{Labels: labels{"app": fmt.Sprint(i % 7)}, Endpoints: map[lb.Family]eligibility.Endpoints{lb.IPv4: on("n1", "n2", "n3")}},
 			Shown:   []netip.Addr{address},
 		}
-		s.claims[address] = &advertise.Claim{Pool: "gold", Holders: named(key)}
+		s.claims[address] = &eligibility.Claim{Pool: "gold", Holders: named(key)}
 		address = address.Next()
 	}
 	return s
@@ -53,7 +53,7 @@ func BenchmarkRoutesOneServiceChange(b *testing.B) {
 			down := *up
 			down.Endpoints = nil
 			for i := 0; b.Loop(); i++ {
-				p.SetService(key, []*advertise.Holder{&down, up}[i%2])
+				p.SetService(key, []*eligibility.Holder{&down, up}[i%2])
 				if got := len(p.Changes()); got != 8 {
 					b.Fatalf("got changes for %d peers, want 8", got)
 				}
@@ -121,7 +121,7 @@ func TestWhatIsGoneCostsNoMemory(t *testing.T) {
 	for range 10000 {
 		service.Shown = []netip.Addr{address}
 		p.SetService(key, &service)
-		p.SetClaim(address, &advertise.Claim{Pool: "gold", Holders: named(key)})
+		p.SetClaim(address, &eligibility.Claim{Pool: "gold", Holders: named(key)})
 		p.Changes()
 		p.SetClaim(address, nil)
 		p.Changes()

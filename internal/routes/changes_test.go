@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -47,7 +47,7 @@ func TestWhatChanges(t *testing.T) {
 			both(routes.Change{Withdraw: withdraw("10.0.0.2/32")})},
 		{"an address that is not shown any more goes, another one comes", base(ad{}), func(s *setup, p *routes.Planner) {
 			p.SetClaim(two, s.claims[one])
-			p.SetService(web, &advertise.Holder{Service: s.services[web].Service, Shown: []netip.Addr{two}})
+			p.SetService(web, &eligibility.Holder{Service: s.services[web].Service, Shown: []netip.Addr{two}})
 		}, both(routes.Change{Announce: to("10.0.0.2/32"), Withdraw: withdraw("10.0.0.1/32")})},
 		{"an aggregate stays while it has an address", aggregate, func(_ *setup, p *routes.Planner) { p.SetClaim(two, nil) }, changes{}},
 		{"an aggregate goes with its last address", aggregate, func(_ *setup, p *routes.Planner) {
@@ -94,10 +94,10 @@ func TestWhatChanges(t *testing.T) {
 			p.SetConfig(s.config)
 		}, both(routes.Change{Withdraw: withdraw("10.0.0.1/32")})},
 		{"a local Service is withdrawn with its last endpoint here", base(ad{}).with(func(s *setup) {
-			s.services[web].Local, s.services[web].Endpoints = true, map[lb.Family]advertise.Endpoints{lb.IPv4: on("n1", "n2")}
+			s.services[web].Local, s.services[web].Endpoints = true, map[lb.Family]eligibility.Endpoints{lb.IPv4: on("n1", "n2")}
 		}), func(s *setup, p *routes.Planner) {
 			web2 := *s.services[web]
-			web2.Endpoints = map[lb.Family]advertise.Endpoints{lb.IPv4: on("n2")}
+			web2.Endpoints = map[lb.Family]eligibility.Endpoints{lb.IPv4: on("n2")}
 			p.SetService(web, &web2)
 		}, both(routes.Change{Withdraw: withdraw("10.0.0.1/32")})},
 	}

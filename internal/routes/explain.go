@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // whyNoPeer tells why nodes that may announce have nobody to announce to: they have
 // no peers at all, or only others than those that the advertisements name.
-func whyNoPeer(candidates []advertise.Candidate, known map[lb.NodeName][]bgp.PeerName) string {
+func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) string {
 	var nodes []lb.NodeName
 	var asks, has []string
 	for _, c := range candidates {
@@ -24,7 +24,7 @@ func whyNoPeer(candidates []advertise.Candidate, known map[lb.NodeName][]bgp.Pee
 		}
 	}
 	asks, has = ordered(asks), ordered(has)
-	who := advertise.Named(word(len(nodes), "the node"), nodes)
+	who := eligibility.Named(word(len(nodes), "the node"), nodes)
 	if len(has) == 0 {
 		return fmt.Sprintf("no BGPPeer is for %s, where the address may be announced: create one, or change spec.nodeSelectors of one", who)
 	}
@@ -33,7 +33,7 @@ func whyNoPeer(candidates []advertise.Candidate, known map[lb.NodeName][]bgp.Pee
 		verb = "has"
 	}
 	return fmt.Sprintf("spec.peers of the BGPAdvertisements asks for %s, but %s, where the address may be announced, %s %s only: change spec.peers, or spec.nodeSelectors of the BGPPeers",
-		advertise.Named(word(len(asks), "the BGPPeer"), asks), who, verb, advertise.Named(word(len(has), "the BGPPeer"), has))
+		eligibility.Named(word(len(asks), "the BGPPeer"), asks), who, verb, eligibility.Named(word(len(has), "the BGPPeer"), has))
 }
 
 func ordered(names []string) []string {

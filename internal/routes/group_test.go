@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -51,7 +51,7 @@ func TestAdvertisementsOfAllAddressesInAnAggregateAddUp(t *testing.T) {
 		ad{Scope: scope{ServiceSelectors: anyOf(has("app", "dns"))}, Length: 24, Attributes: routes.Attributes{MED: number(1), Prepend: 1}})
 	s.services[dns] = serves(on("n2"))
 	s.services[dns].Labels, s.services[dns].Shown = labels{"app": "dns"}, []netip.Addr{two}
-	s.claims[two] = &advertise.Claim{Pool: "gold", Holders: named(dns)}
+	s.claims[two] = &eligibility.Claim{Pool: "gold", Holders: named(dns)}
 	same(t, "table", table{netip.MustParsePrefix("10.0.0.0/24"): {MED: number(1), Prepend: 1}}, s.planner().Table("left"))
 }
 
@@ -109,7 +109,7 @@ func TestAConflictOfAnAggregateIsNamedOnce(t *testing.T) {
 		s.services[key].Labels = labels{"app": app}
 	}
 	s.services[web].Shown, s.services[dns].Shown = []netip.Addr{one}, []netip.Addr{two}
-	s.claims[two] = &advertise.Claim{Pool: "gold", Holders: named(dns)}
+	s.claims[two] = &eligibility.Claim{Pool: "gold", Holders: named(dns)}
 	want := []routes.Conflict{{
 		Prefix: netip.MustParsePrefix("10.0.0.0/24"), Peer: "left",
 		Used: routes.Preference{Advertisement: "b", LocalPref: 3}, Ignored: routes.Preference{Advertisement: "a", LocalPref: 1},

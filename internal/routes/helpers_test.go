@@ -8,15 +8,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
 type (
 	ad     = routes.Advertisement
-	scope  = advertise.Scope
+	scope  = eligibility.Scope
 	labels = map[string]string
 	table  = routes.Table
 )
@@ -35,17 +35,17 @@ var byValue = cmp.Options{
 }
 
 // has selects what has this label.
-func has(key, value string) advertise.Selector {
+func has(key, value string) eligibility.Selector {
 	return func(set map[string]string) bool { return set[key] == value }
 }
 
-func anyOf(s ...advertise.Selector) []advertise.Selector { return s }
+func anyOf(s ...eligibility.Selector) []eligibility.Selector { return s }
 
 func number(n uint32) routes.Number { return routes.Number{Value: n, Set: true} }
 
 // on are endpoints on nodes, one each.
-func on(nodes ...lb.NodeName) advertise.Endpoints {
-	e := advertise.Endpoints{Serving: len(nodes), Nodes: map[lb.NodeName]bool{}}
+func on(nodes ...lb.NodeName) eligibility.Endpoints {
+	e := eligibility.Endpoints{Serving: len(nodes), Nodes: map[lb.NodeName]bool{}}
 	for _, n := range nodes {
 		e.Nodes[n] = true
 	}
@@ -55,30 +55,30 @@ func on(nodes ...lb.NodeName) advertise.Endpoints {
 // setup is a cluster as the node n1 sees it.
 type setup struct {
 	config   routes.Config
-	services map[lb.ServiceKey]*advertise.Holder
-	claims   map[netip.Addr]*advertise.Claim
+	services map[lb.ServiceKey]*eligibility.Holder
+	claims   map[netip.Addr]*eligibility.Claim
 	// admitted are addresses that could be announced before the planner was made.
 	admitted map[netip.Addr]bool
 }
 
 // pool lists all addresses.
-func pool(name lb.PoolName, set labels) advertise.Pool {
-	return advertise.Pool{Name: name, Labels: set, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("0.0.0.0/0")), lb.RangeOf(netip.MustParsePrefix("::/0"))}}
+func pool(name lb.PoolName, set labels) eligibility.Pool {
+	return eligibility.Pool{Name: name, Labels: set, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("0.0.0.0/0")), lb.RangeOf(netip.MustParsePrefix("::/0"))}}
 }
 
 // base has one Service that shows an IPv4 address of the pool gold, and two peers.
 func base(ads ...ad) setup {
 	return setup{
 		config: routes.Config{
-			Node:           advertise.Node{Name: "n1", Labels: labels{"zone": "a"}},
+			Node:           eligibility.Node{Name: "n1", Labels: labels{"zone": "a"}},
 			Advertisements: ads,
 			Peers:          []bgp.PeerName{"left", "right"},
-			Pools:          []advertise.Pool{pool("gold", labels{"tier": "high"})},
+			Pools:          []eligibility.Pool{pool("gold", labels{"tier": "high"})},
 		},
-		services: map[lb.ServiceKey]*advertise.Holder{
-			web: {Service: advertise.Service{Labels: labels{"app": "web"}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n2")}}, Shown: []netip.Addr{one}},
+		services: map[lb.ServiceKey]*eligibility.Holder{
+			web: {Service: eligibility.Service{Labels: labels{"app": "web"}, Endpoints: map[lb.Family]eligibility.Endpoints{lb.IPv4: on("n2")}}, Shown: []netip.Addr{one}},
 		},
-		claims: map[netip.Addr]*advertise.Claim{one: {Pool: "gold", Holders: named(web)}},
+		claims: map[netip.Addr]*eligibility.Claim{one: {Pool: "gold", Holders: named(web)}},
 	}
 }
 
@@ -104,30 +104,30 @@ func (s setup) planner() *routes.Planner {
 
 // shares makes the Services the holders of the first address, which they show, in the order
 // of their keys.
-func shares(list map[lb.ServiceKey]*advertise.Holder) func(*setup) {
+func shares(list map[lb.ServiceKey]*eligibility.Holder) func(*setup) {
 	return func(s *setup) {
 		s.claims[one].Holders = nil
 		for _, key := range slices.SortedFunc(maps.Keys(list), lb.ServiceKey.Compare) {
 			service := list[key]
 			service.Shown = []netip.Addr{one}
 			s.services[key] = service
-			s.claims[one].Holders = append(s.claims[one].Holders, advertise.ClaimHolder{Key: key})
+			s.claims[one].Holders = append(s.claims[one].Holders, eligibility.ClaimHolder{Key: key})
 		}
 	}
 }
 
-func named(keys ...lb.ServiceKey) (list []advertise.ClaimHolder) {
+func named(keys ...lb.ServiceKey) (list []eligibility.ClaimHolder) {
 	for _, key := range keys {
-		list = append(list, advertise.ClaimHolder{Key: key})
+		list = append(list, eligibility.ClaimHolder{Key: key})
 	}
 	return list
 }
 
-func serves(e advertise.Endpoints) *advertise.Holder {
-	return &advertise.Holder{Service: advertise.Service{Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: e}}}
+func serves(e eligibility.Endpoints) *eligibility.Holder {
+	return &eligibility.Holder{Service: eligibility.Service{Endpoints: map[lb.Family]eligibility.Endpoints{lb.IPv4: e}}}
 }
 
-func local(e advertise.Endpoints) *advertise.Holder {
+func local(e eligibility.Endpoints) *eligibility.Holder {
 	s := serves(e)
 	s.Local = true
 	return s
@@ -139,7 +139,7 @@ func shows(addresses ...netip.Addr) func(*setup) {
 		s.services[web].Shown = addresses
 		s.services[web].Endpoints[lb.IPv6] = on("n2")
 		for _, a := range addresses {
-			s.claims[a] = &advertise.Claim{Pool: "gold", Holders: named(web)}
+			s.claims[a] = &eligibility.Claim{Pool: "gold", Holders: named(web)}
 		}
 	}
 }

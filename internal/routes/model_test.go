@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -62,7 +62,7 @@ func TestAnyStoryEndsWhereItsFactsLead(t *testing.T) {
 }
 
 func play(t *testing.T, seed uint64) {
-	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), setup: setup{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}, admitted: map[netip.Addr]bool{}}}
+	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), setup: setup{services: map[lb.ServiceKey]*eligibility.Holder{}, claims: map[netip.Addr]*eligibility.Claim{}, admitted: map[netip.Addr]bool{}}}
 	p := routes.New()
 	told := map[bgp.PeerName]table{}
 	for step := range 60 {
@@ -155,8 +155,8 @@ func (s *story) speaking(peer bgp.PeerName) map[netip.Prefix]map[string]ad {
 		if len(a.Peers) > 0 && !slices.Contains(a.Peers, peer) {
 			continue
 		}
-		in.Advertisements = []advertise.Advertisement{{Scope: a.Scope}}
-		for _, r := range advertise.Resolve(in) {
+		in.Advertisements = []eligibility.Advertisement{{Scope: a.Scope}}
+		for _, r := range eligibility.Resolve(in) {
 			if len(r.Candidates) == 0 {
 				continue
 			}
@@ -167,7 +167,7 @@ func (s *story) speaking(peer bgp.PeerName) map[netip.Prefix]map[string]ad {
 			if length == 0 {
 				length = all
 			}
-			if c := s.claims[r.Address]; c != nil && !slices.ContainsFunc(s.config.Pools, func(p advertise.Pool) bool { return p.Name == c.Pool }) {
+			if c := s.claims[r.Address]; c != nil && !slices.ContainsFunc(s.config.Pools, func(p eligibility.Pool) bool { return p.Name == c.Pool }) {
 				length = all // pools of stories list everything, and one that is gone lists nothing
 			}
 			prefix := netip.PrefixFrom(r.Address, length).Masked()
@@ -180,13 +180,13 @@ func (s *story) speaking(peer bgp.PeerName) map[netip.Prefix]map[string]ad {
 	return found
 }
 
-func (s *story) input() advertise.Input {
-	in := advertise.Input{Nodes: []advertise.Node{s.config.Node}, Pools: s.config.Pools}
+func (s *story) input() eligibility.Input {
+	in := eligibility.Input{Nodes: []eligibility.Node{s.config.Node}, Pools: s.config.Pools}
 	for key, service := range s.services {
-		in.Services = append(in.Services, advertise.Service{Key: key, Labels: service.Labels, Local: service.Local, Endpoints: service.Endpoints})
+		in.Services = append(in.Services, eligibility.Service{Key: key, Labels: service.Labels, Local: service.Local, Endpoints: service.Endpoints})
 	}
 	for address, claim := range s.claims {
-		shown := advertise.Address{Address: address, Pool: claim.Pool}
+		shown := eligibility.Address{Address: address, Pool: claim.Pool}
 		for _, h := range claim.Holders {
 			if service := s.services[h.Key]; service != nil && (slices.Contains(service.Shown, address) || h.UID != "" && h.UID == service.UID) {
 				shown.Holders = append(shown.Holders, h.Key)
@@ -208,7 +208,7 @@ func (s *story) admit() {
 		}
 	}
 	for address, claim := range s.claims {
-		if len(claim.Holders) > 0 && slices.ContainsFunc(s.config.Pools, func(p advertise.Pool) bool { return p.Name == claim.Pool }) {
+		if len(claim.Holders) > 0 && slices.ContainsFunc(s.config.Pools, func(p eligibility.Pool) bool { return p.Name == claim.Pool }) {
 			s.admitted[address] = true
 		}
 	}

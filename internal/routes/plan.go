@@ -7,8 +7,8 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -19,9 +19,9 @@ type plan struct {
 	// excluded says that this node announces only what no other one may; elsewhere are
 	// those that can announce in its place.
 	excluded  bool
-	elsewhere []advertise.Node
+	elsewhere []eligibility.Node
 	peers     []bgp.PeerName
-	pools     map[lb.PoolName]*advertise.Pool
+	pools     map[lb.PoolName]*eligibility.Pool
 	// owned are the addresses that a pool lists and does not exclude, sorted and disjoint.
 	owned map[lb.PoolName][]lb.Range
 	// ads are those by which the node announces, ordered by name. Lists of them are
@@ -59,7 +59,7 @@ func (p part) of(address netip.Addr) netip.Prefix {
 
 func newPlan(c Config, before *plan) *plan {
 	p := &plan{
-		node: c.Node.Name, pools: make(map[lb.PoolName]*advertise.Pool, len(c.Pools)),
+		node: c.Node.Name, pools: make(map[lb.PoolName]*eligibility.Pool, len(c.Pools)),
 		owned: map[lb.PoolName][]lb.Range{}, ofPool: map[lb.PoolName][]int{}, outcomes: map[string]*outcome{}, groups: map[string]*group{}, attributes: map[string]*Attributes{},
 	}
 	if before != nil {
@@ -81,7 +81,7 @@ func newPlan(c Config, before *plan) *plan {
 
 // about returns the advertisements that are about an address of the pool that
 // these Services show.
-func (p *plan) about(pool lb.PoolName, holders []*advertise.Service) []int {
+func (p *plan) about(pool lb.PoolName, holders []*eligibility.Service) []int {
 	ofPool, known := p.ofPool[pool]
 	if !known {
 		for i := range p.ads {
@@ -102,9 +102,9 @@ func (p *plan) about(pool lb.PoolName, holders []*advertise.Service) []int {
 
 // others reports whether another node announces an address that these advertisements are
 // about, in place of this one.
-func (p *plan) others(ads []int, family lb.Family, holders []*advertise.Service) bool {
-	return slices.ContainsFunc(p.elsewhere, func(n advertise.Node) bool {
-		return advertise.ServedAt(holders, family, n.Name) &&
+func (p *plan) others(ads []int, family lb.Family, holders []*eligibility.Service) bool {
+	return slices.ContainsFunc(p.elsewhere, func(n eligibility.Node) bool {
+		return eligibility.ServedAt(holders, family, n.Name) &&
 			slices.ContainsFunc(ads, func(i int) bool { return p.ads[i].CoversNode(n.Labels) })
 	})
 }

@@ -3,8 +3,8 @@ package routes
 import (
 	"net/netip"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -12,18 +12,18 @@ import (
 type Config struct {
 	// Node is the one that the planner plans for. Whether it drains or is down does
 	// not matter: what would be announced is still said, and the caller marks it.
-	Node advertise.Node
+	Node eligibility.Node
 	// Nodes of the cluster, whose own addresses are announced for no Service.
-	Nodes []advertise.Node
+	Nodes []eligibility.Node
 	// Others are the nodes that can announce in place of this one, if it is excluded and
 	// keeps what it announces while no other node may.
-	Others []advertise.Node
+	Others []eligibility.Node
 	// Advertisements of the cluster, those of other nodes included.
 	Advertisements []Advertisement
 	// Peers that the node has.
 	Peers []bgp.PeerName
 	// Pools of the cluster.
-	Pools []advertise.Pool
+	Pools []eligibility.Pool
 }
 
 // Planner knows which routes the node should announce to which peer, and what of
@@ -31,7 +31,7 @@ type Config struct {
 // afterwards. One goroutine at a time may use it.
 type Planner struct {
 	plan     *plan
-	holdings *advertise.Holdings
+	holdings *eligibility.Holdings
 	outcomes map[netip.Addr]*outcome // what is announced because of an address, if anything is
 	prefixes map[netip.Prefix]*entry
 	dirty    []netip.Prefix            // whose entry is dirty
@@ -41,7 +41,7 @@ type Planner struct {
 // New returns a planner that knows nothing, and therefore announces nothing.
 func New() *Planner {
 	return &Planner{
-		plan: newPlan(Config{}, nil), holdings: advertise.NewHoldings(), outcomes: map[netip.Addr]*outcome{},
+		plan: newPlan(Config{}, nil), holdings: eligibility.NewHoldings(), outcomes: map[netip.Addr]*outcome{},
 		prefixes: map[netip.Prefix]*entry{}, disputed: map[netip.Prefix]struct{}{},
 	}
 }
@@ -71,7 +71,7 @@ func (p *Planner) Settle() { p.holdings.Settle() }
 
 // Refused returns how many addresses Services hold that may not be announced, and the first
 // of them, at most as many as asked for.
-func (p *Planner) Refused(most int) (count int, first []advertise.Refusal) {
+func (p *Planner) Refused(most int) (count int, first []eligibility.Refusal) {
 	return p.holdings.Refused(most)
 }
 
@@ -81,14 +81,14 @@ func (p *Planner) Outside() []netip.Addr { return p.holdings.Outside() }
 
 // SetService says what a Service is like; nil: it is gone. Only the addresses whose
 // claims name it are looked at.
-func (p *Planner) SetService(key lb.ServiceKey, s *advertise.Holder) {
+func (p *Planner) SetService(key lb.ServiceKey, s *eligibility.Holder) {
 	for _, address := range p.holdings.SetService(key, s) {
 		p.look(address)
 	}
 }
 
 // SetClaim says who holds an address; nil: nobody. Only that address is looked at.
-func (p *Planner) SetClaim(address netip.Addr, c *advertise.Claim) {
+func (p *Planner) SetClaim(address netip.Addr, c *eligibility.Claim) {
 	p.holdings.SetClaim(address, c)
 	p.look(address)
 }
@@ -116,12 +116,12 @@ func (p *Planner) lookAt(address netip.Addr, announced bool) {
 }
 
 // decide says what is announced because of an address; nil: nothing. The rules are
-// those of advertise.Resolve, for one node. A node that is excluded goes on with what it
+// those of eligibility.Resolve, for one node. A node that is excluded goes on with what it
 // announces while no other node may, and begins nothing.
 func (p *Planner) decide(address netip.Addr, announced bool) *outcome {
 	pool, holders := p.holdings.Holders(address)
 	family := lb.FamilyOf(address)
-	if !advertise.Served(holders, family) || !advertise.ServedAt(holders, family, p.plan.node) {
+	if !eligibility.Served(holders, family) || !eligibility.ServedAt(holders, family, p.plan.node) {
 		return nil
 	}
 	ads := p.plan.about(pool, holders)

@@ -4,18 +4,18 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // View is all that decides which nodes of the cluster announce addresses by BGP.
 type View struct {
 	Advertisements []Advertisement
-	Pools          []advertise.Pool
-	Nodes          []advertise.Node
-	Services       []advertise.Service
-	Addresses      []advertise.Address
+	Pools          []eligibility.Pool
+	Nodes          []eligibility.Node
+	Services       []eligibility.Service
+	Addresses      []eligibility.Address
 	// Peers that each node has; nil: it is not known, and each is taken to have all.
 	Peers map[lb.NodeName][]bgp.PeerName
 }
@@ -37,19 +37,19 @@ type Result struct {
 	// change it.
 	Announcers []Announcer
 	// Reason why there are none; empty if there are.
-	Reason advertise.Reason
+	Reason eligibility.Reason
 	// Why is the reason in a sentence: what is wrong, where, and what to do.
 	Why string
-	// Refused is why no speaker begins to announce the address: see advertise.Result.
+	// Refused is why no speaker begins to announce the address: see eligibility.Result.
 	Refused string
 }
 
 // Resolve returns for each address of the view, in the same order, who announces it
 // or why nobody does. The planner of each of these nodes says the same.
 func Resolve(in View) []Result {
-	input := advertise.Input{Kind: advertise.BGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
+	input := eligibility.Input{Kind: eligibility.BGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
 	for i := range in.Advertisements {
-		ad := advertise.Advertisement{Scope: in.Advertisements[i].Scope}
+		ad := eligibility.Advertisement{Scope: in.Advertisements[i].Scope}
 		// What interfaces are to layer 2, peers are to BGP: where to announce, of which
 		// none means all. Those of several advertisements add up alike.
 		for _, peer := range in.Advertisements[i].Peers {
@@ -57,8 +57,8 @@ func Resolve(in View) []Result {
 		}
 		input.Advertisements = append(input.Advertisements, ad)
 	}
-	shared := map[*advertise.Candidate][]Announcer{}
-	found := advertise.Resolve(input)
+	shared := map[*eligibility.Candidate][]Announcer{}
+	found := eligibility.Resolve(input)
 	results := make([]Result, 0, len(found))
 	for _, f := range found {
 		r := Result{Address: f.Address, Reason: f.Reason, Why: f.Why, Refused: f.Refused}
@@ -69,7 +69,7 @@ func Resolve(in View) []Result {
 				shared[&f.Candidates[0]] = list
 			}
 			if r.Announcers = list; len(list) == 0 {
-				r.Reason, r.Why = advertise.NoNode, whyNoPeer(f.Candidates, in.Peers)
+				r.Reason, r.Why = eligibility.NoNode, whyNoPeer(f.Candidates, in.Peers)
 			}
 		}
 		results = append(results, r)
@@ -78,7 +78,7 @@ func Resolve(in View) []Result {
 }
 
 // announcers returns those of the candidates that have peers to announce to.
-func announcers(candidates []advertise.Candidate, known map[lb.NodeName][]bgp.PeerName) []Announcer {
+func announcers(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) []Announcer {
 	var list []Announcer
 	for _, c := range candidates {
 		a := Announcer{Node: c.Node, Peers: asked(c)}
@@ -93,7 +93,7 @@ func announcers(candidates []advertise.Candidate, known map[lb.NodeName][]bgp.Pe
 }
 
 // asked returns the peers that advertisements name for a node; none: all.
-func asked(c advertise.Candidate) []bgp.PeerName {
+func asked(c eligibility.Candidate) []bgp.PeerName {
 	var peers []bgp.PeerName
 	for _, name := range c.Interfaces {
 		peers = append(peers, bgp.PeerName(name))

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -19,10 +19,10 @@ type peersOf = map[lb.NodeName][]bgp.PeerName
 func cluster(peers peersOf, ads ...ad) routes.View {
 	return routes.View{
 		Advertisements: ads, Peers: peers,
-		Pools:     []advertise.Pool{pool("gold", labels{"tier": "high"})},
-		Nodes:     []advertise.Node{{Name: "n2", Labels: labels{"zone": "b"}}, {Name: "n1", Labels: labels{"zone": "a"}}},
-		Services:  []advertise.Service{{Key: web, Labels: labels{"app": "web"}, Endpoints: map[lb.Family]advertise.Endpoints{lb.IPv4: on("n1")}}},
-		Addresses: []advertise.Address{{Address: one, Pool: "gold", Holders: []lb.ServiceKey{web}}},
+		Pools:     []eligibility.Pool{pool("gold", labels{"tier": "high"})},
+		Nodes:     []eligibility.Node{{Name: "n2", Labels: labels{"zone": "b"}}, {Name: "n1", Labels: labels{"zone": "a"}}},
+		Services:  []eligibility.Service{{Key: web, Labels: labels{"app": "web"}, Endpoints: map[lb.Family]eligibility.Endpoints{lb.IPv4: on("n1")}}},
+		Addresses: []eligibility.Address{{Address: one, Pool: "gold", Holders: []lb.ServiceKey{web}}},
 	}
 }
 
@@ -52,32 +52,32 @@ func TestWhoAnnouncesToWhom(t *testing.T) {
 func TestWhyNobodyAnnounces(t *testing.T) {
 	left := peersOf{"n1": {"left"}, "n2": {"left"}}
 	excluded := cluster(left, ad{Scope: scope{Name: "gold"}})
-	excluded.Nodes = []advertise.Node{{Name: "n1", Excluded: "has the label x"}}
+	excluded.Nodes = []eligibility.Node{{Name: "n1", Excluded: "has the label x"}}
 	idle := cluster(left, ad{})
 	idle.Services[0].Endpoints = nil
 	tests := []struct {
 		name   string
 		in     routes.View
-		reason advertise.Reason
+		reason eligibility.Reason
 		why    string
 	}{
-		{"there is no advertisement", cluster(left), advertise.NoAdvertisement,
+		{"there is no advertisement", cluster(left), eligibility.NoAdvertisement,
 			`there is no BGPAdvertisement, so that nothing is announced: create one that selects the pool "gold"`},
-		{"there are advertisements of other pools", cluster(left, ad{Scope: scope{Name: "tin", Pools: []lb.PoolName{"tin"}}}), advertise.NoAdvertisement,
+		{"there are advertisements of other pools", cluster(left, ad{Scope: scope{Name: "tin", Pools: []lb.PoolName{"tin"}}}), eligibility.NoAdvertisement,
 			`no BGPAdvertisement selects the pool "gold": add it to spec.ipAddressPools of one (there is the BGPAdvertisement "tin"), or create one`},
-		{"there are advertisements of other Services", cluster(left, ad{Scope: scope{Name: "db", ServiceSelectors: anyOf(has("app", "db"))}}), advertise.NoAdvertisement,
+		{"there are advertisements of other Services", cluster(left, ad{Scope: scope{Name: "db", ServiceSelectors: anyOf(has("app", "db"))}}), eligibility.NoAdvertisement,
 			`spec.serviceSelectors of the BGPAdvertisement "db", which selects the pool "gold", do not match the labels of the Service default/web: change the labels or the selectors`},
-		{"no pod is ready", idle, advertise.NoEndpoints,
+		{"no pod is ready", idle, eligibility.NoEndpoints,
 			"the Service default/web has no ready IPv4 endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them"},
-		{"selectors match no node", cluster(left, ad{Scope: scope{Name: "c", NodeSelectors: anyOf(has("zone", "c"))}}, ad{Scope: scope{Name: "d", NodeSelectors: anyOf(has("zone", "d"))}}), advertise.NoNode,
+		{"selectors match no node", cluster(left, ad{Scope: scope{Name: "c", NodeSelectors: anyOf(has("zone", "c"))}}, ad{Scope: scope{Name: "d", NodeSelectors: anyOf(has("zone", "d"))}}), eligibility.NoNode,
 			`spec.nodeSelectors of the BGPAdvertisements "c" and "d" match none of the 2 nodes: change the selectors or the labels of the nodes`},
-		{"all nodes are excluded", excluded, advertise.NoNode,
+		{"all nodes are excluded", excluded, eligibility.NoNode,
 			`no node that the BGPAdvertisement "gold" selects may announce: n1 has the label x`},
-		{"no node has a peer", cluster(peersOf{}, ad{}), advertise.NoNode,
+		{"no node has a peer", cluster(peersOf{}, ad{}), eligibility.NoNode,
 			"no BGPPeer is for the nodes n1 and n2, where the address may be announced: create one, or change spec.nodeSelectors of one"},
-		{"no node has a peer that is named", cluster(left, ad{Peers: []bgp.PeerName{"up", "right"}}), advertise.NoNode,
+		{"no node has a peer that is named", cluster(left, ad{Peers: []bgp.PeerName{"up", "right"}}), eligibility.NoNode,
 			`spec.peers of the BGPAdvertisements asks for the BGPPeers "right" and "up", but the nodes n1 and n2, where the address may be announced, have the BGPPeer "left" only: change spec.peers, or spec.nodeSelectors of the BGPPeers`},
-		{"the one node has no peer that is named", cluster(left, ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}, Peers: []bgp.PeerName{"up"}}), advertise.NoNode,
+		{"the one node has no peer that is named", cluster(left, ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}, Peers: []bgp.PeerName{"up"}}), eligibility.NoNode,
 			`spec.peers of the BGPAdvertisements asks for the BGPPeer "up", but the node n2, where the address may be announced, has the BGPPeer "left" only: change spec.peers, or spec.nodeSelectors of the BGPPeers`},
 	}
 	for _, tt := range tests {
@@ -91,7 +91,7 @@ func TestWhyNobodyAnnounces(t *testing.T) {
 // node of random clusters.
 func TestTheControllerSaysWhatTheSpeakersDo(t *testing.T) {
 	for _, seed := range seedsToPlay(t) {
-		s := &story{Rand: rand.New(rand.NewPCG(seed, 8)), setup: setup{services: map[lb.ServiceKey]*advertise.Holder{}, claims: map[netip.Addr]*advertise.Claim{}, admitted: map[netip.Addr]bool{}}}
+		s := &story{Rand: rand.New(rand.NewPCG(seed, 8)), setup: setup{services: map[lb.ServiceKey]*eligibility.Holder{}, claims: map[netip.Addr]*eligibility.Claim{}, admitted: map[netip.Addr]bool{}}}
 		p := routes.New()
 		for range 30 {
 			s.change(p)

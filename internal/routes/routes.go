@@ -7,8 +7,8 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
 // Community is a standard community: the ASN in the upper 16 bits, the value in the
@@ -53,7 +53,7 @@ func (a Attributes) Equal(b Attributes) bool {
 // Empty, it means all pools, Services, nodes and peers, and single addresses.
 type Advertisement struct {
 	// Scope is what it is about.
-	advertise.Scope
+	eligibility.Scope
 	// Peers that it is announced to; empty: all.
 	Peers []bgp.PeerName
 	// Length and LengthV6 are the prefix lengths that addresses are aggregated to,

@@ -7,8 +7,8 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
@@ -94,8 +94,8 @@ func (s *story) otherConfig() routes.Config {
 
 var peers = []bgp.PeerName{"left", "right", "up"}
 
-func (s *story) node() advertise.Node {
-	n := advertise.Node{Name: "n1", Labels: s.labels()}
+func (s *story) node() eligibility.Node {
+	n := eligibility.Node{Name: "n1", Labels: s.labels()}
 	if s.IntN(6) == 0 {
 		n.Excluded = "has a label"
 	}
@@ -104,7 +104,7 @@ func (s *story) node() advertise.Node {
 
 func (s *story) labels() labels { return labels{"x": fmt.Sprint(s.IntN(2))} }
 
-func (s *story) selectors() []advertise.Selector {
+func (s *story) selectors() []eligibility.Selector {
 	if s.IntN(3) > 0 {
 		return nil
 	}
@@ -153,29 +153,29 @@ func (s *story) address() netip.Addr {
 
 func (s *story) uid() string { return []string{"", "first", "second"}[s.IntN(3)] }
 
-func (s *story) service() *advertise.Holder {
+func (s *story) service() *eligibility.Holder {
 	if s.IntN(6) == 0 {
 		return nil
 	}
-	service := &advertise.Holder{UID: s.uid(), Service: advertise.Service{Labels: s.labels(), Local: s.IntN(3) == 0, Endpoints: map[lb.Family]advertise.Endpoints{}}}
+	service := &eligibility.Holder{UID: s.uid(), Service: eligibility.Service{Labels: s.labels(), Local: s.IntN(3) == 0, Endpoints: map[lb.Family]eligibility.Endpoints{}}}
 	for range s.IntN(6) {
 		service.Shown = append(service.Shown, s.address())
 	}
 	for _, family := range []lb.Family{lb.IPv4, lb.IPv6} {
-		service.Endpoints[family] = []advertise.Endpoints{on("n1", "n2"), on("n1"), on("n2"), on(), {Serving: 1}}[s.IntN(5)]
+		service.Endpoints[family] = []eligibility.Endpoints{on("n1", "n2"), on("n1"), on("n2"), on(), {Serving: 1}}[s.IntN(5)]
 	}
 	return service
 }
 
-func (s *story) claim() *advertise.Claim {
+func (s *story) claim() *eligibility.Claim {
 	if s.IntN(6) == 0 {
 		return nil
 	}
-	c := &advertise.Claim{Pool: []lb.PoolName{"gold", "tin", "gone"}[s.IntN(3)]}
+	c := &eligibility.Claim{Pool: []lb.PoolName{"gold", "tin", "gone"}[s.IntN(3)]}
 	for range 1 + s.IntN(3) {
 		key := s.key()
-		if !slices.ContainsFunc(c.Holders, func(h advertise.ClaimHolder) bool { return h.Key == key }) {
-			c.Holders = append(c.Holders, advertise.ClaimHolder{Key: key, UID: s.uid()})
+		if !slices.ContainsFunc(c.Holders, func(h eligibility.ClaimHolder) bool { return h.Key == key }) {
+			c.Holders = append(c.Holders, eligibility.ClaimHolder{Key: key, UID: s.uid()})
 		}
 	}
 	return c

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -34,7 +34,7 @@ func TestPlanner_AnAggregateWiderThanThePoolIsSingleRoutes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := base(tt.ads...).with(shows(one, two))
-			s.config.Pools = []advertise.Pool{{Name: "gold", Listed: tt.listed, Excluded: tt.excluded}}
+			s.config.Pools = []eligibility.Pool{{Name: "gold", Listed: tt.listed, Excluded: tt.excluded}}
 			want := map[netip.Prefix]bool{}
 			for _, p := range tt.want {
 				want[netip.MustParsePrefix(p)] = true

@@ -22,7 +22,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 func TestAnyContentComesBack(t *testing.T) {
@@ -31,11 +31,11 @@ func TestAnyContentComesBack(t *testing.T) {
 		address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}) }
 		want := Content{Peers: map[lb.NodeName]netip.Addr{}}
 		want.Claims, want.Snapshot.Draining = ownership.Claims{}, map[lb.NodeName]bool{}
-		var lists [][]speaker.Candidate
+		var lists [][]layer2.Candidate
 		for i := range rapid.IntRange(1, 4).Draw(t, "lists") {
-			var list []speaker.Candidate
+			var list []layer2.Candidate
 			for j := range rapid.IntRange(0, 3).Draw(t, "candidates") {
-				list = append(list, speaker.Candidate{
+				list = append(list, layer2.Candidate{
 					Node: lb.NodeName(fmt.Sprint("node", i, j)), Preference: rapid.Int32().Draw(t, "preference"),
 					RequireSubnet: rapid.Bool().Draw(t, "subnet"), Interfaces: rapid.SliceOfN(rapid.StringMatching("eth[0-9]"), 0, 2).Draw(t, "interfaces"),
 				})
@@ -43,7 +43,7 @@ func TestAnyContentComesBack(t *testing.T) {
 			lists = append(lists, list)
 		}
 		for i := range rapid.IntRange(0, 6).Draw(t, "addresses") {
-			want.Snapshot.Addresses = append(want.Snapshot.Addresses, speaker.Announced{Address: address(i), Candidates: rapid.SampledFrom(lists).Draw(t, "list")})
+			want.Snapshot.Addresses = append(want.Snapshot.Addresses, layer2.Announced{Address: address(i), Candidates: rapid.SampledFrom(lists).Draw(t, "list")})
 			want.Claims[address(i)] = ownership.Epoch(rapid.Uint64().Draw(t, "epoch"))
 			want.Peers[lb.NodeName(fmt.Sprint("node", i))] = netip.MustParseAddr("fe80::1")
 		}
@@ -93,8 +93,8 @@ func TestTheSameCandidatesAreWrittenOnce(t *testing.T) {
 }
 
 func TestAPartOfSharedCandidatesIsAListOfItsOwn(t *testing.T) {
-	both := []speaker.Candidate{{Node: "node1"}, {Node: "node2"}}
-	want := Content{Kept: speaker.Kept{Snapshot: speaker.Snapshot{Addresses: []speaker.Announced{
+	both := []layer2.Candidate{{Node: "node1"}, {Node: "node2"}}
+	want := Content{Kept: layer2.Kept{Snapshot: layer2.Snapshot{Addresses: []layer2.Announced{
 		{Address: netip.MustParseAddr("10.0.0.1"), Candidates: both}, {Address: netip.MustParseAddr("10.0.0.2"), Candidates: both[:1]},
 	}}}}
 	comesBack(t, filepath.Join(t.TempDir(), "file"), want)
@@ -125,7 +125,7 @@ func TestWhatWasKeptStaysReadableIfTheNewCannotBeWritten(t *testing.T) {
 	if err := os.Mkdir(path+".new", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	store.Save(speaker.Kept{})
+	store.Save(layer2.Kept{})
 	store.Flush()
 	if len(said) != 1 {
 		t.Errorf("said %v, want that nothing is kept", said)
@@ -186,7 +186,7 @@ func TestChangesOfAMomentAreWrittenTogetherAndTheLastOneAtTheEnd(t *testing.T) {
 		done := make(chan struct{})
 		go func() { store.Run(ctx); close(done) }()
 		keep := func(n int) {
-			kept := speaker.Kept{Claims: ownership.Claims{}}
+			kept := layer2.Kept{Claims: ownership.Claims{}}
 			for i := range n {
 				kept.Claims[netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})] = 1
 			}

@@ -22,7 +22,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 const (
@@ -43,7 +43,7 @@ const (
 // Content is what is stored.
 type Content struct {
 	// Kept is the part of the engine.
-	speaker.Kept
+	layer2.Kept
 	// Peers are the other speakers' nodes and addresses; empty: there is none; nil: it was not
 	// known yet.
 	Peers map[lb.NodeName]netip.Addr
@@ -91,7 +91,7 @@ func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content)
 }
 
 // Save has the engine's part written, soon.
-func (s *Store) Save(k speaker.Kept) { s.change(func(c *Content) { c.Kept = k }) }
+func (s *Store) Save(k layer2.Kept) { s.change(func(c *Content) { c.Kept = k }) }
 
 // SavePeers has the others' addresses written, soon.
 func (s *Store) SavePeers(peers map[lb.NodeName]netip.Addr) {
@@ -188,8 +188,8 @@ type file struct {
 	Outside    []netip.Addr               `json:"outside,omitempty"`
 	Ours       []net.HardwareAddr         `json:"ours,omitempty"`
 	Draining   map[lb.NodeName]bool       `json:"draining,omitempty"`
-	Detection  speaker.Detection          `json:"detection,omitempty"`
-	Candidates [][]speaker.Candidate      `json:"candidates,omitempty"`
+	Detection  layer2.Detection           `json:"detection,omitempty"`
+	Candidates [][]layer2.Candidate       `json:"candidates,omitempty"`
 	Addresses  []address                  `json:"addresses,omitempty"`
 }
 
@@ -200,7 +200,7 @@ type address struct {
 
 // list identifies candidates that addresses share.
 type list struct {
-	first *speaker.Candidate
+	first *layer2.Candidate
 	count int
 }
 
@@ -269,7 +269,7 @@ func decode(text []byte) (Content, error) {
 	if f.Format != format {
 		return Content{}, fmt.Errorf("it has the format %d, not %d", f.Format, format)
 	}
-	c := Content{Peers: f.Peers, Outside: f.Outside, Kept: speaker.Kept{Claims: f.Claims, Held: f.Held, Snapshot: speaker.Snapshot{Draining: f.Draining, Detection: f.Detection}}}
+	c := Content{Peers: f.Peers, Outside: f.Outside, Kept: layer2.Kept{Claims: f.Claims, Held: f.Held, Snapshot: layer2.Snapshot{Draining: f.Draining, Detection: f.Detection}}}
 	for _, hardware := range f.Ours[:min(len(f.Ours), mostHardware)] {
 		if len(hardware) != hardwareBytes {
 			return Content{}, fmt.Errorf("a hardware address has %d bytes", len(hardware))
@@ -277,7 +277,7 @@ func decode(text []byte) (Content, error) {
 		c.Ours = append(c.Ours, hardware)
 	}
 	for _, a := range f.Addresses {
-		announced := speaker.Announced{Address: a.Address}
+		announced := layer2.Announced{Address: a.Address}
 		if !a.Address.IsValid() {
 			return Content{}, errors.New("an address is empty")
 		}

@@ -12,20 +12,20 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 var byValue = cmpopts.EquateComparable(netip.Addr{})
 
 func content() Content {
 	a, b, c := netip.MustParseAddr("192.168.1.240"), netip.MustParseAddr("192.168.1.241"), netip.MustParseAddr("2001:db8::1")
-	both := []speaker.Candidate{{Node: "node1", Interfaces: []string{"eth0"}, Preference: 3}, {Node: "node2", RequireSubnet: true}}
+	both := []layer2.Candidate{{Node: "node1", Interfaces: []string{"eth0"}, Preference: 3}, {Node: "node2", RequireSubnet: true}}
 	return Content{
-		Kept: speaker.Kept{
-			Snapshot: speaker.Snapshot{
-				Addresses: []speaker.Announced{{Address: a, Candidates: both}, {Address: b}, {Address: c, Candidates: both}},
+		Kept: layer2.Kept{
+			Snapshot: layer2.Snapshot{
+				Addresses: []layer2.Announced{{Address: a, Candidates: both}, {Address: b}, {Address: c, Candidates: both}},
 				Draining:  map[lb.NodeName]bool{"node2": true},
-				Detection: speaker.ReportOnly,
+				Detection: layer2.ReportOnly,
 			},
 			Claims: ownership.Claims{a: 7, c: 1},
 		},

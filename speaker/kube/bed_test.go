@@ -11,19 +11,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // bed is a watcher on node n1, the objects that it sees, and what it tells.
 type bed struct {
 	watcher   *Watcher
 	store     *seen.Store
-	snapshots []speaker.Snapshot
-	changes   []speaker.Change
+	snapshots []layer2.Snapshot
+	changes   []layer2.Change
 	peers     []map[lb.NodeName]netip.Addr
 }
 
@@ -31,10 +31,10 @@ func newBed(policy apiconv.DrainPolicy) *bed {
 	b := &bed{}
 	b.watcher = &Watcher{
 		Self: "n1", Namespace: "lbstack-system", PodLabels: client.MatchingLabels{"component": "speaker"},
-		Snapshot: func(s speaker.Snapshot) { b.snapshots = append(b.snapshots, s) },
-		Change:   func(c speaker.Change) { b.changes = append(b.changes, c) },
+		Snapshot: func(s layer2.Snapshot) { b.snapshots = append(b.snapshots, s) },
+		Change:   func(c layer2.Change) { b.changes = append(b.changes, c) },
 		Peers:    func(p map[lb.NodeName]netip.Addr) { b.peers = append(b.peers, p) },
-		planner:  advertise.NewPlanner(),
+		planner:  eligibility.NewPlanner(),
 	}
 	b.store = seen.NewStore(b.watcher.counts)
 	b.store.Note(stack(policy), true)
@@ -108,7 +108,7 @@ func (o *objects) list() []client.Object {
 }
 
 // snapshotOf is what is told at first of a cluster.
-func snapshotOf(t *testing.T, o objects, policy apiconv.DrainPolicy) speaker.Snapshot {
+func snapshotOf(t *testing.T, o objects, policy apiconv.DrainPolicy) layer2.Snapshot {
 	t.Helper()
 	b := newBed(policy)
 	b.sees(o.list()...)

@@ -16,7 +16,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // drawObject returns one of a few objects, as it might be.
@@ -83,9 +83,9 @@ func (b *bed) happens(t *rapid.T, there map[string]client.Object) {
 }
 
 // whole is what was told so far, together.
-func (b *bed) whole() speaker.Snapshot {
+func (b *bed) whole() layer2.Snapshot {
 	now := b.snapshots[0]
-	wanted := map[netip.Addr]speaker.Announced{}
+	wanted := map[netip.Addr]layer2.Announced{}
 	for _, a := range now.Addresses {
 		wanted[a.Address] = a
 	}
@@ -98,12 +98,12 @@ func (b *bed) whole() speaker.Snapshot {
 			delete(wanted, address)
 		}
 	}
-	now.Addresses = slices.SortedFunc(maps.Values(wanted), func(x, y speaker.Announced) int { return x.Address.Compare(y.Address) })
+	now.Addresses = slices.SortedFunc(maps.Values(wanted), func(x, y layer2.Announced) int { return x.Address.Compare(y.Address) })
 	return now
 }
 
 // addressesOf returns the addresses of a snapshot.
-func addressesOf(s speaker.Snapshot) (list []netip.Addr) {
+func addressesOf(s layer2.Snapshot) (list []netip.Addr) {
 	for _, a := range s.Addresses {
 		list = append(list, a.Address)
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
-	"github.com/lbstack/lbstack/speaker"
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // Two speakers of a node follow each other; the route of the first one is an hour old.
@@ -43,7 +43,7 @@ func TestRouteSince_AfterARestart(t *testing.T) {
 				s := newServer(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u"}})
 				begins := func(route netip.Prefix, graceful bool, restart time.Duration) (*StateWriter, Routing) {
 					w := NewStateWriter(s, s, "n1", logr.Discard())
-					w.latest = &speaker.Report{Phase: "Active", Live: 1}
+					w.latest = &layer2.Report{Phase: "Active", Live: 1}
 					negotiated := &session.Negotiated{Remote: bgp.Open{RouterID: netip.MustParseAddr("192.0.2.1")}}
 					if graceful {
 						negotiated.GracefulRestart = &bgp.GracefulRestart{}

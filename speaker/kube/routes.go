@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
@@ -44,7 +44,7 @@ type Refused struct {
 	// Count of them.
 	Count int
 	// First of them, in order.
-	First []advertise.Refusal
+	First []eligibility.Refusal
 }
 
 // String names the first of them.

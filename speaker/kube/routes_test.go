@@ -12,9 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/bfd"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
-	"github.com/lbstack/lbstack/speaker"
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 func TestWhatIsWrongWithASessionIsToldInTheState(t *testing.T) {
@@ -45,7 +45,7 @@ func TestWhatIsWrongWithASessionIsToldInTheState(t *testing.T) {
 				}
 				return *tt.path, true
 			}}
-			got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}}, r, nil)
+			got := status(&v1beta1.SpeakerState{}, layer2.Report{Links: []layer2.Link{{Name: "eth0"}}}, r, nil)
 			p := got.BGPPeers[0]
 			if (tt.lastError == "") != (p.LastError == "") || !strings.Contains(p.LastError, tt.lastError) {
 				t.Errorf("lastError is %q, want %q in it", p.LastError, tt.lastError)
@@ -73,7 +73,7 @@ func TestRouting_ProblemsAndFlapsAreReported(t *testing.T) {
 		Peers: map[bgp.PeerName]bgp.PeerState{"b": duplicate, "c": password},
 		Path:  func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false },
 	}
-	got := status(&v1beta1.SpeakerState{}, speaker.Report{}, r, nil)
+	got := status(&v1beta1.SpeakerState{}, layer2.Report{}, r, nil)
 	want := []v1beta1.SpeakerBGPPeer{
 		{Name: "a", State: v1beta1.BGPEstablished, Since: second(now), Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonNoNextHop, Message: "no IPv6"}},
 		{Name: "b", State: v1beta1.BGPIdle, Since: second(now), LastError: "a is in effect", Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonDuplicatePeer, Message: "a is in effect"}},
@@ -99,7 +99,7 @@ func TestRouting_FamiliesOfRoutesAreReported(t *testing.T) {
 		{"no session", speakerbgp.Status{State: session.Active}, nil},
 	} {
 		r := Routing{Sessions: []speakerbgp.Status{tt.session}, Path: func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }}
-		got := status(&v1beta1.SpeakerState{}, speaker.Report{}, r, nil).BGPPeers[0].Families
+		got := status(&v1beta1.SpeakerState{}, layer2.Report{}, r, nil).BGPPeers[0].Families
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}

@@ -25,8 +25,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // server is an API server that counts what is asked of it, and may fail.
@@ -238,7 +238,7 @@ func TestStateWriter_OwnerOfSlices(t *testing.T) {
 	s := newServer(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u"}}, &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "n1"}},
 		&v1beta1.SpeakerRouteSlice{ObjectMeta: meta, Node: "n1"})
 	w := NewStateWriter(s, s, "n1", logr.Discard())
-	w.latest = &speaker.Report{}
+	w.latest = &layer2.Report{}
 	w.Routing = func() Routing {
 		return Routing{News: map[bgp.PeerName]speakerbgp.News{"tor": {Announced: []netip.Prefix{prefixOf(1)}}}}
 	}
@@ -286,7 +286,7 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- w.Start(ctx) }()
-		w.Report(speaker.Report{Live: 1})
+		w.Report(layer2.Report{Live: 1})
 		after(gathering + time.Millisecond)
 		if n := len(s.has(t)); n != (2000+perSlice-1)/perSlice {
 			t.Errorf("%d slices list 2000 routes, want %d in each", n, perSlice)
@@ -294,7 +294,7 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 		after(10 * time.Second)
 		tell(speakerbgp.News{Withdrawn: all[:1]})
 		after(gathering - time.Millisecond)
-		w.Report(speaker.Report{Live: 2})
+		w.Report(layer2.Report{Live: 2})
 		synctest.Wait()
 		if asked := s.questions(); len(asked) > 0 {
 			t.Errorf("before all is gathered: got %v, want nothing", asked)
@@ -338,7 +338,7 @@ func TestStateWriter_ConditionOfTheControllerStays(t *testing.T) {
 	w := NewStateWriter(s, s, "n1", logr.Discard())
 	report := func(live int) {
 		t.Helper()
-		w.latest = &speaker.Report{Phase: "Active", Live: live}
+		w.latest = &layer2.Report{Phase: "Active", Live: live}
 		if err := w.write(t.Context()); err != nil {
 			t.Fatalf("writing the state: %v", err)
 		}

@@ -14,26 +14,26 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // configure tells the planner what holds for all addresses, and returns the snapshot but
 // for them. An advertisement that means nothing is left out, with a sentence.
-func (w *Watcher) configure(news seen.News) speaker.Snapshot {
+func (w *Watcher) configure(news seen.News) layer2.Snapshot {
 	ads, problems := advertisements(news)
 	w.advertised = len(ads)+len(problems) > 0
 	nodes := readNodes(news)
 	// Nodes change most often in what does not matter to who may announce, and all
 	// addresses are looked at if it does.
-	if news.Changed(&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}) || !slices.EqualFunc(nodes, w.nodes, advertise.SameCandidates) {
+	if news.Changed(&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}) || !slices.EqualFunc(nodes, w.nodes, eligibility.SameCandidates) {
 		w.nodes = nodes
 		w.planner.SetConfig(ads, pools(news), nodes)
 	}
-	rest := speaker.Snapshot{Problems: problems, Detection: detection(news), Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
+	rest := layer2.Snapshot{Problems: problems, Detection: detection(news), Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
 	for i := range nodes {
 		node := &nodes[i]
 		if node.Standby() {
@@ -41,7 +41,7 @@ func (w *Watcher) configure(news seen.News) speaker.Snapshot {
 		}
 		if node.Name == w.Self {
 			rest.Standby = standby(node)
-			rest.Unselected = len(ads) > 0 && !slices.ContainsFunc(ads, func(ad advertise.Advertisement) bool { return ad.CoversNode(node.Labels) })
+			rest.Unselected = len(ads) > 0 && !slices.ContainsFunc(ads, func(ad eligibility.Advertisement) bool { return ad.CoversNode(node.Labels) })
 		}
 		if node.Down {
 			rest.Down[node.Name] = true
@@ -56,7 +56,7 @@ func (w *Watcher) configure(news seen.News) speaker.Snapshot {
 }
 
 // advertisements reads them, and says in sentences which mean nothing.
-func advertisements(news seen.News) (ads []advertise.Advertisement, problems []string) {
+func advertisements(news seen.News) (ads []eligibility.Advertisement, problems []string) {
 	for _, object := range seen.All[*v1beta1.L2Advertisement](news) {
 		ad, err := apiconv.ParseAdvertisement(object)
 		if err != nil {
@@ -68,17 +68,17 @@ func advertisements(news seen.News) (ads []advertise.Advertisement, problems []s
 	return ads, problems
 }
 
-func pools(news seen.News) []advertise.Pool {
-	var list []advertise.Pool
+func pools(news seen.News) []eligibility.Pool {
+	var list []eligibility.Pool
 	for _, object := range seen.All[*v1beta1.IPAddressPool](news) {
 		list = append(list, apiconv.AdvertisedPool(object))
 	}
 	return list
 }
 
-func readNodes(news seen.News) []advertise.Node {
+func readNodes(news seen.News) []eligibility.Node {
 	policy := seen.Policy(news)
-	var list []advertise.Node
+	var list []eligibility.Node
 	for _, object := range seen.All[*corev1.Node](news) {
 		list = append(list, apiconv.ParseNode(object, policy))
 	}
@@ -86,20 +86,20 @@ func readNodes(news seen.News) []advertise.Node {
 }
 
 // detection returns what is done about foreign hosts.
-func detection(news seen.News) speaker.Detection {
+func detection(news seen.News) layer2.Detection {
 	stack := seen.Get[*v1beta1.LoadBalancerStack](news, client.ObjectKey{Name: v1beta1.LoadBalancerStackName})
 	switch {
 	case stack != nil && stack.Spec.Layer2.ConflictDetection == v1beta1.ConflictDetectionReport:
-		return speaker.ReportOnly
+		return layer2.ReportOnly
 	case stack != nil && stack.Spec.Layer2.ConflictDetection == v1beta1.ConflictDetectionOff:
-		return speaker.Off
+		return layer2.Off
 	}
-	return speaker.Enforce
+	return layer2.Enforce
 }
 
 // standby returns why a node takes no address, as what follows its name in a sentence; empty:
 // it does.
-func standby(node *advertise.Node) string {
+func standby(node *eligibility.Node) string {
 	switch {
 	case node.Excluded != "":
 		return node.Excluded

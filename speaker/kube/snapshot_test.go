@@ -16,15 +16,15 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 var byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
 
 func TestASnapshotHasWhoMayAnnounceWhatServicesShow(t *testing.T) {
 	one := netip.MustParseAddr("10.0.0.1")
-	everyone := []speaker.Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}
-	nobody := []speaker.Announced{{Address: one}}
+	everyone := []layer2.Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}
+	nobody := []layer2.Announced{{Address: one}}
 	base := func(ads ...v1beta1.L2Advertisement) objects {
 		return objects{
 			services: []corev1.Service{service("web", "10.0.0.1")},
@@ -47,37 +47,37 @@ func TestASnapshotHasWhoMayAnnounceWhatServicesShow(t *testing.T) {
 	tests := []struct {
 		name    string
 		objects objects
-		want    []speaker.Announced
+		want    []layer2.Announced
 		problem string
 	}{
 		{name: "an empty advertisement means all pools, nodes and interfaces", objects: base(ad("all", v1beta1.L2AdvertisementSpec{})),
-			want: []speaker.Announced{{Address: one, Candidates: everyone}}},
+			want: []layer2.Announced{{Address: one, Candidates: everyone}}},
 		{name: "without an advertisement no Service is looked at", objects: base()},
 		{name: "with nothing but a broken advertisement nobody announces", objects: base(ad("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: broken})),
 			want: nobody, problem: `the L2Advertisement "bad" is ignored: spec.nodeSelectors[0]`},
 		{name: "without endpoints nobody announces", objects: unready, want: nobody},
-		{name: "local traffic goes to the nodes with endpoints", objects: local, want: []speaker.Announced{{Address: one, Candidates: everyone[:1]}}},
+		{name: "local traffic goes to the nodes with endpoints", objects: local, want: []layer2.Announced{{Address: one, Candidates: everyone[:1]}}},
 		{name: "a claim that no Service shows yet is not announced", objects: pending},
 		{name: "a claim whose Service is gone is not announced", objects: gone},
 		{name: "a pool can be named", objects: base(ad("gold", v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"gold"}})),
-			want: []speaker.Announced{{Address: one, Candidates: everyone}}},
+			want: []layer2.Announced{{Address: one, Candidates: everyone}}},
 		{name: "an advertisement of another pool says nothing", objects: base(ad("tin", v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"tin"}})), want: nobody},
 		{name: "pools are selected by label", objects: base(ad("high", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "high")})),
-			want: []speaker.Announced{{Address: one, Candidates: everyone}}},
+			want: []layer2.Announced{{Address: one, Candidates: everyone}}},
 		{name: "a selector of other pools says nothing", objects: base(ad("low", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "low")})), want: nobody},
 		{name: "nodes are selected by label", objects: base(ad("a", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a")})),
-			want: []speaker.Announced{{Address: one, Candidates: everyone[:2]}}},
+			want: []layer2.Announced{{Address: one, Candidates: everyone[:2]}}},
 		{name: "advertisements add up, interfaces are those for each node", objects: base(
 			ad("a", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a"), Interfaces: []v1beta1.InterfaceName{"eth1"}}),
 			ad("b", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "b"), Interfaces: []v1beta1.InterfaceName{"eth2"}})),
-			want: []speaker.Announced{{Address: one, Candidates: []speaker.Candidate{
+			want: []layer2.Announced{{Address: one, Candidates: []layer2.Candidate{
 				{Node: "n1", Interfaces: []string{"eth1"}}, {Node: "n2", Interfaces: []string{"eth1"}}, {Node: "n3", Interfaces: []string{"eth2"}}}}}},
 		{name: "an advertisement without interfaces widens one that names some", objects: base(
 			ad("a", v1beta1.L2AdvertisementSpec{Interfaces: []v1beta1.InterfaceName{"eth1"}}), ad("all", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "b")})),
-			want: []speaker.Announced{{Address: one, Candidates: []speaker.Candidate{
+			want: []layer2.Announced{{Address: one, Candidates: []layer2.Candidate{
 				{Node: "n1", Interfaces: []string{"eth1"}}, {Node: "n2", Interfaces: []string{"eth1"}}, {Node: "n3"}}}}},
 		{name: "a broken advertisement is told and disturbs nobody", objects: base(ad("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: broken}), ad("all", v1beta1.L2AdvertisementSpec{})),
-			want: []speaker.Announced{{Address: one, Candidates: everyone}}, problem: `the L2Advertisement "bad" is ignored: spec.nodeSelectors[0]`},
+			want: []layer2.Announced{{Address: one, Candidates: everyone}}, problem: `the L2Advertisement "bad" is ignored: spec.nodeSelectors[0]`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestASnapshotSaysWhichNodesDrainAndWhichAreDown(t *testing.T) {
 	drained.Labels["drain"] = ""
 	down.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
 	got := snapshotOf(t, objects{nodes: []corev1.Node{drained, down, node("n3", "a")}}, apiconv.DrainPolicy{Labels: []string{"drain"}})
-	want := speaker.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Standby: "is drained", Down: map[lb.NodeName]bool{"n2": true}}
+	want := layer2.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Standby: "is drained", Down: map[lb.NodeName]bool{"n2": true}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("snapshot (-want +got):\n%s", diff)
 	}
@@ -139,8 +139,8 @@ func TestANodeThatIsExcludedKeepsWhatItHas(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := snapshotOf(t, o, tt.policy)
-			want := speaker.Snapshot{
-				Addresses: []speaker.Announced{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []speaker.Candidate{{Node: "n1"}, {Node: "n2"}}}},
+			want := layer2.Snapshot{
+				Addresses: []layer2.Announced{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []layer2.Candidate{{Node: "n1"}, {Node: "n2"}}}},
 				Draining:  tt.draining, Down: map[lb.NodeName]bool{}, Standby: tt.standby,
 			}
 			if diff := cmp.Diff(want, got, byValue); diff != "" {
@@ -166,14 +166,14 @@ func TestAChangeOfTheStackTakesEffectAtOnce(t *testing.T) {
 	if got := b.tells(t, "another key drains", 2); !got.Draining["n1"] || got.Standby != "is drained" {
 		t.Errorf("another key drains: got %+v, want a node that drains", got.Snapshot)
 	}
-	if got := b.snapshots[0].Detection; got != speaker.Enforce {
+	if got := b.snapshots[0].Detection; got != layer2.Enforce {
 		t.Errorf("stack without conflictDetection: got detection %q, want Enforce", got)
 	}
 	for i, tt := range []struct {
 		set  v1beta1.ConflictDetection
-		want speaker.Detection
+		want layer2.Detection
 	}{
-		{v1beta1.ConflictDetectionReport, speaker.ReportOnly}, {v1beta1.ConflictDetectionOff, speaker.Off}, {v1beta1.ConflictDetectionEnforce, speaker.Enforce},
+		{v1beta1.ConflictDetectionReport, layer2.ReportOnly}, {v1beta1.ConflictDetectionOff, layer2.Off}, {v1beta1.ConflictDetectionEnforce, layer2.Enforce},
 	} {
 		next := stack(apiconv.DrainPolicy{})
 		next.Spec.Layer2.ConflictDetection = tt.set

@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 const (
@@ -88,7 +88,7 @@ type StateWriter struct {
 	routes   routeSlices
 
 	mu     sync.Mutex
-	latest *speaker.Report
+	latest *layer2.Report
 	news   chan struct{}
 }
 
@@ -98,7 +98,7 @@ func NewStateWriter(reader client.Reader, c client.Client, self lb.NodeName, log
 }
 
 // Report takes what is to be written, soon.
-func (w *StateWriter) Report(r speaker.Report) {
+func (w *StateWriter) Report(r layer2.Report) {
 	w.mu.Lock()
 	w.latest = &r
 	w.mu.Unlock()
@@ -149,7 +149,7 @@ func (w *StateWriter) minorityReads() <-chan time.Time {
 }
 
 // readPause is the time from one read of a speaker in a minority to the next.
-func readPause(r *speaker.Report) time.Duration {
+func readPause(r *layer2.Report) time.Duration {
 	return readInterval + time.Duration(r.Live+len(r.Missing))*readPerSpeaker
 }
 
@@ -236,7 +236,7 @@ func (w *StateWriter) owner(ctx context.Context) ([]metav1.OwnerReference, error
 }
 
 // bring brings the state to what it should be, and returns it as it was read, nil if it was not.
-func (w *StateWriter) bring(ctx context.Context, latest speaker.Report, routing Routing) (*v1beta1.SpeakerState, error) {
+func (w *StateWriter) bring(ctx context.Context, latest layer2.Report, routing Routing) (*v1beta1.SpeakerState, error) {
 	inMinority := !latest.MinoritySince.IsZero()
 	if inMinority && time.Since(w.lastRead) >= readPause(&latest) {
 		w.there = nil

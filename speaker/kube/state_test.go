@@ -23,34 +23,34 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 func TestStatus(t *testing.T) {
-	links := []speaker.Link{{Name: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 1}}}
+	links := []layer2.Link{{Name: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 1}}}
 	tests := []struct {
 		name   string
-		report speaker.Report
+		report layer2.Report
 		reason string
 	}{
-		{name: "a node that drains says so", report: speaker.Report{Links: links, Live: 3, Standby: "is drained"}, reason: v1beta1.ReasonStandby},
-		{name: "a node that no advertisement selects says so", report: speaker.Report{Links: links, Live: 3, Unselected: true}, reason: v1beta1.ReasonNotSelected},
-		{name: "a speaker with a link announces", report: speaker.Report{Links: links, Live: 3}, reason: v1beta1.ReasonAnnouncing},
-		{name: "a node without a link says so", report: speaker.Report{Live: 3}, reason: v1beta1.ReasonNoInterface},
-		{name: "a speaker that lost all others says so before anything else", report: speaker.Report{Phase: "Isolated", Problems: []string{"bad"}}, reason: v1beta1.ReasonIsolated},
-		{name: "a minority is said before what is wrong in it", report: speaker.Report{Links: links, MinoritySince: time.Unix(1, 0), Problems: []string{"bad"}}, reason: v1beta1.ReasonMinority},
-		{name: "a minority because of nodes that are not ready comes after what is wrong", report: speaker.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
-		{name: "a minority because of nodes that are not ready is reported", report: speaker.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true}, reason: v1beta1.ReasonMinority},
-		{name: "a link that cannot be announced on is said", report: speaker.Report{Links: links, Unserved: []speaker.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
-		{name: "a link that cannot be announced on comes before what other objects show", report: speaker.Report{Links: links, Problems: []string{"bad"}, Conflicts: []speaker.Conflict{{}}, Unserved: []speaker.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
-		{name: "node that announces nothing is named", report: speaker.Report{Links: links, Covered: []speaker.Covered{{Node: "n2", Count: 3, First: netip.MustParseAddr("192.0.2.1")}}}, reason: v1beta1.ReasonPeerNotAnnouncing},
-		{name: "datagrams that are lost are said", report: speaker.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},
-		{name: "foreign hosts are said", report: speaker.Report{Links: links, Conflicts: []speaker.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
-		{name: "a broken advertisement is said", report: speaker.Report{Links: links, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
+		{name: "a node that drains says so", report: layer2.Report{Links: links, Live: 3, Standby: "is drained"}, reason: v1beta1.ReasonStandby},
+		{name: "a node that no advertisement selects says so", report: layer2.Report{Links: links, Live: 3, Unselected: true}, reason: v1beta1.ReasonNotSelected},
+		{name: "a speaker with a link announces", report: layer2.Report{Links: links, Live: 3}, reason: v1beta1.ReasonAnnouncing},
+		{name: "a node without a link says so", report: layer2.Report{Live: 3}, reason: v1beta1.ReasonNoInterface},
+		{name: "a speaker that lost all others says so before anything else", report: layer2.Report{Phase: "Isolated", Problems: []string{"bad"}}, reason: v1beta1.ReasonIsolated},
+		{name: "a minority is said before what is wrong in it", report: layer2.Report{Links: links, MinoritySince: time.Unix(1, 0), Problems: []string{"bad"}}, reason: v1beta1.ReasonMinority},
+		{name: "a minority because of nodes that are not ready comes after what is wrong", report: layer2.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
+		{name: "a minority because of nodes that are not ready is reported", report: layer2.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true}, reason: v1beta1.ReasonMinority},
+		{name: "a link that cannot be announced on is said", report: layer2.Report{Links: links, Unserved: []layer2.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
+		{name: "a link that cannot be announced on comes before what other objects show", report: layer2.Report{Links: links, Problems: []string{"bad"}, Conflicts: []layer2.Conflict{{}}, Unserved: []layer2.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
+		{name: "node that announces nothing is named", report: layer2.Report{Links: links, Covered: []layer2.Covered{{Node: "n2", Count: 3, First: netip.MustParseAddr("192.0.2.1")}}}, reason: v1beta1.ReasonPeerNotAnnouncing},
+		{name: "datagrams that are lost are said", report: layer2.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},
+		{name: "foreign hosts are said", report: layer2.Report{Links: links, Conflicts: []layer2.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
+		{name: "a broken advertisement is said", report: layer2.Report{Links: links, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -63,8 +63,8 @@ func TestStatus(t *testing.T) {
 }
 
 func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
-	minority := speaker.Report{Live: 1, Missing: []lb.NodeName{"n2", "n3"}, MinoritySince: time.Unix(1, 0)}
-	with := func(change func(*speaker.Report)) speaker.Report {
+	minority := layer2.Report{Live: 1, Missing: []lb.NodeName{"n2", "n3"}, MinoritySince: time.Unix(1, 0)}
+	with := func(change func(*layer2.Report)) layer2.Report {
 		r := minority
 		change(&r)
 		return r
@@ -73,20 +73,20 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 	const receives = "the speaker receives from 1 of 3 speakers that should be there, and not from n2 and n3: it announces what it has, and takes an address only when no host answers for it"
 	for _, tt := range []struct {
 		name   string
-		report speaker.Report
+		report layer2.Report
 		want   string
 	}{
 		{"in a minority", minority, receives + look},
-		{"a link is silent", with(func(r *speaker.Report) { r.Silent = []string{"eth1"} }), receives + ", and nothing on eth1, where no host answers, until one asks for an address" + look},
-		{"hosts answer for addresses", with(func(r *speaker.Report) {
-			r.InUse = speaker.InUse{Count: 3, First: []speaker.Use{
+		{"a link is silent", with(func(r *layer2.Report) { r.Silent = []string{"eth1"} }), receives + ", and nothing on eth1, where no host answers, until one asks for an address" + look},
+		{"hosts answer for addresses", with(func(r *layer2.Report) {
+			r.InUse = layer2.InUse{Count: 3, First: []layer2.Use{
 				{Address: netip.MustParseAddr("10.0.0.1"), Interface: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 7}},
 				{Address: netip.MustParseAddr("10.0.0.2"), Interface: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 8}, Node: "n2"},
 			}}
 		}), receives + "; hosts answer for 10.0.0.1 (02:00:00:00:00:07 on eth0), 10.0.0.2 (02:00:00:00:00:08 of the node n2 on eth0), 1 more" + look},
-		{"no host answers", with(func(r *speaker.Report) { r.Phase = "Isolated" }),
+		{"no host answers", with(func(r *layer2.Report) { r.Phase = "Isolated" }),
 			"the speaker receives nothing from n2 and n3, and no answer from any host of its links: it is silent, since other nodes may have its addresses: look at the network of the node"},
-		{"the others receive nothing from it", speaker.Report{Phase: "Isolated", MinoritySince: time.Unix(1, 0), Missing: []lb.NodeName{"n2", "n3"}, Unheard: []lb.NodeName{"n2", "n3"}},
+		{"the others receive nothing from it", layer2.Report{Phase: "Isolated", MinoritySince: time.Unix(1, 0), Missing: []lb.NodeName{"n2", "n3"}, Unheard: []lb.NodeName{"n2", "n3"}},
 			"nothing that the speaker sends arrives at n2 and n3, which it receives from: it is silent, since they take its addresses over: look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -99,8 +99,8 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 }
 
 func TestStatusOfRefusedAddresses(t *testing.T) {
-	refused := Refused{Count: 3, First: []advertise.Refusal{{Address: netip.MustParseAddr("1.1.1.1"), Why: `its pool "gold" does not list it`}}}
-	got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}}, Routing{Refused: refused}, nil)
+	refused := Refused{Count: 3, First: []eligibility.Refusal{{Address: netip.MustParseAddr("1.1.1.1"), Why: `its pool "gold" does not list it`}}}
+	got := status(&v1beta1.SpeakerState{}, layer2.Report{Links: []layer2.Link{{Name: "eth0"}}}, Routing{Refused: refused}, nil)
 	c := meta.FindStatusCondition(got.Conditions, v1beta1.ConditionReady)
 	if want := `1.1.1.1: its pool "gold" does not list it; 2 more`; c.Reason != v1beta1.ReasonAddressRefused || !strings.Contains(c.Message, want) {
 		t.Errorf("got %+v, want %s with %q", c, v1beta1.ReasonAddressRefused, want)
@@ -111,7 +111,7 @@ func TestStatusOfRefusedAddresses(t *testing.T) {
 }
 
 func TestStatus_FailedCheckpointComesBeforeWhatOtherObjectsShow(t *testing.T) {
-	r := speaker.Report{Links: []speaker.Link{{Name: "eth0"}}, Problems: []string{"bad"}, Conflicts: []speaker.Conflict{{}}}
+	r := layer2.Report{Links: []layer2.Link{{Name: "eth0"}}, Problems: []string{"bad"}, Conflicts: []layer2.Conflict{{}}}
 	c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, r, Routing{}, errors.New("read-only")).Conditions, v1beta1.ConditionReady)
 	if c.Reason != v1beta1.ReasonCheckpointFailed {
 		t.Errorf("got %+v, want %s", c, v1beta1.ReasonCheckpointFailed)
@@ -120,7 +120,7 @@ func TestStatus_FailedCheckpointComesBeforeWhatOtherObjectsShow(t *testing.T) {
 
 func TestStatus_FailedCheckpointIsReported(t *testing.T) {
 	readOnly := &fs.PathError{Op: "open", Path: "/var/lib/lbstack/speaker-n1.json.new", Err: syscall.EROFS}
-	r := speaker.Report{Links: []speaker.Link{{Name: "eth0"}}}
+	r := layer2.Report{Links: []layer2.Link{{Name: "eth0"}}}
 	c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, r, Routing{}, readOnly).Conditions, v1beta1.ConditionReady)
 	if c.Reason != v1beta1.ReasonCheckpointFailed || !strings.Contains(c.Message, "/var/lib/lbstack/speaker-n1.json.new is on a read-only file system") {
 		t.Errorf("got %+v, want %s with the file and what is wrong with it", c, v1beta1.ReasonCheckpointFailed)
@@ -133,10 +133,10 @@ func TestStatus_FailedCheckpointIsReported(t *testing.T) {
 }
 
 func TestStatusListsWhatIsOwnedUpToTheBound(t *testing.T) {
-	var r speaker.Report
+	var r layer2.Report
 	a := netip.MustParseAddr("10.0.0.0")
 	for range maxListed + 1 {
-		r.Owned = append(r.Owned, speaker.OwnedSince{Address: a, Owned: speaker.Owned{Interfaces: []string{"eth0"}}, Since: time.Unix(1, 5), Epoch: math.MaxUint64})
+		r.Owned = append(r.Owned, layer2.OwnedSince{Address: a, Owned: layer2.Owned{Interfaces: []string{"eth0"}}, Since: time.Unix(1, 5), Epoch: math.MaxUint64})
 		a = a.Next()
 	}
 	got := status(&v1beta1.SpeakerState{}, r, Routing{}, nil)
@@ -151,14 +151,14 @@ func TestStatusListsWhatIsOwnedUpToTheBound(t *testing.T) {
 
 func TestStatusTellsThePhaseThatTheAPIKnows(t *testing.T) {
 	for told, want := range map[string]v1beta1.SpeakerPhase{"": "", "Starting": "", "Active": "Active", "Draining": "Draining", "Isolated": "Isolated"} {
-		if got := status(&v1beta1.SpeakerState{}, speaker.Report{Phase: told}, Routing{}, nil).Phase; got != want {
+		if got := status(&v1beta1.SpeakerState{}, layer2.Report{Phase: told}, Routing{}, nil).Phase; got != want {
 			t.Errorf("phase %q: got %q, want %q", told, got, want)
 		}
 	}
 }
 
 func TestASpeakerThatWasStoppedIsNotReady(t *testing.T) {
-	s := status(&v1beta1.SpeakerState{}, speaker.Report{Phase: "Active", Links: []speaker.Link{{Name: "eth0"}}}, Routing{}, nil)
+	s := status(&v1beta1.SpeakerState{}, layer2.Report{Phase: "Active", Links: []layer2.Link{{Name: "eth0"}}}, Routing{}, nil)
 	stop(&s)
 	if c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady); s.Phase != v1beta1.SpeakerStopped || c.Status != metav1.ConditionFalse || c.Reason != v1beta1.ReasonStopped {
 		t.Errorf("got the phase %s and %+v", s.Phase, c)
@@ -166,18 +166,18 @@ func TestASpeakerThatWasStoppedIsNotReady(t *testing.T) {
 }
 
 func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
-	var list []speaker.Conflict
+	var list []layer2.Conflict
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 9}
 	a := netip.MustParseAddr("10.0.0.0")
 	for i := range maxConflicts + 1 {
-		c := speaker.Conflict{Address: a, Interface: "eth0", Hardware: mac, Announced: i == 0, Since: time.Unix(1, 5)}
+		c := layer2.Conflict{Address: a, Interface: "eth0", Hardware: mac, Announced: i == 0, Since: time.Unix(1, 5)}
 		if i == 1 {
 			c.Node = "node2"
 		}
-		list = append(list, c, speaker.Conflict{Address: a, Interface: "eth1", Hardware: mac})
+		list = append(list, c, layer2.Conflict{Address: a, Interface: "eth1", Hardware: mac})
 		a = a.Next()
 	}
-	got := status(&v1beta1.SpeakerState{}, speaker.Report{Links: []speaker.Link{{Name: "eth0"}}, Conflicts: list}, Routing{}, nil)
+	got := status(&v1beta1.SpeakerState{}, layer2.Report{Links: []layer2.Link{{Name: "eth0"}}, Conflicts: list}, Routing{}, nil)
 	if len(got.Conflicts) != maxConflicts {
 		t.Fatalf("got %d conflicts, want %d", len(got.Conflicts), maxConflicts)
 	}
@@ -197,13 +197,13 @@ func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 }
 
 func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
-	var r speaker.Report
+	var r layer2.Report
 	var subnets []netip.Prefix
 	for i := range 100 {
 		subnets = append(subnets, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), 16))
 	}
 	for i := range 1000 {
-		r.Links = append(r.Links, speaker.Link{Name: fmt.Sprint("eth", i), Prefixes: subnets})
+		r.Links = append(r.Links, layer2.Link{Name: fmt.Sprint("eth", i), Prefixes: subnets})
 		r.Problems = append(r.Problems, strings.Repeat("bad", 100))
 		r.Missing = append(r.Missing, lb.NodeName(fmt.Sprint("node", i)))
 	}
@@ -247,7 +247,7 @@ func TestStateWriter_ReadsWhatTheControllerReportsOfAMinority(t *testing.T) {
 		go func() { defer close(done); _ = w.Start(ctx) }()
 		defer func() { cancel(); <-done }()
 		since := time.Now()
-		w.Report(speaker.Report{Live: 1, Missing: []lb.NodeName{"n2", "n3"}, MinoritySince: since})
+		w.Report(layer2.Report{Live: 1, Missing: []lb.NodeName{"n2", "n3"}, MinoritySince: since})
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		if len(got) < 2 || slices.ContainsFunc(got, func(at time.Time) bool { return !at.IsZero() }) || reads() < 2 {
@@ -271,7 +271,7 @@ func TestStateWriter_ReadsWhatTheControllerReportsOfAMinority(t *testing.T) {
 		if last := got[len(got)-1]; !last.Equal(since) {
 			t.Errorf("got a report about %v, want one about the minority since %v", last, since)
 		}
-		w.Report(speaker.Report{Live: 3})
+		w.Report(layer2.Report{Live: 3})
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		count := len(got)
@@ -310,7 +310,7 @@ func BenchmarkRouteChange(b *testing.B) {
 				told.note(change)
 				slice := &v1beta1.SpeakerRouteSlice{Node: "n1", Routes: told.routes(told.place[all[1]])}
 				state := &v1beta1.SpeakerState{}
-				state.Status = status(state, speaker.Report{}, Routing{}, nil)
+				state.Status = status(state, layer2.Report{}, Routing{}, nil)
 				state.Status.RouteCount = int32(told.count())
 				for _, object := range []any{slice, state} {
 					if _, err := json.Marshal(object); err != nil {

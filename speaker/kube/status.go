@@ -11,12 +11,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/internal/version"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 const (
@@ -30,7 +30,7 @@ const (
 )
 
 // status is what a report says in the API's words.
-func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing, checkpoint error) v1beta1.SpeakerStateStatus {
+func status(state *v1beta1.SpeakerState, r layer2.Report, routing Routing, checkpoint error) v1beta1.SpeakerStateStatus {
 	next := v1beta1.SpeakerStateStatus{
 		Version:      version.Version,
 		Conditions:   state.DeepCopy().Status.Conditions,
@@ -66,7 +66,7 @@ func status(state *v1beta1.SpeakerState, r speaker.Report, routing Routing, chec
 	return next
 }
 
-func speakerInterface(link speaker.Link) v1beta1.SpeakerInterface {
+func speakerInterface(link layer2.Link) v1beta1.SpeakerInterface {
 	i := v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String()}
 	if link.IPv4 {
 		i.Families = append(i.Families, lb.IPv4.String())
@@ -103,7 +103,7 @@ func phase(name string) v1beta1.SpeakerPhase {
 }
 
 // conflicts lists each address once: one host is enough to look for.
-func conflicts(list []speaker.Conflict) []v1beta1.SpeakerConflict {
+func conflicts(list []layer2.Conflict) []v1beta1.SpeakerConflict {
 	var told []v1beta1.SpeakerConflict
 	seen := map[netip.Addr]bool{}
 	for _, c := range list {
@@ -124,7 +124,7 @@ func second(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Sec
 
 // ready says the worst first: a silent speaker, then what is left out, then what
 // cannot be announced.
-func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition {
+func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
 	case phase(r.Phase) == v1beta1.SpeakerIsolated:
@@ -150,7 +150,7 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
 	case len(r.Lost) > 0:
-		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, advertise.Named("no datagrams arrive from", r.Lost)+
+		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, eligibility.Named("no datagrams arrive from", r.Lost)+
 			": what the speakers there publish comes through others, later, and failures are noticed less surely: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
 	case len(r.Covered) > 0:
 		c.Reason, c.Message = v1beta1.ReasonPeerNotAnnouncing, bounded.Message(covered(r.Covered))
@@ -163,7 +163,7 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonMinority
 		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s, whose nodes are not ready: "+
 			"it announces what it has, and takes an address only when no host answers for it: bring the nodes back, or delete those Nodes that do not come back",
-			r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing))
+			r.Live, r.Live+len(r.Missing), eligibility.Named("and not from", r.Missing))
 	case r.Unselected && len(routing.Sessions) == 0:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonNotSelected
 		c.Message = "spec.nodeSelectors of no L2Advertisement select the node, and it has no BGPPeer: it announces nothing"
@@ -175,7 +175,7 @@ func ready(r speaker.Report, routing Routing, checkpoint error) metav1.Condition
 }
 
 // covered returns which nodes do not announce what they have.
-func covered(list []speaker.Covered) string {
+func covered(list []layer2.Covered) string {
 	var nodes []string
 	for _, c := range list[:min(len(list), maxNamed)] {
 		nodes = append(nodes, fmt.Sprintf("%s (%d addresses, %s first)", c.Node, c.Count, c.First))
@@ -185,17 +185,17 @@ func covered(list []speaker.Covered) string {
 }
 
 // isolated returns why a speaker is silent.
-func isolated(r speaker.Report) string {
+func isolated(r layer2.Report) string {
 	if len(r.Unheard) > 0 {
-		return advertise.Named("nothing that the speaker sends arrives at", r.Unheard) + ", which it receives from: it is silent, since they take its addresses over: " +
+		return eligibility.Named("nothing that the speaker sends arrives at", r.Unheard) + ", which it receives from: it is silent, since they take its addresses over: " +
 			"look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
 	}
 	return fmt.Sprintf("the speaker receives %s, and no answer from any host of its links: it is silent, since other nodes may have its addresses: "+
-		"look at the network of the node", advertise.Named("nothing from", r.Missing))
+		"look at the network of the node", eligibility.Named("nothing from", r.Missing))
 }
 
 // inMinority returns what a speaker does that receives from few others.
-func inMinority(r speaker.Report) string {
+func inMinority(r layer2.Report) string {
 	what := "it announces what it has, and takes an address only when no host answers for it"
 	if r.Partitioned {
 		what = "it announces only addresses that no speaker may announce which it misses, since a larger group of them runs"
@@ -204,11 +204,11 @@ func inMinority(r speaker.Report) string {
 		what += fmt.Sprintf(", and nothing on %s, where no host answers, until one asks for an address", strings.Join(r.Silent[:min(len(r.Silent), maxNamed)], ", "))
 	}
 	return fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s%s: "+
-		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), advertise.Named("and not from", r.Missing), what, inUse(r.InUse))
+		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), eligibility.Named("and not from", r.Missing), what, inUse(r.InUse))
 }
 
 // inUse names addresses that are not taken since hosts answer for them.
-func inUse(u speaker.InUse) string {
+func inUse(u layer2.InUse) string {
 	if u.Count == 0 {
 		return ""
 	}
@@ -226,7 +226,7 @@ func inUse(u speaker.InUse) string {
 	return "; hosts answer for " + strings.Join(parts, ", ")
 }
 
-func unserved(list []speaker.Unserved) string {
+func unserved(list []layer2.Unserved) string {
 	parts := make([]string, 0, len(list))
 	for _, u := range list {
 		family := "IPv4"

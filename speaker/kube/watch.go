@@ -13,11 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/watchdog"
-	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // Watcher tells what the cluster wants to be announced on the local network, and where
@@ -33,9 +33,9 @@ type Watcher struct {
 	// Before are the addresses that were announced before this process started.
 	Before []netip.Addr
 	// Snapshot takes what the cluster wants, once everything in it has been seen.
-	Snapshot func(speaker.Snapshot)
+	Snapshot func(layer2.Snapshot)
 	// Change takes what is new of that afterwards, if anything is.
-	Change func(speaker.Change)
+	Change func(layer2.Change)
 	// Peers takes where the speakers on other nodes are, when it is not what it was
 	// told last.
 	Peers func(map[lb.NodeName]netip.Addr)
@@ -43,10 +43,10 @@ type Watcher struct {
 	Passes *watchdog.Loop
 	Log    logr.Logger
 
-	planner    *advertise.Planner
+	planner    *eligibility.Planner
 	advertised bool                       // there is an advertisement
-	nodes      []advertise.Node           // that the planner has
-	rest       speaker.Snapshot           // told last, but for the addresses
+	nodes      []eligibility.Node         // that the planner has
+	rest       layer2.Snapshot            // told last, but for the addresses
 	peers      map[lb.NodeName]netip.Addr // told last
 }
 
@@ -62,7 +62,7 @@ func general() []client.Object {
 
 // Start watches until the context ends. It implements manager.Runnable.
 func (w *Watcher) Start(ctx context.Context) error {
-	w.planner = advertise.NewPlanner()
+	w.planner = eligibility.NewPlanner()
 	w.planner.Remember(w.Before)
 	source := seen.Source{Cache: w.Cache, Kinds: watched(), Counts: w.counts, Log: w.Log}
 	source.Rest = 4 // a fifth of a processor at most
@@ -111,7 +111,7 @@ func (w *Watcher) round(news seen.News) {
 }
 
 // tell tells of the addresses that have changed, and of the rest if it has.
-func (w *Watcher) tell(first bool, rest speaker.Snapshot) {
+func (w *Watcher) tell(first bool, rest layer2.Snapshot) {
 	change := w.planner.Changes()
 	next := rest
 	next.Addresses = change.Addresses
@@ -119,7 +119,7 @@ func (w *Watcher) tell(first bool, rest speaker.Snapshot) {
 	case first:
 		w.Snapshot(next)
 	case len(change.Addresses)+len(change.Gone) > 0 || !reflect.DeepEqual(rest, w.rest):
-		w.Change(speaker.Change{Snapshot: next, Gone: change.Gone})
+		w.Change(layer2.Change{Snapshot: next, Gone: change.Gone})
 	}
 	w.rest = rest
 }

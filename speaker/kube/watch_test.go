@@ -18,18 +18,18 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // tells says how many changes there are by now, and returns the last one.
-func (b *bed) tells(t *testing.T, when string, want int) speaker.Change {
+func (b *bed) tells(t *testing.T, when string, want int) layer2.Change {
 	t.Helper()
 	if len(b.snapshots) != 1 || len(b.changes) != want {
 		t.Fatalf("%s: got %d snapshots and %d changes, want one and %d", when, len(b.snapshots), len(b.changes), want)
 	}
 	if want == 0 {
-		return speaker.Change{}
+		return layer2.Change{}
 	}
 	return b.changes[want-1]
 }
@@ -57,14 +57,14 @@ func TestOnlyWhatCountsAndIsNewIsTold(t *testing.T) {
 
 	address := netip.MustParseAddr("10.0.0.1")
 	b.loses(web[2])
-	nobody := speaker.Change{Snapshot: speaker.Snapshot{Addresses: []speaker.Announced{{Address: address}}, Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}}
+	nobody := layer2.Change{Snapshot: layer2.Snapshot{Addresses: []layer2.Announced{{Address: address}}, Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}}
 	if diff := cmp.Diff(nobody, b.tells(t, "the endpoints are gone", 1), byValue); diff != "" {
 		t.Errorf("the endpoints are gone (-want +got):\n%s", diff)
 	}
 	drained := annotated.DeepCopy()
 	drained.Labels["drain"] = ""
 	b.sees(drained)
-	drains := speaker.Change{Snapshot: speaker.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Standby: "is drained", Down: map[lb.NodeName]bool{}}}
+	drains := layer2.Change{Snapshot: layer2.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Standby: "is drained", Down: map[lb.NodeName]bool{}}}
 	if diff := cmp.Diff(drains, b.tells(t, "the node drains", 2), byValue); diff != "" {
 		t.Errorf("the node drains (-want +got):\n%s", diff)
 	}
@@ -88,7 +88,7 @@ func TestWithoutAnAdvertisementNoServiceIsLookedAt(t *testing.T) {
 	b.loses(&held)
 	b.sees(&all)
 	got := b.tells(t, "the first advertisement", 1)
-	want := []speaker.Announced{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []speaker.Candidate{{Node: "n1"}}}}
+	want := []layer2.Announced{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []layer2.Candidate{{Node: "n1"}}}}
 	if diff := cmp.Diff(want, got.Addresses, byValue); diff != "" {
 		t.Errorf("the first advertisement (-want +got):\n%s", diff)
 	}
@@ -96,7 +96,7 @@ func TestWithoutAnAdvertisementNoServiceIsLookedAt(t *testing.T) {
 	b.sees(&broken)
 	b.tells(t, "a broken advertisement", 2)
 	b.loses(&all)
-	if diff := cmp.Diff([]speaker.Announced{{Address: want[0].Address}}, b.tells(t, "only a broken one is left", 3).Addresses, byValue); diff != "" {
+	if diff := cmp.Diff([]layer2.Announced{{Address: want[0].Address}}, b.tells(t, "only a broken one is left", 3).Addresses, byValue); diff != "" {
 		t.Errorf("only a broken one is left (-want +got):\n%s", diff)
 	}
 	b.loses(&broken)

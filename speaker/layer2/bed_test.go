@@ -1,281 +1,316 @@
-package layer2
+package layer2_test
 
 import (
-	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/internal/neighbour"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/internal/segment"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
+
+// The engine under test runs on the node "self", in a bubble of testing/synctest;
+// what the others say and which links there are is given, and what it has announced
+// and said is written down, in order.
+
+const self lb.NodeName = "self"
 
 var (
-	vip   = netip.MustParseAddr("192.168.1.240")
-	vip2  = netip.MustParseAddr("192.168.1.241")
-	vip6  = netip.MustParseAddr("2001:db8::240")
-	asker = netip.MustParseAddr("192.168.1.9")
+	a1 = netip.MustParseAddr("192.168.1.1")
+	a2 = netip.MustParseAddr("192.168.1.2")
 
-	ours     = neighbour.MAC{2, 0, 0, 0, 0, 1}
-	nodeMAC  = neighbour.MAC{2, 0, 0, 0, 0, 2}
-	stranger = neighbour.MAC{2, 0, 0, 0, 0, 9}
-
-	eth0 = speaker.Link{Name: "eth0", Index: 2, Hardware: ours.Hardware(), IPv4: true, LinkLocal: netip.MustParseAddr("fe80::1")}
-	eth1 = speaker.Link{Name: "eth1", Index: 3, Hardware: neighbour.MAC{2, 0, 0, 0, 1, 1}.Hardware(), IPv4: true}
-
-	byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
+	equate = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.EquateEmpty()}
 )
 
-// event is something that was sent.
-type event struct {
-	At      time.Duration
-	Address netip.Addr
-}
-
-// answer is what was told about an address.
-type answer struct {
-	Address netip.Addr
-	MAC     neighbour.MAC
-}
-
-// wire is a link's connection that notes what is sent and when.
-type wire struct {
-	start time.Time
-	in    chan neighbour.Message
-	done  chan struct{}
-	once  sync.Once
-	hang  chan struct{} // an answer waits until it is closed; nil: not
-	// kernel of a node answers each probe while it is set.
-	kernel atomic.Bool
-
-	mu                sync.Mutex
-	announced, probed []event
-	answered          []answer
-	watched           []netip.Addr
-	broken            bool // a probe cannot be sent
-	unheard           bool // an answer left before the address was watched
-}
-
-func newWire() *wire {
-	return &wire{start: time.Now(), in: make(chan neighbour.Message), done: make(chan struct{})}
-}
-
-func (w *wire) Watch(addresses []netip.Addr) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.watched = addresses
-	return nil
-}
-
-func (w *wire) Read() (neighbour.Message, bool, error) {
-	select {
-	case m := <-w.in:
-		return m, m != neighbour.Message{}, nil
-	case <-w.done:
-		return neighbour.Message{}, false, net.ErrClosed
-	}
-}
-
-func (w *wire) Answer(m neighbour.Message, at neighbour.MAC) error {
-	w.mu.Lock()
-	w.unheard = w.unheard || !slices.Contains(w.watched, m.Asks)
-	w.mu.Unlock()
-	if w.hang != nil {
-		<-w.hang
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.answered = append(w.answered, answer{Address: m.Asks, MAC: at})
-	return nil
-}
-
-func (w *wire) Announce(a netip.Addr) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.announced = append(w.announced, event{At: time.Since(w.start), Address: a})
-	w.unheard = w.unheard || !slices.Contains(w.watched, a)
-	return nil
-}
-
-func (w *wire) Probe(a netip.Addr) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.broken {
-		return errors.New("network is down")
-	}
-	w.probed = append(w.probed, event{At: time.Since(w.start), Address: a})
-	if w.kernel.Load() {
-		go func() {
-			select {
-			case w.in <- neighbour.Message{Claims: a, Sender: nodeMAC}:
-			case <-w.done:
-			}
-		}()
-	}
-	w.unheard = w.unheard || !slices.Contains(w.watched, a)
-	return nil
-}
-
-func (*wire) Dropped() uint64 { return 1 }
-func (w *wire) Close() error  { w.fail(); return nil }
-
-// fail ends Read with an error, as a socket whose interface is gone.
-func (w *wire) fail() { w.once.Do(func() { close(w.done) }) }
-
-// says brings a message to the responder, and waits for what it does.
-func (w *wire) says(m neighbour.Message) {
-	w.in <- m
-	synctest.Wait()
-}
-
-// asks brings a question of a client.
-func (w *wire) asks(a netip.Addr) {
-	w.says(neighbour.Message{Asks: a, Claims: asker, From: asker, Sender: stranger})
-}
-
-// claims brings an announcement.
-func (w *wire) claims(a netip.Addr, sender neighbour.MAC) {
-	w.says(neighbour.Message{Asks: a, Claims: a, From: a, Sender: sender})
-}
-
-// take returns what was sent since the last time, and whether there were answers.
-func (w *wire) take() (announced, probed []event, answered []answer) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	announced, probed, answered = w.announced, w.probed, w.answered
-	w.announced, w.probed, w.answered = nil, nil, nil
-	return announced, probed, answered
-}
-
-// times are when an address was announced since the last time.
-func (w *wire) times() (times []time.Duration) {
-	announced, _, _ := w.take()
-	for _, e := range announced {
-		times = append(times, e.At)
-	}
-	return times
-}
-
-// bed is a responder with two links, the first of which speaks IPv6 as well.
+// bed is an engine and all that it talks to.
 type bed struct {
-	*Responder
-	v4, v6, second *wire
-	mute           atomic.Bool
-	kernel         atomic.Bool // what has nodeMAC is the kernel of node2
-	binds          atomic.Bool // the service proxy puts addresses on interfaces
-	registry       *prometheus.Registry
+	*testing.T
+	engine  *layer2.Engine
+	metrics prometheus.Gatherer
+	want    layer2.Snapshot
+	view    mesh.View
+	links   []layer2.Link
 
-	mu       sync.Mutex
-	reported [][]speaker.Conflict
-	rivals   []neighbour.MAC
-	returned []netip.Addr    // that nodes have announced which this one covers for
-	segment  segment.Results // the latest
+	happened // until the test looked last
+
+	mu     sync.Mutex
+	record happened
 }
 
-func newBed(t *testing.T) *bed {
-	t.Helper()
-	return newBedWith(t, speaker.Enforce)
+// happened is what the engine has done.
+type happened struct {
+	log     []string // in the order in which it happened
+	owned   map[netip.Addr]layer2.Owned
+	ours    []net.HardwareAddr
+	states  []wire.State
+	reports []layer2.Report
+	kept    []layer2.Kept
 }
 
-func newBedWith(t *testing.T, detection speaker.Detection) *bed {
-	t.Helper()
-	b := &bed{v4: newWire(), v6: newWire(), second: newWire(), registry: prometheus.NewRegistry()}
-	b.Responder = New(t.Context(), logr.Discard(), Options{
-		ARP: func(l speaker.Link) (Conn, error) {
-			if w := map[string]*wire{"eth0": b.v4, "eth1": b.second}[l.Name]; w != nil {
-				return w, nil
-			}
-			return nil, errors.New("no such link")
-		},
-		NDP:       func(speaker.Link) (Conn, error) { return b.v6, nil },
-		Metrics:   NewMetrics(b.registry),
-		MayAnswer: func() bool { return !b.mute.Load() },
-		Conflicts: b.report,
-		KernelOf: func(_ netip.Addr, hardware net.HardwareAddr) (lb.NodeName, bool) {
-			name, known := map[string]lb.NodeName{ours.String(): "node1", nodeMAC.String(): "node2"}[hardware.String()]
-			return name, known && (name == "node1" || b.kernel.Load())
-		},
-		ProxyBinds: b.binds.Load,
-		Segment: func(r segment.Results) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.segment = r
-		},
-		Rival: func(_ netip.Addr, its, _ net.HardwareAddr) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.rivals = append(b.rivals, neighbour.MAC(its))
-		},
-		Announced: func(address netip.Addr) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.returned = append(b.returned, address)
-		},
-		Witnesses: func(speaker.Link) []netip.Addr { return []netip.Addr{asker} },
-	})
-	b.SetDetection(detection)
-	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()})
-	t.Cleanup(func() {
-		for name, w := range map[string]*wire{"v4": b.v4, "v6": b.v6, "second": b.second} {
-			if w.unheard {
-				t.Errorf("%s: something was sent about an address that was not watched", name)
-			}
-		}
-	})
+// newBed runs an engine. It has been told nothing yet, but a link, no others and no
+// addresses are ready to be told.
+func newBed(t *testing.T, change ...func(*layer2.Config)) *bed {
+	registry := prometheus.NewRegistry()
+	b := &bed{T: t, metrics: registry, view: mesh.View{Checked: true}, links: []layer2.Link{eth("eth0", 1)}}
+	c := layer2.Config{
+		Self: self, Log: logr.Discard(), Announcer: announcer{b}, Mesh: meshRecorder{b}, Metrics: layer2.NewMetrics(registry),
+		Report: func(r layer2.Report) { b.note("report", func(h *happened) { h.reports = append(h.reports, r) }) },
+		Keep:   func(k layer2.Kept) { b.note("keep", func(h *happened) { h.kept = append(h.kept, k) }) },
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	b.engine = layer2.New(c)
+	go b.engine.Run(t.Context())
 	return b
 }
 
-func (b *bed) report(list []speaker.Conflict) {
-	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()}) // needs the lock: it is not held
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.reported = append(b.reported, list)
+// running is a bed of which the engine knows everything already, and has asked for foreign
+// hosts.
+func running(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
+	b := beginning(t, want, peers...)
+	b.after(time.Second)
+	b.forget()
+	return b
 }
 
-// reports returns what was reported since the last time.
-func (b *bed) reports() [][]speaker.Conflict {
+// beginning is a bed of which the engine was told everything in this moment.
+func beginning(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
+	b := newBed(t)
+	b.want.Addresses, b.view.Peers = want, peers
+	b.tell()
+	b.forget()
+	return b
+}
+
+// tell tells the engine everything.
+func (b *bed) tell() {
+	want := b.want
+	want.Addresses, want.Draining, want.Down = slices.Clone(want.Addresses), maps.Clone(want.Draining), maps.Clone(want.Down)
+	b.engine.SetSnapshot(want)
+	b.engine.SetLinks(b.links)
+	b.hear(b.view.Peers...)
+}
+
+// hear tells the engine which others live.
+func (b *bed) hear(peers ...mesh.Peer) {
+	b.view.Peers = peers
+	b.view.Version++
+	b.engine.SetView(b.view)
+	b.settle()
+}
+
+// lose tells the engine that all others are lost. No host answers on its links.
+func (b *bed) lose(nodes ...lb.NodeName) {
+	b.view.Missing = missing(nodes...)
+	b.hear()
+	b.after(300 * time.Millisecond)
+}
+
+// survive tells the engine that all others are lost. Hosts answer on its link, and none for
+// a1 and a2.
+func (b *bed) survive(nodes ...lb.NodeName) {
+	b.view.Missing = missing(nodes...)
+	b.hear()
+	b.after(290 * time.Millisecond)
+	b.reach("eth0")
+	b.after(10 * time.Millisecond)
+	b.reach("eth0", a1, a2)
+}
+
+// reach has a host answer on a link, for as long as the test goes on, and none for these
+// addresses.
+func (b *bed) reach(link string, free ...netip.Addr) {
+	r := segment.Results{Reached: map[string]time.Time{link: time.Now()}, Free: map[netip.Addr]time.Time{}}
+	for _, a := range free {
+		r.Free[a] = time.Now()
+	}
+	b.engine.SetSegment(r)
+	b.settle()
+}
+
+// free has no host answer for addresses, on links that are silent.
+func (b *bed) free(addresses ...netip.Addr) {
+	b.after(300 * time.Millisecond)
+	b.reach("none", addresses...)
+}
+
+// after lets time pass, in the bubble.
+func (b *bed) after(d time.Duration) {
+	time.Sleep(d)
+	b.settle()
+}
+
+// settle waits until the engine has nothing to do, and looks.
+func (b *bed) settle() {
 	synctest.Wait()
+	b.look()
+}
+
+// look sees what has happened until now.
+func (b *bed) look() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	list := b.reported
-	b.reported = nil
-	return list
+	b.happened = b.record
 }
 
-func owns(interfaces ...string) map[netip.Addr]speaker.Owned {
-	return map[netip.Addr]speaker.Owned{vip: {Interfaces: interfaces}}
+func (b *bed) note(what string, write func(*happened)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.record.log = append(b.record.log, what)
+	write(&b.record)
 }
 
-func first(addresses ...netip.Addr) map[netip.Addr]speaker.Owned {
-	owned := map[netip.Addr]speaker.Owned{}
-	for _, a := range addresses {
-		owned[a] = speaker.Owned{Interfaces: []string{"eth0"}, First: true}
+// forget forgets what has happened, but not what is owned now.
+func (b *bed) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.record = happened{owned: b.record.owned, ours: b.record.ours}
+	b.happened = b.record
+}
+
+// heard returns what happened of some kinds.
+func (b *bed) heard(kinds ...string) []string {
+	var events []string
+	for _, event := range b.log {
+		if slices.Contains(kinds, strings.Fields(event)[0]) {
+			events = append(events, event)
+		}
 	}
-	return owned
+	return events
 }
 
-func ms(list ...int) []time.Duration {
-	var out []time.Duration
-	for _, n := range list {
-		out = append(out, time.Duration(n)*time.Millisecond)
-	}
-	return out
+// serves compares how addresses are served.
+func (b *bed) serves(when string, want map[netip.Addr]layer2.Owned) {
+	b.Helper()
+	b.same("what is served "+when, want, b.owned)
 }
 
-func equal[T any](t *testing.T, what string, want, got T) {
-	t.Helper()
-	if diff := cmp.Diff(want, got, byValue); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", what, diff)
+// claims compares what was told last.
+func (b *bed) claims(when string, phase ownership.Phase, want ownership.Claims) {
+	b.Helper()
+	if len(b.states) == 0 {
+		b.Fatalf("%s, nothing was said", when)
 	}
+	last := b.states[len(b.states)-1]
+	b.same("the phase "+when, phase.String(), last.Phase.String())
+	b.same("the claims "+when, want, last.Claims)
+}
+
+// silentNow says that nothing is announced, and that it says so.
+func (b *bed) silentNow(when string) {
+	b.Helper()
+	b.serves(when, nil)
+	b.claims(when, ownership.Isolated, nil)
+}
+
+// silent says that nothing is announced and nothing claimed.
+func (b *bed) silent(when string) {
+	b.Helper()
+	b.serves(when, nil)
+	for _, s := range b.states {
+		b.same("the claims "+when, ownership.Claims{}, s.Claims)
+	}
+}
+
+func (b *bed) same(what string, want, got any) {
+	b.Helper()
+	if diff := cmp.Diff(want, got, equate); diff != "" {
+		b.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// counted returns the metrics that were counted: moves by cause, how many failovers
+// there were and how long they took together, and how long there were duplicates.
+func (b *bed) counted() map[string]float64 {
+	b.Helper()
+	families, err := b.metrics.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	counted := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			switch {
+			case len(m.GetLabel()) > 0:
+				counted[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+			case m.GetHistogram().GetSampleCount() > 0:
+				counted["failovers"] = float64(m.GetHistogram().GetSampleCount())
+				counted["failover seconds"] = m.GetHistogram().GetSampleSum()
+			case m.GetCounter().GetValue() > 0:
+				counted["duplicate seconds"] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	return counted
+}
+
+// announcer writes down what is announced.
+type announcer struct{ b *bed }
+
+func (a announcer) SetLinks(links []layer2.Link) {
+	a.b.note(fmt.Sprintf("links %d", len(links)), func(*happened) {})
+}
+
+func (a announcer) SetOwned(owned map[netip.Addr]layer2.Owned) {
+	a.b.note("owned "+addresses(slices.Collect(maps.Keys(owned))), func(h *happened) { h.owned = maps.Clone(owned) })
+}
+
+func (a announcer) Repeat(again ...netip.Addr) {
+	a.b.note("repeat "+addresses(again), func(*happened) {})
+}
+
+func (a announcer) Ask(q *layer2.Questions) {
+	what := "ask nothing"
+	if q != nil {
+		what = "ask " + addresses(slices.Collect(maps.Keys(q.Addresses)))
+	}
+	if q != nil && len(q.Nodes) > 0 {
+		what += " and nodes " + addresses(slices.Clone(q.Nodes))
+	}
+	if q != nil && len(q.Awaited) > 0 {
+		what += " and await " + addresses(slices.Clone(q.Awaited))
+	}
+	a.b.note(what, func(*happened) {})
+}
+
+func (a announcer) SetOurs(ours []net.HardwareAddr) {
+	a.b.note(fmt.Sprintf("ours %d", len(ours)), func(h *happened) { h.ours = ours })
+}
+
+func (a announcer) SetDetection(d layer2.Detection) {
+	a.b.note("detection "+string(d), func(*happened) {})
+}
+
+// meshRecorder writes down what is said.
+type meshRecorder struct{ b *bed }
+
+func (m meshRecorder) Publish(s wire.State) {
+	what := fmt.Sprintf("publish %s %s", s.Phase, addresses(slices.Collect(maps.Keys(s.Claims))))
+	m.b.note(what, func(h *happened) { h.states = append(h.states, s) })
+}
+
+func (m meshRecorder) Acted(v mesh.View) {
+	m.b.note(fmt.Sprintf("acted %d", v.Version), func(*happened) {})
+}
+
+func addresses(list []netip.Addr) string {
+	slices.SortFunc(list, netip.Addr.Compare)
+	return fmt.Sprint(list)
 }

@@ -1,123 +1,44 @@
 package layer2
 
 import (
+	"bytes"
+	"net"
 	"net/netip"
-	"time"
 
-	"github.com/lbstack/lbstack/internal/neighbour"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// The kernel of a node answers for an address that one of its interfaces has: a virtual IP of the
-// control plane or of keepalived, a second address, or the address of a Service with kube-proxy in
-// IPVS mode without strictARP. On the wire it looks like the speaker of that node, which has the
-// address next, or had it before. It is the kernel if the speaker of the node is in the mesh and
-// does not claim the address, and if the answers go on for longer than a hand-over takes.
-
-// claims are those of other nodes for an address that this node has; the zero value: there were
-// none.
-type claims struct {
-	sender      neighbour.MAC // of the last one
-	link        string        // that it came on
-	first, last time.Time
-	asked       time.Time // when the address was probed because of them, last; zero: not yet
-}
-
-func (c *claims) add(now time.Time, link string, sender neighbour.MAC) {
-	if c.last.IsZero() {
-		c.first = now
+// KernelOf returns the node that has a hardware address, if an answer from there for an address
+// must be one of its kernel: it is this node, or that of a peer whose messages arrive and which
+// does not claim the address. False: no such node is known, or its speaker may have answered.
+// It may be called by the announcer at any time.
+func (e *Engine) KernelOf(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool) {
+	e.mu.Lock()
+	links, view := e.inbox.links, e.inbox.view
+	e.mu.Unlock()
+	if links == nil || view == nil {
+		return "", false
 	}
-	c.link, c.sender, c.last = link, sender, now
-}
-
-// goOn says whether there were claims after a hand-over would have ended.
-func (c *claims) goOn(t *Timing) bool { return c.last.Sub(c.first) >= t.HandOver }
-
-// next says whether the address is to be probed because of the claims, or they are over. A probe
-// that is not answered ends them; once they have gone on, frames may get lost.
-func (c *claims) next(now time.Time, t *Timing) (probe, over bool) {
-	switch {
-	case c.last.IsZero():
-		return false, false
-	case c.goOn(t):
-		return now.Sub(c.asked) >= t.Check, now.Sub(c.last) >= t.Forget
-	case c.asked.IsZero():
-		return now.Sub(c.first) >= t.HandOver, false
-	}
-	return false, now.Sub(c.asked) >= t.HandOver
-}
-
-// kernel returns a conflict with the node whose kernel has an address: this one, or that of the
-// last claim. The caller holds the lock.
-func (r *Responder) kernel(e *entry) (c speaker.Conflict, is bool) {
-	c = speaker.Conflict{Address: e.address, Interface: e.claims.link, Hardware: e.claims.sender.Hardware()}
-	l, here := r.local[e.address]
-	switch {
-	case r.options.KernelOf == nil:
-		return c, false
-	case here:
-		c.Interface, c.Hardware = l.Name, l.Hardware
-	case e.claims.last.IsZero():
-		return c, false
-	}
-	c.Node, is = r.options.KernelOf(e.address, c.Hardware)
-	return c, is
-}
-
-// occupied notes, at the end of probes, that the kernel of a node has the address, and says whether
-// the address is held because of that. Where a service proxy puts the addresses of all Services on
-// interfaces of all nodes, nothing would ever be announced if it were, and each node that answers
-// forwards the traffic. The caller holds the lock.
-func (r *Responder) occupied(e *entry, now time.Time, proxyBinds func() bool) (holds bool) {
-	c, is := r.kernel(e)
-	if !is || r.detection == speaker.Off {
-		e.claims = claims{}
-		return false
-	}
-	holds = r.detection == speaker.Enforce && !proxyBinds()
-	c.Announced = !holds
-	e.heard = now
-	r.note(e, c)
-	if holds {
-		e.phase, e.quiet, e.check = held, 0, now.Add(r.timing.Check)
-	}
-	return holds
-}
-
-// proxyBinds says whether a service proxy puts the addresses of Services on interfaces.
-func (r *Responder) proxyBinds() bool { return r.options.ProxyBinds != nil && r.options.ProxyBinds() }
-
-// checkKernel looks whether the kernel of a node has an address that is announced, and probes it
-// to find out. The caller holds the lock.
-func (r *Responder) checkKernel(e *entry, now time.Time) {
-	if r.detection == speaker.Off || e.caring() {
-		return
-	}
-	_, here := r.local[e.address]
-	if here || e.claims.goOn(&r.timing) {
-		if c, is := r.kernel(e); is {
-			if e.heard = e.claims.last; here {
-				e.heard = now
-			}
-			c.Announced = true
-			r.note(e, c)
+	for i := range *links {
+		if bytes.Equal((*links)[i].Hardware, hardware) {
+			return e.Self, true
 		}
 	}
-	switch probe, over := e.claims.next(now, &r.timing); {
-	case over:
-		e.claims = claims{}
-	case probe && r.refresh.AllowN(now, 1) && r.probeNow(e):
-		e.claims.asked = now
-	}
-}
-
-// localAddresses are those of the links themselves.
-func localAddresses(links []speaker.Link) map[netip.Addr]speaker.Link {
-	local := map[netip.Addr]speaker.Link{}
-	for _, l := range links {
-		for _, a := range l.Addresses {
-			local[a] = l
+	for i := range view.Peers {
+		if p := &view.Peers[i]; hasHardware(p.State.Links, hardware) {
+			_, claims := p.State.Claims[address]
+			return p.Node, !claims && !p.Lost && !p.Late
 		}
 	}
-	return local
+	return "", false
+}
+
+func hasHardware(links []wire.Link, hardware net.HardwareAddr) bool {
+	for i := range links {
+		if bytes.Equal(links[i].Hardware[:], hardware) {
+			return true
+		}
+	}
+	return false
 }

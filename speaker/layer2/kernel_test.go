@@ -1,174 +1,45 @@
-package layer2
+package layer2_test
 
 import (
-	"net/netip"
 	"testing"
-	"testing/synctest"
-	"time"
 
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// on returns the connection for an address.
-func (b *bed) on(a netip.Addr) *wire {
-	if a.Is6() {
-		return b.v6
+func TestKernelOf(t *testing.T) {
+	lost, late := peer("n4", nil), peer("n5", nil)
+	lost.Lost, late.Late = true, true
+	view := mesh.View{
+		Peers:   []mesh.Peer{peer("n2", ownership.Claims{a1: 7}), peer("n3", ownership.Claims{a2: 7}), lost, late},
+		Missing: missing("n6"), Checked: true,
 	}
-	return b.v4
-}
-
-// serves says whether a client that asks for an address is answered.
-func (b *bed) serves(a netip.Addr) bool {
-	b.on(a).take()
-	b.on(a).asks(a)
-	_, _, answered := b.on(a).take()
-	return len(answered) > 0
-}
-
-// TestKernelOfANode_FirstAddress is about an address that nobody has announced before and that the
-// kernel of another node answers for.
-func TestKernelOfANode_FirstAddress(t *testing.T) {
-	tests := []struct {
-		name      string
-		detection speaker.Detection
-		binds     bool // the service proxy puts addresses on interfaces
-		speaks    bool // it is the speaker of the node that answers
-		reported  bool
-		served    bool
+	for _, tt := range []struct {
+		name     string
+		hardware byte
+		node     lb.NodeName
+		kernel   bool
 	}{
-		{name: "held as one of a foreign host", detection: speaker.Enforce, reported: true},
-		{name: "announced where only reports are wanted", detection: speaker.ReportOnly, reported: true, served: true},
-		{name: "announced where the service proxy has all nodes answer", detection: speaker.Enforce, binds: true, reported: true, served: true},
-		{name: "nothing is reported where detection is off", detection: speaker.Off, served: true},
-		{name: "the speaker of the node is no conflict", detection: speaker.Enforce, speaks: true, served: true},
-	}
-	for _, tt := range tests {
-		for _, address := range []netip.Addr{vip, vip6} {
-			t.Run(tt.name+" "+address.String(), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					b := newBedWith(t, tt.detection)
-					b.kernel.Store(!tt.speaks)
-					b.binds.Store(tt.binds)
-					b.SetLinks([]speaker.Link{eth0})
-					b.on(address).kernel.Store(true)
-					b.SetOwned(first(address))
-					time.Sleep(5 * time.Minute)
-					var want [][]speaker.Conflict
-					got := b.reports()
-					if tt.reported && len(got) > 0 && len(got[0]) > 0 {
-						want = [][]speaker.Conflict{{{Address: address, Interface: "eth0", Hardware: nodeMAC.Hardware(), Node: "node2", Announced: tt.served, Since: got[0][0].Since}}}
-					}
-					if len(got) == 0 && tt.reported {
-						t.Fatal("nothing is reported")
-					}
-					equal(t, "reported while it answers", want, got)
-					equal(t, "served while it answers", tt.served, b.serves(address))
-					b.on(address).kernel.Store(false)
-					time.Sleep(5 * time.Minute)
-					if tt.reported {
-						equal(t, "reported when it is silent", [][]speaker.Conflict{nil}, b.reports())
-					}
-					equal(t, "served when it is silent", true, b.serves(address))
-				})
-			})
-		}
-	}
-}
-
-// TestKernelOfANode_AddressInUse is about an address that is announced when another node claims it.
-func TestKernelOfANode_AddressInUse(t *testing.T) {
-	tests := []struct {
-		name      string
-		detection speaker.Detection
-		goesOn    bool // it answers probes as well
-		speaks    bool // it is the speaker of the node that claims it
-		probes    int  // within 10 s
-		reported  bool
-	}{
-		{name: "claims that go on are reported", detection: speaker.Enforce, goesOn: true, probes: 1, reported: true},
-		{name: "claims that end, as at a hand-over, are not", detection: speaker.Enforce, probes: 1},
-		{name: "nor are those of a speaker", detection: speaker.Enforce, goesOn: true, speaks: true, probes: 1},
-		{name: "nothing is probed where detection is off", detection: speaker.Off, goesOn: true},
-	}
-	for _, tt := range tests {
+		{"this node", '1', "n1", true},
+		{"peer that claims the address: its speaker may have answered", '2', "n2", false},
+		{"peer that claims another address", '3', "n3", true},
+		{"peer whose messages do not arrive: it may claim the address by now", '4', "n4", false},
+		{"peer that is late: so may that one", '5', "n5", false},
+		{"node whose speaker is missing", '6', "", false},
+		{"host that is no node", '9', "", false},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBedWith(t, tt.detection)
-				b.kernel.Store(!tt.speaks)
-				b.SetLinks([]speaker.Link{eth0})
-				b.SetOwned(owns("eth0"))
-				synctest.Wait()
-				b.v4.kernel.Store(tt.goesOn)
-				b.v4.claims(vip, nodeMAC)
-				time.Sleep(500 * time.Millisecond)
-				b.v4.claims(vip, nodeMAC)
-				time.Sleep(10 * time.Second)
-				_, probed, _ := b.v4.take()
-				equal(t, "probes", tt.probes, len(probed))
-				got := b.reports()
-				if !tt.reported {
-					equal(t, "reported", nil, got)
-					return
-				}
-				if len(got) != 1 || len(got[0]) != 1 {
-					t.Fatalf("got the reports %v, want one", got)
-				}
-				equal(t, "reported", speaker.Conflict{Address: vip, Interface: "eth0", Hardware: nodeMAC.Hardware(), Node: "node2", Announced: true, Since: got[0][0].Since}, got[0][0])
-				time.Sleep(10 * time.Minute)
-				equal(t, "reported while it answers", nil, b.reports())
-				equal(t, "served", true, b.serves(vip))
-				b.v4.kernel.Store(false)
-				time.Sleep(3 * time.Minute)
-				equal(t, "reported when it is silent", [][]speaker.Conflict{nil}, b.reports())
-				b.v4.take()
-				time.Sleep(10 * time.Minute)
-				_, probed, _ = b.v4.take()
-				equal(t, "probes when it is silent", 0, len(probed))
-			})
+			e := layer2.New(layer2.Config{Self: "n1"})
+			if node, is := e.KernelOf(a1, mac(tt.hardware)); node != "" || is {
+				t.Errorf("before anything is known: got %q, %v, want none", node, is)
+			}
+			e.SetLinks([]layer2.Link{eth("eth0", '1')})
+			e.SetView(view)
+			if node, is := e.KernelOf(a1, mac(tt.hardware)); node != tt.node || is != tt.kernel {
+				t.Errorf("got %q, %v, want %q, %v", node, is, tt.node, tt.kernel)
+			}
 		})
 	}
-}
-
-// TestKernelOfANode_Own is about an address that an interface of this node has: no answer comes from
-// there, and other hosts get that of the speaker with the same hardware address.
-func TestKernelOfANode_Own(t *testing.T) {
-	has := eth0
-	has.Addresses = []netip.Addr{vip}
-	want := speaker.Conflict{Address: vip, Interface: "eth0", Hardware: ours.Hardware(), Node: "node1"}
-	t.Run("first address is held until the interface does not have it", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBed(t)
-			b.SetLinks([]speaker.Link{has})
-			b.SetOwned(first(vip))
-			time.Sleep(3 * time.Minute)
-			got := b.reports()
-			if len(got) != 1 || len(got[0]) != 1 {
-				t.Fatalf("got the reports %v, want one", got)
-			}
-			want.Since = got[0][0].Since
-			equal(t, "reported", want, got[0][0])
-			equal(t, "served", false, b.serves(vip))
-			b.SetLinks([]speaker.Link{eth0})
-			time.Sleep(2 * time.Minute)
-			equal(t, "reported when it is gone", [][]speaker.Conflict{nil}, b.reports())
-			equal(t, "served when it is gone", true, b.serves(vip))
-		})
-	})
-	t.Run("address in use is reported", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBed(t)
-			b.SetLinks([]speaker.Link{eth0})
-			b.SetOwned(owns("eth0"))
-			time.Sleep(3 * time.Second)
-			b.SetLinks([]speaker.Link{has})
-			time.Sleep(3 * time.Minute)
-			got := b.reports()
-			if len(got) != 1 || len(got[0]) != 1 {
-				t.Fatalf("got the reports %v, want one", got)
-			}
-			want.Since, want.Announced = got[0][0].Since, true
-			equal(t, "reported", want, got[0][0])
-			equal(t, "served", true, b.serves(vip))
-		})
-	})
 }

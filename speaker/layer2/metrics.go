@@ -1,88 +1,36 @@
 package layer2
 
-import (
-	"sync/atomic"
+import "github.com/prometheus/client_golang/prometheus"
 
-	"github.com/prometheus/client_golang/prometheus"
-)
-
-// Metrics counts what a responder does.
+// Metrics count what happens to the ownership of addresses.
 type Metrics struct {
-	arp, ndp familyMetrics
-	// Announcements are take-overs announced, per address, link and repetition.
-	Announcements prometheus.Counter
-	// Probes are those sent for foreign hosts, per address, link and repetition.
-	Probes prometheus.Counter
-	// Duplicates is how often another node was heard with an address of this one.
-	Duplicates prometheus.Counter
-	// Owned is how many addresses the node owns, or answers for.
-	Owned prometheus.Gauge
-	// Conflicts is how many of them a foreign host uses.
-	Conflicts prometheus.Gauge
-
-	dropped atomic.Pointer[func() float64]
-}
-
-// familyMetrics counts what is heard in one family.
-type familyMetrics struct {
-	received, answered, ignored, malformed prometheus.Counter
+	// Moves counts addresses that this node took, by cause.
+	Moves *prometheus.CounterVec
+	// Failover is the time from when a dead owner was heard last to when this node
+	// took over, in seconds.
+	Failover prometheus.Histogram
+	// Duplicate adds up how long others claimed what this node owns, in seconds and
+	// addresses.
+	Duplicate prometheus.Counter
 }
 
 // NewMetrics registers the metrics.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		arp: familyMetrics{
-			received:  counter("arp_requests_received_total", "ARP requests received that the filter in the kernel let pass."),
-			answered:  counter("arp_requests_answered_total", "ARP requests answered for addresses that this node owns."),
-			ignored:   counter("arp_requests_ignored_total", "ARP requests received and not answered."),
-			malformed: counter("arp_malformed_total", "ARP frames that were skipped."),
-		},
-		ndp: familyMetrics{
-			received:  counter("ndp_solicitations_received_total", "Neighbor solicitations received that the filter in the kernel let pass."),
-			answered:  counter("ndp_solicitations_answered_total", "Neighbor solicitations answered for addresses that this node owns."),
-			ignored:   counter("ndp_solicitations_ignored_total", "Neighbor solicitations received and not answered."),
-			malformed: counter("ndp_malformed_total", "Frames with neighbor discovery that were skipped."),
-		},
-		Announcements: counter("announcements_sent_total", "Gratuitous announcements sent."),
-		Probes:        counter("probes_sent_total", "Probes sent to find foreign hosts that use an address."),
-		Duplicates:    counter("duplicate_owners_heard_total", "How often another node of the cluster was heard with an address that this node owns."),
-		Owned:         gauge("owned_addresses", "Addresses that this node owns."),
-		Conflicts:     gauge("conflicts", "Addresses of this node that a foreign host uses."),
+		Moves: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "lbstack", Subsystem: "speaker", Name: "moves_total",
+			Help: "Addresses that this node took, by cause: first, failure, handover, failback.",
+		}, []string{"cause"}),
+		Failover: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "lbstack", Subsystem: "speaker", Name: "failover_seconds",
+			Help:    "Time from when a dead owner was heard last to when this node took its address over.",
+			Buckets: []float64{0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 5, 10},
+		}),
+		Duplicate: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "lbstack", Subsystem: "speaker", Name: "duplicate_owner_seconds_total",
+			Help: "Time that other nodes claimed addresses that this node owns, added up over the addresses.",
+		}),
 	}
-	registry.MustRegister(
-		m.arp.received, m.arp.answered, m.arp.ignored, m.arp.malformed, m.ndp.received, m.ndp.answered, m.ndp.ignored, m.ndp.malformed,
-		m.Announcements, m.Probes, m.Duplicates, m.Owned, m.Conflicts,
-		prometheus.NewCounterFunc(prometheus.CounterOpts(options("packets_dropped_total", "Packets that were lost because they were not read in time.")), m.countDropped),
-	)
+	registry.MustRegister(m.Moves, m.Failover, m.Duplicate)
 	return m
-}
-
-func options(name, help string) prometheus.Opts {
-	return prometheus.Opts{Namespace: "lbstack", Subsystem: "layer2", Name: name, Help: help}
-}
-
-func counter(name, help string) prometheus.Counter {
-	return prometheus.NewCounter(prometheus.CounterOpts(options(name, help)))
-}
-
-func gauge(name, help string) prometheus.Gauge {
-	return prometheus.NewGauge(prometheus.GaugeOpts(options(name, help)))
-}
-
-func (m *Metrics) family(v6 bool) *familyMetrics {
-	if v6 {
-		return &m.ndp
-	}
-	return &m.arp
-}
-
-// readDropped says who knows how many packets were dropped; he is asked when
-// somebody wants to know.
-func (m *Metrics) readDropped(ask func() float64) { m.dropped.Store(&ask) }
-
-func (m *Metrics) countDropped() float64 {
-	if ask := m.dropped.Load(); ask != nil {
-		return (*ask)()
-	}
-	return 0
 }

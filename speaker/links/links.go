@@ -16,7 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/speaker/netstate"
 )
 
@@ -29,8 +29,8 @@ var portTypes = []string{"bridge", "bond", "team", "openvswitch", "hsr"}
 // Watch calls tell with the links of this node, at first and after each
 // change, until the context ends. The link with the node's own address leads to a network,
 // whatever its name.
-func Watch(ctx context.Context, log logr.Logger, node netip.Addr, tell func([]speaker.Link)) {
-	var before []speaker.Link
+func Watch(ctx context.Context, log logr.Logger, node netip.Addr, tell func([]layer2.Link)) {
+	var before []layer2.Link
 	first := true
 	netstate.Watcher{Log: log, Settle: settle, Look: func(s netstate.State) {
 		if list := of(s, node); first || !reflect.DeepEqual(list, before) {
@@ -41,7 +41,7 @@ func Watch(ctx context.Context, log logr.Logger, node netip.Addr, tell func([]sp
 }
 
 // List returns the links of this node, by name; see Watch about its address.
-func List(node netip.Addr) ([]speaker.Link, error) {
+func List(node netip.Addr) ([]layer2.Link, error) {
 	state, err := netstate.Read()
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func OnInterface(address netip.Addr) (bool, error) {
 	return false, nil
 }
 
-func of(s netstate.State, node netip.Addr) (links []speaker.Link) {
+func of(s netstate.State, node netip.Addr) (links []layer2.Link) {
 	for _, l := range s.Links {
 		if attrs := l.Attrs(); ethernetAndUp(attrs) && !isPort(attrs, s.Links) {
 			if link := newLink(l, s.Addresses[attrs.Index], node); leadsToNetwork(&link) {
@@ -74,20 +74,20 @@ func of(s netstate.State, node netip.Addr) (links []speaker.Link) {
 			}
 		}
 	}
-	slices.SortFunc(links, func(x, y speaker.Link) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(links, func(x, y layer2.Link) int { return strings.Compare(x.Name, y.Name) })
 	return links
 }
 
-func newLink(l netlink.Link, addresses []netstate.Address, node netip.Addr) speaker.Link {
+func newLink(l netlink.Link, addresses []netstate.Address, node netip.Addr) layer2.Link {
 	attrs := l.Attrs()
-	link := speaker.Link{Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr)}
+	link := layer2.Link{Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr)}
 	speaksFrom(&link, addresses)
 	link.Internal = internal(l, link.Prefixes) && !has(addresses, node)
 	return link
 }
 
 // leadsToNetwork is false for the many links to pods that have a link-local address each.
-func leadsToNetwork(link *speaker.Link) bool {
+func leadsToNetwork(link *layer2.Link) bool {
 	return link.IPv4 || link.LinkLocal.IsValid() && (!link.Internal || len(link.Prefixes) > 0)
 }
 
@@ -103,7 +103,7 @@ func isPort(a *netlink.LinkAttrs, all []netlink.Link) bool {
 const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 
 // speaksFrom notes what a link's addresses are good for.
-func speaksFrom(link *speaker.Link, addresses []netstate.Address) {
+func speaksFrom(link *layer2.Link, addresses []netstate.Address) {
 	for _, a := range addresses {
 		address := a.Prefix.Addr()
 		switch {
@@ -123,7 +123,7 @@ func speaksFrom(link *speaker.Link, addresses []netstate.Address) {
 	link.Prefixes = slices.Compact(link.Prefixes)
 	slices.SortFunc(link.Addresses, netip.Addr.Compare)
 	link.Addresses = slices.Compact(link.Addresses)
-	link.Addresses = link.Addresses[:min(len(link.Addresses), speaker.MaxAddresses)]
+	link.Addresses = link.Addresses[:min(len(link.Addresses), layer2.MaxAddresses)]
 }
 
 func has(addresses []netstate.Address, node netip.Addr) bool {

@@ -10,7 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/speaker/netstate"
 )
 
@@ -118,7 +118,7 @@ func TestOf_OwnAddresses(t *testing.T) {
 		return netstate.Address{Prefix: netip.MustParsePrefix(prefix), Flags: flags}
 	}
 	var many []netstate.Address
-	for i := range 2 * speaker.MaxAddresses {
+	for i := range 2 * layer2.MaxAddresses {
 		many = append(many, at(fmt.Sprintf("10.1.0.%d/32", i+1), 0))
 	}
 	got := of(netstate.State{
@@ -137,7 +137,7 @@ func TestOf_OwnAddresses(t *testing.T) {
 	if diff := cmp.Diff(want, words); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
-	if n := len(got[len(got)-1].Addresses); n != speaker.MaxAddresses {
-		t.Errorf("got %d addresses of eth1, want %d", n, speaker.MaxAddresses)
+	if n := len(got[len(got)-1].Addresses); n != layer2.MaxAddresses {
+		t.Errorf("got %d addresses of eth1, want %d", n, layer2.MaxAddresses)
 	}
 }

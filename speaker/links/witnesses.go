@@ -8,7 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // maxGateways bounds the gateways of a link: routing daemons install many routes.
@@ -17,7 +17,7 @@ const maxGateways = 64
 // Witnesses returns other hosts of a link that answer ARP or NDP while this node receives
 // from the segment: gateways of routes first, then neighbours that the kernel has reached.
 // It returns those that it could read; none means that nothing is known of the segment.
-func Witnesses(link speaker.Link) []netip.Addr {
+func Witnesses(link layer2.Link) []netip.Addr {
 	var list []netip.Addr
 	add := func(ip net.IP) {
 		address, ok := netip.AddrFromSlice(ip)

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 func TestSurvivorsOfSeveralServeWithinASecond(t *testing.T) {
@@ -184,7 +184,7 @@ func TestSpeakerThatIsCutOffStartsAnewWithItsLink(t *testing.T) {
 	each(t, 3, 12, func(t *testing.T, w *world) {
 		w.part("n1")
 		w.pass(5 * time.Second)
-		w.change(func(s *speaker.Snapshot) { s.Draining["n2"] = true })
+		w.change(func(s *layer2.Snapshot) { s.Draining["n2"] = true })
 		w.heal()
 		w.pass(15 * time.Second)
 		settled(t, w)

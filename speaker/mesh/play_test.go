@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // play runs a scenario in a world of its own, in which all nodes run and everything
@@ -73,7 +73,7 @@ func each(t *testing.T, nodes, addresses int, scenario func(*testing.T, *world))
 // pass lets time pass, of which there is as much as one likes.
 func (w *world) pass(d time.Duration) { time.Sleep(d) }
 
-func draining(s speaker.Snapshot) []lb.NodeName {
+func draining(s layer2.Snapshot) []lb.NodeName {
 	var nodes []lb.NodeName
 	for n, is := range s.Draining {
 		if is {
@@ -85,5 +85,5 @@ func draining(s speaker.Snapshot) []lb.NodeName {
 }
 
 func (w *world) isWanted(address netip.Addr) bool {
-	return slices.ContainsFunc(w.want.Addresses, func(a speaker.Announced) bool { return a.Address == address })
+	return slices.ContainsFunc(w.want.Addresses, func(a layer2.Announced) bool { return a.Address == address })
 }

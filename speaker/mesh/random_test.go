@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // randomSeeds is how many scenarios are played; LBSTACK_SEEDS says otherwise, and
@@ -232,7 +232,7 @@ func (s *stormy) happen() {
 	case what == 2 && !cut:
 		w.leave(n)
 	case what == 3 && !s.apart:
-		w.change(func(s *speaker.Snapshot) { s.Draining[n] = !draining })
+		w.change(func(s *layer2.Snapshot) { s.Draining[n] = !draining })
 	case what == 4:
 		w.setLinks(n, !up)
 	case what == 5 && !cut:
@@ -309,7 +309,7 @@ func (s *stormy) end() {
 			w.setLink(n, link, true)
 		}
 	}
-	w.change(func(s *speaker.Snapshot) { clear(s.Draining) })
+	w.change(func(s *layer2.Snapshot) { clear(s.Draining) })
 	w.pass(15 * time.Second)
 	// Where a fifth of the packets is lost, a node takes another for dead now and then, and
 	// answers as well until it hears of it again.

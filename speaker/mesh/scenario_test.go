@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // settled fails unless every address has exactly one owner.
@@ -82,7 +82,7 @@ func TestAReturningNodeTakesNothingBackAlthoughMessagesAreLost(t *testing.T) {
 			w.pass(10 * time.Second)
 			before := settled(t, w)
 			w.mu.Lock()
-			w.nodes["n2"].kept = speaker.Kept{}
+			w.nodes["n2"].kept = layer2.Kept{}
 			w.loss = 0.3
 			w.mu.Unlock()
 			w.run("n2")
@@ -178,7 +178,7 @@ func lostLink(t *testing.T, storage bool) {
 func TestADrainHasNoGap(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		at := time.Now()
-		w.change(func(s *speaker.Snapshot) { s.Draining["n3"] = true })
+		w.change(func(s *layer2.Snapshot) { s.Draining["n3"] = true })
 		w.pass(2 * time.Second)
 		settled(t, w)
 		if got := of(w.owners(), "n3"); len(got) > 0 {
@@ -326,7 +326,7 @@ func TestTheLastOfThreeGoesOnWhenTheOthersHaveLeft(t *testing.T) {
 		each(t, 3, 6, func(t *testing.T, w *world) {
 			at := time.Now()
 			if drained {
-				w.change(func(s *speaker.Snapshot) { s.Draining["n2"], s.Draining["n3"] = true, true })
+				w.change(func(s *layer2.Snapshot) { s.Draining["n2"], s.Draining["n3"] = true, true })
 				w.pass(6 * time.Second)
 			}
 			w.leave("n2")
@@ -398,7 +398,7 @@ func TestOneThatIsCutOffAndKnowsOthersAreDown(t *testing.T) {
 		if got := of(w.owners(), "n1"); len(got) > 0 {
 			t.Errorf("n1 lost all others at once and answers for %v", got)
 		}
-		w.change(func(s *speaker.Snapshot) { s.Down["n2"], s.Down["n3"] = true, true })
+		w.change(func(s *layer2.Snapshot) { s.Down["n2"], s.Down["n3"] = true, true })
 		w.pass(time.Second)
 		if got := of(w.owners(), "n1"); len(got) != 6 {
 			t.Errorf("the others are down and n1 answers for %v, want all", got)

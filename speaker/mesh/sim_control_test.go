@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/internal/reports"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // The API server and the controller of the simulation: the report of a speaker stands in its
@@ -18,7 +18,7 @@ import (
 const readInterval = time.Second
 
 // reported has a report written, as speaker/kube does.
-func (p *process) reported(r speaker.Report) {
+func (p *process) reported(r layer2.Report) {
 	p.gate()
 	w := p.n.w
 	w.mu.Lock()

@@ -6,7 +6,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/mesh/session"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // mostRecorded is how many datagrams an attacker has, of all that have arrived. One that was lost is as good as
@@ -138,7 +138,7 @@ func (w *world) lose(name lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note("%s loses its disk", name)
-	w.nodes[name].kept = speaker.Kept{}
+	w.nodes[name].kept = layer2.Kept{}
 }
 
 // restartAll has all speakers crash at once, and start again one soon after the other.

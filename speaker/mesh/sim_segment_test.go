@@ -9,7 +9,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/segment"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // The segment of the simulation: kernels answer for the addresses of their nodes, speakers
@@ -75,7 +75,7 @@ func (n *node) hosts() map[lb.NodeName]netip.Addr {
 	return all
 }
 
-// SetOurs implements speaker.Announcer.
+// SetOurs implements layer2.Announcer.
 func (p *process) SetOurs(list []net.HardwareAddr) {
 	p.gate()
 	ours := map[segment.Hardware]bool{}
@@ -87,8 +87,8 @@ func (p *process) SetOurs(list []net.HardwareAddr) {
 	p.ours = ours
 }
 
-// Ask implements speaker.Announcer.
-func (p *process) Ask(about *speaker.Questions) {
+// Ask implements layer2.Announcer.
+func (p *process) Ask(about *layer2.Questions) {
 	p.gate()
 	w := p.n.w
 	w.mu.Lock()
@@ -270,7 +270,7 @@ func (w *world) contest(p, q *process, address netip.Addr) {
 	})
 }
 
-// Repeat implements speaker.Announcer.
+// Repeat implements layer2.Announcer.
 func (p *process) Repeat(addresses ...netip.Addr) {
 	p.gate()
 	w := p.n.w
@@ -286,4 +286,4 @@ func (p *process) Repeat(addresses ...netip.Addr) {
 	}
 }
 
-var _ speaker.Announcer = (*process)(nil)
+var _ layer2.Announcer = (*process)(nil)

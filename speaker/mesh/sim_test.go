@@ -25,7 +25,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/internal/reports"
 	"github.com/lbstack/lbstack/internal/segment"
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // The simulation runs the engine, the machine and the runner of many nodes in one
@@ -87,7 +87,7 @@ type world struct {
 	loss      float64
 	dup       float64
 	late      float64 // how many come late, and out of order
-	want      speaker.Snapshot
+	want      layer2.Snapshot
 	wanted    int                  // numbers want
 	changed   time.Time            // when it was
 	deaf      map[lb.NodeName]bool // the API server does not reach it
@@ -125,14 +125,14 @@ type node struct {
 	up     map[string]bool // links that have a carrier
 	// step is what the wall clock was set by, in nanoseconds.
 	step atomic.Int64
-	kept speaker.Kept
+	kept layer2.Kept
 	p    *process
 }
 
 // process is a speaker.
 type process struct {
 	n      *node
-	engine *speaker.Engine
+	engine *layer2.Engine
 	live   map[lb.NodeName]bool // in the latest view; the lock of the runner guards it
 	runner *runner
 	ctx    context.Context
@@ -145,7 +145,7 @@ type process struct {
 	wanted int // which want it knows
 	begun  time.Time
 	alive  int64 // what the runner knew when it froze
-	owned  map[netip.Addr]speaker.Owned
+	owned  map[netip.Addr]layer2.Owned
 	ready  map[netip.Addr]time.Time // when what was probed is answered for
 	// segment asks, while asking.
 	segment *segment.Machine
@@ -210,28 +210,28 @@ func (w *world) wants(count int, candidates ...lb.NodeName) {
 	if len(candidates) == 0 {
 		candidates = w.names
 	}
-	var list []speaker.Candidate
+	var list []layer2.Candidate
 	for _, c := range candidates {
-		list = append(list, speaker.Candidate{Node: c})
+		list = append(list, layer2.Candidate{Node: c})
 	}
-	w.change(func(s *speaker.Snapshot) {
+	w.change(func(s *layer2.Snapshot) {
 		s.Addresses = nil
 		for i := range count {
 			address := vip(i)
 			if w.mixed && i%3 == 2 {
 				address = netip.AddrFrom4([4]byte{10, 1, 0, byte(i)})
 			}
-			s.Addresses = append(s.Addresses, speaker.Announced{Address: address, Candidates: list})
+			s.Addresses = append(s.Addresses, layer2.Announced{Address: address, Candidates: list})
 		}
 	})
 }
 
 // change changes what the cluster wants. Each node learns of it after a while, if it
 // hears the API server.
-func (w *world) change(write func(*speaker.Snapshot)) {
+func (w *world) change(write func(*layer2.Snapshot)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := speaker.Snapshot{Addresses: slices.Clone(w.want.Addresses), Draining: maps.Clone(w.want.Draining), Down: maps.Clone(w.want.Down)}
+	s := layer2.Snapshot{Addresses: slices.Clone(w.want.Addresses), Draining: maps.Clone(w.want.Draining), Down: maps.Clone(w.want.Down)}
 	write(&s)
 	w.want = s
 	w.wanted++
@@ -261,7 +261,7 @@ func (w *world) inform(p *process, most time.Duration) {
 	})
 }
 
-// run starts a speaker, as cmd/speaker does.
+// run starts a speaker, as speaker/app does.
 func (w *world) run(names ...lb.NodeName) {
 	for _, name := range names {
 		w.runOne(name)
@@ -272,7 +272,7 @@ func (w *world) runOne(name lb.NodeName) {
 	w.mu.Lock()
 	n := w.nodes[name]
 	w.processes++
-	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]speaker.Owned{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, begun: time.Now()}
+	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Owned{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, begun: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(w.ctx)
 	n.p, n.kernel = p, true
 	if len(w.gaps) > 0 {
@@ -280,10 +280,10 @@ func (w *world) runOne(name lb.NodeName) {
 	}
 	kept := n.kept
 	w.note("%s starts, it had %v", name, short(slices.SortedFunc(maps.Keys(kept.Claims), netip.Addr.Compare)))
-	p.engine = speaker.New(speaker.Config{
+	p.engine = layer2.New(layer2.Config{
 		Self: name, Log: logr.Discard(), Now: n.now, Announcer: p, Resume: kept, Failback: w.failback,
 		Report: p.reported, Keep: p.keep,
-		Metrics: speaker.NewMetrics(prometheus.NewRegistry()),
+		Metrics: layer2.NewMetrics(prometheus.NewRegistry()),
 	})
 	chance := rand.New(rand.NewPCG(w.seed, w.processes<<32)) // the lock of the runner guards it
 	random := func(b []byte) {
@@ -322,19 +322,19 @@ func (w *world) runOne(name lb.NodeName) {
 	})
 }
 
-func (p *process) keep(k speaker.Kept) {
+func (p *process) keep(k layer2.Kept) {
 	p.n.w.mu.Lock()
 	defer p.n.w.mu.Unlock()
 	p.n.kept = k
 }
 
 // hasLinks returns the links of a node that are up. Only eth0 is in the subnet of the addresses.
-func (n *node) hasLinks() (links []speaker.Link) {
+func (n *node) hasLinks() (links []layer2.Link) {
 	if hardware := n.hardware("eth1"); n.w.storage && n.up["eth1"] {
-		links = append(links, speaker.Link{Name: "eth1", Index: 3, Hardware: hardware[:], IPv4: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+		links = append(links, layer2.Link{Name: "eth1", Index: 3, Hardware: hardware[:], IPv4: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	}
 	if hardware := n.hardware("eth0"); n.up["eth0"] {
-		links = append(links, speaker.Link{
+		links = append(links, layer2.Link{
 			Name: "eth0", Index: 2, Hardware: hardware[:], IPv4: true,
 			LinkLocal: netip.MustParseAddr("fe80::1"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")},
 		})
@@ -370,7 +370,7 @@ func (w *world) crash(name lb.NodeName, power bool) {
 	w.look()
 }
 
-// leave ends a speaker as cmd/speaker does when it is told to.
+// leave ends a speaker as speaker/app does when it is told to.
 func (w *world) leave(name lb.NodeName) {
 	w.mu.Lock()
 	p := w.nodes[name].p
@@ -510,14 +510,14 @@ func (p *process) probeKernels() {
 	}
 }
 
-// SetLinks implements speaker.Announcer.
-func (p *process) SetLinks([]speaker.Link) { p.gate() }
+// SetLinks implements layer2.Announcer.
+func (p *process) SetLinks([]layer2.Link) { p.gate() }
 
-// SetDetection implements speaker.Announcer.
-func (p *process) SetDetection(speaker.Detection) {}
+// SetDetection implements layer2.Announcer.
+func (p *process) SetDetection(layer2.Detection) {}
 
-// SetOwned implements speaker.Announcer.
-func (p *process) SetOwned(owned map[netip.Addr]speaker.Owned) {
+// SetOwned implements layer2.Announcer.
+func (p *process) SetOwned(owned map[netip.Addr]layer2.Owned) {
 	p.gate()
 	w := p.n.w
 	w.mu.Lock()
@@ -576,7 +576,7 @@ func (w *world) able(name lb.NodeName, address netip.Addr) bool {
 	}
 	for _, a := range w.want.Addresses {
 		if a.Address == address {
-			return slices.ContainsFunc(a.Candidates, func(c speaker.Candidate) bool { return c.Node == name })
+			return slices.ContainsFunc(a.Candidates, func(c layer2.Candidate) bool { return c.Node == name })
 		}
 	}
 	return false

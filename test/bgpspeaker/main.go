@@ -32,7 +32,7 @@ import (
 	"github.com/lbstack/lbstack/test/bgpspeaker/told"
 )
 
-// leaveWithin is what cmd/speaker gives routers when it ends.
+// leaveWithin is what speaker/app gives routers when it ends.
 const leaveWithin = 65 * time.Second
 
 func main() {

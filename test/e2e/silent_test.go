@@ -25,7 +25,7 @@ func buildSilent(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	must(t, err)
 	dir := t.TempDir()
-	changed, err := filepath.Abs(filepath.Join(root, "cmd/speaker/respond.go"))
+	changed, err := filepath.Abs(filepath.Join(root, "speaker/app/respond.go"))
 	must(t, err)
 	source, err := os.ReadFile(changed)
 	must(t, err)

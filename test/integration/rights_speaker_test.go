@@ -18,9 +18,9 @@ import (
 	"github.com/lbstack/lbstack/internal/access"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/manager"
-	node "github.com/lbstack/lbstack/speaker"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 	"github.com/lbstack/lbstack/speaker/kube"
+	node "github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/test/eventually"
 )
 

@@ -19,14 +19,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
-	node "github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/kube"
 	"github.com/lbstack/lbstack/speaker/kube/routing"
+	node "github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
@@ -104,7 +104,7 @@ func (b *operatorBed) startSpeaker(self string, sessions func() kube.Routing) (*
 	feed := &routing.Feed{
 		Cache: mgr.GetCache(), Self: lb.NodeName(self), Namespace: systemNamespace, Log: logr.Discard(), Sessions: w, Problems: func(routing.Problems) {},
 		Outside: func(list []netip.Addr) { locked(func() { w.outside = list }) },
-		Refused: func(count int, _ []advertise.Refusal) { locked(func() { w.refused = count }) },
+		Refused: func(count int, _ []eligibility.Refusal) { locked(func() { w.refused = count }) },
 	}
 	parts := []manager.Runnable{watcher, feed}
 	if sessions != nil {

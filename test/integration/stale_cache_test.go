@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/ledger"
+	"github.com/lbstack/lbstack/controllers/allocations"
 	pools "github.com/lbstack/lbstack/controllers/pool"
 	"github.com/lbstack/lbstack/controllers/service"
 )
@@ -110,7 +110,7 @@ func TestAClaimThatOnlyTheCacheRemembersIsWrittenAgain(t *testing.T) {
 // reconciler is the controller's own, with a cache that remembers this.
 func (b *bed) reconciler(memory map[string]client.Object) *service.Reconciler {
 	b.Helper()
-	book := ledger.New()
+	book := allocations.New()
 	adopter := &service.Adopter{Reader: b.Client, Pools: pools.Read, Ledger: book}
 	return &service.Reconciler{
 		Client: behind{b.Client, memory}, Reader: b.Client, Events: events.NewFakeRecorder(100), Ledger: book, Load: adopter.Load,

@@ -18,8 +18,8 @@ import (
 	"github.com/vishvananda/netns"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/layer2/responder"
 	"github.com/lbstack/lbstack/speaker/links"
 	"github.com/lbstack/lbstack/test/eventually"
 )
@@ -110,21 +110,21 @@ func (b *bed) in(host string, fn func() error) {
 // node is a responder that works on a host until the test ends, or it is
 // stopped.
 type node struct {
-	*layer2.Responder
+	*responder.Responder
 	// engine has what the node knows of others; it does not run.
-	engine *speaker.Engine
+	engine *layer2.Engine
 	bed    *bed
 	host   string
-	link   speaker.Link
+	link   layer2.Link
 	stop   context.CancelFunc
 
 	mu        sync.Mutex
-	conflicts []speaker.Conflict
+	conflicts []layer2.Conflict
 }
 
 // impatient is the timing of tests that wait for a foreign host to go.
-func impatient() *layer2.Timing {
-	timing := layer2.DefaultTiming()
+func impatient() *responder.Timing {
+	timing := responder.DefaultTiming()
 	timing.Check, timing.Forget, timing.Defend, timing.HandOver = 300*time.Millisecond, time.Second, 200*time.Millisecond, 300*time.Millisecond
 	return &timing
 }
@@ -135,26 +135,26 @@ func (b *bed) node(host string) *node {
 	ctx, stop := context.WithCancel(context.Background())
 	b.Cleanup(stop)
 	n.stop = stop
-	n.engine = speaker.New(speaker.Config{Self: lb.NodeName(host)})
-	n.engine.SetLinks([]speaker.Link{n.link})
-	n.Responder = layer2.New(ctx, logr.Discard(), layer2.Options{
-		ARP: n.inside(layer2.ListenARP), NDP: n.inside(layer2.ListenNDP),
-		Metrics: layer2.NewMetrics(prometheus.NewRegistry()), Conflicts: n.report, Timing: impatient(),
+	n.engine = layer2.New(layer2.Config{Self: lb.NodeName(host)})
+	n.engine.SetLinks([]layer2.Link{n.link})
+	n.Responder = responder.New(ctx, logr.Discard(), responder.Options{
+		ARP: n.inside(responder.ListenARP), NDP: n.inside(responder.ListenNDP),
+		Metrics: responder.NewMetrics(prometheus.NewRegistry()), Conflicts: n.report, Timing: impatient(),
 		KernelOf: n.engine.KernelOf, ProxyBinds: func() (binds bool) {
 			b.in(host, func() error { binds = links.ProxyBinds(); return nil })
 			return binds
 		},
 	})
 	n.SetOurs([]net.HardwareAddr{n.link.Hardware})
-	n.SetLinks([]speaker.Link{n.link})
+	n.SetLinks([]layer2.Link{n.link})
 	return n
 }
 
 // link waits until a host's interface is usable, and returns it.
-func (b *bed) link(host string) (link speaker.Link) {
+func (b *bed) link(host string) (link layer2.Link) {
 	b.Helper()
 	eventually.Succeed(b.T, 10*time.Second, "the interface of "+host+" is usable", func(context.Context) error {
-		var list []speaker.Link
+		var list []layer2.Link
 		var err error
 		b.in(host, func() error {
 			list, err = links.List(netip.Addr{})
@@ -170,8 +170,8 @@ func (b *bed) link(host string) (link speaker.Link) {
 }
 
 // inside opens connections on the host.
-func (n *node) inside(listen layer2.Listen) layer2.Listen {
-	return func(l speaker.Link) (conn layer2.Conn, err error) {
+func (n *node) inside(listen responder.Listen) responder.Listen {
+	return func(l layer2.Link) (conn responder.Conn, err error) {
 		n.bed.in(n.host, func() error {
 			conn, err = listen(l)
 			return err
@@ -181,7 +181,7 @@ func (n *node) inside(listen layer2.Listen) layer2.Listen {
 }
 
 // SetOwned is called on the host: sockets that join groups are opened there.
-func (n *node) SetOwned(owned map[netip.Addr]speaker.Owned) {
+func (n *node) SetOwned(owned map[netip.Addr]layer2.Owned) {
 	n.bed.in(n.host, func() error {
 		n.Responder.SetOwned(owned)
 		return nil
@@ -189,29 +189,29 @@ func (n *node) SetOwned(owned map[netip.Addr]speaker.Owned) {
 }
 
 // SetLinks is called on the host for the same reason.
-func (n *node) SetLinks(list []speaker.Link) {
+func (n *node) SetLinks(list []layer2.Link) {
 	n.bed.in(n.host, func() error {
 		n.Responder.SetLinks(list)
 		return nil
 	})
 }
 
-func (n *node) report(list []speaker.Conflict) {
+func (n *node) report(list []layer2.Conflict) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.conflicts = list
 }
 
-func (n *node) reported() []speaker.Conflict {
+func (n *node) reported() []layer2.Conflict {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.conflicts
 }
 
-func own(addresses ...netip.Addr) map[netip.Addr]speaker.Owned {
-	owned := map[netip.Addr]speaker.Owned{}
+func own(addresses ...netip.Addr) map[netip.Addr]layer2.Owned {
+	owned := map[netip.Addr]layer2.Owned{}
 	for _, a := range addresses {
-		owned[a] = speaker.Owned{Interfaces: []string{"eth0"}}
+		owned[a] = layer2.Owned{Interfaces: []string{"eth0"}}
 	}
 	return owned
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/mdlayher/packet"
 
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
@@ -105,7 +105,7 @@ func TestHostThatAnswersForAllAddresses(t *testing.T) {
 		fresh = append(fresh, netip.MustParseAddr(fmt.Sprintf("2001:db8::2%02x", 0x80+i)))
 	}
 	for _, address := range fresh {
-		owned[address] = speaker.Owned{Interfaces: []string{"eth0"}, First: true}
+		owned[address] = layer2.Owned{Interfaces: []string{"eth0"}, First: true}
 	}
 	n.SetOwned(owned)
 	n.conflictsWith(foreign, fresh, false)
@@ -118,12 +118,12 @@ func TestHostThatAnswersForAllAddresses(t *testing.T) {
 		return n.conflicting(foreign, fresh, false)
 	})
 
-	n.SetDetection(speaker.ReportOnly)
+	n.SetDetection(layer2.ReportOnly)
 	n.conflictsWith(foreign, fresh, true)
 	b.told("client", fresh[0], n)
 
 	stop()
-	n.SetDetection(speaker.Enforce)
+	n.SetDetection(layer2.Enforce)
 	n.reports(nil, true)
 }
 

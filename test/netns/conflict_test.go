@@ -11,7 +11,7 @@ import (
 
 	"github.com/mdlayher/packet"
 
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
@@ -30,10 +30,10 @@ func (b *bed) unassign(host string, address netip.Addr) {
 }
 
 // first is what nobody has announced before.
-func first(addresses ...netip.Addr) map[netip.Addr]speaker.Owned {
-	owned := map[netip.Addr]speaker.Owned{}
+func first(addresses ...netip.Addr) map[netip.Addr]layer2.Owned {
+	owned := map[netip.Addr]layer2.Owned{}
 	for _, a := range addresses {
-		owned[a] = speaker.Owned{Interfaces: []string{"eth0"}, First: true}
+		owned[a] = layer2.Owned{Interfaces: []string{"eth0"}, First: true}
 	}
 	return owned
 }
@@ -190,9 +190,9 @@ func TestANodeOfTheClusterIsNeverForeign(t *testing.T) {
 func TestARestartingNodesMACIsToldFromAnotherNode(t *testing.T) {
 	b := newBed(t, "client", "node1", "node2")
 	one, two := b.node("node1"), b.node("node2")
-	care := map[netip.Addr]speaker.Owned{}
+	care := map[netip.Addr]layer2.Owned{}
 	for _, address := range []netip.Addr{vip, vip6} {
-		care[address] = speaker.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": one.link.Hardware}}
+		care[address] = layer2.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": one.link.Hardware}}
 	}
 	one.stop()
 	two.SetOwned(care)

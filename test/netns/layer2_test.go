@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
@@ -145,7 +145,7 @@ func TestOwnedAddressesAreAnnouncedWhenALinkComesBack(t *testing.T) {
 	for _, address := range []netip.Addr{vip, vip6} {
 		b.ip("client", "neighbour", "replace", address.String(), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale")
 	}
-	n.SetLinks([]speaker.Link{n.link})
+	n.SetLinks([]layer2.Link{n.link})
 	b.knows("client", vip, n, 5*time.Second)
 	b.knows("client", vip6, n, 5*time.Second)
 }

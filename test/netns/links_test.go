@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 
-	"github.com/lbstack/lbstack/speaker"
+	"github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/speaker/links"
 	"github.com/lbstack/lbstack/test/eventually"
 )
@@ -26,7 +26,7 @@ type followed struct {
 	list []string
 }
 
-func (f *followed) tell(list []speaker.Link) {
+func (f *followed) tell(list []layer2.Link) {
 	var words []string
 	for _, l := range list {
 		word := l.Name
@@ -121,13 +121,13 @@ func TestLinkStaysWhileManyAddressesChange(t *testing.T) {
 	go func() {
 		defer close(ended)
 		b.in("node", func() error {
-			links.Watch(ctx, logr.Discard(), netip.MustParseAddr("192.168.1.1"), func(list []speaker.Link) {
+			links.Watch(ctx, logr.Discard(), netip.MustParseAddr("192.168.1.1"), func(list []layer2.Link) {
 				mu.Lock()
 				defer mu.Unlock()
 				if lists++; lists == 1 {
 					close(first)
 				}
-				if !slices.ContainsFunc(list, func(l speaker.Link) bool { return l.Name == "eth0" && l.IPv4 && len(l.Prefixes) >= 2 }) {
+				if !slices.ContainsFunc(list, func(l layer2.Link) bool { return l.Name == "eth0" && l.IPv4 && len(l.Prefixes) >= 2 }) {
 					wrong++
 				}
 			})

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/layer2/responder"
 )
 
 // littleMemory gives sockets as much memory for their filters and groups as older
@@ -24,7 +24,7 @@ func TestAddressesOfManyNetworksNeedNoMoreMemoryThanThereIs(t *testing.T) {
 	b.littleMemory("node1")
 	link := b.link("node1")
 	b.in("node1", func() error {
-		conn, err := layer2.ListenNDP(link)
+		conn, err := responder.ListenNDP(link)
 		if err != nil {
 			return err
 		}
@@ -47,15 +47,15 @@ func TestFiveThousandAddressesAreAnswered(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	b.littleMemory("node1")
 	n := b.node("node1")
-	owned := map[netip.Addr]speaker.Owned{}
+	owned := map[netip.Addr]layer2.Owned{}
 	v4 := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}) }
 	v6 := func(i int) netip.Addr {
 		return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 8: 1, 14: byte(i >> 8), 15: byte(i)})
 	}
 	for i := range 2500 {
 		// Every third is somebody else's: there are more gaps than ranges in the filter.
-		owned[v4(i+i/2)] = speaker.Owned{Interfaces: []string{"eth0"}}
-		owned[v6(i+i/2)] = speaker.Owned{Interfaces: []string{"eth0"}}
+		owned[v4(i+i/2)] = layer2.Owned{Interfaces: []string{"eth0"}}
+		owned[v6(i+i/2)] = layer2.Owned{Interfaces: []string{"eth0"}}
 	}
 	b.ip("client", "route", "add", "10.1.0.0/16", "dev", "eth0")
 	begin := time.Now()

@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lbstack/lbstack/internal/segment"
-	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/layer2/responder"
 	"github.com/lbstack/lbstack/speaker/links"
 	"github.com/lbstack/lbstack/test/eventually"
 )
@@ -29,23 +29,23 @@ func (b *bed) asking(host string) *asking {
 	a := &asking{node: &node{bed: b, host: host, link: b.link(host)}, results: make(chan segment.Results, 1000)}
 	ctx, stop := context.WithCancel(context.Background())
 	b.Cleanup(stop)
-	a.Responder = layer2.New(ctx, logr.Discard(), layer2.Options{
-		ARP: a.inside(layer2.ListenARP), NDP: a.inside(layer2.ListenNDP), Metrics: layer2.NewMetrics(prometheus.NewRegistry()),
+	a.Responder = responder.New(ctx, logr.Discard(), responder.Options{
+		ARP: a.inside(responder.ListenARP), NDP: a.inside(responder.ListenNDP), Metrics: responder.NewMetrics(prometheus.NewRegistry()),
 		Segment: func(r segment.Results) { a.results <- r },
-		Witnesses: func(l speaker.Link) (list []netip.Addr) {
+		Witnesses: func(l layer2.Link) (list []netip.Addr) {
 			b.in(host, func() error { list = links.Witnesses(l); return nil })
 			return list
 		},
 	})
-	a.SetLinks([]speaker.Link{a.link})
+	a.SetLinks([]layer2.Link{a.link})
 	return a
 }
 
 // ask asks about addresses; none ends it.
 func (a *asking) ask(addresses ...netip.Addr) {
-	var about *speaker.Questions
+	var about *layer2.Questions
 	if len(addresses) > 0 {
-		about = &speaker.Questions{Addresses: map[netip.Addr][]string{}}
+		about = &layer2.Questions{Addresses: map[netip.Addr][]string{}}
 	}
 	for _, address := range addresses {
 		about.Addresses[address] = []string{"eth0"}
@@ -127,7 +127,7 @@ func TestSegment_WithoutAGatewayIsReachedWhenAHostAsks(t *testing.T) {
 			n := b.asking("node1")
 			free := netip.MustParseAddr("192.168.1.251")
 			b.in("node1", func() error {
-				n.Ask(&speaker.Questions{Addresses: map[netip.Addr][]string{free: {"eth0"}}, Awaited: []netip.Addr{address}})
+				n.Ask(&layer2.Questions{Addresses: map[netip.Addr][]string{free: {"eth0"}}, Awaited: []netip.Addr{address}})
 				return nil
 			})
 			defer n.ask()

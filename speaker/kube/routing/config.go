@@ -11,10 +11,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bfd"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
@@ -37,10 +37,10 @@ func (f *Feed) read(news seen.News) config {
 	f.nodes = readNodes(news)
 	c.Nodes = f.nodes
 	if self != nil {
-		c.Node = f.nodes[slices.IndexFunc(f.nodes, func(n advertise.Node) bool { return n.Name == f.Self })]
+		c.Node = f.nodes[slices.IndexFunc(f.nodes, func(n eligibility.Node) bool { return n.Name == f.Self })]
 		c.internal = apiconv.InternalIPs(self)
 	} else {
-		c.Node = advertise.Node{Name: f.Self, Excluded: "is not known to the cluster"}
+		c.Node = eligibility.Node{Name: f.Self, Excluded: "is not known to the cluster"}
 	}
 	for _, pool := range seen.All[*v1beta1.IPAddressPool](news) {
 		c.Pools = append(c.Pools, apiconv.AdvertisedPool(pool))
@@ -67,8 +67,8 @@ func (f *Feed) read(news seen.News) config {
 
 // others returns the nodes that can announce in place of this one: those that take
 // addresses, are ready, and have a speaker that is ready and a router to announce to.
-func (f *Feed) others(nodes []advertise.Node, peers []apiconv.BGPPeer) []advertise.Node {
-	return slices.DeleteFunc(slices.Clone(nodes), func(n advertise.Node) bool {
+func (f *Feed) others(nodes []eligibility.Node, peers []apiconv.BGPPeer) []eligibility.Node {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n eligibility.Node) bool {
 		return n.Name == f.Self || !f.speakers[n.Name] || n.Excluded != "" || n.Draining || n.Down ||
 			!slices.ContainsFunc(peers, func(p apiconv.BGPPeer) bool { return p.OnNode(n.Labels) })
 	})

@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/internal/watchdog"
@@ -51,7 +51,7 @@ type Feed struct {
 	Outside func([]netip.Addr)
 	// Refused takes how many addresses Services hold that may not be announced, and the
 	// first of them, when they are others.
-	Refused func(count int, first []advertise.Refusal)
+	Refused func(count int, first []eligibility.Refusal)
 	// Source returns the address that connections to a router come from in a VRF, as the
 	// kernel chooses it; invalid: it is not known. Nil: it never is.
 	Source func(router netip.Addr, vrf string) netip.Addr
@@ -69,13 +69,13 @@ type Feed struct {
 	states         map[bgp.PeerName]bgp.PeerState
 	peers          []bgp.Peer // told last
 	told           Problems
-	internal       []netip.Addr         // told last
-	outside        []netip.Addr         // told last
-	refusals       int                  // told last
-	refused        []advertise.Refusal  // told last
-	nodes          []advertise.Node     // that the planner has
-	speakers       map[lb.NodeName]bool // nodes with a speaker that is ready
-	standby        bool                 // this node announces only what no other one may
+	internal       []netip.Addr          // told last
+	outside        []netip.Addr          // told last
+	refusals       int                   // told last
+	refused        []eligibility.Refusal // told last
+	nodes          []eligibility.Node    // that the planner has
+	speakers       map[lb.NodeName]bool  // nodes with a speaker that is ready
+	standby        bool                  // this node announces only what no other one may
 }
 
 // Problems are what is wrong with objects, as far as this node is concerned.
@@ -161,7 +161,7 @@ func (f *Feed) changed(news seen.News) bool {
 
 // alike reports whether it makes no difference to this node's routes which of two nodes
 // there is.
-func (f *Feed) alike(x, y advertise.Node) bool {
+func (f *Feed) alike(x, y eligibility.Node) bool {
 	if x.Name == f.Self || y.Name == f.Self || f.standby {
 		return reflect.DeepEqual(x, y)
 	}
@@ -189,9 +189,9 @@ func readySpeakers(news seen.News) map[lb.NodeName]bool {
 	return ready
 }
 
-func readNodes(news seen.News) []advertise.Node {
+func readNodes(news seen.News) []eligibility.Node {
 	policy := seen.Policy(news)
-	var list []advertise.Node
+	var list []eligibility.Node
 	for _, object := range seen.All[*corev1.Node](news) {
 		list = append(list, apiconv.ParseNode(object, policy))
 	}

@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/speaker/kube/seen"
 )
@@ -65,7 +65,7 @@ type bed struct {
 	problems []string
 	outside  []netip.Addr
 	refused  int
-	refusals []advertise.Refusal
+	refusals []eligibility.Refusal
 	states   map[bgp.PeerName]bgp.PeerState
 }
 
@@ -74,7 +74,7 @@ func newBed(t *testing.T) *bed {
 	b.feed = &Feed{
 		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions,
 		Outside:  func(list []netip.Addr) { b.outside = list },
-		Refused:  func(count int, first []advertise.Refusal) { b.refused, b.refusals = count, first },
+		Refused:  func(count int, first []eligibility.Refusal) { b.refused, b.refusals = count, first },
 		Problems: func(p Problems) { b.problems, b.states = p.Sentences, p.Peers },
 		planner:  routes.New(),
 	}

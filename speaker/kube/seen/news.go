@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -33,8 +33,8 @@ type News struct {
 
 // Planner takes what Services and claims are like; nil: they are gone.
 type Planner interface {
-	SetService(lb.ServiceKey, *advertise.Holder)
-	SetClaim(netip.Addr, *advertise.Claim)
+	SetService(lb.ServiceKey, *eligibility.Holder)
+	SetClaim(netip.Addr, *eligibility.Claim)
 }
 
 func (s *Store) nothing() News {
@@ -99,7 +99,7 @@ func Get[T client.Object](n News, key client.ObjectKey) T {
 }
 
 // holder returns what counts of a Service; nil: it is gone, or of another type.
-func (s *Store) holder(key lb.ServiceKey) *advertise.Holder {
+func (s *Store) holder(key lb.ServiceKey) *eligibility.Holder {
 	svc := s.services[key]
 	if svc == nil || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return nil
@@ -108,19 +108,19 @@ func (s *Store) holder(key lb.ServiceKey) *advertise.Holder {
 	for _, slice := range s.slices[key] {
 		list = append(list, *slice)
 	}
-	return &advertise.Holder{
+	return &eligibility.Holder{
 		Service: apiconv.AdvertisedService(svc, s.namespaces[key.Namespace], apiconv.ParseEndpoints(list, s.nodes)),
 		UID:     string(svc.UID), Shown: apiconv.StatusAddresses(svc),
 	}
 }
 
 // claim is what counts of the claim for an address; nil: it is gone.
-func (s *Store) claim(address netip.Addr) *advertise.Claim {
+func (s *Store) claim(address netip.Addr) *eligibility.Claim {
 	object := s.claims[address]
 	if object == nil {
 		return nil
 	}
-	claim := &advertise.Claim{Pool: lb.PoolName(object.Spec.Pool)}
+	claim := &eligibility.Claim{Pool: lb.PoolName(object.Spec.Pool)}
 	for _, h := range object.Spec.Holders {
 		claim.Holders = append(claim.Holders, apiconv.AdvertisedHolder(h))
 	}

@@ -12,21 +12,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/advertise"
+	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // heard is what a planner was told, as whether each thing is there.
 type heard struct {
-	Services map[lb.ServiceKey]*advertise.Holder
-	Claims   map[netip.Addr]*advertise.Claim
+	Services map[lb.ServiceKey]*eligibility.Holder
+	Claims   map[netip.Addr]*eligibility.Claim
 }
 
-func (h *heard) SetService(key lb.ServiceKey, s *advertise.Holder)   { h.Services[key] = s }
-func (h *heard) SetClaim(address netip.Addr, claim *advertise.Claim) { h.Claims[address] = claim }
+func (h *heard) SetService(key lb.ServiceKey, s *eligibility.Holder)   { h.Services[key] = s }
+func (h *heard) SetClaim(address netip.Addr, claim *eligibility.Claim) { h.Claims[address] = claim }
 
 func hears(tell func(Planner)) heard {
-	h := heard{Services: map[lb.ServiceKey]*advertise.Holder{}, Claims: map[netip.Addr]*advertise.Claim{}}
+	h := heard{Services: map[lb.ServiceKey]*eligibility.Holder{}, Claims: map[netip.Addr]*eligibility.Claim{}}
 	tell(&h)
 	return h
 }
@@ -59,14 +59,14 @@ func claim(name, address string) *v1beta1.IPAddressClaim {
 }
 
 // holder is the Service, with endpoints on these nodes.
-func holder(nodes ...lb.NodeName) *advertise.Holder {
-	h := &advertise.Holder{Service: advertise.Service{Key: web}, Shown: []netip.Addr{one}}
+func holder(nodes ...lb.NodeName) *eligibility.Holder {
+	h := &eligibility.Holder{Service: eligibility.Service{Key: web}, Shown: []netip.Addr{one}}
 	if len(nodes) > 0 {
-		e := advertise.Endpoints{Serving: len(nodes), Nodes: map[lb.NodeName]bool{}}
+		e := eligibility.Endpoints{Serving: len(nodes), Nodes: map[lb.NodeName]bool{}}
 		for _, n := range nodes {
 			e.Nodes[n] = true
 		}
-		h.Endpoints = map[lb.Family]advertise.Endpoints{lb.IPv4: e}
+		h.Endpoints = map[lb.Family]eligibility.Endpoints{lb.IPv4: e}
 	}
 	return h
 }
@@ -83,9 +83,9 @@ func newStore() *Store {
 }
 
 func TestOnlyWhatIsNewIsTold(t *testing.T) {
-	type services = map[lb.ServiceKey]*advertise.Holder
-	type claims = map[netip.Addr]*advertise.Claim
-	held := &advertise.Claim{Pool: "gold", Holders: []advertise.ClaimHolder{{Key: web}}}
+	type services = map[lb.ServiceKey]*eligibility.Holder
+	type claims = map[netip.Addr]*eligibility.Claim
+	held := &eligibility.Claim{Pool: "gold", Holders: []eligibility.ClaimHolder{{Key: web}}}
 	internal := service()
 	internal.Spec.Type = corev1.ServiceTypeClusterIP
 	tests := []struct {
@@ -149,7 +149,7 @@ func TestStore_EndpointBeforeItsNode(t *testing.T) {
 	s := newStore()
 	s.Note(service(), true)
 	s.Note(slice("a", "web", "n9"), true)
-	look := func(what string, want *advertise.Holder) {
+	look := func(what string, want *eligibility.Holder) {
 		t.Helper()
 		s.Look(func(n News) {
 			got, told := hears(n.Tell).Services[web]
@@ -159,7 +159,7 @@ func TestStore_EndpointBeforeItsNode(t *testing.T) {
 		})
 	}
 	nowhere := holder()
-	nowhere.Endpoints = map[lb.Family]advertise.Endpoints{lb.IPv4: {Serving: 1}}
+	nowhere.Endpoints = map[lb.Family]eligibility.Endpoints{lb.IPv4: {Serving: 1}}
 	look("endpoint on an unknown node serves on no node", nowhere)
 	s.Note(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n8"}}, true)
 	look("another node that comes changes nothing", nil)
@@ -176,7 +176,7 @@ func TestAllThatThereIsCanBeTold(t *testing.T) {
 	}
 	s.Look(func(News) {})
 	s.Look(func(n News) {
-		want := heard{Services: map[lb.ServiceKey]*advertise.Holder{web: holder()}, Claims: map[netip.Addr]*advertise.Claim{one: {Pool: "gold", Holders: []advertise.ClaimHolder{{Key: web}}}}}
+		want := heard{Services: map[lb.ServiceKey]*eligibility.Holder{web: holder()}, Claims: map[netip.Addr]*eligibility.Claim{one: {Pool: "gold", Holders: []eligibility.ClaimHolder{{Key: web}}}}}
 		if diff := cmp.Diff(want, hears(n.TellAll), byValue); diff != "" {
 			t.Errorf("told of all (-want +got):\n%s", diff)
 		}
@@ -294,7 +294,7 @@ func TestTheLabelsOfANamespaceAreNewsOfItsServices(t *testing.T) {
 	namespace := func(name string, labels map[string]string) *metav1.PartialObjectMetadata {
 		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
 	}
-	told := func() map[lb.ServiceKey]*advertise.Holder {
+	told := func() map[lb.ServiceKey]*eligibility.Holder {
 		var h heard
 		s.Look(func(n News) { h = hears(n.Tell) })
 		return h.Services

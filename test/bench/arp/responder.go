@@ -13,8 +13,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/lbstack/lbstack/speaker"
 	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/layer2/responder"
 	"github.com/lbstack/lbstack/speaker/links"
 )
 
@@ -40,13 +40,13 @@ func beResponder(owned int) error {
 	if len(list) != 1 {
 		return errors.New("want one interface, eth0")
 	}
-	r := layer2.New(ctx, logr.Discard(), layer2.Options{
-		ARP: layer2.ListenARP, NDP: layer2.ListenNDP, Metrics: layer2.NewMetrics(prometheus.NewRegistry()),
+	r := responder.New(ctx, logr.Discard(), responder.Options{
+		ARP: responder.ListenARP, NDP: responder.ListenNDP, Metrics: responder.NewMetrics(prometheus.NewRegistry()),
 	})
 	r.SetLinks(list)
-	all := map[netip.Addr]speaker.Owned{}
+	all := map[netip.Addr]layer2.Owned{}
 	for i := range owned {
-		all[ownedAddress(i)] = speaker.Owned{Interfaces: []string{"eth0"}}
+		all[ownedAddress(i)] = layer2.Owned{Interfaces: []string{"eth0"}}
 	}
 	r.SetOwned(all)
 	fmt.Println("ready")

@@ -39,7 +39,7 @@ type usage struct {
 // serve is the real process, on node 0 of so many. It prints a line once all others are
 // alive, and its usage for each line that it reads.
 func serve(count int) error {
-	// As cmd/speaker does, but on one processor: its peers run on the other one.
+	// As speaker/app does, but on one processor: its peers run on the other one.
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(30)
 	k, err := key()

@@ -1,0 +1,16 @@
+package allocations
+
+import (
+	"net/netip"
+
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Foreign returns the foreign host that uses an address which a pool would give
+// otherwise, and the name of that pool.
+func (l *Ledger) Foreign(address netip.Addr) (ipam.Foreign, lb.PoolName, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.alloc.Foreign(address)
+}

@@ -1,0 +1,229 @@
+package eligibility
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// maxNamed is how many objects a sentence names; the others it counts.
+const maxNamed = 3
+
+// why says a decision's reason in a sentence; empty if somebody may announce.
+func (r *resolver) why(a Address, d decision) string {
+	switch d.reason {
+	case NoAdvertisement:
+		return r.whyNoAdvertisement(a)
+	case NoEndpoints:
+		return whyNoEndpoints(a)
+	case NoNode:
+		return r.whyNoNode(a, d.ads, d.local)
+	}
+	return ""
+}
+
+func (r *resolver) whyNoAdvertisement(a Address) string {
+	if len(r.ads) == 0 {
+		return WhyNone(a.Pool, r.kind)
+	}
+	if ads := r.aboutPool(a.Pool); len(ads) > 0 {
+		return fmt.Sprintf("%s of %s, which %s the pool %q, do not match the labels of %s: change the labels or the selectors",
+			r.selectorFields(ads), r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, firstOf(a))
+	}
+	return fmt.Sprintf("no %s selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
+		r.kind, a.Pool, r.advertisements(upTo(len(r.ads))))
+}
+
+// firstOf names the Service by which advertisements select the address.
+func firstOf(a Address) string {
+	switch {
+	case a.severalNamespaces():
+		return "the one that has had the address longest of " + services(a)
+	case len(a.Holders) > 1:
+		return fmt.Sprintf("the Service %s, which has had the address longest of those that share it", a.Holders[0])
+	}
+	return services(a)
+}
+
+// selectorFields names the fields by which the advertisements select Services.
+func (r *resolver) selectorFields(ads []int) string {
+	byService := slices.ContainsFunc(ads, func(i int) bool { return len(r.ads[i].ServiceSelectors) > 0 })
+	byNamespace := slices.ContainsFunc(ads, func(i int) bool { return len(r.ads[i].NamespaceSelectors) > 0 })
+	switch {
+	case byService && byNamespace:
+		return "spec.serviceSelectors and spec.namespaceSelectors"
+	case byNamespace:
+		return "spec.namespaceSelectors"
+	}
+	return "spec.serviceSelectors"
+}
+
+// WhyNone says that there is no advertisement of these kinds at all, which an address
+// of the pool would need.
+func WhyNone(pool lb.PoolName, kinds ...Kind) string {
+	words := make([]string, 0, len(kinds))
+	for _, kind := range kinds {
+		words = append(words, "no "+string(kind))
+	}
+	return fmt.Sprintf("there is %s, so that nothing is announced: create one that selects the pool %q", strings.Join(words, " and "), pool)
+}
+
+func whyNoEndpoints(a Address) string {
+	return fmt.Sprintf("%s %s no ready %s endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them",
+		services(a), verb(a.Holders, "has", "have"), lb.FamilyOf(a.Address))
+}
+
+// whyNoNode tells where the candidates got lost: at the selectors, at the
+// exclusions, or at the endpoints.
+func (r *resolver) whyNoNode(a Address, ads []int, local *localHolder) string {
+	covered := r.covered(ads)
+	if len(r.nodes) == 0 {
+		return "the cluster has no node"
+	}
+	if len(covered) == 0 {
+		return fmt.Sprintf("spec.nodeSelectors of %s match none of the %d nodes: change the selectors or the labels of the nodes",
+			r.advertisements(ads), len(r.nodes))
+	}
+	if local != nil {
+		return r.whyNotLocal(a, ads, covered, local)
+	}
+	return fmt.Sprintf("no node that %s %s may announce: %s", r.advertisements(ads), verb(ads, "selects", "select"), r.exclusions(covered))
+}
+
+func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) string {
+	name := "the Service " + h.key.String()
+	if a.severalNamespaces() {
+		name = "a Service that shares the address"
+	}
+	if len(h.nodes) == 0 {
+		return fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and none of its endpoints is on a node of the cluster: set it to Cluster", name)
+	}
+	why := fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and its ready endpoints are on %s only, where nobody may announce",
+		name, Named(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
+	excluded := slices.DeleteFunc(r.serving(h), func(i int) bool { return !slices.Contains(covered, i) })
+	if len(excluded) > 0 {
+		return why + ": " + r.exclusions(excluded)
+	}
+	names := make([]string, 0, len(covered))
+	for _, i := range covered {
+		names = append(names, string(r.nodes[i].Name))
+	}
+	return fmt.Sprintf("%s: %s %s %s; have a pod run there, or change spec.nodeSelectors",
+		why, r.advertisements(ads), verb(ads, "selects", "select"), Named(nodeWord(len(names)), names))
+}
+
+// covered returns the nodes that one of the advertisements selects, excluded
+// ones included.
+func (r *resolver) covered(ads []int) []int {
+	var nodes []int
+	for n := range r.nodes {
+		if slices.ContainsFunc(ads, func(i int) bool { return r.reach[i].covers[n] }) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+func (r *resolver) serving(local *localHolder) []int {
+	var nodes []int
+	for n := range r.nodes {
+		if local.serves(r.nodes[n].Name) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+// exclusions says of the first nodes why they may not announce.
+func (r *resolver) exclusions(nodes []int) string {
+	parts := make([]string, 0, maxNamed+1)
+	for _, i := range nodes[:min(len(nodes), maxNamed)] {
+		parts = append(parts, fmt.Sprintf("%s %s", r.nodes[i].Name, r.nodes[i].Excluded))
+	}
+	if more := len(nodes) - maxNamed; more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more are excluded as well", more))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (r *resolver) advertisements(ads []int) string {
+	names := make([]string, 0, len(ads))
+	for _, i := range ads {
+		names = append(names, fmt.Sprintf("%q", r.ads[i].Name))
+	}
+	if len(names) == 1 {
+		return fmt.Sprintf("the %s %s", r.kind, names[0])
+	}
+	slices.Sort(names)
+	return Named(fmt.Sprintf("the %ss", r.kind), names)
+}
+
+// severalNamespaces reports whether Services of more than one namespace hold the address. All of
+// them get the same sentence, which then names none: the owners of one namespace must not learn
+// of the Services in another.
+func (a Address) severalNamespaces() bool {
+	return slices.ContainsFunc(a.Holders, func(k lb.ServiceKey) bool { return k.Namespace != a.Holders[0].Namespace })
+}
+
+func services(a Address) string {
+	if a.severalNamespaces() {
+		return fmt.Sprintf("the %d Services of several namespaces that share the address", len(a.Holders))
+	}
+	names := make([]string, 0, len(a.Holders))
+	for _, key := range a.Holders {
+		names = append(names, key.String())
+	}
+	if len(names) == 1 {
+		return "the Service " + names[0]
+	}
+	slices.Sort(names)
+	return Named("the Services", names)
+}
+
+// Named returns a sentence's part that says what, names the first of a list and
+// counts the others.
+func Named[T ~string](what string, names []T) string {
+	var b strings.Builder
+	b.WriteString(what)
+	named := names[:min(len(names), maxNamed)]
+	for i, name := range named {
+		switch {
+		case i == 0:
+			b.WriteString(" ")
+		case i == len(names)-1:
+			b.WriteString(" and ")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(name))
+	}
+	if more := len(names) - len(named); more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
+}
+
+func verb[T any](list []T, one, many string) string {
+	if len(list) == 1 {
+		return one
+	}
+	return many
+}
+
+func nodeWord(n int) string {
+	if n == 1 {
+		return "the node"
+	}
+	return "the nodes"
+}
+
+func upTo(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}

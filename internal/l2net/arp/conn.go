@@ -1,0 +1,129 @@
+package arp
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/mdlayher/arp"
+	"golang.org/x/net/bpf"
+
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+)
+
+// Conn answers, announces and probes on one interface. One goroutine may read
+// and answer while others write.
+type Conn struct {
+	socket socket
+	here   packet.MAC
+	answer [header + 28]byte // the reading goroutine's; what is the same in every answer is there already
+}
+
+// socket is what a connection needs of a packet.Socket.
+type socket interface {
+	Read() ([]byte, error)
+	Write([]byte) error
+	Filter(program func(ranges int) []bpf.Instruction) error
+	Dropped() uint64
+	Close() error
+}
+
+// Listen opens a connection on an interface that is Ethernet. It needs the
+// capability NET_RAW, and hears nothing before Watch.
+func Listen(ifi *net.Interface) (*Conn, error) {
+	here, err := packet.ParseMAC(ifi.HardwareAddr)
+	if err != nil {
+		return nil, fmt.Errorf("listening to ARP on %s: %w", ifi.Name, err)
+	}
+	socket, err := packet.Listen(ifi, etherType)
+	if err != nil {
+		return nil, fmt.Errorf("listening to ARP: %w", err)
+	}
+	c, err := newConn(here, socket)
+	if err != nil {
+		_ = socket.Close()
+		return nil, fmt.Errorf("listening to ARP on %s: %w", ifi.Name, err)
+	}
+	return c, nil
+}
+
+func newConn(here packet.MAC, socket socket) (*Conn, error) {
+	nobody := netip.IPv4Unspecified()
+	reply, err := frame(arp.OperationReply, here, nobody, packet.MAC{}, nobody)
+	if err != nil {
+		return nil, fmt.Errorf("preparing answers: %w", err)
+	}
+	c := &Conn{socket: socket, here: here}
+	copy(c.answer[:], reply)
+	return c, nil
+}
+
+// Watch says which addresses to hear about. The kernel drops what is about
+// others, or most of it.
+func (c *Conn) Watch(addresses []netip.Addr) error {
+	if err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filter(addresses, ranges) }); err != nil {
+		return fmt.Errorf("watching %d addresses: %w", len(addresses), err)
+	}
+	return nil
+}
+
+// Read waits for the next packet. It returns ok false for one that is malformed:
+// skip it. An error means that the connection is of no more use.
+func (c *Conn) Read() (m packet.Message, ok bool, err error) {
+	b, err := c.socket.Read()
+	if err != nil {
+		return packet.Message{}, false, err
+	}
+	m, malformed := parse(b)
+	return m, malformed == nil, nil
+}
+
+// Answer tells who asked that the address is at a hardware address. That may be
+// another node's; the frame itself comes from this interface all the same, so
+// that no switch looks for the other node here. Only the goroutine that reads
+// may call it.
+func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
+	body := c.answer[header:]
+	copy(c.answer[:6], m.Sender[:])
+	copy(body[8:14], at[:])
+	address, from := m.Asks.As4(), m.From.As4()
+	copy(body[14:18], address[:])
+	copy(body[18:24], m.Sender[:])
+	copy(body[24:28], from[:])
+	if err := c.socket.Write(c.answer[:]); err != nil {
+		return fmt.Errorf("answering for %s: %w", m.Asks, err)
+	}
+	return nil
+}
+
+// Announce tells everybody that the address is here.
+func (c *Conn) Announce(address netip.Addr) error {
+	frames, err := announcement(address, c.here)
+	if err != nil {
+		return err
+	}
+	for _, b := range frames {
+		if err := c.socket.Write(b); err != nil {
+			return fmt.Errorf("announcing %s: %w", address, err)
+		}
+	}
+	return nil
+}
+
+// Probe asks whether somebody uses the address.
+func (c *Conn) Probe(address netip.Addr) error {
+	b, err := probe(address, c.here)
+	if err != nil {
+		return err
+	}
+	if err := c.socket.Write(b); err != nil {
+		return fmt.Errorf("probing %s: %w", address, err)
+	}
+	return nil
+}
+
+// Dropped is how many packets were lost because they were not read in time.
+func (c *Conn) Dropped() uint64 { return c.socket.Dropped() }
+
+// Close ends Read with an error.
+func (c *Conn) Close() error { return c.socket.Close() }

@@ -1,0 +1,33 @@
+package arp
+
+import (
+	"net/netip"
+	"slices"
+
+	"golang.org/x/net/bpf"
+
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+)
+
+// Offsets in a frame (RFC 826).
+const (
+	lengths  = header + 4 // of a hardware and of a protocol address
+	senderIP = header + 14
+	targetIP = header + 24
+)
+
+// filter is a program that passes ARP which asks for one of the addresses, or
+// says whose they are. Others may pass when there are many; see packet.Cover.
+func filter(addresses []netip.Addr, limit int) []bpf.Instruction {
+	ranges := packet.Cover(addresses, limit)
+	return slices.Concat(
+		[]bpf.Instruction{
+			bpf.LoadAbsolute{Off: lengths, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 6<<8 | 4, SkipTrue: 1},
+			packet.Drop(),
+		},
+		packet.Within(targetIP, ranges),
+		packet.Within(senderIP, ranges),
+		[]bpf.Instruction{packet.Drop()},
+	)
+}

@@ -1,0 +1,109 @@
+// Package arp is the seam to ARP (RFC 826) on one interface: the packets that
+// answer, announce and probe, and a connection whose malformed input is skipped.
+// Parsing and marshalling are those of github.com/mdlayher/arp.
+package arp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/mdlayher/arp"
+
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+)
+
+const (
+	// etherType is ARP's (RFC 826).
+	etherType = 0x0806
+	// header is the length of an Ethernet header: destination, source, type.
+	header = 14
+)
+
+// announcement returns the frames that tell everybody on the network that an
+// IPv4 address is at a hardware address: a gratuitous request (RFC 5227
+// section 2.3) and a gratuitous reply, both broadcast. In the reply the target
+// hardware address is that of the sender: Linux takes a reply whose target is
+// the broadcast address for no answer to anybody, and some stacks learn from
+// requests only, others from replies only.
+func announcement(address netip.Addr, here packet.MAC) ([2][]byte, error) {
+	request, err := frame(arp.OperationRequest, here, address, packet.MAC{}, address)
+	if err != nil {
+		return [2][]byte{}, fmt.Errorf("making a gratuitous request for %s: %w", address, err)
+	}
+	reply, err := frame(arp.OperationReply, here, address, here, address)
+	if err != nil {
+		return [2][]byte{}, fmt.Errorf("making a gratuitous reply for %s: %w", address, err)
+	}
+	return [2][]byte{request, reply}, nil
+}
+
+// probe returns the frame that asks whether an address is in use without saying
+// that it is ours (RFC 5227 section 2.1.1: the sender's IP address MUST be zero,
+// so that nobody's cache is polluted; the target's hardware address SHOULD be).
+func probe(address netip.Addr, here packet.MAC) ([]byte, error) {
+	b, err := frame(arp.OperationRequest, here, netip.IPv4Unspecified(), packet.MAC{}, address)
+	if err != nil {
+		return nil, fmt.Errorf("making a probe for %s: %w", address, err)
+	}
+	return b, nil
+}
+
+// frame is a broadcast frame from a hardware address.
+func frame(operation arp.Operation, sender packet.MAC, senderIP netip.Addr, target packet.MAC, targetIP netip.Addr) ([]byte, error) {
+	p, err := arp.NewPacket(operation, sender.Hardware(), senderIP, target.Hardware(), targetIP)
+	if err != nil {
+		return nil, err
+	}
+	body, err := p.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	everybody := packet.Broadcast()
+	b := append(make([]byte, 0, header+len(body)), everybody[:]...)
+	b = append(b, sender[:]...)
+	b = append(b, etherType>>8, etherType&0xff)
+	return append(b, body...), nil
+}
+
+var (
+	// errNotIPv4OverEthernet is a hardware or a protocol type (RFC 826) that we do
+	// not speak.
+	errNotIPv4OverEthernet = errors.New("not ARP for IPv4 over Ethernet")
+	errGroup               = errors.New("ARP from the hardware address of a group")
+)
+
+// parse reads a frame.
+func parse(b []byte) (packet.Message, error) {
+	if len(b) < header {
+		return packet.Message{}, errors.New("a frame without an Ethernet header")
+	}
+	var p arp.Packet
+	if err := p.UnmarshalBinary(b[header:]); err != nil {
+		return packet.Message{}, fmt.Errorf("parsing ARP: %w", err)
+	}
+	if p.HardwareType != 1 || p.ProtocolType != 0x0800 || p.HardwareAddrLength != 6 || p.IPLength != 4 {
+		return packet.Message{}, errNotIPv4OverEthernet
+	}
+	if p.SenderHardwareAddr[0]&1 != 0 || b[6]&1 != 0 {
+		return packet.Message{}, errGroup // RFC 1812 section 3.3.2: MUST not be believed
+	}
+	m := packet.Message{Sender: packet.MAC(p.SenderHardwareAddr), From: p.SenderIP}
+	if !p.SenderIP.IsUnspecified() {
+		m.Claims = p.SenderIP
+	}
+	switch p.Operation {
+	case arp.OperationRequest:
+		m.Asks, m.Probe = p.TargetIP, p.SenderIP.IsUnspecified()
+		// The answer goes back where the question came from: the address in the body can be
+		// any host's, at which a forger would have the answers arrive.
+		m.Sender = packet.MAC(b[6:12])
+	case arp.OperationReply:
+		if source := packet.MAC(b[6:12]); source != m.Sender {
+			m.Via = source
+		}
+	default:
+		return packet.Message{}, fmt.Errorf("ARP operation %d", p.Operation)
+	}
+	return m, nil
+}

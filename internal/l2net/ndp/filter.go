@@ -1,0 +1,30 @@
+package ndp
+
+import (
+	"net/netip"
+	"slices"
+
+	"golang.org/x/net/bpf"
+
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+)
+
+// filter is a program that passes solicitations for, and advertisements of, one
+// of the addresses. ICMPv6 must follow the header of IPv6 directly: fragments
+// MUST be ignored (RFC 6980 section 5), and nobody sends other extensions. Others
+// may pass when there are many addresses; see packet.Cover.
+func filter(addresses []netip.Addr, limit int) []bpf.Instruction {
+	ranges := packet.Cover(addresses, limit)
+	return slices.Concat(
+		[]bpf.Instruction{
+			bpf.LoadAbsolute{Off: ethernetLength + 6, Size: 1},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nextHeaderICMP, SkipTrue: 3},
+			bpf.LoadAbsolute{Off: offsetICMP, Size: 1},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: typeSolicitation, SkipTrue: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: typeAdvertisement, SkipTrue: 1},
+			packet.Drop(),
+		},
+		packet.Within(offsetICMP+8, ranges),
+		[]bpf.Instruction{packet.Drop()},
+	)
+}

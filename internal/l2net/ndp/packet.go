@@ -1,0 +1,90 @@
+package ndp
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/mdlayher/ndp"
+
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+)
+
+// sender is who frames come from.
+type sender struct {
+	here      packet.MAC
+	linkLocal netip.Addr
+}
+
+// answer returns the frame that tells who asked that the address is at a hardware
+// address (RFC 4861 section 7.2.4). Override is set: whoever has another one is
+// to take this one. Who probes has no address yet and is answered before all,
+// unsolicited; that is how the address is defended (RFC 4862 section 5.4.3). An answer
+// comes from the address itself, as a kernel answers for its own: some that ask take
+// no other.
+func (s sender) answer(m packet.Message, at packet.MAC) ([]byte, error) {
+	from, to, frameTo, solicited := m.Asks, m.From, m.Sender, true
+	if m.Probe {
+		from, to, solicited = s.linkLocal, netip.IPv6LinkLocalAllNodes(), false
+		frameTo = groupMAC(to)
+	}
+	return s.frame(frameTo, from, to, advertisement(m.Asks, at, solicited))
+}
+
+// announcement returns the frames that tell everybody that an address is here:
+// an unsolicited advertisement to all nodes (RFC 4861 section 7.2.6), and one to
+// all routers, who may learn what they did not know (RFC 9131 section 6.1.2).
+func (s sender) announcement(address netip.Addr) ([2][]byte, error) {
+	var frames [2][]byte
+	for i, to := range []netip.Addr{netip.IPv6LinkLocalAllNodes(), netip.IPv6LinkLocalAllRouters()} {
+		b, err := s.frame(groupMAC(to), s.linkLocal, to, advertisement(address, s.here, false))
+		if err != nil {
+			return frames, err
+		}
+		frames[i] = b
+	}
+	return frames, nil
+}
+
+// probe returns the frame that asks whether an address is in use (RFC 4862
+// section 5.4.2), with a nonce that tells our own probe, should it come back,
+// from another's (RFC 7527 section 4.1).
+func (s sender) probe(address netip.Addr, nonce *ndp.Nonce) ([]byte, error) {
+	group := Group(address)
+	return s.frame(groupMAC(group), netip.IPv6Unspecified(), group, &ndp.NeighborSolicitation{
+		TargetAddress: address, Options: []ndp.Option{nonce},
+	})
+}
+
+func advertisement(address netip.Addr, at packet.MAC, solicited bool) ndp.Message {
+	return &ndp.NeighborAdvertisement{
+		Solicited: solicited, Override: true, TargetAddress: address,
+		Options: []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Target, Addr: at.Hardware()}},
+	}
+}
+
+// groupMAC is where frames to a group go (RFC 2464 section 7).
+func groupMAC(group netip.Addr) packet.MAC {
+	b := group.As16()
+	return packet.MAC{0x33, 0x33, b[12], b[13], b[14], b[15]}
+}
+
+// frame puts the headers of IPv6 and Ethernet around a message.
+func (s sender) frame(frameTo packet.MAC, from, to netip.Addr, message ndp.Message) ([]byte, error) {
+	icmp, err := ndp.MarshalMessageChecksum(message, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("marshalling a message of type %s: %w", message.Type(), err)
+	}
+	b := make([]byte, offsetICMP, offsetICMP+len(icmp))
+	copy(b[0:6], frameTo[:])
+	copy(b[6:12], s.here[:])
+	binary.BigEndian.PutUint16(b[12:14], etherType)
+	ip := b[ethernetLength:]
+	ip[0] = 6 << 4
+	binary.BigEndian.PutUint16(ip[4:6], uint16(len(icmp)))
+	ip[6], ip[7] = nextHeaderICMP, hopLimit
+	source, destination := from.As16(), to.As16()
+	copy(ip[8:24], source[:])
+	copy(ip[24:40], destination[:])
+	return append(b, icmp...), nil
+}

@@ -1,0 +1,203 @@
+// Package ndp is the seam to Neighbor Discovery (RFC 4861) on one interface: the
+// messages that answer, announce and probe, and a connection whose malformed
+// input is skipped. Messages are parsed and marshalled by
+// github.com/mdlayher/ndp; here is what the network puts around them. It reads
+// from a packet socket, since solicitations that are sent to an address of ours
+// alone never reach an ICMPv6 socket: no interface has the address.
+package ndp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/mdlayher/ndp"
+
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+)
+
+const (
+	// etherType is that of IPv6 (RFC 2464).
+	etherType = 0x86dd
+	// Lengths of the Ethernet header, of IPv6's (RFC 8200 section 3), and of a
+	// solicitation or an advertisement without options (RFC 4861 sections 4.3, 4.4).
+	ethernetLength, ipLength, fixedLength = 14, 40, 24
+	// offsetICMP is where ICMPv6 begins in a frame.
+	offsetICMP = ethernetLength + ipLength
+	// nextHeaderICMP is ICMPv6's (RFC 4443).
+	nextHeaderICMP = 58
+	// hopLimit says that no router has forwarded a message (RFC 4861 section 3.1).
+	hopLimit = 255
+	// Types of messages (RFC 4861 section 4).
+	typeSolicitation, typeAdvertisement = 135, 136
+	// Types of options that are looked at (RFC 4861 section 4.6, RFC 3971 section 5.3).
+	optionSource, optionTarget, optionNonce = 1, 2, 14
+	// maxOptions bounds the work for one message.
+	maxOptions = 16
+)
+
+// solicitedPrefix begins the group that a host listens to for each of its
+// addresses (RFC 4291 section 2.7.1).
+var solicitedPrefix = [13]byte{0: 0xff, 1: 0x02, 11: 0x01, 12: 0xff}
+
+// Group is the solicited-node multicast address of an address.
+func Group(address netip.Addr) netip.Addr {
+	b := address.As16()
+	copy(b[:], solicitedPrefix[:])
+	return netip.AddrFrom16(b)
+}
+
+// received is a message and what was around it.
+type received struct {
+	frameSource              packet.MAC
+	source, destination      netip.Addr
+	message                  ndp.Message
+	sourceLayer, targetLayer packet.MAC // zero if the option is not there
+	nonce                    *ndp.Nonce
+}
+
+// parse reads a frame. What breaks a rule of RFC 4861 section 7.1.1 or 7.1.2
+// MUST be discarded; the error says which.
+func parse(b []byte) (received, error) {
+	var r received
+	if len(b) < offsetICMP+fixedLength {
+		return r, errors.New("a frame that is too short")
+	}
+	r.frameSource = packet.MAC(b[6:12])
+	ip := b[ethernetLength:]
+	length := int(binary.BigEndian.Uint16(ip[4:6]))
+	switch {
+	case ip[0]>>4 != 6 || ip[6] != nextHeaderICMP:
+		return r, errors.New("not ICMPv6")
+	case ip[7] != hopLimit:
+		return r, fmt.Errorf("hop limit %d: it comes from beyond a router", ip[7])
+	case length < fixedLength || length > len(ip)-ipLength:
+		return r, fmt.Errorf("a payload of %d bytes", length)
+	}
+	r.source, r.destination = netip.AddrFrom16([16]byte(ip[8:24])), netip.AddrFrom16([16]byte(ip[24:40]))
+	icmp := ip[ipLength : ipLength+length]
+	if sum := checksum(ip[8:40], icmp); sum != 0 {
+		return r, errors.New("a wrong checksum")
+	}
+	if icmp[1] != 0 || (icmp[0] != typeSolicitation && icmp[0] != typeAdvertisement) {
+		return r, fmt.Errorf("ICMPv6 type %d, code %d", icmp[0], icmp[1])
+	}
+	known, err := withKnownOptions(icmp)
+	if err != nil {
+		return r, err
+	}
+	if r.message, err = ndp.ParseMessage(known); err != nil {
+		return r, fmt.Errorf("parsing a message: %w", err)
+	}
+	return r, r.validate()
+}
+
+// withKnownOptions returns a message with those of its options that we look at.
+// RFC 4861 section 4.6: options with a length of zero make the message invalid,
+// unknown ones MUST be ignored, whatever is in them.
+func withKnownOptions(icmp []byte) ([]byte, error) {
+	known := append(make([]byte, 0, len(icmp)), icmp[:fixedLength]...)
+	options := icmp[fixedLength:]
+	for n := 0; len(options) > 0; n++ {
+		if n == maxOptions {
+			return nil, errors.New("too many options")
+		}
+		if len(options) < 2 || options[1] == 0 || int(options[1])*8 > len(options) {
+			return nil, errors.New("an option that does not end where it should")
+		}
+		length := int(options[1]) * 8
+		switch options[0] {
+		case optionSource, optionTarget, optionNonce:
+			known = append(known, options[:length]...)
+		}
+		options = options[length:]
+	}
+	return known, nil
+}
+
+// validate checks the rules about addresses and options, and notes the options.
+func (r *received) validate() error {
+	switch m := r.message.(type) {
+	case *ndp.NeighborSolicitation:
+		r.options(m.Options)
+		if m.TargetAddress.IsMulticast() {
+			return errors.New("a solicitation for a group")
+		}
+		if r.source.IsUnspecified() && (r.destination != Group(m.TargetAddress) || !r.sourceLayer.IsZero()) {
+			return errors.New("a solicitation from nobody that is no probe")
+		}
+	case *ndp.NeighborAdvertisement:
+		r.options(m.Options)
+		if m.TargetAddress.IsMulticast() {
+			return errors.New("an advertisement of a group")
+		}
+		if r.destination.IsMulticast() && m.Solicited {
+			return errors.New("an answer to everybody")
+		}
+	}
+	if r.source.IsMulticast() {
+		return errors.New("a message from a group")
+	}
+	if (r.frameSource[0]|r.sourceLayer[0]|r.targetLayer[0])&1 != 0 {
+		return errors.New("the hardware address of a group")
+	}
+	return nil
+}
+
+func (r *received) options(list []ndp.Option) {
+	for _, option := range list {
+		switch o := option.(type) {
+		case *ndp.LinkLayerAddress:
+			if o.Direction == ndp.Source {
+				r.sourceLayer = packet.MAC(o.Addr)
+			} else {
+				r.targetLayer = packet.MAC(o.Addr)
+			}
+		case *ndp.Nonce:
+			r.nonce = o
+		}
+	}
+}
+
+// says returns what the message says.
+func (r *received) says() packet.Message {
+	switch m := r.message.(type) {
+	case *ndp.NeighborSolicitation:
+		// The answer goes back where the question came from: the option can name any host, at
+		// which a forger would have the answers arrive.
+		return packet.Message{Asks: m.TargetAddress, Probe: r.source.IsUnspecified(), From: r.source, Sender: r.frameSource}
+	case *ndp.NeighborAdvertisement:
+		claim := packet.Message{Claims: m.TargetAddress, From: r.source, Sender: or(r.targetLayer, r.frameSource)}
+		if r.frameSource != claim.Sender {
+			claim.Via = r.frameSource
+		}
+		return claim
+	}
+	return packet.Message{}
+}
+
+func or(option, frame packet.MAC) packet.MAC {
+	if option.IsZero() {
+		return frame
+	}
+	return option
+}
+
+// checksum is zero for a message that is as it was sent (RFC 4443 section 2.3,
+// RFC 8200 section 8.1). The addresses are those of the IPv6 header.
+func checksum(addresses, icmp []byte) uint16 {
+	sum := uint32(len(icmp)) + nextHeaderICMP
+	for _, part := range [][]byte{addresses, icmp} {
+		for ; len(part) >= 2; part = part[2:] {
+			sum += uint32(part[0])<<8 | uint32(part[1])
+		}
+		if len(part) == 1 {
+			sum += uint32(part[0]) << 8
+		}
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}

@@ -1,0 +1,71 @@
+package packet
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// MaxRanges is how many ranges a filter compares with. The program for 64 of
+// them stays far below the 4096 instructions that the kernel takes.
+const MaxRanges = 64
+
+// Cover returns ranges, in order and at most limit of them, that hold all the
+// addresses, which are of one family. When there are more runs than that, the
+// smallest gaps between them are closed: the ranges then hold addresses that
+// nobody asked for, as few as can be.
+func Cover(addresses []netip.Addr, limit int) []lb.Range {
+	singles := make([]lb.Range, 0, len(addresses))
+	for _, a := range addresses {
+		singles = append(singles, lb.Range{First: a, Last: a})
+	}
+	runs := lb.Union(singles...)
+	if len(runs) <= limit {
+		return runs
+	}
+	keep := widestGaps(runs, limit-1)
+	cover := []lb.Range{runs[0]}
+	for i, run := range runs[1:] {
+		if keep[i] {
+			cover = append(cover, run)
+		} else {
+			cover[len(cover)-1].Last = run.Last
+		}
+	}
+	return cover
+}
+
+// widestGaps says of the gaps between runs, by the index of the run before, which
+// are the n widest.
+func widestGaps(runs []lb.Range, n int) map[int]bool {
+	gaps := make([]int, len(runs)-1)
+	for i := range gaps {
+		gaps[i] = i
+	}
+	slices.SortStableFunc(gaps, func(x, y int) int {
+		return distance(runs[y].Last, runs[y+1].First).compare(distance(runs[x].Last, runs[x+1].First))
+	})
+	keep := make(map[int]bool, n)
+	for _, i := range gaps[:n] {
+		keep[i] = true
+	}
+	return keep
+}
+
+// uint128 is the distance of two addresses.
+type uint128 struct{ high, low uint64 }
+
+func (x uint128) compare(y uint128) int {
+	return cmp.Or(cmp.Compare(x.high, y.high), cmp.Compare(x.low, y.low))
+}
+
+func distance(from, to netip.Addr) uint128 {
+	x, y := from.As16(), to.As16()
+	low, borrow := bits.Sub64(binary.BigEndian.Uint64(y[8:]), binary.BigEndian.Uint64(x[8:]), 0)
+	high, _ := bits.Sub64(binary.BigEndian.Uint64(y[:8]), binary.BigEndian.Uint64(x[:8]), borrow)
+	return uint128{high: high, low: low}
+}

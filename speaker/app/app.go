@@ -1,0 +1,122 @@
+// Package app puts a speaker together: what answers on the segment, the engine that decides,
+// the mesh, the sessions with routers and the connection with Kubernetes. It owns the order in
+// which they start, resume after a restart, and leave. cmd/speaker calls Run with what the
+// command line says.
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/lbstack/lbstack/internal/logging"
+	"github.com/lbstack/lbstack/internal/termination"
+	"github.com/lbstack/lbstack/internal/version"
+	"github.com/lbstack/lbstack/internal/watchdog"
+	"github.com/lbstack/lbstack/speaker/checkpoint"
+	"github.com/lbstack/lbstack/speaker/kube"
+	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/links"
+	"github.com/lbstack/lbstack/speaker/mesh"
+)
+
+// Options are what a speaker is started with.
+type Options struct {
+	kube.Options
+	// Address of this node, as text.
+	Address string
+	// MeshPort is the UDP port of the mesh, on the node's address.
+	MeshPort uint16
+	// KeyDir is the folder with the keys of the mesh.
+	KeyDir string
+	// StateDir is the folder of the checkpoint.
+	StateDir string
+	// Detection is how soon the loss of a node is noticed.
+	Detection mesh.Profile
+	// GradualFailback has addresses move, one by one, when nothing has failed.
+	GradualFailback bool
+	// LogLevel is error, info or debug.
+	LogLevel string
+}
+
+// Run runs a speaker until the context ends, and leaves then. It returns early with an error
+// if the options or the machine do not allow to start.
+func Run(ctx context.Context, s Options) error {
+	if err := boundMemory(); err != nil {
+		return err
+	}
+	log, err := logging.New(s.LogLevel)
+	if err != nil {
+		return err
+	}
+	o, dog := s.Options, &watchdog.Watchdog{}
+	o.Watchdog, o.OnInterface = dog, links.OnInterface
+	ctrl.SetLogger(log)
+	log.Info("starting", "version", version.Version, "node", o.Node)
+	if o.Address, err = netip.ParseAddr(s.Address); err != nil || o.Node == "" || o.Namespace == "" {
+		return fmt.Errorf("this speaker does not know its node: name %q, address %q, namespace %q: set NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, s.Address, o.Namespace)
+	}
+	o.MetricsAddress = onNode(o.MetricsAddress, o.Address)
+	keys, err := openKeys(s.KeyDir, log.WithName("keys"))
+	if err != nil {
+		return err
+	}
+	mgr, state, err := kube.NewManager(o, log)
+	if err != nil {
+		return err
+	}
+	// What is owned is answered for until others do: the responder and the engine
+	// end after everything else.
+	answering, silence := context.WithCancel(context.WithoutCancel(ctx))
+	defer silence()
+	store, stored := checkpoint.Open(s.StateDir, o.Node, log.WithName("checkpoint"))
+	store.Changed, state.Checkpoint, state.MeshKeys = state.Nudge, store.Problem, keys.ids
+	defer store.Flush()
+	go store.Run(answering)
+	o.Before, o.Outside = stored.Announced(), store.SaveOutside
+	engine := layer2.New(layer2.Config{
+		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Keep: store.Save, Resume: stored.Kept,
+		Failback: s.GradualFailback, Metrics: layer2.NewMetrics(metrics.Registry), Passes: dog.Loop("the engine of layer 2"),
+	})
+	peers, err := mesh.Start(mesh.Config{
+		Node: o.Node, Address: netip.AddrPortFrom(o.Address, s.MeshPort), Keys: keys.keys(), Log: log.WithName("mesh"),
+		Profile: s.Detection, View: engine.SetView, Metrics: mesh.NewMetrics(metrics.Registry), Passes: dog.Loop("the mesh"),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = peers.Stop() }()
+	peers.Register(metrics.Registry)
+	engine.Mesh = peers
+	engine.Announcer = respond(answering, log.WithName("layer2"), engine, peers)
+	if err := kube.Connect(mgr, o, engine, joining(store, peers, engine), state); err != nil {
+		return fmt.Errorf("preparing the speaker: %w", err)
+	}
+	routers, err := startRouting(answering, mgr, o, state, log)
+	if err != nil {
+		return fmt.Errorf("preparing the sessions with routers: %w", err)
+	}
+	go dog.Run(ctx, func(err error) { termination.ExitHung("speaker", err) })
+	go engine.Run(answering)
+	go keys.follow(answering, peers, state.Nudge)
+	go links.Watch(answering, log.WithName("links"), o.Address, engine.SetLinks)
+	resume(peers, engine, stored)
+	failed := mgr.Start(ctx)
+	log.Info("ending")
+	leave(engine, peers, routers)
+	return failed
+}
+
+// onNode is an address that is served: without a host it is on that of the node, and not on
+// others of its network.
+func onNode(listen string, node netip.Addr) string {
+	if port, without := strings.CutPrefix(listen, ":"); without {
+		return net.JoinHostPort(node.String(), port)
+	}
+	return listen
+}

@@ -1,0 +1,150 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/lbstack/lbstack/internal/keyring"
+	"github.com/lbstack/lbstack/internal/mesh/session"
+	"github.com/lbstack/lbstack/speaker/mesh"
+)
+
+// readKeysEvery is how often the folder with the keys is read: a kubelet takes up to two
+// minutes to bring a change.
+const readKeysEvery = 5 * time.Second
+
+// meshKeys are the keys of the mesh that this speaker accepts.
+type meshKeys struct {
+	folder string
+	log    logr.Logger
+
+	mu       sync.Mutex // guards what follows
+	held     keyring.Held
+	accepted []keyring.Entry
+	ignored  string // why entries of the folder are ignored, as it was logged last
+}
+
+// openKeys reads the keys for the first time. It fails if there is none.
+func openKeys(folder string, log logr.Logger) (*meshKeys, error) {
+	k := &meshKeys{folder: folder, log: log}
+	if _, err := k.read(); len(k.accepted) == 0 {
+		return nil, err
+	}
+	return k, nil
+}
+
+// read reads the folder.
+func (k *meshKeys) read() (changed bool, err error) {
+	keys, err := readKeys(k.folder)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var ignored string
+	if err != nil {
+		ignored = err.Error()
+	}
+	if ignored != k.ignored && err != nil {
+		k.log.Error(err, "keys of the mesh are ignored")
+	}
+	k.ignored = ignored
+	before := k.accepted
+	k.accepted = k.held.Read(time.Now(), keys)
+	return !slices.Equal(before, k.accepted), err
+}
+
+// follow reads the folder until the context ends, and gives the mesh what it has.
+func (k *meshKeys) follow(ctx context.Context, peers *mesh.Mesh, changed func()) {
+	tick := time.NewTicker(readKeysEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if differ, _ := k.read(); differ {
+			k.log.Info("the keys of the mesh have changed", "keys", k.ids())
+			peers.SetKeys(k.keys())
+			changed()
+		}
+	}
+}
+
+// ids returns the public IDs of the keys, the newest first.
+func (k *meshKeys) ids() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return keyring.IDs(k.accepted)
+}
+
+// keys returns the keys, the newest first.
+func (k *meshKeys) keys() []session.Key {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	keys := make([]session.Key, 0, len(k.accepted))
+	for _, entry := range k.accepted {
+		if key, err := session.ParseKey(entry.Bytes[:]); err == nil { // its length is right
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// maxKeyFile is more than a key has: larger files are read up to here, and refused for their
+// size.
+const maxKeyFile = 4 * keyring.Size
+
+// readKeys returns the keys in the folder that the kubelet makes of the Secret, the newest
+// first. Keys and error as in keyring.Parse: entries that are ignored make an error next to
+// the keys. The files are those of one version of the Secret.
+func readKeys(folder string) ([]keyring.Entry, error) {
+	// The kubelet changes all files at once: it points the link ..data to another folder.
+	at, err := filepath.EvalSymlinks(filepath.Join(folder, "..data"))
+	if errors.Is(err, fs.ErrNotExist) {
+		at, err = folder, nil // no kubelet made it
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the keys of the mesh: %w", err)
+	}
+	entries, err := os.ReadDir(at)
+	if err != nil {
+		return nil, fmt.Errorf("reading the keys of the mesh: %w", err)
+	}
+	files := map[string][]byte{}
+	for _, entry := range entries {
+		if entry.IsDir() {
+			continue
+		}
+		if files[entry.Name()], err = readStart(filepath.Join(at, entry.Name())); err != nil {
+			return nil, fmt.Errorf("reading the keys of the mesh: %w", err)
+		}
+	}
+	keys, err := keyring.Parse(files)
+	if err != nil {
+		err = fmt.Errorf("reading the keys of the mesh in %s: %w", folder, err)
+	}
+	return keys, err
+}
+
+func readStart(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	content := make([]byte, maxKeyFile)
+	n, err := io.ReadFull(file, content)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	return content[:n], nil
+}

@@ -1,0 +1,87 @@
+package app
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	corebgp "github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
+	"github.com/lbstack/lbstack/speaker/bfd"
+	"github.com/lbstack/lbstack/speaker/bgp"
+	"github.com/lbstack/lbstack/speaker/kube"
+	"github.com/lbstack/lbstack/speaker/kube/routing"
+)
+
+// partWithin bounds how long routers get to prefer other nodes when this speaker ends: a
+// BGPPeer may ask for a minute, and the pod has some seconds more.
+const partWithin = 62 * time.Second
+
+// tellWithin bounds how long the API server gets to take the last state.
+const tellWithin = 2 * time.Second
+
+// router is the part of the speaker that talks to routers.
+type router struct {
+	sessions *bgp.Manager
+	paths    *bfd.Engine
+	state    *kube.StateWriter
+}
+
+// startRouting has the manager bring routers what they should have, and the state how
+// that goes. The sessions end with the context.
+func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
+	r := &router{state: state}
+	var refused atomic.Pointer[kube.Refused]
+	var problems atomic.Pointer[routing.Problems]
+	r.paths = bfd.New(ctx, bfd.Options{
+		Log: log.WithName("bfd"), Metrics: bfd.NewMetrics(metrics.Registry),
+		Changed: func(key bfd.Key, status bfd.Status) { r.sessions.SetPath(key, status) },
+		Passes:  o.Watchdog.Loop("BFD"),
+	})
+	r.sessions = bgp.New(ctx, bgp.Options{
+		Log: log.WithName("bgp"), RouterID: corebgp.RouterIDOf(string(o.Node), o.Address), Metrics: bgp.NewMetrics(metrics.Registry), Changed: state.Nudge,
+		Discover: bgp.Discover(log.WithName("bgp")), Watch: bgp.WatchAddresses(log.WithName("bgp")), Paths: r.paths, Watchdog: o.Watchdog,
+	})
+	state.Routing = func() kube.Routing {
+		sum := kube.Routing{Sessions: r.sessions.Statuses(), News: r.sessions.News(), Path: r.sessions.Path}
+		if p := problems.Load(); p != nil {
+			sum.Problems, sum.Peers = p.Sentences, p.Peers
+		}
+		if r := refused.Load(); r != nil {
+			sum.Refused = *r
+		}
+		return sum
+	}
+	return r, mgr.Add(&routing.Feed{
+		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace, Sessions: r.sessions,
+		Before: o.Before, Outside: o.Outside, Refused: func(count int, first []eligibility.Refusal) {
+			refused.Store(&kube.Refused{Count: count, First: first})
+			state.Nudge()
+		},
+		Source: bgp.SourceFor,
+		Problems: func(p routing.Problems) {
+			problems.Store(&p)
+			state.Nudge()
+		},
+		Log: log.WithName("routing"), Passes: o.Watchdog.Loop("what follows the cluster for BGP"),
+	})
+}
+
+// leave ends the sessions: those with graceful restart silently, before BFD says that it
+// was meant so; from the others the routes are taken back first.
+func (r *router) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), partWithin)
+	defer cancel()
+	last := r.state.Routing()
+	r.sessions.Leave(ctx)
+	r.paths.Stop(ctx)
+	ctx, cancel = context.WithTimeout(context.Background(), tellWithin)
+	defer cancel()
+	if err := r.state.Leave(ctx, last); err != nil {
+		r.state.Log.Info("the last state was not written, the next speaker does", "why", err.Error())
+	}
+}

@@ -1,0 +1,292 @@
+package layer2
+
+import (
+	"maps"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// said is what was told last.
+type said struct {
+	state     *wire.State
+	ours      []net.HardwareAddr // of nodes that were received from, ordered
+	nodes     []net.HardwareAddr // and of those that the segment answered for, ordered
+	detection Detection
+	report    *Report
+	owned     []OwnedSince // in the report, ordered
+	want      *Snapshot    // what was kept
+	held      []netip.Addr
+	known     int // how many hardware addresses were
+	kept      time.Time
+	keepAt    time.Time // when there is more to keep; zero: there is not
+	// The claims are not those that were last published, and kept.
+	unpublished, unkept bool
+}
+
+// contest is which addresses others claim as well, and since when.
+type contest struct {
+	addresses []netip.Addr
+	at        time.Time
+}
+
+// act brings the network to what was decided, and then says so: who is to give an
+// address up does it when the one who takes it has announced.
+func (e *Engine) act(v *view, d decision) {
+	e.noteMoves(v, d)
+	e.Announcer.SetLinks(*v.in.links)
+	e.setOurs(v)
+	if next := v.in.want.Detection; next != e.said.detection {
+		e.said.detection = next
+		e.Announcer.SetDetection(next)
+	}
+	served := e.serve(d)
+	if served {
+		e.Announcer.SetOwned(e.served)
+	}
+	if claimed := e.claim(d); claimed || served {
+		e.noteOwned(d.Looked)
+	}
+	e.publish(v)
+	e.repeat(v, d)
+	e.Mesh.Acted(*v.in.view)
+	e.tellReport(v)
+	e.keep(v)
+}
+
+// serve notes how addresses are served from now on, and says whether that is new to the
+// network.
+func (e *Engine) serve(d decision) (news bool) {
+	for _, address := range d.Looked {
+		before, was := e.served[address]
+		now, is := d.served[address]
+		switch {
+		case is:
+			e.served[address] = now
+		case was:
+			delete(e.served, address)
+		}
+		news = news || was != is || is && !now.Same(before)
+	}
+	return news
+}
+
+// claim notes what this node claims from now on, and says whether that is new.
+func (e *Engine) claim(d decision) (news bool) {
+	var next ownership.Claims
+	for _, address := range d.Looked {
+		before, had := e.claims[address]
+		now, has := d.Own[address]
+		if had == has && before == now.Epoch {
+			continue
+		}
+		if next == nil {
+			next = maps.Clone(e.claims)
+		}
+		if delete(next, address); has {
+			next[address] = now.Epoch
+		}
+	}
+	if next != nil {
+		e.setClaims(next)
+	}
+	return next != nil
+}
+
+// setClaims has claims told that were not.
+func (e *Engine) setClaims(c ownership.Claims) {
+	e.claims, e.said.unpublished, e.said.unkept = c, true, true
+}
+
+// keep has kept what the next speaker on this node should know: at once when it ends.
+func (e *Engine) keep(v *view) {
+	held := slices.SortedFunc(maps.Keys(e.doubted), netip.Addr.Compare)
+	if e.Keep == nil || e.said.want == v.in.want && !e.said.unkept && slices.Equal(e.said.held, held) && e.said.known == len(e.said.ours) {
+		return
+	}
+	if e.said.keepAt = e.said.kept.Add(keepEvery); v.now.Before(e.said.keepAt) && v.phase != ownership.Restarting {
+		return
+	}
+	e.said.want, e.said.unkept, e.said.held, e.said.known, e.said.kept = v.in.want, false, held, len(e.said.ours), v.now
+	whole := *v.in.want
+	whole.Addresses = e.book.All()
+	e.Keep(Kept{Snapshot: whole, Claims: e.claims, Held: held, Ours: e.said.ours})
+}
+
+// holding returns what this node claims and does not announce.
+func (e *Engine) holding() (held []netip.Addr) {
+	for address := range e.doubted {
+		if _, claims := e.claims[address]; claims {
+			held = append(held, address)
+		}
+	}
+	slices.SortFunc(held, netip.Addr.Compare)
+	return held
+}
+
+// noteMoves notes what is taken and what is let go.
+func (e *Engine) noteMoves(v *view, d decision) {
+	e.noteLost(v)
+	for _, address := range d.Looked {
+		claim, owns := d.Own[address]
+		_, had := e.taken[address]
+		switch {
+		case owns && claim.Cause != ownership.Kept:
+			e.noteTaken(v, address, claim, d.served[address])
+		case !owns && had:
+			delete(e.taken, address)
+			delete(e.asking, address)
+			e.Log.Info("this node owns an address no more", "address", address, "phase", v.phase.String())
+		}
+	}
+	for _, address := range d.Yielded {
+		e.hold[address] = v.now.Add(holdOff)
+		e.Log.Info("another node took an address that it may not own, as far as is known here", "address", address)
+	}
+	if v.terms.MoveOne {
+		e.moved = v.now
+	}
+	unclaimed := make(map[netip.Addr]time.Time, len(d.Unclaimed))
+	for _, address := range d.Unclaimed {
+		since, ok := e.unclaimed[address]
+		if !ok {
+			since = v.now
+		}
+		unclaimed[address] = since
+	}
+	e.unclaimed = unclaimed
+}
+
+// noteTaken notes that this node owns an address from now on.
+func (e *Engine) noteTaken(v *view, address netip.Addr, claim ownership.Claim, o Owned) {
+	delete(e.asking, address)
+	e.take(address, taken{since: v.now, first: o.First})
+	if o.First {
+		e.doubted[address] = true
+	}
+	e.Metrics.Moves.WithLabelValues(claim.Cause.String()).Inc()
+	if claim.Cause == ownership.Failure {
+		e.noteFailover(v, address)
+	}
+	e.Log.Info("this node owns an address now", "address", address, "cause", claim.Cause.String(), "epoch", claim.Epoch, "interfaces", o.Interfaces)
+}
+
+// noteLost notes when those were heard last who had what nobody has now.
+func (e *Engine) noteLost(v *view) {
+	heard := make(map[lb.NodeName]time.Time, len(v.in.view.Missing))
+	for _, m := range v.in.view.Missing {
+		if !m.Received.IsZero() {
+			heard[m.Node] = m.Received
+		}
+	}
+	for _, m := range v.moved {
+		if at, gone := heard[m.From]; gone {
+			e.lost[m.Address] = at
+		}
+	}
+	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool { return v.book.Owner(address) != "" || !v.wanted(address) })
+}
+
+// noteFailover measures from when the owner before was heard last. Others may have been
+// elected meanwhile, and have let the address wait.
+func (e *Engine) noteFailover(v *view, address netip.Addr) {
+	if at, known := e.lost[address]; known {
+		e.Metrics.Failover.Observe(v.now.Sub(at).Seconds())
+	}
+}
+
+func (e *Engine) setOurs(v *view) {
+	var ours []net.HardwareAddr
+	add := func(links []wire.Link) {
+		for i := range links {
+			ours = append(ours, slices.Clone(links[i].Hardware[:]))
+		}
+	}
+	add(v.links)
+	for i := range v.in.view.Peers {
+		add(v.in.view.Peers[i].State.Links)
+	}
+	// Those that are missing now are ours all the same.
+	ours = ordered(append(append(ours, e.said.ours...), e.remembered...))
+	if len(ours) != len(e.said.ours) {
+		e.said.ours = ours
+	}
+	e.setNodes(v)
+}
+
+// setNodes sets which hardware addresses are those of nodes. A node that announces what this one
+// does was a foreign host until now: it receives that this one announces it.
+func (e *Engine) setNodes(v *view) {
+	nodes, news := slices.Clone(e.said.ours), false
+	for _, hardware := range v.learned {
+		news = news || !e.wasNode(hardware[:])
+		nodes = append(nodes, slices.Clone(hardware[:]))
+	}
+	nodes = ordered(nodes)
+	if slices.EqualFunc(nodes, e.said.nodes, slices.Equal[net.HardwareAddr]) {
+		return
+	}
+	e.said.nodes = nodes
+	e.Announcer.SetOurs(nodes)
+	if news && len(e.claims) > 0 {
+		e.Announcer.Repeat()
+	}
+}
+
+// ordered returns hardware addresses in order, each once.
+func ordered(list []net.HardwareAddr) []net.HardwareAddr {
+	slices.SortFunc(list, slices.Compare[net.HardwareAddr])
+	return slices.CompactFunc(list, slices.Equal[net.HardwareAddr])
+}
+
+func (e *Engine) publish(v *view) {
+	state := wire.State{Phase: v.phase, Links: v.links, Claims: e.claims, Held: e.holding()}
+	if v.phase == ownership.Restarting {
+		state.Back = v.in.restarting.Sub(v.now)
+	}
+	if before := e.said.state; before != nil {
+		same := before.Phase == state.Phase && !e.said.unpublished && slices.Equal(before.Held, state.Held) && reflect.DeepEqual(before.Links, state.Links)
+		if same {
+			return
+		}
+	}
+	e.said.state, e.said.unpublished = &state, false
+	e.Mesh.Publish(state)
+}
+
+// repeat announces again what somebody else claims or claimed as well, and
+// everything when somebody is back: neighbours may have learned something else.
+func (e *Engine) repeat(v *view, d decision) {
+	before := e.contested
+	e.Metrics.Duplicate.Add(v.now.Sub(before.at).Seconds() * float64(len(before.addresses)))
+	slices.SortFunc(d.Contested, netip.Addr.Compare)
+	e.contested = contest{d.Contested, v.now}
+	if !slices.Equal(before.addresses, d.Contested) {
+		var again []netip.Addr
+		for _, address := range append(slices.Clone(before.addresses), d.Contested...) {
+			if _, owned := e.claims[address]; owned {
+				again = append(again, address)
+			}
+		}
+		if len(again) > 0 {
+			e.Announcer.Repeat(again...)
+		}
+	}
+	live := map[lb.NodeName]bool{}
+	back := false
+	for i := range v.in.view.Peers {
+		node := v.in.view.Peers[i].Node
+		live[node] = true
+		back = back || e.running && !e.live[node]
+	}
+	e.live = live
+	if back && len(e.claims) > 0 {
+		e.Announcer.Repeat()
+	}
+}

@@ -1,0 +1,143 @@
+package layer2_test
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+func caring(hardware net.HardwareAddr) map[netip.Addr]layer2.Owned {
+	return map[netip.Addr]layer2.Owned{a1: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": hardware}}}
+}
+
+// restarts is p1 when it restarts, and has an address.
+func restarts(links ...wire.Link) mesh.Peer {
+	p := in(ownership.Restarting, peer("p1", ownership.Claims{a1: 3}))
+	if len(links) > 0 {
+		p.State.Links = links
+	}
+	return p
+}
+
+func TestItAnswersForANodeThatRestartsWithItsHardwareAddress(t *testing.T) {
+	net1, net2 := netip.MustParsePrefix("10.1.0.0/24"), netip.MustParsePrefix("10.0.0.0/24")
+	link := func(name string, last byte, prefixes ...netip.Prefix) wire.Link {
+		return wire.Link{Name: name, Hardware: [6]byte{2, 0, 0, 0, 0, last}, IPv4: true, Prefixes: prefixes}
+	}
+	internal := link("eth0", 7, net1)
+	internal.Internal = true
+	tests := []struct {
+		name     string
+		prefixes []netip.Prefix // of eth0 here
+		theirs   []wire.Link
+		want     map[netip.Addr]layer2.Owned
+	}{
+		{name: "the link of the same name, without subnets", theirs: []wire.Link{link("eth1", 8), link("eth0", 7)}, want: caring(mac(7))},
+		{name: "the link of the same subnet, whatever its name", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{link("eth0", 7, net2), link("eth1", 8, net1)}, want: caring(mac(8))},
+		{name: "not on a link of another subnet", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{link("eth0", 7, net2)}},
+		{name: "not on a link of another name", theirs: []wire.Link{link("eth1", 8)}},
+		{name: "not for a link that the other one does not use", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{internal, link("eth1", 8, net2)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}))
+				b.links[0].Prefixes = tt.prefixes
+				b.tell()
+				b.forget()
+				b.hear(peer("p0", nil), restarts(tt.theirs...)) // p0 has nothing to do with it
+				b.serves("while p1 restarts", tt.want)
+				b.same("what is said while p1 restarts", []string(nil), b.heard("publish"))
+				b.same("the metrics", map[string]float64{}, b.counted())
+			})
+		})
+	}
+}
+
+func TestItIsNotAskedToCareForWhatAnotherOneIsElectedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", "p2", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil))
+		b.hear(restarts(), peer("p2", nil))
+		b.serves("while p1 restarts", nil)
+	})
+}
+
+func TestItGoesOnCaringUntilTheHolderIsBackOrGone(t *testing.T) {
+	p2 := peer("p2", nil)
+	tests := []struct {
+		name string
+		then []mesh.Peer
+		want map[netip.Addr]layer2.Owned
+	}{
+		{name: "another one is chosen", then: []mesh.Peer{restarts(), p2}, want: caring(mac('1'))},
+		{name: "the holder is back", then: []mesh.Peer{peer("p1", ownership.Claims{a1: 3}), p2}},
+		{name: "the holder is gone", then: []mesh.Peer{p2}},
+		{name: "another one claims it", then: []mesh.Peer{restarts(), peer("p2", ownership.Claims{a1: 4})}},
+		{name: "another one claims it with a lower epoch", then: []mesh.Peer{restarts(), peer("p2", ownership.Claims{a1: 2})}, want: caring(mac('1'))},
+		{name: "another one that restarts claims it", then: []mesh.Peer{restarts(), in(ownership.Restarting, peer("p2", ownership.Claims{a1: 4})), peer("p3", nil)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, "p1", "p2", "p3", self)), peer("p1", ownership.Claims{a1: 3}))
+				b.hear(restarts())
+				b.serves("while p1 restarts", caring(mac('1')))
+				b.hear(tt.then...)
+				b.serves("in the end", tt.want)
+			})
+		})
+	}
+}
+
+func TestItCaresOnAllLinksThatBothHaveInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}))
+		b.links = []layer2.Link{eth("eth2", 3), eth("eth1", 2), eth("eth0", 1)}
+		b.tell()
+		b.hear(restarts(wire.Link{Name: "eth0", Hardware: [6]byte(mac(7)), IPv4: true}, wire.Link{Name: "eth1", Hardware: [6]byte(mac(8)), IPv4: true}))
+		b.serves("while p1 restarts", map[netip.Addr]layer2.Owned{
+			a1: {Interfaces: []string{"eth0", "eth1"}, For: map[string]net.HardwareAddr{"eth0": mac(7), "eth1": mac(8)}},
+		})
+	})
+}
+
+func TestItDoesNotCareOnALinkThatItMayNotUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}))
+		pods := eth("br0", 2)
+		pods.Internal = true
+		b.links = append(b.links, pods)
+		b.tell()
+		b.hear(restarts(wire.Link{Name: "br0", Hardware: [6]byte(mac(8)), IPv4: true}, wire.Link{Name: "eth0", Hardware: [6]byte(mac(7)), IPv4: true}))
+		b.serves("while p1 restarts", caring(mac(7)))
+	})
+}
+
+func TestASpeakerThatIsCutOffCaresForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil))
+		b.hear(restarts(), peer("p2", nil))
+		b.serves("while p1 restarts", caring(mac('1')))
+		b.view.Missing = missing("p2")
+		b.hear(restarts())
+		b.after(300 * time.Millisecond)
+		b.silentNow("while it is cut off")
+	})
+}
+
+func TestItStopsCaringForWhatIsNotWantedAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}))
+		b.hear(restarts())
+		b.want.Addresses = nil
+		b.tell()
+		b.serves("when it is not wanted", nil)
+	})
+}

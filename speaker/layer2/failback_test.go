@@ -1,0 +1,102 @@
+package layer2_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+// failingBack is a bed in which z1 has both addresses and has lived for long, and self
+// is preferred and has just begun.
+func failingBack(t *testing.T, allowed bool) *bed {
+	b := newBed(t, func(c *layer2.Config) { c.Failback = allowed })
+	b.want.Addresses = want(wanted(a1, self, "p1", "p2", "z1"), wanted(a2, self, "p1", "p2", "z1"))
+	b.view.Peers = []mesh.Peer{peer("z1", ownership.Claims{a1: 1, a2: 1})}
+	b.tell()
+	return b
+}
+
+func TestNothingMovesBackUnlessItIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := failingBack(t, false)
+		b.after(time.Hour)
+		b.tell()
+		b.silent("an hour later")
+	})
+}
+
+func TestAddressesMoveBackOneASecondToANodeThatHasLivedForHalfAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := failingBack(t, true)
+		b.after(29999 * time.Millisecond)
+		b.silent("before half a minute")
+		b.after(time.Millisecond)
+		b.claims("after half a minute", ownership.Active, ownership.Claims{a1: 2})
+		b.hear(b.view.Peers...)
+		b.claims("while z1 has not heard it", ownership.Active, ownership.Claims{a1: 2})
+		b.hear(peer("z1", ownership.Claims{a2: 1}))
+		b.after(999 * time.Millisecond)
+		b.claims("before another second is over", ownership.Active, ownership.Claims{a1: 2})
+		b.after(time.Millisecond)
+		b.claims("a second later", ownership.Active, ownership.Claims{a1: 2, a2: 2})
+		b.same("the metrics", 2.0, b.counted()["failback"])
+	})
+}
+
+func TestNothingMovesBackForASecondAfterAMoveElsewhere(t *testing.T) {
+	tests := []struct {
+		name  string
+		then  []mesh.Peer
+		waits bool
+	}{
+		{name: "between two that live", then: []mesh.Peer{peer("p1", nil)}, waits: true},
+		{name: "but at once when the one before is dead"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := failingBack(t, true)
+				b.hear(peer("p1", ownership.Claims{a2: 1}), peer("z1", ownership.Claims{a1: 1}))
+				b.after(29500 * time.Millisecond)
+				b.hear(append(tt.then, peer("p2", ownership.Claims{a2: 2}), peer("z1", ownership.Claims{a1: 1}))...)
+				b.after(700 * time.Millisecond)
+				b.hear(b.view.Peers...)
+				if tt.waits {
+					b.silent("before a second is over")
+					b.after(300 * time.Millisecond)
+					b.hear(b.view.Peers...)
+				}
+				b.claims("in the end", ownership.Active, ownership.Claims{a1: 2})
+			})
+		})
+	}
+}
+
+func TestWhoIsPreferredMoreIsGivenItOnceHeHasLivedForLong(t *testing.T) {
+	tests := []struct {
+		name  string
+		lives time.Duration // p2, when this node has lived for half a minute
+		want  ownership.Claims
+	}{
+		{name: "he has lived for half a minute", lives: 30 * time.Second},
+		{name: "he has not", lives: 29 * time.Second, want: ownership.Claims{a1: 2}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t, func(c *layer2.Config) { c.Failback = true })
+				preferred := peer("p2", nil)
+				preferred.Since = time.Now().Add(30*time.Second - tt.lives)
+				b.want.Addresses = want(wanted(a1, "p2", self, "z1"))
+				b.view.Peers = []mesh.Peer{preferred, peer("z1", ownership.Claims{a1: 1})}
+				b.tell()
+				b.after(30 * time.Second)
+				b.claims("after half a minute", ownership.Active, tt.want)
+			})
+		})
+	}
+}

@@ -1,0 +1,107 @@
+package layer2
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// told returns the links of this node as they are told to others.
+func told(links []Link) []wire.Link {
+	list := make([]wire.Link, 0, len(links))
+	for _, l := range links {
+		w := wire.Link{Name: l.Name, Internal: l.Internal, IPv4: l.IPv4, IPv6: l.LinkLocal.IsValid(), Prefixes: l.Prefixes}
+		copy(w.Hardware[:], l.Hardware)
+		list = append(list, w)
+	}
+	return list
+}
+
+// able are the links that can be announced on: those that there are, without what could not
+// be opened.
+func (in *inbox) able() (links []Link) {
+	for _, l := range *in.links {
+		for _, u := range in.unserved {
+			switch {
+			case u.Interface != l.Name:
+			case u.IPv6:
+				l.LinkLocal = netip.Addr{}
+			default:
+				l.IPv4 = false
+			}
+		}
+		if l.IPv4 || l.LinkLocal.IsValid() {
+			links = append(links, l)
+		}
+	}
+	return links
+}
+
+// usable says whether a candidate is to announce an address on one of its links.
+// A link that holds pods only is used when it is wanted by name. Near: only links in a subnet
+// of the address are used unless links are wanted by name, see subnets.
+func usable(l *wire.Link, c *ownership.Candidate, address netip.Addr, near bool) bool {
+	switch {
+	case !speaks(l, address):
+		return false
+	case len(c.Interfaces) == 0 && l.Internal, len(c.Interfaces) > 0 && !slices.Contains(c.Interfaces, l.Name):
+		return false
+	}
+	return !c.RequireSubnet && (!near || len(c.Interfaces) > 0) || reaches(l.Prefixes, address)
+}
+
+func speaks(l *wire.Link, address netip.Addr) bool {
+	return address.Is4() && l.IPv4 || address.Is6() && l.IPv6
+}
+
+func reaches(prefixes []netip.Prefix, address netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// usableOn returns whether a node with these links can announce an address.
+func usableOn(links []wire.Link, near func(netip.Addr) bool) func(*ownership.Candidate, netip.Addr) bool {
+	return func(c *ownership.Candidate, address netip.Addr) bool {
+		is := near(address)
+		for i := range links {
+			if usable(&links[i], c, address, is) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// interfaces returns the names of the links that a candidate announces an address
+// on, in order.
+func interfaces(links []wire.Link, c *ownership.Candidate, address netip.Addr, near bool) []string {
+	var names []string
+	for i := range links {
+		if usable(&links[i], c, address, near) {
+			names = append(names, links[i].Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// counterpart returns the hardware address of another node's link that is on the
+// same network as a link of this node: both have an address of one subnet, or,
+// where subnets do not tell, they have the same name.
+func counterpart(own *wire.Link, others []wire.Link) (net.HardwareAddr, bool) {
+	for i := range others {
+		for _, p := range others[i].Prefixes {
+			if slices.Contains(own.Prefixes, p) {
+				return others[i].Hardware[:], true
+			}
+		}
+	}
+	for i := range others {
+		if len(own.Prefixes)+len(others[i].Prefixes) == 0 && others[i].Name == own.Name {
+			return others[i].Hardware[:], true
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,446 @@
+package layer2_test
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/segment"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+// survivor is a bed of three speakers of which only this one is left, and which receives
+// from its link. It has a1, and p1 had a2.
+func survivor(t *testing.T) *bed {
+	b := running(t, want(wanted(a1, self), wanted(a2, "p1", self)), peer("p1", ownership.Claims{a2: 4}), peer("p2", nil))
+	b.view.Missing = missing("p1", "p2")
+	b.hear()
+	b.after(10 * time.Millisecond)
+	b.reach("eth0")
+	return b
+}
+
+func TestSurvivorAsksBeforeItTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := survivor(t)
+		b.serves("before the segment was asked", on0(true, a1))
+		b.same("what is asked", []string{"ask []", "ask [192.168.1.2]"}, b.heard("ask"))
+		b.after(400 * time.Millisecond)
+		b.reach("eth0")
+		b.serves("while hosts may still answer", on0(true, a1))
+		b.reach("eth0", a2)
+		b.claims("when no host answered", ownership.Active, ownership.Claims{a1: 1, a2: 5})
+		b.same("it is probed once more", false, b.owned[a2].First)
+		b.same("what is asked afterwards", "ask []", b.heard("ask")[len(b.heard("ask"))-1])
+	})
+}
+
+// An address that was in use is taken from a dead node although a host answers for it that is no
+// node, as in the majority, where it is not probed.
+func TestSurvivorAndHostsThatAnswer(t *testing.T) {
+	host, node := segment.Hardware{7}, segment.Hardware(mac('1')) // of p1, which had a2
+	for _, tt := range []struct {
+		name     string
+		epoch    ownership.Epoch // of a2
+		answers  segment.Hardware
+		notAsked bool
+		stranger bool // a speaker is missed that was never received from
+		takes    bool
+	}{
+		{"a host that is no node", 4, host, false, false, true},
+		{"one that may be a node", 4, host, true, false, false},
+		{"one that may be another interface of a node", 4, host, false, true, false},
+		{"a node", 4, node, false, false, false},
+		{"a host that has a new address", 0, host, false, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var claims ownership.Claims
+				addresses := want(wanted(a1, self))
+				if tt.epoch > 0 {
+					claims, addresses = ownership.Claims{a2: tt.epoch}, want(wanted(a1, self), wanted(a2, "p1", self))
+				}
+				b := running(t, addresses, peer("p1", claims), peer("p2", nil))
+				b.view.Missing = missing("p1", "p2")
+				if tt.stranger {
+					b.view.Missing = missing("p1", "p2", "p3")
+				}
+				b.hear()
+				b.want.Addresses = want(wanted(a1, self), wanted(a2, "p1", self))
+				b.engine.SetSnapshot(b.want)
+				for range 600 {
+					b.after(100 * time.Millisecond)
+					b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, NodesAsked: !tt.notAsked,
+						InUse: map[netip.Addr]segment.Use{a2: {Hardware: tt.answers, Link: "eth0", Since: time.Now()}}})
+				}
+				b.settle()
+				if _, takes := b.owned[a2]; takes != tt.takes {
+					t.Errorf("after a minute it has taken the address: %v, want %v", takes, tt.takes)
+				}
+				var reported layer2.InUse
+				if !tt.takes {
+					reported = layer2.InUse{Count: 1, First: []layer2.Use{{Address: a2, Interface: "eth0", Hardware: tt.answers[:]}}}
+					if tt.answers == node {
+						reported.First[0].Node = "p1"
+					}
+				}
+				b.same("what is reported to be in use", reported, b.reports[len(b.reports)-1].InUse)
+			})
+		})
+	}
+}
+
+func TestSurvivorThatReceivesNothingAnyMoreIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := survivor(t)
+		b.after(segment.ReachedFor - 11*time.Millisecond)
+		b.serves("a moment before the last answer is too old", on0(true, a1))
+		b.after(11 * time.Millisecond)
+		b.silentNow("when it is")
+		for range 5 {
+			b.reach("eth0", a1)
+			b.after(500 * time.Millisecond)
+		}
+		b.claims("when hosts answer again, and none for a1", ownership.Active, ownership.Claims{a1: 2})
+	})
+}
+
+// twoLinks is a survivor with two links, of which eth1 is in the subnet of a1 and a2, and has no
+// host that answers.
+func twoLinks(t *testing.T) *bed {
+	b := newBed(t)
+	lan := eth("eth1", 4)
+	lan.Prefixes = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
+	b.links = append(b.links, lan)
+	b.want.Addresses, b.view.Peers = want(wanted(a1, self), wanted(a2, "p1", self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
+	b.tell()
+	b.after(time.Second)
+	e := layer2.Owned{Interfaces: []string{"eth1"}, First: true}
+	b.serves("at first", map[netip.Addr]layer2.Owned{a1: e, a2: e})
+	b.view.Missing = missing("p1", "p2")
+	b.hear()
+	for range 4 {
+		b.after(100 * time.Millisecond)
+		b.reach("eth0")
+	}
+	return b
+}
+
+func (b *bed) reachBoth(free ...netip.Addr) {
+	r := segment.Results{Reached: map[string]time.Time{"eth0": time.Now(), "eth1": time.Now()}, Free: map[netip.Addr]time.Time{}}
+	for _, a := range free {
+		r.Free[a] = time.Now()
+	}
+	b.engine.SetSegment(r)
+	b.settle()
+}
+
+func TestSurvivorOnASegmentOnWhichNoHostAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := twoLinks(t)
+		b.serves("while no host answers on eth1", nil)
+		b.same("the links that are reported to be silent", []string{"eth1"}, b.reports[len(b.reports)-1].Silent)
+		last := func() string { return b.heard("ask")[len(b.heard("ask"))-1] }
+		b.same("what is asked", "ask [] and await [192.168.1.1 192.168.1.2]", last())
+		b.reachBoth()
+		b.serves("when a host has asked for an address, before the segment was asked", nil)
+		b.same("what is asked", "ask [192.168.1.1 192.168.1.2]", last())
+		b.after(350 * time.Millisecond)
+		b.reachBoth(a1, a2)
+		e := layer2.Owned{Interfaces: []string{"eth1"}}
+		b.serves("when no host has answered for them", map[netip.Addr]layer2.Owned{a1: e, a2: e})
+		b.same("the links that are reported to be silent", []string(nil), b.reports[len(b.reports)-1].Silent)
+	})
+}
+
+// On a link that was silent another node may announce what this one has on the others.
+func TestSurvivorAsksBeforeItAnnouncesOnAnotherLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.links = append(b.links, eth("eth1", 4))
+		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
+		b.tell()
+		b.after(time.Second)
+		on := func(links ...string) map[netip.Addr]layer2.Owned {
+			return map[netip.Addr]layer2.Owned{a1: {Interfaces: links, First: true}}
+		}
+		b.serves("at first", on("eth0", "eth1"))
+		b.view.Missing = missing("p1", "p2")
+		b.hear()
+		for range 4 {
+			b.after(100 * time.Millisecond)
+			b.reach("eth0", a1)
+		}
+		b.serves("while no host answers on eth1", on("eth0"))
+		b.reachBoth(a1)
+		b.serves("when one does, and was not asked yet", on("eth0"))
+		b.after(350 * time.Millisecond)
+		b.reachBoth()
+		b.serves("while another node may have it", on("eth0"))
+		b.reachBoth(a1)
+		b.serves("when no host has answered for it", on("eth0", "eth1"))
+	})
+}
+
+func TestAResultIsNoResultForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := survivor(t)
+		free := segment.Results{Reached: map[string]time.Time{"eth0": time.Now().Add(time.Hour)}, Free: map[netip.Addr]time.Time{a2: time.Now().Add(-segment.FreshFor)}}
+		b.after(300 * time.Millisecond)
+		b.engine.SetSegment(free)
+		b.settle()
+		b.serves("when a2 was free a second ago", on0(true, a1))
+	})
+}
+
+func TestMajority(t *testing.T) {
+	restarting := in(ownership.Restarting, peer("p9", nil))
+	another := in(ownership.Restarting, peer("p91", nil))
+	late := peer("p8", nil)
+	late.Late = true
+	tests := []struct {
+		name    string
+		peers   []mesh.Peer
+		missing []lb.NodeName
+		down    map[lb.NodeName]bool
+		asks    bool
+	}{
+		{"two of three", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, nil, false},
+		{"one of two", nil, []lb.NodeName{"p1"}, nil, true},
+		{"one of two, and the other's node is not ready", nil, []lb.NodeName{"p1"}, map[lb.NodeName]bool{"p1": true}, true},
+		{"two of four", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}, nil, true},
+		{"one that restarts is left out", []mesh.Peer{restarting}, nil, nil, false},
+		{"of two that restart one counts", []mesh.Peer{restarting, another}, nil, nil, true},
+		{"of two that restart one counts, and another is received from", []mesh.Peer{peer("p1", nil), restarting, another}, nil, nil, false},
+		{"one that restarts is not received from", []mesh.Peer{restarting}, []lb.NodeName{"p1"}, nil, true},
+		{"one that is late is not received from", []mesh.Peer{late, peer("p1", nil)}, []lb.NodeName{"p2"}, nil, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, self)), peer("p1", nil))
+				b.want.Down = tt.down
+				b.tell()
+				b.forget()
+				b.view.Missing = missing(tt.missing...)
+				b.hear(tt.peers...)
+				b.same("it asks the segment", tt.asks, len(b.heard("ask")) > 0)
+			})
+		})
+	}
+}
+
+func TestSpeakerInTheMajorityAgainWaitsForTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := survivor(t)
+		b.view.Missing = missing("p1")
+		b.hear(peer("p2", nil))
+		b.serves("while p1 may come too", on0(true, a1))
+		for range 19 {
+			b.after(100 * time.Millisecond)
+			b.reach("eth0")
+		}
+		b.serves("while p1 may come too", on0(true, a1))
+		b.after(100 * time.Millisecond)
+		b.claims("when it has not come", ownership.Active, ownership.Claims{a1: 1, a2: 5})
+		b.same("what is asked in the end", "ask nothing", b.heard("ask")[len(b.heard("ask"))-1])
+	})
+}
+
+func TestRivals(t *testing.T) {
+	lower, own, higher := mac('1'), mac('2'), mac('3') // of p1, this node and p3
+	tests := []struct {
+		name  string
+		alone bool
+		hears []net.HardwareAddr // 60 ms apart
+		keeps bool
+		since bool // they announced it before this node was alone
+	}{
+		{"a node with a lower hardware address keeps it", true, []net.HardwareAddr{lower}, false, false},
+		{"one with a higher one does not", true, []net.HardwareAddr{higher, higher}, true, false},
+		{"but one that insists does", true, []net.HardwareAddr{higher, higher, higher}, false, false},
+		{"a lower one that announced it before this node was alone", true, []net.HardwareAddr{lower}, false, true},
+		{"a higher one that insisted before this node was alone", true, []net.HardwareAddr{higher, higher, higher}, false, true},
+		{"a higher one that announced it once before", true, []net.HardwareAddr{higher}, true, true},
+		{"in the majority this node keeps it", false, []net.HardwareAddr{lower, lower, lower}, true, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))
+				b.after(10 * time.Second) // it did not take the address lately
+				alone := func() {
+					b.view.Missing = missing("p1", "p3")
+					b.hear()
+				}
+				if tt.alone && !tt.since {
+					alone()
+				}
+				for _, hardware := range tt.hears {
+					b.after(60 * time.Millisecond)
+					b.reach("eth0")
+					b.engine.AddRival(a1, hardware, own)
+				}
+				b.settle()
+				if tt.alone && tt.since {
+					alone()
+					b.settle()
+				}
+				_, keeps := b.owned[a1]
+				b.same("it keeps the address", tt.keeps, keeps)
+			})
+		})
+	}
+}
+
+func TestRivals_WhileViewIsUnchecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))
+		b.after(10 * time.Second)
+		b.view.Missing = missing("p1", "p3")
+		b.hear()
+		b.after(60 * time.Millisecond)
+		b.reach("eth0")
+		b.view.Checked = false
+		b.hear()
+		b.engine.AddRival(a1, mac('1'), mac('2'))
+		b.settle()
+		b.view.Checked = true
+		b.hear()
+		_, keeps := b.owned[a1]
+		b.same("it keeps the address", false, keeps)
+	})
+}
+
+// partitioned is a bed of three speakers, of which this one is in a minority since the time
+// that is returned. It has a1, which p1 may announce as well, and a2, which it alone may.
+func partitioned(t *testing.T) (*bed, time.Time) {
+	b := running(t, want(wanted(a1, self, "p1"), wanted(a2, self)), peer("p1", nil), peer("p2", nil))
+	b.view.Missing = missing("p1", "p2")
+	b.hear()
+	b.after(10 * time.Millisecond)
+	b.reach("eth0")
+	since := b.reports[len(b.reports)-1].MinoritySince
+	b.same("since when it is in a minority", time.Now().Truncate(time.Second), since)
+	return b, since
+}
+
+// stay lets a minority last until reports of the controller count.
+func (b *bed) stay() {
+	for range 2 {
+		b.after(600 * time.Millisecond)
+		b.reach("eth0")
+	}
+}
+
+func TestSpeakerThatIsCutFromALargerGroup(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		write func(b *bed, since time.Time)
+		want  map[netip.Addr]layer2.Owned
+		early bool
+	}{
+		{"it gives up what they may announce, and nothing else", func(b *bed, since time.Time) { b.engine.SetPartitioned(since) }, on0(true, a2), false},
+		{"a report that it reads before the others can have reported that they are isolated does not count", func(b *bed, since time.Time) { b.engine.SetPartitioned(since) }, on0(true, a1, a2), true},
+		{"what is reported about an earlier minority does not count", func(b *bed, since time.Time) { b.engine.SetPartitioned(since.Add(-time.Second)) }, on0(true, a1, a2), false},
+		{"it is not cut from them any more", func(b *bed, since time.Time) {
+			b.engine.SetPartitioned(since)
+			b.engine.SetPartitioned(time.Time{})
+		}, on0(true, a1, a2), false},
+		{"the node that may announce an address is down", func(b *bed, since time.Time) {
+			b.want.Down = map[lb.NodeName]bool{"p1": true}
+			b.tell()
+			b.engine.SetPartitioned(since)
+		}, on0(true, a1, a2), false},
+		{"it receives from most of the speakers", func(b *bed, since time.Time) {
+			b.view.Missing = missing("p1")
+			b.hear(peer("p2", nil))
+			b.engine.SetPartitioned(since)
+		}, on0(true, a1, a2), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, since := partitioned(t)
+				if !tt.early {
+					b.stay()
+				}
+				tt.write(b, since)
+				b.stay()
+				b.serves("", tt.want)
+			})
+		})
+	}
+}
+
+func TestSpeakerThatIsCutFromALargerGroupTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, since := partitioned(t)
+		b.stay()
+		b.engine.SetPartitioned(since)
+		for range 299 {
+			b.after(100 * time.Millisecond)
+			b.reach("eth0", a1)
+		}
+		b.serves("while the report counts", on0(true, a2))
+		b.same("it reports that", true, b.reports[len(b.reports)-1].Partitioned)
+		b.after(100 * time.Millisecond)
+		b.reach("eth0", a1)
+		b.claims("when it has not come again for half a minute", ownership.Active, ownership.Claims{a1: 2, a2: 1})
+	})
+}
+
+// Where a firewall or another key keeps speakers from each other, their nodes answer on the
+// segment, and so do those that announce.
+func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
+	p1, p2 := segment.Hardware(mac('1')), segment.Hardware(mac('2'))
+	for _, tt := range []struct {
+		name    string
+		answers segment.Hardware
+		on      string // a link; empty: eth0
+		before  time.Duration
+		want    map[netip.Addr]layer2.Owned
+	}{
+		{"the node that may announce a1 answers", p1, "", 0, on0(true, a1, a2)},
+		{"it answered before the speaker was missed", p1, "", 20 * time.Millisecond, on0(true, a2)},
+		{"it answers on the segment of another link", p1, "eth1", 0, on0(true, a2)},
+		{"a node answers whose speaker is missed too, as on this side of the cut", p2, "", 0, on0(true, a2)},
+		{"a host answers that is no node", segment.Hardware{9}, "", 0, on0(true, a2)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, since := partitioned(t)
+				at := time.Now().Add(-tt.before)
+				b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": at}, Hosts: map[segment.Host]time.Time{{Link: cmp.Or(tt.on, "eth0"), Hardware: tt.answers}: at}})
+				b.settle()
+				b.stay() // the host is silent meanwhile
+				b.engine.SetPartitioned(since)
+				b.settle()
+				b.serves("", tt.want)
+			})
+		})
+	}
+}
+
+// Speakers that restarted may be back in a mesh that this one is not in: what their nodes
+// announce counts as that of others it receives nothing from.
+func TestRivals_ThatRestarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))
+		b.after(10 * time.Second)
+		b.hear(in(ownership.Restarting, peer("p1", nil)), in(ownership.Restarting, peer("p3", nil)))
+		for range 3 {
+			b.after(60 * time.Millisecond)
+			b.reach("eth0")
+			b.engine.AddRival(a1, mac('3'), mac('2'))
+		}
+		b.settle()
+		_, keeps := b.owned[a1]
+		b.same("it keeps the address", false, keeps)
+	})
+}

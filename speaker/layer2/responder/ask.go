@@ -1,0 +1,159 @@
+package responder
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+	"github.com/lbstack/lbstack/internal/segment"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+// maxWitnesses bounds the witnesses of a link, and witnessesFor is how long a list of them
+// is used.
+const (
+	maxWitnesses = 256
+	witnessesFor = 5 * time.Second
+	// noticeRate is how often a second it is noted on a port that a host asks for an address.
+	noticeRate = 20
+)
+
+// inquiry asks the segments of the links. The lock of the responder guards it.
+type inquiry struct {
+	machine   *segment.Machine
+	about     *layer2.Questions       // nil: nothing is asked
+	witnesses map[string][]netip.Addr // of each link
+	nodes     map[string][]netip.Addr // on the link in whose subnet they are
+	listed    time.Time               // when the witnesses were
+	running   bool
+}
+
+// Ask implements layer2.Announcer.
+func (r *Responder) Ask(q *layer2.Questions) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asker.about = q
+	r.askAnew(time.Now())
+	if q != nil && !r.asker.running {
+		r.asker.running = true
+		go r.keepAsking()
+	}
+}
+
+// askAnew has the machine ask what is to be asked now, and the ports receive the answers.
+// The caller holds the lock.
+func (r *Responder) askAnew(now time.Time) {
+	a := &r.asker
+	if a.about == nil {
+		a.machine.Ask(segment.Questions{})
+		a.witnesses, a.nodes, a.listed = nil, nil, time.Time{}
+		r.asking.Store(false)
+		r.watch()
+		return
+	}
+	if now.Sub(a.listed) >= witnessesFor {
+		a.listed, a.witnesses = now, map[string][]netip.Addr{}
+		for _, l := range r.wanted {
+			a.witnesses[l.Name] = nil
+			if r.options.Witnesses != nil {
+				all := r.options.Witnesses(l)
+				a.witnesses[l.Name] = all[:min(len(all), maxWitnesses)]
+			}
+		}
+	}
+	a.nodes = map[string][]netip.Addr{}
+	for _, address := range a.about.Nodes {
+		if at := slices.IndexFunc(r.wanted, func(l layer2.Link) bool { return l.Speaks(address) && l.Reaches(address) }); at >= 0 {
+			a.nodes[r.wanted[at].Name] = append(a.nodes[r.wanted[at].Name], address)
+		}
+	}
+	a.machine.Ask(segment.Questions{Witnesses: a.witnesses, Nodes: a.nodes, Addresses: a.about.Addresses})
+	r.asking.Store(true)
+	r.watch()
+}
+
+// keepAsking sends what the machine asks, and reports what the answers mean, until nothing
+// is asked any more.
+func (r *Responder) keepAsking() {
+	for r.askOnce(time.Now()) && r.sleep(segment.Interval) {
+	}
+}
+
+func (r *Responder) askOnce(now time.Time) (more bool) {
+	r.mu.Lock()
+	if r.asker.about == nil {
+		r.asker.running = false
+		r.mu.Unlock()
+		return false
+	}
+	if now.Sub(r.asker.listed) >= witnessesFor {
+		r.askAnew(now)
+	}
+	r.asker.machine.Step(now, r.sendQuestion)
+	changed, results := r.asker.machine.Changed(), segment.Results{}
+	if changed {
+		results = r.asker.machine.Results()
+	}
+	r.mu.Unlock()
+	if changed && r.options.Segment != nil {
+		r.options.Segment(results)
+	}
+	return true
+}
+
+// sendQuestion sends a probe on a link, and returns whether it did. The caller holds the lock.
+func (r *Responder) sendQuestion(probe segment.Probe) bool {
+	p := r.ports[portKey{link: probe.Link, v6: probe.Address.Is6()}]
+	if p == nil || p.closed.Load() || !r.mayAnswer() {
+		return false
+	}
+	if err := p.conn.Probe(probe.Address); err != nil {
+		r.log.V(1).Info("a question was not sent", "link", p.Name, "address", probe.Address, "why", err.Error())
+		return false
+	}
+	r.metrics.Probes.Inc()
+	return true
+}
+
+// answered takes that another host said that an address is its own.
+func (r *Responder) answered(p *port, m packet.Message) {
+	if r.relation(m.Sender) == self {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asker.machine.Answer(time.Now(), p.Name, m.Claims, segment.Hardware(m.Sender))
+}
+
+// noticed takes that a host asked for an address, at most noticeRate times a second on a port. One of
+// a node of the cluster is no sign that this node receives from the segment: the node that announces
+// the address may be received from, and not receive.
+func (r *Responder) noticed(p *port, m packet.Message) {
+	if r.relation(m.Sender) != foreign || !p.notices.Allow() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asker.machine.Notice(time.Now(), p.Name, m.From) {
+		r.watchOn(p)
+	}
+}
+
+// asked are the addresses that are asked about on a port. The caller holds the lock.
+func (r *Responder) asked(p *port) (list []netip.Addr) {
+	if r.asker.about == nil {
+		return nil
+	}
+	for address, links := range r.asker.about.Addresses {
+		if address.Is6() == p.v6 && slices.Contains(links, p.Name) {
+			list = append(list, address)
+		}
+	}
+	for _, address := range slices.Concat(r.asker.witnesses[p.Name], r.asker.nodes[p.Name], r.asker.about.Awaited, r.asker.machine.Found(p.Name)) {
+		if address.Is6() == p.v6 {
+			list = append(list, address)
+		}
+	}
+	return list
+}

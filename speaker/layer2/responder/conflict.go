@@ -1,0 +1,346 @@
+package responder
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+const (
+	// MaxConflicts is how many conflicts are reported.
+	MaxConflicts = 256
+	// silences is how many checks in a row a foreign host must leave unanswered
+	// before its address is announced: it may have been restarting.
+	silences = 2
+	// renoteInterval is the least time between two reports of other hardware addresses that
+	// use one address.
+	renoteInterval = time.Minute
+	// rivalInterval is the least time between two reports that another node announces an
+	// address, and between two that a host does which is no node.
+	rivalInterval = 20 * time.Millisecond
+	// strangerRate is how many announcements of hosts that are no node are reported a second on a
+	// port, strangerBurst how many at once: each has the engine look at all nodes, and anybody can
+	// send them for any number of addresses. Two nodes that have never met, and announce the same
+	// addresses when they are joined, find that out about a thousand at once.
+	strangerRate, strangerBurst = 100, 1000
+	// maxRetries is how often an address is probed again since another host probed for it too.
+	maxRetries = 3
+	// maxReturnedProbes is how many addresses are asked for in a tick that nodes are to announce
+	// again.
+	maxReturnedProbes = 100
+	// eagerFor is how long a node is asked in each tick, and slowly how often then, for as long as
+	// it is silent.
+	eagerFor, slowly = 10 * time.Second, 30 * time.Second
+	// tick is how often it is looked whether something is due.
+	tick = time.Second
+)
+
+// hear notes what a message says about addresses that are owned.
+func (r *Responder) hear(p *port, m packet.Message) {
+	if r.asking.Load() {
+		if m.Claims.IsValid() {
+			r.answered(p, m)
+		}
+		if m.Asks.IsValid() {
+			r.noticed(p, m)
+		}
+	}
+	if m.Claims.IsValid() {
+		if s := r.find(m.Claims); s != nil {
+			r.heardClaim(p, s.entry, m)
+		}
+	}
+	// A probe for an address that is announced is answered, and that settles it.
+	if m.Probe {
+		if s := r.find(m.Asks); s != nil && s.silent.Load() {
+			r.heardProbe(p, s.entry, m.Sender)
+		}
+	}
+}
+
+// heardProbe notes that another host probes for an address that is probed here. A probe is
+// no use of the address: scanners and switches that track devices send them all the time.
+// RFC 5227 section 2.1.1 and RFC 4862 section 5.4.3 have a host that meets another's probe
+// choose another address, which is not for this node to do: it probes again a moment later,
+// maxRetries times, so that a host that means it can finish and claim the address. An
+// address that is held is held because of a claim; probes do not prolong that.
+func (r *Responder) heardProbe(p *port, e *entry, sender packet.MAC) {
+	if r.relation(sender) != foreign {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.entries[e.address] != e || e.caring() || !p.has(e) || e.phase != probed || !e.probing || e.rival {
+		return
+	}
+	e.rival = true
+	if e.retries == 0 {
+		r.log.Info("another host probes for an address that comes into use", "address", e.address, "link", p.Name, "its", sender.String())
+	}
+}
+
+// heardClaim notes that another host says that an address is its own.
+func (r *Responder) heardClaim(p *port, e *entry, m packet.Message) {
+	switch r.relation(m.Sender) {
+	case self:
+	case node:
+		r.heardReturned(p, e, m)
+		r.heardNode(p, e, m.Sender)
+	case foreign:
+		r.heardStranger(p, e, m.Sender)
+		r.heardForeign(p, e, m.Sender)
+	}
+}
+
+// heardStranger reports that a host announces the address which is no node, as far as is known.
+func (r *Responder) heardStranger(p *port, e *entry, sender packet.MAC) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.entries[e.address] == e && e.phase == announced && !e.caring() && time.Since(e.strange) >= rivalInterval && p.strangers.Allow() {
+		r.reportRival(p, e, sender, &e.strange)
+	}
+}
+
+// reportRival reports that another host announces the address, once in rivalInterval. The caller
+// holds the lock.
+func (r *Responder) reportRival(p *port, e *entry, sender packet.MAC, last *time.Time) {
+	if now := time.Now(); r.options.Rival != nil && now.Sub(*last) >= rivalInterval {
+		*last = now
+		r.options.Rival(e.address, sender.Hardware(), p.Hardware)
+	}
+}
+
+// heardNode notes that another node of the cluster claims the address too. That may be the next
+// owner, which announces it first and is known a moment later, a speaker that this one receives
+// nothing from, or the kernel of a node: see claims. What is still owned then is announced again.
+func (r *Responder) heardNode(p *port, e *entry, sender packet.MAC) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.entries[e.address] != e || e.caring() {
+		return
+	}
+	now := time.Now()
+	if r.options.KernelOf != nil && r.detection != layer2.Off && p.has(e) {
+		e.claims.add(now, p.Name, sender)
+	}
+	if e.phase != announced {
+		return // conclude looks at the claims
+	}
+	r.metrics.Duplicates.Inc()
+	r.reportRival(p, e, sender, &e.rivaled)
+	if now.Sub(e.contest) < r.timing.Contest {
+		return
+	}
+	e.contest = now
+	time.AfterFunc(r.timing.Settle, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.entries[e.address] == e && !p.closed.Load() && p.has(e) {
+			r.announceOn(p, e.address)
+		}
+	})
+}
+
+// heardReturned reports that the node announces the address again, or answers for it, that this speaker
+// covers for. What another speaker answers on behalf of the same node shows nothing.
+func (r *Responder) heardReturned(p *port, e *entry, m packet.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	theirs, covers := e.owned.For[p.Name]
+	if r.entries[e.address] != e || !covers || !e.owned.Returned || e.proved || !slices.Equal(theirs, m.Sender.Hardware()) {
+		return
+	}
+	if !m.Via.IsZero() && r.relation(m.Via) != foreign {
+		return
+	}
+	if e.proved = true; r.options.Announced != nil {
+		r.options.Announced(e.address)
+	}
+}
+
+// heardForeign notes that a foreign host uses an address, or wants to.
+func (r *Responder) heardForeign(p *port, e *entry, sender packet.MAC) {
+	if r.relation(sender) != foreign {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.detection == layer2.Off || r.entries[e.address] != e || e.caring() || !p.has(e) {
+		return
+	}
+	now := time.Now()
+	e.heard = now
+	r.note(e, layer2.Conflict{
+		Address: e.address, Interface: p.Name, Hardware: sender.Hardware(), Announced: e.phase == announced || r.detection == layer2.ReportOnly,
+	})
+	if e.phase == announced {
+		r.defend(p, e, now)
+		return
+	}
+	if r.detection == layer2.ReportOnly {
+		return
+	}
+	e.phase, e.quiet, e.probing = held, 0, false
+	e.check = now.Add(r.timing.Check)
+}
+
+// SetDetection implements layer2.Announcer.
+func (r *Responder) SetDetection(d layer2.Detection) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.detection = d
+	var free []*entry
+	for _, e := range r.entries {
+		if d == layer2.Off {
+			r.forget(e)
+		}
+		if e.phase == held && d != layer2.Enforce || e.phase == probed && d == layer2.Off {
+			e.probing = false
+			r.release(e)
+			free = append(free, e)
+		}
+		if e.conflict != nil && e.phase == announced && !e.conflict.Announced {
+			next := *e.conflict
+			next.Announced = true
+			e.conflict = &next
+			r.newsToReport()
+		}
+	}
+	if len(free) > 0 {
+		go r.run(r.begin(free, nil))
+	}
+}
+
+// note has a conflict reported. Another hardware address or link, as a forger may change them
+// with each frame, is reported once in each renoteInterval. The caller holds the lock.
+func (r *Responder) note(e *entry, next layer2.Conflict) {
+	next.Since = e.heard
+	if e.conflict != nil {
+		next.Since = e.conflict.Since
+	}
+	if e.conflict == nil || e.conflict.Announced != next.Announced || !same(*e.conflict, next) && e.heard.Sub(e.noted) >= renoteInterval {
+		e.noted = e.heard
+		r.log.Info("another host uses an address of this node", "address", e.address, "link", next.Interface, "its", next.Hardware.String(), "node", next.Node, "announced", next.Announced)
+		e.conflict = &next
+		r.newsToReport()
+	}
+}
+
+// defend announces an address once more, unless it was just defended: RFC 5227
+// section 2.4 (c) forbids to answer each claim, or two hosts that both insist
+// would flood the network. The caller holds the lock.
+func (r *Responder) defend(p *port, e *entry, now time.Time) {
+	if now.Sub(e.defended) < r.timing.Defend {
+		return
+	}
+	e.defended = now
+	r.announceOn(p, e.address)
+}
+
+// forget withdraws a conflict. The caller holds the lock.
+func (r *Responder) forget(e *entry) {
+	if e.conflict != nil {
+		r.log.Info("no other host uses the address any more", "address", e.address)
+		e.conflict = nil
+		r.newsToReport()
+	}
+}
+
+// keepChecking looks now and then whether something is due.
+func (r *Responder) keepChecking() {
+	for r.sleep(min(tick, r.timing.Check/4)) {
+		r.checkAll(time.Now())
+	}
+}
+
+// checkAll probes again what is held, and what could not be probed, forgets foreign hosts that are
+// silent, and asks nodes that have restarted for their addresses.
+func (r *Responder) checkAll(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var due []*entry
+	asked := 0
+	for _, e := range r.entries {
+		switch {
+		case e.caring():
+			if due := now.Sub(e.awaited) < eagerFor || now.Sub(e.asked) >= slowly; due && e.owned.Returned && !e.proved && asked < maxReturnedProbes && r.probeNow(e) {
+				e.asked = now
+				asked++
+			}
+		case e.phase == announced:
+			r.checkKernel(e, now)
+			if e.conflict != nil && now.Sub(e.heard) >= r.timing.Forget {
+				r.forget(e)
+			}
+		case e.probing || e.check.After(now) || len(r.portsOf(e)) == 0:
+		default:
+			due = append(due, e)
+		}
+	}
+	r.probe(due)
+}
+
+// newsToReport has what has changed reported.
+func (r *Responder) newsToReport() {
+	select {
+	case r.changed <- struct{}{}:
+	default: // they are about to
+	}
+}
+
+// keepReporting tells of the conflicts, and of what cannot be announced on, when that has
+// changed. It does so from a goroutine of its own: whoever is told may ask for something in
+// turn.
+func (r *Responder) keepReporting() {
+	var last []layer2.Conflict
+	var without []layer2.Unserved
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-r.changed:
+		}
+		if unserved := r.unserved(); !slices.Equal(unserved, without) {
+			without = unserved
+			if r.options.Unserved != nil {
+				r.options.Unserved(slices.Clone(unserved))
+			}
+		}
+		now := r.conflicts()
+		if slices.EqualFunc(last, now, func(x, y layer2.Conflict) bool { return same(x, y) && x.Since.Equal(y.Since) }) {
+			continue
+		}
+		last = now
+		if r.options.Conflicts != nil {
+			r.options.Conflicts(slices.Clone(now))
+		}
+	}
+}
+
+func (r *Responder) conflicts() []layer2.Conflict {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found := map[netip.Addr]layer2.Conflict{}
+	for address, e := range r.entries {
+		if e.conflict != nil {
+			found[address] = *e.conflict
+		}
+	}
+	r.metrics.Conflicts.Set(float64(len(found)))
+	var list []layer2.Conflict
+	for _, address := range slices.SortedFunc(maps.Keys(found), netip.Addr.Compare) {
+		if len(list) < MaxConflicts {
+			list = append(list, found[address])
+		}
+	}
+	return list
+}
+
+// same says whether two conflicts are the same but for their time.
+func same(x, y layer2.Conflict) bool {
+	return x.Address == y.Address && x.Interface == y.Interface && slices.Equal(x.Hardware, y.Hardware) && x.Node == y.Node && x.Announced == y.Announced
+}

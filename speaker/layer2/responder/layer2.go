@@ -1,0 +1,192 @@
+// Package responder answers, announces and probes, over ARP and NDP, the addresses
+// that this node owns. It answers in user space and binds no address to an
+// interface: when the process dies, the node is silent.
+package responder
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
+
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/segment"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+// Conn is what a responder needs of a connection to a link, in one family.
+type Conn interface {
+	// Watch says which addresses to hear about.
+	Watch([]netip.Addr) error
+	// Read waits for a message; ok is false for one that is malformed. An error
+	// means that the connection is of no more use.
+	Read() (m packet.Message, ok bool, err error)
+	// Answer tells who asked that the address is at a hardware address.
+	Answer(packet.Message, packet.MAC) error
+	// Announce tells everybody that the address is here.
+	Announce(netip.Addr) error
+	// Probe asks whether somebody uses the address.
+	Probe(netip.Addr) error
+	// Dropped is how many packets were not read in time.
+	Dropped() uint64
+	// Close ends Read.
+	Close() error
+}
+
+// Listen opens a connection to a link.
+type Listen func(layer2.Link) (Conn, error)
+
+// Options are what a responder works with.
+type Options struct {
+	// ARP and NDP open connections for IPv4 and for IPv6. A family without one is
+	// not served.
+	ARP, NDP Listen
+	// Metrics to count in.
+	Metrics *Metrics
+	// MayAnswer is asked before anything is sent: while it says no, the responder is
+	// silent. A process that stood still must not answer what has waited in its
+	// sockets meanwhile. It must be cheap; nil means always.
+	MayAnswer func() bool
+	// Conflicts takes all addresses that other hosts use, by address and at most
+	// MaxConflicts of them, whenever that changes; may be nil.
+	Conflicts func([]layer2.Conflict)
+	// Unserved is told what cannot be announced on although it should, ordered, whenever
+	// that changes; nil means nobody.
+	Unserved func([]layer2.Unserved)
+	// Segment is told what hosts answered to what was asked, whenever that changes; see
+	// layer2.Announcer; nil means nobody.
+	Segment func(segment.Results)
+	// Witnesses returns other hosts of a link, such as its gateway, that answer while the
+	// node receives from the segment; nil means none.
+	Witnesses func(layer2.Link) []netip.Addr
+	// Rival receives that another host announced an address that this one announces, and the
+	// hardware addresses of both, whether it is a node or not; may be nil. It must not block.
+	Rival func(address netip.Addr, its, own net.HardwareAddr)
+	// Announced receives that a node announced an address, or answered for it, that this speaker
+	// serves with layer2.Owned.Returned; may be nil. It must not block.
+	Announced func(netip.Addr)
+	// KernelOf returns the node that has a hardware address, if its speaker does not have
+	// the address, so that an answer must be one of its kernel; nil: that is never known. It
+	// is called with the lock of the responder, and must not call it.
+	KernelOf func(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool)
+	// ProxyBinds says whether the service proxy puts the addresses of Services on interfaces
+	// of each node, so that kernels may answer for all of them; nil: it does not.
+	ProxyBinds func() bool
+	// Timing is DefaultTiming unless it is set.
+	Timing *Timing
+}
+
+// Responder owns the connections to the links. It is a layer2.Announcer.
+type Responder struct {
+	ctx     context.Context
+	log     logr.Logger
+	options Options
+	timing  Timing
+	metrics *Metrics
+
+	// What an answer needs is replaced, never changed: it takes no lock.
+	services atomic.Pointer[map[netip.Addr]*service]
+	macs     atomic.Pointer[macs]
+
+	asking  atomic.Bool   // the segments are asked
+	pace    *rate.Limiter // of addresses in bursts
+	refresh *rate.Limiter // of addresses that are repeated
+	changed chan struct{} // holds one token when there is something to report
+
+	mu        sync.Mutex
+	detection layer2.Detection
+	wanted    []layer2.Link
+	local     map[netip.Addr]layer2.Link // addresses of the links themselves
+	nodes     []net.HardwareAddr
+	ports     map[portKey]*port
+	unopened  map[portKey]error // why they could not be opened
+	reopens   bool              // soon, ports are opened that could not be
+	failures  int               // in a row that made it so
+	failedAt  time.Time         // when the last one was
+	entries   map[netip.Addr]*entry
+	asker     inquiry
+	count     uint64 // of take-overs
+	dropped   uint64 // by ports that are closed
+}
+
+var _ layer2.Announcer = (*Responder)(nil)
+
+// macs are hardware addresses that are not foreign.
+type macs struct {
+	own   map[packet.MAC]bool // of this node's links
+	nodes map[packet.MAC]bool // of the cluster's nodes
+}
+
+// New returns a responder that works until the context ends.
+func New(ctx context.Context, log logr.Logger, options Options) *Responder {
+	r := &Responder{
+		ctx: ctx, log: log, options: options, timing: DefaultTiming(), metrics: options.Metrics,
+		changed: make(chan struct{}, 1), ports: map[portKey]*port{}, unopened: map[portKey]error{}, entries: map[netip.Addr]*entry{},
+		asker: inquiry{machine: segment.New()},
+	}
+	if options.Timing != nil {
+		r.timing = *options.Timing
+	}
+	r.pace = rate.NewLimiter(rate.Limit(r.timing.BurstRate), chunk)
+	r.refresh = rate.NewLimiter(rate.Limit(r.timing.RefreshRate), together)
+	r.services.Store(&map[netip.Addr]*service{})
+	r.macs.Store(&macs{})
+	r.metrics.readDropped(r.allDropped)
+	context.AfterFunc(ctx, func() { r.SetLinks(nil) })
+	go r.keepRefreshing()
+	go r.keepChecking()
+	go r.keepReporting()
+	return r
+}
+
+// mayAnswer says whether anything may be sent.
+func (r *Responder) mayAnswer() bool { return r.options.MayAnswer == nil || r.options.MayAnswer() }
+
+// SetOurs implements layer2.Announcer.
+func (r *Responder) SetOurs(nodes []net.HardwareAddr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.nodes = nodes
+	r.rememberMACs()
+}
+
+// rememberMACs notes who is not foreign. The caller holds the lock.
+func (r *Responder) rememberMACs() {
+	next := &macs{own: map[packet.MAC]bool{}, nodes: map[packet.MAC]bool{}}
+	for _, l := range r.wanted {
+		if mac, err := packet.ParseMAC(l.Hardware); err == nil {
+			next.own[mac] = true
+		}
+	}
+	for _, hardware := range r.nodes {
+		if mac, err := packet.ParseMAC(hardware); err == nil {
+			next.nodes[mac] = true
+		}
+	}
+	r.macs.Store(next)
+}
+
+// Repeat implements layer2.Announcer. Many addresses begin one after the other,
+// those first that moved last.
+func (r *Responder) Repeat(addresses ...netip.Addr) {
+	r.mu.Lock()
+	var again []*entry
+	for _, a := range addresses {
+		if e, ok := r.entries[a]; ok {
+			again = append(again, e)
+		}
+	}
+	if len(addresses) == 0 {
+		for _, e := range r.entries {
+			again = append(again, e)
+		}
+	}
+	r.mu.Unlock()
+	go r.repeat(again)
+}

@@ -1,0 +1,88 @@
+package responder
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics counts what a responder does.
+type Metrics struct {
+	arp, ndp familyMetrics
+	// Announcements are take-overs announced, per address, link and repetition.
+	Announcements prometheus.Counter
+	// Probes are those sent for foreign hosts, per address, link and repetition.
+	Probes prometheus.Counter
+	// Duplicates is how often another node was heard with an address of this one.
+	Duplicates prometheus.Counter
+	// Owned is how many addresses the node owns, or answers for.
+	Owned prometheus.Gauge
+	// Conflicts is how many of them a foreign host uses.
+	Conflicts prometheus.Gauge
+
+	dropped atomic.Pointer[func() float64]
+}
+
+// familyMetrics counts what is heard in one family.
+type familyMetrics struct {
+	received, answered, ignored, malformed prometheus.Counter
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		arp: familyMetrics{
+			received:  counter("arp_requests_received_total", "ARP requests received that the filter in the kernel let pass."),
+			answered:  counter("arp_requests_answered_total", "ARP requests answered for addresses that this node owns."),
+			ignored:   counter("arp_requests_ignored_total", "ARP requests received and not answered."),
+			malformed: counter("arp_malformed_total", "ARP frames that were skipped."),
+		},
+		ndp: familyMetrics{
+			received:  counter("ndp_solicitations_received_total", "Neighbor solicitations received that the filter in the kernel let pass."),
+			answered:  counter("ndp_solicitations_answered_total", "Neighbor solicitations answered for addresses that this node owns."),
+			ignored:   counter("ndp_solicitations_ignored_total", "Neighbor solicitations received and not answered."),
+			malformed: counter("ndp_malformed_total", "Frames with neighbor discovery that were skipped."),
+		},
+		Announcements: counter("announcements_sent_total", "Gratuitous announcements sent."),
+		Probes:        counter("probes_sent_total", "Probes sent to find foreign hosts that use an address."),
+		Duplicates:    counter("duplicate_owners_heard_total", "How often another node of the cluster was heard with an address that this node owns."),
+		Owned:         gauge("owned_addresses", "Addresses that this node owns."),
+		Conflicts:     gauge("conflicts", "Addresses of this node that a foreign host uses."),
+	}
+	registry.MustRegister(
+		m.arp.received, m.arp.answered, m.arp.ignored, m.arp.malformed, m.ndp.received, m.ndp.answered, m.ndp.ignored, m.ndp.malformed,
+		m.Announcements, m.Probes, m.Duplicates, m.Owned, m.Conflicts,
+		prometheus.NewCounterFunc(prometheus.CounterOpts(options("packets_dropped_total", "Packets that were lost because they were not read in time.")), m.countDropped),
+	)
+	return m
+}
+
+func options(name, help string) prometheus.Opts {
+	return prometheus.Opts{Namespace: "lbstack", Subsystem: "layer2", Name: name, Help: help}
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts(options(name, help)))
+}
+
+func gauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts(options(name, help)))
+}
+
+func (m *Metrics) family(v6 bool) *familyMetrics {
+	if v6 {
+		return &m.ndp
+	}
+	return &m.arp
+}
+
+// readDropped says who knows how many packets were dropped; he is asked when
+// somebody wants to know.
+func (m *Metrics) readDropped(ask func() float64) { m.dropped.Store(&ask) }
+
+func (m *Metrics) countDropped() float64 {
+	if ask := m.dropped.Load(); ask != nil {
+		return (*ask)()
+	}
+	return 0
+}

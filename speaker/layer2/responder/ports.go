@@ -1,0 +1,248 @@
+package responder
+
+import (
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/lbstack/lbstack/internal/backoff"
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+// reopen is how soon a link that failed, or could not be opened, is tried again; a link that
+// works for twice as long as the bound is as good as new.
+var reopen = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
+
+// portKey names a port: a link in one family.
+type portKey struct {
+	link string
+	v6   bool
+}
+
+// port is an open connection to a link in one family.
+type port struct {
+	layer2.Link
+	v6     bool
+	mac    packet.MAC
+	conn   Conn
+	closed atomic.Bool
+	// answering is odd while an answer is on its way.
+	answering atomic.Uint64
+	watched   []netip.Addr  // by the connection; the lock of the responder guards it
+	answers   *rate.Limiter // of the goroutine that listens
+	notices   *rate.Limiter // the same
+	strangers *rate.Limiter // the same
+}
+
+func (p *port) close() {
+	if p.closed.CompareAndSwap(false, true) {
+		_ = p.conn.Close()
+	}
+}
+
+// settle waits until an answer that is on its way has left. It takes microseconds:
+// sending does not wait for anything.
+func (p *port) settle() {
+	for n := p.answering.Load(); n%2 == 1 && p.answering.Load() == n; {
+		runtime.Gosched()
+	}
+}
+
+// SetLinks implements layer2.Announcer.
+func (r *Responder) SetLinks(links []layer2.Link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wanted, r.local = links, localAddresses(links)
+	r.rememberMACs()
+	r.openAndClose()
+}
+
+// openAndClose brings the ports to what is wanted. The caller holds the lock.
+func (r *Responder) openAndClose() {
+	wanted := map[portKey]layer2.Link{}
+	for _, l := range r.wanted {
+		if l.IPv4 && r.options.ARP != nil {
+			wanted[portKey{link: l.Name}] = l
+		}
+		if l.LinkLocal.IsValid() && r.options.NDP != nil {
+			wanted[portKey{link: l.Name, v6: true}] = l
+		}
+	}
+	for key, p := range r.ports {
+		if now, ok := wanted[key]; ok && !p.closed.Load() && p.serves(now) {
+			continue
+		}
+		r.dropped += p.conn.Dropped()
+		p.close()
+		delete(r.ports, key)
+	}
+	for key := range r.unopened {
+		if _, ok := wanted[key]; !ok {
+			r.noteOpened(key, nil)
+		}
+	}
+	for key, l := range wanted {
+		if _, ok := r.ports[key]; !ok && r.ctx.Err() == nil {
+			r.open(key, l)
+		}
+	}
+	r.watch()
+}
+
+// serves says whether the port does for a link as it is now.
+func (p *port) serves(now layer2.Link) bool {
+	return now.Index == p.Index && slices.Equal(now.Hardware, p.Hardware) && (!p.v6 || now.LinkLocal == p.LinkLocal)
+}
+
+// open opens a port and has announced there what is owned. The caller holds the
+// lock.
+func (r *Responder) open(key portKey, l layer2.Link) {
+	listen := r.options.ARP
+	if key.v6 {
+		listen = r.options.NDP
+	}
+	mac, err := packet.ParseMAC(l.Hardware)
+	var conn Conn
+	if err == nil {
+		conn, err = listen(l)
+	}
+	if err != nil {
+		if r.noteOpened(key, err) {
+			r.log.Error(err, "cannot announce on a link; trying again", "link", l.Name)
+		}
+		r.reopenSoon()
+		return
+	}
+	r.noteOpened(key, nil)
+	p := &port{Link: l, v6: key.v6, mac: mac, conn: conn, answers: rate.NewLimiter(answerRate, answerBurst), notices: rate.NewLimiter(noticeRate, noticeRate), strangers: rate.NewLimiter(strangerRate, strangerBurst)}
+	r.ports[key] = p
+	r.watchOn(p)
+	go r.listen(p)
+	r.begunOn(p)
+}
+
+// noteOpened notes that a port could be opened, or is not wanted any more, or why it could
+// not be, and returns whether that is new. The caller holds the lock.
+func (r *Responder) noteOpened(key portKey, err error) (changed bool) {
+	before, failed := r.unopened[key]
+	switch {
+	case err == nil:
+		delete(r.unopened, key)
+	default:
+		r.unopened[key] = err
+	}
+	changed = failed != (err != nil) || failed && before.Error() != err.Error()
+	if changed {
+		r.newsToReport()
+	}
+	return changed
+}
+
+// unserved are the links and families that could not be opened.
+func (r *Responder) unserved() (list []layer2.Unserved) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, err := range r.unopened {
+		list = append(list, layer2.Unserved{Interface: key.link, IPv6: key.v6, Problem: err.Error()})
+	}
+	slices.SortFunc(list, func(x, y layer2.Unserved) int {
+		if c := strings.Compare(x.Interface, y.Interface); c != 0 || x.IPv6 == y.IPv6 {
+			return c
+		}
+		if x.IPv6 {
+			return 1
+		}
+		return -1
+	})
+	return list
+}
+
+// begunOn announces and probes on a port that was opened. The caller holds the
+// lock.
+func (r *Responder) begunOn(p *port) {
+	var announce, probe []*entry
+	for _, e := range r.entries {
+		switch {
+		case !p.has(e):
+		case e.phase == announced && !e.caring():
+			announce = append(announce, e)
+		case e.phase == probed:
+			probe = append(probe, e)
+		}
+	}
+	if len(announce) > 0 {
+		go r.run(r.begin(announce, p))
+	}
+	r.probe(probe)
+}
+
+// has says whether an address is served on the port.
+func (p *port) has(e *entry) bool {
+	if e.address.Is6() != p.v6 {
+		return false
+	}
+	return slices.ContainsFunc(e.places, func(at place) bool { return at.link == p.Name })
+}
+
+// watch has all ports hear about what is served there. The caller holds the lock.
+func (r *Responder) watch() {
+	for _, p := range r.ports {
+		r.watchOn(p)
+	}
+}
+
+func (r *Responder) watchOn(p *port) {
+	addresses := []netip.Addr{}
+	for _, e := range r.entries {
+		if p.has(e) {
+			addresses = append(addresses, e.address)
+		}
+	}
+	addresses = append(addresses, r.asked(p)...)
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	addresses = slices.Compact(addresses)
+	if p.watched != nil && slices.Equal(addresses, p.watched) {
+		return
+	}
+	p.watched = addresses
+	if err := p.conn.Watch(addresses); err != nil && !p.closed.Load() {
+		r.log.Error(err, "a link may not hear all that it should; trying again", "link", p.Name)
+		p.watched = nil
+		r.reopenSoon()
+	}
+}
+
+// reopenSoon opens what could not be opened, or has failed, later each time. The caller
+// holds the lock.
+func (r *Responder) reopenSoon() {
+	if r.reopens {
+		return
+	}
+	if time.Since(r.failedAt) > 2*reopen.Last {
+		r.failures = 0
+	}
+	r.reopens, r.failures, r.failedAt = true, r.failures+1, time.Now()
+	time.AfterFunc(reopen.After(r.failures), func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.reopens = false
+		r.openAndClose()
+	})
+}
+
+// allDropped is how many packets were not read in time, since the start.
+func (r *Responder) allDropped() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.dropped
+	for _, p := range r.ports {
+		all += p.conn.Dropped()
+	}
+	return float64(all)
+}

@@ -1,0 +1,139 @@
+package responder
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+// probes are addresses of one family that are probed at the same time.
+type probes struct {
+	schedule schedule
+	turns    []turn
+}
+
+// probe begins to probe addresses, which are silent: those that nobody has
+// announced before, and those that are held. The caller holds the lock.
+func (r *Responder) probe(entries []*entry) {
+	var families [2]probes
+	slices.SortFunc(entries, lastMovedFirst)
+	for _, e := range entries {
+		e.turn++
+		e.sent, e.probing, e.rival, e.claims = false, true, false, claims{}
+		family := &families[0]
+		if e.address.Is6() {
+			family = &families[1]
+		}
+		family.schedule = probing(e.address)
+		family.turns = append(family.turns, turn{entry: e, number: e.turn})
+	}
+	for _, f := range families {
+		if len(f.turns) > 0 {
+			go r.runProbes(f)
+		}
+	}
+}
+
+func (r *Responder) runProbes(p probes) {
+	if !r.sleep(rand.N(probeJitter)) {
+		return
+	}
+	start := time.Now()
+	for _, at := range p.schedule.probes {
+		if !r.sleep(at-time.Since(start)) || !r.probeOnce(p) {
+			return
+		}
+	}
+	if r.sleep(p.schedule.end - time.Since(start)) {
+		r.run(r.conclude(p))
+	}
+}
+
+// probeOnce sends one probe for each of the addresses, and says whether the
+// responder goes on.
+func (r *Responder) probeOnce(p probes) bool {
+	for some := range slices.Chunk(p.turns, chunk) {
+		if r.pace.WaitN(r.ctx, len(some)) != nil {
+			return false
+		}
+		for _, t := range some {
+			r.sendProbe(t)
+		}
+	}
+	return true
+}
+
+func (r *Responder) sendProbe(t turn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.probes(t) && r.probeNow(t.entry) {
+		t.sent = true
+	}
+}
+
+// probeNow sends a probe of an address on each of its links, and says whether one has left. The
+// caller holds the lock.
+func (r *Responder) probeNow(e *entry) (sent bool) {
+	if !r.mayAnswer() {
+		return false
+	}
+	for _, p := range r.portsOf(e) {
+		if err := p.conn.Probe(e.address); err != nil {
+			r.log.V(1).Info("a probe was not sent", "link", p.Name, "address", e.address, "why", err.Error())
+			continue
+		}
+		sent = true
+		r.metrics.Probes.Inc()
+	}
+	return sent
+}
+
+// probes says whether these probes of an address are the current ones. The caller
+// holds the lock.
+func (r *Responder) probes(t turn) bool {
+	return r.entries[t.address] == t.entry && t.turn == t.number && t.probing
+}
+
+// conclude ends probes that nobody answered, and begins to announce. What could
+// not be probed, since there was no link or nothing may be sent, is probed again
+// when there is one; see checkAll.
+func (r *Responder) conclude(p probes) *burst {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var free []*entry
+	now, proxyBinds := time.Now(), sync.OnceValue(r.proxyBinds)
+	for _, t := range p.turns {
+		if !r.probes(t) {
+			continue
+		}
+		t.probing = false
+		switch {
+		case !t.sent:
+		case r.occupied(t.entry, now, proxyBinds):
+		case t.rival && t.retries < maxRetries:
+			t.retries++
+			t.check = now.Add(retryWait + rand.N(retryWait))
+		case t.phase == held && t.quiet+1 < silences:
+			t.quiet++
+			t.check = now.Add(r.timing.Check)
+		default:
+			r.release(t.entry)
+			free = append(free, t.entry)
+		}
+	}
+	return r.begin(free, nil)
+}
+
+// release begins to answer for an address that nobody else has. The caller holds
+// the lock, and announces it.
+func (r *Responder) release(e *entry) {
+	r.count++
+	e.phase, e.quiet, e.retries, e.moved = announced, 0, 0, r.count
+	if r.detection != layer2.ReportOnly && e.conflict != nil && !e.conflict.Announced {
+		r.forget(e)
+	}
+	e.silent.Store(false)
+}

@@ -1,0 +1,211 @@
+package layer2
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// A speaker that covers for a node which restarts goes on after the restart until it has received, on
+// the segment, that the node announces the address or answers for it. If the node is not back in time
+// and another one takes the address, it covers for that one in the same way. A speaker that runs, claims
+// addresses and sends nothing to the segment takes none of them off the network like this: all
+// answers have the hardware address of its node, whose kernel forwards.
+
+// unannouncedAfter is how long a node has to announce an address after a restart before it is
+// reported that it does not. A burst of announcements is over by then, and answers to several probes
+// were due.
+const unannouncedAfter = 5 * time.Second
+
+// takenWithin is how long an address that this speaker covered may be without an owner for it to cover
+// for the next one.
+const takenWithin = 10 * time.Second
+
+// unreceivedFor is how long it is reported of a node that it does not announce addresses when this
+// speaker cannot receive that any more: longer than a rollout waits for it.
+const unreceivedFor = 10 * time.Minute
+
+// awaited is an address that a node has to announce after a restart.
+type awaited struct {
+	since time.Time
+	// cut is since when this speaker has no link in common with the node; zero: it has one.
+	cut time.Time
+}
+
+// reportAt returns when it is to be reported that the node does not announce the address; zero: it is
+// not, since the link was lost before.
+func (a awaited) reportAt() time.Time {
+	at := a.since.Add(unannouncedAfter)
+	if !a.cut.IsZero() && a.cut.Before(at) {
+		return time.Time{}
+	}
+	return at
+}
+
+// until returns until when the address is awaited; zero: until it is announced. A link that is lost
+// for a moment does not end it: that this speaker does not cover for the node shows nothing.
+func (a awaited) until() time.Time {
+	switch {
+	case a.cut.IsZero():
+		return time.Time{}
+	case a.reportAt().IsZero():
+		return a.cut.Add(takenWithin)
+	}
+	return a.cut.Add(unreceivedFor)
+}
+
+// at returns what is awaited at a time, depending on whether this speaker can receive it.
+func (a awaited) at(now time.Time, receives bool) awaited {
+	switch {
+	case !receives && a.cut.IsZero():
+		a.cut = now
+	case receives && !a.cut.IsZero():
+		if a.reportAt().IsZero() {
+			a.since = now
+		}
+		a.cut = time.Time{}
+	}
+	return a
+}
+
+// Covered is a node whose speaker runs again after a restart, or has taken addresses from such a node, and
+// does not announce them: this speaker answers for them with the hardware address of the node.
+type Covered struct {
+	Node lb.NodeName
+	// Count of the addresses, and the first of them in order.
+	Count int
+	First netip.Addr
+	// Since is when this speaker learned that the node has to announce them.
+	Since time.Time
+}
+
+// AddAnnounced adds that a node announced an address, or answered for it, that this speaker answers
+// for on its behalf.
+func (e *Engine) AddAnnounced(address netip.Addr) {
+	e.tell(func(in *inbox) {
+		if in.announced == nil {
+			in.announced = map[netip.Addr]struct{}{}
+		}
+		in.announced[address] = struct{}{}
+	})
+}
+
+// noteReturns notes which of the nodes that this speaker covers for run again, and which of them
+// announce their addresses.
+func (e *Engine) noteReturns(v *view) {
+	for address := range v.in.announced {
+		if _, awaited := e.returned[address]; awaited {
+			delete(e.returned, address)
+			delete(e.caredFor, address)
+			e.book.Look(address)
+		}
+	}
+	e.followMoves(v)
+	for address, holder := range e.caredFor {
+		before, known := e.returned[address]
+		next, back := awaited{since: v.now}, v.returned(holder, address) && !e.doubted[address]
+		if receives := back && e.verifiable(v, holder, address); known {
+			next = before.at(v.now, receives)
+			back = back && (next.cut.IsZero() || v.now.Before(next.until()))
+		} else {
+			back = receives
+		}
+		switch {
+		case back && next != before:
+			e.returned[address] = next
+			e.book.Look(address)
+		case !back && known:
+			delete(e.returned, address)
+			e.book.Look(address)
+		}
+	}
+}
+
+// followMoves has this speaker cover for nodes that took addresses which it covered for others.
+func (e *Engine) followMoves(v *view) {
+	maps.DeleteFunc(e.uncovered, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= takenWithin })
+	for address := range e.uncovered {
+		owner := v.book.Owner(address)
+		if owner != "" {
+			delete(e.uncovered, address)
+		}
+		if owner != e.Self && v.returned(owner, address) {
+			e.caredFor[address] = owner
+		}
+	}
+	for address, holder := range e.caredFor {
+		if owner := v.book.Owner(address); owner != holder && owner != e.Self && v.returned(owner, address) {
+			e.caredFor[address] = owner
+			delete(e.returned, address)
+		}
+	}
+}
+
+// coverNobody forgets what this speaker covers for others.
+func (e *Engine) coverNobody() {
+	e.caredFor = map[netip.Addr]lb.NodeName{}
+	clear(e.returned)
+	clear(e.uncovered)
+}
+
+// returned returns whether the speaker of a node runs, and has the address.
+func (v *view) returned(node lb.NodeName, address netip.Addr) bool {
+	if !v.wanted(address) || v.book.Owner(address) != node {
+		return false
+	}
+	p := v.peer(node)
+	return p != nil && (p.State.Phase == ownership.Active || p.State.Phase == ownership.Draining)
+}
+
+// verifiable returns whether this speaker can answer for an address on behalf of another node on a link
+// that has a subnet in common with that node: what the node announces arrives there.
+func (e *Engine) verifiable(v *view, node lb.NodeName, address netip.Addr) bool {
+	on := e.care(v, node, address).For
+	return slices.ContainsFunc(v.links, func(l wire.Link) bool { return on[l.Name] != nil && len(l.Prefixes) > 0 })
+}
+
+// awaits returns whether a node has restarted and is still to announce an address.
+func (e *Engine) awaits(address netip.Addr) bool {
+	_, awaited := e.returned[address]
+	return awaited
+}
+
+// covered returns the nodes that do not announce addresses, ordered by name.
+func (e *Engine) covered(now time.Time) (list []Covered) {
+	nodes := map[lb.NodeName]Covered{}
+	for _, address := range slices.SortedFunc(maps.Keys(e.returned), netip.Addr.Compare) {
+		a := e.returned[address]
+		if at := a.reportAt(); at.IsZero() || now.Before(at) {
+			continue
+		}
+		c, known := nodes[e.caredFor[address]]
+		if !known {
+			c = Covered{Node: e.caredFor[address], First: address, Since: a.since}
+		}
+		c.Count++
+		if a.since.Before(c.Since) {
+			c.Since = a.since
+		}
+		nodes[c.Node] = c
+	}
+	return slices.SortedFunc(maps.Values(nodes), func(x, y Covered) int { return cmp.Compare(x.Node, y.Node) })
+}
+
+// nextCovered returns when a node is to be reported that does not announce an address, or an address
+// is not awaited any more; zero: neither.
+func (e *Engine) nextCovered(now time.Time) (next time.Time) {
+	for _, a := range e.returned {
+		for _, at := range []time.Time{a.reportAt(), a.until()} {
+			if at.After(now) && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
+		}
+	}
+	return next
+}

@@ -1,0 +1,200 @@
+package layer2_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+func TestNothingIsAnnouncedBeforeEverythingHasComeOnce(t *testing.T) {
+	kinds := map[string]func(*bed){
+		"the snapshot":  func(b *bed) { b.engine.SetSnapshot(b.want) },
+		"the others":    func(b *bed) { b.engine.SetView(b.view) },
+		"the interface": func(b *bed) { b.engine.SetLinks(b.links) },
+	}
+	for last, tellLast := range kinds {
+		t.Run(last+" comes last", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.want.Addresses = want(wanted(a1, self))
+				for kind, tell := range kinds {
+					if kind != last {
+						tell(b)
+					}
+				}
+				b.after(time.Minute)
+				b.same("before", []string(nil), b.log)
+				b.same("it is synced before", false, b.engine.Synced())
+				tellLast(b)
+				b.settle()
+				b.serves("afterwards", on0(true, a1))
+				b.same("it is synced afterwards", true, b.engine.Synced())
+			})
+		})
+	}
+}
+
+func TestASpeakerThatStartsWaitsForThoseThatShouldBeThere(t *testing.T) {
+	tests := []struct {
+		name    string
+		missing []lb.NodeName
+		down    map[lb.NodeName]bool
+		waits   bool
+	}{
+		{name: "nobody is missing"},
+		{name: "one is missing", missing: []lb.NodeName{"p1"}, waits: true},
+		{name: "the one that is missing is down", missing: []lb.NodeName{"p1"}, down: map[lb.NodeName]bool{"p1": true}},
+		{name: "one of two that are missing is down", missing: []lb.NodeName{"p1", "p2"}, down: map[lb.NodeName]bool{"p1": true}, waits: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.want.Addresses, b.want.Down, b.view.Missing = want(wanted(a1, self)), tt.down, missing(tt.missing...)
+				b.tell()
+				if tt.waits {
+					b.after(1999 * time.Millisecond)
+					b.silent("while it waits")
+					b.same("it is synced while it waits", false, b.engine.Synced())
+					b.reach("eth0", a1)
+					b.after(time.Millisecond)
+				}
+				if tt.down["p1"] && !tt.waits {
+					b.free(a1)
+				}
+				// Of what the segment was asked about there is no doubt.
+				b.serves("in the end", on0(len(tt.missing) == 0, a1))
+			})
+		})
+	}
+}
+
+func TestASpeakerThatStartsGoesOnAsSoonAsAllAreThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing("p1")
+		b.tell()
+		b.after(time.Second)
+		b.silent("while it waits")
+		b.view.Missing = nil
+		b.hear(peer("p1", nil))
+		b.serves("when all are there", on0(true, a1))
+	})
+}
+
+func TestSpeakerThatWasIsolatedWaitsForThoseThatWereThere(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		died  [][]lb.NodeName // who was missing, one after the other, before it was cut off
+		back  []mesh.Peer
+		lost  []lb.NodeName
+		takes bool // at once
+	}{
+		{"all that were there are back", [][]lb.NodeName{{"p3"}}, []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p3"}, true},
+		{"one of them is not", [][]lb.NodeName{{"p3"}}, []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}, false},
+		{"one that died in an earlier minority is not", [][]lb.NodeName{{"p2", "p3"}, {"p3"}}, []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p3"}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil), peer("p3", nil))
+				for _, died := range tt.died {
+					alive := []mesh.Peer{peer("p1", nil)}
+					if !slices.Contains(died, "p2") {
+						alive = append(alive, peer("p2", nil))
+					}
+					b.view.Missing = missing(died...)
+					b.hear(alive...)
+				}
+				b.view.Missing = missing("p1", "p2", "p3") // this one is cut off
+				b.hear()
+				b.after(2 * time.Second)
+				b.serves("while no host answers", nil)
+				b.view.Missing = missing(tt.lost...)
+				b.hear(tt.back...)
+				b.reach("eth0", a1)
+				b.after(500 * time.Millisecond)
+				b.free(a1)
+				if tt.takes {
+					b.serves("when the others are back", on0(false, a1))
+					return
+				}
+				b.serves("while it waits", nil)
+			})
+		})
+	}
+}
+
+func TestASpeakerThatRunsDoesNotWaitForAnybody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 1}))
+		b.survive("p1")
+		b.claims("when the other one is lost", ownership.Active, ownership.Claims{a1: 2})
+	})
+}
+
+func TestItDoesNotActWhileNotAllHaveAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.want.Addresses, b.view.Checked = want(wanted(a1, self)), false
+		b.tell()
+		b.after(time.Minute)
+		b.silent("while they are asked")
+		b.same("what is said while they are asked", []string{"publish Starting []"}, b.log)
+		b.view.Checked = true
+		b.hear()
+		b.serves("when they have answered", on0(true, a1))
+	})
+}
+
+func TestItSaysOnceThatItStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing("p1")
+		b.tell()
+		b.reach("eth0", a1)
+		b.tell()
+		b.after(900 * time.Millisecond)
+		b.reach("eth0", a1)
+		b.tell()
+		b.same("while it waits", []string{"publish Starting []"}, b.heard("publish"))
+		b.same("the links that it tells", 1, len(b.states[0].Links))
+		b.reach("eth0", a1)
+		b.after(900 * time.Millisecond)
+		b.reach("eth0", a1)
+		b.after(200 * time.Millisecond)
+		b.tell()
+		b.same("in the end", []string{"publish Starting []", "publish Active [192.168.1.1]"}, b.heard("publish"))
+	})
+}
+
+func TestWhatWasKeptIsUsedUntilTheClusterIsHeard(t *testing.T) {
+	kept := layer2.Snapshot{Addresses: want(wanted(a1, self))}
+	fresh := layer2.Snapshot{Addresses: want(wanted(a2, self))}
+	tests := []struct {
+		name string
+		tell func(*layer2.Engine)
+		want ownership.Claims
+	}{
+		{name: "the cluster is not heard", tell: func(e *layer2.Engine) { e.SetKept(kept) }, want: ownership.Claims{a1: 1}},
+		{name: "the cluster is heard later", tell: func(e *layer2.Engine) { e.SetKept(kept); e.SetSnapshot(fresh) }, want: ownership.Claims{a2: 1}},
+		{name: "the cluster was heard before", tell: func(e *layer2.Engine) { e.SetSnapshot(fresh); e.SetKept(kept) }, want: ownership.Claims{a2: 1}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				tt.tell(b.engine)
+				b.engine.SetView(b.view)
+				b.engine.SetLinks(b.links)
+				b.settle()
+				b.claims("in the end", ownership.Active, tt.want)
+			})
+		})
+	}
+}

@@ -1,0 +1,209 @@
+package layer2_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+func TestTheEpochOfAnAddressThatIsTaken(t *testing.T) {
+	tests := []struct {
+		name   string
+		before []ownership.Claims // of p1, one after the other
+		then   []mesh.Peer
+		claims ownership.Claims
+		first  bool
+	}{
+		{name: "nobody ever had it: it is the first, and probed", claims: ownership.Claims{a1: 1}, first: true},
+		{name: "one is higher than that of an owner that is lost", before: []ownership.Claims{{a1: 4}}, claims: ownership.Claims{a1: 5}},
+		{name: "one is higher than the highest ever seen", before: []ownership.Claims{{a1: 9}, {a1: 4}}, claims: ownership.Claims{a1: 10}},
+		{name: "one is higher than that of an owner that lives and is drained", before: []ownership.Claims{{a1: 4}},
+			then: []mesh.Peer{in(ownership.Draining, peer("p1", ownership.Claims{a1: 4}))}, claims: ownership.Claims{a1: 5}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, "p1", self)), peer("p1", nil))
+				for _, claims := range tt.before {
+					b.hear(peer("p1", claims))
+				}
+				b.silent("before")
+				b.hear(tt.then...)
+				b.claims("afterwards", ownership.Active, tt.claims)
+				b.serves("afterwards", on0(tt.first, a1))
+			})
+		})
+	}
+}
+
+func TestTheEpochOfWhatIsNotWantedAnyMoreIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 4}))
+		b.want.Addresses = nil
+		b.view.Peers = nil
+		b.tell()
+		b.want.Addresses = want(wanted(a1, self))
+		b.tell()
+		b.claims("when it is wanted again", ownership.Active, ownership.Claims{a1: 1})
+	})
+}
+
+func TestAnAddressThatWasTheFirstStaysSoUntilItIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self)))
+		b.links = append(b.links, eth("eth1", 2))
+		b.tell()
+		b.same("it is the first on a link that comes up", true, b.owned[a1].First)
+		b.lose("p1")
+		b.view.Missing = nil
+		b.hear()
+		b.claims("after an isolation", ownership.Active, ownership.Claims{a1: 2})
+		b.same("it is the first after an isolation", false, b.owned[a1].First)
+	})
+}
+
+func TestTheNextOneTakesWhatTheElectedOneDoesNotClaim(t *testing.T) {
+	tests := []struct {
+		name  string
+		want  ownership.Address
+		after time.Duration
+	}{
+		{name: "the next one in order, after two seconds", want: wanted(a1, "p1", self, "p2"), after: 2 * time.Second},
+		{name: "the last one, after two more", want: wanted(a1, "p1", "p2", self), after: 4 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := beginning(t, want(tt.want), peer("p1", nil), peer("p2", nil))
+				b.after(tt.after - time.Millisecond)
+				b.silent("before it is its turn")
+				b.after(time.Millisecond)
+				b.claims("when it is its turn", ownership.Active, ownership.Claims{a1: 1})
+			})
+		})
+	}
+}
+
+func TestTheElectedOneHasTwoSecondsForEachAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := beginning(t, want(wanted(a1, "p1", self)), peer("p1", nil))
+		b.after(1500 * time.Millisecond)
+		b.hear(peer("p1", ownership.Claims{a1: 1}))
+		b.after(time.Minute)
+		b.silent("when it was claimed in time")
+		// It is lost with its owner, and another one with the same preference comes.
+		b.want.Addresses = want(wanted(a1, "p2", self))
+		b.view.Peers = []mesh.Peer{peer("p2", nil)}
+		b.tell()
+		b.after(1999 * time.Millisecond)
+		b.silent("when it has waited for less than two seconds again")
+		b.after(time.Millisecond)
+		b.claims("when it has waited for two seconds again", ownership.Active, ownership.Claims{a1: 2})
+	})
+}
+
+func TestWhatALivingNodeHasLetGoIsLeftAloneForAMoment(t *testing.T) {
+	b4 := ownership.Claims{a1: 4}
+	tests := []struct {
+		name string
+		then func(*bed)
+		wait time.Duration
+	}{
+		{name: "it lives", then: func(b *bed) { b.hear(in(ownership.Draining, peer("p1", nil))) }, wait: 500 * time.Millisecond},
+		{name: "it is dead", then: func(b *bed) { b.hear() }},
+		{name: "it was not wanted here meanwhile", then: func(b *bed) {
+			b.want.Addresses = want(wanted(a1))
+			b.view.Peers = []mesh.Peer{in(ownership.Draining, peer("p1", nil))}
+			b.tell()
+			b.want.Addresses = want(wanted(a1, "p1", self))
+			b.tell()
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, "p1", self)), peer("p1", b4))
+				tt.then(b)
+				if tt.wait > 0 {
+					b.after(tt.wait - time.Millisecond)
+					b.silent("while it is left alone")
+					b.after(time.Millisecond)
+				}
+				b.claims("in the end", ownership.Active, ownership.Claims{a1: 5})
+			})
+		})
+	}
+}
+
+func TestWhatIsLetGoBecauseItIsNotWantedIsNotLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 4}))
+		b.want.Addresses, b.view.Peers = nil, []mesh.Peer{in(ownership.Draining, peer("p1", nil))}
+		b.tell()
+		b.want.Addresses = want(wanted(a1, "p1", self))
+		b.tell()
+		b.claims("when it is wanted again", ownership.Active, ownership.Claims{a1: 1})
+	})
+}
+
+func TestWhatSomebodyElseTakesMeanwhileIsHis(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self, "p1", "p2")), peer("p1", ownership.Claims{a1: 4}), peer("p2", nil))
+		b.hear(in(ownership.Draining, peer("p1", nil)), peer("p2", nil))
+		b.after(200 * time.Millisecond)
+		b.hear(in(ownership.Draining, peer("p1", nil)), peer("p2", ownership.Claims{a1: 5}))
+		b.silent("when p2 has taken it")
+		b.hear(in(ownership.Draining, peer("p1", nil)))
+		b.claims("when p2 is dead, at once", ownership.Active, ownership.Claims{a1: 6})
+	})
+}
+
+func TestWhatWasYieldedIsLeftToTheOtherForTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// As far as is known here, p1 may not own it.
+		b := running(t, want(wanted(a1, self)), peer("p1", nil))
+		b.hear(peer("p1", ownership.Claims{a1: 2}))
+		b.claims("when another one takes it", ownership.Active, nil)
+		b.serves("when another one takes it", nil)
+		b.after(9999 * time.Millisecond)
+		b.claims("before ten seconds are over", ownership.Active, nil)
+		b.after(time.Millisecond)
+		b.claims("after ten seconds", ownership.Active, ownership.Claims{a1: 3})
+	})
+}
+
+func TestANodeThatTheClusterDrainsIsGivenNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.want.Addresses, b.want.Draining = want(wanted(a1, "p1", self)), map[lb.NodeName]bool{"p1": true}
+		b.view.Peers = []mesh.Peer{peer("p1", nil)} // and does not know it yet
+		b.tell()
+		b.claims("in the end", ownership.Active, ownership.Claims{a1: 1})
+	})
+}
+
+func TestABetterClaimSilencesAndAWorseOneDoesNot(t *testing.T) {
+	tests := []struct {
+		name  string
+		other ownership.Epoch
+		want  ownership.Claims
+	}{
+		{name: "a better one", other: 3, want: nil},
+		{name: "a worse one", other: 1, want: ownership.Claims{a1: 2}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 1}))
+				b.hear()
+				b.claims("at first", ownership.Active, ownership.Claims{a1: 2})
+				b.hear(peer("p1", ownership.Claims{a1: tt.other}))
+				b.claims("when the other is heard", ownership.Active, tt.want)
+			})
+		})
+	}
+}

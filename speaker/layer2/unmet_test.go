@@ -1,0 +1,214 @@
+package layer2_test
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/segment"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+var (
+	host1 = netip.MustParseAddr("192.168.0.11")
+	host2 = netip.MustParseAddr("192.168.0.12")
+)
+
+// strangers is a bed of three speakers of which this one has never received from the others. It
+// has taken a1, for which no host answered.
+func strangers(t *testing.T, change ...func(*bed)) *bed {
+	b := newBed(t)
+	b.engine.SetHosts(map[lb.NodeName]netip.Addr{"p1": host1, "p2": host2})
+	b.want.Addresses, b.view.Missing = want(wanted(a1, self, "p1")), missing("p1", "p2")
+	for _, f := range change {
+		f(b)
+	}
+	b.tell()
+	b.after(1900 * time.Millisecond)
+	b.reach("eth0")
+	b.after(100 * time.Millisecond)
+	b.reach("eth0", a1)
+	b.serves("when no host answers", on0(false, a1))
+	return b
+}
+
+// answered has nodes answer on the segment, of all that were asked.
+func (b *bed) answered(nodes map[netip.Addr]segment.Hardware) {
+	r := segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, Hosts: map[segment.Host]time.Time{}, Nodes: nodes, NodesAsked: true}
+	for _, hardware := range nodes {
+		r.Hosts[segment.Host{Link: "eth0", Hardware: hardware}] = time.Now()
+	}
+	b.engine.SetSegment(r)
+	b.settle()
+}
+
+func TestNodesThatWereNeverReceivedFromAreAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := strangers(t)
+		b.same("what is asked first", "ask [] and nodes [192.168.0.11 192.168.0.12]", b.heard("ask")[0])
+		b.forget()
+		b.answered(map[netip.Addr]segment.Hardware{host1: segment.Hardware(mac('1'))})
+		b.same("the hardware addresses of nodes", []net.HardwareAddr{mac(1), mac('1')}, b.ours)
+		b.same("what is announced again", []string{"repeat []"}, b.heard("repeat"))
+		b.after(500 * time.Millisecond)
+		b.same("the hardware addresses that are kept", []net.HardwareAddr{mac(1)}, b.kept[len(b.kept)-1].Ours)
+		b.forget()
+		b.answered(map[netip.Addr]segment.Hardware{host1: segment.Hardware(mac('1')), netip.MustParseAddr("192.168.0.99"): {9}})
+		b.same("what is done when nothing is new", []string(nil), b.heard("ours", "repeat"))
+		b.view.Missing = missing("p2")
+		other := peer("p1", nil)
+		other.State.Links[0].Hardware[5] = '7'
+		b.hear(other)
+		b.same("when p1 is received from and has another one", []net.HardwareAddr{mac(1), mac('7')}, b.ours)
+	})
+}
+
+func TestRivalThatWasNeverReceivedFrom(t *testing.T) {
+	p1 := map[netip.Addr]segment.Hardware{host1: segment.Hardware(mac('1'))}
+	for _, tt := range []struct {
+		name  string
+		nodes map[netip.Addr]segment.Hardware
+		from  net.HardwareAddr
+		keeps bool
+	}{
+		{"its hardware address is lower", p1, mac('1'), false},
+		{"its hardware address is not known", nil, mac('1'), true},
+		{"it is another host", p1, mac('0'), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := strangers(t)
+				for range 10 {
+					b.after(600 * time.Millisecond)
+					b.answered(tt.nodes)
+				}
+				for range 3 {
+					b.engine.AddRival(a1, tt.from, mac('2'))
+					b.after(60 * time.Millisecond)
+				}
+				_, keeps := b.owned[a1]
+				b.same("it keeps the address", tt.keeps, keeps)
+			})
+		})
+	}
+}
+
+// A node that the majority has never received from gives way, as long as it receives that
+// another one announces the address.
+func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		peers   []mesh.Peer
+		missing []lb.NodeName
+		repeats int
+	}{
+		{"a node is missing that was never received from", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, 3},
+		{"no node is missing", []mesh.Peer{peer("p1", nil)}, nil, 0},
+		{"a node is missing that was received from", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p2"}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.want.Addresses, b.view.Peers = want(wanted(a1, self)), tt.peers
+				b.tell()
+				b.view.Missing = missing(tt.missing...)
+				b.hear(tt.peers[:1]...)
+				b.after(10 * time.Second)
+				b.forget()
+				for range 30 {
+					b.engine.AddRival(a1, mac('9'), mac('2'))
+					b.after(100 * time.Millisecond)
+				}
+				b.same("how often the address is announced again", tt.repeats, len(b.heard("repeat")))
+				b.serves("", on0(true, a1))
+			})
+		})
+	}
+}
+
+// What a node announces that was never received from looks as if no node had it.
+func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
+	answers := func(hardware net.HardwareAddr) segment.Results {
+		return segment.Results{
+			InUse: map[netip.Addr]segment.Use{a1: {Hardware: segment.Hardware(hardware), Since: time.Now()}},
+			Nodes: map[netip.Addr]segment.Hardware{host2: segment.Hardware(mac('2'))}, NodesAsked: true,
+		}
+	}
+	takes, probes := on0(false, a1), on0(true, a1)
+	for _, tt := range []struct {
+		name    string
+		results func() segment.Results
+		serves  map[netip.Addr]layer2.Owned
+	}{
+		{"before the segment has answered", func() segment.Results { return segment.Results{} }, nil},
+		{"no host answers", func() segment.Results { return segment.Results{Free: map[netip.Addr]time.Time{a1: time.Now()}} }, takes},
+		{"the node answers", func() segment.Results { return answers(mac('2')) }, nil},
+		{"the node of a peer answers, which may have it from the speaker before", func() segment.Results { return answers(mac('1')) }, nil},
+		{"another host answers", func() segment.Results { return answers(mac('9')) }, probes},
+		{"a host answers before the nodes were asked", func() segment.Results {
+			r := answers(mac('9'))
+			r.Nodes, r.NodesAsked = nil, false
+			return r
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.engine.SetHosts(map[lb.NodeName]netip.Addr{"p1": host1, "p2": host2})
+				b.want.Addresses, b.view.Missing, b.view.Peers = want(wanted(a1, self)), missing("p2"), []mesh.Peer{peer("p1", nil)}
+				b.tell()
+				b.after(3 * time.Second)
+				b.same("what is asked", []string{"ask [192.168.1.1] and nodes [192.168.0.12]"}, b.heard("ask"))
+				b.engine.SetSegment(tt.results())
+				b.settle()
+				b.serves("", tt.serves)
+				b.hear(peer("p1", nil), peer("p2", nil))
+				b.after(time.Second)
+				b.same("what is asked when the node is received from", "ask nothing", b.heard("ask")[len(b.heard("ask"))-1])
+			})
+		})
+	}
+}
+
+func TestSurvivorAndAHostThatAnswersForItsAddresses(t *testing.T) {
+	host := segment.Hardware(mac('9'))
+	for _, tt := range []struct {
+		name      string
+		detection layer2.Detection
+		use       segment.Hardware
+		asked     bool
+		hosts     map[lb.NodeName]netip.Addr
+		takes     bool
+	}{
+		{"Enforce: it leaves the address", layer2.Enforce, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, false},
+		{"Report: it takes the address", layer2.ReportOnly, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, true},
+		{"Off: it takes the address", layer2.Off, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, true},
+		{"Off: the host is a node", layer2.Off, segment.Hardware(mac('1')), true, map[lb.NodeName]netip.Addr{"p2": host2}, false},
+		{"Off: not all nodes were asked", layer2.Off, host, false, map[lb.NodeName]netip.Addr{"p2": host2}, false},
+		{"Off: a node that cannot be asked may be the host", layer2.Off, host, true, nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				// p1 was received from, and p2 never was.
+				b := running(t, want(wanted(a2, "p1", self)), peer("p1", ownership.Claims{a2: 4}))
+				b.want.Detection = tt.detection
+				b.tell()
+				b.engine.SetHosts(tt.hosts)
+				b.view.Missing = missing("p1", "p2")
+				b.hear()
+				for range 20 {
+					b.after(100 * time.Millisecond)
+					b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, InUse: map[netip.Addr]segment.Use{a2: {Hardware: tt.use, Since: time.Now()}}, NodesAsked: tt.asked})
+				}
+				b.settle()
+				_, takes := b.owned[a2]
+				b.same("it takes the address", tt.takes, takes)
+			})
+		})
+	}
+}

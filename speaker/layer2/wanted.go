@@ -1,0 +1,70 @@
+package layer2
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// addressNews is what is new of the addresses that are wanted.
+type addressNews struct {
+	whole  bool // what is not in it is not wanted
+	wanted map[netip.Addr]wish
+}
+
+// wish is whether an address is wanted, and who may own it.
+type wish struct {
+	wanted     bool
+	candidates []Candidate
+}
+
+// setWant replaces what is wanted.
+func (in *inbox) setWant(s Snapshot) {
+	in.addresses = addressNews{whole: true}
+	in.changeWant(Change{Snapshot: s})
+}
+
+// changeWant adds to what is new. Of what is told twice the latest counts.
+func (in *inbox) changeWant(c Change) {
+	if in.addresses.wanted == nil {
+		in.addresses.wanted = make(map[netip.Addr]wish, len(c.Addresses)+len(c.Gone))
+	}
+	for _, address := range c.Gone {
+		in.addresses.wanted[address] = wish{}
+	}
+	for _, a := range c.Addresses {
+		in.addresses.wanted[a.Address] = wish{true, a.Candidates}
+	}
+	c.Addresses = nil
+	in.want = &c.Snapshot
+}
+
+// enter writes what is new into the book.
+func (n addressNews) enter(book *ownership.Book) {
+	if n.whole {
+		for _, a := range book.All() {
+			if _, mentioned := n.wanted[a.Address]; !mentioned {
+				book.Unwant(a.Address)
+			}
+		}
+	}
+	for address, w := range n.wanted {
+		candidates, was := book.Wants(address)
+		switch {
+		case !w.wanted:
+			book.Unwant(address)
+		case !was || !sameCandidates(candidates, w.candidates):
+			book.Want(Announced{Address: address, Candidates: w.candidates})
+		}
+	}
+}
+
+func sameCandidates(x, y []Candidate) bool {
+	if len(x) > 0 && len(x) == len(y) && &x[0] == &y[0] {
+		return true
+	}
+	return slices.EqualFunc(x, y, func(x, y Candidate) bool {
+		return x.Node == y.Node && x.RequireSubnet == y.RequireSubnet && x.Preference == y.Preference && slices.Equal(x.Interfaces, y.Interfaces)
+	})
+}

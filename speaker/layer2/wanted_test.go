@@ -1,0 +1,105 @@
+package layer2_test
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+// changed is a change in which addresses are wanted, or wanted otherwise, and some gone.
+func changed(wanted []ownership.Address, gone ...netip.Addr) layer2.Change {
+	return layer2.Change{Snapshot: layer2.Snapshot{Addresses: wanted}, Gone: gone}
+}
+
+func TestChangesAddUp(t *testing.T) {
+	first := layer2.Snapshot{Addresses: want(wanted(a1, self))}
+	tests := []struct {
+		name string
+		tell func(*layer2.Engine)
+		want ownership.Claims
+	}{
+		{name: "one more", tell: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a2, self)))) }, want: ownership.Claims{a1: 1, a2: 1}},
+		{name: "one less", tell: func(e *layer2.Engine) { e.SetChange(changed(nil, a1)) }},
+		{name: "one for another", tell: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a2, self)), a1)) }, want: ownership.Claims{a2: 1}},
+		{name: "one that came and went", tell: func(e *layer2.Engine) {
+			e.SetChange(changed(want(wanted(a2, self))))
+			e.SetChange(changed(nil, a2))
+		}, want: ownership.Claims{a1: 1}},
+		{name: "one that went and came", tell: func(e *layer2.Engine) {
+			e.SetChange(changed(nil, a1))
+			e.SetChange(changed(want(wanted(a1, self))))
+		}, want: ownership.Claims{a1: 1}},
+		{name: "one that somebody else may own now", tell: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a1, "p1")))) }},
+		{name: "one that was not there is gone", tell: func(e *layer2.Engine) { e.SetChange(changed(nil, a2)) }, want: ownership.Claims{a1: 1}},
+		{name: "what is told as a whole replaces it", tell: func(e *layer2.Engine) {
+			e.SetChange(changed(nil, a1))
+			e.SetSnapshot(layer2.Snapshot{Addresses: want(wanted(a2, self))})
+		}, want: ownership.Claims{a2: 1}},
+		{name: "what was kept comes too late", tell: func(e *layer2.Engine) {
+			e.SetChange(changed(want(wanted(a2, self))))
+			e.SetKept(layer2.Snapshot{})
+		}, want: ownership.Claims{a1: 1, a2: 1}},
+	}
+	for _, tt := range tests {
+		for when, early := range map[string]bool{"before all else is known": true, "after it has decided": false} {
+			t.Run(tt.name+", "+when, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBed(t)
+					b.engine.SetSnapshot(first)
+					if early {
+						tt.tell(b.engine)
+					}
+					b.engine.SetLinks(b.links)
+					b.hear()
+					if !early {
+						tt.tell(b.engine)
+					}
+					b.settle()
+					b.claims("in the end", ownership.Active, tt.want)
+				})
+			})
+		}
+	}
+}
+
+func TestAChangeSaysWhoDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self, "p1")), peer("p1", nil))
+		c := changed(nil)
+		c.Draining = map[lb.NodeName]bool{self: true}
+		b.engine.SetChange(c)
+		b.settle()
+		b.claims("when it drains", ownership.Draining, ownership.Claims{a1: 1})
+		b.engine.SetChange(changed(nil))
+		b.settle()
+		b.claims("when it does not any more", ownership.Active, ownership.Claims{a1: 1})
+	})
+}
+
+func TestWhatIsKeptAfterAChangeIsWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a2, self), wanted(a1, self)), peer("p1", nil))
+		a3 := netip.MustParseAddr("192.168.1.3")
+		b.engine.SetChange(changed(want(wanted(a3, self)), a1))
+		b.after(500 * time.Millisecond)
+		b.same("what is kept", want(wanted(a2, self), wanted(a3, self)), b.kept[len(b.kept)-1].Snapshot.Addresses)
+	})
+}
+
+func TestASpeakerThatRestartsKeepsAtOnceWhatChangedAMomentAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self)), peer("p1", nil))
+		b.engine.SetChange(changed(want(wanted(a2, self))))
+		b.after(600 * time.Millisecond) // it is announced
+		b.engine.SetChange(changed(nil, a1))
+		b.settle()
+		b.engine.Restart(t.Context(), 10*time.Second)
+		b.settle()
+		b.same("the claims that are kept", ownership.Claims{a2: 1}, b.kept[len(b.kept)-1].Claims)
+	})
+}

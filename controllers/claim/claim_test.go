@@ -95,7 +95,7 @@ func TestTheMessageFitsIntoAStatus(t *testing.T) {
 }
 
 func TestGather(t *testing.T) {
-	observed := func(l *allocations.Ledger, holders ...ledger.Holder) {
+	observed := func(l *allocations.Ledger, holders ...allocations.Holder) {
 		l.Observe(allocations.Claimed{}, allocations.Claimed{Address: netip.MustParseAddr(at), Pool: "p", Holders: holders})
 	}
 	tests := []struct {

@@ -31,7 +31,7 @@ func has(key, value string) eligibility.Selector {
 	return func(set map[string]string) bool { return set[key] == value }
 }
 
-func anyOf(s ...advertise.Selector) []eligibility.Selector { return s }
+func anyOf(s ...eligibility.Selector) []eligibility.Selector { return s }
 
 // on are endpoints on nodes, one each.
 func on(nodes ...lb.NodeName) map[lb.Family]eligibility.Endpoints {
@@ -75,7 +75,7 @@ func with(in eligibility.Input, changes ...func(*eligibility.Input)) eligibility
 	return in
 }
 
-func serves(s ...advertise.Service) func(*eligibility.Input) {
+func serves(s ...eligibility.Service) func(*eligibility.Input) {
 	return func(in *eligibility.Input) {
 		in.Services, in.Addresses[0].Holders = s, nil
 		for i := range s {

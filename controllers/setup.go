@@ -1,5 +1,5 @@
 // Package controllers puts the controllers of the controller program together:
-// they share one ledger, which is loaded once, before any of them decides.
+// they share one view of the allocations, which is loaded once, before any of them decides.
 package controllers
 
 import (
@@ -12,13 +12,10 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/controllers/announcement"
-	"github.com/lbstack/lbstack/controllers/bfdprofile"
-	"github.com/lbstack/lbstack/controllers/bgpadvertisement"
 	"github.com/lbstack/lbstack/controllers/bgppeer"
 	"github.com/lbstack/lbstack/controllers/claim"
-	"github.com/lbstack/lbstack/controllers/community"
+	"github.com/lbstack/lbstack/controllers/config"
 	"github.com/lbstack/lbstack/controllers/externalips"
-	"github.com/lbstack/lbstack/controllers/l2advertisement"
 	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/controllers/notify"
 	"github.com/lbstack/lbstack/controllers/passwords"
@@ -60,14 +57,14 @@ func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Regist
 	if err := announced.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of announcements: %w", err)
 	}
-	if err := l2advertisement.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.L2Advertisement{}); err != nil {
-		return fmt.Errorf("starting the L2Advertisement controller: %w", err)
-	}
 	if err := externalips.New(mgr.GetClient(), mgr.GetAPIReader(), recorder, book, adopter.Load).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of externalIPs: %w", err)
 	}
 	if err := speakerstate.New(mgr.GetClient()).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of SpeakerStates: %w", err)
+	}
+	if err := config.Setup(mgr, recorder); err != nil {
+		return err
 	}
 	return setupBGP(mgr, recorder, namespace)
 }
@@ -81,15 +78,6 @@ func setupBGP(mgr ctrl.Manager, recorder events.EventRecorder, namespace string)
 	peers := &bgppeer.Reconciler{Client: mgr.GetClient(), Namespace: namespace, Events: recorder}
 	if err := peers.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the BGPPeer controller: %w", err)
-	}
-	if err := bgpadvertisement.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.BGPAdvertisement{}); err != nil {
-		return fmt.Errorf("starting the BGPAdvertisement controller: %w", err)
-	}
-	if err := bfdprofile.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.BFDProfile{}); err != nil {
-		return fmt.Errorf("starting the BFDProfile controller: %w", err)
-	}
-	if err := community.New(mgr.GetClient(), recorder).SetupWithManager(mgr, &v1beta1.Community{}); err != nil {
-		return fmt.Errorf("starting the Community controller: %w", err)
 	}
 	return nil
 }

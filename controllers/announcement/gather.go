@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/scope"
+	"github.com/lbstack/lbstack/controllers/config"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -227,7 +227,7 @@ func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (bro
 	for i := range pools.Items {
 		in.Pools = append(in.Pools, apiconv.AdvertisedPool(&pools.Items[i]))
 	}
-	if in.Nodes, err = scope.Nodes(ctx, r.Client); err != nil {
+	if in.Nodes, err = config.Nodes(ctx, r.Client); err != nil {
 		return nil, err
 	}
 	slices.Sort(broken)

@@ -21,8 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/config"
 	"github.com/lbstack/lbstack/controllers/retry"
-	"github.com/lbstack/lbstack/controllers/scope"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
@@ -58,7 +58,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&corev1.Service{}).
 		Watches(&v1beta1.SpeakerState{}, r.states()).
 		Watches(&v1beta1.SpeakerRouteSlice{}, r.slices()).
-		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), builder.WithPredicates(scope.NodeChanged)).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), builder.WithPredicates(config.NodeChanged)).
 		WatchesMetadata(&corev1.Namespace{}, waiting, builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.onEndpoints)).
 		Watches(&v1beta1.L2Advertisement{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).

@@ -18,9 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/config"
 	"github.com/lbstack/lbstack/controllers/retry"
-	"github.com/lbstack/lbstack/controllers/scope"
-	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bounded"
@@ -131,7 +130,7 @@ func (r *Reconciler) gather(ctx context.Context) (surroundings, error) {
 		}
 	}
 	var err error
-	if s.nodes, err = scope.Nodes(ctx, r.Client); err != nil {
+	if s.nodes, err = config.Nodes(ctx, r.Client); err != nil {
 		return s, err
 	}
 	for i := range states.Items {
@@ -194,7 +193,7 @@ func sessionWith(report reports.Report, peer string) (reports.Session, bool) {
 // returns how long to wait before, when another writer undoes it each time.
 func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f facts) (wait time.Duration, err error) {
 	now := before.DeepCopy()
-	ready, established := validity.Ready(f.ready(), now.Generation), f.established(now.Generation)
+	ready, established := config.Ready(f.ready(), now.Generation), f.established(now.Generation)
 	now.Status.ObservedGeneration = now.Generation
 	now.Status.Nodes, now.Status.Established = int32(len(f.nodes)), f.up()
 	meta.SetStatusCondition(&now.Status.Conditions, ready)
@@ -207,11 +206,11 @@ func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f fact
 		return 0, client.IgnoreNotFound(err)
 	}
 	r.restores.Wrote(now.UID, wanted)
-	if validity.WorthAnEvent(meta.FindStatusCondition(before.Status.Conditions, ready.Type), ready) {
-		r.Events.Eventf(before, nil, validity.EventType(ready), ready.Reason, "CheckPeer", "%s", bounded.Note(ready.Message))
+	if config.WorthAnEvent(meta.FindStatusCondition(before.Status.Conditions, ready.Type), ready) {
+		r.Events.Eventf(before, nil, config.EventType(ready), ready.Reason, "CheckPeer", "%s", bounded.Note(ready.Message))
 	}
 	if reason := news(before.Status, now.Status); reason != "" {
-		r.Events.Eventf(before, nil, validity.EventType(established), reason, "Connect", "%s", bounded.Note(established.Message))
+		r.Events.Eventf(before, nil, config.EventType(established), reason, "Connect", "%s", bounded.Note(established.Message))
 	}
 	return 0, nil
 }

@@ -19,9 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/config"
 	"github.com/lbstack/lbstack/controllers/retry"
-	"github.com/lbstack/lbstack/controllers/scope"
-	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/reports"
 )
@@ -35,11 +34,11 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("bgppeer").
-		Watches(&v1beta1.BGPPeer{}, validity.OnAny(), builder.WithPredicates(peerChanged)).
+		Watches(&v1beta1.BGPPeer{}, config.OnAny(), builder.WithPredicates(peerChanged)).
 		Watches(&v1beta1.SpeakerState{}, onState(), builder.WithPredicates(sessionsChanged)).
-		Watches(&corev1.Node{}, validity.OnAny(), builder.WithPredicates(scope.NodeChanged)).
-		Watches(&v1beta1.BFDProfile{}, validity.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Secret{}, validity.OnAny()).
+		Watches(&corev1.Node{}, config.OnAny(), builder.WithPredicates(config.NodeChanged)).
+		Watches(&v1beta1.BFDProfile{}, config.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, config.OnAny()).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 	if err != nil {
@@ -75,8 +74,8 @@ func report(object client.Object) reports.Report {
 // onState asks for a look at all peers, a little later.
 func onState() handler.EventHandler {
 	return handler.Funcs{
-		CreateFunc: func(_ context.Context, _ event.CreateEvent, q queue) { q.AddAfter(validity.All, collect) },
-		UpdateFunc: func(_ context.Context, _ event.UpdateEvent, q queue) { q.AddAfter(validity.All, collect) },
-		DeleteFunc: func(_ context.Context, _ event.DeleteEvent, q queue) { q.AddAfter(validity.All, collect) },
+		CreateFunc: func(_ context.Context, _ event.CreateEvent, q queue) { q.AddAfter(config.All, collect) },
+		UpdateFunc: func(_ context.Context, _ event.UpdateEvent, q queue) { q.AddAfter(config.All, collect) },
+		DeleteFunc: func(_ context.Context, _ event.DeleteEvent, q queue) { q.AddAfter(config.All, collect) },
 	}
 }

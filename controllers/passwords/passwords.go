@@ -22,8 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/config"
 	"github.com/lbstack/lbstack/controllers/retry"
-	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
@@ -42,8 +42,8 @@ type Reconciler struct {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("passwords").
-		Watches(&v1beta1.BGPPeer{}, validity.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Secret{}, validity.OnAny()).
+		Watches(&v1beta1.BGPPeer{}, config.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, config.OnAny()).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 	if err != nil {

@@ -24,9 +24,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/config"
 	"github.com/lbstack/lbstack/controllers/retry"
-	"github.com/lbstack/lbstack/controllers/scope"
-	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -55,10 +54,10 @@ func New(c client.Client) *Reconciler {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("speakerstate").
-		Watches(&v1beta1.SpeakerState{}, validity.OnAny(), builder.WithPredicates(changed)).
-		Watches(&corev1.Node{}, validity.OnAny(), builder.WithPredicates(scope.NodeChanged)).
-		Watches(&corev1.Pod{}, validity.OnAny(), builder.WithPredicates(podChanged)).
-		WatchesRawSource(source.Channel(r.kubelets.ended, validity.OnAny())).
+		Watches(&v1beta1.SpeakerState{}, config.OnAny(), builder.WithPredicates(changed)).
+		Watches(&corev1.Node{}, config.OnAny(), builder.WithPredicates(config.NodeChanged)).
+		Watches(&corev1.Pod{}, config.OnAny(), builder.WithPredicates(podChanged)).
+		WatchesRawSource(source.Channel(r.kubelets.ended, config.OnAny())).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
@@ -81,7 +80,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err := r.client.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, fmt.Errorf("listing the SpeakerStates: %w", err)
 	}
-	nodes, err := scope.Nodes(ctx, r.client)
+	nodes, err := config.Nodes(ctx, r.client)
 	if err != nil {
 		return reconcile.Result{}, err
 	}

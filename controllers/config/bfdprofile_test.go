@@ -1,4 +1,4 @@
-package bfdprofile
+package config
 
 import (
 	"testing"
@@ -6,23 +6,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/validity"
 )
 
-func TestVerdict(t *testing.T) {
+func TestProfileResult(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		spec v1beta1.BFDProfileSpec
-		want validity.Verdict
+		want Result
 	}{
-		{"the defaults", v1beta1.BFDProfileSpec{}, validity.Verdict{Ready: true, Reason: v1beta1.ReasonProfileValid,
+		{"the defaults", v1beta1.BFDProfileSpec{}, Result{Ready: true, Reason: v1beta1.ReasonProfileValid,
 			Message: "the profile can be used: with it on both sides a path that is lost is noticed within 900ms"}},
-		{"the slower side counts", v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 1000, DetectMultiplier: 5}, validity.Verdict{Ready: true, Reason: v1beta1.ReasonProfileValid,
+		{"the slower side counts", v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 1000, DetectMultiplier: 5}, Result{Ready: true, Reason: v1beta1.ReasonProfileValid,
 			Message: "the profile can be used: with it on both sides a path that is lost is noticed within 5s"}},
-		{"what means nothing", v1beta1.BFDProfileSpec{DetectMultiplier: 1}, validity.Verdict{Reason: v1beta1.ReasonInvalidProfile,
+		{"an invalid multiplier", v1beta1.BFDProfileSpec{DetectMultiplier: 1}, Result{Reason: v1beta1.ReasonInvalidProfile,
 			Message: "spec.detectMultiplier: 1 is not a number from 2 to 255: until that is mended sessions that use the profile keep it as it was, and new ones run without BFD, or with strictBFD not at all"}},
 	} {
-		if diff := cmp.Diff(tt.want, verdict(&v1beta1.BFDProfile{Spec: tt.spec})); diff != "" {
+		if diff := cmp.Diff(tt.want, profileResult(&v1beta1.BFDProfile{Spec: tt.spec})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}

@@ -1,4 +1,4 @@
-package l2advertisement
+package config
 
 import (
 	"net/netip"
@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-func TestDecide(t *testing.T) {
+func TestL2Advertisement(t *testing.T) {
 	on := func(names ...string) links {
 		l := links{names: map[string]bool{}}
 		for _, name := range names {
@@ -25,7 +25,7 @@ func TestDecide(t *testing.T) {
 	}
 	excluded := node("n3", "1")
 	excluded.Excluded = "has a label"
-	around := surroundings{
+	around := l2Input{
 		pools: []eligibility.Pool{{Name: "a"}, listing("near", "192.168.1.0/28"), listing("far", "192.168.77.0/28")},
 		nodes: []eligibility.Node{node("n2", "2"), node("n1", "1"), excluded, node("n4", "4"), node("n5", "5")},
 		links: map[lb.NodeName]links{"n1": on("eth0", "bond0"), "n2": on("eth0", "ens3"), "n3": on("eth3"), "n5": {names: map[string]bool{"eth0": true}, more: true}},
@@ -69,7 +69,7 @@ func TestDecide(t *testing.T) {
 		{"labels that no node has", asked(inRack("9"), "eth0"), v1beta1.ReasonNoNodes, "match none of the 5 nodes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := around.decide(&tt.ad)
+			got := around.check(&tt.ad)
 			if got.Reason != tt.reason || got.Ready != (tt.reason == v1beta1.ReasonAdvertisementValid) || !strings.Contains(got.Message, tt.part) {
 				t.Errorf("got %+v, want %s and %q", got, tt.reason, tt.part)
 			}
@@ -81,7 +81,7 @@ func listing(name lb.PoolName, prefix string) eligibility.Pool {
 	return eligibility.Pool{Name: name, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix(prefix))}}
 }
 
-func TestWhichChangesOfSpeakersAreLookedAt(t *testing.T) {
+func TestInterfacesChanged(t *testing.T) {
 	state := func(edit func(*v1beta1.SpeakerStateStatus)) *v1beta1.SpeakerState {
 		s := &v1beta1.SpeakerState{Status: v1beta1.SpeakerStateStatus{Phase: v1beta1.SpeakerActive, Interfaces: []v1beta1.SpeakerInterface{{Name: "eth0", HardwareAddress: "02:00:00:00:00:01"}}}}
 		edit(&s.Status)

@@ -1,4 +1,4 @@
-package scope
+package config
 
 import (
 	"strings"
@@ -14,11 +14,11 @@ import (
 )
 
 // has selects what has the label.
-func has(key string) []eligibility.Selector {
+func withLabel(key string) []eligibility.Selector {
 	return []eligibility.Selector{func(labels map[string]string) bool { return labels[key] != "" }}
 }
 
-func TestJudge(t *testing.T) {
+func TestCheckScope(t *testing.T) {
 	pools := []eligibility.Pool{{Name: "a", Labels: map[string]string{"public": "x"}}, {Name: "b"}}
 	nodes := []eligibility.Node{{Name: "n1", Labels: map[string]string{"rack": "1"}}, {Name: "n2"}}
 	for _, tt := range []struct {
@@ -31,16 +31,16 @@ func TestJudge(t *testing.T) {
 	}{
 		{name: "all of everything", pools: pools, nodes: nodes},
 		{name: "all of nothing"},
-		{"pools and nodes that are there", eligibility.Scope{Pools: []lb.PoolName{"a", "b"}, PoolSelectors: has("public"), NodeSelectors: has("rack")}, pools, nodes, "", ""},
+		{"pools and nodes that are there", eligibility.Scope{Pools: []lb.PoolName{"a", "b"}, PoolSelectors: withLabel("public"), NodeSelectors: withLabel("rack")}, pools, nodes, "", ""},
 		{"a pool that is not", eligibility.Scope{Pools: []lb.PoolName{"a", "c"}}, pools, nodes, v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "c", which does not exist`},
 		{"several pools that are not", eligibility.Scope{Pools: []lb.PoolName{"c", "a", "d"}}, pools, nodes, v1beta1.ReasonUnknownPool, `the IPAddressPools "c" and "d", which do not exist`},
-		{"labels that no pool has", eligibility.Scope{PoolSelectors: has("private")}, pools, nodes, v1beta1.ReasonNoPool, "spec.ipAddressPoolSelectors match none of the 2 pools: change the selectors or the labels of the pools"},
-		{"labels, and there is no pool", eligibility.Scope{PoolSelectors: has("private")}, nil, nodes, v1beta1.ReasonNoPool, "spec.ipAddressPoolSelectors select nothing: the cluster has no pool"},
-		{"of two lists the one that selects nothing", eligibility.Scope{Pools: []lb.PoolName{"a"}, PoolSelectors: has("private")}, pools, nodes, v1beta1.ReasonNoPool, "none of the 2 pools"},
-		{"labels that no node has", eligibility.Scope{NodeSelectors: has("row")}, pools, nodes, v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes: change the selectors or the labels of the nodes"},
+		{"labels that no pool has", eligibility.Scope{PoolSelectors: withLabel("private")}, pools, nodes, v1beta1.ReasonNoPool, "spec.ipAddressPoolSelectors match none of the 2 pools: change the selectors or the labels of the pools"},
+		{"labels, and there is no pool", eligibility.Scope{PoolSelectors: withLabel("private")}, nil, nodes, v1beta1.ReasonNoPool, "spec.ipAddressPoolSelectors select nothing: the cluster has no pool"},
+		{"of two lists the one that selects nothing", eligibility.Scope{Pools: []lb.PoolName{"a"}, PoolSelectors: withLabel("private")}, pools, nodes, v1beta1.ReasonNoPool, "none of the 2 pools"},
+		{"labels that no node has", eligibility.Scope{NodeSelectors: withLabel("row")}, pools, nodes, v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes: change the selectors or the labels of the nodes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Judge(&tt.scope, tt.pools, tt.nodes)
+			got := checkScope(&tt.scope, tt.pools, tt.nodes)
 			if got.Reason != tt.reason || got.Ready || !strings.Contains(got.Message, tt.part) {
 				t.Errorf("got %+v, want %q and %q", got, tt.reason, tt.part)
 			}
@@ -60,7 +60,7 @@ func TestWhichChangesOfNodesAreLookedAt(t *testing.T) {
 		edit func(*corev1.Node)
 		want bool
 	}{
-		"it only beats":              {func(n *corev1.Node) { n.ResourceVersion = "2" }, false},
+		"only its heartbeat is new":  {func(n *corev1.Node) { n.ResourceVersion = "2" }, false},
 		"it gets another name":       {func(n *corev1.Node) { n.Status.Addresses[1].Address = "n2" }, false},
 		"it gets another address":    {func(n *corev1.Node) { n.Status.Addresses[0].Address = "10.0.0.2" }, true},
 		"it is cordoned":             {func(n *corev1.Node) { n.Spec.Unschedulable = true }, false},

@@ -1,6 +1,4 @@
-// Package bgpadvertisement says of each BGPAdvertisement whether it is in effect. It is
-// the only writer of its status.
-package bgpadvertisement
+package config
 
 import (
 	"context"
@@ -16,8 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/scope"
-	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/eligibility"
@@ -25,19 +21,19 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// New returns the controller of BGPAdvertisements.
-func New(c client.Client, recorder events.EventRecorder) *validity.Reconciler[*v1beta1.BGPAdvertisement] {
+// bgpAdvertisements returns the controller of BGPAdvertisements.
+func bgpAdvertisements(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.BGPAdvertisement] {
 	changed := predicate.GenerationChangedPredicate{}
-	return &validity.Reconciler[*v1beta1.BGPAdvertisement]{
-		Client: c, Events: recorder, Kind: "BGPAdvertisement", Name: "bgpadvertisement", Action: "CheckAdvertisement", Judge: judge,
-		Status: func(o *v1beta1.BGPAdvertisement) validity.Status {
-			return validity.Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
+	return &Reconciler[*v1beta1.BGPAdvertisement]{
+		Client: c, Events: recorder, Kind: "BGPAdvertisement", Name: "bgpadvertisement", Action: "CheckAdvertisement", Check: checkBGPAdvertisements,
+		Status: func(o *v1beta1.BGPAdvertisement) Status {
+			return Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
 		},
-		Watches: []validity.Watched{
+		Watches: []Watched{
 			{Object: &v1beta1.BGPPeer{}, Changed: changed},
 			{Object: &v1beta1.Community{}, Changed: changed},
 			{Object: &v1beta1.IPAddressPool{}, Changed: predicate.Or[client.Object](changed, predicate.LabelChangedPredicate{})},
-			{Object: &corev1.Node{}, Changed: scope.NodeChanged},
+			{Object: &corev1.Node{}, Changed: NodeChanged},
 			{Object: &corev1.Service{}, Changed: labelsChanged},
 		},
 	}
@@ -58,7 +54,7 @@ func isBalanced(object client.Object) bool {
 	return ok && svc.Spec.Type == corev1.ServiceTypeLoadBalancer
 }
 
-func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta1.BGPAdvertisement], error) {
+func checkBGPAdvertisements(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.BGPAdvertisement], error) {
 	var ads v1beta1.BGPAdvertisementList
 	var communities v1beta1.CommunityList
 	if err := reader.List(ctx, &ads); err != nil {
@@ -70,7 +66,7 @@ func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta
 	if err := reader.List(ctx, &communities); err != nil {
 		return nil, fmt.Errorf("listing the Communities: %w", err)
 	}
-	in := input{peers: map[bgp.PeerName]*bgp.Peer{}, listed: map[lb.PoolName][]lb.Range{}}
+	in := bgpInput{peers: map[bgp.PeerName]*bgp.Peer{}, listed: map[lb.PoolName][]lb.Range{}}
 	aliases, _ := apiconv.ParseCommunities(communities.Items)
 	wrong := map[string]*apiconv.SpecError{}
 	for i := range ads.Items {
@@ -81,25 +77,25 @@ func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta
 		}
 		in.ads = append(in.ads, ad)
 	}
-	if err := gather(ctx, reader, &in); err != nil {
+	if err := gatherBGP(ctx, reader, &in); err != nil {
 		return nil, err
 	}
-	verdicts := decide(in)
-	var judged []validity.Judged[*v1beta1.BGPAdvertisement]
+	results := in.check()
+	var checked []Checked[*v1beta1.BGPAdvertisement]
 	for i := range ads.Items {
 		object := &ads.Items[i]
-		v := verdicts[object.Name]
+		v := results[object.Name]
 		if err := wrong[object.Name]; err != nil {
-			v = validity.Verdict{Reason: err.Reason, Message: err.Error() + ": until that is mended what is announced by it stays as it was, and speakers that start announce nothing by it"}
+			v = Result{Reason: err.Reason, Message: err.Error() + ": until that is mended what is announced by it stays as it was, and speakers that start announce nothing by it"}
 		}
-		judged = append(judged, validity.Judged[*v1beta1.BGPAdvertisement]{Object: object, Verdict: v})
+		checked = append(checked, Checked[*v1beta1.BGPAdvertisement]{Object: object, Result: v})
 	}
-	return judged, nil
+	return checked, nil
 }
 
-// gather adds what the advertisements may be about. Services matter only to those that
+// gatherBGP adds what the advertisements may be about. Services matter only to those that
 // select some.
-func gather(ctx context.Context, reader client.Reader, in *input) error {
+func gatherBGP(ctx context.Context, reader client.Reader, in *bgpInput) error {
 	var pools v1beta1.IPAddressPoolList
 	var peers v1beta1.BGPPeerList
 	var nodes corev1.NodeList

@@ -1,7 +1,8 @@
-// Package validity says of objects whether they mean something: it writes their Ready
-// condition, and tells of it. What is shared is the writing; each kind has a
-// package of its own that judges.
-package validity
+// Package config checks L2Advertisements, BGPAdvertisements, BFDProfiles and Communities, and
+// writes whether they are in effect into their condition Ready. What makes one of them valid is in
+// internal/apiconv; this package adds what depends on other objects. Of the other kinds it has
+// what they share: Result, the condition and its events.
+package config
 
 import (
 	"context"
@@ -40,8 +41,8 @@ func OnAny() handler.EventHandler {
 	})
 }
 
-// Verdict is whether an object means something.
-type Verdict struct {
+// Result is whether an object is in effect.
+type Result struct {
 	// Ready, and why.
 	Ready bool
 	// Reason and Message of the condition.
@@ -49,9 +50,9 @@ type Verdict struct {
 }
 
 // Judged is an object as it was read, with what is to be said of it.
-type Judged[T client.Object] struct {
+type Checked[T client.Object] struct {
 	Object T
-	Verdict
+	Result
 }
 
 // Status is where objects of a kind have what is written.
@@ -65,7 +66,7 @@ type Status struct {
 type Reconciler[T client.Object] struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Events tells what changed, on the object.
+	// Events are recorded on the object.
 	Events events.EventRecorder
 	// Kind of the objects, as messages and the controller's name have it.
 	Kind string
@@ -74,17 +75,17 @@ type Reconciler[T client.Object] struct {
 	// Action is the word for what is going on, in events.
 	Action string
 	// Judge reads all objects of the kind, and what they depend on.
-	Judge func(context.Context, client.Reader) ([]Judged[T], error)
+	Check func(context.Context, client.Reader) ([]Checked[T], error)
 	// Status finds the status of an object.
 	Status func(T) Status
-	// Watches are objects that the verdict depends on, besides those of the kind.
+	// Watches are objects that the result depends on, besides those of the kind.
 	Watches []Watched
 
 	// restores spaces the writes of a condition that another writer overwrites.
 	restores retry.Restores[types.UID]
 }
 
-// Watched is a kind of objects that a verdict depends on.
+// Watched is a kind of objects that a result depends on.
 type Watched struct {
 	// Object of that kind.
 	Object client.Object
@@ -92,8 +93,8 @@ type Watched struct {
 	Changed predicate.Predicate
 }
 
-// SetupWithManager starts the controller with the manager; object is one of the kind.
-func (r *Reconciler[T]) SetupWithManager(mgr ctrl.Manager, object T) error {
+// setup starts the controller with the manager; object is one of the kind.
+func (r *Reconciler[T]) setup(mgr ctrl.Manager, object T) error {
 	b := ctrl.NewControllerManagedBy(mgr).Named(r.Name).Watches(object, OnAny(), builder.WithPredicates(r.changed()))
 	for _, w := range r.Watches {
 		b = b.Watches(w.Object, OnAny(), builder.WithPredicates(w.Changed))
@@ -116,18 +117,18 @@ func (r *Reconciler[T]) changed() predicate.Predicate {
 
 // Reconcile looks at all objects of the kind together.
 func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
-	list, err := r.Judge(ctx, r.Client)
+	list, err := r.Check(ctx, r.Client)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	var failed []error
 	var again reconcile.Result
 	exist := map[types.UID]bool{}
-	for _, judged := range list {
-		exist[judged.Object.GetUID()] = true
-		wait, err := r.report(ctx, judged)
+	for _, checked := range list {
+		exist[checked.Object.GetUID()] = true
+		wait, err := r.report(ctx, checked)
 		if err != nil {
-			failed = append(failed, fmt.Errorf("writing the status of the %s %s: %w", r.Kind, judged.Object.GetName(), err))
+			failed = append(failed, fmt.Errorf("writing the status of the %s %s: %w", r.Kind, checked.Object.GetName(), err))
 		}
 		if wait > 0 && (again.RequeueAfter == 0 || wait < again.RequeueAfter) {
 			again.RequeueAfter = wait
@@ -139,12 +140,12 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (rec
 
 // report writes the status of an object if it is another one, or returns how long to wait
 // before: another writer that undoes it each time is answered under a back-off.
-func (r *Reconciler[T]) report(ctx context.Context, judged Judged[T]) (wait time.Duration, err error) {
-	before := judged.Object
+func (r *Reconciler[T]) report(ctx context.Context, checked Checked[T]) (wait time.Duration, err error) {
+	before := checked.Object
 	now := before.DeepCopyObject().(T)
 	status := r.Status(now)
 	*status.ObservedGeneration = now.GetGeneration()
-	ready := Ready(judged.Verdict, now.GetGeneration())
+	ready := Ready(checked.Result, now.GetGeneration())
 	had := meta.FindStatusCondition(*r.Status(before).Conditions, ready.Type)
 	meta.SetStatusCondition(status.Conditions, ready)
 	same, wanted := equality.Semantic.DeepEqual(r.Status(before), status), fmt.Sprint(ready)
@@ -161,8 +162,8 @@ func (r *Reconciler[T]) report(ctx context.Context, judged Judged[T]) (wait time
 	return 0, nil
 }
 
-// Ready returns a verdict as the condition Ready.
-func Ready(v Verdict, generation int64) metav1.Condition {
+// Ready returns a result as the condition Ready.
+func Ready(v Result, generation int64) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v.Reason, Message: bounded.Message(v.Message), ObservedGeneration: generation,
 	}
@@ -172,12 +173,12 @@ func Ready(v Verdict, generation int64) metav1.Condition {
 	return c
 }
 
-// WorthAnEvent says whether a condition Ready says something new.
+// WorthAnEvent returns whether a condition Ready has another reason or message than before.
 func WorthAnEvent(before *metav1.Condition, now metav1.Condition) bool {
 	return before == nil || before.Reason != now.Reason || before.Message != now.Message
 }
 
-// EventType returns what kind of event tells of a condition Ready.
+// EventType returns the type of the event for a condition Ready.
 func EventType(c metav1.Condition) string {
 	if c.Status == metav1.ConditionTrue {
 		return corev1.EventTypeNormal

@@ -1,6 +1,4 @@
-// Package l2advertisement says of each L2Advertisement whether it is in effect. It is
-// the only writer of its status.
-package l2advertisement
+package config
 
 import (
 	"context"
@@ -14,22 +12,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/scope"
-	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// New returns the controller of L2Advertisements.
-func New(c client.Client, recorder events.EventRecorder) *validity.Reconciler[*v1beta1.L2Advertisement] {
-	return &validity.Reconciler[*v1beta1.L2Advertisement]{
-		Client: c, Events: recorder, Kind: "L2Advertisement", Name: "l2advertisement", Action: "CheckAdvertisement", Judge: judge,
-		Status: func(o *v1beta1.L2Advertisement) validity.Status {
-			return validity.Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
+// l2Advertisements returns the controller of L2Advertisements.
+func l2Advertisements(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.L2Advertisement] {
+	return &Reconciler[*v1beta1.L2Advertisement]{
+		Client: c, Events: recorder, Kind: "L2Advertisement", Name: "l2advertisement", Action: "CheckAdvertisement", Check: checkL2Advertisements,
+		Status: func(o *v1beta1.L2Advertisement) Status {
+			return Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
 		},
-		Watches: []validity.Watched{
+		Watches: []Watched{
 			{Object: &v1beta1.IPAddressPool{}, Changed: predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})},
-			{Object: &corev1.Node{}, Changed: scope.NodeChanged},
+			{Object: &corev1.Node{}, Changed: NodeChanged},
 			{Object: &v1beta1.SpeakerState{}, Changed: interfacesChanged},
 			{Object: &v1beta1.LoadBalancerStack{}, Changed: predicate.GenerationChangedPredicate{}},
 		},
@@ -47,7 +43,7 @@ var interfacesChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bo
 		}))
 }}
 
-func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta1.L2Advertisement], error) {
+func checkL2Advertisements(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.L2Advertisement], error) {
 	var ads v1beta1.L2AdvertisementList
 	if err := reader.List(ctx, &ads); err != nil {
 		return nil, fmt.Errorf("listing the L2Advertisements: %w", err)
@@ -55,37 +51,37 @@ func judge(ctx context.Context, reader client.Reader) ([]validity.Judged[*v1beta
 	if len(ads.Items) == 0 {
 		return nil, nil
 	}
-	around, err := gather(ctx, reader)
+	around, err := gatherL2(ctx, reader)
 	if err != nil {
 		return nil, err
 	}
-	var judged []validity.Judged[*v1beta1.L2Advertisement]
+	var checked []Checked[*v1beta1.L2Advertisement]
 	for i := range ads.Items {
 		object := &ads.Items[i]
-		var v validity.Verdict
+		var v Result
 		if ad, err := apiconv.ParseAdvertisement(object); err != nil {
-			v = validity.Verdict{Reason: err.Reason, Message: err.Error() + ": nothing is announced by the advertisement until that is mended"}
+			v = Result{Reason: err.Reason, Message: err.Error() + ": nothing is announced by the advertisement until that is mended"}
 		} else {
-			v = around.decide(&ad)
+			v = around.check(&ad)
 		}
-		judged = append(judged, validity.Judged[*v1beta1.L2Advertisement]{Object: object, Verdict: v})
+		checked = append(checked, Checked[*v1beta1.L2Advertisement]{Object: object, Result: v})
 	}
-	return judged, nil
+	return checked, nil
 }
 
-func gather(ctx context.Context, reader client.Reader) (surroundings, error) {
+func gatherL2(ctx context.Context, reader client.Reader) (l2Input, error) {
 	var pools v1beta1.IPAddressPoolList
 	var states v1beta1.SpeakerStateList
 	for _, list := range []client.ObjectList{&pools, &states} {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return surroundings{}, fmt.Errorf("listing what L2Advertisements are about: %w", err)
+			return l2Input{}, fmt.Errorf("listing what L2Advertisements are about: %w", err)
 		}
 	}
-	nodes, err := scope.Nodes(ctx, reader)
+	nodes, err := Nodes(ctx, reader)
 	if err != nil {
-		return surroundings{}, err
+		return l2Input{}, err
 	}
-	s := surroundings{nodes: nodes, links: map[lb.NodeName]links{}}
+	s := l2Input{nodes: nodes, links: map[lb.NodeName]links{}}
 	for i := range pools.Items {
 		s.pools = append(s.pools, apiconv.AdvertisedPool(&pools.Items[i]))
 	}

@@ -1,18 +1,16 @@
-package l2advertisement
+package config
 
 import (
 	"fmt"
 	"slices"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/scope"
-	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// surroundings are what decides whether advertisements mean something.
-type surroundings struct {
+// l2Input are what decides whether L2Advertisements are in effect.
+type l2Input struct {
 	pools []eligibility.Pool
 	nodes []eligibility.Node
 	// links that the speakers which run can announce on.
@@ -28,29 +26,29 @@ type links struct {
 	more bool
 }
 
-// decide says how an advertisement is that means something by itself.
-func (s *surroundings) decide(ad *eligibility.Advertisement) validity.Verdict {
-	if v := scope.Judge(&ad.Scope, s.pools, s.nodes); v.Reason != "" {
+// check returns the result for an advertisement whose own fields are valid.
+func (s *l2Input) check(ad *eligibility.Advertisement) Result {
+	if v := checkScope(&ad.Scope, s.pools, s.nodes); v.Reason != "" {
 		return v
 	}
-	if missing, asked := s.missing(ad); len(missing) > 0 {
-		return validity.Verdict{Reason: v1beta1.ReasonUnknownInterface, Message: fmt.Sprintf(
+	if names, asked := s.missingInterfaces(ad); len(names) > 0 {
+		return Result{Reason: v1beta1.ReasonUnknownInterface, Message: fmt.Sprintf(
 			"%s, on which no node can announce that the advertisement selects (%s): correct the name, or look whether the interface is up; on others the advertisement is in effect",
-			eligibility.Named("spec.interfaces names", missing), eligibility.Named("asked:", asked))}
+			eligibility.Named("spec.interfaces names", names), eligibility.Named("asked:", asked))}
 	}
 	if pool, asked := s.withoutSubnet(ad); len(asked) > 0 {
-		return validity.Verdict{Reason: v1beta1.ReasonNoSubnet, Message: fmt.Sprintf(
+		return Result{Reason: v1beta1.ReasonNoSubnet, Message: fmt.Sprintf(
 			"spec.requireSubnet is set, and no interface of the nodes that the advertisement selects is in a subnet of the pool %q (%s): its addresses are not announced by the advertisement: give the nodes an address of the subnet, or set requireSubnet: false; for other pools the advertisement is in effect",
 			pool, eligibility.Named("asked:", asked))}
 	}
-	return validity.Verdict{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
+	return Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
 }
 
 // withoutSubnet returns the first pool of an advertisement that requires a subnet of whose
 // addresses no selected node has one, and these nodes; no nodes: there is no such pool. An
 // advertisement that selects no pools is about all, of which some may be for routers only:
 // one that it can announce is enough.
-func (s *surroundings) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
+func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
 	if !ad.RequireSubnet {
 		return "", nil
 	}
@@ -79,9 +77,9 @@ func (s *surroundings) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName
 	return without, asked
 }
 
-// missing returns which of the interfaces that are named no node has that the advertisement
+// missingInterfaces returns which of the interfaces that are named no node has that the advertisement
 // selects, as far as their speakers report, and these nodes.
-func (s *surroundings) missing(ad *eligibility.Advertisement) (names []string, asked []lb.NodeName) {
+func (s *l2Input) missingInterfaces(ad *eligibility.Advertisement) (names []string, asked []lb.NodeName) {
 	if asked = s.asked(ad); len(asked) == 0 {
 		return nil, nil
 	}
@@ -95,7 +93,7 @@ func (s *surroundings) missing(ad *eligibility.Advertisement) (names []string, a
 
 // asked returns the nodes that the advertisement selects and that report all their
 // interfaces; none if one of them has more than it can list.
-func (s *surroundings) asked(ad *eligibility.Advertisement) (asked []lb.NodeName) {
+func (s *l2Input) asked(ad *eligibility.Advertisement) (asked []lb.NodeName) {
 	for _, n := range s.nodes {
 		known, reports := s.links[n.Name]
 		switch {

@@ -1,4 +1,4 @@
-package bgpadvertisement
+package config
 
 import (
 	"net/netip"
@@ -27,7 +27,7 @@ func prefers(name string, localPref uint32, edits ...func(*routes.Advertisement)
 
 func TestDecide(t *testing.T) {
 	labelled := func(key string) map[string]string { return map[string]string{key: "x"} }
-	in := input{
+	in := bgpInput{
 		pools: []eligibility.Pool{
 			{Name: "a", Labels: map[string]string{"zone": "a"}, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("192.0.2.0/25"))}},
 			{Name: "b", Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("2001:db8::/120"))}},
@@ -102,7 +102,7 @@ func TestDecide(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			in := in
 			in.ads = tt.ads
-			got := decide(in)[tt.ads[0].Name]
+			got := in.check()[tt.ads[0].Name]
 			ready := tt.reason == v1beta1.ReasonAdvertisementValid || tt.reason == v1beta1.ReasonAttributeIgnored
 			if got.Reason != tt.reason || got.Ready != ready || !strings.Contains(got.Message, tt.part) {
 				t.Errorf("got %+v, want %s and %q", got, tt.reason, tt.part)

@@ -1,6 +1,4 @@
-// Package scope judges what objects say that they are about: pools by name or by label,
-// and nodes by label. It is shared by the kinds that say so.
-package scope
+package config
 
 import (
 	"context"
@@ -15,14 +13,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// Judge says whether the pools exist that an advertisement names, and whether its
-// selectors select any pool and any node. The verdict has no reason if so.
-func Judge(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibility.Node) validity.Verdict {
+// checkScope returns whether the pools exist that an advertisement names, and whether its
+// selectors select any pool and any node. The result has no reason if so.
+func checkScope(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibility.Node) Result {
 	var unknown []string
 	for _, name := range s.Pools {
 		if !slices.ContainsFunc(pools, func(p eligibility.Pool) bool { return p.Name == name }) {
@@ -30,20 +27,20 @@ func Judge(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibility.N
 		}
 	}
 	if len(unknown) > 0 {
-		return validity.Verdict{Reason: v1beta1.ReasonUnknownPool, Message: Missing("spec.ipAddressPools", "IPAddressPool", unknown)}
+		return Result{Reason: v1beta1.ReasonUnknownPool, Message: missing("spec.ipAddressPools", "IPAddressPool", unknown)}
 	}
 	if len(s.PoolSelectors) > 0 && !slices.ContainsFunc(pools, func(p eligibility.Pool) bool { return s.SelectsPool(p.Labels) }) {
-		return validity.Verdict{Reason: v1beta1.ReasonNoPool, Message: none("spec.ipAddressPoolSelectors", len(pools), "pool")}
+		return Result{Reason: v1beta1.ReasonNoPool, Message: none("spec.ipAddressPoolSelectors", len(pools), "pool")}
 	}
 	if len(s.NodeSelectors) > 0 && !slices.ContainsFunc(nodes, func(n eligibility.Node) bool { return s.CoversNode(n.Labels) }) {
 		return NoNodes(len(nodes))
 	}
-	return validity.Verdict{}
+	return Result{}
 }
 
-// NoNodes says that spec.nodeSelectors select none of so many nodes.
-func NoNodes(all int) validity.Verdict {
-	return validity.Verdict{Reason: v1beta1.ReasonNoNodes, Message: none("spec.nodeSelectors", all, "node")}
+// NoNodes is the result that spec.nodeSelectors select none of so many nodes.
+func NoNodes(all int) Result {
+	return Result{Reason: v1beta1.ReasonNoNodes, Message: none("spec.nodeSelectors", all, "node")}
 }
 
 func none(field string, all int, what string) string {
@@ -53,8 +50,8 @@ func none(field string, all int, what string) string {
 	return fmt.Sprintf("%s match none of the %d %ss: change the selectors or the labels of the %[3]ss", field, all, what)
 }
 
-// Missing says that what an advertisement names in a field does not exist.
-func Missing(field, kind string, names []string) string {
+// missing returns that what an advertisement names in a field does not exist.
+func missing(field, kind string, names []string) string {
 	quoted := make([]string, 0, len(names))
 	for _, name := range names {
 		quoted = append(quoted, fmt.Sprintf("%q", name))

@@ -1,4 +1,4 @@
-package community
+package config
 
 import (
 	"testing"
@@ -7,24 +7,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/validity"
 )
 
-func TestVerdicts(t *testing.T) {
+func TestCommunityResults(t *testing.T) {
 	object := func(name string, aliases ...v1beta1.CommunityAlias) v1beta1.Community {
 		return v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.CommunitySpec{Communities: aliases}}
 	}
-	got := verdicts([]v1beta1.Community{
+	got := communityResults([]v1beta1.Community{
 		object("a", v1beta1.CommunityAlias{Name: "gold", Value: "65000:1"}),
 		object("b", v1beta1.CommunityAlias{Name: "gold", Value: "65000:2"}),
 		object("c", v1beta1.CommunityAlias{Name: "odd", Value: "65000"}),
 	})
-	want := map[string]validity.Verdict{
+	want := map[string]Result{
 		"a": {Ready: true, Reason: v1beta1.ReasonCommunityValid, Message: "all names can be used"},
 		"b": {Reason: v1beta1.ReasonDuplicateAlias, Message: `spec.communities[0]: the name "gold" of the Community b is also in the Community a, which is older and has it; the other names of the object count`},
 		"c": {Reason: v1beta1.ReasonInvalidCommunity, Message: `spec.communities[0]: "65000" is not a community: it must be like 65000:100, large:65000:1:2 or no-export; the other names of the object count`},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("verdicts (-want +got):\n%s", diff)
+		t.Errorf("results (-want +got):\n%s", diff)
 	}
 }

@@ -1,4 +1,4 @@
-package validity
+package config
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-func TestAVerdictIsWrittenAndToldOnce(t *testing.T) {
+func TestReconcile_WritesAndRecordsOnce(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := v1beta1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -26,14 +26,14 @@ func TestAVerdictIsWrittenAndToldOnce(t *testing.T) {
 	object := &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "a", Generation: 3}}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(object).WithObjects(object).Build()
 	recorder := events.NewFakeRecorder(10)
-	verdict := Verdict{Reason: "Bad", Message: "it means nothing"}
+	result := Result{Reason: "Bad", Message: "it is invalid"}
 	r := &Reconciler[*v1beta1.Community]{
 		Client: c, Events: recorder, Kind: "Community", Action: "Check",
 		Status: func(o *v1beta1.Community) Status { return Status{&o.Status.ObservedGeneration, &o.Status.Conditions} },
-		Judge: func(ctx context.Context, reader client.Reader) ([]Judged[*v1beta1.Community], error) {
+		Check: func(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.Community], error) {
 			var list v1beta1.CommunityList
 			err := reader.List(ctx, &list)
-			return []Judged[*v1beta1.Community]{{Object: &list.Items[0], Verdict: verdict}}, err
+			return []Checked[*v1beta1.Community]{{Object: &list.Items[0], Result: result}}, err
 		},
 	}
 	read := func() *v1beta1.Community {
@@ -54,14 +54,14 @@ func TestAVerdictIsWrittenAndToldOnce(t *testing.T) {
 	}
 	first := look()
 	if ready := meta.FindStatusCondition(first.Status.Conditions, v1beta1.ConditionReady); ready == nil || ready.Status != metav1.ConditionFalse ||
-		ready.Reason != "Bad" || ready.Message != "it means nothing" || ready.ObservedGeneration != 3 || first.Status.ObservedGeneration != 3 {
+		ready.Reason != "Bad" || ready.Message != "it is invalid" || ready.ObservedGeneration != 3 || first.Status.ObservedGeneration != 3 {
 		t.Errorf("status: got %+v", first.Status)
 	}
 	second := look()
 	if r.changed().Update(event.UpdateEvent{ObjectOld: first, ObjectNew: second}) {
 		t.Error("an object that has not changed is looked at, want not")
 	}
-	verdict = Verdict{Ready: true, Reason: "Good", Message: "it is fine"}
+	result = Result{Ready: true, Reason: "Good", Message: "it is fine"}
 	third := look()
 	if !r.changed().Update(event.UpdateEvent{ObjectOld: second, ObjectNew: third}) {
 		t.Error("a status that was edited is not looked at, want it put right")
@@ -69,16 +69,16 @@ func TestAVerdictIsWrittenAndToldOnce(t *testing.T) {
 	if versions[0] != versions[1] || versions[1] == versions[2] {
 		t.Errorf("versions after each look: got %v, want the second as the first", versions)
 	}
-	var told []string
+	var recorded []string
 	for len(recorder.Events) > 0 {
-		told = append(told, <-recorder.Events)
+		recorded = append(recorded, <-recorder.Events)
 	}
-	if diff := cmp.Diff([]string{"Warning Bad it means nothing", "Normal Good it is fine"}, told); diff != "" {
+	if diff := cmp.Diff([]string{"Warning Bad it is invalid", "Normal Good it is fine"}, recorded); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }
 
-func TestAConditionIsRestoredUnderABackOff(t *testing.T) {
+func TestReconcile_RestoresWithBackoff(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := v1beta1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -89,10 +89,10 @@ func TestAConditionIsRestoredUnderABackOff(t *testing.T) {
 		r := &Reconciler[*v1beta1.Community]{
 			Client: c, Events: events.NewFakeRecorder(100), Kind: "Community",
 			Status: func(o *v1beta1.Community) Status { return Status{&o.Status.ObservedGeneration, &o.Status.Conditions} },
-			Judge: func(ctx context.Context, reader client.Reader) ([]Judged[*v1beta1.Community], error) {
+			Check: func(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.Community], error) {
 				var list v1beta1.CommunityList
 				err := reader.List(ctx, &list)
-				return []Judged[*v1beta1.Community]{{Object: &list.Items[0], Verdict: Verdict{Ready: true, Reason: "Good"}}}, err
+				return []Checked[*v1beta1.Community]{{Object: &list.Items[0], Result: Result{Ready: true, Reason: "Good"}}}, err
 			},
 		}
 		var writes []time.Duration

@@ -1,4 +1,4 @@
-package bgpadvertisement
+package config
 
 import (
 	"cmp"
@@ -7,17 +7,15 @@ import (
 	"slices"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/scope"
-	"github.com/lbstack/lbstack/controllers/validity"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// input is what decides whether advertisements mean something together.
-type input struct {
-	// ads are those that mean something by themselves.
+// bgpInput is what decides whether BGPAdvertisements are in effect.
+type bgpInput struct {
+	// ads are those whose own fields are valid.
 	ads   []routes.Advertisement
 	pools []eligibility.Pool
 	// listed is all that the pools list, also what they do not give.
@@ -29,9 +27,9 @@ type input struct {
 	services []eligibility.Service
 }
 
-// decide says how each of the advertisements is, by name.
-func decide(in input) map[string]validity.Verdict {
-	verdicts := map[string]validity.Verdict{}
+// check returns the result for each of the advertisements, by name.
+func (in *bgpInput) check() map[string]Result {
+	results := map[string]Result{}
 	for i := range in.ads {
 		ad := &in.ads[i]
 		v := in.unknown(ad)
@@ -42,22 +40,22 @@ func decide(in input) map[string]validity.Verdict {
 			v = in.conflict(ad)
 		}
 		if v.Reason == "" {
-			v = validity.Verdict{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
+			v = Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
 			if ignored := in.ignored(ad); ignored != "" {
 				v.Reason = v1beta1.ReasonAttributeIgnored
 				v.Message += "; " + ignored
 			}
 			v.Message += in.unused(ad)
 		}
-		verdicts[ad.Name] = v
+		results[ad.Name] = v
 	}
-	return verdicts
+	return results
 }
 
 // unknown says which pools and peers that the advertisement names do not exist, and
 // whether its selectors select anything.
-func (in *input) unknown(ad *routes.Advertisement) validity.Verdict {
-	if v := scope.Judge(&ad.Scope, in.pools, in.nodes); v.Reason != "" {
+func (in *bgpInput) unknown(ad *routes.Advertisement) Result {
+	if v := checkScope(&ad.Scope, in.pools, in.nodes); v.Reason != "" {
 		return v
 	}
 	var peers []string
@@ -67,15 +65,15 @@ func (in *input) unknown(ad *routes.Advertisement) validity.Verdict {
 		}
 	}
 	if len(peers) > 0 {
-		return validity.Verdict{Reason: v1beta1.ReasonUnknownPeer, Message: scope.Missing("spec.peers", "BGPPeer", peers)}
+		return Result{Reason: v1beta1.ReasonUnknownPeer, Message: missing("spec.peers", "BGPPeer", peers)}
 	}
-	return validity.Verdict{}
+	return Result{}
 }
 
 // ignored names the peers of an advertisement if none of them gets an attribute of it; empty: one
 // does. LOCAL_PREF goes to routers of our own autonomous system alone, and our ASN is in the
 // AS_PATH of others alone (RFC 4271 sections 5.1.5 and 5.1.2).
-func (in *input) ignored(ad *routes.Advertisement) string {
+func (in *bgpInput) ignored(ad *routes.Advertisement) string {
 	names := ad.Peers
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(in.peers))
@@ -96,7 +94,7 @@ func (in *input) ignored(ad *routes.Advertisement) string {
 }
 
 // unused warns of packets to addresses of aggregates that no Service has.
-func (in *input) unused(ad *routes.Advertisement) string {
+func (in *bgpInput) unused(ad *routes.Advertisement) string {
 	for i := range in.pools {
 		p := &in.pools[i]
 		if !ad.CoversPool(p.Name, p) {
@@ -112,7 +110,7 @@ func (in *input) unused(ad *routes.Advertisement) string {
 
 // tooWide names the pool of whose addresses prefixes would be made that hold addresses of others.
 // The planner of the speakers decides by the same ranges.
-func (in *input) tooWide(ad *routes.Advertisement) validity.Verdict {
+func (in *bgpInput) tooWide(ad *routes.Advertisement) Result {
 	for i := range in.pools {
 		p := &in.pools[i]
 		if !ad.CoversPool(p.Name, p) {
@@ -123,17 +121,17 @@ func (in *input) tooWide(ad *routes.Advertisement) validity.Verdict {
 			if prefix.Addr().Is6() {
 				field += "V6"
 			}
-			return validity.Verdict{Reason: v1beta1.ReasonAggregateTooWide, Message: fmt.Sprintf(
+			return Result{Reason: v1beta1.ReasonAggregateTooWide, Message: fmt.Sprintf(
 				"%s %d makes %s of addresses of the pool %q, which does not list all of that: such addresses are announced as single routes: set a longer length, or add the rest to the pool",
 				field, prefix.Bits(), prefix, p.Name)}
 		}
 	}
-	return validity.Verdict{}
+	return Result{}
 }
 
 // conflict says which other advertisement asks for another preference of a route that
 // is this one's as well. The route gets the highest.
-func (in *input) conflict(ad *routes.Advertisement) validity.Verdict {
+func (in *bgpInput) conflict(ad *routes.Advertisement) Result {
 	var worst *routes.Advertisement
 	for i := range in.ads {
 		other := &in.ads[i]
@@ -145,26 +143,26 @@ func (in *input) conflict(ad *routes.Advertisement) validity.Verdict {
 		}
 	}
 	if worst == nil {
-		return validity.Verdict{}
+		return Result{}
 	}
 	mine, theirs := ad.Attributes.LocalPref.Value, worst.Attributes.LocalPref.Value
-	return validity.Verdict{Reason: v1beta1.ReasonLocalPrefConflict, Message: fmt.Sprintf(
+	return Result{Reason: v1beta1.ReasonLocalPrefConflict, Message: fmt.Sprintf(
 		"spec.localPref is %d, and that of the BGPAdvertisement %q, which is about some of the same routes, is %d: such routes have %d; set both to the same",
 		mine, worst.Name, theirs, max(mine, theirs))}
 }
 
 // disagree says whether two advertisements ask for different preferences of routes
 // that both announce.
-func (in *input) disagree(x, y *routes.Advertisement) bool {
+func (in *bgpInput) disagree(x, y *routes.Advertisement) bool {
 	p, q := x.Attributes.LocalPref, y.Attributes.LocalPref
 	return p.Set && q.Set && p.Value != q.Value && x.SharesPeer(y) && in.sharesNode(x, y) && in.sharesService(x, y) && in.sharesRoute(x, y)
 }
 
-func (in *input) sharesNode(x, y *routes.Advertisement) bool {
+func (in *bgpInput) sharesNode(x, y *routes.Advertisement) bool {
 	return slices.ContainsFunc(in.nodes, func(n eligibility.Node) bool { return x.CoversNode(n.Labels) && y.CoversNode(n.Labels) })
 }
 
-func (in *input) sharesService(x, y *routes.Advertisement) bool {
+func (in *bgpInput) sharesService(x, y *routes.Advertisement) bool {
 	if !x.SelectsServices() && !y.SelectsServices() {
 		return true
 	}
@@ -176,7 +174,7 @@ func (in *input) sharesService(x, y *routes.Advertisement) bool {
 
 // sharesRoute says whether there is a pool of whose addresses both make the same
 // prefixes.
-func (in *input) sharesRoute(x, y *routes.Advertisement) bool {
+func (in *bgpInput) sharesRoute(x, y *routes.Advertisement) bool {
 	for i := range in.pools {
 		p := &in.pools[i]
 		if !x.CoversPool(p.Name, p) || !y.CoversPool(p.Name, p) {

@@ -1,0 +1,45 @@
+package config
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// bfdProfiles returns the controller of BFDProfiles.
+func bfdProfiles(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.BFDProfile] {
+	return &Reconciler[*v1beta1.BFDProfile]{
+		Client: c, Events: recorder, Kind: "BFDProfile", Name: "bfdprofile", Action: "CheckProfile", Check: checkBFDProfiles,
+		Status: func(p *v1beta1.BFDProfile) Status {
+			return Status{ObservedGeneration: &p.Status.ObservedGeneration, Conditions: &p.Status.Conditions}
+		},
+	}
+}
+
+func checkBFDProfiles(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.BFDProfile], error) {
+	var list v1beta1.BFDProfileList
+	if err := reader.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("listing the BFDProfiles: %w", err)
+	}
+	var checked []Checked[*v1beta1.BFDProfile]
+	for i := range list.Items {
+		checked = append(checked, Checked[*v1beta1.BFDProfile]{Object: &list.Items[i], Result: profileResult(&list.Items[i])})
+	}
+	return checked, nil
+}
+
+func profileResult(profile *v1beta1.BFDProfile) Result {
+	p, err := apiconv.ParseBFDProfile(profile)
+	if err != nil {
+		return Result{Reason: err.Reason, Message: err.Error() + ": until that is mended sessions that use the profile keep it as it was, and new ones run without BFD, or with strictBFD not at all"}
+	}
+	slowest := max(p.Receive, p.Transmit)
+	return Result{Ready: true, Reason: v1beta1.ReasonProfileValid, Message: fmt.Sprintf(
+		"the profile can be used: with it on both sides a path that is lost is noticed within %s", slowest*time.Duration(p.Multiplier))}
+}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func parse(set *flag.FlagSet, args []string) (app.Options, error) {
 	detection := choice{of: []string{"default", "fast", "relaxed"}, is: "default"}
 	failback := choice{of: []string{"never", "gradual"}, is: "never"}
 	node := set.String("node", os.Getenv("NODE_NAME"), "name of this node (default: $NODE_NAME)")
-	set.StringVar(&o.Address, "address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
+	address := set.String("address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
 	set.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
 	o.Flags(set, fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultHealthPort), fmt.Sprintf(":%d", v1beta1.DefaultMetricsPort))
 	version.Flag(set)
@@ -37,6 +38,13 @@ func parse(set *flag.FlagSet, args []string) (app.Options, error) {
 	}
 	if set.NArg() > 0 {
 		return app.Options{}, fmt.Errorf("unexpected argument %q: the speaker takes flags only", set.Arg(0))
+	}
+	if *address != "" {
+		parsed, err := netip.ParseAddr(*address)
+		if err != nil {
+			return app.Options{}, fmt.Errorf("-address=%s: it must be an IP address", *address)
+		}
+		o.Address = parsed
 	}
 	if *port == 0 || *port > math.MaxUint16 {
 		return app.Options{}, fmt.Errorf("-member-port=%d: it must be 1 to %d", *port, math.MaxUint16)

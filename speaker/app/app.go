@@ -28,8 +28,6 @@ import (
 // Options are what a speaker is started with.
 type Options struct {
 	kube.Options
-	// Address of this node, as text.
-	Address string
 	// MeshPort is the UDP port of the mesh, on the node's address.
 	MeshPort uint16
 	// KeyDir is the folder with the keys of the mesh.
@@ -58,8 +56,8 @@ func Run(ctx context.Context, s Options) error {
 	o.Watchdog, o.OnInterface = dog, links.OnInterface
 	ctrl.SetLogger(log)
 	log.Info("starting", "version", version.Version, "node", o.Node)
-	if o.Address, err = netip.ParseAddr(s.Address); err != nil || o.Node == "" || o.Namespace == "" {
-		return fmt.Errorf("this speaker does not know its node: name %q, address %q, namespace %q: set NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, s.Address, o.Namespace)
+	if !o.Address.IsValid() || o.Node == "" || o.Namespace == "" {
+		return fmt.Errorf("this speaker does not know its node: name %q, address %s, namespace %q: set NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, o.Address, o.Namespace)
 	}
 	o.MetricsAddress = onNode(o.MetricsAddress, o.Address)
 	keys, err := openKeys(s.KeyDir, log.WithName("keys"))

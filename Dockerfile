@@ -1,6 +1,9 @@
 # One image for all three programs. `make image` makes the same without a
 # container tool; internal/archtest checks that the two agree.
-FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+#
+# The tools of the build; nothing of them is in the image. GOLANG can name them by digest.
+ARG GOLANG=golang:1.26
+FROM --platform=$BUILDPLATFORM $GOLANG AS build
 ARG TARGETOS=linux
 ARG TARGETARCH
 ARG VERSION=v0.1.0
@@ -19,7 +22,8 @@ RUN mkdir /out && for program in operator controller speaker; do \
         -o /out/$program ./cmd/$program || exit 1; \
     done
 
-FROM gcr.io/distroless/static:nonroot
+# No base image: the programs need nothing beside them.
+FROM scratch
 ARG VERSION=v0.1.0
 LABEL org.opencontainers.image.title="lbstack" \
       org.opencontainers.image.description="Load balancers for Kubernetes on bare metal, from one object" \

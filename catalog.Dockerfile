@@ -1,11 +1,5 @@
-# The image of the OLM catalogue: `make catalog` makes catalog/lbstack.
-FROM quay.io/operator-framework/opm:v1.65.0 AS builder
-COPY catalog/lbstack /configs/lbstack
-RUN ["/bin/opm", "serve", "/configs", "--cache-dir=/tmp/cache", "--cache-only"]
-
-FROM quay.io/operator-framework/opm:v1.65.0
-COPY --from=builder /configs /configs
-COPY --from=builder /tmp/cache /tmp/cache
-ENTRYPOINT ["/bin/opm"]
-CMD ["serve", "/configs", "--cache-dir=/tmp/cache"]
+# The image of the OLM catalogue, as `make release` makes it: the files of catalog/lbstack, and no program. OLM
+# serves them with spec.grpcPodConfig.extractContent of the CatalogSource.
+FROM scratch
 LABEL operators.operatorframework.io.index.configs.v1=/configs
+COPY catalog/lbstack /configs/lbstack

@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,12 +22,41 @@ func TestTheBuilderGetsEveryFileOfTheImage(t *testing.T) {
 	if len(sources) == 0 {
 		t.Fatal("go list found no file of any program")
 	}
-	for _, copied := range regexp.MustCompile(`(?m)^COPY (\w\S*) `).FindAllStringSubmatch(read(t, "Dockerfile"), -1) {
-		sources = append(sources, copied[1])
+	for _, dockerfile := range []string{"Dockerfile", "bundle.Dockerfile", "catalog.Dockerfile"} {
+		for _, copied := range regexp.MustCompile(`(?m)^COPY (\w\S*) `).FindAllStringSubmatch(read(t, dockerfile), -1) {
+			sources = append(sources, filesBelow(t, copied[1])...)
+		}
 	}
 	for _, file := range append(sources, "go.mod", "go.sum") {
 		if !ignore.LetsIn(file) {
 			t.Errorf(".dockerignore keeps %s out, and the image needs it", file)
+		}
+	}
+}
+
+// filesBelow lists the files of a folder of the repository, or the one file that a path is.
+func filesBelow(t *testing.T, path string) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(root, path), func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		file, err = filepath.Rel(root, file)
+		files = append(files, filepath.ToSlash(file))
+		return err
+	})
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s, which an image has, has %d files: %v", path, len(files), err)
+	}
+	return files
+}
+
+// What is in an image is of this repository: a base would be another project's, known by a name that can be moved.
+func TestImagesHaveNoBase(t *testing.T) {
+	for _, dockerfile := range []string{"Dockerfile", "bundle.Dockerfile", "catalog.Dockerfile"} {
+		stages := regexp.MustCompile(`(?m)^FROM .*$`).FindAllString(read(t, dockerfile), -1)
+		if len(stages) == 0 || stages[len(stages)-1] != "FROM scratch" {
+			t.Errorf("%s has the stages %q, want FROM scratch as the last", dockerfile, stages)
 		}
 	}
 }

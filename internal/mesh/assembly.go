@@ -54,6 +54,9 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 			return
 		}
 		instance, sequence, about.want = piece.Instance, piece.Sequence, want{}
+		if piece.Back > 0 && about.ended == (ack{instance, sequence}) {
+			return // its time was up, or its kernel does not answer
+		}
 	} else if m.checking && msg.Nonce == m.nonce && msg.Sequence == from.sequence && from.nonce != m.nonce {
 		from.nonce = m.nonce
 		m.version++
@@ -75,7 +78,7 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 		from.nonce = m.nonce
 	}
 	m.learn(now, about, instance, sequence, state)
-	if about != from && !about.isRestarting() {
+	if about != from && (about.dead || !about.isRestarting()) {
 		about.suspected = now // it is alive for as long as another watcher vouches for it
 	}
 }

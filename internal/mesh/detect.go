@@ -115,8 +115,8 @@ func (m *Machine) judge(now time.Time, p *peer) []Send {
 		return nil
 	case p.isRestarting():
 		// Its kernel is probed by those that watch it: see Vanished. Others lose it when most of
-		// them have.
-		if accusations, _ := m.accusations(now, p); !p.arc && 2*accusations > len(m.watchersOf(p)) {
+		// them have, and one that nothing came from it to already when none vouches for it.
+		if m.restartEnded(now, p) {
 			m.lose(now, p)
 		}
 		return nil
@@ -125,6 +125,17 @@ func (m *Machine) judge(now time.Time, p *peer) []Send {
 		return nil
 	}
 	return m.judgeUnwatched(now, p)
+}
+
+// restartEnded returns whether others call a peer dead that restarts, and that this speaker cannot judge by
+// itself.
+func (m *Machine) restartEnded(now time.Time, p *peer) bool {
+	if !p.suspected.IsZero() {
+		agree, _, others := m.opinions(now, p)
+		return agree == others
+	}
+	accusations, _ := m.accusations(now, p)
+	return !p.arc && 2*accusations > len(m.watchersOf(p))
 }
 
 // watches returns whether this speaker has watched a peer for long enough to know by itself
@@ -304,14 +315,19 @@ func (m *Machine) allSilent(now time.Time) bool {
 // refute answers a speaker that suspects peers that this one receives from. The next regular
 // heartbeat would refute the suspicion too, but it goes only to those that watch this speaker,
 // and may come too late. The pause keeps two that suspect and refute each other from doing so
-// as fast as the network carries it.
+// as fast as the network carries it. One that suspects a peer which restarts has missed that: it
+// may be the one that is to cover for the peer.
 func (m *Machine) refute(now time.Time, p *peer) (sends []Send) {
 	if now.Sub(p.refuted) < m.timing.Interval/refutations {
 		return nil
 	}
 	for _, id := range p.suspects {
-		if accused := m.byID[id]; accused != nil && accused != p && m.vouches(now, accused) {
+		switch accused := m.byID[id]; {
+		case accused == nil || accused == p:
+		case m.vouches(now, accused):
 			p.refuted = now
+			sends = append(sends, m.relay(now, accused, p)...)
+		case accused.live && accused.arc && accused.isBackSoon(now): // whose silence is as announced
 			sends = append(sends, m.relay(now, accused, p)...)
 		}
 	}

@@ -273,13 +273,16 @@ func (m *Machine) excuseOwnStall(now time.Time) {
 	stall := now.Sub(m.lastTick) - m.timing.Interval
 	if !m.lastTick.IsZero() && stall > m.timing.Timeout/2 {
 		for _, p := range m.peers {
-			p.added, p.back, p.watched = p.added.Add(stall), p.back.Add(stall), p.watched.Add(stall)
+			p.added, p.watched = p.added.Add(stall), p.watched.Add(stall)
+			if read := now.Add(m.timing.Timeout); p.isBackSoon(m.lastTick) && p.back.Before(read) {
+				p.back = read // others do not count on it for longer
+			}
 			if !p.greeted.IsZero() {
 				p.greeted, p.greets = p.greeted.Add(stall), p.greets.Add(stall)
 			}
 			if p.live {
 				p.received = p.received.Add(min(stall, now.Sub(p.received)))
-				p.suspected, p.asked = time.Time{}, time.Time{}
+				p.excuse()
 			}
 		}
 		m.polled = time.Time{}

@@ -216,7 +216,8 @@ func (m *Machine) Recheck(now time.Time) []Send {
 	var sends []Send
 	for _, p := range m.ordered() {
 		if p.live {
-			p.received, p.suspected, p.asked = now, time.Time{}, time.Time{}
+			p.received = now
+			p.excuse()
 		}
 		if p.met {
 			sends = append(sends, m.pull(p, m.nonce, nil))

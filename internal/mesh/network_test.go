@@ -302,3 +302,39 @@ func TestNetwork_AgreesAfterEachHeal(t *testing.T) {
 		}
 	}
 }
+
+// A speaker learns that a peer restarts although nothing arrives from that one, and no other one suspects it.
+func TestNetwork_RestartReachesOneThatMissesIt(t *testing.T) {
+	for _, count := range []int{3, 24, 30} {
+		n := connect(same(standard, count)...)
+		b := n.names[0]
+		var a lb.NodeName // that watches b
+		for _, name := range n.names[1:] {
+			if n.machines[name].peers[b].arc {
+				a = name
+			}
+		}
+		n.cut = func(from, to lb.NodeName) bool { return from == b && to == a || from == a && to == b }
+		n.run(time.Second)
+		n.post(b, n.machines[b].Publish(n.now, restartingFor(5*time.Second)))
+		n.run(standard.Interval)
+		n.dead[b] = true
+		n.run(standard.Interval)
+		restarts := func(want bool) {
+			t.Helper()
+			for _, name := range n.names[1:] {
+				view := n.machines[name].View()
+				i := slices.IndexFunc(view.Peers, func(p Peer) bool { return p.Node == b })
+				if got := i >= 0 && view.Peers[i].State.Phase == ownership.Restarting; i < 0 || got != want {
+					t.Errorf("%d speakers: in the view of %s %s is alive: %v, and restarts: %v, want true and %v", count, name, b, i >= 0, got, want)
+				}
+			}
+		}
+		restarts(true)
+		n.run(time.Second)
+		n.start(b, standard)
+		n.run(time.Second)
+		restarts(false)
+		n.nobodyFound(t, fmt.Sprintf("%d speakers", count))
+	}
+}

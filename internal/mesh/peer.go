@@ -26,6 +26,7 @@ type peer struct {
 	sequence uint64        // of the state that is known, from instance
 	state    wire.State
 	back     time.Time // when it is back, if it restarts
+	ended    ack       // the state with which it restarted when it was lost: others may still count on that
 	interval time.Duration
 	assembly assembly
 
@@ -74,6 +75,15 @@ func (p *peer) isBackSoon(now time.Time) bool { return p.isRestarting() && now.B
 // isOverdue returns whether the peer has published that it restarts and its time is up. Its
 // process may still run, but has to publish something else to be alive again.
 func (p *peer) isOverdue(now time.Time) bool { return p.isRestarting() && !now.Before(p.back) }
+
+// excuse has the silence of the peer count anew, unless it restarts: that it was silent before stays
+// true then.
+func (p *peer) excuse() {
+	p.asked = time.Time{}
+	if !p.isRestarting() {
+		p.suspected = time.Time{}
+	}
+}
 
 // Met starts a session with an instance of a peer: it has answered a fresh nonce. The process
 // before it is dead; what that one published stays until the new one publishes something, if
@@ -268,6 +278,7 @@ func (m *Machine) heartbeat(now time.Time, p *peer, msg *wire.Message) (sends []
 func (m *Machine) lose(now time.Time, p *peer) {
 	m.setLive(p, false)
 	if p.isRestarting() { // a new process may have published since what it has now
+		p.ended = ack{p.instance, p.sequence}
 		p.state, p.sequence = wire.State{}, 0
 	}
 	m.drop(p)

@@ -86,11 +86,21 @@ func TestRestart(t *testing.T) {
 				s.t.Errorf("the heartbeats name %v, want nobody", got)
 			}
 		}, &restarting},
-		{"an own stall gives it more time", func(s *script) {
+		{"its time is up during an own stall: what it sent meanwhile is read first", func(s *script) {
 			s.pass(time.Second, "c")
 			s.now = s.now.Add(10 * time.Second)
 			s.note(s.m.Tick(s.now)) // what b sent meanwhile waits to be read
 		}, &restarting},
+		{"its time is up during an own stall, and it sent nothing", func(s *script) {
+			s.pass(time.Second, "c")
+			s.now = s.now.Add(10 * time.Second)
+			s.pass(standard.Timeout+step, "c")
+		}, nil},
+		{"its time is up when others count it as up, although this process stood still", func(s *script) {
+			s.pass(time.Second, "c")
+			s.now = s.now.Add(2 * time.Second)
+			s.pass(2*time.Second, "c")
+		}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -141,6 +151,97 @@ func TestStartingPeer_IsSentTheStateOfThoseThatRestart(t *testing.T) {
 			t.Errorf("%s: relayed %+v, %+v, error %v, want the second state of b, back in 4 s", name, piece, state, err)
 		}
 	}
+}
+
+func TestSuspectedRestart_IsRelayed(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		does func(*script)
+		want int // states of b that are sent to c
+	}{
+		{"to one that suspects the peer", func(s *script) { s.pass(standard.Timeout, "c", "d") }, 1},
+		{"again in case that it was lost", func(s *script) { s.pass((relayAgain+1)*standard.Timeout, "c", "d") }, 2},
+		{"not when its time is up", func(s *script) {
+			s.peers["c"].suspects = nil
+			s.pass(5*time.Second, "c", "d")
+			s.sent, s.peers["c"].suspects = nil, []lb.NodeName{"b"}
+			s.pass(standard.Timeout, "c", "d")
+		}, 0},
+		{"not when its kernel does not answer", func(s *script) {
+			s.now = s.now.Add(standard.Timeout)
+			s.note(s.m.Vanished(s.now, "b"))
+			s.pass(standard.Timeout, "c", "d")
+		}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := begin(t, "b", "c", "d")
+			s.publish("b", restartingFor(5*time.Second))
+			s.sent, s.peers["c"].suspects = nil, []lb.NodeName{"b"}
+			tt.does(s)
+			got := map[lb.NodeName]int{}
+			for _, send := range s.sent {
+				if send.Message.Piece.About == wire.IDOf("b") {
+					got[send.To]++
+				}
+			}
+			if diff := cmp.Diff(map[lb.NodeName]int{"c": tt.want}, got, cmpopts.IgnoreMapEntries(func(_ lb.NodeName, n int) bool { return n == 0 })); diff != "" {
+				t.Errorf("states of b that are sent, by receiver (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A speaker that nothing came from to one before it restarts, and that others relay the restart of.
+func TestRelayedRestart_IsJudgedByOthers(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		does func(*script)
+		want []lb.NodeName // that are alive
+	}{
+		{"it counts as restarting while one vouches for it", func(s *script) { s.peers["d"].suspects = []lb.NodeName{"b"} }, []lb.NodeName{"b", "c", "d"}},
+		{"it is lost when all call it dead", func(s *script) { s.peers["c"].suspects, s.peers["d"].suspects = []lb.NodeName{"b"}, []lb.NodeName{"b"} }, []lb.NodeName{"c", "d"}},
+		{"an own stall changes nothing", func(s *script) {
+			s.now = s.now.Add(time.Second)
+			s.note(s.m.Tick(s.now))
+		}, []lb.NodeName{"b", "c", "d"}},
+		{"neither does asking all anew", func(s *script) { s.note(s.m.Recheck(s.now)) }, []lb.NodeName{"b", "c", "d"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := begin(t, "b", "c", "d")
+			s.pass(standard.Timeout+standard.Interval, "c", "d")
+			for _, msg := range relayedPieces("b", wire.Instance{1}, 2, restartingFor(5*time.Second)) {
+				s.deliver("c", msg)
+			}
+			tt.does(s)
+			s.pass(standard.Interval, "c", "d")
+			s.sent = nil
+			s.pass(standard.Interval, "c", "d")
+			s.alive("in the end", tt.want...)
+			if got := s.m.Probed(); len(got) > 0 {
+				t.Errorf("the kernel of %v is probed, want none: it may be out of reach", got)
+			}
+			if got := s.named(); len(got) == 0 {
+				t.Error("the heartbeats name nobody, want b: what it publishes next is relayed to those that name it")
+			}
+		})
+	}
+}
+
+// One that others still take for restarting stays dead where its kernel does not answer.
+func TestRelayedRestart_DoesNotBringBackOneThatVanished(t *testing.T) {
+	s := begin(t, "b", "c")
+	s.publish("b", restartingFor(5*time.Second))
+	relay := func(instance byte, sequence uint64, state wire.State) {
+		for _, msg := range relayedPieces("b", wire.Instance{instance}, sequence, state) {
+			s.deliver("c", msg)
+		}
+	}
+	s.pass(standard.Timeout, "c")
+	s.note(s.m.Vanished(s.now, "b"))
+	relay(1, 2, restartingFor(4*time.Second))
+	s.alive("its restart is relayed", "c")
+	relay(2, 1, active)
+	s.alive("its next process is relayed", "b", "c")
 }
 
 func TestRelayedRestart_IsKeptUntilItsTime(t *testing.T) {

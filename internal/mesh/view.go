@@ -70,14 +70,15 @@ func (m *Machine) View() View {
 }
 
 // Probed returns, by name, the nodes whose kernels are to be probed: of speakers that restart
-// and that this one watches.
+// and that this one watches. Where nothing came from one already before, as through a firewall, its
+// kernel may be out of reach as well: others probe it.
 func (m *Machine) Probed() []lb.NodeName {
 	if m.restarts == 0 {
 		return nil
 	}
 	var nodes []lb.NodeName
 	for _, p := range m.watched() {
-		if p.live && p.isRestarting() {
+		if p.live && p.isRestarting() && p.suspected.IsZero() {
 			nodes = append(nodes, p.node)
 		}
 	}

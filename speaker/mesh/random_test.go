@@ -179,7 +179,7 @@ func (s *stormy) happen() {
 	running, up, off := p != nil && !p.dead && p.frozen.Load() == nil, w.nodes[n].up["eth0"], !w.nodes[n].kernel
 	frozen := p != nil && p.frozen.Load() != nil
 	draining, up1 := w.want.Draining[n], w.nodes[n].up["eth1"]
-	cut, rotating := w.cutOrWalled(), !w.rotated.Before(time.Now())
+	cut, rotating, wide := w.cutOrWalled(), !w.rotated.Before(time.Now()), w.cutOrWalled() && !w.narrow()
 	w.swapped = rng.IntN(2) == 0
 	w.mu.Unlock()
 	switch what := rng.IntN(20); {
@@ -229,7 +229,7 @@ func (s *stormy) happen() {
 	case what == 1:
 		w.freeze(n)
 		w.alone()
-	case what == 2 && !cut:
+	case what == 2 && !wide:
 		w.leave(n)
 	case what == 3 && !s.apart:
 		w.change(func(s *layer2.Snapshot) { s.Draining[n] = !draining })
@@ -255,18 +255,27 @@ func (s *stormy) happen() {
 	}
 }
 
-// cutSome cuts one direction: from a node to another one, or the messages from it to all.
+// cutSome cuts one direction, from a node to another one, or the messages from it to all, or those
+// between two.
 func (s *stormy) cutSome(n lb.NodeName) {
-	if s.rng.IntN(2) == 0 {
+	to := s.order[0]
+	if to == n {
+		to = s.order[1]
+	}
+	switch s.rng.IntN(3) {
+	case 0:
 		s.mute(n)
-		return
+	case 1:
+		s.wallBetween(n, to)
+	default:
+		s.cutFrom(n, to)
 	}
-	for _, to := range s.order {
-		if to != n {
-			s.cutFrom(n, to)
-			return
-		}
-	}
+}
+
+// narrow returns whether two of several speakers do not receive from each other, and nothing else is
+// cut: others vouch for both, so that either may restart. The caller holds the lock.
+func (w *world) narrow() bool {
+	return len(w.walls) == 2 && len(w.cuts)+len(w.second.cuts) == 0 && len(w.names) > 2
 }
 
 // reboot has the switch of all nodes reboot; the links may lose their carriers meanwhile.

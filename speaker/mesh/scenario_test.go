@@ -216,6 +216,18 @@ func TestAnAnnouncedRestartHasNoGap(t *testing.T) {
 	})
 }
 
+// One that receives nothing from a speaker covers for it as well: others relay that it restarts.
+func TestRestart_WithoutAGapWhereOneReceivesNothingFromIt(t *testing.T) {
+	each(t, 4, 12, func(t *testing.T, w *world) {
+		before, at := settled(t, w), time.Now()
+		w.wallBetween("n1", "n3")
+		w.pass(3 * time.Second)
+		w.leave("n3")
+		w.pass(8 * time.Second)
+		startsAgain(t, w, "n3", before, at)
+	})
+}
+
 // setSilent has the speakers that run on a node from now on send nothing to the segments.
 func (w *world) setSilent(name lb.NodeName, silent bool) {
 	w.mu.Lock()
@@ -265,6 +277,16 @@ func TestAllRestartOneAfterTheOther(t *testing.T) {
 func TestARestartThatNeverEnds(t *testing.T) {
 	t.Run("the node is dead", func(t *testing.T) {
 		each(t, 4, 12, func(t *testing.T, w *world) {
+			w.leave("n3")
+			w.crash("n3", true)
+			w.pass(time.Second)
+			settled(t, w)
+		})
+	})
+	t.Run("the node is dead, and one did not receive from it", func(t *testing.T) {
+		each(t, 4, 12, func(t *testing.T, w *world) {
+			w.wallBetween("n1", "n3")
+			w.pass(3 * time.Second)
 			w.leave("n3")
 			w.crash("n3", true)
 			w.pass(time.Second)

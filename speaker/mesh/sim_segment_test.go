@@ -42,6 +42,15 @@ func (w *world) wall(some ...lb.NodeName) {
 	w.note("wall: %v from the others", some)
 }
 
+// wallBetween blocks what two speakers say to each other.
+func (w *world) wallBetween(a, b lb.NodeName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.walls[[2]lb.NodeName{a, b}], w.walls[[2]lb.NodeName{b, a}] = true, true
+	w.fault, w.split = time.Now(), time.Now()
+	w.note("wall between %s and %s", a, b)
+}
+
 // blocked returns whether no message goes from one speaker to another. The caller holds the
 // lock.
 func (w *world) blocked(from, to lb.NodeName) bool {

@@ -74,11 +74,11 @@ func stripNode(node *corev1.Node) *corev1.Node {
 	return kept
 }
 
-// stripPod keeps of a speaker's pod on which node it is, and whether its containers run.
+// stripPod keeps of a speaker's pod on which node it is, and whether its containers run and are ready.
 func stripPod(pod *corev1.Pod) *corev1.Pod {
 	kept := &corev1.Pod{ObjectMeta: apiconv.TrimMeta(pod.ObjectMeta), Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName}}
 	for _, c := range pod.Status.ContainerStatuses {
-		kept.Status.ContainerStatuses = append(kept.Status.ContainerStatuses, corev1.ContainerStatus{Name: c.Name, State: c.State, LastTerminationState: c.LastTerminationState})
+		kept.Status.ContainerStatuses = append(kept.Status.ContainerStatuses, corev1.ContainerStatus{Name: c.Name, Ready: c.Ready, State: c.State, LastTerminationState: c.LastTerminationState})
 	}
 	return kept
 }

@@ -354,8 +354,8 @@ const (
 	// reports, or the speaker was stopped and none has started within 30 s.
 	ReasonSpeakerEnded = "SpeakerEnded"
 	// ReasonSpeakerMissing: the other speakers that run miss the one of the node: at least two,
-	// or one, and the kubelet of the node does not answer either. Where the node is not ready
-	// besides, others need not miss it.
+	// or one, and the kubelet of the node does not answer either, or reports that the speaker does
+	// not. Where the node is not ready besides, others need not miss it.
 	ReasonSpeakerMissing = "SpeakerMissing"
 	// ReasonNodeNotReady: the node is not ready, and no other node that is ready has a speaker
 	// which could report whether this one runs.

@@ -22,12 +22,17 @@ const (
 	// starting is how much later than the first report of a speaker its kubelet may say that
 	// the container runs.
 	starting = 3 * time.Second
+	// unreadyFor is for how long a kubelet must have reported that a speaker runs and is not ready.
+	// A kubelet that starts reports that of every one, until it has probed it: once in 2 s.
+	unreadyFor = 5 * time.Second
 )
 
 // absences finds the nodes on which no speaker runs that could report so.
 type absences struct {
 	// unstarted is since when a node with a report has no pod whose container was started.
 	unstarted map[lb.NodeName]time.Time
+	// unready is since when the container of a speaker runs and is not ready.
+	unready map[lb.NodeName]time.Time
 }
 
 // find returns the nodes on which no speaker runs, and why as part of a sentence, and after
@@ -66,6 +71,43 @@ func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []cor
 	return why, again
 }
 
+// findUnready returns the nodes of speakers that run and have not answered the kubelet for a while, and
+// after which time to look again although nothing happens; 0: not.
+func (a *absences) findUnready(now time.Time, pods []corev1.Pod) (found map[lb.NodeName]bool, again time.Duration) {
+	since := map[lb.NodeName]time.Time{}
+	found = map[lb.NodeName]bool{}
+	for node, ready := range readiness(pods) {
+		if ready {
+			continue
+		}
+		if since[node] = now; !a.unready[node].IsZero() {
+			since[node] = a.unready[node]
+		}
+		switch left := since[node].Add(unreadyFor).Sub(now); {
+		case left <= 0:
+			found[node] = true
+		case again == 0 || left < again:
+			again = left
+		}
+	}
+	a.unready = since
+	return found, again
+}
+
+// readiness returns the nodes on which the container of a speaker runs, and whether one is ready.
+func readiness(pods []corev1.Pod) map[lb.NodeName]bool {
+	ready := map[lb.NodeName]bool{}
+	for i := range pods {
+		node := lb.NodeName(pods[i].Spec.NodeName)
+		for _, c := range pods[i].Status.ContainerStatuses {
+			if c.State.Running != nil {
+				ready[node] = ready[node] || c.Ready
+			}
+		}
+	}
+	return ready
+}
+
 // containers returns the nodes on which the container of a speaker runs, and those on which one
 // has ended, with why, as what follows in a sentence that it does not run.
 func containers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[lb.NodeName]string) {
@@ -98,7 +140,7 @@ func whyEnded(t *corev1.ContainerStateTerminated, reason string) string {
 	return fmt.Sprintf(" (%s)", reason)
 }
 
-// podChanged lets a pod pass whose containers are in another state.
+// podChanged lets a pod pass whose containers are in another state, or ready or not any more.
 var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Pod)
 	now, also := e.ObjectNew.(*corev1.Pod)
@@ -108,5 +150,6 @@ var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	runs, ended := containers([]corev1.Pod{*before})
 	runNow, endedNow := containers([]corev1.Pod{*now})
 	node := lb.NodeName(now.Spec.NodeName)
-	return runs[node] != runNow[node] || ended[node] != endedNow[node]
+	ready, readyNow := readiness([]corev1.Pod{*before}), readiness([]corev1.Pod{*now})
+	return ready[node] != readyNow[node] || runs[node] != runNow[node] || ended[node] != endedNow[node]
 }}

@@ -89,6 +89,37 @@ func TestAbsences(t *testing.T) {
 	}
 }
 
+func TestFindUnready(t *testing.T) {
+	now := time.Unix(10000, 0)
+	ready := *running.DeepCopy()
+	ready.Ready = true
+	for name, tt := range map[string]struct {
+		first, then []corev1.Pod
+		waits       time.Duration // between the two
+		want        bool
+		again       time.Duration
+	}{
+		"it answers":                                   {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", ready)}, unreadyFor, false, 0},
+		"it has not answered for a moment":             {[]corev1.Pod{pod("a", ready)}, []corev1.Pod{pod("a", running)}, unreadyFor, false, unreadyFor},
+		"nor for almost as long as counts":             {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running)}, unreadyFor - time.Second, false, time.Second},
+		"it has not for as long":                       {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running)}, unreadyFor, true, 0},
+		"it has ended":                                 {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", killed)}, unreadyFor, false, 0},
+		"another one on the node answers":              {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running), pod("a", ready)}, unreadyFor, false, 0},
+		"one on another node has not for a moment":     {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running), pod("b", running)}, unreadyFor, true, unreadyFor},
+		"no pods are known":                            {[]corev1.Pod{pod("a", running)}, nil, unreadyFor, false, 0},
+		"it answered meanwhile, for once, and not now": {nil, []corev1.Pod{pod("a", running)}, unreadyFor, false, unreadyFor},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var a absences
+			_, _ = a.findUnready(now, tt.first)
+			found, again := a.findUnready(now.Add(tt.waits), tt.then)
+			if found["a"] != tt.want || again != tt.again {
+				t.Errorf("got %v, again after %s, want %v and %s", found["a"], again, tt.want, tt.again)
+			}
+		})
+	}
+}
+
 func TestPodChanged(t *testing.T) {
 	for name, tt := range map[string]struct {
 		before, now corev1.ContainerStatus
@@ -96,6 +127,7 @@ func TestPodChanged(t *testing.T) {
 	}{
 		"nothing":                {running, running, false},
 		"it was killed":          {running, killed, true},
+		"it answers no more":     {corev1.ContainerStatus{State: running.State, Ready: true}, running, true},
 		"it ends again":          {killed, crashing, true},
 		"it runs again":          {crashing, running, true},
 		"it ends for a reason":   {crashing, withWords(crashing), true},

@@ -89,7 +89,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		return reconcile.Result{}, fmt.Errorf("listing the pods of speakers: %w", err)
 	}
 	absent, again := r.absent.find(r.now(), states.Items, pods.Items)
-	all := reported(states.Items, absent)
+	unready, later := r.absent.findUnready(r.now(), pods.Items)
+	if later > 0 && (again == 0 || later < again) {
+		again = later
+	}
+	all := reported(states.Items, absent, unready)
 	down := notReady(all, nodes)
 	doubts := reports.Doubts(all, down)
 	answers, err := r.ask(ctx, doubts)
@@ -128,9 +132,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
-// reported returns the reports of the speakers, given on which nodes no speaker runs. What the
-// conditions Current say is not read: it was decided here.
-func reported(states []v1beta1.SpeakerState, absent map[lb.NodeName]string) map[lb.NodeName]reports.Report {
+// reported returns the reports of the speakers, given on which nodes no speaker runs, and on which one
+// does not answer its kubelet, which is a second witness that it stands still. What the conditions
+// Current say is not read: it was decided here.
+func reported(states []v1beta1.SpeakerState, absent map[lb.NodeName]string, unready map[lb.NodeName]bool) map[lb.NodeName]reports.Report {
 	all := map[lb.NodeName]reports.Report{}
 	for i := range states {
 		if states[i].Status.Phase == "" {
@@ -138,7 +143,8 @@ func reported(states []v1beta1.SpeakerState, absent map[lb.NodeName]string) map[
 		}
 		report := apiconv.SpeakerReport(&states[i])
 		_, report.Ended = absent[report.Node]
-		report.Confirmed, report.Dead = false, false
+		report.Unready, report.Dead = unready[report.Node], false
+		report.Confirmed = report.Unready
 		all[report.Node] = report
 	}
 	return all

@@ -35,8 +35,12 @@ func was(reason string) func(*v1beta1.SpeakerStateStatus) {
 
 func stops(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerStopped }
 
-func decideOf(states []v1beta1.SpeakerState, nodes []eligibility.Node, absent map[lb.NodeName]string) []conditions {
-	all := reported(states, absent)
+func decideOf(states []v1beta1.SpeakerState, nodes []eligibility.Node, absent map[lb.NodeName]string, unready ...lb.NodeName) []conditions {
+	stuck := map[lb.NodeName]bool{}
+	for _, node := range unready {
+		stuck[node] = true
+	}
+	all := reported(states, absent, stuck)
 	return decide(states, all, notReady(all, nodes), absent)
 }
 
@@ -103,6 +107,30 @@ func TestDecide_SpeakerThatIsCutFromALargerGroup(t *testing.T) {
 	states[0].Status.MinoritySince = &again
 	if next := decideOf(states, nodes, nil)[0]; next.equal(conditionsOf(&states[0])) || !next.partitioned.LastTransitionTime.Equal(&again) {
 		t.Errorf("a is in a minority again: got %v, want a condition that is to be written, since %s", next.partitioned, again)
+	}
+}
+
+// A speaker that stands still reports what it reported before, and cannot be asked. That its kubelet
+// gets no answer is a second witness.
+func TestDecide_SpeakerThatStandsStill(t *testing.T) {
+	since := metav1.NewTime(time.Unix(1000, 0))
+	inMinority := func(s *v1beta1.SpeakerStateStatus) { s.MinoritySince = &since }
+	nodes := []eligibility.Node{{Name: "a"}, {Name: "b"}}
+	for name, tt := range map[string]struct {
+		states      []v1beta1.SpeakerState
+		unready     []lb.NodeName
+		current     string // reason of the condition of a
+		partitioned string // of b
+	}{
+		"it answers, and the other one gives way":              {[]v1beta1.SpeakerState{state("a", misses("b"), inMinority), state("b", misses("a"), inMinority)}, nil, v1beta1.ReasonReporting, v1beta1.ReasonLargerGroup},
+		"it does not, and the other one does not give way":     {[]v1beta1.SpeakerState{state("a", misses("b"), inMinority), state("b", misses("a"), inMinority)}, []lb.NodeName{"a"}, v1beta1.ReasonReporting, v1beta1.ReasonNotPartitioned},
+		"it does not, and the only other one misses it":        {[]v1beta1.SpeakerState{state("a"), state("b", misses("a"), inMinority)}, []lb.NodeName{"a"}, v1beta1.ReasonSpeakerMissing, v1beta1.ReasonNotPartitioned},
+		"it does not answer its kubelet, and no one misses it": {[]v1beta1.SpeakerState{state("a"), state("b")}, []lb.NodeName{"a"}, v1beta1.ReasonReporting, v1beta1.ReasonNotPartitioned},
+	} {
+		list := decideOf(tt.states, nodes, nil, tt.unready...)
+		if current, partitioned := list[0].current.Reason, list[1].partitioned.Reason; current != tt.current || partitioned != tt.partitioned {
+			t.Errorf("%s: got %s for a and %s for b, want %s and %s", name, current, partitioned, tt.current, tt.partitioned)
+		}
 	}
 }
 

@@ -22,11 +22,12 @@ type Group struct {
 // Of two groups of the same size the one with the first name counts as the larger one, so that
 // the speakers of the largest group of all are never among the result.
 //
-// Reports that are stale do not count, nor do those of speakers that announce nothing.
+// Reports that are stale do not count, nor do those of speakers that announce nothing. A speaker that is
+// Unready may stand still: it announces nothing then, and reports whom it missed before.
 func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) map[lb.NodeName]Group {
 	p, minority := partition{missing: missing(all), lists: map[lb.NodeName]lb.NodeName{}}, false
 	for node, r := range all {
-		if stale[node] == Fresh && !r.Isolated {
+		if stale[node] == Fresh && !r.Isolated && !r.Unready {
 			p.nodes, minority = append(p.nodes, &r), minority || !r.MinoritySince.IsZero()
 		}
 	}

@@ -20,6 +20,8 @@ func alone(node lb.NodeName, missing ...lb.NodeName) Report {
 
 func isolated(r Report) Report { r.Isolated = true; return r }
 
+func unready(r Report) Report { r.Unready = true; return r }
+
 func standby(r Report) Report { r.Standby = "the node drains"; return r }
 
 func TestPartitioned(t *testing.T) {
@@ -43,6 +45,9 @@ func TestPartitioned(t *testing.T) {
 		{"survivor of three that were cut from it before they died, when that is known", []Report{alone("a", "b", "c"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"b", "c"}, map[lb.NodeName]Group{}},
 		{"the others have not reported yet", []Report{alone("b", "a", "c"), misses("a"), misses("c")}, nil, map[lb.NodeName]Group{}},
 		{"the others are silent", []Report{alone("a", "b", "c"), isolated(alone("b", "a", "c")), isolated(alone("c", "a", "b"))}, nil, map[lb.NodeName]Group{}},
+		{"the only other one stands still", []Report{alone("b", "a"), unready(alone("a", "b"))}, nil, map[lb.NodeName]Group{}},
+		{"one of two others stands still", []Report{alone("a", "b", "c"), unready(misses("b", "a")), misses("c", "a")}, nil, map[lb.NodeName]Group{}},
+		{"one of three others stands still", []Report{alone("a", "b", "c", "d"), unready(misses("b", "a")), misses("c", "a"), misses("d", "a")}, nil, map[lb.NodeName]Group{"a": {"c", 2}}},
 		{"the others take no address", []Report{alone("a", "b", "c"), standby(misses("b", "a")), standby(misses("c", "a"))}, nil, map[lb.NodeName]Group{}},
 		{"one of the others takes addresses", []Report{alone("a", "b", "c"), standby(misses("b", "a")), misses("c", "a")}, nil, map[lb.NodeName]Group{"a": {"b", 2}}},
 		{"a speaker reports alone that it misses one that receives from others", []Report{misses("a"), misses("b"), misses("c", "a", "b")}, nil, nil},

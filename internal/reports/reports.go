@@ -40,6 +40,9 @@ type Report struct {
 	Ended bool
 	// Confirmed: if one speaker alone misses this one, a second witness agrees. See Confirm.
 	Confirmed bool
+	// Unready: the kubelet of its node has reported for a while that the process of the speaker runs and
+	// does not answer. See Partitioned.
+	Unready bool
 	// Dead: the node is not ready and its kubelet does not answer, so that one speaker that misses
 	// this one is enough, whatever others report. See Confirm.
 	Dead bool

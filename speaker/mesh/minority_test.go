@@ -330,3 +330,23 @@ func TestSwitchThatReboots(t *testing.T) {
 		})
 	}
 }
+
+// The speaker that goes on stands still later. What it reported last stays; that its kubelet gets no
+// answer shows that it does not count.
+func TestSeparatedNodes_OneThatStandsStillIsReplaced(t *testing.T) {
+	each(t, 2, 6, func(t *testing.T, w *world) {
+		w.separate("n1")
+		w.pass(10 * time.Second)
+		if got := of(w.owners(), "n1"); len(got) != 6 {
+			t.Fatalf("n1 answers for %v, want all", got)
+		}
+		w.freeze("n1")
+		w.pass(probed + unreadyFor + readInterval + secondServed)
+		if got := of(w.owners(), "n2"); len(got) != 6 {
+			t.Errorf("n1 stands still, and n2 answers for %v, want all", got)
+		}
+		w.thaw("n1")
+		w.pass(10 * time.Second)
+		settled(t, w)
+	})
+}

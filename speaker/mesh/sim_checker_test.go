@@ -145,11 +145,12 @@ func (w *world) isMost(p *process) bool {
 }
 
 // outdated returns whether a speaker stands still whose latest report has not reached the API
-// server: the controller takes the one before for the truth.
+// server: the controller takes the one before for the truth, until it has learned from the kubelet that
+// the speaker does not answer, and the others have read what follows.
 func (w *world) outdated() bool {
 	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
 		p := w.nodes[n].p
-		return p != nil && !p.dead && p.frozen.Load() != nil && !slices.Equal(w.states[n].Missing, p.latest.Missing)
+		return p != nil && !p.dead && p.frozen.Load() != nil && !slices.Equal(w.states[n].Missing, p.latest.Missing) && !w.isUnready(n, unreadyFor+readInterval+secondServed)
 	})
 }
 

@@ -56,9 +56,10 @@ func (p *process) readState() {
 		p.gate()
 		w.mu.Lock()
 		own, deaf := w.states[p.n.name], w.deaf[p.n.name]
-		stale := reports.Stale(w.states, func(n lb.NodeName) bool { return w.want.Down[n] })
+		all := w.reportsNow()
+		stale := reports.Stale(all, func(n lb.NodeName) bool { return w.want.Down[n] })
 		maps.DeleteFunc(stale, func(n lb.NodeName, _ reports.Staleness) bool { return !w.want.Down[n] })
-		_, cut := reports.Partitioned(w.states, stale)[p.n.name]
+		_, cut := reports.Partitioned(all, stale)[p.n.name]
 		w.mu.Unlock()
 		switch {
 		case deaf || own.MinoritySince.IsZero():
@@ -68,6 +69,34 @@ func (p *process) readState() {
 			p.setPartitioned(time.Time{})
 		}
 	}
+}
+
+// probed is how long a kubelet takes to report that a speaker stands still: three probes that take 5 s
+// each. unreadyFor is how long that must be so to count: the constant of the controller.
+const probed, unreadyFor = 21 * time.Second, 5 * time.Second
+
+// isUnready returns whether the kubelet of a node has reported for some time that its speaker stands
+// still. The caller holds the lock.
+func (w *world) isUnready(name lb.NodeName, lasts time.Duration) bool {
+	p := w.nodes[name].p
+	if p == nil || p.dead || p.frozen.Load() == nil || w.deaf[name] {
+		return false
+	}
+	since := p.froze.Add(probed)
+	if w.attached.After(since) {
+		since = w.attached // the kubelet could not report it before
+	}
+	return time.Since(since) >= lasts
+}
+
+// reportsNow returns the reports as the controller takes them. The caller holds the lock.
+func (w *world) reportsNow() map[lb.NodeName]reports.Report {
+	all := maps.Clone(w.states)
+	for name, r := range all {
+		r.Unready = w.isUnready(name, unreadyFor)
+		r.Confirmed, all[name] = r.Unready, r
+	}
+	return all
 }
 
 // partitionedFor is for how long that a speaker is cut from a larger group counts: the constant

@@ -142,7 +142,8 @@ type process struct {
 
 	// What the lock of the world guards:
 	dead   bool
-	wanted int // which want it knows
+	froze  time.Time // when it began to stand still, if it does
+	wanted int       // which want it knows
 	begun  time.Time
 	alive  int64 // what the runner knew when it froze
 	owned  map[netip.Addr]layer2.Owned
@@ -408,6 +409,7 @@ func (w *world) freeze(name lb.NodeName) {
 	w.fault, w.split = time.Now(), time.Now()
 	again := make(chan struct{})
 	p.alive = p.runner.alive.Load()
+	p.froze = time.Now()
 	p.frozen.Store(&again)
 	w.look()
 }

@@ -1,0 +1,193 @@
+package migrate
+
+import (
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// The lists of a stack, and how many items each can have.
+const (
+	pools, maxPools                   = "ipAddressPools", 64
+	l2Advertisements, maxL2           = "l2Advertisements", 128
+	bgpPeers, maxPeers                = "bgpPeers", 64
+	bgpAdvertisements, maxBGP         = "bgpAdvertisements", 128
+	bfdProfiles, maxProfiles          = "bfdProfiles", 64
+	communities, maxCommunities       = "communities", 64
+	maxAddresses, maxReferences       = 128, 128
+	maxSelectors, maxLabels           = 32, 32
+	maxCommunitiesOfAd, maxInterfaces = 32, 32
+)
+
+// itemOf is the path of an item of the stack.
+func itemOf(list, name string) string { return "spec." + list + "[" + name + "]" }
+
+// room says whether a list of the stack can have one more item, from a field; else it refuses the field.
+// problem is what the programs would say about the item.
+func (in *importer) room(from field, list, name string, length, most int, problem error) bool {
+	item := itemOf(list, name)
+	other, taken := in.items[item]
+	switch {
+	case problem != nil:
+		from.refuse(fmt.Sprintf("the item %s would be invalid: correct it and import again: %v", item, problem))
+	case taken:
+		from.refuse(fmt.Sprintf("%s has an item of this name already, from %s: rename one of the two", "spec."+list, other))
+	case length >= most:
+		from.refuse(fmt.Sprintf("spec.%s can have %d items: make an object of the kind of its own of this one", list, most))
+	default:
+		in.items[item] = from.o.where
+		return true
+	}
+	return false
+}
+
+func (in *importer) addPool(from field, p v1beta1.StackIPAddressPool) bool {
+	list := &in.stack.Spec.IPAddressPools
+	object := &v1beta1.IPAddressPool{Spec: p.IPAddressPoolSpec}
+	object.Name = string(p.Name)
+	_, wrong := apiconv.ParsePool(object)
+	problem := asError(wrong)
+	if len(p.Addresses) == 0 && problem == nil {
+		problem = fmt.Errorf("it has no address")
+	}
+	ok := in.room(from, pools, string(p.Name), len(*list), maxPools, problem)
+	if ok {
+		*list = append(*list, p)
+	}
+	return ok
+}
+
+func (in *importer) addL2(from field, a v1beta1.StackL2Advertisement) bool {
+	list := &in.stack.Spec.L2Advertisements
+	_, wrong := apiconv.ParseAdvertisement(&v1beta1.L2Advertisement{Spec: a.L2AdvertisementSpec})
+	ok := in.room(from, l2Advertisements, string(a.Name), len(*list), maxL2, asError(wrong))
+	if ok {
+		*list = append(*list, a)
+	}
+	return ok
+}
+
+func (in *importer) addPeer(from field, p v1beta1.StackBGPPeer) bool {
+	list := &in.stack.Spec.BGPPeers
+	_, wrong := apiconv.ParseBGPPeer(&v1beta1.BGPPeer{Spec: p.BGPPeerSpec})
+	ok := in.room(from, bgpPeers, string(p.Name), len(*list), maxPeers, asError(wrong))
+	if ok {
+		*list = append(*list, p)
+	}
+	return ok
+}
+
+func (in *importer) addBGP(from field, a v1beta1.StackBGPAdvertisement) bool {
+	list := &in.stack.Spec.BGPAdvertisements
+	// Aliases are known when the stack is complete only; to see the rest, each stands for one community.
+	aliases := apiconv.Aliases{}
+	for _, c := range a.Communities {
+		aliases[string(c)] = apiconv.AnyCommunity{}
+	}
+	_, wrong := apiconv.ParseBGPAdvertisement(&v1beta1.BGPAdvertisement{Spec: a.BGPAdvertisementSpec}, aliases)
+	problem := asError(wrong)
+	if wide := a.AggregationLength%32 != 0 || a.AggregationLengthV6%128 != 0; problem == nil && wide && len(a.ServiceSelectors)+len(a.NamespaceSelectors) > 0 {
+		problem = fmt.Errorf("selectors of Services need aggregationLength 32 and aggregationLengthV6 128")
+	}
+	ok := in.room(from, bgpAdvertisements, string(a.Name), len(*list), maxBGP, problem)
+	if ok {
+		*list = append(*list, a)
+	}
+	return ok
+}
+
+func (in *importer) addProfile(from field, p v1beta1.StackBFDProfile) bool {
+	list := &in.stack.Spec.BFDProfiles
+	_, wrong := apiconv.ParseBFDProfile(&v1beta1.BFDProfile{Spec: p.BFDProfileSpec})
+	ok := in.room(from, bfdProfiles, string(p.Name), len(*list), maxProfiles, asError(wrong))
+	if ok {
+		*list = append(*list, p)
+	}
+	return ok
+}
+
+func (in *importer) addCommunities(from field, c v1beta1.StackCommunity) {
+	list := &in.stack.Spec.Communities
+	if in.room(from, communities, string(c.Name), len(*list), maxCommunities, nil) {
+		*list = append(*list, c)
+	}
+}
+
+// asError keeps a nil pointer from becoming an error that is not nil.
+func asError[E interface {
+	comparable
+	error
+}](e E) error {
+	var none E
+	if e == none {
+		return nil
+	}
+	return e
+}
+
+// bounded returns the items of a list that has at most that many different ones in a stack; the others
+// are refused. Repetitions are left out.
+func bounded[T comparable](list field, target string, most int, read func(field) (T, bool)) (all []T) {
+	for _, item := range list.items() {
+		v, ok := read(item)
+		switch {
+		case !ok:
+		case slices.Contains(all, v):
+			item.mapped(target)
+		case len(all) >= most:
+			item.unmapped(fmt.Sprintf("%s can have %d items", target, most))
+		default:
+			item.mapped(target)
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// selectorKeys are how a format spells the fields of a label selector.
+type selectorKeys struct{ labels, expressions string }
+
+var (
+	objectKeys    = selectorKeys{"matchLabels", "matchExpressions"}
+	configMapKeys = selectorKeys{"match-labels", "match-expressions"}
+)
+
+// selector reads a label selector.
+func (k selectorKeys) selector(f field, target string) (s metav1.LabelSelector) {
+	if f.empty() {
+		f.mapped(target)
+	}
+	labels := f.at(k.labels)
+	for _, key := range labels.keys() {
+		if s.MatchLabels == nil {
+			s.MatchLabels = map[string]string{}
+		}
+		s.MatchLabels[key] = labels.at(key).text()
+		labels.at(key).mapped(target)
+	}
+	for _, e := range f.at(k.expressions).items() {
+		s.MatchExpressions = append(s.MatchExpressions, metav1.LabelSelectorRequirement{
+			Key: e.at("key").text(), Operator: metav1.LabelSelectorOperator(e.at("operator").text()), Values: e.at("values").texts(),
+		})
+		for _, key := range []string{"key", "operator", "values"} {
+			e.at(key).mapped(target)
+		}
+	}
+	return s
+}
+
+// selectors reads a list of them. More than a stack can have is an error, since what they restrict
+// would be another set of things without those that are left out.
+func (k selectorKeys) selectors(list field, target string) (all []metav1.LabelSelector, err error) {
+	for _, item := range list.items() {
+		all = append(all, k.selector(item, target))
+	}
+	if len(all) > maxSelectors {
+		return nil, fmt.Errorf("%s has %d items, and can have %d", target, len(all), maxSelectors)
+	}
+	return all, nil
+}

@@ -1,0 +1,235 @@
+package migrate
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// field is a value of the input, with the path to it. Whoever reads one says what became of it; what
+// nobody says anything about is reported as not mapped.
+type field struct {
+	o    *source
+	path string
+	// item is the item of the stack that the field is for, and the prefix of its targets.
+	item  string
+	value any
+}
+
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// at returns what is below a key; without a value if there is none.
+func (f field) at(key string) field {
+	m, _ := f.value.(map[string]any)
+	switch {
+	case !plainKey.MatchString(key):
+		f.path += "[" + key + "]"
+	case f.path == "":
+		f.path = key
+	default:
+		f.path += "." + key
+	}
+	f.value = m[key]
+	return f
+}
+
+// has says whether there is a value.
+func (f field) has() bool { return f.value != nil }
+
+// keys of a map, in order.
+func (f field) keys() []string {
+	m, _ := f.value.(map[string]any)
+	return slices.Sorted(maps.Keys(m))
+}
+
+// items of a list.
+func (f field) items() []field {
+	list, ok := f.value.([]any)
+	if !ok && f.has() {
+		f.unmapped("is no list")
+	}
+	found := make([]field, 0, len(list))
+	for i, value := range list {
+		found = append(found, field{o: f.o, path: fmt.Sprintf("%s[%d]", f.path, i), item: f.item, value: value})
+	}
+	return found
+}
+
+// into names the item of the stack that the field, and what is below it, is for.
+func (f field) into(item string) field { f.item = item; return f }
+
+// text of a scalar; numbers and truth values are taken as they are written.
+func (f field) text() string {
+	switch v := f.value.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case bool:
+		return strconv.FormatBool(v)
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	}
+	f.unmapped("is no text")
+	return ""
+}
+
+// texts of a list.
+func (f field) texts() (list []string) {
+	for _, item := range f.items() {
+		list = append(list, item.text())
+	}
+	return list
+}
+
+// flag reads a truth value.
+func (f field) flag() bool {
+	v, ok := f.value.(bool)
+	if !ok && f.has() {
+		f.unmapped("is neither true nor false")
+	}
+	return v
+}
+
+// number reads a whole number; ok is false if there is none, or one that is out of bounds.
+func (f field) number(least, most int64) (n int64, ok bool) {
+	switch v := f.value.(type) {
+	case nil:
+		return 0, false
+	case int64:
+		n = v
+	case float64:
+		if n = int64(v); v != math.Trunc(v) || math.Abs(v) > 1<<53 {
+			f.unmapped("is no whole number")
+			return 0, false
+		}
+	default:
+		f.unmapped("is no number")
+		return 0, false
+	}
+	if n < least || n > most {
+		f.unmapped(fmt.Sprintf("lbstack takes %d to %d here: set another value", least, most))
+		return 0, false
+	}
+	return n, true
+}
+
+// seconds reads a duration as Go prints it ("1m30s"), rounded down to seconds as MetalLB did.
+func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
+	if !f.has() {
+		return 0, false
+	}
+	d, err := time.ParseDuration(f.text())
+	if err != nil {
+		f.unmapped(`is no duration such as "90s"`)
+		return 0, false
+	}
+	n = int64(d / time.Second)
+	if n < least || n > most {
+		f.unmapped(fmt.Sprintf("lbstack takes %d to %d seconds here: set another value", least, most))
+		return 0, false
+	}
+	if d%time.Second != 0 {
+		f.changed(target, fmt.Sprintf("it is in whole seconds: %s becomes %d", d, n))
+	}
+	f.mapped(target)
+	return n, true
+}
+
+// mapped says that the field means the same in the stack.
+func (f field) mapped(target string) { f.mark(Mapped, target, "") }
+
+// changed says that it is in the stack and means something else, and why.
+func (f field) changed(target, why string) { f.mark(Changed, target, why) }
+
+// unmapped says that it is not in the stack, and what to do.
+func (f field) unmapped(todo string) { f.mark(Unmapped, "", todo) }
+
+// ignore says that it has nothing to do with the stack. It does not replace what was said before.
+func (f field) ignore(why string) { f.mark(Ignored, "", why) }
+
+// mark notes an outcome for each leaf. The worse outcome stays; one that is ignored stays so.
+func (f field) mark(outcome Outcome, target, note string) {
+	if target != "" && f.item != "" {
+		target = f.item + "." + target
+	}
+	f.leaves(func(leaf field) {
+		if old := f.o.entries[leaf.path]; old == nil || (old.Outcome != Ignored && outcome > old.Outcome) {
+			f.o.entries[leaf.path] = &Entry{Object: f.o.where, Path: leaf.path, Outcome: outcome, Target: target, Note: note, group: f.path, item: f.item}
+		}
+	})
+}
+
+// refuse says that nothing of the field is in the stack.
+func (f field) refuse(why string) {
+	f.leaves(func(leaf field) {
+		if old := f.o.entries[leaf.path]; old == nil || old.Outcome != Ignored {
+			f.o.entries[leaf.path] = &Entry{Object: f.o.where, Path: leaf.path, Outcome: Unmapped, Note: why, group: f.path}
+		}
+	})
+}
+
+// finish reports leaves that nothing was said about: that makes it impossible to lose one.
+func (f field) finish() {
+	f.leaves(func(leaf field) {
+		if leaf.empty() {
+			leaf.ignore(isEmpty)
+		}
+		if f.o.entries[leaf.path] == nil {
+			leaf.unmapped("lbstack does not know this field: look in its documentation for what it did")
+		}
+	})
+}
+
+// leaves visits the scalars, the empty lists and the empty maps below.
+func (f field) leaves(visit func(field)) {
+	switch v := f.value.(type) {
+	case map[string]any:
+		for _, key := range f.keys() {
+			below := f.at(key)
+			if below.value == nil {
+				visit(below)
+				continue
+			}
+			below.leaves(visit)
+		}
+		if len(v) == 0 {
+			visit(f)
+		}
+	case []any:
+		for _, item := range f.items() {
+			if item.value == nil {
+				visit(item)
+				continue
+			}
+			item.leaves(visit)
+		}
+		if len(v) == 0 {
+			visit(f)
+		}
+	case nil:
+	default:
+		visit(f)
+	}
+}
+
+func (f field) empty() bool {
+	switch v := f.value.(type) {
+	case nil:
+		return true
+	case string:
+		return strings.TrimSpace(v) == ""
+	case map[string]any:
+		return len(v) == 0
+	case []any:
+		return len(v) == 0
+	}
+	return false
+}

@@ -1,0 +1,229 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// metalLB maps an object of MetalLB's group.
+func (in *importer) metalLB(o *source, root field) {
+	spec, name := root.at("spec"), root.at("metadata").at("name")
+	if list := listOf[o.kind]; list != "" {
+		in.renamed(name, list, o.name)
+	}
+	switch o.kind {
+	case "IPAddressPool":
+		in.pool(o, root)
+	case "AddressPool":
+		in.oldPool(root, spec, objectPool, o.name)
+	case "L2Advertisement":
+		in.l2Advertisement(o, root)
+	case "BGPAdvertisement":
+		in.bgpAdvertisement(o, root)
+	case "BGPPeer":
+		in.peer(root, spec, objectPeer(o.version), o.name)
+	case "BFDProfile":
+		in.profile(root, spec, objectProfile, o.name)
+	case "Community":
+		in.community(root, o.name)
+	case "MetalLB":
+		in.operatorObject(spec)
+	default:
+		root.ignore(isState)
+	}
+}
+
+// listOf is the list of a stack for the objects of a kind.
+var listOf = map[string]string{
+	"IPAddressPool": pools, "AddressPool": pools, "L2Advertisement": l2Advertisements, "BGPAdvertisement": bgpAdvertisements,
+	"BGPPeer": bgpPeers, "BFDProfile": bfdProfiles, "Community": communities,
+}
+
+// pool maps an IPAddressPool.
+func (in *importer) pool(o *source, root field) {
+	name := in.names.of(pools, o.name)
+	spec := root.at("spec").into(itemOf(pools, name))
+	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
+	p.Labels = poolLabels(root.at("metadata").into(spec.item).at("labels"))
+	p.Addresses = addresses(spec.at("addresses"))
+	if auto := spec.at("autoAssign"); auto.has() {
+		v := auto.flag()
+		auto.mapped("autoAssign")
+		p.AutoAssign = &v
+	}
+	p.AvoidBuggyIPs = spec.at("avoidBuggyIPs").flag()
+	spec.at("avoidBuggyIPs").mapped("avoidBuggyIPs")
+	var err error
+	if p.ServiceAllocation, err = in.allocation(spec.at("serviceAllocation")); err != nil {
+		root.refuse("the pool is left out: " + err.Error())
+		return
+	}
+	in.addPool(root, p)
+}
+
+// poolLabels are those of a pool, for selectors in advertisements.
+func poolLabels(f field) (labels map[string]string) {
+	for _, key := range f.keys() {
+		label := f.at(key)
+		switch {
+		case strings.HasPrefix(key, "app.kubernetes.io/") || strings.HasPrefix(key, "helm.sh/"):
+			label.ignore("is about how the object was installed")
+		case strings.HasPrefix(key, "lbstack.io/"):
+			label.unmapped("labels of lbstack.io are set by lbstack")
+		case len(labels) == maxLabels:
+			label.unmapped(fmt.Sprintf("labels can have %d items", maxLabels))
+		default:
+			if labels == nil {
+				labels = map[string]string{}
+			}
+			labels[key] = label.text()
+			label.mapped("labels")
+		}
+	}
+	return labels
+}
+
+// addresses reads CIDRs and ranges. One that is invalid is left out, and reported.
+func addresses(list field) []v1beta1.AddressRange {
+	return bounded(list, "addresses", maxAddresses, func(f field) (v1beta1.AddressRange, bool) {
+		text := strings.TrimSpace(f.text())
+		parsed, err := apiconv.ParseRange(text)
+		if err != nil {
+			f.unmapped("it is left out: correct it: " + err.Error())
+			return "", false
+		}
+		if !strings.Contains(text, "/") {
+			text = parsed.String()
+		}
+		return v1beta1.AddressRange(text), true
+	})
+}
+
+func (in *importer) allocation(f field) (*v1beta1.ServiceAllocation, error) {
+	if !f.has() {
+		return nil, nil
+	}
+	a := &v1beta1.ServiceAllocation{}
+	if f.empty() {
+		f.mapped("serviceAllocation")
+	}
+	if n, ok := f.at("priority").number(0, 1<<31-1); ok {
+		a.Priority = int32(n)
+		f.at("priority").mapped("serviceAllocation.priority")
+	}
+	namespaces, err := f.at("namespaces"), error(nil)
+	for i, ns := range namespaces.items() {
+		if i >= maxReferences || !itemName.MatchString(ns.text()) {
+			return nil, fmt.Errorf("serviceAllocation.namespaces[%d]: at most %d names of namespaces are possible", i, maxReferences)
+		}
+	}
+	a.Namespaces = bounded(namespaces, "serviceAllocation.namespaces", maxReferences, func(f field) (v1beta1.ObjectName, bool) {
+		return v1beta1.ObjectName(f.text()), true
+	})
+	if a.NamespaceSelectors, err = objectKeys.selectors(f.at("namespaceSelectors"), "serviceAllocation.namespaceSelectors"); err != nil {
+		return nil, err
+	}
+	a.ServiceSelectors, err = objectKeys.selectors(f.at("serviceSelectors"), "serviceAllocation.serviceSelectors")
+	return a, err
+}
+
+// renamed reports the new name of an item whose old one is no name of an object of lbstack. The name is
+// that field of the input.
+func (in *importer) renamed(name field, list, original string) {
+	given := in.names.of(list, original)
+	if given == original || !name.has() {
+		return
+	}
+	note := fmt.Sprintf("the name becomes %s: names are DNS labels", given)
+	if list == pools {
+		note += "; change Services whose annotation address-pool has the old one"
+	}
+	delete(name.o.entries, name.path)
+	name.into(itemOf(list, given)).changed("name", note)
+}
+
+// scope reads what an advertisement of either kind is about.
+type scope struct {
+	pools                                      []v1beta1.ObjectName
+	poolSelectors, nodeSelectors, svcSelectors []metav1.LabelSelector
+}
+
+func (in *importer) scope(spec field) (s scope, err error) {
+	if s.pools, err = in.references(spec.at("ipAddressPools"), pools); err != nil {
+		return s, err
+	}
+	var errs [3]error
+	s.poolSelectors, errs[0] = objectKeys.selectors(spec.at("ipAddressPoolSelectors"), "ipAddressPoolSelectors")
+	s.nodeSelectors, errs[1] = objectKeys.selectors(spec.at("nodeSelectors"), "nodeSelectors")
+	s.svcSelectors, errs[2] = objectKeys.selectors(spec.at("serviceSelectors"), "serviceSelectors")
+	return s, errors.Join(errs[:]...)
+}
+
+// references reads names of other items. Without one of them the advertisement would be about others,
+// so that one too many is an error.
+func (in *importer) references(list field, to string) (names []v1beta1.ObjectName, err error) {
+	if n := len(list.items()); n > maxReferences {
+		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, n, maxReferences)
+	}
+	target := map[string]string{pools: "ipAddressPools", bgpPeers: "peers"}[to]
+	return bounded(list, target, maxReferences, func(f field) (v1beta1.ObjectName, bool) {
+		return v1beta1.ObjectName(in.names.of(to, f.text())), true
+	}), nil
+}
+
+// l2Advertisement maps an L2Advertisement.
+func (in *importer) l2Advertisement(o *source, root field) {
+	name := in.names.of(l2Advertisements, o.name)
+	spec := root.at("spec").into(itemOf(l2Advertisements, name))
+	s, err := in.scope(spec)
+	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
+	a.IPAddressPools, a.IPAddressPoolSelectors, a.NodeSelectors, a.ServiceSelectors = s.pools, s.poolSelectors, s.nodeSelectors, s.svcSelectors
+	if err == nil {
+		a.Interfaces, err = interfaces(spec.at("interfaces"))
+	}
+	if err == nil {
+		a.PreferredNodeSelectors, err = preferred(spec.at("preferredNodeSelectors"))
+	}
+	if err != nil {
+		root.refuse("the advertisement is left out: " + err.Error())
+		return
+	}
+	in.addL2(root, a)
+}
+
+func interfaces(list field) ([]v1beta1.InterfaceName, error) {
+	items := list.items()
+	for _, f := range items {
+		if name := f.text(); !isInterface(name) {
+			return nil, fmt.Errorf("%s: %q is no name of an interface", f.path, name)
+		}
+	}
+	if len(items) > maxInterfaces {
+		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, len(items), maxInterfaces)
+	}
+	return bounded(list, "interfaces", maxInterfaces, func(f field) (v1beta1.InterfaceName, bool) { return v1beta1.InterfaceName(f.text()), true }), nil
+}
+
+// isInterface says whether Linux can have an interface of that name (v1beta1.InterfaceName).
+func isInterface(name string) bool {
+	return name != "" && len(name) <= 15 && !strings.ContainsFunc(name, func(r rune) bool { return r == '/' || unicode.IsSpace(r) })
+}
+
+func preferred(list field) (all []v1beta1.PreferredNodeSelector, err error) {
+	for _, f := range list.items() {
+		weight, ok := f.at("weight").number(1, 100)
+		if !ok || len(all) == maxSelectors {
+			return nil, fmt.Errorf("%s: at most %d preferences, each with a weight of 1 to 100, are possible", f.path, maxSelectors)
+		}
+		f.at("weight").mapped("preferredNodeSelectors")
+		all = append(all, v1beta1.PreferredNodeSelector{Weight: int32(weight), Preference: objectKeys.selector(f.at("preference"), "preferredNodeSelectors")})
+	}
+	return all, nil
+}

@@ -1,0 +1,269 @@
+package migrate
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// bgpAdvertisement maps a BGPAdvertisement.
+func (in *importer) bgpAdvertisement(o *source, root field) {
+	name := in.names.of(bgpAdvertisements, o.name)
+	spec := root.at("spec").into(itemOf(bgpAdvertisements, name))
+	s, err := in.scope(spec)
+	a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
+	a.IPAddressPools, a.IPAddressPoolSelectors, a.NodeSelectors, a.ServiceSelectors = s.pools, s.poolSelectors, s.nodeSelectors, s.svcSelectors
+	if err == nil {
+		a.Peers, err = in.references(spec.at("peers"), bgpPeers)
+	}
+	if err == nil {
+		err = in.attributes(spec, objectAttributes, &a.BGPAdvertisementSpec)
+	}
+	if err != nil {
+		root.refuse("the advertisement is left out: " + err.Error())
+		return
+	}
+	in.addBGP(root, a)
+}
+
+// attributeKeys are how a format spells the attributes of routes.
+type attributeKeys struct{ length, lengthV6, localPref string }
+
+var (
+	objectAttributes    = attributeKeys{"aggregationLength", "aggregationLengthV6", "localPref"}
+	configMapAttributes = attributeKeys{"aggregation-length", "aggregation-length-v6", "localpref"}
+)
+
+// attributes reads those of routes.
+func (in *importer) attributes(f field, k attributeKeys, a *v1beta1.BGPAdvertisementSpec) error {
+	for key, to := range map[string]*int32{k.length: &a.AggregationLength, k.lengthV6: &a.AggregationLengthV6} {
+		most, target := int64(32), "aggregationLength"
+		if key == k.lengthV6 {
+			most, target = 128, "aggregationLengthV6"
+		}
+		n, ok := f.at(key).number(1, most)
+		if f.at(key).has() && !ok {
+			return fmt.Errorf("%s must be a number from 1 to %d", key, most)
+		}
+		if f.at(key).mapped(target); ok && n != most {
+			*to = int32(n)
+		}
+	}
+	if n, ok := f.at(k.localPref).number(0, math.MaxUint32); ok {
+		if f.at(k.localPref).mapped("localPref"); n != 0 { // 0 is unset there
+			a.LocalPref = &n
+		}
+	}
+	list := f.at("communities")
+	a.Communities = bounded(list, "communities", maxCommunitiesOfAd, func(f field) (v1beta1.CommunityReference, bool) {
+		reference, err := in.communityReference(f.text())
+		if err != nil {
+			f.unmapped("it is left out: " + err.Error())
+		}
+		return v1beta1.CommunityReference(reference), err == nil
+	})
+	return nil
+}
+
+// communityReference returns a community, or the alias of one; in place of an alias that a stack cannot
+// have, its value.
+func (in *importer) communityReference(text string) (string, error) {
+	if value, ok := in.values[text]; ok {
+		return value, nil
+	}
+	if strings.Contains(text, ":") {
+		c, err := apiconv.ParseCommunity(text)
+		if err != nil {
+			return "", err
+		}
+		return c.String(), nil
+	}
+	if !aliasName.MatchString(text) || len(text) > maxName {
+		return "", fmt.Errorf("%q is neither a community nor the name of one", text)
+	}
+	return text, nil
+}
+
+// objectProfile and configMapProfile are how the formats spell a BFD profile.
+var (
+	objectProfile    = profileKeys{"receiveInterval", "transmitInterval", "detectMultiplier", "echoInterval", "echoMode", "passiveMode", "minimumTtl"}
+	configMapProfile = profileKeys{"receive-interval", "transmit-interval", "detect-multiplier", "echo-interval", "echo-mode", "passive-mode", "minimum-ttl"}
+)
+
+type profileKeys struct{ receive, transmit, multiplier, echo, echoMode, passive, ttl string }
+
+// profile maps a BFD profile.
+func (in *importer) profile(from, spec field, k profileKeys, original string) {
+	name := in.names.of(bfdProfiles, original)
+	spec = spec.into(itemOf(bfdProfiles, name))
+	p := v1beta1.StackBFDProfile{Name: v1beta1.ObjectName(name)}
+	for _, n := range []struct {
+		key, target string
+		least, most int64
+		to          *int32
+	}{
+		{k.receive, "receiveIntervalMilliseconds", 10, 60000, &p.ReceiveIntervalMilliseconds},
+		{k.transmit, "transmitIntervalMilliseconds", 10, 60000, &p.TransmitIntervalMilliseconds},
+		{k.multiplier, "detectMultiplier", 2, 255, &p.DetectMultiplier},
+		{k.ttl, "minimumTTL", 1, 254, &p.MinimumTTL},
+	} {
+		if v, ok := spec.at(n.key).number(n.least, n.most); ok {
+			*n.to = int32(v)
+			spec.at(n.key).mapped(n.target)
+		}
+	}
+	p.PassiveMode = spec.at(k.passive).flag()
+	spec.at(k.passive).mapped("passiveMode")
+	if spec.at(k.echoMode).flag() {
+		spec.at(k.echoMode).unmapped("lbstack has no echo packets: transmitIntervalMilliseconds and receiveIntervalMilliseconds alone decide how soon a lost path is noticed")
+		spec.at(k.echo).unmapped("lbstack has no echo packets")
+	}
+	spec.at(k.echoMode).ignore("is off")
+	spec.at(k.echo).ignore("has no effect without echo mode")
+	in.addProfile(from, p)
+}
+
+// peerKeys are how a format spells a peer.
+type peerKeys struct {
+	myASN, peerASN, address, source, port, hold, keepalive, routerID, nodeSelectors, bfdProfile, multihop string
+	selectors                                                                                             selectorKeys
+	// zeroIsUnset: timers of 0 are those of peers that set none.
+	zeroIsUnset bool
+}
+
+func objectPeer(version string) peerKeys {
+	return peerKeys{"myASN", "peerASN", "peerAddress", "sourceAddress", "peerPort", "holdTime", "keepaliveTime", "routerID", "nodeSelectors", "bfdProfile", "ebgpMultiHop", objectKeys, version == "v1beta1"}
+}
+
+var configMapPeer = peerKeys{"my-asn", "peer-asn", "peer-address", "source-address", "peer-port", "hold-time", "keepalive-time", "router-id", "node-selectors", "bfd-profile", "ebgp-multihop", configMapKeys, false}
+
+// peer maps a router.
+func (in *importer) peer(from, spec field, k peerKeys, original string) {
+	name := in.names.of(bgpPeers, original)
+	spec = spec.into(itemOf(bgpPeers, name))
+	p := v1beta1.StackBGPPeer{Name: v1beta1.ObjectName(name)}
+	text := func(key, target string) string {
+		spec.at(key).mapped(target)
+		return strings.TrimSpace(spec.at(key).text())
+	}
+	flag := func(key, target string) bool { spec.at(key).mapped(target); return spec.at(key).flag() }
+	number := func(key, target string, least, most int64) int64 {
+		n, ok := spec.at(key).number(least, most)
+		if ok {
+			spec.at(key).mapped(target)
+		}
+		return n
+	}
+	p.MyASN = number(k.myASN, "myASN", 1, math.MaxUint32)
+	p.PeerASN = number(k.peerASN, "peerASN", 0, math.MaxUint32)
+	p.PeerAddress = address(text(k.address, "peerAddress"))
+	p.SourceAddress = address(text(k.source, "sourceAddress"))
+	p.PeerPort = int32(number(k.port, "peerPort", 0, math.MaxUint16))
+	p.RouterID = text(k.routerID, "routerID")
+	p.EBGPMultiHop = flag(k.multihop, "ebgpMultiHop")
+	if profile := text(k.bfdProfile, "bfdProfile"); profile != "" {
+		p.BFDProfile = v1beta1.ObjectName(in.names.of(bfdProfiles, profile))
+	}
+	in.timers(spec, k, &p.BGPPeerSpec)
+	in.password(spec, name, &p.BGPPeerSpec)
+	var err error
+	if k.selectors == objectKeys {
+		err = in.objectPeer(spec, &p.BGPPeerSpec)
+	}
+	if err == nil {
+		p.NodeSelectors, err = k.selectors.selectors(spec.at(k.nodeSelectors), "nodeSelectors")
+	}
+	if err != nil {
+		from.refuse("the peer is left out: " + err.Error())
+		return
+	}
+	in.addPeer(from, p)
+}
+
+// address is an address as lbstack prints it; other text stays, to be refused with the peer.
+func address(text string) string {
+	if a, err := apiconv.ParseAddress(text); err == nil {
+		return a.String()
+	}
+	return text
+}
+
+// objectPeer reads what only objects have.
+func (in *importer) objectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
+	const dropped = "MetalLB's default mode (frr-k8s) has ignored this field; lbstack follows it: remove it if the sessions worked without it"
+	if n, ok := spec.at("localASN").number(0, math.MaxUint32); ok && n != 0 {
+		p.LocalASN = n
+		spec.at("localASN").changed("localASN", dropped)
+	}
+	if p.SourceAddress != "" {
+		spec.at("sourceAddress").changed("sourceAddress", dropped)
+	}
+	switch asn := spec.at("dynamicASN"); asn.text() {
+	case "internal":
+		p.DynamicASN = v1beta1.DynamicASNInternal
+		asn.mapped("dynamicASN")
+	case "external":
+		p.DynamicASN = v1beta1.DynamicASNExternal
+		asn.mapped("dynamicASN")
+	}
+	for key, to := range map[string]*v1beta1.InterfaceName{"interface": &p.Interface, "vrf": &p.VRF} {
+		*to = v1beta1.InterfaceName(spec.at(key).text())
+		spec.at(key).mapped(key)
+		if *to != "" && !isInterface(string(*to)) {
+			return fmt.Errorf("%s: %q is no name of an interface", key, *to)
+		}
+	}
+	p.DualStackAddressFamily = spec.at("dualStackAddressFamily").flag()
+	spec.at("dualStackAddressFamily").mapped("dualStackAddressFamily")
+	spec.at("disableMP").ignore("has no effect in MetalLB either: dualStackAddressFamily decides")
+	if n, ok := spec.at("connectTime").seconds("connectRetrySeconds", 1, math.MaxUint16); ok {
+		p.ConnectRetrySeconds = int32(n)
+	}
+	if restart := spec.at("enableGracefulRestart"); restart.flag() {
+		p.GracefulRestart = &v1beta1.BGPGracefulRestart{}
+		restart.mapped("gracefulRestart")
+	}
+	spec.at("enableGracefulRestart").ignore("is off")
+	return nil
+}
+
+// timers reads hold and keepalive time. If one is set, MetalLB derives the other by the factor 3.
+func (in *importer) timers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
+	hold, hasHold := spec.at(k.hold).seconds("holdTimeSeconds", 0, math.MaxUint16)
+	keepalive, hasKeepalive := spec.at(k.keepalive).seconds("keepaliveTimeSeconds", 0, math.MaxUint16)
+	if k.zeroIsUnset {
+		hasHold, hasKeepalive = hasHold && hold != 0, hasKeepalive && keepalive != 0
+	}
+	if !hasHold && hasKeepalive {
+		hold, hasHold = min(3*keepalive, math.MaxUint16), true
+	}
+	if hasHold {
+		n := int32(hold)
+		p.HoldTimeSeconds = &n
+	}
+	if hasKeepalive {
+		p.KeepaliveTimeSeconds = int32(keepalive)
+	}
+}
+
+// maxSecretName is how long the name of an object can be.
+const maxSecretName = 253
+
+// password has the stack name a Secret, since a stack has no passwords.
+func (in *importer) password(spec field, name string, p *v1beta1.BGPPeerSpec) {
+	const namespace = "the namespace of lbstack (lbstack-system)"
+	if secret := spec.at("passwordSecret"); len(secret.at("name").text()) > maxSecretName {
+		secret.unmapped("this is no name of a Secret")
+	} else if secret.at("name").text() != "" {
+		p.PasswordSecret = &v1beta1.PasswordSecret{Name: secret.at("name").text()}
+		secret.at("name").changed("passwordSecret.name", "the Secret must be in "+namespace+": copy it there")
+		secret.at("namespace").ignore("is the namespace of the other load balancer")
+	}
+	if password := spec.at("password"); password.text() != "" {
+		p.PasswordSecret = &v1beta1.PasswordSecret{Name: name + "-password"}
+		password.changed("passwordSecret.name", fmt.Sprintf("a stack has no passwords: put this one into the entry password of a Secret %s-password of type kubernetes.io/basic-auth in %s", name, namespace))
+	}
+}

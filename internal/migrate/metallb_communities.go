@@ -1,0 +1,82 @@
+package migrate
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// aliasName is what the name of a community alias must be like (v1beta1.CommunityAlias).
+var aliasName = regexp.MustCompile(`^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$`)
+
+// community maps a Community, which gives names to communities.
+func (in *importer) community(root field, original string) {
+	name := in.names.of(communities, original)
+	spec := root.at("spec").into(itemOf(communities, name))
+	c := v1beta1.StackCommunity{Name: v1beta1.ObjectName(name)}
+	for _, f := range spec.at("communities").items() {
+		if alias, ok := in.alias(f.at("name").text(), f.at("value"), f); ok {
+			c.Communities = append(c.Communities, alias)
+		}
+	}
+	in.addAliases(root, c)
+}
+
+// aliases maps the names that the ConfigMap gives.
+func (in *importer) aliases(list field) {
+	name := in.names.of(communities, "metallb")
+	list = list.into(itemOf(communities, name))
+	c := v1beta1.StackCommunity{Name: v1beta1.ObjectName(name)}
+	for _, key := range list.keys() {
+		if alias, ok := in.alias(key, list.at(key), list.at(key)); ok {
+			c.Communities = append(c.Communities, alias)
+		}
+	}
+	in.addAliases(list, c)
+}
+
+// addAliases adds names, in as many items as they need.
+func (in *importer) addAliases(from field, c v1beta1.StackCommunity) {
+	all := c.Communities
+	for i := 0; len(all) > 0; i++ {
+		n := min(len(all), maxCommunities)
+		part := v1beta1.StackCommunity{Name: c.Name}
+		if i > 0 {
+			part.Name = v1beta1.ObjectName(in.names.of(communities, fmt.Sprintf("%s part %d", c.Name, i+1)))
+		}
+		part.Communities, all = all[:n], all[n:]
+		in.addCommunities(from, part)
+	}
+}
+
+// alias reads one name; from is all of it. A name that a stack cannot have, or that stands for another
+// community there, is replaced by its value in the advertisements.
+func (in *importer) alias(name string, value, from field) (alias v1beta1.CommunityAlias, ok bool) {
+	c, err := apiconv.ParseCommunity(value.text())
+	if err != nil {
+		from.unmapped("it is left out: " + err.Error())
+		return alias, false
+	}
+	alias = v1beta1.CommunityAlias{Name: name, Value: v1beta1.CommunityReference(c.String())}
+	known, err := apiconv.ParseCommunity(name)
+	switch {
+	case in.values[name] != "" || in.aliased[name]:
+		from.unmapped(fmt.Sprintf("the name %q is in the input twice: the first one counts", name))
+		return alias, false
+	case err == nil && known != c, !aliasName.MatchString(name), len(name) > maxName:
+		in.values[name] = c.String()
+		from.changed("communities", fmt.Sprintf("%q cannot be the name of a community in a stack: advertisements have %s in its place", name, c))
+		return alias, false
+	case err == nil: // a well-known name, which means the same without an alias
+		from.ignore("is the well-known community of this name, which a stack knows")
+		return alias, false
+	}
+	in.aliased[name] = true
+	for _, key := range []string{"name", "value"} {
+		from.at(key).mapped("communities")
+	}
+	value.mapped("communities")
+	return alias, true
+}

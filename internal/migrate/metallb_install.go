@@ -1,0 +1,176 @@
+package migrate
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// excludedByDefault are the patterns that MetalLB's manifests exclude: links to pods, containers and
+// virtual machines of the node. lbstack leaves these out by their kind.
+var excludedByDefault = []string{
+	"^docker.*", "^cbr.*", "^dummy.*", "^virbr.*", "^lxcbr.*", "^veth.*", "^lo$", "^cali.*", "^tunl.*", "^flannel.*",
+	"^kube-ipvs.*", "^cni.*", "^nodelocaldns.*", "^lxc.*",
+}
+
+// excludedInterfaces maps the ConfigMap metallb-excludel2.
+func (in *importer) excludedInterfaces(f field) {
+	for _, pattern := range f.at("announcedInterfacesToExclude").items() {
+		if slices.Contains(excludedByDefault, pattern.text()) {
+			pattern.ignore("lbstack announces on no interface that leads to pods, containers or virtual machines of the node, by itself")
+			continue
+		}
+		pattern.unmapped("a stack has no patterns of excluded interfaces: list those on which addresses are announced in spec.l2Advertisements[].interfaces, if lbstack is not to use all that lead to a network")
+	}
+}
+
+// operatorObject maps the MetalLB object of metallb-operator.
+func (in *importer) operatorObject(spec field) {
+	in.class(spec.at("loadBalancerClass"))
+	in.logLevel(spec.at("logLevel"), "controller", "speaker")
+	controller, speaker := &in.stack.Spec.Controller.ComponentSpec, &in.stack.Spec.Speaker.ComponentSpec
+	in.nodeSelector(spec.at("nodeSelector"), "spec.speaker", speaker)
+	in.nodeSelector(spec.at("controllerNodeSelector"), "spec.controller", controller)
+	in.tolerations(spec.at("speakerTolerations"), "spec.speaker", speaker)
+	in.tolerations(spec.at("controllerTolerations"), "spec.controller", controller)
+	in.component(spec.at("controllerConfig"), "spec.controller", controller)
+	in.component(spec.at("speakerConfig"), "spec.speaker", speaker)
+	spec.at("bgpBackend").ignore("lbstack has one implementation of BGP, in the speaker")
+	spec.at("image").ignore(isRunning)
+	spec.at("frrk8sConfig").unmapped("lbstack speaks BGP itself and runs no FRR")
+	spec.at("speakerGratuitousARPInterval").unmapped("lbstack decides itself when it sends gratuitous ARP and neighbour advertisements")
+}
+
+// class maps the class of the Services that are served.
+func (in *importer) class(f field) {
+	switch class := f.text(); {
+	case class == "":
+	case !classPattern.MatchString(class) || len(class) > 316:
+		f.unmapped("this is no class: it is like example.com/name")
+	case in.stack.Spec.LoadBalancerClass != "" && in.stack.Spec.LoadBalancerClass != class:
+		f.unmapped(fmt.Sprintf("the stack has the class %s already, and can have one", in.stack.Spec.LoadBalancerClass))
+	default:
+		in.stack.Spec.LoadBalancerClass = class
+		f.mapped("spec.loadBalancerClass")
+	}
+}
+
+// classPattern is that of v1beta1.LoadBalancerStackSpec.LoadBalancerClass.
+var classPattern = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
+
+// logLevel maps how much components log.
+func (in *importer) logLevel(f field, components ...string) {
+	level := map[string]v1beta1.LogLevel{
+		"all": v1beta1.LogLevelDebug, "debug": v1beta1.LogLevelDebug, "info": v1beta1.LogLevelInfo,
+		"warn": v1beta1.LogLevelError, "error": v1beta1.LogLevelError, "none": v1beta1.LogLevelError,
+	}[f.text()]
+	if level == "" {
+		return
+	}
+	for _, component := range components {
+		if component == "controller" {
+			in.stack.Spec.Controller.LogLevel = level
+		} else {
+			in.stack.Spec.Speaker.LogLevel = level
+		}
+	}
+	target := "spec." + strings.Join(components, ".logLevel, spec.") + ".logLevel"
+	if strings.EqualFold(string(level), f.text()) {
+		f.mapped(target)
+		return
+	}
+	f.changed(target, fmt.Sprintf("the levels are Error, Info and Debug: %s becomes %s", f.text(), level))
+}
+
+// component maps how the pods of a component run.
+func (in *importer) component(f field, target string, c *v1beta1.ComponentSpec) {
+	f = f.into(target)
+	if name := f.at("priorityClassName"); itemName.MatchString(strings.ReplaceAll(name.text(), ".", "-")) && len(name.text()) <= maxSecretName {
+		c.PriorityClassName = name.text()
+		name.mapped("priorityClassName")
+	}
+	f.at("runtimeClassName").unmapped("a stack has no such field: use spec.patches")
+	for _, key := range f.at("annotations").keys() {
+		annotation := f.at("annotations").at(key)
+		if strings.HasPrefix(key, "lbstack.io/") || len(c.PodAnnotations) == maxLabels || len(annotation.text()) > 4096 {
+			annotation.unmapped("podAnnotations have at most 32 items of 4096 characters, and none of lbstack.io")
+			continue
+		}
+		if c.PodAnnotations == nil {
+			c.PodAnnotations = map[string]v1beta1.AnnotationValue{}
+		}
+		c.PodAnnotations[key] = v1beta1.AnnotationValue(annotation.text())
+		annotation.mapped("podAnnotations")
+	}
+	whole(f.at("affinity"), "affinity", &c.Affinity)
+	for _, pods := range []string{"podAffinity", "podAntiAffinity"} {
+		f.at("affinity").at(pods).changed("affinity", "it selects pods by the labels of MetalLB: those of lbstack are app.kubernetes.io/name: lbstack, and app.kubernetes.io/component")
+	}
+	whole(f.at("resources"), "resources", &c.Resources)
+}
+
+// nodeSelector maps the labels of the nodes that a component runs on.
+func (in *importer) nodeSelector(f field, target string, c *v1beta1.ComponentSpec) {
+	f = f.into(target)
+	for _, key := range f.keys() {
+		label := f.at(key)
+		switch {
+		case key == "kubernetes.io/os" || key == "beta.kubernetes.io/os":
+			label.ignore("lbstack runs on Linux")
+		case len(c.NodeSelector) == maxLabels:
+			label.unmapped(fmt.Sprintf("nodeSelector can have %d items", maxLabels))
+		default:
+			if c.NodeSelector == nil {
+				c.NodeSelector = map[string]string{}
+			}
+			c.NodeSelector[key] = label.text()
+			label.mapped("nodeSelector")
+		}
+	}
+}
+
+// tolerations maps those that the pods of lbstack do not have by themselves.
+func (in *importer) tolerations(f field, target string, c *v1beta1.ComponentSpec) {
+	f = f.into(target)
+	for _, item := range f.items() {
+		if key := item.at("key").text(); key == "node-role.kubernetes.io/control-plane" || key == "node-role.kubernetes.io/master" {
+			item.ignore("lbstack tolerates the taint of control planes")
+			continue
+		}
+		if len(c.Tolerations) == maxLabels {
+			item.unmapped(fmt.Sprintf("tolerations can have %d items", maxLabels))
+			continue
+		}
+		n := len(c.Tolerations)
+		c.Tolerations = append(c.Tolerations, zero(c.Tolerations))
+		if !whole(item, "tolerations", &c.Tolerations[n]) {
+			c.Tolerations = c.Tolerations[:n]
+		}
+	}
+}
+
+func zero[T any]([]T) (t T) { return t }
+
+// whole maps a value of Kubernetes' own types as it is. One with a field that these do not have is not mapped.
+func whole[T any](f field, target string, to *T) bool {
+	if !f.has() || f.empty() {
+		return false
+	}
+	text, err := json.Marshal(f.value)
+	if err == nil {
+		decoder := json.NewDecoder(bytes.NewReader(text))
+		decoder.DisallowUnknownFields()
+		err = decoder.Decode(to)
+	}
+	if err != nil {
+		f.unmapped("it is not as Kubernetes has it: " + err.Error())
+		return false
+	}
+	f.mapped(target)
+	return true
+}

@@ -1,0 +1,180 @@
+// Package migrate turns the configuration of another load balancer (MetalLB in all of its forms,
+// the address pools of kube-vip, and the kinds of Cilium that have an equal) into one
+// LoadBalancerStack, and reports what became of each field.
+//
+// It is pure: objects in, a stack and a report out. It reads no file and no cluster, and knows the
+// formats of others by their field names only: it links none of their code. The kubectl plugin calls
+// it. A field that no mapping reads is reported as not mapped, so that nothing is lost without a
+// line in the report (see field.finish).
+package migrate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// Result is what an import gives.
+type Result struct {
+	// Stack has a spec and no status. Its lists are in order by name.
+	Stack v1beta1.LoadBalancerStack
+	// Report has a line for each field of the input.
+	Report Report
+	// origins has, for each item of the stack, the object that it is from.
+	origins map[string]string
+}
+
+// Empty says whether nothing was found that a stack could have.
+func (r *Result) Empty() bool {
+	return r.Report.Count(Mapped)+r.Report.Count(Changed)+len(r.origins) == 0
+}
+
+// Import maps objects. The same objects in any order give the same result. Of an object that is in the
+// input twice with the same content, one counts.
+func Import(objects []Object) Result {
+	in := &importer{names: newNames(), values: map[string]string{}, aliased: map[string]bool{}, items: map[string]string{}}
+	in.stack.APIVersion, in.stack.Kind = v1beta1.GroupVersion.String(), "LoadBalancerStack"
+	in.stack.ObjectMeta = metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}
+	sources := prepare(objects)
+	for _, o := range sources {
+		o.describe()
+		if first := o.sameAs; first != nil {
+			o.root().refuse("another object of this kind and name is in the input, with other content: remove one of the two (" + first.where + " is the one that was used)")
+			continue
+		}
+		in.object(o)
+	}
+	in.complete()
+	for _, o := range sources {
+		o.root().finish()
+		in.report.Entries = append(in.report.Entries, o.sorted()...)
+	}
+	return Result{Stack: in.stack, Report: in.report, origins: in.items}
+}
+
+// importer has what is common to all objects of an import.
+type importer struct {
+	stack  v1beta1.LoadBalancerStack
+	report Report
+	names  names
+	// values are those of community aliases whose names a stack cannot have.
+	values map[string]string
+	// aliased are the community aliases that the stack has.
+	aliased map[string]bool
+	// items has, for each item of the stack, the object that it is from.
+	items map[string]string
+	// vip says that pools of kube-vip are in the stack.
+	vip bool
+	// peerConfigs are Cilium's settings of peers, and ciliumPeers the peers from it.
+	peerConfigs []*source
+	ciliumPeers []ciliumPeer
+}
+
+// object maps an object by its kind.
+func (in *importer) object(o *source) {
+	root := o.root()
+	switch o.group {
+	case "metallb.io":
+		in.metalLB(o, root)
+	case "cilium.io":
+		in.cilium(o, root)
+	case "":
+		in.core(o, root)
+	case "apps":
+		in.workload(o, root)
+	case "frrk8s.metallb.io":
+		if o.kind != "FRRConfiguration" {
+			root.ignore(isState)
+			return
+		}
+		root.unmapped("lbstack speaks BGP itself and has no configuration of FRR: set what it holds in spec.bgpPeers and spec.bgpAdvertisements, and keep FRR for what else it does")
+	default:
+		root.ignore(isOther)
+	}
+}
+
+// Why fields are ignored.
+const (
+	isName    = "identifies the object"
+	isState   = "is state, and no configuration"
+	isOther   = "is no configuration of a load balancer"
+	isRunning = "is about how the pods of the other load balancer run"
+	isEmpty   = "is empty"
+)
+
+func (in *importer) core(o *source, root field) {
+	data := root.at("data")
+	switch {
+	case o.kind == "ConfigMap" && data.at("config").has():
+		in.configMap(data)
+	case o.kind == "ConfigMap" && data.at("excludel2.yaml").has():
+		in.excludedInterfaces(data.at("excludel2.yaml"))
+	case o.kind == "ConfigMap" && o.name == "metallb-memberlist-config":
+		data.unmapped("lbstack finds failures in another way, within 0.4 s: set spec.layer2.failureDetection if that is too soon or too late")
+	case o.kind == "ConfigMap" && o.name == "bgpextras":
+		data.unmapped("lbstack speaks BGP itself and has no configuration of FRR: look in spec.bgpPeers and spec.bgpAdvertisements for what these lines do")
+	case o.kind == "ConfigMap" && isKubeVIP(o.name, data):
+		in.kubeVIP(data)
+	default:
+		root.ignore(isOther)
+	}
+}
+
+// complete does what needs the whole stack.
+func (in *importer) complete() {
+	spec := &in.stack.Spec
+	slices.SortFunc(spec.IPAddressPools, func(a, b v1beta1.StackIPAddressPool) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(spec.L2Advertisements, func(a, b v1beta1.StackL2Advertisement) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(spec.BGPPeers, func(a, b v1beta1.StackBGPPeer) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(spec.BGPAdvertisements, func(a, b v1beta1.StackBGPAdvertisement) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(spec.BFDProfiles, func(a, b v1beta1.StackBFDProfile) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(spec.Communities, func(a, b v1beta1.StackCommunity) int { return cmp.Compare(a.Name, b.Name) })
+	in.differences()
+}
+
+// differences notes what no field says.
+func (in *importer) differences() {
+	spec, note := &in.stack.Spec, func(text string) { in.report.Notes = append(in.report.Notes, text) }
+	if len(spec.IPAddressPools) > 0 {
+		note("Services of different namespaces share an address only if its pool has sharingScope: Cluster (MetalLB asks for the same key alone).")
+		note("A Service keeps an address that its pool no longer gives, unless the pool has outsidePoolPolicy: Evict (MetalLB takes it away).")
+	}
+	if in.vip {
+		note("kube-vip's ConfigMap does not say how addresses are announced: the stack announces them on the local network. If kube-vip speaks BGP, set spec.bgpPeers and spec.bgpAdvertisements, and remove spec.l2Advertisements.")
+	}
+	if len(spec.IPAddressPools) > 0 && len(spec.L2Advertisements)+len(spec.BGPAdvertisements) == 0 {
+		note("Nothing is announced: the input has pools, and no advertisement. Add one to spec.l2Advertisements or spec.bgpAdvertisements.")
+	}
+	if slices.ContainsFunc(spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool { return p.HoldTimeSeconds == nil }) {
+		note("The hold time of a peer that sets none is 30 s (MetalLB: 90 s in native mode, 180 s with FRR; Cilium: 90 s).")
+	}
+	if slices.ContainsFunc(spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool { return !p.EBGPMultiHop }) {
+		note("A router of another autonomous system that is more than one hop away needs ebgpMultiHop (MetalLB's native mode connects without it).")
+	}
+	in.missing(note)
+}
+
+// missing notes what items name and the stack does not have.
+func (in *importer) missing(note func(string)) {
+	check := func(item, list string, names ...v1beta1.ObjectName) {
+		for _, name := range names {
+			if name != "" && in.items[itemOf(list, string(name))] == "" {
+				note(fmt.Sprintf("%s names %s, which is not in the stack: import it as well, or remove the name.", item, itemOf(list, string(name))))
+			}
+		}
+	}
+	for _, a := range in.stack.Spec.L2Advertisements {
+		check(itemOf(l2Advertisements, string(a.Name)), pools, a.IPAddressPools...)
+	}
+	for _, a := range in.stack.Spec.BGPAdvertisements {
+		check(itemOf(bgpAdvertisements, string(a.Name)), pools, a.IPAddressPools...)
+		check(itemOf(bgpAdvertisements, string(a.Name)), bgpPeers, a.Peers...)
+	}
+	for _, p := range in.stack.Spec.BGPPeers {
+		check(itemOf(bgpPeers, string(p.Name)), bfdProfiles, p.BFDProfile)
+	}
+}

@@ -1,0 +1,43 @@
+package migrate
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// maxName is how long the name of an item of a stack can be (v1beta1.ObjectName).
+const maxName = 63
+
+var (
+	itemName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	noLetter = regexp.MustCompile(`[^a-z0-9]+`)
+)
+
+// names gives the names that others have used to items of a stack, which must be DNS labels.
+type names struct {
+	given map[string]string
+	taken map[string]bool
+}
+
+func newNames() names { return names{given: map[string]string{}, taken: map[string]bool{}} }
+
+// of returns the name of what is called original, always the same one, in a list of the stack.
+func (n names) of(list, original string) string {
+	if name, ok := n.given[list+"/"+original]; ok {
+		return name
+	}
+	name := original
+	if len(name) > maxName || !itemName.MatchString(name) {
+		if name = strings.Trim(noLetter.ReplaceAllString(strings.ToLower(name), "-"), "-"); name == "" {
+			name = "unnamed"
+		}
+		name = strings.TrimRight(name[:min(len(name), maxName)], "-")
+	}
+	for i, base := 2, name; n.taken[list+"/"+name]; i++ {
+		suffix := fmt.Sprintf("-%d", i)
+		name = strings.TrimRight(base[:min(len(base), maxName-len(suffix))], "-") + suffix
+	}
+	n.given[list+"/"+original], n.taken[list+"/"+name] = name, true
+	return name
+}

@@ -1,0 +1,217 @@
+package migrate
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// maxDocument bounds the text that Read takes, in bytes: a ConfigMap has at most 1 MiB, and a
+// directory of manifests not much more.
+const maxDocument = 64 << 20
+
+// Object is one object of the input.
+type Object struct {
+	// From says where it was found, such as the name of a file.
+	From string
+	// Content is the object as JSON has it.
+	Content map[string]any
+}
+
+// Read splits YAML or JSON into objects; lists are taken apart. From says where the text is from. A key
+// that is twice in a map is an error, since one of the two would be lost.
+func Read(from string, text io.Reader) ([]Object, error) {
+	all, err := io.ReadAll(io.LimitReader(text, maxDocument+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", from, err)
+	}
+	if len(all) > maxDocument {
+		return nil, fmt.Errorf("%s has more than %d MiB: pass the files that have the configuration only", from, maxDocument>>20)
+	}
+	var objects []Object
+	for i, document := range documents(string(all)) {
+		var content any
+		if err := yaml.UnmarshalStrict([]byte(document), &content); err != nil {
+			return nil, fmt.Errorf("%s: document %d is no YAML that can be read: %w", from, i+1, err)
+		}
+		found, err := unfold(from, content)
+		if err != nil {
+			return nil, fmt.Errorf("%s: document %d: %w", from, i+1, err)
+		}
+		objects = append(objects, found...)
+	}
+	return objects, nil
+}
+
+// documents splits a YAML stream at its separators.
+func documents(text string) (parts []string) {
+	var part strings.Builder
+	for line := range strings.Lines(text) {
+		if trimmed := strings.TrimRight(line, "\r\n \t"); trimmed == "---" || strings.HasPrefix(line, "--- ") {
+			parts = append(parts, part.String())
+			part.Reset()
+			line = strings.TrimPrefix(line, "---")
+		}
+		part.WriteString(line)
+	}
+	return append(parts, part.String())
+}
+
+func unfold(from string, content any) ([]Object, error) {
+	if content == nil {
+		return nil, nil
+	}
+	object, ok := content.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("is no object: pass Kubernetes objects, each with apiVersion and kind")
+	}
+	kind, _ := object["kind"].(string)
+	items, isList := object["items"].([]any)
+	if isList && strings.HasSuffix(kind, "List") {
+		var objects []Object
+		for _, item := range items {
+			found, err := unfold(from, item)
+			if err != nil {
+				return nil, err
+			}
+			objects = append(objects, found...)
+		}
+		return objects, nil
+	}
+	if version, _ := object["apiVersion"].(string); version == "" || kind == "" {
+		return nil, fmt.Errorf("has no apiVersion or no kind: pass Kubernetes objects; the text of MetalLB's old configuration goes into a ConfigMap as data.config")
+	}
+	return []Object{{From: from, Content: object}}, nil
+}
+
+// source is an object while it is mapped.
+type source struct {
+	group, version, kind, namespace, name string
+	// where is the object in words.
+	where   string
+	content map[string]any
+	// sameAs is an object of the same kind and name with other content, which comes first.
+	sameAs  *source
+	entries map[string]*Entry
+}
+
+// prepare sorts objects into the order in which they are mapped: what others name first. It leaves
+// out repetitions.
+func prepare(objects []Object) []*source {
+	sources := make([]*source, 0, len(objects))
+	for _, o := range objects {
+		sources = append(sources, newSource(o))
+	}
+	slices.SortStableFunc(sources, func(a, b *source) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.group, b.group), cmp.Compare(a.kind, b.kind),
+			cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name), cmp.Compare(a.version, b.version), cmp.Compare(a.printed(), b.printed()))
+	})
+	kept := sources[:0]
+	for _, o := range sources {
+		if n := len(kept); n > 0 && o.same(kept[n-1]) {
+			last := kept[n-1]
+			if reflect.DeepEqual(last.content, o.content) {
+				continue
+			}
+			o.sameAs = cmp.Or(last.sameAs, last)
+		}
+		kept = append(kept, o)
+	}
+	return kept
+}
+
+func newSource(o Object) *source {
+	text := func(m map[string]any, key string) string { s, _ := m[key].(string); return s }
+	group, version, _ := strings.Cut(text(o.Content, "apiVersion"), "/")
+	if version == "" {
+		group, version = "", group
+	}
+	metadata, _ := o.Content["metadata"].(map[string]any)
+	s := &source{
+		group: group, version: version, kind: text(o.Content, "kind"),
+		namespace: text(metadata, "namespace"), name: text(metadata, "name"), content: o.Content, entries: map[string]*Entry{},
+	}
+	if s.group == "" && s.kind == "ConfigMap" {
+		s.content = expanded(o.Content)
+	}
+	s.where = s.kind + " " + strings.TrimPrefix(s.namespace+"/"+s.name, "/")
+	return s
+}
+
+// expanded returns a ConfigMap in which the documents that others keep as text are trees, so that each
+// field of them is mapped or reported. Text that is no YAML stays text.
+func expanded(configMap map[string]any) map[string]any {
+	data, ok := configMap["data"].(map[string]any)
+	if !ok {
+		return configMap
+	}
+	data = maps.Clone(data)
+	for _, key := range []string{"config", "excludel2.yaml"} {
+		text, ok := data[key].(string)
+		var tree map[string]any
+		if ok && yaml.UnmarshalStrict([]byte(text), &tree) == nil && tree != nil {
+			data[key] = tree
+		}
+	}
+	configMap = maps.Clone(configMap)
+	configMap["data"] = data
+	return configMap
+}
+
+// rank of the kind in the order of mapping.
+func (s *source) rank() int {
+	for i, kinds := range [][]string{
+		{"ConfigMap"}, {"Community"}, {"BFDProfile"}, {"AddressPool", "IPAddressPool", "CiliumLoadBalancerIPPool"}, {"CiliumBGPPeerConfig"}, {"BGPPeer", "CiliumBGPClusterConfig"},
+	} {
+		if slices.Contains(kinds, s.kind) {
+			return i
+		}
+	}
+	return len("others")
+}
+
+func (s *source) same(other *source) bool {
+	return s.group == other.group && s.kind == other.kind && s.namespace == other.namespace && s.name == other.name
+}
+
+// printed is the content, for an order that does not depend on that of the input.
+func (s *source) printed() string {
+	text, err := yaml.Marshal(s.content)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+func (s *source) root() field { return field{o: s, value: s.content} }
+
+// describe marks what no mapping is about.
+func (s *source) describe() {
+	root := s.root()
+	for _, key := range []string{"apiVersion", "kind"} {
+		root.at(key).ignore(isName)
+	}
+	metadata := root.at("metadata")
+	for _, key := range metadata.keys() {
+		if key != "labels" || s.kind != "IPAddressPool" {
+			metadata.at(key).ignore(isName)
+		}
+	}
+	root.at("status").ignore(isState)
+}
+
+// sorted returns the entries by path.
+func (s *source) sorted() []Entry {
+	entries := make([]Entry, 0, len(s.entries))
+	for _, e := range s.entries {
+		entries = append(entries, *e)
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
+	return entries
+}

@@ -1,0 +1,142 @@
+package migrate
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// lists are the lists of a stack in the order in which they are written.
+var lists = []string{pools, l2Advertisements, bgpPeers, bgpAdvertisements, bfdProfiles, communities}
+
+// YAML returns the stack as a manifest. A comment at each item says where it is from, and what means
+// something else there.
+func (r *Result) YAML() ([]byte, error) {
+	text, err := json.Marshal(r.Stack.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("writing the stack: %w", err)
+	}
+	spec := map[string]any{}
+	if err := json.Unmarshal(text, &spec); err != nil {
+		return nil, fmt.Errorf("writing the stack: %w", err)
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, "# %d fields mapped, %d with another meaning, %d not mapped: see the report of the import.\n", r.Report.Count(Mapped), r.Report.Count(Changed), r.Report.Count(Unmapped))
+	fmt.Fprintf(&out, "apiVersion: %s\nkind: %s\nmetadata:\n  name: %s\nspec:", r.Stack.APIVersion, r.Stack.Kind, r.Stack.Name)
+	empty := true
+	for _, list := range lists {
+		items, _ := spec[list].([]any)
+		delete(spec, list)
+		if len(items) == 0 {
+			continue
+		}
+		empty = false
+		fmt.Fprintf(&out, "\n  %s:\n", list)
+		for _, item := range items {
+			if err := r.item(&out, list, item.(map[string]any)); err != nil {
+				return nil, err
+			}
+		}
+		trimNewline(&out)
+	}
+	if rest := withoutEmpty(spec); len(rest) > 0 {
+		text, err := yaml.Marshal(rest)
+		if err != nil {
+			return nil, fmt.Errorf("writing the stack: %w", err)
+		}
+		out.WriteString("\n" + strings.TrimSuffix(indent(string(text), "  "), "\n"))
+	} else if empty {
+		out.WriteString(" {}")
+	}
+	out.WriteString("\n")
+	return []byte(out.String()), nil
+}
+
+// item writes an item, its name first.
+func (r *Result) item(out *strings.Builder, list string, item map[string]any) error {
+	name, _ := item["name"].(string)
+	delete(item, "name")
+	for _, comment := range r.comments(itemOf(list, name)) {
+		fmt.Fprintf(out, "  # %s\n", comment)
+	}
+	fmt.Fprintf(out, "  - name: %s\n", quoted(name))
+	if len(item) == 0 {
+		return nil
+	}
+	text, err := yaml.Marshal(item)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", itemOf(list, name), err)
+	}
+	out.WriteString(indent(string(text), "    "))
+	return nil
+}
+
+// comments about an item: its origin, then what needs a look.
+func (r *Result) comments(item string) (comments []string) {
+	add := func(text string) {
+		text = strings.Join(strings.Fields(text), " ") // a line that ends would end the comment
+		if !slices.Contains(comments, text) {
+			comments = append(comments, text)
+		}
+	}
+	add("from " + r.origins[item])
+	for _, outcome := range []Outcome{Changed, Unmapped} {
+		r.Report.groups(outcome, func(e Entry) {
+			if e.item == item {
+				add(fmt.Sprintf("%s (%s): %s", outcome, e.field(), e.Note))
+			}
+		})
+	}
+	return comments
+}
+
+// quoted is a name as YAML has it: 1 and true are names, too.
+func quoted(name string) string {
+	text, err := yaml.Marshal(name)
+	if err != nil {
+		return name
+	}
+	return strings.TrimSpace(string(text))
+}
+
+func indent(text, by string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		out.WriteString(by + line)
+	}
+	return out.String()
+}
+
+func trimNewline(out *strings.Builder) {
+	text := strings.TrimSuffix(out.String(), "\n")
+	out.Reset()
+	out.WriteString(text)
+}
+
+// withoutEmpty leaves out structs without a field that is set.
+func withoutEmpty(m map[string]any) map[string]any {
+	rest := map[string]any{}
+	for key, value := range m {
+		if below, ok := value.(map[string]any); ok {
+			if below = withoutEmpty(below); len(below) == 0 {
+				continue
+			}
+			value = below
+		}
+		rest[key] = value
+	}
+	return rest
+}
+
+// JSON returns the stack as JSON, which has no comments.
+func (r *Result) JSON() ([]byte, error) {
+	text, err := r.YAML()
+	if err != nil {
+		return nil, err
+	}
+	text, err = yaml.YAMLToJSON(text)
+	return append(text, '\n'), err
+}

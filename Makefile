@@ -27,6 +27,7 @@ KUBECTL ?= $(DEVCLUSTER) kubectl
 BENCH_COUNT ?= 5
 MODULES := . hack/devcluster test
 PROGRAMS := operator controller speaker
+PLUGIN := kubectl-lbstack
 
 # One set of flags for building, testing and linting: everything is compiled
 # once, and binaries hold no path of the machine that built them.
@@ -128,8 +129,8 @@ $(HELM): hack/operator-sdk/go.sum
 ##@ Build
 
 .PHONY: build
-build: ## Build the programs into bin/.
-	@for program in $(PROGRAMS); do echo "building $$program"; go build -ldflags "$(LDFLAGS)" -o $(BIN)/$$program ./cmd/$$program; done
+build: ## Build the programs and the plugin of kubectl into bin/.
+	@for program in $(PROGRAMS) $(PLUGIN); do echo "building $$program"; go build -ldflags "$(LDFLAGS)" -o $(BIN)/$$program ./cmd/$$program; done
 
 .PHONY: devcluster
 devcluster: ## Build the test bed, bin/devcluster.

@@ -82,6 +82,21 @@ var ImportRules = []ImportRule{
 		Reason: "what is shipped holds no code of the workshop",
 	},
 	{
+		Name: "the plugin stays out of the programs of the cluster", Of: []string{"./cmd/...", "./controllers/...", "./speaker/..."}, Except: []string{"./cmd/kubectl-lbstack"},
+		Forbid: []string{"./internal/cli/...", "./internal/migrate/...", "github.com/spf13/cobra/...", "k8s.io/cli-runtime/..."},
+		Reason: "a node has no use for the libraries of a command line",
+	},
+	{
+		Name: "the plugin imports neither controllers nor the speaker", Of: []string{"./cmd/kubectl-lbstack", "./internal/cli/..."},
+		Forbid: []string{"./controllers/...", "./speaker/..."},
+		Reason: "it shares what decides; adapters of a program do not belong on the machine of an administrator",
+	},
+	{
+		Name: "import uses no client and no code of others", Of: []string{"./internal/migrate/..."},
+		Forbid: []string{"k8s.io/client-go/...", "sigs.k8s.io/controller-runtime/...", "k8s.io/cli-runtime/...", "go.universe.tf/...", "github.com/cilium/...", "github.com/kube-vip/..."},
+		Reason: "objects in, a stack and a report out; formats are known by the names of their fields",
+	},
+	{
 		Name: "tests compare with go-cmp", Of: []string{Module + "/..."}, Scope: everywhere,
 		Forbid: []string{"github.com/stretchr/testify/...", "github.com/onsi/..."},
 		Reason: "one way of writing tests: plain testing, got and want printed",

@@ -1,0 +1,109 @@
+// Package cli has the commands of the kubectl plugin. Each reads flags, files and the cluster, calls pure
+// code that the programs use as well, and prints. It follows kubectl: its flags for the cluster, its exit
+// codes (0: done; 1: an error, or what was asked about is not as it should be), results on the
+// standard output and all else on the standard error, no colours. It reads with the rights of the user, and
+// writes nothing to the cluster.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/lbstack/lbstack/internal/version"
+)
+
+// errNotAsAsked ends a command with exit code 1 that has printed why.
+var errNotAsAsked = errors.New("not as asked")
+
+// Run executes a command line, without the name of the program, and returns its exit code.
+func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
+	root := New(streams)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case !errors.Is(err, errNotAsAsked):
+		fmt.Fprintln(streams.ErrOut, "error: "+err.Error())
+	}
+	return 1
+}
+
+// New returns the root of the commands.
+func New(streams genericiooptions.IOStreams) *cobra.Command {
+	flags := genericclioptions.NewConfigFlags(true).WithWarningPrinter(streams)
+	root := &cobra.Command{
+		Use:           "kubectl-lbstack",
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl lbstack"},
+		Short:         "Look into lbstack, and switch to it",
+		Long:          "Look into lbstack, load balancers for Kubernetes on bare metal, and switch to it from another load balancer.\nNothing is written to the cluster; it is read with your own rights.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.ErrOut)
+	flags.AddFlags(root.PersistentFlags())
+	cluster := &cluster{flags: flags}
+	root.AddCommand(importCommand(streams, cluster), versionCommand(streams, cluster), completionCommand(streams))
+	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	return root
+}
+
+func completionCommand(streams genericiooptions.IOStreams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion SHELL",
+		Short: "Print the script that completes command lines in a shell",
+		Long: "Print the script that completes command lines of kubectl-lbstack in bash, zsh, fish or powershell.\n\n" +
+			"For \"kubectl lbstack\" kubectl itself completes, and calls kubectl_complete-lbstack from the PATH. See the second example.",
+		Example: "  # Completion in this shell\n  source <(kubectl lbstack completion bash)\n\n" +
+			"  # Completion of kubectl lbstack\n" +
+			"  printf '#!/bin/sh\\nexec kubectl lbstack __complete \"$@\"\\n' > /usr/local/bin/kubectl_complete-lbstack\n" +
+			"  chmod +x /usr/local/bin/kubectl_complete-lbstack",
+		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch root := cmd.Root(); args[0] {
+			case "zsh":
+				return root.GenZshCompletion(streams.Out)
+			case "fish":
+				return root.GenFishCompletion(streams.Out, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(streams.Out)
+			default:
+				return root.GenBashCompletionV2(streams.Out, true)
+			}
+		},
+	}
+}
+
+func versionCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	var clientOnly bool
+	cmd := &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of the plugin, and that of lbstack in the cluster",
+		Example: "  # Both\n  kubectl lbstack version\n\n  # That of the plugin, without a cluster\n  kubectl lbstack version --client",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintln(streams.Out, "Client Version: "+version.Version)
+			if clientOnly {
+				return nil
+			}
+			installed, err := cluster.version(cmd.Context())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(streams.Out, "Stack Version: "+installed)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&clientOnly, "client", false, "print the version of the plugin only")
+	return cmd
+}

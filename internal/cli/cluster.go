@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// page is how many objects are read at a time.
+const page = 500
+
+// cluster reads from the API server, with the rights of the user.
+type cluster struct {
+	flags *genericclioptions.ConfigFlags
+	// reader is made at the first use; tests set it.
+	reader client.Client
+}
+
+func (c *cluster) connect() (client.Client, error) {
+	if c.reader != nil {
+		return c.reader, nil
+	}
+	config, err := c.flags.ToRESTConfig()
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = 50, 100
+	scheme := runtime.NewScheme()
+	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	c.reader, err = client.New(config, client.Options{Scheme: scheme})
+	return c.reader, err
+}
+
+// version of lbstack in the cluster.
+func (c *cluster) version(ctx context.Context) (string, error) {
+	reader, err := c.connect()
+	if err != nil {
+		return "", err
+	}
+	stack := &v1beta1.LoadBalancerStack{}
+	err = reader.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)
+	switch {
+	case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
+		return "none: the cluster has no LoadBalancerStack", nil
+	case err != nil:
+		return "", missingRight(err)
+	case stack.Status.Version == "":
+		return "none yet: " + stack.Status.Summary, nil
+	case stack.Status.TargetVersion != "":
+		return stack.Status.Version + ", on the way to " + stack.Status.TargetVersion, nil
+	}
+	return stack.Status.Version, nil
+}
+
+// missingRight has the error of a request that the user may not make name the right.
+func missingRight(err error) error {
+	if apierrors.IsForbidden(err) {
+		return fmt.Errorf("you lack a right: %w", err)
+	}
+	return err
+}
+
+// list reads all objects of a kind, in the version that the API server prefers. None if it does not serve the kind.
+func (c *cluster) list(ctx context.Context, kind schema.GroupKind, options ...client.ListOption) (objects []unstructured.Unstructured, err error) {
+	reader, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	mapping, err := reader.RESTMapper().RESTMapping(kind)
+	if meta.IsNoMatchError(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("looking for %s: %w", kind, err)
+	}
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(mapping.GroupVersionKind)
+	for {
+		if err := reader.List(ctx, list, append(options, client.Limit(page), client.Continue(list.GetContinue()))...); apierrors.IsNotFound(err) {
+			return objects, nil
+		} else if err != nil {
+			return nil, missingRight(err)
+		}
+		objects = append(objects, list.Items...)
+		if list.GetContinue() == "" {
+			return objects, nil
+		}
+	}
+}
+
+// get reads one object. Nil if there is none.
+func (c *cluster) get(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey) (*unstructured.Unstructured, error) {
+	reader, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(kind)
+	if err := reader.Get(ctx, key, object); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, missingRight(err)
+	}
+	return object, nil
+}

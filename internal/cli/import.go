@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/internal/migrate"
+)
+
+// importing is one run of import.
+type importing struct {
+	genericiooptions.IOStreams
+	cluster *cluster
+
+	files               []string
+	recursive           bool
+	fromCluster, strict bool
+	output, reportFile  string
+}
+
+func importCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	o := &importing{IOStreams: streams, cluster: cluster}
+	cmd := &cobra.Command{
+		Use:   "import (-f FILENAME | --from-cluster)",
+		Short: "Turn the configuration of MetalLB, kube-vip or Cilium into a LoadBalancerStack",
+		Long: "Turn the configuration of another load balancer into one LoadBalancerStack.\n\n" +
+			"The stack is printed, and changes nothing before it is applied. The report, on the standard error, says what means something else in it and what it " +
+			"has no field for, with what to do; --report writes what became of each single field to a file.\n\n" +
+			"Read are all formats of MetalLB (the ConfigMap before 0.13, AddressPool, IPAddressPool, L2Advertisement, BGPAdvertisement, BGPPeer, BFDProfile, Community, " +
+			"the ConfigMap metallb-excludel2, flags of controller and speaker, the MetalLB object of its operator), the ConfigMap of kube-vip-cloud-provider, and Cilium's pools, " +
+			"announcement policies and BGP objects. Passwords are not printed.",
+		Example: "  # From the cluster, to a file\n  kubectl lbstack import --from-cluster > stack.yaml\n\n" +
+			"  # From manifests, in a directory and below\n  kubectl lbstack import -R -f metallb/ > stack.yaml\n\n" +
+			"  # From an old ConfigMap; an error if a field has no equal\n  kubectl -n metallb-system get configmap config -o yaml | kubectl lbstack import --strict -f - > stack.yaml\n\n" +
+			"  # What became of each field\n  kubectl lbstack import --from-cluster --report report.json > stack.yaml",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVarP(&o.files, "filename", "f", nil, "file, or directory of .yaml, .yml and .json files, to read; - is the standard input")
+	flags.BoolVarP(&o.recursive, "recursive", "R", false, "read directories below as well")
+	flags.BoolVar(&o.fromCluster, "from-cluster", false, "read the configuration from the cluster; MetalLB's ConfigMaps and workloads from the namespace of -n (default: metallb-system)")
+	flags.BoolVar(&o.strict, "strict", false, "exit with 1 if a field is not mapped")
+	flags.StringVarP(&o.output, "output", "o", "yaml", "format of the stack: yaml, with comments, or json")
+	flags.StringVar(&o.reportFile, "report", "", "file for the report of all fields, as JSON")
+	return cmd
+}
+
+func (o *importing) run(ctx context.Context) error {
+	if o.fromCluster == (len(o.files) > 0) {
+		return errors.New("pass either -f or --from-cluster: see kubectl lbstack import --help")
+	}
+	if o.output != "yaml" && o.output != "json" {
+		return fmt.Errorf("-o %s: the formats are yaml and json", o.output)
+	}
+	objects, err := o.objects(ctx)
+	if err != nil {
+		return err
+	}
+	result := migrate.Import(objects)
+	if err := result.Report.Print(o.ErrOut); err != nil {
+		return err
+	}
+	if o.reportFile != "" {
+		text, err := json.MarshalIndent(result.Report, "", "  ")
+		if err == nil {
+			err = os.WriteFile(o.reportFile, append(text, '\n'), 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
+	}
+	if result.Empty() {
+		return errors.New("nothing to import: the input has no configuration of MetalLB, kube-vip or Cilium that a stack could have")
+	}
+	if err := o.print(result); err != nil {
+		return err
+	}
+	if n := result.Report.Count(migrate.Unmapped); o.strict && n > 0 {
+		return fmt.Errorf("%d fields are not mapped, and --strict is set", n)
+	}
+	return nil
+}
+
+func (o *importing) print(result migrate.Result) error {
+	text, err := result.YAML()
+	if o.output == "json" {
+		text, err = result.JSON()
+	}
+	if err != nil {
+		return err
+	}
+	_, err = o.Out.Write(text)
+	return err
+}
+
+func (o *importing) objects(ctx context.Context) (objects []migrate.Object, err error) {
+	if o.fromCluster {
+		return o.clusterObjects(ctx)
+	}
+	for _, file := range o.files {
+		found, err := o.read(file)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, found...)
+	}
+	return objects, nil
+}
+
+// read reads a file, the files of a directory, or the standard input.
+func (o *importing) read(name string) ([]migrate.Object, error) {
+	if name == "-" {
+		return migrate.Read("the standard input", o.In)
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return readFile(name)
+	}
+	var objects []migrate.Object
+	err = filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != name && !o.recursive:
+			return fs.SkipDir
+		case entry.IsDir() || !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)):
+			return nil
+		}
+		found, err := readFile(path)
+		objects = append(objects, found...)
+		return err
+	})
+	return objects, err
+}
+
+func readFile(name string) ([]migrate.Object, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func(c io.Closer) { _ = c.Close() }(file)
+	return migrate.Read(name, file)
+}
+
+// imported are the kinds that are read from the cluster, in all namespaces.
+var imported = []schema.GroupKind{
+	{Group: "metallb.io", Kind: "AddressPool"}, {Group: "metallb.io", Kind: "IPAddressPool"}, {Group: "metallb.io", Kind: "L2Advertisement"},
+	{Group: "metallb.io", Kind: "BGPAdvertisement"}, {Group: "metallb.io", Kind: "BGPPeer"}, {Group: "metallb.io", Kind: "BFDProfile"},
+	{Group: "metallb.io", Kind: "Community"}, {Group: "metallb.io", Kind: "MetalLB"},
+	{Group: "cilium.io", Kind: "CiliumLoadBalancerIPPool"}, {Group: "cilium.io", Kind: "CiliumL2AnnouncementPolicy"},
+	{Group: "cilium.io", Kind: "CiliumBGPClusterConfig"}, {Group: "cilium.io", Kind: "CiliumBGPPeerConfig"}, {Group: "cilium.io", Kind: "CiliumBGPAdvertisement"},
+	{Group: "cilium.io", Kind: "CiliumBGPNodeConfigOverride"}, {Group: "cilium.io", Kind: "CiliumBGPPeeringPolicy"},
+}
+
+// inNamespace are the kinds that are read from the namespace of MetalLB.
+var inNamespace = []schema.GroupKind{{Kind: "ConfigMap"}, {Group: "apps", Kind: "Deployment"}, {Group: "apps", Kind: "DaemonSet"}}
+
+// clusterObjects reads all that is in the cluster. A right that the user lacks is an error, since the stack would
+// be incomplete; all of them are named.
+func (o *importing) clusterObjects(ctx context.Context) ([]migrate.Object, error) {
+	var objects []migrate.Object
+	var missing []error
+	add := func(kind schema.GroupKind, keep func(*unstructured.Unstructured) bool, options ...client.ListOption) {
+		found, err := o.cluster.list(ctx, kind, options...)
+		missing = append(missing, err)
+		for i := range found {
+			if keep == nil || keep(&found[i]) {
+				objects = append(objects, migrate.Object{From: "the cluster", Content: found[i].Object})
+			}
+		}
+	}
+	for _, kind := range imported {
+		add(kind, nil)
+	}
+	namespace := "metallb-system"
+	if n := o.cluster.flags.Namespace; n != nil && *n != "" {
+		namespace = *n
+	}
+	for _, kind := range inNamespace {
+		add(kind, func(u *unstructured.Unstructured) bool {
+			return u.GetName() != "kube-root-ca.crt" && !strings.HasPrefix(u.GetName(), "lbstack")
+		}, client.InNamespace(namespace))
+	}
+	kubeVIP, err := o.cluster.get(ctx, schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, client.ObjectKey{Namespace: "kube-system", Name: "kubevip"})
+	missing = append(missing, err)
+	if kubeVIP != nil {
+		objects = append(objects, migrate.Object{From: "the cluster", Content: kubeVIP.Object})
+	}
+	return objects, errors.Join(missing...)
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -45,7 +46,7 @@ func (in *importer) ciliumPool(root field, original string) {
 	}
 	ends := spec.at("allowFirstLastIPs")
 	for _, b := range blocks.items() {
-		text := b.at("cidr").text()
+		text := strings.TrimSpace(b.at("cidr").text())
 		if text == "" {
 			if text = b.at("start").text(); b.at("stop").has() {
 				text += "-" + b.at("stop").text()
@@ -56,7 +57,7 @@ func (in *importer) ciliumPool(root field, original string) {
 			b.unmapped(fmt.Sprintf("it is left out: correct it, or make it two pools (at most %d blocks): %v", maxAddresses, err))
 			continue
 		}
-		if !b.at("cidr").has() {
+		if !strings.Contains(text, "/") {
 			text = parsed.String()
 		} else if ends.text() == "No" && parsed.Size().Int64() > 2 && len(p.ExcludeAddresses) < maxAddresses-1 {
 			p.ExcludeAddresses = append(p.ExcludeAddresses, v1beta1.AddressRange(parsed.First.String()), v1beta1.AddressRange(parsed.Last.String()))

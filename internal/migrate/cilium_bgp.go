@@ -97,7 +97,7 @@ func (in *importer) peerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisement
 	} else {
 		restart.ignore("is off")
 	}
-	if secret := spec.at("authSecretRef"); secret.text() != "" && len(secret.text()) <= maxSecretName {
+	if secret := spec.at("authSecretRef"); secret.text() != "" && len(secret.text()) <= maxObjectName {
 		p.PasswordSecret = &v1beta1.PasswordSecret{Name: secret.text()}
 		secret.changed("passwordSecret.name", "the Secret must be of type kubernetes.io/basic-auth in the namespace of lbstack (lbstack-system): copy it there")
 	}

@@ -56,6 +56,10 @@ func (in *importer) kubeVIP(data field) {
 
 // vipPool maps the addresses of a namespace, or of all.
 func (in *importer) vipPool(data, f field, place string) {
+	if !isLabel(place) {
+		f.unmapped("no namespace can have this name")
+		return
+	}
 	name := in.names.of(pools, place)
 	f = f.into(itemOf(pools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}

@@ -120,7 +120,7 @@ func (in *importer) allocation(f field) (*v1beta1.ServiceAllocation, error) {
 	}
 	namespaces, err := f.at("namespaces"), error(nil)
 	for i, ns := range namespaces.items() {
-		if i >= maxReferences || !itemName.MatchString(ns.text()) {
+		if i >= maxReferences || !isLabel(ns.text()) {
 			return nil, fmt.Errorf("serviceAllocation.namespaces[%d]: at most %d names of namespaces are possible", i, maxReferences)
 		}
 	}

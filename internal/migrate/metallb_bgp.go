@@ -162,7 +162,7 @@ func (in *importer) peer(from, spec field, k peerKeys, original string) {
 	p.PeerAddress = address(text(k.address, "peerAddress"))
 	p.SourceAddress = address(text(k.source, "sourceAddress"))
 	p.PeerPort = int32(number(k.port, "peerPort", 0, math.MaxUint16))
-	p.RouterID = text(k.routerID, "routerID")
+	p.RouterID = address(text(k.routerID, "routerID"))
 	p.EBGPMultiHop = flag(k.multihop, "ebgpMultiHop")
 	if profile := text(k.bfdProfile, "bfdProfile"); profile != "" {
 		p.BFDProfile = v1beta1.ObjectName(in.names.of(bfdProfiles, profile))
@@ -249,13 +249,13 @@ func (in *importer) timers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 	}
 }
 
-// maxSecretName is how long the name of an object can be.
-const maxSecretName = 253
+// maxObjectName is how long the name of an object can be.
+const maxObjectName = 253
 
 // password has the stack name a Secret, since a stack has no passwords.
 func (in *importer) password(spec field, name string, p *v1beta1.BGPPeerSpec) {
 	const namespace = "the namespace of lbstack (lbstack-system)"
-	if secret := spec.at("passwordSecret"); len(secret.at("name").text()) > maxSecretName {
+	if secret := spec.at("passwordSecret"); len(secret.at("name").text()) > maxObjectName {
 		secret.unmapped("this is no name of a Secret")
 	} else if secret.at("name").text() != "" {
 		p.PasswordSecret = &v1beta1.PasswordSecret{Name: secret.at("name").text()}

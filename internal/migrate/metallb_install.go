@@ -87,12 +87,17 @@ func (in *importer) logLevel(f field, components ...string) {
 	f.changed(target, fmt.Sprintf("the levels are Error, Info and Debug: %s becomes %s", f.text(), level))
 }
 
+// subdomain is what the names of most objects are like.
+var subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+
 // component maps how the pods of a component run.
 func (in *importer) component(f field, target string, c *v1beta1.ComponentSpec) {
 	f = f.into(target)
-	if name := f.at("priorityClassName"); itemName.MatchString(strings.ReplaceAll(name.text(), ".", "-")) && len(name.text()) <= maxSecretName {
+	if name := f.at("priorityClassName"); subdomain.MatchString(name.text()) && len(name.text()) <= maxObjectName {
 		c.PriorityClassName = name.text()
 		name.mapped("priorityClassName")
+	} else {
+		name.unmapped("this is no name of a PriorityClass")
 	}
 	f.at("runtimeClassName").unmapped("a stack has no such field: use spec.patches")
 	for _, key := range f.at("annotations").keys() {

@@ -14,6 +14,9 @@ var (
 	noLetter = regexp.MustCompile(`[^a-z0-9]+`)
 )
 
+// isLabel says whether a name is a DNS label, as those of items and of namespaces are.
+func isLabel(name string) bool { return len(name) <= maxName && itemName.MatchString(name) }
+
 // names gives the names that others have used to items of a stack, which must be DNS labels.
 type names struct {
 	given map[string]string
@@ -28,7 +31,7 @@ func (n names) of(list, original string) string {
 		return name
 	}
 	name := original
-	if len(name) > maxName || !itemName.MatchString(name) {
+	if !isLabel(name) {
 		if name = strings.Trim(noLetter.ReplaceAllString(strings.ToLower(name), "-"), "-"); name == "" {
 			name = "unnamed"
 		}

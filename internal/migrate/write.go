@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"sigs.k8s.io/yaml"
 )
@@ -77,7 +78,7 @@ func (r *Result) item(out *strings.Builder, list string, item map[string]any) er
 // comments about an item: its origin, then what needs a look.
 func (r *Result) comments(item string) (comments []string) {
 	add := func(text string) {
-		text = strings.Join(strings.Fields(text), " ") // a line that ends would end the comment
+		text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ") // a line that ends would end the comment
 		if !slices.Contains(comments, text) {
 			comments = append(comments, text)
 		}

@@ -52,7 +52,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetErr(streams.ErrOut)
 	flags.AddFlags(root.PersistentFlags())
 	cluster := &cluster{flags: flags}
-	root.AddCommand(importCommand(streams, cluster), versionCommand(streams, cluster), completionCommand(streams))
+	root.AddCommand(statusCommand(streams, cluster), whyCommand(streams, cluster), importCommand(streams, cluster), versionCommand(streams, cluster), completionCommand(streams))
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	return root
 }

@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/inspect"
+)
+
+// snapshot reads what is common to all questions.
+func (c *cluster) snapshot(ctx context.Context) (*inspect.Snapshot, error) {
+	s := &inspect.Snapshot{}
+	stack := &v1beta1.LoadBalancerStack{}
+	reader, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	switch err := reader.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); {
+	case meta.IsNoMatchError(err):
+		return nil, errors.New("the cluster does not have the kinds of lbstack: install it first")
+	case err == nil:
+		s.Stack = stack
+	case !apierrors.IsNotFound(err):
+		return nil, missingRight(err)
+	}
+	return s, errors.Join(
+		all(ctx, c, &v1beta1.IPAddressPoolList{}, func(l *v1beta1.IPAddressPoolList) { s.Pools = append(s.Pools, l.Items...) }),
+		all(ctx, c, &v1beta1.IPAddressClaimList{}, func(l *v1beta1.IPAddressClaimList) { s.Claims = append(s.Claims, l.Items...) }),
+		all(ctx, c, &v1beta1.BGPPeerList{}, func(l *v1beta1.BGPPeerList) { s.Peers = append(s.Peers, l.Items...) }),
+		all(ctx, c, &v1beta1.SpeakerStateList{}, func(l *v1beta1.SpeakerStateList) { s.States = append(s.States, l.Items...) }),
+	)
+}
+
+// announcing adds what decides about the announcement of a Service.
+func (c *cluster) announcing(ctx context.Context, s *inspect.Snapshot, key client.ObjectKey) error {
+	reader, err := c.connect()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(
+		all(ctx, c, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) { s.L2Advertisements = append(s.L2Advertisements, l.Items...) }),
+		all(ctx, c, &v1beta1.BGPAdvertisementList{}, func(l *v1beta1.BGPAdvertisementList) { s.BGPAdvertisements = append(s.BGPAdvertisements, l.Items...) }),
+		all(ctx, c, &v1beta1.CommunityList{}, func(l *v1beta1.CommunityList) { s.Communities = append(s.Communities, l.Items...) }),
+		all(ctx, c, &v1beta1.SpeakerRouteSliceList{}, func(l *v1beta1.SpeakerRouteSliceList) { s.RouteSlices = append(s.RouteSlices, l.Items...) }),
+		all(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { s.Nodes = append(s.Nodes, l.Items...) }),
+	); err != nil {
+		return err
+	}
+	svc := &corev1.Service{}
+	if err := reader.Get(ctx, key, svc); err != nil {
+		return missingRight(err)
+	}
+	s.Services, s.NamespaceLabels = []corev1.Service{*svc}, map[string]map[string]string{}
+	for _, other := range sharing(s, svc) {
+		svc := &corev1.Service{}
+		if err := reader.Get(ctx, other, svc); err == nil {
+			s.Services = append(s.Services, *svc)
+		} else if !apierrors.IsNotFound(err) {
+			return fmt.Errorf("a Service shares an address with this one: %w", missingRight(err))
+		}
+	}
+	for i := range s.Services {
+		if err := c.around(ctx, s, &s.Services[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sharing are the other Services that hold an address of a Service.
+func sharing(s *inspect.Snapshot, svc *corev1.Service) (others []client.ObjectKey) {
+	seen := map[client.ObjectKey]bool{client.ObjectKeyFromObject(svc): true}
+	for _, claim := range s.Claims {
+		held := false
+		for _, h := range claim.Spec.Holders {
+			held = held || apiconv.HolderKey(h) == apiconv.KeyOf(svc)
+		}
+		for _, h := range claim.Spec.Holders {
+			key := client.ObjectKey{Namespace: h.Namespace, Name: h.Name}
+			if held && !seen[key] {
+				seen[key] = true
+				others = append(others, key)
+			}
+		}
+	}
+	return others
+}
+
+// around adds the endpoints of a Service and the labels of its namespace.
+func (c *cluster) around(ctx context.Context, s *inspect.Snapshot, svc *corev1.Service) error {
+	if _, known := s.NamespaceLabels[svc.Namespace]; !known {
+		namespace := &corev1.Namespace{}
+		if err := c.reader.Get(ctx, client.ObjectKey{Name: svc.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
+			return missingRight(err)
+		}
+		s.NamespaceLabels[svc.Namespace] = namespace.Labels
+	}
+	return all(ctx, c, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { s.EndpointSlices = append(s.EndpointSlices, l.Items...) },
+		client.InNamespace(svc.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: svc.Name})
+}
+
+// services adds the Services of type LoadBalancer.
+func (c *cluster) services(ctx context.Context, s *inspect.Snapshot) error {
+	return all(ctx, c, &corev1.ServiceList{}, func(l *corev1.ServiceList) {
+		for i := range l.Items {
+			if l.Items[i].Spec.Type == corev1.ServiceTypeLoadBalancer {
+				s.Services = append(s.Services, l.Items[i])
+			}
+		}
+	})
+}
+
+// all reads a list in pages, each into an object of its own: what was added before shares nothing with it.
+func all[L client.ObjectList](ctx context.Context, c *cluster, empty L, add func(L), options ...client.ListOption) error {
+	for next := ""; ; {
+		list := empty.DeepCopyObject().(L)
+		if err := c.reader.List(ctx, list, append([]client.ListOption{client.Limit(page), client.Continue(next)}, options...)...); err != nil {
+			return missingRight(err)
+		}
+		add(list)
+		if next = list.GetContinue(); next == "" {
+			return nil
+		}
+	}
+}

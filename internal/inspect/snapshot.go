@@ -1,0 +1,121 @@
+// Package inspect answers questions about an installation from a snapshot of its objects: what its state
+// is (Status), and why a Service is or is not announced (Why). It decides nothing itself: it calls what the
+// controller and the speakers call (internal/ipam, internal/eligibility, internal/reports), and reports the
+// conditions that they have written. Pure: objects in, text out; the kubectl plugin reads the objects.
+package inspect
+
+import (
+	"cmp"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// Snapshot is the objects of an installation at about one time.
+type Snapshot struct {
+	// Stack is nil if the cluster has none.
+	Stack             *v1beta1.LoadBalancerStack
+	Pools             []v1beta1.IPAddressPool
+	Claims            []v1beta1.IPAddressClaim
+	L2Advertisements  []v1beta1.L2Advertisement
+	BGPAdvertisements []v1beta1.BGPAdvertisement
+	Communities       []v1beta1.Community
+	Peers             []v1beta1.BGPPeer
+	States            []v1beta1.SpeakerState
+	RouteSlices       []v1beta1.SpeakerRouteSlice
+	Nodes             []corev1.Node
+	// Services are all of type LoadBalancer (Status), or those that hold an address together with the
+	// one that is asked about (Why).
+	Services []corev1.Service
+	// EndpointSlices and NamespaceLabels, by namespace, are those of Services (Why).
+	EndpointSlices  []discoveryv1.EndpointSlice
+	NamespaceLabels map[string]map[string]string
+}
+
+// class of the Services that the installation serves.
+func (s *Snapshot) class() string {
+	if s.Stack == nil {
+		return ""
+	}
+	return s.Stack.Spec.LoadBalancerClass
+}
+
+// reports of the speakers, by node.
+func (s *Snapshot) reports() map[lb.NodeName]reports.Report {
+	all := make(map[lb.NodeName]reports.Report, len(s.States))
+	for i := range s.States {
+		r := apiconv.SpeakerReport(&s.States[i])
+		all[r.Node] = r
+	}
+	return all
+}
+
+// allocator has the pools and what is held of them, as the controller has it.
+func (s *Snapshot) allocator() *ipam.Allocator {
+	ordered := slices.SortedFunc(slices.Values(s.Pools), func(x, y v1beta1.IPAddressPool) int {
+		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
+	})
+	pools := make([]ipam.Pool, 0, len(ordered))
+	taken := ipam.Special()
+	for i := range ordered {
+		p, err := apiconv.ParsePool(&ordered[i])
+		if err != nil {
+			p.Unusable = err.Error()
+		}
+		pools = append(pools, p)
+		for _, f := range ordered[i].Status.Foreign {
+			host, err := apiconv.ForeignAddress(f)
+			if err != nil {
+				continue
+			}
+			if r, err := lb.NewRange(host.Address, host.Address); err == nil {
+				taken = append(taken, ipam.Taken{Range: r, By: host.Who(f.Until != nil), Remedy: host.Remedy(), Foreign: true, InUse: f.Announced, ReportedOnly: f.ReportedOnly})
+			}
+		}
+	}
+	states := map[string]*v1beta1.SpeakerState{}
+	for i := range s.States {
+		states[s.States[i].Name] = &s.States[i]
+	}
+	nodes := make([]ipam.Node, 0, len(s.Nodes))
+	for i := range s.Nodes {
+		nodes = append(nodes, apiconv.NodeNetworks(&s.Nodes[i], states[s.Nodes[i].Name]))
+	}
+	ipam.Resolve(pools, append(taken, ipam.TakenByNodes(nodes)...))
+	allocator := ipam.New()
+	allocator.SetPools(pools)
+	for i := range s.Claims {
+		claim := &s.Claims[i]
+		address, err := apiconv.ClaimAddress(claim)
+		if err != nil {
+			continue
+		}
+		for _, h := range claim.Spec.Holders {
+			if terms, err := apiconv.HolderTerms(claim, h); err == nil {
+				allocator.Hold(ipam.Holding{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Service: apiconv.HolderKey(h)}, terms)
+			}
+		}
+		if len(claim.Spec.Holders) == 0 {
+			allocator.Reserve(address, lb.PoolName(claim.Spec.Pool))
+		}
+	}
+	return allocator
+}
+
+// condition of an object that is about its present generation; nil if there is none.
+func condition(list []metav1.Condition, name string, generation int64) *metav1.Condition {
+	c := meta.FindStatusCondition(list, name)
+	if c == nil || c.ObservedGeneration < generation {
+		return nil
+	}
+	return c
+}

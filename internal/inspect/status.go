@@ -1,0 +1,257 @@
+package inspect
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math/big"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Overview is the state of an installation on one screen.
+type Overview struct {
+	// Ready says that the stack is as it should be, and that every Service which it serves is announced.
+	Ready bool `json:"ready"`
+	// Summary and Message are those of the stack: one word and a sentence.
+	Summary string `json:"summary"`
+	Message string `json:"message,omitempty"`
+	// Version that runs, and where a rollout is.
+	Version string `json:"version,omitempty"`
+	Rollout string `json:"rollout,omitempty"`
+
+	Components []Component `json:"components,omitempty"`
+	Speakers   []Speaker   `json:"speakers,omitempty"`
+	Pools      []Pool      `json:"pools,omitempty"`
+	Routers    []Router    `json:"routers,omitempty"`
+	// Conflicts are addresses that a foreign host uses.
+	Conflicts []string `json:"conflicts,omitempty"`
+	// Services is how many are served; Unannounced are those that are not announced, with the reason.
+	Services    int      `json:"services"`
+	Unannounced []string `json:"unannounced,omitempty"`
+}
+
+// Component is a workload.
+type Component struct {
+	Name    string `json:"name"`
+	Ready   int32  `json:"ready"`
+	Desired int32  `json:"desired"`
+	Message string `json:"message,omitempty"`
+}
+
+// Speaker is that of one node.
+type Speaker struct {
+	Node      string `json:"node"`
+	State     string `json:"state"`
+	Addresses int32  `json:"addresses"`
+	// Established sessions, of all that there should be.
+	Established int    `json:"established"`
+	Sessions    int    `json:"sessions"`
+	Routes      int32  `json:"routes"`
+	Message     string `json:"message,omitempty"`
+}
+
+// Pool is how much of a pool is in use.
+type Pool struct {
+	Name   string `json:"name"`
+	Family string `json:"family"`
+	Used   int64  `json:"used"`
+	Total  string `json:"total"`
+	State  string `json:"state"`
+}
+
+// Router is how many nodes have a session with it.
+type Router struct {
+	Name string `json:"name"`
+	// Address, or the interface that leads to the router.
+	Address     string `json:"address"`
+	Established int32  `json:"established"`
+	Nodes       int32  `json:"nodes"`
+	Message     string `json:"message,omitempty"`
+}
+
+// Status makes the overview.
+func Status(s *Snapshot) Overview {
+	o := Overview{Summary: "NoStack", Message: "the cluster has no LoadBalancerStack: create it"}
+	if s.Stack != nil {
+		o.stack(s.Stack)
+	}
+	for i := range s.States {
+		o.speaker(&s.States[i])
+	}
+	for i := range s.Pools {
+		o.pool(&s.Pools[i])
+	}
+	for i := range s.Peers {
+		p := &s.Peers[i]
+		r := Router{Name: p.Name, Address: cmp.Or(p.Spec.PeerAddress, string(p.Spec.Interface)), Established: p.Status.Established, Nodes: p.Status.Nodes}
+		r.Message = problem(p.Status.Conditions, v1beta1.ConditionReady, "Established")
+		o.Routers = append(o.Routers, r)
+	}
+	for i := range s.Services {
+		if svc := &s.Services[i]; apiconv.ServedBy(svc, s.class()) {
+			o.service(svc)
+		}
+	}
+	slices.SortFunc(o.Speakers, func(a, b Speaker) int { return cmp.Compare(a.Node, b.Node) })
+	slices.SortFunc(o.Routers, func(a, b Router) int { return cmp.Compare(a.Name, b.Name) })
+	slices.Sort(o.Conflicts)
+	slices.Sort(o.Unannounced)
+	o.Ready = o.Ready && len(o.Unannounced) == 0
+	return o
+}
+
+func (o *Overview) stack(stack *v1beta1.LoadBalancerStack) {
+	status := &stack.Status
+	o.Summary, o.Version, o.Message = cmp.Or(status.Summary, "NotObserved"), status.Version, ""
+	ready := condition(status.Conditions, v1beta1.ConditionReady, stack.Generation)
+	switch {
+	case ready == nil:
+		o.Message = "the operator has not looked at the stack as it is now: if this lasts, look at the pods of the operator"
+	default:
+		o.Ready, o.Message = ready.Status == metav1.ConditionTrue, ready.Message
+	}
+	if status.Rollout != nil && status.Rollout.Phase != v1beta1.RolloutComplete {
+		o.Rollout = fmt.Sprintf("%s: %s", status.Rollout.Phase, status.Rollout.Message)
+	}
+	for _, c := range status.Components {
+		o.Components = append(o.Components, Component{Name: c.Name, Ready: c.Ready, Desired: c.Desired, Message: c.Message})
+	}
+}
+
+func (o *Overview) speaker(state *v1beta1.SpeakerState) {
+	sp := Speaker{Node: state.Name, State: string(state.Status.Phase), Addresses: state.Status.AddressCount, Routes: state.Status.RouteCount}
+	report := apiconv.SpeakerReport(state)
+	sp.Sessions = len(report.Sessions)
+	for _, session := range report.Sessions {
+		if session.Established {
+			sp.Established++
+		}
+	}
+	sp.Message = problem(state.Status.Conditions, v1beta1.ConditionCurrent, v1beta1.ConditionReady)
+	o.Speakers = append(o.Speakers, sp)
+	for _, foreign := range report.Foreign {
+		o.Conflicts = append(o.Conflicts, fmt.Sprintf("%s: %s", foreign.Address, foreign.Who(false)))
+	}
+}
+
+func (o *Overview) pool(p *v1beta1.IPAddressPool) {
+	state := "not observed"
+	if ready := meta.FindStatusCondition(p.Status.Conditions, v1beta1.ConditionReady); ready != nil {
+		state = ready.Reason
+	}
+	for _, usage := range []struct {
+		family lb.Family
+		*v1beta1.AddressUsage
+	}{{lb.IPv4, p.Status.IPv4}, {lb.IPv6, p.Status.IPv6}} {
+		if usage.AddressUsage != nil {
+			o.Pools = append(o.Pools, Pool{Name: p.Name, Family: usage.family.String(), Used: usage.Used, Total: usage.Total, State: state})
+		}
+	}
+	if p.Status.IPv4 == nil && p.Status.IPv6 == nil {
+		o.Pools = append(o.Pools, Pool{Name: p.Name, Total: "0", State: state})
+	}
+}
+
+func (o *Overview) service(svc *corev1.Service) {
+	o.Services++
+	story := Story{}
+	if story.verdict(svc); !story.Announced {
+		o.Unannounced = append(o.Unannounced, fmt.Sprintf("%s (%s): %s", apiconv.KeyOf(svc), story.Reason, story.Message))
+	}
+}
+
+// problem is the message of the first of these conditions that is False.
+func problem(list []metav1.Condition, names ...string) string {
+	for _, name := range names {
+		if c := meta.FindStatusCondition(list, name); c != nil && c.Status == metav1.ConditionFalse {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+// maxUnannounced is how many Services the overview lists; the others it counts.
+const maxUnannounced = 10
+
+// Print writes the overview for people.
+func (o *Overview) Print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
+	fmt.Fprintf(w, "%s", o.Summary)
+	if o.Version != "" {
+		fmt.Fprintf(w, ", lbstack %s", o.Version)
+	}
+	fmt.Fprintln(w)
+	for _, line := range []string{o.Message, o.Rollout} {
+		if line != "" {
+			fmt.Fprintf(w, "  %s\n", line)
+		}
+	}
+	table(w, "COMPONENT\tREADY\tMESSAGE", o.Components, func(c Component) string {
+		return fmt.Sprintf("%s\t%d/%d\t%s", c.Name, c.Ready, c.Desired, c.Message)
+	})
+	table(w, "NODE\tSPEAKER\tADDRESSES\tSESSIONS\tROUTES\tMESSAGE", o.Speakers, func(s Speaker) string {
+		return fmt.Sprintf("%s\t%s\t%d\t%d/%d\t%d\t%s", s.Node, s.State, s.Addresses, s.Established, s.Sessions, s.Routes, s.Message)
+	})
+	table(w, "POOL\tFAMILY\tUSED\tTOTAL\t\tSTATE", o.Pools, func(p Pool) string {
+		return fmt.Sprintf("%s\t%s\t%d\t%s\t%s\t%s", p.Name, p.Family, p.Used, p.Total, bar(p.Used, p.Total), p.State)
+	})
+	table(w, "ROUTER\tADDRESS\tSESSIONS\tMESSAGE", o.Routers, func(r Router) string {
+		return fmt.Sprintf("%s\t%s\t%d/%d\t%s", r.Name, r.Address, r.Established, r.Nodes, r.Message)
+	})
+	list(w, "Conflicts", o.Conflicts)
+	fmt.Fprintf(w, "\nServices: %d, of which %d are not announced\n", o.Services, len(o.Unannounced))
+	for _, line := range o.Unannounced[:min(maxUnannounced, len(o.Unannounced))] {
+		fmt.Fprintf(w, "  %s\n", line)
+	}
+	if n := len(o.Unannounced) - maxUnannounced; n > 0 {
+		fmt.Fprintf(w, "  and %d more\n", n)
+	}
+	return w.Flush()
+}
+
+func table[T any](w io.Writer, head string, rows []T, row func(T) string) {
+	if len(rows) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", head)
+	for _, r := range rows {
+		fmt.Fprintln(w, strings.TrimRight(row(r), "\t"))
+	}
+}
+
+func list(w io.Writer, title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s:\n", title)
+	for _, line := range lines {
+		fmt.Fprintf(w, "  %s\n", line)
+	}
+}
+
+// barWidth is how many characters the bar of a pool has.
+const barWidth = 20
+
+// bar shows how much of a pool is in use; at least one mark if anything is.
+func bar(used int64, total string) string {
+	all, ok := new(big.Int).SetString(total, 10)
+	if !ok || all.Sign() <= 0 {
+		return "[" + strings.Repeat(".", barWidth) + "]"
+	}
+	marks := new(big.Int).Mul(big.NewInt(used), big.NewInt(barWidth))
+	n := int(min(marks.Div(marks, all).Int64(), barWidth))
+	if used > 0 {
+		n = max(n, 1)
+	}
+	return "[" + strings.Repeat("#", n) + strings.Repeat(".", barWidth-n) + "]"
+}

@@ -1,0 +1,354 @@
+package inspect
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// Why says why the first Service of the snapshot is announced, or is not.
+func Why(s *Snapshot) Story {
+	svc := &s.Services[0]
+	story := Story{Service: apiconv.KeyOf(svc).String()}
+	if reason, message := s.notServed(svc); reason != "" {
+		story.Reason, story.Message = reason, message
+		return story
+	}
+	story.verdict(svc)
+	request, err := apiconv.ParseRequest(svc, s.NamespaceLabels[svc.Namespace])
+	lines := []string{asks(svc, request.Families)}
+	if err != nil {
+		lines = append(lines, "the request cannot be met: "+err.Error())
+	}
+	story.add("Request", lines...)
+	held := s.held(svc)
+	if err == nil {
+		allocator := s.allocator()
+		var verdicts []string
+		for _, family := range request.Families {
+			for _, v := range allocator.Explain(request, family) {
+				verdicts = append(verdicts, fmt.Sprintf("%s for a new %s address: %s", cmp.Or(string(v.Reason), "possible"), family, v.Why))
+			}
+		}
+		story.add("Pools, in the order in which they are tried", verdicts...)
+	}
+	story.add("Addresses", s.claims(svc, held)...)
+	view := s.view(held)
+	for i, result := range eligibility.Resolve(view.in) {
+		view.address(&story, held[i], &result)
+	}
+	story.add("Endpoints", s.endpoints(svc)...)
+	return story
+}
+
+// notServed says why lbstack does nothing about a Service.
+func (s *Snapshot) notServed(svc *corev1.Service) (reason, message string) {
+	switch {
+	case svc.Spec.Type != corev1.ServiceTypeLoadBalancer:
+		return "NotLoadBalancer", fmt.Sprintf("spec.type is %s: only Services of type LoadBalancer get addresses", svc.Spec.Type)
+	case s.Stack == nil:
+		return "NoStack", "the cluster has no LoadBalancerStack: create it"
+	case apiconv.ServedBy(svc, s.class()):
+		return "", ""
+	case svc.Spec.LoadBalancerClass == nil:
+		return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is not set, and lbstack serves the class %s: create the Service again with this class", s.class())
+	case s.class() == "":
+		return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is %s, and lbstack serves Services without a class: create the Service again without one", *svc.Spec.LoadBalancerClass)
+	}
+	return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is %s, and lbstack serves the class %s", *svc.Spec.LoadBalancerClass, s.class())
+}
+
+// verdict is what the controller found: the first of its conditions that is not as it should be.
+func (s *Story) verdict(svc *corev1.Service) {
+	allocated := condition(svc.Status.Conditions, v1beta1.ServiceAddressAllocated, svc.Generation)
+	announced := condition(svc.Status.Conditions, v1beta1.ServiceAnnounced, svc.Generation)
+	switch {
+	case allocated == nil:
+		s.Reason, s.Message = "NotObserved", "the controller has not looked at the Service as it is now: if this lasts, look at the pods of the controller (kubectl lbstack status)"
+	case allocated.Status != metav1.ConditionTrue:
+		s.Reason, s.Message = allocated.Reason, allocated.Message
+	case announced == nil:
+		s.Reason, s.Message = "NotObserved", "the Service has an address, and the controller has not looked for who announces it yet"
+	default:
+		s.Announced, s.Reason, s.Message = announced.Status == metav1.ConditionTrue, announced.Reason, announced.Message
+	}
+}
+
+// asks puts a request into words.
+func asks(svc *corev1.Service, families []lb.Family) string {
+	policy := cmp.Or(svc.Spec.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
+	text := "any address"
+	request, _ := apiconv.ParseRequest(svc, nil)
+	if len(request.Addresses) > 0 {
+		words := make([]string, 0, len(request.Addresses))
+		for _, a := range request.Addresses {
+			words = append(words, a.String())
+		}
+		text = "the address " + strings.Join(words, " and ")
+	}
+	if request.Pool != "" {
+		text += fmt.Sprintf(" of the pool %q", request.Pool)
+	}
+	names := make([]string, 0, len(families))
+	for _, f := range families {
+		names = append(names, f.String())
+	}
+	return fmt.Sprintf("%s, %s, externalTrafficPolicy %s", text, strings.Join(names, " and "), policy)
+}
+
+// held are the addresses that the Service has, with the others that share them.
+func (s *Snapshot) held(svc *corev1.Service) []eligibility.Address {
+	key := apiconv.KeyOf(svc)
+	return slices.DeleteFunc(apiconv.HeldAddresses(s.Services, s.Claims), func(a eligibility.Address) bool { return !slices.Contains(a.Holders, key) })
+}
+
+func (s *Snapshot) claims(svc *corev1.Service, held []eligibility.Address) (lines []string) {
+	for _, a := range held {
+		line := fmt.Sprintf("%s of the pool %q (IPAddressClaim %s)", a.Address, a.Pool, apiconv.ClaimName(a.Address))
+		if n := len(a.Holders) - 1; n > 0 {
+			line += fmt.Sprintf(", shared with %d other Services", n)
+		}
+		if !slices.Contains(apiconv.StatusAddresses(svc), a.Address) {
+			line += ", not in the status of the Service yet"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (s *Snapshot) endpoints(svc *corev1.Service) (lines []string) {
+	names := apiconv.NodeNames{}
+	for i := range s.Nodes {
+		names.Add(lb.NodeName(s.Nodes[i].Name))
+	}
+	found := apiconv.ParseEndpoints(s.EndpointSlices, names)[apiconv.KeyOf(svc)]
+	for _, family := range []lb.Family{lb.IPv4, lb.IPv6} {
+		if e, ok := found[family]; ok && e.Serving > 0 {
+			nodes := make([]lb.NodeName, 0, len(e.Nodes))
+			for name := range e.Nodes {
+				nodes = append(nodes, name)
+			}
+			slices.Sort(nodes)
+			lines = append(lines, fmt.Sprintf("%s: ready, on %s", family, eligibility.Named("node", nodes)))
+		}
+	}
+	if len(lines) == 0 {
+		return []string{"none is ready: look whether the pods run, and whether spec.selector selects them"}
+	}
+	return lines
+}
+
+// view is what decides about announcing, and what the speakers report.
+type view struct {
+	in      eligibility.Input
+	bgp     eligibility.Input
+	states  map[lb.NodeName]reports.Report
+	picture reports.Picture
+	macs    map[lb.NodeName]map[string]string
+	routes  []reports.Path
+}
+
+func (s *Snapshot) view(held []eligibility.Address) *view {
+	v := &view{states: s.reports(), macs: map[lb.NodeName]map[string]string{}}
+	v.in.Addresses = held
+	names, policy := apiconv.NodeNames{}, apiconv.ParseDrainPolicy(s.Stack)
+	for i := range s.Nodes {
+		v.in.Nodes = append(v.in.Nodes, apiconv.ParseNode(&s.Nodes[i], policy))
+		names.Add(lb.NodeName(s.Nodes[i].Name))
+	}
+	slices.SortFunc(v.in.Nodes, func(a, b eligibility.Node) int { return cmp.Compare(a.Name, b.Name) })
+	for i := range s.Pools {
+		v.in.Pools = append(v.in.Pools, apiconv.AdvertisedPool(&s.Pools[i]))
+	}
+	endpoints := apiconv.ParseEndpoints(s.EndpointSlices, names)
+	for i := range s.Services {
+		v.in.Services = append(v.in.Services, apiconv.AdvertisedService(&s.Services[i], s.NamespaceLabels[s.Services[i].Namespace], endpoints))
+	}
+	v.bgp = v.in
+	v.bgp.Kind = eligibility.BGP
+	for i := range s.L2Advertisements {
+		if ad, err := apiconv.ParseAdvertisement(&s.L2Advertisements[i]); err == nil {
+			v.in.Advertisements = append(v.in.Advertisements, ad)
+		}
+	}
+	aliases, _ := apiconv.ParseCommunities(s.Communities)
+	for i := range s.BGPAdvertisements {
+		v.bgp.Advertisements = append(v.bgp.Advertisements, eligibility.Advertisement{Scope: apiconv.BGPAdvertisementScope(&s.BGPAdvertisements[i], aliases)})
+	}
+	list := make([]reports.Report, 0, len(v.states))
+	for i := range s.States {
+		list = append(list, v.states[lb.NodeName(s.States[i].Name)])
+		macs := map[string]string{}
+		for _, link := range s.States[i].Status.Interfaces {
+			macs[string(link.Name)] = link.HardwareAddress
+		}
+		v.macs[lb.NodeName(s.States[i].Name)] = macs
+	}
+	v.picture = reports.Together(list)
+	for i := range s.RouteSlices {
+		node, routes := apiconv.SpeakerRoutes(&s.RouteSlices[i])
+		for _, r := range routes {
+			v.routes = append(v.routes, reports.Path{Node: node, Route: r})
+		}
+	}
+	return v
+}
+
+// address tells about one address: advertisements, nodes, owner, routers.
+func (v *view) address(story *Story, a eligibility.Address, result *eligibility.Result) {
+	title := a.Address.String()
+	byBGP := v.bgp
+	byBGP.Addresses = []eligibility.Address{a}
+	routed := eligibility.Resolve(byBGP)[0]
+	story.add(title+": advertisements", append(v.about(&v.in, a), v.about(&v.bgp, a)...)...)
+	if result.Reason != eligibility.NoAdvertisement {
+		lines := v.nodes(&v.in, a, result)
+		if result.Why != "" {
+			lines = append(lines, "nobody may: "+result.Why)
+		}
+		story.add(title+": nodes, on the local network", lines...)
+	}
+	if routed.Reason != eligibility.NoAdvertisement {
+		story.add(title+": routers", v.routers(a.Address, &routed)...)
+	}
+	if host, ok := v.picture.Hosts[a.Address]; ok {
+		story.add(title+": conflict", fmt.Sprintf("%s uses it: %s", host.Who(false), host.Remedy()))
+	}
+}
+
+// about names the advertisements that are about an address.
+func (v *view) about(in *eligibility.Input, a eligibility.Address) (lines []string) {
+	kind := cmp.Or(in.Kind, eligibility.L2)
+	for i := range in.Advertisements {
+		ad := &in.Advertisements[i]
+		switch {
+		case !v.covers(in, ad, a):
+			lines = append(lines, fmt.Sprintf("%s %s is not about it: its selectors of pools or Services do not match", kind, ad.Name))
+		default:
+			lines = append(lines, fmt.Sprintf("%s %s is about it", kind, ad.Name))
+		}
+	}
+	return lines
+}
+
+func (v *view) covers(in *eligibility.Input, ad *eligibility.Advertisement, a eligibility.Address) bool {
+	var pool *eligibility.Pool
+	for i := range in.Pools {
+		if in.Pools[i].Name == a.Pool {
+			pool = &in.Pools[i]
+		}
+	}
+	return ad.CoversPool(a.Pool, pool) && ad.CoversHolders(v.holders(in, a))
+}
+
+// holders are the Services that hold the address, in the order of the claim.
+func (v *view) holders(in *eligibility.Input, a eligibility.Address) (holders []*eligibility.Service) {
+	for _, key := range a.Holders {
+		for i := range in.Services {
+			if in.Services[i].Key == key {
+				holders = append(holders, &in.Services[i])
+			}
+		}
+	}
+	return holders
+}
+
+// nodes says of each node whether it may announce an address, and why not.
+func (v *view) nodes(in *eligibility.Input, a eligibility.Address, result *eligibility.Result) (lines []string) {
+	owner, owned := v.picture.Owners[a.Address]
+	near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return v.states[c.Node].Near(&c, a.Address) })
+	for i := range in.Nodes {
+		node := &in.Nodes[i]
+		state, word := v.nodeState(in, a, node, result, near)
+		if owned && owner.Node == node.Name {
+			links := make([]string, 0, len(owner.Interfaces))
+			for _, name := range owner.Interfaces {
+				links = append(links, strings.TrimSpace(name+" "+v.macs[node.Name][name]))
+			}
+			word = fmt.Sprintf("announces it, on %s, since %s", strings.Join(links, " and "), owner.Since.UTC().Format(time.RFC3339))
+			if state != "" {
+				word += "; it " + state
+			}
+		}
+		lines = append(lines, fmt.Sprintf("%s %s", node.Name, word))
+	}
+	return lines
+}
+
+// nodeState says why a node cannot announce an address, and the whole in words.
+func (v *view) nodeState(in *eligibility.Input, a eligibility.Address, node *eligibility.Node, result *eligibility.Result, near bool) (why, word string) {
+	at := slices.IndexFunc(result.Candidates, func(c eligibility.Candidate) bool { return c.Node == node.Name })
+	report, reported := v.states[node.Name]
+	switch {
+	case at < 0:
+		why = v.whyNot(in, a, node)
+		return why, "may not announce it: it " + why
+	case node.Down:
+		why = "is not ready"
+	case !reported || report.Stopped || report.Ended:
+		why = "has no speaker that runs"
+	case report.Standby != "":
+		why = "takes no address: " + report.Standby
+	default:
+		why = report.Unable(&result.Candidates[at], a.Address, near)
+	}
+	if why != "" {
+		return why, "may announce it, and cannot: it " + why
+	}
+	return "", "may announce it"
+}
+
+// whyNot says why a node is no candidate.
+func (v *view) whyNot(in *eligibility.Input, a eligibility.Address, node *eligibility.Node) string {
+	if node.Excluded != "" {
+		return node.Excluded
+	}
+	covered := slices.ContainsFunc(in.Advertisements, func(ad eligibility.Advertisement) bool { return v.covers(in, &ad, a) && ad.CoversNode(node.Labels) })
+	if !covered {
+		return "is not selected by spec.nodeSelectors of the advertisements that are about it"
+	}
+	if holders := v.holders(in, a); !eligibility.Served(holders, lb.FamilyOf(a.Address)) {
+		return "would have nowhere to send traffic to: no endpoint is ready"
+	}
+	return "has no ready endpoint of the Service, whose externalTrafficPolicy is Local"
+}
+
+// routers says which routers have a route to an address, and what sessions there are.
+func (v *view) routers(address netip.Addr, result *eligibility.Result) (lines []string) {
+	for _, p := range v.routes {
+		if p.Prefix.Contains(address) {
+			peers := make([]string, 0, len(p.Peers))
+			for _, name := range p.Peers {
+				peers = append(peers, string(name))
+			}
+			lines = append(lines, fmt.Sprintf("%s announces %s to %s", p.Node, p.Prefix, strings.Join(peers, ", ")))
+		}
+	}
+	slices.Sort(lines)
+	if result.Why != "" {
+		lines = append(lines, "nobody may: "+result.Why)
+	}
+	for _, node := range v.bgp.Nodes {
+		for _, session := range v.states[node.Name].Sessions {
+			switch {
+			case !session.Established:
+				lines = append(lines, fmt.Sprintf("%s has no session with %s: %s", node.Name, session.Peer, session.Why()))
+			case !session.Carries(lb.FamilyOf(address)):
+				lines = append(lines, fmt.Sprintf("%s has a session with %s that carries no %s routes", node.Name, session.Peer, lb.FamilyOf(address)))
+			}
+		}
+	}
+	return lines
+}

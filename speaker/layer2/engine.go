@@ -137,7 +137,8 @@ type Engine struct {
 	received    map[lb.NodeName]bool       // whose speakers were alive when it was in the majority last; nil: it never was
 	minority    minority
 	insisted    map[netip.Addr]time.Time // when addresses were announced again, since others announce them
-	stalled     bool                     // this process stood still, and the others were not asked yet
+	standoffs   map[netip.Addr]standoff
+	stalled     bool // this process stood still, and the others were not asked yet
 	moved       time.Time
 	said        said
 	// remembered are hardware addresses of nodes from before this speaker.
@@ -176,7 +177,7 @@ func New(c Config) *Engine {
 		Config: c, news: make(chan struct{}, 1),
 		book: ownership.NewBook(c.Self), links: map[lb.NodeName]nodeLinks{},
 		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
-		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]time.Time{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, remembered: c.Resume.Ours,
+		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]time.Time{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
 		e.doubted[address] = true
@@ -400,7 +401,7 @@ func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 	if e.Failback {
 		earliest(now.Add(moveEvery))
 	}
-	for _, at := range []time.Time{e.nextInMinority(now, in), e.nextCovered(now)} {
+	for _, at := range []time.Time{e.nextInMinority(now, in), e.nextCovered(now), e.nextStandoff(now)} {
 		if !at.IsZero() {
 			earliest(at)
 		}

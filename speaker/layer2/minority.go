@@ -31,8 +31,9 @@ import (
 //     has no address that a speaker may announce which it misses, unless the node of that
 //     speaker answers on the segment: what it announces is received then.
 //
-// A speaker in the majority does none of this: it acts at once. Only what no speaker ever had, as far
-// as it knows, it asks the segment about while it misses a speaker that it has never received from.
+// A speaker in the majority does none of this: it acts at once. Only while it misses a speaker that
+// it has never received from, it asks the segment about what no speaker ever had, as far as it
+// knows, and about what the node of such a speaker announces as well: see standoff.
 
 const (
 	// reachWithin is how long a speaker that comes into a minority waits for the first
@@ -327,6 +328,7 @@ func (e *Engine) insist(v *view) {
 		if _, did := e.insisted[r.address]; claims && !did && !v.isPeer(r.hardware) && (v.unknown || e.isNode(v, r.hardware)) {
 			e.insisted[r.address] = v.now
 			e.Announcer.Repeat(r.address)
+			e.resist(v, r.address)
 		}
 	}
 }
@@ -427,6 +429,9 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 	before := e.minority.queries
 	e.minority.queries, e.minority.found = map[netip.Addr]query{}, map[netip.Addr]struct{}{}
 	defer e.noteFirst(v, d)
+	if e.inMinority() || !v.stranger {
+		clear(e.standoffs)
+	}
 	if !e.inMinority() && !v.stranger {
 		return nil
 	}
@@ -464,6 +469,7 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 		}
 		e.minority.queries[address] = q
 	}
+	e.standOff(v, d, withheld)
 	return withheld
 }
 

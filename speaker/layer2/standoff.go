@@ -1,0 +1,72 @@
+package layer2
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A speaker in a minority gives up what another node announces, so that one in the majority keeps
+// its addresses. A speaker of a version from before that rule gives nothing up: while the nodes
+// are upgraded one by one, the last speakers of that version take, after a while, what nodes have
+// that were upgraded. A node in the majority concedes such an address: it goes on having it in the
+// mesh, so that no other one takes it, does not announce it, and asks the segment until no host
+// answers for it. It concedes to nodes alone that were never received from (see decision 0024, 10).
+
+// concedeAfter is how long a node may answer for an address after this one announced it again.
+// A speaker that gives it up has done so within rivalInsists and a round trip.
+const concedeAfter = 300 * time.Millisecond
+
+// standoff is about an address that this node and one that was never received from announce.
+type standoff struct {
+	since    time.Time // when this node announced it again
+	conceded time.Time // since when this node does not announce it; zero: it does
+}
+
+// resist begins a stand-off about an address.
+func (e *Engine) resist(v *view, address netip.Addr) {
+	if _, is := e.standoffs[address]; !is && v.stranger {
+		e.standoffs[address] = standoff{since: v.now}
+	}
+	e.book.Look(address)
+}
+
+// standOff has the segment asked about addresses in a stand-off, and withholds those that are
+// conceded. The goroutine of Run calls it after the decision about what this node owns.
+func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string) {
+	for address, s := range e.standoffs {
+		_, owns := d.Own[address]
+		switch use, inUse := v.in.segment.InUse[address]; {
+		case !owns, s.conceded.IsZero() && v.now.Sub(s.since) >= rivalWithin:
+			delete(e.standoffs, address)
+			continue
+		case e.free(v, address, s.since) && e.free(v, address, s.conceded):
+			delete(e.standoffs, address)
+			e.minority.found[address] = struct{}{}
+			continue
+		case s.conceded.IsZero() && inUse && v.now.Sub(s.since) >= concedeAfter && e.isNode(v, use.Hardware[:]) && !v.isPeer(use.Hardware[:]):
+			s.conceded = v.now
+			e.standoffs[address] = s
+			e.Log.Info("a node whose speaker was never received from goes on announcing an address of this node: it is not announced until no host answers for it",
+				"address", address, "its", use.Hardware.String(), "link", use.Link)
+		}
+		q := query{links: e.interfaces(v, address), since: s.since}
+		if !s.conceded.IsZero() {
+			withheld[address] = q.links
+		}
+		e.minority.queries[address] = q
+	}
+}
+
+// nextStandoff returns when time alone decides about a stand-off; zero: it does not.
+func (e *Engine) nextStandoff(now time.Time) (next time.Time) {
+	for _, s := range e.standoffs {
+		at := s.since.Add(concedeAfter)
+		if !at.After(now) {
+			at = s.since.Add(rivalWithin)
+		}
+		if s.conceded.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
+}

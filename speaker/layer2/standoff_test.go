@@ -1,0 +1,88 @@
+package layer2_test
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/internal/segment"
+)
+
+// A speaker of a version that gives nothing up takes an address that this node has: it answers
+// for it until it is replaced.
+func TestStandoff(t *testing.T) {
+	theirs, another := segment.Hardware(mac('2')), segment.Hardware(mac('7'))
+	for _, tt := range []struct {
+		name     string
+		peers    []mesh.Peer
+		answers  segment.Hardware // for the address
+		goesOn   bool             // for longer than 300 ms
+		concedes bool
+	}{
+		{"node that goes on has the address conceded", []mesh.Peer{peer("p1", nil)}, theirs, true, true},
+		{"node that gives it up does not", []mesh.Peer{peer("p1", nil)}, theirs, false, false},
+		{"host that is no node does not", []mesh.Peer{peer("p1", nil)}, another, true, false},
+		{"node that was received from before does not", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, theirs, true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.engine.SetHosts(map[lb.NodeName]netip.Addr{"p1": host1, "p2": host2})
+				b.want.Addresses, b.view.Peers = want(wanted(a1, self)), tt.peers
+				b.tell()
+				b.hear(tt.peers...)
+				b.view.Missing = missing("p2")
+				b.hear(tt.peers[:1]...)
+				b.after(5 * time.Second)
+				b.segmentIs(nil)
+				b.segmentIs(&a1) // a1 is free, and this node takes it
+				b.same("where it is announced before", []string{"eth0"}, b.owned[a1].Interfaces)
+				b.engine.AddRival(a1, net.HardwareAddr(tt.answers[:]), mac(1))
+				b.after(100 * time.Millisecond)
+				b.inUse(tt.answers)
+				b.same("where it is announced while the other one may give it up", []string{"eth0"}, b.owned[a1].Interfaces)
+				if !tt.goesOn {
+					b.segmentIs(&a1)
+				}
+				b.after(200 * time.Millisecond)
+				on := []string{"eth0"}
+				if tt.concedes {
+					on = nil
+				}
+				b.same("where it is announced when the other one goes on", on, b.owned[a1].Interfaces)
+				b.claims("meanwhile", ownership.Active, ownership.Claims{a1: 1})
+				b.after(10 * time.Second)
+				b.segmentIs(&a1)
+				b.same("where it is announced when no host answers for it any more", []string{"eth0"}, b.owned[a1].Interfaces)
+			})
+		})
+	}
+}
+
+// segmentIs has the node of p2 answer for its own address; free is an address that no host answers for.
+func (b *bed) segmentIs(free *netip.Addr) {
+	r := segment.Results{
+		Reached: map[string]time.Time{"eth0": time.Now()}, NodesAsked: true,
+		Nodes: map[netip.Addr]segment.Hardware{host2: segment.Hardware(mac('2'))},
+	}
+	if free != nil {
+		r.Free = map[netip.Addr]time.Time{*free: time.Now()}
+	}
+	b.engine.SetSegment(r)
+	b.settle()
+}
+
+// inUse has a host answer for a1 as well.
+func (b *bed) inUse(by segment.Hardware) {
+	b.engine.SetSegment(segment.Results{
+		Reached: map[string]time.Time{"eth0": time.Now()}, NodesAsked: true,
+		Nodes: map[netip.Addr]segment.Hardware{host2: segment.Hardware(mac('2'))},
+		InUse: map[netip.Addr]segment.Use{a1: {Hardware: by, Link: "eth0", Since: time.Now()}},
+	})
+	b.settle()
+}

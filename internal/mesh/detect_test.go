@@ -409,7 +409,7 @@ func TestUnreached_WhileGreetingsBecomeRare(t *testing.T) {
 	pause := 300 * ms
 	for begun := s.now; s.now.Sub(begun) < 20*time.Second; pause = min(2*pause, 2*time.Second) {
 		for range 2 { // one for each key
-			s.m.Greeted(s.now, "b")
+			s.m.Greeted(s.now, "b", false)
 		}
 		for at := s.now; s.now.Sub(at) < pause; {
 			s.pass(50*ms, "c", "d")
@@ -422,11 +422,26 @@ func TestUnreached_WhileGreetingsBecomeRare(t *testing.T) {
 	if is() {
 		t.Error("b is unreached 7 s after its last greeting")
 	}
-	s.m.Greeted(s.now, "b")
+	s.m.Greeted(s.now, "b", false)
 	s.heartbeat("b")
 	s.pass(standard.Interval, "c", "d")
 	if is() {
 		t.Error("b is unreached although a heartbeat came")
+	}
+}
+
+// One that is silent may receive from nobody: that is no sign that what this speaker sends is lost.
+func TestUnreached_OneThatIsSilentIsNot(t *testing.T) {
+	s := begin(t, "b", "c", "d")
+	s.pass(standard.Timeout, "c", "d")
+	for _, silent := range []bool{false, true, false} {
+		for range 10 {
+			s.m.Greeted(s.now, "b", silent)
+			s.pass(200*ms, "c", "d")
+		}
+		if got := slices.Contains(s.m.View().Unreached, "b"); got == silent {
+			t.Errorf("b greets, silent: %v: got unreached: %v", silent, got)
+		}
 	}
 }
 
@@ -436,14 +451,14 @@ func TestUnreached_AfterAStall(t *testing.T) {
 		name  string
 		first func(*script) // of what is due when the process runs again
 	}{
-		{"a greeting comes first", func(s *script) { s.m.Greeted(s.now, "b") }},
-		{"the machine ticks first", func(s *script) { s.m.Tick(s.now); s.m.Greeted(s.now, "b") }},
+		{"a greeting comes first", func(s *script) { s.m.Greeted(s.now, "b", false) }},
+		{"the machine ticks first", func(s *script) { s.m.Tick(s.now); s.m.Greeted(s.now, "b", false) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := begin(t, "b", "c", "d")
 			s.pass(standard.Timeout, "c", "d")
 			for range 10 {
-				s.m.Greeted(s.now, "b")
+				s.m.Greeted(s.now, "b", false)
 				s.pass(300*ms, "c", "d")
 			}
 			if !slices.Contains(s.m.View().Unreached, "b") {

@@ -40,6 +40,7 @@ type peer struct {
 	greets    time.Time     // since when it has asked: it receives nothing from this speaker
 	greetGap  time.Duration // between its last two greetings
 	unreached bool          // it does so, and nothing else comes from it
+	silent    bool          // it asks for a session, and answers for no address
 	lost      bool          // nothing has come for a while, and others vouch for it
 	want      want          // a state of it that this speaker does not have
 	late      bool          // it was silent too when another one was lost
@@ -98,6 +99,7 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 	}
 	p.met, p.dead, p.suspected, p.received, p.asked, p.pulled = true, false, time.Time{}, now, time.Time{}, now
 	m.reached(p)
+	m.setSilent(p, false)
 	m.noteUnknown(p)
 	m.ring.pairs = true
 	if p.late {
@@ -178,10 +180,17 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 	return sends
 }
 
-// Greeted notes that an instance of a peer that was met before asks for a session.
-func (m *Machine) Greeted(now time.Time, node lb.NodeName) {
+// Greeted notes that an instance of a peer that was met before asks for a session. Silent: it answers for
+// no address, so that it does not matter whether it receives what this speaker has.
+func (m *Machine) Greeted(now time.Time, node lb.NodeName, silent bool) {
 	m.excuseOwnStall(now) // the pause between two greetings would be as long
-	if p := m.peers[node]; p != nil {
+	switch p := m.peers[node]; {
+	case p == nil:
+	case silent:
+		m.reached(p)
+		m.setSilent(p, true)
+	default:
+		m.setSilent(p, false)
 		if gap := now.Sub(p.greeted); gap > m.timing.Interval/2 && !p.greeted.IsZero() { // not another key
 			p.greetGap = gap
 		}
@@ -224,6 +233,13 @@ func (m *Machine) reached(p *peer) {
 	}
 }
 
+func (m *Machine) setSilent(p *peer, is bool) {
+	if p.silent != is {
+		p.silent = is
+		m.version++
+	}
+}
+
 // alive notes that a message of a peer came.
 func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
 	if p.late {
@@ -235,6 +251,7 @@ func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
 		m.version++
 	}
 	m.reached(p)
+	m.setSilent(p, false)
 	p.received, p.suspected, p.interval, p.dead, p.asked = now, time.Time{}, msg.Interval, false, time.Time{}
 	if !p.live && p.sequence > 0 && msg.Sequence <= p.sequence && !p.isOverdue(now) {
 		m.revive(now, p)

@@ -46,6 +46,8 @@ type Missing struct {
 	Node lb.NodeName
 	// Received is when its last message came; zero: never.
 	Received time.Time
+	// Silent: it answers for no address, as it receives from too few.
+	Silent bool
 }
 
 // Version grows with every change of the view.
@@ -63,7 +65,7 @@ func (m *Machine) View() View {
 		case p.live:
 			v.Peers = append(v.Peers, Peer{Node: p.node, State: p.state, Since: p.since, Lost: p.lost, Late: p.late, instance: p.instance, sequence: p.sequence})
 		case p.expected:
-			v.Missing = append(v.Missing, Missing{Node: p.node, Received: p.received})
+			v.Missing = append(v.Missing, Missing{Node: p.node, Received: p.received, Silent: p.silent})
 		}
 	}
 	return v

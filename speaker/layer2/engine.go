@@ -367,11 +367,11 @@ func (e *Engine) start(now time.Time, in inbox) {
 }
 
 // allThere returns whether all speakers are alive that should be there, but for those on nodes that
-// the API server calls NotReady, and, after this one was isolated, those that were missing before. What
-// one of these may have meanwhile is asked the segment about: see weigh.
+// the API server calls NotReady, those that are silent, and, after this one was isolated, those that were
+// missing before. What one of these may have meanwhile is asked the segment about: see weigh.
 func (e *Engine) allThere(v mesh.View, down map[lb.NodeName]bool) bool {
 	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool {
-		return !down[m.Node] && (e.received == nil || e.received[m.Node])
+		return !down[m.Node] && !m.Silent && (e.received == nil || e.received[m.Node])
 	})
 }
 

@@ -255,18 +255,24 @@ func (s *stormy) happen() {
 	}
 }
 
-// cutSome cuts one direction, from a node to another one, or the messages from it to all, or those
-// between two.
+// cutSome cuts one direction, from a node to another one, all that goes to it, or the messages from it to
+// all, or those between two.
 func (s *stormy) cutSome(n lb.NodeName) {
 	to := s.order[0]
 	if to == n {
 		to = s.order[1]
 	}
-	switch s.rng.IntN(3) {
+	switch s.rng.IntN(4) {
 	case 0:
 		s.mute(n)
 	case 1:
 		s.wallBetween(n, to)
+	case 2:
+		if s.apart { // one that receives nothing has no API server either, and may not be the only one that has
+			s.cutFrom(n, to)
+			return
+		}
+		s.deafen(n)
 	default:
 		s.cutFrom(n, to)
 	}
@@ -275,6 +281,11 @@ func (s *stormy) cutSome(n lb.NodeName) {
 // narrow returns whether two of several speakers do not receive from each other, and nothing else is
 // cut: others vouch for both, so that either may restart. The caller holds the lock.
 func (w *world) narrow() bool {
+	for way := range w.walls {
+		if !w.walls[[2]lb.NodeName{way[1], way[0]}] {
+			return false
+		}
+	}
 	return len(w.walls) == 2 && len(w.cuts)+len(w.second.cuts) == 0 && len(w.names) > 2
 }
 

@@ -11,6 +11,7 @@ import (
 	machine "github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/session"
 	"github.com/lbstack/lbstack/internal/mesh/wire"
+	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/internal/watchdog"
 )
 
@@ -121,7 +122,7 @@ func (r *runner) receive(from lb.NodeName, datagram []byte) {
 			r.send(from, reply)
 		}
 		if opened.Greeted {
-			r.machine.Greeted(now, from)
+			r.machine.Greeted(now, from, opened.Silent)
 		}
 		if opened.Met {
 			sends = r.machine.Met(now, from, opened.Instance)
@@ -161,7 +162,10 @@ func (r *runner) Peers() []lb.NodeName {
 
 // Publish implements speaker.Mesh.
 func (r *runner) Publish(s wire.State) {
-	r.do(func(now time.Time) []machine.Send { return r.machine.Publish(now, s) })
+	r.do(func(now time.Time) []machine.Send {
+		r.sessions.SetSilent(now, s.Phase == ownership.Isolated)
+		return r.machine.Publish(now, s)
+	})
 }
 
 // Acted implements speaker.Mesh. A speaker that stood still answers again when it has acted

@@ -528,6 +528,27 @@ func TestOneThatIsNotHeardGivesUp(t *testing.T) {
 	})
 }
 
+// A node sends and does not receive: its announcements would reach all.
+func TestOneThatReceivesNothingIsSilent(t *testing.T) {
+	for _, count := range []int{2, 4} {
+		var gaps, twice []time.Duration
+		each(t, count, 12, func(t *testing.T, w *world) {
+			at := time.Now()
+			w.deafen("n1")
+			w.pass(4 * time.Second)
+			settled(t, w)
+			gaps, twice = append(gaps, w.longestGap(at)), append(twice, w.longestTwice(at))
+			if got := of(w.owners(), "n1"); len(got) > 0 {
+				t.Errorf("of %d nodes n1 receives nothing and answers for %v", count, got)
+			}
+			w.heal()
+			w.pass(10 * time.Second)
+			settled(t, w)
+		})
+		t.Logf("%d nodes: nobody answered: %s; two answered: %s", count, quantiles(gaps), quantiles(twice))
+	}
+}
+
 func TestOneWithoutTheClusterDoesNotActAndIsPassedOver(t *testing.T) {
 	each(t, 4, 0, func(t *testing.T, w *world) {
 		w.wants(0)

@@ -100,7 +100,7 @@ func (w *world) ready(p *process) bool {
 	expected := w.names
 	if p.latest.Isolated && p.regained.After(begun) {
 		begun, wait = p.regained, 0
-		expected = slices.Collect(maps.Keys(p.before))
+		expected = slices.DeleteFunc(slices.Collect(maps.Keys(p.before)), func(n lb.NodeName) bool { return w.isSilent(p, n) })
 	}
 	if !w.firm || slices.ContainsFunc(expected, func(n lb.NodeName) bool {
 		return !w.receives(p, n) || w.deaf[n] && time.Since(w.nodes[n].p.begun) < startWait+time.Second
@@ -116,14 +116,20 @@ func (w *world) receives(p *process, from lb.NodeName) bool {
 	return q == p || q != nil && !q.dead && !time.Now().Before(w.rekeyed) && q.frozen.Load() == nil && !w.blocked(from, p.n.name) && !w.blocked(p.n.name, from)
 }
 
+// isSilent returns whether a process is sent by the one of a node that it is silent.
+func (w *world) isSilent(p *process, from lb.NodeName) bool {
+	q := w.nodes[from].p
+	return q != nil && !q.dead && q.latest.Isolated && !w.blocked(from, p.n.name)
+}
+
 // isUnheard returns whether half or more of the others that run, as far as a process can tell, receive
-// nothing from it: it is silent.
+// nothing from it: it is silent. Those that are silent themselves do not count.
 func (w *world) isUnheard(p *process) bool {
 	with, without := 1, 0
 	for _, name := range w.names {
 		q := w.nodes[name].p
 		switch {
-		case q == p || q == nil || q.dead || w.blocked(name, p.n.name):
+		case q == p || q == nil || q.dead || w.isSilent(p, name) || w.blocked(name, p.n.name):
 		case w.blocked(p.n.name, name):
 			without++
 		default:

@@ -104,6 +104,19 @@ func (w *world) mute(name lb.NodeName) {
 	w.note("no message of %s is carried", name)
 }
 
+// deafen has a node receive nothing, from the gateway neither, while all that it sends arrives.
+func (w *world) deafen(name lb.NodeName) {
+	for _, n := range w.names {
+		if n != name {
+			w.cutFrom(n, name)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away[name] = true
+	w.note("%s receives nothing", name)
+}
+
 // client is a host on eth1, on all parts of it.
 var client = netip.MustParseAddr("10.255.0.1")
 

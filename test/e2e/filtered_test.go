@@ -134,3 +134,40 @@ func TestSpeakerThatNobodyReceivesFromIsSilent(t *testing.T) {
 	oneAnswers(t, w, address)
 	notBoth(t, w, address, together)
 }
+
+// The network card of the owner sends and does not receive, so that its announcements would still reach
+// everybody: it gives its addresses up, and others take them over.
+func TestNodeThatReceivesNothingIsSilent(t *testing.T) {
+	installed(t)
+	address := served(t)
+	owner, err := bed.Settled(background(t), address)
+	must(t, err)
+	w := watching(t, address)
+	t.Cleanup(func() { must(t, bed.Receive(background(t), owner.Node)) })
+	deaf := time.Now()
+	must(t, bed.DropReceived(background(t), owner.Node, "eth0"))
+	takenOver(t, w, address, deaf, owner.MAC)
+	silentAtMost(t, w, address, deaf, failover)
+	eventually.Succeed(t, soon, "its speaker gives the address up, as it is isolated", func(ctx context.Context) error {
+		log, err := bed.Cluster.Exec(ctx, owner.Node, "sh", "-c", "cat /var/log/pods/*_lbstack-speaker-*/*/*.log")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, "owns an address no more") && strings.Contains(line, address) && strings.Contains(line, "Isolated") {
+				return nil
+			}
+		}
+		return errors.New("the log has no such line")
+	})
+	_, err = bed.Page(background(t), address)
+	must(t, err)
+	must(t, bed.Receive(background(t), owner.Node))
+	for _, node := range bed.Cluster.Nodes() {
+		eventually.Succeed(t, within, node+" receives from the others again", func(ctx context.Context) error {
+			return speakerSays(ctx, node, v1beta1.ReasonAnnouncing)
+		})
+	}
+	oneAnswers(t, w, address)
+	notBoth(t, w, address, together)
+}

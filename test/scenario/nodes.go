@@ -191,6 +191,24 @@ func (s *Scenario) DropSent(ctx context.Context, node string) error {
 	return nil
 }
 
+// DropReceived has a node receive nothing at all on an interface, ARP included, while all that it sends
+// goes out: a broken receiver of its network card. Receive undoes it.
+func (s *Scenario) DropReceived(ctx context.Context, node, device string) error {
+	rules := "table netdev receiver { chain in { type filter hook ingress device " + device + " priority 0; policy drop; }; }"
+	if out, err := s.Cluster.Exec(ctx, node, "nft", rules); err != nil {
+		return fmt.Errorf("having %s receive nothing: %w: %s", node, err, out)
+	}
+	return nil
+}
+
+// Receive undoes DropReceived, if it was done.
+func (s *Scenario) Receive(ctx context.Context, node string) error {
+	if out, err := s.Cluster.Exec(ctx, node, "nft", "delete table netdev receiver"); err != nil && !strings.Contains(err.Error()+string(out), "No such file") {
+		return fmt.Errorf("having %s receive again: %w: %s", node, err, out)
+	}
+	return nil
+}
+
 // LetDatagramsThrough undoes DropDatagrams or DropSent, if it was done.
 func (s *Scenario) LetDatagramsThrough(ctx context.Context, node string) error {
 	if out, err := s.Cluster.Exec(ctx, node, "nft", "delete table inet firewall"); err != nil && !strings.Contains(err.Error()+string(out), "No such file") {

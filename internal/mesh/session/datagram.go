@@ -73,9 +73,13 @@ type greeting struct {
 	nonce challenge
 	// echo is the nonce of the greeting that this one answers.
 	echo challenge
-	// keys are the IDs of the sender's keys, one of them repeated if there are fewer.
+	// keys are the IDs of the sender's keys, one of them repeated if there are fewer. The last one is
+	// silence if the sender answers for no address.
 	keys [MaxKeys]keyID
 }
+
+// silence is no key's ID (but of one in 2^32, of which greetings look as if they came from a silent speaker).
+var silence keyID
 
 func (g greeting) encode() []byte {
 	b := make([]byte, 0, greetingSize)

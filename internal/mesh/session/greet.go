@@ -140,5 +140,8 @@ func (t *Table) greet(now time.Time, p *peer, key int, echo challenge) ([]byte, 
 	for i := range g.keys {
 		g.keys[i] = t.keys[i%len(t.keys)].id
 	}
+	if t.silent {
+		g.keys[MaxKeys-1] = silence
+	}
 	return t.seal(kindGreeting, key, p.node, [16]byte{}, g.encode())
 }

@@ -39,3 +39,45 @@ func TestOpen_Greeted(t *testing.T) {
 	b.start("b", key(t, 1))
 	expect("b restarted", greeting(), false)
 }
+
+// A silent speaker shows that with its next greeting, which comes soon, also where it has as many keys as
+// it can have.
+func TestOpen_Silent(t *testing.T) {
+	for _, count := range []byte{1, MaxKeys} {
+		var keys []Key
+		for n := range count {
+			keys = append(keys, key(t, n+1))
+		}
+		b := newBed(t, keys, "a", "b")
+		b.run(confirmed)
+		table := b.tables["b"]
+		table.Reset(b.now, "a")
+		for range 10 {
+			_ = table.Tick(b.now)
+			b.now = b.now.Add(lastWait)
+		}
+		expect := func(what string, want bool) {
+			t.Helper()
+			greetings := table.Tick(b.now)
+			if len(greetings) != int(count) {
+				t.Fatalf("%d keys: %s: got %d greetings, want one for each key", count, what, len(greetings))
+			}
+			if o := b.open(sent{"b", "a", greetings[0].Datagram}); !o.Greeted || o.Silent != want {
+				t.Errorf("%d keys: %s: got %+v, want greeted, and silent: %v", count, what, o, want)
+			}
+			b.now = b.now.Add(firstWait)
+		}
+		_ = table.Tick(b.now)
+		for _, silent := range []bool{true, false} {
+			table.SetSilent(b.now, silent)
+			b.now = b.now.Add(firstWait)
+			expect("a while after it changed", silent)
+		}
+		table.SetSilent(b.now, true)
+		b.now = b.now.Add(firstWait)
+		b.run(confirmed)
+		if !b.tables["a"].Met("b") || !table.Met("a") {
+			t.Errorf("%d keys: no session with a silent speaker, want one once it receives", count)
+		}
+	}
+}

@@ -39,6 +39,8 @@ type Opened struct {
 	// Greeted: an instance that was confirmed before asks for an answer, and nothing that it sent
 	// later has arrived. It has no session with this process, or wants to be shown its keys.
 	Greeted bool
+	// Silent: the greeting shows that the sender answers for no address.
+	Silent bool
 	// Replies go to the same node.
 	Replies [][]byte
 	// Err is why the datagram was refused, one of the errors above.
@@ -108,7 +110,7 @@ func (t *Table) welcome(now time.Time, p *peer, key int, h header, g greeting) O
 	// A greeting under a key that this process did not have yet was refused, so that a recording
 	// of it is accepted later.
 	latest := h.instance == p.instance && h.counter == p.window.newest
-	opened := Opened{Instance: h.instance, Greeted: latest && g.nonce != challenge{}}
+	opened := Opened{Instance: h.instance, Greeted: latest && g.nonce != challenge{}, Silent: latest && g.keys[MaxKeys-1] == silence}
 	confirmed := p.met && h.instance == p.instance
 	if p.asking && g.echo == p.nonce && now.Sub(p.drawn) < nonceLife {
 		t.arrived(now, p)

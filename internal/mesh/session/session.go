@@ -37,6 +37,7 @@ type Table struct {
 	order    []*peer   // by name
 	due      time.Time // no greeting is due earlier
 	absent   time.Time // when the last of the absent peers is due
+	silent   bool      // see SetSilent
 	counter  uint64    // of the datagram that was sealed last
 	recent   recent
 
@@ -89,6 +90,21 @@ func (t *Table) SetPeers(now time.Time, nodes []lb.NodeName) {
 	}
 	slices.SortFunc(order, func(a, b *peer) int { return cmp.Compare(a.node, b.node) })
 	t.peers, t.order = peers, order
+}
+
+// SetSilent sets whether greetings show that this process is silent: it answers for no address. Peers that
+// are greeted are greeted again soon when that changes.
+func (t *Table) SetSilent(now time.Time, is bool) {
+	if t.silent == is {
+		return
+	}
+	t.silent = is
+	for _, p := range t.order {
+		if at := p.greeted.Add(firstWait); p.asking && at.Before(p.next) {
+			p.next = at
+			t.wake(at)
+		}
+	}
 }
 
 // Reset ends the session with a node that was found dead. No datagram that was sent

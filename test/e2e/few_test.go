@@ -120,6 +120,13 @@ func processOf(t *testing.T, node string) string {
 	return string(id)
 }
 
+// signalSpeaker sends a signal to the speaker of a node.
+func signalSpeaker(t *testing.T, node, signal string) {
+	t.Helper()
+	_, err := bed.Cluster.Exec(context.Background(), node, "pkill", "-"+signal, "-x", "speaker")
+	must(t, err)
+}
+
 // Of two speakers neither is in the majority when it misses the other.
 func TestOfTwoSpeakersTheOtherServes(t *testing.T) {
 	nodes := bed.Cluster.Nodes()[:2]
@@ -161,7 +168,20 @@ func TestOfTwoSpeakersTheOtherServes(t *testing.T) {
 		// The one with the first name goes on.
 		eventually.Succeed(t, within, nodes[1]+" gives its addresses up", func(ctx context.Context) error { return gaveUp(ctx, nodes[1]) })
 		oneAnswers(t, w, address)
+		// It stands still later. What it reported stays, and its kubelet gets no answer.
+		first := w.All(address).Last
+		stopped := time.Now()
+		t.Cleanup(func() { signalSpeaker(t, nodes[0], "CONT") })
+		signalSpeaker(t, nodes[0], "STOP")
+		eventually.Succeed(t, within, nodes[1]+" has the address", func(context.Context) error {
+			if got := w.Since(time.Now().Add(-settles/2), address); len(got.Owners) != 1 || got.Last == first {
+				return fmt.Errorf("%+v", got)
+			}
+			return nil
+		})
+		t.Logf("nobody answered for %s for %d ms", address, w.Since(stopped, address).Silent.Milliseconds())
 		must(t, bed.Heal(background(t)))
+		signalSpeaker(t, nodes[0], "CONT")
 		theyAnnounce(t, nodes...)
 		oneAnswers(t, w, address)
 		notBoth(t, w, address, soon)

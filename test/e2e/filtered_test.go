@@ -144,10 +144,10 @@ func TestNodeThatReceivesNothingIsSilent(t *testing.T) {
 	must(t, err)
 	w := watching(t, address)
 	t.Cleanup(func() { must(t, bed.Receive(background(t), owner.Node)) })
-	deaf := time.Now()
+	dropped := time.Now()
 	must(t, bed.DropReceived(background(t), owner.Node, "eth0"))
-	takenOver(t, w, address, deaf, owner.MAC)
-	silentAtMost(t, w, address, deaf, failover)
+	takenOver(t, w, address, dropped, owner.MAC)
+	silentAtMost(t, w, address, dropped, failover)
 	eventually.Succeed(t, soon, "its speaker gives the address up, as it is isolated", func(ctx context.Context) error {
 		log, err := bed.Cluster.Exec(ctx, owner.Node, "sh", "-c", "cat /var/log/pods/*_lbstack-speaker-*/*/*.log")
 		if err != nil {

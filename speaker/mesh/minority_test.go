@@ -331,22 +331,44 @@ func TestSwitchThatReboots(t *testing.T) {
 	}
 }
 
-// The speaker that goes on stands still later. What it reported last stays; that its kubelet gets no
-// answer shows that it does not count.
+// What a speaker reported last stays while it stands still; that its kubelet gets no answer shows that it
+// does not count.
 func TestSeparatedNodes_OneThatStandsStillIsReplaced(t *testing.T) {
-	each(t, 2, 6, func(t *testing.T, w *world) {
-		w.separate("n1")
-		w.pass(10 * time.Second)
-		if got := of(w.owners(), "n1"); len(got) != 6 {
-			t.Fatalf("n1 answers for %v, want all", got)
-		}
-		w.freeze("n1")
-		w.pass(probed + unreadyFor + readInterval + secondServed)
-		if got := of(w.owners(), "n2"); len(got) != 6 {
-			t.Errorf("n1 stands still, and n2 answers for %v, want all", got)
-		}
-		w.thaw("n1")
-		w.pass(10 * time.Second)
-		settled(t, w)
-	})
+	for _, tt := range []struct {
+		name string
+		does func(*world)
+	}{
+		{"since after the cut", func(w *world) {
+			w.separate("n1")
+			w.pass(10 * time.Second)
+			w.freeze("n1")
+		}},
+		{"since before the cut, and its report is about an earlier one", func(w *world) {
+			w.separate("n1")
+			w.pass(10 * time.Second)
+			w.unreachable("n1")
+			w.heal()
+			w.pass(10 * time.Second)
+			w.freeze("n1")
+			w.separate("n1")
+			w.unreachable()
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, 2, 6, func(t *testing.T, w *world) {
+				tt.does(w)
+				w.pass(10 * time.Second)
+				if got := of(w.owners(), "n2"); len(got) > 0 {
+					t.Errorf("n1 counts, and n2 answers for %v", got)
+				}
+				w.pass(probed + unreadyFor + readInterval + secondServed - 10*time.Second)
+				if got := of(w.owners(), "n2"); len(got) != 6 {
+					t.Errorf("n1 stands still, and n2 answers for %v, want all", got)
+				}
+				w.thaw("n1")
+				w.pass(10 * time.Second)
+				settled(t, w)
+			})
+		})
+	}
 }

@@ -28,11 +28,12 @@ func (p *process) reported(r layer2.Report) {
 }
 
 // write has the latest report stand in the SpeakerState soon, unless the API server is away: it is
-// written when it is back. The caller holds the lock.
+// written when it is back, or the process stands still. The caller holds the lock.
 func (p *process) write() {
 	w := p.n.w
 	delay := 200*time.Millisecond + time.Duration(p.n.rng.Int64N(int64(500*time.Millisecond)))
 	time.AfterFunc(delay, func() {
+		p.gate()
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if !p.dead && !w.deaf[p.n.name] {

@@ -264,6 +264,16 @@ test-e2e: cluster ## Run the tests on a real cluster of their own (needs root).
 	go -C test test -count=1 -timeout 40m -v ./e2e/...
 	@$(DEVCLUSTER) down
 
+# A cluster of its own as well. The table is printed after every run.
+RUNS ?= 5
+
+.PHONY: soak-rollout
+soak-rollout: export LBSTACK_CLUSTER := soak
+soak-rollout: NODES := 4
+soak-rollout: cluster ## Change the components in all ways under traffic, RUNS times, by default 5, on a real cluster of its own (needs root).
+	LBSTACK_RUNS=$(RUNS) go -C test test -count=1 -timeout 0 -run TestRollout_UnderTraffic -v ./e2e
+	@$(DEVCLUSTER) down
+
 # A cluster of its own with the image, in which the chart installs the operator.
 .PHONY: test-helm
 test-helm: export LBSTACK_CLUSTER := helm

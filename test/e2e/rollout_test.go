@@ -2,190 +2,265 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
+	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// rolls is how long a rollout on the cluster may take, a step that fails included.
-const rolls = 5 * time.Minute
+const (
+	// rolls is how long a rollout on the cluster may take, a step that fails included.
+	rolls = 5 * time.Minute
+	// runsVariable is how often TestRollout_UnderTraffic runs every kind of rollout; once without it.
+	runsVariable = "LBSTACK_RUNS"
+)
 
-// rolledOut waits until a rollout of the spec as it is now is in a phase.
-func rolledOut(ctx context.Context, phase v1beta1.RolloutPhase) (*v1beta1.LoadBalancerStack, error) {
-	stack := &v1beta1.LoadBalancerStack{}
-	err := eventually.Poll(ctx, func(ctx context.Context) error {
-		if err := bed.Client.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); err != nil {
-			return err
-		}
-		if stack.Status.Rollout == nil || stack.Status.ObservedGeneration != stack.Generation || stack.Status.Rollout.Phase != phase {
-			return fmt.Errorf("the rollout is %+v", stack.Status.Rollout)
-		}
-		return nil
-	})
-	return stack, err
+// rolloutKind is one kind of rollout, and how it ends.
+type rolloutKind struct {
+	name string
+	// change begins it.
+	change func(context.Context) error
+	// during is done when it is in the phase in; nil: nothing is.
+	in     v1beta1.RolloutPhase
+	during func(context.Context) error
+	// kills says that during always kills the operator.
+	kills bool
+	// phase in which it ends, with words in the failure, and the image and log level of all speakers.
+	phase               v1beta1.RolloutPhase
+	words, image, level string
 }
 
-// changed waits until the phase is another one than Complete: a change was taken up.
-func changed(ctx context.Context) error {
-	return eventually.Poll(ctx, func(ctx context.Context) error {
-		stack := &v1beta1.LoadBalancerStack{}
-		if err := bed.Client.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); err != nil {
-			return err
-		}
-		if s := stack.Status.Rollout; s == nil || s.Phase == v1beta1.RolloutComplete || s.Phase == v1beta1.RolloutRolledBack {
-			return fmt.Errorf("the rollout is %+v", s)
-		}
-		return nil
-	})
+// rolloutBed are the two Services, one announced over layer 2 and one over BGP, that clients connect
+// to in a rollout, and what is known of them.
+type rolloutBed struct {
+	layer2, routed string
+	// endpoints are the nodes with a pod of both; dies is a node without one, and without a route.
+	endpoints []string
+	dies      string
 }
 
-// logLevels returns which log levels the speakers have, each once.
-func logLevels(ctx context.Context) (list []string, err error) {
-	var pods corev1.PodList
-	if err := bed.Client.List(ctx, &pods, client.InNamespace(componentNamespace), client.MatchingLabels{v1beta1.LabelComponent: "speaker"}); err != nil {
-		return nil, err
-	}
-	for i := range pods.Items {
-		list = append(list, strings.TrimPrefix(pods.Items[i].Spec.Containers[0].Args[0], "--log-level="))
-	}
-	slices.Sort(list)
-	return slices.Compact(list), nil
-}
-
-// operatorEnv sets an environment variable of the operator, and waits until no other one runs.
-func operatorEnv(ctx context.Context, name, value string) error {
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: componentNamespace, Name: "lbstack-operator"}}
-	patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"operator","env":[{"name":%q,"value":%q}]}]}}}}`, name, value)
-	if err := bed.Client.Patch(ctx, d, client.RawPatch(types.StrategicMergePatchType, []byte(patch))); err != nil {
-		return err
-	}
-	return eventually.Poll(ctx, func(ctx context.Context) error {
-		if err := bed.Client.Get(ctx, client.ObjectKeyFromObject(d), d); err != nil {
-			return err
-		}
-		if s := d.Status; s.ObservedGeneration < d.Generation || s.UpdatedReplicas != s.Replicas || s.AvailableReplicas < s.Replicas {
-			return fmt.Errorf("the operator: %+v", s)
-		}
-		return nil
-	})
-}
-
-// image returns the image that the operator gives to the components.
-func image(t *testing.T) string {
-	t.Helper()
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: componentNamespace, Name: "lbstack-operator"}}
-	must(t, bed.Client.Get(background(t), client.ObjectKeyFromObject(d), d))
-	for _, env := range d.Spec.Template.Spec.Containers[0].Env {
-		if env.Name == "RELATED_IMAGE_LBSTACK" {
-			return env.Value
-		}
-	}
-	t.Fatal("the operator has no image for the components")
-	return ""
-}
-
-// TestRollout_UnderTraffic changes the components while a client connects every 5 ms.
+// TestRollout_UnderTraffic changes the components in all ways while clients connect to two addresses,
+// of layer 2 and of BGP, every 5 ms each. No connection fails, whatever becomes of the rollout.
 func TestRollout_UnderTraffic(t *testing.T) {
-	installed(t)
-	good := image(t)
-	buildSilent(t)
+	b := readyForRollouts(t)
+	runs := 1
+	if text := os.Getenv(runsVariable); text != "" {
+		var err error
+		runs, err = strconv.Atoi(text)
+		must(t, err)
+	}
+	next, former := nextImage, image(t)
+	restoreAfter(t, former)
+	loadImages(t, former)
+	var table rolloutTable
+	for run := 1; run <= runs; run++ {
+		kills := run%2 == 0
+		for _, kind := range b.kinds(kills, next) {
+			t.Run(fmt.Sprintf("run %d/%s", run, kind.name), func(t *testing.T) {
+				row := rolloutRow{killed: kind.kills || kills && kind.during != nil}
+				defer func() { table.add(kind, row) }()
+				b.prepare(t)
+				b.run(t, kind, &row)
+			})
+		}
+		former, next = next, former
+		t.Log(table.String())
+	}
+}
+
+// kinds returns the rollouts of a run, in their order, the first of which is to the image next; with
+// kills the operator is killed in the middle of each but the last.
+func (b *rolloutBed) kinds(kills bool, next string) []rolloutKind {
+	dies := b.nodeDies
+	var sometimes func(context.Context) error
+	if kills {
+		sometimes = killOperators
+		dies = func(ctx context.Context) error { return errors.Join(killOperators(ctx), b.nodeDies(ctx)) }
+	}
+	return []rolloutKind{
+		{name: "good upgrade", change: wants(next), in: v1beta1.RolloutSpeakers, during: sometimes,
+			phase: v1beta1.RolloutComplete, image: next, level: "info"},
+		{name: "operator killed in the middle", change: level("Debug"), in: v1beta1.RolloutSpeakers, during: killOperators, kills: true,
+			phase: v1beta1.RolloutComplete, image: next, level: "debug"},
+		{name: "node dead in the middle", change: level("Info"), in: v1beta1.RolloutCanary, during: dies,
+			phase: v1beta1.RolloutComplete, image: next, level: "info"},
+		{name: "image that does not exist", change: wants(absentImage), in: v1beta1.RolloutController, during: sometimes,
+			phase: v1beta1.RolloutRolledBack, image: next, level: "info", words: "the image cannot be pulled"},
+		{name: "image that crashes", change: wants(crashingImage), in: v1beta1.RolloutCanary, during: sometimes,
+			phase: v1beta1.RolloutRolledBack, image: next, level: "info", words: "its speaker is not ready"},
+		{name: "image that is ready and never announces", change: wants(silentImage), in: v1beta1.RolloutRollingBack, during: sometimes,
+			phase: v1beta1.RolloutRolledBack, image: next, level: "info", words: "does not announce its addresses on the network"},
+		{name: "good image again", change: wants(next), phase: v1beta1.RolloutComplete, image: next, level: "info"},
+	}
+}
+
+// readyForRollouts installs the stack with a router and both Services.
+func readyForRollouts(t *testing.T) *rolloutBed {
+	t.Helper()
+	b := &rolloutBed{}
+	b.routed, b.endpoints = routed(t)
+	b.layer2 = served(t)
+	for _, node := range bed.Cluster.Nodes() {
+		if !slices.Contains(b.endpoints, node) {
+			b.dies = node
+		}
+	}
+	if b.dies == "" {
+		t.Fatalf("all of %v have an endpoint", b.endpoints)
+	}
 	patchStack(t, `{"spec":{"speaker":{"rollout":{"stepTimeoutSeconds":60}}}}`)
+	ctx, cancel := context.WithTimeout(context.Background(), rolls)
+	defer cancel()
+	_, err := rolledOut(ctx, v1beta1.RolloutComplete)
+	must(t, err)
+	must(t, bed.EveryoneSeesEveryone(ctx))
+	return b
+}
+
+// restoreAfter has the cluster as it was when the test ends.
+func restoreAfter(t *testing.T, former string) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), rolls)
 		defer cancel()
-		must(t, operatorEnv(ctx, "RELATED_IMAGE_LBSTACK", good))
-		patchStack(t, `{"spec":{"patches":null,"speaker":{"logLevel":"Info","rollout":null}}}`)
+		must(t, wants(former)(ctx))
+		patchStack(t, `{"spec":{"speaker":{"logLevel":"Info","rollout":null}}}`)
 		_, err := rolledOut(ctx, v1beta1.RolloutComplete)
 		must(t, err)
 		must(t, bed.StackReady(ctx))
 		must(t, bed.EveryoneSeesEveryone(ctx))
 	})
-	address := served(t)
-	for _, tt := range []struct {
-		name   string
-		change func(context.Context) error
-		// phase in which the rollout ends, the log level of the speakers then, and a part of the message.
-		phase        v1beta1.RolloutPhase
-		level, words string
-	}{
-		{"a log level reaches all nodes", level("Debug"), v1beta1.RolloutComplete, "debug", ""},
-		{"a log level reaches all nodes while the operator is killed", func(ctx context.Context) error {
-			if err := level("Info")(ctx); err != nil {
-				return err
+}
+
+// prepare has another node announce the address of layer 2 than the one that dies.
+func (b *rolloutBed) prepare(t *testing.T) {
+	t.Helper()
+	ctx := background(t)
+	must(t, bed.EveryoneSeesEveryone(ctx))
+	must(t, bed.RoutedTo(ctx, b.routed, b.endpoints...))
+	must(t, b.moved(ctx))
+}
+
+func (b *rolloutBed) moved(ctx context.Context) error {
+	owner, err := bed.Settled(ctx, b.layer2)
+	if err != nil || owner.Node != b.dies {
+		return err
+	}
+	err = bed.Drain(ctx, b.dies, true)
+	if err == nil {
+		err = eventually.Poll(ctx, func(ctx context.Context) error {
+			now, err := bed.Settled(ctx, b.layer2)
+			if err == nil && now.Node == b.dies {
+				err = fmt.Errorf("%s owns %s still", b.dies, b.layer2)
 			}
-			if err := changed(ctx); err != nil {
-				return err
-			}
-			crash(t, componentNamespace, "operator")
-			return nil
-		}, v1beta1.RolloutComplete, "info", ""},
-		{"an image that does not exist is taken back", func(ctx context.Context) error {
-			return operatorEnv(ctx, "RELATED_IMAGE_LBSTACK", "registry.invalid/lbstack:none")
-		}, v1beta1.RolloutRolledBack, "info", "the image cannot be pulled"},
-		{"the former image is wanted again", func(ctx context.Context) error {
-			return operatorEnv(ctx, "RELATED_IMAGE_LBSTACK", good)
-		}, v1beta1.RolloutComplete, "info", ""},
-		{"a speaker that is ready and never announces is taken back", func(ctx context.Context) error {
-			return operatorEnv(ctx, "RELATED_IMAGE_LBSTACK", silentImage)
-		}, v1beta1.RolloutRolledBack, "info", "does not announce its addresses on the network"},
-		{"the former image is wanted once more", func(ctx context.Context) error {
-			return operatorEnv(ctx, "RELATED_IMAGE_LBSTACK", good)
-		}, v1beta1.RolloutComplete, "info", ""},
-		{"a speaker that crashes is taken back", func(ctx context.Context) error { return patchSpec(ctx, crashing) }, v1beta1.RolloutRolledBack, "info", "its speaker is not ready"},
-		{"the patch is taken away", func(ctx context.Context) error { return patchSpec(ctx, `{"spec":{"patches":null}}`) }, v1beta1.RolloutComplete, "info", ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), rolls)
-			defer cancel()
-			var stack *v1beta1.LoadBalancerStack
-			begun := time.Now()
-			before := &v1beta1.LoadBalancerStack{}
-			must(t, bed.Client.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, before))
-			c, err := bed.Connecting(ctx, address+":80", func(ctx context.Context) (err error) {
-				if err := tt.change(ctx); err != nil {
-					return err
-				}
-				if before.Status.Rollout.Phase == tt.phase {
-					if err := changed(ctx); err != nil {
-						return err
-					}
-				}
-				stack, err = rolledOut(ctx, tt.phase)
-				return err
-			})
-			must(t, err)
-			t.Logf("%s after %.0f s: %s", tt.phase, time.Since(begun).Seconds(), stack.Status.Rollout.Failure)
-			lossless(t, c, len(bed.Cluster.Nodes()))
-			got, err := logLevels(ctx)
-			must(t, err)
-			if !slices.Equal(got, []string{tt.level}) {
-				t.Errorf("log levels: got %v, want %s alone", got, tt.level)
-			}
-			if !strings.Contains(stack.Status.Rollout.Failure, tt.words) {
-				t.Errorf("failure: got %q, want %q in it", stack.Status.Rollout.Failure, tt.words)
-			}
+			return err
 		})
 	}
+	return errors.Join(err, bed.Drain(ctx, b.dies, false))
 }
 
-// crashing has the speaker end because of an argument that it does not know.
-const crashing = `{"spec":{"patches":[{"target":{"kind":"DaemonSet"},"patch":"[{op: add, path: /spec/template/spec/containers/0/args/-, value: --no-such-flag}]"}]}}`
-
-func level(name string) func(context.Context) error {
-	return func(ctx context.Context) error { return patchSpec(ctx, `{"spec":{"speaker":{"logLevel":"`+name+`"}}}`) }
+// run has a rollout go from its beginning to its end under traffic, and checks both.
+func (b *rolloutBed) run(t *testing.T, kind rolloutKind, row *rolloutRow) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), rolls)
+	defer cancel()
+	answers := watching(t, b.layer2)
+	route, err := bed.WatchRoute(b.routed)
+	must(t, err)
+	defer route.Close()
+	begun := time.Now()
+	var stack *v1beta1.LoadBalancerStack
+	connections, err := bed.ConnectingTo(ctx, []string{b.layer2 + ":80", b.routed + ":80"}, func(ctx context.Context) (err error) {
+		stack, err = kind.roll(ctx)
+		return err
+	})
+	must(t, err)
+	row.layer2, row.routed = connections[0], connections[1]
+	row.silent, row.absent = answers.Since(begun, b.layer2).Silent, route.Absent(begun)
+	t.Logf("%s after %.0f s; nobody answered for %s for %d ms, and %s had no route for %d ms: %s", kind.phase, time.Since(begun).Seconds(),
+		b.layer2, row.silent.Milliseconds(), b.routed, row.absent.Milliseconds(), stack.Status.Rollout.Failure)
+	for _, c := range connections {
+		lossless(t, c, len(bed.Cluster.Nodes()))
+	}
+	if row.silent > soon || row.absent > 0 {
+		t.Errorf("nobody announced %s for %s, and %s for %s", b.layer2, row.silent, b.routed, row.absent)
+	}
+	notBoth(t, answers, b.layer2, together)
+	if !strings.Contains(stack.Status.Rollout.Failure, kind.words) {
+		t.Fatalf("failure: got %q, want %q in it", stack.Status.Rollout.Failure, kind.words)
+	}
+	eventually.Succeed(t, within, "the components are those of the end", kind.ended)
+	must(t, bed.RoutedTo(background(t), b.routed, b.endpoints...))
+	_, err = bed.Settled(background(t), b.layer2)
+	must(t, err)
+	for _, service := range []string{scenario.SampleService, scenario.RoutedService} {
+		announced(t, service, metav1.ConditionTrue, v1beta1.ReasonAnnounced)
+	}
+	row.ended = true
 }
 
-func patchSpec(ctx context.Context, text string) error {
-	return patch(ctx, &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}, text)
+// roll begins the rollout and waits for its end.
+func (k rolloutKind) roll(ctx context.Context) (*v1beta1.LoadBalancerStack, error) {
+	before := &v1beta1.LoadBalancerStack{}
+	if err := bed.Client.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, before); err != nil {
+		return nil, err
+	}
+	if err := k.change(ctx); err != nil {
+		return nil, err
+	}
+	if k.during != nil {
+		if err := inPhase(ctx, k.in); err != nil {
+			return nil, err
+		}
+		if err := k.during(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if before.Status.Rollout.Phase == k.phase {
+		if err := changed(ctx, before); err != nil {
+			return nil, err
+		}
+	}
+	return rolledOut(ctx, k.phase)
+}
+
+// ended reports whether every node has one speaker that is ready, as it should be in the end, and all
+// controllers are of the same image.
+func (k rolloutKind) ended(ctx context.Context) error {
+	for _, component := range []string{"speaker", "controller"} {
+		var pods corev1.PodList
+		if err := bed.Client.List(ctx, &pods, client.InNamespace(componentNamespace), client.MatchingLabels{v1beta1.LabelComponent: component}); err != nil {
+			return err
+		}
+		if component == "speaker" && len(pods.Items) != len(bed.Cluster.Nodes()) {
+			return fmt.Errorf("there are %d speakers", len(pods.Items))
+		}
+		for i := range pods.Items {
+			pod, container := &pods.Items[i], pods.Items[i].Spec.Containers[0]
+			if container.Image != k.image || component == "speaker" && container.Args[0] != "--log-level="+k.level || !podReady(pod) {
+				return fmt.Errorf("%s on %s has %s %v, ready: %t; want %s, log level %s", pod.Name, pod.Spec.NodeName, container.Image, container.Args, podReady(pod), k.image, k.level)
+			}
+		}
+	}
+	return nil
+}
+
+func podReady(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil
+		}
+	}
+	return false
 }

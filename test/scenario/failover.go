@@ -172,6 +172,20 @@ func (s *Scenario) Connecting(ctx context.Context, to string, do func(context.Co
 	return c, err
 }
 
+// ConnectingTo is Connecting with a client for each of some hosts and ports at the same time; it
+// returns what each saw, in their order.
+func (s *Scenario) ConnectingTo(ctx context.Context, to []string, do func(context.Context) error) ([]Connections, error) {
+	if len(to) == 0 {
+		return nil, do(ctx)
+	}
+	var others []Connections
+	c, err := s.Connecting(ctx, to[0], func(ctx context.Context) (err error) {
+		others, err = s.ConnectingTo(ctx, to[1:], do)
+		return err
+	})
+	return append([]Connections{c}, others...), err
+}
+
 // flowing waits until connections have succeeded for a while.
 func flowing(ctx context.Context, stream *traffic.Stream) error {
 	return eventually.Poll(ctx, func(context.Context) error {

@@ -55,13 +55,17 @@ func TestUpgradeUnderTraffic(t *testing.T) {
 	must(t, err)
 	defer func() { must(t, w.Close()) }()
 	begun := time.Now()
-	connections := map[string]scenario.Connections{}
-	must(t, connecting(ctx, bed, addresses[:clients], connections, func(ctx context.Context) error {
+	var to []string
+	for _, address := range addresses[:clients] {
+		to = append(to, address+":80")
+	}
+	connections, err := bed.ConnectingTo(ctx, to, func(ctx context.Context) error {
 		if err := upgrade(ctx, bed); err != nil {
 			return err
 		}
 		return upgraded(ctx, t, bed, former[0])
-	}))
+	})
+	must(t, err)
 	t.Logf("the upgrade took %.1f s", time.Since(begun).Seconds())
 	for _, address := range addresses {
 		_, err := bed.Page(ctx, address) // the client forgets where an address is that it does not use
@@ -75,7 +79,8 @@ func TestUpgradeUnderTraffic(t *testing.T) {
 			t.Errorf("%s: two nodes answered for %s, want %s at most", address, got.Both, together)
 		}
 	}
-	for address, c := range connections {
+	for i, c := range connections {
+		address := addresses[i]
 		t.Logf("%s: %d connections, %d failed, %d cut, longest gap %d ms", address, c.Tried, c.Failed, c.Cut, c.LongestGap.Milliseconds())
 		if c.Failed > 0 || c.Tried == 0 {
 			t.Errorf("%s: of %d connections %d failed: %v", address, c.Tried, c.Failed, c.Why[:min(len(c.Why), 5)])
@@ -103,18 +108,6 @@ func serve(ctx context.Context, t *testing.T, bed *scenario.Scenario) (addresses
 		addresses, owners[address] = append(addresses, address), owner.Node
 	}
 	return addresses, owners
-}
-
-// connecting connects to addresses while something is done.
-func connecting(ctx context.Context, bed *scenario.Scenario, addresses []string, seen map[string]scenario.Connections, do func(context.Context) error) error {
-	if len(addresses) == 0 {
-		return do(ctx)
-	}
-	c, err := bed.Connecting(ctx, addresses[0]+":80", func(ctx context.Context) error {
-		return connecting(ctx, bed, addresses[1:], seen, do)
-	})
-	seen[addresses[0]] = c
-	return err
 }
 
 // upgrade applies what this version installs, as an administrator does.

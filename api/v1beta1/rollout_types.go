@@ -161,6 +161,9 @@ type RolloutStep struct {
 	// +kubebuilder:validation:MaxItems=128
 	// +optional
 	Sessions []ObjectName `json:"sessions,omitempty"`
+	// routes is how many addresses the node announced to routers before.
+	// +optional
+	Routes int32 `json:"routes,omitempty"`
 	// gap is how many other speakers missed this one, or were missed by it, before.
 	// +optional
 	Gap int32 `json:"gap,omitempty"`

@@ -56,7 +56,7 @@ func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 		Failure: rollout.Failure{Node: lb.NodeName(status.FailedNode), Why: status.Failure},
 	}
 	for _, step := range status.CurrentNodes {
-		t := rollout.Step{Node: lb.NodeName(step.Name), Pod: step.PodUID, Since: step.Since.Time, Tries: int(step.Tries), Broken: step.Broken, Gap: int(step.Gap), CoveredBy: lb.NodeName(step.CoveredBy)}
+		t := rollout.Step{Node: lb.NodeName(step.Name), Pod: step.PodUID, Since: step.Since.Time, Tries: int(step.Tries), Broken: step.Broken, Gap: int(step.Gap), Routes: int(step.Routes), CoveredBy: lb.NodeName(step.CoveredBy)}
 		if at := step.CoveredByStartedAt; at != nil {
 			t.CoveredByStarted = at.Time
 		}
@@ -77,7 +77,7 @@ func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta
 	}
 	for _, step := range s.Steps {
 		t := v1beta1.RolloutStep{
-			Name: v1beta1.NodeName(step.Node), PodUID: step.Pod, Since: metav1.NewTime(step.Since), Tries: int32(step.Tries), Broken: step.Broken, Gap: int32(step.Gap), CoveredBy: v1beta1.NodeName(step.CoveredBy),
+			Name: v1beta1.NodeName(step.Node), PodUID: step.Pod, Since: metav1.NewTime(step.Since), Tries: int32(step.Tries), Broken: step.Broken, Gap: int32(step.Gap), Routes: int32(step.Routes), CoveredBy: v1beta1.NodeName(step.CoveredBy),
 		}
 		if !step.CoveredByStarted.IsZero() {
 			t.CoveredByStartedAt = &metav1.Time{Time: step.CoveredByStarted}
@@ -106,7 +106,7 @@ func revision(name v1beta1.RolloutRevision) rollout.Revision {
 
 // RolloutReport returns what a rollout reads of the state of a speaker.
 func RolloutReport(state *v1beta1.SpeakerState) *rollout.Report {
-	r := &rollout.Report{Sessions: map[bgp.PeerName]bool{}, Addresses: int(state.Status.AddressCount), Routes: int(state.Status.RouteCount), Isolated: state.Status.Phase == v1beta1.SpeakerIsolated}
+	r := &rollout.Report{Sessions: map[bgp.PeerName]bool{}, Addresses: int(state.Status.AddressCount), Routes: int(state.Status.RouteCount), Isolated: state.Status.Phase == v1beta1.SpeakerIsolated, Draining: state.Status.Phase == v1beta1.SpeakerDraining}
 	if at := state.Status.StartedAt; at != nil {
 		r.Started = at.Time.Truncate(time.Second)
 	}

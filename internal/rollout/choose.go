@@ -48,6 +48,7 @@ func (d *decision) start(name lb.NodeName) bool {
 	}
 	step := Step{Node: name, Pod: node.Pod.ID, Since: d.now, Broken: broken, Gap: d.gap(name, steps)}
 	if node.Report != nil {
+		step.Routes = node.Report.Routes
 		for _, peer := range slices.Sorted(maps.Keys(node.Report.Sessions)) {
 			if node.Report.Sessions[peer] {
 				step.Sessions = append(step.Sessions, peer)

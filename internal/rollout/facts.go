@@ -104,6 +104,8 @@ type Report struct {
 	Started time.Time
 	// Isolated: it receives nothing from the network, and answers for nobody.
 	Isolated bool
+	// Draining: its node hands its addresses over, and gets none.
+	Draining bool
 	// Misses are the nodes whose speakers it misses.
 	Misses []lb.NodeName
 	// Sessions are those that it should have with routers; true: established.

@@ -53,7 +53,7 @@ func (s *source) state() State {
 		Nodes:      map[lb.NodeName]Node{},
 	}
 	for range s.below(5) {
-		step := Step{Node: s.name(), Since: s.time(), Tries: s.below(5), Broken: s.bit(), Gap: s.below(3), CoveredBy: []lb.NodeName{"", s.name()}[s.below(2)], CoveredByStarted: s.time()}
+		step := Step{Node: s.name(), Since: s.time(), Tries: s.below(5), Broken: s.bit(), Gap: s.below(3), Routes: s.below(3), CoveredBy: []lb.NodeName{"", s.name()}[s.below(2)], CoveredByStarted: s.time()}
 		if step.Pod = ""; s.bit() {
 			step.Pod = fmt.Sprintf("%s/%d", step.Node, s.below(2))
 		}
@@ -70,7 +70,7 @@ func (s *source) state() State {
 			node.Pod = &Pod{ID: fmt.Sprintf("%s/%d", name, s.below(3)), Revision: s.hash(), Mesh: s.below(2), Ready: s.bit(), Since: s.time(), Restarts: s.below(100), Ending: s.below(4) == 0}
 		}
 		if s.bit() {
-			node.Report = &Report{Misses: []lb.NodeName{s.name()}, Sessions: map[bgp.PeerName]bool{"tor": s.bit()}, Addresses: s.below(3), Unannounced: []lb.NodeName{s.name()}, Started: s.time(), Isolated: s.below(4) == 0}
+			node.Report = &Report{Misses: []lb.NodeName{s.name()}, Sessions: map[bgp.PeerName]bool{"tor": s.bit()}, Addresses: s.below(3), Routes: s.below(3), Draining: s.bit(), Unannounced: []lb.NodeName{s.name()}, Started: s.time(), Isolated: s.below(4) == 0}
 		}
 		state.Nodes[name] = node
 	}

@@ -30,6 +30,9 @@ func (d *decision) gate(step Step, node Node) string {
 		if peer := d.lacks(step, node); peer != "" {
 			return fmt.Sprintf("the BGP session with %s was established before and is not", peer)
 		}
+		if d.routeless(step, node) {
+			return fmt.Sprintf("the speaker announces no address to routers, and announced %d before", step.Routes)
+		}
 	}
 	return d.harm()
 }
@@ -185,6 +188,19 @@ func (d *decision) lost(peer bgp.PeerName) bool {
 		wanted = wanted || wants
 	}
 	return wanted
+}
+
+// routeless reports whether a speaker announces nothing to routers, announced something before, and
+// others do. Without the gate a revision that announces no routes would take those of one node after
+// the other, until the last one has a Service that nobody announces.
+func (d *decision) routeless(step Step, node Node) bool {
+	if !d.next.forward() || step.Routes == 0 || node.Report.Routes > 0 || node.Report.Draining {
+		return false
+	}
+	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
+		other := d.Nodes[name]
+		return d.up(name) && !d.next.has(name) && other.works() && !d.target(other) && other.Report != nil && other.Report.Routes > 0
+	})
 }
 
 // harm returns which Service is not announced since the rollout began; empty: none.

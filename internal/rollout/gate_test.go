@@ -37,7 +37,11 @@ func TestDecide_Gate(t *testing.T) {
 		return report(name, &Report{Sessions: established})
 	}
 	covers := report("n3", &Report{Unannounced: []lb.NodeName{"n1"}, Sessions: map[bgp.PeerName]bool{"tor": true}})
+	before := func(routes int) func(*State) { return func(s *State) { s.Stored.Steps[0].Routes = routes } }
 	tor := func(established bool) map[bgp.PeerName]bool { return map[bgp.PeerName]bool{"tor": established} }
+	routes := func(name lb.NodeName, count int) func(*State) {
+		return report(name, &Report{Sessions: tor(true), Routes: count})
+	}
 	run(t, []test{
 		{"everything as before passes", onCanary(20), nil, passes},
 		{"pod that is not ready waits", onCanary(20), func(s *State) { s.Nodes["n1"].Pod.Ready = false }, waits},
@@ -77,6 +81,22 @@ func TestDecide_Gate(t *testing.T) {
 		{"session that only this node has waits", onCanary(20, sessions("n1", tor(false)), sessions("n2", nil), sessions("n3", nil)), nil, waits},
 		{"session that is not wanted any more passes", onCanary(20, sessions("n1", nil)), nil, passes},
 		{"session that was not established before passes", onCanary(20, sessions("n1", map[bgp.PeerName]bool{"tor": true, "new": false})), nil, passes},
+		{"speaker that announces routes no more, while others do, waits", onCanary(20, routes("n1", 0), routes("n3", 5)), before(5), waits},
+		{"speaker that announces fewer routes than before passes", onCanary(20, routes("n1", 1), routes("n3", 5)), before(5), passes},
+		{"speaker that announced no routes before passes", onCanary(20, routes("n1", 0), routes("n3", 5)), before(0), passes},
+		{"speaker without routes passes where no other has any", onCanary(20, routes("n1", 0), routes("n2", 0), routes("n3", 0)), before(5), passes},
+		{"speaker without routes passes where none of the good revision has any", onCanary(20, routes("n1", 0), routes("n3", 5)), func(s *State) {
+			before(5)(s)
+			s.runs(two, "n3")
+		}, passes},
+		{"speaker without routes passes where only a node that is down had any", onCanary(20, routes("n1", 0), routes("n3", 5)), func(s *State) {
+			before(5)(s)
+			s.change("n3", func(n *Node) { n.Skip, n.Down = "NotReady", true })
+		}, passes},
+		{"speaker of a node that is drained passes without routes", onCanary(20, routes("n3", 5)), func(s *State) {
+			before(5)(s)
+			s.change("n1", func(n *Node) { n.Report = &Report{Sessions: tor(true), Draining: true} })
+		}, passes},
 		{"Service that is not announced since waits", onCanary(20, readyFor(maxOutage-1, 0), outage(-50*time.Second, -time.Hour)), nil, waits},
 		{"Service that was not announced before passes", onCanary(20, outage(-61*time.Second, -time.Hour)), nil, passes},
 		{"Service that its owner changed since passes", onCanary(20, outage(-5*time.Second, -6*time.Second)), nil, passes},

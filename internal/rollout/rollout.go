@@ -99,6 +99,8 @@ type Step struct {
 	Broken bool
 	// Sessions are the routers with which the node had an established session before.
 	Sessions []bgp.PeerName
+	// Routes is how many addresses it announced to routers before.
+	Routes int
 	// Gap is how many other speakers missed this one, or were missed by it, before.
 	Gap int
 	// CoveredBy is the node whose speaker reported that the one of this node does not announce its
@@ -128,7 +130,7 @@ func (s Stored) Equal(o Stored) bool {
 // Equal reports whether two are the same.
 func (s Step) Equal(o Step) bool {
 	return s.Node == o.Node && s.Pod == o.Pod && s.Since.Equal(o.Since) && s.Tries == o.Tries && s.Broken == o.Broken &&
-		slices.Equal(s.Sessions, o.Sessions) && s.Gap == o.Gap && s.CoveredBy == o.CoveredBy && s.CoveredByStarted.Equal(o.CoveredByStarted)
+		slices.Equal(s.Sessions, o.Sessions) && s.Routes == o.Routes && s.Gap == o.Gap && s.CoveredBy == o.CoveredBy && s.CoveredByStarted.Equal(o.CoveredByStarted)
 }
 
 // target is the revision that the components are to have.

@@ -45,7 +45,7 @@ func simulate(t *testing.T, seed uint64) string {
 	} else {
 		w.faults[two.Speaker] = bad
 	}
-	w.covers = bad == voiceless
+	w.covers, w.routed = bad == voiceless, bad == routeless || bad == none && w.chance(2)
 	o := newOperator(w)
 	o.wanted = one
 	o.settings = Settings{MaxUnavailable: MaxUnavailable{Count: 1 + w.rng.IntN(3)}, StepTimeout: timeout, Halt: w.chance(4)}
@@ -114,7 +114,7 @@ func randomFault(w *world) fault {
 		all = append(all, mute, voiceless)
 	}
 	if len(w.nodes) > 3 {
-		all = append(all, meshless, killer)
+		all = append(all, meshless, killer, routeless)
 	}
 	return all[w.rng.IntN(len(all))]
 }
@@ -124,11 +124,11 @@ func disturb(o *operator, bad fault) {
 	w := o.w
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
 	switch happens := w.rng.IntN(300); {
-	case happens == 0 && n.up && bad != meshless && bad != killer && bad != sessionless && bad != mute && bad != voiceless:
+	case happens == 0 && n.up && bad != meshless && bad != killer && bad != sessionless && bad != routeless && bad != mute && bad != voiceless:
 		w.down(n)
 	case happens <= 6 && !n.up && bad != killer:
 		w.comeUp(n)
-	case happens == 7 && bad != voiceless && n.up && n.pod != nil && n.pod.ends.IsZero(): // somebody deletes a pod
+	case happens == 7 && bad != voiceless && bad != routeless && n.up && n.pod != nil && n.pod.ends.IsZero(): // somebody deletes a pod
 		n.pod.ends = w.between(1, 6)
 	case happens == 8 && n.up && n.pod != nil && n.pod.ready: // a probe fails
 		n.pod.ready, n.pod.next = false, w.between(1, 5)

@@ -22,6 +22,7 @@ const (
 	voiceless   fault = "speaker that claims addresses and does not announce them"
 	meshless    fault = "speaker that receives from no other"
 	sessionless fault = "speaker without BGP sessions"
+	routeless   fault = "speaker with BGP sessions that announces no routes"
 	killer      fault = "speaker that takes its node down"
 	controls    fault = "controller that does not get ready"
 )
@@ -40,6 +41,7 @@ type world struct {
 	deployedAt time.Time
 	routerDown time.Time // until when
 	covers     bool      // addresses stay with speakers that restart within 30 s
+	routed     bool      // each node announces a route
 	pods       int
 }
 
@@ -276,6 +278,9 @@ func (w *world) report(n *simNode) *Report {
 		return nil
 	}
 	r := &Report{Started: n.pod.started, Sessions: map[bgp.PeerName]bool{"tor": !w.now.Before(w.routerDown) && w.faults[n.pod.revision] != sessionless}}
+	if w.routed && w.faults[n.pod.revision] != routeless {
+		r.Routes = 1
+	}
 	for _, other := range w.nodes {
 		works := other.up && other.pod != nil && other.pod.ready
 		if other != n && (!works || meshless(other) || meshless(n)) {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -21,17 +20,26 @@ const (
 	// silentImage has a speaker that does everything but send ARP, NDP and routes: it gets ready, claims
 	// addresses and reports that it announces them.
 	silentImage = "ghcr.io/lbstack/lbstack:silent"
+	// routelessImage has a speaker whose sessions with routers are established, and that announces no
+	// routes. It reports that.
+	routelessImage = "ghcr.io/lbstack/lbstack:routeless"
 	// crashingImage has a program as speaker that ends at once.
 	crashingImage = "ghcr.io/lbstack/lbstack:crashing"
 	// absentImage is not there.
 	absentImage = "registry.invalid/lbstack:none"
 )
 
-// silences are the lines of the source that are replaced in the speaker of silentImage.
-var silences = []struct{ file, sends, sendsNot string }{
-	{"speaker/app/respond.go", "MayAnswer: peers.MayAnswer,", "MayAnswer: func() bool { return false },"},
-	{"speaker/bgp/table.go", "return s.Announce(g.family, prefixes, g.attributes)", "return nil, nil"},
-}
+// replacement is a text of the source that is another one in an image.
+type replacement struct{ file, former, text string }
+
+// What is replaced in silentImage and in routelessImage.
+var (
+	silences = []replacement{
+		{"speaker/app/respond.go", "MayAnswer: peers.MayAnswer,", "MayAnswer: func() bool { return false },"},
+		{"speaker/bgp/table.go", "return s.Announce(g.family, prefixes, g.attributes)", "return nil, nil"},
+	}
+	withoutRoutes = []replacement{{"speaker/bgp/table.go", "if a == nil || t.gone ||", "if true ||"}}
+)
 
 // loadImages builds the images and loads them into the nodes. The installed one is named good.
 func loadImages(t *testing.T, good string) {
@@ -41,46 +49,48 @@ func loadImages(t *testing.T, good string) {
 		_, err := bed.Cluster.Exec(ctx, node, "ctr", "--namespace=k8s.io", "images", "tag", "--force", good, nextImage)
 		must(t, err)
 	}
-	dir := t.TempDir()
-	overlay := silence(t, dir)
-	built := map[string]string{}
-	for _, program := range []string{"controller", "speaker"} {
-		built[program] = filepath.Join(dir, program)
-		must(t, goBuild(ctx, "-overlay", overlay, "-o", built[program], "./cmd/"+program))
-	}
-	load(t, silentImage, built)
-	built["speaker"] = built["controller"] // which does not know the speaker's flags
-	load(t, crashingImage, built)
+	controller := build(t, "controller", nil)
+	load(t, silentImage, controller, build(t, "speaker", silences))
+	load(t, routelessImage, controller, build(t, "speaker", withoutRoutes))
+	load(t, crashingImage, controller, controller) // which does not know the flags of a speaker
 }
 
-// silence writes the changed source of silentImage, and returns the file that has go build take it.
-func silence(t *testing.T, dir string) (overlay string) {
+// build builds a program of which some source is replaced, as `make build` does, so that most of it is
+// in the build cache. It returns its path.
+func build(t *testing.T, program string, changes []replacement) (binary string) {
 	t.Helper()
+	dir := t.TempDir()
 	replaced := map[string]string{}
-	for i, s := range silences {
-		changed, err := filepath.Abs(filepath.Join(bed.Repo, s.file))
+	for i, c := range changes {
+		changed, err := filepath.Abs(filepath.Join(bed.Repo, c.file))
 		must(t, err)
 		source, err := os.ReadFile(changed)
 		must(t, err)
-		if strings.Count(string(source), s.sends) != 1 {
-			t.Fatalf("%s does not have %q once", changed, s.sends)
+		if strings.Count(string(source), c.former) != 1 {
+			t.Fatalf("%s does not have %q once", changed, c.former)
 		}
 		replaced[changed] = filepath.Join(dir, fmt.Sprintf("%d.go", i))
-		must(t, os.WriteFile(replaced[changed], []byte(strings.Replace(string(source), s.sends, s.sendsNot, 1)), 0o600))
+		must(t, os.WriteFile(replaced[changed], []byte(strings.Replace(string(source), c.former, c.text, 1)), 0o600))
 	}
 	text, err := json.Marshal(map[string]map[string]string{"Replace": replaced})
 	must(t, err)
-	overlay = filepath.Join(dir, "overlay.json")
+	overlay := filepath.Join(dir, "overlay.json")
 	must(t, os.WriteFile(overlay, text, 0o600))
-	return overlay
+	binary = filepath.Join(dir, program)
+	cmd := exec.CommandContext(background(t), "go", "-C", bed.Repo, "build", "-trimpath", "-buildvcs=false", "-overlay", overlay, "-o", binary, "./cmd/"+program)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building the %s: %v: %s", program, err, out)
+	}
+	return binary
 }
 
-// load makes an image of programs and loads it into the nodes.
-func load(t *testing.T, name string, programs map[string]string) {
+// load makes an image of two programs and loads it into the nodes.
+func load(t *testing.T, name, controller, speaker string) {
 	t.Helper()
-	image := ociimage.Image{Name: name, User: ociimage.Nonroot, Architecture: runtime.GOARCH, Entrypoint: []string{"/controller"}}
-	for _, program := range []string{"controller", "speaker"} {
-		image.Files = append(image.Files, ociimage.File{Path: "/" + program, Source: programs[program]})
+	image := ociimage.Image{
+		Name: name, User: ociimage.Nonroot, Architecture: runtime.GOARCH, Entrypoint: []string{"/controller"},
+		Files: []ociimage.File{{Path: "/controller", Source: controller}, {Path: "/speaker", Source: speaker}},
 	}
 	archive := filepath.Join(t.TempDir(), "image.tar")
 	f, err := os.Create(archive)
@@ -88,14 +98,4 @@ func load(t *testing.T, name string, programs map[string]string) {
 	must(t, image.Write(f))
 	must(t, f.Close())
 	must(t, bed.Cluster.LoadImage(background(t), archive))
-}
-
-// goBuild builds as `make build` does, so that most of it is in the build cache.
-func goBuild(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"-C", bed.Repo, "build", "-trimpath", "-buildvcs=false"}, args...)...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w: %s", args[len(args)-1], err, out)
-	}
-	return nil
 }

@@ -27,9 +27,6 @@ type rolloutTable struct {
 }
 
 func (r *rolloutTable) add(kind rolloutKind, row rolloutRow) {
-	if r.rows == nil {
-		r.rows = map[string][]rolloutRow{}
-	}
 	if len(r.rows[kind.name]) == 0 {
 		r.kinds = append(r.kinds, kind)
 	}

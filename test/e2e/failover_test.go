@@ -115,7 +115,7 @@ func lossless(t *testing.T, c scenario.Connections, changes int) {
 	t.Helper()
 	t.Logf("%d connections, %d failed, %d cut, longest gap %d ms", c.Tried, c.Failed, c.Cut, c.LongestGap.Milliseconds())
 	if c.Failed > 0 || c.Cut > changes {
-		t.Errorf("of %d connections %d failed, and %d were cut by %d changes of the way: %v", c.Tried, c.Failed, c.Cut, changes, c.Why)
+		t.Errorf("of %d connections %d failed, and %d were cut by %d changes of the way, the first because of %q", c.Tried, c.Failed, c.Cut, changes, c.Why[:min(len(c.Why), 3)])
 	}
 }
 

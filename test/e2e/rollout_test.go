@@ -148,12 +148,15 @@ func restoreAfter(t *testing.T, former string) {
 	})
 }
 
-// prepare has another node announce the address of layer 2 than the one that dies.
+// prepare has another node announce the address of layer 2 than the one that dies. The client may have
+// forgotten where the address is: images are built for minutes on a busy machine.
 func (b *rolloutBed) prepare(t *testing.T) {
 	t.Helper()
 	ctx := background(t)
 	must(t, bed.EveryoneSeesEveryone(ctx))
 	must(t, bed.RoutedTo(ctx, b.routed, b.endpoints...))
+	_, err := bed.Page(ctx, b.layer2)
+	must(t, err)
 	must(t, b.moved(ctx))
 }
 

@@ -20,7 +20,7 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="has(self.peerASN) != has(self.dynamicASN)",message="set exactly one of peerASN (the ASN of the router) and dynamicASN (Internal or External: any that it presents)"
 // +kubebuilder:validation:XValidation:rule="has(self.peerAddress) != has(self.interface)",message="set exactly one of peerAddress (the IP address of the router) and interface (the router is found on it)"
-// +kubebuilder:validation:XValidation:rule="!has(self.sourceAddress) || !has(self.interface)",message="sourceAddress means nothing together with interface, where link-local addresses are used: remove one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.sourceAddress) || !has(self.interface)",message="sourceAddress cannot be set together with interface, where link-local addresses are used: remove one of them"
 // +kubebuilder:validation:XValidation:rule="!has(self.sourceAddress) || !has(self.peerAddress) || !isIP(self.sourceAddress) || !isIP(self.peerAddress) || ip(self.sourceAddress).family() == ip(self.peerAddress).family()",message="sourceAddress and peerAddress must be of the same family, both IPv4 or both IPv6"
 // +kubebuilder:validation:XValidation:rule="!has(self.keepaliveTimeSeconds) || !has(self.holdTimeSeconds) || self.keepaliveTimeSeconds <= self.holdTimeSeconds",message="keepaliveTimeSeconds must not be more than holdTimeSeconds: leave it out for a third of the hold time"
 // +kubebuilder:validation:XValidation:rule="!has(self.ebgpMultiHop) || !self.ebgpMultiHop || !has(self.dynamicASN) || self.dynamicASN != 'Internal'",message="ebgpMultiHop is for routers in another autonomous system, and dynamicASN is Internal: remove ebgpMultiHop, iBGP needs none"

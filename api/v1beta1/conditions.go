@@ -179,7 +179,7 @@ const (
 	// ReasonFewFree: of a family one address in ten or fewer are free.
 	ReasonFewFree = "FewFree"
 
-	// ReasonNoConflict: no address of the pool is known to be somebody else's.
+	// ReasonNoConflict: no address of the pool is known to belong to something else.
 	ReasonNoConflict = "NoConflict"
 	// ReasonForeignHost: hosts that are no nodes of the cluster, or kernels of nodes, use
 	// addresses of the pool or, on a claim, the address.

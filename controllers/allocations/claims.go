@@ -21,7 +21,7 @@ type Holder struct {
 	Service lb.ServiceKey
 	// Terms on which it shares the address.
 	Terms lb.Sharing
-	// Kept says that the address is kept for the Service, which has not taken it
+	// Kept says that the address is reserved for the Service, which has not taken it
 	// up.
 	Kept bool
 }

@@ -265,6 +265,6 @@ func (r *Reconciler) idle(nodes []eligibility.Node, node lb.NodeName, why map[lb
 	case r.Board.stopped(node):
 		why[node] = "its speaker was stopped"
 	case r.Board.Silent(node):
-		why[node] = "the other speakers do not hear the one on it"
+		why[node] = "the other speakers receive nothing from the one on it"
 	}
 }

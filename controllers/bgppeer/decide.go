@@ -74,7 +74,7 @@ func (n node) trouble(ready string) string {
 	case n.down:
 		return "the node is not ready"
 	case n.unheard:
-		return "the speaker on it is not heard by the others: look at its pod"
+		return "the other speakers receive nothing from the speaker on it: look at its pod"
 	case !n.told:
 		return "the speaker has no such session, see its SpeakerState"
 	case n.session.Problem.Reason != "" && !n.session.Problem.Reason.OfRoutes() && string(n.session.Problem.Reason) == ready:
@@ -257,7 +257,7 @@ func profile(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) con
 	}
 	if _, err := apiconv.ParseBFDProfile(object); err != nil {
 		return config.Result{Reason: err.Reason, Message: fmt.Sprintf(
-			"the BFDProfile %q, which spec.bfdProfile names, cannot be used (%s): mend it; %s", peer.BFDProfile, err, then)}
+			"the BFDProfile %q, which spec.bfdProfile names, is invalid (%s): correct it; %s", peer.BFDProfile, err, then)}
 	}
 	return config.Result{}
 }

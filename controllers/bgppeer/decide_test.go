@@ -163,7 +163,7 @@ func TestEstablished(t *testing.T) {
 			"0 of 2 nodes; n1: PasswordMissing, see the condition Ready; n2: PortClosed: why"},
 		{"none", cluster("n1 Connect"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Connect"},
 		{"many", cluster(many...), 0, 9, v1beta1.ReasonNoSession, "0 of 9 nodes; n0, n1, n2 and 6 more: Idle"},
-		{"so is what a speaker said that the others miss", cluster("n1 Established", "?n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the speaker on it is not heard by the others: look at its pod"},
+		{"so is what a speaker said that the others miss", cluster("n1 Established", "?n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the other speakers receive nothing from the speaker on it: look at its pod"},
 		{"a node whose speaker was stopped for good needs no session", cluster("n1 Established", "=n2 Idle stopped"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
 		{"what a dead node said is over", cluster("n1 Established", "!n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the node is not ready"},
 		{"nodes without a speaker do not count", cluster("n1 Established", "n2"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},

@@ -269,16 +269,16 @@ func judge(claim *v1beta1.IPAddressClaim, f facts) metav1.Condition {
 		c.Message = fmt.Sprintf("no pool gives %s any more, and %s keeps it until it lets it go: add the address to a pool, or let the Service ask for another one", claim.Spec.Address, names(f.holders))
 	case f.pool != "" && f.pool != lb.PoolName(claim.Spec.Pool) && len(f.holders) == len(f.kept):
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimWrongPool
-		c.Message = fmt.Sprintf("%s is of the pool %q and spec.pool is %q: the address is kept; write the name of its pool", claim.Spec.Address, f.pool, claim.Spec.Pool)
+		c.Message = fmt.Sprintf("%s is of the pool %q and spec.pool is %q: the address stays reserved: set spec.pool to the pool that lists it", claim.Spec.Address, f.pool, claim.Spec.Pool)
 	case len(f.holders) > len(f.kept):
 		c.Reason, c.Message = v1beta1.ReasonClaimInUse, "the address is in use by "+names(f.holders)
 	case f.pool == "":
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
 		c.Message = fmt.Sprintf("no pool gives %s, so that the claim reserves nothing: add the address to a pool, or delete the claim", claim.Spec.Address)
 	case len(f.kept) > 0:
-		c.Reason, c.Message = v1beta1.ReasonClaimReserves, fmt.Sprintf("the address is kept for %s, which has not asked for one like it", names(f.kept))
+		c.Reason, c.Message = v1beta1.ReasonClaimReserves, fmt.Sprintf("the address is reserved for %s, which has not requested one like it", names(f.kept))
 	default:
-		c.Reason, c.Message = v1beta1.ReasonClaimReserves, "the address is kept, for nobody: name a Service in spec.holders to give it away"
+		c.Reason, c.Message = v1beta1.ReasonClaimReserves, "the address is reserved, and no Service may have it: name one in spec.holders to give it the address"
 	}
 	c.Message = bounded.Message(c.Message)
 	return c

@@ -44,14 +44,14 @@ func TestJudge(t *testing.T) {
 		message string
 	}{
 		{name: "it keeps the address for nobody", facts: facts{pool: "p"}, status: yes, reason: v1beta1.ReasonClaimReserves,
-			message: "the address is kept, for nobody: name a Service in spec.holders to give it away"},
+			message: "the address is reserved, and no Service may have it: name one in spec.holders to give it the address"},
 		{name: "it keeps it for a Service", facts: facts{pool: "p", holders: keys("a"), kept: keys("a")}, status: yes, reason: v1beta1.ReasonClaimReserves,
-			message: "the address is kept for the Service n/a, which has not asked for one like it"},
+			message: "the address is reserved for the Service n/a, which has not asked for one like it"},
 		{name: "a Service has it", facts: facts{pool: "p", holders: keys("a")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a"},
 		{name: "a Service has it, of a pool that is gone", facts: facts{holders: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
 			message: "no pool gives 10.0.0.1 any more, and the Service n/a keeps it until it lets it go: add the address to a pool, or let the Service ask for another one"},
 		{name: "it names a pool that is not the address's", facts: facts{pool: "q"}, status: no, reason: v1beta1.ReasonClaimWrongPool,
-			message: `10.0.0.1 is of the pool "q" and spec.pool is "p": the address is kept; write the name of its pool`},
+			message: `10.0.0.1 is of the pool "q" and spec.pool is "p": the address stays reserved: set spec.pool to the pool that lists it`},
 		{name: "two have it", facts: facts{pool: "p", holders: keys("a", "b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "one has it and it is kept for another", facts: facts{pool: "p", holders: keys("a", "b"), kept: keys("b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "no pool gives it", status: no, reason: v1beta1.ReasonClaimOutsidePools,

@@ -37,7 +37,7 @@ func checkBFDProfiles(ctx context.Context, reader client.Reader) ([]Checked[*v1b
 func profileResult(profile *v1beta1.BFDProfile) Result {
 	p, err := apiconv.ParseBFDProfile(profile)
 	if err != nil {
-		return Result{Reason: err.Reason, Message: err.Error() + ": until that is mended sessions that use the profile keep it as it was, and new ones run without BFD, or with strictBFD not at all"}
+		return Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then sessions that use the profile run with its last valid values, and new ones without BFD, or with strictBFD not at all"}
 	}
 	slowest := max(p.Receive, p.Transmit)
 	return Result{Ready: true, Reason: v1beta1.ReasonProfileValid, Message: fmt.Sprintf(

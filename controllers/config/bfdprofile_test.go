@@ -19,7 +19,7 @@ func TestProfileResult(t *testing.T) {
 		{"the slower side counts", v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 1000, DetectMultiplier: 5}, Result{Ready: true, Reason: v1beta1.ReasonProfileValid,
 			Message: "the profile can be used: with it on both sides a path that is lost is noticed within 5s"}},
 		{"an invalid multiplier", v1beta1.BFDProfileSpec{DetectMultiplier: 1}, Result{Reason: v1beta1.ReasonInvalidProfile,
-			Message: "spec.detectMultiplier: 1 is not a number from 2 to 255: until that is mended sessions that use the profile keep it as it was, and new ones run without BFD, or with strictBFD not at all"}},
+			Message: "spec.detectMultiplier: 1 is not a number from 2 to 255: correct it; until then sessions that use the profile run with its last valid values, and new ones without BFD, or with strictBFD not at all"}},
 	} {
 		if diff := cmp.Diff(tt.want, profileResult(&v1beta1.BFDProfile{Spec: tt.spec})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)

@@ -86,7 +86,7 @@ func checkBGPAdvertisements(ctx context.Context, reader client.Reader) ([]Checke
 		object := &ads.Items[i]
 		v := results[object.Name]
 		if err := wrong[object.Name]; err != nil {
-			v = Result{Reason: err.Reason, Message: err.Error() + ": until that is mended what is announced by it stays as it was, and speakers that start announce nothing by it"}
+			v = Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then speakers announce by its last valid values, and speakers that start announce nothing by it"}
 		}
 		checked = append(checked, Checked[*v1beta1.BGPAdvertisement]{Object: object, Result: v})
 	}

@@ -60,7 +60,7 @@ func checkL2Advertisements(ctx context.Context, reader client.Reader) ([]Checked
 		object := &ads.Items[i]
 		var v Result
 		if ad, err := apiconv.ParseAdvertisement(object); err != nil {
-			v = Result{Reason: err.Reason, Message: err.Error() + ": nothing is announced by the advertisement until that is mended"}
+			v = Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then nothing is announced by the advertisement"}
 		} else {
 			v = around.check(&ad)
 		}

@@ -123,7 +123,7 @@ var (
 	poolUsed = prometheus.NewDesc("lbstack_pool_addresses_in_use",
 		"Those of them that are claimed.", []string{"pool", "family"}, nil)
 	poolConflicts = prometheus.NewDesc("lbstack_pool_conflicts",
-		"Ranges of a pool that are held back because they are somebody else's.", []string{"pool"}, nil)
+		"Ranges of a pool that are not given because they belong to something else.", []string{"pool"}, nil)
 	notAnnounced = prometheus.NewDesc("lbstack_announcement_services_not_announced",
 		"Services with an address that no node announces, by the reason of their condition lbstack.io/Announced.", []string{"reason"}, nil)
 	poolOutside = prometheus.NewDesc("lbstack_pool_addresses_outside",

@@ -125,16 +125,16 @@ func TestWhatAPoolSaysOfForeignHosts(t *testing.T) {
 	used := heard
 	used.InUse = true
 	const (
-		rest = ": such addresses are given to nobody until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or put it into spec.excludeAddresses"
+		rest = ": such addresses are not given until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or add them to spec.excludeAddresses"
 		by   = `10.0.0.1 is used by a foreign host with the MAC 02:00:00:00:00:99 (reported by the node "node1" on eth0)`
-		node = `10.0.0.2 is of the node "n": what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses`
+		node = `10.0.0.2 is of the node "n": these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses`
 	)
 	tests := []struct {
 		name            string
 		conflicts       []ipam.Conflict
 		reason, message string
 	}{
-		{"nothing", nil, v1beta1.ReasonNoConflict, "no address of the pool is known to be somebody else's"},
+		{"nothing", nil, v1beta1.ReasonNoConflict, "no address of the pool is known to belong to something else"},
 		{"a host", []ipam.Conflict{heard}, v1beta1.ReasonForeignHost, by + rest},
 		{"a host on an address in use", []ipam.Conflict{used}, v1beta1.ReasonForeignHost, by + ", and stays announced while a Service has it, since it was in use before" + rest},
 		{"an overlap", []ipam.Conflict{overlap}, v1beta1.ReasonOverlap, node},

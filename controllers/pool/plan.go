@@ -70,7 +70,7 @@ func Plan(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, map
 func judge(p *ipam.Pool) Verdict {
 	switch {
 	case p.GivesNothing():
-		return Verdict{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, held back by avoidBuggyIPs, or somebody else's (see the condition Conflict): add others to spec.addresses"}
+		return Verdict{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, not given because of avoidBuggyIPs, or belong to something else (see the condition Conflict): add others to spec.addresses"}
 	case p.Draining:
 		return Verdict{Reason: v1beta1.ReasonDraining, Message: "the pool keeps what is given and gives nothing new, as spec.state asks"}
 	case heldBack(p) != "":

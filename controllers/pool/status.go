@@ -105,13 +105,13 @@ func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	}
 	var sentences []string
 	if len(hosts) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given to nobody until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or put it into spec.excludeAddresses", list(hosts)))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are not given until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or add them to spec.excludeAddresses", list(hosts)))
 	}
 	if len(given) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since within an hour a pool loses at most %d addresses to foreign hosts, and half of those that it lists; those that are not in use yet are not announced while the host answers: turn off the host that answers for addresses which are not its own, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report, which takes effect at once", list(given), ipam.MaxLosses))
 	}
 	if len(overlaps) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses", list(overlaps)))
+		sentences = append(sentences, fmt.Sprintf("%s: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses", list(overlaps)))
 	}
 	if len(unconfirmed) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since the podCIDRs of most other nodes are elsewhere, another node has an address there, or the Node is younger than the pool and no other has a podCIDR in it: correct spec.podCIDRs of the Node or, if it is right, put its addresses into spec.excludeAddresses", list(unconfirmed)))
@@ -127,7 +127,7 @@ func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	case len(edges) > 0:
 		return false, v1beta1.ReasonSubnetAddresses, message
 	}
-	return false, v1beta1.ReasonNoConflict, "no address of the pool is known to be somebody else's"
+	return false, v1beta1.ReasonNoConflict, "no address of the pool is known to belong to something else"
 }
 
 func setScarce(set func(kind string, is bool, reason, message string), kind, reason string, families []string, message string) {

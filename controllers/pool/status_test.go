@@ -130,13 +130,13 @@ func TestWhatAPoolSays(t *testing.T) {
 		impact  int
 	}{
 		{name: "all is well", verdict: ready, want: map[string]string{
-			"Ready": "True PoolReady: fine", "Conflict": "False NoConflict: no address of the pool is known to be somebody else's",
+			"Ready": "True PoolReady: fine", "Conflict": "False NoConflict: no address of the pool is known to belong to something else",
 			"AddressesOutsidePool": "False NoneOutside: all addresses that Services have from the pool are ones that it gives"}},
 		{name: "a pool that drains is ready", verdict: Verdict{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
 		{name: "a pool that is wrong is not", verdict: Verdict{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
 		{name: "a conflict", verdict: Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
 			"Ready":    "True PoolReady: ",
-			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: what is somebody else's is held back and the rest is given; take it out of spec.addresses, or put it into spec.excludeAddresses"}},
+			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses"}},
 		{name: "addresses that no host can have are told and no conflict", verdict: Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
 			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
 		{name: "addresses outside", verdict: ready, state: ipam.State{Kept: keep(64)}, impact: 64, want: map[string]string{

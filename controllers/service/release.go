@@ -171,7 +171,7 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 			return 0, err
 		}
 		r.Ledger.Release(h.Address, key)
-		log.FromContext(ctx).Info("freed an address that was kept long enough", "address", h.Address.String())
+		log.FromContext(ctx).Info("released an address whose retention has ended", "address", h.Address.String())
 	}
 	return next, nil
 }

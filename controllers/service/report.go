@@ -207,7 +207,7 @@ func (r *Reconciler) tell(svc *corev1.Service, d decision) {
 		r.warn(svc, v1beta1.ReasonAddressLost, fmt.Sprintf("the Service lost %s of the pool %q: %s", l.Address, l.Pool, l.Why))
 	}
 	for _, f := range d.Fled {
-		r.warn(svc, v1beta1.ReasonAddressConflict, fmt.Sprintf("the Service left %s of the pool %q, since %s: it has %s now; free it there, or put it into spec.excludeAddresses of the pool", f.Address, f.Pool, f.Why, addresses(d.Keep)))
+		r.warn(svc, v1beta1.ReasonAddressConflict, fmt.Sprintf("the Service left %s of the pool %q, since %s: it has %s now; free it there, or add them to spec.excludeAddresses of the pool", f.Address, f.Pool, f.Why, addresses(d.Keep)))
 	}
 	for _, sentence := range d.taken {
 		r.Metrics.Conflict()

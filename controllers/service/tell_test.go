@@ -49,7 +49,7 @@ func TestTell(t *testing.T) {
 		want []string
 	}{
 		{name: "that it left an address to a foreign host, and for which", svc: with(same(kept(gone))), d: fled, want: []string{
-			`Warning AddressConflict AllocateAddress: the Service left 10.0.0.2 of the pool "auto", since a foreign host with the MAC m uses it: it has 10.0.0.1 now; free it there, or put it into spec.excludeAddresses of the pool`,
+			`Warning AddressConflict AllocateAddress: the Service left 10.0.0.2 of the pool "auto", since a foreign host with the MAC m uses it: it has 10.0.0.1 now; free it there, or add them to spec.excludeAddresses of the pool`,
 			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`,
 		}},
 		{name: "an address, the first time", svc: with(), d: kept(mine), want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},

@@ -73,13 +73,13 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 		return steps.hold[ref], "", nil
 	case slices.Contains(f.leave, object.GetKind()):
 		live, err := r.cached(ctx, ref)
-		return live, "the templates that it has are gone", err
+		return live, "its ControllerRevision, which stores the templates, does not exist", err
 	case isWorkload(object) && f.unstored:
 		return nil, "it waits for the ControllerRevisions with its templates", nil
 	case object.GetKind() == "DaemonSet" && !stored.valid:
 		return nil, "it waits for the Secret with the keys of the mesh", nil
 	case !slices.Contains(steps.apply, object):
-		return nil, fmt.Sprintf("a %s of this name exists already and belongs to somebody else", ref.Kind), nil
+		return nil, fmt.Sprintf("a %s of this name exists already, and lbstack did not make it", ref.Kind), nil
 	}
 	if wait := r.applied.wait(object, false, time.Now()); wait > 0 {
 		f.restore = sooner(f.restore, wait)

@@ -127,7 +127,7 @@ func (r *reader) together(p *bgp.Peer) {
 	r.check(p.Hold == 0 || p.Hold >= minHoldTime*time.Second, "spec.holdTimeSeconds", "must be 0 or at least %d", minHoldTime)
 	r.check(p.Keepalive <= p.Hold, "spec.keepaliveTimeSeconds", "must not be more than holdTimeSeconds")
 	if p.Source.IsValid() {
-		r.check(p.Interface == "", "spec.sourceAddress", "means nothing together with interface")
+		r.check(p.Interface == "", "spec.sourceAddress", "cannot be set together with interface")
 		r.check(!p.Address.IsValid() || p.Source.Is4() == p.Address.Is4(), "spec.sourceAddress", "must be of the family of peerAddress")
 	}
 	if p.Multihop {

@@ -148,7 +148,7 @@ func TestWhatABGPPeerCannotSayIsNamed(t *testing.T) {
 		{"a multicast address", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "224.0.0.5" }, "spec.peerAddress: 224.0.0.5 is not the address of one host"},
 		{"a source that is a word", func(s *v1beta1.BGPPeerSpec) { s.SourceAddress = "here" }, "spec.sourceAddress: "},
 		{"a source of another family", func(s *v1beta1.BGPPeerSpec) { s.SourceAddress = "2001:db8::1" }, "spec.sourceAddress: must be of the family"},
-		{"a source on an interface", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress, s.Interface, s.SourceAddress = "", "eth0", "10.0.0.2" }, "spec.sourceAddress: means nothing"},
+		{"a source on an interface", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress, s.Interface, s.SourceAddress = "", "eth0", "10.0.0.2" }, "spec.sourceAddress: cannot be set together"},
 		{"an IPv6 router ID", func(s *v1beta1.BGPPeerSpec) { s.RouterID = "2001:db8::1" }, "spec.routerID: must look like"},
 		{"no router ID", func(s *v1beta1.BGPPeerSpec) { s.RouterID = "0.0.0.0" }, "spec.routerID: must look like"},
 		{"a port that does not exist", func(s *v1beta1.BGPPeerSpec) { s.PeerPort = 65536 }, "spec.peerPort: 65536 is not a number from 1 to 65535"},

@@ -101,7 +101,7 @@ func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) st
 	if len(h.nodes) == 0 {
 		return fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and none of its endpoints is on a node of the cluster: set it to Cluster", name)
 	}
-	why := fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and its ready endpoints are on %s only, where nobody may announce",
+	why := fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and its ready endpoints are on %s only, which may not announce it",
 		name, Named(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
 	excluded := slices.DeleteFunc(r.serving(h), func(i int) bool { return !slices.Contains(covered, i) })
 	if len(excluded) > 0 {

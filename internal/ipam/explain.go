@@ -107,7 +107,7 @@ func (p *pool) tell(b bar, req *Request, family lb.Family) string {
 	switch b {
 	case noFamily:
 		if slices.ContainsFunc(p.Listed, func(r lb.Range) bool { return r.Family() == family }) {
-			return fmt.Sprintf("%s can give none of its %s addresses (kubectl describe lbpool %s says why)", name, family, p.Name)
+			return fmt.Sprintf("%s can give none of its %s addresses (for the reason see kubectl describe lbpool %s)", name, family, p.Name)
 		}
 		return fmt.Sprintf("%s has no %s addresses", name, family)
 	case notAllowed:

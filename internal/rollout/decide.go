@@ -81,7 +81,7 @@ func (d *decision) fail(node lb.NodeName, why string) {
 	case d.Settings.Halt:
 		d.turn(Halted)
 	case !d.GoodStored:
-		d.next.Failure.Why += fmt.Sprintf(": the templates of the last good revision %s are gone, so that nothing is taken back", d.next.Good)
+		d.next.Failure.Why += fmt.Sprintf(": the templates of the last good revision %s do not exist any more, so that no node is rolled back", d.next.Good)
 		d.turn(Halted)
 	default:
 		d.turn(RollingBack)

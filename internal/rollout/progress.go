@@ -51,7 +51,7 @@ func (d *decision) blocked() string {
 	case d.next.Phase == Controller:
 		return "the controller comes first"
 	case !d.available():
-		return "the templates of the last good revision are gone"
+		return "the templates of the last good revision do not exist any more"
 	case !d.stepping():
 		return "the DaemonSet does not have the template yet"
 	case d.next.forward() && !d.controllerReady():

@@ -176,7 +176,7 @@ func interfaceOf(key Key) (net.Interface, error) {
 	case key.Multihop:
 		return net.Interface{}, nil
 	case name == "" && key.Peer.Is6() && key.Peer.IsLinkLocalUnicast():
-		return net.Interface{}, fmt.Errorf("%s is link-local: say on which interface", key.Peer)
+		return net.Interface{}, fmt.Errorf("%s is link-local: set the interface", key.Peer)
 	case name == "":
 		return net.Interface{}, nil
 	}

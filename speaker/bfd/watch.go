@@ -60,7 +60,7 @@ func (w *watch) status() Status {
 	s := Status{Status: w.machine.Status(), Problem: w.problem}
 	// While it is up such packets are somebody else's, or will be missed soon.
 	if w.ttl != 0 && s.State != bfd.Up && s.Problem == "" {
-		s.Problem = fmt.Sprintf("the router's packets arrive with a TTL of %d, and are not heard below the %d of the BFDProfile's minimumTTL: set it lower, or have the router send with 255 (BIRD sends with 64)",
+		s.Problem = fmt.Sprintf("the router's packets arrive with a TTL of %d, and are dropped below the %d of the BFDProfile's minimumTTL: set it lower, or have the router send with 255 (BIRD sends with 64)",
 			w.ttl, w.machine.Profile().MinimumTTL)
 	}
 	return s

@@ -89,7 +89,7 @@ func discover(ctx context.Context, device string, found func(netip.Addr), establ
 	filter.Accept(ipv6.ICMPTypeRouterSolicitation)
 	// The hop limit says whether a neighbour has sent it.
 	if err := errors.Join(conn.SetICMPFilter(&filter), conn.SetControlMessage(ipv6.FlagHopLimit, true), conn.JoinGroup(allRouters)); err != nil {
-		return fmt.Errorf("preparing to hear routers on %s: %w", device, err)
+		return fmt.Errorf("preparing to receive router advertisements on %s: %w", device, err)
 	}
 	d := discovery{conn: conn, link: link, self: self}
 	pace := rate.NewLimiter(mostHeard, mostHeard)

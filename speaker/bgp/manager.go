@@ -185,7 +185,7 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 }
 
 func (m *Manager) remove(name bgp.PeerName, r *running) {
-	r.leave(m.ctx, r.config.ShutdownWait, false, bgp.Ceased(bgp.PeerDeconfigured, ""), "the BGPPeer is gone")
+	r.leave(m.ctx, r.config.ShutdownWait, false, bgp.Ceased(bgp.PeerDeconfigured, ""), "the BGPPeer was deleted")
 	r.end()
 	m.mu.Lock()
 	defer m.mu.Unlock()

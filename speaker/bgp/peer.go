@@ -185,7 +185,7 @@ func (p *peer) dial() {
 				return p.dialFailed(now, to, fmt.Errorf("finding the interface: %w", syscall.ENODEV))
 			}
 			p.attempted(bgp.Problem{})
-			return p.machine.DialFailed(now, fmt.Sprintf("no router was heard on %s yet: it must send router advertisements there", config.Interface))
+			return p.machine.DialFailed(now, fmt.Sprintf("no router advertisement was received on %s yet: have the router send them there", config.Interface))
 		})
 		return
 	}

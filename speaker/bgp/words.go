@@ -18,20 +18,20 @@ func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	var network net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		why = "the connection was refused: does the router run BGP on this port, and does it know this node as a neighbour?"
+		why = "the connection was refused: check that the router runs BGP on this port, and that this node is configured there as a neighbour"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		why = "there is no way to it from this node: look at the node's routes and links"
+		why = "this node has no route to it: check its routes and links"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		why = fmt.Sprintf("this node does not have the address %s of sourceAddress", p.Source)
 	case errors.Is(err, syscall.ENODEV):
 		return fmt.Sprintf("connecting to the router: this node does not have the device %s", cmp.Or(p.VRF, p.Interface))
 	case errors.As(err, &network) && network.Timeout():
-		why = "no answer: is the router up and reachable from this node, and does it ask for a password?"
+		why = "no answer: check that the router is up and reachable from this node, and whether it requires a password"
 		switch {
 		case p.Password != "":
-			why = "no answer: is the router up, and has it the same password?"
+			why = "no answer: check that the router is up, and that it has the same password"
 		case p.SecurityHops > 0:
-			why = fmt.Sprintf("no answer: is the router up, at most %d hops away as ttlSecurityHops says, and does it send with the highest hop limit (ttl-security)?", p.SecurityHops)
+			why = fmt.Sprintf("no answer: check that the router is up, at most %d hops away (ttlSecurityHops), and that it sends with the highest hop limit (ttl-security)", p.SecurityHops)
 		}
 	}
 	return fmt.Sprintf("connecting to %s: %s", to, why)
@@ -39,9 +39,9 @@ func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 
 // unheardWords says in words that a router which must connect has not done so yet.
 func unheardWords(p bgp.Peer) string {
-	why := "the router has not connected to this node yet, as passiveMode has it: does it know this node as a neighbour, and may it reach the node's port of BGP?"
+	why := "the router has not connected to this node yet, which passiveMode waits for: check that this node is configured there as a neighbour, and that the router reaches the node's BGP port"
 	if p.Password != "" {
-		why += " With another password it is not heard either."
+		why += " A router with another password cannot connect."
 	}
 	return why
 }
@@ -50,9 +50,9 @@ func unheardWords(p bgp.Peer) string {
 func lostWords(err error) string {
 	switch {
 	case errors.Is(err, io.EOF):
-		return "the router closed the connection without saying why"
+		return "the router closed the connection without a reason"
 	case errors.Is(err, syscall.ECONNRESET):
-		return "the router reset the connection: does it know this node as a neighbour?"
+		return "the router reset the connection: check that this node is configured there as a neighbour"
 	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EHOSTUNREACH):
 		return "the router does not answer any more"
 	}

@@ -164,7 +164,7 @@ func (s *Store) note(err error) {
 		return
 	}
 	if err != nil {
-		s.log.Error(err, "the checkpoint is not written: a speaker that starts on this node while the API server is away does not know what to announce")
+		s.log.Error(err, "the checkpoint is not written: a speaker that starts on this node while the API server is away announces nothing")
 	}
 	if s.Changed != nil {
 		s.Changed()

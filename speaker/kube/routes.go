@@ -143,11 +143,11 @@ func (r Routing) pathWords(peer bgp.PeerName) string {
 	path, watched := r.Path(peer)
 	switch {
 	case !watched:
-		return "nobody watches the path, since the BFDProfile is missing or the router is not known yet"
+		return "the path is not watched: the BFDProfile is missing, or the router's address is not known yet"
 	case path.Problem != "":
 		return path.Problem
 	}
-	return fmt.Sprintf("the router's BFD says %s, ours %s: is BFD turned on there for this node?", path.Remote, path.State)
+	return fmt.Sprintf("the router's BFD session is %s, this node's %s: check that BFD is enabled there for this node", path.Remote, path.State)
 }
 
 // flapping returns which sessions are established and end again and again.

@@ -23,7 +23,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"cause"}),
 		Failover: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "lbstack", Subsystem: "speaker", Name: "failover_seconds",
-			Help:    "Time from when a dead owner was heard last to when this node took its address over.",
+			Help:    "Time from the last message of a dead owner until this node took its address over.",
 			Buckets: []float64{0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 5, 10},
 		}),
 		Duplicate: prometheus.NewCounter(prometheus.CounterOpts{

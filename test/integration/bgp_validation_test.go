@@ -70,7 +70,7 @@ func TestRoutersAreRefusedWithASentence(t *testing.T) {
 		{name: "a multicast address", object: edit(func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "224.0.0.5" }), want: "must be the address of one host"},
 		{name: "a source of another family", object: edit(func(s *v1beta1.BGPPeerSpec) { s.SourceAddress = "2001:db8::7" }), want: "must be of the same family"},
 		{name: "a source that is a word", object: edit(func(s *v1beta1.BGPPeerSpec) { s.SourceAddress = "here" }), want: "sourceAddress must be an IPv4 or IPv6 address"},
-		{name: "a source on an interface", object: edit(unnumbered, func(s *v1beta1.BGPPeerSpec) { s.SourceAddress = "10.0.0.7" }), want: "sourceAddress means nothing together with interface"},
+		{name: "a source on an interface", object: edit(unnumbered, func(s *v1beta1.BGPPeerSpec) { s.SourceAddress = "10.0.0.7" }), want: "sourceAddress cannot be set together with interface"},
 		{name: "an IPv6 router ID", object: edit(func(s *v1beta1.BGPPeerSpec) { s.RouterID = "2001:db8::7" }), want: "routerID must look like an IPv4 address"},
 		{name: "a router ID of zero", object: edit(func(s *v1beta1.BGPPeerSpec) { s.RouterID = "0.0.0.0" }), want: "and not be 0.0.0.0"},
 		{name: "a port that does not exist", object: edit(func(s *v1beta1.BGPPeerSpec) { s.PeerPort = 65536 }), want: "should be less than or equal to 65535"},

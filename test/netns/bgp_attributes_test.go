@@ -148,9 +148,9 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 external; ipv4 { import a
 	// the router, or we.
 	wrong := func(p *bgp.Peer) { p.Remote.ASN = 64999 }
 	s.set(toAll(plain(first4), peer("v4", "192.168.1.2", long, wrong), peer("v6", "2001:db8::2", any(bgp.Internal)), peer("bird", "192.168.1.3", wrong)))
-	s.tells("v4", quickly, "the router says that its ASN is 64513, and peerASN is 64999")
-	s.tells("v6", quickly, "the router says that its ASN is 64513: that is not ours (64512)")
-	s.tells("bird", quickly, "the router says that its ASN is 64513, and peerASN is 64999")
+	s.tells("v4", quickly, "the router has the ASN 64513, and peerASN is 64999")
+	s.tells("v6", quickly, "the router has the ASN 64513, which is not that of the nodes (64512)")
+	s.tells("bird", quickly, "the router has the ASN 64513, and peerASN is 64999")
 	s.set(toAll(plain(first4), peer("v4", "192.168.1.2")))
 	s.tells("v4", quickly, "bad peer AS")
 	// Who is refused is let in again after a while; what is told is why it was refused.

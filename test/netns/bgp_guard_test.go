@@ -49,7 +49,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; password "birds
 
 	// A router with another password: that is said, and the others go on.
 	r.Tell("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 password another")
-	s.tells("v4", 2*quickly, "has it the same password?")
+	s.tells("v4", 2*quickly, "that it has the same password")
 	s.change(func(c *told.Config) {
 		c.Passwords = maps.Clone(c.Passwords)
 		c.Passwords["v4"] = "another"

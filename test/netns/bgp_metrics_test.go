@@ -150,7 +150,7 @@ func TestBGPMetricsSayWhatTheRouterSays(t *testing.T) {
 
 	s.change(func(c *told.Config) { c.Peers = []bgp.Peer{} })
 	has(t, r, "ipv4", "192.168.1.0/24")
-	s.counts("the BGPPeer is gone", map[string]float64{
+	s.counts("the BGPPeer was deleted", map[string]float64{
 		`bfd_sessions{state="Up"}`: 0, `bfd_sessions{state="Down"}`: 0, `bfd_sessions{state="Init"}`: 0, `bfd_sessions{state="AdminDown"}`: 0, "bfd_flaps_total": 1,
 	})
 }

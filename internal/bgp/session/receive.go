@@ -35,7 +35,7 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 		rejected := message.Code == bgp.Cease && (message.Subcode == bgp.ConnectionRejected || message.Subcode == bgp.ConnectionCollision)
 		m.lost(now, c, "the router ended the connection: "+message.String(), !rejected)
 	case Malformed:
-		m.end(now, side, message.Notification, "the router sent a message that means nothing: "+message.Notification.String())
+		m.end(now, side, message.Notification, "the router sent an invalid message: "+message.Notification.String())
 	case Keepalive:
 		if c.state == OpenConfirm {
 			m.establish(now, side, c)
@@ -111,7 +111,7 @@ func (m *Machine) refuse(open bgp.Open) (subcode uint8, why string) {
 		return bgp.BadPeerASN, why
 	}
 	if !open.RouterID.Is4() || open.RouterID.IsUnspecified() {
-		return bgp.BadRouterID, "the router says that its BGP identifier is 0.0.0.0"
+		return bgp.BadRouterID, "the router sent the BGP identifier 0.0.0.0, which is invalid"
 	}
 	if open.RouterID == m.config.RouterID && open.ASN == m.config.ASN {
 		return bgp.BadRouterID, fmt.Sprintf("the router has the BGP identifier of this node, %s: set routerID to another one", open.RouterID)

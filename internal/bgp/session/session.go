@@ -506,13 +506,13 @@ func (m *Machine) remoteASN(asn bgp.ASN) string {
 	want := m.config.Remote
 	switch {
 	case asn == 0: // RFC 7607
-		return "the router says that its ASN is 0, which means nothing"
+		return "the router sent the ASN 0, which is invalid"
 	case want.ASN != 0 && asn != want.ASN:
-		return fmt.Sprintf("the router says that its ASN is %d, and peerASN is %d", asn, want.ASN)
+		return fmt.Sprintf("the router has the ASN %d, and peerASN is %d", asn, want.ASN)
 	case want.ASN == 0 && want.Kind == bgp.Internal && asn != m.config.ASN:
-		return fmt.Sprintf("the router says that its ASN is %d: that is not ours (%d), and dynamicASN is Internal", asn, m.config.ASN)
+		return fmt.Sprintf("the router has the ASN %d, which is not that of the nodes (%d), and dynamicASN is Internal", asn, m.config.ASN)
 	case want.ASN == 0 && want.Kind == bgp.External && asn == m.config.ASN:
-		return fmt.Sprintf("the router says that its ASN is %d: that is ours, and dynamicASN is External", asn)
+		return fmt.Sprintf("the router has the ASN %d, which is that of the nodes, and dynamicASN is External", asn)
 	}
 	return ""
 }

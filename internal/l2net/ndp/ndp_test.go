@@ -219,7 +219,7 @@ func TestWhatIsRead(t *testing.T) {
 		{name: "an advertisement of a group", frame: layout(nodesFrame, client, local, allNodes, 136, 0, group)},
 		{name: "a probe that is not sent to the group", frame: layout(here, client, none, vip, 135, 0, vip)},
 		{name: "a probe with a source option", frame: layout(groupFrame, client, none, groupOfVIP, 135, 0, vip, sourceOption(client))},
-		{name: "an answer to everybody", frame: layout(nodesFrame, client, local, allNodes, 136, solicited, vip)},
+		{name: "an advertisement to all nodes", frame: layout(nodesFrame, client, local, allNodes, 136, solicited, vip)},
 		{name: "an option without a length", frame: question([]byte{1, 0, 0, 0, 0, 0, 0, 0})},
 		{name: "an option beyond the end", frame: question([]byte{1, 2, 0, 0, 0, 0, 0, 0})},
 		{name: "half an option", frame: question([]byte{1})},

@@ -125,7 +125,7 @@ func (r *received) validate() error {
 			return errors.New("a solicitation for a group")
 		}
 		if r.source.IsUnspecified() && (r.destination != Group(m.TargetAddress) || !r.sourceLayer.IsZero()) {
-			return errors.New("a solicitation from nobody that is no probe")
+			return errors.New("a solicitation from the unspecified address that is no probe")
 		}
 	case *ndp.NeighborAdvertisement:
 		r.options(m.Options)
@@ -133,7 +133,7 @@ func (r *received) validate() error {
 			return errors.New("an advertisement of a group")
 		}
 		if r.destination.IsMulticast() && m.Solicited {
-			return errors.New("an answer to everybody")
+			return errors.New("an advertisement to all nodes")
 		}
 	}
 	if r.source.IsMulticast() {

@@ -177,11 +177,11 @@ func routerOf(p bgp.Peer) string {
 func profileOf(news seen.News, name string) (profile bfd.Profile, why string) {
 	object := seen.Get[*v1beta1.BFDProfile](news, client.ObjectKey{Name: name})
 	if object == nil {
-		return profile, fmt.Sprintf("there is no BFDProfile %q: create it, or take spec.bfdProfile away", name)
+		return profile, fmt.Sprintf("there is no BFDProfile %q: create it, or remove spec.bfdProfile", name)
 	}
 	profile, err := apiconv.ParseBFDProfile(object)
 	if err != nil {
-		return profile, fmt.Sprintf("the BFDProfile %q means nothing: %v", name, err)
+		return profile, fmt.Sprintf("the BFDProfile %q is invalid: %v", name, err)
 	}
 	return profile, ""
 }

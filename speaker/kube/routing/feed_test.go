@@ -291,7 +291,7 @@ func TestAPeerGoesWithoutBFDUntilThereIsItsProfileAndThenKeepsIt(t *testing.T) {
 	b.loses(&v1beta1.BFDProfile{ObjectMeta: named("fast")})
 	stays("the old one is gone", `keeps the BFD profile that it had`)
 	b.sees(&v1beta1.BFDProfile{ObjectMeta: named("quick"), Spec: v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 1}})
-	stays("the other one means nothing", `keeps the BFD profile that it had: the BFDProfile "quick" means nothing`)
+	stays("the other one means nothing", `keeps the BFD profile that it had: the BFDProfile "quick" is invalid`)
 	b.sees(&v1beta1.BFDProfile{ObjectMeta: named("quick"), Spec: v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 100}})
 	stays("the other one is the same", "")
 	b.sees(peer("tor", plain))

@@ -45,7 +45,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		},
 		Announcements: counter("announcements_sent_total", "Gratuitous announcements sent."),
 		Probes:        counter("probes_sent_total", "Probes sent to find foreign hosts that use an address."),
-		Duplicates:    counter("duplicate_owners_heard_total", "How often another node of the cluster was heard with an address that this node owns."),
+		Duplicates:    counter("duplicate_owners_heard_total", "How often another node of the cluster announced an address that this node owns."),
 		Owned:         gauge("owned_addresses", "Addresses that this node owns."),
 		Conflicts:     gauge("conflicts", "Addresses of this node that a foreign host uses."),
 	}

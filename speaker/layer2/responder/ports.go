@@ -212,7 +212,7 @@ func (r *Responder) watchOn(p *port) {
 	}
 	p.watched = addresses
 	if err := p.conn.Watch(addresses); err != nil && !p.closed.Load() {
-		r.log.Error(err, "a link may not hear all that it should; trying again", "link", p.Name)
+		r.log.Error(err, "a link may not receive all that it should; trying again", "link", p.Name)
 		p.watched = nil
 		r.reopenSoon()
 	}

@@ -117,7 +117,7 @@ func TestReady(t *testing.T) {
 		{"a profile that is there", tor(profile("fast", true)), cluster("n1"), v1beta1.ReasonPeerValid, ""},
 		{"one that is not", tor(profile("slow", false)), cluster("n1"), v1beta1.ReasonUnknownBFDProfile, `the BFDProfile "slow", which spec.bfdProfile names, does not exist: create it; until then sessions that have BFD keep it as it was, and others run without`},
 		{"one that is not and is waited for", tor(profile("slow", true)), cluster("n1"), v1beta1.ReasonUnknownBFDProfile, "and there is no other session, as spec.strictBFD asks"},
-		{"invalid BFDProfile is reported with its field", tor(profile("odd", false)), cluster("n1"), v1beta1.ReasonInvalidProfile, `cannot be used (spec.detectMultiplier: 1 is not`},
+		{"invalid BFDProfile is reported with its field", tor(profile("odd", false)), cluster("n1"), v1beta1.ReasonInvalidProfile, `is invalid (spec.detectMultiplier: 1 is not`},
 		{"no node is meant", tor(only("n9")), cluster("n1", "n2"), v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 2 nodes"},
 		{"there is no node", tor(), cluster(), v1beta1.ReasonNoNodes, "the cluster has no node"},
 		{"the Secret is missing", tor(), cluster("n1 Established", "n2 Idle PasswordMissing: the Secret is missing"), v1beta1.ReasonPasswordMissing, "on the node n2: the Secret is missing"},

@@ -46,7 +46,7 @@ func TestJudge(t *testing.T) {
 		{name: "it keeps the address for nobody", facts: facts{pool: "p"}, status: yes, reason: v1beta1.ReasonClaimReserves,
 			message: "the address is reserved, and no Service may have it: name one in spec.holders to give it the address"},
 		{name: "it keeps it for a Service", facts: facts{pool: "p", holders: keys("a"), kept: keys("a")}, status: yes, reason: v1beta1.ReasonClaimReserves,
-			message: "the address is reserved for the Service n/a, which has not asked for one like it"},
+			message: "the address is reserved for the Service n/a, which has not requested one like it"},
 		{name: "a Service has it", facts: facts{pool: "p", holders: keys("a")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a"},
 		{name: "a Service has it, of a pool that is gone", facts: facts{holders: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
 			message: "no pool gives 10.0.0.1 any more, and the Service n/a keeps it until it lets it go: add the address to a pool, or let the Service ask for another one"},

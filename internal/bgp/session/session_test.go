@@ -147,10 +147,10 @@ func TestMachine(t *testing.T) {
 		{"any message shows that the router lives", peerConfig(), established(step{25, got(Ours, Update{}), ""}, step{50, got(Ours, Keepalive{}), ""}, step{79, tick, "keepalive 0"}), Established, ""},
 		{"a hold time of zero means never", with(func(c *Config) { c.Hold = 0 }), established(step{3600, tick, ""}), Established, ""},
 		{"a connection without an OPEN is given up", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {19, tick, ""}, {20, tick, "close 0 with 4/0"}}, Active, "no OPEN"},
-		{"another ASN is refused", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"}}, Active, "its ASN is 1, and peerASN is 64513"},
+		{"another ASN is refused", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"}}, Active, "has the ASN 1, and peerASN is 64513"},
 		{"why a router was refused is told while it closes connections at once", peerConfig(), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"},
-			{2, tick, "dial"}, {2, dialled, "open 0"}, {2, lost(Ours), ""}}, Active, "its ASN is 1"},
+			{2, tick, "dial"}, {2, dialled, "open 0"}, {2, lost(Ours), ""}}, Active, "has the ASN 1"},
 		{"until something else is wrong", peerConfig(), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"}, {2, tick, "dial"}, {2, refused, ""},
 			{4, tick, "dial"}, {4, dialled, "open 0"}, {4, lost(Ours), ""}}, Active, "lost"},
@@ -164,7 +164,7 @@ func TestMachine(t *testing.T) {
 		{"our ASN is not external", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.External} }), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 64512 })), "close 0 with 2/2"}}, Active, "External"},
 		{"ASN 0 is nobody's", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.External} }), []step{
-			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 0 })), "close 0 with 2/2"}}, Active, "ASN is 0"},
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 0 })), "close 0 with 2/2"}}, Active, "the ASN 0"},
 		{"another ASN is not internal", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.Internal} }), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, routerOpen()), "close 0 with 2/2"}}, Active, "Internal"},
 		{"an UPDATE before the session is an error", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, Update{}), "close 0 with 5/1"}}, Active, "does not belong"},

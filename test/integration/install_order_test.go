@@ -1,16 +1,21 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/lbstack/lbstack/test/apiserver"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -72,7 +77,45 @@ func TestInstallation_AnyOrder(t *testing.T) {
 		daemonSet := speakerDaemonSet()
 		return c.Get(ctx, client.ObjectKeyFromObject(daemonSet), daemonSet)
 	})
+	nothingDiffers(t, empty, slices.Collect(maps.Values(application)))
 	operator.stop(syscall.SIGTERM)
+}
+
+// nothingDiffers applies the objects of an application as Argo CD and Flux do, with the labels by which they prune,
+// and wants none to differ from what it is in the cluster then: the operator is at work on it.
+func nothingDiffers(t *testing.T, on *apiserver.Server, application []*unstructured.Unstructured) {
+	var manifest bytes.Buffer
+	for _, object := range application {
+		object = object.DeepCopy()
+		object.SetLabels(with(object.GetLabels(), tracking.labels))
+		object.SetAnnotations(with(object.GetAnnotations(), tracking.annotations))
+		text, err := yaml.Marshal(object.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest.WriteString("---\n")
+		manifest.Write(text)
+	}
+	file := filepath.Join(t.TempDir(), "application.yaml")
+	if err := os.WriteFile(file, manifest.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tool := range applyingTools {
+		t.Run(tool.name, func(t *testing.T) {
+			for _, command := range []string{"apply", "diff"} { // diff fails if there is a difference
+				if out, err := on.Kubectl(t.Context(), append([]string{command, "-f", file}, tool.args...)...); err != nil {
+					t.Fatalf("kubectl %s: %v: %s", command, err, out)
+				}
+			}
+		})
+	}
+}
+
+// with returns the entries of both.
+func with(a, b map[string]string) map[string]string {
+	all := maps.Clone(b)
+	maps.Copy(all, a)
+	return all
 }
 
 // rankBackwards puts the stack first, and namespaces and CRDs last.

@@ -26,19 +26,22 @@ var tracking = struct{ labels, annotations map[string]string }{
 	annotations: map[string]string{"argocd.argoproj.io/tracking-id": "lbstack:lbstack.io/LoadBalancerStack:/default"},
 }
 
+// applyingTools are the ways in which GitOps tools apply.
+var applyingTools = []struct {
+	name string
+	args []string
+}{
+	{"server-side apply", []string{"--server-side", "--force-conflicts", "--field-manager=argocd-controller"}},
+	{"server-side apply of another manager", []string{"--server-side", "--force-conflicts", "--field-manager=kustomize-controller"}},
+	{"client-side apply", []string{"--field-manager=kubectl-client-side-apply"}},
+}
+
 // The same file is applied again and again: nothing may differ afterwards, and nothing may be
 // written because of it.
 func TestStack_GitOpsToolsFindNoDifference(t *testing.T) {
 	b := newReadyBed(t)
 	file := b.stackFile()
-	for _, tool := range []struct {
-		name string
-		args []string
-	}{
-		{"server-side apply", []string{"--server-side", "--force-conflicts", "--field-manager=argocd-controller"}},
-		{"server-side apply of another manager", []string{"--server-side", "--force-conflicts", "--field-manager=kustomize-controller"}},
-		{"client-side apply", []string{"--field-manager=kubectl-client-side-apply"}},
-	} {
+	for _, tool := range applyingTools {
 		t.Run(tool.name, func(t *testing.T) {
 			kubectl := func(command string) string {
 				t.Helper()

@@ -18,6 +18,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	spdxjson "github.com/spdx/tools-golang/json"
+	"github.com/spdx/tools-golang/spdx/v2/common"
+	"github.com/spdx/tools-golang/spdxlib"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
@@ -189,17 +192,36 @@ func checkDigests(t *testing.T, repo string, files map[string][]byte) {
 	}
 }
 
+// checkBill reads the bills of materials with the library of the SPDX project.
 func checkBill(t *testing.T, files map[string][]byte) {
 	for name := range strings.FieldsSeq(architectures()) {
-		var bill struct {
-			Packages []struct{ Name, VersionInfo string }
+		bill, err := spdxjson.Read(bytes.NewReader(one(t, files, "linux-"+name+".spdx.json")))
+		if err != nil {
+			t.Fatalf("%s: reading the bill of materials: %v", name, err)
 		}
-		if err := json.Unmarshal(one(t, files, "linux-"+name+".spdx.json"), &bill); err != nil {
-			t.Fatal(err)
+		if err := spdxlib.ValidateDocument(bill); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		described, err := spdxlib.GetDescribedPackageIDs(bill)
+		if err != nil || len(described) != 1 {
+			t.Errorf("%s: the document describes %v, %v; want the image", name, described, err)
+		}
+		if bill.SPDXVersion != "SPDX-2.3" || bill.DataLicense != "CC0-1.0" || bill.CreationInfo == nil || len(bill.CreationInfo.Creators) != 2 {
+			t.Errorf("%s: the head of the document is %s, %s, %+v", name, bill.SPDXVersion, bill.DataLicense, bill.CreationInfo)
 		}
 		var names []string
 		for _, p := range bill.Packages {
-			names = append(names, p.Name)
+			names = append(names, p.PackageName)
+			for _, sum := range p.PackageChecksums {
+				if want := sha256Of(t, name, p.PackageName, files); sum.Algorithm != common.SHA256 || sum.Value != want {
+					t.Errorf("%s: the checksum of %s is %s:%s, want that of the file in the image, %s", name, p.PackageName, sum.Algorithm, sum.Value, want)
+				}
+			}
+			for _, reference := range p.PackageExternalReferences {
+				if reference.RefType != common.TypePackageManagerPURL || !strings.HasPrefix(reference.Locator, "pkg:") {
+					t.Errorf("%s: %s has the reference %+v, want a package URL", name, p.PackageName, reference)
+				}
+			}
 		}
 		for _, want := range []string{"ghcr.io/lbstack/lbstack", "operator", "controller", "speaker", "stdlib", "sigs.k8s.io/controller-runtime", "github.com/osrg/gobgp/v4"} {
 			if !slices.Contains(names, want) {
@@ -208,6 +230,41 @@ func checkBill(t *testing.T, files map[string][]byte) {
 		}
 	}
 }
+
+// sha256Of is the checksum of a program in the image of an architecture.
+func sha256Of(t *testing.T, architecture, program string, files map[string][]byte) string {
+	t.Helper()
+	layout, err := archive.Untar(one(t, files, "-image.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, blob := range layout {
+		var manifest struct {
+			Config struct{ Digest string }
+			Layers []struct{ Digest string }
+		}
+		var config struct{ Architecture string }
+		if json.Unmarshal(blob, &manifest) != nil || len(manifest.Layers) != 1 {
+			continue // another blob
+		}
+		if json.Unmarshal(layout[blobOf(manifest.Config.Digest)], &config) != nil || config.Architecture != architecture {
+			continue
+		}
+		layer, err := archive.Untar(layout[blobOf(manifest.Layers[0].Digest)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, content := range layer {
+			if filepath.Base(path) == program {
+				return fmt.Sprintf("%x", sha256.Sum256(content))
+			}
+		}
+	}
+	t.Fatalf("the image has no program %s for %s", program, architecture)
+	return ""
+}
+
+func blobOf(digest string) string { return "blobs/sha256/" + strings.TrimPrefix(digest, "sha256:") }
 
 // one returns the only file with a suffix.
 func one(t *testing.T, files map[string][]byte, suffix string) []byte {

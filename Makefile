@@ -108,11 +108,11 @@ $(OPM): hack/olm/go.sum
 
 # What the images of OLM and scorecard hold, for make test-olm.
 LIFECYCLE_MANAGER := github.com/operator-framework/operator-lifecycle-manager
-$(OLM)/olm: hack/olm/go.sum
+$(OLM)/olm: hack/olm/go.mod
 	@echo "building OLM (some minutes the first time)"
 	@mkdir -p $(OLM)
 	@go -C hack/olm build -tags json1,containers_image_openpgp -ldflags "-s -w" -o $(CURDIR)/$(OLM)/ \
-		$(LIFECYCLE_MANAGER)/cmd/olm $(LIFECYCLE_MANAGER)/cmd/catalog $(LIFECYCLE_MANAGER)/util/cpb
+		$(LIFECYCLE_MANAGER)/cmd/olm $(LIFECYCLE_MANAGER)/cmd/catalog $(LIFECYCLE_MANAGER)/cmd/copy-content $(LIFECYCLE_MANAGER)/util/cpb
 
 $(OLM)/scorecard-test: hack/operator-sdk/go.sum
 	@echo "building the tests of scorecard"
@@ -286,7 +286,7 @@ test-helm: prerequisites image $(HELM) ## Install, upgrade, roll back and remove
 # Also a cluster of its own, with OLM in it.
 .PHONY: test-olm
 test-olm: export LBSTACK_CLUSTER := olm
-test-olm: prerequisites image $(OLM)/olm $(OLM)/scorecard-test $(OPM) $(OPERATOR_SDK) ## Install and remove lbstack by the real OLM, and run scorecard, on a cluster of their own (needs root).
+test-olm: prerequisites image $(OLM)/olm $(OLM)/scorecard-test $(OPM) $(OPERATOR_SDK) ## Install, upgrade and remove lbstack by the real OLM, and run scorecard, on a cluster of their own (needs root).
 	@go -C test build -o $(CURDIR)/$(OLM)/box ./olm/box
 	@$(DEVCLUSTER) up --nodes 2
 	@$(DEVCLUSTER) load dist/image.tar

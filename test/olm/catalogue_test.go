@@ -42,8 +42,9 @@ func read(t *testing.T, folder string) string {
 }
 
 // serve has opm serve a catalogue, in place of the one before, and waits until OLM reads it.
-func serve(t *testing.T, name, content string) {
+func serve(t *testing.T, name, folder string) {
 	t.Helper()
+	content := read(t, folder)
 	object, err := json.Marshal(map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name, "namespace": "olm"},
 		"data": map[string]any{"catalogue.yaml": content},
@@ -55,17 +56,59 @@ func serve(t *testing.T, name, content string) {
 	prints(t, "READY", "-n", "olm", "get", "catalogsource/lbstack", "-o", "jsonpath={.status.connectionState.lastObservedState}")
 }
 
-var documented = regexp.MustCompile("(?s)\n## OLM\n.*?```yaml\n(.*?)```")
+// serveImage has OLM itself serve the image of a catalogue, by the CatalogSource of docs/install.md, under the name
+// "released". The cluster has no DNS: the address of the Service that OLM makes goes into the hosts file of
+// its catalogue operator.
+func serveImage(t *testing.T, folder string) {
+	t.Helper()
+	const documented = "ghcr.io/lbstack/lbstack-catalog:" + current
+	image, err := catalogueImage(documented, folder)
+	must(t, err)
+	must(t, load(background(t), t.TempDir(), image))
+	pinned, err := image.Pinned()
+	must(t, err)
+	apply(t, documentation(t, "CatalogSource"), "name: lbstack,", "name: released,", "image: "+documented, "image: "+pinned)
+	address := eventuallyPrints(t, "-n", "olm", "get", "service/released", "--ignore-not-found", "-o", "jsonpath={.spec.clusterIP}")
+	mustKubectl(t, "", "-n", "olm", "patch", "deployment/catalog-operator", "-p",
+		`{"spec":{"template":{"spec":{"hostAliases":[{"ip":"`+address+`","hostnames":["released.olm.svc"]}]}}}}`)
+	mustKubectl(t, "", "-n", "olm", "rollout", "status", "deployment/catalog-operator", "--timeout=60s")
+	prints(t, "READY", "-n", "olm", "get", "catalogsource/released", "-o", "jsonpath={.status.connectionState.lastObservedState}")
+}
 
-// subscribe does what docs/install.md says.
-func subscribe(t *testing.T) {
+// subscribe does what docs/install.md says, with the CatalogSource source.
+func subscribe(t *testing.T, source string) {
+	t.Helper()
+	apply(t, documentation(t, "Subscription"), "source: lbstack", "source: "+source)
+}
+
+var (
+	section  = regexp.MustCompile("(?s)\n## OLM\n(.*?)\n## ")
+	manifest = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+)
+
+// documentation is the manifest with an object of a kind in the section OLM of docs/install.md.
+func documentation(t *testing.T, kind string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(bed.Repo, "docs", "install.md"))
 	must(t, err)
-	match := documented.FindSubmatch(text)
-	if match == nil {
-		t.Fatal("docs/install.md has no manifest in its section OLM")
+	if of := section.FindSubmatch(text); of != nil {
+		for _, block := range manifest.FindAllSubmatch(of[1], -1) {
+			if strings.Contains(string(block[1]), "kind: "+kind+"\n") {
+				return string(block[1])
+			}
+		}
 	}
-	manifest := strings.NewReplacer("CATALOGUE", "lbstack", "sourceNamespace: NAMESPACE", "sourceNamespace: olm").Replace(string(match[1]))
-	mustKubectl(t, manifest, "apply", "--server-side", "-f", "-")
+	t.Fatalf("docs/install.md has no manifest with a %s in its section OLM", kind)
+	return ""
+}
+
+// apply applies a manifest with replacements, each of which must be there.
+func apply(t *testing.T, text string, replacements ...string) {
+	t.Helper()
+	for i := 0; i < len(replacements); i += 2 {
+		if !strings.Contains(text, replacements[i]) {
+			t.Fatalf("the manifest does not have %q:\n%s", replacements[i], text)
+		}
+	}
+	mustKubectl(t, strings.NewReplacer(replacements...).Replace(text), "apply", "--server-side", "-f", "-")
 }

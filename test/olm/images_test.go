@@ -20,7 +20,7 @@ func programImages() []ociimage.Image {
 	return []ociimage.Image{
 		{Name: "localhost/lbstack/olm:1", User: ociimage.Nonroot, Architecture: runtime.GOARCH, Files: []ociimage.File{
 			program("/bin/olm", "olm/olm"), program("/bin/catalog", "olm/catalog"), program("/bin/cpb", "olm/cpb"), program("/bin/opm", "opm"),
-			program("/bin/cp", "olm/box"), program("/bin/tar", "olm/box"),
+			program("/bin/copy-content", "olm/copy-content"), program("/bin/cp", "olm/box"), program("/bin/tar", "olm/box"), program("/bin/grpc_health_probe", "olm/box"),
 		}},
 		{Name: "quay.io/operator-framework/scorecard-test:v1.42.3", User: ociimage.Nonroot, Architecture: runtime.GOARCH, Files: []ociimage.File{
 			program("/bin/scorecard-test", "olm/scorecard-test"),
@@ -58,16 +58,28 @@ func bundleImage(name, folder string) (ociimage.Image, error) {
 			image.Labels[key] = value
 		}
 	}
+	image.Files, err = filesOf(folder, "/")
+	return image, err
+}
+
+// catalogueImage is the image that `make release` makes of a folder with a catalogue: files, and no program.
+func catalogueImage(name, folder string) (ociimage.Image, error) {
+	files, err := filesOf(folder, "/configs/lbstack")
+	return ociimage.Image{Name: name, Architecture: runtime.GOARCH, ByDigest: true, Files: files}, err
+}
+
+// filesOf are the files of a folder, as they are below another one in an image.
+func filesOf(folder, target string) (files []ociimage.File, err error) {
 	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		inside, err := filepath.Rel(folder, path)
-		image.Files = append(image.Files, ociimage.File{Path: "/" + inside, Source: path, Mode: 0o644})
+		files = append(files, ociimage.File{Path: filepath.Join(target, inside), Source: path, Mode: 0o644})
 		return err
 	})
 	if err != nil {
-		return image, fmt.Errorf("reading the bundle in %s: %w", folder, err)
+		return nil, fmt.Errorf("reading the files of an image in %s: %w", folder, err)
 	}
-	return image, nil
+	return files, nil
 }

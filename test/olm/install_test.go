@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,76 +24,107 @@ import (
 // namespace is the one that the bundle suggests.
 const namespace = "lbstack-system"
 
-// bundled is the ClusterServiceVersion of the bundle in the repository.
-const bundled = "lbstack.v0.1.0"
-
-// TestInstallation installs the bundle of the repository from its catalogue as docs/install.md says,
-// removes it in the order in which users of OLM do, without the stack, and installs it again.
+// TestInstallation takes an installation through its life as users of OLM have it, with the manifests of
+// docs/install.md, while a client connects: an earlier release, its upgrade by channel to the one of the
+// repository, an upgrade by hand to one that is broken, the removal of the operator without the
+// stack, the installation anew from the image of the catalogue, and the removal of everything.
 func TestInstallation(t *testing.T) {
-	tag := "ghcr.io/lbstack/lbstack-bundle:" + strings.TrimPrefix(bundled, "lbstack.")
-	content := read(t, filepath.Join(bed.Repo, "catalog", "lbstack"))
-	if !strings.Contains(content, "image: "+tag+"\n") {
+	buildImage(t, earlier, "")
+	buildImage(t, broken, filepath.Join(bed.Repo, "bin", "olm", "box"))
+	first := makeBundle(t, earlier)
+	addField(t, first)
+	var releases catalogue
+	serve(t, "first", releases.add(t, earlier, first))
+	subscribe(t, "lbstack")
+	succeeded(t, earlier)
+	createExample(t, earlier)
+	if !hasExtraField(t) {
+		t.Errorf("the CRD of %s lacks the field %s", earlier, extraField)
+	}
+	address := served(t)
+
+	during(t, "upgrade by channel", address, func() {
+		serve(t, "second", releases.add(t, current, filepath.Join(bed.Repo, "bundle")))
+		succeeded(t, current)
+		gone(t, "the earlier version", "-n", namespace, "get", "csv/"+csvOf(earlier))
+		rolledOut(t, current)
+	})
+	if hasExtraField(t) {
+		t.Errorf("the CRD still has the field %s of %s", extraField, earlier)
+	}
+	during(t, "upgrade by hand to a broken version", address, func() {
+		byHand(t, "third", releases.add(t, broken, makeBundle(t, broken)))
+		rolledBack(t)
+	})
+
+	// The publisher withdraws the broken version. OLM does not go back: the way is to remove it, without the stack.
+	during(t, "removal of the operator", address, func() {
+		unsubscribe(t, broken)
+		gone(t, "the operator and the ServiceAccounts", "-n", namespace, "get", "-o", "name", "deployment/lbstack-operator",
+			"serviceaccount/lbstack-operator", "serviceaccount/lbstack-controller", "serviceaccount/lbstack-speaker")
+		patchStack(t, `{"spec":{"speaker":{"rollout":null}}}`)
+		serveImage(t, filepath.Join(released(t), "lbstack"))
+	})
+	// A new installation finds the stack and the address, and everything works again.
+	during(t, "new installation", address, func() {
+		subscribe(t, "released")
+		succeeded(t, current)
+		if again, err := bed.Address(background(t), scenario.SampleService); err != nil || again != address {
+			t.Fatalf("the Service has the address %q after the second installation, want %s: %v", again, address, err)
+		}
+		must(t, bed.Client.Create(background(t), secondService()))
+		second, err := bed.Address(background(t), "second")
+		must(t, err)
+		_, err = bed.Page(background(t), second)
+		must(t, err)
+		must(t, bed.EveryoneSeesEveryone(background(t)))
+		must(t, bed.StackReady(background(t)))
+	})
+	remove(t, current)
+}
+
+// released returns a copy of the catalogue of the repository, which names the bundle by the digest that the nodes have.
+func released(t *testing.T) string {
+	t.Helper()
+	const tag = "ghcr.io/lbstack/lbstack-bundle:" + current
+	dir := t.TempDir()
+	must(t, os.CopyFS(dir, os.DirFS(filepath.Join(bed.Repo, "catalog"))))
+	file := filepath.Join(dir, "lbstack", "bundles", current+".yaml")
+	text, err := os.ReadFile(file)
+	must(t, err)
+	if !strings.Contains(string(text), "image: "+tag+"\n") {
 		t.Fatalf("the catalogue has no bundle %s", tag)
 	}
 	pinned := publish(t, tag, filepath.Join(bed.Repo, "bundle"))
-	serve(t, "released", strings.ReplaceAll(content, tag, pinned))
+	must(t, os.WriteFile(file, []byte(strings.ReplaceAll(string(text), tag, pinned)), 0o600))
+	return dir
+}
 
-	subscribe(t)
-	succeeded(t, bundled)
-	createExample(t, bundled)
-	address := served(t)
-
-	// The Subscription and the ClusterServiceVersion go first, and nobody deletes the stack.
-	c, err := bed.Connecting(background(t), address+":80", func(ctx context.Context) error {
-		unsubscribe(t, bundled)
-		gone(t, "the operator and the ServiceAccounts", "-n", namespace, "get", "-o", "name", "deployment/lbstack-operator",
-			"serviceaccount/lbstack-operator", "serviceaccount/lbstack-controller", "serviceaccount/lbstack-speaker")
-		eventually.Stays(t, 15*time.Second, "the address answers without the operator", func(ctx context.Context) error {
-			_, err := bed.Page(ctx, address)
-			return err
-		})
+// during does something while a client connects every 5 ms, of which none may fail.
+func during(t *testing.T, what, address string, do func()) {
+	t.Helper()
+	begun := time.Now()
+	c, err := bed.Connecting(background(t), address+":80", func(context.Context) error {
+		do()
 		return nil
 	})
 	must(t, err)
-	noneFailed(t, "removal of the operator", c)
-
-	// A new installation finds the stack and the address, and everything works again.
-	c, err = bed.Connecting(background(t), address+":80", func(ctx context.Context) error {
-		subscribe(t)
-		succeeded(t, bundled)
-		if again, err := bed.Address(ctx, scenario.SampleService); err != nil || again != address {
-			return fmt.Errorf("the Service has the address %q after the second installation, want %s: %w", again, address, err)
-		}
-		if err := bed.Client.Create(ctx, secondService()); err != nil {
-			return fmt.Errorf("creating a second Service: %w", err)
-		}
-		second, err := bed.Address(ctx, "second")
-		if err != nil {
-			return err
-		}
-		if _, err := bed.Page(ctx, second); err != nil {
-			return err
-		}
-		if err := bed.EveryoneSeesEveryone(ctx); err != nil {
-			return err
-		}
-		return bed.StackReady(ctx)
-	})
-	must(t, err)
-	noneFailed(t, "new installation", c)
-	remove(t, bundled)
+	t.Logf("%s: %.0f s, %d connections, %d failed, %d cut, longest gap %d ms", what, time.Since(begun).Seconds(), c.Tried, c.Failed, c.Cut, c.LongestGap.Milliseconds())
+	if c.Failed > 0 || c.Tried == 0 {
+		t.Errorf("%s: of %d connections %d failed: %v", what, c.Tried, c.Failed, c.Why[:min(len(c.Why), 5)])
+	}
 }
 
-// succeeded waits until OLM has installed a ClusterServiceVersion.
-func succeeded(t *testing.T, csv string) {
+// succeeded waits until OLM has installed a version.
+func succeeded(t *testing.T, version string) {
 	t.Helper()
-	prints(t, "Succeeded", "-n", namespace, "get", "csv/"+csv, "-o", "jsonpath={.status.phase}")
+	prints(t, "Succeeded", "-n", namespace, "get", "csv/"+csvOf(version), "-o", "jsonpath={.status.phase}")
 }
 
 // createExample creates the LoadBalancerStack that OLM shows as the example, and waits until it is Ready.
-func createExample(t *testing.T, csv string) {
+func createExample(t *testing.T, version string) {
 	t.Helper()
-	text := mustKubectl(t, "", "-n", namespace, "get", "csv/"+csv, "-o", `jsonpath={.metadata.annotations.alm-examples}`)
+	text := mustKubectl(t, "", "-n", namespace, "get", "csv/"+csvOf(version), "-o", `jsonpath={.metadata.annotations.alm-examples}`)
 	var examples []map[string]any
 	must(t, json.Unmarshal([]byte(text), &examples))
 	for _, example := range examples {
@@ -105,7 +137,7 @@ func createExample(t *testing.T, csv string) {
 		must(t, bed.StackReady(background(t)))
 		return
 	}
-	t.Fatalf("the examples of %s have no LoadBalancerStack", csv)
+	t.Fatalf("the examples of %s have no LoadBalancerStack", version)
 }
 
 // served applies the sample Service and its backend, and returns its address once the client gets a page.
@@ -128,18 +160,18 @@ func secondService() *corev1.Service {
 }
 
 // unsubscribe deletes what the user of OLM made, and not the stack.
-func unsubscribe(t *testing.T, csv string) {
+func unsubscribe(t *testing.T, version string) {
 	t.Helper()
 	mustKubectl(t, "", "-n", namespace, "delete", "subscription/lbstack")
-	mustKubectl(t, "", "-n", namespace, "delete", "csv/"+csv)
+	mustKubectl(t, "", "-n", namespace, "delete", "csv/"+csvOf(version))
 }
 
 // remove removes everything in the documented order, and what that leaves on purpose.
-func remove(t *testing.T, csv string) {
+func remove(t *testing.T, version string) {
 	t.Helper()
 	mustKubectl(t, "", "delete", "services/web", "services/second", "--ignore-not-found")
 	mustKubectl(t, "", "delete", "loadbalancerstack/"+v1beta1.LoadBalancerStackName, "--timeout=100s")
-	unsubscribe(t, csv)
+	unsubscribe(t, version)
 	gone(t, "pods of lbstack", "-n", namespace, "get", "pods", "-o", "name")
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -198,12 +230,4 @@ func gone(t *testing.T, what string, args ...string) {
 		}
 		return err
 	})
-}
-
-func noneFailed(t *testing.T, during string, c scenario.Connections) {
-	t.Helper()
-	t.Logf("%s: %d connections, %d failed, %d cut, longest gap %d ms", during, c.Tried, c.Failed, c.Cut, c.LongestGap.Milliseconds())
-	if c.Failed > 0 || c.Tried == 0 {
-		t.Errorf("%s: of %d connections %d failed: %v", during, c.Tried, c.Failed, c.Why[:min(len(c.Why), 5)])
-	}
 }

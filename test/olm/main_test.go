@@ -104,6 +104,18 @@ func background(t *testing.T) context.Context {
 	return ctx
 }
 
+// eventuallyPrints waits until kubectl prints anything, and returns it.
+func eventuallyPrints(t *testing.T, args ...string) (got string) {
+	t.Helper()
+	eventually.Succeed(t, within, "kubectl "+strings.Join(args, " "), func(ctx context.Context) (err error) {
+		if got, err = kubectl(ctx, "", args...); err == nil && got == "" {
+			err = errors.New("it prints nothing")
+		}
+		return err
+	})
+	return got
+}
+
 // prints waits until kubectl prints what is wanted.
 func prints(t *testing.T, want string, args ...string) {
 	t.Helper()

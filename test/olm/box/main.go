@@ -1,17 +1,25 @@
-// Command box is cp or tar, by the name that it is called by, as far as the Job of OLM that reads a
-// bundle and the pods of scorecard need them: "cp [-Rv] FILE COPY" and "tar xvzf ARCHIVE -C FOLDER".
-// Images of the test bed have no other programs.
+// Command box is cp, tar or grpc_health_probe, by the name that it is called by, as far as the Job of OLM
+// that reads a bundle, the pods of scorecard and the pod of a catalogue need them: "cp [-Rv] FILE COPY",
+// "tar xvzf ARCHIVE -C FOLDER" and "grpc_health_probe -addr=ADDRESS -rpc-timeout=TIME". Images of the test
+// bed have no other programs.
 package main
 
 import (
 	"archive/tar"
 	"compress/gzip"
+	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
 func main() {
@@ -24,19 +32,52 @@ func main() {
 func run(program string, args []string) error {
 	switch {
 	case program == "cp" && len(args) == 3 && strings.HasPrefix(args[0], "-"):
-		from, err := os.Open(args[1])
-		if err != nil {
-			return fmt.Errorf("cp: %w", err)
-		}
-		return errors.Join(write(args[2], from), from.Close())
+		return duplicate(args[1], args[2])
+	case program == "cp" && len(args) == 2:
+		return duplicate(args[0], args[1])
 	case program == "tar" && len(args) == 4 && args[0] == "xvzf" && args[2] == "-C":
 		archive, err := os.Open(args[1])
 		if err != nil {
 			return fmt.Errorf("tar: %w", err)
 		}
 		return errors.Join(extract(archive, args[3]), archive.Close())
+	case program == "grpc_health_probe":
+		return probe(args)
 	}
 	return fmt.Errorf("%s %q is not supported", program, args)
+}
+
+func duplicate(path, copied string) error {
+	from, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("cp: %w", err)
+	}
+	return errors.Join(write(copied, from), from.Close())
+}
+
+// probe asks a server by the health protocol of gRPC whether it serves.
+func probe(args []string) error {
+	flags := flag.NewFlagSet("grpc_health_probe", flag.ContinueOnError)
+	address := flags.String("addr", "", "host and port of the server")
+	timeout := flags.Duration("rpc-timeout", time.Second, "time for the answer")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	connection, err := grpc.NewClient(*address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("grpc_health_probe: %w", err)
+	}
+	defer connection.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
+	defer cancel()
+	answer, err := grpc_health_v1.NewHealthClient(connection).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+	if err != nil {
+		return fmt.Errorf("grpc_health_probe: %w", err)
+	}
+	if answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		return fmt.Errorf("grpc_health_probe: %s is %s", *address, answer.GetStatus())
+	}
+	return nil
 }
 
 // extract writes the regular files of an archive below a folder.

@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,25 +17,23 @@ import (
 
 // accounts returns the UIDs of the ServiceAccounts of the components. They are removed with the
 // installation, and another installation makes others, whose tokens only new pods get: the kubelet
-// renews the token of a pod after most of an hour. An absent one has the UID that the component
-// has: without it no pod starts.
-func (r *Reconciler) accounts(ctx context.Context) (map[string]types.UID, error) {
-	deployment, daemonSet, err := r.liveWorkloads(ctx)
-	if err != nil {
-		return nil, err
-	}
+// renews the token of a pod after most of an hour. Without one no pod starts, so that an absent one
+// changes nothing: it has the UID that it has in the templates that were wanted last.
+func (r *Reconciler) accounts(ctx context.Context, last templates) (map[string]types.UID, error) {
 	accounts := map[string]types.UID{}
-	for component, template := range map[string]*corev1.PodTemplateSpec{"controller": &deployment.Spec.Template, "speaker": &daemonSet.Spec.Template} {
+	for component, template := range map[string]map[string]any{"controller": last.Controller, "speaker": last.Speaker} {
 		account := &metav1.PartialObjectMetadata{}
 		account.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"))
 		key := client.ObjectKey{Namespace: r.Namespace, Name: "lbstack-" + component}
 		err := r.Reader.Get(ctx, key, account)
-		if err != nil && !apierrors.IsNotFound(err) {
+		switch {
+		case err == nil:
+			accounts[component] = account.UID
+		case apierrors.IsNotFound(err):
+			uid, _, _ := unstructured.NestedString(template, "metadata", "annotations", v1beta1.AnnotationServiceAccount)
+			accounts[component] = types.UID(uid)
+		default:
 			return nil, fmt.Errorf("reading the ServiceAccount %s: %w", key, err)
-		}
-		accounts[component] = account.UID
-		if err != nil {
-			accounts[component] = types.UID(template.Annotations[v1beta1.AnnotationServiceAccount])
 		}
 	}
 	return accounts, nil

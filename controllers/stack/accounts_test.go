@@ -27,8 +27,10 @@ func TestAccounts(t *testing.T) {
 		a.UID = uid
 		return a
 	}
+	// The DaemonSet has the templates of the revision before: a rollout is under way.
 	speakers := &appsv1.DaemonSet{ObjectMeta: meta("lbstack-speaker")}
 	speakers.Spec.Template.Annotations = map[string]string{v1beta1.AnnotationServiceAccount: "former"}
+	last := templates{Speaker: map[string]any{"metadata": map[string]any{"annotations": map[string]any{v1beta1.AnnotationServiceAccount: "last"}}}}
 	refused := errors.New("refused")
 	for _, tc := range []struct {
 		name    string
@@ -38,8 +40,8 @@ func TestAccounts(t *testing.T) {
 	}{
 		{"first installation", []client.Object{account("lbstack-controller", "c"), account("lbstack-speaker", "s")}, nil, map[string]types.UID{"controller": "c", "speaker": "s"}},
 		{"made again", []client.Object{speakers, account("lbstack-controller", "c"), account("lbstack-speaker", "s")}, nil, map[string]types.UID{"controller": "c", "speaker": "s"}},
-		{"absent with pods of it", []client.Object{speakers, account("lbstack-controller", "c")}, nil, map[string]types.UID{"controller": "c", "speaker": "former"}},
-		{"absent without pods", nil, nil, map[string]types.UID{"controller": "", "speaker": ""}},
+		{"absent one is that of the revision that was wanted last", []client.Object{speakers, account("lbstack-controller", "c")}, nil, map[string]types.UID{"controller": "c", "speaker": "last"}},
+		{"absent one that no revision had is none", nil, nil, map[string]types.UID{"controller": "", "speaker": "last"}},
 		{"cannot be read", nil, refused, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -56,7 +58,7 @@ func TestAccounts(t *testing.T) {
 				},
 			}).Build()
 			r := &Reconciler{Client: c, Reader: c, Namespace: "system"}
-			got, err := r.accounts(t.Context())
+			got, err := r.accounts(t.Context(), last)
 			if diff := cmp.Diff(tc.want, got); diff != "" || !errors.Is(err, tc.fails) {
 				t.Errorf("error %v, want %v; UIDs (-want +got):\n%s", err, tc.fails, diff)
 			}

@@ -69,7 +69,7 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 	case steps.unread[ref] != nil:
 		return nil, "", steps.unread[ref]
 	case steps.hold[ref] != nil:
-		r.applied.wait(object, true, time.Now())
+		r.applied.held(object, time.Now())
 		return steps.hold[ref], "", nil
 	case slices.Contains(f.leave, object.GetKind()):
 		live, err := r.cached(ctx, ref)
@@ -81,7 +81,7 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 	case !slices.Contains(steps.apply, object):
 		return nil, fmt.Sprintf("a %s of this name exists already, and lbstack did not make it", ref.Kind), nil
 	}
-	if wait := r.applied.wait(object, false, time.Now()); wait > 0 {
+	if wait := r.applied.wait(object, time.Now()); wait > 0 {
 		f.restore = sooner(f.restore, wait)
 		if isKeys(object) {
 			return nil, "", nil // what is in the cache says nothing of the keys

@@ -30,6 +30,7 @@ type applied struct {
 
 type application struct {
 	wanted *unstructured.Unstructured
+	digest string // of wanted
 	result revision
 }
 
@@ -69,10 +70,16 @@ func (a *applied) knows(wanted *unstructured.Unstructured) bool {
 	return known && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
 }
 
+// held notes that an object is as the operator applied it.
+func (a *applied) held(wanted *unstructured.Unstructured, now time.Time) {
+	ref := identity(refOf(wanted))
+	a.restores.Look(ref, a.objects[ref].digest, true, now)
+}
+
 // wait returns how long to leave an object as another writer has it: it undoes what the operator applies again
-// and again. holds says that the object is as the operator applied it.
-func (a *applied) wait(wanted *unstructured.Unstructured, holds bool, now time.Time) time.Duration {
-	return a.restores.Look(identity(refOf(wanted)), digest(wanted), holds, now).Wait
+// and again.
+func (a *applied) wait(wanted *unstructured.Unstructured, now time.Time) time.Duration {
+	return a.restores.Look(identity(refOf(wanted)), digest(wanted), false, now).Wait
 }
 
 // digest identifies what is wanted without the keys that may be in it.
@@ -87,8 +94,9 @@ func (a *applied) note(wanted, result *unstructured.Unstructured) {
 	if a.objects == nil {
 		a.objects = map[v1beta1.ObjectReference]application{}
 	}
-	a.objects[identity(refOf(wanted))] = application{wanted: wanted, result: revisionOf(result)}
-	a.restores.Wrote(identity(refOf(wanted)), digest(wanted))
+	ref, is := identity(refOf(wanted)), digest(wanted)
+	a.objects[ref] = application{wanted: wanted, digest: is, result: revisionOf(result)}
+	a.restores.Wrote(ref, is)
 }
 
 func (a *applied) forget(wanted *unstructured.Unstructured) {

@@ -45,6 +45,8 @@ type findings struct {
 	// restore is in how long the first object is applied again that another writer changes
 	// again and again; zero: there is none.
 	restore time.Duration
+	// leftBehind is in how long the state of a speaker is to be deleted; zero: there is none.
+	leftBehind time.Duration
 	// monitored says that the stack has a ServiceMonitor where the API server has the kind.
 	monitored bool
 	// pools has a sentence for each pool of the stack that is not given out, conflicts one

@@ -38,6 +38,8 @@ type placement struct {
 	hosts map[string]rollout.Node
 	// counted are the nodes that are down and that the DaemonSet controller wants a pod on.
 	counted map[string]bool
+	// vacated are the nodes that are ready, are to have no speaker, and have no pod of one.
+	vacated map[string]bool
 	// able is how many nodes can run a speaker, and selected how many the nodeSelector
 	// selects; those that are down are among them.
 	able, selected int
@@ -47,7 +49,7 @@ type placement struct {
 
 // place finds out where the speakers of a DaemonSet run; pods are its pods.
 func place(nodes []corev1.Node, pods []corev1.Pod, states []v1beta1.SpeakerState, template corev1.PodSpec) placement {
-	p := placement{down: map[string]bool{}, counted: map[string]bool{}, hosts: map[string]rollout.Node{}}
+	p := placement{down: map[string]bool{}, counted: map[string]bool{}, vacated: map[string]bool{}, hosts: map[string]rollout.Node{}}
 	at, silent := podsByNode(pods), silentSpeakers(states)
 	for i := range nodes {
 		p.add(&nodes[i], at[nodes[i].Name], silent[nodes[i].Name], template)
@@ -68,8 +70,12 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 	wanted := selected && taint == ""
 	p.selected += count(selected)
 	p.able += count(selected && untolerated(template.Tolerations, node, false) == "")
-	if ready && wanted && len(pods) == 0 {
+	switch {
+	case !ready || len(pods) > 0:
+	case wanted:
 		p.lacking = append(p.lacking, node.Name)
+	default:
+		p.vacated[node.Name] = true
 	}
 	note := func(reason, message string) {
 		p.unavailable = append(p.unavailable, v1beta1.UnavailableNode{Name: v1beta1.NodeName(node.Name), Reason: reason, Message: bounded.Cut(message, maxNodeMessage)})

@@ -132,7 +132,12 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	if unread != nil {
 		f.applyFailed = append(f.applyFailed, unread.Error())
 	}
-	accounts, err := r.accounts(ctx)
+	r.recall(stack)
+	revisions, err := r.storedRevisions(ctx)
+	if err != nil {
+		return blind(err)
+	}
+	accounts, err := r.accounts(ctx, revisions[r.observed.stored.Revision])
 	if err != nil {
 		return blind(err)
 	}
@@ -159,7 +164,7 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		return blind(err)
 	}
 	r.observed.answered(nil, time.Now())
-	change, wanted, err := r.rollOut(ctx, stack, wanted, around, f)
+	change, wanted, err := r.rollOut(ctx, stack, wanted, revisions, around, f)
 	if err != nil {
 		return blind(err)
 	}
@@ -179,7 +184,11 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		f.applyFailed = append(f.applyFailed, err.Error())
 	}
 	f.inventory = without(steps.inventory, gone)
-	return errors.Join(append(failed, unread, err, r.examine(ctx, stack, around, f))...)
+	forgotten := r.forgetVacated(ctx, around, f)
+	if forgotten != nil {
+		f.applyFailed = append(f.applyFailed, forgotten.Error())
+	}
+	return errors.Join(append(failed, unread, err, forgotten, r.examine(ctx, stack, around, f))...)
 }
 
 // next says when to look again without being asked.
@@ -191,7 +200,7 @@ func next(f findings) time.Duration {
 	}{
 		{f.unfit != nil, lookForUpgrade}, {f.unfit != nil && f.unfit.reason == v1beta1.ReasonCRDsOutdated, lookForForeign}, {!f.blind() && !allSettled(f.components), lookAgain}, {len(f.foreign) > 0, lookForForeign},
 		{len(f.refused) > 0, lookForForeign}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
-		{f.restore > 0, f.restore}, {f.monitored, lookForMonitoring}, {f.rollout.wait() > 0, f.rollout.wait()},
+		{f.restore > 0, f.restore}, {f.leftBehind > 0, f.leftBehind}, {f.monitored, lookForMonitoring}, {f.rollout.wait() > 0, f.rollout.wait()},
 	} {
 		if look.needed {
 			soonest = sooner(soonest, look.after)

@@ -47,8 +47,8 @@ func (c *changePlan) version(r rollout.Revision) string {
 
 // rollOut decides how the templates of the wanted workloads reach the nodes, stores the decision in
 // the status of the stack, and gives the wanted objects the templates that they are to have now,
-// and the ControllerRevisions next to them.
-func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *surroundings, f *findings) (changePlan, []*unstructured.Unstructured, error) {
+// and the ControllerRevisions next to them. revisions are those that are stored.
+func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, revisions map[rollout.Revision]templates, around *surroundings, f *findings) (changePlan, []*unstructured.Unstructured, error) {
 	given, err := templatesOf(wanted, r.Version)
 	if err != nil {
 		return changePlan{}, nil, err
@@ -57,17 +57,14 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	if err != nil {
 		return changePlan{}, nil, err
 	}
-	given.Restart = daemonSet.Spec.Template.Annotations[annotationRestarted]
+	given.Restart = restartOf(daemonSet, revisions[r.observed.stored.Revision])
 	want, err := given.revision()
 	if err != nil {
 		return changePlan{}, nil, err
 	}
-	c := changePlan{pods: map[string]string{}}
-	if c.revisions, err = r.storedRevisions(ctx); err != nil {
-		return c, nil, err
-	}
+	c := changePlan{pods: map[string]string{}, revisions: revisions}
 	c.revisions[want] = given
-	if err := r.inform(ctx, stack, around); err != nil {
+	if err := r.inform(ctx, around); err != nil {
 		return c, nil, err
 	}
 	state := r.facts(around, deployment, daemonSet, time.Now())
@@ -116,13 +113,18 @@ func retryOf(stack *v1beta1.LoadBalancerStack) string {
 	return bounded.Cut(stack.Annotations[v1beta1.AnnotationRetry], maxRetry)
 }
 
-// inform reads what a process that begins cannot have from its cache: which pods are deleted
-// already. The state that was stored last comes from the process itself, whatever its cache has.
-func (r *Reconciler) inform(ctx context.Context, stack *v1beta1.LoadBalancerStack, around *surroundings) error {
-	o := &r.observed
-	if o.stack != stack.UID {
+// recall reads the state that was stored last, once for each stack: it comes from the process itself
+// then, whatever its cache has.
+func (r *Reconciler) recall(stack *v1beta1.LoadBalancerStack) {
+	if o := &r.observed; o.stack != stack.UID {
 		o.stack, o.stored = stack.UID, apiconv.RolloutStored(stack.Status.Rollout)
 	}
+}
+
+// inform reads what a process that begins cannot have from its cache: which pods are deleted
+// already.
+func (r *Reconciler) inform(ctx context.Context, around *surroundings) error {
+	o := &r.observed
 	if o.informed {
 		return nil
 	}

@@ -61,6 +61,15 @@ func templatesOf(objects []*unstructured.Unstructured, version string) (template
 	return t, nil
 }
 
+// restartOf returns the mark of a restart that the speakers have. A DaemonSet that somebody deleted has
+// that of the templates that were wanted last: its absence is no other revision.
+func restartOf(daemonSet *appsv1.DaemonSet, last templates) string {
+	if daemonSet.UID == "" {
+		return last.Restart
+	}
+	return daemonSet.Spec.Template.Annotations[annotationRestarted]
+}
+
 // revision names templates by their hashes.
 func (t templates) revision() (rollout.Revision, error) {
 	controller, err := hashOf(t.Controller, "")

@@ -51,6 +51,28 @@ func TestRevision_IsNamedByItsTemplates(t *testing.T) {
 	}
 }
 
+func TestRestartOf(t *testing.T) {
+	_, last := revisionOfTest(t, "one", "at eight")
+	for _, tt := range []struct {
+		name string
+		uid  types.UID
+		mark string
+		want string
+	}{
+		{"DaemonSet with another mark is another revision", "uid", "at nine", "at nine"},
+		{"DaemonSet without a mark is another revision", "uid", "", ""},
+		{"absent DaemonSet is none", "", "", "at eight"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{UID: tt.uid}}
+			d.Spec.Template.Annotations = map[string]string{annotationRestarted: tt.mark}
+			if got := restartOf(d, last); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestTemplateFor(t *testing.T) {
 	one, first := revisionOfTest(t, "one", "")
 	two, second := revisionOfTest(t, "two", "")

@@ -54,15 +54,16 @@ func ServiceMonitor() Kind {
 // kinds are all kinds that Render makes, in order.
 func kinds() []Kind { return append(Kinds(), ServiceMonitor()) }
 
-// rank returns the place of a kind in the order of kinds, -1 if it is not there.
-func rank(gvk schema.GroupVersionKind) int {
-	return slices.IndexFunc(kinds(), func(k Kind) bool { return k.GroupVersionKind == gvk })
+// rank returns the place of a kind among all, -1 if it is not there.
+func rank(all []Kind, gvk schema.GroupVersionKind) int {
+	return slices.IndexFunc(all, func(k Kind) bool { return k.GroupVersionKind == gvk })
 }
 
 func sortForInstall(objects []*unstructured.Unstructured) {
+	all := kinds()
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
 		return cmp.Or(
-			cmp.Compare(rank(a.GroupVersionKind()), rank(b.GroupVersionKind())),
+			cmp.Compare(rank(all, a.GroupVersionKind()), rank(all, b.GroupVersionKind())),
 			cmp.Compare(a.GetName(), b.GetName()),
 		)
 	})
@@ -71,11 +72,12 @@ func sortForInstall(objects []*unstructured.Unstructured) {
 // finish gives an object what all objects have: its namespace and the label
 // that says who made it.
 func finish(object *unstructured.Unstructured, namespace string) error {
-	at := rank(object.GroupVersionKind())
+	all := kinds()
+	at := rank(all, object.GroupVersionKind())
 	if at < 0 {
 		return fmt.Errorf("the manifests hold a %s, which the operator neither watches nor may write", object.GroupVersionKind())
 	}
-	if kinds()[at].Namespaced {
+	if all[at].Namespaced {
 		object.SetNamespace(namespace)
 	}
 	labels := object.GetLabels()

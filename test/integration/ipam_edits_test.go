@@ -266,7 +266,7 @@ func TestKubectlShowsHowPoolsAndClaimsStand(t *testing.T) {
 		header, want string
 	}{
 		{[]string{"lbpool", "pool"}, "NAME READY REASON AUTO USED FREE4 FREE6 OUTSIDE CONFLICT AGE", "pool True PoolReady true 2 3 18446744073709551615 False"},
-		{[]string{"lbip", "10.9.0.1"}, "NAME ADDRESS POOL STATE NAMESPACE SERVICE OTHERS READY REASON AGE", "10.9.0.1 10.9.0.1 pool InUse " + b.namespace + " web " + b.namespace + "/dns"},
+		{[]string{"lbip", "10.9.0.1"}, "NAME ADDRESS POOL STATE NAMESPACE SERVICE OTHERS PROBLEM CONFLICT AGE", "10.9.0.1 10.9.0.1 pool InUse " + b.namespace + " web " + b.namespace + "/dns"},
 	} {
 		header, row := table(tt.args...)
 		if got := strings.Join(header, " "); got != tt.header {

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -208,6 +209,42 @@ func TestStack_ObjectThatTheAPIServerRefusesStalls(t *testing.T) {
 	b.run()
 	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 	b.says(v1beta1.ConditionConfigurationValid, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
+}
+
+func TestStack_StateOfANodeThatIsToHaveNoSpeakerGoes(t *testing.T) {
+	b := newReadyBed(t)
+	b.node("vacated")
+	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "vacated"}}
+	routes := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "vacated-0"}, Node: "vacated"}
+	others := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "other-0"}, Node: "other"}
+	for _, object := range []client.Object{state, routes, others} {
+		create(t, b.Client, object)
+	}
+	ended := metav1.NewTime(time.Now().Add(-time.Hour))
+	state.Status = v1beta1.SpeakerStateStatus{Phase: v1beta1.SpeakerStopped, Conditions: []metav1.Condition{
+		{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonStopped, LastTransitionTime: ended},
+		{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonStopped, LastTransitionTime: ended},
+	}}
+	if err := b.Status().Update(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	eventually.Stays(t, 3*time.Second, "while the node is to have a speaker the state stays", func(ctx context.Context) error {
+		return b.Get(ctx, client.ObjectKeyFromObject(state), state)
+	})
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) {
+		s.Speaker.NodeSelector = map[string]string{"no-such": "node"}
+	})
+	for _, object := range []client.Object{routes, state} {
+		eventually.Succeed(t, within, name(object)+" is gone", func(ctx context.Context) error {
+			if err := b.Get(ctx, client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {
+				return fmt.Errorf("got %v", err)
+			}
+			return nil
+		})
+	}
+	if err := b.Get(t.Context(), client.ObjectKeyFromObject(others), others); err != nil {
+		t.Errorf("the slice of another node: %v", err)
+	}
 }
 
 func TestStack_SelectorWithoutNodesAndPeerWithoutSessions(t *testing.T) {

@@ -1,0 +1,64 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// leaving is how long the state of a speaker that was stopped stays although its node is to have none
+// any more: others answer for it for 30 s, and routers keep its routes for a while.
+const leaving = 2 * time.Minute
+
+// leftBehind returns the states of speakers on nodes that are to have none any more, in order, and
+// after how long the next one follows; 0: none does. Where a pod is left, or the node is not ready, a
+// speaker may run.
+func (s *surroundings) leftBehind(now time.Time) (list []*v1beta1.SpeakerState, again time.Duration) {
+	for i := range s.states {
+		state := &s.states[i]
+		if !s.vacated[state.Name] || !meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent) {
+			continue
+		}
+		ready := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady)
+		if state.Status.Phase == v1beta1.SpeakerStopped && ready != nil {
+			if left := leaving - now.Sub(ready.LastTransitionTime.Time); left > 0 {
+				again = sooner(again, min(left, leaving))
+				continue
+			}
+		}
+		list = append(list, state)
+	}
+	return list, again
+}
+
+// forgetVacated deletes what the speakers of nodes reported that are to have none any more. The state
+// goes last: it is what another try finds them by.
+func (r *Reconciler) forgetVacated(ctx context.Context, around *surroundings, f *findings) error {
+	list, again := around.leftBehind(time.Now())
+	f.leftBehind = again
+	for _, state := range list {
+		slices := &metav1.PartialObjectMetadataList{}
+		slices.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSliceList"))
+		if err := r.Reader.List(ctx, slices, client.MatchingFields{"node": state.Name}); err != nil {
+			return fmt.Errorf("listing the SpeakerRouteSlices of the node %s, which has no speaker any more: %w", state.Name, err)
+		}
+		for i := range slices.Items {
+			object := &slices.Items[i]
+			object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSlice")) // items of a list have none
+			if err := r.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("deleting the SpeakerRouteSlice %s of a node that has no speaker any more: %w", object.GetName(), err)
+			}
+		}
+		asRead := client.Preconditions{UID: &state.UID, ResourceVersion: &state.ResourceVersion}
+		if err := r.Client.Delete(ctx, state.DeepCopy(), asRead); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("deleting the SpeakerState %s of a node that has no speaker any more: %w", state.Name, err)
+		}
+	}
+	return nil
+}

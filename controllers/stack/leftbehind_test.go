@@ -1,0 +1,53 @@
+package stack
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+func TestLeftBehind(t *testing.T) {
+	state := func(phase v1beta1.SpeakerPhase, current metav1.ConditionStatus, reported time.Duration) v1beta1.SpeakerState {
+		s := v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
+		s.Status.Phase = phase
+		s.Status.Conditions = []metav1.Condition{
+			{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, LastTransitionTime: metav1.NewTime(began.Add(-reported))}, {Type: v1beta1.ConditionCurrent, Status: current},
+		}
+		return *stripState(&s)
+	}
+	const no, yes = metav1.ConditionFalse, metav1.ConditionTrue
+	out := labelled("edge", "no")
+	stopped := state(v1beta1.SpeakerStopped, no, time.Hour)
+	for _, tt := range []struct {
+		name  string
+		node  corev1.Node
+		pods  []corev1.Pod
+		state v1beta1.SpeakerState
+		want  int
+		again time.Duration
+	}{
+		{"node that the selector leaves out now, speaker stopped long ago", node("a", out), nil, stopped, 1, 0},
+		{"node with a taint that evicts speakers", node("a", tainted("gpu", corev1.TaintEffectNoExecute)), nil, stopped, 1, 0},
+		{"speaker that was killed and whose pod is gone", node("a", out), nil, state(v1beta1.SpeakerActive, no, 0), 1, 0},
+		{"speaker that was stopped a minute ago stays for another one", node("a", out), nil, state(v1beta1.SpeakerStopped, no, time.Minute), 0, time.Minute},
+		{"speaker that was stopped in the future of the operator's clock stays", node("a", out), nil, state(v1beta1.SpeakerStopped, no, -time.Hour), 0, leaving},
+		{"speaker that runs as far as the controller knows stays", node("a", out), nil, state(v1beta1.SpeakerActive, yes, time.Hour), 0, 0},
+		{"pod that has not ended", node("a", out), []corev1.Pod{speakerPod("a", corev1.ConditionFalse, ending)}, stopped, 0, 0},
+		{"node that is not ready may run it although the pod is gone", node("a", out, dead), nil, stopped, 0, 0},
+		{"node that is to have a speaker", node("a"), nil, stopped, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := surroundings{states: []v1beta1.SpeakerState{tt.state}}
+			s.placement = place([]corev1.Node{tt.node}, tt.pods, s.states, corev1.PodSpec{NodeSelector: map[string]string{"edge": "yes"}})
+			list, again := s.leftBehind(began)
+			if diff := cmp.Diff([]any{tt.want, tt.again}, []any{len(list), again}); diff != "" {
+				t.Errorf("states that go, and when the next does (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -60,7 +60,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; password "birds
 
 	// No password on one side only.
 	s.change(func(c *told.Config) { c.Passwords = map[bgp.PeerName]string{"v6": "secret", "bird": "birds"} })
-	s.tells("v4", quickly, "does it ask for a password?")
+	s.tells("v4", quickly, "whether it requires a password")
 	s.stays("v6", since6, time.Second)
 	if strings.Contains(s.printed(), "secret") {
 		t.Error("a password is in the log")

@@ -49,7 +49,7 @@ type Result struct {
 	Reason, Message string
 }
 
-// Judged is an object as it was read, with what is to be said of it.
+// Checked is an object as it was read, with what is to be said of it.
 type Checked[T client.Object] struct {
 	Object T
 	Result
@@ -74,7 +74,7 @@ type Reconciler[T client.Object] struct {
 	Name string
 	// Action is the word for what is going on, in events.
 	Action string
-	// Judge reads all objects of the kind, and what they depend on.
+	// Check reads all objects of the kind, and what they depend on.
 	Check func(context.Context, client.Reader) ([]Checked[T], error)
 	// Status finds the status of an object.
 	Status func(T) Status

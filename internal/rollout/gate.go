@@ -192,9 +192,10 @@ func (d *decision) lost(peer bgp.PeerName) bool {
 
 // routeless reports whether a speaker announces nothing to routers, announced something before, and
 // others do. Without the gate a revision that announces no routes would take those of one node after
-// the other, until the last one has a Service that nobody announces.
+// the other, until the last one has a Service that nobody announces. One that is to have no session
+// with any router, as the peers are now, announces nothing rightly.
 func (d *decision) routeless(step Step, node Node) bool {
-	if !d.next.forward() || step.Routes == 0 || node.Report.Routes > 0 || node.Report.Draining {
+	if !d.next.forward() || step.Routes == 0 || node.Report.Routes > 0 || node.Report.Draining || len(node.Report.Sessions) == 0 {
 		return false
 	}
 	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool {

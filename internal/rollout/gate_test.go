@@ -93,6 +93,7 @@ func TestDecide_Gate(t *testing.T) {
 			before(5)(s)
 			s.change("n3", func(n *Node) { n.Skip, n.Down = "NotReady", true })
 		}, passes},
+		{"speaker that is to have no session any more passes without routes", onCanary(20, report("n1", &Report{}), routes("n3", 5)), before(5), passes},
 		{"speaker of a node that is drained passes without routes", onCanary(20, routes("n3", 5)), func(s *State) {
 			before(5)(s)
 			s.change("n1", func(n *Node) { n.Report = &Report{Sessions: tor(true), Draining: true} })
@@ -125,7 +126,7 @@ func TestDecide_Failure(t *testing.T) {
 		{"Halt stops where it is", onCanary(120, notReady), func(s *State) { s.Settings.Halt = true },
 			"Halted / failed n1: its speaker is not ready: the image cannot be pulled"},
 		{"without the templates of the good revision it stops, and workloads stay", onCanary(120, notReady), func(s *State) { s.GoodStored = false },
-			"Halted / failed n1: its speaker is not ready: the image cannot be pulled: the templates of the last good revision c1-s1 are gone, so that nothing is taken back"},
+			"Halted / failed n1: its speaker is not ready: the image cannot be pulled: the templates of the last good revision c1-s1 do not exist any more, so that no node is rolled back"},
 		{"controller that is late fails", at(Controller, 3), func(s *State) {
 			s.Stored.Since = start.Add(-timeout)
 			s.Controller.Ready = false

@@ -165,6 +165,23 @@ func TestASpeakerThatWasStoppedIsNotReady(t *testing.T) {
 	}
 }
 
+// When a speaker was stopped is read from the transition of Ready.
+func TestStop_NotesWhen(t *testing.T) {
+	before := metav1.NewTime(time.Unix(1, 0))
+	s := v1beta1.SpeakerStateStatus{Conditions: []metav1.Condition{{
+		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: "NoLink", LastTransitionTime: before,
+	}}}
+	stop(&s)
+	c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady)
+	if c.LastTransitionTime.Equal(&before) {
+		t.Errorf("it was not ready before: got the time %s of that, want when it was stopped", c.LastTransitionTime)
+	}
+	c.LastTransitionTime = before
+	if stop(&s); !meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady).LastTransitionTime.Equal(&before) {
+		t.Error("it was stopped before: got another time, want that one")
+	}
+}
+
 func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 	var list []layer2.Conflict
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 9}

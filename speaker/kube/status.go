@@ -83,9 +83,13 @@ func speakerInterface(link layer2.Link) v1beta1.SpeakerInterface {
 	return i
 }
 
-// stop says that the speaker has ended.
+// stop notes that the speaker has ended. When it did is the transition of Ready, also if that was
+// False before for another reason.
 func stop(s *v1beta1.SpeakerStateStatus) {
 	s.Phase = v1beta1.SpeakerStopped
+	if c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady); c != nil && c.Reason != v1beta1.ReasonStopped {
+		meta.RemoveStatusCondition(&s.Conditions, v1beta1.ConditionReady)
+	}
 	meta.SetStatusCondition(&s.Conditions, metav1.Condition{
 		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonStopped,
 		Message: "the speaker was stopped; what it did last stands here until the next one on this node has started: look at its pod if that does not happen soon",

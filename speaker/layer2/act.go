@@ -119,10 +119,11 @@ func (e *Engine) keep(v *view) {
 	e.Keep(Kept{Snapshot: whole, Claims: e.claims, Held: held, Ours: e.said.ours})
 }
 
-// holding returns what this node claims and does not announce.
+// holding returns what this node claims and does not announce: no other node answers for it while
+// this one restarts.
 func (e *Engine) holding() (held []netip.Addr) {
-	for address := range e.doubted {
-		if _, claims := e.claims[address]; claims {
+	for address := range e.claims {
+		if s := e.standoffs[address]; e.doubted[address] || !s.conceded.IsZero() {
 			held = append(held, address)
 		}
 	}

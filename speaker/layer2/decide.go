@@ -231,11 +231,15 @@ func (e *Engine) decide(v *view) decision {
 	d := decision{served: map[netip.Addr]Owned{}}
 	if v.phase == ownership.Isolated {
 		e.minority.queries = map[netip.Addr]query{}
+		clear(e.standoffs)
 		e.coverNobody()
 		d.Looked = e.everything()
 		return d
 	}
 	for address := range e.minority.queries {
+		e.book.Look(address)
+	}
+	for address := range e.standoffs {
 		e.book.Look(address)
 	}
 	d.Output = e.book.Decide(v.terms)

@@ -305,7 +305,7 @@ func (e *Engine) round(now time.Time) time.Time {
 	if !e.isMinority() {
 		e.received = v.lives
 	}
-	if e.inMinority() || len(e.minority.queries) > 0 {
+	if e.inMinority() || len(e.minority.queries)+len(e.standoffs) > 0 {
 		e.ask(e.questions(now, in))
 	} else {
 		e.ask(nil)

@@ -3,6 +3,8 @@ package layer2
 import (
 	"net/netip"
 	"time"
+
+	"github.com/lbstack/lbstack/internal/segment"
 )
 
 // A speaker in a minority gives up what another node announces, so that one in the majority keeps
@@ -12,15 +14,19 @@ import (
 // mesh, so that no other one takes it, does not announce it, and asks the segment until no host
 // answers for it. It concedes to nodes alone that were never received from (see decision 0024, 10).
 
-// concedeAfter is how long a node may answer for an address after this one announced it again.
-// A speaker that gives it up has done so within rivalInsists and a round trip.
-const concedeAfter = 300 * time.Millisecond
+// askRivalAfter is when the segment is asked whether the other node still answers for an address,
+// after this one announced it again. A speaker that gives it up has done so: it has received two
+// announcements by then, rivalInsists apart.
+const askRivalAfter = 250 * time.Millisecond
 
 // standoff is about an address that this node and one that was never received from announce.
 type standoff struct {
 	since    time.Time // when this node announced it again
 	conceded time.Time // since when this node does not announce it; zero: it does
 }
+
+// asked is when the segment is asked about the address first.
+func (s standoff) asked() time.Time { return s.since.Add(askRivalAfter) }
 
 // resist begins a stand-off about an address.
 func (e *Engine) resist(v *view, address netip.Addr) {
@@ -35,21 +41,25 @@ func (e *Engine) resist(v *view, address netip.Addr) {
 func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string) {
 	for address, s := range e.standoffs {
 		_, owns := d.Own[address]
-		switch use, inUse := v.in.segment.InUse[address]; {
-		case !owns, s.conceded.IsZero() && v.now.Sub(s.since) >= rivalWithin:
+		use, inUse := v.in.segment.InUse[address]
+		switch {
+		case !owns, s.conceded.IsZero() && v.now.Sub(s.since) >= rivalWithin,
+			!s.conceded.IsZero() && inUse && e.isForeign(v, use.Hardware[:]): // such as a router that answers for every address
 			delete(e.standoffs, address)
 			continue
-		case e.free(v, address, s.since) && e.free(v, address, s.conceded):
+		case v.now.Before(s.asked()):
+			continue
+		case e.free(v, address, s.asked()) && e.free(v, address, s.conceded):
 			delete(e.standoffs, address)
 			e.minority.found[address] = struct{}{}
 			continue
-		case s.conceded.IsZero() && inUse && v.now.Sub(s.since) >= concedeAfter && e.isNode(v, use.Hardware[:]) && !v.isPeer(use.Hardware[:]):
+		case s.conceded.IsZero() && inUse && use.Since.After(s.asked()) && v.isStranger(use.Hardware):
 			s.conceded = v.now
 			e.standoffs[address] = s
 			e.Log.Info("a node whose speaker was never received from goes on announcing an address of this node: it is not announced until no host answers for it",
 				"address", address, "its", use.Hardware.String(), "link", use.Link)
 		}
-		q := query{links: e.interfaces(v, address), since: s.since}
+		q := query{links: e.interfaces(v, address), since: s.asked()}
 		if !s.conceded.IsZero() {
 			withheld[address] = q.links
 		}
@@ -57,14 +67,25 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 	}
 }
 
+// isStranger returns whether a hardware address is that of a node whose speaker is missed and was
+// never received from.
+func (v *view) isStranger(hardware segment.Hardware) bool {
+	for _, known := range v.learned {
+		if known == hardware {
+			return true
+		}
+	}
+	return false
+}
+
 // nextStandoff returns when time alone decides about a stand-off; zero: it does not.
 func (e *Engine) nextStandoff(now time.Time) (next time.Time) {
 	for _, s := range e.standoffs {
-		at := s.since.Add(concedeAfter)
+		at := s.asked()
 		if !at.After(now) {
 			at = s.since.Add(rivalWithin)
 		}
-		if s.conceded.IsZero() && (next.IsZero() || at.Before(next)) {
+		if s.conceded.IsZero() && at.After(now) && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}

@@ -21,7 +21,7 @@ func TestStandoff(t *testing.T) {
 		name     string
 		peers    []mesh.Peer
 		answers  segment.Hardware // for the address
-		goesOn   bool             // for longer than 300 ms
+		goesOn   bool             // for longer than 250 ms
 		concedes bool
 	}{
 		{"node that goes on has the address conceded", []mesh.Peer{peer("p1", nil)}, theirs, true, true},
@@ -43,13 +43,15 @@ func TestStandoff(t *testing.T) {
 				b.segmentIs(&a1) // a1 is free, and this node takes it
 				b.same("where it is announced before", []string{"eth0"}, b.owned[a1].Interfaces)
 				b.engine.AddRival(a1, net.HardwareAddr(tt.answers[:]), mac(1))
-				b.after(100 * time.Millisecond)
-				b.inUse(tt.answers)
+				b.after(200 * time.Millisecond)
+				b.segmentIs(nil)
 				b.same("where it is announced while the other one may give it up", []string{"eth0"}, b.owned[a1].Interfaces)
-				if !tt.goesOn {
+				b.after(60 * time.Millisecond)
+				if tt.goesOn {
+					b.inUse(tt.answers)
+				} else {
 					b.segmentIs(&a1)
 				}
-				b.after(200 * time.Millisecond)
 				on := []string{"eth0"}
 				if tt.concedes {
 					on = nil

@@ -40,6 +40,7 @@ func TestLeftBehind(t *testing.T) {
 		{"pod that has not ended", node("a", out), []corev1.Pod{speakerPod("a", corev1.ConditionFalse, ending)}, stopped, 0, 0},
 		{"node that is not ready may run it although the pod is gone", node("a", out, dead), nil, stopped, 0, 0},
 		{"node that is to have a speaker", node("a"), nil, stopped, 0, 0},
+		{"node that is ready again, of which the taint is not removed yet", node("a", tainted(taintNotReady, corev1.TaintEffectNoSchedule)), nil, stopped, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := surroundings{states: []v1beta1.SpeakerState{tt.state}}

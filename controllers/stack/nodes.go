@@ -74,7 +74,7 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 	case !ready || len(pods) > 0:
 	case wanted:
 		p.lacking = append(p.lacking, node.Name)
-	default:
+	case !selected || untolerated(template.Tolerations, node, false) != "": // not-ready is over soon: the node is ready
 		p.vacated[node.Name] = true
 	}
 	note := func(reason, message string) {

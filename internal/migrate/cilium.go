@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"math/big"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,7 +60,7 @@ func (in *importer) ciliumPool(root field, original string) {
 		}
 		if !strings.Contains(text, "/") {
 			text = parsed.String()
-		} else if ends.text() == "No" && parsed.Size().Int64() > 2 && len(p.ExcludeAddresses) < maxAddresses-1 {
+		} else if ends.text() == "No" && parsed.Size().Cmp(big.NewInt(2)) > 0 && len(p.ExcludeAddresses) < maxAddresses-1 {
 			p.ExcludeAddresses = append(p.ExcludeAddresses, v1beta1.AddressRange(parsed.First.String()), v1beta1.AddressRange(parsed.Last.String()))
 		}
 		for _, key := range []string{"cidr", "start", "stop"} {

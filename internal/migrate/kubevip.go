@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 
@@ -77,7 +78,7 @@ func (in *importer) vipPool(data, f field, place string) {
 		}
 		if !strings.Contains(text, "/") {
 			text = parsed.String()
-		} else if skip.text() == "true" && parsed.Size().Int64() > 2 {
+		} else if skip.text() == "true" && parsed.Size().Cmp(big.NewInt(2)) > 0 {
 			for _, end := range []string{parsed.First.String(), parsed.Last.String()} {
 				if !slices.Contains(p.ExcludeAddresses, v1beta1.AddressRange(end)) {
 					p.ExcludeAddresses = append(p.ExcludeAddresses, v1beta1.AddressRange(end))

@@ -28,6 +28,14 @@ func programImages() []ociimage.Image {
 	}
 }
 
+// opmImage is what serves a catalogue whose content is extracted. OLM has it pulled each time unless
+// it is named by digest.
+func opmImage() ociimage.Image {
+	return ociimage.Image{Name: "localhost/lbstack/opm:1", User: ociimage.Nonroot, Architecture: runtime.GOARCH, ByDigest: true, Files: []ociimage.File{
+		{Path: "/bin/opm", Source: filepath.Join(bed.Repo, "bin", "opm")}, {Path: "/bin/grpc_health_probe", Source: filepath.Join(bed.Repo, "bin", "olm", "box")},
+	}}
+}
+
 // load loads an image into the nodes. OLM has bundles pulled again that are named by tag.
 func load(ctx context.Context, scratch string, image ociimage.Image) error {
 	archive := filepath.Join(scratch, "image.tar")

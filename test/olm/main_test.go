@@ -47,7 +47,7 @@ func prepare(ctx context.Context) (err error) {
 		return fmt.Errorf("making a folder for images: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	for _, image := range programImages() {
+	for _, image := range append(programImages(), opmImage()) {
 		if err := load(ctx, scratch, image); err != nil {
 			return err
 		}
@@ -56,6 +56,10 @@ func prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("finding the module of OLM: %w", err)
 	}
+	opm, err := opmImage().Pinned()
+	if err != nil {
+		return fmt.Errorf("computing the digest of opm's image: %w", err)
+	}
 	crds := filepath.Join(strings.TrimSpace(string(module)), "deploy", "chart", "crds")
 	for _, step := range []struct {
 		input string
@@ -63,7 +67,7 @@ func prepare(ctx context.Context) (err error) {
 	}{
 		{"", []string{"apply", "--server-side", "-f", crds}},
 		{"", []string{"wait", "--for=condition=Established", "--timeout=60s", "-f", crds}},
-		{lifecycleManager, []string{"apply", "--server-side", "-f", "-"}},
+		{strings.Replace(lifecycleManager, "--opmImage=OPM ", "--opmImage="+opm+" ", 1), []string{"apply", "--server-side", "-f", "-"}},
 		{"", []string{"-n", "olm", "wait", "--for=condition=Available", "--timeout=120s", "deployment", "--all"}},
 	} {
 		if _, err := kubectl(ctx, step.input, step.args...); err != nil {

@@ -195,8 +195,8 @@ release: devcluster $(OPERATOR_SDK) $(OPM) ## Write all files of the release VER
 ##@ Test
 
 .PHONY: test
-test: prerequisites ## Run every test there is.
-	@hack/stages.sh lint bundle-check test-unit test-release test-race test-fuzz test-integration test-netns test-devcluster test-e2e test-helm test-olm
+test: prerequisites $(HELM) ## Run every test there is.
+	@hack/stages.sh lint bundle-check test-unit test-release test-race test-fuzz test-integration+test-helm,test-olm test-netns test-devcluster test-e2e
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go.

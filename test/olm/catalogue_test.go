@@ -1,6 +1,7 @@
 package olm
 
 import (
+	"context"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/lbstack/lbstack/test/eventually"
 )
 
 //go:embed catalogue.yaml
@@ -68,11 +71,23 @@ func serveImage(t *testing.T, folder string) {
 	pinned, err := image.Pinned()
 	must(t, err)
 	apply(t, documentation(t, "CatalogSource"), "name: lbstack,", "name: released,", "image: "+documented, "image: "+pinned)
-	address := eventuallyPrints(t, "-n", "olm", "get", "service/released", "--ignore-not-found", "-o", "jsonpath={.spec.clusterIP}")
-	mustKubectl(t, "", "-n", "olm", "patch", "deployment/catalog-operator", "-p",
-		`{"spec":{"template":{"spec":{"hostAliases":[{"ip":"`+address+`","hostnames":["released.olm.svc"]}]}}}}`)
-	mustKubectl(t, "", "-n", "olm", "rollout", "status", "deployment/catalog-operator", "--timeout=60s")
-	prints(t, "READY", "-n", "olm", "get", "catalogsource/released", "-o", "jsonpath={.status.connectionState.lastObservedState}")
+	eventuallyPrints(t, "-n", "olm", "get", "pods", "-l", "olm.catalogSource=released", "-o", "jsonpath={.items[?(@.status.containerStatuses[0].ready==true)].metadata.name}")
+	// The cluster has no DNS, and an operator that starts may make the Service anew, with another address.
+	eventually.Succeed(t, within, "the content of the catalogue's image is served", func(ctx context.Context) error {
+		address, err := kubectl(ctx, "", "-n", "olm", "get", "service/released", "-o", "jsonpath={.spec.clusterIP}")
+		if err != nil {
+			return err
+		}
+		if _, err := kubectl(ctx, "", "-n", "olm", "patch", "deployment/catalog-operator", "--type=merge", "-p",
+			`{"spec":{"template":{"spec":{"hostAliases":[{"ip":"`+address+`","hostnames":["released.olm.svc"]}]}}}}`); err != nil {
+			return err
+		}
+		state, err := kubectl(ctx, "", "-n", "olm", "get", "catalogsource/released", "-o", "jsonpath={.status.connectionState.lastObservedState}")
+		if err == nil && state != "READY" {
+			err = fmt.Errorf("the connection is %q", state)
+		}
+		return err
+	})
 }
 
 // subscribe does what docs/install.md says, with the CatalogSource source.

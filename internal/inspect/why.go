@@ -206,7 +206,7 @@ func (s *Snapshot) view(held []eligibility.Address) *view {
 	return v
 }
 
-// address tells about one address: advertisements, nodes, owner, routers.
+// address describes one address: advertisements, nodes, owner, routers.
 func (v *view) address(story *Story, a eligibility.Address, result *eligibility.Result) {
 	title := a.Address.String()
 	byBGP := v.bgp

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// field is a value of the input, with the path to it. Whoever reads one says what became of it; what
+// field is a value of the input, with the path to it. The code that reads one marks what became of it; what
 // nobody says anything about is reported as not mapped.
 type field struct {
 	o    *source

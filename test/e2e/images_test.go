@@ -25,11 +25,14 @@ const (
 	routelessImage = "ghcr.io/lbstack/lbstack:routeless"
 	// crashingImage has a program as speaker that ends at once.
 	crashingImage = "ghcr.io/lbstack/lbstack:crashing"
+	// clockImage has a speaker whose wall clock a file sets (clock_test.go).
+	clockImage = "ghcr.io/lbstack/lbstack:clock"
 	// absentImage is not there.
 	absentImage = "registry.invalid/lbstack:none"
 )
 
-// replacement is a text of the source that is another one in an image.
+// replacement is a text of the source that is another one in an image; without a former text, a whole
+// file. The file is in the repository, or has an absolute path.
 type replacement struct{ file, former, text string }
 
 // What is replaced in silentImage and in routelessImage.
@@ -62,15 +65,14 @@ func build(t *testing.T, program string, changes []replacement) (binary string) 
 	dir := t.TempDir()
 	replaced := map[string]string{}
 	for i, c := range changes {
-		changed, err := filepath.Abs(filepath.Join(bed.Repo, c.file))
-		must(t, err)
-		source, err := os.ReadFile(changed)
-		must(t, err)
-		if strings.Count(string(source), c.former) != 1 {
-			t.Fatalf("%s does not have %q once", changed, c.former)
+		changed := c.file
+		if !filepath.IsAbs(changed) {
+			var err error
+			changed, err = filepath.Abs(filepath.Join(bed.Repo, c.file))
+			must(t, err)
 		}
 		replaced[changed] = filepath.Join(dir, fmt.Sprintf("%d.go", i))
-		must(t, os.WriteFile(replaced[changed], []byte(strings.Replace(string(source), c.former, c.text, 1)), 0o600))
+		must(t, os.WriteFile(replaced[changed], []byte(c.apply(t, changed)), 0o600))
 	}
 	text, err := json.Marshal(map[string]map[string]string{"Replace": replaced})
 	must(t, err)
@@ -83,6 +85,20 @@ func build(t *testing.T, program string, changes []replacement) (binary string) 
 		t.Fatalf("building the %s: %v: %s", program, err, out)
 	}
 	return binary
+}
+
+// apply returns what a file has in place of what it is.
+func (c replacement) apply(t *testing.T, path string) string {
+	t.Helper()
+	if c.former == "" {
+		return c.text
+	}
+	source, err := os.ReadFile(path)
+	must(t, err)
+	if strings.Count(string(source), c.former) != 1 {
+		t.Fatalf("%s does not have %q once", path, c.former)
+	}
+	return strings.Replace(string(source), c.former, c.text, 1)
 }
 
 // load makes an image of two programs and loads it into the nodes.

@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/test/eventually"
+)
+
+// The nodes of the test bed share the clock of the machine, which no test may set. The speaker of
+// clockImage is built with a standard library in which time.Now adds what a file on its node says, in
+// seconds, to the wall clock, and nothing to the monotonic one: that is what a step of the clock is.
+const (
+	clockOnNode = "/var/lib/lbstack/speaker/clock"
+	clockSource = `package time
+
+import "sync/atomic"
+
+var wallStep atomic.Int64
+
+func init() {
+	readStep()
+	go func() {
+		for {
+			Sleep(10 * Millisecond)
+			readStep()
+		}
+	}()
+}
+
+func readStep() {
+	fd, err := open("/var/lib/lbstack/clock")
+	if err != nil {
+		return
+	}
+	defer closefd(fd)
+	var text [32]byte
+	n, err := read(fd, text[:])
+	if n <= 0 || err != nil {
+		return
+	}
+	sign, step := int64(1), int64(0)
+	for _, c := range text[:n] {
+		if c == '-' {
+			sign = -1
+		}
+		if '0' <= c && c <= '9' {
+			step = step*10 + int64(c-'0')
+		}
+	}
+	wallStep.Store(sign * step)
+}
+`
+)
+
+// The clock of a node is ahead, its speaker starts so, the clock is set right and then back, as by NTP,
+// and the speaker starts again: its address has one owner all the time, and what it sends counts.
+func TestClockStepsMoveNoAddressAndSilenceNobody(t *testing.T) {
+	installed(t)
+	address := served(t)
+	former := image(t)
+	restoreAfter(t, former)
+	load(t, clockImage, build(t, "controller", nil), build(t, "speaker", stepsOfTheClock(t)))
+	patchStack(t, `{"spec":{"speaker":{"rollout":{"maxUnavailable":"100%"}}}}`)
+	ctx, cancel := context.WithTimeout(context.Background(), rolls)
+	defer cancel()
+	must(t, wants(clockImage)(ctx))
+	_, err := rolledOut(ctx, v1beta1.RolloutComplete)
+	must(t, err)
+	must(t, bed.EveryoneSeesEveryone(ctx))
+
+	owner, err := bed.Settled(ctx, address)
+	must(t, err)
+	t.Cleanup(func() { setClock(t, owner.Node, "0") })
+	w := watching(t, address)
+	for _, step := range []string{"3600", "-3000", "1800", "0"} {
+		t.Run("set by "+step+" s while the speaker runs", func(t *testing.T) {
+			before := time.Now()
+			setClock(t, owner.Node, step)
+			eventually.Stays(t, settles, "one node says that it owns the address", func(ctx context.Context) error { return owners(ctx, address, 1) })
+			answersFrom(t, w, address, before, owner.MAC, settles)
+			must(t, bed.EveryoneSeesEveryone(background(t)))
+		})
+	}
+	for _, step := range []string{"3600", "-3000"} {
+		t.Run("off by "+step+" s when the speaker starts", func(t *testing.T) {
+			setClock(t, owner.Node, step)
+			restartSpeaker(t, owner.Node)
+			must(t, bed.EveryoneSeesEveryone(background(t)))
+			ownedBy(t, address, owner.Node)
+			t.Cleanup(func() {
+				must(t, bed.Cluster.Link(owner.Node, true))
+				must(t, bed.EveryoneSeesEveryone(background(t)))
+			})
+			lost := time.Now()
+			must(t, bed.Cluster.Link(owner.Node, false))
+			takenOver(t, w, address, lost, owner.MAC)
+		})
+	}
+	notBoth(t, w, address, together)
+}
+
+// stepsOfTheClock are what differs in clockImage.
+func stepsOfTheClock(t *testing.T) []replacement {
+	t.Helper()
+	root, err := exec.CommandContext(background(t), "go", "-C", bed.Repo, "env", "GOROOT").Output()
+	must(t, err)
+	folder := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
+	const now = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
+	return []replacement{
+		{filepath.Join(folder, "time.go"), now, now + "\tsec += wallStep.Load()\n"},
+		{filepath.Join(folder, "step.go"), "", clockSource},
+	}
+}
+
+// setClock has the wall clock of a node's speaker be off by some seconds.
+func setClock(t *testing.T, node, seconds string) {
+	t.Helper()
+	if out, err := bed.Cluster.Exec(background(t), node, "sh", "-c", "echo "+seconds+" > "+clockOnNode); err != nil {
+		t.Fatalf("setting the clock of %s: %v: %s", node, err, out)
+	}
+}
+
+// restartSpeaker kills the speaker of a node, and waits until the next one is ready.
+func restartSpeaker(t *testing.T, node string) {
+	t.Helper()
+	before, err := speakerOn(background(t), node)
+	must(t, err)
+	out, err := bed.Cluster.Exec(background(t), node, "pkill", "-KILL", "-x", "speaker")
+	if err != nil {
+		t.Fatalf("killing the speaker of %s: %v: %s", node, err, out)
+	}
+	eventually.Succeed(t, within, "the next speaker of "+node+" is ready", func(ctx context.Context) error {
+		now, err := speakerOn(ctx, node)
+		if err == nil && (now.RestartCount == before.RestartCount || !now.Ready) {
+			err = fmt.Errorf("it was started %d times, and before %d times; ready: %t", now.RestartCount, before.RestartCount, now.Ready)
+		}
+		return err
+	})
+}
+
+// speakerOn returns how the container of a node's speaker is.
+func speakerOn(ctx context.Context, node string) (corev1.ContainerStatus, error) {
+	var pods corev1.PodList
+	if err := bed.Client.List(ctx, &pods, client.InNamespace(componentNamespace), client.MatchingLabels{v1beta1.LabelComponent: "speaker"}); err != nil {
+		return corev1.ContainerStatus{}, err
+	}
+	for _, pod := range pods.Items {
+		if pod.Spec.NodeName == node && len(pod.Status.ContainerStatuses) == 1 {
+			return pod.Status.ContainerStatuses[0], nil
+		}
+	}
+	return corev1.ContainerStatus{}, fmt.Errorf("%s has no speaker", node)
+}
+
+// ownedBy has a node take an address: the others are drained meanwhile.
+func ownedBy(t *testing.T, address, node string) {
+	t.Helper()
+	others := except(bed.Cluster.Nodes(), node)
+	defer func() {
+		for _, other := range others {
+			must(t, bed.Drain(background(t), other, false))
+		}
+	}()
+	for _, other := range others {
+		must(t, bed.Drain(background(t), other, true))
+	}
+	eventually.Succeed(t, within, node+" owns "+address, func(ctx context.Context) error {
+		now, err := bed.Settled(ctx, address)
+		if err == nil && now.Node != node {
+			err = fmt.Errorf("%s owns it", now.Node)
+		}
+		return err
+	})
+}

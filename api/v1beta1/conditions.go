@@ -391,6 +391,9 @@ const (
 	// node does and the address was in use. The condition is
 	// True while the API server calls the nodes NotReady of all that it receives nothing from.
 	ReasonMinority = "Minority"
+	// ReasonAddressConceded: a node whose speaker this one never received from announces addresses
+	// that this node has; this one does not announce them until no host answers for them.
+	ReasonAddressConceded = "AddressConceded"
 	// ReasonInterfaceFailed: an interface is there, and the speaker cannot announce on it.
 	ReasonInterfaceFailed = "InterfaceFailed"
 	// ReasonStopped: the speaker has ended as it was told to, and no other has started on

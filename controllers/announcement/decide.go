@@ -104,6 +104,9 @@ func (f facts) occupied() bool { return f.Foreign && !f.Host.InUse }
 // atLayer2 says why nobody announces the address on the local network.
 func (f facts) atLayer2() verdict {
 	switch {
+	case f.withheld():
+		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s is not announced: the node %s has it, and announces it on no interface now: the condition Ready of the SpeakerState %s says why",
+			f.address, f.Owner.Node, f.Owner.Node)}
 	case f.Owned:
 		others := "no other node may announce it now"
 		if f.plan.Reason == "" {
@@ -120,12 +123,15 @@ func (f facts) atLayer2() verdict {
 	return verdict{v1beta1.ReasonNotAnnounced, f.nobodyDoes()}
 }
 
+// withheld returns whether the owner, which runs, does not announce the address.
+func (f facts) withheld() bool { return f.Owned && !f.ownerDown && len(f.Owner.Interfaces) == 0 }
+
 // announced says whether the address is announced on the local network. A speaker knows better than the
 // cluster whether another one lives: while others could take over and do not, the
 // owner is believed.
 func (f facts) announced() bool {
 	if !f.Owned || !f.ownerDown {
-		return f.Owned
+		return f.Owned && !f.withheld()
 	}
 	for _, c := range f.plan.Candidates {
 		if f.idle[c.Node] == "" && f.unable[c.Node] == "" && c.Node != f.Owner.Node {

@@ -229,5 +229,5 @@ func speakerProblems(states []v1beta1.SpeakerState, down map[string]bool) []stri
 
 // ofTheNode are the reasons of a SpeakerState that no other object shows.
 var ofTheNode = []string{
-	v1beta1.ReasonNoInterface, v1beta1.ReasonIsolated, v1beta1.ReasonMinority, v1beta1.ReasonInterfaceFailed, v1beta1.ReasonDatagramsLost, v1beta1.ReasonPeerNotAnnouncing, v1beta1.ReasonCheckpointFailed,
+	v1beta1.ReasonNoInterface, v1beta1.ReasonIsolated, v1beta1.ReasonMinority, v1beta1.ReasonAddressConceded, v1beta1.ReasonInterfaceFailed, v1beta1.ReasonDatagramsLost, v1beta1.ReasonPeerNotAnnouncing, v1beta1.ReasonCheckpointFailed,
 }

@@ -48,6 +48,7 @@ func TestStatus(t *testing.T) {
 		{name: "a link that cannot be announced on is said", report: layer2.Report{Links: links, Unserved: []layer2.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
 		{name: "a link that cannot be announced on comes before what other objects show", report: layer2.Report{Links: links, Problems: []string{"bad"}, Conflicts: []layer2.Conflict{{}}, Unserved: []layer2.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
 		{name: "node that announces nothing is named", report: layer2.Report{Links: links, Covered: []layer2.Covered{{Node: "n2", Count: 3, First: netip.MustParseAddr("192.0.2.1")}}}, reason: v1beta1.ReasonPeerNotAnnouncing},
+		{name: "an address that is conceded comes before what other objects show", report: layer2.Report{Links: links, Problems: []string{"bad"}, Conceded: layer2.InUse{Count: 1}}, reason: v1beta1.ReasonAddressConceded},
 		{name: "datagrams that are lost are said", report: layer2.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},
 		{name: "foreign hosts are said", report: layer2.Report{Links: links, Conflicts: []layer2.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
 		{name: "a broken advertisement is said", report: layer2.Report{Links: links, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},

@@ -135,6 +135,10 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 		c.Reason, c.Message = v1beta1.ReasonIsolated, bounded.Message(isolated(r))
 	case !r.MinoritySince.IsZero() && !r.Alone:
 		c.Reason, c.Message = v1beta1.ReasonMinority, bounded.Message(inMinority(r))
+	case r.Conceded.Count > 0:
+		c.Reason, c.Message = v1beta1.ReasonAddressConceded, fmt.Sprintf("nodes whose speakers this one never received from announce %d addresses that this node has, "+
+			"and this one does not until no host answers for them: look at the speakers there, their version and key, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)%s",
+			r.Conceded.Count, inUse(r.Conceded))
 	// What no other object shows comes first.
 	case len(r.Unserved) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unserved(r.Unserved))

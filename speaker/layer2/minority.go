@@ -2,6 +2,7 @@ package layer2
 
 import (
 	"bytes"
+	"iter"
 	"maps"
 	"net"
 	"net/netip"
@@ -518,8 +519,13 @@ func (e *Engine) mayTake(v *view, address netip.Addr, cause ownership.Cause) boo
 }
 
 // inUse returns what is not taken since hosts answer for it.
-func (e *Engine) inUse(v *view) (u InUse) {
-	for address := range e.minority.queries {
+func (e *Engine) inUse(v *view) InUse {
+	return e.uses(v, maps.Keys(e.minority.queries))
+}
+
+// uses returns which of some addresses hosts answer for.
+func (e *Engine) uses(v *view, addresses iter.Seq[netip.Addr]) (u InUse) {
+	for address := range addresses {
 		if use, is := v.in.segment.InUse[address]; is {
 			u.First = append(u.First, Use{Address: address, Interface: use.Link, Hardware: slices.Clone(use.Hardware[:]), Node: e.nodeOf(v, use.Hardware)})
 		}

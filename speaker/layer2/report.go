@@ -40,6 +40,9 @@ type Report struct {
 	Silent []string
 	// InUse is what this node does not take in a minority since hosts answer for it.
 	InUse InUse
+	// Conceded is what this node has and does not announce, since nodes whose speakers were never
+	// received from answer for it.
+	Conceded InUse
 	// Partitioned: the controller reports that it is cut from a larger group.
 	Partitioned bool
 	// Covered are nodes, by name, that do not announce what they have, so that this one answers for
@@ -99,7 +102,7 @@ func (e *Engine) tellReport(v *view) {
 
 func (e *Engine) reportOf(v *view) Report {
 	r := Report{Phase: v.phase.String(), Owned: e.said.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems,
-		Partitioned: v.partitioned, Covered: e.covered(v.now), Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
+		Conceded: e.conceded(v), Partitioned: v.partitioned, Covered: e.covered(v.now), Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
 	if e.inMinority() {
 		r.MinoritySince, r.Alone = second(e.minority.since), alone(*v.in.view, v.in.want.Down)
 		r.Silent, r.InUse = e.silent(v.now, v.in), e.inUse(v)

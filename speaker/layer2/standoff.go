@@ -67,6 +67,17 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 	}
 }
 
+// conceded returns what is conceded.
+func (e *Engine) conceded(v *view) InUse {
+	return e.uses(v, func(yield func(netip.Addr) bool) {
+		for address, s := range e.standoffs {
+			if !s.conceded.IsZero() && !yield(address) {
+				return
+			}
+		}
+	})
+}
+
 // isStranger returns whether a hardware address is that of a node whose speaker is missed and was
 // never received from.
 func (v *view) isStranger(hardware segment.Hardware) bool {

@@ -11,6 +11,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/internal/segment"
+	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // A speaker of a version that gives nothing up takes an address that this node has: it answers
@@ -52,15 +53,18 @@ func TestStandoff(t *testing.T) {
 				} else {
 					b.segmentIs(&a1)
 				}
-				on := []string{"eth0"}
+				on, conceded := []string{"eth0"}, layer2.InUse{}
 				if tt.concedes {
 					on = nil
+					conceded = layer2.InUse{Count: 1, First: []layer2.Use{{Address: a1, Interface: "eth0", Hardware: tt.answers[:], Node: "p2"}}}
 				}
 				b.same("where it is announced when the other one goes on", on, b.owned[a1].Interfaces)
+				b.same("what is reported as conceded", conceded, b.reports[len(b.reports)-1].Conceded)
 				b.claims("meanwhile", ownership.Active, ownership.Claims{a1: 1})
 				b.after(10 * time.Second)
 				b.segmentIs(&a1)
 				b.same("where it is announced when no host answers for it any more", []string{"eth0"}, b.owned[a1].Interfaces)
+				b.same("what is reported as conceded then", layer2.InUse{}, b.reports[len(b.reports)-1].Conceded)
 			})
 		})
 	}

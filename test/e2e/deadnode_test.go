@@ -115,9 +115,7 @@ func TestAllNodesButOneDieAtOnce(t *testing.T) {
 		must(t, bed.EveryoneSeesEveryone(background(t)))
 	})
 	killed := time.Now()
-	for _, node := range dead {
-		must(t, bed.Cluster.Kill(node))
-	}
+	must(t, bed.Cluster.Kill(dead...))
 	takenOver(t, w, address, killed, owner.MAC)
 	eventually.Succeed(t, soon, "the states of the dead are not current, and the Service is announced by the node that is left", func(ctx context.Context) error {
 		for _, node := range dead {

@@ -88,9 +88,7 @@ func TestAddressesOnASecondNetworkCard(t *testing.T) {
 		last = except(except(bed.Cluster.Nodes(), owner), next)[0]
 	}
 	killed = time.Now()
-	for _, node := range except(except(bed.Cluster.Nodes(), owner), last) {
-		must(t, bed.Cluster.Kill(node))
-	}
+	must(t, bed.Cluster.Kill(except(except(bed.Cluster.Nodes(), owner), last)...))
 	takenOver(t, w, address, killed, macs[next])
 	silentAtMost(t, w, address, killed, failover)
 	if got := w.All(address).Last; got != macs[last] {

@@ -78,7 +78,7 @@ func resumeCommand(o *options) *cobra.Command {
 }
 
 func killCommand(o *options) *cobra.Command {
-	return onHost(o, "kill NODE", "Take a node's power; its disk stays", (*cluster.Cluster).Kill)
+	return onHost(o, "kill NODE", "Take a node's power; its disk stays", func(c *cluster.Cluster, host string) error { return c.Kill(host) })
 }
 
 func onHost(o *options, use, short string, do func(*cluster.Cluster, string) error) *cobra.Command {

@@ -165,22 +165,28 @@ func (c *Cluster) powerOff(host plan.Host) error {
 	return c.recordHost(host.Name, func(h *state.Host) { h.Init, h.Cgroups = process.Identity{}, nil })
 }
 
-// end kills a process, and lets the groups run that it may be frozen in, since a
-// frozen process does not die.
+// end kills a process, and waits until it has ended.
 func end(p process.Identity, groups []string) error {
-	err := p.Signal(unix.SIGKILL)
+	err := kill(p, groups)
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if frozen, _ := cgroup.Frozen(groups); frozen {
-		if err := cgroup.Freeze(groups, false); err != nil {
-			return err
-		}
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), endPatience)
 	defer cancel()
 	return await(ctx, p)
+}
+
+// kill kills a process, and lets the groups run that it may be frozen in, since a
+// frozen process does not die.
+func kill(p process.Identity, groups []string) error {
+	if err := p.Signal(unix.SIGKILL); err != nil {
+		return err
+	}
+	if frozen, _ := cgroup.Frozen(groups); frozen {
+		return cgroup.Freeze(groups, false)
+	}
+	return nil
 }

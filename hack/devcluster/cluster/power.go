@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/lbstack/lbstack/hack/devcluster/cgroup"
@@ -34,19 +35,36 @@ func (c *Cluster) freeze(node string, frozen bool) error {
 	return nil
 }
 
-// Kill takes the power from the host: every process ends at once, its network is
-// gone, and its cable has no carrier. The disk stays.
-func (c *Cluster) Kill(node string) error {
-	host, err := c.programHost(node)
-	if err != nil {
-		return err
+// Kill takes the power from hosts, from all of them at once: every process ends, their networks
+// are gone, and their cables have no carrier. The disks stay.
+func (c *Cluster) Kill(nodes ...string) error {
+	hosts := make([]plan.Host, len(nodes))
+	for i, node := range nodes {
+		var err error
+		if hosts[i], err = c.programHost(node); err != nil {
+			return err
+		}
 	}
 	release, err := state.Lock(c.dir)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return c.powerOff(host)
+	s, err := state.Load(c.dir)
+	if err != nil {
+		return fmt.Errorf("cluster %s: %w", c.name, err)
+	}
+	for _, host := range hosts {
+		if err := kill(s.Hosts[host.Name].Init, s.Hosts[host.Name].Cgroups); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return fmt.Errorf("host %s: %w", host.Name, err)
+		}
+	}
+	for _, host := range hosts {
+		if err := c.powerOff(host); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Start boots a host that was killed, with its disk, and returns when it is ready

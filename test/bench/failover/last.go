@@ -68,10 +68,8 @@ func (b *bench) lastOnce(ctx context.Context, away bool) (got scenario.Answers, 
 	lost := slices.Delete(nodes, left, left+1)
 	defer func() { err = errors.Join(err, b.restore(ctx, away, lost)) }()
 	begun := time.Now()
-	for _, node := range lost {
-		if err := b.Cluster.Kill(node); err != nil {
-			return got, err
-		}
+	if err := b.Cluster.Kill(lost...); err != nil {
+		return got, err
 	}
 	for got = w.Since(begun, address); got.Last == "" || got.Last == owner.MAC || time.Since(begun) < settled; got = w.Since(begun, address) {
 		if err := pause(ctx, settled/10); err != nil {

@@ -304,7 +304,7 @@ test-upgrade: prerequisites image build-installer ## Upgrade a real cluster of i
 	@hack/upgrade.sh $(EARLIER)
 
 .PHONY: bench
-bench: bench-allocator bench-allocation bench-speaker ## Run the benchmarks of docs/benchmarks.md that need no root.
+bench: bench-allocator bench-allocation bench-speaker bench-mesh ## Run the benchmarks of docs/benchmarks.md that need no root.
 
 .PHONY: bench-allocator
 bench-allocator: ## Measure the allocator on one core: time, memory, growth.

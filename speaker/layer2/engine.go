@@ -136,7 +136,7 @@ type Engine struct {
 	lonely      bool                       // it was isolated in the round before
 	received    map[lb.NodeName]bool       // whose speakers were alive when it was in the majority last; nil: it never was
 	minority    minority
-	insisted    map[netip.Addr]time.Time // when addresses were announced again, since others announce them
+	insisted    map[netip.Addr]insistence // when addresses were announced again, since others announce them
 	standoffs   map[netip.Addr]standoff
 	stalled     bool // this process stood still, and the others were not asked yet
 	moved       time.Time
@@ -177,7 +177,7 @@ func New(c Config) *Engine {
 		Config: c, news: make(chan struct{}, 1),
 		book: ownership.NewBook(c.Self), links: map[lb.NodeName]nodeLinks{},
 		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
-		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]time.Time{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, remembered: c.Resume.Ours,
+		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
 		e.doubted[address] = true
@@ -286,7 +286,7 @@ func (e *Engine) round(now time.Time) time.Time {
 	}
 	e.weigh(now, in)
 	e.start(now, in)
-	if !e.running && !e.allThere(*in.view, in.want.Down) && now.Before(e.begun.Add(patience)) {
+	if e.waitsForOthers(now, in) {
 		return e.begun.Add(patience)
 	}
 	if !in.view.Checked {
@@ -366,6 +366,12 @@ func (e *Engine) start(now time.Time, in inbox) {
 	e.lonely = isolated
 }
 
+// waitsForOthers returns whether this speaker, which has just started, does nothing yet since it does not
+// know what others have. One that was isolated and is in a minority asks the segment about everything.
+func (e *Engine) waitsForOthers(now time.Time, in inbox) bool {
+	return !e.running && !(e.received != nil && e.isMinority()) && !e.allThere(*in.view, in.want.Down) && now.Before(e.begun.Add(patience))
+}
+
 // allThere returns whether all speakers are alive that should be there, but for those on nodes that
 // the API server calls NotReady, those that are silent, and, after this one was isolated, those that were
 // missing before. What one of these may have meanwhile is asked the segment about: see weigh.
@@ -401,7 +407,7 @@ func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 	if e.Failback {
 		earliest(now.Add(moveEvery))
 	}
-	for _, at := range []time.Time{e.nextInMinority(now, in), e.nextCovered(now), e.nextStandoff(now)} {
+	for _, at := range []time.Time{e.nextInMinority(now, in), e.nextCovered(now), e.nextStandoff(now), e.nextKernel(now, in)} {
 		if !at.IsZero() {
 			earliest(at)
 		}

@@ -56,8 +56,9 @@ const (
 	// report: speakers that are cut off from the segment have reported by then that they are
 	// Isolated, and do not count as a larger group.
 	partitionedAfter = 1200 * time.Millisecond
-	// insistEvery is how often an address is announced again since another node announces it.
-	insistEvery = time.Second
+	// kernelAfter is how long the node of a speaker that is received from must have answered for an
+	// address that the speaker does not have, for its kernel to be what answers.
+	kernelAfter = 2 * time.Second
 )
 
 // minority is what a speaker does that is in one. The goroutine of Run owns it.
@@ -258,12 +259,39 @@ func (e *Engine) awaited(now time.Time, in inbox) (list []netip.Addr) {
 	return list
 }
 
-// isolated returns whether this speaker receives from too few others, and from no link.
+// isolated returns whether this speaker receives from too few others, and from no link that it
+// would announce an address on.
 func (e *Engine) isolated(now time.Time, in inbox) bool {
 	if !e.inMinority() || unheard(*in.view) {
 		return e.inMinority()
 	}
-	return e.isMinority() && !e.waits(now) && !alone(*in.view, in.want.Down) && len(e.reached(now, in)) == 0
+	return e.isMinority() && !e.waits(now) && !alone(*in.view, in.want.Down) && !e.reachesClients(now, in)
+}
+
+// reachesClients returns whether this node receives from a link that it announces addresses on:
+// the answers of its own pods, or of hosts of another network, do not show that others receive
+// what it announces. A node that no address is announced on reaches some while it
+// receives from any link that one may be.
+func (e *Engine) reachesClients(now time.Time, in inbox) bool {
+	reached, serves := e.reached(now, in), false
+	if len(reached) == 0 {
+		return false
+	}
+	if e.subnets != nil {
+		links := told(in.able())
+		for _, a := range e.book.All() {
+			own := slices.IndexFunc(a.Candidates, func(c Candidate) bool { return c.Node == e.Self })
+			if own < 0 {
+				continue
+			}
+			on := interfaces(links, &a.Candidates[own], a.Address, e.subnets.near(a.Address))
+			if slices.ContainsFunc(reached, func(l Link) bool { return slices.Contains(on, l.Name) }) {
+				return true
+			}
+			serves = serves || len(on) > 0
+		}
+	}
+	return !serves && slices.ContainsFunc(reached, func(l Link) bool { return announces(l, in.want.Interfaces) })
 }
 
 // noteRivals notes who else announces what this node does. It does so in the majority as
@@ -314,22 +342,6 @@ func (e *Engine) faceRivals(v *view) {
 			e.Log.Info("another node that this one receives nothing from announces the address too: it keeps it", "address", address, "its", r.latest.hardware.String())
 		case r.first.Equal(r.latest.at):
 			e.Announcer.Repeat(address)
-		}
-	}
-}
-
-// insist announces addresses again that nodes announce whose speakers this one, in the
-// majority, does not receive from: they give them up when it does. While a node is missed of
-// which no hardware address is known, any host may be that node. An address is repeated at
-// most once in insistEvery, since frames are easily forged.
-func (e *Engine) insist(v *view) {
-	maps.DeleteFunc(e.insisted, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= insistEvery })
-	for _, r := range v.in.rivals {
-		_, claims := e.claims[r.address]
-		if _, did := e.insisted[r.address]; claims && !did && !v.isPeer(r.hardware) && (v.unknown || e.isNode(v, r.hardware)) {
-			e.insisted[r.address] = v.now
-			e.Announcer.Repeat(r.address)
-			e.resist(v, r.address)
 		}
 	}
 }
@@ -506,12 +518,18 @@ func (e *Engine) asksAbout(v *view, cause ownership.Cause) bool {
 
 // mayTake returns whether an address is taken although a host answers for it that is no node, such
 // as a router that answers for every address. In the majority the announcer probes the address, and
-// reports the host. In a minority that is so where such hosts keep no address from being announced, and
+// reports the host, and so it does with the kernel of a node whose speaker is received from. In a minority that is so where such hosts keep no address from being announced, and
 // where it was in use, as in the majority. That it is in use by a node must not be possible then: all
 // nodes have been received from.
 func (e *Engine) mayTake(v *view, address netip.Addr, cause ownership.Cause) bool {
 	use, is := v.in.segment.InUse[address]
-	if !is || !e.isForeign(v, use.Hardware[:]) {
+	if !is {
+		return false
+	}
+	if !e.inMinority() && v.isPeer(use.Hardware[:]) {
+		return v.now.Sub(use.Since) >= kernelAfter // it is in no message of that speaker (decision 0033)
+	}
+	if !e.isForeign(v, use.Hardware[:]) {
 		return false
 	}
 	return !e.inMinority() || v.in.want.Detection != Enforce || cause == ownership.Failure && !e.doubted[address] &&

@@ -444,3 +444,44 @@ func TestRivals_ThatRestarted(t *testing.T) {
 		b.same("it keeps the address", false, keeps)
 	})
 }
+
+// What answers on a link that no address is announced on does not show that others receive what this
+// node announces.
+func TestOnlyLinksOfTheAddressesCount(t *testing.T) {
+	subnet := func(l layer2.Link, prefix string) layer2.Link {
+		l.Prefixes = []netip.Prefix{netip.MustParsePrefix(prefix)}
+		return l
+	}
+	lan, other, pods := subnet(eth("eth0", 1), "192.168.1.0/24"), subnet(eth("eth1", 2), "10.0.0.0/24"), subnet(eth("cni0", 3), "10.244.0.0/24")
+	pods.Internal = true
+	for _, tt := range []struct {
+		name     string
+		links    []layer2.Link
+		want     []ownership.Address
+		answers  string // the link of the host that answers
+		isolated bool
+	}{
+		{"its own pods answer", []layer2.Link{lan, pods}, want(wanted(a1, self)), "cni0", true},
+		{"its own pods answer, and no address is announced here", []layer2.Link{lan, pods}, want(wanted(a1, "p1")), "cni0", true},
+		{"its own pods answer, and the link of the addresses is gone", []layer2.Link{pods}, want(wanted(a1, self)), "cni0", true},
+		{"hosts of another network answer", []layer2.Link{lan, other}, want(wanted(a1, self)), "eth1", true},
+		{"hosts of another network answer, and no address is announced here", []layer2.Link{lan, other}, want(wanted(a1, "p1")), "eth1", false},
+		{"hosts of the network of the addresses answer", []layer2.Link{lan, other, pods}, want(wanted(a1, self)), "eth0", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.links, b.want.Addresses, b.view.Peers = tt.links, tt.want, []mesh.Peer{peer("p1", nil), peer("p2", nil)}
+				b.tell()
+				b.after(5 * time.Second)
+				b.view.Missing = missing("p1", "p2")
+				b.hear()
+				for range 5 {
+					b.after(100 * time.Millisecond)
+					b.reach(tt.answers)
+				}
+				b.same("the phase", map[bool]string{true: "Isolated", false: "Active"}[tt.isolated], b.reports[len(b.reports)-1].Phase)
+			})
+		})
+	}
+}

@@ -40,8 +40,8 @@ type Report struct {
 	Silent []string
 	// InUse is what this node does not take in a minority since hosts answer for it.
 	InUse InUse
-	// Conceded is what this node has and does not announce, since nodes whose speakers were never
-	// received from answer for it.
+	// Conceded is what this node has or takes, and does not announce in the majority, since nodes
+	// whose speakers were never received from answer for it, or hosts that may be such nodes.
 	Conceded InUse
 	// Partitioned: the controller reports that it is cut from a larger group.
 	Partitioned bool
@@ -127,10 +127,10 @@ func (e *Engine) reportOf(v *view) Report {
 		}
 	}
 	r.Silent = slices.DeleteFunc(r.Silent, func(name string) bool {
-		return !slices.ContainsFunc(v.in.able(), func(l Link) bool { return l.Name == name && v.announces(l) })
+		return !slices.ContainsFunc(v.in.able(), func(l Link) bool { return l.Name == name && announces(l, v.in.want.Interfaces) })
 	})
 	for _, link := range v.in.able() {
-		if v.announces(link) {
+		if announces(link, v.in.want.Interfaces) {
 			r.Links = append(r.Links, link)
 		}
 	}
@@ -139,8 +139,8 @@ func (e *Engine) reportOf(v *view) Report {
 
 // announces returns whether this node announces on a link: one that leads to its own pods is used
 // only if an advertisement names it.
-func (v *view) announces(l Link) bool {
-	return !l.Internal || slices.Contains(v.in.want.Interfaces, l.Name)
+func announces(l Link, named []string) bool {
+	return !l.Internal || slices.Contains(named, l.Name)
 }
 
 // noteOwned brings the list of what this node owns up to date about some addresses, which

@@ -21,8 +21,9 @@ const askRivalAfter = 250 * time.Millisecond
 
 // standoff is about an address that this node and one that was never received from announce.
 type standoff struct {
-	since    time.Time // when this node announced it again
-	conceded time.Time // since when this node does not announce it; zero: it does
+	since    time.Time        // when this node announced it again
+	conceded time.Time        // since when this node does not announce it; zero: it does
+	to       segment.Hardware // the node that it is conceded to
 }
 
 // asked is when the segment is asked about the address first.
@@ -44,7 +45,8 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 		use, inUse := v.in.segment.InUse[address]
 		switch {
 		case !owns, s.conceded.IsZero() && v.now.Sub(s.since) >= rivalWithin,
-			!s.conceded.IsZero() && inUse && e.isForeign(v, use.Hardware[:]): // such as a router that answers for every address
+			!s.conceded.IsZero() && v.isPeer(s.to[:]),                    // whose speaker says what it has
+			!s.conceded.IsZero() && inUse && !v.isStranger(use.Hardware): // such as a router that answers for every address
 			delete(e.standoffs, address)
 			continue
 		case v.now.Before(s.asked()):
@@ -54,7 +56,7 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 			e.minority.found[address] = struct{}{}
 			continue
 		case s.conceded.IsZero() && inUse && use.Since.After(s.asked()) && v.isStranger(use.Hardware):
-			s.conceded = v.now
+			s.conceded, s.to = v.now, use.Hardware
 			e.standoffs[address] = s
 			e.Log.Info("a node whose speaker was never received from goes on announcing an address of this node: it is not announced until no host answers for it",
 				"address", address, "its", use.Hardware.String(), "link", use.Link)
@@ -67,15 +69,37 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 	}
 }
 
-// conceded returns what is conceded.
+// conceded returns what is conceded, and what is not taken for the same reason.
 func (e *Engine) conceded(v *view) InUse {
+	if e.inMinority() || !v.in.segment.NodesAsked {
+		return InUse{}
+	}
 	return e.uses(v, func(yield func(netip.Addr) bool) {
-		for address, s := range e.standoffs {
-			if !s.conceded.IsZero() && !yield(address) {
+		for address := range e.minority.queries {
+			s, is := e.standoffs[address]
+			use := v.in.segment.InUse[address]
+			if is && s.conceded.IsZero() || v.isPeer(use.Hardware[:]) {
+				continue
+			}
+			if !yield(address) {
 				return
 			}
 		}
 	})
+}
+
+// nextKernel returns when time alone shows that the kernel of a node answers; zero: it does not.
+func (e *Engine) nextKernel(now time.Time, in inbox) (next time.Time) {
+	if e.inMinority() {
+		return time.Time{}
+	}
+	for address := range e.minority.queries {
+		at := in.segment.InUse[address].Since.Add(kernelAfter)
+		if at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
 }
 
 // isStranger returns whether a hardware address is that of a node whose speaker is missed and was

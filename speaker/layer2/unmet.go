@@ -14,10 +14,11 @@ import (
 
 // A speaker publishes the hardware addresses of its node in the mesh. A node that this speaker
 // has never received from (another key, a firewall, another version) is like a host that is no
-// node to it, and neither of two such nodes would give an address up to the other. In a minority
-// the segment is asked who answers for the addresses of these nodes. What is found this way
-// counts while the speaker is missed, is not kept, and allows a forger nothing that frames with
-// the hardware address of a node do not: see docs/design/speaker.md.
+// node to it, and neither of two such nodes would give an address up to the other. In a minority,
+// and in the majority before a new address is taken and in a stand-off, the segment is asked who
+// answers for the addresses of these nodes. What is found this way counts while the speaker is
+// missed, is not kept, and allows a forger nothing that frames with the hardware address of a
+// node do not: see docs/design/speaker.md.
 
 // SetHosts sets where the other speakers are that should be there: an address of each node. The
 // map is never changed.

@@ -105,11 +105,13 @@ func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 		name    string
 		peers   []mesh.Peer
 		missing []lb.NodeName
+		seconds int
 		repeats int
 	}{
-		{"a node is missing that was never received from", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, 3},
-		{"no node is missing", []mesh.Peer{peer("p1", nil)}, nil, 0},
-		{"a node is missing that was received from", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p2"}, 0},
+		{"a node is missing that was never received from", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, 3, 3},
+		{"the same, and the host goes on for a minute", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, 60, 5 + 5},
+		{"no node is missing", []mesh.Peer{peer("p1", nil)}, nil, 3, 0},
+		{"a node is missing that was received from", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p2"}, 3, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -120,7 +122,7 @@ func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 				b.hear(tt.peers[:1]...)
 				b.after(10 * time.Second)
 				b.forget()
-				for range 30 {
+				for range 10 * tt.seconds {
 					b.engine.AddRival(a1, mac('9'), mac('2'))
 					b.after(100 * time.Millisecond)
 				}
@@ -139,22 +141,27 @@ func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
 			Nodes: map[netip.Addr]segment.Hardware{host2: segment.Hardware(mac('2'))}, NodesAsked: true,
 		}
 	}
+	uses := func(last byte, node lb.NodeName) layer2.InUse {
+		return layer2.InUse{Count: 1, First: []layer2.Use{{Address: a1, Hardware: mac(last), Node: node}}}
+	}
 	takes, probes := on0(false, a1), on0(true, a1)
 	for _, tt := range []struct {
 		name    string
 		results func() segment.Results
 		serves  map[netip.Addr]layer2.Owned
+		later   map[netip.Addr]layer2.Owned // after two seconds
+		reports layer2.InUse                // then, of what is conceded
 	}{
-		{"before the segment has answered", func() segment.Results { return segment.Results{} }, nil},
-		{"no host answers", func() segment.Results { return segment.Results{Free: map[netip.Addr]time.Time{a1: time.Now()}} }, takes},
-		{"the node answers", func() segment.Results { return answers(mac('2')) }, nil},
-		{"the node of a peer answers, which may have it from the speaker before", func() segment.Results { return answers(mac('1')) }, nil},
-		{"another host answers", func() segment.Results { return answers(mac('9')) }, probes},
+		{"before the segment has answered", func() segment.Results { return segment.Results{} }, nil, nil, layer2.InUse{}},
+		{"no host answers", func() segment.Results { return segment.Results{Free: map[netip.Addr]time.Time{a1: time.Now()}} }, takes, takes, layer2.InUse{}},
+		{"the node answers", func() segment.Results { return answers(mac('2')) }, nil, nil, uses('2', "p2")},
+		{"the node of a peer answers, which may have it from the speaker before, and then its kernel does", func() segment.Results { return answers(mac('1')) }, nil, probes, layer2.InUse{}},
+		{"another host answers", func() segment.Results { return answers(mac('9')) }, probes, probes, layer2.InUse{}},
 		{"a host answers before the nodes were asked", func() segment.Results {
 			r := answers(mac('9'))
 			r.Nodes, r.NodesAsked = nil, false
 			return r
-		}, nil},
+		}, nil, nil, layer2.InUse{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -167,6 +174,9 @@ func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
 				b.engine.SetSegment(tt.results())
 				b.settle()
 				b.serves("", tt.serves)
+				b.after(2 * time.Second)
+				b.serves("after two seconds", tt.later)
+				b.same("what is reported as conceded", tt.reports, b.reports[len(b.reports)-1].Conceded)
 				b.hear(peer("p1", nil), peer("p2", nil))
 				b.after(time.Second)
 				b.same("what is asked when the node is received from", "ask nothing", b.heard("ask")[len(b.heard("ask"))-1])

@@ -17,7 +17,11 @@ import (
 // not know is a foreign host to it. Cuts part the segment as well as the
 // mesh; walls, as of a firewall or of another key, only the mesh.
 
-var gateway = netip.MustParseAddr("192.168.0.1")
+var (
+	gateway = netip.MustParseAddr("192.168.0.1")
+	// pod is one of each node, on a link of its own that leads nowhere else.
+	pod = netip.MustParseAddr("10.244.0.2")
+)
 
 // settleTime is how long another node that announces the same address is given to let go:
 // Timing.Settle of the responder. contestTime is its Timing.Contest, defendTime its
@@ -65,7 +69,7 @@ func (w *world) connected(l *lan, a, b lb.NodeName) bool {
 
 // hardware is the address of a link.
 func (n *node) hardware(link string) segment.Hardware {
-	return segment.Hardware{map[string]byte{"eth0": 2, "eth1": 6}[link], 0, 0, 0, 0, n.mac}
+	return segment.Hardware{map[string]byte{"eth0": 2, "eth1": 6, "cni0": 10}[link], 0, 0, 0, 0, n.mac}
 }
 
 // host is the address that the kernel of a node answers for.
@@ -105,7 +109,7 @@ func (p *process) Ask(about *layer2.Questions) {
 	q := segment.Questions{}
 	if about != nil {
 		neighbours := slices.SortedFunc(maps.Values(p.n.hosts()), netip.Addr.Compare)
-		q.Witnesses = map[string][]netip.Addr{"eth0": append([]netip.Addr{gateway}, neighbours...)}
+		q.Witnesses = map[string][]netip.Addr{"eth0": append([]netip.Addr{gateway}, neighbours...), "cni0": {pod}}
 		if w.storage {
 			q.Witnesses["eth1"] = nil // no route leads over it, and the kernel has no reason to know a neighbour
 		}
@@ -160,6 +164,12 @@ func (w *world) probe(p *process, probe segment.Probe) bool {
 	}
 	if !p.n.up[probe.Link] || !p.runner.MayAnswer() {
 		return false
+	}
+	if probe.Link == "cni0" {
+		if probe.Address == pod {
+			answer(segment.Hardware{0xfd})
+		}
+		return true
 	}
 	l := w.lanOf(probe.Link)
 	switch probe.Address {

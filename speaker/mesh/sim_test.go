@@ -181,7 +181,7 @@ func newWorld(ctx context.Context, seed uint64, count int) *world {
 		name := lb.NodeName(fmt.Sprintf("n%d", i+1))
 		w.names = append(w.names, name)
 		w.keys[name] = []session.Key{simulatedKey(1)}
-		w.nodes[name] = &node{w: w, name: name, rng: rand.New(rand.NewPCG(seed, uint64(i))), kernel: true, mac: byte(i), up: map[string]bool{"eth0": true, "eth1": true}}
+		w.nodes[name] = &node{w: w, name: name, rng: rand.New(rand.NewPCG(seed, uint64(i))), kernel: true, mac: byte(i), up: map[string]bool{"eth0": true, "eth1": true, "cni0": true}}
 	}
 	w.want.Draining, w.want.Down = map[lb.NodeName]bool{}, map[lb.NodeName]bool{}
 	go w.sample(w.ctx)
@@ -331,6 +331,8 @@ func (p *process) keep(k layer2.Kept) {
 
 // hasLinks returns the links of a node that are up. Only eth0 is in the subnet of the addresses.
 func (n *node) hasLinks() (links []layer2.Link) {
+	bridge := n.hardware("cni0")
+	links = append(links, layer2.Link{Name: "cni0", Index: 4, Hardware: bridge[:], Internal: true, IPv4: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/24")}})
 	if hardware := n.hardware("eth1"); n.w.storage && n.up["eth1"] {
 		links = append(links, layer2.Link{Name: "eth1", Index: 3, Hardware: hardware[:], IPv4: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	}

@@ -186,6 +186,17 @@ func TestOfTwoSpeakersTheOtherServes(t *testing.T) {
 		oneAnswers(t, w, address)
 		notBoth(t, w, address, soon)
 	})
+	t.Run("the network card of the owner sends and does not receive, and its pods answer it", func(t *testing.T) {
+		address, owner, _, mac := begin(t)
+		w := watching(t, address)
+		t.Cleanup(func() {
+			must(t, bed.Receive(background(t), owner))
+			theyAnnounce(t, nodes...)
+		})
+		dropped := time.Now()
+		must(t, bed.DropReceived(background(t), owner, "eth0"))
+		takenOver(t, w, address, dropped, mac)
+	})
 	t.Run("the mesh alone is filtered between them", func(t *testing.T) {
 		address, owner, other, mac := begin(t)
 		w := watching(t, address)

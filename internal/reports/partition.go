@@ -23,13 +23,22 @@ type Group struct {
 // the speakers of the largest group of all are never among the result.
 //
 // Reports that are stale do not count, nor do those of speakers that announce nothing. A speaker that is
-// Unready may stand still: it announces nothing then, and reports whom it missed before.
+// Unready may stand still: it announces nothing then, and reports whom it missed before. It is in no
+// group, and any that it is cut from is larger: when its process goes on it reads the result before it
+// has a majority again, and others announce meanwhile.
 func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) map[lb.NodeName]Group {
 	p, minority := partition{missing: missing(all), lists: map[lb.NodeName]lb.NodeName{}}, false
+	var unready [][]*Report
 	for node, r := range all {
-		if stale[node] == Fresh && !r.Isolated && !r.Unready {
-			p.nodes, minority = append(p.nodes, &r), minority || !r.MinoritySince.IsZero()
+		switch {
+		case stale[node] != Fresh || r.Isolated:
+			continue
+		case r.Unready:
+			unready = append(unready, []*Report{&r})
+		default:
+			p.nodes = append(p.nodes, &r)
 		}
+		minority = minority || !r.MinoritySince.IsZero()
 	}
 	if !minority {
 		return nil
@@ -37,14 +46,14 @@ func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) ma
 	slices.SortFunc(p.nodes, func(x, y *Report) int { return cmp.Compare(x.Node, y.Node) })
 	p.compareLists()
 	cut, groups := map[lb.NodeName]Group{}, p.groups()
-	for _, own := range groups {
+	for _, own := range append(unready, groups...) {
 		for _, other := range groups {
 			full := p.fullAgainst(own, other)
 			for _, r := range own {
 				if r.MinoritySince.IsZero() {
 					continue
 				}
-				if g := p.facing(r, other, full); g.larger(cut[r.Node]) && g.larger(Group{own[0].Node, len(own)}) {
+				if g := p.facing(r, other, full); g.larger(cut[r.Node]) && (r.Unready || g.larger(Group{own[0].Node, len(own)})) {
 					cut[r.Node] = g
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,28 +38,40 @@ func (s *surroundings) leftBehind(now time.Time) (list []*v1beta1.SpeakerState, 
 	return list, again
 }
 
-// forgetVacated deletes what the speakers of nodes reported that are to have none any more. The state
-// goes last: it is what another try finds them by.
+// forgetVacated deletes what the speakers of nodes reported that are to have none any more.
 func (r *Reconciler) forgetVacated(ctx context.Context, around *surroundings, f *findings) error {
 	list, again := around.leftBehind(time.Now())
 	f.leftBehind = again
 	for _, state := range list {
-		slices := &metav1.PartialObjectMetadataList{}
-		slices.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSliceList"))
-		if err := r.Reader.List(ctx, slices, client.MatchingFields{"node": state.Name}); err != nil {
-			return fmt.Errorf("listing the SpeakerRouteSlices of the node %s, which has no speaker any more: %w", state.Name, err)
-		}
-		for i := range slices.Items {
-			object := &slices.Items[i]
-			object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSlice")) // items of a list have none
-			if err := r.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
-				return fmt.Errorf("deleting the SpeakerRouteSlice %s of a node that has no speaker any more: %w", object.GetName(), err)
-			}
-		}
-		asRead := client.Preconditions{UID: &state.UID, ResourceVersion: &state.ResourceVersion}
-		if err := r.Client.Delete(ctx, state.DeepCopy(), asRead); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("deleting the SpeakerState %s of a node that has no speaker any more: %w", state.Name, err)
+		if err := r.forgetSpeaker(ctx, state); err != nil && !apierrors.IsConflict(err) { // else a speaker reports again
+			return fmt.Errorf("deleting what the speaker of the node %s reported, which is to have none any more: %w", state.Name, err)
 		}
 	}
 	return nil
+}
+
+// forgetSpeaker deletes the SpeakerRouteSlices of a node, and then its SpeakerState, by which another try
+// finds them. None is deleted that was written since it was read: a speaker may have come back.
+func (r *Reconciler) forgetSpeaker(ctx context.Context, state *v1beta1.SpeakerState) error {
+	slices := &metav1.PartialObjectMetadataList{}
+	slices.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSliceList"))
+	if err := r.Reader.List(ctx, slices, client.MatchingFields{"node": state.Name}); err != nil {
+		return fmt.Errorf("listing the SpeakerRouteSlices: %w", err)
+	}
+	for i := range slices.Items {
+		object := &slices.Items[i]
+		object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSlice")) // items of a list have none
+		if err := r.Client.Delete(ctx, object, asRead(&object.ObjectMeta)); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("the SpeakerRouteSlice %s: %w", object.GetName(), err)
+		}
+	}
+	if err := r.Client.Delete(ctx, state.DeepCopy(), asRead(&state.ObjectMeta)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("the SpeakerState: %w", err)
+	}
+	return nil
+}
+
+// asRead is the precondition that an object has not been written since it was read.
+func asRead(of *metav1.ObjectMeta) client.Preconditions {
+	return client.Preconditions{UID: &of.UID, ResourceVersion: &of.ResourceVersion}
 }

@@ -1,12 +1,18 @@
 package stack
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
@@ -48,6 +54,56 @@ func TestLeftBehind(t *testing.T) {
 			list, again := s.leftBehind(began)
 			if diff := cmp.Diff([]any{tt.want, tt.again}, []any{len(list), again}); diff != "" {
 				t.Errorf("states that go, and when the next does (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A node can get a speaker again while what the one before it reported is deleted.
+func TestForgetVacated_LeavesWhatIsWrittenMeanwhile(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1beta1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
+	routes := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "a-0"}, Node: "a"}
+	for _, tt := range []struct {
+		name    string
+		written client.Object // after it was read
+		want    []bool        // which of routes and state is left
+	}{
+		{"nobody writes", nil, []bool{false, false}},
+		{"slice is written", routes, []bool{true, true}},
+		{"state is written", state, []bool{false, true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(state.DeepCopy(), routes.DeepCopy()).WithIndex(routes, "node", func(o client.Object) []string {
+				return []string{"a"}
+			}).WithInterceptorFuncs(interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+				if err := c.List(ctx, list, options...); err != nil || tt.written == nil {
+					return err
+				}
+				again := tt.written.DeepCopyObject().(client.Object)
+				if err := c.Get(ctx, client.ObjectKeyFromObject(again), again); err != nil {
+					return err
+				}
+				again.SetLabels(map[string]string{"written": "again"})
+				return c.Update(ctx, again)
+			}}).Build()
+			read := &v1beta1.SpeakerState{}
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(state), read); err != nil {
+				t.Fatal(err)
+			}
+			r := &Reconciler{Client: c, Reader: c}
+			if err := r.forgetSpeaker(t.Context(), read); apierrors.IsConflict(err) != (tt.written != nil) {
+				t.Fatalf("got %v, want a conflict: %t", err, tt.written != nil)
+			}
+			var left []bool
+			for _, object := range []client.Object{routes.DeepCopy(), state.DeepCopy()} {
+				left = append(left, c.Get(t.Context(), client.ObjectKeyFromObject(object), object) == nil)
+			}
+			if diff := cmp.Diff(tt.want, left); diff != "" {
+				t.Errorf("slice and state that are left (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -157,8 +157,7 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 		if stack.Spec.Removal.Addresses != v1beta1.AddressesRelease || claim.Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0 {
 			continue
 		}
-		asRead := client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion}
-		if err := r.Client.Delete(ctx, claim, asRead); client.IgnoreNotFound(err) != nil {
+		if err := r.Client.Delete(ctx, claim, asRead(&claim.ObjectMeta)); client.IgnoreNotFound(err) != nil {
 			return "", fmt.Errorf("deleting the IPAddressClaim %s: %w", claim.Name, err)
 		}
 	}

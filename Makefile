@@ -77,6 +77,13 @@ lint: generate-check $(GOLANGCI_LINT) $(ACTIONLINT) ## Check format, generated f
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (make fmt mends it): $$unformatted"; exit 1; }
 	@for module in $(MODULES); do echo "golangci-lint: $$module"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...); done
 
+# The commits that commits-check looks at, as git log takes them.
+COMMITS ?= origin/main..HEAD
+
+.PHONY: commits-check
+commits-check: ## Check the subjects of new commits (COMMITS=A..B) against CONTRIBUTING.md.
+	@hack/commit-msg $(COMMITS)
+
 .PHONY: tools
 tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(ACTIONLINT) ## Build controller-gen, golangci-lint and actionlint, at the versions of hack.
 

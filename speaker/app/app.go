@@ -20,6 +20,7 @@ import (
 	"github.com/lbstack/lbstack/internal/watchdog"
 	"github.com/lbstack/lbstack/speaker/checkpoint"
 	"github.com/lbstack/lbstack/speaker/kube"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 	"github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/speaker/links"
 	"github.com/lbstack/lbstack/speaker/mesh"
@@ -92,10 +93,11 @@ func Run(ctx context.Context, s Options) error {
 	peers.Register(metrics.Registry)
 	engine.Mesh = peers
 	engine.Announcer = respond(answering, log.WithName("layer2"), engine, peers)
-	if err := kube.Connect(mgr, o, engine, joining(store, peers, engine), state); err != nil {
+	objects := informers.NewSource(mgr.GetCache(), o.Namespace, log.WithName("informers"))
+	if err := kube.Connect(mgr, objects, o, engine, joining(store, peers, engine), state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)
 	}
-	routers, err := startRouting(answering, mgr, o, state, log)
+	routers, err := startRouting(answering, mgr, objects, o, state, log)
 	if err != nil {
 		return fmt.Errorf("preparing the sessions with routers: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/bfd"
 	"github.com/lbstack/lbstack/speaker/bgp"
 	"github.com/lbstack/lbstack/speaker/kube"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 	"github.com/lbstack/lbstack/speaker/kube/routing"
 )
 
@@ -33,7 +34,7 @@ type router struct {
 
 // startRouting has the manager bring routers what they should have, and the state how
 // that goes. The sessions end with the context.
-func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
+func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.Source, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
 	r := &router{state: state}
 	var refused atomic.Pointer[kube.Refused]
 	var problems atomic.Pointer[routing.Problems]
@@ -57,7 +58,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 		return sum
 	}
 	return r, mgr.Add(&routing.Feed{
-		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace, Sessions: r.sessions,
+		Objects: objects, Self: o.Node, Namespace: o.Namespace, Sessions: r.sessions,
 		Before: o.Before, Outside: o.Outside, Refused: func(count int, first []eligibility.Refusal) {
 			refused.Store(&kube.Refused{Count: count, First: first})
 			state.Nudge()
@@ -67,7 +68,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, o kube.Options, stat
 			problems.Store(&p)
 			state.Nudge()
 		},
-		Log: log.WithName("routing"), Passes: o.Watchdog.Loop("what follows the cluster for BGP"),
+		Passes: o.Watchdog.Loop("what follows the cluster for BGP"),
 	})
 }
 

@@ -14,14 +14,15 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // bed is a watcher on node n1, the objects that it sees, and what it tells.
 type bed struct {
 	watcher   *Watcher
-	store     *seen.Store
+	store     *informers.Store
+	reader    *informers.Reader
 	snapshots []layer2.Snapshot
 	changes   []layer2.Change
 	peers     []map[lb.NodeName]netip.Addr
@@ -30,13 +31,14 @@ type bed struct {
 func newBed(policy apiconv.DrainPolicy) *bed {
 	b := &bed{}
 	b.watcher = &Watcher{
-		Self: "n1", Namespace: "lbstack-system", PodLabels: client.MatchingLabels{"component": "speaker"},
+		Self:     "n1",
 		Snapshot: func(s layer2.Snapshot) { b.snapshots = append(b.snapshots, s) },
 		Change:   func(c layer2.Change) { b.changes = append(b.changes, c) },
 		Peers:    func(p map[lb.NodeName]netip.Addr) { b.peers = append(b.peers, p) },
 		planner:  eligibility.NewPlanner(),
 	}
-	b.store = seen.NewStore(b.watcher.counts)
+	b.store = informers.NewStore(informers.InNamespace("lbstack-system"))
+	b.reader = b.store.NewReader(watched()...)
 	b.store.Note(stack(policy), true)
 	return b
 }
@@ -64,14 +66,14 @@ func (b *bed) sees(objects ...client.Object) {
 	for _, o := range objects {
 		b.store.Note(o, true)
 	}
-	b.store.Look(b.watcher.round)
+	b.reader.Read(b.watcher.round)
 }
 
 func (b *bed) loses(objects ...client.Object) {
 	for _, o := range objects {
 		b.store.Note(o, false)
 	}
-	b.store.Look(b.watcher.round)
+	b.reader.Read(b.watcher.round)
 }
 
 // objects are what a cluster has.

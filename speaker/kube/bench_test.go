@@ -23,7 +23,7 @@ func BenchmarkWatcherOneServiceChange(b *testing.B) {
 			slice := &o.endpoints[50]
 			for i := 0; b.Loop(); i++ {
 				bed.store.Note(slice, i%2 == 1)
-				bed.store.Look(bed.watcher.round)
+				bed.reader.Read(bed.watcher.round)
 				if told != i+1 {
 					b.Fatalf("got %d addresses in %d changes, want one in each", told, i+1)
 				}
@@ -43,7 +43,7 @@ func BenchmarkAdvertisementChange(b *testing.B) {
 			zoneA := ad("all", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a")})
 			for i := 0; b.Loop(); i++ {
 				bed.store.Note([]client.Object{&zoneA, &o.advertisements[0]}[i%2], true)
-				if bed.store.Look(bed.watcher.round); told != count {
+				if bed.reader.Read(bed.watcher.round); told != count {
 					b.Fatalf("got %d addresses, want %d", told, count)
 				}
 			}

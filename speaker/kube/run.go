@@ -14,6 +14,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 	lbmanager "github.com/lbstack/lbstack/internal/manager"
 	"github.com/lbstack/lbstack/internal/watchdog"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
@@ -69,11 +70,9 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 // Connect has the manager bring the engine what the cluster wants, and join where
 // the peers are; the node is ready when the engine has acted. The engine itself runs
 // for longer than the manager: what is owned is answered for until others do.
-func Connect(mgr manager.Manager, o Options, engine *layer2.Engine, join func(map[lb.NodeName]netip.Addr), state *StateWriter) error {
+func Connect(mgr manager.Manager, objects *informers.Source, o Options, engine *layer2.Engine, join func(map[lb.NodeName]netip.Addr), state *StateWriter) error {
 	watcher := &Watcher{
-		Cache: mgr.GetCache(), Self: o.Node, Namespace: o.Namespace,
-		PodLabels: client.MatchingLabels{v1beta1.LabelComponent: "speaker"},
-		Before:    o.Before, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join, Log: mgr.GetLogger().WithName("watch"),
+		Objects: objects, Self: o.Node, Before: o.Before, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join,
 		Passes: o.Watchdog.Loop("what follows the cluster for layer 2"),
 	}
 	state.Partitioned = engine.SetPartitioned

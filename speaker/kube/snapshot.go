@@ -17,23 +17,23 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // configure tells the planner what holds for all addresses, and returns the snapshot but
 // for them. An advertisement that means nothing is left out, with a sentence.
-func (w *Watcher) configure(news seen.News) layer2.Snapshot {
-	ads, problems := advertisements(news)
+func (w *Watcher) configure(changes informers.Changes) layer2.Snapshot {
+	ads, problems := advertisements(changes)
 	w.advertised = len(ads)+len(problems) > 0
-	nodes := readNodes(news)
+	nodes := changes.Nodes()
 	// Nodes change most often in what does not matter to who may announce, and all
 	// addresses are looked at if it does.
-	if news.Changed(&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}) || !slices.EqualFunc(nodes, w.nodes, eligibility.SameCandidates) {
+	if changes.Changed(&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}) || !slices.EqualFunc(nodes, w.nodes, eligibility.SameCandidates) {
 		w.nodes = nodes
-		w.planner.SetConfig(ads, pools(news), nodes)
+		w.planner.SetConfig(ads, changes.Pools(), nodes)
 	}
-	rest := layer2.Snapshot{Problems: problems, Detection: detection(news), Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
+	rest := layer2.Snapshot{Problems: problems, Detection: detection(changes), Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
 	for i := range nodes {
 		node := &nodes[i]
 		if node.Standby() {
@@ -56,8 +56,8 @@ func (w *Watcher) configure(news seen.News) layer2.Snapshot {
 }
 
 // advertisements reads them, and says in sentences which mean nothing.
-func advertisements(news seen.News) (ads []eligibility.Advertisement, problems []string) {
-	for _, object := range seen.All[*v1beta1.L2Advertisement](news) {
+func advertisements(changes informers.Changes) (ads []eligibility.Advertisement, problems []string) {
+	for _, object := range informers.All[*v1beta1.L2Advertisement](changes) {
 		ad, err := apiconv.ParseAdvertisement(object)
 		if err != nil {
 			problems = append(problems, fmt.Sprintf("the L2Advertisement %q is ignored: %v", object.Name, err))
@@ -68,26 +68,9 @@ func advertisements(news seen.News) (ads []eligibility.Advertisement, problems [
 	return ads, problems
 }
 
-func pools(news seen.News) []eligibility.Pool {
-	var list []eligibility.Pool
-	for _, object := range seen.All[*v1beta1.IPAddressPool](news) {
-		list = append(list, apiconv.AdvertisedPool(object))
-	}
-	return list
-}
-
-func readNodes(news seen.News) []eligibility.Node {
-	policy := seen.Policy(news)
-	var list []eligibility.Node
-	for _, object := range seen.All[*corev1.Node](news) {
-		list = append(list, apiconv.ParseNode(object, policy))
-	}
-	return list
-}
-
 // detection returns what is done about foreign hosts.
-func detection(news seen.News) layer2.Detection {
-	stack := seen.Get[*v1beta1.LoadBalancerStack](news, client.ObjectKey{Name: v1beta1.LoadBalancerStackName})
+func detection(changes informers.Changes) layer2.Detection {
+	stack := informers.Get[*v1beta1.LoadBalancerStack](changes, client.ObjectKey{Name: v1beta1.LoadBalancerStackName})
 	switch {
 	case stack != nil && stack.Spec.Layer2.ConflictDetection == v1beta1.ConflictDetectionReport:
 		return layer2.ReportOnly

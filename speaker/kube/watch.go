@@ -6,33 +6,28 @@ import (
 	"net/netip"
 	"reflect"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/watchdog"
-	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
 // Watcher tells what the cluster wants to be announced on the local network, and where
 // the other speakers are.
 type Watcher struct {
-	// Cache of the cluster.
-	Cache crcache.Cache
+	// Objects of the cluster.
+	Objects *informers.Source
 	// Self is this node.
 	Self lb.NodeName
-	// Namespace and PodLabels select the speakers' pods.
-	Namespace string
-	PodLabels client.MatchingLabels
 	// Before are the addresses that were announced before this process started.
 	Before []netip.Addr
-	// Snapshot takes what the cluster wants, once everything in it has been seen.
+	// Snapshot takes what the cluster wants, once everything in it has been informers.
 	Snapshot func(layer2.Snapshot)
 	// Change takes what is new of that afterwards, if anything is.
 	Change func(layer2.Change)
@@ -41,7 +36,6 @@ type Watcher struct {
 	Peers func(map[lb.NodeName]netip.Addr)
 	// Passes marks those of Start; nil: nothing does.
 	Passes *watchdog.Loop
-	Log    logr.Logger
 
 	planner    *eligibility.Planner
 	advertised bool                       // there is an advertisement
@@ -52,7 +46,7 @@ type Watcher struct {
 
 // watched are the kinds that the watcher looks at.
 func watched() []client.Object {
-	return append(general(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, seen.Namespaces())
+	return append(general(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, informers.Namespaces())
 }
 
 // general are the kinds that say what holds for all addresses.
@@ -64,50 +58,35 @@ func general() []client.Object {
 func (w *Watcher) Start(ctx context.Context) error {
 	w.planner = eligibility.NewPlanner()
 	w.planner.Remember(w.Before)
-	source := seen.Source{Cache: w.Cache, Kinds: watched(), Counts: w.counts, Log: w.Log}
-	source.Rest = 4 // a fifth of a processor at most
-	return source.Run(ctx, w.round)
+	const rest = 4 // a fifth of a processor at most
+	return w.Objects.Run(ctx, rest, w.round, watched()...)
 }
 
-// counts says whether an object is looked at: of the pods the speakers' are.
-func (w *Watcher) counts(o client.Object) bool {
-	if _, is := o.(*corev1.Pod); !is {
-		return true
-	}
-	has := o.GetLabels()
-	for key, value := range w.PodLabels {
-		if has[key] != value {
-			return false
-		}
-	}
-	return o.GetNamespace() == w.Namespace
-}
-
-// round looks at the news, and tells what of it counts.
-func (w *Watcher) round(news seen.News) {
+// round reads what has changed, and reports what of it counts.
+func (w *Watcher) round(changes informers.Changes) {
 	w.Passes.Begin()
 	defer w.Passes.End()
-	if news.Changed(&corev1.Pod{}) {
-		if now := peers(seen.All[*corev1.Pod](news), w.Self); w.peers == nil || !maps.Equal(w.peers, now) {
+	if changes.Changed(&corev1.Pod{}) {
+		if now := peers(informers.All[*corev1.Pod](changes), w.Self); w.peers == nil || !maps.Equal(w.peers, now) {
 			w.peers = now
 			w.Peers(now)
 		}
 	}
 	rest, advertised := w.rest, w.advertised
-	if news.Changed(general()...) {
-		rest = w.configure(news)
+	if changes.Changed(general()...) {
+		rest = w.configure(changes)
 	}
 	// Without an advertisement no address is announced here: where all goes over BGP, a
 	// Service is not looked at.
 	switch {
 	case w.advertised && !advertised:
-		news.TellAll(w.planner)
+		changes.ApplyAll(w.planner)
 	case w.advertised:
-		news.Tell(w.planner)
+		changes.Apply(w.planner)
 	case advertised:
 		w.planner.Forget()
 	}
-	w.tell(news.First, rest)
+	w.tell(changes.First, rest)
 }
 
 // tell tells of the addresses that have changed, and of the rest if it has.

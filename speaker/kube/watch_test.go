@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,7 +19,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
@@ -109,7 +110,7 @@ func TestWithoutAnAdvertisementNoServiceIsLookedAt(t *testing.T) {
 
 func TestPeersAreToldOnlyWhenTheyAreOthers(t *testing.T) {
 	pod := func(name, namespace, component, ip string) *corev1.Pod {
-		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"component": component}},
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{v1beta1.LabelComponent: component}},
 			Spec: corev1.PodSpec{NodeName: name}, Status: corev1.PodStatus{HostIP: ip}}
 	}
 	b := newBed(apiconv.DrainPolicy{})
@@ -155,10 +156,11 @@ func TestAKubeletThatWritesTheSameWakesNobody(t *testing.T) {
 			tt.change(y)
 			stripNode(x)
 			stripNode(y)
-			store := seen.NewStore(func(client.Object) bool { return true })
-			store.Look(func(seen.News) {})
+			store := informers.NewStore(func(client.Object) bool { return true })
+			reader := store.NewReader()
+			reader.Read(func(informers.Changes) {})
 			store.Handler().OnUpdate(x, y)
-			store.Look(func(news seen.News) {
+			reader.Read(func(news informers.Changes) {
 				if got := news.Changed(&corev1.Node{}); got != tt.want {
 					t.Errorf("got %v, want %v", got, tt.want)
 				}
@@ -170,14 +172,14 @@ func TestAKubeletThatWritesTheSameWakesNobody(t *testing.T) {
 	}
 }
 
-// informers is a cache of which each kind is seen when the test says so.
-type informers struct {
+// fakeCache is a cache of which each kind is synced when the test says so.
+type fakeCache struct {
 	crcache.Cache
 	of map[reflect.Type]*controllertest.FakeInformer
 }
 
-func (i informers) GetInformer(_ context.Context, kind client.Object, _ ...crcache.InformerGetOption) (crcache.Informer, error) {
-	return i.of[reflect.TypeOf(kind)], nil
+func (c fakeCache) GetInformer(_ context.Context, kind client.Object, _ ...crcache.InformerGetOption) (crcache.Informer, error) {
+	return c.of[reflect.TypeOf(kind)], nil
 }
 
 // pass lets a second of the bubble's time pass, and all that happens in it be done.
@@ -188,11 +190,11 @@ func pass() {
 
 func TestTheSnapshotIsToldOnceAllKindsWereSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, cache := newBed(apiconv.DrainPolicy{}), informers{of: map[reflect.Type]*controllertest.FakeInformer{}}
+		b, cache := newBed(apiconv.DrainPolicy{}), fakeCache{of: map[reflect.Type]*controllertest.FakeInformer{}}
 		for _, kind := range watched() {
 			cache.of[reflect.TypeOf(kind)] = controllertest.NewFakeInformer()
 		}
-		b.watcher.Cache = cache
+		b.watcher.Objects = informers.NewSource(cache, "lbstack-system", logr.Discard())
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- b.watcher.Start(ctx) }()

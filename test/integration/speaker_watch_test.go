@@ -25,6 +25,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/speaker/kube"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 	"github.com/lbstack/lbstack/speaker/kube/routing"
 	node "github.com/lbstack/lbstack/speaker/layer2"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -96,13 +97,14 @@ func (b *operatorBed) startSpeaker(self string, sessions func() kube.Routing) (*
 		defer w.mu.Unlock()
 		write()
 	}
+	objects := informers.NewSource(mgr.GetCache(), systemNamespace, logr.Discard())
 	watcher := &kube.Watcher{
-		Cache: mgr.GetCache(), Self: lb.NodeName(self), Namespace: systemNamespace, Log: logr.Discard(),
+		Objects: objects, Self: lb.NodeName(self),
 		Snapshot: func(s node.Snapshot) { w.change(s, nil) }, Change: func(c node.Change) { w.change(c.Snapshot, c.Gone) },
 		Peers: func(map[lb.NodeName]netip.Addr) {},
 	}
 	feed := &routing.Feed{
-		Cache: mgr.GetCache(), Self: lb.NodeName(self), Namespace: systemNamespace, Log: logr.Discard(), Sessions: w, Problems: func(routing.Problems) {},
+		Objects: objects, Self: lb.NodeName(self), Namespace: systemNamespace, Sessions: w, Problems: func(routing.Problems) {},
 		Outside: func(list []netip.Addr) { locked(func() { w.outside = list }) },
 		Refused: func(count int, _ []eligibility.Refusal) { locked(func() { w.refused = count }) },
 	}

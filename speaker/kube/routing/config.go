@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/routes"
-	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 )
 
 // config is what holds for all addresses.
@@ -31,10 +31,10 @@ type config struct {
 
 // read reads all objects that a configuration is made of. What means nothing is left
 // out, with a sentence, and disturbs nothing else.
-func (f *Feed) read(news seen.News) config {
+func (f *Feed) read(changes informers.Changes) config {
 	c := config{states: map[bgp.PeerName]bgp.PeerState{}}
-	self := seen.Get[*corev1.Node](news, client.ObjectKey{Name: string(f.Self)})
-	f.nodes = readNodes(news)
+	self := informers.Get[*corev1.Node](changes, client.ObjectKey{Name: string(f.Self)})
+	f.nodes = changes.Nodes()
 	c.Nodes = f.nodes
 	if self != nil {
 		c.Node = f.nodes[slices.IndexFunc(f.nodes, func(n eligibility.Node) bool { return n.Name == f.Self })]
@@ -42,20 +42,18 @@ func (f *Feed) read(news seen.News) config {
 	} else {
 		c.Node = eligibility.Node{Name: f.Self, Excluded: "is not known to the cluster"}
 	}
-	for _, pool := range seen.All[*v1beta1.IPAddressPool](news) {
-		c.Pools = append(c.Pools, apiconv.AdvertisedPool(pool))
-	}
-	f.readAdvertisements(news, &c)
-	peers := f.bgpPeers.read(seen.All[*v1beta1.BGPPeer](news), apiconv.ParseBGPPeer, c.wrong("BGPPeer"))
+	c.Pools = changes.Pools()
+	f.readAdvertisements(changes, &c)
+	peers := f.bgpPeers.read(informers.All[*v1beta1.BGPPeer](changes), apiconv.ParseBGPPeer, c.wrong("BGPPeer"))
 	var candidates []bgp.PeerCandidate
 	for _, parsed := range peers {
-		if peer, ok := f.readPeer(news, &c, self, parsed); ok {
+		if peer, ok := f.readPeer(changes, &c, self, parsed); ok {
 			candidates = append(candidates, bgp.PeerCandidate{Peer: peer, Created: parsed.Created})
 		}
 	}
 	f.selectPeers(&c, candidates)
 	if f.standby = c.Node.Standby(); f.standby {
-		f.speakers = readySpeakers(news)
+		f.speakers = readySpeakers(changes)
 		c.Others = f.others(c.Nodes, peers)
 		// Routes of a node that drains are taken back, unless it is the last that has any.
 		c.draining = c.Node.Draining && len(c.Others) > 0
@@ -74,9 +72,9 @@ func (f *Feed) others(nodes []eligibility.Node, peers []apiconv.BGPPeer) []eligi
 	})
 }
 
-func (f *Feed) readAdvertisements(news seen.News, c *config) {
+func (f *Feed) readAdvertisements(changes informers.Changes, c *config) {
 	var communities []v1beta1.Community
-	for _, object := range seen.All[*v1beta1.Community](news) {
+	for _, object := range informers.All[*v1beta1.Community](changes) {
 		communities = append(communities, *object)
 	}
 	aliases, wrong := apiconv.ParseCommunities(communities)
@@ -86,7 +84,7 @@ func (f *Feed) readAdvertisements(news seen.News, c *config) {
 	parse := func(object *v1beta1.BGPAdvertisement) (routes.Advertisement, *apiconv.SpecError) {
 		return apiconv.ParseBGPAdvertisement(object, aliases)
 	}
-	c.Advertisements = f.advertisements.read(seen.All[*v1beta1.BGPAdvertisement](news), parse, c.wrong("BGPAdvertisement"))
+	c.Advertisements = f.advertisements.read(informers.All[*v1beta1.BGPAdvertisement](changes), parse, c.wrong("BGPAdvertisement"))
 }
 
 // wrong tells of objects of a kind that mean nothing.
@@ -106,13 +104,13 @@ func (c *config) problem(format string, args ...any) {
 
 // readPeer adds to a parsed peer what its spec names. It returns false if the node is to
 // have no session with the router.
-func (f *Feed) readPeer(news seen.News, c *config, self *corev1.Node, parsed apiconv.BGPPeer) (bgp.Peer, bool) {
+func (f *Feed) readPeer(changes informers.Changes, c *config, self *corev1.Node, parsed apiconv.BGPPeer) (bgp.Peer, bool) {
 	p := parsed.Peer
 	if self == nil || !parsed.OnNode(self.Labels) {
 		return p, false
 	}
 	if parsed.BFDProfile != "" {
-		profile, why := profileOf(news, parsed.BFDProfile)
+		profile, why := profileOf(changes, parsed.BFDProfile)
 		switch {
 		case why == "":
 			p.BFD = &profile
@@ -124,7 +122,7 @@ func (f *Feed) readPeer(news seen.News, c *config, self *corev1.Node, parsed api
 		}
 	}
 	if parsed.PasswordSecret != "" {
-		problem := f.setPassword(news, &p, parsed.PasswordSecret)
+		problem := f.setPassword(changes, &p, parsed.PasswordSecret)
 		if problem != (bgp.Problem{}) {
 			c.peerProblem(p.Name, problem, p.Password == "")
 		}
@@ -174,8 +172,8 @@ func routerOf(p bgp.Peer) string {
 	return p.Address.String()
 }
 
-func profileOf(news seen.News, name string) (profile bfd.Profile, why string) {
-	object := seen.Get[*v1beta1.BFDProfile](news, client.ObjectKey{Name: name})
+func profileOf(changes informers.Changes, name string) (profile bfd.Profile, why string) {
+	object := informers.Get[*v1beta1.BFDProfile](changes, client.ObjectKey{Name: name})
 	if object == nil {
 		return profile, fmt.Sprintf("there is no BFDProfile %q: create it, or remove spec.bfdProfile", name)
 	}
@@ -189,8 +187,8 @@ func profileOf(news seen.News, name string) (profile bfd.Profile, why string) {
 // setPassword sets the password of a peer; none: it can have no session. A session does not
 // end because its Secret is deleted or becomes invalid: an established one keeps the last valid
 // password. That password is revoked: no session begins with it.
-func (f *Feed) setPassword(news seen.News, p *bgp.Peer, name string) bgp.Problem {
-	copied := seen.Get[*corev1.Secret](news, client.ObjectKey{Namespace: f.Namespace, Name: apiconv.PasswordsSecretName})
+func (f *Feed) setPassword(changes informers.Changes, p *bgp.Peer, name string) bgp.Problem {
+	copied := informers.Get[*corev1.Secret](changes, client.ObjectKey{Namespace: f.Namespace, Name: apiconv.PasswordsSecretName})
 	if password, ok := apiconv.CopiedPassword(copied, name); ok {
 		p.Password = password
 		return bgp.Problem{}

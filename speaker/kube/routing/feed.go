@@ -10,10 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -23,21 +21,21 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/internal/watchdog"
-	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 )
 
 // Sessions are what is fed.
 type Sessions interface {
 	SetPeers([]bgp.Peer, func(bgp.PeerName) routes.Table)
-	SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, seen time.Time)
+	SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, since time.Time)
 	SetDraining(bool)
 	SetInternalIPs([]netip.Addr)
 }
 
 // Feed watches the cluster for sessions and routes of this node.
 type Feed struct {
-	// Cache of the cluster.
-	Cache crcache.Cache
+	// Objects of the cluster.
+	Objects *informers.Source
 	// Self is this node.
 	Self lb.NodeName
 	// Namespace of the speakers' pods and of the Secret with the passwords.
@@ -59,7 +57,6 @@ type Feed struct {
 	Problems func(Problems)
 	// Passes marks those of Start; nil: nothing does.
 	Passes *watchdog.Loop
-	Log    logr.Logger
 
 	planner        *routes.Planner
 	advertisements kept[*v1beta1.BGPAdvertisement, routes.Advertisement]
@@ -90,7 +87,7 @@ type Problems struct {
 func Watched() []client.Object {
 	return []client.Object{
 		&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &corev1.Node{}, &corev1.Pod{},
-		&v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BFDProfile{}, &v1beta1.Community{}, &corev1.Secret{}, seen.Namespaces(), &v1beta1.LoadBalancerStack{},
+		&v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BFDProfile{}, &v1beta1.Community{}, &corev1.Secret{}, informers.Namespaces(), &v1beta1.LoadBalancerStack{},
 	}
 }
 
@@ -100,38 +97,28 @@ func Watched() []client.Object {
 func (f *Feed) Start(ctx context.Context) error {
 	f.planner = routes.New()
 	f.planner.Remember(f.Before)
-	return seen.Source{Cache: f.Cache, Kinds: Watched(), Counts: f.counts, Log: f.Log}.Run(ctx, f.round)
+	return f.Objects.Run(ctx, 0, f.round, Watched()...)
 }
 
-func (f *Feed) counts(o client.Object) bool {
-	switch o.(type) {
-	case *corev1.Secret:
-		return o.GetNamespace() == f.Namespace && o.GetName() == apiconv.PasswordsSecretName
-	case *corev1.Pod:
-		return o.GetNamespace() == f.Namespace && o.GetLabels()[v1beta1.LabelComponent] == "speaker"
-	}
-	return true
-}
-
-// round looks at the news.
-func (f *Feed) round(news seen.News) {
+// round reads what has changed.
+func (f *Feed) round(changes informers.Changes) {
 	f.Passes.Begin()
 	defer f.Passes.End()
 	defer f.tellRefused()
-	if !f.changed(news) {
-		news.Tell(f.planner)
-		f.send(news.Seen)
+	if !f.changed(changes) {
+		changes.Apply(f.planner)
+		f.send(changes.Since)
 		return
 	}
-	c := f.read(news)
+	c := f.read(changes)
 	f.planner.SetConfig(c.Config) // first: it decides whether what is claimed may be announced
-	news.Tell(f.planner)
+	changes.Apply(f.planner)
 	f.planner.Settle()
 	if outside := f.planner.Outside(); !slices.Equal(outside, f.outside) {
 		f.outside = outside
 		f.Outside(outside)
 	}
-	f.send(news.Seen)
+	f.send(changes.Since)
 	f.Sessions.SetDraining(c.draining)
 	if !slices.Equal(c.internal, f.internal) {
 		f.internal = c.internal
@@ -149,14 +136,14 @@ func (f *Feed) round(news seen.News) {
 
 // changed reports whether something changed that holds for all addresses. Of other nodes and
 // their speakers only few changes do, and all addresses are looked at then.
-func (f *Feed) changed(news seen.News) bool {
-	if news.Changed(slices.DeleteFunc(Watched(), ofNodes)...) {
+func (f *Feed) changed(changes informers.Changes) bool {
+	if changes.Changed(slices.DeleteFunc(Watched(), ofNodes)...) {
 		return true
 	}
-	if f.standby && news.Changed(&corev1.Pod{}) && !maps.Equal(f.speakers, readySpeakers(news)) {
+	if f.standby && changes.Changed(&corev1.Pod{}) && !maps.Equal(f.speakers, readySpeakers(changes)) {
 		return true
 	}
-	return news.Changed(&corev1.Node{}) && !slices.EqualFunc(f.nodes, readNodes(news), f.alike)
+	return changes.Changed(&corev1.Node{}) && !slices.EqualFunc(f.nodes, changes.Nodes(), f.alike)
 }
 
 // alike reports whether it makes no difference to this node's routes which of two nodes
@@ -177,9 +164,9 @@ func ofNodes(o client.Object) bool {
 }
 
 // readySpeakers returns the nodes on which a speaker is ready.
-func readySpeakers(news seen.News) map[lb.NodeName]bool {
+func readySpeakers(changes informers.Changes) map[lb.NodeName]bool {
 	ready := map[lb.NodeName]bool{}
-	for _, pod := range seen.All[*corev1.Pod](news) {
+	for _, pod := range informers.All[*corev1.Pod](changes) {
 		if pod.DeletionTimestamp.IsZero() && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 		}) {
@@ -187,15 +174,6 @@ func readySpeakers(news seen.News) map[lb.NodeName]bool {
 		}
 	}
 	return ready
-}
-
-func readNodes(news seen.News) []eligibility.Node {
-	policy := seen.Policy(news)
-	var list []eligibility.Node
-	for _, object := range seen.All[*corev1.Node](news) {
-		list = append(list, apiconv.ParseNode(object, policy))
-	}
-	return list
 }
 
 // maxRefused is how many refused addresses are named; the others are counted.
@@ -209,10 +187,10 @@ func (f *Feed) tellRefused() {
 	}
 }
 
-// send sends changes to the sessions that there are, and when their reason was seen. New
+// send sends changes to the sessions that there are, and when their reason arrived. New
 // ones ask for all.
-func (f *Feed) send(seen time.Time) {
+func (f *Feed) send(since time.Time) {
 	for peer, change := range f.planner.Changes() {
-		f.Sessions.SetRoutes(peer, change.Announce, change.Withdraw, seen)
+		f.Sessions.SetRoutes(peer, change.Announce, change.Withdraw, since)
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/routes"
-	"github.com/lbstack/lbstack/speaker/kube/seen"
+	"github.com/lbstack/lbstack/speaker/kube/informers"
 )
 
 // sessions note what they are told.
@@ -60,7 +60,8 @@ func (s *sessions) SetInternalIPs(list []netip.Addr) { s.internal = list }
 type bed struct {
 	*testing.T
 	feed     *Feed
-	store    *seen.Store
+	store    *informers.Store
+	reader   *informers.Reader
 	sessions *sessions
 	problems []string
 	outside  []netip.Addr
@@ -78,7 +79,8 @@ func newBed(t *testing.T) *bed {
 		Problems: func(p Problems) { b.problems, b.states = p.Sentences, p.Peers },
 		planner:  routes.New(),
 	}
-	b.store = seen.NewStore(b.feed.counts)
+	b.store = informers.NewStore(informers.InNamespace("lbstack-system"))
+	b.reader = b.store.NewReader(Watched()...)
 	b.store.Note(&v1beta1.LoadBalancerStack{
 		ObjectMeta: named(v1beta1.LoadBalancerStackName), Spec: v1beta1.LoadBalancerStackSpec{Drain: v1beta1.DrainSpec{Annotations: []v1beta1.DrainKey{"drain"}}},
 	}, true)
@@ -91,13 +93,13 @@ func (b *bed) sees(objects ...client.Object) {
 		b.store.Note(o, true)
 	}
 	b.sessions.told = nil
-	b.store.Look(b.feed.round)
+	b.reader.Read(b.feed.round)
 }
 
 func (b *bed) loses(o client.Object) {
 	b.store.Note(o, false)
 	b.sessions.told = nil
-	b.store.Look(b.feed.round)
+	b.reader.Read(b.feed.round)
 }
 
 func (b *bed) tells(what string, want ...string) {
@@ -435,7 +437,7 @@ func TestAChangeIsMeasuredFromWhenTheFirstOfItsEventsWasSeen(t *testing.T) {
 				b.store.Note(object, true)
 				time.Sleep(time.Second)
 			}
-			b.store.Look(b.feed.round)
+			b.reader.Read(b.feed.round)
 			if !b.sessions.seen.Equal(at) {
 				t.Errorf("%s: the sessions are told that it was seen at %s, want %s", name, b.sessions.seen, at)
 			}

@@ -1,4 +1,4 @@
-package seen
+package informers
 
 import (
 	"context"
@@ -42,12 +42,12 @@ type source struct {
 
 func run(t *testing.T, absent time.Duration, rest int) *source {
 	s := &source{informer: controllertest.NewFakeInformer(), began: time.Now()}
-	from := Source{Cache: away{until: s.began.Add(absent), informer: s.informer}, Kinds: []client.Object{&corev1.Service{}}, Counts: all, Rest: rest, Log: logr.Discard()}
+	from := NewSource(away{until: s.began.Add(absent), informer: s.informer}, "lbstack-system", logr.Discard())
 	ended := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer close(ended)
-		if err := from.Run(ctx, s.look); err != nil {
+		if err := from.Run(ctx, rest, s.look, &corev1.Service{}); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -58,9 +58,9 @@ func run(t *testing.T, absent time.Duration, rest int) *source {
 	return s
 }
 
-func (s *source) look(n News) {
+func (s *source) look(n Changes) {
 	s.mu.Lock()
-	s.looks, s.services = append(s.looks, time.Since(s.began)), len(hears(n.Tell).Services)
+	s.looks, s.services = append(s.looks, time.Since(s.began)), len(planned(n.Apply).Services)
 	s.mu.Unlock()
 	time.Sleep(s.takes)
 }

@@ -1,4 +1,4 @@
-package seen
+package informers
 
 import (
 	"maps"
@@ -11,14 +11,14 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// Handler notes what an informer says.
+// Handler records what an informer reports.
 func (s *Store) Handler() cache.ResourceEventHandler {
-	note := func(seen any, there bool) {
-		if gone, is := seen.(cache.DeletedFinalStateUnknown); is {
-			seen = gone.Obj
+	note := func(event any, exists bool) {
+		if unknown, is := event.(cache.DeletedFinalStateUnknown); is {
+			event = unknown.Obj
 		}
-		if object, is := seen.(client.Object); is {
-			s.Note(object, there)
+		if object, is := event.(client.Object); is {
+			s.Note(object, exists)
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{

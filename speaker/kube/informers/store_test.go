@@ -1,4 +1,4 @@
-package seen
+package informers
 
 import (
 	"net/netip"
@@ -16,18 +16,18 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// heard is what a planner was told, as whether each thing is there.
-type heard struct {
+// facts are what a planner was given.
+type facts struct {
 	Services map[lb.ServiceKey]*eligibility.Holder
 	Claims   map[netip.Addr]*eligibility.Claim
 }
 
-func (h *heard) SetService(key lb.ServiceKey, s *eligibility.Holder)   { h.Services[key] = s }
-func (h *heard) SetClaim(address netip.Addr, claim *eligibility.Claim) { h.Claims[address] = claim }
+func (h *facts) SetService(key lb.ServiceKey, s *eligibility.Holder)   { h.Services[key] = s }
+func (h *facts) SetClaim(address netip.Addr, claim *eligibility.Claim) { h.Claims[address] = claim }
 
-func hears(tell func(Planner)) heard {
-	h := heard{Services: map[lb.ServiceKey]*eligibility.Holder{}, Claims: map[netip.Addr]*eligibility.Claim{}}
-	tell(&h)
+func planned(apply func(Planner)) facts {
+	h := facts{Services: map[lb.ServiceKey]*eligibility.Holder{}, Claims: map[netip.Addr]*eligibility.Claim{}}
+	apply(&h)
 	return h
 }
 
@@ -92,53 +92,54 @@ func TestOnlyWhatIsNewIsTold(t *testing.T) {
 		name        string
 		before, now []client.Object
 		gone        []client.Object
-		want        heard
+		want        facts
 	}{
-		{name: "a Service", now: []client.Object{service()}, want: heard{Services: services{web: holder()}}},
+		{name: "a Service", now: []client.Object{service()}, want: facts{Services: services{web: holder()}}},
 		{name: "a Service without load balancer says nothing", now: []client.Object{internal}},
-		{name: "a Service that has a load balancer no more is gone", before: []client.Object{service()}, now: []client.Object{internal}, want: heard{Services: services{web: nil}}},
-		{name: "a Service that goes", before: []client.Object{service()}, gone: []client.Object{service()}, want: heard{Services: services{web: nil}}},
+		{name: "a Service that has a load balancer no more is gone", before: []client.Object{service()}, now: []client.Object{internal}, want: facts{Services: services{web: nil}}},
+		{name: "a Service that goes", before: []client.Object{service()}, gone: []client.Object{service()}, want: facts{Services: services{web: nil}}},
 		{name: "endpoints make their Service news", before: []client.Object{service()}, now: []client.Object{slice("a", "web", "n1"), slice("b", "web", "n2")},
-			want: heard{Services: services{web: holder("n1", "n2")}}},
+			want: facts{Services: services{web: holder("n1", "n2")}}},
 		{name: "endpoints that come before their Service wait for it", before: []client.Object{slice("a", "web", "n1")}, now: []client.Object{service()},
-			want: heard{Services: services{web: holder("n1")}}},
+			want: facts{Services: services{web: holder("n1")}}},
 		{name: "endpoints that go leave the others", before: []client.Object{service(), slice("a", "web", "n1"), slice("b", "web", "n2")}, gone: []client.Object{slice("a", "web", "n1")},
-			want: heard{Services: services{web: holder("n2")}}},
+			want: facts{Services: services{web: holder("n2")}}},
 		{name: "endpoints that are others replace what was there", before: []client.Object{service(), slice("a", "web", "n1")}, now: []client.Object{slice("a", "web", "n2")},
-			want: heard{Services: services{web: holder("n2")}}},
+			want: facts{Services: services{web: holder("n2")}}},
 		{name: "endpoints of another Service say nothing", before: []client.Object{service()}, now: []client.Object{slice("a", "dns", "n1"), slice("b", "", "n1")}},
-		{name: "a claim", now: []client.Object{claim("10.0.0.1", "10.0.0.1")}, want: heard{Claims: claims{one: held}}},
-		{name: "a claim that goes", before: []client.Object{claim("10.0.0.1", "10.0.0.1")}, gone: []client.Object{claim("10.0.0.1", "10.0.0.1")}, want: heard{Claims: claims{one: nil}}},
-		{name: "a claim that becomes one for another address is gone", before: []client.Object{claim("10.0.0.1", "10.0.0.1")}, now: []client.Object{claim("10.0.0.1", "10.0.0.2")}, want: heard{Claims: claims{one: nil}}},
+		{name: "a claim", now: []client.Object{claim("10.0.0.1", "10.0.0.1")}, want: facts{Claims: claims{one: held}}},
+		{name: "a claim that goes", before: []client.Object{claim("10.0.0.1", "10.0.0.1")}, gone: []client.Object{claim("10.0.0.1", "10.0.0.1")}, want: facts{Claims: claims{one: nil}}},
+		{name: "a claim that becomes one for another address is gone", before: []client.Object{claim("10.0.0.1", "10.0.0.1")}, now: []client.Object{claim("10.0.0.1", "10.0.0.2")}, want: facts{Claims: claims{one: nil}}},
 		{name: "a claim whose name is no address says nothing", now: []client.Object{claim("web", "10.0.0.1")}},
 		{name: "what goes and was never there says nothing", gone: []client.Object{service(), claim("10.0.0.1", "10.0.0.1"), slice("a", "web", "n1")}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newStore()
+			r := s.NewReader()
 			for _, o := range tt.before {
 				s.Note(o, true)
 			}
-			s.Look(func(News) {})
+			r.Read(func(Changes) {})
 			for _, o := range tt.now {
 				s.Note(o, true)
 			}
 			for _, o := range tt.gone {
 				s.Note(o, false)
 			}
-			want := hears(func(Planner) {})
+			want := planned(func(Planner) {})
 			if tt.want.Services != nil {
 				want.Services = tt.want.Services
 			}
 			if tt.want.Claims != nil {
 				want.Claims = tt.want.Claims
 			}
-			s.Look(func(n News) {
-				if diff := cmp.Diff(want, hears(n.Tell), byValue); diff != "" {
+			r.Read(func(n Changes) {
+				if diff := cmp.Diff(want, planned(n.Apply), byValue); diff != "" {
 					t.Errorf("told (-want +got):\n%s", diff)
 				}
-				if nothing := len(want.Services)+len(want.Claims) == 0; n.Seen.IsZero() != nothing {
-					t.Errorf("got the news of %s, want no news at all: %v", n.Seen, nothing)
+				if nothing := len(want.Services)+len(want.Claims) == 0; n.Since.IsZero() != nothing {
+					t.Errorf("got the news of %s, want no news at all: %v", n.Since, nothing)
 				}
 			})
 		})
@@ -147,12 +148,13 @@ func TestOnlyWhatIsNewIsTold(t *testing.T) {
 
 func TestStore_EndpointBeforeItsNode(t *testing.T) {
 	s := newStore()
+	r := s.NewReader()
 	s.Note(service(), true)
 	s.Note(slice("a", "web", "n9"), true)
 	look := func(what string, want *eligibility.Holder) {
 		t.Helper()
-		s.Look(func(n News) {
-			got, told := hears(n.Tell).Services[web]
+		r.Read(func(n Changes) {
+			got, told := planned(n.Apply).Services[web]
 			if diff := cmp.Diff(want, got, byValue); diff != "" || told != (want != nil) {
 				t.Errorf("%s, told: %v (-want +got):\n%s", what, told, diff)
 			}
@@ -171,13 +173,14 @@ func TestStore_EndpointBeforeItsNode(t *testing.T) {
 
 func TestAllThatThereIsCanBeTold(t *testing.T) {
 	s := newStore()
+	r := s.NewReader()
 	for _, o := range []client.Object{service(), claim("10.0.0.1", "10.0.0.1")} {
 		s.Note(o, true)
 	}
-	s.Look(func(News) {})
-	s.Look(func(n News) {
-		want := heard{Services: map[lb.ServiceKey]*eligibility.Holder{web: holder()}, Claims: map[netip.Addr]*eligibility.Claim{one: {Pool: "gold", Holders: []eligibility.ClaimHolder{{Key: web}}}}}
-		if diff := cmp.Diff(want, hears(n.TellAll), byValue); diff != "" {
+	r.Read(func(Changes) {})
+	r.Read(func(n Changes) {
+		want := facts{Services: map[lb.ServiceKey]*eligibility.Holder{web: holder()}, Claims: map[netip.Addr]*eligibility.Claim{one: {Pool: "gold", Holders: []eligibility.ClaimHolder{{Key: web}}}}}
+		if diff := cmp.Diff(want, planned(n.ApplyAll), byValue); diff != "" {
 			t.Errorf("told of all (-want +got):\n%s", diff)
 		}
 	})
@@ -185,12 +188,13 @@ func TestAllThatThereIsCanBeTold(t *testing.T) {
 
 func TestObjectsOfOtherKindsAreNewsByKind(t *testing.T) {
 	s := NewStore(func(o client.Object) bool { return o.GetLabels()["ours"] != "no" })
+	r := s.NewReader()
 	node := func(name, ours string) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"ours": ours}}}
 	}
 	look := func(what string, changed bool, want ...string) {
 		t.Helper()
-		s.Look(func(n News) {
+		r.Read(func(n Changes) {
 			if got := n.Changed(&corev1.Node{}, &corev1.Pod{}); got != changed {
 				t.Errorf("%s: nodes or pods have changed: got %v, want %v", what, got, changed)
 			}
@@ -221,10 +225,11 @@ func TestObjectsOfOtherKindsAreNewsByKind(t *testing.T) {
 
 func TestObjectsOfOneNameInTwoNamespacesAreTwo(t *testing.T) {
 	s := NewStore(func(o client.Object) bool { return o.GetNamespace() == "default" })
+	r := s.NewReader()
 	mine, foreign := &corev1.Secret{ObjectMeta: named("s")}, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "s"}}
 	s.Note(mine, true)
 	s.Note(foreign, true)
-	s.Look(func(n News) {
+	r.Read(func(n Changes) {
 		if got := Get[*corev1.Secret](n, client.ObjectKey{Namespace: "default", Name: "s"}); got != mine {
 			t.Errorf("got %v, want the Secret that counts", got)
 		}
@@ -236,18 +241,19 @@ func TestObjectsOfOneNameInTwoNamespacesAreTwo(t *testing.T) {
 
 func TestEndpointsThatBecomeAnotherServicesLeaveTheirOld(t *testing.T) {
 	s := newStore()
+	r := s.NewReader()
 	h := s.Handler()
 	h.OnAdd(service(), true)
 	h.OnAdd(slice("a", "web", "n1"), true)
 	h.OnUpdate(slice("a", "web", "n1"), slice("a", "dns", "n1"))
-	s.Look(func(n News) {
-		if diff := cmp.Diff(holder(), hears(n.Tell).Services[web], byValue); diff != "" {
+	r.Read(func(n Changes) {
+		if diff := cmp.Diff(holder(), planned(n.Apply).Services[web], byValue); diff != "" {
 			t.Errorf("the Service (-want +got):\n%s", diff)
 		}
 	})
 	h.OnDelete(cache.DeletedFinalStateUnknown{Obj: service()})
-	s.Look(func(n News) {
-		if got, told := hears(n.Tell).Services[web]; !told || got != nil {
+	r.Read(func(n Changes) {
+		if got, told := planned(n.Apply).Services[web]; !told || got != nil {
 			t.Errorf("a Service whose end was missed: told %v of %+v, want that it is gone", told, got)
 		}
 	})
@@ -291,12 +297,13 @@ func TestWhatDoesNotCountWakesNobody(t *testing.T) {
 
 func TestTheLabelsOfANamespaceAreNewsOfItsServices(t *testing.T) {
 	s := NewStore(all)
+	r := s.NewReader()
 	namespace := func(name string, labels map[string]string) *metav1.PartialObjectMetadata {
 		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
 	}
 	told := func() map[lb.ServiceKey]*eligibility.Holder {
-		var h heard
-		s.Look(func(n News) { h = hears(n.Tell) })
+		var h facts
+		r.Read(func(n Changes) { h = planned(n.Apply) })
 		return h.Services
 	}
 	s.Note(service(), true)

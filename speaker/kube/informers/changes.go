@@ -1,0 +1,141 @@
+package informers
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Changes are what one reader has not read yet. They are valid only while Reader.Read runs.
+type Changes struct {
+	// First means that the reader has not read before: everything has changed.
+	First bool
+	// Since is when the first of the changes arrived; zero: there is none.
+	Since time.Time
+
+	store    *Store
+	services map[lb.ServiceKey]bool
+	claims   map[netip.Addr]bool
+	kinds    map[reflect.Type]bool // of which other objects have changed
+}
+
+// Planner takes the facts about Services and claims; nil: they are gone.
+type Planner interface {
+	SetService(lb.ServiceKey, *eligibility.Holder)
+	SetClaim(netip.Addr, *eligibility.Claim)
+}
+
+// Changed reports whether an object of these kinds has changed. Services, their EndpointSlices
+// and claims do not count: see Apply.
+func (c Changes) Changed(kinds ...client.Object) bool {
+	return c.First || slices.ContainsFunc(kinds, func(k client.Object) bool { return c.kinds[reflect.TypeOf(k)] })
+}
+
+// Apply gives a planner the Services and claims that have changed.
+func (c Changes) Apply(p Planner) {
+	if c.First {
+		c.ApplyAll(p)
+		return
+	}
+	for key := range c.services {
+		p.SetService(key, c.store.holder(key))
+	}
+	for address := range c.claims {
+		p.SetClaim(address, c.store.claim(address))
+	}
+}
+
+// ApplyAll gives a planner all Services and claims.
+func (c Changes) ApplyAll(p Planner) {
+	for key := range c.store.services {
+		p.SetService(key, c.store.holder(key))
+	}
+	for address := range c.store.claims {
+		p.SetClaim(address, c.store.claim(address))
+	}
+}
+
+// Nodes returns the nodes of the cluster in the order of their names. The list is shared: do not
+// change it.
+func (c Changes) Nodes() []eligibility.Node {
+	if c.store.parsed == nil {
+		policy := apiconv.ParseDrainPolicy(Get[*v1beta1.LoadBalancerStack](c, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}))
+		for _, object := range All[*corev1.Node](c) {
+			c.store.parsed = append(c.store.parsed, apiconv.ParseNode(object, policy))
+		}
+	}
+	return c.store.parsed
+}
+
+// Pools returns the pools of the cluster in the order of their names.
+func (c Changes) Pools() (list []eligibility.Pool) {
+	for _, object := range All[*v1beta1.IPAddressPool](c) {
+		list = append(list, apiconv.AdvertisedPool(object))
+	}
+	return list
+}
+
+// All returns the objects of a kind in order.
+func All[T client.Object](c Changes) []T {
+	of := c.store.others[reflect.TypeFor[T]()]
+	list := make([]T, 0, len(of))
+	for _, key := range slices.SortedFunc(maps.Keys(of), byName) {
+		list = append(list, of[key].(T)) // as it was put
+	}
+	return list
+}
+
+func byName(x, y client.ObjectKey) int {
+	return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
+}
+
+// Get returns an object of a kind; nil: there is none.
+func Get[T client.Object](c Changes, key client.ObjectKey) T {
+	object, _ := c.store.others[reflect.TypeFor[T]()][key].(T)
+	return object
+}
+
+// holder returns the facts about a Service; nil: it is gone, or of another type.
+func (s *Store) holder(key lb.ServiceKey) *eligibility.Holder {
+	svc := s.services[key]
+	if svc == nil || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
+		return nil
+	}
+	if holder := s.holders[key]; holder != nil {
+		return holder
+	}
+	list := make([]discoveryv1.EndpointSlice, 0, len(s.slices[key]))
+	for _, slice := range s.slices[key] {
+		list = append(list, *slice)
+	}
+	s.holders[key] = &eligibility.Holder{
+		Service: apiconv.AdvertisedService(svc, s.namespaces[key.Namespace], apiconv.ParseEndpoints(list, s.nodes)),
+		UID:     string(svc.UID), Shown: apiconv.StatusAddresses(svc),
+	}
+	return s.holders[key]
+}
+
+// claim returns the facts about the claim for an address; nil: it is gone.
+func (s *Store) claim(address netip.Addr) *eligibility.Claim {
+	object := s.claims[address]
+	if object == nil {
+		return nil
+	}
+	claim := &eligibility.Claim{Pool: lb.PoolName(object.Spec.Pool)}
+	for _, h := range object.Spec.Holders {
+		claim.Holders = append(claim.Holders, apiconv.AdvertisedHolder(h))
+	}
+	return claim
+}

@@ -1,0 +1,95 @@
+package informers
+
+import (
+	"context"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Reader has what one reader of a store has not read yet. One goroutine at a time may use it.
+type Reader struct {
+	store   *Store
+	kinds   map[reflect.Type]bool // whose changes are read; nil: all
+	wake    chan struct{}         // holds one token when there are changes
+	pending Changes
+}
+
+// NewReader adds a reader of some kinds to a store; of none: of all. What it reads first is
+// everything.
+func (s *Store) NewReader(kinds ...client.Object) *Reader {
+	r := &Reader{store: s, wake: make(chan struct{}, 1), pending: s.nothing()}
+	for _, kind := range kinds {
+		if r.kinds == nil {
+			r.kinds = map[reflect.Type]bool{}
+		}
+		r.kinds[reflect.TypeOf(kind)] = true
+	}
+	r.pending.First = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readers = append(s.readers, r)
+	return r
+}
+
+func (s *Store) nothing() Changes {
+	return Changes{store: s, services: map[lb.ServiceKey]bool{}, claims: map[netip.Addr]bool{}, kinds: map[reflect.Type]bool{}}
+}
+
+// changed is called with the lock of the store.
+func (r *Reader) changed(at time.Time, note func(*Changes)) {
+	if !r.pending.First {
+		note(&r.pending)
+	}
+	if r.pending.Since.IsZero() {
+		r.pending.Since = at
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Read calls a function with what has changed since the last call, and returns how long the
+// function took. The store does not change and no other reader reads meanwhile.
+func (r *Reader) Read(read func(Changes)) time.Duration {
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
+	select {
+	case <-r.wake: // all of it is about to be read
+	default:
+	}
+	changes := r.pending
+	r.pending = r.store.nothing()
+	began := time.Now()
+	read(changes)
+	return time.Since(began)
+}
+
+// run reads once, and after each change, and rests between two reads. A change that comes when
+// all is quiet is read at once: on busy processors even a sleep of two milliseconds costs
+// another turn of the scheduler.
+func (r *Reader) run(ctx context.Context, rest int, read func(Changes)) {
+	for {
+		took := r.Read(read)
+		next := time.Now().Add(max(settle, time.Duration(rest)*took))
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		}
+		wait := time.Until(next)
+		if wait <= 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}

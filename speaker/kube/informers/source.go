@@ -1,0 +1,129 @@
+package informers
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+	crcache "sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/backoff"
+)
+
+// settle is for how long the changes that follow one that was read are collected.
+const settle = 2 * time.Millisecond
+
+// again is how soon a failed watch is tried again. All speakers of a cluster wait for the same
+// API server; it waits for none of them for long.
+var again = backoff.Exponential{First: 500 * time.Millisecond, Last: 5 * time.Second}
+
+// Source feeds one store from the informers of a cache. Make it with NewSource.
+type Source struct {
+	cache crcache.Cache
+	log   logr.Logger
+	store *Store
+
+	mu    sync.Mutex
+	kinds map[reflect.Type]*kind
+}
+
+// kind is watched once, however many readers there are.
+type kind struct {
+	mu     sync.Mutex           // held until the kind is watched
+	synced cache.InformerSynced // nil: it is not watched yet
+}
+
+// NewSource returns a source of the objects of a cache; namespace is that of the speakers.
+func NewSource(from crcache.Cache, namespace string, log logr.Logger) *Source {
+	return &Source{cache: from, log: log, store: NewStore(InNamespace(namespace)), kinds: map[reflect.Type]*kind{}}
+}
+
+// InNamespace returns which objects count: of the pods those of the speakers, of the Secrets the
+// one with the passwords of BGP sessions, both in the namespace of the speakers; all others.
+func InNamespace(namespace string) func(client.Object) bool {
+	return func(o client.Object) bool {
+		switch o.(type) {
+		case *corev1.Secret:
+			return o.GetNamespace() == namespace && o.GetName() == apiconv.PasswordsSecretName
+		case *corev1.Pod:
+			return o.GetNamespace() == namespace && o.GetLabels()[v1beta1.LabelComponent] == "speaker"
+		}
+		return true
+	}
+}
+
+// Run calls a function with everything once all objects of the kinds are in the store, and with
+// what has changed after each change, until the context ends. Kinds of other readers are not
+// waited for. rest is how many times as long as the last call it is until the next one, at
+// least: a large cluster whose nodes or advertisements change all the time must not cost every
+// node a processor; 0 where nothing may wait.
+func (s *Source) Run(ctx context.Context, rest int, read func(Changes), kinds ...client.Object) error {
+	reader := s.store.NewReader(kinds...)
+	var synced []cache.InformerSynced
+	for _, kind := range kinds {
+		has, err := s.watch(ctx, kind)
+		if err != nil {
+			return err
+		}
+		if has == nil {
+			return nil // the context ended
+		}
+		synced = append(synced, has)
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+		return nil // the context ended
+	}
+	reader.run(ctx, rest, read)
+	return nil
+}
+
+// watch watches a kind, if that is not done yet.
+func (s *Source) watch(ctx context.Context, object client.Object) (cache.InformerSynced, error) {
+	s.mu.Lock()
+	of := s.kinds[reflect.TypeOf(object)]
+	if of == nil {
+		of = &kind{}
+		s.kinds[reflect.TypeOf(object)] = of
+	}
+	s.mu.Unlock()
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	if of.synced != nil {
+		return of.synced, nil
+	}
+	synced, err := s.subscribe(ctx, object)
+	of.synced = synced
+	return synced, err
+}
+
+// subscribe watches a kind, however long the API server is away: to end, and to be
+// started again ever more seldom, would keep the node out for minutes after it is back.
+func (s *Source) subscribe(ctx context.Context, kind client.Object) (cache.InformerSynced, error) {
+	for failures := 1; ctx.Err() == nil; failures++ {
+		informer, err := s.cache.GetInformer(ctx, kind)
+		if err == nil {
+			registered, err := informer.AddEventHandler(s.store.Handler())
+			if err != nil {
+				return nil, fmt.Errorf("watching %T: %w", kind, err)
+			}
+			return registered.HasSynced, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		s.log.Error(err, "watching the cluster; trying again", "kind", fmt.Sprintf("%T", kind))
+		select {
+		case <-ctx.Done():
+		case <-time.After(again.After(failures)):
+		}
+	}
+	return nil, nil
+}

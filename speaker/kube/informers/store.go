@@ -1,0 +1,195 @@
+// Package informers has one store of the cached objects that a speaker works with, and reports
+// to each of its readers, layer 2 and BGP, what of them has changed: a change of a Service costs
+// the same in a small cluster and in a large one, and is parsed once for all readers.
+package informers
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Store has the objects of all kinds. They are those of the cache and must not be changed. Make
+// it with NewStore. Informers call Handler's functions from their own goroutines.
+type Store struct {
+	counts func(client.Object) bool
+
+	mu       sync.Mutex // guards what follows; a reader holds it while it reads
+	readers  []*Reader
+	services map[lb.ServiceKey]*corev1.Service // of type LoadBalancer
+	slices   map[lb.ServiceKey][]*discoveryv1.EndpointSlice
+	claims   map[netip.Addr]*v1beta1.IPAddressClaim
+	// namespaces are the labels of each.
+	namespaces map[string]map[string]string
+	others     map[reflect.Type]map[client.ObjectKey]client.Object
+	nodes      apiconv.NodeNames // of the nodes among the others
+	// holders and parsed are facts that were made of objects, until these change: all readers get the same.
+	holders map[lb.ServiceKey]*eligibility.Holder
+	parsed  []eligibility.Node
+}
+
+// NewStore returns an empty store. Objects for which counts returns false are as if they did
+// not exist.
+func NewStore(counts func(client.Object) bool) *Store {
+	return &Store{
+		counts: counts, services: map[lb.ServiceKey]*corev1.Service{},
+		slices: map[lb.ServiceKey][]*discoveryv1.EndpointSlice{}, claims: map[netip.Addr]*v1beta1.IPAddressClaim{}, namespaces: map[string]map[string]string{},
+		others: map[reflect.Type]map[client.ObjectKey]client.Object{}, nodes: apiconv.NodeNames{}, holders: map[lb.ServiceKey]*eligibility.Holder{},
+	}
+}
+
+// Note records that an object is as it is, or does not exist any more.
+func (s *Store) Note(object client.Object, exists bool) {
+	at := time.Now() // a reader may hold the lock, for what came before
+	exists = exists && s.counts(object)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch o := object.(type) {
+	case *corev1.Service:
+		key := apiconv.KeyOf(o)
+		if put(s.services, key, o, exists && o.Spec.Type == corev1.ServiceTypeLoadBalancer) {
+			s.serviceChanged(key, at)
+		}
+	case *discoveryv1.EndpointSlice:
+		s.putSlice(o, exists, at)
+	case *v1beta1.IPAddressClaim:
+		s.putClaim(o, exists, at)
+	case *metav1.PartialObjectMetadata:
+		s.putNamespace(o, exists, at)
+	default:
+		s.putOther(object, exists, at)
+	}
+}
+
+// changed has the readers of a kind read a change.
+func (s *Store) changed(kind reflect.Type, at time.Time, note func(*Changes)) {
+	for _, r := range s.readers {
+		if r.kinds == nil || r.kinds[kind] {
+			r.changed(at, note)
+		}
+	}
+}
+
+func (s *Store) serviceChanged(key lb.ServiceKey, at time.Time) {
+	delete(s.holders, key)
+	s.changed(reflect.TypeFor[*corev1.Service](), at, func(c *Changes) { c.services[key] = true })
+}
+
+// changedNothingYet reports whether no reader has read: each will read everything.
+func (s *Store) changedNothingYet() bool {
+	return !slices.ContainsFunc(s.readers, func(r *Reader) bool { return !r.pending.First })
+}
+
+func (s *Store) putOther(object client.Object, exists bool, at time.Time) {
+	kind := reflect.TypeOf(object)
+	switch o := object.(type) {
+	case *corev1.Node:
+		s.parsed = nil
+		s.nameNode(lb.NodeName(o.Name), exists, at)
+	case *v1beta1.LoadBalancerStack:
+		s.parsed = nil
+	}
+	if s.others[kind] == nil {
+		s.others[kind] = map[client.ObjectKey]client.Object{}
+	}
+	if put(s.others[kind], client.ObjectKeyFromObject(object), object, exists) {
+		s.changed(kind, at, func(c *Changes) { c.kinds[kind] = true })
+	}
+}
+
+// Namespaces is the kind of namespaces, of which only the metadata is watched.
+func Namespaces() client.Object {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return o
+}
+
+// putNamespace records the labels of a namespace: they are a change of each of its Services.
+func (s *Store) putNamespace(o *metav1.PartialObjectMetadata, exists bool, at time.Time) {
+	put(s.namespaces, o.Name, o.Labels, exists)
+	if s.changedNothingYet() {
+		return // spares a look at all Services for each namespace; there are no facts yet
+	}
+	for key := range s.services {
+		if key.Namespace == o.Name {
+			s.serviceChanged(key, at)
+		}
+	}
+}
+
+func (s *Store) putSlice(o *discoveryv1.EndpointSlice, exists bool, at time.Time) {
+	key := serviceOf(o)
+	if key.Name == "" {
+		return
+	}
+	of := slices.DeleteFunc(s.slices[key], func(x *discoveryv1.EndpointSlice) bool { return x.Name == o.Name })
+	if exists {
+		of = append(of, o)
+	}
+	put(s.slices, key, of, len(of) > 0)
+	if s.services[key] != nil {
+		s.serviceChanged(key, at)
+	}
+}
+
+// nameNode makes the name of a node known or unknown to endpoints. Services whose endpoints came
+// before their node have changed.
+func (s *Store) nameNode(name lb.NodeName, exists bool, at time.Time) {
+	if !exists {
+		s.nodes.Remove(name)
+		return
+	}
+	if s.nodes.Add(name); s.changedNothingYet() {
+		return // there are no facts yet
+	}
+	if _, known := s.others[reflect.TypeFor[*corev1.Node]()][client.ObjectKey{Name: string(name)}]; known {
+		return
+	}
+	for key, of := range s.slices {
+		if s.services[key] != nil && slices.ContainsFunc(of, func(x *discoveryv1.EndpointSlice) bool { return apiconv.HasEndpointOn(x, name) }) {
+			s.serviceChanged(key, at)
+		}
+	}
+}
+
+// serviceOf returns the Service that an EndpointSlice belongs to.
+func serviceOf(o *discoveryv1.EndpointSlice) lb.ServiceKey {
+	return lb.ServiceKey{Namespace: o.Namespace, Name: o.Labels[discoveryv1.LabelServiceName]}
+}
+
+// putClaim records a claim by the address in its name. One for another address claims nothing.
+func (s *Store) putClaim(o *v1beta1.IPAddressClaim, exists bool, at time.Time) {
+	address, err := apiconv.NamedAddress(o.Name)
+	if err != nil {
+		return
+	}
+	if exists {
+		_, err = apiconv.ClaimAddress(o)
+	}
+	if put(s.claims, address, o, exists && err == nil) {
+		s.changed(reflect.TypeOf(o), at, func(c *Changes) { c.claims[address] = true })
+	}
+}
+
+// put sets or deletes an entry, and reports whether there is one or was one.
+func put[K comparable, V any](in map[K]V, key K, object V, exists bool) bool {
+	_, existed := in[key]
+	if exists {
+		in[key] = object
+	} else {
+		delete(in, key)
+	}
+	return exists || existed
+}

@@ -17,8 +17,8 @@ import (
 type Board struct {
 	mu     sync.Mutex
 	nodes  map[lb.NodeName]reports.Report
-	owned  map[netip.Addr]map[lb.NodeName]reports.Owned
-	heard  map[netip.Addr]map[lb.NodeName]reports.Foreign
+	owned  index[netip.Addr, lb.NodeName, reports.Owned]
+	hosts  index[netip.Addr, lb.NodeName, reports.Foreign]
 	silent map[lb.NodeName]bool // speakers that the others do not hear
 	routes routes
 }
@@ -39,8 +39,8 @@ func (b *Board) up(node lb.NodeName, peers []bgp.PeerName) []bgp.PeerName {
 func NewBoard() *Board {
 	return &Board{
 		nodes:  map[lb.NodeName]reports.Report{},
-		owned:  map[netip.Addr]map[lb.NodeName]reports.Owned{},
-		heard:  map[netip.Addr]map[lb.NodeName]reports.Foreign{},
+		owned:  index[netip.Addr, lb.NodeName, reports.Owned]{},
+		hosts:  index[netip.Addr, lb.NodeName, reports.Foreign]{},
 		routes: newRoutes(),
 	}
 }
@@ -110,8 +110,8 @@ func (b *Board) Remove(node lb.NodeName) (changed Changes) {
 
 func (b *Board) replace(next reports.Report) Changes {
 	before, touched := b.nodes[next.Node], map[netip.Addr]bool{}
-	swap(b.owned, next.Node, before.Owned, next.Owned, touched, sameOwned, func(o reports.Owned) netip.Addr { return o.Address })
-	swap(b.heard, next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.Foreign) netip.Addr { return f.Address })
+	b.owned.replace(next.Node, before.Owned, next.Owned, touched, sameOwned, func(o reports.Owned) netip.Addr { return o.Address })
+	b.hosts.replace(next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.Foreign) netip.Addr { return f.Address })
 	return Changes{
 		Addresses: slices.SortedFunc(maps.Keys(touched), netip.Addr.Compare),
 		Sessions:  !slices.EqualFunc(before.Sessions, next.Sessions, reports.SameSession),
@@ -162,31 +162,6 @@ func (b *Board) Silent(node lb.NodeName) bool {
 	return b.silent[node]
 }
 
-// swap replaces what a node says of addresses, and notes which have changed.
-func swap[T any](all map[netip.Addr]map[lb.NodeName]T, node lb.NodeName, before, now []T, touched map[netip.Addr]bool, same func(x, y T) bool, of func(T) netip.Addr) {
-	gone := make(map[netip.Addr]bool, len(before))
-	for _, item := range before {
-		gone[of(item)] = true
-	}
-	for _, item := range now {
-		address := of(item)
-		if old, had := all[address][node]; !had || !same(old, item) {
-			touched[address] = true
-		}
-		if all[address] == nil {
-			all[address] = map[lb.NodeName]T{}
-		}
-		all[address][node] = item
-		delete(gone, address)
-	}
-	for address := range gone {
-		touched[address] = true
-		if delete(all[address], node); len(all[address]) == 0 {
-			delete(all, address)
-		}
-	}
-}
-
 func sameOwned(x, y reports.Owned) bool {
 	return x.Epoch == y.Epoch && x.Since.Equal(y.Since) && slices.Equal(x.Interfaces, y.Interfaces)
 }
@@ -216,7 +191,7 @@ type Look struct {
 func (b *Board) Reporters(address netip.Addr) []lb.NodeName {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	list := slices.AppendSeq(slices.Collect(maps.Keys(b.owned[address])), maps.Keys(b.heard[address]))
+	list := slices.AppendSeq(slices.Collect(maps.Keys(b.owned[address])), maps.Keys(b.hosts[address]))
 	for _, path := range b.routes.of(address) {
 		list = append(list, path.Node)
 	}
@@ -233,7 +208,7 @@ func (b *Board) Look(address netip.Addr, trusted Trusted) Look {
 	defer b.mu.Unlock()
 	var l Look
 	l.Owner, l.Owned = reports.Owner(of(b.owned[address], trusted.layer2))
-	l.Host, l.Foreign = reports.Host(of(b.heard[address], trusted.layer2), l.Owner, l.Owned)
+	l.Host, l.Foreign = reports.Host(of(b.hosts[address], trusted.layer2), l.Owner, l.Owned)
 	if l.Owned {
 		owner := b.nodes[l.Owner.Node]
 		l.Unreachable, l.Standby = !owner.Reaches(address) && b.outside(address), owner.Standby

@@ -63,7 +63,7 @@ func TestBoardSaysWhichRoutesHaveChanged(t *testing.T) {
 			t.Errorf("%s: sessions %v, want %v; prefixes (-want +got):\n%s", step.name, got.Sessions, step.sessions, diff)
 		}
 	}
-	if n := len(b.routes.slices) + len(b.routes.told) + len(b.routes.lengths[lb.IPv4]) + len(b.routes.lengths[lb.IPv6]); n != 0 {
+	if n := len(b.routes.slices) + len(b.routes.index); n != 0 {
 		t.Errorf("when all are gone: got %v, want nothing left", b.routes)
 	}
 }

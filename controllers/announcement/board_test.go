@@ -57,8 +57,8 @@ func TestBoardSaysWhatHasChanged(t *testing.T) {
 			t.Errorf("%s: changed (-want +got):\n%s", step.name, diff)
 		}
 	}
-	if b.Remove("n2"); len(b.owned)+len(b.heard)+len(b.nodes) != 0 {
-		t.Errorf("when all are gone: got %v, %v, %v, want nothing left", b.owned, b.heard, b.nodes)
+	if b.Remove("n2"); len(b.owned)+len(b.hosts)+len(b.nodes) != 0 {
+		t.Errorf("when all are gone: got %v, %v, %v, want nothing left", b.owned, b.hosts, b.nodes)
 	}
 }
 

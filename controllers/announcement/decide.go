@@ -210,16 +210,13 @@ func (f facts) nobodyDoes() string {
 const maxNamed = 5
 
 func (f facts) candidates() string {
-	var words []string
-	for _, c := range f.plan.Candidates[:min(maxNamed, len(f.plan.Candidates))] {
+	words := make([]string, 0, len(f.plan.Candidates))
+	for _, c := range f.plan.Candidates {
 		word := string(c.Node)
 		if why := cmp.Or(f.idle[c.Node], f.unable[c.Node]); why != "" {
 			word += " (" + why + ")"
 		}
 		words = append(words, word)
 	}
-	if n := len(f.plan.Candidates) - maxNamed; n > 0 {
-		words = append(words, fmt.Sprintf("%d more", n))
-	}
-	return strings.Join(words, ", ")
+	return bounded.List(words, maxNamed, ", ")
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
@@ -222,20 +223,4 @@ func (f *facts) neither(pool lb.PoolName, layer2, bgp bool) {
 
 // named lists names as part of a sentence: the first of them, and how many more there
 // are.
-func named[T ~string](names []T) string {
-	var b strings.Builder
-	for i, name := range names[:min(maxNamed, len(names))] {
-		switch {
-		case i == 0:
-		case i == len(names)-1:
-			b.WriteString(" and ")
-		default:
-			b.WriteString(", ")
-		}
-		b.WriteString(string(name))
-	}
-	if more := len(names) - maxNamed; more > 0 {
-		fmt.Fprintf(&b, " and %d more", more)
-	}
-	return b.String()
-}
+func named[T ~string](names []T) string { return bounded.Names(names, maxNamed) }

@@ -173,12 +173,8 @@ func (r *Reconciler) within(ctx context.Context, prefixes []netip.Prefix) []lb.S
 	if err := r.Client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
 		return keys // the cache is going down with the program
 	}
-	holds := newRoutes()
-	for _, p := range wider {
-		holds.replace(source{}, nil, []reports.Route{{Prefix: p}})
-	}
 	for i := range claims.Items {
-		if address, err := apiconv.ClaimAddress(&claims.Items[i]); err == nil && len(holds.of(address)) > 0 {
+		if address, err := apiconv.ClaimAddress(&claims.Items[i]); err == nil && slices.ContainsFunc(wider, func(p netip.Prefix) bool { return p.Contains(address) }) {
 			keys = append(keys, holders(&claims.Items[i])...)
 		}
 	}

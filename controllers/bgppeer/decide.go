@@ -132,13 +132,10 @@ func (f facts) problem(reason bgp.Reason) config.Result {
 		return config.Result{}
 	}
 	var parts []string
-	for _, message := range messages[:min(len(messages), maxNamed)] {
+	for _, message := range messages {
 		parts = append(parts, on(nodes[message])+": "+message)
 	}
-	if n := len(messages) - len(parts); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d more", n))
-	}
-	return config.Result{Reason: string(reason), Message: strings.Join(parts, "; ")}
+	return config.Result{Reason: string(reason), Message: bounded.List(parts, maxNamed, "; ")}
 }
 
 // on names the nodes that something is so on.

@@ -2,7 +2,10 @@
 // write into objects, telling them what is wrong with it must not fail.
 package bounded
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 const (
 	// messageBytes is less than the 32 KiB that a condition's message can have.
@@ -25,4 +28,28 @@ func Cut(s string, most int) string {
 	}
 	const dots = "..."
 	return strings.ToValidUTF8(s[:most-len(dots)], "") + dots
+}
+
+// List joins the first words of a list, at most that many, and counts the others: "a; b; 3 more".
+func List(words []string, most int, by string) string {
+	if more := len(words) - most; more > 0 {
+		words = append(words[:most:most], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(words, by)
+}
+
+// Names names the first of a list, at most that many, and counts the others: "a, b and c", or
+// "a, b, c and 3 more".
+func Names[T ~string](names []T, most int) string {
+	words := make([]string, 0, most+1)
+	for _, name := range names[:min(most, len(names))] {
+		words = append(words, string(name))
+	}
+	if more := len(names) - most; more > 0 {
+		words = append(words, fmt.Sprintf("%d more", more))
+	}
+	if last := len(words) - 1; last > 0 {
+		words = append(words[:last-1], words[last-1]+" and "+words[last])
+	}
+	return strings.Join(words, ", ")
 }

@@ -46,3 +46,27 @@ func TestWhatTheAPIServerTakes(t *testing.T) {
 		t.Error("the note is no valid text")
 	}
 }
+
+func TestLists(t *testing.T) {
+	type words = []string
+	for _, tt := range []struct {
+		words       words
+		list, names string
+	}{
+		{nil, "", ""},
+		{words{"a"}, "a", "a"},
+		{words{"a", "b"}, "a; b", "a and b"},
+		{words{"a", "b", "c"}, "a; b; c", "a, b and c"},
+		{words{"a", "b", "c", "d", "e"}, "a; b; c; 2 more", "a, b, c and 2 more"},
+	} {
+		if got := List(tt.words, 3, "; "); got != tt.list {
+			t.Errorf("List(%q): got %q, want %q", tt.words, got, tt.list)
+		}
+		if got := Names(tt.words, 3); got != tt.names {
+			t.Errorf("Names(%q): got %q, want %q", tt.words, got, tt.names)
+		}
+		if len(tt.words) > 3 && tt.words[3] != "d" {
+			t.Errorf("the list was changed: %q", tt.words)
+		}
+	}
+}

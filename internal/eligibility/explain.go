@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -186,24 +187,7 @@ func services(a Address) string {
 // Named returns a sentence's part that says what, names the first of a list and
 // counts the others.
 func Named[T ~string](what string, names []T) string {
-	var b strings.Builder
-	b.WriteString(what)
-	named := names[:min(len(names), maxNamed)]
-	for i, name := range named {
-		switch {
-		case i == 0:
-			b.WriteString(" ")
-		case i == len(names)-1:
-			b.WriteString(" and ")
-		default:
-			b.WriteString(", ")
-		}
-		b.WriteString(string(name))
-	}
-	if more := len(names) - len(named); more > 0 {
-		fmt.Fprintf(&b, " and %d more", more)
-	}
-	return b.String()
+	return what + " " + bounded.Names(names, maxNamed)
 }
 
 func verb[T any](list []T, one, many string) string {

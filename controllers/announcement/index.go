@@ -1,0 +1,32 @@
+package announcement
+
+// index has what sources report about keys, such as nodes about addresses, by key. Its owner
+// guards it.
+type index[K, S comparable, T any] map[K]map[S]T
+
+// replace replaces what a source reported by what it reports now, and notes the keys of items
+// that differ.
+func (x index[K, S, T]) replace(from S, before, now []T, changed map[K]bool, same func(x, y T) bool, keyOf func(T) K) {
+	gone := make(map[K]bool, len(before))
+	for _, item := range before {
+		gone[keyOf(item)] = true
+	}
+	for _, item := range now {
+		key := keyOf(item)
+		delete(gone, key)
+		if old, had := x[key][from]; had && same(old, item) {
+			continue
+		}
+		changed[key] = true
+		if x[key] == nil {
+			x[key] = map[S]T{}
+		}
+		x[key][from] = item
+	}
+	for key := range gone {
+		changed[key] = true
+		if delete(x[key], from); len(x[key]) == 0 {
+			delete(x, key)
+		}
+	}
+}

@@ -22,6 +22,7 @@ OPM_VERSION := v1.65.0
 OLM := $(BIN)/olm
 HELM := $(BIN)/helm
 HELM_VERSION := v3.18.6
+KREW := $(BIN)/krew
 BUNDLE_IMG ?= ghcr.io/lbstack/lbstack-bundle:$(VERSION)
 KUBECTL ?= $(DEVCLUSTER) kubectl
 BENCH_COUNT ?= 5
@@ -133,6 +134,10 @@ $(HELM): hack/operator-sdk/go.sum
 		-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=33 \
 		-X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=33" helm.sh/helm/v3/cmd/helm
 
+$(KREW): hack/krew/go.sum
+	@echo "building krew"
+	@go -C hack/krew build -o $(CURDIR)/$@ sigs.k8s.io/krew/cmd/krew
+
 ##@ Build
 
 .PHONY: build
@@ -189,14 +194,18 @@ bundle-check: $(OPERATOR_SDK) $(OPM) ## Check that the OLM bundle, the catalogue
 	@go run ./hack/chart -check -version $(VERSION)
 
 # The files of a release depend on nothing but the tree: test-release makes them twice and compares.
+# The image is for Linux, the kubectl plugin also for the machines of administrators.
 RELEASE_ARCHITECTURES ?= amd64 arm64
+RELEASE_SYSTEMS ?= linux darwin
 RELEASE_DIR ?= dist/release
 
 .PHONY: release
 release: devcluster $(OPERATOR_SDK) $(OPM) ## Write all files of the release VERSION into dist/release.
 	@for arch in $(RELEASE_ARCHITECTURES); do \
-		$(MAKE) --no-print-directory image ARCH=$$arch IMAGE_BIN=$(BIN)/release/$$arch IMAGE_TAR=$(BIN)/release/$$arch/image.tar; done
-	@go run ./hack/release -version $(VERSION) -architectures "$(RELEASE_ARCHITECTURES)" -built $(BIN)/release -out $(RELEASE_DIR) \
+		$(MAKE) --no-print-directory image ARCH=$$arch IMAGE_BIN=$(BIN)/release/$$arch IMAGE_TAR=$(BIN)/release/$$arch/image.tar; \
+		for system in $(RELEASE_SYSTEMS); do echo "building $(PLUGIN) for $$system and $$arch"; \
+			GOOS=$$system GOARCH=$$arch go build -ldflags "$(LDFLAGS)" -o $(BIN)/release/$$system-$$arch/$(PLUGIN) ./cmd/$(PLUGIN); done; done
+	@go run ./hack/release -version $(VERSION) -architectures "$(RELEASE_ARCHITECTURES)" -systems "$(RELEASE_SYSTEMS)" -built $(BIN)/release -out $(RELEASE_DIR) \
 		-devcluster $(DEVCLUSTER) -operator-sdk $(OPERATOR_SDK) -opm $(OPM)
 
 ##@ Test
@@ -212,7 +221,7 @@ test-unit: ## Run the tests that need nothing but Go.
 	go -C test test ./cel
 
 .PHONY: test-release
-test-release: devcluster $(OPERATOR_SDK) $(OPM) $(HELM) ## Make a release twice, in different places, and compare the bytes.
+test-release: devcluster $(OPERATOR_SDK) $(OPM) $(HELM) $(KREW) ## Make a release twice, in different places, and compare the bytes.
 	go -C test test -count=1 -timeout 30m -v ./release
 
 # Not the tests of the mesh, which are simulations: they take more than ten minutes in an emulator.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,8 +45,8 @@ func run(ctx context.Context, o options) error {
 	if at < 0 {
 		return fmt.Errorf("%s is not in catalog/releases.yaml: add it, with its date and channels", o.version)
 	}
-	if len(o.architectures) == 0 {
-		return fmt.Errorf("release %s: no architectures are given", o.version)
+	if len(o.architectures) == 0 || len(o.systems) == 0 {
+		return fmt.Errorf("release %s: no architectures or no systems are given", o.version)
 	}
 	scratch, err := os.MkdirTemp("", "lbstack-release-")
 	if err != nil {
@@ -100,6 +102,9 @@ func (b builder) build(ctx context.Context, name string) error {
 		return err
 	}
 	if err := b.bills(digest); err != nil {
+		return err
+	}
+	if err := b.plugin(); err != nil {
 		return err
 	}
 	return b.checksums()
@@ -204,35 +209,50 @@ func bundleLabels(bundle string) ([]string, error) {
 	return labels, nil
 }
 
-// bills writes a bill of materials for each platform.
+// bills writes a bill of materials for each platform of the image.
 func (b builder) bills(digest string) error {
-	released, err := time.Parse(time.DateOnly, b.release.Date)
-	if err != nil {
-		return fmt.Errorf("reading the date of the release: %w", err)
-	}
 	for _, architecture := range b.architectures {
-		image := sbom.Image{Repository: b.image, Version: b.version, Digest: digest, Architecture: architecture, Released: released}
+		product := sbom.Product{Name: path.Base(b.image), OS: "linux", Architecture: architecture, Image: &sbom.Image{Repository: b.image, Digest: digest}}
 		for _, name := range programs {
-			file := filepath.Join(b.built, architecture, name)
-			content, err := os.ReadFile(file)
+			program, _, err := readProgram(filepath.Join(b.built, architecture), name)
 			if err != nil {
-				return fmt.Errorf("reading a program: %w", err)
+				return err
 			}
-			build, err := buildinfo.ReadFile(file)
-			if err != nil {
-				return fmt.Errorf("reading the build information of %s: %w", file, err)
-			}
-			image.Programs = append(image.Programs, sbom.Program{Name: name, SHA256: fmt.Sprintf("%x", sha256.Sum256(content)), Build: build})
+			product.Programs = append(product.Programs, program)
 		}
-		document, err := sbom.Document(image)
-		if err != nil {
-			return err
-		}
-		if err := b.write("lbstack-"+b.version+"-linux-"+architecture+".spdx.json", document); err != nil {
+		if err := b.bill(product); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// bill writes the bill of materials of a product of this release.
+func (b builder) bill(product sbom.Product) error {
+	released, err := time.Parse(time.DateOnly, b.release.Date)
+	if err != nil {
+		return fmt.Errorf("reading the date of the release: %w", err)
+	}
+	product.Version, product.Released = b.version, released
+	document, err := sbom.Document(product)
+	if err != nil {
+		return err
+	}
+	return b.write(fmt.Sprintf("%s-%s-%s-%s.spdx.json", product.Name, b.version, product.OS, product.Architecture), document)
+}
+
+// readProgram reads a program that was built for a release, and its build information.
+func readProgram(dir, name string) (sbom.Program, []byte, error) {
+	file := filepath.Join(dir, name)
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return sbom.Program{}, nil, fmt.Errorf("reading a program: %w", err)
+	}
+	build, err := buildinfo.Read(bytes.NewReader(content))
+	if err != nil {
+		return sbom.Program{}, nil, fmt.Errorf("reading the build information of %s: %w", file, err)
+	}
+	return sbom.Program{Name: name, SHA256: fmt.Sprintf("%x", sha256.Sum256(content)), Build: build}, content, nil
 }
 
 // checksums writes the file that sha256sum --check reads.

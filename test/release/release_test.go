@@ -29,8 +29,9 @@ import (
 )
 
 // TestRelease makes a release in two copies of the tree, at paths of other lengths, in other time
-// zones and for users with other masks, and compares. It is for the architecture of this machine alone, unless
-// RELEASE_ARCHITECTURES names others: each has to be compiled.
+// zones and for users with other masks, and compares, also with the checksums of a release that was made before
+// if RELEASE_SUMS names its file. It is for the architecture of this machine alone, unless RELEASE_ARCHITECTURES
+// names others: each has to be compiled.
 func TestRelease(t *testing.T) {
 	repo, err := programs.FindRepo(".")
 	if err != nil {
@@ -38,9 +39,6 @@ func TestRelease(t *testing.T) {
 	}
 	first := release(t, repo, filepath.Join(t.TempDir(), "a"), "UTC", "022")
 	second := release(t, repo, filepath.Join(t.TempDir(), "another", "place"), "Pacific/Chatham", "077")
-	if len(first) < 7 {
-		t.Fatalf("the release has the files %q, want seven at least", slices.Sorted(maps.Keys(first)))
-	}
 	for _, name := range slices.Sorted(maps.Keys(first)) {
 		if !bytes.Equal(first[name], second[name]) {
 			t.Errorf("%s: two runs give %d and %d bytes, which differ", name, len(first[name]), len(second[name]))
@@ -49,9 +47,49 @@ func TestRelease(t *testing.T) {
 	if len(first) != len(second) {
 		t.Errorf("two runs give %d and %d files", len(first), len(second))
 	}
+	version := versionOf(t, first)
+	if diff := cmp.Diff(expected(version), slices.Sorted(maps.Keys(first))); diff != "" {
+		t.Fatalf("files of the release (-want +got):\n%s", diff)
+	}
+	if sums := os.Getenv("RELEASE_SUMS"); sums != "" {
+		if diff := cmp.Diff(string(read(t, sums)), string(first["SHA256SUMS"])); diff != "" {
+			t.Errorf("checksums of the release that was made before (-before +now):\n%s", diff)
+		}
+	}
 	t.Run("checksums", func(t *testing.T) { checkSums(t, first) })
 	t.Run("the image is named by its digest", func(t *testing.T) { checkDigests(t, repo, first) })
-	t.Run("bill of materials", func(t *testing.T) { checkBill(t, first) })
+	t.Run("bill of materials", func(t *testing.T) { checkBills(t, version, first) })
+	t.Run("krew installs the plugin", func(t *testing.T) { checkPlugin(t, repo, first) })
+	t.Run("the workflow publishes", func(t *testing.T) { checkWorkflow(t, repo, version, first) })
+}
+
+// expected are the files of a release, sorted.
+func expected(version string) []string {
+	names := []string{"SHA256SUMS", "install.yaml", "krew.yaml", "lbstack-" + strings.TrimPrefix(version, "v") + ".tgz"}
+	for _, part := range []string{"image", "bundle", "catalog"} {
+		names = append(names, "lbstack-"+version+"-"+part+".tar")
+	}
+	for architecture := range strings.FieldsSeq(architectures()) {
+		names = append(names, "lbstack-"+version+"-linux-"+architecture+".spdx.json")
+		for _, system := range []string{"linux", "darwin"} {
+			plugin := "kubectl-lbstack-" + version + "-" + system + "-" + architecture
+			names = append(names, plugin+".tar.gz", plugin+".spdx.json")
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// versionOf is the version that the archive of the image has in its name.
+func versionOf(t *testing.T, files map[string][]byte) string {
+	t.Helper()
+	for name := range files {
+		if version, ok := strings.CutSuffix(name, "-image.tar"); ok {
+			return strings.TrimPrefix(version, "lbstack-")
+		}
+	}
+	t.Fatalf("the release has no image: %q", slices.Sorted(maps.Keys(files)))
+	return ""
 }
 
 // release copies the tree, makes a release of it, and returns its files.
@@ -192,41 +230,65 @@ func checkDigests(t *testing.T, repo string, files map[string][]byte) {
 	}
 }
 
-// checkBill reads the bills of materials with the library of the SPDX project.
-func checkBill(t *testing.T, files map[string][]byte) {
+// checkBills reads the bills of materials with the library of the SPDX project.
+func checkBills(t *testing.T, version string, files map[string][]byte) {
 	for name := range strings.FieldsSeq(architectures()) {
-		bill, err := spdxjson.Read(bytes.NewReader(one(t, files, "linux-"+name+".spdx.json")))
-		if err != nil {
-			t.Fatalf("%s: reading the bill of materials: %v", name, err)
+		t.Run("image "+name, func(t *testing.T) {
+			checkBill(t, files["lbstack-"+version+"-linux-"+name+".spdx.json"], map[string]string{
+				"operator": sha256Of(t, name, "operator", files), "controller": sha256Of(t, name, "controller", files), "speaker": sha256Of(t, name, "speaker", files),
+			}, "ghcr.io/lbstack/lbstack", "stdlib", "sigs.k8s.io/controller-runtime", "github.com/osrg/gobgp/v4")
+		})
+		for _, system := range []string{"linux", "darwin"} {
+			t.Run("plugin "+system+" "+name, func(t *testing.T) {
+				plugin := "kubectl-lbstack-" + version + "-" + system + "-" + name
+				packed := files[plugin+".tar.gz"]
+				program := unpack(t, packed)["kubectl-lbstack"]
+				checkBill(t, files[plugin+".spdx.json"], map[string]string{
+					"kubectl-lbstack": fmt.Sprintf("%x", sha256.Sum256(program.content)), plugin + ".tar.gz": fmt.Sprintf("%x", sha256.Sum256(packed)),
+				}, "stdlib", "github.com/spf13/cobra", "k8s.io/cli-runtime")
+			})
 		}
-		if err := spdxlib.ValidateDocument(bill); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		described, err := spdxlib.GetDescribedPackageIDs(bill)
-		if err != nil || len(described) != 1 {
-			t.Errorf("%s: the document describes %v, %v; want the image", name, described, err)
-		}
-		if bill.SPDXVersion != "SPDX-2.3" || bill.DataLicense != "CC0-1.0" || bill.CreationInfo == nil || len(bill.CreationInfo.Creators) != 2 {
-			t.Errorf("%s: the head of the document is %s, %s, %+v", name, bill.SPDXVersion, bill.DataLicense, bill.CreationInfo)
-		}
-		var names []string
-		for _, p := range bill.Packages {
-			names = append(names, p.PackageName)
-			for _, sum := range p.PackageChecksums {
-				if want := sha256Of(t, name, p.PackageName, files); sum.Algorithm != common.SHA256 || sum.Value != want {
-					t.Errorf("%s: the checksum of %s is %s:%s, want that of the file in the image, %s", name, p.PackageName, sum.Algorithm, sum.Value, want)
-				}
+	}
+}
+
+// checkBill: a bill describes one product, and has the packages named, the first ones with these checksums.
+func checkBill(t *testing.T, text []byte, sums map[string]string, packages ...string) {
+	t.Helper()
+	bill, err := spdxjson.Read(bytes.NewReader(text))
+	if err != nil {
+		t.Fatalf("reading the bill of materials: %v", err)
+	}
+	if err := spdxlib.ValidateDocument(bill); err != nil {
+		t.Error(err)
+	}
+	described, err := spdxlib.GetDescribedPackageIDs(bill)
+	if err != nil || len(described) != 1 {
+		t.Errorf("the document describes %v, %v; want one product", described, err)
+	}
+	if bill.SPDXVersion != "SPDX-2.3" || bill.DataLicense != "CC0-1.0" || bill.CreationInfo == nil || len(bill.CreationInfo.Creators) != 2 {
+		t.Errorf("the head of the document is %s, %s, %+v", bill.SPDXVersion, bill.DataLicense, bill.CreationInfo)
+	}
+	var names []string
+	got := map[string]string{}
+	for _, p := range bill.Packages {
+		names = append(names, p.PackageName)
+		for _, sum := range p.PackageChecksums {
+			if sum.Algorithm == common.SHA256 {
+				got[p.PackageName] = sum.Value
 			}
-			for _, reference := range p.PackageExternalReferences {
-				if reference.RefType != common.TypePackageManagerPURL || !strings.HasPrefix(reference.Locator, "pkg:") {
-					t.Errorf("%s: %s has the reference %+v, want a package URL", name, p.PackageName, reference)
-				}
+		}
+		for _, reference := range p.PackageExternalReferences {
+			if reference.RefType != common.TypePackageManagerPURL || !strings.HasPrefix(reference.Locator, "pkg:") {
+				t.Errorf("%s has the reference %+v, want a package URL", p.PackageName, reference)
 			}
 		}
-		for _, want := range []string{"ghcr.io/lbstack/lbstack", "operator", "controller", "speaker", "stdlib", "sigs.k8s.io/controller-runtime", "github.com/osrg/gobgp/v4"} {
-			if !slices.Contains(names, want) {
-				t.Errorf("%s: %s is missing in %q", name, want, names)
-			}
+	}
+	if diff := cmp.Diff(sums, got); diff != "" {
+		t.Errorf("checksums of files (-in the release +in the bill):\n%s", diff)
+	}
+	for _, want := range packages {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is missing in %q", want, names)
 		}
 	}
 }

@@ -16,12 +16,15 @@ import (
 )
 
 // Tar returns files, by their path in the archive, as a tar archive in the order of the paths.
-// Owner, mode and time are the same for all.
-func Tar(files map[string][]byte) ([]byte, error) {
+// Owner and time are the same for all, and so is the mode but for executables, the paths of programs.
+func Tar(files map[string][]byte, executables ...string) ([]byte, error) {
 	var buffer bytes.Buffer
 	w := tar.NewWriter(&buffer)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(files[name])), ModTime: time.Unix(0, 0)}
+		if slices.Contains(executables, name) {
+			header.Mode = 0o755
+		}
 		if err := w.WriteHeader(header); err != nil {
 			return nil, fmt.Errorf("archiving %s: %w", name, err)
 		}
@@ -36,8 +39,8 @@ func Tar(files map[string][]byte) ([]byte, error) {
 }
 
 // TarGz is Tar, compressed.
-func TarGz(files map[string][]byte) ([]byte, error) {
-	content, err := Tar(files)
+func TarGz(files map[string][]byte, executables ...string) ([]byte, error) {
+	content, err := Tar(files, executables...)
 	if err != nil {
 		return nil, err
 	}

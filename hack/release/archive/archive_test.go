@@ -1,10 +1,13 @@
 package archive
 
 import (
+	"archive/tar"
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,6 +45,27 @@ func TestTar_SameBytesForSameFiles(t *testing.T) {
 	}
 	if _, err := Untar(first[:1300]); err == nil {
 		t.Error("an archive that is cut off is read without an error")
+	}
+}
+
+func TestTar_Executables(t *testing.T) {
+	content, err := Tar(map[string][]byte{"bin/program": []byte("1"), "LICENSE": []byte("2")}, "bin/program")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for r := tar.NewReader(bytes.NewReader(content)); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[header.Name] = header.Mode
+	}
+	if diff := cmp.Diff(map[string]int64{"bin/program": 0o755, "LICENSE": 0o644}, got); diff != "" {
+		t.Errorf("modes (-want +got):\n%s", diff)
 	}
 }
 

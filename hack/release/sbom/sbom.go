@@ -1,5 +1,5 @@
-// Package sbom describes what a container image contains as a software bill of materials in the format
-// SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3): the image, its programs, and the Go modules that the
+// Package sbom describes what a container image or an archive contains as a software bill of materials in
+// the format SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3): its programs, and the Go modules that the
 // linker put into each of them, from the build information of the programs.
 package sbom
 
@@ -10,26 +10,42 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"path"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 )
 
-// Image is what is described.
-type Image struct {
-	// Repository of the image, such as ghcr.io/lbstack/lbstack.
-	Repository string
-	// Version of lbstack, with the v.
-	Version string
-	// Digest of the image, sha256:...; that of the list when it is for several platforms.
-	Digest string
-	// Architecture as Go names it.
-	Architecture string
+// Product is what is described: an image or an archive, for one platform.
+type Product struct {
+	// Name of the product, such as lbstack, and its version, with the v.
+	Name, Version string
+	// OS and Architecture as Go names them.
+	OS, Architecture string
+	// Image is set if the product is a container image, Archive if it is an archive.
+	Image   *Image
+	Archive *Archive
 	// Released is the time that the document has as that of its creation.
 	Released time.Time
-	// Programs of the image.
+	// Programs of the product.
 	Programs []Program
+}
+
+// Image is where a container image is.
+type Image struct {
+	// Repository such as ghcr.io/lbstack/lbstack.
+	Repository string
+	// Digest is sha256:...; that of the list when the image is for several platforms.
+	Digest string
+}
+
+// Archive is where an archive is.
+type Archive struct {
+	// Location is the URL from which the archive is downloaded.
+	Location string
+	// SHA256 of its content, in hexadecimal digits.
+	SHA256 string
 }
 
 // Program is one executable file.
@@ -92,25 +108,19 @@ const (
 	ownSupplier = "Organization: lbstack"
 )
 
-// Document returns the bill of materials as JSON. The same image gives the same bytes.
-func Document(image Image) ([]byte, error) {
-	name := image.Repository[strings.LastIndexByte(image.Repository, '/')+1:]
-	root := spdxPackage{
-		ID: id("Image", name), Name: image.Repository, Version: image.Version, Purpose: "CONTAINER", Supplier: ownSupplier,
-		DownloadLocation: unknown, LicenseConcluded: ownLicense, LicenseDeclared: ownLicense, Copyright: unknown,
-		References: []reference{{"PACKAGE-MANAGER", "purl", fmt.Sprintf("pkg:oci/%s@%s?arch=%s&repository_url=%s",
-			name, url.QueryEscape(image.Digest), image.Architecture, url.QueryEscape(image.Repository))}},
-	}
+// Document returns the bill of materials as JSON. The same product gives the same bytes.
+func Document(product Product) ([]byte, error) {
+	root := product.root()
 	doc := document{
-		Version: "SPDX-2.3", DataLicense: "CC0-1.0", ID: documentID, Name: fmt.Sprintf("%s-%s-linux-%s", name, image.Version, image.Architecture),
-		Creation:      creation{Created: image.Released.UTC().Format(time.RFC3339), Creators: []string{ownSupplier, "Tool: lbstack-release-" + image.Version}},
+		Version: "SPDX-2.3", DataLicense: "CC0-1.0", ID: documentID, Name: strings.Join([]string{product.Name, product.Version, product.OS, product.Architecture}, "-"),
+		Creation:      creation{Created: product.Released.UTC().Format(time.RFC3339), Creators: []string{ownSupplier, "Tool: lbstack-release-" + product.Version}},
 		Packages:      []spdxPackage{root},
 		Relationships: []relationship{{documentID, "DESCRIBES", root.ID}},
 	}
 	modules := map[string]spdxPackage{}
-	for _, program := range image.Programs {
+	for _, program := range product.Programs {
 		p := spdxPackage{
-			ID: id("Program", program.Name), Name: program.Name, Version: image.Version, Purpose: "APPLICATION", Supplier: ownSupplier,
+			ID: id("Program", program.Name), Name: program.Name, Version: product.Version, Purpose: "APPLICATION", Supplier: ownSupplier,
 			DownloadLocation: unknown, LicenseConcluded: unknown, LicenseDeclared: ownLicense, Copyright: unknown,
 			Checksums: []checksum{{"SHA256", program.SHA256}},
 		}
@@ -137,6 +147,20 @@ func Document(image Image) ([]byte, error) {
 		return nil, fmt.Errorf("encoding the bill of materials: %w", err)
 	}
 	return append(content, '\n'), nil
+}
+
+// root is the package that the document describes.
+func (p Product) root() spdxPackage {
+	root := spdxPackage{Version: p.Version, Supplier: ownSupplier, LicenseConcluded: ownLicense, LicenseDeclared: ownLicense, Copyright: unknown}
+	if p.Image != nil {
+		root.ID, root.Name, root.Purpose, root.DownloadLocation = id("Image", p.Name), p.Image.Repository, "CONTAINER", unknown
+		root.References = []reference{{"PACKAGE-MANAGER", "purl", fmt.Sprintf("pkg:oci/%s@%s?arch=%s&repository_url=%s",
+			p.Name, url.QueryEscape(p.Image.Digest), p.Architecture, url.QueryEscape(p.Image.Repository))}}
+		return root
+	}
+	root.ID, root.Name, root.Purpose, root.DownloadLocation = id("Archive", p.Name), path.Base(p.Archive.Location), "ARCHIVE", p.Archive.Location
+	root.Checksums = []checksum{{"SHA256", p.Archive.SHA256}}
+	return root
 }
 
 // linked lists the modules of a program and the standard library of Go.

@@ -13,12 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func example() Image {
+func example() Product {
 	module := func(path, version string) *debug.Module { return &debug.Module{Path: path, Version: version} }
 	replaced := module("example.com/old", "v1.0.0")
 	replaced.Replace = module("example.com/fork", "v1.0.1")
-	return Image{
-		Repository: "ghcr.io/lbstack/lbstack", Version: "v1.2.3", Digest: "sha256:00", Architecture: "arm64", Released: time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC),
+	return Product{
+		Name: "lbstack", Version: "v1.2.3", OS: "linux", Architecture: "arm64",
+		Image: &Image{Repository: "ghcr.io/lbstack/lbstack", Digest: "sha256:00"}, Released: time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC),
 		Programs: []Program{
 			{Name: "operator", SHA256: "aa", Build: &debug.BuildInfo{GoVersion: "go1.26.1", Deps: []*debug.Module{module("k8s.io/api", "v0.37.2"), replaced}}},
 			{Name: "speaker", SHA256: "bb", Build: &debug.BuildInfo{GoVersion: "go1.26.1", Deps: []*debug.Module{module("k8s.io/api", "v0.37.2"), module("example.com/x_y", "v0.0.0+incompatible")}}},
@@ -83,9 +84,30 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+func TestDocument_Archive(t *testing.T) {
+	const location = "https://example.com/v1.2.3/tool-v1.2.3-darwin-arm64.tar.gz"
+	product := example()
+	product.Name, product.OS, product.Image, product.Archive = "tool", "darwin", nil, &Archive{Location: location, SHA256: "dd"}
+	text, err := Document(product)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got document
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := spdxPackage{
+		ID: "SPDXRef-Archive-tool", Name: "tool-v1.2.3-darwin-arm64.tar.gz", Version: "v1.2.3", Purpose: "ARCHIVE", Supplier: ownSupplier, DownloadLocation: location,
+		LicenseConcluded: ownLicense, LicenseDeclared: ownLicense, Copyright: unknown, Checksums: []checksum{{"SHA256", "dd"}},
+	}
+	if diff := cmp.Diff(want, got.Packages[0]); diff != "" || got.Name != "tool-v1.2.3-darwin-arm64" {
+		t.Errorf("document %s, what it describes (-want +got):\n%s", got.Name, diff)
+	}
+}
+
 func TestDocument_NamespaceFollowsTheContent(t *testing.T) {
-	namespace := func(image Image) string {
-		text, err := Document(image)
+	namespace := func(product Product) string {
+		text, err := Document(product)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,80 @@
+// Package krew writes the manifest by which krew, the plugin manager of kubectl, installs kubectl lbstack:
+// the kind Plugin of krew.googlecontainertools.github.com/v1alpha2 (https://krew.sigs.k8s.io/docs/developer-guide/plugin-manifest).
+package krew
+
+import (
+	"fmt"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Archive has the program for one platform.
+type Archive struct {
+	// OS and Architecture as Go names them.
+	OS, Architecture string
+	// Location is the URL from which krew downloads it.
+	Location string
+	// SHA256 of its content, in hexadecimal digits.
+	SHA256 string
+}
+
+// Program is the path of the program in each archive.
+const Program = "kubectl-lbstack"
+
+// What krew shows of the plugin: in lists, and of it alone.
+const (
+	short       = "Inspect lbstack load balancers, switch to them"
+	description = `See the state of lbstack, load balancers for Kubernetes on bare metal; find out why a
+Service is announced or not, from its request to its endpoints; turn the configuration
+of MetalLB, kube-vip or Cilium into a LoadBalancerStack. It has your rights in the cluster.
+`
+)
+
+type plugin struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   metadata `json:"metadata"`
+	Spec       spec     `json:"spec"`
+}
+
+type metadata struct {
+	Name string `json:"name"`
+}
+
+type spec struct {
+	Version          string     `json:"version"`
+	Homepage         string     `json:"homepage"`
+	ShortDescription string     `json:"shortDescription"`
+	Description      string     `json:"description"`
+	Platforms        []platform `json:"platforms"`
+}
+
+type platform struct {
+	Selector selector `json:"selector"`
+	URI      string   `json:"uri"`
+	SHA256   string   `json:"sha256"`
+	Bin      string   `json:"bin"`
+}
+
+type selector struct {
+	MatchLabels map[string]string `json:"matchLabels"`
+}
+
+// Manifest returns the manifest of a version, with the v, that has the given archives.
+func Manifest(version string, archives []Archive) ([]byte, error) {
+	p := plugin{
+		APIVersion: "krew.googlecontainertools.github.com/v1alpha2", Kind: "Plugin", Metadata: metadata{Name: "lbstack"},
+		Spec: spec{Version: version, Homepage: "https://github.com/lbstack/lbstack", ShortDescription: short, Description: description},
+	}
+	for _, a := range archives {
+		p.Spec.Platforms = append(p.Spec.Platforms, platform{
+			Selector: selector{MatchLabels: map[string]string{"os": a.OS, "arch": a.Architecture}},
+			URI:      a.Location, SHA256: a.SHA256, Bin: Program,
+		})
+	}
+	text, err := yaml.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the manifest for krew: %w", err)
+	}
+	return text, nil
+}

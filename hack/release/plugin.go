@@ -1,0 +1,59 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/lbstack/lbstack/hack/release/archive"
+	"github.com/lbstack/lbstack/hack/release/krew"
+	"github.com/lbstack/lbstack/hack/release/sbom"
+)
+
+// downloads is where the files of a release are when it is published, below its version.
+const downloads = "https://github.com/lbstack/lbstack/releases/download/"
+
+// plugin writes an archive with the kubectl plugin and its bill of materials for each platform, and the
+// manifest by which krew installs them.
+func (b builder) plugin() error {
+	license, err := os.ReadFile("LICENSE")
+	if err != nil {
+		return fmt.Errorf("reading the license: %w", err)
+	}
+	var archives []krew.Archive
+	for _, system := range b.systems {
+		for _, architecture := range b.architectures {
+			written, err := b.pluginFor(system, architecture, license)
+			if err != nil {
+				return err
+			}
+			archives = append(archives, written)
+		}
+	}
+	manifest, err := krew.Manifest(b.version, archives)
+	if err != nil {
+		return err
+	}
+	return b.write("krew.yaml", manifest)
+}
+
+func (b builder) pluginFor(system, architecture string, license []byte) (krew.Archive, error) {
+	program, content, err := readProgram(filepath.Join(b.built, system+"-"+architecture), krew.Program)
+	if err != nil {
+		return krew.Archive{}, err
+	}
+	packed, err := archive.TarGz(map[string][]byte{krew.Program: content, "LICENSE": license}, krew.Program)
+	if err != nil {
+		return krew.Archive{}, err
+	}
+	name := fmt.Sprintf("%s-%s-%s-%s.tar.gz", krew.Program, b.version, system, architecture)
+	if err := b.write(name, packed); err != nil {
+		return krew.Archive{}, err
+	}
+	written := krew.Archive{OS: system, Architecture: architecture, Location: downloads + b.version + "/" + name, SHA256: fmt.Sprintf("%x", sha256.Sum256(packed))}
+	return written, b.bill(sbom.Product{
+		Name: krew.Program, OS: system, Architecture: architecture, Programs: []sbom.Program{program},
+		Archive: &sbom.Archive{Location: written.Location, SHA256: written.SHA256},
+	})
+}

@@ -293,7 +293,7 @@ soak-rollout: cluster ## Change the components in all ways under traffic, RUNS t
 # A cluster of its own with the image, in which the chart installs the operator.
 .PHONY: test-helm
 test-helm: export LBSTACK_CLUSTER := helm
-test-helm: prerequisites image $(HELM) ## Install, upgrade, roll back and remove lbstack with Helm on a cluster of its own (needs root).
+test-helm: prerequisites image $(HELM) ## Install and remove lbstack with kustomize, then install, upgrade, roll back and remove it with Helm, on a cluster of its own (needs root).
 	@$(DEVCLUSTER) up --nodes 2
 	@$(DEVCLUSTER) load dist/image.tar
 	go -C test test -count=1 -timeout 15m -v ./helm
@@ -373,7 +373,7 @@ demo: cluster ## Show lbstack at work on a real three-node cluster, which stays 
 	@$(BIN)/demo
 
 .PHONY: demo-down
-demo-down: devcluster ## Remove every trace of the cluster of the demo.
+demo-down: devcluster ## Remove the cluster of the demo; packages and caches stay.
 	@$(DEVCLUSTER) down
 
 .PHONY: install

@@ -31,6 +31,7 @@ ps                          procps
 gcc                         gcc
 /usr/include/stdlib.h       libc6-dev
 modprobe                    kmod
+git                         git
 /etc/ssl/certs              ca-certificates
 "
 

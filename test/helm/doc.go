@@ -1,3 +1,3 @@
-// Package helm tests the life of a release of the Helm chart on a real cluster: installation, test,
-// upgrade, rollback, removal. `make test-helm` runs it.
+// Package helm tests installations on a real cluster that is empty before: as a remote base of kustomize, and the
+// life of a release of the Helm chart: installation, test, upgrade, rollback, removal. `make test-helm` runs it.
 package helm

@@ -10,9 +10,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/test/remotebase"
 )
 
-// overlay is the kustomization of docs/install.md that uses config/default as a base.
+// remote is the base of docs/install.md: config/default of the repository at the tag of a release. Below it is the
+// kustomization there that uses it. `make bundle VERSION=...` sets the tag.
+const (
+	tag    = "v0.1.0"
+	remote = "https://github.com/lbstack/lbstack//config/default?ref=" + tag
+)
+
 const overlay = `resources:
 - BASE
 images:
@@ -25,14 +33,14 @@ replacements:
     fieldPaths: ["spec.template.spec.containers.[name=operator].env.[name=RELATED_IMAGE_LBSTACK].value"]
 `
 
-// TestInstallation_Kustomize builds config/default of a clean copy of config/ with kubectl, as a remote base,
-// and compares the objects with those of the manifest.
+// TestInstallation_Kustomize has kubectl build config/default from afar, and compares the objects with those of the
+// manifest.
 func TestInstallation_Kustomize(t *testing.T) {
-	c, clean := administrator(t), t.TempDir()
-	if err := os.CopyFS(filepath.Join(clean, "config"), os.DirFS(filepath.Join(server.Repo, "config"))); err != nil {
+	c := administrator(t)
+	afar, err := remotebase.New(t.Context(), server.Repo, t.TempDir(), tag)
+	if err != nil {
 		t.Fatal(err)
 	}
-	base := filepath.Join(clean, "config", "default")
 	build := func(dir string) objects {
 		t.Helper()
 		text, err := server.Kubectl(t.Context(), "kustomize", dir)
@@ -41,38 +49,36 @@ func TestInstallation_Kustomize(t *testing.T) {
 		}
 		return decode(t, text)
 	}
-	if diff := cmp.Diff(decode(t, output(t, "go", "run", "./hack/installer")), build(base)); diff != "" {
+	if diff := cmp.Diff(decode(t, output(t, "go", "run", "./hack/installer")), build(afar)); diff != "" {
 		t.Errorf("the base (-manifest +base):\n%s", diff)
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}
 	if err := c.Create(t.Context(), namespace); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
-	if out, err := server.Kubectl(t.Context(), "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", base); err != nil {
+	if out, err := server.Kubectl(t.Context(), "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", afar); err != nil {
 		t.Errorf("kubectl apply -k: %v: %s", err, out)
 	}
 
-	user := filepath.Join(clean, "user")
-	if err := os.MkdirAll(user, 0o755); err != nil {
+	user := t.TempDir()
+	if err := os.WriteFile(filepath.Join(user, "kustomization.yaml"), []byte(strings.Replace(overlay, "BASE", afar, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(user, "kustomization.yaml"), []byte(strings.Replace(overlay, "BASE", "../config/default", 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	mirrored := decode(t, output(t, "go", "run", "./hack/installer", "-image", "mirror.example/lbstack:v0.1.0"))
+	mirrored := decode(t, output(t, "go", "run", "./hack/installer", "-image", "mirror.example/lbstack:"+tag))
 	if diff := cmp.Diff(mirrored, build(user)); diff != "" {
 		t.Errorf("an overlay with the image of a mirror (-manifest for the mirror +overlay):\n%s", diff)
 	}
 }
 
-// TestInstallation_KustomizeIsDocumented: the overlay that is tested is the one that users read.
+// TestInstallation_KustomizeIsDocumented: the base and the overlay that are tested are those that users read.
 func TestInstallation_KustomizeIsDocumented(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(server.Repo, "docs", "install.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Replace(overlay, "BASE", "https://github.com/lbstack/lbstack//config/default?ref=v0.1.0", 1)
-	if !strings.Contains(string(text), want) {
-		t.Errorf("docs/install.md lacks this kustomization:\n%s", want)
+	for _, want := range []string{strings.Replace(overlay, "BASE", remote, 1), "kubectl apply --server-side -k '" + remote + "'"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("docs/install.md lacks this:\n%s", want)
+		}
 	}
 }

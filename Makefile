@@ -175,8 +175,12 @@ build-installer: manifests ## Write dist/install.yaml: CRDs and operator in one 
 	@mkdir -p dist
 	@go run ./hack/installer -image $(IMG) -out dist/install.yaml
 
+.PHONY: version
+version: ## Write VERSION into every file that names it and is not generated.
+	@go run ./hack/version -version $(VERSION)
+
 .PHONY: bundle
-bundle: manifests $(OPERATOR_SDK) ## Generate and validate the OLM bundle.
+bundle: version manifests $(OPERATOR_SDK) ## Generate and validate the OLM bundle.
 	@go run ./hack/bundle -version $(VERSION) -image $(IMG) -operator-sdk $(OPERATOR_SDK)
 
 .PHONY: catalog
@@ -184,11 +188,12 @@ catalog: $(OPM) ## Generate and validate the OLM catalogue, from catalog/release
 	@go run ./hack/catalog -version $(VERSION) -image $(BUNDLE_IMG) -opm $(OPM)
 
 .PHONY: chart
-chart: manifests ## Generate the CRDs and the templates of the Helm chart.
+chart: version manifests ## Generate the CRDs and the templates of the Helm chart.
 	@go run ./hack/chart -version $(VERSION)
 
 .PHONY: bundle-check
-bundle-check: $(OPERATOR_SDK) $(OPM) ## Check that the OLM bundle, the catalogue and the Helm chart are up to date, and valid.
+bundle-check: $(OPERATOR_SDK) $(OPM) ## Check that files name VERSION, and that the OLM bundle, the catalogue and the Helm chart are up to date, and valid.
+	@go run ./hack/version -check -version $(VERSION)
 	@go run ./hack/bundle -check -version $(VERSION) -image $(IMG) -operator-sdk $(OPERATOR_SDK)
 	@go run ./hack/catalog -check -version $(VERSION) -image $(BUNDLE_IMG) -opm $(OPM)
 	@go run ./hack/chart -check -version $(VERSION)

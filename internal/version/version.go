@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Version of this build, such as "v0.1.0"; the linker sets it
+// Version of this build, such as "v1.2.3"; the linker sets it
 // (-X github.com/lbstack/lbstack/internal/version.Version=...).
 var Version = "v0.0.0-dev"
 

@@ -16,10 +16,10 @@ const (
 	// earlier is the release before the one of the repository. It is built from the same tree; its CRD of
 	// communities has a field more.
 	earlier = "v0.0.9"
-	// current is the release of the repository.
+	// current is the release of the repository; `make bundle VERSION=...` sets it.
 	current = "v0.1.0"
-	// broken is the release after it: its speaker ends as soon as it starts.
-	broken = "v0.1.1"
+	// broken is a release after it: its speaker ends as soon as it starts.
+	broken = "v9.0.0"
 )
 
 // extraField is what the CRD of the earlier release has and the current one does not.

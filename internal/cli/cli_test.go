@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,7 @@ func TestRun_CommandLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := t.TempDir()
-	for name, text := range map[string]string{"a.yaml": string(input), "b.txt": "no: yaml: at all", "below/c.yml": "apiVersion: v1\nkind: Service\nmetadata: {name: x}\n"} {
+	for name, text := range map[string]string{"a.yaml": string(input), "b.txt": "no: yaml: at all", "values.yaml": "replicas: 2\n", "below/c.yml": "apiVersion: v1\nkind: Service\nmetadata: {name: x}\n"} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(files, name)), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -54,6 +55,7 @@ func TestRun_CommandLines(t *testing.T) {
 		{"import of a file", "import -f " + filepath.Join(example, "input.yaml"), "", 0, string(want), "15 fields mapped, 1 with another meaning, 1 not mapped"},
 		{"import of the standard input", "import -f -", string(input), 0, string(want), "Not mapped:"},
 		{"import of a directory leaves out what is no manifest", "import -f " + files, "", 0, string(want), "Not mapped:"},
+		{"import of a directory says which manifests it leaves out", "import -f " + files, "", 0, string(want), "left out: " + filepath.Join(files, "values.yaml") + ": document 1: is no object"},
 		{"import of directories below", "import -R -f " + files, "", 0, string(want), "18 are no configuration"},
 		{"import as JSON", "import -o json -f " + files, "", 0, `"kind":"LoadBalancerStack"`, ""},
 		{"import that must be complete", "import --strict -f " + files, "", 1, string(want), "error: 1 fields are not mapped, and --strict is set"},
@@ -151,6 +153,24 @@ func TestImport_FromCluster(t *testing.T) {
 		cmd.SetArgs([]string{"--from-cluster"})
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		return out, cmd.ExecuteContext(t.Context())
+	}
+	workload := func(namespace string) client.Object {
+		return object("apps/v1", "DaemonSet", namespace, "speaker", map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{
+			map[string]any{"name": "speaker", "image": "registry.example/metallb/speaker"},
+		}}}}})
+	}
+	if out, err := run(installed("", append(objects, workload("elsewhere"))...)); err != nil || strings.Contains(out.String(), "192.0.2.0/28") || !strings.Contains(out.String(), "198.51.100.0/28") {
+		t.Errorf("MetalLB runs elsewhere: got the error %v and the stack\n%s\nwant none of its pools of another namespace", err, out)
+	}
+	asked := 0
+	away := &cluster{flags: genericclioptions.NewConfigFlags(true), reader: interceptor.NewClient(installed("").reader.(client.WithWatch), interceptor.Funcs{
+		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+			asked++
+			return errors.New("connection refused")
+		},
+	})}
+	if _, err := run(away); err == nil || asked != 1 {
+		t.Errorf("an API server that is away was asked %d times, with the error %v, want once", asked, err)
 	}
 	out, err := run(installed("", objects...))
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -53,7 +53,7 @@ func importCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 	flags := cmd.Flags()
 	flags.StringSliceVarP(&o.files, "filename", "f", nil, "file, or directory of .yaml, .yml and .json files, to read; - is the standard input")
 	flags.BoolVarP(&o.recursive, "recursive", "R", false, "read directories below as well")
-	flags.BoolVar(&o.fromCluster, "from-cluster", false, "read the configuration from the cluster; MetalLB's ConfigMaps and workloads from the namespace of -n (default: metallb-system)")
+	flags.BoolVar(&o.fromCluster, "from-cluster", false, "read the configuration from the cluster; that of MetalLB from the namespace in which it runs, or from that of -n")
 	flags.BoolVar(&o.strict, "strict", false, "exit with 1 if a field is not mapped")
 	flags.StringVarP(&o.output, "output", "o", "yaml", "format of the stack: yaml, with comments, or json")
 	flags.StringVar(&o.reportFile, "report", "", "file for the report of all fields, as JSON")
@@ -71,7 +71,7 @@ func (o *importing) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	result := migrate.Import(objects)
+	result := migrate.Import(objects, o.namespace())
 	if err := result.Report.Print(o.ErrOut); err != nil {
 		return err
 	}
@@ -145,10 +145,22 @@ func (o *importing) read(name string) ([]migrate.Object, error) {
 			return nil
 		}
 		found, err := readFile(path)
+		if errors.Is(err, migrate.ErrNoObject) { // such as the values of a chart
+			_, err = fmt.Fprintf(o.ErrOut, "left out: %v\n", err)
+			return err
+		}
 		objects = append(objects, found...)
 		return err
 	})
 	return objects, err
+}
+
+// namespace of MetalLB, if the user says it.
+func (o *importing) namespace() string {
+	if n := o.cluster.flags.Namespace; n != nil {
+		return *n
+	}
+	return ""
 }
 
 func readFile(name string) ([]migrate.Object, error) {
@@ -160,44 +172,64 @@ func readFile(name string) ([]migrate.Object, error) {
 	return migrate.Read(name, file)
 }
 
-// imported are the kinds that are read from the cluster, in all namespaces.
+// imported are the kinds that are read from the cluster, in all namespaces: those that are ignored because of theirs are reported.
 var imported = []schema.GroupKind{
 	{Group: "metallb.io", Kind: "AddressPool"}, {Group: "metallb.io", Kind: "IPAddressPool"}, {Group: "metallb.io", Kind: "L2Advertisement"},
 	{Group: "metallb.io", Kind: "BGPAdvertisement"}, {Group: "metallb.io", Kind: "BGPPeer"}, {Group: "metallb.io", Kind: "BFDProfile"},
 	{Group: "metallb.io", Kind: "Community"}, {Group: "metallb.io", Kind: "MetalLB"},
+	{Group: "frrk8s.metallb.io", Kind: "FRRConfiguration"},
 	{Group: "cilium.io", Kind: "CiliumLoadBalancerIPPool"}, {Group: "cilium.io", Kind: "CiliumL2AnnouncementPolicy"},
 	{Group: "cilium.io", Kind: "CiliumBGPClusterConfig"}, {Group: "cilium.io", Kind: "CiliumBGPPeerConfig"}, {Group: "cilium.io", Kind: "CiliumBGPAdvertisement"},
 	{Group: "cilium.io", Kind: "CiliumBGPNodeConfigOverride"}, {Group: "cilium.io", Kind: "CiliumBGPPeeringPolicy"},
 }
 
-// inNamespace are the kinds that are read from the namespace of MetalLB.
-var inNamespace = []schema.GroupKind{{Kind: "ConfigMap"}, {Group: "apps", Kind: "Deployment"}, {Group: "apps", Kind: "DaemonSet"}}
+// workloads are the kinds among which MetalLB's programs are.
+var workloads = []schema.GroupKind{{Group: "apps", Kind: "Deployment"}, {Group: "apps", Kind: "DaemonSet"}}
 
-// clusterObjects reads all that is in the cluster. A right that the user lacks is an error, since the stack would
-// be incomplete; all of them are named.
+// usualNamespace is that of MetalLB where neither a workload nor the user says another one.
+const usualNamespace = "metallb-system"
+
+// clusterObjects reads all that is in the cluster. Rights that the user lacks are an error, since the stack would be
+// incomplete; all of them are named. Any other error ends it: an API server that is away is asked once.
 func (o *importing) clusterObjects(ctx context.Context) ([]migrate.Object, error) {
-	var objects []migrate.Object
-	var missing []error
-	add := func(kind schema.GroupKind, keep func(*unstructured.Unstructured) bool, options ...client.ListOption) {
+	objects, missing := []migrate.Object{}, []error{}
+	add := func(kind schema.GroupKind, keep func(*unstructured.Unstructured) bool, options ...client.ListOption) error {
 		found, err := o.cluster.list(ctx, kind, options...)
+		if err != nil && !apierrors.IsForbidden(err) {
+			return err
+		}
 		missing = append(missing, err)
 		for i := range found {
 			if keep == nil || keep(&found[i]) {
 				objects = append(objects, migrate.Object{From: "the cluster", Content: found[i].Object})
 			}
 		}
+		return nil
 	}
+	for _, kind := range workloads {
+		if err := add(kind, nil, client.InNamespace(o.namespace())); err != nil {
+			return nil, err
+		}
+	}
+	namespaces := []string{o.namespace()}
+	if namespaces[0] == "" {
+		namespaces = migrate.MetalLBNamespaces(objects)
+	}
+	if len(namespaces) == 0 {
+		namespaces = []string{usualNamespace}
+	}
+	objects = slices.DeleteFunc(objects, func(found migrate.Object) bool {
+		return len(migrate.MetalLBNamespaces([]migrate.Object{found})) == 0 // all other workloads of the cluster
+	})
 	for _, kind := range imported {
-		add(kind, nil)
+		if err := add(kind, nil); err != nil {
+			return nil, err
+		}
 	}
-	namespace := "metallb-system"
-	if n := o.cluster.flags.Namespace; n != nil && *n != "" {
-		namespace = *n
-	}
-	for _, kind := range inNamespace {
-		add(kind, func(u *unstructured.Unstructured) bool {
-			return u.GetName() != "kube-root-ca.crt" && !strings.HasPrefix(u.GetName(), "lbstack")
-		}, client.InNamespace(namespace))
+	for _, namespace := range namespaces {
+		if err := add(schema.GroupKind{Kind: "ConfigMap"}, func(u *unstructured.Unstructured) bool { return u.GetName() != "kube-root-ca.crt" }, client.InNamespace(namespace)); err != nil {
+			return nil, err
+		}
 	}
 	kubeVIP, err := o.cluster.get(ctx, schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, client.ObjectKey{Namespace: "kube-system", Name: "kubevip"})
 	missing = append(missing, err)

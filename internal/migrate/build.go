@@ -39,7 +39,7 @@ func (in *importer) room(from field, list, name string, length, most int, proble
 	case length >= most:
 		from.refuse(fmt.Sprintf("spec.%s can have %d items: make an object of the kind of its own of this one", list, most))
 	default:
-		in.items[item] = from.o.where
+		in.items[item], in.owners[item], in.roots[item] = from.o.where, in.owner, from
 		return true
 	}
 	return false

@@ -56,7 +56,7 @@ func written(t *testing.T, r Result) (stack, report string) {
 func TestLibrary_GivesTheStackAndTheReport(t *testing.T) {
 	for name, objects := range inputs(t) {
 		t.Run(name, func(t *testing.T) {
-			stack, report := written(t, Import(objects))
+			stack, report := written(t, Import(objects, ""))
 			for file, got := range map[string]string{"stack.yaml": stack, "report.txt": report} {
 				path := filepath.Join(library, name, file)
 				if *update {
@@ -79,7 +79,7 @@ func TestLibrary_GivesTheStackAndTheReport(t *testing.T) {
 func TestLibrary_EveryFieldIsInTheReport(t *testing.T) {
 	for name, objects := range inputs(t) {
 		t.Run(name, func(t *testing.T) {
-			r := Import(objects)
+			r := Import(objects, "")
 			reported := map[string]bool{}
 			for _, e := range r.Report.Entries {
 				if reported[e.Object+" "+e.Path] {
@@ -128,7 +128,7 @@ func TestLibrary_WhatIsMappedIsInTheStack(t *testing.T) {
 	twice := []string{"--lb-class", "example.com/lb", "--lb-class=example.com/lb"}
 	for name, objects := range inputs(t) {
 		t.Run(name, func(t *testing.T) {
-			whole := Import(objects)
+			whole := Import(objects, "")
 			before, _ := json.Marshal(whole.Stack)
 			for _, e := range whole.Report.Entries {
 				if e.Outcome != Mapped && e.Outcome != Changed {
@@ -143,7 +143,7 @@ func TestLibrary_WhatIsMappedIsInTheStack(t *testing.T) {
 					}
 					without = append(without, Object{Content: s.content})
 				}
-				after, _ := json.Marshal(Import(without).Stack)
+				after, _ := json.Marshal(Import(without, "").Stack)
 				if bytes.Equal(before, after) && !slices.Contains(slices.Concat(defaults, twice), value) {
 					t.Errorf("%s of %s (%s) is %s to %s, and the stack is the same without it", e.Path, e.Object, value, e.Outcome, e.Target)
 				}
@@ -192,11 +192,11 @@ func remove(content map[string]any, path, at string) (map[string]any, string) {
 func TestLibrary_TheOrderOfTheInputDoesNotMatter(t *testing.T) {
 	for name, objects := range inputs(t) {
 		t.Run(name, func(t *testing.T) {
-			stack, report := written(t, Import(objects))
+			stack, report := written(t, Import(objects, ""))
 			turned := slices.Clone(objects)
 			slices.Reverse(turned)
 			turned = append(turned, objects...) // and each object may be there twice
-			againStack, againReport := written(t, Import(turned))
+			againStack, againReport := written(t, Import(turned, ""))
 			if diff := cmp.Diff(stack+report, againStack+againReport); diff != "" {
 				t.Errorf("the same objects in another order give something else:\n%s", diff)
 			}
@@ -206,7 +206,7 @@ func TestLibrary_TheOrderOfTheInputDoesNotMatter(t *testing.T) {
 
 func TestImport_SecretsAreInNeitherStackNorReport(t *testing.T) {
 	for name, objects := range inputs(t) {
-		r := Import(objects)
+		r := Import(objects, "")
 		stack, report := written(t, r)
 		entries, err := json.Marshal(r.Report)
 		if err != nil {

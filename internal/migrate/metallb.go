@@ -28,7 +28,7 @@ func (in *importer) metalLB(o *source, root field) {
 	case "BGPAdvertisement":
 		in.bgpAdvertisement(o, root)
 	case "BGPPeer":
-		in.peer(root, spec, objectPeer(o.version), o.name)
+		in.peer(root, spec, objectPeer, o.name)
 	case "BFDProfile":
 		in.profile(root, spec, objectProfile, o.name)
 	case "Community":
@@ -51,7 +51,8 @@ func (in *importer) pool(o *source, root field) {
 	name := in.names.of(pools, o.name)
 	spec := root.at("spec").into(itemOf(pools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
-	p.Labels = poolLabels(root.at("metadata").into(spec.item).at("labels"))
+	labels := root.at("metadata").into(spec.item).at("labels")
+	p.Labels = poolLabels(labels)
 	p.Addresses = addresses(spec.at("addresses"))
 	if auto := spec.at("autoAssign"); auto.has() {
 		v := auto.flag()
@@ -65,7 +66,17 @@ func (in *importer) pool(o *source, root field) {
 		root.refuse("the pool is left out: " + err.Error())
 		return
 	}
-	in.addPool(root, p)
+	if a := spec.at("serviceAllocation"); a.has() && len(p.ServiceAllocation.Namespaces)+len(p.ServiceAllocation.NamespaceSelectors)+len(p.ServiceAllocation.ServiceSelectors) == 0 {
+		no := false
+		p.AutoAssign, p.ServiceAllocation = &no, nil
+		a.changed("autoAssign", "it selects no Services, and MetalLB gives such a pool to Services that name it only: autoAssign is false")
+	}
+	if in.addPool(root, p) {
+		in.poolLabels[p.Name] = map[string]string{}
+		for _, key := range labels.keys() {
+			in.poolLabels[p.Name][key] = labels.at(key).text()
+		}
+	}
 }
 
 // poolLabels are those of a pool, for selectors in advertisements.
@@ -73,7 +84,7 @@ func poolLabels(f field) (labels map[string]string) {
 	for _, key := range f.keys() {
 		label := f.at(key)
 		switch {
-		case strings.HasPrefix(key, "app.kubernetes.io/") || strings.HasPrefix(key, "helm.sh/"):
+		case isInstallation(key):
 			label.ignore("is about how the object was installed")
 		case strings.HasPrefix(key, "lbstack.io/"):
 			label.unmapped("labels of lbstack.io are set by lbstack")
@@ -186,7 +197,7 @@ func (in *importer) l2Advertisement(o *source, root field) {
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
 	a.IPAddressPools, a.IPAddressPoolSelectors, a.NodeSelectors, a.ServiceSelectors = s.pools, s.poolSelectors, s.nodeSelectors, s.svcSelectors
 	if err == nil {
-		a.Interfaces, err = interfaces(spec.at("interfaces"))
+		a.Interfaces, err = in.interfaces(spec.at("interfaces"))
 	}
 	if err == nil {
 		a.PreferredNodeSelectors, err = preferred(spec.at("preferredNodeSelectors"))
@@ -198,8 +209,12 @@ func (in *importer) l2Advertisement(o *source, root field) {
 	in.addL2(root, a)
 }
 
-func interfaces(list field) ([]v1beta1.InterfaceName, error) {
+// interfaces of an advertisement, without those that metallb-excludel2 excludes.
+func (in *importer) interfaces(list field) ([]v1beta1.InterfaceName, error) {
 	items := list.items()
+	if len(items) == 0 && len(in.survey.excluded) > 0 {
+		return nil, errors.New(excludedHere)
+	}
 	for _, f := range items {
 		if name := f.text(); !isInterface(name) {
 			return nil, fmt.Errorf("%s: %q is no name of an interface", f.path, name)
@@ -208,8 +223,21 @@ func interfaces(list field) ([]v1beta1.InterfaceName, error) {
 	if len(items) > maxInterfaces {
 		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, len(items), maxInterfaces)
 	}
-	return bounded(list, "interfaces", maxInterfaces, func(f field) (v1beta1.InterfaceName, bool) { return v1beta1.InterfaceName(f.text()), true }), nil
+	names := bounded(list, "interfaces", maxInterfaces, func(f field) (v1beta1.InterfaceName, bool) {
+		if in.survey.excludes(f.text()) {
+			f.unmapped("it is left out: metallb-excludel2 excludes the interface")
+			return "", false
+		}
+		return v1beta1.InterfaceName(f.text()), true
+	})
+	if len(names) == 0 && len(items) > 0 {
+		return nil, errors.New("metallb-excludel2 excludes all of its interfaces")
+	}
+	return names, nil
 }
+
+// excludedHere is why an advertisement on all interfaces is left out.
+const excludedHere = "it is for all interfaces but those that metallb-excludel2 excludes, and a stack excludes none by pattern: name in its field interfaces those on which addresses are announced, and import again"
 
 // isInterface says whether Linux can have an interface of that name (v1beta1.InterfaceName).
 func isInterface(name string) bool {

@@ -57,12 +57,24 @@ func (in *importer) attributes(f field, k attributeKeys, a *v1beta1.BGPAdvertise
 			a.LocalPref = &n
 		}
 	}
-	list := f.at("communities")
+	return in.routeCommunities(f.at("communities"), a)
+}
+
+// routeCommunities reads those of routes. Without one of them, such as no-export, routes could go further than before:
+// one that cannot be had is an error.
+func (in *importer) routeCommunities(list field, a *v1beta1.BGPAdvertisementSpec) (err error) {
+	different := map[string]bool{}
+	for _, item := range list.items() {
+		reference, problem := in.communityReference(item.text())
+		if different[reference] = true; problem != nil {
+			return fmt.Errorf("%s: %w", item.path, problem)
+		}
+	}
+	if len(different) > maxCommunitiesOfAd {
+		return fmt.Errorf("%s has %d items, and can have %d", list.path, len(different), maxCommunitiesOfAd)
+	}
 	a.Communities = bounded(list, "communities", maxCommunitiesOfAd, func(f field) (v1beta1.CommunityReference, bool) {
 		reference, err := in.communityReference(f.text())
-		if err != nil {
-			f.unmapped("it is left out: " + err.Error())
-		}
 		return v1beta1.CommunityReference(reference), err == nil
 	})
 	return nil
@@ -130,13 +142,11 @@ func (in *importer) profile(from, spec field, k profileKeys, original string) {
 type peerKeys struct {
 	myASN, peerASN, address, source, port, hold, keepalive, routerID, nodeSelectors, bfdProfile, multihop string
 	selectors                                                                                             selectorKeys
-	// zeroIsUnset: timers of 0 are those of peers that set none.
+	// zeroIsUnset: timers of 0 are those of peers that set none, in MetalLB 0.13 at least.
 	zeroIsUnset bool
 }
 
-func objectPeer(version string) peerKeys {
-	return peerKeys{"myASN", "peerASN", "peerAddress", "sourceAddress", "peerPort", "holdTime", "keepaliveTime", "routerID", "nodeSelectors", "bfdProfile", "ebgpMultiHop", objectKeys, version == "v1beta1"}
-}
+var objectPeer = peerKeys{"myASN", "peerASN", "peerAddress", "sourceAddress", "peerPort", "holdTime", "keepaliveTime", "routerID", "nodeSelectors", "bfdProfile", "ebgpMultiHop", objectKeys, true}
 
 var configMapPeer = peerKeys{"my-asn", "peer-asn", "peer-address", "source-address", "peer-port", "hold-time", "keepalive-time", "router-id", "node-selectors", "bfd-profile", "ebgp-multihop", configMapKeys, false}
 
@@ -234,6 +244,9 @@ func (in *importer) objectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 func (in *importer) timers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 	hold, hasHold := spec.at(k.hold).seconds("holdTimeSeconds", 0, math.MaxUint16)
 	keepalive, hasKeepalive := spec.at(k.keepalive).seconds("keepaliveTimeSeconds", 0, math.MaxUint16)
+	if k.zeroIsUnset && hasHold && hold == 0 {
+		spec.at(k.hold).changed("holdTimeSeconds", "MetalLB 0.13 means 90 s by 0s, and later versions a session that never times out: the stack sets none, which is 30 s; set holdTimeSeconds: 0 if it is never to time out")
+	}
 	if k.zeroIsUnset {
 		hasHold, hasKeepalive = hasHold && hold != 0, hasKeepalive && keepalive != 0
 	}

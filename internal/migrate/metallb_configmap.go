@@ -3,6 +3,7 @@ package migrate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
@@ -10,16 +11,15 @@ import (
 // configMap maps MetalLB's configuration before 0.13, a document in a ConfigMap.
 func (in *importer) configMap(data field) {
 	config := data.at("config")
-	if _, isText := config.value.(string); isText && config.o.namespace != "metallb-system" {
+	switch _, isText := config.value.(string); {
+	case !isMetalLBConfig(config.o):
 		data.ignore(isOther)
 		return
-	} else if isText {
+	case in.survey.current:
+		config.refuse("the input has objects of MetalLB 0.13 or later as well, and these versions do not read this ConfigMap: remove it from the input, or the objects if MetalLB is older")
+		return
+	case isText:
 		config.unmapped("it is no YAML that can be read, or has a key twice: correct it and import again")
-		return
-	}
-	known := []string{"address-pools", "peers", "bgp-communities", "bfd-profiles", "peer-autodiscovery"}
-	if !slices.ContainsFunc(config.keys(), func(key string) bool { return slices.Contains(known, key) }) {
-		data.ignore(isOther)
 		return
 	}
 	in.aliases(config.at("bgp-communities"))
@@ -39,6 +39,21 @@ func (in *importer) configMap(data field) {
 		in.oldPool(f, f, configMapPool, name)
 	}
 	config.at("peer-autodiscovery").unmapped("lbstack reads no peers from labels and annotations of nodes: list them in spec.bgpPeers, with nodeSelectors for the nodes that have each")
+}
+
+// configKeys are those of MetalLB's configuration before 0.13.
+var configKeys = []string{"address-pools", "peers", "bgp-communities", "bfd-profiles", "peer-autodiscovery"}
+
+// isMetalLBConfig says whether an object is a ConfigMap with the configuration of MetalLB before 0.13, or was to be.
+func isMetalLBConfig(o *source) bool {
+	config := o.root().at("data").at("config")
+	if o.group != "" || o.kind != "ConfigMap" || !config.has() {
+		return false
+	}
+	if text, isText := config.value.(string); isText {
+		return o.namespace == "metallb-system" || slices.ContainsFunc(configKeys, func(key string) bool { return strings.Contains(text, key+":") })
+	}
+	return slices.ContainsFunc(config.keys(), func(key string) bool { return slices.Contains(configKeys, key) })
 }
 
 // named is the name that an item has, or one by its place.
@@ -78,6 +93,10 @@ func (in *importer) oldPool(from, spec field, k poolKeys, original string) {
 	}
 	switch protocol := spec.at("protocol"); protocol.text() {
 	case "layer2", "arp":
+		if len(in.survey.excluded) > 0 {
+			protocol.unmapped("the addresses are not announced: the advertisement is left out: " + excludedHere)
+			return
+		}
 		protocol.into(itemOf(l2Advertisements, in.names.of(l2Advertisements, original))).mapped("ipAddressPools")
 		a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(in.names.of(l2Advertisements, original))}
 		a.IPAddressPools = []v1beta1.ObjectName{p.Name}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ func (in *importer) excludedInterfaces(f field) {
 			pattern.ignore("lbstack announces on no interface that leads to pods, containers or virtual machines of the node, by itself")
 			continue
 		}
-		pattern.unmapped("a stack has no patterns of excluded interfaces: list those on which addresses are announced in spec.l2Advertisements[].interfaces, if lbstack is not to use all that lead to a network")
+		pattern.unmapped("a stack has no patterns of excluded interfaces: an L2Advertisement without interfaces is left out, and needs the names of those on which addresses are announced")
 	}
 }
 
@@ -151,12 +152,23 @@ func (in *importer) tolerations(f field, target string, c *v1beta1.ComponentSpec
 			item.unmapped(fmt.Sprintf("tolerations can have %d items", maxLabels))
 			continue
 		}
+		if has(c.Tolerations, item) {
+			item.mapped("tolerations")
+			continue
+		}
 		n := len(c.Tolerations)
 		c.Tolerations = append(c.Tolerations, zero(c.Tolerations))
 		if !whole(item, "tolerations", &c.Tolerations[n]) {
 			c.Tolerations = c.Tolerations[:n]
 		}
 	}
+}
+
+// has says whether a list has an item already: an object of MetalLB's operator and the pods that it made have the same.
+func has[T any](list []T, item field) bool {
+	var one T
+	text, err := json.Marshal(item.value)
+	return err == nil && json.Unmarshal(text, &one) == nil && slices.ContainsFunc(list, func(other T) bool { return reflect.DeepEqual(one, other) })
 }
 
 func zero[T any]([]T) (t T) { return t }

@@ -1,33 +1,78 @@
 package migrate
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
-// workload maps what the Deployment and the DaemonSet of MetalLB say in flags.
-func (in *importer) workload(o *source, root field) {
-	pod := root.at("spec").at("template").at("spec")
-	for _, container := range pod.at("containers").items() {
-		component := ""
-		image := container.at("image").text()
-		for _, c := range []string{"controller", "speaker"} {
-			if strings.Contains(image, "metallb") && (container.at("name").text() == c || strings.Contains(image, c)) {
-				component = c
-			}
-		}
-		if component == "" {
+// metalLBContainer returns the container of MetalLB's controller or speaker in a workload, and which of the two it is;
+// empty: neither. Images may have any name in a registry of one's own: MetalLB's manifests and charts have labels and
+// variables of its own, too.
+func metalLBContainer(o *source) (container field, component string) {
+	if o.group != "apps" {
+		return container, ""
+	}
+	template := o.root().at("spec").at("template")
+	labels := template.at("metadata").at("labels")
+	labelled := labels.at("app").value == "metallb" || labels.at("app.kubernetes.io/name").value == "metallb"
+	containers, _ := template.at("spec").at("containers").value.([]any)
+	for i, value := range containers {
+		c := field{o: o, path: fmt.Sprintf("spec.template.spec.containers[%d]", i), value: value}
+		name, _ := c.at("name").value.(string)
+		image, _ := c.at("image").value.(string)
+		if !labelled && !strings.Contains(image, "metallb") && !hasVariables(c) {
 			continue
 		}
-		in.flags(container.at("args"), component)
-		if component == "speaker" {
-			in.nodeSelector(pod.at("nodeSelector"), "spec.speaker", &in.stack.Spec.Speaker.ComponentSpec)
-			in.tolerations(pod.at("tolerations"), "spec.speaker", &in.stack.Spec.Speaker.ComponentSpec)
-		} else {
-			in.nodeSelector(pod.at("nodeSelector"), "spec.controller", &in.stack.Spec.Controller.ComponentSpec)
-			in.tolerations(pod.at("tolerations"), "spec.controller", &in.stack.Spec.Controller.ComponentSpec)
+		for _, component := range []string{"controller", "speaker"} {
+			if name == component || name == "metallb-"+component || strings.Contains(image, component) {
+				return c, component
+			}
 		}
-		root.ignore(isRunning)
+	}
+	return container, ""
+}
+
+// hasVariables says whether a container has variables of MetalLB.
+func hasVariables(container field) bool {
+	list, _ := container.at("env").value.([]any)
+	return slices.ContainsFunc(list, func(item any) bool {
+		name, _ := (field{value: item}).at("name").value.(string)
+		return strings.HasPrefix(name, "METALLB_")
+	})
+}
+
+// workload maps what the Deployment and the DaemonSet of MetalLB say in flags, and where and how their pods run.
+func (in *importer) workload(o *source, root field) {
+	container, component := metalLBContainer(o)
+	if component == "" {
+		root.ignore(isOther)
 		return
 	}
-	root.ignore(isOther)
+	pod := root.at("spec").at("template").at("spec")
+	to := &in.stack.Spec.Controller.ComponentSpec
+	if component == "speaker" {
+		to = &in.stack.Spec.Speaker.ComponentSpec
+		in.keptOff = in.keptOff || !toleratesControlPlanes(pod.at("tolerations"))
+	}
+	in.flags(container.at("args"), component)
+	in.nodeSelector(pod.at("nodeSelector"), "spec."+component, to)
+	in.tolerations(pod.at("tolerations"), "spec."+component, to)
+	in.component(pod, "spec."+component, to)
+	if resources := container.at("resources"); !resources.empty() {
+		resources.unmapped("they are what MetalLB's programs need: set spec." + component + ".resources if those of lbstack are to differ from their defaults")
+	}
+	root.ignore(isRunning)
+}
+
+// toleratesControlPlanes says whether pods with these tolerations run on control planes.
+func toleratesControlPlanes(tolerations field) bool {
+	list, _ := tolerations.value.([]any)
+	return slices.ContainsFunc(list, func(item any) bool {
+		key, _ := (field{value: item}).at("key").value.(string)
+		effect, _ := (field{value: item}).at("effect").value.(string)
+		return (key == "" || key == "node-role.kubernetes.io/control-plane") && (effect == "" || effect == "NoSchedule")
+	})
 }
 
 // flags maps those of a component. Most say where the program finds its own things.

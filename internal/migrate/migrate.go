@@ -16,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // Result is what an import gives.
@@ -34,18 +36,25 @@ func (r *Result) Empty() bool {
 }
 
 // Import maps objects. The same objects in any order give the same result. Of an object that is in the
-// input twice with the same content, one counts.
-func Import(objects []Object) Result {
-	in := &importer{names: newNames(), values: map[string]string{}, aliased: map[string]bool{}, items: map[string]string{}}
+// input twice with the same content, one counts. The namespace is that of MetalLB, which ignores its objects in
+// others; empty: that of its workloads, if the input has them.
+func Import(objects []Object, namespace string) Result {
+	in := &importer{
+		names: newNames(), values: map[string]string{}, aliased: map[string]bool{}, items: map[string]string{},
+		owners: map[string]owner{}, roots: map[string]field{}, poolLabels: map[v1beta1.ObjectName]map[string]string{},
+	}
 	in.stack.APIVersion, in.stack.Kind = v1beta1.GroupVersion.String(), "LoadBalancerStack"
 	in.stack.ObjectMeta = metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}
 	sources := prepare(objects)
+	in.survey = look(sources, namespace)
+	in.reserve(sources)
 	for _, o := range sources {
 		o.describe()
 		if first := o.sameAs; first != nil {
 			o.root().refuse("another object of this kind and name is in the input, with other content: remove one of the two (" + first.where + " is the one that was used)")
 			continue
 		}
+		in.owner = ownerOf(o)
 		in.object(o)
 	}
 	in.complete()
@@ -67,6 +76,16 @@ type importer struct {
 	aliased map[string]bool
 	// items has, for each item of the stack, the object that it is from.
 	items map[string]string
+	// owners has, for each item of the stack, the configuration that it is from; owner is that of the object that is mapped.
+	owners map[string]owner
+	owner  owner
+	// roots has, for each item of the stack, the field that is refused if it is left out.
+	roots map[string]field
+	// poolLabels are all labels of pools, those among them that a stack does not have.
+	poolLabels map[v1beta1.ObjectName]map[string]string
+	survey     survey
+	// keptOff says that speakers of MetalLB did not run on control planes.
+	keptOff bool
 	// vip says that pools of kube-vip are in the stack.
 	vip bool
 	// peerConfigs are Cilium's settings of peers, and ciliumPeers the peers from it.
@@ -77,6 +96,12 @@ type importer struct {
 // object maps an object by its kind.
 func (in *importer) object(o *source) {
 	root := o.root()
+	if _, component := metalLBContainer(o); o.group == "metallb.io" || component != "" || isMetalLBConfig(o) {
+		if why := in.survey.elsewhere(o); why != "" {
+			root.refuse(why)
+			return
+		}
+	}
 	switch o.group {
 	case "metallb.io":
 		in.metalLB(o, root)
@@ -87,7 +112,7 @@ func (in *importer) object(o *source) {
 	case "apps":
 		in.workload(o, root)
 	case "frrk8s.metallb.io":
-		if o.kind != "FRRConfiguration" {
+		if o.kind != "FRRConfiguration" || o.name == "metallb-"+root.at("spec").at("nodeSelector").at("matchLabels").at("kubernetes.io/hostname").text() {
 			root.ignore(isState)
 			return
 		}
@@ -133,6 +158,7 @@ func (in *importer) complete() {
 	slices.SortFunc(spec.BGPAdvertisements, func(a, b v1beta1.StackBGPAdvertisement) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(spec.BFDProfiles, func(a, b v1beta1.StackBFDProfile) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(spec.Communities, func(a, b v1beta1.StackCommunity) int { return cmp.Compare(a.Name, b.Name) })
+	in.narrow()
 	in.differences()
 }
 
@@ -142,6 +168,13 @@ func (in *importer) differences() {
 	if len(spec.IPAddressPools) > 0 {
 		note("Services of different namespaces share an address only if its pool has sharingScope: Cluster (MetalLB asks for the same key alone).")
 		note("A Service keeps an address that its pool no longer gives, unless the pool has outsidePoolPolicy: Evict (MetalLB takes it away).")
+	}
+	in.survey.doubts(note)
+	if in.keptOff {
+		note("MetalLB's speakers do not tolerate the taint of control planes, and those of lbstack do: to announce nothing from there, set spec.speaker.nodeSelector, or nodeSelectors in the advertisements.")
+	}
+	if in.bothFamilies() {
+		note("A session carries routes of the family of its addresses only, unless the peer has dualStackAddressFamily: true (MetalLB 0.13 with FRR announced both families on each session).")
 	}
 	if in.vip {
 		note("kube-vip's ConfigMap does not say how addresses are announced: the stack announces them on the local network. If kube-vip speaks BGP, set spec.bgpPeers and spec.bgpAdvertisements, and remove spec.l2Advertisements.")
@@ -177,4 +210,19 @@ func (in *importer) missing(note func(string)) {
 	for _, p := range in.stack.Spec.BGPPeers {
 		check(itemOf(bgpPeers, string(p.Name)), bfdProfiles, p.BFDProfile)
 	}
+}
+
+// bothFamilies says whether pools have addresses that a session of MetalLB 0.13 may have carried, and one of the stack does not.
+func (in *importer) bothFamilies() bool {
+	families := map[lb.Family]bool{}
+	for _, p := range in.stack.Spec.IPAddressPools {
+		for _, text := range p.Addresses {
+			if r, err := apiconv.ParseRange(string(text)); err == nil {
+				families[lb.FamilyOf(r.First)] = true
+			}
+		}
+	}
+	return len(families) == 2 && slices.ContainsFunc(in.stack.Spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool {
+		return !p.DualStackAddressFamily && in.owners[itemOf(bgpPeers, string(p.Name))].product() == ofMetalLB
+	})
 }

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -23,6 +24,9 @@ type Object struct {
 	// Content is the object as JSON has it.
 	Content map[string]any
 }
+
+// ErrNoObject is in the error of Read about text that is YAML and no Kubernetes object, such as the values of a Helm chart.
+var ErrNoObject = errors.New("is no object")
 
 // Read splits YAML or JSON into objects; lists are taken apart. From says where the text is from. A key
 // that is twice in a map is an error, since one of the two would be lost.
@@ -69,7 +73,7 @@ func unfold(from string, content any) ([]Object, error) {
 	}
 	object, ok := content.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("is no object: pass Kubernetes objects, each with apiVersion and kind")
+		return nil, fmt.Errorf("%w: pass Kubernetes objects, each with apiVersion and kind", ErrNoObject)
 	}
 	kind, _ := object["kind"].(string)
 	items, isList := object["items"].([]any)
@@ -85,7 +89,7 @@ func unfold(from string, content any) ([]Object, error) {
 		return objects, nil
 	}
 	if version, _ := object["apiVersion"].(string); version == "" || kind == "" {
-		return nil, fmt.Errorf("has no apiVersion or no kind: pass Kubernetes objects; the text of MetalLB's old configuration goes into a ConfigMap as data.config")
+		return nil, fmt.Errorf("%w: it has no apiVersion or no kind: pass Kubernetes objects; the text of MetalLB's old configuration goes into a ConfigMap as data.config", ErrNoObject)
 	}
 	return []Object{{From: from, Content: object}}, nil
 }

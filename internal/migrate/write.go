@@ -3,7 +3,6 @@ package migrate
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -27,7 +26,7 @@ func (r *Result) YAML() ([]byte, error) {
 	var out strings.Builder
 	fmt.Fprintf(&out, "# %d fields mapped, %d with another meaning, %d not mapped: see the report of the import.\n", r.Report.Count(Mapped), r.Report.Count(Changed), r.Report.Count(Unmapped))
 	fmt.Fprintf(&out, "apiVersion: %s\nkind: %s\nmetadata:\n  name: %s\nspec:", r.Stack.APIVersion, r.Stack.Kind, r.Stack.Name)
-	empty := true
+	empty, notes := true, r.notes()
 	for _, list := range lists {
 		items, _ := spec[list].([]any)
 		delete(spec, list)
@@ -37,7 +36,7 @@ func (r *Result) YAML() ([]byte, error) {
 		empty = false
 		fmt.Fprintf(&out, "\n  %s:\n", list)
 		for _, item := range items {
-			if err := r.item(&out, list, item.(map[string]any)); err != nil {
+			if err := r.item(&out, list, item.(map[string]any), notes); err != nil {
 				return nil, err
 			}
 		}
@@ -57,11 +56,11 @@ func (r *Result) YAML() ([]byte, error) {
 }
 
 // item writes an item, its name first.
-func (r *Result) item(out *strings.Builder, list string, item map[string]any) error {
+func (r *Result) item(out *strings.Builder, list string, item map[string]any, notes map[string][]string) error {
 	name, _ := item["name"].(string)
 	delete(item, "name")
-	for _, comment := range r.comments(itemOf(list, name)) {
-		fmt.Fprintf(out, "  # %s\n", comment)
+	for _, comment := range append([]string{"from " + r.origins[itemOf(list, name)]}, notes[itemOf(list, name)]...) {
+		fmt.Fprintf(out, "  # %s\n", oneLine(comment))
 	}
 	fmt.Fprintf(out, "  - name: %s\n", quoted(name))
 	if len(item) == 0 {
@@ -75,23 +74,24 @@ func (r *Result) item(out *strings.Builder, list string, item map[string]any) er
 	return nil
 }
 
-// comments about an item: its origin, then what needs a look.
-func (r *Result) comments(item string) (comments []string) {
-	add := func(text string) {
-		text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ") // a line that ends would end the comment
-		if !slices.Contains(comments, text) {
-			comments = append(comments, text)
-		}
-	}
-	add("from " + r.origins[item])
+// notes about each item that need a look, each once, in the order of the report.
+func (r *Result) notes() map[string][]string {
+	notes, seen := map[string][]string{}, map[[2]string]bool{}
 	for _, outcome := range []Outcome{Changed, Unmapped} {
 		r.Report.groups(outcome, func(e Entry) {
-			if e.item == item {
-				add(fmt.Sprintf("%s (%s): %s", outcome, e.field(), e.Note))
+			text := fmt.Sprintf("%s (%s): %s", outcome, e.field(), e.Note)
+			if key := [2]string{e.item, text}; e.item != "" && !seen[key] {
+				seen[key] = true
+				notes[e.item] = append(notes[e.item], text)
 			}
 		})
 	}
-	return comments
+	return notes
+}
+
+// oneLine is text for a comment: a line that ends would end the comment.
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }
 
 // quoted is a name as YAML has it: 1 and true are names, too.

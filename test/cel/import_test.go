@@ -116,7 +116,7 @@ func TestImport_WhateverTheInputHas(t *testing.T) {
 		for range 1 + chance.IntN(3) {
 			changes = append(changes, change(chance, objects[chance.IntN(len(objects))].Content))
 		}
-		result := migrate.Import(objects)
+		result := migrate.Import(objects, "")
 		manifest, err := result.YAML()
 		if err != nil {
 			t.Fatalf("%s with %q: %v", file, changes, err)

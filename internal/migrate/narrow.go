@@ -1,0 +1,145 @@
+package migrate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// owner is the configuration that an item is from: an advertisement without pools or peers is about those of its
+// own load balancer, and in a stack about all.
+type owner string
+
+const (
+	ofMetalLB owner = "MetalLB"
+	// ofOldPools are pools of MetalLB that say themselves how they are announced: no other advertisement is about them.
+	ofOldPools owner = "pools of MetalLB that name a protocol"
+	ofCilium   owner = "Cilium"
+	ofKubeVIP  owner = "kube-vip"
+)
+
+// ownerOf an object.
+func ownerOf(o *source) owner {
+	switch {
+	case o.group == "cilium.io":
+		return ofCilium
+	case o.group == "metallb.io" && o.kind != "AddressPool":
+		return ofMetalLB
+	case o.group == "" && o.root().at("data").at("config").has(), o.group == "metallb.io":
+		return ofOldPools
+	}
+	return ofKubeVIP
+}
+
+// product has the peers: all of MetalLB's formats have the same ones.
+func (o owner) product() owner {
+	if o == ofOldPools {
+		return ofMetalLB
+	}
+	return o
+}
+
+// narrow has each advertisement be about no more than it was: it names pools and peers where the stack has others
+// as well, or where its selectors name labels that pools of a stack do not have.
+func (in *importer) narrow() {
+	spec := &in.stack.Spec
+	for i := range spec.L2Advertisements {
+		a := &spec.L2Advertisements[i]
+		in.narrowPools(itemOf(l2Advertisements, string(a.Name)), &a.IPAddressPools, &a.IPAddressPoolSelectors)
+	}
+	for i := range spec.BGPAdvertisements {
+		a := &spec.BGPAdvertisements[i]
+		item := itemOf(bgpAdvertisements, string(a.Name))
+		in.narrowPools(item, &a.IPAddressPools, &a.IPAddressPoolSelectors)
+		in.narrowPeers(item, &a.Peers)
+	}
+	left := func(list string, name v1beta1.ObjectName) bool { return in.items[itemOf(list, string(name))] == "" }
+	spec.L2Advertisements = slices.DeleteFunc(spec.L2Advertisements, func(a v1beta1.StackL2Advertisement) bool { return left(l2Advertisements, a.Name) })
+	spec.BGPAdvertisements = slices.DeleteFunc(spec.BGPAdvertisements, func(a v1beta1.StackBGPAdvertisement) bool { return left(bgpAdvertisements, a.Name) })
+}
+
+func (in *importer) narrowPools(item string, names *[]v1beta1.ObjectName, selectors *[]metav1.LabelSelector) {
+	if len(*names) > 0 && len(*selectors) == 0 {
+		return
+	}
+	own, others, matching := in.owners[item], false, slices.Clone(*names)
+	for _, p := range in.stack.Spec.IPAddressPools {
+		if in.owners[itemOf(pools, string(p.Name))] != own {
+			others = true
+		} else if selected(*selectors, in.poolLabels[p.Name]) && !slices.Contains(matching, p.Name) {
+			matching = append(matching, p.Name)
+		}
+	}
+	installed := slices.ContainsFunc(*selectors, selectsInstallation)
+	if !others && !installed {
+		return
+	}
+	why := "the stack has pools of another configuration"
+	if installed {
+		why = "its selectors name labels that lbstack sets itself"
+	}
+	if len(matching) == 0 {
+		in.leaveOut(item, fmt.Sprintf("the advertisement is left out: no pool of %s is in the input that it is about, and without names it would be about all pools of the stack", own))
+		return
+	}
+	slices.Sort(matching)
+	*names, *selectors = matching, nil
+	in.report.Notes = append(in.report.Notes, fmt.Sprintf("%s names the pools that it is about, since %s: name pools there that are added later.", item, why))
+}
+
+func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
+	if len(*names) > 0 || in.items[item] == "" {
+		return
+	}
+	own, others := in.owners[item].product(), false
+	var peers []v1beta1.ObjectName
+	for _, p := range in.stack.Spec.BGPPeers {
+		if in.owners[itemOf(bgpPeers, string(p.Name))].product() != own {
+			others = true
+		} else {
+			peers = append(peers, p.Name)
+		}
+	}
+	switch {
+	case !others:
+	case len(peers) == 0:
+		in.leaveOut(item, fmt.Sprintf("the advertisement is left out: no peer of %s is in the input, and without names it would be for all peers of the stack", own))
+	default:
+		*names = peers
+		in.report.Notes = append(in.report.Notes, item+" names its peers, since the stack has peers of another configuration: name peers there that are added later.")
+	}
+}
+
+// leaveOut takes an item out of the stack.
+func (in *importer) leaveOut(item, why string) {
+	in.roots[item].refuse(why)
+	delete(in.items, item)
+}
+
+// selected says whether one of the selectors matches; none: all are selected.
+func selected(selectors []metav1.LabelSelector, set map[string]string) bool {
+	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(s metav1.LabelSelector) bool {
+		selector, err := metav1.LabelSelectorAsSelector(&s)
+		return err == nil && selector.Matches(labels.Set(set))
+	})
+}
+
+// selectsInstallation says whether a selector is about labels that say how a pool was installed: those of lbstack's
+// pools are its own.
+func selectsInstallation(s metav1.LabelSelector) bool {
+	for key := range s.MatchLabels {
+		if isInstallation(key) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(s.MatchExpressions, func(e metav1.LabelSelectorRequirement) bool { return isInstallation(e.Key) })
+}
+
+func isInstallation(key string) bool {
+	return strings.HasPrefix(key, "app.kubernetes.io/") || strings.HasPrefix(key, "helm.sh/")
+}

@@ -1,41 +1,58 @@
 package cli
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
-	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/lbstack/lbstack/internal/inspect"
 )
 
 func statusCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
 	var output string
+	var watch bool
+	var every time.Duration
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the state of the installation on one screen",
 		Long: "Show the state of the installation on one screen: the stack, components, speakers, pools, routers, conflicts, and the Services that are not announced.\n\n" +
-			"The exit code is 1 if the stack is not Ready or a Service is not announced.",
-		Example: "  # The state\n  kubectl lbstack status\n\n  # For a program\n  kubectl lbstack status -o json",
-		Args:    cobra.NoArgs,
+			"The exit code is 1 if the stack is not Ready or a Service is not announced. With --watch it is 0 when you stop it.",
+		Example: "  # The state\n  kubectl lbstack status\n\n  # All Services that are not announced, not the first ten of them\n  kubectl lbstack status -o wide\n\n" +
+			"  # The state whenever it changes, such as during an upgrade\n  kubectl lbstack status --watch\n\n  # For a program\n  kubectl lbstack status -o json",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := cluster.snapshot(cmd.Context())
-			if err == nil {
-				err = cluster.services(cmd.Context(), s)
+			if every < time.Second {
+				return fmt.Errorf("--interval %s: each look reads all Services: 1s is the least", every)
 			}
+			look := func(ctx context.Context) (printer, bool, error) {
+				s, err := cluster.snapshot(ctx)
+				if err == nil {
+					err = cluster.services(ctx, s)
+				}
+				if err != nil {
+					return nil, false, err
+				}
+				o := inspect.Status(s)
+				return &o, o.Ready, nil
+			}
+			if watch {
+				return watching(cmd.Context(), streams, output, every, look)
+			}
+			o, ready, err := look(cmd.Context())
 			if err != nil {
 				return err
 			}
-			o := inspect.Status(s)
-			return answer(streams.Out, output, &o, o.Ready)
+			return answer(streams.Out, output, o, ready)
 		},
 	}
-	outputFlag(cmd, &output)
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml or wide; wide has all Services that are not announced")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "print the state again whenever it has changed, until you stop it")
+	cmd.Flags().DurationVar(&every, "interval", 2*time.Second, "how often --watch looks, at least 1s")
 	return cmd
 }
 
@@ -65,7 +82,7 @@ func whyCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 			return answer(streams.Out, output, &story, story.Announced)
 		},
 	}
-	outputFlag(cmd, &output)
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml in place of text")
 	return cmd
 }
 
@@ -85,32 +102,4 @@ func (c *cluster) serviceKey(text string) (client.ObjectKey, error) {
 		return client.ObjectKey{}, fmt.Errorf("%q is no Service: pass its name, or namespace/name", text)
 	}
 	return client.ObjectKey{Namespace: first, Name: rest}, nil
-}
-
-func outputFlag(cmd *cobra.Command, output *string) {
-	cmd.Flags().StringVarP(output, "output", "o", "", "json or yaml in place of text")
-}
-
-// answer prints an answer, and ends with 1 if what was asked about is not as it should be.
-func answer(w io.Writer, output string, a interface{ Print(io.Writer) error }, good bool) error {
-	var err error
-	var text []byte
-	switch output {
-	case "":
-		err = a.Print(w)
-	case "json":
-		text, err = json.MarshalIndent(a, "", "  ")
-		text = append(text, '\n')
-	case "yaml":
-		text, err = yaml.Marshal(a)
-	default:
-		return fmt.Errorf("-o %s: the formats are json and yaml", output)
-	}
-	if err == nil && len(text) > 0 {
-		_, err = w.Write(text)
-	}
-	if err == nil && !good {
-		err = errNotAsAsked
-	}
-	return err
 }

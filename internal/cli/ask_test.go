@@ -53,7 +53,7 @@ func serving(t *testing.T, announced metav1.ConditionStatus, forbidden client.Ob
 			return c.List(ctx, list, options...)
 		},
 	}).Build()
-	return &cluster{flags: genericclioptions.NewConfigFlags(true), reader: reader}
+	return &cluster{flags: genericclioptions.NewConfigFlags(true), api: reader}
 }
 
 type commandOf = func(genericiooptions.IOStreams, *cluster) *cobra.Command
@@ -84,7 +84,7 @@ func TestAsk_CommandsWithACluster(t *testing.T) {
 		{"the state", "status", "True", nil, "", []string{"Ready, lbstack v0.1.0", "Services: 1, of which 0 are not announced"}},
 		{"the state with a Service that is not announced", "status", "False", nil, errNotAsAsked.Error(), []string{"shop/web (TheReason): the message"}},
 		{"the state as YAML", "status -o yaml", "True", nil, "", []string{"ready: true", "services: 1"}},
-		{"the state in an unknown format", "status -o wide", "True", nil, "-o wide: the formats are json and yaml", nil},
+		{"the state in an unknown format", "status -o xml", "True", nil, "-o xml: the formats are json, yaml, wide", nil},
 		{"the version of the stack", "version", "True", nil, "", []string{"Stack Version: v0.1.0"}},
 	}
 	for _, tt := range tests {

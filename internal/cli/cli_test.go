@@ -127,7 +127,7 @@ func installed(forbidden string, objects ...client.Object) *cluster {
 			return c.List(ctx, list, options...)
 		},
 	}).Build()
-	return &cluster{flags: genericclioptions.NewConfigFlags(true), reader: reader}
+	return &cluster{flags: genericclioptions.NewConfigFlags(true), api: reader}
 }
 
 func object(apiVersion, kind, namespace, name string, more map[string]any) *unstructured.Unstructured {
@@ -163,7 +163,7 @@ func TestImport_FromCluster(t *testing.T) {
 		t.Errorf("MetalLB runs elsewhere: got the error %v and the stack\n%s\nwant none of its pools of another namespace", err, out)
 	}
 	asked := 0
-	away := &cluster{flags: genericclioptions.NewConfigFlags(true), reader: interceptor.NewClient(installed("").reader.(client.WithWatch), interceptor.Funcs{
+	away := &cluster{flags: genericclioptions.NewConfigFlags(true), api: interceptor.NewClient(installed("").api.(client.WithWatch), interceptor.Funcs{
 		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
 			asked++
 			return errors.New("connection refused")

@@ -24,13 +24,13 @@ const page = 500
 // cluster reads from the API server, with the rights of the user.
 type cluster struct {
 	flags *genericclioptions.ConfigFlags
-	// reader is made at the first use; tests set it.
-	reader client.Client
+	// api is made at the first use; tests set it.
+	api client.Client
 }
 
 func (c *cluster) connect() (client.Client, error) {
-	if c.reader != nil {
-		return c.reader, nil
+	if c.api != nil {
+		return c.api, nil
 	}
 	config, err := c.flags.ToRESTConfig()
 	if err != nil {
@@ -41,8 +41,8 @@ func (c *cluster) connect() (client.Client, error) {
 	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
-	c.reader, err = client.New(config, client.Options{Scheme: scheme})
-	return c.reader, err
+	c.api, err = client.New(config, client.Options{Scheme: scheme})
+	return c.api, err
 }
 
 // version of lbstack in the cluster.

@@ -18,26 +18,40 @@ import (
 
 // snapshot reads what is common to all questions.
 func (c *cluster) snapshot(ctx context.Context) (*inspect.Snapshot, error) {
-	s := &inspect.Snapshot{}
-	stack := &v1beta1.LoadBalancerStack{}
-	reader, err := c.connect()
+	stack, err := c.stack(ctx)
 	if err != nil {
 		return nil, err
 	}
-	switch err := reader.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); {
-	case meta.IsNoMatchError(err):
-		return nil, errors.New("the cluster does not have the kinds of lbstack: install it first")
-	case err == nil:
-		s.Stack = stack
-	case !apierrors.IsNotFound(err):
-		return nil, missingRight(err)
-	}
+	s := &inspect.Snapshot{Stack: stack}
 	return s, errors.Join(
 		all(ctx, c, &v1beta1.IPAddressPoolList{}, func(l *v1beta1.IPAddressPoolList) { s.Pools = append(s.Pools, l.Items...) }),
 		all(ctx, c, &v1beta1.IPAddressClaimList{}, func(l *v1beta1.IPAddressClaimList) { s.Claims = append(s.Claims, l.Items...) }),
 		all(ctx, c, &v1beta1.BGPPeerList{}, func(l *v1beta1.BGPPeerList) { s.Peers = append(s.Peers, l.Items...) }),
 		all(ctx, c, &v1beta1.SpeakerStateList{}, func(l *v1beta1.SpeakerStateList) { s.States = append(s.States, l.Items...) }),
 	)
+}
+
+// stack returns the LoadBalancerStack. Nil if there is none.
+func (c *cluster) stack(ctx context.Context) (*v1beta1.LoadBalancerStack, error) {
+	api, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	stack := &v1beta1.LoadBalancerStack{}
+	switch err := api.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); {
+	case meta.IsNoMatchError(err):
+		return nil, errors.New("the cluster does not have the kinds of lbstack: install it first")
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, missingRight(err)
+	}
+	return stack, nil
+}
+
+// routes adds what the speakers announce to routers.
+func (c *cluster) routes(ctx context.Context, s *inspect.Snapshot) error {
+	return all(ctx, c, &v1beta1.SpeakerRouteSliceList{}, func(l *v1beta1.SpeakerRouteSliceList) { s.RouteSlices = append(s.RouteSlices, l.Items...) })
 }
 
 // announcing adds what decides about the announcement of a Service.
@@ -50,7 +64,7 @@ func (c *cluster) announcing(ctx context.Context, s *inspect.Snapshot, key clien
 		all(ctx, c, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) { s.L2Advertisements = append(s.L2Advertisements, l.Items...) }),
 		all(ctx, c, &v1beta1.BGPAdvertisementList{}, func(l *v1beta1.BGPAdvertisementList) { s.BGPAdvertisements = append(s.BGPAdvertisements, l.Items...) }),
 		all(ctx, c, &v1beta1.CommunityList{}, func(l *v1beta1.CommunityList) { s.Communities = append(s.Communities, l.Items...) }),
-		all(ctx, c, &v1beta1.SpeakerRouteSliceList{}, func(l *v1beta1.SpeakerRouteSliceList) { s.RouteSlices = append(s.RouteSlices, l.Items...) }),
+		c.routes(ctx, s),
 		all(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { s.Nodes = append(s.Nodes, l.Items...) }),
 	); err != nil {
 		return err
@@ -99,7 +113,7 @@ func sharing(s *inspect.Snapshot, svc *corev1.Service) (others []client.ObjectKe
 func (c *cluster) around(ctx context.Context, s *inspect.Snapshot, svc *corev1.Service) error {
 	if _, known := s.NamespaceLabels[svc.Namespace]; !known {
 		namespace := &corev1.Namespace{}
-		if err := c.reader.Get(ctx, client.ObjectKey{Name: svc.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
+		if err := c.api.Get(ctx, client.ObjectKey{Name: svc.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
 			return missingRight(err)
 		}
 		s.NamespaceLabels[svc.Namespace] = namespace.Labels
@@ -123,7 +137,7 @@ func (c *cluster) services(ctx context.Context, s *inspect.Snapshot) error {
 func all[L client.ObjectList](ctx context.Context, c *cluster, empty L, add func(L), options ...client.ListOption) error {
 	for next := ""; ; {
 		list := empty.DeepCopyObject().(L)
-		if err := c.reader.List(ctx, list, append([]client.ListOption{client.Limit(page), client.Continue(next)}, options...)...); err != nil {
+		if err := c.api.List(ctx, list, append([]client.ListOption{client.Limit(page), client.Continue(next)}, options...)...); err != nil {
 			return missingRight(err)
 		}
 		add(list)

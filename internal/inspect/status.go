@@ -183,8 +183,13 @@ func problem(list []metav1.Condition, names ...string) string {
 // maxUnannounced is how many Services the overview lists; the others it counts.
 const maxUnannounced = 10
 
-// Print writes the overview for people.
-func (o *Overview) Print(out io.Writer) error {
+// Print writes the overview for people, with the first Services that are not announced.
+func (o *Overview) Print(out io.Writer) error { return o.print(out, maxUnannounced) }
+
+// PrintWide has all Services that are not announced.
+func (o *Overview) PrintWide(out io.Writer) error { return o.print(out, len(o.Unannounced)) }
+
+func (o *Overview) print(out io.Writer, most int) error {
 	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
 	fmt.Fprintf(w, "%s", o.Summary)
 	if o.Version != "" {
@@ -210,10 +215,10 @@ func (o *Overview) Print(out io.Writer) error {
 	})
 	list(w, "Conflicts", o.Conflicts)
 	fmt.Fprintf(w, "\nServices: %d, of which %d are not announced\n", o.Services, len(o.Unannounced))
-	for _, line := range o.Unannounced[:min(maxUnannounced, len(o.Unannounced))] {
+	for _, line := range o.Unannounced[:min(most, len(o.Unannounced))] {
 		fmt.Fprintf(w, "  %s\n", line)
 	}
-	if n := len(o.Unannounced) - maxUnannounced; n > 0 {
+	if n := len(o.Unannounced) - most; n > 0 {
 		fmt.Fprintf(w, "  and %d more\n", n)
 	}
 	return w.Flush()

@@ -187,22 +187,7 @@ func (s *Snapshot) view(held []eligibility.Address) *view {
 	for i := range s.BGPAdvertisements {
 		v.bgp.Advertisements = append(v.bgp.Advertisements, eligibility.Advertisement{Scope: apiconv.BGPAdvertisementScope(&s.BGPAdvertisements[i], aliases)})
 	}
-	list := make([]reports.Report, 0, len(v.states))
-	for i := range s.States {
-		list = append(list, v.states[lb.NodeName(s.States[i].Name)])
-		macs := map[string]string{}
-		for _, link := range s.States[i].Status.Interfaces {
-			macs[string(link.Name)] = link.HardwareAddress
-		}
-		v.macs[lb.NodeName(s.States[i].Name)] = macs
-	}
-	v.picture = reports.Together(list)
-	for i := range s.RouteSlices {
-		node, routes := apiconv.SpeakerRoutes(&s.RouteSlices[i])
-		for _, r := range routes {
-			v.routes = append(v.routes, reports.Path{Node: node, Route: r})
-		}
-	}
+	v.observe(s)
 	return v
 }
 

@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/maintenance"
+)
+
+// pollEvery is how often a command that waits looks.
+const pollEvery = time.Second
+
+func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	var wait bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "drain NODE",
+		Short: "Have a node hand over its addresses, for maintenance",
+		Long: "Have a node hand over the addresses that it announces, without a lost connection attempt, and get none. The node gets the annotation lbstack.io/drain, or another mark if spec.drain of the stack asks for one; " +
+			"pods stay (kubectl drain is for these).\n\n" +
+			"An address stays as long as no other node may announce it. With --wait the exit code is 1 if the node still announces something after the timeout.",
+		Example: "  # Empty a node and wait, then work on it\n  kubectl lbstack drain worker-1 --wait\n\n  # Afterwards\n  kubectl lbstack undrain worker-1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stack, node, err := cluster.stackAndNode(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			marked, err := maintenance.Drain(node, stack)
+			if err != nil {
+				return err
+			}
+			word := "is drained already"
+			if marked != node {
+				word = "drains"
+				if err := cluster.mark(cmd.Context(), node, marked); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(streams.Out, "node/%s %s\n", node.Name, word)
+			if !wait {
+				return nil
+			}
+			return cluster.waitDrained(cmd.Context(), streams, node.Name, timeout)
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the node announces nothing any more")
+	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long --wait waits")
+	return cmd
+}
+
+func undrainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	return &cobra.Command{
+		Use:   "undrain NODE",
+		Short: "Have a drained node take part again",
+		Long: "Have a drained node take part again: the annotations, labels and taints of spec.drain of the stack are removed from it. Addresses do not move back by themselves unless spec.layer2.failback is Gradual.\n\n" +
+			"The exit code is 1 if something else drains the node still, such as the taint of kubectl cordon.",
+		Example: "  # After the maintenance\n  kubectl lbstack undrain worker-1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stack, node, err := cluster.stackAndNode(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			free, left := maintenance.Undrain(node, stack)
+			if err := cluster.mark(cmd.Context(), node, free); err != nil {
+				return err
+			}
+			if len(left) > 0 {
+				return fmt.Errorf("node/%s is drained still, by %s", node.Name, strings.Join(left, ", and by "))
+			}
+			fmt.Fprintf(streams.Out, "node/%s takes part\n", node.Name)
+			return nil
+		},
+	}
+}
+
+func (c *cluster) stackAndNode(ctx context.Context, name string) (*v1beta1.LoadBalancerStack, *corev1.Node, error) {
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "node/"), "nodes/")
+	stack, err := c.stack(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if stack == nil {
+		return nil, nil, errors.New("the cluster has no LoadBalancerStack: nothing announces addresses from its nodes")
+	}
+	node := &corev1.Node{}
+	if err := c.api.Get(ctx, client.ObjectKey{Name: name}, node); err != nil {
+		return nil, nil, missingRight(err)
+	}
+	return stack, node, nil
+}
+
+// mark writes what has changed of a node. Its taints are one list: another writer's change of it makes this one fail.
+func (c *cluster) mark(ctx context.Context, old, changed *corev1.Node) error {
+	patch := client.MergeFrom(old)
+	if len(old.Spec.Taints) != len(changed.Spec.Taints) {
+		patch = client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})
+	}
+	if data, err := patch.Data(changed); err != nil || string(data) == "{}" {
+		return err
+	}
+	return missingRight(c.api.Patch(ctx, changed.DeepCopy(), patch))
+}
+
+// waitDrained waits until a node announces nothing. It prints each change of what is left.
+func (c *cluster) waitDrained(ctx context.Context, streams genericiooptions.IOStreams, node string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for last := ""; ; {
+		state := &v1beta1.SpeakerState{}
+		err := c.api.Get(ctx, client.ObjectKey{Name: node}, state)
+		if apierrors.IsNotFound(err) {
+			state, err = nil, nil
+		}
+		switch {
+		case err != nil && ctx.Err() == nil:
+			return missingRight(err)
+		case err == nil:
+			done, words := maintenance.Progress(state)
+			if done {
+				fmt.Fprintf(streams.Out, "node/%s: %s\n", node, words)
+				return nil
+			}
+			if words != last {
+				fmt.Fprintf(streams.ErrOut, "node/%s: %s\n", node, words)
+			}
+			last = words
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("node/%s drains still after %s: %s: an address stays as long as no other node may announce it: kubectl lbstack why SERVICE says of each node why not", node, timeout, last)
+		case <-time.After(pollEvery):
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/inspect"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/maintenance"
+)
+
+// observedWithin is how long reserve waits for what the controller finds about a claim.
+const observedWithin = 10 * time.Second
+
+func reserveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	var service string
+	cmd := &cobra.Command{
+		Use:   "reserve ADDRESS",
+		Short: "Keep an address of a pool from being given, or keep it for one Service",
+		Long: "Reserve an address of a pool: an IPAddressClaim is created, and no Service gets the address but the one that --for names, which need not exist yet.\n\n" +
+			"The exit code is 1 if the controller finds that the claim does not reserve the address; it stays then, and kubectl lbstack release deletes it.",
+		Example: "  # For nobody, such as for a host that is to get it\n  kubectl lbstack reserve 192.168.1.250\n\n  # For a Service that is to come\n  kubectl lbstack reserve 192.168.1.251 --for shop/web",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			address, err := apiconv.ParseAddress(args[0])
+			if err != nil {
+				return err
+			}
+			var key client.ObjectKey
+			if service != "" {
+				if key, err = cluster.serviceKey(service); err != nil {
+					return err
+				}
+			}
+			return cluster.reserve(cmd.Context(), streams, address, lb.ServiceKey{Namespace: key.Namespace, Name: key.Name})
+		},
+	}
+	cmd.Flags().StringVar(&service, "for", "", "the Service that gets the address, as NAME or NAMESPACE/NAME")
+	return cmd
+}
+
+func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStreams, address netip.Addr, service lb.ServiceKey) error {
+	s, err := c.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	existing := claimOf(s, address)
+	claim, err := maintenance.Reserve(address, s.PoolOf(address), service, existing)
+	if err != nil {
+		return err
+	}
+	if existing == nil {
+		if err := c.api.Create(ctx, claim); err != nil {
+			return missingRight(err)
+		}
+	}
+	name := "ipaddressclaim.lbstack.io/" + claim.Name
+	until := time.Now().Add(observedWithin)
+	for {
+		if err := c.api.Get(ctx, client.ObjectKeyFromObject(claim), claim); err != nil {
+			return missingRight(err)
+		}
+		ready := meta.FindStatusCondition(claim.Status.Conditions, v1beta1.ConditionReady)
+		switch {
+		case ready != nil && ready.ObservedGeneration >= claim.Generation && ready.Status == metav1.ConditionTrue:
+			fmt.Fprintf(streams.Out, "%s reserves the address: %s\n", name, ready.Message)
+			return nil
+		case ready != nil && ready.ObservedGeneration >= claim.Generation:
+			return fmt.Errorf("%s does not reserve the address: %s (%s): kubectl lbstack release %s deletes it", name, ready.Message, ready.Reason, address)
+		case time.Now().After(until):
+			return fmt.Errorf("%s is there, and the controller has not looked at it within %s: look at its pods (kubectl lbstack status)", name, observedWithin)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+func releaseCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	return &cobra.Command{
+		Use:   "release ADDRESS",
+		Short: "Free an address that is reserved or retained",
+		Long: "Free an address that is reserved, or retained for a Service which has gone: its IPAddressClaim is deleted, and Services can get the address.\n\n" +
+			"An address that a Service uses is not released.",
+		Example: "  # Give it back to the pool\n  kubectl lbstack release 192.168.1.250",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			address, err := apiconv.ParseAddress(args[0])
+			if err != nil {
+				return err
+			}
+			api, err := cluster.connect()
+			if err != nil {
+				return err
+			}
+			claim := &v1beta1.IPAddressClaim{}
+			switch err := api.Get(cmd.Context(), client.ObjectKey{Name: apiconv.ClaimName(address)}, claim); {
+			case apierrors.IsNotFound(err):
+				claim = nil
+			case err != nil:
+				return missingRight(err)
+			}
+			if err := maintenance.Release(address, claim); err != nil {
+				return err
+			}
+			// A Service that takes the address up meanwhile has changed the claim, which stays then.
+			err = api.Delete(cmd.Context(), claim, client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion})
+			if err == nil {
+				fmt.Fprintf(streams.Out, "ipaddressclaim.lbstack.io/%s released\n", claim.Name)
+			}
+			return missingRight(err)
+		},
+	}
+}
+
+func claimOf(s *inspect.Snapshot, address netip.Addr) *v1beta1.IPAddressClaim {
+	for i := range s.Claims {
+		if s.Claims[i].Name == apiconv.ClaimName(address) {
+			return &s.Claims[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// watching prints an answer at first and whenever it has changed, until the user stops it. It looks again and again: what an
+// answer depends on is of ten kinds, and a watch of each would cost the API server more. An error of the first look ends
+// it; later ones are printed, and it goes on.
+func watching(ctx context.Context, streams genericiooptions.IOStreams, output string, every time.Duration, look func(context.Context) (printer, bool, error)) error {
+	var last []byte
+	for first := true; ; first = false {
+		a, _, err := look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && first:
+			return err
+		case err != nil:
+			fmt.Fprintf(streams.ErrOut, "%s: %v\n", time.Now().UTC().Format(time.RFC3339), err)
+		default:
+			var text bytes.Buffer
+			if err := write(&text, output, a); err != nil {
+				return err
+			}
+			if !first && bytes.Equal(text.Bytes(), last) {
+				break
+			}
+			last = text.Bytes()
+			if output == "" || output == "wide" {
+				fmt.Fprintf(streams.Out, "--- %s\n", time.Now().UTC().Format(time.RFC3339))
+			}
+			if output == "yaml" {
+				fmt.Fprintln(streams.Out, "---")
+			}
+			if _, err := streams.Out.Write(last); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/lbstack/lbstack/internal/inspect"
+)
+
+func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "who [ADDRESS|SERVICE|NODE|POOL]",
+		Short: "Show which Service has which address, and which node announces it",
+		Long: "Show which Service has which address, and which nodes announce it: on the local network and to routers. " +
+			"Without an argument, show all addresses that Services have or that are reserved.\n\n" +
+			"A name alone is that of a node, a pool or a Service of the namespace. NAMESPACE/NAME is a Service; service/NAME, node/NAME and pool/NAME say which is meant.\n\n" +
+			"The exit code is 1 if no Service has, and nobody reserves, such an address.",
+		Example: "  # All addresses\n  kubectl lbstack who\n\n  # One address, with MAC addresses and routes\n  kubectl lbstack who 192.168.1.240 -o wide\n\n" +
+			"  # What a Service has, what a node announces, what is taken of a pool\n  kubectl lbstack who shop/web\n  kubectl lbstack who node/worker-1\n  kubectl lbstack who pool/production\n\n" +
+			"  # The claims of a pool, for other commands\n  kubectl lbstack who pool/production -o name",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			namespace, _, err := cluster.flags.ToRawKubeConfigLoader().Namespace()
+			if err != nil {
+				return err
+			}
+			s, err := cluster.snapshot(cmd.Context())
+			if err == nil {
+				err = cluster.routes(cmd.Context(), s)
+			}
+			if err != nil {
+				return err
+			}
+			text := ""
+			if len(args) > 0 {
+				if text = args[0]; text == "" {
+					return errors.New("the argument is empty: leave it out to see all addresses")
+				}
+			}
+			subject, err := inspect.ParseSubject(s, text, namespace)
+			if err != nil {
+				return err
+			}
+			a := inspect.Who(s, subject)
+			return answer(streams.Out, output, &a, a.Found)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml, wide or name in place of the table")
+	return cmd
+}

@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// commands by name, as they are on the command line.
+var commands = map[string]commandOf{"drain": drainCommand, "undrain": undrainCommand, "reserve": reserveCommand, "release": releaseCommand, "who": whoCommand, "status": statusCommand}
+
+// execute runs a command line with a cluster.
+func execute(ctx context.Context, c *cluster, line string) (out, errOut string, err error) {
+	streams, _, stdout, stderr := genericiooptions.NewTestIOStreams()
+	args := strings.Fields(line)
+	cmd := commands[args[0]](streams, c)
+	cmd.SetArgs(args[1:])
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err = cmd.ExecuteContext(ctx)
+	return stdout.String(), stderr.String(), err
+}
+
+// changes are what the cluster does to objects after a while.
+type changes struct {
+	after time.Duration
+	make  func(context.Context, client.Client) error
+}
+
+func TestWriting_CommandsWithACluster(t *testing.T) {
+	draining := func(left ...string) func(context.Context, client.Client) error {
+		return func(ctx context.Context, c client.Client) error {
+			state := &v1beta1.SpeakerState{}
+			if err := c.Get(ctx, client.ObjectKey{Name: "node-1"}, state); err != nil {
+				return err
+			}
+			state.Status.Phase, state.Status.AddressCount, state.Status.Addresses = v1beta1.SpeakerDraining, int32(len(left)), nil
+			for _, a := range left {
+				state.Status.Addresses = append(state.Status.Addresses, v1beta1.SpeakerAddress{Address: a})
+			}
+			return c.Update(ctx, state)
+		}
+	}
+	found := func(status metav1.ConditionStatus, reason, message string) func(context.Context, client.Client) error {
+		return func(ctx context.Context, c client.Client) error {
+			claim := &v1beta1.IPAddressClaim{}
+			if err := c.Get(ctx, client.ObjectKey{Name: "192.0.2.9"}, claim); err != nil {
+				return err
+			}
+			claim.Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionReady, Status: status, Reason: reason, Message: message}}
+			return c.Update(ctx, claim)
+		}
+	}
+	tests := []struct {
+		name, line       string
+		changes          []changes
+		out, errOut, err string // parts; empty: none
+	}{
+		{"drain", "drain node-1", nil, "node/node-1 drains\n", "", ""},
+		{"drain by kubectl's name", "drain node/node-1", nil, "node/node-1 drains\n", "", ""},
+		{"drain an absent node", "drain none", nil, "", "", `nodes "none" not found`},
+		{
+			"drain and wait", "drain node-1 --wait", []changes{{2 * time.Second, draining("192.0.2.1")}, {5 * time.Second, draining()}},
+			"node/node-1 drains\nnode/node-1: it announces nothing any more\n", "node/node-1: 1 addresses and 0 routes are left: 192.0.2.1\n", "",
+		},
+		{"drain and wait in vain", "drain node-1 --wait --timeout 10s", []changes{{2 * time.Second, draining("192.0.2.1")}}, "node/node-1 drains\n", "192.0.2.1", "node/node-1 drains still after 10s: 1 addresses"},
+		{"drain a node without a speaker and wait", "drain node-2 --wait", nil, "node/node-2: no speaker runs there", "", ""},
+		{"undrain a node that takes part", "undrain node-1", nil, "node/node-1 takes part\n", "", ""},
+		{"undrain a drained one", "undrain node-2", nil, "node/node-2 takes part\n", "", ""},
+		{"undrain what drains still", "undrain cordoned", nil, "", "", "node/cordoned is drained still, by the taint node.kubernetes.io/unschedulable: run kubectl uncordon cordoned"},
+		{"reserve", "reserve 192.0.2.9", []changes{{2 * time.Second, found("True", "Reserves", "it is kept")}}, "ipaddressclaim.lbstack.io/192.0.2.9 reserves the address: it is kept\n", "", ""},
+		{"reserve what the controller finds useless", "reserve 192.0.2.9 --for shop/next", []changes{{2 * time.Second, found("False", "OutsidePools", "no pool has it")}}, "", "", "does not reserve the address: no pool has it (OutsidePools)"},
+		{"reserve without a controller", "reserve 192.0.2.9", nil, "", "", "the controller has not looked at it within 10s"},
+		{"reserve an address of no pool", "reserve 198.51.100.1", nil, "", "", "no pool gives this address"},
+		{"reserve what is no address", "reserve web", nil, "", "", `"web"`},
+		{"release", "release 192.0.2.3", nil, "ipaddressclaim.lbstack.io/192.0.2.3 released\n", "", ""},
+		{"release an address in use", "release 192.0.2.1", nil, "", "", "192.0.2.1: it is in use by the Service shop/web"},
+		{"release a free address", "release 192.0.2.4", nil, "", "", "neither reserved nor retained"},
+		{"who has an address", "who 192.0.2.1", nil, "192.0.2.1   first   InUse   shop/web   node-1", "", ""},
+		{"who has a free one", "who 192.0.2.4", nil, "Free", "", errNotAsAsked.Error()},
+		{"who, by name", "who first -o name", nil, "ipaddressclaim.lbstack.io/192.0.2.1\nipaddressclaim.lbstack.io/192.0.2.3\n", "", ""},
+		{"who, for a program", "who shop/web -o json", nil, `"address": "192.0.2.1"`, "", ""},
+		{"who, in an unknown format", "who -o xml", nil, "", "", "-o xml: the formats are json, yaml, wide, name"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := working(t)
+				for _, change := range tt.changes {
+					time.AfterFunc(change.after, func() {
+						if err := change.make(t.Context(), c.api); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				out, errOut, err := execute(t.Context(), c, tt.line)
+				if (tt.err == "") != (err == nil) || !strings.Contains(errorText(err), tt.err) {
+					t.Fatalf("got the error %v, want %q", err, tt.err)
+				}
+				if !strings.Contains(out, tt.out) || tt.out == "" && out != "" {
+					t.Errorf("standard output: got %q, want %q", out, tt.out)
+				}
+				if !strings.Contains(errOut, tt.errOut) || tt.errOut == "" && errOut != "" {
+					t.Errorf("standard error: got %q, want %q", errOut, tt.errOut)
+				}
+			})
+		})
+	}
+}
+
+// working is a cluster with the nodes node-1, node-2, which is drained, and cordoned; node-1 announces 192.0.2.1 of the
+// Service shop/web, and 192.0.2.3 is reserved.
+func working(t *testing.T) *cluster {
+	t.Helper()
+	c := serving(t, metav1.ConditionTrue, nil)
+	claim := func(address string, state v1beta1.ClaimState, holders ...v1beta1.ClaimHolder) *v1beta1.IPAddressClaim {
+		return &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: address}, Spec: v1beta1.IPAddressClaimSpec{Address: address, Pool: "first", State: state, Holders: holders}}
+	}
+	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
+	state.Status.Phase, state.Status.AddressCount = v1beta1.SpeakerActive, 1
+	state.Status.Addresses = []v1beta1.SpeakerAddress{{Address: "192.0.2.1", Interfaces: []v1beta1.InterfaceName{"eth0"}}}
+	stack := &v1beta1.LoadBalancerStack{}
+	if err := c.api.Get(t.Context(), client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); err != nil {
+		t.Fatal(err)
+	}
+	stack.Spec.Drain.Taints = []v1beta1.DrainKey{corev1.TaintNodeUnschedulable}
+	if err := c.api.Update(t.Context(), stack); err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range []client.Object{
+		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-2", Annotations: map[string]string{"lbstack.io/drain": ""}}},
+		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "cordoned"}, Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}}}},
+		&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: "first"}, Spec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"192.0.2.1-192.0.2.9"}}},
+		claim("192.0.2.1", v1beta1.ClaimInUse, v1beta1.ClaimHolder{Namespace: "shop", Name: "web"}), claim("192.0.2.3", v1beta1.ClaimReserved), state,
+	} {
+		if err := c.api.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+func TestDrain_TheNodeIsMarkedAndFreed(t *testing.T) {
+	c := working(t)
+	annotations := func() map[string]string {
+		node := &corev1.Node{}
+		if err := c.api.Get(t.Context(), client.ObjectKey{Name: "node-1"}, node); err != nil {
+			t.Fatal(err)
+		}
+		return node.Annotations
+	}
+	if _, _, err := execute(t.Context(), c, "drain node-1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := annotations()["lbstack.io/drain"]; !ok {
+		t.Errorf("drained: the node has the annotations %v", annotations())
+	}
+	if _, _, err := execute(t.Context(), c, "undrain node-1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := annotations()["lbstack.io/drain"]; ok {
+		t.Errorf("undrained: the node has the annotations %v", annotations())
+	}
+}
+
+// TestStatus_WatchPrintsChanges: the state is printed at first, and whenever it has changed.
+func TestStatus_WatchPrintsChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := working(t)
+		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+		defer stop()
+		time.AfterFunc(5*time.Second, func() {
+			state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "node-9"}}
+			if err := c.api.Create(t.Context(), state); err != nil {
+				t.Error(err)
+			}
+		})
+		out, _, err := execute(ctx, c, "status --watch")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(out, "--- "); n != 2 {
+			t.Errorf("printed %d times, want 2: at first, and after the change:\n%s", n, out)
+		}
+		first, second, _ := strings.Cut(out, "\n--- ")
+		if strings.Contains(first, "node-9") || !strings.Contains(second, "node-9") {
+			t.Errorf("got\n%s", out)
+		}
+	})
+	if _, _, err := execute(t.Context(), working(t), "status --watch --interval 10ms"); err == nil || !strings.Contains(err.Error(), "1s is the least") {
+		t.Errorf("an interval of 10ms: got the error %v", err)
+	}
+}

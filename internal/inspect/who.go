@@ -1,0 +1,319 @@
+package inspect
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/reports"
+)
+
+// SubjectKind is what a question of Who is about.
+type SubjectKind string
+
+// What Who can be asked about.
+const (
+	AllAddresses SubjectKind = ""
+	OneAddress   SubjectKind = "address"
+	OneService   SubjectKind = "service"
+	OneNode      SubjectKind = "node"
+	OnePool      SubjectKind = "pool"
+)
+
+// Subject is what a question is about.
+type Subject struct {
+	Kind    SubjectKind
+	Address netip.Addr
+	// Service, for OneService.
+	Service lb.ServiceKey
+	// Name of the node or pool.
+	Name string
+}
+
+// ParseSubject reads ADDRESS, NAMESPACE/NAME, service/NAME, node/NAME, pool/NAME, or a name alone, which must be that of one
+// node, pool or Service of the namespace. Services are known by the claims that they hold.
+func ParseSubject(s *Snapshot, text, namespace string) (Subject, error) {
+	if text == "" {
+		return Subject{}, nil
+	}
+	if address, err := apiconv.ParseAddress(text); err == nil {
+		return Subject{Kind: OneAddress, Address: address}, nil
+	}
+	if first, rest, both := strings.Cut(text, "/"); both {
+		switch {
+		case first == "" || rest == "" || strings.Contains(rest, "/"):
+			return Subject{}, fmt.Errorf("%q is neither an address, NAMESPACE/NAME of a Service, service/NAME, node/NAME nor pool/NAME", text)
+		case slices.Contains([]string{"service", "services", "svc"}, first):
+			return Subject{Kind: OneService, Service: lb.ServiceKey{Namespace: namespace, Name: rest}}, nil
+		case slices.Contains([]string{"node", "nodes"}, first):
+			return Subject{Kind: OneNode, Name: rest}, nil
+		case slices.Contains([]string{"pool", "pools", "lbpool", "ipaddresspool"}, first):
+			return Subject{Kind: OnePool, Name: rest}, nil
+		}
+		return Subject{Kind: OneService, Service: lb.ServiceKey{Namespace: first, Name: rest}}, nil
+	}
+	return s.named(text, namespace)
+}
+
+// named finds what has a name.
+func (s *Snapshot) named(name, namespace string) (Subject, error) {
+	var found []Subject
+	if slices.ContainsFunc(s.States, func(state v1beta1.SpeakerState) bool { return state.Name == name }) {
+		found = append(found, Subject{Kind: OneNode, Name: name})
+	}
+	if slices.ContainsFunc(s.Pools, func(p v1beta1.IPAddressPool) bool { return p.Name == name }) {
+		found = append(found, Subject{Kind: OnePool, Name: name})
+	}
+	key := lb.ServiceKey{Namespace: namespace, Name: name}
+	if slices.ContainsFunc(s.Claims, func(c v1beta1.IPAddressClaim) bool { return holds(&c, key) }) {
+		found = append(found, Subject{Kind: OneService, Service: key})
+	}
+	switch len(found) {
+	case 0:
+		return Subject{}, fmt.Errorf("%s is no address, no node with a speaker, no pool, and no Service of the namespace %s that has an address (kubectl lbstack why says why a Service has none)", name, namespace)
+	case 1:
+		return found[0], nil
+	}
+	forms := make([]string, 0, len(found))
+	for _, f := range found {
+		forms = append(forms, string(f.Kind)+"/"+name)
+	}
+	return Subject{}, errors.New(name + " is the name of several things: pass " + strings.Join(forms, " or "))
+}
+
+func holds(claim *v1beta1.IPAddressClaim, key lb.ServiceKey) bool {
+	return slices.ContainsFunc(claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return apiconv.HolderKey(h) == key })
+}
+
+// The states of addresses that have no claim.
+const (
+	// StateFree: a pool can give it.
+	StateFree = "Free"
+	// StateNoPool: no pool gives it.
+	StateNoPool = "NoPool"
+	// StateNoClaim: it is announced, and no Service has it.
+	StateNoClaim = "NoClaim"
+)
+
+// Assignment is who has one address, and who announces it.
+type Assignment struct {
+	Address netip.Addr `json:"address"`
+	Pool    string     `json:"pool,omitempty"`
+	// State of the claim, or Free, NoPool or NoClaim.
+	State string `json:"state"`
+	// Services that have the address, or that it is reserved for, as namespace/name.
+	Services []string `json:"services,omitempty"`
+	// Node that announces the address on the local network, with interfaces and MAC addresses, since when.
+	Node       string     `json:"node,omitempty"`
+	Interfaces []string   `json:"interfaces,omitempty"`
+	Since      *time.Time `json:"since,omitempty"`
+	// Routes are the nodes that announce the address to routers, each with the BGPPeers.
+	Routes []RouteOf `json:"routes,omitempty"`
+	// Conflict is the foreign host that uses the address, and what to do.
+	Conflict string `json:"conflict,omitempty"`
+
+	claim string
+}
+
+// RouteOf is a node that announces an address to routers.
+type RouteOf struct {
+	Node   string   `json:"node"`
+	Prefix string   `json:"prefix"`
+	Peers  []string `json:"peers"`
+}
+
+// Assignments is the answer of Who.
+type Assignments struct {
+	// Found says that a Service has, or an administrator reserves, at least one of the addresses.
+	Found bool         `json:"found"`
+	Items []Assignment `json:"items"`
+}
+
+// Who returns who has the addresses that a question is about, and who announces them, in the order of the addresses.
+func Who(s *Snapshot, q Subject) Assignments {
+	v := &view{states: s.reports(), macs: map[lb.NodeName]map[string]string{}}
+	v.observe(s)
+	rows := map[netip.Addr]*Assignment{}
+	for i := range s.Claims {
+		if row, ok := assignment(&s.Claims[i]); ok {
+			rows[row.Address] = row
+		}
+	}
+	for address := range v.picture.Owners {
+		if rows[address] == nil {
+			rows[address] = &Assignment{Address: address, State: StateNoClaim}
+		}
+	}
+	if q.Kind == OneAddress && rows[q.Address] == nil {
+		rows[q.Address] = &Assignment{Address: q.Address, State: StateNoPool}
+		if pool := s.PoolOf(q.Address); pool != "" {
+			rows[q.Address].Pool, rows[q.Address].State = string(pool), StateFree
+		}
+	}
+	var answer Assignments
+	for _, row := range rows {
+		v.announcers(row)
+		if q.about(row) {
+			answer.Items = append(answer.Items, *row)
+			answer.Found = answer.Found || row.claim != ""
+		}
+	}
+	slices.SortFunc(answer.Items, func(x, y Assignment) int { return x.Address.Compare(y.Address) })
+	return answer
+}
+
+func assignment(claim *v1beta1.IPAddressClaim) (*Assignment, bool) {
+	address, err := apiconv.ClaimAddress(claim)
+	if err != nil {
+		return nil, false
+	}
+	row := &Assignment{Address: address, Pool: string(claim.Spec.Pool), State: string(cmp.Or(claim.Spec.State, v1beta1.ClaimReserved)), claim: claim.Name}
+	for _, h := range claim.Spec.Holders {
+		row.Services = append(row.Services, apiconv.HolderKey(h).String())
+	}
+	return row, true
+}
+
+// announcers adds what the speakers report about an address.
+func (v *view) announcers(row *Assignment) {
+	if owner, ok := v.picture.Owners[row.Address]; ok {
+		row.Node = string(owner.Node)
+		if !owner.Since.IsZero() {
+			since := owner.Since.UTC()
+			row.Since = &since
+		}
+		for _, name := range owner.Interfaces {
+			row.Interfaces = append(row.Interfaces, strings.TrimSpace(name+" "+v.macs[owner.Node][name]))
+		}
+	}
+	for _, p := range v.routes {
+		if p.Prefix.Contains(row.Address) {
+			r := RouteOf{Node: string(p.Node), Prefix: p.Prefix.String()}
+			for _, peer := range p.Peers {
+				r.Peers = append(r.Peers, string(peer))
+			}
+			row.Routes = append(row.Routes, r)
+		}
+	}
+	slices.SortFunc(row.Routes, func(x, y RouteOf) int { return cmp.Or(cmp.Compare(x.Node, y.Node), cmp.Compare(x.Prefix, y.Prefix)) })
+	if host, ok := v.picture.Hosts[row.Address]; ok {
+		row.Conflict = fmt.Sprintf("%s uses it: %s", host.Who(false), host.Remedy())
+	}
+}
+
+// about says whether a question is about an address.
+func (q Subject) about(row *Assignment) bool {
+	switch q.Kind {
+	case OneAddress:
+		return row.Address == q.Address
+	case OneService:
+		return slices.Contains(row.Services, q.Service.String())
+	case OnePool:
+		return row.Pool == q.Name
+	case OneNode:
+		return row.Node == q.Name || slices.ContainsFunc(row.Routes, func(r RouteOf) bool { return r.Node == q.Name })
+	case AllAddresses:
+	}
+	return true
+}
+
+// Print writes the answer for people.
+func (a *Assignments) Print(w io.Writer) error { return a.print(w, false) }
+
+// PrintWide has MAC addresses and each route as well.
+func (a *Assignments) PrintWide(w io.Writer) error { return a.print(w, true) }
+
+func (a *Assignments) print(out io.Writer, wide bool) error {
+	if len(a.Items) == 0 {
+		_, err := fmt.Fprintln(out, "No address.")
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(w, "ADDRESS\tPOOL\tSTATE\tSERVICES\tNODE\tINTERFACES\tSINCE\tROUTERS")
+	for i := range a.Items {
+		row := &a.Items[i]
+		since := "-"
+		if row.Since != nil {
+			since = row.Since.Format(time.RFC3339)
+		}
+		links := slices.Clone(row.Interfaces)
+		if !wide {
+			for i := range links {
+				links[i], _, _ = strings.Cut(links[i], " ")
+			}
+		}
+		fmt.Fprintln(w, strings.Join([]string{
+			row.Address.String(), orNone(row.Pool), row.State, orNone(strings.Join(row.Services, ",")), orNone(row.Node), orNone(strings.Join(links, ",")), since, row.routers(wide),
+		}, "\t"))
+	}
+	for i := range a.Items {
+		if row := &a.Items[i]; row.Conflict != "" {
+			fmt.Fprintf(w, "\n%s: %s\n", row.Address, row.Conflict)
+		}
+	}
+	return w.Flush()
+}
+
+func orNone(text string) string { return cmp.Or(text, "-") }
+
+// routers in one column: how many nodes announce the address to which routers, or each of the nodes.
+func (a *Assignment) routers(wide bool) string {
+	if len(a.Routes) == 0 {
+		return "-"
+	}
+	var nodes, peers, each []string
+	for _, r := range a.Routes {
+		nodes, peers = append(nodes, r.Node), append(peers, r.Peers...)
+		each = append(each, fmt.Sprintf("%s(%s)=%s", r.Node, r.Prefix, strings.Join(r.Peers, "+")))
+	}
+	if wide {
+		return strings.Join(each, ",")
+	}
+	slices.Sort(peers)
+	return fmt.Sprintf("%s from %d nodes", strings.Join(slices.Compact(peers), ","), len(slices.Compact(nodes)))
+}
+
+// Names of the claims, as kubectl prints them with -o name.
+func (a *Assignments) Names() (names []string) {
+	for i := range a.Items {
+		if a.Items[i].claim != "" {
+			names = append(names, "ipaddressclaim.lbstack.io/"+a.Items[i].claim)
+		}
+	}
+	return names
+}
+
+// observe adds what the speakers report.
+func (v *view) observe(s *Snapshot) {
+	list := make([]reports.Report, 0, len(v.states))
+	for i := range s.States {
+		list = append(list, v.states[lb.NodeName(s.States[i].Name)])
+		macs := map[string]string{}
+		for _, link := range s.States[i].Status.Interfaces {
+			macs[string(link.Name)] = link.HardwareAddress
+		}
+		v.macs[lb.NodeName(s.States[i].Name)] = macs
+	}
+	v.picture = reports.Together(list)
+	for i := range s.RouteSlices {
+		node, routes := apiconv.SpeakerRoutes(&s.RouteSlices[i])
+		for _, r := range routes {
+			v.routes = append(v.routes, reports.Path{Node: node, Route: r})
+		}
+	}
+}
+
+// PoolOf is the pool that gives an address, free or not; empty: none does.
+func (s *Snapshot) PoolOf(address netip.Addr) lb.PoolName {
+	pool, _ := s.allocator().PoolOf(address)
+	return pool
+}

@@ -1,0 +1,76 @@
+package maintenance
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Reserve returns the claim that reserves an address of a pool: for a Service, which need not exist, or for nobody (the
+// zero key). Existing is the claim of the address; nil: it has none. The same claim: it is reserved in this way already.
+func Reserve(address netip.Addr, pool lb.PoolName, service lb.ServiceKey, existing *v1beta1.IPAddressClaim) (*v1beta1.IPAddressClaim, error) {
+	if existing != nil {
+		return existing, reserved(existing, service)
+	}
+	if pool == "" {
+		return nil, fmt.Errorf("%s: no pool gives this address: a claim of it would reserve nothing: pass an address of a pool (kubectl lbstack status)", address)
+	}
+	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: apiconv.ClaimName(address)}}
+	claim.Spec = v1beta1.IPAddressClaimSpec{Address: address.String(), Pool: v1beta1.ObjectName(pool), State: v1beta1.ClaimReserved}
+	if service != (lb.ServiceKey{}) {
+		claim.Spec.Holders = []v1beta1.ClaimHolder{{Namespace: service.Namespace, Name: service.Name}}
+	}
+	return claim, nil
+}
+
+// reserved says why a claim is not the one that is asked for; nil: it is.
+func reserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
+	var want []lb.ServiceKey
+	if service != (lb.ServiceKey{}) {
+		want = []lb.ServiceKey{service}
+	}
+	switch holders := holdersOf(claim); {
+	case claim.Spec.State == v1beta1.ClaimReserved && slices.Equal(holders, want):
+		return nil
+	case claim.Spec.State == v1beta1.ClaimInUse:
+		return fmt.Errorf("%s: it is in use by %s, and stays so: to take it away, set takeOver: true in its IPAddressClaim together with other holders", claim.Spec.Address, named(holders))
+	default:
+		return fmt.Errorf("%s: it is %s for %s already: run kubectl lbstack release %s first", claim.Spec.Address, strings.ToLower(string(claim.Spec.State)), named(holders), claim.Spec.Address)
+	}
+}
+
+// Release says why a claim is not to be deleted to free its address; nil: it reserves or retains it only.
+func Release(address netip.Addr, claim *v1beta1.IPAddressClaim) error {
+	switch {
+	case claim == nil:
+		return fmt.Errorf("%s: it is neither reserved nor retained", address)
+	case claim.Spec.State == v1beta1.ClaimInUse:
+		return fmt.Errorf("%s: it is in use by %s, and its claim would come back: delete the Service, or have it ask for another address", address, named(holdersOf(claim)))
+	}
+	return nil
+}
+
+func holdersOf(claim *v1beta1.IPAddressClaim) (keys []lb.ServiceKey) {
+	for _, h := range claim.Spec.Holders {
+		keys = append(keys, apiconv.HolderKey(h))
+	}
+	return keys
+}
+
+// named puts Services into words.
+func named(keys []lb.ServiceKey) string {
+	switch len(keys) {
+	case 0:
+		return "nobody"
+	case 1:
+		return "the Service " + keys[0].String()
+	}
+	return fmt.Sprintf("the Service %s and %d others", keys[0], len(keys)-1)
+}

@@ -1,0 +1,172 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// plugin runs a command line of kubectl lbstack as a user, or as the administrator.
+func (b *bed) plugin(user, line string) (out, errOut string, code int) {
+	b.Helper()
+	args := append(strings.Fields(line), "--kubeconfig="+server.KubeconfigPath(), "--namespace="+b.namespace, "--cache-dir="+b.TempDir())
+	if user != "" {
+		args = append(args, "--as="+user)
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(b.Context(), program(b.T, "kubectl-lbstack"), args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		b.Fatalf("running %s: %v", line, err)
+	}
+	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
+}
+
+// allow gives a user these rights and no others. Each is "verb,verb resource.group".
+func (b *bed) allow(user string, rights []string) {
+	b.Helper()
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user}}
+	for _, text := range rights {
+		verbs, what, _ := strings.Cut(text, " ")
+		resource, group, _ := strings.Cut(what, ".")
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: strings.Split(verbs, ",")})
+	}
+	create(b.T, b.Client, role)
+	create(b.T, b.Client, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: user},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+	})
+}
+
+// TestPlugin_CommandsNeedExactlyTheirRights runs each command with the rights that docs/kubectl.md names, and again without
+// each one of them: it is refused then, with a word about the right.
+func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
+	b := newBed(t)
+	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+	create(t, b.Client, stack)
+	b.machine("plugin-1", nil)
+	b.machine("plugin-2", map[string]string{})
+	b.pool("pool", "10.9.4.1-10.9.4.9")
+	b.advertise("plugin")
+	controller := b.controller()
+	b.service("web")
+	b.has("web", "10.9.4.1")
+	b.endpoints("web", "plugin-2")
+	b.speaker("plugin-1").owns(1, "10.9.4.1")
+	b.announced("web", v1beta1.ReasonAnnounced)
+
+	installation := []string{
+		"get loadbalancerstacks.lbstack.io", "list ipaddresspools.lbstack.io", "list ipaddressclaims.lbstack.io", "list bgppeers.lbstack.io", "list speakerstates.lbstack.io",
+	}
+	announcing := []string{
+		"list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list communities.lbstack.io", "list speakerrouteslices.lbstack.io", "list nodes",
+		"get services", "get namespaces", "list endpointslices.discovery.k8s.io",
+	}
+	tests := []struct {
+		name, line string
+		rights     []string
+		code       int
+		out        string // a part
+	}{
+		{"status", "status", append(slices.Clone(installation), "list services"), 1, "Services: 1, of which 0 are not announced"},
+		{"why", "why web", slices.Concat(installation, announcing), 0, "web is announced"},
+		{"who", "who web", append(slices.Clone(installation), "list speakerrouteslices.lbstack.io"), 0, "10.9.4.1   pool   InUse"},
+		{"reserve", "reserve 10.9.4.5", append(slices.Clone(installation), "create,get ipaddressclaims.lbstack.io"), 0, "ipaddressclaim.lbstack.io/10.9.4.5 reserves the address"},
+		{"release", "release 10.9.4.5", []string{"delete,get ipaddressclaims.lbstack.io"}, 0, "released"},
+		{"drain", "drain plugin-1", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes"}, 0, "node/plugin-1 drains"},
+		{"undrain", "undrain plugin-1", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes"}, 0, "node/plugin-1 takes part"},
+		{"wait for a node without a speaker", "drain plugin-2 --wait", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes", "get speakerstates.lbstack.io"}, 0, "no speaker runs there"},
+		{"version", "version", []string{"get loadbalancerstacks.lbstack.io"}, 0, "Stack Version:"},
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &bed{T: t, Client: b.Client, namespace: b.namespace}
+			single := singleVerbs(tt.rights)
+			for j, without := range single {
+				user := fmt.Sprintf("plugin-%d-%d", i, j)
+				b.allow(user, slices.Delete(slices.Clone(single), j, j+1))
+				if out, errOut, code := b.plugin(user, tt.line); code == 0 || !strings.Contains(errOut, "you lack a right") {
+					t.Errorf("without the right to %s: exit code %d, and printed\n%s%s", without, code, out, errOut)
+				}
+			}
+			user := fmt.Sprintf("plugin-%d", i)
+			b.allow(user, tt.rights)
+			out, errOut, code := b.plugin(user, tt.line)
+			if code != tt.code || !strings.Contains(out, tt.out) {
+				t.Errorf("with its rights: exit code %d, want %d, and printed\n%s%s\nwant %q", code, tt.code, out, errOut, tt.out)
+			}
+		})
+	}
+	crash(controller)
+}
+
+// singleVerbs takes rights to several verbs apart.
+func singleVerbs(rights []string) (single []string) {
+	for _, text := range rights {
+		verbs, what, _ := strings.Cut(text, " ")
+		for verb := range strings.SplitSeq(verbs, ",") {
+			single = append(single, verb+" "+what)
+		}
+	}
+	return single
+}
+
+// TestPlugin_ReleaseSparesAnAddressThatIsTakenUp: a Service takes up what was reserved for it.
+func TestPlugin_ReleaseSparesAnAddressThatIsTakenUp(t *testing.T) {
+	b := newBed(t)
+	b.pool("pool", "10.9.5.1-10.9.5.9")
+	controller := b.controller()
+	if out, errOut, code := b.plugin("", "reserve 10.9.5.7 --for next"); code != 0 {
+		t.Fatalf("exit code %d, and printed\n%s%s", code, out, errOut)
+	}
+	if _, errOut, code := b.plugin("", "reserve 10.9.5.7 --for other"); code != 1 || !strings.Contains(errOut, "it is reserved for the Service "+b.namespace+"/next already") {
+		t.Errorf("reserved for another one: exit code %d, and printed %s", code, errOut)
+	}
+	b.service("next")
+	b.has("next", "10.9.5.7")
+	if _, errOut, code := b.plugin("", "release 10.9.5.7"); code != 1 || !strings.Contains(errOut, "in use by the Service "+b.namespace+"/next") {
+		t.Errorf("release of an address in use: exit code %d, and printed %s", code, errOut)
+	}
+	b.has("next", "10.9.5.7")
+	crash(controller)
+}
+
+// TestPlugin_DrainMarksWhatTheStackAsksFor has the stack name a label, and none of the others.
+func TestPlugin_DrainMarksWhatTheStackAsksFor(t *testing.T) {
+	b := newBed(t)
+	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+	create(t, b.Client, stack)
+	// Go leaves out lists that are empty, and they would have their defaults.
+	drain := []byte(`{"spec":{"drain":{"annotations":[],"labels":["example.com/maintenance"],"taints":[]}}}`)
+	if err := b.Patch(t.Context(), stack, client.RawPatch(types.MergePatchType, drain)); err != nil {
+		t.Fatal(err)
+	}
+	b.machine("plugin-3", nil)
+	for _, step := range []struct {
+		line string
+		want bool
+	}{{"drain plugin-3", true}, {"drain plugin-3", true}, {"undrain plugin-3", false}} {
+		if out, errOut, code := b.plugin("", step.line); code != 0 {
+			t.Fatalf("%s: exit code %d, and printed\n%s%s", step.line, code, out, errOut)
+		}
+		node := &corev1.Node{}
+		if err := b.Get(t.Context(), client.ObjectKey{Name: "plugin-3"}, node); err != nil {
+			t.Fatal(err)
+		}
+		if _, got := node.Labels["example.com/maintenance"]; got != step.want {
+			t.Errorf("after %s the node has the labels %v", step.line, node.Labels)
+		}
+	}
+}

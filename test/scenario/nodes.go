@@ -54,10 +54,15 @@ func (s *Scenario) Owned(ctx context.Context) (map[string]int, error) {
 // RestartSpeakers restarts all speakers, one after the other, as an upgrade does,
 // and waits until that is done.
 func (s *Scenario) RestartSpeakers(ctx context.Context, mark string) error {
-	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "lbstack-speaker"}}
+	return s.RestartDaemonSet(ctx, client.ObjectKey{Namespace: Namespace, Name: "lbstack-speaker"}, mark)
+}
+
+// RestartDaemonSet does that with the pods of any DaemonSet, as kubectl rollout restart does.
+func (s *Scenario) RestartDaemonSet(ctx context.Context, key client.ObjectKey, mark string) error {
+	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`, mark)
 	if err := s.Client.Patch(ctx, set, client.RawPatch(types.StrategicMergePatchType, []byte(patch))); err != nil {
-		return fmt.Errorf("restarting the speakers: %w", err)
+		return fmt.Errorf("restarting the pods of %s: %w", key, err)
 	}
 	generation := set.Generation
 	return eventually.Poll(ctx, func(ctx context.Context) error {

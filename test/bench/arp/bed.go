@@ -17,6 +17,8 @@ import (
 const (
 	clientAddress = "192.168.1.1"
 	serverAddress = "192.168.1.2"
+	// processor that everything runs on, see startResponder.
+	processor = 0
 )
 
 // bed is two hosts with a cable between them.

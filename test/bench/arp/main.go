@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lbstack/lbstack/test/bench/asker"
 )
 
 // settle is how long a responder is left alone before it is measured: until what
@@ -47,13 +49,13 @@ func run(requests int, owned string, flood, seconds int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	asker, err := b.newAsker()
+	asking, err := asker.New(func(do func() error) error { return in(b.client, do) }, netip.MustParseAddr(clientAddress), processor)
 	if err != nil {
 		return err
 	}
-	defer asker.close()
+	defer asking.Close()
 	fmt.Printf("| who answers | requests | mean | p50 | p99 | worst | CPU, idle | CPU, %d foreign requests/s |\n|---|---|---|---|---|---|---|---|\n", flood)
-	took, err := asker.ask(netip.MustParseAddr(serverAddress), requests)
+	took, err := asking.Ask(netip.MustParseAddr(serverAddress), requests)
 	if err != nil {
 		return err
 	}
@@ -63,7 +65,7 @@ func run(requests int, owned string, flood, seconds int) (err error) {
 		if err != nil || n < 1 {
 			return fmt.Errorf("-owned: %q is not a number of addresses", item)
 		}
-		if err := b.measure(asker, n, requests, flood, seconds); err != nil {
+		if err := b.measure(asking, n, requests, flood, seconds); err != nil {
 			return fmt.Errorf("with %d owned addresses: %w", n, err)
 		}
 	}
@@ -71,14 +73,14 @@ func run(requests int, owned string, flood, seconds int) (err error) {
 }
 
 // measure prints the line of a responder with so many addresses.
-func (b *bed) measure(asker *asker, owned, requests, flood, seconds int) error {
+func (b *bed) measure(asking *asker.Asker, owned, requests, flood, seconds int) error {
 	r, err := b.startResponder(owned)
 	if err != nil {
 		return err
 	}
 	defer r.stop()
 	time.Sleep(settle)
-	took, err := asker.ask(ownedAddress(owned/2), requests)
+	took, err := asking.Ask(ownedAddress(owned/2), requests)
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func (b *bed) measure(asker *asker, owned, requests, flood, seconds int) error {
 	if err != nil {
 		return err
 	}
-	busy, err := r.share(func() error { return asker.flood(flood, seconds) })
+	busy, err := r.share(func() error { return asking.Flood(flood, seconds) })
 	if err != nil {
 		return err
 	}

@@ -4,22 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
-	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/lbstack/lbstack/hack/devcluster/lan"
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
-	"github.com/lbstack/lbstack/test/apiserver"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/scenario"
 )
@@ -30,106 +22,22 @@ const label = "lbstack.io/bench"
 // slow is what is told of a single Service.
 const slow = 100 * time.Millisecond
 
-// clock notes when things were seen first.
-type clock struct {
-	mu   sync.Mutex
-	seen map[string]time.Time
-}
-
-func (c *clock) note(what string) {
-	now := time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, has := c.seen[what]; !has {
-		c.seen[what] = now
-	}
-}
-
-func (c *clock) at(what string) (time.Time, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t, has := c.seen[what]
-	return t, has
-}
-
 // intoKernel has BIRD give its kernel what it learns, in a table by which nothing is sent.
 const intoKernel = `protocol kernel { kernel table 100; ipv4 { import none; export all; }; }
 `
 
-// routes notes each address that a host's kernel has a route for.
-func (b *bench) routes(ctx context.Context, host string) (*clock, error) {
-	ns, err := netns.GetFromPath(lan.Path(lan.Namespace(b.Cluster.Name(), host)))
-	if err != nil {
-		return nil, fmt.Errorf("opening the namespace of the %s: %w", host, err)
-	}
-	updates := make(chan netlink.RouteUpdate, 4096)
-	if err := netlink.RouteSubscribeAt(ns, updates, ctx.Done()); err != nil {
-		return nil, fmt.Errorf("watching the routes of the %s: %w", host, err)
-	}
-	c := &clock{seen: map[string]time.Time{}}
-	go func() {
-		for u := range updates {
-			if u.Dst != nil {
-				c.note(u.Dst.IP.String())
-			}
-		}
-	}()
-	return c, nil
-}
-
-// shown notes each Service that shows an address and has an endpoint that serves: the
-// clock cannot run before, there is nothing to announce then.
-func (b *bench) shown(ctx context.Context) (*clock, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", b.Cluster.KubeconfigPath())
-	if err != nil {
-		return nil, err
-	}
-	watching, err := client.NewWithWatch(config, client.Options{Scheme: apiserver.Scheme()})
-	if err != nil {
-		return nil, err
-	}
-	c := &clock{seen: map[string]time.Time{}}
-	var mu sync.Mutex
-	addressed, served := map[string]bool{}, map[string]bool{}
-	for _, list := range []client.ObjectList{&corev1.ServiceList{}, &discoveryv1.EndpointSliceList{}} {
-		w, err := watching.Watch(ctx, list, client.InNamespace("default"))
-		if err != nil {
-			return nil, fmt.Errorf("watching %T: %w", list, err)
-		}
-		go func() {
-			for e := range w.ResultChan() {
-				mu.Lock()
-				name := ""
-				switch o := e.Object.(type) {
-				case *corev1.Service:
-					name = o.Name
-					addressed[name] = len(o.Status.LoadBalancer.Ingress) > 0
-				case *discoveryv1.EndpointSlice:
-					name = o.Labels[discoveryv1.LabelServiceName]
-					served[name] = slices.ContainsFunc(o.Endpoints, func(e discoveryv1.Endpoint) bool { return e.Conditions.Ready != nil && *e.Conditions.Ready })
-				}
-				if addressed[name] && served[name] {
-					c.note(name)
-				}
-				mu.Unlock()
-			}
-		}()
-	}
-	return c, nil
-}
-
 // clocks note when a Service could be announced, and when the kernels of the router, which
 // runs FRR, and of the client host, which runs BIRD, had a route for an address.
-type clocks struct{ shown, frr, bird *clock }
+type clocks struct{ shown, frr, bird *scenario.Clock }
 
 func (b *bench) clocks(ctx context.Context) (c clocks, err error) {
-	if c.shown, err = b.shown(ctx); err != nil {
+	if c.shown, err = b.ClockServices(ctx); err != nil {
 		return c, err
 	}
-	if c.frr, err = b.routes(ctx, plan.Router); err != nil {
+	if c.frr, err = b.ClockRoutes(ctx, plan.Router); err != nil {
 		return c, err
 	}
-	c.bird, err = b.routes(ctx, plan.Client)
+	c.bird, err = b.ClockRoutes(ctx, plan.Client)
 	return c, err
 }
 
@@ -137,9 +45,9 @@ func (b *bench) clocks(ctx context.Context) (c clocks, err error) {
 // time that was.
 func (c *clocks) took(ctx context.Context, name, address string) (frr, bird time.Duration, err error) {
 	err = eventually.Poll(ctx, func(context.Context) error {
-		from, seen := c.shown.at(name)
-		inFRR, there := c.frr.at(address)
-		inBIRD, too := c.bird.at(address)
+		from, seen := c.shown.At(name)
+		inFRR, there := c.frr.At(address)
+		inBIRD, too := c.bird.At(address)
 		if !seen || !there || !too {
 			return fmt.Errorf("%s: seen %v, routed by FRR %v and by BIRD %v", address, seen, there, too)
 		}
@@ -153,7 +61,7 @@ func (c *clocks) took(ctx context.Context, name, address string) (frr, bird time
 }
 
 // routedByBoth has BIRD as a peer as well, and waits until both routers have routes.
-func (b *bench) routedByBoth(ctx context.Context, bird *clock) error {
+func (b *bench) routedByBoth(ctx context.Context, bird *scenario.Clock) error {
 	address, err := b.Address(ctx, scenario.RoutedService)
 	if err != nil {
 		return err
@@ -162,7 +70,7 @@ func (b *bench) routedByBoth(ctx context.Context, bird *clock) error {
 		return err
 	}
 	err = eventually.Poll(ctx, func(context.Context) error {
-		if _, there := bird.at(address); !there {
+		if _, there := bird.At(address); !there {
 			return fmt.Errorf("BIRD has no route to %s", address)
 		}
 		return nil

@@ -1,4 +1,6 @@
-package main
+// Package asker sends ARP requests from a host and measures how soon they are answered. The benchmarks
+// of the responder and of other load balancers use it.
+package asker
 
 import (
 	"fmt"
@@ -17,21 +19,26 @@ const (
 	// patience with an answer, in seconds.
 	patience = 1
 	arp      = 0x0806
-	// processor that everything runs on, see startResponder.
-	processor = 0
-	header    = 14
+	header   = 14
 )
 
-// asker sends requests from the client. Its socket blocks, so that Go's scheduler
+// AnyProcessor leaves it to the kernel where an Asker runs.
+const AnyProcessor = -1
+
+// Asker sends requests from a host. Its socket blocks, so that Go's scheduler
 // has no part in what is measured.
-type asker struct {
-	fd  int
-	mac net.HardwareAddr
+type Asker struct {
+	fd        int
+	mac       net.HardwareAddr
+	source    netip.Addr
+	processor int
 }
 
-func (b *bed) newAsker() (*asker, error) {
-	a := &asker{}
-	err := in(b.client, func() error {
+// New opens a socket on the interface eth0 of a host, in which in runs a function. Requests come from
+// the address source. Ask runs on the processor of that number.
+func New(in func(func() error) error, source netip.Addr, processor int) (*Asker, error) {
+	a := &Asker{source: source, processor: processor}
+	err := in(func() error {
 		ifi, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err
@@ -51,22 +58,25 @@ func (b *bed) newAsker() (*asker, error) {
 	return a, nil
 }
 
-func (a *asker) close() { _ = unix.Close(a.fd) }
+// Close ends it.
+func (a *Asker) Close() { _ = unix.Close(a.fd) }
 
 // request is an ARP request for an address (RFC 826), broadcast.
-func (a *asker) request(target netip.Addr) []byte {
+func (a *Asker) request(target netip.Addr) []byte {
 	everybody := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	return slices.Concat(everybody, a.mac, []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, a.mac,
-		netip.MustParseAddr(clientAddress).AsSlice(), make([]byte, 6), target.AsSlice())
+		a.source.AsSlice(), make([]byte, 6), target.AsSlice())
 }
 
-// ask returns how long each of the answers took.
-func (a *asker) ask(target netip.Addr, requests int) ([]time.Duration, error) {
+// Ask returns how long each of the answers took.
+func (a *Asker) Ask(target netip.Addr, requests int) ([]time.Duration, error) {
 	runtime.LockOSThread() // and never unlocked: the thread ends with the program
-	var one unix.CPUSet
-	one.Set(processor)
-	if err := unix.SchedSetaffinity(0, &one); err != nil {
-		return nil, fmt.Errorf("keeping the client on one processor: %w", err)
+	if a.processor != AnyProcessor {
+		var one unix.CPUSet
+		one.Set(a.processor)
+		if err := unix.SchedSetaffinity(0, &one); err != nil {
+			return nil, fmt.Errorf("keeping the client on one processor: %w", err)
+		}
 	}
 	frame := a.request(target)
 	buffer := make([]byte, 128)
@@ -102,8 +112,8 @@ func (a *asker) ask(target netip.Addr, requests int) ([]time.Duration, error) {
 	return took, nil
 }
 
-// flood asks for addresses of others, so many a second, evenly.
-func (a *asker) flood(each, seconds int) error {
+// Flood asks for addresses of others, so many a second, evenly.
+func (a *Asker) Flood(each, seconds int) error {
 	perTick := each / 1000
 	begin := time.Now()
 	for tick := range 1000 * seconds {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lbstack/lbstack/hack/devcluster/ociimage"
 )
@@ -58,6 +60,9 @@ func loadImages(t *testing.T, good string) {
 	load(t, crashingImage, controller, controller) // which does not know the flags of a speaker
 }
 
+// builds is how long a program may take to build whose standard library is another one.
+const builds = 10 * time.Minute
+
 // build builds a program of which some source is replaced, as `make build` does, so that most of it is
 // in the build cache. It returns its path.
 func build(t *testing.T, program string, changes []replacement) (binary string) {
@@ -79,7 +84,9 @@ func build(t *testing.T, program string, changes []replacement) (binary string) 
 	overlay := filepath.Join(dir, "overlay.json")
 	must(t, os.WriteFile(overlay, text, 0o600))
 	binary = filepath.Join(dir, program)
-	cmd := exec.CommandContext(background(t), "go", "-C", bed.Repo, "build", "-trimpath", "-buildvcs=false", "-overlay", overlay, "-o", binary, "./cmd/"+program)
+	ctx, cancel := context.WithTimeout(context.Background(), builds)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "-C", bed.Repo, "build", "-trimpath", "-buildvcs=false", "-overlay", overlay, "-o", binary, "./cmd/"+program)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the %s: %v: %s", program, err, out)

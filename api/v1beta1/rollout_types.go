@@ -98,6 +98,10 @@ type RolloutStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Failure string `json:"failure,omitempty"`
+	// failureUnreceived says that other speakers received no announcements of it on the network. If that
+	// turns out to be so of the goodRevision as well, the revision is tried again.
+	// +optional
+	FailureUnreceived bool `json:"failureUnreceived,omitempty"`
 	// updated is how many speakers are ready on the revision that they are to have: the
 	// goodRevision while the phase is RollingBack or RolledBack, otherwise the revision.
 	Updated int32 `json:"updated"`
@@ -112,6 +116,10 @@ type RolloutStatus struct {
 	// one of it either: that they receive none says nothing about the revision.
 	// +optional
 	AnnouncementsUnverified bool `json:"announcementsUnverified,omitempty"`
+	// quietNode is the first node whose speaker announced addresses on the local network before it was
+	// replaced in this rollout and announces none since, while others do. A second one fails the revision.
+	// +optional
+	QuietNode NodeName `json:"quietNode,omitempty"`
 	// lostNodes is how many nodes went down while their speaker was replaced.
 	// +optional
 	LostNodes int32 `json:"lostNodes,omitempty"`
@@ -167,6 +175,16 @@ type RolloutStep struct {
 	// gap is how many other speakers missed this one, or were missed by it, before.
 	// +optional
 	Gap int32 `json:"gap,omitempty"`
+	// addresses is how many the node announced on the local network before.
+	// +optional
+	Addresses int32 `json:"addresses,omitempty"`
+	// otherAddresses is how many addresses all other nodes announced on the local network before.
+	// +optional
+	OtherAddresses int32 `json:"otherAddresses,omitempty"`
+	// moved says that other speakers may have taken the addresses before the new speaker ran, so that it
+	// shows nothing if that has none.
+	// +optional
+	Moved bool `json:"moved,omitempty"`
 	// coveredBy is the node whose speaker reported that the speaker of this step does not announce its
 	// addresses, and has not reported since that it does. Unset: none did.
 	// +optional

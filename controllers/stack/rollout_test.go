@@ -232,6 +232,13 @@ func TestChangePlan_Words(t *testing.T) {
 	if want := "3 of 7 speakers are ready on v0.2.0; waiting for node4: its speaker is not ready; node5 next; node9 is NotReady and skipped"; f.status.Message != want || !f.moving || f.version != "v0.2.0" {
 		t.Errorf("got %q, moving %t to %q, want %q, moving to v0.2.0", f.status.Message, f.moving, f.version, want)
 	}
+	if c.Next.Unverified = true; !strings.Contains(c.finding().status.Message, "is not checked") {
+		t.Errorf("announcements that are no evidence: got %q, want that they are not checked", c.finding().status.Message)
+	}
+	c.Next = rollout.Stored{Phase: rollout.RollingBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "why", Unreceived: true}}
+	if f := c.finding(); f.reason != v1beta1.ReasonRollingBack || !strings.Contains(f.failure, "tried again if the network carries no announcements") {
+		t.Errorf("failure of announcements alone: got %s, %q, want that it may be tried again", f.reason, f.failure)
+	}
 	c.Next = rollout.Stored{Phase: rollout.RolledBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "the pod p: it keeps ending"}}
 	c.Progress = rollout.Progress{Updated: 7, Total: 7, Target: one}
 	f = c.finding()

@@ -66,6 +66,9 @@ func (c *changePlan) message() string {
 	if c.Next.Phase == rollout.Controller {
 		words = append(words, "the controller is replaced first")
 	}
+	if c.unverified() {
+		words = append(words, "whether speakers announce their addresses is not checked: nodes of the last good revision received no announcements of each other either, as with a private VLAN or isolated ports")
+	}
 	var late []string
 	for _, note := range p.Waiting {
 		late = append(late, fmt.Sprintf("%s: %s", note.Node, note.Text))
@@ -87,6 +90,11 @@ func (c *changePlan) message() string {
 		words = append(words, separated(skipped, "; "))
 	}
 	return strings.Join(words, "; ")
+}
+
+// unverified reports whether announcements would be evidence of the revision on its way, and are none.
+func (c *changePlan) unverified() bool {
+	return c.Next.Unverified && c.Next.Revision.Speaker != c.Next.Good.Speaker && (c.Next.Phase == rollout.Canary || c.Next.Phase == rollout.Speakers)
 }
 
 // target names the revision that the components are to have: by its version, unless only the templates
@@ -128,7 +136,11 @@ func (c *changePlan) failure() (reason, sentence string) {
 	const remedy = "correct the spec or the image of the operator, or annotate the LoadBalancerStack with another " + v1beta1.AnnotationRetry + " to try it again"
 	switch c.Next.Phase {
 	case rollout.RollingBack:
-		return v1beta1.ReasonRollingBack, fmt.Sprintf("%s: the components go back to the revision %s (%s)", what, c.Next.Good, c.version(c.Next.Good))
+		again := ""
+		if c.Next.Failure.Unreceived {
+			again = ", and it is tried again if the network carries no announcements of that one either"
+		}
+		return v1beta1.ReasonRollingBack, fmt.Sprintf("%s: the components go back to the revision %s (%s)%s", what, c.Next.Good, c.version(c.Next.Good), again)
 	case rollout.RolledBack:
 		return v1beta1.ReasonRolledBack, fmt.Sprintf("%s: the revision %s (%s) runs again: %s", what, c.Next.Good, c.version(c.Next.Good), remedy)
 	}

@@ -52,11 +52,12 @@ func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 	}
 	s := rollout.Stored{
 		Phase: rollout.Phase(status.Phase), Revision: revision(status.Revision), Good: revision(status.GoodRevision), Retry: status.Retry,
-		Since: status.Since.Time, Proven: status.Proven, Unverified: status.AnnouncementsUnverified, Lost: int(status.LostNodes),
-		Failure: rollout.Failure{Node: lb.NodeName(status.FailedNode), Why: status.Failure},
+		Since: status.Since.Time, Proven: status.Proven, Unverified: status.AnnouncementsUnverified, Quiet: lb.NodeName(status.QuietNode), Lost: int(status.LostNodes),
+		Failure: rollout.Failure{Node: lb.NodeName(status.FailedNode), Why: status.Failure, Unreceived: status.FailureUnreceived},
 	}
 	for _, step := range status.CurrentNodes {
-		t := rollout.Step{Node: lb.NodeName(step.Name), Pod: step.PodUID, Since: step.Since.Time, Tries: int(step.Tries), Broken: step.Broken, Gap: int(step.Gap), Routes: int(step.Routes), CoveredBy: lb.NodeName(step.CoveredBy)}
+		t := rollout.Step{Node: lb.NodeName(step.Name), Pod: step.PodUID, Since: step.Since.Time, Tries: int(step.Tries), Broken: step.Broken, Gap: int(step.Gap),
+			Addresses: int(step.Addresses), Routes: int(step.Routes), Others: int(step.OtherAddresses), Moved: step.Moved, CoveredBy: lb.NodeName(step.CoveredBy)}
 		if at := step.CoveredByStartedAt; at != nil {
 			t.CoveredByStarted = at.Time
 		}
@@ -72,12 +73,13 @@ func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta1.RolloutStatus {
 	status := &v1beta1.RolloutStatus{
 		Phase: v1beta1.RolloutPhase(s.Phase), Revision: v1beta1.RolloutRevision(s.Revision.String()), GoodRevision: v1beta1.RolloutRevision(s.Good.String()),
-		FailedRevision: v1beta1.RolloutRevision(s.Failed().String()), FailedNode: v1beta1.NodeName(s.Failure.Node), Failure: bounded.Cut(s.Failure.Why, maxFailure),
-		Updated: int32(p.Updated), Total: int32(p.Total), Since: metav1.NewTime(s.Since), Proven: s.Proven, AnnouncementsUnverified: s.Unverified, LostNodes: int32(s.Lost), Retry: s.Retry, Message: message,
+		FailedRevision: v1beta1.RolloutRevision(s.Failed().String()), FailedNode: v1beta1.NodeName(s.Failure.Node), Failure: bounded.Cut(s.Failure.Why, maxFailure), FailureUnreceived: s.Failure.Unreceived,
+		Updated: int32(p.Updated), Total: int32(p.Total), Since: metav1.NewTime(s.Since), Proven: s.Proven, AnnouncementsUnverified: s.Unverified, QuietNode: v1beta1.NodeName(s.Quiet), LostNodes: int32(s.Lost), Retry: s.Retry, Message: message,
 	}
 	for _, step := range s.Steps {
 		t := v1beta1.RolloutStep{
-			Name: v1beta1.NodeName(step.Node), PodUID: step.Pod, Since: metav1.NewTime(step.Since), Tries: int32(step.Tries), Broken: step.Broken, Gap: int32(step.Gap), Routes: int32(step.Routes), CoveredBy: v1beta1.NodeName(step.CoveredBy),
+			Name: v1beta1.NodeName(step.Node), PodUID: step.Pod, Since: metav1.NewTime(step.Since), Tries: int32(step.Tries), Broken: step.Broken, Gap: int32(step.Gap),
+			Addresses: int32(step.Addresses), Routes: int32(step.Routes), OtherAddresses: int32(step.Others), Moved: step.Moved, CoveredBy: v1beta1.NodeName(step.CoveredBy),
 		}
 		if !step.CoveredByStarted.IsZero() {
 			t.CoveredByStartedAt = &metav1.Time{Time: step.CoveredByStarted}

@@ -46,9 +46,9 @@ func (d *decision) start(name lb.NodeName) bool {
 			return false
 		}
 	}
-	step := Step{Node: name, Pod: node.Pod.ID, Since: d.now, Broken: broken, Gap: d.gap(name, steps)}
+	step := Step{Node: name, Pod: node.Pod.ID, Since: d.now, Broken: broken, Gap: d.gap(name, steps), Others: d.others(name)}
 	if node.Report != nil {
-		step.Routes = node.Report.Routes
+		step.Addresses, step.Routes = node.Report.Addresses, node.Report.Routes
 		for _, peer := range slices.Sorted(maps.Keys(node.Report.Sessions)) {
 			if node.Report.Sessions[peer] {
 				step.Sessions = append(step.Sessions, peer)

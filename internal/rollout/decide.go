@@ -41,9 +41,11 @@ func Decide(s State) Plan {
 // aim begins a rollout if another revision is wanted, or another try of the same.
 func (d *decision) aim() {
 	n := &d.next
-	retry := d.Retry != n.Retry && n.Failed() != Revision{}
-	n.Retry = d.Retry
 	changed := d.Wanted != n.Revision
+	retry := d.triedAgain()
+	if retry || changed || n.Failed() == (Revision{}) {
+		n.Retry = d.Retry
+	}
 	switch {
 	case n.Good == Revision{}:
 		if changed || n.Phase != Installing {
@@ -62,9 +64,19 @@ func (d *decision) aim() {
 	}
 }
 
+// triedAgain reports whether a revision that failed is to be tried again: because it is asked for, or
+// because what it failed for alone is so of the good one as well. Before that the way back is complete,
+// or stands still: a node that has the revision already would show nothing of it.
+func (d *decision) triedAgain() bool {
+	n := &d.next
+	back := n.Phase != RollingBack || !d.busy() && d.elapsed(n.Since) >= d.Settings.StepTimeout
+	asked := d.Retry != n.Retry || n.Failure.Unreceived && n.Unverified && n.Phase != Halted
+	return n.Failed() != Revision{} && back && asked
+}
+
 // begin starts over with the wanted revision.
 func (d *decision) begin(p Phase) {
-	d.next.Revision, d.next.Proven, d.next.Lost, d.next.Failure = d.Wanted, false, 0, Failure{}
+	d.next.Revision, d.next.Proven, d.next.Quiet, d.next.Lost, d.next.Failure = d.Wanted, false, "", 0, Failure{}
 	d.turn(p)
 }
 
@@ -75,8 +87,8 @@ func (d *decision) turn(p Phase) {
 }
 
 // fail ends a rollout.
-func (d *decision) fail(node lb.NodeName, why string) {
-	d.next.Failure = Failure{Node: node, Why: why}
+func (d *decision) fail(f Failure) {
+	d.next.Failure = f
 	switch {
 	case d.Settings.Halt:
 		d.turn(Halted)
@@ -99,7 +111,7 @@ func (d *decision) advance() {
 		if d.controllerReady() {
 			n.Phase = Canary
 		} else if d.elapsed(n.Since) >= d.Settings.StepTimeout {
-			d.fail("", "the controller is not ready on the new revision"+detail(d.Controller.Problem))
+			d.fail(Failure{Why: "the controller is not ready on the new revision" + detail(d.Controller.Problem)})
 		}
 	case Canary:
 		if d.proven() && !d.busy() {

@@ -45,7 +45,7 @@ func (s *source) state() State {
 	state := State{
 		Stored: Stored{
 			Phase:    []Phase{"", Installing, Controller, Canary, Speakers, Complete, RollingBack, RolledBack, Halted, "Other"}[s.below(10)],
-			Revision: s.revision(), Good: s.revision(), Since: s.time(), Lost: s.below(3), Proven: s.bit(), Unverified: s.bit(), Retry: string(s.hash()),
+			Revision: s.revision(), Good: s.revision(), Since: s.time(), Lost: s.below(3), Proven: s.bit(), Unverified: s.bit(), Quiet: []lb.NodeName{"", s.name()}[s.below(2)], Failure: Failure{Unreceived: s.bit()}, Retry: string(s.hash()),
 		},
 		Wanted: s.revision(), Retry: string(s.hash()), GoodStored: s.bit(), Template: s.hash(), Now: start, SeenSince: s.time(),
 		Settings:   Settings{MaxUnavailable: MaxUnavailable{Count: s.below(5) - 1, Percent: s.below(130) - 10}, StepTimeout: time.Duration(s.below(5)) * time.Minute, Halt: s.bit()},
@@ -53,7 +53,7 @@ func (s *source) state() State {
 		Nodes:      map[lb.NodeName]Node{},
 	}
 	for range s.below(5) {
-		step := Step{Node: s.name(), Since: s.time(), Tries: s.below(5), Broken: s.bit(), Gap: s.below(3), Routes: s.below(3), CoveredBy: []lb.NodeName{"", s.name()}[s.below(2)], CoveredByStarted: s.time()}
+		step := Step{Node: s.name(), Since: s.time(), Tries: s.below(5), Broken: s.bit(), Gap: s.below(3), Addresses: s.below(3), Routes: s.below(3), Others: s.below(3), Moved: s.bit(), CoveredBy: []lb.NodeName{"", s.name()}[s.below(2)], CoveredByStarted: s.time()}
 		if step.Pod = ""; s.bit() {
 			step.Pod = fmt.Sprintf("%s/%d", step.Node, s.below(2))
 		}

@@ -34,6 +34,9 @@ func (d *decision) gate(step Step, node Node) string {
 			return fmt.Sprintf("the speaker announces no address to routers, and announced %d before", step.Routes)
 		}
 	}
+	if why := d.quietGate(step, node); why != "" {
+		return why
+	}
 	return d.harm()
 }
 
@@ -100,7 +103,7 @@ func (d *decision) verify() {
 		return d.next.Good != Revision{} && d.Nodes[name].Pod.Revision == d.next.Good.Speaker
 	}
 	for _, name := range d.order {
-		if d.next.Unverified || !d.witness(name) || !good(name) {
+		if d.next.Unverified || !d.reports(name) || !good(name) {
 			continue
 		}
 		d.next.Unverified = slices.ContainsFunc(d.Nodes[name].Report.Unannounced, func(other lb.NodeName) bool {
@@ -132,10 +135,14 @@ func (d *decision) covered(step Step) Step {
 	return step
 }
 
-// witness reports whether what the speaker of a node reports of others counts.
-func (d *decision) witness(name lb.NodeName) bool {
+// witness reports whether it counts that the speaker of a node reports that others announce.
+func (d *decision) witness(name lb.NodeName) bool { return d.up(name) && d.reports(name) }
+
+// reports reports whether it counts that the speaker of a node reports that others do not announce: a
+// taint that keeps new pods away does not end it.
+func (d *decision) reports(name lb.NodeName) bool {
 	node := d.Nodes[name]
-	return d.up(name) && node.works() && node.Report != nil && !node.Report.Isolated
+	return !node.Down && node.works() && node.Report != nil && !node.Report.Isolated
 }
 
 // showsAnnouncing reports whether it shows something of the revision that other nodes receive no
@@ -149,7 +156,7 @@ func (d *decision) showsAnnouncing() bool {
 func (d *decision) covering() map[lb.NodeName]lb.NodeName {
 	by := map[lb.NodeName]lb.NodeName{}
 	for _, name := range d.order {
-		if !d.witness(name) {
+		if !d.reports(name) {
 			continue
 		}
 		for _, other := range d.Nodes[name].Report.Unannounced {

@@ -73,9 +73,17 @@ func TestDecide_Gate(t *testing.T) {
 			s.runs(two, "n1", "n2")
 			covers(s)
 		}, "Speakers c2/s2 step n1"},
+		{"so does one on a node with a taint", at(Canary, 3), func(s *State) {
+			s.runs(two, "n1")
+			covers(s)
+			s.change("n1", func(n *Node) { n.Skip = "has a taint" })
+		}, "Canary c2/s2 step n1"},
 		{"speaker that only one that is down answers for passes", onCanary(20, covers), func(s *State) {
 			s.change("n3", func(n *Node) { n.Skip, n.Down = "NotReady", true })
 		}, passes},
+		{"speaker that one on a node with a taint answers for waits", onCanary(20, covers), func(s *State) {
+			s.change("n3", func(n *Node) { n.Skip = "has a taint" })
+		}, waits},
 		{"session that was established and is not waits", onCanary(20, sessions("n1", tor(false))), nil, waits},
 		{"session with a router that lost all others passes", onCanary(20, sessions("n1", tor(false)), sessions("n2", tor(false)), sessions("n3", tor(false))), nil, passes},
 		{"session that only this node has waits", onCanary(20, sessions("n1", tor(false)), sessions("n2", nil), sessions("n3", nil)), nil, waits},
@@ -194,6 +202,15 @@ func TestDecide_Rollback(t *testing.T) {
 		{"controller that is not back is waited for", back(RollingBack), func(s *State) { s.Controller.Template = "c2" }, "RollingBack c1/s1" + f},
 		{"failed revision is not tried again", back(RolledBack), nil, "RolledBack c1/s1" + f},
 		{"retry tries it again", back(RolledBack), func(s *State) { s.Retry = "now" }, "Controller c2/s1"},
+		{"retry waits until all are back", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-time.Minute)}), func(s *State) {
+			s.change("n1", func(n *Node) { n.Pod = nil })
+			s.Retry = "now"
+		}, "RollingBack c1/s1 step n1" + f},
+		{"retry while the way back stands still", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-timeout)}), func(s *State) {
+			s.Nodes["n1"].Pod.Ready, s.Stored.Since = false, start.Add(-timeout)
+			s.runs(two, "n2")
+			s.Retry = "now"
+		}, "Controller c2/s1"},
 		{"retry of a rollout that stopped", back(Halted), func(s *State) { s.Retry = "now" }, "Canary c2/s2 step n1 delete n1/s1"},
 		{"another revision is tried", back(RolledBack), func(s *State) { s.Wanted = three }, "Controller c3/s1"},
 		{"another revision is tried from where a rollout stopped", back(Halted), func(s *State) { s.Wanted = three }, "Controller c3/s1"},

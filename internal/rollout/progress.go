@@ -88,6 +88,9 @@ func (d *decision) again() time.Duration {
 	}
 	for _, step := range d.next.Steps {
 		timeout(step.Since, d.Settings.StepTimeout)
+		if node := d.Nodes[step.Node]; d.podGate(node) == "" && d.quietGate(step, node) != "" {
+			timeout(node.Pod.Since, d.resumeWithin())
+		}
 	}
 	for _, name := range d.order {
 		switch pod := d.Nodes[name].Pod; {

@@ -68,6 +68,9 @@ type Stored struct {
 	// Unverified says that a speaker of the good revision did not announce its addresses, as far as
 	// others of it received, at any time since it is the good one: that one does not is no evidence then.
 	Unverified bool
+	// Quiet is the node of the canary whose speaker announced something before it was replaced, and
+	// announces nothing since, so that another canary is tried; empty: there was none.
+	Quiet lb.NodeName
 	// Lost is how many nodes went down while their speaker was replaced.
 	Lost int
 	// Failure is why the revision failed.
@@ -83,6 +86,8 @@ type Failure struct {
 	Node lb.NodeName
 	// Why, in a sentence.
 	Why string
+	// Unreceived: other speakers received no announcements of it.
+	Unreceived bool
 }
 
 // Step is the replacement of the speaker of a node.
@@ -99,10 +104,13 @@ type Step struct {
 	Broken bool
 	// Sessions are the routers with which the node had an established session before.
 	Sessions []bgp.PeerName
-	// Routes is how many addresses it announced to routers before.
-	Routes int
 	// Gap is how many other speakers missed this one, or were missed by it, before.
 	Gap int
+	// Addresses and Routes are how many addresses the speaker announced before on the local network and
+	// to routers, and Others how many the speakers of all other nodes did on the local network.
+	Addresses, Routes, Others int
+	// Moved: other speakers may have taken its addresses before the new one ran.
+	Moved bool
 	// CoveredBy is the node whose speaker reported that the one of this node does not announce its
 	// addresses, and has not reported yet that it does; CoveredByStarted is when its process started,
 	// zero: it may have ended to cover for the node for another reason, so that it shows nothing.
@@ -124,13 +132,14 @@ func (s Stored) Failed() Revision {
 // Equal reports whether two are the same.
 func (s Stored) Equal(o Stored) bool {
 	return s.Phase == o.Phase && s.Revision == o.Revision && s.Good == o.Good && s.Retry == o.Retry && s.Since.Equal(o.Since) &&
-		s.Proven == o.Proven && s.Unverified == o.Unverified && s.Lost == o.Lost && s.Failure == o.Failure && slices.EqualFunc(s.Steps, o.Steps, Step.Equal)
+		s.Proven == o.Proven && s.Quiet == o.Quiet && s.Unverified == o.Unverified && s.Lost == o.Lost && s.Failure == o.Failure && slices.EqualFunc(s.Steps, o.Steps, Step.Equal)
 }
 
 // Equal reports whether two are the same.
 func (s Step) Equal(o Step) bool {
 	return s.Node == o.Node && s.Pod == o.Pod && s.Since.Equal(o.Since) && s.Tries == o.Tries && s.Broken == o.Broken &&
-		slices.Equal(s.Sessions, o.Sessions) && s.Routes == o.Routes && s.Gap == o.Gap && s.CoveredBy == o.CoveredBy && s.CoveredByStarted.Equal(o.CoveredByStarted)
+		slices.Equal(s.Sessions, o.Sessions) && s.Gap == o.Gap && s.Addresses == o.Addresses && s.Routes == o.Routes && s.Others == o.Others && s.Moved == o.Moved &&
+		s.CoveredBy == o.CoveredBy && s.CoveredByStarted.Equal(o.CoveredByStarted)
 }
 
 // target is the revision that the components are to have.

@@ -9,11 +9,11 @@ import (
 
 // settle ends the steps that passed their gate or cannot be made.
 func (d *decision) settle() {
-	proven := false
+	var failed Failure
 	var steps []Step // those that go on; the gates look at all
 	for _, step := range d.next.Steps {
 		node := d.Nodes[step.Node]
-		step = d.covered(step)
+		step = d.moved(d.covered(step))
 		switch {
 		case node.Down, !d.up(step.Node) && (node.Pod == nil || node.Pod.Ending || !d.target(node)):
 			d.lose(step, node)
@@ -26,12 +26,16 @@ func (d *decision) settle() {
 		case d.gate(step, node) != "":
 			steps = append(steps, d.retried(step, node))
 		case d.next.forward() && step.Pod != "" && !step.Broken:
-			proven = true
+			if why := d.passed(step, node); why != "" {
+				failed = Failure{Node: step.Node, Why: why}
+			}
 		}
 	}
-	d.next.Proven = d.next.Proven || proven
 	d.next.Steps = steps
-	if d.next.forward() {
+	switch {
+	case failed != Failure{}:
+		d.fail(failed)
+	case d.next.forward():
 		d.adopt()
 		d.judge()
 	}
@@ -41,18 +45,24 @@ func (d *decision) settle() {
 // or a Service stays unannounced.
 func (d *decision) judge() {
 	if d.next.Lost > maxLost {
-		d.fail("", fmt.Sprintf("%d nodes went down while their speaker was replaced", d.next.Lost))
+		d.fail(Failure{Why: fmt.Sprintf("%d nodes went down while their speaker was replaced", d.next.Lost)})
 		return
 	}
 	for _, step := range d.next.Steps {
 		if d.late(step) && !step.Broken {
-			d.fail(step.Node, d.gate(step, d.Nodes[step.Node]))
+			d.fail(d.whyLate(step))
 			return
 		}
 	}
 	if why := d.harm(); why != "" && d.harmful() {
-		d.fail("", why)
+		d.fail(Failure{Why: why})
 	}
+}
+
+// whyLate returns what a step that is late waits for.
+func (d *decision) whyLate(step Step) Failure {
+	why := d.gate(step, d.Nodes[step.Node])
+	return Failure{Node: step.Node, Why: why, Unreceived: why != "" && why == d.muteGate(step)}
 }
 
 // lose ends a step whose node went down, or cannot run a speaker any more.
@@ -86,9 +96,9 @@ func (d *decision) adopt() {
 	}
 	for _, name := range d.order {
 		node := d.Nodes[name]
-		replaced := node.Pod == nil || node.Pod.Ending || d.target(node) && (!node.Pod.Ready || node.Report == nil)
-		quiet := d.target(node) && node.works() && d.coveredBy[name] != "" && d.showsAnnouncing()
-		if d.up(name) && (replaced || quiet) && !d.next.has(name) && len(d.next.Steps) < MaxSteps {
+		replaced := d.up(name) && (node.Pod == nil || node.Pod.Ending || d.target(node) && (!node.Pod.Ready || node.Report == nil))
+		quiet := !node.Down && d.target(node) && node.works() && d.coveredBy[name] != "" && d.showsAnnouncing()
+		if (replaced || quiet) && !d.next.has(name) && len(d.next.Steps) < MaxSteps {
 			d.next.Steps = append(d.next.Steps, d.covered(Step{Node: name, Since: d.now, Broken: replaced && node.UpSince.After(d.next.Since)}))
 		}
 	}

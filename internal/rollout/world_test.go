@@ -19,6 +19,7 @@ const (
 	crashes     fault = "speaker that crashes"
 	silent      fault = "speaker that reports nothing"
 	mute        fault = "speaker that is ready and announces nothing"
+	idle        fault = "speaker that claims nothing"
 	voiceless   fault = "speaker that claims addresses and does not announce them"
 	meshless    fault = "speaker that receives from no other"
 	sessionless fault = "speaker without BGP sessions"
@@ -42,6 +43,7 @@ type world struct {
 	routerDown time.Time // until when
 	covers     bool      // addresses stay with speakers that restart within 30 s
 	routed     bool      // each node announces a route
+	private    bool      // no speaker receives announcements of another one
 	pods       int
 }
 
@@ -176,18 +178,21 @@ func (w *world) comeUp(n *simNode) {
 
 // serve moves a Service away from a node whose speaker does not work.
 func (w *world) serve(s *simService) {
-	works := func(n *simNode) bool { return n != nil && n.up && n.pod != nil && n.pod.ready && n.pod.ends.IsZero() }
+	works := func(n *simNode) bool {
+		return n != nil && n.up && n.pod != nil && n.pod.ready && n.pod.ends.IsZero() && w.faults[n.pod.revision] != idle
+	}
+	claimsNothing := s.owner != nil && s.owner.pod != nil && s.owner.pod.ready && w.faults[s.owner.pod.revision] == idle
 	switch {
 	case works(s.owner):
 		if s.covered || !s.lost.IsZero() {
-			s.covered = w.faults[s.owner.pod.revision] == voiceless
+			s.covered = w.private || w.faults[s.owner.pod.revision] == voiceless
 		}
 		if !s.covered || !s.lost.IsZero() {
 			s.by = nil
 		}
 		s.lost = time.Time{}
 		w.cover(s, works)
-	case w.covers && s.owner != nil && s.owner.up && (s.lost.IsZero() || w.now.Sub(s.lost) < 30*time.Second):
+	case w.covers && !claimsNothing && s.owner != nil && s.owner.up && (s.lost.IsZero() || w.now.Sub(s.lost) < 30*time.Second):
 		if s.lost.IsZero() {
 			s.lost = w.now
 		}

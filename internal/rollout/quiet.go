@@ -1,0 +1,94 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+const (
+	// resume is how long a speaker that is ready may take to report that it announces again what its
+	// node announced before: reports are at most 5 s old.
+	resume = 30 * time.Second
+	// restart is how long other speakers leave a node its addresses while its speaker is replaced,
+	// less what the operator can be late.
+	restart = 20 * time.Second
+)
+
+// others returns how many addresses the speakers of all other nodes announce on the local network.
+func (d *decision) others(but lb.NodeName) int {
+	addresses := 0
+	for _, name := range d.order {
+		if node := d.Nodes[name]; name != but && d.up(name) && node.Report != nil {
+			addresses += node.Report.Addresses
+		}
+	}
+	return addresses
+}
+
+// moved notes whether other speakers may have taken the addresses of a step before its new speaker
+// ran: because it came late, or because they could not find out that the node is up. That it has
+// none then shows nothing of the revision.
+func (d *decision) moved(step Step) Step {
+	node := d.Nodes[step.Node]
+	reports := d.target(node) && !node.Pod.Ending && node.Report != nil
+	if !step.Moved && !reports && !d.startable(step, node) {
+		step.Moved = d.others(step.Node) > step.Others || d.Now.Sub(step.Since) >= restart || d.SeenSince.After(step.Since)
+	}
+	return step
+}
+
+// quiet reports whether a speaker announced addresses on the local network before it was replaced, and
+// announces none since, and others have taken them. It is no proof: the endpoints of its Services may
+// have moved to other nodes at the same time. Routes have a gate of their own, see routeless.
+func (d *decision) quiet(step Step, node Node) bool {
+	switch {
+	case node.Report == nil || node.Report.Isolated || node.Report.Draining || d.next.target().Speaker == d.next.Good.Speaker:
+		return false
+	case step.Addresses == 0 || node.Report.Addresses > 0 || step.Moved:
+		return false
+	}
+	return d.others(step.Node)-step.Others >= step.Addresses
+}
+
+// quietGate has the canary wait for as long as its speaker may still resume.
+func (d *decision) quietGate(step Step, node Node) string {
+	if !d.quiet(step, node) || d.next.Proven || !d.next.forward() || d.elapsed(node.Pod.Since) >= d.resumeWithin() {
+		return ""
+	}
+	return fmt.Sprintf("the speaker announced %d addresses on the local network before it was replaced, and announces none yet", step.Addresses)
+}
+
+// resumeWithin is resume, and half of a step at most.
+func (d *decision) resumeWithin() time.Duration { return min(resume, d.Settings.StepTimeout/2) }
+
+// passed notes what a step shows whose gate is passed. A speaker that announces nothing any more does not
+// prove the revision: another one is tried, and a second one fails it, or the first if too few former
+// speakers are left to take over what a second one would lose.
+func (d *decision) passed(step Step, node Node) (why string) {
+	switch {
+	case d.next.Proven:
+	case !d.quiet(step, node):
+		d.next.Proven = true
+	case d.next.Quiet == "" && d.former() > 1:
+		d.next.Quiet = step.Node
+	default:
+		why = fmt.Sprintf("the speaker announced %d addresses on the local network before it was replaced, and announces none since, while other speakers do", step.Addresses)
+		if d.next.Quiet != "" {
+			why += fmt.Sprintf(": the same was so on %s", d.next.Quiet)
+		}
+	}
+	return why
+}
+
+// former counts the speakers that work and do not have the target.
+func (d *decision) former() int {
+	count := 0
+	for _, name := range d.order {
+		if node := d.Nodes[name]; d.up(name) && node.works() && !d.target(node) {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,140 @@
+package rollout
+
+import (
+	"testing"
+	"time"
+)
+
+// replaced is a rollout of some nodes, each with three addresses, whose canary n1 was
+// replaced a minute ago and announces nothing since: n2 has its addresses.
+func replaced(nodes int, edits ...func(*State)) State {
+	first := step("n1", 60)
+	first.Addresses, first.Others = 3, 3*(nodes-1)
+	s := at(Canary, nodes, first)
+	for name := range s.Nodes {
+		s.Nodes[name].Report.Addresses = 3
+	}
+	s.runs(two, "n1")
+	s.Nodes["n1"].Pod.Since = start.Add(-40 * time.Second)
+	s.Nodes["n1"].Report.Addresses, s.Nodes["n2"].Report.Addresses = 0, 6
+	for _, edit := range edits {
+		edit(&s)
+	}
+	return s
+}
+
+func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
+	readyFor := func(long time.Duration) func(*State) {
+		return func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(-long) }
+	}
+	report := func(edit func(*Report)) func(*State) { return func(s *State) { edit(s.Nodes["n1"].Report) } }
+	before := func(edit func(*Step)) func(*State) { return func(s *State) { edit(&s.Stored.Steps[0]) } }
+	const (
+		waits, next, passes = "Canary c2/s2 step n1", "Canary c2/s2 step n3 delete n3/s1", "Speakers c2/s2 step n3 delete n3/s1"
+		back                = "RollingBack c1/s1"
+		why                 = " failed n1: the speaker announced 3 addresses on the local network before it was replaced, and announces none since, while other speakers do"
+	)
+	unseen := func(s *State) { s.Template = "s1" } // the DaemonSet has what is wanted next
+	run(t, []test{
+		{"it may still resume", replaced(4, readyFor(resume-1)), nil, waits},
+		{"the next canary is tried", replaced(4), nil, next},
+		{"a second one fails the revision", replaced(4, unseen), func(s *State) { s.Stored.Quiet = "n4" }, back + " step n1 delete n1/s2" + why + ": the same was so on n4"},
+		{"the first one fails it where a second would leave addresses to nobody", replaced(2, unseen), nil, back + " step n1 delete n1/s2" + why},
+		{"it has an address again", replaced(4, report(func(r *Report) { r.Addresses = 1 })), nil, passes},
+		{"nobody has its addresses, as of Services that were deleted", replaced(4), func(s *State) { s.Nodes["n2"].Report.Addresses = 5 }, "Speakers c2/s2 step n3 delete n3/s1"},
+		{"it had none before", replaced(4, before(func(s *Step) { s.Addresses = 0 })), nil, passes},
+		{"others took them before it ran", replaced(4, before(func(s *Step) { s.Moved = true })), nil, passes},
+		{"another one proved the revision", replaced(4, func(s *State) { s.Stored.Phase, s.Stored.Proven = Speakers, true }), nil, passes},
+		{"only the controller changes", replaced(4, func(s *State) {
+			s.Stored.Good.Speaker = two.Speaker
+			s.runs(two, "n2", "n3", "n4")
+		}), nil, "Complete c2/s2"},
+		{"its node drains", replaced(4, report(func(r *Report) { r.Draining = true })), nil, passes},
+	})
+}
+
+func TestDecide_AddressesThatMoveBeforeTheNewSpeakerRuns(t *testing.T) {
+	starting := func(seconds int, edits ...func(*State)) State {
+		s := replaced(4, func(s *State) {
+			s.Stored.Steps[0].Since = start.Add(-time.Duration(seconds) * time.Second)
+			s.Nodes["n2"].Report.Addresses = 3
+			s.change("n1", func(n *Node) { n.Report = nil })
+		})
+		for _, edit := range edits {
+			edit(&s)
+		}
+		return s
+	}
+	for _, tt := range []struct {
+		name  string
+		state State
+		want  bool
+	}{
+		{"new speaker has not reported yet", starting(10), false},
+		{"others have more addresses meanwhile", starting(10, func(s *State) { s.Nodes["n4"].Report.Addresses = 4 }), true},
+		{"new speaker does not come for as long as others wait", starting(20), true},
+		{"operator did not see all of the step", starting(10, func(s *State) { s.SeenSince = start.Add(-5 * time.Second) }), true},
+		{"pod is not deleted yet", starting(30, func(s *State) { s.runs(one, "n1") }), false},
+		{"new speaker reports", starting(30, func(s *State) { s.change("n1", func(n *Node) { n.Report = &Report{} }) }), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := settled(t, tt.state).Next.Steps[0].Moved; got != tt.want {
+				t.Errorf("moved: got %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestDecide_LooksAgainWhenTheCanaryMayNotResumeAnyMore(t *testing.T) {
+	s := replaced(4, func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(-20 * time.Second) })
+	if got := settled(t, s).Again; got != 10*time.Second {
+		t.Errorf("again after %s, want 10s", got)
+	}
+}
+
+func TestDecide_StepHasWhatWasAnnouncedBefore(t *testing.T) {
+	s := at(Canary, 3)
+	for name := range s.Nodes {
+		s.Nodes[name].Report.Addresses, s.Nodes[name].Report.Routes = 2, 7
+	}
+	got := settled(t, s).Next.Steps[0]
+	if got.Addresses != 2 || got.Routes != 7 || got.Others != 4 || got.Moved {
+		t.Errorf("got %+v, want 2 addresses, 7 routes and 4 addresses of others, not moved", got)
+	}
+}
+
+func TestDecide_FailureThatTheGoodRevisionHasAsWell(t *testing.T) {
+	failed := func(p Phase, edits ...func(*State)) State {
+		s := at(p, 3)
+		s.Stored.Failure, s.Stored.Unverified = Failure{Node: "n1", Why: "why", Unreceived: true}, true
+		for _, edit := range edits {
+			edit(&s)
+		}
+		return s
+	}
+	run(t, []test{
+		{"it is tried again on the way back", failed(RollingBack), nil, "Controller c2/s1"},
+		{"it is tried again after that", failed(RolledBack), nil, "Controller c2/s1"},
+		{"while announcements of the good one are received it is not", failed(RolledBack), func(s *State) { s.Stored.Unverified = false }, "RolledBack c1/s1 failed n1: why"},
+		{"revision that failed for another reason is not", failed(RolledBack), func(s *State) { s.Stored.Failure.Unreceived = false }, "RolledBack c1/s1 failed n1: why"},
+		{"what was halted waits for a person", failed(Halted), func(s *State) { s.Settings.Halt = true }, "Halted / failed n1: why"},
+	})
+}
+
+func TestDecide_FailureIsOfAnnouncementsAlone(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		edit func(*State)
+		want bool
+	}{
+		{"others receive no announcements", func(s *State) { s.Nodes["n3"].Report.Unannounced = append(s.Nodes["n3"].Report.Unannounced, "n1") }, true},
+		{"pod that is not ready", func(s *State) { s.Nodes["n1"].Pod.Ready = false }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := onCanary(120, tt.edit)
+			if got := settled(t, s).Next.Failure; got.Unreceived != tt.want || got.Why == "" {
+				t.Errorf("got %+v, want a reason, unreceived %t", got, tt.want)
+			}
+		})
+	}
+}

@@ -67,6 +67,7 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	if err := r.inform(ctx, around); err != nil {
 		return c, nil, err
 	}
+	r.observed.edit(stack.Generation, time.Now())
 	state := r.facts(around, deployment, daemonSet, time.Now())
 	for i := range around.pods {
 		c.pods[string(around.pods[i].UID)] = around.pods[i].Name
@@ -118,6 +119,7 @@ func retryOf(stack *v1beta1.LoadBalancerStack) string {
 func (r *Reconciler) recall(stack *v1beta1.LoadBalancerStack) {
 	if o := &r.observed; o.stack != stack.UID {
 		o.stack, o.stored = stack.UID, apiconv.RolloutStored(stack.Status.Rollout)
+		o.spec, o.edited = stack.Status.ObservedGeneration, time.Time{}
 	}
 }
 

@@ -39,6 +39,8 @@ func (d *decision) start(name lb.NodeName) bool {
 		return false
 	case node.Pod.Ready && d.unavailable(name, steps) >= d.most():
 		return false
+	case d.awaits(node):
+		return false
 	case !broken && slices.ContainsFunc(steps, func(s Step) bool { return s.CoveredBy == name && !d.late(s) }):
 		return false // it is to report whether the speaker of that step announces
 	case !broken || d.next.Phase != Installing:
@@ -57,6 +59,13 @@ func (d *decision) start(name lb.NodeName) bool {
 	}
 	d.next.Steps = append(steps, step)
 	return true
+}
+
+// awaits reports whether what a speaker announces is not known well enough to replace it: the spec has
+// just changed, and may have taken the node out of an advertisement. While a Service is not announced
+// the change may be the correction, which is not held up.
+func (d *decision) awaits(node Node) bool {
+	return d.next.forward() && len(d.Outages) == 0 && node.Report.announces() > 0 && d.Now.Before(d.Edited.Add(reported))
 }
 
 // split returns the nodes to change whose speaker works, and those whose does not, in the order

@@ -26,6 +26,9 @@ type State struct {
 	Nodes map[lb.NodeName]Node
 	// Outages are the Services that nodes may announce, have endpoints, and are not announced.
 	Outages []Outage
+	// Edited is when the spec changed last, as far as the operator has seen: what speakers report to
+	// announce is of before for a while.
+	Edited time.Time
 	// SeenSince is since when the operator has seen the cluster without a break.
 	SeenSince time.Time
 	Now       time.Time

@@ -200,9 +200,9 @@ func (d *decision) lost(peer bgp.PeerName) bool {
 // routeless reports whether a speaker announces nothing to routers, announced something before, and
 // others do. Without the gate a revision that announces no routes would take those of one node after
 // the other, until the last one has a Service that nobody announces. One that is to have no session
-// with any router, as the peers are now, announces nothing rightly.
+// with any router, as the peers are now, announces nothing rightly, and so may any after an edit.
 func (d *decision) routeless(step Step, node Node) bool {
-	if !d.next.forward() || step.Routes == 0 || node.Report.Routes > 0 || node.Report.Draining || len(node.Report.Sessions) == 0 {
+	if !d.next.forward() || d.edited(step) || step.Routes == 0 || node.Report.Routes > 0 || node.Report.Draining || len(node.Report.Sessions) == 0 {
 		return false
 	}
 	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
@@ -210,6 +210,10 @@ func (d *decision) routeless(step Step, node Node) bool {
 		return d.up(name) && !d.next.has(name) && other.works() && !d.target(other) && other.Report != nil && other.Report.Routes > 0
 	})
 }
+
+// edited reports whether the spec has changed since a step noted what its node announced: that the node
+// announces nothing any more may be the change.
+func (d *decision) edited(step Step) bool { return d.Edited.After(step.Since.Add(-reported)) }
 
 // harm returns which Service is not announced since the rollout began; empty: none.
 func (d *decision) harm() string {

@@ -106,6 +106,18 @@ func TestDecide_Gate(t *testing.T) {
 			before(5)(s)
 			s.change("n1", func(n *Node) { n.Report = &Report{Sessions: tor(true), Draining: true} })
 		}, passes},
+		{"speaker without routes passes where the spec has changed since", onCanary(20, routes("n1", 0), routes("n3", 5)), func(s *State) {
+			before(5)(s)
+			s.Edited = start.Add(-10 * time.Second)
+		}, passes},
+		{"speaker without routes passes where the spec had just changed", onCanary(20, routes("n1", 0), routes("n3", 5)), func(s *State) {
+			before(5)(s)
+			s.Edited = start.Add(-30*time.Second + 1)
+		}, passes},
+		{"speaker without routes waits where the spec changed long before", onCanary(20, routes("n1", 0), routes("n3", 5)), func(s *State) {
+			before(5)(s)
+			s.Edited = start.Add(-30 * time.Second)
+		}, waits},
 		{"Service that is not announced since waits", onCanary(20, readyFor(maxOutage-1, 0), outage(-50*time.Second, -time.Hour)), nil, waits},
 		{"Service that was not announced before passes", onCanary(20, outage(-61*time.Second, -time.Hour)), nil, passes},
 		{"Service that its owner changed since passes", onCanary(20, outage(-5*time.Second, -6*time.Second)), nil, passes},

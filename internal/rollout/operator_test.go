@@ -16,6 +16,7 @@ type operator struct {
 	wanted   Revision
 	retry    string
 	settings Settings
+	edited   time.Time         // when the spec changed last
 	good     map[Revision]bool // revisions whose templates are stored
 
 	// Of the process.
@@ -61,6 +62,7 @@ func (o *operator) state() State {
 	s := o.views[o.view]
 	s.Stored, s.Wanted, s.Retry, s.Settings, s.GoodStored = o.stored, o.wanted, o.retry, o.settings, o.good[o.stored.Good]
 	s.Now, s.SeenSince = o.w.now.Add(time.Duration(o.w.rng.IntN(1000))*time.Millisecond), o.seenSince
+	s.Edited = o.edited
 	nodes := s.Nodes
 	s.Nodes = map[lb.NodeName]Node{}
 	for name, node := range nodes {
@@ -78,6 +80,16 @@ func (o *operator) state() State {
 		s.Nodes[name] = node
 	}
 	return s
+}
+
+// unadvertise edits the spec so that a node may not announce routes any more: one with a step, if any has.
+func (o *operator) unadvertise() {
+	n := o.w.nodes[o.w.rng.IntN(len(o.w.nodes))]
+	if len(o.stored.Steps) > 0 {
+		n = o.w.node(o.stored.Steps[0].Node)
+	}
+	n.until, o.edited = o.w.now, o.w.now
+	o.note("%s is taken out of the advertisement", n.name)
 }
 
 // pass is one pass of the operator.

@@ -12,6 +12,9 @@ const (
 	// hold is how long a pod must be ready, and twice as long after each restart of its
 	// container: one that ends again and again is ready in between.
 	hold = 10 * time.Second
+	// reported is how long after a change of the spec what speakers report to announce is of before:
+	// they follow within a second, and report counts 5 s later at most.
+	reported = 10 * time.Second
 	// blip is how long a speaker must not be ready before it is replaced as one that does not
 	// work: such a step shows little.
 	blip = 30 * time.Second

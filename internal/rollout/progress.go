@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
@@ -58,6 +59,8 @@ func (d *decision) blocked() string {
 		return "the controller is not ready" + detail(d.Controller.Problem)
 	case d.next.forward() && d.harm() != "":
 		return d.harm()
+	case slices.ContainsFunc(d.candidates(), func(name lb.NodeName) bool { return d.awaits(d.Nodes[name]) }):
+		return "the spec has just changed, and what the speakers report is of before"
 	case dark != "":
 		return "the speaker on " + string(dark) + " is not ready" + detail(d.problem(dark))
 	}
@@ -85,6 +88,9 @@ func (d *decision) again() time.Duration {
 		return 0
 	case Installing, Controller, Speakers, RollingBack:
 		timeout(d.next.Since, d.Settings.StepTimeout)
+	}
+	if d.next.forward() && len(d.candidates()) > 0 {
+		within(d.Edited.Add(reported).Sub(d.Now))
 	}
 	for _, step := range d.next.Steps {
 		timeout(step.Since, d.Settings.StepTimeout)

@@ -46,7 +46,7 @@ func (d *decision) quiet(step Step, node Node) bool {
 	switch {
 	case node.Report == nil || node.Report.Isolated || node.Report.Draining || d.next.target().Speaker == d.next.Good.Speaker:
 		return false
-	case step.Addresses == 0 || node.Report.Addresses > 0 || step.Moved:
+	case step.Addresses == 0 || node.Report.Addresses > 0 || step.Moved || d.edited(step):
 		return false
 	}
 	return d.others(step.Node)-step.Others >= step.Addresses

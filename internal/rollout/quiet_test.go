@@ -44,6 +44,7 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 		{"nobody has its addresses, as of Services that were deleted", replaced(4), func(s *State) { s.Nodes["n2"].Report.Addresses = 5 }, "Speakers c2/s2 step n3 delete n3/s1"},
 		{"it had none before", replaced(4, before(func(s *Step) { s.Addresses = 0 })), nil, passes},
 		{"others took them before it ran", replaced(4, before(func(s *Step) { s.Moved = true })), nil, passes},
+		{"the spec has changed since", replaced(4), func(s *State) { s.Edited = start.Add(-50 * time.Second) }, passes},
 		{"another one proved the revision", replaced(4, func(s *State) { s.Stored.Phase, s.Stored.Proven = Speakers, true }), nil, passes},
 		{"only the controller changes", replaced(4, func(s *State) {
 			s.Stored.Good.Speaker = two.Speaker
@@ -89,6 +90,30 @@ func TestDecide_LooksAgainWhenTheCanaryMayNotResumeAnyMore(t *testing.T) {
 	s := replaced(4, func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(-20 * time.Second) })
 	if got := settled(t, s).Again; got != 10*time.Second {
 		t.Errorf("again after %s, want 10s", got)
+	}
+}
+
+func TestDecide_EditIsFollowedBeforeTheCanary(t *testing.T) {
+	edited := func(ago time.Duration, edits ...func(*State)) State {
+		s := at(Canary, 2)
+		s.Edited = start.Add(-ago)
+		for name := range s.Nodes {
+			s.Nodes[name].Report.Routes = 1
+		}
+		for _, edit := range edits {
+			edit(&s)
+		}
+		return s
+	}
+	const begins = "Canary c2/s2 step n1 delete n1/s1"
+	run(t, []test{
+		{"what is reported is of before", edited(reported - 1), nil, "Canary c2/s2"},
+		{"what is reported is of after", edited(reported), nil, begins},
+		{"speaker that announces nothing is replaced at once", edited(0), func(s *State) { s.Nodes["n1"].Report.Routes = 0; s.Nodes["n2"].Report.Routes = 0 }, begins},
+		{"change that may be the correction goes on at once", edited(0), func(s *State) { s.Outages = []Outage{{}} }, begins},
+	})
+	if p := settled(t, edited(4*time.Second)); p.Again != 6*time.Second || p.Progress.Blocked == "" {
+		t.Errorf("again after %s, blocked by %q; want 6s and a reason", p.Again, p.Progress.Blocked)
 	}
 }
 

@@ -76,6 +76,9 @@ func simulate(t *testing.T, seed uint64) string {
 	rest()
 	expect("installation", o.stored.Phase == Complete && o.everywhere(one))
 	o.wanted = two
+	if bad == none && w.chance(3) { // one edit changes both
+		o.unadvertise()
+	}
 	play(time.Duration(w.rng.IntN(900))*time.Second, func() { disturb(o, bad) })
 	calm(o, bad)
 	rest()
@@ -157,6 +160,8 @@ func disturb(o *operator, bad fault) {
 		}
 	case happens == 17 && w.chance(3) && again:
 		o.retry += "x"
+	case happens == 18 && bad == none:
+		o.unadvertise()
 	case happens < 40: // a speaker that covers for another one crashes; one that goes on to do so does not work
 		for _, step := range o.stored.Steps {
 			if by := step.CoveredBy; by != "" && !step.Broken && w.node(by).pod != nil && w.node(by).pod.restarts < 2 && w.chance(2) {

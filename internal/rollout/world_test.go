@@ -55,6 +55,7 @@ type simNode struct {
 	pod     *simPod
 	broken  bool // no pod gets ready on it
 	tainted bool
+	until   time.Time // when it was taken out of the advertisement; zero: it may announce a route
 }
 
 type simPod struct {
@@ -283,7 +284,8 @@ func (w *world) report(n *simNode) *Report {
 		return nil
 	}
 	r := &Report{Started: n.pod.started, Sessions: map[bgp.PeerName]bool{"tor": !w.now.Before(w.routerDown) && w.faults[n.pod.revision] != sessionless}}
-	if w.routed && w.faults[n.pod.revision] != routeless {
+	reported := n.until.IsZero() || w.now.Before(n.until.Add(5*time.Second)) && n.pod.started.Before(n.until)
+	if w.routed && w.faults[n.pod.revision] != routeless && reported {
 		r.Routes = 1
 	}
 	for _, other := range w.nodes {

@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
 )
@@ -94,7 +91,9 @@ func TestClockStepsMoveNoAddressAndSilenceNobody(t *testing.T) {
 	for _, step := range []string{"3600", "-3000"} {
 		t.Run("off by "+step+" s when the speaker starts", func(t *testing.T) {
 			setClock(t, owner.Node, step)
-			restartSpeaker(t, owner.Node)
+			killed := processOf(t, owner.Node)
+			signalSpeaker(t, owner.Node, "KILL")
+			anotherProcess(t, owner.Node, killed)
 			must(t, bed.EveryoneSeesEveryone(background(t)))
 			ownedBy(t, address, owner.Node)
 			t.Cleanup(func() {
@@ -128,38 +127,6 @@ func setClock(t *testing.T, node, seconds string) {
 	if out, err := bed.Cluster.Exec(background(t), node, "sh", "-c", "echo "+seconds+" > "+clockOnNode); err != nil {
 		t.Fatalf("setting the clock of %s: %v: %s", node, err, out)
 	}
-}
-
-// restartSpeaker kills the speaker of a node, and waits until the next one is ready.
-func restartSpeaker(t *testing.T, node string) {
-	t.Helper()
-	before, err := speakerOn(background(t), node)
-	must(t, err)
-	out, err := bed.Cluster.Exec(background(t), node, "pkill", "-KILL", "-x", "speaker")
-	if err != nil {
-		t.Fatalf("killing the speaker of %s: %v: %s", node, err, out)
-	}
-	eventually.Succeed(t, within, "the next speaker of "+node+" is ready", func(ctx context.Context) error {
-		now, err := speakerOn(ctx, node)
-		if err == nil && (now.RestartCount == before.RestartCount || !now.Ready) {
-			err = fmt.Errorf("it was started %d times, and before %d times; ready: %t", now.RestartCount, before.RestartCount, now.Ready)
-		}
-		return err
-	})
-}
-
-// speakerOn returns how the container of a node's speaker is.
-func speakerOn(ctx context.Context, node string) (corev1.ContainerStatus, error) {
-	var pods corev1.PodList
-	if err := bed.Client.List(ctx, &pods, client.InNamespace(componentNamespace), client.MatchingLabels{v1beta1.LabelComponent: "speaker"}); err != nil {
-		return corev1.ContainerStatus{}, err
-	}
-	for _, pod := range pods.Items {
-		if pod.Spec.NodeName == node && len(pod.Status.ContainerStatuses) == 1 {
-			return pod.Status.ContainerStatuses[0], nil
-		}
-	}
-	return corev1.ContainerStatus{}, fmt.Errorf("%s has no speaker", node)
 }
 
 // ownedBy has a node take an address: the others are drained meanwhile.

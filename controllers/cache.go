@@ -45,7 +45,7 @@ func CacheOptions(namespace string) cache.Options {
 	}
 }
 
-// stripStack keeps of the stack what it says of nodes.
+// stripStack keeps the policy for nodes of the stack.
 func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 	kept := &v1beta1.LoadBalancerStack{
 		ObjectMeta: apiconv.TrimMeta(stack.ObjectMeta),

@@ -34,25 +34,25 @@ func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Regist
 	if err := registry.Register(counts); err != nil {
 		return fmt.Errorf("registering the metrics: %w", err)
 	}
-	adopter := &service.Adopter{Reader: mgr.GetAPIReader(), Pools: pool.Read, Ledger: book, Class: class}
+	adopter := &service.Adopter{Reader: mgr.GetAPIReader(), Pools: pool.Read, Allocations: book, Class: class}
 	recorder := notify.New(mgr.GetEventRecorder("lbstack-controller"))
 	services := &service.Reconciler{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: recorder, Ledger: book, Load: adopter.Load, Class: class, Metrics: counts,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: recorder, Allocations: book, Load: adopter.Load, Class: class, Metrics: counts,
 	}
 	if err := service.Setup(mgr, services, adopter); err != nil {
 		return fmt.Errorf("starting the Service controller: %w", err)
 	}
-	pools := &pool.Reconciler{Client: mgr.GetClient(), Events: recorder, Ledger: book, Load: adopter.Load, Metrics: counts}
+	pools := &pool.Reconciler{Client: mgr.GetClient(), Events: recorder, Allocations: book, Load: adopter.Load, Metrics: counts}
 	if err := pools.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the IPAddressPool controller: %w", err)
 	}
-	claims := &claim.Reconciler{Client: mgr.GetClient(), Events: recorder, Ledger: book, Load: adopter.Load}
+	claims := &claim.Reconciler{Client: mgr.GetClient(), Events: recorder, Allocations: book, Load: adopter.Load}
 	if err := claims.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the IPAddressClaim controller: %w", err)
 	}
 	standing := announcement.NewStanding()
 	counts.Announcements(standing.NotAnnounced)
-	announced := &announcement.Reconciler{Client: mgr.GetClient(), Events: recorder, Class: class, Board: announcement.NewBoard(), Standing: standing,
+	announced := &announcement.Reconciler{Client: mgr.GetClient(), Events: recorder, Class: class, Reports: announcement.NewReports(), Standing: standing,
 		Conditions: &servicecondition.Writer{Client: mgr.GetClient(), Type: v1beta1.ServiceAnnounced}}
 	if err := announced.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of announcements: %w", err)

@@ -17,18 +17,18 @@ const (
 	// AnnotationAddressPoolMetalLB is read when AnnotationAddressPool is not
 	// set, so that MetalLB's manifests work as they are.
 	AnnotationAddressPoolMetalLB = "metallb.io/address-pool"
-	// AnnotationAddressPoolUniverse is MetalLB's older name for the same.
-	AnnotationAddressPoolUniverse = "metallb.universe.tf/address-pool"
+	// AnnotationAddressPoolMetalLBOld is MetalLB's older name for the same.
+	AnnotationAddressPoolMetalLBOld = "metallb.universe.tf/address-pool"
 	// AnnotationLoadBalancerIPsMetalLB is read when AnnotationLoadBalancerIPs
 	// is not set.
 	AnnotationLoadBalancerIPsMetalLB = "metallb.io/loadBalancerIPs"
-	// AnnotationLoadBalancerIPsUniverse is MetalLB's older name for the same.
-	AnnotationLoadBalancerIPsUniverse = "metallb.universe.tf/loadBalancerIPs"
+	// AnnotationLoadBalancerIPsMetalLBOld is MetalLB's older name for the same.
+	AnnotationLoadBalancerIPsMetalLBOld = "metallb.universe.tf/loadBalancerIPs"
 	// AnnotationAllowSharedIPMetalLB is read when AnnotationAllowSharedIP is not
 	// set.
 	AnnotationAllowSharedIPMetalLB = "metallb.io/allow-shared-ip"
-	// AnnotationAllowSharedIPUniverse is MetalLB's older name for the same.
-	AnnotationAllowSharedIPUniverse = "metallb.universe.tf/allow-shared-ip"
+	// AnnotationAllowSharedIPMetalLBOld is MetalLB's older name for the same.
+	AnnotationAllowSharedIPMetalLBOld = "metallb.universe.tf/allow-shared-ip"
 )
 
 // AnnotationAllocatedFromPool is written on a Service that has an address: the

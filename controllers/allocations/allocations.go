@@ -14,39 +14,40 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Ledger is safe for concurrent use. Make it with New.
-type Ledger struct {
+// View is safe for concurrent use: one lock guards all of it, and is never held during a request to the
+// API server. Make it with New.
+type View struct {
 	mu    sync.Mutex
 	alloc *ipam.Allocator
 	pools []ipam.Pool
 	// confirmed are the addresses and Services whose claim this process has
 	// written, or read past the cache, and not given up since.
-	confirmed map[seat]struct{}
+	confirmed map[assignment]struct{}
 	// refused are holders that claims name and that cannot have the address.
 	refused map[lb.ServiceKey][]netip.Addr
 	// leaving are addresses that a Service shows, or may show, and does not hold.
-	leaving map[seat]struct{}
-	line    line
+	leaving map[assignment]struct{}
+	queue   waitQueue
 	wake    func(lb.ServiceKey)
 }
 
-// seat is an address and a Service that has it.
-type seat struct {
+// assignment is an address and a Service that has it.
+type assignment struct {
 	address netip.Addr
 	service lb.ServiceKey
 }
 
-// New returns an empty ledger.
-func New() *Ledger {
-	return &Ledger{
-		alloc: ipam.New(), confirmed: map[seat]struct{}{}, refused: map[lb.ServiceKey][]netip.Addr{}, leaving: map[seat]struct{}{},
-		line: newLine(), wake: func(lb.ServiceKey) {},
+// New returns an empty view.
+func New() *View {
+	return &View{
+		alloc: ipam.New(), confirmed: map[assignment]struct{}{}, refused: map[lb.ServiceKey][]netip.Addr{}, leaving: map[assignment]struct{}{},
+		queue: newWaitQueue(), wake: func(lb.ServiceKey) {},
 	}
 }
 
 // Load begins anew with what was read from the API server itself: what came out
 // of a cache before may be older.
-func (l *Ledger) Load(pools []ipam.Pool, claims []Claimed) {
+func (l *View) Load(pools []ipam.Pool, claims []Claimed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc, l.pools = ipam.New(), pools
@@ -57,13 +58,13 @@ func (l *Ledger) Load(pools []ipam.Pool, claims []Claimed) {
 	for _, c := range claims {
 		l.record(c)
 		for _, h := range c.Holders {
-			l.confirmed[seat{c.Address, h.Service}] = struct{}{}
+			l.confirmed[assignment{c.Address, h.Service}] = struct{}{}
 		}
 	}
 }
 
-// OnChange names who is told which Service to look at again. It must not block.
-func (l *Ledger) OnChange(wake func(lb.ServiceKey)) {
+// OnChange sets the function that is called with a Service to reconcile again. It must not block.
+func (l *View) OnChange(wake func(lb.ServiceKey)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wake = wake
@@ -72,7 +73,7 @@ func (l *Ledger) OnChange(wake func(lb.ServiceKey)) {
 // SetPools replaces the pools, and reports whether anything changed. It then
 // wakes all Services that hold something, since it may be outside its pool now, and
 // all that wait.
-func (l *Ledger) SetPools(pools []ipam.Pool) (changed bool) {
+func (l *View) SetPools(pools []ipam.Pool) (changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if reflect.DeepEqual(l.pools, pools) {
@@ -80,69 +81,69 @@ func (l *Ledger) SetPools(pools []ipam.Pool) (changed bool) {
 	}
 	l.pools = pools
 	l.alloc.SetPools(pools)
-	l.serveLine()
+	l.serveQueue()
 	for _, service := range slices.SortedFunc(l.alloc.Services(), lb.ServiceKey.Compare) {
 		l.wake(service)
 	}
 	return true
 }
 
-// Confirm says that the claim of an address is in the cluster and names the
+// Confirm records that the claim of an address is in the cluster and names the
 // Service.
-func (l *Ledger) Confirm(address netip.Addr, service lb.ServiceKey) {
+func (l *View) Confirm(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.confirmed[seat{address, service}] = struct{}{}
+	l.confirmed[assignment{address, service}] = struct{}{}
 }
 
-// GiveUp says that this process is about to take the Service off the claim of an
-// address, so that to see that happen is no news.
-func (l *Ledger) GiveUp(address netip.Addr, service lb.ServiceKey) {
+// GiveUp records that this process is about to remove the Service from the claim of an
+// address: when that change is observed, it is expected.
+func (l *View) GiveUp(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.confirmed, seat{address, service})
+	delete(l.confirmed, assignment{address, service})
 }
 
-// Confirmed says whether the claim of an address is known to be in the cluster
-// and to name the Service, so that the cache can be believed about it.
-func (l *Ledger) Confirmed(address netip.Addr, service lb.ServiceKey) bool {
+// Confirmed reports whether the claim of an address is known to be in the cluster
+// and to name the Service, so that the cache is recent enough for it.
+func (l *View) Confirmed(address netip.Addr, service lb.ServiceKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.confirmed[seat{address, service}]
+	_, ok := l.confirmed[assignment{address, service}]
 	return ok
 }
 
 // InUse reports whether a Service holds an address that shows it.
-func (l *Ledger) InUse(address netip.Addr) bool {
+func (l *View) InUse(address netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	holders, _ := l.alloc.Holders(address)
 	return slices.ContainsFunc(holders, func(h ipam.Holding) bool {
-		_, confirmed := l.confirmed[seat{address, h.Service}]
+		_, confirmed := l.confirmed[assignment{address, h.Service}]
 		return confirmed
 	})
 }
 
 // Holders returns who holds an address, and whether it is held or reserved.
-func (l *Ledger) Holders(address netip.Addr) (holders []ipam.Holding, taken bool) {
+func (l *View) Holders(address netip.Addr) (holders []ipam.Holding, taken bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alloc.Holders(address)
 }
 
 // PoolOf returns the name of the pool that gives an address, free or not.
-func (l *Ledger) PoolOf(address netip.Addr) (lb.PoolName, bool) {
+func (l *View) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alloc.PoolOf(address)
 }
 
-// HeldBy returns what a Service has taken up, and what is only kept for it.
-func (l *Ledger) HeldBy(service lb.ServiceKey) (has, kept []ipam.Holding) {
+// HeldBy returns what a Service has taken up, and what is only reserved for it.
+func (l *View) HeldBy(service lb.ServiceKey) (has, kept []ipam.Holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range l.alloc.HeldBy(service) {
-		if l.alloc.Pledged(h) {
+		if l.alloc.ReservedFor(h) {
 			kept = append(kept, h)
 		} else {
 			has = append(has, h)
@@ -153,17 +154,17 @@ func (l *Ledger) HeldBy(service lb.ServiceKey) (has, kept []ipam.Holding) {
 
 // AdoptShown records that a Service has what its status shows, if it asks for that
 // address or holds nothing of the family, and a pool has it and nobody else holds
-// it, or it is kept for that Service.
-func (l *Ledger) AdoptShown(req ipam.Request) (adopted int) {
+// it, or it is reserved for that Service.
+func (l *View) AdoptShown(req ipam.Request) (adopted int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.adoptShown(req)
 }
 
-func (l *Ledger) adoptShown(req ipam.Request) (adopted int) {
+func (l *View) adoptShown(req ipam.Request) (adopted int) {
 	var has []netip.Addr
 	for _, h := range l.alloc.HeldBy(req.Service) {
-		if !l.alloc.Pledged(h) {
+		if !l.alloc.ReservedFor(h) {
 			has = append(has, h.Address)
 		}
 	}
@@ -178,9 +179,9 @@ func (l *Ledger) adoptShown(req ipam.Request) (adopted int) {
 }
 
 // adopt records that a Service has an address which it shows, as far as the pool lets it.
-func (l *Ledger) adopt(address netip.Addr, req ipam.Request) bool {
+func (l *View) adopt(address netip.Addr, req ipam.Request) bool {
 	h := ipam.Holding{Address: address, Service: req.Service}
-	if l.alloc.Pledged(h) {
+	if l.alloc.ReservedFor(h) {
 		l.alloc.TakeUp(address, req.Service)
 		return true
 	}
@@ -189,9 +190,9 @@ func (l *Ledger) adopt(address netip.Addr, req ipam.Request) bool {
 	return ok && l.alloc.Hold(h, req.Terms)
 }
 
-// KeptIn returns the Services of a namespace for which addresses are kept that they have
+// ReservedIn returns the Services of a namespace for which addresses are reserved that they have
 // not taken up.
-func (l *Ledger) KeptIn(namespace string) (services []lb.ServiceKey) {
+func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for service := range l.alloc.Services() {
@@ -210,9 +211,9 @@ type Outcome struct {
 	ipam.Decision
 	// Passed are the pools that come before the ones that gave a new address, and
 	// why they did not.
-	Passed []ipam.Verdict
-	// TakenUp are addresses that are kept for the Service: their claims name it
-	// already. They are kept for it until it shows them, see Ledger.TakeUp.
+	Passed []ipam.PoolResult
+	// TakenUp are addresses that are reserved for the Service: their claims name it
+	// already. They stay reserved until its status has them, see View.TakeUp.
 	TakenUp []netip.Addr
 	// Attempts is how often in a row the request was not met in full.
 	Attempts int
@@ -221,7 +222,7 @@ type Outcome struct {
 // Assign meets a request, see ipam.Allocator.Assign. A Service that is refused, or
 // that prefers another family besides, waits: it is served and woken when pools
 // change or an address that it could use becomes free.
-func (l *Ledger) Assign(req ipam.Request) Outcome {
+func (l *View) Assign(req ipam.Request) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.adoptShown(req)
@@ -233,7 +234,7 @@ func (l *Ledger) Assign(req ipam.Request) Outcome {
 	for _, h := range o.Keep {
 		if slices.Contains(kept, h) {
 			o.TakenUp = append(o.TakenUp, h.Address)
-			l.alloc.Pledge(h.Address, h.Service) // until it shows it: the next decision must say so too
+			l.alloc.ReserveFor(h.Address, h.Service) // until it shows it: the next decision must say so too
 		}
 		if !slices.Contains(before, h) {
 			o.Passed = append(o.Passed, l.passed(req, h)...)
@@ -245,7 +246,7 @@ func (l *Ledger) Assign(req ipam.Request) Outcome {
 	case o.Missing != nil:
 		o.Attempts = l.wait(req, reasonPartly, o.Missing)
 	default:
-		l.line.leave(req.Service)
+		l.queue.leave(req.Service)
 	}
 	l.noteShown(req.Service, req.Shows)
 	for _, h := range before {
@@ -258,7 +259,7 @@ func (l *Ledger) Assign(req ipam.Request) Outcome {
 
 // passed returns what there is to say of the pools before the one that gave an
 // address.
-func (l *Ledger) passed(req ipam.Request, given ipam.Holding) (passed []ipam.Verdict) {
+func (l *View) passed(req ipam.Request, given ipam.Holding) (passed []ipam.PoolResult) {
 	if len(req.Addresses) > 0 || req.Pool != "" {
 		return nil
 	}
@@ -274,7 +275,7 @@ func (l *Ledger) passed(req ipam.Request, given ipam.Holding) (passed []ipam.Ver
 }
 
 // Release frees an address of a Service, and wakes who waits for one like it.
-func (l *Ledger) Release(address netip.Addr, service lb.ServiceKey) {
+func (l *View) Release(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc.Release(address, service)
@@ -282,32 +283,31 @@ func (l *Ledger) Release(address netip.Addr, service lb.ServiceKey) {
 	l.freed(address, service)
 }
 
-// TakeUp notes that a Service shows an address which was kept for it. To decide that
-// it is to have it is not enough: the status may fail to be written, and a claim that
-// says by then that the Service has the address cannot be told, after a restart, from
-// the one that the Service was to leave for it.
-func (l *Ledger) TakeUp(address netip.Addr, service lb.ServiceKey) {
+// TakeUp records that the status of a Service has an address that was reserved for it. It is called
+// after the status is written, not when that is decided: if the write failed, a claim marked InUse
+// could not be distinguished, after a restart, from the one that the Service was to leave.
+func (l *View) TakeUp(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc.TakeUp(address, service)
 }
 
-// Keep notes that a Service has let an address go, which is kept for it.
-func (l *Ledger) Keep(address netip.Addr, service lb.ServiceKey) {
+// Reserve records that a Service has released an address, which stays reserved for it.
+func (l *View) Reserve(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.alloc.Pledge(address, service)
+	l.alloc.ReserveFor(address, service)
 	l.giveUp(address, service)
 }
 
 // giveUp forgets what is known of a claim.
-func (l *Ledger) giveUp(address netip.Addr, service lb.ServiceKey) {
-	delete(l.confirmed, seat{address, service})
-	l.pardon(address, service)
+func (l *View) giveUp(address netip.Addr, service lb.ServiceKey) {
+	delete(l.confirmed, assignment{address, service})
+	l.clearRefusal(address, service)
 }
 
-// pardon forgets that a claim names a Service which cannot have the address.
-func (l *Ledger) pardon(address netip.Addr, service lb.ServiceKey) {
+// clearRefusal forgets that a claim names a Service which cannot have the address.
+func (l *View) clearRefusal(address netip.Addr, service lb.ServiceKey) {
 	list := slices.DeleteFunc(l.refused[service], func(a netip.Addr) bool { return a == address })
 	if len(list) == 0 {
 		delete(l.refused, service)
@@ -316,15 +316,15 @@ func (l *Ledger) pardon(address netip.Addr, service lb.ServiceKey) {
 	}
 }
 
-// States tells how every pool stands.
-func (l *Ledger) States() map[lb.PoolName]ipam.State {
+// States returns how every pool stands.
+func (l *View) States() map[lb.PoolName]ipam.State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alloc.States()
 }
 
 // Terms returns on what terms a Service holds an address.
-func (l *Ledger) Terms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
+func (l *View) Terms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alloc.Terms(address, service)

@@ -29,8 +29,8 @@ func plan(t *testing.T, edit func(*ipam.Pool), cidrs ...string) []ipam.Pool {
 	return pools
 }
 
-// with returns a ledger with a pool for each CIDR.
-func with(t *testing.T, cidrs ...string) *Ledger {
+// with returns a view with a pool for each CIDR.
+func with(t *testing.T, cidrs ...string) *View {
 	t.Helper()
 	l := New()
 	l.Load(plan(t, nil, cidrs...), nil)
@@ -63,7 +63,7 @@ func sharing(req ipam.Request, terms lb.Sharing) ipam.Request {
 }
 
 // mustAssign meets a request, and returns the addresses.
-func mustAssign(t *testing.T, l *Ledger, req ipam.Request) []string {
+func mustAssign(t *testing.T, l *View, req ipam.Request) []string {
 	t.Helper()
 	o := l.Assign(req)
 	if o.Refusal != nil {
@@ -73,7 +73,7 @@ func mustAssign(t *testing.T, l *Ledger, req ipam.Request) []string {
 }
 
 // mustRefuse lets a Service wait, and returns how often in a row that was so.
-func mustRefuse(t *testing.T, l *Ledger, req ipam.Request) int {
+func mustRefuse(t *testing.T, l *View, req ipam.Request) int {
 	t.Helper()
 	o := l.Assign(req)
 	if o.Refusal == nil {
@@ -90,7 +90,7 @@ func texts(holdings []ipam.Holding) (list []string) {
 }
 
 // woken collects who is woken from now on.
-func woken(l *Ledger) *[]lb.ServiceKey {
+func woken(l *View) *[]lb.ServiceKey {
 	list := &[]lb.ServiceKey{}
 	l.OnChange(func(k lb.ServiceKey) { *list = append(*list, k) })
 	return list
@@ -110,7 +110,7 @@ func diffWoken(t *testing.T, what string, got *[]lb.ServiceKey, want ...int) {
 }
 
 // holds compares what a Service has taken up, and what is kept for it.
-func holds(t *testing.T, l *Ledger, i int, has, kept []string) {
+func holds(t *testing.T, l *View, i int, has, kept []string) {
 	t.Helper()
 	gotHas, gotKept := l.HeldBy(key(i))
 	if diff := cmp.Diff(has, texts(gotHas)); diff != "" {
@@ -191,22 +191,22 @@ func TestPoolOf(t *testing.T) {
 }
 
 func TestAdoptShown(t *testing.T) {
-	kept := func(address string) func(*Ledger) {
-		return func(l *Ledger) {
-			l.Observe(Claimed{}, Claimed{Address: addr(address), Pool: "gone", Holders: []Holder{{Service: key(0), Kept: true}}})
+	kept := func(address string) func(*View) {
+		return func(l *View) {
+			l.Observe(Claimed{}, Claimed{Address: addr(address), Pool: "gone", Holders: []Holder{{Service: key(0), Reserved: true}}})
 		}
 	}
-	both := func(fs ...func(*Ledger)) func(*Ledger) {
-		return func(l *Ledger) {
+	both := func(fs ...func(*View)) func(*View) {
+		return func(l *View) {
 			for _, f := range fs {
 				f(l)
 			}
 		}
 	}
-	has := func(address string) func(*Ledger) { return func(l *Ledger) { l.Assign(request(0, address)) } }
+	has := func(address string) func(*View) { return func(l *View) { l.Assign(request(0, address)) } }
 	tests := []struct {
 		name   string
-		before func(*Ledger)
+		before func(*View)
 		shows  []string
 		terms  lb.Sharing
 		want   int
@@ -219,10 +219,10 @@ func TestAdoptShown(t *testing.T) {
 		{name: "of both families", shows: []string{"10.0.0.3", "2001:db8::1"}, want: 2, has: []string{"10.0.0.3", "2001:db8::1"}},
 		{name: "of the family of which it has nothing", before: has("10.0.0.2"), shows: []string{"10.0.0.3", "2001:db8::1"}, want: 1, has: []string{"10.0.0.2", "2001:db8::1"}},
 		{name: "not one that no pool has", shows: []string{"192.0.2.1"}},
-		{name: "not one of another Service", before: func(l *Ledger) { l.Assign(request(1, "10.0.0.3")) }, shows: []string{"10.0.0.3"}},
-		{name: "not one that is reserved", before: func(l *Ledger) { l.Observe(Claimed{}, Claimed{Address: addr("10.0.0.3")}) }, shows: []string{"10.0.0.3"}},
+		{name: "not one of another Service", before: func(l *View) { l.Assign(request(1, "10.0.0.3")) }, shows: []string{"10.0.0.3"}},
+		{name: "not one that is reserved", before: func(l *View) { l.Observe(Claimed{}, Claimed{Address: addr("10.0.0.3")}) }, shows: []string{"10.0.0.3"}},
 		{name: "what can be given, besides what cannot", shows: []string{"192.0.2.1", "10.0.0.3"}, want: 1, has: []string{"10.0.0.3"}},
-		{name: "one that another Service shares", before: func(l *Ledger) { l.Assign(sharing(request(1, "10.0.0.3"), shares("k", 80))) },
+		{name: "one that another Service shares", before: func(l *View) { l.Assign(sharing(request(1, "10.0.0.3"), shares("k", 80))) },
 			shows: []string{"10.0.0.3"}, terms: shares("k", 81), want: 1, has: []string{"10.0.0.3"}},
 		{name: "one that it has is nothing new", before: has("10.0.0.3"), shows: []string{"10.0.0.3"}, has: []string{"10.0.0.3"}},
 		{name: "one that is kept for it is taken up, even outside of the pools", before: kept("192.0.2.1"), shows: []string{"192.0.2.1"}, want: 1, has: []string{"192.0.2.1"}},
@@ -296,13 +296,13 @@ func TestAnOutcomeTellsWhatIsKeptForTheServiceUntilItHasTakenItUp(t *testing.T) 
 	if got := l.Assign(request(2)).TakenUp; got != nil {
 		t.Errorf("taken up of a new address: got %v, want nothing", got)
 	}
-	l.Observe(Claimed{}, Claimed{Address: addr("10.0.0.3"), Pool: "p0", Holders: []Holder{{Service: key(1), Kept: true}}})
+	l.Observe(Claimed{}, Claimed{Address: addr("10.0.0.3"), Pool: "p0", Holders: []Holder{{Service: key(1), Reserved: true}}})
 	if got := l.Assign(request(1, "10.9.9.9")).TakenUp; got != nil {
 		t.Errorf("taken up by a request that is refused: got %v, want nothing", got)
 	}
 }
 
-// The Service was to move, could not be told, and asks for something that means nothing
+// The Service was to move, could not be told, and asks for something that is invalid
 // now: it keeps what it shows, and nothing besides.
 func TestARequestThatMeansNothingTakesNothingUp(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
@@ -317,7 +317,7 @@ func TestARequestThatMeansNothingTakesNothingUp(t *testing.T) {
 }
 
 func TestAnOutcomeTellsWhichPoolsWerePassed(t *testing.T) {
-	full := func(t *testing.T) *Ledger {
+	full := func(t *testing.T) *View {
 		l := New()
 		l.Load(plan(t, func(p *ipam.Pool) { p.Draining = true }, "10.0.0.0/32", "10.0.1.0/32", "10.0.2.0/30", "10.0.3.0/32"), nil)
 		mustAssign(t, l, request(9, "10.0.1.0"))

@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Claimed is what an IPAddressClaim says.
+// Claimed is the content of an IPAddressClaim.
 type Claimed struct {
 	Address netip.Addr
 	Pool    lb.PoolName
@@ -21,20 +21,20 @@ type Holder struct {
 	Service lb.ServiceKey
 	// Terms on which it shares the address.
 	Terms lb.Sharing
-	// Kept says that the address is reserved for the Service, which has not taken it
+	// Reserved means that the address is reserved for the Service, which has not taken it
 	// up.
-	Kept bool
+	Reserved bool
 }
 
-// Names says whether the claim names a Service.
+// Names reports whether the claim names a Service.
 func (c Claimed) Names(service lb.ServiceKey) bool {
 	return slices.ContainsFunc(c.Holders, func(h Holder) bool { return h.Service == service })
 }
 
-// record takes over what a claim says and the ledger does not know, and returns
+// record adds what a claim has and the view has not, and returns
 // the Services that have the address because of that. A holder that cannot have it
 // is refused: it is for its own Service to let go.
-func (l *Ledger) record(c Claimed) (learned []lb.ServiceKey) {
+func (l *View) record(c Claimed) (learned []lb.ServiceKey) {
 	if len(c.Holders) == 0 {
 		l.alloc.Reserve(c.Address, c.Pool)
 		return nil
@@ -42,7 +42,7 @@ func (l *Ledger) record(c Claimed) (learned []lb.ServiceKey) {
 	l.alloc.Unreserve(c.Address)
 	for _, h := range c.Holders {
 		if l.holds(c.Address, h.Service) {
-			l.pardon(c.Address, h.Service)
+			l.clearRefusal(c.Address, h.Service)
 			continue
 		}
 		if !l.alloc.Hold(ipam.Holding{Address: c.Address, Pool: c.Pool, Service: h.Service}, h.Terms) {
@@ -51,34 +51,34 @@ func (l *Ledger) record(c Claimed) (learned []lb.ServiceKey) {
 			}
 			continue
 		}
-		l.pardon(c.Address, h.Service)
+		l.clearRefusal(c.Address, h.Service)
 		learned = append(learned, h.Service)
-		if h.Kept {
-			l.alloc.Pledge(c.Address, h.Service)
+		if h.Reserved {
+			l.alloc.ReserveFor(c.Address, h.Service)
 		}
 	}
 	return learned
 }
 
-// Observe takes over a claim that was seen, and what it said before if it was
+// Observe takes over a claim as it is, and as it was before if it was
 // changed; before is the zero value otherwise. A Service that was named and is no
 // longer has lost the address; one that is new there is given it.
-func (l *Ledger) Observe(before, now Claimed) {
+func (l *View) Observe(before, now Claimed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range before.Holders {
 		if now.Names(h.Service) {
 			continue
 		}
-		if _, confirmed := l.confirmed[seat{before.Address, h.Service}]; confirmed {
-			l.leaving[seat{before.Address, h.Service}] = struct{}{} // it was taken out by somebody else
+		if _, confirmed := l.confirmed[assignment{before.Address, h.Service}]; confirmed {
+			l.leaving[assignment{before.Address, h.Service}] = struct{}{} // it was taken out by somebody else
 		}
 		l.alloc.Release(before.Address, h.Service)
 		l.giveUp(before.Address, h.Service)
 	}
 	for i, h := range now.Holders {
 		if before.Address.IsValid() && !before.Names(h.Service) {
-			now.Holders[i].Kept = true
+			now.Holders[i].Reserved = true
 		}
 	}
 	l.record(now)
@@ -92,18 +92,18 @@ func (l *Ledger) Observe(before, now Claimed) {
 	}
 }
 
-// Gone notes that a claim is no longer in the cluster. A reservation has ended; a
+// Deleted notes that a claim is no longer in the cluster. A reservation has ended; a
 // Service whose claim this process knew to be there keeps the address, and writes
 // the claim again.
-func (l *Ledger) Gone(c Claimed) {
+func (l *View) Deleted(c Claimed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(c.Holders) == 0 {
 		l.alloc.Unreserve(c.Address)
 	}
 	for _, h := range c.Holders {
-		_, confirmed := l.confirmed[seat{c.Address, h.Service}]
-		if !confirmed || l.alloc.Pledged(ipam.Holding{Address: c.Address, Service: h.Service}) {
+		_, confirmed := l.confirmed[assignment{c.Address, h.Service}]
+		if !confirmed || l.alloc.ReservedFor(ipam.Holding{Address: c.Address, Service: h.Service}) {
 			l.alloc.Release(c.Address, h.Service)
 		}
 		l.giveUp(c.Address, h.Service)
@@ -114,20 +114,20 @@ func (l *Ledger) Gone(c Claimed) {
 	}
 }
 
-// Agree compares the ledger with a claim that was read from the API server, about
+// Agree compares the view with a claim that was read from the API server, about
 // a Service that wants the address for itself or together with others. The claim
 // is right: if it leaves no place for the Service, that has lost the address, and
 // the decision must be made again.
-func (l *Ledger) Agree(c Claimed, service lb.ServiceKey) (ok bool) {
+func (l *View) Agree(c Claimed, service lb.ServiceKey) (ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, confirmed := l.confirmed[seat{c.Address, service}]
+	_, confirmed := l.confirmed[assignment{c.Address, service}]
 	terms := l.alloc.Terms(c.Address, service)
 	pool := c.Pool
 	if !c.Names(service) {
 		l.alloc.Release(c.Address, service)
 		l.giveUp(c.Address, service)
-		l.leaving[seat{c.Address, service}] = struct{}{}
+		l.leaving[assignment{c.Address, service}] = struct{}{}
 	}
 	for _, other := range l.record(c) {
 		if other != service {
@@ -142,7 +142,7 @@ func (l *Ledger) Agree(c Claimed, service lb.ServiceKey) (ok bool) {
 }
 
 // Refused returns the addresses whose claims name a Service that cannot have them.
-func (l *Ledger) Refused(service lb.ServiceKey) []netip.Addr {
+func (l *View) Refused(service lb.ServiceKey) []netip.Addr {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.refused[service])
@@ -150,22 +150,22 @@ func (l *Ledger) Refused(service lb.ServiceKey) []netip.Addr {
 
 // Shows notes what a Service shows: who gets one of those addresses, if the Service
 // does not hold it, must wait until it shows it no more.
-func (l *Ledger) Shows(service lb.ServiceKey, shows []netip.Addr) {
+func (l *View) Shows(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.noteShown(service, shows)
 }
 
-func (l *Ledger) noteShown(service lb.ServiceKey, shows []netip.Addr) {
+func (l *View) noteShown(service lb.ServiceKey, shows []netip.Addr) {
 	for _, address := range shows {
 		if !l.holds(address, service) {
-			l.leaving[seat{address, service}] = struct{}{}
+			l.leaving[assignment{address, service}] = struct{}{}
 		}
 	}
 }
 
-// Leaves says whether a Service shows, or may show, what it does not hold.
-func (l *Ledger) Leaves(service lb.ServiceKey) bool {
+// Leaves reports whether a Service shows, or may show, what it does not hold.
+func (l *View) Leaves(service lb.ServiceKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for at := range l.leaving {
@@ -178,7 +178,7 @@ func (l *Ledger) Leaves(service lb.ServiceKey) bool {
 
 // Left notes what a Service shows now, and wakes who waited for it to let go of the
 // rest.
-func (l *Ledger) Left(service lb.ServiceKey, shows []netip.Addr) {
+func (l *View) Left(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for at := range l.leaving {
@@ -195,7 +195,7 @@ func (l *Ledger) Left(service lb.ServiceKey, shows []netip.Addr) {
 
 // Leaving returns the other Service that may still show an address, which two must
 // not do at once, and wakes it.
-func (l *Ledger) Leaving(address netip.Addr, service lb.ServiceKey) (other lb.ServiceKey, yes bool) {
+func (l *View) Leaving(address netip.Addr, service lb.ServiceKey) (other lb.ServiceKey, yes bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for at := range l.leaving {
@@ -216,7 +216,7 @@ func (l *Ledger) Leaving(address netip.Addr, service lb.ServiceKey) (other lb.Se
 	return other, yes
 }
 
-func (l *Ledger) holds(address netip.Addr, service lb.ServiceKey) bool {
+func (l *View) holds(address netip.Addr, service lb.ServiceKey) bool {
 	holders, _ := l.alloc.Holders(address)
 	return slices.ContainsFunc(holders, func(h ipam.Holding) bool { return h.Service == service })
 }

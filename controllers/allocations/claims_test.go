@@ -25,7 +25,7 @@ func by(services ...int) Claimed {
 // keptFor is the same of a Service that has not taken the address up.
 func keptFor(i int) Claimed {
 	c := by(i)
-	c.Holders[0].Kept = true
+	c.Holders[0].Reserved = true
 	return c
 }
 
@@ -39,7 +39,7 @@ func shared(key string, services ...int) Claimed {
 }
 
 // leaving compares which other Service may still show an address; -1: none.
-func leaving(t *testing.T, l *Ledger, address string, i, want int) {
+func leaving(t *testing.T, l *View, address string, i, want int) {
 	t.Helper()
 	var wantKey lb.ServiceKey
 	if want >= 0 {
@@ -51,7 +51,7 @@ func leaving(t *testing.T, l *Ledger, address string, i, want int) {
 }
 
 // holdersOf compares who holds the address, and whether it is taken.
-func holdersOf(t *testing.T, l *Ledger, taken bool, want ...int) {
+func holdersOf(t *testing.T, l *View, taken bool, want ...int) {
 	t.Helper()
 	holders, gotTaken := l.Holders(addr(at))
 	var got, keys []lb.ServiceKey
@@ -101,7 +101,7 @@ func TestLoadBeginsAnewWithWhatTheClusterHas(t *testing.T) {
 func TestObserve(t *testing.T) {
 	tests := []struct {
 		name   string
-		before []func(*Ledger)
+		before []func(*View)
 		old    Claimed
 		now    Claimed
 		taken  bool
@@ -116,19 +116,19 @@ func TestObserve(t *testing.T) {
 		{name: "of holders that may not share the first one has it", now: by(2, 1), taken: true, want: []int{2}, refuse: []int{1}},
 		{name: "of holders with one port the first one has it", now: Claimed{Address: addr(at), Holders: []Holder{{Service: key(2), Terms: shares("k", 80)}, {Service: key(1), Terms: shares("k", 80)}}},
 			taken: true, want: []int{2}, refuse: []int{1}},
-		{name: "a reservation takes nothing away", before: []func(*Ledger){func(l *Ledger) { l.Assign(request(3, at)) }}, now: by(), taken: true, want: []int{3}},
-		{name: "a claim for another takes nothing away", before: []func(*Ledger){func(l *Ledger) { l.Assign(request(3, at)) }}, now: by(1), taken: true, want: []int{3}, refuse: []int{1}},
-		{name: "a reservation that is given to a Service is kept for it", before: []func(*Ledger){func(l *Ledger) { l.Observe(Claimed{}, by()) }}, old: by(), now: by(1), taken: true, want: []int{1}, kept: true},
-		{name: "a claim that changes hands is kept for the new one", before: []func(*Ledger){func(l *Ledger) { l.Observe(Claimed{}, by(1)) }}, old: by(1), now: by(2), taken: true, want: []int{2}, kept: true},
-		{name: "a claim that loses its holder reserves", before: []func(*Ledger){func(l *Ledger) { l.Observe(Claimed{}, by(1)) }}, old: by(1), now: by(), taken: true},
-		{name: "a shared claim that one leaves", before: []func(*Ledger){func(l *Ledger) { l.Observe(Claimed{}, shared("k", 1, 2)) }}, old: shared("k", 1, 2), now: shared("k", 2), taken: true, want: []int{2}},
-		{name: "a shared claim that one joins", before: []func(*Ledger){func(l *Ledger) { l.Observe(Claimed{}, shared("k", 1)) }}, old: shared("k", 1), now: shared("k", 1, 2), taken: true, want: []int{1, 2}, kept: true},
-		{name: "one that joined in this process has taken it up", before: []func(*Ledger){func(l *Ledger) {
+		{name: "a reservation takes nothing away", before: []func(*View){func(l *View) { l.Assign(request(3, at)) }}, now: by(), taken: true, want: []int{3}},
+		{name: "a claim for another takes nothing away", before: []func(*View){func(l *View) { l.Assign(request(3, at)) }}, now: by(1), taken: true, want: []int{3}, refuse: []int{1}},
+		{name: "a reservation that is given to a Service is kept for it", before: []func(*View){func(l *View) { l.Observe(Claimed{}, by()) }}, old: by(), now: by(1), taken: true, want: []int{1}, kept: true},
+		{name: "a claim that changes hands is kept for the new one", before: []func(*View){func(l *View) { l.Observe(Claimed{}, by(1)) }}, old: by(1), now: by(2), taken: true, want: []int{2}, kept: true},
+		{name: "a claim that loses its holder reserves", before: []func(*View){func(l *View) { l.Observe(Claimed{}, by(1)) }}, old: by(1), now: by(), taken: true},
+		{name: "a shared claim that one leaves", before: []func(*View){func(l *View) { l.Observe(Claimed{}, shared("k", 1, 2)) }}, old: shared("k", 1, 2), now: shared("k", 2), taken: true, want: []int{2}},
+		{name: "a shared claim that one joins", before: []func(*View){func(l *View) { l.Observe(Claimed{}, shared("k", 1)) }}, old: shared("k", 1), now: shared("k", 1, 2), taken: true, want: []int{1, 2}, kept: true},
+		{name: "one that joined in this process has taken it up", before: []func(*View){func(l *View) {
 			l.Observe(Claimed{}, shared("k", 1))
 			l.Assign(sharing(request(2, at), shares("k", 2)))
 		}}, old: shared("k", 1), now: shared("k", 1, 2), taken: true, want: []int{1, 2}},
-		{name: "what is seen twice is as if seen once", before: []func(*Ledger){func(l *Ledger) { l.Observe(Claimed{}, by(1)) }}, now: by(1), taken: true, want: []int{1}},
-		{name: "an update that changes nothing hands nothing over", before: []func(*Ledger){func(l *Ledger) { l.Observe(Claimed{}, by(1)) }}, old: by(1), now: by(1), taken: true, want: []int{1}},
+		{name: "what is seen twice is as if seen once", before: []func(*View){func(l *View) { l.Observe(Claimed{}, by(1)) }}, now: by(1), taken: true, want: []int{1}},
+		{name: "an update that changes nothing hands nothing over", before: []func(*View){func(l *View) { l.Observe(Claimed{}, by(1)) }}, old: by(1), now: by(1), taken: true, want: []int{1}},
 		{name: "an update that changes nothing of what was not known hands nothing over either", old: by(1), now: by(1), taken: true, want: []int{1}},
 	}
 	for _, tt := range tests {
@@ -190,14 +190,14 @@ func TestAHandOverWaitsUntilTheOldHolderHasLetGo(t *testing.T) {
 func TestWhoMayStillShowAnAddress(t *testing.T) {
 	tests := []struct {
 		name string
-		do   func(*Ledger)
+		do   func(*View)
 		want int // to whom 2 has to give way
 	}{
-		{name: "who was taken out of the claim by somebody else", do: func(l *Ledger) { l.Observe(by(1), by(2)) }, want: 1},
-		{name: "not who was taken out by this process", do: func(l *Ledger) { l.Release(addr(at), key(1)); l.Observe(by(1), by(2)) }, want: -1},
-		{name: "who is found to show it without holding it", do: func(l *Ledger) { l.Shows(key(3), []netip.Addr{addr(at)}) }, want: 3},
-		{name: "who finds out that the claim was deleted and written for another", do: func(l *Ledger) {
-			l.Gone(by(1))
+		{name: "who was taken out of the claim by somebody else", do: func(l *View) { l.Observe(by(1), by(2)) }, want: 1},
+		{name: "not who was taken out by this process", do: func(l *View) { l.Release(addr(at), key(1)); l.Observe(by(1), by(2)) }, want: -1},
+		{name: "who is found to show it without holding it", do: func(l *View) { l.Shows(key(3), []netip.Addr{addr(at)}) }, want: 3},
+		{name: "who finds out that the claim was deleted and written for another", do: func(l *View) {
+			l.Deleted(by(1))
 			l.Observe(Claimed{}, by(2))
 			l.Agree(by(2), key(1))
 		}, want: 1},
@@ -235,33 +235,33 @@ func TestWhatTwoServicesStillShowIsFreeWhenBothHaveLeft(t *testing.T) {
 }
 
 func TestARefusalEndsWithItsReason(t *testing.T) {
-	taken := func(l *Ledger) { l.Assign(request(3, at)) }
+	taken := func(l *View) { l.Assign(request(3, at)) }
 	tests := []struct {
 		name   string
-		before func(*Ledger)
-		then   func(*Ledger)
+		before func(*View)
+		then   func(*View)
 		want   []netip.Addr
 	}{
-		{name: "it is told once", before: taken, then: func(l *Ledger) { l.Observe(Claimed{}, by(1)) }, want: addrList(at)},
-		{name: "it ends when the claim names the Service no more", before: taken, then: func(l *Ledger) { l.Observe(by(1), by()) }},
-		{name: "it ends when the claim is gone", before: taken, then: func(l *Ledger) { l.Gone(by(1)) }},
-		{name: "it ends when the Service is taken off", before: taken, then: func(l *Ledger) { l.Release(addr(at), key(1)) }},
-		{name: "it ends when the Service gets the address, since who had it let go", before: taken, then: func(l *Ledger) {
+		{name: "it is told once", before: taken, then: func(l *View) { l.Observe(Claimed{}, by(1)) }, want: addrList(at)},
+		{name: "it ends when the claim names the Service no more", before: taken, then: func(l *View) { l.Observe(by(1), by()) }},
+		{name: "it ends when the claim is gone", before: taken, then: func(l *View) { l.Deleted(by(1)) }},
+		{name: "it ends when the Service is taken off", before: taken, then: func(l *View) { l.Release(addr(at), key(1)) }},
+		{name: "it ends when the Service gets the address, since who had it let go", before: taken, then: func(l *View) {
 			l.Release(addr(at), key(3))
 			l.Observe(Claimed{}, by(1))
 		}},
-		{name: "it ends when the Service has got the address by itself", before: taken, then: func(l *Ledger) {
+		{name: "it ends when the Service has got the address by itself", before: taken, then: func(l *View) {
 			l.Release(addr(at), key(3))
 			l.Assign(request(1, at))
 			l.Observe(by(1), by(1))
 		}},
-		{name: "it ends when the API server says that the Service has the address", before: taken, then: func(l *Ledger) { l.Agree(by(1), key(3)) }},
-		{name: "it ends when the first holder leaves the claim", before: func(l *Ledger) { l.Observe(Claimed{}, by(3, 1)) }, then: func(l *Ledger) { l.Observe(by(3, 1), by(1)) }},
-		{name: "that of another address stays", before: func(l *Ledger) {
+		{name: "it ends when the API server says that the Service has the address", before: taken, then: func(l *View) { l.Agree(by(1), key(3)) }},
+		{name: "it ends when the first holder leaves the claim", before: func(l *View) { l.Observe(Claimed{}, by(3, 1)) }, then: func(l *View) { l.Observe(by(3, 1), by(1)) }},
+		{name: "that of another address stays", before: func(l *View) {
 			taken(l)
 			l.Assign(request(4, "10.0.0.2"))
 			l.Observe(Claimed{}, Claimed{Address: addr("10.0.0.2"), Holders: []Holder{{Service: key(1)}}})
-		}, then: func(l *Ledger) { l.Gone(by(1)) }, want: addrList("10.0.0.2")},
+		}, then: func(l *View) { l.Deleted(by(1)) }, want: addrList("10.0.0.2")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -296,7 +296,7 @@ func TestKeepKeepsTheAddressForTheNextOfThatName(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, request(1, at))
 	l.Confirm(addr(at), key(1))
-	l.Keep(addr(at), key(1))
+	l.Reserve(addr(at), key(1))
 	holds(t, l, 1, nil, []string{at})
 	if l.Confirmed(addr(at), key(1)) {
 		t.Error("confirmed: got true, want the claim to be looked at anew")

@@ -20,7 +20,7 @@ func TestConcurrentRequestsGetDifferentAddresses(t *testing.T) {
 
 // noneTwice checks that the Services hold one address each at most, together that
 // many, and none of them twice.
-func noneTwice(t *testing.T, l *Ledger, services, want int) {
+func noneTwice(t *testing.T, l *View, services, want int) {
 	t.Helper()
 	seen := map[netip.Addr]lb.ServiceKey{}
 	for i := range services {

@@ -9,23 +9,23 @@ import (
 func TestACacheIsBelievedOnlyAboutWhatIsConfirmed(t *testing.T) {
 	tests := []struct {
 		name string
-		do   func(*Ledger)
+		do   func(*View)
 		want bool
 	}{
-		{"what was loaded past the cache", func(l *Ledger) { l.Load(plan(t, nil, "10.0.0.0/30"), []Claimed{by(0)}) }, true},
-		{"what came out of the cache", func(l *Ledger) { l.Observe(Claimed{}, by(0)) }, false},
-		{"what was written", func(l *Ledger) { l.Observe(Claimed{}, by(0)); l.Confirm(addr(at), key(0)) }, true},
-		{"what was written for another", func(l *Ledger) { l.Observe(Claimed{}, by(0)); l.Confirm(addr(at), key(1)) }, false},
-		{"what was released since", func(l *Ledger) { l.Confirm(addr(at), key(0)); l.Release(addr(at), key(0)) }, false},
-		{"what was kept for it since", func(l *Ledger) { l.Confirm(addr(at), key(0)); l.Keep(addr(at), key(0)) }, false},
-		{"what was deleted since", func(l *Ledger) { l.Confirm(addr(at), key(0)); l.Gone(by(0)) }, false},
-		{"what was given to another since", func(l *Ledger) { l.Confirm(addr(at), key(0)); l.Observe(by(0), by(1)) }, false},
-		{"what was corrected since", func(l *Ledger) { l.Confirm(addr(at), key(0)); l.Agree(by(1), key(0)) }, false},
-		{"what stayed in a claim that another joined", func(l *Ledger) {
+		{"what was loaded past the cache", func(l *View) { l.Load(plan(t, nil, "10.0.0.0/30"), []Claimed{by(0)}) }, true},
+		{"what came out of the cache", func(l *View) { l.Observe(Claimed{}, by(0)) }, false},
+		{"what was written", func(l *View) { l.Observe(Claimed{}, by(0)); l.Confirm(addr(at), key(0)) }, true},
+		{"what was written for another", func(l *View) { l.Observe(Claimed{}, by(0)); l.Confirm(addr(at), key(1)) }, false},
+		{"what was released since", func(l *View) { l.Confirm(addr(at), key(0)); l.Release(addr(at), key(0)) }, false},
+		{"what was kept for it since", func(l *View) { l.Confirm(addr(at), key(0)); l.Reserve(addr(at), key(0)) }, false},
+		{"what was deleted since", func(l *View) { l.Confirm(addr(at), key(0)); l.Deleted(by(0)) }, false},
+		{"what was given to another since", func(l *View) { l.Confirm(addr(at), key(0)); l.Observe(by(0), by(1)) }, false},
+		{"what was corrected since", func(l *View) { l.Confirm(addr(at), key(0)); l.Agree(by(1), key(0)) }, false},
+		{"what stayed in a claim that another joined", func(l *View) {
 			l.Confirm(addr(at), key(0))
 			l.Observe(shared("k", 0), shared("k", 0, 1))
 		}, true},
-		{"what was loaded anew without it", func(l *Ledger) { l.Confirm(addr(at), key(0)); l.Load(nil, nil) }, false},
+		{"what was loaded anew without it", func(l *View) { l.Confirm(addr(at), key(0)); l.Load(nil, nil) }, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -41,52 +41,52 @@ func TestACacheIsBelievedOnlyAboutWhatIsConfirmed(t *testing.T) {
 func TestGone(t *testing.T) {
 	tests := []struct {
 		name   string
-		before func(*Ledger)
+		before func(*View)
 		gone   Claimed
 		taken  bool
 		want   []int
 	}{
-		{name: "a reservation ends", before: func(l *Ledger) { l.Observe(Claimed{}, by()) }, gone: by()},
-		{name: "a reservation of what a Service has ends without harm", before: func(l *Ledger) { l.Assign(request(1, at)) }, gone: by(), taken: true, want: []int{1}},
-		{name: "a Service keeps what it wrote the claim of", before: func(l *Ledger) { l.Assign(request(1, at)); l.Confirm(addr(at), key(1)) }, gone: by(1), taken: true, want: []int{1}},
-		{name: "a Service that this process knows from the cache only has lost it", before: func(l *Ledger) { l.Observe(Claimed{}, by(1)) }, gone: by(1)},
-		{name: "what was kept for a Service is free", before: func(l *Ledger) { l.Observe(Claimed{}, keptFor(1)) }, gone: keptFor(1)},
-		{name: "what was kept is free even if the claim was read past the cache", before: func(l *Ledger) { l.Load(plan(t, nil, "10.0.0.0/30"), []Claimed{keptFor(1)}) }, gone: keptFor(1)},
-		{name: "of several each is looked at by itself", before: func(l *Ledger) { l.Observe(Claimed{}, shared("k", 1, 2)); l.Confirm(addr(at), key(2)) }, gone: shared("k", 1, 2), taken: true, want: []int{2}},
-		{name: "the claim of another takes nothing away", before: func(l *Ledger) { l.Assign(request(1, at)) }, gone: by(2), taken: true, want: []int{1}},
+		{name: "a reservation ends", before: func(l *View) { l.Observe(Claimed{}, by()) }, gone: by()},
+		{name: "a reservation of what a Service has ends without harm", before: func(l *View) { l.Assign(request(1, at)) }, gone: by(), taken: true, want: []int{1}},
+		{name: "a Service keeps what it wrote the claim of", before: func(l *View) { l.Assign(request(1, at)); l.Confirm(addr(at), key(1)) }, gone: by(1), taken: true, want: []int{1}},
+		{name: "a Service that this process knows from the cache only has lost it", before: func(l *View) { l.Observe(Claimed{}, by(1)) }, gone: by(1)},
+		{name: "what was kept for a Service is free", before: func(l *View) { l.Observe(Claimed{}, keptFor(1)) }, gone: keptFor(1)},
+		{name: "what was kept is free even if the claim was read past the cache", before: func(l *View) { l.Load(plan(t, nil, "10.0.0.0/30"), []Claimed{keptFor(1)}) }, gone: keptFor(1)},
+		{name: "of several each is looked at by itself", before: func(l *View) { l.Observe(Claimed{}, shared("k", 1, 2)); l.Confirm(addr(at), key(2)) }, gone: shared("k", 1, 2), taken: true, want: []int{2}},
+		{name: "the claim of another takes nothing away", before: func(l *View) { l.Assign(request(1, at)) }, gone: by(2), taken: true, want: []int{1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := with(t, "10.0.0.0/30")
 			tt.before(l)
-			l.Gone(tt.gone)
+			l.Deleted(tt.gone)
 			holdersOf(t, l, tt.taken, tt.want...)
 		})
 	}
 }
 
 func TestAgree(t *testing.T) {
-	has := func(l *Ledger) { l.Assign(request(1, at)) }
-	shareHas := func(l *Ledger) { l.Assign(sharing(request(1, at), shares("k", 1))) }
+	has := func(l *View) { l.Assign(request(1, at)) }
+	shareHas := func(l *View) { l.Assign(sharing(request(1, at), shares("k", 1))) }
 	tests := []struct {
 		name   string
-		before func(*Ledger)
+		before func(*View)
 		claim  Claimed
 		ok     bool
 		want   []int
 		woken  []int
 	}{
 		{name: "a claim that names the Service", before: has, claim: by(1), ok: true, want: []int{1}},
-		{name: "a claim that names it and was not known", before: func(*Ledger) {}, claim: by(1), ok: true, want: []int{1}},
+		{name: "a claim that names it and was not known", before: func(*View) {}, claim: by(1), ok: true, want: []int{1}},
 		{name: "a claim that names another", before: has, claim: by(2), want: []int{2}, woken: []int{2}},
 		{name: "a reservation", before: has, claim: by()},
 		{name: "a claim that it can join", before: shareHas, claim: shared("k", 2), ok: true, want: []int{2, 1}, woken: []int{2}},
 		{name: "a claim of two that it can join", before: shareHas, claim: shared("k", 3, 2), ok: true, want: []int{3, 2, 1}, woken: []int{3, 2}},
 		{name: "a claim that it cannot join", before: shareHas, claim: shared("other", 2), want: []int{2}, woken: []int{2}},
-		{name: "a claim that it was taken out of", before: func(l *Ledger) { shareHas(l); l.Confirm(addr(at), key(1)) }, claim: shared("k", 2), want: []int{2}, woken: []int{2}},
-		{name: "a claim that names it behind one that it cannot be together with", before: func(*Ledger) {}, claim: by(2, 1), want: []int{2}, woken: []int{2}},
+		{name: "a claim that it was taken out of", before: func(l *View) { shareHas(l); l.Confirm(addr(at), key(1)) }, claim: shared("k", 2), want: []int{2}, woken: []int{2}},
+		{name: "a claim that names it behind one that it cannot be together with", before: func(*View) {}, claim: by(2, 1), want: []int{2}, woken: []int{2}},
 		{name: "a claim that names it in front of one that it cannot be together with", before: has, claim: by(1, 2), ok: true, want: []int{1}},
-		{name: "a claim of one that is known wakes nobody", before: func(l *Ledger) { l.Observe(Claimed{}, shared("k", 2)); shareHas(l) }, claim: shared("k", 2), ok: true, want: []int{2, 1}},
+		{name: "a claim of one that is known wakes nobody", before: func(l *View) { l.Observe(Claimed{}, shared("k", 2)); shareHas(l) }, claim: shared("k", 2), ok: true, want: []int{2, 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -118,37 +118,37 @@ func TestWhoJoinsAClaimKeepsItsTerms(t *testing.T) {
 func TestEventsThatComeLateDoNoHarm(t *testing.T) {
 	tests := []struct {
 		name  string
-		story func(*Ledger)
+		story func(*View)
 		taken bool
 		want  []int
 	}{
-		{name: "a claim that was written and deleted is created, and gone", story: func(l *Ledger) {
+		{name: "a claim that was written and deleted is created, and gone", story: func(l *View) {
 			l.Assign(request(1, at))
 			l.Confirm(addr(at), key(1))
 			l.Release(addr(at), key(1))
 			l.Observe(Claimed{}, by(1))
-			l.Gone(by(1))
+			l.Deleted(by(1))
 		}},
-		{name: "a claim is gone whose address the Service has got again, and claimed", story: func(l *Ledger) {
+		{name: "a claim is gone whose address the Service has got again, and claimed", story: func(l *View) {
 			l.Assign(request(1, at))
 			l.Confirm(addr(at), key(1))
 			l.Release(addr(at), key(1))
 			l.Assign(request(1, at))
 			l.Confirm(addr(at), key(1))
 			l.Observe(Claimed{}, by(1))
-			l.Gone(by(1))
+			l.Deleted(by(1))
 			l.Observe(Claimed{}, by(1))
 		}, taken: true, want: []int{1}},
-		{name: "a claim is created and gone whose address another has by now", story: func(l *Ledger) {
+		{name: "a claim is created and gone whose address another has by now", story: func(l *View) {
 			l.Assign(request(1, at))
 			l.Release(addr(at), key(1))
 			l.Assign(request(2, at))
 			l.Observe(Claimed{}, by(1))
-			l.Gone(by(1))
+			l.Deleted(by(1))
 			l.Confirm(addr(at), key(2))
 			l.Observe(Claimed{}, by(2))
 		}, taken: true, want: []int{2}},
-		{name: "one joins and leaves before the cache tells", story: func(l *Ledger) {
+		{name: "one joins and leaves before the cache tells", story: func(l *View) {
 			l.Assign(sharing(request(1, at), shares("k", 1)))
 			l.Confirm(addr(at), key(1))
 			l.Assign(sharing(request(2, at), shares("k", 2)))
@@ -158,7 +158,7 @@ func TestEventsThatComeLateDoNoHarm(t *testing.T) {
 			l.Observe(shared("k", 1), shared("k", 1, 2))
 			l.Observe(shared("k", 1, 2), shared("k", 1))
 		}, taken: true, want: []int{1}},
-		{name: "a reservation is created after it was handed to a Service that took it up", story: func(l *Ledger) {
+		{name: "a reservation is created after it was handed to a Service that took it up", story: func(l *View) {
 			l.Agree(by(1), key(1))
 			l.Confirm(addr(at), key(1))
 			l.Observe(Claimed{}, by())

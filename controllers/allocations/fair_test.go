@@ -16,13 +16,13 @@ func TestTheLineOfANamespaceIsBounded(t *testing.T) {
 	request := func(namespace string, i int) ipam.Request {
 		return ipam.Request{Service: lb.ServiceKey{Namespace: namespace, Name: fmt.Sprintf("s%04d", i)}, Families: []lb.Family{lb.IPv4}}
 	}
-	const many = 3 * maxInLine
+	const many = 3 * maxQueued
 	for i := range many {
 		l.Assign(request("greedy", i))
 	}
 	l.Assign(request("modest", 0))
-	if n := len(l.line.list); n != maxInLine+1 {
-		t.Errorf("in line: got %d, want %d of one namespace and 1 of the other", n, maxInLine)
+	if n := len(l.queue.list); n != maxQueued+1 {
+		t.Errorf("in line: got %d, want %d of one namespace and 1 of the other", n, maxQueued)
 	}
 	waits := 0
 	for _, n := range l.Pending() {
@@ -42,8 +42,8 @@ func TestTheLineOfANamespaceIsBounded(t *testing.T) {
 		}
 	}
 	l.Assign(request("modest", 0))
-	if len(l.line.at) != 0 || len(l.line.of) != 0 {
-		t.Errorf("got %d that wait and the counts %v, want nobody", len(l.line.at), l.line.of)
+	if len(l.queue.at) != 0 || len(l.queue.of) != 0 {
+		t.Errorf("got %d that wait and the counts %v, want nobody", len(l.queue.at), l.queue.of)
 	}
 }
 
@@ -52,22 +52,22 @@ func TestThereIsRoomInLineAgain(t *testing.T) {
 	l := with(t, "10.0.0.1/32")
 	key := func(i int) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: fmt.Sprintf("s%04d", i)} }
 	request := func(i int) ipam.Request { return ipam.Request{Service: key(i), Families: []lb.Family{lb.IPv4}} }
-	for i := range maxInLine + 3 {
+	for i := range maxQueued + 3 {
 		l.Assign(request(i))
 	}
-	next, last := key(maxInLine+1), key(maxInLine+2)
-	if l.line.at[next].listed || l.line.at[last].listed {
+	next, last := key(maxQueued+1), key(maxQueued+2)
+	if l.queue.at[next].listed || l.queue.at[last].listed {
 		t.Fatal("the last two stand in line, want that there is no room")
 	}
 	l.Forget(key(1))
-	if !l.line.at[next].listed || l.line.at[last].listed {
-		t.Errorf("in line: got the next %v and the last %v, want the next one alone", l.line.at[next].listed, l.line.at[last].listed)
+	if !l.queue.at[next].listed || l.queue.at[last].listed {
+		t.Errorf("in line: got the next %v and the last %v, want the next one alone", l.queue.at[next].listed, l.queue.at[last].listed)
 	}
 	for range 1000 { // one that comes and goes leaves nothing behind
 		l.Assign(request(-1))
 		l.Forget(key(-1))
 	}
-	if n := len(l.line.of["n"].apart); n > 32 {
+	if n := len(l.queue.of["n"].apart); n > 32 {
 		t.Errorf("apart: got %d, want those that wait and a few that left", n)
 	}
 }

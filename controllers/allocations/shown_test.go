@@ -26,11 +26,11 @@ func TestAnEditOfAnotherPoolChangesNothingOfWhatIsKept(t *testing.T) {
 	l.Assign(req)
 	l.SetPools(mk("prod", "10.0.1.9"))
 	l.Assign(req)
-	if len(l.States()["p"].Kept) != 1 {
+	if len(l.States()["p"].OutsidePool) != 1 {
 		t.Fatal("not kept outside")
 	}
 	l.SetPools(mk("prod", "10.0.1.8")) // another pool, q, is edited
-	if len(l.States()["p"].Kept) != 1 {
+	if len(l.States()["p"].OutsidePool) != 1 {
 		t.Errorf("after an edit of the pool q, p keeps nothing outside")
 	}
 }

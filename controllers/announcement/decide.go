@@ -22,13 +22,13 @@ type facts struct {
 	address netip.Addr
 	// routed is who announces the address to routers, as far as the nodes are ready.
 	routed routed
-	// ownerDown says that the cluster holds the owner's node not to be ready, or that the
-	// other speakers do not hear the one on it.
+	// ownerDown means that the cluster holds the owner's node not to be ready, or that the
+	// other speakers receive nothing from the one on it.
 	ownerDown bool
-	// plan says who may announce the address. It is looked at only if nobody does, or
+	// plan is who may announce the address. It is looked at only if nobody does, or
 	// the owner is down.
 	plan eligibility.Result
-	// broken are advertisements that mean nothing, in sentences.
+	// broken are advertisements that are invalid, in sentences.
 	broken []string
 	// idle are those of the candidates that cannot announce now, and why, as what
 	// follows their name in a sentence.
@@ -36,17 +36,17 @@ type facts struct {
 	// unable are those of the candidates that have no interface to announce the address on,
 	// and why, as what follows their name in a sentence.
 	unable map[lb.NodeName]string
-	// stands says that the owner's node takes no address, and keeps this one while no other
+	// stands means that the owner's node takes no address, and keeps this one while no other
 	// node may announce it.
 	stands bool
-	// noSpeaker says that no speaker runs, as far as they report.
+	// noSpeaker means that no speaker runs, as far as they report.
 	noSpeaker bool
 	// router is what is known of announcing it to routers, if nobody announces it.
 	router router
 }
 
-// verdict is what there is to say of an address.
-type verdict struct {
+// addressResult is what there is to say of an address.
+type addressResult struct {
 	// reason is ReasonAnnounced, or why nobody announces it.
 	reason  string
 	message string
@@ -59,7 +59,7 @@ var urgency = []string{
 	v1beta1.ReasonNoInterface, v1beta1.ReasonNotAnnounced,
 }
 
-// decide says how a Service with these addresses stands.
+// decide returns how a Service with these addresses stands.
 func decide(svc *corev1.Service, list []facts) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1beta1.ServiceAnnounced, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAnnounced, ObservedGeneration: svc.Generation,
@@ -80,14 +80,14 @@ func decide(svc *corev1.Service, list []facts) metav1.Condition {
 	return c
 }
 
-func (f facts) judge() verdict {
+func (f facts) judge() addressResult {
 	switch {
 	case f.occupied() && !f.routed.is():
-		return verdict{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service ask for another one", f.address, f.Host.Who(false), f.Host.Remedy())}
+		return addressResult{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service ask for another one", f.address, f.Host.Who(false), f.Host.Remedy())}
 	case f.announced() || f.routed.is():
-		return verdict{v1beta1.ReasonAnnounced, f.says()}
+		return addressResult{v1beta1.ReasonAnnounced, f.describe()}
 	case f.refused():
-		return verdict{v1beta1.ReasonAddressRefused, fmt.Sprintf("%s is not announced: %s, and it was not announced before: add it to the pool, or have the IPAddressClaim deleted", f.address, f.plan.Refused)}
+		return addressResult{v1beta1.ReasonAddressRefused, fmt.Sprintf("%s is not announced: %s, and it was not announced before: add it to the pool, or have the IPAddressClaim deleted", f.address, f.plan.Refused)}
 	}
 	return f.router.join(f.address, f.atLayer2())
 }
@@ -98,37 +98,37 @@ func (f facts) refused() bool {
 	return f.plan.Refused != "" && !f.Owned && (f.plan.Reason == "" || f.router.plan.Reason == "" && len(f.router.plan.Announcers) > 0)
 }
 
-// occupied says whether a foreign host keeps the address from the local network.
+// occupied reports whether a foreign host keeps the address from the local network.
 func (f facts) occupied() bool { return f.Foreign && !f.Host.InUse }
 
-// atLayer2 says why nobody announces the address on the local network.
-func (f facts) atLayer2() verdict {
+// atLayer2 returns why nobody announces the address on the local network.
+func (f facts) atLayer2() addressResult {
 	switch {
 	case f.withheld():
-		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s is not announced: the node %s has it, and announces it on no interface now: the condition Ready of the SpeakerState %s says why",
+		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s is not announced: the node %s has it, and announces it on no interface now: the condition Ready of the SpeakerState %s says why",
 			f.address, f.Owner.Node, f.Owner.Node)}
 	case f.Owned:
 		others := "no other node may announce it now"
 		if f.plan.Reason == "" {
 			others = "no node that may announce it can now: " + f.candidates()
 		}
-		return verdict{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready or whose speaker does not run, and %s: bring the node and its speaker back, or let others announce it", f.address, f.Owner.Node, others)}
+		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready or whose speaker does not run, and %s: bring the node and its speaker back, or let others announce it", f.address, f.Owner.Node, others)}
 	case f.plan.Reason != "":
-		return verdict{string(f.plan.Reason), f.nobodyMay()}
+		return addressResult{string(f.plan.Reason), f.nobodyMay()}
 	case len(f.unable) > 0 && len(f.unable) == len(f.plan.Candidates):
-		return verdict{v1beta1.ReasonNoInterface, fmt.Sprintf(
+		return addressResult{v1beta1.ReasonNoInterface, fmt.Sprintf(
 			"%s is not announced: no node that may announce it has an interface for it: %s: change spec.interfaces or spec.requireSubnet of the L2Advertisement, or the addresses of the nodes",
 			f.address, f.candidates())}
 	}
-	return verdict{v1beta1.ReasonNotAnnounced, f.nobodyDoes()}
+	return addressResult{v1beta1.ReasonNotAnnounced, f.nobodyDoes()}
 }
 
 // withheld returns whether the owner, which runs, does not announce the address.
 func (f facts) withheld() bool { return f.Owned && !f.ownerDown && len(f.Owner.Interfaces) == 0 }
 
-// announced says whether the address is announced on the local network. A speaker knows better than the
+// announced reports whether the address is announced on the local network. A speaker knows better than the
 // cluster whether another one lives: while others could take over and do not, the
-// owner is believed.
+// report of the owner counts.
 func (f facts) announced() bool {
 	if !f.Owned || !f.ownerDown {
 		return f.Owned && !f.withheld()
@@ -141,8 +141,8 @@ func (f facts) announced() bool {
 	return false
 }
 
-// says tells who announces the address.
-func (f facts) says() string {
+// describe returns who announces the address.
+func (f facts) describe() string {
 	var ways []string
 	if f.announced() && !f.occupied() {
 		where := ""
@@ -167,7 +167,7 @@ func (f facts) says() string {
 	return s
 }
 
-// whyItStays says why an owner that takes no address keeps this one; nothing while another
+// whyItStays returns why an owner that takes no address keeps this one; nothing while another
 // node is about to have it.
 func (f facts) whyItStays() string {
 	switch f.plan.Reason {
@@ -185,7 +185,7 @@ func (f facts) whyItStays() string {
 	return fmt.Sprintf(", and stays there (%s), since no other node can: %s", f.Standby, f.candidates())
 }
 
-// nobodyMay says why nobody may announce the address.
+// nobodyMay returns why nobody may announce the address.
 func (f facts) nobodyMay() string {
 	s := fmt.Sprintf("%s is not announced: %s", f.address, f.plan.Why)
 	if f.plan.Reason == eligibility.NoAdvertisement && len(f.broken) > 0 {
@@ -194,7 +194,7 @@ func (f facts) nobodyMay() string {
 	return s
 }
 
-// nobodyDoes says who may announce the address, when nobody does.
+// nobodyDoes returns who may announce the address, when nobody does.
 func (f facts) nobodyDoes() string {
 	s := fmt.Sprintf("%s is not announced yet; nodes that may: %s", f.address, f.candidates())
 	switch {

@@ -20,7 +20,7 @@ import (
 
 // factsOf are those of an address after these reports.
 func factsOf(address netip.Addr, list ...reports.Report) facts {
-	b := NewBoard()
+	b := NewReports()
 	for _, r := range list {
 		b.Put(r)
 	}
@@ -32,7 +32,7 @@ func refused(f facts, reason eligibility.Reason, why string) facts {
 	return f
 }
 
-// may says that these nodes may announce; those with a word behind them cannot now:
+// may reports that these nodes may announce; those with a word behind them cannot now:
 // "n2 not ready".
 func may(f facts, nodes ...string) facts {
 	f.idle = map[lb.NodeName]string{}
@@ -51,14 +51,14 @@ func down(f facts) facts {
 	return f
 }
 
-// unable says that the candidates with a word behind them have no interface.
+// unable reports that the candidates with a word behind them have no interface.
 func unable(f facts, nodes ...string) facts {
 	f = may(f, nodes...)
 	f.unable, f.idle = f.idle, map[lb.NodeName]string{}
 	return f
 }
 
-// stands says that the owner's node takes no address.
+// stands reports that the owner's node takes no address.
 func stands(f facts) facts {
 	f.stands, f.Standby = true, "the node has the label x"
 	return f
@@ -212,7 +212,7 @@ func TestNews(t *testing.T) {
 		{"reasons that alternate wait no longer", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{noPods}, nil, s}, {2 * s, []facts{none}, late(none), 0}}},
 		{"a foreign host at once", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{host}, late(host), 0}, {2 * s, []facts{host}, nil, 0}}},
 		{"one on what is announced, once", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0},
-			{s, []facts{visited}, []string{"Warning AddressConflict: " + visited.says()}, 0}, {2 * s, []facts{visited}, nil, 0}, {3 * s, []facts{n1}, nil, 0}}},
+			{s, []facts{visited}, []string{"Warning AddressConflict: " + visited.describe()}, 0}, {2 * s, []facts{visited}, nil, 0}, {3 * s, []facts{n1}, nil, 0}}},
 		{"nothing that a controller before told", []facts{n1}, []look{{0, []facts{n1}, nil, 0}, {s, []facts{n2}, announced("moved from n1 to n2"), 0}}},
 		{"no reason that one before told", []facts{none}, []look{{0, []facts{none}, nil, 0}, {9 * s, []facts{none}, nil, 0}}},
 		{"what happened while there was none", []facts{n1}, []look{{0, []facts{n2}, announced("is announced by n2"), 0}}},
@@ -226,7 +226,7 @@ func TestNews(t *testing.T) {
 			}
 			for i, l := range tt.looks {
 				now := decide(&corev1.Service{}, l.facts)
-				notes, next, again := news(m, was, now, l.facts, start.Add(l.at))
+				notes, next, again := compare(m, was, now, l.facts, start.Add(l.at))
 				m, was = next, &now
 				var got []string
 				for _, n := range notes {

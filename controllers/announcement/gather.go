@@ -35,8 +35,8 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 		return nil, err
 	}
 	for _, a := range held {
-		f := facts{Look: r.Board.Look(a.Address, trust.of(a.Pool)), address: a.Address}
-		if err := r.down(ctx, f.Look, down); err != nil {
+		f := facts{Look: r.Reports.Look(a.Address, trust.of(a.Pool)), address: a.Address}
+		if err := r.noteDown(ctx, f.Look, down); err != nil {
 			return nil, err
 		}
 		f.ownerDown = f.Owned && down[f.Owner.Node]
@@ -98,8 +98,8 @@ func (r *Reconciler) claimsOf(ctx context.Context, key lb.ServiceKey) ([]v1beta1
 	return claims.Items, nil
 }
 
-// down adds which nodes are not ready of those that announce an address.
-func (r *Reconciler) down(ctx context.Context, look Look, known map[lb.NodeName]bool) error {
+// noteDown adds which nodes are not ready of those that announce an address.
+func (r *Reconciler) noteDown(ctx context.Context, look Look, known map[lb.NodeName]bool) error {
 	var nodes []lb.NodeName
 	if look.Owned {
 		nodes = append(nodes, look.Owner.Node)
@@ -120,9 +120,9 @@ func (r *Reconciler) down(ctx context.Context, look Look, known map[lb.NodeName]
 	return nil
 }
 
-// isDown says whether a node is not ready, or is gone, or nobody hears its speaker.
+// isDown reports whether a node is not ready, or is gone, or no speaker receives from the one on it.
 func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error) {
-	if r.Board.Silent(name) {
+	if r.Reports.Silent(name) {
 		return true, nil
 	}
 	var node corev1.Node
@@ -155,13 +155,13 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []eligibility.
 		i := slices.IndexFunc(list, func(f facts) bool { return f.address == result.Address })
 		f := &list[i]
 		f.plan, f.broken, f.idle = result, broken, map[lb.NodeName]string{}
-		f.unable, f.noSpeaker = map[lb.NodeName]string{}, !r.Board.Runs()
+		f.unable, f.noSpeaker = map[lb.NodeName]string{}, !r.Reports.Runs()
 		for i := range result.Candidates {
-			r.idle(in.Nodes, result.Candidates[i].Node, f.idle)
+			r.noteIdle(in.Nodes, result.Candidates[i].Node, f.idle)
 		}
 		near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return r.near(&c, f) })
 		for i := range result.Candidates {
-			r.unable(&result.Candidates[i], f, near)
+			r.noteUnable(&result.Candidates[i], f, near)
 		}
 		f.router = r.router(in.Nodes, byBGP[at], &routing)
 		f.neither(open[at].Pool, len(in.Advertisements) > 0, len(routing.view.Advertisements) > 0)
@@ -207,7 +207,7 @@ func (r *Reconciler) addServices(ctx context.Context, in *eligibility.Input) err
 }
 
 // addCluster adds advertisements, pools and nodes, and returns what is wrong with
-// advertisements that mean nothing.
+// advertisements that are invalid.
 func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (broken []string, err error) {
 	var ads v1beta1.L2AdvertisementList
 	var pools v1beta1.IPAddressPoolList
@@ -237,13 +237,13 @@ func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (bro
 // near returns whether a candidate whose speaker runs has an interface in a subnet of the
 // address that is used by default: others use only such interfaces then.
 func (r *Reconciler) near(c *eligibility.Candidate, f *facts) bool {
-	report, reported := r.Board.Report(c.Node)
+	report, reported := r.Reports.Report(c.Node)
 	return reported && f.idle[c.Node] == "" && report.Near(c, f.address)
 }
 
-// unable notes why a candidate has no interface to announce the address on, if it has none.
-func (r *Reconciler) unable(c *eligibility.Candidate, f *facts, near bool) {
-	report, reported := r.Board.Report(c.Node)
+// noteUnable notes why a candidate has no interface to announce the address on, if it has none.
+func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *facts, near bool) {
+	report, reported := r.Reports.Report(c.Node)
 	if !reported || f.idle[c.Node] != "" {
 		return
 	}
@@ -254,17 +254,17 @@ func (r *Reconciler) unable(c *eligibility.Candidate, f *facts, near bool) {
 	}
 }
 
-// idle notes why a node cannot announce now, if it cannot.
-func (r *Reconciler) idle(nodes []eligibility.Node, node lb.NodeName, why map[lb.NodeName]string) {
+// noteIdle notes why a node cannot announce now, if it cannot.
+func (r *Reconciler) noteIdle(nodes []eligibility.Node, node lb.NodeName, why map[lb.NodeName]string) {
 	i := slices.IndexFunc(nodes, func(n eligibility.Node) bool { return n.Name == node })
 	switch {
 	case nodes[i].Down:
 		why[node] = "not ready"
-	case !r.Board.Reports(node):
+	case !r.Reports.HasReported(node):
 		why[node] = "its speaker has not reported"
-	case r.Board.stopped(node):
+	case r.Reports.stopped(node):
 		why[node] = "its speaker was stopped"
-	case r.Board.Silent(node):
+	case r.Reports.Silent(node):
 		why[node] = "the other speakers receive nothing from the one on it"
 	}
 }

@@ -68,8 +68,8 @@ func (r *Reconciler) routing(ctx context.Context, in eligibility.Input) (routing
 func (r *Reconciler) router(nodes []eligibility.Node, plan core.Result, all *routing) router {
 	known := router{plan: plan, peers: all.peers, broken: all.broken, idle: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
 	for _, a := range plan.Announcers {
-		r.idle(nodes, a.Node, known.idle)
-		known.sessions[a.Node] = r.Board.Sessions(a.Node)
+		r.noteIdle(nodes, a.Node, known.idle)
+		known.sessions[a.Node] = r.Reports.Sessions(a.Node)
 	}
 	return known
 }

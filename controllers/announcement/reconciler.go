@@ -1,4 +1,4 @@
-// Package announcement tells on each Service of type LoadBalancer which nodes
+// Package announcement reports on each Service of type LoadBalancer which nodes
 // announce its addresses, or why none does, from what the speakers report. It is
 // the only writer of the condition lbstack.io/Announced.
 package announcement
@@ -25,17 +25,17 @@ import (
 // action is the word for what is going on, in events.
 const action = "Announce"
 
-// Reconciler tells how one Service is announced.
+// Reconciler reports how one Service is announced.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Events tells the Service's owner what changed.
+	// Events records what changed, for the Service's owner.
 	Events events.EventRecorder
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
-	// Board has what the speakers report.
-	Board *Board
-	// Standing has what was told.
+	// Reports has what the speakers report.
+	Reports *Reports
+	// Standing has what was reported of each Service.
 	Standing *Standing
 	// Conditions writes the condition.
 	Conditions *servicecondition.Writer
@@ -81,9 +81,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		// write from here would break. That write brings the Service here again.
 		return reconcile.Result{}, nil
 	}
-	routers, settled := settle(memory, list, r.Board.Left, r.now())
+	routers, settled := settle(memory, list, r.Reports.Left, r.now())
 	now := decide(svc, list)
-	notes, next, again := news(memory, was, now, list, r.now())
+	notes, next, again := compare(memory, was, now, list, r.now())
 	next.routers = routers
 	wait := early(was, next, r.now())
 	if wait == 0 {
@@ -100,7 +100,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: sooner(wait, sooner(again, settled))}, nil
 }
 
-// showsAny says whether the Service's status shows one of the addresses.
+// showsAny reports whether the Service's status shows one of the addresses.
 func showsAny(svc *corev1.Service, list []facts) bool {
 	shown := apiconv.StatusAddresses(svc)
 	return slices.ContainsFunc(list, func(f facts) bool { return slices.Contains(shown, f.address) })

@@ -73,11 +73,11 @@ func (r routed) String() string {
 
 // router is what is known of announcing an address to routers.
 type router struct {
-	// plan says who may announce it.
+	// plan is who may announce it.
 	plan core.Result
 	// peers are the BGPPeers that are valid.
 	peers map[bgp.PeerName]*bgp.Peer
-	// broken are advertisements and peers that mean nothing, in sentences.
+	// broken are advertisements and peers that are invalid, in sentences.
 	broken []string
 	// idle are those of the nodes that cannot announce now, and why.
 	idle map[lb.NodeName]string
@@ -85,7 +85,7 @@ type router struct {
 	sessions map[lb.NodeName][]reports.Session
 }
 
-// concerned says whether a BGPAdvertisement is about the address.
+// concerned reports whether a BGPAdvertisement is about the address.
 func (r router) concerned() bool {
 	return r.plan.Reason != eligibility.NoAdvertisement && (r.plan.Reason != "" || len(r.plan.Announcers) > 0)
 }
@@ -97,17 +97,17 @@ var progress = []string{v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints
 // does for that reason. A way that nobody asks for is mentioned only if nobody asks
 // for the other one either; of the two reasons the one counts that is closer to
 // announcing.
-func (r router) join(address netip.Addr, layer2 verdict) verdict {
+func (r router) join(address netip.Addr, layer2 addressResult) addressResult {
 	asked := layer2.reason != v1beta1.ReasonNoAdvertisement
 	switch {
 	case !r.concerned() && (asked || r.plan.Why == ""):
 		return layer2
 	case !r.concerned():
-		return verdict{layer2.reason, layer2.message + "; " + r.plan.Why + r.leftOut()}
+		return addressResult{layer2.reason, layer2.message + "; " + r.plan.Why + r.leftOut()}
 	}
 	reason, why := r.judge(lb.FamilyOf(address))
 	if !asked {
-		return verdict{reason, fmt.Sprintf("%s is not announced: %s", address, why)}
+		return addressResult{reason, fmt.Sprintf("%s is not announced: %s", address, why)}
 	}
 	if strings.HasSuffix(layer2.message, why) {
 		return layer2
@@ -115,7 +115,7 @@ func (r router) join(address netip.Addr, layer2 verdict) verdict {
 	if slices.Index(progress, reason) < slices.Index(progress, layer2.reason) {
 		reason = layer2.reason
 	}
-	return verdict{reason, fmt.Sprintf("%s; by BGP: %s", layer2.message, why)}
+	return addressResult{reason, fmt.Sprintf("%s; by BGP: %s", layer2.message, why)}
 }
 
 // judge returns why no node announces an address of the family to routers.
@@ -173,7 +173,7 @@ func (r router) example(a core.Announcer, f lb.Family) string {
 	words := make([]string, 0, len(sessions))
 	for _, s := range sessions {
 		why := s.Why()
-		if peer := r.peers[s.Peer]; peer != nil && !peer.Asks(f) {
+		if peer := r.peers[s.Peer]; peer != nil && !peer.Wants(f) {
 			why = fmt.Sprintf("is not for %s routes: set spec.dualStackAddressFamily of the BGPPeer", f)
 		}
 		words = append(words, fmt.Sprintf("%s (%s)", s.Peer, why))
@@ -204,7 +204,7 @@ func (r router) sessionsOf(a core.Announcer) []reports.Session {
 }
 
 // neither puts into words that no advertisement of either kind is about an address of
-// the pool; layer2 and bgp say whether there are any of the kind.
+// the pool; layer2 and bgp report whether there are any of the kind.
 func (f *facts) neither(pool lb.PoolName, layer2, bgp bool) {
 	if f.plan.Reason != eligibility.NoAdvertisement || f.router.plan.Reason != eligibility.NoAdvertisement {
 		return

@@ -20,7 +20,7 @@ import (
 
 // routedFacts are those of an address after these reports, with nodes that are down.
 func routedFacts(address netip.Addr, down []lb.NodeName, list ...said) facts {
-	b := NewBoard()
+	b := NewReports()
 	for _, s := range list {
 		b.Put(s.Report)
 		b.PutRoutes(string(s.Node)+"-0", s.Node, s.routes)
@@ -46,12 +46,12 @@ func tells(s said, prefix string, peers ...bgp.PeerName) said {
 	return s
 }
 
-// toldOf says that the node has told these peers of an address.
+// toldOf reports that the node has told these peers of an address.
 func toldOf(node lb.NodeName, peers ...bgp.PeerName) said {
 	return tells(said{Report: reports.Report{Node: node}}, one.String()+"/32", peers...)
 }
 
-// mayRoute says that these nodes may announce the address to tor-a and tor-b; those
+// mayRoute reports that these nodes may announce the address to tor-a and tor-b; those
 // with a word behind them cannot now.
 func mayRoute(f facts, nodes ...string) facts {
 	f.router.idle, f.router.sessions = map[lb.NodeName]string{}, map[lb.NodeName][]reports.Session{}
@@ -243,7 +243,7 @@ func TestNewsOfRouters(t *testing.T) {
 			var got []string
 			for i, f := range tt.looks {
 				now := decide(&corev1.Service{}, []facts{f})
-				notes, next, _ := news(m, was, now, []facts{f}, start.Add(tt.after[i]))
+				notes, next, _ := compare(m, was, now, []facts{f}, start.Add(tt.after[i]))
 				m, was = next, &now
 				for _, n := range notes {
 					got = append(got, n.kind+" "+n.reason+": "+n.text)

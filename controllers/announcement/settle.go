@@ -10,15 +10,15 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// bridge is how long it is still told of a node, or a router, that it takes part in
+// bridge is how long a node, or a router, is still reported to take part in
 // announcing an address, if others do. Speakers restart one after the other, and
 // their sessions come back within seconds: without that each Service would be written
 // twice for each node.
 const bridge = 30 * time.Second
 
-// told is who was told to announce an address to routers. Those that are missing are
+// announcers are the nodes and routers that were reported for an address. Those that are missing are
 // there with the time since when.
-type told struct {
+type announcers struct {
 	nodes map[lb.NodeName]time.Time
 	peers map[bgp.PeerName]time.Time
 	// prefix is the longest one that holds the address.
@@ -28,10 +28,10 @@ type told struct {
 }
 
 // settle keeps in the facts who announced an address to routers a moment ago, as long
-// as others do. Nodes that have left do not come back in a moment: those that drain, are
-// excluded, or are dead as far as the other speakers know. It returns what is told then, and when to look again, zero for never.
-func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]told, again time.Duration) {
-	next = map[netip.Addr]told{}
+// as others do. Nodes that have left do not come back soon: those that drain, are
+// excluded, or are dead as far as the other speakers know. It returns what is reported then, and when to reconcile again, zero for never.
+func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]announcers, again time.Duration) {
+	next = map[netip.Addr]announcers{}
 	for i := range list {
 		f := &list[i]
 		if !f.routed.is() {
@@ -49,7 +49,7 @@ func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (
 		}
 		f.routed.nodes, f.routed.peers = slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(peers))
 		f.routed.since = first(before.since, f.routed.since)
-		next[f.address] = told{nodes, peers, f.routed.prefix, f.routed.since}
+		next[f.address] = announcers{nodes, peers, f.routed.prefix, f.routed.since}
 		again = sooner(again, wait)
 	}
 	return next, again
@@ -57,7 +57,7 @@ func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (
 
 // without leaves out the nodes that have left, and reports whether there was one. Which
 // peers only they announced to is not known, so that no peer lasts then.
-func (t *told) without(left func(lb.NodeName) bool) bool {
+func (t *announcers) without(left func(lb.NodeName) bool) bool {
 	before := len(t.nodes)
 	t.nodes = maps.Clone(t.nodes)
 	maps.DeleteFunc(t.nodes, func(node lb.NodeName, _ time.Time) bool { return left(node) })
@@ -68,7 +68,7 @@ func (t *told) without(left func(lb.NodeName) bool) bool {
 	return true
 }
 
-// lasting returns those that are there, and those that have been missing for a moment
+// lasting returns those that are there, and those that have been missing for a short time
 // only, and when the first of them has been for too long.
 func lasting[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
 	next = map[T]time.Time{}

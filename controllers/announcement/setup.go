@@ -32,7 +32,7 @@ import (
 // each is waiting for the API server.
 const concurrency = 16
 
-// collect is how long changes of what routers are told are collected.
+// collect is how long changes of what is announced to routers are collected.
 const collect = 500 * time.Millisecond
 
 // byHolder is the index of IPAddressClaims by the Services that they name.
@@ -84,43 +84,42 @@ func holdersOf(object client.Object) []string {
 	return list
 }
 
-// states puts what the speakers report on the board, and looks at the Services of
-// which that says something else.
+// states records the reports of the speakers, and requests a reconcile of the Services for which they
+// have changed.
 func (r *Reconciler) states() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q queue) {
 		if state, ok := object.(*v1beta1.SpeakerState); ok {
-			r.enqueue(ctx, r.Board.Put(apiconv.SpeakerReport(state).Plausible(time.Now())), q)
+			r.enqueue(ctx, r.Reports.Put(apiconv.SpeakerReport(state).Plausible(time.Now())), q)
 		}
 	}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { put(ctx, e.Object, q) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { put(ctx, e.ObjectNew, q) },
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
-			r.enqueue(ctx, r.Board.Remove(lb.NodeName(e.Object.GetName())), q)
+			r.enqueue(ctx, r.Reports.Remove(lb.NodeName(e.Object.GetName())), q)
 		},
 	}
 }
 
-// slices does the same with what routers have been told.
+// slices does the same with what is announced to routers.
 func (r *Reconciler) slices() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q queue) {
 		if slice, ok := object.(*v1beta1.SpeakerRouteSlice); ok {
 			node, routes := apiconv.SpeakerRoutes(slice)
-			r.enqueue(ctx, r.Board.PutRoutes(slice.Name, node, reports.PlausibleRoutes(routes, time.Now())), q)
+			r.enqueue(ctx, r.Reports.PutRoutes(slice.Name, node, reports.PlausibleRoutes(routes, time.Now())), q)
 		}
 	}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { put(ctx, e.Object, q) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { put(ctx, e.ObjectNew, q) },
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
-			r.enqueue(ctx, r.Board.PutRoutes(e.Object.GetName(), "", nil), q)
+			r.enqueue(ctx, r.Reports.PutRoutes(e.Object.GetName(), "", nil), q)
 		},
 	}
 }
 
-// enqueue asks for the Services of which a report says something else. Routers are
-// told of an address by many nodes at about the same time: what is said of that is
-// looked at a moment later, once.
+// enqueue requests a reconcile of the Services whose reports have changed. Many nodes announce an
+// address to routers at about the same time: their reports are collected, and lead to one reconcile.
 func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q queue) {
 	for _, key := range r.holding(ctx, changed.Addresses) {
 		q.Add(requestFor(key))
@@ -181,16 +180,16 @@ func (r *Reconciler) within(ctx context.Context, prefixes []netip.Prefix) []lb.S
 	return keys
 }
 
-// waiting returns the Services that are not announced.
+// waiting requests a reconcile of the Services that are not announced.
 func (r *Reconciler) waiting(context.Context, client.Object) []reconcile.Request {
 	return requestsFor(r.Standing.waiting())
 }
 
-// onNode returns the same, and those that the node announces: whether it is believed
+// onNode requests the same, and the Services that the node announces: whether its report counts
 // depends on whether it is ready.
 func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
 	name := lb.NodeName(node.GetName())
-	return requestsFor(slices.Concat(r.Standing.waiting(), r.holding(ctx, r.Board.OwnedBy(name)), r.within(ctx, r.Board.RoutesOf(name))))
+	return requestsFor(slices.Concat(r.Standing.waiting(), r.holding(ctx, r.Reports.OwnedBy(name)), r.within(ctx, r.Reports.RoutesOf(name))))
 }
 
 // onEndpoints returns those Services that are not announced of the one whose

@@ -6,7 +6,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Standing knows how each Service stands, and what was told of it. It is safe for
+// Standing has the state of each Service, and what was reported of it. It is safe for
 // concurrent use.
 type Standing struct {
 	mu       sync.Mutex
@@ -34,7 +34,7 @@ func (s *Standing) forget(key lb.ServiceKey) {
 	delete(s.services, key)
 }
 
-// waits says whether a Service is not announced.
+// waits reports whether a Service is not announced.
 func (s *Standing) waits(key lb.ServiceKey) bool { return s.get(key).reason != "" }
 
 // waiting are the Services that are not announced: only to these it matters what

@@ -17,7 +17,7 @@ import (
 
 // trust decides which nodes can be right when they report that they announce an address: those
 // that an advertisement selects which is about its pool. Services, endpoints and taints do not
-// matter: they change while an address moves, and the speakers follow a moment later. A speaker
+// matter: they change while an address moves, and the speakers follow a little later. A speaker
 // can be wrong, or its node taken over.
 type trust struct {
 	layer2, bgp []eligibility.Scope
@@ -29,7 +29,7 @@ type trust struct {
 func (r *Reconciler) trust(ctx context.Context, held []eligibility.Address) (*trust, error) {
 	t := &trust{pools: map[lb.PoolName]*eligibility.Pool{}, labels: map[lb.NodeName]map[string]string{}}
 	for _, a := range held {
-		for _, name := range r.Board.Reporters(a.Address) {
+		for _, name := range r.Reports.Reporters(a.Address) {
 			if _, known := t.labels[name]; known {
 				continue
 			}

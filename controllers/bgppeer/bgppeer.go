@@ -43,7 +43,7 @@ type Reconciler struct {
 	Client client.Client
 	// Namespace of the components, where the Secrets with passwords are.
 	Namespace string
-	// Events tells what changed, on the peer.
+	// Events records what changed, on the peer.
 	Events events.EventRecorder
 	// Now is the clock, if it is not the real one.
 	Now func() time.Time
@@ -98,7 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		again = sooner(again, wait)
 	}
 	r.down = down
-	r.restores.Keep(func(uid types.UID) bool { return exist[uid] })
+	r.restores.Retain(func(uid types.UID) bool { return exist[uid] })
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
@@ -110,18 +110,18 @@ func sooner(x, y time.Duration) time.Duration {
 	return x
 }
 
-// surroundings are what decides about all peers.
-type surroundings struct {
+// clusterState are what decides about all peers.
+type clusterState struct {
 	nodes    []eligibility.Node
 	speakers map[lb.NodeName]reports.Report
-	silent   map[lb.NodeName]bool // speakers that nobody hears
+	silent   map[lb.NodeName]bool // speakers from which nobody receives anything
 	left     map[lb.NodeName]bool // speakers that were stopped, and nobody misses
 	profiles map[string]*v1beta1.BFDProfile
 	secrets  map[string]*corev1.Secret
 }
 
-func (r *Reconciler) gather(ctx context.Context) (surroundings, error) {
-	s := surroundings{speakers: map[lb.NodeName]reports.Report{}, profiles: map[string]*v1beta1.BFDProfile{}, secrets: map[string]*corev1.Secret{}}
+func (r *Reconciler) gather(ctx context.Context) (clusterState, error) {
+	s := clusterState{speakers: map[lb.NodeName]reports.Report{}, profiles: map[string]*v1beta1.BFDProfile{}, secrets: map[string]*corev1.Secret{}}
 	var states v1beta1.SpeakerStateList
 	var profiles v1beta1.BFDProfileList
 	for _, list := range []client.ObjectList{&states, &profiles} {
@@ -153,9 +153,9 @@ func (r *Reconciler) gather(ctx context.Context) (surroundings, error) {
 
 // of returns what is known of a peer. A node without a report, or whose speaker was stopped
 // and is missed by nobody, does not count: none may be meant to run there. Neither does one
-// that may not announce, if it has no session. Of a peer that means nothing only those nodes
+// that may not announce, if it has no session. Of a peer that is invalid only those nodes
 // are known that have a session, which stayed as it was.
-func (s surroundings) of(object *v1beta1.BGPPeer) facts {
+func (s clusterState) of(object *v1beta1.BGPPeer) facts {
 	f := facts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {
 		f.profile, f.secret = profile(&f.peer, s.profiles), secret(&f.peer, s.secrets)
@@ -168,11 +168,11 @@ func (s surroundings) of(object *v1beta1.BGPPeer) facts {
 		}
 		f.selected++
 		if session.Problem.Reason == bgp.DuplicatePeer && !n.Down && !s.silent[n.Name] {
-			f.duplicates = append(f.duplicates, node{name: n.Name, session: session, told: true})
+			f.duplicates = append(f.duplicates, node{name: n.Name, session: session, reported: true})
 			continue
 		}
 		if reports && !s.left[n.Name] && (told || n.Excluded == "") {
-			f.nodes = append(f.nodes, node{name: n.Name, down: n.Down, unheard: s.silent[n.Name], session: session, told: told})
+			f.nodes = append(f.nodes, node{name: n.Name, down: n.Down, silent: s.silent[n.Name], session: session, reported: told})
 		}
 	}
 	slices.SortFunc(f.nodes, byName)
@@ -209,16 +209,16 @@ func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f fact
 	if config.WorthAnEvent(meta.FindStatusCondition(before.Status.Conditions, ready.Type), ready) {
 		r.Events.Eventf(before, nil, config.EventType(ready), ready.Reason, "CheckPeer", "%s", bounded.Note(ready.Message))
 	}
-	if reason := news(before.Status, now.Status); reason != "" {
+	if reason := eventReason(before.Status, now.Status); reason != "" {
 		r.Events.Eventf(before, nil, config.EventType(established), reason, "Connect", "%s", bounded.Note(established.Message))
 	}
 	return 0, nil
 }
 
-// news returns the reason of the event about the sessions; empty: there is none. That they
+// eventReason returns the reason of the event about the sessions; empty: there is none. That they
 // are not up yet, or not wanted any more, is none, and flapping is one however often sessions
 // end.
-func news(before, now v1beta1.BGPPeerStatus) string {
+func eventReason(before, now v1beta1.BGPPeerStatus) string {
 	was, is := v1beta1.ReasonNoNodes, v1beta1.ReasonNoNodes
 	if c := meta.FindStatusCondition(before.Conditions, v1beta1.ConditionEstablished); c != nil {
 		was = c.Reason

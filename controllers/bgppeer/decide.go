@@ -51,16 +51,16 @@ type facts struct {
 type node struct {
 	name lb.NodeName
 	// down and unheard: what its speaker reports is from before.
-	down, unheard bool
-	// session as its speaker reports it; told says that it does.
-	session reports.Session
-	told    bool
+	down, silent bool
+	// session as its speaker reports it; reported means that it does.
+	session  reports.Session
+	reported bool
 }
 
-func (n node) established() bool { return n.told && n.session.Established && !n.down && !n.unheard }
+func (n node) established() bool { return n.reported && n.session.Established && !n.down && !n.silent }
 
 // flapping reports whether its session is established and ends again and again.
-func (n node) flapping() bool { return n.session.Flapping() && !n.down && !n.unheard }
+func (n node) flapping() bool { return n.session.Flapping() && !n.down && !n.silent }
 
 // trouble is why the node has no established session, or that it is flapping; empty: none. The
 // condition Ready has the sentence about problems of one reason.
@@ -73,9 +73,9 @@ func (n node) trouble(ready string) string {
 		return ""
 	case n.down:
 		return "the node is not ready"
-	case n.unheard:
+	case n.silent:
 		return "the other speakers receive nothing from the speaker on it: look at its pod"
-	case !n.told:
+	case !n.reported:
 		return "the speaker has no such session, see its SpeakerState"
 	case n.session.Problem.Reason != "" && !n.session.Problem.Reason.OfRoutes() && string(n.session.Problem.Reason) == ready:
 		return ready + ", see the condition Ready"
@@ -85,7 +85,7 @@ func (n node) trouble(ready string) string {
 
 // retry bounds the time to the next attempt of the node; 0: there is none, or it is not known.
 func (n node) retry() time.Duration {
-	if n.down || n.unheard {
+	if n.down || n.silent {
 		return 0
 	}
 	return n.session.Retry
@@ -119,7 +119,7 @@ func (f facts) problem(reason bgp.Reason) config.Result {
 	var messages []string
 	nodes := map[string][]lb.NodeName{}
 	for _, n := range slices.Concat(f.duplicates, f.nodes) {
-		if n.session.Problem.Reason != reason || n.down || n.unheard {
+		if n.session.Problem.Reason != reason || n.down || n.silent {
 			continue
 		}
 		message := n.session.Problem.Message
@@ -238,7 +238,7 @@ func (f facts) sessions(up int32) string {
 	return strings.Join(parts, "; ")
 }
 
-// profile says what is wrong with the BFDProfile that a peer names.
+// profile returns what is wrong with the BFDProfile that a peer names.
 func profile(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) config.Result {
 	if peer.BFDProfile == "" {
 		return config.Result{}

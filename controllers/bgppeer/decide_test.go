@@ -23,8 +23,8 @@ import (
 // "n6 Established*4 why" (one that has ended four times), "n7 Active@32 why" (the next
 // attempt is within 32 s). "!" before the name: the node is down; "-": it may not
 // announce; "?": all others miss its speaker; "=": it was stopped, and nobody misses it.
-func cluster(nodes ...string) surroundings {
-	s := surroundings{speakers: map[lb.NodeName]reports.Report{}, silent: map[lb.NodeName]bool{}, left: map[lb.NodeName]bool{}, profiles: map[string]*v1beta1.BFDProfile{
+func cluster(nodes ...string) clusterState {
+	s := clusterState{speakers: map[lb.NodeName]reports.Report{}, silent: map[lb.NodeName]bool{}, left: map[lb.NodeName]bool{}, profiles: map[string]*v1beta1.BFDProfile{
 		"fast": {}, "odd": {Spec: v1beta1.BFDProfileSpec{DetectMultiplier: 1}},
 	}}
 	for _, text := range nodes {
@@ -106,7 +106,7 @@ func TestReady(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		peer    *v1beta1.BGPPeer
-		cluster surroundings
+		cluster clusterState
 		reason  string
 		part    string
 	}{
@@ -143,7 +143,7 @@ func TestEstablished(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name      string
-		cluster   surroundings
+		cluster   clusterState
 		up, nodes int
 		reason    string
 		message   string
@@ -190,7 +190,7 @@ func TestEstablished_ReasonFollowsHowLongNoSessionIsEstablished(t *testing.T) {
 	const s = time.Second
 	for _, tt := range []struct {
 		name    string
-		cluster surroundings
+		cluster clusterState
 		down    time.Duration
 		reason  string
 		next    time.Duration
@@ -224,7 +224,7 @@ func TestEstablished_ReasonFollowsHowLongNoSessionIsEstablished(t *testing.T) {
 func TestOfAPeerThatMeansNothingTheSessionsThatStayedCount(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		cluster surroundings
+		cluster clusterState
 		up      int32
 		message string
 	}{
@@ -276,7 +276,7 @@ func TestEventsTellWhenSessionsComeAndGo(t *testing.T) {
 		{"flapping is over", status(3, 3, flapping), status(3, 3), v1beta1.ReasonEstablished},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := news(tt.before, tt.now); got != tt.want {
+			if got := eventReason(tt.before, tt.now); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

@@ -1,4 +1,4 @@
-// Package claim tells administrators, on the IPAddressClaims that they write,
+// Package claim reports to administrators, on the IPAddressClaims that they write,
 // whether these do what they are for and, on all, whether a foreign host uses the
 // address. It is the only writer of IPAddressClaim status; the claims that the
 // controller makes for Services have none besides, until an administrator takes
@@ -39,22 +39,22 @@ import (
 )
 
 // A claim is looked at again since what there is to say about it depends on the
-// ledger, which learns of it at about the same time: soon after it has changed, and
+// view, which learns of it at about the same time: soon after it has changed, and
 // else now and then.
 const (
 	lookSoon  = 2 * time.Second
 	lookAgain = 30 * time.Second
 )
 
-// Reconciler tells how the claim of an administrator stands.
+// Reconciler reports the state of the claim of an administrator.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Events tells what is wrong with a claim.
+	// Events records what is wrong with a claim.
 	Events events.EventRecorder
-	// Ledger knows who holds what.
-	Ledger *allocations.Ledger
-	// Load fills the ledger before anything looks at it; it does so once.
+	// Allocations knows who holds what.
+	Allocations *allocations.View
+	// Load fills the view before anything looks at it; it does so once.
 	Load func(context.Context) error
 
 	// statuses and handOvers space the writes that another writer undoes; the key is the name
@@ -73,12 +73,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// concerned says whether there is anything to say on a claim.
+// concerned reports whether there is anything to say on a claim.
 func (r *Reconciler) concerned(object client.Object) bool {
 	return byAdministrator(object) || r.inConflict(object) || r.outside(object)
 }
 
-// outside says whether no pool gives the address of a claim, or the claim still says so.
+// outside reports whether no pool gives the address of a claim, or the claim still has that condition.
 func (r *Reconciler) outside(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
@@ -91,12 +91,12 @@ func (r *Reconciler) outside(object client.Object) bool {
 	if err != nil || len(claim.Spec.Holders) == 0 {
 		return false
 	}
-	_, gives := r.Ledger.PoolOf(address)
-	_, _, foreign := r.Ledger.Foreign(address)
+	_, gives := r.Allocations.PoolOf(address)
+	_, _, foreign := r.Allocations.Foreign(address)
 	return !gives && !foreign
 }
 
-// onPool looks at claims a little after a pool has changed: when the ledger knows it.
+// onPool looks at claims a little after a pool has changed: when the view knows it.
 func onPool(claims func(context.Context) []reconcile.Request) handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	later := func(ctx context.Context, q queue) {
@@ -111,7 +111,7 @@ func onPool(claims func(context.Context) []reconcile.Request) handler.EventHandl
 	}
 }
 
-// byAdministrator says whether a claim is an administrator's: written by one, or
+// byAdministrator reports whether a claim is an administrator's: written by one, or
 // written by the controller and left without a holder by one.
 func byAdministrator(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
@@ -182,7 +182,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	r.statuses.Wrote(object.Name, wanted)
-	r.tell(object, next)
+	r.sendEvents(object, next)
 	return reconcile.Result{RequeueAfter: lookSoon}, nil
 }
 
@@ -212,8 +212,8 @@ func (r *Reconciler) desired(object *v1beta1.IPAddressClaim) *v1beta1.IPAddressC
 	return next
 }
 
-// tell sends an event for each condition that has become bad.
-func (r *Reconciler) tell(object, next *v1beta1.IPAddressClaim) {
+// sendEvents sends an event for each condition that has become bad.
+func (r *Reconciler) sendEvents(object, next *v1beta1.IPAddressClaim) {
 	for _, c := range next.Status.Conditions {
 		bad := (c.Type == v1beta1.ConditionConflict) == (c.Status == metav1.ConditionTrue)
 		before := meta.FindStatusCondition(object.Status.Conditions, c.Type)
@@ -223,12 +223,12 @@ func (r *Reconciler) tell(object, next *v1beta1.IPAddressClaim) {
 	}
 }
 
-// facts are what the ledger knows about an address.
+// facts are what the view knows about an address.
 type facts struct {
-	pool    lb.PoolName // empty: no pool gives it
-	holders []lb.ServiceKey
-	kept    []lb.ServiceKey // of holders: not taken up
-	refused []lb.ServiceKey
+	pool     lb.PoolName // empty: no pool gives it
+	holders  []lb.ServiceKey
+	reserved []lb.ServiceKey // of holders: not taken up
+	refused  []lb.ServiceKey
 }
 
 func (r *Reconciler) gather(claim *v1beta1.IPAddressClaim) facts {
@@ -237,46 +237,46 @@ func (r *Reconciler) gather(claim *v1beta1.IPAddressClaim) facts {
 		return facts{} // the API server lets no such claim in
 	}
 	var f facts
-	f.pool, _ = r.Ledger.PoolOf(address)
-	if _, pool, foreign := r.Ledger.Foreign(address); foreign {
-		f.pool = pool // which would give it: the condition Conflict tells the rest
+	f.pool, _ = r.Allocations.PoolOf(address)
+	if _, pool, foreign := r.Allocations.Foreign(address); foreign {
+		f.pool = pool // which would give it: the condition Conflict has the rest
 	}
-	holders, _ := r.Ledger.Holders(address)
+	holders, _ := r.Allocations.Holders(address)
 	for _, h := range holders {
 		f.holders = append(f.holders, h.Service)
 	}
 	for _, holder := range claim.Spec.Holders {
 		key := apiconv.HolderKey(holder)
-		if _, kept := r.Ledger.HeldBy(key); slices.ContainsFunc(kept, func(h ipam.Holding) bool { return h.Address == address }) {
-			f.kept = append(f.kept, key)
+		if _, kept := r.Allocations.HeldBy(key); slices.ContainsFunc(kept, func(h ipam.Holding) bool { return h.Address == address }) {
+			f.reserved = append(f.reserved, key)
 		}
-		if slices.ContainsFunc(r.Ledger.Refused(key), func(a netip.Addr) bool { return a == address }) {
+		if slices.ContainsFunc(r.Allocations.Refused(key), func(a netip.Addr) bool { return a == address }) {
 			f.refused = append(f.refused, key)
 		}
 	}
 	return f
 }
 
-// judge says how a claim stands.
+// judge returns how a claim stands.
 func judge(claim *v1beta1.IPAddressClaim, f facts) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: claim.Generation}
 	switch {
 	case len(f.refused) > 0:
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimHolderRefused
 		c.Message = fmt.Sprintf("%s cannot have the address together with %s: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)", names(f.refused), names(f.holders))
-	case f.pool == "" && len(f.holders) > len(f.kept):
+	case f.pool == "" && len(f.holders) > len(f.reserved):
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
 		c.Message = fmt.Sprintf("no pool gives %s any more, and %s keeps it until it lets it go: add the address to a pool, or let the Service ask for another one", claim.Spec.Address, names(f.holders))
-	case f.pool != "" && f.pool != lb.PoolName(claim.Spec.Pool) && len(f.holders) == len(f.kept):
+	case f.pool != "" && f.pool != lb.PoolName(claim.Spec.Pool) && len(f.holders) == len(f.reserved):
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimWrongPool
 		c.Message = fmt.Sprintf("%s is of the pool %q and spec.pool is %q: the address stays reserved: set spec.pool to the pool that lists it", claim.Spec.Address, f.pool, claim.Spec.Pool)
-	case len(f.holders) > len(f.kept):
+	case len(f.holders) > len(f.reserved):
 		c.Reason, c.Message = v1beta1.ReasonClaimInUse, "the address is in use by "+names(f.holders)
 	case f.pool == "":
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
 		c.Message = fmt.Sprintf("no pool gives %s, so that the claim reserves nothing: add the address to a pool, or delete the claim", claim.Spec.Address)
-	case len(f.kept) > 0:
-		c.Reason, c.Message = v1beta1.ReasonClaimReserves, fmt.Sprintf("the address is reserved for %s, which has not requested one like it", names(f.kept))
+	case len(f.reserved) > 0:
+		c.Reason, c.Message = v1beta1.ReasonClaimReserves, fmt.Sprintf("the address is reserved for %s, which has not requested one like it", names(f.reserved))
 	default:
 		c.Reason, c.Message = v1beta1.ReasonClaimReserves, "the address is reserved, and no Service may have it: name one in spec.holders to give it the address"
 	}

@@ -45,7 +45,7 @@ func TestJudge(t *testing.T) {
 	}{
 		{name: "it keeps the address for nobody", facts: facts{pool: "p"}, status: yes, reason: v1beta1.ReasonClaimReserves,
 			message: "the address is reserved, and no Service may have it: name one in spec.holders to give it the address"},
-		{name: "it keeps it for a Service", facts: facts{pool: "p", holders: keys("a"), kept: keys("a")}, status: yes, reason: v1beta1.ReasonClaimReserves,
+		{name: "it keeps it for a Service", facts: facts{pool: "p", holders: keys("a"), reserved: keys("a")}, status: yes, reason: v1beta1.ReasonClaimReserves,
 			message: "the address is reserved for the Service n/a, which has not requested one like it"},
 		{name: "a Service has it", facts: facts{pool: "p", holders: keys("a")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a"},
 		{name: "a Service has it, of a pool that is gone", facts: facts{holders: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
@@ -53,14 +53,14 @@ func TestJudge(t *testing.T) {
 		{name: "it names a pool that is not the address's", facts: facts{pool: "q"}, status: no, reason: v1beta1.ReasonClaimWrongPool,
 			message: `10.0.0.1 is of the pool "q" and spec.pool is "p": the address stays reserved: set spec.pool to the pool that lists it`},
 		{name: "two have it", facts: facts{pool: "p", holders: keys("a", "b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
-		{name: "one has it and it is kept for another", facts: facts{pool: "p", holders: keys("a", "b"), kept: keys("b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
+		{name: "one has it and it is kept for another", facts: facts{pool: "p", holders: keys("a", "b"), reserved: keys("b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "no pool gives it", status: no, reason: v1beta1.ReasonClaimOutsidePools,
 			message: "no pool gives 10.0.0.1, so that the claim reserves nothing: add the address to a pool, or delete the claim"},
-		{name: "no pool gives what is kept for a Service", facts: facts{holders: keys("a"), kept: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
+		{name: "no pool gives what is kept for a Service", facts: facts{holders: keys("a"), reserved: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
 			message: "no pool gives 10.0.0.1, so that the claim reserves nothing: add the address to a pool, or delete the claim"},
 		{name: "one of two cannot have it", facts: facts{pool: "p", holders: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
 			message: "the Service n/b cannot have the address together with the Service n/a: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)"},
-		{name: "one of two that it is kept for cannot have it", facts: facts{pool: "p", holders: keys("a"), kept: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
+		{name: "one of two that it is kept for cannot have it", facts: facts{pool: "p", holders: keys("a"), reserved: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
 			message: "the Service n/b cannot have the address together with the Service n/a: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)"},
 	}
 	for _, tt := range tests {
@@ -80,7 +80,7 @@ func TestTheMessageFitsIntoAStatus(t *testing.T) {
 	}
 	for name, f := range map[string]facts{
 		"of many that have it":          {pool: "p", holders: many},
-		"of many that it is kept for":   {pool: "p", holders: many, kept: many},
+		"of many that it is kept for":   {pool: "p", holders: many, reserved: many},
 		"of many that cannot have it":   {pool: "p", holders: many[:1], refused: many[1:]},
 		"of one that cannot join many":  {pool: "p", holders: many[1:], refused: many[:1]},
 		"of many that cannot join many": {pool: "p", holders: many[:128], refused: many[128:]},
@@ -95,31 +95,31 @@ func TestTheMessageFitsIntoAStatus(t *testing.T) {
 }
 
 func TestGather(t *testing.T) {
-	observed := func(l *allocations.Ledger, holders ...allocations.Holder) {
+	observed := func(l *allocations.View, holders ...allocations.Holder) {
 		l.Observe(allocations.Claimed{}, allocations.Claimed{Address: netip.MustParseAddr(at), Pool: "p", Holders: holders})
 	}
 	tests := []struct {
 		name  string
-		fill  func(*allocations.Ledger)
+		fill  func(*allocations.View)
 		claim *v1beta1.IPAddressClaim
 		want  facts
 	}{
-		{name: "a reservation", fill: func(l *allocations.Ledger) { observed(l) }, claim: claim(at), want: facts{pool: "p"}},
-		{name: "one that the ledger does not know yet", fill: func(*allocations.Ledger) {}, claim: claim(at, "a"), want: facts{pool: "p"}},
-		{name: "one outside of the pools", fill: func(*allocations.Ledger) {}, claim: claim("192.0.2.1")},
-		{name: "one that is kept", fill: func(l *allocations.Ledger) { observed(l, allocations.Holder{Service: key("a"), Kept: true}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a"), kept: keys("a")}},
-		{name: "one that is taken up", fill: func(l *allocations.Ledger) { observed(l, allocations.Holder{Service: key("a")}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a")}},
-		{name: "one of whose holders one cannot have it", fill: func(l *allocations.Ledger) {
+		{name: "a reservation", fill: func(l *allocations.View) { observed(l) }, claim: claim(at), want: facts{pool: "p"}},
+		{name: "one that the view does not know yet", fill: func(*allocations.View) {}, claim: claim(at, "a"), want: facts{pool: "p"}},
+		{name: "one outside of the pools", fill: func(*allocations.View) {}, claim: claim("192.0.2.1")},
+		{name: "one that is kept", fill: func(l *allocations.View) { observed(l, allocations.Holder{Service: key("a"), Reserved: true}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a"), reserved: keys("a")}},
+		{name: "one that is taken up", fill: func(l *allocations.View) { observed(l, allocations.Holder{Service: key("a")}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a")}},
+		{name: "one of whose holders one cannot have it", fill: func(l *allocations.View) {
 			observed(l, allocations.Holder{Service: key("a")}, allocations.Holder{Service: key("b")})
 		},
 			claim: claim(at, "a", "b"), want: facts{pool: "p", holders: keys("a"), refused: keys("b")}},
-		{name: "what else the holders have does not count", fill: func(l *allocations.Ledger) {
+		{name: "what else the holders have does not count", fill: func(l *allocations.View) {
 			observed(l, allocations.Holder{Service: key("a")})
 			two := netip.MustParseAddr("10.0.0.2")
 			l.Observe(allocations.Claimed{}, allocations.Claimed{Address: two, Holders: []allocations.Holder{{Service: key("c")}, {Service: key("a")}}})
-			l.Observe(allocations.Claimed{}, allocations.Claimed{Address: netip.MustParseAddr("10.0.0.3"), Holders: []allocations.Holder{{Service: key("a"), Kept: true}}})
+			l.Observe(allocations.Claimed{}, allocations.Claimed{Address: netip.MustParseAddr("10.0.0.3"), Holders: []allocations.Holder{{Service: key("a"), Reserved: true}}})
 		}, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a")}},
-		{name: "one whose name is not its address", fill: func(*allocations.Ledger) {}, claim: &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "x"}, Spec: v1beta1.IPAddressClaimSpec{Address: at}}},
+		{name: "one whose name is not its address", fill: func(*allocations.View) {}, claim: &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "x"}, Spec: v1beta1.IPAddressClaimSpec{Address: at}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestGather(t *testing.T) {
 			ipam.Resolve(pools, nil)
 			l.Load(pools, nil)
 			tt.fill(l)
-			got := (&Reconciler{Ledger: l}).gather(tt.claim)
+			got := (&Reconciler{Allocations: l}).gather(tt.claim)
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(facts{})); diff != "" {
 				t.Errorf("facts (-want +got):\n%s", diff)
 			}
@@ -145,7 +145,7 @@ func TestAClaimTellsThatNoPoolGivesItsAddress(t *testing.T) {
 	}
 	l := allocations.New()
 	l.Load(pools("10.0.0.0/30"), []allocations.Claimed{{Address: netip.MustParseAddr(at), Pool: "p", Holders: []allocations.Holder{{Service: key("a")}}}})
-	r := &Reconciler{Ledger: l}
+	r := &Reconciler{Allocations: l}
 	c := claim(at, "a")
 	c.Labels = map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByController}
 	if r.concerned(c) {

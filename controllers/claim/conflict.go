@@ -20,8 +20,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// inConflict says whether a foreign host uses the address of a claim, or the claim
-// still says that one does.
+// inConflict reports whether a foreign host uses the address of a claim, or the claim
+// still reports that one does.
 func (r *Reconciler) inConflict(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
@@ -36,11 +36,11 @@ func (r *Reconciler) foreign(claim *v1beta1.IPAddressClaim) (ipam.Foreign, bool)
 	if err != nil {
 		return ipam.Foreign{}, false
 	}
-	f, _, ok := r.Ledger.Foreign(address)
+	f, _, ok := r.Allocations.Foreign(address)
 	return f, ok
 }
 
-// conflict is what a claim says of the foreign host that uses its address.
+// conflict is what a claim reports of the foreign host that uses its address.
 func conflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionConflict, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonForeignHost, ObservedGeneration: claim.Generation}
 	if f.InUse {
@@ -62,22 +62,22 @@ func setConflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign, foreign bool) {
 	meta.RemoveStatusCondition(&claim.Status.Conditions, v1beta1.ConditionConflict)
 }
 
-// onForeign looks at the claims of addresses of which a pool says something else
-// than before about foreign hosts: by then the ledger knows it too.
+// onForeign enqueues the claims of the addresses whose entry in status.foreign of a pool has changed. The
+// view of allocations is updated before that status is written.
 func onForeign() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(q, hosts(e.Object), nil) },
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(q, hosts(e.Object), nil) },
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(q, foreignAddresses(e.Object), nil) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(q, foreignAddresses(e.Object), nil) },
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
-			before, now := hosts(e.ObjectOld), hosts(e.ObjectNew)
+			before, now := foreignAddresses(e.ObjectOld), foreignAddresses(e.ObjectNew)
 			enqueue(q, before, now)
 			enqueue(q, now, before)
 		},
 	}
 }
 
-func hosts(object client.Object) map[string]v1beta1.ForeignAddress {
+func foreignAddresses(object client.Object) map[string]v1beta1.ForeignAddress {
 	list := map[string]v1beta1.ForeignAddress{}
 	if pool, ok := object.(*v1beta1.IPAddressPool); ok {
 		for _, f := range pool.Status.Foreign {
@@ -87,7 +87,8 @@ func hosts(object client.Object) map[string]v1beta1.ForeignAddress {
 	return list
 }
 
-// enqueue asks for the claims of those that are not the same among the others.
+// enqueue requests a reconcile of the claim of each address in list whose entry is missing from others
+// or differs there.
 func enqueue(q workqueue.TypedRateLimitingInterface[reconcile.Request], list, others map[string]v1beta1.ForeignAddress) {
 	for text, f := range list {
 		address, err := apiconv.ParseAddress(text)

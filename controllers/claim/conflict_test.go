@@ -16,7 +16,7 @@ import (
 )
 
 // book has the pool p, with hosts on addresses of it.
-func book(hosts map[string]bool) *allocations.Ledger {
+func book(hosts map[string]bool) *allocations.View {
 	var taken []ipam.Taken
 	for address, inUse := range hosts {
 		a := netip.MustParseAddr(address)
@@ -45,8 +45,8 @@ func conditions(c *v1beta1.IPAddressClaim) string {
 }
 
 func TestClaimsTellOfForeignHosts(t *testing.T) {
-	alone := &Reconciler{Ledger: book(nil)}
-	visited := &Reconciler{Ledger: book(map[string]bool{at: false})}
+	alone := &Reconciler{Allocations: book(nil)}
+	visited := &Reconciler{Allocations: book(map[string]bool{at: false})}
 	tests := []struct {
 		name  string
 		by    *Reconciler
@@ -82,7 +82,7 @@ func TestClaimsTellWhetherTheAddressIsAnnounced(t *testing.T) {
 		false: "a foreign host with the MAC m uses 10.0.0.1, which is not announced because of that: turn it off",
 		true:  "a foreign host with the MAC m uses 10.0.0.1 as well, which stays announced since it was in use before: traffic can go to either; turn it off",
 	} {
-		got := (&Reconciler{Ledger: book(map[string]bool{at: inUse})}).desired(claim(at, "a"))
+		got := (&Reconciler{Allocations: book(map[string]bool{at: inUse})}).desired(claim(at, "a"))
 		if c := meta.FindStatusCondition(got.Status.Conditions, v1beta1.ConditionConflict); c == nil || c.Message != want {
 			t.Errorf("in use %v: got %+v\nwant %s", inUse, c, want)
 		}
@@ -90,8 +90,8 @@ func TestClaimsTellWhetherTheAddressIsAnnounced(t *testing.T) {
 }
 
 func TestClaimsThatAreLookedAt(t *testing.T) {
-	alone := &Reconciler{Ledger: book(nil)}
-	visited := &Reconciler{Ledger: book(map[string]bool{at: false})}
+	alone := &Reconciler{Allocations: book(nil)}
+	visited := &Reconciler{Allocations: book(map[string]bool{at: false})}
 	for name, tt := range map[string]struct {
 		by    *Reconciler
 		claim *v1beta1.IPAddressClaim

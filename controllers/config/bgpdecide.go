@@ -52,7 +52,7 @@ func (in *bgpInput) check() map[string]Result {
 	return results
 }
 
-// unknown says which pools and peers that the advertisement names do not exist, and
+// unknown returns which pools and peers that the advertisement names do not exist, and
 // whether its selectors select anything.
 func (in *bgpInput) unknown(ad *routes.Advertisement) Result {
 	if v := checkScope(&ad.Scope, in.pools, in.nodes); v.Reason != "" {
@@ -129,7 +129,7 @@ func (in *bgpInput) tooWide(ad *routes.Advertisement) Result {
 	return Result{}
 }
 
-// conflict says which other advertisement asks for another preference of a route that
+// conflict returns which other advertisement asks for another preference of a route that
 // is this one's as well. The route gets the highest.
 func (in *bgpInput) conflict(ad *routes.Advertisement) Result {
 	var worst *routes.Advertisement
@@ -151,7 +151,7 @@ func (in *bgpInput) conflict(ad *routes.Advertisement) Result {
 		mine, worst.Name, theirs, max(mine, theirs))}
 }
 
-// disagree says whether two advertisements ask for different preferences of routes
+// disagree reports whether two advertisements ask for different preferences of routes
 // that both announce.
 func (in *bgpInput) disagree(x, y *routes.Advertisement) bool {
 	p, q := x.Attributes.LocalPref, y.Attributes.LocalPref
@@ -172,7 +172,7 @@ func (in *bgpInput) sharesService(x, y *routes.Advertisement) bool {
 	})
 }
 
-// sharesRoute says whether there is a pool of whose addresses both make the same
+// sharesRoute reports whether there is a pool of whose addresses both make the same
 // prefixes.
 func (in *bgpInput) sharesRoute(x, y *routes.Advertisement) bool {
 	for i := range in.pools {

@@ -52,7 +52,7 @@ func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []l
 	if !ad.RequireSubnet {
 		return "", nil
 	}
-	asked := s.asked(ad)
+	asked := s.checkedNodes(ad)
 	var subnets []lb.Range
 	for _, name := range asked {
 		subnets = append(subnets, s.links[name].subnets...)
@@ -80,7 +80,7 @@ func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []l
 // missingInterfaces returns which of the interfaces that are named no node has that the advertisement
 // selects, as far as their speakers report, and these nodes.
 func (s *l2Input) missingInterfaces(ad *eligibility.Advertisement) (names []string, asked []lb.NodeName) {
-	if asked = s.asked(ad); len(asked) == 0 {
+	if asked = s.checkedNodes(ad); len(asked) == 0 {
 		return nil, nil
 	}
 	for _, name := range ad.Interfaces {
@@ -91,9 +91,9 @@ func (s *l2Input) missingInterfaces(ad *eligibility.Advertisement) (names []stri
 	return names, asked
 }
 
-// asked returns the nodes that the advertisement selects and that report all their
+// checkedNodes returns the nodes that the advertisement selects and that report all their
 // interfaces; none if one of them has more than it can list.
-func (s *l2Input) asked(ad *eligibility.Advertisement) (asked []lb.NodeName) {
+func (s *l2Input) checkedNodes(ad *eligibility.Advertisement) (asked []lb.NodeName) {
 	for _, n := range s.nodes {
 		known, reports := s.links[n.Name]
 		switch {

@@ -49,7 +49,7 @@ type Result struct {
 	Reason, Message string
 }
 
-// Checked is an object as it was read, with what is to be said of it.
+// Checked is an object as it was read, with what is to be reported of it.
 type Checked[T client.Object] struct {
 	Object T
 	Result
@@ -134,7 +134,7 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (rec
 			again.RequeueAfter = wait
 		}
 	}
-	r.restores.Keep(func(uid types.UID) bool { return exist[uid] })
+	r.restores.Retain(func(uid types.UID) bool { return exist[uid] })
 	return again, errors.Join(failed...)
 }
 

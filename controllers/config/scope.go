@@ -62,7 +62,7 @@ func missing(field, kind string, names []string) string {
 	return fmt.Sprintf("%s names %s, which do not exist: create them, or take them out; for others the advertisement is in effect", field, eligibility.Named("the "+kind+"s", quoted))
 }
 
-// Policy reads what the LoadBalancerStack says of nodes.
+// Policy reads the policy for nodes of the LoadBalancerStack.
 func Policy(ctx context.Context, reader client.Reader) (apiconv.DrainPolicy, error) {
 	stack := &v1beta1.LoadBalancerStack{}
 	err := reader.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)

@@ -26,9 +26,9 @@ type facts struct {
 	listed []listed
 	// shared are its own addresses that are in spec.externalIPs of others.
 	shared []shared
-	// more says that its spec.externalIPs has more items than are read.
+	// more means that its spec.externalIPs has more items than are read.
 	more bool
-	// over says that none of its spec.externalIPs are read, since its namespace lists most of
+	// over means that none of its spec.externalIPs are read, since its namespace lists most of
 	// all that are.
 	over bool
 }

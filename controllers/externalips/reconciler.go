@@ -35,13 +35,13 @@ const unlisted = time.Second
 
 // Reconciler compares the externalIPs of one Service. Make it with New.
 type Reconciler struct {
-	client client.Client
-	reader client.Reader // of the API server
-	events events.EventRecorder
-	ledger *allocations.Ledger
-	load   func(context.Context) error
-	others *index
-	pace   pace // Reconcile runs once at a time
+	client      client.Client
+	reader      client.Reader // of the API server
+	events      events.EventRecorder
+	allocations *allocations.View
+	load        func(context.Context) error
+	others      *index
+	pace        pace // Reconcile runs once at a time
 	// conditions writes the condition.
 	conditions *servicecondition.Writer
 	// changed asks for a look at a Service and at those that have the addresses. It is set
@@ -51,9 +51,9 @@ type Reconciler struct {
 }
 
 // New returns a Reconciler that reads Services of type LoadBalancer from the cache of c, and
-// others past it, asks the ledger, which load fills, about addresses, and records events.
-func New(c client.Client, reader client.Reader, recorder events.EventRecorder, book *allocations.Ledger, load func(context.Context) error) *Reconciler {
-	return &Reconciler{client: c, reader: reader, events: recorder, ledger: book, load: load, others: newIndex(maxAddresses), now: time.Now,
+// others past it, asks the view, which load fills, about addresses, and records events.
+func New(c client.Client, reader client.Reader, recorder events.EventRecorder, book *allocations.View, load func(context.Context) error) *Reconciler {
+	return &Reconciler{client: c, reader: reader, events: recorder, allocations: book, load: load, others: newIndex(maxAddresses), now: time.Now,
 		conditions: &servicecondition.Writer{Client: c, Type: v1beta1.ServiceExternalIPConflict}}
 }
 
@@ -161,7 +161,7 @@ func (r *Reconciler) gather(ctx context.Context, key lb.ServiceKey, addresses []
 			f.listed = append(f.listed, l)
 		}
 	}
-	has, _ := r.ledger.HeldBy(key)
+	has, _ := r.allocations.HeldBy(key)
 	for _, h := range has {
 		by, err := r.listers(ctx, h.Address)
 		if err != nil {
@@ -177,9 +177,9 @@ func (r *Reconciler) gather(ctx context.Context, key lb.ServiceKey, addresses []
 
 // holders returns the Services that have an address.
 func (r *Reconciler) holders(address netip.Addr) (keys []lb.ServiceKey) {
-	holdings, _ := r.ledger.Holders(address)
+	holdings, _ := r.allocations.Holders(address)
 	for _, h := range holdings {
-		if has, _ := r.ledger.HeldBy(h.Service); slices.Contains(has, h) {
+		if has, _ := r.allocations.HeldBy(h.Service); slices.Contains(has, h) {
 			keys = append(keys, h.Service)
 		}
 	}
@@ -188,10 +188,10 @@ func (r *Reconciler) holders(address netip.Addr) (keys []lb.ServiceKey) {
 
 // pool returns the pool that gives an address, or that it came from.
 func (r *Reconciler) pool(address netip.Addr) (lb.PoolName, bool) {
-	if pool, ok := r.ledger.PoolOf(address); ok {
+	if pool, ok := r.allocations.PoolOf(address); ok {
 		return pool, true
 	}
-	holdings, _ := r.ledger.Holders(address)
+	holdings, _ := r.allocations.Holders(address)
 	i := slices.IndexFunc(holdings, func(h ipam.Holding) bool { return h.Pool != "" })
 	if i < 0 {
 		return "", false

@@ -30,7 +30,7 @@ import (
 const (
 	// collect is how long changes about a Service are collected.
 	collect = time.Second
-	// afterPools is how long the controller of pools has until the ledger has a change.
+	// afterPools is how long the controller of pools has until the view has a change.
 	afterPools = 2 * time.Second
 
 	// byExternalIP is the index of Services of type LoadBalancer by their externalIPs;
@@ -86,7 +86,7 @@ func externalIPsOf(object client.Object) (values []string) {
 func (r *Reconciler) enqueue(q queue, key lb.ServiceKey, touched []netip.Addr) {
 	q.AddAfter(requestFor(key), collect)
 	for _, address := range touched {
-		holders, _ := r.ledger.Holders(address)
+		holders, _ := r.allocations.Holders(address)
 		for _, h := range holders {
 			q.AddAfter(requestFor(h.Service), collect)
 		}
@@ -138,7 +138,7 @@ func (r *Reconciler) onClaim() handler.EventHandler {
 	}
 }
 
-// onPool asks for all Services with externalIPs, when the ledger has the change.
+// onPool asks for all Services with externalIPs, when the view has the change.
 func (r *Reconciler) onPool() handler.EventHandler {
 	all := func(ctx context.Context, q queue) {
 		keys, _ := r.balancers(ctx, anyExternalIP) // the cache ends with the program

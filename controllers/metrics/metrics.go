@@ -15,24 +15,24 @@ import (
 
 // Metrics is safe for concurrent use; nil counts nothing. Make it with New.
 type Metrics struct {
-	ledger     *allocations.Ledger
-	now        func() time.Time
-	allocation prometheus.Histogram
-	conflicts  prometheus.Counter
+	allocations *allocations.View
+	now         func() time.Time
+	allocation  prometheus.Histogram
+	conflicts   prometheus.Counter
 
 	mu      sync.Mutex
 	arrived map[lb.ServiceKey]time.Time
 	// refused are the Services for which the API server refuses the claim.
 	refused map[lb.ServiceKey]bool
 	pools   map[lb.PoolName]int
-	// silent counts the Services that are not announced, by the reason.
-	silent func() map[string]int
+	// notAnnounced counts the Services that are not announced, by the reason.
+	notAnnounced func() map[string]int
 }
 
-// New returns metrics about a ledger. Register them where they are served.
-func New(l *allocations.Ledger) *Metrics {
+// New returns metrics about a view. Register them where they are served.
+func New(l *allocations.View) *Metrics {
 	return &Metrics{
-		ledger: l, now: time.Now, arrived: map[lb.ServiceKey]time.Time{}, refused: map[lb.ServiceKey]bool{},
+		allocations: l, now: time.Now, arrived: map[lb.ServiceKey]time.Time{}, refused: map[lb.ServiceKey]bool{},
 		allocation: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "lbstack_allocation_seconds",
 			Help:    "Time from when the controller saw a Service without an address until the address stood in its status, for those that did not have to wait for one.",
@@ -73,7 +73,7 @@ func (m *Metrics) Decided(service lb.ServiceKey, allocated bool) {
 }
 
 // ClaimRefused notes whether the API server refuses the claim of an address for the Service.
-// To the ledger such a Service has the address.
+// To the view such a Service has the address.
 func (m *Metrics) ClaimRefused(service lb.ServiceKey, refused bool) {
 	if m == nil {
 		return
@@ -108,11 +108,11 @@ func (m *Metrics) PoolConflicts(pools map[lb.PoolName]int) {
 	m.pools = pools
 }
 
-// Announcements says who counts the Services that are not announced, by the reason.
+// Announcements sets the function that counts the Services that are not announced, by the reason.
 func (m *Metrics) Announcements(count func() map[string]int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.silent = count
+	m.notAnnounced = count
 }
 
 var (
@@ -143,24 +143,24 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	m.allocation.Collect(out)
 	m.conflicts.Collect(out)
-	for reason, n := range m.ledger.Pending() {
+	for reason, n := range m.allocations.Pending() {
 		out <- prometheus.MustNewConstMetric(pending, prometheus.GaugeValue, float64(n), string(reason))
 	}
-	for name, state := range m.ledger.States() {
+	for name, state := range m.allocations.States() {
 		for family, usage := range state.Usage {
 			total, _ := usage.Total.Float64()
 			out <- prometheus.MustNewConstMetric(poolAddresses, prometheus.GaugeValue, total, string(name), family.String())
 			out <- prometheus.MustNewConstMetric(poolUsed, prometheus.GaugeValue, float64(usage.Used), string(name), family.String())
 		}
-		out <- prometheus.MustNewConstMetric(poolOutside, prometheus.GaugeValue, float64(len(state.Kept)), string(name))
+		out <- prometheus.MustNewConstMetric(poolOutside, prometheus.GaugeValue, float64(len(state.OutsidePool)), string(name))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.refused); n > 0 {
 		out <- prometheus.MustNewConstMetric(pending, prometheus.GaugeValue, float64(n), v1beta1.ReasonClaimRefused)
 	}
-	if m.silent != nil {
-		for reason, n := range m.silent() {
+	if m.notAnnounced != nil {
+		for reason, n := range m.notAnnounced() {
 			out <- prometheus.MustNewConstMetric(notAnnounced, prometheus.GaugeValue, float64(n), reason)
 		}
 	}

@@ -57,7 +57,7 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, kind, reason, actio
 	}
 }
 
-// allows says whether an event is neither a repetition nor beyond the object's budget, and
+// allows reports whether an event is neither a repetition nor beyond the object's budget, and
 // counts it.
 func (r *Recorder) allows(regarding runtime.Object, reason, note string) bool {
 	object, err := meta.Accessor(regarding)

@@ -24,12 +24,12 @@ const (
 	maxForeign = 256
 )
 
-// foreign is a host that uses an address, or did so a moment ago.
+// foreign is a host that uses an address, or did so a short time ago.
 type foreign struct {
 	reports.Foreign
 	// until when the address is held back; zero while the host is reported.
 	until time.Time
-	// reportedOnly says that the pool gives the address all the same; see ipam.Losses.
+	// reportedOnly means that the pool gives the address all the same; see ipam.Losses.
 	reportedOnly bool
 }
 
@@ -67,7 +67,7 @@ func takenBy(hosts map[netip.Addr]foreign) []ipam.Taken {
 	return list
 }
 
-// listed is what a pool's status says of its addresses that foreign hosts use: the
+// listed is what a pool's status lists of its addresses that foreign hosts use: the
 // first ones.
 func listed(p ipam.Pool, hosts map[netip.Addr]foreign) []v1beta1.ForeignAddress {
 	var list []foreign

@@ -245,7 +245,7 @@ func TestLosses_CountAfterARestart(t *testing.T) {
 	if bound(first, nil, pools, losses, start); reportedOnly(first) != 0 {
 		t.Fatalf("the first ones: got %d reported only, want none", reportedOnly(first))
 	}
-	pools[0].Status = status(&pools[0], Verdict{Losses: losses.Recent("p", start)}, ipam.State{})
+	pools[0].Status = status(&pools[0], Validation{Losses: losses.Recent("p", start)}, ipam.State{})
 	for _, tt := range []struct {
 		name  string
 		after time.Duration

@@ -143,7 +143,7 @@ func TestAPoolThatIsWrongSaysWhatToDo(t *testing.T) {
 		t.Errorf("got %q, ready %v, want %q", got.Message, got.Ready(), want)
 	}
 	for reason, want := range map[string]bool{v1beta1.ReasonPoolReady: true, v1beta1.ReasonDraining: true, v1beta1.ReasonNothingToGive: false} {
-		if got := (Verdict{Reason: reason}).Ready(); got != want {
+		if got := (Validation{Reason: reason}).Ready(); got != want {
 			t.Errorf("ready with the reason %s: got %v, want %v", reason, got, want)
 		}
 	}

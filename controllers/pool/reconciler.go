@@ -37,7 +37,7 @@ import (
 )
 
 const (
-	// usageDelay collects the claims of a moment into one count.
+	// usageDelay collects the claims of a short time into one count.
 	usageDelay = time.Second
 	// lookAgain is when what Services keep is looked at although no claim and no
 	// pool has changed: labels of theirs may have.
@@ -48,15 +48,15 @@ const (
 // all of them.
 var all = reconcile.Request{}
 
-// Reconciler writes IPAddressPool status and the ledger's pools.
+// Reconciler writes IPAddressPool status and the view's pools.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Events tells what changed, on the pool.
+	// Events records what changed, on the pool.
 	Events events.EventRecorder
-	// Ledger gets the pools, once it is loaded.
-	Ledger *allocations.Ledger
-	// Load fills the ledger before anything looks at it; it does so once.
+	// Allocations gets the pools, once it is loaded.
+	Allocations *allocations.View
+	// Load fills the view before anything looks at it; it does so once.
 	Load func(context.Context) error
 	// Metrics counts; nil counts nothing.
 	Metrics *metrics.Metrics
@@ -64,7 +64,7 @@ type Reconciler struct {
 	Now func() time.Time
 
 	// hosts are the foreign hosts that use addresses of the pools; nil before the
-	// first look. The cache may not have what was written a moment ago.
+	// first look. The cache may not have what was written just before.
 	hosts map[netip.Addr]foreign
 	// losses are those of the pools to foreign hosts; nil before the first look.
 	losses ipam.Losses
@@ -193,10 +193,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		verdicts[p.Name] = v
 	}
 	again := reconcile.Result{RequeueAfter: r.untilLook()}
-	if r.Ledger.SetPools(pools) {
+	if r.Allocations.SetPools(pools) {
 		again.RequeueAfter = usageDelay // when the Services have been looked at
 	}
-	states := r.Ledger.States()
+	states := r.Allocations.States()
 	conflicts := map[lb.PoolName]int{}
 	var failed []error
 	exist := map[types.UID]bool{}
@@ -217,7 +217,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			again.RequeueAfter = min(again.RequeueAfter, wait)
 		}
 	}
-	r.restores.Keep(func(uid types.UID) bool { return exist[uid] })
+	r.restores.Retain(func(uid types.UID) bool { return exist[uid] })
 	r.Metrics.PoolConflicts(conflicts)
 	return again, errors.Join(failed...)
 }
@@ -232,7 +232,7 @@ func (r *Reconciler) untilLook() time.Duration {
 
 // report writes the status of a pool if it is another one, or returns how long to wait before:
 // another writer that undoes it each time is answered under a back-off.
-func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) (wait time.Duration, err error) {
+func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, verdict Validation, state ipam.State) (wait time.Duration, err error) {
 	next := status(object, verdict, state)
 	wanted, err := fingerprint(object, verdict, state)
 	if err != nil {
@@ -259,7 +259,7 @@ func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, 
 
 // fingerprint is all that the controller writes in the status of a pool. It depends neither on
 // what another writer left there nor on the time.
-func fingerprint(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) (string, error) {
+func fingerprint(object *v1beta1.IPAddressPool, verdict Validation, state ipam.State) (string, error) {
 	own := status(&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Generation: object.Generation}}, verdict, state)
 	for i := range own.Conditions {
 		own.Conditions[i].LastTransitionTime = metav1.Time{}
@@ -268,8 +268,8 @@ func fingerprint(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.Stat
 	return string(text), err
 }
 
-// worthAnEvent says whether a condition says something new. That all is well at the
-// first look is told by Ready alone.
+// worthAnEvent reports whether a condition has changed. That all is well at the
+// first look is reported by Ready alone.
 func worthAnEvent(before *metav1.Condition, now metav1.Condition) bool {
 	if before == nil {
 		return now.Type == v1beta1.ConditionReady || isBad(now)

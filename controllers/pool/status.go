@@ -18,20 +18,20 @@ import (
 const (
 	// maxImpact is the bound of status.impact.
 	maxImpact = 64
-	// nearly says how full is nearly full: one address in that many is free.
+	// nearly is how full is nearly full: one address in that many is free.
 	nearly = 10
 )
 
 // status is what a pool's status should be, given what it is: a condition that
 // does not change keeps its transition time.
-func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1beta1.IPAddressPoolStatus {
+func status(object *v1beta1.IPAddressPool, verdict Validation, state ipam.State) v1beta1.IPAddressPoolStatus {
 	next := *object.Status.DeepCopy()
 	next.ObservedGeneration = object.Generation
 	next.IPv4 = addressUsage(state.Usage, lb.IPv4)
 	next.IPv6 = addressUsage(state.Usage, lb.IPv6)
 	next.Claims = int64(state.Held)
-	next.Outside = int64(len(state.Kept))
-	next.Impact = impact(state.Kept)
+	next.Outside = int64(len(state.OutsidePool))
+	next.Impact = impact(state.OutsidePool)
 	next.Foreign = verdict.Foreign
 	next.ForeignLosses = nil
 	for _, at := range verdict.Losses {
@@ -59,7 +59,7 @@ func status(object *v1beta1.IPAddressPool, verdict Verdict, state ipam.State) v1
 	is, reason, message := conflict(verdict.Conflicts)
 	message = common(verdict.Foreign) + message
 	set(v1beta1.ConditionConflict, is, reason, message)
-	if n := len(state.Kept); n > 0 {
+	if n := len(state.OutsidePool); n > 0 {
 		set(v1beta1.ConditionAddressesOutsidePool, true, v1beta1.ReasonKept,
 			fmt.Sprintf("Services keep %d addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away", n))
 	} else {
@@ -84,7 +84,7 @@ func common(list []v1beta1.ForeignAddress) string {
 	return fmt.Sprintf("the host with the MAC %s uses %d of %d addresses: ", most, uses[most], len(list))
 }
 
-// conflict says what of a pool is somebody else's, or cannot be a host's. Foreign hosts
+// conflict returns what of a pool is somebody else's, or cannot be a host's. Foreign hosts
 // come first: they are not what the cluster was set up with. Addresses of a subnet that
 // no host can have are no conflict, but in the message.
 func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
@@ -165,7 +165,7 @@ func scarce(usage map[lb.Family]ipam.Usage) (none, few []string) {
 	return none, few
 }
 
-func impact(kept []ipam.Kept) (list []v1beta1.PoolImpact) {
+func impact(kept []ipam.OutsidePool) (list []v1beta1.PoolImpact) {
 	for _, k := range kept[:min(maxImpact, len(kept))] {
 		list = append(list, v1beta1.PoolImpact{Namespace: k.Service.Namespace, Name: k.Service.Name, Address: k.Address.String(), Why: k.Why})
 	}

@@ -21,7 +21,7 @@ type usage = map[lb.Family]ipam.Usage
 
 func counts(total, used int64) ipam.Usage { return ipam.Usage{Total: big.NewInt(total), Used: used} }
 
-var ready = Verdict{Reason: v1beta1.ReasonPoolReady, Message: "fine"}
+var ready = Validation{Reason: v1beta1.ReasonPoolReady, Message: "fine"}
 
 // says returns a condition of a status as: status reason message.
 func says(s v1beta1.IPAddressPoolStatus, kind string) string {
@@ -114,9 +114,9 @@ func conflicts(n int) (list []ipam.Conflict) {
 }
 
 func TestWhatAPoolSays(t *testing.T) {
-	keep := func(n int) (list []ipam.Kept) {
+	keep := func(n int) (list []ipam.OutsidePool) {
 		for i := range n {
-			list = append(list, ipam.Kept{Holding: ipam.Holding{Address: conflicts(1)[0].Range.Last, Service: lb.ServiceKey{Namespace: "n", Name: fmt.Sprint(i)}}, Why: "it is excluded"})
+			list = append(list, ipam.OutsidePool{Holding: ipam.Holding{Address: conflicts(1)[0].Range.Last, Service: lb.ServiceKey{Namespace: "n", Name: fmt.Sprint(i)}}, Why: "it is excluded"})
 		}
 		return list
 	}
@@ -124,7 +124,7 @@ func TestWhatAPoolSays(t *testing.T) {
 	one[0].With = "x"
 	tests := []struct {
 		name    string
-		verdict Verdict
+		verdict Validation
 		state   ipam.State
 		want    map[string]string
 		impact  int
@@ -132,16 +132,16 @@ func TestWhatAPoolSays(t *testing.T) {
 		{name: "all is well", verdict: ready, want: map[string]string{
 			"Ready": "True PoolReady: fine", "Conflict": "False NoConflict: no address of the pool is known to belong to something else",
 			"AddressesOutsidePool": "False NoneOutside: all addresses that Services have from the pool are ones that it gives"}},
-		{name: "a pool that drains is ready", verdict: Verdict{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
-		{name: "a pool that is wrong is not", verdict: Verdict{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
-		{name: "a conflict", verdict: Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
+		{name: "a pool that drains is ready", verdict: Validation{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
+		{name: "a pool that is wrong is not", verdict: Validation{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
+		{name: "a conflict", verdict: Validation{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
 			"Ready":    "True PoolReady: ",
 			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses"}},
-		{name: "addresses that no host can have are told and no conflict", verdict: Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
+		{name: "addresses that no host can have are told and no conflict", verdict: Validation{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
 			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
-		{name: "addresses outside", verdict: ready, state: ipam.State{Kept: keep(64)}, impact: 64, want: map[string]string{
+		{name: "addresses outside", verdict: ready, state: ipam.State{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
 			"AddressesOutsidePool": "True Kept: Services keep 64 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
-		{name: "more of them than can be told", verdict: ready, state: ipam.State{Kept: keep(65)}, impact: 64, want: map[string]string{
+		{name: "more of them than can be told", verdict: ready, state: ipam.State{OutsidePool: keep(65)}, impact: 64, want: map[string]string{
 			"AddressesOutsidePool": "True Kept: Services keep 65 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
 	}
 	for _, tt := range tests {
@@ -169,8 +169,8 @@ func TestAStatusThatStaysKeepsItsBytes(t *testing.T) {
 	p := object("p", 1)
 	p.Status.Conditions = []metav1.Condition{other, {Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: "x", LastTransitionTime: since}}
 	before := p.DeepCopy()
-	verdict := Verdict{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
-	state := ipam.State{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, Kept: []ipam.Kept{{Why: "x"}}}
+	verdict := Validation{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
+	state := ipam.State{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, OutsidePool: []ipam.OutsidePool{{Why: "x"}}}
 	first := status(&p, verdict, state)
 	if diff := cmp.Diff(before, &p); diff != "" {
 		t.Errorf("the pool that was passed has changed (-before +after):\n%s", diff)
@@ -187,7 +187,7 @@ func TestAStatusThatStaysKeepsItsBytes(t *testing.T) {
 	if diff := cmp.Diff(string(x), string(y)); diff != "" {
 		t.Errorf("computed again (-first +second):\n%s", diff)
 	}
-	turned := status(&p, Verdict{Reason: v1beta1.ReasonNothingToGive}, state)
+	turned := status(&p, Validation{Reason: v1beta1.ReasonNothingToGive}, state)
 	if got := meta.FindStatusCondition(turned.Conditions, v1beta1.ConditionReady); got.LastTransitionTime.Equal(&since) {
 		t.Errorf("Ready, after it became False: got %+v, want another time", got)
 	}
@@ -195,7 +195,7 @@ func TestAStatusThatStaysKeepsItsBytes(t *testing.T) {
 
 func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
 	p := object("p", 1)
-	got := status(&p, Verdict{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.State{})
+	got := status(&p, Validation{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.State{})
 	for _, c := range got.Conditions {
 		if len(c.Message) > 32768 {
 			t.Errorf("%s: got a message of %d bytes, want what the API server takes", c.Type, len(c.Message))

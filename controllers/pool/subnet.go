@@ -122,7 +122,7 @@ func (n *network) unreached(p *eligibility.Pool) (families []lb.Family) {
 
 // withSubnets adds to the verdict on a pool that gives its addresses that hosts of the local
 // network may not reach them.
-func (v Verdict) withSubnets(unreached []lb.Family) Verdict {
+func (v Validation) withSubnets(unreached []lb.Family) Validation {
 	if v.Reason != v1beta1.ReasonPoolReady || len(unreached) == 0 {
 		return v
 	}

@@ -49,7 +49,7 @@ func picture(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddres
 	return reports.Together(trust.Trusted(list)), nil
 }
 
-// trusted says which reports about these addresses count: those of Nodes that exist, about
+// trusted returns which reports about these addresses count: those of Nodes that exist, about
 // addresses that an L2Advertisement lets the Node announce, and conflicts on claimed ones. Services and
 // endpoints do not matter: they come and go while a conflict lasts.
 func trusted(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.Trust, error) {

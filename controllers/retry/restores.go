@@ -36,7 +36,7 @@ type restore struct {
 
 // Undone is a write that another writer has undone.
 type Undone struct {
-	// Is says that there is one.
+	// Is means that there is one.
 	Is bool
 	// Wait is how long to leave it undone; zero: restore it.
 	Wait time.Duration
@@ -126,8 +126,8 @@ func (r *Restores[K]) SetBy(key K, by string) {
 	}
 }
 
-// Keep forgets all objects but those that exist says exist.
-func (r *Restores[K]) Keep(exists func(K) bool) {
+// Retain forgets all objects but those that exist says exist.
+func (r *Restores[K]) Retain(exists func(K) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	maps.DeleteFunc(r.keys, func(key K, _ *restore) bool { return !exists(key) })

@@ -21,21 +21,21 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// Adopter fills the ledger with what the cluster holds, before anything new is
+// Adopter fills the view with what the cluster holds, before anything new is
 // given: pools, then claims, then the addresses in Service status that have no
 // claim yet, then what Services ask for that have none, the oldest first. It reads
-// past the cache: another controller may have written a moment ago.
+// past the cache: another controller may have written just before.
 type Adopter struct {
 	// Reader reads from the API server.
 	Reader client.Reader
 	// Pools reads the pools, and what they may not give.
 	Pools func(context.Context, client.Reader) ([]ipam.Pool, error)
-	// Ledger to fill.
-	Ledger *allocations.Ledger
+	// Allocations to fill.
+	Allocations *allocations.View
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
 
-	changes atomic.Int64 // of claims, that the ledger was told of
+	changes atomic.Int64 // of claims that were passed to the view
 	mu      sync.Mutex
 	done    bool
 	holders []lb.ServiceKey // of claims, or of what was decided just now: to look at, once there is a queue
@@ -61,7 +61,7 @@ func (a *Adopter) flush() {
 	a.holders = nil
 }
 
-// Load fills the ledger once; later calls return at once. After an error the
+// Load fills the view once; later calls return at once. After an error the
 // next call tries again.
 func (a *Adopter) Load(ctx context.Context) error {
 	a.mu.Lock()
@@ -80,19 +80,19 @@ func (a *Adopter) Load(ctx context.Context) error {
 	}
 	adopted := 0
 	for _, svc := range found.services {
-		req, _ := apiconv.ParseRequest(svc, found.namespaces[svc.Namespace]) // what is wrong with it is told later
-		adopted += a.Ledger.AdoptShown(req)
+		req, _ := apiconv.ParseRequest(svc, found.namespaces[svc.Namespace]) // what is wrong with it is reported later
+		adopted += a.Allocations.AdoptShown(req)
 	}
 	decided := 0
 	for _, svc := range found.services {
-		if has, _ := a.Ledger.HeldBy(apiconv.KeyOf(svc)); len(has) == 0 {
-			decide(a.Ledger, svc, found.namespaces[svc.Namespace])
+		if has, _ := a.Allocations.HeldBy(apiconv.KeyOf(svc)); len(has) == 0 {
+			decide(a.Allocations, svc, found.namespaces[svc.Namespace])
 			a.holders = append(a.holders, apiconv.KeyOf(svc))
 			decided++
 		}
 	}
 	for _, svc := range found.services {
-		a.Ledger.Shows(apiconv.KeyOf(svc), apiconv.StatusAddresses(svc))
+		a.Allocations.Shows(apiconv.KeyOf(svc), apiconv.StatusAddresses(svc))
 	}
 	a.done = true
 	a.flush()
@@ -103,7 +103,7 @@ func (a *Adopter) Load(ctx context.Context) error {
 // maxReads bounds how often the cluster is read because claims change meanwhile.
 const maxReads = 10
 
-// fill reads the cluster into the ledger. What the ledger was told of a claim while the
+// fill reads the cluster into the view. A change of a claim that reached the view while the
 // cluster was read would be lost, such as that it is gone: then it is read again.
 func (a *Adopter) fill(ctx context.Context) (f found, claimed []allocations.Claimed, err error) {
 	for range maxReads {
@@ -120,7 +120,7 @@ func (a *Adopter) fill(ctx context.Context) (f found, claimed []allocations.Clai
 			}
 			claimed = append(claimed, c)
 		}
-		a.Ledger.Load(f.pools, claimed)
+		a.Allocations.Load(f.pools, claimed)
 		if a.changes.Load() == changes {
 			return f, claimed, nil
 		}
@@ -128,7 +128,7 @@ func (a *Adopter) fill(ctx context.Context) (f found, claimed []allocations.Clai
 	return found{}, nil, fmt.Errorf("reading the IPAddressClaims to adopt: they changed each of %d times", maxReads)
 }
 
-// Changed records that the ledger is about to be told of a claim.
+// Changed records that a claim is about to be passed to the view.
 func (a *Adopter) Changed() { a.changes.Add(1) }
 
 // found is what the cluster holds.

@@ -41,7 +41,7 @@ func (l *lists) List(_ context.Context, list client.ObjectList, _ ...client.List
 // adopter returns one whose cluster has these pools.
 func adopter(l *lists, class string, pools []ipam.Pool) *Adopter {
 	return &Adopter{
-		Reader: l, Ledger: allocations.New(), Class: class,
+		Reader: l, Allocations: allocations.New(), Class: class,
 		Pools: func(context.Context, client.Reader) ([]ipam.Pool, error) { return pools, nil },
 	}
 }
@@ -108,10 +108,10 @@ func TestAdoption(t *testing.T) {
 			if err := a.Load(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.web, has(a.Ledger, web), byAddr); diff != "" {
+			if diff := cmp.Diff(tt.web, has(a.Allocations, web), byAddr); diff != "" {
 				t.Errorf("held by %s (-want +got):\n%s", web, diff)
 			}
-			if diff := cmp.Diff(tt.other, has(a.Ledger, other), byAddr); diff != "" {
+			if diff := cmp.Diff(tt.other, has(a.Allocations, other), byAddr); diff != "" {
 				t.Errorf("held by %s (-want +got):\n%s", other, diff)
 			}
 		})
@@ -133,7 +133,7 @@ func TestWhoWaitedIsDecidedOldestFirstAfterAllWasAdopted(t *testing.T) {
 	want := map[string]string{"10.0.0.0": "fourth", "10.0.0.1": "third", "10.0.0.2": "other", "10.0.0.3": "web"}
 	got := map[string]string{}
 	for address := range want {
-		holders, _ := a.Ledger.Holders(addr(address))
+		holders, _ := a.Allocations.Holders(addr(address))
 		for _, h := range holders {
 			got[address] = h.Service.Name
 		}
@@ -148,7 +148,7 @@ func TestWhatAServiceShowsThatIsAnothersIsNotTakenUpBeforeThatIsGone(t *testing.
 	if err := a.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, yes := a.Ledger.Leaving(addr("10.0.0.1"), other); !yes || got != web {
+	if got, yes := a.Allocations.Leaving(addr("10.0.0.1"), other); !yes || got != web {
 		t.Errorf("who still shows it: got %s, %v, want %s", got, yes, web)
 	}
 }
@@ -185,12 +185,12 @@ func TestLoadTriesAgainAfterAnError(t *testing.T) {
 	if err := a.Load(t.Context()); !errors.Is(err, away) {
 		t.Errorf("got %v, want %v", err, away)
 	}
-	if got := has(a.Ledger, web); got != nil {
+	if got := has(a.Allocations, web); got != nil {
 		t.Errorf("held after an error: got %v, want nothing", got)
 	}
 	l.err = nil
-	if err := a.Load(t.Context()); err != nil || len(has(a.Ledger, web)) != 1 {
-		t.Errorf("then: got %v and %v, want one address", err, has(a.Ledger, web))
+	if err := a.Load(t.Context()); err != nil || len(has(a.Allocations, web)) != 1 {
+		t.Errorf("then: got %v and %v, want one address", err, has(a.Allocations, web))
 	}
 	l.err = away
 	if err := a.Load(t.Context()); err != nil {
@@ -198,7 +198,7 @@ func TestLoadTriesAgainAfterAnError(t *testing.T) {
 	}
 }
 
-// deleting deletes a claim while the Services are listed, and tells the ledger.
+// deleting deletes a claim while the Services are listed, and tells the view.
 type deleting struct {
 	*lists
 	tell func()
@@ -219,12 +219,12 @@ func TestAClaimThatIsDeletedWhileTheClusterIsReadIsNotAdopted(t *testing.T) {
 	l := &lists{claims: []v1beta1.IPAddressClaim{*c}}
 	a := adopter(l, "", pools3())
 	a.Reader = &deleting{lists: l, tell: func() {
-		claims{ledger: a.Ledger, changed: a.Changed}.Delete(t.Context(), event.DeleteEvent{Object: c}, &asked{})
+		claims{allocations: a.Allocations, changed: a.Changed}.Delete(t.Context(), event.DeleteEvent{Object: c}, &asked{})
 	}}
 	if err := a.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if holders, taken := a.Ledger.Holders(addr(at)); taken {
+	if holders, taken := a.Allocations.Holders(addr(at)); taken {
 		t.Errorf("the address of the claim: got held by %v, want free", holders)
 	}
 }

@@ -21,16 +21,16 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// errTaken says that the cluster has another holder for an address than the
-// ledger thought; the ledger has been corrected and the decision must be made
+// errTaken means that the cluster has another holder for an address than the
+// view had it; it has been corrected and the decision must be made
 // again.
 var errTaken = errors.New("the address is claimed by another Service")
 
-// errStale says that the cache is behind the API server: to act on it would take
+// errStale means that the cache is behind the API server: to act on it would take
 // an address from a Service that still has it.
 var errStale = errors.New("the cache is behind the API server")
 
-// errHandOver says that another Service has not let go yet what this one is to have.
+// errHandOver means that another Service has not let go yet what this one is to have.
 var errHandOver = errors.New("the address is shown by another Service")
 
 // claimFor is the claim that a holding needs, where there is none.
@@ -76,14 +76,14 @@ func others(holders []v1beta1.ClaimHolder) string {
 
 // ensureClaim makes sure that the claim for a holding exists and names the
 // Service. The API server refuses a second claim for one address: that is what
-// keeps two controllers from giving it twice. The cache is believed only about a
+// keeps two controllers from giving it twice. The cache is relied on only for a
 // claim that this process knows to exist.
 func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev1.Service, terms lb.Sharing) error {
 	holder := apiconv.ClaimHolderOf(svc, terms)
 	want := claimFor(h, holder, terms)
 	var have v1beta1.IPAddressClaim
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &have)
-	if err == nil && r.Ledger.Confirmed(h.Address, h.Service) && equality.Semantic.DeepEqual(have.Spec, claimWith(&have, h, holder, terms).Spec) {
+	if err == nil && r.Allocations.Confirmed(h.Address, h.Service) && equality.Semantic.DeepEqual(have.Spec, claimWith(&have, h, holder, terms).Spec) {
 		return nil
 	}
 	if apierrors.IsNotFound(err) {
@@ -107,17 +107,17 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 }
 
 // createClaim writes a claim that the cache does not have. That one is missing which was written
-// is certain only when the ledger knows that it was deleted.
+// is certain only when the view knows that it was deleted.
 func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder) error {
 	create := func() error { return writeError(want, r.Client.Create(ctx, want)) }
 	var err error
-	if r.Ledger.Confirmed(h.Address, h.Service) {
+	if r.Allocations.Confirmed(h.Address, h.Service) {
 		err = create()
 	} else {
 		err = r.writeName(h, want, holder, nil, create)
 	}
 	if err == nil {
-		r.Ledger.Confirm(h.Address, h.Service)
+		r.Allocations.Confirm(h.Address, h.Service)
 	}
 	return err
 }
@@ -128,14 +128,14 @@ func (r *Reconciler) writeName(h ipam.Holding, want *v1beta1.IPAddressClaim, hol
 	return r.writeClaim(nameWrite(h.Address, h.Service), fmt.Sprint(h.Pool, want.Spec.SharingKey, holder), found, write)
 }
 
-// verifyClaim makes sure that an address which is kept for the Service still is: its
+// verifyClaim makes sure that an address which is reserved for the Service still is: its
 // claim names it. It is read past the cache, and written after the Service's status.
 func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 	var have v1beta1.IPAddressClaim
 	name := apiconv.ClaimName(h.Address)
 	err := r.Reader.Get(ctx, client.ObjectKey{Name: name}, &have)
 	if apierrors.IsNotFound(err) {
-		r.Ledger.Release(h.Address, h.Service)
+		r.Allocations.Release(h.Address, h.Service)
 		return errTaken
 	}
 	if err != nil {
@@ -154,8 +154,8 @@ func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 			return err
 		}
 	}
-	if inherited || !claimed.Names(h.Service) || !r.Ledger.Agree(claimed, h.Service) {
-		r.Ledger.Release(h.Address, h.Service)
+	if inherited || !claimed.Names(h.Service) || !r.Allocations.Agree(claimed, h.Service) {
+		r.Allocations.Release(h.Address, h.Service)
 		return errTaken
 	}
 	return nil
@@ -168,7 +168,7 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 	if err != nil {
 		return fmt.Errorf("the IPAddressClaim %s: %w", have.Name, err)
 	}
-	if !r.Ledger.Agree(claimed, h.Service) {
+	if !r.Allocations.Agree(claimed, h.Service) {
 		r.Metrics.Conflict()
 		return errTaken
 	}
@@ -179,12 +179,12 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 			return err
 		}
 	}
-	r.Ledger.Confirm(h.Address, h.Service)
+	r.Allocations.Confirm(h.Address, h.Service)
 	return nil
 }
 
-// claimedBy is what a claim says. One whose name is not its address says nothing:
-// that is an error. A holder whose ports mean nothing shares with nobody.
+// claimedBy is the content of a claim. One whose name is not its address claims nothing:
+// that is an error. A holder whose ports are invalid shares with nobody.
 func claimedBy(claim *v1beta1.IPAddressClaim) (allocations.Claimed, error) {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {
@@ -196,7 +196,7 @@ func claimedBy(claim *v1beta1.IPAddressClaim) (allocations.Claimed, error) {
 		if err != nil {
 			terms = lb.Sharing{}
 		}
-		c.Holders = append(c.Holders, allocations.Holder{Service: apiconv.HolderKey(h), Terms: terms, Kept: h.UID == ""})
+		c.Holders = append(c.Holders, allocations.Holder{Service: apiconv.HolderKey(h), Terms: terms, Reserved: h.UID == ""})
 	}
 	return c, nil
 }

@@ -113,7 +113,7 @@ func TestClaimedBy(t *testing.T) {
 	}{
 		{name: "a reservation", claim: claim("10.0.0.1", "10.0.0.1"), want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto"}},
 		{name: "an address that is kept for a Service, which has no UID", claim: claim("10.0.0.1", "10.0.0.1", web),
-			want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{{Service: web, Kept: true}}}},
+			want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{{Service: web, Reserved: true}}}},
 		{name: "an address that a Service has", claim: taken(claim("2001-0db8-0000-0000-0000-0000-0000-0001", "2001:db8::1", web)),
 			want: allocations.Claimed{Address: addr("2001:db8::1"), Pool: "auto", Holders: []allocations.Holder{{Service: web}}}},
 		{name: "an address that two share; one whose ports mean nothing shares with nobody", claim: shared,

@@ -54,16 +54,16 @@ func (e *errClaimRefused) sentence(svc *corev1.Service) string {
 }
 
 // withoutClaim takes out of a decision what no claim gives the Service, since the API server
-// refuses that claim. The Service keeps what it has; nothing is taken up. The ledger goes on
+// refuses that claim. The Service keeps what it has; nothing is taken up. The view goes on
 // holding what it has decided, so that trying again decides the same.
 func (r *Reconciler) withoutClaim(svc *corev1.Service, d decision, refused *errClaimRefused) decision {
 	shows := apiconv.StatusAddresses(svc)
 	has := func(h ipam.Holding) bool {
 		return slices.Contains(shows, h.Address) ||
-			(r.Ledger.Confirmed(h.Address, h.Service) && !slices.Contains(d.TakenUp, h.Address))
+			(r.Allocations.Confirmed(h.Address, h.Service) && !slices.Contains(d.TakenUp, h.Address))
 	}
 	isLost := func(h ipam.Holding) bool {
-		return slices.ContainsFunc(d.Lost, func(l ipam.Kept) bool { return l.Holding == h })
+		return slices.ContainsFunc(d.Lost, func(l ipam.OutsidePool) bool { return l.Holding == h })
 	}
 	var keep, drop []ipam.Holding
 	for _, h := range d.Keep {

@@ -30,7 +30,7 @@ const (
 	giveClaimBack correction = "giveBack" // it is not handed to a Service that does not exist
 )
 
-// errUndone says that another writer undoes a write each time, and when it is made again.
+// errUndone means that another writer undoes a write each time, and when it is made again.
 type errUndone struct {
 	claim string
 	wait  time.Duration
@@ -76,7 +76,7 @@ func nameWrite(address netip.Addr, service lb.ServiceKey) claimWrite {
 	return claimWrite{claim: apiconv.ClaimName(address), service: service, what: nameHolder}
 }
 
-// claimOverwritten says which claim of these holdings another writer deletes or changes again
+// claimOverwritten returns which claim of these holdings another writer deletes or changes again
 // and again, and for how long that counts; empty: none.
 func (r *Reconciler) claimOverwritten(holdings []ipam.Holding) (sentence string, calm time.Duration) {
 	for _, h := range holdings {

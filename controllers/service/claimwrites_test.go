@@ -74,7 +74,7 @@ func TestClaimWrites_BackOffAgainstAnotherWriter(t *testing.T) {
 			}
 			r, now := on(t, api), start
 			r.Now = func() time.Time { return now }
-			watch := claims{ledger: r.Ledger, changed: func() {}, cached: r.cached}
+			watch := claims{allocations: r.Allocations, changed: func() {}, cached: r.cached}
 			look := func() time.Duration {
 				t.Helper()
 				result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
@@ -146,7 +146,7 @@ func TestClaimWrites_NoStatusWithoutAClaim(t *testing.T) {
 	api := clusterOf()
 	r, now := on(t, api), start
 	r.Now = func() time.Time { return now }
-	watch := claims{ledger: r.Ledger, changed: func() {}, cached: r.cached}
+	watch := claims{allocations: r.Allocations, changed: func() {}, cached: r.cached}
 	waited := 0
 	for i := range 20 {
 		api.svc = service() // as if its status had not been written
@@ -176,7 +176,7 @@ func TestClaimWrites_NoStatusWithoutAClaim(t *testing.T) {
 func TestClaimWrites_NoWaitWithoutAnotherWriter(t *testing.T) {
 	api := clusterOf()
 	r := on(t, api)
-	watch := claims{ledger: r.Ledger, changed: func() {}, cached: r.cached}
+	watch := claims{allocations: r.Allocations, changed: func() {}, cached: r.cached}
 	queue := noQueue{}
 	for i := range 20 {
 		api.svc = service()

@@ -25,9 +25,9 @@ type decision struct {
 	// in sentences.
 	lost  []netip.Addr
 	taken []string
-	// hopeless says that only an edit of the Service can change a refusal.
-	hopeless bool
-	// handOver says that an address is not kept yet since another Service shows it.
+	// invalid means that only an edit of the Service can change a refusal.
+	invalid bool
+	// handOver means that an address is not reserved yet since another Service shows it.
 	handOver bool
 	// claimRefused is why what was decided has no claim; nil if it has.
 	claimRefused *errClaimRefused
@@ -35,7 +35,7 @@ type decision struct {
 	// is none. claimOverwritten is a sentence on one, for as long as the two disagree.
 	claimUndone      time.Duration
 	claimOverwritten string
-	// otherClass says that the Service is of another class than the one that is served, and
+	// otherClass means that the Service is of another class than the one that is served, and
 	// keeps what it has.
 	otherClass bool
 	// overwriter is another writer that undoes what the controller writes, as the subject
@@ -44,20 +44,20 @@ type decision struct {
 	overwriter, restores string
 }
 
-// decide meets the request of a Service, or says why not. What the Service has
+// decide meets the request of a Service, or returns why not. What the Service has
 // is never dropped for a request that cannot be met; of a family of which a Service
 // holds nothing it gets what its status shows, if that can be given.
-func decide(l *allocations.Ledger, svc *corev1.Service, namespaceLabels map[string]string) decision {
+func decide(l *allocations.View, svc *corev1.Service, namespaceLabels map[string]string) decision {
 	req, err := apiconv.ParseRequest(svc, namespaceLabels)
 	if err != nil {
 		refusal := &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()}
-		return decision{Outcome: l.Refuse(req, refusal), hopeless: true}.shown(l, svc)
+		return decision{Outcome: l.Refuse(req, refusal), invalid: true}.shown(l, svc)
 	}
 	return decision{Outcome: l.Assign(req)}.shown(l, svc)
 }
 
 // shown sorts what the status shows and the Service does not hold.
-func (d decision) shown(l *allocations.Ledger, svc *corev1.Service) decision {
+func (d decision) shown(l *allocations.View, svc *corev1.Service) decision {
 	key := apiconv.KeyOf(svc)
 	for _, address := range apiconv.StatusAddresses(svc) {
 		holders, taken := l.Holders(address)
@@ -82,7 +82,7 @@ func (d decision) shown(l *allocations.Ledger, svc *corev1.Service) decision {
 // afterOthers takes out of a decision what another Service may still show: it is
 // taken up when that has written its own status. To wait for that without writing
 // one's own would be for ever if two swap their addresses.
-func (d decision) afterOthers(l *allocations.Ledger, svc *corev1.Service) decision {
+func (d decision) afterOthers(l *allocations.View, svc *corev1.Service) decision {
 	shows := apiconv.StatusAddresses(svc)
 	var mine []ipam.Holding
 	for _, h := range d.Keep {
@@ -99,7 +99,7 @@ func (d decision) afterOthers(l *allocations.Ledger, svc *corev1.Service) decisi
 		return d
 	}
 	for _, h := range d.Drop { // until then it keeps what it has
-		if !slices.ContainsFunc(d.Lost, func(l ipam.Kept) bool { return l.Holding == h }) {
+		if !slices.ContainsFunc(d.Lost, func(l ipam.OutsidePool) bool { return l.Holding == h }) {
 			mine = append(mine, h)
 		}
 	}

@@ -67,12 +67,12 @@ func TestDecide(t *testing.T) {
 			if diff := cmp.Diff(tt.drop, got.Drop, byAddr); diff != "" {
 				t.Errorf("dropped (-want +got):\n%s", diff)
 			}
-			if reason(got.Refusal) != tt.refusal || reason(got.Missing) != tt.missing || got.hopeless != tt.hopeless {
-				t.Errorf("got refusal %+v, missing %+v, hopeless %v, want %q, %q, %v", got.Refusal, got.Missing, got.hopeless, tt.refusal, tt.missing, tt.hopeless)
+			if reason(got.Refusal) != tt.refusal || reason(got.Missing) != tt.missing || got.invalid != tt.hopeless {
+				t.Errorf("got refusal %+v, missing %+v, hopeless %v, want %q, %q, %v", got.Refusal, got.Missing, got.invalid, tt.refusal, tt.missing, tt.hopeless)
 			}
 			// What is dropped is free only when its claim is gone.
 			if held, want := len(has(l, web)), len(tt.keep)+len(tt.drop); held != want {
-				t.Errorf("in the ledger: got %v, want %d addresses", has(l, web), want)
+				t.Errorf("in the view: got %v, want %d addresses", has(l, web), want)
 			}
 		})
 	}
@@ -177,7 +177,7 @@ func TestWhatAServiceShowsWithoutHoldingIt(t *testing.T) {
 	}
 }
 
-// What means nothing in a request does not hide on which terms the Service shares:
+// What is invalid in a request does not hide on which terms the Service shares:
 // or else it could use a port of another one.
 func TestAServiceIsHeldToItsTermsThoughItsRequestMeansNothing(t *testing.T) {
 	terms := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "TCP", Number: 80}}}

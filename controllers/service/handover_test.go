@@ -18,7 +18,7 @@ func TestWhatAnotherServiceStillShowsIsTakenUpLater(t *testing.T) {
 	const at = "10.0.0.1"
 	old, handed := holding("10.0.0.3", "auto", web), holding(at, "auto", web)
 	lost := kept(handed)
-	lost.Drop, lost.Lost = list{old}, []ipam.Kept{{Holding: old, Why: "it conflicts"}}
+	lost.Drop, lost.Lost = list{old}, []ipam.OutsidePool{{Holding: old, Why: "it conflicts"}}
 	replaced := kept(handed)
 	replaced.Drop = list{old}
 	tests := []struct {

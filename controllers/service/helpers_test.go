@@ -49,8 +49,8 @@ func said(h ipam.Holding) allocations.Claimed {
 	return c
 }
 
-// filled returns a ledger with these pools.
-func filled(t *testing.T, held ...ipam.Holding) *allocations.Ledger {
+// filled returns a view with these pools.
+func filled(t *testing.T, held ...ipam.Holding) *allocations.View {
 	t.Helper()
 	var claims []allocations.Claimed
 	for _, h := range held {
@@ -62,7 +62,7 @@ func filled(t *testing.T, held ...ipam.Holding) *allocations.Ledger {
 }
 
 // has returns what a Service has taken up.
-func has(l *allocations.Ledger, service lb.ServiceKey) []ipam.Holding {
+func has(l *allocations.View, service lb.ServiceKey) []ipam.Holding {
 	held, _ := l.HeldBy(service)
 	return held
 }

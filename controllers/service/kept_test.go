@@ -89,7 +89,7 @@ func (s clusterStatus) Patch(_ context.Context, object client.Object, _ client.P
 	return nil
 }
 
-// on returns a reconciler whose ledger has read the claims of the cluster.
+// on returns a reconciler whose view has read the claims of the cluster.
 func on(t *testing.T, c *cluster) *Reconciler {
 	t.Helper()
 	var claims []allocations.Claimed
@@ -103,7 +103,7 @@ func on(t *testing.T, c *cluster) *Reconciler {
 	l := allocations.New()
 	l.Load(pools3(), claims)
 	return &Reconciler{
-		Client: c, Reader: c, Events: &recorder{}, Ledger: l,
+		Client: c, Reader: c, Events: &recorder{}, Allocations: l,
 		Load: func(context.Context) error { return nil }, Now: func() time.Time { return start },
 	}
 }
@@ -151,9 +151,9 @@ func TestExpire(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("state: got %q, want %q", got, tt.want)
 			}
-			_, kept := r.Ledger.HeldBy(web)
+			_, kept := r.Allocations.HeldBy(web)
 			if (len(kept) > 0) != (tt.want != "") {
-				t.Errorf("kept in the ledger: got %v, want what the cluster has", kept)
+				t.Errorf("kept in the view: got %v, want what the cluster has", kept)
 			}
 		})
 	}
@@ -185,7 +185,7 @@ func TestLeaveRefused(t *testing.T) {
 			if got := len(c.claims[at].Spec.Holders); got != tt.names {
 				t.Errorf("named by the claim: got %d, want %d", got, tt.names)
 			}
-			if got := len(r.Ledger.Refused(web)) > 0; got != tt.still {
+			if got := len(r.Allocations.Refused(web)) > 0; got != tt.still {
 				t.Errorf("still refused: got %v, want %v", got, tt.still)
 			}
 		})
@@ -193,7 +193,7 @@ func TestLeaveRefused(t *testing.T) {
 }
 
 // A claim that is kept for the Service says that it is to have the address; as soon as
-// it says that it has it, nothing tells it from the one that the Service had before.
+// it reports that it has it, nothing tells it from the one that the Service had before.
 func TestTheOrderOfWrites(t *testing.T) {
 	const at = "10.0.0.1"
 	old := taken(claim("10.0.0.3", "10.0.0.3", web))
@@ -223,7 +223,7 @@ func TestTheOrderOfWrites(t *testing.T) {
 			if diff := cmp.Diff(tt.want, c.wrote); diff != "" {
 				t.Errorf("written (-want +got):\n%s", diff)
 			}
-			for _, held := range has(r.Ledger, web) {
+			for _, held := range has(r.Allocations, web) {
 				if got := c.claims[held.Address.String()]; got == nil || got.Spec.State != v1beta1.ClaimInUse || got.Spec.Holders[0].UID != "uid-web" {
 					t.Errorf("claim of %s: got %+v, want one that says that the Service has it", held.Address, got)
 				}
@@ -235,7 +235,7 @@ func TestTheOrderOfWrites(t *testing.T) {
 func TestWhatIsKeptStaysKeptWhileAnotherShowsIt(t *testing.T) {
 	const at = "10.0.0.1"
 	l := filled(t, holding("10.0.0.3", "auto", web))
-	l.Observe(allocations.Claimed{}, allocations.Claimed{Address: addr(at), Pool: "auto", Holders: []allocations.Holder{{Service: web, Kept: true}}})
+	l.Observe(allocations.Claimed{}, allocations.Claimed{Address: addr(at), Pool: "auto", Holders: []allocations.Holder{{Service: web, Reserved: true}}})
 	l.Shows(other, []netip.Addr{addr(at)})
 	svc := showing(service(), given("10.0.0.3"))
 	for range 2 {

@@ -18,12 +18,12 @@ import (
 // letGo takes its addresses from a Service that is not, or no longer, served.
 func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
 	key := apiconv.KeyOf(svc)
-	held, kept := r.Ledger.HeldBy(key)
+	held, kept := r.Allocations.HeldBy(key)
 	if len(held) > 0 || marked(svc) {
 		if err := r.isUnserved(ctx, key, held); err != nil {
 			return reconcile.Result{}, err
 		}
-		lost := decision{}.shown(r.Ledger, svc).lost
+		lost := decision{}.shown(r.Allocations, svc).lost
 		own := ownedBy(slices.Concat(held, kept)) // it may show what it has not been seen to take up
 		changed, err := r.write(ctx, svc, apiconv.Released(svc, func(a netip.Addr) bool { return own(a) || slices.Contains(lost, a) }))
 		if err != nil {
@@ -36,7 +36,7 @@ func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.
 	return r.releaseAll(ctx, key, held)
 }
 
-// marked says whether lbstack left anything on the Service.
+// marked reports whether lbstack left anything on the Service.
 func marked(svc *corev1.Service) bool {
 	for _, c := range svc.Status.Conditions {
 		if c.Type == v1beta1.ServiceAddressAllocated {
@@ -46,28 +46,28 @@ func marked(svc *corev1.Service) bool {
 	return svc.Annotations[v1beta1.AnnotationAllocatedFromPool] != ""
 }
 
-// gone takes its addresses from a Service that the cache does not hold, which was deleted or
+// handleMissing takes its addresses from a Service that the cache does not hold, which was deleted or
 // is of type LoadBalancer no more. Only the API server knows which.
-func (r *Reconciler) gone(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
+func (r *Reconciler) handleMissing(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
 	svc, err := r.fresh(ctx, key)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if svc == nil {
-		return r.forget(ctx, key)
+		return r.releaseDeleted(ctx, key)
 	}
 	if served, err := r.serves(ctx, svc); err != nil || served {
 		return reconcile.Result{}, cmp.Or(err, errStale) // the cache is behind
 	}
-	defer r.overwritten.forget(key)
+	defer r.stale.forget(key)
 	return r.letGo(ctx, svc)
 }
 
-// forget frees the addresses of a Service that is gone.
-func (r *Reconciler) forget(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
-	r.overwritten.forget(key)
+// releaseDeleted frees the addresses of a Service that is gone.
+func (r *Reconciler) releaseDeleted(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
+	r.stale.forget(key)
 	r.retries.Forget(requestFor(key))
-	held, _ := r.Ledger.HeldBy(key)
+	held, _ := r.Allocations.HeldBy(key)
 	if err := r.isUnserved(ctx, key, held); err != nil {
 		return reconcile.Result{}, err
 	}
@@ -97,8 +97,8 @@ func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []i
 // releaseAll lets everything go that a Service has which asks for nothing.
 func (r *Reconciler) releaseAll(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) (reconcile.Result, error) {
 	r.restores.Forget(key)
-	r.Ledger.Left(key, nil)
-	r.Ledger.Forget(key)
+	r.Allocations.Left(key, nil)
+	r.Allocations.Forget(key)
 	r.Metrics.Forget(key)
 	for _, h := range held {
 		if err := r.releaseClaim(ctx, h, true); err != nil {

@@ -43,11 +43,11 @@ type Reconciler struct {
 	Client client.Client
 	// Reader reads from the API server, where the cache may be too old.
 	Reader client.Reader
-	// Events tells the Service's owner what happened.
+	// Events records what happened, for the Service's owner.
 	Events events.EventRecorder
-	// Ledger knows who holds what.
-	Ledger *allocations.Ledger
-	// Load fills the ledger before anything is decided; it does so once.
+	// Allocations knows who holds what.
+	Allocations *allocations.View
+	// Load fills the view before anything is decided; it does so once.
 	Load func(context.Context) error
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
@@ -56,7 +56,7 @@ type Reconciler struct {
 	// Now is the clock, if it is not the real one.
 	Now func() time.Time
 
-	overwritten overwritten
+	stale       staleVersions
 	restores    retry.Restores[lb.ServiceKey]
 	claimWrites retry.Restores[claimWrite]
 	retries     retry.Limiter
@@ -78,10 +78,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	err := r.Client.Get(ctx, req.NamespacedName, svc)
 	switch {
 	case apierrors.IsNotFound(err):
-		return r.again(req)(r.gone(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
+		return r.again(req)(r.handleMissing(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", req.NamespacedName, err)
-	case r.overwritten.is(svc):
+	case r.stale.isStale(svc):
 		return r.again(req)(reconcile.Result{}, errStale)
 	}
 	served, err := r.serves(ctx, svc)
@@ -115,9 +115,9 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	}
 	key := apiconv.KeyOf(svc)
 	for _, address := range d.TakenUp { // which the status shows now, and not before
-		r.Ledger.TakeUp(address, key)
+		r.Allocations.TakeUp(address, key)
 	}
-	if err := r.left(ctx, key, next, changed); err != nil {
+	if err := r.reportShown(ctx, key, next, changed); err != nil {
 		return reconcile.Result{}, err
 	}
 	r.Metrics.Decided(key, d.Refusal == nil && changed)
@@ -126,9 +126,9 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		if !slices.Contains(d.TakenUp, h.Address) {
 			continue
 		}
-		// Only now: a claim that is kept for the Service says that it is to have the
+		// Only now: a claim that is reserved for the Service records that it is to have the
 		// address, and one in use does not say which of several.
-		err := r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, key))
+		err := r.ensureClaim(ctx, h, svc, r.Allocations.Terms(h.Address, key))
 		if errors.Is(err, errTaken) {
 			return reconcile.Result{}, errStale // and let nothing go
 		}
@@ -140,7 +140,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		}
 	}
 	if changed {
-		r.tell(svc, d)
+		r.sendEvents(svc, d)
 		log.FromContext(ctx).Info("wrote the Service's status", "addresses", addresses(d.Keep), "reason", condition(svc, d).Reason, "passed", sentences(d.Passed))
 	}
 	for _, h := range d.Drop {
@@ -155,17 +155,18 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, d.claimRefused // tried again: nothing reports that a policy has changed
 	}
 	if d.handOver {
-		return reconcile.Result{}, errHandOver // what is kept for it is not to be looked at yet
+		return reconcile.Result{}, errHandOver // do not expire what is reserved for it while it waits for the other Service
 	}
 	again, err := r.expire(ctx, key)
 	return reconcile.Result{RequeueAfter: soonest(soonest(d.claimUndone, calm), soonest(again, retryAfter(d)))}, err
 }
 
-// left tells the ledger what a Service shows now. If nothing had to be written, that
-// is only what the cache says: who waits for it to let go needs to know better.
-func (r *Reconciler) left(ctx context.Context, key lb.ServiceKey, svc *corev1.Service, written bool) error {
+// reportShown gives the view the addresses in the status of a Service. If nothing had to be written, they
+// come from the cache and may be old. A Service that waits for one of the addresses needs the current
+// state, so it is read from the API server.
+func (r *Reconciler) reportShown(ctx context.Context, key lb.ServiceKey, svc *corev1.Service, written bool) error {
 	shows := apiconv.StatusAddresses(svc)
-	if !written && r.Ledger.Leaves(key) {
+	if !written && r.Allocations.Leaves(key) {
 		fresh, err := r.fresh(ctx, key)
 		if err != nil {
 			return err
@@ -174,14 +175,14 @@ func (r *Reconciler) left(ctx context.Context, key lb.ServiceKey, svc *corev1.Se
 			shows = append(shows, apiconv.StatusAddresses(fresh)...)
 		}
 	}
-	r.Ledger.Left(key, shows)
+	r.Allocations.Left(key, shows)
 	return nil
 }
 
 // retryAfter is when to look again at a Service that does not have all that it
 // asks for, zero for never.
 func retryAfter(d decision) time.Duration {
-	if d.hopeless || d.Attempts == 0 {
+	if d.invalid || d.Attempts == 0 {
 		return 0
 	}
 	wait := firstRetry
@@ -193,8 +194,8 @@ func retryAfter(d decision) time.Duration {
 	return wait
 }
 
-// claim decides and persists the claims, again as long as the cluster turns
-// out to know better who holds an address.
+// claim decides and persists the claims; it starts over whenever a chosen address turns out to be
+// taken.
 func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, error) {
 	namespaceLabels, err := r.namespaceLabels(ctx, svc.Namespace)
 	if err != nil {
@@ -202,13 +203,13 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 	}
 	shows := apiconv.StatusAddresses(svc)
 	for range maxCorrections {
-		d := decide(r.Ledger, svc, namespaceLabels).afterOthers(r.Ledger, svc)
+		d := decide(r.Allocations, svc, namespaceLabels).afterOthers(r.Allocations, svc)
 		var err error
 		for _, h := range d.Keep {
 			if slices.Contains(d.TakenUp, h.Address) {
 				err = r.verifyClaim(ctx, h)
 			} else {
-				err = r.ensureClaim(ctx, h, svc, r.Ledger.Terms(h.Address, h.Service))
+				err = r.ensureClaim(ctx, h, svc, r.Allocations.Terms(h.Address, h.Service))
 			}
 			if wait := undoneFor(err); wait > 0 && slices.Contains(shows, h.Address) { // it keeps that until then
 				d.claimUndone, err = soonest(d.claimUndone, wait), nil
@@ -231,7 +232,7 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 	return decision{}, fmt.Errorf("claiming an address for the Service %s: %w", apiconv.KeyOf(svc), errTaken)
 }
 
-// namespaceLabels of a namespace. The cache may have heard of a Service before it
+// namespaceLabels of a namespace. The cache may have a Service before it
 // has of its namespace: then the API server is asked, since which pools are for
 // the Service depends on it.
 func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[string]string, error) {
@@ -247,7 +248,7 @@ func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[stri
 	return namespace.Labels, nil
 }
 
-// serves says whether a Service gets addresses from here. One that has taken an address up
+// serves reports whether a Service gets addresses from here. One that has taken an address up
 // does, whatever its class: spec.loadBalancerClass is immutable, so that the Service could
 // not follow when another class is configured. Claims say so; that of an earlier Service of
 // the name has another UID. What the cache does not know is asked of the API server.
@@ -258,7 +259,7 @@ func (r *Reconciler) serves(ctx context.Context, svc *corev1.Service) (bool, err
 	if apiconv.ServedBy(svc, r.Class) {
 		return true, nil
 	}
-	held, _ := r.Ledger.HeldBy(apiconv.KeyOf(svc))
+	held, _ := r.Allocations.HeldBy(apiconv.KeyOf(svc))
 	for _, h := range held {
 		for _, reader := range []client.Reader{r.Client, r.Reader} {
 			var claim v1beta1.IPAddressClaim
@@ -274,7 +275,7 @@ func (r *Reconciler) serves(ctx context.Context, svc *corev1.Service) (bool, err
 	return false, nil
 }
 
-// takenUp says whether a claim names this very Service.
+// takenUp reports whether a claim names this very Service.
 func takenUp(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
 	return slices.ContainsFunc(claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool {
 		return apiconv.HolderKey(h) == apiconv.KeyOf(svc) && h.UID != "" && h.UID == svc.UID

@@ -20,7 +20,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// releaseClaim lets an address go: the claim first, then the ledger, so that
+// releaseClaim lets an address go: the claim first, then the view, so that
 // nobody is given what still stands in the cluster. It refuses with errStale if
 // the Service itself, read past the cache, still shows the address. A Service that
 // is gone leaves its address to the next one of its name, if the pool retains.
@@ -35,7 +35,7 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 	claim := &v1beta1.IPAddressClaim{}
 	err = r.Reader.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(h.Address)}, claim)
 	if apierrors.IsNotFound(err) {
-		r.Ledger.Release(h.Address, h.Service)
+		r.Allocations.Release(h.Address, h.Service)
 		return nil
 	}
 	if err != nil {
@@ -43,22 +43,22 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 	}
 	at := slices.IndexFunc(claim.Spec.Holders, func(c v1beta1.ClaimHolder) bool { return apiconv.HolderKey(c) == h.Service })
 	if at < 0 {
-		r.Ledger.Release(h.Address, h.Service)
+		r.Allocations.Release(h.Address, h.Service)
 		return nil
 	}
 	next, kept, err := r.without(ctx, claim, at, gone)
 	if err != nil {
 		return err
 	}
-	r.Ledger.GiveUp(h.Address, h.Service)
+	r.Allocations.GiveUp(h.Address, h.Service)
 	r.claimWrites.Forget(nameWrite(h.Address, h.Service))
 	if err := r.replaceClaim(ctx, h.Service, claim, next); err != nil {
 		return err
 	}
 	if kept {
-		r.Ledger.Keep(h.Address, h.Service)
+		r.Allocations.Reserve(h.Address, h.Service)
 	} else {
-		r.Ledger.Release(h.Address, h.Service)
+		r.Allocations.Release(h.Address, h.Service)
 	}
 	log.FromContext(ctx).Info("released an address", "address", h.Address.String(), "kept", kept)
 	return nil
@@ -133,11 +133,11 @@ func (r *Reconciler) replaceClaim(ctx context.Context, service lb.ServiceKey, ha
 	})
 }
 
-// expire frees what was kept for a Service for some time, if that is over, and
+// expire frees what was reserved for a Service for some time, if that is over, and
 // returns when the next of it is; zero: never. What an administrator keeps for it
 // is not touched, but for the word that says so.
 func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.Duration, err error) {
-	_, kept := r.Ledger.HeldBy(key)
+	_, kept := r.Allocations.HeldBy(key)
 	for _, h := range kept {
 		claim := &v1beta1.IPAddressClaim{}
 		err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(h.Address)}, claim)
@@ -170,13 +170,13 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 		if err := r.replaceClaim(ctx, key, claim, nil); err != nil {
 			return 0, err
 		}
-		r.Ledger.Release(h.Address, key)
+		r.Allocations.Release(h.Address, key)
 		log.FromContext(ctx).Info("released an address whose retention has ended", "address", h.Address.String())
 	}
 	return next, nil
 }
 
-// inherited says whether an address is retained for a Service of a namespace that is
+// inherited reports whether an address is retained for a Service of a namespace that is
 // gone, or was created again since.
 func (r *Reconciler) inherited(ctx context.Context, claim *v1beta1.IPAddressClaim) (bool, error) {
 	if len(claim.Spec.Holders) != 1 || claim.Spec.Holders[0].NamespaceUID == "" {
@@ -203,10 +203,10 @@ func (r *Reconciler) namespaceUID(ctx context.Context, name string) (types.UID, 
 }
 
 // leaveRefused takes the Service off claims that name it though it cannot have
-// the address. What an administrator wrote stays: the claim's condition tells what
+// the address. What an administrator wrote stays: the claim's condition has what
 // is wrong with it.
 func (r *Reconciler) leaveRefused(ctx context.Context, key lb.ServiceKey) error {
-	for _, address := range r.Ledger.Refused(key) {
+	for _, address := range r.Allocations.Refused(key) {
 		claim := &v1beta1.IPAddressClaim{}
 		err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, claim)
 		if client.IgnoreNotFound(err) != nil {

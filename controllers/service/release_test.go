@@ -172,7 +172,7 @@ func TestRetryAfterDoublesUpToABound(t *testing.T) {
 		return d
 	}
 	hopeless := waiting(3)
-	hopeless.hopeless = true
+	hopeless.invalid = true
 	tests := []struct {
 		name string
 		d    decision

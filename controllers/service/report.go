@@ -113,7 +113,7 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 // maxUnknown is how many unknown annotations a message names; the others it counts.
 const maxUnknown = 3
 
-// unknownAnnotations says which annotations were meant for lbstack and have no effect.
+// unknownAnnotations returns which annotations were meant for lbstack and have no effect.
 func unknownAnnotations(svc *corev1.Service) string {
 	var b strings.Builder
 	unknown := apiconv.UnknownAnnotations(svc)
@@ -167,7 +167,7 @@ func addresses(holdings []ipam.Holding) string {
 	return strings.Join(words, ", ")
 }
 
-func sentences(verdicts []ipam.Verdict) string {
+func sentences(verdicts []ipam.PoolResult) string {
 	words := make([]string, 0, len(verdicts))
 	for _, v := range verdicts {
 		words = append(words, v.Why)
@@ -175,8 +175,8 @@ func sentences(verdicts []ipam.Verdict) string {
 	return strings.Join(words, "; ")
 }
 
-// same says whether there is nothing to write.
-func same(svc, next *corev1.Service) bool {
+// sameStatus reports whether there is nothing to write.
+func sameStatus(svc, next *corev1.Service) bool {
 	return equality.Semantic.DeepEqual(svc.Status, next.Status) && equality.Semantic.DeepEqual(svc.Annotations, next.Annotations)
 }
 
@@ -184,7 +184,7 @@ func same(svc, next *corev1.Service) bool {
 // request, if they differ. It fails if the Service has changed since it was
 // read.
 func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (changed bool, err error) {
-	if same(svc, next) {
+	if sameStatus(svc, next) {
 		return false, nil
 	}
 	patch := client.MergeFromWithOptions(svc, client.MergeFromWithOptimisticLock{})
@@ -195,14 +195,14 @@ func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (chan
 	if err != nil {
 		return false, fmt.Errorf("writing the status of the Service %s: %w", apiconv.KeyOf(svc), err)
 	}
-	r.overwritten.note(svc, next)
+	r.stale.note(svc, next)
 	r.restores.Wrote(apiconv.KeyOf(svc), fingerprint(next))
 	return true, nil
 }
 
-// tell sends one event when the condition says something new, and one for each
+// sendEvents sends one event when the condition has changed, and one for each
 // address that was taken from the Service.
-func (r *Reconciler) tell(svc *corev1.Service, d decision) {
+func (r *Reconciler) sendEvents(svc *corev1.Service, d decision) {
 	for _, l := range d.Lost {
 		r.warn(svc, v1beta1.ReasonAddressLost, fmt.Sprintf("the Service lost %s of the pool %q: %s", l.Address, l.Pool, l.Why))
 	}
@@ -222,7 +222,7 @@ func (r *Reconciler) tell(svc *corev1.Service, d decision) {
 		return
 	}
 	if now.Reason == v1beta1.ReasonStatusOverwritten {
-		return // told with each restoration
+		return // reported with each restoration
 	}
 	if now.Status != metav1.ConditionTrue || now.Reason == v1beta1.ReasonClaimOverwritten {
 		r.warn(svc, now.Reason, now.Message)

@@ -26,7 +26,7 @@ func (r *Reconciler) plan(ctx context.Context, svc *corev1.Service, d *decision)
 	key, now := apiconv.KeyOf(svc), r.now()
 	d.overwriter, calm = r.restores.Disagreement(key, now)
 	next = desired(svc, *d)
-	undone := r.restores.Look(key, fingerprint(next), same(svc, next), now)
+	undone := r.restores.Look(key, fingerprint(next), sameStatus(svc, next), now)
 	if !undone.Is || undone.Wait > 0 {
 		return next, undone.Wait, calm, nil
 	}
@@ -44,7 +44,7 @@ func (r *Reconciler) plan(ctx context.Context, svc *corev1.Service, d *decision)
 	return desired(svc, *d), 0, calm, nil
 }
 
-// overwrittenBy says that another writer overwrites what the controller writes.
+// overwrittenBy reports that another writer overwrites what the controller writes.
 func overwrittenBy(who string) string {
 	return fmt.Sprintf("status.loadBalancer: %s overwrites it: kube-proxy forwards only what stands there, so that connections fail until lbstack has restored it: "+
 		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two serves", who)
@@ -107,7 +107,7 @@ func lastWriter(managed []metav1.ManagedFieldsEntry, subresource string, path ..
 	return fmt.Sprintf("the field manager %q", last.Manager)
 }
 
-// owns says whether a field manager owns the field at a path.
+// owns reports whether a field manager owns the field at a path.
 func owns(entry *metav1.ManagedFieldsEntry, path ...string) bool {
 	if entry.FieldsV1 == nil {
 		return false

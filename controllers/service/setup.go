@@ -28,18 +28,18 @@ import (
 const concurrency = 16
 
 // Setup starts the controller with the manager, and connects its queue with the
-// ledger (who is woken) and the adopter (who is looked at first).
+// view (who is woken) and the adopter (who is looked at first).
 func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 	woken := source.Func(func(_ context.Context, q queue) error {
 		enqueue := func(key lb.ServiceKey) { q.Add(requestFor(key)) }
-		r.Ledger.OnChange(enqueue)
+		r.Allocations.OnChange(enqueue)
 		adopter.SetEnqueue(enqueue)
 		return nil
 	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("service").
 		For(&corev1.Service{}, builder.WithPredicates(r.arrivals())).
-		Watches(&v1beta1.IPAddressClaim{}, claims{ledger: r.Ledger, changed: adopter.Changed, cached: r.cached}).
+		Watches(&v1beta1.IPAddressClaim{}, claims{allocations: r.Allocations, changed: adopter.Changed, cached: r.cached}).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.servicesIn), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(woken).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: &retry.Limiter{}}).
@@ -71,7 +71,7 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 		}
 	}
 	if !namespace.GetDeletionTimestamp().IsZero() { // what is retained ends with it
-		for _, key := range r.Ledger.KeptIn(namespace.GetName()) {
+		for _, key := range r.Allocations.ReservedIn(namespace.GetName()) {
 			requests = append(requests, requestFor(key))
 		}
 	}
@@ -81,8 +81,8 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 // claims learns of claims that somebody else wrote, changed or deleted, and looks
 // at the Services that a claim names: one that was deleted by hand comes back.
 type claims struct {
-	ledger *allocations.Ledger
-	// changed is called before the ledger learns of a claim.
+	allocations *allocations.View
+	// changed is called before the view learns of a claim.
 	changed func()
 	// cached reads a Service from the cache, nil if it is not there.
 	cached func(context.Context, lb.ServiceKey) (*corev1.Service, error)
@@ -94,7 +94,7 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 func (c claims) Create(_ context.Context, e event.CreateEvent, q queue) {
 	if now, ok := claimed(e.Object); ok {
 		c.changed()
-		c.ledger.Observe(allocations.Claimed{}, now)
+		c.allocations.Observe(allocations.Claimed{}, now)
 	}
 	enqueue(e.Object, q)
 }
@@ -104,7 +104,7 @@ func (c claims) Update(ctx context.Context, e event.UpdateEvent, q queue) {
 	before, _ := claimed(e.ObjectOld)
 	if now, ok := claimed(e.ObjectNew); ok && !c.refused(ctx, e.ObjectNew) {
 		c.changed()
-		c.ledger.Observe(before, now)
+		c.allocations.Observe(before, now)
 	}
 	enqueue(e.ObjectOld, q)
 	enqueue(e.ObjectNew, q)
@@ -117,7 +117,7 @@ func (c claims) refused(ctx context.Context, object client.Object) bool {
 	if !ok {
 		return false
 	}
-	if address, err := apiconv.ClaimAddress(claim); err != nil || !c.ledger.InUse(address) {
+	if address, err := apiconv.ClaimAddress(claim); err != nil || !c.allocations.InUse(address) {
 		return false // nobody has the address who would find out
 	}
 	is, err := unfounded(claim, func(key lb.ServiceKey) (*corev1.Service, error) { return c.cached(ctx, key) })
@@ -128,7 +128,7 @@ func (c claims) refused(ctx context.Context, object client.Object) bool {
 func (c claims) Delete(_ context.Context, e event.DeleteEvent, q queue) {
 	if gone, ok := claimed(e.Object); ok {
 		c.changed()
-		c.ledger.Gone(gone)
+		c.allocations.Deleted(gone)
 	}
 	enqueue(e.Object, q)
 }
@@ -136,7 +136,7 @@ func (c claims) Delete(_ context.Context, e event.DeleteEvent, q queue) {
 // Generic implements handler.EventHandler; there are no such events.
 func (c claims) Generic(context.Context, event.GenericEvent, queue) {}
 
-// claimed is what a claim says; it is not ok if that is nothing.
+// claimed is the content of a claim; it is not ok if that is invalid.
 func claimed(object client.Object) (allocations.Claimed, bool) {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {

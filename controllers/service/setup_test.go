@@ -17,9 +17,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// whoHas tells who has an address, or what happens to a third Service that asks
+// whoHas returns who has an address, or what happens to a third Service that asks
 // for it.
-func whoHas(l *allocations.Ledger, address string) string {
+func whoHas(l *allocations.View, address string) string {
 	asks := lb.ServiceKey{Namespace: "default", Name: "asks"}
 	for _, key := range []lb.ServiceKey{web, other} {
 		taken, kept := l.HeldBy(key)
@@ -80,7 +80,7 @@ func TestClaimsThatSomebodyElseWrites(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, q := claims{ledger: filled(t, tt.held...), changed: func() {}}, &asked{}
+			c, q := claims{allocations: filled(t, tt.held...), changed: func() {}}, &asked{}
 			tt.event(t.Context(), c, q)
 			var want []reconcile.Request
 			for _, key := range tt.asked {
@@ -89,7 +89,7 @@ func TestClaimsThatSomebodyElseWrites(t *testing.T) {
 			if diff := cmp.Diff(want, q.list); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
 			}
-			if got := whoHas(c.ledger, at); got != tt.want {
+			if got := whoHas(c.allocations, at); got != tt.want {
 				t.Errorf("%s: got %s, want %s", at, got, tt.want)
 			}
 		})
@@ -159,7 +159,7 @@ func TestWhoArrivesWithoutAnAddressIsTimed(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := allocations.New()
-			r := &Reconciler{Ledger: l, Metrics: metrics.New(l)}
+			r := &Reconciler{Allocations: l, Metrics: metrics.New(l)}
 			if !r.arrivals().Create(event.CreateEvent{Object: tt.svc}) {
 				t.Error("the event: got held back, want it to pass")
 			}

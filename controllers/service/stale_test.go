@@ -47,7 +47,7 @@ func TestAPledgeThatOnlyTheCacheRemembersIsNotTakenUp(t *testing.T) {
 	r := on(t, clusterOf())
 	r.Reader, r.Client = api, cached{cluster: api, claim: was}
 	said, _ := claimedBy(was)
-	r.Ledger.Observe(allocations.Claimed{}, said)
+	r.Allocations.Observe(allocations.Claimed{}, said)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
 	t.Log(res, err, api.wrote)
 	if got := apiconv.StatusAddresses(api.svc); slices.Contains(got, addr(at)) {
@@ -56,10 +56,10 @@ func TestAPledgeThatOnlyTheCacheRemembersIsNotTakenUp(t *testing.T) {
 	// now the event arrives
 	now, _ := claimedBy(is)
 	said, _ = claimedBy(was)
-	r.Ledger.Observe(said, now)
+	r.Allocations.Observe(said, now)
 	o := service()
 	o.Name = "other"
-	d := decide(r.Ledger, o, nil).afterOthers(r.Ledger, o)
+	d := decide(r.Allocations, o, nil).afterOthers(r.Allocations, o)
 	if len(d.Keep) != 1 || d.Keep[0].Address != addr(at) {
 		t.Errorf("other keeps %v, want what was given to it", d.Keep)
 	}
@@ -73,16 +73,16 @@ func TestAPledgeWhoseClaimIsGoneIsNotTakenUp(t *testing.T) {
 	r := on(t, clusterOf())
 	r.Reader, r.Client = api, cached{cluster: api, claim: was}
 	said, _ := claimedBy(was)
-	r.Ledger.Observe(allocations.Claimed{}, said)
+	r.Allocations.Observe(allocations.Claimed{}, said)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
 	t.Log(res, err, api.wrote)
 	if got := apiconv.StatusAddresses(api.svc); len(got) > 0 {
 		t.Errorf("web shows %v; claims in the cluster: %v", got, api.claims)
 	}
-	r.Ledger.Gone(said)
+	r.Allocations.Deleted(said)
 	o := service()
 	o.Name = "other"
-	d := decide(r.Ledger, o, nil).afterOthers(r.Ledger, o)
+	d := decide(r.Allocations, o, nil).afterOthers(r.Allocations, o)
 	if len(d.Keep) != 1 || d.Keep[0].Address != addr(at) || d.handOver {
 		t.Errorf("other keeps %v and waits: %v, want the address, which is free", d.Keep, d.handOver)
 	}
@@ -101,10 +101,10 @@ func TestThatAServiceHasLetGoIsNotBelievedOfTheCache(t *testing.T) {
 	r.Client = cached{cluster: api, svc: before}
 	x, _ := claimedBy(taken(claim(at, at, web)))
 	y, _ := claimedBy(claim(at, at, other))
-	r.Ledger.Observe(x, y)
-	_, leaving := r.Ledger.Leaving(addr(at), other)
+	r.Allocations.Observe(x, y)
+	_, leaving := r.Allocations.Leaving(addr(at), other)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(svc)})
-	_, still := r.Ledger.Leaving(addr(at), other)
+	_, still := r.Allocations.Leaving(addr(at), other)
 	t.Log(res, err, api.wrote, leaving, still)
 	if !still {
 		t.Errorf("web shows %v, and other need not wait", apiconv.StatusAddresses(api.svc))

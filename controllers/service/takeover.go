@@ -49,9 +49,9 @@ func unfounded(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*corev1.
 }
 
 // refuseTakeOver gives a claim back to the Services that have its address, if it hands it to
-// Services of which none exists: the ledger has not taken that over. It reports whether it did.
+// Services of which none exists: the view has not taken that over. It reports whether it did.
 func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim) (bool, error) {
-	if !r.Ledger.Confirmed(h.Address, h.Service) {
+	if !r.Allocations.Confirmed(h.Address, h.Service) {
 		return false, nil
 	}
 	fresh := func(key lb.ServiceKey) (*corev1.Service, error) { return r.fresh(ctx, key) }
@@ -61,14 +61,14 @@ func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v
 	named := apiconv.HolderKey(have.Spec.Holders[0])
 	want := have.DeepCopy()
 	want.Spec.Holders = nil
-	holders, _ := r.Ledger.Holders(h.Address)
+	holders, _ := r.Allocations.Holders(h.Address)
 	for _, holding := range holders {
 		svc, err := fresh(holding.Service)
 		if err != nil {
 			return false, err
 		}
 		if canTake(svc) {
-			terms := r.Ledger.Terms(h.Address, holding.Service)
+			terms := r.Allocations.Terms(h.Address, holding.Service)
 			want = claimWith(want, holding, apiconv.ClaimHolderOf(svc, terms), terms)
 		}
 	}

@@ -93,7 +93,7 @@ func TestWhatIsKeptForAServiceThatIsNotServedIsNotShown(t *testing.T) {
 	c := clusterOf(claim(at, at, web))
 	r := on(t, c)
 	svc := service()
-	svc = desired(svc, decide(r.Ledger, svc, nil))
+	svc = desired(svc, decide(r.Allocations, svc, nil))
 	svc.Spec.Type = corev1.ServiceTypeClusterIP
 	c.svc = svc
 	r = on(t, c)
@@ -103,7 +103,7 @@ func TestWhatIsKeptForAServiceThatIsNotServedIsNotShown(t *testing.T) {
 	if got := apiconv.StatusAddresses(c.svc); len(got) > 0 {
 		t.Errorf("shown: got %v, want nothing", got)
 	}
-	if _, kept := r.Ledger.HeldBy(web); len(kept) != 1 {
+	if _, kept := r.Allocations.HeldBy(web); len(kept) != 1 {
 		t.Errorf("kept for it: got %v, want what the administrator wrote", kept)
 	}
 }

@@ -33,15 +33,15 @@ func TestTell(t *testing.T) {
 	old := same(kept(gone))
 	partly, passed, losing := kept(mine), kept(mine), kept(mine)
 	partly.Missing = &ipam.Refusal{Reason: ipam.ReasonPoolExhausted, Message: "no IPv6"}
-	passed.Passed = []ipam.Verdict{{Pool: "a", Why: `"a" is draining`}, {Pool: "b", Why: `"b" is full`}}
-	losing.Lost = []ipam.Kept{{Holding: gone, Why: "it is excluded"}, {Holding: holding("10.0.0.3", "auto", web), Why: "it conflicts"}}
+	passed.Passed = []ipam.PoolResult{{Pool: "a", Why: `"a" is draining`}, {Pool: "b", Why: `"b" is full`}}
+	losing.Lost = []ipam.OutsidePool{{Holding: gone, Why: "it is excluded"}, {Holding: holding("10.0.0.3", "auto", web), Why: "it conflicts"}}
 	losing.taken = []string{"the Service showed 10.0.0.9, which belongs to the Service default/other"}
 	annotated := with(same(kept(mine)))
 	metav1.SetMetaDataAnnotation(&annotated.ObjectMeta, "lbstack.io/loadBalancerIPs", "10.0.0.7")
 	overwritten := kept(mine)
 	overwritten.overwriter, overwritten.restores = "the field manager", "the field manager"
 	fled := kept(mine)
-	fled.Fled = []ipam.Kept{{Holding: gone, Why: "a foreign host with the MAC m uses it"}}
+	fled.Fled = []ipam.OutsidePool{{Holding: gone, Why: "a foreign host with the MAC m uses it"}}
 	tests := []struct {
 		name string
 		svc  *corev1.Service
@@ -78,7 +78,7 @@ func TestTell(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			said := &recorder{}
-			(&Reconciler{Events: said}).tell(tt.svc, tt.d)
+			(&Reconciler{Events: said}).sendEvents(tt.svc, tt.d)
 			if diff := cmp.Diff(tt.want, said.list); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}
@@ -89,12 +89,12 @@ func TestTell(t *testing.T) {
 func TestNotesOfEventsAreBounded(t *testing.T) {
 	long := strings.Repeat("long ", 1000)
 	passed, losing := kept(holding("10.0.0.1", "auto", web)), refused(&ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: long})
-	passed.Passed = []ipam.Verdict{{Why: long}}
-	losing.Lost = []ipam.Kept{{Holding: holding("10.0.0.1", "auto", web), Why: long}}
+	passed.Passed = []ipam.PoolResult{{Why: long}}
+	losing.Lost = []ipam.OutsidePool{{Holding: holding("10.0.0.1", "auto", web), Why: long}}
 	losing.taken = []string{long}
 	for _, d := range []decision{passed, losing} {
 		said := &recorder{}
-		(&Reconciler{Events: said}).tell(service(), d)
+		(&Reconciler{Events: said}).sendEvents(service(), d)
 		for _, e := range said.list {
 			if _, note, _ := strings.Cut(e, ": "); len(note) > 1024 {
 				t.Errorf("got a note of %d bytes, want 1024 at most", len(note))

@@ -34,7 +34,7 @@ type Writer struct {
 
 // Result of a call of Writer.
 type Result struct {
-	// Written says that the condition was another one, and was written.
+	// Written means that the condition was another one, and was written.
 	Written bool
 	// Wait is when to try again, since another writer undoes what is written; zero: not at all.
 	Wait time.Duration

@@ -128,7 +128,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		}
 		r.restores.Wrote(state.Name, wanted)
 	}
-	r.restores.Keep(func(name string) bool { return exist[name] })
+	r.restores.Retain(func(name string) bool { return exist[name] })
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 

@@ -114,7 +114,7 @@ func (a *applied) keep(wanted []*unstructured.Unstructured) {
 			delete(a.objects, ref)
 		}
 	}
-	a.restores.Keep(func(ref v1beta1.ObjectReference) bool { return stay[ref] })
+	a.restores.Retain(func(ref v1beta1.ObjectReference) bool { return stay[ref] })
 }
 
 // cached returns an object of the operator from the cache, nil if it has none; an object of a kind

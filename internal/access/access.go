@@ -1,5 +1,5 @@
 // Package access restricts the metrics of a program to users that may read them. The API
-// server decides: a TokenReview says whose a bearer token is, and a SubjectAccessReview whether
+// server decides: a TokenReview returns whose a bearer token is, and a SubjectAccessReview whether
 // this user may get the path. What clients without access cost the API server is bounded,
 // however many there are and whatever they send. The three programs use it through package
 // manager.
@@ -35,7 +35,7 @@ const (
 	reviewWithin = 5 * time.Second
 )
 
-// Decision is what the API server says about a token.
+// Decision is what the API server returns about a token.
 type Decision string
 
 // The decisions, and why there is none. They are the values of the label result of the metrics.

@@ -9,7 +9,7 @@ import (
 )
 
 // ParseAdvertisement reads an L2Advertisement. The error names the field that
-// means nothing; such an advertisement announces nothing.
+// is invalid; such an advertisement announces nothing.
 func ParseAdvertisement(object *v1beta1.L2Advertisement) (eligibility.Advertisement, *SpecError) {
 	spec := &object.Spec
 	scope, err := parseScope(object.Name, selection{

@@ -22,7 +22,7 @@ type UnknownAnnotation struct {
 // allocatedFromPool is the name of the annotation that lbstack and MetalLB write.
 const allocatedFromPool = "ip-allocated-from-pool"
 
-// isRead says whether the value of an annotation of a Service is read.
+// isRead reports whether the value of an annotation of a Service is read.
 func isRead(key string) bool {
 	return slices.Contains(poolAnnotations, key) || slices.Contains(addressAnnotations, key) || slices.Contains(sharingAnnotations, key) ||
 		key == v1beta1.AnnotationAllocatedFromPool

@@ -46,7 +46,7 @@ type BGPPeer struct {
 	Created time.Time
 }
 
-// OnNode says whether a node with these labels has the session.
+// OnNode reports whether a node with these labels has the session.
 func (p *BGPPeer) OnNode(labels map[string]string) bool {
 	for _, selects := range p.NodeSelectors {
 		if selects(labels) {
@@ -56,7 +56,7 @@ func (p *BGPPeer) OnNode(labels map[string]string) bool {
 	return len(p.NodeSelectors) == 0
 }
 
-// ParseBGPPeer reads a BGPPeer. The error names the field that means nothing; with
+// ParseBGPPeer reads a BGPPeer. The error names the field that is invalid; with
 // such a peer there is no session.
 func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
 	spec := &object.Spec
@@ -138,7 +138,7 @@ func (r *reader) together(p *bgp.Peer) {
 	r.check(!p.StrictBFD || p.BFDProfile != "", "spec.strictBFD", "needs bfdProfile")
 }
 
-// ParseBFDProfile reads a BFDProfile. The error names the field that means nothing;
+// ParseBFDProfile reads a BFDProfile. The error names the field that is invalid;
 // such a profile cannot be used.
 func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
 	spec := &object.Spec

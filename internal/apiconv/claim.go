@@ -22,8 +22,8 @@ func ClaimName(a netip.Addr) string {
 	return strings.ReplaceAll(a.StringExpanded(), ":", "-")
 }
 
-// NamedAddress returns the address whose claim has the name.
-func NamedAddress(name string) (netip.Addr, error) {
+// AddressFromClaimName returns the address whose claim has the name.
+func AddressFromClaimName(name string) (netip.Addr, error) {
 	a, err := ParseAddress(strings.ReplaceAll(name, "-", ":"))
 	if err != nil || ClaimName(a) != name {
 		return netip.Addr{}, fmt.Errorf("%q is not the name of a claim", name)
@@ -51,7 +51,7 @@ func HolderKey(h v1beta1.ClaimHolder) lb.ServiceKey {
 }
 
 // HolderTerms reads on which terms a holder shares the address of its claim. Ports
-// that mean nothing are an error: nobody can tell with whom it may share.
+// that are invalid are an error: without them it is unknown which Services may share the address.
 func HolderTerms(claim *v1beta1.IPAddressClaim, h v1beta1.ClaimHolder) (lb.Sharing, error) {
 	if claim.Spec.SharingKey == "" {
 		return lb.Sharing{}, nil

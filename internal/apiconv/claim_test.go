@@ -31,7 +31,7 @@ func TestClaimName(t *testing.T) {
 			if back, err := ClaimAddress(claim); err != nil || back != a.Unmap() {
 				t.Errorf("and back: got %s, %v, want %s", back, err, a.Unmap())
 			}
-			if back, err := NamedAddress(got); err != nil || back != a.Unmap() {
+			if back, err := AddressFromClaimName(got); err != nil || back != a.Unmap() {
 				t.Errorf("and back by the name alone: got %s, %v, want %s", back, err, a.Unmap())
 			}
 		})
@@ -40,7 +40,7 @@ func TestClaimName(t *testing.T) {
 
 func TestANameThatIsNoClaimsNamesNoAddress(t *testing.T) {
 	for _, name := range []string{"", "web", "2001-db8--1", "2001:db8::1", "10-0-0-1", "010.0.0.1", "10.0.0.1 ", "0000-0000-0000-0000-0000-ffff-0a00-0001"} {
-		if got, err := NamedAddress(name); err == nil {
+		if got, err := AddressFromClaimName(name); err == nil {
 			t.Errorf("%q: got %s, want an error", name, got)
 		}
 	}

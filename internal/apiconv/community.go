@@ -30,7 +30,7 @@ var wellKnown = map[string]routes.Community{
 
 // AnyCommunity is a community of either kind.
 type AnyCommunity struct {
-	// IsLarge says which of the two it is.
+	// IsLarge selects which of the two it is.
 	IsLarge  bool
 	Standard routes.Community
 	Large    routes.LargeCommunity

@@ -18,7 +18,7 @@ const (
 	messageShuttingDown   = "node is shutting down"
 )
 
-// DrainPolicy says which nodes hand over their addresses: those with one of the
+// DrainPolicy defines which nodes hand over their addresses: those with one of the
 // keys. A label or annotation with the value "false" does not count.
 type DrainPolicy struct {
 	// Taints, Labels and Annotations are keys.
@@ -31,7 +31,7 @@ type DrainPolicy struct {
 // default.
 const defaultDrainKey = "lbstack.io/drain"
 
-// ParseDrainPolicy reads what a LoadBalancerStack says of nodes; nil: there is none.
+// ParseDrainPolicy reads the policy for nodes of a LoadBalancerStack; nil: there is none.
 func ParseDrainPolicy(stack *v1beta1.LoadBalancerStack) DrainPolicy {
 	if stack == nil {
 		stack = &v1beta1.LoadBalancerStack{}
@@ -60,7 +60,7 @@ func ParseNode(node *corev1.Node, policy DrainPolicy) eligibility.Node {
 	ready := nodeCondition(node, corev1.NodeReady)
 	why, keeps := excluded(node, policy)
 	return eligibility.Node{
-		Name: lb.NodeName(node.Name), Labels: node.Labels, Excluded: why, Keeps: keeps,
+		Name: lb.NodeName(node.Name), Labels: node.Labels, Excluded: why, KeepsAnnounced: keeps,
 		Draining:  policy.drains(node) || shuttingDown(ready),
 		Down:      ready != nil && ready.Status != corev1.ConditionTrue,
 		Addresses: ownAddresses(node),

@@ -85,7 +85,7 @@ func eachEntry(slice *discoveryv1.EndpointSlice, take func(node uint64, flags by
 	}
 }
 
-// HasEndpointOn says whether an EndpointSlice has an endpoint on a node.
+// HasEndpointOn reports whether an EndpointSlice has an endpoint on a node.
 func HasEndpointOn(slice *discoveryv1.EndpointSlice, node lb.NodeName) (has bool) {
 	hash := hashNode(node)
 	eachEntry(slice, func(on uint64, _ byte) { has = has || on == hash })

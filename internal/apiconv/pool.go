@@ -13,14 +13,14 @@ import (
 )
 
 // PoolError is what is wrong with an IPAddressPool: it gives nothing until that is
-// mended.
+// corrected.
 type PoolError struct {
 	// Reason of the pool's Ready condition.
 	Reason string
 	err    error
 }
 
-// Error says which field is wrong, and how.
+// Error returns which field is wrong, and how.
 func (e *PoolError) Error() string { return e.err.Error() }
 
 // Unwrap returns what is wrong with the field.
@@ -61,7 +61,7 @@ func ParsePool(object *v1beta1.IPAddressPool) (ipam.Pool, *PoolError) {
 	return p, nil
 }
 
-// parseRanges returns those that mean something, and the first error: the addresses
+// parseRanges returns those that are valid, and the first error: the addresses
 // of a pool that is wrong elsewhere are still that pool's.
 func parseRanges(items []v1beta1.AddressRange, field string) (ranges []lb.Range, err error) {
 	ranges = make([]lb.Range, 0, len(items))

@@ -100,8 +100,8 @@ func SpeakerLinks(state *v1beta1.SpeakerState) (parsed []reports.Link, bounded b
 	return parsed, len(list) >= maxInterfaces
 }
 
-// SpeakerRoutes reads what one of a node's slices says that routers have been told. What
-// means nothing is left out.
+// SpeakerRoutes reads what one of a node's slices lists as announced to routers. What
+// is invalid is left out.
 func SpeakerRoutes(slice *v1beta1.SpeakerRouteSlice) (lb.NodeName, []reports.Route) {
 	var routes []reports.Route
 	for _, listed := range slice.Routes {

@@ -23,12 +23,12 @@ var (
 	poolAnnotations = []string{
 		v1beta1.AnnotationAddressPool,
 		v1beta1.AnnotationAddressPoolMetalLB,
-		v1beta1.AnnotationAddressPoolUniverse,
+		v1beta1.AnnotationAddressPoolMetalLBOld,
 	}
 	addressAnnotations = []string{
 		v1beta1.AnnotationLoadBalancerIPs,
 		v1beta1.AnnotationLoadBalancerIPsMetalLB,
-		v1beta1.AnnotationLoadBalancerIPsUniverse,
+		v1beta1.AnnotationLoadBalancerIPsMetalLBOld,
 	}
 )
 
@@ -160,7 +160,7 @@ func Released(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
 	return next
 }
 
-// ServedBy says whether a Service is of type LoadBalancer and of the class
+// ServedBy reports whether a Service is of type LoadBalancer and of the class
 // that this installation serves; an empty class means Services without one.
 func ServedBy(svc *corev1.Service, class string) bool {
 	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer {

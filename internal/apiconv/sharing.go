@@ -24,7 +24,7 @@ const (
 var sharingAnnotations = []string{
 	v1beta1.AnnotationAllowSharedIP,
 	v1beta1.AnnotationAllowSharedIPMetalLB,
-	v1beta1.AnnotationAllowSharedIPUniverse,
+	v1beta1.AnnotationAllowSharedIPMetalLBOld,
 }
 
 // SharingTerms reads on which terms a Service shares its addresses; the zero value

@@ -3,8 +3,8 @@ package apiconv
 import "fmt"
 
 // SpecError is what is wrong with the spec of an object: the object, or the part of
-// it that the function which returned the error tells, is not in effect until that is
-// mended.
+// it that the function which returned the error names, is not in effect until that is
+// corrected.
 type SpecError struct {
 	// Reason of the object's Ready condition.
 	Reason string
@@ -15,7 +15,7 @@ func specError(reason, field string, err error) *SpecError {
 	return &SpecError{Reason: reason, err: fmt.Errorf("%s: %w", field, err)}
 }
 
-// Error says which field is wrong, and how.
+// Error returns which field is wrong, and how.
 func (e *SpecError) Error() string { return e.err.Error() }
 
 // Unwrap returns what is wrong with the field.

@@ -46,7 +46,7 @@ func NamespaceMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 }
 
 // TrimLabels returns labels within maxLabels and maxLabelBytes: all, or the first in the order
-// of their keys. LabelsCut says whether there were more.
+// of their keys. LabelsCut reports whether there were more.
 func TrimLabels(labels map[string]string) map[string]string {
 	size := 0
 	for key, value := range labels {
@@ -66,7 +66,7 @@ func TrimLabels(labels map[string]string) map[string]string {
 	return kept
 }
 
-// LabelsCut says whether labels are only the first of an object that has more than are read.
+// LabelsCut reports whether labels are only the first of an object that has more than are read.
 func LabelsCut(labels map[string]string) bool {
 	_, cut := labels[cutKey]
 	return cut

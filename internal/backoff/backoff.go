@@ -1,4 +1,4 @@
-// Package backoff says how long to wait before something that failed is tried again:
+// Package backoff computes how long to wait before something that failed is tried again:
 // exponentially longer, with jitter, up to a bound. It is pure but for the jitter.
 package backoff
 

@@ -12,7 +12,7 @@ const (
 	DefaultMinimumTTL = 254
 )
 
-// Profile says how closely a path is watched.
+// Profile is how closely a path is watched.
 type Profile struct {
 	// Receive is how often this side is able to take packets: RequiredMinRxInterval.
 	Receive time.Duration
@@ -21,7 +21,7 @@ type Profile struct {
 	// Multiplier is how many packets the other side may miss of this one before it
 	// declares the path down: DetectMult, 2 to 255.
 	Multiplier uint8
-	// Passive: this side sends nothing before it has heard the other (RFC 5880
+	// Passive: this side sends nothing before it has received from the other (RFC 5880
 	// section 6.1).
 	Passive bool
 	// MinimumTTL that packets of a multihop session must have on arrival, 1 to 254; it

@@ -4,10 +4,10 @@ import "time"
 
 // Status is how a session is.
 type Status struct {
-	// State is this side's; Remote is what the other side said last.
+	// State is this side's; Remote is what the other side reported last.
 	State, Remote State
 	// Diagnostic is why this side went down last, none while it is Up;
-	// RemoteDiagnostic is what the other side says.
+	// RemoteDiagnostic is what the other side reports.
 	Diagnostic, RemoteDiagnostic Diagnostic
 	// Failed: the session was Up and went down, and no administrator of either side
 	// did that. Only this is a failure of the path (RFC 5882 section 4.2); it stays
@@ -15,7 +15,7 @@ type Status struct {
 	Failed bool
 	// Transmit is how often this side sends, before jitter; 0 if it may not. Receive
 	// is how often the other side is to send, and Detection how long it may be
-	// silent; both are 0 while it is not heard.
+	// silent; both are 0 while nothing is received from it.
 	Transmit, Receive, Detection time.Duration
 	// Since is when State changed last.
 	Since time.Time
@@ -29,7 +29,7 @@ type Status struct {
 	Stalls uint64
 }
 
-// RemoteAdminDown says whether the administrator of the other side took the session
+// RemoteAdminDown reports whether the administrator of the other side took the session
 // down: nothing is known about the path then.
 func (s Status) RemoteAdminDown() bool { return s.State == Down && s.Remote == AdminDown }
 

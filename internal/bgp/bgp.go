@@ -19,7 +19,7 @@ type ASN uint32
 // Port is the TCP port of BGP (RFC 4271 section 4.2).
 const Port = 179
 
-// RemoteASN says which autonomous system the router must be in.
+// RemoteASN defines which autonomous system the router must be in.
 type RemoteASN struct {
 	// ASN that it must have; 0: any that Kind allows.
 	ASN ASN
@@ -65,7 +65,7 @@ type Peer struct {
 	// Hold is the time without a message after which the session ends; 0: never, at
 	// least 3 s otherwise. The smaller one of both sides counts (RFC 4271 section 4.2).
 	Hold time.Duration
-	// Keepalive is how often this side says that it lives; 0: a third of the hold
+	// Keepalive is how often this side sends a KEEPALIVE; 0: a third of the hold
 	// time that was agreed on.
 	Keepalive time.Duration
 	// ConnectRetry is how long to wait between attempts to connect.
@@ -97,7 +97,7 @@ type Peer struct {
 	BFD *bfd.Profile
 	// BFDProfile is the name of the profile.
 	BFDProfile string
-	// StrictBFD: there is no session unless BFD says that the path is up.
+	// StrictBFD: there is no session unless BFD reports that the path is up.
 	StrictBFD bool
 }
 
@@ -107,8 +107,8 @@ func (p *Peer) Families() (v4, v6 bool) {
 	return both || p.Address.Is4(), both || p.Address.Is6()
 }
 
-// Asks reports whether routes of a family go to the router, if it takes them.
-func (p *Peer) Asks(f lb.Family) bool {
+// Wants reports whether routes of a family go to the router, if it takes them.
+func (p *Peer) Wants(f lb.Family) bool {
 	v4, v6 := p.Families()
 	return f == lb.IPv4 && v4 || f == lb.IPv6 && v6
 }
@@ -118,7 +118,7 @@ func (p *Peer) Internal() bool {
 	return p.Remote.ASN == p.ASN || p.Remote.ASN == 0 && p.Remote.Kind == Internal
 }
 
-// Password is a secret: it prints as a word that tells nothing.
+// Password is a secret: it is printed as a fixed word.
 type Password string
 
 // String hides the password.

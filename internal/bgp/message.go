@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Open is what a side says of itself when a connection begins (RFC 4271 section
+// Open is what a side sends about itself when a connection begins (RFC 4271 section
 // 4.2).
 type Open struct {
 	// ASN of the side.
@@ -34,7 +34,7 @@ type Capabilities struct {
 	GracefulRestart *GracefulRestart
 }
 
-// GracefulRestart says what happens when a side restarts (RFC 4724 section 3).
+// GracefulRestart defines what happens when a side restarts (RFC 4724 section 3).
 type GracefulRestart struct {
 	// Restarting: the side has just restarted.
 	Restarting bool
@@ -136,7 +136,7 @@ var subcodeWords = map[Code]map[uint8]string{
 // maxCommunication bounds the text that a router may send (RFC 9003).
 const maxCommunication = 255
 
-// String says in words what the notification means.
+// String returns what the notification means in words.
 func (n Notification) String() string {
 	words := codeWords[n.Code]
 	if words == "" {

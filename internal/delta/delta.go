@@ -11,7 +11,7 @@ type Map[K comparable, V any] struct {
 	Remove map[K]V
 }
 
-// Empty says whether there is nothing to do.
+// Empty reports whether there is nothing to do.
 func (d Map[K, V]) Empty() bool { return len(d.Add)+len(d.Change)+len(d.Remove) == 0 }
 
 // Between returns the difference from actual to desired. Neither is changed.

@@ -66,7 +66,7 @@ func Share(addresses, nodes int) int {
 	return (addresses + nodes - 1) / nodes
 }
 
-// Before says whether node x comes before node y in the order for an address.
+// Before reports whether node x comes before node y in the order for an address.
 // Equal weights are decided by name, so that all nodes agree.
 func Before(address netip.Addr, x, y lb.NodeName) bool {
 	wx, wy := weight(address, x), weight(address, y)

@@ -18,7 +18,7 @@ type Refusal struct {
 
 // admission decides which held addresses may be announced at all: those that the pool of
 // their claim lists. An address stays admitted while it is held, so that an edit of a
-// pool, and what a node says of itself, take away nothing that is in use.
+// pool, and what a node reports of itself, take away nothing that is in use.
 //
 // The objects that it reads have different writers: pools are written by administrators,
 // claims by the controller. A claim alone admits nothing.

@@ -1,5 +1,5 @@
-// Package eligibility decides who may announce an address, and says why nobody
-// may. The speakers act on its answers and the controller tells them to the
+// Package eligibility decides who may announce an address, and returns why nobody
+// may. The speakers act on its answers and the controller reports them to the
 // owners of Services: since both ask here, they cannot disagree.
 package eligibility
 
@@ -24,7 +24,7 @@ const (
 	BGP Kind = "BGPAdvertisement"
 )
 
-// Selector says whether it selects an object with these labels.
+// Selector reports whether it selects an object with these labels.
 type Selector func(labels map[string]string) bool
 
 // Scope is what an advertisement of any kind is about. Empty, it means all pools,
@@ -43,7 +43,7 @@ type Scope struct {
 	NodeSelectors []Selector
 }
 
-// Advertisement says which addresses are announced, and from where. Empty, it
+// Advertisement selects which addresses are announced, and from where. Empty, it
 // means all, on all interfaces.
 type Advertisement struct {
 	Scope
@@ -71,13 +71,13 @@ type Node struct {
 	// Excluded is why the node may not announce, as what follows its name in a
 	// sentence, such as "has the label x"; empty: it may.
 	Excluded string
-	// Keeps says that the node, though excluded, goes on announcing what it has while no
+	// KeepsAnnounced means that the node, though excluded, goes on announcing what it has while no
 	// other node may: it is handled as one that drains.
-	Keeps bool
+	KeepsAnnounced bool
 	// Draining nodes hand over what they own. They stay candidates: they announce
 	// until others do.
 	Draining bool
-	// Down nodes are those that the cluster says are not ready. They stay
+	// Down nodes are those that the cluster reports as not ready. They stay
 	// candidates: the speakers know better who lives.
 	Down bool
 	// Addresses of the node itself, which are announced for no Service.
@@ -101,7 +101,7 @@ type Service struct {
 	Labels map[string]string
 	// NamespaceLabels are the labels of its namespace.
 	NamespaceLabels map[string]string
-	// Local says that its traffic is served only on the nodes that it reaches
+	// Local means that its traffic is served only on the nodes that it reaches
 	// (externalTrafficPolicy Local).
 	Local bool
 	// Endpoints that serve it, by the family of their addresses: traffic to an
@@ -160,10 +160,10 @@ const (
 
 // Standby reports whether the node takes no address, and keeps what it has while no other
 // node may announce it.
-func (n *Node) Standby() bool { return n.Draining || n.Excluded != "" && n.Keeps }
+func (n *Node) Standby() bool { return n.Draining || n.Excluded != "" && n.KeepsAnnounced }
 
 // barred reports whether the node announces nothing at all.
-func (n *Node) barred() bool { return n.Excluded != "" && !n.Keeps }
+func (n *Node) barred() bool { return n.Excluded != "" && !n.KeepsAnnounced }
 
 // SameCandidates reports whether it makes no difference to who may announce what which of
 // two nodes there is.

@@ -13,7 +13,7 @@ import (
 // maxNamed is how many objects a sentence names; the others it counts.
 const maxNamed = 3
 
-// why says a decision's reason in a sentence; empty if somebody may announce.
+// why returns a decision's reason in a sentence; empty if somebody may announce.
 func (r *resolver) why(a Address, d decision) string {
 	switch d.reason {
 	case NoAdvertisement:
@@ -62,7 +62,7 @@ func (r *resolver) selectorFields(ads []int) string {
 	return "spec.serviceSelectors"
 }
 
-// WhyNone says that there is no advertisement of these kinds at all, which an address
+// WhyNone reports that there is no advertisement of these kinds at all, which an address
 // of the pool would need.
 func WhyNone(pool lb.PoolName, kinds ...Kind) string {
 	words := make([]string, 0, len(kinds))
@@ -77,7 +77,7 @@ func whyNoEndpoints(a Address) string {
 		services(a), verb(a.Holders, "has", "have"), lb.FamilyOf(a.Address))
 }
 
-// whyNoNode tells where the candidates got lost: at the selectors, at the
+// whyNoNode returns where the candidates were excluded: at the selectors, at the
 // exclusions, or at the endpoints.
 func (r *resolver) whyNoNode(a Address, ads []int, local *localHolder) string {
 	covered := r.covered(ads)
@@ -138,7 +138,7 @@ func (r *resolver) serving(local *localHolder) []int {
 	return nodes
 }
 
-// exclusions says of the first nodes why they may not announce.
+// exclusions returns why the first nodes may not announce.
 func (r *resolver) exclusions(nodes []int) string {
 	parts := make([]string, 0, maxNamed+1)
 	for _, i := range nodes[:min(len(nodes), maxNamed)] {
@@ -184,7 +184,7 @@ func services(a Address) string {
 	return Named("the Services", names)
 }
 
-// Named returns a sentence's part that says what, names the first of a list and
+// Named returns a part of a sentence with what, names the first of a list and
 // counts the others.
 func Named[T ~string](what string, names []T) string {
 	return what + " " + bounded.Names(names, maxNamed)

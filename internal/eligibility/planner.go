@@ -21,12 +21,12 @@ type Change struct {
 }
 
 // Planner knows who may announce each address, and what of that changed since it was
-// asked last: what all changes come to is what Resolve says. What it is given must not
+// asked last: all changes together amount to what Resolve returns. What it is given must not
 // be changed afterwards. One goroutine at a time may use it.
 type Planner struct {
 	holdings *Holdings
 	resolver *resolver
-	told     map[netip.Addr][]Candidate // those that the caller was told to be wanted
+	reported map[netip.Addr][]Candidate // those that were reported to the caller as wanted
 	touched  map[netip.Addr]struct{}    // to be looked at
 }
 
@@ -34,11 +34,11 @@ type Planner struct {
 func NewPlanner() *Planner {
 	return &Planner{
 		holdings: NewHoldings(), resolver: newResolver(Input{}),
-		told: map[netip.Addr][]Candidate{}, touched: map[netip.Addr]struct{}{},
+		reported: map[netip.Addr][]Candidate{}, touched: map[netip.Addr]struct{}{},
 	}
 }
 
-// SetConfig says what holds for all addresses from now on. Each of them is looked at.
+// SetConfig sets what applies to all addresses from now on. Each of them is looked at.
 func (p *Planner) SetConfig(advertisements []Advertisement, pools []Pool, nodes []Node) {
 	lists := p.resolver.lists
 	p.resolver = newResolver(Input{Advertisements: advertisements, Pools: pools, Nodes: nodes})
@@ -49,7 +49,7 @@ func (p *Planner) SetConfig(advertisements []Advertisement, pools []Pool, nodes 
 	}
 }
 
-// SetService says what a Service is like; nil: it is gone. Only the addresses whose
+// SetService records what a Service is like; nil: it is gone. Only the addresses whose
 // claims name it are looked at.
 func (p *Planner) SetService(key lb.ServiceKey, s *Holder) {
 	for _, address := range p.holdings.SetService(key, s) {
@@ -57,7 +57,7 @@ func (p *Planner) SetService(key lb.ServiceKey, s *Holder) {
 	}
 }
 
-// SetClaim says who holds an address; nil: nobody. Only that address is looked at.
+// SetClaim records who holds an address; nil: nobody. Only that address is looked at.
 func (p *Planner) SetClaim(address netip.Addr, c *Claim) {
 	p.holdings.SetClaim(address, c)
 	p.touched[address] = struct{}{}
@@ -67,7 +67,7 @@ func (p *Planner) SetClaim(address netip.Addr, c *Claim) {
 func (p *Planner) Forget() {
 	p.holdings = NewHoldings()
 	p.holdings.SetConfig(p.resolver.pools, p.resolver.nodes)
-	for address := range p.told {
+	for address := range p.reported {
 		p.touched[address] = struct{}{}
 	}
 }
@@ -92,17 +92,17 @@ func (p *Planner) Changes() Change {
 
 // look adds what has become of an address.
 func (p *Planner) look(address netip.Addr, c *Change) {
-	before, known := p.told[address]
+	before, known := p.reported[address]
 	pool, holders := p.holdings.Holders(address)
 	if len(holders) == 0 {
 		if known {
-			delete(p.told, address)
+			delete(p.reported, address)
 			c.Gone = append(c.Gone, address)
 		}
 		return
 	}
 	if now := p.resolver.decide(address, pool, holders).candidates; !known || !oneList(before, now) {
-		p.told[address] = now
+		p.reported[address] = now
 		c.Addresses = append(c.Addresses, ownership.Address{Address: address, Candidates: now})
 	}
 }
@@ -112,13 +112,13 @@ func (p *Planner) look(address netip.Addr, c *Change) {
 // however many there are.
 func (p *Planner) tidy() {
 	const few = 64
-	r, most := p.resolver, few+2*len(p.told)
+	r, most := p.resolver, few+2*len(p.reported)
 	if max(len(r.outcomes), len(r.lists), len(r.ofPool)) > most {
-		r.forget(maps.Values(p.told))
+		r.forget(maps.Values(p.reported))
 	}
 }
 
-// oneList says whether two lists are one and the same. Those of a resolver that say the
+// oneList reports whether two lists are one and the same. Those of a resolver that say the
 // same are.
 func oneList(x, y []Candidate) bool {
 	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])

@@ -122,7 +122,7 @@ type decision struct {
 	local      *localHolder // which restricts where it is announced; nil: none
 }
 
-// decide says who may announce an address of the pool that these Services show.
+// decide returns who may announce an address of the pool that these Services show.
 func (r *resolver) decide(address netip.Addr, pool lb.PoolName, holders []*Service) decision {
 	ads := r.about(pool, holders)
 	if len(ads) == 0 {

@@ -6,14 +6,14 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// CoversPool says whether the advertisement is about addresses of the pool of that
+// CoversPool reports whether the advertisement is about addresses of the pool of that
 // name. One that is gone, nil, can be named still, but has no labels to select.
 func (s *Scope) CoversPool(name lb.PoolName, pool *Pool) bool {
 	all := len(s.Pools)+len(s.PoolSelectors) == 0
 	return all || slices.Contains(s.Pools, name) || (pool != nil && s.SelectsPool(pool.Labels))
 }
 
-// SelectsPool says whether one of the PoolSelectors selects a pool with these labels.
+// SelectsPool reports whether one of the PoolSelectors selects a pool with these labels.
 func (s *Scope) SelectsPool(labels map[string]string) bool {
 	return anyMatches(s.PoolSelectors, labels)
 }
@@ -36,7 +36,7 @@ func (s *Scope) coversService(holder *Service) bool {
 		(len(s.NamespaceSelectors) == 0 || anyMatches(s.NamespaceSelectors, holder.NamespaceLabels))
 }
 
-// CoversNode says whether a node with these labels may announce by the
+// CoversNode reports whether a node with these labels may announce by the
 // advertisement.
 func (s *Scope) CoversNode(labels map[string]string) bool {
 	return len(s.NodeSelectors) == 0 || anyMatches(s.NodeSelectors, labels)
@@ -46,7 +46,7 @@ func anyMatches(selectors []Selector, labels map[string]string) bool {
 	return slices.ContainsFunc(selectors, func(s Selector) bool { return s(labels) })
 }
 
-// Served says whether traffic of the family to what these Services show goes
+// Served reports whether traffic of the family to what these Services show goes
 // anywhere at all.
 func Served(holders []*Service, family lb.Family) bool {
 	return slices.ContainsFunc(holders, func(s *Service) bool { return s.Endpoints[family].Serving > 0 })

@@ -32,7 +32,7 @@ func (r *resolver) forget(inUse iter.Seq[[]Candidate]) {
 	}
 }
 
-// keyOf returns a key for all that is said of candidates.
+// keyOf returns a key for all properties of candidates.
 func keyOf(list []Candidate) string {
 	var key []byte
 	for i := range list {

@@ -71,7 +71,7 @@ func ask(t *testing.T, address, path string) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// lost says whether the other side closes a connection within 10 s.
+// lost reports whether the other side closes a connection within 10 s.
 func lost(t *testing.T, c net.Conn) bool {
 	t.Helper()
 	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {

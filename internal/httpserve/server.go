@@ -76,7 +76,7 @@ func listen(address string, limits netlimit.Limits, within time.Duration, handle
 	return server, netlimit.NewListener(listener, limits), nil
 }
 
-// withoutBody ends the connection of a request that has a body, or says so.
+// withoutBody ends the connection of a request that has a body, or announces one.
 func withoutBody(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {

@@ -119,7 +119,7 @@ func TestReleaseLeavesNothing(t *testing.T) {
 	take(t, a, "n/d", "10.9.0.0@gone")
 	take(t, a, "n/d", "10.9.0.2@gone")
 	a.Reserve(addr("10.9.0.9"), "gone")
-	a.Pledge(addr("10.9.0.1"), service("n/d"))
+	a.ReserveFor(addr("10.9.0.1"), service("n/d"))
 	setPools(a, newPool("p", "10.0.0.2 2001:db8::/64", quota(9), across), newPool("q", "10.2.0.0/16"))
 	decide(t, a, ask("n/a", on(share("k", 80)), both(PreferDualStack, v46)), "keep 10.0.0.1@p 2001:db8::ffff@p, drop 10.2.200.1@q")
 	if len(a.outside) != 1 {

@@ -34,27 +34,27 @@ func (a *Allocator) Assign(request Request) Decision {
 	staying := stay(fleeing, chosen, missing, refusal)
 	if refusal != nil {
 		d.Refusal = refusal
-		d.Keep = inOrder(slices.Concat(slices.DeleteFunc(held, a.Pledged), staying))
+		d.Keep = inOrder(slices.Concat(slices.DeleteFunc(held, a.ReservedFor), staying))
 		return d
 	}
 	for _, h := range chosen {
 		if slices.Contains(held, h) {
 			a.TakeUp(h.Address, h.Service)
-			delete(a.dropped, pledge{h.Address, h.Service})
+			delete(a.dropped, assignment{h.Address, h.Service})
 		} else {
 			a.hold(h, req.Terms)
 		}
 	}
 	for _, h := range held {
-		if !slices.Contains(chosen, h) && !a.Pledged(h) {
+		if !slices.Contains(chosen, h) && !a.ReservedFor(h) {
 			d.Drop = append(d.Drop, h)
-			a.dropped[pledge{h.Address, h.Service}] = struct{}{}
+			a.dropped[assignment{h.Address, h.Service}] = struct{}{}
 		}
 	}
 	for _, f := range fleeing {
 		if !slices.Contains(staying, f.Holding) {
 			d.Drop, d.Fled = append(d.Drop, f.Holding), append(d.Fled, f)
-			a.dropped[pledge{f.Address, f.Service}] = struct{}{}
+			a.dropped[assignment{f.Address, f.Service}] = struct{}{}
 		}
 	}
 	d.Keep, d.Missing = inOrder(append(chosen, staying...)), missing
@@ -67,12 +67,12 @@ func inOrder(list []Holding) []Holding {
 	return list
 }
 
-// Stand refuses a request that means nothing: what the Service holds it keeps, as far
+// Stand refuses a request that is invalid: what the Service holds it keeps, as far
 // as its terms, and the pools, let it.
 func (a *Allocator) Stand(request Request, refusal *Refusal) Decision {
 	held, fleeing, lost := a.standing(&request)
 	staying := stay(fleeing, nil, nil, refusal)
-	d := Decision{Keep: inOrder(slices.Concat(slices.DeleteFunc(held, a.Pledged), staying)), Lost: lost, Refusal: refusal}
+	d := Decision{Keep: inOrder(slices.Concat(slices.DeleteFunc(held, a.ReservedFor), staying)), Lost: lost, Refusal: refusal}
 	for _, l := range lost {
 		d.Drop = append(d.Drop, l.Holding)
 	}
@@ -82,26 +82,26 @@ func (a *Allocator) Stand(request Request, refusal *Refusal) Decision {
 // standing is what the Service holds and may keep, the preferred first, what it
 // may keep but ought to leave, since a foreign host uses it, and what it may not
 // keep. Of what it may keep the terms are the new ones from here on.
-func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Kept) {
+func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []OutsidePool) {
 	c := a.accounts.get(req.Service)
 	if c == nil {
 		return nil, nil, nil
 	}
 	for _, h := range a.HeldBy(req.Service) {
-		p, at := a.from(h.Address), pledge{h.Address, h.Service}
+		p, at := a.from(h.Address), assignment{h.Address, h.Service}
 		if why := a.mayNotStay(h.Address, h.Service, req.Terms); why != "" {
-			lost = append(lost, Kept{h, "the Service " + why})
+			lost = append(lost, OutsidePool{h, "the Service " + why})
 			continue
 		}
 		why, ofNode := a.takes(p, h.Address, req)
 		evict := p.Evict && !ofNode
 		switch {
-		case why != "" && evict && a.Pledged(h):
+		case why != "" && evict && a.ReservedFor(h):
 			continue // to be taken up only to be taken away again
 		case why != "" && evict:
-			lost = append(lost, Kept{h, why})
+			lost = append(lost, OutsidePool{h, why})
 			continue
-		case why != "" && !a.Pledged(h):
+		case why != "" && !a.ReservedFor(h):
 			a.outside[at] = outside{why: why, ofService: p.gives(h.Address)}
 		default:
 			delete(a.outside, at)
@@ -109,8 +109,8 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Kept
 		switch f, _, foreign := a.Foreign(h.Address); {
 		case !foreign || !f.flees(h.Address, req):
 			held = append(held, h)
-		case !a.Pledged(h): // which would be taken up only to be left again
-			fleeing = append(fleeing, Kept{h, f.By + " uses it"})
+		case !a.ReservedFor(h): // which would be taken up only to be left again
+			fleeing = append(fleeing, OutsidePool{h, f.By + " uses it"})
 		}
 	}
 	for _, h := range held { // what is lost stays on the terms that others agreed to
@@ -123,7 +123,7 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Kept
 	return held, fleeing, lost
 }
 
-// takes says why a pool would take an address away from the Service that holds
+// takes returns why a pool would take an address away from the Service that holds
 // it, as part of a sentence; empty if it would not. A pool that is gone or unusable
 // takes nothing, and none does because of what nodes say alone: ofNode.
 func (a *Allocator) takes(p *pool, address netip.Addr, req *Request) (why string, ofNode bool) {

@@ -136,7 +136,7 @@ func BenchmarkAssignShared(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory tells what is kept for each address that a Service holds alone,
+// BenchmarkMemory measures what is stored for each address that a Service holds alone,
 // the bytes of names aside: those are the caller's.
 func BenchmarkMemory(b *testing.B) {
 	for _, bench := range []struct {

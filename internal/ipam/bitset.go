@@ -3,7 +3,7 @@ package ipam
 import "math/bits"
 
 // bitset is a set of numbers that finds its lowest in constant time: a bit of a
-// level says whether the 64 below it hold anything. Six levels reach 2^36.
+// level reports whether the 64 below it hold anything. Six levels reach 2^36.
 type bitset [6][]uint64
 
 func (b *bitset) set(i uint64) {

@@ -40,7 +40,7 @@ func TestWhatAPoolNoLongerGives(t *testing.T) {
 			take(t, a, "web", tt.held)
 			setPools(a, tt.next)
 			decide(t, a, req, "keep "+tt.held)
-			kept := a.States()["p"].Kept
+			kept := a.States()["p"].OutsidePool
 			switch {
 			case tt.why == "" && len(kept) != 0:
 				t.Errorf("kept: got %v, want nothing", kept)
@@ -95,7 +95,7 @@ func TestPledgeThatThePoolWouldTakeAwayAtOnceIsNotTakenUp(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	if !a.Pledged(Holding{Address: addr("10.7.0.1"), Service: ask("web").Service}) {
+	if !a.ReservedFor(Holding{Address: addr("10.7.0.1"), Service: ask("web").Service}) {
 		t.Error("10.7.0.1 is not kept for web any more")
 	}
 }

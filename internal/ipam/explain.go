@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Reason says in one word why a request was refused.
+// Reason is in one word why a request was refused.
 type Reason string
 
 // The reasons, the same words as in conditions and events.
@@ -31,10 +31,10 @@ const (
 type Refusal struct {
 	// Reason in one word.
 	Reason Reason
-	// Message says what is wrong, where, and what to do.
+	// Message is what is wrong, where, and what to do.
 	Message string
-	// Verdicts say of every pool that was tried why it did not give an address.
-	Verdicts []Verdict
+	// Pools say of every pool that was tried why it did not give an address.
+	Pools []PoolResult
 }
 
 // Error returns the message.
@@ -44,8 +44,8 @@ func refuse(reason Reason, format string, args ...any) *Refusal {
 	return &Refusal{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
-// Verdict is what there is to say about a pool and a request.
-type Verdict struct {
+// PoolResult is what there is to say about a pool and a request.
+type PoolResult struct {
 	Pool lb.PoolName
 	// Reason why it gives no address; empty if it can give one.
 	Reason Reason
@@ -83,8 +83,8 @@ var remedies = map[bar]string{
 	exhausted:  "add addresses to a pool, or delete a Service that has one (kubectl get lbip shows who has what)",
 }
 
-// bars says what keeps a pool from giving an address of a family at all, be it
-// free or not; named says that the request names the address itself.
+// bars returns what keeps a pool from giving an address of a family at all, be it
+// free or not; named means that the request names the address itself.
 func (p *pool) bars(req *Request, family lb.Family, named bool) bar {
 	switch {
 	case p.Unusable != "":
@@ -101,8 +101,8 @@ func (p *pool) bars(req *Request, family lb.Family, named bool) bar {
 	return none
 }
 
-// tell puts a bar into words that begin with the name of the pool.
-func (p *pool) tell(b bar, req *Request, family lb.Family) string {
+// describe puts a bar into words that begin with the name of the pool.
+func (p *pool) describe(b bar, req *Request, family lb.Family) string {
 	name := fmt.Sprintf("%q", p.Name)
 	switch b {
 	case noFamily:
@@ -126,18 +126,18 @@ func (p *pool) tell(b bar, req *Request, family lb.Family) string {
 	return name + " has free addresses"
 }
 
-// Explain says of every pool, in the order in which they are tried, whether it
+// Explain returns for every pool, in the order in which they are tried, whether it
 // can give the Service a new address of a family, and why not.
-func (a *Allocator) Explain(request Request, family lb.Family) []Verdict {
+func (a *Allocator) Explain(request Request, family lb.Family) []PoolResult {
 	req := &request
 	candidates, refusal := a.candidates(req)
 	if refusal != nil {
-		return refusal.Verdicts
+		return refusal.Pools
 	}
-	var verdicts []Verdict
+	var verdicts []PoolResult
 	for _, p := range candidates {
 		b := a.judge(p, req, family, nil)
-		verdicts = append(verdicts, Verdict{p.Name, reasons[b], p.tell(b, req, family)})
+		verdicts = append(verdicts, PoolResult{p.Name, reasons[b], p.describe(b, req, family)})
 	}
 	return verdicts
 }
@@ -155,8 +155,8 @@ func (a *Allocator) judge(p *pool, req *Request, family lb.Family, chosen []Hold
 	return none
 }
 
-// told is how many pools a message tells of; the rest is counted.
-const told = 8
+// maxListed is how many pools a message lists; the rest is counted.
+const maxListed = 8
 
 // explain refuses a request for any address, saying of each pool why.
 func (a *Allocator) explain(req *Request, families []lb.Family, candidates []*pool, chosen []Holding) *Refusal {
@@ -171,21 +171,21 @@ func (a *Allocator) explain(req *Request, families []lb.Family, candidates []*po
 				most, family = b, f
 			}
 		}
-		why := p.tell(most, req, family)
-		refusal.Verdicts = append(refusal.Verdicts, Verdict{p.Name, reasons[most], why})
+		why := p.describe(most, req, family)
+		refusal.Pools = append(refusal.Pools, PoolResult{p.Name, reasons[most], why})
 		worst = max(worst, most)
 		bars = append(bars, most)
 	}
 	var words []string
-	for _, rest := range []bool{false, true} { // the remedy is for the worst: those first, if not all are told
-		for i, v := range refusal.Verdicts {
-			if len(bars) <= told && !rest || len(bars) > told && (bars[i] < worst) == rest {
+	for _, rest := range []bool{false, true} { // the remedy is for the worst: those first, if not all are listed
+		for i, v := range refusal.Pools {
+			if len(bars) <= maxListed && !rest || len(bars) > maxListed && (bars[i] < worst) == rest {
 				words = append(words, v.Why)
 			}
 		}
 	}
-	if n := len(words) - told; n > 0 {
-		words = append(words[:told], fmt.Sprintf("and so on for %d more", n))
+	if n := len(words) - maxListed; n > 0 {
+		words = append(words[:maxListed], fmt.Sprintf("and so on for %d more", n))
 	}
 	refusal.Reason = reasons[worst]
 	refusal.Message = fmt.Sprintf("no pool gives the Service an %s address: %s: %s", familyNames(families), strings.Join(words, "; "), remedies[worst])
@@ -200,7 +200,7 @@ func (a *Allocator) unknown(name lb.PoolName) *Refusal {
 	slices.Sort(names)
 	exist := "there is no pool at all"
 	if len(names) > 0 {
-		exist = "there are " + strings.Join(names[:min(told, len(names))], ", ")
+		exist = "there are " + strings.Join(names[:min(maxListed, len(names))], ", ")
 	}
 	return refuse(ReasonUnknownPool, "the Service names the pool %q, which does not exist (%s): create it, or name another", name, exist)
 }

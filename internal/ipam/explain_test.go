@@ -91,7 +91,7 @@ func TestVerdictsAreOfEveryPoolInOrder(t *testing.T) {
 	take(t, a, "x", "10.0.1.1@full")
 	take(t, a, "y", "10.0.2.1@quota")
 	take(t, a, "z", "2001:db8::1@six")
-	want := []Verdict{
+	want := []PoolResult{
 		{"full", ReasonPoolExhausted, `"full" has no free IPv4 address`},
 		{"team", ReasonPoolNotAllowed, `"team" is for other Services (spec.serviceAllocation)`},
 		{"bad", ReasonPoolUnusable, `"bad" gives nothing: it is wrong`},
@@ -104,14 +104,14 @@ func TestVerdictsAreOfEveryPoolInOrder(t *testing.T) {
 	if diff := cmp.Diff(want, a.Explain(ask("web"), lb.IPv4)); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]Verdict{{"hand", "", `"hand" has free addresses`}}, a.Explain(ask("web", from("hand")), lb.IPv4)); diff != "" {
+	if diff := cmp.Diff([]PoolResult{{"hand", "", `"hand" has free addresses`}}, a.Explain(ask("web", from("hand")), lb.IPv4)); diff != "" {
 		t.Errorf("verdicts of the named pool (-want +got):\n%s", diff)
 	}
 	if got := a.Explain(ask("web", from("nope")), lb.IPv4); len(got) != 0 {
 		t.Errorf("verdicts of no pool: got %v, want none", got)
 	}
 	six := a.Explain(ask("web", both(PreferDualStack, v46)), lb.IPv6)
-	if got, want := six[2], (Verdict{"six", ReasonPoolExhausted, `"six" has no free IPv6 address`}); got != want {
+	if got, want := six[2], (PoolResult{"six", ReasonPoolExhausted, `"six" has no free IPv6 address`}); got != want {
 		t.Errorf("verdict of the pool with both families: got %v, want %v in its place", got, want)
 	}
 	// A refusal carries the same.
@@ -119,7 +119,7 @@ func TestVerdictsAreOfEveryPoolInOrder(t *testing.T) {
 		a.Reserve(addr(free), "")
 	}
 	d := a.Assign(ask("web"))
-	if diff := cmp.Diff(a.Explain(ask("web"), lb.IPv4), d.Refusal.Verdicts); diff != "" {
+	if diff := cmp.Diff(a.Explain(ask("web"), lb.IPv4), d.Refusal.Pools); diff != "" {
 		t.Errorf("verdicts of the refusal (-want +got):\n%s", diff)
 	}
 }
@@ -144,8 +144,8 @@ func TestMessageIsBounded(t *testing.T) {
 		if got := strings.Contains(refusal.Message, "and so on"); got != (want != "") || !strings.Contains(refusal.Message, want) {
 			t.Errorf("%d pools: got %q, want %q in it", n, refusal.Message, want)
 		}
-		if len(refusal.Verdicts) != n {
-			t.Errorf("%d pools: got %d verdicts, want all", n, len(refusal.Verdicts))
+		if len(refusal.Pools) != n {
+			t.Errorf("%d pools: got %d verdicts, want all", n, len(refusal.Pools))
 		}
 	}
 	a, _ := build(20)

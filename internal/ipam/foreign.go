@@ -14,21 +14,21 @@ type Foreign struct {
 	By string
 	// Remedy is what to do about it, as part of a sentence.
 	Remedy string
-	// InUse says that it had been announced before the other host was heard, and
+	// InUse means that it had been announced before the first message of the other host arrived, and
 	// still is: the Service that has it keeps it.
 	InUse bool
-	// ReportedOnly says that the pool gives the address all the same; see Losses.
+	// ReportedOnly means that the pool gives the address all the same; see Losses.
 	ReportedOnly bool
 }
 
-// flees says whether a Service that holds an address lets it go for another one: a
+// flees reports whether a Service that holds an address lets it go for another one: a
 // foreign host uses it, it is not announced, and the Service did not ask for exactly
 // this one.
 func (f Foreign) flees(address netip.Addr, req *Request) bool {
 	return !f.InUse && !f.ReportedOnly && !slices.Contains(req.Addresses, address)
 }
 
-// isForeign says whether the pool would give an address if no foreign host used it.
+// isForeign reports whether the pool would give an address if no foreign host used it.
 func (p *pool) isForeign(address netip.Addr) bool {
 	_, foreign := p.Foreign[address]
 	return foreign
@@ -47,7 +47,7 @@ func (a *Allocator) Foreign(address netip.Addr) (Foreign, lb.PoolName, bool) {
 
 // stay returns those of what a Service was to let go that nothing has come for:
 // all, if the request was not met, and else those of the families that miss.
-func stay(fleeing []Kept, chosen []Holding, missing, refusal *Refusal) (staying []Holding) {
+func stay(fleeing []OutsidePool, chosen []Holding, missing, refusal *Refusal) (staying []Holding) {
 	for _, f := range fleeing {
 		replaced := slices.ContainsFunc(chosen, func(h Holding) bool { return lb.FamilyOf(h.Address) == lb.FamilyOf(f.Address) })
 		if refusal != nil || (missing != nil && !replaced) {

@@ -59,8 +59,8 @@ func TestAddressOfAForeignHost(t *testing.T) {
 			hear(a, []Taken{host("10.0.0.1", tt.inUse)}, tt.pools...)
 			settle(t, a, ask("web", tt.req...), tt.want)
 			for name, state := range a.States() {
-				if len(state.Kept) > 0 {
-					t.Errorf("the pool %s: got %v outside it, want none: eviction is about others", name, state.Kept)
+				if len(state.OutsidePool) > 0 {
+					t.Errorf("the pool %s: got %v outside it, want none: eviction is about others", name, state.OutsidePool)
 				}
 			}
 		})
@@ -95,7 +95,7 @@ func TestServiceThatLeavesAForeignHostsAddressIsToldWhy(t *testing.T) {
 	take(t, a, "web", "10.0.0.1@p")
 	hear(a, []Taken{host("10.0.0.1", false)}, p)
 	d := settle(t, a, ask("web"), "keep 10.0.0.2@p, drop 10.0.0.1@p")
-	want := []Kept{{holding("web", "10.0.0.1@p"), "a host uses it"}}
+	want := []OutsidePool{{holding("web", "10.0.0.1@p"), "a host uses it"}}
 	if diff := cmp.Diff(want, d.Fled, byValue); diff != "" {
 		t.Errorf("fled (-want +got):\n%s", diff)
 	}
@@ -119,7 +119,7 @@ func TestAddressThatIsKeptForAServiceIsNotTakenUpWhileAForeignHostUsesIt(t *test
 	p := newPool("p", "10.0.0.1-10.0.0.3")
 	a := allocator(p)
 	take(t, a, "web", "10.0.0.1@p")
-	a.Pledge(addr("10.0.0.1"), service("web"))
+	a.ReserveFor(addr("10.0.0.1"), service("web"))
 	hear(a, []Taken{host("10.0.0.1", false)}, p)
 	settle(t, a, ask("web"), "keep 10.0.0.2@p")
 	setPools(a, p)

@@ -255,7 +255,7 @@ func holding(name, what string) Holding {
 	return Holding{Address: addr(address), Pool: lb.PoolName(pool), Service: service(name)}
 }
 
-// heldBy tells what a Service holds: "10.0.0.1@p 10.0.0.2@p".
+// heldBy returns what a Service holds: "10.0.0.1@p 10.0.0.2@p".
 func heldBy(a *Allocator, name string) string {
 	var words []string
 	for _, h := range a.HeldBy(service(name)) {
@@ -264,7 +264,7 @@ func heldBy(a *Allocator, name string) string {
 	return strings.Join(words, " ")
 }
 
-// holdersOf tells who holds an address, the first one first.
+// holdersOf returns who holds an address, the first one first.
 func holdersOf(a *Allocator, address string) string {
 	holders, _ := a.Holders(addr(address))
 	var words []string

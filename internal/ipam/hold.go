@@ -105,7 +105,7 @@ func (a *Allocator) hold(h Holding, terms lb.Sharing) {
 	a.setTerms(h.Address, c, terms)
 }
 
-// hasOther says whether another Service of the namespace has an address.
+// hasOther reports whether another Service of the namespace has an address.
 func (a *Allocator) hasOther(address netip.Addr, service lb.ServiceKey) bool {
 	for c := range a.holders(address) {
 		if c.key != service && c.key.Namespace == service.Namespace {
@@ -115,7 +115,7 @@ func (a *Allocator) hasOther(address netip.Addr, service lb.ServiceKey) bool {
 	return false
 }
 
-// inNamespace says whether an address has a holder of the same namespace, other
+// inNamespace reports whether an address has a holder of the same namespace, other
 // than this one.
 func (a *Allocator) inNamespace(address netip.Addr, except *account) bool {
 	for c := range a.holders(address) {
@@ -131,9 +131,9 @@ func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
 	if !a.holds(address, service) {
 		return
 	}
-	delete(a.pledged, pledge{address, service})
-	delete(a.outside, pledge{address, service})
-	delete(a.dropped, pledge{address, service})
+	delete(a.reservedFor, assignment{address, service})
+	delete(a.outside, assignment{address, service})
+	delete(a.dropped, assignment{address, service})
 	c := a.accounts.get(service)
 	if p := a.from(address); p.byNamespace != nil && !a.inNamespace(address, c) {
 		p.countFor(service.Namespace, -1)

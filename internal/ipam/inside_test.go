@@ -48,7 +48,7 @@ func checkDecision(t tester, a *Allocator, req Request, d Decision) {
 	checkInside(t, a)
 }
 
-// takenUpAgainstPolicy says whether a Service took up what its pool takes away: an
+// takenUpAgainstPolicy reports whether a Service took up what its pool takes away: an
 // administrator handed it out although the pool evicts.
 func takenUpAgainstPolicy(a *Allocator, d Decision) bool {
 	return slices.ContainsFunc(d.Keep, func(h Holding) bool { return a.from(h.Address).Evict })
@@ -122,7 +122,7 @@ func checkInside(t tester, a *Allocator) {
 	if len(a.entries()) != len(holders) {
 		t.Errorf("entries: got %d, want %d", len(a.entries()), len(holders))
 	}
-	for at := range a.pledged {
+	for at := range a.reservedFor {
 		checkPledge(t, a, at, "pledged")
 	}
 	for at := range a.outside {
@@ -161,7 +161,7 @@ func portsIn(s *portSet) (list []lb.Port) {
 	return list
 }
 
-func checkPledge(t tester, a *Allocator, at pledge, what string) {
+func checkPledge(t tester, a *Allocator, at assignment, what string) {
 	t.Helper()
 	if !a.holds(at.address, at.service) {
 		t.Errorf("%s: got %s of %s, which does not hold it", what, at.address, at.service)
@@ -264,7 +264,7 @@ func checkEmpty(t tester, a *Allocator) {
 	checkInside(t, a)
 	left := map[string]int{
 		"accounts": len(a.accounts.heads), "far": len(a.far), "origin": len(a.origin), "shared": len(a.shared),
-		"byKey": len(a.byKey), "pledged": len(a.pledged), "outside": len(a.outside), "sharing": len(a.sharing), "ports": len(a.ports),
+		"byKey": len(a.byKey), "pledged": len(a.reservedFor), "outside": len(a.outside), "sharing": len(a.sharing), "ports": len(a.ports),
 	}
 	for _, p := range a.pools {
 		left["namespaces of "+string(p.Name)] = len(p.byNamespace)

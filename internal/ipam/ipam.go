@@ -33,17 +33,17 @@ type Allocator struct {
 	both  []*pool // the same, for a request that can use two families
 	given []given // who gives which address
 
-	accounts register
-	far      map[netip.Addr]*account   // the first holders of addresses that are in no slot
-	origin   map[netip.Addr]*pool      // of what is held and that no pool gives
-	shared   map[netip.Addr][]*account // the holders after the first
-	byKey    map[string][]netip.Addr   // addresses by sharing key, sorted
-	sharing  map[pledge]lb.Sharing     // the terms of those who share
-	ports    map[netip.Addr]*portSet   // of the holders that share
-	pledged  map[pledge]struct{}       // handed to a Service that has not taken it up
-	outside  map[pledge]outside        // kept although the pool no longer gives it, and why
-	dropped  map[pledge]struct{}       // what a Service was told to let go, and has not yet
-	nobody   *account                  // holds what is reserved
+	accounts    register
+	far         map[netip.Addr]*account   // the first holders of addresses that are in no slot
+	origin      map[netip.Addr]*pool      // of what is held and that no pool gives
+	shared      map[netip.Addr][]*account // the holders after the first
+	byKey       map[string][]netip.Addr   // addresses by sharing key, sorted
+	sharing     map[assignment]lb.Sharing // the terms of those who share
+	ports       map[netip.Addr]*portSet   // of the holders that share
+	reservedFor map[assignment]struct{}   // handed to a Service that has not taken it up
+	outside     map[assignment]outside    // kept although the pool no longer gives it, and why
+	dropped     map[assignment]struct{}   // what a Service is to release, and has not yet
+	nobody      *account                  // holds what is reserved
 }
 
 // given is a range of addresses that a pool gives, the first of which has the
@@ -54,8 +54,8 @@ type given struct {
 	start uint64
 }
 
-// pledge names an address and a Service.
-type pledge struct {
+// assignment names an address and a Service.
+type assignment struct {
 	address netip.Addr
 	service lb.ServiceKey
 }
@@ -64,8 +64,8 @@ type pledge struct {
 func New() *Allocator {
 	return &Allocator{
 		pools: map[lb.PoolName]*pool{}, accounts: newRegister(), far: map[netip.Addr]*account{},
-		origin: map[netip.Addr]*pool{}, shared: map[netip.Addr][]*account{}, byKey: map[string][]netip.Addr{}, sharing: map[pledge]lb.Sharing{}, ports: map[netip.Addr]*portSet{},
-		pledged: map[pledge]struct{}{}, outside: map[pledge]outside{}, dropped: map[pledge]struct{}{}, nobody: &account{},
+		origin: map[netip.Addr]*pool{}, shared: map[netip.Addr][]*account{}, byKey: map[string][]netip.Addr{}, sharing: map[assignment]lb.Sharing{}, ports: map[netip.Addr]*portSet{},
+		reservedFor: map[assignment]struct{}{}, outside: map[assignment]outside{}, dropped: map[assignment]struct{}{}, nobody: &account{},
 	}
 }
 
@@ -98,7 +98,7 @@ func (a *Allocator) SetPools(pools []Pool) {
 	slices.SortFunc(a.order, inOrderOfUse)
 	a.both = slices.SortedFunc(slices.Values(a.order), inOrderForBoth)
 	a.reenter(entries)
-	maps.DeleteFunc(a.outside, func(at pledge, o outside) bool {
+	maps.DeleteFunc(a.outside, func(at assignment, o outside) bool {
 		_, gives := a.giver(at.address)
 		return gives && !o.ofService
 	})

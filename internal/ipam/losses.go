@@ -20,10 +20,10 @@ const (
 // Losses are the times at which pools lost addresses to foreign hosts.
 type Losses map[lb.PoolName][]time.Time
 
-// Restore counts a loss of which a pool's status tells.
+// Restore counts a loss that a pool's status lists.
 func (l Losses) Restore(pool lb.PoolName, at time.Time) { l[pool] = append(l[pool], at) }
 
-// Take says whether a pool may lose one more address at a time, and counts it if so.
+// Take reports whether a pool may lose one more address at a time, and counts it if so.
 func (l Losses) Take(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
 	recent := l.Recent(pool, at)
 	if len(recent) >= most(listed) {

@@ -16,7 +16,7 @@ type verdict struct {
 func (m *model) assign(req Request) (v verdict) {
 	var standing, fleeing []netip.Addr
 	for _, a := range m.has(req.Service) {
-		at := pledge{a, req.Service}
+		at := assignment{a, req.Service}
 		takes, evicts := m.takesAway(a, req)
 		if !m.mayJoin(a, req.Service, req.Terms, true) || takes && evicts && !m.pledged[at] {
 			v.lost = append(v.lost, a)
@@ -31,12 +31,12 @@ func (m *model) assign(req Request) (v verdict) {
 		}
 	}
 	for _, a := range slices.Concat(standing, fleeing) { // what is lost stays on the terms that others agreed to
-		m.terms[pledge{a, req.Service}] = req.Terms
+		m.terms[assignment{a, req.Service}] = req.Terms
 	}
 	v.drop = slices.Clone(v.lost)
 	// What was pledged first, what was to be let go last.
 	rank := func(a netip.Addr) int {
-		switch at := (pledge{a, req.Service}); {
+		switch at := (assignment{a, req.Service}); {
 		case m.pledged[at]:
 			return 0
 		case m.dropped[at]:
@@ -49,7 +49,7 @@ func (m *model) assign(req Request) (v verdict) {
 	if refused {
 		v.refused = true
 		for _, a := range standing {
-			if !m.pledged[pledge{a, req.Service}] {
+			if !m.pledged[assignment{a, req.Service}] {
 				v.keep = append(v.keep, a)
 			}
 		}
@@ -58,7 +58,7 @@ func (m *model) assign(req Request) (v verdict) {
 	}
 	v.missing = missing
 	for _, a := range standing {
-		switch at := (pledge{a, req.Service}); {
+		switch at := (assignment{a, req.Service}); {
 		case slices.Contains(chosen, a):
 			delete(m.pledged, at)
 			delete(m.dropped, at)
@@ -79,7 +79,7 @@ func (m *model) assign(req Request) (v verdict) {
 			continue
 		}
 		v.drop = append(v.drop, a)
-		m.dropped[pledge{a, req.Service}] = true
+		m.dropped[assignment{a, req.Service}] = true
 	}
 	v.keep = chosen
 	return v
@@ -117,7 +117,7 @@ func (m *model) choose(req Request, standing []netip.Addr) (chosen []netip.Addr,
 	return chosen, len(chosen) == 0, missing && len(chosen) > 0
 }
 
-// obtainable says whether the Service can have an address that it has not.
+// obtainable reports whether the Service can have an address that it has not.
 func (m *model) obtainable(p *Pool, req Request, a netip.Addr, chosen []netip.Addr) bool {
 	holders, taken := m.held[a]
 	if taken && (len(holders) == 0 || !m.mayJoin(a, req.Service, req.Terms, p.ShareAcrossNamespaces)) {

@@ -15,15 +15,15 @@ type model struct {
 	pools   []Pool
 	held    map[netip.Addr][]lb.ServiceKey // in the order in which they came; none: reserved
 	origin  map[netip.Addr]lb.PoolName     // as it was when the pools had the address last
-	terms   map[pledge]lb.Sharing
-	pledged map[pledge]bool
-	dropped map[pledge]bool // was told to let go
+	terms   map[assignment]lb.Sharing
+	pledged map[assignment]bool
+	dropped map[assignment]bool // was told to let go
 }
 
 func newModel() *model {
 	return &model{
-		held: map[netip.Addr][]lb.ServiceKey{}, origin: map[netip.Addr]lb.PoolName{}, terms: map[pledge]lb.Sharing{},
-		pledged: map[pledge]bool{}, dropped: map[pledge]bool{},
+		held: map[netip.Addr][]lb.ServiceKey{}, origin: map[netip.Addr]lb.PoolName{}, terms: map[assignment]lb.Sharing{},
+		pledged: map[assignment]bool{}, dropped: map[assignment]bool{},
 	}
 }
 
@@ -77,11 +77,11 @@ func (m *model) agree(x, y lb.Sharing) bool {
 	return x.Key != "" && x.Key == y.Key && x.Traffic == y.Traffic && disjoint
 }
 
-// mayJoin says whether a Service may have an address, that is not reserved, with
+// mayJoin reports whether a Service may have an address, that is not reserved, with
 // those that hold it.
 func (m *model) mayJoin(a netip.Addr, service lb.ServiceKey, terms lb.Sharing, acrossNamespaces bool) bool {
 	for _, other := range m.held[a] {
-		if other != service && (!m.agree(terms, m.terms[pledge{a, other}]) || other.Namespace != service.Namespace && !acrossNamespaces) {
+		if other != service && (!m.agree(terms, m.terms[assignment{a, other}]) || other.Namespace != service.Namespace && !acrossNamespaces) {
 			return false
 		}
 	}
@@ -105,7 +105,7 @@ func (m *model) add(h Holding, terms lb.Sharing) {
 		m.origin[h.Address] = h.Pool
 	}
 	m.held[h.Address] = append(m.held[h.Address], h.Service)
-	m.terms[pledge{h.Address, h.Service}] = terms
+	m.terms[assignment{h.Address, h.Service}] = terms
 }
 
 func (m *model) release(a netip.Addr, service lb.ServiceKey) {
@@ -116,10 +116,10 @@ func (m *model) release(a netip.Addr, service lb.ServiceKey) {
 	if len(m.held[a]) == 0 {
 		delete(m.held, a)
 	}
-	for _, marks := range []map[pledge]bool{m.pledged, m.dropped} {
-		delete(marks, pledge{a, service})
+	for _, marks := range []map[assignment]bool{m.pledged, m.dropped} {
+		delete(marks, assignment{a, service})
 	}
-	delete(m.terms, pledge{a, service})
+	delete(m.terms, assignment{a, service})
 }
 
 func (m *model) reserve(a netip.Addr, pool lb.PoolName) bool {
@@ -138,7 +138,7 @@ func (m *model) unreserve(a netip.Addr) {
 	}
 }
 
-// takesAway says whether a pool would take an address from a Service.
+// takesAway reports whether a pool would take an address from a Service.
 func (m *model) takesAway(a netip.Addr, req Request) (takes, evicts bool) {
 	p := m.named(m.from(a))
 	if p == nil || p.Unusable != "" {
@@ -148,7 +148,7 @@ func (m *model) takesAway(a netip.Addr, req Request) (takes, evicts bool) {
 	return m.giver(a) == nil && !foreign || !isFor(p, req) || m.outOfScope(p, a, req.Service), p.Evict
 }
 
-// flees says whether a foreign host uses an address, so that the Service leaves it.
+// flees reports whether a foreign host uses an address, so that the Service leaves it.
 func (m *model) flees(a netip.Addr, req Request) bool {
 	for i := range m.pools {
 		if f, foreign := m.pools[i].Foreign[a]; foreign {
@@ -158,7 +158,7 @@ func (m *model) flees(a netip.Addr, req Request) bool {
 	return false
 }
 
-// outOfScope says whether a Service of another namespace came before, although the
+// outOfScope reports whether a Service of another namespace came before, although the
 // pool lets one namespace share.
 func (m *model) outOfScope(p *Pool, a netip.Addr, service lb.ServiceKey) bool {
 	before := m.held[a][:slices.Index(m.held[a], service)]
@@ -205,13 +205,13 @@ func (m *model) order(req Request) []*Pool {
 	return list
 }
 
-// gives says whether a pool gives the Service addresses of its own accord, or when
+// gives reports whether a pool gives the Service addresses of its own accord, or when
 // one of them is named.
 func gives(p *Pool, req Request, named bool) bool {
 	return p.Unusable == "" && !p.Draining && isFor(p, req) && (p.AutoAssign || named || req.Pool == p.Name)
 }
 
-// fits says whether a namespace stays within its quota with these addresses for
+// fits reports whether a namespace stays within its quota with these addresses for
 // the Service, besides what others have.
 func (m *model) fits(p *Pool, req Request, addresses ...netip.Addr) bool {
 	if p.MaxPerNamespace == 0 {

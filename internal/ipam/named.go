@@ -29,12 +29,12 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 		}
 	}
 	if a.overQuota(p, req, chosen) {
-		return Holding{}, refuse(ReasonQuotaExceeded, "the Service asks for %s, but %s: %s", want, p.tell(overQuota, req, 0), remedies[overQuota])
+		return Holding{}, refuse(ReasonQuotaExceeded, "the Service asks for %s, but %s: %s", want, p.describe(overQuota, req, 0), remedies[overQuota])
 	}
 	return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
 }
 
-// Could says whether an address, as things are, can be what the Service asks
+// Could reports whether an address, as things are, can be what the Service asks
 // for, or a part of it.
 func (a *Allocator) Could(request Request, address netip.Addr) bool {
 	req := &request
@@ -81,7 +81,7 @@ func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) 
 			req.count(family), family, want, p.Name, p.MaxPerService)
 	}
 	if b := p.bars(req, family, true); b != none {
-		return nil, refuse(reasons[b], "the Service asks for %s, but %s: %s", want, p.tell(b, req, family), remedies[b])
+		return nil, refuse(reasons[b], "the Service asks for %s, but %s: %s", want, p.describe(b, req, family), remedies[b])
 	}
 	return p, nil
 }
@@ -94,7 +94,7 @@ func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
 			continue
 		}
 		if p.Unusable != "" {
-			return refuse(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.tell(unusable, req, 0), remedies[unusable])
+			return refuse(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.describe(unusable, req, 0), remedies[unusable])
 		}
 		if f, foreign := p.Foreign[want]; foreign {
 			return refuse(ReasonAddressInUse, "the Service asks for %s, which %s uses: %s, or ask for another", want, f.By, f.Remedy)

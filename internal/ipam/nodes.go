@@ -22,7 +22,7 @@ const (
 	podNetworkBits = 8
 )
 
-// Node is what a node says of itself and of the networks that it is in.
+// Node is what a node reports of itself and of the networks that it is in.
 type Node struct {
 	// Name of the node, unique.
 	Name lb.NodeName
@@ -91,7 +91,7 @@ func (n *Node) own() (list []netip.Addr) {
 	return list
 }
 
-// networks are what all nodes say, to judge what one of them says.
+// networks are what all nodes report, to judge the report of one of them.
 type networks struct {
 	addresses []address // sorted
 	in        map[netip.Prefix]int
@@ -145,14 +145,14 @@ func (n *Node) firstCIDRs() (first [2]netip.Prefix) {
 	return first
 }
 
-// confirm says whether the other nodes support that a podCIDR of a node is one. A node
+// confirm reports whether the other nodes support that a podCIDR of a node is one. A node
 // without others needs no support.
 func (k *networks) confirm(p netip.Prefix, node lb.NodeName) bool {
 	others := k.podCIDRs[podNetworkOf(p)] - 1
 	return 2*others >= k.nodes-1 && !k.holdsOther(p, node)
 }
 
-// holdsOther says whether a node other than this one has an address in a prefix.
+// holdsOther reports whether a node other than this one has an address in a prefix.
 func (k *networks) holdsOther(p netip.Prefix, node lb.NodeName) bool {
 	at, _ := slices.BinarySearchFunc(k.addresses, p.Addr(), func(a address, first netip.Addr) int { return a.Compare(first) })
 	for ; at < len(k.addresses) && p.Contains(k.addresses[at].Addr); at++ {

@@ -206,7 +206,7 @@ func TestWhatNodesSayEvictsNothing(t *testing.T) {
 			Resolve(tt.pools, tt.taken)
 			a.SetPools(tt.pools)
 			settle(t, a, ask("web"), tt.want)
-			kept := a.States()["p"].Kept
+			kept := a.States()["p"].OutsidePool
 			if len(kept) != tt.kept {
 				t.Errorf("kept: got %v, want %d", kept, tt.kept)
 			}

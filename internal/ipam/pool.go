@@ -35,14 +35,14 @@ type Pool struct {
 	Foreign map[netip.Addr]Foreign
 	// AvoidBuggy holds back IPv4 addresses whose last octet is 0 or 255.
 	AvoidBuggy bool
-	// AutoAssign says whether a request that names no pool can be met from it.
+	// AutoAssign reports whether a request that names no pool can be met from it.
 	AutoAssign bool
 	// Draining pools keep what is given and give nothing new.
 	Draining bool
-	// Evict says that an address which the pool no longer gives is taken from
+	// Evict means that an address which the pool no longer gives is taken from
 	// the Service that holds it.
 	Evict bool
-	// Selection says which Services the pool is for; nil: for all.
+	// Selection selects which Services the pool is for; nil: for all.
 	Selection *Selection
 	// ShareAcrossNamespaces lets Services of different namespaces share an
 	// address.
@@ -58,12 +58,12 @@ type Pool struct {
 	Unusable string
 }
 
-// Matcher says whether labels are the wanted ones.
+// Matcher reports whether labels are the wanted ones.
 type Matcher interface {
 	Matches(labels map[string]string) bool
 }
 
-// Selection says which Services a pool is for: those in one of the namespaces
+// Selection selects which Services a pool is for: those in one of the namespaces
 // (none named or selected: in any), with labels that one of the selectors wants
 // (no selector: any).
 type Selection struct {
@@ -115,7 +115,7 @@ func inOrderForBoth(x, y *pool) int {
 	return cmp.Or(cmp.Compare(xPinned, yPinned), cmp.Compare(xPriority, yPriority), cmp.Compare(y.families(), x.families()), cmp.Compare(x.Name, y.Name))
 }
 
-// GivesNothing says whether the pool has no address to give, free or not.
+// GivesNothing reports whether the pool has no address to give, free or not.
 func (p Pool) GivesNothing() bool {
 	return !slices.ContainsFunc(p.Gives, func(r lb.Range) bool {
 		return !p.AvoidBuggy || r.Family() != lb.IPv4 || r.Size().Cmp(big.NewInt(buggyIn(r))) > 0
@@ -144,13 +144,13 @@ func index(f lb.Family) int {
 	return 0
 }
 
-// isOfNodes says whether the pool would give an address but for what nodes say.
+// isOfNodes reports whether the pool would give an address but for what nodes say.
 func (p *pool) isOfNodes(a netip.Addr) bool {
 	_, ok := lb.Find(p.OfNodes, a)
 	return ok
 }
 
-// conflict says with what an address conflicts, as part of a sentence whose subject is
+// conflict returns with what an address conflicts, as part of a sentence whose subject is
 // the address.
 func (p *pool) conflict(a netip.Addr) string {
 	for _, c := range p.Conflicts {
@@ -171,13 +171,13 @@ func (p *pool) families() (n int) {
 	return n
 }
 
-// gives says whether an address is one that the pool gives, be it free or not.
+// gives reports whether an address is one that the pool gives, be it free or not.
 func (p *pool) gives(a netip.Addr) bool {
 	_, ok := lb.Find(p.Gives, a)
 	return ok && p.exists && !(p.AvoidBuggy && buggy(a))
 }
 
-// buggy says whether an address is one that old devices take for that of a
+// buggy reports whether an address is one that old devices take for that of a
 // network or for broadcast: its last octet is 0 or 255.
 func buggy(a netip.Addr) bool {
 	if !a.Is4() {

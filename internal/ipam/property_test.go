@@ -160,9 +160,9 @@ func step(t *rapid.T, a *Allocator, m *model) {
 	case "pledge":
 		if held := m.has(service); len(held) > 0 {
 			address = pick(t, "which", held...)
-			m.pledged[pledge{address, service}] = true
+			m.pledged[assignment{address, service}] = true
 		}
-		a.Pledge(address, service)
+		a.ReserveFor(address, service)
 	}
 }
 
@@ -179,7 +179,7 @@ func assignBoth(t *rapid.T, a *Allocator, m *model, req Request) Decision {
 		}
 	}
 	for _, address := range v.lost {
-		want.Lost = append(want.Lost, Kept{Holding: Holding{Address: address, Pool: m.from(address)}})
+		want.Lost = append(want.Lost, OutsidePool{Holding: Holding{Address: address, Pool: m.from(address)}})
 	}
 	got := d
 	for i, refused := range []bool{v.refused, v.missing} {
@@ -212,8 +212,8 @@ func compare(t *rapid.T, a *Allocator, m *model) {
 			if h.Pool != m.from(address) {
 				t.Fatalf("pool of %s: got %q, want %q", address, h.Pool, m.from(address))
 			}
-			if at := (pledge{address, h.Service}); a.Pledged(h) != m.pledged[at] {
-				t.Fatalf("%s of %s is pledged: got %v, want %v", address, h.Service, a.Pledged(h), m.pledged[at])
+			if at := (assignment{address, h.Service}); a.ReservedFor(h) != m.pledged[at] {
+				t.Fatalf("%s of %s is pledged: got %v, want %v", address, h.Service, a.ReservedFor(h), m.pledged[at])
 			}
 		}
 		if _, want := m.held[address]; taken != want || !slices.Equal(got, m.held[address]) {

@@ -6,7 +6,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// counted says whether a namespace has the address already, so that it counts
+// counted reports whether a namespace has the address already, so that it counts
 // once more for nobody.
 func (a *Allocator) counted(address netip.Addr, namespace string) bool {
 	for n := range a.namespaces(address) {
@@ -17,13 +17,13 @@ func (a *Allocator) counted(address netip.Addr, namespace string) bool {
 	return false
 }
 
-// overMax says whether a request names more addresses of a family than the pool gives
+// overMax reports whether a request names more addresses of a family than the pool gives
 // one Service. What a Service has it keeps: this is asked of new addresses only.
 func (p *pool) overMax(req *Request, f lb.Family) bool {
 	return p.MaxPerService > 0 && req.count(f) > p.MaxPerService
 }
 
-// overQuota says whether a namespace has all that it can have from a pool. What
+// overQuota reports whether a namespace has all that it can have from a pool. What
 // the Service itself has does not count, but for what was chosen.
 func (a *Allocator) overQuota(p *pool, req *Request, chosen []Holding) bool {
 	if p.MaxPerNamespace == 0 {

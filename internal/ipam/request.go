@@ -6,7 +6,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// FamilyPolicy says how many families a Service wants addresses of, as
+// FamilyPolicy is how many families a Service wants addresses of, as
 // spec.ipFamilyPolicy does.
 type FamilyPolicy uint8
 
@@ -35,7 +35,7 @@ type Request struct {
 	Addresses []netip.Addr
 	// Families that the Service can use, the preferred one first: one or two.
 	Families []lb.Family
-	// Policy says whether it wants both.
+	// Policy reports whether it wants both.
 	Policy FamilyPolicy
 	// Terms on which it shares its addresses.
 	Terms lb.Sharing
@@ -44,7 +44,7 @@ type Request struct {
 	Shows []netip.Addr
 }
 
-// wantsBoth says whether each family is to be met by itself.
+// wantsBoth reports whether each family is to be met by itself.
 func (r *Request) wantsBoth() bool { return r.Policy != SingleStack && len(r.Families) > 1 }
 
 // anyOf returns of which families any address will do; those of one item are
@@ -63,7 +63,7 @@ func (r *Request) anyOf() (needs [2][]lb.Family) {
 	return needs
 }
 
-// names says whether the request names an address of a family.
+// names reports whether the request names an address of a family.
 func (r *Request) names(f lb.Family) bool { return r.count(f) > 0 }
 
 // count is how many addresses of a family the request names.
@@ -86,10 +86,10 @@ type Decision struct {
 	Drop []Holding
 	// Lost are those of Drop that the Service may not keep even if it gets nothing
 	// in their place.
-	Lost []Kept
+	Lost []OutsidePool
 	// Fled are those of Drop that foreign hosts use, for which the Service has
 	// others now.
-	Fled []Kept
+	Fled []OutsidePool
 	// Refusal is why the request was not met; nil if it was.
 	Refusal *Refusal
 	// Missing is why a Service that prefers two families has one; nil if it has

@@ -22,13 +22,13 @@ type Taken struct {
 	// As is what the address is of them, if that is not just theirs: "the broadcast
 	// address".
 	As string
-	// Node says that this is known from a node only. It keeps the pool from giving the
+	// Node means that this is known from a node only. It keeps the pool from giving the
 	// addresses, and takes none from the Service that has one.
 	Node bool
-	// Foreign says that a host which is no node of the cluster, or the kernel of a node, uses
+	// Foreign means that a host which is no node of the cluster, or the kernel of a node, uses
 	// the address, and InUse that a Service uses it all the same.
 	Foreign, InUse bool
-	// ReportedOnly says that pools give the addresses all the same: they have lost too many
+	// ReportedOnly means that pools give the addresses all the same: they have lost too many
 	// to foreign hosts (see Losses), or the other nodes do not confirm a podCIDR.
 	ReportedOnly bool
 	// PodsOf is the node whose podCIDR this is, and Since when its Node object was made. A pool that
@@ -45,14 +45,14 @@ type Conflict struct {
 	With string
 	// As is what they are of them; see Taken.
 	As string
-	// Foreign says that this is a foreign host that uses the address, and InUse that a
+	// Foreign means that this is a foreign host that uses the address, and InUse that a
 	// Service uses it all the same.
 	Foreign, InUse bool
-	// ReportedOnly says that the pool gives it all the same; see Taken.
+	// ReportedOnly means that the pool gives it all the same; see Taken.
 	ReportedOnly bool
 }
 
-// String tells the conflict as part of a sentence.
+// String returns the conflict as part of a sentence.
 func (c Conflict) String() string { return c.Range.String() + " " + c.predicate() }
 
 // predicate is that sentence without its subject.

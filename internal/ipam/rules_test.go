@@ -95,7 +95,7 @@ func TestOrderOfLearningDoesNotMatter(t *testing.T) {
 		var list []learned
 		for _, address := range universe {
 			for _, service := range m.held[address] {
-				list = append(list, learned{Holding{address, m.from(address), service}, m.terms[pledge{address, service}]})
+				list = append(list, learned{Holding{address, m.from(address), service}, m.terms[assignment{address, service}]})
 			}
 		}
 		reqs := []Request{drawRequest(t), drawRequest(t), drawRequest(t)}
@@ -207,13 +207,13 @@ func TestExplainAgreesWithAssign(t *testing.T) {
 			a.Release(address, req.Service)
 		}
 		verdicts := a.Explain(req, req.Families[0])
-		at := slices.IndexFunc(verdicts, func(v Verdict) bool { return v.Reason == "" })
+		at := slices.IndexFunc(verdicts, func(v PoolResult) bool { return v.Reason == "" })
 		switch d := a.Assign(req); {
 		case at >= 0 && (d.Refusal != nil || d.Keep[0].Pool != verdicts[at].Pool):
 			t.Fatalf("got %q, want one of %v", outcome(d), verdicts[at])
-		case at < 0 && (d.Refusal == nil || !slices.Equal(d.Refusal.Verdicts, verdicts)):
+		case at < 0 && (d.Refusal == nil || !slices.Equal(d.Refusal.Pools, verdicts)):
 			t.Fatalf("got %q, want a refusal with %v", outcome(d), verdicts)
-		case at < 0 && len(verdicts) > 0 && !slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Reason == d.Refusal.Reason }):
+		case at < 0 && len(verdicts) > 0 && !slices.ContainsFunc(verdicts, func(v PoolResult) bool { return v.Reason == d.Refusal.Reason }):
 			t.Fatalf("reason: got %s, want one of %v", d.Refusal.Reason, verdicts)
 		}
 	})

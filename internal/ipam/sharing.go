@@ -22,7 +22,7 @@ const (
 	maxCompared = 64
 )
 
-// mayNotJoin says why a Service cannot have an address on these terms, together
+// mayNotJoin returns why a Service cannot have an address on these terms, together
 // with those that hold it already; empty if it can. It is part of a sentence
 // whose subject is the Service.
 func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms lb.Sharing, p *pool) string {
@@ -76,7 +76,7 @@ func (a *Allocator) mayNotShare(address netip.Addr, service lb.ServiceKey, terms
 	return ""
 }
 
-// hasPort says whether a sorted list has a port.
+// hasPort reports whether a sorted list has a port.
 func hasPort(list []lb.Port, port lb.Port) bool {
 	_, ok := slices.BinarySearchFunc(list, port, lb.Port.Compare)
 	return ok
@@ -92,7 +92,7 @@ func (a *Allocator) userOf(address netip.Addr, port lb.Port) lb.ServiceKey {
 	return lb.ServiceKey{}
 }
 
-// outOfScope says that an address has a holder in another namespace, which came
+// outOfScope reports that an address has a holder in another namespace, which came
 // before the Service, though the pool lets Services share in one namespace only.
 func (a *Allocator) outOfScope(address netip.Addr, service lb.ServiceKey, p *pool) string {
 	if p.ShareAcrossNamespaces {
@@ -122,7 +122,7 @@ func disagreement(holder string, has, terms lb.Sharing) string {
 }
 
 // findShared finds an address whose holders share it with the Service: the lowest of the
-// first pool in order. It compares the Service with maxCompared addresses; more says that
+// first pool in order. It compares the Service with maxCompared addresses; more means that
 // there are others.
 func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*pool, chosen []Holding) (h Holding, found, more bool) {
 	addresses := a.byKey[req.Terms.Key]
@@ -189,14 +189,14 @@ func (a *Allocator) unindex(key string, address netip.Addr) {
 // Terms returns on what terms a Service holds an address; the zero value if it does
 // not, or shares it with nobody.
 func (a *Allocator) Terms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
-	return a.sharing[pledge{address, service}]
+	return a.sharing[assignment{address, service}]
 }
 
 func (a *Allocator) terms(address netip.Addr, c *account) lb.Sharing { return a.Terms(address, c.key) }
 
 // setTerms replaces the terms on which a Service holds an address.
 func (a *Allocator) setTerms(address netip.Addr, c *account, terms lb.Sharing) {
-	at := pledge{address, c.key}
+	at := assignment{address, c.key}
 	if terms.Key == "" && len(a.sharing) == 0 {
 		return
 	}

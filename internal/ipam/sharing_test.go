@@ -229,7 +229,7 @@ func TestPoolThatEvictsTakesWhatIsSharedAcrossNamespaces(t *testing.T) {
 	for _, req := range []Request{second, first, third} {
 		settle(t, a, req, "keep 10.0.0.1@p")
 	}
-	if kept := a.States()["p"].Kept; len(kept) != 2 || kept[0].Service != third.Service || !strings.Contains(kept[1].Why, "sharingScope: Namespace") {
+	if kept := a.States()["p"].OutsidePool; len(kept) != 2 || kept[0].Service != third.Service || !strings.Contains(kept[1].Why, "sharingScope: Namespace") {
 		t.Errorf("kept: got %v, want those of m/c and n/b because of sharingScope", kept)
 	}
 	setPools(a, newPool("p", "10.0.0.1-10.0.0.9", evicting, broken("it is wrong"))) // takes nothing

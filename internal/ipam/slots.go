@@ -81,7 +81,7 @@ func (s *slots) address(i uint64) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// reach brings a number into memory if it is not too far away, and says whether
+// reach brings a number into memory if it is not too far away, and reports whether
 // it is there. What is held and was not in memory until then comes from far.
 func (s *slots) reach(i uint64, far map[netip.Addr]*account) bool {
 	if i < uint64(len(s.holders)) {

@@ -20,9 +20,9 @@ type Usage struct {
 // Free is how many can still be given.
 func (u Usage) Free() *big.Int { return new(big.Int).Sub(u.Total, big.NewInt(u.Used)) }
 
-// Kept is an address that a Service holds although the pool that it came from no
+// OutsidePool is an address that a Service holds although the pool that it came from no
 // longer gives it, or not to that Service.
-type Kept struct {
+type OutsidePool struct {
 	Holding
 	// Why the pool does not give it, as part of a sentence.
 	Why string
@@ -31,8 +31,8 @@ type Kept struct {
 // outside is why an address is kept that its pool would not give.
 type outside struct {
 	why string
-	// ofService says that the pool gives the address, but not to this Service: only
-	// its next request tells whether that is still so.
+	// ofService means that the pool gives the address, but not to this Service: only
+	// its next request reports whether that is still so.
 	ofService bool
 }
 
@@ -43,11 +43,11 @@ type State struct {
 	// Held is how many addresses came from the pool, also those that it no
 	// longer gives.
 	Held int
-	// Kept are those that it no longer gives, in the order of the addresses.
-	Kept []Kept
+	// OutsidePool are those that it no longer gives, in the order of the addresses.
+	OutsidePool []OutsidePool
 }
 
-// States tells how every pool stands that exists. What is kept, and why, is known
+// States returns how every pool stands that exists. What is kept, and why, is known
 // once the Services were assigned anew after a change.
 func (a *Allocator) States() map[lb.PoolName]State {
 	states := map[lb.PoolName]State{}
@@ -63,12 +63,12 @@ func (a *Allocator) States() map[lb.PoolName]State {
 	for at, o := range a.outside {
 		p := a.from(at.address)
 		if state, ok := states[p.Name]; ok {
-			state.Kept = append(state.Kept, Kept{Holding{at.address, p.Name, at.service}, o.why})
+			state.OutsidePool = append(state.OutsidePool, OutsidePool{Holding{at.address, p.Name, at.service}, o.why})
 			states[p.Name] = state
 		}
 	}
 	for _, state := range states {
-		slices.SortFunc(state.Kept, func(x, y Kept) int {
+		slices.SortFunc(state.OutsidePool, func(x, y OutsidePool) int {
 			return cmp.Or(x.Address.Compare(y.Address), x.Service.Compare(y.Service))
 		})
 	}

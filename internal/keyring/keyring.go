@@ -30,7 +30,7 @@ const (
 	prefix = "key-"
 )
 
-// ErrNoKey says that there is no valid entry.
+// ErrNoKey means that there is no valid entry.
 var ErrNoKey = errors.New("there is no valid key")
 
 // Entry is one key. Formatted in any way it shows its number and ID, never the key.

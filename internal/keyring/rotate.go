@@ -40,7 +40,7 @@ type State struct {
 type Speaker struct {
 	// Accepts are the IDs of the keys that it accepts; nil: it has not reported.
 	Accepts []string
-	// Down says that its node or its speaker is down as far as is known.
+	// Down means that its node or its speaker is down as far as is known.
 	Down bool
 }
 
@@ -54,7 +54,7 @@ type Plan struct {
 	// Waiting are the nodes whose speakers do not accept the newest key, in order. While
 	// there is one key alone, only those that accept another one and are not down.
 	Waiting []lb.NodeName
-	// Late says that they are waited for longer than Expected.
+	// Late means that they are waited for longer than Expected.
 	Late bool
 	// Until is when the older keys are removed, also if nodes are missing; zero: there is none.
 	Until time.Time

@@ -1,5 +1,5 @@
 // Package lb is the vocabulary of the core: what every decision about load
-// balancer addresses is said in. It knows no Kubernetes, socket, clock or
+// balancer addresses is expressed in. It knows no Kubernetes, socket, clock or
 // logger.
 package lb
 

@@ -40,12 +40,12 @@ func RangeOf(p netip.Prefix) Range {
 	return Range{First: p.Addr(), Last: end}
 }
 
-// Contains says whether an address is in the range.
+// Contains reports whether an address is in the range.
 func (r Range) Contains(a netip.Addr) bool {
 	return FamilyOf(a) == r.Family() && !a.Less(r.First) && !r.Last.Less(a)
 }
 
-// Overlaps says whether the two ranges have an address in common.
+// Overlaps reports whether the two ranges have an address in common.
 func (r Range) Overlaps(other Range) bool {
 	return r.Family() == other.Family() && !r.Last.Less(other.First) && !other.Last.Less(r.First)
 }

@@ -29,7 +29,7 @@ func compareRanges(x, y Range) int {
 	return cmp.Or(x.First.Compare(y.First), x.Last.Compare(y.Last))
 }
 
-// reaches says whether a range that starts later overlaps or continues this one.
+// reaches reports whether a range that starts later overlaps or continues this one.
 func (r Range) reaches(later Range) bool {
 	return r.Overlaps(later) || (r.Family() == later.Family() && r.Last.Next() == later.First)
 }

@@ -28,7 +28,7 @@ func (p Port) Compare(other Port) int {
 type Sharing struct {
 	// Key that Services which share have in common; empty: shares with nobody.
 	Key string
-	// Traffic says which nodes serve the Service: empty for all of them, or else
+	// Traffic identifies which nodes serve the Service: empty for all of them, or else
 	// something that is the same for two Services only if the same nodes do.
 	Traffic string
 	// Ports of the Service, sorted and without duplicates.

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// New returns a logger that tells what level asks for: "error", "info" or
+// New returns a logger of a level: "error", "info" or
 // "debug", in any case. Debug is verbosity 1 and above of logr.
 func New(level string) (logr.Logger, error) {
 	threshold, err := parseLevel(level)

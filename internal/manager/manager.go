@@ -34,7 +34,7 @@ type Options struct {
 	// QPS bounds the requests a second to the API server; twice as many may come
 	// at once.
 	QPS int
-	// Cache says what is kept of the cluster.
+	// Cache configures which objects are cached.
 	Cache cache.Options
 	// Log of the manager and its controllers.
 	Log logr.Logger

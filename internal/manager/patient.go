@@ -17,7 +17,7 @@ import (
 type patient struct {
 	next http.RoundTripper
 	log  logr.Logger
-	// away says that the last attempt failed, so that an outage is logged once.
+	// away means that the last attempt failed, so that an outage is logged once.
 	away *atomic.Bool
 }
 

@@ -44,7 +44,7 @@ type named struct {
 	spec any
 }
 
-// announcing lists what says how addresses are announced.
+// announcing lists the kinds that configure how addresses are announced.
 func announcing(spec v1beta1.LoadBalancerStackSpec) []named {
 	var items []named
 	for i := range spec.L2Advertisements {

@@ -18,7 +18,7 @@ import (
 // Kind is a kind of object that Render makes.
 type Kind struct {
 	schema.GroupVersionKind
-	// Namespaced says whether its objects live in a namespace.
+	// Namespaced reports whether its objects live in a namespace.
 	Namespaced bool
 }
 
@@ -70,7 +70,7 @@ func sortForInstall(objects []*unstructured.Unstructured) {
 }
 
 // finish gives an object what all objects have: its namespace and the label
-// that says who made it.
+// that names who made it.
 func finish(object *unstructured.Unstructured, namespace string) error {
 	all := kinds()
 	at := rank(all, object.GroupVersionKind())

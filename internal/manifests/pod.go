@@ -77,7 +77,7 @@ func texts[V ~string](values map[string]V) map[string]string {
 	return all
 }
 
-// adjustPlacement says on which nodes the pods of a component run, and how important they are.
+// adjustPlacement sets on which nodes the pods of a component run, and how important they are.
 // selector selects them.
 func adjustPlacement(pod map[string]any, component v1beta1.ComponentSpec, selector map[string]any) error {
 	if component.PriorityClassName != "" {

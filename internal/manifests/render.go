@@ -25,7 +25,7 @@ type Options struct {
 	Image string
 	// Namespace of the operator and the components.
 	Namespace string
-	// ServiceMonitors says that the API server has this kind.
+	// ServiceMonitors means that the API server has this kind.
 	ServiceMonitors bool
 	// Accounts are the UIDs of the ServiceAccounts of the components, by component; they are a part
 	// of the pod templates. Without one, its component does not depend on it.

@@ -9,9 +9,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// speakerArguments says on the command line of the speakers what the spec says
+// speakerArguments sets the flags of the speakers that the spec configures
 // about announcing, but for what speakers read of the stack themselves, so that it takes
-// effect without a restart (spec.drain, spec.nodes, spec.layer2.conflictDetection). All of it is always said, so that a default that changes
+// effect without a restart (spec.drain, spec.nodes, spec.layer2.conflictDetection). All flags are always set, so that a default that changes
 // some day changes no running cluster unseen.
 func speakerArguments(spec v1beta1.LoadBalancerStackSpec) []string {
 	detection := cmp.Or(spec.Layer2.FailureDetection, v1beta1.FailureDetectionDefault)

@@ -188,7 +188,7 @@ func (m *Machine) Peers() []lb.NodeName {
 	return nodes
 }
 
-// Publish replaces what this speaker says of itself.
+// Publish replaces what this speaker reports of itself.
 func (m *Machine) Publish(now time.Time, s wire.State) []Send {
 	m.pieces = wire.Split(&s)
 	m.until = now.Add(s.Back)

@@ -165,14 +165,14 @@ func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Send {
 	return sends
 }
 
-// ack says that the state of a peer has been acted on.
+// ack reports that the state of a peer has been acted on.
 func (m *Machine) ack(p *peer) Send {
 	msg := m.message(wire.KindAck)
 	msg.Acked = p.acts.sequence
 	return Send{To: p.node, Message: msg}
 }
 
-// Acted says that everything in a view has been acted on: those that restart wait for it.
+// Acted reports that everything in a view has been acted on: those that restart wait for it.
 func (m *Machine) Acted(now time.Time, v View) []Send {
 	if m.restarts == 0 {
 		return nil

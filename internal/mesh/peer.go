@@ -16,7 +16,7 @@ type peer struct {
 	wasArc   bool      // arc, before the pairs were found last
 	watched  time.Time // since when
 	added    time.Time // since when it is known that there should be one
-	expected bool      // the cluster says that it should be there
+	expected bool      // the cluster reports that it should be there
 
 	// met: there is a session with instance. Without one, instance is the last one, or one
 	// that another speaker vouches for.
@@ -312,7 +312,7 @@ func (m *Machine) lose(now time.Time, p *peer) {
 	}
 }
 
-// Vanished says that the kernel of the node of a speaker that restarts does not answer. That has
+// Vanished reports that the kernel of the node of a speaker that restarts does not answer. That has
 // no effect as long as the speaker itself sends.
 func (m *Machine) Vanished(now time.Time, node lb.NodeName) []Send {
 	p := m.peers[node]

@@ -129,7 +129,7 @@ func (m *Machine) receivers() []*peer {
 // watched returns the peers that this speaker watches, alive or not.
 func (m *Machine) watched() []*peer { return m.ring.watched }
 
-// watchersOf returns the other watchers of a peer, as far as this speaker can tell.
+// watchersOf returns the other watchers of a peer, as far as this speaker knows.
 func (m *Machine) watchersOf(p *peer) []*peer {
 	order := m.ordered()
 	if m.few() {

@@ -44,7 +44,7 @@ type Limits struct {
 	// it only a source that has not connected within a second is served; others are closed
 	// before anything is read from them.
 	PerSecond int
-	// Allow says whether connections from a source are accepted; nil: from all. Others are
+	// Allow reports whether connections from a source are accepted; nil: from all. Others are
 	// closed before anything is read from them.
 	Allow func(netip.Addr) bool
 }

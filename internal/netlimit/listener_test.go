@@ -111,7 +111,7 @@ func dial(t *testing.T, from, to string) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// lost says whether the other side closes a connection within 10 s.
+// lost reports whether the other side closes a connection within 10 s.
 func lost(t *testing.T, c net.Conn) bool {
 	t.Helper()
 	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {

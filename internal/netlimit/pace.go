@@ -33,7 +33,7 @@ func newPace(perSecond int) pace {
 	return p
 }
 
-// admits says whether a connection from a source is served, and counts it.
+// admits reports whether a connection from a source is served, and counts it.
 func (p *pace) admits(source netip.Prefix, now time.Time) bool {
 	if p.rate == nil {
 		return true

@@ -11,7 +11,7 @@ import (
 
 // Decide returns what the node of the book owns. It looks only at addresses about which
 // another decision than the one before is possible.
-func (b *Book) Decide(t Terms) Output {
+func (b *Index) Decide(t Terms) Output {
 	// Maps that were large stay slow to go through.
 	looked := b.touched
 	b.touched = map[netip.Addr]struct{}{}
@@ -21,7 +21,7 @@ func (b *Book) Decide(t Terms) Output {
 	for address := range b.open {
 		looked[address] = struct{}{}
 	}
-	d := decision{Book: b, Terms: t, loads: slices.Clone(b.loads), share: b.share(), out: Output{
+	d := decision{Index: b, Terms: t, loads: slices.Clone(b.loads), share: b.share(), out: Output{
 		Looked: slices.SortedFunc(maps.Keys(looked), netip.Addr.Compare), Own: map[netip.Addr]Claim{}, Care: map[netip.Addr]lb.NodeName{},
 	}}
 	for _, address := range d.out.Looked {
@@ -37,7 +37,7 @@ func (b *Book) Decide(t Terms) Output {
 
 // decision is one in the making.
 type decision struct {
-	*Book
+	*Index
 	Terms
 	out    Output
 	loads  []int // with what was decided so far
@@ -81,7 +81,7 @@ func (d *decision) address(e *entry) {
 }
 
 // expect counts an address that was let go for the one who will have it: on its way from
-// one node to another it has no owner for those who hear the old one first.
+// one node to another it has no owner for those that receive the report of the old one first.
 func (d *decision) expect(e *entry, able []election.Candidate) {
 	if elected, ok := d.elect(e.Address.Address, able); ok {
 		d.loads[d.index[elected]]++
@@ -151,13 +151,13 @@ func (d *decision) keep(e *entry) {
 	}
 }
 
-// disputed says whether another node has an address and thinks that it may.
+// disputed reports whether another node has an address and thinks that it may.
 func (d *decision) disputed(e *entry) bool {
 	n := &d.nodes[e.holder.node]
 	return n.Name != d.self && n.Phase == Active && !e.can(n)
 }
 
-// yields says whether this node has just lost an address about which there is a
+// yields reports whether this node has just lost an address about which there is a
 // dispute.
 func (d *decision) yields(e *entry) bool {
 	_, had := d.nodes[d.index[d.self]].Claims[e.Address.Address]

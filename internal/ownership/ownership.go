@@ -24,7 +24,7 @@ const (
 	Active
 	// Draining: it owns addresses until others have taken them over.
 	Draining
-	// Restarting: it will be back in a moment and keeps what it owns; its node goes
+	// Restarting: it will be back soon and keeps what it owns; its node goes
 	// on forwarding, and others answer for it.
 	Restarting
 	// Isolated: it has lost all others at once and is silent.
@@ -56,7 +56,7 @@ type Epoch uint64
 // may claim it. The next owner has the first epoch again, once no node claims the address.
 const MaxEpoch Epoch = 1 << 62
 
-// Claims are the addresses that a node says it owns. They are never changed.
+// Claims are the addresses that a node reports to own. They are never changed.
 type Claims map[netip.Addr]Epoch
 
 // Address is one that the cluster wants announced.
@@ -81,7 +81,7 @@ type Candidate struct {
 	Preference int32
 }
 
-// Node is a node whose speaker is alive, or will be back in a moment.
+// Node is a node whose speaker is alive, or will be back soon.
 type Node struct {
 	// Name of the node.
 	Name lb.NodeName
@@ -93,23 +93,23 @@ type Node struct {
 	Settled bool
 	// Claims of the node.
 	Claims Claims
-	// Able says whether the node has a link to announce an address on.
+	// Able reports whether the node has a link to announce an address on.
 	Able func(*Candidate, netip.Addr) bool
-	// Links numbers what Able says: another number, and all addresses are looked at.
+	// Links is a version of Able: another number, and all addresses are looked at.
 	Links uint64
 }
 
-// takes says whether the node may be given addresses.
+// takes reports whether the node may be given addresses.
 func (n *Node) takes() bool { return n.Phase == Active && !n.Drained }
 
 // Terms are what a decision depends on besides what is in the book. They are about the
 // moment.
 type Terms struct {
-	// Passed says how many nodes in a row were elected for an address and have not
+	// Passed is how many nodes in a row were elected for an address and have not
 	// claimed it in time.
 	Passed map[netip.Addr]int
 	// Released are addresses that a living node has just let go: it knows by now that
-	// they are not wanted, or will say what it knows in a moment. Nobody takes them.
+	// they are not wanted, or will report what it has soon. Nobody takes them.
 	Released map[netip.Addr]bool
 	// MoveOne allows one address to move although nothing failed. It looks at all
 	// addresses.
@@ -119,7 +119,7 @@ type Terms struct {
 	Hold map[netip.Addr]bool
 }
 
-// Cause says why a node takes an address.
+// Cause is why a node takes an address.
 type Cause uint8
 
 // The causes.

@@ -29,8 +29,8 @@ type Input struct {
 // Decide is what a node decides that knows nothing else.
 func Decide(in Input) Output { return bookOf(in).Decide(in.Terms) }
 
-func bookOf(in Input) *Book {
-	b := NewBook(in.Self)
+func bookOf(in Input) *Index {
+	b := NewIndex(in.Self)
 	for _, a := range in.Addresses {
 		b.Want(a)
 	}

@@ -406,7 +406,7 @@ func drawn(t *rapid.T) Input {
 	return in
 }
 
-// ableFor says whether a node may be given an address.
+// ableFor reports whether a node may be given an address.
 func ableFor(in *Input, a *Address) bool {
 	return slices.ContainsFunc(a.Candidates, func(c Candidate) bool {
 		n := in.Nodes[slices.IndexFunc(in.Nodes, func(n Node) bool { return n.Name == c.Node })]
@@ -559,7 +559,7 @@ func TestOwnersAreThoseWhoseClaimsCountMost(t *testing.T) {
 	}
 	want := map[netip.Addr]lb.NodeName{one: "a", two: first}
 	for range 2 {
-		b := NewBook("a")
+		b := NewIndex("a")
 		b.SetNodes(slices.Clone(nodes))
 		if diff := cmp.Diff(want, map[netip.Addr]lb.NodeName{one: b.Owner(one), two: b.Owner(two)}, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("%s first (-want +got):\n%s", nodes[0].Name, diff)

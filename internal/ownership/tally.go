@@ -16,13 +16,13 @@ type group struct {
 }
 
 // reset forgets what all addresses come to.
-func (b *Book) reset() {
+func (b *Index) reset() {
 	b.loads, b.takers, b.shared = make([]int, len(b.nodes)), make([]int, len(b.nodes)), 0
 	b.groups, b.open = map[string]*group{}, map[netip.Addr]*entry{}
 }
 
 // uncount takes an entry out of what all addresses come to, before it changes.
-func (b *Book) uncount(e *entry) {
+func (b *Index) uncount(e *entry) {
 	delete(b.open, e.Address.Address)
 	if !e.wanted {
 		return
@@ -43,7 +43,7 @@ func (b *Book) uncount(e *entry) {
 }
 
 // count adds an entry to what all addresses come to, after it has changed.
-func (b *Book) count(e *entry) {
+func (b *Index) count(e *entry) {
 	if !e.wanted {
 		return
 	}
@@ -63,7 +63,7 @@ func (b *Book) count(e *entry) {
 }
 
 // groupOf returns those who can be given an address; nil: nobody can.
-func (b *Book) groupOf(e *entry) *group {
+func (b *Index) groupOf(e *entry) *group {
 	var nodes []int
 	for j := range e.Candidates {
 		c := &e.Candidates[j]
@@ -89,14 +89,14 @@ func (b *Book) groupOf(e *entry) *group {
 	return g
 }
 
-func (b *Book) add(g *group, n int) {
+func (b *Index) add(g *group, n int) {
 	for _, i := range g.nodes {
 		b.takers[i] += n
 	}
 }
 
 // share is the fair share of those who can be given addresses.
-func (b *Book) share() int {
+func (b *Index) share() int {
 	nodes := 0
 	for _, groups := range b.takers {
 		if groups > 0 {
@@ -106,28 +106,28 @@ func (b *Book) share() int {
 	return election.Share(b.shared, nodes)
 }
 
-// settled says whether nothing is to be done about a wanted address but what is done
+// settled reports whether nothing is to be done about a wanted address but what is done
 // already, whatever happens to others.
-func (b *Book) settled(e *entry) bool {
+func (b *Index) settled(e *entry) bool {
 	if !e.holder.exists() {
 		return e.able == nil
 	}
 	return b.mayKeep(e) && !(e.holder.contested && b.nameOf(e.holder) == b.self)
 }
 
-// mayKeep says whether a holder may own what it has.
-func (b *Book) mayKeep(e *entry) bool {
+// mayKeep reports whether a holder may own what it has.
+func (b *Index) mayKeep(e *entry) bool {
 	n := &b.nodes[e.holder.node]
 	return n.takes() && e.can(n)
 }
 
-// counts says whether a node may be given the address. Those that start together share
+// counts reports whether a node may be given the address. Those that start together share
 // what nobody ever had.
 func (e *entry) counts(n *Node) bool {
 	return n.takes() || n.Phase == Starting && !n.Drained && e.epoch == 0
 }
 
-// can says whether a node is a candidate with a link for the address.
+// can reports whether a node is a candidate with a link for the address.
 func (e *entry) can(n *Node) bool {
 	for j := range e.Candidates {
 		if c := &e.Candidates[j]; c.Node == n.Name {

@@ -1,5 +1,5 @@
 // Package reports makes one picture of what the speakers report: which node has
-// an address, which foreign hosts use one, and which routes routers have been told. The report of a node that died stays
+// an address, which foreign hosts use one, and which routes were announced to routers. The report of a node that died stays
 // as it was, so that reports can contradict each other. The package is pure.
 package reports
 
@@ -14,7 +14,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Report is what the speaker of one node says.
+// Report is what the speaker of one node reports.
 type Report struct {
 	// Node of the speaker.
 	Node lb.NodeName
@@ -24,19 +24,19 @@ type Report struct {
 	Foreign []Foreign
 	// Sessions are those that the node should have with routers.
 	Sessions []Session
-	// Missing are the nodes whose speakers this one does not hear although they should be
+	// Missing are the nodes from whose speakers this one receives nothing although they should be
 	// there, by name.
 	Missing []lb.NodeName
-	// Stopped says that the speaker has ended as it was told to.
+	// Stopped means that the speaker has ended as intended.
 	Stopped bool
 	// MissingBounded: it may miss others too, which cannot be listed.
 	MissingBounded bool
 	// MinoritySince is when the speaker came into a minority: it receives from at most half of
 	// the speakers that should be there. Zero: it is in none.
 	MinoritySince time.Time
-	// Isolated says that it receives from no host either, and announces nothing.
+	// Isolated means that it receives from no host either, and announces nothing.
 	Isolated bool
-	// Ended says that the speaker does not run and that none is about to start on the node.
+	// Ended means that the speaker does not run and that none is about to start on the node.
 	Ended bool
 	// Confirmed: if one speaker alone misses this one, a second witness agrees. See Confirm.
 	Confirmed bool
@@ -58,11 +58,11 @@ type Report struct {
 type Session struct {
 	// Peer is the name of the router's BGPPeer.
 	Peer bgp.PeerName
-	// Established says that routes go over it.
+	// Established means that routes go over it.
 	Established bool
 	// State is where it is, in the word of RFC 4271.
 	State string
-	// LastError says why it ended last, or does not begin; it may be empty.
+	// LastError is why it ended last, or does not begin; it may be empty.
 	LastError string
 	// Problem is what is wrong with the peer on the node; zero: nothing.
 	Problem bgp.Problem
@@ -89,13 +89,13 @@ func SameSession(x, y Session) bool {
 // Flapping reports whether the session is established and ends again and again.
 func (s Session) Flapping() bool { return s.Flaps >= bgp.FlapsWhenFlapping }
 
-// Why says why the session is not established, as far as it is known.
+// Why returns why the session is not established, as far as it is known.
 func (s Session) Why() string { return cmp.Or(s.LastError, s.State) }
 
 // Route is a prefix that a node announces.
 type Route struct {
 	Prefix netip.Prefix
-	// Peers that have been told, ordered: at least one.
+	// Peers that it was announced to, ordered: at least one.
 	Peers []bgp.PeerName
 	// Since when a router has had the prefix from the node; zero: not known.
 	Since time.Time
@@ -114,7 +114,7 @@ type Path struct {
 	Route
 }
 
-// Owned is an address that a node says it has.
+// Owned is an address that a node reports to have.
 type Owned struct {
 	Address netip.Addr
 	Node    lb.NodeName
@@ -129,16 +129,16 @@ type Owned struct {
 // Foreign is a host that uses an address and is no node of the cluster, or the kernel of a node.
 type Foreign struct {
 	Address netip.Addr
-	// Node and Interface that heard it.
+	// Node and Interface that received from it.
 	Node      lb.NodeName
 	Interface string
 	// MAC of the host.
 	MAC string
 	// HostNode is the node that the host is; empty: none.
 	HostNode lb.NodeName
-	// InUse says that the node announces the address all the same.
+	// InUse means that the node announces the address all the same.
 	InUse bool
-	// Since when it is heard.
+	// Since when messages of it arrive.
 	Since time.Time
 }
 
@@ -178,8 +178,8 @@ func Owner(claims []Owned) (Owned, bool) {
 }
 
 // Host returns the foreign host that uses an address, of what is reported about it.
-// What another node heard before the owner had the address is over: the owner would
-// hear it too. The owner's word counts first, then the latest.
+// What another node received before the owner had the address is over: the owner would
+// receive it too. The owner's report counts first, then the latest.
 func Host(heard []Foreign, owner Owned, owned bool) (Foreign, bool) {
 	var valid []Foreign
 	for _, f := range heard {

@@ -16,11 +16,11 @@ const maxEpoch = 1 << 40
 type Trust struct {
 	// Now is the time of the reader.
 	Now time.Time
-	// Exists says whether the cluster has a node.
+	// Exists reports whether the cluster has a node.
 	Exists func(lb.NodeName) bool
-	// MayAnnounce says whether a node may announce an address, whatever its state.
+	// MayAnnounce reports whether a node may announce an address, whatever its state.
 	MayAnnounce func(lb.NodeName, netip.Addr) bool
-	// Claimed says whether an address is claimed: nobody probes for another one.
+	// Claimed reports whether an address is claimed: nobody probes for another one.
 	Claimed func(netip.Addr) bool
 }
 
@@ -40,7 +40,7 @@ func (t Trust) Trusted(list []Report) []Report {
 	return trusted
 }
 
-// Plausible returns the report as far as it can be true at a time: what is said to be since a
+// Plausible returns the report as far as it can be true at a time: what is reported to be since a
 // later time is since now, and an address with an epoch out of bounds is left out. The lists
 // of addresses are copies.
 func (r Report) Plausible(now time.Time) Report {

@@ -34,13 +34,13 @@ func (a *Advertisement) Aggregate(ranges []lb.Range) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
-// SharesLength says whether both announce addresses of the family as prefixes of the
+// SharesLength reports whether both announce addresses of the family as prefixes of the
 // same length.
 func (a *Advertisement) SharesLength(other *Advertisement, family lb.Family) bool {
 	return a.bits(family) == other.bits(family)
 }
 
-// SharesPeer says whether both are announced to some of the same routers.
+// SharesPeer reports whether both are announced to some of the same routers.
 func (a *Advertisement) SharesPeer(other *Advertisement) bool {
 	return len(a.Peers) == 0 || len(other.Peers) == 0 ||
 		slices.ContainsFunc(a.Peers, func(peer bgp.PeerName) bool { return slices.Contains(other.Peers, peer) })

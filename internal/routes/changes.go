@@ -17,10 +17,10 @@ type Change struct {
 
 // entry is what is known of a prefix. It does not grow with the number of peers.
 type entry struct {
-	members []member
-	now     *group // all the members together; nil: nothing
-	told    *group // what the caller was told last, perhaps of an older plan
-	dirty   bool
+	members  []member
+	now      *group // all the members together; nil: nothing
+	reported *group // what was reported to the caller last, perhaps of an older plan
+	dirty    bool
 }
 
 // member is how many addresses in the prefix are announced by a group.
@@ -89,7 +89,7 @@ func (p *Planner) Changes() map[bgp.PeerName]Change {
 	for _, prefix := range p.dirty {
 		e := p.prefixes[prefix]
 		for _, peer := range p.plan.peers {
-			had, has := e.told.route(peer), e.now.route(peer)
+			had, has := e.reported.route(peer), e.now.route(peer)
 			switch c := changes[peer]; {
 			case has == nil && had != nil:
 				c.Withdraw = append(c.Withdraw, prefix)
@@ -102,7 +102,7 @@ func (p *Planner) Changes() map[bgp.PeerName]Change {
 				changes[peer] = c
 			}
 		}
-		e.dirty, e.told = false, e.now
+		e.dirty, e.reported = false, e.now
 		if e.now == nil {
 			delete(p.prefixes, prefix)
 		}

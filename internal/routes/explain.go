@@ -9,14 +9,14 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// whyNoPeer tells why nodes that may announce have nobody to announce to: they have
+// whyNoPeer returns why nodes that may announce have nobody to announce to: they have
 // no peers at all, or only others than those that the advertisements name.
 func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) string {
 	var nodes []lb.NodeName
 	var asks, has []string
 	for _, c := range candidates {
 		nodes = append(nodes, c.Node)
-		for _, peer := range asked(c) {
+		for _, peer := range requestedPeers(c) {
 			asks = append(asks, fmt.Sprintf("%q", peer))
 		}
 		for _, peer := range known[c.Node] {

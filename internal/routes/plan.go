@@ -16,7 +16,7 @@ import (
 // advertisements make of them is worked out once, and shared.
 type plan struct {
 	node lb.NodeName
-	// excluded says that this node announces only what no other one may; elsewhere are
+	// excluded means that this node announces only what no other one may; elsewhere are
 	// those that can announce in its place.
 	excluded  bool
 	elsewhere []eligibility.Node
@@ -72,7 +72,7 @@ func newPlan(c Config, before *plan) *plan {
 	}
 	byName := slices.SortedStableFunc(slices.Values(c.Advertisements), func(x, y Advertisement) int { return cmp.Compare(x.Name, y.Name) })
 	for _, ad := range byName {
-		if (c.Node.Excluded == "" || c.Node.Keeps) && ad.CoversNode(c.Node.Labels) {
+		if (c.Node.Excluded == "" || c.Node.KeepsAnnounced) && ad.CoversNode(c.Node.Labels) {
 			p.ads = append(p.ads, ad)
 		}
 	}
@@ -155,7 +155,7 @@ func (p *plan) bits(ad int, pool lb.PoolName, address netip.Addr) int {
 	return address.BitLen()
 }
 
-// bits is the length of the routes of a family. One that means nothing does not
+// bits is the length of the routes of a family. One that is invalid does not
 // aggregate.
 func (a *Advertisement) bits(family lb.Family) int {
 	length, single := a.Length, uint8(32)

@@ -11,7 +11,7 @@ import (
 // Config is what the routes of all addresses depend on. It changes rarely.
 type Config struct {
 	// Node is the one that the planner plans for. Whether it drains or is down does
-	// not matter: what would be announced is still said, and the caller marks it.
+	// not matter: what would be announced is still returned, and the caller marks it.
 	Node eligibility.Node
 	// Nodes of the cluster, whose own addresses are announced for no Service.
 	Nodes []eligibility.Node
@@ -46,7 +46,7 @@ func New() *Planner {
 	}
 }
 
-// SetConfig says what holds for all addresses from now on, and looks at each of them.
+// SetConfig sets what applies to all addresses from now on, and looks at each of them.
 func (p *Planner) SetConfig(c Config) {
 	p.plan = newPlan(c, p.plan)
 	p.holdings.SetConfig(p.plan.pools, c.Nodes)
@@ -79,7 +79,7 @@ func (p *Planner) Refused(most int) (count int, first []eligibility.Refusal) {
 // list them any more.
 func (p *Planner) Outside() []netip.Addr { return p.holdings.Outside() }
 
-// SetService says what a Service is like; nil: it is gone. Only the addresses whose
+// SetService records what a Service is like; nil: it is gone. Only the addresses whose
 // claims name it are looked at.
 func (p *Planner) SetService(key lb.ServiceKey, s *eligibility.Holder) {
 	for _, address := range p.holdings.SetService(key, s) {
@@ -87,7 +87,7 @@ func (p *Planner) SetService(key lb.ServiceKey, s *eligibility.Holder) {
 	}
 }
 
-// SetClaim says who holds an address; nil: nobody. Only that address is looked at.
+// SetClaim records who holds an address; nil: nobody. Only that address is looked at.
 func (p *Planner) SetClaim(address netip.Addr, c *eligibility.Claim) {
 	p.holdings.SetClaim(address, c)
 	p.look(address)
@@ -115,7 +115,7 @@ func (p *Planner) lookAt(address netip.Addr, announced bool) {
 	}
 }
 
-// decide says what is announced because of an address; nil: nothing. The rules are
+// decide returns what is announced because of an address; nil: nothing. The rules are
 // those of eligibility.Resolve, for one node. A node that is excluded goes on with what it
 // announces while no other node may, and begins nothing.
 func (p *Planner) decide(address netip.Addr, announced bool) *outcome {

@@ -73,7 +73,7 @@ func TestWhatIsAnnounced(t *testing.T) {
 }
 
 func TestAnExcludedNodeKeepsWhatNoOtherNodeMayAnnounce(t *testing.T) {
-	excluded := eligibility.Node{Name: "n1", Labels: labels{"zone": "a"}, Excluded: "has a label", Keeps: true}
+	excluded := eligibility.Node{Name: "n1", Labels: labels{"zone": "a"}, Excluded: "has a label", KeepsAnnounced: true}
 	other := eligibility.Node{Name: "n2", Labels: labels{"zone": "b"}}
 	inZone := func(zone string) ad { return ad{Scope: scope{NodeSelectors: anyOf(has("zone", zone))}} }
 	both := ad{Scope: scope{NodeSelectors: anyOf(has("zone", "a"), has("zone", "b"))}}
@@ -91,7 +91,7 @@ func TestAnExcludedNodeKeepsWhatNoOtherNodeMayAnnounce(t *testing.T) {
 			func(s *setup) { s.config.Others = []eligibility.Node{other} }, single},
 		{"local traffic is served elsewhere too", base(both).with(shares(map[lb.ServiceKey]*eligibility.Holder{web: local(on("n1", "n2"))})),
 			func(s *setup) { s.config.Others = []eligibility.Node{other} }, table{}},
-		{"the node announces nothing that keeps nothing", base(ad{}), func(s *setup) { s.config.Node.Keeps = false }, table{}},
+		{"the node announces nothing that keeps nothing", base(ad{}), func(s *setup) { s.config.Node.KeepsAnnounced = false }, table{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -45,7 +45,7 @@ type Result struct {
 }
 
 // Resolve returns for each address of the view, in the same order, who announces it
-// or why nobody does. The planner of each of these nodes says the same.
+// or why nobody does. The planner of each of these nodes returns the same.
 func Resolve(in View) []Result {
 	input := eligibility.Input{Kind: eligibility.BGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
 	for i := range in.Advertisements {
@@ -81,9 +81,9 @@ func Resolve(in View) []Result {
 func announcers(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) []Announcer {
 	var list []Announcer
 	for _, c := range candidates {
-		a := Announcer{Node: c.Node, Peers: asked(c)}
+		a := Announcer{Node: c.Node, Peers: requestedPeers(c)}
 		if known != nil {
-			if a.Peers = meant(a.Peers, known[c.Node]); len(a.Peers) == 0 {
+			if a.Peers = selectPeers(a.Peers, known[c.Node]); len(a.Peers) == 0 {
 				continue
 			}
 		}
@@ -92,8 +92,8 @@ func announcers(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.
 	return list
 }
 
-// asked returns the peers that advertisements name for a node; none: all.
-func asked(c eligibility.Candidate) []bgp.PeerName {
+// requestedPeers returns the peers that advertisements name for a node; none: all.
+func requestedPeers(c eligibility.Candidate) []bgp.PeerName {
 	var peers []bgp.PeerName
 	for _, name := range c.Interfaces {
 		peers = append(peers, bgp.PeerName(name))
@@ -101,8 +101,8 @@ func asked(c eligibility.Candidate) []bgp.PeerName {
 	return peers
 }
 
-// meant returns those of a node's peers that are asked for, in order.
-func meant(asked, has []bgp.PeerName) []bgp.PeerName {
+// selectPeers returns those of a node's peers that are asked for, in order.
+func selectPeers(asked, has []bgp.PeerName) []bgp.PeerName {
 	has = slices.Compact(slices.Sorted(slices.Values(has)))
 	if len(asked) == 0 {
 		return has

@@ -1,5 +1,5 @@
 // Package routes decides which routes this node announces to which BGP router, with
-// which attributes, and says why an address is announced to none. It recomputes only
+// which attributes, and returns why an address is announced to none. It recomputes only
 // what a change touches. It knows no Kubernetes, socket, clock or logger.
 package routes
 
@@ -43,13 +43,13 @@ type Attributes struct {
 	Large       []LargeCommunity
 }
 
-// Equal says whether two say the same.
+// Equal reports whether two say the same.
 func (a Attributes) Equal(b Attributes) bool {
 	return a.LocalPref == b.LocalPref && a.MED == b.MED && a.Prepend == b.Prepend &&
 		slices.Equal(a.Communities, b.Communities) && slices.Equal(a.Large, b.Large)
 }
 
-// Advertisement says which addresses are announced to which routers, and how.
+// Advertisement selects which addresses are announced to which routers, and how.
 // Empty, it means all pools, Services, nodes and peers, and single addresses.
 type Advertisement struct {
 	// Scope is what it is about.

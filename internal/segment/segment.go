@@ -198,7 +198,7 @@ func (m *Machine) witnessesOf(link Link, before map[Link]*witnesses) *witnesses 
 	return w
 }
 
-// Answer takes that a host other than this node said on a link that an address is its own.
+// Answer records that a host other than this node claimed an address on a link.
 func (m *Machine) Answer(now time.Time, link Link, address netip.Addr, hardware Hardware) {
 	m.answered[Host{link, hardware}] = now
 	m.receive(now, link)

@@ -12,15 +12,15 @@ import (
 const (
 	// handOverWithin bounds how long others get to take over what a drained node owns.
 	handOverWithin = 5 * time.Second
-	// heedWithin bounds how long others get to answer for one that restarts.
-	heedWithin = time.Second
+	// ackTimeout bounds how long others get to answer for one that restarts.
+	ackTimeout = time.Second
 	// back is in which time the next speaker should be there on this node: the others
 	// keep its addresses for it for so long.
 	back = 30 * time.Second
 )
 
 // leave ends this speaker without a moment in which nobody answers: a drained node
-// hands over what it owns, any other says that it will be back.
+// hands over what it owns, any other sends that it will be back.
 func leave(engine *layer2.Engine, mesh *mesh.Mesh, routers *router) {
 	var parted sync.WaitGroup
 	parted.Go(routers.leave)
@@ -32,7 +32,7 @@ func leave(engine *layer2.Engine, mesh *mesh.Mesh, routers *router) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), heedWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), ackTimeout)
 	defer cancel()
 	engine.Restart(ctx, back)
 	mesh.Acknowledged(ctx)

@@ -15,7 +15,7 @@ import (
 const resumeAfter = 2 * time.Second
 
 // resume works with the checkpoint until the API server answers. That there is no other speaker
-// is knowledge too: the mesh of one that does not know waits until somebody says so.
+// is knowledge too: the mesh of one that does not know waits until somebody reports it.
 func resume(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.Content) {
 	if stored.Peers != nil {
 		mesh.Join(stored.Peers)

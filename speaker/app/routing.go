@@ -22,8 +22,8 @@ import (
 // BGPPeer may ask for a minute, and the pod has some seconds more.
 const partWithin = 62 * time.Second
 
-// tellWithin bounds how long the API server gets to take the last state.
-const tellWithin = 2 * time.Second
+// lastStateTimeout bounds how long the API server gets to take the last state.
+const lastStateTimeout = 2 * time.Second
 
 // router is the part of the speaker that talks to routers.
 type router struct {
@@ -48,7 +48,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 		Discover: bgp.Discover(log.WithName("bgp")), Watch: bgp.WatchAddresses(log.WithName("bgp")), Paths: r.paths, Watchdog: o.Watchdog,
 	})
 	state.Routing = func() kube.Routing {
-		sum := kube.Routing{Sessions: r.sessions.Statuses(), News: r.sessions.News(), Path: r.sessions.Path}
+		sum := kube.Routing{Sessions: r.sessions.Statuses(), Changes: r.sessions.RouteChanges(), Path: r.sessions.Path}
 		if p := problems.Load(); p != nil {
 			sum.Problems, sum.Peers = p.Sentences, p.Peers
 		}
@@ -72,7 +72,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 	})
 }
 
-// leave ends the sessions: those with graceful restart silently, before BFD says that it
+// leave ends the sessions: those with graceful restart silently, before BFD reports that it
 // was meant so; from the others the routes are taken back first.
 func (r *router) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), partWithin)
@@ -80,7 +80,7 @@ func (r *router) leave() {
 	last := r.state.Routing()
 	r.sessions.Leave(ctx)
 	r.paths.Stop(ctx)
-	ctx, cancel = context.WithTimeout(context.Background(), tellWithin)
+	ctx, cancel = context.WithTimeout(context.Background(), lastStateTimeout)
 	defer cancel()
 	if err := r.state.Leave(ctx, last); err != nil {
 		r.state.Log.Info("the last state was not written, the next speaker does", "why", err.Error())

@@ -22,18 +22,18 @@ import (
 )
 
 const (
-	// farewells is how often the end of a session is told, and pace the time between.
-	farewells = 3
-	pace      = 100 * time.Millisecond
-	// late is from when on a tick counts as late.
-	late = 20 * time.Millisecond
+	// adminDownRepeats is how often the end of a session is sent, and adminDownInterval the time between.
+	adminDownRepeats  = 3
+	adminDownInterval = 100 * time.Millisecond
+	// lateAfter is from when on a tick counts as late.
+	lateAfter = 20 * time.Millisecond
 )
 
 // reopen is how soon sockets that failed, or could not be opened, are opened again. A packet
 // that is sent ends a row of failures.
 var reopen = backoff.Exponential{First: 3 * time.Second, Last: 10 * time.Second}
 
-// Key says which path a session watches. No two sessions have the same.
+// Key identifies the path that a session watches. No two sessions have the same.
 type Key struct {
 	// Peer is the other side. A link-local address has its zone, or Interface is set.
 	Peer netip.Addr
@@ -52,7 +52,7 @@ type Key struct {
 // Status is how a session is.
 type Status struct {
 	bfd.Status
-	// Problem says why the session cannot work as it should, and what to do; empty if
+	// Problem is why the session cannot work as it should, and what to do; empty if
 	// there is nothing. It is tried again after 3 s, and later each time, up to 10 s.
 	Problem string
 }
@@ -75,23 +75,23 @@ type Options struct {
 
 // Engine has the sessions.
 type Engine struct {
-	options Options
-	cancel  context.CancelFunc
-	wake    chan struct{}
-	arrived chan arrived
-	broken  chan broken
-	goodbye chan struct{} // closed when Stop's first AdminDown is sent
-	done    chan struct{} // closed when the goroutine has ended
+	options      Options
+	cancel       context.CancelFunc
+	wake         chan struct{}
+	arrived      chan arrived
+	socketErrors chan socketError
+	goodbye      chan struct{} // closed when Stop's first AdminDown is sent
+	done         chan struct{} // closed when the goroutine has ended
 
-	mu        sync.Mutex
-	wanted    map[Key]bfd.Profile
-	news      bool // wanted has changed
-	stopping  bool
-	sessions  map[Key]*watch
-	numbers   map[uint32]*watch // by our discriminator
-	listeners map[Class]*listener
-	queue     queue
-	changes   []change
+	mu              sync.Mutex
+	wanted          map[Key]bfd.Profile
+	wantedChanged   bool // wanted has changed
+	stopping        bool
+	sessions        map[Key]*watch
+	byDiscriminator map[uint32]*watch // by our discriminator
+	listeners       map[Class]*listener
+	queue           queue
+	changes         []change
 }
 
 type change struct {
@@ -100,7 +100,7 @@ type change struct {
 }
 
 // New starts an engine without sessions. When the context ends it stops at once and
-// says nothing to the other sides; Stop does.
+// sends nothing to the other sides; Stop does.
 func New(ctx context.Context, o Options) *Engine {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(prometheus.NewRegistry())
@@ -114,21 +114,21 @@ func New(ctx context.Context, o Options) *Engine {
 	ctx, cancel := context.WithCancel(ctx)
 	e := &Engine{
 		options: o, cancel: cancel,
-		wake: make(chan struct{}, 1), arrived: make(chan arrived, 64), broken: make(chan broken),
+		wake: make(chan struct{}, 1), arrived: make(chan arrived, 64), socketErrors: make(chan socketError),
 		goodbye: make(chan struct{}), done: make(chan struct{}),
-		sessions: map[Key]*watch{}, numbers: map[uint32]*watch{}, listeners: map[Class]*listener{},
+		sessions: map[Key]*watch{}, byDiscriminator: map[uint32]*watch{}, listeners: map[Class]*listener{},
 	}
 	go e.run(ctx)
 	return e
 }
 
-// Set says which sessions there are to be. Those that are missing are made, the other
-// side of those that are no longer wanted is told, and a changed profile changes a
+// Set sets which sessions there are to be. Those that are missing are made, the other
+// side of those that are no longer wanted is sent AdminDown, and a changed profile changes a
 // session while it is Up. It returns at once.
 func (e *Engine) Set(sessions map[Key]bfd.Profile) {
 	e.mu.Lock()
 	if !e.stopping {
-		e.wanted, e.news = maps.Clone(sessions), true
+		e.wanted, e.wantedChanged = maps.Clone(sessions), true
 	}
 	e.mu.Unlock()
 	e.poke()
@@ -138,17 +138,17 @@ func (e *Engine) Set(sessions map[Key]bfd.Profile) {
 func (e *Engine) Status(key Key) (Status, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if w, known := e.sessions[key]; known && w.farewells == 0 {
+	if w, known := e.sessions[key]; known && w.adminDownsLeft == 0 {
 		return w.status(), true
 	}
 	return Status{}, false
 }
 
 // Stop takes all sessions down, as an administrator does, and ends the engine. The
-// other sides are told once before it returns, and again as long as the context lasts.
+// other sides are sent AdminDown once before it returns, and again as long as the context lasts.
 func (e *Engine) Stop(ctx context.Context) {
 	e.mu.Lock()
-	e.wanted, e.news, e.stopping = nil, true, true
+	e.wanted, e.wantedChanged, e.stopping = nil, true, true
 	e.mu.Unlock()
 	e.poke()
 	select {

@@ -130,8 +130,8 @@ func TestStopTellsTheOtherSide(t *testing.T) {
 		a, _ := pair(t)
 		before := a.sent
 		a.engine.Stop(context.Background())
-		if got := a.sent - before; got != farewells {
-			t.Errorf("the end was told %d times, want %d", got, farewells)
+		if got := a.sent - before; got != adminDownRepeats {
+			t.Errorf("the end was told %d times, want %d", got, adminDownRepeats)
 		}
 	})
 }
@@ -317,7 +317,7 @@ func TestPacketsThatAreNotRightChangeNothing(t *testing.T) {
 func (h *host) number() uint32 {
 	h.engine.mu.Lock()
 	defer h.engine.mu.Unlock()
-	for n := range h.engine.numbers {
+	for n := range h.engine.byDiscriminator {
 		return n
 	}
 	return 0

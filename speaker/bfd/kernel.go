@@ -93,7 +93,7 @@ func (r *receiver) Read(buffer []byte) (Arrival, error) {
 	return a, nil
 }
 
-// note takes up what the kernel says of a datagram.
+// note takes up what the kernel reports of a datagram.
 func (a *Arrival) note(header unix.Cmsghdr, data []byte) {
 	number := func(at int) int { return int(int32(binary.NativeEndian.Uint32(data[at:]))) }
 	switch kind := [2]int32{header.Level, header.Type}; {

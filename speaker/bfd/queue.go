@@ -23,7 +23,7 @@ func (q *queue) due(now time.Time) *watch {
 	return heap.Pop(&q.list).(*watch)
 }
 
-// set says when something is due for a session, if anything is.
+// set records when something is due for a session, if anything is.
 func (q *queue) set(w *watch, at time.Time, any bool, now time.Time) {
 	if !at.Equal(w.due) {
 		w.due, w.queued = at, now

@@ -33,8 +33,8 @@ type arrived struct {
 	Arrival
 }
 
-// broken is a listener that can read no more.
-type broken struct {
+// socketError is a listener that can read no more.
+type socketError struct {
 	listener *listener
 	err      error
 }
@@ -112,7 +112,7 @@ func (e *Engine) read(ctx context.Context, l *listener) {
 				return
 			}
 			select {
-			case e.broken <- broken{l, err}:
+			case e.socketErrors <- socketError{l, err}:
 			case <-ctx.Done():
 			}
 			return
@@ -141,7 +141,7 @@ func (e *Engine) read(ctx context.Context, l *listener) {
 }
 
 // lost has the sessions of a socket that failed open it anew.
-func (e *Engine) lost(b broken) {
+func (e *Engine) lost(b socketError) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.listeners[b.listener.class] != b.listener {
@@ -187,7 +187,7 @@ func (e *Engine) receive(a arrived) {
 // guessed.
 func (e *Engine) find(a arrived) *watch {
 	if a.packet.Yours != 0 {
-		if w := e.numbers[a.packet.Yours]; w != nil && w.takes(a) {
+		if w := e.byDiscriminator[a.packet.Yours]; w != nil && w.takes(a) {
 			return w
 		}
 		return nil

@@ -42,7 +42,7 @@ func (e *Engine) run(ctx context.Context) {
 		}
 		e.options.Passes.End()
 		var (
-			b broken
+			b socketError
 			a arrived
 		)
 		select {
@@ -50,7 +50,7 @@ func (e *Engine) run(ctx context.Context) {
 			return
 		case <-e.wake:
 		case <-timer.C:
-		case b = <-e.broken:
+		case b = <-e.socketErrors:
 		case a = <-e.arrived:
 		}
 		e.options.Passes.Begin()
@@ -64,7 +64,7 @@ func (e *Engine) run(ctx context.Context) {
 	}
 }
 
-// drain hears what waits before anybody is declared dead, within a bound: who sends
+// drain reads what waits before a session is declared down, within a bound: who sends
 // without end must not keep the others from being watched.
 func (e *Engine) drain() {
 	for range cap(e.arrived) {
@@ -88,12 +88,12 @@ func (e *Engine) closeAll() {
 
 // apply makes the sessions what is wanted.
 func (e *Engine) apply(ctx context.Context, now time.Time) {
-	if !e.news {
+	if !e.wantedChanged {
 		return
 	}
-	e.news = false
+	e.wantedChanged = false
 	for key, w := range e.sessions {
-		if _, wanted := e.wanted[key]; !wanted && w.farewells == 0 {
+		if _, wanted := e.wanted[key]; !wanted && w.adminDownsLeft == 0 {
 			e.leave(w, now)
 		}
 	}
@@ -103,8 +103,8 @@ func (e *Engine) apply(ctx context.Context, now time.Time) {
 		case !known:
 			e.add(ctx, key, p, now)
 			continue
-		case w.farewells > 0: // it is wanted again
-			w.farewells = 0
+		case w.adminDownsLeft > 0: // it is wanted again
+			w.adminDownsLeft = 0
 			w.machine.SetAdminDown(now, false)
 		}
 		if p.WithDefaults() != w.machine.Profile() {
@@ -118,29 +118,29 @@ func (e *Engine) apply(ctx context.Context, now time.Time) {
 
 func (e *Engine) add(ctx context.Context, key Key, p bfd.Profile, now time.Time) {
 	w := e.newWatch(key, p, now)
-	e.sessions[key], e.numbers[w.machine.Discriminator()] = w, w
-	e.options.Metrics.state(w.said.State, 1)
+	e.sessions[key], e.byDiscriminator[w.machine.Discriminator()] = w, w
+	e.options.Metrics.state(w.reported.State, 1)
 	e.open(ctx, w, now)
 	e.settle(w, now)
 }
 
-// leave tells the other side that the session ends, and lets it end.
+// leave sends to the other side that the session ends, and ends it.
 func (e *Engine) leave(w *watch, now time.Time) {
 	if !w.started {
 		e.remove(w)
 		return
 	}
-	w.farewells, w.farewell = farewells, now
+	w.adminDownsLeft, w.farewell = adminDownRepeats, now
 	e.send(w, now, w.machine.SetAdminDown(now, true))
 	e.farewell(w, now)
 }
 
 func (e *Engine) farewell(w *watch, now time.Time) {
-	if w.farewells--; w.farewells == 0 {
+	if w.adminDownsLeft--; w.adminDownsLeft == 0 {
 		e.remove(w)
 		return
 	}
-	w.farewell = now.Add(pace)
+	w.farewell = now.Add(adminDownInterval)
 	e.settle(w, now)
 }
 
@@ -149,9 +149,9 @@ func (e *Engine) remove(w *watch) {
 		w.sender.Close()
 	}
 	e.queue.remove(w)
-	e.options.Metrics.state(w.said.State, -1)
+	e.options.Metrics.state(w.reported.State, -1)
 	delete(e.sessions, w.key)
-	delete(e.numbers, w.machine.Discriminator())
+	delete(e.byDiscriminator, w.machine.Discriminator())
 }
 
 // tick does what is due.
@@ -162,7 +162,7 @@ func (e *Engine) tick(ctx context.Context, now time.Time) {
 		if w == nil {
 			break
 		}
-		if now.Sub(w.due) > late && now.Sub(w.queued) > late {
+		if now.Sub(w.due) > lateAfter && now.Sub(w.queued) > lateAfter {
 			e.options.Metrics.late.Inc()
 		}
 		if w.started {
@@ -171,10 +171,10 @@ func (e *Engine) tick(ctx context.Context, now time.Time) {
 		if !w.retry.IsZero() && !now.Before(w.retry) {
 			e.open(ctx, w, now)
 		}
-		if w.farewells > 0 && !now.Before(w.farewell) {
+		if w.adminDownsLeft > 0 && !now.Before(w.farewell) {
 			e.send(w, now, w.machine.Repeat(now))
 			e.farewell(w, now)
-			gone = gone || w.farewells == 0
+			gone = gone || w.adminDownsLeft == 0
 			continue
 		}
 		e.settle(w, now)
@@ -184,34 +184,34 @@ func (e *Engine) tick(ctx context.Context, now time.Time) {
 	}
 }
 
-// settle says what has changed, and when something is due next.
+// settle records what has changed, and when something is due next.
 func (e *Engine) settle(w *watch, now time.Time) {
-	if s := w.status(); w.farewells == 0 {
-		if news(w.said, s) {
+	if s := w.status(); w.adminDownsLeft == 0 {
+		if statusChanged(w.reported, s) {
 			e.changes = append(e.changes, change{w.key, s})
-			e.tell(w, s)
+			e.logChange(w, s)
 		}
 	}
-	e.options.Metrics.move(w.said.Status, w.machine.Status())
-	w.said = w.status()
+	e.options.Metrics.move(w.reported.Status, w.machine.Status())
+	w.reported = w.status()
 	at, due := w.next()
 	e.queue.set(w, at, due, now)
 }
 
-func news(before, after Status) bool {
+func statusChanged(before, after Status) bool {
 	return before.State != after.State || before.Problem != after.Problem || before.Failed != after.Failed ||
 		before.RemoteAdminDown() != after.RemoteAdminDown()
 }
 
-// tell writes the log.
-func (e *Engine) tell(w *watch, s Status) {
+// logChange writes the log.
+func (e *Engine) logChange(w *watch, s Status) {
 	log := e.options.Log.WithValues(w.names()...)
 	switch {
-	case s.Problem != "" && s.Problem != w.said.Problem:
+	case s.Problem != "" && s.Problem != w.reported.Problem:
 		log.Info("a BFD session does not work: " + s.Problem)
-	case s.State == bfd.Up && w.said.State != bfd.Up:
+	case s.State == bfd.Up && w.reported.State != bfd.Up:
 		log.Info("a BFD session is up", "detection", s.Detection.String())
-	case s.State != bfd.Up && w.said.State == bfd.Up:
+	case s.State != bfd.Up && w.reported.State == bfd.Up:
 		log.Info("a BFD session is down", "diagnostic", s.Diagnostic.String(), "failure", s.Failed)
 	}
 }

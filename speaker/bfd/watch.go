@@ -24,26 +24,26 @@ type watch struct {
 	class   Class
 	machine *session.Machine
 
-	started   bool // its sockets were open once: it has begun to send
-	sender    Sender
-	link      int // index of the interface that packets must arrive on, 0 for any
-	port      uint16
-	problem   string
-	ttl       int       // of the last packet, which was not heard for it; 0: it was
-	mute      bool      // the last packet could not be sent, and problem says why
-	retry     time.Time // when to open what could not be opened, or zero
-	failures  int       // of its sockets since a packet was sent
-	farewells int       // how often its end is still to be told; 0 if it does not end
-	farewell  time.Time
+	started        bool // its sockets were open once: it has begun to send
+	sender         Sender
+	link           int // index of the interface that packets must arrive on, 0 for any
+	port           uint16
+	problem        string
+	ttl            int       // of the last packet, if it was dropped for that; 0: it was not
+	mute           bool      // the last packet could not be sent, and problem is why
+	retry          time.Time // when to open what could not be opened, or zero
+	failures       int       // of its sockets since a packet was sent
+	adminDownsLeft int       // how often its end is still to be sent; 0 if it does not end
+	farewell       time.Time
 
-	said        Status
+	reported    Status
 	due, queued time.Time
 	place       int // in the queue
 }
 
 func (e *Engine) newWatch(key Key, p bfd.Profile, now time.Time) *watch {
 	number := rand.Uint32()
-	for number == 0 || e.numbers[number] != nil {
+	for number == 0 || e.byDiscriminator[number] != nil {
 		number = rand.Uint32()
 	}
 	peer := key.Peer.Unmap().WithZone("")
@@ -52,7 +52,7 @@ func (e *Engine) newWatch(key Key, p bfd.Profile, now time.Time) *watch {
 		class:   Class{IPv6: peer.Is6(), Multihop: key.Multihop, VRF: key.VRF},
 		machine: session.New(now, number, p, rand.Float64),
 	}
-	w.said = w.status()
+	w.reported = w.status()
 	return w
 }
 
@@ -83,7 +83,7 @@ func (w *watch) next() (at time.Time, due bool) {
 	if !w.retry.IsZero() {
 		sooner(w.retry)
 	}
-	if w.farewells > 0 {
+	if w.adminDownsLeft > 0 {
 		sooner(w.farewell)
 	}
 	return at, due

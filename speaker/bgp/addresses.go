@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/netstate"
 )
 
-// settle collects the events of a moment: an address that is added sends two.
+// settle collects the events of a short time: an address that is added sends two.
 const settle = 20 * time.Millisecond
 
 // isUnstable reports whether an address is about to go, or not usable yet. The flag of temporary

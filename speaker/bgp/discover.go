@@ -18,17 +18,17 @@ import (
 )
 
 const (
-	// Routers are told of this node, and asked, more often at the beginning.
+	// Advertisements and solicitations are sent more often at the beginning.
 	announceSoon, announceLater = 2 * time.Second, 10 * time.Second
 	soonTimes                   = 5
-	// silent is from when on a router counts as gone: it was asked three times.
-	silent = 3*announceLater + announceSoon
+	// silentAfter is from when on a router counts as gone: it was asked three times.
+	silentAfter = 3*announceLater + announceSoon
 	// tryFor is how long a router may take to come up before it gives way to another one that
 	// sends router advertisements: any host of the link can.
 	tryFor = 20 * time.Second
-	// mostHeard is how many messages are read from an interface in a second; what more there is
+	// maxReads is how many messages are read from an interface in a second; what more there is
 	// waits in the kernel, which drops it when its buffer is full. Any host of the link can send them.
-	mostHeard = 1000
+	maxReads = 1000
 )
 
 // retryInterface is how soon an interface that cannot be used is tried again: it may be there
@@ -87,16 +87,16 @@ func discover(ctx context.Context, device string, found func(netip.Addr), establ
 	filter.SetAll(true)
 	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
 	filter.Accept(ipv6.ICMPTypeRouterSolicitation)
-	// The hop limit says whether a neighbour has sent it.
+	// The hop limit reports whether a neighbour has sent it.
 	if err := errors.Join(conn.SetICMPFilter(&filter), conn.SetControlMessage(ipv6.FlagHopLimit, true), conn.JoinGroup(allRouters)); err != nil {
 		return fmt.Errorf("preparing to receive router advertisements on %s: %w", device, err)
 	}
 	d := discovery{conn: conn, link: link, self: self}
-	pace := rate.NewLimiter(mostHeard, mostHeard)
+	pace := rate.NewLimiter(maxReads, maxReads)
 	for {
 		d.announce()
 		_ = conn.SetReadDeadline(d.next())
-		err := receive(ctx, pace, d.hear, func(from netip.Addr) {
+		err := receive(ctx, pace, d.readAdvertisement, func(from netip.Addr) {
 			if d.choice.follow(time.Now(), from, established()) {
 				found(from.WithZone(device))
 			}
@@ -146,7 +146,7 @@ func (d *discovery) next() time.Time {
 	return time.Now().Add(announceLater)
 }
 
-// announce says that this node is here, and asks who else is. That it could not be sent
+// announce sends that this node is here, and asks who else is. That it could not be sent
 // is of no account: it is sent again.
 func (d *discovery) announce() {
 	d.sent++
@@ -160,7 +160,7 @@ func (d *discovery) announce() {
 // than tryFor if there are others: so they are tried in turn.
 func (c *choice) follow(now time.Time, from netip.Addr, established bool) bool {
 	if from != c.router {
-		if c.router.IsValid() && (established || now.Sub(c.latest) < silent && now.Sub(c.since) < tryFor) {
+		if c.router.IsValid() && (established || now.Sub(c.latest) < silentAfter && now.Sub(c.since) < tryFor) {
 			return false
 		}
 		c.router, c.since = from, now
@@ -172,9 +172,9 @@ func (c *choice) follow(now time.Time, from netip.Addr, established bool) bool {
 	return true
 }
 
-// hear returns who sent a router advertisement; not valid: nobody. One that was not sent
+// readAdvertisement returns who sent a router advertisement; not valid: nobody. One that was not sent
 // by a neighbour is ignored (RFC 4861 section 6.1.2).
-func (d *discovery) hear() (netip.Addr, error) {
+func (d *discovery) readAdvertisement() (netip.Addr, error) {
 	message, control, from, err := d.conn.ReadFrom()
 	var network net.Error
 	switch {

@@ -79,7 +79,7 @@ func TestReceive_Pace(t *testing.T) {
 	router, failed := netip.MustParseAddr("fe80::1"), errors.New("closed")
 	synctest.Test(t, func(t *testing.T) {
 		began, reads, followed := time.Now(), 0, 0
-		pace := rate.NewLimiter(mostHeard, mostHeard)
+		pace := rate.NewLimiter(maxReads, maxReads)
 		flood := func() (netip.Addr, error) {
 			if reads++; time.Since(began) >= 10*time.Second {
 				return netip.Addr{}, failed
@@ -92,8 +92,8 @@ func TestReceive_Pace(t *testing.T) {
 		if err := receive(t.Context(), pace, flood, func(netip.Addr) { followed++ }); !errors.Is(err, failed) {
 			t.Errorf("error: got %v, want that of reading", err)
 		}
-		if reads < 10*mostHeard || reads > 11*mostHeard+1 || followed != reads/2 {
-			t.Errorf("within 10s of a flood: got %d messages read and %d followed, want 10 to 11 times %d read and half of them followed", reads, followed, mostHeard)
+		if reads < 10*maxReads || reads > 11*maxReads+1 || followed != reads/2 {
+			t.Errorf("within 10s of a flood: got %d messages read and %d followed, want 10 to 11 times %d read and half of them followed", reads, followed, maxReads)
 		}
 		began = time.Now()
 		if err := receive(t.Context(), pace, func() (netip.Addr, error) { return netip.Addr{}, failed }, nil); !errors.Is(err, failed) || time.Since(began) > time.Second {

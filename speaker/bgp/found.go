@@ -31,7 +31,7 @@ func (m *Manager) take(r *running, device string, router netip.Addr) {
 		return
 	}
 	r.found = router
-	r.tell(func(now time.Time) []session.Action { return r.setRouter(now, router) })
+	r.do(func(now time.Time) []session.Action { return r.setRouter(now, router) })
 	m.listen()
 	m.watch()
 }

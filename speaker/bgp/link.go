@@ -53,7 +53,7 @@ type link struct {
 // newLink begins to read and to write.
 func (p *peer) newLink(side session.Side, conn net.Conn) *link {
 	l := &link{side: side, conn: conn, queued: make(chan struct{}, 1), closed: make(chan struct{})}
-	p.talking.Go(func() { l.run(p) })
+	p.linkGoroutines.Go(func() { l.run(p) })
 	return l
 }
 
@@ -62,7 +62,7 @@ func (l *link) run(p *peer) {
 	var writer sync.WaitGroup
 	writer.Go(func() { l.write(p) })
 	err := l.read(p)
-	p.tell(func(now time.Time) []session.Action {
+	p.do(func(now time.Time) []session.Action {
 		if p.links[l.side] != l {
 			return nil
 		}
@@ -83,7 +83,7 @@ func (l *link) read(p *peer) error {
 			return err
 		}
 		p.metrics.read(message)
-		p.tell(func(now time.Time) []session.Action {
+		p.do(func(now time.Time) []session.Action {
 			if p.links[l.side] != l {
 				return nil
 			}
@@ -119,7 +119,7 @@ func (l *link) write(p *peer) {
 		if !since.IsZero() {
 			p.metrics.announce.Observe(time.Since(since).Seconds())
 		}
-		p.tell(func(time.Time) []session.Action { return nil }) // the peer may send more
+		p.do(func(time.Time) []session.Action { return nil }) // the peer may send more
 	}
 	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()

@@ -64,7 +64,7 @@ func newListeners(ctx context.Context, o Options, accepted func(net.Conn, string
 	return listeners{ctx: ctx, options: o, accepted: accepted, listens: listens, open: map[place]*listener{}}
 }
 
-// set says which peers there are.
+// set sets which peers there are.
 func (ls *listeners) set(peers []bgp.Peer) {
 	wanted := places(peers)
 	for at, l := range ls.open {

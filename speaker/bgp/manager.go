@@ -1,5 +1,5 @@
 // Package bgp holds the BGP sessions of this node (RFC 4271): it dials and listens,
-// sends the routes that it is given, and says how each session is. The decisions of a
+// sends the routes that it is given, and reports the state of each session. The decisions of a
 // session are those of internal/bgp/session.
 package bgp
 
@@ -24,7 +24,7 @@ import (
 
 // Options are what a Manager works with.
 type Options struct {
-	// Log tells when sessions come and go.
+	// Log records when sessions begin and end.
 	Log logr.Logger
 	// RouterID of this node, for peers that name none (RFC 6286).
 	RouterID netip.Addr
@@ -74,7 +74,7 @@ type Manager struct {
 
 	// A peer shows its status while others wait for it, with mu held: this one is held
 	// for no more than the look at the map.
-	shown    sync.Mutex
+	statusMu sync.Mutex
 	statuses map[bgp.PeerName]Status
 }
 
@@ -88,14 +88,14 @@ type running struct {
 	end    context.CancelFunc
 	retire func() // its status is of no interest any more
 
-	offered atomic.Int32 // connections that wait for the peer
+	waitingConns atomic.Int32 // connections that wait for the peer
 
 	found  netip.Addr // the router, of an unnumbered peer
 	search context.CancelFunc
 
 	path    speakerbfd.Key
 	watched bool // by BFD
-	failed  bool // as BFD said last
+	failed  bool // as BFD reported last
 }
 
 // New returns a manager without sessions. They end, without a word, with the context:
@@ -114,7 +114,7 @@ func New(ctx context.Context, o Options) *Manager {
 	return m
 }
 
-// SetPeers says which sessions there should be. One that is new has its routes from the
+// SetPeers sets which sessions there should be. One that is new has its routes from the
 // beginning; table returns those.
 func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Table) {
 	m.mu.Lock()
@@ -129,7 +129,7 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 		switch {
 		case r == nil:
 			m.peers[config.Name] = m.begin(config, table(config.Name))
-		case same(r.config, config):
+		case sameConfig(r.config, config):
 			r.config = config // its BFD may be another one
 		default:
 			elsewhere := r.config.Interface != config.Interface
@@ -137,7 +137,7 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 			if elsewhere {
 				m.discover(r)
 			}
-			r.tell(func(now time.Time) []session.Action { return r.change(now, config) })
+			r.do(func(now time.Time) []session.Action { return r.change(now, config) })
 		}
 	}
 	for name, r := range m.peers {
@@ -155,8 +155,8 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 	m.Changed()
 }
 
-// same compares two configurations. Of the profile of BFD nothing counts here.
-func same(x, y bgp.Peer) bool {
+// sameConfig compares two configurations. Of the profile of BFD nothing counts here.
+func sameConfig(x, y bgp.Peer) bool {
 	x.BFD, y.BFD, x.BFDProfile, y.BFDProfile = nil, nil, "", ""
 	return x == y
 }
@@ -173,12 +173,12 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 		nodeAddresses: m.Addresses, addresses: m.addresses, internal: m.internal,
 		passes: m.Watchdog.Loop("the BGP session of the BGPPeer " + string(config.Name)),
 	}
-	p.table.leaving, p.table.gone = m.draining, m.draining
+	p.table.leaving, p.table.withdrawn = m.draining, m.draining
 	var retired atomic.Bool
 	var late *time.Timer
-	p.shown = func(s Status) { late = m.show(s, &retired, p.metrics, late) }
+	p.onStatus = func(s Status) { late = m.show(s, &retired, p.metrics, late) }
 	go p.run()
-	p.tell(p.machine.Start)
+	p.do(p.machine.Start)
 	r := &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }, search: func() {}}
 	m.discover(r)
 	return r
@@ -197,21 +197,21 @@ func (m *Manager) remove(name bgp.PeerName, r *running) {
 }
 
 func (m *Manager) forget(name bgp.PeerName) {
-	m.shown.Lock()
-	defer m.shown.Unlock()
+	m.statusMu.Lock()
+	defer m.statusMu.Unlock()
 	delete(m.statuses, name)
 }
 
 // show takes what a session is now, unless there is a later one of that name. The timer is that of
 // the peer, for when a session that does not come up counts as down.
 func (m *Manager) show(s Status, retired *atomic.Bool, metrics peerMetrics, late *time.Timer) *time.Timer {
-	m.shown.Lock()
+	m.statusMu.Lock()
 	before := m.statuses[s.Peer]
 	if !retired.Load() {
 		m.statuses[s.Peer] = s
 		metrics.note(s)
 	}
-	m.shown.Unlock()
+	m.statusMu.Unlock()
 	switch within := DownAfter + time.Second; {
 	case s.State == session.Established, s.Since.Equal(before.Since) && late != nil:
 	case late == nil:
@@ -246,7 +246,7 @@ func (m *Manager) watchAddresses() {
 			defer m.mu.Unlock()
 			if ctx.Err() == nil {
 				m.addresses = list
-				m.tellAll(func(p *peer) { p.addresses = list })
+				m.updateAll(func(p *peer) { p.addresses = list })
 			}
 		})
 	case len(m.peers) == 0 && m.unwatch != nil:
@@ -260,13 +260,13 @@ func (m *Manager) SetInternalIPs(list []netip.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.internal = list
-	m.tellAll(func(p *peer) { p.internal = list })
+	m.updateAll(func(p *peer) { p.internal = list })
 }
 
-// tellAll changes what next hops depend on. m.mu is held.
-func (m *Manager) tellAll(set func(*peer)) {
+// updateAll changes what next hops depend on. m.mu is held.
+func (m *Manager) updateAll(set func(*peer)) {
 	for _, r := range m.peers {
-		r.tell(func(time.Time) []session.Action {
+		r.do(func(time.Time) []session.Action {
 			set(r.peer)
 			r.renewNextHops()
 			return nil
@@ -274,13 +274,13 @@ func (m *Manager) tellAll(set func(*peer)) {
 	}
 }
 
-// listens reports whether connections of routers are accepted somewhere.
+// listens records whether connections of routers are accepted somewhere.
 func (m *Manager) listens(at place, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.peers {
 		if r.config.Passive && at.isFor(r.config) {
-			r.tell(func(time.Time) []session.Action { r.closed = listenProblem(m.ListenPort, err); return nil })
+			r.do(func(time.Time) []session.Action { r.closed = listenProblem(m.ListenPort, err); return nil })
 		}
 	}
 }
@@ -297,7 +297,7 @@ func (m *Manager) SetDraining(draining bool) {
 	m.drains++
 	drain := m.drains
 	for _, r := range m.peers {
-		r.tell(func(time.Time) []session.Action { r.table.depart(draining, false); return nil })
+		r.do(func(time.Time) []session.Action { r.table.depart(draining, false); return nil })
 		if draining {
 			time.AfterFunc(r.config.ShutdownWait, func() { m.withdraw(r, drain) })
 		}
@@ -309,7 +309,7 @@ func (m *Manager) withdraw(r *running, drain int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.drains == drain {
-		r.tell(func(time.Time) []session.Action { r.table.depart(true, true); return nil })
+		r.do(func(time.Time) []session.Action { r.table.depart(true, true); return nil })
 	}
 }
 
@@ -337,8 +337,8 @@ func (m *Manager) Leave(ctx context.Context) {
 
 // Statuses returns how all sessions are, ordered by peer.
 func (m *Manager) Statuses() []Status {
-	m.shown.Lock()
-	defer m.shown.Unlock()
+	m.statusMu.Lock()
+	defer m.statusMu.Unlock()
 	list := make([]Status, 0, len(m.statuses))
 	now := time.Now()
 	for _, s := range m.statuses {
@@ -360,18 +360,18 @@ func (m *Manager) accepted(conn net.Conn, vrf string) {
 		if config.VRF != vrf || !config.Passive || !isRouterOf(config, from, local) {
 			continue
 		}
-		if r.offered.Add(1) > maxOffered {
-			r.offered.Add(-1)
+		if r.waitingConns.Add(1) > maxOffered {
+			r.waitingConns.Add(-1)
 			break
 		}
 		if err := adopt(conn, config, from); err != nil {
-			r.offered.Add(-1)
+			r.waitingConns.Add(-1)
 			r.log.Error(err, "preparing a connection of the router")
 			break
 		}
 		go func() {
-			defer r.offered.Add(-1)
-			r.bring(conn, func(now time.Time) []session.Action {
+			defer r.waitingConns.Add(-1)
+			r.handOver(conn, func(now time.Time) []session.Action {
 				if r.router != from { // another one was found meanwhile
 					refuse(conn)
 					return nil

@@ -116,9 +116,9 @@ func TestASessionOverTheLoopback(t *testing.T) {
 	caller.SetPeers([]bgp.Peer{toListener}, has(routes.Table{one: red}))
 	becomes(t, caller, "established, with a route", func(s Status) bool { return established(s) && s.Prefixes == 1 })
 	since := becomes(t, listener, "established", established).Since
-	news := func(want News) {
+	news := func(want RouteChanges) {
 		t.Helper()
-		got := caller.News()["listener"]
+		got := caller.RouteChanges()["listener"]
 		if got.Since.IsZero() == got.Whole {
 			t.Errorf("got a session since %s, want one if it is all that the router has", got.Since)
 		}
@@ -127,11 +127,11 @@ func TestASessionOverTheLoopback(t *testing.T) {
 			t.Errorf("news (-want +got):\n%s", diff)
 		}
 	}
-	news(News{Whole: true, Announced: []netip.Prefix{one}})
-	news(News{})
+	news(RouteChanges{Whole: true, Announced: []netip.Prefix{one}})
+	news(RouteChanges{})
 	caller.SetRoutes("listener", routes.Table{two: blue}, []netip.Prefix{one}, time.Time{})
 	becomes(t, caller, "with another route", func(s Status) bool { return s.Prefixes == 1 && s.Changes >= 3 })
-	news(News{Announced: []netip.Prefix{two}, Withdrawn: []netip.Prefix{one}})
+	news(RouteChanges{Announced: []netip.Prefix{two}, Withdrawn: []netip.Prefix{one}})
 
 	// Both passwords change, and nothing else.
 	toListener.Password, toCaller.Password = "another", "another"
@@ -184,7 +184,7 @@ func (o observed) link(t *testing.T) net.Conn {
 	defer o.mu.Unlock()
 	conn := make(chan net.Conn, 1)
 	for _, r := range o.peers {
-		r.tell(func(time.Time) []session.Action { conn <- r.links[r.up.Side].conn; return nil })
+		r.do(func(time.Time) []session.Action { conn <- r.links[r.up.Side].conn; return nil })
 		return <-conn
 	}
 	t.Fatal("there is no session")
@@ -362,7 +362,7 @@ func TestAConnectionThatNobodyTakesIsClosed(t *testing.T) {
 	ours, theirs := net.Pipe()
 	p.events <- nil // its goroutine is busy, and ends
 	close(p.ended)
-	p.bring(ours, func(time.Time) []session.Action {
+	p.handOver(ours, func(time.Time) []session.Action {
 		t.Error("it was taken")
 		return nil
 	})

@@ -160,7 +160,7 @@ func (r reads) writes(octets []byte, err error) {
 func connects(t *testing.T, p *peer) reads {
 	t.Helper()
 	ours, theirs := net.Pipe()
-	p.tell(func(now time.Time) []session.Action { return p.connected(now, session.Theirs, onTCP{ours}) })
+	p.do(func(now time.Time) []session.Action { return p.connected(now, session.Theirs, onTCP{ours}) })
 	r := reads{t, theirs, wire.NewReader(theirs)}
 	open := r.next().(bgp.Open)
 	open.ASN, open.RouterID = 64513, netip.MustParseAddr("192.0.2.2")
@@ -184,7 +184,7 @@ func TestHowLongARouterWaitsForAChange(t *testing.T) {
 		defer func() {
 			cancel()
 			<-r.ended
-			r.talking.Wait()
+			r.linkGoroutines.Wait()
 		}()
 		waited := func(when, want string) {
 			t.Helper()

@@ -13,7 +13,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// connected says whether an address is in a network of an interface.
+// connected reports whether an address is in a network of an interface.
 func connected(address netip.Addr) bool {
 	list, err := net.InterfaceAddrs()
 	return err == nil && slices.ContainsFunc(list, func(a net.Addr) bool {
@@ -48,7 +48,7 @@ func (p *peer) renewNextHops() {
 		if !f.can {
 			continue
 		}
-		if !f.hop.Address.IsValid() && p.config.Asks(f.family) {
+		if !f.hop.Address.IsValid() && p.config.Wants(f.family) {
 			without = append(without, f.family.String())
 		}
 		if *f.to != f.hop {
@@ -67,7 +67,7 @@ func (p *peer) routeProblem(without []string, path bgp.SessionPath) bgp.Problem 
 	if len(without) > 0 {
 		return noNextHop(strings.Join(without, " or "), path)
 	}
-	if err := p.missing(*p.up); err != nil && p.config.Interface == "" {
+	if err := p.whyNotAnnounced(*p.up); err != nil && p.config.Interface == "" {
 		return bgp.Problem{Reason: bgp.AddressFamilyMissing, Message: err.Error()}
 	}
 	return bgp.Problem{}

@@ -13,9 +13,9 @@ import (
 
 // Paths are watched by BFD.
 type Paths interface {
-	// Set says which paths are to be watched, and how closely.
+	// Set sets which paths are to be watched, and how closely.
 	Set(map[speakerbfd.Key]bfd.Profile)
-	// Status says how a path is.
+	// Status is how a path is.
 	Status(speakerbfd.Key) (speakerbfd.Status, bool)
 }
 
@@ -28,7 +28,7 @@ func pathKey(p bgp.Peer, router netip.Addr) (key speakerbfd.Key, ok bool) {
 	return speakerbfd.Key{Peer: router, Local: p.Source, Interface: p.Interface, VRF: p.VRF, Multihop: overHops(p, router)}, true
 }
 
-// overHops says whether the path is one of several hops (RFC 5883): where the session may
+// overHops reports whether the path is one of several hops (RFC 5883): where the session may
 // be, it is, and an internal one is if the router is on no network of this node, as routers
 // decide it as well.
 func overHops(p bgp.Peer, router netip.Addr) bool {
@@ -55,7 +55,7 @@ func (m *Manager) watch() {
 		path, watched := pathKey(r.config, m.router(r))
 		if path != r.path || watched != r.watched {
 			r.path, r.watched, r.failed = path, watched, false
-			r.tell(func(now time.Time) []session.Action { return r.unknownPath(now) })
+			r.do(func(now time.Time) []session.Action { return r.unknownPath(now) })
 		}
 		if r.watched {
 			wanted[r.path] = *r.config.BFD
@@ -139,7 +139,7 @@ func (m *Manager) follow(r *running, status speakerbfd.Status) {
 	}
 	newly := failed && !r.failed
 	r.failed = failed
-	r.tell(func(now time.Time) []session.Action {
+	r.do(func(now time.Time) []session.Action {
 		r.pathUp = up
 		return r.machine.Path(now, up, newly, why)
 	})

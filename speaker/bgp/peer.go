@@ -25,12 +25,12 @@ import (
 // peer is the session with one router. One goroutine owns all of it; the others send it
 // what happens. Nothing that one peer does can hold up another.
 type peer struct {
-	ctx     context.Context
-	log     logr.Logger
-	events  chan event
-	ended   chan struct{}
-	metrics peerMetrics
-	shown   func(Status)
+	ctx      context.Context
+	log      logr.Logger
+	events   chan event
+	ended    chan struct{}
+	metrics  peerMetrics
+	onStatus func(Status)
 	// openWithin is as in session.Config.
 	openWithin time.Duration
 
@@ -38,26 +38,26 @@ type peer struct {
 	machine *session.Machine
 	links   map[session.Side]*link
 	// lingering are links that end. Those that have ended may be among them.
-	lingering []*link
-	asked     net.Conn // a connection that the machine is asked about
-	table     *table
-	up        *session.Negotiated
-	isUp      atomic.Bool // up is not nil; other goroutines may ask
-	wire      wire.Session
-	local     netip.Addr
-	router    netip.Addr // what is connected to: of an unnumbered peer, once it is known
-	cancel    context.CancelFunc
-	pathUp    bool // as BFD says
-	left      bool
+	lingering   []*link
+	pendingConn net.Conn // a connection that the machine is asked about
+	table       *table
+	up          *session.Negotiated
+	isUp        atomic.Bool // up is not nil; other goroutines may ask
+	wire        wire.Session
+	local       netip.Addr
+	router      netip.Addr // what is connected to: of an unnumbered peer, once it is known
+	cancel      context.CancelFunc
+	pathUp      bool // as BFD reports
+	left        bool
 	// restarted: no session was established since the speaker started.
-	restarted     bool
-	talking       sync.WaitGroup // the links, those that linger as well
-	failures      int            // of the machine, those that the metrics count already
-	failing       error          // why what should be sent is not
-	changed       time.Time      // when the first change that is still to be written was seen; zero: never
-	told          Status
-	flaps         flaps
-	nodeAddresses func() ([]bgp.NodeAddress, error)
+	restarted      bool
+	linkGoroutines sync.WaitGroup // the links, those that linger as well
+	failures       int            // of the machine, those that the metrics count already
+	failing        error          // why what should be sent is not
+	changed        time.Time      // when the first change that is still to be written was seen; zero: never
+	lastStatus     Status
+	flaps          flaps
+	nodeAddresses  func() ([]bgp.NodeAddress, error)
 	// addresses of the node, and internal ones of its Node object: what hops, the next hops of
 	// the session, are chosen from.
 	addresses []bgp.NodeAddress
@@ -74,18 +74,19 @@ type peer struct {
 // event is something that happens: it is done by the goroutine of the peer.
 type event func(now time.Time) []session.Action
 
-// tell has the goroutine of the peer do something, unless it has ended.
-func (p *peer) tell(e event) {
+// do runs an event in the goroutine of the peer, unless that has ended. It blocks while the queue of
+// events is full, so that this goroutine itself calls doAsync.
+func (p *peer) do(e event) {
 	select {
 	case p.events <- e:
 	case <-p.ended:
 	}
 }
 
-// bring tells of a connection, which is closed if nobody is there to take it.
-func (p *peer) bring(conn net.Conn, e event) {
+// handOver passes a connection to the peer; it is closed if the peer has ended.
+func (p *peer) handOver(conn net.Conn, e event) {
 	taken := make(chan struct{})
-	p.tell(func(now time.Time) []session.Action {
+	p.do(func(now time.Time) []session.Action {
 		defer close(taken)
 		return e(now)
 	})
@@ -173,7 +174,7 @@ func (p *peer) dial() {
 	p.cancel = cancel
 	config, to := p.config, netip.AddrPortFrom(p.router, p.config.Port)
 	if !p.router.IsValid() {
-		p.later(func(now time.Time) []session.Action {
+		p.doAsync(func(now time.Time) []session.Action {
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -192,7 +193,7 @@ func (p *peer) dial() {
 	go func() {
 		conn, err := dial(ctx, config, to)
 		if err != nil {
-			p.tell(func(now time.Time) []session.Action {
+			p.do(func(now time.Time) []session.Action {
 				if ctx.Err() != nil { // another attempt counts, or none
 					return nil
 				}
@@ -200,7 +201,7 @@ func (p *peer) dial() {
 			})
 			return
 		}
-		p.bring(conn, func(now time.Time) []session.Action {
+		p.handOver(conn, func(now time.Time) []session.Action {
 			if ctx.Err() != nil {
 				_ = conn.Close()
 				return nil
@@ -223,37 +224,37 @@ func (p *peer) attempted(problem bgp.Problem) {
 	}
 }
 
-// later is for the goroutine of the peer itself, which must not wait for itself.
-func (p *peer) later(e event) { go p.tell(e) }
+// doAsync is do for the goroutine of the peer itself, which must not wait for itself.
+func (p *peer) doAsync(e event) { go p.do(e) }
 
 // connected asks the machine about a connection.
 func (p *peer) connected(now time.Time, side session.Side, conn net.Conn) []session.Action {
-	p.asked = conn
+	p.pendingConn = conn
 	p.attempted(bgp.Problem{})
 	return p.machine.Connected(now, side)
 }
 
 func (p *peer) sendOpen(a session.SendOpen) {
 	p.close(a.Side, nil) // a side has one link
-	p.links[a.Side] = p.newLink(a.Side, p.asked)
-	p.asked = nil
+	p.links[a.Side] = p.newLink(a.Side, p.pendingConn)
+	p.pendingConn = nil
 	octets, err := wire.Open(a.Open)
 	p.send(p.links[a.Side], octets, err)
 }
 
 func (p *peer) reject(n *bgp.Notification) {
-	if p.asked == nil {
+	if p.pendingConn == nil {
 		return
 	}
 	if n != nil {
 		if octets, err := wire.Notification(n); err == nil {
-			_ = p.asked.SetWriteDeadline(time.Now().Add(lingerFor))
-			n, _ := p.asked.Write(octets) // into an empty buffer of the kernel
+			_ = p.pendingConn.SetWriteDeadline(time.Now().Add(lingerFor))
+			n, _ := p.pendingConn.Write(octets) // into an empty buffer of the kernel
 			p.metrics.wrote(octets[:n])
 		}
 	}
-	_ = p.asked.Close()
-	p.asked = nil
+	_ = p.pendingConn.Close()
+	p.pendingConn = nil
 }
 
 // close ends a link: after what is queued and the notification have been sent, or at once.
@@ -285,20 +286,20 @@ func (p *peer) established(n session.Negotiated) {
 	}
 	p.hops = bgp.NextHops{}
 	p.renewNextHops()
-	p.failing = p.missing(n)
+	p.failing = p.whyNotAnnounced(n)
 	p.table.reset()
 	p.metrics.up.Inc()
 	p.log.Info("the session is established", "router", p.router, "ASN", n.Remote.ASN, "hold", n.Hold)
 }
 
-// missing returns which routes the router does not take.
-func (p *peer) missing(n session.Negotiated) error {
+// whyNotAnnounced returns which routes are not announced, as the router does not take them; nil: none.
+func (p *peer) whyNotAnnounced(n session.Negotiated) error {
 	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
 		can := n.IPv4
 		if f == lb.IPv6 {
 			can = n.IPv6
 		}
-		if p.config.Asks(f) && !can {
+		if p.config.Wants(f) && !can {
 			return fmt.Errorf("the router does not take %s routes in this session: they are not announced to it: turn the address family on there", f)
 		}
 	}
@@ -394,16 +395,16 @@ func (p *peer) newPassword(from, to bgp.Peer) {
 // is back soon. Otherwise those that it has are marked for a while, and then withdrawn.
 func (p *peer) leave(ctx context.Context, marked time.Duration, silent bool, n *bgp.Notification, why string) {
 	if !silent {
-		p.tell(func(time.Time) []session.Action { p.table.depart(true, p.table.gone); return nil })
+		p.do(func(time.Time) []session.Action { p.table.depart(true, p.table.withdrawn); return nil })
 		if len(p.sent()) > 0 {
 			p.wait(ctx, marked)
 		}
-		p.tell(func(time.Time) []session.Action { p.table.depart(true, true); return nil })
-		p.drained(ctx)
+		p.do(func(time.Time) []session.Action { p.table.depart(true, true); return nil })
+		p.waitDrained(ctx)
 	} else {
 		n = nil
 	}
-	p.tell(func(now time.Time) []session.Action {
+	p.do(func(now time.Time) []session.Action {
 		p.left = true
 		if p.cancel != nil {
 			p.cancel()
@@ -411,16 +412,16 @@ func (p *peer) leave(ctx context.Context, marked time.Duration, silent bool, n *
 		return p.machine.Stop(now, n, why)
 	})
 	<-p.ended
-	p.noticed(ctx)
+	p.waitForClose(ctx)
 }
 
-// noticed waits until the router has seen that the session ends, which it shows by
+// waitForClose waits until the router has seen that the session ends, which it shows by
 // ending its side. A router that learns from BFD first takes it for a failure: BIRD then
 // refuses us for a minute (its error wait time).
-func (p *peer) noticed(ctx context.Context) {
+func (p *peer) waitForClose(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
-		p.talking.Wait()
+		p.linkGoroutines.Wait()
 		close(done)
 	}()
 	select {
@@ -441,9 +442,9 @@ func (p *peer) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// drained waits until the router has no route any more. One that takes nothing is not
+// waitDrained waits until the router has no route any more. One that takes nothing is not
 // waited for.
-func (p *peer) drained(ctx context.Context) {
+func (p *peer) waitDrained(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainWithin)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -458,7 +459,7 @@ func (p *peer) drained(ctx context.Context) {
 }
 
 func (p *peer) setRoutes(announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
-	p.tell(func(time.Time) []session.Action {
+	p.do(func(time.Time) []session.Action {
 		p.table.change(announce, withdraw)
 		// Without a session it is the router that has this one wait.
 		if p.up != nil && p.changed.IsZero() {
@@ -471,7 +472,7 @@ func (p *peer) setRoutes(announce routes.Table, withdraw []netip.Prefix, seen ti
 // sent returns what the router was sent.
 func (p *peer) sent() []netip.Prefix {
 	list := make(chan []netip.Prefix, 1)
-	p.tell(func(time.Time) []session.Action {
+	p.do(func(time.Time) []session.Action {
 		if p.up == nil {
 			list <- nil
 		} else {

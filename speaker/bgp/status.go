@@ -61,7 +61,7 @@ func (p *peer) report() {
 	s.Flaps, s.LastFlap = p.flaps.count, p.flaps.last
 	s.LastError, s.LastErrorAt = p.machine.LastError()
 	if p.config.Passive && p.up == nil && s.LastError == "" && p.closed.Reason == "" {
-		s.LastError = unheardWords(p.config)
+		s.LastError = notConnectedWords(p.config)
 	}
 	if failing := cmp.Or(p.failing, p.table.problem()); failing != nil && p.up != nil {
 		s.LastError, s.LastErrorAt = failing.Error(), s.Since
@@ -82,27 +82,27 @@ func (p *peer) report() {
 		s.Local, s.Prefixes = p.local, len(p.table.sent)
 		s.IPv4, s.IPv6 = p.wire.NextHop4.Address.IsValid(), p.wire.NextHop6.Address.IsValid()
 	}
-	before := p.told
-	p.told = s
-	before.LastErrorAt = s.LastErrorAt // that it went wrong again is no news
+	before := p.lastStatus
+	p.lastStatus = s
+	before.LastErrorAt = s.LastErrorAt // that it failed again is no change
 	if !reflect.DeepEqual(s, before) {
-		p.shown(s)
+		p.onStatus(s)
 	}
 }
 
-// shownState returns the state that is told, and since when the session has been up, or
+// shownState returns the state that is reported, and since when the session has been up, or
 // has not.
 func (p *peer) shownState(now time.Time) (session.State, time.Time) {
 	state, since := p.machine.State()
-	was := p.told.State == session.Established
-	if is := state == session.Established; is != was || p.told.Since.IsZero() {
+	was := p.lastStatus.State == session.Established
+	if is := state == session.Established; is != was || p.lastStatus.Since.IsZero() {
 		return state, since
 	}
 	switch {
 	case state == session.Connect:
 		state = session.Active
 	case (state == session.OpenSent || state == session.OpenConfirm) && now.Sub(since) < lasting:
-		state = p.told.State
+		state = p.lastStatus.State
 	}
-	return state, p.told.Since
+	return state, p.lastStatus.Since
 }

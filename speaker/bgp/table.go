@@ -24,16 +24,16 @@ type table struct {
 	// leaving: routes are marked, so that routers prefer others (RFC 8326).
 	leaving bool
 	marked  map[*routes.Attributes]*routes.Attributes
-	// gone: nothing is announced any more.
-	gone bool
-	// begun: all routes of the beginning were sent, and the router was told so.
+	// withdrawn: nothing is announced any more.
+	withdrawn bool
+	// begun: all routes of the beginning were sent, and so was the end of them.
 	begun bool
 	// changes counts how often sent was another one.
 	changes uint64
-	// news are the prefixes that the router has, or has no more, since that was told last;
-	// untold: it was never told what it has.
-	news   map[netip.Prefix]bool
-	untold bool
+	// unread are the prefixes that the router got or lost since the last read;
+	// unreported: what it has was never read.
+	unread     map[netip.Prefix]bool
+	unreported bool
 	// refused are routes that cannot be written, and why.
 	refused map[netip.Prefix]error
 }
@@ -44,7 +44,7 @@ var unknown = &routes.Attributes{}
 func newTable(want routes.Table) *table {
 	return &table{
 		want: want, sent: routes.Table{}, dirty: map[netip.Prefix]bool{}, marked: map[*routes.Attributes]*routes.Attributes{},
-		refused: map[netip.Prefix]error{}, news: map[netip.Prefix]bool{}, untold: true,
+		refused: map[netip.Prefix]error{}, unread: map[netip.Prefix]bool{}, unreported: true,
 	}
 }
 
@@ -64,8 +64,8 @@ func (t *table) change(announce routes.Table, withdraw []netip.Prefix) {
 func (t *table) reset() {
 	clear(t.sent)
 	clear(t.refused)
-	clear(t.news)
-	t.untold = true
+	clear(t.unread)
+	t.unreported = true
 	t.begun = false
 	t.changes++
 	t.all()
@@ -103,8 +103,8 @@ func (t *table) renew(f lb.Family) {
 
 // depart marks all routes, or takes them back; or neither any more.
 func (t *table) depart(leaving, gone bool) {
-	if t.leaving != leaving || t.gone != gone {
-		t.leaving, t.gone = leaving, gone
+	if t.leaving != leaving || t.withdrawn != gone {
+		t.leaving, t.withdrawn = leaving, gone
 		clear(t.marked)
 		t.all()
 	}
@@ -113,7 +113,7 @@ func (t *table) depart(leaving, gone bool) {
 // effective is what a router should get for a route now; nil: nothing.
 func (t *table) effective(prefix netip.Prefix, s wire.Session) *routes.Attributes {
 	a := t.want[prefix]
-	if a == nil || t.gone || !s.Of(family(prefix)).Address.IsValid() {
+	if a == nil || t.withdrawn || !s.Of(family(prefix)).Address.IsValid() {
 		return nil
 	}
 	if !t.leaving {
@@ -192,7 +192,7 @@ func (t *table) next(s wire.Session) (octets []byte, more bool) {
 	return octets, more
 }
 
-// problem says which routes cannot be written, and why; nil: none.
+// problem returns which routes cannot be written, and why; nil: none.
 func (t *table) problem() error {
 	if len(t.refused) == 0 {
 		return nil

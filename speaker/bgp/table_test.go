@@ -138,7 +138,7 @@ func TestTable(t *testing.T) {
 				if want := strings.Split(s.want, ", "); !sameWords(got, want) {
 					t.Fatalf("step %d: sent %v, want %v", i, got, want)
 				}
-				table.tellNews().apply(mirror)
+				table.takeChanges().apply(mirror)
 				if got, want := slices.Collect(maps.Keys(mirror)), slices.Collect(maps.Keys(table.sent)); !sameWords(words(got), words(want)) {
 					t.Fatalf("step %d: by the news the router has %v, want %v", i, got, want)
 				}
@@ -151,7 +151,7 @@ func TestTable(t *testing.T) {
 }
 
 // apply takes the news in.
-func (n News) apply(mirror map[netip.Prefix]bool) {
+func (n RouteChanges) apply(mirror map[netip.Prefix]bool) {
 	if n.Whole {
 		clear(mirror)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// dialWords says in words why a connection was not made, and what to look at.
+// dialWords returns in words why a connection was not made, and what to look at.
 func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	why := err.Error()
 	var network net.Error
@@ -37,8 +37,8 @@ func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	return fmt.Sprintf("connecting to %s: %s", to, why)
 }
 
-// unheardWords says in words that a router which must connect has not done so yet.
-func unheardWords(p bgp.Peer) string {
+// notConnectedWords returns in words that a router which must connect has not done so yet.
+func notConnectedWords(p bgp.Peer) string {
 	why := "the router has not connected to this node yet, which passiveMode waits for: check that this node is configured there as a neighbour, and that the router reaches the node's BGP port"
 	if p.Password != "" {
 		why += " A router with another password cannot connect."
@@ -46,7 +46,7 @@ func unheardWords(p bgp.Peer) string {
 	return why
 }
 
-// lostWords says in words why a connection that was there is gone.
+// lostWords returns in words why a connection that was there is gone.
 func lostWords(err error) string {
 	switch {
 	case errors.Is(err, io.EOF):

@@ -34,7 +34,7 @@ const (
 	mostHardware = 4096
 	// hardwareBytes is how long one is: what is announced on is Ethernet.
 	hardwareBytes = 6
-	// settle collects the changes of a moment.
+	// settle collects the changes of a short time.
 	settle = 500 * time.Millisecond
 	// retry is how long after a failed write it is tried again, if nothing changes earlier.
 	retry = 30 * time.Second
@@ -69,7 +69,7 @@ type Store struct {
 
 	path string
 	log  logr.Logger
-	news chan struct{} // holds one token when something is to be written
+	wake chan struct{} // holds one token when something is to be written
 
 	writing sync.Mutex // held for a whole Flush: the file has one writer at a time
 
@@ -81,7 +81,7 @@ type Store struct {
 // Open returns the store of a node in a directory, and what was stored there; nothing,
 // if that cannot be read.
 func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content) {
-	s := &Store{path: filepath.Join(directory, "speaker-"+string(node)+".json"), log: log, news: make(chan struct{}, 1)}
+	s := &Store{path: filepath.Join(directory, "speaker-"+string(node)+".json"), log: log, wake: make(chan struct{}, 1)}
 	content, err := read(s.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Error(err, "the checkpoint of the node is not used")
@@ -109,7 +109,7 @@ func (s *Store) change(write func(*Content)) {
 	write(&s.content)
 	s.mu.Unlock()
 	select {
-	case s.news <- struct{}{}:
+	case s.wake <- struct{}{}:
 	default:
 	}
 }
@@ -125,7 +125,7 @@ func (s *Store) Run(ctx context.Context) {
 		case <-ctx.Done():
 			s.Flush()
 			return
-		case <-s.news:
+		case <-s.wake:
 		case <-again:
 		}
 		s.Flush()

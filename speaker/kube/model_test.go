@@ -38,7 +38,7 @@ func drawObject(t *rapid.T) client.Object {
 		return &slice
 	case "claim":
 		held := claim(address, rapid.SampledFrom([]string{"gold", "tin"}).Draw(t, "pool"), name)
-		if a, err := apiconv.NamedAddress(address); err == nil {
+		if a, err := apiconv.AddressFromClaimName(address); err == nil {
 			held.Spec.Address = a.String()
 		}
 		return &held

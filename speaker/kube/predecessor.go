@@ -34,7 +34,7 @@ func (w *StateWriter) meet(ctx context.Context) error {
 		return fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
 	}
 	if state.Status.Phase == v1beta1.SpeakerStopped {
-		if w.routes.told.before, err = w.routes.predecessor(ctx, state); err != nil {
+		if w.routes.reported.before, err = w.routes.predecessor(ctx, state); err != nil {
 			return err
 		}
 	}
@@ -60,9 +60,9 @@ func (s *routeSlices) predecessor(ctx context.Context, state *v1beta1.SpeakerSta
 	return p, nil
 }
 
-// resume has the routes of a peer's first session since when their router has had them, if it kept
+// resume has the routes of a peer's first session since when their router has had them, if it retained
 // them from the last session of the predecessor on.
-func (t *told) resume(peer bgp.PeerName, n speakerbgp.News) {
+func (t *reportedRoutes) resume(peer bgp.PeerName, n speakerbgp.RouteChanges) {
 	ended, is := t.before.ended[peer]
 	if !is || !n.Whole || n.Since.IsZero() {
 		return

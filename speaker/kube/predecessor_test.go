@@ -51,14 +51,14 @@ func TestRouteSince_AfterARestart(t *testing.T) {
 					r := Routing{
 						Path:     func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false },
 						Sessions: []speakerbgp.Status{{Peer: "tor", State: session.Idle, Since: time.Now()}},
-						News:     map[bgp.PeerName]speakerbgp.News{"tor": {Whole: true}},
+						Changes:  map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {Whole: true}},
 					}
 					w.Routing = func() Routing { return r }
 					writes(t, w) // nothing is up yet
 					r.Sessions = []speakerbgp.Status{{Peer: "tor", State: session.Established, Since: time.Now(), Prefixes: 1, Negotiated: negotiated}}
-					r.News = map[bgp.PeerName]speakerbgp.News{"tor": {Whole: true, Announced: []netip.Prefix{route}, Since: time.Now(), RestartTime: restart}}
+					r.Changes = map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {Whole: true, Announced: []netip.Prefix{route}, Since: time.Now(), RestartTime: restart}}
 					writes(t, w)
-					r.News = map[bgp.PeerName]speakerbgp.News{"tor": {}}
+					r.Changes = map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {}}
 					return w, r
 				}
 				since := func() time.Time {

@@ -26,10 +26,10 @@ const (
 type Routing struct {
 	// Sessions with routers, ordered by peer.
 	Sessions []speakerbgp.Status
-	// Path says how BFD finds the path to the router of a peer; false: nobody asks it.
+	// Path is how BFD finds the path to the router of a peer; false: nobody asks it.
 	Path func(bgp.PeerName) (speakerbfd.Status, bool)
-	// News are what has changed of the routes that routers have.
-	News map[bgp.PeerName]speakerbgp.News
+	// Changes are what has changed of the routes that routers have.
+	Changes map[bgp.PeerName]speakerbgp.RouteChanges
 	// Problems are sentences about objects that are invalid and were left out.
 	Problems []string
 	// Peers of this node that have a problem. Those that have no session because of it are

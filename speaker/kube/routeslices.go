@@ -27,9 +27,9 @@ const (
 
 // routeSlices writes the SpeakerRouteSlices of this node; it is the only writer of them.
 type routeSlices struct {
-	client client.Client
-	self   lb.NodeName
-	told   told
+	client   client.Client
+	self     lb.NodeName
+	reported reportedRoutes
 	// there are those that the API server has, by name, as they were read or written last;
 	// nil: nobody has looked.
 	there map[string]*v1beta1.SpeakerRouteSlice
@@ -60,16 +60,16 @@ func (s *routeSlices) write(ctx context.Context, owner []metav1.OwnerReference) 
 		}
 	}
 	var failed []error
-	for _, i := range slices.Sorted(maps.Keys(s.told.dirty)) {
+	for _, i := range slices.Sorted(maps.Keys(s.reported.dirty)) {
 		if i >= maxSlices {
-			delete(s.told.dirty, i)
+			delete(s.reported.dirty, i)
 			continue
 		}
-		if err := s.put(ctx, owner, sliceName(s.self, i), s.told.routes(i)); err != nil {
+		if err := s.put(ctx, owner, sliceName(s.self, i), s.reported.routes(i)); err != nil {
 			failed = append(failed, err)
 			continue
 		}
-		delete(s.told.dirty, i)
+		delete(s.reported.dirty, i)
 	}
 	if len(failed) > 0 {
 		s.look() // what is there is another than was thought
@@ -85,7 +85,7 @@ func (s *routeSlices) read(ctx context.Context) error {
 		return fmt.Errorf("listing the SpeakerRouteSlices of %s: %w", s.self, err)
 	}
 	there, wanted := map[string]*v1beta1.SpeakerRouteSlice{}, map[string]bool{}
-	for i := range min(len(s.told.slices), maxSlices) {
+	for i := range min(len(s.reported.slices), maxSlices) {
 		wanted[sliceName(s.self, i)] = true
 	}
 	for i := range list.Items {
@@ -100,7 +100,7 @@ func (s *routeSlices) read(ctx context.Context) error {
 		delete(there, slice.Name)
 	}
 	s.there = there
-	s.told.all()
+	s.reported.all()
 	return nil
 }
 

@@ -121,19 +121,19 @@ func TestRouteSlices(t *testing.T) {
 	owner := []metav1.OwnerReference{{Kind: "Node", Name: "n1", UID: "u"}}
 	for _, step := range []struct {
 		name  string
-		news  speakerbgp.News
+		news  speakerbgp.RouteChanges
 		do    func()
 		fails bool
 		asked []string
 		want  map[string][]string // of n1
 	}{
-		{name: "what a speaker left that is no more goes", news: speakerbgp.News{Whole: true}, asked: []string{"list SpeakerRouteSliceList", "delete SpeakerRouteSlice"}},
+		{name: "what a speaker left that is no more goes", news: speakerbgp.RouteChanges{Whole: true}, asked: []string{"list SpeakerRouteSliceList", "delete SpeakerRouteSlice"}},
 		{name: "nothing new costs nothing", asked: nil},
-		{name: "a route", news: speakerbgp.News{Announced: []netip.Prefix{one}}, asked: []string{"create SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]"}}},
-		{name: "another one", news: speakerbgp.News{Announced: []netip.Prefix{two}}, asked: []string{"update SpeakerRouteSlice"},
+		{name: "a route", news: speakerbgp.RouteChanges{Announced: []netip.Prefix{one}}, asked: []string{"create SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]"}}},
+		{name: "another one", news: speakerbgp.RouteChanges{Announced: []netip.Prefix{two}}, asked: []string{"update SpeakerRouteSlice"},
 			want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
-		{name: "it goes", news: speakerbgp.News{Withdrawn: []netip.Prefix{one}}, asked: []string{"update SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.2/32 [tor]"}}},
-		{name: "the API server is away", news: speakerbgp.News{Announced: []netip.Prefix{one}}, do: func() { s.fails = errors.New("away") }, fails: true, asked: []string{"update SpeakerRouteSlice"},
+		{name: "it goes", news: speakerbgp.RouteChanges{Withdrawn: []netip.Prefix{one}}, asked: []string{"update SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.2/32 [tor]"}}},
+		{name: "the API server is away", news: speakerbgp.RouteChanges{Announced: []netip.Prefix{one}}, do: func() { s.fails = errors.New("away") }, fails: true, asked: []string{"update SpeakerRouteSlice"},
 			want: map[string][]string{"n1-0": {"198.51.0.2/32 [tor]"}}},
 		{name: "it is back", do: func() { s.fails = nil }, asked: []string{"list SpeakerRouteSliceList", "update SpeakerRouteSlice"},
 			want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
@@ -141,14 +141,14 @@ func TestRouteSlices(t *testing.T) {
 			_ = s.WithWatch.Delete(context.Background(), &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "n1-0"}})
 			w.look()
 		}, asked: []string{"delete SpeakerRouteSlice", "list SpeakerRouteSliceList", "create SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
-		{name: "all go", news: speakerbgp.News{Whole: true}, asked: []string{"delete SpeakerRouteSlice"}},
+		{name: "all go", news: speakerbgp.RouteChanges{Whole: true}, asked: []string{"delete SpeakerRouteSlice"}},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			s.asked = nil
 			if step.do != nil {
 				step.do()
 			}
-			w.told.note(map[bgp.PeerName]speakerbgp.News{"tor": step.news})
+			w.reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"tor": step.news})
 			if err := w.write(t.Context(), owner); (err != nil) != step.fails {
 				t.Fatalf("got error %v, want one: %t", err, step.fails)
 			}
@@ -197,13 +197,13 @@ func TestSliceName(t *testing.T) {
 func TestRouteSlices_Bounds(t *testing.T) {
 	s := newServer(t)
 	w := &routeSlices{client: s, self: "n1"}
-	w.told.note(nil)
+	w.reported.note(nil)
 	for i := range maxSlices + 1 { // as if each had been full
-		w.told.slices = append(w.told.slices, map[netip.Prefix][]bgp.PeerName{prefixOf(i): {"tor"}})
-		w.told.place[prefixOf(i)] = i
+		w.reported.slices = append(w.reported.slices, map[netip.Prefix][]bgp.PeerName{prefixOf(i): {"tor"}})
+		w.reported.place[prefixOf(i)] = i
 	}
-	for i := range maxTold + 1 {
-		w.told.note(map[bgp.PeerName]speakerbgp.News{"tor": {}, bgp.PeerName(fmt.Sprintf("tor-%02d", i)): {Announced: []netip.Prefix{prefixOf(0)}}})
+	for i := range maxPeersPerRoute + 1 {
+		w.reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {}, bgp.PeerName(fmt.Sprintf("tor-%02d", i)): {Announced: []netip.Prefix{prefixOf(0)}}})
 	}
 	for range 2 {
 		if err := w.write(t.Context(), nil); err != nil {
@@ -215,17 +215,17 @@ func TestRouteSlices_Bounds(t *testing.T) {
 	if err := s.List(t.Context(), &list); err != nil {
 		t.Fatal(err)
 	}
-	if len(list.Items) != maxSlices || len(w.told.dirty) > 0 {
-		t.Errorf("got %d slices and %d to be written, want %d and 0", len(list.Items), len(w.told.dirty), maxSlices)
+	if len(list.Items) != maxSlices || len(w.reported.dirty) > 0 {
+		t.Errorf("got %d slices and %d to be written, want %d and 0", len(list.Items), len(w.reported.dirty), maxSlices)
 	}
 	for _, slice := range list.Items {
 		for _, r := range slice.Routes {
-			if len(r.Peers) > maxTold {
-				t.Errorf("%s in %s: got %d peers, want at most %d", r.Prefix, slice.Name, len(r.Peers), maxTold)
+			if len(r.Peers) > maxPeersPerRoute {
+				t.Errorf("%s in %s: got %d peers, want at most %d", r.Prefix, slice.Name, len(r.Peers), maxPeersPerRoute)
 			}
 		}
 	}
-	if got, want := w.told.count(), maxSlices+1; got != want {
+	if got, want := w.reported.count(), maxSlices+1; got != want {
 		t.Errorf("got %d routes counted, want %d", got, want)
 	}
 }
@@ -240,7 +240,7 @@ func TestStateWriter_OwnerOfSlices(t *testing.T) {
 	w := NewStateWriter(s, s, "n1", logr.Discard())
 	w.latest = &layer2.Report{}
 	w.Routing = func() Routing {
-		return Routing{News: map[bgp.PeerName]speakerbgp.News{"tor": {Announced: []netip.Prefix{prefixOf(1)}}}}
+		return Routing{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {Announced: []netip.Prefix{prefixOf(1)}}}}
 	}
 	if err := w.write(t.Context()); err != nil {
 		t.Fatal(err)
@@ -267,18 +267,18 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 		for i := range 2000 {
 			all = append(all, prefixOf(i))
 		}
-		news := make(chan speakerbgp.News, 1)
-		news <- speakerbgp.News{Whole: true, Announced: all}
+		news := make(chan speakerbgp.RouteChanges, 1)
+		news <- speakerbgp.RouteChanges{Whole: true, Announced: all}
 		w := NewStateWriter(s, s, "n1", logr.Discard())
 		w.Routing = func() Routing {
 			select {
 			case n := <-news:
-				return Routing{News: map[bgp.PeerName]speakerbgp.News{"tor": n}}
+				return Routing{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": n}}
 			default:
-				return Routing{News: map[bgp.PeerName]speakerbgp.News{"tor": {}}}
+				return Routing{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {}}}
 			}
 		}
-		tell := func(n speakerbgp.News) {
+		tell := func(n speakerbgp.RouteChanges) {
 			s.questions()
 			news <- n
 			w.Nudge()
@@ -292,7 +292,7 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 			t.Errorf("%d slices list 2000 routes, want %d in each", n, perSlice)
 		}
 		after(10 * time.Second)
-		tell(speakerbgp.News{Withdrawn: all[:1]})
+		tell(speakerbgp.RouteChanges{Withdrawn: all[:1]})
 		after(gathering - time.Millisecond)
 		w.Report(layer2.Report{Live: 2})
 		synctest.Wait()
@@ -303,12 +303,12 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 		if diff := cmp.Diff([]string{"update SpeakerState", "update SpeakerRouteSlice"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked (-want +got):\n%s", diff)
 		}
-		tell(speakerbgp.News{Announced: all[:1]})
+		tell(speakerbgp.RouteChanges{Announced: all[:1]})
 		after(time.Second)
 		if diff := cmp.Diff([]string{"update SpeakerRouteSlice"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked when only counts change (-want +got):\n%s", diff)
 		}
-		tell(speakerbgp.News{Withdrawn: all[:2]})
+		tell(speakerbgp.RouteChanges{Withdrawn: all[:2]})
 		after(10 * time.Second)
 		if diff := cmp.Diff([]string{"update SpeakerRouteSlice", "update SpeakerState"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked until the counts were told (-want +got):\n%s", diff)

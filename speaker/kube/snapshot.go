@@ -1,7 +1,7 @@
-// Package kube is the only part of the speaker that knows Kubernetes: it tells the
-// engine what the cluster wants and what of that changes, tells the mesh where the
+// Package kube is the only part of the speaker that knows Kubernetes: it brings the
+// engine what the cluster wants and what of that changes, brings the mesh where the
 // other speakers are, and writes this node's SpeakerState. When the API server is
-// away, what was told last stays.
+// away, what was published last stays in effect.
 package kube
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// configure tells the planner what holds for all addresses, and returns the snapshot but
-// for them. An advertisement that means nothing is left out, with a sentence.
+// configure gives the planner what applies to all addresses, and returns the snapshot but
+// for them. An advertisement that is invalid is left out, with a sentence.
 func (w *Watcher) configure(changes informers.Changes) layer2.Snapshot {
 	ads, problems := advertisements(changes)
 	w.advertised = len(ads)+len(problems) > 0
@@ -55,7 +55,7 @@ func (w *Watcher) configure(changes informers.Changes) layer2.Snapshot {
 	return rest
 }
 
-// advertisements reads them, and says in sentences which mean nothing.
+// advertisements reads them, and returns in sentences which are invalid.
 func advertisements(changes informers.Changes) (ads []eligibility.Advertisement, problems []string) {
 	for _, object := range informers.All[*v1beta1.L2Advertisement](changes) {
 		ad, err := apiconv.ParseAdvertisement(object)
@@ -93,7 +93,7 @@ func standby(node *eligibility.Node) string {
 }
 
 // peers returns where the speakers on other nodes are. A node has one address,
-// whichever of its pods tells it.
+// whichever of its pods reports it.
 func peers(pods []*corev1.Pod, self lb.NodeName) map[lb.NodeName]netip.Addr {
 	found := map[lb.NodeName]netip.Addr{}
 	for _, pod := range pods {

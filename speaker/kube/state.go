@@ -27,8 +27,8 @@ const (
 	// long, so that one that lists more than freeEntries addresses waits perEntry longer for
 	// each: however many there are, all writes together cost the same.
 	writeInterval = 500 * time.Millisecond
-	// gathering is how long news is gathered before it is written after a quiet time: the
-	// network is told first, and what all speakers of a cluster report of one change, which
+	// gathering is how long changes are gathered before they are written after a quiet time: the
+	// network is informed first, and what all speakers of a cluster report of one change, which
 	// goes on for some milliseconds, costs one write each and does not compete with it.
 	gathering   = 200 * time.Millisecond
 	freeEntries = 500
@@ -63,9 +63,9 @@ type StateWriter struct {
 	// Self is this node.
 	Self lb.NodeName
 	Log  logr.Logger
-	// Routing says what is done with routers; nil: nothing.
+	// Routing returns the state of sessions with routers; nil: nothing.
 	Routing func() Routing
-	// Checkpoint says why the node's checkpoint cannot be written; nil, or a nil error: it
+	// Checkpoint is why the node's checkpoint cannot be written; nil, or a nil error: it
 	// can. Call Nudge when the answer changes.
 	Checkpoint func() error
 	// MeshKeys are the IDs of the keys of the mesh that the speaker accepts, the newest first.
@@ -83,18 +83,18 @@ type StateWriter struct {
 	there   *v1beta1.SpeakerState // as the API server has it, as it was read or written last; nil: nobody has looked
 	written time.Time             // when that was, if by this one
 	// lastRead is when a speaker in a minority read the state last.
-	lastRead time.Time
-	later    *time.Timer // counts are to be written
-	routes   routeSlices
+	lastRead    time.Time
+	countsTimer *time.Timer // counts are to be written
+	routes      routeSlices
 
 	mu     sync.Mutex
 	latest *layer2.Report
-	news   chan struct{}
+	wake   chan struct{}
 }
 
 // NewStateWriter returns a writer for a node.
 func NewStateWriter(reader client.Reader, c client.Client, self lb.NodeName, log logr.Logger) *StateWriter {
-	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, started: second(time.Now()), news: make(chan struct{}, 1), routes: routeSlices{client: c, self: self}}
+	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, started: second(time.Now()), wake: make(chan struct{}, 1), routes: routeSlices{client: c, self: self}}
 }
 
 // Report takes what is to be written, soon.
@@ -102,11 +102,11 @@ func (w *StateWriter) Report(r layer2.Report) {
 	w.mu.Lock()
 	w.latest = &r
 	w.mu.Unlock()
-	signal(w.news)
+	signal(w.wake)
 }
 
-// Nudge says that Routing says something else.
-func (w *StateWriter) Nudge() { signal(w.news) }
+// Nudge has the state written soon: what Routing returns has changed.
+func (w *StateWriter) Nudge() { signal(w.wake) }
 
 // Start writes until the context ends. It implements manager.Runnable.
 func (w *StateWriter) Start(ctx context.Context) error {
@@ -117,7 +117,7 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-w.news:
+		case <-w.wake:
 		case <-check.C:
 			w.look()
 		case <-w.minorityReads():
@@ -127,7 +127,7 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		}
 		if err := w.write(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Error(err, "writing this node's SpeakerState; trying again")
-			signal(w.news)
+			signal(w.wake)
 			failures++
 		} else {
 			failures = 0
@@ -153,7 +153,7 @@ func readPause(r *layer2.Report) time.Duration {
 	return readInterval + time.Duration(r.Live+len(r.Missing))*readPerSpeaker
 }
 
-// passes says whether the context goes on for so long.
+// passes reports whether the context goes on for so long.
 func passes(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -173,8 +173,8 @@ func (w *StateWriter) pause() time.Duration {
 func (w *StateWriter) Leave(ctx context.Context, routing Routing) error {
 	left, stays := routing.parted(time.Now())
 	w.Routing = func() Routing { return left }
-	w.routes.told.note(routing.News)
-	w.routes.told.keep(stays)
+	w.routes.reported.note(routing.Changes)
+	w.routes.reported.retain(stays)
 	w.left = true
 	return w.write(ctx)
 }
@@ -200,12 +200,12 @@ func (w *StateWriter) write(ctx context.Context) error {
 		routing = w.Routing()
 	}
 	if !w.left {
-		w.routes.told.note(routing.News)
+		w.routes.reported.note(routing.Changes)
 	}
-	// The state goes first: what routers have counts only while it says that sessions are up.
-	state, err := w.bring(ctx, *latest, routing)
+	// The state goes first: what routers have counts only while it reports that sessions are up.
+	state, err := w.reconcile(ctx, *latest, routing)
 	if apierrors.IsConflict(err) { // the controller has set its condition meanwhile
-		state, err = w.bring(ctx, *latest, routing)
+		state, err = w.reconcile(ctx, *latest, routing)
 	}
 	if state == nil {
 		return err
@@ -235,8 +235,8 @@ func (w *StateWriter) owner(ctx context.Context) ([]metav1.OwnerReference, error
 	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}, nil
 }
 
-// bring brings the state to what it should be, and returns it as it was read, nil if it was not.
-func (w *StateWriter) bring(ctx context.Context, latest layer2.Report, routing Routing) (*v1beta1.SpeakerState, error) {
+// reconcile brings the state to what it should be, and returns it as it was read, nil if it was not.
+func (w *StateWriter) reconcile(ctx context.Context, latest layer2.Report, routing Routing) (*v1beta1.SpeakerState, error) {
 	inMinority := !latest.MinoritySince.IsZero()
 	if inMinority && time.Since(w.lastRead) >= readPause(&latest) {
 		w.there = nil
@@ -274,7 +274,7 @@ func (w *StateWriter) checkpoint() error {
 
 // writeState writes the state, if it is to be another one.
 func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerState, want v1beta1.SpeakerStateStatus) error {
-	want.RouteCount = int32(w.routes.told.count())
+	want.RouteCount = int32(w.routes.reported.count())
 	if w.MeshKeys != nil {
 		want.MeshKeys = w.MeshKeys()
 	}
@@ -286,7 +286,7 @@ func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerStat
 		return nil
 	}
 	if left := countsAfter - time.Since(w.written); left > 0 && !w.left && equality.Semantic.DeepEqual(countless(&state.Status), countless(&want)) {
-		w.tellCounts(left)
+		w.nudgeAfter(left)
 		return nil
 	}
 	next := state.DeepCopy()
@@ -299,12 +299,12 @@ func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerStat
 	return nil
 }
 
-// tellCounts writes again after a time.
-func (w *StateWriter) tellCounts(after time.Duration) {
-	if w.later != nil {
-		w.later.Stop()
+// nudgeAfter writes again after a time.
+func (w *StateWriter) nudgeAfter(after time.Duration) {
+	if w.countsTimer != nil {
+		w.countsTimer.Stop()
 	}
-	w.later = time.AfterFunc(after, w.Nudge)
+	w.countsTimer = time.AfterFunc(after, w.Nudge)
 }
 
 // countless is a status without how many routes there are, which are listed elsewhere.

@@ -87,7 +87,7 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 		}), receives + "; hosts answer for 10.0.0.1 (02:00:00:00:00:07 on eth0), 10.0.0.2 (02:00:00:00:00:08 of the node n2 on eth0), 1 more" + look},
 		{"no host answers", with(func(r *layer2.Report) { r.Phase = "Isolated" }),
 			"the speaker receives nothing from n2 and n3, and no answer from any host of its links: it is silent, since other nodes may have its addresses: look at the network of the node"},
-		{"the others receive nothing from it", layer2.Report{Phase: "Isolated", MinoritySince: time.Unix(1, 0), Missing: []lb.NodeName{"n2", "n3"}, Unheard: []lb.NodeName{"n2", "n3"}},
+		{"the others receive nothing from it", layer2.Report{Phase: "Isolated", MinoritySince: time.Unix(1, 0), Missing: []lb.NodeName{"n2", "n3"}, Unreached: []lb.NodeName{"n2", "n3"}},
 			"nothing that the speaker sends arrives at n2 and n3, which it receives from: it is silent, since they take its addresses over: look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -311,18 +311,18 @@ func BenchmarkRouteChange(b *testing.B) {
 			for i := range count {
 				all = append(all, prefixOf(i))
 			}
-			whole, change := map[bgp.PeerName]speakerbgp.News{}, map[bgp.PeerName]speakerbgp.News{}
+			whole, change := map[bgp.PeerName]speakerbgp.RouteChanges{}, map[bgp.PeerName]speakerbgp.RouteChanges{}
 			for _, peer := range []bgp.PeerName{"one", "two", "three", "four"} {
-				whole[peer] = speakerbgp.News{Whole: true, Announced: all}
+				whole[peer] = speakerbgp.RouteChanges{Whole: true, Announced: all}
 			}
-			var told told
+			var told reportedRoutes
 			told.note(whole)
 			for i := 0; b.Loop(); i++ {
 				for peer := range whole {
-					if n := (speakerbgp.News{Withdrawn: all[:1]}); i%2 == 0 {
+					if n := (speakerbgp.RouteChanges{Withdrawn: all[:1]}); i%2 == 0 {
 						change[peer] = n
 					} else {
-						change[peer] = speakerbgp.News{Announced: n.Withdrawn}
+						change[peer] = speakerbgp.RouteChanges{Announced: n.Withdrawn}
 					}
 				}
 				told.note(change)

@@ -29,7 +29,7 @@ const (
 	maxNamed = 3
 )
 
-// status is what a report says in the API's words.
+// status is a report in the types of the API.
 func status(state *v1beta1.SpeakerState, r layer2.Report, routing Routing, checkpoint error) v1beta1.SpeakerStateStatus {
 	next := v1beta1.SpeakerStateStatus{
 		Version:      version.Version,
@@ -97,7 +97,7 @@ func stop(s *v1beta1.SpeakerStateStatus) {
 }
 
 // phase is empty for what the API has no word for: a status that the API server
-// refuses tells nothing at all.
+// refuses reports nothing at all.
 func phase(name string) v1beta1.SpeakerPhase {
 	switch p := v1beta1.SpeakerPhase(name); p {
 	case v1beta1.SpeakerActive, v1beta1.SpeakerDraining, v1beta1.SpeakerIsolated:
@@ -126,7 +126,7 @@ func conflicts(list []layer2.Conflict) []v1beta1.SpeakerConflict {
 // second leaves out what the API server would.
 func second(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
 
-// ready says the worst first: a silent speaker, then what is left out, then what
+// ready reports the worst first: a silent speaker, then what is left out, then what
 // cannot be announced.
 func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
@@ -194,8 +194,8 @@ func covered(list []layer2.Covered) string {
 
 // isolated returns why a speaker is silent.
 func isolated(r layer2.Report) string {
-	if len(r.Unheard) > 0 {
-		return eligibility.Named("nothing that the speaker sends arrives at", r.Unheard) + ", which it receives from: it is silent, since they take its addresses over: " +
+	if len(r.Unreached) > 0 {
+		return eligibility.Named("nothing that the speaker sends arrives at", r.Unreached) + ", which it receives from: it is silent, since they take its addresses over: " +
 			"look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
 	}
 	return fmt.Sprintf("the speaker receives %s, and no answer from any host of its links: it is silent, since other nodes may have its addresses: "+

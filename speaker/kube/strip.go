@@ -13,7 +13,7 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// cached says what is kept of the cluster: a speaker is on every node, and needs
+// cached returns which objects are cached: a speaker is on every node, and needs
 // little of each object. What is read somewhere must be kept here.
 func cached(namespace string) cache.Options {
 	return cache.Options{
@@ -106,10 +106,10 @@ func stripNode(node *corev1.Node) {
 	}
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
-			// When it was said last is another time every few seconds.
+			// The time of the last report changes every few seconds.
 			short := corev1.NodeCondition{Type: c.Type, Status: c.Status}
 			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionFalse {
-				short.Reason, short.Message = c.Reason, c.Message // a node that shuts down says so here
+				short.Reason, short.Message = c.Reason, c.Message // a node that shuts down reports it here
 			}
 			kept.Status.Conditions = append(kept.Status.Conditions, short)
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// Watcher tells what the cluster wants to be announced on the local network, and where
+// Watcher publishes what the cluster wants to be announced on the local network, and where
 // the other speakers are.
 type Watcher struct {
 	// Objects of the cluster.
@@ -32,7 +32,7 @@ type Watcher struct {
 	// Change takes what is new of that afterwards, if anything is.
 	Change func(layer2.Change)
 	// Peers takes where the speakers on other nodes are, when it is not what it was
-	// told last.
+	// published last.
 	Peers func(map[lb.NodeName]netip.Addr)
 	// Passes marks those of Start; nil: nothing does.
 	Passes *watchdog.Loop
@@ -40,17 +40,17 @@ type Watcher struct {
 	planner    *eligibility.Planner
 	advertised bool                       // there is an advertisement
 	nodes      []eligibility.Node         // that the planner has
-	rest       layer2.Snapshot            // told last, but for the addresses
-	peers      map[lb.NodeName]netip.Addr // told last
+	lastRest   layer2.Snapshot            // published last, but for the addresses
+	peers      map[lb.NodeName]netip.Addr // reported last
 }
 
 // watched are the kinds that the watcher looks at.
 func watched() []client.Object {
-	return append(general(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, informers.Namespaces())
+	return append(clusterWideKinds(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, informers.Namespaces())
 }
 
-// general are the kinds that say what holds for all addresses.
-func general() []client.Object {
+// clusterWideKinds are the kinds that say what holds for all addresses.
+func clusterWideKinds() []client.Object {
 	return []client.Object{&corev1.Node{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.LoadBalancerStack{}}
 }
 
@@ -72,8 +72,8 @@ func (w *Watcher) round(changes informers.Changes) {
 			w.Peers(now)
 		}
 	}
-	rest, advertised := w.rest, w.advertised
-	if changes.Changed(general()...) {
+	rest, advertised := w.lastRest, w.advertised
+	if changes.Changed(clusterWideKinds()...) {
 		rest = w.configure(changes)
 	}
 	// Without an advertisement no address is announced here: where all goes over BGP, a
@@ -86,19 +86,19 @@ func (w *Watcher) round(changes informers.Changes) {
 	case advertised:
 		w.planner.Forget()
 	}
-	w.tell(changes.First, rest)
+	w.publish(changes.First, rest)
 }
 
-// tell tells of the addresses that have changed, and of the rest if it has.
-func (w *Watcher) tell(first bool, rest layer2.Snapshot) {
+// publish passes on the addresses that have changed, and the rest if it has.
+func (w *Watcher) publish(first bool, rest layer2.Snapshot) {
 	change := w.planner.Changes()
 	next := rest
 	next.Addresses = change.Addresses
 	switch {
 	case first:
 		w.Snapshot(next)
-	case len(change.Addresses)+len(change.Gone) > 0 || !reflect.DeepEqual(rest, w.rest):
+	case len(change.Addresses)+len(change.Gone) > 0 || !reflect.DeepEqual(rest, w.lastRest):
 		w.Change(layer2.Change{Snapshot: next, Gone: change.Gone})
 	}
-	w.rest = rest
+	w.lastRest = rest
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// tells says how many changes there are by now, and returns the last one.
+// tells returns how many changes there are by now, and returns the last one.
 func (b *bed) tells(t *testing.T, when string, want int) layer2.Change {
 	t.Helper()
 	if len(b.snapshots) != 1 || len(b.changes) != want {

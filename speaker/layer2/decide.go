@@ -21,7 +21,7 @@ type view struct {
 	in    inbox
 	links []wire.Link // of this node
 	phase ownership.Phase
-	book  *ownership.Book
+	book  *ownership.Index
 	moved []ownership.Moved // since the round before
 	lives map[lb.NodeName]bool
 	peers map[lb.NodeName]*mesh.Peer // by name; see peer

@@ -112,7 +112,7 @@ type Engine struct {
 	// What follows belongs to the goroutine of Run.
 	begun   time.Time // when everything was known for the first time
 	running bool      // it has decided once
-	book    *ownership.Book
+	book    *ownership.Index
 	links   map[lb.NodeName]nodeLinks // of nodes with speakers that live, or are missed
 	subnets *subnets
 	// linksNumber grows with each change of links, and of those of this node that are reached.
@@ -175,7 +175,7 @@ func New(c Config) *Engine {
 	}
 	e := &Engine{
 		Config: c, news: make(chan struct{}, 1),
-		book: ownership.NewBook(c.Self), links: map[lb.NodeName]nodeLinks{},
+		book: ownership.NewIndex(c.Self), links: map[lb.NodeName]nodeLinks{},
 		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
 		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, remembered: c.Resume.Ours,
 	}

@@ -98,7 +98,7 @@ func TestSpeakerThatOthersReceiveNothingFromIsSilent(t *testing.T) {
 				b.reach("eth0")
 				_, serves := b.owned[a1]
 				b.same("it announces its address", len(tt.unreached) == 0, serves)
-				b.same("who does not receive from it, as reported", tt.unreached, b.reports[len(b.reports)-1].Unheard)
+				b.same("who does not receive from it, as reported", tt.unreached, b.reports[len(b.reports)-1].Unreached)
 			})
 		})
 	}

@@ -32,9 +32,9 @@ type Report struct {
 	// Alone: it is in a minority, and the API server calls all nodes NotReady whose speakers are
 	// missing.
 	Alone bool
-	// Unheard are nodes, by name, whose speakers this one receives from, and that receive nothing
+	// Unreached are nodes, by name, whose speakers this one receives from, and that receive nothing
 	// from it, if it is silent because of that.
-	Unheard []lb.NodeName
+	Unreached []lb.NodeName
 	// Silent are links, by name, on which no host answers, so that nothing is announced there in a
 	// minority.
 	Silent []string
@@ -108,7 +108,7 @@ func (e *Engine) reportOf(v *view) Report {
 		r.Silent, r.InUse = e.silent(v.now, v.in), e.inUse(v)
 	}
 	if e.inMinority() && unheard(*v.in.view) {
-		r.Unheard = v.in.view.Unreached
+		r.Unreached = v.in.view.Unreached
 	}
 	if v.phase == ownership.Restarting {
 		r.Phase = ownership.Active.String()

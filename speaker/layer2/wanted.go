@@ -41,7 +41,7 @@ func (in *inbox) changeWant(c Change) {
 }
 
 // enter writes what is new into the book.
-func (n addressNews) enter(book *ownership.Book) {
+func (n addressNews) enter(book *ownership.Index) {
 	if n.whole {
 		for _, a := range book.All() {
 			if _, mentioned := n.wanted[a.Address]; !mentioned {

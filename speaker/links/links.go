@@ -20,7 +20,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/netstate"
 )
 
-// settle collects the events of a moment: an interface that comes up sends several.
+// settle collects the events of a short time: an interface that comes up sends several.
 const settle = 5 * time.Millisecond
 
 // portTypes are the types of links that have others as ports.
@@ -91,7 +91,7 @@ func leadsToNetwork(link *layer2.Link) bool {
 	return link.IPv4 || link.LinkLocal.IsValid() && (!link.Internal || len(link.Prefixes) > 0)
 }
 
-// isPort says whether a link is a part of another one, which is the one to announce on. A
+// isPort reports whether a link is a part of another one, which is the one to announce on. A
 // VRF has its links as well, and they stay what they are.
 func isPort(a *netlink.LinkAttrs, all []netlink.Link) bool {
 	return a.MasterIndex != 0 && slices.ContainsFunc(all, func(l netlink.Link) bool {
@@ -130,7 +130,7 @@ func has(addresses []netstate.Address, node netip.Addr) bool {
 	return slices.ContainsFunc(addresses, func(a netstate.Address) bool { return a.Prefix.Addr() == node.Unmap() })
 }
 
-// ethernetAndUp says whether frames can leave through a link: it has a carrier,
+// ethernetAndUp reports whether frames can leave through a link: it has a carrier,
 // not just the wish to be up (RFC 2863's operational status).
 func ethernetAndUp(a *netlink.LinkAttrs) bool {
 	up := a.OperState == netlink.OperUp || (a.OperState == netlink.OperUnknown && a.RawFlags&unix.IFF_RUNNING != 0)

@@ -73,8 +73,8 @@ func (t table) follow(list []netlink.Addr) (changed bool) {
 	return changed
 }
 
-// keep drops the addresses of interfaces that are gone.
-func (t table) keep(links []netlink.Link) {
+// retain drops the addresses of interfaces that are gone.
+func (t table) retain(links []netlink.Link) {
 	is := make(map[int]bool, len(links))
 	for _, l := range links {
 		is[l.Attrs().Index] = true

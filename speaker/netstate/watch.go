@@ -39,7 +39,7 @@ var retry = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 // Watcher watches. All fields but List have to be set.
 type Watcher struct {
 	Log logr.Logger
-	// Settle collects the events of a moment.
+	// Settle collects the events of a short time.
 	Settle time.Duration
 	// Look takes the state, at first and after each change. It must not block.
 	Look func(State)
@@ -233,7 +233,7 @@ func (r *reading) read() error {
 			return fmt.Errorf("listing the interfaces: %w", err)
 		}
 		r.relink, r.changed, r.links = false, true, links
-		r.table.keep(links)
+		r.table.retain(links)
 	}
 	return nil
 }

@@ -39,25 +39,25 @@ func TestRights_SpeakerUsesAllThatItHas(t *testing.T) {
 
 	first, second := netip.MustParsePrefix("10.9.0.1/32"), netip.MustParsePrefix("10.9.0.2/32")
 	var mu sync.Mutex
-	news := map[bgp.PeerName]speakerbgp.News{}
+	news := map[bgp.PeerName]speakerbgp.RouteChanges{}
 	_, state := b.startSpeaker(self, func() kube.Routing {
 		mu.Lock()
 		defer mu.Unlock()
 		list := news
-		news = map[bgp.PeerName]speakerbgp.News{"tor-a": {}}
-		return kube.Routing{News: list}
+		news = map[bgp.PeerName]speakerbgp.RouteChanges{"tor-a": {}}
+		return kube.Routing{Changes: list}
 	})
 	t.Cleanup(func() {
 		_ = b.Delete(context.Background(), &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: self}})
 	})
 	state.Report(node.Report{Phase: string(v1beta1.SpeakerActive), Live: 1})
 	for _, step := range []struct {
-		news speakerbgp.News
+		news speakerbgp.RouteChanges
 		want int
 	}{
-		{speakerbgp.News{Whole: true, Announced: []netip.Prefix{first}, Since: time.Now()}, 1},
-		{speakerbgp.News{Announced: []netip.Prefix{second}}, 2},
-		{speakerbgp.News{Withdrawn: []netip.Prefix{first, second}}, 0},
+		{speakerbgp.RouteChanges{Whole: true, Announced: []netip.Prefix{first}, Since: time.Now()}, 1},
+		{speakerbgp.RouteChanges{Announced: []netip.Prefix{second}}, 2},
+		{speakerbgp.RouteChanges{Withdrawn: []netip.Prefix{first, second}}, 0},
 	} {
 		mu.Lock()
 		news["tor-a"] = step.news

@@ -111,8 +111,8 @@ func TestAClaimThatOnlyTheCacheRemembersIsWrittenAgain(t *testing.T) {
 func (b *bed) reconciler(memory map[string]client.Object) *service.Reconciler {
 	b.Helper()
 	book := allocations.New()
-	adopter := &service.Adopter{Reader: b.Client, Pools: pools.Read, Ledger: book}
+	adopter := &service.Adopter{Reader: b.Client, Pools: pools.Read, Allocations: book}
 	return &service.Reconciler{
-		Client: behind{b.Client, memory}, Reader: b.Client, Events: events.NewFakeRecorder(100), Ledger: book, Load: adopter.Load,
+		Client: behind{b.Client, memory}, Reader: b.Client, Events: events.NewFakeRecorder(100), Allocations: book, Load: adopter.Load,
 	}
 }

@@ -57,7 +57,7 @@ func (l *link) send(from int, out []wire.Packet) {
 	}
 }
 
-// run lets time pass until the condition holds, and says whether it did in time.
+// run lets time pass until the condition holds, and reports whether it did in time.
 func (l *link) run(within time.Duration, condition func() bool) bool {
 	for end := l.now.Add(within); !condition(); {
 		next := end
@@ -94,7 +94,7 @@ func (l *link) both(s bfd.State) func() bool {
 
 func (l *link) never() bool { return false }
 
-// agrees says whether both sides live by what their profiles ask for.
+// agrees reports whether both sides live by what their profiles ask for.
 func (l *link) agrees() bool {
 	for i, m := range l.side {
 		other := l.side[1-i]

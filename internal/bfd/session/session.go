@@ -14,10 +14,10 @@ import (
 // section 6.8.3).
 const slow = time.Second
 
-// intervals are those that this side tells, and that a poll sequence changes.
+// intervals are those that this side sends, and that a poll sequence changes.
 type intervals struct{ tx, rx time.Duration }
 
-// remote is what the other side said in its last packet.
+// remote is what the last packet of the other side reported.
 type remote struct {
 	discriminator uint32
 	multiplier    uint8
@@ -25,7 +25,7 @@ type remote struct {
 	demand        bool
 }
 
-// stranger is the other side before it was heard (RFC 5880 section 6.8.1).
+// stranger is the other side before a packet of it arrived (RFC 5880 section 6.8.1).
 var stranger = remote{minRx: time.Microsecond}
 
 // Machine is one side of a session. Make it with New; it is not safe for use by
@@ -38,19 +38,19 @@ type Machine struct {
 	status bfd.Status
 	remote remote
 
-	told     intervals // what packets say
-	inEffect intervals // what is lived by: it lags behind while a poll sequence runs
-	polling  bool
-	polled   bool // a packet of the poll sequence was sent
+	advertised intervals // what packets say
+	inEffect   intervals // what is lived by: it lags behind while a poll sequence runs
+	polling    bool
+	polled     bool // a packet of the poll sequence was sent
 
 	// doubted is a packet that came while the session is Up and does not name it, and
-	// doubtUntil is when it counts unless the other side is heard first; zero: there is none.
+	// doubtUntil is when it counts unless another packet arrives first; zero: there is none.
 	doubted    wire.Packet
 	doubtUntil time.Time
 
 	fraction float64   // of the interval that is waited before the next packet
 	sent     time.Time // the last packet that was not an answer to a poll
-	heard    time.Time // the last packet of the other side, or when it was forgiven
+	received time.Time // the last packet of the other side, or when it was forgiven
 	ran      time.Time // when this side did something last
 	grace    time.Duration
 	forgiven bool // since the last packet
@@ -114,7 +114,7 @@ func (m *Machine) accept(now time.Time, p wire.Packet) []wire.Packet {
 	if m.status.State == bfd.AdminDown {
 		return nil
 	}
-	m.heard, m.grace, m.forgiven = now, 0, false
+	m.received, m.grace, m.forgiven = now, 0, false
 	changed := m.react(now, p.State)
 	var out []wire.Packet
 	if p.Poll {
@@ -170,7 +170,7 @@ func (m *Machine) enter(now time.Time, s bfd.State) bool {
 }
 
 // SetAdminDown takes this side down, or lets it begin again (RFC 5880 section
-// 6.8.16). While it is down the other side is told so, by what this returns and by
+// 6.8.16). While it is down this is sent to the other side, by what this returns and by
 // Tick.
 func (m *Machine) SetAdminDown(now time.Time, down bool) []wire.Packet {
 	if down == (m.status.State == bfd.AdminDown) {
@@ -184,11 +184,11 @@ func (m *Machine) SetAdminDown(now time.Time, down bool) []wire.Packet {
 	}
 	m.status.Diagnostic = bfd.AdministrativelyDown
 	m.enter(now, bfd.AdminDown)
-	return m.tell(now)
+	return m.sendState(now)
 }
 
 // SetProfile changes how closely the path is watched. A session that is Up stays so:
-// the other side is told by a poll sequence.
+// the other side gets them by a poll sequence.
 func (m *Machine) SetProfile(p bfd.Profile) {
 	m.profile = p.WithDefaults()
 	if m.status.State == bfd.Up {
@@ -204,8 +204,8 @@ func (m *Machine) Tick(now time.Time) []wire.Packet {
 	m.ran = now
 	var out []wire.Packet
 	if at, watched := m.deadline(); watched && !now.Before(at) {
-		if m.silent(now) {
-			out = m.tell(now)
+		if m.expire(now) {
+			out = m.sendState(now)
 		}
 	}
 	if !m.doubtUntil.IsZero() && !now.Before(m.doubtUntil) {
@@ -217,14 +217,14 @@ func (m *Machine) Tick(now time.Time) []wire.Packet {
 	return out
 }
 
-// silent is when the detection time has passed (RFC 5880 section 6.8.4): whatever the
+// expire is when the detection time has passed (RFC 5880 section 6.8.4): whatever the
 // state, the other side is forgotten (section 6.8.1).
-func (m *Machine) silent(now time.Time) (changed bool) {
+func (m *Machine) expire(now time.Time) (changed bool) {
 	m.remote = stranger
 	if m.status.State == bfd.Init || m.status.State == bfd.Up {
 		changed = m.leave(now, bfd.DetectionTimeExpired)
 	}
-	// What an administrator said is true until something else is heard.
+	// What an administrator set remains until something else is received.
 	if m.status.Remote != bfd.AdminDown {
 		m.status.Remote = bfd.Down
 	}

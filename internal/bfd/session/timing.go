@@ -7,7 +7,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bfd/wire"
 )
 
-// Next returns when Tick is due. Nothing may be due: a passive side that has heard
+// Next returns when Tick is due. Nothing may be due: a passive side that has received
 // nobody waits.
 func (m *Machine) Next() (at time.Time, due bool) {
 	at, due = m.nextSend()
@@ -25,7 +25,7 @@ func (m *Machine) deadline() (at time.Time, watched bool) {
 	if m.remote.discriminator == 0 || m.status.State == bfd.AdminDown {
 		return time.Time{}, false
 	}
-	return m.heard.Add(m.detection() + m.grace), true
+	return m.received.Add(m.detection() + m.grace), true
 }
 
 // detection is the detection time of asynchronous mode (RFC 5880 section 6.8.4).
@@ -39,7 +39,7 @@ func (m *Machine) agreed() time.Duration { return max(m.inEffect.rx, m.remote.mi
 // interval is how often this side sends, before jitter (RFC 5880 section 6.8.2).
 func (m *Machine) interval() time.Duration { return max(m.inEffect.tx, m.remote.minRx) }
 
-// transmits says whether periodic packets are sent (RFC 5880 section 6.8.7).
+// transmits reports whether periodic packets are sent (RFC 5880 section 6.8.7).
 func (m *Machine) transmits() bool {
 	switch {
 	case m.profile.Passive && m.remote.discriminator == 0, m.remote.minRx == 0:
@@ -71,10 +71,10 @@ func (m *Machine) jitter() float64 {
 
 // Repeat sends the state again, ahead of its time, if this side may send at all. What
 // it returns is to be sent at once.
-func (m *Machine) Repeat(now time.Time) []wire.Packet { return m.tell(now) }
+func (m *Machine) Repeat(now time.Time) []wire.Packet { return m.sendState(now) }
 
-// tell sends that the state has changed, if this side is to send at all.
-func (m *Machine) tell(now time.Time) []wire.Packet {
+// sendState sends that the state has changed, if this side is to send at all.
+func (m *Machine) sendState(now time.Time) []wire.Packet {
 	if m.profile.Passive && m.remote.discriminator == 0 {
 		return nil
 	}
@@ -94,41 +94,41 @@ func (m *Machine) packet(final bool) wire.Packet {
 		Diagnostic: m.status.Diagnostic, State: m.status.State,
 		Poll: m.polling && !final, Final: final,
 		Multiplier: m.profile.Multiplier, Mine: m.discriminator, Yours: m.remote.discriminator,
-		DesiredMinTx: m.told.tx, RequiredMinRx: m.told.rx,
+		DesiredMinTx: m.advertised.tx, RequiredMinRx: m.advertised.rx,
 	}
 }
 
 // wanted are the intervals of the profile, in this state.
 func (m *Machine) wanted() intervals {
-	w := intervals{tx: tellable(m.profile.Transmit), rx: tellable(m.profile.Receive)}
+	w := intervals{tx: encodable(m.profile.Transmit), rx: encodable(m.profile.Receive)}
 	if m.status.State != bfd.Up {
 		w.tx = max(w.tx, slow)
 	}
 	return w
 }
 
-// tellable keeps to what a packet can tell; 0 would mean never.
-func tellable(d time.Duration) time.Duration {
+// encodable rounds to what a packet can carry; 0 would mean never.
+func encodable(d time.Duration) time.Duration {
 	return min(max(d.Truncate(time.Microsecond), time.Microsecond), wire.MaxInterval)
 }
 
 // adopt makes the wanted intervals count at once: the session is not Up.
 func (m *Machine) adopt() {
-	m.told = m.wanted()
-	m.inEffect = m.told
+	m.advertised = m.wanted()
+	m.inEffect = m.advertised
 	m.polling = false
 }
 
-// propose tells the wanted intervals by a poll sequence. Until it ends nothing is
+// propose sends the wanted intervals by a poll sequence. Until it ends nothing is
 // sent less often, and silence is not noticed sooner (RFC 5880 section 6.8.3). Another
 // change waits for its end: the answer would not say which of the two it is for.
 func (m *Machine) propose() {
-	if m.polling || m.told == m.wanted() {
+	if m.polling || m.advertised == m.wanted() {
 		return
 	}
 	m.polling, m.polled = true, false
-	m.told = m.wanted()
-	m.inEffect = intervals{tx: min(m.inEffect.tx, m.told.tx), rx: max(m.inEffect.rx, m.told.rx)}
+	m.advertised = m.wanted()
+	m.inEffect = intervals{tx: min(m.inEffect.tx, m.advertised.tx), rx: max(m.inEffect.rx, m.advertised.rx)}
 }
 
 // final ends the poll sequence (RFC 5880 section 6.5). One that comes before the poll
@@ -136,13 +136,13 @@ func (m *Machine) propose() {
 func (m *Machine) final() {
 	if m.polling && m.polled {
 		m.polling = false
-		m.inEffect = m.told
+		m.inEffect = m.advertised
 		m.propose()
 	}
 }
 
 // forgive does not blame the other side for the time in which this one did not run:
-// what it said meanwhile may wait to be read. It gets that time, and one interval at
+// packets that it sent meanwhile may wait to be read. It gets that time, and one interval at
 // least, but only once.
 func (m *Machine) forgive(now time.Time) {
 	due, _ := m.Next()

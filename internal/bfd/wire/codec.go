@@ -22,7 +22,7 @@ var (
 )
 
 // Decode reads a packet, in the order of RFC 5880 section 6.8.6. What follows the
-// length that the packet tells is ignored.
+// length in the packet is ignored.
 func Decode(b []byte) (Packet, error) {
 	if err := check(b); err != nil {
 		return Packet{}, fmt.Errorf("reading a control packet: %w", err)
@@ -91,7 +91,7 @@ func flag(set bool, bit byte) byte {
 	return 0
 }
 
-// microseconds keeps to what a packet can tell.
+// microseconds rounds to what a packet can carry.
 func microseconds(d time.Duration) uint32 {
 	return uint32(min(max(d, 0), MaxInterval) / time.Microsecond)
 }

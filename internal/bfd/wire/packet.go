@@ -11,7 +11,7 @@ import (
 // Size of a packet without authentication.
 const Size = 24
 
-// MaxInterval is the longest interval that a packet can tell.
+// MaxInterval is the longest interval that a packet can carry.
 const MaxInterval = (1<<32 - 1) * time.Microsecond
 
 const (
@@ -25,7 +25,7 @@ const (
 	flagMultipoint     = 1 << 0
 )
 
-// Packet is a control packet. Intervals are told in microseconds.
+// Packet is a control packet. Intervals are sent in microseconds.
 type Packet struct {
 	// Diagnostic is why the sender's session went down last.
 	Diagnostic bfd.Diagnostic

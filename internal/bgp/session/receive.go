@@ -12,15 +12,15 @@ import (
 type (
 	// Keepalive is a KEEPALIVE.
 	Keepalive struct{}
-	// Update is an UPDATE. What it says is not looked at: this side learns nothing.
+	// Update is an UPDATE. Its content is ignored: this side learns no routes.
 	Update struct{}
 	// RouteRefresh is a ROUTE-REFRESH.
 	RouteRefresh struct{}
-	// Malformed is a message that means nothing: the notification says why.
+	// Malformed is a message that is invalid: the notification says why.
 	Malformed struct{ Notification *bgp.Notification }
 )
 
-// Received says which message came.
+// Received returns which message came.
 func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 	c := m.conns[side]
 	if c == nil {
@@ -40,11 +40,11 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 		if c.state == OpenConfirm {
 			m.establish(now, side, c)
 		}
-		m.heard(now, side, c)
+		m.received(now, side, c)
 	case Update:
-		m.heard(now, side, c)
+		m.received(now, side, c)
 	case RouteRefresh:
-		m.heard(now, side, c)
+		m.received(now, side, c)
 		switch {
 		case c.state != Established:
 		case now.Sub(m.refreshed) >= refreshEvery:
@@ -56,9 +56,9 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 	return m.done(now)
 }
 
-// heard notes that the router lives. Before a session is established it may send only
+// received notes that the router lives. Before a session is established it may send only
 // what leads there (RFC 6608).
-func (m *Machine) heard(now time.Time, side Side, c *conn) {
+func (m *Machine) received(now time.Time, side Side, c *conn) {
 	switch c.state {
 	case Established:
 		if c.hold > 0 {
@@ -104,7 +104,7 @@ func (m *Machine) receivedOpen(now time.Time, side Side, c *conn, open bgp.Open)
 	m.out = append(m.out, SendKeepalive{side})
 }
 
-// refuse says what is wrong with what the router says of itself (RFC 4271 section 6.2);
+// refuse returns what is wrong with what the router sends about itself (RFC 4271 section 6.2);
 // an empty text: nothing.
 func (m *Machine) refuse(open bgp.Open) (subcode uint8, why string) {
 	if why := m.remoteASN(open.ASN); why != "" {
@@ -122,7 +122,7 @@ func (m *Machine) refuse(open bgp.Open) (subcode uint8, why string) {
 	return 0, ""
 }
 
-// wins says whether a connection is the one that stays, when there are two, and closes
+// wins reports whether a connection is the one that stays, when there are two, and closes
 // the other one (RFC 4271 section 6.8; with equal identifiers RFC 6286 section 2.3).
 func (m *Machine) wins(side Side, open bgp.Open) bool {
 	other := Theirs - side
@@ -149,7 +149,7 @@ func (m *Machine) establish(now time.Time, side Side, c *conn) {
 	c.state, c.upSince = Established, now
 	m.retryAt = time.Time{}
 	m.config.Restarted = false // what follows is no restart of ours
-	m.telling = false
+	m.lastIsRefusal = false
 	m.out = append(m.out, Up{Negotiated{
 		Side: side, Remote: c.opened, Capabilities: m.open().Capabilities.Both(c.opened.Capabilities),
 		Hold: c.hold, Keepalive: c.keepalive, Internal: c.opened.ASN == m.config.ASN,

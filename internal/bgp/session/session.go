@@ -30,7 +30,7 @@ func (s State) String() string {
 	return [...]string{"Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established"}[s]
 }
 
-// Side says who began a connection.
+// Side is who began a connection.
 type Side uint8
 
 // The sides: a session has at most one connection of each.
@@ -63,7 +63,7 @@ type Config struct {
 	bgp.Peer
 	// Families: routes of which families this side offers.
 	IPv4, IPv6 bool
-	// Restarted says that routes of a speaker before this one may still be known to
+	// Restarted means that routes of a speaker before this one may still be known to
 	// the router (RFC 4724 section 4.1).
 	Restarted bool
 	// OpenWithin is how long the other side has to answer the TCP connection with an OPEN;
@@ -78,7 +78,7 @@ type Config struct {
 type Negotiated struct {
 	// Side that began the connection.
 	Side Side
-	// Remote is what the router said of itself.
+	// Remote is what the router sent about itself.
 	Remote bgp.Open
 	// Capabilities that both have.
 	bgp.Capabilities
@@ -108,11 +108,11 @@ type (
 	// Reject ends the connection that Connected was just called for, without a word if there
 	// is no notification.
 	Reject struct{ Notify *bgp.Notification }
-	// Up says that the session is established.
+	// Up means that the session is established.
 	Up struct{ Negotiated }
-	// Down says that the session was established and is no more.
+	// Down means that the session was established and is no more.
 	Down struct{ Why string }
-	// Refresh says that the router asks for all routes again.
+	// Refresh means that the router asks for all routes again.
 	Refresh struct{}
 )
 
@@ -121,17 +121,17 @@ type Action any
 
 // Machine is one session. Make it with New.
 type Machine struct {
-	config  Config
-	started bool
-	dialing bool
-	retryAt time.Time // when to dial; zero: not
-	conns   [sides]*conn
-	pathUp  bool // as BFD says
-	since   time.Time
-	shown   State
-	last    string
-	lastAt  time.Time
-	telling bool // last is why one side refused the other
+	config        Config
+	started       bool
+	dialing       bool
+	retryAt       time.Time // when to dial; zero: not
+	conns         [sides]*conn
+	pathUp        bool // as BFD reports
+	since         time.Time
+	reported      State
+	last          string
+	lastAt        time.Time
+	lastIsRefusal bool // last is why one side refused the other
 	// failures since the session was stable last, and until when a passive side takes no
 	// connection after too many of them.
 	failures   int
@@ -146,7 +146,7 @@ type Machine struct {
 // conn is one TCP connection.
 type conn struct {
 	state     State
-	opened    bgp.Open // what the router said, from OpenConfirm on
+	opened    bgp.Open // what the router sent, from OpenConfirm on
 	hold      time.Duration
 	keepalive time.Duration
 	holdAt    time.Time // when it has been silent for too long; zero: never
@@ -158,12 +158,12 @@ type conn struct {
 func New(now time.Time, c Config) *Machine { return &Machine{config: c, since: now} }
 
 // State returns the state, and since when it has been.
-func (m *Machine) State() (State, time.Time) { return m.shown, m.since }
+func (m *Machine) State() (State, time.Time) { return m.reported, m.since }
 
 // LastError returns what went wrong last, in words; empty: nothing.
 func (m *Machine) LastError() (string, time.Time) { return m.last, m.lastAt }
 
-// WaitsForBFD says whether there is no session because the path is not up.
+// WaitsForBFD reports whether there is no session because the path is not up.
 func (m *Machine) WaitsForBFD() bool { return m.started && m.config.StrictBFD && !m.pathUp }
 
 // Failures returns how many attempts have failed since the session was established for half a
@@ -179,7 +179,7 @@ func (m *Machine) Retry() time.Duration {
 	return m.backOff()
 }
 
-// Note takes up what is to be told as the last thing that happened.
+// Note records what is to be reported as the last thing that happened.
 func (m *Machine) Note(now time.Time, what string) { m.fail(now, what, false) }
 
 // Start has the session come up.
@@ -226,7 +226,7 @@ func (m *Machine) SetConfig(now time.Time, c Config) []Action {
 	return m.done(now)
 }
 
-// Connected says that a connection is there. It is used if SendOpen for its side
+// Connected reports that a connection is there. It is used if SendOpen for its side
 // follows, after one that was there before has been closed.
 func (m *Machine) Connected(now time.Time, side Side) []Action {
 	if side == Ours {
@@ -258,7 +258,7 @@ func (m *Machine) Connected(now time.Time, side Side) []Action {
 	return m.done(now)
 }
 
-// DialFailed says that a connection was not made.
+// DialFailed reports that a connection was not made.
 func (m *Machine) DialFailed(now time.Time, why string) []Action {
 	m.dialing = false
 	m.fail(now, why, false)
@@ -267,7 +267,7 @@ func (m *Machine) DialFailed(now time.Time, why string) []Action {
 	return m.done(now)
 }
 
-// Closed says that the router, or the network, ended a connection.
+// Closed reports that the router, or the network, ended a connection.
 func (m *Machine) Closed(now time.Time, side Side, why string) []Action {
 	c := m.conns[side]
 	if c == nil {
@@ -325,7 +325,7 @@ func (m *Machine) Next() time.Time {
 	return next
 }
 
-// Path says how BFD finds the path. It need not have failed to be not up: the router may
+// Path returns how BFD finds the path. It need not have failed to be not up: the router may
 // have taken BFD down on purpose, which ends nothing (RFC 5882 section 4.2).
 func (m *Machine) Path(now time.Time, up, failed bool, why string) []Action {
 	newly := up && !m.pathUp
@@ -355,7 +355,7 @@ func (m *Machine) pathIsUp(now time.Time) {
 
 func due(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }
 
-// idle says whether nothing is going on in a session that should be there.
+// idle reports whether nothing is going on in a session that should be there.
 func (m *Machine) idle() bool {
 	return m.started && !m.dialing && m.conns[Ours] == nil && m.conns[Theirs] == nil
 }
@@ -418,7 +418,7 @@ func (m *Machine) jittered(d time.Duration) time.Duration {
 
 // fail notes what went wrong.
 func (m *Machine) fail(now time.Time, why string, telling bool) {
-	m.last, m.lastAt, m.telling = why, now, telling
+	m.last, m.lastAt, m.lastIsRefusal = why, now, telling
 }
 
 func (m *Machine) close(side Side, n *bgp.Notification) {
@@ -436,7 +436,7 @@ func (m *Machine) end(now time.Time, side Side, n *bgp.Notification, why string)
 // lost notes that a connection is gone. A router that was refused, or has refused this
 // side, may let nobody in for a while and not say why: that is what it said at first.
 func (m *Machine) lost(now time.Time, c *conn, why string, telling bool) {
-	if telling || c.state == Established || !m.telling {
+	if telling || c.state == Established || !m.lastIsRefusal {
 		m.fail(now, why, telling)
 	}
 	if c.state == Established {
@@ -460,7 +460,7 @@ func (m *Machine) closeAll(now time.Time, n *bgp.Notification, why string) {
 	}
 }
 
-// open is what this side says of itself.
+// open is what this side sends about itself.
 func (m *Machine) open() bgp.Open {
 	o := bgp.Open{ASN: m.config.ASN, Hold: m.config.Hold, RouterID: m.config.RouterID, Capabilities: bgp.Capabilities{
 		IPv4: m.config.IPv4, IPv6: m.config.IPv6, FourOctetASN: true, RouteRefresh: true, ExtendedNextHop: m.config.IPv4,
@@ -477,8 +477,8 @@ func (m *Machine) open() bgp.Open {
 // done returns the actions, and notes in which state they leave the session.
 func (m *Machine) done(now time.Time) []Action {
 	state := m.state()
-	if state != m.shown {
-		m.shown, m.since = state, now
+	if state != m.reported {
+		m.reported, m.since = state, now
 	}
 	out := m.out
 	m.out = nil
@@ -501,7 +501,7 @@ func (m *Machine) state() State {
 	return Active
 }
 
-// remoteASN says what is wrong with the ASN of the router; empty: nothing.
+// remoteASN returns what is wrong with the ASN of the router; empty: nothing.
 func (m *Machine) remoteASN(asn bgp.ASN) string {
 	want := m.config.Remote
 	switch {

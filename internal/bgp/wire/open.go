@@ -25,7 +25,7 @@ func decodeOpen(body []byte) any {
 		return malformed(bgp.OpenError, 1, []byte{0, 4})
 	}
 	o := bgp.Open{ASN: bgp.ASN(open.MyAS), Hold: time.Duration(open.HoldTime) * time.Second, RouterID: open.ID}
-	spoken := false // whether the families are said; IPv4 is meant otherwise
+	spoken := false // whether families are listed; IPv4 is implied otherwise
 	for _, parameter := range open.OptParams {
 		capabilities, ok := parameter.(*packet.OptionParameterCapability)
 		if !ok {
@@ -44,7 +44,7 @@ func decodeOpen(body []byte) any {
 	return o
 }
 
-// note takes up a capability, and says whether it is about a family.
+// note takes up a capability, and reports whether it is about a family.
 func note(to *bgp.Capabilities, capability packet.ParameterCapabilityInterface) bool {
 	switch c := capability.(type) {
 	case *packet.CapMultiProtocol:

@@ -29,7 +29,7 @@ type socket interface {
 }
 
 // Listen opens a connection on an interface that is Ethernet. It needs the
-// capability NET_RAW, and hears nothing before Watch.
+// capability NET_RAW, and receives nothing before Watch.
 func Listen(ifi *net.Interface) (*Conn, error) {
 	here, err := packet.ParseMAC(ifi.HardwareAddr)
 	if err != nil {
@@ -58,7 +58,7 @@ func newConn(here packet.MAC, socket socket) (*Conn, error) {
 	return c, nil
 }
 
-// Watch says which addresses to hear about. The kernel drops what is about
+// Watch sets which addresses messages are received about. The kernel drops what is about
 // others, or most of it.
 func (c *Conn) Watch(addresses []netip.Addr) error {
 	if err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filter(addresses, ranges) }); err != nil {
@@ -78,7 +78,7 @@ func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	return m, malformed == nil, nil
 }
 
-// Answer tells who asked that the address is at a hardware address. That may be
+// Answer sends to the host that asked that the address is at a hardware address. That may be
 // another node's; the frame itself comes from this interface all the same, so
 // that no switch looks for the other node here. Only the goroutine that reads
 // may call it.
@@ -96,7 +96,7 @@ func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 	return nil
 }
 
-// Announce tells everybody that the address is here.
+// Announce sends to all hosts that the address is here.
 func (c *Conn) Announce(address netip.Addr) error {
 	frames, err := announcement(address, c.here)
 	if err != nil {

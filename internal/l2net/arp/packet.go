@@ -20,7 +20,7 @@ const (
 	header = 14
 )
 
-// announcement returns the frames that tell everybody on the network that an
+// announcement returns the frames that announce to the network that an
 // IPv4 address is at a hardware address: a gratuitous request (RFC 5227
 // section 2.3) and a gratuitous reply, both broadcast. In the reply the target
 // hardware address is that of the sender: Linux takes a reply whose target is
@@ -86,7 +86,7 @@ func parse(b []byte) (packet.Message, error) {
 		return packet.Message{}, errNotIPv4OverEthernet
 	}
 	if p.SenderHardwareAddr[0]&1 != 0 || b[6]&1 != 0 {
-		return packet.Message{}, errGroup // RFC 1812 section 3.3.2: MUST not be believed
+		return packet.Message{}, errGroup // RFC 1812 section 3.3.2: MUST not be accepted
 	}
 	m := packet.Message{Sender: packet.MAC(p.SenderHardwareAddr), From: p.SenderIP}
 	if !p.SenderIP.IsUnspecified() {

@@ -33,7 +33,7 @@ type socket interface {
 }
 
 // Listen opens a connection on an interface that is Ethernet and has a link-local
-// address to speak from. It needs the capability NET_RAW, and hears nothing
+// address to speak from. It needs the capability NET_RAW, and receives nothing
 // before Watch.
 func Listen(ifi *net.Interface, linkLocal netip.Addr) (*Conn, error) {
 	here, err := packet.ParseMAC(ifi.HardwareAddr)
@@ -54,7 +54,7 @@ func newConn(sender sender, socket socket, open func() (member, error)) *Conn {
 	return &Conn{sender: sender, socket: socket, groups: groups{open: open, joined: map[netip.Addr]int{}}}
 }
 
-// Watch says which addresses to hear about. The kernel drops what is about
+// Watch sets which addresses messages are received about. The kernel drops what is about
 // others, or most of it, and the network brings what goes to their solicited-node
 // groups. What failed is tried again by the next call.
 func (c *Conn) Watch(addresses []netip.Addr) error {
@@ -69,7 +69,7 @@ func (c *Conn) Watch(addresses []netip.Addr) error {
 
 // Read waits for the next message. It returns ok false for one that is malformed:
 // skip it. An error means that the connection is of no more use. A probe of our
-// own that comes back says nothing (RFC 7527 section 4.2).
+// own that comes back is ignored (RFC 7527 section 4.2).
 func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	b, err := c.socket.Read()
 	if err != nil {
@@ -79,14 +79,14 @@ func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	if malformed != nil {
 		return packet.Message{}, false, nil
 	}
-	m = r.says()
+	m = r.toMessage()
 	if m.Probe && c.nonces.own(r.nonce) {
 		return packet.Message{}, true, nil
 	}
 	return m, true, nil
 }
 
-// Answer tells who asked that the address is at a hardware address. That may be
+// Answer sends to the host that asked that the address is at a hardware address. That may be
 // another node's; the frame itself comes from this interface all the same, so
 // that no switch looks for the other node here.
 func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
@@ -100,7 +100,7 @@ func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 	return nil
 }
 
-// Announce tells everybody that the address is here.
+// Announce sends to all hosts that the address is here.
 func (c *Conn) Announce(address netip.Addr) error {
 	frames, err := c.sender.announcement(address)
 	if err != nil {

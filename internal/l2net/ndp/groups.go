@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// perSocket is how many groups one socket joins: the kernel bounds the memory of
+// maxGroupsPerSocket is how many groups one socket joins: the kernel bounds the memory of
 // a socket's options (net.core.optmem_max, 20 KiB on older kernels).
-const perSocket = 100
+const maxGroupsPerSocket = 100
 
 // member is a socket that joins groups. An address may be reached at the hardware
 // only once somebody has joined its group with the kernel: that sets the filter
-// of the interface, and tells switches that look (RFC 3810).
+// of the interface, and reports this to switches that snoop (RFC 3810).
 type member interface {
 	Join(netip.Addr) error
 	Leave(netip.Addr) error
@@ -59,7 +59,7 @@ func (g *groups) set(addresses []netip.Addr) error {
 }
 
 func (g *groups) join(group netip.Addr) error {
-	i := slices.IndexFunc(g.load, func(n int) bool { return n < perSocket })
+	i := slices.IndexFunc(g.load, func(n int) bool { return n < maxGroupsPerSocket })
 	if i < 0 {
 		m, err := g.open()
 		if err != nil {

@@ -26,7 +26,7 @@ func (n *network) open() (member, error) {
 }
 
 func (p *plug) Join(group netip.Addr) error {
-	if p.full || len(p.joined) == perSocket || p.joined[group] {
+	if p.full || len(p.joined) == maxGroupsPerSocket || p.joined[group] {
 		return errors.New("no buffer space available")
 	}
 	p.joined[group] = true

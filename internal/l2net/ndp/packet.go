@@ -16,7 +16,7 @@ type sender struct {
 	linkLocal netip.Addr
 }
 
-// answer returns the frame that tells who asked that the address is at a hardware
+// answer returns the frame for the host that asked, that the address is at a hardware
 // address (RFC 4861 section 7.2.4). Override is set: whoever has another one is
 // to take this one. Who probes has no address yet and is answered before all,
 // unsolicited; that is how the address is defended (RFC 4862 section 5.4.3). An answer
@@ -31,7 +31,7 @@ func (s sender) answer(m packet.Message, at packet.MAC) ([]byte, error) {
 	return s.frame(frameTo, from, to, advertisement(m.Asks, at, solicited))
 }
 
-// announcement returns the frames that tell everybody that an address is here:
+// announcement returns the frames that announce that an address is here:
 // an unsolicited advertisement to all nodes (RFC 4861 section 7.2.6), and one to
 // all routers, who may learn what they did not know (RFC 9131 section 6.1.2).
 func (s sender) announcement(address netip.Addr) ([2][]byte, error) {
@@ -47,7 +47,7 @@ func (s sender) announcement(address netip.Addr) ([2][]byte, error) {
 }
 
 // probe returns the frame that asks whether an address is in use (RFC 4862
-// section 5.4.2), with a nonce that tells our own probe, should it come back,
+// section 5.4.2), with a nonce that distinguishes our own probe, should it come back,
 // from another's (RFC 7527 section 4.1).
 func (s sender) probe(address netip.Addr, nonce *ndp.Nonce) ([]byte, error) {
 	group := Group(address)

@@ -27,7 +27,7 @@ const (
 	offsetICMP = ethernetLength + ipLength
 	// nextHeaderICMP is ICMPv6's (RFC 4443).
 	nextHeaderICMP = 58
-	// hopLimit says that no router has forwarded a message (RFC 4861 section 3.1).
+	// hopLimit means that no router has forwarded a message (RFC 4861 section 3.1).
 	hopLimit = 255
 	// Types of messages (RFC 4861 section 4).
 	typeSolicitation, typeAdvertisement = 135, 136
@@ -58,7 +58,7 @@ type received struct {
 }
 
 // parse reads a frame. What breaks a rule of RFC 4861 section 7.1.1 or 7.1.2
-// MUST be discarded; the error says which.
+// MUST be discarded; the error names it.
 func parse(b []byte) (received, error) {
 	var r received
 	if len(b) < offsetICMP+fixedLength {
@@ -160,8 +160,8 @@ func (r *received) options(list []ndp.Option) {
 	}
 }
 
-// says returns what the message says.
-func (r *received) says() packet.Message {
+// toMessage returns the content of the message.
+func (r *received) toMessage() packet.Message {
 	switch m := r.message.(type) {
 	case *ndp.NeighborSolicitation:
 		// The answer goes back where the question came from: the option can name any host, at

@@ -39,7 +39,7 @@ func Cover(addresses []netip.Addr, limit int) []lb.Range {
 	return cover
 }
 
-// widestGaps says of the gaps between runs, by the index of the run before, which
+// widestGaps returns of the gaps between runs, by the index of the run before, which
 // are the n widest.
 func widestGaps(runs []lb.Range, n int) map[int]bool {
 	gaps := make([]int, len(runs)-1)

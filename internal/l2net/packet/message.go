@@ -25,7 +25,7 @@ func ParseMAC(hardware net.HardwareAddr) (MAC, error) {
 	return MAC(hardware), nil
 }
 
-// IsZero says whether it is no address at all.
+// IsZero reports whether it is no address at all.
 func (m MAC) IsZero() bool { return m == MAC{} }
 
 // Hardware returns the address as the net package has it.
@@ -34,14 +34,14 @@ func (m MAC) Hardware() net.HardwareAddr { return net.HardwareAddr(m[:]) }
 // String returns the usual notation.
 func (m MAC) String() string { return m.Hardware().String() }
 
-// Message is what one packet says. A packet that says nothing to us has neither
+// Message is the content of one packet. A packet that does not concern us has neither
 // an address that it asks for nor one that it claims.
 type Message struct {
 	// Asks is the address that the sender wants to reach; invalid if it asks for none.
 	Asks netip.Addr
-	// Claims is the address that the sender says is its own; invalid if it does not.
+	// Claims is the address that the sender claims as its own; invalid if it does not.
 	Claims netip.Addr
-	// Probe says that the sender asks because it wants to use the address itself
+	// Probe means that the sender asks because it wants to use the address itself
 	// (RFC 5227 section 2.1.1, RFC 4862 section 5.4).
 	Probe bool
 	// Sender is the source of the frame for a message that asks, to which an answer goes, and

@@ -30,7 +30,7 @@ type Socket struct {
 }
 
 // Listen opens a socket that reads nothing until it has a filter. It needs the
-// capability NET_RAW. It does not hear what this machine sends itself.
+// capability NET_RAW. It does not receive what this machine sends itself.
 func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
 	nothing, err := bpf.Assemble([]bpf.Instruction{Drop()})
 	if err != nil {

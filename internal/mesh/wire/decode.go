@@ -20,7 +20,7 @@ var (
 )
 
 // Decode reads a message into m, and reuses the memory of its lists. It fails with
-// ErrVersion, or with an error that says what is wrong.
+// ErrVersion, or with an error that describes what is wrong.
 func Decode(b []byte, m *Message) error {
 	r := reader{rest: b}
 	if v := r.octet(); r.err == nil && v != version {

@@ -1,5 +1,5 @@
 // Package wire converts the messages between speakers to bytes and back. It does not
-// authenticate them: internal/mesh/session does, and says which node and which of its
+// authenticate them: internal/mesh/session does, and returns which node and which of its
 // processes a message is from. What it decodes is bounded all the same.
 package wire
 
@@ -67,7 +67,7 @@ const (
 // Message is what one speaker sends to another. The session gives the sender's node and
 // instance.
 type Message struct {
-	// Kind says which of the fields below are in use.
+	// Kind determines which of the fields below are in use.
 	Kind Kind
 	// Sequence numbers the sender's states, from 1; 0: it has none yet.
 	Sequence uint64

@@ -36,14 +36,14 @@ func (s *Store) Handler() cache.ResourceEventHandler {
 	}
 }
 
-// moved says whether an EndpointSlice is one of another Service now.
+// moved reports whether an EndpointSlice is one of another Service now.
 func moved(before, now any) bool {
 	x, is := before.(*discoveryv1.EndpointSlice)
 	y, alike := now.(*discoveryv1.EndpointSlice)
 	return is && alike && serviceOf(x) != serviceOf(y)
 }
 
-// differ says whether two versions of an object differ in anything that counts. Of our
+// differ reports whether two versions of an object differ in anything that counts. Of our
 // own kinds the status does not. Of the others the cache keeps no more than counts, the
 // status included: a kubelet writes its node every few seconds, and mostly nothing is new.
 func differ(before, now any) bool {
@@ -63,7 +63,7 @@ func differ(before, now any) bool {
 	return !equality.Semantic.DeepEqual(x, y)
 }
 
-// ours says whether an object is of a kind whose generation tells each change of what its
+// ours reports whether an object is of a kind whose generation changes with each change of what its
 // owner wants.
 func ours(object client.Object) bool {
 	switch object.(type) {

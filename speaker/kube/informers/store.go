@@ -171,7 +171,7 @@ func serviceOf(o *discoveryv1.EndpointSlice) lb.ServiceKey {
 
 // putClaim records a claim by the address in its name. One for another address claims nothing.
 func (s *Store) putClaim(o *v1beta1.IPAddressClaim, exists bool, at time.Time) {
-	address, err := apiconv.NamedAddress(o.Name)
+	address, err := apiconv.AddressFromClaimName(o.Name)
 	if err != nil {
 		return
 	}

@@ -29,7 +29,7 @@ type config struct {
 	problems []string
 }
 
-// read reads all objects that a configuration is made of. What means nothing is left
+// read reads all objects that a configuration is made of. What is invalid is left
 // out, with a sentence, and disturbs nothing else.
 func (f *Feed) read(changes informers.Changes) config {
 	c := config{states: map[bgp.PeerName]bgp.PeerState{}}
@@ -58,7 +58,7 @@ func (f *Feed) read(changes informers.Changes) config {
 		// Routes of a node that drains are taken back, unless it is the last that has any.
 		c.draining = c.Node.Draining && len(c.Others) > 0
 	}
-	f.keep(&c)
+	f.remember(&c)
 	slices.Sort(c.problems)
 	return c
 }
@@ -87,7 +87,7 @@ func (f *Feed) readAdvertisements(changes informers.Changes, c *config) {
 	c.Advertisements = f.advertisements.read(informers.All[*v1beta1.BGPAdvertisement](changes), parse, c.wrong("BGPAdvertisement"))
 }
 
-// wrong tells of objects of a kind that mean nothing.
+// wrong returns a function that records invalid objects of a kind.
 func (c *config) wrong(kind string) func(name string, stays bool, err error) {
 	return func(name string, stays bool, err error) {
 		what := "is ignored"
@@ -203,9 +203,9 @@ func (f *Feed) setPassword(changes informers.Changes, p *bgp.Peer, name string) 
 		"there is no valid password in the Secret %q of spec.passwordSecret in the namespace %s: %s: create the Secret, of type %s with an entry %q", name, f.Namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 }
 
-// keep remembers the peers, whose passwords and profiles stay in effect when their objects
+// remember remembers the peers, whose passwords and profiles stay in effect when their objects
 // are gone, and since when others have had no session.
-func (f *Feed) keep(c *config) {
+func (f *Feed) remember(c *config) {
 	f.inUse = map[bgp.PeerName]bgp.Peer{}
 	for _, p := range c.peers {
 		f.inUse[p.Name] = p

@@ -59,17 +59,17 @@ type Feed struct {
 	Passes *watchdog.Loop
 
 	planner        *routes.Planner
-	advertisements kept[*v1beta1.BGPAdvertisement, routes.Advertisement]
-	bgpPeers       kept[*v1beta1.BGPPeer, apiconv.BGPPeer]
+	advertisements lastValid[*v1beta1.BGPAdvertisement, routes.Advertisement]
+	bgpPeers       lastValid[*v1beta1.BGPPeer, apiconv.BGPPeer]
 	inUse          map[bgp.PeerName]bgp.Peer
 	selected       map[bgp.PeerName]bgp.Peer // those in effect, with the source address that connections have
 	states         map[bgp.PeerName]bgp.PeerState
-	peers          []bgp.Peer // told last
-	told           Problems
-	internal       []netip.Addr          // told last
-	outside        []netip.Addr          // told last
-	refusals       int                   // told last
-	refused        []eligibility.Refusal // told last
+	peers          []bgp.Peer // reported last
+	reported       Problems
+	internal       []netip.Addr          // reported last
+	outside        []netip.Addr          // reported last
+	refusals       int                   // reported last
+	refused        []eligibility.Refusal // reported last
 	nodes          []eligibility.Node    // that the planner has
 	speakers       map[lb.NodeName]bool  // nodes with a speaker that is ready
 	standby        bool                  // this node announces only what no other one may
@@ -104,7 +104,7 @@ func (f *Feed) Start(ctx context.Context) error {
 func (f *Feed) round(changes informers.Changes) {
 	f.Passes.Begin()
 	defer f.Passes.End()
-	defer f.tellRefused()
+	defer f.reportRefused()
 	if !f.changed(changes) {
 		changes.Apply(f.planner)
 		f.send(changes.Since)
@@ -128,8 +128,8 @@ func (f *Feed) round(changes informers.Changes) {
 		f.peers = append([]bgp.Peer{}, c.peers...)
 		f.Sessions.SetPeers(c.peers, f.planner.Table)
 	}
-	if problems := (Problems{c.sentences(f.planner.Conflicts()), c.states}); !reflect.DeepEqual(problems, f.told) {
-		f.told = problems
+	if problems := (Problems{c.sentences(f.planner.Conflicts()), c.states}); !reflect.DeepEqual(problems, f.reported) {
+		f.reported = problems
 		f.Problems(problems)
 	}
 }
@@ -179,7 +179,7 @@ func readySpeakers(changes informers.Changes) map[lb.NodeName]bool {
 // maxRefused is how many refused addresses are named; the others are counted.
 const maxRefused = 3
 
-func (f *Feed) tellRefused() {
+func (f *Feed) reportRefused() {
 	count, first := f.planner.Refused(maxRefused)
 	if count != f.refusals || !slices.Equal(first, f.refused) {
 		f.refusals, f.refused = count, first

@@ -35,7 +35,7 @@ func hears(r reports.Report, inUse bool, address netip.Addr) reports.Report {
 }
 
 func TestBoardSaysWhatHasChanged(t *testing.T) {
-	b := NewBoard()
+	b := NewReports()
 	put := func(r reports.Report) []netip.Addr { return b.Put(r).Addresses }
 	for _, step := range []struct {
 		name string
@@ -63,7 +63,7 @@ func TestBoardSaysWhatHasChanged(t *testing.T) {
 }
 
 func TestBoardSaysWhoHasAnAddress(t *testing.T) {
-	b := NewBoard()
+	b := NewReports()
 	b.Put(owns("n1", 1, one, two)) // which died
 	b.Put(hears(owns("n2", 2, one), true, one))
 	if l := b.Look(one, Trusted{}); !l.Owned || l.Owner.Node != "n2" || !l.Foreign || l.Host.MAC != mac {
@@ -75,7 +75,7 @@ func TestBoardSaysWhoHasAnAddress(t *testing.T) {
 	if l := b.Look(two.Next(), Trusted{}); l.Owned || l.Foreign {
 		t.Errorf("another: got %+v, want nobody", l)
 	}
-	if !b.Reports("n1") || b.Reports("n3") {
+	if !b.HasReported("n1") || b.HasReported("n3") {
 		t.Error("who reports: want n1 and not n3")
 	}
 	if diff := cmp.Diff([]netip.Addr{one, two}, b.OwnedBy("n1"), byAddr); diff != "" {
@@ -84,7 +84,7 @@ func TestBoardSaysWhoHasAnAddress(t *testing.T) {
 }
 
 func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
-	b := NewBoard()
+	b := NewReports()
 	died := owns("n1", 1, one)
 	died.Confirmed = true
 	b.Put(died)
@@ -109,7 +109,7 @@ func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
 
 // One that stops keeps its addresses while the next one starts, until it counts as ended.
 func TestBoard_SpeakerStopsForGood(t *testing.T) {
-	b := NewBoard()
+	b := NewReports()
 	r := owns("n1", 1, one)
 	b.Put(r)
 	r.Stopped = true
@@ -127,7 +127,7 @@ func TestBoard_SpeakerStopsForGood(t *testing.T) {
 }
 
 func TestBoardKnowsWhetherASpeakerRuns(t *testing.T) {
-	b := NewBoard()
+	b := NewReports()
 	for _, step := range []struct {
 		report reports.Report
 		want   bool
@@ -144,7 +144,7 @@ func TestBoardKnowsWhetherASpeakerRuns(t *testing.T) {
 }
 
 func TestBoardTellsWhoWaitsThatInterfacesHaveChanged(t *testing.T) {
-	b := NewBoard()
+	b := NewReports()
 	first := owns("n1", 1, one)
 	b.Put(first)
 	if got := b.Put(first); got.Waiting || len(got.Addresses) > 0 {
@@ -161,7 +161,7 @@ func TestBoardTellsWhoWaitsThatInterfacesHaveChanged(t *testing.T) {
 }
 
 func TestBoard_NodeThatDrainsIsReportedAsLeft(t *testing.T) {
-	b := NewBoard()
+	b := NewReports()
 	drains := reports.Report{Node: "n1", Standby: "the node drains"}
 	for _, step := range []struct {
 		name string
@@ -183,8 +183,8 @@ func TestBoard_NodeThatDrainsIsReportedAsLeft(t *testing.T) {
 func TestStanding_RoutedBy(t *testing.T) {
 	s := NewStanding()
 	web, dns := lb.ServiceKey{Namespace: "a", Name: "web"}, lb.ServiceKey{Namespace: "a", Name: "dns"}
-	s.put(web, memory{routers: map[netip.Addr]told{one: {nodes: map[lb.NodeName]time.Time{"n1": start, "n2": {}}}}})
-	s.put(dns, memory{routers: map[netip.Addr]told{two: {nodes: map[lb.NodeName]time.Time{"n2": {}}}}})
+	s.put(web, memory{routers: map[netip.Addr]announcers{one: {nodes: map[lb.NodeName]time.Time{"n1": start, "n2": {}}}}})
+	s.put(dns, memory{routers: map[netip.Addr]announcers{two: {nodes: map[lb.NodeName]time.Time{"n2": {}}}}})
 	if diff := cmp.Diff([]lb.ServiceKey{web}, s.routedBy("n1")); diff != "" {
 		t.Errorf("announced from n1, a moment ago or now (-want +got):\n%s", diff)
 	}
@@ -196,7 +196,7 @@ func TestStanding_RoutedBy(t *testing.T) {
 // Whether the address of a node that is silent counts as announced depends on whether another
 // node could have taken it over, so that each further one that falls silent is a change of it.
 func TestBoard_AnotherNodeFallsSilent(t *testing.T) {
-	b := NewBoard()
+	b := NewReports()
 	misses := func(node lb.NodeName, missing ...lb.NodeName) reports.Report {
 		return reports.Report{Node: node, Missing: missing}
 	}

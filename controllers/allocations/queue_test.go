@@ -9,9 +9,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// crowded returns a ledger whose two addresses the Services 8 and 9 have; 10.0.1.0
+// crowded returns a view whose two addresses the Services 8 and 9 have; 10.0.1.0
 // is free, but must be named.
-func crowded(t *testing.T) *Ledger {
+func crowded(t *testing.T) *View {
 	t.Helper()
 	l := New()
 	l.Load(plan(t, func(p *ipam.Pool) { p.AutoAssign = false }, "10.0.1.0/32", "10.0.0.0/31"), nil)
@@ -55,7 +55,7 @@ func TestAnAddressThatBecomesFreeWakesTheFirstThatCouldUseIt(t *testing.T) {
 // Who is woken for an address has it already, so that nobody is quicker.
 func TestWhoIsServedInLineHoldsTheAddressUntilItIsReleased(t *testing.T) {
 	const free = "10.0.0.0"
-	gone := func(l *Ledger, i int) {
+	gone := func(l *View, i int) {
 		l.Forget(key(i))
 		has, _ := l.HeldBy(key(i))
 		for _, h := range has {
@@ -64,29 +64,29 @@ func TestWhoIsServedInLineHoldsTheAddressUntilItIsReleased(t *testing.T) {
 	}
 	tests := []struct {
 		name string
-		then func(*testing.T, *Ledger)
+		then func(*testing.T, *View)
 		want []int // who is woken
 		has  map[int][]string
 	}{
-		{name: "while it does not come for it", then: func(*testing.T, *Ledger) {}, has: map[int][]string{1: {free}}},
-		{name: "and then it keeps it", then: func(t *testing.T, l *Ledger) { mustAssign(t, l, request(1)) }, has: map[int][]string{1: {free}}},
-		{name: "also if a younger one asks in between", then: func(t *testing.T, l *Ledger) { mustRefuse(t, l, request(2)) }, has: map[int][]string{1: {free}}},
-		{name: "also if it asks for something else by now that it cannot have", then: func(t *testing.T, l *Ledger) { mustRefuse(t, l, request(1, "10.9.9.9")) }, has: map[int][]string{1: {free}}},
-		{name: "also if its request means nothing by now", then: func(_ *testing.T, l *Ledger) {
+		{name: "while it does not come for it", then: func(*testing.T, *View) {}, has: map[int][]string{1: {free}}},
+		{name: "and then it keeps it", then: func(t *testing.T, l *View) { mustAssign(t, l, request(1)) }, has: map[int][]string{1: {free}}},
+		{name: "also if a younger one asks in between", then: func(t *testing.T, l *View) { mustRefuse(t, l, request(2)) }, has: map[int][]string{1: {free}}},
+		{name: "also if it asks for something else by now that it cannot have", then: func(t *testing.T, l *View) { mustRefuse(t, l, request(1, "10.9.9.9")) }, has: map[int][]string{1: {free}}},
+		{name: "also if its request means nothing by now", then: func(_ *testing.T, l *View) {
 			l.Refuse(ipam.Request{Service: key(1)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 		}, has: map[int][]string{1: {free}}},
-		{name: "also if it asks for nothing any more", then: func(_ *testing.T, l *Ledger) { l.Forget(key(1)) }, has: map[int][]string{1: {free}}},
-		{name: "then the next one has it", then: func(_ *testing.T, l *Ledger) { gone(l, 1) }, want: []int{2}, has: map[int][]string{2: {free}}},
-		{name: "and the one after that", then: func(_ *testing.T, l *Ledger) { gone(l, 1); gone(l, 2) }, want: []int{2, 3}, has: map[int][]string{3: {free}}},
-		{name: "but not one that has left the line", then: func(_ *testing.T, l *Ledger) { gone(l, 2); gone(l, 1) }, want: []int{3}, has: map[int][]string{3: {free}}},
-		{name: "if it took another one, until it lets this one go", then: func(t *testing.T, l *Ledger) {
+		{name: "also if it asks for nothing any more", then: func(_ *testing.T, l *View) { l.Forget(key(1)) }, has: map[int][]string{1: {free}}},
+		{name: "then the next one has it", then: func(_ *testing.T, l *View) { gone(l, 1) }, want: []int{2}, has: map[int][]string{2: {free}}},
+		{name: "and the one after that", then: func(_ *testing.T, l *View) { gone(l, 1); gone(l, 2) }, want: []int{2, 3}, has: map[int][]string{3: {free}}},
+		{name: "but not one that has left the line", then: func(_ *testing.T, l *View) { gone(l, 2); gone(l, 1) }, want: []int{3}, has: map[int][]string{3: {free}}},
+		{name: "if it took another one, until it lets this one go", then: func(t *testing.T, l *View) {
 			if keep := mustAssign(t, l, request(1, "10.0.1.0")); len(keep) != 1 || keep[0] != "10.0.1.0" {
 				t.Errorf("kept: got %v, want 10.0.1.0", keep)
 			}
 			l.Release(addr(free), key(1))
 		}, want: []int{2}, has: map[int][]string{1: {"10.0.1.0"}, 2: {free}}},
-		{name: "and the next address is the next one's", then: func(_ *testing.T, l *Ledger) { l.Release(addr("10.0.0.1"), key(9)) }, want: []int{2}, has: map[int][]string{1: {free}, 2: {"10.0.0.1"}}},
-		{name: "it counts as waiting again if it is refused", then: func(t *testing.T, l *Ledger) {
+		{name: "and the next address is the next one's", then: func(_ *testing.T, l *View) { l.Release(addr("10.0.0.1"), key(9)) }, want: []int{2}, has: map[int][]string{1: {free}, 2: {"10.0.0.1"}}},
+		{name: "it counts as waiting again if it is refused", then: func(t *testing.T, l *View) {
 			mustRefuse(t, l, request(1, "10.0.0.1"))
 			l.Release(addr("10.0.0.1"), key(9))
 		}, want: []int{1}, has: map[int][]string{1: {free, "10.0.0.1"}}},
@@ -213,10 +213,10 @@ func TestWhatIsServedInLineOfAHandOverIsStillToldAsTakenUp(t *testing.T) {
 	both.Families, both.Policy = []lb.Family{lb.IPv4, lb.IPv6}, ipam.PreferDualStack
 	tests := []struct {
 		name  string
-		serve func(*Ledger)
+		serve func(*View)
 	}{
-		{"by the hand-over itself", func(*Ledger) {}},
-		{"by a change of pools", func(l *Ledger) { l.SetPools(plan(t, nil, "10.0.0.0/30", "10.0.5.0/30")) }},
+		{"by the hand-over itself", func(*View) {}},
+		{"by a change of pools", func(l *View) { l.SetPools(plan(t, nil, "10.0.0.0/30", "10.0.5.0/30")) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -289,7 +289,7 @@ func TestAReservationThatEndsWakesTheFirstInLine(t *testing.T) {
 	mustRefuse(t, l, request(1))
 	mustRefuse(t, l, request(2))
 	got := woken(l)
-	l.Gone(Claimed{Address: addr("10.0.0.0"), Pool: "p0"})
+	l.Deleted(Claimed{Address: addr("10.0.0.0"), Pool: "p0"})
 	diffWoken(t, "by the reservation's end", got, 1)
 }
 
@@ -355,7 +355,7 @@ func TestALineThatManyLeftIsSwept(t *testing.T) {
 	for i := range 990 {
 		l.Forget(key(i))
 	}
-	if got, most := len(l.line.list), 2*len(l.line.at)+16; got > most {
+	if got, most := len(l.queue.list), 2*len(l.queue.at)+16; got > most {
 		t.Errorf("in memory: got %d, want %d at most", got, most)
 	}
 	got := woken(l)

@@ -13,11 +13,11 @@ import (
 
 // perSlice is how many routes a SpeakerRouteSlice lists at most: what one change costs to
 // report, however many routes there are. maxTold is how many peers of each it lists.
-const perSlice, maxTold = 64, 16
+const perSlice, maxPeersPerRoute = 64, 16
 
-// told are the routes that routers have from this node, by the slice that lists them. The
+// reportedRoutes are the routes that routers have from this node, by the slice that lists them. The
 // zero value is ready to use.
-type told struct {
+type reportedRoutes struct {
 	slices []map[netip.Prefix][]bgp.PeerName // peers in order, at least one
 	place  map[netip.Prefix]int              // the slice that lists a prefix
 	counts map[bgp.PeerName]int              // of the prefixes that a router has
@@ -27,7 +27,7 @@ type told struct {
 }
 
 // note takes in what has changed. A peer that is not mentioned is gone.
-func (t *told) note(news map[bgp.PeerName]speakerbgp.News) {
+func (t *reportedRoutes) note(news map[bgp.PeerName]speakerbgp.RouteChanges) {
 	if t.counts == nil {
 		t.counts, t.place, t.dirty = map[bgp.PeerName]int{}, map[netip.Prefix]int{}, map[int]bool{}
 		t.since = map[netip.Prefix]time.Time{}
@@ -49,7 +49,7 @@ func (t *told) note(news map[bgp.PeerName]speakerbgp.News) {
 }
 
 // drop forgets all that a peer's router has.
-func (t *told) drop(peer bgp.PeerName) {
+func (t *reportedRoutes) drop(peer bgp.PeerName) {
 	for prefix, i := range t.place {
 		if _, has := slices.BinarySearch(t.slices[i][prefix], peer); has {
 			t.set(prefix, peer, false)
@@ -58,7 +58,7 @@ func (t *told) drop(peer bgp.PeerName) {
 	delete(t.counts, peer)
 }
 
-func (t *told) set(prefix netip.Prefix, peer bgp.PeerName, has bool) {
+func (t *reportedRoutes) set(prefix netip.Prefix, peer bgp.PeerName, has bool) {
 	i, listed := t.place[prefix]
 	if !listed {
 		if !has {
@@ -89,7 +89,7 @@ func (t *told) set(prefix netip.Prefix, peer bgp.PeerName, has bool) {
 }
 
 // room returns the first slice that can list one more.
-func (t *told) room() int {
+func (t *reportedRoutes) room() int {
 	i := slices.IndexFunc(t.slices, func(routes map[netip.Prefix][]bgp.PeerName) bool { return len(routes) < perSlice })
 	if i < 0 {
 		i = len(t.slices)
@@ -98,8 +98,8 @@ func (t *told) room() int {
 	return i
 }
 
-// keep forgets what the routers of other peers have.
-func (t *told) keep(stays map[bgp.PeerName]bool) {
+// retain forgets what the routers of other peers have.
+func (t *reportedRoutes) retain(stays map[bgp.PeerName]bool) {
 	for _, peer := range slices.Collect(maps.Keys(t.counts)) {
 		if !stays[peer] {
 			t.drop(peer)
@@ -108,22 +108,22 @@ func (t *told) keep(stays map[bgp.PeerName]bool) {
 }
 
 // count is how many prefixes some router has.
-func (t *told) count() int { return len(t.place) }
+func (t *reportedRoutes) count() int { return len(t.place) }
 
 // all has every slice written that is not as it should be.
-func (t *told) all() {
+func (t *reportedRoutes) all() {
 	for i := range t.slices {
 		t.dirty[i] = true
 	}
 }
 
 // routes are those of a slice, in order.
-func (t *told) routes(i int) []v1beta1.SpeakerBGPRoute {
+func (t *reportedRoutes) routes(i int) []v1beta1.SpeakerBGPRoute {
 	var list []v1beta1.SpeakerBGPRoute
 	for _, prefix := range slices.SortedFunc(maps.Keys(t.slices[i]), netip.Prefix.Compare) {
 		peers, since := t.slices[i][prefix], second(t.since[prefix])
 		route := v1beta1.SpeakerBGPRoute{Prefix: prefix.String(), Since: &since}
-		for _, peer := range peers[:min(len(peers), maxTold)] {
+		for _, peer := range peers[:min(len(peers), maxPeersPerRoute)] {
 			route.Peers = append(route.Peers, v1beta1.ObjectName(peer))
 		}
 		list = append(list, route)

@@ -6,7 +6,7 @@ import "testing"
 func pledged(t *testing.T, a *Allocator, name, what string) {
 	t.Helper()
 	take(t, a, name, what)
-	a.Pledge(holding(name, what).Address, service(name))
+	a.ReserveFor(holding(name, what).Address, service(name))
 }
 
 func TestPledge(t *testing.T) {
@@ -39,7 +39,7 @@ func TestPledge(t *testing.T) {
 			}
 			pledged(t, a, "web", tt.pledged)
 			settle(t, a, ask("web", tt.req...), tt.want)
-			if got := a.Pledged(holding("web", tt.pledged)); got != tt.still {
+			if got := a.ReservedFor(holding("web", tt.pledged)); got != tt.still {
 				t.Errorf("pledged: got %v, want %v", got, tt.still)
 			}
 			if got := holdersOf(a, holding("web", tt.pledged).Address.String()); got != "web" {
@@ -81,20 +81,20 @@ func TestLatestChoiceStaysUntilTheOtherIsReleased(t *testing.T) {
 func TestPledgeIsOfAHolder(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
 	take(t, a, "web", "10.0.0.1@p")
-	a.Pledge(addr("10.0.0.1"), service("other"))
-	a.Pledge(addr("10.0.0.2"), service("web"))
-	if len(a.pledged) != 0 {
-		t.Errorf("pledged: got %v, want nothing, since those do not hold it", a.pledged)
+	a.ReserveFor(addr("10.0.0.1"), service("other"))
+	a.ReserveFor(addr("10.0.0.2"), service("web"))
+	if len(a.reservedFor) != 0 {
+		t.Errorf("pledged: got %v, want nothing, since those do not hold it", a.reservedFor)
 	}
-	a.Pledge(addr("10.0.0.1"), service("web"))
+	a.ReserveFor(addr("10.0.0.1"), service("web"))
 	a.Release(addr("10.0.0.1"), service("web"))
 	take(t, a, "web", "10.0.0.1@p")
-	if a.Pledged(holding("web", "10.0.0.1@p")) {
+	if a.ReservedFor(holding("web", "10.0.0.1@p")) {
 		t.Error("pledged: got true for what was released and held anew, want false")
 	}
-	a.Pledge(addr("10.0.0.1"), service("web"))
+	a.ReserveFor(addr("10.0.0.1"), service("web"))
 	a.TakeUp(addr("10.0.0.1"), service("web"))
-	if a.Pledged(holding("web", "10.0.0.1@p")) {
+	if a.ReservedFor(holding("web", "10.0.0.1@p")) {
 		t.Error("pledged: got true for what was taken up, want false")
 	}
 }

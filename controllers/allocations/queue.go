@@ -12,23 +12,23 @@ import (
 // besides.
 const reasonPartly ipam.Reason = "PartlyAllocated"
 
-// maxInLine is how many Services of one namespace are served in line. Each address that
-// becomes free costs a look at all that are, so that one namespace must not fill it.
-// Those beyond it wait apart, and join when one of their namespace leaves.
-const maxInLine = 256
+// maxQueued is how many Services of one namespace are in the queue. Each address that becomes free
+// costs a look at the whole queue, which one namespace must not fill. Further Services wait apart,
+// and join the queue when one of their namespace leaves it.
+const maxQueued = 256
 
-// line is the Services that wait, in the order in which they came.
-type line struct {
+// waitQueue has the Services that wait, in the order in which they came.
+type waitQueue struct {
 	at   map[lb.ServiceKey]*waiter
 	list []*waiter // with those that left, until it is swept
 	of   map[string]*share
-	// hopeless ask for something that means nothing: they stand in no line.
-	hopeless map[lb.ServiceKey]ipam.Request
+	// invalid are requests that cannot be parsed; they are not queued.
+	invalid map[lb.ServiceKey]ipam.Request
 }
 
-// share is what a namespace has of the line.
+// share is the part of a namespace in the queue.
 type share struct {
-	listed int       // how many of it stand in the list
+	listed int       // how many of it are in the list
 	apart  []*waiter // the others, with those that left, until it is swept
 	waits  int       // how many of apart have not left
 }
@@ -38,20 +38,20 @@ type waiter struct {
 	reason   ipam.Reason
 	attempts int
 	left     bool
-	// listed says that it stands in the list.
+	// listed means that it is in the list.
 	listed bool
-	// served says that it holds all that it asks for, and need only come for it.
+	// served means that it holds all that it asks for, and need only come for it.
 	served bool
-	// quota says that a pool would have given it an address but for the quota of its
+	// quota means that a pool would have given it an address but for the quota of its
 	// namespace.
 	quota bool
 }
 
-func newLine() line {
-	return line{at: map[lb.ServiceKey]*waiter{}, of: map[string]*share{}, hopeless: map[lb.ServiceKey]ipam.Request{}}
+func newWaitQueue() waitQueue {
+	return waitQueue{at: map[lb.ServiceKey]*waiter{}, of: map[string]*share{}, invalid: map[lb.ServiceKey]ipam.Request{}}
 }
 
-func (q *line) join(service lb.ServiceKey) *waiter {
+func (q *waitQueue) join(service lb.ServiceKey) *waiter {
 	w, ok := q.at[service]
 	if !ok {
 		w = &waiter{}
@@ -67,8 +67,8 @@ func (q *line) join(service lb.ServiceKey) *waiter {
 	return w
 }
 
-func (q *line) leave(service lb.ServiceKey) {
-	delete(q.hopeless, service)
+func (q *waitQueue) leave(service lb.ServiceKey) {
+	delete(q.invalid, service)
 	w, ok := q.at[service]
 	if !ok {
 		return
@@ -91,8 +91,8 @@ func (q *line) leave(service lb.ServiceKey) {
 }
 
 // fill lets those of a namespace join that wait apart, as long as there is room.
-func (q *line) fill(s *share) {
-	for len(s.apart) > 0 && s.listed < maxInLine {
+func (q *waitQueue) fill(s *share) {
+	for len(s.apart) > 0 && s.listed < maxQueued {
 		w := s.apart[0]
 		s.apart = s.apart[1:]
 		if !w.left {
@@ -105,31 +105,31 @@ func (q *line) fill(s *share) {
 
 // wait puts a Service into the line, or leaves it where it stands there, and
 // returns how often in a row it was refused.
-func (l *Ledger) wait(req ipam.Request, reason ipam.Reason, why *ipam.Refusal) (attempts int) {
-	delete(l.line.hopeless, req.Service)
-	w := l.line.join(req.Service)
+func (l *View) wait(req ipam.Request, reason ipam.Reason, why *ipam.Refusal) (attempts int) {
+	delete(l.queue.invalid, req.Service)
+	w := l.queue.join(req.Service)
 	w.req, w.reason, w.served = req, reason, false
 	w.quota = why.Reason == ipam.ReasonQuotaExceeded ||
-		slices.ContainsFunc(why.Verdicts, func(v ipam.Verdict) bool { return v.Reason == ipam.ReasonQuotaExceeded })
+		slices.ContainsFunc(why.Pools, func(v ipam.PoolResult) bool { return v.Reason == ipam.ReasonQuotaExceeded })
 	w.attempts++
 	return w.attempts
 }
 
 // Forget drops a Service that asks for nothing any more. What it was given in line
 // and has not come for it still holds: release that.
-func (l *Ledger) Forget(service lb.ServiceKey) {
+func (l *View) Forget(service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.line.leave(service)
+	l.queue.leave(service)
 }
 
-// Refuse says what becomes of a Service that asks for something that means nothing:
+// Refuse returns what becomes of a Service that asks for something that is invalid:
 // it keeps what it may, and waits for its owner alone.
-func (l *Ledger) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
+func (l *View) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.line.leave(req.Service)
-	l.line.hopeless[req.Service] = req
+	l.queue.leave(req.Service)
+	l.queue.invalid[req.Service] = req
 	l.adoptShown(req)
 	d := l.alloc.Stand(req, refusal)
 	l.noteShown(req.Service, req.Shows)
@@ -139,51 +139,51 @@ func (l *Ledger) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
 // serve gives a Service in line what there is for it now, before it is woken: when
 // several are woken they come at once, and who is quick would be first. It reports
 // whether the Service gains anything.
-func (l *Ledger) serve(w *waiter) (gains bool) {
+func (l *View) serve(w *waiter) (gains bool) {
 	l.adoptShown(w.req)
 	before, kept := l.held(w.req.Service)
 	d := l.alloc.Assign(w.req)
 	for _, h := range d.Keep {
 		gains = gains || !slices.Contains(before, h)
 		if slices.Contains(kept, h) {
-			l.alloc.Pledge(h.Address, h.Service) // to take it up is for its own decision
+			l.alloc.ReserveFor(h.Address, h.Service) // to take it up is for its own decision
 		}
 	}
 	w.served = d.Refusal == nil && d.Missing == nil
 	return gains || w.served
 }
 
-// held returns all that a Service holds, and what of it is only kept for it.
-func (l *Ledger) held(service lb.ServiceKey) (all, kept []ipam.Holding) {
+// held returns all that a Service holds, and what of it is only reserved for it.
+func (l *View) held(service lb.ServiceKey) (all, kept []ipam.Holding) {
 	all = l.alloc.HeldBy(service)
 	for _, h := range all {
-		if l.alloc.Pledged(h) {
+		if l.alloc.ReservedFor(h) {
 			kept = append(kept, h)
 		}
 	}
 	return all, kept
 }
 
-// serveLine serves everybody, in line. What one shows is its own before another is
+// serveQueue serves everybody, in line. What one shows is its own before another is
 // given anything.
-func (l *Ledger) serveLine() {
-	for _, w := range l.line.list {
+func (l *View) serveQueue() {
+	for _, w := range l.queue.list {
 		if !w.left {
 			l.adoptShown(w.req)
 		}
 	}
-	for service, req := range l.line.hopeless {
+	for service, req := range l.queue.invalid {
 		if l.adoptShown(req) > 0 {
 			l.wake(service)
 		}
 	}
-	for _, w := range l.line.list {
+	for _, w := range l.queue.list {
 		if !w.left {
 			l.serve(w)
 			l.wake(w.req.Service)
 		}
 	}
-	for service, w := range l.line.at {
+	for service, w := range l.queue.at {
 		if !w.listed {
 			l.wake(service)
 		}
@@ -191,10 +191,10 @@ func (l *Ledger) serveLine() {
 }
 
 // freed serves the first in line that could use an address, or the first ones if
-// they share it; and those that their namespace's quota kept from another one.
-func (l *Ledger) freed(address netip.Addr, by lb.ServiceKey) {
+// they share it; and those to which their namespace's quota denied another one.
+func (l *View) freed(address netip.Addr, by lb.ServiceKey) {
 	taken := l.takenAlone(address)
-	for _, w := range l.line.list {
+	for _, w := range l.queue.list {
 		if w.left || w.served {
 			continue
 		}
@@ -209,22 +209,22 @@ func (l *Ledger) freed(address netip.Addr, by lb.ServiceKey) {
 	}
 }
 
-// takenAlone says whether an address is reserved, or held by a Service that shares
+// takenAlone reports whether an address is reserved, or held by a Service that shares
 // it with nobody.
-func (l *Ledger) takenAlone(address netip.Addr) bool {
+func (l *View) takenAlone(address netip.Addr) bool {
 	holders, taken := l.alloc.Holders(address)
 	return taken && (len(holders) == 0 || l.alloc.Terms(address, holders[0].Service).Key == "")
 }
 
 // Pending counts the Services that wait, by the reason.
-func (l *Ledger) Pending() map[ipam.Reason]int {
+func (l *View) Pending() map[ipam.Reason]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	count := map[ipam.Reason]int{}
-	if n := len(l.line.hopeless); n > 0 {
+	if n := len(l.queue.invalid); n > 0 {
 		count[ipam.ReasonInvalidRequest] = n
 	}
-	for _, w := range l.line.at {
+	for _, w := range l.queue.at {
 		count[w.reason]++
 	}
 	return count

@@ -9,18 +9,17 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// overwritten knows for each Service the version that the controller wrote over last: as
-// long as the cache has that one it is behind, and what is decided from it would be refused
-// by the API server, or undo what was written. The zero value knows of none; it is safe for
-// concurrent use.
-type overwritten struct {
+// staleVersions has for each Service the version that the controller replaced last. While the cache
+// still has that version, a decision made from it would be refused by the API server, or undo what
+// was written. The zero value is ready to use; it is safe for concurrent use.
+type staleVersions struct {
 	mu       sync.Mutex
 	versions map[lb.ServiceKey]string
 }
 
-// note keeps that the version that was read is no longer there, unless the API server found
-// that there was nothing to change.
-func (o *overwritten) note(read, written *corev1.Service) {
+// note records that the version that was read has been replaced, unless the API server found
+// nothing to change.
+func (o *staleVersions) note(read, written *corev1.Service) {
 	if read.ResourceVersion == written.ResourceVersion {
 		return
 	}
@@ -32,8 +31,8 @@ func (o *overwritten) note(read, written *corev1.Service) {
 	o.versions[apiconv.KeyOf(read)] = read.ResourceVersion
 }
 
-// is says whether this is the version that was written over.
-func (o *overwritten) is(svc *corev1.Service) bool {
+// isStale reports whether this is the version that was replaced.
+func (o *staleVersions) isStale(svc *corev1.Service) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	version, has := o.versions[apiconv.KeyOf(svc)]
@@ -44,7 +43,7 @@ func (o *overwritten) is(svc *corev1.Service) bool {
 }
 
 // forget forgets a Service that is gone.
-func (o *overwritten) forget(key lb.ServiceKey) {
+func (o *staleVersions) forget(key lb.ServiceKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.versions, key)

@@ -20,7 +20,7 @@ func route(prefix string, peers ...bgp.PeerName) reports.Route {
 }
 
 func TestBoardSaysWhichRoutesHaveChanged(t *testing.T) {
-	b := NewBoard()
+	b := NewReports()
 	report := func(node lb.NodeName, sessions ...reports.Session) func() Changes {
 		return func() Changes { return b.Put(reports.Report{Node: node, Sessions: sessions}) }
 	}
@@ -69,7 +69,7 @@ func TestBoardSaysWhichRoutesHaveChanged(t *testing.T) {
 }
 
 func TestBoardSaysWhichRoutesHoldAnAddress(t *testing.T) {
-	b := NewBoard()
+	b := NewReports()
 	b.PutRoutes("n1-0", "n1", []reports.Route{route("192.168.1.240/32", "a"), route("192.168.0.0/20", "b")})
 	b.PutRoutes("n1-1", "n1", []reports.Route{route("2001:db8::/64", "a", "c")})
 	b.PutRoutes("n2-0", "n2", []reports.Route{route("192.168.1.241/32", "a"), route("192.168.0.0/23", "a")})

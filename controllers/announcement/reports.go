@@ -12,20 +12,20 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// Board has what the speakers report, by address: to ask who has one costs the same
-// however many there are. It is safe for concurrent use; make it with NewBoard.
-type Board struct {
+// Reports has what the speakers report, indexed by address: a look-up costs the same
+// however many addresses there are. It is safe for concurrent use; make it with NewReports.
+type Reports struct {
 	mu     sync.Mutex
 	nodes  map[lb.NodeName]reports.Report
 	owned  index[netip.Addr, lb.NodeName, reports.Owned]
 	hosts  index[netip.Addr, lb.NodeName, reports.Foreign]
-	silent map[lb.NodeName]bool // speakers that the others do not hear
+	silent map[lb.NodeName]bool // speakers from which the others receive nothing
 	routes routes
 }
 
-// up says which of the peers that a node has told have a session with it that is up, as
+// withSession returns which of the peers to which a node announces have a session with it that is up, as
 // far as the node reports: not all sessions can be listed.
-func (b *Board) up(node lb.NodeName, peers []bgp.PeerName) []bgp.PeerName {
+func (b *Reports) withSession(node lb.NodeName, peers []bgp.PeerName) []bgp.PeerName {
 	report, reported := b.nodes[node]
 	if !reported {
 		return nil
@@ -35,9 +35,9 @@ func (b *Board) up(node lb.NodeName, peers []bgp.PeerName) []bgp.PeerName {
 	})
 }
 
-// NewBoard returns an empty board.
-func NewBoard() *Board {
-	return &Board{
+// NewReports returns reports of no speaker.
+func NewReports() *Reports {
+	return &Reports{
 		nodes:  map[lb.NodeName]reports.Report{},
 		owned:  index[netip.Addr, lb.NodeName, reports.Owned]{},
 		hosts:  index[netip.Addr, lb.NodeName, reports.Foreign]{},
@@ -45,28 +45,27 @@ func NewBoard() *Board {
 	}
 }
 
-// Changes are what a report says something else of than the one before.
+// Changes are the differences between a report and the one before it.
 type Changes struct {
 	// Addresses that are owned, or that foreign hosts use, in order.
 	Addresses []netip.Addr
 	// Prefixes that are announced to routers, in order.
 	Prefixes []netip.Prefix
-	// Sessions says that one is in another state, or that another error ended it, and Waiting
-	// that something else has changed by which a node that announces nothing may begin to.
+	// Sessions means that a session is in another state, or ended with another error, and Waiting
+	// that something else has changed that can let a node announce an address that nobody announces.
 	Sessions, Waiting bool
 	// Left are the nodes that have left, or are back: see Board.Left.
 	Left []lb.NodeName
 }
 
-// Put replaces the report of a node, and returns what it says something else of than
-// before.
-func (b *Board) Put(next reports.Report) (changed Changes) {
+// Put replaces the report of a node, and returns the differences.
+func (b *Reports) Put(next reports.Report) (changed Changes) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed = b.replace(next)
 	before, had := b.nodes[next.Node]
 	if !had || !slices.Equal(ended(before), ended(next)) {
-		changed.Prefixes = b.routes.by(next.Node)
+		changed.Prefixes = b.routes.prefixesOf(next.Node)
 	}
 	if !reports.SameLinks(before.Links, next.Links) || before.Standby != next.Standby {
 		changed.Addresses, changed.Waiting = slices.Concat(changed.Addresses, b.owns(next.Node), b.lost()), true
@@ -75,7 +74,7 @@ func (b *Board) Put(next reports.Report) (changed Changes) {
 		changed.Left = append(changed.Left, next.Node)
 	}
 	b.nodes[next.Node] = next
-	b.listen(&changed)
+	b.updateSilent(&changed)
 	return changed
 }
 
@@ -89,26 +88,26 @@ func ended(r reports.Report) (peers []bgp.PeerName) {
 	return peers
 }
 
-// PutRoutes replaces what one of a node's slices says that routers have been told, and
-// returns what it says something else of than before.
-func (b *Board) PutRoutes(slice string, node lb.NodeName, next []reports.Route) Changes {
+// PutRoutes replaces what one of a node's slices lists as announced to routers, and
+// returns the differences.
+func (b *Reports) PutRoutes(slice string, node lb.NodeName, next []reports.Route) Changes {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return Changes{Prefixes: b.routes.put(slice, node, next)}
 }
 
-// Remove forgets a node, and returns what it said something of.
-func (b *Board) Remove(node lb.NodeName) (changed Changes) {
+// Remove deletes the report of a node, and returns the differences.
+func (b *Reports) Remove(node lb.NodeName) (changed Changes) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed = b.replace(reports.Report{Node: node})
-	changed.Prefixes = b.routes.by(node)
+	changed.Prefixes = b.routes.prefixesOf(node)
 	delete(b.nodes, node)
-	b.listen(&changed)
+	b.updateSilent(&changed)
 	return changed
 }
 
-func (b *Board) replace(next reports.Report) Changes {
+func (b *Reports) replace(next reports.Report) Changes {
 	before, touched := b.nodes[next.Node], map[netip.Addr]bool{}
 	b.owned.replace(next.Node, before.Owned, next.Owned, touched, sameOwned, func(o reports.Owned) netip.Addr { return o.Address })
 	b.hosts.replace(next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.Foreign) netip.Addr { return f.Address })
@@ -118,15 +117,15 @@ func (b *Board) replace(next reports.Report) Changes {
 	}
 }
 
-// listen finds who is silent, and adds what those say to the changes who are and were not,
-// or the other way round.
-func (b *Board) listen(changed *Changes) {
+// updateSilent finds the silent speakers, and adds the reports of those that became silent, or are
+// silent no more, to the changes.
+func (b *Reports) updateSilent(changed *Changes) {
 	silent, other := reports.Silent(b.nodes), false
 	for node := range b.nodes {
 		if silent[node] != b.silent[node] {
 			other = true
 			changed.Addresses = append(changed.Addresses, b.owns(node)...)
-			changed.Prefixes = append(changed.Prefixes, b.routes.by(node)...)
+			changed.Prefixes = append(changed.Prefixes, b.routes.prefixesOf(node)...)
 			changed.Sessions = true
 			changed.Left = append(changed.Left, node)
 		}
@@ -141,7 +140,7 @@ func (b *Board) listen(changed *Changes) {
 
 // lost returns the addresses of nodes that are silent: whether they are announced depends on
 // whether other nodes could have taken them over.
-func (b *Board) lost() (list []netip.Addr) {
+func (b *Reports) lost() (list []netip.Addr) {
 	for node := range b.silent {
 		list = append(list, b.owns(node)...)
 	}
@@ -154,9 +153,9 @@ func ordered[T comparable](list []T, compare func(x, y T) int) []T {
 	return slices.Compact(list)
 }
 
-// Silent says whether the speaker of a node does not run, as far as the others or its kubelet
+// Silent reports whether the speaker of a node does not run, as far as the others or its kubelet
 // know: what it reported is not so any more.
-func (b *Board) Silent(node lb.NodeName) bool {
+func (b *Reports) Silent(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.silent[node]
@@ -170,29 +169,29 @@ func sameForeign(x, y reports.Foreign) bool {
 	return x.MAC == y.MAC && x.Interface == y.Interface && x.InUse == y.InUse && x.Since.Equal(y.Since)
 }
 
-// Look is what the board says of an address.
+// Look is what is reported of an address.
 type Look struct {
-	// Owner has it; Owned says whether there is one.
+	// Owner has it; Owned reports whether there is one.
 	Owner reports.Owned
 	Owned bool
-	// Host is a foreign host that uses it; Foreign says whether there is one.
+	// Host is a foreign host that uses it; Foreign reports whether there is one.
 	Host    reports.Foreign
 	Foreign bool
-	// Unreachable says that speakers report subnets, and the address is in none of them.
+	// Unreachable means that speakers report subnets, and the address is in none of them.
 	Unreachable bool
 	// Standby is why the owner's node takes no address, in a sentence; empty: it does.
 	Standby string
-	// Paths are how nodes announce it to routers, by node and prefix. What a node said
+	// Paths are how nodes announce it to routers, by node and prefix. The report of a node
 	// that died stays.
 	Paths []reports.Path
 }
 
 // Reporters returns the nodes that report anything about an address, in order.
-func (b *Board) Reporters(address netip.Addr) []lb.NodeName {
+func (b *Reports) Reporters(address netip.Addr) []lb.NodeName {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := slices.AppendSeq(slices.Collect(maps.Keys(b.owned[address])), maps.Keys(b.hosts[address]))
-	for _, path := range b.routes.of(address) {
+	for _, path := range b.routes.pathsTo(address) {
 		list = append(list, path.Node)
 	}
 	return ordered(list, cmp.Compare[lb.NodeName])
@@ -203,7 +202,7 @@ func (b *Board) Reporters(address netip.Addr) []lb.NodeName {
 type Trusted struct{ layer2, bgp func(lb.NodeName) bool }
 
 // Look returns what is reported of an address by nodes that are trusted.
-func (b *Board) Look(address netip.Addr, trusted Trusted) Look {
+func (b *Reports) Look(address netip.Addr, trusted Trusted) Look {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var l Look
@@ -213,11 +212,11 @@ func (b *Board) Look(address netip.Addr, trusted Trusted) Look {
 		owner := b.nodes[l.Owner.Node]
 		l.Unreachable, l.Standby = !owner.Reaches(address) && b.outside(address), owner.Standby
 	}
-	for _, path := range b.routes.of(address) {
+	for _, path := range b.routes.pathsTo(address) {
 		if trusted.bgp != nil && !trusted.bgp(path.Node) {
 			continue
 		}
-		if path.Peers = b.up(path.Node, path.Peers); len(path.Peers) > 0 {
+		if path.Peers = b.withSession(path.Node, path.Peers); len(path.Peers) > 0 {
 			l.Paths = append(l.Paths, path)
 		}
 	}
@@ -235,7 +234,7 @@ func of[T any](all map[lb.NodeName]T, trusted func(lb.NodeName) bool) (list []T)
 }
 
 // outside reports whether there are subnets, and the address is in none.
-func (b *Board) outside(address netip.Addr) bool {
+func (b *Reports) outside(address netip.Addr) bool {
 	known := false
 	for _, r := range b.nodes {
 		if r.Reaches(address) {
@@ -247,29 +246,29 @@ func (b *Board) outside(address netip.Addr) bool {
 }
 
 // Report returns what a node reports; false: it has never reported.
-func (b *Board) Report(node lb.NodeName) (reports.Report, bool) {
+func (b *Reports) Report(node lb.NodeName) (reports.Report, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r, ok := b.nodes[node]
 	return r, ok
 }
 
-func (b *Board) stopped(node lb.NodeName) bool {
+func (b *Reports) stopped(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.nodes[node].Stopped
 }
 
-// Left reports whether a node does not come back in a moment: it drains or is excluded, so
+// Left reports whether a node does not come back soon: it drains or is excluded, so
 // that it hands over what it announces, or the other speakers have lost the one on it.
-func (b *Board) Left(node lb.NodeName) bool {
+func (b *Reports) Left(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.nodes[node].Standby != "" || b.silent[node]
 }
 
 // Runs reports whether there is a speaker that has reported and was not stopped.
-func (b *Board) Runs() bool {
+func (b *Reports) Runs() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.nodes {
@@ -280,38 +279,38 @@ func (b *Board) Runs() bool {
 	return false
 }
 
-// Reports says whether the speaker of a node has ever reported.
-func (b *Board) Reports(node lb.NodeName) bool {
+// HasReported reports whether the speaker of a node has ever reported.
+func (b *Reports) HasReported(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, ok := b.nodes[node]
 	return ok
 }
 
-// OwnedBy returns the addresses that a node says it has.
-func (b *Board) OwnedBy(node lb.NodeName) []netip.Addr {
+// OwnedBy returns the addresses that a node reports to have.
+func (b *Reports) OwnedBy(node lb.NodeName) []netip.Addr {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.owns(node)
 }
 
-func (b *Board) owns(node lb.NodeName) (list []netip.Addr) {
+func (b *Reports) owns(node lb.NodeName) (list []netip.Addr) {
 	for _, o := range b.nodes[node].Owned {
 		list = append(list, o.Address)
 	}
 	return list
 }
 
-// RoutesOf returns the prefixes that a node says it announces.
-func (b *Board) RoutesOf(node lb.NodeName) []netip.Prefix {
+// RoutesOf returns the prefixes that a node reports to announce.
+func (b *Reports) RoutesOf(node lb.NodeName) []netip.Prefix {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.routes.by(node)
+	return b.routes.prefixesOf(node)
 }
 
-// Sessions returns those that a node says it has with routers. They are shared: never
+// Sessions returns those that a node reports to have with routers. They are shared: never
 // change them.
-func (b *Board) Sessions(node lb.NodeName) []reports.Session {
+func (b *Reports) Sessions(node lb.NodeName) []reports.Session {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.nodes[node].Sessions

@@ -19,7 +19,7 @@ func TestAnObjectThatMeansNothingIsWhatItWasUntilItIsMendedOrGone(t *testing.T) 
 		return list
 	}
 	const one, two, three = "192.0.2.1", "192.0.2.2", "192.0.2.3"
-	var bgpPeers kept[*v1beta1.BGPPeer, apiconv.BGPPeer]
+	var bgpPeers lastValid[*v1beta1.BGPPeer, apiconv.BGPPeer]
 	for i, look := range []struct {
 		peers []*v1beta1.BGPPeer
 		means []string

@@ -10,10 +10,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Book is what one node knows of addresses, and of who has them. What it costs to change
+// Index is what one node knows of addresses, and of who has them. What it costs to change
 // one address, and to decide again, does not depend on how many there are. Make it with
-// NewBook; it is not safe for use by several goroutines at once.
-type Book struct {
+// NewIndex; it is not safe for use by several goroutines at once.
+type Index struct {
 	self    lb.NodeName
 	nodes   []Node // ordered by name
 	index   map[lb.NodeName]int
@@ -59,15 +59,15 @@ type Moved struct {
 	From, To lb.NodeName
 }
 
-// NewBook returns the book of a node. Nothing is wanted, and nobody lives.
-func NewBook(self lb.NodeName) *Book {
-	b := &Book{self: self, index: map[lb.NodeName]int{}, entries: map[netip.Addr]*entry{}, touched: map[netip.Addr]struct{}{}}
+// NewIndex returns the index of a node. Nothing is wanted, and no node is alive.
+func NewIndex(self lb.NodeName) *Index {
+	b := &Index{self: self, index: map[lb.NodeName]int{}, entries: map[netip.Addr]*entry{}, touched: map[netip.Addr]struct{}{}}
 	b.reset()
 	return b
 }
 
-// Want says who may own an address from now on.
-func (b *Book) Want(a Address) {
+// Want records who may own an address from now on.
+func (b *Index) Want(a Address) {
 	e := b.entry(a.Address)
 	b.uncount(e)
 	if !e.wanted {
@@ -78,8 +78,8 @@ func (b *Book) Want(a Address) {
 	b.touch(e)
 }
 
-// Unwant says that an address is not wanted any more. What its epochs were is forgotten.
-func (b *Book) Unwant(address netip.Addr) {
+// Unwant records that an address is not wanted any more. What its epochs were is forgotten.
+func (b *Index) Unwant(address netip.Addr) {
 	e := b.entries[address]
 	if e == nil || !e.wanted {
 		return
@@ -89,8 +89,8 @@ func (b *Book) Unwant(address netip.Addr) {
 	b.touch(e)
 }
 
-// Wants says whether an address is wanted, and who may own it.
-func (b *Book) Wants(address netip.Addr) (candidates []Candidate, wanted bool) {
+// Wants reports whether an address is wanted, and who may own it.
+func (b *Index) Wants(address netip.Addr) (candidates []Candidate, wanted bool) {
 	if e := b.entries[address]; e != nil && e.wanted {
 		return e.Candidates, true
 	}
@@ -98,7 +98,7 @@ func (b *Book) Wants(address netip.Addr) (candidates []Candidate, wanted bool) {
 }
 
 // All returns the addresses that are wanted, ordered.
-func (b *Book) All() []Address {
+func (b *Index) All() []Address {
 	list := make([]Address, 0, len(b.entries))
 	for _, e := range b.inOrder() {
 		list = append(list, e.Address)
@@ -106,8 +106,8 @@ func (b *Book) All() []Address {
 	return list
 }
 
-// Remember says that an address that is wanted had an epoch before.
-func (b *Book) Remember(address netip.Addr, epoch Epoch) {
+// Remember records that an address that is wanted had an epoch before.
+func (b *Index) Remember(address netip.Addr, epoch Epoch) {
 	if e := b.entries[address]; e != nil && e.wanted && epoch > e.epoch {
 		b.uncount(e)
 		e.epoch = epoch
@@ -117,17 +117,17 @@ func (b *Book) Remember(address netip.Addr, epoch Epoch) {
 }
 
 // Owner returns who claims an address best; empty: nobody.
-func (b *Book) Owner(address netip.Addr) lb.NodeName {
+func (b *Index) Owner(address netip.Addr) lb.NodeName {
 	if e := b.entries[address]; e != nil {
 		return b.nameOf(e.holder)
 	}
 	return ""
 }
 
-// SetNodes says which nodes live, this one included, ordered by name, and returns which
+// SetNodes returns which nodes live, this one included, ordered by name, and returns which
 // addresses have moved. Claims are compared when they are another map. When nodes come
 // or go, or can or may do something else than before, all addresses are looked at.
-func (b *Book) SetNodes(nodes []Node) []Moved {
+func (b *Index) SetNodes(nodes []Node) []Moved {
 	if !slices.EqualFunc(b.nodes, nodes, alike) {
 		return b.setAll(nodes)
 	}
@@ -149,7 +149,7 @@ func (b *Book) SetNodes(nodes []Node) []Moved {
 	return moved
 }
 
-// alike says whether a node may be given the same addresses as before.
+// alike reports whether a node may be given the same addresses as before.
 func alike(x, y Node) bool {
 	return x.Name == y.Name && x.Phase == y.Phase && x.Drained == y.Drained && x.Links == y.Links
 }
@@ -168,7 +168,7 @@ func noteDifference(before, now Claims, changed map[netip.Addr]struct{}) {
 }
 
 // setAll starts anew with other nodes.
-func (b *Book) setAll(nodes []Node) []Moved {
+func (b *Index) setAll(nodes []Node) []Moved {
 	before := make(map[netip.Addr]lb.NodeName, len(b.entries))
 	for address, e := range b.entries {
 		before[address], e.holder, e.able = b.nameOf(e.holder), holder{node: nobody}, nil
@@ -198,7 +198,7 @@ func appendMoved(moved []Moved, address netip.Addr, from, to lb.NodeName) []Move
 	return append(moved, Moved{address, from, to})
 }
 
-func (b *Book) entry(address netip.Addr) *entry {
+func (b *Index) entry(address netip.Addr) *entry {
 	e := b.entries[address]
 	if e == nil {
 		e = &entry{Address: Address{Address: address}, holder: holder{node: nobody}}
@@ -210,20 +210,20 @@ func (b *Book) entry(address netip.Addr) *entry {
 // touch has an address looked at, and forgets what is known of one that nobody wants or
 // claims.
 // Look has the next decision look at an address.
-func (b *Book) Look(address netip.Addr) {
+func (b *Index) Look(address netip.Addr) {
 	if e := b.entries[address]; e != nil {
 		b.touch(e)
 	}
 }
 
-func (b *Book) touch(e *entry) {
+func (b *Index) touch(e *entry) {
 	b.touched[e.Address.Address] = struct{}{}
 	if !e.wanted && !e.holder.exists() {
 		delete(b.entries, e.Address.Address)
 	}
 }
 
-func (b *Book) nameOf(h holder) lb.NodeName {
+func (b *Index) nameOf(h holder) lb.NodeName {
 	if !h.exists() {
 		return ""
 	}
@@ -231,7 +231,7 @@ func (b *Book) nameOf(h holder) lb.NodeName {
 }
 
 // holderOf returns who has an address, of all that say so.
-func (b *Book) holderOf(address netip.Addr) holder {
+func (b *Index) holderOf(address netip.Addr) holder {
 	h := holder{node: nobody}
 	for i := range b.nodes {
 		if epoch, claims := b.nodes[i].Claims[address]; claims {
@@ -242,7 +242,7 @@ func (b *Book) holderOf(address netip.Addr) holder {
 }
 
 // better returns the better one of a holder and of a node that claims the address too.
-func (b *Book) better(address netip.Addr, h holder, node int, epoch Epoch) holder {
+func (b *Index) better(address netip.Addr, h holder, node int, epoch Epoch) holder {
 	switch {
 	case !h.exists():
 		return holder{node: node, epoch: epoch}
@@ -254,7 +254,7 @@ func (b *Book) better(address netip.Addr, h holder, node int, epoch Epoch) holde
 }
 
 // inOrder returns what is wanted, ordered by address.
-func (b *Book) inOrder() []*entry {
+func (b *Index) inOrder() []*entry {
 	if b.ordered != nil {
 		return b.ordered
 	}

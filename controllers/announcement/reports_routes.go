@@ -52,8 +52,8 @@ func (r *routes) put(name string, node lb.NodeName, next []reports.Route) []neti
 	return slices.SortedFunc(maps.Keys(changed), netip.Prefix.Compare)
 }
 
-// by returns the prefixes that a node announces, in order.
-func (r *routes) by(node lb.NodeName) []netip.Prefix {
+// prefixesOf returns the prefixes that a node announces, in order.
+func (r *routes) prefixesOf(node lb.NodeName) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for _, s := range r.slices {
 		if s.node != node {
@@ -66,9 +66,9 @@ func (r *routes) by(node lb.NodeName) []netip.Prefix {
 	return ordered(prefixes, netip.Prefix.Compare)
 }
 
-// of returns how an address is announced, by node and prefix. Aggregates can have any length:
+// pathsTo returns how an address is announced, by node and prefix. Aggregates can have any length:
 // each is looked up, which takes some microseconds.
-func (r *routes) of(address netip.Addr) []reports.Path {
+func (r *routes) pathsTo(address netip.Addr) []reports.Path {
 	var paths []reports.Path
 	for bits := range address.BitLen() + 1 {
 		prefix, _ := address.Prefix(bits) // cannot fail: the address has that many bits

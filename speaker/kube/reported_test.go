@@ -19,7 +19,7 @@ import (
 // has is what routers have, in a simple form.
 type has map[bgp.PeerName]map[netip.Prefix]bool
 
-// lines says which peers have each prefix.
+// lines returns which peers have each prefix.
 func (h has) lines() map[string][]bgp.PeerName {
 	lines := map[string][]bgp.PeerName{}
 	for _, peer := range slices.Sorted(maps.Keys(h)) {
@@ -30,7 +30,7 @@ func (h has) lines() map[string][]bgp.PeerName {
 	return lines
 }
 
-func (t *told) lines() map[string][]bgp.PeerName {
+func (t *reportedRoutes) lines() map[string][]bgp.PeerName {
 	lines := map[string][]bgp.PeerName{}
 	for _, routes := range t.slices {
 		for prefix, peers := range routes {
@@ -46,9 +46,9 @@ func prefixOf(i int) netip.Prefix {
 
 func TestToldIsWhatAllNewsTogetherSay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want, got := has{}, &told{}
+		want, got := has{}, &reportedRoutes{}
 		for range rapid.IntRange(1, 30).Draw(t, "rounds") {
-			news := map[bgp.PeerName]speakerbgp.News{}
+			news := map[bgp.PeerName]speakerbgp.RouteChanges{}
 			before := has{}
 			for peer, prefixes := range want {
 				before[peer] = maps.Clone(prefixes)
@@ -57,7 +57,7 @@ func TestToldIsWhatAllNewsTogetherSay(t *testing.T) {
 			for p := range rapid.IntRange(0, 3).Draw(t, "peers") {
 				peer := bgp.PeerName(fmt.Sprint("peer-", p))
 				_, known := before[peer]
-				n := speakerbgp.News{Whole: !known || rapid.Bool().Draw(t, "whole")}
+				n := speakerbgp.RouteChanges{Whole: !known || rapid.Bool().Draw(t, "whole")}
 				now := map[netip.Prefix]bool{}
 				for i := range 6 {
 					prefix := prefixOf(i)
@@ -98,20 +98,20 @@ func TestAChangeConcernsOneSlice(t *testing.T) {
 	for i := range 1000 {
 		list = append(list, prefixOf(i))
 	}
-	told := &told{}
-	told.note(map[bgp.PeerName]speakerbgp.News{"a": {Whole: true, Announced: list}})
+	told := &reportedRoutes{}
+	told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Whole: true, Announced: list}})
 	for i, routes := range told.slices {
 		if want := min(perSlice, 1000-i*perSlice); len(routes) != want {
 			t.Errorf("slice %d has %d of 1000 routes, want %d", i, len(routes), want)
 		}
 	}
 	clear(told.dirty)
-	told.note(map[bgp.PeerName]speakerbgp.News{"a": {Withdrawn: list[:1]}})
-	told.note(map[bgp.PeerName]speakerbgp.News{"a": {Announced: []netip.Prefix{prefixOf(2000)}}}) // there is room again
+	told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Withdrawn: list[:1]}})
+	told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Announced: []netip.Prefix{prefixOf(2000)}}}) // there is room again
 	if diff := cmp.Diff(map[int]bool{0: true}, told.dirty); diff != "" || len(told.slices[0]) != perSlice {
 		t.Errorf("slice 0 has %d routes; slices to be written (-want +got):\n%s", len(told.slices[0]), diff)
 	}
-	told.keep(map[bgp.PeerName]bool{"b": true})
+	told.retain(map[bgp.PeerName]bool{"b": true})
 	if told.count() != 0 {
 		t.Errorf("%d routes are left of a peer whose router keeps none", told.count())
 	}
@@ -119,13 +119,13 @@ func TestAChangeConcernsOneSlice(t *testing.T) {
 
 func TestTold_Since(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		told, prefix := &told{}, prefixOf(1)
-		change := func(n speakerbgp.News, peer bgp.PeerName) {
+		told, prefix := &reportedRoutes{}, prefixOf(1)
+		change := func(n speakerbgp.RouteChanges, peer bgp.PeerName) {
 			time.Sleep(time.Minute)
-			told.note(map[bgp.PeerName]speakerbgp.News{"a": {}, "b": {}, peer: n})
+			told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {}, "b": {}, peer: n})
 		}
 		since := func() time.Time { return told.routes(0)[0].Since.Time }
-		add, remove := speakerbgp.News{Announced: []netip.Prefix{prefix}}, speakerbgp.News{Withdrawn: []netip.Prefix{prefix}}
+		add, remove := speakerbgp.RouteChanges{Announced: []netip.Prefix{prefix}}, speakerbgp.RouteChanges{Withdrawn: []netip.Prefix{prefix}}
 		change(add, "a")
 		first := time.Now()
 		change(add, "b")

@@ -39,17 +39,17 @@ func TestWhatTheCacheDoesNotKnowYetIsNotWrittenTwice(t *testing.T) {
 			t.Fatalf("look %d: got %+v, want again %v; written (-want +got):\n%s", i, got, l.again, diff)
 		}
 	}
-	if len(r.overwritten.versions) > 0 {
-		t.Errorf("kept of a Service that the cache knows: got %v, want nothing", r.overwritten.versions)
+	if len(r.stale.versions) > 0 {
+		t.Errorf("kept of a Service that the cache knows: got %v, want nothing", r.stale.versions)
 	}
 }
 
 func TestAWriteThatChangesNothingLeavesTheVersionAsItIs(t *testing.T) {
-	var o overwritten
+	var o staleVersions
 	svc := service()
 	svc.ResourceVersion = "7"
 	o.note(svc, svc.DeepCopy())
-	if o.is(svc) {
+	if o.isStale(svc) {
 		t.Error("the version that is still there: got that it was written over, want that it was not")
 	}
 }

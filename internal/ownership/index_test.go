@@ -17,7 +17,7 @@ import (
 // diary is a book that goes on being changed, and what was written into it.
 type diary struct {
 	*rapid.T
-	book   *Book
+	book   *Index
 	wanted map[netip.Addr][]Candidate
 	epochs map[netip.Addr]Epoch
 	nodes  map[lb.NodeName]Node
@@ -181,7 +181,7 @@ func (d *diary) decides() {
 
 func TestABookThatWasChangedDecidesAsANewOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		d := &diary{T: t, book: NewBook(node(0)), wanted: map[netip.Addr][]Candidate{}, epochs: map[netip.Addr]Epoch{}, nodes: map[lb.NodeName]Node{}, own: map[netip.Addr]Claim{}}
+		d := &diary{T: t, book: NewIndex(node(0)), wanted: map[netip.Addr][]Candidate{}, epochs: map[netip.Addr]Epoch{}, nodes: map[lb.NodeName]Node{}, own: map[netip.Addr]Claim{}}
 		d.alter(node(0))
 		for range rapid.IntRange(1, 25).Draw(t, "decisions") {
 			for range rapid.IntRange(0, 3).Draw(t, "changes") {

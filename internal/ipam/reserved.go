@@ -1,0 +1,50 @@
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// ReserveFor records that an address which the Service holds is only reserved for it, by an
+// administrator or until it takes the address up: it prefers that one to what it has.
+func (a *Allocator) ReserveFor(address netip.Addr, service lb.ServiceKey) {
+	if a.holds(address, service) {
+		a.reservedFor[assignment{address, service}] = struct{}{}
+	}
+}
+
+// ReservedFor reports whether an address is reserved for a Service that has not taken it up.
+func (a *Allocator) ReservedFor(h Holding) bool {
+	_, ok := a.reservedFor[assignment{h.Address, h.Service}]
+	return ok
+}
+
+// TakeUp records that the Service has taken up an address that was reserved for it.
+func (a *Allocator) TakeUp(address netip.Addr, service lb.ServiceKey) {
+	delete(a.reservedFor, assignment{address, service})
+}
+
+// prefer orders what a Service holds: first what is reserved for it, then what it
+// shows, and what it is to release only if there is nothing else.
+func (a *Allocator) prefer(held []Holding, shows []netip.Addr) {
+	if len(held) < 2 {
+		return
+	}
+	rank := func(h Holding) int {
+		if a.ReservedFor(h) {
+			return 0
+		}
+		if _, dropped := a.dropped[assignment{h.Address, h.Service}]; dropped {
+			return 3
+		}
+		if slices.Contains(shows, h.Address) {
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(held, func(x, y Holding) int {
+		return rank(x) - rank(y)
+	})
+}

@@ -1,0 +1,88 @@
+package bgp
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/bgp/session"
+)
+
+// RouteChanges are the changes of what a router has from this node.
+type RouteChanges struct {
+	// Whole: Announced is all that the router has.
+	Whole bool
+	// Announced and Withdrawn since the last call, in no order.
+	Announced, Withdrawn []netip.Prefix
+	// Since is when the session was established, if Whole; zero: there is none. RestartTime is for how
+	// long its router keeps routes of a speaker that has ended; 0: it does not.
+	Since       time.Time
+	RestartTime time.Duration
+}
+
+// RouteChanges returns for each peer what has changed since it was asked last. What it costs
+// depends on the changes and not on how many routes there are. Only one consumer may call it.
+func (m *Manager) RouteChanges() map[bgp.PeerName]RouteChanges {
+	m.mu.Lock()
+	peers := maps.Clone(m.peers)
+	m.mu.Unlock()
+	news := make(map[bgp.PeerName]RouteChanges, len(peers))
+	for name, r := range peers {
+		news[name] = r.changes()
+	}
+	return news
+}
+
+// changes returns what has changed. Without a session the router has nothing.
+func (p *peer) changes() RouteChanges {
+	answer := make(chan RouteChanges, 1)
+	p.do(func(time.Time) []session.Action {
+		if p.up == nil {
+			p.table.unreported = true
+			answer <- RouteChanges{Whole: true}
+		} else {
+			n := p.table.takeChanges()
+			if n.Whole {
+				_, n.Since = p.machine.State()
+				if p.up.GracefulRestart != nil {
+					n.RestartTime = p.config.RestartTime
+				}
+			}
+			answer <- n
+		}
+		return nil
+	})
+	select {
+	case n := <-answer:
+		return n
+	case <-p.ended:
+		return RouteChanges{Whole: true}
+	}
+}
+
+// note records that the router has a prefix now, or has it no more.
+func (t *table) note(prefix netip.Prefix, announced bool) {
+	if _, had := t.sent[prefix]; had != announced && !t.unreported {
+		t.unread[prefix] = announced
+	}
+}
+
+// takeChanges returns what was noted, and forgets it.
+func (t *table) takeChanges() RouteChanges {
+	n := RouteChanges{Whole: t.unreported}
+	if t.unreported {
+		n.Announced = slices.Collect(maps.Keys(t.sent))
+	}
+	for prefix, announced := range t.unread {
+		if announced {
+			n.Announced = append(n.Announced, prefix)
+		} else {
+			n.Withdrawn = append(n.Withdrawn, prefix)
+		}
+	}
+	t.unreported = false
+	clear(t.unread)
+	return n
+}

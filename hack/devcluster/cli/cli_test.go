@@ -66,7 +66,7 @@ func TestImageRecipe(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			test.recipe.name, test.recipe.architecture = "a:1", "arm64"
+			test.recipe.name, test.recipe.architecture, test.recipe.user = "a:1", "arm64", "1:2"
 			got, err := test.recipe.image()
 			if (err != nil) != test.fails {
 				t.Fatalf("got %v, want failing %t", err, test.fails)
@@ -74,7 +74,7 @@ func TestImageRecipe(t *testing.T) {
 			if test.fails {
 				return
 			}
-			test.want.Name, test.want.User, test.want.Architecture = "a:1", ociimage.Nonroot, "arm64"
+			test.want.Name, test.want.User, test.want.Architecture = "a:1", "1:2", "arm64"
 			if diff := cmp.Diff(test.want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("image (-want +got):\n%s", diff)
 			}

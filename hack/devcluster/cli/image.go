@@ -20,7 +20,7 @@ func imageCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "image --binary NAME=PATH... --out IMAGE.tar", Short: "Pack static programs into a container image", Args: cobra.NoArgs,
 		Long: `image packs static programs into an image archive: each as /NAME, the first as
-what a container starts, user 65532. An image of files alone starts nothing. The same input gives the same bytes.`,
+what a container starts, as the user of --user. An image of files alone starts nothing. The same input gives the same bytes.`,
 		Example: "  devcluster image --binary operator=bin/operator --file /licenses/LICENSE=LICENSE --out dist/image.tar",
 		RunE: func(*cobra.Command, []string) error {
 			image, err := r.image()
@@ -34,6 +34,7 @@ what a container starts, user 65532. An image of files alone starts nothing. The
 	// --name of the cluster means nothing here; this one is the image's.
 	flags.StringVar(&r.name, "name", "ghcr.io/lbstack/lbstack:dev", "name of the image, with tag")
 	flags.StringVar(&r.architecture, "architecture", runtime.GOARCH, "what the programs are built for, as Go names it")
+	flags.StringVar(&r.user, "user", ociimage.Nonroot, "uid:gid that a container runs as, unless its pod names another")
 	flags.StringArrayVar(&r.binaries, "binary", nil, "NAME=PATH of a program; the first is the entrypoint")
 	flags.StringArrayVar(&r.files, "file", nil, "PATH-IN-THE-IMAGE=PATH of a file to read")
 	flags.StringArrayVar(&r.labels, "label", nil, "KEY=VALUE of a label")
@@ -43,12 +44,12 @@ what a container starts, user 65532. An image of files alone starts nothing. The
 
 // imageRecipe is what the command line says about an image.
 type imageRecipe struct {
-	name, architecture      string
-	binaries, files, labels []string
+	name, architecture, user string
+	binaries, files, labels  []string
 }
 
 func (r imageRecipe) image() (ociimage.Image, error) {
-	image := ociimage.Image{Name: r.name, User: ociimage.Nonroot, Architecture: r.architecture, Labels: map[string]string{}}
+	image := ociimage.Image{Name: r.name, User: r.user, Architecture: r.architecture, Labels: map[string]string{}}
 	for _, item := range r.binaries {
 		program, path, err := pair("--binary", item)
 		if err != nil {

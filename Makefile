@@ -138,6 +138,18 @@ $(KREW): hack/krew/go.sum
 	@echo "building krew"
 	@go -C hack/krew build -o $(CURDIR)/$@ sigs.k8s.io/krew/cmd/krew
 
+# MetalLB, for bench-peers: its own programs and manifest, from its Go module. The manifest names
+# the images by MetalLB's version; its speaker is root in its own image, and its pods drop what it does not need.
+METALLB := $(BIN)/metallb
+METALLB_VERSION := $(shell sed -n 's/.*go.universe.tf.metallb \(v[^ ]*\).*/\1/p' hack/metallb/go.mod)
+$(METALLB)/native.yaml: hack/metallb/go.mod hack/metallb/go.sum | devcluster
+	@echo "building MetalLB $(METALLB_VERSION) (some minutes the first time)"
+	@mkdir -p $(METALLB)
+	@go -C hack/metallb build -ldflags "-s -w" -o $(CURDIR)/$(METALLB)/ go.universe.tf/metallb/controller go.universe.tf/metallb/speaker
+	@$(DEVCLUSTER) image --name quay.io/metallb/controller:$(METALLB_VERSION) --binary controller=$(METALLB)/controller --out $(METALLB)/controller.tar
+	@$(DEVCLUSTER) image --name quay.io/metallb/speaker:$(METALLB_VERSION) --user 0:0 --binary speaker=$(METALLB)/speaker --out $(METALLB)/speaker.tar
+	@install -m 644 "$$(go -C hack/metallb list -m -f '{{.Dir}}' go.universe.tf/metallb)/config/manifests/metallb-native.yaml" $@
+
 ##@ Build
 
 .PHONY: build
@@ -363,6 +375,16 @@ bench-failover: cluster ## Lose the owner of addresses in several ways, 20 times
 .PHONY: bench-bgp
 bench-bgp: cluster ## Measure how soon routers have routes, and how long traffic is lost when a node is, on a real cluster (needs root).
 	@go -C test run ./bench/bgp
+
+# A cluster of its own. PEERS="-rounds 1 -faults 1 -restarts 1 -routes 10 -services 100 -idle 10s" takes minutes.
+PEERS ?=
+
+.PHONY: bench-peers
+bench-peers: export LBSTACK_CLUSTER := peers
+bench-peers: $(METALLB)/native.yaml cluster ## Measure lbstack, MetalLB and keepalived in turns, on a real cluster of its own (needs root).
+	@hack/prerequisites.sh keepalived
+	@go -C test run ./bench/peers $(PEERS)
+	@$(DEVCLUSTER) down
 
 ##@ Cluster
 

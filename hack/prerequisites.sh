@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the test bed and the tests need, only those
 # that are missing. Where it cannot, it says what is missing and what to do.
+# Arguments are more programs, each with a package of its own name.
 set -euo pipefail
 
 # A program or a file, and the package that brings it.
@@ -33,6 +34,7 @@ gcc                         gcc
 modprobe                    kmod
 git                         git
 /etc/ssl/certs              ca-certificates
+$(for program in "$@"; do echo "$program $program"; done)
 "
 
 fail() {
@@ -90,7 +92,7 @@ if ! apt-get install -y -qq --no-install-recommends $packages; then
   apt-get install -y -qq --no-install-recommends $packages || fail "apt-get could not install$packages: see above for its reason"
 fi
 if [ -d /run/systemd/system ]; then
-  for service in containerd:containerd frr:frr bird2:bird prometheus:prometheus; do
+  for service in containerd:containerd frr:frr bird2:bird prometheus:prometheus keepalived:keepalived; do
     case " $packages " in
     *" ${service%:*} "*) systemctl disable --now --quiet "${service#*:}" ;;
     esac

@@ -64,7 +64,7 @@ func checkPlugin(t *testing.T, repo string, files map[string][]byte) {
 			t.Fatal(err)
 		}
 	}
-	for _, system := range []string{"linux", "darwin"} {
+	for system := range strings.FieldsSeq(systems()) {
 		for architecture := range strings.FieldsSeq(architectures()) {
 			t.Run(system+" "+architecture, func(t *testing.T) {
 				name, ok := archives[system+"-"+architecture]

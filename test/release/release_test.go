@@ -31,7 +31,7 @@ import (
 // TestRelease makes a release in two copies of the tree, at paths of other lengths, in other time
 // zones and for users with other masks, and compares, also with the checksums of a release that was made before
 // if RELEASE_SUMS names its file. It is for the architecture of this machine alone, unless RELEASE_ARCHITECTURES
-// names others: each has to be compiled.
+// names others, and for all systems of the plugin, unless RELEASE_SYSTEMS names fewer: each has to be compiled.
 func TestRelease(t *testing.T) {
 	repo, err := programs.FindRepo(".")
 	if err != nil {
@@ -71,7 +71,7 @@ func expected(version string) []string {
 	}
 	for architecture := range strings.FieldsSeq(architectures()) {
 		names = append(names, "lbstack-"+version+"-linux-"+architecture+".spdx.json")
-		for _, system := range []string{"linux", "darwin"} {
+		for system := range strings.FieldsSeq(systems()) {
 			plugin := "kubectl-lbstack-" + version + "-" + system + "-" + architecture
 			names = append(names, plugin+".tar.gz", plugin+".spdx.json")
 		}
@@ -121,7 +121,7 @@ func release(t *testing.T, repo, tree, zone, mask string) map[string][]byte {
 		t.Fatalf("copying the tree: %v", err)
 	}
 	// The tools are those of the repository, and not built again: they are not a part of the release.
-	arguments := []string{"--no-print-directory", "release", "RELEASE_ARCHITECTURES=" + architectures()}
+	arguments := []string{"--no-print-directory", "release", "RELEASE_ARCHITECTURES=" + architectures(), "RELEASE_SYSTEMS=" + systems()}
 	for variable, tool := range map[string]string{"OPERATOR_SDK": "operator-sdk", "OPM": "opm"} {
 		path := filepath.Join(repo, "bin", tool)
 		arguments = append(arguments, variable+"="+path, "--old-file="+path)
@@ -161,11 +161,16 @@ func emulator(t *testing.T, architecture string) string {
 	return path
 }
 
-func architectures() string {
-	if names := os.Getenv("RELEASE_ARCHITECTURES"); names != "" {
-		return names
+// architectures are those of the image and the kubectl plugin, systems those of the plugin.
+func architectures() string { return setting("RELEASE_ARCHITECTURES", runtime.GOARCH) }
+
+func systems() string { return setting("RELEASE_SYSTEMS", "linux darwin") }
+
+func setting(variable, otherwise string) string {
+	if value := os.Getenv(variable); value != "" {
+		return value
 	}
-	return runtime.GOARCH
+	return otherwise
 }
 
 func checkSums(t *testing.T, files map[string][]byte) {
@@ -238,7 +243,7 @@ func checkBills(t *testing.T, version string, files map[string][]byte) {
 				"operator": sha256Of(t, name, "operator", files), "controller": sha256Of(t, name, "controller", files), "speaker": sha256Of(t, name, "speaker", files),
 			}, "ghcr.io/lbstack/lbstack", "stdlib", "sigs.k8s.io/controller-runtime", "github.com/osrg/gobgp/v4")
 		})
-		for _, system := range []string{"linux", "darwin"} {
+		for system := range strings.FieldsSeq(systems()) {
 			t.Run("plugin "+system+" "+name, func(t *testing.T) {
 				plugin := "kubectl-lbstack-" + version + "-" + system + "-" + name
 				packed := files[plugin+".tar.gz"]

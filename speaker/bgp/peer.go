@@ -349,7 +349,7 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	from := p.config
 	p.config = to
 	c := sessionConfig(to, p.restarted, p.openWithin)
-	fields := resetting(from, to)
+	fields := bgp.Resetting(from, to)
 	if len(fields) == 0 {
 		p.newPassword(from, to)
 		return p.machine.SetConfig(now, c)

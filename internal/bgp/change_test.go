@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/bfd"
-	"github.com/lbstack/lbstack/internal/bgp"
 )
 
 // followed are the fields that a session follows while it is up.
@@ -19,8 +18,8 @@ func other(t *testing.T, field reflect.StructField) any {
 	switch field.Type {
 	case reflect.TypeFor[netip.Addr]():
 		return netip.MustParseAddr("192.0.2.9")
-	case reflect.TypeFor[bgp.RemoteASN]():
-		return bgp.RemoteASN{Kind: bgp.External}
+	case reflect.TypeFor[RemoteASN]():
+		return RemoteASN{Kind: External}
 	case reflect.TypeFor[time.Duration]():
 		return time.Minute
 	case reflect.TypeFor[*bfd.Profile]():
@@ -39,10 +38,10 @@ func other(t *testing.T, field reflect.StructField) any {
 }
 
 func TestEveryFieldThatChangesIsFollowedOrBeginsTheSessionAnew(t *testing.T) {
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[bgp.Peer]()) {
-		var changed bgp.Peer
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Peer]()) {
+		var changed Peer
 		reflect.ValueOf(&changed).Elem().FieldByIndex(field.Index).Set(reflect.ValueOf(other(t, field)))
-		names := resetting(bgp.Peer{}, changed)
+		names := Resetting(Peer{}, changed)
 		if want := !slices.Contains(followed, field.Name); want != (len(names) == 1) {
 			t.Errorf("%s: the session is begun anew for %v, want that: %t", field.Name, names, want)
 		}
@@ -50,7 +49,7 @@ func TestEveryFieldThatChangesIsFollowedOrBeginsTheSessionAnew(t *testing.T) {
 }
 
 func TestAnotherPasswordIsFollowed(t *testing.T) {
-	if names := resetting(bgp.Peer{Password: "old"}, bgp.Peer{Password: "new"}); names != nil {
+	if names := Resetting(Peer{Password: "old"}, Peer{Password: "new"}); names != nil {
 		t.Errorf("the session is begun anew for %v", names)
 	}
 }

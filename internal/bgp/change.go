@@ -1,0 +1,26 @@
+package bgp
+
+// Resetting names the fields of a BGPPeer that changed and that a session cannot follow
+// while it is up: both sides agreed on them at its beginning.
+func Resetting(from, to Peer) []string {
+	fields := []struct {
+		name string
+		same bool
+	}{
+		{"myASN or localASN", from.ASN == to.ASN}, {"peerASN or dynamicASN", from.Remote == to.Remote},
+		{"peerAddress", from.Address == to.Address}, {"interface", from.Interface == to.Interface}, {"peerPort", from.Port == to.Port},
+		{"sourceAddress", from.Source == to.Source}, {"routerID", from.RouterID == to.RouterID}, {"vrf", from.VRF == to.VRF},
+		{"holdTimeSeconds", from.Hold == to.Hold}, {"keepaliveTimeSeconds", from.Keepalive == to.Keepalive},
+		{"ebgpMultiHop", from.Multihop == to.Multihop}, {"ttlSecurityHops", from.SecurityHops == to.SecurityHops},
+		{"passiveMode", from.Passive == to.Passive}, {"gracefulRestart", from.RestartTime == to.RestartTime},
+		{"dualStackAddressFamily", from.DualStack == to.DualStack},
+		{"passwordSecret", (from.Password == "") == (to.Password == "")},
+	}
+	var changed []string
+	for _, f := range fields {
+		if !f.same {
+			changed = append(changed, f.name)
+		}
+	}
+	return changed
+}

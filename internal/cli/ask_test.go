@@ -8,9 +8,11 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -28,7 +30,7 @@ import (
 func serving(t *testing.T, announced metav1.ConditionStatus, forbidden client.ObjectList) *cluster {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), appsv1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
@@ -45,7 +47,11 @@ func serving(t *testing.T, announced metav1.ConditionStatus, forbidden client.Ob
 		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}, NodeName: &node, Conditions: discoveryv1.EndpointConditions{Ready: &yes}}},
 	}
 	other := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "internal"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP}}
-	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stack, svc, other, endpoints, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}).WithInterceptorFuncs(interceptor.Funcs{
+	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{{Group: "apps", Version: "v1"}}) // of kinds that are read without types
+	for _, kind := range []string{"Deployment", "DaemonSet"} {
+		mapper.Add(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: kind}, meta.RESTScopeNamespace)
+	}
+	reader := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(stack, svc, other, endpoints, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}).WithInterceptorFuncs(interceptor.Funcs{
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
 			if forbidden != nil && typeOf(list) == typeOf(forbidden) {
 				return apierrors.NewForbidden(schema.GroupResource{Group: "lbstack.io", Resource: "speakerstates"}, "", nil)

@@ -53,7 +53,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	flags.AddFlags(root.PersistentFlags())
 	cluster := &cluster{flags: flags}
 	root.AddCommand(
-		statusCommand(streams, cluster), whyCommand(streams, cluster), whoCommand(streams, cluster),
+		statusCommand(streams, cluster), whyCommand(streams, cluster), whoCommand(streams, cluster), planCommand(streams, cluster), doctorCommand(streams, cluster),
 		drainCommand(streams, cluster), undrainCommand(streams, cluster), reserveCommand(streams, cluster), releaseCommand(streams, cluster),
 		importCommand(streams, cluster), versionCommand(streams, cluster), completionCommand(streams),
 	)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,6 +27,20 @@ type cluster struct {
 	flags *genericclioptions.ConfigFlags
 	// api is made at the first use; tests set it.
 	api client.Client
+	// server is that of the API server; tests set it.
+	server func() (*version.Info, error)
+}
+
+// serverVersion of Kubernetes.
+func (c *cluster) serverVersion() (*version.Info, error) {
+	if c.server != nil {
+		return c.server()
+	}
+	client, err := c.flags.ToDiscoveryClient()
+	if err != nil {
+		return nil, err
+	}
+	return client.ServerVersion()
 }
 
 func (c *cluster) connect() (client.Client, error) {

@@ -60,13 +60,7 @@ func (c *cluster) announcing(ctx context.Context, s *inspect.Snapshot, key clien
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(
-		all(ctx, c, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) { s.L2Advertisements = append(s.L2Advertisements, l.Items...) }),
-		all(ctx, c, &v1beta1.BGPAdvertisementList{}, func(l *v1beta1.BGPAdvertisementList) { s.BGPAdvertisements = append(s.BGPAdvertisements, l.Items...) }),
-		all(ctx, c, &v1beta1.CommunityList{}, func(l *v1beta1.CommunityList) { s.Communities = append(s.Communities, l.Items...) }),
-		c.routes(ctx, s),
-		all(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { s.Nodes = append(s.Nodes, l.Items...) }),
-	); err != nil {
+	if err := errors.Join(c.advertisements(ctx, s), c.routes(ctx, s)); err != nil {
 		return err
 	}
 	svc := &corev1.Service{}
@@ -107,6 +101,16 @@ func sharing(s *inspect.Snapshot, svc *corev1.Service) (others []client.ObjectKe
 		}
 	}
 	return others
+}
+
+// advertisements adds them and the nodes that they select.
+func (c *cluster) advertisements(ctx context.Context, s *inspect.Snapshot) error {
+	return errors.Join(
+		all(ctx, c, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) { s.L2Advertisements = append(s.L2Advertisements, l.Items...) }),
+		all(ctx, c, &v1beta1.BGPAdvertisementList{}, func(l *v1beta1.BGPAdvertisementList) { s.BGPAdvertisements = append(s.BGPAdvertisements, l.Items...) }),
+		all(ctx, c, &v1beta1.CommunityList{}, func(l *v1beta1.CommunityList) { s.Communities = append(s.Communities, l.Items...) }),
+		all(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { s.Nodes = append(s.Nodes, l.Items...) }),
+	)
 }
 
 // around adds the endpoints of a Service and the labels of its namespace.

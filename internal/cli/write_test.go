@@ -2,21 +2,29 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	k8sversion "k8s.io/apimachinery/pkg/version"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
 // commands by name, as they are on the command line.
-var commands = map[string]commandOf{"drain": drainCommand, "undrain": undrainCommand, "reserve": reserveCommand, "release": releaseCommand, "who": whoCommand, "status": statusCommand}
+var commands = map[string]commandOf{"drain": drainCommand, "undrain": undrainCommand, "reserve": reserveCommand, "release": releaseCommand, "who": whoCommand, "plan": planCommand, "doctor": doctorCommand, "status": statusCommand}
 
 // execute runs a command line with a cluster.
 func execute(ctx context.Context, c *cluster, line string) (out, errOut string, err error) {
@@ -139,7 +147,7 @@ func working(t *testing.T) *cluster {
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-2", Annotations: map[string]string{"lbstack.io/drain": ""}}},
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "cordoned"}, Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}}}},
 		&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: "first"}, Spec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"192.0.2.1-192.0.2.9"}}},
-		claim("192.0.2.1", v1beta1.ClaimInUse, v1beta1.ClaimHolder{Namespace: "shop", Name: "web"}), claim("192.0.2.3", v1beta1.ClaimReserved), state,
+		claim("192.0.2.1", v1beta1.ClaimInUse, v1beta1.ClaimHolder{Namespace: "shop", Name: "web", UID: "1"}), claim("192.0.2.3", v1beta1.ClaimReserved), state,
 	} {
 		if err := c.api.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
@@ -171,6 +179,43 @@ func TestDrain_TheNodeIsMarkedAndFreed(t *testing.T) {
 	}
 }
 
+func TestPlan_ComparesAFileWithTheCluster(t *testing.T) {
+	const changed = "apiVersion: lbstack.io/v1beta1\nkind: LoadBalancerStack\nmetadata: {name: default}\nspec:\n  drain: {taints: [node.kubernetes.io/unschedulable]}\n  layer2: {failback: Gradual}\n"
+	write := func(name, text string) string {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	file := write("stack.yaml", changed)
+	for _, tt := range []struct{ name, line, out, err string }{
+		{"a change", "plan -f " + file, "Other fields:\n  spec.layer2 changes", ""},
+		{"a change, for a program", "plan -o json -f " + file, `"rollouts": [`, ""},
+		{"a change, in CI", "plan --exit-code -f " + file, "spec.layer2 changes", errNotAsAsked.Error()},
+		{"no change, in CI", "plan --exit-code -f " + write("same.yaml", strings.ReplaceAll(changed, "  layer2: {failback: Gradual}\n", "")), "Nothing changes", ""},
+		{"a foreign pool", "plan -f " + write("pool.yaml", changed+"  ipAddressPools: [{name: first, addresses: [192.0.2.0/28]}]\n"), "", "IPAddressPool first exists and is not of the stack"},
+		{"no stack", "plan -f " + write("none.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: x}\n"), "", "has no LoadBalancerStack"},
+		{"two stacks", "plan -f " + write("two.yaml", changed+"---\n"+changed), "", "has several LoadBalancerStacks"},
+		{"no file", "plan", "", "pass the changed stack with -f"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := working(t)
+			out, _, err := execute(t.Context(), c, tt.line)
+			if (tt.err == "") != (err == nil) || !strings.Contains(errorText(err), tt.err) {
+				t.Errorf("got the error %v, want %q", err, tt.err)
+			}
+			if !strings.Contains(out, tt.out) || tt.out == "" && out != "" {
+				t.Errorf("got %q, want %q", out, tt.out)
+			}
+			stack := &v1beta1.LoadBalancerStack{}
+			if err := c.api.Get(t.Context(), client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); err != nil || stack.Spec.Layer2.Failback != "" {
+				t.Errorf("the stack was written: %+v, %v", stack.Spec.Layer2, err)
+			}
+		})
+	}
+}
+
 // TestStatus_WatchPrintsChanges: the state is printed at first, and whenever it has changed.
 func TestStatus_WatchPrintsChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -197,5 +242,59 @@ func TestStatus_WatchPrintsChanges(t *testing.T) {
 	})
 	if _, _, err := execute(t.Context(), working(t), "status --watch --interval 10ms"); err == nil || !strings.Contains(err.Error(), "1s is the least") {
 		t.Errorf("an interval of 10ms: got the error %v", err)
+	}
+}
+
+// TestDoctor_ReadsTheCluster: kube-proxy, workloads of others, and a right that is missing.
+func TestDoctor_ReadsTheCluster(t *testing.T) {
+	healthy := func(t *testing.T) *cluster {
+		c := working(t)
+		c.server = func() (*k8sversion.Info, error) { return &k8sversion.Info{Minor: "34+", GitVersion: "v1.34.2"}, nil }
+		return c
+	}
+	metalLB := func(scheduled int64) *unstructured.Unstructured {
+		return object("apps/v1", "DaemonSet", "metallb-system", "speaker", map[string]any{
+			"spec":   map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "speaker", "image": "quay.io/metallb/speaker"}}}}},
+			"status": map[string]any{"desiredNumberScheduled": scheduled},
+		})
+	}
+	for _, tt := range []struct {
+		name  string
+		adds  client.Object // nil: nothing
+		parts []string
+	}{
+		{"nothing is wrong but the version of the plugin", nil, []string{"ok Kubernetes\n", "ok Service proxy\n", "ok Other load balancers\n", "!  Versions:"}},
+		{"IPVS without strictARP", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-proxy"}, Data: map[string]string{"config.conf": "mode: ipvs\n"}}, []string{"!  Service proxy:"}},
+		{"MetalLB runs", metalLB(3), []string{"!  Other load balancers:\n   - MetalLB (DaemonSet metallb-system/speaker) runs"}},
+		{"MetalLB is installed and does not run", metalLB(0), []string{"ok Other load balancers\n"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := healthy(t)
+			if tt.adds != nil {
+				if err := c.api.Create(t.Context(), tt.adds); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, _, err := execute(t.Context(), c, "doctor")
+			if !errors.Is(err, errNotAsAsked) {
+				t.Fatal(err)
+			}
+			for _, part := range tt.parts {
+				if !strings.Contains(out, part) {
+					t.Errorf("%q is missing in\n%s", part, out)
+				}
+			}
+		})
+	}
+	c := healthy(t)
+	c.api = interceptor.NewClient(c.api.(client.WithWatch), interceptor.Funcs{List: func(ctx context.Context, api client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+		if strings.HasPrefix(list.GetObjectKind().GroupVersionKind().Kind, "Deployment") {
+			return apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "", nil)
+		}
+		return api.List(ctx, list, options...)
+	}})
+	out, _, err := execute(t.Context(), c, "doctor")
+	if !errors.Is(err, errNotAsAsked) || !strings.Contains(out, "?  Other load balancers: not checked: you lack a right: deployments.apps") {
+		t.Errorf("without a right: got the error %v and\n%s", err, out)
 	}
 }

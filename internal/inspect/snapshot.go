@@ -59,8 +59,8 @@ func (s *Snapshot) reports() map[lb.NodeName]reports.Report {
 	return all
 }
 
-// allocator has the pools and what is held of them, as the controller has it.
-func (s *Snapshot) allocator() *ipam.Allocator {
+// pools and what they can give, as the controller has them.
+func (s *Snapshot) pools() []ipam.Pool {
 	ordered := slices.SortedFunc(slices.Values(s.Pools), func(x, y v1beta1.IPAddressPool) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
 	})
@@ -91,8 +91,13 @@ func (s *Snapshot) allocator() *ipam.Allocator {
 		nodes = append(nodes, apiconv.NodeNetworks(&s.Nodes[i], states[s.Nodes[i].Name]))
 	}
 	ipam.Resolve(pools, append(taken, ipam.TakenByNodes(nodes)...))
+	return pools
+}
+
+// allocator has the pools and what is held of them, as the controller has it.
+func (s *Snapshot) allocator() *ipam.Allocator {
 	allocator := ipam.New()
-	allocator.SetPools(pools)
+	allocator.SetPools(s.pools())
 	for i := range s.Claims {
 		claim := &s.Claims[i]
 		address, err := apiconv.ClaimAddress(claim)
@@ -102,6 +107,9 @@ func (s *Snapshot) allocator() *ipam.Allocator {
 		for _, h := range claim.Spec.Holders {
 			if terms, err := apiconv.HolderTerms(claim, h); err == nil {
 				allocator.Hold(ipam.Holding{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Service: apiconv.HolderKey(h)}, terms)
+				if h.UID == "" { // reserved for it, and not taken up
+					allocator.ReserveFor(address, apiconv.HolderKey(h))
+				}
 			}
 		}
 		if len(claim.Spec.Holders) == 0 {

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/internal/inspect"
+	"github.com/lbstack/lbstack/internal/migrate"
+	"github.com/lbstack/lbstack/internal/version"
+)
+
+func doctorCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check what lbstack needs, and what its programs report",
+		Long: "Check what lbstack needs of the cluster, and what its programs report: the version of Kubernetes, the installation, versions, nodes and kernels, speakers and the mesh between them, kube-proxy, other load balancers, " +
+			"pools, routers, and foreign hosts. Each problem comes with what to do.\n\n" +
+			"The exit code is 1 if there is a problem, or if a check could not be made.",
+		Example: "  # All checks\n  kubectl lbstack doctor\n\n  # For a program\n  kubectl lbstack doctor -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			facts, err := cluster.facts(cmd.Context())
+			if err != nil {
+				return err
+			}
+			c := inspect.Doctor(facts)
+			return answer(streams.Out, output, &c, c.Healthy)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml in place of text")
+	return cmd
+}
+
+// facts reads what a check-up looks at. A check whose facts the user may not read is left out, and says so.
+func (c *cluster) facts(ctx context.Context) (*inspect.Facts, error) {
+	s, err := c.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := &inspect.Facts{Snapshot: s, Plugin: version.Version, Unread: map[string]string{}}
+	unread := func(check string, err error) error {
+		if apierrors.IsForbidden(err) {
+			f.Unread[check] = err.Error()
+			return nil
+		}
+		return err
+	}
+	server, err := c.serverVersion()
+	if err := unread(inspect.CheckKubernetes, err); err != nil {
+		return nil, err
+	}
+	if server != nil {
+		f.KubernetesVersion = server.GitVersion
+		f.Kubernetes, _ = strconv.Atoi(strings.TrimRight(server.Minor, "+"))
+	}
+	err = all(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { s.Nodes = append(s.Nodes, l.Items...) })
+	if err := unread(inspect.CheckNodes, err); err != nil {
+		return nil, err
+	}
+	proxy, err := c.get(ctx, schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, client.ObjectKey{Namespace: "kube-system", Name: "kube-proxy"})
+	if err := unread(inspect.CheckServiceProxy, err); err != nil {
+		return nil, err
+	}
+	if proxy != nil {
+		f.ServiceProxy, _, _ = unstructured.NestedString(proxy.Object, "data", "config.conf")
+	}
+	for _, kind := range workloads {
+		found, err := c.list(ctx, kind)
+		if err := unread(inspect.CheckLoadBalancers, err); err != nil {
+			return nil, err
+		}
+		for i := range found {
+			if name := loadBalancer(&found[i]); name != "" {
+				f.LoadBalancers = append(f.LoadBalancers, fmt.Sprintf("%s (%s %s/%s)", name, found[i].GetKind(), found[i].GetNamespace(), found[i].GetName()))
+			}
+		}
+	}
+	return f, nil
+}
+
+// loadBalancer is the name of the load balancer that a workload with pods belongs to; empty: none that is known.
+func loadBalancer(u *unstructured.Unstructured) string {
+	pods, _, _ := unstructured.NestedInt64(u.Object, "status", "replicas")
+	scheduled, _, _ := unstructured.NestedInt64(u.Object, "status", "desiredNumberScheduled")
+	if pods+scheduled == 0 {
+		return ""
+	}
+	if len(migrate.MetalLBNamespaces([]migrate.Object{{Content: u.Object}})) > 0 {
+		return "MetalLB"
+	}
+	if _, ok := u.GetLabels()["svccontroller.k3s.cattle.io/svcname"]; ok {
+		return "the ServiceLB of K3s"
+	}
+	containers, _, _ := unstructured.NestedSlice(u.Object, "spec", "template", "spec", "containers")
+	for _, item := range containers {
+		container, _ := item.(map[string]any)
+		if image, _ := container["image"].(string); strings.Contains(image, "kube-vip") {
+			return "kube-vip"
+		}
+	}
+	return ""
+}

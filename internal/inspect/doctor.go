@@ -1,0 +1,250 @@
+package inspect
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/preflight"
+)
+
+// Facts are what a check-up looks at.
+type Facts struct {
+	*Snapshot
+	// Kubernetes is the minor version of Kubernetes 1 of the API server, named by KubernetesVersion.
+	Kubernetes        int
+	KubernetesVersion string
+	// Plugin is the version of the plugin.
+	Plugin string
+	// ServiceProxy is the configuration of kube-proxy, a document; empty: the cluster has none where kubeadm puts it.
+	ServiceProxy string
+	// LoadBalancers are workloads of other load balancers, in words.
+	LoadBalancers []string
+	// Unread are facts that the user may not read, by the check that needs them.
+	Unread map[string]string
+}
+
+// The checks.
+const (
+	CheckKubernetes    = "Kubernetes"
+	CheckInstallation  = "Installation"
+	CheckVersions      = "Versions"
+	CheckNodes         = "Nodes"
+	CheckSpeakers      = "Speakers"
+	CheckServiceProxy  = "Service proxy"
+	CheckLoadBalancers = "Other load balancers"
+	CheckPools         = "Pools"
+	CheckRouters       = "Routers"
+	CheckHosts         = "Foreign hosts"
+)
+
+// Finding is what one check found.
+type Finding struct {
+	Check string `json:"check"`
+	// Problems with what to do, each a sentence; none: the check passed.
+	Problems []string `json:"problems,omitempty"`
+	// Unread is why the check was not made.
+	Unread string `json:"unread,omitempty"`
+}
+
+// Checkup is the answer of Doctor.
+type Checkup struct {
+	// Healthy says that all checks were made and passed.
+	Healthy  bool      `json:"healthy"`
+	Findings []Finding `json:"findings"`
+}
+
+// Doctor checks the requirements of lbstack, and what its programs report.
+func Doctor(f *Facts) Checkup {
+	c := Checkup{Healthy: true}
+	for _, check := range []struct {
+		name string
+		look func(*Facts) []string
+	}{
+		{CheckKubernetes, kubernetes}, {CheckInstallation, installation}, {CheckVersions, versions}, {CheckNodes, nodeProblems}, {CheckSpeakers, speakers},
+		{CheckServiceProxy, serviceProxy}, {CheckLoadBalancers, loadBalancers}, {CheckPools, poolProblems}, {CheckRouters, routers}, {CheckHosts, hosts},
+	} {
+		finding := Finding{Check: check.name, Unread: f.Unread[check.name]}
+		if finding.Unread == "" {
+			finding.Problems = check.look(f)
+		}
+		c.Healthy = c.Healthy && finding.Unread == "" && len(finding.Problems) == 0
+		c.Findings = append(c.Findings, finding)
+	}
+	return c
+}
+
+func kubernetes(f *Facts) []string {
+	if problem, message := preflight.Check(preflight.Facts{Kubernetes: f.Kubernetes, KubernetesVersion: f.KubernetesVersion}); problem != preflight.None {
+		return []string{message}
+	}
+	return nil
+}
+
+func installation(f *Facts) []string {
+	var o Overview
+	if f.Stack == nil {
+		return []string{"the cluster has no LoadBalancerStack: create it"}
+	}
+	if o.stack(f.Stack); !o.Ready {
+		return []string{fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", o.Summary, o.Message)}
+	}
+	return nil
+}
+
+func versions(f *Facts) (problems []string) {
+	if f.Stack == nil {
+		return nil
+	}
+	if ran := f.Stack.Status.Version; ran != "" && ran != f.Plugin {
+		problems = append(problems, fmt.Sprintf("the plugin is %s and lbstack is %s: fields that the plugin does not know are missing in its answers: use the plugin of %s", f.Plugin, ran, ran))
+	}
+	var others []string
+	for i := range f.States {
+		if v := f.States[i].Status.Version; v != "" && f.Stack.Status.Version != "" && v != f.Stack.Status.Version && f.Stack.Status.TargetVersion == "" {
+			others = append(others, f.States[i].Name)
+		}
+	}
+	if len(others) > 0 {
+		problems = append(problems, fmt.Sprintf("speakers of another version than %s run on %s, and no rollout goes on: look at the pods of the DaemonSet lbstack-speaker", f.Stack.Status.Version, eligibility.Named("nodes", others)))
+	}
+	return problems
+}
+
+// oldestKernel that speakers run on, major and minor version.
+var oldestKernel = [2]int{5, 4}
+
+func nodeProblems(f *Facts) (problems []string) {
+	policy := apiconv.ParseDrainPolicy(f.Stack)
+	var excluded, linux []string
+	for i := range f.Nodes {
+		node := &f.Nodes[i]
+		if node.Labels[corev1.LabelOSStable] != "" && node.Labels[corev1.LabelOSStable] != "linux" {
+			continue
+		}
+		linux = append(linux, node.Name)
+		if kernel := node.Status.NodeInfo.KernelVersion; isOlderKernel(kernel) {
+			problems = append(problems, fmt.Sprintf("node %s runs Linux %s: a speaker needs %d.%d or newer: update it, or leave the node out with spec.speaker.nodeSelector", node.Name, kernel, oldestKernel[0], oldestKernel[1]))
+		}
+		if n := apiconv.ParseNode(node, policy); n.Excluded != "" || n.Draining {
+			excluded = append(excluded, node.Name)
+		}
+	}
+	switch {
+	case len(linux) == 0:
+		problems = append(problems, "the cluster has no node with Linux: nothing can announce addresses")
+	case len(excluded) == len(linux):
+		problems = append(problems, "all nodes are drained or excluded from load balancers, such as control planes by the label "+corev1.LabelNodeExcludeBalancers+": no address is taken: set spec.nodes.ignoreExcludeLabel: true, or undrain a node")
+	}
+	return problems
+}
+
+// isOlderKernel says whether a version such as "5.15.0-91-generic" is before the oldest one. One that cannot be read is not.
+func isOlderKernel(version string) bool {
+	parts := strings.FieldsFunc(version, func(r rune) bool { return r < '0' || r > '9' })
+	if len(parts) < 2 {
+		return false
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	return err1 == nil && err2 == nil && cmp.Or(cmp.Compare(major, oldestKernel[0]), cmp.Compare(minor, oldestKernel[1])) < 0
+}
+
+func speakers(f *Facts) (problems []string) {
+	for i := range f.States {
+		state := &f.States[i]
+		if message := problem(state.Status.Conditions, v1beta1.ConditionCurrent, v1beta1.ConditionReady); message != "" {
+			problems = append(problems, fmt.Sprintf("node %s: %s", state.Name, message))
+			continue
+		}
+		if missing := state.Status.MissingSpeakers; len(missing) > 0 {
+			problems = append(problems, fmt.Sprintf("node %s receives nothing from the speakers of %s: look whether a firewall drops the mesh port between the nodes, UDP 7575 by default", state.Name, eligibility.Named("nodes", missing)))
+		}
+	}
+	return problems
+}
+
+// serviceProxy looks for the one setting of kube-proxy that makes nodes answer for addresses which they do not own.
+func serviceProxy(f *Facts) []string {
+	setting := func(key string) string {
+		for line := range strings.Lines(f.ServiceProxy) {
+			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && name == key {
+				return strings.Trim(strings.TrimSpace(value), `"'`)
+			}
+		}
+		return ""
+	}
+	if setting("mode") == "ipvs" && setting("strictARP") != "true" {
+		return []string{"kube-proxy runs in mode ipvs without strictARP: the kernel of every node answers ARP for the addresses of Services: set ipvs: {strictARP: true} in the ConfigMap kube-system/kube-proxy and restart kube-proxy"}
+	}
+	return nil
+}
+
+func loadBalancers(f *Facts) (problems []string) {
+	if f.class() != "" { // each serves its own
+		return nil
+	}
+	for _, name := range f.LoadBalancers {
+		problems = append(problems, name+" runs: two load balancers that serve the same Services overwrite each other's addresses: turn it off, or give each a spec.loadBalancerClass of its own")
+	}
+	return problems
+}
+
+func poolProblems(f *Facts) (problems []string) {
+	for i := range f.Pools {
+		if message := problem(f.Pools[i].Status.Conditions, v1beta1.ConditionReady); message != "" {
+			problems = append(problems, fmt.Sprintf("IPAddressPool %s: %s", f.Pools[i].Name, message))
+		}
+		if c := meta.FindStatusCondition(f.Pools[i].Status.Conditions, v1beta1.ConditionReady); c != nil && c.Status == metav1.ConditionTrue && c.Reason == v1beta1.ReasonNoSubnet {
+			problems = append(problems, fmt.Sprintf("IPAddressPool %s: %s", f.Pools[i].Name, c.Message))
+		}
+	}
+	return problems
+}
+
+func routers(f *Facts) (problems []string) {
+	for i := range f.Peers {
+		if message := problem(f.Peers[i].Status.Conditions, v1beta1.ConditionReady, v1beta1.ConditionEstablished); message != "" {
+			problems = append(problems, fmt.Sprintf("BGPPeer %s: %s", f.Peers[i].Name, message))
+		}
+	}
+	return problems
+}
+
+func hosts(f *Facts) (problems []string) {
+	v := &view{states: f.reports(), macs: map[lb.NodeName]map[string]string{}}
+	v.observe(f.Snapshot)
+	for address, host := range v.picture.Hosts {
+		problems = append(problems, fmt.Sprintf("%s: %s uses it: %s", address, host.Who(false), host.Remedy()))
+	}
+	slices.Sort(problems)
+	return problems
+}
+
+// Print writes the check-up for people: what is wrong, and one word for each check that passed.
+func (c *Checkup) Print(w io.Writer) error {
+	var text strings.Builder
+	for _, f := range c.Findings {
+		switch {
+		case f.Unread != "":
+			fmt.Fprintf(&text, "?  %s: not checked: %s\n", f.Check, f.Unread)
+		case len(f.Problems) == 0:
+			fmt.Fprintf(&text, "ok %s\n", f.Check)
+		default:
+			fmt.Fprintf(&text, "!  %s:\n   - %s\n", f.Check, strings.Join(f.Problems, "\n   - "))
+		}
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}

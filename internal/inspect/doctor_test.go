@@ -1,0 +1,90 @@
+package inspect
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// healthy are facts in which nothing is wrong.
+func healthy() *Facts {
+	f := &Facts{Snapshot: announced(), Kubernetes: 34, KubernetesVersion: "v1.34.2", Plugin: "v0.1.0", ServiceProxy: "mode: nftables\nipvs:\n  strictARP: false\n", Unread: map[string]string{}}
+	for i := range f.Nodes {
+		f.Nodes[i].Labels[corev1.LabelOSStable] = "linux"
+		f.Nodes[i].Status.NodeInfo.KernelVersion = "5.4.0-91-generic"
+	}
+	return f
+}
+
+func TestDoctor(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Facts)
+		check  string // empty: nothing is wrong
+		part   string
+	}{
+		{"nothing is wrong", func(*Facts) {}, "", ""},
+		{"old Kubernetes", func(f *Facts) { f.Kubernetes, f.KubernetesVersion = 30, "v1.30.1" }, CheckKubernetes, "the API server runs Kubernetes v1.30.1"},
+		{"no stack", func(f *Facts) { f.Stack = nil }, CheckInstallation, "create it"},
+		{"a stack that is not Ready", func(f *Facts) { f.Stack.Status.Conditions[0] = status("Ready", "False", "RolledBack", "on node-1") }, CheckInstallation, "is not Ready (Ready): on node-1"},
+		{"another plugin", func(f *Facts) { f.Plugin = "v0.2.0" }, CheckVersions, "use the plugin of v0.1.0"},
+		{"a speaker of another version", func(f *Facts) { f.States[0].Status.Version = "v0.0.9" }, CheckVersions, "speakers of another version than v0.1.0 run on nodes node-1"},
+		{"speakers of another version in a rollout", func(f *Facts) { f.States[0].Status.Version, f.Stack.Status.TargetVersion = "v0.0.9", "v0.2.0" }, "", ""},
+		{"an old kernel", func(f *Facts) { f.Nodes[1].Status.NodeInfo.KernelVersion = "4.18.0-553.el8" }, CheckNodes, "node node-2 runs Linux 4.18.0-553.el8"},
+		{"an old kernel of another system", func(f *Facts) {
+			f.Nodes[1].Status.NodeInfo.KernelVersion, f.Nodes[1].Labels[corev1.LabelOSStable] = "1.0", "windows"
+		}, "", ""},
+		{"some nodes are excluded", func(f *Facts) { f.Nodes[0].Labels[corev1.LabelNodeExcludeBalancers] = "" }, "", ""},
+		{"all nodes are excluded", func(f *Facts) {
+			for i := range f.Nodes {
+				f.Nodes[i].Labels[corev1.LabelNodeExcludeBalancers] = ""
+			}
+		}, CheckNodes, "set spec.nodes.ignoreExcludeLabel: true"},
+		{"a speaker that is not ready", func(f *Facts) {
+			f.States[2].Status.Conditions = []metav1.Condition{status("Ready", "False", "DatagramsLost", "a firewall drops them")}
+		}, CheckSpeakers, "node node-3: a firewall drops them"},
+		{"a speaker that misses another", func(f *Facts) { f.States[2].Status.MissingSpeakers = []v1beta1.NodeName{"node-1"} }, CheckSpeakers, "UDP 7575"},
+		{"IPVS without strictARP", func(f *Facts) { f.ServiceProxy = "mode: \"ipvs\"\nipvs:\n  strictARP: false\n" }, CheckServiceProxy, "strictARP: true"},
+		{"IPVS with strictARP", func(f *Facts) { f.ServiceProxy = "mode: ipvs\nipvs:\n  strictARP: true\n" }, "", ""},
+		{"another load balancer", func(f *Facts) { f.LoadBalancers = []string{"MetalLB"} }, CheckLoadBalancers, "MetalLB runs"},
+		{"another load balancer, and a class", func(f *Facts) {
+			f.LoadBalancers, f.Stack.Spec.LoadBalancerClass = []string{"MetalLB"}, "example.com/lb"
+		}, "", ""},
+		{"a pool that gives nothing", func(f *Facts) {
+			f.Pools[0].Status.Conditions[0] = status("Ready", "False", "Overlap", "another pool has it")
+		}, CheckPools, "IPAddressPool first: another pool has it"},
+		{"a pool without a subnet", func(f *Facts) {
+			f.Pools[0].Status.Conditions[0] = status("Ready", "True", v1beta1.ReasonNoSubnet, "no node is in it")
+		}, CheckPools, "no node is in it"},
+		{"a router without a session", func(f *Facts) {
+			f.Peers = []v1beta1.BGPPeer{{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Status: v1beta1.BGPPeerStatus{Conditions: []metav1.Condition{status("Established", "False", "NotEstablished", "refused")}}}}
+		}, CheckRouters, "BGPPeer tor: refused"},
+		{"a foreign host", func(f *Facts) {
+			f.States[1].Status.Conflicts = []v1beta1.SpeakerConflict{{Address: "192.0.2.1", Interface: "eth0", HardwareAddress: "02:00:00:00:00:99", Since: began}}
+		}, CheckHosts, "192.0.2.1: "},
+		{"a check that was not made", func(f *Facts) { f.Unread[CheckServiceProxy] = "configmaps is forbidden" }, CheckServiceProxy, "not checked: configmaps is forbidden"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := healthy()
+			tt.change(f)
+			c := Doctor(f)
+			var text strings.Builder
+			if err := c.Print(&text); err != nil {
+				t.Fatal(err)
+			}
+			for _, finding := range c.Findings {
+				if bad := len(finding.Problems) > 0 || finding.Unread != ""; bad != (finding.Check == tt.check) {
+					t.Errorf("%s: %+v", finding.Check, finding)
+				}
+			}
+			if c.Healthy != (tt.check == "") || !strings.Contains(text.String(), tt.part) {
+				t.Errorf("healthy %v, and printed\n%s\nwant %q", c.Healthy, &text, tt.part)
+			}
+		})
+	}
+}

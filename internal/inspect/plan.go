@@ -1,0 +1,416 @@
+package inspect
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
+	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Changes is what a change of the stack does, before it is made.
+type Changes struct {
+	// Services whose addresses change, by name.
+	Services []ServiceChange `json:"services,omitempty"`
+	// Announcements that change, of addresses that Services have before and after, by address.
+	Announcements []AnnouncementChange `json:"announcements,omitempty"`
+	// Sessions with routers that begin, end or begin anew, by peer.
+	Sessions []SessionChange `json:"sessions,omitempty"`
+	// Rollouts are other fields of the spec that change, and what follows.
+	Rollouts []string `json:"rollouts,omitempty"`
+}
+
+// ServiceChange is what becomes of the addresses of a Service.
+type ServiceChange struct {
+	Service string `json:"service"`
+	// Before and After are its addresses, in order.
+	Before []netip.Addr `json:"before"`
+	After  []netip.Addr `json:"after"`
+	// Why it loses addresses, or gets none.
+	Why string `json:"why,omitempty"`
+}
+
+// AnnouncementChange is what becomes of the announcement of an address.
+type AnnouncementChange struct {
+	Address  netip.Addr `json:"address"`
+	Services []string   `json:"services"`
+	// What changes: on the local network, or to routers.
+	What string `json:"what"`
+}
+
+// SessionChange is what becomes of the sessions with a router.
+type SessionChange struct {
+	Peer string `json:"peer"`
+	What string `json:"what"`
+}
+
+// None says that nothing changes.
+func (c *Changes) None() bool {
+	return len(c.Services)+len(c.Announcements)+len(c.Sessions)+len(c.Rollouts) == 0
+}
+
+// Plan returns what changes when a stack is applied. The snapshot has all Services of type LoadBalancer with their
+// EndpointSlices and namespaces. Addresses are given by the allocator of the controller. When several Services lose
+// addresses at once, which of the free ones each of them gets also depends on which is served first: the plan serves them
+// by name.
+func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
+	if to.Spec.ManagementState == v1beta1.Removed {
+		return Changes{}, errors.New("spec.managementState is Removed: everything that the stack has is removed, and no address is announced")
+	}
+	after, err := s.withStack(to)
+	if err != nil {
+		return Changes{}, err
+	}
+	var c Changes
+	p := s.allocate(after)
+	c.services(p)
+	after.Claims = p.claims(s.Claims)
+	c.announcements(s, after)
+	c.sessions(s, after)
+	c.rollouts(s.Stack, to)
+	return c, nil
+}
+
+// allocation is what Services hold before and after a change of the pools.
+type allocation struct {
+	alloc         *ipam.Allocator
+	requests      []ipam.Request // of Services that are served, the oldest first
+	refused       map[lb.ServiceKey]*ipam.Refusal
+	line          []ipam.Request         // those that wait, in the order in which they came
+	served        map[lb.ServiceKey]bool // those in line that hold all that they ask for
+	woken         []ipam.Request         // those to decide about
+	before, after map[lb.ServiceKey][]netip.Addr
+	why           map[lb.ServiceKey]string
+	uids          map[lb.ServiceKey]v1beta1.ClaimHolder
+}
+
+// allocate has the allocator meet the requests of all Services with the pools of another snapshot, as the controller does:
+// those that wait first, then those that hold something.
+func (s *Snapshot) allocate(after *Snapshot) *allocation {
+	p := &allocation{
+		alloc: s.allocator(), refused: map[lb.ServiceKey]*ipam.Refusal{}, why: map[lb.ServiceKey]string{}, served: map[lb.ServiceKey]bool{},
+		before: map[lb.ServiceKey][]netip.Addr{}, after: map[lb.ServiceKey][]netip.Addr{}, uids: map[lb.ServiceKey]v1beta1.ClaimHolder{},
+	}
+	services := slices.SortedFunc(slices.Values(s.Services), func(x, y corev1.Service) int {
+		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), apiconv.KeyOf(&x).Compare(apiconv.KeyOf(&y)))
+	})
+	for i := range services {
+		svc := &services[i]
+		key := apiconv.KeyOf(svc)
+		if !svc.DeletionTimestamp.IsZero() || !apiconv.ServedBy(svc, after.class()) && len(p.alloc.HeldBy(key)) == 0 {
+			continue
+		}
+		request, err := apiconv.ParseRequest(svc, s.NamespaceLabels[svc.Namespace])
+		if err != nil {
+			p.refused[key] = &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()}
+		}
+		p.requests = append(p.requests, request)
+		p.uids[key] = v1beta1.ClaimHolder{Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID}
+		p.before[key] = p.held(key)
+	}
+	for _, request := range p.requests { // of Services that hold what they ask for this changes nothing
+		p.wake(request)
+	}
+	p.settle()
+	p.alloc.SetPools(after.pools())
+	for _, request := range p.line { // what there is now is theirs, before others come for it
+		p.decide(request)
+		p.wake(request)
+	}
+	for _, request := range slices.SortedFunc(slices.Values(p.requests), func(x, y ipam.Request) int { return x.Service.Compare(y.Service) }) {
+		p.wake(request)
+	}
+	p.settle()
+	for _, request := range p.requests {
+		p.after[request.Service] = p.held(request.Service)
+	}
+	return p
+}
+
+func (p *allocation) wake(request ipam.Request) {
+	if !slices.ContainsFunc(p.woken, func(r ipam.Request) bool { return r.Service == request.Service }) {
+		p.woken = append(p.woken, request)
+	}
+}
+
+// settle decides about those that are woken, one after the other, until nobody is.
+func (p *allocation) settle() {
+	for len(p.woken) > 0 {
+		request := p.woken[0]
+		p.woken = p.woken[1:]
+		d := p.decide(request)
+		p.explain(request.Service, d)
+		at := slices.IndexFunc(p.line, func(r ipam.Request) bool { return r.Service == request.Service })
+		switch waits := (d.Refusal != nil || d.Missing != nil) && p.refused[request.Service] == nil; {
+		case waits && at < 0:
+			p.line = append(p.line, request)
+		case !waits && at >= 0:
+			p.line = slices.Delete(p.line, at, at+1)
+		}
+		delete(p.served, request.Service)
+		for _, h := range d.Drop {
+			p.alloc.Release(h.Address, h.Service)
+			p.freed(h)
+		}
+	}
+}
+
+// freed serves those in line that can use what a Service has let go.
+func (p *allocation) freed(h ipam.Holding) {
+	for _, request := range p.line {
+		quota := request.Service.Namespace == h.Service.Namespace // a quota is of a namespace
+		if p.served[request.Service] || !quota && !p.alloc.Could(request, h.Address) {
+			continue
+		}
+		before := p.alloc.HeldBy(request.Service)
+		d := p.decide(request)
+		complete := d.Refusal == nil && d.Missing == nil
+		if gains := slices.ContainsFunc(d.Keep, func(k ipam.Holding) bool { return !slices.Contains(before, k) }); gains || complete {
+			p.served[request.Service] = complete
+			p.wake(request)
+		}
+	}
+}
+
+// explain notes why a Service loses an address, or has none.
+func (p *allocation) explain(key lb.ServiceKey, d ipam.Decision) {
+	for _, lost := range d.Lost {
+		p.why[key] = fmt.Sprintf("%s: %s", lost.Address, lost.Why)
+	}
+	if d.Refusal != nil && len(d.Keep) == 0 {
+		p.why[key] = cmp.Or(p.why[key], d.Refusal.Message)
+	}
+}
+
+func (p *allocation) decide(request ipam.Request) ipam.Decision {
+	if refusal := p.refused[request.Service]; refusal != nil {
+		return p.alloc.Stand(request, refusal)
+	}
+	return p.alloc.Assign(request)
+}
+
+// held are the addresses that a Service has, without those that are only reserved for it.
+func (p *allocation) held(key lb.ServiceKey) []netip.Addr {
+	list := []netip.Addr{}
+	for _, h := range p.alloc.HeldBy(key) {
+		if !p.alloc.ReservedFor(h) {
+			list = append(list, h.Address)
+		}
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list
+}
+
+// claims are those that there are after the change. Those of administrators stay.
+func (p *allocation) claims(before []v1beta1.IPAddressClaim) []v1beta1.IPAddressClaim {
+	var after []v1beta1.IPAddressClaim
+	known := map[netip.Addr]bool{}
+	for _, claim := range before {
+		address, err := apiconv.ClaimAddress(&claim)
+		if err != nil {
+			continue
+		}
+		known[address] = true
+		claim.Spec.Holders = slices.DeleteFunc(slices.Clone(claim.Spec.Holders), func(h v1beta1.ClaimHolder) bool {
+			_, served := p.after[apiconv.HolderKey(h)]
+			return served && !slices.Contains(p.after[apiconv.HolderKey(h)], address)
+		})
+		after = append(after, claim)
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(p.after), lb.ServiceKey.Compare) {
+		for _, h := range p.alloc.HeldBy(key) {
+			if !known[h.Address] {
+				claim := v1beta1.IPAddressClaim{}
+				claim.Name = apiconv.ClaimName(h.Address)
+				claim.Spec = v1beta1.IPAddressClaimSpec{Address: h.Address.String(), Pool: v1beta1.ObjectName(h.Pool), State: v1beta1.ClaimInUse, Holders: []v1beta1.ClaimHolder{p.uids[key]}}
+				after = append(after, claim)
+			}
+		}
+	}
+	return after
+}
+
+func (c *Changes) services(p *allocation) {
+	for _, key := range slices.SortedFunc(maps.Keys(p.after), lb.ServiceKey.Compare) {
+		if before, after := p.before[key], p.after[key]; !slices.Equal(before, after) {
+			change := ServiceChange{Service: key.String(), Before: before, After: after}
+			if lost := slices.ContainsFunc(before, func(a netip.Addr) bool { return !slices.Contains(after, a) }); lost {
+				change.Why = p.why[key]
+			}
+			c.Services = append(c.Services, change)
+		}
+	}
+}
+
+// announcements compares who may announce each address that Services have before and after.
+func (c *Changes) announcements(before, after *Snapshot) {
+	old, now := before.eligible(), after.eligible()
+	owners := map[netip.Addr]lb.NodeName{}
+	list := before.view(nil)
+	for address, owner := range list.picture.Owners {
+		owners[address] = owner.Node
+	}
+	for _, address := range slices.SortedFunc(maps.Keys(now), netip.Addr.Compare) {
+		x, known := old[address]
+		y := now[address]
+		add := func(what string) {
+			c.Announcements = append(c.Announcements, AnnouncementChange{Address: address, Services: y.services, What: what})
+		}
+		if !known {
+			if len(y.local)+len(y.routed) == 0 {
+				add("is not announced: " + y.why)
+			}
+			continue
+		}
+		owner := owners[address]
+		switch {
+		case len(x.local) > 0 && len(y.local) == 0:
+			add("is no longer announced on the local network: " + y.why)
+		case len(x.local) == 0 && len(y.local) > 0:
+			add("is announced on the local network, by one of " + nodes(y.local))
+		case owner != "" && slices.Contains(x.local, owner) && !slices.Contains(y.local, owner):
+			add(fmt.Sprintf("moves on the local network: %s may no longer announce it, and %s may", owner, nodes(y.local)))
+		}
+		if gone, more := without(x.routed, y.routed), without(y.routed, x.routed); len(gone)+len(more) > 0 {
+			var parts []string
+			for _, part := range []struct {
+				words string
+				names []lb.NodeName
+			}{{"no longer by", gone}, {"now also by", more}} {
+				if len(part.names) > 0 {
+					parts = append(parts, part.words+" "+nodes(part.names))
+				}
+			}
+			add("is announced to routers " + strings.Join(parts, ", and "))
+		}
+	}
+}
+
+func without(list, others []lb.NodeName) []lb.NodeName {
+	return slices.DeleteFunc(slices.Clone(list), func(n lb.NodeName) bool { return slices.Contains(others, n) })
+}
+
+// eligibleNodes are the nodes that may announce an address on the local network, and to routers.
+type eligibleNodes struct {
+	local, routed []lb.NodeName
+	services      []string
+	why           string // there are none
+}
+
+func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
+	held := apiconv.HeldAddresses(s.Services, s.Claims)
+	v := s.view(held)
+	v.bgp.Addresses = held
+	routed := eligibility.Resolve(v.bgp)
+	all := map[netip.Addr]eligibleNodes{}
+	for i, local := range eligibility.Resolve(v.in) {
+		e := eligibleNodes{local: nodesOf(local.Candidates), why: local.Why}
+		if len(v.in.Advertisements) == 0 || local.Reason == eligibility.NoAdvertisement && routed[i].Reason != eligibility.NoAdvertisement {
+			e.why = routed[i].Why
+		}
+		if local.Reason == eligibility.NoAdvertisement && routed[i].Reason == eligibility.NoAdvertisement {
+			e.why = eligibility.WhyNone(held[i].Pool, eligibility.L2, eligibility.BGP)
+		}
+		for _, node := range nodesOf(routed[i].Candidates) {
+			if s.hasPeer(node) {
+				e.routed = append(e.routed, node)
+			}
+		}
+		for _, key := range held[i].Holders {
+			e.services = append(e.services, key.String())
+		}
+		all[held[i].Address] = e
+	}
+	return all
+}
+
+// nodes puts names of nodes into words.
+func nodes(names []lb.NodeName) string {
+	if len(names) > 1 {
+		return eligibility.Named("nodes", names)
+	}
+	return eligibility.Named("node", names)
+}
+
+func nodesOf(list []eligibility.Candidate) (names []lb.NodeName) {
+	for _, c := range list {
+		names = append(names, c.Node)
+	}
+	return names
+}
+
+// hasPeer says whether a node is to have a session with any router.
+func (s *Snapshot) hasPeer(node lb.NodeName) bool {
+	return slices.ContainsFunc(s.Peers, func(p v1beta1.BGPPeer) bool { return slices.Contains(s.nodesWith(&p), node) })
+}
+
+// nodesWith are the nodes that are to have a session with a router, in order.
+func (s *Snapshot) nodesWith(object *v1beta1.BGPPeer) (names []lb.NodeName) {
+	peer, err := apiconv.ParseBGPPeer(object)
+	if err != nil {
+		return nil
+	}
+	for i := range s.Nodes {
+		if peer.OnNode(s.Nodes[i].Labels) {
+			names = append(names, lb.NodeName(s.Nodes[i].Name))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (c *Changes) sessions(before, after *Snapshot) {
+	old := map[string]*v1beta1.BGPPeer{}
+	for i := range before.Peers {
+		old[before.Peers[i].Name] = &before.Peers[i]
+	}
+	add := func(peer, format string, args ...any) {
+		c.Sessions = append(c.Sessions, SessionChange{Peer: peer, What: fmt.Sprintf(format, args...)})
+	}
+	for i := range after.Peers {
+		y := &after.Peers[i]
+		x := old[y.Name]
+		delete(old, y.Name)
+		if x == nil {
+			x = &v1beta1.BGPPeer{}
+		}
+		had, has := before.nodesWith(x), after.nodesWith(y)
+		if begin := without(has, had); len(begin) > 0 {
+			add(y.Name, "sessions begin on %s", nodes(begin))
+		}
+		if end := without(had, has); len(end) > 0 {
+			add(y.Name, "sessions end on %s", nodes(end))
+		}
+		both := without(had, without(had, has))
+		if fields := bgp.Resetting(configured(x), configured(y)); len(both) > 0 && len(fields) > 0 {
+			add(y.Name, "sessions begin anew on %s: %s", nodes(both), strings.Join(fields, ", "))
+		}
+	}
+	for name, x := range old {
+		if had := before.nodesWith(x); len(had) > 0 {
+			add(name, "sessions end on %s", nodes(had))
+		}
+	}
+	slices.SortStableFunc(c.Sessions, func(x, y SessionChange) int { return cmp.Compare(x.Peer, y.Peer) })
+}
+
+// configured is what a session is begun with. Of a password it counts here whether there is one.
+func configured(object *v1beta1.BGPPeer) bgp.Peer {
+	peer, err := apiconv.ParseBGPPeer(object)
+	if err != nil {
+		return bgp.Peer{}
+	}
+	peer.Password = bgp.Password(peer.PasswordSecret)
+	return peer.Peer
+}

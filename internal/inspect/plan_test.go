@@ -1,0 +1,107 @@
+package inspect
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// plannedBed is several() as a stack that has all of it makes it: with two peers, one of which every node has.
+func plannedBed() *Snapshot {
+	s := several()
+	s.States[1].Status.Conflicts, s.States[0].Status.Addresses = nil, nil
+	spec := &s.Stack.Spec
+	for _, p := range s.Pools {
+		spec.IPAddressPools = append(spec.IPAddressPools, v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(p.Name), IPAddressPoolSpec: p.Spec})
+	}
+	spec.L2Advertisements = []v1beta1.StackL2Advertisement{{Name: "all"}}
+	spec.BGPPeers = []v1beta1.StackBGPPeer{
+		{Name: "tor-1", BGPPeerSpec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.0.2.254"}},
+		{Name: "tor-2", BGPPeerSpec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.0.2.253", NodeSelectors: selects("node-1")}},
+	}
+	for _, p := range spec.BGPPeers {
+		s.Peers = append(s.Peers, v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: string(p.Name)}, Spec: p.BGPPeerSpec})
+	}
+	spec.BGPAdvertisements = []v1beta1.StackBGPAdvertisement{{Name: "routed"}}
+	s.BGPAdvertisements = []v1beta1.BGPAdvertisement{{ObjectMeta: metav1.ObjectMeta{Name: "routed"}}}
+	return s
+}
+
+// selects nodes by name.
+func selects(names ...string) []metav1.LabelSelector {
+	return []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "kubernetes.io/hostname", Operator: "In", Values: names}}}}
+}
+
+func TestPlan_Golden(t *testing.T) {
+	tests := map[string]func(*v1beta1.LoadBalancerStackSpec){
+		"nothing": func(*v1beta1.LoadBalancerStackSpec) {},
+		"evicted": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.IPAddressPools[0].Addresses = []v1beta1.AddressRange{"192.0.2.5-192.0.2.9"}
+			spec.IPAddressPools[0].OutsidePoolPolicy = v1beta1.EvictOutsidePool
+		},
+		"kept-outside": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.IPAddressPools[0].Addresses = []v1beta1.AddressRange{"192.0.2.5-192.0.2.9"}
+		},
+		"no-advertisement": func(spec *v1beta1.LoadBalancerStackSpec) { spec.L2Advertisements, spec.BGPAdvertisements = nil, nil },
+		"owner-excluded": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.L2Advertisements[0].NodeSelectors = selects("node-1", "node-3")
+		},
+		"fewer-routers": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.BGPPeers = spec.BGPPeers[1:]
+			hold := int32(9)
+			spec.BGPPeers[0].HoldTimeSeconds = &hold
+		},
+		"sessions-move": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.BGPPeers[1].NodeSelectors = selects("node-2")
+			spec.BGPPeers[0].PasswordSecret = &v1beta1.PasswordSecret{Name: "secret"}
+			spec.BGPPeers = append(spec.BGPPeers, v1beta1.StackBGPPeer{Name: "tor-3", BGPPeerSpec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64514, PeerAddress: "192.0.2.252"}})
+		},
+		"components": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.Speaker.LogLevel, spec.Layer2.Failback = v1beta1.LogLevelDebug, v1beta1.FailbackGradual
+		},
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := plannedBed()
+			to := s.Stack.DeepCopy()
+			change(&to.Spec)
+			changes, err := Plan(s, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var text strings.Builder
+			if err := changes.Print(&text); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "plan-"+name+".txt", text.String())
+			if want := name == "nothing" || name == "kept-outside"; changes.None() != want {
+				t.Errorf("nothing changes: %v, want %v", changes.None(), want)
+			}
+		})
+	}
+}
+
+func TestPlan_WhatCannotBePlanned(t *testing.T) {
+	for _, tt := range []struct {
+		name, err string
+		change    func(*Snapshot, *v1beta1.LoadBalancerStack)
+	}{
+		{"an item whose object is somebody else's", "IPAddressPool other exists and is not of the stack", func(s *Snapshot, to *v1beta1.LoadBalancerStack) {
+			s.Pools = append(s.Pools, v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: "other"}})
+			to.Spec.IPAddressPools = append(to.Spec.IPAddressPools, v1beta1.StackIPAddressPool{Name: "other"})
+		}},
+		{"a removal", "spec.managementState is Removed", func(_ *Snapshot, to *v1beta1.LoadBalancerStack) { to.Spec.ManagementState = v1beta1.Removed }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := plannedBed()
+			to := s.Stack.DeepCopy()
+			tt.change(s, to)
+			if _, err := Plan(s, to); err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got the error %v, want %q", err, tt.err)
+			}
+		})
+	}
+}

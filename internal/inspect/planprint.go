@@ -1,0 +1,119 @@
+package inspect
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// planned are the fields of the spec of a stack that a plan follows; of the others it names those that change.
+var planned = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
+
+// follows says what comes of a change of other fields.
+var follows = map[string]string{
+	"loadBalancerClass": "Services of the other class are served; those that have an address keep it",
+	"bfdProfiles":       "BFD follows without a new session",
+	"layer2":            "the speakers follow without a restart",
+	"drain":             "the speakers follow without a restart",
+	"nodes":             "the speakers follow without a restart",
+	"controller":        "the controller is rolled out",
+	"speaker":           "the speakers are replaced one after the other, unless only spec.speaker.rollout changes",
+	"images":            "the controller and the speakers are rolled out if their image changes",
+	"patches":           "what is rendered changes: a change of a pod template is rolled out",
+	"managementState":   "the operator follows or stops writing",
+}
+
+func (c *Changes) rollouts(from, to *v1beta1.LoadBalancerStack) {
+	before := map[string]any{}
+	if from != nil {
+		before = fieldsOf(&from.Spec)
+	}
+	after := fieldsOf(&to.Spec)
+	names := slices.Sorted(maps.Keys(before))
+	for name := range after {
+		if _, ok := before[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if slices.Contains(planned, name) || reflect.DeepEqual(before[name], after[name]) {
+			continue
+		}
+		text := "spec." + name + " changes"
+		if then := follows[name]; then != "" {
+			text += ": " + then
+		}
+		c.Rollouts = append(c.Rollouts, text)
+	}
+}
+
+// fieldsOf are the fields of a spec as JSON has them.
+func fieldsOf(spec *v1beta1.LoadBalancerStackSpec) map[string]any {
+	fields := map[string]any{}
+	text, err := json.Marshal(spec)
+	if err == nil {
+		err = json.Unmarshal(text, &fields)
+	}
+	if err != nil {
+		panic(err) // a type of ours that is no JSON: a mistake in the code
+	}
+	return fields
+}
+
+// Print writes the changes for people.
+func (c *Changes) Print(w io.Writer) error {
+	var text strings.Builder
+	if c.None() {
+		text.WriteString("Nothing changes: no address, no announcement and no session.\n")
+	}
+	part := func(title string, lines []string) {
+		if len(lines) == 0 {
+			return
+		}
+		if text.Len() > 0 {
+			text.WriteString("\n")
+		}
+		fmt.Fprintf(&text, "%s:\n  %s\n", title, strings.Join(lines, "\n  "))
+	}
+	var lines []string
+	for _, s := range c.Services {
+		line := fmt.Sprintf("%s: %s -> %s", s.Service, words(s.Before), words(s.After))
+		if s.Why != "" {
+			line += "  (" + s.Why + ")"
+		}
+		lines = append(lines, line)
+	}
+	part("Addresses of Services", lines)
+	lines = nil
+	for _, a := range c.Announcements {
+		lines = append(lines, fmt.Sprintf("%s (%s) %s", a.Address, strings.Join(a.Services, ", "), a.What))
+	}
+	part("Announcements", lines)
+	lines = nil
+	for _, s := range c.Sessions {
+		lines = append(lines, fmt.Sprintf("%s: %s", s.Peer, s.What))
+	}
+	part("Sessions with routers", lines)
+	part("Other fields", c.Rollouts)
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+func words(list []netip.Addr) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	texts := make([]string, 0, len(list))
+	for _, a := range list {
+		texts = append(texts, a.String())
+	}
+	return strings.Join(texts, ", ")
+}

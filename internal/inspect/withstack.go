@@ -1,0 +1,121 @@
+package inspect
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// edits are what the items of a list of a stack make of the objects of their names.
+type edits[T any] map[v1beta1.ObjectName]func(*T)
+
+// newest is when objects that do not exist yet were created: after all others.
+var newest = metav1.NewTime(time.Unix(1<<33, 0))
+
+// withStack is the snapshot as it is when a stack has been applied in place of the one that is there. An item whose
+// object is not of the stack is an error: the operator changes nothing then.
+func (s *Snapshot) withStack(to *v1beta1.LoadBalancerStack) (*Snapshot, error) {
+	from := &v1beta1.LoadBalancerStack{}
+	if s.Stack != nil {
+		from = s.Stack
+	}
+	after := *s
+	after.Stack = to
+	var foreign []string
+	after.Pools = replaced("IPAddressPool", s.Pools, func(o *v1beta1.IPAddressPool) *metav1.ObjectMeta { return &o.ObjectMeta }, poolEdits(from, true), poolEdits(to, false), &foreign)
+	after.L2Advertisements = replaced("L2Advertisement", s.L2Advertisements, func(o *v1beta1.L2Advertisement) *metav1.ObjectMeta { return &o.ObjectMeta }, l2Edits(from), l2Edits(to), &foreign)
+	after.BGPAdvertisements = replaced("BGPAdvertisement", s.BGPAdvertisements, func(o *v1beta1.BGPAdvertisement) *metav1.ObjectMeta { return &o.ObjectMeta }, bgpEdits(from), bgpEdits(to), &foreign)
+	after.Peers = replaced("BGPPeer", s.Peers, func(o *v1beta1.BGPPeer) *metav1.ObjectMeta { return &o.ObjectMeta }, peerEdits(from), peerEdits(to), &foreign)
+	after.Communities = replaced("Community", s.Communities, func(o *v1beta1.Community) *metav1.ObjectMeta { return &o.ObjectMeta }, communityEdits(from), communityEdits(to), &foreign)
+	if len(foreign) > 0 {
+		return nil, fmt.Errorf("the stack would be ObjectNotOurs, and nothing would change: %s exists and is not of the stack: give the item another name, or delete the object", foreign[0])
+	}
+	return &after, nil
+}
+
+// replaced returns the objects that there are when the items of a stack are others. Objects that are in neither list are
+// somebody else's, and stay.
+func replaced[T any](kind string, have []T, meta func(*T) *metav1.ObjectMeta, from, to edits[T], foreign *[]string) []T {
+	all, seen := make([]T, 0, len(have)), map[v1beta1.ObjectName]bool{}
+	for i := range have {
+		object := have[i]
+		name := v1beta1.ObjectName(meta(&object).Name)
+		undo, ours := from[name]
+		edit, stays := to[name]
+		seen[name] = true
+		switch {
+		case stays && !ours:
+			*foreign = append(*foreign, kind+" "+string(name))
+		case ours && !stays:
+			continue
+		case stays:
+			undo(&object)
+			edit(&object)
+		}
+		all = append(all, object)
+	}
+	for _, name := range slices.Sorted(maps.Keys(to)) {
+		if !seen[name] {
+			var object T
+			meta(&object).Name, meta(&object).CreationTimestamp = string(name), newest
+			to[name](&object)
+			all = append(all, object)
+		}
+	}
+	return all
+}
+
+// poolEdits set the spec and the labels of pools; undo takes the labels away, and leaves those that others have set.
+func poolEdits(stack *v1beta1.LoadBalancerStack, undo bool) edits[v1beta1.IPAddressPool] {
+	all := edits[v1beta1.IPAddressPool]{}
+	for _, item := range stack.Spec.IPAddressPools {
+		all[item.Name] = func(p *v1beta1.IPAddressPool) {
+			labels := map[string]string{}
+			maps.Copy(labels, p.Labels)
+			for key, value := range item.Labels {
+				if labels[key] = value; undo {
+					delete(labels, key)
+				}
+			}
+			p.Labels, p.Spec = labels, item.IPAddressPoolSpec
+		}
+	}
+	return all
+}
+
+func l2Edits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.L2Advertisement] {
+	all := edits[v1beta1.L2Advertisement]{}
+	for _, item := range stack.Spec.L2Advertisements {
+		all[item.Name] = func(a *v1beta1.L2Advertisement) { a.Spec = item.L2AdvertisementSpec }
+	}
+	return all
+}
+
+func bgpEdits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.BGPAdvertisement] {
+	all := edits[v1beta1.BGPAdvertisement]{}
+	for _, item := range stack.Spec.BGPAdvertisements {
+		all[item.Name] = func(a *v1beta1.BGPAdvertisement) { a.Spec = item.BGPAdvertisementSpec }
+	}
+	return all
+}
+
+func peerEdits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.BGPPeer] {
+	all := edits[v1beta1.BGPPeer]{}
+	for _, item := range stack.Spec.BGPPeers {
+		all[item.Name] = func(p *v1beta1.BGPPeer) { p.Spec = item.BGPPeerSpec }
+	}
+	return all
+}
+
+func communityEdits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.Community] {
+	all := edits[v1beta1.Community]{}
+	for _, item := range stack.Spec.Communities {
+		all[item.Name] = func(c *v1beta1.Community) { c.Spec = item.CommunitySpec }
+	}
+	return all
+}

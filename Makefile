@@ -361,7 +361,7 @@ bench-mesh: ## Measure the mesh of the speakers with 24 to 1000 nodes: processor
 		./internal/mesh ./speaker/mesh | $(BIN)/benchmesh
 
 .PHONY: bench-operator
-bench-operator: ## Measure a pass of the operator over an unchanged stack, and a change until its object has it, with a real API server.
+bench-operator: ## Measure a pass of the operator over an unchanged stack, and a change until its object and speakers have it, with a real API server.
 	@go -C test run ./bench/operator
 
 .PHONY: bench-arp

@@ -34,10 +34,11 @@ const (
 type bed struct {
 	client.WithWatch
 	kubeconfig, token string
+	speakers          *informed
 	http              http.Client
 }
 
-func newBed(ctx context.Context, server *apiserver.Server) (*bed, error) {
+func newBed(ctx context.Context, server *apiserver.Server, speakers int) (*bed, error) {
 	config, err := server.Config()
 	if err != nil {
 		return nil, err
@@ -65,7 +66,9 @@ func newBed(ctx context.Context, server *apiserver.Server) (*bed, error) {
 		return nil, fmt.Errorf("requesting a token: %w", err)
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // of loopback
-	return &bed{WithWatch: c, kubeconfig: server.KubeconfigPath(), token: request.Status.Token, http: http.Client{Transport: transport}}, nil
+	b := &bed{WithWatch: c, kubeconfig: server.KubeconfigPath(), token: request.Status.Token, http: http.Client{Transport: transport}}
+	b.speakers, err = inform(ctx, config, speakers)
+	return b, err
 }
 
 // stack has so many pools, and as many routers, and waits until they are there.

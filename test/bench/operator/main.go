@@ -1,7 +1,7 @@
 // Command operator measures, with a real API server, how long a pass of the operator over an
-// unchanged stack takes, and how soon a change of a pool in the stack is in the pool's own
-// object, whose watchers are the controller and the speakers. It prints distributions as a
-// table.
+// unchanged stack takes, how soon a change of a pool in the stack is in the pool's own
+// object, and how soon in the informer stores of a number of speakers. It prints distributions as
+// a table.
 package main
 
 import (
@@ -26,25 +26,29 @@ const limit = time.Minute
 func main() {
 	runs := flag.Int("runs", 100, "how often each is measured")
 	pools := flag.Int("pools", 1, "pools of the stack, which has as many routers")
+	speakers := flag.Int("speakers", 10, "informer stores, one for each speaker")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *runs, *pools); err != nil {
+	if err := run(ctx, *runs, *pools, *speakers); err != nil {
 		fmt.Fprintln(os.Stderr, "operator:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, runs, pools int) (err error) {
-	if runs < 1 || pools < 1 {
-		return errors.New("-runs and -pools: want at least one")
+func run(ctx context.Context, runs, pools, speakers int) (err error) {
+	if runs < 1 || pools < 1 || speakers < 1 {
+		return errors.New("-runs, -pools and -speakers: want at least one")
 	}
 	server, err := apiserver.Start()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
-	b, err := newBed(ctx, server)
+	b, err := newBed(ctx, server, speakers)
+	if b != nil {
+		defer func() { err = errors.Join(err, b.speakers.end()) }()
+	}
 	if err != nil {
 		return err
 	}
@@ -63,6 +67,7 @@ func run(ctx context.Context, runs, pools int) (err error) {
 	}{
 		{"pass over an unchanged stack", b.pass},
 		{"from a changed pool in the stack to its object", b.change},
+		{fmt.Sprintf("from a changed pool in the stack to the last of %d speakers", speakers), b.spread},
 	} {
 		var list []time.Duration
 		for i := range runs {

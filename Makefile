@@ -138,7 +138,7 @@ $(KREW): hack/krew/go.sum
 	@echo "building krew"
 	@go -C hack/krew build -o $(CURDIR)/$@ sigs.k8s.io/krew/cmd/krew
 
-# MetalLB, for bench-peers: its own programs and manifest, from its Go module. The manifest names
+# MetalLB, for bench-peers and test-migrate: its own programs and manifest, from its Go module. The manifest names
 # the images by MetalLB's version; its speaker is root in its own image, and its pods drop what it does not need.
 METALLB := $(BIN)/metallb
 METALLB_VERSION := $(shell sed -n 's/.*go.universe.tf.metallb \(v[^ ]*\).*/\1/p' hack/metallb/go.mod)
@@ -335,6 +335,13 @@ test-upgrade: export LBSTACK_CLUSTER := upgrade
 test-upgrade: export NODES := 4
 test-upgrade: prerequisites image build-installer ## Upgrade a real cluster of its own from the version EARLIER to this one, under traffic (needs root and the history).
 	@hack/upgrade.sh $(EARLIER)
+
+# Also a cluster of its own.
+.PHONY: test-migrate
+test-migrate: export LBSTACK_CLUSTER := migrate
+test-migrate: $(METALLB)/native.yaml cluster ## Switch Services of a real MetalLB to lbstack as docs/migrate.md says, on a real cluster of its own (needs root).
+	go -C test test -count=1 -timeout 20m -v ./migrate
+	@$(DEVCLUSTER) down
 
 .PHONY: bench
 bench: bench-allocator bench-allocation bench-speaker bench-mesh ## Run the benchmarks of docs/benchmarks.md that need no root.

@@ -23,14 +23,14 @@ import (
 
 // world is what a controller with these allocations makes of Services, without an API server.
 type world struct {
-	ledger   *allocations.Ledger
+	view     *allocations.View
 	services map[lb.ServiceKey]*corev1.Service
 	woken    []lb.ServiceKey
 }
 
 func newWorld() *world {
-	w := &world{ledger: allocations.New(), services: map[lb.ServiceKey]*corev1.Service{}}
-	w.ledger.OnChange(func(key lb.ServiceKey) {
+	w := &world{view: allocations.New(), services: map[lb.ServiceKey]*corev1.Service{}}
+	w.view.OnChange(func(key lb.ServiceKey) {
 		if !slices.Contains(w.woken, key) {
 			w.woken = append(w.woken, key)
 		}
@@ -51,11 +51,11 @@ func (w *world) settle() {
 		svc.Status.LoadBalancer.Ingress = nil
 		for _, h := range o.Keep {
 			svc.Status.LoadBalancer.Ingress = append(svc.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: h.Address.String()})
-			w.ledger.TakeUp(h.Address, key)
+			w.view.TakeUp(h.Address, key)
 		}
-		w.ledger.Shows(key, apiconv.StatusAddresses(svc))
+		w.view.Shows(key, apiconv.StatusAddresses(svc))
 		for _, h := range o.Drop {
-			w.ledger.Release(h.Address, key)
+			w.view.Release(h.Address, key)
 		}
 	}
 }
@@ -63,16 +63,16 @@ func (w *world) settle() {
 func (w *world) decide(svc *corev1.Service) allocations.Outcome {
 	req, err := apiconv.ParseRequest(svc, nil)
 	if err != nil {
-		return w.ledger.Refuse(req, &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()})
+		return w.view.Refuse(req, &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()})
 	}
-	return w.ledger.Assign(req)
+	return w.view.Assign(req)
 }
 
 // addresses that Services have.
 func (w *world) addresses() map[string][]netip.Addr {
 	all := map[string][]netip.Addr{}
 	for key := range w.services {
-		has, _ := w.ledger.HeldBy(key)
+		has, _ := w.view.HeldBy(key)
 		list := []netip.Addr{}
 		for _, h := range has {
 			list = append(list, h.Address)
@@ -87,7 +87,7 @@ func (w *world) addresses() map[string][]netip.Addr {
 func (w *world) claims() (claims []v1beta1.IPAddressClaim) {
 	byAddress := map[netip.Addr]*v1beta1.IPAddressClaim{}
 	for key := range w.services {
-		has, _ := w.ledger.HeldBy(key)
+		has, _ := w.view.HeldBy(key)
 		for _, h := range has {
 			byAddress[h.Address] = &v1beta1.IPAddressClaim{
 				ObjectMeta: metav1.ObjectMeta{Name: apiconv.ClaimName(h.Address)},
@@ -96,7 +96,7 @@ func (w *world) claims() (claims []v1beta1.IPAddressClaim) {
 		}
 	}
 	for address, claim := range byAddress {
-		holders, _ := w.ledger.Holders(address)
+		holders, _ := w.view.Holders(address)
 		for _, h := range holders {
 			req, _ := apiconv.ParseRequest(w.services[h.Service], nil)
 			claim.Spec.SharingKey = req.Terms.Key
@@ -195,7 +195,7 @@ func onePlan(t *testing.T, seed uint64) (changed int) {
 	from, to := randomStack(chance), randomStack(chance)
 	objects, pools := poolsOf(from)
 	w := newWorld()
-	w.ledger.Load(pools, nil)
+	w.view.Load(pools, nil)
 	for i := range 3 + chance.IntN(9) {
 		svc := randomService(chance, i)
 		w.services[apiconv.KeyOf(svc)] = svc
@@ -219,7 +219,7 @@ func onePlan(t *testing.T, seed uint64) (changed int) {
 		planned[change.Service] = change.After
 	}
 	_, pools = poolsOf(to)
-	w.ledger.SetPools(pools)
+	w.view.SetPools(pools)
 	w.settle()
 	if diff := cmp.Diff(w.addresses(), planned, byValue); diff != "" {
 		t.Errorf("the change made something else of it (-real +plan):\n%s\nfrom %+v\nto %+v", diff, from.Spec.IPAddressPools, to.Spec.IPAddressPools)

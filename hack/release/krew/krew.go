@@ -25,7 +25,8 @@ const Program = "kubectl-lbstack"
 const (
 	short       = "Inspect lbstack load balancers, switch to them"
 	description = `See the state of lbstack, load balancers for Kubernetes on bare metal; find out why a
-Service is announced or not, from its request to its endpoints; turn the configuration
+Service is announced or not, from its request to its endpoints, who has an address, and what
+a change would do; check the cluster; empty a node; reserve addresses; turn the configuration
 of MetalLB, kube-vip or Cilium into a LoadBalancerStack. It has your rights in the cluster.
 `
 )

@@ -228,7 +228,7 @@ release: devcluster $(OPERATOR_SDK) $(OPM) ## Write all files of the release VER
 ##@ Test
 
 .PHONY: test
-test: prerequisites $(HELM) ## Run every test there is.
+test: prerequisites $(HELM) ## Run what every change has to pass.
 	@hack/stages.sh lint bundle-check test-unit test-release test-race test-fuzz test-integration+test-helm,test-olm test-netns test-devcluster test-e2e
 
 .PHONY: test-unit

@@ -1,4 +1,4 @@
-// Package metallb installs MetalLB on a test bed, from what make metallb built of its Go module: its own
+// Package metallb installs MetalLB on a test bed, from what make built of its Go module: its own
 // programs, images under its own names, and its own manifest for the native BGP mode. Benchmarks
 // compare with it, and tests migrate from it.
 package metallb
@@ -38,7 +38,7 @@ const (
 // fieldOwner of what is applied here.
 const fieldOwner = client.FieldOwner("metallb-installation")
 
-// built is the folder of make metallb.
+// built is the folder that make builds it in.
 func built(bed *scenario.Scenario, name string) string {
 	return filepath.Join(bed.Repo, "bin", "metallb", name)
 }
@@ -48,7 +48,7 @@ func built(bed *scenario.Scenario, name string) string {
 func Install(ctx context.Context, bed *scenario.Scenario) error {
 	for _, image := range []string{Controller, Speaker} {
 		if err := bed.Cluster.LoadImage(ctx, built(bed, image+".tar")); err != nil {
-			return fmt.Errorf("loading MetalLB's image (make metallb builds it): %w", err)
+			return fmt.Errorf("loading MetalLB's image (make bench-peers and make test-migrate build it): %w", err)
 		}
 	}
 	objects, err := manifest(bed)
@@ -64,7 +64,7 @@ func Install(ctx context.Context, bed *scenario.Scenario) error {
 func manifest(bed *scenario.Scenario) ([]*unstructured.Unstructured, error) {
 	text, err := os.ReadFile(built(bed, "native.yaml"))
 	if err != nil {
-		return nil, fmt.Errorf("reading MetalLB's manifest (make metallb copies it): %w", err)
+		return nil, fmt.Errorf("reading MetalLB's manifest (make bench-peers and make test-migrate copy it): %w", err)
 	}
 	return Parse(text)
 }

@@ -65,7 +65,7 @@ func (d *decision) start(name lb.NodeName) bool {
 // just changed, and may have taken the node out of an advertisement. While a Service is not announced
 // the change may be the correction, which is not held up.
 func (d *decision) awaits(node Node) bool {
-	return d.next.forward() && len(d.Outages) == 0 && node.Report.announces() > 0 && d.Now.Before(d.Edited.Add(reported))
+	return d.next.forward() && len(d.Outages) == 0 && node.Report.announces() > 0 && d.now.Before(d.Edited.Add(reported))
 }
 
 // split returns the nodes to change whose speaker works, and those whose does not, in the order

@@ -90,7 +90,7 @@ func (d *decision) again() time.Duration {
 		timeout(d.next.Since, d.Settings.StepTimeout)
 	}
 	if d.next.forward() && len(d.candidates()) > 0 {
-		within(d.Edited.Add(reported).Sub(d.Now))
+		within(d.Edited.Add(reported).Sub(d.now))
 	}
 	for _, step := range d.next.Steps {
 		timeout(step.Since, d.Settings.StepTimeout)

@@ -117,6 +117,28 @@ func TestDecide_EditIsFollowedBeforeTheCanary(t *testing.T) {
 	}
 }
 
+// Steps begin at full seconds, and edits are seen at any time.
+func TestDecide_StepThatWaitedForAnEditIsCompared(t *testing.T) {
+	for edit := time.Duration(0); edit < time.Second; edit += 100 * time.Millisecond {
+		s := at(Canary, 2)
+		for name := range s.Nodes {
+			s.Nodes[name].Report.Routes = 1
+		}
+		s.Edited = start.Add(edit)
+		for s.Now = s.Edited; ; s.Now = s.Now.Add(100 * time.Millisecond) {
+			if s.Now.Sub(s.Edited) > 2*reported {
+				t.Fatalf("edit %s after a full second: no step begins", edit)
+			}
+			if steps := settled(t, s).Next.Steps; len(steps) > 0 {
+				if s.Edited.After(steps[0].Since.Add(-reported)) {
+					t.Errorf("edit %s after a full second: the step that waited for it begins at %s, which counts as before", edit, steps[0].Since.Sub(start))
+				}
+				break
+			}
+		}
+	}
+}
+
 func TestDecide_StepHasWhatWasAnnouncedBefore(t *testing.T) {
 	s := at(Canary, 3)
 	for name := range s.Nodes {

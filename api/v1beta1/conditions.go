@@ -384,15 +384,16 @@ const (
 	// may announce an address of it has an interface for it.
 	ReasonNoInterface = "NoInterface"
 	// ReasonIsolated: the speaker receives from at most half of the speakers that should be
-	// there, and from no host of its links, or others receive nothing from it: it is silent.
+	// there, and from no host on the links of its addresses, or others receive nothing from it: it is silent.
 	ReasonIsolated = "Isolated"
 	// ReasonMinority: the speaker receives from at most half of the speakers that should be
 	// there. It takes an address only when no host of its links answers for it, or one that is no
 	// node does and the address was in use. The condition is
 	// True while the API server calls the nodes NotReady of all that it receives nothing from.
 	ReasonMinority = "Minority"
-	// ReasonAddressConceded: a node whose speaker this one never received from announces addresses
-	// that this node has; this one does not announce them until no host answers for them.
+	// ReasonAddressConceded: a node whose speaker this one never received from, or a host that may be
+	// such a node, answers for addresses that this node has or is to have; this one does not announce
+	// them until no host answers for them.
 	ReasonAddressConceded = "AddressConceded"
 	// ReasonInterfaceFailed: an interface is there, and the speaker cannot announce on it.
 	ReasonInterfaceFailed = "InterfaceFailed"

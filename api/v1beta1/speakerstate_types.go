@@ -27,7 +27,7 @@ type SpeakerStateStatus struct {
 
 	// phase of the speaker: Active; Draining while it hands its addresses over;
 	// Isolated while it is silent because it receives from too few others and from no
-	// host of its links, or because half of the others or more receive nothing from it;
+	// host on the links of its addresses, or because half of the others or more receive nothing from it;
 	// Stopped when it has ended as it was asked to, and no other has started on the node since.
 	// +kubebuilder:validation:Enum=Active;Draining;Isolated;Stopped
 	// +optional
@@ -125,7 +125,7 @@ const (
 	SpeakerActive SpeakerPhase = "Active"
 	// SpeakerDraining: it hands over what its node owns, and gets nothing.
 	SpeakerDraining SpeakerPhase = "Draining"
-	// SpeakerIsolated: it receives from too few others and from no host of its links, or others
+	// SpeakerIsolated: it receives from too few others and from no host on the links of its addresses, or others
 	// receive nothing from it: it is silent.
 	SpeakerIsolated SpeakerPhase = "Isolated"
 	// SpeakerStopped: it has ended as it was told to.

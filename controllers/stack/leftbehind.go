@@ -43,7 +43,11 @@ func (r *Reconciler) forgetVacated(ctx context.Context, around *surroundings, f 
 	list, again := around.leftBehind(time.Now())
 	f.leftBehind = again
 	for _, state := range list {
-		if err := r.forgetSpeaker(ctx, state); err != nil && !apierrors.IsConflict(err) { // else a speaker reports again
+		err := r.forgetSpeaker(ctx, state)
+		switch {
+		case apierrors.IsConflict(err): // a speaker reports again, or the cache is old
+			f.leftBehind = sooner(f.leftBehind, gathering)
+		case err != nil:
 			return fmt.Errorf("deleting what the speaker of the node %s reported, which is to have none any more: %w", state.Name, err)
 		}
 	}

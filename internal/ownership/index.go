@@ -124,8 +124,8 @@ func (b *Index) Owner(address netip.Addr) lb.NodeName {
 	return ""
 }
 
-// SetNodes returns which nodes live, this one included, ordered by name, and returns which
-// addresses have moved. Claims are compared when they are another map. When nodes come
+// SetNodes sets the nodes whose speakers are alive, this one included, ordered by name, and returns
+// which addresses have moved. Claims are compared when they are another map. When nodes come
 // or go, or can or may do something else than before, all addresses are looked at.
 func (b *Index) SetNodes(nodes []Node) []Moved {
 	if !slices.EqualFunc(b.nodes, nodes, alike) {

@@ -34,7 +34,8 @@ type Report struct {
 	// MinoritySince is when the speaker came into a minority: it receives from at most half of
 	// the speakers that should be there. Zero: it is in none.
 	MinoritySince time.Time
-	// Isolated means that it receives from no host either, and announces nothing.
+	// Isolated means that it receives from no host on the links of its addresses either, and announces
+	// nothing.
 	Isolated bool
 	// Ended means that the speaker does not run and that none is about to start on the node.
 	Ended bool

@@ -136,8 +136,8 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 	case !r.MinoritySince.IsZero() && !r.Alone:
 		c.Reason, c.Message = v1beta1.ReasonMinority, bounded.Message(inMinority(r))
 	case r.Conceded.Count > 0:
-		c.Reason, c.Message = v1beta1.ReasonAddressConceded, fmt.Sprintf("nodes whose speakers this one never received from announce %d addresses that this node has, "+
-			"and this one does not until no host answers for them: look at the speakers there, their version and key, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)%s",
+		c.Reason, c.Message = v1beta1.ReasonAddressConceded, fmt.Sprintf("nodes whose speakers this one never received from, or hosts that may be such nodes, answer for %d addresses that this node has or is to have, "+
+			"and this one does not announce them until no host answers: look at the speakers there, their version and key, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)%s",
 			r.Conceded.Count, inUse(r.Conceded))
 	// What no other object shows comes first.
 	case len(r.Unserved) > 0:
@@ -198,7 +198,7 @@ func isolated(r layer2.Report) string {
 		return eligibility.Named("nothing that the speaker sends arrives at", r.Unreached) + ", which it receives from: it is silent, since they take its addresses over: " +
 			"look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
 	}
-	return fmt.Sprintf("the speaker receives %s, and no answer from any host of its links: it is silent, since other nodes may have its addresses: "+
+	return fmt.Sprintf("the speaker receives %s, and no answer from any host on the links of its addresses: it is silent, since other nodes may have its addresses: "+
 		"look at the network of the node", eligibility.Named("nothing from", r.Missing))
 }
 

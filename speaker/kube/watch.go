@@ -27,7 +27,7 @@ type Watcher struct {
 	Self lb.NodeName
 	// Before are the addresses that were announced before this process started.
 	Before []netip.Addr
-	// Snapshot takes what the cluster wants, once everything in it has been informers.
+	// Snapshot takes what the cluster wants, once all objects have been read.
 	Snapshot func(layer2.Snapshot)
 	// Change takes what is new of that afterwards, if anything is.
 	Change func(layer2.Change)

@@ -1,9 +1,13 @@
 package layer2
 
 import (
+	"bytes"
 	"maps"
+	"net"
 	"net/netip"
 	"time"
+
+	"github.com/lbstack/lbstack/internal/segment"
 )
 
 const (
@@ -15,16 +19,18 @@ const (
 	insistOften, insistSeldom = 5, 10 * time.Second
 )
 
-// insistence is how often an address was announced again in a row, and when it was last.
+// insistence is how often an address was announced again in a row because of a host, and when it was
+// last.
 type insistence struct {
 	latest time.Time
 	count  int
+	host   segment.Hardware
 }
 
-// again returns whether the address may be announced again.
-func (i insistence) again(now time.Time) bool {
+// again returns whether the address may be announced again because of a host.
+func (i insistence) again(now time.Time, host net.HardwareAddr) bool {
 	every := insistEvery
-	if i.count >= insistOften {
+	if i.count >= insistOften && bytes.Equal(i.host[:], host) {
 		every = insistSeldom
 	}
 	return i.count == 0 || now.Sub(i.latest) >= every
@@ -38,8 +44,12 @@ func (e *Engine) insist(v *view) {
 	maps.DeleteFunc(e.insisted, func(_ netip.Addr, i insistence) bool { return v.now.Sub(i.latest) >= 2*insistSeldom })
 	for _, r := range v.in.rivals {
 		_, claims := e.claims[r.address]
-		if i := e.insisted[r.address]; claims && i.again(v.now) && !v.isPeer(r.hardware) && (v.unknown || e.isNode(v, r.hardware)) {
-			e.insisted[r.address] = insistence{v.now, i.count + 1}
+		if i := e.insisted[r.address]; claims && i.again(v.now, r.hardware) && !v.isPeer(r.hardware) && (v.unknown || e.isNode(v, r.hardware)) {
+			if !bytes.Equal(i.host[:], r.hardware) {
+				i = insistence{}
+				copy(i.host[:], r.hardware)
+			}
+			e.insisted[r.address] = insistence{v.now, i.count + 1, i.host}
 			e.Announcer.Repeat(r.address)
 			e.resist(v, r.address)
 		}

@@ -47,11 +47,15 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 		case !owns, s.conceded.IsZero() && v.now.Sub(s.since) >= rivalWithin,
 			!s.conceded.IsZero() && v.isPeer(s.to[:]),                    // whose speaker says what it has
 			!s.conceded.IsZero() && inUse && !v.isStranger(use.Hardware): // such as a router that answers for every address
+			if !s.conceded.IsZero() {
+				delete(e.insisted, address)
+			}
 			delete(e.standoffs, address)
 			continue
 		case v.now.Before(s.asked()):
 			continue
 		case e.free(v, address, s.asked()) && e.free(v, address, s.conceded):
+			delete(e.insisted, address)
 			delete(e.standoffs, address)
 			e.minority.found[address] = struct{}{}
 			continue
@@ -71,14 +75,14 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 
 // conceded returns what is conceded, and what is not taken for the same reason.
 func (e *Engine) conceded(v *view) InUse {
-	if e.inMinority() || !v.in.segment.NodesAsked {
+	if e.inMinority() {
 		return InUse{}
 	}
 	return e.uses(v, func(yield func(netip.Addr) bool) {
 		for address := range e.minority.queries {
 			s, is := e.standoffs[address]
 			use := v.in.segment.InUse[address]
-			if is && s.conceded.IsZero() || v.isPeer(use.Hardware[:]) {
+			if is && s.conceded.IsZero() || v.isPeer(use.Hardware[:]) || !v.in.segment.NodesAsked && !v.isStranger(use.Hardware) {
 				continue
 			}
 			if !yield(address) {

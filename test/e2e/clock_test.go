@@ -95,6 +95,7 @@ func TestClockStepsMoveNoAddressAndSilenceNobody(t *testing.T) {
 			signalSpeaker(t, owner.Node, "KILL")
 			anotherProcess(t, owner.Node, killed)
 			must(t, bed.EveryoneSeesEveryone(background(t)))
+			startedBy(t, owner.Node, step)
 			ownedBy(t, address, owner.Node)
 			t.Cleanup(func() {
 				must(t, bed.Cluster.Link(owner.Node, true))
@@ -127,6 +128,21 @@ func setClock(t *testing.T, node, seconds string) {
 	if out, err := bed.Cluster.Exec(background(t), node, "sh", "-c", "echo "+seconds+" > "+clockOnNode); err != nil {
 		t.Fatalf("setting the clock of %s: %v: %s", node, err, out)
 	}
+}
+
+// startedBy waits until the speaker of a node reports that it started at the time of a clock that is off
+// by some seconds.
+func startedBy(t *testing.T, node, seconds string) {
+	t.Helper()
+	off, err := time.ParseDuration(seconds + "s")
+	must(t, err)
+	eventually.Succeed(t, within, "the clock of the speaker of "+node+" is off by "+seconds+" s", func(ctx context.Context) error {
+		state, err := stateOf(ctx, node)
+		if err == nil && (state.Status.StartedAt == nil || time.Until(state.Status.StartedAt.Add(-off)).Abs() > 10*time.Minute) {
+			err = fmt.Errorf("it started at %s", state.Status.StartedAt)
+		}
+		return err
+	})
 }
 
 // ownedBy has a node take an address: the others are drained meanwhile.

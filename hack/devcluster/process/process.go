@@ -59,7 +59,7 @@ func (i Identity) Signal(signal unix.Signal) error {
 	// The descriptor pins the process, so that what Alive says stays true until
 	// the signal is sent.
 	fd, err := unix.PidfdOpen(i.PID, 0)
-	if errors.Is(err, unix.ESRCH) {
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) {
 		return os.ErrProcessDone
 	}
 	if err != nil {

@@ -75,6 +75,8 @@ func TestClockStepsMoveNoAddressAndSilenceNobody(t *testing.T) {
 	must(t, err)
 	must(t, bed.EveryoneSeesEveryone(ctx))
 
+	_, err = bed.Page(ctx, address) // the client forgot the address while the image was built
+	must(t, err)
 	owner, err := bed.Settled(ctx, address)
 	must(t, err)
 	t.Cleanup(func() { setClock(t, owner.Node, "0") })

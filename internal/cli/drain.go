@@ -32,6 +32,9 @@ func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.C
 		Example: "  # Empty a node and wait, then work on it\n  kubectl lbstack drain worker-1 --wait\n\n  # Afterwards\n  kubectl lbstack undrain worker-1",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if timeout < 0 {
+				return fmt.Errorf("--timeout %s: use 0 to wait without a limit", timeout)
+			}
 			stack, node, err := cluster.stackAndNode(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -55,7 +58,7 @@ func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.C
 		},
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the node announces nothing any more")
-	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long --wait waits")
+	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long --wait waits; 0: without a limit")
 	return cmd
 }
 
@@ -64,7 +67,7 @@ func undrainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 		Use:   "undrain NODE",
 		Short: "Have a drained node take part again",
 		Long: "Have a drained node take part again: the annotations, labels and taints of spec.drain of the stack are removed from it. Addresses do not move back by themselves unless spec.layer2.failback is Gradual.\n\n" +
-			"The exit code is 1 if something else drains the node still, such as the taint of kubectl cordon.",
+			"Marks of Kubernetes stay, such as the taint of kubectl cordon. The exit code is 1 if one keeps addresses from the node still, or its shutdown does.",
 		Example: "  # After the maintenance\n  kubectl lbstack undrain worker-1",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -72,12 +75,12 @@ func undrainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 			if err != nil {
 				return err
 			}
-			free, left := maintenance.Undrain(node, stack)
+			free, still := maintenance.Undrain(node, stack)
 			if err := cluster.mark(cmd.Context(), node, free); err != nil {
 				return err
 			}
-			if len(left) > 0 {
-				return fmt.Errorf("node/%s is drained still, by %s", node.Name, strings.Join(left, ", and by "))
+			if still != "" {
+				return fmt.Errorf("node/%s %s", node.Name, still)
 			}
 			fmt.Fprintf(streams.Out, "node/%s takes part\n", node.Name)
 			return nil
@@ -113,10 +116,14 @@ func (c *cluster) mark(ctx context.Context, old, changed *corev1.Node) error {
 	return missingRight(c.api.Patch(ctx, changed.DeepCopy(), patch))
 }
 
-// waitDrained waits until a node announces nothing. It prints each change of what is left.
+// waitDrained waits until a node announces nothing; a timeout of 0 has no end. It prints each change of what is left.
 func (c *cluster) waitDrained(ctx context.Context, streams genericiooptions.IOStreams, node string, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	user := ctx
+	if timeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		ctx = limited
+	}
 	for last := ""; ; {
 		state := &v1beta1.SpeakerState{}
 		err := c.api.Get(ctx, client.ObjectKey{Name: node}, state)
@@ -139,6 +146,9 @@ func (c *cluster) waitDrained(ctx context.Context, streams genericiooptions.IOSt
 		}
 		select {
 		case <-ctx.Done():
+			if user.Err() != nil {
+				return fmt.Errorf("node/%s: the wait was interrupted, and the node stays drained: %s", node, last)
+			}
 			return fmt.Errorf("node/%s drains still after %s: %s: an address stays as long as no other node may announce it: kubectl lbstack why SERVICE says of each node why not", node, timeout, last)
 		case <-time.After(pollEvery):
 		}

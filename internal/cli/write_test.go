@@ -80,6 +80,8 @@ func TestWriting_CommandsWithACluster(t *testing.T) {
 			"node/node-1 drains\nnode/node-1: it announces nothing any more\n", "node/node-1: 1 addresses and 0 routes are left: 192.0.2.1\n", "",
 		},
 		{"drain and wait in vain", "drain node-1 --wait --timeout 10s", []changes{{2 * time.Second, draining("192.0.2.1")}}, "node/node-1 drains\n", "192.0.2.1", "node/node-1 drains still after 10s: 1 addresses"},
+		{"drain and wait without a limit", "drain node-1 --wait --timeout 0", []changes{{3 * time.Minute, draining()}}, "node/node-1: it announces nothing any more\n", "has not reported yet", ""},
+		{"drain and wait less than nothing", "drain node-1 --wait --timeout -1s", nil, "", "", "use 0 to wait without a limit"},
 		{"drain a node without a speaker and wait", "drain node-2 --wait", nil, "node/node-2: no speaker runs there", "", ""},
 		{"undrain a node that takes part", "undrain node-1", nil, "node/node-1 takes part\n", "", ""},
 		{"undrain a drained one", "undrain node-2", nil, "node/node-2 takes part\n", "", ""},
@@ -177,6 +179,19 @@ func TestDrain_TheNodeIsMarkedAndFreed(t *testing.T) {
 	if _, ok := annotations()["lbstack.io/drain"]; ok {
 		t.Errorf("undrained: the node has the annotations %v", annotations())
 	}
+}
+
+// TestDrain_AnInterruptedWaitIsNoTimeout: Ctrl-C ends the context.
+func TestDrain_AnInterruptedWaitIsNoTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := working(t)
+		ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+		defer stop()
+		_, _, err := execute(ctx, c, "drain node-1 --wait")
+		if err == nil || !strings.Contains(err.Error(), "interrupted") || strings.Contains(err.Error(), "2m0s") {
+			t.Errorf("got the error %v", err)
+		}
+	})
 }
 
 func TestPlan_ComparesAFileWithTheCluster(t *testing.T) {

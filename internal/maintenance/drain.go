@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
@@ -19,60 +21,90 @@ import (
 const drainKey = "lbstack.io/drain"
 
 // Drain returns the node with a mark that drains it, as spec.drain of the stack asks for: an annotation if it has a key
-// of one, else a label, else a taint. The same node: it is drained already.
+// of one, else a label, else a taint. Marks of Kubernetes are not set: undrain could not remove them. The same node: a mark
+// drains it already. A node that only shuts down has none, and would take part again when it is back.
 func Drain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (*corev1.Node, error) {
 	policy := apiconv.ParseDrainPolicy(stack)
-	if apiconv.ParseNode(node, policy).Draining {
+	if apiconv.ParseNode(&corev1.Node{ObjectMeta: node.ObjectMeta, Spec: node.Spec}, policy).Draining {
 		return node, nil
 	}
 	marked := node.DeepCopy()
+	annotations, labels, taints := ours(policy.Annotations), ours(policy.Labels), ours(policy.Taints)
 	switch {
-	case len(policy.Annotations) > 0:
-		marked.Annotations = with(marked.Annotations, preferred(policy.Annotations))
-	case len(policy.Labels) > 0:
-		marked.Labels = with(marked.Labels, preferred(policy.Labels))
-	case len(policy.Taints) > 0:
+	case len(annotations) > 0:
+		marked.Annotations = with(marked.Annotations, preferred(annotations))
+	case len(labels) > 0:
+		marked.Labels = with(marked.Labels, preferred(labels))
+	case len(taints) > 0:
 		// The weakest effect: it is the key that drains, and pods are not its matter.
-		marked.Spec.Taints = append(marked.Spec.Taints, corev1.Taint{Key: preferred(policy.Taints), Effect: corev1.TaintEffectPreferNoSchedule})
+		marked.Spec.Taints = append(marked.Spec.Taints, corev1.Taint{Key: preferred(taints), Effect: corev1.TaintEffectPreferNoSchedule})
+	case len(policy.Annotations)+len(policy.Labels)+len(policy.Taints) > 0:
+		return nil, errors.New("LoadBalancerStack default: spec.drain has keys of Kubernetes alone, which other commands set, such as kubectl cordon: use these, or add lbstack.io/drain to spec.drain.annotations")
 	default:
 		return nil, errors.New("LoadBalancerStack default: spec.drain has empty lists: nothing drains a node: add lbstack.io/drain to spec.drain.annotations")
 	}
 	return marked, nil
 }
 
-// Undrain returns the node without the marks that drain it. What drains it still is named, with what to do: the taints of
-// Kubernetes are set and removed by other commands, and a node that shuts down has no mark.
-func Undrain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (free *corev1.Node, left []string) {
+// Undrain returns the node without the marks that drain it. What keeps addresses from it still is returned as what follows
+// the name of the node in a sentence, with what to do; empty: it takes part. Marks of Kubernetes are set and removed by
+// others, and a node that shuts down has no mark.
+func Undrain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (free *corev1.Node, still string) {
 	policy := apiconv.ParseDrainPolicy(stack)
 	free = node.DeepCopy()
-	for _, key := range policy.Annotations {
+	for _, key := range ours(policy.Annotations) {
 		delete(free.Annotations, key)
 	}
-	for _, key := range policy.Labels {
+	for _, key := range ours(policy.Labels) {
 		delete(free.Labels, key)
 	}
-	free.Spec.Taints = slices.DeleteFunc(free.Spec.Taints, func(t corev1.Taint) bool {
-		return slices.Contains(policy.Taints, t.Key) && !ofKubernetes(t.Key)
-	})
-	for _, t := range free.Spec.Taints {
+	taints := ours(policy.Taints)
+	free.Spec.Taints = slices.DeleteFunc(free.Spec.Taints, func(t corev1.Taint) bool { return slices.Contains(taints, t.Key) })
+	left := marksOf(free, policy)
+	state := apiconv.ParseNode(free, policy)
+	if len(left) == 0 && state.Draining {
+		left = []string{"its shutdown, which the kubelet reports"}
+	}
+	var words []string
+	if len(left) > 0 {
+		words = append(words, "is drained still, by "+strings.Join(left, ", and by "))
+	}
+	if state.Excluded != "" {
+		words = append(words, "gets no address still: it "+state.Excluded)
+	}
+	return free, strings.Join(words, ", and ")
+}
+
+// marksOf are the marks of Kubernetes that drain a node, in words, with what removes them.
+func marksOf(node *corev1.Node, policy apiconv.DrainPolicy) (marks []string) {
+	for _, key := range policy.Annotations {
+		if value, has := node.Annotations[key]; has && value != "false" {
+			marks = append(marks, fmt.Sprintf("the annotation %s: run kubectl annotate node %s %s-", key, node.Name, key))
+		}
+	}
+	for _, key := range policy.Labels {
+		if value, has := node.Labels[key]; has && value != "false" {
+			marks = append(marks, fmt.Sprintf("the label %s: run kubectl label node %s %s-", key, node.Name, key))
+		}
+	}
+	for _, t := range node.Spec.Taints {
 		switch {
 		case !slices.Contains(policy.Taints, t.Key):
 		case t.Key == corev1.TaintNodeUnschedulable:
-			left = append(left, fmt.Sprintf("the taint %s: run kubectl uncordon %s", t.Key, node.Name))
+			marks = append(marks, fmt.Sprintf("the taint %s: run kubectl uncordon %s", t.Key, node.Name))
 		default:
-			left = append(left, fmt.Sprintf("the taint %s, which Kubernetes removes", t.Key))
+			marks = append(marks, fmt.Sprintf("the taint %s, which Kubernetes removes", t.Key))
 		}
 	}
-	if len(left) == 0 && apiconv.ParseNode(free, policy).Draining {
-		left = []string{"its shutdown, which the kubelet reports"}
-	}
-	return free, left
+	return marks
 }
 
-// ofKubernetes says whether a key is under a domain of Kubernetes.
-func ofKubernetes(key string) bool {
-	domain, _, _ := strings.Cut(key, "/")
-	return domain == "kubernetes.io" || strings.HasSuffix(domain, ".kubernetes.io")
+// ours are the keys that are not under a domain of Kubernetes.
+func ours(keys []string) []string {
+	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+		domain, _, _ := strings.Cut(key, "/")
+		return domain == "kubernetes.io" || strings.HasSuffix(domain, ".kubernetes.io")
+	})
 }
 
 // preferred is the key of lbstack, or the first one.
@@ -97,24 +129,38 @@ const mostNamed = 5
 // Progress says how far a node is that drains, and whether it announces nothing any more. The state is that of its
 // speaker; nil: it has none.
 func Progress(state *v1beta1.SpeakerState) (done bool, words string) {
-	switch {
-	case state == nil || state.Status.Phase == v1beta1.SpeakerStopped:
+	if state == nil {
 		return true, "no speaker runs there: it announces nothing"
-	case state.Status.AddressCount == 0 && state.Status.RouteCount == 0 && state.Status.Phase == v1beta1.SpeakerDraining:
+	}
+	status := &state.Status
+	empty := status.AddressCount == 0 && status.RouteCount == 0
+	switch {
+	case status.Phase == v1beta1.SpeakerStopped && (empty || isGone(status)):
+		return true, "no speaker runs there: it announces nothing"
+	case status.Phase == v1beta1.SpeakerStopped:
+		return false, fmt.Sprintf("its speaker was stopped, as in a rollout: others answer for its %d addresses for a while, routers keep its %d routes, and traffic goes there still", status.AddressCount, status.RouteCount)
+	case status.Phase == v1beta1.SpeakerDraining && empty:
 		return true, "it announces nothing any more"
-	case state.Status.Phase != v1beta1.SpeakerDraining:
-		return false, fmt.Sprintf("its speaker has not reported yet that it drains: it is %s, with %d addresses and %d routes", state.Status.Phase, state.Status.AddressCount, state.Status.RouteCount)
+	case status.Phase != v1beta1.SpeakerDraining:
+		return false, fmt.Sprintf("its speaker has not reported yet that it drains: it is %s, with %d addresses and %d routes", status.Phase, status.AddressCount, status.RouteCount)
 	}
 	names := make([]string, 0, mostNamed)
-	for _, a := range state.Status.Addresses[:min(mostNamed, len(state.Status.Addresses))] {
+	for _, a := range status.Addresses[:min(mostNamed, len(status.Addresses))] {
 		names = append(names, a.Address)
 	}
-	words = fmt.Sprintf("%d addresses and %d routes are left", state.Status.AddressCount, state.Status.RouteCount)
+	words = fmt.Sprintf("%d addresses and %d routes are left", status.AddressCount, status.RouteCount)
 	if len(names) > 0 {
 		words += ": " + strings.Join(names, ", ")
-		if int(state.Status.AddressCount) > len(names) {
+		if int(status.AddressCount) > len(names) {
 			words += ", ..."
 		}
 	}
 	return false, words
+}
+
+// isGone says of a speaker that was stopped whether no other has started on its node for so long that nobody answers for
+// its addresses any more. The controller decides it (controllers/speakerstate).
+func isGone(status *v1beta1.SpeakerStateStatus) bool {
+	c := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionCurrent)
+	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == v1beta1.ReasonSpeakerEnded
 }

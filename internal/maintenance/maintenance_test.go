@@ -49,6 +49,9 @@ func TestDrain(t *testing.T) {
 		{"a label where there is no annotation", node("", "", ""), drainBy(keys{}, keys{"a.example/b"}, nil), node("", "a.example/b", ""), false},
 		{"a taint where there is neither", node("", "", ""), drainBy(keys{}, keys{}, keys{"a.example/b"}), node("", "", "a.example/b"), false},
 		{"no key at all", node("", "", ""), drainBy(keys{}, keys{}, keys{}), nil, false},
+		{"keys of Kubernetes are not set", node("", "", ""), drainBy(keys{}, keys{corev1.LabelNodeExcludeBalancers}, keys{corev1.TaintNodeUnschedulable, "a.example/b"}), node("", "", "a.example/b"), false},
+		{"no other key", node("", "", ""), drainBy(keys{}, keys{}, keys{corev1.TaintNodeUnschedulable}), nil, false},
+		{"a node that shuts down", shutsDown(node("", "", "")), drainBy(nil, nil, nil), shutsDown(node("lbstack.io/drain", "", "")), false},
 		{"drained by something else already", node("", "", "a.example/b"), drainBy(nil, nil, keys{"a.example/b"}), node("", "", "a.example/b"), true},
 	}
 	for _, tt := range tests {
@@ -74,9 +77,13 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// shutsDown has the node shut down, as its kubelet reports it.
+func shutsDown(n *corev1.Node) *corev1.Node {
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady", Message: "node is shutting down"}}
+	return n
+}
+
 func TestUndrain(t *testing.T) {
-	shutting := node("lbstack.io/drain", "", "")
-	shutting.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady", Message: "node is shutting down"}}
 	tests := []struct {
 		name  string
 		node  *corev1.Node
@@ -89,19 +96,22 @@ func TestUndrain(t *testing.T) {
 		{"marks that drain nothing stay", node("a.example/b", "", ""), drainBy(nil, nil, nil), node("a.example/b", "", ""), ""},
 		{"cordoned", node("", "", corev1.TaintNodeUnschedulable), drainBy(nil, nil, keys{corev1.TaintNodeUnschedulable}), node("", "", corev1.TaintNodeUnschedulable), "kubectl uncordon worker-1"},
 		{"tainted by Kubernetes", node("", "", "node.kubernetes.io/not-ready"), drainBy(nil, nil, keys{"node.kubernetes.io/not-ready"}), nil, "which Kubernetes removes"},
-		{"shutting down", shutting, drainBy(nil, nil, nil), nil, "shutdown"},
+		{"shutting down", shutsDown(node("lbstack.io/drain", "", "")), drainBy(nil, nil, nil), nil, "shutdown"},
+		{"a label of Kubernetes stays", node("", corev1.LabelNodeExcludeBalancers, ""), drainBy(nil, keys{corev1.LabelNodeExcludeBalancers}, nil), node("", corev1.LabelNodeExcludeBalancers, ""), "kubectl label node worker-1 " + corev1.LabelNodeExcludeBalancers + "-"},
+		{"an annotation of Kubernetes stays", node("a.kubernetes.io/b", "", ""), drainBy(keys{"a.kubernetes.io/b"}, nil, nil), node("a.kubernetes.io/b", "", ""), "kubectl annotate node worker-1 a.kubernetes.io/b-"},
+		{"excluded from load balancers", node("lbstack.io/drain", corev1.LabelNodeExcludeBalancers, ""), drainBy(nil, nil, nil), node("", corev1.LabelNodeExcludeBalancers, ""), "gets no address still: it has the label " + corev1.LabelNodeExcludeBalancers},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, left := Undrain(tt.node, tt.stack)
+			got, still := Undrain(tt.node, tt.stack)
 			if tt.want != nil {
 				ignore := cmp.Transformer("length", func(list []corev1.Taint) int { return len(list) })
 				if diff := cmp.Diff(tt.want, got, ignore); diff != "" {
 					t.Errorf("(-want +got)\n%s", diff)
 				}
 			}
-			if words := strings.Join(left, " "); (tt.left == "") != (words == "") || !strings.Contains(words, tt.left) {
-				t.Errorf("left: %q, want %q", words, tt.left)
+			if (tt.left == "") != (still == "") || !strings.Contains(still, tt.left) {
+				t.Errorf("still: %q, want %q", still, tt.left)
 			}
 		})
 	}
@@ -116,6 +126,10 @@ func TestProgress(t *testing.T) {
 		}
 		return s
 	}
+	current := func(s *v1beta1.SpeakerState, reason string) *v1beta1.SpeakerState {
+		s.Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse, Reason: reason}}
+		return s
+	}
 	tests := []struct {
 		name  string
 		state *v1beta1.SpeakerState
@@ -124,6 +138,11 @@ func TestProgress(t *testing.T) {
 	}{
 		{"no speaker", nil, true, "no speaker runs there"},
 		{"stopped", state(v1beta1.SpeakerStopped, 0), true, "no speaker runs there"},
+		{"stopped with addresses", state(v1beta1.SpeakerStopped, 0, "192.0.2.1"), false, "others answer for its 1 addresses"},
+		{"stopped with routes", state(v1beta1.SpeakerStopped, 2), false, "routers keep its 2 routes"},
+		{"stopped with addresses just now", current(state(v1beta1.SpeakerStopped, 0, "192.0.2.1"), v1beta1.ReasonStopped), false, "traffic goes there still"},
+		{"stopped with addresses, and gone", current(state(v1beta1.SpeakerStopped, 0, "192.0.2.1"), v1beta1.ReasonSpeakerEnded), true, "no speaker runs there"},
+		{"ended without a word", current(state(v1beta1.SpeakerActive, 0, "192.0.2.1"), v1beta1.ReasonSpeakerEnded), false, "has not reported yet that it drains"},
 		{"not seen yet", state(v1beta1.SpeakerActive, 0), false, "has not reported yet that it drains"},
 		{"addresses are left", state(v1beta1.SpeakerDraining, 0, "192.0.2.1", "192.0.2.2"), false, "2 addresses and 0 routes are left: 192.0.2.1, 192.0.2.2"},
 		{"many are left", state(v1beta1.SpeakerDraining, 0, "1", "2", "3", "4", "5", "6"), false, "1, 2, 3, 4, 5, ..."},

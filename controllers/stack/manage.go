@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/manifests"
 )
@@ -21,9 +22,8 @@ type restraint struct{ reason, message string }
 // first: it is set by hand, for a while.
 func restraintOf(stack *v1beta1.LoadBalancerStack) *restraint {
 	var r restraint
-	value, annotated := stack.Annotations[v1beta1.AnnotationPause]
 	switch {
-	case annotated && value != "false":
+	case apiconv.Paused(stack):
 		r = restraint{v1beta1.ReasonPaused, "the annotation " + v1beta1.AnnotationPause + " is set: the operator observes, and changes and restores nothing: remove the annotation when the work is done"}
 	case stack.Spec.ManagementState == v1beta1.Unmanaged:
 		r = restraint{v1beta1.ReasonUnmanaged, "spec.managementState is Unmanaged: the operator observes, and changes and restores nothing: set it to Managed to have the spec followed again"}

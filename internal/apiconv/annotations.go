@@ -74,3 +74,9 @@ func distance(x, y string) int {
 	}
 	return row[len(y)]
 }
+
+// Paused says whether the annotation lbstack.io/pause has the operator write nothing but the status of the stack.
+func Paused(stack *v1beta1.LoadBalancerStack) bool {
+	value, annotated := stack.Annotations[v1beta1.AnnotationPause]
+	return annotated && value != "false"
+}

@@ -96,6 +96,14 @@ func (c *cluster) accepted(ctx context.Context, wanted *unstructured.Unstructure
 	current := &unstructured.Unstructured{}
 	current.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
 	err := c.api.Get(ctx, client.ObjectKey{Name: wanted.GetName()}, current)
+	if pause, has := wanted.GetAnnotations()[v1beta1.AnnotationPause]; has {
+		annotations := current.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[v1beta1.AnnotationPause] = pause
+		current.SetAnnotations(annotations)
+	}
 	switch {
 	case client.IgnoreNotFound(err) != nil:
 		return nil, missingRight(err)

@@ -209,6 +209,7 @@ func TestPlan_ComparesAFileWithTheCluster(t *testing.T) {
 		{"a change, for a program", "plan -o json -f " + file, `"rollouts": [`, ""},
 		{"a change, in CI", "plan --exit-code -f " + file, "spec.layer2 changes", errNotAsAsked.Error()},
 		{"no change, in CI", "plan --exit-code -f " + write("same.yaml", strings.ReplaceAll(changed, "  layer2: {failback: Gradual}\n", "")), "Nothing changes", ""},
+		{"a pause", "plan -f " + write("pause.yaml", strings.ReplaceAll(changed, "{name: default}", "{name: default, annotations: {lbstack.io/pause: work}}")), "The operator changes nothing now: the annotation lbstack.io/pause is set: what follows comes when it is removed.\n\nOther fields:", ""},
 		{"a foreign pool", "plan -f " + write("pool.yaml", changed+"  ipAddressPools: [{name: first, addresses: [192.0.2.0/28]}]\n"), "", "IPAddressPool first exists and is not of the stack"},
 		{"no stack", "plan -f " + write("none.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: x}\n"), "", "has no LoadBalancerStack"},
 		{"two stacks", "plan -f " + write("two.yaml", changed+"---\n"+changed), "", "has several LoadBalancerStacks"},

@@ -17,16 +17,21 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/manifests"
 )
 
 // Changes is what a change of the stack does, before it is made.
 type Changes struct {
+	// Held is why the operator makes none of the changes now, and until when; empty: it makes them.
+	Held string `json:"held,omitempty"`
 	// Services whose addresses change, by name.
 	Services []ServiceChange `json:"services,omitempty"`
 	// Announcements that change, of addresses that Services have before and after, by address.
 	Announcements []AnnouncementChange `json:"announcements,omitempty"`
 	// Sessions with routers that begin, end or begin anew, by peer.
 	Sessions []SessionChange `json:"sessions,omitempty"`
+	// Items are those of lists that change, by list and name. What follows from them is above, as far as it is known here.
+	Items []ItemChange `json:"items,omitempty"`
 	// Rollouts are other fields of the spec that change, and what follows.
 	Rollouts []string `json:"rollouts,omitempty"`
 }
@@ -57,7 +62,7 @@ type SessionChange struct {
 
 // None says that nothing changes.
 func (c *Changes) None() bool {
-	return len(c.Services)+len(c.Announcements)+len(c.Sessions)+len(c.Rollouts) == 0
+	return len(c.Services)+len(c.Announcements)+len(c.Sessions)+len(c.Items)+len(c.Rollouts) == 0
 }
 
 // Plan returns what changes when a stack is applied. The snapshot has all Services of type LoadBalancer with their
@@ -72,7 +77,10 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	if err != nil {
 		return Changes{}, err
 	}
-	var c Changes
+	if err := renders(to); err != nil {
+		return Changes{}, err
+	}
+	c := Changes{Held: held(to)}
 	p := s.allocate(after)
 	c.services(p)
 	after.Claims = p.claims(s.Claims)
@@ -80,6 +88,26 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	c.sessions(s, after)
 	c.rollouts(s.Stack, to)
 	return c, nil
+}
+
+// renders refuses a spec that the operator does not follow, although the API server takes it.
+func renders(to *v1beta1.LoadBalancerStack) error {
+	_, err := manifests.Render(manifests.Options{Spec: to.Spec, ServiceMonitors: true})
+	if err != nil {
+		return fmt.Errorf("the operator would not follow the spec: %w", err)
+	}
+	return nil
+}
+
+// held is why the operator does not follow a stack now, and until when; empty: it does.
+func held(to *v1beta1.LoadBalancerStack) string {
+	switch {
+	case apiconv.Paused(to):
+		return "the annotation " + v1beta1.AnnotationPause + " is set: what follows comes when it is removed"
+	case to.Spec.ManagementState == v1beta1.Unmanaged:
+		return "spec.managementState is Unmanaged: what follows comes when it is Managed"
+	}
+	return ""
 }
 
 // allocation is what Services hold before and after a change of the pools.
@@ -282,6 +310,9 @@ func (c *Changes) announcements(before, after *Snapshot) {
 		case owner != "" && slices.Contains(x.local, owner) && !slices.Contains(y.local, owner):
 			add(fmt.Sprintf("moves on the local network: %s may no longer announce it, and %s may", owner, nodes(y.local)))
 		}
+		if slices.Equal(x.routed, y.routed) {
+			continue
+		}
 		if gone, more := without(x.routed, y.routed), without(y.routed, x.routed); len(gone)+len(more) > 0 {
 			var parts []string
 			for _, part := range []struct {
@@ -313,6 +344,7 @@ func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
 	v := s.view(held)
 	v.bgp.Addresses = held
 	routed := eligibility.Resolve(v.bgp)
+	peered := s.peered()
 	all := map[netip.Addr]eligibleNodes{}
 	for i, local := range eligibility.Resolve(v.in) {
 		e := eligibleNodes{local: nodesOf(local.Candidates), why: local.Why}
@@ -323,7 +355,7 @@ func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
 			e.why = eligibility.WhyNone(held[i].Pool, eligibility.L2, eligibility.BGP)
 		}
 		for _, node := range nodesOf(routed[i].Candidates) {
-			if s.hasPeer(node) {
+			if peered[node] {
 				e.routed = append(e.routed, node)
 			}
 		}
@@ -350,9 +382,15 @@ func nodesOf(list []eligibility.Candidate) (names []lb.NodeName) {
 	return names
 }
 
-// hasPeer says whether a node is to have a session with any router.
-func (s *Snapshot) hasPeer(node lb.NodeName) bool {
-	return slices.ContainsFunc(s.Peers, func(p v1beta1.BGPPeer) bool { return slices.Contains(s.nodesWith(&p), node) })
+// peered are the nodes that are to have a session with any router.
+func (s *Snapshot) peered() map[lb.NodeName]bool {
+	all := map[lb.NodeName]bool{}
+	for i := range s.Peers {
+		for _, node := range s.nodesWith(&s.Peers[i]) {
+			all[node] = true
+		}
+	}
+	return all
 }
 
 // nodesWith are the nodes that are to have a session with a router, in order.

@@ -59,6 +59,17 @@ func TestPlan_Golden(t *testing.T) {
 			spec.BGPPeers[0].PasswordSecret = &v1beta1.PasswordSecret{Name: "secret"}
 			spec.BGPPeers = append(spec.BGPPeers, v1beta1.StackBGPPeer{Name: "tor-3", BGPPeerSpec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64514, PeerAddress: "192.0.2.252"}})
 		},
+		"items": func(spec *v1beta1.LoadBalancerStackSpec) {
+			off := false
+			spec.IPAddressPools[0].AutoAssign, spec.IPAddressPools[0].Labels = &off, map[string]string{"a": "b"}
+			spec.L2Advertisements[0].Interfaces = []v1beta1.InterfaceName{"eth9"}
+			spec.BGPPeers[0].BFDProfile = "fast"
+			spec.BGPAdvertisements[0].Peers = []v1beta1.ObjectName{"tor-1"}
+			spec.Communities = []v1beta1.StackCommunity{{Name: "ours"}}
+		},
+		"unmanaged": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.ManagementState, spec.L2Advertisements, spec.BGPAdvertisements = v1beta1.Unmanaged, nil, nil
+		},
 		"components": func(spec *v1beta1.LoadBalancerStackSpec) {
 			spec.Speaker.LogLevel, spec.Layer2.Failback = v1beta1.LogLevelDebug, v1beta1.FailbackGradual
 		},
@@ -77,7 +88,7 @@ func TestPlan_Golden(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden(t, "plan-"+name+".txt", text.String())
-			if want := name == "nothing" || name == "kept-outside"; changes.None() != want {
+			if want := name == "nothing"; changes.None() != want {
 				t.Errorf("nothing changes: %v, want %v", changes.None(), want)
 			}
 		})
@@ -93,6 +104,9 @@ func TestPlan_WhatCannotBePlanned(t *testing.T) {
 			s.Pools = append(s.Pools, v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: "other"}})
 			to.Spec.IPAddressPools = append(to.Spec.IPAddressPools, v1beta1.StackIPAddressPool{Name: "other"})
 		}},
+		{"a patch that matches nothing", "spec.patches[0].target: lbstack makes no Deployment none", func(_ *Snapshot, to *v1beta1.LoadBalancerStack) {
+			to.Spec.Patches = []v1beta1.Patch{{Target: v1beta1.PatchTarget{Kind: "Deployment", Name: "none"}, Patch: "{}"}}
+		}},
 		{"a removal", "spec.managementState is Removed", func(_ *Snapshot, to *v1beta1.LoadBalancerStack) { to.Spec.ManagementState = v1beta1.Removed }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -103,5 +117,25 @@ func TestPlan_WhatCannotBePlanned(t *testing.T) {
 				t.Errorf("got the error %v, want %q", err, tt.err)
 			}
 		})
+	}
+}
+
+// TestPlan_OfAPausedStackSaysSoFirst: the operator makes no change of the plan before the annotation is removed.
+func TestPlan_OfAPausedStackSaysSoFirst(t *testing.T) {
+	for value, want := range map[string]bool{"": true, "repair": true, "false": false} {
+		s := plannedBed()
+		to := s.Stack.DeepCopy()
+		to.Annotations = map[string]string{v1beta1.AnnotationPause: value}
+		changes, err := Plan(s, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		if err := changes.Print(&text); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.HasPrefix(text.String(), "The operator changes nothing now: the annotation lbstack.io/pause is set"); got != want || !changes.None() {
+			t.Errorf("the value %q: printed\n%s", value, &text)
+		}
 	}
 }

@@ -4,17 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/netip"
-	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
-
-// planned are the fields of the spec of a stack that a plan follows; of the others it names those that change.
-var planned = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
 
 // follows says what comes of a change of other fields.
 var follows = map[string]string{
@@ -36,15 +31,9 @@ func (c *Changes) rollouts(from, to *v1beta1.LoadBalancerStack) {
 		before = fieldsOf(&from.Spec)
 	}
 	after := fieldsOf(&to.Spec)
-	names := slices.Sorted(maps.Keys(before))
-	for name := range after {
-		if _, ok := before[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if slices.Contains(planned, name) || reflect.DeepEqual(before[name], after[name]) {
+	c.items(before, after)
+	for _, name := range differing(before, after) {
+		if slices.Contains(planned, name) {
 			continue
 		}
 		text := "spec." + name + " changes"
@@ -71,6 +60,9 @@ func fieldsOf(spec *v1beta1.LoadBalancerStackSpec) map[string]any {
 // Print writes the changes for people.
 func (c *Changes) Print(w io.Writer) error {
 	var text strings.Builder
+	if c.Held != "" {
+		fmt.Fprintf(&text, "The operator changes nothing now: %s.\n", c.Held)
+	}
 	if c.None() {
 		text.WriteString("Nothing changes: no address, no announcement and no session.\n")
 	}
@@ -102,6 +94,11 @@ func (c *Changes) Print(w io.Writer) error {
 		lines = append(lines, fmt.Sprintf("%s: %s", s.Peer, s.What))
 	}
 	part("Sessions with routers", lines)
+	lines = nil
+	for _, item := range c.Items {
+		lines = append(lines, item.String())
+	}
+	part("Items of the spec", lines)
 	part("Other fields", c.Rollouts)
 	_, err := io.WriteString(w, text.String())
 	return err

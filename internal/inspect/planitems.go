@@ -1,0 +1,83 @@
+package inspect
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// planned are the lists of the spec of a stack whose items a plan follows; of the other fields it names those that change.
+var planned = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
+
+// ItemChange is what becomes of an item of one of the planned lists. What follows from some of its fields is seen on the
+// nodes and routers alone, such as from interfaces and from the attributes of routes.
+type ItemChange struct {
+	// List is the name of the field of the spec, and Name that of the item.
+	List string `json:"list"`
+	Name string `json:"name"`
+	// What becomes of it: "is added", "is removed" or "changes".
+	What string `json:"what"`
+	// Fields of the item that change, in order.
+	Fields []string `json:"fields,omitempty"`
+}
+
+// String is a line for people.
+func (i ItemChange) String() string {
+	text := "spec." + i.List + "[" + i.Name + "] " + i.What
+	if len(i.Fields) > 0 {
+		text += ": " + strings.Join(i.Fields, ", ")
+	}
+	return text
+}
+
+// items compares the planned lists of two specs, as JSON has them.
+func (c *Changes) items(before, after map[string]any) {
+	for _, list := range planned {
+		old, now := itemsOf(before[list]), itemsOf(after[list])
+		for _, name := range sortedKeys(old, now) {
+			x, had := old[name]
+			y, has := now[name]
+			change := ItemChange{List: list, Name: name}
+			switch {
+			case !had:
+				change.What = "is added"
+			case !has:
+				change.What = "is removed"
+			default:
+				if change.What, change.Fields = "changes", differing(x, y); len(change.Fields) == 0 {
+					continue
+				}
+			}
+			c.Items = append(c.Items, change)
+		}
+	}
+}
+
+// itemsOf are the items of a list by name.
+func itemsOf(list any) map[string]map[string]any {
+	all := map[string]map[string]any{}
+	items, _ := list.([]any)
+	for _, item := range items {
+		if fields, ok := item.(map[string]any); ok {
+			name, _ := fields["name"].(string)
+			all[name] = fields
+		}
+	}
+	return all
+}
+
+// differing are the fields that two objects do not have in common, in order.
+func differing(x, y map[string]any) []string {
+	return slices.DeleteFunc(sortedKeys(x, y), func(name string) bool { return reflect.DeepEqual(x[name], y[name]) })
+}
+
+// sortedKeys are those of either map, each once.
+func sortedKeys[V any](x, y map[string]V) []string {
+	all := maps.Clone(x)
+	if all == nil {
+		all = map[string]V{}
+	}
+	maps.Copy(all, y)
+	return slices.Sorted(maps.Keys(all))
+}

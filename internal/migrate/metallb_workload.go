@@ -21,6 +21,9 @@ func metalLBContainer(o *source) (container field, component string) {
 		c := field{o: o, path: fmt.Sprintf("spec.template.spec.containers[%d]", i), value: value}
 		name, _ := c.at("name").value.(string)
 		image, _ := c.at("image").value.(string)
+		if strings.Contains(image, "frr-k8s") { // of the same project, with a container named controller
+			continue
+		}
 		if !labelled && !strings.Contains(image, "metallb") && !hasVariables(c) {
 			continue
 		}

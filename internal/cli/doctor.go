@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -15,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/internal/inspect"
-	"github.com/lbstack/lbstack/internal/migrate"
 	"github.com/lbstack/lbstack/internal/version"
 )
 
@@ -75,39 +73,9 @@ func (c *cluster) facts(ctx context.Context) (*inspect.Facts, error) {
 	if proxy != nil {
 		f.ServiceProxy, _, _ = unstructured.NestedString(proxy.Object, "data", "config.conf")
 	}
-	for _, kind := range workloads {
-		found, err := c.list(ctx, kind)
-		if err := unread(inspect.CheckLoadBalancers, err); err != nil {
-			return nil, err
-		}
-		for i := range found {
-			if name := loadBalancer(&found[i]); name != "" {
-				f.LoadBalancers = append(f.LoadBalancers, fmt.Sprintf("%s (%s %s/%s)", name, found[i].GetKind(), found[i].GetNamespace(), found[i].GetName()))
-			}
-		}
+	f.LoadBalancers, err = c.otherLoadBalancers(ctx)
+	if err := unread(inspect.CheckLoadBalancers, err); err != nil {
+		return nil, err
 	}
 	return f, nil
-}
-
-// loadBalancer is the name of the load balancer that a workload with pods belongs to; empty: none that is known.
-func loadBalancer(u *unstructured.Unstructured) string {
-	pods, _, _ := unstructured.NestedInt64(u.Object, "status", "replicas")
-	scheduled, _, _ := unstructured.NestedInt64(u.Object, "status", "desiredNumberScheduled")
-	if pods+scheduled == 0 {
-		return ""
-	}
-	if len(migrate.MetalLBNamespaces([]migrate.Object{{Content: u.Object}})) > 0 {
-		return "MetalLB"
-	}
-	if _, ok := u.GetLabels()["svccontroller.k3s.cattle.io/svcname"]; ok {
-		return "the ServiceLB of K3s"
-	}
-	containers, _, _ := unstructured.NestedSlice(u.Object, "spec", "template", "spec", "containers")
-	for _, item := range containers {
-		container, _ := item.(map[string]any)
-		if image, _ := container["image"].(string); strings.Contains(image, "kube-vip") {
-			return "kube-vip"
-		}
-	}
-	return ""
 }

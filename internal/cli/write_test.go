@@ -274,14 +274,37 @@ func TestDoctor_ReadsTheCluster(t *testing.T) {
 			"status": map[string]any{"desiredNumberScheduled": scheduled},
 		})
 	}
+	kubeVIP := func(owner string, env ...corev1.EnvVar) client.Object {
+		isController := true
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-vip-cp-1", OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: owner, Name: "x", Controller: &isController}}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "kube-vip", Image: "ghcr.io/kube-vip/kube-vip:v1.0.1", Args: []string{"manager"}, Env: env}}},
+		}
+	}
+	served := corev1.EnvVar{Name: "svc_enable", Value: "true"}
+	vipDaemonSet := func(args ...any) client.Object {
+		return object("apps/v1", "DaemonSet", "kube-system", "kube-vip-ds", map[string]any{
+			"spec":   map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "kube-vip", "image": "ghcr.io/kube-vip/kube-vip", "args": args}}}}},
+			"status": map[string]any{"desiredNumberScheduled": int64(3)},
+		})
+	}
 	for _, tt := range []struct {
 		name  string
 		adds  client.Object // nil: nothing
 		parts []string
 	}{
-		{"nothing is wrong but the version of the plugin", nil, []string{"ok Kubernetes\n", "ok Service proxy\n", "ok Other load balancers\n", "!  Versions:"}},
+		{"nothing is wrong but the version of the plugin", nil, []string{"ok Kubernetes\n", "-  Service proxy: not checked: the cluster has no ConfigMap", "ok Other load balancers\n", "!  Versions:"}},
 		{"IPVS without strictARP", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-proxy"}, Data: map[string]string{"config.conf": "mode: ipvs\n"}}, []string{"!  Service proxy:"}},
 		{"MetalLB runs", metalLB(3), []string{"!  Other load balancers:\n   - MetalLB (DaemonSet metallb-system/speaker) runs"}},
+		{"kube-vip serves Services, by a flag", vipDaemonSet("manager", "--services"), []string{"   - kube-vip (DaemonSet kube-system/kube-vip-ds) runs"}},
+		{"kube-vip holds the address of the API server", vipDaemonSet("manager", "--controlplane"), []string{"ok Other load balancers\n"}},
+		{"kube-vip serves Services in a static pod", kubeVIP("Node", served), []string{"   - kube-vip (Pods of kube-system: kube-vip-cp-1) runs"}},
+		{"kube-vip holds the address of the API server in a static pod", kubeVIP("Node", corev1.EnvVar{Name: "svc_enable", Value: "false"}, corev1.EnvVar{Name: "cp_enable", Value: "true"}), []string{"ok Other load balancers\n"}},
+		{"a pod of a workload, which counts itself", kubeVIP("DaemonSet", served), []string{"ok Other load balancers\n"}},
+		{"FRR-K8s runs without MetalLB", object("apps/v1", "DaemonSet", "frr-k8s-system", "frr-k8s", map[string]any{
+			"spec":   map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "controller", "image": "quay.io/metallb/frr-k8s:v0.0.20"}}}}},
+			"status": map[string]any{"desiredNumberScheduled": int64(3)},
+		}), []string{"ok Other load balancers\n"}},
 		{"MetalLB is installed and does not run", metalLB(0), []string{"ok Other load balancers\n"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

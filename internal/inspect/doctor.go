@@ -11,9 +11,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"sigs.k8s.io/yaml"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/preflight"
@@ -54,13 +57,15 @@ type Finding struct {
 	Check string `json:"check"`
 	// Problems with what to do, each a sentence; none: the check passed.
 	Problems []string `json:"problems,omitempty"`
-	// Unread is why the check was not made.
+	// Unread is why the check was not made, for lack of a right.
 	Unread string `json:"unread,omitempty"`
+	// Absent is why there was nothing to check, and so is no fault.
+	Absent string `json:"absent,omitempty"`
 }
 
 // Checkup is the answer of Doctor.
 type Checkup struct {
-	// Healthy says that all checks were made and passed.
+	// Healthy says that all checks passed, and that none could not be made for lack of a right.
 	Healthy  bool      `json:"healthy"`
 	Findings []Finding `json:"findings"`
 }
@@ -78,6 +83,9 @@ func Doctor(f *Facts) Checkup {
 		finding := Finding{Check: check.name, Unread: f.Unread[check.name]}
 		if finding.Unread == "" {
 			finding.Problems = check.look(f)
+		}
+		if check.name == CheckServiceProxy && finding.Unread == "" {
+			finding.Absent = f.noServiceProxy()
 		}
 		c.Healthy = c.Healthy && finding.Unread == "" && len(finding.Problems) == 0
 		c.Findings = append(c.Findings, finding)
@@ -126,11 +134,16 @@ func versions(f *Facts) (problems []string) {
 var oldestKernel = [2]int{5, 4}
 
 func nodeProblems(f *Facts) (problems []string) {
-	policy := apiconv.ParseDrainPolicy(f.Stack)
+	policy, speakerRuns := apiconv.ParseDrainPolicy(f.Stack), f.speakerNodes()
 	var excluded, linux []string
+	leftOut := 0
 	for i := range f.Nodes {
 		node := &f.Nodes[i]
 		if node.Labels[corev1.LabelOSStable] != "" && node.Labels[corev1.LabelOSStable] != "linux" {
+			continue
+		}
+		if !speakerRuns(node) {
+			leftOut++
 			continue
 		}
 		linux = append(linux, node.Name)
@@ -142,12 +155,27 @@ func nodeProblems(f *Facts) (problems []string) {
 		}
 	}
 	switch {
+	case len(linux) == 0 && leftOut > 0:
+		problems = append(problems, "spec.speaker.nodeSelector and spec.speaker.affinity match no node with Linux: nothing can announce addresses: correct them, or label a node")
 	case len(linux) == 0:
 		problems = append(problems, "the cluster has no node with Linux: nothing can announce addresses")
 	case len(excluded) == len(linux):
 		problems = append(problems, "all nodes are drained or excluded from load balancers, such as control planes by the label "+corev1.LabelNodeExcludeBalancers+": no address is taken: set spec.nodes.ignoreExcludeLabel: true, or undrain a node")
 	}
 	return problems
+}
+
+// speakerNodes says of a node whether the stack has a speaker run there, as far as its labels decide.
+func (f *Facts) speakerNodes() func(*corev1.Node) bool {
+	pod := &corev1.Pod{}
+	if f.Stack != nil {
+		pod.Spec.NodeSelector, pod.Spec.Affinity = f.Stack.Spec.Speaker.NodeSelector, f.Stack.Spec.Speaker.Affinity
+	}
+	required := nodeaffinity.GetRequiredNodeAffinity(pod)
+	return func(node *corev1.Node) bool {
+		matches, err := required.Match(node)
+		return matches || err != nil // the API server refuses an invalid affinity
+	}
 }
 
 // isOlderKernel says whether a version such as "5.15.0-91-generic" is before the oldest one. One that cannot be read is not.
@@ -175,17 +203,32 @@ func speakers(f *Facts) (problems []string) {
 	return problems
 }
 
+// proxyConfig is what counts of the configuration of kube-proxy.
+type proxyConfig struct {
+	Mode string `json:"mode"`
+	IPVS struct {
+		StrictARP bool `json:"strictARP"`
+	} `json:"ipvs"`
+}
+
+// noServiceProxy is why the setting of kube-proxy is not known; empty: it is.
+func (f *Facts) noServiceProxy() string {
+	if f.ServiceProxy == "" {
+		return "the cluster has no ConfigMap kube-system/kube-proxy: if kube-proxy runs with other settings, in mode ipvs it needs strictARP"
+	}
+	if err := yaml.Unmarshal([]byte(f.ServiceProxy), &proxyConfig{}); err != nil {
+		return "config.conf of the ConfigMap kube-system/kube-proxy cannot be read: " + bounded.Cut(strings.Join(strings.Fields(err.Error()), " "), maxProxyError)
+	}
+	return ""
+}
+
+// maxProxyError bounds what is repeated of an error about the configuration of kube-proxy.
+const maxProxyError = 256
+
 // serviceProxy looks for the one setting of kube-proxy that makes nodes answer for addresses which they do not own.
 func serviceProxy(f *Facts) []string {
-	setting := func(key string) string {
-		for line := range strings.Lines(f.ServiceProxy) {
-			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && name == key {
-				return strings.Trim(strings.TrimSpace(value), `"'`)
-			}
-		}
-		return ""
-	}
-	if setting("mode") == "ipvs" && setting("strictARP") != "true" {
+	var config proxyConfig
+	if err := yaml.Unmarshal([]byte(f.ServiceProxy), &config); err == nil && config.Mode == "ipvs" && !config.IPVS.StrictARP {
 		return []string{"kube-proxy runs in mode ipvs without strictARP: the kernel of every node answers ARP for the addresses of Services: set ipvs: {strictARP: true} in the ConfigMap kube-system/kube-proxy and restart kube-proxy"}
 	}
 	return nil
@@ -239,6 +282,8 @@ func (c *Checkup) Print(w io.Writer) error {
 		switch {
 		case f.Unread != "":
 			fmt.Fprintf(&text, "?  %s: not checked: %s\n", f.Check, f.Unread)
+		case f.Absent != "":
+			fmt.Fprintf(&text, "-  %s: not checked: %s\n", f.Check, f.Absent)
 		case len(f.Problems) == 0:
 			fmt.Fprintf(&text, "ok %s\n", f.Check)
 		default:

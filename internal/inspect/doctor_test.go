@@ -35,6 +35,23 @@ func TestDoctor(t *testing.T) {
 		{"a speaker of another version", func(f *Facts) { f.States[0].Status.Version = "v0.0.9" }, CheckVersions, "speakers of another version than v0.1.0 run on nodes node-1"},
 		{"speakers of another version in a rollout", func(f *Facts) { f.States[0].Status.Version, f.Stack.Status.TargetVersion = "v0.0.9", "v0.2.0" }, "", ""},
 		{"an old kernel", func(f *Facts) { f.Nodes[1].Status.NodeInfo.KernelVersion = "4.18.0-553.el8" }, CheckNodes, "node node-2 runs Linux 4.18.0-553.el8"},
+		{"an old kernel where no speaker is to run", func(f *Facts) {
+			f.Nodes[1].Status.NodeInfo.KernelVersion = "4.18.0-553.el8"
+			f.Nodes[0].Labels["speaker"] = "yes"
+			f.Stack.Spec.Speaker.NodeSelector = map[string]string{"speaker": "yes"}
+		}, "", "ok Nodes"},
+		{"an old kernel that the affinity leaves out", func(f *Facts) {
+			f.Nodes[1].Status.NodeInfo.KernelVersion = "4.18.0-553.el8"
+			f.Nodes[1].Labels["old"] = ""
+			f.Stack.Spec.Speaker.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+				NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "old", Operator: corev1.NodeSelectorOpDoesNotExist}}}},
+			}}}
+		}, "", "ok Nodes"},
+		{"an old kernel where the selector has a speaker run", func(f *Facts) {
+			f.Nodes[1].Status.NodeInfo.KernelVersion, f.Nodes[1].Labels["speaker"] = "4.18.0-553.el8", "yes"
+			f.Stack.Spec.Speaker.NodeSelector = map[string]string{"speaker": "yes"}
+		}, CheckNodes, "node node-2 runs Linux 4.18.0-553.el8"},
+		{"a selector that matches no node", func(f *Facts) { f.Stack.Spec.Speaker.NodeSelector = map[string]string{"speaker": "yes"} }, CheckNodes, "match no node with Linux"},
 		{"an old kernel of another system", func(f *Facts) {
 			f.Nodes[1].Status.NodeInfo.KernelVersion, f.Nodes[1].Labels[corev1.LabelOSStable] = "1.0", "windows"
 		}, "", ""},
@@ -49,6 +66,11 @@ func TestDoctor(t *testing.T) {
 		}, CheckSpeakers, "node node-3: a firewall drops them"},
 		{"a speaker that misses another", func(f *Facts) { f.States[2].Status.MissingSpeakers = []v1beta1.NodeName{"node-1"} }, CheckSpeakers, "UDP 7575"},
 		{"IPVS without strictARP", func(f *Facts) { f.ServiceProxy = "mode: \"ipvs\"\nipvs:\n  strictARP: false\n" }, CheckServiceProxy, "strictARP: true"},
+		{"IPVS with a comment", func(f *Facts) { f.ServiceProxy = "mode: ipvs # for many Services\n" }, CheckServiceProxy, "strictARP: true"},
+		{"IPVS with strictARP and a comment", func(f *Facts) { f.ServiceProxy = "ipvs: {strictARP: true} # for lbstack\nmode: ipvs\n" }, "", "ok Service proxy"},
+		{"a key of the same name elsewhere", func(f *Facts) { f.ServiceProxy = "mode: ipvs\nother:\n  strictARP: true\n" }, CheckServiceProxy, "strictARP: true"},
+		{"no kube-proxy", func(f *Facts) { f.ServiceProxy = "" }, "", "-  Service proxy: not checked: the cluster has no ConfigMap kube-system/kube-proxy"},
+		{"kube-proxy with settings that cannot be read", func(f *Facts) { f.ServiceProxy = "mode: [" }, "", "-  Service proxy: not checked: config.conf"},
 		{"IPVS with strictARP", func(f *Facts) { f.ServiceProxy = "mode: ipvs\nipvs:\n  strictARP: true\n" }, "", ""},
 		{"another load balancer", func(f *Facts) { f.LoadBalancers = []string{"MetalLB"} }, CheckLoadBalancers, "MetalLB runs"},
 		{"another load balancer, and a class", func(f *Facts) {

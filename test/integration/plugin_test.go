@@ -83,6 +83,11 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		"list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list communities.lbstack.io", "list speakerrouteslices.lbstack.io", "list nodes",
 		"get services", "get namespaces", "list endpointslices.discovery.k8s.io",
 	}
+	planning := []string{
+		"list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list communities.lbstack.io", "list speakerrouteslices.lbstack.io",
+		"list nodes", "list services", "list namespaces", "list endpointslices.discovery.k8s.io",
+	}
+	const withoutStack = "plan without a stack"
 	changed := filepath.Join(t.TempDir(), "stack.yaml")
 	if err := os.WriteFile(changed, []byte("apiVersion: lbstack.io/v1beta1\nkind: LoadBalancerStack\nmetadata: {name: default}\nspec: {layer2: {failback: Gradual}}\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -101,17 +106,16 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		{"drain", "drain plugin-1", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes"}, 0, "node/plugin-1 drains"},
 		{"undrain", "undrain plugin-1", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes"}, 0, "node/plugin-1 takes part"},
 		{"wait for a node without a speaker", "drain plugin-2 --wait", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes", "get speakerstates.lbstack.io"}, 0, "no speaker runs there"},
-		{
-			"plan", "plan -f " + changed, slices.Concat(installation, []string{
-				"update loadbalancerstacks.lbstack.io", "list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list communities.lbstack.io", "list speakerrouteslices.lbstack.io",
-				"list nodes", "list services", "list namespaces", "list endpointslices.discovery.k8s.io",
-			}), 0, "spec.layer2 changes",
-		},
+		{"plan", "plan -f " + changed, slices.Concat(installation, planning, []string{"update loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},
 		{"version", "version", []string{"get loadbalancerstacks.lbstack.io"}, 0, "Stack Version:"},
+		{withoutStack, "plan -f " + changed, slices.Concat(installation, planning, []string{"create loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},
 	}
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := &bed{T: t, Client: b.Client, namespace: b.namespace}
+			if tt.name == withoutStack {
+				remove(t, b.Client, stack)
+			}
 			single := singleVerbs(tt.rights)
 			for j, without := range single {
 				user := fmt.Sprintf("plugin-%d-%d", i, j)

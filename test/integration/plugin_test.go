@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,6 +57,26 @@ func (b *bed) allow(user string, rights []string) {
 		ObjectMeta: metav1.ObjectMeta{Name: user},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+	})
+	for _, rule := range role.Rules {
+		for _, verb := range rule.Verbs {
+			b.may(user, authorizationv1.ResourceAttributes{Verb: verb, Group: rule.APIGroups[0], Resource: rule.Resources[0]})
+		}
+	}
+}
+
+// may waits until the API server, which reads roles from a cache, gives a user a right.
+func (b *bed) may(user string, right authorizationv1.ResourceAttributes) {
+	b.Helper()
+	eventually.Succeed(b.T, within, fmt.Sprintf("%s may %s %s", user, right.Verb, right.Resource), func(ctx context.Context) error {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &right}}
+		if err := b.Client.Create(ctx, review); err != nil {
+			return err
+		}
+		if !review.Status.Allowed {
+			return fmt.Errorf("not allowed: %s%s", review.Status.Reason, review.Status.EvaluationError)
+		}
+		return nil
 	})
 }
 

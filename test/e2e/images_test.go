@@ -43,7 +43,7 @@ var (
 		{"speaker/app/respond.go", "MayAnswer: peers.MayAnswer,", "MayAnswer: func() bool { return false },"},
 		{"speaker/bgp/table.go", "return s.Announce(g.family, prefixes, g.attributes)", "return nil, nil"},
 	}
-	withoutRoutes = []replacement{{"speaker/bgp/table.go", "if a == nil || t.gone ||", "if true ||"}}
+	withoutRoutes = []replacement{{"speaker/bgp/table.go", "if a == nil || t.withdrawn ||", "if true ||"}}
 )
 
 // loadImages builds the images and loads them into the nodes. The installed one is named good.

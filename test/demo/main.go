@@ -165,6 +165,6 @@ The cable is in again, and the cluster stays up for you:
    bin/devcluster exec client -- sh                   a shell on the client; there: curl http://%s/
    bin/devcluster exec router -- vtysh --vty_socket %s -c "show bgp summary"       ask the router; http://%s/ goes through it
    bin/devcluster link node1 down                     pull a cable; pause, kill: see bin/devcluster help
-   make demo-down                                     removes every trace
+   make demo-down                                     removes the cluster
 `, s.Cluster.KubeconfigPath(), address, config.RouterRunDir, routed)
 }

@@ -27,7 +27,7 @@ func TestDecide(t *testing.T) {
 		keep, drop list
 		refusal    ipam.Reason
 		missing    ipam.Reason
-		hopeless   bool
+		invalid    bool
 	}{
 		{name: "a new Service gets the lowest free address", svc: service(), held: list{theirs}, keep: list{holding("10.0.0.1", "auto", web)}},
 		{name: "a Service that asks for nothing special keeps what it has", svc: service(), held: list{mine}, keep: list{mine}},
@@ -46,10 +46,10 @@ func TestDecide(t *testing.T) {
 
 		{name: "what a Service has stays when the pool that it names does not exist", svc: service(poolKey, "nope"), held: list{mine}, keep: list{mine}, refusal: v1beta1.ReasonUnknownPool},
 		{name: "what a Service has stays when the address that it wants is taken", svc: service(addressKey, "10.0.0.0"), held: list{theirs, mine, second}, keep: list{mine, second}, refusal: v1beta1.ReasonAddressInUse},
-		{name: "what a Service has stays when its request means nothing", svc: service(addressKey, "web.example"), held: list{mine}, keep: list{mine}, refusal: v1beta1.ReasonInvalidRequest, hopeless: true},
+		{name: "what a Service has stays when its request means nothing", svc: service(addressKey, "web.example"), held: list{mine}, keep: list{mine}, refusal: v1beta1.ReasonInvalidRequest, invalid: true},
 		{name: "what a Service has stays when it requires a family that cannot be had", svc: dualStack(require, poolKey, "auto"), held: list{mine}, keep: list{mine}, refusal: v1beta1.ReasonNoPool},
 		{name: "a new Service that cannot be served has nothing", svc: service(poolKey, "nope"), held: list{theirs}, refusal: v1beta1.ReasonUnknownPool},
-		{name: "a new Service whose request means nothing has nothing", svc: service(addressKey, "web.example"), held: list{theirs}, refusal: v1beta1.ReasonInvalidRequest, hopeless: true},
+		{name: "a new Service whose request means nothing has nothing", svc: service(addressKey, "web.example"), held: list{theirs}, refusal: v1beta1.ReasonInvalidRequest, invalid: true},
 	}
 	reason := func(r *ipam.Refusal) ipam.Reason {
 		if r == nil {
@@ -67,8 +67,8 @@ func TestDecide(t *testing.T) {
 			if diff := cmp.Diff(tt.drop, got.Drop, byAddr); diff != "" {
 				t.Errorf("dropped (-want +got):\n%s", diff)
 			}
-			if reason(got.Refusal) != tt.refusal || reason(got.Missing) != tt.missing || got.invalid != tt.hopeless {
-				t.Errorf("got refusal %+v, missing %+v, hopeless %v, want %q, %q, %v", got.Refusal, got.Missing, got.invalid, tt.refusal, tt.missing, tt.hopeless)
+			if reason(got.Refusal) != tt.refusal || reason(got.Missing) != tt.missing || got.invalid != tt.invalid {
+				t.Errorf("got refusal %+v, missing %+v, invalid %v, want %q, %q, %v", got.Refusal, got.Missing, got.invalid, tt.refusal, tt.missing, tt.invalid)
 			}
 			// What is dropped is free only when its claim is gone.
 			if held, want := len(has(l, web)), len(tt.keep)+len(tt.drop); held != want {

@@ -171,15 +171,15 @@ func TestRetryAfterDoublesUpToABound(t *testing.T) {
 		d.Attempts = attempts
 		return d
 	}
-	hopeless := waiting(3)
-	hopeless.invalid = true
+	invalid := waiting(3)
+	invalid.invalid = true
 	tests := []struct {
 		name string
 		d    decision
 		want time.Duration
 	}{
 		{"never, if it has all", kept(), 0},
-		{"never, if only its owner can help", hopeless, 0},
+		{"never, if only its owner can help", invalid, 0},
 		{"after 10 s at first", waiting(1), 10 * time.Second},
 		{"then 20 s", waiting(2), 20 * time.Second},
 		{"then 40 s", waiting(3), 40 * time.Second},

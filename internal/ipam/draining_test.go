@@ -89,7 +89,7 @@ func TestEvictedFromAPoolByHand(t *testing.T) {
 
 func TestPledgeThatThePoolWouldTakeAwayAtOnceIsNotTakenUp(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.2", evicting))
-	pledged(t, a, "web", "10.7.0.1@p")
+	reserved(t, a, "web", "10.7.0.1@p")
 	for range 2 { // and asked again it is the same
 		if got, want := outcome(a.Assign(ask("web"))), "keep 10.0.0.1@p"; got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -123,13 +123,13 @@ func checkInside(t tester, a *Allocator) {
 		t.Errorf("entries: got %d, want %d", len(a.entries()), len(holders))
 	}
 	for at := range a.reservedFor {
-		checkPledge(t, a, at, "pledged")
+		checkMarks(t, a, at, "reserved")
 	}
 	for at := range a.outside {
-		checkPledge(t, a, at, "outside")
+		checkMarks(t, a, at, "outside")
 	}
 	for at, terms := range a.sharing {
-		checkPledge(t, a, at, "sharing")
+		checkMarks(t, a, at, "sharing")
 		if terms.Key == "" {
 			t.Errorf("sharing: got terms without a key for %s of %s", at.address, at.service)
 		}
@@ -161,7 +161,7 @@ func portsIn(s *portSet) (list []lb.Port) {
 	return list
 }
 
-func checkPledge(t tester, a *Allocator, at assignment, what string) {
+func checkMarks(t tester, a *Allocator, at assignment, what string) {
 	t.Helper()
 	if !a.holds(at.address, at.service) {
 		t.Errorf("%s: got %s of %s, which does not hold it", what, at.address, at.service)
@@ -264,7 +264,7 @@ func checkEmpty(t tester, a *Allocator) {
 	checkInside(t, a)
 	left := map[string]int{
 		"accounts": len(a.accounts.heads), "far": len(a.far), "origin": len(a.origin), "shared": len(a.shared),
-		"byKey": len(a.byKey), "pledged": len(a.reservedFor), "outside": len(a.outside), "sharing": len(a.sharing), "ports": len(a.ports),
+		"byKey": len(a.byKey), "reserved": len(a.reservedFor), "outside": len(a.outside), "sharing": len(a.sharing), "ports": len(a.ports),
 	}
 	for _, p := range a.pools {
 		left["namespaces of "+string(p.Name)] = len(p.byNamespace)

@@ -18,12 +18,12 @@ func (m *model) assign(req Request) (v verdict) {
 	for _, a := range m.has(req.Service) {
 		at := assignment{a, req.Service}
 		takes, evicts := m.takesAway(a, req)
-		if !m.mayJoin(a, req.Service, req.Terms, true) || takes && evicts && !m.pledged[at] {
+		if !m.mayJoin(a, req.Service, req.Terms, true) || takes && evicts && !m.reserved[at] {
 			v.lost = append(v.lost, a)
 			continue
 		}
 		switch flees := m.flees(a, req); {
-		case takes && evicts, flees && m.pledged[at]: // taken up, it would be taken away again
+		case takes && evicts, flees && m.reserved[at]: // taken up, it would be taken away again
 		case flees:
 			fleeing = append(fleeing, a)
 		default:
@@ -34,10 +34,10 @@ func (m *model) assign(req Request) (v verdict) {
 		m.terms[assignment{a, req.Service}] = req.Terms
 	}
 	v.drop = slices.Clone(v.lost)
-	// What was pledged first, what was to be let go last.
+	// What was reserved first, what was to be let go last.
 	rank := func(a netip.Addr) int {
 		switch at := (assignment{a, req.Service}); {
-		case m.pledged[at]:
+		case m.reserved[at]:
 			return 0
 		case m.dropped[at]:
 			return 2
@@ -49,7 +49,7 @@ func (m *model) assign(req Request) (v verdict) {
 	if refused {
 		v.refused = true
 		for _, a := range standing {
-			if !m.pledged[assignment{a, req.Service}] {
+			if !m.reserved[assignment{a, req.Service}] {
 				v.keep = append(v.keep, a)
 			}
 		}
@@ -60,9 +60,9 @@ func (m *model) assign(req Request) (v verdict) {
 	for _, a := range standing {
 		switch at := (assignment{a, req.Service}); {
 		case slices.Contains(chosen, a):
-			delete(m.pledged, at)
+			delete(m.reserved, at)
 			delete(m.dropped, at)
-		case !m.pledged[at]:
+		case !m.reserved[at]:
 			v.drop = append(v.drop, a)
 			m.dropped[at] = true
 		}

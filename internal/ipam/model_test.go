@@ -12,18 +12,18 @@ import (
 // model decides the same as an Allocator, in the plainest way there is: it knows no
 // index, and looks at every address of a pool and at every holder.
 type model struct {
-	pools   []Pool
-	held    map[netip.Addr][]lb.ServiceKey // in the order in which they came; none: reserved
-	origin  map[netip.Addr]lb.PoolName     // as it was when the pools had the address last
-	terms   map[assignment]lb.Sharing
-	pledged map[assignment]bool
-	dropped map[assignment]bool // was told to let go
+	pools    []Pool
+	held     map[netip.Addr][]lb.ServiceKey // in the order in which they came; none: reserved
+	origin   map[netip.Addr]lb.PoolName     // as it was when the pools had the address last
+	terms    map[assignment]lb.Sharing
+	reserved map[assignment]bool
+	dropped  map[assignment]bool // was told to let go
 }
 
 func newModel() *model {
 	return &model{
 		held: map[netip.Addr][]lb.ServiceKey{}, origin: map[netip.Addr]lb.PoolName{}, terms: map[assignment]lb.Sharing{},
-		pledged: map[assignment]bool{}, dropped: map[assignment]bool{},
+		reserved: map[assignment]bool{}, dropped: map[assignment]bool{},
 	}
 }
 
@@ -116,7 +116,7 @@ func (m *model) release(a netip.Addr, service lb.ServiceKey) {
 	if len(m.held[a]) == 0 {
 		delete(m.held, a)
 	}
-	for _, marks := range []map[assignment]bool{m.pledged, m.dropped} {
+	for _, marks := range []map[assignment]bool{m.reserved, m.dropped} {
 		delete(marks, assignment{a, service})
 	}
 	delete(m.terms, assignment{a, service})

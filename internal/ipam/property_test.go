@@ -160,7 +160,7 @@ func step(t *rapid.T, a *Allocator, m *model) {
 	case "pledge":
 		if held := m.has(service); len(held) > 0 {
 			address = pick(t, "which", held...)
-			m.pledged[assignment{address, service}] = true
+			m.reserved[assignment{address, service}] = true
 		}
 		a.ReserveFor(address, service)
 	}
@@ -212,8 +212,8 @@ func compare(t *rapid.T, a *Allocator, m *model) {
 			if h.Pool != m.from(address) {
 				t.Fatalf("pool of %s: got %q, want %q", address, h.Pool, m.from(address))
 			}
-			if at := (assignment{address, h.Service}); a.ReservedFor(h) != m.pledged[at] {
-				t.Fatalf("%s of %s is pledged: got %v, want %v", address, h.Service, a.ReservedFor(h), m.pledged[at])
+			if at := (assignment{address, h.Service}); a.ReservedFor(h) != m.reserved[at] {
+				t.Fatalf("%s of %s is reserved: got %v, want %v", address, h.Service, a.ReservedFor(h), m.reserved[at])
 			}
 		}
 		if _, want := m.held[address]; taken != want || !slices.Equal(got, m.held[address]) {

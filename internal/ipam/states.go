@@ -47,7 +47,7 @@ type State struct {
 	OutsidePool []OutsidePool
 }
 
-// States returns how every pool stands that exists. What is kept, and why, is known
+// States returns how every pool stands that exists. What Services keep, and why, is known
 // once the Services were assigned anew after a change.
 func (a *Allocator) States() map[lb.PoolName]State {
 	states := map[lb.PoolName]State{}

@@ -145,10 +145,10 @@ func TestKeptIsNoMoreWhenThePoolFitsAgain(t *testing.T) {
 	}
 }
 
-// What is pledged and not taken up is not what a Service keeps.
+// What is reserved and not taken up is not what a Service keeps.
 func TestPledgedAddressIsNotKeptAgainstThePool(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
-	pledged(t, a, "web", "10.7.0.1@p")
+	reserved(t, a, "web", "10.7.0.1@p")
 	settle(t, a, ask("web", wants("10.0.0.1")), "keep 10.0.0.1@p")
 	if kept := a.States()["p"].OutsidePool; len(kept) != 0 {
 		t.Errorf("kept: got %v, want nothing", kept)

@@ -56,7 +56,7 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 	return m.done(now)
 }
 
-// received notes that the router lives. Before a session is established it may send only
+// received notes that the router is alive. Before a session is established it may send only
 // what leads there (RFC 6608).
 func (m *Machine) received(now time.Time, side Side, c *conn) {
 	switch c.state {

@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// patience bounds each measurement.
-	patience = 6 * time.Minute
+	// gracePeriod bounds each measurement.
+	gracePeriod = 6 * time.Minute
 	// steady is for how long one node must have answered, and connections must have succeeded.
 	steady = 5 * time.Second
-	// silence tells an outage from the jitter of a busy machine.
+	// silence distinguishes an outage from the jitter of a busy machine.
 	silence = 100 * time.Millisecond
 	// watched is for how long a client connects after a fault without an outage: twice what the slowest needs to
 	// count a speaker as failed.
@@ -70,7 +70,7 @@ func (b *bench) failover(ctx context.Context, p *peer, address string) error {
 // lose hurts the node that announces an address while a client connects every 5 ms, and heals it. It returns
 // for how long the client had no connection; zero if it always had.
 func (b *bench) lose(ctx context.Context, p *peer, address string, fault scenario.Fault) (gap time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, gracePeriod)
 	defer cancel()
 	node, err := b.settled(ctx, p, address)
 	if err != nil {

@@ -153,7 +153,7 @@ func (b *bench) service(p *peer, name, pool string) *corev1.Service {
 
 // remove removes the Services and then the load balancer, so that none finds what another left.
 func (b *bench) remove(ctx context.Context, p *peer) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, gracePeriod)
 	defer cancel()
 	if err := b.removeServices(ctx); err != nil {
 		return err

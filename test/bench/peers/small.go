@@ -23,7 +23,7 @@ func (b *bench) planned(ctx context.Context, p *peer, address string) error {
 }
 
 func (b *bench) restart(ctx context.Context, p *peer, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, gracePeriod)
 	defer cancel()
 	if _, err := b.settled(ctx, p, address); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (b *bench) arp(ctx context.Context, p *peer, address string) error {
 	if b.requests == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, gracePeriod)
 	defer cancel()
 	if _, err := b.settled(ctx, p, address); err != nil {
 		return err
@@ -80,7 +80,7 @@ func (b *bench) routed(ctx context.Context, p *peer, _ string) error {
 	if b.routes == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, gracePeriod)
 	defer cancel()
 	shown, err := b.ClockServices(ctx)
 	if err != nil {

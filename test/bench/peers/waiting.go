@@ -32,7 +32,7 @@ func (b *bench) waiting(ctx context.Context, p *peer, _ string) (err error) {
 	if b.services == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*patience)
+	ctx, cancel := context.WithTimeout(ctx, 5*gracePeriod)
 	defer cancel()
 	replicas, err := b.stop(ctx, p)
 	if err != nil {

@@ -97,7 +97,7 @@ func (d *decision) orphan(e *entry, able []election.Candidate) {
 	d.moving = true
 	d.loads[d.index[elected]]++
 	if elected != d.self {
-		d.out.Unclaimed = append(d.out.Unclaimed, e.Address.Address)
+		d.unclaimed(e)
 		return
 	}
 	cause := Failure
@@ -111,9 +111,17 @@ func (d *decision) orphan(e *entry, able []election.Candidate) {
 	d.out.Own[e.Address.Address] = Claim{Epoch: epoch, Cause: cause}
 }
 
+// unclaimed reports that another node was elected.
+func (d *decision) unclaimed(e *entry) {
+	d.out.Unclaimed = append(d.out.Unclaimed, Unclaimed{Address: e.Address.Address, Able: e.able.names})
+}
+
 // elect chooses among those who are able. When one who was elected did not act in
 // time, the next ones in order are asked in turn.
 func (d *decision) elect(address netip.Addr, able []election.Candidate) (lb.NodeName, bool) {
+	if d.Overdue[address] {
+		able = d.withoutStarting(able)
+	}
 	elected, ok := election.Choose(address, able, d.share)
 	for range min(d.Passed[address], len(able)-1) {
 		for i := range able {
@@ -125,6 +133,15 @@ func (d *decision) elect(address netip.Addr, able []election.Candidate) (lb.Node
 		elected, ok = election.Choose(address, able, d.share)
 	}
 	return elected, ok
+}
+
+// withoutStarting leaves those out whose speakers start, unless there are no others.
+func (d *decision) withoutStarting(able []election.Candidate) []election.Candidate {
+	starting := func(c election.Candidate) bool { return d.nodes[d.index[c.Node]].Phase == Starting }
+	if !slices.ContainsFunc(able, func(c election.Candidate) bool { return !starting(c) }) {
+		return able
+	}
+	return slices.DeleteFunc(able, starting)
 }
 
 // restarting has the first in order answer for a node that will be back.
@@ -190,6 +207,6 @@ func (d *decision) handOver(e *entry, able []election.Candidate) {
 	case d.nameOf(e.holder) == d.self:
 		d.keep(e)
 	default:
-		d.out.Unclaimed = append(d.out.Unclaimed, address)
+		d.unclaimed(e)
 	}
 }

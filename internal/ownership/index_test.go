@@ -101,8 +101,9 @@ func (d *diary) alter(name lb.NodeName) {
 
 // terms are drawn for a decision.
 func (d *diary) terms() Terms {
-	t := Terms{Passed: map[netip.Addr]int{}, Released: map[netip.Addr]bool{}, Hold: map[netip.Addr]bool{}, MoveOne: rapid.Bool().Draw(d.T, "move one")}
+	t := Terms{Passed: map[netip.Addr]int{}, Overdue: map[netip.Addr]bool{}, Released: map[netip.Addr]bool{}, Hold: map[netip.Addr]bool{}, MoveOne: rapid.Bool().Draw(d.T, "move one")}
 	t.Passed[d.address()] = rapid.IntRange(0, 3).Draw(d.T, "passed")
+	t.Overdue[d.address()] = rapid.Bool().Draw(d.T, "overdue")
 	t.Released[d.address()] = rapid.Bool().Draw(d.T, "released")
 	t.Hold[d.address()] = rapid.Bool().Draw(d.T, "held")
 	return t

@@ -108,6 +108,9 @@ type Terms struct {
 	// Passed is how many nodes in a row were elected for an address and have not
 	// claimed it in time.
 	Passed map[netip.Addr]int
+	// Overdue are addresses that nobody has claimed for some time: speakers that start are not
+	// elected for them while there are others.
+	Overdue map[netip.Addr]bool
 	// Released are addresses that a living node has just let go: it knows by now that
 	// they are not wanted, or will report what it has soon. Nobody takes them.
 	Released map[netip.Addr]bool
@@ -149,6 +152,15 @@ type Claim struct {
 	Cause Cause
 }
 
+// Unclaimed is an address that another node was elected for.
+type Unclaimed struct {
+	// Address that nobody has claimed.
+	Address netip.Addr
+	// Able are the names of the nodes that can be elected, as one string: while it stays the same,
+	// they are asked in turn.
+	Able string
+}
+
 // Output is what a node decided.
 type Output struct {
 	// Looked are the addresses, ordered, that were looked at: those of which something has
@@ -161,7 +173,7 @@ type Output struct {
 	Care map[netip.Addr]lb.NodeName
 	// Unclaimed are wanted addresses that somebody else was elected for, and that
 	// nobody has claimed yet.
-	Unclaimed []netip.Addr
+	Unclaimed []Unclaimed
 	// Contested are addresses that this node owns and another one claims as well.
 	Contested []netip.Addr
 	// Yielded are addresses that a node that lives took from this one, although it may

@@ -194,6 +194,16 @@ func TestOwnership(t *testing.T) {
 			}
 		}, want: map[lb.NodeName]Epoch{"node2": 1}},
 		{name: "what was let go a moment ago is left alone", change: func(in *Input) { in.Released = map[netip.Addr]bool{a: true} }},
+		{name: "one that starts is elected for what nobody ever had", change: func(in *Input) { in.Nodes[2].Phase = Starting }, want: map[lb.NodeName]Epoch{"node2": 1}},
+		{name: "when that takes too long, one that runs is", change: func(in *Input) {
+			in.Nodes[2].Phase, in.Overdue = Starting, map[netip.Addr]bool{a: true}
+		}, want: map[lb.NodeName]Epoch{"node1": 1}},
+		{name: "while all start, one of them is", change: func(in *Input) {
+			for i := range in.Nodes {
+				in.Nodes[i].Phase = Starting
+			}
+			in.Overdue = map[netip.Addr]bool{a: true}
+		}, want: map[lb.NodeName]Epoch{"node2": 1}},
 		{name: "when the elected one does not act, the next one does", change: func(in *Input) { in.Passed = map[netip.Addr]int{a: 1} },
 			want: map[lb.NodeName]Epoch{"node1": 1}},
 	}

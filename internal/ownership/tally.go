@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/lbstack/lbstack/internal/election"
 )
@@ -12,7 +13,8 @@ import (
 type group struct {
 	key   string
 	nodes []int
-	used  int // by how many addresses
+	names string // of the nodes
+	used  int    // by how many addresses
 }
 
 // reset forgets what all addresses come to.
@@ -81,12 +83,22 @@ func (b *Index) groupOf(e *entry) *group {
 	}
 	g := b.groups[string(key)]
 	if g == nil {
-		g = &group{key: string(key), nodes: nodes}
+		g = &group{key: string(key), nodes: nodes, names: b.names(nodes)}
 		b.groups[g.key] = g
 		b.add(g, 1)
 	}
 	g.used++
 	return g
+}
+
+// names returns those of nodes as one string.
+func (b *Index) names(nodes []int) string {
+	var all strings.Builder
+	for _, i := range nodes {
+		all.WriteString(string(b.nodes[i].Name))
+		all.WriteByte(' ')
+	}
+	return all.String()
 }
 
 func (b *Index) add(g *group, n int) {

@@ -153,15 +153,7 @@ func (e *Engine) noteMoves(v *view, d decision) {
 	if v.terms.MoveOne {
 		e.moved = v.now
 	}
-	unclaimed := make(map[netip.Addr]time.Time, len(d.Unclaimed))
-	for _, address := range d.Unclaimed {
-		since, ok := e.unclaimed[address]
-		if !ok {
-			since = v.now
-		}
-		unclaimed[address] = since
-	}
-	e.unclaimed = unclaimed
+	e.noteUnclaimed(v.now, d.Unclaimed)
 }
 
 // noteTaken notes that this node owns an address from now on.

@@ -61,7 +61,8 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 	e.noteReturns(v)
 	e.faceRivals(v)
 	e.leavePartition(v)
-	v.terms = ownership.Terms{Hold: e.held(now), Passed: e.passed(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
+	v.terms = ownership.Terms{Hold: e.held(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
+	v.terms.Passed, v.terms.Overdue = e.passed(now)
 	return v
 }
 
@@ -206,17 +207,6 @@ func (e *Engine) held(now time.Time) map[netip.Addr]bool {
 		held[address] = true
 	}
 	return held
-}
-
-// passed counts how many elected nodes have let an address wait.
-func (e *Engine) passed(now time.Time) map[netip.Addr]int {
-	passed := map[netip.Addr]int{}
-	for address, since := range e.unclaimed {
-		if turns := int(now.Sub(since) / actWithin); turns > 0 {
-			passed[address] = turns
-		}
-	}
-	return passed
 }
 
 // decision is what this node does from now on about what was looked at.

@@ -28,9 +28,6 @@ const (
 	// patience is how long a speaker that starts waits for those that should be
 	// there: the first of many would take everything otherwise.
 	patience = 2 * time.Second
-	// actWithin is how long an elected node has to claim an address before the next
-	// one in order may.
-	actWithin = 2 * time.Second
 	// probing is how long it takes to ask whether a foreign host uses an address, and to be
 	// answered.
 	probing = 500 * time.Millisecond
@@ -123,7 +120,7 @@ type Engine struct {
 	taken       map[netip.Addr]taken
 	asking      map[netip.Addr]time.Time // what may still be probed, since when
 	served      map[netip.Addr]Owned
-	unclaimed   map[netip.Addr]time.Time
+	unclaimed   map[netip.Addr]unclaimed
 	released    map[netip.Addr]time.Time
 	contested   contest
 	lost        map[netip.Addr]time.Time // when who had it was heard last: nobody has it now
@@ -176,7 +173,7 @@ func New(c Config) *Engine {
 	e := &Engine{
 		Config: c, news: make(chan struct{}, 1),
 		book: ownership.NewIndex(c.Self), links: map[lb.NodeName]nodeLinks{},
-		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]time.Time{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
+		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]unclaimed{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
 		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
@@ -388,9 +385,8 @@ func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 			next = at
 		}
 	}
-	for _, since := range e.unclaimed {
-		turns := now.Sub(since)/actWithin + 1
-		earliest(since.Add(turns * actWithin))
+	for _, u := range e.unclaimed {
+		earliest(u.next(now))
 	}
 	for _, at := range e.released {
 		earliest(at.Add(releasedFor))

@@ -207,3 +207,30 @@ func TestABetterClaimSilencesAndAWorseOneDoesNot(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatOthersDidNotTakeWhileThisNodeDrainedDoesNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := beginning(t, want(wanted(a1, self, "p1", "p2")), peer("p1", nil), peer("p2", nil))
+		b.want.Addresses = nil
+		b.tell()
+		b.want.Addresses, b.want.Draining = want(wanted(a1, self, "p1", "p2")), map[lb.NodeName]bool{self: true}
+		b.tell()
+		b.after(9 * time.Second) // the others do not know that it is wanted
+		b.claims("while it drains", ownership.Draining, nil)
+		b.want.Draining = nil
+		b.tell()
+		b.claims("when it drains no more", ownership.Active, ownership.Claims{a1: 1})
+	})
+}
+
+func TestWhatASpeakerThatStartsDoesNotTakeIsTakenByOneThatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, nil, in(ownership.Starting, peer("p1", nil)), in(ownership.Starting, peer("p2", nil)))
+		b.want.Addresses = want(wanted(a1, "p1", "p2", self))
+		b.tell()
+		b.after(500 * time.Millisecond)
+		b.silent("after half a second")
+		b.after(100 * time.Millisecond)
+		b.claims("then", ownership.Active, ownership.Claims{a1: 1})
+	})
+}

@@ -168,10 +168,16 @@ func (d *decision) keep(e *entry) {
 	}
 }
 
-// disputed reports whether another node has an address and thinks that it may.
+// disputed reports whether another node has an address and thinks that it may: it knows something else
+// about the advertisements. Which links nodes have all know alike: one that took the address while
+// no candidate with a better link was there hands it over to one that is back.
 func (d *decision) disputed(e *entry) bool {
 	n := &d.nodes[e.holder.node]
-	return n.Name != d.self && n.Phase == Active && !e.can(n)
+	if n.Name == d.self || n.Phase != Active || e.can(n) {
+		return false
+	}
+	c := e.candidate(n.Name)
+	return c == nil || len(c.Interfaces) > 0 || c.RequireSubnet
 }
 
 // yields reports whether this node has just lost an address about which there is a

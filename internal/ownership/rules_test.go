@@ -160,6 +160,16 @@ func TestWhatANodeReports(t *testing.T) {
 			change: func(in *Input) {
 				in.Nodes[0].Claims[a], in.Nodes[2].Claims[a], in.Addresses[0].Candidates = 5, 4, in.Addresses[0].Candidates[1:]
 			}},
+		{name: "nobody yields to an owner that has lost its link", unclaimed: []lb.NodeName{"node1"},
+			change: func(in *Input) {
+				in.Nodes[0].Claims[a], in.Nodes[2].Claims[a] = 5, 4
+				in.Nodes[0].Able = func(*Candidate, netip.Addr) bool { return false }
+			}},
+		{name: "who yields says so, where the advertisement names interfaces", yielded: []lb.NodeName{"node2"}, unclaimed: []lb.NodeName{"node1"},
+			change: func(in *Input) {
+				in.Nodes[0].Claims[a], in.Nodes[2].Claims[a], in.Addresses[0].Candidates[0].Interfaces = 5, 4, []string{"eth1"}
+				in.Nodes[0].Able = func(*Candidate, netip.Addr) bool { return false }
+			}},
 		{name: "one answers for an owner that restarts", care: []lb.NodeName{"node2"},
 			change: func(in *Input) { in.Nodes[0].Claims[a], in.Nodes[0].Phase = 3, Restarting }},
 		{name: "the preferred one answers for an owner that restarts", care: []lb.NodeName{"node1"},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lbstack/lbstack/internal/election"
+	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // group is a set of nodes that some addresses can be given to.
@@ -141,10 +142,16 @@ func (e *entry) counts(n *Node) bool {
 
 // can reports whether a node is a candidate with a link for the address.
 func (e *entry) can(n *Node) bool {
+	c := e.candidate(n.Name)
+	return c != nil && n.Able(c, e.Address.Address)
+}
+
+// candidate returns what a node may do with the address; nil: it is no candidate.
+func (e *entry) candidate(node lb.NodeName) *Candidate {
 	for j := range e.Candidates {
-		if c := &e.Candidates[j]; c.Node == n.Name {
-			return n.Able(c, e.Address.Address)
+		if c := &e.Candidates[j]; c.Node == node {
+			return c
 		}
 	}
-	return false
+	return nil
 }

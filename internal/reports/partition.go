@@ -17,8 +17,10 @@ type Group struct {
 }
 
 // Partitioned returns the nodes whose speakers are in a minority and cut from a larger group
-// of speakers that run, with that group. A group counts for a speaker if both report that
-// they miss each other: a speaker that died reports it of none that it still received from.
+// of speakers that run, with that group. A group counts for a speaker if one of it and the speaker report that
+// they miss each other: a speaker that died reports it of none that it still received from. All of it
+// count then that the speaker misses: those that receive from one that runs run as well, though their
+// own report may be of before, since their nodes do not reach the API server.
 // Of two groups of the same size the one with the first name counts as the larger one, so that
 // the speakers of the largest group of all are never among the result.
 //
@@ -132,17 +134,18 @@ func (p *partition) fullAgainst(own, other []*Report) map[lb.NodeName]bool {
 // facing returns those of another group that the speaker and they are cut from. It is empty if
 // none of them takes addresses.
 func (p *partition) facing(r *Report, other []*Report, full map[lb.NodeName]bool) (g Group) {
-	takes, missing := false, p.missing[r.Node]
+	takes, mutual, missing := false, false, p.missing[r.Node]
 	for _, o := range other {
-		if !p.missing[o.Node][r.Node] && !full[o.Node] || !missing[o.Node] && !r.MissingBounded {
+		if !missing[o.Node] && !r.MissingBounded {
 			continue
 		}
 		if g.Size++; g.Size == 1 {
 			g.First = o.Node
 		}
+		mutual = mutual || p.missing[o.Node][r.Node] || full[o.Node]
 		takes = takes || o.Standby == ""
 	}
-	if !takes {
+	if !takes || !mutual {
 		return Group{}
 	}
 	return g

@@ -53,6 +53,8 @@ func TestPartitioned(t *testing.T) {
 		{"all stand still", []Report{unready(alone("a", "b")), unready(alone("b", "a"))}, nil, map[lb.NodeName]Group{}},
 		{"the others take no address", []Report{alone("a", "b", "c"), standby(misses("b", "a")), standby(misses("c", "a"))}, nil, map[lb.NodeName]Group{}},
 		{"one of the others takes addresses", []Report{alone("a", "b", "c"), standby(misses("b", "a")), misses("c", "a")}, nil, map[lb.NodeName]Group{"a": {"b", 2}}},
+		{"one of the two others does not reach the API server", []Report{misses("a"), alone("b", "a", "c"), misses("c", "b")}, nil, map[lb.NodeName]Group{"b": {"a", 2}}},
+		{"the one that it is not cut from takes addresses", []Report{alone("a", "b", "c"), standby(misses("b", "a")), misses("c")}, nil, map[lb.NodeName]Group{"a": {"b", 2}}},
 		{"a speaker reports alone that it misses one that receives from others", []Report{misses("a"), misses("b"), misses("c", "a", "b")}, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -9,8 +9,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -25,9 +23,6 @@ import (
 )
 
 const (
-	// patience is how long a speaker that starts waits for those that should be
-	// there: the first of many would take everything otherwise.
-	patience = 2 * time.Second
 	// probing is how long it takes to ask whether a foreign host uses an address, and to be
 	// answered.
 	probing = 500 * time.Millisecond
@@ -109,9 +104,13 @@ type Engine struct {
 	// What follows belongs to the goroutine of Run.
 	begun   time.Time // when everything was known for the first time
 	running bool      // it has decided once
-	book    *ownership.Index
-	links   map[lb.NodeName]nodeLinks // of nodes with speakers that live, or are missed
-	subnets *subnets
+	waited  bool      // for those that should be there, once
+	ran     bool      // it has decided once while it was not isolated
+	// together are the nodes whose speakers were seen to start while this one did.
+	together map[lb.NodeName]bool
+	book     *ownership.Index
+	links    map[lb.NodeName]nodeLinks // of nodes with speakers that live, or are missed
+	subnets  *subnets
 	// linksNumber grows with each change of links, and of those of this node that are reached.
 	linksNumber uint64
 	onLinks     []wire.Link      // that this node may announce on
@@ -174,7 +173,7 @@ func New(c Config) *Engine {
 		Config: c, news: make(chan struct{}, 1),
 		book: ownership.NewIndex(c.Self), links: map[lb.NodeName]nodeLinks{},
 		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]unclaimed{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
-		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, remembered: c.Resume.Ours,
+		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, together: map[lb.NodeName]bool{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
 		e.doubted[address] = true
@@ -283,9 +282,10 @@ func (e *Engine) round(now time.Time) time.Time {
 	}
 	e.weigh(now, in)
 	e.start(now, in)
-	if e.waitsForOthers(now, in) {
-		return e.begun.Add(patience)
+	if until := e.waitsForOthers(now, in); now.Before(until) {
+		return until
 	}
+	e.waited = true
 	if !in.view.Checked {
 		e.stalled = true
 		return time.Time{} // what the others own is being asked
@@ -299,6 +299,7 @@ func (e *Engine) round(now time.Time) time.Time {
 		e.Announcer.Repeat() // others may have announced the addresses meanwhile
 	}
 	e.running = true
+	e.ran = e.ran || v.phase != ownership.Isolated
 	if !e.isMinority() {
 		e.received = v.lives
 	}
@@ -343,39 +344,6 @@ func (e *Engine) frames() (rivals []rival, announced map[netip.Addr]struct{}) {
 	rivals, announced = e.inbox.rivals, e.inbox.announced
 	e.inbox.rivals, e.inbox.announced = nil, nil
 	return rivals, announced
-}
-
-// start says that this speaker is here, before it knows what it owns. One that was
-// cut off starts anew: what it had is somebody else's by now. One that is cut off before it has
-// run takes up what the checkpoint has, unless another node claims that.
-func (e *Engine) start(now time.Time, in inbox) {
-	if links := told(in.able()); e.said.state == nil || e.said.state.Phase == ownership.Starting && !reflect.DeepEqual(e.said.state.Links, links) {
-		e.said.state = &wire.State{Phase: ownership.Starting, Links: links}
-		e.Mesh.Publish(*e.said.state)
-	}
-	isolated := e.phase(now, in) == ownership.Isolated
-	if e.lonely && !isolated {
-		if e.running {
-			e.Resume.Claims = nil
-		}
-		e.running, e.begun = false, now
-	}
-	e.lonely = isolated
-}
-
-// waitsForOthers returns whether this speaker, which has just started, does nothing yet since it does not
-// know what others have. One that was isolated and is in a minority asks the segment about everything.
-func (e *Engine) waitsForOthers(now time.Time, in inbox) bool {
-	return !e.running && !(e.received != nil && e.isMinority()) && !e.allThere(*in.view, in.want.Down) && now.Before(e.begun.Add(patience))
-}
-
-// allThere returns whether all speakers are alive that should be there, but for those on nodes that
-// the API server calls NotReady, those that are silent, and, after this one was isolated, those that were
-// missing before. What one of these may have meanwhile is asked the segment about: see weigh.
-func (e *Engine) allThere(v mesh.View, down map[lb.NodeName]bool) bool {
-	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool {
-		return !down[m.Node] && !m.Silent && (e.received == nil || e.received[m.Node])
-	})
 }
 
 // next returns when time alone changes a decision.

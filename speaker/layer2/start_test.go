@@ -88,6 +88,37 @@ func TestASpeakerThatStartsGoesOnAsSoonAsAllAreThere(t *testing.T) {
 	})
 }
 
+func TestOfSpeakersThatStartTogetherNoneWaitsLongerThanTheFirst(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before ownership.Phase
+		after  time.Duration // since when the other one waits no more
+		until  time.Duration
+	}{
+		{name: "at once", before: ownership.Starting, after: time.Second, until: time.Second},
+		{name: "at half a second", before: ownership.Starting, after: 100 * time.Millisecond, until: 500 * time.Millisecond},
+		{name: "the other one ran before", before: ownership.Active, after: time.Second, until: 2 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing("p2")
+				b.view.Peers = []mesh.Peer{in(tt.before, peer("p1", nil))}
+				b.tell()
+				b.after(tt.after)
+				b.silent("while both wait")
+				b.hear(peer("p1", nil))
+				if tt.until > tt.after {
+					b.after(tt.until - tt.after - time.Millisecond)
+					b.same("it waits no more before", false, b.engine.Synced())
+					b.after(time.Millisecond)
+				}
+				b.same("it waits no more", true, b.engine.Synced())
+			})
+		})
+	}
+}
+
 func TestSpeakerThatWasIsolatedWaitsForThoseThatWereThere(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

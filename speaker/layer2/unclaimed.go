@@ -35,7 +35,8 @@ func (u unclaimed) next(now time.Time) time.Time {
 	return u.since.Add((now.Sub(u.since)/actWithin + 1) * actWithin)
 }
 
-// noteUnclaimed notes which addresses other nodes were elected for.
+// noteUnclaimed notes which addresses other nodes were elected for. What this node was elected for
+// in their place and asks the segment about has no owner yet either.
 func (e *Engine) noteUnclaimed(now time.Time, list []ownership.Unclaimed) {
 	all := make(map[netip.Addr]unclaimed, len(list))
 	for _, u := range list {
@@ -47,6 +48,11 @@ func (e *Engine) noteUnclaimed(now time.Time, list []ownership.Unclaimed) {
 			known.able, known.since = u.Able, now
 		}
 		all[u.Address] = known
+	}
+	for address := range e.minority.queries {
+		if known, is := e.unclaimed[address]; is {
+			all[address] = known
+		}
 	}
 	e.unclaimed = all
 }

@@ -201,7 +201,7 @@ func (w *world) served(at part) time.Duration {
 	}) {
 		bound += askedAnew
 	}
-	if !w.agreed() || w.deafStarts(at.side, l) {
+	if !w.agreed() || w.deafStarts(at.side, l) || w.givesWayUnseen(at.side, l) {
 		bound += passedOver
 	}
 	return bound
@@ -214,6 +214,19 @@ func (w *world) deafStarts(side int, l *lan) bool {
 		p := w.nodes[n].p
 		return w.deaf[n] && p != nil && !p.dead && l.sides[n] == side && !w.ready(p)
 	})
+}
+
+// givesWayUnseen returns whether one speaker in a part of a segment has read that it is cut from a
+// larger group, and another one there does not reach the API server: it does not know that the first
+// one takes nothing.
+func (w *world) givesWayUnseen(side int, l *lan) bool {
+	gives, deaf := false, false
+	for _, n := range w.names {
+		if p := w.nodes[n].p; p != nil && !p.dead && l.sides[n] == side {
+			gives, deaf = gives || time.Now().Before(p.partitioned), deaf || w.deaf[n]
+		}
+	}
+	return gives && deaf
 }
 
 // twice is for how long two nodes of a segment may answer: a detection time, an interval longer

@@ -59,7 +59,7 @@ func (p *process) readState() {
 		own, deaf := w.states[p.n.name], w.deaf[p.n.name]
 		all := w.reportsNow()
 		stale := reports.Stale(all, func(n lb.NodeName) bool { return w.want.Down[n] })
-		maps.DeleteFunc(stale, func(n lb.NodeName, _ reports.Staleness) bool { return !w.want.Down[n] })
+		maps.DeleteFunc(stale, func(n lb.NodeName, s reports.Staleness) bool { return s != reports.Stopped && !w.want.Down[n] })
 		_, cut := reports.Partitioned(all, stale)[p.n.name]
 		w.mu.Unlock()
 		switch {

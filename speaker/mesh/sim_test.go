@@ -395,6 +395,9 @@ func (w *world) leave(name lb.NodeName) {
 	cancel()
 	w.stop(name)
 	w.mu.Lock()
+	if !w.deaf[name] { // the last that a speaker writes
+		w.states[name] = reports.Report{Node: name, Stopped: true}
+	}
 	if len(w.gaps) > 0 {
 		w.fault = time.Now() // what it still probed waits for another node now
 	}

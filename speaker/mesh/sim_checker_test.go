@@ -289,7 +289,11 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 		if !w.firm {
 			// One that was taken for dead is greeted, and the greetings are lost as well. What comes
 			// late makes a speaker look alive for as long.
-			bound = max(bound+3*w.timing.Interval, time.Second)
+			lost := 3 * w.timing.Interval
+			if w.oneWay() {
+				lost = time.Second // so are those that show that the other one receives nothing
+			}
+			bound = max(bound+lost, time.Second)
 		}
 		if w.separated {
 			bound = max(bound, w.separatedFor())

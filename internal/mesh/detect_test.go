@@ -409,7 +409,7 @@ func TestUnreached_WhileGreetingsBecomeRare(t *testing.T) {
 	pause := 300 * ms
 	for begun := s.now; s.now.Sub(begun) < 20*time.Second; pause = min(2*pause, 2*time.Second) {
 		for range 2 { // one for each key
-			s.m.Greeted(s.now, "b", false)
+			s.m.Greeted(s.now, "b", s.peers["b"].instance, false)
 		}
 		for at := s.now; s.now.Sub(at) < pause; {
 			s.pass(50*ms, "c", "d")
@@ -422,7 +422,7 @@ func TestUnreached_WhileGreetingsBecomeRare(t *testing.T) {
 	if is() {
 		t.Error("b is unreached 7 s after its last greeting")
 	}
-	s.m.Greeted(s.now, "b", false)
+	s.m.Greeted(s.now, "b", s.peers["b"].instance, false)
 	s.heartbeat("b")
 	s.pass(standard.Interval, "c", "d")
 	if is() {
@@ -436,7 +436,7 @@ func TestUnreached_OneThatIsSilentIsNot(t *testing.T) {
 	s.pass(standard.Timeout, "c", "d")
 	for _, silent := range []bool{false, true, false} {
 		for range 10 {
-			s.m.Greeted(s.now, "b", silent)
+			s.m.Greeted(s.now, "b", s.peers["b"].instance, silent)
 			s.pass(200*ms, "c", "d")
 		}
 		if got := slices.Contains(s.m.View().Unreached, "b"); got == silent {
@@ -451,14 +451,14 @@ func TestUnreached_AfterAStall(t *testing.T) {
 		name  string
 		first func(*script) // of what is due when the process runs again
 	}{
-		{"a greeting comes first", func(s *script) { s.m.Greeted(s.now, "b", false) }},
-		{"the machine ticks first", func(s *script) { s.m.Tick(s.now); s.m.Greeted(s.now, "b", false) }},
+		{"a greeting comes first", func(s *script) { s.m.Greeted(s.now, "b", s.peers["b"].instance, false) }},
+		{"the machine ticks first", func(s *script) { s.m.Tick(s.now); s.m.Greeted(s.now, "b", s.peers["b"].instance, false) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := begin(t, "b", "c", "d")
 			s.pass(standard.Timeout, "c", "d")
 			for range 10 {
-				s.m.Greeted(s.now, "b", false)
+				s.m.Greeted(s.now, "b", s.peers["b"].instance, false)
 				s.pass(300*ms, "c", "d")
 			}
 			if !slices.Contains(s.m.View().Unreached, "b") {
@@ -469,6 +469,35 @@ func TestUnreached_AfterAStall(t *testing.T) {
 			s.pass(unreachedFor+standard.Interval, "c", "d")
 			if slices.Contains(s.m.View().Unreached, "b") {
 				t.Error("b is unreached although it has not asked for a second: got the pause of 6 s as one between greetings")
+			}
+		})
+	}
+}
+
+// A speaker that restarts where its frames reach others and theirs do not reach it never has a session
+// with them: those that it reaches know its process from a third one.
+func TestUnreached_ProcessThatWasNeverMet(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		vouched, greeted byte
+		want             bool
+	}{
+		{"another speaker has vouched for the process", 2, 2, true},
+		{"recording of another process", 2, 3, false},
+		{"nobody has vouched for it", 1, 2, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := begin(t, "b", "c", "d")
+			s.pass(standard.Timeout, "c", "d")
+			if b := s.m.peers["b"]; tt.vouched != 1 {
+				s.m.renew(s.now, b, wire.Instance{tt.vouched})
+			}
+			for range 5 {
+				s.m.Greeted(s.now, "b", wire.Instance{tt.greeted}, false)
+				s.pass(300*ms, "c", "d")
+			}
+			if got := slices.Contains(s.m.View().Unreached, "b"); got != tt.want {
+				t.Errorf("got unreached: %v, want %v", got, tt.want)
 			}
 		})
 	}

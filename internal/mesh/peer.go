@@ -180,12 +180,13 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 	return sends
 }
 
-// Greeted notes that an instance of a peer that was met before asks for a session. Silent: it answers for
+// Greeted notes that an instance of a peer asks for a session. It counts if it was met before, or another
+// speaker has vouched for it: a recording of another one shows nothing. Silent: it answers for
 // no address, so that it does not matter whether it receives what this speaker has.
-func (m *Machine) Greeted(now time.Time, node lb.NodeName, silent bool) {
+func (m *Machine) Greeted(now time.Time, node lb.NodeName, instance wire.Instance, silent bool) {
 	m.excuseOwnStall(now) // the pause between two greetings would be as long
 	switch p := m.peers[node]; {
-	case p == nil:
+	case p == nil, p.instance != instance:
 	case silent:
 		m.reached(p)
 		m.setSilent(p, true)

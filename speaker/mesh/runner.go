@@ -122,7 +122,7 @@ func (r *runner) receive(from lb.NodeName, datagram []byte) {
 			r.send(from, reply)
 		}
 		if opened.Greeted {
-			r.machine.Greeted(now, from, opened.Silent)
+			r.machine.Greeted(now, from, opened.Instance, opened.Silent)
 		}
 		if opened.Met {
 			sends = r.machine.Met(now, from, opened.Instance)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Greeted is true for a greeting that wants an answer, of an instance that was confirmed
-// before, and not for a recording of one.
+// Greeted is true for a greeting that wants an answer, of any instance,
+// and not for a recording of one.
 func TestOpen_Greeted(t *testing.T) {
 	b := newBed(t, []Key{key(t, 1)}, "a", "b")
 	greeting := func() sent {
@@ -20,7 +20,7 @@ func TestOpen_Greeted(t *testing.T) {
 		}
 	}
 	first := greeting()
-	expect("first contact", first, false)
+	expect("first contact", first, true)
 	b.run(confirmed)
 	b.tables["b"].Reset(b.now, "a")
 	second, third := greeting(), greeting()
@@ -37,7 +37,10 @@ func TestOpen_Greeted(t *testing.T) {
 	expect("b has no session: the later one of two", late, true)
 	expect("the earlier one, after it", early, false)
 	b.start("b", key(t, 1))
-	expect("b restarted", greeting(), false)
+	early, late = greeting(), greeting()
+	expect("b restarted: the later one of two", late, true)
+	expect("b restarted: the earlier one, after it", early, false)
+	expect("b restarted: recording of the later one", late, false)
 }
 
 // A silent speaker shows that with its next greeting, which comes soon, also where it has as many keys as

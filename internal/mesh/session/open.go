@@ -32,11 +32,11 @@ type Opened struct {
 	// a handshake.
 	Message []byte
 	// Instance of the sender, if the datagram is authentic. It is confirmed if
-	// there is a Message, or Met.
+	// there is a Message, or Met. Only one that is known to run otherwise counts in a greeting.
 	Instance wire.Instance
 	// Met: the datagram confirmed an instance, a new one or the same one after Reset.
 	Met bool
-	// Greeted: an instance that was confirmed before asks for an answer, and nothing that it sent
+	// Greeted: the instance asks for an answer, and nothing that it sent
 	// later has arrived. It has no session with this process, or wants to be shown its keys.
 	Greeted bool
 	// Silent: the greeting shows that the sender answers for no address.
@@ -109,7 +109,7 @@ func (t *Table) cipher(p *peer, key int, instance wire.Instance, confirmed bool)
 func (t *Table) welcome(now time.Time, p *peer, key int, h header, g greeting) Opened {
 	// A greeting under a key that this process did not have yet was refused, so that a recording
 	// of it is accepted later.
-	latest := h.instance == p.instance && h.counter == p.window.newest
+	latest := p.isLatest(h)
 	opened := Opened{Instance: h.instance, Greeted: latest && g.nonce != challenge{}, Silent: latest && g.keys[MaxKeys-1] == silence}
 	confirmed := p.met && h.instance == p.instance
 	if p.asking && g.echo == p.nonce && now.Sub(p.drawn) < nonceLife {

@@ -47,6 +47,24 @@ type peer struct {
 	wait    time.Duration // the last pause
 
 	answers time.Time // when the budget of answers is full again
+
+	// strange is the last instance that was not confirmed when it greeted, and greetings its
+	// newest counter.
+	strange   wire.Instance
+	greetings uint64
+}
+
+// isLatest returns whether nothing has arrived that the sender of an authentic greeting sent later, and
+// notes the greeting.
+func (p *peer) isLatest(h header) bool {
+	if h.instance == p.instance {
+		return h.counter == p.window.newest
+	}
+	if p.strange == h.instance && h.counter <= p.greetings {
+		return false
+	}
+	p.strange, p.greetings = h.instance, h.counter
+	return true
 }
 
 // confirm makes an instance the one that counts. What it sent before this greeting is

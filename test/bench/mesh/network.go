@@ -179,7 +179,7 @@ func (n *network) receive(d datagram) {
 		n.send(d.to, d.from, reply)
 	}
 	if opened.Greeted {
-		node.machine.Greeted(n.now, from, opened.Silent)
+		node.machine.Greeted(n.now, from, opened.Instance, opened.Silent)
 	}
 	if opened.Met {
 		n.act(d.to, node.machine.Met(n.now, from, opened.Instance))

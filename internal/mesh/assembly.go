@@ -150,7 +150,7 @@ func (m *Machine) learn(now time.Time, p *peer, instance wire.Instance, sequence
 	if instance != p.instance {
 		m.renew(now, p, instance)
 	}
-	p.sequence = sequence
+	p.sequence, p.starting = sequence, s.Phase == ownership.Starting
 	if s.Phase != ownership.Starting || !p.live {
 		m.setState(p, p.live, s)
 		p.back = now.Add(s.Back)

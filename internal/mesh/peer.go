@@ -42,6 +42,7 @@ type peer struct {
 	unreached bool          // it does so, and nothing else comes from it
 	silent    bool          // it asks for a session, and answers for no address
 	lost      bool          // nothing has come for a while, and others vouch for it
+	starting  bool          // its latest state is that of a process which starts
 	want      want          // a state of it that this speaker does not have
 	late      bool          // it was silent too when another one was lost
 	suspected time.Time     // since when; zero: it is not

@@ -379,3 +379,18 @@ func TestRecheck_GivesOthersTime(t *testing.T) {
 		t.Errorf("the heartbeats name %v, want nobody so soon", got)
 	}
 }
+
+// Until the new process of a speaker that restarts knows what it has, the state is that of the process before.
+func TestStartingPeer_IsSeen(t *testing.T) {
+	s := begin(t, "b")
+	s.publish("b", restartingFor(10*time.Second))
+	starting := func() bool { return s.m.View().Peers[0].Starting }
+	before := starting()
+	s.restart("b")
+	s.publish("b", wire.State{Phase: ownership.Starting})
+	during, phase := starting(), s.m.View().Peers[0].State.Phase
+	s.publish("b", active)
+	if before || !during || phase != ownership.Restarting || starting() {
+		t.Errorf("starting before, during and after it: got %v, %v (%s), %v, want false, true (Restarting), false", before, during, phase, starting())
+	}
+}

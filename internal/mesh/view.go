@@ -35,6 +35,9 @@ type Peer struct {
 	// Late: when another speaker was found to be dead, this one had been silent for more
 	// than two of its heartbeats as well.
 	Late bool
+	// Starting: its node has a new process, which does not know yet what it has. The State of one that
+	// restarts is that of the process before until then.
+	Starting bool
 
 	instance wire.Instance
 	sequence uint64
@@ -63,7 +66,7 @@ func (m *Machine) View() View {
 		}
 		switch {
 		case p.live:
-			v.Peers = append(v.Peers, Peer{Node: p.node, State: p.state, Since: p.since, Lost: p.lost, Late: p.late, instance: p.instance, sequence: p.sequence})
+			v.Peers = append(v.Peers, Peer{Node: p.node, State: p.state, Since: p.since, Lost: p.lost, Late: p.late, Starting: p.starting, instance: p.instance, sequence: p.sequence})
 		case p.expected:
 			v.Missing = append(v.Missing, Missing{Node: p.node, Received: p.received, Silent: p.silent})
 		}

@@ -133,14 +133,14 @@ func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 }
 
 // majority returns whether this speaker receives from more than half of the speakers that
-// should be there, itself included. One that restarts is left out, as in an update of one node
-// at a time; more count, since they may be back in a mesh that this speaker is not in (another
+// should be there, itself included. One that restarts is left out until its new process is there, as in an
+// update of one node at a time; more count, since they may be back in a mesh that this speaker is not in (another
 // port, other keys). Those on nodes that the API server calls NotReady count: such a node may be
 // cut from the API server alone.
 func majority(v mesh.View) bool {
 	here, all, restarting := 1, 1+len(v.Missing), 0
 	for i := range v.Peers {
-		if v.Peers[i].State.Phase == ownership.Restarting {
+		if !runs(&v.Peers[i]) {
 			if restarting++; restarting > 1 {
 				all++
 			}
@@ -152,6 +152,9 @@ func majority(v mesh.View) bool {
 	}
 	return 2*here > all
 }
+
+// runs returns whether the node of a peer has a process: one that restarts has none until the next one starts.
+func runs(p *mesh.Peer) bool { return p.State.Phase != ownership.Restarting || p.Starting }
 
 // alone returns whether the API server calls all nodes NotReady whose speakers are missed, and
 // none of those sends to this one, nor is any other late: that a link is silent is no sign then
@@ -167,7 +170,7 @@ func alone(v mesh.View, down map[lb.NodeName]bool) bool {
 func unheard(v mesh.View) bool {
 	with := 1
 	for i := range v.Peers {
-		if !slices.Contains(v.Unreached, v.Peers[i].Node) && v.Peers[i].State.Phase != ownership.Restarting {
+		if !slices.Contains(v.Unreached, v.Peers[i].Node) && runs(&v.Peers[i]) {
 			with++
 		}
 	}

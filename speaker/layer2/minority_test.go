@@ -202,6 +202,8 @@ func TestAResultIsNoResultForLong(t *testing.T) {
 func TestMajority(t *testing.T) {
 	restarting := in(ownership.Restarting, peer("p9", nil))
 	another := in(ownership.Restarting, peer("p91", nil))
+	back := another
+	back.Starting = true
 	late := peer("p8", nil)
 	late.Late = true
 	tests := []struct {
@@ -218,6 +220,8 @@ func TestMajority(t *testing.T) {
 		{"one that restarts is left out", []mesh.Peer{restarting}, nil, nil, false},
 		{"of two that restart one counts", []mesh.Peer{restarting, another}, nil, nil, true},
 		{"of two that restart one counts, and another is received from", []mesh.Peer{peer("p1", nil), restarting, another}, nil, nil, false},
+		{"of two that restart one has a new process", []mesh.Peer{restarting, back}, nil, nil, false},
+		{"one that restarts has a new process, and another is missed", []mesh.Peer{back}, []lb.NodeName{"p1"}, nil, false},
 		{"one that restarts is not received from", []mesh.Peer{restarting}, []lb.NodeName{"p1"}, nil, true},
 		{"one that is late is not received from", []mesh.Peer{late, peer("p1", nil)}, []lb.NodeName{"p2"}, nil, true},
 	}

@@ -197,7 +197,8 @@ func (w *world) served(at part) time.Duration {
 		bound += askEvery
 	}
 	if !slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
-		return l.sides[n] == at.side && w.nodes[n].p != nil && w.isMost(w.nodes[n].p)
+		p := w.nodes[n].p
+		return l.sides[n] == at.side && p != nil && !p.dead && p.frozen.Load() == nil && w.isMost(p)
 	}) {
 		bound += askedAnew
 	}

@@ -153,7 +153,7 @@ func (e *Engine) noteMoves(v *view, d decision) {
 	if v.terms.MoveOne {
 		e.moved = v.now
 	}
-	e.noteUnclaimed(v.now, d.Unclaimed)
+	e.noteUnclaimed(v, d.Unclaimed)
 }
 
 // noteTaken notes that this node owns an address from now on.

@@ -21,9 +21,12 @@ const (
 type unclaimed struct {
 	// first is when that began.
 	first time.Time
-	// able are the nodes that can be elected, and since when they have been the same: what others
-	// did that were elected among other nodes, or while this node drained, does not count.
-	able  string
+	// able are the nodes that can be elected, and passed how many of these were and let it wait: what others
+	// did that were elected among other nodes, or while this node drained or gave way to a larger group,
+	// does not count.
+	able   string
+	passed int
+	// since when the next one has its turn.
 	since time.Time
 }
 
@@ -32,25 +35,29 @@ func (u unclaimed) next(now time.Time) time.Time {
 	if at := u.first.Add(startWithin); at.After(now) {
 		return at
 	}
-	return u.since.Add((now.Sub(u.since)/actWithin + 1) * actWithin)
+	return u.since.Add(actWithin)
 }
 
-// noteUnclaimed notes which addresses other nodes were elected for. What this node was elected for
-// in their place and asks the segment about has no owner yet either.
-func (e *Engine) noteUnclaimed(now time.Time, list []ownership.Unclaimed) {
+// noteUnclaimed notes which addresses other nodes were elected for. While this node is elected in their
+// place, and asks the segment, it is its turn.
+func (e *Engine) noteUnclaimed(v *view, list []ownership.Unclaimed) {
+	if v.partitioned {
+		clear(e.unclaimed) // the others of its group do not act either
+	}
 	all := make(map[netip.Addr]unclaimed, len(list))
 	for _, u := range list {
 		known, is := e.unclaimed[u.Address]
 		if !is {
-			known = unclaimed{first: now}
+			known = unclaimed{first: v.now}
 		}
 		if known.able != u.Able {
-			known.able, known.since = u.Able, now
+			known.able, known.passed, known.since = u.Able, 0, v.now
 		}
 		all[u.Address] = known
 	}
 	for address := range e.minority.queries {
 		if known, is := e.unclaimed[address]; is {
+			known.since = v.now
 			all[address] = known
 		}
 	}
@@ -62,9 +69,11 @@ func (e *Engine) noteUnclaimed(now time.Time, list []ownership.Unclaimed) {
 func (e *Engine) passed(now time.Time) (passed map[netip.Addr]int, overdue map[netip.Addr]bool) {
 	passed, overdue = map[netip.Addr]int{}, map[netip.Addr]bool{}
 	for address, u := range e.unclaimed {
-		if turns := int(now.Sub(u.since) / actWithin); turns > 0 {
-			passed[address] = turns
+		if turns := now.Sub(u.since) / actWithin; turns > 0 {
+			u.passed, u.since = u.passed+int(turns), u.since.Add(turns*actWithin)
+			e.unclaimed[address] = u
 		}
+		passed[address] = u.passed
 		if now.Sub(u.first) >= startWithin {
 			overdue[address] = true
 		}

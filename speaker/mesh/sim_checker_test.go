@@ -150,6 +150,15 @@ func (w *world) isMost(p *process) bool {
 	return 2*n > len(w.names)
 }
 
+// anyStarts returns whether a process may still wait, or has just waited, for others: what it then takes
+// up nobody else has.
+func (w *world) anyStarts() bool {
+	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
+		p := w.nodes[n].p
+		return p != nil && !p.dead && time.Since(p.begun) < 2*startWait+secondServed
+	})
+}
+
 // outdated returns whether a speaker stands still whose latest report has not reached the API
 // server: the controller takes the one before for the truth, until it has learned from the kubelet that
 // the speaker does not answer, and the others have read what follows.
@@ -248,7 +257,7 @@ func (w *world) nobody(at part, now time.Time, is bool) {
 	gap := w.gaps[at]
 	switch {
 	case is && gap == nil:
-		w.gaps[at] = &span{address: at.address, start: now, calm: now.Sub(w.fault) > calm && !w.parted() && w.firm}
+		w.gaps[at] = &span{address: at.address, start: now, calm: now.Sub(w.fault) > calm && !w.parted() && w.firm && !w.anyStarts()}
 	case !is && gap != nil:
 		gap.end = now
 		if gap.calm && gap.length() > handOver {

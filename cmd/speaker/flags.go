@@ -20,7 +20,10 @@ import (
 // parse reads the command line. The error names the flag.
 func parse(set *flag.FlagSet, args []string) (app.Options, error) {
 	var o app.Options
-	detection := choice{of: []string{"default", "fast", "relaxed"}, is: "default"}
+	detection := choice{is: string(mesh.Default)}
+	for _, profile := range mesh.Profiles() {
+		detection.of = append(detection.of, string(profile))
+	}
 	failback := choice{of: []string{"never", "gradual"}, is: "never"}
 	node := set.String("node", os.Getenv("NODE_NAME"), "name of this node (default: $NODE_NAME)")
 	address := set.String("address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,7 +54,7 @@ type addressResult struct {
 }
 
 // urgency orders the reasons why a Service is not announced: with several addresses
-// the first counts.
+// the first counts. One that is not listed comes before all of these.
 var urgency = []string{
 	v1beta1.ReasonAddressConflict, v1beta1.ReasonAddressRefused, v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode,
 	v1beta1.ReasonNoInterface, v1beta1.ReasonNotAnnounced,
@@ -64,16 +65,16 @@ func decide(svc *corev1.Service, list []facts) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1beta1.ServiceAnnounced, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAnnounced, ObservedGeneration: svc.Generation,
 	}
-	rank := len(urgency)
+	first := len(urgency)
 	var sentences []string
 	for _, f := range list {
 		v := f.judge()
 		sentences = append(sentences, v.message)
-		for i, reason := range urgency[:rank] {
-			if reason == v.reason {
-				c.Status, c.Reason, rank = metav1.ConditionFalse, reason, i
-				break
-			}
+		if v.reason == v1beta1.ReasonAnnounced {
+			continue
+		}
+		if rank := slices.Index(urgency, v.reason); rank < first {
+			c.Status, c.Reason, first = metav1.ConditionFalse, v.reason, rank
 		}
 	}
 	c.Message = bounded.Message(strings.Join(sentences, "; "))

@@ -170,14 +170,15 @@ func expanded(configMap map[string]any) map[string]any {
 
 // rank of the kind in the order of mapping.
 func (s *source) rank() int {
-	for i, kinds := range [][]string{
+	order := [][]string{
 		{"ConfigMap"}, {"Community"}, {"BFDProfile"}, {"AddressPool", "IPAddressPool", "CiliumLoadBalancerIPPool"}, {"CiliumBGPPeerConfig"}, {"BGPPeer", "CiliumBGPClusterConfig"},
-	} {
+	}
+	for i, kinds := range order {
 		if slices.Contains(kinds, s.kind) {
 			return i
 		}
 	}
-	return len("others")
+	return len(order)
 }
 
 func (s *source) same(other *source) bool {

@@ -58,8 +58,12 @@ type Mesh struct {
 
 // Start begins to listen. Nothing is sent before Join.
 func Start(config Config) (*Mesh, error) {
+	timing, known := timings[config.Profile]
+	if !known {
+		return nil, fmt.Errorf("%q is no profile of failure detection: it is one of %q", config.Profile, Profiles())
+	}
 	m := &Mesh{config: config}
-	m.runner = newRunner(config.Node, config.Profile.timing(), randomInstance(), randomBytes, m.send, config.View)
+	m.runner = newRunner(config.Node, timing, randomInstance(), randomBytes, m.send, config.View)
 	m.clock, m.passes, m.sendGreeting = bootTime, config.Passes, m.sendFirst
 	m.metrics = config.Metrics
 	m.SetKeys(config.Keys)

@@ -173,16 +173,17 @@ func TestMesh_PortThatIsTakenIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if m, err := Start(Config{Node: "node1", Address: address, Keys: []session.Key{simulatedKey(1)}}); err == nil {
+	if m, err := Start(Config{Node: "node1", Address: address, Profile: Default, Keys: []session.Key{simulatedKey(1)}}); err == nil {
 		_ = m.Stop()
 		t.Fatal("it listens on a port that is taken")
 	}
 }
 
-func TestParseProfile(t *testing.T) {
-	for name, ok := range map[string]bool{"relaxed": true, "default": true, "fast": true, "Fast": false, "": false} {
-		if _, err := ParseProfile(name); (err == nil) != ok {
-			t.Errorf("%q: got the error %v, want one: %v", name, err, !ok)
+func TestStart_RefusesAnUnknownProfile(t *testing.T) {
+	for _, profile := range []Profile{"", "Fast"} {
+		if m, err := Start(Config{Node: "node1", Address: netip.AddrPortFrom(loopback(108), 0), Profile: profile}); err == nil {
+			_ = m.Stop()
+			t.Errorf("profile %q: it starts, want an error", profile)
 		}
 	}
 }

@@ -1,7 +1,8 @@
 package mesh
 
 import (
-	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	machine "github.com/lbstack/lbstack/internal/mesh"
@@ -17,23 +18,15 @@ const (
 	Fast    Profile = "fast"
 )
 
-// ParseProfile returns the profile of a name.
-func ParseProfile(name string) (Profile, error) {
-	switch p := Profile(name); p {
-	case Relaxed, Default, Fast:
-		return p, nil
-	}
-	return "", fmt.Errorf("%q is no profile of failure detection: it is relaxed, default or fast", name)
+// timings are those of the heartbeats. A death is noticed between the timeout less an interval and the
+// timeout after it, plus some milliseconds for a second opinion.
+var timings = map[Profile]machine.Timing{
+	Relaxed: {Interval: 300 * time.Millisecond, Timeout: 1200 * time.Millisecond},
+	Default: {Interval: 90 * time.Millisecond, Timeout: 300 * time.Millisecond},
+	Fast:    {Interval: 30 * time.Millisecond, Timeout: 150 * time.Millisecond},
 }
 
-// timing of the heartbeats. A death is noticed between the timeout less an interval and the
-// timeout after it, plus some milliseconds for a second opinion.
-func (p Profile) timing() machine.Timing {
-	switch p {
-	case Relaxed:
-		return machine.Timing{Interval: 300 * time.Millisecond, Timeout: 1200 * time.Millisecond}
-	case Fast:
-		return machine.Timing{Interval: 30 * time.Millisecond, Timeout: 150 * time.Millisecond}
-	}
-	return machine.Timing{Interval: 90 * time.Millisecond, Timeout: 300 * time.Millisecond}
-}
+// Profiles returns all profiles, ordered.
+func Profiles() []Profile { return slices.Sorted(maps.Keys(timings)) }
+
+func (p Profile) timing() machine.Timing { return timings[p] }

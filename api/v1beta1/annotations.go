@@ -5,13 +5,13 @@ const (
 	// AnnotationAddressPool names the pool that the address must come from.
 	AnnotationAddressPool = "lbstack.io/address-pool"
 	// AnnotationLoadBalancerIPs is the address that the Service wants, or
-	// several with commas between them. It excludes spec.loadBalancerIP.
+	// several with commas between them. Setting spec.loadBalancerIP as well is an error.
 	AnnotationLoadBalancerIPs = "lbstack.io/load-balancer-ips"
 
 	// AnnotationAllowSharedIP is a key: Services with the same one can share an
 	// address, given that they have no port in common and that the same nodes serve
-	// them. Others of the namespace, or of the cluster if the pool says so, can join
-	// whoever's key they know.
+	// them. Any Service of the namespace (of any namespace, if the pool allows that) can join
+	// by setting the same key.
 	AnnotationAllowSharedIP = "lbstack.io/allow-shared-ip"
 
 	// AnnotationAddressPoolMetalLB is read when AnnotationAddressPool is not
@@ -35,8 +35,8 @@ const (
 // pool that it came from, or the pools with commas between them.
 const AnnotationAllocatedFromPool = "lbstack.io/ip-allocated-from-pool"
 
-// AnnotationRetry on the LoadBalancerStack asks for another try of a revision that failed, each time
-// that its value changes.
+// AnnotationRetry on the LoadBalancerStack requests another attempt at a revision that failed, each
+// time that its value changes.
 const AnnotationRetry = "lbstack.io/retry"
 
 // Labels on what lbstack makes.
@@ -48,7 +48,7 @@ const (
 	// operator makes for a LoadBalancerStack.
 	ManagedByOperator = "lbstack-operator"
 	// ManagedByController is the value of LabelManagedBy on the IPAddressClaims
-	// that the controller makes for Services. Others are administrators'.
+	// that the controller makes for Services. Administrators write the others.
 	ManagedByController = "lbstack-controller"
 	// LabelComponent is Kubernetes' recommended label for the part that an
 	// object plays: controller or speaker.

@@ -4,7 +4,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// BFDProfileSpec says how closely the path to a router is watched with
+// BFDProfileSpec configures how closely the path to a router is watched with
 // Bidirectional Forwarding Detection (RFC 5880). Empty, it means the defaults: a
 // path that is lost is noticed within 0.9 s.
 type BFDProfileSpec struct {
@@ -32,7 +32,7 @@ type BFDProfileSpec struct {
 	// +optional
 	DetectMultiplier int32 `json:"detectMultiplier,omitempty"`
 
-	// passiveMode: a node sends nothing before it has heard the router. Default false.
+	// passiveMode: a node sends nothing before it has received from the router. Default false.
 	// +optional
 	PassiveMode bool `json:"passiveMode,omitempty"`
 
@@ -46,13 +46,13 @@ type BFDProfileSpec struct {
 	MinimumTTL int32 `json:"minimumTTL,omitempty"`
 }
 
-// BFDProfileStatus says whether a profile means something.
+// BFDProfileStatus reports whether a profile is valid.
 type BFDProfileStatus struct {
 	// observedGeneration is the metadata.generation that this status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready says whether the profile can be used.
+	// conditions: Ready reports whether the profile can be used.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -60,7 +60,7 @@ type BFDProfileStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// BFDProfile says how closely the paths to routers are watched. BGPPeers name it.
+// BFDProfile configures how closely the paths to routers are watched. BGPPeers name it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -81,7 +81,7 @@ type BFDProfile struct {
 	// +optional
 	Spec BFDProfileSpec `json:"spec,omitempty,omitzero"`
 
-	// status says whether that means something.
+	// status reports whether the spec is valid.
 	// +optional
 	Status BFDProfileStatus `json:"status,omitempty,omitzero"`
 }

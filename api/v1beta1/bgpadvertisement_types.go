@@ -118,13 +118,13 @@ type BGPAdvertisementSpec struct {
 	Communities []CommunityReference `json:"communities,omitempty"`
 }
 
-// BGPAdvertisementStatus says whether an advertisement means something.
+// BGPAdvertisementStatus reports whether an advertisement is valid.
 type BGPAdvertisementStatus struct {
 	// observedGeneration is the metadata.generation that this status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready says whether the advertisement is in effect.
+	// conditions: Ready reports whether the advertisement is in effect.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -153,7 +153,7 @@ type BGPAdvertisement struct {
 	// +optional
 	Spec BGPAdvertisementSpec `json:"spec,omitempty,omitzero"`
 
-	// status says whether that means something.
+	// status reports whether the spec is valid.
 	// +optional
 	Status BGPAdvertisementStatus `json:"status,omitempty,omitzero"`
 }

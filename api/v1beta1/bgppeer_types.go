@@ -75,9 +75,9 @@ type BGPPeerSpec struct {
 	// +optional
 	PeerPort int32 `json:"peerPort,omitempty"`
 
-	// sourceAddress is the address of the node to speak from; a node without it has no
-	// session. Of the family of peerAddress; excludes interface. Unset: what the
-	// node's routes give.
+	// sourceAddress is the address of the node from which it connects; a node without it
+	// has no session. Of the family of peerAddress; excludes interface. Unset: the one that
+	// the node's routes give.
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="sourceAddress must be an IPv4 or IPv6 address without zone, such as 10.0.0.1 or 2001:db8::1"
@@ -85,7 +85,7 @@ type BGPPeerSpec struct {
 	SourceAddress string `json:"sourceAddress,omitempty"`
 
 	// routerID is the BGP Identifier of the nodes towards this router, an IPv4
-	// address. Nodes that share it cannot all speak to the same router: give such a
+	// address. Of nodes that share it only one can have a session with a router: give such a
 	// peer nodeSelectors. Unset: each node takes one of its own.
 	// +kubebuilder:validation:MinLength=7
 	// +kubebuilder:validation:MaxLength=15
@@ -109,8 +109,8 @@ type BGPPeerSpec struct {
 	// +optional
 	HoldTimeSeconds *int32 `json:"holdTimeSeconds,omitempty"`
 
-	// keepaliveTimeSeconds is how often a node says that it lives, 1 to 65535 and not
-	// more than holdTimeSeconds. Unset: a third of the hold time that both sides
+	// keepaliveTimeSeconds is the time between KEEPALIVE messages of a node, 1 to 65535 and
+	// not more than holdTimeSeconds. Unset: a third of the hold time that both sides
 	// agreed on.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -133,7 +133,7 @@ type BGPPeerSpec struct {
 
 	// ttlSecurityHops: what the router sends must have come over at most that many
 	// hops (GTSM, RFC 5082; the router must send with a TTL of 255), 1 to 254.
-	// Default 0: that is not looked at. Excludes ebgpMultiHop.
+	// Default 0: any number of hops. Excludes ebgpMultiHop.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=254
 	// +optional
@@ -154,7 +154,7 @@ type BGPPeerSpec struct {
 	// +optional
 	BFDProfile ObjectName `json:"bfdProfile,omitempty"`
 
-	// strictBFD: the session begins only once BFD says that the path is up. Default
+	// strictBFD: the session begins only once BFD reports the path as up. Default
 	// false. Needs bfdProfile.
 	// +optional
 	StrictBFD bool `json:"strictBFD,omitempty"`
@@ -193,7 +193,7 @@ type PasswordSecret struct {
 	Name string `json:"name"`
 }
 
-// BGPGracefulRestart is how a router bears with a speaker that restarts.
+// BGPGracefulRestart configures what a router does while a speaker restarts.
 type BGPGracefulRestart struct {
 	// restartTimeSeconds is for how long the router should keep the routes, 1 to
 	// 4095. Default 120.
@@ -204,7 +204,7 @@ type BGPGracefulRestart struct {
 	RestartTimeSeconds int32 `json:"restartTimeSeconds,omitempty"`
 }
 
-// BGPPeerStatus is how the sessions with a router are.
+// BGPPeerStatus is the state of the sessions with a router.
 type BGPPeerStatus struct {
 	// observedGeneration is the metadata.generation that this status is about.
 	// +optional
@@ -253,7 +253,7 @@ type BGPPeer struct {
 	// spec is the router and what the sessions with it should be like.
 	Spec BGPPeerSpec `json:"spec"`
 
-	// status is how the sessions are.
+	// status is the state of the sessions.
 	// +optional
 	Status BGPPeerStatus `json:"status,omitempty,omitzero"`
 }

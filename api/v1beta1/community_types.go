@@ -32,13 +32,13 @@ type CommunityAlias struct {
 	Value CommunityReference `json:"value"`
 }
 
-// CommunityStatus says whether the names mean something.
+// CommunityStatus reports whether the names are valid.
 type CommunityStatus struct {
 	// observedGeneration is the metadata.generation that this status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready says whether all names can be used.
+	// conditions: Ready reports whether all names can be used.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -62,7 +62,7 @@ type Community struct {
 	// spec is the names.
 	Spec CommunitySpec `json:"spec"`
 
-	// status says whether they mean something.
+	// status reports whether the names are valid.
 	// +optional
 	Status CommunityStatus `json:"status,omitempty,omitzero"`
 }

@@ -86,11 +86,11 @@ const (
 	ReasonObjectNotOurs = "ObjectNotOurs"
 	// ReasonPoolNotReady: a pool of the stack is not given out.
 	ReasonPoolNotReady = "PoolNotReady"
-	// ReasonPeerNotReady: a BGPPeer or a BFDProfile of the stack means nothing, or lacks
+	// ReasonPeerNotReady: a BGPPeer or a BFDProfile of the stack is invalid, or lacks
 	// something that it names.
 	ReasonPeerNotReady = "PeerNotReady"
 	// ReasonAdvertisementNotReady: an L2Advertisement, a BGPAdvertisement or a Community
-	// of the stack means nothing, or lacks something that it names.
+	// of the stack is invalid, or lacks something that it names.
 	ReasonAdvertisementNotReady = "AdvertisementNotReady"
 	// ReasonComponentFailing: pods of a component fail, or cannot be made.
 	ReasonComponentFailing = "ComponentFailing"
@@ -148,7 +148,7 @@ const (
 	// ConditionNearlyExhausted: of a family of the pool one address in ten or
 	// fewer are free.
 	ConditionNearlyExhausted = "NearlyExhausted"
-	// ConditionConflict: addresses of the pool are somebody else's, and are held
+	// ConditionConflict: addresses of the pool belong to something else, and are held
 	// back.
 	ConditionConflict = "Conflict"
 	// ConditionAddressesOutsidePool: Services have addresses that the pool no
@@ -164,12 +164,12 @@ const (
 	// state asks.
 	ReasonDraining = "Draining"
 	// ReasonInvalidAddresses: an item of spec.addresses or spec.excludeAddresses
-	// means nothing.
+	// is invalid.
 	ReasonInvalidAddresses = "InvalidAddresses"
-	// ReasonInvalidSelector: a selector of spec.serviceAllocation means nothing.
+	// ReasonInvalidSelector: a selector of spec.serviceAllocation is invalid.
 	ReasonInvalidSelector = "InvalidSelector"
-	// ReasonNothingToGive: all addresses of the pool are excluded or somebody
-	// else's.
+	// ReasonNothingToGive: all addresses of the pool are excluded or belong to
+	// something else.
 	ReasonNothingToGive = "NothingToGive"
 
 	// ReasonAddressesFree: there are free addresses.
@@ -195,7 +195,7 @@ const (
 	// ReasonNoneOutside: all addresses that came from the pool are ones that it
 	// gives.
 	ReasonNoneOutside = "NoneOutside"
-	// ReasonKept: Services keep addresses that the pool no longer gives.
+	// ReasonKept: Services have addresses that the pool no longer gives, and keep them.
 	ReasonKept = "Kept"
 )
 
@@ -267,6 +267,11 @@ const (
 	// interface that it names; it is in effect for the others. On a BGPPeer: nodes have no
 	// device of the name in spec.interface or spec.vrf, and no session.
 	ReasonUnknownInterface = "UnknownInterface"
+	// ReasonNoSubnet: an L2Advertisement requires a subnet, and no node that it selects has an
+	// interface in a subnet of a pool. On a pool: an L2Advertisement announces it, no
+	// BGPAdvertisement does, and no node has such an interface. The pool gives its addresses,
+	// and Ready is True: a router may send their traffic to the nodes.
+	ReasonNoSubnet = "NoSubnet"
 	// ReasonUnknownPeer: a BGPPeer that it names does not exist; it is in effect for
 	// the others.
 	ReasonUnknownPeer = "UnknownPeer"
@@ -289,7 +294,7 @@ const (
 const (
 	// ReasonProfileValid: the profile can be used.
 	ReasonProfileValid = "ProfileValid"
-	// ReasonInvalidProfile: a field of the spec means nothing.
+	// ReasonInvalidProfile: a field of the spec is invalid.
 	ReasonInvalidProfile = "InvalidProfile"
 )
 
@@ -297,37 +302,21 @@ const (
 const (
 	// ReasonCommunityValid: all names can be used.
 	ReasonCommunityValid = "CommunityValid"
-	// ReasonDuplicateAlias: an older object has one of the names, and has it still.
+	// ReasonDuplicateAlias: an older object defines one of the names; its value is in effect.
 	ReasonDuplicateAlias = "DuplicateAlias"
 	// ReasonInvalidCommunity: a value is no community. On a BGPAdvertisement: an item
-	// of its communities is none.
+	// of spec.communities is no community.
 	ReasonInvalidCommunity = "InvalidCommunity"
 )
 
 // Reasons of the Ready condition of an IPAddressClaim that an administrator wrote, or
 // whose address no pool gives.
 const (
-	// ReasonClaimReserves: the address is kept, for nobody or for a Service that
-	// has not taken it up.
+	// ReasonClaimReserves: the address is reserved, for nobody or for a Service that
+	// does not use it yet.
 	ReasonClaimReserves = "Reserves"
 	// ReasonClaimInUse: the Services that are named have the address.
 	ReasonClaimInUse = "InUse"
-	// ReasonStandby: the node of the speaker drains, has the label that excludes it from load
-	// balancers, or has no network for pods. It takes no address, and announces what it has
-	// until another node does. Status True: the speaker does what it should.
-	ReasonStandby = "Standby"
-	// ReasonNotSelected: no advertisement selects the node of the speaker, which has no
-	// BGPPeer either. Status True: the speaker does what it should.
-	ReasonNotSelected = "NotSelected"
-	// ReasonNoSubnet: an L2Advertisement requires a subnet, and no node that it selects has an
-	// interface in a subnet of a pool. On a pool: an L2Advertisement announces it, no
-	// BGPAdvertisement does, and no node has such an interface. The pool gives its addresses,
-	// and Ready is True: a router may send their traffic to the nodes.
-	ReasonNoSubnet = "NoSubnet"
-	// ReasonAddressRefused: Services hold an address that the pool of its claim does not
-	// list, or that is an address of a node or no unicast address. Speakers do not begin to
-	// announce it.
-	ReasonAddressRefused = "AddressRefused"
 	// ReasonClaimOutsidePools: no pool gives the address: the claim reserves nothing, or
 	// Services keep the address until they let it go.
 	ReasonClaimOutsidePools = "OutsidePools"
@@ -343,7 +332,7 @@ const (
 
 // ConditionCurrent is a condition of a SpeakerState that the controller sets: True while the
 // speaker runs that reported the rest of the status, as far as the other speakers, the Node
-// and the kubelet report. While it is False all else stands as it was reported last.
+// and the kubelet report. While it is False the rest of the status is from the last report.
 const ConditionCurrent = "Current"
 
 // Reasons of a SpeakerState's condition Current, besides Stopped.
@@ -363,9 +352,8 @@ const (
 )
 
 // ConditionPartitioned is a condition of a SpeakerState that the controller sets: True while
-// the speaker is in a minority, and a larger group of speakers runs that it and they receive
-// nothing from each other. It gives up the addresses that a speaker may announce which it
-// misses. While it is True, lastTransitionTime is the status.minoritySince that it is about.
+// the speaker is in a minority, and a larger group of speakers runs with which it exchanges no
+// messages. It gives up the addresses that may be announced by a speaker that it misses. While it is True, lastTransitionTime is the status.minoritySince that it is about.
 const ConditionPartitioned = "Partitioned"
 
 // Reasons of a SpeakerState's condition Partitioned.
@@ -380,6 +368,17 @@ const (
 const (
 	// ReasonAnnouncing: the speaker announces what this node owns.
 	ReasonAnnouncing = "Announcing"
+	// ReasonStandby: the node of the speaker drains, has the label that excludes it from load
+	// balancers, or has no network for pods. It takes no address, and announces what it has
+	// until another node does. Status True: the speaker does what it should.
+	ReasonStandby = "Standby"
+	// ReasonNotSelected: no advertisement selects the node of the speaker, which has no
+	// BGPPeer either. Status True: the speaker does what it should.
+	ReasonNotSelected = "NotSelected"
+	// ReasonAddressRefused: Services hold an address that the pool of its claim does not
+	// list, or that is an address of a node or no unicast address. Speakers do not begin to
+	// announce it.
+	ReasonAddressRefused = "AddressRefused"
 	// ReasonNoInterface: the node has no interface to announce on; of a Service: no node that
 	// may announce an address of it has an interface for it.
 	ReasonNoInterface = "NoInterface"
@@ -397,7 +396,7 @@ const (
 	ReasonAddressConceded = "AddressConceded"
 	// ReasonInterfaceFailed: an interface is there, and the speaker cannot announce on it.
 	ReasonInterfaceFailed = "InterfaceFailed"
-	// ReasonStopped: the speaker has ended as it was told to, and no other has started on
+	// ReasonStopped: the speaker was shut down in the regular way, and no other has started on
 	// the node since.
 	ReasonStopped = "Stopped"
 	// ReasonDatagramsLost: datagrams between two nodes are lost; their speakers receive through
@@ -412,8 +411,8 @@ const (
 	// ReasonCheckpointFailed: the speaker works, and cannot write its checkpoint on the
 	// node: one that starts there while the API server is away announces nothing.
 	ReasonCheckpointFailed = "CheckpointFailed"
-	// ReasonInvalidAdvertisement: an L2Advertisement has a selector that means
-	// nothing; the speaker goes on without that advertisement.
+	// ReasonInvalidAdvertisement: an L2Advertisement has an invalid selector; the
+	// speaker ignores that advertisement.
 	ReasonInvalidAdvertisement = "InvalidAdvertisement"
 	// ReasonPeersDown: sessions with routers are not up.
 	ReasonPeersDown = "PeersDown"
@@ -448,7 +447,7 @@ const (
 	ReasonAddressNotInPool = "AddressNotInPool"
 	// ReasonAddressInUse: the address that the Service asks for is taken.
 	ReasonAddressInUse = "AddressInUse"
-	// ReasonInvalidRequest: what the Service asks for means nothing.
+	// ReasonInvalidRequest: what the Service asks for is invalid.
 	ReasonInvalidRequest = "InvalidRequest"
 	// ReasonPoolDraining: the pool that could serve the Service gives nothing new.
 	ReasonPoolDraining = "PoolDraining"
@@ -462,7 +461,7 @@ const (
 	// ReasonSharingConflict: the Service cannot share the address that it asks for
 	// with those that have it.
 	ReasonSharingConflict = "SharingConflict"
-	// ReasonHandOver: the address that the Service gets is still shown by the one
+	// ReasonHandOver: the address that the Service gets is still in the status of the Service
 	// that had it.
 	ReasonHandOver = "HandOver"
 	// ReasonClaimRefused: the API server refuses the IPAddressClaim of the address, by an
@@ -470,7 +469,7 @@ const (
 	ReasonClaimRefused = "ClaimRefused"
 	// ReasonAddressLost: an address was taken from the Service (events only).
 	ReasonAddressLost = "AddressLost"
-	// ReasonReleased: the Service has let its address go (events only).
+	// ReasonReleased: the Service no longer has its address, which is free (events only).
 	ReasonReleased = "Released"
 )
 

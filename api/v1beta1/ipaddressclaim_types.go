@@ -23,7 +23,7 @@ type IPAddressClaimSpec struct {
 	// pool that the address came from.
 	Pool ObjectName `json:"pool"`
 
-	// state says how the address is used. Whoever writes a claim to reserve an
+	// state is how the address is used. Whoever writes a claim to reserve an
 	// address leaves it unset.
 	// +kubebuilder:default=Reserved
 	// +optional
@@ -35,8 +35,8 @@ type IPAddressClaimSpec struct {
 	// +optional
 	SharingKey string `json:"sharingKey,omitempty"`
 
-	// holders are the Services that use the address, or that it is kept for; who
-	// came first stands in front. At most 256. To reserve an address for a Service,
+	// holders are the Services that use the address, or that it is reserved for, in the
+	// order in which they came. At most 256. To reserve an address for a Service,
 	// which need not exist yet, or to hand it to another one, write namespace and
 	// name.
 	// +listType=map
@@ -46,7 +46,7 @@ type IPAddressClaimSpec struct {
 	// +optional
 	Holders []ClaimHolder `json:"holders,omitempty"`
 
-	// takeOver says that a change of holders takes the address from the Services that use
+	// takeOver means that a change of holders takes the address from the Services that use
 	// it, at once. Such a change is refused otherwise. If no Service that is named exists and
 	// is of type LoadBalancer, the controller gives the claim back to those that use the
 	// address. It sets takeOver to false then, and when a Service has taken the address up.
@@ -66,14 +66,14 @@ type IPAddressClaimSpec struct {
 	RetainUntil *metav1.Time `json:"retainUntil,omitempty"`
 }
 
-// ClaimState says how an address is used.
+// ClaimState is how an address is used.
 // +kubebuilder:validation:Enum=Reserved;InUse;Retained
 type ClaimState string
 
 // The states of a claim.
 const (
-	// ClaimReserved: an administrator keeps the address, for nobody or for the
-	// Service that is named.
+	// ClaimReserved: an administrator reserves the address, for nobody or for the
+	// Services that are named.
 	ClaimReserved ClaimState = "Reserved"
 	// ClaimInUse: Services have the address.
 	ClaimInUse ClaimState = "InUse"
@@ -127,10 +127,10 @@ type IPAddressClaimStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready says whether the claim of an administrator does what it is
-	// for; claims that the controller made have it, and False, only while no pool gives
-	// the address. Conflict is there, and True,
-	// while a foreign host uses the address.
+	// conditions: Ready reports whether the claim of an administrator does what it is
+	// for; a claim that the controller made has it, with status False, only while no pool
+	// gives the address. Conflict is set, with status True, while a foreign host uses the
+	// address.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -139,8 +139,8 @@ type IPAddressClaimStatus struct {
 }
 
 // IPAddressClaim is one address in use. It is written before the address
-// stands in the Service's status, and its name is derived from the address, so
-// that the cluster's storage itself makes sure that no address is given twice:
+// is in the status of the Service, and its name is derived from the address, so
+// that the API server itself makes sure that no address is given twice:
 // an IPv4 address as it is, an IPv6 address in full with dashes for colons, such
 // as 2001-0db8-0000-0000-0000-0000-0000-0001. An administrator may write one to
 // reserve an address.

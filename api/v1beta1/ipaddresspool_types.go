@@ -8,8 +8,8 @@ import (
 // ("192.168.1.0/28", "2001:db8::/120"), a first and a last address
 // ("192.168.1.240-192.168.1.250"), or one address ("192.168.1.7").
 //
-// That the first address is not after the last one cannot be said in CEL; the
-// pool's Ready condition tells it.
+// A first address that is after the last one cannot be refused by CEL; the condition
+// Ready of the pool reports it.
 //
 // +kubebuilder:validation:MinLength=2
 // +kubebuilder:validation:MaxLength=95
@@ -24,7 +24,7 @@ type AddressRange string
 type IPAddressPoolSpec struct {
 	// addresses of the pool: CIDRs, ranges and single addresses, IPv4 and IPv6
 	// mixed. All addresses of a CIDR count, the first and the last one too.
-	// 1 to 128 items. Of an address that is in two pools the older pool has it.
+	// 1 to 128 items. An address that is in two pools belongs to the older one.
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=128
@@ -37,7 +37,7 @@ type IPAddressPoolSpec struct {
 	// +optional
 	ExcludeAddresses []AddressRange `json:"excludeAddresses,omitempty"`
 
-	// autoAssign says whether a Service that names no pool can get an address
+	// autoAssign decides whether a Service that names no pool can get an address
 	// from this one. Default true.
 	// +kubebuilder:default=true
 	// +optional
@@ -49,7 +49,7 @@ type IPAddressPoolSpec struct {
 	// +optional
 	AvoidBuggyIPs bool `json:"avoidBuggyIPs,omitempty"`
 
-	// state says whether the pool gives addresses: Active (default), or Draining,
+	// state decides whether the pool gives addresses: Active (default), or Draining,
 	// which keeps what is given and gives nothing new.
 	// +kubebuilder:default=Active
 	// +optional
@@ -89,13 +89,13 @@ type IPAddressPoolSpec struct {
 	// outsidePoolPolicy says what becomes of an address that a Service holds when
 	// the pool no longer gives it, to this Service: the Service keeps it until it
 	// lets it go (Keep, the default), or gets another one, or none, at once
-	// (Evict). With Keep, status.impact tells whom Evict would hit.
+	// (Evict). With Keep, status.impact lists the Services that Evict would affect.
 	// +kubebuilder:default=Keep
 	// +optional
 	OutsidePoolPolicy OutsidePoolPolicy `json:"outsidePoolPolicy,omitempty"`
 }
 
-// PoolState says whether a pool gives addresses.
+// PoolState decides whether a pool gives addresses.
 // +kubebuilder:validation:Enum=Active;Draining
 type PoolState string
 
@@ -205,7 +205,7 @@ const (
 
 // AddressUsage counts the addresses of one family in a pool. The totals are
 // decimal numbers in strings: an IPv6 pool has more addresses than an integer
-// of JSON can tell exactly.
+// of JSON can express exactly.
 type AddressUsage struct {
 	// total is how many addresses the pool gives, free or not.
 	// +kubebuilder:validation:MaxLength=40
@@ -223,10 +223,10 @@ type IPAddressPoolStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready says whether the pool's addresses are given out. These are
+	// conditions: Ready reports whether the pool's addresses are given out. The others are
 	// True when something is wrong: Exhausted (no address of a family is free),
 	// NearlyExhausted (one in ten or fewer are), Conflict (addresses are held back
-	// because they are somebody else's), AddressesOutsidePool (Services have
+	// because something else has them), AddressesOutsidePool (Services have
 	// addresses that the pool no longer gives).
 	// +listType=map
 	// +listMapKey=type
@@ -253,9 +253,9 @@ type IPAddressPoolStatus struct {
 	// +optional
 	Outside int64 `json:"outside,omitempty"`
 
-	// impact tells which Services have addresses that the pool no longer gives, and
+	// impact lists which Services have addresses that the pool no longer gives, and
 	// would lose them if outsidePoolPolicy were Evict. The first 64; the condition
-	// AddressesOutsidePool tells how many there are.
+	// AddressesOutsidePool has their number.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
@@ -293,20 +293,20 @@ type ForeignAddress struct {
 	// cluster.
 	// +optional
 	HostNode NodeName `json:"hostNode,omitempty"`
-	// node whose speaker heard it.
+	// node whose speaker received messages of it.
 	// +kubebuilder:validation:MaxLength=253
 	Node string `json:"node"`
-	// interface of the node on which it was heard.
+	// interface of the node on which messages of it arrived.
 	Interface InterfaceName `json:"interface"`
-	// announced says that a Service has the address, which is announced all the same:
-	// it was in use when the other host was first heard.
+	// announced means that a Service has the address, which is announced all the same:
+	// it was in use when the first message of the other host arrived.
 	// +optional
 	Announced bool `json:"announced,omitempty"`
-	// reportedOnly says that the pool gives the address all the same: within an hour a pool
+	// reportedOnly means that the pool gives the address all the same: within an hour a pool
 	// loses at most 8 addresses to foreign hosts, and at most half of those that it lists.
 	// +optional
 	ReportedOnly bool `json:"reportedOnly,omitempty"`
-	// since when it has been heard.
+	// since when messages of it have arrived.
 	Since metav1.Time `json:"since"`
 	// until when the address is held back. Unset while a speaker reports it.
 	// +optional

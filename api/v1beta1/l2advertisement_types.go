@@ -87,13 +87,13 @@ type PreferredNodeSelector struct {
 	Preference metav1.LabelSelector `json:"preference"`
 }
 
-// L2AdvertisementStatus says whether an advertisement means something.
+// L2AdvertisementStatus reports whether an advertisement is valid.
 type L2AdvertisementStatus struct {
 	// observedGeneration is the metadata.generation that this status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready says whether the advertisement is in effect.
+	// conditions: Ready reports whether the advertisement is in effect.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -120,7 +120,7 @@ type L2Advertisement struct {
 	// +optional
 	Spec L2AdvertisementSpec `json:"spec,omitempty,omitzero"`
 
-	// status says whether that means something.
+	// status reports whether the spec is valid.
 	// +optional
 	Status L2AdvertisementStatus `json:"status,omitempty,omitzero"`
 }

@@ -34,7 +34,7 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	LoadBalancerClass string `json:"loadBalancerClass,omitempty"`
 
-	// ipAddressPoolAccess says which pools the list ipAddressPools can have: Open
+	// ipAddressPoolAccess decides which pools the list ipAddressPools can have: Open
 	// (default), also pools that are for the Services of all namespaces; Restricted, only
 	// pools with serviceAllocation.namespaces or serviceAllocation.namespaceSelectors, so
 	// that a pool which somebody adds is for nobody until its namespaces are named.
@@ -43,8 +43,8 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	IPAddressPoolAccess PoolAccess `json:"ipAddressPoolAccess,omitempty"`
 
-	// The lists below may be null: so server-side apply leaves one of whose items
-	// another manager had set a field (kubernetes/kubernetes#134902).
+	// The lists below may be null: server-side apply leaves null where it removes the last
+	// item of a list and another manager had set a field of it (kubernetes/kubernetes#134902).
 
 	// ipAddressPools are the addresses that Services can get, by pool. Each
 	// item becomes an IPAddressPool of that name. At most 64.
@@ -128,11 +128,11 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	Removal RemovalSpec `json:"removal,omitempty,omitzero"`
 
-	// images says how nodes obtain the image of the components.
+	// images configures how nodes obtain the image of the components.
 	// +optional
 	Images ImagesSpec `json:"images,omitempty,omitzero"`
 
-	// monitoring says whether the operator makes a ServiceMonitor, lbstack in its namespace, with
+	// monitoring decides whether the operator makes a ServiceMonitor, lbstack in its namespace, with
 	// which the Prometheus operator reads the metrics of all programs: Auto, where the API server has
 	// this kind, also when it gets it later; Disabled, never. Default: Auto.
 	// +kubebuilder:default=Auto
@@ -149,7 +149,7 @@ type LoadBalancerStackSpec struct {
 	Patches []Patch `json:"patches,omitempty"`
 }
 
-// PoolAccess says which pools a stack can have.
+// PoolAccess decides which pools a stack can have.
 // +kubebuilder:validation:Enum=Open;Restricted
 type PoolAccess string
 
@@ -221,7 +221,7 @@ type StackCommunity struct {
 // +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 type ObjectName string
 
-// LogLevel is how much a program logs.
+// LogLevel configures how much a program logs.
 // +kubebuilder:validation:Enum=Error;Info;Debug
 type LogLevel string
 
@@ -232,7 +232,7 @@ const (
 	LogLevelDebug LogLevel = "Debug"
 )
 
-// FailureDetection is how soon the loss of a node is noticed.
+// FailureDetection configures how soon the loss of a node is noticed.
 // +kubebuilder:validation:Enum=Relaxed;Default;Fast
 type FailureDetection string
 
@@ -247,7 +247,7 @@ const (
 	FailureDetectionFast FailureDetection = "Fast"
 )
 
-// Failback says whether addresses move when nothing has failed.
+// Failback decides whether addresses move when nothing has failed.
 // +kubebuilder:validation:Enum=Never;Gradual
 type Failback string
 
@@ -268,7 +268,7 @@ type Layer2Spec struct {
 	// +optional
 	FailureDetection FailureDetection `json:"failureDetection,omitempty"`
 
-	// failback says whether addresses move when nothing has failed: Never (the
+	// failback decides whether addresses move when nothing has failed: Never (the
 	// default), or Gradual: one address a second moves, towards preferred nodes and an
 	// even spread.
 	// +kubebuilder:default=Never
@@ -364,7 +364,7 @@ type SpeakerSpec struct {
 	// +optional
 	Ports SpeakerPorts `json:"ports,omitempty,omitzero"`
 
-	// rollout says how changes of the speakers reach the nodes.
+	// rollout configures how changes of the speakers reach the nodes.
 	// +optional
 	Rollout RolloutSpec `json:"rollout,omitempty,omitzero"`
 
@@ -424,7 +424,7 @@ type SpeakerPorts struct {
 	Metrics int32 `json:"metrics,omitempty"`
 }
 
-// ImagesSpec says how nodes obtain the image of the components.
+// ImagesSpec configures how nodes obtain the image of the components.
 type ImagesSpec struct {
 	// registry replaces the registry in the name of the image, for clusters that pull from a
 	// mirror: a host with an optional port, and an optional path to put before the repository, such
@@ -538,7 +538,7 @@ type ComponentStatus struct {
 	Updated int32 `json:"updated"`
 	// ready is how many pods are ready.
 	Ready int32 `json:"ready"`
-	// message says what is wrong or waited for, if anything.
+	// message is what is wrong or waited for, if anything.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Message string `json:"message,omitempty"`

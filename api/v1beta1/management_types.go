@@ -2,12 +2,13 @@ package v1beta1
 
 // Annotations of a LoadBalancerStack, which are requests to the operator.
 const (
-	// AnnotationPause has the operator write nothing but the status of the stack, as
+	// AnnotationPause makes the operator write nothing but the status of the stack, as
 	// managementState Unmanaged does, with any value but "false". It is meant for a repair by hand,
 	// where the spec is managed by another tool.
 	AnnotationPause = "lbstack.io/pause"
-	// AnnotationReconcile asks for a pass over all objects at once: each new value has the
-	// operator look each object up and apply it. Status.LastHandledReconcile has the value then.
+	// AnnotationReconcile requests a pass over all objects at once: at each new value the
+	// operator looks each object up and applies it, and sets status.lastHandledReconcile to the
+	// value.
 	AnnotationReconcile = "lbstack.io/reconcile"
 	// AnnotationAllowDowngrade permits a version of the operator, which is its value, to work
 	// although a newer version ran (status.version). Without it the stack is DowngradeRefused.

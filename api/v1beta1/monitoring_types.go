@@ -1,6 +1,6 @@
 package v1beta1
 
-// Monitoring says whether the Prometheus operator is to read the metrics of lbstack.
+// Monitoring decides whether the Prometheus operator is to read the metrics of lbstack.
 //
 // +kubebuilder:validation:Enum=Auto;Disabled
 type Monitoring string

@@ -5,7 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// RolloutSpec says how changes of the components reach the nodes: changes of the version of the
+// RolloutSpec configures how changes of the components reach the nodes: changes of the version of the
 // operator, and of fields that are in a pod template.
 type RolloutSpec struct {
 	// maxUnavailable is how many nodes that are up may be without a speaker that is ready at a
@@ -98,7 +98,7 @@ type RolloutStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Failure string `json:"failure,omitempty"`
-	// failureUnreceived says that other speakers received no announcements of it on the network. If that
+	// failureUnreceived means that other speakers received no announcements of it on the network. If that
 	// turns out to be so of the goodRevision as well, the revision is tried again.
 	// +optional
 	FailureUnreceived bool `json:"failureUnreceived,omitempty"`
@@ -109,11 +109,11 @@ type RolloutStatus struct {
 	Total int32 `json:"total"`
 	// since is when the rollout, or the way back, began.
 	Since metav1.Time `json:"since"`
-	// proven says that a speaker was replaced in this rollout, and that all was as before then.
+	// proven means that a speaker was replaced in this rollout, and that all was as before then.
 	// +optional
 	Proven bool `json:"proven,omitempty"`
-	// announcementsUnverified says that speakers of the goodRevision received no announcements of another
-	// one of it either: that they receive none says nothing about the revision.
+	// announcementsUnverified means that speakers of the goodRevision received no announcements of another
+	// one of it either: that they receive none proves nothing about the revision.
 	// +optional
 	AnnouncementsUnverified bool `json:"announcementsUnverified,omitempty"`
 	// quietNode is the first node whose speaker announced addresses on the local network before it was
@@ -141,7 +141,7 @@ type RolloutStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Skipped []SkippedNode `json:"skipped,omitempty"`
-	// message says in words what happens and what is waited for.
+	// message describes what happens and what is waited for.
 	// +kubebuilder:validation:MaxLength=4096
 	// +optional
 	Message string `json:"message,omitempty"`
@@ -160,7 +160,7 @@ type RolloutStep struct {
 	// tries is how many further pods were deleted because they had a former revision as well.
 	// +optional
 	Tries int32 `json:"tries,omitempty"`
-	// broken says that the speaker did not work before, so that the step cannot fail the
+	// broken means that the speaker did not work before, so that the step cannot fail the
 	// revision.
 	// +optional
 	Broken bool `json:"broken,omitempty"`
@@ -200,7 +200,7 @@ type RolloutStep struct {
 type SkippedNode struct {
 	// name of the node.
 	Name NodeName `json:"name"`
-	// message says why.
+	// message is why.
 	// +kubebuilder:validation:MaxLength=512
 	Message string `json:"message"`
 }

@@ -16,8 +16,8 @@ type SpeakerStateStatus struct {
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 
-	// conditions: Ready says whether the speaker announces what it should, as the speaker
-	// reported it last. The controller writes the others: Current says whether that speaker
+	// conditions: Ready reports whether the speaker announces what it should, as the speaker
+	// reported it last. The controller writes the others: Current reports whether that speaker
 	// still runs, Partitioned whether it is cut from a larger group of speakers.
 	// +listType=map
 	// +listMapKey=type
@@ -28,7 +28,7 @@ type SpeakerStateStatus struct {
 	// phase of the speaker: Active; Draining while it hands its addresses over;
 	// Isolated while it is silent because it receives from too few others and from no
 	// host on the links of its addresses, or because half of the others or more receive nothing from it;
-	// Stopped when it has ended as it was asked to, and no other has started on the node since.
+	// Stopped when it was shut down in the regular way, and no other has started on the node since.
 	// +kubebuilder:validation:Enum=Active;Draining;Isolated;Stopped
 	// +optional
 	Phase SpeakerPhase `json:"phase,omitempty"`
@@ -52,9 +52,9 @@ type SpeakerStateStatus struct {
 	// +kubebuilder:default=0
 	LiveSpeakers int32 `json:"liveSpeakers"`
 
-	// missingSpeakers are the nodes whose speakers should be there and are not heard by
-	// this one, in order. At most 256 are listed. What the state of a speaker says that
-	// all others miss is from before it died; see the condition Current.
+	// missingSpeakers are the nodes whose speakers should run and of which nothing arrives at
+	// this one, in order. At most 256 are listed. The state of a speaker that all others miss
+	// is from before it died; see the condition Current.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
@@ -116,7 +116,7 @@ type SpeakerStateStatus struct {
 	RouteCount int32 `json:"routeCount,omitempty"`
 }
 
-// SpeakerPhase is what a speaker is doing as a whole.
+// SpeakerPhase is the state of a speaker as a whole.
 type SpeakerPhase string
 
 // The phases of a speaker.
@@ -128,7 +128,7 @@ const (
 	// SpeakerIsolated: it receives from too few others and from no host on the links of its addresses, or others
 	// receive nothing from it: it is silent.
 	SpeakerIsolated SpeakerPhase = "Isolated"
-	// SpeakerStopped: it has ended as it was told to.
+	// SpeakerStopped: it was shut down in the regular way.
 	SpeakerStopped SpeakerPhase = "Stopped"
 )
 
@@ -206,7 +206,7 @@ type SpeakerConflict struct {
 	// address that both use.
 	// +kubebuilder:validation:MaxLength=45
 	Address string `json:"address"`
-	// interface on which the other host was heard.
+	// interface on which messages of the other host arrived.
 	Interface InterfaceName `json:"interface"`
 	// hardwareAddress is the other host's MAC.
 	// +kubebuilder:validation:MaxLength=64
@@ -215,15 +215,15 @@ type SpeakerConflict struct {
 	// proxy. Unset: the host is no node of the cluster.
 	// +optional
 	HostNode NodeName `json:"hostNode,omitempty"`
-	// announced says that this node announces the address all the same: it was in
-	// use when the other host was first heard. Otherwise it never was announced.
+	// announced means that this node announces the address all the same: it was in
+	// use when the first message of the other host arrived. Otherwise it never was announced.
 	// +optional
 	Announced bool `json:"announced,omitempty"`
-	// since when the other host has been heard.
+	// since when messages of the other host have arrived.
 	Since metav1.Time `json:"since"`
 }
 
-// BGPState is where a BGP session is (RFC 4271 section 8.2.2).
+// BGPState is the state of a BGP session (RFC 4271 section 8.2.2).
 // +kubebuilder:validation:Enum=Idle;Connect;Active;OpenSent;OpenConfirm;Established
 type BGPState string
 
@@ -235,15 +235,15 @@ const (
 	BGPConnect BGPState = "Connect"
 	// BGPActive: the node waits, for the next attempt or for the router to connect.
 	BGPActive BGPState = "Active"
-	// BGPOpenSent: the connection is there, and the router has not said who it is.
+	// BGPOpenSent: the connection is open, and the OPEN message of the router has not arrived.
 	BGPOpenSent BGPState = "OpenSent"
-	// BGPOpenConfirm: both have said who they are.
+	// BGPOpenConfirm: both OPEN messages were accepted; the first KEEPALIVE has not arrived.
 	BGPOpenConfirm BGPState = "OpenConfirm"
 	// BGPEstablished: routes go over the session.
 	BGPEstablished BGPState = "Established"
 )
 
-// BFDState is where a BFD session is (RFC 5880 section 6.2).
+// BFDState is the state of a BFD session (RFC 5880 section 6.2).
 // +kubebuilder:validation:Enum=AdminDown;Down;Init;Up
 type BFDState string
 
@@ -251,11 +251,11 @@ type BFDState string
 const (
 	// BFDAdminDown: it is switched off.
 	BFDAdminDown BFDState = "AdminDown"
-	// BFDDown: the router is not heard.
+	// BFDDown: nothing is received from the router.
 	BFDDown BFDState = "Down"
-	// BFDInit: the router is heard, and does not hear the node yet.
+	// BFDInit: packets of the router arrive, and it has not received from the node yet.
 	BFDInit BFDState = "Init"
-	// BFDUp: both hear each other.
+	// BFDUp: packets arrive in both directions.
 	BFDUp BFDState = "Up"
 )
 
@@ -272,7 +272,7 @@ type SpeakerBGPPeer struct {
 	State BGPState `json:"state"`
 	// since when the session has been in this state: Established, or any of the others.
 	Since metav1.Time `json:"since"`
-	// lastError says why the session ended last, or why it does not begin.
+	// lastError is why the session ended last, or why it does not begin.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	LastError string `json:"lastError,omitempty"`
@@ -300,7 +300,7 @@ type SpeakerBGPPeer struct {
 	// +kubebuilder:validation:items:Enum=IPv4;IPv6
 	// +optional
 	Families []string `json:"families,omitempty"`
-	// prefixes is how many prefixes the router has been told.
+	// prefixes is how many prefixes were announced to the router.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Prefixes int32 `json:"prefixes,omitempty"`
@@ -313,7 +313,7 @@ type SpeakerBGPPeer struct {
 	// +kubebuilder:validation:MaxLength=15
 	// +optional
 	PeerRouterID string `json:"peerRouterID,omitempty"`
-	// localAddress is the address that the node speaks from.
+	// localAddress is the address of the node in the session.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	LocalAddress string `json:"localAddress,omitempty"`
@@ -323,8 +323,8 @@ type SpeakerBGPPeer struct {
 	// +kubebuilder:validation:Maximum=65535
 	// +optional
 	HoldTimeSeconds *int32 `json:"holdTimeSeconds,omitempty"`
-	// keepaliveTimeSeconds is how often the node says that it lives; 0: never. Unset:
-	// there is no agreement yet.
+	// keepaliveTimeSeconds is the time between KEEPALIVE messages of the node; 0: it sends
+	// none. Unset: there is no agreement yet.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535
 	// +optional
@@ -335,7 +335,7 @@ type SpeakerBGPPeer struct {
 	// +kubebuilder:validation:items:MaxLength=128
 	// +optional
 	Capabilities []string `json:"capabilities,omitempty"`
-	// bfd is how the path to the router is. Unset: it is not watched.
+	// bfd is the state of the path to the router. Unset: it is not watched.
 	// +optional
 	BFD *SpeakerBFD `json:"bfd,omitempty"`
 }
@@ -370,7 +370,7 @@ type SpeakerBFD struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ReceiveIntervalMilliseconds int32 `json:"receiveIntervalMilliseconds,omitempty"`
-	// detectionTimeMilliseconds is how long nothing of the router may be heard until
+	// detectionTimeMilliseconds is how long nothing may arrive from the router until
 	// the path is taken for lost.
 	// +kubebuilder:validation:Minimum=0
 	// +optional

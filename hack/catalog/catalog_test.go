@@ -18,7 +18,8 @@ func TestRun_Refuses(t *testing.T) {
 		want                    string
 	}{
 		{"a bundle of another version", "v0.3.0", "v0.1.0", "the bundle is lbstack.v0.2.0, and the catalogue is made for lbstack.v0.3.0"},
-		{"an earlier release whose bundle is gone", "v0.2.0", "v0.1.0", "the bundle of the release v0.1.0, which its catalogue had, is missing"},
+		{"an earlier release whose bundle is gone", "v0.2.0", "v0.0.9", "the bundle of the release v0.0.9, which its catalogue had, is missing"},
+		{"an earlier release whose bundle is named by tag", "v0.2.0", "v0.1.0", "put lbstack-v0.1.0-catalog.yaml of that release in its place"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -67,7 +68,7 @@ schema: olm.channel
 	}
 }
 
-// tree has a bundle of v0.2.0 and a list of releases.
+// tree has a bundle of v0.2.0, a list of releases, and the bundle of v0.1.0, which was never released.
 func tree(t *testing.T, versions ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -76,7 +77,7 @@ func tree(t *testing.T, versions ...string) string {
 		list += "- {version: " + version + `, date: "2026-11-29", channels: [stable-v0]}` + "\n"
 	}
 	csv := "metadata:\n  name: lbstack.v0.2.0\n  annotations: {description: Load balancers.}\nspec:\n  icon: [{base64data: PHN2Zy8+, mediatype: image/svg+xml}]\n"
-	for name, text := range map[string]string{"releases.yaml": list, "bundle/manifests/lbstack.clusterserviceversion.yaml": csv} {
+	for name, text := range map[string]string{"releases.yaml": list, "bundle/manifests/lbstack.clusterserviceversion.yaml": csv, "lbstack/bundles/v0.1.0.yaml": "---\nimage: registry.example/bundle:v0.1.0\n"} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)

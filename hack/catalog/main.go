@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -92,8 +93,8 @@ func generate(ctx context.Context, dir string, o options, list releases.List) er
 		if release.Version == o.version {
 			isListed = true
 			text, err = render(ctx, o)
-		} else if text, err = os.ReadFile(filepath.Join(o.to, list.Package, name)); err != nil {
-			err = fmt.Errorf("the bundle of the release %s, which its catalogue had, is missing: %w", release.Version, err)
+		} else {
+			text, err = released(filepath.Join(o.to, list.Package, name), release.Version)
 		}
 		if err != nil {
 			return err
@@ -110,6 +111,25 @@ func generate(ctx context.Context, dir string, o options, list releases.List) er
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, list.Package, "package.yaml"), index, 0o644)
+}
+
+// released reads the bundle of an earlier release as its catalogue had it: by digest, so that an installation gets
+// the bundle that was released, also from a mirror that is set for digests.
+func released(file, version string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("the bundle of the release %s, which its catalogue had, is missing: %w", version, err)
+	}
+	var bundle struct {
+		Image string `json:"image"`
+	}
+	if err := yaml.Unmarshal(text, &bundle); err != nil {
+		return nil, fmt.Errorf("reading the bundle of the release %s: %w", version, err)
+	}
+	if !strings.Contains(bundle.Image, "@sha256:") {
+		return nil, fmt.Errorf("%s names the bundle %q, and not the digest that was released: put lbstack-%s-catalog.yaml of that release in its place", file, bundle.Image, version)
+	}
+	return text, nil
 }
 
 // render returns the bundle as the catalogue has it: with the properties that OLM resolves, and the texts

@@ -98,6 +98,9 @@ func (b builder) build(ctx context.Context, name string) error {
 	if err := b.generate(ctx, "catalog", "-image", b.bundleImage+"@"+bundleDigest, "-bundle", bundle, "-opm", b.opm, "-out", catalog); err != nil {
 		return err
 	}
+	if err := b.entry(filepath.Join(catalog, name)); err != nil {
+		return err
+	}
 	if _, err := b.content(ctx, "catalog", b.catalogImage, filepath.Join(catalog, name), "/configs/"+name, []string{catalogLabel}); err != nil {
 		return err
 	}
@@ -138,6 +141,15 @@ func (b builder) chart(ctx context.Context, digest string) error {
 		return err
 	}
 	return b.write("lbstack-"+strings.TrimPrefix(b.version, "v")+".tgz", content)
+}
+
+// entry writes what the catalogue has of this release: those of later releases have it as it was.
+func (b builder) entry(catalog string) error {
+	text, err := os.ReadFile(filepath.Join(catalog, "bundles", b.version+".yaml"))
+	if err != nil {
+		return fmt.Errorf("reading the bundle in the catalogue: %w", err)
+	}
+	return b.write("lbstack-"+b.version+"-catalog.yaml", text)
 }
 
 // generate runs a generator of the repository.

@@ -69,6 +69,7 @@ func expected(version string) []string {
 	for _, part := range []string{"image", "bundle", "catalog"} {
 		names = append(names, "lbstack-"+version+"-"+part+".tar")
 	}
+	names = append(names, "lbstack-"+version+"-catalog.yaml")
 	for architecture := range strings.FieldsSeq(architectures()) {
 		names = append(names, "lbstack-"+version+"-linux-"+architecture+".spdx.json")
 		for system := range strings.FieldsSeq(systems()) {
@@ -232,6 +233,8 @@ func checkDigests(t *testing.T, repo string, files map[string][]byte) {
 	}
 	if text := contents(t, one(t, files, "-catalog.tar")); !strings.Contains(text, bundle) || !strings.Contains(text, image) {
 		t.Errorf("the catalogue does not name the bundle %s and the image %s", bundle, image)
+	} else if entry := string(one(t, files, "-catalog.yaml")); !strings.HasPrefix(entry, "---\nimage: "+bundle+"\n") || !strings.Contains(text, entry) {
+		t.Errorf("the file for catalogues of later releases is not what the catalogue has of this one:\n%.200s", entry)
 	}
 }
 

@@ -25,7 +25,7 @@ const overlay = `resources:
 - BASE
 images:
 - name: ghcr.io/lbstack/lbstack
-  newName: mirror.example/lbstack
+  newName: mirror.example/lbstack/lbstack
 replacements:
 - source: {kind: Deployment, name: lbstack-operator, fieldPath: "spec.template.spec.containers.[name=operator].image"}
   targets:
@@ -64,7 +64,7 @@ func TestInstallation_Kustomize(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(user, "kustomization.yaml"), []byte(strings.Replace(overlay, "BASE", afar, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	mirrored := decode(t, output(t, "go", "run", "./hack/installer", "-image", "mirror.example/lbstack:"+tag))
+	mirrored := decode(t, output(t, "go", "run", "./hack/installer", "-image", "mirror.example/lbstack/lbstack:"+tag))
 	if diff := cmp.Diff(mirrored, build(user)); diff != "" {
 		t.Errorf("an overlay with the image of a mirror (-manifest for the mirror +overlay):\n%s", diff)
 	}

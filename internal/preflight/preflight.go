@@ -31,8 +31,8 @@ type Facts struct {
 	// Served are the schemas that the API server has, and Needed those of this version, by kind.
 	// A kind that is not served is not checked: nothing can be read of it.
 	Served, Needed map[string]*Schema
-	// Ran is the version of lbstack that ran on all nodes last, and Version this one, such as
-	// "v0.2.0". AllowedDowngrade is the version that an administrator permits although a newer one
+	// Ran is the version of lbstack that ran on all nodes last, and Version this one, as
+	// vMAJOR.MINOR.PATCH. AllowedDowngrade is the version that an administrator permits although a newer one
 	// ran, with the annotation Permit.
 	Ran, Version, AllowedDowngrade, Permit string
 }

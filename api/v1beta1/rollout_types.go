@@ -127,6 +127,10 @@ type RolloutStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Retry string `json:"retry,omitempty"`
+	// edits are the last ones of the spec: what speakers announce is not compared with what they announced
+	// before an edit.
+	// +optional
+	Edits *RolloutEdits `json:"edits,omitempty"`
 	// currentNodes are those whose speakers are being replaced, and those on which that takes too
 	// long. In order by name, at most 64.
 	// +listType=map
@@ -145,6 +149,16 @@ type RolloutStatus struct {
 	// +kubebuilder:validation:MaxLength=4096
 	// +optional
 	Message string `json:"message,omitempty"`
+}
+
+// RolloutEdits are edits of the spec that the operator has followed.
+type RolloutEdits struct {
+	// generation of the stack that was followed last.
+	Generation int64 `json:"generation"`
+	// last is when the operator began to follow it.
+	Last metav1.Time `json:"last"`
+	// first is when that was for the first of a series of edits with less than 20 s between them.
+	First metav1.Time `json:"first"`
 }
 
 // RolloutStep is the replacement of the speaker of a node.

@@ -67,12 +67,11 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	if err := r.inform(ctx, around); err != nil {
 		return c, nil, err
 	}
-	r.observed.edit(stack.Generation, time.Now())
 	state := r.facts(around, deployment, daemonSet, time.Now())
 	for i := range around.pods {
 		c.pods[string(around.pods[i].UID)] = around.pods[i].Name
 	}
-	state.Stored, state.Wanted, state.Retry = r.observed.stored, want, retryOf(stack)
+	state.Stored, state.Wanted, state.Generation, state.Retry = r.observed.stored, want, stack.Generation, retryOf(stack)
 	state.Settings = apiconv.RolloutSettings(stack.Spec.Speaker.Rollout)
 	if err := c.decide(state); err != nil {
 		return c, nil, err
@@ -119,7 +118,6 @@ func retryOf(stack *v1beta1.LoadBalancerStack) string {
 func (r *Reconciler) recall(stack *v1beta1.LoadBalancerStack) {
 	if o := &r.observed; o.stack != stack.UID {
 		o.stack, o.stored = stack.UID, apiconv.RolloutStored(stack.Status.Rollout)
-		o.spec, o.edited = stack.Status.ObservedGeneration, time.Time{}
 	}
 }
 

@@ -34,8 +34,6 @@ type observed struct {
 	informed bool               // ending has what the API server knew when the process began
 	stack    types.UID
 	stored   rollout.Stored // as the stack has it, whatever the cache shows
-	spec     int64          // generation of the stack that was seen last
-	edited   time.Time      // when it was seen to change; zero: not since the process began
 }
 
 // readiness of a pod, and since when it is so.
@@ -52,13 +50,6 @@ func (o *observed) answered(err error, now time.Time) {
 		o.since = time.Time{}
 	case o.since.IsZero():
 		o.since = now
-	}
-}
-
-// edit notes whether the spec of the stack has changed.
-func (o *observed) edit(generation int64, now time.Time) {
-	if o.spec != generation {
-		o.spec, o.edited = generation, now
 	}
 }
 
@@ -88,7 +79,7 @@ func (r *Reconciler) liveWorkloads(ctx context.Context) (*appsv1.Deployment, *ap
 
 // facts gathers what a rollout depends on.
 func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, daemonSet *appsv1.DaemonSet, now time.Time) rollout.State {
-	s := rollout.State{Nodes: map[lb.NodeName]rollout.Node{}, SeenSince: r.observed.since, Edited: r.observed.edited, Now: now, Outages: outages(around.services)}
+	s := rollout.State{Nodes: map[lb.NodeName]rollout.Node{}, SeenSince: r.observed.since, Now: now, Outages: outages(around.services)}
 	s.Controller = controllerFacts(deployment, problemsIn(diagnose(around.podsOf("controller"), around.down)))
 	if daemonSet.Status.ObservedGeneration >= daemonSet.Generation {
 		s.Template = rollout.Hash(daemonSet.Spec.Template.Labels[v1beta1.LabelRevision])

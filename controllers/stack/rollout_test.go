@@ -73,34 +73,6 @@ func TestRestartOf(t *testing.T) {
 	}
 }
 
-func TestObserved_Edit(t *testing.T) {
-	r := &Reconciler{}
-	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{UID: "uid", Generation: 3}, Status: v1beta1.LoadBalancerStackStatus{ObservedGeneration: 3}}
-	later := began.Add(time.Minute)
-	for _, step := range []struct {
-		name       string
-		generation int64
-		now, want  time.Time
-	}{
-		{"process that begins has seen what was observed", 3, began, time.Time{}},
-		{"edit", 4, began, began},
-		{"pass without an edit", 4, later, began},
-		{"another edit", 5, later, later},
-	} {
-		stack.Generation = step.generation
-		r.recall(stack)
-		r.observed.edit(stack.Generation, step.now)
-		if got := r.observed.edited; !got.Equal(step.want) {
-			t.Errorf("%s: edited at %s, want %s", step.name, got, step.want)
-		}
-	}
-	r = &Reconciler{}
-	r.recall(stack)
-	if r.observed.edit(stack.Generation, later); !r.observed.edited.Equal(later) {
-		t.Errorf("edit while no process ran: edited at %s, want %s", r.observed.edited, later)
-	}
-}
-
 func TestTemplateFor(t *testing.T) {
 	one, first := revisionOfTest(t, "one", "")
 	two, second := revisionOfTest(t, "two", "")
@@ -262,6 +234,10 @@ func TestChangePlan_Words(t *testing.T) {
 	}
 	if c.Next.Unverified = true; !strings.Contains(c.finding().status.Message, "is not checked") {
 		t.Errorf("announcements that are no evidence: got %q, want that they are not checked", c.finding().status.Message)
+	}
+	c.Progress.Unproven = []lb.NodeName{"node2"}
+	if !strings.Contains(c.finding().status.Message, "does not show on node2") {
+		t.Errorf("canary that shows nothing: got %q, want that it does not show", c.finding().status.Message)
 	}
 	c.Next = rollout.Stored{Phase: rollout.RollingBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "why", Unreceived: true}}
 	if f := c.finding(); f.reason != v1beta1.ReasonRollingBack || !strings.Contains(f.failure, "tried again if the network carries no announcements") {

@@ -69,6 +69,9 @@ func (c *changePlan) message() string {
 	if c.unverified() {
 		words = append(words, "whether speakers announce their addresses is not checked: nodes of the last good revision received no announcements of each other either, as with a private VLAN or isolated ports")
 	}
+	if len(p.Unproven) > 0 {
+		words = append(words, "it does not show on "+listed(names(p.Unproven))+" that it announces addresses, so that one more node is tried alone")
+	}
 	var late []string
 	for _, note := range p.Waiting {
 		late = append(late, fmt.Sprintf("%s: %s", note.Node, note.Text))

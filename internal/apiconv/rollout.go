@@ -55,6 +55,9 @@ func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 		Since: status.Since.Time, Proven: status.Proven, Unverified: status.AnnouncementsUnverified, Quiet: lb.NodeName(status.QuietNode), Lost: int(status.LostNodes),
 		Failure: rollout.Failure{Node: lb.NodeName(status.FailedNode), Why: status.Failure, Unreceived: status.FailureUnreceived},
 	}
+	if e := status.Edits; e != nil {
+		s.Edits = rollout.Edits{Generation: e.Generation, First: e.First.Time, Last: e.Last.Time}
+	}
 	for _, step := range status.CurrentNodes {
 		t := rollout.Step{Node: lb.NodeName(step.Name), Pod: step.PodUID, Since: step.Since.Time, Tries: int(step.Tries), Broken: step.Broken, Gap: int(step.Gap),
 			Addresses: int(step.Addresses), Routes: int(step.Routes), Others: int(step.OtherAddresses), Moved: step.Moved, CoveredBy: lb.NodeName(step.CoveredBy)}
@@ -75,6 +78,9 @@ func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta
 		Phase: v1beta1.RolloutPhase(s.Phase), Revision: v1beta1.RolloutRevision(s.Revision.String()), GoodRevision: v1beta1.RolloutRevision(s.Good.String()),
 		FailedRevision: v1beta1.RolloutRevision(s.Failed().String()), FailedNode: v1beta1.NodeName(s.Failure.Node), Failure: bounded.Cut(s.Failure.Why, maxFailure), FailureUnreceived: s.Failure.Unreceived,
 		Updated: int32(p.Updated), Total: int32(p.Total), Since: metav1.NewTime(s.Since), Proven: s.Proven, AnnouncementsUnverified: s.Unverified, QuietNode: v1beta1.NodeName(s.Quiet), LostNodes: int32(s.Lost), Retry: s.Retry, Message: message,
+	}
+	if s.Edits != (rollout.Edits{}) {
+		status.Edits = &v1beta1.RolloutEdits{Generation: s.Edits.Generation, First: metav1.NewTime(s.Edits.First), Last: metav1.NewTime(s.Edits.Last)}
 	}
 	for _, step := range s.Steps {
 		t := v1beta1.RolloutStep{

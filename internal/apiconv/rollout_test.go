@@ -40,6 +40,7 @@ func TestRolloutStoredIsReadAgain(t *testing.T) {
 	want := rollout.Stored{
 		Phase: rollout.RollingBack, Revision: rollout.Revision{Controller: "aa", Speaker: "bb"}, Good: rollout.Revision{Controller: "aa", Speaker: "cc"},
 		Retry: "again", Since: at, Proven: true, Unverified: true, Quiet: "n4", Lost: 1, Failure: rollout.Failure{Node: "n1", Why: "the pod p: its speaker is not ready", Unreceived: true},
+		Edits: rollout.Edits{Generation: 7, First: at.Add(-time.Minute), Last: at},
 		Steps: []rollout.Step{
 			{Node: "n1", Pod: "uid-1", Since: at.Add(time.Second), Tries: 2, Broken: true, Gap: 3, Addresses: 4, Routes: 5, Others: 6, Moved: true, CoveredBy: "n2", CoveredByStarted: at.Add(-time.Hour)},
 			{Node: "n2", Since: at.Add(time.Minute), CoveredBy: "n3", Sessions: []bgp.PeerName{"tor-a", "tor-b"}},

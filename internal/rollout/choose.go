@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -61,11 +62,34 @@ func (d *decision) start(name lb.NodeName) bool {
 	return true
 }
 
+// followEdit notes that the spec has changed.
+func (d *decision) followEdit() {
+	e := &d.next.Edits
+	if e.Generation == d.Generation {
+		return
+	}
+	if !d.now.Before(e.Last.Add(2 * reported)) {
+		e.First = d.now
+	}
+	e.Generation, e.Last = d.Generation, d.now
+}
+
+// awaited returns until when what speakers report to announce is of before the last edit of the spec. A
+// series of edits is waited for no longer than maxEdits: the steps that begin then are not compared with
+// what was before, see edited.
+func (d *decision) awaited() time.Time {
+	e := d.next.Edits
+	if last := e.First.Add(maxEdits); last.Before(e.Last.Add(reported)) {
+		return last
+	}
+	return e.Last.Add(reported)
+}
+
 // awaits reports whether what a speaker announces is not known well enough to replace it: the spec has
 // just changed, and may have taken the node out of an advertisement. While a Service is not announced
 // the change may be the correction, which is not held up.
 func (d *decision) awaits(node Node) bool {
-	return d.next.forward() && len(d.Outages) == 0 && node.Report.announces() > 0 && d.now.Before(d.Edited.Add(reported))
+	return d.next.forward() && len(d.Outages) == 0 && node.Report.announces() > 0 && d.now.Before(d.awaited())
 }
 
 // split returns the nodes to change whose speaker works, and those whose does not, in the order

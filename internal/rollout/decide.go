@@ -29,6 +29,7 @@ func Decide(s State) Plan {
 	d.order = slices.Sorted(maps.Keys(s.Nodes))
 	d.next.Steps = slices.Clone(s.Stored.Steps)
 	d.coveredBy = d.covering()
+	d.followEdit()
 	d.aim()
 	d.verify()
 	d.settle()

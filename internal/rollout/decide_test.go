@@ -73,6 +73,11 @@ func (s State) runs(r Revision, names ...lb.NodeName) {
 	}
 }
 
+// edited has the spec changed some time after the start.
+func (s *State) edited(after time.Duration) {
+	s.Stored.Edits.First, s.Stored.Edits.Last = start.Add(after), start.Add(after)
+}
+
 // settled decides until nothing more is to be stored, and returns the last plan.
 func settled(t *testing.T, s State) Plan {
 	t.Helper()

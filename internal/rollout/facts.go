@@ -13,6 +13,8 @@ type State struct {
 	Stored Stored
 	// Wanted is the revision that the spec and the operator's version give.
 	Wanted Revision
+	// Generation of the spec: another one is an edit.
+	Generation int64
 	// Retry is the token that asks for another try of a revision that failed, when it changes.
 	Retry    string
 	Settings Settings
@@ -26,9 +28,6 @@ type State struct {
 	Nodes map[lb.NodeName]Node
 	// Outages are the Services that nodes may announce, have endpoints, and are not announced.
 	Outages []Outage
-	// Edited is when the spec changed last, as far as the operator has seen: what speakers report to
-	// announce is of before for a while.
-	Edited time.Time
 	// SeenSince is since when the operator has seen the cluster without a break.
 	SeenSince time.Time
 	Now       time.Time

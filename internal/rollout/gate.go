@@ -213,7 +213,9 @@ func (d *decision) routeless(step Step, node Node) bool {
 
 // edited reports whether the spec has changed since a step noted what its node announced: that the node
 // announces nothing any more may be the change.
-func (d *decision) edited(step Step) bool { return d.Edited.After(step.Since.Add(-reported)) }
+func (d *decision) edited(step Step) bool {
+	return d.next.Edits.Last.After(step.Since.Add(-reported))
+}
 
 // harm returns which Service is not announced since the rollout began; empty: none.
 func (d *decision) harm() string {

@@ -16,7 +16,8 @@ type operator struct {
 	wanted   Revision
 	retry    string
 	settings Settings
-	edited   time.Time         // when the spec changed last
+	edits    int64             // of the spec
+	editing  time.Time         // until when it is edited again and again
 	good     map[Revision]bool // revisions whose templates are stored
 
 	// Of the process.
@@ -62,7 +63,7 @@ func (o *operator) state() State {
 	s := o.views[o.view]
 	s.Stored, s.Wanted, s.Retry, s.Settings, s.GoodStored = o.stored, o.wanted, o.retry, o.settings, o.good[o.stored.Good]
 	s.Now, s.SeenSince = o.w.now.Add(time.Duration(o.w.rng.IntN(1000))*time.Millisecond), o.seenSince
-	s.Edited = o.edited
+	s.Generation = o.edits
 	nodes := s.Nodes
 	s.Nodes = map[lb.NodeName]Node{}
 	for name, node := range nodes {
@@ -88,7 +89,8 @@ func (o *operator) unadvertise() {
 	if len(o.stored.Steps) > 0 {
 		n = o.w.node(o.stored.Steps[0].Node)
 	}
-	n.until, o.edited = o.w.now, o.w.now
+	n.until = o.w.now
+	o.edits++
 	o.note("%s is taken out of the advertisement", n.name)
 }
 

@@ -15,6 +15,8 @@ const (
 	// reported is how long after a change of the spec what speakers report to announce is of before:
 	// they follow within a second, and report counts 5 s later at most.
 	reported = 10 * time.Second
+	// maxEdits is how long edits of the spec that follow each other keep a step from beginning.
+	maxEdits = time.Minute
 	// blip is how long a speaker must not be ready before it is replaced as one that does not
 	// work: such a step shows little.
 	blip = 30 * time.Second
@@ -60,6 +62,9 @@ type Progress struct {
 	Target Revision
 	// Waiting are the nodes of the steps, with what each waits for.
 	Waiting []Note
+	// Unproven are the nodes that have the target while it is tried on one after the other, and do not show
+	// that it works.
+	Unproven []lb.NodeName
 	// Following are the nodes that come next: those that are not updated and can be.
 	Following []lb.NodeName
 	// Skipped are the nodes that are not updated, and why they cannot be.

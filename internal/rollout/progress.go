@@ -20,6 +20,9 @@ func (d *decision) progress() Progress {
 			p.Skipped = append(p.Skipped, Note{Node: name, Text: node.Skip})
 		}
 	}
+	if d.next.Phase == Canary && !d.next.Proven {
+		p.Unproven = d.unproven()
+	}
 	for _, step := range d.next.Steps {
 		p.Waiting = append(p.Waiting, Note{Node: step.Node, Text: d.gate(step, d.Nodes[step.Node])})
 	}
@@ -38,6 +41,16 @@ func (d *decision) progress() Progress {
 		p.Blocked = "no updated speaker announces an address, so that the revision is not known to work"
 	}
 	return p
+}
+
+// unproven returns the nodes that have the target and no step.
+func (d *decision) unproven() (list []lb.NodeName) {
+	for _, name := range d.order {
+		if d.up(name) && d.target(d.Nodes[name]) && !d.next.has(name) {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // blocked says why no step begins although nodes are to be changed.
@@ -90,7 +103,7 @@ func (d *decision) again() time.Duration {
 		timeout(d.next.Since, d.Settings.StepTimeout)
 	}
 	if d.next.forward() && len(d.candidates()) > 0 {
-		within(d.Edited.Add(reported).Sub(d.now))
+		within(d.awaited().Sub(d.Now))
 	}
 	for _, step := range d.next.Steps {
 		timeout(step.Since, d.Settings.StepTimeout)

@@ -25,6 +25,24 @@ func TestDecide_Progress(t *testing.T) {
 	}
 }
 
+func TestDecide_NodesThatShowNothingAreNamed(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		state State
+		want  []lb.NodeName
+	}{
+		{"canary that announces nothing", replaced(4), []lb.NodeName{"n1"}},
+		{"canary that is waited for", replaced(4, func(s *State) { s.Nodes["n1"].Pod.Since = start }), nil},
+		{"revision that is proven", at(Speakers, 4), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, settled(t, tt.state).Progress.Unproven); diff != "" {
+				t.Errorf("unproven (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestDecide_Blocked(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
@@ -29,13 +30,14 @@ func (d *decision) others(but lb.NodeName) int {
 
 // moved notes whether other speakers may have taken the addresses of a step before its new speaker
 // ran: because it came late, or because they could not find out that the node is up. That it has
-// none then shows nothing of the revision.
+// none then shows nothing of the revision. An operator that did not see all of the step cannot know.
 func (d *decision) moved(step Step) Step {
 	node := d.Nodes[step.Node]
-	reports := d.target(node) && !node.Pod.Ending && node.Report != nil
-	if !step.Moved && !reports && !d.startable(step, node) {
-		step.Moved = d.others(step.Node) > step.Others || d.Now.Sub(step.Since) >= restart || d.SeenSince.After(step.Since)
+	if step.Moved || d.startable(step, node) {
+		return step
 	}
+	reports := d.target(node) && !node.Pod.Ending && node.Report != nil
+	step.Moved = d.SeenSince.Truncate(time.Second).After(step.Since) || !reports && (d.others(step.Node) > step.Others || d.Now.Sub(step.Since) >= restart)
 	return step
 }
 
@@ -64,13 +66,13 @@ func (d *decision) quietGate(step Step, node Node) string {
 func (d *decision) resumeWithin() time.Duration { return min(resume, d.Settings.StepTimeout/2) }
 
 // passed notes what a step shows whose gate is passed. A speaker that announces nothing any more does not
-// prove the revision: another one is tried, and a second one fails it, or the first if too few former
-// speakers are left to take over what a second one would lose.
+// prove the revision: another one is tried. If nothing else explains that, a second one fails the revision,
+// or the first if too few former speakers are left to take over what a second one would lose.
 func (d *decision) passed(step Step, node Node) (why string) {
 	switch {
 	case d.next.Proven:
 	case !d.quiet(step, node):
-		d.next.Proven = true
+		d.next.Proven = d.shows(step)
 	case d.next.Quiet == "" && d.former() > 1:
 		d.next.Quiet = step.Node
 	default:
@@ -80,6 +82,24 @@ func (d *decision) passed(step Step, node Node) (why string) {
 		}
 	}
 	return why
+}
+
+// shows reports whether a speaker of the revision announces what the one of a step announced before: on
+// the local network, or else to routers. It need not be the same speaker: where addresses move at each
+// restart, others of the revision get them. If the speaker had announced nothing, nothing is to be shown,
+// unless another one announces nothing any more.
+func (d *decision) shows(step Step) bool {
+	announced := func(r *Report) int { return r.Routes }
+	switch {
+	case step.Addresses > 0 || d.next.Quiet != "":
+		announced = func(r *Report) int { return r.Addresses }
+	case step.Routes == 0:
+		return true
+	}
+	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
+		node := d.Nodes[name]
+		return d.up(name) && d.target(node) && node.works() && node.Report != nil && announced(node.Report) > 0
+	})
 }
 
 // former counts the speakers that work and do not have the target.

@@ -3,6 +3,8 @@ package rollout
 import (
 	"testing"
 	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // replaced is a rollout of some nodes, each with three addresses, whose canary n1 was
@@ -16,7 +18,10 @@ func replaced(nodes int, edits ...func(*State)) State {
 	}
 	s.runs(two, "n1")
 	s.Nodes["n1"].Pod.Since = start.Add(-40 * time.Second)
-	s.Nodes["n1"].Report.Addresses, s.Nodes["n2"].Report.Addresses = 0, 6
+	s.Nodes["n1"].Report.Addresses = 0
+	if nodes > 1 {
+		s.Nodes["n2"].Report.Addresses = 6
+	}
 	for _, edit := range edits {
 		edit(&s)
 	}
@@ -34,6 +39,11 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 		back                = "RollingBack c1/s1"
 		why                 = " failed n1: the speaker announced 3 addresses on the local network before it was replaced, and announces none since, while other speakers do"
 	)
+	moved := func(nodes int, edits ...func(*State)) State {
+		return replaced(nodes, append(edits, before(func(s *Step) { s.Moved = true }))...)
+	}
+	has2 := func(name lb.NodeName) func(*State) { return func(s *State) { s.runs(two, name) } }
+	routes := before(func(s *Step) { s.Addresses, s.Routes, s.Sessions = 0, 1, nil })
 	unseen := func(s *State) { s.Template = "s1" } // the DaemonSet has what is wanted next
 	run(t, []test{
 		{"it may still resume", replaced(4, readyFor(resume-1)), nil, waits},
@@ -41,16 +51,24 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 		{"a second one fails the revision", replaced(4, unseen), func(s *State) { s.Stored.Quiet = "n4" }, back + " step n1 delete n1/s2" + why + ": the same was so on n4"},
 		{"the first one fails it where a second would leave addresses to nobody", replaced(2, unseen), nil, back + " step n1 delete n1/s2" + why},
 		{"it has an address again", replaced(4, report(func(r *Report) { r.Addresses = 1 })), nil, passes},
-		{"nobody has its addresses, as of Services that were deleted", replaced(4), func(s *State) { s.Nodes["n2"].Report.Addresses = 5 }, "Speakers c2/s2 step n3 delete n3/s1"},
 		{"it had none before", replaced(4, before(func(s *Step) { s.Addresses = 0 })), nil, passes},
-		{"others took them before it ran", replaced(4, before(func(s *Step) { s.Moved = true })), nil, passes},
-		{"the spec has changed since", replaced(4), func(s *State) { s.Edited = start.Add(-50 * time.Second) }, passes},
+		{"nobody has its addresses, as of Services that were deleted", replaced(4), func(s *State) { s.Nodes["n2"].Report.Addresses = 5 }, next},
+		{"others took them before it ran", moved(4), nil, next},
+		{"others took them before it ran, and it has one again", moved(4, report(func(r *Report) { r.Addresses = 1 })), nil, passes},
+		{"others took them before it ran, and another one of the revision has some", moved(4, has2("n4")), nil, "Speakers c2/s2 step n3 delete n3/s1"},
+		{"others took them before a second one ran", moved(4), func(s *State) { s.Stored.Quiet = "n4" }, next},
+		{"others took them before it ran, and it is the last", moved(1), nil, "Complete c2/s2"},
+		{"it announced nothing before, and another canary announces nothing any more", replaced(4, before(func(s *Step) { s.Addresses = 0 })), func(s *State) { s.Stored.Quiet = "n4" }, next},
+		{"it announced routes alone, and announces none rightly", replaced(4, routes, report(func(r *Report) { r.Sessions = nil })), func(s *State) { s.Nodes["n2"].Report.Routes, s.Nodes["n4"].Report.Routes = 1, 1 }, next},
+		{"it announces routes again", replaced(4, routes, report(func(r *Report) { r.Routes = 1 })), nil, passes},
+		{"the spec has changed since", replaced(4), func(s *State) { s.edited(-50 * time.Second) }, next},
+		{"it receives nothing from the network", replaced(4, report(func(r *Report) { r.Isolated = true })), nil, next},
 		{"another one proved the revision", replaced(4, func(s *State) { s.Stored.Phase, s.Stored.Proven = Speakers, true }), nil, passes},
 		{"only the controller changes", replaced(4, func(s *State) {
 			s.Stored.Good.Speaker = two.Speaker
 			s.runs(two, "n2", "n3", "n4")
 		}), nil, "Complete c2/s2"},
-		{"its node drains", replaced(4, report(func(r *Report) { r.Draining = true })), nil, passes},
+		{"its node drains", replaced(4, report(func(r *Report) { r.Draining = true })), nil, next},
 	})
 }
 
@@ -75,8 +93,16 @@ func TestDecide_AddressesThatMoveBeforeTheNewSpeakerRuns(t *testing.T) {
 		{"others have more addresses meanwhile", starting(10, func(s *State) { s.Nodes["n4"].Report.Addresses = 4 }), true},
 		{"new speaker does not come for as long as others wait", starting(20), true},
 		{"operator did not see all of the step", starting(10, func(s *State) { s.SeenSince = start.Add(-5 * time.Second) }), true},
+		{"operator did not see all of the step, and the new speaker reports", starting(10, func(s *State) {
+			s.SeenSince, s.Nodes["n1"].Pod.Since = start.Add(-5*time.Second), start
+			s.change("n1", func(n *Node) { n.Report = &Report{} })
+		}), true},
+		{"operator saw the step from the second on in which it began", starting(10, func(s *State) { s.SeenSince = start.Add(-9500 * time.Millisecond) }), false},
 		{"pod is not deleted yet", starting(30, func(s *State) { s.runs(one, "n1") }), false},
-		{"new speaker reports", starting(30, func(s *State) { s.change("n1", func(n *Node) { n.Report = &Report{} }) }), false},
+		{"new speaker reports", starting(30, func(s *State) {
+			s.Nodes["n1"].Pod.Since = start
+			s.change("n1", func(n *Node) { n.Report = &Report{} })
+		}), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := settled(t, tt.state).Next.Steps[0].Moved; got != tt.want {
@@ -96,7 +122,7 @@ func TestDecide_LooksAgainWhenTheCanaryMayNotResumeAnyMore(t *testing.T) {
 func TestDecide_EditIsFollowedBeforeTheCanary(t *testing.T) {
 	edited := func(ago time.Duration, edits ...func(*State)) State {
 		s := at(Canary, 2)
-		s.Edited = start.Add(-ago)
+		s.edited(-ago)
 		for name := range s.Nodes {
 			s.Nodes[name].Report.Routes = 1
 		}
@@ -120,22 +146,74 @@ func TestDecide_EditIsFollowedBeforeTheCanary(t *testing.T) {
 // Steps begin at full seconds, and edits are seen at any time.
 func TestDecide_StepThatWaitedForAnEditIsCompared(t *testing.T) {
 	for edit := time.Duration(0); edit < time.Second; edit += 100 * time.Millisecond {
-		s := at(Canary, 2)
-		for name := range s.Nodes {
-			s.Nodes[name].Report.Routes = 1
+		begun, stored := playEdits(t, edit, 1, 0)
+		if begun <= reported-time.Second || begun > reported {
+			t.Errorf("edit %s after a full second: the step begins after %s, want %s in full seconds", edit, begun, reported)
 		}
-		s.Edited = start.Add(edit)
-		for s.Now = s.Edited; ; s.Now = s.Now.Add(100 * time.Millisecond) {
-			if s.Now.Sub(s.Edited) > 2*reported {
-				t.Fatalf("edit %s after a full second: no step begins", edit)
-			}
-			if steps := settled(t, s).Next.Steps; len(steps) > 0 {
-				if s.Edited.After(steps[0].Since.Add(-reported)) {
-					t.Errorf("edit %s after a full second: the step that waited for it begins at %s, which counts as before", edit, steps[0].Since.Sub(start))
-				}
-				break
-			}
+		if d := (decision{next: stored}); d.edited(stored.Steps[0]) {
+			t.Errorf("edit %s after a full second: the step that waited for it counts as before", edit)
 		}
+	}
+}
+
+func TestDecide_EditsThatFollowEachOtherAreWaitedForTogether(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		edits        int
+		every, want  time.Duration
+		wantCompared bool
+	}{
+		{"a few", 4, 9 * time.Second, 27*time.Second + reported, true},
+		{"more than are waited for", 100, 3 * time.Second, maxEdits, false},
+		{"each at the end of the wait for the one before it", 100, reported, maxEdits, false},
+		{"each after the wait for the one before it", 100, reported + time.Second, reported, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			begun, stored := playEdits(t, 0, tt.edits, tt.every)
+			if begun != tt.want {
+				t.Errorf("the step begins after %s, want %s", begun, tt.want)
+			}
+			if d := (decision{next: stored}); d.edited(stored.Steps[0]) == tt.wantCompared {
+				t.Errorf("compared with what was before: got %t, want %t", !tt.wantCompared, tt.wantCompared)
+			}
+		})
+	}
+}
+
+// playEdits has the spec edited some times, each some time after the one before it, in a rollout whose
+// canary announces something. It returns how long after the first edit its step begins, and what is stored.
+func playEdits(t *testing.T, first time.Duration, edits int, every time.Duration) (time.Duration, Stored) {
+	t.Helper()
+	s := at(Canary, 2)
+	for name := range s.Nodes {
+		s.Nodes[name].Report.Routes = 1
+	}
+	for begin := start.Add(first); s.Now.Sub(begin) < 2*maxEdits; s.Now = s.Now.Add(100 * time.Millisecond) {
+		if since := s.Now.Sub(begin); since >= 0 && int(s.Generation) < edits && since >= time.Duration(s.Generation)*every {
+			s.Generation++
+		}
+		if s.Now.Before(begin) {
+			continue
+		}
+		if s.Stored = settled(t, s).Next; len(s.Stored.Steps) > 0 {
+			return s.Now.Sub(begin), s.Stored
+		}
+	}
+	t.Fatal("no step begins")
+	return 0, Stored{}
+}
+
+// Nobody decides anything while the stack is paused, and a process that begins afterwards has seen no edit.
+func TestDecide_EditThatNoDecisionHasSeenIsOne(t *testing.T) {
+	s := at(Canary, 2)
+	for name := range s.Nodes {
+		s.Nodes[name].Report.Routes = 1
+	}
+	s.Stored.Edits = Edits{Generation: 3, First: start.Add(-time.Hour), Last: start.Add(-time.Hour)}
+	s.Generation, s.SeenSince = 5, start
+	p := settled(t, s)
+	if want := (Edits{Generation: 5, First: start, Last: start}); !p.Next.Edits.Equal(want) || len(p.Next.Steps) > 0 {
+		t.Errorf("got %+v and steps %v, want %+v and no step", p.Next.Edits, p.Next.Steps, want)
 	}
 }
 

@@ -75,6 +75,8 @@ type Stored struct {
 	Lost int
 	// Failure is why the revision failed.
 	Failure Failure
+	// Edits are the last ones of the spec.
+	Edits Edits
 	// Steps that are under way, by node, MaxSteps at most. Those that are late stay listed until
 	// they pass.
 	Steps []Step
@@ -88,6 +90,16 @@ type Failure struct {
 	Why string
 	// Unreceived: other speakers received no announcements of it.
 	Unreceived bool
+}
+
+// Edits are changes of the spec, as far as they were followed: what speakers report to announce is of
+// before them for a while.
+type Edits struct {
+	// Generation of the spec that was followed last.
+	Generation int64
+	// Last is when that began, and First when it began for the first of a series of edits with less than
+	// twice the time between them in which reports can be of before.
+	First, Last time.Time
 }
 
 // Step is the replacement of the speaker of a node.
@@ -131,8 +143,13 @@ func (s Stored) Failed() Revision {
 
 // Equal reports whether two are the same.
 func (s Stored) Equal(o Stored) bool {
-	return s.Phase == o.Phase && s.Revision == o.Revision && s.Good == o.Good && s.Retry == o.Retry && s.Since.Equal(o.Since) &&
+	return s.Phase == o.Phase && s.Edits.Equal(o.Edits) && s.Revision == o.Revision && s.Good == o.Good && s.Retry == o.Retry && s.Since.Equal(o.Since) &&
 		s.Proven == o.Proven && s.Quiet == o.Quiet && s.Unverified == o.Unverified && s.Lost == o.Lost && s.Failure == o.Failure && slices.EqualFunc(s.Steps, o.Steps, Step.Equal)
+}
+
+// Equal reports whether two are the same.
+func (e Edits) Equal(o Edits) bool {
+	return e.Generation == o.Generation && e.First.Equal(o.First) && e.Last.Equal(o.Last)
 }
 
 // Equal reports whether two are the same.

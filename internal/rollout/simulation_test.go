@@ -10,8 +10,14 @@ import (
 	"time"
 )
 
-// simulations is how many are run; LBSTACK_SEEDS says otherwise, and LBSTACK_SEED runs one alone.
-const simulations = 300
+const (
+	// simulations is how many are run. LBSTACK_SEEDS says otherwise, and LBSTACK_SEED which is the first:
+	// without LBSTACK_SEEDS it runs alone.
+	simulations = 300
+	// failures is how many may fail before the others are not run: the seeds of all show what they have
+	// in common.
+	failures = 10
+)
 
 func number(variable string, otherwise int) int {
 	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil {
@@ -21,22 +27,28 @@ func number(variable string, otherwise int) int {
 }
 
 func TestSimulation(t *testing.T) {
-	first, count := number("LBSTACK_SEED", 0), number("LBSTACK_SEEDS", simulations)
-	if os.Getenv("LBSTACK_SEED") != "" {
-		count = 1
-	} else if testing.Short() {
+	first, count := number("LBSTACK_SEED", 0), simulations
+	if testing.Short() {
 		count /= 4
 	}
-	ends := map[string]int{}
-	for seed := first; seed < first+count && !t.Failed(); seed++ {
-		ends[simulate(t, uint64(seed))]++
+	if os.Getenv("LBSTACK_SEED") != "" {
+		count = 1
 	}
-	t.Log(ends)
+	count = number("LBSTACK_SEEDS", count)
+	ends := map[string]int{}
+	var failed []int
+	for seed := first; seed < first+count && len(failed) < failures; seed++ {
+		end, ok := simulate(t, uint64(seed))
+		if ends[end]++; !ok {
+			failed = append(failed, seed)
+		}
+	}
+	t.Logf("seeds from %d: failed %v: %v", first, failed, ends)
 }
 
 // simulate runs a rollout with everything that can happen meanwhile, lets the cluster calm
-// down, and checks how it ends.
-func simulate(t *testing.T, seed uint64) string {
+// down, and checks how it ends. It returns what was wrong, and whether the end was right.
+func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 	t.Helper()
 	w := newWorld(seed)
 	bad := randomFault(w)
@@ -106,7 +118,7 @@ func simulate(t *testing.T, seed uint64) string {
 	if o.broken != "" {
 		t.Errorf("seed %d, %d nodes, %s, %+v: %s\n%s", seed, len(w.nodes), bad, o.settings, o.broken, strings.Join(o.trace[max(0, len(o.trace)-60):], "\n"))
 	}
-	return fmt.Sprintf("%s, halt %t", bad, o.settings.Halt)
+	return fmt.Sprintf("%s, halt %t", bad, o.settings.Halt), o.broken == ""
 }
 
 // randomFault returns one that shows in the cluster, or none.
@@ -127,6 +139,9 @@ func randomFault(w *world) fault {
 // disturb lets something happen, or not.
 func disturb(o *operator, bad fault) {
 	w := o.w
+	if w.now.Before(o.editing) && w.chance(5) {
+		o.edits++
+	}
 	// On another try nodes can have the revision already: of what it lacks compared with the good one
 	// nothing shows there any more.
 	again := bad == none || !o.settings.Halt && bad != voiceless && bad != sessionless && bad != routeless && bad != idle
@@ -162,6 +177,8 @@ func disturb(o *operator, bad fault) {
 		o.retry += "x"
 	case happens == 18 && bad == none:
 		o.unadvertise()
+	case happens == 19 && bad == none: // somebody edits what no node announces, again and again
+		o.editing = w.between(30, 1800)
 	case happens < 40: // a speaker that covers for another one crashes; one that goes on to do so does not work
 		for _, step := range o.stored.Steps {
 			if by := step.CoveredBy; by != "" && !step.Broken && w.node(by).pod != nil && w.node(by).pod.restarts < 2 && w.chance(2) {

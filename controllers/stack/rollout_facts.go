@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -43,9 +44,10 @@ type readiness struct {
 	since    time.Time
 }
 
-// answered notes whether the API server answers.
+// answered notes whether the API server answers. That another writer was faster is an answer.
 func (o *observed) answered(err error, now time.Time) {
 	switch {
+	case apierrors.IsConflict(err):
 	case err != nil:
 		o.since = time.Time{}
 	case o.since.IsZero():

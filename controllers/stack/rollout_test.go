@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,9 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -141,6 +144,28 @@ func TestIsReportOf(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := isReportOf(tt.state, pod(began)); got != tt.want {
 				t.Errorf("got %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestObserved_Since(t *testing.T) {
+	conflict := apierrors.NewConflict(schema.GroupResource{}, "default", errors.New("another writer was faster"))
+	for _, tt := range []struct {
+		name  string
+		since time.Time
+		err   error
+		want  time.Time
+	}{
+		{"API server that goes on to answer", began, nil, began},
+		{"one that answers again", time.Time{}, nil, began.Add(time.Hour)},
+		{"one that does not answer", began, errors.New("connection refused"), time.Time{}},
+		{"another writer was faster, which is an answer", began, fmt.Errorf("storing: %w", conflict), began},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := observed{since: tt.since}
+			if o.answered(tt.err, began.Add(time.Hour)); o.since != tt.want {
+				t.Errorf("the cluster is observed since: got %v, want %v", o.since, tt.want)
 			}
 		})
 	}

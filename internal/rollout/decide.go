@@ -70,7 +70,7 @@ func (d *decision) aim() {
 // or stands still: a node that has the revision already would show nothing of it.
 func (d *decision) triedAgain() bool {
 	n := &d.next
-	back := n.Phase != RollingBack || !d.busy() && d.elapsed(n.Since) >= d.Settings.StepTimeout
+	back := n.Phase != RollingBack || !d.busy() && d.standsStill()
 	asked := d.Retry != n.Retry || n.Failure.Unreceived && n.Unverified && n.Phase != Halted
 	return n.Failed() != Revision{} && back && asked
 }
@@ -140,15 +140,29 @@ func (d *decision) advance() {
 	}
 }
 
-// done reports whether the target runs wherever it can: late steps are not waited for, nor,
-// after a while, pods that nobody decided to replace.
+// done reports whether the target runs wherever it can: late steps are not waited for, nor pods that
+// nobody decided to replace, once nothing else goes on.
 func (d *decision) done() bool {
 	if d.busy() || len(d.candidates()) > 0 || !d.controllerReady() {
 		return false
 	}
-	return d.elapsed(d.next.Since) >= d.Settings.StepTimeout || !slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
+	return d.standsStill() || !slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
 		return d.up(name) && !d.next.has(name) && d.podGate(d.Nodes[name]) != ""
 	})
+}
+
+// standsStill reports whether nothing has gone on for the time of a step.
+func (d *decision) standsStill() bool { return d.elapsed(d.progressed()) >= d.Settings.StepTimeout }
+
+// progressed returns when something last went on: the phase began, or a speaker became ready on the target.
+func (d *decision) progressed() time.Time {
+	last := d.next.Since
+	for _, name := range d.order {
+		if node := d.Nodes[name]; d.up(name) && d.target(node) && node.Pod.Ready && node.Pod.Since.After(last) {
+			last = node.Pod.Since
+		}
+	}
+	return last
 }
 
 // proven reports whether the target works on a node: that there is none that is up proves

@@ -99,8 +99,10 @@ func (d *decision) again() time.Duration {
 	switch d.next.Phase {
 	case Halted:
 		return 0
-	case Installing, Controller, Speakers, RollingBack:
+	case Controller:
 		timeout(d.next.Since, d.Settings.StepTimeout)
+	case Installing, Speakers, RollingBack:
+		timeout(d.progressed(), d.Settings.StepTimeout)
 	}
 	if d.next.forward() && len(d.candidates()) > 0 {
 		within(d.awaited().Sub(d.Now))

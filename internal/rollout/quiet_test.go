@@ -246,6 +246,30 @@ func TestDecide_FailureThatTheGoodRevisionHasAsWell(t *testing.T) {
 	})
 }
 
+func TestDecide_WayBackThatStandsStill(t *testing.T) {
+	// The way back began long ago; the speaker of n2 has been back for some time, that of n1 does not start.
+	back := func(ready time.Duration, edits ...func(*State)) State {
+		s := at(RollingBack, 3)
+		s.Stored.Since, s.Retry = start.Add(-time.Hour), "again"
+		s.runs(two, "n3")
+		s.Nodes["n1"].Pod.Ready, s.Nodes["n1"].Pod.Since = false, start.Add(-time.Second)
+		s.Nodes["n2"].Pod.Since = start.Add(-ready)
+		for _, edit := range edits {
+			edit(&s)
+		}
+		return s
+	}
+	const goesOn, again = "RollingBack c1/s1", "Controller c2/s1"
+	run(t, []test{
+		{"it goes on while a speaker came back within the time of a step", back(timeout - 1), nil, goesOn},
+		{"it stands still after that", back(timeout), nil, again},
+		{"time in which the operator did not see the cluster does not count", back(timeout), func(s *State) { s.SeenSince = start.Add(-timeout + 1) }, goesOn},
+		{"speaker on the failed revision that becomes ready is no progress", back(timeout), func(s *State) { s.Nodes["n3"].Pod.Since = start }, again},
+		{"it is not complete before", back(timeout-1, func(s *State) { s.runs(one, "n3") }), func(s *State) { s.Retry = "" }, goesOn},
+		{"it is complete after that", back(timeout, func(s *State) { s.runs(one, "n3") }), func(s *State) { s.Retry = "" }, "RolledBack c1/s1"},
+	})
+}
+
 func TestDecide_FailureIsOfAnnouncementsAlone(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -26,6 +26,7 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 const (
@@ -158,7 +159,7 @@ func (r *Reconciler) gather(ctx context.Context) (clusterState, error) {
 func (s clusterState) of(object *v1beta1.BGPPeer) facts {
 	f := facts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {
-		f.profile, f.secret = profile(&f.peer, s.profiles), secret(&f.peer, s.secrets)
+		f.profile, f.secret = validity.ProfileOf(&f.peer, s.profiles), secret(&f.peer, s.secrets)
 	}
 	for _, n := range s.nodes {
 		report, reports := s.speakers[n.Name]

@@ -11,13 +11,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/config"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 const (
@@ -33,9 +33,9 @@ type facts struct {
 	wrong *apiconv.SpecError
 	peer  apiconv.BGPPeer
 	// profile is what is wrong with the BFDProfile that it names.
-	profile config.Result
+	profile validity.Result
 	// secret is what is wrong with the Secret that it names.
-	secret config.Result
+	secret validity.Result
 	// all is how many nodes there are, and selected how many of them it is for.
 	all, selected int
 	// nodes should have a session: those that it is for and whose speaker reports,
@@ -92,30 +92,30 @@ func (n node) retry() time.Duration {
 }
 
 // ready returns whether the spec is valid and all nodes can follow it.
-func (f facts) ready() config.Result {
+func (f facts) ready() validity.Result {
 	switch {
 	case f.wrong != nil:
-		return config.Result{Reason: f.wrong.Reason, Message: f.wrong.Error() + ": no new session is opened, and an existing one keeps its last valid configuration: correct the field"}
+		return validity.InvalidBGPPeer(f.wrong)
 	case f.profile.Reason != "":
 		return f.profile
 	case f.secret.Reason != "":
 		return f.secret
 	case f.selected == 0:
-		return config.NoNodes(f.all)
+		return validity.NoNodes(f.all)
 	}
 	for _, reason := range problems {
 		if v := f.problem(reason); v.Reason != "" {
 			return v
 		}
 	}
-	return config.Result{Ready: true, Reason: v1beta1.ReasonPeerValid, Message: "the peer is in effect"}
+	return validity.Result{Ready: true, Reason: v1beta1.ReasonPeerValid, Message: "the peer is in effect"}
 }
 
 // problems are the reasons of problems on nodes, the most severe first.
 var problems = []bgp.Reason{bgp.DuplicatePeer, bgp.PasswordMissing, bgp.SecretInvalid, bgp.UnknownInterface, bgp.PortClosed, bgp.NoNextHop, bgp.AddressFamilyMissing}
 
 // problem names the nodes that report a problem for one reason, each message once.
-func (f facts) problem(reason bgp.Reason) config.Result {
+func (f facts) problem(reason bgp.Reason) validity.Result {
 	var messages []string
 	nodes := map[string][]lb.NodeName{}
 	for _, n := range slices.Concat(f.duplicates, f.nodes) {
@@ -129,13 +129,13 @@ func (f facts) problem(reason bgp.Reason) config.Result {
 		nodes[message] = append(nodes[message], n.name)
 	}
 	if len(messages) == 0 {
-		return config.Result{}
+		return validity.Result{}
 	}
 	var parts []string
 	for _, message := range messages {
 		parts = append(parts, on(nodes[message])+": "+message)
 	}
-	return config.Result{Reason: string(reason), Message: bounded.List(parts, maxNamed, "; ")}
+	return validity.Result{Reason: string(reason), Message: bounded.List(parts, maxNamed, "; ")}
 }
 
 // on names the nodes that something is so on.
@@ -238,45 +238,24 @@ func (f facts) sessions(up int32) string {
 	return strings.Join(parts, "; ")
 }
 
-// profile returns what is wrong with the BFDProfile that a peer names.
-func profile(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) config.Result {
-	if peer.BFDProfile == "" {
-		return config.Result{}
-	}
-	then := "until then sessions that have BFD keep it as it was, and others run without"
-	if peer.StrictBFD {
-		then = "until then sessions that have BFD keep it as it was, and there is no other session, as spec.strictBFD asks"
-	}
-	object := profiles[peer.BFDProfile]
-	if object == nil {
-		return config.Result{Reason: v1beta1.ReasonUnknownBFDProfile, Message: fmt.Sprintf(
-			"the BFDProfile %q, which spec.bfdProfile names, does not exist: create it; %s", peer.BFDProfile, then)}
-	}
-	if _, err := apiconv.ParseBFDProfile(object); err != nil {
-		return config.Result{Reason: err.Reason, Message: fmt.Sprintf(
-			"the BFDProfile %q, which spec.bfdProfile names, is invalid (%s): correct it; %s", peer.BFDProfile, err, then)}
-	}
-	return config.Result{}
-}
-
 // secret returns what is wrong with the Secret that a peer names.
-func secret(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) config.Result {
+func secret(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.Result {
 	const consequence = "an established session stays, and none begins"
 	if peer.PasswordSecret == "" {
-		return config.Result{}
+		return validity.Result{}
 	}
 	object := secrets[peer.PasswordSecret]
 	if object == nil {
-		return config.Result{Reason: v1beta1.ReasonPasswordMissing, Message: fmt.Sprintf(
+		return validity.Result{Reason: v1beta1.ReasonPasswordMissing, Message: fmt.Sprintf(
 			"the Secret %q of spec.passwordSecret does not exist in the namespace of the components: %s: create it, of type %s with an entry %q",
 			peer.PasswordSecret, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 	}
 	if _, err := apiconv.ParsePassword(object); err != nil {
-		return config.Result{Reason: v1beta1.ReasonSecretInvalid, Message: fmt.Sprintf(
+		return validity.Result{Reason: v1beta1.ReasonSecretInvalid, Message: fmt.Sprintf(
 			"the Secret %q of spec.passwordSecret %v: %s: create it anew, of type %s with an entry %q",
 			peer.PasswordSecret, err, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 	}
-	return config.Result{}
+	return validity.Result{}
 }
 
 // byName orders nodes.

@@ -3,13 +3,12 @@ package config
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 // bfdProfiles returns the controller of BFDProfiles.
@@ -29,17 +28,7 @@ func checkBFDProfiles(ctx context.Context, reader client.Reader) ([]Checked[*v1b
 	}
 	var checked []Checked[*v1beta1.BFDProfile]
 	for i := range list.Items {
-		checked = append(checked, Checked[*v1beta1.BFDProfile]{Object: &list.Items[i], Result: profileResult(&list.Items[i])})
+		checked = append(checked, Checked[*v1beta1.BFDProfile]{Object: &list.Items[i], Result: validity.BFDProfile(&list.Items[i])})
 	}
 	return checked, nil
-}
-
-func profileResult(profile *v1beta1.BFDProfile) Result {
-	p, err := apiconv.ParseBFDProfile(profile)
-	if err != nil {
-		return Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then sessions that use the profile run with its last valid values, and new ones without BFD, or with strictBFD not at all"}
-	}
-	slowest := max(p.Receive, p.Transmit)
-	return Result{Ready: true, Reason: v1beta1.ReasonProfileValid, Message: fmt.Sprintf(
-		"the profile can be used: with it on both sides a path that is lost is noticed within %s", slowest*time.Duration(p.Multiplier))}
 }

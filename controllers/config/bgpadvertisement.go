@@ -15,10 +15,8 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
-	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/eligibility"
-	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/internal/routes"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 // bgpAdvertisements returns the controller of BGPAdvertisements.
@@ -56,75 +54,48 @@ func isBalanced(object client.Object) bool {
 
 func checkBGPAdvertisements(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.BGPAdvertisement], error) {
 	var ads v1beta1.BGPAdvertisementList
-	var communities v1beta1.CommunityList
 	if err := reader.List(ctx, &ads); err != nil {
 		return nil, fmt.Errorf("listing the BGPAdvertisements: %w", err)
 	}
 	if len(ads.Items) == 0 {
 		return nil, nil
 	}
-	if err := reader.List(ctx, &communities); err != nil {
-		return nil, fmt.Errorf("listing the Communities: %w", err)
-	}
-	in := bgpInput{peers: map[bgp.PeerName]*bgp.Peer{}, listed: map[lb.PoolName][]lb.Range{}}
-	aliases, _ := apiconv.ParseCommunities(communities.Items)
-	wrong := map[string]*apiconv.SpecError{}
-	for i := range ads.Items {
-		ad, err := apiconv.ParseBGPAdvertisement(&ads.Items[i], aliases)
-		if err != nil {
-			wrong[ads.Items[i].Name] = err
-			continue
-		}
-		in.ads = append(in.ads, ad)
-	}
-	if err := gatherBGP(ctx, reader, &in); err != nil {
+	around, err := gatherBGP(ctx, reader, ads.Items)
+	if err != nil {
 		return nil, err
 	}
-	results := in.check()
+	results := validity.BGPAdvertisements(around)
 	var checked []Checked[*v1beta1.BGPAdvertisement]
 	for i := range ads.Items {
-		object := &ads.Items[i]
-		v := results[object.Name]
-		if err := wrong[object.Name]; err != nil {
-			v = Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then speakers announce by its last valid values, and speakers that start announce nothing by it"}
-		}
-		checked = append(checked, Checked[*v1beta1.BGPAdvertisement]{Object: object, Result: v})
+		checked = append(checked, Checked[*v1beta1.BGPAdvertisement]{Object: &ads.Items[i], Result: results[ads.Items[i].Name]})
 	}
 	return checked, nil
 }
 
-// gatherBGP adds what the advertisements may be about. Services matter only to those that
+// gatherBGP reads what the advertisements may be about. Services matter only to those that
 // select some.
-func gatherBGP(ctx context.Context, reader client.Reader, in *bgpInput) error {
+func gatherBGP(ctx context.Context, reader client.Reader, ads []v1beta1.BGPAdvertisement) (*validity.Objects, error) {
 	var pools v1beta1.IPAddressPoolList
 	var peers v1beta1.BGPPeerList
+	var communities v1beta1.CommunityList
 	var nodes corev1.NodeList
 	var services corev1.ServiceList
 	namespaces := &metav1.PartialObjectMetadataList{}
 	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
-	lists := []client.ObjectList{&pools, &peers, &nodes}
-	if slices.ContainsFunc(in.ads, func(ad routes.Advertisement) bool { return ad.SelectsServices() }) {
+	lists := []client.ObjectList{&pools, &peers, &communities, &nodes}
+	if slices.ContainsFunc(ads, func(ad v1beta1.BGPAdvertisement) bool {
+		return len(ad.Spec.ServiceSelectors)+len(ad.Spec.NamespaceSelectors) > 0
+	}) {
 		lists = append(lists, &services, namespaces)
 	}
 	for _, list := range lists {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return fmt.Errorf("listing what BGPAdvertisements are about: %w", err)
+			return nil, fmt.Errorf("listing what BGPAdvertisements are about: %w", err)
 		}
 	}
-	for i := range pools.Items {
-		read, _ := apiconv.ParsePool(&pools.Items[i]) // of a pool that is wrong elsewhere the addresses count
-		in.pools = append(in.pools, apiconv.AdvertisedPool(&pools.Items[i]))
-		in.listed[lb.PoolName(pools.Items[i].Name)] = read.Listed
-	}
-	for i := range peers.Items {
-		name := bgp.PeerName(peers.Items[i].Name)
-		in.peers[name] = nil
-		if peer, err := apiconv.ParseBGPPeer(&peers.Items[i]); err == nil {
-			in.peers[name] = &peer.Peer
-		}
-	}
+	o := &validity.Objects{BGPAdvertisements: ads, Pools: pools.Items, Peers: peers.Items, Communities: communities.Items}
 	for i := range nodes.Items {
-		in.nodes = append(in.nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))
+		o.Nodes = append(o.Nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))
 	}
 	labels := map[string]map[string]string{}
 	for i := range namespaces.Items {
@@ -135,8 +106,8 @@ func gatherBGP(ctx context.Context, reader client.Reader, in *bgpInput) error {
 		svc := &services.Items[i]
 		if key := fmt.Sprint(svc.Labels, labels[svc.Namespace]); isBalanced(svc) && !seen[key] {
 			seen[key] = true
-			in.services = append(in.services, eligibility.Service{Labels: svc.Labels, NamespaceLabels: labels[svc.Namespace]})
+			o.Services = append(o.Services, eligibility.Service{Labels: svc.Labels, NamespaceLabels: labels[svc.Namespace]})
 		}
 	}
-	return nil
+	return o, nil
 }

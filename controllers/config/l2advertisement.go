@@ -12,8 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/apiconv"
-	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 // l2Advertisements returns the controller of L2Advertisements.
@@ -51,54 +50,21 @@ func checkL2Advertisements(ctx context.Context, reader client.Reader) ([]Checked
 	if len(ads.Items) == 0 {
 		return nil, nil
 	}
-	around, err := gatherL2(ctx, reader)
-	if err != nil {
-		return nil, err
-	}
-	var checked []Checked[*v1beta1.L2Advertisement]
-	for i := range ads.Items {
-		object := &ads.Items[i]
-		var v Result
-		if ad, err := apiconv.ParseAdvertisement(object); err != nil {
-			v = Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then nothing is announced by the advertisement"}
-		} else {
-			v = around.check(&ad)
-		}
-		checked = append(checked, Checked[*v1beta1.L2Advertisement]{Object: object, Result: v})
-	}
-	return checked, nil
-}
-
-func gatherL2(ctx context.Context, reader client.Reader) (l2Input, error) {
 	var pools v1beta1.IPAddressPoolList
 	var states v1beta1.SpeakerStateList
 	for _, list := range []client.ObjectList{&pools, &states} {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return l2Input{}, fmt.Errorf("listing what L2Advertisements are about: %w", err)
+			return nil, fmt.Errorf("listing what L2Advertisements are about: %w", err)
 		}
 	}
 	nodes, err := Nodes(ctx, reader)
 	if err != nil {
-		return l2Input{}, err
+		return nil, err
 	}
-	s := l2Input{nodes: nodes, links: map[lb.NodeName]links{}}
-	for i := range pools.Items {
-		s.pools = append(s.pools, apiconv.AdvertisedPool(&pools.Items[i]))
+	results := validity.L2Advertisements(&validity.Objects{L2Advertisements: ads.Items, Pools: pools.Items, States: states.Items, Nodes: nodes})
+	var checked []Checked[*v1beta1.L2Advertisement]
+	for i := range ads.Items {
+		checked = append(checked, Checked[*v1beta1.L2Advertisement]{Object: &ads.Items[i], Result: results[ads.Items[i].Name]})
 	}
-	for i := range states.Items {
-		state := &states.Items[i]
-		if state.Status.Phase == "" || state.Status.Phase == v1beta1.SpeakerStopped {
-			continue
-		}
-		list, more := apiconv.SpeakerLinks(state)
-		known := links{names: map[string]bool{}, more: more}
-		for _, l := range list {
-			known.names[l.Name] = true
-			for _, subnet := range l.Subnets {
-				known.subnets = append(known.subnets, lb.RangeOf(subnet))
-			}
-		}
-		s.links[lb.NodeName(state.Name)] = known
-	}
-	return s, nil
+	return checked, nil
 }

@@ -1,7 +1,6 @@
 // Package config checks L2Advertisements, BGPAdvertisements, BFDProfiles and Communities, and
-// writes whether they are in effect into their condition Ready. What makes one of them valid is in
-// internal/apiconv; this package adds what depends on other objects. Of the other kinds it has
-// what they share: Result, the condition and its events.
+// writes whether they are in effect, which internal/validity decides, into their condition Ready. Of the other kinds it
+// has what they share: the condition and its events.
 package config
 
 import (
@@ -28,6 +27,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 // All is the one request of a controller that looks at all objects of a kind together:
@@ -41,18 +41,10 @@ func OnAny() handler.EventHandler {
 	})
 }
 
-// Result is whether an object is in effect.
-type Result struct {
-	// Ready, and why.
-	Ready bool
-	// Reason and Message of the condition.
-	Reason, Message string
-}
-
 // Checked is an object as it was read, with what is to be reported of it.
 type Checked[T client.Object] struct {
 	Object T
-	Result
+	validity.Result
 }
 
 // Status is where objects of a kind have what is written.
@@ -163,7 +155,7 @@ func (r *Reconciler[T]) report(ctx context.Context, checked Checked[T]) (wait ti
 }
 
 // Ready returns a result as the condition Ready.
-func Ready(v Result, generation int64) metav1.Condition {
+func Ready(v validity.Result, generation int64) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v.Reason, Message: bounded.Message(v.Message), ObservedGeneration: generation,
 	}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 func TestReconcile_WritesAndRecordsOnce(t *testing.T) {
@@ -26,7 +27,7 @@ func TestReconcile_WritesAndRecordsOnce(t *testing.T) {
 	object := &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "a", Generation: 3}}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(object).WithObjects(object).Build()
 	recorder := events.NewFakeRecorder(10)
-	result := Result{Reason: "Bad", Message: "it is invalid"}
+	result := validity.Result{Reason: "Bad", Message: "it is invalid"}
 	r := &Reconciler[*v1beta1.Community]{
 		Client: c, Events: recorder, Kind: "Community", Action: "Check",
 		Status: func(o *v1beta1.Community) Status { return Status{&o.Status.ObservedGeneration, &o.Status.Conditions} },
@@ -61,7 +62,7 @@ func TestReconcile_WritesAndRecordsOnce(t *testing.T) {
 	if r.changed().Update(event.UpdateEvent{ObjectOld: first, ObjectNew: second}) {
 		t.Error("an object that has not changed is looked at, want not")
 	}
-	result = Result{Ready: true, Reason: "Good", Message: "it is fine"}
+	result = validity.Result{Ready: true, Reason: "Good", Message: "it is fine"}
 	third := look()
 	if !r.changed().Update(event.UpdateEvent{ObjectOld: second, ObjectNew: third}) {
 		t.Error("a status that was edited is not looked at, want it put right")
@@ -92,7 +93,7 @@ func TestReconcile_RestoresWithBackoff(t *testing.T) {
 			Check: func(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.Community], error) {
 				var list v1beta1.CommunityList
 				err := reader.List(ctx, &list)
-				return []Checked[*v1beta1.Community]{{Object: &list.Items[0], Result: Result{Ready: true, Reason: "Good"}}}, err
+				return []Checked[*v1beta1.Community]{{Object: &list.Items[0], Result: validity.Result{Ready: true, Reason: "Good"}}}, err
 			},
 		}
 		var writes []time.Duration

@@ -13,6 +13,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 const mac = "02:00:00:00:00:99"
@@ -94,7 +95,7 @@ func TestRemember(t *testing.T) {
 func TestAnotherControllerKnowsWhatThePoolsRemember(t *testing.T) {
 	hosts := map[netip.Addr]foreign{one: until(host(), 15)}
 	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.9"), object("other", 1, "10.0.1.0/30")}
-	plan, verdicts := Plan(pools, takenBy(hosts))
+	plan, verdicts := validity.Pools(pools, takenBy(hosts))
 	for i := range pools {
 		for _, p := range plan {
 			if string(p.Name) == pools[i].Name {
@@ -245,7 +246,7 @@ func TestLosses_CountAfterARestart(t *testing.T) {
 	if bound(first, nil, pools, losses, start); reportedOnly(first) != 0 {
 		t.Fatalf("the first ones: got %d reported only, want none", reportedOnly(first))
 	}
-	pools[0].Status = status(&pools[0], Validation{Losses: losses.Recent("p", start)}, ipam.State{})
+	pools[0].Status = status(&pools[0], validity.Pool{Losses: losses.Recent("p", start)}, ipam.State{})
 	for _, tt := range []struct {
 		name  string
 		after time.Duration

@@ -14,6 +14,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 // Read reads the pools as the allocator needs them.
@@ -34,7 +35,7 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 	}
 	hosts := remember(known, now, at)
 	bound(hosts, known, list.Items, lost(list.Items, at), at)
-	pools, _ := Plan(list.Items, append(taken, takenBy(hosts)...))
+	pools, _ := validity.Pools(list.Items, append(taken, takenBy(hosts)...))
 	return pools, nil
 }
 
@@ -81,4 +82,24 @@ func takenByNodes(ctx context.Context, reader client.Reader) ([]ipam.Taken, erro
 		list = append(list, apiconv.NodeNetworks(&nodes.Items[i], stateOf[nodes.Items[i].Name]))
 	}
 	return ipam.TakenByNodes(list), nil
+}
+
+// readNetwork reads what decides whether hosts of the local network can reach the addresses of pools.
+func readNetwork(ctx context.Context, reader client.Reader) (validity.Network, error) {
+	var layer2 v1beta1.L2AdvertisementList
+	var bgp v1beta1.BGPAdvertisementList
+	var peers v1beta1.BGPPeerList
+	var communities v1beta1.CommunityList
+	var states v1beta1.SpeakerStateList
+	var nodes corev1.NodeList
+	for _, list := range []client.ObjectList{&layer2, &bgp, &peers, &communities, &states, &nodes} {
+		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return validity.Network{}, fmt.Errorf("listing what decides whether pools are reached: %w", err)
+		}
+	}
+	o := &validity.Objects{L2Advertisements: layer2.Items, BGPAdvertisements: bgp.Items, Peers: peers.Items, Communities: communities.Items, States: states.Items}
+	for i := range nodes.Items {
+		o.Nodes = append(o.Nodes, apiconv.ParseNode(&nodes.Items[i], apiconv.DrainPolicy{}))
+	}
+	return validity.NewNetwork(o), nil
 }

@@ -1,3 +1,6 @@
+// Package pool sets the pools of the allocations from the IPAddressPools, and reports on
+// each of them whether its addresses are given out, how many are in use, and what
+// is wrong. It is the only writer of IPAddressPool status.
 package pool
 
 import (
@@ -34,6 +37,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 const (
@@ -177,7 +181,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	hosts := remember(known, now, at)
 	bound(hosts, known, list.Items, r.losses, at)
-	pools, verdicts := Plan(list.Items, append(taken, takenBy(hosts)...))
+	pools, verdicts := validity.Pools(list.Items, append(taken, takenBy(hosts)...))
 	r.hosts = only(hosts, pools)
 	around, err := readNetwork(ctx, r.Client)
 	if err != nil {
@@ -185,7 +189,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	for i := range list.Items {
 		p := apiconv.AdvertisedPool(&list.Items[i])
-		verdicts[p.Name] = verdicts[p.Name].withSubnets(around.unreached(&p))
+		verdicts[p.Name] = verdicts[p.Name].WithSubnets(around.Unreached(&p))
 	}
 	for _, p := range pools {
 		v := verdicts[p.Name]
@@ -232,7 +236,7 @@ func (r *Reconciler) untilLook() time.Duration {
 
 // report writes the status of a pool if it is another one, or returns how long to wait before:
 // another writer that undoes it each time is answered under a back-off.
-func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, verdict Validation, state ipam.State) (wait time.Duration, err error) {
+func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, verdict validity.Pool, state ipam.State) (wait time.Duration, err error) {
 	next := status(object, verdict, state)
 	wanted, err := fingerprint(object, verdict, state)
 	if err != nil {
@@ -259,7 +263,7 @@ func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, 
 
 // fingerprint is all that the controller writes in the status of a pool. It depends neither on
 // what another writer left there nor on the time.
-func fingerprint(object *v1beta1.IPAddressPool, verdict Validation, state ipam.State) (string, error) {
+func fingerprint(object *v1beta1.IPAddressPool, verdict validity.Pool, state ipam.State) (string, error) {
 	own := status(&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Generation: object.Generation}}, verdict, state)
 	for i := range own.Conditions {
 		own.Conditions[i].LastTransitionTime = metav1.Time{}

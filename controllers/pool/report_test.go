@@ -15,6 +15,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/ipam"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 // writer can write a status, and nothing else.
@@ -44,7 +45,7 @@ func (r *recorder) Eventf(_, _ runtime.Object, kind, reason, _, format string, a
 }
 
 // reported has a pool look at itself once more, and returns what it wrote and said.
-func reported(t *testing.T, p *v1beta1.IPAddressPool, v Validation) (written int, said []string) {
+func reported(t *testing.T, p *v1beta1.IPAddressPool, v validity.Pool) (written int, said []string) {
 	t.Helper()
 	w, e := &writer{}, &recorder{}
 	next := status(p, v, ipam.State{})
@@ -59,13 +60,13 @@ func TestAPoolTellsWhatIsNew(t *testing.T) {
 	p := object("p", 1)
 	stories := []struct {
 		name    string
-		verdict Validation
+		verdict validity.Pool
 		written int
 		want    []string
 	}{
 		{name: "a new pool", verdict: ready, written: 1, want: []string{"Normal PoolReady: fine"}},
 		{name: "nothing new", verdict: ready},
-		{name: "it is wrong", verdict: Validation{Reason: v1beta1.ReasonInvalidAddresses, Message: "100% wrong"}, written: 1, want: []string{"Warning InvalidAddresses: 100% wrong"}},
+		{name: "it is wrong", verdict: validity.Pool{Reason: v1beta1.ReasonInvalidAddresses, Message: "100% wrong"}, written: 1, want: []string{"Warning InvalidAddresses: 100% wrong"}},
 		{name: "and still is"},
 	}
 	stories[3].verdict = stories[2].verdict
@@ -83,7 +84,7 @@ func TestAPoolTellsWhatIsNew(t *testing.T) {
 // The API server refuses an event whose note is longer, and nobody hears of it.
 func TestNotesOfEventsAreBounded(t *testing.T) {
 	p := object("p", 1)
-	_, said := reported(t, &p, Validation{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(9)})
+	_, said := reported(t, &p, validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(9)})
 	for _, e := range said {
 		if _, note, _ := strings.Cut(e, ": "); len(note) > 1024 {
 			t.Errorf("got a note of %d bytes, want 1024 at most", len(note))

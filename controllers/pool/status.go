@@ -13,6 +13,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 
 // status is what a pool's status should be, given what it is: a condition that
 // does not change keeps its transition time.
-func status(object *v1beta1.IPAddressPool, verdict Validation, state ipam.State) v1beta1.IPAddressPoolStatus {
+func status(object *v1beta1.IPAddressPool, verdict validity.Pool, state ipam.State) v1beta1.IPAddressPoolStatus {
 	next := *object.Status.DeepCopy()
 	next.ObservedGeneration = object.Generation
 	next.IPv4 = addressUsage(state.Usage, lb.IPv4)
@@ -178,4 +179,19 @@ func addressUsage(usage map[lb.Family]ipam.Usage, family lb.Family) *v1beta1.Add
 		return nil
 	}
 	return &v1beta1.AddressUsage{Total: u.Total.String(), Used: u.Used, Free: u.Free().String()}
+}
+
+// maxListed is how many items a message lists; the rest is counted.
+const maxListed = 8
+
+// list joins items into a sentence.
+func list[T fmt.Stringer](items []T) string {
+	var words []string
+	for _, item := range items[:min(maxListed, len(items))] {
+		words = append(words, item.String())
+	}
+	if n := len(items) - maxListed; n > 0 {
+		words = append(words, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(words, "; ")
 }

@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -15,13 +16,30 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 type usage = map[lb.Family]ipam.Usage
 
 func counts(total, used int64) ipam.Usage { return ipam.Usage{Total: big.NewInt(total), Used: used} }
 
-var ready = Validation{Reason: v1beta1.ReasonPoolReady, Message: "fine"}
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// object is a pool of that age in hours.
+func object(name string, age int, addresses ...v1beta1.AddressRange) v1beta1.IPAddressPool {
+	return v1beta1.IPAddressPool{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 4, CreationTimestamp: metav1.NewTime(start.Add(-time.Duration(age) * time.Hour))},
+		Spec:       v1beta1.IPAddressPoolSpec{Addresses: addresses},
+	}
+}
+
+// edited is the same with another spec.
+func edited(p v1beta1.IPAddressPool, edit func(*v1beta1.IPAddressPoolSpec)) v1beta1.IPAddressPool {
+	edit(&p.Spec)
+	return p
+}
+
+var ready = validity.Pool{Reason: v1beta1.ReasonPoolReady, Message: "fine"}
 
 // says returns a condition of a status as: status reason message.
 func says(s v1beta1.IPAddressPoolStatus, kind string) string {
@@ -124,7 +142,7 @@ func TestWhatAPoolSays(t *testing.T) {
 	one[0].With = "x"
 	tests := []struct {
 		name    string
-		verdict Validation
+		verdict validity.Pool
 		state   ipam.State
 		want    map[string]string
 		impact  int
@@ -132,12 +150,12 @@ func TestWhatAPoolSays(t *testing.T) {
 		{name: "all is well", verdict: ready, want: map[string]string{
 			"Ready": "True PoolReady: fine", "Conflict": "False NoConflict: no address of the pool is known to belong to something else",
 			"AddressesOutsidePool": "False NoneOutside: all addresses that Services have from the pool are ones that it gives"}},
-		{name: "a pool that drains is ready", verdict: Validation{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
-		{name: "a pool that is wrong is not", verdict: Validation{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
-		{name: "a conflict", verdict: Validation{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
+		{name: "a pool that drains is ready", verdict: validity.Pool{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
+		{name: "a pool that is wrong is not", verdict: validity.Pool{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
+		{name: "a conflict", verdict: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
 			"Ready":    "True PoolReady: ",
 			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses"}},
-		{name: "addresses that no host can have are told and no conflict", verdict: Validation{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
+		{name: "addresses that no host can have are told and no conflict", verdict: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
 			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
 		{name: "addresses outside", verdict: ready, state: ipam.State{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
 			"AddressesOutsidePool": "True Kept: Services keep 64 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
@@ -169,7 +187,7 @@ func TestAStatusThatStaysKeepsItsBytes(t *testing.T) {
 	p := object("p", 1)
 	p.Status.Conditions = []metav1.Condition{other, {Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: "x", LastTransitionTime: since}}
 	before := p.DeepCopy()
-	verdict := Validation{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
+	verdict := validity.Pool{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
 	state := ipam.State{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, OutsidePool: []ipam.OutsidePool{{Why: "x"}}}
 	first := status(&p, verdict, state)
 	if diff := cmp.Diff(before, &p); diff != "" {
@@ -187,7 +205,7 @@ func TestAStatusThatStaysKeepsItsBytes(t *testing.T) {
 	if diff := cmp.Diff(string(x), string(y)); diff != "" {
 		t.Errorf("computed again (-first +second):\n%s", diff)
 	}
-	turned := status(&p, Validation{Reason: v1beta1.ReasonNothingToGive}, state)
+	turned := status(&p, validity.Pool{Reason: v1beta1.ReasonNothingToGive}, state)
 	if got := meta.FindStatusCondition(turned.Conditions, v1beta1.ConditionReady); got.LastTransitionTime.Equal(&since) {
 		t.Errorf("Ready, after it became False: got %+v, want another time", got)
 	}
@@ -195,7 +213,7 @@ func TestAStatusThatStaysKeepsItsBytes(t *testing.T) {
 
 func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
 	p := object("p", 1)
-	got := status(&p, Validation{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.State{})
+	got := status(&p, validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.State{})
 	for _, c := range got.Conditions {
 		if len(c.Message) > 32768 {
 			t.Errorf("%s: got a message of %d bytes, want what the API server takes", c.Type, len(c.Message))
@@ -212,8 +230,35 @@ func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
 		exists := metav1.LabelSelectorRequirement{Key: "team", Operator: metav1.LabelSelectorOpExists, Values: values}
 		s.ServiceAllocation = &v1beta1.ServiceAllocation{ServiceSelectors: []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{exists}}}}
 	})
-	_, verdicts := Plan([]v1beta1.IPAddressPool{wrong}, nil)
+	_, verdicts := validity.Pools([]v1beta1.IPAddressPool{wrong}, nil)
 	if got := says(status(&wrong, verdicts["p"], ipam.State{}), v1beta1.ConditionReady); len(got) > 32768 || !strings.HasPrefix(got, "False ") {
 		t.Errorf("Ready: got %d bytes that begin with %.40s, want what the API server takes, and that the pool is not", len(got), got)
+	}
+}
+
+func TestList(t *testing.T) {
+	conflicts := func(n int) (list []ipam.Conflict) {
+		for i := range n {
+			r, _ := apiconv.ParseRange(fmt.Sprintf("10.0.0.%d", i))
+			list = append(list, ipam.Conflict{Range: r, With: "x"})
+		}
+		return list
+	}
+	tests := []struct {
+		name string
+		n    int
+		want string
+	}{
+		{"nothing", 0, ""},
+		{"two", 2, "10.0.0.0 is of x; 10.0.0.1 is of x"},
+		{"as many as are told", 8, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x"},
+		{"one more than that", 9, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x; and 1 more"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := list(conflicts(tt.n)); got != tt.want {
+				t.Errorf("got %s\nwant %s", got, tt.want)
+			}
+		})
 	}
 }

@@ -3,7 +3,6 @@ package stack
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,13 +12,11 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// fieldInWords finds the field of an object's spec that a condition of the object names.
-var fieldInWords = regexp.MustCompile(`\bspec\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?(\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?)*`)
-
 // blame notes the field of the stack that an object is made from, and of which a sentence says
 // that it is wrong.
 func (f *findings) blame(object *unstructured.Unstructured, sentence string) {
-	f.wrong(manifests.Origin(f.spec, object.GetKind(), object.GetName(), fieldInWords.FindString(sentence)))
+	_, path := manifests.Blamed(f.spec, object.GetKind(), object.GetName(), sentence)
+	f.wrong(path)
 }
 
 // wrong notes the path of a field of the stack that is wrong, empty: none is.

@@ -36,9 +36,9 @@ var ImportRules = []ImportRule{
 		Reason:    "other projects import our types; they must not get our clients and our code with them",
 	},
 	{
-		Name: "apiconv uses no client", Of: []string{"./internal/apiconv/..."},
+		Name: "apiconv and validity use no client", Of: []string{"./internal/apiconv/...", "./internal/validity/..."},
 		Forbid: []string{"k8s.io/client-go/...", "sigs.k8s.io/controller-runtime/..."},
-		Reason: "it turns objects into values; whoever has the object does the reading",
+		Reason: "they turn objects into values and results; whoever has the object does the reading",
 	},
 	{
 		Name: "controllers do not import the speaker", Of: []string{"./controllers/..."},

@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,6 +24,16 @@ func Origin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string
 		return item + "." + below
 	}
 	return item
+}
+
+// fieldInWords finds the field of an object's spec in a sentence.
+var fieldInWords = regexp.MustCompile(`\bspec\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?(\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?)*`)
+
+// Blamed returns the field of a rendered object that a sentence about the object names, empty if it names none, and the
+// path of the field of the stack that it comes from, as Origin does.
+func Blamed(spec v1beta1.LoadBalancerStackSpec, kind, name, sentence string) (field, path string) {
+	field = fieldInWords.FindString(sentence)
+	return field, Origin(spec, kind, name, field)
 }
 
 // itemOf returns the path of the item of the stack that an object is made from.

@@ -1,13 +1,29 @@
-package config
+package validity
 
 import (
 	"fmt"
 	"slices"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 )
+
+// L2Advertisements returns by name whether each of the advertisements is in effect.
+func L2Advertisements(o *Objects) map[string]Result {
+	results, around := map[string]Result{}, newL2Input(o)
+	for i := range o.L2Advertisements {
+		object := &o.L2Advertisements[i]
+		ad, err := apiconv.ParseAdvertisement(object)
+		if err != nil {
+			results[object.Name] = Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then nothing is announced by the advertisement"}
+			continue
+		}
+		results[object.Name] = around.check(&ad)
+	}
+	return results
+}
 
 // l2Input are what decides whether L2Advertisements are in effect.
 type l2Input struct {
@@ -24,6 +40,29 @@ type links struct {
 	subnets []lb.Range
 	// more: there may be others as well, since not all can be listed.
 	more bool
+}
+
+func newL2Input(o *Objects) l2Input {
+	s := l2Input{nodes: o.Nodes, links: map[lb.NodeName]links{}}
+	for i := range o.Pools {
+		s.pools = append(s.pools, apiconv.AdvertisedPool(&o.Pools[i]))
+	}
+	for i := range o.States {
+		state := &o.States[i]
+		if !runs(state) {
+			continue
+		}
+		list, more := apiconv.SpeakerLinks(state)
+		known := links{names: map[string]bool{}, more: more}
+		for _, l := range list {
+			known.names[l.Name] = true
+			for _, subnet := range l.Subnets {
+				known.subnets = append(known.subnets, lb.RangeOf(subnet))
+			}
+		}
+		s.links[lb.NodeName(state.Name)] = known
+	}
+	return s
 }
 
 // check returns the result for an advertisement whose own fields are valid.

@@ -1,4 +1,4 @@
-package config
+package validity
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-func TestProfileResult(t *testing.T) {
+func TestBFDProfile(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		spec v1beta1.BFDProfileSpec
@@ -21,7 +21,7 @@ func TestProfileResult(t *testing.T) {
 		{"an invalid multiplier", v1beta1.BFDProfileSpec{DetectMultiplier: 1}, Result{Reason: v1beta1.ReasonInvalidProfile,
 			Message: "spec.detectMultiplier: 1 is not a number from 2 to 255: correct it; until then sessions that use the profile run with its last valid values, and new ones without BFD, or with strictBFD not at all"}},
 	} {
-		if diff := cmp.Diff(tt.want, profileResult(&v1beta1.BFDProfile{Spec: tt.spec})); diff != "" {
+		if diff := cmp.Diff(tt.want, BFDProfile(&v1beta1.BFDProfile{Spec: tt.spec})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}

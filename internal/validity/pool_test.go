@@ -1,4 +1,4 @@
-package pool
+package validity
 
 import (
 	"fmt"
@@ -41,7 +41,7 @@ func of(t *testing.T, text, by string) ipam.Taken {
 	return ipam.Taken{Range: r, By: by}
 }
 
-func TestPlan(t *testing.T) {
+func TestPools(t *testing.T) {
 	type objects = []v1beta1.IPAddressPool
 	const ready, overlap, nothing = v1beta1.ReasonPoolReady, v1beta1.ReasonOverlap, v1beta1.ReasonNothingToGive
 	bad := []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: "Like"}}}}
@@ -105,7 +105,7 @@ func TestPlan(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			before := slices.Clone(tt.objects)
-			pools, verdicts := Plan(tt.objects, tt.taken)
+			pools, verdicts := Pools(tt.objects, tt.taken)
 			got := map[lb.PoolName]verdict{}
 			for i, p := range pools {
 				v := verdict{Reason: verdicts[p.Name].Reason}
@@ -136,52 +136,25 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-func TestAPoolThatIsWrongSaysWhatToDo(t *testing.T) {
-	_, verdicts := Plan([]v1beta1.IPAddressPool{object("a", 1, "10.0.0.9-10.0.0.1")}, nil)
+func TestPools_AnInvalidOneSaysWhatToDo(t *testing.T) {
+	_, verdicts := Pools([]v1beta1.IPAddressPool{object("a", 1, "10.0.0.9-10.0.0.1")}, nil)
 	want := "spec.addresses[0]: 10.0.0.9-10.0.0.1: the first address is after the last one: correct it; until then the pool gives no addresses and keeps those in use"
 	if got := verdicts["a"]; got.Message != want || got.Ready() {
 		t.Errorf("got %q, ready %v, want %q", got.Message, got.Ready(), want)
 	}
 	for reason, want := range map[string]bool{v1beta1.ReasonPoolReady: true, v1beta1.ReasonDraining: true, v1beta1.ReasonNothingToGive: false} {
-		if got := (Validation{Reason: reason}).Ready(); got != want {
+		if got := (Pool{Reason: reason}).Ready(); got != want {
 			t.Errorf("ready with the reason %s: got %v, want %v", reason, got, want)
 		}
 	}
 }
 
-func TestThePlanDoesNotDependOnTheOrderOfTheList(t *testing.T) {
+func TestPools_InAnyOrder(t *testing.T) {
 	objects := []v1beta1.IPAddressPool{object("c", 1, "10.0.0.0/28"), object("a", 3, "10.0.0.4"), object("b", 2, "10.0.0.0/29")}
-	pools, verdicts := Plan(objects, nil)
+	pools, verdicts := Pools(objects, nil)
 	slices.Reverse(objects)
-	again, verdictsAgain := Plan(objects, nil)
+	again, verdictsAgain := Pools(objects, nil)
 	if diff := cmp.Diff(fmt.Sprint(pools, verdicts), fmt.Sprint(again, verdictsAgain)); diff != "" {
 		t.Errorf("plan (-first +second):\n%s", diff)
-	}
-}
-
-func TestList(t *testing.T) {
-	conflicts := func(n int) (list []ipam.Conflict) {
-		for i := range n {
-			r, _ := apiconv.ParseRange(fmt.Sprintf("10.0.0.%d", i))
-			list = append(list, ipam.Conflict{Range: r, With: "x"})
-		}
-		return list
-	}
-	tests := []struct {
-		name string
-		n    int
-		want string
-	}{
-		{"nothing", 0, ""},
-		{"two", 2, "10.0.0.0 is of x; 10.0.0.1 is of x"},
-		{"as many as are told", 8, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x"},
-		{"one more than that", 9, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x; and 1 more"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := list(conflicts(tt.n)); got != tt.want {
-				t.Errorf("got %s\nwant %s", got, tt.want)
-			}
-		})
 	}
 }

@@ -1,4 +1,4 @@
-package config
+package validity
 
 import (
 	"cmp"
@@ -7,11 +7,50 @@ import (
 	"slices"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/routes"
 )
+
+// BGPAdvertisements returns by name whether each of the advertisements is in effect.
+func BGPAdvertisements(o *Objects) map[string]Result {
+	in, wrong := newBGPInput(o)
+	results := in.check()
+	for name, err := range wrong {
+		results[name] = Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then speakers announce by its last valid values, and speakers that start announce nothing by it"}
+	}
+	return results
+}
+
+// newBGPInput returns what decides, and by name what is wrong with advertisements that are invalid.
+func newBGPInput(o *Objects) (*bgpInput, map[string]*apiconv.SpecError) {
+	in := &bgpInput{peers: map[bgp.PeerName]*bgp.Peer{}, listed: map[lb.PoolName][]lb.Range{}, nodes: o.Nodes, services: o.Services}
+	aliases, _ := apiconv.ParseCommunities(o.Communities)
+	wrong := map[string]*apiconv.SpecError{}
+	for i := range o.BGPAdvertisements {
+		object := &o.BGPAdvertisements[i]
+		if ad, err := apiconv.ParseBGPAdvertisement(object, aliases); err != nil {
+			wrong[object.Name] = err
+		} else {
+			in.ads = append(in.ads, ad)
+		}
+	}
+	for i := range o.Pools {
+		read, _ := apiconv.ParsePool(&o.Pools[i]) // of a pool that is wrong elsewhere the addresses count
+		in.pools = append(in.pools, apiconv.AdvertisedPool(&o.Pools[i]))
+		in.listed[read.Name] = read.Listed
+	}
+	for i := range o.Peers {
+		name := bgp.PeerName(o.Peers[i].Name)
+		in.peers[name] = nil
+		if peer, err := apiconv.ParseBGPPeer(&o.Peers[i]); err == nil {
+			in.peers[name] = &peer.Peer
+		}
+	}
+	return in, wrong
+}
 
 // bgpInput is what decides whether BGPAdvertisements are in effect.
 type bgpInput struct {

@@ -1,13 +1,9 @@
-package pool
+package validity
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
@@ -15,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// network is what decides whether hosts of the local network can reach the addresses of pools.
-type network struct {
+// Network is what decides whether hosts of the local network can reach the addresses of pools.
+type Network struct {
 	layer2 []eligibility.Advertisement
 	bgp    []eligibility.Scope // of those BGPAdvertisements for which there is a BGPPeer
 	nodes  []networkNode       // those that exist and whose speakers run
@@ -29,40 +25,28 @@ type networkNode struct {
 	more    bool // it may have others, which cannot be listed
 }
 
-// readNetwork reads the network from the cache.
-func readNetwork(ctx context.Context, reader client.Reader) (network, error) {
-	var layer2 v1beta1.L2AdvertisementList
-	var bgp v1beta1.BGPAdvertisementList
-	var peers v1beta1.BGPPeerList
-	var communities v1beta1.CommunityList
-	var states v1beta1.SpeakerStateList
-	var nodes corev1.NodeList
-	for _, list := range []client.ObjectList{&layer2, &bgp, &peers, &communities, &states, &nodes} {
-		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return network{}, fmt.Errorf("listing what decides whether pools are reached: %w", err)
-		}
-	}
-	var n network
-	for i := range layer2.Items {
-		if ad, err := apiconv.ParseAdvertisement(&layer2.Items[i]); err == nil {
+// NewNetwork returns what these objects say of the network.
+func NewNetwork(o *Objects) Network {
+	var n Network
+	for i := range o.L2Advertisements {
+		if ad, err := apiconv.ParseAdvertisement(&o.L2Advertisements[i]); err == nil {
 			n.layer2 = append(n.layer2, ad)
 		}
 	}
-	aliases, _ := apiconv.ParseCommunities(communities.Items)
-	for i := range bgp.Items {
-		if !hasPeer(&bgp.Items[i], peers.Items) {
-			continue
+	aliases, _ := apiconv.ParseCommunities(o.Communities)
+	for i := range o.BGPAdvertisements {
+		if ad := &o.BGPAdvertisements[i]; hasPeer(ad, o.Peers) {
+			n.bgp = append(n.bgp, apiconv.BGPAdvertisementScope(ad, aliases))
 		}
-		n.bgp = append(n.bgp, apiconv.BGPAdvertisementScope(&bgp.Items[i], aliases))
 	}
-	labels := map[string]map[string]string{}
-	for i := range nodes.Items {
-		labels[nodes.Items[i].Name] = nodes.Items[i].Labels
+	labels := map[lb.NodeName]map[string]string{}
+	for i := range o.Nodes {
+		labels[o.Nodes[i].Name] = o.Nodes[i].Labels
 	}
-	for i := range states.Items {
-		state := &states.Items[i]
-		of, exists := labels[state.Name]
-		if !exists || state.Status.Phase == "" || state.Status.Phase == v1beta1.SpeakerStopped {
+	for i := range o.States {
+		state := &o.States[i]
+		of, exists := labels[lb.NodeName(state.Name)]
+		if !exists || !runs(state) {
 			continue
 		}
 		links, more := apiconv.SpeakerLinks(state)
@@ -74,7 +58,12 @@ func readNetwork(ctx context.Context, reader client.Reader) (network, error) {
 		}
 		n.nodes = append(n.nodes, node)
 	}
-	return n, nil
+	return n
+}
+
+// runs reports whether a speaker has reported and was not stopped.
+func runs(state *v1beta1.SpeakerState) bool {
+	return state.Status.Phase != "" && state.Status.Phase != v1beta1.SpeakerStopped
 }
 
 // hasPeer reports whether there is a BGPPeer that gets the routes of a BGPAdvertisement.
@@ -84,10 +73,10 @@ func hasPeer(ad *v1beta1.BGPAdvertisement, peers []v1beta1.BGPPeer) bool {
 	})
 }
 
-// unreached returns the families of a pool's addresses that an L2Advertisement announces, and
+// Unreached returns the families of a pool's addresses that an L2Advertisement announces, and
 // in whose subnets no node is that it selects. What a BGPAdvertisement with a peer is about too is
 // reached through routers; of nodes that have reported no subnet nothing is known.
-func (n *network) unreached(p *eligibility.Pool) (families []lb.Family) {
+func (n *Network) Unreached(p *eligibility.Pool) (families []lb.Family) {
 	if slices.ContainsFunc(n.bgp, func(s eligibility.Scope) bool { return s.CoversPool(p.Name, p) }) {
 		return nil
 	}
@@ -120,9 +109,9 @@ func (n *network) unreached(p *eligibility.Pool) (families []lb.Family) {
 	return families
 }
 
-// withSubnets adds to the verdict on a pool that gives its addresses that hosts of the local
+// WithSubnets adds to the verdict on a pool that gives its addresses that hosts of the local
 // network may not reach them.
-func (v Validation) withSubnets(unreached []lb.Family) Validation {
+func (v Pool) WithSubnets(unreached []lb.Family) Pool {
 	if v.Reason != v1beta1.ReasonPoolReady || len(unreached) == 0 {
 		return v
 	}

@@ -1,13 +1,9 @@
-// Package pool sets the pools of the allocations from the IPAddressPools, and reports on
-// each of them whether its addresses are given out, how many are in use, and what
-// is wrong. It is the only writer of IPAddressPool status.
-package pool
+package validity
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -16,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Validation is whether a pool's addresses are given out, and why not.
-type Validation struct {
+// Pool is whether a pool's addresses are given out, and why not.
+type Pool struct {
 	// Reason of the Ready condition: ReasonPoolReady or what is wrong.
 	Reason string
 	// Message of the Ready condition.
@@ -31,25 +27,25 @@ type Validation struct {
 }
 
 // Ready reports whether the pool does what its spec asks.
-func (v Validation) Ready() bool {
+func (v Pool) Ready() bool {
 	return v.Reason == v1beta1.ReasonPoolReady || v.Reason == v1beta1.ReasonDraining || v.Reason == v1beta1.ReasonNoSubnet
 }
 
-// Plan turns the IPAddressPools of a cluster into pools for the allocator and
+// Pools turns the IPAddressPools of a cluster into pools for the allocator and
 // a verdict on each. A pool that is wrong gives nothing and keeps what it has;
 // it does not disturb the others: an address that is in two pools is the older
 // one's. Addresses that are taken are given by none.
-func Plan(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, map[lb.PoolName]Validation) {
+func Pools(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, map[lb.PoolName]Pool) {
 	objects = slices.SortedFunc(slices.Values(objects), func(x, y v1beta1.IPAddressPool) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
 	})
-	verdicts := map[lb.PoolName]Validation{}
+	verdicts := map[lb.PoolName]Pool{}
 	var pools []ipam.Pool
 	for i := range objects {
 		p, err := apiconv.ParsePool(&objects[i])
 		if err != nil {
 			p.Unusable = fmt.Sprintf("%s: correct it; until then the pool gives no addresses and keeps those in use", err)
-			verdicts[p.Name] = Validation{Reason: err.Reason, Message: p.Unusable}
+			verdicts[p.Name] = Pool{Reason: err.Reason, Message: p.Unusable}
 		}
 		pools = append(pools, p)
 	}
@@ -67,16 +63,16 @@ func Plan(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, map
 	return pools, verdicts
 }
 
-func judge(p *ipam.Pool) Validation {
+func judge(p *ipam.Pool) Pool {
 	switch {
 	case p.GivesNothing():
-		return Validation{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, not given because of avoidBuggyIPs, or belong to something else (see the condition Conflict): add others to spec.addresses"}
+		return Pool{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, not given because of avoidBuggyIPs, or belong to something else (see the condition Conflict): add others to spec.addresses"}
 	case p.Draining:
-		return Validation{Reason: v1beta1.ReasonDraining, Message: "the pool keeps what is given and gives nothing new, as spec.state asks"}
+		return Pool{Reason: v1beta1.ReasonDraining, Message: "the pool keeps what is given and gives nothing new, as spec.state asks"}
 	case heldBack(p) != "":
-		return Validation{Reason: heldBack(p), Message: "the pool does not give all addresses of spec.addresses (see the condition Conflict); it gives the others"}
+		return Pool{Reason: heldBack(p), Message: "the pool does not give all addresses of spec.addresses (see the condition Conflict); it gives the others"}
 	}
-	return Validation{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
+	return Pool{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
 }
 
 // heldBack returns the reason of the condition Conflict if a pool does not give an address
@@ -94,19 +90,4 @@ func heldBack(p *ipam.Pool) string {
 		}
 	}
 	return reason
-}
-
-// maxListed is how many items a message lists; the rest is counted.
-const maxListed = 8
-
-// list joins items into a sentence.
-func list[T fmt.Stringer](items []T) string {
-	var words []string
-	for _, item := range items[:min(maxListed, len(items))] {
-		words = append(words, item.String())
-	}
-	if n := len(items) - maxListed; n > 0 {
-		words = append(words, fmt.Sprintf("and %d more", n))
-	}
-	return strings.Join(words, "; ")
 }

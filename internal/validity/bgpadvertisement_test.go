@@ -1,4 +1,4 @@
-package config
+package validity
 
 import (
 	"net/netip"

@@ -1,0 +1,59 @@
+package validity
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/eligibility"
+)
+
+// BGPPeers returns by name what is wrong with each of the peers, as far as it is known without Secrets and sessions.
+// Those that are right have a result without a reason.
+func BGPPeers(o *Objects) map[string]Result {
+	profiles, results := map[string]*v1beta1.BFDProfile{}, map[string]Result{}
+	for i := range o.Profiles {
+		profiles[o.Profiles[i].Name] = &o.Profiles[i]
+	}
+	for i := range o.Peers {
+		peer, err := apiconv.ParseBGPPeer(&o.Peers[i])
+		if err != nil {
+			results[o.Peers[i].Name] = InvalidBGPPeer(err)
+			continue
+		}
+		wrong := ProfileOf(&peer, profiles)
+		selected := slices.ContainsFunc(o.Nodes, func(n eligibility.Node) bool { return peer.OnNode(n.Labels) })
+		if wrong.Reason == "" && !selected {
+			wrong = NoNodes(len(o.Nodes))
+		}
+		results[o.Peers[i].Name] = wrong
+	}
+	return results
+}
+
+// InvalidBGPPeer is the result of a peer whose fields are invalid.
+func InvalidBGPPeer(err *apiconv.SpecError) Result {
+	return Result{Reason: err.Reason, Message: err.Error() + ": no new session is opened, and an existing one keeps its last valid configuration: correct the field"}
+}
+
+// ProfileOf returns what is wrong with the BFDProfile that a peer names; no reason: nothing.
+func ProfileOf(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) Result {
+	if peer.BFDProfile == "" {
+		return Result{}
+	}
+	then := "until then sessions that have BFD keep it as it was, and others run without"
+	if peer.StrictBFD {
+		then = "until then sessions that have BFD keep it as it was, and there is no other session, as spec.strictBFD asks"
+	}
+	object := profiles[peer.BFDProfile]
+	if object == nil {
+		return Result{Reason: v1beta1.ReasonUnknownBFDProfile, Message: fmt.Sprintf(
+			"the BFDProfile %q, which spec.bfdProfile names, does not exist: create it; %s", peer.BFDProfile, then)}
+	}
+	if _, err := apiconv.ParseBFDProfile(object); err != nil {
+		return Result{Reason: err.Reason, Message: fmt.Sprintf(
+			"the BFDProfile %q, which spec.bfdProfile names, is invalid (%s): correct it; %s", peer.BFDProfile, err, then)}
+	}
+	return Result{}
+}

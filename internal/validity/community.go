@@ -1,0 +1,21 @@
+package validity
+
+import (
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// Communities returns by the name of each Community whether its names can be used: whether a name is one's own
+// depends on all.
+func Communities(objects []v1beta1.Community) map[string]Result {
+	_, wrong := apiconv.ParseCommunities(objects)
+	results := map[string]Result{}
+	for i := range objects {
+		name := objects[i].Name
+		results[name] = Result{Ready: true, Reason: v1beta1.ReasonCommunityValid, Message: "all names can be used"}
+		if err := wrong[name]; err != nil {
+			results[name] = Result{Reason: err.Reason, Message: err.Error() + "; the other names of the object count"}
+		}
+	}
+	return results
+}

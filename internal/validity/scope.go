@@ -1,0 +1,54 @@
+package validity
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/eligibility"
+)
+
+// checkScope returns whether the pools exist that an advertisement names, and whether its
+// selectors select any pool and any node. The result has no reason if so.
+func checkScope(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibility.Node) Result {
+	var unknown []string
+	for _, name := range s.Pools {
+		if !slices.ContainsFunc(pools, func(p eligibility.Pool) bool { return p.Name == name }) {
+			unknown = append(unknown, string(name))
+		}
+	}
+	if len(unknown) > 0 {
+		return Result{Reason: v1beta1.ReasonUnknownPool, Message: missing("spec.ipAddressPools", "IPAddressPool", unknown)}
+	}
+	if len(s.PoolSelectors) > 0 && !slices.ContainsFunc(pools, func(p eligibility.Pool) bool { return s.SelectsPool(p.Labels) }) {
+		return Result{Reason: v1beta1.ReasonNoPool, Message: none("spec.ipAddressPoolSelectors", len(pools), "pool")}
+	}
+	if len(s.NodeSelectors) > 0 && !slices.ContainsFunc(nodes, func(n eligibility.Node) bool { return s.CoversNode(n.Labels) }) {
+		return NoNodes(len(nodes))
+	}
+	return Result{}
+}
+
+// NoNodes is the result that spec.nodeSelectors select none of so many nodes.
+func NoNodes(all int) Result {
+	return Result{Reason: v1beta1.ReasonNoNodes, Message: none("spec.nodeSelectors", all, "node")}
+}
+
+func none(field string, all int, what string) string {
+	if all == 0 {
+		return fmt.Sprintf("%s select nothing: the cluster has no %s", field, what)
+	}
+	return fmt.Sprintf("%s match none of the %d %ss: change the selectors or the labels of the %[3]ss", field, all, what)
+}
+
+// missing returns that what an advertisement names in a field does not exist.
+func missing(field, kind string, names []string) string {
+	quoted := make([]string, 0, len(names))
+	for _, name := range names {
+		quoted = append(quoted, fmt.Sprintf("%q", name))
+	}
+	if len(names) == 1 {
+		return fmt.Sprintf("%s names the %s %s, which does not exist: create it, or take it out; for others the advertisement is in effect", field, kind, quoted[0])
+	}
+	return fmt.Sprintf("%s names %s, which do not exist: create them, or take them out; for others the advertisement is in effect", field, eligibility.Named("the "+kind+"s", quoted))
+}

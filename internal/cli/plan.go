@@ -24,7 +24,7 @@ func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 	cmd := &cobra.Command{
 		Use:   "plan -f FILENAME",
 		Short: "Show what a change of the LoadBalancerStack does, before it is applied",
-		Long: "Show what a change of the LoadBalancerStack does before it is applied: Services that get, lose or change addresses, announcements that end or move, sessions with routers that begin, end or begin anew, and what is rolled out.\n\n" +
+		Long: "Show what a change of the LoadBalancerStack does before it is applied: objects that would be invalid, Services that get, lose or change addresses, announcements that end or move, sessions with routers that begin, end or begin anew, and what is rolled out.\n\n" +
 			"The spec of the file takes the place of the one in the cluster. The API server checks it as if it were applied, and nothing is written. Addresses are given by the code of the controller; if several Services lose theirs at once, or wait, which of the free ones each gets can differ.\n\n" +
 			"The exit code is 0 if the change is possible. With --exit-code it is 1 if it changes anything.",
 		Example: "  # What a changed file does\n  kubectl lbstack plan -f stack.yaml\n\n  # An edit without a file\n  kubectl get lbs default -o yaml | sed s/192.168.1.250/192.168.1.245/ | kubectl lbstack plan -f -\n\n" +
@@ -130,6 +130,7 @@ func (c *cluster) everything(ctx context.Context, s *inspect.Snapshot) error {
 	s.NamespaceLabels = map[string]map[string]string{}
 	return errors.Join(
 		c.services(ctx, s), c.advertisements(ctx, s), c.routes(ctx, s),
+		all(ctx, c, &v1beta1.BFDProfileList{}, func(l *v1beta1.BFDProfileList) { s.BFDProfiles = append(s.BFDProfiles, l.Items...) }),
 		all(ctx, c, &corev1.NamespaceList{}, func(l *corev1.NamespaceList) {
 			for i := range l.Items {
 				s.NamespaceLabels[l.Items[i].Name] = l.Items[i].Labels

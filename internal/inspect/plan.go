@@ -24,6 +24,8 @@ import (
 type Changes struct {
 	// Held is why the operator makes none of the changes now, and until when; empty: it makes them.
 	Held string `json:"held,omitempty"`
+	// Problems are objects that are not in effect after the change, those that become so first.
+	Problems []Problem `json:"problems,omitempty"`
 	// Services whose addresses change, by name.
 	Services []ServiceChange `json:"services,omitempty"`
 	// Announcements that change, of addresses that Services have before and after, by address.
@@ -62,7 +64,8 @@ type SessionChange struct {
 
 // None says that nothing changes.
 func (c *Changes) None() bool {
-	return len(c.Services)+len(c.Announcements)+len(c.Sessions)+len(c.Items)+len(c.Rollouts) == 0
+	return !slices.ContainsFunc(c.Problems, func(p Problem) bool { return !p.Before }) &&
+		len(c.Services)+len(c.Announcements)+len(c.Sessions)+len(c.Items)+len(c.Rollouts) == 0
 }
 
 // Plan returns what changes when a stack is applied. The snapshot has all Services of type LoadBalancer with their
@@ -84,6 +87,7 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	p := s.allocate(after)
 	c.services(p)
 	after.Claims = p.claims(s.Claims)
+	c.problems(s, after)
 	c.announcements(s, after)
 	c.sessions(s, after)
 	c.rollouts(s.Stack, to)
@@ -151,7 +155,8 @@ func (s *Snapshot) allocate(after *Snapshot) *allocation {
 		p.wake(request)
 	}
 	p.settle()
-	p.alloc.SetPools(after.pools())
+	pools, _ := after.pools()
+	p.alloc.SetPools(pools)
 	for _, request := range p.line { // what there is now is theirs, before others come for it
 		p.decide(request)
 		p.wake(request)
@@ -304,7 +309,7 @@ func (c *Changes) announcements(before, after *Snapshot) {
 		owner := owners[address]
 		switch {
 		case len(x.local) > 0 && len(y.local) == 0:
-			add("is no longer announced on the local network: " + y.why)
+			add(strings.TrimSuffix("is no longer announced on the local network: "+y.why, ": "))
 		case len(x.local) == 0 && len(y.local) > 0:
 			add("is announced on the local network, by one of " + nodes(y.local))
 		case owner != "" && slices.Contains(x.local, owner) && !slices.Contains(y.local, owner):

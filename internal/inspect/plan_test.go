@@ -67,6 +67,19 @@ func TestPlan_Golden(t *testing.T) {
 			spec.BGPAdvertisements[0].Peers = []v1beta1.ObjectName{"tor-1"}
 			spec.Communities = []v1beta1.StackCommunity{{Name: "ours"}}
 		},
+		"invalid-pool": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.IPAddressPools[0].Addresses = []v1beta1.AddressRange{"192.0.2.9-192.0.2.1"}
+		},
+		"invalid": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.IPAddressPools[1].Addresses = []v1beta1.AddressRange{"192.0.2.1-192.0.2.3"}
+			spec.L2Advertisements[0].IPAddressPools = []v1beta1.ObjectName{"none"}
+			spec.BGPPeers[0].BFDProfile = "fast"
+			spec.BGPPeers[1].NodeSelectors = selects("none")
+			spec.BFDProfiles = []v1beta1.StackBFDProfile{{Name: "fast", BFDProfileSpec: v1beta1.BFDProfileSpec{DetectMultiplier: 1}}}
+			spec.BGPAdvertisements[0].Communities = []v1beta1.CommunityReference{"gold"}
+			spec.Communities = []v1beta1.StackCommunity{{Name: "ours", CommunitySpec: v1beta1.CommunitySpec{Communities: []v1beta1.CommunityAlias{{Name: "silver", Value: "1"}}}}}
+		},
+		"pool-removed": func(spec *v1beta1.LoadBalancerStackSpec) { spec.IPAddressPools = spec.IPAddressPools[1:] },
 		"unmanaged": func(spec *v1beta1.LoadBalancerStackSpec) {
 			spec.ManagementState, spec.L2Advertisements, spec.BGPAdvertisements = v1beta1.Unmanaged, nil, nil
 		},
@@ -137,5 +150,27 @@ func TestPlan_OfAPausedStackSaysSoFirst(t *testing.T) {
 		if got := strings.HasPrefix(text.String(), "The operator changes nothing now: the annotation lbstack.io/pause is set"); got != want || !changes.None() {
 			t.Errorf("the value %q: printed\n%s", value, &text)
 		}
+	}
+}
+
+// TestPlan_WhatStaysInvalidIsNoChange: a plan names it, after what becomes invalid, and it does not fail a check in CI.
+func TestPlan_WhatStaysInvalidIsNoChange(t *testing.T) {
+	s := plannedBed()
+	wrong := []v1beta1.AddressRange{"192.0.2.9-192.0.2.1"}
+	s.Stack.Spec.IPAddressPools[0].Addresses, s.Pools[0].Spec.Addresses = wrong, wrong
+	to := s.Stack.DeepCopy()
+	changes, err := Plan(s, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(changes.Problems) != 1 || !strings.HasPrefix(changes.Problems[0].String(), "IPAddressPool first stays InvalidAddresses, and the stack PoolNotReady: ") || !changes.None() {
+		t.Errorf("got the problems %v, nothing changes: %v, want a pool that stays invalid, and no change", changes.Problems, changes.None())
+	}
+	to.Spec.BGPPeers[0].PeerAddress = "none"
+	if changes, err = Plan(s, to); err != nil {
+		t.Fatal(err)
+	}
+	if len(changes.Problems) != 2 || changes.Problems[0].Name != "tor-1" || changes.None() {
+		t.Errorf("got the problems %v, nothing changes: %v, want the peer first", changes.Problems, changes.None())
 	}
 }

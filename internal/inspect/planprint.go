@@ -76,6 +76,11 @@ func (c *Changes) Print(w io.Writer) error {
 		fmt.Fprintf(&text, "%s:\n  %s\n", title, strings.Join(lines, "\n  "))
 	}
 	var lines []string
+	for _, problem := range c.Problems {
+		lines = append(lines, problem.String())
+	}
+	part("Not in effect", lines)
+	lines = nil
 	for _, s := range c.Services {
 		line := fmt.Sprintf("%s: %s -> %s", s.Service, words(s.Before), words(s.After))
 		if s.Why != "" {

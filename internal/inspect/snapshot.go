@@ -5,9 +5,6 @@
 package inspect
 
 import (
-	"cmp"
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -18,6 +15,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
+	"github.com/lbstack/lbstack/internal/validity"
 )
 
 // Snapshot is the objects of an installation at about one time.
@@ -30,9 +28,11 @@ type Snapshot struct {
 	BGPAdvertisements []v1beta1.BGPAdvertisement
 	Communities       []v1beta1.Community
 	Peers             []v1beta1.BGPPeer
-	States            []v1beta1.SpeakerState
-	RouteSlices       []v1beta1.SpeakerRouteSlice
-	Nodes             []corev1.Node
+	// BFDProfiles are read for a plan alone.
+	BFDProfiles []v1beta1.BFDProfile
+	States      []v1beta1.SpeakerState
+	RouteSlices []v1beta1.SpeakerRouteSlice
+	Nodes       []corev1.Node
 	// Services are all of type LoadBalancer (Status), or those that hold an address together with the
 	// one that is asked about (Why).
 	Services []corev1.Service
@@ -59,20 +59,11 @@ func (s *Snapshot) reports() map[lb.NodeName]reports.Report {
 	return all
 }
 
-// pools and what they can give, as the controller has them.
-func (s *Snapshot) pools() []ipam.Pool {
-	ordered := slices.SortedFunc(slices.Values(s.Pools), func(x, y v1beta1.IPAddressPool) int {
-		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
-	})
-	pools := make([]ipam.Pool, 0, len(ordered))
-	taken := ipam.Special()
-	for i := range ordered {
-		p, err := apiconv.ParsePool(&ordered[i])
-		if err != nil {
-			p.Unusable = err.Error()
-		}
-		pools = append(pools, p)
-		for _, f := range ordered[i].Status.Foreign {
+// pools and what they can give, as the controller has them, and whether they are in effect.
+func (s *Snapshot) pools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
+	var taken []ipam.Taken
+	for i := range s.Pools {
+		for _, f := range s.Pools[i].Status.Foreign {
 			host, err := apiconv.ForeignAddress(f)
 			if err != nil {
 				continue
@@ -90,14 +81,14 @@ func (s *Snapshot) pools() []ipam.Pool {
 	for i := range s.Nodes {
 		nodes = append(nodes, apiconv.NodeNetworks(&s.Nodes[i], states[s.Nodes[i].Name]))
 	}
-	ipam.Resolve(pools, append(taken, ipam.TakenByNodes(nodes)...))
-	return pools
+	return validity.Pools(s.Pools, append(taken, ipam.TakenByNodes(nodes)...))
 }
 
 // allocator has the pools and what is held of them, as the controller has it.
 func (s *Snapshot) allocator() *ipam.Allocator {
 	allocator := ipam.New()
-	allocator.SetPools(s.pools())
+	pools, _ := s.pools()
+	allocator.SetPools(pools)
 	for i := range s.Claims {
 		claim := &s.Claims[i]
 		address, err := apiconv.ClaimAddress(claim)

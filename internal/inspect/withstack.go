@@ -31,6 +31,7 @@ func (s *Snapshot) withStack(to *v1beta1.LoadBalancerStack) (*Snapshot, error) {
 	after.L2Advertisements = replaced("L2Advertisement", s.L2Advertisements, func(o *v1beta1.L2Advertisement) *metav1.ObjectMeta { return &o.ObjectMeta }, l2Edits(from), l2Edits(to), &foreign)
 	after.BGPAdvertisements = replaced("BGPAdvertisement", s.BGPAdvertisements, func(o *v1beta1.BGPAdvertisement) *metav1.ObjectMeta { return &o.ObjectMeta }, bgpEdits(from), bgpEdits(to), &foreign)
 	after.Peers = replaced("BGPPeer", s.Peers, func(o *v1beta1.BGPPeer) *metav1.ObjectMeta { return &o.ObjectMeta }, peerEdits(from), peerEdits(to), &foreign)
+	after.BFDProfiles = replaced("BFDProfile", s.BFDProfiles, func(o *v1beta1.BFDProfile) *metav1.ObjectMeta { return &o.ObjectMeta }, profileEdits(from), profileEdits(to), &foreign)
 	after.Communities = replaced("Community", s.Communities, func(o *v1beta1.Community) *metav1.ObjectMeta { return &o.ObjectMeta }, communityEdits(from), communityEdits(to), &foreign)
 	if len(foreign) > 0 {
 		return nil, fmt.Errorf("the stack would be ObjectNotOurs, and nothing would change: %s exists and is not of the stack: give the item another name, or delete the object", foreign[0])
@@ -116,6 +117,14 @@ func communityEdits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.Community] {
 	all := edits[v1beta1.Community]{}
 	for _, item := range stack.Spec.Communities {
 		all[item.Name] = func(c *v1beta1.Community) { c.Spec = item.CommunitySpec }
+	}
+	return all
+}
+
+func profileEdits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.BFDProfile] {
+	all := edits[v1beta1.BFDProfile]{}
+	for _, item := range stack.Spec.BFDProfiles {
+		all[item.Name] = func(p *v1beta1.BFDProfile) { p.Spec = item.BFDProfileSpec }
 	}
 	return all
 }

@@ -105,7 +105,7 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		"get services", "get namespaces", "list endpointslices.discovery.k8s.io",
 	}
 	planning := []string{
-		"list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list communities.lbstack.io", "list speakerrouteslices.lbstack.io",
+		"list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list communities.lbstack.io", "list bfdprofiles.lbstack.io", "list speakerrouteslices.lbstack.io",
 		"list nodes", "list services", "list namespaces", "list endpointslices.discovery.k8s.io",
 	}
 	const withoutStack = "plan without a stack"

@@ -1,0 +1,188 @@
+package inspect
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/eligibility"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/manifests"
+	"github.com/lbstack/lbstack/internal/validity"
+)
+
+// maxConflicts is how many conflicts of a pool a plan lists.
+const maxConflicts = 8
+
+// Problem is an object that is not in effect after a change, in whole or in part, as its condition Ready will say.
+type Problem struct {
+	// Kind and Name of the object.
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// Before says that the object has been so before the change.
+	Before bool `json:"before,omitempty"`
+	// Reason and Message of its condition Ready. The field is that of the stack, if the object is of the stack.
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	// Stack is the reason of the condition Ready of the stack because of it; empty: the stack can be Ready.
+	Stack string `json:"stack,omitempty"`
+	// Services that have addresses of the pool, which they keep.
+	Services []string `json:"services,omitempty"`
+}
+
+// String is a line for people.
+func (p Problem) String() string {
+	verb := "becomes"
+	if p.Before {
+		verb = "stays"
+	}
+	text := fmt.Sprintf("%s %s %s %s", p.Kind, p.Name, verb, p.Reason)
+	if p.Stack != "" {
+		text += ", and the stack " + p.Stack
+	}
+	text += ": " + p.Message
+	if len(p.Services) > 0 {
+		text += "; Services with addresses of it: " + strings.Join(p.Services, ", ")
+	}
+	return text
+}
+
+// results are what becomes of the objects of a kind that are not in effect, by name.
+type results map[string]validity.Result
+
+// kindsInEffect are the kinds that have a condition Ready, in the order of their weight, and the reason that the stack has
+// because of one of its objects of the kind.
+var kindsInEffect = []struct{ kind, stack string }{
+	{"IPAddressPool", v1beta1.ReasonPoolNotReady},
+	{"BGPPeer", v1beta1.ReasonPeerNotReady}, {"BFDProfile", v1beta1.ReasonPeerNotReady},
+	{"L2Advertisement", v1beta1.ReasonAdvertisementNotReady}, {"BGPAdvertisement", v1beta1.ReasonAdvertisementNotReady},
+	{"Community", v1beta1.ReasonAdvertisementNotReady},
+}
+
+// problems finds the objects that are not in effect after a change.
+func (c *Changes) problems(before, after *Snapshot) {
+	old, now := before.inEffect(), after.inEffect()
+	holders := after.holders()
+	for _, k := range kindsInEffect {
+		for _, name := range slices.Sorted(maps.Keys(now[k.kind])) {
+			r := now[k.kind][name]
+			p := Problem{Kind: k.kind, Name: name, Reason: r.Reason, Message: r.Message, Before: old[k.kind][name] == r}
+			field, path := manifests.Blamed(after.Stack.Spec, k.kind, name, r.Message)
+			if path != "" && field != "" {
+				p.Message = strings.Replace(p.Message, field, path, 1)
+			}
+			if path != "" && !r.Ready {
+				p.Stack = k.stack
+			}
+			if k.kind == "IPAddressPool" {
+				p.Services = holders[lb.PoolName(name)]
+			}
+			c.Problems = append(c.Problems, p)
+		}
+	}
+	c.Problems = append(c.Problems, after.orphans(before)...)
+	slices.SortStableFunc(c.Problems, func(x, y Problem) int { return cmp.Compare(weight(x), weight(y)) })
+}
+
+// weight orders what becomes so before what stays so.
+func weight(p Problem) int {
+	if p.Before {
+		return 1
+	}
+	return 0
+}
+
+// inEffect returns by kind and name what is not in effect, or not all of it.
+func (s *Snapshot) inEffect() map[string]results {
+	o := s.objects()
+	found := map[string]results{"IPAddressPool": s.poolResults(o), "BFDProfile": {}}
+	for i := range s.BFDProfiles {
+		found["BFDProfile"][s.BFDProfiles[i].Name] = validity.BFDProfile(&s.BFDProfiles[i])
+	}
+	found["BGPPeer"], found["Community"] = validity.BGPPeers(o), validity.Communities(s.Communities)
+	found["L2Advertisement"], found["BGPAdvertisement"] = validity.L2Advertisements(o), validity.BGPAdvertisements(o)
+	good := []string{
+		"", v1beta1.ReasonPoolReady, v1beta1.ReasonDraining, v1beta1.ReasonProfileValid, v1beta1.ReasonCommunityValid, v1beta1.ReasonAdvertisementValid,
+	}
+	for _, of := range found {
+		maps.DeleteFunc(of, func(_ string, r validity.Result) bool { return slices.Contains(good, r.Reason) })
+	}
+	return found
+}
+
+// objects are those that decide what is in effect.
+func (s *Snapshot) objects() *validity.Objects {
+	o := &validity.Objects{
+		Pools: s.Pools, L2Advertisements: s.L2Advertisements, BGPAdvertisements: s.BGPAdvertisements, Communities: s.Communities,
+		Peers: s.Peers, Profiles: s.BFDProfiles, States: s.States,
+	}
+	policy := apiconv.ParseDrainPolicy(s.Stack)
+	for i := range s.Nodes {
+		o.Nodes = append(o.Nodes, apiconv.ParseNode(&s.Nodes[i], policy))
+	}
+	for i := range s.Services {
+		o.Services = append(o.Services, eligibility.Service{Labels: s.Services[i].Labels, NamespaceLabels: s.NamespaceLabels[s.Services[i].Namespace]})
+	}
+	return o
+}
+
+func (s *Snapshot) poolResults(o *validity.Objects) results {
+	found := results{}
+	_, verdicts := s.pools()
+	network := validity.NewNetwork(o)
+	for i := range s.Pools {
+		p := apiconv.AdvertisedPool(&s.Pools[i])
+		v := verdicts[p.Name].WithSubnets(network.Unreached(&p))
+		r := validity.Result{Ready: v.Ready(), Reason: v.Reason, Message: v.Message}
+		var conflicts []string
+		for _, conflict := range v.Conflicts {
+			if conflict.As == "" {
+				conflicts = append(conflicts, conflict.String())
+			}
+		}
+		if len(conflicts) > 0 {
+			r.Message += ": " + bounded.List(conflicts, maxConflicts, "; ")
+		}
+		found[s.Pools[i].Name] = r
+	}
+	return found
+}
+
+// holders are the Services that have addresses of each pool.
+func (s *Snapshot) holders() map[lb.PoolName][]string {
+	all := map[lb.PoolName][]string{}
+	for i := range s.Claims {
+		for _, h := range s.Claims[i].Spec.Holders {
+			pool := lb.PoolName(s.Claims[i].Spec.Pool)
+			if name := apiconv.HolderKey(h).String(); !slices.Contains(all[pool], name) {
+				all[pool] = append(all[pool], name)
+			}
+		}
+	}
+	for _, names := range all {
+		slices.Sort(names)
+	}
+	return all
+}
+
+// orphans are the pools that do not exist and that addresses in use are from.
+func (s *Snapshot) orphans(before *Snapshot) (list []Problem) {
+	holders := s.holders()
+	exists := func(s *Snapshot, name lb.PoolName) bool {
+		return slices.ContainsFunc(s.Pools, func(p v1beta1.IPAddressPool) bool { return p.Name == string(name) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(holders)) {
+		if !exists(s, name) {
+			list = append(list, Problem{
+				Kind: "IPAddressPool", Name: string(name), Before: !exists(before, name), Reason: "NotFound", Stack: v1beta1.ReasonAddressesWithoutPool,
+				Message: "addresses in use are from the pool: their Services keep them: keep the pool, with spec.state Draining if it is to give none, or give these Services other addresses", Services: holders[name],
+			})
+		}
+	}
+	return list
+}

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -12,31 +14,47 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/inspect"
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
+// planFlags say which change is planned.
+type planFlags struct {
+	file, patch string
+	addresses   []string
+	remove      bool
+}
+
 func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
-	var output, file string
+	var output string
 	var exitCode bool
+	var flags planFlags
 	cmd := &cobra.Command{
-		Use:   "plan -f FILENAME",
+		Use:   "plan (-f FILENAME | TYPE NAME (--addresses RANGES | --patch PATCH | --remove))",
 		Short: "Show what a change of the LoadBalancerStack does, before it is applied",
 		Long: "Show what a change of the LoadBalancerStack does before it is applied: objects that would be invalid, Services that get, lose or change addresses, announcements that end or move, sessions with routers that begin, end or begin anew, and what is rolled out.\n\n" +
-			"The spec of the file takes the place of the one in the cluster. The API server checks it as if it were applied, and nothing is written. Addresses are given by the code of the controller; if several Services lose theirs at once, or wait, which of the free ones each gets can differ.\n\n" +
+			"With -f, the spec of the file takes the place of the one in the cluster. With TYPE and NAME, one item of the stack in the cluster changes: a pool, a peer, an advertisement (or l2advertisement, bgpadvertisement); one that the stack does not have is added. " +
+			"The API server checks the result as if it were applied, and nothing is written. Addresses are given by the code of the controller; if several Services lose theirs at once, or wait, which of the free ones each gets can differ.\n\n" +
 			"The exit code is 0 if the change is possible. With --exit-code it is 1 if it changes anything.",
-		Example: "  # What a changed file does\n  kubectl lbstack plan -f stack.yaml\n\n  # An edit without a file\n  kubectl get lbs default -o yaml | sed s/192.168.1.250/192.168.1.245/ | kubectl lbstack plan -f -\n\n" +
+		Example: "  # What a changed file does\n  kubectl lbstack plan -f stack.yaml\n\n" +
+			"  # What becomes of the addresses of a pool if it shrinks, or goes\n  kubectl lbstack plan pool production --addresses 192.168.1.240-192.168.1.245\n  kubectl lbstack plan pool production --remove\n\n" +
+			"  # Other fields, as kubectl patch --type merge has them\n  kubectl lbstack plan peer tor-1 --patch '{\"holdTimeSeconds\": 9}'\n  kubectl lbstack plan advertisement all --patch 'interfaces: [bond0]'\n\n" +
+			"  # An edit without a file\n  kubectl get lbs default -o yaml | sed s/192.168.1.250/192.168.1.245/ | kubectl lbstack plan -f -\n\n" +
 			"  # In CI: fail if the file and the cluster differ in effect\n  kubectl lbstack plan -f stack.yaml --exit-code",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if file == "" {
-				return errors.New("pass the changed stack with -f: see kubectl lbstack plan --help")
-			}
-			wanted, err := readStack(streams, file)
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			edit, err := flags.edit(args)
 			if err != nil {
 				return err
+			}
+			var wanted *unstructured.Unstructured
+			if edit == nil {
+				if wanted, err = readStack(streams, flags.file); err != nil {
+					return err
+				}
 			}
 			s, err := cluster.snapshot(cmd.Context())
 			if err == nil {
@@ -45,7 +63,7 @@ func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 			if err != nil {
 				return err
 			}
-			to, err := cluster.accepted(cmd.Context(), wanted)
+			to, err := cluster.accepted(cmd.Context(), wanted, edit)
 			if err != nil {
 				return err
 			}
@@ -56,10 +74,52 @@ func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 			return answer(streams.Out, output, &changes, !exitCode || changes.None())
 		},
 	}
-	cmd.Flags().StringVarP(&file, "filename", "f", "", "file with the changed LoadBalancerStack; - is the standard input")
+	cmd.Flags().StringVarP(&flags.file, "filename", "f", "", "file with the changed LoadBalancerStack; - is the standard input")
+	cmd.Flags().StringSliceVar(&flags.addresses, "addresses", nil, "the addresses that the pool has then, as ranges or CIDRs")
+	cmd.Flags().StringVarP(&flags.patch, "patch", "p", "", "merge patch of the item, as JSON or YAML")
+	cmd.Flags().BoolVar(&flags.remove, "remove", false, "the item is removed")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 1 if anything changes")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml in place of text")
 	return cmd
+}
+
+// edit returns the change of one item that is asked for; nil: that of a file is.
+func (f *planFlags) edit(args []string) (*inspect.Edit, error) {
+	changes := 0
+	for _, is := range []bool{f.patch != "", len(f.addresses) > 0, f.remove} {
+		if is {
+			changes++
+		}
+	}
+	if len(args) == 1 {
+		args = strings.SplitN(args[0], "/", 2)
+	}
+	switch {
+	case len(args) == 0 && f.file != "" && changes == 0:
+		return nil, nil
+	case len(args) == 0:
+		return nil, errors.New("pass the changed stack with -f, or an item, such as pool production --remove: see kubectl lbstack plan --help")
+	case f.file != "":
+		return nil, errors.New("pass either -f or an item")
+	case len(args) == 1 || args[1] == "":
+		return nil, errors.New("pass type and name of the item, such as pool production")
+	case changes != 1:
+		return nil, errors.New("pass one of --addresses, --patch and --remove")
+	}
+	edit := &inspect.Edit{Kind: args[0], Name: args[1], Remove: f.remove}
+	var err error
+	switch {
+	case f.patch != "":
+		if edit.Patch, err = yaml.YAMLToJSONStrict([]byte(f.patch)); err != nil {
+			return nil, fmt.Errorf("--patch: %w", err)
+		}
+	case len(f.addresses) > 0:
+		if !strings.Contains(strings.ToLower(edit.Kind), "pool") {
+			return nil, errors.New("--addresses are those of a pool")
+		}
+		edit.Patch, err = json.Marshal(map[string]any{"addresses": f.addresses})
+	}
+	return edit, err
 }
 
 // readStack reads the LoadBalancerStack of a file; other objects are left out.
@@ -91,11 +151,27 @@ func readStack(streams genericiooptions.IOStreams, file string) (*unstructured.U
 	return found, nil
 }
 
-// accepted is a stack as the API server has it when it is written: checked, and with defaults. Nothing is written.
-func (c *cluster) accepted(ctx context.Context, wanted *unstructured.Unstructured) (*v1beta1.LoadBalancerStack, error) {
+// accepted is a stack as the API server has it when it is written: checked, and with defaults. Nothing is written. It is the
+// stack that is wanted or, if there is an edit, the one of the cluster with the edit.
+func (c *cluster) accepted(ctx context.Context, wanted *unstructured.Unstructured, edit *inspect.Edit) (*v1beta1.LoadBalancerStack, error) {
+	name := v1beta1.LoadBalancerStackName
+	if edit == nil {
+		name = wanted.GetName()
+	}
 	current := &unstructured.Unstructured{}
 	current.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
-	err := c.api.Get(ctx, client.ObjectKey{Name: wanted.GetName()}, current)
+	err := c.api.Get(ctx, client.ObjectKey{Name: name}, current)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, missingRight(err)
+	}
+	exists := err == nil
+	if edit != nil {
+		spec, _ := current.Object["spec"].(map[string]any)
+		if spec, err = edit.Apply(spec); err != nil {
+			return nil, err
+		}
+		wanted = &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	}
 	if pause, has := wanted.GetAnnotations()[v1beta1.AnnotationPause]; has {
 		annotations := current.GetAnnotations()
 		if annotations == nil {
@@ -104,15 +180,11 @@ func (c *cluster) accepted(ctx context.Context, wanted *unstructured.Unstructure
 		annotations[v1beta1.AnnotationPause] = pause
 		current.SetAnnotations(annotations)
 	}
-	switch {
-	case client.IgnoreNotFound(err) != nil:
-		return nil, missingRight(err)
-	case err != nil:
-		current.SetName(wanted.GetName())
-		current.Object["spec"] = wanted.Object["spec"]
+	current.Object["spec"] = wanted.Object["spec"]
+	if !exists {
+		current.SetName(name)
 		err = c.api.Create(ctx, current, client.DryRunAll, client.FieldValidation("Strict"))
-	default:
-		current.Object["spec"] = wanted.Object["spec"]
+	} else {
 		err = c.api.Update(ctx, current, client.DryRunAll, client.FieldValidation("Strict"))
 	}
 	if err != nil {

@@ -214,6 +214,16 @@ func TestPlan_ComparesAFileWithTheCluster(t *testing.T) {
 		{"no stack", "plan -f " + write("none.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: x}\n"), "", "has no LoadBalancerStack"},
 		{"two stacks", "plan -f " + write("two.yaml", changed+"---\n"+changed), "", "has several LoadBalancerStacks"},
 		{"no file", "plan", "", "pass the changed stack with -f"},
+		{"one item that is added", "plan peer tor-9 --patch {\"myASN\":64512,\"peerASN\":64513,\"peerAddress\":\"192.0.2.254\",\"nodeSelectors\":[]}", "spec.bgpPeers[tor-9] is added", ""},
+		{"one item by kubectl's name", "plan pool/next --addresses 203.0.113.9-203.0.113.1", "IPAddressPool next becomes InvalidAddresses, and the stack PoolNotReady: spec.ipAddressPools[0].addresses[0]", ""},
+		{"several ranges of one pool, in CI", "plan pool next --addresses 203.0.113.1,203.0.113.5-203.0.113.7 --exit-code", "spec.ipAddressPools[next] is added", errNotAsAsked.Error()},
+		{"removal of an item that is not there", "plan pool none --remove", "", "the stack has no item none in spec.ipAddressPools"},
+		{"one item and a file", "plan pool next --remove -f " + file, "", "pass either -f or an item"},
+		{"one item and no change", "plan pool next", "", "pass one of --addresses, --patch and --remove"},
+		{"one item and two changes", "plan pool next --remove --patch {}", "", "pass one of --addresses, --patch and --remove"},
+		{"a kind and no name", "plan pool --remove", "", "pass type and name of the item"},
+		{"addresses of a peer", "plan peer tor --addresses 203.0.113.1", "", "--addresses are those of a pool"},
+		{"a patch with a key twice", "plan pool next --patch {\"autoAssign\":true,\"autoAssign\":false}", "", "--patch: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := working(t)

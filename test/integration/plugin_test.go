@@ -128,6 +128,7 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		{"undrain", "undrain plugin-1", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes"}, 0, "node/plugin-1 takes part"},
 		{"wait for a node without a speaker", "drain plugin-2 --wait", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes", "get speakerstates.lbstack.io"}, 0, "no speaker runs there"},
 		{"plan", "plan -f " + changed, slices.Concat(installation, planning, []string{"update loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},
+		{"plan of one item", "plan pool next --addresses 10.9.4.20-10.9.4.11", slices.Concat(installation, planning, []string{"update loadbalancerstacks.lbstack.io"}), 0, "IPAddressPool next becomes InvalidAddresses, and the stack PoolNotReady"},
 		{"version", "version", []string{"get loadbalancerstacks.lbstack.io"}, 0, "Stack Version:"},
 		{withoutStack, "plan -f " + changed, slices.Concat(installation, planning, []string{"create loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},
 	}

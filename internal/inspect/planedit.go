@@ -1,0 +1,110 @@
+package inspect
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+)
+
+// listsOf are the lists of the spec of a stack by what people call their items, in the singular.
+var listsOf = map[string][]string{
+	"pool": {"ipAddressPools"}, "ipaddresspool": {"ipAddressPools"},
+	"peer": {"bgpPeers"}, "bgppeer": {"bgpPeers"},
+	"advertisement": {"l2Advertisements", "bgpAdvertisements"}, "l2advertisement": {"l2Advertisements"}, "bgpadvertisement": {"bgpAdvertisements"},
+}
+
+// Edit is a change of one item of a stack.
+type Edit struct {
+	// Kind of the item: pool, peer, advertisement, l2advertisement, bgpadvertisement, or what kubectl calls it.
+	Kind string
+	// Name of the item. One that is not there is added.
+	Name string
+	// Remove the item.
+	Remove bool
+	// Patch is a merge patch (RFC 7396) of the item as JSON, if it is not removed.
+	Patch []byte
+}
+
+// Apply returns the spec of a stack, as JSON has it, with the edit. The spec that is passed stays as it is.
+func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
+	list, at, err := e.find(spec)
+	if err != nil {
+		return nil, err
+	}
+	items, _ := spec[list].([]any)
+	items = slices.Clone(items)
+	if e.Remove {
+		items = slices.Delete(items, at, at+1)
+	} else {
+		item := map[string]any{"name": e.Name}
+		if at >= 0 {
+			item, _ = items[at].(map[string]any)
+		}
+		if item, err = merged(item, e.Patch); err != nil {
+			return nil, err
+		}
+		if item["name"] != e.Name {
+			return nil, errors.New("the patch changes the name: plan the removal of the one and the addition of the other with -f")
+		}
+		if at < 0 {
+			items = append(items, item)
+		} else {
+			items[at] = item
+		}
+	}
+	after := map[string]any{}
+	for key, value := range spec {
+		after[key] = value
+	}
+	after[list] = items
+	return after, nil
+}
+
+// find returns the list that has the item, or is to have it, and where; -1: it is added.
+func (e Edit) find(spec map[string]any) (list string, at int, err error) {
+	lists := listsOf[strings.TrimSuffix(strings.ToLower(e.Kind), "s")]
+	if lists == nil {
+		return "", 0, fmt.Errorf("%q is nothing that can be planned alone: pass pool, peer, advertisement, l2advertisement or bgpadvertisement, or a file with -f", e.Kind)
+	}
+	at = -1
+	for _, name := range lists {
+		items, _ := spec[name].([]any)
+		i := slices.IndexFunc(items, func(item any) bool { fields, _ := item.(map[string]any); return fields["name"] == e.Name })
+		if i >= 0 && at >= 0 {
+			return "", 0, fmt.Errorf("the stack has an L2Advertisement and a BGPAdvertisement %s: pass l2advertisement or bgpadvertisement", e.Name)
+		}
+		if i >= 0 {
+			list, at = name, i
+		}
+	}
+	switch {
+	case at >= 0:
+		return list, at, nil
+	case e.Remove:
+		return "", 0, fmt.Errorf("the stack has no item %s in spec.%s", e.Name, strings.Join(lists, " and spec."))
+	case len(lists) > 1:
+		return "", 0, fmt.Errorf("the stack has no advertisement %s: to plan one that is added, pass l2advertisement or bgpadvertisement", e.Name)
+	}
+	return lists[0], -1, nil
+}
+
+// merged is an item after a merge patch.
+func merged(item map[string]any, patch []byte) (map[string]any, error) {
+	before, err := json.Marshal(item)
+	if err != nil {
+		return nil, err
+	}
+	text, err := jsonpatch.MergePatch(before, patch)
+	if err != nil {
+		return nil, fmt.Errorf("the patch is no merge patch: %w", err)
+	}
+	after := map[string]any{}
+	if err := json.Unmarshal(text, &after); err != nil {
+		return nil, fmt.Errorf("the patch makes no object of the item: %w", err)
+	}
+	return after, nil
+}

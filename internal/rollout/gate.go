@@ -71,7 +71,7 @@ func (d *decision) gap(name lb.NodeName, steps []Step) int {
 	for _, other := range d.order {
 		o := d.Nodes[other]
 		inStep := slices.ContainsFunc(steps, func(s Step) bool { return s.Node == other })
-		if other == name || inStep || !d.up(other) || !o.works() || node.Pod == nil || o.Pod.Mesh != node.Pod.Mesh {
+		if other == name || inStep || o.Down || !o.works() || node.Pod == nil || o.Pod.Mesh != node.Pod.Mesh {
 			continue
 		}
 		missed := o.Report != nil && slices.Contains(o.Report.Misses, name)

@@ -61,6 +61,9 @@ func TestDecide_Gate(t *testing.T) {
 		{"missing a node that is down passes", onCanary(20, report("n1", &Report{Misses: []lb.NodeName{"n3"}, Sessions: tor(true)})), func(s *State) {
 			s.change("n3", func(n *Node) { n.Skip, n.Down = "NotReady", true })
 		}, passes},
+		{"missing a speaker on a node with a taint waits", onCanary(20, report("n1", &Report{Misses: []lb.NodeName{"n3"}, Sessions: tor(true)})), func(s *State) {
+			s.change("n3", func(n *Node) { n.Skip = "has a taint" })
+		}, waits},
 		{"missing a speaker with another port passes", onCanary(20, report("n1", &Report{Misses: []lb.NodeName{"n2", "n3"}, Sessions: tor(true)})), func(s *State) {
 			s.Nodes["n1"].Pod.Mesh = 7000
 		}, passes},

@@ -151,7 +151,7 @@ func disturb(o *operator, bad fault) {
 		w.down(n)
 	case happens <= 6 && !n.up && bad != killer:
 		w.comeUp(n)
-	case happens == 7 && bad != voiceless && bad != routeless && bad != killer && bad != meshless && n.up && n.pod != nil && n.pod.ends.IsZero(): // somebody deletes a pod
+	case happens == 7 && bad != voiceless && bad != sessionless && bad != routeless && bad != killer && bad != meshless && n.up && n.pod != nil && n.pod.ends.IsZero(): // somebody deletes a pod
 		n.pod.ends = w.between(1, 6)
 	case happens == 8 && n.up && n.pod != nil && n.pod.ready: // a probe fails
 		n.pod.ready, n.pod.next = false, w.between(1, 5)

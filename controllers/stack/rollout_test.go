@@ -279,6 +279,10 @@ func TestChangePlan_Words(t *testing.T) {
 			t.Errorf("got %q, want %q in it", f.failure, words)
 		}
 	}
+	c.Next.Phase = rollout.Halted
+	if f := c.finding(); f.reason != v1beta1.ReasonHalted || f.moving || !strings.Contains(f.failure, "nothing is replaced any more") || !strings.Contains(f.failure, "set spec.speaker.rollout.onFailure to Rollback") {
+		t.Errorf("got %s, moving %t, %q, want Halted, that nothing is replaced, and what to do", f.reason, f.moving, f.failure)
+	}
 }
 
 func TestRollout_TimeWithRestraintDoesNotCount(t *testing.T) {

@@ -45,18 +45,7 @@ func TestAListThatTwoManagersSetCanBeTakenAway(t *testing.T) {
 
 func TestAnEditOfTheStackWritesOnlyWhatItChanges(t *testing.T) {
 	b := newReadyBed(t)
-	// The last pass saw all that the ones before it had written.
-	before, since := -1, time.Now()
-	eventually.Succeed(t, within, "the operator rests", func(ctx context.Context) error {
-		if now := b.applied(ctx); now != before {
-			before, since = now, time.Now()
-		}
-		if time.Since(since) < 2*time.Second {
-			return fmt.Errorf("%d objects were applied until now", before)
-		}
-		return nil
-	})
-
+	before := b.rests()
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) {
 		s.IPAddressPools[0].Addresses = []v1beta1.AddressRange{"192.168.1.60"}
 	})
@@ -67,6 +56,23 @@ func TestAnEditOfTheStackWritesOnlyWhatItChanges(t *testing.T) {
 	if got := b.applied(context.Background()) - before; got < 1 || got > 2 {
 		t.Errorf("objects applied for one pool that changed: got %d, want 1 or 2", got)
 	}
+}
+
+// rests waits until the last pass saw all that the ones before it had written, and returns how many objects
+// were applied until then.
+func (b *operatorBed) rests() (applied int) {
+	b.Helper()
+	since := time.Now()
+	eventually.Succeed(b.T, within, "the operator rests", func(ctx context.Context) error {
+		if now := b.applied(ctx); now != applied {
+			applied, since = now, time.Now()
+		}
+		if time.Since(since) < 2*time.Second {
+			return fmt.Errorf("%d objects were applied until now", applied)
+		}
+		return nil
+	})
+	return applied
 }
 
 // applied counts the objects that were applied since the API server started. Nobody else

@@ -179,11 +179,12 @@ func TestStack_AddressesOutliveTheRemoval(t *testing.T) {
 	}
 }
 
-func TestStack_ForcedPassIsReported(t *testing.T) {
+func TestStack_ForcedPassAppliesEveryObject(t *testing.T) {
 	b := newReadyBed(t)
+	before := b.rests()
+	stack := &v1beta1.LoadBalancerStack{}
 	b.annotate(v1beta1.AnnotationReconcile, new("2026-11-29T12:00:00Z"))
 	eventually.Succeed(t, within, "the value is reported", func(ctx context.Context) error {
-		stack := &v1beta1.LoadBalancerStack{}
 		if err := b.Get(ctx, nameOnly(v1beta1.LoadBalancerStackName), stack); err != nil {
 			return err
 		}
@@ -192,6 +193,9 @@ func TestStack_ForcedPassIsReported(t *testing.T) {
 		}
 		return nil
 	})
+	if got, want := b.applied(t.Context())-before, len(stack.Status.Inventory); got < want {
+		t.Errorf("got %d objects applied in a forced pass, want each of %d", got, want)
+	}
 	b.nothingIsWritten()
 }
 

@@ -277,12 +277,35 @@ func TestStack_SelectorWithoutNodesAndPeerWithoutSessions(t *testing.T) {
 	b.shows(v1beta1.ConditionDegraded, v1beta1.ReasonPeersDown)
 }
 
-func TestStack_EditOfAGeneratedObjectIsRevertedWithAnEvent(t *testing.T) {
-	b := newReadyBed(t)
-	p := pool("first-pool")
-	b.patch(p, `{"spec":{"addresses":["172.16.0.1"]}}`)
+// An edit is put back, which an event and a metric show with the field manager; a deletion has none.
+func TestStack_EditOfAGeneratedObjectIsReverted(t *testing.T) {
+	b := newOperatorBed(t)
+	const metrics = "127.0.0.1:17898"
+	b.operatorServing(metrics)
+	b.stack(aSpec())
+	b.installed()
+	scraper := metricsReader(newBed(t), "drift")
+	p, ad := pool("first-pool"), advertisement("example")
+	b.exists(p)
+	if err := b.Patch(t.Context(), p, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"addresses":["172.16.0.1"]}}`)), client.FieldOwner("vendor-tool")); err != nil {
+		t.Fatal(err)
+	}
 	b.becomes(p, func(client.Object) bool { return p.Spec.Addresses[0] == "192.168.1.240-192.168.1.250" })
-	b.hasEvent(p, v1beta1.ReasonEditReverted, "edit the LoadBalancerStack instead")
+	b.hasEvent(p, v1beta1.ReasonEditReverted, "the field manager vendor-tool edited it, and it was put back to what the LoadBalancerStack default asks for: edit the LoadBalancerStack instead")
+	remove(t, b.Client, ad)
+	b.exists(ad)
+	eventually.Succeed(t, within, "both are counted", func(ctx context.Context) error {
+		page, err := fetch(ctx, "https://"+metrics+"/metrics", scraper)
+		if err != nil {
+			return err
+		}
+		for _, want := range []string{`{kind="IPAddressPool",manager="vendor-tool"} 1`, `{kind="L2Advertisement",manager=""} 1`} {
+			if !strings.Contains(page, "\nlbstack_operator_restored_objects_total"+want+"\n") {
+				return fmt.Errorf("the metrics have no %s", want)
+			}
+		}
+		return nil
+	})
 }
 
 func TestStack_ChangedTemplateIsNamedInAnEvent(t *testing.T) {

@@ -205,7 +205,7 @@ func (f *fleet) inStep() *v1beta1.LoadBalancerStack {
 
 // A patch of the pod template is a change as any other.
 func TestRollout_PauseStopsItAndThePatchGoesOnAfterwards(t *testing.T) {
-	f, _ := newRollingBed(t)
+	f, operator := newRollingBed(t)
 	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) {
 		s.Patches = []v1beta1.Patch{{Target: v1beta1.PatchTarget{Kind: "DaemonSet"}, Patch: "spec: {template: {spec: {containers: [{name: speaker, args: [--log-level=debug]}]}}}"}}
 	})
@@ -220,8 +220,18 @@ func TestRollout_PauseStopsItAndThePatchGoesOnAfterwards(t *testing.T) {
 		}
 		return nil
 	})
+	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.L2Advertisements = nil })
+	observed := f.says(v1beta1.ConditionReady, metav1.ConditionUnknown, v1beta1.ReasonPaused)
+	crash(operator)
+	f.operator()
+	if got := observed.Status.Rollout.Edits; got == nil || got.Generation >= observed.Generation {
+		t.Fatalf("edits: got %+v while the stack is paused, want that of generation %d not followed", got, observed.Generation)
+	}
 	f.annotate(v1beta1.AnnotationPause, nil)
-	f.rolled(v1beta1.RolloutComplete)
+	stack := f.rolled(v1beta1.RolloutComplete)
+	if got := stack.Status.Rollout.Edits; got == nil || got.Generation != stack.Generation || !got.Last.After(observed.Status.Rollout.Edits.Last.Time) {
+		t.Errorf("edits: got %+v, want that of generation %d followed after the pause, by an operator that has not seen it come", got, stack.Generation)
+	}
 	f.haveLevel(t, "debug")
 	if made, most := f.counted(); made != 6 || most != 1 {
 		t.Errorf("got %d pods made and %d nodes without a speaker at a time, want 6 and 1", made, most)

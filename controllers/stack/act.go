@@ -200,9 +200,6 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 	if err != nil {
 		return fmt.Errorf("applying the %s: %w", describe(refOf(object)), err)
 	}
-	if isWorkload(object) {
-		return r.takeOver(ctx, object, wanted)
-	}
 	field := ""
 	switch {
 	case isKeys(wanted):
@@ -210,7 +207,7 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 	case wanted.GroupVersionKind().Group == v1beta1.GroupVersion.Group:
 		field = "spec"
 	default:
-		return nil
+		return r.takeOver(ctx, object, wanted)
 	}
 	live, _ := object.Object[field].(map[string]any)
 	value, _ := wanted.Object[field].(map[string]any)

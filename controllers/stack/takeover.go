@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// takeOver removes what somebody else added to the spec of a workload, such as
-// a node selector that matches no node. Server-side apply leaves alone what it
+// takeOver removes what somebody else added to the spec of an object, such as
+// a node selector that matches no node, or a condition that turns a policy off. Server-side apply leaves alone what it
 // did not write, so the operator first makes the additions its own and then
 // applies once more without them. live is what the API server returned for
 // wanted, and is brought up to date.
@@ -41,8 +41,8 @@ func (r *Reconciler) takeOver(ctx context.Context, live, wanted *unstructured.Un
 	return nil
 }
 
-// specEditors names the field managers that hold something in the spec of a
-// workload by an update. Not counted: subresources such as scale and status,
+// specEditors names the field managers that hold something in the spec of an
+// object by an update. Not counted: subresources such as scale and status,
 // and metadata of the pod template, where `kubectl rollout restart` leaves its
 // mark.
 func specEditors(entries []metav1.ManagedFieldsEntry) sets.Set[string] {

@@ -6,28 +6,28 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// A port answers so many questions a second, and so many at once: a flood must not keep the
-// processor from heartbeats, nor have as many frames sent as it has itself. A take-over by
-// 1000 clients that all ask at once fits into the burst.
+// Each port answers at most answerRate requests a second, and answerBurst at once: a flood must not
+// keep the processor from heartbeats, nor make the node send as many frames. The requests of 1000
+// clients at the same time, after a take-over, fit into the burst.
 const (
 	answerRate  = 2000
 	answerBurst = 4000
 )
 
-// service is how an address is answered for.
+// service has what an answer for an address needs.
 type service struct {
 	*entry
 	places []place
 }
 
-// place is a link that an address is answered for on.
+// place is a link on which requests for an address are answered.
 type place struct {
 	link string
-	// mac that is told; zero: that of the link.
+	// mac in the answers; zero: that of the link.
 	mac packet.MAC
 }
 
-// listen answers, and hears others, until the port is closed or fails.
+// listen handles the messages that arrive on a port, until it is closed or fails.
 func (r *Responder) listen(p *port) {
 	defer p.close()
 	counts := r.metrics.family(p.v6)
@@ -49,7 +49,7 @@ func (r *Responder) listen(p *port) {
 				counts.ignored.Inc()
 			}
 		}
-		r.hear(p, m)
+		r.receive(p, m)
 	}
 }
 
@@ -64,7 +64,7 @@ func (r *Responder) failed(p *port, err error) {
 	r.reopenSoon()
 }
 
-// answer answers a question if it is about what is served here.
+// answer answers a request if its address is served on the port, and reports whether it did.
 func (r *Responder) answer(p *port, m packet.Message) bool {
 	p.answering.Add(1)
 	defer p.answering.Add(1)
@@ -83,14 +83,14 @@ func (r *Responder) answer(p *port, m packet.Message) bool {
 	return true
 }
 
-// announces says whether the question is none, but the announcement of another
-// node. A foreign host that announces is answered: old ones look for a conflict
+// announces reports whether a message is the announcement of another node rather than a
+// request. The announcement of a foreign host is answered: old hosts look for a conflict
 // in this way.
 func (r *Responder) announces(m packet.Message) bool {
 	return m.Claims == m.Asks && r.relation(m.Sender) != foreign
 }
 
-// macOn is what is told on a port; not ok: nothing.
+// macOn returns the hardware address in answers on a port; not ok: there are none.
 func (s *service) macOn(p *port) (mac packet.MAC, ok bool) {
 	for i := range s.places {
 		if s.places[i].link != p.Name {
@@ -104,7 +104,7 @@ func (s *service) macOn(p *port) (mac packet.MAC, ok bool) {
 	return packet.MAC{}, false
 }
 
-// relation is what another is to this node.
+// relation is what the sender of a message is to this node.
 type relation int
 
 const (
@@ -113,8 +113,8 @@ const (
 	foreign
 )
 
-// relation says whose a hardware address is. Nobody has the zero one: who says so
-// means nothing by it.
+// relation returns what the sender with a hardware address is. A message with the zero one, which
+// no host has, is ignored as one of this node.
 func (r *Responder) relation(mac packet.MAC) relation {
 	known := r.macs.Load()
 	switch {
@@ -126,7 +126,7 @@ func (r *Responder) relation(mac packet.MAC) relation {
 	return foreign
 }
 
-// find returns how an address is served, or nil.
+// find returns the service of an address, or nil.
 func (r *Responder) find(address netip.Addr) *service {
 	if !address.IsValid() {
 		return nil

@@ -15,18 +15,19 @@ import (
 const (
 	maxWitnesses = 256
 	witnessesFor = 5 * time.Second
-	// noticeRate is how often a second it is noted on a port that a host asks for an address.
+	// noticeRate is how many requests of hosts for an address are recorded a second on a port.
 	noticeRate = 20
 )
 
-// inquiry asks the segments of the links. The lock of the responder guards it.
+// inquiry is the state of the questions to the segments of the links. The lock of the responder
+// guards it.
 type inquiry struct {
 	machine   *segment.Machine
 	about     *layer2.Questions       // nil: nothing is asked
-	witnesses map[string][]netip.Addr // of each link
-	nodes     map[string][]netip.Addr // on the link in whose subnet they are
-	listed    time.Time               // when the witnesses were
-	running   bool
+	witnesses map[string][]netip.Addr // by link
+	nodes     map[string][]netip.Addr // by the link in whose subnet they are
+	listed    time.Time               // when the witnesses were listed
+	running   bool                    // keepAsking runs
 }
 
 // Ask implements layer2.Announcer.
@@ -34,16 +35,16 @@ func (r *Responder) Ask(q *layer2.Questions) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asker.about = q
-	r.askAnew(time.Now())
+	r.updateQuestions(time.Now())
 	if q != nil && !r.asker.running {
 		r.asker.running = true
 		go r.keepAsking()
 	}
 }
 
-// askAnew has the machine ask what is to be asked now, and the ports receive the answers.
+// updateQuestions gives the machine the current questions, and makes the ports receive the answers.
 // The caller holds the lock.
-func (r *Responder) askAnew(now time.Time) {
+func (r *Responder) updateQuestions(now time.Time) {
 	a := &r.asker
 	if a.about == nil {
 		a.machine.Ask(segment.Questions{})
@@ -73,8 +74,7 @@ func (r *Responder) askAnew(now time.Time) {
 	r.watch()
 }
 
-// keepAsking sends what the machine asks, and reports what the answers mean, until nothing
-// is asked any more.
+// keepAsking sends the probes of the machine and reports its results, until there are no questions.
 func (r *Responder) keepAsking() {
 	for r.askOnce(time.Now()) && r.sleep(segment.Interval) {
 	}
@@ -88,7 +88,7 @@ func (r *Responder) askOnce(now time.Time) (more bool) {
 		return false
 	}
 	if now.Sub(r.asker.listed) >= witnessesFor {
-		r.askAnew(now)
+		r.updateQuestions(now)
 	}
 	r.asker.machine.Step(now, r.sendQuestion)
 	changed, results := r.asker.machine.Changed(), segment.Results{}
@@ -102,7 +102,7 @@ func (r *Responder) askOnce(now time.Time) (more bool) {
 	return true
 }
 
-// sendQuestion sends a probe on a link, and returns whether it did. The caller holds the lock.
+// sendQuestion sends a probe on a link, and reports whether it did. The caller holds the lock.
 func (r *Responder) sendQuestion(probe segment.Probe) bool {
 	p := r.ports[portKey{link: probe.Link, v6: probe.Address.Is6()}]
 	if p == nil || p.closed.Load() || !r.mayAnswer() {
@@ -116,7 +116,7 @@ func (r *Responder) sendQuestion(probe segment.Probe) bool {
 	return true
 }
 
-// answered takes that another host said that an address is its own.
+// answered passes to the machine that another host claimed an address.
 func (r *Responder) answered(p *port, m packet.Message) {
 	if r.relation(m.Sender) == self {
 		return
@@ -126,9 +126,9 @@ func (r *Responder) answered(p *port, m packet.Message) {
 	r.asker.machine.Answer(time.Now(), p.Name, m.Claims, segment.Hardware(m.Sender))
 }
 
-// noticed takes that a host asked for an address, at most noticeRate times a second on a port. One of
-// a node of the cluster is no sign that this node receives from the segment: the node that announces
-// the address may be received from, and not receive.
+// noticed passes to the machine that a host requested an address, at most noticeRate times a second on
+// a port. Requests of nodes of the cluster do not count as a sign that this node receives from the
+// segment: the node that announces the address may be one that sends and does not receive.
 func (r *Responder) noticed(p *port, m packet.Message) {
 	if r.relation(m.Sender) != foreign || !p.notices.Allow() {
 		return
@@ -140,7 +140,7 @@ func (r *Responder) noticed(p *port, m packet.Message) {
 	}
 }
 
-// asked are the addresses that are asked about on a port. The caller holds the lock.
+// asked returns the addresses about which answers on a port are awaited. The caller holds the lock.
 func (r *Responder) asked(p *port) (list []netip.Addr) {
 	if r.asker.about == nil {
 		return nil

@@ -8,35 +8,36 @@ import (
 	"time"
 )
 
-// bursts is when a take-over is announced, from its beginning: at once; again
+// bursts are the times after a take-over at which it is announced: at once; again
 // soon, because one frame may be lost; and then spread, because Linux ignores an
 // update within a second of the last one (neigh locktime) and switches may still
 // be learning.
 var bursts = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
 
 const (
-	// chunk is how many addresses of a burst leave before the pace is looked at: a
-	// millisecond's, since timers are no finer.
+	// chunk is how many addresses of a burst are announced before the next wait for the rate
+	// limiter: those of a millisecond, since timers are no finer.
 	chunk = 16
 	// together is how many addresses begin at once when all are repeated.
 	together = 25
 )
 
-// turn is one of the things that were begun with an address.
+// turn is one burst, or one series of probes, of an address. It is over when the number of the
+// entry is another one.
 type turn struct {
 	*entry
 	number uint64
 }
 
-// burst announces addresses, on one port or on all.
+// burst announces addresses on one port (only), or on all if that is nil.
 type burst struct {
 	start time.Time
 	turns []turn
 	only  *port
 }
 
-// begin begins a burst; whoever calls it runs it. The caller holds the lock. A
-// burst everywhere ends an earlier one of the same address.
+// begin prepares a burst, which the caller has to run. The caller holds the lock. A
+// burst on all ports ends an earlier one of the same address.
 func (r *Responder) begin(entries []*entry, only *port) *burst {
 	slices.SortFunc(entries, lastMovedFirst)
 	b := &burst{start: time.Now(), only: only}
@@ -63,13 +64,13 @@ func (r *Responder) run(b *burst) {
 func (r *Responder) follow(b *burst) {
 	for _, at := range bursts[1:] {
 		if !r.sleep(at-time.Since(b.start)) || r.announceOnce(b) == 0 {
-			return // none of them is owned any more
+			return // all of its turns are over
 		}
 	}
 }
 
-// announceOnce announces what is still to be announced of a burst, and returns
-// how many addresses that were.
+// announceOnce announces the addresses of a burst whose turn is not over, and returns their
+// number.
 func (r *Responder) announceOnce(b *burst) (current int) {
 	for some := range slices.Chunk(b.turns, chunk) {
 		if r.pace.WaitN(r.ctx, len(some)) != nil {
@@ -84,9 +85,9 @@ func (r *Responder) announceOnce(b *burst) (current int) {
 	return current
 }
 
-// announce announces an address if that is still wanted. It sends with the lock
-// held, so that an address that was let go is not announced any more when
-// SetOwned has returned: the next owner may have spoken already.
+// announce announces an address if its turn is not over. It holds the lock while it sends, so
+// that an address that was given up is not announced any more when SetOwned has returned: the
+// next owner may have announced it already.
 func (r *Responder) announce(t turn, only *port) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,7 +137,7 @@ func (r *Responder) portsOf(e *entry) []*port {
 	return ports
 }
 
-// repeat begins bursts of addresses, at the pace of a refresh.
+// repeat begins bursts of addresses, at the rate of refreshes.
 func (r *Responder) repeat(entries []*entry) {
 	for some := range slices.Chunk(r.ordered(entries), together) {
 		if r.refresh.WaitN(r.ctx, len(some)) != nil {
@@ -149,13 +150,13 @@ func (r *Responder) repeat(entries []*entry) {
 	}
 }
 
-// ordered returns those addresses that are announced, the last moved first.
+// ordered returns the entries that are announced, those that moved last first.
 func (r *Responder) ordered(entries []*entry) []*entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var list []*entry
 	for _, e := range entries {
-		if e.phase == announced && !e.caring() && r.entries[e.address] == e {
+		if e.phase == announced && !e.covering() && r.entries[e.address] == e {
 			list = append(list, e)
 		}
 	}
@@ -163,7 +164,7 @@ func (r *Responder) ordered(entries []*entry) []*entry {
 	return list
 }
 
-// keepRefreshing announces what is owned now and then.
+// keepRefreshing announces all owned addresses at each refresh.
 func (r *Responder) keepRefreshing() {
 	for r.sleep(r.timing.untilRefresh()) {
 		r.mu.Lock()
@@ -189,7 +190,7 @@ func (r *Responder) refreshOne(e *entry) {
 	}
 }
 
-// sleep waits; false means that the responder ends.
+// sleep waits, and reports whether the responder still runs.
 func (r *Responder) sleep(d time.Duration) bool { return wait(r.ctx, d) }
 
 func wait(ctx context.Context, d time.Duration) bool {

@@ -13,34 +13,33 @@ import (
 const (
 	// MaxConflicts is how many conflicts are reported.
 	MaxConflicts = 256
-	// silences is how many checks in a row a foreign host must leave unanswered
+	// quietChecks is how many checks in a row a foreign host must leave unanswered
 	// before its address is announced: it may have been restarting.
-	silences = 2
+	quietChecks = 2
 	// renoteInterval is the least time between two reports of other hardware addresses that
 	// use one address.
 	renoteInterval = time.Minute
 	// rivalInterval is the least time between two reports that another node announces an
-	// address, and between two that a host does which is no node.
+	// address, and between two reports that a host which is no node does.
 	rivalInterval = 20 * time.Millisecond
 	// strangerRate is how many announcements of hosts that are no node are reported a second on a
 	// port, strangerBurst how many at once: each has the engine look at all nodes, and anybody can
 	// send them for any number of addresses. Two nodes that have never met, and announce the same
 	// addresses when they are joined, find that out about a thousand at once.
 	strangerRate, strangerBurst = 100, 1000
-	// maxRetries is how often an address is probed again since another host probed for it too.
+	// maxRetries is how often an address is probed again because another host probed for it too.
 	maxRetries = 3
-	// maxReturnedProbes is how many addresses are asked for in a tick that nodes are to announce
-	// again.
+	// maxReturnedProbes is how many of the addresses that this speaker covers are probed in a tick.
 	maxReturnedProbes = 100
-	// eagerFor is how long a node is asked in each tick, and slowly how often then, for as long as
-	// it is silent.
-	eagerFor, slowly = 10 * time.Second, 30 * time.Second
-	// tick is how often it is looked whether something is due.
+	// An address that this speaker covers is probed in each tick for eagerFor, and then every
+	// slowInterval, until its node answers.
+	eagerFor, slowInterval = 10 * time.Second, 30 * time.Second
+	// tick is the interval of checkAll, unless timing.Check is shorter than four of them.
 	tick = time.Second
 )
 
-// hear notes what a message says about addresses that are owned.
-func (r *Responder) hear(p *port, m packet.Message) {
+// receive records what a message shows of addresses that this node owns.
+func (r *Responder) receive(p *port, m packet.Message) {
 	if r.asking.Load() {
 		if m.Claims.IsValid() {
 			r.answered(p, m)
@@ -51,56 +50,57 @@ func (r *Responder) hear(p *port, m packet.Message) {
 	}
 	if m.Claims.IsValid() {
 		if s := r.find(m.Claims); s != nil {
-			r.heardClaim(p, s.entry, m)
+			r.receiveClaim(p, s.entry, m)
 		}
 	}
-	// A probe for an address that is announced is answered, and that settles it.
+	// A probe for an address that is announced is answered, and the prober gives up.
 	if m.Probe {
 		if s := r.find(m.Asks); s != nil && s.silent.Load() {
-			r.heardProbe(p, s.entry, m.Sender)
+			r.receiveProbe(p, s.entry, m.Sender)
 		}
 	}
 }
 
-// heardProbe notes that another host probes for an address that is probed here. A probe is
+// receiveProbe records that another host probes for an address that is probed here. A probe is
 // no use of the address: scanners and switches that track devices send them all the time.
-// RFC 5227 section 2.1.1 and RFC 4862 section 5.4.3 have a host that meets another's probe
-// choose another address, which is not for this node to do: it probes again a moment later,
-// maxRetries times, so that a host that means it can finish and claim the address. An
-// address that is held is held because of a claim; probes do not prolong that.
-func (r *Responder) heardProbe(p *port, e *entry, sender packet.MAC) {
+// RFC 5227 section 2.1.1 and RFC 4862 section 5.4.3 require a host that receives another's probe
+// to choose another address, which a speaker cannot: it probes again, maxRetries times, so that
+// the other host can finish its own probes and claim the address. An address in phase held is
+// held because of a claim; probes do not prolong that.
+func (r *Responder) receiveProbe(p *port, e *entry, sender packet.MAC) {
 	if r.relation(sender) != foreign {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] != e || e.caring() || !p.has(e) || e.phase != probed || !e.probing || e.rival {
+	if r.entries[e.address] != e || e.covering() || !p.has(e) || e.phase != probed || !e.probing || e.rival {
 		return
 	}
 	e.rival = true
 	if e.retries == 0 {
-		r.log.Info("another host probes for an address that comes into use", "address", e.address, "link", p.Name, "its", sender.String())
+		r.log.Info("another host probes for an address that comes into use", "address", e.address, "link", p.Name, "hardwareAddress", sender.String())
 	}
 }
 
-// heardClaim notes that another host says that an address is its own.
-func (r *Responder) heardClaim(p *port, e *entry, m packet.Message) {
+// receiveClaim handles a message whose sender claims an address of this node.
+func (r *Responder) receiveClaim(p *port, e *entry, m packet.Message) {
 	switch r.relation(m.Sender) {
 	case self:
 	case node:
-		r.heardReturned(p, e, m)
-		r.heardNode(p, e, m.Sender)
+		r.receiveReturned(p, e, m)
+		r.receiveFromNode(p, e, m.Sender)
 	case foreign:
-		r.heardStranger(p, e, m.Sender)
-		r.heardForeign(p, e, m.Sender)
+		r.reportStranger(p, e, m.Sender)
+		r.receiveFromForeign(p, e, m.Sender)
 	}
 }
 
-// heardStranger reports that a host announces the address which is no node, as far as is known.
-func (r *Responder) heardStranger(p *port, e *entry, sender packet.MAC) {
+// reportStranger reports that a host which is not known as a node announces the address. It may be a
+// node of a speaker that this one never received from.
+func (r *Responder) reportStranger(p *port, e *entry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] == e && e.phase == announced && !e.caring() && time.Since(e.strange) >= rivalInterval && p.strangers.Allow() {
+	if r.entries[e.address] == e && e.phase == announced && !e.covering() && time.Since(e.strange) >= rivalInterval && p.strangers.Allow() {
 		r.reportRival(p, e, sender, &e.strange)
 	}
 }
@@ -114,13 +114,14 @@ func (r *Responder) reportRival(p *port, e *entry, sender packet.MAC, last *time
 	}
 }
 
-// heardNode notes that another node of the cluster claims the address too. That may be the next
-// owner, which announces it first and is known a moment later, a speaker that this one receives
-// nothing from, or the kernel of a node: see claims. What is still owned then is announced again.
-func (r *Responder) heardNode(p *port, e *entry, sender packet.MAC) {
+// receiveFromNode records that another node of the cluster claims the address too. That may be the
+// next owner, whose announcement can arrive before the mesh reports that it owns the address, a
+// speaker that this one receives nothing from, or the kernel of a node: see claims. If this node
+// still owns the address after timing.Settle, it announces it again.
+func (r *Responder) receiveFromNode(p *port, e *entry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] != e || e.caring() {
+	if r.entries[e.address] != e || e.covering() {
 		return
 	}
 	now := time.Now()
@@ -128,7 +129,7 @@ func (r *Responder) heardNode(p *port, e *entry, sender packet.MAC) {
 		e.claims.add(now, p.Name, sender)
 	}
 	if e.phase != announced {
-		return // conclude looks at the claims
+		return // conclude reads e.claims
 	}
 	r.metrics.Duplicates.Inc()
 	r.reportRival(p, e, sender, &e.rivaled)
@@ -145,9 +146,9 @@ func (r *Responder) heardNode(p *port, e *entry, sender packet.MAC) {
 	})
 }
 
-// heardReturned reports that the node announces the address again, or answers for it, that this speaker
-// covers for. What another speaker answers on behalf of the same node shows nothing.
-func (r *Responder) heardReturned(p *port, e *entry, m packet.Message) {
+// receiveReturned reports that the node which this speaker covers for announces the address again, or
+// answers for it. An answer of another speaker on behalf of that node is no sign of it.
+func (r *Responder) receiveReturned(p *port, e *entry, m packet.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	theirs, covers := e.owned.For[p.Name]
@@ -162,18 +163,18 @@ func (r *Responder) heardReturned(p *port, e *entry, m packet.Message) {
 	}
 }
 
-// heardForeign notes that a foreign host uses an address, or wants to.
-func (r *Responder) heardForeign(p *port, e *entry, sender packet.MAC) {
+// receiveFromForeign records that a foreign host uses an address, or is about to.
+func (r *Responder) receiveFromForeign(p *port, e *entry, sender packet.MAC) {
 	if r.relation(sender) != foreign {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.detection == layer2.Off || r.entries[e.address] != e || e.caring() || !p.has(e) {
+	if r.detection == layer2.Off || r.entries[e.address] != e || e.covering() || !p.has(e) {
 		return
 	}
 	now := time.Now()
-	e.heard = now
+	e.lastForeign = now
 	r.note(e, layer2.Conflict{
 		Address: e.address, Interface: p.Name, Hardware: sender.Hardware(), Announced: e.phase == announced || r.detection == layer2.ReportOnly,
 	})
@@ -207,7 +208,7 @@ func (r *Responder) SetDetection(d layer2.Detection) {
 			next := *e.conflict
 			next.Announced = true
 			e.conflict = &next
-			r.newsToReport()
+			r.requestReport()
 		}
 	}
 	if len(free) > 0 {
@@ -215,24 +216,25 @@ func (r *Responder) SetDetection(d layer2.Detection) {
 	}
 }
 
-// note has a conflict reported. Another hardware address or link, as a forger may change them
-// with each frame, is reported once in each renoteInterval. The caller holds the lock.
+// note stores a conflict and requests its report. A change of only the hardware address or the link,
+// which a forger may change with each frame, is reported once in each renoteInterval. The caller
+// holds the lock.
 func (r *Responder) note(e *entry, next layer2.Conflict) {
-	next.Since = e.heard
+	next.Since = e.lastForeign
 	if e.conflict != nil {
 		next.Since = e.conflict.Since
 	}
-	if e.conflict == nil || e.conflict.Announced != next.Announced || !same(*e.conflict, next) && e.heard.Sub(e.noted) >= renoteInterval {
-		e.noted = e.heard
-		r.log.Info("another host uses an address of this node", "address", e.address, "link", next.Interface, "its", next.Hardware.String(), "node", next.Node, "announced", next.Announced)
+	if e.conflict == nil || e.conflict.Announced != next.Announced || !sameConflict(*e.conflict, next) && e.lastForeign.Sub(e.noted) >= renoteInterval {
+		e.noted = e.lastForeign
+		r.log.Info("another host uses an address of this node", "address", e.address, "link", next.Interface, "hardwareAddress", next.Hardware.String(), "node", next.Node, "announced", next.Announced)
 		e.conflict = &next
-		r.newsToReport()
+		r.requestReport()
 	}
 }
 
-// defend announces an address once more, unless it was just defended: RFC 5227
-// section 2.4 (c) forbids to answer each claim, or two hosts that both insist
-// would flood the network. The caller holds the lock.
+// defend announces an address once more, unless that was done within timing.Defend: RFC 5227
+// section 2.4 (c) forbids to answer each claim, since two hosts that both insist would flood the
+// network. The caller holds the lock.
 func (r *Responder) defend(p *port, e *entry, now time.Time) {
 	if now.Sub(e.defended) < r.timing.Defend {
 		return
@@ -241,24 +243,24 @@ func (r *Responder) defend(p *port, e *entry, now time.Time) {
 	r.announceOn(p, e.address)
 }
 
-// forget withdraws a conflict. The caller holds the lock.
+// forget removes the conflict of an address. The caller holds the lock.
 func (r *Responder) forget(e *entry) {
 	if e.conflict != nil {
 		r.log.Info("no other host uses the address any more", "address", e.address)
 		e.conflict = nil
-		r.newsToReport()
+		r.requestReport()
 	}
 }
 
-// keepChecking looks now and then whether something is due.
+// keepChecking calls checkAll in each tick until the responder is closed.
 func (r *Responder) keepChecking() {
 	for r.sleep(min(tick, r.timing.Check/4)) {
 		r.checkAll(time.Now())
 	}
 }
 
-// checkAll probes again what is held, and what could not be probed, forgets foreign hosts that are
-// silent, and asks nodes that have restarted for their addresses.
+// checkAll probes again the addresses that are held or could not be probed, forgets foreign hosts
+// that are silent, and probes the addresses that this speaker covers.
 func (r *Responder) checkAll(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -266,14 +268,14 @@ func (r *Responder) checkAll(now time.Time) {
 	asked := 0
 	for _, e := range r.entries {
 		switch {
-		case e.caring():
-			if due := now.Sub(e.awaited) < eagerFor || now.Sub(e.asked) >= slowly; due && e.owned.Returned && !e.proved && asked < maxReturnedProbes && r.probeNow(e) {
+		case e.covering():
+			if due := now.Sub(e.awaited) < eagerFor || now.Sub(e.asked) >= slowInterval; due && e.owned.Returned && !e.proved && asked < maxReturnedProbes && r.probeNow(e) {
 				e.asked = now
 				asked++
 			}
 		case e.phase == announced:
 			r.checkKernel(e, now)
-			if e.conflict != nil && now.Sub(e.heard) >= r.timing.Forget {
+			if e.conflict != nil && now.Sub(e.lastForeign) >= r.timing.Forget {
 				r.forget(e)
 			}
 		case e.probing || e.check.After(now) || len(r.portsOf(e)) == 0:
@@ -284,17 +286,17 @@ func (r *Responder) checkAll(now time.Time) {
 	r.probe(due)
 }
 
-// newsToReport has what has changed reported.
-func (r *Responder) newsToReport() {
+// requestReport wakes keepReporting.
+func (r *Responder) requestReport() {
 	select {
 	case r.changed <- struct{}{}:
-	default: // they are about to
+	default: // a report is pending already
 	}
 }
 
-// keepReporting tells of the conflicts, and of what cannot be announced on, when that has
-// changed. It does so from a goroutine of its own: whoever is told may ask for something in
-// turn.
+// keepReporting calls options.Conflicts and options.Unserved when the conflicts, or the addresses
+// without a link to announce them on, have changed. It has a goroutine of its own, because these
+// functions may call the responder, which would wait for itself.
 func (r *Responder) keepReporting() {
 	var last []layer2.Conflict
 	var without []layer2.Unserved
@@ -311,7 +313,7 @@ func (r *Responder) keepReporting() {
 			}
 		}
 		now := r.conflicts()
-		if slices.EqualFunc(last, now, func(x, y layer2.Conflict) bool { return same(x, y) && x.Since.Equal(y.Since) }) {
+		if slices.EqualFunc(last, now, func(x, y layer2.Conflict) bool { return sameConflict(x, y) && x.Since.Equal(y.Since) }) {
 			continue
 		}
 		last = now
@@ -340,7 +342,7 @@ func (r *Responder) conflicts() []layer2.Conflict {
 	return list
 }
 
-// same says whether two conflicts are the same but for their time.
-func same(x, y layer2.Conflict) bool {
+// sameConflict reports whether two conflicts are equal but for their time.
+func sameConflict(x, y layer2.Conflict) bool {
 	return x.Address == y.Address && x.Interface == y.Interface && slices.Equal(x.Hardware, y.Hardware) && x.Node == y.Node && x.Announced == y.Announced
 }

@@ -256,7 +256,7 @@ func TestADuplicateOwnerInTheClusterIsAnsweredAndNotReported(t *testing.T) {
 		time.Sleep(time.Second)
 		equal(t, "announced after it was given up", nil, b.v4.times())
 		equal(t, "conflicts", nil, b.reports())
-		equal(t, "heard", 21, b.counted(t)["duplicate_owners_heard_total"])
+		equal(t, "heard", 21, b.counted(t)["duplicate_owners_total"])
 	})
 }
 

@@ -12,15 +12,15 @@ import (
 // control plane or of keepalived, a second address, or the address of a Service with kube-proxy in
 // IPVS mode without strictARP. On the wire it looks like the speaker of that node, which has the
 // address next, or had it before. It is the kernel if the speaker of the node is in the mesh and
-// does not claim the address, and if the answers go on for longer than a hand-over takes.
+// does not claim the address, and if the answers continue for longer than a hand-over takes.
 
-// claims are those of other nodes for an address that this node has; the zero value: there were
-// none.
+// claims are the messages in which other nodes claimed an address that this node has; the zero
+// value: none.
 type claims struct {
 	sender      packet.MAC // of the last one
-	link        string     // that it came on
+	link        string     // it arrived on
 	first, last time.Time
-	asked       time.Time // when the address was probed because of them, last; zero: not yet
+	asked       time.Time // when the address was probed last because of them; zero: not yet
 }
 
 func (c *claims) add(now time.Time, link string, sender packet.MAC) {
@@ -30,11 +30,12 @@ func (c *claims) add(now time.Time, link string, sender packet.MAC) {
 	c.link, c.sender, c.last = link, sender, now
 }
 
-// goOn says whether there were claims after a hand-over would have ended.
+// goOn reports whether claims arrived for longer than a hand-over takes.
 func (c *claims) goOn(t *Timing) bool { return c.last.Sub(c.first) >= t.HandOver }
 
-// next says whether the address is to be probed because of the claims, or they are over. A probe
-// that is not answered ends them; once they have gone on, frames may get lost.
+// next reports whether the address has to be probed because of the claims, or the claims are over.
+// Before goOn, one probe without an answer ends them; after it, frames may get lost, and only silence
+// for t.Forget does.
 func (c *claims) next(now time.Time, t *Timing) (probe, over bool) {
 	switch {
 	case c.last.IsZero():
@@ -64,10 +65,10 @@ func (r *Responder) kernel(e *entry) (c layer2.Conflict, is bool) {
 	return c, is
 }
 
-// occupied notes, at the end of probes, that the kernel of a node has the address, and says whether
-// the address is held because of that. Where a service proxy puts the addresses of all Services on
-// interfaces of all nodes, nothing would ever be announced if it were, and each node that answers
-// forwards the traffic. The caller holds the lock.
+// occupied records, at the end of probes, that the kernel of a node has the address, and reports whether
+// the address is held because of that. It is not where a service proxy puts the addresses of all
+// Services on interfaces of all nodes: nothing would ever be announced, and each node that answers
+// forwards the traffic anyway. The caller holds the lock.
 func (r *Responder) occupied(e *entry, now time.Time, proxyBinds func() bool) (holds bool) {
 	c, is := r.kernel(e)
 	if !is || r.detection == layer2.Off {
@@ -76,7 +77,7 @@ func (r *Responder) occupied(e *entry, now time.Time, proxyBinds func() bool) (h
 	}
 	holds = r.detection == layer2.Enforce && !proxyBinds()
 	c.Announced = !holds
-	e.heard = now
+	e.lastForeign = now
 	r.note(e, c)
 	if holds {
 		e.phase, e.quiet, e.check = held, 0, now.Add(r.timing.Check)
@@ -84,20 +85,20 @@ func (r *Responder) occupied(e *entry, now time.Time, proxyBinds func() bool) (h
 	return holds
 }
 
-// proxyBinds says whether a service proxy puts the addresses of Services on interfaces.
+// proxyBinds reports whether a service proxy puts the addresses of Services on interfaces.
 func (r *Responder) proxyBinds() bool { return r.options.ProxyBinds != nil && r.options.ProxyBinds() }
 
-// checkKernel looks whether the kernel of a node has an address that is announced, and probes it
-// to find out. The caller holds the lock.
+// checkKernel probes an announced address that the kernel of a node may have, and records the conflict.
+// The caller holds the lock.
 func (r *Responder) checkKernel(e *entry, now time.Time) {
-	if r.detection == layer2.Off || e.caring() {
+	if r.detection == layer2.Off || e.covering() {
 		return
 	}
 	_, here := r.local[e.address]
 	if here || e.claims.goOn(&r.timing) {
 		if c, is := r.kernel(e); is {
-			if e.heard = e.claims.last; here {
-				e.heard = now
+			if e.lastForeign = e.claims.last; here {
+				e.lastForeign = now
 			}
 			c.Announced = true
 			r.note(e, c)
@@ -111,7 +112,7 @@ func (r *Responder) checkKernel(e *entry, now time.Time) {
 	}
 }
 
-// localAddresses are those of the links themselves.
+// localAddresses returns the addresses of the links themselves.
 func localAddresses(links []layer2.Link) map[netip.Addr]layer2.Link {
 	local := map[netip.Addr]layer2.Link{}
 	for _, l := range links {

@@ -22,18 +22,18 @@ import (
 
 // Conn is what a responder needs of a connection to a link, in one family.
 type Conn interface {
-	// Watch says which addresses to hear about.
+	// Watch replaces the addresses about which Read returns messages.
 	Watch([]netip.Addr) error
-	// Read waits for a message; ok is false for one that is malformed. An error
-	// means that the connection is of no more use.
+	// Read waits for a message; ok is false for a malformed one. After an error the
+	// connection cannot be used any more.
 	Read() (m packet.Message, ok bool, err error)
-	// Answer tells who asked that the address is at a hardware address.
+	// Answer answers a request: its address is at the hardware address.
 	Answer(packet.Message, packet.MAC) error
-	// Announce tells everybody that the address is here.
+	// Announce announces to all hosts of the link that the address is here.
 	Announce(netip.Addr) error
-	// Probe asks whether somebody uses the address.
+	// Probe asks all hosts of the link whether one uses the address.
 	Probe(netip.Addr) error
-	// Dropped is how many packets were not read in time.
+	// Dropped returns how many packets were not read in time.
 	Dropped() uint64
 	// Close ends Read.
 	Close() error
@@ -42,28 +42,28 @@ type Conn interface {
 // Listen opens a connection to a link.
 type Listen func(layer2.Link) (Conn, error)
 
-// Options are what a responder works with.
+// Options of a responder.
 type Options struct {
 	// ARP and NDP open connections for IPv4 and for IPv6. A family without one is
 	// not served.
 	ARP, NDP Listen
 	// Metrics to count in.
 	Metrics *Metrics
-	// MayAnswer is asked before anything is sent: while it says no, the responder is
-	// silent. A process that stood still must not answer what has waited in its
-	// sockets meanwhile. It must be cheap; nil means always.
+	// MayAnswer is called before anything is sent: while it returns false, the responder
+	// sends nothing. A process that stood still must not answer requests that waited in its
+	// sockets meanwhile. It must be cheap; nil: always true.
 	MayAnswer func() bool
-	// Conflicts takes all addresses that other hosts use, by address and at most
-	// MaxConflicts of them, whenever that changes; may be nil.
+	// Conflicts receives all addresses that other hosts use, in order and at most
+	// MaxConflicts, whenever they change; may be nil.
 	Conflicts func([]layer2.Conflict)
-	// Unserved is told what cannot be announced on although it should, ordered, whenever
-	// that changes; nil means nobody.
+	// Unserved receives the links and families that cannot be announced on although they
+	// should, in order, whenever they change; may be nil.
 	Unserved func([]layer2.Unserved)
-	// Segment is told what hosts answered to what was asked, whenever that changes; see
-	// layer2.Announcer; nil means nobody.
+	// Segment receives the answers of hosts to the questions of layer2.Announcer.Ask, whenever
+	// they change; may be nil.
 	Segment func(segment.Results)
-	// Witnesses returns other hosts of a link, such as its gateway, that answer while the
-	// node receives from the segment; nil means none.
+	// Witnesses returns other hosts of a link, such as its gateway, which answer as long as
+	// the node receives from the segment; nil: there are none.
 	Witnesses func(layer2.Link) []netip.Addr
 	// Rival receives that another host announced an address that this one announces, and the
 	// hardware addresses of both, whether it is a node or not; may be nil. It must not block.
@@ -75,7 +75,7 @@ type Options struct {
 	// the address, so that an answer must be one of its kernel; nil: that is never known. It
 	// is called with the lock of the responder, and must not call it.
 	KernelOf func(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool)
-	// ProxyBinds says whether the service proxy puts the addresses of Services on interfaces
+	// ProxyBinds reports whether the service proxy puts the addresses of Services on interfaces
 	// of each node, so that kernels may answer for all of them; nil: it does not.
 	ProxyBinds func() bool
 	// Timing is DefaultTiming unless it is set.
@@ -90,7 +90,7 @@ type Responder struct {
 	timing  Timing
 	metrics *Metrics
 
-	// What an answer needs is replaced, never changed: it takes no lock.
+	// services and macs are replaced as a whole, so that an answer needs no lock.
 	services atomic.Pointer[map[netip.Addr]*service]
 	macs     atomic.Pointer[macs]
 
@@ -105,10 +105,10 @@ type Responder struct {
 	local     map[netip.Addr]layer2.Link // addresses of the links themselves
 	nodes     []net.HardwareAddr
 	ports     map[portKey]*port
-	unopened  map[portKey]error // why they could not be opened
-	reopens   bool              // soon, ports are opened that could not be
-	failures  int               // in a row that made it so
-	failedAt  time.Time         // when the last one was
+	unopened  map[portKey]error // ports that could not be opened, and why
+	reopens   bool              // a timer runs that opens ports again
+	failures  int               // in a row, of ports
+	failedAt  time.Time         // when the last of them was
 	entries   map[netip.Addr]*entry
 	asker     inquiry
 	count     uint64 // of take-overs
@@ -137,7 +137,7 @@ func New(ctx context.Context, log logr.Logger, options Options) *Responder {
 	r.refresh = rate.NewLimiter(rate.Limit(r.timing.RefreshRate), together)
 	r.services.Store(&map[netip.Addr]*service{})
 	r.macs.Store(&macs{})
-	r.metrics.readDropped(r.allDropped)
+	r.metrics.setDropped(r.allDropped)
 	context.AfterFunc(ctx, func() { r.SetLinks(nil) })
 	go r.keepRefreshing()
 	go r.keepChecking()
@@ -145,7 +145,7 @@ func New(ctx context.Context, log logr.Logger, options Options) *Responder {
 	return r
 }
 
-// mayAnswer says whether anything may be sent.
+// mayAnswer reports whether anything may be sent.
 func (r *Responder) mayAnswer() bool { return r.options.MayAnswer == nil || r.options.MayAnswer() }
 
 // SetOurs implements layer2.Announcer.
@@ -156,7 +156,7 @@ func (r *Responder) SetOurs(nodes []net.HardwareAddr) {
 	r.rememberMACs()
 }
 
-// rememberMACs notes who is not foreign. The caller holds the lock.
+// rememberMACs stores the hardware addresses that are not foreign. The caller holds the lock.
 func (r *Responder) rememberMACs() {
 	next := &macs{own: map[packet.MAC]bool{}, nodes: map[packet.MAC]bool{}}
 	for _, l := range r.wanted {
@@ -172,8 +172,8 @@ func (r *Responder) rememberMACs() {
 	r.macs.Store(next)
 }
 
-// Repeat implements layer2.Announcer. Many addresses begin one after the other,
-// those first that moved last.
+// Repeat implements layer2.Announcer: it announces the addresses again, all if none is given, and
+// begins with those that moved last.
 func (r *Responder) Repeat(addresses ...netip.Addr) {
 	r.mu.Lock()
 	var again []*entry

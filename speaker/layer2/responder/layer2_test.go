@@ -148,7 +148,7 @@ func TestAnswersForWhatIsOwnedOnly(t *testing.T) {
 		equal(t, "answered on a link that it is not for", nil, answered)
 		equal(t, "metrics", map[string]float64{
 			"arp_requests_received_total": 9, "arp_requests_answered_total": 3, "arp_requests_ignored_total": 6, "arp_malformed_total": 1,
-			"duplicate_owners_heard_total": 1, "packets_dropped_total": 3, "announcements_sent_total": 1,
+			"duplicate_owners_total": 1, "packets_dropped_total": 3, "announcements_sent_total": 1,
 		}, b.counted(t))
 	})
 }

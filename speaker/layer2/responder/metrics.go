@@ -9,11 +9,11 @@ import (
 // Metrics counts what a responder does.
 type Metrics struct {
 	arp, ndp familyMetrics
-	// Announcements are take-overs announced, per address, link and repetition.
+	// Announcements counts gratuitous announcements, per address, link and repetition.
 	Announcements prometheus.Counter
-	// Probes are those sent for foreign hosts, per address, link and repetition.
+	// Probes counts probes for foreign hosts, per address, link and repetition.
 	Probes prometheus.Counter
-	// Duplicates is how often another node was heard with an address of this one.
+	// Duplicates counts messages in which another node claimed an address of this one.
 	Duplicates prometheus.Counter
 	// Owned is how many addresses the node owns, or answers for.
 	Owned prometheus.Gauge
@@ -23,7 +23,7 @@ type Metrics struct {
 	dropped atomic.Pointer[func() float64]
 }
 
-// familyMetrics counts what is heard in one family.
+// familyMetrics counts the messages of one family.
 type familyMetrics struct {
 	received, answered, ignored, malformed prometheus.Counter
 }
@@ -45,7 +45,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		},
 		Announcements: counter("announcements_sent_total", "Gratuitous announcements sent."),
 		Probes:        counter("probes_sent_total", "Probes sent to find foreign hosts that use an address."),
-		Duplicates:    counter("duplicate_owners_heard_total", "How often another node of the cluster announced an address that this node owns."),
+		Duplicates:    counter("duplicate_owners_total", "How often another node of the cluster announced an address that this node owns."),
 		Owned:         gauge("owned_addresses", "Addresses that this node owns."),
 		Conflicts:     gauge("conflicts", "Addresses of this node that a foreign host uses."),
 	}
@@ -76,13 +76,13 @@ func (m *Metrics) family(v6 bool) *familyMetrics {
 	return &m.arp
 }
 
-// readDropped says who knows how many packets were dropped; he is asked when
-// somebody wants to know.
-func (m *Metrics) readDropped(ask func() float64) { m.dropped.Store(&ask) }
+// setDropped sets the function that returns how many packets were dropped. It is called on each
+// scrape.
+func (m *Metrics) setDropped(count func() float64) { m.dropped.Store(&count) }
 
 func (m *Metrics) countDropped() float64 {
-	if ask := m.dropped.Load(); ask != nil {
-		return (*ask)()
+	if count := m.dropped.Load(); count != nil {
+		return (*count)()
 	}
 	return 0
 }

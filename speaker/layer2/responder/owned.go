@@ -14,11 +14,11 @@ import (
 type phase int
 
 const (
-	// announced: it is here, and everybody is told.
+	// announced: this node answers for the address and has announced it, or is about to.
 	announced phase = iota
-	// probed: nobody is told before it is known that no foreign host has it.
+	// probed: the address is not announced before probes have shown that no foreign host has it.
 	probed
-	// held: a foreign host has it, or the kernel of a node.
+	// held: a foreign host, or the kernel of a node, has the address; it is not announced.
 	held
 )
 
@@ -29,49 +29,52 @@ type entry struct {
 	owned   layer2.Owned
 	places  []place
 
-	// silent says that nothing is answered: the address is lost, probed or held.
-	// Answers read it without the lock.
+	// silent means that requests are not answered: the address is lost, probed or held. It is
+	// read without the lock.
 	silent atomic.Bool
 
 	phase phase
-	moved uint64 // which take-over of all it was
-	turn  uint64 // counts what was begun: a burst or probes of an earlier turn end
+	moved uint64 // number of the take-over among all of this process
+	turn  uint64 // grows with each burst and series of probes: those of an earlier turn end
 
-	sent     bool // probes left since the turn began
-	probing  bool // probes are under way
-	rival    bool // another host has probed too since they began
-	retries  int  // how often they began again because of that
-	quiet    int  // checks in a row in which the foreign host was silent
-	check    time.Time
+	sent     bool      // a probe was sent since the turn began
+	probing  bool      // a series of probes is under way
+	rival    bool      // another host has probed too since it began
+	retries  int       // how often it began again because of that
+	quiet    int       // checks in a row in which the foreign host was silent
+	check    time.Time // when the next check is due
 	conflict *layer2.Conflict
-	heard    time.Time // when the foreign host was, last
-	noted    time.Time // when the conflict was written down, last
-	defended time.Time // when it was announced again because of him
-	claims   claims    // of other nodes
-	proved   bool      // the node that this one covers for has announced the address
-	awaited  time.Time // when that node came to have to
-	asked    time.Time // when it was asked for the address, last
-	contest  time.Time // when it was because of another node
-	rivaled  time.Time // when another node was reported, last
-	strange  time.Time // when a host was that is no node, last
+	// Times at which something happened last.
+	lastForeign time.Time // a message of the foreign host arrived
+	noted       time.Time // the conflict was changed
+	defended    time.Time // the address was announced again because of a foreign host
+	contest     time.Time // the same because of another node
+	rivaled     time.Time // another node was reported
+	strange     time.Time // a host that is no node was reported
+
+	claims  claims    // of other nodes
+	proved  bool      // the node that this one covers for has announced the address
+	awaited time.Time // since when that node should announce it
+	asked   time.Time // when the address was probed last to see that
 }
 
-// caring says that another node owns the address and restarts.
-func (e *entry) caring() bool { return len(e.owned.For) > 0 }
+// covering reports whether this speaker answers on behalf of another node, which owns the address and
+// whose speaker restarts.
+func (e *entry) covering() bool { return len(e.owned.For) > 0 }
 
 // work is what is to be done after what is owned has changed.
 type work struct {
-	announce []*entry           // everywhere
+	announce []*entry           // on all of their links
 	extend   map[*port][]*entry // on links that were added
 	probe    []*entry
-	quiet    bool // somebody is to be silent
+	quiet    bool // entries have become silent
 }
 
 // SetOwned implements layer2.Announcer.
 func (r *Responder) SetOwned(owned map[netip.Addr]layer2.Owned) {
 	r.mu.Lock()
 	w := r.replace(owned)
-	// The network has to bring questions before they can be answered.
+	// Groups and filters are set first: requests cannot arrive before.
 	r.watch()
 	services := make(map[netip.Addr]*service, len(r.entries))
 	for address, e := range r.entries {
@@ -89,7 +92,7 @@ func (r *Responder) SetOwned(owned map[netip.Addr]layer2.Owned) {
 			p.settle()
 		}
 	}
-	r.newsToReport()
+	r.requestReport()
 	r.mu.Unlock()
 	for _, b := range bursts {
 		if len(b.turns) > 0 {
@@ -99,8 +102,8 @@ func (r *Responder) SetOwned(owned map[netip.Addr]layer2.Owned) {
 	}
 }
 
-// replace brings the entries to what is owned. What is lost is silent from here
-// on. The caller holds the lock.
+// replace makes the entries match what is owned. Addresses that are lost are silent when it returns.
+// The caller holds the lock.
 func (r *Responder) replace(owned map[netip.Addr]layer2.Owned) work {
 	w := work{extend: map[*port][]*entry{}}
 	for address, e := range r.entries {
@@ -114,9 +117,9 @@ func (r *Responder) replace(owned map[netip.Addr]layer2.Owned) work {
 		e, known := r.entries[address]
 		switch {
 		case known && e.owned.Same(o):
-		case known && e.caring() && e.owned.SameAnswers(o):
+		case known && e.covering() && e.owned.SameAnswers(o):
 			e.owned, e.proved, e.awaited, e.asked = o, false, time.Now(), time.Time{}
-		case known && !e.caring() && len(o.For) == 0:
+		case known && !e.covering() && len(o.For) == 0:
 			r.move(e, o, &w)
 		default:
 			if known {
@@ -135,7 +138,7 @@ func (r *Responder) take(address netip.Addr, o layer2.Owned, w *work) {
 	e := &entry{address: address, owned: o, places: placesOf(o), moved: r.count, awaited: time.Now()}
 	r.entries[address] = e
 	switch {
-	case e.caring():
+	case e.covering():
 	case o.First && r.detection != layer2.Off:
 		e.phase = probed
 		e.silent.Store(true)
@@ -145,7 +148,7 @@ func (r *Responder) take(address netip.Addr, o layer2.Owned, w *work) {
 	}
 }
 
-// move serves an address on other interfaces than before. It was owned, and is.
+// move serves an address that stays owned on other interfaces than before.
 func (r *Responder) move(e *entry, o layer2.Owned, w *work) {
 	before := e.owned.Interfaces
 	e.owned, e.places = o, placesOf(o)

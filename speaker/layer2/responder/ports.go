@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// reopen is how soon a link that failed, or could not be opened, is tried again; a link that
-// works for twice as long as the bound is as good as new.
+// reopen spaces the attempts to open links that failed or could not be opened. Failures before
+// the last 2*reopen.Last do not count.
 var reopen = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
 // portKey names a port: a link in one family.
@@ -32,12 +32,11 @@ type port struct {
 	mac    packet.MAC
 	conn   Conn
 	closed atomic.Bool
-	// answering is odd while an answer is on its way.
+	// answering is odd while an answer is being sent.
 	answering atomic.Uint64
-	watched   []netip.Addr  // by the connection; the lock of the responder guards it
-	answers   *rate.Limiter // of the goroutine that listens
-	notices   *rate.Limiter // the same
-	strangers *rate.Limiter // the same
+	watched   []netip.Addr // by the connection; the lock of the responder guards it
+	// Limiters of the goroutine that listens.
+	answers, notices, strangers *rate.Limiter
 }
 
 func (p *port) close() {
@@ -46,8 +45,8 @@ func (p *port) close() {
 	}
 }
 
-// settle waits until an answer that is on its way has left. It takes microseconds:
-// sending does not wait for anything.
+// settle waits until an answer that is being sent has left. That takes microseconds, since
+// sending does not block.
 func (p *port) settle() {
 	for n := p.answering.Load(); n%2 == 1 && p.answering.Load() == n; {
 		runtime.Gosched()
@@ -63,7 +62,7 @@ func (r *Responder) SetLinks(links []layer2.Link) {
 	r.openAndClose()
 }
 
-// openAndClose brings the ports to what is wanted. The caller holds the lock.
+// openAndClose makes the ports match the wanted links. The caller holds the lock.
 func (r *Responder) openAndClose() {
 	wanted := map[portKey]layer2.Link{}
 	for _, l := range r.wanted {
@@ -95,12 +94,12 @@ func (r *Responder) openAndClose() {
 	r.watch()
 }
 
-// serves says whether the port does for a link as it is now.
+// serves reports whether the port can be used for a link as it is now.
 func (p *port) serves(now layer2.Link) bool {
 	return now.Index == p.Index && slices.Equal(now.Hardware, p.Hardware) && (!p.v6 || now.LinkLocal == p.LinkLocal)
 }
 
-// open opens a port and has announced there what is owned. The caller holds the
+// open opens a port and begins to announce the owned addresses on it. The caller holds the
 // lock.
 func (r *Responder) open(key portKey, l layer2.Link) {
 	listen := r.options.ARP
@@ -124,11 +123,11 @@ func (r *Responder) open(key portKey, l layer2.Link) {
 	r.ports[key] = p
 	r.watchOn(p)
 	go r.listen(p)
-	r.begunOn(p)
+	r.beginOn(p)
 }
 
-// noteOpened notes that a port could be opened, or is not wanted any more, or why it could
-// not be, and returns whether that is new. The caller holds the lock.
+// noteOpened records why a port could not be opened; nil: it is open, or not wanted any more. It
+// reports whether that differs from before. The caller holds the lock.
 func (r *Responder) noteOpened(key portKey, err error) (changed bool) {
 	before, failed := r.unopened[key]
 	switch {
@@ -139,12 +138,12 @@ func (r *Responder) noteOpened(key portKey, err error) (changed bool) {
 	}
 	changed = failed != (err != nil) || failed && before.Error() != err.Error()
 	if changed {
-		r.newsToReport()
+		r.requestReport()
 	}
 	return changed
 }
 
-// unserved are the links and families that could not be opened.
+// unserved returns the links and families that could not be opened.
 func (r *Responder) unserved() (list []layer2.Unserved) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -163,14 +162,14 @@ func (r *Responder) unserved() (list []layer2.Unserved) {
 	return list
 }
 
-// begunOn announces and probes on a port that was opened. The caller holds the
+// beginOn begins to announce and to probe on a port that was opened. The caller holds the
 // lock.
-func (r *Responder) begunOn(p *port) {
+func (r *Responder) beginOn(p *port) {
 	var announce, probe []*entry
 	for _, e := range r.entries {
 		switch {
 		case !p.has(e):
-		case e.phase == announced && !e.caring():
+		case e.phase == announced && !e.covering():
 			announce = append(announce, e)
 		case e.phase == probed:
 			probe = append(probe, e)
@@ -182,7 +181,7 @@ func (r *Responder) begunOn(p *port) {
 	r.probe(probe)
 }
 
-// has says whether an address is served on the port.
+// has reports whether an address is served on the port.
 func (p *port) has(e *entry) bool {
 	if e.address.Is6() != p.v6 {
 		return false
@@ -190,7 +189,8 @@ func (p *port) has(e *entry) bool {
 	return slices.ContainsFunc(e.places, func(at place) bool { return at.link == p.Name })
 }
 
-// watch has all ports hear about what is served there. The caller holds the lock.
+// watch makes all ports receive messages about the addresses that are served on them. The caller
+// holds the lock.
 func (r *Responder) watch() {
 	for _, p := range r.ports {
 		r.watchOn(p)
@@ -218,8 +218,8 @@ func (r *Responder) watchOn(p *port) {
 	}
 }
 
-// reopenSoon opens what could not be opened, or has failed, later each time. The caller
-// holds the lock.
+// reopenSoon starts a timer, if none runs, to open the ports that failed or could not be opened,
+// later each time. The caller holds the lock.
 func (r *Responder) reopenSoon() {
 	if r.reopens {
 		return
@@ -236,7 +236,7 @@ func (r *Responder) reopenSoon() {
 	})
 }
 
-// allDropped is how many packets were not read in time, since the start.
+// allDropped returns how many packets were not read in time, since the start.
 func (r *Responder) allDropped() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,8 +15,8 @@ type probes struct {
 	turns    []turn
 }
 
-// probe begins to probe addresses, which are silent: those that nobody has
-// announced before, and those that are held. The caller holds the lock.
+// probe begins to probe addresses that are silent: those that no node has announced
+// before, and those that are held. The caller holds the lock.
 func (r *Responder) probe(entries []*entry) {
 	var families [2]probes
 	slices.SortFunc(entries, lastMovedFirst)
@@ -52,8 +52,8 @@ func (r *Responder) runProbes(p probes) {
 	}
 }
 
-// probeOnce sends one probe for each of the addresses, and says whether the
-// responder goes on.
+// probeOnce sends one probe for each of the addresses, and reports whether the
+// responder still runs.
 func (r *Responder) probeOnce(p probes) bool {
 	for some := range slices.Chunk(p.turns, chunk) {
 		if r.pace.WaitN(r.ctx, len(some)) != nil {
@@ -74,7 +74,7 @@ func (r *Responder) sendProbe(t turn) {
 	}
 }
 
-// probeNow sends a probe of an address on each of its links, and says whether one has left. The
+// probeNow sends a probe of an address on each of its links, and reports whether one was sent. The
 // caller holds the lock.
 func (r *Responder) probeNow(e *entry) (sent bool) {
 	if !r.mayAnswer() {
@@ -91,15 +91,15 @@ func (r *Responder) probeNow(e *entry) (sent bool) {
 	return sent
 }
 
-// probes says whether these probes of an address are the current ones. The caller
+// probes reports whether the turn is the current series of probes of its address. The caller
 // holds the lock.
 func (r *Responder) probes(t turn) bool {
 	return r.entries[t.address] == t.entry && t.turn == t.number && t.probing
 }
 
-// conclude ends probes that nobody answered, and begins to announce. What could
-// not be probed, since there was no link or nothing may be sent, is probed again
-// when there is one; see checkAll.
+// conclude ends series of probes without an answer, and returns a burst of the addresses that
+// can be announced. An address that could not be probed, for lack of a link or because nothing
+// may be sent, is probed again by checkAll.
 func (r *Responder) conclude(p probes) *burst {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,7 +116,7 @@ func (r *Responder) conclude(p probes) *burst {
 		case t.rival && t.retries < maxRetries:
 			t.retries++
 			t.check = now.Add(retryWait + rand.N(retryWait))
-		case t.phase == held && t.quiet+1 < silences:
+		case t.phase == held && t.quiet+1 < quietChecks:
 			t.quiet++
 			t.check = now.Add(r.timing.Check)
 		default:
@@ -127,8 +127,8 @@ func (r *Responder) conclude(p probes) *burst {
 	return r.begin(free, nil)
 }
 
-// release begins to answer for an address that nobody else has. The caller holds
-// the lock, and announces it.
+// release begins to answer for an address that no other host has. The caller holds
+// the lock, and has to announce the address.
 func (r *Responder) release(e *entry) {
 	r.count++
 	e.phase, e.quiet, e.retries, e.moved = announced, 0, 0, r.count

@@ -6,36 +6,35 @@ import (
 	"time"
 )
 
-// Timing is how often and how fast things are said. Tests have less patience than
-// networks have.
+// Timing has the intervals of the responder. Tests set shorter ones.
 type Timing struct {
-	// Refresh is how often everything is announced anew, give or take RefreshJitter:
-	// switches forget a MAC that sends nothing (300 s by default), bursts get lost,
-	// and a neighbour may have learned something else.
+	// Refresh is the interval at which all addresses are announced again, give or take
+	// RefreshJitter: switches forget a MAC that sends nothing (300 s by default), bursts get
+	// lost, and neighbours may have learned another MAC.
 	Refresh, RefreshJitter time.Duration
-	// RefreshRate is how many addresses a second that is, and how many begin a burst
-	// when all are repeated: with thousands the network must not see one great burst.
+	// RefreshRate is how many addresses a second are announced again, and how many begin a
+	// burst when all are repeated, so that thousands of addresses are not one burst.
 	RefreshRate int
 	// BurstRate is how many addresses a second are announced in bursts; each is two
 	// frames on each link.
 	BurstRate int
-	// Check is how often an address that a foreign host has is probed again.
+	// Check is the interval at which an address that a foreign host has is probed again.
 	Check time.Duration
-	// Forget is after how long a foreign host that is heard no more is forgotten.
+	// Forget is how long after its last message a foreign host is forgotten.
 	Forget time.Duration
 	// Defend is the least time between two announcements of an address against a
 	// foreign host (RFC 5227 section 2.4: DEFEND_INTERVAL).
 	Defend time.Duration
-	// Settle is how long another node of the cluster that says that it owns an
-	// address too is given to let go, and Contest the least time between two
-	// announcements against it.
+	// Settle is how long another node of the cluster that claims an address too has to give
+	// it up before this node announces it again, and Contest the least time between two such
+	// announcements.
 	Settle, Contest time.Duration
-	// HandOver is longer than two nodes claim an address while it moves from one to the
-	// other.
+	// HandOver is an upper bound of the time for which two nodes claim an address while it
+	// moves from one to the other.
 	HandOver time.Duration
 }
 
-// DefaultTiming is right for networks.
+// DefaultTiming returns the intervals for real networks.
 func DefaultTiming() Timing {
 	return Timing{
 		Refresh: 40 * time.Second, RefreshJitter: 10 * time.Second, RefreshRate: 500, BurstRate: 16000,
@@ -44,21 +43,21 @@ func DefaultTiming() Timing {
 	}
 }
 
-// untilRefresh is how long to wait before everything is announced anew.
+// untilRefresh returns how long to wait before all addresses are announced again.
 func (t Timing) untilRefresh() time.Duration {
 	return t.Refresh - t.RefreshJitter + rand.N(2*t.RefreshJitter+1)
 }
 
-// schedule is when an address is probed, from the beginning, and when it is known
-// that nobody answered.
+// schedule has the times of probes after the beginning, and the time at which no answer means that
+// no host has the address.
 type schedule struct {
 	probes []time.Duration
 	end    time.Duration
 }
 
-// probing is RFC 5227 section 2.1.1 and RFC 4862 section 5.4, compressed: an
-// address that waits for seconds helps nobody, hosts in the same network answer
-// within milliseconds, and a conflict that is missed is seen later.
+// probing returns the schedule of RFC 5227 section 2.1.1 and RFC 4862 section 5.4 with shorter times:
+// hosts in the same network answer within milliseconds, a Service should not wait for seconds, and
+// a conflict that is missed is found later.
 func probing(address netip.Addr) schedule {
 	const ms = time.Millisecond
 	if address.Is4() {
@@ -67,9 +66,9 @@ func probing(address netip.Addr) schedule {
 	return schedule{probes: []time.Duration{0, 200 * ms}, end: 500 * ms}
 }
 
-// retryWait and as much again at random pass before an address is probed again for which
-// another host probed too, so that two hosts do not stay in step (RFC 5227 section 2.1.1:
-// PROBE_MIN, PROBE_MAX, compressed as well).
+// An address for which another host probed too is probed again after retryWait, and up to as much
+// again at random, so that two hosts do not stay in step (PROBE_MIN and PROBE_MAX of RFC 5227 section
+// 2.1.1, shortened as well).
 const retryWait = 500 * time.Millisecond
 
 // probeJitter keeps hosts that started together from probing together.

@@ -21,18 +21,19 @@ const (
 	// Advertisements and solicitations are sent more often at the beginning.
 	announceSoon, announceLater = 2 * time.Second, 10 * time.Second
 	soonTimes                   = 5
-	// silentAfter is from when on a router counts as gone: it was asked three times.
+	// silentAfter is how long after its last advertisement a router counts as gone: three
+	// solicitations were sent meanwhile.
 	silentAfter = 3*announceLater + announceSoon
 	// tryFor is how long a router may take to come up before it gives way to another one that
 	// sends router advertisements: any host of the link can.
 	tryFor = 20 * time.Second
-	// maxReads is how many messages are read from an interface in a second; what more there is
-	// waits in the kernel, which drops it when its buffer is full. Any host of the link can send them.
+	// maxReads is how many messages are read from an interface in a second. Any host of the link can
+	// send them; the others wait in the kernel, which drops them when its buffer is full.
 	maxReads = 1000
 )
 
-// retryInterface is how soon an interface that cannot be used is tried again: it may be there
-// later. One that was usable for twice as long as the bound is as good as new.
+// retryInterface spaces the attempts to use an interface: it may exist later. Failures do not count any
+// more after it could be used for 2*retryInterface.Last.
 var retryInterface = backoff.Exponential{First: time.Second, Last: 10 * time.Second}
 
 var (
@@ -40,9 +41,9 @@ var (
 	allRouters = netip.MustParseAddr("ff02::2")
 )
 
-// Discover finds the router on an interface by its router advertisements (RFC 4861
-// section 6), and lets it find this node by those that it sends itself: they say that
-// this node is no default router. It ends with the context.
+// Discover returns a function for Options.Discover. It finds the router on an interface by its router
+// advertisements (RFC 4861 section 6), and sends advertisements by which the router finds this node,
+// with a router lifetime of 0: the node is no default router.
 func Discover(log logr.Logger) func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 	return func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 		retryDiscovery(ctx, log.WithValues("interface", device), func() error { return discover(ctx, device, found, established) })
@@ -87,7 +88,7 @@ func discover(ctx context.Context, device string, found func(netip.Addr), establ
 	filter.SetAll(true)
 	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
 	filter.Accept(ipv6.ICMPTypeRouterSolicitation)
-	// The hop limit reports whether a neighbour has sent it.
+	// The hop limit shows whether a neighbour has sent a message.
 	if err := errors.Join(conn.SetICMPFilter(&filter), conn.SetControlMessage(ipv6.FlagHopLimit, true), conn.JoinGroup(allRouters)); err != nil {
 		return fmt.Errorf("preparing to receive router advertisements on %s: %w", device, err)
 	}
@@ -133,7 +134,7 @@ type discovery struct {
 	choice choice
 }
 
-// choice is which of the routers on a link is the one.
+// choice is the router that is used of those on a link.
 type choice struct {
 	router        netip.Addr
 	since, latest time.Time // when it was chosen, and when its last advertisement came
@@ -146,8 +147,7 @@ func (d *discovery) next() time.Time {
 	return time.Now().Add(announceLater)
 }
 
-// announce sends that this node is here, and asks who else is. That it could not be sent
-// is of no account: it is sent again.
+// announce sends an advertisement and a solicitation. Errors are ignored: both are sent again.
 func (d *discovery) announce() {
 	d.sent++
 	source := &ndp.LinkLayerAddress{Direction: ndp.Source, Addr: d.link.HardwareAddr}
@@ -155,9 +155,9 @@ func (d *discovery) announce() {
 	_ = d.conn.WriteTo(&ndp.RouterSolicitation{Options: []ndp.Option{source}}, nil, allRouters)
 }
 
-// follow reports whether the router that has sent an advertisement is the one. The router of an
-// established session stays it. Another one does while it sends advertisements, and for no longer
-// than tryFor if there are others: so they are tried in turn.
+// follow handles an advertisement, and reports whether its sender is the chosen router. The router of
+// an established session stays the chosen one. Without a session it stays while it sends
+// advertisements, but for at most tryFor if there are others, which are tried in turn.
 func (c *choice) follow(now time.Time, from netip.Addr, established bool) bool {
 	if from != c.router {
 		if c.router.IsValid() && (established || now.Sub(c.latest) < silentAfter && now.Sub(c.since) < tryFor) {
@@ -167,13 +167,13 @@ func (c *choice) follow(now time.Time, from netip.Addr, established bool) bool {
 	}
 	c.latest = now
 	if established {
-		c.since = now // a session that ends has its router tried first
+		c.since = now // when the session ends, its router is tried first
 	}
 	return true
 }
 
-// readAdvertisement returns who sent a router advertisement; not valid: nobody. One that was not sent
-// by a neighbour is ignored (RFC 4861 section 6.1.2).
+// readAdvertisement returns the sender of the next router advertisement; not valid: the message was
+// none. One that was not sent by a neighbour is ignored (RFC 4861 section 6.1.2).
 func (d *discovery) readAdvertisement() (netip.Addr, error) {
 	message, control, from, err := d.conn.ReadFrom()
 	var network net.Error
@@ -183,7 +183,7 @@ func (d *discovery) readAdvertisement() (netip.Addr, error) {
 	case errors.Is(err, net.ErrClosed):
 		return netip.Addr{}, err
 	case err != nil:
-		return netip.Addr{}, nil // it meant nothing
+		return netip.Addr{}, nil // malformed
 	}
 	_, is := message.(*ndp.RouterAdvertisement)
 	from = from.WithZone("")

@@ -9,8 +9,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp/session"
 )
 
-// discover looks for the router of a peer, if it is to be found on an interface. m.mu is
-// held.
+// discover looks for the router of an unnumbered peer on its interface. The caller holds m.mu.
 func (m *Manager) discover(r *running) {
 	r.search()
 	r.found = netip.Addr{}
@@ -23,7 +22,7 @@ func (m *Manager) discover(r *running) {
 	go m.Discover(ctx, device, func(router netip.Addr) { m.take(r, device, router) }, r.isUp.Load)
 }
 
-// take takes up where the router of an unnumbered peer is.
+// take sets the address of the router of an unnumbered peer.
 func (m *Manager) take(r *running, device string, router netip.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -36,7 +35,7 @@ func (m *Manager) take(r *running, device string, router netip.Addr) {
 	m.watch()
 }
 
-// setRouter takes up which router is on the interface.
+// setRouter connects to another router on the interface.
 func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 	if p.router == router {
 		return nil
@@ -51,9 +50,9 @@ func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 	return p.machine.Hurry(now)
 }
 
-// listen has connections of the routers of passive peers accepted, and signed if that is
-// asked for: an unnumbered one once it is known. A connection with a revoked password is not
-// accepted; one that exists has its own key. m.mu is held.
+// listen updates the listeners: they accept connections of the routers of passive peers, signed if
+// the peer has a password, and of unnumbered ones once their router is known. A connection with a
+// revoked password is not accepted; one that exists has its own key. The caller holds m.mu.
 func (m *Manager) listen() {
 	list := make([]bgp.Peer, 0, len(m.peers))
 	for _, r := range m.peers {

@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	// writeWithin is how long a router may take nothing before it counts as dead.
+	// writeWithin is how long a router may read nothing before it counts as dead.
 	writeWithin = 30 * time.Second
-	// lingerFor is how long a router has to end its side of a connection after ours has
-	// ended: it may not have read the NOTIFICATION yet.
+	// lingerFor is how long a router has to close its side of a connection after this side: it
+	// may not have read the NOTIFICATION yet.
 	lingerFor = time.Second
-	// drainWithin is how long a router has to take what is queued when this side ends a
+	// drainWithin is how long a router has to read what is queued when this side ends a
 	// connection.
 	drainWithin = 5 * time.Second
-	// maxLingering is how many connections of one peer may be on their way to be closed. One
-	// more has the oldest closed at once, so that a router cannot pile them up.
+	// maxLingering is how many connections of one peer may linger. With one more the oldest is
+	// closed at once, so that a router cannot make them accumulate.
 	maxLingering = 2
-	// maxDiscarded is how many octets are discarded after a message that is malformed.
+	// maxDiscarded is how many octets are discarded after a malformed message.
 	maxDiscarded = 64 << 10
 )
 
 var errMalformed = errors.New("the router sent a malformed message")
 
-// link is a TCP connection with a router. Its goroutine run owns the connection and is the only
-// place where it is given up: it returns when either side has ended, at the latest drainWithin
-// and lingerFor after end was called, and then the connection is closed and no goroutine is left.
+// link is a TCP connection with a router. Its goroutine run owns the connection, and only it closes
+// it: run returns when either side has ended, at the latest drainWithin and lingerFor after end was
+// called, and then the connection is closed and no goroutine of the link is left.
 //
 // The peer's goroutine fills the queue and calls end. A writer of its own empties the queue, so
 // that a router that reads nothing delays nothing else.
@@ -45,12 +45,12 @@ type link struct {
 	mu      sync.Mutex
 	pending []byte    // to be written next
 	since   time.Time // when the first change that led to pending was received; zero: not measured
-	writing bool      // the writer has a piece
-	ending  bool      // nothing more is queued
-	failed  error     // of the writer
+	writing bool      // the writer has taken octets, and has not written them yet
+	ending  bool      // end was called: nothing more can be queued
+	failed  error     // error of the writer
 }
 
-// newLink begins to read and to write.
+// newLink starts the goroutines of a link.
 func (p *peer) newLink(side session.Side, conn net.Conn) *link {
 	l := &link{side: side, conn: conn, queued: make(chan struct{}, 1), closed: make(chan struct{})}
 	p.linkGoroutines.Go(func() { l.run(p) })
@@ -90,16 +90,16 @@ func (l *link) read(p *peer) error {
 			return p.machine.Received(now, l.side, message)
 		})
 		if _, is := message.(session.Malformed); is {
-			// The machine ends the link. What follows is discarded: to close a connection that
-			// has unread octets resets it, and the router would not read why. One that floods
-			// need not read it.
+			// The machine ends the link. What follows is discarded: closing a connection with
+			// unread octets resets it, and the router would not get the NOTIFICATION. That is
+			// acceptable for one that sends more than maxDiscarded.
 			_, _ = io.CopyN(io.Discard, l.conn, maxDiscarded)
 			return errMalformed
 		}
 	}
 }
 
-// write writes what is queued until the link ends or the router takes nothing.
+// write writes what is queued until the link ends or the router reads nothing for writeWithin.
 func (l *link) write(p *peer) {
 	for {
 		octets, since, ending := l.take()
@@ -127,7 +127,7 @@ func (l *link) write(p *peer) {
 	_ = l.conn.SetReadDeadline(time.Now().Add(lingerFor))
 }
 
-// take returns what is to be written now.
+// take returns all that is queued, to be written.
 func (l *link) take() (octets []byte, since time.Time, ending bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -139,7 +139,7 @@ func (l *link) take() (octets []byte, since time.Time, ending bool) {
 	return octets, since, l.ending
 }
 
-// wrote notes that the piece of the writer is written, and reports whether writing goes on.
+// wrote records the result of a write, and reports whether writing goes on.
 func (l *link) wrote(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,8 +158,7 @@ func (l *link) cause(err error) error {
 	return err
 }
 
-// send has octets written after all that is queued. Since is when the first change that led to
-// them was received; zero: that is not measured.
+// send queues octets. since is when the oldest change in them was received; zero: it is not measured.
 func (l *link) send(octets []byte, since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -173,14 +172,14 @@ func (l *link) send(octets []byte, since time.Time) {
 	l.wake()
 }
 
-// free reports whether the writer has nothing to do.
+// free reports whether all that was queued is written.
 func (l *link) free() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.writing && len(l.pending) == 0
 }
 
-// room reports whether a message may be queued though the router takes nothing at the moment.
+// room reports whether a small message may be queued although the router reads nothing at the moment.
 func (l *link) room() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -210,7 +209,8 @@ func (l *link) wake() {
 	}
 }
 
-// release gives a link up that ends or has ended. The peer's goroutine calls it.
+// release moves a link that ends, or has ended, to the lingering ones. The goroutine of the peer calls
+// it.
 func (p *peer) release(l *link) {
 	delete(p.links, l.side)
 	lingering := p.lingering[:0]
@@ -228,9 +228,9 @@ func (p *peer) release(l *link) {
 	}
 }
 
-// probe has the kernel find out whether the router is still there. A session whose hold time is 0, as
-// either side may ask, has no KEEPALIVEs (RFC 4271 section 4.4): it would stay established for ever
-// with a router that lost its power.
+// probe turns TCP keep-alives on. A session whose hold time is 0, as either side may ask, has no
+// KEEPALIVEs (RFC 4271 section 4.4): it would stay established for ever with a router that lost its
+// power.
 func probe(conn net.Conn) {
 	if tcp, is := conn.(*net.TCPConn); is {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 10 * time.Second, Count: 3})

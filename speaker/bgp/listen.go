@@ -20,25 +20,25 @@ import (
 	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
 
-// listenSoon and listenAgain bound how long to wait before a port that was taken is tried once more:
-// another socket of this process may be about to leave it.
+// A port that is taken is tried again after listenSoon at first, since another socket of this process
+// may be about to close, and after at most listenAgain later.
 const listenSoon, listenAgain = 100 * time.Millisecond, 5 * time.Second
 
 const (
-	// leastPause and longestPause bound how long nothing is accepted after the process was short
-	// of descriptors or memory.
+	// After a lack of descriptors or memory no connection is accepted for leastPause at first, and
+	// for at most longestPause.
 	leastPause, longestPause = 5 * time.Millisecond, time.Second
 	// maxOffered is how many connections of one router may wait for their peer.
 	maxOffered = 2
 )
 
-// place is where connections of routers are accepted.
+// place is an address, port and VRF at which connections of routers are accepted.
 type place struct {
 	address netip.Addr
 	vrf     string
 }
 
-// listeners are there only while there are passive peers.
+// listeners are the open sockets; there are some only while there are passive peers.
 type listeners struct {
 	ctx      context.Context
 	options  Options
@@ -54,8 +54,8 @@ type listener struct {
 	four bool // IPv4
 
 	mu    sync.Mutex
-	peers []bgp.Peer                     // with the addresses of their routers, as far as those are known
-	keys  map[netip.Addr]bgp.Password    // that are on the socket
+	peers []bgp.Peer                     // with the addresses of their routers, as far as these are known
+	keys  map[netip.Addr]bgp.Password    // set on the socket, by router
 	from  map[netip.Addr]bool            // hosts whose packets the kernel passes; nil: it passes all
 	fd    func(func(fd int) error) error // nil while it is not open
 }
@@ -64,7 +64,7 @@ func newListeners(ctx context.Context, o Options, accepted func(net.Conn, string
 	return listeners{ctx: ctx, options: o, accepted: accepted, listens: listens, open: map[place]*listener{}}
 }
 
-// set sets which peers there are.
+// set replaces the passive peers.
 func (ls *listeners) set(peers []bgp.Peer) {
 	wanted := places(peers)
 	for at, l := range ls.open {
@@ -87,8 +87,8 @@ func (ls *listeners) set(peers []bgp.Peer) {
 	}
 }
 
-// places returns where the routers of passive peers connect to. A socket for all addresses takes the
-// place of those for single ones: the kernel does not let both listen.
+// places returns the peers by the place that their routers connect to. A socket for all addresses
+// replaces those for single ones: the kernel does not let both listen.
 func places(peers []bgp.Peer) map[place][]bgp.Peer {
 	all := func(p bgp.Peer) place {
 		if p.Address.Is4() || p.Source.Is4() {
@@ -116,13 +116,13 @@ func places(peers []bgp.Peer) map[place][]bgp.Peer {
 	return wanted
 }
 
-// isFor reports whether routers of a passive peer connect there.
+// isFor reports whether the router of a passive peer connects to the place.
 func (at place) isFor(p bgp.Peer) bool {
 	four := p.Address.Is4() || p.Source.Is4()
 	return at.vrf == p.VRF && at.address.Is4() == four && (at.address.IsUnspecified() || at.address == p.Source)
 }
 
-// set changes whose routers are accepted.
+// set changes the peers whose routers are accepted.
 func (l *listener) set(peers []bgp.Peer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,9 +132,9 @@ func (l *listener) set(peers []bgp.Peer) {
 	}
 }
 
-// guard has the kernel check what it can: where packets come from, signatures, and hop limits where all
-// peers ask for that.
-// A router whose key cannot be set is not admitted; the others are. l.mu is held.
+// guard makes the kernel check what it can: the source of packets, signatures, and hop limits if all
+// peers have them. A router whose key cannot be set is not admitted; the others are. The caller holds
+// l.mu.
 func (l *listener) guard(fd func(func(fd int) error) error) {
 	passwords, routers := map[netip.Addr]bgp.Password{}, map[netip.Addr]bool{}
 	least := 255
@@ -171,7 +171,8 @@ func (l *listener) guard(fd func(func(fd int) error) error) {
 	if l.from != nil && maps.Equal(l.from, routers) {
 		return
 	}
-	// Connections of strangers never come to be: to accept and reset them costs the processor.
+	// The kernel drops packets of other hosts: accepting and resetting their connections would cost
+	// processor time.
 	err := fd(func(fd int) error { return sourcefilter.Attach(fd, l.four, slices.Collect(maps.Keys(routers))) })
 	if err != nil {
 		l.log.Error(err, "having the kernel drop connections of strangers")
@@ -180,8 +181,8 @@ func (l *listener) guard(fd func(func(fd int) error) error) {
 	l.from = routers
 }
 
-// admits reports whether a connection is one of a router of a peer, signed if that is asked for: the
-// kernel has checked the signature if the key is on the socket.
+// admits reports whether a connection comes from the router of a peer, and is signed if the peer has a
+// password: the kernel has checked the signature if the key is set on the socket.
 func (l *listener) admits(router, local netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -313,8 +314,8 @@ func (l *listener) close(on net.Listener) {
 	_ = on.Close()
 }
 
-// prepareListener has answers go out with the highest hop limit: a router that checks it
-// would not see them otherwise (RFC 5082).
+// prepareListener sets the highest hop limit for answers: a router that checks it would drop them
+// otherwise (RFC 5082).
 func prepareListener(fd int, at place) error {
 	if at.vrf != "" {
 		if err := unix.BindToDevice(fd, at.vrf); err != nil {
@@ -327,9 +328,9 @@ func prepareListener(fd int, at place) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, 255)
 }
 
-// adopt prepares a connection that a router made. One that was queued before its key was on the
-// listener is signed from now on, or breaks. The filter of the listener, which it has inherited, has
-// done its work.
+// adopt prepares a connection that a router made. If it was queued before its key was set on the
+// listener, it is signed from now on, or breaks. The filter that it inherited from the listener is
+// removed.
 func adopt(conn net.Conn, p bgp.Peer, router netip.Addr) error {
 	raw, err := conn.(*net.TCPConn).SyscallConn()
 	if err != nil {

@@ -22,21 +22,21 @@ import (
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 )
 
-// Options are what a Manager works with.
+// Options of a Manager.
 type Options struct {
 	// Log records when sessions begin and end.
 	Log logr.Logger
 	// RouterID of this node, for peers that name none (RFC 6286).
 	RouterID netip.Addr
-	// Metrics count what happens.
+	// Metrics of the sessions.
 	Metrics *Metrics
-	// Changed is called when a status is another one than before; it must not block.
+	// Changed is called when the status of a session has changed; it must not block.
 	Changed func()
-	// ListenPort is where passive peers are listened for; 0: the port of BGP.
+	// ListenPort is the port for connections of routers of passive peers; 0: that of BGP.
 	ListenPort uint16
-	// Discover finds the router on an interface, until the context ends, and calls found
-	// each time that it is another one. Established reports whether there is a session with
-	// the one that was found last. Nil: unnumbered peers find none.
+	// Discover looks for the router on an interface until the context ends, and calls found
+	// whenever the router changes. established reports whether there is a session with the
+	// router that was found last. Nil: the routers of unnumbered peers are not found.
 	Discover func(ctx context.Context, device string, found func(netip.Addr), established func() bool)
 	// Addresses returns those of the node; nil: the kernel's.
 	Addresses func() ([]bgp.NodeAddress, error)
@@ -45,11 +45,11 @@ type Options struct {
 	Watch func(ctx context.Context, set func([]bgp.NodeAddress))
 	// Paths are watched by BFD.
 	Paths Paths
-	// Watchdog watches the goroutines of the peers; nil: nothing does.
+	// Watchdog watches the goroutines of the peers; may be nil.
 	Watchdog *watchdog.Watchdog
 }
 
-// Manager has the sessions. Make it with New.
+// Manager runs the sessions. Its methods may be called from any goroutine. Make it with New.
 type Manager struct {
 	Options
 	ctx   context.Context
@@ -59,34 +59,34 @@ type Manager struct {
 
 	mu        sync.Mutex
 	peers     map[bgp.PeerName]*running
-	parting   map[*running]bool // from their routers, which still have routes
+	parting   map[*running]bool // peers that were removed, and whose sessions have not ended yet
 	draining  bool
-	drains    int // how often that has changed
+	drains    int // how often draining has changed
 	listeners listeners
-	addresses []bgp.NodeAddress // known while there are peers
+	addresses []bgp.NodeAddress // of the node; set while there are peers
 	unwatch   context.CancelFunc
 	internal  []netip.Addr
 
-	// What BFD has found, and followPaths has not taken up; found is held for no more than a look.
+	// Results of BFD that followPaths has not handled yet. found is locked only to read or write them.
 	found    sync.Mutex
 	findings map[speakerbfd.Key]finding
 	finds    chan struct{}
 
-	// A peer shows its status while others wait for it, with mu held: this one is held
-	// for no more than the look at the map.
+	// statusMu guards statuses. A peer reports its status while another goroutine holds mu and waits
+	// for that peer: mu cannot guard them.
 	statusMu sync.Mutex
 	statuses map[bgp.PeerName]Status
 }
 
-// DownAfter is how long a session may need to come up before it counts as down.
+// DownAfter is how long a session has to come up before it counts as down.
 const DownAfter = 10 * time.Second
 
-// running is a peer that runs.
+// running is a peer whose goroutine runs.
 type running struct {
 	*peer
 	config bgp.Peer
 	end    context.CancelFunc
-	retire func() // its status is of no interest any more
+	retire func() // from now on its status is not stored any more
 
 	waitingConns atomic.Int32 // connections that wait for the peer
 
@@ -94,12 +94,12 @@ type running struct {
 	search context.CancelFunc
 
 	path    speakerbfd.Key
-	watched bool // by BFD
-	failed  bool // as BFD reported last
+	watched bool // its path is watched by BFD
+	failed  bool // the path has failed, as BFD reported last
 }
 
-// New returns a manager without sessions. They end, without a word, with the context:
-// call Leave before that.
+// New returns a manager without sessions. When the context ends, sessions end without a
+// NOTIFICATION: call Leave before that.
 func New(ctx context.Context, o Options) *Manager {
 	if o.ListenPort == 0 {
 		o.ListenPort = bgp.Port
@@ -114,8 +114,7 @@ func New(ctx context.Context, o Options) *Manager {
 	return m
 }
 
-// SetPeers sets which sessions there should be. One that is new has its routes from the
-// beginning; table returns those.
+// SetPeers replaces the peers. table returns the routes that the session of a new peer begins with.
 func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Table) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,7 +129,7 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 		case r == nil:
 			m.peers[config.Name] = m.begin(config, table(config.Name))
 		case sameConfig(r.config, config):
-			r.config = config // its BFD may be another one
+			r.config = config // its BFD profile may have changed
 		default:
 			elsewhere := r.config.Interface != config.Interface
 			r.config = config
@@ -155,7 +154,7 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 	m.Changed()
 }
 
-// sameConfig compares two configurations. Of the profile of BFD nothing counts here.
+// sameConfig compares two configurations without their BFD profiles.
 func sameConfig(x, y bgp.Peer) bool {
 	x.BFD, y.BFD, x.BFDProfile, y.BFDProfile = nil, nil, "", ""
 	return x == y
@@ -163,8 +162,7 @@ func sameConfig(x, y bgp.Peer) bool {
 
 func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 	ctx, end := context.WithCancel(m.ctx)
-	// Routes of a speaker before this one are kept for as long as the router was asked
-	// to.
+	// The router retains the routes of the speaker before this one for its restart time.
 	restarted := time.Since(m.begun) < config.RestartTime
 	p := &peer{
 		ctx: ctx, log: m.Log.WithValues("peer", config.Name), events: make(chan event, 16), ended: make(chan struct{}), metrics: m.Metrics.of(config.Name),
@@ -202,8 +200,8 @@ func (m *Manager) forget(name bgp.PeerName) {
 	delete(m.statuses, name)
 }
 
-// show takes what a session is now, unless there is a later one of that name. The timer is that of
-// the peer, for when a session that does not come up counts as down.
+// show stores the status of a session, unless the peer is retired. late is the timer of the peer for
+// when a session that does not come up counts as down.
 func (m *Manager) show(s Status, retired *atomic.Bool, metrics peerMetrics, late *time.Timer) *time.Timer {
 	m.statusMu.Lock()
 	before := m.statuses[s.Peer]
@@ -223,8 +221,8 @@ func (m *Manager) show(s Status, retired *atomic.Bool, metrics peerMetrics, late
 	return late
 }
 
-// SetRoutes changes what a router should have from this node. The reason was seen at a time,
-// from which it is measured how long the router waits; zero: that is not measured.
+// SetRoutes changes which routes a router should have from this node. seen is when the cause of the
+// change was seen, for the latency metric; zero: it is not measured.
 func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -233,8 +231,8 @@ func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw [
 	}
 }
 
-// watchAddresses watches the addresses of the node while there are peers. Next hops follow them while
-// sessions stay. m.mu is held.
+// watchAddresses watches the addresses of the node while there are peers. When they change, next hops
+// change, and sessions stay. The caller holds m.mu.
 func (m *Manager) watchAddresses() {
 	switch {
 	case m.Watch == nil:
@@ -255,7 +253,7 @@ func (m *Manager) watchAddresses() {
 	}
 }
 
-// SetInternalIPs reports the InternalIPs of the Node object, which next hops are by preference.
+// SetInternalIPs sets the InternalIPs of the Node object, which are preferred as next hops.
 func (m *Manager) SetInternalIPs(list []netip.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -263,7 +261,7 @@ func (m *Manager) SetInternalIPs(list []netip.Addr) {
 	m.updateAll(func(p *peer) { p.internal = list })
 }
 
-// updateAll changes what next hops depend on. m.mu is held.
+// updateAll changes in all peers what next hops depend on. The caller holds m.mu.
 func (m *Manager) updateAll(set func(*peer)) {
 	for _, r := range m.peers {
 		r.do(func(time.Time) []session.Action {
@@ -274,7 +272,7 @@ func (m *Manager) updateAll(set func(*peer)) {
 	}
 }
 
-// listens records whether connections of routers are accepted somewhere.
+// listens passes on to its peers whether connections of routers are accepted at a place.
 func (m *Manager) listens(at place, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -285,8 +283,8 @@ func (m *Manager) listens(at place, err error) {
 	}
 }
 
-// SetDraining has routers prefer other nodes, and after a while takes all routes back;
-// or announces them again. The sessions stay.
+// SetDraining marks all routes, so that routers prefer other nodes, and withdraws them after the
+// graceful shutdown time of each peer; or announces them again. The sessions stay.
 func (m *Manager) SetDraining(draining bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -304,7 +302,7 @@ func (m *Manager) SetDraining(draining bool) {
 	}
 }
 
-// withdraw takes back what is marked, unless the node is to be drained no more.
+// withdraw withdraws the marked routes, unless draining has changed meanwhile.
 func (m *Manager) withdraw(r *running, drain int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -313,9 +311,8 @@ func (m *Manager) withdraw(r *running, drain int) {
 	}
 }
 
-// Leave ends all sessions. Routers of peers with graceful restart keep the routes, for a
-// speaker that is back soon; unless the node is drained. It returns when all has been
-// said, or the context ends.
+// Leave ends all sessions. Unless the node is drained, routers of peers with graceful restart retain
+// the routes for the next speaker. It returns when all messages were sent, or the context ends.
 func (m *Manager) Leave(ctx context.Context) {
 	m.mu.Lock()
 	draining := m.draining
@@ -335,7 +332,7 @@ func (m *Manager) Leave(ctx context.Context) {
 	all.Wait()
 }
 
-// Statuses returns how all sessions are, ordered by peer.
+// Statuses returns the status of all sessions, in order of the peers.
 func (m *Manager) Statuses() []Status {
 	m.statusMu.Lock()
 	defer m.statusMu.Unlock()
@@ -372,7 +369,7 @@ func (m *Manager) accepted(conn net.Conn, vrf string) {
 		go func() {
 			defer r.waitingConns.Add(-1)
 			r.handOver(conn, func(now time.Time) []session.Action {
-				if r.router != from { // another one was found meanwhile
+				if r.router != from { // another router was discovered meanwhile
 					refuse(conn)
 					return nil
 				}

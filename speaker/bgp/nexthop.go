@@ -22,12 +22,12 @@ func connected(address netip.Addr) bool {
 	})
 }
 
-// renewNextHops finds the next hops of an established session anew. Routes whose next hop is
-// another one are sent again, which replaces them (RFC 4271 section 9.1.4), and those that have
-// none any more are withdrawn.
+// renewNextHops chooses the next hops of an established session again. Routes whose next hop has
+// changed are sent again, which replaces them (RFC 4271 section 9.1.4), and those without one are
+// withdrawn.
 func (p *peer) renewNextHops() {
 	if p.up == nil {
-		if p.unrouted.Reason == bgp.NoNextHop { // of other addresses
+		if p.unrouted.Reason == bgp.NoNextHop { // it was about other addresses
 			p.unrouted = bgp.Problem{}
 		}
 		return
@@ -60,8 +60,8 @@ func (p *peer) renewNextHops() {
 	p.unrouted = p.routeProblem(without, path)
 }
 
-// routeProblem returns why routes do not go over an established session, of which some
-// families are without a next hop. An unnumbered session asks for both families although the
+// routeProblem returns why routes of some families do not go over an established session; without
+// names the families that have no next hop. An unnumbered session requests both families even if the
 // BGPPeer does not.
 func (p *peer) routeProblem(without []string, path bgp.SessionPath) bgp.Problem {
 	if len(without) > 0 {
@@ -82,7 +82,7 @@ func noNextHop(families string, path bgp.SessionPath) bgp.Problem {
 		"the node has no %s address that the router could send packets to: %s routes are not announced to it: give %s a stable global %s address, or the Node an InternalIP of the family that one of its interfaces has", families, families, where, families)}
 }
 
-// dialProblem returns what is wrong on this node if a connection cannot be made.
+// dialProblem returns what is wrong on this node when connecting fails; the zero Problem: nothing.
 func dialProblem(config bgp.Peer, err error) bgp.Problem {
 	field, name := "spec.interface", config.Interface
 	if config.VRF != "" {

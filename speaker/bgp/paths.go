@@ -11,16 +11,16 @@ import (
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 )
 
-// Paths are watched by BFD.
+// Paths watches paths with BFD.
 type Paths interface {
-	// Set sets which paths are to be watched, and how closely.
+	// Set replaces the paths that are watched.
 	Set(map[speakerbfd.Key]bfd.Profile)
-	// Status is how a path is.
+	// Status returns the status of a path, if it is watched.
 	Status(speakerbfd.Key) (speakerbfd.Status, bool)
 }
 
-// pathKey returns the path to the router of a peer; ok: it is to be watched, and the
-// router is known.
+// pathKey returns the path to the router of a peer; not ok: it is not to be watched, or the
+// router is not known.
 func pathKey(p bgp.Peer, router netip.Addr) (key speakerbfd.Key, ok bool) {
 	if p.BFD == nil || !router.IsValid() {
 		return key, false
@@ -28,9 +28,8 @@ func pathKey(p bgp.Peer, router netip.Addr) (key speakerbfd.Key, ok bool) {
 	return speakerbfd.Key{Peer: router, Local: p.Source, Interface: p.Interface, VRF: p.VRF, Multihop: overHops(p, router)}, true
 }
 
-// overHops reports whether the path is one of several hops (RFC 5883): where the session may
-// be, it is, and an internal one is if the router is on no network of this node, as routers
-// decide it as well.
+// overHops reports whether BFD on the path is multihop (RFC 5883): if the peer allows several hops, or
+// if an internal router is on no network of this node, as routers decide it as well.
 func overHops(p bgp.Peer, router netip.Addr) bool {
 	switch {
 	case p.Interface != "":
@@ -41,9 +40,8 @@ func overHops(p bgp.Peer, router netip.Addr) bool {
 	return p.Internal() && !router.IsLinkLocalUnicast() && !connected(router)
 }
 
-// watch has the paths to all routers watched that are to be. Those of peers that are gone
-// are until their sessions have ended: a router would take the end for a failure. m.mu is
-// held.
+// watch updates the paths that are watched. Those of removed peers are watched until their sessions
+// have ended: a router would take the end of BFD for a failure. The caller holds m.mu.
 func (m *Manager) watch() {
 	wanted := map[speakerbfd.Key]bfd.Profile{}
 	for r := range m.parting {
@@ -69,13 +67,13 @@ func (m *Manager) watch() {
 	}
 }
 
-// unknownPath forgets how BFD found a path: there is another one now, or none.
+// unknownPath resets what is known of the path: it has changed, or there is none.
 func (p *peer) unknownPath(now time.Time) []session.Action {
 	p.pathUp = false
 	return p.machine.Path(now, false, false, "")
 }
 
-// router returns where the router of a peer is, as far as is known.
+// router returns the address of the router of a peer; not valid: it is not known.
 func (m *Manager) router(r *running) netip.Addr {
 	if r.config.Address.IsValid() {
 		return r.config.Address
@@ -83,8 +81,8 @@ func (m *Manager) router(r *running) netip.Addr {
 	return r.found
 }
 
-// SetPath takes up how BFD finds a path. It never waits: the caller is the goroutine that sends BFD
-// packets, and the manager may wait for a peer.
+// SetPath stores a result of BFD for followPaths. It does not block: the caller is the goroutine that
+// sends BFD packets, and the manager may be waiting for a peer.
 func (m *Manager) SetPath(key speakerbfd.Key, status speakerbfd.Status) {
 	m.found.Lock()
 	f := m.findings[key]
@@ -99,14 +97,14 @@ func (m *Manager) SetPath(key speakerbfd.Key, status speakerbfd.Status) {
 	}
 }
 
-// finding is how BFD finds a path, and how it has failed since that was taken up last; nil: it has
-// not.
+// finding is the latest status of a path, and the failure since followPaths handled it last; nil:
+// there was none.
 type finding struct {
 	latest  speakerbfd.Status
 	failure *speakerbfd.Status
 }
 
-// followPaths takes up what BFD finds until the context ends.
+// followPaths handles the results of BFD until the context ends.
 func (m *Manager) followPaths() {
 	for {
 		select {
@@ -121,7 +119,7 @@ func (m *Manager) followPaths() {
 		m.found.Unlock()
 		for _, r := range m.peers {
 			if f, has := findings[r.path]; has && r.watched {
-				if f.failure != nil && !f.latest.Failed { // and it is up again by now
+				if f.failure != nil && !f.latest.Failed { // it failed, and is up again already
 					m.follow(r, *f.failure)
 				}
 				m.follow(r, f.latest)
@@ -146,7 +144,7 @@ func (m *Manager) follow(r *running, status speakerbfd.Status) {
 	m.Changed()
 }
 
-// Path returns how BFD finds the path to the router of a peer; ok: it is watched.
+// Path returns the status of the path to the router of a peer; not ok: it is not watched.
 func (m *Manager) Path(peer bgp.PeerName) (status speakerbfd.Status, ok bool) {
 	m.mu.Lock()
 	r := m.peers[peer]

@@ -22,8 +22,8 @@ import (
 	"github.com/lbstack/lbstack/internal/watchdog"
 )
 
-// peer is the session with one router. One goroutine owns all of it; the others send it
-// what happens. Nothing that one peer does can hold up another.
+// peer is the session with one router. Its goroutine (run) owns all fields but isUp; other
+// goroutines send it events. No peer can hold up another.
 type peer struct {
 	ctx      context.Context
 	log      logr.Logger
@@ -37,45 +37,47 @@ type peer struct {
 	config  bgp.Peer
 	machine *session.Machine
 	links   map[session.Side]*link
-	// lingering are links that end. Those that have ended may be among them.
+	// lingering are links that are ending; some may have ended.
 	lingering   []*link
-	pendingConn net.Conn // a connection that the machine is asked about
+	pendingConn net.Conn // the connection that machine.Connected decides about: SendOpen and Reject are for it
 	table       *table
 	up          *session.Negotiated
-	isUp        atomic.Bool // up is not nil; other goroutines may ask
-	wire        wire.Session
+	isUp        atomic.Bool // up is not nil; for other goroutines
+	wire        wire.Encoding
 	local       netip.Addr
-	router      netip.Addr // what is connected to: of an unnumbered peer, once it is known
+	router      netip.Addr // the address to connect to; not valid for an unnumbered peer until its router is discovered
 	cancel      context.CancelFunc
 	pathUp      bool // as BFD reports
 	left        bool
-	// restarted: no session was established since the speaker started.
+	// restarted: the OPEN has the R bit of graceful restart. It is set if the speaker started less
+	// than the restart time ago, until the first session is established.
 	restarted      bool
-	linkGoroutines sync.WaitGroup // the links, those that linger as well
-	failures       int            // of the machine, those that the metrics count already
-	failing        error          // why what should be sent is not
-	changed        time.Time      // when the first change that is still to be written was seen; zero: never
+	linkGoroutines sync.WaitGroup // of all links, lingering ones included
+	failures       int            // of the machine, as far as the metrics count them
+	failing        error          // why routes that should be announced are not; nil: all are
+	changed        time.Time      // when the oldest change that is not written yet was seen, for the latency metric; zero: all are written
 	lastStatus     Status
 	flaps          flaps
 	nodeAddresses  func() ([]bgp.NodeAddress, error)
-	// addresses of the node, and internal ones of its Node object: what hops, the next hops of
-	// the session, are chosen from.
+	// addresses of the node, and the internal ones of its Node object. hops, the next hops of
+	// the session, are chosen from them.
 	addresses []bgp.NodeAddress
 	internal  []netip.Addr
 	hops      bgp.NextHops
-	problem   bgp.Problem // of this node with the attempts to connect
-	closed    bgp.Problem // of its port, if the peer is passive
-	// unrouted is why routes do not go over the session. It outlives the session, until the next one,
-	// or what it is about, shows otherwise: a session that flaps does not make it come and go.
+	problem   bgp.Problem // of the last attempt to connect, as far as this node causes it
+	closed    bgp.Problem // of the port of this node, if the peer is passive
+	// unrouted is why routes do not go over the session. It stays when the session ends, until the
+	// next one works or the cause is gone, so that a flapping session does not make it come and go.
 	unrouted bgp.Problem
 	passes   *watchdog.Loop
 }
 
-// event is something that happens: it is done by the goroutine of the peer.
+// event is a function that the goroutine of the peer runs. It returns the actions of the state
+// machine to perform.
 type event func(now time.Time) []session.Action
 
-// do runs an event in the goroutine of the peer, unless that has ended. It blocks while the queue of
-// events is full, so that this goroutine itself calls doAsync.
+// do queues an event for the goroutine of the peer, unless that has ended. It blocks while the queue
+// is full: the goroutine of the peer itself must use doAsync.
 func (p *peer) do(e event) {
 	select {
 	case p.events <- e:
@@ -83,7 +85,8 @@ func (p *peer) do(e event) {
 	}
 }
 
-// handOver passes a connection to the peer; it is closed if the peer has ended.
+// handOver queues an event that takes over conn. If the goroutine of the peer ends before it runs the
+// event, conn is closed.
 func (p *peer) handOver(conn net.Conn, e event) {
 	taken := make(chan struct{})
 	p.do(func(now time.Time) []session.Action {
@@ -127,7 +130,7 @@ func (p *peer) run() {
 	}
 }
 
-// perform does what the machine asks for.
+// perform executes the actions of the state machine.
 func (p *peer) perform(actions []session.Action) {
 	for _, action := range actions {
 		switch a := action.(type) {
@@ -178,7 +181,7 @@ func (p *peer) dial() {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if p.router.IsValid() { // by now
+			if p.router.IsValid() { // discovered meanwhile
 				p.dial()
 				return nil
 			}
@@ -194,7 +197,7 @@ func (p *peer) dial() {
 		conn, err := dial(ctx, config, to)
 		if err != nil {
 			p.do(func(now time.Time) []session.Action {
-				if ctx.Err() != nil { // another attempt counts, or none
+				if ctx.Err() != nil { // canceled, or superseded by another attempt
 					return nil
 				}
 				return p.dialFailed(now, to, err)
@@ -211,23 +214,23 @@ func (p *peer) dial() {
 	}()
 }
 
-// dialFailed notes that a connection was not made.
+// dialFailed records that an attempt to connect failed.
 func (p *peer) dialFailed(now time.Time, to netip.AddrPort, err error) []session.Action {
 	p.attempted(dialProblem(p.config, err))
 	return p.machine.DialFailed(now, dialWords(to, p.config, err))
 }
 
-// attempted notes what an attempt to connect shows of this node.
+// attempted records the result of an attempt to connect; the zero Problem: this node did its part.
 func (p *peer) attempted(problem bgp.Problem) {
 	if p.up == nil {
 		p.problem = problem
 	}
 }
 
-// doAsync is do for the goroutine of the peer itself, which must not wait for itself.
+// doAsync is do for the goroutine of the peer itself, which would block on its own queue.
 func (p *peer) doAsync(e event) { go p.do(e) }
 
-// connected asks the machine about a connection.
+// connected passes a new connection to the machine, which answers with SendOpen or Reject.
 func (p *peer) connected(now time.Time, side session.Side, conn net.Conn) []session.Action {
 	p.pendingConn = conn
 	p.attempted(bgp.Problem{})
@@ -235,7 +238,7 @@ func (p *peer) connected(now time.Time, side session.Side, conn net.Conn) []sess
 }
 
 func (p *peer) sendOpen(a session.SendOpen) {
-	p.close(a.Side, nil) // a side has one link
+	p.close(a.Side, nil) // a side has at most one link
 	p.links[a.Side] = p.newLink(a.Side, p.pendingConn)
 	p.pendingConn = nil
 	octets, err := wire.Open(a.Open)
@@ -249,7 +252,7 @@ func (p *peer) reject(n *bgp.Notification) {
 	if n != nil {
 		if octets, err := wire.Notification(n); err == nil {
 			_ = p.pendingConn.SetWriteDeadline(time.Now().Add(lingerFor))
-			n, _ := p.pendingConn.Write(octets) // into an empty buffer of the kernel
+			n, _ := p.pendingConn.Write(octets) // does not block: the send buffer is empty
 			p.metrics.wrote(octets[:n])
 		}
 	}
@@ -257,7 +260,8 @@ func (p *peer) reject(n *bgp.Notification) {
 	p.pendingConn = nil
 }
 
-// close ends a link: after what is queued and the notification have been sent, or at once.
+// close ends a link. Octets that are queued, and the notification if there is one, are still sent,
+// for at most drainWithin.
 func (p *peer) close(side session.Side, n *bgp.Notification) {
 	l := p.links[side]
 	if l == nil {
@@ -265,7 +269,7 @@ func (p *peer) close(side session.Side, n *bgp.Notification) {
 	}
 	var last []byte
 	if n != nil {
-		last, _ = wire.Notification(n) // its error is the lack of one
+		last, _ = wire.Notification(n) // if it cannot be encoded, the link ends without it
 	}
 	l.end(last, drainWithin)
 	p.release(l)
@@ -280,8 +284,8 @@ func (p *peer) established(n session.Negotiated) {
 		probe(l.conn)
 	}
 	p.local = addrOf(l.conn.LocalAddr())
-	p.wire = wire.Session{ASN: p.config.ASN, Internal: n.Internal, FourOctetASN: n.FourOctetASN}
-	if list, err := p.nodeAddresses(); err == nil { // it may be newer than what was reported last
+	p.wire = wire.Encoding{ASN: p.config.ASN, Internal: n.Internal, FourOctetASN: n.FourOctetASN}
+	if list, err := p.nodeAddresses(); err == nil { // may be newer than p.addresses
 		p.addresses = list
 	}
 	p.hops = bgp.NextHops{}
@@ -292,7 +296,8 @@ func (p *peer) established(n session.Negotiated) {
 	p.log.Info("the session is established", "router", p.router, "ASN", n.Remote.ASN, "hold", n.Hold)
 }
 
-// whyNotAnnounced returns which routes are not announced, as the router does not take them; nil: none.
+// whyNotAnnounced returns why routes of a family that the peer is configured for are not announced:
+// the router did not negotiate the family. nil: all are.
 func (p *peer) whyNotAnnounced(n session.Negotiated) error {
 	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
 		can := n.IPv4
@@ -306,7 +311,7 @@ func (p *peer) whyNotAnnounced(n session.Negotiated) error {
 	return nil
 }
 
-// flush sends routes while the router takes them.
+// flush sends the next routes, if the link has sent all before.
 func (p *peer) flush() {
 	if p.up == nil {
 		return
@@ -343,8 +348,8 @@ func (p *peer) endOfRIB() (octets []byte) {
 	return octets
 }
 
-// change follows another configuration. What needs a new session restarts this one and
-// no other.
+// change applies a new configuration. If a field changed that needs a new session, this session is
+// restarted, and no other.
 func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	from := p.config
 	p.config = to
@@ -360,7 +365,7 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 		p.router = to.Address
 	}
 	if now, _ := pathKey(to, p.router); now != path {
-		p.pathUp = false // BFD has not looked yet
+		p.pathUp = false // BFD has no result for this path yet
 	}
 	if p.cancel != nil {
 		p.cancel()
@@ -370,7 +375,7 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	before := p.flaps
 	p.perform(actions)
 	p.flaps = before // a planned end is no flap
-	// Problems are of the configuration before.
+	// They were about the former configuration.
 	p.problem, p.closed, p.unrouted = bgp.Problem{}, bgp.Problem{}, bgp.Problem{}
 	p.machine = session.New(now, c)
 	p.machine.Path(now, p.pathUp, false, "")
@@ -378,8 +383,8 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	return p.machine.Start(now)
 }
 
-// newPassword signs with another password from now on. The router may get it a while
-// before or after: TCP repeats what it did not take meanwhile.
+// newPassword signs with a changed password from now on. The router may change its own a little
+// earlier or later: TCP retransmits the segments that are rejected in between.
 func (p *peer) newPassword(from, to bgp.Peer) {
 	if from.Password == to.Password {
 		return
@@ -391,8 +396,10 @@ func (p *peer) newPassword(from, to bgp.Peer) {
 	}
 }
 
-// leave ends the session for good. Silent: the router keeps the routes for a speaker that
-// is back soon. Otherwise those that it has are marked for a while, and then withdrawn.
+// leave ends the session for good, and returns when the goroutine of the peer has ended. If silent,
+// no NOTIFICATION is sent, so that a router with graceful restart retains the routes. Otherwise the
+// routes have the community GRACEFUL_SHUTDOWN (RFC 8326) for the duration marked, and are then
+// withdrawn.
 func (p *peer) leave(ctx context.Context, marked time.Duration, silent bool, n *bgp.Notification, why string) {
 	if !silent {
 		p.do(func(time.Time) []session.Action { p.table.depart(true, p.table.withdrawn); return nil })
@@ -415,9 +422,9 @@ func (p *peer) leave(ctx context.Context, marked time.Duration, silent bool, n *
 	p.waitForClose(ctx)
 }
 
-// waitForClose waits until the router has seen that the session ends, which it shows by
-// ending its side. A router that learns from BFD first takes it for a failure: BIRD then
-// refuses us for a minute (its error wait time).
+// waitForClose waits until the router has closed its side of all connections, for at most
+// lingerFor. BFD must not end before: a router that gets the end of the session from BFD first
+// takes it for a failure, and BIRD then refuses connections for a minute (error wait time).
 func (p *peer) waitForClose(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
@@ -442,8 +449,7 @@ func (p *peer) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// waitDrained waits until the router has no route any more. One that takes nothing is not
-// waited for.
+// waitDrained waits until all routes are withdrawn, for at most drainWithin: a router may not read.
 func (p *peer) waitDrained(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainWithin)
 	defer cancel()
@@ -461,7 +467,7 @@ func (p *peer) waitDrained(ctx context.Context) {
 func (p *peer) setRoutes(announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
 	p.do(func(time.Time) []session.Action {
 		p.table.change(announce, withdraw)
-		// Without a session it is the router that has this one wait.
+		// Changes without a session are not in the latency metric: the router causes that delay.
 		if p.up != nil && p.changed.IsZero() {
 			p.changed = seen
 		}
@@ -469,7 +475,7 @@ func (p *peer) setRoutes(announce routes.Table, withdraw []netip.Prefix, seen ti
 	})
 }
 
-// sent returns what the router was sent.
+// sent returns the prefixes that were announced in this session and not withdrawn.
 func (p *peer) sent() []netip.Prefix {
 	list := make(chan []netip.Prefix, 1)
 	p.do(func(time.Time) []session.Action {

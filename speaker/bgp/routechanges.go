@@ -10,20 +10,20 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp/session"
 )
 
-// RouteChanges are the changes of what a router has from this node.
+// RouteChanges are changes of the routes that a router has from this node.
 type RouteChanges struct {
-	// Whole: Announced is all that the router has.
+	// Whole: Announced has all routes of the router, not only changes.
 	Whole bool
 	// Announced and Withdrawn since the last call, in no order.
 	Announced, Withdrawn []netip.Prefix
 	// Since is when the session was established, if Whole; zero: there is none. RestartTime is for how
-	// long its router keeps routes of a speaker that has ended; 0: it does not.
+	// long its router retains routes of a speaker that has ended; 0: it does not.
 	Since       time.Time
 	RestartTime time.Duration
 }
 
-// RouteChanges returns for each peer what has changed since it was asked last. What it costs
-// depends on the changes and not on how many routes there are. Only one consumer may call it.
+// RouteChanges returns for each peer the changes since the last call. Its cost depends on the number of
+// changes, not of routes. Only one consumer may call it.
 func (m *Manager) RouteChanges() map[bgp.PeerName]RouteChanges {
 	m.mu.Lock()
 	peers := maps.Clone(m.peers)
@@ -35,7 +35,7 @@ func (m *Manager) RouteChanges() map[bgp.PeerName]RouteChanges {
 	return news
 }
 
-// changes returns what has changed. Without a session the router has nothing.
+// changes returns the changes of a peer. Without a session the router has no routes.
 func (p *peer) changes() RouteChanges {
 	answer := make(chan RouteChanges, 1)
 	p.do(func(time.Time) []session.Action {
@@ -62,14 +62,14 @@ func (p *peer) changes() RouteChanges {
 	}
 }
 
-// note records that the router has a prefix now, or has it no more.
+// note records that a prefix was announced or withdrawn.
 func (t *table) note(prefix netip.Prefix, announced bool) {
 	if _, had := t.sent[prefix]; had != announced && !t.unreported {
 		t.unread[prefix] = announced
 	}
 }
 
-// takeChanges returns what was noted, and forgets it.
+// takeChanges returns the recorded changes, and removes them.
 func (t *table) takeChanges() RouteChanges {
 	n := RouteChanges{Whole: t.unreported}
 	if t.unreported {

@@ -87,8 +87,8 @@ func prepare(fd int, p bgp.Peer, router netip.Addr) error {
 // preferPublic is IPV6_PREFER_SRC_PUBLIC of linux/in6.h.
 const preferPublic = 0x2
 
-// setHops sets how far packets go and from how far they may come: GTSM (RFC 5082) where
-// it is asked for; otherwise external routers are one hop away (RFC 4271 section 5.1.3).
+// setHops sets how far packets go and from how far they may come: GTSM (RFC 5082) if the peer has
+// ttlSecurityHops; otherwise external routers are one hop away (RFC 4271 section 5.1.3).
 func setHops(fd int, p bgp.Peer, router netip.Addr) error {
 	hops := 0
 	switch {
@@ -115,7 +115,8 @@ func setHops(fd int, p bgp.Peer, router netip.Addr) error {
 	return nil
 }
 
-// leastHopLimit is what packets of a router must arrive with (RFC 5082); 0: that is not checked.
+// leastHopLimit returns the least hop limit that packets of a router may arrive with (RFC 5082); 0: it
+// is not checked.
 func leastHopLimit(p bgp.Peer) int {
 	if p.SecurityHops == 0 {
 		return 0
@@ -123,7 +124,7 @@ func leastHopLimit(p bgp.Peer) int {
 	return 256 - int(p.SecurityHops)
 }
 
-// setLeast has the kernel drop packets that arrive with a lower hop limit; 0: none.
+// setLeast makes the kernel drop packets that arrive with a lower hop limit; 0: none.
 func setLeast(fd int, four bool, least int) error {
 	level, minimum := unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT
 	if four {
@@ -135,7 +136,7 @@ func setLeast(fd int, four bool, least int) error {
 	return nil
 }
 
-// sign has the kernel sign and check segments from and to a router (RFC 2385). An empty
+// sign makes the kernel sign segments to a router and check those from it (RFC 2385). An empty
 // password ends that.
 func sign(fd int, router netip.Addr, password bgp.Password) error {
 	sig := unix.TCPMD5Sig{Keylen: uint16(len(password))}
@@ -143,7 +144,7 @@ func sign(fd int, router netip.Addr, password bgp.Password) error {
 		return fmt.Errorf("the password has %d characters, at most %d are allowed", len(password), len(sig.Key))
 	}
 	copy(sig.Key[:], password)
-	// A sockaddr inside of a sockaddr_storage: the port is of no account.
+	// A sockaddr inside of a sockaddr_storage; the kernel ignores the port.
 	if router.Is4() {
 		sig.Addr.Family = unix.AF_INET
 		a := router.As4()
@@ -162,7 +163,7 @@ func sign(fd int, router netip.Addr, password bgp.Password) error {
 	return nil
 }
 
-// resign changes the password of a connection that is there.
+// resign changes the password of an existing connection.
 func resign(c net.Conn, router netip.Addr, password bgp.Password) error {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {

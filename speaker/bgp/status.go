@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp/session"
 )
 
-// Status is how the session with a router is.
+// Status is the state of the session with a router.
 type Status struct {
 	// Peer is the BGPPeer.
 	Peer bgp.PeerName
@@ -40,17 +40,17 @@ type Status struct {
 	Negotiated *session.Negotiated
 	// IPv4 and IPv6: routes of the family go over the session.
 	IPv4, IPv6 bool
-	// Prefixes is how many the router has from this node. Changes counts how often
-	// they were others.
+	// Prefixes is how many the router has from this node. Changes counts the changes of
+	// them.
 	Prefixes int
 	Changes  uint64
 }
 
-// lasting is how long a state on the way to a session must last to be shown: a router that
-// cannot be reached goes through them every few seconds.
+// lasting is how long a state on the way to a session must last to be reported: with a router that
+// cannot be reached the session goes through these states every few seconds.
 const lasting = time.Second
 
-// report shows the status, if it is another one.
+// report passes the status to onStatus, if it has changed.
 func (p *peer) report() {
 	now := time.Now()
 	failures := p.machine.Failures()
@@ -84,14 +84,13 @@ func (p *peer) report() {
 	}
 	before := p.lastStatus
 	p.lastStatus = s
-	before.LastErrorAt = s.LastErrorAt // that it failed again is no change
+	before.LastErrorAt = s.LastErrorAt // the same error again is no change
 	if !reflect.DeepEqual(s, before) {
 		p.onStatus(s)
 	}
 }
 
-// shownState returns the state that is reported, and since when the session has been up, or
-// has not.
+// shownState returns the state to report, and since when the session has been up, or has not been.
 func (p *peer) shownState(now time.Time) (session.State, time.Time) {
 	state, since := p.machine.State()
 	was := p.lastStatus.State == session.Established

@@ -11,34 +11,33 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// batch is how many routes are written before it is looked again whether the router
-// takes them.
+// batch is how many routes are written before the next check whether the link has sent them.
 const batch = 2000
 
-// table is what a router should have and what it was sent (Adj-RIB-Out, RFC 4271 section
-// 3.2).
+// table has the routes that a router should have, and those that it was sent (Adj-RIB-Out, RFC 4271
+// section 3.2).
 type table struct {
 	want  routes.Table
 	sent  routes.Table
 	dirty map[netip.Prefix]bool
-	// leaving: routes are marked, so that routers prefer others (RFC 8326).
+	// leaving: routes are marked with GRACEFUL_SHUTDOWN, so that routers prefer others (RFC 8326).
 	leaving bool
 	marked  map[*routes.Attributes]*routes.Attributes
-	// withdrawn: nothing is announced any more.
+	// withdrawn: no route is announced.
 	withdrawn bool
-	// begun: all routes of the beginning were sent, and so was the end of them.
+	// begun: the first routes of the session and the End-of-RIB markers were sent.
 	begun bool
-	// changes counts how often sent was another one.
+	// changes counts the changes of sent.
 	changes uint64
-	// unread are the prefixes that the router got or lost since the last read;
-	// unreported: what it has was never read.
+	// unread are the prefixes that were announced or withdrawn since takeChanges was called last;
+	// unreported: it was not called in this session.
 	unread     map[netip.Prefix]bool
 	unreported bool
-	// refused are routes that cannot be written, and why.
+	// refused are routes that cannot be encoded, and why.
 	refused map[netip.Prefix]error
 }
 
-// unknown stands for what a router is to get again, whatever it has.
+// unknown stands for attributes that differ from all others, so that the route is sent again.
 var unknown = &routes.Attributes{}
 
 func newTable(want routes.Table) *table {
@@ -48,7 +47,7 @@ func newTable(want routes.Table) *table {
 	}
 }
 
-// change notes what should be different.
+// change changes the routes that the router should have.
 func (t *table) change(announce routes.Table, withdraw []netip.Prefix) {
 	for prefix, attributes := range announce {
 		t.want[prefix] = attributes
@@ -60,7 +59,7 @@ func (t *table) change(announce routes.Table, withdraw []netip.Prefix) {
 	}
 }
 
-// reset begins a session: the router has nothing.
+// reset begins a session: the router has no routes.
 func (t *table) reset() {
 	clear(t.sent)
 	clear(t.refused)
@@ -71,7 +70,7 @@ func (t *table) reset() {
 	t.all()
 }
 
-// all looks at every route again.
+// all compares every route again with what was sent.
 func (t *table) all() {
 	for prefix := range t.want {
 		t.dirty[prefix] = true
@@ -81,8 +80,7 @@ func (t *table) all() {
 	}
 }
 
-// again sends everything once more: the router asked for it. What is still to be
-// withdrawn is not forgotten.
+// again sends all routes once more, for a ROUTE-REFRESH. Pending withdrawals stay pending.
 func (t *table) again() {
 	for prefix := range t.sent {
 		t.sent[prefix] = unknown
@@ -90,8 +88,8 @@ func (t *table) again() {
 	t.all()
 }
 
-// renew sends the routes of a family once more, or withdraws them: their next hop is another
-// one, or there is none.
+// renew sends the routes of a family once more, or withdraws them: their next hop has changed, or
+// there is none.
 func (t *table) renew(f lb.Family) {
 	for prefix := range t.sent {
 		if family(prefix) == f {
@@ -101,7 +99,7 @@ func (t *table) renew(f lb.Family) {
 	t.all()
 }
 
-// depart marks all routes, or takes them back; or neither any more.
+// depart sets whether all routes are marked (leaving), and whether they are withdrawn (gone).
 func (t *table) depart(leaving, gone bool) {
 	if t.leaving != leaving || t.withdrawn != gone {
 		t.leaving, t.withdrawn = leaving, gone
@@ -110,10 +108,10 @@ func (t *table) depart(leaving, gone bool) {
 	}
 }
 
-// effective is what a router should get for a route now; nil: nothing.
-func (t *table) effective(prefix netip.Prefix, s wire.Session) *routes.Attributes {
+// effective returns the attributes with which a route should be announced now; nil: it should not be.
+func (t *table) effective(prefix netip.Prefix, s wire.Encoding) *routes.Attributes {
 	a := t.want[prefix]
-	if a == nil || t.withdrawn || !s.Of(family(prefix)).Address.IsValid() {
+	if a == nil || t.withdrawn || !s.NextHop(family(prefix)).Address.IsValid() {
 		return nil
 	}
 	if !t.leaving {
@@ -133,22 +131,22 @@ func (t *table) effective(prefix netip.Prefix, s wire.Session) *routes.Attribute
 	return marked
 }
 
-// group is what goes into the same messages.
+// group has the routes that go into the same messages.
 type group struct {
 	family     lb.Family
 	attributes *routes.Attributes // nil: to be withdrawn
 }
 
-func (g group) write(s wire.Session, prefixes []netip.Prefix) ([]byte, error) {
+func (g group) write(s wire.Encoding, prefixes []netip.Prefix) ([]byte, error) {
 	if g.attributes == nil {
 		return s.Withdraw(g.family, prefixes)
 	}
 	return s.Announce(g.family, prefixes, g.attributes)
 }
 
-// next returns the messages for some of what is to be sent, and whether there is more.
-// What cannot be written holds up nothing else.
-func (t *table) next(s wire.Session) (octets []byte, more bool) {
+// next returns messages for at most batch routes, and whether more are to be sent. A route that cannot
+// be encoded does not delay others.
+func (t *table) next(s wire.Encoding) (octets []byte, more bool) {
 	groups := map[group][]netip.Prefix{}
 	n := 0
 	for prefix := range t.dirty {
@@ -186,13 +184,13 @@ func (t *table) next(s wire.Session) (octets []byte, more bool) {
 			octets = append(octets, written...)
 		}
 	}
-	if len(octets) == 0 && more { // nothing is written that somebody would wait for
+	if len(octets) == 0 && more { // without a write, nothing would call next again
 		return t.next(s)
 	}
 	return octets, more
 }
 
-// problem returns which routes cannot be written, and why; nil: none.
+// problem returns which routes cannot be encoded, and why; nil: all can.
 func (t *table) problem() error {
 	if len(t.refused) == 0 {
 		return nil

@@ -22,14 +22,14 @@ var (
 	blue     = &routes.Attributes{MED: routes.Number{Value: 7, Set: true}}
 	// monstrous does not fit into an UPDATE.
 	monstrous = &routes.Attributes{Communities: make([]routes.Community, 2000)}
-	both      = wire.Session{
+	both      = wire.Encoding{
 		ASN: 64512, FourOctetASN: true,
 		NextHop4: wire.NextHop{Address: netip.MustParseAddr("10.0.0.1")}, NextHop6: wire.NextHop{Address: netip.MustParseAddr("2001:db8::1")},
 	}
 )
 
 // sends returns what a table sends, in words.
-func sends(t *testing.T, table *table, s wire.Session) string {
+func sends(t *testing.T, table *table, s wire.Encoding) string {
 	t.Helper()
 	var words []string
 	for more := true; more; {
@@ -96,7 +96,7 @@ func TestTable(t *testing.T) {
 	depart := func(leaving, gone bool) func(*table) { return func(t *table) { t.depart(leaving, gone) } }
 	tests := []struct {
 		name    string
-		session wire.Session
+		session wire.Encoding
 		begins  routes.Table
 		steps   []step
 		problem string

@@ -12,35 +12,36 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// Session is what decides how routes are written for a router.
-type Session struct {
+// Encoding is how routes are written for one router, as its session negotiated.
+type Encoding struct {
 	// ASN of this side.
 	ASN bgp.ASN
 	// Internal: the router is in the same autonomous system.
 	Internal bool
 	// FourOctetASN: the router takes ASNs of four octets.
 	FourOctetASN bool
-	// NextHop4 and NextHop6 are where the router sends the packets of the families'
-	// routes: NextHop4 is an IPv6 address where the router takes that (RFC 8950).
+	// NextHop4 and NextHop6 are the next hops of IPv4 and of IPv6 routes. NextHop4 is an IPv6
+	// address if the router supports that (RFC 8950).
 	NextHop4, NextHop6 NextHop
 }
 
-// NextHop is where packets go. Invalid, routes of the family cannot be announced.
+// NextHop is the next hop of routes. If its Address is invalid, no routes of the family can be
+// announced.
 type NextHop = bgp.NextHop
 
-// Of returns the next hop of a family.
-func (s Session) Of(f lb.Family) NextHop {
+// NextHop returns the next hop of a family.
+func (e Encoding) NextHop(f lb.Family) NextHop {
 	if f == lb.IPv4 {
-		return s.NextHop4
+		return e.NextHop4
 	}
-	return s.NextHop6
+	return e.NextHop6
 }
 
-// overhead is what an UPDATE has besides its attributes and prefixes: the header, two
-// lengths, and the next hops of both families with what is around them.
+// overhead is an upper bound, in octets, of an UPDATE without its attributes and prefixes: the
+// header, two lengths (4), and at most 64 for NEXT_HOP, or for MP_REACH_NLRI with one next hop.
 const overhead = headerLength + 4 + 64
 
-// roomLeft is what prefixes may take of an UPDATE with these attributes.
+// roomLeft returns how many octets of an UPDATE with these attributes are left for prefixes.
 func roomLeft(attributes []packet.PathAttributeInterface, o *packet.MarshallingOption) (int, error) {
 	room := maxLength - overhead
 	for _, a := range attributes {
@@ -57,9 +58,9 @@ func roomLeft(attributes []packet.PathAttributeInterface, o *packet.MarshallingO
 }
 
 // Announce writes the UPDATEs for routes of one family that have the same attributes.
-func (s Session) Announce(f lb.Family, prefixes []netip.Prefix, a *routes.Attributes) ([]byte, error) {
-	attributes, hop := s.attributes(a), s.Of(f)
-	room, err := roomLeft(attributes, s.options())
+func (e Encoding) Announce(f lb.Family, prefixes []netip.Prefix, a *routes.Attributes) ([]byte, error) {
+	attributes, hop := e.attributes(a), e.NextHop(f)
+	room, err := roomLeft(attributes, e.options())
 	if err != nil {
 		return nil, err
 	}
@@ -75,13 +76,13 @@ func (s Session) Announce(f lb.Family, prefixes []netip.Prefix, a *routes.Attrib
 		if err != nil {
 			return nil, err
 		}
-		// First of all, as RFC 7606 section 5.1 asks.
+		// MP_REACH_NLRI is the first attribute (RFC 7606 section 5.1).
 		return packet.NewBGPUpdateMessage(nil, append([]packet.PathAttributeInterface{reach}, attributes...), nil), nil
-	}, s.options())
+	}, e.options())
 }
 
-// Withdraw writes the UPDATEs that take routes of one family back.
-func (s Session) Withdraw(f lb.Family, prefixes []netip.Prefix) ([]byte, error) {
+// Withdraw writes the UPDATEs that withdraw routes of one family.
+func (e Encoding) Withdraw(f lb.Family, prefixes []netip.Prefix) ([]byte, error) {
 	return pack(prefixes, maxLength-overhead, func(list []packet.PathNLRI) (*packet.BGPMessage, error) {
 		if f == lb.IPv4 {
 			return packet.NewBGPUpdateMessage(list, nil, nil), nil
@@ -91,13 +92,13 @@ func (s Session) Withdraw(f lb.Family, prefixes []netip.Prefix) ([]byte, error) 
 			return nil, err
 		}
 		return packet.NewBGPUpdateMessage(nil, []packet.PathAttributeInterface{unreach}, nil), nil
-	}, s.options())
+	}, e.options())
 }
 
 // EndOfRIB writes the marker after the first routes of a family (RFC 4724 section 2).
 func EndOfRIB(f lb.Family) ([]byte, error) { return packet.NewEndOfRib(family(f)).Serialize() }
 
-// pack writes as many prefixes into one message as fit.
+// pack writes prefixes into as few messages as hold them.
 func pack(prefixes []netip.Prefix, room int, message func([]packet.PathNLRI) (*packet.BGPMessage, error), o *packet.MarshallingOption) ([]byte, error) {
 	var out []byte
 	var list []packet.PathNLRI
@@ -133,13 +134,13 @@ func pack(prefixes []netip.Prefix, room int, message func([]packet.PathNLRI) (*p
 	return out, flush()
 }
 
-// attributes are those of a route, without its next hop.
-func (s Session) attributes(a *routes.Attributes) []packet.PathAttributeInterface {
-	list := []packet.PathAttributeInterface{packet.NewPathAttributeOrigin(0), s.path(a)}
+// attributes returns the path attributes of a route, without its next hop.
+func (e Encoding) attributes(a *routes.Attributes) []packet.PathAttributeInterface {
+	list := []packet.PathAttributeInterface{packet.NewPathAttributeOrigin(0), e.path(a)}
 	if a.MED.Set {
 		list = append(list, packet.NewPathAttributeMultiExitDisc(a.MED.Value))
 	}
-	if s.Internal {
+	if e.Internal {
 		preference := uint32(100)
 		if a.LocalPref.Set {
 			preference = a.LocalPref.Value
@@ -160,18 +161,18 @@ func (s Session) attributes(a *routes.Attributes) []packet.PathAttributeInterfac
 		}
 		list = append(list, packet.NewPathAttributeLargeCommunities(values))
 	}
-	if s.ASN > 0xffff && !s.FourOctetASN && !s.Internal {
-		list = append(list, packet.NewPathAttributeAs4Path([]*packet.As4PathParam{packet.NewAs4PathParam(packet.BGP_ASPATH_ATTR_TYPE_SEQ, s.sequence(a))}))
+	if e.ASN > 0xffff && !e.FourOctetASN && !e.Internal {
+		list = append(list, packet.NewPathAttributeAs4Path([]*packet.As4PathParam{packet.NewAs4PathParam(packet.BGP_ASPATH_ATTR_TYPE_SEQ, e.sequence(a))}))
 	}
 	return list
 }
 
-// path is empty inside of an autonomous system (RFC 4271 section 5.1.2).
-func (s Session) path(a *routes.Attributes) packet.PathAttributeInterface {
-	switch sequence := s.sequence(a); {
-	case s.Internal:
+// path returns the AS_PATH, which is empty inside of an autonomous system (RFC 4271 section 5.1.2).
+func (e Encoding) path(a *routes.Attributes) packet.PathAttributeInterface {
+	switch sequence := e.sequence(a); {
+	case e.Internal:
 		return packet.NewPathAttributeAsPath(nil)
-	case s.FourOctetASN:
+	case e.FourOctetASN:
 		return packet.NewPathAttributeAsPath([]packet.AsPathParamInterface{packet.NewAs4PathParam(packet.BGP_ASPATH_ATTR_TYPE_SEQ, sequence)})
 	default:
 		short := make([]uint16, 0, len(sequence))
@@ -185,16 +186,16 @@ func (s Session) path(a *routes.Attributes) packet.PathAttributeInterface {
 	}
 }
 
-func (s Session) sequence(a *routes.Attributes) []uint32 {
+func (e Encoding) sequence(a *routes.Attributes) []uint32 {
 	list := make([]uint32, 1+int(a.Prepend))
 	for i := range list {
-		list[i] = uint32(s.ASN)
+		list[i] = uint32(e.ASN)
 	}
 	return list
 }
 
-func (s Session) options() *packet.MarshallingOption {
-	return &packet.MarshallingOption{Use2ByteAS: !s.FourOctetASN}
+func (e Encoding) options() *packet.MarshallingOption {
+	return &packet.MarshallingOption{Use2ByteAS: !e.FourOctetASN}
 }
 
 func family(f lb.Family) packet.Family {

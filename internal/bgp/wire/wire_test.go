@@ -70,7 +70,7 @@ func TestMessagesThatWentOutAreCounted(t *testing.T) {
 	for i := range 1000 {
 		prefixes = append(prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))
 	}
-	updates, err := Session{ASN: 64512}.Withdraw(lb.IPv4, prefixes)
+	updates, err := Encoding{ASN: 64512}.Withdraw(lb.IPv4, prefixes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,13 +171,13 @@ func TestRoutesAreWrittenAsRoutersReadThem(t *testing.T) {
 		Communities: []routes.Community{64512<<16 | 7, routes.GracefulShutdown}, Large: []routes.LargeCommunity{{Global: 1, Local1: 2, Local2: 3}},
 	}
 	hop4, hop6, link := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("fe80::1%eth0")
-	external := Session{ASN: 4200000001, FourOctetASN: true, NextHop4: NextHop{Address: hop4}, NextHop6: NextHop{Address: hop6, LinkLocal: link}}
+	external := Encoding{ASN: 4200000001, FourOctetASN: true, NextHop4: NextHop{Address: hop4}, NextHop6: NextHop{Address: hop6, LinkLocal: link}}
 	internal, old, extended := external, external, external
 	internal.Internal = true
 	old.FourOctetASN = false
 	extended.NextHop4 = NextHop{Address: link}
 	for name, tt := range map[string]struct {
-		session    Session
+		session    Encoding
 		prefix     netip.Prefix
 		attributes *routes.Attributes
 		want       []string
@@ -208,7 +208,7 @@ func TestRoutesAreWrittenAsRoutersReadThem(t *testing.T) {
 }
 
 func TestManyRoutesShareMessages(t *testing.T) {
-	s := Session{ASN: 64512, FourOctetASN: true, NextHop4: NextHop{Address: netip.MustParseAddr("10.0.0.1")}, NextHop6: NextHop{Address: netip.MustParseAddr("2001:db8::1")}}
+	s := Encoding{ASN: 64512, FourOctetASN: true, NextHop4: NextHop{Address: netip.MustParseAddr("10.0.0.1")}, NextHop6: NextHop{Address: netip.MustParseAddr("2001:db8::1")}}
 	for _, first := range []string{"10.1.0.0", "2001:db8:1::"} {
 		var want []string
 		var prefixes []netip.Prefix
@@ -267,7 +267,7 @@ func TestManyAttributesFit(t *testing.T) {
 		a.Communities = append(a.Communities, routes.Community(i))
 		a.Large = append(a.Large, routes.LargeCommunity{Global: uint32(i)})
 	}
-	s := Session{ASN: 64512, FourOctetASN: true, NextHop4: NextHop{Address: netip.MustParseAddr("10.0.0.1")}}
+	s := Encoding{ASN: 64512, FourOctetASN: true, NextHop4: NextHop{Address: netip.MustParseAddr("10.0.0.1")}}
 	var prefixes []netip.Prefix
 	for i := range 1000 {
 		prefixes = append(prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))

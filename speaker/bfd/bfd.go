@@ -1,9 +1,9 @@
 // Package bfd watches paths to routers with BFD (RFC 5880, 5881 and 5883): it has the
 // sockets and the timers, and internal/bfd/session decides.
 //
-// One goroutine has all sessions, and one for each socket reads. Nothing listens
-// unless a session needs it, and a port that another program of the host has is not
-// taken from it: the sessions say so, and it is tried again.
+// One goroutine owns all sessions; each socket has a goroutine that reads from it. Sockets
+// are opened only when a session needs them. If another program of the host has the port, the
+// sessions report that as their Problem, and opening is tried again.
 package bfd
 
 import (
@@ -22,15 +22,15 @@ import (
 )
 
 const (
-	// adminDownRepeats is how often the end of a session is sent, and adminDownInterval the time between.
+	// A session that ends sends AdminDown adminDownRepeats times, adminDownInterval apart.
 	adminDownRepeats  = 3
 	adminDownInterval = 100 * time.Millisecond
-	// lateAfter is from when on a tick counts as late.
+	// lateAfter is the delay from which on a tick counts as late in the metrics.
 	lateAfter = 20 * time.Millisecond
 )
 
-// reopen is how soon sockets that failed, or could not be opened, are opened again. A packet
-// that is sent ends a row of failures.
+// reopen spaces the attempts to open sockets that failed or could not be opened. A packet
+// that is sent resets it.
 var reopen = backoff.Exponential{First: 3 * time.Second, Last: 10 * time.Second}
 
 // Key identifies the path that a session watches. No two sessions have the same.
@@ -41,7 +41,7 @@ type Key struct {
 	// chooses if it is not valid.
 	Local netip.Addr
 	// Interface that packets of a single-hop session leave by and must arrive on; any
-	// if it is empty. It means nothing to a multihop one.
+	// if it is empty. Multihop sessions ignore it.
 	Interface string
 	// VRF that the session is in, empty for none.
 	VRF string
@@ -49,31 +49,31 @@ type Key struct {
 	Multihop bool
 }
 
-// Status is how a session is.
+// Status of a session.
 type Status struct {
 	bfd.Status
-	// Problem is why the session cannot work as it should, and what to do; empty if
-	// there is nothing. It is tried again after 3 s, and later each time, up to 10 s.
+	// Problem is why the session cannot work as it should, and what to do; empty: it
+	// works. The operation that failed is tried again after 3 s, and later each time, up to 10 s.
 	Problem string
 }
 
 // Options of an engine.
 type Options struct {
-	// Log gets what an administrator wants to know.
+	// Log receives messages for administrators.
 	Log logr.Logger
-	// Metrics count what happens; they may be nil.
+	// Metrics may be nil.
 	Metrics *Metrics
-	// Changed is called whenever a session that is wanted changes its state, its
-	// Problem, or whether it failed or the other side's administrator took it down. It
+	// Changed is called whenever the Status of a wanted session changes in its state, its
+	// Problem, or whether it failed or the other side is AdminDown. It
 	// is called from the engine's goroutine, must not block, and may be nil.
 	Changed func(Key, Status)
-	// Network opens the sockets; that of the kernel if it is nil.
+	// Network opens the sockets; nil: those of the kernel.
 	Network Network
-	// Passes marks those of the engine's goroutine; nil: nothing does.
+	// Passes records the passes of the engine's goroutine; nil: nothing does.
 	Passes *watchdog.Loop
 }
 
-// Engine has the sessions.
+// Engine runs the sessions. Its methods may be called from any goroutine.
 type Engine struct {
 	options      Options
 	cancel       context.CancelFunc
@@ -99,8 +99,8 @@ type change struct {
 	status Status
 }
 
-// New starts an engine without sessions. When the context ends it stops at once and
-// sends nothing to the other sides; Stop does.
+// New starts an engine without sessions. When the context ends, the engine stops at once and
+// sends nothing to the other sides; use Stop to send AdminDown.
 func New(ctx context.Context, o Options) *Engine {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(prometheus.NewRegistry())
@@ -122,9 +122,8 @@ func New(ctx context.Context, o Options) *Engine {
 	return e
 }
 
-// Set sets which sessions there are to be. Those that are missing are made, the other
-// side of those that are no longer wanted is sent AdminDown, and a changed profile changes a
-// session while it is Up. It returns at once.
+// Set replaces the wanted sessions. New ones begin, those that are no longer wanted end with
+// AdminDown, and a changed profile changes a session while it is Up. It returns at once.
 func (e *Engine) Set(sessions map[Key]bfd.Profile) {
 	e.mu.Lock()
 	if !e.stopping {
@@ -134,7 +133,7 @@ func (e *Engine) Set(sessions map[Key]bfd.Profile) {
 	e.poke()
 }
 
-// Status of a session, if it is wanted.
+// Status returns the status of a session, if it is wanted.
 func (e *Engine) Status(key Key) (Status, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -144,8 +143,8 @@ func (e *Engine) Status(key Key) (Status, bool) {
 	return Status{}, false
 }
 
-// Stop takes all sessions down, as an administrator does, and ends the engine. The
-// other sides are sent AdminDown once before it returns, and again as long as the context lasts.
+// Stop ends all sessions with AdminDown, and then the engine. AdminDown is sent once before it
+// returns, and repeated until the context ends.
 func (e *Engine) Stop(ctx context.Context) {
 	e.mu.Lock()
 	e.wanted, e.wantedChanged, e.stopping = nil, true, true

@@ -108,7 +108,7 @@ func (e *Engine) apply(ctx context.Context, now time.Time) {
 			w.machine.SetAdminDown(now, false)
 		}
 		if p.WithDefaults() != w.machine.Profile() {
-			e.options.Log.V(1).Info("the profile of a BFD session changes", w.names()...)
+			e.options.Log.V(1).Info("the profile of a BFD session changes", w.logValues()...)
 			w.machine.SetProfile(p)
 		}
 		e.settle(w, now)
@@ -124,23 +124,24 @@ func (e *Engine) add(ctx context.Context, key Key, p bfd.Profile, now time.Time)
 	e.settle(w, now)
 }
 
-// leave sends to the other side that the session ends, and ends it.
+// leave begins to end a session: it sends AdminDown for the first time.
 func (e *Engine) leave(w *watch, now time.Time) {
 	if !w.started {
 		e.remove(w)
 		return
 	}
-	w.adminDownsLeft, w.farewell = adminDownRepeats, now
+	w.adminDownsLeft, w.nextAdminDown = adminDownRepeats, now
 	e.send(w, now, w.machine.SetAdminDown(now, true))
-	e.farewell(w, now)
+	e.adminDownSent(w, now)
 }
 
-func (e *Engine) farewell(w *watch, now time.Time) {
+// adminDownSent ends the session after the last AdminDown, or sets the time of the next one.
+func (e *Engine) adminDownSent(w *watch, now time.Time) {
 	if w.adminDownsLeft--; w.adminDownsLeft == 0 {
 		e.remove(w)
 		return
 	}
-	w.farewell = now.Add(adminDownInterval)
+	w.nextAdminDown = now.Add(adminDownInterval)
 	e.settle(w, now)
 }
 
@@ -171,9 +172,9 @@ func (e *Engine) tick(ctx context.Context, now time.Time) {
 		if !w.retry.IsZero() && !now.Before(w.retry) {
 			e.open(ctx, w, now)
 		}
-		if w.adminDownsLeft > 0 && !now.Before(w.farewell) {
+		if w.adminDownsLeft > 0 && !now.Before(w.nextAdminDown) {
 			e.send(w, now, w.machine.Repeat(now))
-			e.farewell(w, now)
+			e.adminDownSent(w, now)
 			gone = gone || w.adminDownsLeft == 0
 			continue
 		}
@@ -205,7 +206,7 @@ func statusChanged(before, after Status) bool {
 
 // logChange writes the log.
 func (e *Engine) logChange(w *watch, s Status) {
-	log := e.options.Log.WithValues(w.names()...)
+	log := e.options.Log.WithValues(w.logValues()...)
 	switch {
 	case s.Problem != "" && s.Problem != w.reported.Problem:
 		log.Info("a BFD session does not work: " + s.Problem)

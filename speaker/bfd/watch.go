@@ -17,7 +17,7 @@ import (
 // The source ports (RFC 5881 section 4).
 const firstPort, lastPort = 49152, 65535
 
-// watch is a session with its socket.
+// watch is a BFD session, with the socket that it sends from.
 type watch struct {
 	key     Key
 	peer    netip.Addr // without zone
@@ -29,12 +29,12 @@ type watch struct {
 	link           int // index of the interface that packets must arrive on, 0 for any
 	port           uint16
 	problem        string
-	ttl            int       // of the last packet, if it was dropped for that; 0: it was not
-	mute           bool      // the last packet could not be sent, and problem is why
-	retry          time.Time // when to open what could not be opened, or zero
-	failures       int       // of its sockets since a packet was sent
-	adminDownsLeft int       // how often its end is still to be sent; 0 if it does not end
-	farewell       time.Time
+	ttl            int       // of the last packet, if it was dropped because of it; otherwise 0
+	mute           bool      // the last packet could not be sent; problem is why
+	retry          time.Time // when to open sockets again; zero: they are open
+	failures       int       // to open a socket or to send, since a packet was sent
+	adminDownsLeft int       // AdminDown packets still to be sent before it ends; 0: it does not end
+	nextAdminDown  time.Time
 
 	reported    Status
 	due, queued time.Time
@@ -58,7 +58,8 @@ func (e *Engine) newWatch(key Key, p bfd.Profile, now time.Time) *watch {
 
 func (w *watch) status() Status {
 	s := Status{Status: w.machine.Status(), Problem: w.problem}
-	// While it is up such packets are somebody else's, or will be missed soon.
+	// While the session is up, packets with a low TTL come from another host; if they are the router's,
+	// the session goes down soon, and they are reported then.
 	if w.ttl != 0 && s.State != bfd.Up && s.Problem == "" {
 		s.Problem = fmt.Sprintf("the router's packets arrive with a TTL of %d, and are dropped below the %d of the BFDProfile's minimumTTL: set it lower, or have the router send with 255 (BIRD sends with 64)",
 			w.ttl, w.machine.Profile().MinimumTTL)
@@ -66,11 +67,12 @@ func (w *watch) status() Status {
 	return s
 }
 
-func (w *watch) names() []any {
+// logValues returns keys and values that identify the session in the log.
+func (w *watch) logValues() []any {
 	return []any{"peer", w.key.Peer.String(), "interface", w.key.Interface, "multihop", w.key.Multihop}
 }
 
-// next is when something is due, the zero time for never.
+// next returns when something is due next; not due: never.
 func (w *watch) next() (at time.Time, due bool) {
 	if w.started {
 		at, due = w.machine.Next()
@@ -84,12 +86,12 @@ func (w *watch) next() (at time.Time, due bool) {
 		sooner(w.retry)
 	}
 	if w.adminDownsLeft > 0 {
-		sooner(w.farewell)
+		sooner(w.nextAdminDown)
 	}
 	return at, due
 }
 
-// open opens what the session needs and has not.
+// open opens the socket to receive from, unless it is open, and a new one to send from.
 func (e *Engine) open(ctx context.Context, w *watch, now time.Time) {
 	w.retry = time.Time{}
 	err := e.listen(ctx, w.class)
@@ -107,14 +109,14 @@ func (e *Engine) open(ctx context.Context, w *watch, now time.Time) {
 	}
 }
 
-// retryLater has the sockets opened again, later after each failure.
+// retryLater sets the time to open the sockets again, later after each failure.
 func (w *watch) retryLater(now time.Time) {
 	w.failures++
 	w.retry = now.Add(reopen.After(w.failures))
 }
 
-// dial opens the socket to send from, anew if there is one. The port stays the same
-// as long as it can (RFC 5881 section 4).
+// dial opens the socket to send from, and closes the one before. The source port stays the same
+// unless another program has it meanwhile (RFC 5881 section 4).
 func (e *Engine) dial(w *watch) error {
 	if w.sender != nil {
 		w.sender.Close()
@@ -149,9 +151,9 @@ func (e *Engine) freePort() uint16 {
 	}
 }
 
-// send sends packets. One that the kernel does not take is lost, as any may be; the
-// socket is opened anew some time later, since the interface may have come back as
-// another one.
+// send sends packets. One that the kernel does not accept is lost, as any packet can be. Unless only
+// buffers were full, the socket is opened again some time later: the interface may have come back
+// with another index.
 func (e *Engine) send(w *watch, now time.Time, packets []wire.Packet) {
 	for _, p := range packets {
 		if w.sender == nil {

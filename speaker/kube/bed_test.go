@@ -31,11 +31,11 @@ type bed struct {
 func newBed(policy apiconv.DrainPolicy) *bed {
 	b := &bed{}
 	b.watcher = &Watcher{
-		Self:     "n1",
-		Snapshot: func(s layer2.Snapshot) { b.snapshots = append(b.snapshots, s) },
-		Change:   func(c layer2.Change) { b.changes = append(b.changes, c) },
-		Peers:    func(p map[lb.NodeName]netip.Addr) { b.peers = append(b.peers, p) },
-		planner:  eligibility.NewPlanner(),
+		Self:       "n1",
+		OnSnapshot: func(s layer2.Snapshot) { b.snapshots = append(b.snapshots, s) },
+		OnChange:   func(c layer2.Change) { b.changes = append(b.changes, c) },
+		OnPeers:    func(p map[lb.NodeName]netip.Addr) { b.peers = append(b.peers, p) },
+		planner:    eligibility.NewPlanner(),
 	}
 	b.store = informers.NewStore(informers.InNamespace("lbstack-system"))
 	b.reader = b.store.NewReader(watched()...)

@@ -19,7 +19,7 @@ func BenchmarkWatcherOneServiceChange(b *testing.B) {
 			o, bed := large(count), newBed(apiconv.DrainPolicy{})
 			bed.sees(o.list()...)
 			told := 0
-			bed.watcher.Change = func(c layer2.Change) { told += len(c.Addresses) }
+			bed.watcher.OnChange = func(c layer2.Change) { told += len(c.Addresses) }
 			slice := &o.endpoints[50]
 			for i := 0; b.Loop(); i++ {
 				bed.store.Note(slice, i%2 == 1)
@@ -39,7 +39,7 @@ func BenchmarkAdvertisementChange(b *testing.B) {
 			o, bed := large(count), newBed(apiconv.DrainPolicy{})
 			bed.sees(o.list()...)
 			told := 0
-			bed.watcher.Change = func(c layer2.Change) { told = len(c.Addresses) }
+			bed.watcher.OnChange = func(c layer2.Change) { told = len(c.Addresses) }
 			zoneA := ad("all", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a")})
 			for i := 0; b.Loop(); i++ {
 				bed.store.Note([]client.Object{&zoneA, &o.advertisements[0]}[i%2], true)

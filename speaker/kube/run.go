@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// Options say who this speaker is, and where it can be asked.
+// Options of the connection of this speaker with Kubernetes.
 type Options struct {
 	// Node is this node's name.
 	Node lb.NodeName
@@ -29,19 +29,20 @@ type Options struct {
 	OnInterface func(netip.Addr) (bool, error)
 	// Namespace of the speakers' pods.
 	Namespace string
-	// Endpoints are what the speaker serves. It shares the node's network: what is not on
-	// loopback is open to all that reach the node.
+	// Endpoints are the addresses for probes and metrics. The speaker shares the node's network:
+	// what is not on loopback can be reached by all that reach the node.
 	lbmanager.Endpoints
-	// Before are the addresses that could be announced before this process started, and
-	// Outside takes those that may be announced although no pool lists them any more, when
-	// they are others: what is in use outlives the process.
-	Before  []netip.Addr
+	// Before are the addresses that could be announced before this process started. They may
+	// still be although no pool lists them any more.
+	Before []netip.Addr
+	// Outside is called with the addresses that may be announced although no pool lists them,
+	// whenever they change. They are stored for the next process (Before).
 	Outside func([]netip.Addr)
-	// Watchdog watches what follows the cluster; nil: nothing does.
+	// Watchdog watches the passes over changes of the cluster; may be nil.
 	Watchdog *watchdog.Watchdog
 }
 
-// NewManager returns a manager with a cache of what the speaker looks at, and
+// NewManager returns a manager with a cache of the objects that the speaker reads, and
 // the writer of this node's SpeakerState.
 func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, error) {
 	scheme, err := lbmanager.Scheme()
@@ -57,7 +58,7 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 		MapperProvider: mapper,
 		Logger:         log,
 		Cache:          cached(o.Namespace),
-		// The state is written seldom and must be read fresh.
+		// They are written rarely, and an outdated read would cause a conflict.
 		Client:  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{}}}},
 		Metrics: lbmanager.Nowhere(),
 	})
@@ -67,12 +68,13 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 	return mgr, NewStateWriter(mgr.GetCache(), mgr.GetClient(), o.Node, log.WithName("state")), nil
 }
 
-// Connect has the manager bring the engine what the cluster wants, and join where
-// the peers are; the node is ready when the engine has acted. The engine itself runs
-// for longer than the manager: what is owned is answered for until others do.
+// Connect adds to the manager what passes the objects of the cluster to the engine and the addresses
+// of the other speakers to join, and the report of this speaker. The speaker is ready once the engine
+// has acted for the first time. The engine runs for longer than the manager: it answers for its
+// addresses until other nodes have them.
 func Connect(mgr manager.Manager, objects *informers.Source, o Options, engine *layer2.Engine, join func(map[lb.NodeName]netip.Addr), state *StateWriter) error {
 	watcher := &Watcher{
-		Objects: objects, Self: o.Node, Before: o.Before, Snapshot: engine.SetSnapshot, Change: engine.SetChange, Peers: join,
+		Objects: objects, Self: o.Node, Before: o.Before, OnSnapshot: engine.SetSnapshot, OnChange: engine.SetChange, OnPeers: join,
 		Passes: o.Watchdog.Loop("what follows the cluster for layer 2"),
 	}
 	state.Partitioned = engine.SetPartitioned

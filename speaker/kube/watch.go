@@ -18,30 +18,29 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// Watcher publishes what the cluster wants to be announced on the local network, and where
-// the other speakers are.
+// Watcher passes on which addresses the cluster wants to be announced on the local network, and
+// the addresses of the other speakers.
 type Watcher struct {
-	// Objects of the cluster.
+	// Objects has the cached objects of the cluster.
 	Objects *informers.Source
-	// Self is this node.
+	// Self is the name of this node.
 	Self lb.NodeName
 	// Before are the addresses that were announced before this process started.
 	Before []netip.Addr
-	// Snapshot takes what the cluster wants, once all objects have been read.
-	Snapshot func(layer2.Snapshot)
-	// Change takes what is new of that afterwards, if anything is.
-	Change func(layer2.Change)
-	// Peers takes where the speakers on other nodes are, when it is not what it was
-	// published last.
-	Peers func(map[lb.NodeName]netip.Addr)
-	// Passes marks those of Start; nil: nothing does.
+	// OnSnapshot is called once, when all objects have been read.
+	OnSnapshot func(layer2.Snapshot)
+	// OnChange is called with each later difference.
+	OnChange func(layer2.Change)
+	// OnPeers is called with the addresses of the speakers on other nodes, whenever they change.
+	OnPeers func(map[lb.NodeName]netip.Addr)
+	// Passes records the passes of Start; nil: nothing does.
 	Passes *watchdog.Loop
 
 	planner    *eligibility.Planner
-	advertised bool                       // there is an advertisement
-	nodes      []eligibility.Node         // that the planner has
-	lastRest   layer2.Snapshot            // published last, but for the addresses
-	peers      map[lb.NodeName]netip.Addr // reported last
+	advertised bool                       // there is an L2Advertisement
+	nodes      []eligibility.Node         // of the planner
+	lastRest   layer2.Snapshot            // passed on last, without addresses
+	peers      map[lb.NodeName]netip.Addr // passed on last
 }
 
 // watched are the kinds that the watcher looks at.
@@ -49,7 +48,7 @@ func watched() []client.Object {
 	return append(clusterWideKinds(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, informers.Namespaces())
 }
 
-// clusterWideKinds are the kinds that say what holds for all addresses.
+// clusterWideKinds are the kinds whose objects affect all addresses.
 func clusterWideKinds() []client.Object {
 	return []client.Object{&corev1.Node{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.LoadBalancerStack{}}
 }
@@ -58,26 +57,26 @@ func clusterWideKinds() []client.Object {
 func (w *Watcher) Start(ctx context.Context) error {
 	w.planner = eligibility.NewPlanner()
 	w.planner.Remember(w.Before)
-	const rest = 4 // a fifth of a processor at most
+	const rest = 4 // wait four times as long as the last round took: at most a fifth of a processor
 	return w.Objects.Run(ctx, rest, w.round, watched()...)
 }
 
-// round reads what has changed, and reports what of it counts.
+// round handles the objects that have changed, and passes on what concerns this speaker.
 func (w *Watcher) round(changes informers.Changes) {
 	w.Passes.Begin()
 	defer w.Passes.End()
 	if changes.Changed(&corev1.Pod{}) {
 		if now := peers(informers.All[*corev1.Pod](changes), w.Self); w.peers == nil || !maps.Equal(w.peers, now) {
 			w.peers = now
-			w.Peers(now)
+			w.OnPeers(now)
 		}
 	}
 	rest, advertised := w.lastRest, w.advertised
 	if changes.Changed(clusterWideKinds()...) {
 		rest = w.configure(changes)
 	}
-	// Without an advertisement no address is announced here: where all goes over BGP, a
-	// Service is not looked at.
+	// Without an L2Advertisement nothing is announced on the local network: clusters that only
+	// use BGP need no plan of their Services here.
 	switch {
 	case w.advertised && !advertised:
 		changes.ApplyAll(w.planner)
@@ -96,9 +95,9 @@ func (w *Watcher) publish(first bool, rest layer2.Snapshot) {
 	next.Addresses = change.Addresses
 	switch {
 	case first:
-		w.Snapshot(next)
+		w.OnSnapshot(next)
 	case len(change.Addresses)+len(change.Gone) > 0 || !reflect.DeepEqual(rest, w.lastRest):
-		w.Change(layer2.Change{Snapshot: next, Gone: change.Gone})
+		w.OnChange(layer2.Change{Snapshot: next, Gone: change.Gone})
 	}
 	w.lastRest = rest
 }

@@ -15,9 +15,9 @@ var virtualKinds = []string{
 	"vti", "vti6", "xfrm", "wireguard", "tuntap", "macvtap", "ipvtap", "netkit", "dummy", "ifb", "nlmon", "vrf",
 }
 
-// openKinds are the kinds that lead to a network of the machine or to pods: the network of a
-// virtual machine is a bridge, and the node of a cluster in containers has a veth for eth0.
-// A device has no kind.
+// openKinds are the kinds that may lead either to a network of the machine or to pods: a machine can
+// have its network on a bridge, and the eth0 of a node in a container is a veth. "device" is a link
+// without a kind.
 var openKinds = []string{"device", "bridge", "openvswitch", "veth"}
 
 // internalNames are the names that CNI plugins, container engines and hypervisors give to links
@@ -26,7 +26,7 @@ var openKinds = []string{"device", "bridge", "openvswitch", "veth"}
 var internalNames = regexp.MustCompile(`^(antrea|br-[0-9a-f]{12}$|br-int$|br-tun$|cali|cbr0$|cilium|cni|docker|flannel|incusbr|` +
 	`kube-|lxc|lxdbr|nerdctl|ovn|ovs-system$|podman|vboxnet|veth|virbr|vmnet|vnet|weave)`)
 
-// internal returns whether a link leads to pods, containers or virtual machines of this node, and not to
+// internal reports whether a link leads to pods, containers or virtual machines of this node, and not to
 // a network of the machine. The kind of the link decides, and its name only where the kind leaves it open.
 // A veth or a port of Open vSwitch without a subnet has one pod at the other end.
 func internal(l netlink.Link, prefixes []netip.Prefix) bool {
@@ -42,5 +42,5 @@ func internal(l netlink.Link, prefixes []netip.Prefix) bool {
 	return (kind == "veth" || kind == "openvswitch") && !slices.ContainsFunc(prefixes, isSubnet)
 }
 
-// isSubnet returns whether a network has room for other hosts.
+// isSubnet reports whether a network has room for other hosts.
 func isSubnet(p netip.Prefix) bool { return !p.IsSingleIP() }

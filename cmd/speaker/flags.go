@@ -30,8 +30,8 @@ func parse(set *flag.FlagSet, args []string) (app.Options, error) {
 	set.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
 	o.Flags(set, fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultHealthPort), fmt.Sprintf(":%d", v1beta1.DefaultMetricsPort))
 	version.Flag(set)
-	port := set.Uint("member-port", uint(v1beta1.DefaultMeshPort), "UDP port of the mesh between speakers, on the node's address")
-	set.StringVar(&o.KeyDir, "member-key-dir", "/etc/lbstack/mesh-keys", "folder with the keys of the mesh: files key-1, key-2 and so on with 32 bytes each, of which the highest is the newest")
+	port := set.Uint("mesh-port", uint(v1beta1.DefaultMeshPort), "UDP port of the mesh between speakers, on the node's address")
+	set.StringVar(&o.KeyDir, "mesh-key-dir", "/etc/lbstack/mesh-keys", "folder with the keys of the mesh: files key-1, key-2 and so on with 32 bytes each, of which the highest is the newest")
 	set.StringVar(&o.StateDir, "state-dir", "/var/lib/lbstack", "folder in which the node stores what it needs when the API server is away")
 	set.Var(&detection, "failure-detection", "how soon the loss of a node is noticed: "+detection.words())
 	set.Var(&failback, "failback", "whether addresses move when nothing has failed: "+failback.words())
@@ -50,7 +50,7 @@ func parse(set *flag.FlagSet, args []string) (app.Options, error) {
 		o.Address = parsed
 	}
 	if *port == 0 || *port > math.MaxUint16 {
-		return app.Options{}, fmt.Errorf("-member-port=%d: it must be 1 to %d", *port, math.MaxUint16)
+		return app.Options{}, fmt.Errorf("-mesh-port=%d: it must be 1 to %d", *port, math.MaxUint16)
 	}
 	o.Node, o.MeshPort = lb.NodeName(*node), uint16(*port)
 	o.Detection, o.GradualFailback = mesh.Profile(detection.is), failback.is == "gradual"

@@ -37,7 +37,7 @@ func TestFlagsAreFollowed(t *testing.T) {
 }
 
 func TestAnUnknownValueIsRefusedWithTheNameOfItsFlag(t *testing.T) {
-	for _, arg := range []string{"-failure-detection=Fast", "-failback=sometimes", "-member-port=x", "-member-port=0", "-member-port=65536", "-address=node1"} {
+	for _, arg := range []string{"-failure-detection=Fast", "-failback=sometimes", "-mesh-port=x", "-mesh-port=0", "-mesh-port=65536", "-address=node1"} {
 		name, _, _ := strings.Cut(arg, "=")
 		if _, err := parsed(arg); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got the error %v, want one that names the flag", arg, err)

@@ -220,7 +220,7 @@ func TestRender_PortsOfTheSpeaker(t *testing.T) {
 			pod := daemonSet(t, o).Spec.Template.Spec
 			container := pod.Containers[0]
 			for _, want := range []string{
-				fmt.Sprintf("--member-port=%d", tt.mesh),
+				fmt.Sprintf("--mesh-port=%d", tt.mesh),
 				fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", tt.health),
 				fmt.Sprintf("--metrics-bind-address=:%d", tt.metrics),
 			} {

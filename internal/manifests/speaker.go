@@ -18,7 +18,7 @@ func speakerArguments(spec v1beta1.LoadBalancerStackSpec) []string {
 	failback := cmp.Or(spec.Layer2.Failback, v1beta1.FailbackNever)
 	ports := speakerPorts(spec)
 	return []string{
-		fmt.Sprintf("--member-port=%d", ports.Mesh),
+		fmt.Sprintf("--mesh-port=%d", ports.Mesh),
 		fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", ports.Health),
 		fmt.Sprintf("--metrics-bind-address=:%d", ports.Metrics),
 		"--failure-detection=" + strings.ToLower(string(detection)),

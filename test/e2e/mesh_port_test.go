@@ -17,8 +17,8 @@ import (
 // Speakers with the former port and those with the new one do not receive each other's messages.
 func TestChangedPortOfTheMeshLosesNoConnection(t *testing.T) {
 	for _, step := range []struct{ name, port, argument string }{
-		{"to another", "7600", "--member-port=7600"},
-		{"back to the default", "null", "--member-port=7575"},
+		{"to another", "7600", "--mesh-port=7600"},
+		{"back to the default", "null", "--mesh-port=7575"},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			t.Cleanup(func() {

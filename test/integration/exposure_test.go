@@ -50,7 +50,7 @@ func exposedPrograms(t *testing.T, namespace string) []exposed {
 	list := []exposed{
 		{name: "controller", limit: 512 << 20},
 		{name: "operator", limit: 256 << 20, args: []string{"--image=none"}},
-		{name: "speaker", limit: 256 << 20, args: []string{"--node=exposed", "--address=127.0.0.1", "--member-port=17947", "--member-key-dir=" + keys, "--state-dir=" + t.TempDir()},
+		{name: "speaker", limit: 256 << 20, args: []string{"--node=exposed", "--address=127.0.0.1", "--mesh-port=17947", "--mesh-key-dir=" + keys, "--state-dir=" + t.TempDir()},
 			listens: []string{"udp 127.0.0.1:17947"}},
 	}
 	for i := range list {

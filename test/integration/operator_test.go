@@ -99,7 +99,7 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 			return !slices.ContainsFunc(want, func(arg string) bool { return !slices.Contains(args, arg) })
 		})
 	}
-	says("--failure-detection=default", "--failback=never", "--member-port=7575", "--health-probe-bind-address=127.0.0.1:7573", "--metrics-bind-address=:7574")
+	says("--failure-detection=default", "--failback=never", "--mesh-port=7575", "--health-probe-bind-address=127.0.0.1:7573", "--metrics-bind-address=:7574")
 
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"speaker":{"ports":{"mesh":7946}},"layer2":{"failureDetection":"Fast","failback":"Gradual"},"drain":{"taints":["a","b/c"],"labels":[]},
@@ -108,7 +108,7 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 	if err := b.Patch(context.Background(), stack, edit); err != nil {
 		t.Fatal(err)
 	}
-	says("--failure-detection=fast", "--failback=gradual", "--member-port=7946", "--health-probe-bind-address=127.0.0.1:7573")
+	says("--failure-detection=fast", "--failback=gradual", "--mesh-port=7946", "--health-probe-bind-address=127.0.0.1:7573")
 	daemonSet := speakerDaemonSet()
 	b.becomes(daemonSet, func(client.Object) bool {
 		return slices.ContainsFunc(daemonSet.Spec.Template.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == "mesh" && p.HostPort == 7946 })

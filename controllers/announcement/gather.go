@@ -19,9 +19,9 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// gather returns what is known of the addresses that a Service holds. What the cluster
-// allows is read only for those that nobody announces: when a thousand Services move at
-// once, nothing of that is.
+// gather returns what is known of the addresses that a Service holds. Advertisements, pools
+// and nodes are read only for addresses that nobody announces, so that a thousand Services
+// that move at once cost no such read.
 func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, error) {
 	held, err := r.held(ctx, svc)
 	if err != nil {
@@ -42,7 +42,7 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 		f.ownerDown = f.Owned && down[f.Owner.Node]
 		f.stands = f.Owned && f.Standby != ""
 		f.routed = routedBy(f.Paths, down)
-		if f.ownerDown || f.stands || (!f.Owned && !f.routed.is()) {
+		if f.ownerDown || f.stands || (!f.Owned && !f.routed.exists()) {
 			open = append(open, a)
 		}
 		list = append(list, f)
@@ -54,15 +54,15 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 }
 
 // held returns the addresses that the Service holds, with the other Services that hold
-// them. What stands in the Service's status does not matter: the speakers announce what is
-// claimed.
+// them. They come from claims, not from the status of the Service: the speakers announce
+// what is claimed.
 func (r *Reconciler) held(ctx context.Context, svc *corev1.Service) ([]eligibility.Address, error) {
 	key := apiconv.KeyOf(svc)
 	claims, err := r.claimsOf(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	if !apiconv.ServedBy(svc, r.Class) { // it keeps what it has taken up, and what it shows is another load balancer's
+	if !apiconv.ServedBy(svc, r.Class) { // it holds what it has taken up; its status may be of another load balancer
 		claims = slices.DeleteFunc(slices.Clone(claims), func(c v1beta1.IPAddressClaim) bool {
 			return !slices.ContainsFunc(c.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return apiconv.HolderKey(h) == key && h.UID == svc.UID })
 		})
@@ -98,7 +98,7 @@ func (r *Reconciler) claimsOf(ctx context.Context, key lb.ServiceKey) ([]v1beta1
 	return claims.Items, nil
 }
 
-// noteDown adds which nodes are not ready of those that announce an address.
+// noteDown records in known, for each node that announces the address, whether it is down.
 func (r *Reconciler) noteDown(ctx context.Context, look Look, known map[lb.NodeName]bool) error {
 	var nodes []lb.NodeName
 	if look.Owned {
@@ -120,7 +120,7 @@ func (r *Reconciler) noteDown(ctx context.Context, look Look, known map[lb.NodeN
 	return nil
 }
 
-// isDown reports whether a node is not ready, or is gone, or no speaker receives from the one on it.
+// isDown reports whether a node is not ready, is deleted, or has a speaker that no other receives from.
 func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error) {
 	if r.Reports.Silent(name) {
 		return true, nil
@@ -136,7 +136,7 @@ func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error)
 	return apiconv.ParseNode(&node, apiconv.DrainPolicy{}).Down, nil
 }
 
-// plan adds to the facts who may announce the addresses that are open.
+// plan adds to the facts which nodes may announce the open addresses: those that no working node announces.
 func (r *Reconciler) plan(ctx context.Context, list []facts, open []eligibility.Address) error {
 	in := eligibility.Input{Addresses: open}
 	broken, err := r.addCluster(ctx, &in)
@@ -164,13 +164,13 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []eligibility.
 			r.noteUnable(&result.Candidates[i], f, near)
 		}
 		f.router = r.router(in.Nodes, byBGP[at], &routing)
-		f.neither(open[at].Pool, len(in.Advertisements) > 0, len(routing.view.Advertisements) > 0)
+		f.mergeReasons(open[at].Pool, len(in.Advertisements) > 0, len(routing.view.Advertisements) > 0)
 	}
 	return nil
 }
 
-// addServices adds the Services that show the addresses, and their endpoints on the nodes
-// that have been added before.
+// addServices adds the holders of the addresses, and their endpoints on the nodes that are in the
+// input already.
 func (r *Reconciler) addServices(ctx context.Context, in *eligibility.Input) error {
 	nodes := apiconv.NodeNames{}
 	for i := range in.Nodes {
@@ -186,7 +186,7 @@ func (r *Reconciler) addServices(ctx context.Context, in *eligibility.Input) err
 			var svc corev1.Service
 			err := r.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, &svc)
 			if apierrors.IsNotFound(err) {
-				continue // it went just now
+				continue // it was deleted just now
 			}
 			if err != nil {
 				return fmt.Errorf("reading the Service %s: %w", key, err)
@@ -206,20 +206,20 @@ func (r *Reconciler) addServices(ctx context.Context, in *eligibility.Input) err
 	return nil
 }
 
-// addCluster adds advertisements, pools and nodes, and returns what is wrong with
-// advertisements that are invalid.
+// addCluster adds advertisements, pools and nodes, and returns a message for each
+// advertisement that is invalid.
 func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (broken []string, err error) {
 	var ads v1beta1.L2AdvertisementList
 	var pools v1beta1.IPAddressPoolList
 	for _, list := range []client.ObjectList{&ads, &pools} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("listing what decides about announcing: %w", err)
+			return nil, fmt.Errorf("listing objects into a %T: %w", list, err)
 		}
 	}
 	for i := range ads.Items {
 		ad, err := apiconv.ParseAdvertisement(&ads.Items[i])
 		if err != nil {
-			broken = append(broken, fmt.Sprintf("the L2Advertisement %q, whose %s", ads.Items[i].Name, err))
+			broken = append(broken, fmt.Sprintf("the L2Advertisement %q, which is invalid (%s)", ads.Items[i].Name, err))
 			continue
 		}
 		in.Advertisements = append(in.Advertisements, ad)
@@ -234,14 +234,14 @@ func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (bro
 	return broken, nil
 }
 
-// near returns whether a candidate whose speaker runs has an interface in a subnet of the
-// address that is used by default: others use only such interfaces then.
+// near reports whether the speaker of a candidate runs and has, among the interfaces that are used
+// by default, one in a subnet of the address. If one candidate has, all use only such interfaces.
 func (r *Reconciler) near(c *eligibility.Candidate, f *facts) bool {
 	report, reported := r.Reports.Report(c.Node)
 	return reported && f.idle[c.Node] == "" && report.Near(c, f.address)
 }
 
-// noteUnable notes why a candidate has no interface to announce the address on, if it has none.
+// noteUnable records why a candidate has no interface to announce the address on, if it has none.
 func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *facts, near bool) {
 	report, reported := r.Reports.Report(c.Node)
 	if !reported || f.idle[c.Node] != "" {
@@ -254,7 +254,7 @@ func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *facts, near bool) {
 	}
 }
 
-// noteIdle notes why a node cannot announce now, if it cannot.
+// noteIdle records why a node cannot announce now, if it cannot.
 func (r *Reconciler) noteIdle(nodes []eligibility.Node, node lb.NodeName, why map[lb.NodeName]string) {
 	i := slices.IndexFunc(nodes, func(n eligibility.Node) bool { return n.Name == node })
 	switch {
@@ -265,6 +265,6 @@ func (r *Reconciler) noteIdle(nodes []eligibility.Node, node lb.NodeName, why ma
 	case r.Reports.stopped(node):
 		why[node] = "its speaker was stopped"
 	case r.Reports.Silent(node):
-		why[node] = "the other speakers receive nothing from the one on it"
+		why[node] = "the other speakers receive nothing from its speaker"
 	}
 }

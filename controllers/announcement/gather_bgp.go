@@ -42,7 +42,7 @@ func (r *Reconciler) routing(ctx context.Context, in eligibility.Input) (routing
 	for i := range ads.Items {
 		ad, err := apiconv.ParseBGPAdvertisement(&ads.Items[i], aliases)
 		if err != nil {
-			broken = append(broken, fmt.Sprintf("the BGPAdvertisement %q, whose %s", ads.Items[i].Name, err))
+			broken = append(broken, fmt.Sprintf("the BGPAdvertisement %q, which is invalid (%s)", ads.Items[i].Name, err))
 			continue
 		}
 		view.Advertisements = append(view.Advertisements, ad)
@@ -50,7 +50,7 @@ func (r *Reconciler) routing(ctx context.Context, in eligibility.Input) (routing
 	for i := range peers.Items {
 		peer, err := apiconv.ParseBGPPeer(&peers.Items[i])
 		if err != nil {
-			broken = append(broken, fmt.Sprintf("the BGPPeer %q, whose %s", peers.Items[i].Name, err))
+			broken = append(broken, fmt.Sprintf("the BGPPeer %q, which is invalid (%s)", peers.Items[i].Name, err))
 			continue
 		}
 		known[peer.Name] = &peer.Peer
@@ -64,9 +64,9 @@ func (r *Reconciler) routing(ctx context.Context, in eligibility.Input) (routing
 	return routing{view, known, broken}, nil
 }
 
-// router returns what is known of announcing an address to routers.
-func (r *Reconciler) router(nodes []eligibility.Node, plan core.Result, all *routing) router {
-	known := router{plan: plan, peers: all.peers, broken: all.broken, idle: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
+// router returns what is known of announcing an address by BGP.
+func (r *Reconciler) router(nodes []eligibility.Node, plan core.Result, all *routing) bgpFacts {
+	known := bgpFacts{plan: plan, peers: all.peers, broken: all.broken, idle: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
 	for _, a := range plan.Announcers {
 		r.noteIdle(nodes, a.Node, known.idle)
 		known.sessions[a.Node] = r.Reports.Sessions(a.Node)

@@ -12,42 +12,41 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// gracePeriod is how long a Service may be without announcement before that is an
-// event: an address is given before any node announces it, and pods start after
-// their Service.
+// gracePeriod is how long a Service is without announcement before an event reports that: an
+// address is given before any node announces it, and pods start after their Service.
 const gracePeriod = 2 * time.Second
 
-// quiet is how long it is not reported of a new address that nobody announces it: as long as
-// it takes until all speakers have reported and what they say is collected, so that it is
-// reported once who does.
-const quiet = 2 * collect
+// quiet is how long after a new address is given its condition does not say that no node announces
+// it. Within that time the speakers have reported and their reports were gathered, so that the
+// condition is written once.
+const quiet = 2 * routeDelay
 
-// memory is what was reported of a Service. The zero value is that of one which was
-// never looked at.
+// memory is what was reported of a Service. The zero value: it was not reconciled before.
 type memory struct {
-	looked bool
-	// owners are the last ones of its addresses, also when there is none now.
+	looked bool // it was reconciled before
+	// owners are the last owners of its addresses, also of those that none owns now.
 	owners map[netip.Addr]lb.NodeName
-	// routers are who announces its addresses to routers.
+	// routers are the nodes and routers that its condition names; see settle.
 	routers map[netip.Addr]announcers
-	// routed are the addresses of which an event has reported that they are announced to
-	// routers, also when they are not now.
+	// routed are the addresses of which an event has reported that they are announced by BGP,
+	// also when they are not now.
 	routed map[netip.Addr]bool
-	// hosts are the MACs of foreign hosts that use what is announced.
+	// hosts are the MACs of foreign hosts that use its announced addresses.
 	hosts map[netip.Addr]string
-	// reason why it is not announced, since when, and whether an event has reported it.
-	reason   string
-	since    time.Time
+	// reason why it is not announced; empty: it is.
+	reason string
+	// since when it is not announced, or not for that reason.
+	since time.Time
+	// reported: an event has reported the reason.
 	reported bool
 }
 
 // note is an event to send.
 type note struct{ kind, reason, text string }
 
-// compare compares what was reported of a Service with its state at that time, and
-// returns the events to send, the memory after that, and when to reconcile again, zero for never.
-// What the controller before this one reported is in the condition was, nil
-// if there was none.
+// compare compares what was reported of a Service with its state at a time. It returns the events
+// to send, the memory after that (the caller sets routers), and when to reconcile again; zero: never.
+// The parameter was is the condition as the process before this one wrote it; nil: there is none.
 func compare(m memory, was *metav1.Condition, now metav1.Condition, list []facts, at time.Time) (notes []note, next memory, again time.Duration) {
 	same := !m.looked && was != nil && was.Reason == now.Reason && was.Message == now.Message
 	next = memory{looked: true, owners: map[netip.Addr]lb.NodeName{}, hosts: map[netip.Addr]string{}, routed: map[netip.Addr]bool{}}
@@ -62,7 +61,7 @@ func compare(m memory, was *metav1.Condition, now metav1.Condition, list []facts
 	if m.reason == now.Reason {
 		next.since, next.reported = m.since, m.reported
 	} else if m.reason != "" && !m.reported {
-		next.since = m.since // another reason is no reason to wait again
+		next.since = m.since // gracePeriod does not begin again with another reason
 	}
 	switch left := gracePeriod - at.Sub(next.since); {
 	case next.reported:
@@ -75,9 +74,9 @@ func compare(m memory, was *metav1.Condition, now metav1.Condition, list []facts
 	return notes, next, again
 }
 
-// early returns how much later the condition of a Service, of which nothing was reported yet,
-// should report that nobody announces it; zero: now. Its address is new: what
-// is written then has all who watch Services busy while they announce and program it.
+// early returns how long to wait before the condition of a new Service says that no node announces its
+// address; zero: it can be written now. Each write of a Service is work for the speakers and proxies
+// of all nodes, which are about to announce and program the new address.
 func early(was *metav1.Condition, next memory, at time.Time) time.Duration {
 	if was != nil || next.reason != v1beta1.ReasonNotAnnounced {
 		return 0
@@ -85,7 +84,7 @@ func early(was *metav1.Condition, next memory, at time.Time) time.Duration {
 	return max(0, quiet-at.Sub(next.since))
 }
 
-// layer2Notes returns an event for an owner that has changed, and for a foreign host.
+// layer2Notes returns events for a changed owner and for a foreign host.
 func (f facts) layer2Notes(m, next memory, same bool) (notes []note) {
 	if !f.announced() || f.occupied() {
 		if before, had := m.owners[f.address]; had {
@@ -110,12 +109,12 @@ func (f facts) layer2Notes(m, next memory, same bool) (notes []note) {
 	return notes
 }
 
-// routerNotes returns an event that the address is announced to routers, which it was not
-// before. A gap is not reported, unless an event reported that nobody announced it.
+// routerNotes returns an event when the address begins to be announced by BGP. When announcing resumes
+// after a gap, that is reported only if the gap was.
 func (f facts) routerNotes(m, next memory, same bool) []note {
 	known := m.routed[f.address] && !m.reported
-	next.routed[f.address] = known || f.routed.is()
-	if known || same || !f.routed.is() {
+	next.routed[f.address] = known || f.routed.exists()
+	if known || same || !f.routed.exists() {
 		return nil
 	}
 	return []note{{corev1.EventTypeNormal, v1beta1.ReasonAnnounced, fmt.Sprintf("%s is announced %s", f.address, f.routed)}}

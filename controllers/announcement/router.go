@@ -17,8 +17,9 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// routed is who announces an address to which routers: nobody if it is empty.
-type routed struct {
+// bgpAnnouncement has the nodes that announce an address by BGP, and the peers that received it; no
+// nodes: it is not announced.
+type bgpAnnouncement struct {
 	nodes []lb.NodeName
 	peers []bgp.PeerName
 	// prefix is the longest one that holds the address.
@@ -27,8 +28,8 @@ type routed struct {
 	since time.Time
 }
 
-// routedBy sums up how nodes announce an address. Those that are down do not count.
-func routedBy(paths []reports.Path, down map[lb.NodeName]bool) (r routed) {
+// routedBy sums up the paths of an address, but for those of nodes that are down.
+func routedBy(paths []reports.Path, down map[lb.NodeName]bool) (r bgpAnnouncement) {
 	for _, p := range paths {
 		if down[p.Node] {
 			continue
@@ -37,7 +38,7 @@ func routedBy(paths []reports.Path, down map[lb.NodeName]bool) (r routed) {
 		if p.Prefix.Bits() > r.prefix.Bits() {
 			r.prefix = p.Prefix
 		}
-		r.since = first(r.since, p.Since)
+		r.since = earlier(r.since, p.Since)
 	}
 	slices.Sort(r.nodes)
 	slices.Sort(r.peers)
@@ -45,18 +46,18 @@ func routedBy(paths []reports.Path, down map[lb.NodeName]bool) (r routed) {
 	return r
 }
 
-// first returns the earlier of two times, of which zero is not known.
-func first(x, y time.Time) time.Time {
+// earlier returns the earlier of two times; zero: not known.
+func earlier(x, y time.Time) time.Time {
 	if x.IsZero() || (!y.IsZero() && y.Before(x)) {
 		return y
 	}
 	return x
 }
 
-func (r routed) is() bool { return len(r.nodes) > 0 }
+func (r bgpAnnouncement) exists() bool { return len(r.nodes) > 0 }
 
-// String returns it as what follows "is announced" in a sentence.
-func (r routed) String() string {
+// String returns the words that follow "is announced" in a sentence.
+func (r bgpAnnouncement) String() string {
 	in, to := "", "the peer"
 	if !r.prefix.IsSingleIP() {
 		in = fmt.Sprintf(" in %s", r.prefix)
@@ -71,33 +72,29 @@ func (r routed) String() string {
 	return s
 }
 
-// router is what is known of announcing an address to routers.
-type router struct {
-	// plan is who may announce it.
+// bgpFacts is what is known of announcing an address by BGP.
+type bgpFacts struct {
+	// plan has the nodes that may announce it.
 	plan core.Result
-	// peers are the BGPPeers that are valid.
+	// peers are the valid BGPPeers.
 	peers map[bgp.PeerName]*bgp.Peer
-	// broken are advertisements and peers that are invalid, in sentences.
+	// broken has a sentence for each invalid advertisement and peer.
 	broken []string
-	// idle are those of the nodes that cannot announce now, and why.
+	// idle has, for nodes of the plan that cannot announce now, why.
 	idle map[lb.NodeName]string
-	// sessions that the others have.
+	// sessions of the nodes of the plan.
 	sessions map[lb.NodeName][]reports.Session
 }
 
-// concerned reports whether a BGPAdvertisement is about the address.
-func (r router) concerned() bool {
+// concerned reports whether a BGPAdvertisement selects the address.
+func (r bgpFacts) concerned() bool {
 	return r.plan.Reason != eligibility.NoAdvertisement && (r.plan.Reason != "" || len(r.plan.Announcers) > 0)
 }
 
-// progress orders reasons by how far announcing has come.
-var progress = []string{v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode, v1beta1.ReasonNoInterface, v1beta1.ReasonNotAnnounced}
-
-// join returns why nobody announces an address, of which nobody on the local network
-// does for that reason. A way that nobody asks for is mentioned only if nobody asks
-// for the other one either; of the two reasons the one counts that is closer to
-// announcing.
-func (r router) join(address netip.Addr, layer2 addressResult) addressResult {
+// join returns why no node announces an address: layer2 is why none does on the local network, and
+// join adds why none does by BGP. If advertisements of one kind only select the address, the other
+// kind is left out. If both do, the reason is that of the kind that has come further.
+func (r bgpFacts) join(address netip.Addr, layer2 addressResult) addressResult {
 	asked := layer2.reason != v1beta1.ReasonNoAdvertisement
 	switch {
 	case !r.concerned() && (asked || r.plan.Why == ""):
@@ -112,14 +109,14 @@ func (r router) join(address netip.Addr, layer2 addressResult) addressResult {
 	if strings.HasSuffix(layer2.message, why) {
 		return layer2
 	}
-	if slices.Index(progress, reason) < slices.Index(progress, layer2.reason) {
+	if rank(reason) < rank(layer2.reason) {
 		reason = layer2.reason
 	}
 	return addressResult{reason, fmt.Sprintf("%s; by BGP: %s", layer2.message, why)}
 }
 
 // judge returns why no node announces an address of the family to routers.
-func (r router) judge(f lb.Family) (reason, why string) {
+func (r bgpFacts) judge(f lb.Family) (reason, why string) {
 	if r.plan.Reason == eligibility.NoEndpoints {
 		return v1beta1.ReasonNoEndpoints, r.plan.Why
 	}
@@ -129,7 +126,7 @@ func (r router) judge(f lb.Family) (reason, why string) {
 	return v1beta1.ReasonNotAnnounced, r.nobodyDoes(f)
 }
 
-func (r router) leftOut() string {
+func (r bgpFacts) leftOut() string {
 	if len(r.broken) == 0 {
 		return ""
 	}
@@ -138,7 +135,7 @@ func (r router) leftOut() string {
 
 // nobodyDoes returns which nodes may announce an address of the family to routers, and what
 // keeps them from it.
-func (r router) nobodyDoes(f lb.Family) string {
+func (r bgpFacts) nobodyDoes(f lb.Family) string {
 	var able []core.Announcer
 	names := make([]string, 0, len(r.plan.Announcers))
 	for _, a := range r.plan.Announcers {
@@ -168,7 +165,7 @@ func (r router) nobodyDoes(f lb.Family) string {
 }
 
 // example returns what keeps the sessions of one node from carrying routes of a family.
-func (r router) example(a core.Announcer, f lb.Family) string {
+func (r bgpFacts) example(a core.Announcer, f lb.Family) string {
 	sessions := r.sessionsOf(a)
 	words := make([]string, 0, len(sessions))
 	for _, s := range sessions {
@@ -183,7 +180,7 @@ func (r router) example(a core.Announcer, f lb.Family) string {
 
 // sessionsOf returns the sessions that a node has, or should have, with the peers that
 // it would announce to.
-func (r router) sessionsOf(a core.Announcer) []reports.Session {
+func (r bgpFacts) sessionsOf(a core.Announcer) []reports.Session {
 	has := map[bgp.PeerName]reports.Session{}
 	for _, s := range r.sessions[a.Node] {
 		has[s.Peer] = s
@@ -203,9 +200,10 @@ func (r router) sessionsOf(a core.Announcer) []reports.Session {
 	return list
 }
 
-// neither puts into words that no advertisement of either kind is about an address of
-// the pool; layer2 and bgp report whether there are any of the kind.
-func (f *facts) neither(pool lb.PoolName, layer2, bgp bool) {
+// mergeReasons changes the explanations of f if no advertisement of either kind selects an address of
+// the pool, so that the condition says this once. layer2 and bgp report whether there are
+// advertisements of the kind at all.
+func (f *facts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
 	if f.plan.Reason != eligibility.NoAdvertisement || f.router.plan.Reason != eligibility.NoAdvertisement {
 		return
 	}

@@ -166,7 +166,7 @@ func TestNoAdvertisementOfEitherKind(t *testing.T) {
 	} {
 		f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoAdvertisement, "no BGP")
 		f.broken, f.router.broken = []string{"x"}, []string{"y"}
-		f.neither("pool", tt.layer2, tt.bgp)
+		f.mergeReasons("pool", tt.layer2, tt.bgp)
 		if got := f.judge(); got.message != tt.want || got.reason != v1beta1.ReasonNoAdvertisement {
 			t.Errorf("%s: got %+v, want %q", name, got, tt.want)
 		}
@@ -205,7 +205,7 @@ func TestSettle(t *testing.T) {
 				routers, again := settle(m, list, func(node lb.NodeName) bool { return node == tt.left && l.at > 0 }, start.Add(l.at))
 				m.routers = routers
 				got := ""
-				if list[0].routed.is() {
+				if list[0].routed.exists() {
 					got = list[0].routed.String()
 				}
 				if got != l.want || again != l.again {

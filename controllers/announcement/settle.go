@@ -10,14 +10,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// bridge is how long a node, or a router, is still reported to take part in
-// announcing an address, if others do. Speakers restart one after the other, and
-// their sessions come back within seconds: without that each Service would be written
-// twice for each node.
+// bridge is how long the condition still names a node, or a router, that has stopped to take part
+// in announcing an address by BGP while others do. Speakers restart one after the other, and their
+// sessions come back within seconds: without it each Service would be written twice for each node.
 const bridge = 30 * time.Second
 
-// announcers are the nodes and routers that were reported for an address. Those that are missing are
-// there with the time since when.
+// announcers are the nodes and routers that the condition names for an address, with the time since
+// which they are missing; zero: they take part.
 type announcers struct {
 	nodes map[lb.NodeName]time.Time
 	peers map[bgp.PeerName]time.Time
@@ -27,14 +26,15 @@ type announcers struct {
 	since time.Time
 }
 
-// settle keeps in the facts who announced an address to routers a moment ago, as long
-// as others do. Nodes that have left do not come back soon: those that drain, are
-// excluded, or are dead as far as the other speakers know. It returns what is reported then, and when to reconcile again, zero for never.
+// settle adds to the facts the nodes and routers that took part in announcing an address within
+// bridge, if others still do. left reports nodes that do not come back soon, and are not added: they
+// drain, are excluded, or are dead as far as the other speakers report. It returns what the condition
+// names then, and when to reconcile again; zero: never.
 func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]announcers, again time.Duration) {
 	next = map[netip.Addr]announcers{}
 	for i := range list {
 		f := &list[i]
-		if !f.routed.is() {
+		if !f.routed.exists() {
 			continue
 		}
 		before := m.routers[f.address]
@@ -48,7 +48,7 @@ func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (
 			f.routed.prefix = before.prefix // of one that is missing
 		}
 		f.routed.nodes, f.routed.peers = slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(peers))
-		f.routed.since = first(before.since, f.routed.since)
+		f.routed.since = earlier(before.since, f.routed.since)
 		next[f.address] = announcers{nodes, peers, f.routed.prefix, f.routed.since}
 		again = sooner(again, wait)
 	}

@@ -28,12 +28,13 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// concurrency is how many Services are worked on at once: most of the time of
-// each is waiting for the API server.
+// concurrency is how many Services are reconciled at once: most of the time each waits for
+// the API server.
 const concurrency = 16
 
-// collect is how long changes of what is announced to routers are collected.
-const collect = 500 * time.Millisecond
+// routeDelay is how long reports about routes are gathered before their Services are reconciled: many
+// nodes report one address at about the same time.
+const routeDelay = 500 * time.Millisecond
 
 // byHolder is the index of IPAddressClaims by the Services that they name.
 const byHolder = "spec.holders"
@@ -52,12 +53,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &discoveryv1.EndpointSlice{}, byService, serviceOf); err != nil {
 		return fmt.Errorf("indexing the EndpointSlices by Service: %w", err)
 	}
-	waiting := handler.EnqueueRequestsFromMapFunc(r.waiting)
+	waiting := handler.EnqueueRequestsFromMapFunc(r.onEligibility)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("announcement").
 		For(&corev1.Service{}).
-		Watches(&v1beta1.SpeakerState{}, r.states()).
-		Watches(&v1beta1.SpeakerRouteSlice{}, r.slices()).
+		Watches(&v1beta1.SpeakerState{}, r.onState()).
+		Watches(&v1beta1.SpeakerRouteSlice{}, r.onRouteSlice()).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), builder.WithPredicates(config.NodeChanged)).
 		WatchesMetadata(&corev1.Namespace{}, waiting, builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.onEndpoints)).
@@ -84,9 +85,9 @@ func holdersOf(object client.Object) []string {
 	return list
 }
 
-// states records the reports of the speakers, and requests a reconcile of the Services for which they
+// onState records the reports of the speakers, and requests a reconcile of the Services for which they
 // have changed.
-func (r *Reconciler) states() handler.EventHandler {
+func (r *Reconciler) onState() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q queue) {
 		if state, ok := object.(*v1beta1.SpeakerState); ok {
 			r.enqueue(ctx, r.Reports.Put(apiconv.SpeakerReport(state).Plausible(time.Now())), q)
@@ -101,8 +102,9 @@ func (r *Reconciler) states() handler.EventHandler {
 	}
 }
 
-// slices does the same with what is announced to routers.
-func (r *Reconciler) slices() handler.EventHandler {
+// onRouteSlice records the routes that speakers report, and requests a reconcile of the Services for
+// which they have changed.
+func (r *Reconciler) onRouteSlice() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q queue) {
 		if slice, ok := object.(*v1beta1.SpeakerRouteSlice); ok {
 			node, routes := apiconv.SpeakerRoutes(slice)
@@ -118,43 +120,41 @@ func (r *Reconciler) slices() handler.EventHandler {
 	}
 }
 
-// enqueue requests a reconcile of the Services whose reports have changed. Many nodes announce an
-// address to routers at about the same time: their reports are collected, and lead to one reconcile.
+// enqueue requests a reconcile of the Services for which reports have changed.
 func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q queue) {
-	for _, key := range r.holding(ctx, changed.Addresses) {
+	for _, key := range r.servicesHolding(ctx, changed.Addresses) {
 		q.Add(requestFor(key))
 	}
-	for _, key := range r.within(ctx, changed.Prefixes) {
-		q.AddAfter(requestFor(key), collect)
+	for _, key := range r.servicesWithin(ctx, changed.Prefixes) {
+		q.AddAfter(requestFor(key), routeDelay)
 	}
-	for _, node := range changed.Left { // its routes may be gone already, and still be in sentences
+	for _, node := range changed.Left { // its routes may be gone already, and conditions still name it
 		for _, key := range r.Standing.routedBy(node) {
-			q.AddAfter(requestFor(key), collect)
+			q.AddAfter(requestFor(key), routeDelay)
 		}
 	}
 	if changed.Sessions || changed.Waiting {
 		for _, key := range r.Standing.waiting() {
-			q.AddAfter(requestFor(key), collect)
+			q.AddAfter(requestFor(key), routeDelay)
 		}
 	}
 }
 
-// holding returns the Services that the claims of these addresses name.
-func (r *Reconciler) holding(ctx context.Context, addresses []netip.Addr) (keys []lb.ServiceKey) {
+// servicesHolding returns the Services that the claims of these addresses name.
+func (r *Reconciler) servicesHolding(ctx context.Context, addresses []netip.Addr) (keys []lb.ServiceKey) {
 	for _, address := range addresses {
 		var claim v1beta1.IPAddressClaim
 		if err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, &claim); err != nil {
-			continue // nobody holds it, or the cache is going down with the program
+			continue // no Service holds it, or the cache ends with the program
 		}
 		keys = append(keys, holders(&claim)...)
 	}
 	return keys
 }
 
-// within returns the Services that hold an address in one of the prefixes. Those of
-// single addresses are looked up; for others, which are few and rarely change, all
-// claims are looked at, once.
-func (r *Reconciler) within(ctx context.Context, prefixes []netip.Prefix) []lb.ServiceKey {
+// servicesWithin returns the Services that hold an address in one of the prefixes. Single addresses are
+// looked up; for wider prefixes, which are few and rarely change, all claims are compared once.
+func (r *Reconciler) servicesWithin(ctx context.Context, prefixes []netip.Prefix) []lb.ServiceKey {
 	var single []netip.Addr
 	var wider []netip.Prefix
 	for _, p := range prefixes {
@@ -164,13 +164,13 @@ func (r *Reconciler) within(ctx context.Context, prefixes []netip.Prefix) []lb.S
 			wider = append(wider, p)
 		}
 	}
-	keys := r.holding(ctx, single)
+	keys := r.servicesHolding(ctx, single)
 	if len(wider) == 0 {
 		return keys
 	}
 	var claims v1beta1.IPAddressClaimList
 	if err := r.Client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
-		return keys // the cache is going down with the program
+		return keys // the cache ends with the program
 	}
 	for i := range claims.Items {
 		if address, err := apiconv.ClaimAddress(&claims.Items[i]); err == nil && slices.ContainsFunc(wider, func(p netip.Prefix) bool { return p.Contains(address) }) {
@@ -180,25 +180,26 @@ func (r *Reconciler) within(ctx context.Context, prefixes []netip.Prefix) []lb.S
 	return keys
 }
 
-// waiting requests a reconcile of the Services that are not announced.
-func (r *Reconciler) waiting(context.Context, client.Object) []reconcile.Request {
+// onEligibility requests a reconcile of the Services that are not announced: the object that changed
+// affects which nodes may announce.
+func (r *Reconciler) onEligibility(context.Context, client.Object) []reconcile.Request {
 	return requestsFor(r.Standing.waiting())
 }
 
-// onNode requests the same, and the Services that the node announces: whether its report counts
-// depends on whether it is ready.
+// onNode requests a reconcile of the Services that are not announced, and of those that the node
+// announces: its report does not count while it is not ready.
 func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
 	name := lb.NodeName(node.GetName())
-	return requestsFor(slices.Concat(r.Standing.waiting(), r.holding(ctx, r.Reports.OwnedBy(name)), r.within(ctx, r.Reports.RoutesOf(name))))
+	return requestsFor(slices.Concat(r.Standing.waiting(), r.servicesHolding(ctx, r.Reports.OwnedBy(name)), r.servicesWithin(ctx, r.Reports.RoutesOf(name))))
 }
 
-// onEndpoints returns those Services that are not announced of the one whose
-// endpoints these are and those that share an address with it.
+// onEndpoints requests a reconcile of the Service of these endpoints, and of those that share an address
+// with it, as far as they are not announced.
 func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []reconcile.Request {
 	key := lb.ServiceKey{Namespace: slice.GetNamespace(), Name: slice.GetLabels()[discoveryv1.LabelServiceName]}
 	claims, err := r.claimsOf(ctx, key)
 	if err != nil {
-		return nil // the cache is going down with the program
+		return nil // the cache ends with the program
 	}
 	var keys []lb.ServiceKey
 	for i := range claims {
@@ -211,7 +212,7 @@ func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []rec
 	return requestsFor(keys)
 }
 
-// onClaim returns the Services that a claim names.
+// onClaim requests a reconcile of the Services that a claim names.
 func onClaim(_ context.Context, object client.Object) []reconcile.Request {
 	return requestsFor(holders(object))
 }

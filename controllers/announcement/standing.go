@@ -6,14 +6,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Standing has the state of each Service, and what was reported of it. It is safe for
-// concurrent use.
+// Standing has what was reported of each Service. It is safe for concurrent use.
 type Standing struct {
 	mu       sync.Mutex
 	services map[lb.ServiceKey]memory
 }
 
-// NewStanding returns one that knows nothing.
+// NewStanding returns a Standing without Services.
 func NewStanding() *Standing { return &Standing{services: map[lb.ServiceKey]memory{}} }
 
 func (s *Standing) get(key lb.ServiceKey) memory {
@@ -37,8 +36,8 @@ func (s *Standing) forget(key lb.ServiceKey) {
 // waits reports whether a Service is not announced.
 func (s *Standing) waits(key lb.ServiceKey) bool { return s.get(key).reason != "" }
 
-// waiting are the Services that are not announced: only to these it matters what
-// the cluster allows.
+// waiting returns the Services that are not announced: only their conditions depend on which nodes
+// may announce.
 func (s *Standing) waiting() []lb.ServiceKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +50,7 @@ func (s *Standing) waiting() []lb.ServiceKey {
 	return list
 }
 
-// routedBy are the Services of which it is reported that a node announces them to routers.
+// routedBy returns the Services whose condition says that a node announces them by BGP.
 func (s *Standing) routedBy(node lb.NodeName) []lb.ServiceKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +66,7 @@ func (s *Standing) routedBy(node lb.NodeName) []lb.ServiceKey {
 	return list
 }
 
-// NotAnnounced counts the Services that are not announced, by the reason.
+// NotAnnounced returns the number of Services that are not announced, by reason.
 func (s *Standing) NotAnnounced() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

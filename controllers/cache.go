@@ -14,14 +14,15 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// CacheOptions say what the controllers need of the cluster in memory. What is read
-// somewhere must be kept here. Secrets are read in one namespace.
+// CacheOptions returns which objects the controllers cache, and transforms that drop the fields
+// which none of them reads: a controller that reads another field must keep it here. Secrets are
+// cached of one namespace.
 func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		NewInformer:      paged.Persistent(paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{})),
 		ByObject: map[client.Object]cache.ByObject{
-			// The watch sends the deletion of a Service that becomes one of another type.
+			// A Service that becomes one of another type is deleted, for this watch.
 			&corev1.Service{}: {
 				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
 				Transform: strip(apiconv.TrimService),
@@ -56,8 +57,8 @@ func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 }
 
 // stripNode keeps of a node its age, its addresses, which no Service can have, the port of its kubelet, and
-// what decides whether it may announce. When a condition was last looked at is dropped:
-// the kubelet writes that every few minutes.
+// what decides whether it may announce. The times of conditions are dropped: the kubelet writes them
+// every few minutes.
 func stripNode(node *corev1.Node) *corev1.Node {
 	kept := &corev1.Node{
 		ObjectMeta: apiconv.TrimMeta(node.ObjectMeta),
@@ -100,7 +101,7 @@ func stripNamespace(namespace *metav1.PartialObjectMetadata) *metav1.PartialObje
 }
 
 // stripSecret keeps the passwords of BGP sessions, and the copy of them. Of other Secrets it
-// keeps the type, which says why they hold no password.
+// keeps the type, which is why they have no usable password.
 func stripSecret(secret *corev1.Secret) *corev1.Secret {
 	kept := &corev1.Secret{ObjectMeta: apiconv.TrimMeta(secret.ObjectMeta), Type: secret.Type}
 	switch {
@@ -112,8 +113,8 @@ func stripSecret(secret *corev1.Secret) *corev1.Secret {
 	return kept
 }
 
-// strip returns a transform of one kind. What is no such object, as a tombstone,
-// passes.
+// strip returns a transform of one kind. Anything else, such as a tombstone, is returned
+// unchanged.
 func strip[T any](of func(*T) *T) func(any) (any, error) {
 	return func(in any) (any, error) {
 		if object, ok := in.(*T); ok {

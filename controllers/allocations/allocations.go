@@ -1,7 +1,6 @@
-// Package allocations is the controller's view, in memory, of who has which
-// address: an ipam.Allocator that many reconciles can use at once, and the
-// Services that wait for something to change. Nothing in it waits for the API
-// server: the lock is held for a decision, never across a request.
+// Package allocations has the controller's view, in memory, of the holders of all addresses: an
+// ipam.Allocator that many reconciles can use at once, and the queue of Services that wait for an
+// address.
 package allocations
 
 import (
@@ -20,12 +19,13 @@ type View struct {
 	mu    sync.Mutex
 	alloc *ipam.Allocator
 	pools []ipam.Pool
-	// confirmed are the addresses and Services whose claim this process has
-	// written, or read past the cache, and not given up since.
+	// confirmed are the addresses and Services whose claim this process has written, or read
+	// from the API server, and not given up since.
 	confirmed map[assignment]struct{}
 	// refused are holders that claims name and that cannot have the address.
 	refused map[lb.ServiceKey][]netip.Addr
-	// leaving are addresses that a Service shows, or may show, and does not hold.
+	// leaving are addresses that the status of a Service has, or may have, and that it does not
+	// hold.
 	leaving map[assignment]struct{}
 	queue   waitQueue
 	wake    func(lb.ServiceKey)
@@ -45,8 +45,8 @@ func New() *View {
 	}
 }
 
-// Load begins anew with what was read from the API server itself: what came out
-// of a cache before may be older.
+// Load replaces the content of the view with pools and claims that were read from the API server,
+// since what came from a cache before may be older.
 func (l *View) Load(pools []ipam.Pool, claims []Claimed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,9 +70,8 @@ func (l *View) OnChange(wake func(lb.ServiceKey)) {
 	l.wake = wake
 }
 
-// SetPools replaces the pools, and reports whether anything changed. It then
-// wakes all Services that hold something, since it may be outside its pool now, and
-// all that wait.
+// SetPools replaces the pools, and reports whether they changed. If so it wakes all Services that
+// hold an address, which may be outside its pool now, and all that wait.
 func (l *View) SetPools(pools []ipam.Pool) (changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,7 +96,7 @@ func (l *View) Confirm(address netip.Addr, service lb.ServiceKey) {
 }
 
 // GiveUp records that this process is about to remove the Service from the claim of an
-// address: when that change is observed, it is expected.
+// address, so that the change is not taken for one of another writer.
 func (l *View) GiveUp(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,7 +112,7 @@ func (l *View) Confirmed(address netip.Addr, service lb.ServiceKey) bool {
 	return ok
 }
 
-// InUse reports whether a Service holds an address that shows it.
+// InUse reports whether a Service holds the address whose claim is known to be in the cluster.
 func (l *View) InUse(address netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,7 +123,7 @@ func (l *View) InUse(address netip.Addr) bool {
 	})
 }
 
-// Holders returns who holds an address, and whether it is held or reserved.
+// Holders returns the Services that hold an address, and whether it is taken: held or reserved.
 func (l *View) Holders(address netip.Addr) (holders []ipam.Holding, taken bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,7 +137,7 @@ func (l *View) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	return l.alloc.PoolOf(address)
 }
 
-// HeldBy returns what a Service has taken up, and what is only reserved for it.
+// HeldBy returns the addresses that a Service has taken up, and those that are only reserved for it.
 func (l *View) HeldBy(service lb.ServiceKey) (has, kept []ipam.Holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -152,9 +151,9 @@ func (l *View) HeldBy(service lb.ServiceKey) (has, kept []ipam.Holding) {
 	return has, kept
 }
 
-// AdoptShown records that a Service has what its status shows, if it asks for that
-// address or holds nothing of the family, and a pool has it and nobody else holds
-// it, or it is reserved for that Service.
+// AdoptShown records that a Service holds the addresses in its status. It adopts an address if the
+// Service requests it or holds none of the family, and either a pool gives it and no other Service
+// holds it, or it is reserved for the Service.
 func (l *View) AdoptShown(req ipam.Request) (adopted int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -178,7 +177,7 @@ func (l *View) adoptShown(req ipam.Request) (adopted int) {
 	return adopted
 }
 
-// adopt records that a Service has an address which it shows, as far as the pool lets it.
+// adopt records that a Service holds an address in its status, if the pool allows that.
 func (l *View) adopt(address netip.Addr, req ipam.Request) bool {
 	h := ipam.Holding{Address: address, Service: req.Service}
 	if l.alloc.ReservedFor(h) {
@@ -206,22 +205,22 @@ func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
 	return services
 }
 
-// Outcome is a decision, and how it came about.
+// Outcome is a decision of the allocator, with what led to it.
 type Outcome struct {
 	ipam.Decision
-	// Passed are the pools that come before the ones that gave a new address, and
-	// why they did not.
+	// Passed are the pools that were tried before those that gave a new address, and why they
+	// gave none.
 	Passed []ipam.PoolResult
-	// TakenUp are addresses that are reserved for the Service: their claims name it
-	// already. They stay reserved until its status has them, see View.TakeUp.
+	// TakenUp are addresses of Keep that are reserved for the Service: their claims name it
+	// already. They stay reserved until its status has them; see View.TakeUp.
 	TakenUp []netip.Addr
 	// Attempts is how often in a row the request was not met in full.
 	Attempts int
 }
 
-// Assign meets a request, see ipam.Allocator.Assign. A Service that is refused, or
-// that prefers another family besides, waits: it is served and woken when pools
-// change or an address that it could use becomes free.
+// Assign gives a Service what it requests; see ipam.Allocator.Assign. A Service that is refused, or
+// that lacks one of two families, waits: when pools change or an address that it could use becomes
+// free, it gets the address and is woken.
 func (l *View) Assign(req ipam.Request) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -234,7 +233,7 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	for _, h := range o.Keep {
 		if slices.Contains(kept, h) {
 			o.TakenUp = append(o.TakenUp, h.Address)
-			l.alloc.ReserveFor(h.Address, h.Service) // until it shows it: the next decision must say so too
+			l.alloc.ReserveFor(h.Address, h.Service) // until the status has it, so that the next decision has it in TakenUp too
 		}
 		if !slices.Contains(before, h) {
 			o.Passed = append(o.Passed, l.passed(req, h)...)
@@ -257,8 +256,8 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	return o
 }
 
-// passed returns what there is to say of the pools before the one that gave an
-// address.
+// passed returns the pools that were tried before the one that gave an address, and why they gave
+// none.
 func (l *View) passed(req ipam.Request, given ipam.Holding) (passed []ipam.PoolResult) {
 	if len(req.Addresses) > 0 || req.Pool != "" {
 		return nil
@@ -274,7 +273,7 @@ func (l *View) passed(req ipam.Request, given ipam.Holding) (passed []ipam.PoolR
 	return passed
 }
 
-// Release frees an address of a Service, and wakes who waits for one like it.
+// Release frees an address of a Service, and serves those that wait for it.
 func (l *View) Release(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -300,13 +299,13 @@ func (l *View) Reserve(address netip.Addr, service lb.ServiceKey) {
 	l.giveUp(address, service)
 }
 
-// giveUp forgets what is known of a claim.
+// giveUp removes what is known of the claim of an address for a Service.
 func (l *View) giveUp(address netip.Addr, service lb.ServiceKey) {
 	delete(l.confirmed, assignment{address, service})
 	l.clearRefusal(address, service)
 }
 
-// clearRefusal forgets that a claim names a Service which cannot have the address.
+// clearRefusal removes the record that a claim names a Service which cannot have the address.
 func (l *View) clearRefusal(address netip.Addr, service lb.ServiceKey) {
 	list := slices.DeleteFunc(l.refused[service], func(a netip.Addr) bool { return a == address })
 	if len(list) == 0 {
@@ -316,7 +315,7 @@ func (l *View) clearRefusal(address netip.Addr, service lb.ServiceKey) {
 	}
 }
 
-// States returns how every pool stands.
+// States returns the state of every pool.
 func (l *View) States() map[lb.PoolName]ipam.State {
 	l.mu.Lock()
 	defer l.mu.Unlock()

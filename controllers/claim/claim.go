@@ -111,16 +111,16 @@ func onPool(claims func(context.Context) []reconcile.Request) handler.EventHandl
 	}
 }
 
-// byAdministrator reports whether a claim is an administrator's: written by one, or
-// written by the controller and left without a holder by one.
+// byAdministrator reports whether a claim belongs to an administrator, who created it, or removed all
+// of its holders.
 func byAdministrator(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	return ok && (object.GetLabels()[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0)
 }
 
-// handOver makes a claim whose holders an administrator took away that
-// administrator's: it reserves its address for nobody. It returns how long to wait before, if
-// another writer undoes that each time.
+// handOver turns a claim of the controller whose holders an administrator removed into one of the
+// administrator, which reserves its address for nobody. If another writer undoes that each time, it
+// writes nothing yet and returns how long to wait.
 func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim) (wait time.Duration, err error) {
 	const wanted = "reserved"
 	if undone := r.handOvers.Look(claim.Name, wanted, false, time.Now()); undone.Wait > 0 {
@@ -140,7 +140,7 @@ func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim
 	return 0, nil
 }
 
-// every returns all claims: which of them no pool gives any more is known later.
+// every requests a reconcile of all claims: a pool changed, and may not give their addresses any more.
 func (r *Reconciler) every(ctx context.Context) []reconcile.Request {
 	var list v1beta1.IPAddressClaimList
 	if err := r.Client.List(ctx, &list); err != nil {

@@ -40,20 +40,19 @@ func (r *Reconciler) foreign(claim *v1beta1.IPAddressClaim) (ipam.Foreign, bool)
 	return f, ok
 }
 
-// conflict is what a claim reports of the foreign host that uses its address.
+// conflict returns the condition of a claim whose address a foreign host uses.
 func conflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionConflict, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonForeignHost, ObservedGeneration: claim.Generation}
 	if f.InUse {
-		c.Message = fmt.Sprintf("%s uses %s as well, which stays announced since it was in use before: traffic can go to either; %s", f.By, claim.Spec.Address, f.Remedy)
+		c.Message = fmt.Sprintf("%s also uses %s. The address stays announced, since a Service used it before; traffic can reach that host or the Service: %s", f.By, claim.Spec.Address, f.Remedy)
 	} else {
-		c.Message = fmt.Sprintf("%s uses %s, which is not announced because of that: %s", f.By, claim.Spec.Address, f.Remedy)
+		c.Message = fmt.Sprintf("%s uses %s. The address is not announced: %s", f.By, claim.Spec.Address, f.Remedy)
 	}
 	c.Message = bounded.Message(c.Message)
 	return c
 }
 
-// setConflict brings the condition to what is true; it is absent while there is no
-// conflict.
+// setConflict sets the condition, or removes it while there is no conflict.
 func setConflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign, foreign bool) {
 	if foreign {
 		meta.SetStatusCondition(&claim.Status.Conditions, conflict(claim, f))

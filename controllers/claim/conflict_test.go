@@ -79,8 +79,8 @@ func TestClaimsTellOfForeignHosts(t *testing.T) {
 
 func TestClaimsTellWhetherTheAddressIsAnnounced(t *testing.T) {
 	for inUse, want := range map[bool]string{
-		false: "a foreign host with the MAC m uses 10.0.0.1, which is not announced because of that: turn it off",
-		true:  "a foreign host with the MAC m uses 10.0.0.1 as well, which stays announced since it was in use before: traffic can go to either; turn it off",
+		false: "a foreign host with the MAC m uses 10.0.0.1. The address is not announced: turn it off",
+		true:  "a foreign host with the MAC m also uses 10.0.0.1. The address stays announced, since a Service used it before; traffic can reach that host or the Service: turn it off",
 	} {
 		got := (&Reconciler{Allocations: book(map[string]bool{at: inUse})}).desired(claim(at, "a"))
 		if c := meta.FindStatusCondition(got.Status.Conditions, v1beta1.ConditionConflict); c == nil || c.Message != want {

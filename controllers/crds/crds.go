@@ -1,6 +1,6 @@
 // Package crds brings the CustomResourceDefinitions of a cluster to the version of the program. The
-// operator does so only when it is started for that, with --upgrade-crds: by a tool that installs CRDs and never
-// changes them, such as Helm. It has no right to it otherwise.
+// operator does so only when it is started with --upgrade-crds, in a Job of the Helm chart, since Helm
+// installs CRDs and never changes them. Without the ServiceAccount of that Job it has no right to.
 package crds
 
 import (
@@ -16,10 +16,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Upgrade creates or replaces each CRD of the files. It goes on after an error, and returns all. A
-// spec is replaced as a whole: with server-side apply a field that another manager wrote, such as
-// the tool that installed the CRD, would stay in the schema after it has gone from the file. The API server
-// refuses a CRD without a version in which objects are stored, so that a downgrade loses none.
+// Upgrade creates or replaces each CRD of the files. If the API server refuses one, it goes on with
+// the others, and returns all errors; a file that cannot be read ends it. A spec is replaced as a
+// whole: with server-side apply, a field that another manager wrote, such as the tool that installed
+// the CRD, would stay in the schema after its removal from the file. The API server refuses a CRD
+// without a version in which objects are stored, so that a downgrade loses none.
 func Upgrade(ctx context.Context, c client.Client, files fs.FS) error {
 	names, err := fs.Glob(files, "crd/bases/*.yaml")
 	if err != nil {

@@ -47,8 +47,9 @@ func trim(in any) (any, error) {
 	return in, nil
 }
 
-// store keeps the index as a reflector has it, and calls changed for each Service of which it
-// has something else than before, with the addresses that it lists or listed.
+// store updates the index for a reflector. It calls changed for each Service that is added, updated
+// or removed, with the addresses that it listed before and lists now, and for each Service that the
+// index leaves out since it is full (maxAddresses), or takes in again, with none.
 type store struct {
 	index   *index
 	changed func(key lb.ServiceKey, touched []netip.Addr)
@@ -67,14 +68,14 @@ func (s *store) Add(object any) error {
 	}
 	key, next := apiconv.KeyOf(svc), newEntry(svc)
 	if _, had := s.index.get(key); !had && next.empty() {
-		return nil // as almost all are
+		return nil // almost no Service has externalIPs
 	}
 	touched, evicted := s.index.put(key, next)
 	s.changed(key, touched)
 	for _, other := range evicted {
 		s.changed(other, nil)
 	}
-	s.readmit()
+	s.requestFitting()
 	return nil
 }
 
@@ -90,13 +91,13 @@ func (s *store) Delete(object any) error {
 	key := apiconv.KeyOf(svc)
 	if _, had := s.index.get(key); had {
 		s.changed(key, s.index.remove(key))
-		s.readmit()
+		s.requestFitting()
 	}
 	return nil
 }
 
-// readmit calls changed for the Services for whose addresses there is room now.
-func (s *store) readmit() {
+// requestFitting calls changed for the Services that the index left out and has room for now.
+func (s *store) requestFitting() {
 	for _, key := range s.index.fitting() {
 		s.changed(key, nil)
 	}

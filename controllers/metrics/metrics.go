@@ -13,7 +13,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Metrics is safe for concurrent use; nil counts nothing. Make it with New.
+// Metrics is safe for concurrent use; nil counts nothing. New makes one.
 type Metrics struct {
 	allocations *allocations.View
 	now         func() time.Time
@@ -25,11 +25,11 @@ type Metrics struct {
 	// refused are the Services for which the API server refuses the claim.
 	refused map[lb.ServiceKey]bool
 	pools   map[lb.PoolName]int
-	// notAnnounced counts the Services that are not announced, by the reason.
+	// notAnnounced returns the number of Services that are not announced, by reason.
 	notAnnounced func() map[string]int
 }
 
-// New returns metrics about a view. Register them where they are served.
+// New returns metrics of a view. The caller registers them.
 func New(l *allocations.View) *Metrics {
 	return &Metrics{
 		allocations: l, now: time.Now, arrived: map[lb.ServiceKey]time.Time{}, refused: map[lb.ServiceKey]bool{},
@@ -45,7 +45,7 @@ func New(l *allocations.View) *Metrics {
 	}
 }
 
-// Arrived notes that a Service was seen which has no address.
+// Arrived records that the controller saw a Service without an address.
 func (m *Metrics) Arrived(service lb.ServiceKey) {
 	if m == nil {
 		return
@@ -57,8 +57,7 @@ func (m *Metrics) Arrived(service lb.ServiceKey) {
 	}
 }
 
-// Decided notes that a Service was decided about, and whether its address was
-// written just now.
+// Decided records that a Service was reconciled, and whether its address was written just now.
 func (m *Metrics) Decided(service lb.ServiceKey, allocated bool) {
 	if m == nil {
 		return
@@ -72,8 +71,8 @@ func (m *Metrics) Decided(service lb.ServiceKey, allocated bool) {
 	}
 }
 
-// ClaimRefused notes whether the API server refuses the claim of an address for the Service.
-// To the view such a Service has the address.
+// ClaimRefused records whether the API server refuses the claim of an address for the Service.
+// In the view of allocations such a Service has the address.
 func (m *Metrics) ClaimRefused(service lb.ServiceKey, refused bool) {
 	if m == nil {
 		return
@@ -85,20 +84,20 @@ func (m *Metrics) ClaimRefused(service lb.ServiceKey, refused bool) {
 	}
 }
 
-// Forget drops a Service that asks for nothing any more.
+// Forget removes a Service that requests no address any more.
 func (m *Metrics) Forget(service lb.ServiceKey) {
 	m.Decided(service, false)
 	m.ClaimRefused(service, false)
 }
 
-// Conflict notes that an address belongs to another Service than thought.
+// Conflict counts an address in the status of a Service that belongs to another one.
 func (m *Metrics) Conflict() {
 	if m != nil {
 		m.conflicts.Inc()
 	}
 }
 
-// PoolConflicts notes how many conflicts each pool has with something else.
+// PoolConflicts sets how many conflicts each pool has.
 func (m *Metrics) PoolConflicts(pools map[lb.PoolName]int) {
 	if m == nil {
 		return
@@ -108,7 +107,8 @@ func (m *Metrics) PoolConflicts(pools map[lb.PoolName]int) {
 	m.pools = pools
 }
 
-// Announcements sets the function that counts the Services that are not announced, by the reason.
+// Announcements sets the function that returns the number of Services that are not announced, by
+// reason.
 func (m *Metrics) Announcements(count func() map[string]int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

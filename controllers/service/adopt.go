@@ -21,10 +21,10 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// Adopter fills the view with what the cluster holds, before anything new is
-// given: pools, then claims, then the addresses in Service status that have no
-// claim yet, then what Services ask for that have none, the oldest first. It reads
-// past the cache: another controller may have written just before.
+// Adopter fills the view of allocations from the API server before anything new is given: pools,
+// then claims, then the addresses in the status of Services that have no claim yet; then it decides
+// on the Services that have no address, the oldest first. It does not read from the cache: another
+// instance of the controller may have written just before.
 type Adopter struct {
 	// Reader reads from the API server.
 	Reader client.Reader
@@ -35,15 +35,15 @@ type Adopter struct {
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
 
-	changes atomic.Int64 // of claims that were passed to the view
+	changes atomic.Int64 // of claims; counted before the view has them
 	mu      sync.Mutex
 	done    bool
-	holders []lb.ServiceKey // of claims, or of what was decided just now: to look at, once there is a queue
+	holders []lb.ServiceKey // Services to enqueue, once enqueue is set
 	enqueue func(lb.ServiceKey)
 }
 
-// SetEnqueue names the queue for the Services that hold a claim: those that
-// went away while no controller ran must let it go.
+// SetEnqueue sets the function that Load passes Services to: holders of claims, since a Service may
+// have been deleted while no controller ran, and Services that got an address just now.
 func (a *Adopter) SetEnqueue(enqueue func(lb.ServiceKey)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -80,7 +80,7 @@ func (a *Adopter) Load(ctx context.Context) error {
 	}
 	adopted := 0
 	for _, svc := range found.services {
-		req, _ := apiconv.ParseRequest(svc, found.namespaces[svc.Namespace]) // what is wrong with it is reported later
+		req, _ := apiconv.ParseRequest(svc, found.namespaces[svc.Namespace]) // its reconcile reports the error
 		adopted += a.Allocations.AdoptShown(req)
 	}
 	decided := 0
@@ -103,13 +103,13 @@ func (a *Adopter) Load(ctx context.Context) error {
 // maxReads bounds how often the cluster is read because claims change meanwhile.
 const maxReads = 10
 
-// fill reads the cluster into the view. A change of a claim that reached the view while the
-// cluster was read would be lost, such as that it is gone: then it is read again.
-func (a *Adopter) fill(ctx context.Context) (f found, claimed []allocations.Claimed, err error) {
+// fill reads the cluster into the view. If the view gets a change of a claim meanwhile, such as its
+// deletion, it would be overwritten by what was read before: all is read again then.
+func (a *Adopter) fill(ctx context.Context) (f clusterState, claimed []allocations.Claimed, err error) {
 	for range maxReads {
 		changes := a.changes.Load()
 		if f, err = a.gather(ctx); err != nil {
-			return found{}, nil, err
+			return clusterState{}, nil, err
 		}
 		claimed = nil
 		for i := range f.claims {
@@ -125,42 +125,42 @@ func (a *Adopter) fill(ctx context.Context) (f found, claimed []allocations.Clai
 			return f, claimed, nil
 		}
 	}
-	return found{}, nil, fmt.Errorf("reading the IPAddressClaims to adopt: they changed each of %d times", maxReads)
+	return clusterState{}, nil, fmt.Errorf("reading the IPAddressClaims to adopt: they changed each of %d times", maxReads)
 }
 
-// Changed records that a claim is about to be passed to the view.
-func (a *Adopter) Changed() { a.changes.Add(1) }
+// BeforeChange records that a changed claim is about to be passed to the view.
+func (a *Adopter) BeforeChange() { a.changes.Add(1) }
 
-// found is what the cluster holds.
-type found struct {
+// clusterState is what was read from the API server.
+type clusterState struct {
 	pools      []ipam.Pool
 	claims     []v1beta1.IPAddressClaim
-	services   []*corev1.Service // that are served, the oldest first
-	namespaces map[string]map[string]string
+	services   []*corev1.Service            // that are served, the oldest first
+	namespaces map[string]map[string]string // labels by name
 }
 
-func (a *Adopter) gather(ctx context.Context) (found, error) {
+func (a *Adopter) gather(ctx context.Context) (clusterState, error) {
 	pools, err := a.Pools(ctx, a.Reader)
 	if err != nil {
-		return found{}, fmt.Errorf("reading the pools to adopt: %w", err)
+		return clusterState{}, fmt.Errorf("reading the pools to adopt: %w", err)
 	}
 	var claims v1beta1.IPAddressClaimList
 	if err := a.Reader.List(ctx, &claims); err != nil {
-		return found{}, fmt.Errorf("listing the IPAddressClaims to adopt: %w", err)
+		return clusterState{}, fmt.Errorf("listing the IPAddressClaims to adopt: %w", err)
 	}
 	services, err := paged.Services(ctx, a.Reader)
 	if err != nil {
-		return found{}, fmt.Errorf("reading the Services to adopt: %w", err)
+		return clusterState{}, fmt.Errorf("reading the Services to adopt: %w", err)
 	}
 	var namespaces corev1.NamespaceList
 	if err := a.Reader.List(ctx, &namespaces); err != nil {
-		return found{}, fmt.Errorf("listing the namespaces: %w", err)
+		return clusterState{}, fmt.Errorf("listing the namespaces: %w", err)
 	}
-	f := found{pools: pools, claims: claims.Items, namespaces: map[string]map[string]string{}}
+	f := clusterState{pools: pools, claims: claims.Items, namespaces: map[string]map[string]string{}}
 	for i := range namespaces.Items {
 		f.namespaces[namespaces.Items[i].Name] = namespaces.Items[i].Labels
 	}
-	holders := map[types.UID]bool{} // served whatever their class
+	holders := map[types.UID]bool{} // UIDs of Services that hold a claim, which are served whatever their class
 	for i := range claims.Items {
 		for _, h := range claims.Items[i].Spec.Holders {
 			holders[h.UID] = h.UID != ""

@@ -219,7 +219,7 @@ func TestAClaimThatIsDeletedWhileTheClusterIsReadIsNotAdopted(t *testing.T) {
 	l := &lists{claims: []v1beta1.IPAddressClaim{*c}}
 	a := adopter(l, "", pools3())
 	a.Reader = &deleting{lists: l, tell: func() {
-		claims{allocations: a.Allocations, changed: a.Changed}.Delete(t.Context(), event.DeleteEvent{Object: c}, &asked{})
+		claims{allocations: a.Allocations, changed: a.BeforeChange}.Delete(t.Context(), event.DeleteEvent{Object: c}, &asked{})
 	}}
 	if err := a.Load(t.Context()); err != nil {
 		t.Fatal(err)

@@ -114,7 +114,7 @@ func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1be
 	if r.Allocations.Confirmed(h.Address, h.Service) {
 		err = create()
 	} else {
-		err = r.writeName(h, want, holder, nil, create)
+		err = r.writeHolder(h, want, holder, nil, create)
 	}
 	if err == nil {
 		r.Allocations.Confirm(h.Address, h.Service)
@@ -122,10 +122,10 @@ func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1be
 	return err
 }
 
-// writeName makes the write by which a claim names the Service.
-func (r *Reconciler) writeName(h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, found *v1beta1.IPAddressClaim, write func() error) error {
+// writeHolder makes the write by which a claim names the Service.
+func (r *Reconciler) writeHolder(h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, found *v1beta1.IPAddressClaim, write func() error) error {
 	r.claimWrites.Forget(claimWrite{claim: want.Name, service: h.Service, what: leaveClaim})
-	return r.writeClaim(nameWrite(h.Address, h.Service), fmt.Sprint(h.Pool, want.Spec.SharingKey, holder), found, write)
+	return r.writeClaim(holderWrite(h.Address, h.Service), fmt.Sprint(h.Pool, want.Spec.SharingKey, holder), found, write)
 }
 
 // verifyClaim makes sure that an address which is reserved for the Service still is: its
@@ -174,7 +174,7 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 	}
 	want := claimWith(have, h, holder, terms)
 	if !equality.Semantic.DeepEqual(have.Spec, want.Spec) {
-		err := r.writeName(h, want, holder, have, func() error { return writeError(want, r.Client.Update(ctx, want)) })
+		err := r.writeHolder(h, want, holder, have, func() error { return writeError(want, r.Client.Update(ctx, want)) })
 		if err != nil {
 			return err
 		}

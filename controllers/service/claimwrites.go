@@ -12,25 +12,25 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// claimWrite is what the writes of a claim are counted by: another writer that undoes the same
-// write again and again is answered under a back-off. Writes of one key come from the reconcile
-// of its Service.
+// claimWrite is the key by which writes of a claim are counted: a write that another writer undoes
+// again and again is repeated with a back-off. Only the reconcile of its Service uses a key, so that
+// no two goroutines do at the same time.
 type claimWrite struct {
 	claim   string
 	service lb.ServiceKey // on whose behalf
-	what    correction
+	what    writeKind
 }
 
-// correction is the kind of a write.
-type correction string
+// writeKind is the kind of a write.
+type writeKind string
 
 const (
-	nameHolder    correction = "name"     // the claim names the Service as a holder
-	leaveClaim    correction = "leave"    // the claim names it no more, or is gone
-	giveClaimBack correction = "giveBack" // it is not handed to a Service that does not exist
+	addHolder     writeKind = "name"     // the claim names the Service as a holder
+	leaveClaim    writeKind = "leave"    // the claim does not name the Service any more, or is deleted
+	giveClaimBack writeKind = "giveBack" // the claim names its former holders again, since the Service does not exist
 )
 
-// errUndone means that another writer undoes a write each time, and when it is made again.
+// errUndone means that another writer undoes a write each time. wait is the time until the next attempt.
 type errUndone struct {
 	claim string
 	wait  time.Duration
@@ -40,7 +40,7 @@ func (e *errUndone) Error() string {
 	return fmt.Sprintf("writing the IPAddressClaim %s: another writer undoes it: the next attempt is in %v", e.claim, e.wait)
 }
 
-// undoneFor returns how long a write waits that another writer undoes, zero if err is something else.
+// undoneFor returns the time until the next attempt if err is an errUndone, otherwise zero.
 func undoneFor(err error) time.Duration {
 	var undone *errUndone
 	if errors.As(err, &undone) {
@@ -57,7 +57,7 @@ func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IP
 	if undone.Is {
 		by := anotherWriter
 		if found != nil {
-			by = lastWriter(found.ManagedFields, "")
+			by = writerOf(found.ManagedFields, "")
 		}
 		r.claimWrites.SetBy(key, by)
 	}
@@ -71,16 +71,16 @@ func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IP
 	return nil
 }
 
-// nameWrite is the key of the write by which a claim names the Service.
-func nameWrite(address netip.Addr, service lb.ServiceKey) claimWrite {
-	return claimWrite{claim: apiconv.ClaimName(address), service: service, what: nameHolder}
+// holderWrite returns the key of the write by which a claim names the Service.
+func holderWrite(address netip.Addr, service lb.ServiceKey) claimWrite {
+	return claimWrite{claim: apiconv.ClaimName(address), service: service, what: addHolder}
 }
 
-// claimOverwritten returns which claim of these holdings another writer deletes or changes again
-// and again, and for how long that counts; empty: none.
+// claimOverwritten returns a sentence about a claim of these holdings that another writer deletes or
+// changes again and again, and for how long that still counts; empty: there is none.
 func (r *Reconciler) claimOverwritten(holdings []ipam.Holding) (sentence string, calm time.Duration) {
 	for _, h := range holdings {
-		key := nameWrite(h.Address, h.Service)
+		key := holderWrite(h.Address, h.Service)
 		if by, left := r.claimWrites.Disagreement(key, r.now()); left > 0 {
 			return fmt.Sprintf("the IPAddressClaim %s: %s deletes or changes it again and again: nodes announce %s only while the claim names the Service: turn that writer off",
 				key.claim, by, h.Address), left

@@ -14,39 +14,40 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// decision is what should be true of a Service.
+// decision is what a Service should have, and what its condition should say.
 type decision struct {
 	allocations.Outcome
-	// leave are addresses in the Service's status that it does not hold and that
-	// are nobody else's either: without anything to put in their place they are
-	// not for lbstack to remove.
+	// leave are addresses in the Service's status that it does not hold and no other Service
+	// has. They stay there unless the Service gets an address: another controller may have
+	// written them.
 	leave []netip.Addr
-	// lost are addresses in its status that are another Service's, and taken says so
-	// in sentences.
+	// lost are addresses in its status that belong to another Service or are reserved; taken has
+	// a sentence for each.
 	lost  []netip.Addr
 	taken []string
 	// invalid means that only an edit of the Service can change a refusal.
 	invalid bool
-	// handOver means that an address is not reserved yet since another Service shows it.
+	// handOver means that an address is not taken up yet, since the status of another Service
+	// has it.
 	handOver bool
-	// claimRefused is why what was decided has no claim; nil if it has.
+	// claimRefused is why an address that was chosen has no claim; nil: all have one.
 	claimRefused *errClaimRefused
-	// claimUndone is when a claim is written again that another writer undoes; zero: there
-	// is none. claimOverwritten is a sentence on one, for as long as the two disagree.
+	// claimUndone is the time until a claim that another writer undoes is written again; zero:
+	// there is none. claimOverwritten is a sentence about such a claim, for as long as the two
+	// writers disagree.
 	claimUndone      time.Duration
 	claimOverwritten string
 	// otherClass means that the Service is of another class than the one that is served, and
-	// keeps what it has.
+	// keeps its addresses.
 	otherClass bool
-	// overwriter is another writer that undoes what the controller writes, as the subject
-	// of a sentence; empty: none is known. restores is the same where what it wrote is
-	// replaced now.
+	// overwriter names another writer that undoes what the controller writes, as the subject
+	// of a sentence; empty: none is known. restores is the same, if this decision restores it.
 	overwriter, restores string
 }
 
-// decide meets the request of a Service, or returns why not. What the Service has
-// is never dropped for a request that cannot be met; of a family of which a Service
-// holds nothing it gets what its status shows, if that can be given.
+// decide gives a Service the addresses that it requests, or returns why not. If the request cannot
+// be met, the Service keeps the addresses that it has. Of a family of which it holds none, it gets the
+// address in its status, if that can be given.
 func decide(l *allocations.View, svc *corev1.Service, namespaceLabels map[string]string) decision {
 	req, err := apiconv.ParseRequest(svc, namespaceLabels)
 	if err != nil {
@@ -56,7 +57,7 @@ func decide(l *allocations.View, svc *corev1.Service, namespaceLabels map[string
 	return decision{Outcome: l.Assign(req)}.shown(l, svc)
 }
 
-// shown sorts what the status shows and the Service does not hold.
+// shown adds the addresses in the status that the Service does not hold to leave or to lost.
 func (d decision) shown(l *allocations.View, svc *corev1.Service) decision {
 	key := apiconv.KeyOf(svc)
 	for _, address := range apiconv.StatusAddresses(svc) {
@@ -79,9 +80,9 @@ func (d decision) shown(l *allocations.View, svc *corev1.Service) decision {
 	return d
 }
 
-// afterOthers takes out of a decision what another Service may still show: it is
-// taken up when that has written its own status. To wait for that without writing
-// one's own would be for ever if two swap their addresses.
+// afterOthers removes from a decision the addresses that the status of another Service may still
+// have: they are taken up when that is written. The status of this Service is written without them
+// meanwhile: otherwise two Services that swap addresses would wait for each other for ever.
 func (d decision) afterOthers(l *allocations.View, svc *corev1.Service) decision {
 	shows := apiconv.StatusAddresses(svc)
 	var mine []ipam.Holding
@@ -98,7 +99,7 @@ func (d decision) afterOthers(l *allocations.View, svc *corev1.Service) decision
 	if !d.handOver {
 		return d
 	}
-	for _, h := range d.Drop { // until then it keeps what it has
+	for _, h := range d.Drop { // until then it keeps its addresses
 		if !slices.ContainsFunc(d.Lost, func(l ipam.OutsidePool) bool { return l.Holding == h }) {
 			mine = append(mine, h)
 		}

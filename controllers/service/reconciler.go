@@ -1,7 +1,8 @@
 // Package service gives Services of type LoadBalancer their addresses: it
 // decides with internal/ipam, persists the IPAddressClaim, and only then
-// writes the address to the Service's status. It is the only writer of claims
-// and of the condition lbstack.io/AddressAllocated.
+// writes the address to the Service's status. It creates, changes and deletes the claims of
+// Services; controllers/claim turns one whose holders an administrator removed into a
+// reservation. It is the only writer of the condition lbstack.io/AddressAllocated.
 package service
 
 import (
@@ -28,24 +29,23 @@ import (
 )
 
 const (
-	// firstRetry and lastRetry bound when a Service that was refused is looked at
-	// again even if nothing that it waits for seems to have changed; the time
-	// doubles.
+	// A Service that was refused is tried again even if nothing seems to have changed: after
+	// firstRetry, then at doubling intervals up to lastRetry.
 	firstRetry, lastRetry = 10 * time.Second, 10 * time.Minute
-	// maxCorrections is how often a decision is made again because the
-	// cluster knew better; more than that waits for the next reconcile.
-	maxCorrections = 8
+	// maxClaimAttempts is how often one reconcile decides, since an address that it chose turned
+	// out to be claimed by another Service.
+	maxClaimAttempts = 8
 )
 
 // Reconciler gives one Service its addresses.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Reader reads from the API server, where the cache may be too old.
+	// Reader reads from the API server, where the cache may be outdated.
 	Reader client.Reader
-	// Events records what happened, for the Service's owner.
+	// Events records events on Services.
 	Events events.EventRecorder
-	// Allocations knows who holds what.
+	// Allocations has the holders of all addresses.
 	Allocations *allocations.View
 	// Load fills the view before anything is decided; it does so once.
 	Load func(context.Context) error
@@ -114,7 +114,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, err
 	}
 	key := apiconv.KeyOf(svc)
-	for _, address := range d.TakenUp { // which the status shows now, and not before
+	for _, address := range d.TakenUp { // reserved until the status had them
 		r.Allocations.TakeUp(address, key)
 	}
 	if err := r.reportShown(ctx, key, next, changed); err != nil {
@@ -126,11 +126,11 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		if !slices.Contains(d.TakenUp, h.Address) {
 			continue
 		}
-		// Only now: a claim that is reserved for the Service records that it is to have the
-		// address, and one in use does not say which of several.
+		// The claim becomes InUse only after the status was written: after a restart in between,
+		// the claim that is still Reserved or Retained shows to which address the Service moves.
 		err := r.ensureClaim(ctx, h, svc, r.Allocations.Terms(h.Address, key))
 		if errors.Is(err, errTaken) {
-			return reconcile.Result{}, errStale // and let nothing go
+			return reconcile.Result{}, errStale // before any claim is released
 		}
 		if wait := undoneFor(err); wait > 0 {
 			d.claimUndone, err = soonest(d.claimUndone, wait), nil
@@ -141,7 +141,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	}
 	if changed {
 		r.sendEvents(svc, d)
-		log.FromContext(ctx).Info("wrote the Service's status", "addresses", addresses(d.Keep), "reason", condition(svc, d).Reason, "passed", sentences(d.Passed))
+		log.FromContext(ctx).Info("wrote the Service's status", "addresses", addresses(d.Keep), "reason", condition(svc, d).Reason, "poolsNotUsed", sentences(d.Passed))
 	}
 	for _, h := range d.Drop {
 		if err := r.releaseClaim(ctx, h, false); err != nil {
@@ -179,8 +179,8 @@ func (r *Reconciler) reportShown(ctx context.Context, key lb.ServiceKey, svc *co
 	return nil
 }
 
-// retryAfter is when to look again at a Service that does not have all that it
-// asks for, zero for never.
+// retryAfter is how long to wait before a Service that does not have all that it
+// requests is tried again; zero: until something changes.
 func retryAfter(d decision) time.Duration {
 	if d.invalid || d.Attempts == 0 {
 		return 0
@@ -202,7 +202,7 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 		return decision{}, err
 	}
 	shows := apiconv.StatusAddresses(svc)
-	for range maxCorrections {
+	for range maxClaimAttempts {
 		d := decide(r.Allocations, svc, namespaceLabels).afterOthers(r.Allocations, svc)
 		var err error
 		for _, h := range d.Keep {
@@ -211,7 +211,7 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 			} else {
 				err = r.ensureClaim(ctx, h, svc, r.Allocations.Terms(h.Address, h.Service))
 			}
-			if wait := undoneFor(err); wait > 0 && slices.Contains(shows, h.Address) { // it keeps that until then
+			if wait := undoneFor(err); wait > 0 && slices.Contains(shows, h.Address) { // the status has it: it stays there meanwhile
 				d.claimUndone, err = soonest(d.claimUndone, wait), nil
 			}
 			if err != nil {
@@ -232,9 +232,9 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 	return decision{}, fmt.Errorf("claiming an address for the Service %s: %w", apiconv.KeyOf(svc), errTaken)
 }
 
-// namespaceLabels of a namespace. The cache may have a Service before it
-// has of its namespace: then the API server is asked, since which pools are for
-// the Service depends on it.
+// namespaceLabels returns the labels of a namespace, which decide which pools may serve a
+// Service. The cache may have the Service and not yet its namespace: that is read from the API
+// server then.
 func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[string]string, error) {
 	namespace := &metav1.PartialObjectMetadata{}
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
@@ -248,10 +248,11 @@ func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[stri
 	return namespace.Labels, nil
 }
 
-// serves reports whether a Service gets addresses from here. One that has taken an address up
-// does, whatever its class: spec.loadBalancerClass is immutable, so that the Service could
-// not follow when another class is configured. Claims say so; that of an earlier Service of
-// the name has another UID. What the cache does not know is asked of the API server.
+// serves reports whether the controller serves a Service. One that has taken an address up is
+// served whatever its class: spec.loadBalancerClass is immutable, so that the Service could
+// not follow when another class is configured. Its claim shows that; the claim of an earlier
+// Service of the name has another UID. A claim that is not in the cache is read from the API
+// server.
 func (r *Reconciler) serves(ctx context.Context, svc *corev1.Service) (bool, error) {
 	if !svc.DeletionTimestamp.IsZero() || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return false, nil
@@ -275,16 +276,16 @@ func (r *Reconciler) serves(ctx context.Context, svc *corev1.Service) (bool, err
 	return false, nil
 }
 
-// takenUp reports whether a claim names this very Service.
+// takenUp reports whether a claim names the Service with its UID.
 func takenUp(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
 	return slices.ContainsFunc(claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool {
 		return apiconv.HolderKey(h) == apiconv.KeyOf(svc) && h.UID != "" && h.UID == svc.UID
 	})
 }
 
-// again has a request tried again, later each time, if another writer was faster or undoes what
-// is written, the cache is behind, or another Service has not let an address go yet: these are no
-// errors.
+// again returns a function that turns errors into a retry, later each time, if another writer was
+// faster or undoes what is written, the cache is outdated, or another Service still has an address.
+// These are no failures, and would only fill the log.
 func (r *Reconciler) again(req reconcile.Request) func(reconcile.Result, error) (reconcile.Result, error) {
 	return func(result reconcile.Result, err error) (reconcile.Result, error) {
 		if apierrors.IsConflict(err) || errors.Is(err, errStale) || errors.Is(err, errHandOver) {

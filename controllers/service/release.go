@@ -20,10 +20,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// releaseClaim lets an address go: the claim first, then the view, so that
-// nobody is given what still stands in the cluster. It refuses with errStale if
-// the Service itself, read past the cache, still shows the address. A Service that
-// is gone leaves its address to the next one of its name, if the pool retains.
+// releaseClaim gives up an address of a Service: the claim first, then the view, so that no other
+// Service gets an address whose claim still exists. It returns errStale if the status of the Service,
+// read from the API server, still has the address. If the Service is gone and the pool retains
+// addresses, the claim keeps the address for the next Service of its name.
 func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool) error {
 	svc, err := r.fresh(ctx, h.Service)
 	if err != nil {
@@ -51,7 +51,7 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 		return err
 	}
 	r.Allocations.GiveUp(h.Address, h.Service)
-	r.claimWrites.Forget(nameWrite(h.Address, h.Service))
+	r.claimWrites.Forget(holderWrite(h.Address, h.Service))
 	if err := r.replaceClaim(ctx, h.Service, claim, next); err != nil {
 		return err
 	}
@@ -64,8 +64,8 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 	return nil
 }
 
-// without returns the claim as it should be without a holder, nil if it should be
-// gone, and whether it keeps the address for that Service.
+// without returns the claim as it should be without one of its holders, nil if it should be
+// deleted, and whether it reserves the address for the Service that is removed.
 func (r *Reconciler) without(ctx context.Context, claim *v1beta1.IPAddressClaim, at int, gone bool) (next *v1beta1.IPAddressClaim, kept bool, err error) {
 	next = claim.DeepCopy()
 	spec := &next.Spec
@@ -89,7 +89,7 @@ func (r *Reconciler) without(ctx context.Context, claim *v1beta1.IPAddressClaim,
 	}
 	namespace, err := r.namespaceUID(ctx, spec.Holders[0].Namespace)
 	if err != nil || namespace == "" {
-		return nil, false, err // what is retained ends with the namespace
+		return nil, false, err // nothing is retained for Services of a namespace that is deleted
 	}
 	spec.State, spec.Holders[0].NamespaceUID = v1beta1.ClaimRetained, namespace
 	if reclaim.RetainSeconds > 0 {
@@ -133,9 +133,9 @@ func (r *Reconciler) replaceClaim(ctx context.Context, service lb.ServiceKey, ha
 	})
 }
 
-// expire frees what was reserved for a Service for some time, if that is over, and
-// returns when the next of it is; zero: never. What an administrator keeps for it
-// is not touched, but for the word that says so.
+// expire frees the addresses that were retained for a Service and whose time is over, and returns
+// when the next one has to be freed; zero: never. Addresses that an administrator reserves for it stay;
+// only the state of their claims is corrected.
 func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.Duration, err error) {
 	_, kept := r.Allocations.HeldBy(key)
 	for _, h := range kept {
@@ -145,7 +145,7 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 			return 0, fmt.Errorf("reading the IPAddressClaim %s: %w", apiconv.ClaimName(h.Address), err)
 		}
 		if err == nil && claim.Spec.State == v1beta1.ClaimInUse && len(claim.Spec.Holders) == 1 {
-			// It was handed to a Service that does not exist, or does not want it.
+			// It was handed to a Service that does not exist, or does not request it.
 			reserved := claim.DeepCopy()
 			reserved.Spec.State = v1beta1.ClaimReserved
 			if err := r.replaceClaim(ctx, key, claim, reserved); err != nil {
@@ -176,8 +176,8 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 	return next, nil
 }
 
-// inherited reports whether an address is retained for a Service of a namespace that is
-// gone, or was created again since.
+// inherited reports whether an address is retained for a Service of a namespace that was
+// deleted, or deleted and created again.
 func (r *Reconciler) inherited(ctx context.Context, claim *v1beta1.IPAddressClaim) (bool, error) {
 	if len(claim.Spec.Holders) != 1 || claim.Spec.Holders[0].NamespaceUID == "" {
 		return false, nil
@@ -202,9 +202,8 @@ func (r *Reconciler) namespaceUID(ctx context.Context, name string) (types.UID, 
 	return namespace.UID, nil
 }
 
-// leaveRefused takes the Service off claims that name it though it cannot have
-// the address. What an administrator wrote stays: the claim's condition has what
-// is wrong with it.
+// leaveRefused removes the Service from claims that name it although it cannot have the address.
+// Claims that an administrator wrote stay: their condition shows what is wrong.
 func (r *Reconciler) leaveRefused(ctx context.Context, key lb.ServiceKey) error {
 	for _, address := range r.Allocations.Refused(key) {
 		claim := &v1beta1.IPAddressClaim{}
@@ -235,7 +234,7 @@ func (r *Reconciler) fresh(ctx context.Context, key lb.ServiceKey) (*corev1.Serv
 	return svc, nil
 }
 
-// soonest of two times to wait, of which zero is never.
+// soonest returns the shorter of two times to wait; zero: never.
 func soonest(x, y time.Duration) time.Duration {
 	if x == 0 || (y != 0 && y < x) {
 		return y

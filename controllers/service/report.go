@@ -21,12 +21,11 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// action is the word for what the controller was doing, in events.
+// action is the action in events of this controller.
 const action = "AllocateAddress"
 
-// desired returns the Service as it should look after a decision: status,
-// condition and the annotation with the pool's name. Nothing of it changes
-// when it is so already.
+// desired returns the Service as it should look after a decision: status, condition and the
+// annotation with the names of pools.
 func desired(svc *corev1.Service, d decision) *corev1.Service {
 	next := svc.DeepCopy()
 	next.Status.LoadBalancer.Ingress = ingress(svc, d)
@@ -42,9 +41,8 @@ func desired(svc *corev1.Service, d decision) *corev1.Service {
 	return next
 }
 
-// ingress lists what the Service has, IPv4 first, and host names, which somebody
-// else wrote. Where it has nothing, addresses that somebody else wrote stay, but
-// for those that belong to another Service now.
+// ingress lists the addresses of the Service, IPv4 first, and then entries of its status that stay:
+// host names, which another controller wrote, and the addresses in d.leave.
 func ingress(svc *corev1.Service, d decision) []corev1.LoadBalancerIngress {
 	var list []corev1.LoadBalancerIngress
 	for _, h := range d.Keep {
@@ -58,7 +56,8 @@ func ingress(svc *corev1.Service, d decision) []corev1.LoadBalancerIngress {
 	return list
 }
 
-// entryOf is the entry of an address, with what else stands there already.
+// entryOf returns the entry of an address for the status. Other fields that its present entry has,
+// such as ports, stay.
 func entryOf(svc *corev1.Service, address netip.Addr) corev1.LoadBalancerIngress {
 	entry := corev1.LoadBalancerIngress{IP: address.String()}
 	for _, in := range svc.Status.LoadBalancer.Ingress {
@@ -72,7 +71,8 @@ func entryOf(svc *corev1.Service, address netip.Addr) corev1.LoadBalancerIngress
 	return entry
 }
 
-// maxRefusal leaves room in a condition's message for what the Service keeps.
+// maxRefusal bounds the refusal in a condition's message, so that there is room for the addresses
+// that the Service keeps.
 const maxRefusal = 2048
 
 func condition(svc *corev1.Service, d decision) metav1.Condition {
@@ -113,7 +113,7 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 // maxUnknown is how many unknown annotations a message names; the others it counts.
 const maxUnknown = 3
 
-// unknownAnnotations returns which annotations were meant for lbstack and have no effect.
+// unknownAnnotations names the annotations with keys of lbstack that lbstack does not have.
 func unknownAnnotations(svc *corev1.Service) string {
 	var b strings.Builder
 	unknown := apiconv.UnknownAnnotations(svc)
@@ -167,30 +167,30 @@ func addresses(holdings []ipam.Holding) string {
 	return strings.Join(words, ", ")
 }
 
-func sentences(verdicts []ipam.PoolResult) string {
-	words := make([]string, 0, len(verdicts))
-	for _, v := range verdicts {
+func sentences(results []ipam.PoolResult) string {
+	words := make([]string, 0, len(results))
+	for _, v := range results {
 		words = append(words, v.Why)
 	}
 	return strings.Join(words, "; ")
 }
 
-// sameStatus reports whether there is nothing to write.
-func sameStatus(svc, next *corev1.Service) bool {
+// sameAsWritten reports whether status and annotations are as they are to be written.
+func sameAsWritten(svc, next *corev1.Service) bool {
 	return equality.Semantic.DeepEqual(svc.Status, next.Status) && equality.Semantic.DeepEqual(svc.Annotations, next.Annotations)
 }
 
-// write brings status, condition and annotation of a Service to next, in one
-// request, if they differ. It fails if the Service has changed since it was
-// read.
+// write writes status and annotations of a Service, if they differ, in one request: the status
+// subresource of a Service takes annotations as well. It fails if the Service has changed since it
+// was read.
 func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (changed bool, err error) {
-	if sameStatus(svc, next) {
+	if sameAsWritten(svc, next) {
 		return false, nil
 	}
 	patch := client.MergeFromWithOptions(svc, client.MergeFromWithOptimisticLock{})
 	err = r.Client.Status().Patch(ctx, next, patch)
 	if apierrors.IsNotFound(err) {
-		return false, errStale // it is gone; the cache will know
+		return false, errStale // it was deleted; the cache will get that
 	}
 	if err != nil {
 		return false, fmt.Errorf("writing the status of the Service %s: %w", apiconv.KeyOf(svc), err)
@@ -200,8 +200,8 @@ func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (chan
 	return true, nil
 }
 
-// sendEvents sends one event when the condition has changed, and one for each
-// address that was taken from the Service.
+// sendEvents sends an event for each address that the Service lost or left, one when another writer
+// has overwritten the status, and one when the condition has changed.
 func (r *Reconciler) sendEvents(svc *corev1.Service, d decision) {
 	for _, l := range d.Lost {
 		r.warn(svc, v1beta1.ReasonAddressLost, fmt.Sprintf("the Service lost %s of the pool %q: %s", l.Address, l.Pool, l.Why))
@@ -229,7 +229,7 @@ func (r *Reconciler) sendEvents(svc *corev1.Service, d decision) {
 		return
 	}
 	if before != nil && strings.HasPrefix(before.Message, now.Message) {
-		return // another writer overwrites it no more
+		return // only a remark at the end is gone, such as that another writer overwrites the status
 	}
 	message := now.Message
 	if len(d.Passed) > 0 {

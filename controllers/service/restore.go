@@ -18,15 +18,15 @@ import (
 // anotherWriter stands for a field manager that is not known.
 const anotherWriter = "another writer"
 
-// plan returns the Service as it should be written, and how long to wait before. Another
-// writer may have undone the last write: two controllers that corrected each other at once
-// would write as fast as the API server lets them. While they disagree the condition names
-// the other one; calm is when that may be over, zero: there is no disagreement.
+// plan returns the Service as it is to be written, how long to wait before writing it, and for how
+// long a disagreement with another writer still counts (calm; zero: there is none). Two controllers
+// that corrected each other at once would write as fast as the API server lets them. While they
+// disagree about the addresses, the condition names the other one: plan stores it in d.
 func (r *Reconciler) plan(ctx context.Context, svc *corev1.Service, d *decision) (next *corev1.Service, wait, calm time.Duration, err error) {
 	key, now := apiconv.KeyOf(svc), r.now()
 	d.overwriter, calm = r.restores.Disagreement(key, now)
 	next = desired(svc, *d)
-	undone := r.restores.Look(key, fingerprint(next), sameStatus(svc, next), now)
+	undone := r.restores.Look(key, fingerprint(next), sameAsWritten(svc, next), now)
 	if !undone.Is || undone.Wait > 0 {
 		return next, undone.Wait, calm, nil
 	}
@@ -50,7 +50,8 @@ func overwrittenBy(who string) string {
 		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two serves", who)
 }
 
-// fingerprint is all that the controller writes on a Service.
+// fingerprint identifies what this reconciler writes on a Service: addresses, annotation and the
+// condition AddressAllocated.
 func fingerprint(svc *corev1.Service) string {
 	c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAddressAllocated)
 	if c == nil {
@@ -59,8 +60,8 @@ func fingerprint(svc *corev1.Service) string {
 	return fmt.Sprint(entries(svc), svc.Annotations[v1beta1.AnnotationAllocatedFromPool], c.Status, c.Reason, c.Message, c.ObservedGeneration)
 }
 
-// entries are the addresses in a Service's status, with their modes. Host names are another
-// writer's.
+// entries returns the addresses in the status of a Service, with their modes. Host names are left
+// out: other controllers write them.
 func entries(svc *corev1.Service) string {
 	var b strings.Builder
 	for _, in := range svc.Status.LoadBalancer.Ingress {
@@ -76,18 +77,17 @@ func entries(svc *corev1.Service) string {
 	return b.String()
 }
 
-// overwriter returns the field manager, besides this controller, that wrote
-// status.loadBalancer, or otherwise the status, last.
+// overwriter names, in words, the writer of status.loadBalancer other than this controller.
 func overwriter(svc *corev1.Service) string {
 	if svc == nil {
 		return anotherWriter
 	}
-	return lastWriter(svc.ManagedFields, "status", "f:status", "f:loadBalancer", "f:ingress")
+	return writerOf(svc.ManagedFields, "status", "f:status", "f:loadBalancer", "f:ingress")
 }
 
-// lastWriter returns the field manager, besides this controller, that owns the field at a path of
-// a subresource, or otherwise wrote the subresource last.
-func lastWriter(managed []metav1.ManagedFieldsEntry, subresource string, path ...string) string {
+// writerOf names, in words, a field manager other than this controller that owns the field at a path
+// of a subresource; if none does, the one that wrote the subresource last.
+func writerOf(managed []metav1.ManagedFieldsEntry, subresource string, path ...string) string {
 	var last *metav1.ManagedFieldsEntry
 	for i := range managed {
 		entry := &managed[i]

@@ -39,7 +39,7 @@ func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("service").
 		For(&corev1.Service{}, builder.WithPredicates(r.arrivals())).
-		Watches(&v1beta1.IPAddressClaim{}, claims{allocations: r.Allocations, changed: adopter.Changed, cached: r.cached}).
+		Watches(&v1beta1.IPAddressClaim{}, claims{allocations: r.Allocations, changed: adopter.BeforeChange, cached: r.cached}).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.servicesIn), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(woken).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: &retry.Limiter{}}).

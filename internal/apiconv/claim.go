@@ -31,9 +31,8 @@ func AddressFromClaimName(name string) (netip.Addr, error) {
 	return a, nil
 }
 
-// ClaimAddress returns the address of a claim. A claim whose name does not
-// belong to its address claims nothing: the name is what makes an address
-// unique.
+// ClaimAddress returns the address of a claim. It is an error if the name is not the one for
+// the address: only the name makes sure that an address is claimed once.
 func ClaimAddress(claim *v1beta1.IPAddressClaim) (netip.Addr, error) {
 	a, err := ParseAddress(claim.Spec.Address)
 	if err != nil {
@@ -45,13 +44,13 @@ func ClaimAddress(claim *v1beta1.IPAddressClaim) (netip.Addr, error) {
 	return a, nil
 }
 
-// HolderKey returns the Service that a claim's holder is.
+// HolderKey returns the key of the Service that a claim names as a holder.
 func HolderKey(h v1beta1.ClaimHolder) lb.ServiceKey {
 	return lb.ServiceKey{Namespace: h.Namespace, Name: h.Name}
 }
 
-// HolderTerms reads on which terms a holder shares the address of its claim. Ports
-// that are invalid are an error: without them it is unknown which Services may share the address.
+// HolderTerms returns on which terms a holder shares the address of its claim. Invalid ports are
+// an error: without them it is unknown which Services may share the address.
 func HolderTerms(claim *v1beta1.IPAddressClaim, h v1beta1.ClaimHolder) (lb.Sharing, error) {
 	if claim.Spec.SharingKey == "" {
 		return lb.Sharing{}, nil
@@ -63,8 +62,8 @@ func HolderTerms(claim *v1beta1.IPAddressClaim, h v1beta1.ClaimHolder) (lb.Shari
 	return lb.Sharing{Key: claim.Spec.SharingKey, Traffic: h.TrafficPolicy, Ports: ports}, nil
 }
 
-// ClaimHolderOf returns the holder that a Service is which has an address on these
-// terms.
+// ClaimHolderOf returns the entry in spec.holders of a claim for a Service that has the address
+// on these terms.
 func ClaimHolderOf(svc *corev1.Service, terms lb.Sharing) v1beta1.ClaimHolder {
 	return v1beta1.ClaimHolder{
 		Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID,

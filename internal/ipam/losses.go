@@ -11,8 +11,8 @@ import (
 const (
 	// LossPeriod is the time in which the losses of a pool are bounded.
 	LossPeriod = time.Hour
-	// MaxLosses is how many addresses a pool loses to foreign hosts within LossPeriod, and
-	// never more than half of those that it lists, but one. A host that answers for every
+	// MaxLosses is how many addresses a pool may lose to foreign hosts within LossPeriod. If half of
+	// those that it lists is less, that is the bound, but at least one. A host that answers for every
 	// address must not use up the pool.
 	MaxLosses = 8
 )
@@ -20,7 +20,7 @@ const (
 // Losses are the times at which pools lost addresses to foreign hosts.
 type Losses map[lb.PoolName][]time.Time
 
-// Restore counts a loss that a pool's status lists.
+// Restore adds a loss from the status of a pool.
 func (l Losses) Restore(pool lb.PoolName, at time.Time) { l[pool] = append(l[pool], at) }
 
 // Take reports whether a pool may lose one more address at a time, and counts it if so.
@@ -44,7 +44,7 @@ func (l Losses) Recent(pool lb.PoolName, at time.Time) []time.Time {
 	return slices.Clone(recent)
 }
 
-// most is how many addresses a pool that lists these may lose.
+// most returns how many addresses a pool that lists these ranges may lose.
 func most(listed []lb.Range) int {
 	size := new(big.Int)
 	for _, r := range lb.Union(listed...) {

@@ -64,7 +64,7 @@ func (a *Allocator) firstAt(at place, address netip.Addr) *account {
 // put replaces the first holder of an address; nil: it is free.
 func (a *Allocator) put(at place, address netip.Addr, c *account) {
 	if at.pool != nil {
-		if s := at.slots(address); s.reach(at.number, a.far) {
+		if s := at.slots(address); s.load(at.number, a.far) {
 			s.put(at.number, address, c)
 			return
 		}

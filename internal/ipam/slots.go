@@ -12,18 +12,18 @@ import (
 )
 
 // slots are the addresses of one family that a pool gives, numbered in their
-// order, with who holds each. Only the first of them are in memory: up to about
-// twice as many as are held. A pool that is large costs nothing by that.
+// order, with the holder of each. Only the first of them are in memory: up to about
+// twice as many as were held at any time, so that memory does not depend on the size of the pool.
 type slots struct {
 	ranges []lb.Range // sorted and disjoint
-	starts []uint64   // the number of the first address of each; the largest number if none is left for it
-	avoid  bool       // buggy addresses
+	starts []uint64   // number of the first address of each range; MaxUint64: it is too far away to have one
+	avoid  bool       // addresses whose last octet is 0 or 255 are not given
 	total  *big.Int
 
-	holders []*account // nil: free, or held back
-	free    bitset     // which of holders
-	held    int        // how many of the addresses, also of those that are not in memory
-	at      int        // the range of next
+	holders []*account // by number; nil: free, or not given
+	free    bitset     // numbers of the free ones among holders
+	held    int        // how many addresses are held, those that are not in memory included
+	at      int        // index of the range of next
 	next    netip.Addr // the address after the last one of holders; invalid: there is none
 }
 
@@ -44,7 +44,7 @@ func (s *slots) add(r lb.Range) (start uint64) {
 	return start
 }
 
-// after is the number that follows those of a range.
+// after returns the number that follows those of a range.
 func after(start uint64, r lb.Range) uint64 {
 	number := numberIn(r, start, r.Last)
 	if number == math.MaxUint64 {
@@ -53,8 +53,8 @@ func after(start uint64, r lb.Range) uint64 {
 	return number + 1
 }
 
-// numberIn is the number of an address of a range that starts at start; the
-// largest number for all that are too far away to have one.
+// numberIn returns the number of an address in a range that starts at the number start; MaxUint64
+// if it is too far away to have one.
 func numberIn(r lb.Range, start uint64, a netip.Addr) uint64 {
 	x, y := a.As16(), r.First.As16()
 	low, borrow := bits.Sub64(binary.BigEndian.Uint64(x[8:]), binary.BigEndian.Uint64(y[8:]), 0)
@@ -66,7 +66,7 @@ func numberIn(r lb.Range, start uint64, a netip.Addr) uint64 {
 	return sum
 }
 
-// address is the address of a number that is in memory.
+// address returns the address with a number that is in memory.
 func (s *slots) address(i uint64) netip.Addr {
 	at := sort.Search(len(s.starts), func(k int) bool { return s.starts[k] > i }) - 1
 	first := s.ranges[at].First
@@ -81,9 +81,9 @@ func (s *slots) address(i uint64) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// reach brings a number into memory if it is not too far away, and reports whether
-// it is there. What is held and was not in memory until then comes from far.
-func (s *slots) reach(i uint64, far map[netip.Addr]*account) bool {
+// load brings a number into memory if it is not too far away, and reports whether it is in memory
+// now. far has the holders of addresses that are not in memory; load takes from it.
+func (s *slots) load(i uint64, far map[netip.Addr]*account) bool {
 	if i < uint64(len(s.holders)) {
 		return true
 	}

@@ -7,9 +7,8 @@ import (
 	"sort"
 )
 
-// Union returns the ranges sorted, IPv4 before IPv6, and those joined that
-// overlap or touch. What it returns is the form that the functions below take
-// and give: sorted and disjoint.
+// Union returns the ranges in order, IPv4 before IPv6. Ranges that overlap or touch are joined. The
+// functions below take and return lists in this form: sorted and disjoint.
 func Union(ranges ...Range) []Range {
 	sorted := slices.SortedFunc(slices.Values(ranges), compareRanges)
 	var joined []Range
@@ -34,49 +33,49 @@ func (r Range) reaches(later Range) bool {
 	return r.Overlaps(later) || (r.Family() == later.Family() && r.Last.Next() == later.First)
 }
 
-// Find returns which of the ranges, sorted and disjoint, has the address.
+// Find returns the index of the range that contains the address; the ranges are sorted and disjoint.
 func Find(ranges []Range, a netip.Addr) (int, bool) {
 	i := sort.Search(len(ranges), func(i int) bool { return !ranges[i].Last.Less(a) })
 	return i, i < len(ranges) && ranges[i].Contains(a)
 }
 
-// Intersect returns what both have; both are sorted and disjoint.
+// Intersect returns the addresses that are in both lists, which are sorted and disjoint.
 func Intersect(xs, ys []Range) []Range {
 	var common []Range
 	for _, x := range xs {
-		for i := firstReaching(ys, x); i < len(ys) && !x.Last.Less(ys[i].First); i++ {
+		for i := firstNotBefore(ys, x); i < len(ys) && !x.Last.Less(ys[i].First); i++ {
 			common = append(common, Range{First: later(x.First, ys[i].First), Last: earlier(x.Last, ys[i].Last)})
 		}
 	}
 	return common
 }
 
-// Subtract returns what is in the ranges and not in minus; both are sorted and
+// Subtract returns the addresses that are in the ranges and not in minus; both are sorted and
 // disjoint.
 func Subtract(ranges, minus []Range) []Range {
 	var rest []Range
 	for _, r := range ranges {
-		whole := true // whether anything of r is left after what was cut
-		for i := firstReaching(minus, r); i < len(minus) && !r.Last.Less(minus[i].First); i++ {
+		left := true // some of r is left after the last cut
+		for i := firstNotBefore(minus, r); i < len(minus) && !r.Last.Less(minus[i].First); i++ {
 			if r.First.Less(minus[i].First) {
 				rest = append(rest, Range{First: r.First, Last: minus[i].First.Prev()})
 			}
 			if !minus[i].Last.Less(r.Last) {
-				whole = false
+				left = false
 				break
 			}
 			r.First = minus[i].Last.Next()
 		}
-		if whole {
+		if left {
 			rest = append(rest, r)
 		}
 	}
 	return rest
 }
 
-// firstReaching returns the first of the sorted ranges that does not end before r
+// firstNotBefore returns the index of the first of the sorted ranges that does not end before r
 // starts.
-func firstReaching(ranges []Range, r Range) int {
+func firstNotBefore(ranges []Range, r Range) int {
 	return sort.Search(len(ranges), func(i int) bool { return !ranges[i].Last.Less(r.First) })
 }
 

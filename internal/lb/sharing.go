@@ -8,7 +8,7 @@ import (
 // Protocol of a port: "TCP", "UDP" or "SCTP".
 type Protocol string
 
-// Port is where a Service listens, at its addresses.
+// Port is a port of a Service.
 type Port struct {
 	Protocol Protocol
 	Number   uint16
@@ -26,10 +26,10 @@ func (p Port) Compare(other Port) int {
 // Services can have one address if their keys are the same, they have no port in
 // common, and the same nodes serve them. The zero value shares with nobody.
 type Sharing struct {
-	// Key that Services which share have in common; empty: shares with nobody.
+	// Key that Services must have in common to share an address; empty: shares with nobody.
 	Key string
-	// Traffic identifies which nodes serve the Service: empty for all of them, or else
-	// something that is the same for two Services only if the same nodes do.
+	// Traffic stands for the set of nodes that serve the Service: empty for all nodes; otherwise
+	// an opaque text, equal for two Services only if the same nodes serve both.
 	Traffic string
 	// Ports of the Service, sorted and without duplicates.
 	Ports []Port

@@ -23,7 +23,7 @@ func New(level string) (logr.Logger, error) {
 	config.Level = zap.NewAtomicLevelAt(threshold)
 	config.EncoderConfig.TimeKey = "time"
 	config.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
-	config.Sampling = nil // a line that is missing is worse than one too many
+	config.Sampling = nil // no line is dropped
 	config.DisableStacktrace = true
 	logger, err := config.Build()
 	if err != nil {

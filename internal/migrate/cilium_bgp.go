@@ -55,7 +55,7 @@ func (in *importer) ciliumCluster(o *source, root field) {
 	}
 }
 
-// peerConfig maps what several peers share.
+// peerConfig maps a CiliumBGPPeerConfig, which several peers can share.
 func (in *importer) peerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
 	for _, key := range []string{"group", "kind"} {
 		ref.at(key).ignore(isName)
@@ -104,7 +104,7 @@ func (in *importer) peerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisement
 	return in.families(spec.at("families"), p)
 }
 
-// families maps which addresses go over a session.
+// families maps the address families of a session, and returns the selectors of its advertisements.
 func (in *importer) families(list field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
 	seen := map[string]bool{}
 	for _, f := range list.items() {
@@ -123,7 +123,7 @@ func (in *importer) families(list field, p *v1beta1.BGPPeerSpec) (advertisements
 	return advertisements
 }
 
-// ciliumAdvertisements maps what is announced.
+// ciliumAdvertisements maps the items of a CiliumBGPAdvertisement that a peer of the input selects.
 func (in *importer) ciliumAdvertisements(o *source, root field) {
 	set := root.at("metadata").at("labels")
 	var peers []v1beta1.ObjectName

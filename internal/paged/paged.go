@@ -1,5 +1,5 @@
-// Package paged reads objects of tenants from the API server a few at a time, and keeps of
-// each what is read of it: a list of all at once would take memory without a bound.
+// Package paged reads objects of tenants from the API server a few at a time, and drops the fields
+// that the program does not read: a list of all at once would take memory without a bound.
 package paged
 
 import (
@@ -18,15 +18,15 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// page is how many objects are read at once. Any kind can have 1.5 MiB of labels, EndpointSlices
-// those of their Service, and then takes some 15 MiB until it is trimmed.
+// page is how many objects are read at once. An object can have 1.5 MiB of labels (an EndpointSlice
+// those of its Service), and then takes some 15 MiB until it is trimmed.
 const page = 4
 
 // ListFunc lists one page of objects.
 type ListFunc func(context.Context, metav1.ListOptions) (runtime.Object, error)
 
-// All returns the objects that list returns for all pages, each as trim leaves it. They are
-// those of one moment, the latest. An error on any page is an error of the whole.
+// All returns the objects that list returns for all pages, each trimmed. All pages are of the same,
+// latest resource version. An error on any page is an error of the whole.
 func All(ctx context.Context, list ListFunc, options metav1.ListOptions, trim cache.TransformFunc) (*internalversion.List, error) {
 	return pages(options, func(options metav1.ListOptions) (*internalversion.List, error) { return read(ctx, list, options, trim) })
 }
@@ -47,7 +47,7 @@ func pages(options metav1.ListOptions, read func(metav1.ListOptions) (*internalv
 	}
 }
 
-// read returns one page. Nothing of it refers to what was decoded.
+// read returns one page, trimmed. The result shares no memory with the decoded objects.
 func read(ctx context.Context, list ListFunc, options metav1.ListOptions, trim cache.TransformFunc) (*internalversion.List, error) {
 	decoded, err := list(ctx, options)
 	if err != nil {
@@ -69,8 +69,8 @@ func read(ctx context.Context, list ListFunc, options metav1.ListOptions, trim c
 	return to, err
 }
 
-// Services returns all Services of type LoadBalancer, trimmed; see apiconv.TrimService. It
-// reads past the cache: use it only where there is none.
+// Services returns all Services of type LoadBalancer, trimmed; see apiconv.TrimService. It is for
+// readers of the API server: a cache has them already.
 func Services(ctx context.Context, reader client.Reader) ([]corev1.Service, error) {
 	ofType := client.MatchingFields{"spec.type": string(corev1.ServiceTypeLoadBalancer)}
 	return services(ctx, reader, func(*corev1.Service) bool { return true }, ofType)

@@ -24,17 +24,16 @@ type View struct {
 type Announcer struct {
 	// Node is its name.
 	Node lb.NodeName
-	// Peers that it announces it to, in order. None means all, if the peers of nodes
-	// are not known.
+	// Peers that the node announces the address to, in order. If View.Peers is nil, an empty
+	// list means all.
 	Peers []bgp.PeerName
 }
 
 // Result is who announces an address, or why nobody does.
 type Result struct {
-	// Address is the one of the view.
+	// Address that the result is about.
 	Address netip.Addr
-	// Announcers ordered by node. Results share the slice where they can: never
-	// change it.
+	// Announcers in order of their nodes. Results share the slice: do not change it.
 	Announcers []Announcer
 	// Reason why there are none; empty if there are.
 	Reason eligibility.Reason
@@ -44,19 +43,20 @@ type Result struct {
 	Refused string
 }
 
-// Resolve returns for each address of the view, in the same order, who announces it
-// or why nobody does. The planner of each of these nodes returns the same.
+// Resolve returns for each address of the view, in the same order, which nodes announce it
+// or why none does. The planner on each of these nodes comes to the same result.
 func Resolve(in View) []Result {
 	input := eligibility.Input{Kind: eligibility.BGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
 	for i := range in.Advertisements {
 		ad := eligibility.Advertisement{Scope: in.Advertisements[i].Scope}
-		// What interfaces are to layer 2, peers are to BGP: where to announce, of which
-		// none means all. Those of several advertisements add up alike.
+		// Peers are passed as interfaces: package eligibility handles both alike. An empty list
+		// means all, and the lists of several advertisements of an address are united.
 		for _, peer := range in.Advertisements[i].Peers {
 			ad.Interfaces = append(ad.Interfaces, string(peer))
 		}
 		input.Advertisements = append(input.Advertisements, ad)
 	}
+	// Results of eligibility share slices of candidates: the first element identifies a slice.
 	shared := map[*eligibility.Candidate][]Announcer{}
 	found := eligibility.Resolve(input)
 	results := make([]Result, 0, len(found))
@@ -77,7 +77,7 @@ func Resolve(in View) []Result {
 	return results
 }
 
-// announcers returns those of the candidates that have peers to announce to.
+// announcers returns the candidates that have a peer to announce to.
 func announcers(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) []Announcer {
 	var list []Announcer
 	for _, c := range candidates {
@@ -101,11 +101,11 @@ func requestedPeers(c eligibility.Candidate) []bgp.PeerName {
 	return peers
 }
 
-// selectPeers returns those of a node's peers that are asked for, in order.
-func selectPeers(asked, has []bgp.PeerName) []bgp.PeerName {
+// selectPeers returns the requested peers that a node has, in order; all if none is requested.
+func selectPeers(requested, has []bgp.PeerName) []bgp.PeerName {
 	has = slices.Compact(slices.Sorted(slices.Values(has)))
-	if len(asked) == 0 {
+	if len(requested) == 0 {
 		return has
 	}
-	return slices.DeleteFunc(has, func(peer bgp.PeerName) bool { return !slices.Contains(asked, peer) })
+	return slices.DeleteFunc(has, func(peer bgp.PeerName) bool { return !slices.Contains(requested, peer) })
 }

@@ -5,22 +5,21 @@ import (
 	"time"
 )
 
-// suspect is a pass that is under way.
-type suspect struct {
-	loop *Loop // nil: found by a check
-	name string
-	pass uint64
+// pass is one pass of a loop that is under way.
+type pass struct {
+	loop   *Loop // nil: found by a check
+	name   string
+	number uint64
 }
 
-// count counts for how many ticks each pass has been under way.
-type count struct{ seen map[suspect]int }
+// counter counts for how many ticks each pass has been under way.
+type counter struct{ seen map[pass]int }
 
-// tick counts one tick, given how long it was waited for, and returns the names of what has
-// been under way for all of Bound. A process that was stopped, or had no processor, finds one
-// tick that is late; that one does not count.
-func (c *count) tick(elapsed time.Duration, suspects []suspect) (hung []string) {
-	seen := make(map[suspect]int, len(suspects))
-	for _, s := range suspects {
+// tick counts a tick, elapsed after the one before, and returns the names of the passes that have been
+// under way for Bound. A tick that is late does not count: the process was stopped, or had no processor.
+func (c *counter) tick(elapsed time.Duration, passes []pass) (hung []string) {
+	seen := make(map[pass]int, len(passes))
+	for _, s := range passes {
 		n, before := c.seen[s]
 		if before && elapsed <= every+late {
 			n++

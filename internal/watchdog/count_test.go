@@ -9,25 +9,25 @@ import (
 
 func TestCount(t *testing.T) {
 	const stopped, noProcessor = time.Hour, every + 2*late
-	at := func(elapsed time.Duration, names ...string) func(*count) []string {
-		var list []suspect
+	at := func(elapsed time.Duration, names ...string) func(*counter) []string {
+		var list []pass
 		for _, name := range names {
-			list = append(list, suspect{name: name, pass: 1})
+			list = append(list, pass{name: name, number: 1})
 		}
-		return func(c *count) []string { return c.tick(elapsed, list) }
+		return func(c *counter) []string { return c.tick(elapsed, list) }
 	}
-	repeat := func(n int, one ...func(*count) []string) (all []func(*count) []string) {
+	repeat := func(n int, one ...func(*counter) []string) (all []func(*counter) []string) {
 		for range n {
 			all = append(all, one...)
 		}
 		return all
 	}
-	next := func(pass uint64) func(*count) []string {
-		return func(c *count) []string { return c.tick(every, []suspect{{name: "a", pass: pass}}) }
+	next := func(number uint64) func(*counter) []string {
+		return func(c *counter) []string { return c.tick(every, []pass{{name: "a", number: number}}) }
 	}
 	for _, tt := range []struct {
 		name  string
-		ticks []func(*count) []string
+		ticks []func(*counter) []string
 		want  []string
 	}{
 		{"nothing is under way", repeat(2*ticks, at(every)), nil},
@@ -42,7 +42,7 @@ func TestCount(t *testing.T) {
 		{"it hangs once it has one", append(repeat(10*ticks, at(noProcessor, "a")), repeat(ticks, at(every, "a"))...), []string{"a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var c count
+			var c counter
 			for i, tick := range tt.ticks {
 				got := tick(&c)
 				want := tt.want

@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	// Bound is for how long a pass may last.
+	// Bound is how long a pass may take.
 	Bound = ticks * every
 	// every is the time between two ticks of the watchdog.
 	every = 5 * time.Second
 	ticks = 12
-	// late is by how much a tick may be late and still count: the process had no processor
-	// before a tick that is later.
+	// late is by how much a tick may be late and still count. The process had no processor if it is
+	// later.
 	late = 100 * time.Millisecond
 )
 
@@ -34,8 +34,8 @@ type Watchdog struct {
 	checks []func() []string
 }
 
-// Loop marks the passes of one loop. One goroutine at a time calls Begin and End. Nil marks
-// nothing.
+// Loop counts the passes of one loop. Only one goroutine at a time may call Begin and End. They do
+// nothing if Loop is nil.
 type Loop struct {
 	name  string
 	marks atomic.Uint64 // odd: a pass is under way
@@ -57,7 +57,7 @@ func (w *Watchdog) Loop(name string) *Loop {
 	return l
 }
 
-// Begin marks the begin of a pass.
+// Begin marks the beginning of a pass.
 func (l *Loop) Begin() {
 	if l != nil {
 		l.marks.Add(1)
@@ -81,14 +81,15 @@ func (l *Loop) Ended() {
 	delete(l.dog.loops, l)
 }
 
-// Check adds a function that names what seems to hang; what it names at each tick for Bound
-// does. It must not block, and not name what waits for the API server. Call it before Run.
+// Check adds a function that returns the names of what seems to hang. A name that it returns at each
+// tick for Bound hangs. It must not block, and not return what waits for the API server. Call it before
+// Run.
 func (w *Watchdog) Check(check func() []string) { w.checks = append(w.checks, check) }
 
-// Run watches until the context ends, or something hangs: then it calls hung, once, with a
-// sentence about that, and returns.
+// Run checks the passes until the context ends or something hangs: then it calls hung once, with an
+// error that names it, and returns.
 func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
-	var c count
+	var c counter
 	for {
 		began := time.Now()
 		select {
@@ -96,7 +97,7 @@ func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
 			return
 		case <-time.After(every):
 		}
-		if names := c.tick(time.Since(began), w.suspects()); len(names) > 0 {
+		if names := c.tick(time.Since(began), w.passes()); len(names) > 0 {
 			hung(fmt.Errorf("%s hangs: no progress for over %s: the program ends, to be started again: report it with the goroutines in the log of the container",
 				strings.Join(names, " and "), Bound))
 			return
@@ -104,18 +105,18 @@ func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
 	}
 }
 
-// suspects returns what is under way.
-func (w *Watchdog) suspects() (list []suspect) {
+// passes returns the passes that are under way, and the names that checks return.
+func (w *Watchdog) passes() (list []pass) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for l := range w.loops {
-		if pass := l.marks.Load(); pass%2 == 1 {
-			list = append(list, suspect{loop: l, name: l.name, pass: pass})
+		if marks := l.marks.Load(); marks%2 == 1 {
+			list = append(list, pass{loop: l, name: l.name, number: marks})
 		}
 	}
 	for _, check := range w.checks {
 		for _, name := range check() {
-			list = append(list, suspect{name: name})
+			list = append(list, pass{name: name})
 		}
 	}
 	return list

@@ -14,9 +14,9 @@ import (
 // a socket's options (net.core.optmem_max, 20 KiB on older kernels).
 const maxGroupsPerSocket = 100
 
-// member is a socket that joins groups. An address may be reached at the hardware
-// only once somebody has joined its group with the kernel: that sets the filter
-// of the interface, and reports this to switches that snoop (RFC 3810).
+// member is a socket that joins groups. Solicitations for an address may not arrive before a
+// socket has joined its group: that opens the multicast filter of the interface, and announces
+// the group to switches that do MLD snooping (RFC 3810).
 type member interface {
 	Join(netip.Addr) error
 	Leave(netip.Addr) error
@@ -31,8 +31,9 @@ type groups struct {
 	load    []int // groups of each member
 }
 
-// set joins the groups of these addresses and leaves all others. It goes on after
-// a failure; what failed is tried again by the next call.
+// set joins the groups of these addresses and leaves all others. A group that could not be left
+// is not tried again: the socket stays in it. The first group that cannot be joined ends the
+// call, and the next call tries it and those after it again.
 func (g *groups) set(addresses []netip.Addr) error {
 	wanted := map[netip.Addr]bool{}
 	for _, a := range addresses {
@@ -52,7 +53,7 @@ func (g *groups) set(addresses []netip.Addr) error {
 			continue
 		}
 		if err := g.join(group); err != nil {
-			return errors.Join(failed, err) // the next ones would fail alike
+			return errors.Join(failed, err) // the others would fail for the same reason
 		}
 	}
 	return failed
@@ -86,7 +87,7 @@ func (g *groups) close() error {
 	return failed
 }
 
-// memberSocket is an ordinary socket that nothing is sent to.
+// memberSocket is a UDP socket that is not bound to a port: it is in groups, and receives nothing.
 type memberSocket struct {
 	fd, index int
 }
@@ -106,7 +107,7 @@ func (m memberSocket) Join(group netip.Addr) error {
 	return nil
 }
 
-// Leave leaves a group; that the interface is gone means that it was left.
+// Leave leaves a group. It is no error if the interface is gone, and the membership with it.
 func (m memberSocket) Leave(group netip.Addr) error {
 	err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, m.request(group))
 	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {

@@ -30,7 +30,8 @@ type Socket struct {
 }
 
 // Listen opens a socket that reads nothing until it has a filter. It needs the
-// capability NET_RAW. It does not receive what this machine sends itself.
+// capability NET_RAW. It does not receive what this machine sends itself, but on kernels before
+// 4.20: see ignoreOutgoing.
 func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
 	nothing, err := bpf.Assemble([]bpf.Instruction{Drop()})
 	if err != nil {
@@ -54,10 +55,10 @@ func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
 }
 
 // Filter replaces the program that decides, in the kernel, what is read. It may
-// be called at any time: a packet meets the old program or the new one. It is
-// made for MaxRanges ranges, and for fewer if it has no room: the kernel bounds
-// what it keeps for a socket, the old program included (net.core.optmem_max, 20
-// KiB before Linux 6.8).
+// be called at any time: a packet meets the old program or the new one. program is
+// called with MaxRanges, and with half as many while the kernel has no room for the
+// result: it bounds the memory of a socket's options, the old program included
+// (net.core.optmem_max, 20 KiB before Linux 6.8).
 func (s *Socket) Filter(program func(ranges int) []bpf.Instruction) error {
 	return fit(func(ranges int) error { return s.attach(program(ranges)) })
 }

@@ -71,25 +71,25 @@ type IPAddressPoolSpec struct {
 	// +optional
 	Quota *PoolQuota `json:"quota,omitempty"`
 
-	// maxAddressesPerService is how many addresses of one family a Service can ask for
-	// if one of them is of this pool: 1 (default) to 32. A Service that names none gets
-	// one of a family. A lower bound takes nothing away.
+	// maxAddressesPerService is how many addresses of one family a Service can request if one of
+	// them is of this pool: 1 (default) to 32. A Service that requests no particular addresses
+	// gets one of each family. Lowering the number takes no address away.
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=32
 	// +optional
 	MaxAddressesPerService int32 `json:"maxAddressesPerService,omitempty"`
 
-	// reclaim says what becomes of an address when its Service is deleted, or is one
-	// that lbstack serves no more. One that a Service gives up for another, or that
-	// others share, is free at once.
+	// reclaim decides what becomes of an address when its Service is deleted, or is not
+	// served by lbstack any more. An address that a Service gives up for another one is free
+	// at once; one that other Services share stays with them.
 	// +optional
 	Reclaim *PoolReclaim `json:"reclaim,omitempty"`
 
-	// outsidePoolPolicy says what becomes of an address that a Service holds when
-	// the pool no longer gives it, to this Service: the Service keeps it until it
-	// lets it go (Keep, the default), or gets another one, or none, at once
-	// (Evict). With Keep, status.impact lists the Services that Evict would affect.
+	// outsidePoolPolicy decides what becomes of an address that a Service holds when the pool no
+	// longer gives it to this Service. Keep (default): the Service keeps it until it does not need
+	// it any more; status.impact lists the Services that Evict would affect. Evict: the Service
+	// gets another address at once, or none.
 	// +kubebuilder:default=Keep
 	// +optional
 	OutsidePoolPolicy OutsidePoolPolicy `json:"outsidePoolPolicy,omitempty"`
@@ -134,10 +134,11 @@ const (
 
 // ServiceAllocation says which Services a pool is for: those in one of the
 // namespaces (none named or selected: in any), with labels that one of the
-// serviceSelectors wants (none: any labels).
+// serviceSelectors matches (none: any labels).
 type ServiceAllocation struct {
 	// priority among the pools that are for a Service: 1 is tried first, 0
-	// (default) last. Pools of one priority are tried by name.
+	// (default) last. Of one priority, pools with addresses of both families are tried first for
+	// a Service that can use both; otherwise they are tried by name.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Priority int32 `json:"priority,omitempty"`
@@ -167,7 +168,7 @@ type ServiceAllocation struct {
 type PoolQuota struct {
 	// maxAddressesPerNamespace is how many addresses the Services of a namespace
 	// can have from the pool together; an address that several of them share
-	// counts once. 0 (default): no bound. A lower bound takes nothing away.
+	// counts once. 0 (default): no bound. Lowering the bound takes no address away.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
@@ -183,8 +184,9 @@ type PoolReclaim struct {
 	// +optional
 	Policy ReclaimPolicy `json:"policy,omitempty"`
 
-	// retainSeconds is for how long it is kept with Retain, at most a year. 0
-	// (default): until an administrator deletes the IPAddressClaim.
+	// retainSeconds is for how long it is kept with Retain, at most a year. 0 (default): until
+	// the Service exists again, its namespace is deleted, or an administrator deletes the
+	// IPAddressClaim.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=31536000
 	// +optional
@@ -212,7 +214,7 @@ type AddressUsage struct {
 	Total string `json:"total"`
 	// used is how many of them are claimed, be it by a Service or to reserve them.
 	Used int64 `json:"used"`
-	// free is how many of them can still be given.
+	// free is total less used. A pool that is Draining gives none of them.
 	// +kubebuilder:validation:MaxLength=40
 	Free string `json:"free"`
 }
@@ -261,10 +263,10 @@ type IPAddressPoolStatus struct {
 	// +optional
 	Impact []PoolImpact `json:"impact,omitempty"`
 
-	// foreign are addresses of the pool that are used by hosts which are no nodes of the
-	// cluster, or by kernels of nodes: they are held back, also for 10 minutes after they
-	// were last reported.
-	// The first 256; more are held back as long as they are reported.
+	// foreign are addresses of the pool that are used outside of lbstack: by hosts which are no
+	// nodes of the cluster, or by kernels of nodes. The pool does not give them until 10 minutes
+	// after they were last reported, unless reportedOnly is set; one that a Service has stays with
+	// it. The first 256; others are not given as long as they are reported.
 	// +listType=map
 	// +listMapKey=address
 	// +kubebuilder:validation:MaxItems=256

@@ -132,9 +132,9 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	Images ImagesSpec `json:"images,omitempty,omitzero"`
 
-	// monitoring decides whether the operator makes a ServiceMonitor, lbstack in its namespace, with
-	// which the Prometheus operator reads the metrics of all programs: Auto, where the API server has
-	// this kind, also when it gets it later; Disabled, never. Default: Auto.
+	// monitoring decides whether the operator creates a ServiceMonitor, with the name lbstack in its
+	// namespace, by which the Prometheus operator reads the metrics of all programs. Auto (default): if
+	// the API server has this kind, also when it gets it later. Disabled: never.
 	// +kubebuilder:default=Auto
 	// +optional
 	Monitoring Monitoring `json:"monitoring,omitempty"`
@@ -291,7 +291,8 @@ type ConflictDetection string
 
 // What the speakers do about foreign hosts.
 const (
-	// ConflictDetectionEnforce: an address that a foreign host has is not announced at first.
+	// ConflictDetectionEnforce: an address that a foreign host has when it comes into use is not
+	// announced.
 	ConflictDetectionEnforce ConflictDetection = "Enforce"
 	// ConflictDetectionReport: it is announced, and the conflict is reported.
 	ConflictDetectionReport ConflictDetection = "Report"
@@ -380,8 +381,8 @@ type SpeakerSpec struct {
 	KeyRotation string `json:"keyRotation,omitempty"`
 }
 
-// The default ports of a speaker. Of its neighbours Ceph uses 6800 to 7568, MetalLB 7472,
-// 7473 and 7946, Docker Swarm 7946.
+// The default ports of a speaker. Others that are used near them: 6800 to 7568 by Ceph, 7472, 7473
+// and 7946 by MetalLB, 7946 by Docker Swarm.
 const (
 	DefaultHealthPort  int32 = 7573
 	DefaultMetricsPort int32 = 7574
@@ -479,8 +480,7 @@ type LoadBalancerStackStatus struct {
 	// +optional
 	Rollout *RolloutStatus `json:"rollout,omitempty"`
 
-	// summary is "Ready", or the reason of the first condition that is not as
-	// it should be.
+	// summary is the reason of the condition Ready, such as Ready or PoolNotReady.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Summary string `json:"summary,omitempty"`
@@ -502,8 +502,8 @@ type LoadBalancerStackStatus struct {
 
 	// unavailableNodes are the nodes from which no address is announced although there may
 	// be no fault in lbstack: those that are down, and those on which no speaker can run.
-	// Nodes that spec.speaker.nodeSelector leaves out are not listed. In order by name; at
-	// most 64 are listed, and those that are down come first.
+	// Nodes that spec.speaker.nodeSelector leaves out are not listed. Those that are down come
+	// first, each part in order by name; at most 64 are listed.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
@@ -564,8 +564,8 @@ const (
 	// NodeNotReady: the node's condition Ready is not True. It stops no rollout, and does
 	// not keep the stack from Ready.
 	NodeNotReady = "NodeNotReady"
-	// SpeakerUnreachable: the other speakers that run miss the one of this node, which
-	// Kubernetes takes to be Ready: the node has just died, or the network to it has.
+	// SpeakerUnreachable: the other speakers that run miss the one of this node, and the Node is
+	// still Ready: it has just died, or the network to it has failed.
 	SpeakerUnreachable = "SpeakerUnreachable"
 	// OtherOperatingSystem: the node does not run Linux.
 	OtherOperatingSystem = "OtherOperatingSystem"

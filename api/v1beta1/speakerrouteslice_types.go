@@ -23,7 +23,7 @@ type SpeakerBGPRoute struct {
 
 // SpeakerRouteSlice lists some of the prefixes that a node announces to routers, so that a
 // route which comes or goes costs one small write, however many others there are. Which of
-// the slices of a node lists a prefix can change. They go with the node. A node has at most 512,
+// the slices of a node lists a prefix can change. They are deleted with the Node. A node has at most 512,
 // named NODE-0 to NODE-511, so that what one speaker can store is bounded: routes beyond are
 // counted in its SpeakerState only.
 //

@@ -17,64 +17,68 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// facts are what is known of an address that a Service shows.
+// facts are what is known of an address that a Service holds.
 type facts struct {
 	Look
 	address netip.Addr
-	// routed is who announces the address to routers, as far as the nodes are ready.
-	routed routed
-	// ownerDown means that the cluster holds the owner's node not to be ready, or that the
-	// other speakers receive nothing from the one on it.
+	// routed is how nodes that are ready announce the address by BGP.
+	routed bgpAnnouncement
+	// ownerDown means that the owner is not ready, as its Node reports, or that the other
+	// speakers receive nothing from its speaker.
 	ownerDown bool
-	// plan is who may announce the address. It is looked at only if nobody does, or
+	// plan has the nodes that may announce the address. It is set only if no node does, or
 	// the owner is down.
 	plan eligibility.Result
-	// broken are advertisements that are invalid, in sentences.
+	// broken has a sentence for each invalid advertisement.
 	broken []string
-	// idle are those of the candidates that cannot announce now, and why, as what
-	// follows their name in a sentence.
+	// idle has, for candidates that cannot announce now, why: the words that follow their name
+	// in a sentence.
 	idle map[lb.NodeName]string
-	// unable are those of the candidates that have no interface to announce the address on,
-	// and why, as what follows their name in a sentence.
+	// unable has the same for candidates without an interface to announce the address on.
 	unable map[lb.NodeName]string
-	// stands means that the owner's node takes no address, and keeps this one while no other
-	// node may announce it.
+	// stands means that the owner takes no address, and keeps this one while no other node may
+	// announce it.
 	stands bool
 	// noSpeaker means that no speaker runs, as far as they report.
 	noSpeaker bool
-	// router is what is known of announcing it to routers, if nobody announces it.
-	router router
+	// router is what is known of announcing it by BGP, if no node announces it.
+	router bgpFacts
 }
 
-// addressResult is what there is to say of an address.
+// addressResult is whether an address is announced, and what the condition says about it.
 type addressResult struct {
 	// reason is ReasonAnnounced, or why nobody announces it.
 	reason  string
 	message string
 }
 
-// urgency orders the reasons why a Service is not announced: with several addresses
-// the first counts. One that is not listed comes before all of these.
+// urgency orders the reasons why an address is not announced, by how far announcing it has come. Of
+// several addresses of a Service the one that has come least far gives the condition its reason; of
+// the two ways of one address (see bgpFacts.join), the one that has come further.
 var urgency = []string{
 	v1beta1.ReasonAddressConflict, v1beta1.ReasonAddressRefused, v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode,
 	v1beta1.ReasonNoInterface, v1beta1.ReasonNotAnnounced,
 }
 
-// decide returns how a Service with these addresses stands.
+// rank returns the place of a reason in urgency; one that is not listed comes last.
+func rank(reason string) int {
+	if i := slices.Index(urgency, reason); i >= 0 {
+		return i
+	}
+	return len(urgency)
+}
+
+// decide returns the condition Announced of a Service with these addresses.
 func decide(svc *corev1.Service, list []facts) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1beta1.ServiceAnnounced, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAnnounced, ObservedGeneration: svc.Generation,
 	}
-	first := len(urgency)
 	var sentences []string
 	for _, f := range list {
 		v := f.judge()
 		sentences = append(sentences, v.message)
-		if v.reason == v1beta1.ReasonAnnounced {
-			continue
-		}
-		if rank := slices.Index(urgency, v.reason); rank < first {
-			c.Status, c.Reason, first = metav1.ConditionFalse, v.reason, rank
+		if v.reason != v1beta1.ReasonAnnounced && (c.Status == metav1.ConditionTrue || rank(v.reason) < rank(c.Reason)) {
+			c.Status, c.Reason = metav1.ConditionFalse, v.reason
 		}
 	}
 	c.Message = bounded.Message(strings.Join(sentences, "; "))
@@ -83,9 +87,9 @@ func decide(svc *corev1.Service, list []facts) metav1.Condition {
 
 func (f facts) judge() addressResult {
 	switch {
-	case f.occupied() && !f.routed.is():
+	case f.occupied() && !f.routed.exists():
 		return addressResult{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service ask for another one", f.address, f.Host.Who(false), f.Host.Remedy())}
-	case f.announced() || f.routed.is():
+	case f.announced() || f.routed.exists():
 		return addressResult{v1beta1.ReasonAnnounced, f.describe()}
 	case f.refused():
 		return addressResult{v1beta1.ReasonAddressRefused, fmt.Sprintf("%s is not announced: %s, and it was not announced before: add it to the pool, or have the IPAddressClaim deleted", f.address, f.plan.Refused)}
@@ -124,12 +128,12 @@ func (f facts) atLayer2() addressResult {
 	return addressResult{v1beta1.ReasonNotAnnounced, f.nobodyDoes()}
 }
 
-// withheld returns whether the owner, which runs, does not announce the address.
+// withheld reports whether the owner, which runs, does not announce the address.
 func (f facts) withheld() bool { return f.Owned && !f.ownerDown && len(f.Owner.Interfaces) == 0 }
 
-// announced reports whether the address is announced on the local network. A speaker knows better than the
-// cluster whether another one lives: while others could take over and do not, the
-// report of the owner counts.
+// announced reports whether the address is announced on the local network. Speakers detect a dead
+// owner sooner than the API server: while other nodes could take the address and do not, the owner
+// counts as alive, even if its node is not ready.
 func (f facts) announced() bool {
 	if !f.Owned || !f.ownerDown {
 		return f.Owned && !f.withheld()
@@ -142,7 +146,7 @@ func (f facts) announced() bool {
 	return false
 }
 
-// describe returns who announces the address.
+// describe returns a sentence about which nodes announce the address.
 func (f facts) describe() string {
 	var ways []string
 	if f.announced() && !f.occupied() {
@@ -152,14 +156,14 @@ func (f facts) describe() string {
 		}
 		ways = append(ways, fmt.Sprintf("by %s%s since %s", f.Owner.Node, where, f.Owner.Since.UTC().Format(time.RFC3339)))
 	}
-	if f.routed.is() {
+	if f.routed.exists() {
 		ways = append(ways, f.routed.String())
 	}
 	s := fmt.Sprintf("%s is announced %s", f.address, strings.Join(ways, ", and "))
 	if f.stands && f.announced() {
 		s += f.whyItStays()
 	}
-	if f.Unreachable && f.announced() && !f.routed.is() {
+	if f.Unreachable && f.announced() && !f.routed.exists() {
 		s += ", but no node has an interface in a subnet of the address: hosts reach it only through a router that sends its traffic to these interfaces; give the nodes an address of the subnet, or announce it by BGP"
 	}
 	if f.Foreign {

@@ -30,11 +30,10 @@ import (
 )
 
 const (
-	// connectWithin is how long no node may have an established session before that counts
+	// connectWithin is how long a peer may be without any established session before it counts
 	// as down: a single speaker that is replaced needs less.
 	connectWithin = 3 * time.Second
-	// flapsWithin is how long no node may have an established session before sessions that
-	// were flapping count as down.
+	// flapsWithin is the same for a peer whose sessions were flapping.
 	flapsWithin = time.Minute
 )
 
@@ -44,15 +43,15 @@ type Reconciler struct {
 	Client client.Client
 	// Namespace of the components, where the Secrets with passwords are.
 	Namespace string
-	// Events records what changed, on the peer.
+	// Events records events on peers.
 	Events events.EventRecorder
 	// Now is the clock, if it is not the real one.
 	Now func() time.Time
 
 	// restores spaces the writes of a status that another writer overwrites.
 	restores retry.Restores[types.UID]
-	// down is since when this reconciler has found no established session with a peer.
-	down map[string]time.Time
+	// downSince is, by peer, since when this reconciler has found no established session.
+	downSince map[string]time.Time
 }
 
 func (r *Reconciler) now() time.Time {
@@ -62,14 +61,14 @@ func (r *Reconciler) now() time.Time {
 	return time.Now()
 }
 
-// Reconcile looks at all peers together.
+// Reconcile reports on all peers at once.
 func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	var list v1beta1.BGPPeerList
 	if err := r.Client.List(ctx, &list); err != nil {
 		return reconcile.Result{}, fmt.Errorf("listing the BGPPeers: %w", err)
 	}
 	if len(list.Items) == 0 {
-		r.down = nil
+		r.downSince = nil
 		return reconcile.Result{}, nil
 	}
 	around, err := r.gather(ctx)
@@ -83,7 +82,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		object := &list.Items[i]
 		f := around.of(object)
 		if f.up() == 0 && len(f.nodes) > 0 {
-			since, known := r.down[object.Name]
+			since, known := r.downSince[object.Name]
 			if !known {
 				since = r.now()
 			}
@@ -98,7 +97,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		}
 		again = sooner(again, wait)
 	}
-	r.down = down
+	r.downSince = down
 	r.restores.Retain(func(uid types.UID) bool { return exist[uid] })
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
@@ -111,12 +110,12 @@ func sooner(x, y time.Duration) time.Duration {
 	return x
 }
 
-// clusterState are what decides about all peers.
+// clusterState is what the status of every peer depends on.
 type clusterState struct {
 	nodes    []eligibility.Node
 	speakers map[lb.NodeName]reports.Report
-	silent   map[lb.NodeName]bool // speakers from which nobody receives anything
-	left     map[lb.NodeName]bool // speakers that were stopped, and nobody misses
+	silent   map[lb.NodeName]bool // speakers from which no other receives anything
+	left     map[lb.NodeName]bool // speakers that were stopped, and that no other misses
 	profiles map[string]*v1beta1.BFDProfile
 	secrets  map[string]*corev1.Secret
 }
@@ -127,7 +126,7 @@ func (r *Reconciler) gather(ctx context.Context) (clusterState, error) {
 	var profiles v1beta1.BFDProfileList
 	for _, list := range []client.ObjectList{&states, &profiles} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return s, fmt.Errorf("listing what BGPPeers depend on: %w", err)
+			return s, fmt.Errorf("listing objects into a %T: %w", list, err)
 		}
 	}
 	var err error
@@ -152,19 +151,19 @@ func (r *Reconciler) gather(ctx context.Context) (clusterState, error) {
 	return s, nil
 }
 
-// of returns what is known of a peer. A node without a report, or whose speaker was stopped
-// and is missed by nobody, does not count: none may be meant to run there. Neither does one
-// that may not announce, if it has no session. Of a peer that is invalid only those nodes
-// are known that have a session, which stayed as it was.
+// of returns what is known of a peer. These nodes do not count: those without a report, or with a
+// speaker that was stopped and that no other misses, since perhaps none is to run there; and those
+// that may not announce and have no session. Of an invalid peer only the nodes are known that have a
+// session: sessions keep the last valid configuration.
 func (s clusterState) of(object *v1beta1.BGPPeer) facts {
 	f := facts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {
 		f.profile, f.secret = validity.ProfileOf(&f.peer, s.profiles), secret(&f.peer, s.secrets)
 	}
 	for _, n := range s.nodes {
-		report, reports := s.speakers[n.Name]
-		session, told := sessionWith(report, object.Name)
-		if f.wrong != nil && !told || f.wrong == nil && !f.peer.OnNode(n.Labels) {
+		report, reported := s.speakers[n.Name]
+		session, has := sessionWith(report, object.Name)
+		if f.wrong != nil && !has || f.wrong == nil && !f.peer.OnNode(n.Labels) {
 			continue
 		}
 		f.selected++
@@ -172,8 +171,8 @@ func (s clusterState) of(object *v1beta1.BGPPeer) facts {
 			f.duplicates = append(f.duplicates, node{name: n.Name, session: session, reported: true})
 			continue
 		}
-		if reports && !s.left[n.Name] && (told || n.Excluded == "") {
-			f.nodes = append(f.nodes, node{name: n.Name, down: n.Down, silent: s.silent[n.Name], session: session, reported: told})
+		if reported && !s.left[n.Name] && (has || n.Excluded == "") {
+			f.nodes = append(f.nodes, node{name: n.Name, down: n.Down, silent: s.silent[n.Name], session: session, reported: has})
 		}
 	}
 	slices.SortFunc(f.nodes, byName)
@@ -190,8 +189,8 @@ func sessionWith(report reports.Report, peer string) (reports.Session, bool) {
 	return reports.Session{}, false
 }
 
-// report brings the status to what it should be, and records events about what changed. It
-// returns how long to wait before, when another writer undoes it each time.
+// report writes the status of a peer, and sends events about what changed. If another writer undoes
+// that each time, it writes nothing yet and returns how long to wait.
 func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f facts) (wait time.Duration, err error) {
 	now := before.DeepCopy()
 	ready, established := config.Ready(f.ready(), now.Generation), f.established(now.Generation)
@@ -216,9 +215,9 @@ func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f fact
 	return 0, nil
 }
 
-// eventReason returns the reason of the event about the sessions; empty: there is none. That they
-// are not up yet, or not wanted any more, is none, and flapping is one however often sessions
-// end.
+// eventReason returns the reason of the event about the sessions; empty: there is none. Sessions that
+// are not up yet or not wanted any more cause none, and flapping causes one event, not one for each
+// session that ends.
 func eventReason(before, now v1beta1.BGPPeerStatus) string {
 	was, is := v1beta1.ReasonNoNodes, v1beta1.ReasonNoNodes
 	if c := meta.FindStatusCondition(before.Conditions, v1beta1.ConditionEstablished); c != nil {

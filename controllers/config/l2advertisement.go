@@ -31,8 +31,8 @@ func l2Advertisements(c client.Client, recorder events.EventRecorder) *Reconcile
 	}
 }
 
-// interfacesChanged lets the state of a speaker pass that can announce on others, or has
-// stopped or started.
+// interfacesChanged is a predicate for updates of SpeakerStates: interfaces or their subnets changed,
+// or the speaker stopped or started.
 var interfacesChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1beta1.SpeakerState)
 	now, also := e.ObjectNew.(*v1beta1.SpeakerState)

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// holdBack is for how long an address is not given after a foreign host was last
-	// reported on it: once no node has the address, nobody listens.
+	// holdBack is for how long an address is not given after a foreign host was last reported
+	// for it: once no node owns the address, no speaker would notice the host.
 	holdBack = 10 * time.Minute
 	// maxForeign is the bound of status.foreign.
 	maxForeign = 256
@@ -33,9 +33,9 @@ type foreign struct {
 	reportedOnly bool
 }
 
-// remember returns which addresses are foreign hosts', given those that were so far
-// and what the speakers report now, at that time. One that is reported no more stays
-// for some time, unless the node that reported it, or a later one, announces it.
+// remember returns the foreign hosts by address: those that the speakers report now, and those of
+// before that are not reported any more, for holdBack. The latter end at once if the node that reported
+// the host, or a later owner, announces the address without a conflict.
 func remember(before map[netip.Addr]foreign, now reports.Picture, at time.Time) map[netip.Addr]foreign {
 	next := map[netip.Addr]foreign{}
 	for address, host := range now.Hosts {
@@ -57,7 +57,7 @@ func remember(before map[netip.Addr]foreign, now reports.Picture, at time.Time) 
 	return next
 }
 
-// takenBy turns them into what no pool can give, in the order of the addresses.
+// takenBy returns the addresses of the hosts as addresses that no pool can give, in order.
 func takenBy(hosts map[netip.Addr]foreign) []ipam.Taken {
 	var list []ipam.Taken
 	for address, f := range hosts {
@@ -67,8 +67,8 @@ func takenBy(hosts map[netip.Addr]foreign) []ipam.Taken {
 	return list
 }
 
-// listed is what a pool's status lists of its addresses that foreign hosts use: the
-// first ones.
+// listed returns status.foreign of a pool: the first maxForeign of its addresses that foreign hosts
+// use.
 func listed(p ipam.Pool, hosts map[netip.Addr]foreign) []v1beta1.ForeignAddress {
 	var list []foreign
 	for address := range p.Foreign {
@@ -93,7 +93,7 @@ func statusOf(f foreign) v1beta1.ForeignAddress {
 	return s
 }
 
-// only returns those that a pool has.
+// only returns the hosts that use an address of one of the pools.
 func only(hosts map[netip.Addr]foreign, pools []ipam.Pool) map[netip.Addr]foreign {
 	kept := map[netip.Addr]foreign{}
 	for _, p := range pools {
@@ -104,14 +104,14 @@ func only(hosts map[netip.Addr]foreign, pools []ipam.Pool) map[netip.Addr]foreig
 	return kept
 }
 
-// remembered reads from the status of pools what a controller before this one knew.
+// remembered returns the foreign hosts in the status of pools, from before this process started.
 func remembered(pools []v1beta1.IPAddressPool) map[netip.Addr]foreign {
 	known := map[netip.Addr]foreign{}
 	for i := range pools {
 		for _, s := range pools[i].Status.Foreign {
 			host, err := apiconv.ForeignAddress(s)
 			if err != nil {
-				continue // somebody edited it
+				continue // the status was edited
 			}
 			f := foreign{Foreign: host, reportedOnly: s.ReportedOnly}
 			if s.Until != nil {
@@ -123,9 +123,8 @@ func remembered(pools []v1beta1.IPAddressPool) map[netip.Addr]foreign {
 	return known
 }
 
-// bound decides which of the hosts take their address from its pool: those that did so
-// before, and others as long as the pool may lose addresses. What more there are is reported
-// only.
+// bound sets reportedOnly of the hosts. A pool does not give the addresses of hosts that took theirs
+// before, and of others as long as it may lose addresses (ipam.Losses); the rest is reported only.
 func bound(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddressPool, losses ipam.Losses, at time.Time) {
 	parsed := make([]eligibility.Pool, 0, len(pools))
 	for i := range pools {
@@ -136,7 +135,7 @@ func bound(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddressPool, 
 		was, known := before[address]
 		switch {
 		case f.InUse && f.until.IsZero():
-			continue // the Service that has it keeps it: nothing is lost
+			continue // the Service that has the address keeps it: the pool loses nothing
 		case known && !was.reportedOnly && (!was.InUse || !was.until.IsZero()):
 			continue
 		}
@@ -167,8 +166,8 @@ func contains(ranges []lb.Range, address netip.Addr) bool {
 	return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })
 }
 
-// lost reads from the status of pools when they lost addresses. Times in the future, which an
-// edit or a clock that was wrong left there, count as now: they must not count for ever.
+// lost returns, from the status of pools, when they lost addresses. Times in the future, because of an
+// edit or a wrong clock, are set to now, so that they do not count for ever.
 func lost(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 	losses := ipam.Losses{}
 	for i := range pools {
@@ -182,7 +181,7 @@ func lost(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 	return losses
 }
 
-// nextEnd returns when the first address is given again, zero for never.
+// nextEnd returns when the next address is given again; zero: never.
 func nextEnd(hosts map[netip.Addr]foreign) time.Time {
 	var next time.Time
 	for _, f := range hosts {

@@ -17,7 +17,8 @@ import (
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// Read reads the pools as the allocator needs them.
+// Read reads the pools for the allocator, without the addresses that nodes, networks of the cluster
+// and foreign hosts use.
 func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 	var list v1beta1.IPAddressPoolList
 	if err := reader.List(ctx, &list); err != nil {
@@ -29,18 +30,18 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 	}
 	known := remembered(list.Items)
 	at := time.Now()
-	now, err := picture(ctx, reader, list.Items, known, at)
+	reported, err := picture(ctx, reader, list.Items, known, at)
 	if err != nil {
 		return nil, err
 	}
-	hosts := remember(known, now, at)
+	hosts := remember(known, reported, at)
 	bound(hosts, known, list.Items, lost(list.Items, at), at)
 	pools, _ := validity.Pools(list.Items, append(taken, takenBy(hosts)...))
 	return pools, nil
 }
 
-// Taken reads which addresses the cluster itself needs: those of nodes and of their
-// subnets, and the networks of pods and Services.
+// Taken reads which addresses the cluster itself needs: those of its nodes, the network and broadcast
+// addresses of their subnets, and the networks of pods and Services.
 func Taken(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
 	list, err := takenByNodes(ctx, reader)
 	if err != nil {
@@ -49,7 +50,7 @@ func Taken(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
 	var networks networkingv1.ServiceCIDRList
 	err = reader.List(ctx, &networks)
 	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
-		return list, nil // before Kubernetes 1.33 nobody can ask
+		return list, nil // networking.k8s.io/v1 has ServiceCIDR from Kubernetes 1.33 on
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing the ServiceCIDRs: %w", err)

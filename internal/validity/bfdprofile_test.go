@@ -15,11 +15,11 @@ func TestBFDProfile(t *testing.T) {
 		want Result
 	}{
 		{"the defaults", v1beta1.BFDProfileSpec{}, Result{Ready: true, Reason: v1beta1.ReasonProfileValid,
-			Message: "the profile can be used: with it on both sides a path that is lost is noticed within 900ms"}},
+			Message: "the profile is valid: a lost path is detected within 900ms if the router uses the same intervals"}},
 		{"the slower side counts", v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 1000, DetectMultiplier: 5}, Result{Ready: true, Reason: v1beta1.ReasonProfileValid,
-			Message: "the profile can be used: with it on both sides a path that is lost is noticed within 5s"}},
+			Message: "the profile is valid: a lost path is detected within 5s if the router uses the same intervals"}},
 		{"an invalid multiplier", v1beta1.BFDProfileSpec{DetectMultiplier: 1}, Result{Reason: v1beta1.ReasonInvalidProfile,
-			Message: "spec.detectMultiplier: 1 is not a number from 2 to 255: correct it; until then sessions that use the profile run with its last valid values, and new ones without BFD, or with strictBFD not at all"}},
+			Message: "spec.detectMultiplier: 1 is not a number from 2 to 255: correct it; until then existing sessions use the last valid profile, and new ones run without BFD, or do not begin if their BGPPeer sets strictBFD"}},
 	} {
 		if diff := cmp.Diff(tt.want, BFDProfile(&v1beta1.BFDProfile{Spec: tt.spec})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)

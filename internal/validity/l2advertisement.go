@@ -29,7 +29,7 @@ func L2Advertisements(o *Objects) map[string]Result {
 type l2Input struct {
 	pools []eligibility.Pool
 	nodes []eligibility.Node
-	// links that the speakers which run can announce on.
+	// links are, by node, the interfaces that its running speaker can announce on.
 	links map[lb.NodeName]links
 }
 
@@ -38,8 +38,8 @@ type links struct {
 	names map[string]bool
 	// subnets of their addresses.
 	subnets []lb.Range
-	// more: there may be others as well, since not all can be listed.
-	more bool
+	// truncated: the list is as long as a SpeakerState allows, and the node may have others.
+	truncated bool
 }
 
 func newL2Input(o *Objects) l2Input {
@@ -52,8 +52,8 @@ func newL2Input(o *Objects) l2Input {
 		if !runs(state) {
 			continue
 		}
-		list, more := apiconv.SpeakerLinks(state)
-		known := links{names: map[string]bool{}, more: more}
+		list, truncated := apiconv.SpeakerLinks(state)
+		known := links{names: map[string]bool{}, truncated: truncated}
 		for _, l := range list {
 			known.names[l.Name] = true
 			for _, subnet := range l.Subnets {
@@ -70,30 +70,30 @@ func (s *l2Input) check(ad *eligibility.Advertisement) Result {
 	if v := checkScope(&ad.Scope, s.pools, s.nodes); v.Reason != "" {
 		return v
 	}
-	if names, asked := s.missingInterfaces(ad); len(names) > 0 {
+	if names, checked := s.missingInterfaces(ad); len(names) > 0 {
 		return Result{Reason: v1beta1.ReasonUnknownInterface, Message: fmt.Sprintf(
-			"%s, on which no node can announce that the advertisement selects (%s): correct the name, or look whether the interface is up; on others the advertisement is in effect",
-			eligibility.Named("spec.interfaces names", names), eligibility.Named("asked:", asked))}
+			"%s, which none of the nodes that the advertisement selects can announce on (%s): correct the name, or check that the interface is up; on its other interfaces the advertisement is in effect",
+			eligibility.Named("spec.interfaces names", names), eligibility.Named("checked:", checked))}
 	}
-	if pool, asked := s.withoutSubnet(ad); len(asked) > 0 {
+	if pool, checked := s.withoutSubnet(ad); len(checked) > 0 {
 		return Result{Reason: v1beta1.ReasonNoSubnet, Message: fmt.Sprintf(
 			"spec.requireSubnet is set, and no interface of the nodes that the advertisement selects is in a subnet of the pool %q (%s): its addresses are not announced by the advertisement: give the nodes an address of the subnet, or set requireSubnet: false; for other pools the advertisement is in effect",
-			pool, eligibility.Named("asked:", asked))}
+			pool, eligibility.Named("checked:", checked))}
 	}
 	return Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
 }
 
-// withoutSubnet returns the first pool of an advertisement that requires a subnet of whose
-// addresses no selected node has one, and these nodes; no nodes: there is no such pool. An
-// advertisement that selects no pools is about all, of which some may be for routers only:
-// one that it can announce is enough.
+// withoutSubnet returns, for an advertisement that requires a subnet, the first of its pools in whose
+// subnets no selected node has an interface, and the nodes that were checked; no nodes: there is no
+// such pool. An advertisement that selects no pools is about all of them, of which some may be for
+// routers only: one pool that it can announce is enough.
 func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
 	if !ad.RequireSubnet {
 		return "", nil
 	}
-	asked := s.checkedNodes(ad)
+	checked := s.checkedNodes(ad)
 	var subnets []lb.Range
-	for _, name := range asked {
+	for _, name := range checked {
 		subnets = append(subnets, s.links[name].subnets...)
 	}
 	subnets = lb.Union(subnets...)
@@ -113,36 +113,37 @@ func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []l
 	if without == "" {
 		return "", nil
 	}
-	return without, asked
+	return without, checked
 }
 
-// missingInterfaces returns which of the interfaces that are named no node has that the advertisement
-// selects, as far as their speakers report, and these nodes.
-func (s *l2Input) missingInterfaces(ad *eligibility.Advertisement) (names []string, asked []lb.NodeName) {
-	if asked = s.checkedNodes(ad); len(asked) == 0 {
+// missingInterfaces returns the interfaces in spec.interfaces that no selected node reports, and the
+// nodes that were checked.
+func (s *l2Input) missingInterfaces(ad *eligibility.Advertisement) (names []string, checked []lb.NodeName) {
+	if checked = s.checkedNodes(ad); len(checked) == 0 {
 		return nil, nil
 	}
 	for _, name := range ad.Interfaces {
-		if !slices.ContainsFunc(asked, func(n lb.NodeName) bool { return s.links[n].names[name] }) {
+		if !slices.ContainsFunc(checked, func(n lb.NodeName) bool { return s.links[n].names[name] }) {
 			names = append(names, fmt.Sprintf("%q", name))
 		}
 	}
-	return names, asked
+	return names, checked
 }
 
-// checkedNodes returns the nodes that the advertisement selects and that report all their
-// interfaces; none if one of them has more than it can list.
-func (s *l2Input) checkedNodes(ad *eligibility.Advertisement) (asked []lb.NodeName) {
+// checkedNodes returns the nodes that the advertisement selects, that are not excluded, and whose
+// speakers report interfaces. If the list of one of them is truncated it returns none, since nothing is
+// known to be missing then.
+func (s *l2Input) checkedNodes(ad *eligibility.Advertisement) (checked []lb.NodeName) {
 	for _, n := range s.nodes {
 		known, reports := s.links[n.Name]
 		switch {
 		case n.Excluded != "" || !reports || !ad.CoversNode(n.Labels):
-		case known.more:
+		case known.truncated:
 			return nil
 		default:
-			asked = append(asked, n.Name)
+			checked = append(checked, n.Name)
 		}
 	}
-	slices.Sort(asked) // the cache lists nodes in any order, and the sentence must be the same
-	return asked
+	slices.Sort(checked) // the cache lists nodes in any order, and the message must not change with it
+	return checked
 }

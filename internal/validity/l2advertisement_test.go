@@ -26,7 +26,7 @@ func TestL2Advertisement(t *testing.T) {
 	around := l2Input{
 		pools: []eligibility.Pool{{Name: "a"}, listing("near", "192.168.1.0/28"), listing("far", "192.168.77.0/28")},
 		nodes: []eligibility.Node{node("n2", "2"), node("n1", "1"), excluded, node("n4", "4"), node("n5", "5")},
-		links: map[lb.NodeName]links{"n1": on("eth0", "bond0"), "n2": on("eth0", "ens3"), "n3": on("eth3"), "n5": {names: map[string]bool{"eth0": true}, more: true}},
+		links: map[lb.NodeName]links{"n1": on("eth0", "bond0"), "n2": on("eth0", "ens3"), "n3": on("eth3"), "n5": {names: map[string]bool{"eth0": true}, truncated: true}},
 	}
 	inRack := func(racks ...string) []eligibility.Selector {
 		var list []eligibility.Selector
@@ -53,14 +53,14 @@ func TestL2Advertisement(t *testing.T) {
 		{"one about everything", asked(nil), v1beta1.ReasonAdvertisementValid, "in effect"},
 		{"a pool that is not there", eligibility.Advertisement{Scope: eligibility.Scope{Pools: []lb.PoolName{"nope"}}}, v1beta1.ReasonUnknownPool, `"nope", which does not exist`},
 		{"each interface is on some node", asked(inRack("1", "2"), "bond0", "ens3"), v1beta1.ReasonAdvertisementValid, ""},
-		{"one is on none", asked(inRack("1", "2"), "eth0", "eth7"), v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth7", on which no node can announce that the advertisement selects (asked: n1 and n2)`},
+		{"one is on none", asked(inRack("1", "2"), "eth0", "eth7"), v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth7", which none of the nodes that the advertisement selects can announce on (checked: n1 and n2)`},
 		{"one is on other nodes only", asked(inRack("1"), "ens3"), v1beta1.ReasonUnknownInterface, `"ens3"`},
 		{"one is on a node only that may not announce", asked(inRack("1", "2"), "eth3"), v1beta1.ReasonUnknownInterface, `"eth3"`},
 		{"nobody has reported", asked(inRack("4"), "eth7"), v1beta1.ReasonAdvertisementValid, ""},
 		{"a node may have more than it reports", asked(nil, "eth7"), v1beta1.ReasonAdvertisementValid, ""},
-		{"a subnet is required that no selected node has", inSubnet(inRack("1", "2"), "far"), v1beta1.ReasonNoSubnet, `no interface of the nodes that the advertisement selects is in a subnet of the pool "far" (asked: n1 and n2)`},
+		{"a subnet is required that no selected node has", inSubnet(inRack("1", "2"), "far"), v1beta1.ReasonNoSubnet, `no interface of the nodes that the advertisement selects is in a subnet of the pool "far" (checked: n1 and n2)`},
 		{"a subnet is required that one selected node has", inSubnet(inRack("1", "2"), "near"), v1beta1.ReasonAdvertisementValid, ""},
-		{"a subnet is required that another node has", inSubnet(inRack("2"), "near"), v1beta1.ReasonNoSubnet, `"near" (asked: n2)`},
+		{"a subnet is required that another node has", inSubnet(inRack("2"), "near"), v1beta1.ReasonNoSubnet, `"near" (checked: n2)`},
 		{"a subnet is required of all pools, and one is enough", inSubnet(inRack("1", "2")), v1beta1.ReasonAdvertisementValid, ""},
 		{"a subnet is required of all pools, and no node has one", inSubnet(inRack("2")), v1beta1.ReasonNoSubnet, `"far"`},
 		{"a subnet is required, and nobody has reported", inSubnet(inRack("4"), "far"), v1beta1.ReasonAdvertisementValid, ""},

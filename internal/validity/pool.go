@@ -18,11 +18,12 @@ type Pool struct {
 	Reason string
 	// Message of the Ready condition.
 	Message string
-	// Foreign are the addresses that the pool would give if no foreign host used them.
+	// Foreign is status.foreign; the Reconciler sets it.
 	Foreign []v1beta1.ForeignAddress
-	// Losses are the times of the last hour at which the pool lost an address to a foreign host.
+	// Losses are the times of the last hour at which the pool lost an address to a foreign host;
+	// the Reconciler sets them.
 	Losses []time.Time
-	// Conflicts are the addresses that the pool lists and that are somebody else's.
+	// Conflicts are the addresses that the pool lists and that belong to something else.
 	Conflicts []ipam.Conflict
 }
 
@@ -32,35 +33,35 @@ func (v Pool) Ready() bool {
 }
 
 // Pools turns the IPAddressPools of a cluster into pools for the allocator and
-// a verdict on each. A pool that is wrong gives nothing and keeps what it has;
+// the result for each. A pool that is wrong gives nothing and keeps what it has;
 // it does not disturb the others: an address that is in two pools is the older
 // one's. Addresses that are taken are given by none.
 func Pools(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, map[lb.PoolName]Pool) {
 	objects = slices.SortedFunc(slices.Values(objects), func(x, y v1beta1.IPAddressPool) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
 	})
-	verdicts := map[lb.PoolName]Pool{}
+	results := map[lb.PoolName]Pool{}
 	var pools []ipam.Pool
 	for i := range objects {
 		p, err := apiconv.ParsePool(&objects[i])
 		if err != nil {
 			p.Unusable = fmt.Sprintf("%s: correct it; until then the pool gives no addresses and keeps those in use", err)
-			verdicts[p.Name] = Pool{Reason: err.Reason, Message: p.Unusable}
+			results[p.Name] = Pool{Reason: err.Reason, Message: p.Unusable}
 		}
 		pools = append(pools, p)
 	}
 	ipam.Resolve(pools, append(slices.Clone(taken), ipam.Special()...))
 	for i := range pools {
 		p := &pools[i]
-		if _, wrong := verdicts[p.Name]; !wrong {
-			verdicts[p.Name] = judge(p)
+		if _, wrong := results[p.Name]; !wrong {
+			results[p.Name] = judge(p)
 		}
-		v := verdicts[p.Name]
+		v := results[p.Name]
 		v.Conflicts = p.Conflicts
-		verdicts[p.Name] = v
+		results[p.Name] = v
 	}
 	slices.SortFunc(pools, func(x, y ipam.Pool) int { return cmp.Compare(x.Name, y.Name) })
-	return pools, verdicts
+	return pools, results
 }
 
 func judge(p *ipam.Pool) Pool {
@@ -75,9 +76,10 @@ func judge(p *ipam.Pool) Pool {
 	return Pool{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
 }
 
-// heldBack returns the reason of the condition Conflict if a pool does not give an address
-// because it is somebody else's. Addresses of a subnet that no host can have do not count:
-// a CIDR contains them without being asked for them.
+// heldBack returns why a pool with conflicts is not Ready: a foreign host uses one of its addresses
+// (which the pool gives all the same if it is ReportedOnly), or it lists addresses that belong to
+// something else. The network and broadcast addresses of a node's subnet do not count: each CIDR
+// contains them.
 func heldBack(p *ipam.Pool) string {
 	reason := ""
 	for _, c := range p.Conflicts {

@@ -35,6 +35,11 @@ const (
 // pool that it came from, or the pools with commas between them.
 const AnnotationAllocatedFromPool = "lbstack.io/ip-allocated-from-pool"
 
+// AnnotationAnnounceFrom on an IPAddressClaim names the node that announces the address on the local network while it can:
+// the address moves there, and back there, without a gap. Without that node it is announced by others as ever. It has no
+// effect on routes.
+const AnnotationAnnounceFrom = "lbstack.io/announce-from"
+
 // AnnotationRetry on the LoadBalancerStack requests another attempt at a revision that failed, each
 // time that its value changes.
 const AnnotationRetry = "lbstack.io/retry"

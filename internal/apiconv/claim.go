@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -43,6 +44,14 @@ func ClaimAddress(claim *v1beta1.IPAddressClaim) (netip.Addr, error) {
 	}
 	return a, nil
 }
+
+// AnnounceFrom returns the node that is asked for to announce the address of a claim; empty: none is.
+func AnnounceFrom(claim *v1beta1.IPAddressClaim) lb.NodeName {
+	return lb.NodeName(bounded.Cut(claim.Annotations[v1beta1.AnnotationAnnounceFrom], maxNodeName))
+}
+
+// maxNodeName is how long the name of a node can be.
+const maxNodeName = 253
 
 // HolderKey returns the key of the Service that a claim names as a holder.
 func HolderKey(h v1beta1.ClaimHolder) lb.ServiceKey {

@@ -28,7 +28,7 @@ func HeldAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) [
 			continue
 		}
 		if holders := holding(claim, address, balanced); len(holders) > 0 {
-			held = append(held, eligibility.Address{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Holders: holders})
+			held = append(held, eligibility.Address{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Holders: holders, AnnounceFrom: AnnounceFrom(claim)})
 		}
 	}
 	slices.SortFunc(held, func(x, y eligibility.Address) int { return x.Address.Compare(y.Address) })

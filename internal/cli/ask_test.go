@@ -36,7 +36,7 @@ func serving(t *testing.T, announced metav1.ConditionStatus, forbidden client.Ob
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	stack.Status.Summary, stack.Status.Version = "Ready", "v0.1.0"
 	stack.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "True", Reason: "Ready"}}
-	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
+	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "1"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
 	svc.Status.Conditions = []metav1.Condition{
 		{Type: v1beta1.ServiceAddressAllocated, Status: "True", Reason: "Allocated"},
 		{Type: v1beta1.ServiceAnnounced, Status: announced, Reason: "TheReason", Message: "the message"},

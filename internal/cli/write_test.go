@@ -24,7 +24,7 @@ import (
 )
 
 // commands by name, as they are on the command line.
-var commands = map[string]commandOf{"drain": drainCommand, "undrain": undrainCommand, "reserve": reserveCommand, "release": releaseCommand, "who": whoCommand, "plan": planCommand, "doctor": doctorCommand, "status": statusCommand}
+var commands = map[string]commandOf{"drain": drainCommand, "undrain": undrainCommand, "reserve": reserveCommand, "release": releaseCommand, "move": moveCommand, "who": whoCommand, "plan": planCommand, "doctor": doctorCommand, "status": statusCommand}
 
 // execute runs a command line with a cluster.
 func execute(ctx context.Context, c *cluster, line string) (out, errOut string, err error) {
@@ -86,6 +86,16 @@ func TestWriting_CommandsWithACluster(t *testing.T) {
 		{"undrain a node that takes part", "undrain node-1", nil, "node/node-1 takes part\n", "", ""},
 		{"undrain a drained one", "undrain node-2", nil, "node/node-2 takes part\n", "", ""},
 		{"undrain what drains still", "undrain cordoned", nil, "", "", "node/cordoned is drained still, by the taint node.kubernetes.io/unschedulable: run kubectl uncordon cordoned"},
+		{"move to a node", "move 192.0.2.1 node-1", nil, "ipaddressclaim.lbstack.io/192.0.2.1 asks for node node-1\n", "", ""},
+		{"move by kubectl's name and wait", "move 192.0.2.1 node/node-1 --wait", nil, "node/node-1 announces 192.0.2.1\n", "", ""},
+		{"move to an absent node", "move 192.0.2.1 none", nil, "", "", "the cluster has no node none"},
+		{"move to a drained node", "move 192.0.2.1 node-2", nil, "", "", "node node-2 cannot announce 192.0.2.1: it is drained: run kubectl lbstack undrain node-2 first"},
+		{"move a reserved address", "move 192.0.2.3 node-1", nil, "", "", "192.0.2.3: no Service has it"},
+		{"move a free address", "move 192.0.2.4 node-1", nil, "", "", "192.0.2.4: no Service has it"},
+		{"move nowhere", "move 192.0.2.1", nil, "", "", "pass either a node or --reset"},
+		{"move to a node and reset", "move 192.0.2.1 node-1 --reset", nil, "", "", "pass either a node or --reset"},
+		{"reset a move that was not made", "move 192.0.2.1 --reset", nil, "ipaddressclaim.lbstack.io/192.0.2.1 asks for no node already\n", "", ""},
+		{"move what is no address", "move web node-1", nil, "", "", `"web"`},
 		{"reserve", "reserve 192.0.2.9", []changes{{2 * time.Second, found("True", "Reserves", "it is kept")}}, "ipaddressclaim.lbstack.io/192.0.2.9 reserves the address: it is kept\n", "", ""},
 		{"reserve what the controller finds useless", "reserve 192.0.2.9 --for shop/next", []changes{{2 * time.Second, found("False", "OutsidePools", "no pool has it")}}, "", "", "does not reserve the address: no pool has it (OutsidePools)"},
 		{"reserve without a controller", "reserve 192.0.2.9", nil, "", "", "the controller has not looked at it within 10s"},
@@ -137,6 +147,7 @@ func working(t *testing.T) *cluster {
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	state.Status.Phase, state.Status.AddressCount = v1beta1.SpeakerActive, 1
 	state.Status.Addresses = []v1beta1.SpeakerAddress{{Address: "192.0.2.1", Interfaces: []v1beta1.InterfaceName{"eth0"}}}
+	state.Status.Interfaces = []v1beta1.SpeakerInterface{{Name: "eth0", HardwareAddress: "02:00:00:00:00:01", Families: []string{"IPv4"}, Subnets: []string{"192.0.2.0/24"}}}
 	stack := &v1beta1.LoadBalancerStack{}
 	if err := c.api.Get(t.Context(), client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); err != nil {
 		t.Fatal(err)
@@ -149,6 +160,7 @@ func working(t *testing.T) *cluster {
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-2", Annotations: map[string]string{"lbstack.io/drain": ""}}},
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "cordoned"}, Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}}}},
 		&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: "first"}, Spec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"192.0.2.1-192.0.2.9"}}},
+		&v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "all"}},
 		claim("192.0.2.1", v1beta1.ClaimInUse, v1beta1.ClaimHolder{Namespace: "shop", Name: "web", UID: "1"}), claim("192.0.2.3", v1beta1.ClaimReserved), state,
 	} {
 		if err := c.api.Create(t.Context(), object); err != nil {

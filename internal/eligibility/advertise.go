@@ -127,6 +127,8 @@ type Address struct {
 	// Holders are the Services that hold it, in the order of the claim: the one that has
 	// had it longest comes first, and advertisements select by that one.
 	Holders []lb.ServiceKey
+	// AnnounceFrom is the node that an administrator asks for; empty: none.
+	AnnounceFrom lb.NodeName
 }
 
 // Input is all that decides who may announce.

@@ -24,6 +24,8 @@ type Claim struct {
 	Pool lb.PoolName
 	// Holders are the Services that the claim names.
 	Holders []ClaimHolder
+	// AnnounceFrom is the node that an administrator asks for; empty: none.
+	AnnounceFrom lb.NodeName
 }
 
 // ClaimHolder is a Service that a claim names.

@@ -101,7 +101,8 @@ func (p *Planner) look(address netip.Addr, c *Change) {
 		}
 		return
 	}
-	if now := p.resolver.decide(address, pool, holders).candidates; !known || !oneList(before, now) {
+	candidates := p.resolver.decide(address, pool, holders).candidates
+	if now := p.resolver.asking(candidates, p.holdings.claims[address].AnnounceFrom); !known || !oneList(before, now) {
 		p.reported[address] = now
 		c.Addresses = append(c.Addresses, ownership.Address{Address: address, Candidates: now})
 	}

@@ -76,6 +76,16 @@ func TestWhatIsNewOfAddresses(t *testing.T) {
 			p.SetClaim(one, heldBy(web))
 			p.SetService(web, holder(one))
 		}, change{}},
+		{"who may announce it, when a node is asked for", func(p *eligibility.Planner) {
+			claim := heldBy(web)
+			claim.AnnounceFrom = "n2"
+			p.SetClaim(one, claim)
+		}, change{Addresses: addresses{{Address: one, Candidates: []eligibility.Candidate{{Node: "n1"}, {Node: "n2", Preference: ownership.Requested}, {Node: "n3"}}}}}},
+		{"nothing, when a node is asked for that may not announce", func(p *eligibility.Planner) {
+			claim := heldBy(web)
+			claim.AnnounceFrom = "n9"
+			p.SetClaim(one, claim)
+		}, change{}},
 		{"nothing, when a Service changes that holds nothing", func(p *eligibility.Planner) { p.SetService(dns, holder(one)) }, change{}},
 		{"nothing, when an address is claimed that nobody shows", func(p *eligibility.Planner) {
 			p.SetClaim(two, heldBy(web, dns))

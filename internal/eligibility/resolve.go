@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
 )
 
 // Resolve returns for each address of the input, in the same order, who may
@@ -17,10 +18,25 @@ func Resolve(in Input) []Result {
 	results := make([]Result, 0, len(in.Addresses))
 	for _, a := range in.Addresses {
 		result := r.resolve(a)
+		result.Candidates = r.asking(result.Candidates, a.AnnounceFrom)
 		result.Refused = refuses(a.Address, a.Pool, r.pools, taken)
 		results = append(results, result)
 	}
 	return results
+}
+
+// asking returns the candidates of whom one is asked for, if it is among them.
+func (r *resolver) asking(candidates []Candidate, node lb.NodeName) []Candidate {
+	if node == "" {
+		return candidates
+	}
+	at := slices.IndexFunc(candidates, func(c Candidate) bool { return c.Node == node })
+	if at < 0 {
+		return candidates
+	}
+	candidates = slices.Clone(candidates)
+	candidates[at].Preference = ownership.Requested
+	return r.share(candidates)
 }
 
 // resolver remembers what many addresses have in common.

@@ -116,6 +116,8 @@ type Assignment struct {
 	Node       string     `json:"node,omitempty"`
 	Interfaces []string   `json:"interfaces,omitempty"`
 	Since      *time.Time `json:"since,omitempty"`
+	// AnnounceFrom is the node that is asked for to announce the address on the local network.
+	AnnounceFrom string `json:"announceFrom,omitempty"`
 	// Routes are the nodes that announce the address to routers, each with the BGPPeers.
 	Routes []RouteOf `json:"routes,omitempty"`
 	// Conflict is the foreign host that uses the address, and what to do.
@@ -176,7 +178,7 @@ func assignment(claim *v1beta1.IPAddressClaim) (*Assignment, bool) {
 	if err != nil {
 		return nil, false
 	}
-	row := &Assignment{Address: address, Pool: string(claim.Spec.Pool), State: string(cmp.Or(claim.Spec.State, v1beta1.ClaimReserved)), claim: claim.Name}
+	row := &Assignment{Address: address, Pool: string(claim.Spec.Pool), State: string(cmp.Or(claim.Spec.State, v1beta1.ClaimReserved)), claim: claim.Name, AnnounceFrom: string(apiconv.AnnounceFrom(claim))}
 	for _, h := range claim.Spec.Holders {
 		row.Services = append(row.Services, apiconv.HolderKey(h).String())
 	}
@@ -256,11 +258,23 @@ func (a *Assignments) print(out io.Writer, wide bool) error {
 		}, "\t"))
 	}
 	for i := range a.Items {
-		if row := &a.Items[i]; row.Conflict != "" {
+		row := &a.Items[i]
+		if row.AnnounceFrom != "" {
+			fmt.Fprintf(w, "\n%s: %s\n", row.Address, row.asked())
+		}
+		if row.Conflict != "" {
 			fmt.Fprintf(w, "\n%s: %s\n", row.Address, row.Conflict)
 		}
 	}
 	return w.Flush()
+}
+
+// asked says which node is asked for, and whether it announces the address.
+func (a *Assignment) asked() string {
+	if a.Node == a.AnnounceFrom {
+		return "node " + a.AnnounceFrom + " is asked for, and announces it"
+	}
+	return "node " + a.AnnounceFrom + " is asked for, and does not announce it: kubectl lbstack why says of each node why not"
 }
 
 func orNone(text string) string { return cmp.Or(text, "-") }

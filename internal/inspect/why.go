@@ -267,7 +267,13 @@ func (v *view) nodes(in *eligibility.Input, a eligibility.Address, result *eligi
 				word += "; it " + state
 			}
 		}
+		if a.AnnounceFrom == node.Name {
+			word += "; it is asked for (kubectl lbstack move)"
+		}
 		lines = append(lines, fmt.Sprintf("%s %s", node.Name, word))
+	}
+	if asked := a.AnnounceFrom; asked != "" && !slices.ContainsFunc(in.Nodes, func(n eligibility.Node) bool { return n.Name == asked }) {
+		lines = append(lines, fmt.Sprintf("%s is asked for, and is no node of the cluster: kubectl lbstack move %s --reset", asked, a.Address))
 	}
 	return lines
 }

@@ -200,3 +200,21 @@ func TestReserveAndRelease(t *testing.T) {
 		})
 	}
 }
+
+func TestMove_ChangesOneAnnotation(t *testing.T) {
+	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "192.0.2.1", Annotations: map[string]string{"other": "x"}}}
+	moved := Move(claim, "node-1")
+	want := map[string]string{"other": "x", v1beta1.AnnotationAnnounceFrom: "node-1"}
+	if diff := cmp.Diff(want, moved.Annotations); diff != "" || len(claim.Annotations) != 1 {
+		t.Errorf("asked for node-1 (-want +got):\n%s\nand the claim that was passed has %v", diff, claim.Annotations)
+	}
+	if again := Move(moved, "node-1"); again != moved {
+		t.Errorf("asked for again: got another claim, with %v", again.Annotations)
+	}
+	if reset := Move(moved, ""); len(reset.Annotations) != 1 {
+		t.Errorf("asked for no more: got %v", reset.Annotations)
+	}
+	if bare := Move(&v1beta1.IPAddressClaim{}, "node-1"); bare.Annotations[v1beta1.AnnotationAnnounceFrom] != "node-1" {
+		t.Errorf("a claim without annotations: got %v", bare.Annotations)
+	}
+}

@@ -73,6 +73,8 @@ func (d *decision) address(e *entry) {
 		d.orphan(e, able)
 	case d.nodes[e.holder.node].Phase == Restarting:
 		d.restarting(e, able)
+	case d.mayKeep(e) && d.moves(e):
+		d.move(e)
 	case d.mayKeep(e):
 		d.keep(e)
 	default:
@@ -165,6 +167,21 @@ func (d *decision) keep(e *entry) {
 	d.out.Own[e.Address.Address] = Claim{Epoch: e.holder.epoch}
 	if e.holder.contested {
 		d.out.Contested = append(d.out.Contested, e.Address.Address)
+	}
+}
+
+// move has the node that an administrator asks for take an address from one that may have it. That one has it until then,
+// however long it takes: nobody else takes it.
+func (d *decision) move(e *entry) {
+	address, to := e.Address.Address, &d.nodes[d.asked(e)]
+	_, had := to.Claims[address]
+	switch {
+	case to.Name != d.self || !to.Settled || e.epoch >= MaxEpoch:
+		d.keep(e)
+	case had: // the holder took it: it may know another request
+		d.out.Yielded = append(d.out.Yielded, address)
+	case !d.Hold[address]:
+		d.out.Own[address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: Request}
 	}
 }
 

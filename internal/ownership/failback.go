@@ -12,7 +12,7 @@ import (
 // it. All nodes find the same one; the receiver takes it.
 func (d *decision) moveOne() {
 	for _, e := range d.inOrder() {
-		if !e.holder.exists() || !d.mayKeep(e) {
+		if !e.holder.exists() || !d.mayKeep(e) || d.moves(e) {
 			continue
 		}
 		to, ok := election.Choose(e.Address.Address, d.betterPlaces(e), 0)

@@ -33,9 +33,13 @@ func (d *diary) address() netip.Addr {
 
 // someCandidates may own an address.
 func (d *diary) someCandidates() (list []Candidate) {
+	asked := rapid.IntRange(0, 2*few).Draw(d.T, "asked for")
 	for i := range few {
 		if rapid.IntRange(0, 3).Draw(d.T, "no candidate if 0") > 0 {
 			list = append(list, Candidate{Node: node(i), Preference: int32(rapid.IntRange(0, 1).Draw(d.T, "preference"))})
+			if i == asked {
+				list[len(list)-1].Preference = Requested
+			}
 		}
 	}
 	return list

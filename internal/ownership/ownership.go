@@ -8,6 +8,7 @@
 package ownership
 
 import (
+	"math"
 	"net/netip"
 
 	"github.com/lbstack/lbstack/internal/lb"
@@ -56,6 +57,10 @@ type Epoch uint64
 // may claim it. The next owner has the first epoch again, once no node claims the address.
 const MaxEpoch Epoch = 1 << 62
 
+// Requested is the preference of the node that an administrator asks for. Such a node takes the address also from one that
+// may have it; without it, the others have the address as ever.
+const Requested int32 = math.MaxInt32
+
 // Claims are the addresses that a node reports to own. They are never changed.
 type Claims map[netip.Addr]Epoch
 
@@ -77,7 +82,7 @@ type Candidate struct {
 	// RequireSubnet: only on interfaces of a subnet that the address is in.
 	RequireSubnet bool
 	// Preference is how much the node is preferred: those with the highest come
-	// first.
+	// first. At most one candidate of an address is Requested.
 	Preference int32
 }
 
@@ -137,11 +142,13 @@ const (
 	HandOver
 	// Failback: a better place for it.
 	Failback
+	// Request: an administrator asks for this node, and its owner lives.
+	Request
 )
 
 // String is the value of the label in metrics.
 func (c Cause) String() string {
-	return [...]string{"kept", "first", "failure", "handover", "failback"}[c]
+	return [...]string{"kept", "first", "failure", "handover", "failback", "request"}[c]
 }
 
 // Claim is an address that this node owns.
@@ -177,7 +184,7 @@ type Output struct {
 	// Contested are addresses that this node owns and another one claims as well.
 	Contested []netip.Addr
 	// Yielded are addresses that a node that lives took from this one, although it may
-	// not own them as far as is known here: one of the two knows something old, and
-	// that is no reason for a war.
+	// not own them as far as is known here, or this one is asked for: one of the two knows something
+	// old, and that is no reason for a war.
 	Yielded []netip.Addr
 }

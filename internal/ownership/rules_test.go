@@ -58,6 +58,9 @@ func TestTheRules(t *testing.T) {
 	claims := func(node int, epoch Epoch) func(*Input) {
 		return func(in *Input) { in.Nodes[node].Claims[a] = epoch }
 	}
+	request := func(node int) func(*Input) {
+		return func(in *Input) { in.Addresses[0].Candidates[node].Preference = Requested }
+	}
 	tests := []struct {
 		name   string
 		change func(*Input)
@@ -114,6 +117,22 @@ func TestTheRules(t *testing.T) {
 		{"of two equal claims that of the higher weight counts", all(claims(0, 4), claims(1, 4)), map[lb.NodeName]Claim{"node1": {4, Kept}}},
 		{"the better claim counts although the other node is preferred", all(claims(0, 5), claims(1, 4), func(in *Input) { in.Addresses[0].Candidates[1].Preference = 9 }), map[lb.NodeName]Claim{"node0": {5, Kept}}},
 		{"what is not wanted is given up", all(claims(0, 4), func(in *Input) { in.Addresses = nil }), nil},
+		// A node is asked for.
+		{"a node that is asked for takes it from one that may have it, which keeps it until then", all(claims(0, 4), request(1)), map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, Request}}},
+		{"a node that is asked for and has it keeps it", all(claims(1, 4), request(1)), map[lb.NodeName]Claim{"node1": {4, Kept}}},
+		{"a node that is asked for has what nobody has", all(request(0), func(in *Input) { in.Epochs[a] = 6 }), map[lb.NodeName]Claim{"node0": {7, Failure}}},
+		{"a node that is asked for is dead: the others have it as ever", all(func(in *Input) { in.Epochs[a] = 6 }, request(1), phase(Isolated, 1)), map[lb.NodeName]Claim{"node2": {7, Failure}}},
+		{"a node that is asked for does not act: what nobody has goes to the next", all(request(0), func(in *Input) { in.Passed = map[netip.Addr]int{a: 1} }), map[lb.NodeName]Claim{"node2": {1, First}}},
+		{"a node that is asked for drains: its owner keeps it", all(claims(0, 4), request(1), phase(Draining, 1)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"a node that is asked for drains and has it: another one takes it", all(claims(1, 4), request(1), phase(Draining, 1)), map[lb.NodeName]Claim{"node1": {4, Kept}, "node2": {5, HandOver}}},
+		{"a node that is asked for has no link: its owner keeps it", all(claims(0, 4), request(1), func(in *Input) { in.Nodes[1].Able = cannot }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"a node that is asked for restarts: its owner keeps it", all(claims(0, 4), request(1), phase(Restarting, 1)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"an owner that restarts is left alone by one that is asked for", all(claims(0, 4), request(1), phase(Restarting, 0)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"a node that is asked for has just begun: its owner keeps it", all(claims(0, 4), request(1), func(in *Input) { in.Nodes[1].Settled = false }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"an owner that drains hands over to the node that is asked for", all(claims(0, 4), request(1), phase(Draining, 0)), map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, HandOver}}},
+		{"a node that is asked for and lost it to another one starts no war", all(claims(1, 4), claims(2, 5), request(1)), map[lb.NodeName]Claim{"node2": {5, Kept}}},
+		{"a node that is asked for waits while the address is on hold", all(claims(0, 4), request(1), func(in *Input) { in.Hold = map[netip.Addr]bool{a: true} }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"the last epoch is not followed by another one", all(claims(0, MaxEpoch), request(1)), map[lb.NodeName]Claim{"node0": {MaxEpoch, Kept}}},
 		// A dispute about what the cluster wants.
 		{"a node that lost it to one that may not own it, as it knows, starts no war", all(claims(0, 5), claims(2, 4), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }),
 			map[lb.NodeName]Claim{"node0": {5, Kept}}},
@@ -402,9 +421,13 @@ func drawn(t *rapid.T) Input {
 	for i := range in.Addresses {
 		a := &in.Addresses[i]
 		var candidates []Candidate
+		asked := rapid.IntRange(0, 2*len(in.Nodes)).Draw(t, "asked for")
 		for j := range in.Nodes {
 			if rapid.IntRange(0, 4).Draw(t, "no candidate if 0") > 0 {
 				candidates = append(candidates, Candidate{Node: node(j), Preference: int32(rapid.IntRange(0, 1).Draw(t, "preference"))})
+				if j == asked {
+					candidates[len(candidates)-1].Preference = Requested
+				}
 			}
 			if rapid.IntRange(0, 4).Draw(t, "claims it if 0") == 0 {
 				in.Nodes[j].Claims[a.Address] = Epoch(rapid.IntRange(1, 3).Draw(t, "epoch"))

@@ -125,13 +125,30 @@ func (b *Index) settled(e *entry) bool {
 	if !e.holder.exists() {
 		return e.able == nil
 	}
-	return b.mayKeep(e) && !(e.holder.contested && b.nameOf(e.holder) == b.self)
+	return b.mayKeep(e) && !b.moves(e) && !(e.holder.contested && b.nameOf(e.holder) == b.self)
 }
 
 // mayKeep reports whether a holder may own what it has.
 func (b *Index) mayKeep(e *entry) bool {
 	n := &b.nodes[e.holder.node]
 	return n.takes() && e.can(n)
+}
+
+// moves reports whether an address is to move to the node that an administrator asks for, which can be given it.
+func (b *Index) moves(e *entry) bool {
+	asked := b.asked(e)
+	return asked != nobody && asked != e.holder.node
+}
+
+// asked returns the node that an administrator asks for and that can be given the address; nobody: there is none.
+func (b *Index) asked(e *entry) int {
+	for j := range e.Candidates {
+		c := &e.Candidates[j]
+		if i, lives := b.index[c.Node]; c.Preference == Requested && lives && b.nodes[i].takes() && b.nodes[i].Able(c, e.Address.Address) {
+			return i
+		}
+	}
+	return nobody
 }
 
 // counts reports whether a node may be given the address. Those that start together share

@@ -81,10 +81,13 @@ func stripNamespace(namespace *metav1.PartialObjectMetadata) {
 	namespace.ObjectMeta = apiconv.NamespaceMeta(namespace.ObjectMeta)
 }
 
-// stripClaim keeps which Services hold the address. On which terms they share it, with up to
+// stripClaim keeps which Services hold the address, and which node is asked for. On which terms they share it, with up to
 // 1024 ports each, is for the controller.
 func stripClaim(claim *v1beta1.IPAddressClaim) {
 	kept := v1beta1.IPAddressClaim{ObjectMeta: apiconv.TrimMeta(claim.ObjectMeta), Spec: v1beta1.IPAddressClaimSpec{Address: claim.Spec.Address, Pool: claim.Spec.Pool}}
+	if node := apiconv.AnnounceFrom(claim); node != "" {
+		kept.Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: string(node)}
+	}
 	for _, h := range claim.Spec.Holders {
 		kept.Spec.Holders = append(kept.Spec.Holders, v1beta1.ClaimHolder{Namespace: h.Namespace, Name: h.Name, UID: h.UID})
 	}

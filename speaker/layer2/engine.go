@@ -371,6 +371,9 @@ func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 	if e.Failback {
 		earliest(now.Add(moveEvery))
 	}
+	if at := e.begun.Add(settled); at.After(now) {
+		earliest(at) // what this node is asked for moves then
+	}
 	for _, at := range []time.Time{e.nextInMinority(now, in), e.nextCovered(now), e.nextStandoff(now), e.nextKernel(now, in)} {
 		if !at.IsZero() {
 			earliest(at)

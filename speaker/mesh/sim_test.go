@@ -568,7 +568,7 @@ func (w *world) mayLose(p *process, lost []netip.Addr) {
 		return // the spread is one
 	}
 	for _, address := range lost {
-		if len(p.owned[address].For) > 0 || !w.able(p.n.name, address) || !w.firm || time.Since(p.begun) < calm || time.Since(w.split) < calm || w.parted() || !w.agreed() {
+		if len(p.owned[address].For) > 0 || !w.able(p.n.name, address) || !w.firm || time.Since(p.begun) < calm || time.Since(w.split) < calm || w.parted() || !w.agreed() || w.isAskedFor(address, p.n.name) {
 			continue
 		}
 		if linkOf(address) == "eth1" && !w.isMost(p) {

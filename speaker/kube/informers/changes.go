@@ -133,7 +133,7 @@ func (s *Store) claim(address netip.Addr) *eligibility.Claim {
 	if object == nil {
 		return nil
 	}
-	claim := &eligibility.Claim{Pool: lb.PoolName(object.Spec.Pool)}
+	claim := &eligibility.Claim{Pool: lb.PoolName(object.Spec.Pool), AnnounceFrom: apiconv.AnnounceFrom(object)}
 	for _, h := range object.Spec.Holders {
 		claim.Holders = append(claim.Holders, apiconv.AdvertisedHolder(h))
 	}

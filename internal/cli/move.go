@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/inspect"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/maintenance"
+)
+
+func moveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	var reset, wait bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "move ADDRESS (NODE | --reset)",
+		Short: "Have a node announce an address on the local network",
+		Long: "Have a node announce an address on the local network in place of the one that does, without a lost connection attempt. The IPAddressClaim of the address gets the annotation " + v1beta1.AnnotationAnnounceFrom + ", which holds while the node can announce the address: " +
+			"without it, others do at once, and when it is back and has run for 30 seconds, so is the address. --reset removes the annotation, and the address stays where it is.\n\n" +
+			"A node that cannot announce the address is refused. With --wait the exit code is 1 if it does not announce the address within the timeout.",
+		Example: "  # Have worker-2 announce an address, and wait until it does\n  kubectl lbstack move 192.168.1.240 worker-2 --wait\n\n  # Let any node announce it again\n  kubectl lbstack move 192.168.1.240 --reset",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			address, err := apiconv.ParseAddress(args[0])
+			switch {
+			case err != nil:
+				return err
+			case timeout < 0:
+				return fmt.Errorf("--timeout %s: use 0 to wait without a limit", timeout)
+			case reset == (len(args) == 2):
+				return errors.New("pass either a node or --reset")
+			case reset && wait:
+				return errors.New("--wait waits for a node, and --reset asks for none")
+			case reset:
+				return cluster.moveTo(cmd.Context(), streams, address, "")
+			}
+			node := lb.NodeName(strings.TrimPrefix(strings.TrimPrefix(args[1], "node/"), "nodes/"))
+			if err := cluster.canAnnounce(cmd.Context(), address, node); err != nil {
+				return err
+			}
+			if err := cluster.moveTo(cmd.Context(), streams, address, node); err != nil || !wait {
+				return err
+			}
+			return cluster.waitMoved(cmd.Context(), streams, address, node, timeout)
+		},
+	}
+	cmd.Flags().BoolVar(&reset, "reset", false, "ask for no node any more")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the node announces the address")
+	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long --wait waits; 0: without a limit")
+	return cmd
+}
+
+// canAnnounce reads what decides whether a node can announce an address, and refuses one that cannot.
+func (c *cluster) canAnnounce(ctx context.Context, address netip.Addr, node lb.NodeName) error {
+	s, err := c.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	claim := claimOf(s, address)
+	if claim == nil || len(claim.Spec.Holders) == 0 {
+		return fmt.Errorf("%s: no Service has it, so that no node announces it", address)
+	}
+	holder := claim.Spec.Holders[0]
+	if err := c.announcing(ctx, s, client.ObjectKey{Namespace: holder.Namespace, Name: holder.Name}); err != nil {
+		return err
+	}
+	return inspect.CannotAnnounce(s, address, node)
+}
+
+// moveTo asks for a node in the claim of an address; empty: for none.
+func (c *cluster) moveTo(ctx context.Context, streams genericiooptions.IOStreams, address netip.Addr, node lb.NodeName) error {
+	api, err := c.connect()
+	if err != nil {
+		return err
+	}
+	claim := &v1beta1.IPAddressClaim{}
+	switch err := api.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, claim); {
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%s: no Service has it, so that no node announces it", address)
+	case err != nil:
+		return missingRight(err)
+	}
+	word := "asks for node " + string(node)
+	if node == "" {
+		word = "asks for no node"
+	}
+	if changed := maintenance.Move(claim, node); changed != claim {
+		if err := api.Patch(ctx, changed, client.MergeFrom(claim)); err != nil {
+			return missingRight(err)
+		}
+	} else {
+		word += " already"
+	}
+	fmt.Fprintf(streams.Out, "ipaddressclaim.lbstack.io/%s %s\n", claim.Name, word)
+	return nil
+}
+
+// waitMoved waits until a node announces an address; a timeout of 0 has no end.
+func (c *cluster) waitMoved(ctx context.Context, streams genericiooptions.IOStreams, address netip.Addr, node lb.NodeName, timeout time.Duration) error {
+	user := ctx
+	if timeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		ctx = limited
+	}
+	for {
+		state := &v1beta1.SpeakerState{}
+		err := c.api.Get(ctx, client.ObjectKey{Name: string(node)}, state)
+		if client.IgnoreNotFound(err) != nil && ctx.Err() == nil {
+			return missingRight(err)
+		}
+		if slices.ContainsFunc(state.Status.Addresses, func(a v1beta1.SpeakerAddress) bool { return a.Address == address.String() }) {
+			fmt.Fprintf(streams.Out, "node/%s announces %s\n", node, address)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if user.Err() != nil {
+				return fmt.Errorf("the wait was interrupted, and node/%s is asked for still", node)
+			}
+			return fmt.Errorf("node/%s does not announce %s after %s, and is asked for still: its speaker may run for less than 30 s, or not learn of it: kubectl lbstack status shows the speakers", node, address, timeout)
+		case <-time.After(pollEvery):
+		}
+	}
+}

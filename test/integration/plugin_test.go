@@ -3,11 +3,7 @@ package integration
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -129,6 +124,9 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		{"wait for a node without a speaker", "drain plugin-2 --wait", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes", "get speakerstates.lbstack.io"}, 0, "no speaker runs there"},
 		{"plan", "plan -f " + changed, slices.Concat(installation, planning, []string{"update loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},
 		{"plan of one item", "plan pool next --addresses 10.9.4.20-10.9.4.11", slices.Concat(installation, planning, []string{"update loadbalancerstacks.lbstack.io"}), 0, "IPAddressPool next becomes InvalidAddresses, and the stack PoolNotReady"},
+		{"move", "move 10.9.4.1 plugin-1", slices.Concat(installation, announcing, []string{"get,patch ipaddressclaims.lbstack.io"}), 0, "ipaddressclaim.lbstack.io/10.9.4.1 asks for node plugin-1"},
+		{"move and wait", "move 10.9.4.1 plugin-1 --wait", slices.Concat(installation, announcing, []string{"get ipaddressclaims.lbstack.io", "get speakerstates.lbstack.io"}), 0, "node/plugin-1 announces 10.9.4.1"},
+		{"reset of a move", "move 10.9.4.1 --reset", []string{"get,patch ipaddressclaims.lbstack.io"}, 0, "asks for no node"},
 		{"version", "version", []string{"get loadbalancerstacks.lbstack.io"}, 0, "Stack Version:"},
 		{withoutStack, "plan -f " + changed, slices.Concat(installation, planning, []string{"create loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},
 	}
@@ -214,132 +212,4 @@ func TestPlugin_DrainMarksWhatTheStackAsksFor(t *testing.T) {
 			t.Errorf("after %s the node has the labels %v", step.line, node.Labels)
 		}
 	}
-}
-
-// planChanges is how many changes are planned and made on the API server. The allocations of the controller are compared with
-// many more, in controllers/allocations.
-const planChanges = 20
-
-// TestPlugin_PlanAgreesWithTheController changes a pool at random: what the plan says of each change is what the controller
-// makes of it. Of Services that lose addresses at once, or that wait, it is not known which gets which of the free ones: then
-// the addresses are compared, and not who has which.
-func TestPlugin_PlanAgreesWithTheController(t *testing.T) {
-	b := newBed(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	chance := rand.New(rand.NewPCG(seed, 0))
-	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
-	stack.Spec.IPAddressPools = []v1beta1.StackIPAddressPool{planPool(chance)}
-	create(t, b.Client, stack)
-	b.poolWith("plan", "10.9.6.1", func(spec *v1beta1.IPAddressPoolSpec) { *spec = stack.Spec.IPAddressPools[0].IPAddressPoolSpec })
-	controller := b.controller()
-	for i := range 6 {
-		b.service(fmt.Sprintf("plan-%d", i))
-	}
-	b.planned(nil, false)
-	for range planChanges {
-		before := b.ingresses()
-		next := planPool(chance)
-		var plan struct {
-			Services []struct {
-				Service       string
-				Before, After []string
-			}
-		}
-		out, errOut, code := b.plugin("", "plan -o json -f "+b.planFile(next))
-		if err := json.Unmarshal([]byte(out), &plan); err != nil || code != 0 {
-			t.Fatalf("exit code %d, and printed\n%s%s: %v", code, out, errOut, err)
-		}
-		want := maps.Clone(before)
-		for _, change := range plan.Services {
-			want[strings.TrimPrefix(change.Service, b.namespace+"/")] = strings.Join(change.After, ",")
-		}
-		b.editPool("plan", func(spec *v1beta1.IPAddressPoolSpec) { *spec = next.IPAddressPoolSpec })
-		if err := b.Get(t.Context(), client.ObjectKeyFromObject(stack), stack); err != nil {
-			t.Fatal(err)
-		}
-		stack.Spec.IPAddressPools = []v1beta1.StackIPAddressPool{next}
-		if err := b.Update(t.Context(), stack); err != nil { // in place of the operator
-			t.Fatal(err)
-		}
-		waiting := slices.Contains(slices.Collect(maps.Values(before)), "")
-		b.planned(want, waiting || len(plan.Services) > 1)
-	}
-	crash(controller)
-}
-
-// planPool is a pool of up to ten addresses.
-func planPool(chance *rand.Rand) v1beta1.StackIPAddressPool {
-	pool := v1beta1.StackIPAddressPool{Name: "plan"}
-	first := 1 + chance.IntN(5)
-	pool.Addresses = []v1beta1.AddressRange{v1beta1.AddressRange(fmt.Sprintf("10.9.6.%d-10.9.6.%d", first, first+chance.IntN(6)))}
-	if chance.IntN(2) == 0 {
-		pool.OutsidePoolPolicy = v1beta1.EvictOutsidePool
-	}
-	if chance.IntN(5) == 0 {
-		pool.State = v1beta1.PoolDraining
-	}
-	return pool
-}
-
-func (b *bed) planFile(pool v1beta1.StackIPAddressPool) string {
-	b.Helper()
-	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
-	stack.APIVersion, stack.Kind, stack.Spec.IPAddressPools = v1beta1.GroupVersion.String(), "LoadBalancerStack", []v1beta1.StackIPAddressPool{pool}
-	text, err := yaml.Marshal(stack)
-	if err != nil {
-		b.Fatal(err)
-	}
-	file := filepath.Join(b.TempDir(), "stack.yaml")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	return file
-}
-
-// ingresses are what Services show, by name.
-func (b *bed) ingresses() map[string]string {
-	b.Helper()
-	var list corev1.ServiceList
-	if err := b.List(b.Context(), &list, client.InNamespace(b.namespace)); err != nil {
-		b.Fatal(err)
-	}
-	all := map[string]string{}
-	for i := range list.Items {
-		all[list.Items[i].Name] = ingress(&list.Items[i])
-	}
-	return all
-}
-
-// planned waits until the controller has looked at the pool as it is and the Services have the addresses that are wanted;
-// nil: any. Anyhow: no matter which Service has which of them.
-func (b *bed) planned(want map[string]string, anyhow bool) {
-	b.Helper()
-	eventually.Succeed(b.T, within, "the Services have what the plan says", func(ctx context.Context) error {
-		pool := &v1beta1.IPAddressPool{}
-		if err := b.Get(ctx, client.ObjectKey{Name: "plan"}, pool); err != nil {
-			return err
-		}
-		if pool.Status.ObservedGeneration != pool.Generation {
-			return errors.New("the controller has not looked at the pool yet")
-		}
-		var list corev1.ServiceList
-		if err := b.List(ctx, &list, client.InNamespace(b.namespace)); err != nil {
-			return err
-		}
-		for i := range list.Items {
-			if allocated(&list.Items[i]) == nil {
-				return fmt.Errorf("the controller has not looked at %s yet", list.Items[i].Name)
-			}
-		}
-		got := b.ingresses()
-		if want == nil || maps.Equal(got, want) {
-			return nil
-		}
-		x, y := slices.Sorted(maps.Values(got)), slices.Sorted(maps.Values(want))
-		if anyhow && slices.Equal(x, y) {
-			return nil
-		}
-		return fmt.Errorf("they have %v, and the plan says %v", got, want)
-	})
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/speaker/kube"
 	"github.com/lbstack/lbstack/speaker/kube/informers"
@@ -34,7 +35,8 @@ import (
 // watching is what the Kubernetes part of a speaker hands to the parts that announce.
 type watching struct {
 	mu      sync.Mutex
-	wanted  map[netip.Addr]int // candidates of each address
+	wanted  map[netip.Addr]int         // candidates of each address
+	asked   map[netip.Addr]lb.NodeName // the node that is asked for
 	standby string
 	refused int
 	outside []netip.Addr
@@ -45,6 +47,12 @@ func (w *watching) change(s node.Snapshot, gone []netip.Addr) {
 	defer w.mu.Unlock()
 	for _, a := range s.Addresses {
 		w.wanted[a.Address] = len(a.Candidates)
+		delete(w.asked, a.Address)
+		for _, c := range a.Candidates {
+			if c.Preference == ownership.Requested {
+				w.asked[a.Address] = c.Node
+			}
+		}
 	}
 	for _, a := range gone {
 		delete(w.wanted, a)
@@ -91,7 +99,7 @@ func (b *operatorBed) startSpeaker(self string, sessions func() kube.Routing) (*
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := &watching{wanted: map[netip.Addr]int{}}
+	w := &watching{wanted: map[netip.Addr]int{}, asked: map[netip.Addr]lb.NodeName{}}
 	locked := func(write func()) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -199,6 +207,14 @@ func TestSpeakerAnnouncesWhatPoolsListWithTheRightsOfItsRole(t *testing.T) {
 	w.says(t, "the advertisement selects other namespaces", func(w *watching) bool { return w.wanted[web] == 0 && len(w.wanted) == 2 })
 	b.patches(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, `{"metadata":{"labels":{"tenant":"a"}}}`)
 	w.says(t, "the namespace gets the label", only(web, forged))
+
+	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: apiconv.ClaimName(web)}}
+	b.patches(claim, fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1beta1.AnnotationAnnounceFrom, machine.Name))
+	w.says(t, "the node is asked for", func(w *watching) bool {
+		return maps.Equal(w.asked, map[netip.Addr]lb.NodeName{web: lb.NodeName(machine.Name)})
+	})
+	b.patches(claim, fmt.Sprintf(`{"metadata":{"annotations":{%q:null}}}`, v1beta1.AnnotationAnnounceFrom))
+	w.says(t, "no node is asked for any more", func(w *watching) bool { return len(w.asked) == 0 && only(web, forged)(w) })
 
 	b.patches(machine, fmt.Sprintf(`{"metadata":{"labels":{%q:""}}}`, corev1.LabelNodeExcludeBalancers))
 	w.says(t, "the node is excluded and keeps what it has", func(w *watching) bool { return only(web, forged)(w) && w.standby != "" })

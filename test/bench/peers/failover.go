@@ -20,7 +20,7 @@ const (
 	steady = 5 * time.Second
 	// silence distinguishes an outage from the jitter of a busy machine.
 	silence = 100 * time.Millisecond
-	// watched is for how long a client connects after a fault without an outage: twice what the slowest needs to
+	// watched is for how long a client connects after a fault without an outage at once: twice what the slowest needs to
 	// count a speaker as failed.
 	watched = 15 * time.Second
 )
@@ -90,17 +90,32 @@ func (b *bench) lose(ctx context.Context, p *peer, address string, fault scenari
 	}
 	defer func() { err = errors.Join(err, fault.Heal(context.WithoutCancel(ctx), node)) }()
 	err = eventually.Poll(ctx, func(context.Context) error {
-		back, lost := traffic.Recovered(stream.Seen(), begun, silence)
-		switch {
-		case lost:
-			gap = back.Sub(begun)
-			return nil
-		case established(stream.Seen(), time.Now().Add(-silence)) && time.Since(begun) >= watched:
-			return nil
+		seen := stream.Seen()
+		longest, atOnce := outage(seen, begun)
+		if works := established(seen, time.Now().Add(-silence)); !works || !atOnce && time.Since(begun) < watched {
+			return fmt.Errorf("%s was hurt %s ago, and connections succeed: %v", node, time.Since(begun).Round(time.Millisecond), works)
 		}
-		return fmt.Errorf("no connection has succeeded since %s was hurt %s ago", node, time.Since(begun).Round(time.Millisecond))
+		gap = longest
+		return nil
 	})
 	return gap, err
+}
+
+// outage returns the longest time without an established connection after an event, zero if that is only jitter, and
+// whether there is one that began with the event. One may begin later: a node whose announcer was killed forwards as before
+// until another one announces.
+func outage(attempts []traffic.Attempt, event time.Time) (longest time.Duration, atOnce bool) {
+	last := event
+	for _, a := range attempts {
+		if !a.OK || a.Ended.Before(event) {
+			continue
+		}
+		if gap := a.Ended.Sub(last); gap >= silence {
+			longest, atOnce = max(longest, gap), atOnce || last.Sub(event) < silence
+		}
+		last = a.Ended
+	}
+	return longest, atOnce
 }
 
 // established says whether a connection was established after a time.

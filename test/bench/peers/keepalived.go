@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -103,12 +104,19 @@ func (r *redundancy) restore(ctx context.Context, node string) error {
 	cmd := r.running[node]
 	r.mu.Unlock()
 	if cmd != nil {
-		_ = cmd.Wait() // it was killed
+		ended(cmd)
 	}
 	if err := r.forget(ctx, node); err != nil {
 		return err
 	}
 	return r.start(ctx, node)
+}
+
+// ended waits for a keepalived that was killed. The program that started it in the namespaces of its node stops when
+// it is stopped, and does not go on by itself.
+func ended(cmd *exec.Cmd) {
+	_ = cmd.Process.Signal(syscall.SIGCONT)
+	_ = cmd.Wait()
 }
 
 func (r *redundancy) forget(ctx context.Context, node string) error {
@@ -122,7 +130,7 @@ func (r *redundancy) remove(ctx context.Context) error {
 	var failed error
 	for node, cmd := range r.running {
 		_, _ = r.bench.Cluster.Exec(ctx, node, "pkill", "-TERM", "-x", "keepalived") // it may have ended
-		_ = cmd.Wait()
+		ended(cmd)
 		failed = errors.Join(failed, r.forget(ctx, node))
 	}
 	clear(r.running)

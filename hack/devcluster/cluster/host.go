@@ -33,7 +33,7 @@ const (
 // Bounds of the waits for the first process of a host, and for the processes of
 // one that was killed.
 const (
-	bootPatience = 10 * time.Second
+	bootPatience = time.Minute
 	endPatience  = time.Minute // of three at once, on a busy machine
 )
 

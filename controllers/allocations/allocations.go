@@ -151,42 +151,11 @@ func (l *View) HeldBy(service lb.ServiceKey) (has, kept []ipam.Holding) {
 	return has, kept
 }
 
-// AdoptShown records that a Service holds the addresses in its status. It adopts an address if the
-// Service requests it or holds none of the family, and either a pool gives it and no other Service
-// holds it, or it is reserved for the Service.
+// AdoptShown records that a Service has what its status shows, see ipam.Allocator.AdoptShown.
 func (l *View) AdoptShown(req ipam.Request) (adopted int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.adoptShown(req)
-}
-
-func (l *View) adoptShown(req ipam.Request) (adopted int) {
-	var has []netip.Addr
-	for _, h := range l.alloc.HeldBy(req.Service) {
-		if !l.alloc.ReservedFor(h) {
-			has = append(has, h.Address)
-		}
-	}
-	for _, address := range req.Shows {
-		sameFamily := func(a netip.Addr) bool { return lb.FamilyOf(a) == lb.FamilyOf(address) }
-		wanted := slices.Contains(req.Addresses, address) || !slices.ContainsFunc(has, sameFamily)
-		if wanted && !slices.Contains(has, address) && l.adopt(address, req) {
-			adopted++
-		}
-	}
-	return adopted
-}
-
-// adopt records that a Service holds an address in its status, if the pool allows that.
-func (l *View) adopt(address netip.Addr, req ipam.Request) bool {
-	h := ipam.Holding{Address: address, Service: req.Service}
-	if l.alloc.ReservedFor(h) {
-		l.alloc.TakeUp(address, req.Service)
-		return true
-	}
-	var ok bool
-	h.Pool, ok = l.alloc.Adoptable(req, address)
-	return ok && l.alloc.Hold(h, req.Terms)
+	return l.alloc.AdoptShown(req)
 }
 
 // ReservedIn returns the Services of a namespace for which addresses are reserved that they have
@@ -224,7 +193,7 @@ type Outcome struct {
 func (l *View) Assign(req ipam.Request) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.adoptShown(req)
+	l.alloc.AdoptShown(req)
 	before, kept := l.held(req.Service)
 	changed := slices.ContainsFunc(before, func(h ipam.Holding) bool {
 		return !reflect.DeepEqual(l.alloc.Terms(h.Address, h.Service), req.Terms)

@@ -130,7 +130,7 @@ func (l *View) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	defer l.mu.Unlock()
 	l.queue.leave(req.Service)
 	l.queue.invalid[req.Service] = req
-	l.adoptShown(req)
+	l.alloc.AdoptShown(req)
 	d := l.alloc.Stand(req, refusal)
 	l.noteShown(req.Service, req.Shows)
 	return Outcome{Decision: d}
@@ -140,7 +140,7 @@ func (l *View) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
 // several are woken they come at once, and who is quick would be first. It reports
 // whether the Service gains anything.
 func (l *View) serve(w *waiter) (gains bool) {
-	l.adoptShown(w.req)
+	l.alloc.AdoptShown(w.req)
 	before, kept := l.held(w.req.Service)
 	d := l.alloc.Assign(w.req)
 	for _, h := range d.Keep {
@@ -169,11 +169,11 @@ func (l *View) held(service lb.ServiceKey) (all, kept []ipam.Holding) {
 func (l *View) serveQueue() {
 	for _, w := range l.queue.list {
 		if !w.left {
-			l.adoptShown(w.req)
+			l.alloc.AdoptShown(w.req)
 		}
 	}
 	for service, req := range l.queue.invalid {
-		if l.adoptShown(req) > 0 {
+		if l.alloc.AdoptShown(req) > 0 {
 			l.wake(service)
 		}
 	}

@@ -157,6 +157,9 @@ func (s *Snapshot) allocate(after *Snapshot) *allocation {
 	p.settle()
 	pools, _ := after.pools()
 	p.alloc.SetPools(pools)
+	for _, request := range p.requests { // before anything new is given, as when a controller starts
+		p.alloc.AdoptShown(request)
+	}
 	for _, request := range p.line { // what there is now is theirs, before others come for it
 		p.decide(request)
 		p.wake(request)
@@ -230,6 +233,7 @@ func (p *allocation) decide(request ipam.Request) ipam.Decision {
 	if refusal := p.refused[request.Service]; refusal != nil {
 		return p.alloc.Stand(request, refusal)
 	}
+	p.alloc.AdoptShown(request)
 	return p.alloc.Assign(request)
 }
 

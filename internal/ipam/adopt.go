@@ -1,0 +1,39 @@
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// AdoptShown records that a Service has the addresses that it shows: each of those that it asks for, or of whose
+// family it has none, if a pool lets it have that one and nobody else has it, or if it is reserved for the Service. It
+// returns how many these are.
+func (a *Allocator) AdoptShown(req Request) (adopted int) {
+	var has []netip.Addr
+	for _, h := range a.HeldBy(req.Service) {
+		if !a.ReservedFor(h) {
+			has = append(has, h.Address)
+		}
+	}
+	for _, address := range req.Shows {
+		sameFamily := func(other netip.Addr) bool { return lb.FamilyOf(other) == lb.FamilyOf(address) }
+		wanted := slices.Contains(req.Addresses, address) || !slices.ContainsFunc(has, sameFamily)
+		if wanted && !slices.Contains(has, address) && a.adopt(address, req) {
+			adopted++
+		}
+	}
+	return adopted
+}
+
+func (a *Allocator) adopt(address netip.Addr, req Request) bool {
+	h := Holding{Address: address, Service: req.Service}
+	if a.ReservedFor(h) {
+		a.TakeUp(address, req.Service)
+		return true
+	}
+	var ok bool
+	h.Pool, ok = a.Adoptable(req, address)
+	return ok && a.Hold(h, req.Terms)
+}

@@ -88,7 +88,7 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 		c.Message = fmt.Sprintf("the Service has %s; it prefers addresses of both families, but %s", origins(d.Keep), d.Missing.Message)
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllocated
-		c.Message = fmt.Sprintf("the Service has %s", origins(d.Keep))
+		c.Message = plain(d)
 	}
 	c.Message += unknownAnnotations(svc)
 	if d.otherClass {
@@ -109,6 +109,9 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 	c.Message = bounded.Message(c.Message)
 	return c
 }
+
+// plain is what there is to report of a Service that has what it asks for.
+func plain(d decision) string { return fmt.Sprintf("the Service has %s", origins(d.Keep)) }
 
 // maxUnknown is how many unknown annotations a message names; the others it counts.
 const maxUnknown = 3
@@ -230,6 +233,9 @@ func (r *Reconciler) sendEvents(svc *corev1.Service, d decision) {
 	}
 	if before != nil && strings.HasPrefix(before.Message, now.Message) {
 		return // only a remark at the end is gone, such as that another writer overwrites the status
+	}
+	if before == nil && len(d.Passed) == 0 && now.Message == plain(d) {
+		return // the event about who announces the address, or that nobody does, follows, and names it as well
 	}
 	message := now.Message
 	if len(d.Passed) > 0 {

@@ -38,6 +38,8 @@ func TestTell(t *testing.T) {
 	losing.taken = []string{"the Service showed 10.0.0.9, which belongs to the Service default/other"}
 	annotated := with(same(kept(mine)))
 	metav1.SetMetaDataAnnotation(&annotated.ObjectMeta, "lbstack.io/loadBalancerIPs", "10.0.0.7")
+	misspelt := with()
+	metav1.SetMetaDataAnnotation(&misspelt.ObjectMeta, "lbstack.io/loadBalancerIPs", "10.0.0.7")
 	overwritten := kept(mine)
 	overwritten.overwriter, overwritten.restores = "the field manager", "the field manager"
 	fled := kept(mine)
@@ -52,7 +54,11 @@ func TestTell(t *testing.T) {
 			`Warning AddressConflict AllocateAddress: the Service left 10.0.0.2 of the pool "auto", since a foreign host with the MAC m uses it: it has 10.0.0.1 now; free it there, or add them to spec.excludeAddresses of the pool`,
 			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`,
 		}},
-		{name: "an address, the first time", svc: with(), d: kept(mine), want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},
+		{name: "nothing of a new Service that gets what it asks for", svc: with(), d: kept(mine)},
+		{name: "an address that it waited for", svc: with(same(refused(refusal))), d: kept(mine), want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},
+		{name: "an annotation of a new Service that is unknown", svc: misspelt, d: kept(mine), want: []string{
+			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; the annotation "lbstack.io/loadBalancerIPs" is unknown: it has no effect: rename it, perhaps to "lbstack.io/load-balancer-ips", or remove it`,
+		}},
 		{name: "which pools were passed", svc: with(), d: passed, want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; not used: "a" is draining; "b" is full`}},
 		{name: "nothing, if nothing changed", svc: with(same(kept(mine))), d: kept(mine)},
 		{name: "nothing, if the pools that were passed changed alone", svc: with(same(kept(mine))), d: passed},
@@ -61,8 +67,8 @@ func TestTell(t *testing.T) {
 		{name: "a refusal, as it is written", svc: with(old), d: refused(refusal), want: []string{`Warning UnknownPool AllocateAddress: no such pool (100% sure)`}},
 		{name: "a refusal is not told again", svc: with(same(refused(refusal))), d: refused(refusal)},
 		{name: "a refusal for another reason is", svc: with(same(refused(&ipam.Refusal{Reason: ipam.ReasonNoPool, Message: refusal.Message}))), d: refused(refusal), want: []string{`Warning UnknownPool AllocateAddress: no such pool (100% sure)`}},
-		{name: "a condition of another does not count", svc: with(metav1.Condition{Type: "example.com/Other", Reason: old.Reason, Message: same(kept(mine)).Message}), d: kept(mine),
-			want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},
+		{name: "a condition of another does not count", svc: with(metav1.Condition{Type: "example.com/Other", Reason: old.Reason, Message: same(kept(mine)).Message}), d: passed,
+			want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; not used: "a" is draining; "b" is full`}},
 		{name: "an annotation that is unknown, once", svc: annotated, d: kept(mine), want: []string{
 			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; the annotation "lbstack.io/loadBalancerIPs" is unknown: it has no effect: rename it, perhaps to "lbstack.io/load-balancer-ips", or remove it`,
 		}},

@@ -24,7 +24,6 @@ func TestServicesGetAddresses(t *testing.T) {
 
 	b.service("web", annotated("metallb.universe.tf/address-pool", "first-pool"))
 	b.has("web", "192.168.1.240")
-	b.event("web", v1beta1.ReasonAllocated)
 	b.service("six", func(svc *corev1.Service) { svc.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol} })
 	b.has("six", "2001:db8::10")
 

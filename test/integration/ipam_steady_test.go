@@ -154,12 +154,6 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	b.refused("full", v1beta1.ReasonUnknownPool)
 	b.poolCounts("pool", "20/15/5", "18446744073709551616/1/18446744073709551615")
 	b.claimSays("10.9.0.20", "True", v1beta1.ReasonClaimReserves)
-	for i := range 12 {
-		b.event(fmt.Sprint("web-", i), v1beta1.ReasonAllocated)
-	}
-	for _, name := range []string{"dual", "a", "b"} {
-		b.event(name, v1beta1.ReasonAllocated)
-	}
 	b.event("pool", v1beta1.ReasonPoolReady)
 	b.nothingIsWritten()
 

@@ -24,7 +24,7 @@ import (
 )
 
 // commands by name, as they are on the command line.
-var commands = map[string]commandOf{"drain": drainCommand, "undrain": undrainCommand, "reserve": reserveCommand, "release": releaseCommand, "move": moveCommand, "who": whoCommand, "plan": planCommand, "doctor": doctorCommand, "status": statusCommand}
+var commands = map[string]commandOf{"drain": drainCommand, "undrain": undrainCommand, "reserve": reserveCommand, "release": releaseCommand, "move": moveCommand, "who": whoCommand, "plan": planCommand, "doctor": doctorCommand, "status": statusCommand, "migrate": migrateCommand}
 
 // execute runs a command line with a cluster.
 func execute(ctx context.Context, c *cluster, line string) (out, errOut string, err error) {

@@ -32,6 +32,12 @@ func MetalLBNamespaces(objects []Object) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
+// MetalLBComponent says whether a workload is MetalLB's controller or speaker; empty: neither.
+func MetalLBComponent(o Object) string {
+	_, component := metalLBContainer(newSource(o))
+	return component
+}
+
 // look makes the survey. The namespace is what the user says; empty: that of MetalLB's workloads, if it is one.
 func look(sources []*source, namespace string) (s survey) {
 	running, all := map[string]bool{}, map[string]bool{}

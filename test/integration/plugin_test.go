@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -108,6 +109,8 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 	if err := os.WriteFile(changed, []byte("apiVersion: lbstack.io/v1beta1\nkind: LoadBalancerStack\nmetadata: {name: default}\nspec: {layer2: {failback: Gradual}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	metallb(b)
+	loadBalancers := []string{"list deployments.apps", "list daemonsets.apps", "list pods"}
 	tests := []struct {
 		name, line string
 		rights     []string
@@ -127,6 +130,10 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		{"move", "move 10.9.4.1 plugin-1", slices.Concat(installation, announcing, []string{"get,patch ipaddressclaims.lbstack.io"}), 0, "ipaddressclaim.lbstack.io/10.9.4.1 asks for node plugin-1"},
 		{"move and wait", "move 10.9.4.1 plugin-1 --wait", slices.Concat(installation, announcing, []string{"get ipaddressclaims.lbstack.io", "get speakerstates.lbstack.io"}), 0, "node/plugin-1 announces 10.9.4.1"},
 		{"reset of a move", "move 10.9.4.1 --reset", []string{"get,patch ipaddressclaims.lbstack.io"}, 0, "asks for no node"},
+		{"migrate, of a stack that is refused", "migrate -f " + changed, slices.Concat(installation, planning, loadBalancers, []string{"update loadbalancerstacks.lbstack.io"}), 1, ""},
+		{"the steps of the way back", "migrate --rollback --dry-run", slices.Concat(loadBalancers, []string{
+			"get loadbalancerstacks.lbstack.io", "list ipaddressclaims.lbstack.io", "list speakerstates.lbstack.io", "list nodes", "list services", "list endpointslices.discovery.k8s.io",
+		}), 0, "start MetalLB's speakers on all nodes"},
 		{"version", "version", []string{"get loadbalancerstacks.lbstack.io"}, 0, "Stack Version:"},
 		{withoutStack, "plan -f " + changed, slices.Concat(installation, planning, []string{"create loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},
 	}
@@ -153,6 +160,22 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		})
 	}
 	crash(controller)
+}
+
+// metallb makes MetalLB's workloads, which have no pods here.
+func metallb(b *bed) {
+	b.Helper()
+	meta := func(component string) (metav1.ObjectMeta, *metav1.LabelSelector, corev1.PodTemplateSpec) {
+		labels := map[string]string{"app": "metallb", "component": component}
+		return metav1.ObjectMeta{Namespace: b.namespace, Name: component}, &metav1.LabelSelector{MatchLabels: labels}, corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: component, Image: "quay.io/metallb/" + component}}},
+		}
+	}
+	controller, speaker := &appsv1.Deployment{}, &appsv1.DaemonSet{}
+	controller.ObjectMeta, controller.Spec.Selector, controller.Spec.Template = meta("controller")
+	speaker.ObjectMeta, speaker.Spec.Selector, speaker.Spec.Template = meta("speaker")
+	create(b.T, b.Client, controller)
+	create(b.T, b.Client, speaker)
 }
 
 // singleVerbs takes rights to several verbs apart.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,18 +12,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -39,12 +36,9 @@ const within = 15 * time.Minute
 //go:embed metallb.yaml
 var metallbConfig []byte
 
-// announcing are the parts of a stack without which nothing is announced, and no session with a router begun.
-var announcing = []string{"l2Advertisements", "bgpAdvertisements", "bgpPeers"}
-
-// TestSwitchFromMetalLB_UnderTraffic has MetalLB serve 50 Services, imports its configuration, and switches to lbstack
-// while clients connect every 5 ms and a watcher asks the segment who has the addresses. Every Service
-// has the same addresses all the time.
+// TestSwitchFromMetalLB_UnderTraffic has MetalLB serve 50 Services, imports its configuration, and switches to lbstack and
+// back while clients connect every 5 ms and a watcher asks the segment who has the addresses. Every Service
+// has the same addresses all the time, and no connection to the one with routes fails on the way to lbstack.
 func TestSwitchFromMetalLB_UnderTraffic(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
@@ -52,11 +46,20 @@ func TestSwitchFromMetalLB_UnderTraffic(t *testing.T) {
 	must(t, err)
 	addresses := served(ctx, t, bed)
 	stack := imported(ctx, t, bed)
+	must(t, migrated(ctx, t, bed, "-f", stack, "--dry-run"))
 
-	switched(ctx, t, bed, addresses, "to lbstack", func(ctx context.Context) error { return forward(ctx, bed, stack) })
+	connections := switched(ctx, t, bed, addresses, "to lbstack", func(ctx context.Context) error {
+		return errors.Join(migrated(ctx, t, bed, "-f", stack), owned(ctx, bed, onLAN))
+	})
+	if c := connections[2]; c.Failed > 0 {
+		t.Errorf("to lbstack: %d of %d connections to %s failed, whose routes have three next hops; the first ones:\n%s", c.Failed, c.Tried, routed, strings.Join(c.Why[:min(10, len(c.Why))], "\n"))
+	}
 	must(t, bed.StackReady(ctx))
 	must(t, bed.EveryoneSeesEveryone(ctx))
 	claimed(ctx, t, bed, addresses)
+	must(t, migrated(ctx, t, bed, "-f", stack)) // it is done
+
+	switched(ctx, t, bed, addresses, "back to MetalLB", func(ctx context.Context) error { return migrated(ctx, t, bed, "--rollback") })
 }
 
 // served has MetalLB give all Services addresses, and returns them once a client gets a page from each.
@@ -110,16 +113,20 @@ func reached(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresse
 	}
 }
 
-// imported returns the stack that the plugin makes of what is in the cluster. What is not mapped fails the test.
-func imported(ctx context.Context, t *testing.T, bed *scenario.Scenario) *unstructured.Unstructured {
+// plugin is the program that the test builds.
+func plugin(bed *scenario.Scenario) string {
+	return filepath.Join(bed.Repo, "bin", "test", "kubectl-lbstack")
+}
+
+// imported returns the file with the stack that the plugin makes of what is in the cluster. What is not mapped fails the test.
+func imported(ctx context.Context, t *testing.T, bed *scenario.Scenario) string {
 	t.Helper()
-	plugin := filepath.Join(bed.Repo, "bin", "test", "kubectl-lbstack")
-	build := exec.CommandContext(ctx, "go", "build", "-o", plugin, "./cmd/kubectl-lbstack")
+	build := exec.CommandContext(ctx, "go", "build", "-o", plugin(bed), "./cmd/kubectl-lbstack")
 	build.Dir = bed.Repo
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the plugin: %v\n%s", err, out)
 	}
-	cmd := exec.CommandContext(ctx, plugin, "import", "--from-cluster", "--strict")
+	cmd := exec.CommandContext(ctx, plugin(bed), "import", "--from-cluster", "--strict")
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+bed.Cluster.KubeconfigPath())
 	var report bytes.Buffer
 	cmd.Stderr = &report
@@ -128,91 +135,32 @@ func imported(ctx context.Context, t *testing.T, bed *scenario.Scenario) *unstru
 	if err != nil {
 		t.Fatalf("importing: %v", err)
 	}
-	objects, err := metallb.Parse(text)
-	must(t, err)
-	if len(objects) != 1 {
-		t.Fatalf("the import printed %d objects, want one:\n%s", len(objects), text)
-	}
-	return objects[0]
+	file := filepath.Join(t.TempDir(), "stack.yaml")
+	must(t, os.WriteFile(file, text, 0o600))
+	return file
 }
 
-// forward switches to lbstack as docs/migrate.md says.
-func forward(ctx context.Context, bed *scenario.Scenario, stack *unstructured.Unstructured) error {
-	if err := scale(ctx, bed, 0); err != nil {
-		return err
-	}
-	if err := metallb.Apply(ctx, bed, []*unstructured.Unstructured{silent(stack)}); err != nil {
-		return err
-	}
-	if err := prepared(ctx, bed); err != nil {
-		return err
-	}
-	if err := bed.EveryoneSeesEveryone(ctx); err != nil {
-		return err
-	}
-	if err := speakers(ctx, bed, `{"lbstack.io/none":"true"}`, 0); err != nil {
-		return err
-	}
-	if err := metallb.Apply(ctx, bed, []*unstructured.Unstructured{stack}); err != nil {
-		return err
-	}
-	return owned(ctx, bed, onLAN)
+// migrated runs the command that switches, with its output in the log of the test.
+func migrated(ctx context.Context, t *testing.T, bed *scenario.Scenario, args ...string) error {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, plugin(bed), append([]string{"migrate"}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+bed.Cluster.KubeconfigPath())
+	out := &stamped{since: time.Now()}
+	cmd.Stdout, cmd.Stderr = out, out
+	err := cmd.Run()
+	t.Logf("migrate %s:\n%s", strings.Join(args, " "), out.text.String())
+	return err
 }
 
-// silent is a stack without what announces.
-func silent(stack *unstructured.Unstructured) *unstructured.Unstructured {
-	silent := stack.DeepCopy()
-	for _, field := range announcing {
-		unstructured.RemoveNestedField(silent.Object, "spec", field)
-	}
-	return silent
+// stamped is what a program writes, each time with the seconds since its start.
+type stamped struct {
+	since time.Time
+	text  strings.Builder
 }
 
-// prepared waits until nothing but announcing is missing: a stack without advertisements is never Ready.
-func prepared(ctx context.Context, bed *scenario.Scenario) error {
-	return eventually.Poll(ctx, func(ctx context.Context) error {
-		stack := &v1beta1.LoadBalancerStack{}
-		if err := bed.Client.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); err != nil {
-			return err
-		}
-		ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
-		if ready == nil || ready.Reason != v1beta1.ReasonServicesNotAnnounced {
-			return fmt.Errorf("the stack is not prepared: %+v", ready)
-		}
-		return nil
-	})
-}
-
-// scale sets how many controllers of MetalLB run.
-func scale(ctx context.Context, bed *scenario.Scenario, replicas int) error {
-	controller := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: metallb.Namespace, Name: metallb.Controller}}
-	patch := fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas)
-	if err := bed.Client.Patch(ctx, controller, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
-		return fmt.Errorf("scaling MetalLB's controller: %w", err)
-	}
-	return nil
-}
-
-// speakers changes which nodes MetalLB's speakers want, and waits until so many pods are left, all of them ready.
-func speakers(ctx context.Context, bed *scenario.Scenario, selector string, want int) error {
-	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: metallb.Namespace, Name: metallb.Speaker}}
-	patch := `{"spec":{"template":{"spec":{"nodeSelector":` + selector + `}}}}`
-	if err := bed.Client.Patch(ctx, set, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
-		return fmt.Errorf("changing the nodes of MetalLB's speakers: %w", err)
-	}
-	return eventually.Poll(ctx, func(ctx context.Context) error {
-		var pods corev1.PodList
-		if err := bed.Client.List(ctx, &pods, client.InNamespace(metallb.Namespace), client.MatchingLabels{"component": metallb.Speaker}); err != nil {
-			return err
-		}
-		if err := bed.Client.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
-			return err
-		}
-		if len(pods.Items) != want || int(set.Status.NumberReady) != want {
-			return fmt.Errorf("MetalLB has %d speakers, %d of them ready, want %d", len(pods.Items), set.Status.NumberReady, want)
-		}
-		return nil
-	})
+func (s *stamped) Write(text []byte) (int, error) {
+	fmt.Fprintf(&s.text, "%6.2f %s", time.Since(s.since).Seconds(), text)
+	return len(text), nil
 }
 
 // onLAN is how many addresses of layer 2 the Services have, see services.
@@ -259,7 +207,7 @@ const together = 500 * time.Millisecond
 
 // switched does a switch under traffic. Afterwards all Services have the same addresses, all of them reached, and no
 // two nodes answered for one at a time.
-func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string, what string, do func(context.Context) error) {
+func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string, what string, do func(context.Context) error) []scenario.Connections {
 	t.Helper()
 	var watched []string
 	for _, list := range addresses {
@@ -298,6 +246,7 @@ func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, address
 	if diff := cmp.Diff(addresses, shown(ctx, t, bed)); diff != "" {
 		t.Errorf("%s: addresses of the Services (-want +got):\n%s", what, diff)
 	}
+	return connections
 }
 
 func must(t *testing.T, err error) {

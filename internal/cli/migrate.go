@@ -1,0 +1,312 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/cutover"
+	"github.com/lbstack/lbstack/internal/inspect"
+)
+
+// applier owns the fields of the stack that migrate applies: kubectl apply --server-side has this name as well, and goes on.
+const applier = client.FieldOwner("kubectl")
+
+// migrating is one run of migrate.
+type migrating struct {
+	genericiooptions.IOStreams
+	*cluster
+
+	file             string
+	dryRun, rollback bool
+	timeout          time.Duration
+}
+
+func migrateCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	m := &migrating{IOStreams: streams, cluster: cluster}
+	cmd := &cobra.Command{
+		Use:   "migrate (-f FILENAME | --rollback)",
+		Short: "Switch Services from MetalLB to lbstack, with the same addresses, or back",
+		Long: "Switch the Services that MetalLB serves to lbstack, with the same addresses. lbstack claims the addresses first, before anything ends. With routes, nodes move one after the other, so that routers have a route over the others; " +
+			"addresses of the local network move at the end, all at once. MetalLB stays installed, without pods: --rollback gives the Services back to it.\n\n" +
+			"It is refused, and nothing is written, if a Service would get other addresses, or if two load balancers would announce the same ones. If it ends with an error or is interrupted, the same command goes on from there. " +
+			"The exit code is 0 if lbstack announces all, or MetalLB with --rollback.\n\n" +
+			"MetalLB's namespace is found by its workloads; -n names it if there are several.",
+		Example: "  # The stack; read its report\n  kubectl lbstack import --from-cluster > stack.yaml\n\n  # What would be done\n  kubectl lbstack migrate -f stack.yaml --dry-run\n\n" +
+			"  # Do it\n  kubectl lbstack migrate -f stack.yaml\n\n  # Back to MetalLB\n  kubectl lbstack migrate --rollback",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case (m.file == "") != m.rollback:
+				return errors.New("pass either the stack with -f or --rollback: see kubectl lbstack migrate --help")
+			case m.timeout < time.Second:
+				return fmt.Errorf("--timeout %s: a step takes seconds: 1s is the least", m.timeout)
+			case m.rollback:
+				return m.back(cmd.Context())
+			}
+			return m.forward(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVarP(&m.file, "filename", "f", "", "file with the LoadBalancerStack; - is the standard input")
+	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "check, and print the steps; nothing is written")
+	cmd.Flags().BoolVar(&m.rollback, "rollback", false, "give the Services back to MetalLB, and delete the LoadBalancerStack")
+	cmd.Flags().DurationVar(&m.timeout, "timeout", 3*time.Minute, "how long each step may take, at least 1s")
+	return cmd
+}
+
+// forward switches to lbstack.
+func (m *migrating) forward(ctx context.Context) error {
+	wanted, err := readStack(m.IOStreams, m.file)
+	if err != nil {
+		return err
+	}
+	s, err := m.snapshot(ctx)
+	if err == nil {
+		err = m.everything(ctx, s)
+	}
+	if err != nil {
+		return err
+	}
+	stack, err := m.accepted(ctx, wanted, nil)
+	if err != nil {
+		return err
+	}
+	c, err := m.look(ctx)
+	if err != nil {
+		return err
+	}
+	if err := refused(s, c, stack); err != nil {
+		return err
+	}
+	order, err := m.order(s, c, stack)
+	if err != nil {
+		return err
+	}
+	m.announce(c, stack, order)
+	if m.dryRun {
+		return nil
+	}
+	if err := m.prepare(ctx, c, wanted, order); err != nil {
+		return err
+	}
+	if err := m.moveRoutes(ctx, c, wanted, order); err != nil {
+		return err
+	}
+	return m.finish(ctx, c, wanted)
+}
+
+// refused says why a switch is not begun.
+func refused(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack) error {
+	problems := c.Against(stack)
+	if len(problems) == 0 {
+		changes, err := inspect.Plan(s, stack)
+		if err != nil {
+			return err
+		}
+		if changes.Held != "" {
+			problems = append(problems, changes.Held+": the operator would follow nothing")
+		}
+		planned, why := map[string][]string{}, map[string]string{}
+		for i := range s.Claims {
+			for _, h := range s.Claims[i].Spec.Holders {
+				name := h.Namespace + "/" + h.Name
+				planned[name] = append(planned[name], s.Claims[i].Spec.Address)
+			}
+		}
+		for _, svc := range changes.Services {
+			planned[svc.Service], why[svc.Service] = nil, svc.Why
+			for _, a := range svc.After {
+				planned[svc.Service] = append(planned[svc.Service], a.String())
+			}
+		}
+		problems = append(problems, c.Lost(stack.Spec.LoadBalancerClass, planned, why)...)
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the switch is not begun:\n- %s", strings.Join(problems, "\n- "))
+}
+
+// order of the nodes. Without routes, all move together.
+func (m *migrating) order(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack) (cutover.Order, error) {
+	moved, stopped := cutover.Left(&c.Speakers[0])
+	if len(stack.Spec.BGPPeers) == 0 || len(stack.Spec.BGPAdvertisements) == 0 || stopped {
+		return cutover.Order{}, nil
+	}
+	nodes, err := cutover.Nodes(c.Nodes, c.Pods, moved)
+	if err != nil {
+		return cutover.Order{}, err
+	}
+	return cutover.NewOrder(nodes, moved, c.Local(stack, s.EndpointSlices)), nil
+}
+
+// announce prints what is going to be done.
+func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, order cutover.Order) {
+	services, addresses := c.Addresses(stack.Spec.LoadBalancerClass)
+	fmt.Fprintf(m.Out, "%d Services keep their %d addresses. The steps:\n", services, addresses)
+	n := 0
+	step := func(format string, args ...any) {
+		n++
+		fmt.Fprintf(m.Out, "%d. %s\n", n, fmt.Sprintf(format, args...))
+	}
+	step("stop MetalLB's controller (Deployment %s/%s); MetalLB's speakers go on", c.Controllers[0].Namespace, c.Controllers[0].Name)
+	step("apply the stack without what announces: lbstack claims the addresses that Services show, and its speakers start")
+	for _, node := range order.First {
+		step("on node %s, end MetalLB's speaker, and have sessions with routers and routes from lbstack", node.Name)
+	}
+	step("end MetalLB's speakers on all other nodes (DaemonSet %s/%s), and announce from lbstack on all nodes", c.Speakers[0].Namespace, c.Speakers[0].Name)
+	for _, name := range order.Silent {
+		fmt.Fprintf(m.Out, "Service %s has externalTrafficPolicy: Local, and endpoints on nodes alone that move before the last step: no node answers for it on the local network until then.\n", name)
+	}
+}
+
+// prepare stops what gives addresses, and has lbstack claim them. Once nodes have moved, that is done.
+func (m *migrating) prepare(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, order cutover.Order) error {
+	down, err := cutover.Scaled(&c.Controllers[0])
+	if err == nil {
+		err = m.write(ctx, &c.Controllers[0], down)
+	}
+	if err != nil {
+		return err
+	}
+	if moved, stopped := cutover.Left(&c.Speakers[0]); len(moved) > 0 || stopped {
+		return nil
+	}
+	if err := m.step(ctx, "MetalLB's controller ends", func(ctx context.Context) (string, error) { return m.controllerEnds(ctx, c) }); err != nil {
+		return err
+	}
+	if err := m.apply(ctx, cutover.Silent(wanted)); err != nil {
+		return err
+	}
+	return m.step(ctx, "lbstack claims the addresses, and its speakers start", func(ctx context.Context) (string, error) {
+		now, err := m.state(ctx)
+		if err != nil {
+			return "", err
+		}
+		stack, err := m.stack(ctx)
+		if err != nil || stack == nil {
+			return "the stack is not there", err
+		}
+		return now.Unprepared(stack, append(order.First, order.Together...)), nil
+	})
+}
+
+// moveRoutes moves nodes one after the other.
+func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, order cutover.Order) error {
+	stack, err := typed(wanted)
+	if err != nil {
+		return err
+	}
+	for i, node := range order.First {
+		moved := cutover.Hostnames(order.First[:i+1])
+		limited, err := cutover.Limited(&c.Speakers[0], moved)
+		if err == nil {
+			err = m.write(ctx, &c.Speakers[0], limited)
+		}
+		if err != nil {
+			return err
+		}
+		if err := m.step(ctx, "node "+node.Name+": MetalLB's speaker ends", func(ctx context.Context) (string, error) { return m.speakersEnd(ctx, c, order.First[i:i+1]) }); err != nil {
+			return err
+		}
+		part, err := cutover.Routed(wanted, moved)
+		if err == nil {
+			err = m.apply(ctx, part)
+		}
+		if err != nil {
+			return err
+		}
+		if err := m.step(ctx, "node "+node.Name+": lbstack has sessions with routers", func(ctx context.Context) (string, error) {
+			now, err := m.state(ctx)
+			if err != nil {
+				return "", err
+			}
+			return now.Unrouted(stack, node), nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish ends all speakers of MetalLB and announces everything. Between the two, nobody answers on the local network: nothing else
+// is done there.
+func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
+	stopped, err := cutover.Stopped(&c.Speakers[0])
+	if err == nil {
+		err = m.write(ctx, &c.Speakers[0], stopped)
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.step(ctx, "MetalLB's speakers end", func(ctx context.Context) (string, error) { return m.speakersEnd(ctx, c, nil) }); err != nil {
+		return err
+	}
+	if err := m.apply(ctx, wanted); err != nil {
+		return err
+	}
+	err = m.step(ctx, "lbstack announces", func(ctx context.Context) (string, error) {
+		stack, err := m.stack(ctx)
+		if err != nil || stack == nil {
+			return "the stack is not there", err
+		}
+		return notReady(stack), nil
+	})
+	if err == nil {
+		fmt.Fprintln(m.Out, "lbstack announces the addresses. MetalLB has no pods any more; remove it when you are content: kubectl lbstack migrate --rollback needs it.")
+	}
+	return err
+}
+
+// apply applies a stack as kubectl apply --server-side does.
+func (m *migrating) apply(ctx context.Context, stack *unstructured.Unstructured) error {
+	object := &unstructured.Unstructured{Object: map[string]any{"spec": stack.Object["spec"]}}
+	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
+	object.SetName(stack.GetName())
+	object.SetLabels(stack.GetLabels())
+	object.SetAnnotations(stack.GetAnnotations())
+	if err := m.api.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), applier); err != nil {
+		return fmt.Errorf("applying the stack: %w", missingRight(err))
+	}
+	return nil
+}
+
+// steps are looked at this often: what ends and what begins after it are one after the other, and clients wait between them.
+const lookEvery = 100 * time.Millisecond
+
+// step waits until nothing is left to wait for. It prints the step, and each change of what it still waits for.
+func (m *migrating) step(ctx context.Context, what string, still func(context.Context) (string, error)) error {
+	fmt.Fprintf(m.Out, "%s\n", what)
+	limited, cancel := context.WithTimeout(ctx, m.timeout)
+	defer cancel()
+	for last := ""; ; {
+		words, err := still(limited)
+		switch {
+		case err != nil && limited.Err() == nil:
+			return fmt.Errorf("%s: %w", what, err)
+		case err == nil && words == "":
+			return nil
+		case err == nil && words != last:
+			fmt.Fprintf(m.ErrOut, "  %s\n", words)
+			last = words
+		}
+		select {
+		case <-limited.Done():
+			last = cmp.Or(last, "the API server did not answer")
+			if ctx.Err() != nil {
+				return fmt.Errorf("%s: interrupted: %s: run the command again to go on, or with --rollback", what, last)
+			}
+			return fmt.Errorf("%s: not within %s: %s: correct that and run the command again to go on, or with --rollback", what, m.timeout, last)
+		case <-time.After(lookEvery):
+		}
+	}
+}

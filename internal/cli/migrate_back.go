@@ -1,0 +1,211 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/cutover"
+)
+
+// settling is how long a node that has MetalLB's speaker again is left alone before the next one: MetalLB reports no sessions
+// with routers that could be waited for.
+const settling = 10 * time.Second
+
+// back gives the Services to MetalLB again.
+func (m *migrating) back(ctx context.Context) error {
+	c, err := m.look(ctx)
+	if err != nil {
+		return err
+	}
+	if problems := c.Installed(); len(problems) > 0 {
+		return fmt.Errorf("the way back is not begun:\n- %s", strings.Join(problems, "\n- "))
+	}
+	stack := &v1beta1.LoadBalancerStack{}
+	if c.Stack != nil {
+		if stack, err = typed(c.Stack); err != nil {
+			return err
+		}
+	}
+	var endpoints []discoveryv1.EndpointSlice
+	if err := all(ctx, m.cluster, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { endpoints = append(endpoints, l.Items...) }); err != nil {
+		return err
+	}
+	order, err := cutover.BackOrder(c.Nodes, c.States, &c.Speakers[0], stack, c.Local(stack, endpoints))
+	if err != nil {
+		return err
+	}
+	m.announceBack(c, order)
+	if m.dryRun {
+		return nil
+	}
+	if err := m.returnNodes(ctx, c, order.Together, order.First); err != nil {
+		return err
+	}
+	for i, node := range order.First {
+		if err := m.settle(ctx); err != nil {
+			return err
+		}
+		if err := m.returnNodes(ctx, c, []cutover.Node{node}, order.First[i+1:]); err != nil {
+			return err
+		}
+	}
+	if len(order.First) > 0 {
+		if err := m.settle(ctx); err != nil {
+			return err
+		}
+	}
+	return m.hand(ctx, c)
+}
+
+func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order) {
+	n := 0
+	step := func(format string, args ...any) {
+		n++
+		fmt.Fprintf(m.Out, "%d. %s\n", n, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintln(m.Out, "The Services go back to MetalLB with their addresses. The steps:")
+	if len(order.First) == 0 {
+		step("end all announcements of lbstack, and start MetalLB's speakers on all nodes (DaemonSet %s/%s)", c.Speakers[0].Namespace, c.Speakers[0].Name)
+	} else {
+		names := make([]string, 0, len(order.Together))
+		for _, node := range order.Together {
+			names = append(names, node.Name)
+		}
+		step("end what lbstack announces on the local network, and its sessions with routers on %s, and start MetalLB's speakers there", strings.Join(names, ", "))
+	}
+	for _, node := range order.First {
+		step("on node %s, end lbstack's sessions with routers, and start MetalLB's speaker", node.Name)
+	}
+	step("have MetalLB's speakers be as they were (those that were started on one node after the other are restarted in turn), and start its controller (Deployment %s/%s)", c.Controllers[0].Namespace, c.Controllers[0].Name)
+	step("delete LoadBalancerStack default and its claims; MetalLB writes the addresses of the Services")
+	for _, name := range order.Silent {
+		fmt.Fprintf(m.Out, "Service %s has externalTrafficPolicy: Local, and endpoints on nodes alone that MetalLB gets late: no node answers for it on the local network until then.\n", name)
+	}
+}
+
+// returnNodes has MetalLB's speakers run on nodes, while lbstack has sessions with routers on the rest alone.
+func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, rest []cutover.Node) error {
+	if c.Stack != nil {
+		leaving, err := cutover.Leaving(c.Stack, cutover.Hostnames(rest))
+		if err != nil {
+			return err
+		}
+		if err := m.api.Patch(ctx, leaving, client.MergeFrom(c.Stack)); err != nil {
+			return fmt.Errorf("changing the stack: %w", missingRight(err))
+		}
+		c.Stack = leaving
+		gone := nodes
+		if len(rest) == 0 && len(nodes) != 1 {
+			gone = everywhere(c)
+		}
+		if err := m.step(ctx, "lbstack ends its announcements", func(ctx context.Context) (string, error) {
+			now, err := m.state(ctx)
+			if err != nil {
+				return "", err
+			}
+			return now.Announcing(gone), nil
+		}); err != nil {
+			return err
+		}
+	}
+	limited, err := cutover.Limited(&c.Speakers[0], cutover.Hostnames(rest))
+	if err == nil {
+		err = m.write(ctx, &c.Speakers[0], limited)
+	}
+	if err != nil {
+		return err
+	}
+	return m.step(ctx, "MetalLB's speakers start", func(ctx context.Context) (string, error) { return m.speakersReady(ctx, c) })
+}
+
+// everywhere are all nodes with a speaker of lbstack.
+func everywhere(c *cutover.Cluster) (nodes []cutover.Node) {
+	for i := range c.States {
+		nodes = append(nodes, cutover.Node{Name: c.States[i].Name})
+	}
+	return nodes
+}
+
+// hand has MetalLB be as it was before the switch, and deletes the stack last: its removal takes the addresses out of the status of
+// Services, and a controller of MetalLB that runs gives each of them the ones that it had.
+func (m *migrating) hand(ctx context.Context, c *cutover.Cluster) error {
+	restored, err := cutover.Restored(&c.Speakers[0])
+	if err == nil {
+		err = m.write(ctx, &c.Speakers[0], restored)
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.step(ctx, "MetalLB's speakers are as they were", func(ctx context.Context) (string, error) { return m.speakersReady(ctx, c) }); err != nil {
+		return err
+	}
+	up, err := cutover.Started(&c.Controllers[0])
+	if err == nil {
+		err = m.write(ctx, &c.Controllers[0], up)
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.step(ctx, "MetalLB's controller starts", func(ctx context.Context) (string, error) {
+		err := m.api.Get(ctx, client.ObjectKeyFromObject(&c.Controllers[0]), &c.Controllers[0])
+		return cutover.Unavailable(&c.Controllers[0]), missingRight(err)
+	}); err != nil {
+		return err
+	}
+	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+	if err := m.api.Delete(ctx, stack); client.IgnoreNotFound(err) != nil {
+		return missingRight(err)
+	}
+	if err := m.step(ctx, "the stack is removed", func(ctx context.Context) (string, error) {
+		switch err := m.api.Get(ctx, client.ObjectKeyFromObject(stack), stack); {
+		case apierrors.IsNotFound(err):
+			return "", nil
+		case err != nil:
+			return "", missingRight(err)
+		}
+		return "LoadBalancerStack default is being removed", nil
+	}); err != nil {
+		return err
+	}
+	err = m.step(ctx, "MetalLB writes the addresses", func(ctx context.Context) (string, error) {
+		now, err := m.state(ctx)
+		if err != nil {
+			return "", err
+		}
+		return c.Missing(now), nil
+	})
+	if err == nil {
+		fmt.Fprintln(m.Out, "MetalLB announces the addresses, as before the switch.")
+	}
+	return err
+}
+
+// speakersReady says how many of MetalLB's speakers are not ready.
+func (m *migrating) speakersReady(ctx context.Context, c *cutover.Cluster) (string, error) {
+	set := &c.Speakers[0]
+	if err := m.api.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
+		return "", missingRight(err)
+	}
+	if cutover.RolledOut(set) {
+		return "", nil
+	}
+	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d are as the DaemonSet %s/%s is now", set.Status.NumberReady, set.Status.DesiredNumberScheduled, set.Status.UpdatedNumberScheduled, set.Namespace, set.Name), nil
+}
+
+func (m *migrating) settle(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return errors.New("interrupted: run the command again to go on")
+	case <-time.After(settling):
+		return nil
+	}
+}

@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/cutover"
+	"github.com/lbstack/lbstack/internal/migrate"
+)
+
+// look reads what a switch depends on.
+func (m *migrating) look(ctx context.Context) (*cutover.Cluster, error) {
+	c, err := m.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.workloads(ctx, c); err != nil {
+		return nil, err
+	}
+	others, err := m.otherLoadBalancers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range others {
+		if !strings.HasPrefix(other, "MetalLB (") {
+			c.Others = append(c.Others, other)
+		}
+	}
+	if len(c.Speakers) == 1 {
+		c.Pods, err = m.pods(ctx, &c.Speakers[0])
+	}
+	return c, err
+}
+
+// state reads what changes while a switch goes on.
+func (m *migrating) state(ctx context.Context) (*cutover.Cluster, error) {
+	if _, err := m.connect(); err != nil {
+		return nil, err
+	}
+	c := &cutover.Cluster{}
+	stack := &unstructured.Unstructured{}
+	stack.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
+	switch err := m.api.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); {
+	case meta.IsNoMatchError(err):
+		return nil, errors.New("the cluster does not have the kinds of lbstack: install it first")
+	case client.IgnoreNotFound(err) != nil:
+		return nil, missingRight(err)
+	case err == nil:
+		c.Stack = stack
+	}
+	return c, errors.Join(
+		all(ctx, m.cluster, &corev1.ServiceList{}, func(l *corev1.ServiceList) { c.Services = append(c.Services, l.Items...) }),
+		all(ctx, m.cluster, &corev1.NodeList{}, func(l *corev1.NodeList) { c.Nodes = append(c.Nodes, l.Items...) }),
+		all(ctx, m.cluster, &v1beta1.IPAddressClaimList{}, func(l *v1beta1.IPAddressClaimList) { c.Claims = append(c.Claims, l.Items...) }),
+		all(ctx, m.cluster, &v1beta1.SpeakerStateList{}, func(l *v1beta1.SpeakerStateList) { c.States = append(c.States, l.Items...) }),
+	)
+}
+
+// workloads finds those of MetalLB, in the namespace of -n or in all.
+func (m *migrating) workloads(ctx context.Context, c *cutover.Cluster) error {
+	namespace := ""
+	if n := m.flags.Namespace; n != nil {
+		namespace = *n
+	}
+	for _, kind := range workloads {
+		found, err := m.list(ctx, kind)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			u := &found[i]
+			component := migrate.MetalLBComponent(migrate.Object{Content: u.Object})
+			switch {
+			case strings.Contains(u.GetName(), "metallb-operator-controller") && loadBalancerPods(u) > 0:
+				c.Operators = append(c.Operators, u.GetNamespace()+"/"+u.GetName())
+			case namespace != "" && u.GetNamespace() != namespace:
+			case component == "controller" && kind.Kind == "Deployment":
+				c.Controllers = append(c.Controllers, appsv1.Deployment{})
+				err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &c.Controllers[len(c.Controllers)-1])
+			case component == "speaker" && kind.Kind == "DaemonSet":
+				c.Speakers = append(c.Speakers, appsv1.DaemonSet{})
+				err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &c.Speakers[len(c.Speakers)-1])
+			}
+			if err != nil {
+				return fmt.Errorf("reading %s %s/%s: %w", u.GetKind(), u.GetNamespace(), u.GetName(), err)
+			}
+		}
+	}
+	return nil
+}
+
+// loadBalancerPods is how many pods a Deployment has.
+func loadBalancerPods(u *unstructured.Unstructured) int64 {
+	n, _, _ := unstructured.NestedInt64(u.Object, "status", "replicas")
+	return n
+}
+
+// podsOf a workload, also those that are ending.
+func (m *migrating) podsOf(ctx context.Context, namespace string, selector *metav1.LabelSelector) (pods []corev1.Pod, err error) {
+	selects, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return nil, err
+	}
+	err = all(ctx, m.cluster, &corev1.PodList{}, func(l *corev1.PodList) { pods = append(pods, l.Items...) }, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selects})
+	return pods, err
+}
+
+func (m *migrating) pods(ctx context.Context, set *appsv1.DaemonSet) ([]corev1.Pod, error) {
+	return m.podsOf(ctx, set.Namespace, set.Spec.Selector)
+}
+
+// speakersEnd says which pod of MetalLB's speakers is still there on these nodes; nil: on any.
+func (m *migrating) speakersEnd(ctx context.Context, c *cutover.Cluster, nodes []cutover.Node) (string, error) {
+	pods, err := m.pods(ctx, &c.Speakers[0])
+	if err != nil {
+		return "", err
+	}
+	if nodes == nil {
+		for _, pod := range pods {
+			nodes = append(nodes, cutover.Node{Name: pod.Spec.NodeName})
+		}
+	}
+	return (&cutover.Cluster{Pods: pods}).Running(nodes), nil
+}
+
+// controllerEnds says which pod of MetalLB's controller is still there.
+func (m *migrating) controllerEnds(ctx context.Context, c *cutover.Cluster) (string, error) {
+	pods, err := m.podsOf(ctx, c.Controllers[0].Namespace, c.Controllers[0].Spec.Selector)
+	if err != nil || len(pods) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("Pod %s still runs", pods[0].Name), nil
+}
+
+// write patches what has changed of an object, and has changed be what it is then.
+func (m *migrating) write(ctx context.Context, old, changed client.Object) error {
+	patch := client.MergeFrom(old.DeepCopyObject().(client.Object))
+	if data, err := patch.Data(changed); err != nil || string(data) == "{}" {
+		return err
+	}
+	if err := m.api.Patch(ctx, changed, patch); err != nil {
+		return fmt.Errorf("changing %s/%s: %w", old.GetNamespace(), old.GetName(), missingRight(err))
+	}
+	switch now := old.(type) {
+	case *appsv1.DaemonSet:
+		*now = *changed.(*appsv1.DaemonSet)
+	case *appsv1.Deployment:
+		*now = *changed.(*appsv1.Deployment)
+	}
+	return nil
+}
+
+// typed reads a stack.
+func typed(u *unstructured.Unstructured) (*v1beta1.LoadBalancerStack, error) {
+	stack := &v1beta1.LoadBalancerStack{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, stack); err != nil {
+		return nil, fmt.Errorf("reading the stack: %w", err)
+	}
+	return stack, nil
+}
+
+// notReady says why a stack is not Ready.
+func notReady(stack *v1beta1.LoadBalancerStack) string {
+	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
+	switch {
+	case ready == nil || ready.ObservedGeneration < stack.Generation:
+		return "the operator has not looked at LoadBalancerStack default"
+	case ready.Status != metav1.ConditionTrue:
+		return fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", ready.Reason, ready.Message)
+	}
+	return ""
+}

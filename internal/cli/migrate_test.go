@@ -1,0 +1,337 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	k8sversion "k8s.io/apimachinery/pkg/version"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/cutover"
+)
+
+// switching is a cluster of three nodes in which MetalLB serves the Service shop/web with 192.0.2.1, and lbstack is
+// installed without a stack. Its controllers, the kubelets and both load balancers are actors.
+type switching struct {
+	*cluster
+	t *testing.T
+	// stuck is a node whose sessions lbstack does not get.
+	stuck string
+	// together is when both announced.
+	together []string
+}
+
+const switchedStack = `apiVersion: lbstack.io/v1beta1
+kind: LoadBalancerStack
+metadata: {name: default}
+spec:
+  ipAddressPools: [{name: lan, addresses: [192.0.2.1-192.0.2.9]}]
+  l2Advertisements: [{name: lan}]
+`
+
+const routedStack = switchedStack + `  bgpAdvertisements: [{name: routed}]
+  bgpPeers: [{name: tor-1, myASN: 64512, peerASN: 64513, peerAddress: 192.0.2.254}]
+`
+
+func switchingBed(t *testing.T) *switching {
+	t.Helper()
+	c := serving(t, metav1.ConditionTrue, nil)
+	c.server = func() (*k8sversion.Info, error) { return &k8sversion.Info{Minor: "34"}, nil }
+	s := &switching{cluster: c, t: t}
+	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+	s.must(c.api.Delete(t.Context(), stack))
+	s.must(c.api.Delete(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}))
+	svc := &corev1.Service{}
+	s.must(c.api.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "web"}, svc))
+	svc.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
+	svc.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "192.0.2.1"}}
+	shown := svc.DeepCopy()
+	s.must(c.api.Update(t.Context(), svc))
+	svc.Status = shown.Status
+	s.must(c.api.Status().Update(t.Context(), svc))
+	labels := func(component string) map[string]string {
+		return map[string]string{"app": "metallb", "component": component}
+	}
+	template := func(component string) corev1.PodTemplateSpec {
+		return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels(component)}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: component, Image: "quay.io/metallb/" + component}}}}
+	}
+	objects := []client.Object{
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "controller"}, Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels("controller")}, Template: template("controller")}, Status: appsv1.DeploymentStatus{AvailableReplicas: 1, Replicas: 1}},
+		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker"}, Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels("speaker")}, Template: template("speaker"), UpdateStrategy: appsv1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType}}, Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 3, NumberReady: 3, UpdatedNumberScheduled: 3}},
+	}
+	for _, node := range []string{"node-1", "node-2", "node-3"} {
+		objects = append(objects, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: map[string]string{corev1.LabelHostname: node}}}, s.pod(node))
+	}
+	for _, object := range objects {
+		s.must(c.api.Create(t.Context(), object))
+	}
+	return s
+}
+
+func (s *switching) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// pod of MetalLB's speaker.
+func (s *switching) pod(node string) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker-" + node, Labels: map[string]string{"app": "metallb", "component": "speaker"}}, Spec: corev1.PodSpec{NodeName: node}}
+}
+
+// act has all actors do what follows from the objects, each second.
+func (s *switching) act(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.metallb(ctx)
+		s.lbstack(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// metallb has its pods be where its DaemonSet wants them.
+func (s *switching) metallb(ctx context.Context) {
+	set := &appsv1.DaemonSet{}
+	s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
+	left, stopped := cutover.Left(set)
+	n := int32(0)
+	for _, node := range []string{"node-1", "node-2", "node-3"} {
+		if stopped || slices.Contains(left, node) {
+			s.must(client.IgnoreNotFound(s.api.Delete(ctx, s.pod(node))))
+			continue
+		}
+		n++
+		s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, s.pod(node))))
+	}
+	set.Status = appsv1.DaemonSetStatus{DesiredNumberScheduled: n, NumberReady: n, UpdatedNumberScheduled: n}
+	if err := s.api.Status().Update(ctx, set); !apierrors.IsConflict(err) {
+		s.must(err)
+	}
+}
+
+// lbstack claims, announces and reports as its stack says, and notes when MetalLB announces the same.
+func (s *switching) lbstack(ctx context.Context) {
+	stack := &v1beta1.LoadBalancerStack{}
+	err := s.api.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)
+	if apierrors.IsNotFound(err) {
+		return
+	}
+	s.must(err)
+	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "192.0.2.1"}, Spec: v1beta1.IPAddressClaimSpec{Address: "192.0.2.1", Pool: "lan", State: v1beta1.ClaimInUse, Holders: []v1beta1.ClaimHolder{{Namespace: "shop", Name: "web"}}}}
+	s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, claim)))
+	announced := len(stack.Spec.L2Advertisements) > 0
+	for _, node := range []string{"node-1", "node-2", "node-3"} {
+		state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node}}
+		s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, state)))
+		s.must(s.api.Get(ctx, client.ObjectKey{Name: node}, state))
+		state.Status.Phase, state.Status.AddressCount, state.Status.BGPPeers = v1beta1.SpeakerActive, 0, nil
+		routed := len(stack.Spec.BGPPeers) > 0 && s.selected(stack.Spec.BGPPeers[0].NodeSelectors, node)
+		if routed {
+			state.Status.BGPPeers = []v1beta1.SpeakerBGPPeer{{Name: "tor-1", State: v1beta1.BGPEstablished}}
+		}
+		if routed && node == s.stuck {
+			state.Status.BGPPeers[0] = v1beta1.SpeakerBGPPeer{Name: "tor-1", State: v1beta1.BGPActive, LastError: "refused"}
+		}
+		if announced && node == "node-1" {
+			state.Status.AddressCount = 1
+		}
+		s.must(s.api.Update(ctx, state))
+		pods := &corev1.PodList{}
+		s.must(s.api.List(ctx, pods, client.InNamespace("metallb-system")))
+		for _, pod := range pods.Items {
+			if announced || routed && pod.Spec.NodeName == node {
+				s.together = append(s.together, fmt.Sprintf("%s, on the local network %v, to routers %v", pod.Name, announced, routed))
+			}
+		}
+	}
+	ready := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonServicesNotAnnounced, ObservedGeneration: stack.Generation}
+	if announced {
+		ready.Status, ready.Reason = metav1.ConditionTrue, "Ready"
+	}
+	stack.Status.Conditions = []metav1.Condition{ready}
+	if err := s.api.Update(ctx, stack); !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+		s.must(err)
+	}
+}
+
+func (s *switching) selected(selectors []metav1.LabelSelector, node string) bool {
+	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(selector metav1.LabelSelector) bool {
+		selects, err := metav1.LabelSelectorAsSelector(&selector)
+		s.must(err)
+		return selects.Matches(hostnameOf(node))
+	})
+}
+
+// hostnameOf a node, as labels.
+type hostnameOf string
+
+func (h hostnameOf) Has(label string) bool { return label == corev1.LabelHostname }
+
+func (h hostnameOf) Get(label string) string {
+	if h.Has(label) {
+		return string(h)
+	}
+	return ""
+}
+
+func (h hostnameOf) Lookup(label string) (string, bool) { return h.Get(label), h.Has(label) }
+
+// TestMigrate_ThereAndBack: at no time do both announce from a node, or on the local network, and MetalLB's workloads are as
+// they were at the end.
+func TestMigrate_ThereAndBack(t *testing.T) {
+	for _, tt := range []struct{ name, stack, forth, back string }{
+		{"on the local network", switchedStack, `1 Services keep their 1 addresses. The steps:
+1. stop MetalLB's controller (Deployment metallb-system/controller); MetalLB's speakers go on
+2. apply the stack without what announces: lbstack claims the addresses that Services show, and its speakers start
+3. end MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker), and announce from lbstack on all nodes
+`, "1. end all announcements of lbstack, and start MetalLB's speakers on all nodes (DaemonSet metallb-system/speaker)\n2. have"},
+		{"and to routers", routedStack, `3. on node node-1, end MetalLB's speaker, and have sessions with routers and routes from lbstack
+4. on node node-2, end MetalLB's speaker, and have sessions with routers and routes from lbstack
+5. end MetalLB's speakers on all other nodes`, "1. end what lbstack announces on the local network, and its sessions with routers on node-3, and start MetalLB's speakers there\n2. on node node-2,"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "stack.yaml")
+			if err := os.WriteFile(file, []byte(tt.stack), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				s := switchingBed(t)
+				before := s.workloads()
+				s.runs("migrate --dry-run -f "+file, tt.forth)
+				if after := s.workloads(); after != before {
+					t.Fatalf("a dry run changed MetalLB:\n%s\nto\n%s", before, after)
+				}
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go s.act(ctx)
+				s.runs("migrate -f "+file, tt.forth, "lbstack announces the addresses")
+				s.runs("migrate -f "+file, "lbstack announces the addresses") // again: it is done
+				s.runs("migrate --rollback --dry-run", tt.back)
+				s.runs("migrate --rollback", tt.back, "MetalLB announces the addresses, as before")
+				if after := s.workloads(); after != before {
+					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
+				}
+				if len(s.together) > 0 {
+					t.Errorf("both announced: %q", s.together)
+				}
+				stop()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// TestMigrate_GoesOnWhereItEnded: a session that does not begin ends the switch, while MetalLB serves the nodes that have not
+// moved. The same command goes on once it does; the way back leads from there as well.
+func TestMigrate_GoesOnWhereItEnded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "stack.yaml")
+	if err := os.WriteFile(file, []byte(routedStack), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, then := range []string{"migrate -f " + file, "migrate --rollback"} {
+		t.Run(then[:18], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := switchingBed(t)
+				before := s.workloads()
+				s.stuck = "node-2"
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go s.act(ctx)
+				_, errOut, err := execute(t.Context(), s.cluster, "migrate --timeout 20s -f "+file)
+				const want = "node node-2: lbstack has sessions with routers: not within 20s: the session of node node-2 with tor-1 is Active: refused: correct that and run the command again to go on, or with --rollback"
+				if err == nil || err.Error() != want {
+					t.Fatalf("got the error %v, want %s\n%s", err, want, errOut)
+				}
+				s.stuck = ""
+				s.runs(then)
+				if after := s.workloads(); strings.HasSuffix(then, "rollback") && after != before {
+					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
+				}
+				if len(s.together) > 0 {
+					t.Errorf("both announced: %q", s.together)
+				}
+				stop()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// runs has a command line succeed and print parts.
+func (s *switching) runs(line string, parts ...string) {
+	s.t.Helper()
+	out, errOut, err := execute(s.t.Context(), s.cluster, line)
+	if err != nil {
+		s.t.Fatalf("%s: %v\n%s%s", line, err, out, errOut)
+	}
+	for _, part := range parts {
+		if !strings.Contains(out, part) {
+			s.t.Errorf("%s: printed\n%s\nwithout\n%s", line, out, part)
+		}
+	}
+}
+
+// workloads of MetalLB, as text.
+func (s *switching) workloads() string {
+	s.t.Helper()
+	controller, set := &appsv1.Deployment{}, &appsv1.DaemonSet{}
+	s.must(errors.Join(
+		s.api.Get(s.t.Context(), client.ObjectKey{Namespace: "metallb-system", Name: "controller"}, controller),
+		s.api.Get(s.t.Context(), client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set),
+	))
+	replicas := int32(1)
+	if controller.Spec.Replicas != nil {
+		replicas = *controller.Spec.Replicas
+	}
+	return fmt.Sprintf("%v, %d replicas\n%v, %s, %+v", controller.Annotations, replicas, set.Annotations, set.Spec.UpdateStrategy.Type, set.Spec.Template.Spec)
+}
+
+func TestMigrate_IsRefused(t *testing.T) {
+	write := func(text string) string {
+		file := filepath.Join(t.TempDir(), "stack.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	for _, tt := range []struct{ name, line, err string }{
+		{"without a stack", "migrate", "pass either the stack with -f or --rollback"},
+		{"with both", "migrate --rollback -f stack.yaml", "pass either the stack with -f or --rollback"},
+		{"without time", "migrate --rollback --timeout 1ms", "1s is the least"},
+		{"where an address would change", "migrate -f " + write(strings.ReplaceAll(switchedStack, "192.0.2.1-", "192.0.2.2-")), "the switch is not begun:\n- Service shop/web shows 192.0.2.1 and would have 192.0.2.2"},
+		{"without advertisements", "migrate -f " + write(switchedStack[:strings.Index(switchedStack, "  l2")]), "the switch is not begun:\n- the stack announces nothing"},
+		{"in the namespace of no MetalLB", "migrate --rollback -n default", "the way back is not begun:\n- the cluster has 0 Deployments of MetalLB's controller"},
+		{"paused", "migrate -f " + write(strings.ReplaceAll(switchedStack, "{name: default}", "{name: default, annotations: {lbstack.io/pause: work}}")), "the annotation lbstack.io/pause is set"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := switchingBed(t)
+			line, namespace, has := strings.Cut(tt.line, " -n ")
+			if has {
+				s.flags.Namespace = &namespace
+			}
+			before := s.workloads()
+			if _, _, err := execute(t.Context(), s.cluster, line); err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got the error %v, want %q", err, tt.err)
+			}
+			if after := s.workloads(); after != before {
+				t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
+			}
+		})
+	}
+}

@@ -1,0 +1,234 @@
+package cutover
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// running is a cluster in which MetalLB serves the Services shop/web and shop/api from node-1, changed.
+func running(t *testing.T, changes ...func(*Cluster)) *Cluster {
+	t.Helper()
+	c := &Cluster{
+		Controllers: []appsv1.Deployment{{}}, Speakers: []appsv1.DaemonSet{*speakers()},
+		Pods:     []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "speaker-1"}, Spec: corev1.PodSpec{NodeName: "node-1"}}},
+		Services: []corev1.Service{showing("web", "192.0.2.1"), showing("api", "192.0.2.2", "2001:DB8::2"), showing("waits"), showing("named", "")},
+		Claims:   []v1beta1.IPAddressClaim{claimed("192.0.2.1", "web"), claimed("192.0.2.2", "api"), claimed("2001:db8::2", "api")},
+		Nodes:    []corev1.Node{{ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{"rack": "1"}}}},
+		States:   []v1beta1.SpeakerState{{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}},
+	}
+	for _, change := range changes {
+		change(c)
+	}
+	return c
+}
+
+func showing(name string, addresses ...string) corev1.Service {
+	svc := corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
+	for _, a := range addresses {
+		svc.Status.LoadBalancer.Ingress = append(svc.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: a})
+	}
+	return svc
+}
+
+func claimed(address, service string) v1beta1.IPAddressClaim {
+	return v1beta1.IPAddressClaim{Spec: v1beta1.IPAddressClaimSpec{Address: address, Holders: []v1beta1.ClaimHolder{{Namespace: "shop", Name: service}}}}
+}
+
+// announces is a stack that does so on the local network and to routers, changed.
+func announces(changes ...func(*v1beta1.LoadBalancerStack)) *v1beta1.LoadBalancerStack {
+	stack := &v1beta1.LoadBalancerStack{}
+	stack.Spec.IPAddressPools = []v1beta1.StackIPAddressPool{{Name: "lan"}, {Name: "routed"}}
+	stack.Spec.IPAddressPools[0].Addresses = []v1beta1.AddressRange{"192.0.2.0/28"}
+	stack.Spec.IPAddressPools[1].Addresses = []v1beta1.AddressRange{"198.51.100.0/24"}
+	stack.Spec.L2Advertisements = []v1beta1.StackL2Advertisement{{Name: "lan"}}
+	stack.Spec.L2Advertisements[0].IPAddressPools = []v1beta1.ObjectName{"lan"}
+	stack.Spec.BGPAdvertisements = []v1beta1.StackBGPAdvertisement{{Name: "routed"}}
+	peer := v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.0.2.254", NodeSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"rack": "1"}}}}
+	stack.Spec.BGPPeers = []v1beta1.StackBGPPeer{{Name: "tor-1", BGPPeerSpec: peer}}
+	for _, change := range changes {
+		change(stack)
+	}
+	return stack
+}
+
+func TestAgainst_NamesWhatStandsAgainstASwitch(t *testing.T) {
+	class := func(args ...string) func(*Cluster) {
+		return func(c *Cluster) {
+			c.Controllers[0].Spec.Template.Spec.Containers = []corev1.Container{{Args: args}}
+		}
+	}
+	has := func(text string) func(*Cluster) { return func(c *Cluster) { c.Stack = object(t, text) } }
+	for _, tt := range []struct {
+		name    string
+		cluster *Cluster
+		stack   *v1beta1.LoadBalancerStack
+		want    string // a part of the one problem; empty: none
+	}{
+		{"nothing", running(t), announces(), ""},
+		{"no MetalLB", running(t, func(c *Cluster) { c.Speakers, c.Controllers = nil, nil }), announces(), "0 Deployments of MetalLB's controller and 0 DaemonSets"},
+		{"two of them", running(t, func(c *Cluster) { c.Speakers = append(c.Speakers, c.Speakers[0]) }), announces(), "2 DaemonSets of its speakers"},
+		{"its operator", running(t, func(c *Cluster) { c.Operators = []string{"metallb/operator"} }), announces(), "MetalLB's operator runs (Deployment metallb/operator)"},
+		{"sessions of FRR-K8s", running(t, func(c *Cluster) {
+			c.Speakers[0].Spec.Template.Spec.Containers = []corev1.Container{{Env: []corev1.EnvVar{{Name: "METALLB_BGP_TYPE", Value: "frr-k8s"}}}}
+		}), announces(), "held by FRR-K8s"},
+		{"another load balancer", running(t, func(c *Cluster) { c.Others = []string{"kube-vip (DaemonSet kube-system/kube-vip-ds)"} }), announces(), "kube-vip (DaemonSet kube-system/kube-vip-ds) runs"},
+		{"another class", running(t, class("--lb-class=example.com/a")), announces(), `MetalLB serves Services of the class "example.com/a" and the stack those of ""`},
+		{"another class, as two arguments", running(t, class("--lb-class", "example.com/a")), announces(), `class "example.com/a"`},
+		{"the same class", running(t, class("--lb-class=example.com/a")), announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.LoadBalancerClass = "example.com/a" }), ""},
+		{"a stack that announces nothing", running(t), &v1beta1.LoadBalancerStack{}, "the stack announces nothing"},
+		{"peers without advertisements", running(t), announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.L2Advertisements, s.Spec.BGPAdvertisements = nil, nil }), "the stack announces nothing"},
+		{"both on the local network", running(t, has("spec: {l2Advertisements: [{name: lan}]}")), announces(), "has spec.l2Advertisements while speakers of MetalLB run: both would announce"},
+		{"both to routers", running(t, has("spec: {bgpAdvertisements: [{name: routed}], bgpPeers: [{name: tor-1}]}")), announces(), "has spec.bgpAdvertisements while speakers of MetalLB run"},
+		{"to routers, from nodes that have moved", running(t, has("spec: {bgpAdvertisements: [{name: routed}], bgpPeers: [{name: tor-1}]}"), func(c *Cluster) {
+			limited, err := Limited(&c.Speakers[0], []string{"b"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Speakers[0] = *limited
+		}), announces(), ""},
+		{"the switch is done", running(t, has("spec: {l2Advertisements: [{name: lan}]}"), func(c *Cluster) { c.Pods = nil }), announces(), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := tt.cluster.Against(tt.stack)
+			if (tt.want == "") != (len(got) == 0) || len(got) > 1 || !strings.Contains(strings.Join(got, ""), tt.want) {
+				t.Errorf("got %q, want one with %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestLost_NamesServicesThatWouldGetOtherAddresses(t *testing.T) {
+	c := running(t)
+	planned := map[string][]string{"shop/web": {"192.0.2.1"}, "shop/api": {"192.0.2.2"}, "shop/waits": {"192.0.2.7"}}
+	want := []string{"Service shop/api shows 192.0.2.2, 2001:db8::2 and would have 192.0.2.2: no pool has IPv6"}
+	if diff := cmp.Diff(want, c.Lost("", planned, map[string]string{"shop/api": "no pool has IPv6"})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := c.Lost("example.com/a", nil, nil); got != nil {
+		t.Errorf("Services of another class: got %q", got)
+	}
+	if services, addresses := c.Addresses(""); services != 2 || addresses != 3 {
+		t.Errorf("got %d Services with %d addresses, want 2 with 3", services, addresses)
+	}
+}
+
+func TestEvidence(t *testing.T) {
+	ready := func(status metav1.ConditionStatus, reason string) *v1beta1.LoadBalancerStack {
+		return announces(func(s *v1beta1.LoadBalancerStack) {
+			s.Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionReady, Status: status, Reason: reason, Message: "the message"}}
+		})
+	}
+	silent := ready("False", v1beta1.ReasonServicesNotAnnounced)
+	nodes := []Node{{"node-1", "a"}}
+	status := func(change func(*v1beta1.SpeakerStateStatus)) func(*Cluster) {
+		return func(c *Cluster) { change(&c.States[0].Status) }
+	}
+	session := func(state v1beta1.BGPState, why string) func(*Cluster) {
+		return status(func(s *v1beta1.SpeakerStateStatus) {
+			s.BGPPeers = []v1beta1.SpeakerBGPPeer{{Name: "tor-1", State: state, LastError: why}}
+		})
+	}
+	ended := status(func(s *v1beta1.SpeakerStateStatus) {
+		s.AddressCount, s.Conditions = 3, []metav1.Condition{{Type: v1beta1.ConditionCurrent, Status: "False"}}
+	})
+	for _, tt := range []struct{ name, got, want string }{
+		{"prepared", running(t).Unprepared(silent, nodes), ""},
+		{"prepared, without Services", running(t).Unprepared(ready("True", "Ready"), nodes), ""},
+		{"the operator has not looked", running(t).Unprepared(announces(), nodes), "the operator has not looked"},
+		{"another fault", running(t).Unprepared(ready("False", "SpeakersNotReady"), nodes), "is not Ready (SpeakersNotReady): the message"},
+		{"no claim", running(t, func(c *Cluster) { c.Claims = c.Claims[1:] }).Unprepared(silent, nodes), "Service shop/web shows 192.0.2.1, and has no claim of it"},
+		{"the claim of another Service", running(t, func(c *Cluster) { c.Claims[0] = claimed("192.0.2.1", "other") }).Unprepared(silent, nodes), "Service shop/web shows 192.0.2.1"},
+		{"no speaker", running(t, func(c *Cluster) { c.States = nil }).Unprepared(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},
+		{"a speaker that has ended", running(t, ended).Unprepared(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},
+		{"speakers that do not receive", running(t, status(func(s *v1beta1.SpeakerStateStatus) { s.MissingSpeakers = []v1beta1.NodeName{"node-2"} })).Unprepared(silent, nodes), "the speaker of node node-1 receives nothing from that of node-2"},
+		{"a session", running(t, session(v1beta1.BGPEstablished, "")).Unrouted(silent, nodes[0]), ""},
+		{"no session yet", running(t).Unrouted(silent, nodes[0]), "the speaker of node node-1 has no session with tor-1 yet"},
+		{"a session that does not begin", running(t, session(v1beta1.BGPActive, "refused")).Unrouted(silent, nodes[0]), "the session of node node-1 with tor-1 is Active: refused"},
+		{"a session that is not this node's", running(t, func(c *Cluster) { c.Nodes[0].Labels = nil }).Unrouted(silent, nodes[0]), ""},
+		{"a session of no speaker", running(t, func(c *Cluster) { c.States = nil }).Unrouted(silent, nodes[0]), "no speaker of lbstack runs on node node-1"},
+		{"an invalid peer", running(t).Unrouted(announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.BGPPeers[0].PeerASN = -1 }), nodes[0]), "spec.bgpPeers[tor-1] is invalid"},
+		{"nothing is announced", running(t).Announcing(nodes), ""},
+		{"addresses are", running(t, status(func(s *v1beta1.SpeakerStateStatus) { s.AddressCount = 2 })).Announcing(nil), "node node-1 still announces 2 addresses"},
+		{"addresses were", running(t, ended).Announcing(nodes), ""},
+		{"sessions are there", running(t, session(v1beta1.BGPEstablished, "")).Announcing(nodes), "node node-1 still has 1 sessions with routers"},
+		{"sessions of other nodes are", running(t, session(v1beta1.BGPEstablished, "")).Announcing(nil), ""},
+		{"a pod runs", running(t).Running(nodes), "Pod speaker-1 of MetalLB still runs on node node-1"},
+		{"a pod of another node runs", running(t).Running([]Node{{"node-2", "b"}}), ""},
+		{"all show what they did", running(t).Missing(running(t)), ""},
+		{"one does not", running(t).Missing(running(t, func(c *Cluster) { c.Services = c.Services[1:] })), "Service shop/web does not show 192.0.2.1"},
+		{"a controller that is not there yet", Unavailable(&appsv1.Deployment{}), "0 of 1 pods"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if (tt.want == "") != (tt.got == "") || !strings.Contains(tt.got, tt.want) {
+				t.Errorf("got %q, want %q", tt.got, tt.want)
+			}
+		})
+	}
+}
+
+// TestLocal_FindsServicesThatOnlySomeNodesMayAnnounce: those with externalTrafficPolicy: Local and an address of the local network.
+func TestLocal_FindsServicesThatOnlySomeNodesMayAnnounce(t *testing.T) {
+	local := func(svc corev1.Service) corev1.Service {
+		svc.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+		return svc
+	}
+	c := &Cluster{Services: []corev1.Service{local(showing("web", "192.0.2.1")), local(showing("routed", "198.51.100.1")), showing("all", "192.0.2.2"), local(showing("empty", "192.0.2.3"))}}
+	endpoints := func(service string, ready bool, nodes ...string) (slice discoveryv1.EndpointSlice) {
+		slice.Namespace, slice.Labels = "shop", map[string]string{discoveryv1.LabelServiceName: service}
+		for _, node := range nodes {
+			slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{NodeName: &node, Conditions: discoveryv1.EndpointConditions{Ready: &ready}})
+		}
+		return slice
+	}
+	slices := []discoveryv1.EndpointSlice{endpoints("web", true, "node-1", "node-2", "node-1"), endpoints("web", false, "node-3"), endpoints("all", true, "node-1"), endpoints("routed", true, "node-1")}
+	want := map[string][]string{"shop/web": {"node-1", "node-2"}, "shop/empty": nil}
+	if diff := cmp.Diff(want, c.Local(announces(), slices)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	everything := announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.L2Advertisements[0].IPAddressPools = nil })
+	if got := c.Local(everything, slices); fmt.Sprint(got["shop/routed"]) != "[node-1]" {
+		t.Errorf("with an advertisement of all pools: got %v", got)
+	}
+}
+
+func TestBackOrder(t *testing.T) {
+	node := func(name, hostname string) corev1.Node {
+		return corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: hostname}}}
+	}
+	nodes := []corev1.Node{node("node-1", "a"), node("node-2", "b"), node("node-3", "c")}
+	var states []v1beta1.SpeakerState
+	for _, n := range nodes {
+		states = append(states, v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: n.Name}})
+	}
+	partly := made(t)(Limited(speakers(), []string{"a", "b"}))
+	for _, tt := range []struct {
+		name  string
+		set   *appsv1.DaemonSet
+		stack *v1beta1.LoadBalancerStack
+		want  Order
+	}{
+		{"after a switch", made(t)(Stopped(speakers())), announces(), Order{First: []Node{{"node-2", "b"}, {"node-1", "a"}}, Together: []Node{{"node-3", "c"}}}},
+		{"after one that was interrupted", partly, announces(), Order{First: []Node{{"node-2", "b"}, {"node-1", "a"}}, Together: []Node{{"node-3", "c"}}}},
+		{"before any node has moved", speakers(), announces(), Order{}},
+		{"without routes", made(t)(Stopped(speakers())), announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.BGPPeers = nil }), Order{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := BackOrder(nodes, states, tt.set, tt.stack, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,150 @@
+package cutover
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// The functions of this file say what a step still waits for, in words; empty: nothing.
+
+// Unprepared is what lacks of lbstack before it can announce: claims of all addresses that Services show, and a speaker on each
+// node that is to move.
+func (c *Cluster) Unprepared(stack *v1beta1.LoadBalancerStack, nodes []Node) string {
+	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
+	switch {
+	case ready == nil || ready.ObservedGeneration < stack.Generation:
+		return "the operator has not looked at LoadBalancerStack default: look at its pods"
+	case ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonServicesNotAnnounced: // it announces nothing yet
+		return fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", ready.Reason, ready.Message)
+	}
+	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
+		for _, address := range svc.addresses {
+			if !c.claimed(svc.name, address) {
+				return fmt.Sprintf("Service %s shows %s, and has no claim of it: kubectl lbstack why %s says why", svc.name, address, svc.name)
+			}
+		}
+	}
+	for _, node := range nodes {
+		state := c.state(node.Name)
+		if state == nil || isGone(state) {
+			return fmt.Sprintf("node %s has a speaker of MetalLB and none of lbstack: look at spec.speaker.nodeSelector, spec.speaker.affinity and spec.speaker.tolerations of the stack, and at the pods of the DaemonSet lbstack-speaker", node.Name)
+		}
+		if missing := state.Status.MissingSpeakers; len(missing) > 0 {
+			return fmt.Sprintf("the speaker of node %s receives nothing from that of %s: look whether a firewall drops the mesh port between the nodes, UDP 7575 by default", node.Name, missing[0])
+		}
+	}
+	return ""
+}
+
+func (c *Cluster) claimed(service, address string) bool {
+	return slices.ContainsFunc(c.Claims, func(claim v1beta1.IPAddressClaim) bool {
+		return claim.Spec.Address == address && slices.ContainsFunc(claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool {
+			return apiconv.HolderKey(h).String() == service
+		})
+	})
+}
+
+func (c *Cluster) state(node string) *v1beta1.SpeakerState {
+	for i := range c.States {
+		if c.States[i].Name == node {
+			return &c.States[i]
+		}
+	}
+	return nil
+}
+
+// isGone says of a speaker that the controller has found it to run no more: what its state says is of before.
+func isGone(state *v1beta1.SpeakerState) bool {
+	return meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent)
+}
+
+// Unrouted is which session of a node with a router, that the stack asks for, is not established.
+func (c *Cluster) Unrouted(stack *v1beta1.LoadBalancerStack, node Node) string {
+	state, labels := c.state(node.Name), c.labels(node.Name)
+	for i := range stack.Spec.BGPPeers {
+		wanted := &stack.Spec.BGPPeers[i]
+		peer, err := apiconv.ParseBGPPeer(&v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: string(wanted.Name)}, Spec: wanted.BGPPeerSpec})
+		if err != nil {
+			return fmt.Sprintf("spec.bgpPeers[%s] is invalid: %v", wanted.Name, err)
+		}
+		if !peer.OnNode(labels) {
+			continue
+		}
+		if state == nil || isGone(state) {
+			return fmt.Sprintf("no speaker of lbstack runs on node %s", node.Name)
+		}
+		at := slices.IndexFunc(state.Status.BGPPeers, func(p v1beta1.SpeakerBGPPeer) bool { return p.Name == wanted.Name })
+		if at < 0 {
+			return fmt.Sprintf("the speaker of node %s has no session with %s yet", node.Name, wanted.Name)
+		}
+		if p := &state.Status.BGPPeers[at]; p.State != v1beta1.BGPEstablished {
+			words := fmt.Sprintf("the session of node %s with %s is %s", node.Name, wanted.Name, p.State)
+			if p.LastError != "" {
+				words += ": " + p.LastError
+			}
+			return words
+		}
+	}
+	return ""
+}
+
+func (c *Cluster) labels(node string) map[string]string {
+	for i := range c.Nodes {
+		if c.Nodes[i].Name == node {
+			return c.Nodes[i].Labels
+		}
+	}
+	return nil
+}
+
+// Announcing is what lbstack still announces on the local network, or to routers from these nodes.
+func (c *Cluster) Announcing(nodes []Node) string {
+	var words []string
+	for i := range c.States {
+		state := &c.States[i]
+		if isGone(state) {
+			continue
+		}
+		if n := state.Status.AddressCount; n > 0 {
+			words = append(words, fmt.Sprintf("node %s still announces %d addresses on the local network", state.Name, n))
+		}
+		if n := len(state.Status.BGPPeers); n > 0 && slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == state.Name }) {
+			words = append(words, fmt.Sprintf("node %s still has %d sessions with routers", state.Name, n))
+		}
+	}
+	return strings.Join(words, ", and ")
+}
+
+// Running is which of these nodes still has a pod of MetalLB's speakers.
+func (c *Cluster) Running(nodes []Node) string {
+	for _, pod := range c.Pods {
+		if slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == pod.Spec.NodeName }) {
+			return fmt.Sprintf("Pod %s of MetalLB still runs on node %s", pod.Name, pod.Spec.NodeName)
+		}
+	}
+	return ""
+}
+
+// Missing is which Service does not show the addresses now that it showed before.
+func (c *Cluster) Missing(now *Cluster) string {
+	has := map[string][]string{}
+	class := c.class()
+	for _, svc := range now.shown(class) {
+		has[svc.name] = svc.addresses
+	}
+	for _, svc := range c.shown(class) {
+		for _, address := range svc.addresses {
+			if !slices.Contains(has[svc.name], address) {
+				return fmt.Sprintf("Service %s does not show %s", svc.name, address)
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,210 @@
+// Package cutover decides how announcing moves from MetalLB to lbstack and back: what stands against it, in which order
+// nodes change, and what MetalLB's workloads and the stack are at each step. Pure: objects in, objects or sentences out; the
+// kubectl plugin reads and writes. How far a switch is, is in the objects alone, so that one that was interrupted goes on.
+package cutover
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+const (
+	// AnnotationBefore of MetalLB's workloads is what a switch has changed, as it was.
+	AnnotationBefore = "lbstack.io/before-migration"
+	// nowhere is a label that no node has: a DaemonSet that selects it has no pods.
+	nowhere = "lbstack.io/none"
+)
+
+// before is what a switch changes of a workload.
+type before struct {
+	Replicas       *int32                          `json:"replicas,omitempty"`
+	NodeSelector   map[string]string               `json:"nodeSelector,omitempty"`
+	Affinity       *corev1.Affinity                `json:"affinity,omitempty"`
+	UpdateStrategy *appsv1.DaemonSetUpdateStrategy `json:"updateStrategy,omitempty"`
+}
+
+// Scaled is MetalLB's controller without pods.
+func Scaled(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
+	if replicas(controller) == 0 {
+		return controller, nil
+	}
+	down := controller.DeepCopy()
+	if err := note(&down.Annotations, before{Replicas: down.Spec.Replicas}); err != nil {
+		return nil, err
+	}
+	down.Spec.Replicas = new(int32(0))
+	return down, nil
+}
+
+// Started is MetalLB's controller as it was before the switch. One that somebody else stopped gets one pod.
+func Started(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
+	was, noted, err := noted(controller.Annotations)
+	if err != nil {
+		return nil, fmt.Errorf("the Deployment %s/%s: %w", controller.Namespace, controller.Name, err)
+	}
+	up := controller.DeepCopy()
+	delete(up.Annotations, AnnotationBefore)
+	switch {
+	case noted:
+		up.Spec.Replicas = was.Replicas
+	case replicas(controller) == 0:
+		up.Spec.Replicas = new(int32(1))
+	}
+	return up, nil
+}
+
+func replicas(d *appsv1.Deployment) int32 {
+	if d.Spec.Replicas == nil {
+		return 1
+	}
+	return *d.Spec.Replicas
+}
+
+// Limited is the DaemonSet of MetalLB's speakers without the nodes of these hostnames. Its other pods stay as they are: they
+// are replaced only when somebody deletes them.
+func Limited(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
+	limited, err := changeable(speakers)
+	if err != nil || len(hostnames) == 0 {
+		return limited, err
+	}
+	pod := &limited.Spec.Template.Spec
+	if pod.Affinity == nil {
+		pod.Affinity = &corev1.Affinity{}
+	}
+	if pod.Affinity.NodeAffinity == nil {
+		pod.Affinity.NodeAffinity = &corev1.NodeAffinity{}
+	}
+	required := pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	if required == nil {
+		required = &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{}}}
+		pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution = required
+	}
+	for i := range required.NodeSelectorTerms { // one that matches is enough: each leaves the nodes out
+		term := &required.NodeSelectorTerms[i]
+		term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{
+			Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpNotIn, Values: slices.Sorted(slices.Values(hostnames)),
+		})
+	}
+	return limited, nil
+}
+
+// Stopped is the DaemonSet of MetalLB's speakers without any node, also none that is still to come.
+func Stopped(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
+	stopped, err := changeable(speakers)
+	if err != nil {
+		return nil, err
+	}
+	pod := &stopped.Spec.Template.Spec
+	if pod.NodeSelector == nil {
+		pod.NodeSelector = map[string]string{}
+	}
+	pod.NodeSelector[nowhere] = "true"
+	return stopped, nil
+}
+
+// changeable is the DaemonSet as it was before the switch, with a note of that, and without replacing pods by itself.
+func changeable(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
+	set, err := Restored(speakers)
+	if err != nil {
+		return nil, err
+	}
+	pod := &set.Spec.Template.Spec
+	if err := note(&set.Annotations, before{NodeSelector: pod.NodeSelector, Affinity: pod.Affinity.DeepCopy(), UpdateStrategy: set.Spec.UpdateStrategy.DeepCopy()}); err != nil {
+		return nil, err
+	}
+	set.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.OnDeleteDaemonSetStrategyType}
+	return set, nil
+}
+
+// Restored is the DaemonSet of MetalLB's speakers as it was before the switch, also if that was made by hand as
+// docs/migrate.md says.
+func Restored(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
+	was, noted, err := noted(speakers.Annotations)
+	if err != nil {
+		return nil, fmt.Errorf("the DaemonSet %s/%s: %w", speakers.Namespace, speakers.Name, err)
+	}
+	set := speakers.DeepCopy()
+	pod := &set.Spec.Template.Spec
+	if noted {
+		delete(set.Annotations, AnnotationBefore)
+		pod.NodeSelector, pod.Affinity = was.NodeSelector, was.Affinity
+		if was.UpdateStrategy != nil {
+			set.Spec.UpdateStrategy = *was.UpdateStrategy
+		}
+	}
+	delete(pod.NodeSelector, nowhere)
+	if len(pod.NodeSelector) == 0 {
+		pod.NodeSelector = nil
+	}
+	return set, nil
+}
+
+// HeldByFRRK8s says whether the sessions with routers are those of FRR-K8s, which keeps them when MetalLB's speaker ends.
+func HeldByFRRK8s(speakers *appsv1.DaemonSet) bool {
+	return slices.ContainsFunc(speakers.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == "METALLB_BGP_TYPE" && v.Value == "frr-k8s" })
+	})
+}
+
+// RolledOut says whether all pods of a DaemonSet are there, as it is now, and ready.
+func RolledOut(set *appsv1.DaemonSet) bool {
+	st := &set.Status
+	return st.ObservedGeneration >= set.Generation && st.NumberReady >= st.DesiredNumberScheduled &&
+		(set.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType || st.UpdatedNumberScheduled >= st.DesiredNumberScheduled)
+}
+
+// Left says how far the DaemonSet is: the hostnames that it leaves out, in order, and whether it has no pods at all.
+func Left(speakers *appsv1.DaemonSet) (hostnames []string, stopped bool) {
+	_, stopped = speakers.Spec.Template.Spec.NodeSelector[nowhere]
+	was, changed, err := noted(speakers.Annotations)
+	now, then := terms(speakers.Spec.Template.Spec.Affinity), terms(was.Affinity)
+	if err != nil || !changed || len(now) == 0 {
+		return nil, stopped
+	}
+	mine := len(now[0].MatchExpressions) - 1 // see Limited
+	if len(then) > 0 {
+		mine = len(then[0].MatchExpressions)
+	}
+	if mine != len(now[0].MatchExpressions)-1 {
+		return nil, stopped
+	}
+	if e := now[0].MatchExpressions[mine]; e.Key == corev1.LabelHostname && e.Operator == corev1.NodeSelectorOpNotIn {
+		return e.Values, stopped
+	}
+	return nil, stopped
+}
+
+// terms of the required affinity to nodes.
+func terms(affinity *corev1.Affinity) []corev1.NodeSelectorTerm {
+	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return nil
+	}
+	return affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+}
+
+func note(annotations *map[string]string, was before) error {
+	text, err := json.Marshal(was)
+	if err != nil {
+		return err
+	}
+	if *annotations == nil {
+		*annotations = map[string]string{}
+	}
+	(*annotations)[AnnotationBefore] = string(text)
+	return nil
+}
+
+func noted(annotations map[string]string) (was before, found bool, err error) {
+	text, found := annotations[AnnotationBefore]
+	if !found {
+		return was, false, nil
+	}
+	if err := json.Unmarshal([]byte(text), &was); err != nil {
+		return was, true, fmt.Errorf("the annotation %s, which says how it was before the switch, cannot be read: restore the workload as it was, and remove the annotation: %w", AnnotationBefore, err)
+	}
+	return was, true, nil
+}

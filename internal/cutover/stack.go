@@ -1,0 +1,78 @@
+package cutover
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Fields of the spec without which nothing is announced, and no session with a router begun.
+var (
+	routed     = []string{"bgpAdvertisements", "bgpPeers"}
+	announcing = append([]string{"l2Advertisements"}, routed...)
+)
+
+// Silent is a stack without what announces: its controller claims addresses, and its speakers run.
+func Silent(stack *unstructured.Unstructured) *unstructured.Unstructured {
+	return without(stack, announcing)
+}
+
+// Routed is a stack that announces to routers alone, from the nodes of these hostnames; from none, it is silent.
+func Routed(stack *unstructured.Unstructured, hostnames []string) (*unstructured.Unstructured, error) {
+	if len(hostnames) == 0 {
+		return Silent(stack), nil
+	}
+	limited := without(stack, announcing[:1])
+	peers, _, err := unstructured.NestedSlice(limited.Object, "spec", "bgpPeers")
+	if err != nil {
+		return nil, fmt.Errorf("the stack: %w", err)
+	}
+	values := []any{}
+	for _, name := range slices.Sorted(slices.Values(hostnames)) {
+		values = append(values, name)
+	}
+	only := map[string]any{"key": corev1.LabelHostname, "operator": "In", "values": values}
+	for i := range peers {
+		peer, ok := peers[i].(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("the stack: spec.bgpPeers[%d] is no object", i)
+		}
+		selectors, _ := peer["nodeSelectors"].([]any)
+		if len(selectors) == 0 { // all nodes
+			selectors = []any{map[string]any{}}
+		}
+		for j := range selectors {
+			selector, ok := selectors[j].(map[string]any)
+			if !ok {
+				return nil, fmt.Errorf("the stack: spec.bgpPeers[%d].nodeSelectors[%d] is no object", i, j)
+			}
+			expressions, _ := selector["matchExpressions"].([]any)
+			selector["matchExpressions"] = append(expressions, only)
+		}
+		peer["nodeSelectors"] = selectors
+	}
+	return limited, unstructured.SetNestedSlice(limited.Object, peers, "spec", "bgpPeers")
+}
+
+// HasRoutes says whether a stack announces to routers.
+func HasRoutes(stack *unstructured.Unstructured) bool {
+	return !slices.ContainsFunc(routed, func(field string) bool { return items(stack, field) == 0 })
+}
+
+// HasLayer2 says whether a stack announces on the local network.
+func HasLayer2(stack *unstructured.Unstructured) bool { return items(stack, "l2Advertisements") > 0 }
+
+func items(stack *unstructured.Unstructured, field string) int {
+	list, _, _ := unstructured.NestedSlice(stack.Object, "spec", field)
+	return len(list)
+}
+
+func without(stack *unstructured.Unstructured, fields []string) *unstructured.Unstructured {
+	stack = stack.DeepCopy()
+	for _, field := range fields {
+		unstructured.RemoveNestedField(stack.Object, "spec", field)
+	}
+	return stack
+}

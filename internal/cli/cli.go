@@ -55,7 +55,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	root.AddCommand(
 		statusCommand(streams, cluster), whyCommand(streams, cluster), whoCommand(streams, cluster), planCommand(streams, cluster), doctorCommand(streams, cluster),
 		drainCommand(streams, cluster), undrainCommand(streams, cluster), moveCommand(streams, cluster), reserveCommand(streams, cluster), releaseCommand(streams, cluster),
-		importCommand(streams, cluster), migrateCommand(streams, cluster), versionCommand(streams, cluster), completionCommand(streams),
+		importCommand(streams, cluster), supportCommand(streams, cluster), migrateCommand(streams, cluster), versionCommand(streams, cluster), completionCommand(streams),
 	)
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	return root

@@ -1,0 +1,279 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/inspect"
+	"github.com/lbstack/lbstack/internal/support"
+	"github.com/lbstack/lbstack/internal/version"
+)
+
+// installedIn is the namespace of lbstack where -n does not name another.
+const installedIn = "lbstack-system"
+
+// collecting is one run of support-bundle.
+type collecting struct {
+	genericiooptions.IOStreams
+	*cluster
+	output    string
+	namespace string
+	archive   *support.Archive
+	// logs reads the log of a container; tests set it.
+	logs func(ctx context.Context, pod string, options *corev1.PodLogOptions) ([]byte, error)
+}
+
+func supportCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
+	o := &collecting{IOStreams: streams, cluster: cluster}
+	cmd := &cobra.Command{
+		Use:   "support-bundle",
+		Short: "Write what helps others to find out what is wrong into an archive",
+		Long: "Write what helps others to find out what is wrong into an archive (.tar.gz): the objects of lbstack; its workloads, pods and their logs; events; Services of type LoadBalancer, EndpointSlices and Nodes; versions; and the answers of status and doctor.\n\n" +
+			"No Secret is read. Values of environment variables and patches of the stack are taken out. Names, addresses and labels of the cluster are in it: look into it before you pass it on. " +
+			"A file has 1 MiB at most, and all of them 64 MiB before they are compressed; missing.txt in it says what is not there. The exit code is 1 if something could not be read; the archive has the rest.",
+		Example: "  # Into a file of this directory, whose name is printed\n  kubectl lbstack support-bundle\n\n  # Somewhere else\n  kubectl lbstack support-bundle -o /tmp/lbstack.tar.gz",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), time.Now()) },
+	}
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "file to write; - is the standard output")
+	return cmd
+}
+
+func (o *collecting) run(ctx context.Context, now time.Time) error {
+	o.namespace = installedIn
+	if n := o.flags.Namespace; n != nil && *n != "" {
+		o.namespace = *n
+	}
+	folder := "lbstack-support-" + now.UTC().Format("20060102T150405Z")
+	if o.output == "" {
+		o.output = folder + ".tar.gz"
+	}
+	if _, err := o.connect(); err != nil {
+		return err
+	}
+	if o.output == "-" {
+		return o.write(ctx, o.Out, folder, now)
+	}
+	file, err := os.OpenFile(o.output, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = o.write(ctx, file, folder, now)
+	if closed := file.Close(); closed != nil {
+		return closed
+	}
+	fmt.Fprintln(o.Out, o.output)
+	return err
+}
+
+// write collects everything. What cannot be read is a note, and an error at the end.
+func (o *collecting) write(ctx context.Context, w io.Writer, folder string, now time.Time) error {
+	o.archive = support.NewArchive(w, folder, now)
+	var failed []string
+	for _, part := range []struct {
+		what string
+		add  func(context.Context) error
+	}{{"versions", o.versions}, {"status", o.status}, {"doctor", o.doctor}, {"objects", o.objects}, {"pods and logs", o.pods}} {
+		if err := part.add(ctx); err != nil {
+			failed = append(failed, fmt.Sprintf("%s: %v", part.what, err))
+			o.archive.Note(failed[len(failed)-1])
+		}
+	}
+	if err := o.archive.Close(); err != nil {
+		return fmt.Errorf("writing the archive: %w", err)
+	}
+	for _, note := range o.archive.Notes() {
+		fmt.Fprintln(o.ErrOut, note)
+	}
+	if len(failed) > 0 {
+		return errNotAsAsked
+	}
+	return nil
+}
+
+func (o *collecting) versions(ctx context.Context) error {
+	text := "plugin: " + version.Version + "\n"
+	installed, err := o.version(ctx)
+	if err == nil {
+		text += "lbstack: " + installed + "\n"
+	}
+	server, serverErr := o.serverVersion()
+	if serverErr == nil {
+		text += "Kubernetes: " + server.GitVersion + "\n"
+	} else if err == nil {
+		err = serverErr
+	}
+	if written := o.archive.Text("versions.txt", []byte(text)); written != nil {
+		return written
+	}
+	return err
+}
+
+func (o *collecting) status(ctx context.Context) error {
+	s, err := o.snapshot(ctx)
+	if err == nil {
+		err = o.services(ctx, s)
+	}
+	if err != nil {
+		return err
+	}
+	answer := inspect.Status(s)
+	return o.answer("status.txt", &answer)
+}
+
+func (o *collecting) doctor(ctx context.Context) error {
+	facts, err := o.facts(ctx)
+	if err != nil {
+		return err
+	}
+	answer := inspect.Doctor(facts)
+	return o.answer("doctor.txt", &answer)
+}
+
+func (o *collecting) answer(name string, a printer) error {
+	var text bytes.Buffer
+	if err := write(&text, "wide", a); err != nil {
+		text.Reset()
+		if err := a.Print(&text); err != nil {
+			return err
+		}
+	}
+	return o.archive.Text(name, text.Bytes())
+}
+
+// collected are the kinds that are read; no Secret, and ConfigMaps of others are none of ours. Those of a namespace are read
+// in that of lbstack.
+var collected = []struct {
+	kind  schema.GroupKind
+	local bool
+	keep  func(*unstructured.Unstructured) bool
+}{
+	{kind: stackKind("LoadBalancerStack")}, {kind: stackKind("IPAddressPool")}, {kind: stackKind("IPAddressClaim")}, {kind: stackKind("L2Advertisement")},
+	{kind: stackKind("BGPAdvertisement")}, {kind: stackKind("BGPPeer")}, {kind: stackKind("BFDProfile")}, {kind: stackKind("Community")},
+	{kind: stackKind("SpeakerState")}, {kind: stackKind("SpeakerRouteSlice")},
+	{kind: schema.GroupKind{Kind: "Node"}}, {kind: schema.GroupKind{Kind: "Service"}, keep: isBalanced}, {kind: schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}},
+	{kind: schema.GroupKind{Group: "events.k8s.io", Kind: "Event"}, keep: isOurs},
+	{kind: schema.GroupKind{Group: "apps", Kind: "Deployment"}, local: true}, {kind: schema.GroupKind{Group: "apps", Kind: "DaemonSet"}, local: true},
+	{kind: schema.GroupKind{Kind: "Pod"}, local: true},
+}
+
+func stackKind(kind string) schema.GroupKind {
+	return schema.GroupKind{Group: v1beta1.GroupVersion.Group, Kind: kind}
+}
+
+func isBalanced(u *unstructured.Unstructured) bool {
+	kind, _, _ := unstructured.NestedString(u.Object, "spec", "type")
+	return kind == string(corev1.ServiceTypeLoadBalancer)
+}
+
+// isOurs says of an event whether a program of lbstack sent it, or one is about what it has in its namespace.
+func isOurs(u *unstructured.Unstructured) bool {
+	reporter, _, _ := unstructured.NestedString(u.Object, "reportingController")
+	return strings.Contains(reporter, "lbstack") || strings.HasPrefix(u.GetNamespace(), "lbstack")
+}
+
+func (o *collecting) objects(ctx context.Context) error {
+	var missing []string
+	for _, c := range collected {
+		var options []client.ListOption
+		if c.local {
+			options = append(options, client.InNamespace(o.namespace))
+		}
+		found, err := o.list(ctx, c.kind, options...)
+		if err != nil {
+			missing = append(missing, fmt.Sprintf("%s: %v", c.kind, err))
+			continue
+		}
+		var objects []map[string]any
+		for i := range found {
+			if c.keep == nil || c.keep(&found[i]) {
+				objects = append(objects, found[i].Object)
+			}
+		}
+		if err := o.archive.Objects("objects/"+strings.ToLower(c.kind.String())+".yaml", objects); err != nil {
+			return err
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%s", strings.Join(missing, "; "))
+	}
+	return nil
+}
+
+// pods adds the logs of all containers in the namespace of lbstack, and those of their last run before.
+func (o *collecting) pods(ctx context.Context) error {
+	if o.logs == nil {
+		if err := o.readLogs(); err != nil {
+			return err
+		}
+	}
+	var pods []corev1.Pod
+	if err := all(ctx, o.cluster, &corev1.PodList{}, func(l *corev1.PodList) { pods = append(pods, l.Items...) }, client.InNamespace(o.namespace)); err != nil {
+		return err
+	}
+	var missing []string
+	for i := range pods {
+		pod := &pods[i]
+		for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+			for _, previous := range []bool{false, true} {
+				if previous && status.RestartCount == 0 {
+					continue
+				}
+				name := "logs/" + pod.Name + "_" + status.Name
+				if previous {
+					name += "_before"
+				}
+				text, err := o.logs(ctx, pod.Name, &corev1.PodLogOptions{Container: status.Name, Previous: previous, Timestamps: true, TailLines: new(int64(logLines))})
+				if err != nil {
+					missing = append(missing, fmt.Sprintf("%s: %v", name, missingRight(err)))
+					continue
+				}
+				if err := o.archive.Log(name+".log", text); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%s", strings.Join(missing, "; "))
+	}
+	return nil
+}
+
+// logLines is how many of the last lines of a log are read: about twice as many as fit into a file.
+const logLines = 10000
+
+func (o *collecting) readLogs() error {
+	config, err := o.flags.ToRESTConfig()
+	if err != nil {
+		return err
+	}
+	api, err := corev1client.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	o.logs = func(ctx context.Context, pod string, options *corev1.PodLogOptions) ([]byte, error) {
+		stream, err := api.Pods(o.namespace).GetLogs(pod, options).Stream(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = stream.Close() }()
+		return io.ReadAll(io.LimitReader(stream, 8*support.MaxFile))
+	}
+	return nil
+}

@@ -12,9 +12,9 @@ import (
 func BFDProfile(profile *v1beta1.BFDProfile) Result {
 	p, err := apiconv.ParseBFDProfile(profile)
 	if err != nil {
-		return Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then sessions that use the profile run with its last valid values, and new ones without BFD, or with strictBFD not at all"}
+		return Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then existing sessions use the last valid profile, and new ones run without BFD, or do not begin if their BGPPeer sets strictBFD"}
 	}
 	slowest := max(p.Receive, p.Transmit)
 	return Result{Ready: true, Reason: v1beta1.ReasonProfileValid, Message: fmt.Sprintf(
-		"the profile can be used: with it on both sides a path that is lost is noticed within %s", slowest*time.Duration(p.Multiplier))}
+		"the profile is valid: a lost path is detected within %s if the router uses the same intervals", slowest*time.Duration(p.Multiplier))}
 }

@@ -76,16 +76,15 @@ func judge(p *ipam.Pool) Pool {
 	return Pool{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
 }
 
-// heldBack returns why a pool with conflicts is not Ready: a foreign host uses one of its addresses
-// (which the pool gives all the same if it is ReportedOnly), or it lists addresses that belong to
-// something else. The network and broadcast addresses of a node's subnet do not count: each CIDR
-// contains them.
+// heldBack returns why a pool with conflicts is not Ready: a foreign host uses one of its addresses,
+// or it lists addresses that belong to something else. It gives those that are ReportedOnly. The network
+// and broadcast addresses of a node's subnet do not count: each CIDR contains them.
 func heldBack(p *ipam.Pool) string {
 	reason := ""
 	for _, c := range p.Conflicts {
 		_, gives := lb.Find(p.Gives, c.Range.First)
 		switch {
-		case c.Foreign:
+		case c.Foreign && !c.ReportedOnly:
 			return v1beta1.ReasonForeignHost
 		case c.As == "" && !c.ReportedOnly && !gives:
 			reason = v1beta1.ReasonOverlap

@@ -108,8 +108,8 @@ func (b *operatorBed) startSpeaker(self string, sessions func() kube.Routing) (*
 	objects := informers.NewSource(mgr.GetCache(), systemNamespace, logr.Discard())
 	watcher := &kube.Watcher{
 		Objects: objects, Self: lb.NodeName(self),
-		Snapshot: func(s node.Snapshot) { w.change(s, nil) }, Change: func(c node.Change) { w.change(c.Snapshot, c.Gone) },
-		Peers: func(map[lb.NodeName]netip.Addr) {},
+		OnSnapshot: func(s node.Snapshot) { w.change(s, nil) }, OnChange: func(c node.Change) { w.change(c.Snapshot, c.Gone) },
+		OnPeers: func(map[lb.NodeName]netip.Addr) {},
 	}
 	feed := &routing.Feed{
 		Objects: objects, Self: lb.NodeName(self), Namespace: systemNamespace, Sessions: w, Problems: func(routing.Problems) {},

@@ -19,7 +19,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		Moves: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "lbstack", Subsystem: "speaker", Name: "moves_total",
-			Help: "Addresses that this node took, by cause: first, failure, handover, failback.",
+			Help: "Addresses that this node took, by cause: first, failure, handover, failback, request.",
 		}, []string{"cause"}),
 		Failover: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "lbstack", Subsystem: "speaker", Name: "failover_seconds",

@@ -14,7 +14,7 @@ import (
 // bounds are how many values a label can have on one program. A label that is not here is an
 // error: each needs a bound.
 var bounds = map[string]string{
-	"cause":     "4",
+	"cause":     "5",
 	"direction": "2",
 	"family":    "2",
 	"kind":      "kinds that the operator makes",

@@ -104,10 +104,14 @@ func waitingFor(f findings) wait {
 	if !f.isMoving() {
 		return wait{v1beta1.ReasonComponentsNotReady, unsettled(f.components)}
 	}
-	if f.rollout.status.Phase == v1beta1.RolloutRollingBack {
-		return wait{v1beta1.ReasonRollingBack, f.rollout.status.Message}
+	words := f.rollout.status.Message
+	if len(componentFaults(f.components)) > 0 {
+		words = f.rollout.brief // what pods lack is said already
 	}
-	return wait{v1beta1.ReasonRollingOut, f.rollout.status.Message}
+	if f.rollout.status.Phase == v1beta1.RolloutRollingBack {
+		return wait{v1beta1.ReasonRollingBack, words}
+	}
+	return wait{v1beta1.ReasonRollingOut, words}
 }
 
 // seeReady refers to the condition that has the sentences: each is said once.

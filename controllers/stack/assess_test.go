@@ -202,6 +202,12 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 				"Ready":    "the speaker fails: on n1: no such image; waiting for the speaker: 1 of 2 pods are ready",
 				"Degraded": "ComponentFailing: " + seeReady, "Reconciling": seeReady, "Progressing": seeReady,
 				"Available": "controller and speakers run; no Service has an address"}},
+		{name: "what fails is said once while a rollout waits for it", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")},
+			rollout: &rolloutFinding{moving: true, brief: "1 of 2 speakers are ready on v2; waiting for n1", status: &v1beta1.RolloutStatus{Message: "1 of 2 speakers are ready on v2; waiting for n1: no such image"}}},
+			want: map[string]string{
+				"Ready":    "the speaker fails: on n1: no such image; 1 of 2 speakers are ready on v2; waiting for n1",
+				"Degraded": "ComponentFailing: " + seeReady, "Reconciling": seeReady, "Progressing": seeReady,
+				"Available": "controller and speakers run; no Service has an address"}},
 		{name: "Services that are not announced are counted", found: findings{components: []component{workload("controller", 2)}, services: served3(1, 1)},
 			want: map[string]string{
 				"Ready":    "2 of 3 Services with an address are not announced, 1 of them without an endpoint: the condition Available has the details",

@@ -20,6 +20,8 @@ type rolloutFinding struct {
 	status *v1beta1.RolloutStatus
 	// moving says that a revision is on its way to the components that they have not all had.
 	moving bool
+	// brief is the message of status without what pods lack: for conditions that have that already.
+	brief string
 	// version is that of the revision that the components are to have.
 	version string
 	// reason and failure say that the revision failed; empty: it did not.
@@ -42,7 +44,8 @@ func (c *changePlan) finding() *rolloutFinding {
 	if f.moving { // that the API server was away shows in passes only
 		f.again = sooner(f.again, lookAgain)
 	}
-	f.status = apiconv.RolloutStatus(c.Next, c.Progress, bounded.Cut(c.message(), maxRolloutMessage))
+	f.status = apiconv.RolloutStatus(c.Next, c.Progress, bounded.Cut(c.message(false), maxRolloutMessage))
+	f.brief = bounded.Cut(c.message(true), maxRolloutMessage)
 	f.reason, f.failure = c.failure()
 	return f
 }
@@ -59,8 +62,8 @@ func moving(s rollout.Stored) bool {
 	return false
 }
 
-// message says in words where a rollout is.
-func (c *changePlan) message() string {
+// message says in words where a rollout is. A brief one names the nodes that are waited for, and not why.
+func (c *changePlan) message(brief bool) string {
 	p := c.Progress
 	words := []string{fmt.Sprintf("%d of %d speakers are ready on %s", p.Updated, p.Total, c.target())}
 	if c.Next.Phase == rollout.Controller {
@@ -74,6 +77,10 @@ func (c *changePlan) message() string {
 	}
 	var late []string
 	for _, note := range p.Waiting {
+		if brief {
+			late = append(late, string(note.Node))
+			continue
+		}
 		late = append(late, fmt.Sprintf("%s: %s", note.Node, note.Text))
 	}
 	if len(late) > 0 {

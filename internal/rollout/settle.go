@@ -138,9 +138,16 @@ func (d *decision) up(name lb.NodeName) bool {
 	return exists && node.Skip == ""
 }
 
-// late reports whether a step takes too long.
+// late reports whether a step takes too long. A speaker that is ready at the end of the time of its step
+// is given the time to stay so.
 func (d *decision) late(step Step) bool {
-	return !d.startable(step, d.Nodes[step.Node]) && d.elapsed(step.Since) >= d.Settings.StepTimeout
+	node := d.Nodes[step.Node]
+	return !d.startable(step, node) && d.elapsed(step.Since) >= d.Settings.StepTimeout && !d.settling(node)
+}
+
+// settling reports whether a pod of the target is ready, and was not for long enough yet.
+func (d *decision) settling(node Node) bool {
+	return d.target(node) && !node.Pod.Ending && node.Pod.Ready && d.Now.Before(d.heldUntil(node.Pod))
 }
 
 // has reports whether a node has a step.

@@ -19,8 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Timing of the leader election (decision 0041). Another instance leads at the latest
-// leaseFor after the leader renewed the lease last. The leader writes nothing from writeFor
+// Timing of the leader election (decision 0041). Another instance leads
+// leaseFor after it saw that the leader renewed the lease, and looks every second or two. The leader writes nothing from writeFor
 // after its last renewal on until it has renewed the lease again; the difference is for
 // requests that are on their way. An outage of the API server of up to outage ends no instance.
 const (

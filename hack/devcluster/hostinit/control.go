@@ -22,7 +22,7 @@ const (
 
 // callTimeout bounds a request; stopping a program may take stopPatience.
 const (
-	callTimeout  = 15 * time.Second
+	callTimeout  = time.Minute
 	stopPatience = 8 * time.Second
 )
 

@@ -80,7 +80,7 @@ func TestWhatIsNewOfAddresses(t *testing.T) {
 			claim := heldBy(web)
 			claim.AnnounceFrom = "n2"
 			p.SetClaim(one, claim)
-		}, change{Addresses: addresses{{Address: one, Candidates: []eligibility.Candidate{{Node: "n1"}, {Node: "n2", Preference: ownership.Requested}, {Node: "n3"}}}}}},
+		}, change{Addresses: addresses{{Address: one, Candidates: []eligibility.Candidate{{Node: "n1"}, {Node: "n2", Requested: true}, {Node: "n3"}}}}}},
 		{"nothing, when a node is asked for that may not announce", func(p *eligibility.Planner) {
 			claim := heldBy(web)
 			claim.AnnounceFrom = "n9"

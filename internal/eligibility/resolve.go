@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/internal/ownership"
 )
 
 // Resolve returns for each address of the input, in the same order, who may
@@ -35,7 +34,7 @@ func (r *resolver) asking(candidates []Candidate, node lb.NodeName) []Candidate 
 		return candidates
 	}
 	candidates = slices.Clone(candidates)
-	candidates[at].Preference = ownership.Requested
+	candidates[at].Requested = true
 	return r.share(candidates)
 }
 

@@ -40,6 +40,7 @@ func keyOf(list []Candidate) string {
 		key = strconv.AppendQuote(key, string(c.Node))
 		key = strconv.AppendBool(key, c.RequireSubnet)
 		key = strconv.AppendInt(key, int64(c.Preference), 10)
+		key = strconv.AppendBool(key, c.Requested)
 		for _, name := range c.Interfaces {
 			key = strconv.AppendQuote(key, name)
 		}

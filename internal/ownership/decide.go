@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -57,10 +58,22 @@ func (d *decision) candidates(e *entry) []election.Candidate {
 		c := &e.Candidates[j]
 		i, lives := d.index[c.Node]
 		if _, is := slices.BinarySearch(e.able.nodes, i); lives && is {
-			d.able = append(d.able, election.Candidate{Node: c.Node, Preference: c.Preference, Load: d.loads[i]})
+			preference := c.Preference
+			if c.Requested && d.holderPhase(e) != Restarting {
+				preference = math.MaxInt32
+			}
+			d.able = append(d.able, election.Candidate{Node: c.Node, Preference: preference, Load: d.loads[i]})
 		}
 	}
 	return d.able
+}
+
+// holderPhase returns what the speaker of the node does that has an address; Isolated: no node has it.
+func (d *decision) holderPhase(e *entry) Phase {
+	if !e.holder.exists() {
+		return Isolated
+	}
+	return d.nodes[e.holder.node].Phase
 }
 
 func (d *decision) address(e *entry) {
@@ -99,7 +112,7 @@ func (d *decision) orphan(e *entry, able []election.Candidate) {
 	d.moving = true
 	d.loads[d.index[elected]]++
 	if elected != d.self {
-		d.unclaimed(e)
+		d.unclaimed(e, elected)
 		return
 	}
 	cause := Failure
@@ -114,8 +127,8 @@ func (d *decision) orphan(e *entry, able []election.Candidate) {
 }
 
 // unclaimed reports that another node was elected.
-func (d *decision) unclaimed(e *entry) {
-	d.out.Unclaimed = append(d.out.Unclaimed, Unclaimed{Address: e.Address.Address, Able: e.able.names})
+func (d *decision) unclaimed(e *entry, elected lb.NodeName) {
+	d.out.Unclaimed = append(d.out.Unclaimed, Unclaimed{Address: e.Address.Address, Elected: elected})
 }
 
 // elect chooses among those who are able. When one who was elected did not act in
@@ -124,26 +137,23 @@ func (d *decision) elect(address netip.Addr, able []election.Candidate) (lb.Node
 	if d.Overdue[address] {
 		able = d.withoutStarting(able)
 	}
-	elected, ok := election.Choose(address, able, d.share)
-	for range min(d.Passed[address], len(able)-1) {
-		for i := range able {
-			if able[i].Node == elected {
-				able[i], able = able[len(able)-1], able[:len(able)-1]
-				break
-			}
-		}
-		elected, ok = election.Choose(address, able, d.share)
+	if passed := d.Passed[address]; len(passed) > 0 {
+		able = without(able, func(c election.Candidate) bool { return slices.Contains(passed, c.Node) })
 	}
-	return elected, ok
+	return election.Choose(address, able, d.share)
 }
 
 // withoutStarting leaves those out whose speakers start, unless there are no others.
 func (d *decision) withoutStarting(able []election.Candidate) []election.Candidate {
-	starting := func(c election.Candidate) bool { return d.nodes[d.index[c.Node]].Phase == Starting }
-	if !slices.ContainsFunc(able, func(c election.Candidate) bool { return !starting(c) }) {
+	return without(able, func(c election.Candidate) bool { return d.nodes[d.index[c.Node]].Phase == Starting })
+}
+
+// without leaves some candidates out, unless there are no others.
+func without(able []election.Candidate, some func(election.Candidate) bool) []election.Candidate {
+	if !slices.ContainsFunc(able, func(c election.Candidate) bool { return !some(c) }) {
 		return able
 	}
-	return slices.DeleteFunc(able, starting)
+	return slices.DeleteFunc(able, some)
 }
 
 // restarting has the first in order answer for a node that will be back.
@@ -230,6 +240,6 @@ func (d *decision) handOver(e *entry, able []election.Candidate) {
 	case d.nameOf(e.holder) == d.self:
 		d.keep(e)
 	default:
-		d.unclaimed(e)
+		d.unclaimed(e, elected)
 	}
 }

@@ -38,7 +38,7 @@ func (d *diary) someCandidates() (list []Candidate) {
 		if rapid.IntRange(0, 3).Draw(d.T, "no candidate if 0") > 0 {
 			list = append(list, Candidate{Node: node(i), Preference: int32(rapid.IntRange(0, 1).Draw(d.T, "preference"))})
 			if i == asked {
-				list[len(list)-1].Preference = Requested
+				list[len(list)-1].Requested = true
 			}
 		}
 	}
@@ -105,8 +105,8 @@ func (d *diary) alter(name lb.NodeName) {
 
 // terms are drawn for a decision.
 func (d *diary) terms() Terms {
-	t := Terms{Passed: map[netip.Addr]int{}, Overdue: map[netip.Addr]bool{}, Released: map[netip.Addr]bool{}, Hold: map[netip.Addr]bool{}, MoveOne: rapid.Bool().Draw(d.T, "move one")}
-	t.Passed[d.address()] = rapid.IntRange(0, 3).Draw(d.T, "passed")
+	t := Terms{Passed: map[netip.Addr][]lb.NodeName{}, Overdue: map[netip.Addr]bool{}, Released: map[netip.Addr]bool{}, Hold: map[netip.Addr]bool{}, MoveOne: rapid.Bool().Draw(d.T, "move one")}
+	t.Passed[d.address()] = rapid.SliceOfN(rapid.SampledFrom([]lb.NodeName{node(0), node(1), node(2)}), 0, 3).Draw(d.T, "passed")
 	t.Overdue[d.address()] = rapid.Bool().Draw(d.T, "overdue")
 	t.Released[d.address()] = rapid.Bool().Draw(d.T, "released")
 	t.Hold[d.address()] = rapid.Bool().Draw(d.T, "held")

@@ -8,7 +8,6 @@
 package ownership
 
 import (
-	"math"
 	"net/netip"
 
 	"github.com/lbstack/lbstack/internal/lb"
@@ -57,10 +56,6 @@ type Epoch uint64
 // may claim it. The next owner has the first epoch again, once no node claims the address.
 const MaxEpoch Epoch = 1 << 62
 
-// Requested is the preference of the node that an administrator asks for. Such a node takes the address also from one that
-// may have it; without it, the others have the address as ever.
-const Requested int32 = math.MaxInt32
-
 // Claims are the addresses that a node reports to own. They are never changed.
 type Claims map[netip.Addr]Epoch
 
@@ -82,8 +77,12 @@ type Candidate struct {
 	// RequireSubnet: only on interfaces of a subnet that the address is in.
 	RequireSubnet bool
 	// Preference is how much the node is preferred: those with the highest come
-	// first. At most one candidate of an address is Requested.
+	// first.
 	Preference int32
+	// Requested: an administrator asks for the node, at most one of an address. It comes before all others, and takes
+	// the address also from one that may have it; without it, the others have the address as ever. Who answers for a
+	// node that restarts does not depend on it: not all nodes may know of it.
+	Requested bool
 }
 
 // Node is a node whose speaker is alive, or will be back soon.
@@ -110,9 +109,9 @@ func (n *Node) takes() bool { return n.Phase == Active && !n.Drained }
 // Terms are what a decision depends on besides what is in the book. They are about the
 // moment.
 type Terms struct {
-	// Passed is how many nodes in a row were elected for an address and have not
-	// claimed it in time.
-	Passed map[netip.Addr]int
+	// Passed are the nodes that were elected for an address and have not
+	// claimed it in time. They are elected only if there are no others.
+	Passed map[netip.Addr][]lb.NodeName
 	// Overdue are addresses that nobody has claimed for some time: speakers that start are not
 	// elected for them while there are others.
 	Overdue map[netip.Addr]bool
@@ -163,9 +162,8 @@ type Claim struct {
 type Unclaimed struct {
 	// Address that nobody has claimed.
 	Address netip.Addr
-	// Able are the names of the nodes that can be elected, as one string: while it stays the same,
-	// they are asked in turn.
-	Able string
+	// Elected is the other node.
+	Elected lb.NodeName
 }
 
 // Output is what a node decided.

@@ -204,7 +204,7 @@ func TestOwnership(t *testing.T) {
 			}
 			in.Overdue = map[netip.Addr]bool{a: true}
 		}, want: map[lb.NodeName]Epoch{"node2": 1}},
-		{name: "when the elected one does not act, the next one does", change: func(in *Input) { in.Passed = map[netip.Addr]int{a: 1} },
+		{name: "when the elected one does not act, the next one does", change: func(in *Input) { in.Passed = passed("node2") },
 			want: map[lb.NodeName]Epoch{"node1": 1}},
 	}
 	for _, tt := range tests {

@@ -59,7 +59,7 @@ func TestTheRules(t *testing.T) {
 		return func(in *Input) { in.Nodes[node].Claims[a] = epoch }
 	}
 	request := func(node int) func(*Input) {
-		return func(in *Input) { in.Addresses[0].Candidates[node].Preference = Requested }
+		return func(in *Input) { in.Addresses[0].Candidates[node].Requested = true }
 	}
 	tests := []struct {
 		name   string
@@ -86,10 +86,10 @@ func TestTheRules(t *testing.T) {
 				in.Nodes[i].Able = cannot
 			}
 		}, nil},
-		{"the second one elected does not act either", func(in *Input) { in.Passed = map[netip.Addr]int{a: 2} }, map[lb.NodeName]Claim{"node0": {1, First}}},
-		{"after all have been passed over the last one stays", func(in *Input) { in.Passed = map[netip.Addr]int{a: 9} }, map[lb.NodeName]Claim{"node0": {1, First}}},
+		{"the second one elected does not act either", func(in *Input) { in.Passed = passed("node2", "node1") }, map[lb.NodeName]Claim{"node0": {1, First}}},
+		{"after all have been passed over the first is elected again", func(in *Input) { in.Passed = passed("node2", "node1", "node0") }, map[lb.NodeName]Claim{"node2": {1, First}}},
 		{"the preferred one does not act: another one does", func(in *Input) {
-			in.Addresses[0].Candidates[0].Preference, in.Passed = 1, map[netip.Addr]int{a: 1}
+			in.Addresses[0].Candidates[0].Preference, in.Passed = 1, passed("node0")
 		}, map[lb.NodeName]Claim{"node2": {1, First}}},
 		// Rule 2.
 		{"its owner is able: nothing happens", claims(0, 4), map[lb.NodeName]Claim{"node0": {4, Kept}}},
@@ -109,7 +109,7 @@ func TestTheRules(t *testing.T) {
 		{"nobody is able: one without a link gives it up", all(claims(0, 4), phase(Draining, 1, 2), func(in *Input) { in.Nodes[0].Able = cannot }), nil},
 		{"nobody is able: one that drains and is no candidate gives it up", all(claims(0, 4), phase(Draining, 0, 1, 2), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }), nil},
 		{"who takes over first is not able any more", all(claims(0, 4), phase(Draining, 0, 2)), map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, HandOver}}},
-		{"the next one takes over if the first does not act", all(claims(0, 4), phase(Draining, 0), func(in *Input) { in.Passed = map[netip.Addr]int{a: 1} }),
+		{"the next one takes over if the first does not act", all(claims(0, 4), phase(Draining, 0), func(in *Input) { in.Passed = passed("node2") }),
 			map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, HandOver}}},
 		// Rule 4.
 		{"of three claims the highest counts", all(claims(0, 4), claims(1, 6), claims(2, 5)), map[lb.NodeName]Claim{"node1": {6, Kept}}},
@@ -122,7 +122,7 @@ func TestTheRules(t *testing.T) {
 		{"a node that is asked for and has it keeps it", all(claims(1, 4), request(1)), map[lb.NodeName]Claim{"node1": {4, Kept}}},
 		{"a node that is asked for has what nobody has", all(request(0), func(in *Input) { in.Epochs[a] = 6 }), map[lb.NodeName]Claim{"node0": {7, Failure}}},
 		{"a node that is asked for is dead: the others have it as ever", all(func(in *Input) { in.Epochs[a] = 6 }, request(1), phase(Isolated, 1)), map[lb.NodeName]Claim{"node2": {7, Failure}}},
-		{"a node that is asked for does not act: what nobody has goes to the next", all(request(0), func(in *Input) { in.Passed = map[netip.Addr]int{a: 1} }), map[lb.NodeName]Claim{"node2": {1, First}}},
+		{"a node that is asked for does not act: what nobody has goes to the next", all(request(0), func(in *Input) { in.Passed = passed("node0") }), map[lb.NodeName]Claim{"node2": {1, First}}},
 		{"a node that is asked for drains: its owner keeps it", all(claims(0, 4), request(1), phase(Draining, 1)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
 		{"a node that is asked for drains and has it: another one takes it", all(claims(1, 4), request(1), phase(Draining, 1)), map[lb.NodeName]Claim{"node1": {4, Kept}, "node2": {5, HandOver}}},
 		{"a node that is asked for has no link: its owner keeps it", all(claims(0, 4), request(1), func(in *Input) { in.Nodes[1].Able = cannot }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
@@ -194,6 +194,10 @@ func TestWhatANodeReports(t *testing.T) {
 		{name: "the preferred one answers for an owner that restarts", care: []lb.NodeName{"node1"},
 			change: func(in *Input) {
 				in.Nodes[0].Claims[a], in.Nodes[0].Phase, in.Addresses[0].Candidates[1].Preference = 3, Restarting, 1
+			}},
+		{name: "a request does not matter for who answers", care: []lb.NodeName{"node2"},
+			change: func(in *Input) {
+				in.Nodes[0].Claims[a], in.Nodes[0].Phase, in.Addresses[0].Candidates[1].Requested = 3, Restarting, true
 			}},
 		{name: "load does not matter for who answers", care: []lb.NodeName{"node2"},
 			change: func(in *Input) {
@@ -426,7 +430,7 @@ func drawn(t *rapid.T) Input {
 			if rapid.IntRange(0, 4).Draw(t, "no candidate if 0") > 0 {
 				candidates = append(candidates, Candidate{Node: node(j), Preference: int32(rapid.IntRange(0, 1).Draw(t, "preference"))})
 				if j == asked {
-					candidates[len(candidates)-1].Preference = Requested
+					candidates[len(candidates)-1].Requested = true
 				}
 			}
 			if rapid.IntRange(0, 4).Draw(t, "claims it if 0") == 0 {
@@ -607,4 +611,9 @@ func unclaimedOf(out Output) (list []netip.Addr) {
 		list = append(list, u.Address)
 	}
 	return list
+}
+
+// passed are nodes that have let an address wait.
+func passed(nodes ...lb.NodeName) map[netip.Addr][]lb.NodeName {
+	return map[netip.Addr][]lb.NodeName{address(1): nodes}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/lbstack/lbstack/internal/election"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -14,8 +13,7 @@ import (
 type group struct {
 	key   string
 	nodes []int
-	names string // of the nodes
-	used  int    // by how many addresses
+	used  int // by how many addresses
 }
 
 // reset forgets what all addresses come to.
@@ -84,22 +82,12 @@ func (b *Index) groupOf(e *entry) *group {
 	}
 	g := b.groups[string(key)]
 	if g == nil {
-		g = &group{key: string(key), nodes: nodes, names: b.names(nodes)}
+		g = &group{key: string(key), nodes: nodes}
 		b.groups[g.key] = g
 		b.add(g, 1)
 	}
 	g.used++
 	return g
-}
-
-// names returns those of nodes as one string.
-func (b *Index) names(nodes []int) string {
-	var all strings.Builder
-	for _, i := range nodes {
-		all.WriteString(string(b.nodes[i].Name))
-		all.WriteByte(' ')
-	}
-	return all.String()
 }
 
 func (b *Index) add(g *group, n int) {
@@ -144,7 +132,7 @@ func (b *Index) moves(e *entry) bool {
 func (b *Index) asked(e *entry) int {
 	for j := range e.Candidates {
 		c := &e.Candidates[j]
-		if i, lives := b.index[c.Node]; c.Preference == Requested && lives && b.nodes[i].takes() && b.nodes[i].Able(c, e.Address.Address) {
+		if i, lives := b.index[c.Node]; c.Requested && lives && b.nodes[i].takes() && b.nodes[i].Able(c, e.Address.Address) {
 			return i
 		}
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
@@ -237,7 +236,7 @@ func TestWhatIsStrippedIsNotMissed(t *testing.T) {
 	if o.nodes[1].Status.Images != nil || o.services[0].Spec.Selector != nil || o.endpoints[0].Endpoints[0].NodeName != nil {
 		t.Error("nothing was stripped")
 	}
-	if diff := cmp.Diff(want, snapshotOf(t, o, policy), byValue); diff != "" || len(want.Addresses) != 1 || len(want.Addresses[0].Candidates) != 1 || want.Addresses[0].Candidates[0].Preference != ownership.Requested {
+	if diff := cmp.Diff(want, snapshotOf(t, o, policy), byValue); diff != "" || len(want.Addresses) != 1 || len(want.Addresses[0].Candidates) != 1 || !want.Addresses[0].Candidates[0].Requested {
 		t.Errorf("snapshot (-whole +stripped):\n%s", diff)
 	}
 	pods := []corev1.Pod{{Spec: corev1.PodSpec{NodeName: "n2"}, Status: corev1.PodStatus{HostIP: "10.0.0.2", Conditions: []corev1.PodCondition{

@@ -234,3 +234,22 @@ func TestWhatASpeakerThatStartsDoesNotTakeIsTakenByOneThatRuns(t *testing.T) {
 		b.claims("then", ownership.Active, ownership.Claims{a1: 1})
 	})
 }
+
+// A node that lets an address wait is passed over, whoever comes and goes meanwhile.
+func TestTurnsGoOnWhileOtherNodesComeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := beginning(t, want(wanted(a1, "p1", self, "p2")), peer("p1", nil))
+		for i := range 3 {
+			b.after(600 * time.Millisecond)
+			b.silent("before it is its turn")
+			if i%2 == 0 {
+				b.hear(peer("p1", nil), peer("p2", nil))
+			} else {
+				b.hear(peer("p1", nil))
+			}
+			b.forget()
+		}
+		b.after(200 * time.Millisecond)
+		b.claims("when it is its turn", ownership.Active, ownership.Claims{a1: 1})
+	})
+}

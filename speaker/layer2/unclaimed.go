@@ -2,8 +2,10 @@ package layer2
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
@@ -21,13 +23,11 @@ const (
 type unclaimed struct {
 	// first is when that began.
 	first time.Time
-	// able are the nodes that can be elected, and passed how many of these were and let it wait: what others
-	// did that were elected among other nodes, or while this node drained or gave way to a larger group,
-	// does not count.
-	able   string
-	passed int
-	// since when the next one has its turn.
-	since time.Time
+	// elected has its turn since a time.
+	elected lb.NodeName
+	since   time.Time
+	// passed were elected, and let the address wait.
+	passed []lb.NodeName
 }
 
 // next returns when time alone has another node elected.
@@ -39,10 +39,11 @@ func (u unclaimed) next(now time.Time) time.Time {
 }
 
 // noteUnclaimed notes which addresses other nodes were elected for. While this node is elected in their
-// place, and asks the segment, it is its turn.
+// place, and asks the segment, it is its turn. What others do while this one takes no address shows nothing:
+// it may be drained alone, and those of a group that gives way to a larger one do not act either.
 func (e *Engine) noteUnclaimed(v *view, list []ownership.Unclaimed) {
-	if v.partitioned {
-		clear(e.unclaimed) // the others of its group do not act either
+	if v.partitioned || v.phase != ownership.Active {
+		clear(e.unclaimed)
 	}
 	all := make(map[netip.Addr]unclaimed, len(list))
 	for _, u := range list {
@@ -50,33 +51,35 @@ func (e *Engine) noteUnclaimed(v *view, list []ownership.Unclaimed) {
 		if !is {
 			known = unclaimed{first: v.now}
 		}
-		if known.able != u.Able {
-			known.able, known.passed, known.since = u.Able, 0, v.now
+		if known.elected != u.Elected {
+			known.elected, known.since = u.Elected, v.now
 		}
 		all[u.Address] = known
 	}
 	for address := range e.minority.queries {
 		if known, is := e.unclaimed[address]; is {
-			known.since = v.now
+			known.elected, known.since = e.Self, v.now
 			all[address] = known
 		}
 	}
 	e.unclaimed = all
 }
 
-// passed counts how many elected nodes have let an address wait, and returns which addresses
-// have waited for speakers that start for long enough.
-func (e *Engine) passed(now time.Time) (passed map[netip.Addr]int, overdue map[netip.Addr]bool) {
-	passed, overdue = map[netip.Addr]int{}, map[netip.Addr]bool{}
+// passed returns which elected nodes have let an address wait, and which addresses
+// have waited for speakers that start for long enough. When all nodes have had their turn, the first is asked
+// again.
+func (e *Engine) passed(now time.Time) (passed map[netip.Addr][]lb.NodeName, overdue map[netip.Addr]bool) {
+	passed, overdue = map[netip.Addr][]lb.NodeName{}, map[netip.Addr]bool{}
 	for address, u := range e.unclaimed {
-		if turns := now.Sub(u.since) / actWithin; turns > 0 {
-			u.passed, u.since = u.passed+int(turns), u.since.Add(turns*actWithin)
+		if now.Sub(u.since) >= actWithin {
+			if u.since = now; slices.Contains(u.passed, u.elected) {
+				u.passed = nil
+			}
+			u.passed = append(slices.Clone(u.passed), u.elected)
 			e.unclaimed[address] = u
 		}
 		passed[address] = u.passed
-		if now.Sub(u.first) >= startWithin {
-			overdue[address] = true
-		}
+		overdue[address] = now.Sub(u.first) >= startWithin
 	}
 	return passed, overdue
 }

@@ -65,6 +65,6 @@ func sameCandidates(x, y []Candidate) bool {
 		return true
 	}
 	return slices.EqualFunc(x, y, func(x, y Candidate) bool {
-		return x.Node == y.Node && x.RequireSubnet == y.RequireSubnet && x.Preference == y.Preference && slices.Equal(x.Interfaces, y.Interfaces)
+		return x.Node == y.Node && x.RequireSubnet == y.RequireSubnet && x.Preference == y.Preference && x.Requested == y.Requested && slices.Equal(x.Interfaces, y.Interfaces)
 	})
 }

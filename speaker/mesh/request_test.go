@@ -30,9 +30,7 @@ func (w *world) request(i int, name lb.NodeName) {
 		}
 		list := slices.Clone(s.Addresses[at].Candidates)
 		for j := range list {
-			if list[j].Preference = 0; list[j].Node == name {
-				list[j].Preference = ownership.Requested
-			}
+			list[j].Requested = list[j].Node == name
 		}
 		s.Addresses[at].Candidates = list
 	})
@@ -43,7 +41,7 @@ func (w *world) request(i int, name lb.NodeName) {
 func (w *world) isAskedFor(address netip.Addr, other lb.NodeName) bool {
 	return slices.ContainsFunc(w.want.Addresses, func(a layer2.Announced) bool {
 		return a.Address == address && slices.ContainsFunc(a.Candidates, func(c layer2.Candidate) bool {
-			return c.Preference == ownership.Requested && c.Node != other && w.able(c.Node, address)
+			return c.Requested && c.Node != other && w.able(c.Node, address)
 		})
 	})
 }
@@ -217,7 +215,7 @@ func TestRequest_AnyWhileMuchHappens(t *testing.T) {
 				settled(t, w)
 				for _, a := range w.want.Addresses {
 					for _, c := range a.Candidates {
-						if owner := w.owners()[a.Address]; c.Preference == ownership.Requested && owner != c.Node {
+						if owner := w.owners()[a.Address]; c.Requested && owner != c.Node {
 							t.Errorf("%s has %s in the end, and %s is asked for", owner, a.Address, c.Node)
 						}
 					}

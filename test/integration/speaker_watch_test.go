@@ -23,7 +23,6 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
-	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/speaker/kube"
 	"github.com/lbstack/lbstack/speaker/kube/informers"
@@ -49,7 +48,7 @@ func (w *watching) change(s node.Snapshot, gone []netip.Addr) {
 		w.wanted[a.Address] = len(a.Candidates)
 		delete(w.asked, a.Address)
 		for _, c := range a.Candidates {
-			if c.Preference == ownership.Requested {
+			if c.Requested {
 				w.asked[a.Address] = c.Node
 			}
 		}

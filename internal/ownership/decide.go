@@ -186,7 +186,7 @@ func (d *decision) move(e *entry) {
 	address, to := e.Address.Address, &d.nodes[d.asked(e)]
 	_, had := to.Claims[address]
 	switch {
-	case to.Name != d.self || !to.Settled || e.epoch >= MaxEpoch:
+	case to.Name != d.self || !to.Settled || d.Unripe[e.Address.Address] || e.epoch >= MaxEpoch:
 		d.keep(e)
 	case had: // the holder took it: it may know another request
 		d.out.Yielded = append(d.out.Yielded, address)
@@ -196,7 +196,7 @@ func (d *decision) move(e *entry) {
 }
 
 // disputed reports whether another node has an address and thinks that it may: it knows something else
-// about the advertisements. Which links nodes have all know alike: one that took the address while
+// about the advertisements. One that may use any interface and took the address while
 // no candidate with a better link was there hands it over to one that is back.
 func (d *decision) disputed(e *entry) bool {
 	n := &d.nodes[e.holder.node]

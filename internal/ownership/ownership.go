@@ -121,6 +121,9 @@ type Terms struct {
 	// MoveOne allows one address to move although nothing failed. It looks at all
 	// addresses.
 	MoveOne bool
+	// Unripe are addresses that this node is asked for and was not able to have a moment ago: it takes
+	// them from none that may have them.
+	Unripe map[netip.Addr]bool
 	// Hold are addresses about which this node and their owner know different things
 	// about the cluster: they are not taken from one that lives.
 	Hold map[netip.Addr]bool

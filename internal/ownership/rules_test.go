@@ -119,6 +119,7 @@ func TestTheRules(t *testing.T) {
 		{"what is not wanted is given up", all(claims(0, 4), func(in *Input) { in.Addresses = nil }), nil},
 		// A node is asked for.
 		{"a node that is asked for takes it from one that may have it, which keeps it until then", all(claims(0, 4), request(1)), map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, Request}}},
+		{"a node that is asked for and was not able a moment ago waits", all(claims(0, 4), request(1), func(in *Input) { in.Unripe = map[netip.Addr]bool{a: true} }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
 		{"a node that is asked for and has it keeps it", all(claims(1, 4), request(1)), map[lb.NodeName]Claim{"node1": {4, Kept}}},
 		{"a node that is asked for has what nobody has", all(request(0), func(in *Input) { in.Epochs[a] = 6 }), map[lb.NodeName]Claim{"node0": {7, Failure}}},
 		{"a node that is asked for is dead: the others have it as ever", all(func(in *Input) { in.Epochs[a] = 6 }, request(1), phase(Isolated, 1)), map[lb.NodeName]Claim{"node2": {7, Failure}}},

@@ -154,6 +154,7 @@ func (e *Engine) noteMoves(v *view, d decision) {
 		e.moved = v.now
 	}
 	e.noteUnclaimed(v, d.Unclaimed)
+	e.noteRequested(v, d.Looked)
 }
 
 // noteTaken notes that this node owns an address from now on.

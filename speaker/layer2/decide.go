@@ -63,6 +63,7 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 	e.leavePartition(v)
 	v.terms = ownership.Terms{Hold: e.held(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
 	v.terms.Passed, v.terms.Overdue = e.passed(now)
+	v.terms.Unripe = e.unripe(v)
 	return v
 }
 

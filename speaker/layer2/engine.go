@@ -120,6 +120,7 @@ type Engine struct {
 	asking      map[netip.Addr]time.Time // what may still be probed, since when
 	served      map[netip.Addr]Owned
 	unclaimed   map[netip.Addr]unclaimed
+	requested   map[netip.Addr]requested
 	released    map[netip.Addr]time.Time
 	contested   contest
 	lost        map[netip.Addr]time.Time // when who had it was heard last: nobody has it now
@@ -173,7 +174,7 @@ func New(c Config) *Engine {
 		Config: c, news: make(chan struct{}, 1),
 		book: ownership.NewIndex(c.Self), links: map[lb.NodeName]nodeLinks{},
 		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]unclaimed{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
-		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, together: map[lb.NodeName]bool{}, remembered: c.Resume.Ours,
+		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, together: map[lb.NodeName]bool{}, requested: map[netip.Addr]requested{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
 		e.doubted[address] = true
@@ -374,7 +375,7 @@ func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 	if at := e.begun.Add(settled); at.After(now) {
 		earliest(at) // what this node is asked for moves then
 	}
-	for _, at := range []time.Time{e.nextInMinority(now, in), e.nextCovered(now), e.nextStandoff(now), e.nextKernel(now, in)} {
+	for _, at := range []time.Time{e.nextInMinority(now, in), e.nextCovered(now), e.nextStandoff(now), e.nextKernel(now, in), e.nextRequested(now)} {
 		if !at.IsZero() {
 			earliest(at)
 		}

@@ -1,0 +1,75 @@
+package layer2
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/ownership"
+)
+
+// requested is an address that an administrator asks to be announced from this node (decision 0073).
+type requested struct {
+	// able: the node could announce it in the last round.
+	able bool
+	// since when it has been able again; zero: it was from the beginning.
+	since time.Time
+}
+
+// unripe returns the requested addresses that this node was not able to announce a moment ago: a link
+// or an endpoint that comes and goes would move them each time. A request that is new is met at once.
+func (e *Engine) unripe(v *view) map[netip.Addr]bool {
+	unripe := map[netip.Addr]bool{}
+	for address, r := range e.requested {
+		c := candidateOf(v, e.Self, address)
+		if !v.wanted(address) || c != nil && !c.Requested {
+			delete(e.requested, address)
+			continue
+		}
+		able := c != nil && v.phase == ownership.Active && len(interfaces(v.links, c, address, e.subnets.near(address))) > 0
+		if able && !r.able {
+			r.since = v.now
+			e.book.Look(address)
+		}
+		r.able = able
+		e.requested[address] = r
+		unripe[address] = !r.since.IsZero() && v.now.Sub(r.since) < settled
+	}
+	return unripe
+}
+
+// noteRequested notes which of the addresses that were looked at are asked to be announced from this node.
+func (e *Engine) noteRequested(v *view, looked []netip.Addr) {
+	for _, address := range looked {
+		if _, known := e.requested[address]; known {
+			continue
+		}
+		if c := candidateOf(v, e.Self, address); c != nil && c.Requested {
+			e.requested[address] = requested{able: true}
+		}
+	}
+}
+
+// nextRequested returns when a requested address may be taken; zero: none waits.
+func (e *Engine) nextRequested(now time.Time) (next time.Time) {
+	for _, r := range e.requested {
+		if at := r.since.Add(settled); !r.since.IsZero() && at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
+}
+
+// candidateOf returns what a node may do with an address; nil: it is no candidate.
+func candidateOf(v *view, node lb.NodeName, address netip.Addr) *ownership.Candidate {
+	candidates, _ := v.book.Wants(address)
+	i, is := slices.BinarySearchFunc(candidates, node, func(c ownership.Candidate, n lb.NodeName) int {
+		return strings.Compare(string(c.Node), string(n))
+	})
+	if !is {
+		return nil
+	}
+	return &candidates[i]
+}

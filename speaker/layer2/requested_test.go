@@ -1,0 +1,50 @@
+package layer2_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/ownership"
+	"github.com/lbstack/lbstack/speaker/layer2"
+)
+
+// A request that is new is met at once. When the node was not able to announce the address meanwhile it is
+// met again after half a minute, so that a link that comes and goes does not move it each time.
+func TestRequest_IsMetAgainWhenTheNodeHasBeenAbleForAWhile(t *testing.T) {
+	with := func(requested bool) []ownership.Address {
+		w := wanted(a1, self, "p1")
+		for i := range w.Candidates {
+			w.Candidates[i].Preference, w.Candidates[i].Requested = 0, requested && w.Candidates[i].Node == self
+		}
+		return want(w)
+	}
+	for name, change := range map[string]struct{ lose, regain func(*bed) }{
+		"link":     {func(b *bed) { b.links = nil }, func(b *bed) { b.links = []layer2.Link{eth("eth0", 1)} }},
+		"endpoint": {func(b *bed) { b.want.Addresses = want(wanted(a1, "p1")) }, func(b *bed) { b.want.Addresses = with(true) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, with(false), peer("p1", ownership.Claims{a1: 4}))
+				b.after(time.Minute)
+				b.silent("without a request")
+				b.want.Addresses = with(true)
+				b.tell()
+				b.claims("when the node is asked for", ownership.Active, ownership.Claims{a1: 5})
+				b.hear(peer("p1", nil))
+				change.lose(b)
+				b.tell()
+				b.hear(peer("p1", ownership.Claims{a1: 6}))
+				b.after(11 * time.Second) // in which it is left alone in any case
+				b.forget()
+				change.regain(b)
+				b.tell()
+				b.after(29 * time.Second)
+				_, owned := b.owned[a1]
+				b.same("it has the address before half a minute is over", false, owned)
+				b.after(time.Second)
+				b.claims("then", ownership.Active, ownership.Claims{a1: 7})
+			})
+		})
+	}
+}

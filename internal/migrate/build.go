@@ -26,8 +26,8 @@ const (
 // itemOf is the path of an item of the stack.
 func itemOf(list, name string) string { return "spec." + list + "[" + name + "]" }
 
-// room says whether a list of the stack can have one more item, from a field; else it refuses the field.
-// problem is what the programs would say about the item.
+// room reports whether a list of the stack, which has length of at most most items, can have this one, and registers
+// the item; if it cannot, room refuses the field from. problem is the error that parsing the item gave, if any.
 func (in *importer) room(from field, list, name string, length, most int, problem error) bool {
 	item := itemOf(list, name)
 	other, taken := in.items[item]
@@ -83,7 +83,8 @@ func (in *importer) addPeer(from field, p v1beta1.StackBGPPeer) bool {
 
 func (in *importer) addBGP(from field, a v1beta1.StackBGPAdvertisement) bool {
 	list := &in.stack.Spec.BGPAdvertisements
-	// Aliases are known when the stack is complete only; to see the rest, each stands for one community.
+	// Which aliases the stack has is known only once it is complete; to check the other fields, each name stands for a
+	// community here.
 	aliases := apiconv.Aliases{}
 	for _, c := range a.Communities {
 		aliases[string(c)] = apiconv.AnyCommunity{}
@@ -117,7 +118,7 @@ func (in *importer) addCommunities(from field, c v1beta1.StackCommunity) {
 	}
 }
 
-// asError keeps a nil pointer from becoming an error that is not nil.
+// asError returns nil for a nil pointer, which as an error would not be nil.
 func asError[E interface {
 	comparable
 	error
@@ -129,8 +130,8 @@ func asError[E interface {
 	return e
 }
 
-// bounded returns the items of a list that has at most that many different ones in a stack; the others
-// are refused. Repetitions are left out.
+// bounded returns the items of a list, which can have at most most different ones in a stack; the others are
+// reported as not mapped. Repetitions are left out.
 func bounded[T comparable](list field, target string, most int, read func(field) (T, bool)) (all []T) {
 	for _, item := range list.items() {
 		v, ok := read(item)
@@ -180,8 +181,8 @@ func (k selectorKeys) selector(f field, target string) (s metav1.LabelSelector) 
 	return s
 }
 
-// selectors reads a list of them. More than a stack can have is an error, since what they restrict
-// would be another set of things without those that are left out.
+// selectors reads a list of label selectors. More than a stack can have is an error: without some of them the list
+// would select another set of objects.
 func (k selectorKeys) selectors(list field, target string) (all []metav1.LabelSelector, err error) {
 	for _, item := range list.items() {
 		all = append(all, k.selector(item, target))

@@ -95,14 +95,14 @@ func (in *importer) ciliumPool(root field, original string) {
 	in.addPool(root, p)
 }
 
-// The keys with which Cilium's selectors of Services look at what is no label.
+// The keys by which Cilium's selectors of Services select by namespace and name, which are no labels.
 const (
 	ciliumNamespace = "io.kubernetes.service.namespace"
 	ciliumName      = "io.kubernetes.service.name"
 )
 
-// ciliumSelector takes a selector of Services apart: what it asks of the labels of the Service, and of
-// its namespace. Nil: nothing.
+// ciliumSelector splits a selector of Services into one of the labels of the Service and one of its namespace. Nil:
+// it has no such part. problem says why a stack cannot have the selector; empty: it can.
 func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelSelector, problem string) {
 	s := objectKeys.selector(f, target)
 	services, namespaces = &metav1.LabelSelector{}, &metav1.LabelSelector{}
@@ -129,7 +129,7 @@ func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelS
 	return orNil(services), orNil(namespaces), ""
 }
 
-// metav1NameLabel is the label with its name that each namespace has.
+// metav1NameLabel is the label by which each namespace has its name.
 const metav1NameLabel = "kubernetes.io/metadata.name"
 
 func with(m map[string]string, key, value string) map[string]string {
@@ -147,7 +147,7 @@ func orNil(s *metav1.LabelSelector) *metav1.LabelSelector {
 	return s
 }
 
-// literalInterface is a pattern that matches one name.
+// literalInterface matches a pattern that matches a single name only.
 var literalInterface = regexp.MustCompile(`^\^?([A-Za-z0-9_@-]+)\$$`)
 
 func (in *importer) ciliumPolicy(root field, original string) {

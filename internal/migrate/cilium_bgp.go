@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// ciliumPeer is a peer of the stack with the selectors of the advertisements that it gets.
+// ciliumPeer is a peer of the stack, with the selectors of its advertisements.
 type ciliumPeer struct {
 	name           v1beta1.ObjectName
 	advertisements []labels.Selector
@@ -55,7 +55,8 @@ func (in *importer) ciliumCluster(o *source, root field) {
 	}
 }
 
-// peerConfig maps a CiliumBGPPeerConfig, which several peers can share.
+// peerConfig maps a CiliumBGPPeerConfig, which several peers can share, and returns the selectors of its
+// advertisements.
 func (in *importer) peerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
 	for _, key := range []string{"group", "kind"} {
 		ref.at(key).ignore(isName)
@@ -104,7 +105,7 @@ func (in *importer) peerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisement
 	return in.families(spec.at("families"), p)
 }
 
-// families maps the address families of a session, and returns the selectors of its advertisements.
+// families maps the address families of a session, and returns the selectors of the advertisements in all of them.
 func (in *importer) families(list field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
 	seen := map[string]bool{}
 	for _, f := range list.items() {
@@ -123,7 +124,7 @@ func (in *importer) families(list field, p *v1beta1.BGPPeerSpec) (advertisements
 	return advertisements
 }
 
-// ciliumAdvertisements maps the items of a CiliumBGPAdvertisement that a peer of the input selects.
+// ciliumAdvertisements maps the items of a CiliumBGPAdvertisement for the peers whose families select it.
 func (in *importer) ciliumAdvertisements(o *source, root field) {
 	set := root.at("metadata").at("labels")
 	var peers []v1beta1.ObjectName

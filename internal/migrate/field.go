@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// field is a value of the input, with the path to it. The code that reads one marks what became of it; what
-// nobody says anything about is reported as not mapped.
+// field is a value of the input, with the path to it. The code that reads a field marks what became of it; fields
+// without a mark are reported as not mapped (finish).
 type field struct {
 	o    *source
 	path string
-	// item is the item of the stack that the field is for, and the prefix of its targets.
+	// item is the path of the item of the stack that the field is for, and the prefix of its targets.
 	item  string
 	value any
 }
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// at returns what is below a key; without a value if there is none.
+// at returns the field below a key; it has no value if the key is not there.
 func (f field) at(key string) field {
 	m, _ := f.value.(map[string]any)
 	switch {
@@ -38,16 +38,16 @@ func (f field) at(key string) field {
 	return f
 }
 
-// has says whether there is a value.
+// has reports whether there is a value.
 func (f field) has() bool { return f.value != nil }
 
-// keys of a map, in order.
+// keys returns those of a map, sorted.
 func (f field) keys() []string {
 	m, _ := f.value.(map[string]any)
 	return slices.Sorted(maps.Keys(m))
 }
 
-// items of a list.
+// items returns those of a list; a value that is no list is reported as not mapped.
 func (f field) items() []field {
 	list, ok := f.value.([]any)
 	if !ok && f.has() {
@@ -60,10 +60,10 @@ func (f field) items() []field {
 	return found
 }
 
-// into names the item of the stack that the field, and what is below it, is for.
+// into sets the item of the stack that the field and the fields below it are for.
 func (f field) into(item string) field { f.item = item; return f }
 
-// text of a scalar; numbers and truth values are taken as they are written.
+// text returns a scalar as text. Any other value is reported as not mapped.
 func (f field) text() string {
 	switch v := f.value.(type) {
 	case nil:
@@ -81,7 +81,7 @@ func (f field) text() string {
 	return ""
 }
 
-// texts of a list.
+// texts returns the items of a list as text.
 func (f field) texts() (list []string) {
 	for _, item := range f.items() {
 		list = append(list, item.text())
@@ -98,7 +98,7 @@ func (f field) flag() bool {
 	return v
 }
 
-// number reads a whole number; ok is false if there is none, or one that is out of bounds.
+// number reads a whole number; ok is false if there is none, or if it is out of bounds.
 func (f field) number(least, most int64) (n int64, ok bool) {
 	switch v := f.value.(type) {
 	case nil:
@@ -143,19 +143,19 @@ func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
 	return n, true
 }
 
-// mapped says that the field means the same in the stack.
+// mapped marks the field as one that is in the stack with the same meaning.
 func (f field) mapped(target string) { f.mark(Mapped, target, "") }
 
-// changed says that it is in the stack and means something else, and why.
+// changed marks the field as one that is in the stack with another meaning, and gives the reason.
 func (f field) changed(target, why string) { f.mark(Changed, target, why) }
 
-// unmapped says that it is not in the stack, and what to do.
+// unmapped marks the field as one that is not in the stack, and says what to do.
 func (f field) unmapped(todo string) { f.mark(Unmapped, "", todo) }
 
-// ignore says that it has nothing to do with the stack. It does not replace what was said before.
+// ignore marks the field as one that does not concern the stack. It does not replace an earlier mark.
 func (f field) ignore(why string) { f.mark(Ignored, "", why) }
 
-// mark notes an outcome for each leaf. The worse outcome stays; one that is ignored stays so.
+// mark sets the outcome of each leaf. A worse outcome replaces a better one, except that an ignored leaf stays ignored.
 func (f field) mark(outcome Outcome, target, note string) {
 	if target != "" && f.item != "" {
 		target = f.item + "." + target
@@ -167,7 +167,7 @@ func (f field) mark(outcome Outcome, target, note string) {
 	})
 }
 
-// refuse says that nothing of the field is in the stack.
+// refuse marks all leaves that are not ignored as not mapped, whatever their marks were.
 func (f field) refuse(why string) {
 	f.leaves(func(leaf field) {
 		if old := f.o.entries[leaf.path]; old == nil || old.Outcome != Ignored {
@@ -176,7 +176,7 @@ func (f field) refuse(why string) {
 	})
 }
 
-// finish reports leaves that nothing was said about: that makes it impossible to lose one.
+// finish marks the leaves that have no mark yet: empty ones as ignored, others as not mapped. So none is lost.
 func (f field) finish() {
 	f.leaves(func(leaf field) {
 		if leaf.empty() {
@@ -188,7 +188,7 @@ func (f field) finish() {
 	})
 }
 
-// leaves visits the scalars, the empty lists and the empty maps below.
+// leaves visits the scalars, the empty lists, the empty maps and the nulls below.
 func (f field) leaves(visit func(field)) {
 	switch v := f.value.(type) {
 	case map[string]any:

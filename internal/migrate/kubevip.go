@@ -16,7 +16,7 @@ const (
 	vipGlobal                                 = "global"
 )
 
-// isKubeVIP says whether a ConfigMap is that of kube-vip-cloud-provider.
+// isKubeVIP reports whether a ConfigMap is that of kube-vip-cloud-provider.
 func isKubeVIP(name string, data field) bool {
 	return name == "kubevip" || slices.ContainsFunc(data.keys(), func(key string) bool {
 		return strings.HasPrefix(key, vipCIDR) || strings.HasPrefix(key, vipRange)
@@ -55,7 +55,7 @@ func (in *importer) kubeVIP(data field) {
 	}
 }
 
-// vipPool maps the addresses of a namespace, or of all.
+// vipPool maps the addresses for one namespace, or for all of them (place is "global").
 func (in *importer) vipPool(data, f field, place string) {
 	if !isLabel(place) {
 		f.unmapped("no namespace can have this name")
@@ -106,7 +106,7 @@ func (in *importer) vipPool(data, f field, place string) {
 	}
 }
 
-// vipAdvertisement announces a pool on the interface that kube-vip used.
+// vipAdvertisement announces a pool on the interface that kube-vip used, or on all if it named none.
 func (in *importer) vipAdvertisement(data, from field, place string, pool v1beta1.ObjectName) {
 	name := in.names.of(l2Advertisements, place)
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}

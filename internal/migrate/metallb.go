@@ -40,7 +40,7 @@ func (in *importer) metalLB(o *source, root field) {
 	}
 }
 
-// listOf is the list of a stack for the objects of a kind.
+// listOf gives the list of a stack for each kind of MetalLB.
 var listOf = map[string]string{
 	"IPAddressPool": pools, "AddressPool": pools, "L2Advertisement": l2Advertisements, "BGPAdvertisement": bgpAdvertisements,
 	"BGPPeer": bgpPeers, "BFDProfile": bfdProfiles, "Community": communities,
@@ -79,7 +79,7 @@ func (in *importer) pool(o *source, root field) {
 	}
 }
 
-// poolLabels are those of a pool, for selectors in advertisements.
+// poolLabels returns the labels that the pool of the stack gets, for selectors in advertisements.
 func poolLabels(f field) (labels map[string]string) {
 	for _, key := range f.keys() {
 		label := f.at(key)
@@ -101,7 +101,7 @@ func poolLabels(f field) (labels map[string]string) {
 	return labels
 }
 
-// addresses reads CIDRs and ranges. One that is invalid is left out, and reported.
+// addresses reads CIDRs and ranges. Invalid ones are left out and reported.
 func addresses(list field) []v1beta1.AddressRange {
 	return bounded(list, "addresses", maxAddresses, func(f field) (v1beta1.AddressRange, bool) {
 		text := strings.TrimSpace(f.text())
@@ -145,8 +145,8 @@ func (in *importer) allocation(f field) (*v1beta1.ServiceAllocation, error) {
 	return a, err
 }
 
-// renamed reports the new name of an item whose old one is no name of an object of lbstack. The name is
-// that field of the input.
+// renamed reports the new name of an item if the stack cannot have the old one, original. name is the field of the
+// input that has it.
 func (in *importer) renamed(name field, list, original string) {
 	given := in.names.of(list, original)
 	if given == original || !name.has() {
@@ -160,7 +160,7 @@ func (in *importer) renamed(name field, list, original string) {
 	name.into(itemOf(list, given)).changed("name", note)
 }
 
-// scope reads what an advertisement of either kind is about.
+// scope is which pools, nodes and Services an advertisement of either kind selects.
 type scope struct {
 	pools                                      []v1beta1.ObjectName
 	poolSelectors, nodeSelectors, svcSelectors []metav1.LabelSelector
@@ -177,8 +177,8 @@ func (in *importer) scope(spec field) (s scope, err error) {
 	return s, errors.Join(errs[:]...)
 }
 
-// references reads names of other items. Without one of them the advertisement would be about others,
-// so that one too many is an error.
+// references reads names of items in the list to. More than a stack can have is an error: without some of them the
+// advertisement would not apply to what it did.
 func (in *importer) references(list field, to string) (names []v1beta1.ObjectName, err error) {
 	if n := len(list.items()); n > maxReferences {
 		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, n, maxReferences)
@@ -209,7 +209,8 @@ func (in *importer) l2Advertisement(o *source, root field) {
 	in.addL2(root, a)
 }
 
-// interfaces of an advertisement, without those that metallb-excludel2 excludes.
+// interfaces returns those of an advertisement, without those that metallb-excludel2 excludes. It is an error if none
+// is left, or if the advertisement is for all interfaces while some are excluded.
 func (in *importer) interfaces(list field) ([]v1beta1.InterfaceName, error) {
 	items := list.items()
 	if len(items) == 0 && len(in.survey.excluded) > 0 {
@@ -236,10 +237,10 @@ func (in *importer) interfaces(list field) ([]v1beta1.InterfaceName, error) {
 	return names, nil
 }
 
-// excludedHere is why an advertisement on all interfaces is left out.
+// excludedHere is why an advertisement for all interfaces is left out.
 const excludedHere = "it is for all interfaces but those that metallb-excludel2 excludes, and a stack excludes none by pattern: name in its field interfaces those on which addresses are announced, and import again"
 
-// isInterface says whether Linux can have an interface of that name (v1beta1.InterfaceName).
+// isInterface reports whether Linux can have an interface of that name (v1beta1.InterfaceName).
 func isInterface(name string) bool {
 	return name != "" && len(name) <= 15 && !strings.ContainsFunc(name, func(r rune) bool { return r == '/' || unicode.IsSpace(r) })
 }

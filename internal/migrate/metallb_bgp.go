@@ -37,7 +37,7 @@ var (
 	configMapAttributes = attributeKeys{"aggregation-length", "aggregation-length-v6", "localpref"}
 )
 
-// attributes reads those of routes.
+// attributes reads the attributes of routes.
 func (in *importer) attributes(f field, k attributeKeys, a *v1beta1.BGPAdvertisementSpec) error {
 	for key, to := range map[string]*int32{k.length: &a.AggregationLength, k.lengthV6: &a.AggregationLengthV6} {
 		most, target := int64(32), "aggregationLength"
@@ -53,15 +53,15 @@ func (in *importer) attributes(f field, k attributeKeys, a *v1beta1.BGPAdvertise
 		}
 	}
 	if n, ok := f.at(k.localPref).number(0, math.MaxUint32); ok {
-		if f.at(k.localPref).mapped("localPref"); n != 0 { // 0 is unset there
+		if f.at(k.localPref).mapped("localPref"); n != 0 { // MetalLB takes 0 as unset
 			a.LocalPref = &n
 		}
 	}
 	return in.routeCommunities(f.at("communities"), a)
 }
 
-// routeCommunities reads those of routes. Without one of them, such as no-export, routes could go further than before:
-// one that cannot be had is an error.
+// routeCommunities reads the communities of routes. One that a stack cannot have is an error: without it, such as
+// without no-export, the routes could go further than before.
 func (in *importer) routeCommunities(list field, a *v1beta1.BGPAdvertisementSpec) (err error) {
 	different := map[string]bool{}
 	for _, item := range list.items() {
@@ -80,8 +80,8 @@ func (in *importer) routeCommunities(list field, a *v1beta1.BGPAdvertisementSpec
 	return nil
 }
 
-// communityReference returns a community, or the alias of one; in place of an alias that a stack cannot
-// have, its value.
+// communityReference returns a community as lbstack prints it, or the name of an alias; for an alias that a stack
+// cannot have, its value.
 func (in *importer) communityReference(text string) (string, error) {
 	if value, ok := in.values[text]; ok {
 		return value, nil
@@ -99,12 +99,12 @@ func (in *importer) communityReference(text string) (string, error) {
 	return text, nil
 }
 
-// objectProfile and configMapProfile are how the formats spell a BFD profile.
 var (
 	objectProfile    = profileKeys{"receiveInterval", "transmitInterval", "detectMultiplier", "echoInterval", "echoMode", "passiveMode", "minimumTtl"}
 	configMapProfile = profileKeys{"receive-interval", "transmit-interval", "detect-multiplier", "echo-interval", "echo-mode", "passive-mode", "minimum-ttl"}
 )
 
+// profileKeys are how a format spells a BFD profile.
 type profileKeys struct{ receive, transmit, multiplier, echo, echoMode, passive, ttl string }
 
 // profile maps a BFD profile.
@@ -142,7 +142,7 @@ func (in *importer) profile(from, spec field, k profileKeys, original string) {
 type peerKeys struct {
 	myASN, peerASN, address, source, port, hold, keepalive, routerID, nodeSelectors, bfdProfile, multihop string
 	selectors                                                                                             selectorKeys
-	// zeroIsUnset: timers of 0 are those of peers that set none, in MetalLB 0.13 at least.
+	// zeroIsUnset: a timer of 0 is one that the peer does not set, at least in MetalLB 0.13.
 	zeroIsUnset bool
 }
 
@@ -193,7 +193,7 @@ func (in *importer) peer(from, spec field, k peerKeys, original string) {
 	in.addPeer(from, p)
 }
 
-// address is an address as lbstack prints it; other text stays, to be refused with the peer.
+// address returns an address as lbstack prints it. Other text is returned as it is: addPeer refuses the peer for it.
 func address(text string) string {
 	if a, err := apiconv.ParseAddress(text); err == nil {
 		return a.String()
@@ -201,7 +201,7 @@ func address(text string) string {
 	return text
 }
 
-// objectPeer reads what only objects have.
+// objectPeer reads the fields that BGPPeer objects have and the ConfigMap has not.
 func (in *importer) objectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 	const dropped = "MetalLB's default mode (frr-k8s) has ignored this field; lbstack follows it: remove it if the sessions worked without it"
 	if n, ok := spec.at("localASN").number(0, math.MaxUint32); ok && n != 0 {
@@ -240,7 +240,8 @@ func (in *importer) objectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 	return nil
 }
 
-// timers reads hold and keepalive time. If one is set, MetalLB derives the other by the factor 3.
+// timers reads hold time and keepalive time. MetalLB derives one from the other by the factor 3; for the keepalive
+// time lbstack does so too.
 func (in *importer) timers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 	hold, hasHold := spec.at(k.hold).seconds("holdTimeSeconds", 0, math.MaxUint16)
 	keepalive, hasKeepalive := spec.at(k.keepalive).seconds("keepaliveTimeSeconds", 0, math.MaxUint16)
@@ -262,10 +263,10 @@ func (in *importer) timers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 	}
 }
 
-// maxObjectName is how long the name of an object can be.
+// maxObjectName is the maximum length of the name of an object.
 const maxObjectName = 253
 
-// password has the stack name a Secret, since a stack has no passwords.
+// password sets the Secret that the stack names in place of a password, and reports that somebody must make it.
 func (in *importer) password(spec field, name string, p *v1beta1.BGPPeerSpec) {
 	const namespace = "the namespace of lbstack (lbstack-system)"
 	if secret := spec.at("passwordSecret"); len(secret.at("name").text()) > maxObjectName {

@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// aliasName is what the name of a community alias must be like (v1beta1.CommunityAlias).
+// aliasName matches the names that a community alias can have (v1beta1.CommunityAlias).
 var aliasName = regexp.MustCompile(`^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$`)
 
 // community maps a Community, which gives names to communities.
@@ -37,7 +37,7 @@ func (in *importer) aliases(list field) {
 	in.addAliases(list, c)
 }
 
-// addAliases adds names, in as many items as they need.
+// addAliases adds the aliases of c, in as many items of the stack as they need.
 func (in *importer) addAliases(from field, c v1beta1.StackCommunity) {
 	all := c.Communities
 	for i := 0; len(all) > 0; i++ {
@@ -51,8 +51,8 @@ func (in *importer) addAliases(from field, c v1beta1.StackCommunity) {
 	}
 }
 
-// alias reads one name; from is all of it. A name that a stack cannot have, or that stands for another
-// community there, is replaced by its value in the advertisements.
+// alias reads one alias; from is the field that has name and value. A name that a stack cannot have, or that is a
+// well-known name of another community there, is replaced by its value in the advertisements.
 func (in *importer) alias(name string, value, from field) (alias v1beta1.CommunityAlias, ok bool) {
 	c, err := apiconv.ParseCommunity(value.text())
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// configMap maps MetalLB's configuration before 0.13, a document in a ConfigMap.
+// configMap maps MetalLB's configuration before 0.13, a YAML document in a ConfigMap.
 func (in *importer) configMap(data field) {
 	config := data.at("config")
 	switch _, isText := config.value.(string); {
@@ -41,10 +41,11 @@ func (in *importer) configMap(data field) {
 	config.at("peer-autodiscovery").unmapped("lbstack reads no peers from labels and annotations of nodes: list them in spec.bgpPeers, with nodeSelectors for the nodes that have each")
 }
 
-// configKeys are those of MetalLB's configuration before 0.13.
+// configKeys are the top-level keys of MetalLB's configuration before 0.13.
 var configKeys = []string{"address-pools", "peers", "bgp-communities", "bfd-profiles", "peer-autodiscovery"}
 
-// isMetalLBConfig says whether an object is a ConfigMap with the configuration of MetalLB before 0.13, or was to be.
+// isMetalLBConfig reports whether an object is a ConfigMap with the configuration of MetalLB before 0.13, or with
+// text that looks like one and is no valid YAML.
 func isMetalLBConfig(o *source) bool {
 	config := o.root().at("data").at("config")
 	if o.group != "" || o.kind != "ConfigMap" || !config.has() {
@@ -56,7 +57,7 @@ func isMetalLBConfig(o *source) bool {
 	return slices.ContainsFunc(config.keys(), func(key string) bool { return slices.Contains(configKeys, key) })
 }
 
-// named is the name that an item has, or one by its place.
+// named returns the name of an item, or one made from its place in the list.
 func named(f field, what string, i int) string {
 	if name := f.at("name").text(); name != "" {
 		return name
@@ -75,7 +76,7 @@ var (
 	configMapPool = poolKeys{"auto-assign", "avoid-buggy-ips", "bgp-advertisements", configMapAttributes}
 )
 
-// oldPool maps a pool that says how it is announced, to a pool and advertisements.
+// oldPool maps a pool that says how it is announced to a pool and its advertisements.
 func (in *importer) oldPool(from, spec field, k poolKeys, original string) {
 	name := in.names.of(pools, original)
 	spec = spec.into(itemOf(pools, name))
@@ -109,7 +110,7 @@ func (in *importer) oldPool(from, spec field, k poolKeys, original string) {
 	}
 }
 
-// oldAdvertisements maps the list of a pool. Without one MetalLB announced single addresses.
+// oldAdvertisements maps the BGP advertisements of a pool. Without any, MetalLB announced each address by itself.
 func (in *importer) oldAdvertisements(spec field, k poolKeys, original string, pool v1beta1.ObjectName) {
 	list, protocol := spec.at(k.advertisements).items(), spec.at("protocol")
 	add := func(from field, name string, read func(field, *v1beta1.BGPAdvertisementSpec) error) {

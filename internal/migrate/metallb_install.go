@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// excludedByDefault are the patterns that MetalLB's manifests exclude: links to pods, containers and
+// excludedByDefault are the patterns that MetalLB's manifests exclude: interfaces that lead to pods, containers and
 // virtual machines of the node. lbstack leaves these out by their kind.
 var excludedByDefault = []string{
 	"^docker.*", "^cbr.*", "^dummy.*", "^virbr.*", "^lxcbr.*", "^veth.*", "^lo$", "^cali.*", "^tunl.*", "^flannel.*",
@@ -47,7 +47,7 @@ func (in *importer) operatorObject(spec field) {
 	spec.at("speakerGratuitousARPInterval").unmapped("lbstack decides itself when it sends gratuitous ARP and neighbour advertisements")
 }
 
-// class maps the class of the Services that are served.
+// class maps the load balancer class of the Services that are served.
 func (in *importer) class(f field) {
 	switch class := f.text(); {
 	case class == "":
@@ -64,7 +64,7 @@ func (in *importer) class(f field) {
 // classPattern is that of v1beta1.LoadBalancerStackSpec.LoadBalancerClass.
 var classPattern = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 
-// logLevel maps how much components log.
+// logLevel maps the log level of the components.
 func (in *importer) logLevel(f field, components ...string) {
 	level := map[string]v1beta1.LogLevel{
 		"all": v1beta1.LogLevelDebug, "debug": v1beta1.LogLevelDebug, "info": v1beta1.LogLevelInfo,
@@ -88,7 +88,7 @@ func (in *importer) logLevel(f field, components ...string) {
 	f.changed(target, fmt.Sprintf("the levels are Error, Info and Debug: %s becomes %s", f.text(), level))
 }
 
-// subdomain is what the names of most objects are like.
+// subdomain matches DNS subdomains, which the names of most objects are.
 var subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
 // component maps how the pods of a component run.
@@ -140,7 +140,7 @@ func (in *importer) nodeSelector(f field, target string, c *v1beta1.ComponentSpe
 	}
 }
 
-// tolerations maps those that the pods of lbstack do not have by themselves.
+// tolerations maps those that the pods of lbstack do not have by default.
 func (in *importer) tolerations(f field, target string, c *v1beta1.ComponentSpec) {
 	f = f.into(target)
 	for _, item := range f.items() {
@@ -164,7 +164,8 @@ func (in *importer) tolerations(f field, target string, c *v1beta1.ComponentSpec
 	}
 }
 
-// has says whether a list has an item already: an object of MetalLB's operator and the pods that it made have the same.
+// has reports whether a list has an item already: the object of MetalLB's operator and the workloads made from it
+// have the same ones.
 func has[T any](list []T, item field) bool {
 	var one T
 	text, err := json.Marshal(item.value)
@@ -173,7 +174,8 @@ func has[T any](list []T, item field) bool {
 
 func zero[T any]([]T) (t T) { return t }
 
-// whole maps a value of Kubernetes' own types as it is. One with a field that these do not have is not mapped.
+// whole maps a value of a type of Kubernetes as it is, and reports whether it could. A value with a field that the
+// type does not have is reported as not mapped.
 func whole[T any](f field, target string, to *T) bool {
 	if !f.has() || f.empty() {
 		return false

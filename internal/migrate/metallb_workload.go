@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// metalLBContainer returns the container of MetalLB's controller or speaker in a workload, and which of the two it is;
-// empty: neither. Images may have any name in a registry of one's own: MetalLB's manifests and charts have labels and
-// variables of its own, too.
+// metalLBContainer returns the container of MetalLB's controller or speaker in a workload, and which of the two it
+// is; empty: neither. In a private registry the image can have any name, so that labels and environment variables of
+// MetalLB's manifests and charts count as well.
 func metalLBContainer(o *source) (container field, component string) {
 	if o.group != "apps" {
 		return container, ""
@@ -36,7 +36,7 @@ func metalLBContainer(o *source) (container field, component string) {
 	return container, ""
 }
 
-// hasVariables says whether a container has variables of MetalLB.
+// hasVariables reports whether a container has environment variables of MetalLB.
 func hasVariables(container field) bool {
 	list, _ := container.at("env").value.([]any)
 	return slices.ContainsFunc(list, func(item any) bool {
@@ -45,7 +45,7 @@ func hasVariables(container field) bool {
 	})
 }
 
-// workload maps what the Deployment and the DaemonSet of MetalLB say in flags, and where and how their pods run.
+// workload maps the flags of MetalLB's Deployment and DaemonSet, and where and how their pods run.
 func (in *importer) workload(o *source, root field) {
 	container, component := metalLBContainer(o)
 	if component == "" {
@@ -68,7 +68,7 @@ func (in *importer) workload(o *source, root field) {
 	root.ignore(isRunning)
 }
 
-// toleratesControlPlanes says whether pods with these tolerations run on control planes.
+// toleratesControlPlanes reports whether pods with these tolerations can run on control planes.
 func toleratesControlPlanes(tolerations field) bool {
 	list, _ := tolerations.value.([]any)
 	return slices.ContainsFunc(list, func(item any) bool {
@@ -78,7 +78,7 @@ func toleratesControlPlanes(tolerations field) bool {
 	})
 }
 
-// flags maps those of a component. Most say where the program finds its own things.
+// flags maps the flags of a component. Those without a case here concern MetalLB's own pods; workload ignores them.
 func (in *importer) flags(args field, component string) {
 	items := args.items()
 	for i := 0; i < len(items); i++ {
@@ -111,7 +111,7 @@ func (in *importer) flags(args field, component string) {
 	}
 }
 
-// copyMark has the value of a flag, which is an argument of its own, share what became of the flag.
+// copyMark gives the value of a flag, if it is an argument of its own, the mark of the flag.
 func (f field) copyMark(flag, value field) {
 	if e := f.o.entries[flag.path]; e != nil {
 		value.mark(e.Outcome, e.Target, e.Note)

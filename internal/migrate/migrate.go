@@ -5,7 +5,7 @@
 // It is pure: objects in, a stack and a report out. It reads no file and no cluster, and knows the
 // formats of others by their field names only: it links none of their code. The kubectl plugin calls
 // it. A field that no mapping reads is reported as not mapped, so that nothing is lost without a
-// line in the report (see field.finish).
+// line in the report (see finish in field.go).
 package migrate
 
 import (
@@ -20,24 +20,24 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Result is what an import gives.
+// Result is the outcome of an import.
 type Result struct {
 	// Stack has a spec and no status. Its lists are in order by name.
 	Stack v1beta1.LoadBalancerStack
 	// Report has a line for each field of the input.
 	Report Report
-	// origins has, for each item of the stack, the object that it is from.
+	// origins gives the object that each item of the stack is from, in words; the key is the path of the item (itemOf).
 	origins map[string]string
 }
 
-// Empty says whether nothing was found that a stack could have.
+// Empty reports whether the input has nothing that a stack could have.
 func (r *Result) Empty() bool {
 	return r.Report.Count(Mapped)+r.Report.Count(Changed)+len(r.origins) == 0
 }
 
-// Import maps objects. The same objects in any order give the same result. Of an object that is in the
-// input twice with the same content, one counts. The namespace is that of MetalLB, which ignores its objects in
-// others; empty: that of its workloads, if the input has them.
+// Import maps objects. Their order does not change the result. An object that is in the input twice with the same
+// content counts once. namespace is that of MetalLB, which ignores objects of its kinds in other namespaces; empty:
+// it is that of MetalLB's workloads in the input, if all of them are in one.
 func Import(objects []Object, namespace string) Result {
 	in := &importer{
 		names: newNames(), values: map[string]string{}, aliased: map[string]bool{}, items: map[string]string{},
@@ -65,30 +65,31 @@ func Import(objects []Object, namespace string) Result {
 	return Result{Stack: in.stack, Report: in.report, origins: in.items}
 }
 
-// importer has what is common to all objects of an import.
+// importer is the state of one import.
 type importer struct {
 	stack  v1beta1.LoadBalancerStack
 	report Report
 	names  names
-	// values are those of community aliases whose names a stack cannot have.
+	// values are the communities that the names of aliases stand for which a stack cannot have; the key is the name.
 	values map[string]string
-	// aliased are the community aliases that the stack has.
+	// aliased are the names of the community aliases that the stack has.
 	aliased map[string]bool
-	// items has, for each item of the stack, the object that it is from.
+	// items gives the object that each item of the stack is from, in words. The key here, in owners and in roots is
+	// the path of the item.
 	items map[string]string
-	// owners has, for each item of the stack, the configuration that it is from; owner is that of the object that is mapped.
+	// owners gives the configuration that each item of the stack is from; owner is that of the object being mapped.
 	owners map[string]owner
 	owner  owner
-	// roots has, for each item of the stack, the field that is refused if it is left out.
+	// roots gives the field of the input that is refused if the item is taken out of the stack again.
 	roots map[string]field
-	// poolLabels are all labels of pools, those among them that a stack does not have.
+	// poolLabels are the labels of MetalLB's IPAddressPools in the input, including those that the stack leaves out.
 	poolLabels map[v1beta1.ObjectName]map[string]string
 	survey     survey
-	// keptOff says that speakers of MetalLB did not run on control planes.
+	// keptOff says that a DaemonSet of MetalLB's speaker does not tolerate the taint of control planes.
 	keptOff bool
-	// vip says that pools of kube-vip are in the stack.
+	// vip says that the stack announces pools of kube-vip on the local network.
 	vip bool
-	// peerConfigs are Cilium's settings of peers, and ciliumPeers the peers from it.
+	// peerConfigs are the objects CiliumBGPPeerConfig of the input; ciliumPeers are the peers that come from Cilium.
 	peerConfigs []*source
 	ciliumPeers []ciliumPeer
 }
@@ -122,7 +123,7 @@ func (in *importer) object(o *source) {
 	}
 }
 
-// Why fields are ignored.
+// Reasons for which fields are ignored.
 const (
 	isName    = "identifies the object"
 	isState   = "is state, and no configuration"
@@ -149,7 +150,7 @@ func (in *importer) core(o *source, root field) {
 	}
 }
 
-// complete does what needs the whole stack.
+// complete does the steps that need all items of the stack: it sorts and restricts them, and adds notes.
 func (in *importer) complete() {
 	spec := &in.stack.Spec
 	slices.SortFunc(spec.IPAddressPools, func(a, b v1beta1.StackIPAddressPool) int { return cmp.Compare(a.Name, b.Name) })
@@ -162,7 +163,7 @@ func (in *importer) complete() {
 	in.differences()
 }
 
-// differences notes what no field says.
+// differences adds notes on differences that no field of the input shows.
 func (in *importer) differences() {
 	spec, note := &in.stack.Spec, func(text string) { in.report.Notes = append(in.report.Notes, text) }
 	if len(spec.IPAddressPools) > 0 {
@@ -191,7 +192,7 @@ func (in *importer) differences() {
 	in.missing(note)
 }
 
-// missing notes what items name and the stack does not have.
+// missing adds a note for each pool, peer and BFD profile that an item names and the stack does not have.
 func (in *importer) missing(note func(string)) {
 	check := func(item, list string, names ...v1beta1.ObjectName) {
 		for _, name := range names {
@@ -212,7 +213,8 @@ func (in *importer) missing(note func(string)) {
 	}
 }
 
-// bothFamilies says whether pools have addresses that a session of MetalLB 0.13 may have carried, and one of the stack does not.
+// bothFamilies reports whether the pools have addresses of both families, while a peer from MetalLB would get
+// routes of one family only.
 func (in *importer) bothFamilies() bool {
 	families := map[lb.Family]bool{}
 	for _, p := range in.stack.Spec.IPAddressPools {

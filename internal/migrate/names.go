@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// maxName is how long the name of an item of a stack can be (v1beta1.ObjectName).
+// maxName is the maximum length of the name of an item of a stack (v1beta1.ObjectName).
 const maxName = 63
 
 var (
@@ -14,18 +14,20 @@ var (
 	noLetter = regexp.MustCompile(`[^a-z0-9]+`)
 )
 
-// isLabel says whether a name is a DNS label, as those of items and of namespaces are.
+// isLabel reports whether a name is a DNS label, as those of items and of namespaces must be.
 func isLabel(name string) bool { return len(name) <= maxName && itemName.MatchString(name) }
 
-// names gives the names that others have used to items of a stack, which must be DNS labels.
+// names converts names of the input into names of items of a stack, which are DNS labels.
 type names struct {
+	// given maps "list/original" to the name, and taken has "list/name" of all that were given.
 	given map[string]string
 	taken map[string]bool
 }
 
 func newNames() names { return names{given: map[string]string{}, taken: map[string]bool{}} }
 
-// of returns the name of what is called original, always the same one, in a list of the stack.
+// of returns the name in a list of the stack for the name original. For one original it is always the same, and for
+// different ones different.
 func (n names) of(list, original string) string {
 	if name, ok := n.given[list+"/"+original]; ok {
 		return name

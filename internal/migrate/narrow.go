@@ -11,19 +11,19 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// owner is the configuration that an item is from: an advertisement without pools or peers is about those of its
-// own load balancer, and in a stack about all.
+// owner is the configuration that an item is from. An advertisement that names no pools or peers applied to those of
+// its own load balancer; in a stack it would apply to all.
 type owner string
 
 const (
 	ofMetalLB owner = "MetalLB"
-	// ofOldPools are pools of MetalLB that say themselves how they are announced: no other advertisement is about them.
+	// ofOldPools are pools of MetalLB with the field protocol, and the advertisements made from them: no other
+	// advertisement applies to these pools.
 	ofOldPools owner = "pools of MetalLB that name a protocol"
 	ofCilium   owner = "Cilium"
 	ofKubeVIP  owner = "kube-vip"
 )
 
-// ownerOf an object.
 func ownerOf(o *source) owner {
 	switch {
 	case o.group == "cilium.io":
@@ -36,7 +36,7 @@ func ownerOf(o *source) owner {
 	return ofKubeVIP
 }
 
-// product has the peers: all of MetalLB's formats have the same ones.
+// product is the load balancer that has the peers: all of MetalLB's formats share them.
 func (o owner) product() owner {
 	if o == ofOldPools {
 		return ofMetalLB
@@ -44,8 +44,9 @@ func (o owner) product() owner {
 	return o
 }
 
-// narrow has each advertisement be about no more than it was: it names pools and peers where the stack has others
-// as well, or where its selectors name labels that pools of a stack do not have.
+// narrow restricts each advertisement to what it applied to before. It lists pools and peers by name where the stack
+// has others as well, or where selectors use labels that pools of a stack do not have. An advertisement for which
+// nothing is left is taken out of the stack.
 func (in *importer) narrow() {
 	spec := &in.stack.Spec
 	for i := range spec.L2Advertisements {
@@ -115,13 +116,13 @@ func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
 	}
 }
 
-// leaveOut takes an item out of the stack.
+// leaveOut refuses the field that an item is from. narrow then takes the item out of the stack.
 func (in *importer) leaveOut(item, why string) {
 	in.roots[item].refuse(why)
 	delete(in.items, item)
 }
 
-// selected says whether one of the selectors matches; none: all are selected.
+// selected reports whether one of the selectors matches the labels in set, or there are no selectors.
 func selected(selectors []metav1.LabelSelector, set map[string]string) bool {
 	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(s metav1.LabelSelector) bool {
 		selector, err := metav1.LabelSelectorAsSelector(&s)
@@ -129,8 +130,8 @@ func selected(selectors []metav1.LabelSelector, set map[string]string) bool {
 	})
 }
 
-// selectsInstallation says whether a selector is about labels that say how a pool was installed: those of lbstack's
-// pools are its own.
+// selectsInstallation reports whether a selector uses labels that describe how an object was installed: lbstack sets
+// these itself on its pools.
 func selectsInstallation(s metav1.LabelSelector) bool {
 	for key := range s.MatchLabels {
 		if isInstallation(key) {

@@ -21,39 +21,39 @@ const (
 	Unmapped
 )
 
-// String is the outcome in words.
+// String returns the outcome in words.
 func (o Outcome) String() string {
 	return [...]string{"no configuration", "mapped", "another meaning", "not mapped"}[o]
 }
 
-// MarshalText is String, for JSON.
+// MarshalText returns String, for JSON.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
 // Entry is what became of one field.
 type Entry struct {
-	// Object that has the field: kind, namespace and name.
+	// Object has the field: kind, namespace and name.
 	Object string `json:"object"`
-	// Path of the field in the object.
+	// Path is that of the field in the object.
 	Path string `json:"path"`
 	// Outcome says what became of it.
 	Outcome Outcome `json:"outcome"`
-	// Target is the field of the stack that has it. Empty: none has.
+	// Target is the field of the stack that it was mapped to. Empty: none.
 	Target string `json:"target,omitempty"`
-	// Note says why it means something else or is not mapped, and what to do. It never has a value
-	// of a field that could be a secret.
+	// Note says why the field has another meaning or is not mapped or ignored, and what to do. It never has the value of
+	// a field that could be a secret.
 	Note string `json:"note,omitempty"`
 
-	// group is the field that the note is about, which may have several leaves.
+	// group is the path of the field that was marked, which may have several leaves.
 	group string
-	// item is the item of the stack that the field belongs to.
+	// item is the path of the item of the stack that the field is for.
 	item string
 }
 
 // Report is what became of all fields.
 type Report struct {
-	// Entries have each leaf of the input once: by object, then by path.
+	// Entries have each leaf of the input once: objects in the order in which they were mapped, and by path in each.
 	Entries []Entry `json:"entries"`
-	// Notes say what is different without a field that says so.
+	// Notes are about differences that no field of the input shows.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -67,7 +67,7 @@ func (r *Report) Count(o Outcome) (n int) {
 	return n
 }
 
-// groups visits each note about an object once, in order.
+// groups visits, in order, the first of successive entries of an outcome that have the same object, group and note.
 func (r *Report) groups(o Outcome, visit func(Entry)) {
 	var last Entry
 	for _, e := range r.Entries {
@@ -78,7 +78,7 @@ func (r *Report) groups(o Outcome, visit func(Entry)) {
 	}
 }
 
-// Print writes the report for people: what needs a look in sentences, the rest as numbers.
+// Print writes the report for people: fields with another meaning or not mapped one by one, the others as numbers.
 func (r *Report) Print(w io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%d fields mapped, %d with another meaning, %d not mapped; %d are no configuration\n",
@@ -109,7 +109,7 @@ func (r *Report) Print(w io.Writer) error {
 	return err
 }
 
-// field is what the note is about; the object as a whole has no path.
+// field names what the note is about; an object as a whole has no path.
 func (e Entry) field() string {
 	if e.group == "" {
 		return "all of it"

@@ -21,15 +21,16 @@ const maxDocument = 64 << 20
 type Object struct {
 	// From says where it was found, such as the name of a file.
 	From string
-	// Content is the object as JSON has it.
+	// Content is the object as decoded from JSON.
 	Content map[string]any
 }
 
-// ErrNoObject is in the error of Read about text that is YAML and no Kubernetes object, such as the values of a Helm chart.
+// ErrNoObject is wrapped by the error of Read for valid YAML that is not a Kubernetes object, such as the values of
+// a Helm chart.
 var ErrNoObject = errors.New("is no object")
 
-// Read splits YAML or JSON into objects; lists are taken apart. From says where the text is from. A key
-// that is twice in a map is an error, since one of the two would be lost.
+// Read splits YAML or JSON into objects; the items of a List are objects of their own. from says where the text is
+// from. A key that is twice in a map is an error, since one of the two values would be lost.
 func Read(from string, text io.Reader) ([]Object, error) {
 	all, err := io.ReadAll(io.LimitReader(text, maxDocument+1))
 	if err != nil {
@@ -97,16 +98,17 @@ func unfold(from string, content any) ([]Object, error) {
 // source is an object while it is mapped.
 type source struct {
 	group, version, kind, namespace, name string
-	// where is the object in words.
+	// where names the object: kind, namespace and name.
 	where   string
 	content map[string]any
-	// sameAs is an object of the same kind and name with other content, which comes first.
-	sameAs  *source
+	// sameAs is the first object of the same kind, namespace and name, if it has other content; nil: there is none.
+	sameAs *source
+	// entries is what became of each leaf, by its path.
 	entries map[string]*Entry
 }
 
-// prepare sorts objects into the order in which they are mapped: what others name first. It leaves
-// out repetitions.
+// prepare sorts objects into the order in which they are mapped: those that others refer to come first. It leaves
+// out repetitions with the same content.
 func prepare(objects []Object) []*source {
 	sources := make([]*source, 0, len(objects))
 	for _, o := range objects {
@@ -148,8 +150,8 @@ func newSource(o Object) *source {
 	return s
 }
 
-// expanded returns a ConfigMap in which the documents that others keep as text are trees, so that each
-// field of them is mapped or reported. Text that is no YAML stays text.
+// expanded returns a ConfigMap in which the YAML that MetalLB has as text in config and excludel2.yaml is parsed, so
+// that each field of it is mapped or reported. Text that is no YAML stays text.
 func expanded(configMap map[string]any) map[string]any {
 	data, ok := configMap["data"].(map[string]any)
 	if !ok {
@@ -168,7 +170,7 @@ func expanded(configMap map[string]any) map[string]any {
 	return configMap
 }
 
-// rank of the kind in the order of mapping.
+// rank is the place of the kind in the order of mapping.
 func (s *source) rank() int {
 	order := [][]string{
 		{"ConfigMap"}, {"Community"}, {"BFDProfile"}, {"AddressPool", "IPAddressPool", "CiliumLoadBalancerIPPool"}, {"CiliumBGPPeerConfig"}, {"BGPPeer", "CiliumBGPClusterConfig"},
@@ -185,7 +187,7 @@ func (s *source) same(other *source) bool {
 	return s.group == other.group && s.kind == other.kind && s.namespace == other.namespace && s.name == other.name
 }
 
-// printed is the content, for an order that does not depend on that of the input.
+// printed is the content as text: sorting by it makes the order independent of that of the input.
 func (s *source) printed() string {
 	text, err := yaml.Marshal(s.content)
 	if err != nil {
@@ -196,7 +198,8 @@ func (s *source) printed() string {
 
 func (s *source) root() field { return field{o: s, value: s.content} }
 
-// describe marks what no mapping is about.
+// describe marks the fields that identify the object, and its status, as ignored. The labels of an IPAddressPool are
+// left to the mapping of pools.
 func (s *source) describe() {
 	root := s.root()
 	for _, key := range []string{"apiVersion", "kind"} {

@@ -8,19 +8,20 @@ import (
 	"strings"
 )
 
-// survey is what decides about single objects and is known from all of them only.
+// survey is what the mapping of one object needs to know of all others.
 type survey struct {
-	// namespace of MetalLB, which reads its objects from there alone. Empty: the input does not say.
+	// namespace is that of MetalLB, which reads its objects from there alone. Empty: it is not known.
 	namespace string
-	// namespaces in which the input has objects of MetalLB, in order.
+	// namespaces are those in which the input has objects of MetalLB's kinds, sorted.
 	namespaces []string
-	// current says that the input has objects of MetalLB since 0.13, which does not read the ConfigMap config.
+	// current says that the input has objects of MetalLB's kinds: from 0.13 on MetalLB reads them and not the ConfigMap
+	// config.
 	current bool
-	// excluded are the patterns of metallb-excludel2 that a stack cannot express by itself.
+	// excluded are the patterns of metallb-excludel2 other than excludedByDefault: a stack has no field for them.
 	excluded []*regexp.Regexp
 }
 
-// MetalLBNamespaces returns the namespaces in which controllers or speakers of MetalLB are, in order.
+// MetalLBNamespaces returns the namespaces that have workloads of MetalLB's controller or speaker, sorted.
 func MetalLBNamespaces(objects []Object) []string {
 	found := map[string]bool{}
 	for _, o := range objects {
@@ -32,13 +33,13 @@ func MetalLBNamespaces(objects []Object) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// MetalLBComponent says whether a workload is MetalLB's controller or speaker; empty: neither.
+// MetalLBComponent returns which component of MetalLB a workload is, "controller" or "speaker"; empty: neither.
 func MetalLBComponent(o Object) string {
 	_, component := metalLBContainer(newSource(o))
 	return component
 }
 
-// look makes the survey. The namespace is what the user says; empty: that of MetalLB's workloads, if it is one.
+// look makes the survey. namespace is what the user passed; empty: that of MetalLB's workloads, if they are in one.
 func look(sources []*source, namespace string) (s survey) {
 	running, all := map[string]bool{}, map[string]bool{}
 	for _, o := range sources {
@@ -63,7 +64,8 @@ func look(sources []*source, namespace string) (s survey) {
 	return s
 }
 
-// customPatterns of interfaces. One that is no regular expression excludes all, since nobody knows what it is to exclude.
+// customPatterns returns the patterns that are not excludedByDefault. One that is no regular expression excludes all
+// interfaces, since it is not known which it should exclude.
 func customPatterns(list field) (patterns []*regexp.Regexp) {
 	texts, _ := list.value.([]any)
 	for _, item := range texts {
@@ -80,12 +82,12 @@ func customPatterns(list field) (patterns []*regexp.Regexp) {
 	return patterns
 }
 
-// excludes says whether MetalLB announces nothing on an interface.
+// excludes reports whether one of the custom patterns excludes an interface.
 func (s *survey) excludes(name string) bool {
 	return slices.ContainsFunc(s.excluded, func(p *regexp.Regexp) bool { return p.MatchString(name) })
 }
 
-// elsewhere says why MetalLB does not read an object of its own kinds; empty: it does.
+// elsewhere returns why MetalLB ignores an object of its own kinds: it is in another namespace. Empty: it does not.
 func (s *survey) elsewhere(o *source) string {
 	if s.namespace == "" || o.namespace == "" || o.namespace == s.namespace {
 		return ""
@@ -93,14 +95,14 @@ func (s *survey) elsewhere(o *source) string {
 	return fmt.Sprintf("MetalLB runs in the namespace %s and ignores objects of others: remove it from the input; if MetalLB runs in %s, pass -n %s", s.namespace, o.namespace, o.namespace)
 }
 
-// doubts are notes about the namespace.
+// doubts adds a note if MetalLB's namespace is not known and its objects are in several.
 func (s *survey) doubts(note func(string)) {
 	if s.namespace == "" && len(s.namespaces) > 1 {
 		note(fmt.Sprintf("The input has objects of MetalLB in the namespaces %s, and MetalLB reads those of its own namespace only: pass -n with this namespace.", strings.Join(s.namespaces, ", ")))
 	}
 }
 
-// reserve gives names that a stack can have to those that have them, before a name that is none is converted to one of them.
+// reserve takes the names that are DNS labels already, so that no other name is converted to one of them.
 func (in *importer) reserve(sources []*source) {
 	for _, o := range sources {
 		lists := map[string][]string{

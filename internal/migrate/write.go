@@ -9,11 +9,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// lists are the lists of a stack in the order in which they are written.
+// lists gives the order in which the lists of a stack are written.
 var lists = []string{pools, l2Advertisements, bgpPeers, bgpAdvertisements, bfdProfiles, communities}
 
-// YAML returns the stack as a manifest. A comment at each item says where it is from, and what means
-// something else there.
+// YAML returns the stack as a manifest. A comment at each item says which object it is from, and which of its fields
+// have another meaning or are not mapped.
 func (r *Result) YAML() ([]byte, error) {
 	text, err := json.Marshal(r.Stack.Spec)
 	if err != nil {
@@ -74,7 +74,8 @@ func (r *Result) item(out *strings.Builder, list string, item map[string]any, no
 	return nil
 }
 
-// notes about each item that need a look, each once, in the order of the report.
+// notes returns, for each item, what has another meaning and then what is not mapped, each text once and in the order
+// of the report.
 func (r *Result) notes() map[string][]string {
 	notes, seen := map[string][]string{}, map[[2]string]bool{}
 	for _, outcome := range []Outcome{Changed, Unmapped} {
@@ -89,12 +90,12 @@ func (r *Result) notes() map[string][]string {
 	return notes
 }
 
-// oneLine is text for a comment: a line that ends would end the comment.
+// oneLine returns text without line breaks, which would end the comment that it is in.
 func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }
 
-// quoted is a name as YAML has it: 1 and true are names, too.
+// quoted returns a name as a YAML string: names such as 1 and true need quotes.
 func quoted(name string) string {
 	text, err := yaml.Marshal(name)
 	if err != nil {
@@ -117,7 +118,7 @@ func trimNewline(out *strings.Builder) {
 	out.WriteString(text)
 }
 
-// withoutEmpty leaves out structs without a field that is set.
+// withoutEmpty leaves out maps that have no value at any depth.
 func withoutEmpty(m map[string]any) map[string]any {
 	rest := map[string]any{}
 	for key, value := range m {

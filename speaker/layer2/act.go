@@ -13,31 +13,31 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// said is what was told last.
+// said is what was published, reported and written to the checkpoint last.
 type said struct {
 	state     *wire.State
-	ours      []net.HardwareAddr // of nodes that were received from, ordered
-	nodes     []net.HardwareAddr // and of those that the segment answered for, ordered
+	ours      []net.HardwareAddr // those of nodes whose speakers were received from, ordered
+	nodes     []net.HardwareAddr // ours, and those of view.learned, ordered
 	detection Detection
 	report    *Report
 	owned     []OwnedSince // in the report, ordered
-	want      *Snapshot    // what was kept
+	want      *Snapshot    // in the checkpoint, as held and known are
 	held      []netip.Addr
-	known     int // how many hardware addresses were
-	kept      time.Time
-	keepAt    time.Time // when there is more to keep; zero: there is not
-	// The claims are not those that were last published, and kept.
+	known     int       // number of hardware addresses
+	kept      time.Time // when the checkpoint was written
+	keepAt    time.Time // when it is written next; in the past or zero: nothing is waiting
+	// The claims have changed since they were published, and since the checkpoint was written.
 	unpublished, unkept bool
 }
 
-// contest is which addresses others claim as well, and since when.
+// contest is which addresses of this node others claim as well, as of a time.
 type contest struct {
 	addresses []netip.Addr
 	at        time.Time
 }
 
-// act brings the network to what was decided, and then says so: who is to give an
-// address up does it when the one who takes it has announced.
+// act carries out what was decided, and only then publishes the claims: the node that has to give an address up
+// does so once it receives the claim, and by then this one has announced the address.
 func (e *Engine) act(v *view, d decision) {
 	e.noteMoves(v, d)
 	e.Announcer.SetLinks(*v.in.links)
@@ -60,8 +60,7 @@ func (e *Engine) act(v *view, d decision) {
 	e.keep(v)
 }
 
-// serve notes how addresses are served from now on, and says whether that is new to the
-// network.
+// serve records how addresses are served from now on, and reports whether any of it changed for the network.
 func (e *Engine) serve(d decision) (news bool) {
 	for _, address := range d.Looked {
 		before, was := e.served[address]
@@ -77,7 +76,7 @@ func (e *Engine) serve(d decision) (news bool) {
 	return news
 }
 
-// claim notes what this node claims from now on, and says whether that is new.
+// claim records what this node claims from now on, and reports whether that changed.
 func (e *Engine) claim(d decision) (news bool) {
 	var next ownership.Claims
 	for _, address := range d.Looked {
@@ -99,12 +98,13 @@ func (e *Engine) claim(d decision) (news bool) {
 	return next != nil
 }
 
-// setClaims has claims told that were not.
+// setClaims replaces the claims, which are then to be published and written to the checkpoint.
 func (e *Engine) setClaims(c ownership.Claims) {
 	e.claims, e.said.unpublished, e.said.unkept = c, true, true
 }
 
-// keep has kept what the next speaker on this node should know: at once when it ends.
+// keep passes on what the next speaker on this node should know, if it changed: at most once in keepEvery, but at once
+// while this speaker restarts.
 func (e *Engine) keep(v *view) {
 	held := slices.SortedFunc(maps.Keys(e.doubted), netip.Addr.Compare)
 	if e.Keep == nil || e.said.want == v.in.want && !e.said.unkept && slices.Equal(e.said.held, held) && e.said.known == len(e.said.ours) {
@@ -131,7 +131,7 @@ func (e *Engine) holding() (held []netip.Addr) {
 	return held
 }
 
-// noteMoves notes what is taken and what is let go.
+// noteMoves records what this node takes and what it gives up.
 func (e *Engine) noteMoves(v *view, d decision) {
 	e.noteLost(v)
 	for _, address := range d.Looked {
@@ -157,7 +157,7 @@ func (e *Engine) noteMoves(v *view, d decision) {
 	e.noteRequested(v, d.Looked)
 }
 
-// noteTaken notes that this node owns an address from now on.
+// noteTaken records that this node owns an address from now on.
 func (e *Engine) noteTaken(v *view, address netip.Addr, claim ownership.Claim, o Owned) {
 	delete(e.asking, address)
 	e.take(address, taken{since: v.now, first: o.First})
@@ -171,7 +171,8 @@ func (e *Engine) noteTaken(v *view, address netip.Addr, claim ownership.Claim, o
 	e.Log.Info("this node owns an address now", "address", address, "cause", claim.Cause.String(), "epoch", claim.Epoch, "interfaces", o.Interfaces)
 }
 
-// noteLost notes when those were heard last who had what nobody has now.
+// noteLost records, for addresses that lost their owner because its speaker is missing, when the last message of that
+// speaker came.
 func (e *Engine) noteLost(v *view) {
 	heard := make(map[lb.NodeName]time.Time, len(v.in.view.Missing))
 	for _, m := range v.in.view.Missing {
@@ -187,8 +188,8 @@ func (e *Engine) noteLost(v *view) {
 	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool { return v.book.Owner(address) != "" || !v.wanted(address) })
 }
 
-// noteFailover measures from when the owner before was heard last. Others may have been
-// elected meanwhile, and have let the address wait.
+// noteFailover measures the time since the last message of the previous owner. It includes the time of nodes that were
+// elected before this one and did not take the address.
 func (e *Engine) noteFailover(v *view, address netip.Addr) {
 	if at, known := e.lost[address]; known {
 		e.Metrics.Failover.Observe(v.now.Sub(at).Seconds())
@@ -206,7 +207,7 @@ func (e *Engine) setOurs(v *view) {
 	for i := range v.in.view.Peers {
 		add(v.in.view.Peers[i].State.Links)
 	}
-	// Those that are missing now are ours all the same.
+	// Hardware addresses are never removed: nodes whose speakers are missing now are no foreign hosts.
 	ours = ordered(append(append(ours, e.said.ours...), e.remembered...))
 	if len(ours) != len(e.said.ours) {
 		e.said.ours = ours
@@ -214,8 +215,8 @@ func (e *Engine) setOurs(v *view) {
 	e.setNodes(v)
 }
 
-// setNodes sets which hardware addresses are those of nodes. A node that announces what this one
-// does was a foreign host until now: it receives that this one announces it.
+// setNodes sets which hardware addresses are those of nodes. A node that becomes known by this may announce addresses
+// of this one: they are announced again, so that it receives that this node has them.
 func (e *Engine) setNodes(v *view) {
 	nodes, news := slices.Clone(e.said.ours), false
 	for _, hardware := range v.learned {
@@ -233,7 +234,7 @@ func (e *Engine) setNodes(v *view) {
 	}
 }
 
-// ordered returns hardware addresses in order, each once.
+// ordered sorts hardware addresses and returns each once. It changes list.
 func ordered(list []net.HardwareAddr) []net.HardwareAddr {
 	slices.SortFunc(list, slices.Compare[net.HardwareAddr])
 	return slices.CompactFunc(list, slices.Equal[net.HardwareAddr])
@@ -254,8 +255,8 @@ func (e *Engine) publish(v *view) {
 	e.Mesh.Publish(state)
 }
 
-// repeat announces again what somebody else claims or claimed as well, and
-// everything when somebody is back: neighbours may have learned something else.
+// repeat announces addresses again when others begin or cease to claim them too, and all addresses when a speaker is
+// back: hosts on the network may have learned another hardware address.
 func (e *Engine) repeat(v *view, d decision) {
 	before := e.contested
 	e.Metrics.Duplicate.Add(v.now.Sub(before.at).Seconds() * float64(len(before.addresses)))

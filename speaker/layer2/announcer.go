@@ -11,9 +11,9 @@ import (
 )
 
 // Link is a network interface of a node that addresses can be announced on:
-// Ethernet, up, with a carrier, and with an address to speak from.
+// Ethernet, up, with a carrier, and with an address to send ARP or NDP from.
 type Link struct {
-	// Name of the interface.
+	// Name is that of the interface.
 	Name string
 	// Index of the interface in the kernel; 0 for links of other nodes.
 	Index int
@@ -22,11 +22,11 @@ type Link struct {
 	// Internal says that the interface leads to the node's own pods or containers,
 	// not to a network of the machine.
 	Internal bool
-	// IPv4 says that it has an IPv4 address, so that ARP can be spoken on it.
+	// IPv4 says that it has an IPv4 address, so that ARP can be used on it.
 	IPv4 bool
 	// LinkLocal is its IPv6 link-local address, without a zone; invalid if it has
 	// none that is usable (RFC 4862: tentative and duplicate ones are not), so that
-	// NDP cannot be spoken on it.
+	// NDP cannot be used on it.
 	LinkLocal netip.Addr
 	// Prefixes are the subnets of its addresses, of both families, masked and
 	// ordered, link-local ones left out.
@@ -39,7 +39,7 @@ type Link struct {
 // MaxAddresses bounds the addresses of a Link.
 const MaxAddresses = 32
 
-// Speaks says whether an address of this family can be announced on the link.
+// Speaks reports whether an address of this family can be announced on the link.
 func (l Link) Speaks(address netip.Addr) bool {
 	if address.Is4() {
 		return l.IPv4
@@ -47,30 +47,30 @@ func (l Link) Speaks(address netip.Addr) bool {
 	return l.LinkLocal.IsValid()
 }
 
-// Reaches says whether the address is in a subnet of the link.
+// Reaches reports whether the address is in a subnet of the link.
 func (l Link) Reaches(address netip.Addr) bool {
 	return slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
 // Owned is how this node serves an address.
 type Owned struct {
-	// Interfaces that it is announced on, in order.
+	// Interfaces are those that it is announced on, or answered for on, sorted.
 	Interfaces []string
-	// First says that nobody has announced the address before: it is announced only
-	// after no foreign host has answered for it.
+	// First says that no node has announced the address before, or that its last owner did not
+	// because of a foreign host: it is announced only after no foreign host has answered for it.
 	First bool
-	// For is not empty when another node owns the address and restarts: requests
-	// are answered on an interface with the hardware address that stands here for
-	// it, and nothing is announced.
+	// For is not nil when this node covers for another one that owns the address: requests on an
+	// interface are answered with the hardware address that For has for it, and nothing is
+	// announced.
 	For map[string]net.HardwareAddr
-	// Returned says that the restart of that node is over: Engine.AddAnnounced is called once the
-	// node has announced the address, or has answered for it. It is asked meanwhile, each second
-	// at first and each 30 s after 10 s.
+	// Returned says that the restart of that node is over. The announcer calls Engine.AddAnnounced
+	// once the node has announced the address, or has answered for it; until then it probes the
+	// address, each second at first and each 30 s after 10 s.
 	Returned bool
 }
 
-// Same says whether two ways of serving are the same. Whether it was the first
-// time makes no difference afterwards.
+// Same reports whether two ways of serving are the same. First does not count: it matters only when
+// serving begins.
 func (o Owned) Same(other Owned) bool {
 	return o.Returned == other.Returned && o.SameAnswers(other)
 }
@@ -83,39 +83,40 @@ func (o Owned) SameAnswers(other Owned) bool {
 
 // Announcer makes the network send traffic for addresses to this node.
 type Announcer interface {
-	// SetLinks says which links there are. What is owned is announced on a link that
-	// comes up.
+	// SetLinks sets which links there are. Addresses that this node owns are announced on a link
+	// that comes up.
 	SetLinks([]Link)
-	// SetOwned says which addresses this node serves from now on. What is no longer
-	// there is not answered for when it returns. What is new has been announced once
-	// when it returns, unless it is to be probed first; the rest of the announcement
-	// follows. The map is not kept: it changes afterwards.
+	// SetOwned sets which addresses this node serves from now on. When it returns, addresses that
+	// are no longer in the map are not answered for any more, and new ones have been announced
+	// once, unless they are to be probed first; further announcements follow. The implementation
+	// must not retain the map: the caller changes it afterwards.
 	SetOwned(map[netip.Addr]Owned)
-	// Repeat announces addresses that this node owns once more, from the beginning:
-	// somebody may have learned something else meanwhile. None means all.
+	// Repeat announces addresses that this node owns again, from the first announcement on: hosts
+	// may have learned another hardware address meanwhile. Without arguments it announces all.
 	Repeat(...netip.Addr)
-	// Ask has the segments of the links asked, from now on, whether this node receives from
-	// them at all, and these questions. The results go to Engine.SetSegment. Nil ends it. What
-	// is handed over is never changed.
+	// Ask sets what the segments of the links are asked from now on: these questions, and whether
+	// this node receives from them at all. The results go to Engine.SetSegment. Nil ends the
+	// asking. The caller never changes the questions.
 	Ask(*Questions)
-	// SetOurs says which hardware addresses are those of the cluster's nodes: they
+	// SetOurs sets which hardware addresses are those of the cluster's nodes: they
 	// are never foreign.
 	SetOurs([]net.HardwareAddr)
-	// SetDetection says what is done about foreign hosts from now on. An address that is
-	// announced stays so; one that waits because of a foreign host is announced if that is
-	// no reason any more.
+	// SetDetection sets what is done about foreign hosts from now on. An address that is announced
+	// stays announced. One that is withheld because of a foreign host is announced if the new
+	// setting does not withhold it.
 	SetDetection(Detection)
 }
 
 // Questions are what the segments of the links are asked.
 type Questions struct {
-	// Addresses that this node wants to take: which hosts answer for them, each on its
-	// interfaces.
+	// Addresses gives, by address, the interfaces on which it is asked which hosts answer for it:
+	// this node wants to take it, or to announce it there.
 	Addresses map[netip.Addr][]string
-	// Nodes are addresses of other nodes, ordered: which hardware addresses answer for them.
+	// Nodes are addresses of other nodes, sorted. It is asked which hardware addresses answer for
+	// them.
 	Nodes []netip.Addr
-	// Awaited are addresses, ordered, that nothing is asked about: a host that asks for one of
-	// them shows that this node receives from the segment.
+	// Awaited are addresses, sorted, that are not asked about: if a host asks for one of them, this
+	// node receives from the segment.
 	Awaited []netip.Addr
 }
 
@@ -126,36 +127,35 @@ const (
 	// Enforce probes an address that nobody has announced before, and does not announce it
 	// while a foreign host has it. It is the default.
 	Enforce Detection = ""
-	// ReportOnly probes too, and announces it all the same.
+	// ReportOnly probes the address too, and announces it even if a foreign host has it.
 	ReportOnly Detection = "report"
 	// Off neither probes nor reports.
 	Off Detection = "off"
 )
 
-// Unserved is an interface that addresses should be announced on, and cannot.
+// Unserved is an interface on which addresses of one family should be announced and cannot be.
 type Unserved struct {
-	// Interface by name.
+	// Interface is its name.
 	Interface string
-	// IPv6 or IPv4 addresses.
+	// IPv6 says that the family is IPv6, else it is IPv4.
 	IPv6 bool
 	// Problem says why.
 	Problem string
 }
 
-// Conflict is an address that this node owns and that another host uses, or the kernel of a node.
+// Conflict is an address that this node owns and that a foreign host or the kernel of a node uses too.
 type Conflict struct {
-	// Address that both use.
+	// Address is what both use.
 	Address netip.Addr
-	// Interface on which the other was heard.
+	// Interface is the one on which frames of the other were received.
 	Interface string
-	// Hardware address of the other.
+	// Hardware is the hardware address of the other.
 	Hardware net.HardwareAddr
-	// Node whose kernel has the address, this one or another one; empty: the host is no node
-	// of the cluster.
+	// Node is the one whose kernel has the address, this one or another one; empty: the host is
+	// not a node of the cluster.
 	Node lb.NodeName
-	// Announced says that this node announces the address all the same, since it was
-	// in use already.
+	// Announced says that this node announces the address nevertheless.
 	Announced bool
-	// Since when the other has been heard.
+	// Since is when the first frame of the other was received.
 	Since time.Time
 }

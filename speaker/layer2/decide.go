@@ -22,21 +22,22 @@ type view struct {
 	links []wire.Link // of this node
 	phase ownership.Phase
 	book  *ownership.Index
-	moved []ownership.Moved // since the round before
-	lives map[lb.NodeName]bool
-	peers map[lb.NodeName]*mesh.Peer // by name; see peer
+	moved []ownership.Moved          // since the round before
+	lives map[lb.NodeName]bool       // nodes whose speakers are alive, this one included
+	peers map[lb.NodeName]*mesh.Peer // by name; nil until method peer is called
 	terms ownership.Terms
-	// learned are hardware addresses that the segment has answered of nodes which were never
-	// received from; unknown: there are such nodes of which it has not.
+	// learned are the hardware addresses of nodes whose speakers are missing and were never received
+	// from, as far as the segment has answered for these nodes; unknown: there are others of them.
 	learned map[lb.NodeName]segment.Hardware
 	unknown bool
-	// stranger: there are nodes whose speakers are missed and were never received from.
+	// stranger: there are nodes whose speakers are missing and were never received from.
 	stranger bool
-	// partitioned: this speaker is cut from a larger group of speakers.
+	// partitioned: this speaker is cut off from a larger group of speakers, and gives way to it.
 	partitioned bool
 }
 
-// gather puts together what is known. The book has what is wanted already.
+// gather puts together what a decision depends on, and brings the index of owners up to date about the nodes; read has
+// entered the wanted addresses.
 func (e *Engine) gather(now time.Time, in inbox) *view {
 	v := &view{now: now, in: in, links: told(e.reached(now, in)), phase: e.phase(now, in), book: e.book, lives: map[lb.NodeName]bool{e.Self: true}}
 	e.noteLinks(v)
@@ -67,8 +68,8 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 	return v
 }
 
-// mayMoveOne says whether an address may move although nothing failed. One that a
-// living node gave up counts, wherever that was.
+// mayMoveOne reports whether an address may move although nothing failed: at most one in the cluster in moveEvery. An
+// address that any living node gave up counts as such a move.
 func (e *Engine) mayMoveOne(v *view) bool {
 	if !e.Failback {
 		return false
@@ -81,7 +82,7 @@ func (e *Engine) mayMoveOne(v *view) bool {
 	return v.now.Sub(e.moved) >= moveEvery
 }
 
-// phase returns what this speaker is doing as a whole.
+// phase returns the phase of this speaker once it runs.
 func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 	switch {
 	case e.isolated(now, in):
@@ -94,8 +95,8 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 	return ownership.Active
 }
 
-// resume takes up what this node claimed when its last speaker ended, unless
-// somebody else claims it by now.
+// resume claims again what this node claimed when its last speaker ended, unless another node claims it by now. In a
+// minority it claims nothing, but the epochs are remembered.
 func (e *Engine) resume(v *view) {
 	claims := ownership.Claims{}
 	for address, epoch := range e.Resume.Claims {
@@ -112,7 +113,7 @@ func (e *Engine) resume(v *view) {
 	e.setClaims(claims)
 }
 
-// take notes how this node got an address.
+// take records how this node got an address.
 func (e *Engine) take(address netip.Addr, t taken) {
 	e.taken[address] = t
 	if t.first {
@@ -125,9 +126,9 @@ func (v *view) wanted(address netip.Addr) bool {
 	return wanted
 }
 
-// doubt notes which addresses are not announced by those who own them, since foreign hosts
-// use them. That outlasts the owner: the next one asks again before it announces one.
-// Of several who claim one, the last of them counts, and this node most.
+// doubt records which addresses their owners do not announce because foreign hosts use them. The record outlasts the
+// owner: the next one probes the address before it announces it. If several nodes claim an address, the last one by
+// name decides, but this node before all others.
 func (e *Engine) doubt(v *view) {
 	unsure := maps.Clone(e.doubted)
 	for i := range v.in.view.Peers {
@@ -155,7 +156,7 @@ func (e *Engine) doubt(v *view) {
 	maps.DeleteFunc(e.doubted, func(address netip.Addr, _ bool) bool { return !v.wanted(address) })
 }
 
-// setDoubt notes whether somebody who owns an address does not announce it.
+// setDoubt records whether the owner of an address does not announce it.
 func (e *Engine) setDoubt(address netip.Addr, is bool) {
 	if is {
 		e.doubted[address] = true
@@ -164,7 +165,7 @@ func (e *Engine) setDoubt(address netip.Addr, is bool) {
 	}
 }
 
-// held are the addresses that are not announced here since foreign hosts use them.
+// held returns the addresses that this node does not announce because other hosts use them.
 func (in *inbox) held() (held []netip.Addr) {
 	for _, c := range in.conflicts {
 		if !c.Announced {
@@ -174,8 +175,8 @@ func (in *inbox) held() (held []netip.Addr) {
 	return held
 }
 
-// letGo returns what living nodes have let go a moment ago, although it is wanted
-// here. What was not wanted here meanwhile is not among it.
+// letGo returns the addresses that living nodes gave up less than releasedFor ago and that this node has known as
+// wanted since.
 func (e *Engine) letGo(v *view) map[netip.Addr]bool {
 	for _, m := range v.moved {
 		switch {
@@ -197,7 +198,7 @@ func (e *Engine) letGo(v *view) map[netip.Addr]bool {
 	return just
 }
 
-// held returns what is not taken from others for a while.
+// held returns the addresses that this node does not take from others yet (holdOff).
 func (e *Engine) held(now time.Time) map[netip.Addr]bool {
 	held := map[netip.Addr]bool{}
 	for address, until := range e.hold {
@@ -210,7 +211,7 @@ func (e *Engine) held(now time.Time) map[netip.Addr]bool {
 	return held
 }
 
-// decision is what this node does from now on about what was looked at.
+// decision is what this node does from now on about the addresses in Looked.
 type decision struct {
 	ownership.Output
 	// served are those of Looked that it answers for.
@@ -235,11 +236,11 @@ func (e *Engine) decide(v *view) decision {
 	}
 	d.Output = e.book.Decide(v.terms)
 	withheld := e.askFirst(v, &d)
-	if v.phase == ownership.Restarting { // no other node answers for what is still probed
+	if v.phase == ownership.Restarting { // no other node would answer for an address that is still being probed
 		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() })
 	}
 	for address, claim := range d.Own {
-		_, found := e.minority.found[address] // there is no need to probe it once more
+		_, found := e.minority.found[address] // the segment was asked: it is not probed once more
 		first := (claim.Cause == ownership.First || e.doubted[address]) && !found
 		if claim.Cause == ownership.Kept {
 			first = e.taken[address].first
@@ -259,15 +260,15 @@ func (e *Engine) decide(v *view) decision {
 	return d
 }
 
-// everything returns what this node owns or answers for, ordered.
+// everything returns what this node owns or answers for, sorted.
 func (e *Engine) everything() []netip.Addr {
 	all := slices.AppendSeq(slices.Collect(maps.Keys(e.served)), maps.Keys(e.taken))
 	slices.SortFunc(all, netip.Addr.Compare)
 	return slices.Compact(all)
 }
 
-// interfaces returns where this node announces what it owns. What it may not announce
-// any more, and keeps until somebody has taken it, is announced nowhere new.
+// interfaces returns where this node announces an address that it owns. One that it is no candidate for any more, and
+// has until another node takes it, is announced on no further interface.
 func (e *Engine) interfaces(v *view, address netip.Addr) []string {
 	c, is := v.candidate(e.Self, address)
 	on := interfaces(v.links, c, address, e.subnets.near(address))
@@ -277,9 +278,9 @@ func (e *Engine) interfaces(v *view, address netip.Addr) []string {
 	return on
 }
 
-// goOnCaring keeps answering for nodes that restart when somebody else was chosen to,
-// who may not have begun yet: both say the same; and until a node whose restart is over announces
-// what it has. What a node that restarts has is looked at each time, and so is what it had.
+// goOnCaring makes this node go on covering for a node that restarts when another one was chosen to, which may not have
+// begun yet: both give the same answers. It also covers for a node whose restart is over until that node announces the
+// address. The index looks at the addresses of restarting nodes, and at those that lost their owner, in each decision.
 func (e *Engine) goOnCaring(v *view, d *decision) {
 	for address, holder := range e.caredFor {
 		_, chosen := d.Care[address]
@@ -295,7 +296,7 @@ func (e *Engine) goOnCaring(v *view, d *decision) {
 	e.caredFor = d.Care
 }
 
-// holds says whether a node that restarts has the address, and nobody better.
+// holds reports whether a node that restarts owns an address that is wanted.
 func (v *view) holds(node lb.NodeName, address netip.Addr) bool {
 	if !v.wanted(address) || v.book.Owner(address) != node {
 		return false
@@ -304,8 +305,8 @@ func (v *view) holds(node lb.NodeName, address netip.Addr) bool {
 	return p != nil && p.State.Phase == ownership.Restarting
 }
 
-// peer returns another node's speaker; nil: there is none that is alive. Only a speaker that covers for
-// others asks, so that the index is made when it is asked first.
+// peer returns the speaker of another node; nil: it is not alive. The map by name is made on first use, since only a
+// speaker that covers for others needs it.
 func (v *view) peer(node lb.NodeName) *mesh.Peer {
 	if v.peers == nil {
 		v.peers = make(map[lb.NodeName]*mesh.Peer, len(v.in.view.Peers))
@@ -328,8 +329,8 @@ func (v *view) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Can
 	return &ownership.Candidate{Node: node}, false
 }
 
-// care returns how an address of a node that restarts is answered for: with its
-// own hardware address, so that traffic goes on going there.
+// care returns how this node covers for the node holder: it answers with the hardware address of that node, so that
+// traffic still goes there.
 func (e *Engine) care(v *view, holder lb.NodeName, address netip.Addr) Owned {
 	near := e.subnets.near(address)
 	o := Owned{For: map[string]net.HardwareAddr{}, Returned: e.awaits(address)}

@@ -1,8 +1,8 @@
-// Package layer2 is the engine of one node: from what the cluster wants, what the
-// other speakers say and which links are up, it decides which addresses this node
-// owns, has them announced, and says so. One goroutine owns the state; everybody
-// else sends it news. It knows no Kubernetes: speaker/kube brings the snapshots
-// and takes the reports.
+// Package layer2 is the layer 2 engine of one node: from what the cluster wants, what the
+// other speakers publish and which links are up, it decides which addresses this node
+// owns, has them announced, publishes the claims and reports. The goroutine of Run owns
+// the state; other goroutines pass changes through the methods of Engine. The package
+// knows no Kubernetes: speaker/kube makes the snapshots and takes the reports.
 package layer2
 
 import (
@@ -23,30 +23,28 @@ import (
 )
 
 const (
-	// probing is how long it takes to ask whether a foreign host uses an address, and to be
-	// answered.
+	// probing is how long it takes until a probe has shown whether a foreign host uses an address.
 	probing = 500 * time.Millisecond
-	// releasedFor is how long an address that a living node has let go is left alone:
-	// the news that it is not wanted any more reaches nodes at different times.
+	// releasedFor is how long an address that a living node gave up is taken by no other: that it
+	// is not wanted any more reaches nodes at different times.
 	releasedFor = 500 * time.Millisecond
-	// holdOff is how long an address is left to a node that took it and knows
-	// something else about the cluster.
+	// holdOff is how long this node leaves an address to another one that took it and, as far as
+	// this node knows, may not own it: the two have different knowledge of the cluster.
 	holdOff = 10 * time.Second
-	// keepEvery is how often what the next speaker should know is kept: all of it is
-	// written each time.
+	// keepEvery is the shortest time between two checkpoints: each is written as a whole.
 	keepEvery = 500 * time.Millisecond
-	// moveEvery is how often one address of the cluster may move although nothing
-	// failed.
+	// moveEvery is the shortest time between two moves of addresses in the cluster without a
+	// failure.
 	moveEvery = time.Second
-	// settled is how long a node must have been alive to be given what others have.
+	// settled is how long a node must have been alive to get addresses that others have.
 	settled = 30 * time.Second
 )
 
-// Mesh is how this speaker is heard by the others.
+// Mesh is how this speaker publishes its state to the others.
 type Mesh interface {
-	// Publish says all that this speaker has to say of itself.
+	// Publish replaces the state of this speaker.
 	Publish(wire.State)
-	// Acted says that everything in a view has been acted on.
+	// Acted reports that everything in a view has been acted on.
 	Acted(mesh.View)
 }
 
@@ -54,36 +52,35 @@ type Mesh interface {
 type Config struct {
 	// Self is this node.
 	Self lb.NodeName
-	// Log tells what is owned, and no more.
+	// Log gets a line for each address that this node takes or gives up.
 	Log logr.Logger
 	// Now reads the clock; nil: time.Now.
 	Now func() time.Time
 	// Announcer makes the network send traffic here.
 	Announcer Announcer
-	// Mesh tells the others.
+	// Mesh publishes the state of this speaker to the others.
 	Mesh Mesh
-	// Report takes what was done, after each change, from the engine's goroutine; it
-	// must not block.
+	// Report is called with each report that differs from the one before, from the goroutine of
+	// Run; it must not block.
 	Report func(Report)
-	// Keep takes what a speaker that starts on this node should know; it must not
-	// block. May be nil.
+	// Keep is called with what the next speaker on this node should know, from the goroutine of
+	// Run; it must not block. May be nil.
 	Keep func(Kept)
-	// Resume is what was kept when this node's last speaker ended. Its snapshot is not
-	// looked at: see SetKept.
+	// Resume is the checkpoint of this node's last speaker. Its snapshot is not used: see SetKept.
 	Resume Kept
 	// Failback allows addresses to move although nothing failed.
 	Failback bool
-	// Metrics count what happens.
+	// Metrics are those that the engine updates.
 	Metrics *Metrics
-	// Passes marks those of Run; nil: nothing does.
+	// Passes marks the beginning and end of each round, for the watchdog; nil: there is none.
 	Passes *watchdog.Loop
 }
 
-// Kept is what is kept on the node for the next speaker.
+// Kept is the checkpoint: what is stored on the node for the next speaker.
 type Kept struct {
 	// Snapshot is what the cluster wanted last.
 	Snapshot Snapshot
-	// Claims of this node.
+	// Claims are those of this node.
 	Claims ownership.Claims
 	// Held are addresses that their owners do not announce, since foreign hosts use them.
 	Held []netip.Addr
@@ -94,7 +91,7 @@ type Kept struct {
 // Engine decides what this node owns. Make it with New.
 type Engine struct {
 	Config
-	news chan struct{} // holds one token when there is news
+	news chan struct{} // has a token when inbox has changed since the last round began
 
 	mu     sync.Mutex
 	inbox  inbox
@@ -102,19 +99,19 @@ type Engine struct {
 	owning int
 
 	// What follows belongs to the goroutine of Run.
-	begun   time.Time // when everything was known for the first time
-	running bool      // it has decided once
-	waited  bool      // for those that should be there, once
+	begun   time.Time // when it began to start: all inputs were there, or it was no longer isolated
+	running bool      // it has decided since begun
+	waited  bool      // it has waited once for the speakers that should be there
 	ran     bool      // it has decided once while it was not isolated
-	// together are the nodes whose speakers were seen to start while this one did.
+	// together are the nodes whose speakers were starting at the same time as this one.
 	together map[lb.NodeName]bool
 	book     *ownership.Index
-	links    map[lb.NodeName]nodeLinks // of nodes with speakers that live, or are missed
+	links    map[lb.NodeName]nodeLinks // of nodes with speakers that are alive, or are missing after they were
 	subnets  *subnets
-	// linksNumber grows with each change of links, and of those of this node that are reached.
+	// linksNumber grows with each change of links, and of those that this node may announce on.
 	linksNumber uint64
-	onLinks     []wire.Link      // that this node may announce on
-	claims      ownership.Claims // never changed, but replaced
+	onLinks     []wire.Link      // those that this node may announce on
+	claims      ownership.Claims // replaced, never changed
 	rivals      map[netip.Addr]rivalry
 	taken       map[netip.Addr]taken
 	asking      map[netip.Addr]time.Time // what may still be probed, since when
@@ -123,22 +120,22 @@ type Engine struct {
 	requested   map[netip.Addr]requested
 	released    map[netip.Addr]time.Time
 	contested   contest
-	lost        map[netip.Addr]time.Time // when who had it was heard last: nobody has it now
+	lost        map[netip.Addr]time.Time // addresses without an owner: when its last message came
 	live        map[lb.NodeName]bool
-	doubted     map[netip.Addr]bool        // its last owner did not announce it: a foreign host uses it
+	doubted     map[netip.Addr]bool        // its last owner did not announce it, since a foreign host uses it
 	hold        map[netip.Addr]time.Time   // until when it is not taken from others
-	caredFor    map[netip.Addr]lb.NodeName // what this node answers for, and whose it is
-	returned    map[netip.Addr]awaited     // those of caredFor whose node runs again
-	uncovered   map[netip.Addr]time.Time   // those that were in caredFor, and have had no owner since
+	caredFor    map[netip.Addr]lb.NodeName // the address that this node covers, and its owner
+	returned    map[netip.Addr]awaited     // those of caredFor whose owner runs again
+	uncovered   map[netip.Addr]time.Time   // those that were in caredFor and lost their owner: when
 	lonely      bool                       // it was isolated in the round before
-	received    map[lb.NodeName]bool       // whose speakers were alive when it was in the majority last; nil: it never was
+	received    map[lb.NodeName]bool       // nodes whose speakers were alive when it was in the majority last; nil: it never was
 	minority    minority
-	insisted    map[netip.Addr]insistence // when addresses were announced again, since others announce them
+	insisted    map[netip.Addr]insistence // addresses that were announced again, since other nodes announce them
 	standoffs   map[netip.Addr]standoff
-	stalled     bool // this process stood still, and the others were not asked yet
+	stalled     bool // this process stood still, and the others have not been asked yet what they own
 	moved       time.Time
 	said        said
-	// remembered are hardware addresses of nodes from before this speaker.
+	// remembered are hardware addresses of nodes from the checkpoint.
 	remembered []net.HardwareAddr
 }
 
@@ -148,9 +145,9 @@ type taken struct {
 	first bool
 }
 
-// inbox is the latest news of each kind; what is nil was never told.
+// inbox is the latest input of each kind; nil: there was none yet. Engine.mu guards it.
 type inbox struct {
-	want       *Snapshot // without addresses, which are news
+	want       *Snapshot // without addresses, which are in addresses until a round takes them
 	addresses  addressNews
 	view       *mesh.View
 	links      *[]Link
@@ -158,11 +155,11 @@ type inbox struct {
 	unserved   []Unserved
 	segment    segment.Results
 	partition  partition
-	rivals     []rival                    // see frames
-	announced  map[netip.Addr]struct{}    // by the nodes that this one covers for; see frames
-	hosts      map[lb.NodeName]netip.Addr // of the speakers that should be there
-	restarting time.Time                  // until when; zero: no
-	restarted  chan struct{}              // is closed when the others have been told, and nil then
+	rivals     []rival                    // since the last call of frames
+	announced  map[netip.Addr]struct{}    // by the nodes that this one covers for, since the last call of frames
+	hosts      map[lb.NodeName]netip.Addr // addresses of the nodes whose speakers should be there
+	restarting time.Time                  // when the next speaker is expected; zero: this one does not restart
+	restarted  chan struct{}              // closed once it is published that this speaker restarts; nil then
 }
 
 // New returns an engine for a node.
@@ -182,15 +179,15 @@ func New(c Config) *Engine {
 	return e
 }
 
-// SetSnapshot tells the engine what the cluster wants.
+// SetSnapshot sets what the cluster wants.
 func (e *Engine) SetSnapshot(s Snapshot) { e.tell(func(in *inbox) { in.setWant(s) }) }
 
-// SetChange tells the engine what is new in what the cluster wants. A snapshot, perhaps
-// an empty one, must have been told before.
+// SetChange passes what has changed in what the cluster wants. SetSnapshot must have been called
+// before, perhaps with an empty one.
 func (e *Engine) SetChange(c Change) { e.tell(func(in *inbox) { in.changeWant(c) }) }
 
-// SetKept tells the engine what the cluster wanted when it was last heard, in case
-// that nothing newer is known.
+// SetKept sets what the cluster wanted according to the checkpoint. It has no effect once there is
+// a newer snapshot.
 func (e *Engine) SetKept(s Snapshot) {
 	e.tell(func(in *inbox) {
 		if in.want == nil {
@@ -199,22 +196,22 @@ func (e *Engine) SetKept(s Snapshot) {
 	})
 }
 
-// SetView tells the engine what the other speakers say.
+// SetView sets what is known of the other speakers.
 func (e *Engine) SetView(v mesh.View) { e.tell(func(in *inbox) { in.view = &v }) }
 
-// SetLinks tells the engine which links there are.
+// SetLinks sets which links this node has.
 func (e *Engine) SetLinks(links []Link) { e.tell(func(in *inbox) { in.links = &links }) }
 
-// SetUnserved tells the engine on which links nothing can be announced after all. What is
-// announced there moves to other links, or nodes.
+// SetUnserved sets on which links addresses cannot be announced after all. Addresses that are
+// announced there move to other links, or nodes.
 func (e *Engine) SetUnserved(u []Unserved) { e.tell(func(in *inbox) { in.unserved = u }) }
 
-// SetConflicts tells the engine which addresses foreign hosts use.
+// SetConflicts sets which addresses of this node other hosts use.
 func (e *Engine) SetConflicts(c []Conflict) { e.tell(func(in *inbox) { in.conflicts = c }) }
 
-// Restart tells the others that this speaker ends and that another one will be
-// there on the node after a time: they answer for it meanwhile. It returns when that
-// has been said, or the context ends.
+// Restart publishes that this speaker ends and that the next one on the node is expected after
+// the time back: the others cover for it until then. It returns once that is published, or the
+// context ends.
 func (e *Engine) Restart(ctx context.Context, back time.Duration) {
 	done := make(chan struct{})
 	e.tell(func(in *inbox) { in.restarting, in.restarted = e.Now().Add(back), done })
@@ -224,16 +221,15 @@ func (e *Engine) Restart(ctx context.Context, back time.Duration) {
 	}
 }
 
-// Synced says whether the engine has seen the cluster, the other speakers and
-// the links, and acted on them.
+// Synced reports whether the engine has acted once: it has had a snapshot, a view of the other
+// speakers and the links.
 func (e *Engine) Synced() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.synced
 }
 
-// Owning returns how many addresses this node owns, and whether it is to hand them
-// over.
+// Owning returns how many addresses this node owns, and whether it is being drained.
 func (e *Engine) Owning() (addresses int, draining bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -246,13 +242,13 @@ func (e *Engine) tell(write func(*inbox)) {
 	e.mu.Unlock()
 	select {
 	case e.news <- struct{}{}:
-	default: // there is a token: the engine will see this news too
+	default: // there is a token already: the next round reads this change too
 	}
 }
 
-// Run decides and acts on news until the context ends. Nothing is announced before
-// all kinds of news have come once: a node that does not know the others yet would
-// believe that it owns everything.
+// Run decides and acts after each change until the context ends. Nothing is announced before
+// there is a snapshot, a view and the links: a node that does not know the others yet would take
+// every address.
 func (e *Engine) Run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -271,8 +267,8 @@ func (e *Engine) Run(ctx context.Context) {
 	}
 }
 
-// round looks at everything once. It returns when to look again although there is
-// no news; zero: not.
+// round reads the inbox, decides and acts, once. It returns when the next round is due even if
+// nothing changes; zero: none is.
 func (e *Engine) round(now time.Time) time.Time {
 	in, complete := e.read()
 	if !complete {
@@ -289,7 +285,7 @@ func (e *Engine) round(now time.Time) time.Time {
 	e.waited = true
 	if !in.view.Checked {
 		e.stalled = true
-		return time.Time{} // what the others own is being asked
+		return time.Time{} // the others are being asked what they own
 	}
 	in.rivals, in.announced = e.frames()
 	v := e.gather(now, in)
@@ -321,8 +317,8 @@ func (e *Engine) round(now time.Time) time.Time {
 	return e.next(now, in)
 }
 
-// read returns the latest news, if there was news of each kind, and notes which
-// addresses are wanted.
+// read returns the inbox without what frames takes, and whether it has a snapshot, a view and the
+// links. If so, it enters the changes of wanted addresses into the index of owners.
 func (e *Engine) read() (in inbox, complete bool) {
 	e.mu.Lock()
 	in = e.inbox
@@ -337,8 +333,8 @@ func (e *Engine) read() (in inbox, complete bool) {
 	return in, complete
 }
 
-// frames takes what was received from the segments since the last round that looked at it. It is
-// reported once, so that a round which ends before it is looked at must leave it.
+// frames takes what was received from the segments since the last call. Each frame is reported only
+// once, so that a round which returns before it decides must not call this.
 func (e *Engine) frames() (rivals []rival, announced map[netip.Addr]struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -373,7 +369,7 @@ func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 		earliest(now.Add(moveEvery))
 	}
 	if at := e.begun.Add(settled); at.After(now) {
-		earliest(at) // what this node is asked for moves then
+		earliest(at) // from then on this node can get addresses that others have
 	}
 	for _, at := range []time.Time{e.nextInMinority(now, in), e.nextCovered(now), e.nextStandoff(now), e.nextKernel(now, in), e.nextRequested(now)} {
 		if !at.IsZero() {

@@ -11,15 +11,16 @@ import (
 )
 
 const (
-	// insistEvery is how often an address is announced again since another node announces it.
+	// insistEvery is the shortest time after which an address is announced again because another
+	// node announces it.
 	insistEvery = time.Second
-	// insistOften is how often in a row that is done, before it is done once in insistSeldom, as
-	// RFC 5227 section 2.4 (c) has it: a speaker gives the address up when it receives the second
-	// announcement, so that a host that goes on is none.
+	// insistOften is how many times in a row this is done before the interval becomes insistSeldom
+	// (RFC 5227, section 2.4 (c)). A speaker gives the address up when it receives the second
+	// announcement, so that a host that goes on announcing is no speaker.
 	insistOften, insistSeldom = 5, 10 * time.Second
 )
 
-// insistence is how often an address was announced again in a row because of a host, and when it was
+// insistence is how many times in a row an address was announced again because of a host, and when
 // last.
 type insistence struct {
 	latest time.Time
@@ -27,7 +28,7 @@ type insistence struct {
 	host   segment.Hardware
 }
 
-// again returns whether the address may be announced again because of a host.
+// again reports whether the address may be announced again now because of a host.
 func (i insistence) again(now time.Time, host net.HardwareAddr) bool {
 	every := insistEvery
 	if i.count >= insistOften && bytes.Equal(i.host[:], host) {
@@ -36,10 +37,11 @@ func (i insistence) again(now time.Time, host net.HardwareAddr) bool {
 	return i.count == 0 || now.Sub(i.latest) >= every
 }
 
-// insist announces addresses again that nodes announce whose speakers this one, in the
-// majority, does not receive from: they give them up when it does. While a node is missed of
-// which no hardware address is known, any host may be that node. An address is repeated at
-// most once in insistEvery, and seldom after a while, since frames are easily forged.
+// insist announces addresses again that are also announced by nodes whose speakers this one does not
+// receive from. This one is in the majority, so that those speakers then give them up. While the
+// hardware address of a missing speaker's node is not known, any host may be that node. An address
+// is announced again at most once in insistEvery, and later once in insistSeldom, since frames are
+// easily forged.
 func (e *Engine) insist(v *view) {
 	maps.DeleteFunc(e.insisted, func(_ netip.Addr, i insistence) bool { return v.now.Sub(i.latest) >= 2*insistSeldom })
 	for _, r := range v.in.rivals {

@@ -9,10 +9,10 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// KernelOf returns the node that has a hardware address, if an answer from there for an address
-// must be one of its kernel: it is this node, or that of a peer whose messages arrive and which
-// does not claim the address. False: no such node is known, or its speaker may have answered.
-// It may be called by the announcer at any time.
+// KernelOf returns the node that has a hardware address, and whether an answer from that hardware
+// address must come from its kernel: the node is this one, or that of a peer whose messages arrive
+// and which does not claim the address. False: no node is known, or its speaker may have answered.
+// It is safe for concurrent use; the announcer calls it.
 func (e *Engine) KernelOf(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool) {
 	e.mu.Lock()
 	links, view := e.inbox.links, e.inbox.view

@@ -9,7 +9,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// told returns the links of this node as they are told to others.
+// told returns the links of this node in the form in which they are published.
 func told(links []Link) []wire.Link {
 	list := make([]wire.Link, 0, len(links))
 	for _, l := range links {
@@ -20,8 +20,8 @@ func told(links []Link) []wire.Link {
 	return list
 }
 
-// able are the links that can be announced on: those that there are, without what could not
-// be opened.
+// able returns the links that addresses can be announced on: those of the node, without the
+// families that are unserved.
 func (in *inbox) able() (links []Link) {
 	for _, l := range *in.links {
 		for _, u := range in.unserved {
@@ -40,9 +40,9 @@ func (in *inbox) able() (links []Link) {
 	return links
 }
 
-// usable says whether a candidate is to announce an address on one of its links.
-// A link that holds pods only is used when it is wanted by name. Near: only links in a subnet
-// of the address are used unless links are wanted by name, see subnets.
+// usable reports whether a candidate is to announce an address on one of its links. A link that
+// leads only to pods is used only if the advertisement names it. If near, and the advertisement
+// names no links, only links in a subnet of the address are used: see subnets.
 func usable(l *wire.Link, c *ownership.Candidate, address netip.Addr, near bool) bool {
 	switch {
 	case !speaks(l, address):
@@ -61,7 +61,7 @@ func reaches(prefixes []netip.Prefix, address netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// usableOn returns whether a node with these links can announce an address.
+// usableOn returns a function that reports whether a node with these links can announce an address.
 func usableOn(links []wire.Link, near func(netip.Addr) bool) func(*ownership.Candidate, netip.Addr) bool {
 	return func(c *ownership.Candidate, address netip.Addr) bool {
 		is := near(address)
@@ -74,8 +74,7 @@ func usableOn(links []wire.Link, near func(netip.Addr) bool) func(*ownership.Can
 	}
 }
 
-// interfaces returns the names of the links that a candidate announces an address
-// on, in order.
+// interfaces returns the names of the links on which a candidate announces an address, sorted.
 func interfaces(links []wire.Link, c *ownership.Candidate, address netip.Addr, near bool) []string {
 	var names []string
 	for i := range links {
@@ -88,8 +87,8 @@ func interfaces(links []wire.Link, c *ownership.Candidate, address netip.Addr, n
 }
 
 // counterpart returns the hardware address of another node's link that is on the
-// same network as a link of this node: both have an address of one subnet, or,
-// where subnets do not tell, they have the same name.
+// same network as a link of this node: both are in one subnet, or neither has a
+// subnet and they have the same name.
 func counterpart(own *wire.Link, others []wire.Link) (net.HardwareAddr, bool) {
 	for i := range others {
 		for _, p := range others[i].Prefixes {

@@ -6,11 +6,11 @@ import "github.com/prometheus/client_golang/prometheus"
 type Metrics struct {
 	// Moves counts addresses that this node took, by cause.
 	Moves *prometheus.CounterVec
-	// Failover is the time from when a dead owner was heard last to when this node
-	// took over, in seconds.
+	// Failover is the time from the last message of a dead owner until this node took
+	// over, in seconds.
 	Failover prometheus.Histogram
-	// Duplicate adds up how long others claimed what this node owns, in seconds and
-	// addresses.
+	// Duplicate adds up for how long others claimed addresses that this node owns, in
+	// seconds times addresses.
 	Duplicate prometheus.Counter
 }
 

@@ -20,80 +20,82 @@ import (
 )
 
 // A speaker that receives from no more than half of the speakers that should be there is
-// in a minority: those that it misses are down, or announce its addresses on the other
-// side of a cut. The mesh cannot say which; the segment can. In a minority a speaker
+// in a minority: the missing ones are down, or announce its addresses on the other
+// side of a partition. The mesh cannot show which; the segment can. In a minority a speaker
 //
-//   - announces only on links that it receives anything from: a host has answered, or has
-//     asked for one of its addresses; nothing without one (Isolated), unless the API server calls the nodes NotReady of all that it misses;
+//   - announces only on links that it receives from: a host has answered, or has asked for one
+//     of its addresses. Without such a link it announces nothing (Isolated), unless all missing
+//     speakers are on nodes that the API server reports as NotReady;
 //   - takes an address that no speaker in its view has only when no host answers for it;
-//   - gives an address up when another node, that it receives nothing from, announces it
-//     and goes on when this one has announced it again;
-//   - while the controller reports that a larger group of speakers runs which it is cut from,
-//     has no address that a speaker may announce which it misses, unless the node of that
-//     speaker answers on the segment: what it announces is received then.
+//   - gives an address up when another node, from whose speaker it receives nothing, announces it
+//     and has the lower hardware address, or goes on after this one announced it again;
+//   - gives up, while the controller reports that it is cut off from a larger group of speakers,
+//     each address that a missing speaker may announce, unless the node of that speaker answers on
+//     the segment: then this node receives what that one announces.
 //
-// A speaker in the majority does none of this: it acts at once. Only while it misses a speaker that
-// it has never received from, it asks the segment about what no speaker ever had, as far as it
-// knows, and about what the node of such a speaker announces as well: see standoff.
+// A speaker in the majority does none of this: it acts at once. Only while a speaker is missing
+// that it has never received from does it ask the segment: about addresses that no speaker ever had,
+// as far as it knows, and about those that the node of such a speaker announces too (see standoff).
 
 const (
 	// reachWithin is how long a speaker that comes into a minority waits for the first
-	// answer on a link. It keeps what it has meanwhile, and takes nothing.
+	// answer on a link. Meanwhile it keeps what it has, and takes nothing.
 	reachWithin = 300 * time.Millisecond
 	// rivalWithin is how long ago another node must have announced an address for its next
 	// announcement to count as the second.
 	rivalWithin = 5 * time.Second
-	// rivalInsists is how long after the first announcement of another node a second one
-	// counts: it has received by then that this node announces the address too.
+	// rivalInsists is how long after the first announcement of another node a second one counts:
+	// by then that node has received that this one announces the address too.
 	rivalInsists = 100 * time.Millisecond
-	// partitionedFor is how long a report of the controller counts that the speaker is cut from
-	// a larger group. An API server that restarts is back by then; one that stays away leaves
-	// the last node that is left without its addresses no longer than that.
+	// partitionedFor is how long a report of the controller counts that the speaker is cut off from
+	// a larger group. An API server that restarts is back by then. If it stays away, the last
+	// remaining node is without its addresses for no longer than this.
 	partitionedFor = 30 * time.Second
-	// maxRivals is how many announcements wait for one round.
+	// maxRivals is the largest number of announcements that wait for a round.
 	maxRivals = 4096
-	// partitionedAfter is how long a speaker must have been in a minority when it reads such a
-	// report: speakers that are cut off from the segment have reported by then that they are
-	// Isolated, and do not count as a larger group.
+	// partitionedAfter is how long a speaker must have been in a minority when it receives the
+	// report of partitionedFor: by then speakers that are cut off from the segment have reported
+	// that they are Isolated, and do not count as a larger group.
 	partitionedAfter = 1200 * time.Millisecond
-	// kernelAfter is how long the node of a speaker that is received from must have answered for an
-	// address that the speaker does not have, for its kernel to be what answers.
+	// kernelAfter is how long a node must have answered for an address that its speaker, which is
+	// received from, does not claim, until the answers are taken for those of its kernel.
 	kernelAfter = 2 * time.Second
 )
 
-// minority is what a speaker does that is in one. The goroutine of Run owns it.
+// minority is the state of a speaker that is in a minority; queries, found and asked are used in
+// the majority too. The goroutine of Run owns it.
 type minority struct {
-	since   time.Time                // when it came into one; zero: it is in none
-	latest  time.Time                // when it did last: later than since if it was over meanwhile
-	over    time.Time                // since when it has been in the majority again; zero: it is not
-	queries map[netip.Addr]query     // what it wants to take, or to announce on more links
-	found   map[netip.Addr]struct{}  // what it takes in this round since no host answered
+	since   time.Time                // when the minority began; zero: there is none
+	latest  time.Time                // when it began last: after since if it was over in between
+	over    time.Time                // since when the speaker has been in the majority again; zero: it is not
+	queries map[netip.Addr]query     // addresses to take, or to announce on more links, once the segment has answered
+	found   map[netip.Addr]struct{}  // addresses that are taken in this round since no host answered
 	asked   *Questions               // what the announcer was asked last; nil: nothing
-	yields  map[netip.Addr]struct{}  // what is given up in this round
+	yields  map[netip.Addr]struct{}  // addresses that are given up in this round
 	yielded map[netip.Addr]time.Time // when addresses were given up
-	// partitioned: it was cut from a larger group in the round before.
+	// partitioned: the speaker gave way to a larger group in the round before.
 	partitioned bool
-	// shared are nodes whose speakers it misses, and that have answered on segments.
+	// shared are nodes whose speakers are missing and that have answered on segments.
 	shared map[sharedSegment]struct{}
 }
 
 // query is what the segments are asked about an address.
 type query struct {
 	links []string
-	// since when, about these links.
+	// since is when it was first asked about these links.
 	since time.Time
 }
 
-// sharedSegment is one that another node has answered on.
+// sharedSegment is the segment of a link of this node on which another node has answered.
 type sharedSegment struct {
 	node lb.NodeName
 	link string
 }
 
-// partition is a report of the controller that a speaker is cut from a larger group.
+// partition is a report of the controller that this speaker is cut off from a larger group.
 type partition struct {
-	since time.Time // of the minority that it is about, in full seconds
-	until time.Time // when it does not count any more
+	since time.Time // when the minority that it is about began, in full seconds
+	until time.Time // until when it counts
 }
 
 // rival is an announcement, by another host, of an address that this node announces.
@@ -103,27 +105,27 @@ type rival struct {
 	at            time.Time
 }
 
-// rivalry is what other nodes have announced of one address that this node announces.
+// rivalry is the announcements by other nodes of an address that this node claims.
 type rivalry struct {
-	// first is when one did first, or when this node took the address: see noteFirst.
+	// first is when the first came, or when this node took the address: see noteFirst.
 	first  time.Time
 	latest rival
-	open   bool // the latest one was not decided about
+	open   bool // nothing was decided about the latest one yet
 }
 
 // SetSegment sets what the hosts of this node's links have answered.
 func (e *Engine) SetSegment(r segment.Results) { e.tell(func(in *inbox) { in.segment = r }) }
 
-// SetPartitioned takes that the controller reported just now that this speaker, which is in a
-// minority since a time, is cut from a larger group of speakers that run; a zero time: that it
-// is not. What is reported about an earlier minority does not count.
+// SetPartitioned records that the controller reports now that this speaker, in a minority since the
+// given time, is cut off from a larger group of speakers that run; a zero time: that it is not. A
+// report about an earlier minority does not count.
 func (e *Engine) SetPartitioned(since time.Time) {
 	e.tell(func(in *inbox) { in.partition = partition{since, e.Now().Add(partitionedFor)} })
 }
 
-// AddRival adds that another host, with a hardware address, announced an address on a link
-// of this node that has the own one. Hosts that are no nodes count only as far as they may be
-// nodes after all.
+// AddRival records that another host, with a hardware address, announced an address on a link of
+// this node that has the hardware address own. A host that is no node counts only while it may be a
+// node whose hardware address is not known.
 func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	e.tell(func(in *inbox) {
 		if len(in.rivals) < maxRivals {
@@ -132,11 +134,11 @@ func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	})
 }
 
-// majority returns whether this speaker receives from more than half of the speakers that
-// should be there, itself included. One that restarts is left out until its new process is there, as in an
-// update of one node at a time; more count, since they may be back in a mesh that this speaker is not in (another
-// port, other keys). Those on nodes that the API server calls NotReady count: such a node may be
-// cut from the API server alone.
+// majority reports whether this speaker receives from more than half of the speakers that
+// should be there, itself included. A single one that restarts is left out until its new process is
+// there, as in an update of one node at a time. Further ones count as missing, since they may be
+// back in a mesh that this speaker is not in (another port, other keys). Speakers on nodes that the
+// API server reports as NotReady count: such a node may be cut off from the API server alone.
 func majority(v mesh.View) bool {
 	here, all, restarting := 1, 1+len(v.Missing), 0
 	for i := range v.Peers {
@@ -153,20 +155,20 @@ func majority(v mesh.View) bool {
 	return 2*here > all
 }
 
-// runs returns whether the node of a peer has a process: one that restarts has none until the next one starts.
+// runs reports whether the speaker of a peer has a process: a restarting one has none until the next one starts.
 func runs(p *mesh.Peer) bool { return p.State.Phase != ownership.Restarting || p.Starting }
 
-// alone returns whether the API server calls all nodes NotReady whose speakers are missed, and
-// none of those sends to this one, nor is any other late: that a link is silent is no sign then
-// that this node is cut off.
+// alone reports whether all missing speakers are on nodes that the API server reports as NotReady,
+// none of them sends to this one, and no other is late: then a silent link is no sign that this node
+// is cut off.
 func alone(v mesh.View, down map[lb.NodeName]bool) bool {
 	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool { return !down[m.Node] || slices.Contains(v.Unreached, m.Node) }) &&
 		!slices.ContainsFunc(v.Peers, func(p mesh.Peer) bool { return p.Late })
 }
 
-// unheard returns whether of the speakers that are alive, as far as this one can tell, half or
-// more receive nothing from it: they take what it has, and do not learn that it answers too.
-// Those that are missing and ask for nothing do not count: they may be dead.
+// unheard reports whether at least half of the speakers that are alive, as far as this one knows,
+// receive nothing from it: they take its addresses, and do not learn that it answers too. Missing
+// ones that do not ask for a session do not count: they may be dead.
 func unheard(v mesh.View) bool {
 	with := 1
 	for i := range v.Peers {
@@ -177,21 +179,21 @@ func unheard(v mesh.View) bool {
 	return len(v.Unreached) >= with
 }
 
-// weigh notes whether this speaker is in a minority, and has the segments asked then. One
-// that is in the majority again waits for those that it still misses, as one that starts
-// does: what they have looks as if no speaker had it.
+// weigh records whether this speaker is in a minority, and then has the segments asked. When it is
+// in the majority again, it goes on asking for up to patience while speakers are missing: what these
+// have looks as if no speaker had it.
 func (e *Engine) weigh(now time.Time, in inbox) {
 	switch is, all := majority(*in.view), len(in.view.Missing) == 0; {
 	case !is && e.minority.since.IsZero():
 		e.minority.since, e.minority.latest = now, now
 		e.minority.yielded, e.minority.shared = map[netip.Addr]time.Time{}, map[sharedSegment]struct{}{}
 		e.ask(e.questions(now, in))
-		// A node that announces one of them as well, and cannot talk to this one, answers.
+		// A node that announces one of them too, and whose speaker is cut off from this one, then announces it again.
 		if own := slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare); len(own) > 0 {
 			e.Announcer.Repeat(own...)
 		}
 	case !is && !e.minority.over.IsZero():
-		// What the segment answered before is about another cut.
+		// Earlier answers of the segment are about another partition.
 		e.minority.over, e.minority.latest, e.minority.shared = time.Time{}, now, map[sharedSegment]struct{}{}
 	case !is:
 	case e.minority.since.IsZero():
@@ -203,7 +205,7 @@ func (e *Engine) weigh(now time.Time, in inbox) {
 	}
 }
 
-// ask has the announcer ask; nil: nothing.
+// ask passes questions to the announcer if they have changed; nil: it asks nothing.
 func (e *Engine) ask(q *Questions) {
 	if !reflect.DeepEqual(q, e.minority.asked) {
 		e.minority.asked = q
@@ -211,17 +213,18 @@ func (e *Engine) ask(q *Questions) {
 	}
 }
 
-// inMinority returns whether this speaker is in a minority.
+// inMinority reports whether this speaker acts as in a minority.
 func (e *Engine) inMinority() bool { return !e.minority.since.IsZero() }
 
-// isMinority returns whether it is in one, and not merely careful after one.
+// isMinority reports whether it is in a minority now. It acts as in one for a while after that: see weigh.
 func (e *Engine) isMinority() bool { return e.inMinority() && e.minority.over.IsZero() }
 
-// waits returns whether the first answer on a link may still come.
+// waits reports whether the first answer on a link may still come.
 func (e *Engine) waits(now time.Time) bool { return now.Sub(e.minority.since) < reachWithin }
 
-// reached returns the links that this speaker may announce on: in a minority those that it
-// receives from, or all while it is alone.
+// reached returns the links that this speaker may announce on: all in the majority or while it is
+// alone, otherwise those that it receives from, and none if half of the others receive nothing from it
+// (unheard).
 func (e *Engine) reached(now time.Time, in inbox) []Link {
 	if e.inMinority() && unheard(*in.view) {
 		return nil
@@ -230,8 +233,8 @@ func (e *Engine) reached(now time.Time, in inbox) []Link {
 	return slices.DeleteFunc(in.able(), func(l Link) bool { return slices.Contains(silent, l.Name) })
 }
 
-// silent returns the names, ordered, of links that nothing is announced on in a minority, since
-// no host answers there.
+// silent returns the names, sorted, of the links on which nothing is announced in a minority, since
+// nothing is received from them.
 func (e *Engine) silent(now time.Time, in inbox) (links []string) {
 	if !e.isMinority() || e.waits(now) || alone(*in.view, in.want.Down) {
 		return nil
@@ -245,8 +248,8 @@ func (e *Engine) silent(now time.Time, in inbox) (links []string) {
 	return links
 }
 
-// awaited returns the addresses, ordered, that this node would announce on silent links: a host
-// that asks for one of them shows that the node receives from the segment.
+// awaited returns the addresses, sorted, that this node would announce on silent links: if a host
+// asks for one of them, the node receives from the segment.
 func (e *Engine) awaited(now time.Time, in inbox) (list []netip.Addr) {
 	silent := e.silent(now, in)
 	if len(silent) == 0 || e.subnets == nil {
@@ -262,8 +265,8 @@ func (e *Engine) awaited(now time.Time, in inbox) (list []netip.Addr) {
 	return list
 }
 
-// isolated returns whether this speaker receives from too few others, and from no link that it
-// would announce an address on.
+// isolated reports whether this speaker is in a minority and, in addition, receives from no link on
+// which it would announce an address, or half of the others receive nothing from it (unheard).
 func (e *Engine) isolated(now time.Time, in inbox) bool {
 	if !e.inMinority() || unheard(*in.view) {
 		return e.inMinority()
@@ -271,10 +274,10 @@ func (e *Engine) isolated(now time.Time, in inbox) bool {
 	return e.isMinority() && !e.waits(now) && !alone(*in.view, in.want.Down) && !e.reachesClients(now, in)
 }
 
-// reachesClients returns whether this node receives from a link that it announces addresses on:
-// the answers of its own pods, or of hosts of another network, do not show that others receive
-// what it announces. A node that no address is announced on reaches some while it
-// receives from any link that one may be.
+// reachesClients reports whether this node receives from a link on which it would announce an
+// address: answers of its own pods, or of hosts on another network, do not show that clients receive
+// what it announces. For a node that would announce no address, any link on which one could be
+// announced counts.
 func (e *Engine) reachesClients(now time.Time, in inbox) bool {
 	reached, serves := e.reached(now, in), false
 	if len(reached) == 0 {
@@ -297,9 +300,8 @@ func (e *Engine) reachesClients(now time.Time, in inbox) bool {
 	return !serves && slices.ContainsFunc(reached, func(l Link) bool { return announces(l, in.want.Interfaces) })
 }
 
-// noteRivals notes who else announces what this node does. It does so in the majority as
-// well: a node that cannot talk to this one any more may announce an address before this one
-// has found out.
+// noteRivals records which other nodes announce addresses of this one. It does so in the majority
+// too: a node that is cut off from this one may announce an address before this one detects that.
 func (e *Engine) noteRivals(v *view) {
 	if e.rivals == nil {
 		e.rivals = map[netip.Addr]rivalry{}
@@ -321,8 +323,9 @@ func (e *Engine) noteRivals(v *view) {
 	})
 }
 
-// faceRivals decides which addresses are given up to nodes that announce them. The caller
-// has the book look at them.
+// faceRivals decides, in a minority, which addresses this node gives up to other nodes that announce
+// them: the node with the lower hardware address has it, or the one that goes on after this one
+// announced the address again. In the majority it only announces them again: see insist.
 func (e *Engine) faceRivals(v *view) {
 	e.minority.yields = map[netip.Addr]struct{}{}
 	e.noteRivals(v)
@@ -349,16 +352,16 @@ func (e *Engine) faceRivals(v *view) {
 	}
 }
 
-// cutOff returns whether the controller reports that this speaker is cut from a larger group of
-// speakers, and the report counts.
+// cutOff reports whether there is a report of the controller that this speaker is cut off from a
+// larger group of speakers, and the report counts.
 func (e *Engine) cutOff(now time.Time, in inbox) bool {
 	return e.isMinority() && now.Before(in.partition.until) && in.partition.since.Equal(second(e.minority.since)) &&
 		in.partition.until.Sub(e.minority.latest) >= partitionedAfter+partitionedFor
 }
 
-// noteShared notes which nodes whose speakers are missed have answered on which segments since
-// this speaker is in a minority. They need not answer for ever: nodes that are silent later are
-// down, as far as the segment can tell.
+// noteShared records which nodes of missing speakers have answered on which segments since this
+// speaker came into the minority. One answer is enough: as far as the segment shows, a node that is
+// silent later is down.
 func (e *Engine) noteShared(v *view) {
 	if !e.isMinority() {
 		return
@@ -375,9 +378,8 @@ func (e *Engine) noteShared(v *view) {
 	}
 }
 
-// shares returns whether the segment of a link connects this node with another one, as it has
-// answered there. One that has no link in the same subnets counts there when it has answered on
-// another link.
+// shares reports whether the segment of a link connects this node with another one: that one has
+// answered there. For a node without a link in the same subnets, an answer on any link counts.
 func (e *Engine) shares(node lb.NodeName, link *wire.Link) bool {
 	if _, answered := e.minority.shared[sharedSegment{node, link.Name}]; answered {
 		return true
@@ -393,19 +395,20 @@ func (e *Engine) shares(node lb.NodeName, link *wire.Link) bool {
 	return false
 }
 
-// cutFrom returns whether a node has a speaker that is missed, and that cannot be asked on the
-// segments of some of these links either.
+// cutFrom reports whether the speaker of a node is missing and there is one of these links on whose
+// segment the node has not answered either. A node that the API server reports as NotReady does not count.
 func (e *Engine) cutFrom(v *view, node lb.NodeName, links []string) bool {
 	return v.misses(node) && !v.in.want.Down[node] && slices.ContainsFunc(v.links, func(l wire.Link) bool {
 		return slices.Contains(links, l.Name) && !e.shares(node, &l)
 	})
 }
 
-// second returns a time as the API has it.
+// second returns a time in full seconds, as the API has it.
 func second(t time.Time) time.Time { return t.Truncate(time.Second) }
 
-// leavePartition has the book look at what this speaker has, and may be announced by one that
-// it is cut from.
+// leavePartition records whether this speaker gives way to a larger group that it is cut off from.
+// Then it has the index look at all addresses that this node claims; askFirst gives up those that
+// othersMay announce.
 func (e *Engine) leavePartition(v *view) {
 	e.noteShared(v)
 	before := e.minority.partitioned
@@ -425,22 +428,23 @@ func (e *Engine) leavePartition(v *view) {
 	}
 }
 
-// othersMay returns whether a speaker may announce an address that this one is cut from.
+// othersMay reports whether an address has a candidate whose speaker this one is cut off from.
 func (e *Engine) othersMay(v *view, address netip.Addr) bool {
 	candidates, _ := v.book.Wants(address)
 	on := e.interfaces(v, address)
 	return slices.ContainsFunc(candidates, func(c ownership.Candidate) bool { return e.cutFrom(v, c.Node, on) })
 }
 
-// misses returns whether the speaker of a node should be there and does not live.
+// misses reports whether the speaker of a node should be there and is not alive.
 func (v *view) misses(node lb.NodeName) bool {
 	_, is := slices.BinarySearchFunc(v.in.view.Missing, node, func(m mesh.Missing, n lb.NodeName) int { return strings.Compare(string(m.Node), string(n)) })
 	return is
 }
 
-// askFirst takes out of a decision what no speaker in the view has and the segment is asked about
-// first, and, in a minority, what is given up. It returns on which links nothing is announced yet of
-// what this node has: they were silent, and are asked about first.
+// askFirst removes from a decision the addresses that the segment is asked about before this node
+// takes them, and, in a minority, those that it gives up. For addresses that the node keeps, it
+// returns the links on which they are not announced yet: these were silent, and the segment is asked
+// first there too.
 func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]string) {
 	before := e.minority.queries
 	e.minority.queries, e.minority.found = map[netip.Addr]query{}, map[netip.Addr]struct{}{}
@@ -468,7 +472,7 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 		case asked && slices.Equal(b.links, q.links):
 			q.since = b.since
 		case asked || !takes:
-			q.since = v.now // what was found before is about other links
+			q.since = v.now // earlier answers are about other links
 		}
 		switch {
 		case !takes && (len(q.links) == 0 || claim.Cause != ownership.Kept || !e.isMinority()):
@@ -489,8 +493,8 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 	return withheld
 }
 
-// noteFirst notes what this node takes although no other one has given it up: a node that
-// announces it a while later has it.
+// noteFirst records addresses that this node takes without another one having given them up: a node
+// that announces one rivalInsists later or more has it already, and counts as one that goes on.
 func (e *Engine) noteFirst(v *view, d *decision) {
 	for address, claim := range d.Own {
 		if claim.Cause == ownership.First || claim.Cause == ownership.Failure {
@@ -499,16 +503,16 @@ func (e *Engine) noteFirst(v *view, d *decision) {
 	}
 }
 
-// free returns whether the segments were asked about an address lately, and on the links in
-// question since a time, after it was given up, and no host answered.
+// free reports whether no host answered for an address when the segments were asked last: that must
+// be less than segment.FreshFor ago, after since, and after the address was given up.
 func (e *Engine) free(v *view, address netip.Addr, since time.Time) bool {
 	at, is := v.in.segment.Free[address]
 	return is && v.now.Sub(at) < segment.FreshFor && at.After(since) && at.After(e.minority.yielded[address])
 }
 
-// asksAbout returns whether the segment is asked before an address is taken. In the majority it is
-// while a speaker is missed that was never received from: what that one has looks as if no
-// speaker ever had it.
+// asksAbout reports whether the segment is asked before an address is taken for this cause. In the
+// majority it is asked only while a speaker is missing that was never received from: what that one has
+// looks as if no speaker ever had it.
 func (e *Engine) asksAbout(v *view, cause ownership.Cause) bool {
 	switch cause {
 	case ownership.First:
@@ -519,18 +523,20 @@ func (e *Engine) asksAbout(v *view, cause ownership.Cause) bool {
 	return false
 }
 
-// mayTake returns whether an address is taken although a host answers for it that is no node, such
-// as a router that answers for every address. In the majority the announcer probes the address, and
-// reports the host, and so it does with the kernel of a node whose speaker is received from. In a minority that is so where such hosts keep no address from being announced, and
-// where it was in use, as in the majority. That it is in use by a node must not be possible then: all
-// nodes have been received from.
+// mayTake reports whether an address is taken although a host answers for it.
+//
+// In the majority it is if the host is no node, such as a router that answers for every address, or
+// the kernel of a node whose speaker is received from: the announcer then probes the address and
+// reports the host. In a minority the host must be no node, and foreign hosts must not prevent
+// announcing: the setting is not Enforce, or the address was announced before and every missing speaker
+// was received from once, so that no node can be that host.
 func (e *Engine) mayTake(v *view, address netip.Addr, cause ownership.Cause) bool {
 	use, is := v.in.segment.InUse[address]
 	if !is {
 		return false
 	}
 	if !e.inMinority() && v.isPeer(use.Hardware[:]) {
-		return v.now.Sub(use.Since) >= kernelAfter // it is in no message of that speaker (decision 0033)
+		return v.now.Sub(use.Since) >= kernelAfter // that speaker does not claim it in any message (decision 0033)
 	}
 	if !e.isForeign(v, use.Hardware[:]) {
 		return false
@@ -539,12 +545,12 @@ func (e *Engine) mayTake(v *view, address netip.Addr, cause ownership.Cause) boo
 		!slices.ContainsFunc(v.in.view.Missing, func(m mesh.Missing) bool { return !e.met(m.Node) })
 }
 
-// inUse returns what is not taken since hosts answer for it.
+// inUse returns the addresses that are asked about and for which hosts answer.
 func (e *Engine) inUse(v *view) InUse {
 	return e.uses(v, maps.Keys(e.minority.queries))
 }
 
-// uses returns which of some addresses hosts answer for.
+// uses returns those of the given addresses for which hosts answer.
 func (e *Engine) uses(v *view, addresses iter.Seq[netip.Addr]) (u InUse) {
 	for address := range addresses {
 		if use, is := v.in.segment.InUse[address]; is {
@@ -557,7 +563,7 @@ func (e *Engine) uses(v *view, addresses iter.Seq[netip.Addr]) (u InUse) {
 	return u
 }
 
-// nodeOf returns the node with a hardware address whose speaker is missed; empty: none is known.
+// nodeOf returns the node of a missing speaker that has a hardware address; empty: none is known.
 func (e *Engine) nodeOf(v *view, hardware segment.Hardware) lb.NodeName {
 	for _, m := range v.in.view.Missing {
 		if v.learned[m.Node] == hardware || hasHardware(e.links[m.Node].links, hardware[:]) {
@@ -567,7 +573,7 @@ func (e *Engine) nodeOf(v *view, hardware segment.Hardware) lb.NodeName {
 	return ""
 }
 
-// questions are what the segments are asked.
+// questions returns what the segments are to be asked.
 func (e *Engine) questions(now time.Time, in inbox) *Questions {
 	q := &Questions{Addresses: map[netip.Addr][]string{}, Nodes: e.unmet(in), Awaited: e.awaited(now, in)}
 	for address, query := range e.minority.queries {
@@ -576,8 +582,7 @@ func (e *Engine) questions(now time.Time, in inbox) *Questions {
 	return q
 }
 
-// nextInMinority returns when time alone changes a decision because of what the segment
-// answered; zero: it does not.
+// nextInMinority returns when time alone changes a decision in a minority; zero: it does not.
 func (e *Engine) nextInMinority(now time.Time, in inbox) (next time.Time) {
 	if !e.inMinority() {
 		return time.Time{}

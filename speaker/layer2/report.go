@@ -13,57 +13,59 @@ import (
 
 // Report is what the engine did, for the node's status.
 type Report struct {
-	// Phase of the speaker: Active, Draining or Isolated.
+	// Phase is that of the speaker: Active, Draining or Isolated; Active while it restarts.
 	Phase string
-	// Owned addresses, ordered.
+	// Owned are the addresses that this node owns, sorted.
 	Owned []OwnedSince
-	// Links that this node can announce on, ordered by name. Those that lead to
-	// its own pods are there only if an advertisement names them.
+	// Links are those that this node can announce on, sorted by name. Those that lead to
+	// its own pods are included only if an advertisement names them.
 	Links []Link
-	// Live speakers, this one included.
+	// Live is the number of speakers that are alive, this one included.
 	Live int
-	// Missing are nodes, by name, whose speakers should be there and are not heard.
+	// Missing are nodes, by name, whose speakers should be there and are not alive.
 	Missing []lb.NodeName
-	// Lost are nodes, by name, whose speakers are heard over connections only.
+	// Lost are nodes, by name, whose speakers this one does not receive from, while others do.
 	Lost []lb.NodeName
 	// MinoritySince is when the speaker came to receive from at most half of the speakers that
 	// should be there, in full seconds; zero: it receives from more.
 	MinoritySince time.Time
-	// Alone: it is in a minority, and the API server calls all nodes NotReady whose speakers are
-	// missing.
+	// Alone: it is in a minority, and all missing speakers are on nodes that the API server reports
+	// as NotReady.
 	Alone bool
-	// Unreached are nodes, by name, whose speakers this one receives from, and that receive nothing
-	// from it, if it is silent because of that.
+	// Unreached are nodes, by name, whose speakers are alive and receive nothing from this one. It
+	// is set only if this speaker announces nothing because of them.
 	Unreached []lb.NodeName
-	// Silent are links, by name, on which no host answers, so that nothing is announced there in a
-	// minority.
+	// Silent are links, by name, on which nothing is announced in a minority since nothing is
+	// received from them.
 	Silent []string
-	// InUse is what this node does not take in a minority since hosts answer for it.
+	// InUse are addresses that this node, in a minority, does not take or does not announce on
+	// further links, since hosts answer for them.
 	InUse InUse
-	// Conceded is what this node has or takes, and does not announce in the majority, since nodes
-	// whose speakers were never received from answer for it, or hosts that may be such nodes.
+	// Conceded are addresses that this node, in the majority, has or would take and does not
+	// announce, since nodes whose speakers were never received from, or hosts that may be such
+	// nodes, answer for them.
 	Conceded InUse
-	// Partitioned: the controller reports that it is cut from a larger group.
+	// Partitioned: the controller reports that it is cut off from a larger group, and it gives way.
 	Partitioned bool
-	// Covered are nodes, by name, that do not announce what they have, so that this one answers for
-	// them.
+	// Covered are nodes, by name, that do not announce addresses of theirs, so that this one answers
+	// for these.
 	Covered []Covered
-	// Conflicts are addresses that foreign hosts use as well, ordered.
+	// Conflicts are addresses that other hosts use as well, sorted.
 	Conflicts []Conflict
-	// Unserved are links, ordered by name, that nothing can be announced on although they
+	// Unserved are links, sorted by name, on which addresses cannot be announced although the links
 	// are there.
 	Unserved []Unserved
-	// Problems of the snapshot.
+	// Problems are those of the snapshot.
 	Problems []string
-	// Standby and Unselected of the snapshot.
+	// Standby and Unselected are those of the snapshot.
 	Standby    string
 	Unselected bool
 }
 
-// maxUses is how many addresses InUse lists.
+// maxUses is the largest number of addresses that InUse lists.
 const maxUses = 3
 
-// InUse are addresses that hosts answer for: how many, and the first of them in order.
+// InUse are addresses for which hosts answer: their number, and the first maxUses of them, sorted.
 type InUse struct {
 	Count int
 	First []Use
@@ -72,25 +74,25 @@ type InUse struct {
 // Use is a host that answers for an address.
 type Use struct {
 	Address netip.Addr
-	// Interface that it answers on, and its hardware address.
+	// Interface is the one that the host answers on, and Hardware its hardware address.
 	Interface string
 	Hardware  net.HardwareAddr
-	// Node that has the hardware address; empty: it is that of no node whose speaker is missed.
+	// Node has the hardware address; empty: no node of a missing speaker is known to have it.
 	Node lb.NodeName
 }
 
 // OwnedSince is an owned address and since when.
 type OwnedSince struct {
 	Owned
-	// Address that is owned.
+	// Address is what the node owns.
 	Address netip.Addr
-	// Since when the node has owned it.
+	// Since is when the node took it.
 	Since time.Time
-	// Epoch of the ownership.
+	// Epoch is that of the ownership.
 	Epoch uint64
 }
 
-// tellReport reports, if there is something new to say.
+// tellReport calls Report if the report differs from the one before.
 func (e *Engine) tellReport(v *view) {
 	r := e.reportOf(v)
 	if e.said.report != nil && reflect.DeepEqual(*e.said.report, r) {
@@ -137,14 +139,14 @@ func (e *Engine) reportOf(v *view) Report {
 	return r
 }
 
-// announces returns whether this node announces on a link: one that leads to its own pods is used
+// announces reports whether this node announces on a link: one that leads to its own pods is used
 // only if an advertisement names it.
 func announces(l Link, named []string) bool {
 	return !l.Internal || slices.Contains(named, l.Name)
 }
 
-// noteOwned brings the list of what this node owns up to date about some addresses, which
-// are ordered. A list that was reported is never changed.
+// noteOwned brings the list of owned addresses up to date about the given ones, which are sorted. It
+// makes a new list: one that was reported is never changed.
 func (e *Engine) noteOwned(about []netip.Addr) {
 	before := e.said.owned
 	now := make([]OwnedSince, 0, len(before)+len(about))
@@ -159,6 +161,6 @@ func (e *Engine) noteOwned(about []netip.Addr) {
 		}
 	}
 	if e.said.owned = append(now, before...); len(e.said.owned) == 0 {
-		e.said.owned = nil // as when nothing was ever owned
+		e.said.owned = nil // so that the report equals one from before any address was owned
 	}
 }

@@ -12,34 +12,35 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// A speaker that covers for a node which restarts goes on after the restart until it has received, on
+// A speaker that covers for a restarting node goes on after the restart until it has received, on
 // the segment, that the node announces the address or answers for it. If the node is not back in time
-// and another one takes the address, it covers for that one in the same way. A speaker that runs, claims
-// addresses and sends nothing to the segment takes none of them off the network like this: all
-// answers have the hardware address of its node, whose kernel forwards.
+// and another one takes the address, it covers for that one in the same way. So a speaker that runs,
+// claims addresses and sends nothing to the segment does not make them unreachable: all answers have
+// the hardware address of its node, whose kernel forwards.
 
-// unannouncedAfter is how long a node has to announce an address after a restart before it is
+// unannouncedAfter is how long after a restart a node may take to announce an address before it is
 // reported that it does not. A burst of announcements is over by then, and answers to several probes
 // were due.
 const unannouncedAfter = 5 * time.Second
 
-// takenWithin is how long an address that this speaker covered may be without an owner for it to cover
-// for the next one.
+// takenWithin is how long an address that this speaker covered may be without an owner, and how long
+// the link to the node may be lost, until this speaker stops covering the address.
 const takenWithin = 10 * time.Second
 
-// unreceivedFor is how long it is reported of a node that it does not announce addresses when this
-// speaker cannot receive that any more: longer than a rollout waits for it.
+// unreceivedFor is for how long this speaker goes on reporting that a node does not announce addresses
+// after it has lost the link on which it could receive them: longer than a rollout waits for that.
 const unreceivedFor = 10 * time.Minute
 
 // awaited is an address that a node has to announce after a restart.
 type awaited struct {
+	// since is when the wait began.
 	since time.Time
 	// cut is since when this speaker has no link in common with the node; zero: it has one.
 	cut time.Time
 }
 
-// reportAt returns when it is to be reported that the node does not announce the address; zero: it is
-// not, since the link was lost before.
+// reportAt returns when to report that the node does not announce the address; zero: it is not
+// reported, since the link was lost before.
 func (a awaited) reportAt() time.Time {
 	at := a.since.Add(unannouncedAfter)
 	if !a.cut.IsZero() && a.cut.Before(at) {
@@ -49,7 +50,7 @@ func (a awaited) reportAt() time.Time {
 }
 
 // until returns until when the address is awaited; zero: until it is announced. A link that is lost
-// for a moment does not end it: that this speaker does not cover for the node shows nothing.
+// for a moment does not end the wait: it shows nothing about the node.
 func (a awaited) until() time.Time {
 	switch {
 	case a.cut.IsZero():
@@ -60,7 +61,7 @@ func (a awaited) until() time.Time {
 	return a.cut.Add(unreceivedFor)
 }
 
-// at returns what is awaited at a time, depending on whether this speaker can receive it.
+// at returns the state at a time, depending on whether this speaker can receive from the node.
 func (a awaited) at(now time.Time, receives bool) awaited {
 	switch {
 	case !receives && a.cut.IsZero():
@@ -78,15 +79,15 @@ func (a awaited) at(now time.Time, receives bool) awaited {
 // does not announce them: this speaker answers for them with the hardware address of the node.
 type Covered struct {
 	Node lb.NodeName
-	// Count of the addresses, and the first of them in order.
+	// Count is the number of the addresses, and First the lowest of them.
 	Count int
 	First netip.Addr
 	// Since is when this speaker learned that the node has to announce them.
 	Since time.Time
 }
 
-// AddAnnounced adds that a node announced an address, or answered for it, that this speaker answers
-// for on its behalf.
+// AddAnnounced records that a node announced an address, or answered for it, which this speaker covers
+// for that node.
 func (e *Engine) AddAnnounced(address netip.Addr) {
 	e.tell(func(in *inbox) {
 		if in.announced == nil {
@@ -96,7 +97,7 @@ func (e *Engine) AddAnnounced(address netip.Addr) {
 	})
 }
 
-// noteReturns notes which of the nodes that this speaker covers for run again, and which of them
+// noteReturns records which of the nodes that this speaker covers for run again, and which of them
 // announce their addresses.
 func (e *Engine) noteReturns(v *view) {
 	for address := range v.in.announced {
@@ -127,7 +128,7 @@ func (e *Engine) noteReturns(v *view) {
 	}
 }
 
-// followMoves has this speaker cover for nodes that took addresses which it covered for others.
+// followMoves makes this speaker cover for nodes that took addresses which it covered for others.
 func (e *Engine) followMoves(v *view) {
 	maps.DeleteFunc(e.uncovered, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= takenWithin })
 	for address := range e.uncovered {
@@ -147,14 +148,14 @@ func (e *Engine) followMoves(v *view) {
 	}
 }
 
-// coverNobody forgets what this speaker covers for others.
+// coverNobody ends all covering for other nodes.
 func (e *Engine) coverNobody() {
 	e.caredFor = map[netip.Addr]lb.NodeName{}
 	clear(e.returned)
 	clear(e.uncovered)
 }
 
-// returned returns whether the speaker of a node runs, and has the address.
+// returned reports whether the speaker of a node runs and owns the address.
 func (v *view) returned(node lb.NodeName, address netip.Addr) bool {
 	if !v.wanted(address) || v.book.Owner(address) != node {
 		return false
@@ -163,20 +164,20 @@ func (v *view) returned(node lb.NodeName, address netip.Addr) bool {
 	return p != nil && (p.State.Phase == ownership.Active || p.State.Phase == ownership.Draining)
 }
 
-// verifiable returns whether this speaker can answer for an address on behalf of another node on a link
-// that has a subnet in common with that node: what the node announces arrives there.
+// verifiable reports whether this speaker can cover an address of another node on a link that has a
+// subnet in common with that node: it receives there what the node announces.
 func (e *Engine) verifiable(v *view, node lb.NodeName, address netip.Addr) bool {
 	on := e.care(v, node, address).For
 	return slices.ContainsFunc(v.links, func(l wire.Link) bool { return on[l.Name] != nil && len(l.Prefixes) > 0 })
 }
 
-// awaits returns whether a node has restarted and is still to announce an address.
+// awaits reports whether a node that has restarted has not announced the address yet.
 func (e *Engine) awaits(address netip.Addr) bool {
 	_, awaited := e.returned[address]
 	return awaited
 }
 
-// covered returns the nodes that do not announce addresses, ordered by name.
+// covered returns the nodes to report for not announcing addresses, sorted by name.
 func (e *Engine) covered(now time.Time) (list []Covered) {
 	nodes := map[lb.NodeName]Covered{}
 	for _, address := range slices.SortedFunc(maps.Keys(e.returned), netip.Addr.Compare) {
@@ -197,8 +198,8 @@ func (e *Engine) covered(now time.Time) (list []Covered) {
 	return slices.SortedFunc(maps.Values(nodes), func(x, y Covered) int { return cmp.Compare(x.Node, y.Node) })
 }
 
-// nextCovered returns when a node is to be reported that does not announce an address, or an address
-// is not awaited any more; zero: neither.
+// nextCovered returns when a node becomes due to be reported, or when the wait for an address ends;
+// zero: neither is ahead.
 func (e *Engine) nextCovered(now time.Time) (next time.Time) {
 	for _, a := range e.returned {
 		for _, at := range []time.Time{a.reportAt(), a.until()} {

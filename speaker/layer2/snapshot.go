@@ -7,41 +7,39 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// Announced is an address that a Service shows, and who may announce it. There are
-// no candidates while nobody is to, such as when the Service has no endpoints.
+// Announced is an address in the status of a Service, and the nodes that may announce it. There are
+// none while it is not to be announced, such as when the Service has no endpoints.
 type Announced = ownership.Address
 
 // Candidate is a node that may own an address.
 type Candidate = ownership.Candidate
 
-// Snapshot is what the cluster wants, at one moment. It is never changed after
-// it was handed over.
+// Snapshot is what the cluster wants, at one moment. It is never changed after it was passed on.
 type Snapshot struct {
-	// Addresses to announce, ordered by address.
+	// Addresses are those to announce, sorted by address.
 	Addresses []Announced
-	// Draining nodes keep what they own until others have taken it over, and get
-	// nothing.
+	// Draining are nodes that keep what they own until others have taken it over, and get nothing.
 	Draining map[lb.NodeName]bool
-	// Standby is why this node takes no address and keeps what it has only while no other
-	// node may announce it, as what follows the node's name in a sentence; empty: it takes
+	// Standby is why this node takes no address, and has what it has only while no other node may
+	// announce it; it continues a sentence that begins with the node's name. Empty: the node takes
 	// addresses.
 	Standby string
 	// Detection is what is done about foreign hosts.
 	Detection Detection
 	// Unselected says that there are advertisements, and none selects this node.
 	Unselected bool
-	// Down are nodes of which the cluster says that they are not ready.
+	// Down are nodes that the API server reports as NotReady.
 	Down map[lb.NodeName]bool
-	// Interfaces are those that advertisements name, ordered.
+	// Interfaces are those that advertisements name, sorted.
 	Interfaces []string
-	// Problems are sentences about objects that mean nothing and were left out.
+	// Problems are sentences about invalid objects, which were left out.
 	Problems []string
 }
 
-// Change is what is new in what the cluster wants.
+// Change is what has changed in what the cluster wants.
 type Change struct {
-	// Snapshot of which Addresses are only those that were not wanted before, or that
-	// others may announce now. The rest of it is whole.
+	// Snapshot is complete but for Addresses, which are those that were not wanted before or
+	// whose candidates have changed.
 	Snapshot
 	// Gone are addresses that are not wanted any more.
 	Gone []netip.Addr

@@ -8,28 +8,29 @@ import (
 )
 
 // A speaker in a minority gives up what another node announces, so that one in the majority keeps
-// its addresses. A speaker of a version from before that rule gives nothing up: while the nodes
-// are upgraded one by one, the last speakers of that version take, after a while, what nodes have
-// that were upgraded. A node in the majority concedes such an address: it goes on having it in the
-// mesh, so that no other one takes it, does not announce it, and asks the segment until no host
-// answers for it. It concedes to nodes alone that were never received from (see decision 0024, 10).
+// its addresses. Versions older than that rule give nothing up: while the nodes are upgraded one by
+// one, the last speakers of such a version take, after a while, addresses of upgraded nodes. A node
+// in the majority concedes such an address: it goes on claiming it in the mesh, so that no other node
+// takes it, does not announce it, and asks the segment until no host answers for it. It concedes only
+// to nodes whose speakers were never received from (see decision 0024, 10).
 
-// askRivalAfter is when the segment is asked whether the other node still answers for an address,
-// after this one announced it again. A speaker that gives it up has done so: it has received two
-// announcements by then, rivalInsists apart.
+// askRivalAfter is how long after this node announced an address again the segment is asked whether
+// the other node still answers for it. By then a speaker that gives addresses up has done so: it has
+// received two announcements, rivalInsists apart.
 const askRivalAfter = 250 * time.Millisecond
 
-// standoff is about an address that this node and one that was never received from announce.
+// standoff is the state of an address that this node announces, and a node too whose speaker was never
+// received from.
 type standoff struct {
 	since    time.Time        // when this node announced it again
 	conceded time.Time        // since when this node does not announce it; zero: it does
-	to       segment.Hardware // the node that it is conceded to
+	to       segment.Hardware // that of the node that it is conceded to
 }
 
-// asked is when the segment is asked about the address first.
+// asked returns when the segment is first asked about the address.
 func (s standoff) asked() time.Time { return s.since.Add(askRivalAfter) }
 
-// resist begins a stand-off about an address.
+// resist begins a stand-off about an address, if there may be a node whose speaker was never received from.
 func (e *Engine) resist(v *view, address netip.Addr) {
 	if _, is := e.standoffs[address]; !is && v.stranger {
 		e.standoffs[address] = standoff{since: v.now}
@@ -37,15 +38,15 @@ func (e *Engine) resist(v *view, address netip.Addr) {
 	e.book.Look(address)
 }
 
-// standOff has the segment asked about addresses in a stand-off, and withholds those that are
-// conceded. The goroutine of Run calls it after the decision about what this node owns.
+// standOff adds queries about the addresses in a stand-off, and withholds those that are conceded. It
+// is called after the decision about what this node owns.
 func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string) {
 	for address, s := range e.standoffs {
 		_, owns := d.Own[address]
 		use, inUse := v.in.segment.InUse[address]
 		switch {
 		case !owns, s.conceded.IsZero() && v.now.Sub(s.since) >= rivalWithin,
-			!s.conceded.IsZero() && v.isPeer(s.to[:]),                    // whose speaker says what it has
+			!s.conceded.IsZero() && v.isPeer(s.to[:]),                    // its speaker publishes what it claims
 			!s.conceded.IsZero() && inUse && !v.isStranger(use.Hardware): // such as a router that answers for every address
 			if !s.conceded.IsZero() {
 				delete(e.insisted, address)
@@ -73,7 +74,7 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 	}
 }
 
-// conceded returns what is conceded, and what is not taken for the same reason.
+// conceded returns the addresses that are conceded, and those that are not taken for the same reason.
 func (e *Engine) conceded(v *view) InUse {
 	if e.inMinority() {
 		return InUse{}
@@ -92,7 +93,8 @@ func (e *Engine) conceded(v *view) InUse {
 	})
 }
 
-// nextKernel returns when time alone shows that the kernel of a node answers; zero: it does not.
+// nextKernel returns when an answer will be old enough to be taken for one of a node's kernel
+// (kernelAfter); zero: there is none.
 func (e *Engine) nextKernel(now time.Time, in inbox) (next time.Time) {
 	if e.inMinority() {
 		return time.Time{}
@@ -106,7 +108,7 @@ func (e *Engine) nextKernel(now time.Time, in inbox) (next time.Time) {
 	return next
 }
 
-// isStranger returns whether a hardware address is that of a node whose speaker is missed and was
+// isStranger reports whether a hardware address is that of a node whose speaker is missing and was
 // never received from.
 func (v *view) isStranger(hardware segment.Hardware) bool {
 	for _, known := range v.learned {
@@ -117,7 +119,7 @@ func (v *view) isStranger(hardware segment.Hardware) bool {
 	return false
 }
 
-// nextStandoff returns when time alone decides about a stand-off; zero: it does not.
+// nextStandoff returns when the next step of a stand-off is due without a message; zero: none is.
 func (e *Engine) nextStandoff(now time.Time) (next time.Time) {
 	for _, s := range e.standoffs {
 		at := s.asked()

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// patience is how long a speaker that starts waits for those that should be
-	// there: the first of many would take everything otherwise.
+	// patience is how long a speaker that starts, or that comes out of a minority, waits for the
+	// speakers that should be there: the first of many would take every address otherwise.
 	patience = 2 * time.Second
-	// startTogether is how long it does so at least, when another one that started with it waits no
-	// more: greetings that were lost are sent again meanwhile.
+	// startTogether is how long it waits at least when another one that started with it does not
+	// wait any more: greetings that were lost are sent again meanwhile.
 	startTogether = 500 * time.Millisecond
 )
 
-// start says that this speaker is here, before it knows what it owns. One that was
-// cut off starts anew: what it had is somebody else's by now. One that is cut off before it has
-// run takes up what the checkpoint has, unless another node claims that.
+// start publishes that this speaker is starting, before it knows what it owns. A speaker that was
+// isolated starts anew: others have taken its addresses by now. One that was isolated before it ever
+// ran still resumes the claims of the checkpoint, unless another node claims them.
 func (e *Engine) start(now time.Time, in inbox) {
 	if links := told(in.able()); e.said.state == nil || e.said.state.Phase == ownership.Starting && !reflect.DeepEqual(e.said.state.Links, links) {
 		e.said.state = &wire.State{Phase: ownership.Starting, Links: links}
@@ -38,10 +38,10 @@ func (e *Engine) start(now time.Time, in inbox) {
 	e.lonely = isolated
 }
 
-// waitsForOthers returns until when this speaker, which has just started, does nothing yet since it does not
-// know what others have. One that has waited once, was isolated and is in a minority asks the segment about everything.
-// Of those that start together none waits for longer than the first of them: what they had is nobody's
-// meanwhile, and those that do not wait any more would take everything.
+// waitsForOthers returns until when this speaker, which has just started, decides nothing since it does not know what
+// others have. One that has waited once and is in a minority does not wait: it asks the segment about each address.
+// Of speakers that start together none waits longer than the first one, but for startTogether: what they had has no
+// owner meanwhile, and those that do not wait any more would take it all.
 func (e *Engine) waitsForOthers(now time.Time, in inbox) (until time.Time) {
 	if e.running || e.waited && e.isMinority() || e.allThere(*in.view, in.want.Down) {
 		return time.Time{}
@@ -52,7 +52,7 @@ func (e *Engine) waitsForOthers(now time.Time, in inbox) (until time.Time) {
 	return e.begun.Add(patience)
 }
 
-// othersHaveStarted notes which speakers start, and returns whether one of those has done so.
+// othersHaveStarted records which speakers are starting, and reports whether one of these is active now.
 func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
 	for i := range v.Peers {
 		switch p := &v.Peers[i]; {
@@ -65,9 +65,9 @@ func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
 	return have
 }
 
-// allThere returns whether all speakers are alive that should be there, but for those on nodes that
-// the API server calls NotReady, those that are silent, and, after this one was isolated, those that were
-// missing before. What one of these may have meanwhile is asked the segment about: see weigh.
+// allThere reports whether all speakers that should be there are alive. Not counted are those on nodes that the API
+// server reports as NotReady, those that are silent, and those that were missing already when this one was in the
+// majority last.
 func (e *Engine) allThere(v mesh.View, down map[lb.NodeName]bool) bool {
 	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool {
 		return !down[m.Node] && !m.Silent && (e.received == nil || e.received[m.Node])

@@ -13,15 +13,15 @@ import (
 // nodeLinks are the links of a node, as its speaker reported them last.
 type nodeLinks struct {
 	links []wire.Link
-	// lives: its speaker does.
+	// lives: the speaker of the node is alive.
 	lives bool
 }
 
-// noteLinks notes the links of all nodes. When any of them are others than before, each node
-// may be able to announce other addresses, and all are looked at.
+// noteLinks records the links of all nodes. The links of a missing speaker's node stay, with lives false. If any
+// changed, what each node can announce may have changed: the index looks at all addresses then.
 func (e *Engine) noteLinks(v *view) {
-	// All links of this node count for what is near: on one that is silent an address is not
-	// announced, nor on another one instead.
+	// For near, silent links of this node count as well: an address in the subnet of such a link
+	// must not be announced on another link instead.
 	changed := e.setLinks(e.Self, told(v.in.able())) || !reflect.DeepEqual(e.onLinks, v.links)
 	e.onLinks = v.links
 	for i := range v.in.view.Peers {
@@ -48,7 +48,7 @@ func (e *Engine) noteLinks(v *view) {
 	}
 }
 
-// setLinks sets the links of a node that lives, and returns whether they are others.
+// setLinks sets the links of a node whose speaker is alive, and reports whether they changed.
 func (e *Engine) setLinks(node lb.NodeName, links []wire.Link) bool {
 	known := e.links[node]
 	if known.lives && reflect.DeepEqual(known.links, links) {
@@ -58,23 +58,23 @@ func (e *Engine) setLinks(node lb.NodeName, links []wire.Link) bool {
 	return true
 }
 
-// subnets are those of the links of speakers that live. An address is announced only on links
-// in a subnet of it, if a candidate has such a link: on others no host asks for it, and a
-// candidate that has lost that link would keep an address that is not reached. Candidates for
-// which an advertisement names links are left out.
+// subnets are the IP subnets of the links of nodes whose speakers are alive. If a candidate has a
+// link in a subnet of an address, the address is announced only on such links: on others no host asks
+// for it, and a candidate that has lost that link would keep an address that cannot be reached.
+// Candidates for which an advertisement names links are left out.
 type subnets struct {
-	nodes  map[netip.Prefix]map[lb.NodeName]bool // with a link in the subnet that is used by default
+	nodes  map[netip.Prefix]map[lb.NodeName]bool // nodes that have a link in the subnet, internal links left out
 	wanted func(netip.Addr) []ownership.Candidate
-	known  map[netip.Addr]near
+	known  map[netip.Addr]near // cached results of the method near
 }
 
-// near is whether an address with these candidates is in a subnet.
+// near is the cached result for an address, valid for these candidates.
 type near struct {
 	candidates []ownership.Candidate
 	is         bool
 }
 
-// maxKnown bounds for how many addresses it is noted whether they are near.
+// maxKnown is the bound of subnets.known.
 const maxKnown = 1 << 16
 
 func newSubnets(of map[lb.NodeName]nodeLinks, wanted func(netip.Addr) []ownership.Candidate) *subnets {
@@ -95,7 +95,7 @@ func newSubnets(of map[lb.NodeName]nodeLinks, wanted func(netip.Addr) []ownershi
 	return s
 }
 
-// near returns whether a candidate of an address has a link in a subnet of it.
+// near reports whether a candidate of an address has a link in a subnet of the address.
 func (s *subnets) near(address netip.Addr) bool {
 	candidates := s.wanted(address)
 	if len(candidates) == 0 {

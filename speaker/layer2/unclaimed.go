@@ -13,24 +13,24 @@ const (
 	// actWithin is how long an elected node has to claim an address before the next
 	// one in order may.
 	actWithin = 2 * time.Second
-	// startWithin is how long an address waits for speakers that start, which nobody ever had:
-	// those that start together share it. After that it is one of those that run.
+	// startWithin is how long a starting speaker can be elected for an address that no node ever
+	// had: those that start together share such addresses. After that one that runs is elected.
 	startWithin = 600 * time.Millisecond
 )
 
 // unclaimed is what is known of a wanted address that another node was elected for, and that
 // nobody has claimed.
 type unclaimed struct {
-	// first is when that began.
+	// first is when the election began.
 	first time.Time
-	// elected has its turn since a time.
+	// elected is the node whose turn it is, since the time since.
 	elected lb.NodeName
 	since   time.Time
-	// passed were elected, and let the address wait.
+	// passed are the nodes that were elected and did not claim the address in their turn.
 	passed []lb.NodeName
 }
 
-// next returns when time alone has another node elected.
+// next returns when the election changes if nothing else happens.
 func (u unclaimed) next(now time.Time) time.Time {
 	if at := u.first.Add(startWithin); at.After(now) {
 		return at
@@ -38,9 +38,9 @@ func (u unclaimed) next(now time.Time) time.Time {
 	return u.since.Add(actWithin)
 }
 
-// noteUnclaimed notes which addresses other nodes were elected for. While this node is elected in their
-// place, and asks the segment, it is its turn. What others do while this one takes no address shows nothing:
-// it may be drained alone, and those of a group that gives way to a larger one do not act either.
+// noteUnclaimed records which addresses other nodes were elected for. While this node is elected for one and asks the
+// segment about it, its own turn does not end. While this node may take no address, the turns of others do not count:
+// the speakers of a group that gives way to a larger one take none either.
 func (e *Engine) noteUnclaimed(v *view, list []ownership.Unclaimed) {
 	if v.partitioned || v.phase != ownership.Active {
 		clear(e.unclaimed)
@@ -65,9 +65,9 @@ func (e *Engine) noteUnclaimed(v *view, list []ownership.Unclaimed) {
 	e.unclaimed = all
 }
 
-// passed returns which elected nodes have let an address wait, and which addresses
-// have waited for speakers that start for long enough. When all nodes have had their turn, the first is asked
-// again.
+// passed returns, for each address, the elected nodes that have not claimed it in their turn, and the addresses for which
+// starting speakers are not elected any more (startWithin). When a node has had its turn a second time, the turns begin anew
+// after it.
 func (e *Engine) passed(now time.Time) (passed map[netip.Addr][]lb.NodeName, overdue map[netip.Addr]bool) {
 	passed, overdue = map[netip.Addr][]lb.NodeName{}, map[netip.Addr]bool{}
 	for address, u := range e.unclaimed {

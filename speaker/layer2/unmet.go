@@ -12,22 +12,22 @@ import (
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
-// A speaker publishes the hardware addresses of its node in the mesh. A node that this speaker
-// has never received from (another key, a firewall, another version) is like a host that is no
-// node to it, and neither of two such nodes would give an address up to the other. In a minority,
-// and in the majority before a new address is taken and in a stand-off, the segment is asked who
-// answers for the addresses of these nodes. What is found this way counts while the speaker is
-// missed, is not kept, and allows a forger nothing that frames with the hardware address of a
-// node do not: see docs/design/speaker.md.
+// A speaker publishes the hardware addresses of its node in the mesh. A node whose speaker this one
+// has never received from (another key, a firewall, another version) would look like a foreign host,
+// and neither of two such nodes would give an address up to the other. So the segment is asked which
+// hardware addresses answer for the IP addresses of such nodes: in a minority, and in the majority
+// before a new address is taken and in a stand-off. A result counts only while the speaker is missing,
+// and is not in the checkpoint. Forging such an answer gains nothing over sending frames with the
+// hardware address of a node: see docs/design/speaker.md.
 
-// SetHosts sets where the other speakers are that should be there: an address of each node. The
-// map is never changed.
+// SetHosts sets an IP address of each node whose speaker should be there. The caller must not change
+// the map afterwards.
 func (e *Engine) SetHosts(hosts map[lb.NodeName]netip.Addr) {
 	e.tell(func(in *inbox) { in.hosts = hosts })
 }
 
-// unmet returns the addresses, ordered, of nodes whose speakers are missed and were never
-// received from.
+// unmet returns the IP addresses, sorted, of nodes whose speakers are missing and were never received
+// from.
 func (e *Engine) unmet(in inbox) (list []netip.Addr) {
 	for _, m := range in.view.Missing {
 		if host, known := in.hosts[m.Node]; known && !e.met(m.Node) {
@@ -38,14 +38,14 @@ func (e *Engine) unmet(in inbox) (list []netip.Addr) {
 	return list
 }
 
-// met returns whether a speaker that is alive or missed has published the links of its node.
+// met reports whether the speaker of a node, which is alive or missing, has published its links.
 func (e *Engine) met(node lb.NodeName) bool {
 	_, met := e.links[node]
 	return met
 }
 
-// learn notes the hardware addresses of nodes whose speakers are missed and were never received
-// from, as the segment has answered.
+// learn records the hardware addresses that answered for nodes whose speakers are missing and were
+// never received from.
 func (e *Engine) learn(v *view) {
 	v.learned, v.unknown, v.stranger = map[lb.NodeName]segment.Hardware{}, false, false
 	for _, m := range v.in.view.Missing {
@@ -61,7 +61,7 @@ func (e *Engine) learn(v *view) {
 	}
 }
 
-// isNode returns whether a hardware address is that of a node, as far as is known.
+// isNode reports whether a hardware address is known to be that of a node.
 func (e *Engine) isNode(v *view, hardware []byte) bool {
 	if e.wasNode(hardware) {
 		return true
@@ -74,13 +74,13 @@ func (e *Engine) isNode(v *view, hardware []byte) bool {
 	return false
 }
 
-// wasNode returns whether a hardware address was that of a node in the round before.
+// wasNode reports whether a hardware address was known as that of a node in the round before.
 func (e *Engine) wasNode(hardware []byte) bool {
 	return slices.ContainsFunc(e.said.nodes, func(known net.HardwareAddr) bool { return bytes.Equal(known, hardware) })
 }
 
-// isForeign returns whether a hardware address is that of a host that is no node: all nodes that
-// it might be were asked on the segment.
+// isForeign reports whether a hardware address is certainly not that of a node: the segment was asked
+// about all nodes whose hardware addresses are not known.
 func (e *Engine) isForeign(v *view, hardware []byte) bool {
 	if e.isNode(v, hardware) || !v.in.segment.NodesAsked {
 		return false
@@ -91,9 +91,9 @@ func (e *Engine) isForeign(v *view, hardware []byte) bool {
 	})
 }
 
-// isPeer returns whether a hardware address is that of a node whose speaker is in the view. One
-// that restarts is not: what its node announces now is of a process that this speaker has not
-// received from.
+// isPeer reports whether a hardware address is that of a node whose speaker is alive in the view. A
+// restarting one does not count: what its node announces now comes from a process that this speaker has
+// not received from.
 func (v *view) isPeer(hardware net.HardwareAddr) bool {
 	for i := range v.in.view.Peers {
 		if v.in.view.Peers[i].State.Phase != ownership.Restarting && hasHardware(v.in.view.Peers[i].State.Links, hardware) {

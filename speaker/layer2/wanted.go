@@ -7,13 +7,13 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// addressNews is what is new of the addresses that are wanted.
+// addressNews is what has changed about wanted addresses since the last round.
 type addressNews struct {
-	whole  bool // what is not in it is not wanted
+	whole  bool // addresses that are not in wanted are not wanted any more
 	wanted map[netip.Addr]wish
 }
 
-// wish is whether an address is wanted, and who may own it.
+// wish is whether an address is wanted, and the candidates that may own it.
 type wish struct {
 	wanted     bool
 	candidates []Candidate
@@ -25,7 +25,7 @@ func (in *inbox) setWant(s Snapshot) {
 	in.changeWant(Change{Snapshot: s})
 }
 
-// changeWant adds to what is new. Of what is told twice the latest counts.
+// changeWant adds to the changes. Of two changes of one address the later counts.
 func (in *inbox) changeWant(c Change) {
 	if in.addresses.wanted == nil {
 		in.addresses.wanted = make(map[netip.Addr]wish, len(c.Addresses)+len(c.Gone))
@@ -40,7 +40,7 @@ func (in *inbox) changeWant(c Change) {
 	in.want = &c.Snapshot
 }
 
-// enter writes what is new into the book.
+// enter applies the changes to the index of owners.
 func (n addressNews) enter(book *ownership.Index) {
 	if n.whole {
 		for _, a := range book.All() {

@@ -10,10 +10,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Decide returns what the node of the book owns. It looks only at addresses about which
-// another decision than the one before is possible.
+// Decide returns what the node of the index owns. It looks only at addresses for which the decision
+// can differ from the one before; with Terms.MoveOne perhaps at all.
 func (b *Index) Decide(t Terms) Output {
-	// Maps that were large stay slow to go through.
+	// A map that was large stays slow to iterate over: it is replaced.
 	looked := b.touched
 	b.touched = map[netip.Addr]struct{}{}
 	if len(b.open) == 0 {
@@ -36,19 +36,19 @@ func (b *Index) Decide(t Terms) Output {
 	return d.out
 }
 
-// decision is one in the making.
+// decision is the state of one call of Decide.
 type decision struct {
 	*Index
 	Terms
 	out    Output
-	loads  []int // with what was decided so far
+	loads  []int // addresses of each node, with what was decided so far
 	share  int
-	moving bool // something has no owner, or must get another one
+	moving bool // an address has no owner, or must get another one
 	able   []election.Candidate
 }
 
-// candidates returns who is able to own an address. What it returns is good until
-// it is called again.
+// candidates returns the nodes that can be given an address. The result is valid until the
+// next call.
 func (d *decision) candidates(e *entry) []election.Candidate {
 	d.able = d.able[:0]
 	if e.able == nil {
@@ -95,15 +95,15 @@ func (d *decision) address(e *entry) {
 	}
 }
 
-// expect counts an address that was let go for the one who will have it: on its way from
-// one node to another it has no owner for those that receive the report of the old one first.
+// expect counts an address that was given up for the node that will have it. While it moves from one
+// node to another, nodes that receive the report of the old owner first see it without an owner.
 func (d *decision) expect(e *entry, able []election.Candidate) {
 	if elected, ok := d.elect(e.Address.Address, able); ok {
 		d.loads[d.index[elected]]++
 	}
 }
 
-// orphan gives an address that nobody has to the elected one.
+// orphan gives an address without an owner to the elected node.
 func (d *decision) orphan(e *entry, able []election.Candidate) {
 	elected, ok := d.elect(e.Address.Address, able)
 	if !ok {
@@ -131,8 +131,8 @@ func (d *decision) unclaimed(e *entry, elected lb.NodeName) {
 	d.out.Unclaimed = append(d.out.Unclaimed, Unclaimed{Address: e.Address.Address, Elected: elected})
 }
 
-// elect chooses among those who are able. When one who was elected did not act in
-// time, the next ones in order are asked in turn.
+// elect chooses among the nodes that can be given an address. Nodes that were elected before and did not
+// claim it in time (Terms.Passed) are left out, unless there are no others. It changes able.
 func (d *decision) elect(address netip.Addr, able []election.Candidate) (lb.NodeName, bool) {
 	if d.Overdue[address] {
 		able = d.withoutStarting(able)
@@ -143,12 +143,12 @@ func (d *decision) elect(address netip.Addr, able []election.Candidate) (lb.Node
 	return election.Choose(address, able, d.share)
 }
 
-// withoutStarting leaves those out whose speakers start, unless there are no others.
+// withoutStarting leaves out nodes whose speakers are starting, unless there are no others.
 func (d *decision) withoutStarting(able []election.Candidate) []election.Candidate {
 	return without(able, func(c election.Candidate) bool { return d.nodes[d.index[c.Node]].Phase == Starting })
 }
 
-// without leaves some candidates out, unless there are no others.
+// without removes some candidates from able, unless there are no others.
 func without(able []election.Candidate, some func(election.Candidate) bool) []election.Candidate {
 	if !slices.ContainsFunc(able, func(c election.Candidate) bool { return !some(c) }) {
 		return able
@@ -156,7 +156,7 @@ func without(able []election.Candidate, some func(election.Candidate) bool) []el
 	return slices.DeleteFunc(able, some)
 }
 
-// restarting has the first in order answer for a node that will be back.
+// restarting makes the first node in order cover for a node that restarts.
 func (d *decision) restarting(e *entry, able []election.Candidate) {
 	for i := range able {
 		able[i].Load = 0
@@ -180,15 +180,15 @@ func (d *decision) keep(e *entry) {
 	}
 }
 
-// move has the node that an administrator asks for take an address from one that may have it. That one has it until then,
-// however long it takes: nobody else takes it.
+// move makes the node that an administrator asks for take an address from an owner that may have it. The owner keeps
+// it until then, however long that takes: no other node takes it.
 func (d *decision) move(e *entry) {
 	address, to := e.Address.Address, &d.nodes[d.asked(e)]
 	_, had := to.Claims[address]
 	switch {
 	case to.Name != d.self || !to.Settled || d.Unripe[e.Address.Address] || e.epoch >= MaxEpoch:
 		d.keep(e)
-	case had: // the holder took it: it may know another request
+	case had: // the holder took it from this node: it may know another request
 		d.out.Yielded = append(d.out.Yielded, address)
 	case !d.Hold[address]:
 		d.out.Own[address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: Request}
@@ -207,20 +207,19 @@ func (d *decision) disputed(e *entry) bool {
 	return c == nil || len(c.Interfaces) > 0 || c.RequireSubnet
 }
 
-// yields reports whether this node has just lost an address about which there is a
-// dispute.
+// yields reports whether this node has just lost a disputed address.
 func (d *decision) yields(e *entry) bool {
 	_, had := d.nodes[d.index[d.self]].Claims[e.Address.Address]
 	return had && d.disputed(e)
 }
 
-// handOver has the elected one take an address from a holder that lives and may
-// not own it; until then that one keeps it, if it can.
+// handOver makes the elected node take an address from a holder that is alive and may
+// not own it. The holder keeps it until then, if it can.
 func (d *decision) handOver(e *entry, able []election.Candidate) {
 	address := e.Address.Address
 	elected, ok := d.elect(address, able)
 	if !ok {
-		// Nobody can take it: to be drained is no reason to drop it.
+		// No node can take it: a drained holder keeps it.
 		if n := &d.nodes[e.holder.node]; n.Phase != Isolated && e.can(n) {
 			d.keep(e)
 		}
@@ -230,7 +229,7 @@ func (d *decision) handOver(e *entry, able []election.Candidate) {
 	d.loads[d.index[elected]]++
 	d.loads[e.holder.node]--
 	switch {
-	// Nobody can have a higher epoch: the holder gives it up first.
+	// There is no higher epoch to take it with: the holder gives it up first.
 	case e.epoch >= MaxEpoch && (elected == d.self || d.nameOf(e.holder) == d.self):
 	case elected == d.self && d.yields(e):
 		d.out.Yielded = append(d.out.Yielded, address)

@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/election"
 )
 
-// moveOne moves the first address, in order, that has a better place: a node that
-// is preferred more, or as much and owns at least two less than the one that has
-// it. All nodes find the same one; the receiver takes it.
+// moveOne moves the first address, in order, for which there is a better node: one that
+// is preferred more, or as much and owns at least two addresses less than the owner. All
+// nodes find the same address and node; that node takes it.
 func (d *decision) moveOne() {
 	for _, e := range d.inOrder() {
 		if !e.holder.exists() || !d.mayKeep(e) || d.moves(e) {
@@ -27,7 +27,7 @@ func (d *decision) moveOne() {
 	}
 }
 
-// betterPlaces returns the nodes that are better for an address than the one that has it.
+// betterPlaces returns the settled nodes that are better for an address than its owner.
 func (d *decision) betterPlaces(e *entry) []election.Candidate {
 	able := d.candidates(e)
 	var now election.Candidate
@@ -46,7 +46,7 @@ func (d *decision) betterPlaces(e *entry) []election.Candidate {
 	return better
 }
 
-// look notes that an address was looked at.
+// look adds an address to Looked.
 func (d *decision) look(e *entry) {
 	at, was := slices.BinarySearchFunc(d.out.Looked, e.Address.Address, netip.Addr.Compare)
 	if !was {

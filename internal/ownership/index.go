@@ -10,50 +10,51 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Index is what one node knows of addresses, and of who has them. What it costs to change
-// one address, and to decide again, does not depend on how many there are. Make it with
-// NewIndex; it is not safe for use by several goroutines at once.
+// Index is what one node knows of addresses and their owners. The cost of changing one
+// address, and of deciding again, does not depend on the number of addresses, except when
+// nodes change or one may move (Terms.MoveOne). Make it with NewIndex; it is not safe for
+// concurrent use.
 type Index struct {
 	self    lb.NodeName
 	nodes   []Node // ordered by name
 	index   map[lb.NodeName]int
-	entries map[netip.Addr]*entry // of what is wanted, or claimed by somebody
+	entries map[netip.Addr]*entry // of addresses that are wanted, or claimed by a node
 	ordered []*entry              // the wanted ones, by address; nil: to be made again
 
 	loads  []int             // how many wanted addresses each node has
-	groups map[string]*group // of nodes that can be given the same addresses
+	groups map[string]*group // of nodes that can be given the same addresses, by group.key
 	takers []int             // how many groups each node is in
-	shared int               // wanted addresses that somebody has, or can be given
+	shared int               // number of wanted addresses that a node has, or can be given
 
-	open    map[netip.Addr]*entry   // to be looked at in each decision
-	touched map[netip.Addr]struct{} // since the last decision
+	open    map[netip.Addr]*entry   // those to be looked at in each decision, since they are not settled
+	touched map[netip.Addr]struct{} // those that changed since the last decision
 }
 
 // entry is what is known of an address.
 type entry struct {
 	Address
 	wanted bool
-	// epoch is the highest ever seen since it is wanted.
+	// epoch is the highest since the address is wanted; it begins anew after MaxEpoch.
 	epoch  Epoch
 	holder holder
-	able   *group // who can be given it; nil: nobody
+	able   *group // the nodes that can be given it; nil: none
 }
 
 // nobody is the index of no node.
 const nobody = -1
 
-// holder is who has an address: the best of its claims.
+// holder is the node that has an address: the one with the best claim (see better).
 type holder struct {
 	node      int // index in nodes; nobody: it is not claimed
 	epoch     Epoch
-	contested bool // another one claims it as well
+	contested bool // another node claims it as well
 }
 
 func (h holder) exists() bool { return h.node != nobody }
 
-// Moved is an address that is not claimed by the node that claimed it best before.
+// Moved is an address that has another owner than before, or none.
 type Moved struct {
-	// Address that moved.
+	// Address is the one that moved.
 	Address netip.Addr
 	// From and To are its owners before and now; empty: none.
 	From, To lb.NodeName
@@ -78,7 +79,7 @@ func (b *Index) Want(a Address) {
 	b.touch(e)
 }
 
-// Unwant records that an address is not wanted any more. What its epochs were is forgotten.
+// Unwant records that an address is not wanted any more, and forgets its epoch.
 func (b *Index) Unwant(address netip.Addr) {
 	e := b.entries[address]
 	if e == nil || !e.wanted {
@@ -97,7 +98,7 @@ func (b *Index) Wants(address netip.Addr) (candidates []Candidate, wanted bool) 
 	return nil, false
 }
 
-// All returns the addresses that are wanted, ordered.
+// All returns the addresses that are wanted, sorted.
 func (b *Index) All() []Address {
 	list := make([]Address, 0, len(b.entries))
 	for _, e := range b.inOrder() {
@@ -106,7 +107,7 @@ func (b *Index) All() []Address {
 	return list
 }
 
-// Remember records that an address that is wanted had an epoch before.
+// Remember records that a wanted address had an epoch before; a lower one than the known has no effect.
 func (b *Index) Remember(address netip.Addr, epoch Epoch) {
 	if e := b.entries[address]; e != nil && e.wanted && epoch > e.epoch {
 		b.uncount(e)
@@ -116,7 +117,7 @@ func (b *Index) Remember(address netip.Addr, epoch Epoch) {
 	}
 }
 
-// Owner returns who claims an address best; empty: nobody.
+// Owner returns the owner of an address, the node with the best claim; empty: there is none.
 func (b *Index) Owner(address netip.Addr) lb.NodeName {
 	if e := b.entries[address]; e != nil {
 		return b.nameOf(e.holder)
@@ -124,9 +125,9 @@ func (b *Index) Owner(address netip.Addr) lb.NodeName {
 	return ""
 }
 
-// SetNodes sets the nodes whose speakers are alive, this one included, ordered by name, and returns
-// which addresses have moved. Claims are compared when they are another map. When nodes come
-// or go, or can or may do something else than before, all addresses are looked at.
+// SetNodes sets the nodes whose speakers are alive, this one included, sorted by name, and returns
+// which addresses have moved. Claims are compared only if the map is another one. When nodes come or
+// go, or their phase, drained state or links change, the next decision looks at all addresses.
 func (b *Index) SetNodes(nodes []Node) []Moved {
 	if !slices.EqualFunc(b.nodes, nodes, alike) {
 		return b.setAll(nodes)
@@ -149,12 +150,12 @@ func (b *Index) SetNodes(nodes []Node) []Moved {
 	return moved
 }
 
-// alike reports whether a node may be given the same addresses as before.
+// alike reports whether a node can be given the same addresses as before.
 func alike(x, y Node) bool {
 	return x.Name == y.Name && x.Phase == y.Phase && x.Drained == y.Drained && x.Links == y.Links
 }
 
-// noteDifference adds the addresses about which two claims differ.
+// noteDifference adds the addresses in which two sets of claims differ.
 func noteDifference(before, now Claims, changed map[netip.Addr]struct{}) {
 	if reflect.ValueOf(before).UnsafePointer() == reflect.ValueOf(now).UnsafePointer() {
 		return
@@ -167,7 +168,7 @@ func noteDifference(before, now Claims, changed map[netip.Addr]struct{}) {
 	}
 }
 
-// setAll starts anew with other nodes.
+// setAll computes everything anew with other nodes.
 func (b *Index) setAll(nodes []Node) []Moved {
 	before := make(map[netip.Addr]lb.NodeName, len(b.entries))
 	for address, e := range b.entries {
@@ -207,15 +208,15 @@ func (b *Index) entry(address netip.Addr) *entry {
 	return e
 }
 
-// touch has an address looked at, and forgets what is known of one that nobody wants or
-// claims.
-// Look has the next decision look at an address.
+// Look makes the next decision look at an address.
 func (b *Index) Look(address netip.Addr) {
 	if e := b.entries[address]; e != nil {
 		b.touch(e)
 	}
 }
 
+// touch makes the next decision look at an address, and removes the entry of one that is neither
+// wanted nor claimed.
 func (b *Index) touch(e *entry) {
 	b.touched[e.Address.Address] = struct{}{}
 	if !e.wanted && !e.holder.exists() {
@@ -230,7 +231,7 @@ func (b *Index) nameOf(h holder) lb.NodeName {
 	return b.nodes[h.node].Name
 }
 
-// holderOf returns who has an address, of all that say so.
+// holderOf returns the node with the best claim for an address.
 func (b *Index) holderOf(address netip.Addr) holder {
 	h := holder{node: nobody}
 	for i := range b.nodes {
@@ -241,7 +242,8 @@ func (b *Index) holderOf(address netip.Addr) holder {
 	return h
 }
 
-// better returns the better one of a holder and of a node that claims the address too.
+// better returns the better one of a holder and a node that claims the address too: the one with the
+// higher epoch, or the first in the order of election.
 func (b *Index) better(address netip.Addr, h holder, node int, epoch Epoch) holder {
 	switch {
 	case !h.exists():
@@ -253,7 +255,7 @@ func (b *Index) better(address netip.Addr, h holder, node int, epoch Epoch) hold
 	return h
 }
 
-// inOrder returns what is wanted, ordered by address.
+// inOrder returns the entries of wanted addresses, sorted by address.
 func (b *Index) inOrder() []*entry {
 	if b.ordered != nil {
 		return b.ordered

@@ -11,18 +11,18 @@ import (
 
 // group is a set of nodes that some addresses can be given to.
 type group struct {
-	key   string
-	nodes []int
-	used  int // by how many addresses
+	key   string // the indices in nodes, encoded
+	nodes []int  // sorted indices in Index.nodes
+	used  int    // number of addresses that can be given to these nodes
 }
 
-// reset forgets what all addresses come to.
+// reset sets the sums over all addresses to zero.
 func (b *Index) reset() {
 	b.loads, b.takers, b.shared = make([]int, len(b.nodes)), make([]int, len(b.nodes)), 0
 	b.groups, b.open = map[string]*group{}, map[netip.Addr]*entry{}
 }
 
-// uncount takes an entry out of what all addresses come to, before it changes.
+// uncount takes an entry out of the sums. It must be called before the entry changes.
 func (b *Index) uncount(e *entry) {
 	delete(b.open, e.Address.Address)
 	if !e.wanted {
@@ -43,14 +43,15 @@ func (b *Index) uncount(e *entry) {
 	}
 }
 
-// count adds an entry to what all addresses come to, after it has changed.
+// count adds an entry to the sums, and finds the nodes that can be given it. It must be called after
+// the entry has changed.
 func (b *Index) count(e *entry) {
 	if !e.wanted {
 		return
 	}
 	if e.holder.exists() {
 		if e.epoch = max(e.epoch, e.holder.epoch); e.epoch >= MaxEpoch {
-			e.epoch = e.holder.epoch // it is numbered anew
+			e.epoch = e.holder.epoch // the numbers may begin anew
 		}
 		b.loads[e.holder.node]++
 	}
@@ -63,7 +64,8 @@ func (b *Index) count(e *entry) {
 	}
 }
 
-// groupOf returns those who can be given an address; nil: nobody can.
+// groupOf returns the group of nodes that can be given an address, and counts the address in it; nil:
+// there are none.
 func (b *Index) groupOf(e *entry) *group {
 	var nodes []int
 	for j := range e.Candidates {
@@ -96,7 +98,7 @@ func (b *Index) add(g *group, n int) {
 	}
 }
 
-// share is the fair share of those who can be given addresses.
+// share returns the fair share of addresses for each node that can be given any.
 func (b *Index) share() int {
 	nodes := 0
 	for _, groups := range b.takers {
@@ -107,8 +109,8 @@ func (b *Index) share() int {
 	return election.Share(b.shared, nodes)
 }
 
-// settled reports whether nothing is to be done about a wanted address but what is done
-// already, whatever happens to others.
+// settled reports whether the decision about a wanted address stays the same, whatever happens to
+// other addresses.
 func (b *Index) settled(e *entry) bool {
 	if !e.holder.exists() {
 		return e.able == nil
@@ -116,19 +118,19 @@ func (b *Index) settled(e *entry) bool {
 	return b.mayKeep(e) && !b.moves(e) && !(e.holder.contested && b.nameOf(e.holder) == b.self)
 }
 
-// mayKeep reports whether a holder may own what it has.
+// mayKeep reports whether the holder of an address may own it.
 func (b *Index) mayKeep(e *entry) bool {
 	n := &b.nodes[e.holder.node]
 	return n.takes() && e.can(n)
 }
 
-// moves reports whether an address is to move to the node that an administrator asks for, which can be given it.
+// moves reports whether an address is to move to the node that an administrator asks for.
 func (b *Index) moves(e *entry) bool {
 	asked := b.asked(e)
 	return asked != nobody && asked != e.holder.node
 }
 
-// asked returns the node that an administrator asks for and that can be given the address; nobody: there is none.
+// asked returns the index of the node that an administrator asks for, if it can be given the address; nobody: there is none.
 func (b *Index) asked(e *entry) int {
 	for j := range e.Candidates {
 		c := &e.Candidates[j]
@@ -139,8 +141,8 @@ func (b *Index) asked(e *entry) int {
 	return nobody
 }
 
-// counts reports whether a node may be given the address. Those that start together share
-// what nobody ever had.
+// counts reports whether a node may be given the address. A starting one may if no node ever had the
+// address, so that nodes which start together share such addresses.
 func (e *entry) counts(n *Node) bool {
 	return n.takes() || n.Phase == Starting && !n.Drained && e.epoch == 0
 }
@@ -151,7 +153,7 @@ func (e *entry) can(n *Node) bool {
 	return c != nil && n.Able(c, e.Address.Address)
 }
 
-// candidate returns what a node may do with the address; nil: it is no candidate.
+// candidate returns the candidate for a node; nil: it is none.
 func (e *entry) candidate(node lb.NodeName) *Candidate {
 	for j := range e.Candidates {
 		if c := &e.Candidates[j]; c.Node == node {

@@ -7,24 +7,25 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// assembly is a state of which not all pieces have come.
+// assembly is a state that a peer sends and of which not all pieces have been received.
 type assembly struct {
-	about    *peer // whose state; nil: there is no assembly
+	about    *peer // the peer whose state it is; nil: there is no assembly
 	instance wire.Instance
 	sequence uint64
 	pieces   [][]byte
-	have     int
-	size     int // bytes
-	at       time.Time
+	have     int       // number of pieces received
+	size     int       // bytes
+	at       time.Time // when the last piece came
 }
 
-// fresh returns whether a piece of a state came less than a while ago: the others are on
-// their way.
+// fresh reports whether a piece of a state came less than half of while ago, so that the others may
+// still be on their way.
 func (a *assembly) fresh(now time.Time, about *peer, sequence uint64, while time.Duration) bool {
 	return a.about == about && a.sequence == sequence && now.Sub(a.at) < while/2
 }
 
-// missing returns the pieces of a state that have not come; nil: all.
+// missing returns the indices of pieces of a state that have not come, at most wire.MaxMissing; nil: no
+// piece has come.
 func (a *assembly) missing(about *peer, sequence uint64) []uint16 {
 	if a.about != about || a.sequence != sequence {
 		return nil
@@ -44,8 +45,8 @@ func (m *Machine) drop(p *peer) {
 	p.assembly = assembly{}
 }
 
-// receivePiece takes a piece of a state that a peer sends: of its own, or of one that this
-// speaker does not receive from.
+// receivePiece takes a piece of a state from a peer: of the peer's own state, or of that of a third
+// speaker, which this one does not receive from.
 func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	piece := &msg.Piece
 	about, instance, sequence := from, from.instance, msg.Sequence
@@ -55,7 +56,7 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 		}
 		instance, sequence, about.want = piece.Instance, piece.Sequence, want{}
 		if piece.Back > 0 && about.ended == (ack{instance, sequence}) {
-			return // its time was up, or its kernel does not answer
+			return // this speaker has lost it already: its restart took too long, or its kernel does not answer
 		}
 	} else if m.checking && msg.Nonce == m.nonce && msg.Sequence == from.sequence && from.nonce != m.nonce {
 		from.nonce = m.nonce
@@ -83,8 +84,8 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	}
 }
 
-// takesFromOthers returns whether the state of a peer may come from others: nothing comes
-// from itself, and none of the others calls it dead.
+// takesFromOthers reports whether the state of a peer is accepted from others: nothing comes from
+// the peer itself, and it is alive here or no other speaker calls it dead.
 func (m *Machine) takesFromOthers(now time.Time, p *peer) bool {
 	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.timeout(p) || m.checking && m.owes(p)
 	accusations, _ := m.accusations(now, p)
@@ -123,11 +124,11 @@ func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Insta
 	return pieces
 }
 
-// sliceBytes is what a piece takes besides its data.
+// sliceBytes is the memory that a piece takes besides its data, in bytes.
 const sliceBytes = 24
 
-// reserve counts memory of an assembly. If there is none left, those that have been incomplete
-// for long are dropped, and if that does not do, this one.
+// reserve counts memory of an assembly. If mostAssembling would be exceeded, assemblies without a new
+// piece for a timeout are dropped, and if that is not enough, this one; it returns false then.
 func (m *Machine) reserve(now time.Time, from *peer, bytes int) bool {
 	if m.assembling+bytes > mostAssembling {
 		for _, p := range m.peers {
@@ -145,7 +146,7 @@ func (m *Machine) reserve(now time.Time, from *peer, bytes int) bool {
 	return true
 }
 
-// learn takes a state of a peer, from itself or from another one.
+// learn accepts a complete state of a peer, from the peer itself or from another one.
 func (m *Machine) learn(now time.Time, p *peer, instance wire.Instance, sequence uint64, s wire.State) {
 	if instance != p.instance {
 		m.renew(now, p, instance)

@@ -7,13 +7,13 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// timeout is how long a speaker may be silent: three of its own heartbeats may be lost, and
-// the next one be late by a third. Profiles differ while an upgrade rolls.
+// timeout is how long a speaker may be silent: at least three of its own intervals and a third, so
+// that three heartbeats may be lost. Speakers have different profiles during a rollout.
 func (m *Machine) timeout(p *peer) time.Duration {
 	return max(m.timing.Timeout, p.interval*10/3)
 }
 
-// silentSince is from when on the silence of a peer that this speaker watches counts.
+// silentSince returns the time from which the silence of a watched peer counts.
 func (p *peer) silentSince() time.Time {
 	if p.received.After(p.watched) {
 		return p.received
@@ -21,18 +21,18 @@ func (p *peer) silentSince() time.Time {
 	return p.watched
 }
 
-// askAfter is the silence after which a peer is asked whether it is alive, before it is
-// suspected: more than two of its heartbeats were lost, or it counts on other watchers, as the
-// two do not know of the same speakers.
+// askAfter is the silence after which a peer is asked whether it is alive, one interval before it is
+// suspected: more than two of its heartbeats were lost, or it sends them to other watchers, since
+// the two know different speakers.
 func (m *Machine) askAfter(p *peer) time.Duration { return m.timeout(p) - p.interval }
 
-// ask has a peer send something, if it is alive.
+// ask makes a peer send a message, if it is alive.
 func (m *Machine) ask(now time.Time, p *peer) Send {
 	p.asked = now
 	return m.ping(p)
 }
 
-// ping is answered with one piece of the state that is known.
+// ping asks for one piece of the state, so that the answer is small.
 func (m *Machine) ping(p *peer) Send {
 	send := m.pull(p, 0, []uint16{0})
 	send.Message.MissingOf = p.sequence
@@ -52,8 +52,9 @@ func (m *Machine) due(p *peer) (time.Time, bool) {
 	return p.suspected.Add(m.timeout(p)), true
 }
 
-// watch asks watched peers that are silent, and then suspects them. It returns whether the own
-// suspicions have changed, which all have to learn at once.
+// watch asks watched peers that are silent, and later suspects them; peers whose restart has taken
+// too long are lost. changed reports whether the own suspicions have changed: they are sent to all at
+// once then.
 func (m *Machine) watch(now time.Time) (asks []Send, changed bool) {
 	m.findPairs(now)
 	if m.restarts > 0 {
@@ -79,11 +80,11 @@ func (m *Machine) watch(now time.Time) (asks []Send, changed bool) {
 	return asks, changed
 }
 
-// lostFor is for how long nothing must come from a peer that others vouch for to be reported,
-// in times of the timeout: a node that fails is silent first.
+// lostFor is for how many timeouts nothing must come from a peer that others vouch for until it is
+// reported as lost: a node that fails is silent first as well.
 const lostFor = 16
 
-// noteLost notes, once per heartbeat, from which peers nothing comes although they are alive.
+// noteLost records, once per heartbeat, the watched peers that are alive and from which nothing comes.
 func (m *Machine) noteLost(now time.Time) {
 	for _, p := range m.watched() {
 		lost := p.live && !p.isRestarting() && now.Sub(p.silentSince()) >= lostFor*m.timing.Timeout && now.Sub(p.since) >= lostFor*m.timing.Timeout
@@ -94,7 +95,7 @@ func (m *Machine) noteLost(now time.Time) {
 	}
 }
 
-// judgeAll decides about those that are suspected here, or that others call dead.
+// judgeAll decides about the peers that are suspected here, or that others call dead.
 func (m *Machine) judgeAll(now time.Time) (sends []Send) {
 	for _, p := range m.watched() {
 		if !p.suspected.IsZero() {
@@ -114,8 +115,8 @@ func (m *Machine) judge(now time.Time, p *peer) []Send {
 	case !p.live:
 		return nil
 	case p.isRestarting():
-		// Its kernel is probed by those that watch it: see Vanished. Others lose it when most of
-		// them have, and one that nothing came from it to already when none vouches for it.
+		// Its watchers probe its kernel: see Vanished. Other speakers lose it when most watchers
+		// have; a watcher that suspected it before the restart loses it when all others have.
 		if m.restartEnded(now, p) {
 			m.lose(now, p)
 		}
@@ -127,8 +128,8 @@ func (m *Machine) judge(now time.Time, p *peer) []Send {
 	return m.judgeUnwatched(now, p)
 }
 
-// restartEnded returns whether others call a peer dead that restarts, and that this speaker cannot judge by
-// itself.
+// restartEnded reports whether enough others call a restarting peer dead that this speaker cannot judge by itself:
+// all other watchers if this one suspected it before, or most of them if this one does not watch it.
 func (m *Machine) restartEnded(now time.Time, p *peer) bool {
 	if !p.suspected.IsZero() {
 		agree, _, others := m.opinions(now, p)
@@ -138,15 +139,15 @@ func (m *Machine) restartEnded(now time.Time, p *peer) bool {
 	return !p.arc && 2*accusations > len(m.watchersOf(p))
 }
 
-// watches returns whether this speaker has watched a peer for long enough to know by itself
+// watches reports whether this speaker has watched a peer for long enough to know by itself
 // whether it is silent. When several die at once, those that are found first leave the ring, and
-// their peers get new watchers, which would be silent about them for a timeout.
+// their peers get new watchers, which cannot call anyone dead before a timeout has passed.
 func (m *Machine) watches(now time.Time, p *peer) bool {
 	return p.arc && (p.received.After(p.watched) || now.Sub(p.watched) >= m.timeout(p))
 }
 
-// judgeUnwatched decides about a peer that this speaker does not watch, or not for long. If several others call
-// it dead, they may have lost the way to it, or never had one: it is asked itself first.
+// judgeUnwatched decides about a peer that this speaker does not watch, or has not for long. If several others call
+// it dead, they may only be cut off from it: the peer itself is asked first.
 func (m *Machine) judgeUnwatched(now time.Time, p *peer) []Send {
 	if !m.isInDoubt(now, p) {
 		return nil
@@ -164,8 +165,8 @@ func (m *Machine) judgeUnwatched(now time.Time, p *peer) []Send {
 	return nil
 }
 
-// dueInDoubt returns when a peer in doubt is asked, or is dead unless it answers: soon if most
-// of its watchers have just called it dead.
+// dueInDoubt returns when a peer in doubt is asked or, if it was, when it is lost unless it answers:
+// soon if most of its watchers have just called it dead.
 func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
 	if p.asked.IsZero() {
 		return p.received.Add(m.timeout(p))
@@ -176,7 +177,8 @@ func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
 	return p.asked.Add(m.timeout(p))
 }
 
-// isInDoubt returns whether several others call a peer dead that this speaker does not watch.
+// isInDoubt reports whether several others call a peer dead that this speaker does not watch, or not
+// for long.
 func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
 	if !p.live || m.watches(now, p) || p.isRestarting() {
 		return false
@@ -185,8 +187,8 @@ func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
 	return accusations >= several
 }
 
-// confirmed returns whether a suspected peer is dead: another watcher that can be asked
-// suspects it too, there is none, or none has refuted the suspicion for as long again.
+// confirmed reports whether a suspected peer is dead: another watcher that can be asked suspects
+// it too, or there is no such watcher, or none has refuted the suspicion within another timeout.
 func (m *Machine) confirmed(now time.Time, p *peer) bool {
 	if p.suspected.IsZero() {
 		return false
@@ -201,8 +203,8 @@ func (m *Machine) confirmed(now time.Time, p *peer) bool {
 	return refute == 0
 }
 
-// opinions counts the other watchers of a peer that can be asked: those that suspect it too,
-// and those whose heartbeat since it is suspected here does not name it.
+// opinions counts the other watchers of a peer that can be asked, and among them those that suspect
+// it too (agree) and those that have sent a heartbeat since it is suspected here and do not (refute).
 func (m *Machine) opinions(now time.Time, accused *peer) (agree, refute, others int) {
 	for _, w := range m.watchersOf(accused) {
 		if w == accused || !m.canBeAsked(now, w) {
@@ -214,14 +216,14 @@ func (m *Machine) opinions(now time.Time, accused *peer) (agree, refute, others 
 		case fresh && names:
 			agree++
 		case w.heartbeat.After(accused.suspected) && len(w.suspects) < wire.MaxSuspects:
-			refute++ // one that names as many as it can may leave this one out
+			refute++ // a heartbeat with as many suspects as it can name shows nothing: it may leave this one out
 		}
 	}
 	return agree, refute, others
 }
 
-// canBeAsked returns whether a peer is alive, or has just started and its state has not come
-// yet.
+// canBeAsked reports whether a peer can confirm or refute a suspicion: it is alive, or has just
+// started and its state has not come yet.
 func (m *Machine) canBeAsked(now time.Time, p *peer) bool {
 	switch {
 	case !p.suspected.IsZero() || p.isRestarting():
@@ -232,7 +234,7 @@ func (m *Machine) canBeAsked(now time.Time, p *peer) bool {
 	return p.expected && p.met && now.Sub(p.received) < m.timeout(p)
 }
 
-// accuse replaces whom a peer suspects. It returns whether there is or was anybody.
+// accuse replaces the suspects of a peer. It reports whether there are or were any.
 func (m *Machine) accuse(now time.Time, by *peer, suspects []wire.NodeID) bool {
 	if len(suspects) == 0 && len(by.suspects) == 0 {
 		return false
@@ -257,8 +259,8 @@ func (m *Machine) accuse(now time.Time, by *peer, suspects []wire.NodeID) bool {
 	return true
 }
 
-// accusations counts the peers that have called one dead since it was received from last, and
-// those of them that did so a moment ago. A peer that restarts watches nobody.
+// accusations counts the peers that suspect p and reported it after the last message of p came, and
+// those of them that reported it within a timeout. Restarting peers do not count: they watch none.
 func (m *Machine) accusations(now time.Time, p *peer) (all, fresh int) {
 	for by, at := range p.accusers {
 		if !by.canWatch() || at.Before(p.received) {
@@ -272,9 +274,9 @@ func (m *Machine) accusations(now time.Time, p *peer) (all, fresh int) {
 	return all, fresh
 }
 
-// losePolled asks all, as none of the watched peers is received from, if there are others, and
-// loses those that do not answer. A speaker that watches all others has asked them already.
-// None is judged meanwhile: who could refute a suspicion is silent as well.
+// losePolled is called while no watched peer is received from. It asks all peers, and loses those
+// that do not answer. A speaker that watches all others has asked them already. No peer is judged
+// meanwhile: those that could refute a suspicion are silent too.
 func (m *Machine) losePolled(now time.Time) []Send {
 	if !m.few() && m.polled.IsZero() {
 		m.polled = now
@@ -296,8 +298,8 @@ func (m *Machine) losePolled(now time.Time) []Send {
 	return nil
 }
 
-// allSilent returns whether none of the watched peers that are alive is received from, and
-// they are several: about a single one the others are asked, see confirmed.
+// allSilent reports whether nothing is received from any watched peer that is alive, and there are
+// several: about a single one the other watchers decide, see confirmed.
 func (m *Machine) allSilent(now time.Time) bool {
 	silent := 0
 	for _, p := range m.watched() {
@@ -312,11 +314,11 @@ func (m *Machine) allSilent(now time.Time) bool {
 	return silent >= several
 }
 
-// refute answers a speaker that suspects peers that this one receives from. The next regular
-// heartbeat would refute the suspicion too, but it goes only to those that watch this speaker,
-// and may come too late. The pause keeps two that suspect and refute each other from doing so
-// as fast as the network carries it. One that suspects a peer which restarts has missed that: it
-// may be the one that is to cover for the peer.
+// refute answers a speaker p that suspects peers which this one receives from. The next regular
+// heartbeat would refute the suspicion too, but it goes only to the watchers of this speaker, and may
+// come too late. A pause limits the rate, since two speakers can suspect and refute each other. If p
+// suspects a restarting peer, it has not received that the peer restarts, and gets its state: it may
+// have to cover for that peer.
 func (m *Machine) refute(now time.Time, p *peer) (sends []Send) {
 	if now.Sub(p.refuted) < m.timing.Interval/refutations {
 		return nil
@@ -327,7 +329,7 @@ func (m *Machine) refute(now time.Time, p *peer) (sends []Send) {
 		case m.vouches(now, accused):
 			p.refuted = now
 			sends = append(sends, m.relay(now, accused, p)...)
-		case accused.live && accused.arc && accused.isBackSoon(now): // whose silence is as announced
+		case accused.live && accused.arc && accused.isBackSoon(now): // it is silent as it published
 			sends = append(sends, m.relay(now, accused, p)...)
 		}
 	}
@@ -337,7 +339,7 @@ func (m *Machine) refute(now time.Time, p *peer) (sends []Send) {
 	return sends
 }
 
-// vouches returns whether this speaker watches a peer and receives from it.
+// vouches reports whether this speaker watches a peer and receives from it.
 func (m *Machine) vouches(now time.Time, p *peer) bool {
 	return p.live && p.met && p.arc && p.suspected.IsZero() && !p.isRestarting() && now.Sub(p.received) < m.timeout(p)
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// Where not everybody watches everybody, two speakers that do not watch each other can lose the
-// path between them and nobody suspects anything. So each heartbeat has a digest: it names some
-// of the states of others that its sender has, the latest first, and further ones in turn. A
+// In a large mesh two speakers that do not watch each other can lose the path between them without
+// any suspicion. So each heartbeat has a digest: it names some of the states of others that its
+// sender has, the latest first, and further ones in turn. A
 // speaker that does not have one of them asks the peer itself and, if nothing comes from it,
 // those that watch the peer (anti-entropy: van Renesse et al. 2008, "Efficient Reconciliation
 // and Flow Control for Anti-Entropy Protocols"). An entry is a hint, no more: the state itself
@@ -18,34 +18,35 @@ import (
 const (
 	// digestSize is how many states in turn, and how many of the latest, a heartbeat names.
 	digestSize = wire.MaxKnown / 2
-	// mostLatest is how many states wait to be named: more of them come in turn.
+	// mostLatest is the largest number of states that wait to be named: further ones are named in
+	// turn.
 	mostLatest = 4 * digestSize
-	// mostPulls is how many states that digests name are asked for per heartbeat.
+	// mostPulls is the largest number of states that are asked for per heartbeat.
 	mostPulls = 16
-	// silentRounds is after how many rounds without a heartbeat in turn a peer that this speaker
-	// does not watch is lost; it is asked to send something a round before.
+	// silentRounds is after how many rounds without its heartbeat in turn a peer that this speaker
+	// does not watch is reported as lost; it is asked to send a message one round before.
 	silentRounds = 3
 )
 
 // want is a state that a digest names and this speaker does not have.
 type want struct {
-	wire.Known           // its ID is 0: there is none
+	wire.Known           // if its ID is 0, no state is wanted
 	since      time.Time // when it was named
 	asked      int       // how many speakers were asked for it
 }
 
-// known names the state of a peer that this speaker has.
+// known returns the name of the state of a peer that this speaker has.
 func (p *peer) known() wire.Known {
 	return wire.Known{ID: p.id, Process: [4]byte(p.instance[:4]), Sequence: p.sequence}
 }
 
-// has returns whether this speaker has a state of a live peer, or a later one. The state of a
-// process that was replaced is not missing.
+// has reports whether this speaker has a state of a live peer, or a later one. A state of the
+// process before counts as one that it has.
 func (p *peer) has(k wire.Known) bool {
 	return p.live && (k.Process == [4]byte(p.instance[:4]) && k.Sequence <= p.sequence || k.Process == [4]byte(p.replaced[:4]))
 }
 
-// digest returns what the next regular heartbeat names.
+// digest returns the states that the next regular heartbeat names, and removes them from latest.
 func (m *Machine) digest(inTurn []*peer) []wire.Known {
 	var known []wire.Known
 	count := min(len(m.latest), digestSize)
@@ -58,7 +59,7 @@ func (m *Machine) digest(inTurn []*peer) []wire.Known {
 	return known
 }
 
-// noteLatest has the next digests name the state of a peer.
+// noteLatest makes the next digests name the state of a peer.
 func (m *Machine) noteLatest(p *peer) {
 	if !m.few() && len(m.latest) < mostLatest && !slices.Contains(m.latest, p) {
 		m.latest = append(m.latest, p)
@@ -78,7 +79,7 @@ func (m *Machine) inTurn() (peers []*peer) {
 	return peers
 }
 
-// receiveDigest notes which of the states in a digest this speaker does not have.
+// receiveDigest records which of the states in a digest this speaker does not have.
 func (m *Machine) receiveDigest(now time.Time, digest []wire.Known) {
 	for _, k := range digest {
 		p := m.byID[k.ID]
@@ -91,8 +92,8 @@ func (m *Machine) receiveDigest(now time.Time, digest []wire.Known) {
 	}
 }
 
-// pullWanted asks, once per heartbeat, for states that digests have named: a peer itself first,
-// and those that watch it then, one after the other.
+// pullWanted asks, once per heartbeat, for states that digests have named: first the peer itself,
+// then its watchers, one after the other.
 func (m *Machine) pullWanted(now time.Time) (sends []Send) {
 	m.wanted = slices.DeleteFunc(m.wanted, func(p *peer) bool {
 		w := &p.want
@@ -120,8 +121,8 @@ func (m *Machine) pullFrom(from, about *peer, missing []uint16) Send {
 	return send
 }
 
-// relayPulled answers a peer that asks for the state of another one, if this speaker receives
-// from that one, or it restarts.
+// relayPulled answers a peer that asks for the state of another one, if this speaker watches that
+// one and receives from it, or if that one restarts.
 func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Send {
 	about := m.byID[msg.About]
 	if about == nil || about == to || about.sequence == 0 || !m.vouches(now, about) && !(about.live && about.isBackSoon(now)) {
@@ -134,8 +135,8 @@ func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Send
 	return m.stateOf(now, about, to, missing)
 }
 
-// noteLostInTurn notes from which of these peers, which this speaker does not watch, nothing
-// comes although they are alive.
+// noteLostInTurn records which of these peers, that are alive and that this speaker does not watch,
+// have sent nothing for silentRounds rounds. It asks them one round before.
 func (m *Machine) noteLostInTurn(now time.Time, peers []*peer) (asks []Send) {
 	for _, p := range peers {
 		silent := now.Sub(p.received)

@@ -20,26 +20,26 @@ import (
 
 // Timing of the heartbeats.
 type Timing struct {
-	// Interval between two heartbeats.
+	// Interval is the time between two heartbeats.
 	Interval time.Duration
-	// Timeout is after which time without a message a speaker is suspected.
+	// Timeout is the time without a message after which a speaker is suspected.
 	Timeout time.Duration
 }
 
 const (
-	// fullMesh is up to how many peers every speaker watches every other one; watchers is how
-	// many watch each when there are more.
+	// fullMesh is the largest number of peers with which every speaker watches every other one;
+	// watchers is how many watch each one when there are more.
 	fullMesh, watchers = 24, 8
-	// several is how many must be silent at once to be lost together, and how many others must
-	// call a peer dead that this speaker does not watch.
+	// several is how many watched peers must be silent at once for losePolled, and how many others
+	// must call a peer dead that this speaker does not watch.
 	several = 2
-	// refutations is how many suspicions of one speaker are refuted at once per interval.
+	// refutations is how many times per interval the suspicions of one speaker are refuted at once.
 	refutations = 4
-	// mostAssembling is how many bytes of incomplete states are buffered, of all peers.
+	// mostAssembling bounds the incomplete states of all peers together, in bytes.
 	mostAssembling = 16 << 20
-	// removedAfter is for how long after its last message a dead peer that should not be there
-	// any more is still called dead: others may find it dead later, with slower profiles, and
-	// must not take the heartbeats of this speaker for a refutation.
+	// removedAfter is for how long after its last message a dead peer that should not be there any
+	// more is still among the suspects: others with slower profiles may find it dead later, and must
+	// not take the heartbeats of this speaker for a refutation.
 	removedAfter = time.Minute
 )
 
@@ -64,33 +64,33 @@ type Machine struct {
 	version uint64 // grows when the view changes
 	members uint64 // grows when peers come or go
 
-	pieces   [][]byte // of the own state
-	sequence uint64
-	until    time.Time // when it is to be back
+	pieces   [][]byte  // of the own state
+	sequence uint64    // of the own state
+	until    time.Time // when the next speaker is expected, if this one restarts
 
-	lost       []lb.NodeName // since Lost was called
+	lost       []lb.NodeName // peers that were lost since Lost was called
 	restarts   int           // how many live peers are restarting
 	assembling int           // bytes of incomplete states
-	malformed  uint64        // states that could not be decoded
-	inDoubt    []*peer       // not watched, and several others call them dead
-	leaving    []*peer       // dead, and should not be there: see removedAfter
-	published  bool          // since the last heartbeat
-	restarting bool          // this speaker is
-	gossip     int           // whose turn it is to receive a heartbeat that does not watch this speaker
-	turn       int           // whose turn it is to be named in a digest
-	latest     []*peer       // whose states have come since the last digest, the earliest first
+	malformed  uint64        // number of states that could not be decoded
+	inDoubt    []*peer       // peers that are not watched, and that several others call dead
+	leaving    []*peer       // peers that are dead and should not be there: see removedAfter
+	published  bool          // a state was published since the last heartbeat
+	restarting bool          // this speaker restarts
+	gossip     int           // position of the last peer that got a heartbeat without watching this speaker
+	turn       int           // position of the last peer that was named in turn in a digest
+	latest     []*peer       // peers whose states wait to be named in a digest, the earliest first
 	unknown    []*peer       // see pullUnknown
-	wanted     []*peer       // whose state a digest has named and this speaker does not have
+	wanted     []*peer       // peers of which a digest has named a state that this speaker does not have
 
-	greeted       time.Time // when a peer asked last for a session
-	unreached     int       // how many peers are, as of the last look
+	greeted       time.Time // when a peer last asked for a session
+	unreached     int       // number of unreached peers when noteUnreached last counted them
 	nextHeartbeat time.Time
 	lastTick      time.Time
-	nonce         uint64
+	nonce         uint64    // of the last Recheck
 	rechecked     time.Time // when Recheck was called last
 	checking      bool      // all live peers are asked for their state anew
 	introduced    bool      // SetPeers was called
-	polled        time.Time // when all were asked, since none of the watched ones is received from; zero: not
+	polled        time.Time // when all were asked by losePolled; zero: they were not
 }
 
 // New returns a machine without peers.
@@ -98,8 +98,8 @@ func New(self lb.NodeName, timing Timing) *Machine {
 	return &Machine{self: self, id: wire.IDOf(self), timing: timing, peers: map[lb.NodeName]*peer{}, byID: map[wire.NodeID]*peer{}}
 }
 
-// SetPeers sets which other speakers there should be. A speaker that is alive although it
-// should not be there stays until it is lost.
+// SetPeers sets which other speakers there should be. One that is alive although it should not be
+// there stays until it is lost. A node whose ID another node has already is left out.
 func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) {
 	if !m.introduced {
 		m.introduced = true
@@ -130,7 +130,8 @@ func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) {
 	}
 }
 
-// leave removes a peer that should not be there and is not alive, at once or in time.
+// leave removes a peer that should not be there and is not alive: at once or, if it was found dead, after
+// removedAfter.
 func (m *Machine) leave(p *peer) {
 	m.members++
 	switch {
@@ -201,7 +202,7 @@ func (m *Machine) Publish(now time.Time, s wire.State) []Send {
 	return sends
 }
 
-// Tick does what is due.
+// Tick does what is due, and returns the messages to send.
 func (m *Machine) Tick(now time.Time) []Send {
 	m.excuseOwnStall(now)
 	m.endCheck(now)
@@ -230,9 +231,9 @@ func (m *Machine) Tick(now time.Time) []Send {
 	return sends
 }
 
-// untilHeartbeat is the time to the next heartbeat. All with the same profile whose clocks
-// agree send at the same moments, so that each processor wakes up once for all of them;
-// nothing else depends on the clocks.
+// untilHeartbeat returns the time to the next heartbeat. Speakers with the same profile and equal
+// clocks send at the same moments, so that each processor wakes up once for all heartbeats. Nothing
+// else depends on equal clocks.
 func (m *Machine) untilHeartbeat(now time.Time) time.Duration {
 	return m.timing.Interval - now.Sub(now.Truncate(m.timing.Interval))
 }
@@ -262,12 +263,12 @@ func (m *Machine) Next(now time.Time) time.Time {
 // Heartbeat returns when this speaker sends its next heartbeats.
 func (m *Machine) Heartbeat() time.Time { return m.nextHeartbeat }
 
-// Suspects returns whether a peer is suspected, here or by others, and not found dead yet.
+// Suspects reports whether a peer is suspected, here or by others, and not found dead yet.
 func (m *Machine) Suspects() bool {
 	return len(m.inDoubt) > 0 || slices.ContainsFunc(m.watched(), func(p *peer) bool { return p.live && !p.suspected.IsZero() })
 }
 
-// excuseOwnStall does not blame others for the time in which this process did not run: what
+// excuseOwnStall takes the time in which this process did not run out of the silence of others: what
 // they sent meanwhile waits to be read.
 func (m *Machine) excuseOwnStall(now time.Time) {
 	stall := now.Sub(m.lastTick) - m.timing.Interval
@@ -290,14 +291,14 @@ func (m *Machine) excuseOwnStall(now time.Time) {
 	m.lastTick = now
 }
 
-// Introduced returns whether SetPeers has been called: before, nobody is missing.
+// Introduced reports whether SetPeers has been called: before that no speaker is missing.
 func (m *Machine) Introduced() bool { return m.introduced }
 
-// Malformed is how many states could not be decoded.
+// Malformed returns how many states could not be decoded.
 func (m *Machine) Malformed() uint64 { return m.malformed }
 
-// Lost returns the peers that were found dead since it was called last: sessions with them
-// begin anew.
+// Lost returns the peers that were lost since the last call. The caller must reset the sessions with
+// them.
 func (m *Machine) Lost() []lb.NodeName {
 	lost := m.lost
 	m.lost = nil

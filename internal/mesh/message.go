@@ -11,9 +11,8 @@ func (m *Machine) message(kind wire.Kind) *wire.Message {
 	return &wire.Message{Kind: kind, Sequence: m.sequence, Interval: m.timing.Interval}
 }
 
-// heartbeats returns one heartbeat for several peers. Peers that are dead stay among the
-// suspects: a speaker that suspects one a moment later must not take the heartbeat for a
-// refutation.
+// heartbeats returns the same heartbeat for several peers. Dead peers stay among its suspects: a
+// speaker that suspects one a moment later must not take the heartbeat for a refutation.
 func (m *Machine) heartbeats(to []*peer, known ...wire.Known) []Send {
 	msg := m.message(wire.KindHeartbeat)
 	msg.Known = known
@@ -32,15 +31,15 @@ func (m *Machine) heartbeats(to []*peer, known ...wire.Known) []Send {
 	return sends
 }
 
-// absent returns whether a speaker should be there and did not send anything for as long as it
-// may be silent: a speaker that has received nothing from it since it started cannot refute
-// that it is dead.
+// absent reports whether a speaker should be there, is not alive and has sent nothing for a timeout.
+// It is named as a suspect: a speaker that has received nothing from it since it started cannot
+// refute that it is dead.
 func (m *Machine) absent(p *peer) bool {
 	now := m.lastTick
 	return p.expected && !p.live && now.Sub(p.received) >= m.timeout(p) && now.Sub(p.added) >= m.timeout(p)
 }
 
-// stateTo returns the pieces of the own state that a peer misses; nil: all.
+// stateTo returns messages with the missing pieces of the own state for a peer; nil: all pieces.
 func (m *Machine) stateTo(now time.Time, p *peer, nonce uint64, missing []uint16) []Send {
 	all := missing == nil
 	var sends []Send
@@ -71,10 +70,10 @@ func (m *Machine) pull(p *peer, nonce uint64, missing []uint16) Send {
 	return Send{To: p.node, Message: msg}
 }
 
-// pullUnknown asks those that there is a session with and no state of, and those that have relayed
-// only some pieces of one: the others may have been lost. One whose time to be back is over
-// publishes another one once it goes on. It looks only at peers that were met, or began to relay
-// a state, since all was known of them.
+// pullUnknown asks peers that there is a session with and no state of, and those that have relayed
+// only some pieces of a state: the others may have been lost. A peer whose restart takes too long is
+// not asked: it publishes another state once it goes on. Only peers in m.unknown are looked at: those
+// that were met, or began to relay a state.
 func (m *Machine) pullUnknown(now time.Time) (sends []Send) {
 	m.unknown = slices.DeleteFunc(m.unknown, func(p *peer) bool {
 		about := p.assembly.about
@@ -95,15 +94,16 @@ func (m *Machine) pullUnknown(now time.Time) (sends []Send) {
 	return sends
 }
 
-// noteUnknown has pullUnknown look at a peer.
+// noteUnknown makes pullUnknown look at a peer.
 func (m *Machine) noteUnknown(p *peer) {
 	if !slices.Contains(m.unknown, p) {
 		m.unknown = append(m.unknown, p)
 	}
 }
 
-// isStuck returns whether pieces are missing of a state that a peer relays, and none has come for
-// an interval. One that is known, or of which none comes for long, is dropped.
+// isStuck reports whether pieces of a state that a peer relays are missing, and none has come for an
+// interval. It drops the assembly of a state that is known by now, or without a new piece for
+// relayAgain timeouts.
 func (m *Machine) isStuck(now time.Time, from *peer) bool {
 	a := &from.assembly
 	known := a.instance == a.about.instance && a.sequence <= a.about.sequence && a.about.live
@@ -114,8 +114,8 @@ func (m *Machine) isStuck(now time.Time, from *peer) bool {
 	return now.Sub(a.at) >= m.timing.Interval
 }
 
-// relayRestarting sends a peer what those that restart published last: a speaker that starts
-// meanwhile must not take what they are to keep.
+// relayRestarting returns the states of restarting speakers for a peer: if it has just started, it
+// must not take their addresses.
 func (m *Machine) relayRestarting(now time.Time, to *peer) []Send {
 	if m.restarts == 0 {
 		return nil
@@ -129,8 +129,8 @@ func (m *Machine) relayRestarting(now time.Time, to *peer) []Send {
 	return sends
 }
 
-// relay sends a peer the state of another one that it suspects and this speaker receives from,
-// when that has changed, and now and then.
+// relay returns the state of about for a peer to, which suspects about: when the state has changed,
+// and every relayAgain timeouts.
 func (m *Machine) relay(now time.Time, about, to *peer) []Send {
 	is := ack{about.instance, about.sequence}
 	if before := to.relayed[about]; about.sequence == 0 || before.ack == is && now.Sub(before.at) < relayAgain*m.timing.Timeout {
@@ -143,11 +143,10 @@ func (m *Machine) relay(now time.Time, about, to *peer) []Send {
 	return m.stateOf(now, about, to, nil)
 }
 
-// relayAgain is how often a state is relayed again in case that it was lost, in times of the
-// timeout.
+// relayAgain is after how many timeouts a state is relayed again, since it may have been lost.
 const relayAgain = 8
 
-// stateOf returns the pieces of the state of a peer that another one misses; nil: all.
+// stateOf returns messages for a peer to with the missing pieces of the state of p; nil: all pieces.
 func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Send {
 	pieces := wire.Split(&p.state)
 	sends := make([]Send, 0, len(pieces))
@@ -165,14 +164,15 @@ func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Send {
 	return sends
 }
 
-// ack reports that the state of a peer has been acted on.
+// ack returns the message to a peer that its state has been acted on.
 func (m *Machine) ack(p *peer) Send {
 	msg := m.message(wire.KindAck)
 	msg.Acked = p.acts.sequence
 	return Send{To: p.node, Message: msg}
 }
 
-// Acted reports that everything in a view has been acted on: those that restart wait for it.
+// Acted records that everything in a view has been acted on, and returns acks for restarting peers,
+// which wait for them.
 func (m *Machine) Acted(now time.Time, v View) []Send {
 	if m.restarts == 0 {
 		return nil
@@ -191,8 +191,8 @@ func (m *Machine) Acted(now time.Time, v View) []Send {
 	return sends
 }
 
-// Acknowledged returns whether all that are alive have acted on what this speaker published
-// last.
+// Acknowledged reports whether all peers that are alive have acted on the state that this speaker
+// published last.
 func (m *Machine) Acknowledged() bool {
 	for _, p := range m.peers {
 		if m.awaits(p) {
@@ -202,13 +202,13 @@ func (m *Machine) Acknowledged() bool {
 	return true
 }
 
-// awaits returns whether a peer has not acted yet on what this speaker published last.
+// awaits reports whether a live peer has not acted yet on the state that this speaker published last.
 func (m *Machine) awaits(p *peer) bool {
 	return p.live && p.met && !p.isRestarting() && p.acked != m.sequence
 }
 
-// Recheck asks all that are alive for their state anew: this process stood still, and may have
-// been replaced meanwhile. Checked returns when it is done.
+// Recheck asks all peers with a session for their state anew: this process stood still, and the
+// others may have taken its addresses meanwhile. Checked reports when all have answered.
 func (m *Machine) Recheck(now time.Time) []Send {
 	m.nonce++
 	m.checking, m.rechecked = true, now
@@ -226,7 +226,7 @@ func (m *Machine) Recheck(now time.Time) []Send {
 	return sends
 }
 
-// Checked returns whether all that are alive have answered since the last Recheck.
+// Checked reports whether all peers that are alive have answered the last Recheck, or it has ended.
 func (m *Machine) Checked() bool {
 	if m.checking {
 		for _, p := range m.peers {
@@ -238,7 +238,7 @@ func (m *Machine) Checked() bool {
 	return true
 }
 
-// pullUnchecked asks those that have not answered.
+// pullUnchecked asks peers again that have not answered the last Recheck.
 func (m *Machine) pullUnchecked() []Send {
 	if !m.checking {
 		return nil
@@ -253,8 +253,8 @@ func (m *Machine) pullUnchecked() []Send {
 	return sends
 }
 
-// endCheck ends a check that takes too long: a peer that does not answer by then cannot. Others
-// vouch for it, and relay what it publishes.
+// endCheck ends a recheck after two timeouts. A peer that has not answered and is alive is one that
+// others vouch for: they relay what it publishes.
 func (m *Machine) endCheck(now time.Time) {
 	if m.checking && now.Sub(m.rechecked) >= 2*m.timing.Timeout {
 		m.checking = false
@@ -262,5 +262,5 @@ func (m *Machine) endCheck(now time.Time) {
 	}
 }
 
-// owes returns whether a peer must answer before this speaker goes on.
+// owes reports whether a peer has not answered the last Recheck.
 func (m *Machine) owes(p *peer) bool { return p.live && !p.isRestarting() && p.nonce != m.nonce }

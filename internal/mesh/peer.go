@@ -13,53 +13,53 @@ type peer struct {
 	id       wire.NodeID
 	position int       // in the ring
 	arc      bool      // this speaker watches it, alive or not
-	wasArc   bool      // arc, before the pairs were found last
-	watched  time.Time // since when
-	added    time.Time // since when it is known that there should be one
-	expected bool      // the cluster reports that it should be there
+	wasArc   bool      // arc before findPairs last changed it
+	watched  time.Time // since when arc is as it is
+	added    time.Time // when SetPeers first named it
+	expected bool      // SetPeers names it: it should be there
 
-	// met: there is a session with instance. Without one, instance is the last one, or one
-	// that another speaker vouches for.
+	// met: there is a session with instance. Without a session, instance is the last one that there
+	// was a session with, or one that another speaker vouches for.
 	met      bool
 	instance wire.Instance
-	replaced wire.Instance // the one before; others may not have met instance yet
+	replaced wire.Instance // the instance before; others may not have met the new one yet
 	sequence uint64        // of the state that is known, from instance
 	state    wire.State
-	back     time.Time // when it is back, if it restarts
-	ended    ack       // the state with which it restarted when it was lost: others may still count on that
+	back     time.Time // when its next process is expected, if it restarts
+	ended    ack       // its state when it was lost while it restarted: others may still relay that
 	interval time.Duration
 	assembly assembly
 
 	live      bool
-	dead      bool          // was lost, and nothing came since
-	asked     time.Time     // when it was asked whether it is alive, if nothing came since
-	pulled    time.Time     // when its state was asked for, since none is known
+	dead      bool          // it was lost, and nothing has come from it since
+	asked     time.Time     // when it was asked whether it is alive; zero once a message comes
+	pulled    time.Time     // when its state was last asked for, while none is known
 	since     time.Time     // since when it is alive
 	received  time.Time     // when its last message came
-	greeted   time.Time     // when it asked last for a session, since its last message came
-	greets    time.Time     // since when it has asked: it receives nothing from this speaker
+	greeted   time.Time     // when it last asked for a session; zero once a message comes, as greets is
+	greets    time.Time     // since when it asks for a session: it receives nothing from this speaker
 	greetGap  time.Duration // between its last two greetings
-	unreached bool          // it does so, and nothing else comes from it
+	unreached bool          // it asks for a session, and nothing else comes from it
 	silent    bool          // it asks for a session, and answers for no address
-	lost      bool          // nothing has come for a while, and others vouch for it
-	starting  bool          // its latest state is that of a process which starts
-	want      want          // a state of it that this speaker does not have
+	lost      bool          // it is alive, but nothing has come from it for a while
+	starting  bool          // its latest state is that of a starting process
+	want      want          // the state of it that this speaker does not have
 	late      bool          // it was silent too when another one was lost
-	suspected time.Time     // since when; zero: it is not
-	accused   bool          // the last heartbeat to all named it
+	suspected time.Time     // since when it is suspected here; zero: it is not
+	accused   bool          // the suspicion was sent to all, and not withdrawn yet
 
 	heartbeat time.Time           // when its last heartbeat came
-	suspects  []wire.NodeID       // of its last heartbeat
-	accusers  map[*peer]time.Time // whose last heartbeat names it, since when
-	refuted   time.Time           // when one of its suspicions was refuted at once
-	relayed   map[*peer]relayed   // which states of others it was sent, since it suspects them
+	suspects  []wire.NodeID       // those in its last heartbeat
+	accusers  map[*peer]time.Time // peers whose last heartbeat names it as a suspect, and when that came
+	refuted   time.Time           // when its suspicions were last refuted at once
+	relayed   map[*peer]relayed   // states of its suspects that were sent to it
 
-	nonce uint64 // the latest that it returned
-	acked uint64 // the own state that it has acted on
+	nonce uint64 // the last nonce of Recheck that it returned
+	acked uint64 // the sequence of the own state that it has acted on
 	acts  ack    // the state of it that this speaker has acted on
 }
 
-// ack names a state of a peer.
+// ack identifies a state of a peer.
 type ack struct {
 	instance wire.Instance
 	sequence uint64
@@ -71,15 +71,15 @@ type relayed struct {
 	at time.Time
 }
 
-// isBackSoon returns whether the peer has published that it restarts and its time is not up.
+// isBackSoon reports whether the peer restarts and its next process can still come in time.
 func (p *peer) isBackSoon(now time.Time) bool { return p.isRestarting() && now.Before(p.back) }
 
-// isOverdue returns whether the peer has published that it restarts and its time is up. Its
-// process may still run, but has to publish something else to be alive again.
+// isOverdue reports whether the restart of the peer takes longer than it published. Its process may
+// still run, but has to publish another state to count as alive again.
 func (p *peer) isOverdue(now time.Time) bool { return p.isRestarting() && !now.Before(p.back) }
 
-// excuse has the silence of the peer count anew, unless it restarts: that it was silent before stays
-// true then.
+// excuse ends the suspicion of a peer, unless it restarts: then it must still count that it was silent
+// before.
 func (p *peer) excuse() {
 	p.asked = time.Time{}
 	if !p.isRestarting() {
@@ -87,9 +87,9 @@ func (p *peer) excuse() {
 	}
 }
 
-// Met starts a session with an instance of a peer: it has answered a fresh nonce. The process
-// before it is dead; what that one published stays until the new one publishes something, if
-// it has published that it restarts.
+// Met records that there is a session with an instance of a peer, which has answered a fresh nonce.
+// If it is a new process, the one before is dead. The state of that one stays until the new one
+// publishes a state, if it was that of a restart.
 func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) []Send {
 	p := m.peers[node]
 	if p == nil {
@@ -111,8 +111,8 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 	if p.sequence == 0 || !p.live {
 		sends = append(sends, m.pull(p, 0, nil))
 	}
-	// Suspicions are sent when they begin. One that has missed them may have taken the state of a
-	// dead peer from others a moment before.
+	// Suspicions are sent when they begin. A peer that did not receive them may have accepted the
+	// state of a dead one from others.
 	if named := m.heartbeats([]*peer{p}); len(named[0].Message.Suspects) > 0 {
 		sends = append(sends, named...)
 	}
@@ -131,11 +131,12 @@ func (m *Machine) renew(now time.Time, p *peer, instance wire.Instance) {
 	}
 }
 
-// setLive sets whether a peer counts as alive, and keeps the count of those that restart.
+// setLive sets whether a peer counts as alive.
 func (m *Machine) setLive(p *peer, live bool) {
 	m.setState(p, live, p.state)
 }
 
+// setState sets the state of a peer and whether it counts as alive; m.restarts depends on both.
 func (m *Machine) setState(p *peer, live bool, s wire.State) {
 	before, was := p.live && p.isRestarting(), p.live
 	p.live, p.state = live, s
@@ -151,8 +152,8 @@ func (m *Machine) setState(p *peer, live bool, s wire.State) {
 	}
 }
 
-// Receive takes a message of the instance of a peer that there is a session with. It keeps
-// nothing of it.
+// Receive takes a message of the instance of a peer that there is a session with. It does not retain
+// msg or its data.
 func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instance, msg *wire.Message) (sends []Send) {
 	p := m.peers[node]
 	if p == nil {
@@ -181,9 +182,10 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 	return sends
 }
 
-// Greeted notes that an instance of a peer asks for a session. It counts if it was met before, or another
-// speaker has vouched for it: a recording of another one shows nothing. Silent: it answers for
-// no address, so that it does not matter whether it receives what this speaker has.
+// Greeted records that an instance of a peer asks for a session. That counts only for an instance that
+// was met before or that another speaker has vouched for: any other greeting may be a recording.
+// silent: the peer answers for no address, so that it does not matter whether it receives from this
+// speaker.
 func (m *Machine) Greeted(now time.Time, node lb.NodeName, instance wire.Instance, silent bool) {
 	m.excuseOwnStall(now) // the pause between two greetings would be as long
 	switch p := m.peers[node]; {
@@ -203,12 +205,12 @@ func (m *Machine) Greeted(now time.Time, node lb.NodeName, instance wire.Instanc
 	}
 }
 
-// unreachedFor is how long a greeting counts at least: greetings that are not answered come three
-// times a second, and later with pauses that are twice as long as the one before at most.
+// unreachedFor is the shortest time for which a greeting counts: unanswered greetings come three times
+// a second, and later with pauses of at most twice the one before.
 const unreachedFor = time.Second
 
-// noteUnreached notes which peers are alive and receive nothing from this speaker: they ask
-// for a session again and again, and send nothing else.
+// noteUnreached records which peers run and receive nothing from this speaker: they ask for a session
+// again and again, and send nothing else.
 func (m *Machine) noteUnreached(now time.Time) {
 	if now.Sub(m.greeted) > 2*unreachedFor && m.unreached == 0 {
 		return
@@ -226,7 +228,7 @@ func (m *Machine) noteUnreached(now time.Time) {
 	}
 }
 
-// reached forgets that a peer asked for a session: something else has come from it since.
+// reached records that a peer does not ask for a session in vain: something else came from it.
 func (m *Machine) reached(p *peer) {
 	p.greeted, p.greets, p.greetGap = time.Time{}, time.Time{}, 0
 	if p.unreached {
@@ -242,7 +244,7 @@ func (m *Machine) setSilent(p *peer, is bool) {
 	}
 }
 
-// alive notes that a message of a peer came.
+// alive records that a message of a peer came. A peer that was lost is alive again if its state is known.
 func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
 	if p.late {
 		p.late = false
@@ -278,7 +280,7 @@ func (m *Machine) heartbeat(now time.Time, p *peer, msg *wire.Message) (sends []
 		sends = append(sends, m.pull(p, 0, p.assembly.missing(p, msg.Sequence)))
 	}
 	if p.isRestarting() && p.acts == (ack{p.instance, p.sequence}) {
-		sends = append(sends, m.ack(p)) // the one before may have been lost
+		sends = append(sends, m.ack(p)) // the first ack may have been lost
 	}
 	if !accused {
 		return sends
@@ -292,11 +294,11 @@ func (m *Machine) heartbeat(now time.Time, p *peer, msg *wire.Message) (sends []
 	return sends
 }
 
-// lose stops counting on a peer. Its session ends: only an answer to a fresh nonce brings it
-// back.
+// lose makes a peer count as dead and ends the session with it: only an answer to a fresh nonce begins
+// another one.
 func (m *Machine) lose(now time.Time, p *peer) {
 	m.setLive(p, false)
-	if p.isRestarting() { // a new process may have published since what it has now
+	if p.isRestarting() { // the state is of no use: a new process may have published another one since
 		p.ended = ack{p.instance, p.sequence}
 		p.state, p.sequence = wire.State{}, 0
 	}

@@ -10,15 +10,15 @@ import (
 
 // ring orders the peers by ID, which is random as far as racks and names go. Each speaker is
 // watched by the next ones after it, and watches those before it, so that both ends find the
-// same pairs and a node that comes or goes changes few of them. Those that there is no session
-// with, and those that restart, do not count: they cannot watch. Heartbeats go to those that
-// restart all the same, as long as they run: they wait for what others have acted on.
+// same pairs and a node that comes or goes changes few of them. Peers without a session and
+// restarting ones do not count as watchers. Restarting ones get heartbeats nevertheless while
+// they run: they wait for acks.
 type ring struct {
-	order     []*peer // all peers, from this speaker on; good unless stale
-	byName    []*peer // all peers; good unless stale
+	order     []*peer // all peers, from this speaker on; valid unless stale
+	byName    []*peer // all peers; valid unless stale
 	stale     bool
-	receivers []*peer // of the own heartbeats, those that watch this speaker; good unless pairs
-	watched   []*peer // by this speaker; good unless pairs
+	receivers []*peer // peers that watch this speaker and get its heartbeats; valid unless pairs
+	watched   []*peer // peers that this speaker watches; valid unless pairs
 	pairs     bool    // the pairs are to be found anew
 }
 
@@ -52,7 +52,7 @@ func (m *Machine) met() []*peer {
 	return met
 }
 
-// few returns whether everybody watches everybody.
+// few reports whether every speaker watches every other one.
 func (m *Machine) few() bool { return len(m.peers)-len(m.leaving) <= fullMesh }
 
 func (m *Machine) findPairs(now time.Time) {
@@ -76,7 +76,7 @@ func (m *Machine) findPairs(now time.Time) {
 		}
 		p.arc = m.few()
 	}
-	// This speaker watches a peer if fewer than most that can watch are between the two.
+	// This speaker watches a peer if fewer than most peers that can watch are between the two.
 	between := 0
 	for _, p := range slices.Backward(order) {
 		if between >= most {
@@ -97,10 +97,10 @@ func (m *Machine) findPairs(now time.Time) {
 	}
 }
 
-// receivers returns to whom regular heartbeats go: those that watch this speaker and, when
-// they are many, another peer in turn. A heartbeat tells a peer that it missed a state, or that
-// its ack was missed. So the next one after a state goes to all, and further ones to those whose
-// acks this speaker waits for.
+// receivers returns the peers that get the next regular heartbeat: those that watch this speaker
+// and, in a large mesh, another peer in turn. A heartbeat shows a peer that it did not receive a
+// state, or that its ack was lost. So the first one after a state was published goes to all, and
+// while this speaker restarts further ones go to those whose acks it waits for.
 func (m *Machine) receivers() []*peer {
 	receivers := slices.Clip(m.ring.receivers)
 	if m.few() || len(m.ring.order) == 0 {
@@ -129,7 +129,8 @@ func (m *Machine) receivers() []*peer {
 // watched returns the peers that this speaker watches, alive or not.
 func (m *Machine) watched() []*peer { return m.ring.watched }
 
-// watchersOf returns the other watchers of a peer, as far as this speaker knows.
+// watchersOf returns the other watchers of a peer, as far as this speaker knows. If every speaker
+// watches every other one, it returns all peers, including p and those that cannot watch.
 func (m *Machine) watchersOf(p *peer) []*peer {
 	order := m.ordered()
 	if m.few() {
@@ -151,8 +152,8 @@ func (m *Machine) watchersOf(p *peer) []*peer {
 	return found
 }
 
-// canWatch returns whether a peer watches others.
+// canWatch reports whether a peer can watch others: there is a session with it and it does not restart.
 func (p *peer) canWatch() bool { return p.met && !(p.live && p.isRestarting()) }
 
-// isRestarting returns whether the peer has published that it restarts.
+// isRestarting reports whether the peer has published that it restarts.
 func (p *peer) isRestarting() bool { return p.state.Phase == ownership.Restarting }

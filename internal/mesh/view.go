@@ -8,35 +8,35 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// View is what is known of the others, at one moment.
+// View is what is known of the other speakers, at one moment.
 type View struct {
 	// Version grows with every change.
 	Version uint64
-	// Peers that are alive, or restart, by name.
+	// Peers are those that are alive or restart, sorted by name.
 	Peers []Peer
 	// Missing are speakers that should be there and are not alive, by name.
 	Missing []Missing
-	// Unreached are speakers that are alive and receive nothing from this one, by name.
+	// Unreached are speakers that run and receive nothing from this one, by name.
 	Unreached []lb.NodeName
-	// Checked: nobody has to answer before this speaker may go on.
+	// Checked: no peer has still to answer a Recheck.
 	Checked bool
 }
 
 // Peer is another speaker that is alive.
 type Peer struct {
-	// Node that it runs on.
+	// Node is the one that it runs on.
 	Node lb.NodeName
 	// State is what it publishes of itself.
 	State wire.State
-	// Since when it has been alive.
+	// Since is when it became alive.
 	Since time.Time
-	// Lost: no messages of it have come for a while, and other speakers vouch for it.
+	// Lost: no messages of it have come for a while, but other speakers vouch for it.
 	Lost bool
 	// Late: when another speaker was found to be dead, this one had been silent for more
 	// than two of its heartbeats as well.
 	Late bool
-	// Starting: its node has a new process, which does not know yet what it has. The State of one that
-	// restarts is that of the process before until then.
+	// Starting: its node has a new process, which does not know yet what it owns. After a restart,
+	// State is that of the process before as long as this is set.
 	Starting bool
 
 	instance wire.Instance
@@ -45,11 +45,11 @@ type Peer struct {
 
 // Missing is another speaker that is not alive.
 type Missing struct {
-	// Node that it should run on.
+	// Node is the one that it should run on.
 	Node lb.NodeName
 	// Received is when its last message came; zero: never.
 	Received time.Time
-	// Silent: it answers for no address, as it receives from too few.
+	// Silent: it asks for a session, and answers for no address since it is isolated.
 	Silent bool
 }
 
@@ -74,9 +74,9 @@ func (m *Machine) View() View {
 	return v
 }
 
-// Probed returns, by name, the nodes whose kernels are to be probed: of speakers that restart
-// and that this one watches. Where nothing came from one already before, as through a firewall, its
-// kernel may be out of reach as well: others probe it.
+// Probed returns, by name, the nodes whose kernels are to be probed: those of restarting speakers that
+// this one watches. If a speaker was suspected before it restarted, as behind a firewall, its kernel
+// may not be reachable either: others probe it.
 func (m *Machine) Probed() []lb.NodeName {
 	if m.restarts == 0 {
 		return nil

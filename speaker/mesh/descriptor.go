@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptor is one of the kernel that is not used any more once it is closed.
+// descriptor is a file descriptor that is not used any more once it is closed.
 type descriptor struct {
 	file *os.File
 	raw  syscall.RawConn
 }
 
-// newDescriptor takes over a descriptor. The poller of the Go runtime knows it if it does not block.
+// newDescriptor takes over a descriptor. A nonblocking one is registered with the poller of the Go runtime.
 func newDescriptor(fd int, name string) (*descriptor, error) {
 	f := os.NewFile(uintptr(fd), name)
 	raw, err := f.SyscallConn()
@@ -39,7 +39,7 @@ func (d *descriptor) use(fn func(fd uintptr) error) error {
 
 func (d *descriptor) close() error { return d.file.Close() }
 
-// newUDP opens a UDP socket that the poller does not know.
+// newUDP opens a UDP socket that is not registered with the poller of the Go runtime.
 func newUDP(address netip.AddrPort) (*descriptor, error) {
 	known, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(address))
 	if err != nil {
@@ -77,8 +77,8 @@ func newEpoll() (*descriptor, error) {
 	return newPolled(fd, "epoll")
 }
 
-// newPolled takes over a descriptor that the poller of the Go runtime must know: what waits for it would end
-// at once otherwise, as where fs.epoll.max_user_watches is used up.
+// newPolled takes over a descriptor, and fails if it cannot be registered with the poller of the Go runtime, such
+// as where fs.epoll.max_user_watches is used up: a read that waits for it would end at once.
 func newPolled(fd int, name string) (*descriptor, error) {
 	d, err := newDescriptor(fd, name)
 	if err != nil {
@@ -90,8 +90,7 @@ func newPolled(fd int, name string) (*descriptor, error) {
 	return d, nil
 }
 
-// kernelTimer is a timer of the kernel. One of the Go runtime wakes up more threads, and some of them twice
-// (decision 0050).
+// kernelTimer is a timerfd. A timer of the Go runtime wakes up more threads, and some of them twice (decision 0050).
 type kernelTimer struct{ *descriptor }
 
 func newTimer() (kernelTimer, error) {

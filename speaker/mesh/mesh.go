@@ -25,23 +25,24 @@ import (
 type Config struct {
 	// Node is this node's name, unique in the cluster.
 	Node lb.NodeName
-	// Address to listen on and to send from, UDP.
+	// Address is what to listen on and to send from, UDP; peers listen on the same port.
 	Address netip.AddrPort
-	// Keys that all speakers share, the newest first. SetKeys replaces them.
+	// Keys are those that all speakers share, the newest first. SetKeys replaces them.
 	Keys []session.Key
-	// Profile is how soon the death of a speaker is noticed.
+	// Profile is how soon the death of a speaker is detected.
 	Profile Profile
-	// View takes what is known of the others, after each change; it must not block.
+	// View is called with what is known of the others, after each change and with a lock held; it
+	// must not block.
 	View func(machine.View)
-	// Log at debug level; a key is never in it.
+	// Log never contains a key.
 	Log logr.Logger
-	// Metrics count messages.
+	// Metrics count messages; nil: nothing is counted.
 	Metrics *Metrics
-	// Passes marks those of the goroutine that sends heartbeats; nil: nothing does.
+	// Passes marks the passes of keepRunning, for the watchdog; nil: there is none.
 	Passes *watchdog.Loop
 }
 
-// Mesh is this speaker among the others. Make it with Start.
+// Mesh connects this speaker with the others. Make it with Start.
 type Mesh struct {
 	*runner
 	config  Config
@@ -53,7 +54,7 @@ type Mesh struct {
 	join  sync.Mutex                 // one call of Join at a time
 	mu    sync.Mutex                 // guards what follows
 	nodes map[netip.Addr]lb.NodeName // by the address that they send from
-	hosts map[lb.NodeName]netip.Addr
+	hosts map[lb.NodeName]netip.Addr // the reverse of nodes
 }
 
 // Start begins to listen. Nothing is sent before Join.
@@ -83,7 +84,7 @@ func Start(config Config) (*Mesh, error) {
 	return m, nil
 }
 
-// Stop ends it at once: what the others should know was published before.
+// Stop ends the mesh at once: Publish must have been called before with what the others should know.
 func (m *Mesh) Stop() error {
 	m.cancel()
 	err := errors.Join(m.socket.close(), m.timer.close())
@@ -94,7 +95,7 @@ func (m *Mesh) Stop() error {
 	return nil
 }
 
-// Join sets which other speakers there should be, and where. Speakers that are alive although
+// Join sets which other speakers there should be, and their addresses. Speakers that are alive although
 // they should not be there stay until they are lost.
 func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
 	m.join.Lock()
@@ -103,8 +104,8 @@ func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
 	m.mu.Lock()
 	hosts := make(map[lb.NodeName]netip.Addr, len(peers))
 	from := make(map[netip.Addr]lb.NodeName, len(peers))
-	// An address that two nodes have, such as of one that came back under another name, is that
-	// of a node that should be there.
+	// If two nodes have an address, such as when one came back under another name, it counts for the
+	// one that should be there.
 	for _, node := range slices.Concat(slices.Sorted(maps.Keys(peers)), alive) {
 		host, expected := peers[node]
 		if !expected {
@@ -147,7 +148,7 @@ func (m *Mesh) hostOf(node lb.NodeName) (netip.Addr, bool) {
 	return host, known
 }
 
-// datagram takes a datagram that came from an address. Nothing of it is kept.
+// datagram receives a datagram from an address. It does not retain the datagram.
 func (m *Mesh) datagram(from netip.Addr, datagram []byte) {
 	m.mu.Lock()
 	node, known := m.nodes[from.Unmap()]

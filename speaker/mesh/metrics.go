@@ -46,7 +46,7 @@ func (m *Metrics) stalled() {
 	}
 }
 
-// Register registers what is known of the mesh when it is asked for.
+// Register registers the metrics that are computed when they are read.
 func (m *Mesh) Register(registry prometheus.Registerer) { RegisterLive(registry, m.live) }
 
 // RegisterLive registers the number of speakers that are alive.

@@ -13,8 +13,7 @@ import (
 	machine "github.com/lbstack/lbstack/internal/mesh"
 )
 
-// unanswered is how many probes of a kernel in a row must stay without an answer for the node
-// to be dead.
+// unanswered is the number of probes in a row without an answer after which a node counts as dead.
 const unanswered = 3
 
 // probe probes the kernels of nodes whose speakers restart: they send no heartbeats, but as
@@ -53,8 +52,8 @@ func (m *Mesh) probeWhileRestarting(ctx context.Context) {
 // unansweredProbes counts the probes in a row that the kernel of a node has not answered.
 type unansweredProbes map[lb.NodeName]int
 
-// note notes the end of a probe, and returns whether the node is dead. While this process stood
-// still it could not receive answers.
+// note records the result of a probe, and reports whether the node is dead. A probe during which this
+// process stood still does not count: it could not receive an answer.
 func (u unansweredProbes) note(node lb.NodeName, answers, stoodStill bool) (dead bool) {
 	if u[node]++; answers || stoodStill {
 		u[node] = 0
@@ -90,7 +89,7 @@ func (m *Mesh) probeAll(ctx context.Context, nodes []lb.NodeName) map[lb.NodeNam
 	return answers
 }
 
-// answers returns whether a kernel refuses a connection, or accepts it.
+// answers reports whether a kernel refuses a connection or accepts it.
 func (m *Mesh) answers(ctx context.Context, to netip.AddrPort) bool {
 	dialer := net.Dialer{Timeout: m.timing.Timeout / 2, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(m.config.Address.Addr(), 0))}
 	conn, err := dialer.DialContext(ctx, "tcp", to.String())

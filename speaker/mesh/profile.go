@@ -8,25 +8,25 @@ import (
 	machine "github.com/lbstack/lbstack/internal/mesh"
 )
 
-// Profile is how soon the death of a speaker is noticed.
+// Profile is how soon the death of a speaker is detected.
 type Profile string
 
-// The profiles, as they are called on the command line.
+// The profiles, with the values of the command line.
 const (
 	Relaxed Profile = "relaxed"
 	Default Profile = "default"
 	Fast    Profile = "fast"
 )
 
-// timings are those of the heartbeats. A death is noticed between the timeout less an interval and the
-// timeout after it, plus some milliseconds for a second opinion.
+// timings are those of the heartbeats. A death is detected after the timeout less up to one interval, plus some
+// milliseconds until another watcher confirms it.
 var timings = map[Profile]machine.Timing{
 	Relaxed: {Interval: 300 * time.Millisecond, Timeout: 1200 * time.Millisecond},
 	Default: {Interval: 90 * time.Millisecond, Timeout: 300 * time.Millisecond},
 	Fast:    {Interval: 30 * time.Millisecond, Timeout: 150 * time.Millisecond},
 }
 
-// Profiles returns all profiles, ordered.
+// Profiles returns all profiles, sorted.
 func Profiles() []Profile { return slices.Sorted(maps.Keys(timings)) }
 
 func (p Profile) timing() machine.Timing { return timings[p] }

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These system calls never wait, so that the scheduler of the Go runtime need not know of them: it
-// wakes up a thread (sysmon) for each one that it does know of while a process is idle, which then
-// polls for a while (decision 0050).
+// These system calls never wait, so that they can bypass the scheduler of the Go runtime: for one that
+// goes through it while the process is idle, it wakes up a thread (sysmon), which then polls for a while
+// (decision 0050).
 
-// receive receives a datagram on a UDP socket if there is one. A longer one than the buffer is cut.
-// It fails with EAGAIN if there is none.
+// receive receives a datagram on a UDP socket, or fails with EAGAIN if there is none. One that is longer
+// than the buffer is truncated.
 func receive(fd uintptr, buffer []byte) (n int, from netip.Addr, err error) {
-	var source unix.RawSockaddrInet6 // has room for one of IPv4
+	var source unix.RawSockaddrInet6 // large enough for an IPv4 address as well
 	size := uint32(unsafe.Sizeof(source))
 	r, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(buffer))), uintptr(len(buffer)),
 		unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&source)), uintptr(unsafe.Pointer(&size)))
@@ -28,7 +28,7 @@ func receive(fd uintptr, buffer []byte) (n int, from netip.Addr, err error) {
 	return int(r), netip.AddrFrom16(source.Addr).Unmap(), nil
 }
 
-// send sends a datagram on a UDP socket if that can be done at once, to an address of its family.
+// send sends a datagram on a UDP socket, to an address of its family, or fails if that would block.
 func send(fd uintptr, datagram []byte, to netip.AddrPort) error {
 	target := unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.Addr().As16()}
 	size := unsafe.Sizeof(target)
@@ -37,7 +37,7 @@ func send(fd uintptr, datagram []byte, to netip.AddrPort) error {
 		*ipv4 = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.As4()}
 		size = unsafe.Sizeof(*ipv4)
 	}
-	port := (*[2]byte)(unsafe.Pointer(&target.Port)) // at the same place in both, in the order of the network
+	port := (*[2]byte)(unsafe.Pointer(&target.Port)) // at the same offset in both, in network byte order
 	port[0], port[1] = byte(to.Port()>>8), byte(to.Port())
 	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(datagram))), uintptr(len(datagram)),
 		unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&target)), size)
@@ -47,21 +47,21 @@ func send(fd uintptr, datagram []byte, to netip.AddrPort) error {
 	return nil
 }
 
-// forgetEvents has an epoll instance forget events that are over.
+// forgetEvents removes events that are over from an epoll instance.
 func forgetEvents(epoll uintptr) {
 	var event unix.EpollEvent
 	_, _, _ = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, epoll, uintptr(unsafe.Pointer(&event)), 1, 0, 0, 0)
 }
 
-// expired returns whether the time of a timer of the kernel is up, and clears that.
+// expired reports whether a timerfd has expired, and clears that.
 func expired(timer uintptr) bool {
 	var times uint64
 	n, _, _ := unix.RawSyscall(unix.SYS_READ, timer, uintptr(unsafe.Pointer(&times)), unsafe.Sizeof(times))
 	return n == unsafe.Sizeof(times)
 }
 
-// bootTime is a clock that goes on while the machine is suspended (CLOCK_BOOTTIME), which
-// Go's does not. While a hypervisor stops a machine, both stand still.
+// bootTime is a clock that goes on while the machine is suspended (CLOCK_BOOTTIME); the
+// clock of Go stops then. While a hypervisor pauses a machine, both stop.
 func bootTime() time.Duration {
 	var t unix.Timespec // stays zero only on a kernel before Linux 2.6.39
 	_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&t)), 0)

@@ -15,30 +15,30 @@ import (
 	"github.com/lbstack/lbstack/internal/watchdog"
 )
 
-// runner gives the machine and the sessions a clock, one caller at a time, and a way to send.
+// runner connects the machine and the sessions with a clock and a way to send, and serializes their callers.
 type runner struct {
 	timing machine.Timing
 	send   func(to lb.NodeName, datagram []byte)
-	// sendGreeting sends what a peer has not asked for, which may be dead.
+	// sendGreeting sends the first datagram of a handshake to a peer, which may be dead.
 	sendGreeting func(to lb.NodeName, datagram []byte)
 	view         func(machine.View)
-	// hold has datagrams that arrive wait, or ends that; nil: they do not.
+	// hold makes arriving datagrams wait, or ends that; nil: they never wait.
 	hold    func(is bool)
 	metrics *Metrics // nil: nothing is counted
 
 	mu       sync.Mutex // guards what follows
 	machine  *machine.Machine
 	sessions *session.Table
-	viewed   uint64 // version of the view that was handed over last
-	members  uint64 // of the machine, that the sessions have
-	since    uint64 // version from which on the view is newer than the last stall
+	viewed   uint64 // version of the view that was passed on last
+	members  uint64 // Members of the machine when the sessions got its peers
+	since    uint64 // views from this version on are newer than the last stall
 	received wire.Message
 	encoded  []byte
-	lastSent *wire.Message // what encoded is
+	lastSent *wire.Message // the message that encoded is of
 
-	probes  chan struct{}        // has one token when there are kernels to be probed
-	alive   atomic.Int64         // when this process ran last, by the clock
-	clock   func() time.Duration // of this process, which may go on while the machine is suspended
+	probes  chan struct{}        // has a token when there are kernels to be probed
+	alive   atomic.Int64         // when this process ran last, by clock
+	clock   func() time.Duration // used to detect that this process stood still; see bootTime
 	now     func() time.Time
 	stalled atomic.Bool
 	passes  *watchdog.Loop // of keepRunning
@@ -58,11 +58,11 @@ func randomInstance() (i wire.Instance) {
 	return i
 }
 
-// randomBytes never fails: the program ends instead.
+// randomBytes never fails: crypto/rand ends the program instead.
 func randomBytes(b []byte) { _, _ = rand.Read(b) }
 
-// do has the machine do something, sends what comes of it, and hands over the view if it has
-// changed. Datagrams are sent in the order of their numbers.
+// do calls fn for the machine, sends the messages that it returns, and passes on the view if it has
+// changed. All of this is done under the lock, so that datagrams are sent in the order of their numbers.
 func (r *runner) do(fn func(time.Time) []machine.Send) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,7 +93,7 @@ func (r *runner) doLocked(fn func(time.Time) []machine.Send) {
 	r.haveProbed()
 }
 
-// haveProbed has kernels probed if there are some to be probed.
+// haveProbed wakes the goroutine that probes kernels, if there are any to be probed.
 func (r *runner) haveProbed() {
 	if len(r.machine.Probed()) > 0 {
 		select {
@@ -114,7 +114,7 @@ func (r *runner) sendMessage(s machine.Send) {
 	}
 }
 
-// receive takes a datagram of a node.
+// receive opens a datagram of a node and passes its message to the machine.
 func (r *runner) receive(from lb.NodeName, datagram []byte) {
 	r.do(func(now time.Time) (sends []machine.Send) {
 		opened := r.sessions.Open(now, from, datagram)
@@ -160,7 +160,7 @@ func (r *runner) Peers() []lb.NodeName {
 	return r.machine.Peers()
 }
 
-// Publish implements speaker.Mesh.
+// Publish implements layer2.Mesh.
 func (r *runner) Publish(s wire.State) {
 	r.do(func(now time.Time) []machine.Send {
 		r.sessions.SetSilent(now, s.Phase == ownership.Isolated)
@@ -168,8 +168,8 @@ func (r *runner) Publish(s wire.State) {
 	})
 }
 
-// Acted implements speaker.Mesh. A speaker that stood still answers again when it has acted
-// on what the others have published since.
+// Acted implements layer2.Mesh. A speaker that stood still may answer for its addresses again once
+// it has acted on what the others have published since.
 func (r *runner) Acted(v machine.View) {
 	r.do(func(now time.Time) []machine.Send {
 		if v.Checked && v.Version >= r.since {
@@ -199,15 +199,14 @@ func (r *runner) Acknowledged(ctx context.Context) {
 	}
 }
 
-// gathering is for how long heartbeats are gathered that others send at the same moment as this
-// speaker: as long as clocks of nodes differ and a network delays, at most.
+// gathering is for how long arriving datagrams wait after this speaker has sent its heartbeats: others
+// send theirs at the same moment, but for the difference of clocks and the delay of the network.
 const gathering = 2 * time.Millisecond
 
-// keepRunning has the machines do what is due, and notices when this process stood still,
-// because its processor was taken away or its machine moved: then it asks the others anew.
-// After each heartbeat it has those of others gathered, so that they wake up the process once,
-// but not while it is to be decided whether a peer is dead. It ends when wait, which waits for a time,
-// returns false.
+// keepRunning does what is due for the machine and the sessions. It detects that this process stood still, such
+// as when its processor was taken away or its machine moved, and then asks the others for their states anew.
+// After each heartbeat it makes arriving datagrams wait for a moment, so that the heartbeats of others wake up
+// the process once, but not while a peer is suspected. It ends when wait, which waits for a time, returns false.
 func (r *runner) keepRunning(wait func(time.Duration) bool) {
 	r.alive.Store(int64(r.clock()))
 	for due := time.Duration(0); wait(due); {
@@ -223,8 +222,8 @@ func (r *runner) keepRunning(wait func(time.Duration) bool) {
 	}
 }
 
-// pass does what is due. It returns when there is something to do again, and whether heartbeats of
-// others are to be gathered.
+// pass does what is due. It returns when the next pass is due, and whether arriving datagrams are to
+// wait now.
 func (r *runner) pass() (next time.Time, gather bool) {
 	r.passes.Begin()
 	defer r.passes.End()
@@ -236,7 +235,7 @@ func (r *runner) pass() (next time.Time, gather bool) {
 	return next, calm && r.hold != nil
 }
 
-// tick has the machines do what is due, and returns when there is something to do again, and
+// tick does what is due for the machine and the sessions. It returns when something is due next, and
 // whether heartbeats were sent while no peer is suspected.
 func (r *runner) tick() (next time.Time, calm bool) {
 	r.do(func(now time.Time) []machine.Send {
@@ -253,8 +252,8 @@ func (r *runner) tick() (next time.Time, calm bool) {
 	return next, calm
 }
 
-// longest is how long this process may stand still before the others may have replaced it: it
-// is noticed well before.
+// longest is how long this process may stand still until it asks the others again: well below the
+// timeout, after which they may have taken its addresses.
 func (r *runner) longest() time.Duration { return r.timing.Timeout / 2 }
 
 func (r *runner) recheck() {
@@ -271,6 +270,6 @@ func (r *runner) stoodStill() bool {
 	return r.clock()-time.Duration(r.alive.Load()) > r.longest()
 }
 
-// MayAnswer returns whether this speaker may answer for what it owns: not if it stood still
-// until a moment ago, and has not asked the others since.
+// MayAnswer reports whether this speaker may answer for its addresses: not after it stood still, until
+// the others have been asked and it has acted on their answers. It is safe for concurrent use.
 func (r *runner) MayAnswer() bool { return !r.stalled.Load() && !r.stoodStill() }

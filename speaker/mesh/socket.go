@@ -19,15 +19,15 @@ const receiveBuffer = 2 << 20
 // socket is the UDP socket of the mesh. It reads only what comes from peers: the kernel drops
 // the rest before it takes room in the buffer.
 //
-// The poller of the Go runtime does not know the sockets, since it would wake up the process for
-// each datagram that arrives, and again when the memory of each one that was sent becomes free. It
-// knows arrivals, which does that only for datagrams that arrive while they are not held back.
+// The sockets are not registered with the poller of the Go runtime, since it would wake up the process
+// for each datagram that arrives, and again when the memory of each one that was sent becomes free. Only
+// arrivals is registered: it wakes up the process only for datagrams that arrive while hold is off.
 type socket struct {
 	peers sources
 	udp   *descriptor
-	// greetings sends what begins a handshake, from another port: what is for dead nodes stays in
-	// the kernel until nobody has answered for their addresses, and would fill the buffer of the
-	// rest. It receives nothing: the kernel drops what comes to its port.
+	// greetings sends the first datagrams of handshakes, from another port: those for dead nodes stay
+	// in the kernel until address resolution has failed, and would fill the send buffer of udp. It
+	// receives nothing: the kernel drops what comes to its port.
 	greetings *descriptor
 	// arrivals is an epoll instance that has udp only.
 	arrivals *descriptor
@@ -50,7 +50,7 @@ func listen(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket, err
 	if err := errors.Join(filter(s.greetings, &sources{}), s.accept(nil), s.watch(unix.EPOLL_CTL_ADD, unix.EPOLLIN)); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	// A smaller one is no reason not to start.
+	// The mesh works with a smaller buffer too.
 	_ = s.udp.use(func(fd uintptr) error {
 		return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 	})
@@ -66,8 +66,8 @@ func (s *socket) watch(operation int, events uint32) error {
 	})
 }
 
-// hold has datagrams wait in the kernel's buffer, or ends that: those that wait are taken then. The
-// event of a datagram that was taken stays with arrivals, which would report no other one
+// hold makes datagrams wait in the kernel's buffer, or ends that: those that wait are read then. The
+// event of a datagram that was read stays in arrivals, which would then report no other one: it is removed
 // (ep_modify in fs/eventpoll.c).
 func (s *socket) hold(is bool) {
 	if !is {
@@ -86,7 +86,7 @@ func (s *socket) accept(peers map[netip.Addr]lb.NodeName) error {
 	return filter(s.udp, &s.peers)
 }
 
-// filter has the kernel drop what comes to a socket from other sources.
+// filter makes the kernel drop what comes to a socket from other sources.
 func filter(udp *descriptor, from *sources) error {
 	if err := udp.use(func(fd uintptr) error { return from.filter(int(fd)) }); err != nil {
 		return fmt.Errorf("filtering datagrams by their source: %w", err)
@@ -94,7 +94,7 @@ func filter(udp *descriptor, from *sources) error {
 	return nil
 }
 
-// read takes datagrams until the socket is closed. After a failure, such as without memory, it goes
+// read passes on datagrams until the socket is closed. After a failure, such as a lack of memory, it goes
 // on when the next one arrives.
 func (s *socket) read() {
 	buffer := make([]byte, session.MaxDatagram+1)
@@ -113,8 +113,8 @@ func (s *socket) read() {
 	})
 }
 
-// send sends a datagram to a peer from which one has come, if that can be done at once: heartbeats
-// must not wait. What cannot be sent is lost, as on the network.
+// send sends a datagram to a peer from which one has come. It does not wait: a datagram that cannot be
+// sent at once is lost, as any can be on the network.
 func (s *socket) send(datagram []byte, to netip.AddrPort) error { return s.udp.send(datagram, to) }
 
 // greet sends a datagram to a peer that may be dead.

@@ -10,9 +10,9 @@ import (
 	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
 
-// sources are the addresses of the peers. Nothing of any other source is read: pods and hosts
-// that reach the port must not take the time of the processor that answers ARP. The zero
-// value has none.
+// sources are the addresses of the peers. Datagrams of other sources are dropped: pods and hosts that
+// reach the port must not use the processor time that answering ARP needs. The zero value has no
+// addresses.
 type sources struct {
 	ipv4  bool // the socket's family
 	known atomic.Pointer[map[netip.Addr]lb.NodeName]
@@ -27,14 +27,14 @@ func (s *sources) has(a netip.Addr) bool {
 	return is
 }
 
-// set replaces the addresses, and says whether they differ from those before.
+// set replaces the addresses, and reports whether they differ from those before.
 func (s *sources) set(addresses map[netip.Addr]lb.NodeName) (changed bool) {
 	before := s.known.Swap(&addresses)
 	return before == nil || !maps.Equal(*before, addresses)
 }
 
-// filter has the kernel drop what comes to a UDP socket from other sources, so that it takes
-// no place in the receive buffer. has decides after it.
+// filter makes the kernel drop what comes to a UDP socket from other sources, so that it takes no room in
+// the receive buffer. Datagrams that arrived before are checked by has.
 func (s *sources) filter(fd int) error {
 	var peers []netip.Addr
 	if known := s.known.Load(); known != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// BFDProfile returns whether a profile can be used.
+// BFDProfile returns the result for a BFD profile, which depends on its own fields alone.
 func BFDProfile(profile *v1beta1.BFDProfile) Result {
 	p, err := apiconv.ParseBFDProfile(profile)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// BGPAdvertisements returns by name whether each of the advertisements is in effect.
+// BGPAdvertisements returns the result for each advertisement, by name.
 func BGPAdvertisements(o *Objects) map[string]Result {
 	in, wrong := newBGPInput(o)
 	results := in.check()
@@ -24,7 +24,7 @@ func BGPAdvertisements(o *Objects) map[string]Result {
 	return results
 }
 
-// newBGPInput returns what decides, and by name what is wrong with advertisements that are invalid.
+// newBGPInput returns the input of check, and the errors of invalid advertisements by name.
 func newBGPInput(o *Objects) (*bgpInput, map[string]*apiconv.SpecError) {
 	in := &bgpInput{peers: map[bgp.PeerName]*bgp.Peer{}, listed: map[lb.PoolName][]lb.Range{}, nodes: o.Nodes, services: o.Services}
 	aliases, _ := apiconv.ParseCommunities(o.Communities)
@@ -38,7 +38,7 @@ func newBGPInput(o *Objects) (*bgpInput, map[string]*apiconv.SpecError) {
 		}
 	}
 	for i := range o.Pools {
-		read, _ := apiconv.ParsePool(&o.Pools[i]) // of a pool that is wrong elsewhere the addresses count
+		read, _ := apiconv.ParsePool(&o.Pools[i]) // the addresses of a pool count even if other fields are invalid
 		in.pools = append(in.pools, apiconv.AdvertisedPool(&o.Pools[i]))
 		in.listed[read.Name] = read.Listed
 	}
@@ -52,17 +52,17 @@ func newBGPInput(o *Objects) (*bgpInput, map[string]*apiconv.SpecError) {
 	return in, wrong
 }
 
-// bgpInput is what decides whether BGPAdvertisements are in effect.
+// bgpInput is what the results of valid BGPAdvertisements depend on.
 type bgpInput struct {
 	// ads are those whose own fields are valid.
 	ads   []routes.Advertisement
 	pools []eligibility.Pool
-	// listed is all that the pools list, also what they do not give.
+	// listed are the addresses that each pool lists, including those that it does not give.
 	listed map[lb.PoolName][]lb.Range
-	// peers are all BGPPeers; nil: one that is invalid.
+	// peers are all BGPPeers; an invalid one is nil.
 	peers map[bgp.PeerName]*bgp.Peer
 	nodes []eligibility.Node
-	// services of the cluster, by their labels and those of their namespaces.
+	// services are the labels of Services and of their namespaces.
 	services []eligibility.Service
 }
 
@@ -91,8 +91,8 @@ func (in *bgpInput) check() map[string]Result {
 	return results
 }
 
-// unknown returns which pools and peers that the advertisement names do not exist, and
-// whether its selectors select anything.
+// unknown returns a result with a reason if the advertisement names pools or peers that do not exist,
+// or its selectors select nothing.
 func (in *bgpInput) unknown(ad *routes.Advertisement) Result {
 	if v := checkScope(&ad.Scope, in.pools, in.nodes); v.Reason != "" {
 		return v
@@ -109,9 +109,9 @@ func (in *bgpInput) unknown(ad *routes.Advertisement) Result {
 	return Result{}
 }
 
-// ignored names the peers of an advertisement if none of them gets an attribute of it; empty: one
-// does. LOCAL_PREF goes to routers of our own autonomous system alone, and our ASN is in the
-// AS_PATH of others alone (RFC 4271 sections 5.1.5 and 5.1.2).
+// ignored returns a sentence if none of the peers of an advertisement gets one of its attributes;
+// empty: each attribute goes to some peer. LOCAL_PREF is sent only to routers of the own autonomous
+// system, and the own ASN is only in the AS_PATH for others (RFC 4271 sections 5.1.5 and 5.1.2).
 func (in *bgpInput) ignored(ad *routes.Advertisement) string {
 	names := ad.Peers
 	if len(names) == 0 {
@@ -132,7 +132,8 @@ func (in *bgpInput) ignored(ad *routes.Advertisement) string {
 	return fmt.Sprintf(what, eligibility.Named("BGPPeer", names))
 }
 
-// unused warns of packets to addresses of aggregates that no Service has.
+// unused returns a warning, to append to the message, if the advertisement announces aggregates with
+// addresses that no Service may have; empty: it does not.
 func (in *bgpInput) unused(ad *routes.Advertisement) string {
 	for i := range in.pools {
 		p := &in.pools[i]
@@ -147,8 +148,8 @@ func (in *bgpInput) unused(ad *routes.Advertisement) string {
 	return ""
 }
 
-// tooWide names the pool of whose addresses prefixes would be made that hold addresses of others.
-// The planner of the speakers decides by the same ranges.
+// tooWide returns a result with a reason if aggregates of a pool's addresses would contain addresses
+// that the pool does not list. The planner of the speakers decides by the same ranges.
 func (in *bgpInput) tooWide(ad *routes.Advertisement) Result {
 	for i := range in.pools {
 		p := &in.pools[i]
@@ -168,8 +169,8 @@ func (in *bgpInput) tooWide(ad *routes.Advertisement) Result {
 	return Result{}
 }
 
-// conflict returns which other advertisement asks for another preference of a route that
-// is this one's as well. The route gets the highest.
+// conflict returns a result with a reason if another advertisement sets another localPref for routes
+// that both announce: such routes get the highest. It names the one with the highest.
 func (in *bgpInput) conflict(ad *routes.Advertisement) Result {
 	var worst *routes.Advertisement
 	for i := range in.ads {
@@ -190,8 +191,8 @@ func (in *bgpInput) conflict(ad *routes.Advertisement) Result {
 		mine, worst.Name, theirs, max(mine, theirs))}
 }
 
-// disagree reports whether two advertisements ask for different preferences of routes
-// that both announce.
+// disagree reports whether two advertisements set different values of localPref for routes that both
+// announce.
 func (in *bgpInput) disagree(x, y *routes.Advertisement) bool {
 	p, q := x.Attributes.LocalPref, y.Attributes.LocalPref
 	return p.Set && q.Set && p.Value != q.Value && x.SharesPeer(y) && in.sharesNode(x, y) && in.sharesService(x, y) && in.sharesRoute(x, y)
@@ -211,8 +212,7 @@ func (in *bgpInput) sharesService(x, y *routes.Advertisement) bool {
 	})
 }
 
-// sharesRoute reports whether there is a pool of whose addresses both make the same
-// prefixes.
+// sharesRoute reports whether both announce the addresses of a pool as prefixes of one length.
 func (in *bgpInput) sharesRoute(x, y *routes.Advertisement) bool {
 	for i := range in.pools {
 		p := &in.pools[i]

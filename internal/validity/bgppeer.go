@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// BGPPeers returns by name what is wrong with each of the peers, as far as it is known without Secrets and sessions.
-// Those that are right have a result without a reason.
+// BGPPeers returns what is wrong with each peer, by name, as far as that does not depend on Secrets and sessions.
+// The result of a peer without a problem has no reason.
 func BGPPeers(o *Objects) map[string]Result {
 	profiles, results := map[string]*v1beta1.BFDProfile{}, map[string]Result{}
 	for i := range o.Profiles {
@@ -32,7 +32,7 @@ func BGPPeers(o *Objects) map[string]Result {
 	return results
 }
 
-// InvalidBGPPeer is the result of a peer whose fields are invalid.
+// InvalidBGPPeer returns the result for a peer whose fields are invalid.
 func InvalidBGPPeer(err *apiconv.SpecError) Result {
 	return Result{Reason: err.Reason, Message: err.Error() + ": no new session is opened, and an existing one keeps its last valid configuration: correct the field"}
 }

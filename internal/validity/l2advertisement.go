@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// L2Advertisements returns by name whether each of the advertisements is in effect.
+// L2Advertisements returns the result for each advertisement, by name.
 func L2Advertisements(o *Objects) map[string]Result {
 	results, around := map[string]Result{}, newL2Input(o)
 	for i := range o.L2Advertisements {
@@ -25,7 +25,7 @@ func L2Advertisements(o *Objects) map[string]Result {
 	return results
 }
 
-// l2Input are what decides whether L2Advertisements are in effect.
+// l2Input is what the results of valid L2Advertisements depend on.
 type l2Input struct {
 	pools []eligibility.Pool
 	nodes []eligibility.Node
@@ -33,10 +33,10 @@ type l2Input struct {
 	links map[lb.NodeName]links
 }
 
-// links of a node.
+// links are the interfaces of a node.
 type links struct {
 	names map[string]bool
-	// subnets of their addresses.
+	// subnets are those of their addresses.
 	subnets []lb.Range
 	// truncated: the list is as long as a SpeakerState allows, and the node may have others.
 	truncated bool
@@ -83,10 +83,10 @@ func (s *l2Input) check(ad *eligibility.Advertisement) Result {
 	return Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
 }
 
-// withoutSubnet returns, for an advertisement that requires a subnet, the first of its pools in whose
-// subnets no selected node has an interface, and the nodes that were checked; no nodes: there is no
-// such pool. An advertisement that selects no pools is about all of them, of which some may be for
-// routers only: one pool that it can announce is enough.
+// withoutSubnet returns, for an advertisement with requireSubnet, the first of its pools (by name) that has
+// no address in a subnet of the checked nodes, and these nodes; no nodes: there is no such pool. An
+// advertisement that names and selects no pools applies to all of them, of which some may be announced by
+// BGP only: one pool that it can announce is enough.
 func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
 	if !ad.RequireSubnet {
 		return "", nil

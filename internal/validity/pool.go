@@ -12,11 +12,12 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Pool is whether a pool's addresses are given out, and why not.
+// Pool is the result for a pool: whether its addresses are given out, and why not.
 type Pool struct {
-	// Reason of the Ready condition: ReasonPoolReady or what is wrong.
+	// Reason is that of the condition Ready, which is True with ReasonPoolReady, ReasonDraining and
+	// ReasonNoSubnet.
 	Reason string
-	// Message of the Ready condition.
+	// Message is that of the condition Ready.
 	Message string
 	// Foreign is status.foreign; the Reconciler sets it.
 	Foreign []v1beta1.ForeignAddress
@@ -27,15 +28,15 @@ type Pool struct {
 	Conflicts []ipam.Conflict
 }
 
-// Ready reports whether the pool does what its spec asks.
+// Ready reports whether the condition Ready is True: the pool does what its spec asks.
 func (v Pool) Ready() bool {
 	return v.Reason == v1beta1.ReasonPoolReady || v.Reason == v1beta1.ReasonDraining || v.Reason == v1beta1.ReasonNoSubnet
 }
 
-// Pools turns the IPAddressPools of a cluster into pools for the allocator and
-// the result for each. A pool that is wrong gives nothing and keeps what it has;
-// it does not disturb the others: an address that is in two pools is the older
-// one's. Addresses that are taken are given by none.
+// Pools turns the IPAddressPools of a cluster into pools for the allocator, sorted by
+// name, and the result for each. An invalid pool gives nothing new and does not affect
+// the others. An address that is in two pools belongs to the older one. No pool gives
+// addresses in taken.
 func Pools(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, map[lb.PoolName]Pool) {
 	objects = slices.SortedFunc(slices.Values(objects), func(x, y v1beta1.IPAddressPool) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))

@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// checkScope returns whether the pools exist that an advertisement names, and whether its
-// selectors select any pool and any node. The result has no reason if so.
+// checkScope returns a result with a reason if an advertisement names pools that do not exist, or its
+// selectors select no pool or no node.
 func checkScope(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibility.Node) Result {
 	var unknown []string
 	for _, name := range s.Pools {
@@ -29,7 +29,7 @@ func checkScope(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibil
 	return Result{}
 }
 
-// NoNodes is the result that spec.nodeSelectors select none of so many nodes.
+// NoNodes returns the result for an object whose spec.nodeSelectors select none of the nodes; all is their number.
 func NoNodes(all int) Result {
 	return Result{Reason: v1beta1.ReasonNoNodes, Message: none("spec.nodeSelectors", all, "node")}
 }
@@ -41,7 +41,7 @@ func none(field string, all int, what string) string {
 	return fmt.Sprintf("%s match none of the %d %ss: change the selectors or the labels of the %[3]ss", field, all, what)
 }
 
-// missing returns that what an advertisement names in a field does not exist.
+// missing returns the message that objects which an advertisement names in a field do not exist.
 func missing(field, kind string, names []string) string {
 	quoted := make([]string, 0, len(names))
 	for _, name := range names {

@@ -11,21 +11,21 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Network is what decides whether hosts of the local network can reach the addresses of pools.
+// Network is what decides whether hosts on the local network can reach the addresses of pools.
 type Network struct {
 	layer2 []eligibility.Advertisement
-	bgp    []eligibility.Scope // of those BGPAdvertisements for which there is a BGPPeer
-	nodes  []networkNode       // those that exist and whose speakers run
+	bgp    []eligibility.Scope // those of BGPAdvertisements for which there is a BGPPeer
+	nodes  []networkNode       // nodes that exist and whose speakers run
 }
 
 // networkNode is a node with the subnets of the interfaces that it can announce on.
 type networkNode struct {
 	labels  map[string]string
 	subnets []lb.Range
-	more    bool // it may have others, which cannot be listed
+	more    bool // its SpeakerState is full: it may have further interfaces
 }
 
-// NewNetwork returns what these objects say of the network.
+// NewNetwork returns the Network that these objects describe.
 func NewNetwork(o *Objects) Network {
 	var n Network
 	for i := range o.L2Advertisements {
@@ -61,7 +61,7 @@ func NewNetwork(o *Objects) Network {
 	return n
 }
 
-// runs reports whether a speaker has reported and was not stopped.
+// runs reports whether a speaker has reported its state and was not stopped since.
 func runs(state *v1beta1.SpeakerState) bool {
 	return state.Status.Phase != "" && state.Status.Phase != v1beta1.SpeakerStopped
 }
@@ -73,9 +73,10 @@ func hasPeer(ad *v1beta1.BGPAdvertisement, peers []v1beta1.BGPPeer) bool {
 	})
 }
 
-// Unreached returns the families of a pool's addresses that an L2Advertisement announces, and
-// in whose subnets no node is that it selects. What a BGPAdvertisement with a peer is about too is
-// reached through routers; of nodes that have reported no subnet nothing is known.
+// Unreached returns the families of a pool that L2Advertisements announce although none of its
+// addresses of the family is in a subnet of the nodes that they select. It returns none if a
+// BGPAdvertisement with a peer covers the pool too, since routers then reach the addresses, or if the
+// subnets of these nodes are not known.
 func (n *Network) Unreached(p *eligibility.Pool) (families []lb.Family) {
 	if slices.ContainsFunc(n.bgp, func(s eligibility.Scope) bool { return s.CoversPool(p.Name, p) }) {
 		return nil
@@ -109,8 +110,8 @@ func (n *Network) Unreached(p *eligibility.Pool) (families []lb.Family) {
 	return families
 }
 
-// WithSubnets adds to the verdict on a pool that gives its addresses that hosts of the local
-// network may not reach them.
+// WithSubnets adds to the result for a pool that is ready that hosts on the local network may not reach
+// its addresses of the given families.
 func (v Pool) WithSubnets(unreached []lb.Family) Pool {
 	if v.Reason != v1beta1.ReasonPoolReady || len(unreached) == 0 {
 		return v

@@ -1,7 +1,7 @@
-// Package validity decides whether the objects that configure lbstack are in effect: what their conditions
-// Ready say, as far as objects alone decide it and not what happens on nodes. What makes the fields of one object
-// valid is in internal/apiconv; this package adds what depends on others. Pure: objects in, results out. The
-// controller writes them, and the kubectl plugin plans with them.
+// Package validity decides whether the objects that configure lbstack are in effect: their conditions Ready, as far
+// as these follow from objects of the API and not from what happens on nodes. Whether the fields of one object are
+// valid is decided in internal/apiconv; this package adds what depends on other objects. It is pure: objects in,
+// results out. The controller writes the results, and the kubectl plugin plans with them.
 package validity
 
 import (
@@ -11,14 +11,14 @@ import (
 
 // Result is whether an object is in effect.
 type Result struct {
-	// Ready, and why.
+	// Ready reports whether the condition Ready is True.
 	Ready bool
-	// Reason and Message of the condition.
+	// Reason and Message are those of the condition.
 	Reason, Message string
 }
 
-// Objects are what validity depends on. Lists of kinds that a question does not depend on may be empty. They are not
-// changed, so that they may be those of a cache.
+// Objects are what results depend on. Lists of kinds on which the wanted results do not depend may be empty. This
+// package does not change the objects, so that they may be those of a cache.
 type Objects struct {
 	Pools             []v1beta1.IPAddressPool
 	L2Advertisements  []v1beta1.L2Advertisement

@@ -11,9 +11,10 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// BackOrder returns the order of the way back: those nodes together that moved last, since MetalLB's speakers announce
-// addresses of the local network as soon as one of them runs, then the others one after the other. A way back that was
-// interrupted, or that follows a switch that was, leaves those that are lbstack's for the end.
+// BackOrder returns the order of the way back, which has an order only if the stack announces to routers. Together move
+// first, since MetalLB's speakers announce addresses of the local network as soon as one of them runs, then First one
+// after the other, in the reverse of the order in which they moved. If the switch, or a way back, was interrupted, First
+// are the nodes that MetalLB's DaemonSet still leaves out.
 func BackOrder(nodes []corev1.Node, states []v1beta1.SpeakerState, speakers *appsv1.DaemonSet, stack *v1beta1.LoadBalancerStack, local map[string][]string) (Order, error) {
 	left, stopped := Left(speakers)
 	var with []corev1.Pod
@@ -44,8 +45,9 @@ func BackOrder(nodes []corev1.Node, states []v1beta1.SpeakerState, speakers *app
 	return o, nil
 }
 
-// Leaving is the stack of the cluster when it announces to routers from the nodes of these hostnames alone, and nothing on the
-// local network. Its removal deletes the claims: a later switch finds none that say otherwise than the Services.
+// Leaving returns the stack of the cluster, changed so that it announces to routers only from the nodes with these hostnames,
+// and nothing on the local network. When it is removed, the claims are deleted, so that a later switch finds none that
+// contradict the Services.
 func Leaving(stack *unstructured.Unstructured, hostnames []string) (*unstructured.Unstructured, error) {
 	leaving, err := Routed(stack, hostnames)
 	if err != nil {
@@ -54,7 +56,7 @@ func Leaving(stack *unstructured.Unstructured, hostnames []string) (*unstructure
 	return leaving, unstructured.SetNestedField(leaving.Object, string(v1beta1.AddressesRelease), "spec", "removal", "addresses")
 }
 
-// Unavailable is what MetalLB's controller lacks; empty: it runs.
+// Unavailable returns what MetalLB's controller lacks; empty: all of its pods are available.
 func Unavailable(d *appsv1.Deployment) string {
 	if d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas >= replicas(d) {
 		return ""

@@ -20,9 +20,9 @@ type Cluster struct {
 	Controllers []appsv1.Deployment
 	Speakers    []appsv1.DaemonSet
 	Pods        []corev1.Pod
-	// Operators are Deployments of MetalLB's operator that run, by namespace/name.
+	// Operators are Deployments of MetalLB's operator that run, as namespace/name.
 	Operators []string
-	// Others are further load balancers that run, in words.
+	// Others are further load balancers that run, each as a phrase for messages.
 	Others []string
 	// Stack is that of the cluster; nil: it has none.
 	Stack *unstructured.Unstructured
@@ -33,7 +33,7 @@ type Cluster struct {
 	Nodes    []corev1.Node
 }
 
-// Installed says what is wrong with the MetalLB that is found; none: it is one that can be switched.
+// Installed returns why the MetalLB of the cluster cannot be switched, each a sentence with what to do; none: it can.
 func (c *Cluster) Installed() (problems []string) {
 	if len(c.Controllers) != 1 || len(c.Speakers) != 1 {
 		return []string{fmt.Sprintf("the cluster has %d Deployments of MetalLB's controller and %d DaemonSets of its speakers, and a switch needs one of each: pass the namespace of the one that serves with -n", len(c.Controllers), len(c.Speakers))}
@@ -47,7 +47,7 @@ func (c *Cluster) Installed() (problems []string) {
 	return problems
 }
 
-// Against returns what stands against a switch to a stack that the API server has accepted, each a sentence with what to do.
+// Against returns what prevents a switch to a stack that the API server has accepted, each a sentence with what to do.
 func (c *Cluster) Against(stack *v1beta1.LoadBalancerStack) (problems []string) {
 	if problems = c.Installed(); len(problems) > 0 {
 		return problems
@@ -68,7 +68,7 @@ func (c *Cluster) Against(stack *v1beta1.LoadBalancerStack) (problems []string) 
 	return problems
 }
 
-// class of the Services that MetalLB serves.
+// class returns the load balancer class of the Services that MetalLB serves.
 func (c *Cluster) class() string {
 	for _, container := range c.Controllers[0].Spec.Template.Spec.Containers {
 		for i, arg := range container.Args {
@@ -84,8 +84,9 @@ func (c *Cluster) class() string {
 	return ""
 }
 
-// together is what of the stack of the cluster announces while speakers of MetalLB may do so as well; empty: nothing. While
-// nodes move one after the other, sessions of those that have moved are not MetalLB's any more.
+// together returns the field by which the stack of the cluster announces while speakers of MetalLB may announce the same;
+// empty: none does. Announcing to routers is fine while nodes move one after the other: those that have moved have no
+// speaker of MetalLB any more.
 func (c *Cluster) together() string {
 	moved, stopped := Left(&c.Speakers[0])
 	switch {
@@ -98,8 +99,8 @@ func (c *Cluster) together() string {
 	return ""
 }
 
-// Lost are Services that would not have the addresses which they show, each with why. Planned are the addresses, by
-// Service, that they have with the stack.
+// Lost returns the Services that would not keep the addresses in their status, each as a sentence with the reason. planned
+// are the addresses that each Service has with the stack, and why the reasons for losses, by the name of the Service.
 func (c *Cluster) Lost(class string, planned map[string][]string, why map[string]string) (lost []string) {
 	for _, svc := range c.shown(class) {
 		has := planned[svc.name]
@@ -111,14 +112,14 @@ func (c *Cluster) Lost(class string, planned map[string][]string, why map[string
 	return lost
 }
 
-// shownService is a Service with the addresses that it shows.
+// shownService is a Service with the addresses in its status.
 type shownService struct {
 	name      string
 	addresses []string
 	local     bool
 }
 
-// Addresses is how many Services of a class show addresses, and how many addresses they show.
+// Addresses returns how many Services of a class have addresses in their status, and how many different ones.
 func (c *Cluster) Addresses(class string) (services, addresses int) {
 	seen := map[string]bool{}
 	list := c.shown(class)
@@ -130,7 +131,7 @@ func (c *Cluster) Addresses(class string) (services, addresses int) {
 	return len(list), len(seen)
 }
 
-// shown are the Services of a class that show addresses, by name.
+// shown returns the Services of a class that have addresses in their status, sorted by name.
 func (c *Cluster) shown(class string) (list []shownService) {
 	for i := range c.Services {
 		svc := &c.Services[i]

@@ -12,10 +12,10 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// The functions of this file say what a step still waits for, in words; empty: nothing.
+// The exported functions of this file return what a step still waits for, in words; empty: nothing.
 
-// Unprepared is what lacks of lbstack before it can announce: claims of all addresses that Services show, and a speaker on each
-// node that is to move.
+// Unprepared returns what lbstack lacks before it can announce: a stack that is Ready, claims of all addresses in the status of
+// Services, and on each node that is to move a speaker that receives from the others.
 func (c *Cluster) Unprepared(stack *v1beta1.LoadBalancerStack, nodes []Node) string {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
@@ -60,12 +60,12 @@ func (c *Cluster) state(node string) *v1beta1.SpeakerState {
 	return nil
 }
 
-// isGone says of a speaker that the controller has found it to run no more: what its state says is of before.
+// isGone reports whether the controller has found that a speaker does not run any more, so that its state is out of date.
 func isGone(state *v1beta1.SpeakerState) bool {
 	return meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent)
 }
 
-// Unrouted is which session of a node with a router, that the stack asks for, is not established.
+// Unrouted returns a session with a router that the stack asks for on a node and that is not established.
 func (c *Cluster) Unrouted(stack *v1beta1.LoadBalancerStack, node Node) string {
 	state, labels := c.state(node.Name), c.labels(node.Name)
 	for i := range stack.Spec.BGPPeers {
@@ -104,7 +104,8 @@ func (c *Cluster) labels(node string) map[string]string {
 	return nil
 }
 
-// Announcing is what lbstack still announces on the local network, or to routers from these nodes.
+// Announcing returns which nodes announce addresses of lbstack on the local network, and which of the given ones have
+// sessions with routers.
 func (c *Cluster) Announcing(nodes []Node) string {
 	var words []string
 	for i := range c.States {
@@ -122,7 +123,7 @@ func (c *Cluster) Announcing(nodes []Node) string {
 	return strings.Join(words, ", and ")
 }
 
-// Running is which of these nodes still has a pod of MetalLB's speakers.
+// Running returns one of these nodes that still has a pod of MetalLB's speakers.
 func (c *Cluster) Running(nodes []Node) string {
 	for _, pod := range c.Pods {
 		if slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == pod.Spec.NodeName }) {
@@ -132,7 +133,7 @@ func (c *Cluster) Running(nodes []Node) string {
 	return ""
 }
 
-// Missing is which Service does not show the addresses now that it showed before.
+// Missing returns a Service that does not have an address in its status now that it had before.
 func (c *Cluster) Missing(now *Cluster) string {
 	has := map[string][]string{}
 	class := c.class()

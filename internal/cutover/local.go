@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Local are the Services with an address of the local network that nodes with an endpoint alone may announce
+// Local returns the Services with an address on the local network that only nodes with a ready endpoint may announce
 // (externalTrafficPolicy: Local), by name, with these nodes.
 func (c *Cluster) Local(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
 	local := map[string][]string{}
@@ -36,7 +36,8 @@ func (c *Cluster) Local(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv
 	return local
 }
 
-// onLAN says whether an L2Advertisement of the stack may be about an address. Of selectors nothing is known: then it may.
+// onLAN reports whether an L2Advertisement of the stack may apply to an address. One with selectors of pools, or that names
+// none, is taken to apply.
 func onLAN(stack *v1beta1.LoadBalancerStack, text string) bool {
 	address, err := apiconv.ParseAddress(text)
 	if err != nil {
@@ -58,7 +59,7 @@ func onLAN(stack *v1beta1.LoadBalancerStack, text string) bool {
 	return false
 }
 
-// isLocal says whether nodes with an endpoint alone may announce a Service.
+// isLocal reports whether only nodes with an endpoint may announce a Service.
 func isLocal(svc *corev1.Service) bool {
 	return svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
 }

@@ -1,6 +1,7 @@
-// Package cutover decides how announcing moves from MetalLB to lbstack and back: what stands against it, in which order
-// nodes change, and what MetalLB's workloads and the stack are at each step. Pure: objects in, objects or sentences out; the
-// kubectl plugin reads and writes. How far a switch is, is in the objects alone, so that one that was interrupted goes on.
+// Package cutover decides how announcing moves from MetalLB to lbstack and back: what prevents it, in which order nodes
+// change, and how MetalLB's workloads and the stack look at each step. It is pure: objects in, objects or sentences out; the
+// kubectl plugin reads and writes the objects. They alone hold the progress of a switch, so that one that was interrupted
+// can be continued.
 package cutover
 
 import (
@@ -13,13 +14,14 @@ import (
 )
 
 const (
-	// AnnotationBefore of MetalLB's workloads is what a switch has changed, as it was.
+	// AnnotationBefore is the annotation of MetalLB's workloads with the fields that a switch has changed, as they were
+	// before (JSON of before).
 	AnnotationBefore = "lbstack.io/before-migration"
 	// nowhere is a label that no node has: a DaemonSet that selects it has no pods.
 	nowhere = "lbstack.io/none"
 )
 
-// before is what a switch changes of a workload.
+// before has the fields of a workload that a switch changes, with their earlier values.
 type before struct {
 	Replicas       *int32                          `json:"replicas,omitempty"`
 	NodeSelector   map[string]string               `json:"nodeSelector,omitempty"`
@@ -27,7 +29,7 @@ type before struct {
 	UpdateStrategy *appsv1.DaemonSetUpdateStrategy `json:"updateStrategy,omitempty"`
 }
 
-// Scaled is MetalLB's controller without pods.
+// Scaled returns MetalLB's controller, changed to have no pods.
 func Scaled(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
 	if replicas(controller) == 0 {
 		return controller, nil
@@ -40,7 +42,7 @@ func Scaled(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
 	return down, nil
 }
 
-// Started is MetalLB's controller as it was before the switch. One that somebody else stopped gets one pod.
+// Started returns MetalLB's controller as it was before the switch. One that was stopped otherwise gets one pod.
 func Started(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
 	was, noted, err := noted(controller.Annotations)
 	if err != nil {
@@ -64,8 +66,8 @@ func replicas(d *appsv1.Deployment) int32 {
 	return *d.Spec.Replicas
 }
 
-// Limited is the DaemonSet of MetalLB's speakers without the nodes of these hostnames. Its other pods stay as they are: they
-// are replaced only when somebody deletes them.
+// Limited returns the DaemonSet of MetalLB's speakers, changed to leave out the nodes with these hostnames. Pods on other
+// nodes stay as they are: the update strategy is OnDelete.
 func Limited(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
 	limited, err := changeable(speakers)
 	if err != nil || len(hostnames) == 0 {
@@ -83,7 +85,7 @@ func Limited(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet,
 		required = &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{}}}
 		pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution = required
 	}
-	for i := range required.NodeSelectorTerms { // one that matches is enough: each leaves the nodes out
+	for i := range required.NodeSelectorTerms { // a node needs to match only one term, so that each must leave the nodes out
 		term := &required.NodeSelectorTerms[i]
 		term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{
 			Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpNotIn, Values: slices.Sorted(slices.Values(hostnames)),
@@ -92,7 +94,7 @@ func Limited(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet,
 	return limited, nil
 }
 
-// Stopped is the DaemonSet of MetalLB's speakers without any node, also none that is still to come.
+// Stopped returns the DaemonSet of MetalLB's speakers, changed to run on no node, not even on one that joins later.
 func Stopped(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	stopped, err := changeable(speakers)
 	if err != nil {
@@ -106,7 +108,7 @@ func Stopped(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	return stopped, nil
 }
 
-// changeable is the DaemonSet as it was before the switch, with a note of that, and without replacing pods by itself.
+// changeable returns the DaemonSet as it was before the switch, with AnnotationBefore and the update strategy OnDelete.
 func changeable(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	set, err := Restored(speakers)
 	if err != nil {
@@ -120,8 +122,8 @@ func changeable(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	return set, nil
 }
 
-// Restored is the DaemonSet of MetalLB's speakers as it was before the switch, also if that was made by hand as
-// docs/migrate.md says.
+// Restored returns the DaemonSet of MetalLB's speakers as it was before the switch, even if the switch was made by hand as
+// docs/migrate.md describes.
 func Restored(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	was, noted, err := noted(speakers.Annotations)
 	if err != nil {
@@ -143,21 +145,21 @@ func Restored(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	return set, nil
 }
 
-// HeldByFRRK8s says whether the sessions with routers are those of FRR-K8s, which keeps them when MetalLB's speaker ends.
+// HeldByFRRK8s reports whether the sessions with routers belong to FRR-K8s, where they stay up when MetalLB's speaker ends.
 func HeldByFRRK8s(speakers *appsv1.DaemonSet) bool {
 	return slices.ContainsFunc(speakers.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == "METALLB_BGP_TYPE" && v.Value == "frr-k8s" })
 	})
 }
 
-// RolledOut says whether all pods of a DaemonSet are there, as it is now, and ready.
+// RolledOut reports whether all pods of a DaemonSet are ready and, unless its update strategy is OnDelete, up to date.
 func RolledOut(set *appsv1.DaemonSet) bool {
 	st := &set.Status
 	return st.ObservedGeneration >= set.Generation && st.NumberReady >= st.DesiredNumberScheduled &&
 		(set.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType || st.UpdatedNumberScheduled >= st.DesiredNumberScheduled)
 }
 
-// Left says how far the DaemonSet is: the hostnames that it leaves out, in order, and whether it has no pods at all.
+// Left returns how far a switch is: the hostnames that the DaemonSet leaves out, sorted, and whether it runs on no node.
 func Left(speakers *appsv1.DaemonSet) (hostnames []string, stopped bool) {
 	_, stopped = speakers.Spec.Template.Spec.NodeSelector[nowhere]
 	was, changed, err := noted(speakers.Annotations)
@@ -178,7 +180,7 @@ func Left(speakers *appsv1.DaemonSet) (hostnames []string, stopped bool) {
 	return nil, stopped
 }
 
-// terms of the required affinity to nodes.
+// terms returns those of the required node affinity.
 func terms(affinity *corev1.Affinity) []corev1.NodeSelectorTerm {
 	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return nil

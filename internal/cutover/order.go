@@ -9,20 +9,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Node is one that announces.
+// Node is a node that runs a speaker of MetalLB, or did before it moved. Hostname is its label kubernetes.io/hostname.
 type Node struct{ Name, Hostname string }
 
-// Order is which nodes move one after the other, before all others move together.
+// Order is the nodes that move one after the other (First), and those that move together: on the way to lbstack after them, on
+// the way back before them.
 type Order struct {
 	First, Together []Node
-	// Silent are Services whose address no node announces from when its node moves until the end, by name.
+	// Silent are Services, by name, that no node announces from when their last node in First moves until Together move.
 	Silent []string
 }
 
-// NewOrder returns the order for a stack that announces to routers: a router has a route over other nodes while one node
-// moves. Addresses of the local network move at the end, since two nodes must not answer for one: local has, by name, the
-// Services of these that only nodes with an endpoint may announce, with these nodes. As long as it goes, such a node stays until
-// the end. Nodes that have moved already come first.
+// NewOrder returns the order for a stack that announces to routers: while one node moves, a router has routes over the
+// others. lbstack announces addresses of the local network only at the end, since two nodes must not answer for one. local
+// are the Services with such an address that only nodes with an endpoint may announce, by name, with these nodes: where
+// possible, one of these nodes moves only at the end. Nodes that have moved already come first.
 func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
 	needs := map[string]int{}
 	for _, at := range local {
@@ -37,7 +38,7 @@ func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
 	var o Order
 	gone := map[string]bool{}
 	for i, node := range ordered {
-		// One node moves alone in any case: without it no router has a route for a moment.
+		// The first node always moves alone: if all moved together, routers would be without routes for a moment.
 		if last := i == len(ordered)-1; last && i > 0 || !isMoved(node) && i > 0 && len(silenced(local, gone, node.Name)) > 0 {
 			o.Together = append(o.Together, node)
 			continue
@@ -56,7 +57,7 @@ func rank(moved bool) int {
 	return 1
 }
 
-// silenced are the Services that no node announces any more when one more has moved.
+// silenced returns the Services that no node announces any more once the nodes in gone and next have moved.
 func silenced(local map[string][]string, gone map[string]bool, next string) (services []string) {
 	for _, name := range slices.Sorted(maps.Keys(local)) {
 		at := local[name]
@@ -67,8 +68,8 @@ func silenced(local map[string][]string, gone map[string]bool, next string) (ser
 	return services
 }
 
-// Nodes returns those on which pods of MetalLB's speakers run, or run no more because of the switch, with their hostnames, by
-// name. A hostname that is missing, or that two nodes have, is an error: nodes are selected by it.
+// Nodes returns the nodes on which pods of MetalLB's speakers run, or ran before the switch moved them, sorted by name. moved
+// are hostnames. A hostname that is missing, or that two nodes have, is an error: nodes are selected by it.
 func Nodes(all []corev1.Node, speakers []corev1.Pod, moved []string) (nodes []Node, err error) {
 	owner := map[string]string{}
 	for i := range all {
@@ -91,7 +92,7 @@ func Nodes(all []corev1.Node, speakers []corev1.Pod, moved []string) (nodes []No
 	return nodes, nil
 }
 
-// Hostnames of nodes.
+// Hostnames returns the hostnames of nodes.
 func Hostnames(nodes []Node) (names []string) {
 	for _, n := range nodes {
 		names = append(names, n.Hostname)

@@ -8,18 +8,20 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Fields of the spec without which nothing is announced, and no session with a router begun.
+// routed are the fields of the spec that are all needed to announce to routers; announcing are all fields by which addresses
+// are announced.
 var (
 	routed     = []string{"bgpAdvertisements", "bgpPeers"}
 	announcing = append([]string{"l2Advertisements"}, routed...)
 )
 
-// Silent is a stack without what announces: its controller claims addresses, and its speakers run.
+// Silent returns a copy of a stack that announces nothing: its controller claims addresses, and its speakers run.
 func Silent(stack *unstructured.Unstructured) *unstructured.Unstructured {
 	return without(stack, announcing)
 }
 
-// Routed is a stack that announces to routers alone, from the nodes of these hostnames; from none, it is silent.
+// Routed returns a copy of a stack that announces only to routers and only from the nodes with these hostnames; without
+// hostnames it is silent.
 func Routed(stack *unstructured.Unstructured, hostnames []string) (*unstructured.Unstructured, error) {
 	if len(hostnames) == 0 {
 		return Silent(stack), nil
@@ -56,12 +58,12 @@ func Routed(stack *unstructured.Unstructured, hostnames []string) (*unstructured
 	return limited, unstructured.SetNestedSlice(limited.Object, peers, "spec", "bgpPeers")
 }
 
-// HasRoutes says whether a stack announces to routers.
+// HasRoutes reports whether a stack announces to routers.
 func HasRoutes(stack *unstructured.Unstructured) bool {
 	return !slices.ContainsFunc(routed, func(field string) bool { return items(stack, field) == 0 })
 }
 
-// HasLayer2 says whether a stack announces on the local network.
+// HasLayer2 reports whether a stack announces on the local network.
 func HasLayer2(stack *unstructured.Unstructured) bool { return items(stack, "l2Advertisements") > 0 }
 
 func items(stack *unstructured.Unstructured, field string) int {

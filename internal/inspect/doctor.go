@@ -30,11 +30,11 @@ type Facts struct {
 	KubernetesVersion string
 	// Plugin is the version of the plugin.
 	Plugin string
-	// ServiceProxy is the configuration of kube-proxy, a document; empty: the cluster has none where kubeadm puts it.
+	// ServiceProxy is the configuration of kube-proxy as YAML; empty: the cluster has none where kubeadm puts it.
 	ServiceProxy string
-	// LoadBalancers are workloads of other load balancers, in words.
+	// LoadBalancers are workloads of other load balancers, each as a phrase for messages.
 	LoadBalancers []string
-	// Unread are facts that the user may not read, by the check that needs them.
+	// Unread says, by the check that needs them, which facts the user has no right to read.
 	Unread map[string]string
 }
 
@@ -55,22 +55,22 @@ const (
 // Finding is what one check found.
 type Finding struct {
 	Check string `json:"check"`
-	// Problems with what to do, each a sentence; none: the check passed.
+	// Problems are sentences, each with what to do; none: the check passed.
 	Problems []string `json:"problems,omitempty"`
-	// Unread is why the check was not made, for lack of a right.
+	// Unread is set if the check was not made for lack of a right, and says which.
 	Unread string `json:"unread,omitempty"`
-	// Absent is why there was nothing to check, and so is no fault.
+	// Absent is why there was nothing to check, which is no problem.
 	Absent string `json:"absent,omitempty"`
 }
 
 // Checkup is the answer of Doctor.
 type Checkup struct {
-	// Healthy says that all checks passed, and that none could not be made for lack of a right.
+	// Healthy says that all checks passed. A check that was not made for lack of a right has not passed.
 	Healthy  bool      `json:"healthy"`
 	Findings []Finding `json:"findings"`
 }
 
-// Doctor checks the requirements of lbstack, and what its programs report.
+// Doctor checks the requirements of lbstack and what its programs report.
 func Doctor(f *Facts) Checkup {
 	c := Checkup{Healthy: true}
 	for _, check := range []struct {
@@ -130,7 +130,7 @@ func versions(f *Facts) (problems []string) {
 	return problems
 }
 
-// oldestKernel that speakers run on, major and minor version.
+// oldestKernel is the oldest kernel that speakers run on: major and minor version.
 var oldestKernel = [2]int{5, 4}
 
 func nodeProblems(f *Facts) (problems []string) {
@@ -165,7 +165,8 @@ func nodeProblems(f *Facts) (problems []string) {
 	return problems
 }
 
-// speakerNodes says of a node whether the stack has a speaker run there, as far as its labels decide.
+// speakerNodes returns a function that reports whether the stack runs a speaker on a node, as far as node selector and
+// affinity decide that.
 func (f *Facts) speakerNodes() func(*corev1.Node) bool {
 	pod := &corev1.Pod{}
 	if f.Stack != nil {
@@ -178,7 +179,7 @@ func (f *Facts) speakerNodes() func(*corev1.Node) bool {
 	}
 }
 
-// isOlderKernel says whether a version such as "5.15.0-91-generic" is before the oldest one. One that cannot be read is not.
+// isOlderKernel reports whether a version such as "5.15.0-91-generic" is older than oldestKernel; false if it cannot be parsed.
 func isOlderKernel(version string) bool {
 	parts := strings.FieldsFunc(version, func(r rune) bool { return r < '0' || r > '9' })
 	if len(parts) < 2 {
@@ -203,7 +204,7 @@ func speakers(f *Facts) (problems []string) {
 	return problems
 }
 
-// proxyConfig is what counts of the configuration of kube-proxy.
+// proxyConfig has the fields of kube-proxy's configuration that matter here.
 type proxyConfig struct {
 	Mode string `json:"mode"`
 	IPVS struct {
@@ -211,7 +212,7 @@ type proxyConfig struct {
 	} `json:"ipvs"`
 }
 
-// noServiceProxy is why the setting of kube-proxy is not known; empty: it is.
+// noServiceProxy returns why the configuration of kube-proxy is not known; empty: it is.
 func (f *Facts) noServiceProxy() string {
 	if f.ServiceProxy == "" {
 		return "the cluster has no ConfigMap kube-system/kube-proxy: if kube-proxy runs with other settings, in mode ipvs it needs strictARP"
@@ -222,10 +223,10 @@ func (f *Facts) noServiceProxy() string {
 	return ""
 }
 
-// maxProxyError bounds what is repeated of an error about the configuration of kube-proxy.
+// maxProxyError is the largest length of a quoted error about the configuration of kube-proxy, in bytes.
 const maxProxyError = 256
 
-// serviceProxy looks for the one setting of kube-proxy that makes nodes answer for addresses which they do not own.
+// serviceProxy checks the setting of kube-proxy by which nodes answer for addresses that they do not own.
 func serviceProxy(f *Facts) []string {
 	var config proxyConfig
 	if err := yaml.Unmarshal([]byte(f.ServiceProxy), &config); err == nil && config.Mode == "ipvs" && !config.IPVS.StrictARP {
@@ -235,7 +236,7 @@ func serviceProxy(f *Facts) []string {
 }
 
 func loadBalancers(f *Facts) (problems []string) {
-	if f.class() != "" { // each serves its own
+	if f.class() != "" { // each load balancer serves its own class
 		return nil
 	}
 	for _, name := range f.LoadBalancers {
@@ -275,7 +276,7 @@ func hosts(f *Facts) (problems []string) {
 	return problems
 }
 
-// Print writes the check-up for people: what is wrong, and one word for each check that passed.
+// Print writes the check-up for people: what is wrong, and a word for each check that passed.
 func (c *Checkup) Print(w io.Writer) error {
 	var text strings.Builder
 	for _, f := range c.Findings {

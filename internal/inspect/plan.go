@@ -20,31 +20,32 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// Changes is what a change of the stack does, before it is made.
+// Changes is what applying a stack would change.
 type Changes struct {
 	// Held is why the operator makes none of the changes now, and until when; empty: it makes them.
 	Held string `json:"held,omitempty"`
-	// Problems are objects that are not in effect after the change, those that become so first.
+	// Problems are objects that are not in effect after the change; those that were before come last.
 	Problems []Problem `json:"problems,omitempty"`
-	// Services whose addresses change, by name.
+	// Services are those whose addresses change, by name.
 	Services []ServiceChange `json:"services,omitempty"`
-	// Announcements that change, of addresses that Services have before and after, by address.
+	// Announcements are changes for addresses that Services have before and after, by address.
 	Announcements []AnnouncementChange `json:"announcements,omitempty"`
-	// Sessions with routers that begin, end or begin anew, by peer.
+	// Sessions are those with routers that begin, end or begin anew, by peer.
 	Sessions []SessionChange `json:"sessions,omitempty"`
-	// Items are those of lists that change, by list and name. What follows from them is above, as far as it is known here.
+	// Items are the items of the planned lists that change, by list and name. The fields above have what follows from
+	// them, as far as that can be planned.
 	Items []ItemChange `json:"items,omitempty"`
-	// Rollouts are other fields of the spec that change, and what follows.
+	// Rollouts are other fields of the spec that change, and what follows from that.
 	Rollouts []string `json:"rollouts,omitempty"`
 }
 
 // ServiceChange is what becomes of the addresses of a Service.
 type ServiceChange struct {
 	Service string `json:"service"`
-	// Before and After are its addresses, in order.
+	// Before and After are its addresses, sorted.
 	Before []netip.Addr `json:"before"`
 	After  []netip.Addr `json:"after"`
-	// Why it loses addresses, or gets none.
+	// Why is the reason why it loses addresses; empty: it loses none.
 	Why string `json:"why,omitempty"`
 }
 
@@ -52,7 +53,7 @@ type ServiceChange struct {
 type AnnouncementChange struct {
 	Address  netip.Addr `json:"address"`
 	Services []string   `json:"services"`
-	// What changes: on the local network, or to routers.
+	// What is the change, as a phrase: on the local network, or to routers.
 	What string `json:"what"`
 }
 
@@ -62,16 +63,16 @@ type SessionChange struct {
 	What string `json:"what"`
 }
 
-// None says that nothing changes.
+// None reports whether nothing changes. Problems that were there before do not count.
 func (c *Changes) None() bool {
 	return !slices.ContainsFunc(c.Problems, func(p Problem) bool { return !p.Before }) &&
 		len(c.Services)+len(c.Announcements)+len(c.Sessions)+len(c.Items)+len(c.Rollouts) == 0
 }
 
-// Plan returns what changes when a stack is applied. The snapshot has all Services of type LoadBalancer with their
-// EndpointSlices and namespaces. Addresses are given by the allocator of the controller. When several Services lose
-// addresses at once, which of the free ones each of them gets also depends on which is served first: the plan serves them
-// by name.
+// Plan returns what changes when a stack is applied. The snapshot must have all Services of type LoadBalancer with their
+// EndpointSlices and namespaces. The allocator is that of the controller. If several Services lose addresses at once, the
+// addresses that each gets instead depend on the order in which they are served: the plan serves them by name, and the
+// controller may not.
 func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	if to.Spec.ManagementState == v1beta1.Removed {
 		return Changes{}, errors.New("spec.managementState is Removed: everything that the stack has is removed, and no address is announced")
@@ -94,7 +95,7 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	return c, nil
 }
 
-// renders refuses a spec that the operator does not follow, although the API server takes it.
+// renders returns an error for a spec that the API server accepts and the operator refuses.
 func renders(to *v1beta1.LoadBalancerStack) error {
 	_, err := manifests.Render(manifests.Options{Spec: to.Spec, ServiceMonitors: true})
 	if err != nil {
@@ -103,7 +104,7 @@ func renders(to *v1beta1.LoadBalancerStack) error {
 	return nil
 }
 
-// held is why the operator does not follow a stack now, and until when; empty: it does.
+// held returns why the operator does not follow a stack now, and until when; empty: it does.
 func held(to *v1beta1.LoadBalancerStack) string {
 	switch {
 	case apiconv.Paused(to):
@@ -114,21 +115,22 @@ func held(to *v1beta1.LoadBalancerStack) string {
 	return ""
 }
 
-// allocation is what Services hold before and after a change of the pools.
+// allocation computes what Services hold before and after a change of the pools. It follows the wait queue of
+// controllers/allocations.
 type allocation struct {
 	alloc         *ipam.Allocator
-	requests      []ipam.Request // of Services that are served, the oldest first
+	requests      []ipam.Request // those of Services that are served, the oldest first
 	refused       map[lb.ServiceKey]*ipam.Refusal
-	line          []ipam.Request         // those that wait, in the order in which they came
-	served        map[lb.ServiceKey]bool // those in line that hold all that they ask for
-	woken         []ipam.Request         // those to decide about
+	line          []ipam.Request         // the wait queue, in the order in which requests entered it
+	served        map[lb.ServiceKey]bool // Services in the wait queue that hold all that they ask for by now
+	woken         []ipam.Request         // requests to decide about
 	before, after map[lb.ServiceKey][]netip.Addr
 	why           map[lb.ServiceKey]string
 	uids          map[lb.ServiceKey]v1beta1.ClaimHolder
 }
 
-// allocate has the allocator meet the requests of all Services with the pools of another snapshot, as the controller does:
-// those that wait first, then those that hold something.
+// allocate decides about the requests of all Services, first with the pools of this snapshot, to find those that wait, and
+// then with those of the snapshot after, as the controller does: those that wait first, then all by name.
 func (s *Snapshot) allocate(after *Snapshot) *allocation {
 	p := &allocation{
 		alloc: s.allocator(), refused: map[lb.ServiceKey]*ipam.Refusal{}, why: map[lb.ServiceKey]string{}, served: map[lb.ServiceKey]bool{},
@@ -151,16 +153,16 @@ func (s *Snapshot) allocate(after *Snapshot) *allocation {
 		p.uids[key] = v1beta1.ClaimHolder{Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID}
 		p.before[key] = p.held(key)
 	}
-	for _, request := range p.requests { // of Services that hold what they ask for this changes nothing
+	for _, request := range p.requests { // changes nothing for Services that hold what they ask for
 		p.wake(request)
 	}
 	p.settle()
 	pools, _ := after.pools()
 	p.alloc.SetPools(pools)
-	for _, request := range p.requests { // before anything new is given, as when a controller starts
+	for _, request := range p.requests { // before any new address is given, as when a controller starts
 		p.alloc.AdoptShown(request)
 	}
-	for _, request := range p.line { // what there is now is theirs, before others come for it
+	for _, request := range p.line { // those that wait get what the new pools have before others do
 		p.decide(request)
 		p.wake(request)
 	}
@@ -180,7 +182,7 @@ func (p *allocation) wake(request ipam.Request) {
 	}
 }
 
-// settle decides about those that are woken, one after the other, until nobody is.
+// settle decides about the woken requests, one after the other, until there are none.
 func (p *allocation) settle() {
 	for len(p.woken) > 0 {
 		request := p.woken[0]
@@ -202,10 +204,10 @@ func (p *allocation) settle() {
 	}
 }
 
-// freed serves those in line that can use what a Service has let go.
+// freed serves the requests in the wait queue that can use an address which a Service has given up.
 func (p *allocation) freed(h ipam.Holding) {
 	for _, request := range p.line {
-		quota := request.Service.Namespace == h.Service.Namespace // a quota is of a namespace
+		quota := request.Service.Namespace == h.Service.Namespace // that may have been in the way of the quota of the namespace
 		if p.served[request.Service] || !quota && !p.alloc.Could(request, h.Address) {
 			continue
 		}
@@ -219,7 +221,7 @@ func (p *allocation) freed(h ipam.Holding) {
 	}
 }
 
-// explain notes why a Service loses an address, or has none.
+// explain records why a Service loses an address or has none.
 func (p *allocation) explain(key lb.ServiceKey, d ipam.Decision) {
 	for _, lost := range d.Lost {
 		p.why[key] = fmt.Sprintf("%s: %s", lost.Address, lost.Why)
@@ -237,7 +239,7 @@ func (p *allocation) decide(request ipam.Request) ipam.Decision {
 	return p.alloc.Assign(request)
 }
 
-// held are the addresses that a Service has, without those that are only reserved for it.
+// held returns the addresses that a Service has, without those that are only reserved for it.
 func (p *allocation) held(key lb.ServiceKey) []netip.Addr {
 	list := []netip.Addr{}
 	for _, h := range p.alloc.HeldBy(key) {
@@ -249,7 +251,7 @@ func (p *allocation) held(key lb.ServiceKey) []netip.Addr {
 	return list
 }
 
-// claims are those that there are after the change. Those of administrators stay.
+// claims returns the claims as they are after the change. Those that administrators made stay.
 func (p *allocation) claims(before []v1beta1.IPAddressClaim) []v1beta1.IPAddressClaim {
 	var after []v1beta1.IPAddressClaim
 	known := map[netip.Addr]bool{}
@@ -341,11 +343,11 @@ func without(list, others []lb.NodeName) []lb.NodeName {
 	return slices.DeleteFunc(slices.Clone(list), func(n lb.NodeName) bool { return slices.Contains(others, n) })
 }
 
-// eligibleNodes are the nodes that may announce an address on the local network, and to routers.
+// eligibleNodes are the nodes that may announce an address on the local network (local) and to routers (routed).
 type eligibleNodes struct {
 	local, routed []lb.NodeName
 	services      []string
-	why           string // there are none
+	why           string // why there are none
 }
 
 func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
@@ -376,7 +378,7 @@ func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
 	return all
 }
 
-// nodes puts names of nodes into words.
+// nodes returns a phrase for some nodes.
 func nodes(names []lb.NodeName) string {
 	if len(names) > 1 {
 		return eligibility.Named("nodes", names)
@@ -391,7 +393,7 @@ func nodesOf(list []eligibility.Candidate) (names []lb.NodeName) {
 	return names
 }
 
-// peered are the nodes that are to have a session with any router.
+// peered returns the nodes that are to have a session with any router.
 func (s *Snapshot) peered() map[lb.NodeName]bool {
 	all := map[lb.NodeName]bool{}
 	for i := range s.Peers {
@@ -402,7 +404,7 @@ func (s *Snapshot) peered() map[lb.NodeName]bool {
 	return all
 }
 
-// nodesWith are the nodes that are to have a session with a router, in order.
+// nodesWith returns the nodes that are to have a session with a router, sorted.
 func (s *Snapshot) nodesWith(object *v1beta1.BGPPeer) (names []lb.NodeName) {
 	peer, err := apiconv.ParseBGPPeer(object)
 	if err != nil {
@@ -452,7 +454,7 @@ func (c *Changes) sessions(before, after *Snapshot) {
 	slices.SortStableFunc(c.Sessions, func(x, y SessionChange) int { return cmp.Compare(x.Peer, y.Peer) })
 }
 
-// configured is what a session is begun with. Of a password it counts here whether there is one.
+// configured returns the configuration with which a session begins. Of the password only its presence is in it.
 func configured(object *v1beta1.BGPPeer) bgp.Peer {
 	peer, err := apiconv.ParseBGPPeer(object)
 	if err != nil {

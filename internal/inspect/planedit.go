@@ -10,7 +10,7 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 )
 
-// listsOf are the lists of the spec of a stack by what people call their items, in the singular.
+// listsOf gives the lists of the spec of a stack for each name of their items, in the singular and in lower case.
 var listsOf = map[string][]string{
 	"pool": {"ipAddressPools"}, "ipaddresspool": {"ipAddressPools"},
 	"peer": {"bgpPeers"}, "bgppeer": {"bgpPeers"},
@@ -19,17 +19,17 @@ var listsOf = map[string][]string{
 
 // Edit is a change of one item of a stack.
 type Edit struct {
-	// Kind of the item: pool, peer, advertisement, l2advertisement, bgpadvertisement, or what kubectl calls it.
+	// Kind is that of the item: pool, peer, advertisement, l2advertisement, bgpadvertisement, or its name for kubectl.
 	Kind string
-	// Name of the item. One that is not there is added.
+	// Name is that of the item. An item that is not there is added.
 	Name string
-	// Remove the item.
+	// Remove says that the item is removed.
 	Remove bool
 	// Patch is a merge patch (RFC 7396) of the item as JSON, if it is not removed.
 	Patch []byte
 }
 
-// Apply returns the spec of a stack, as JSON has it, with the edit. The spec that is passed stays as it is.
+// Apply returns the spec of a stack, as decoded from JSON, with the edit. It does not change spec.
 func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
 	list, at, err := e.find(spec)
 	if err != nil {
@@ -64,7 +64,7 @@ func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
 	return after, nil
 }
 
-// find returns the list that has the item, or is to have it, and where; -1: it is added.
+// find returns the list that has the item, or is to have it, and the place of the item there; -1: it is added.
 func (e Edit) find(spec map[string]any) (list string, at int, err error) {
 	lists := listsOf[strings.TrimSuffix(strings.ToLower(e.Kind), "s")]
 	if lists == nil {
@@ -92,7 +92,7 @@ func (e Edit) find(spec map[string]any) (list string, at int, err error) {
 	return lists[0], -1, nil
 }
 
-// merged is an item after a merge patch.
+// merged returns an item with a merge patch applied.
 func merged(item map[string]any, patch []byte) (map[string]any, error) {
 	before, err := json.Marshal(item)
 	if err != nil {

@@ -7,22 +7,22 @@ import (
 	"strings"
 )
 
-// planned are the lists of the spec of a stack whose items a plan follows; of the other fields it names those that change.
+// planned are the lists of the spec of a stack whose items a plan compares. Of other fields it only names those that change.
 var planned = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
 
-// ItemChange is what becomes of an item of one of the planned lists. What follows from some of its fields is seen on the
-// nodes and routers alone, such as from interfaces and from the attributes of routes.
+// ItemChange is what becomes of an item of one of the planned lists. The effect of some fields, such as interfaces and
+// attributes of routes, shows only on nodes and routers, and is not planned.
 type ItemChange struct {
 	// List is the name of the field of the spec, and Name that of the item.
 	List string `json:"list"`
 	Name string `json:"name"`
-	// What becomes of it: "is added", "is removed" or "changes".
+	// What is "is added", "is removed" or "changes".
 	What string `json:"what"`
-	// Fields of the item that change, in order.
+	// Fields are those of the item that change, sorted.
 	Fields []string `json:"fields,omitempty"`
 }
 
-// String is a line for people.
+// String returns a line for people.
 func (i ItemChange) String() string {
 	text := "spec." + i.List + "[" + i.Name + "] " + i.What
 	if len(i.Fields) > 0 {
@@ -31,7 +31,7 @@ func (i ItemChange) String() string {
 	return text
 }
 
-// items compares the planned lists of two specs, as JSON has them.
+// items compares the planned lists of two specs, as decoded from JSON.
 func (c *Changes) items(before, after map[string]any) {
 	for _, list := range planned {
 		old, now := itemsOf(before[list]), itemsOf(after[list])
@@ -54,7 +54,7 @@ func (c *Changes) items(before, after map[string]any) {
 	}
 }
 
-// itemsOf are the items of a list by name.
+// itemsOf returns the items of a list, by name.
 func itemsOf(list any) map[string]map[string]any {
 	all := map[string]map[string]any{}
 	items, _ := list.([]any)
@@ -67,12 +67,12 @@ func itemsOf(list any) map[string]map[string]any {
 	return all
 }
 
-// differing are the fields that two objects do not have in common, in order.
+// differing returns the names of the fields in which two objects differ, sorted.
 func differing(x, y map[string]any) []string {
 	return slices.DeleteFunc(sortedKeys(x, y), func(name string) bool { return reflect.DeepEqual(x[name], y[name]) })
 }
 
-// sortedKeys are those of either map, each once.
+// sortedKeys returns the keys of both maps, sorted and each once.
 func sortedKeys[V any](x, y map[string]V) []string {
 	all := maps.Clone(x)
 	if all == nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// follows says what comes of a change of other fields.
+// follows says, by field of the spec, what follows from a change of a field that is not planned.
 var follows = map[string]string{
 	"loadBalancerClass": "Services of the other class are served; those that have an address keep it",
 	"bfdProfiles":       "BFD follows without a new session",
@@ -44,7 +44,7 @@ func (c *Changes) rollouts(from, to *v1beta1.LoadBalancerStack) {
 	}
 }
 
-// fieldsOf are the fields of a spec as JSON has them.
+// fieldsOf returns the fields of a spec as decoded from JSON.
 func fieldsOf(spec *v1beta1.LoadBalancerStackSpec) map[string]any {
 	fields := map[string]any{}
 	text, err := json.Marshal(spec)
@@ -52,7 +52,7 @@ func fieldsOf(spec *v1beta1.LoadBalancerStackSpec) map[string]any {
 		err = json.Unmarshal(text, &fields)
 	}
 	if err != nil {
-		panic(err) // a type of ours that is no JSON: a mistake in the code
+		panic(err) // a mistake in the code: each type of the API can be encoded
 	}
 	return fields
 }

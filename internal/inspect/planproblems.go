@@ -16,26 +16,28 @@ import (
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// maxConflicts is how many conflicts of a pool a plan lists.
+// maxConflicts is the largest number of conflicts of a pool that a plan lists.
 const maxConflicts = 8
 
-// Problem is an object that is not in effect after a change, in whole or in part, as its condition Ready will say.
+// Problem is an object that is not in effect after a change, in whole or in part, or a pool that is gone while its
+// addresses are in use.
 type Problem struct {
-	// Kind and Name of the object.
+	// Kind and Name are those of the object.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
-	// Before says that the object has been so before the change.
+	// Before says that the problem was there before the change.
 	Before bool `json:"before,omitempty"`
-	// Reason and Message of its condition Ready. The field is that of the stack, if the object is of the stack.
+	// Reason and Message are those of its condition Ready after the change. A field in Message is one of the stack, if the
+	// object belongs to the stack.
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
 	// Stack is the reason of the condition Ready of the stack because of it; empty: the stack can be Ready.
 	Stack string `json:"stack,omitempty"`
-	// Services that have addresses of the pool, which they keep.
+	// Services are those that have addresses of the pool, which they keep.
 	Services []string `json:"services,omitempty"`
 }
 
-// String is a line for people.
+// String returns a line for people.
 func (p Problem) String() string {
 	verb := "becomes"
 	if p.Before {
@@ -52,11 +54,11 @@ func (p Problem) String() string {
 	return text
 }
 
-// results are what becomes of the objects of a kind that are not in effect, by name.
+// results are those of the objects of a kind that are not in effect, by name.
 type results map[string]validity.Result
 
-// kindsInEffect are the kinds that have a condition Ready, in the order of their weight, and the reason that the stack has
-// because of one of its objects of the kind.
+// kindsInEffect are the kinds that have a condition Ready, the most important ones first, and the reason of the stack's
+// condition Ready because of one of its objects of the kind.
 var kindsInEffect = []struct{ kind, stack string }{
 	{"IPAddressPool", v1beta1.ReasonPoolNotReady},
 	{"BGPPeer", v1beta1.ReasonPeerNotReady}, {"BFDProfile", v1beta1.ReasonPeerNotReady},
@@ -89,7 +91,7 @@ func (c *Changes) problems(before, after *Snapshot) {
 	slices.SortStableFunc(c.Problems, func(x, y Problem) int { return cmp.Compare(weight(x), weight(y)) })
 }
 
-// weight orders what becomes so before what stays so.
+// weight sorts new problems before those that were there before.
 func weight(p Problem) int {
 	if p.Before {
 		return 1
@@ -97,7 +99,7 @@ func weight(p Problem) int {
 	return 0
 }
 
-// inEffect returns by kind and name what is not in effect, or not all of it.
+// inEffect returns the results of objects that are not in effect, in whole or in part, by kind and name.
 func (s *Snapshot) inEffect() map[string]results {
 	o := s.objects()
 	found := map[string]results{"IPAddressPool": s.poolResults(o), "BFDProfile": {}}
@@ -115,7 +117,7 @@ func (s *Snapshot) inEffect() map[string]results {
 	return found
 }
 
-// objects are those that decide what is in effect.
+// objects returns the objects that validity depends on.
 func (s *Snapshot) objects() *validity.Objects {
 	o := &validity.Objects{
 		Pools: s.Pools, L2Advertisements: s.L2Advertisements, BGPAdvertisements: s.BGPAdvertisements, Communities: s.Communities,
@@ -153,7 +155,7 @@ func (s *Snapshot) poolResults(o *validity.Objects) results {
 	return found
 }
 
-// holders are the Services that have addresses of each pool.
+// holders returns the Services that have addresses of each pool.
 func (s *Snapshot) holders() map[lb.PoolName][]string {
 	all := map[lb.PoolName][]string{}
 	for i := range s.Claims {
@@ -170,7 +172,7 @@ func (s *Snapshot) holders() map[lb.PoolName][]string {
 	return all
 }
 
-// orphans are the pools that do not exist and that addresses in use are from.
+// orphans returns a problem for each pool that does not exist and of which addresses are in use.
 func (s *Snapshot) orphans(before *Snapshot) (list []Problem) {
 	holders := s.holders()
 	exists := func(s *Snapshot, name lb.PoolName) bool {

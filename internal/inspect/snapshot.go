@@ -1,7 +1,9 @@
 // Package inspect answers questions about an installation from a snapshot of its objects: what its state
-// is (Status), and why a Service is or is not announced (Why). It decides nothing itself: it calls what the
-// controller and the speakers call (internal/ipam, internal/eligibility, internal/reports), and reports the
-// conditions that they have written. Pure: objects in, text out; the kubectl plugin reads the objects.
+// is (Status), why a Service is or is not announced (Why), who has an address (Who), what a change of the
+// stack would do (Plan), and whether the requirements are met (Doctor). It decides nothing itself: it calls
+// what the controller and the speakers call (internal/ipam, internal/eligibility, internal/reports), and
+// reports the conditions that they have written. It is pure: objects in, answers out; the kubectl plugin reads
+// the objects.
 package inspect
 
 import (
@@ -18,7 +20,7 @@ import (
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// Snapshot is the objects of an installation at about one time.
+// Snapshot holds the objects of an installation, all read at about the same time.
 type Snapshot struct {
 	// Stack is nil if the cluster has none.
 	Stack             *v1beta1.LoadBalancerStack
@@ -28,20 +30,20 @@ type Snapshot struct {
 	BGPAdvertisements []v1beta1.BGPAdvertisement
 	Communities       []v1beta1.Community
 	Peers             []v1beta1.BGPPeer
-	// BFDProfiles are read for a plan alone.
+	// BFDProfiles are needed for Plan only.
 	BFDProfiles []v1beta1.BFDProfile
 	States      []v1beta1.SpeakerState
 	RouteSlices []v1beta1.SpeakerRouteSlice
 	Nodes       []corev1.Node
-	// Services are all of type LoadBalancer (Status), or those that hold an address together with the
-	// one that is asked about (Why).
+	// Services are all of type LoadBalancer (Status, Plan), or the one that is asked about, first, and those
+	// that share an address with it (Why).
 	Services []corev1.Service
-	// EndpointSlices and NamespaceLabels, by namespace, are those of Services (Why).
+	// EndpointSlices and NamespaceLabels, by namespace, are those of Services (Why, Plan).
 	EndpointSlices  []discoveryv1.EndpointSlice
 	NamespaceLabels map[string]map[string]string
 }
 
-// class of the Services that the installation serves.
+// class returns the load balancer class of the Services that the installation serves.
 func (s *Snapshot) class() string {
 	if s.Stack == nil {
 		return ""
@@ -49,7 +51,7 @@ func (s *Snapshot) class() string {
 	return s.Stack.Spec.LoadBalancerClass
 }
 
-// reports of the speakers, by node.
+// reports returns what the speakers report, by node.
 func (s *Snapshot) reports() map[lb.NodeName]reports.Report {
 	all := make(map[lb.NodeName]reports.Report, len(s.States))
 	for i := range s.States {
@@ -59,7 +61,7 @@ func (s *Snapshot) reports() map[lb.NodeName]reports.Report {
 	return all
 }
 
-// pools and what they can give, as the controller has them, and whether they are in effect.
+// pools returns the pools as the allocator of the controller has them, and the result for each.
 func (s *Snapshot) pools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
 	var taken []ipam.Taken
 	for i := range s.Pools {
@@ -84,7 +86,7 @@ func (s *Snapshot) pools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
 	return validity.Pools(s.Pools, append(taken, ipam.TakenByNodes(nodes)...))
 }
 
-// allocator has the pools and what is held of them, as the controller has it.
+// allocator returns an allocator with the same pools, holders and reservations as that of the controller.
 func (s *Snapshot) allocator() *ipam.Allocator {
 	allocator := ipam.New()
 	pools, _ := s.pools()
@@ -98,7 +100,7 @@ func (s *Snapshot) allocator() *ipam.Allocator {
 		for _, h := range claim.Spec.Holders {
 			if terms, err := apiconv.HolderTerms(claim, h); err == nil {
 				allocator.Hold(ipam.Holding{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Service: apiconv.HolderKey(h)}, terms)
-				if h.UID == "" { // reserved for it, and not taken up
+				if h.UID == "" { // reserved for a Service that does not have it yet
 					allocator.ReserveFor(address, apiconv.HolderKey(h))
 				}
 			}
@@ -110,7 +112,7 @@ func (s *Snapshot) allocator() *ipam.Allocator {
 	return allocator
 }
 
-// condition of an object that is about its present generation; nil if there is none.
+// condition returns a condition if it is about the present generation of the object; nil: there is none.
 func condition(list []metav1.Condition, name string, generation int64) *metav1.Condition {
 	c := meta.FindStatusCondition(list, name)
 	if c == nil || c.ObservedGeneration < generation {

@@ -25,7 +25,7 @@ type Overview struct {
 	// Summary and Message are those of the stack: one word and a sentence.
 	Summary string `json:"summary"`
 	Message string `json:"message,omitempty"`
-	// Version that runs, and where a rollout is.
+	// Version is the one that runs, and Rollout the progress of a rollout.
 	Version string `json:"version,omitempty"`
 	Rollout string `json:"rollout,omitempty"`
 
@@ -33,14 +33,14 @@ type Overview struct {
 	Speakers   []Speaker   `json:"speakers,omitempty"`
 	Pools      []Pool      `json:"pools,omitempty"`
 	Routers    []Router    `json:"routers,omitempty"`
-	// Conflicts are addresses that a foreign host uses.
+	// Conflicts are sentences about addresses that a foreign host uses.
 	Conflicts []string `json:"conflicts,omitempty"`
-	// Services is how many are served; Unannounced are those that are not announced, with the reason.
+	// Services is the number of those that are served; Unannounced are those that are not announced, with the reason.
 	Services    int      `json:"services"`
 	Unannounced []string `json:"unannounced,omitempty"`
 }
 
-// Component is a workload.
+// Component is a workload of lbstack.
 type Component struct {
 	Name    string `json:"name"`
 	Ready   int32  `json:"ready"`
@@ -48,12 +48,12 @@ type Component struct {
 	Message string `json:"message,omitempty"`
 }
 
-// Speaker is that of one node.
+// Speaker is the speaker of one node.
 type Speaker struct {
 	Node      string `json:"node"`
 	State     string `json:"state"`
 	Addresses int32  `json:"addresses"`
-	// Established sessions, of all that there should be.
+	// Established is how many of the Sessions that there should be are established.
 	Established int    `json:"established"`
 	Sessions    int    `json:"sessions"`
 	Routes      int32  `json:"routes"`
@@ -69,10 +69,10 @@ type Pool struct {
 	State  string `json:"state"`
 }
 
-// Router is how many nodes have a session with it.
+// Router is a BGPPeer: Established of Nodes have a session with it.
 type Router struct {
 	Name string `json:"name"`
-	// Address, or the interface that leads to the router.
+	// Address is that of the router, or the interface that leads to it.
 	Address     string `json:"address"`
 	Established int32  `json:"established"`
 	Nodes       int32  `json:"nodes"`
@@ -170,7 +170,7 @@ func (o *Overview) service(svc *corev1.Service) {
 	}
 }
 
-// problem is the message of the first of these conditions that is False.
+// problem returns the message of the first of the named conditions that is False; empty: none is.
 func problem(list []metav1.Condition, names ...string) string {
 	for _, name := range names {
 		if c := meta.FindStatusCondition(list, name); c != nil && c.Status == metav1.ConditionFalse {
@@ -180,13 +180,13 @@ func problem(list []metav1.Condition, names ...string) string {
 	return ""
 }
 
-// maxUnannounced is how many Services the overview lists; the others it counts.
+// maxUnannounced is the largest number of Services that Print lists; further ones are counted.
 const maxUnannounced = 10
 
-// Print writes the overview for people, with the first Services that are not announced.
+// Print writes the overview for people, with at most maxUnannounced Services that are not announced.
 func (o *Overview) Print(out io.Writer) error { return o.print(out, maxUnannounced) }
 
-// PrintWide has all Services that are not announced.
+// PrintWide writes the overview with all Services that are not announced.
 func (o *Overview) PrintWide(out io.Writer) error { return o.print(out, len(o.Unannounced)) }
 
 func (o *Overview) print(out io.Writer, most int) error {
@@ -244,10 +244,10 @@ func list(w io.Writer, title string, lines []string) {
 	}
 }
 
-// barWidth is how many characters the bar of a pool has.
+// barWidth is the number of marks in the bar of a pool.
 const barWidth = 20
 
-// bar shows how much of a pool is in use; at least one mark if anything is.
+// bar returns a bar of how much of a pool is in use, with at least one mark if any address is.
 func bar(used int64, total string) string {
 	all, ok := new(big.Int).SetString(total, 10)
 	if !ok || all.Sign() <= 0 {

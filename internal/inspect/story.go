@@ -8,19 +8,19 @@ import (
 
 // Story is why a Service is or is not announced, from what it asks for to its endpoints.
 type Story struct {
-	// Service in words: namespace/name.
+	// Service is namespace/name.
 	Service string `json:"service"`
 	// Announced says that all addresses of the Service are announced.
 	Announced bool `json:"announced"`
-	// Reason is a word for it: that of the condition which decides.
+	// Reason is that of the condition which decides, or one of this package, such as NotObserved.
 	Reason string `json:"reason"`
-	// Message says what is wrong and what to do, or by whom the Service is announced.
+	// Message says what is wrong and what to do, or which nodes announce the Service.
 	Message string `json:"message"`
-	// Steps are the links of the chain.
+	// Steps lead from the request of the Service to its endpoints.
 	Steps []Step `json:"steps"`
 }
 
-// Step is a link of the chain.
+// Step is one step of a Story.
 type Step struct {
 	// Title says what it is about.
 	Title string `json:"title"`
@@ -35,7 +35,7 @@ func (s *Story) add(title string, lines ...string) {
 	s.Steps = append(s.Steps, Step{title, lines})
 }
 
-// Print writes the story for people: the answer first, then the chain.
+// Print writes the story for people: the answer first, then the steps.
 func (s *Story) Print(w io.Writer) error {
 	var text strings.Builder
 	state := "is not announced"

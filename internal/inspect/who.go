@@ -33,14 +33,14 @@ const (
 type Subject struct {
 	Kind    SubjectKind
 	Address netip.Addr
-	// Service, for OneService.
+	// Service is set for OneService.
 	Service lb.ServiceKey
-	// Name of the node or pool.
+	// Name is that of the node or pool.
 	Name string
 }
 
-// ParseSubject reads ADDRESS, NAMESPACE/NAME, service/NAME, node/NAME, pool/NAME, or a name alone, which must be that of one
-// node, pool or Service of the namespace. Services are known by the claims that they hold.
+// ParseSubject parses ADDRESS, NAMESPACE/NAME, service/NAME, node/NAME, pool/NAME, or a name alone, which must be that of
+// exactly one node, pool or Service of the namespace. Only Services that hold a claim are found by a name alone.
 func ParseSubject(s *Snapshot, text, namespace string) (Subject, error) {
 	if text == "" {
 		return Subject{}, nil
@@ -64,7 +64,7 @@ func ParseSubject(s *Snapshot, text, namespace string) (Subject, error) {
 	return s.named(text, namespace)
 }
 
-// named finds what has a name.
+// named returns the only node with a speaker, pool or Service that has a name.
 func (s *Snapshot) named(name, namespace string) (Subject, error) {
 	var found []Subject
 	if slices.ContainsFunc(s.States, func(state v1beta1.SpeakerState) bool { return state.Name == name }) {
@@ -104,21 +104,21 @@ const (
 	StateNoClaim = "NoClaim"
 )
 
-// Assignment is who has one address, and who announces it.
+// Assignment is the Services that have an address, and the nodes that announce it.
 type Assignment struct {
 	Address netip.Addr `json:"address"`
 	Pool    string     `json:"pool,omitempty"`
-	// State of the claim, or Free, NoPool or NoClaim.
+	// State is that of the claim, or Free, NoPool or NoClaim.
 	State string `json:"state"`
-	// Services that have the address, or that it is reserved for, as namespace/name.
+	// Services are those that have the address, or that it is reserved for, as namespace/name.
 	Services []string `json:"services,omitempty"`
-	// Node that announces the address on the local network, with interfaces and MAC addresses, since when.
+	// Node announces the address on the local network, on Interfaces, each with its MAC address, since Since.
 	Node       string     `json:"node,omitempty"`
 	Interfaces []string   `json:"interfaces,omitempty"`
 	Since      *time.Time `json:"since,omitempty"`
-	// AnnounceFrom is the node that is asked for to announce the address on the local network.
+	// AnnounceFrom is the node that an administrator asks for to announce the address on the local network.
 	AnnounceFrom string `json:"announceFrom,omitempty"`
-	// Routes are the nodes that announce the address to routers, each with the BGPPeers.
+	// Routes are the nodes that announce the address to routers, each with its BGPPeers.
 	Routes []RouteOf `json:"routes,omitempty"`
 	// Conflict is the foreign host that uses the address, and what to do.
 	Conflict string `json:"conflict,omitempty"`
@@ -135,12 +135,12 @@ type RouteOf struct {
 
 // Assignments is the answer of Who.
 type Assignments struct {
-	// Found says that a Service has, or an administrator reserves, at least one of the addresses.
+	// Found says that at least one of the addresses has a claim.
 	Found bool         `json:"found"`
 	Items []Assignment `json:"items"`
 }
 
-// Who returns who has the addresses that a question is about, and who announces them, in the order of the addresses.
+// Who returns the assignments of the addresses that a question is about, sorted by address.
 func Who(s *Snapshot, q Subject) Assignments {
 	v := &view{states: s.reports(), macs: map[lb.NodeName]map[string]string{}}
 	v.observe(s)
@@ -212,7 +212,7 @@ func (v *view) announcers(row *Assignment) {
 	}
 }
 
-// about says whether a question is about an address.
+// about reports whether a question is about an address.
 func (q Subject) about(row *Assignment) bool {
 	switch q.Kind {
 	case OneAddress:
@@ -231,7 +231,7 @@ func (q Subject) about(row *Assignment) bool {
 // Print writes the answer for people.
 func (a *Assignments) Print(w io.Writer) error { return a.print(w, false) }
 
-// PrintWide has MAC addresses and each route as well.
+// PrintWide writes the answer with MAC addresses and each route as well.
 func (a *Assignments) PrintWide(w io.Writer) error { return a.print(w, true) }
 
 func (a *Assignments) print(out io.Writer, wide bool) error {
@@ -269,7 +269,7 @@ func (a *Assignments) print(out io.Writer, wide bool) error {
 	return w.Flush()
 }
 
-// asked says which node is asked for, and whether it announces the address.
+// asked returns a sentence on the node that is asked for, and whether it announces the address.
 func (a *Assignment) asked() string {
 	if a.Node == a.AnnounceFrom {
 		return "node " + a.AnnounceFrom + " is asked for, and announces it"
@@ -279,7 +279,7 @@ func (a *Assignment) asked() string {
 
 func orNone(text string) string { return cmp.Or(text, "-") }
 
-// routers in one column: how many nodes announce the address to which routers, or each of the nodes.
+// routers returns the text of one column: how many nodes announce the address to which routers or, if wide, each node.
 func (a *Assignment) routers(wide bool) string {
 	if len(a.Routes) == 0 {
 		return "-"
@@ -296,7 +296,7 @@ func (a *Assignment) routers(wide bool) string {
 	return fmt.Sprintf("%s from %d nodes", strings.Join(slices.Compact(peers), ","), len(slices.Compact(nodes)))
 }
 
-// Names of the claims, as kubectl prints them with -o name.
+// Names returns the names of the claims, as kubectl prints them with -o name.
 func (a *Assignments) Names() (names []string) {
 	for i := range a.Items {
 		if a.Items[i].claim != "" {
@@ -326,7 +326,7 @@ func (v *view) observe(s *Snapshot) {
 	}
 }
 
-// PoolOf is the pool that gives an address, free or not; empty: none does.
+// PoolOf returns the pool that gives an address, whether it is free or not; empty: none does.
 func (s *Snapshot) PoolOf(address netip.Addr) lb.PoolName {
 	pool, _ := s.allocator().PoolOf(address)
 	return pool

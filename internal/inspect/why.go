@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// Why says why the first Service of the snapshot is announced, or is not.
+// Why returns why the first Service of the snapshot is or is not announced.
 func Why(s *Snapshot) Story {
 	svc := &s.Services[0]
 	story := Story{Service: apiconv.KeyOf(svc).String()}
@@ -53,7 +53,7 @@ func Why(s *Snapshot) Story {
 	return story
 }
 
-// notServed says why lbstack does nothing about a Service.
+// notServed returns why lbstack does not serve a Service; empty: it does.
 func (s *Snapshot) notServed(svc *corev1.Service) (reason, message string) {
 	switch {
 	case svc.Spec.Type != corev1.ServiceTypeLoadBalancer:
@@ -70,7 +70,7 @@ func (s *Snapshot) notServed(svc *corev1.Service) (reason, message string) {
 	return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is %s, and lbstack serves the class %s", *svc.Spec.LoadBalancerClass, s.class())
 }
 
-// verdict is what the controller found: the first of its conditions that is not as it should be.
+// verdict sets the answer from the conditions of the Service: the first that is not as it should be decides.
 func (s *Story) verdict(svc *corev1.Service) {
 	allocated := condition(svc.Status.Conditions, v1beta1.ServiceAddressAllocated, svc.Generation)
 	announced := condition(svc.Status.Conditions, v1beta1.ServiceAnnounced, svc.Generation)
@@ -86,7 +86,7 @@ func (s *Story) verdict(svc *corev1.Service) {
 	}
 }
 
-// asks puts a request into words.
+// asks returns a sentence on what a Service asks for.
 func asks(svc *corev1.Service, families []lb.Family) string {
 	policy := cmp.Or(svc.Spec.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
 	text := "any address"
@@ -108,7 +108,7 @@ func asks(svc *corev1.Service, families []lb.Family) string {
 	return fmt.Sprintf("%s, %s, externalTrafficPolicy %s", text, strings.Join(names, " and "), policy)
 }
 
-// held are the addresses that the Service has, with the others that share them.
+// held returns the addresses that the Service has, each with the other Services that share it.
 func (s *Snapshot) held(svc *corev1.Service) []eligibility.Address {
 	key := apiconv.KeyOf(svc)
 	return slices.DeleteFunc(apiconv.HeldAddresses(s.Services, s.Claims), func(a eligibility.Address) bool { return !slices.Contains(a.Holders, key) })
@@ -150,7 +150,7 @@ func (s *Snapshot) endpoints(svc *corev1.Service) (lines []string) {
 	return lines
 }
 
-// view is what decides about announcing, and what the speakers report.
+// view is the input for decisions about announcing, and what the speakers report.
 type view struct {
 	in      eligibility.Input
 	bgp     eligibility.Input
@@ -191,7 +191,7 @@ func (s *Snapshot) view(held []eligibility.Address) *view {
 	return v
 }
 
-// address describes one address: advertisements, nodes, owner, routers.
+// address adds a step on one address to the story: advertisements, nodes, owner, routers.
 func (v *view) address(story *Story, a eligibility.Address, result *eligibility.Result) {
 	title := a.Address.String()
 	byBGP := v.bgp
@@ -213,7 +213,7 @@ func (v *view) address(story *Story, a eligibility.Address, result *eligibility.
 	}
 }
 
-// about names the advertisements that are about an address.
+// about returns lines on the advertisements that apply to an address.
 func (v *view) about(in *eligibility.Input, a eligibility.Address) (lines []string) {
 	kind := cmp.Or(in.Kind, eligibility.L2)
 	for i := range in.Advertisements {
@@ -238,7 +238,7 @@ func (v *view) covers(in *eligibility.Input, ad *eligibility.Advertisement, a el
 	return ad.CoversPool(a.Pool, pool) && ad.CoversHolders(v.holders(in, a))
 }
 
-// holders are the Services that hold the address, in the order of the claim.
+// holders returns the Services that hold the address, in the order of the claim.
 func (v *view) holders(in *eligibility.Input, a eligibility.Address) (holders []*eligibility.Service) {
 	for _, key := range a.Holders {
 		for i := range in.Services {
@@ -250,7 +250,7 @@ func (v *view) holders(in *eligibility.Input, a eligibility.Address) (holders []
 	return holders
 }
 
-// nodes says of each node whether it may announce an address, and why not.
+// nodes returns a line for each node: whether it may announce an address, and why not.
 func (v *view) nodes(in *eligibility.Input, a eligibility.Address, result *eligibility.Result) (lines []string) {
 	owner, owned := v.picture.Owners[a.Address]
 	near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return v.states[c.Node].Near(&c, a.Address) })
@@ -278,7 +278,7 @@ func (v *view) nodes(in *eligibility.Input, a eligibility.Address, result *eligi
 	return lines
 }
 
-// nodeState says why a node cannot announce an address, and the whole in words.
+// nodeState returns why a node cannot announce an address, empty if it can, and the state of the node in words.
 func (v *view) nodeState(in *eligibility.Input, a eligibility.Address, node *eligibility.Node, result *eligibility.Result, near bool) (why, word string) {
 	at := slices.IndexFunc(result.Candidates, func(c eligibility.Candidate) bool { return c.Node == node.Name })
 	report, reported := v.states[node.Name]
@@ -301,7 +301,7 @@ func (v *view) nodeState(in *eligibility.Input, a eligibility.Address, node *eli
 	return "", "may announce it"
 }
 
-// whyNot says why a node is no candidate.
+// whyNot returns why a node is no candidate.
 func (v *view) whyNot(in *eligibility.Input, a eligibility.Address, node *eligibility.Node) string {
 	if node.Excluded != "" {
 		return node.Excluded
@@ -316,7 +316,7 @@ func (v *view) whyNot(in *eligibility.Input, a eligibility.Address, node *eligib
 	return "has no ready endpoint of the Service, whose externalTrafficPolicy is Local"
 }
 
-// routers says which routers have a route to an address, and what sessions there are.
+// routers returns lines on the routers that have a route to an address, and on the sessions with routers.
 func (v *view) routers(address netip.Addr, result *eligibility.Result) (lines []string) {
 	for _, p := range v.routes {
 		if p.Prefix.Contains(address) {

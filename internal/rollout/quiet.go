@@ -17,11 +17,12 @@ const (
 	restart = 20 * time.Second
 )
 
-// others returns how many addresses the speakers of all other nodes announce on the local network.
+// others returns how many addresses the speakers of all other nodes announce on the local network. A
+// taint that keeps new pods away does not keep a speaker from it.
 func (d *decision) others(but lb.NodeName) int {
 	addresses := 0
 	for _, name := range d.order {
-		if node := d.Nodes[name]; name != but && d.up(name) && node.Report != nil {
+		if node := d.Nodes[name]; name != but && !node.Down && node.Report != nil {
 			addresses += node.Report.Addresses
 		}
 	}

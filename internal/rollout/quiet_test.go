@@ -46,6 +46,11 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 	routes := before(func(s *Step) { s.Addresses, s.Routes, s.Sessions = 0, 1, nil })
 	unseen := func(s *State) { s.Template = "s1" } // the DaemonSet has what is wanted next
 	run(t, []test{
+		{"a node with a taint has its addresses", replaced(4), func(s *State) {
+			s.Stored.Quiet = "n4"
+			s.change("n2", func(n *Node) { n.Skip = "has a taint" })
+			unseen(s)
+		}, back + " step n1 delete n1/s2" + why + ": the same was so on n4"},
 		{"it may still resume", replaced(4, readyFor(resume-1)), nil, waits},
 		{"the next canary is tried", replaced(4), nil, next},
 		{"a second one fails the revision", replaced(4, unseen), func(s *State) { s.Stored.Quiet = "n4" }, back + " step n1 delete n1/s2" + why + ": the same was so on n4"},

@@ -86,10 +86,17 @@ func (d *decision) awaited() time.Time {
 }
 
 // awaits reports whether what a speaker announces is not known well enough to replace it: the spec has
-// just changed, and may have taken the node out of an advertisement. While a Service is not announced
+// just changed, and may have taken the node out of an advertisement. A canary that announces nothing would
+// show nothing, so that it is no way around the wait for one that does. While a Service is not announced
 // the change may be the correction, which is not held up.
 func (d *decision) awaits(node Node) bool {
-	return d.next.forward() && len(d.Outages) == 0 && node.Report.announces() > 0 && d.now.Before(d.awaited())
+	shows := node.Report.announces() > 0 || d.next.Phase == Canary && d.announces
+	return shows && d.next.forward() && len(d.Outages) == 0 && d.now.Before(d.awaited())
+}
+
+// announced reports whether any speaker announces an address in any way.
+func (d *decision) announced() bool {
+	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool { return d.up(name) && d.Nodes[name].Report.announces() > 0 })
 }
 
 // split returns the nodes to change whose speaker works, and those whose does not, in the order

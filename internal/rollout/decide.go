@@ -18,6 +18,7 @@ type decision struct {
 	now   time.Time     // in full seconds
 	// coveredBy has the nodes that do not announce their addresses, each with one that answers for it.
 	coveredBy map[lb.NodeName]lb.NodeName
+	announces bool // some speaker announces an address
 }
 
 // Decide returns what to do next. It is a function of its input, which it does not change.
@@ -28,7 +29,7 @@ func Decide(s State) Plan {
 	d := &decision{State: s, next: s.Stored, now: s.Now.Truncate(time.Second)}
 	d.order = slices.Sorted(maps.Keys(s.Nodes))
 	d.next.Steps = slices.Clone(s.Stored.Steps)
-	d.coveredBy = d.covering()
+	d.coveredBy, d.announces = d.covering(), d.announced()
 	d.followEdit()
 	d.aim()
 	d.verify()

@@ -16,6 +16,7 @@ type operator struct {
 	wanted   Revision
 	retry    string
 	settings Settings
+	upgrades bool              // revisions are of another version of the operator, and of no edit
 	edits    int64             // of the spec
 	editing  time.Time         // until when it is edited again and again
 	good     map[Revision]bool // revisions whose templates are stored
@@ -46,6 +47,14 @@ func newOperator(w *world) *operator {
 func (o *operator) restart(at time.Time) {
 	o.away, o.views, o.view = at, nil, 0
 	o.since, o.deleted, o.seenSince = map[string]time.Time{}, map[string]bool{}, at
+}
+
+// want has another revision wanted: by an edit of the spec, or by another version of the operator.
+func (o *operator) want(r Revision) {
+	if o.wanted != r && !o.upgrades {
+		o.edits++
+	}
+	o.wanted = r
 }
 
 // look adds what there is to know now.

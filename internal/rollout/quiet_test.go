@@ -140,7 +140,13 @@ func TestDecide_EditIsFollowedBeforeTheCanary(t *testing.T) {
 	run(t, []test{
 		{"what is reported is of before", edited(reported - 1), nil, "Canary c2/s2"},
 		{"what is reported is of after", edited(reported), nil, begins},
-		{"speaker that announces nothing is replaced at once", edited(0), func(s *State) { s.Nodes["n1"].Report.Routes = 0; s.Nodes["n2"].Report.Routes = 0 }, begins},
+		{"speaker that announces nothing is no canary while another one announces", edited(0), func(s *State) { s.Nodes["n1"].Report.Routes = 0 }, "Canary c2/s2"},
+		{"canary that is waited for is one that announces", edited(reported), func(s *State) { s.Nodes["n1"].Report.Routes = 0 }, "Canary c2/s2 step n2 delete n2/s1"},
+		{"where no speaker announces anything one is replaced at once", edited(0), func(s *State) { s.Nodes["n1"].Report.Routes = 0; s.Nodes["n2"].Report.Routes = 0 }, begins},
+		{"once the revision is proven a speaker that announces nothing is replaced at once", edited(0), func(s *State) {
+			s.Stored.Phase, s.Stored.Proven = Speakers, true
+			s.Nodes["n1"].Report.Routes = 0
+		}, "Speakers c2/s2 step n1 delete n1/s1"},
 		{"change that may be the correction goes on at once", edited(0), func(s *State) { s.Outages = []Outage{{}} }, begins},
 	})
 	if p := settled(t, edited(4*time.Second)); p.Again != 6*time.Second || p.Progress.Blocked == "" {

@@ -59,7 +59,7 @@ func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 	}
 	w.covers, w.routed = bad == voiceless || bad == idle || w.chance(3), bad == routeless || bad == none && w.chance(2)
 	o := newOperator(w)
-	o.wanted = one
+	o.wanted, o.upgrades = one, seed%4 == 0
 	o.settings = Settings{MaxUnavailable: MaxUnavailable{Count: 1 + w.rng.IntN(3)}, StepTimeout: timeout, Halt: w.chance(4)}
 	if w.chance(3) {
 		o.settings.MaxUnavailable = MaxUnavailable{Percent: 1 + w.rng.IntN(100)}
@@ -87,7 +87,7 @@ func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 	}
 	rest()
 	expect("installation", o.stored.Phase == Complete && o.everywhere(one))
-	o.wanted = two
+	o.want(two)
 	if bad == none && w.chance(3) { // one edit changes both
 		o.unadvertise()
 	}
@@ -112,7 +112,7 @@ func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 	}
 	play(10*time.Minute, nil)
 	expect("nothing is replaced any more", o.deletes == deletes)
-	o.wanted = three
+	o.want(three)
 	rest()
 	expect("correction", o.stored.Phase == Complete && o.stored.Good == three && o.everywhere(three))
 	if o.broken != "" {
@@ -169,9 +169,9 @@ func disturb(o *operator, bad fault) {
 		n.tainted = !n.tainted
 	case happens == 16 && len(o.good) > 1 && w.chance(3) && again: // the change is taken back, and made again
 		if o.wanted == two {
-			o.wanted = one
+			o.want(one)
 		} else {
-			o.wanted = two
+			o.want(two)
 		}
 	case happens == 17 && w.chance(3) && again:
 		o.retry += "x"
@@ -191,7 +191,8 @@ func disturb(o *operator, bad fault) {
 // calm ends all disturbances. A node that a speaker took down comes back by itself, after Kubernetes
 // has noticed that it was down: else nobody could know.
 func calm(o *operator, bad fault) {
-	o.wanted, o.killAt = two, 0
+	o.want(two)
+	o.killAt = 0
 	for _, n := range o.w.nodes {
 		n.tainted, n.broken = false, false
 		if !n.up && bad != killer {

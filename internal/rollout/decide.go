@@ -116,6 +116,7 @@ func (d *decision) advance() {
 			d.fail(Failure{Why: "the controller is not ready on the new revision" + detail(d.Controller.Problem)})
 		}
 	case Canary:
+		n.Proven = n.Proven || !d.busy() && d.showsByNow()
 		if d.proven() && !d.busy() {
 			n.Phase = Speakers
 		}
@@ -200,9 +201,12 @@ func (d *decision) unshown() bool {
 }
 
 // untried reports whether there are nodes on which the target can still be tried, now or when they
-// are up again.
+// are up again. A node that is up and skipped without a speaker may never have one.
 func (d *decision) untried() bool {
-	skipped := func(name lb.NodeName) bool { return !d.up(name) && !d.target(d.Nodes[name]) }
+	skipped := func(name lb.NodeName) bool {
+		node := d.Nodes[name]
+		return !d.up(name) && !d.target(node) && (node.Down || node.Pod != nil)
+	}
 	return len(d.candidates()) > 0 || slices.ContainsFunc(d.order, skipped)
 }
 

@@ -103,6 +103,23 @@ func (d *decision) shows(step Step) bool {
 	})
 }
 
+// showsByNow reports whether a speaker that was replaced in this rollout announces something, where no
+// other is left to be tried: a step shows only what was so when it passed.
+func (d *decision) showsByNow() bool {
+	if !d.next.forward() || len(d.candidates()) > 0 {
+		return false
+	}
+	announced := (*Report).announces
+	if d.next.Quiet != "" || d.others("") > 0 {
+		announced = func(r *Report) int { return r.Addresses }
+	}
+	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
+		node := d.Nodes[name]
+		tried := d.up(name) && !d.next.has(name) && node.works() && d.podGate(node) == "" && node.Report != nil && node.Report.Started.After(d.next.Since)
+		return tried && announced(node.Report) > 0
+	})
+}
+
 // former counts the speakers that work and do not have the target.
 func (d *decision) former() int {
 	count := 0

@@ -77,6 +77,32 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 	})
 }
 
+// The canary n1 announced nothing any more when its step passed, and no other node is left for another one.
+func TestDecide_RevisionShowsAfterTheLastStep(t *testing.T) {
+	waits := func(edit func(n1, n2 *Node)) State {
+		s := at(Canary, 2)
+		s.runs(two, "n1")
+		s.change("n1", func(n *Node) { n.Report.Started = start.Add(-50 * time.Second) })
+		s.change("n2", func(n *Node) { n.Skip, n.Down = "NotReady", true })
+		s.change("n1", func(n1 *Node) { s.change("n2", func(n2 *Node) { edit(n1, n2) }) })
+		return s
+	}
+	const still, proven = "Canary c2/s2", "Complete c2/s2"
+	run(t, []test{
+		{"it announces nothing", waits(func(_, _ *Node) {}), nil, still},
+		{"it announces an address by now", waits(func(n1, _ *Node) { n1.Report.Addresses = 1 }), nil, proven},
+		{"it announces a route by now, and no speaker an address", waits(func(n1, _ *Node) { n1.Report.Routes = 1 }), nil, proven},
+		{"it announces a route alone, and another one an address", waits(func(n1, n2 *Node) {
+			n1.Report.Routes, n2.Report.Addresses = 1, 1
+			n2.Skip, n2.Down = "has a taint", false
+		}), nil, still},
+		{"it ran before the rollout", waits(func(n1, _ *Node) { n1.Report.Addresses, n1.Report.Started = 1, start.Add(-time.Hour) }), nil, still},
+		{"it has just become ready", waits(func(n1, _ *Node) { n1.Report.Addresses, n1.Pod.Since = 1, start }), nil, still},
+		{"the other node has a taint and no speaker", waits(func(_, n2 *Node) { n2.Skip, n2.Down, n2.Pod, n2.Report = "has a taint", false, nil, nil }), nil, proven},
+		{"the other node has a taint and a former speaker", waits(func(_, n2 *Node) { n2.Skip, n2.Down = "has a taint", false }), nil, still},
+	})
+}
+
 func TestDecide_AddressesThatMoveBeforeTheNewSpeakerRuns(t *testing.T) {
 	starting := func(seconds int, edits ...func(*State)) State {
 		s := replaced(4, func(s *State) {

@@ -62,9 +62,16 @@ func (d *decision) start(name lb.NodeName) bool {
 	return true
 }
 
-// followEdit notes that the spec has changed.
+// followEdit notes that the spec has changed. Another process, whose clock is ahead, may have noted
+// the last edit: what is of the future is of now, so that nothing waits for longer than after an edit.
 func (d *decision) followEdit() {
 	e := &d.next.Edits
+	if e.Last.After(d.now) {
+		e.Last = d.now
+	}
+	if e.First.After(e.Last) {
+		e.First = e.Last
+	}
 	if e.Generation == d.Generation {
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -251,6 +253,29 @@ func TestDecide_EditThatNoDecisionHasSeenIsOne(t *testing.T) {
 	p := settled(t, s)
 	if want := (Edits{Generation: 5, First: start, Last: start}); !p.Next.Edits.Equal(want) || len(p.Next.Steps) > 0 {
 		t.Errorf("got %+v and steps %v, want %+v and no step", p.Next.Edits, p.Next.Steps, want)
+	}
+}
+
+// A process that led before had another clock.
+func TestDecide_EditsOfTheFutureAreOfNow(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		first, last         time.Duration // from now
+		wantFirst, wantLast time.Duration
+	}{
+		{"series that began in the future", time.Hour, time.Hour + 9*time.Second, 0, 0},
+		{"series that ended in the future", -30 * time.Second, time.Hour, -30 * time.Second, 0},
+		{"edit of now", 0, 0, 0, 0},
+		{"edit of before", -time.Hour, -time.Hour, -time.Hour, -time.Hour},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := at(Canary, 2)
+			s.Stored.Edits = Edits{First: start.Add(tt.first), Last: start.Add(tt.last)}
+			want := Edits{First: start.Add(tt.wantFirst), Last: start.Add(tt.wantLast)}
+			if diff := cmp.Diff(want, settled(t, s).Next.Edits); diff != "" {
+				t.Errorf("edits (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

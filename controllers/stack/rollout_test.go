@@ -261,8 +261,12 @@ func TestChangePlan_Words(t *testing.T) {
 		t.Errorf("announcements that are no evidence: got %q, want that they are not checked", c.finding().status.Message)
 	}
 	c.Progress.Unproven = []lb.NodeName{"node2"}
-	if !strings.Contains(c.finding().status.Message, "does not show on node2") {
+	if !strings.Contains(c.finding().status.Message, "does not show on node2 that it announces addresses, so that one more node is tried alone") {
 		t.Errorf("canary that shows nothing: got %q, want that it does not show", c.finding().status.Message)
+	}
+	c.Progress.Waiting, c.Progress.Following = nil, nil
+	if got := c.finding().status.Message; !strings.Contains(got, "does not show on node2") || strings.Contains(got, "one more node") {
+		t.Errorf("canary that shows nothing, and no other node: got %q, want that it does not show, and no other node", got)
 	}
 	c.Next = rollout.Stored{Phase: rollout.RollingBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "why", Unreceived: true}}
 	if f := c.finding(); f.reason != v1beta1.ReasonRollingBack || !strings.Contains(f.failure, "tried again if the network carries no announcements") {

@@ -73,7 +73,11 @@ func (c *changePlan) message(brief bool) string {
 		words = append(words, "whether speakers announce their addresses is not checked: nodes of the last good revision received no announcements of each other either, as with a private VLAN or isolated ports")
 	}
 	if len(p.Unproven) > 0 {
-		words = append(words, "it does not show on "+listed(names(p.Unproven))+" that it announces addresses, so that one more node is tried alone")
+		tail := ""
+		if len(p.Waiting) > 0 || len(p.Following) > 0 {
+			tail = ", so that one more node is tried alone"
+		}
+		words = append(words, "it does not show on "+listed(names(p.Unproven))+" that it announces addresses"+tail)
 	}
 	var late []string
 	for _, note := range p.Waiting {

@@ -62,8 +62,8 @@ type Progress struct {
 	Target Revision
 	// Waiting are the nodes of the steps, with what each waits for.
 	Waiting []Note
-	// Unproven are the nodes that have the target while it is tried on one after the other, and do not show
-	// that it works.
+	// Unproven are the nodes that have the target while it is tried on one after the other, and announce
+	// nothing, which would show that it works.
 	Unproven []lb.NodeName
 	// Following are the nodes that come next: those that are not updated and can be.
 	Following []lb.NodeName

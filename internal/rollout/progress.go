@@ -20,7 +20,7 @@ func (d *decision) progress() Progress {
 			p.Skipped = append(p.Skipped, Note{Node: name, Text: node.Skip})
 		}
 	}
-	if d.next.Phase == Canary && !d.next.Proven {
+	if d.next.Phase == Canary && !d.next.Proven && d.next.target().Speaker != d.next.Good.Speaker {
 		p.Unproven = d.unproven()
 	}
 	for _, step := range d.next.Steps {
@@ -43,10 +43,12 @@ func (d *decision) progress() Progress {
 	return p
 }
 
-// unproven returns the nodes that have the target and no step.
+// unproven returns the nodes that have the target and no step, were up when the rollout began, and announce
+// nothing.
 func (d *decision) unproven() (list []lb.NodeName) {
 	for _, name := range d.order {
-		if d.up(name) && d.target(d.Nodes[name]) && !d.next.has(name) {
+		node := d.Nodes[name]
+		if d.up(name) && d.target(node) && !d.next.has(name) && node.Report.announces() == 0 && !node.UpSince.After(d.next.Since) {
 			list = append(list, name)
 		}
 	}

@@ -26,6 +26,16 @@ func TestDecide_Progress(t *testing.T) {
 }
 
 func TestDecide_NodesThatShowNothingAreNamed(t *testing.T) {
+	joined := at(Canary, 3, step("n1", 5))
+	joined.runs(two, "n1", "n3")
+	joined.Nodes["n1"].Pod.Ready = false
+	joined.change("n3", func(n *Node) { n.UpSince = start.Add(-30 * time.Second) })
+	controller := at(Canary, 3)
+	controller.Stored.Good.Speaker = two.Speaker
+	controller.runs(two, "n1", "n2", "n3")
+	for name := range controller.Nodes {
+		controller.Nodes[name].Pod.Since = start // the operator has just begun
+	}
 	for _, tt := range []struct {
 		name  string
 		state State
@@ -33,6 +43,11 @@ func TestDecide_NodesThatShowNothingAreNamed(t *testing.T) {
 	}{
 		{"canary that announces nothing", replaced(4), []lb.NodeName{"n1"}},
 		{"canary that is waited for", replaced(4, func(s *State) { s.Nodes["n1"].Pod.Since = start }), nil},
+		{"speaker of the revision that announces something", replaced(4, func(s *State) {
+			s.runs(two, "n4")
+		}), []lb.NodeName{"n1"}},
+		{"node that came up since", joined, nil},
+		{"change of the controller alone", controller, nil},
 		{"revision that is proven", at(Speakers, 4), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

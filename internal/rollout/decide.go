@@ -157,10 +157,14 @@ func (d *decision) done() bool {
 func (d *decision) standsStill() bool { return d.elapsed(d.progressed()) >= d.Settings.StepTimeout }
 
 // progressed returns when something last went on: the phase began, or a speaker became ready on the target.
+// A node that came up since, or a container that was started again, is no progress of the phase: that may
+// go on for as long as there is a cluster.
 func (d *decision) progressed() time.Time {
 	last := d.next.Since
 	for _, name := range d.order {
-		if node := d.Nodes[name]; d.up(name) && d.target(node) && node.Pod.Ready && node.Pod.Since.After(last) {
+		node := d.Nodes[name]
+		counts := d.up(name) && !node.UpSince.After(d.next.Since) && d.target(node) && node.Pod.Restarts == 0
+		if counts && node.Pod.Ready && node.Pod.Since.After(last) {
 			last = node.Pod.Since
 		}
 	}

@@ -327,6 +327,8 @@ func TestDecide_WayBackThatStandsStill(t *testing.T) {
 		{"it stands still after that", back(timeout), nil, again},
 		{"time in which the operator did not see the cluster does not count", back(timeout), func(s *State) { s.SeenSince = start.Add(-timeout + 1) }, goesOn},
 		{"speaker on the failed revision that becomes ready is no progress", back(timeout), func(s *State) { s.Nodes["n3"].Pod.Since = start }, again},
+		{"node that came up since is no progress", back(timeout - 1), func(s *State) { s.change("n2", func(n *Node) { n.UpSince = start.Add(-time.Minute) }) }, again},
+		{"container that was started again is no progress", back(timeout - 1), func(s *State) { s.Nodes["n2"].Pod.Restarts = 1 }, again},
 		{"it is not complete before", back(timeout-1, func(s *State) { s.runs(one, "n3") }), func(s *State) { s.Retry = "" }, goesOn},
 		{"it is complete after that", back(timeout, func(s *State) { s.runs(one, "n3") }), func(s *State) { s.Retry = "" }, "RolledBack c1/s1"},
 	})

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +38,7 @@ func migrateCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 		Long: "Switch the Services that MetalLB serves to lbstack, with the same addresses. lbstack claims the addresses first, before anything ends. With routes, nodes move one after the other, so that routers have a route over the others; " +
 			"addresses of the local network move at the end, all at once. MetalLB stays installed, without pods: --rollback gives the Services back to it.\n\n" +
 			"It is refused, and nothing is written, if a Service would get other addresses, or if two load balancers would announce the same ones. If it ends with an error or is interrupted, the same command goes on from there. " +
-			"The exit code is 0 if lbstack announces all, or MetalLB with --rollback.\n\n" +
+			"The exit code is 0 if lbstack announces all that has endpoints, or MetalLB with --rollback.\n\n" +
 			"MetalLB's namespace is found by its workloads; -n names it if there are several.",
 		Example: "  # The stack; read its report\n  kubectl lbstack import --from-cluster > stack.yaml\n\n  # What would be done\n  kubectl lbstack migrate -f stack.yaml --dry-run\n\n" +
 			"  # Do it\n  kubectl lbstack migrate -f stack.yaml\n\n  # Back to MetalLB\n  kubectl lbstack migrate --rollback",
@@ -140,7 +139,7 @@ func refused(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalance
 func (m *migrating) order(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack) (cutover.Order, error) {
 	moved, stopped := cutover.Left(&c.Speakers[0])
 	if len(stack.Spec.BGPPeers) == 0 || len(stack.Spec.BGPAdvertisements) == 0 || stopped {
-		return cutover.Order{}, nil
+		return cutover.Order{Together: cutover.At(c.Pods)}, nil
 	}
 	nodes, err := cutover.Nodes(c.Nodes, c.Pods, moved)
 	if err != nil {
@@ -165,7 +164,7 @@ func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStac
 	}
 	step("end MetalLB's speakers on all other nodes (DaemonSet %s/%s), and announce from lbstack on all nodes", c.Speakers[0].Namespace, c.Speakers[0].Name)
 	for _, name := range order.Silent {
-		fmt.Fprintf(m.Out, "Service %s has externalTrafficPolicy: Local, and endpoints on nodes alone that move before the last step: no node answers for it on the local network until then.\n", name)
+		fmt.Fprintf(m.Out, "Service %s may be announced on the local network by nodes alone that move before the last step: no node answers for it there until then.\n", name)
 	}
 }
 
@@ -206,8 +205,9 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 	if err != nil {
 		return err
 	}
-	for i, node := range order.First {
-		moved := cutover.Hostnames(order.First[:i+1])
+	moved, _ := cutover.Left(&c.Speakers[0])
+	for _, nodes := range order.Moves(moved) {
+		moved = cutover.And(moved, nodes)
 		limited, err := cutover.Limited(&c.Speakers[0], moved)
 		if err == nil {
 			err = m.write(ctx, &c.Speakers[0], limited)
@@ -215,7 +215,8 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 		if err != nil {
 			return err
 		}
-		if err := m.step(ctx, "node "+node.Name+": MetalLB's speaker ends", func(ctx context.Context) (string, error) { return m.speakersEnd(ctx, c, order.First[i:i+1]) }); err != nil {
+		where := cutover.Named(nodes)
+		if err := m.speakersEnd(ctx, c, where+": MetalLB's speaker ends", nodes); err != nil {
 			return err
 		}
 		part, err := cutover.Routed(wanted, moved)
@@ -225,12 +226,17 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 		if err != nil {
 			return err
 		}
-		if err := m.step(ctx, "node "+node.Name+": lbstack has sessions with routers", func(ctx context.Context) (string, error) {
+		if err := m.step(ctx, where+": lbstack has sessions with routers", func(ctx context.Context) (string, error) {
 			now, err := m.state(ctx)
 			if err != nil {
 				return "", err
 			}
-			return now.Unrouted(stack, node), nil
+			for _, node := range nodes {
+				if words := now.Unrouted(stack, node); words != "" {
+					return words, nil
+				}
+			}
+			return "", nil
 		}); err != nil {
 			return err
 		}
@@ -239,19 +245,23 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 }
 
 // finish ends all speakers of MetalLB and announces everything. Between the two, nobody answers on the local network: nothing else
-// is done there.
+// is done there, and an interrupt has no effect until then.
 func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
+	if err := m.mayEnd(ctx, c); err != nil {
+		return err
+	}
+	whole := context.WithoutCancel(ctx)
 	stopped, err := cutover.Stopped(&c.Speakers[0])
 	if err == nil {
-		err = m.write(ctx, &c.Speakers[0], stopped)
+		err = m.write(whole, &c.Speakers[0], stopped)
+	}
+	if err == nil {
+		err = m.speakersEnd(whole, c, "MetalLB's speakers end", nil)
+	}
+	if err == nil {
+		err = m.apply(whole, wanted)
 	}
 	if err != nil {
-		return err
-	}
-	if err := m.step(ctx, "MetalLB's speakers end", func(ctx context.Context) (string, error) { return m.speakersEnd(ctx, c, nil) }); err != nil {
-		return err
-	}
-	if err := m.apply(ctx, wanted); err != nil {
 		return err
 	}
 	err = m.step(ctx, "lbstack announces", func(ctx context.Context) (string, error) {
@@ -259,7 +269,14 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 		if err != nil || stack == nil {
 			return "the stack is not there", err
 		}
-		return notReady(stack), nil
+		if words := notReady(stack); words != "" {
+			return words, nil
+		}
+		now, err := m.state(ctx)
+		if err != nil {
+			return "", err
+		}
+		return c.Unannounced(now, stack.Spec.LoadBalancerClass), nil
 	})
 	if err == nil {
 		fmt.Fprintln(m.Out, "lbstack announces the addresses. MetalLB has no pods any more; remove it when you are content: kubectl lbstack migrate --rollback needs it.")
@@ -267,46 +284,14 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 	return err
 }
 
-// apply applies a stack as kubectl apply --server-side does.
+// apply applies a stack as kubectl apply --server-side --force-conflicts does: a conflict in the middle of a switch would end it there.
 func (m *migrating) apply(ctx context.Context, stack *unstructured.Unstructured) error {
 	object := &unstructured.Unstructured{Object: map[string]any{"spec": stack.Object["spec"]}}
 	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
 	object.SetName(stack.GetName())
 	object.SetLabels(stack.GetLabels())
 	object.SetAnnotations(stack.GetAnnotations())
-	if err := m.api.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), applier); err != nil {
-		return fmt.Errorf("applying the stack: %w", missingRight(err))
-	}
-	return nil
-}
-
-// steps are looked at this often: what ends and what begins after it are one after the other, and clients wait between them.
-const lookEvery = 100 * time.Millisecond
-
-// step waits until nothing is left to wait for. It prints the step, and each change of what it still waits for.
-func (m *migrating) step(ctx context.Context, what string, still func(context.Context) (string, error)) error {
-	fmt.Fprintf(m.Out, "%s\n", what)
-	limited, cancel := context.WithTimeout(ctx, m.timeout)
-	defer cancel()
-	for last := ""; ; {
-		words, err := still(limited)
-		switch {
-		case err != nil && limited.Err() == nil:
-			return fmt.Errorf("%s: %w", what, err)
-		case err == nil && words == "":
-			return nil
-		case err == nil && words != last:
-			fmt.Fprintf(m.ErrOut, "  %s\n", words)
-			last = words
-		}
-		select {
-		case <-limited.Done():
-			last = cmp.Or(last, "the API server did not answer")
-			if ctx.Err() != nil {
-				return fmt.Errorf("%s: interrupted: %s: run the command again to go on, or with --rollback", what, last)
-			}
-			return fmt.Errorf("%s: not within %s: %s: correct that and run the command again to go on, or with --rollback", what, m.timeout, last)
-		case <-time.After(lookEvery):
-		}
-	}
+	return m.wait(ctx, "applying the stack", func(ctx context.Context) (string, error) {
+		return "", missingRight(m.api.Apply(ctx, client.ApplyConfigurationFromUnstructured(object.DeepCopy()), applier, client.ForceOwnership))
+	})
 }

@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -47,7 +48,8 @@ func (m *migrating) back(ctx context.Context) error {
 	if m.dryRun {
 		return nil
 	}
-	if err := m.returnNodes(ctx, c, order.Together, order.First); err != nil {
+	// Nobody answers on the local network from here until MetalLB's speakers run.
+	if err := m.returnNodes(context.WithoutCancel(ctx), c, order.Together, order.First); err != nil {
 		return err
 	}
 	for i, node := range order.First {
@@ -88,7 +90,7 @@ func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order) {
 	step("have MetalLB's speakers be as they were (those that were started on one node after the other are restarted in turn), and start its controller (Deployment %s/%s)", c.Controllers[0].Namespace, c.Controllers[0].Name)
 	step("delete LoadBalancerStack default and its claims; MetalLB writes the addresses of the Services")
 	for _, name := range order.Silent {
-		fmt.Fprintf(m.Out, "Service %s has externalTrafficPolicy: Local, and endpoints on nodes alone that MetalLB gets late: no node answers for it on the local network until then.\n", name)
+		fmt.Fprintf(m.Out, "Service %s may be announced on the local network by nodes alone that MetalLB gets late: no node answers for it there until then.\n", name)
 	}
 }
 
@@ -99,8 +101,8 @@ func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, 
 		if err != nil {
 			return err
 		}
-		if err := m.api.Patch(ctx, leaving, client.MergeFrom(c.Stack)); err != nil {
-			return fmt.Errorf("changing the stack: %w", missingRight(err))
+		if err := m.leave(ctx, leaving); err != nil {
+			return err
 		}
 		c.Stack = leaving
 		gone := nodes
@@ -125,6 +127,29 @@ func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, 
 		return err
 	}
 	return m.step(ctx, "MetalLB's speakers start", func(ctx context.Context) (string, error) { return m.speakersReady(ctx, c) })
+}
+
+// leave has the stack announce less. Applied, so that a switch that follows changes or removes the same fields; what somebody
+// else owns and an apply leaves there, a patch removes.
+func (m *migrating) leave(ctx context.Context, leaving *unstructured.Unstructured) error {
+	if err := m.apply(ctx, leaving); err != nil {
+		return err
+	}
+	return m.wait(ctx, "changing the stack", func(ctx context.Context) (string, error) {
+		now := &unstructured.Unstructured{}
+		now.SetGroupVersionKind(leaving.GroupVersionKind())
+		if err := m.api.Get(ctx, client.ObjectKeyFromObject(leaving), now); err != nil {
+			return "", missingRight(err)
+		}
+		want := now.DeepCopy()
+		want.Object["spec"] = leaving.DeepCopy().Object["spec"]
+		patch := client.MergeFrom(now)
+		data, err := patch.Data(want)
+		if err != nil || string(data) == "{}" {
+			return "", err
+		}
+		return "", missingRight(m.api.Patch(ctx, want, client.RawPatch(patch.Type(), data)))
+	})
 }
 
 // everywhere are all nodes with a speaker of lbstack.
@@ -162,8 +187,10 @@ func (m *migrating) hand(ctx context.Context, c *cutover.Cluster) error {
 		return err
 	}
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
-	if err := m.api.Delete(ctx, stack); client.IgnoreNotFound(err) != nil {
-		return missingRight(err)
+	if err := m.wait(ctx, "deleting the stack", func(ctx context.Context) (string, error) {
+		return "", missingRight(client.IgnoreNotFound(m.api.Delete(ctx, stack)))
+	}); err != nil {
+		return err
 	}
 	if err := m.step(ctx, "the stack is removed", func(ctx context.Context) (string, error) {
 		switch err := m.api.Get(ctx, client.ObjectKeyFromObject(stack), stack); {
@@ -201,11 +228,13 @@ func (m *migrating) speakersReady(ctx context.Context, c *cutover.Cluster) (stri
 	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d are as the DaemonSet %s/%s is now", set.Status.NumberReady, set.Status.DesiredNumberScheduled, set.Status.UpdatedNumberScheduled, set.Namespace, set.Name), nil
 }
 
-func (m *migrating) settle(ctx context.Context) error {
+func (m *migrating) settle(ctx context.Context) error { return m.pause(ctx, settling) }
+
+func (m *migrating) pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return errors.New("interrupted: run the command again to go on")
-	case <-time.After(settling):
+	case <-time.After(d):
 		return nil
 	}
 }

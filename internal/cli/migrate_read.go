@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +27,9 @@ func (m *migrating) look(ctx context.Context) (*cutover.Cluster, error) {
 		return nil, err
 	}
 	if err := m.workloads(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := m.besides(ctx, c); err != nil {
 		return nil, err
 	}
 	others, err := m.otherLoadBalancers(ctx)
@@ -120,18 +124,70 @@ func (m *migrating) pods(ctx context.Context, set *appsv1.DaemonSet) ([]corev1.P
 	return m.podsOf(ctx, set.Namespace, set.Spec.Selector)
 }
 
-// speakersEnd says which pod of MetalLB's speakers is still there on these nodes; nil: on any.
-func (m *migrating) speakersEnd(ctx context.Context, c *cutover.Cluster, nodes []cutover.Node) (string, error) {
-	pods, err := m.pods(ctx, &c.Speakers[0])
-	if err != nil {
-		return "", err
-	}
-	if nodes == nil {
-		for _, pod := range pods {
-			nodes = append(nodes, cutover.Node{Name: pod.Spec.NodeName})
+// besides finds objects that announce and are not the stack's.
+func (m *migrating) besides(ctx context.Context, c *cutover.Cluster) error {
+	return errors.Join(
+		all(ctx, m.cluster, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) {
+			for i := range l.Items {
+				c.Beside("L2Advertisement", &l.Items[i])
+			}
+		}),
+		all(ctx, m.cluster, &v1beta1.BGPAdvertisementList{}, func(l *v1beta1.BGPAdvertisementList) {
+			for i := range l.Items {
+				c.Beside("BGPAdvertisement", &l.Items[i])
+			}
+		}),
+		all(ctx, m.cluster, &v1beta1.BGPPeerList{}, func(l *v1beta1.BGPPeerList) {
+			for i := range l.Items {
+				c.Beside("BGPPeer", &l.Items[i])
+			}
+		}),
+	)
+}
+
+// killing is how long a kubelet takes to end a process whose pod the API server has removed already: it does that with a
+// grace period of 0, which MetalLB has from its Helm chart.
+const killing = 3 * time.Second
+
+// speakersEnd waits until no pod of MetalLB's speakers is on these nodes; nil: on any.
+func (m *migrating) speakersEnd(ctx context.Context, c *cutover.Cluster, what string, nodes []cutover.Node) error {
+	ran := false
+	err := m.step(ctx, what, func(ctx context.Context) (string, error) {
+		pods, err := m.pods(ctx, &c.Speakers[0])
+		if err != nil {
+			return "", err
 		}
+		now := &cutover.Cluster{Pods: pods}
+		if now.Overdue(time.Now()) {
+			if err := all(ctx, m.cluster, &corev1.NodeList{}, func(l *corev1.NodeList) { now.Nodes = append(now.Nodes, l.Items...) }); err != nil {
+				return "", err
+			}
+		}
+		running := now.Running(nodes)
+		ran = ran || running != ""
+		return running, nil
+	})
+	if err == nil && ran && cutover.Killed(&c.Speakers[0]) {
+		err = m.pause(ctx, killing)
 	}
-	return (&cutover.Cluster{Pods: pods}).Running(nodes), nil
+	return err
+}
+
+// mayEnd looks once more, before the last speakers of MetalLB end, whether all of them can.
+func (m *migrating) mayEnd(ctx context.Context, c *cutover.Cluster) error {
+	if _, stopped := cutover.Left(&c.Speakers[0]); stopped {
+		return nil // they have ended, or are about to: to wait helps nobody
+	}
+	return m.wait(ctx, "MetalLB's speakers can end", func(ctx context.Context) (string, error) {
+		now, err := m.state(ctx)
+		if err == nil {
+			now.Pods, err = m.pods(ctx, &c.Speakers[0])
+		}
+		if err != nil {
+			return "", err
+		}
+		return now.Unreachable(), nil
+	})
 }
 
 // controllerEnds says which pod of MetalLB's controller is still there.
@@ -146,11 +202,14 @@ func (m *migrating) controllerEnds(ctx context.Context, c *cutover.Cluster) (str
 // write patches what has changed of an object, and has changed be what it is then.
 func (m *migrating) write(ctx context.Context, old, changed client.Object) error {
 	patch := client.MergeFrom(old.DeepCopyObject().(client.Object))
-	if data, err := patch.Data(changed); err != nil || string(data) == "{}" {
+	data, err := patch.Data(changed)
+	if err != nil || string(data) == "{}" {
 		return err
 	}
-	if err := m.api.Patch(ctx, changed, patch); err != nil {
-		return fmt.Errorf("changing %s/%s: %w", old.GetNamespace(), old.GetName(), missingRight(err))
+	if err := m.wait(ctx, fmt.Sprintf("changing %s/%s", old.GetNamespace(), old.GetName()), func(ctx context.Context) (string, error) {
+		return "", missingRight(m.api.Patch(ctx, changed, client.RawPatch(patch.Type(), data)))
+	}); err != nil {
+		return err
 	}
 	switch now := old.(type) {
 	case *appsv1.DaemonSet:

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,8 +17,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	k8sversion "k8s.io/apimachinery/pkg/version"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/cutover"
@@ -30,6 +33,13 @@ type switching struct {
 	t *testing.T
 	// stuck is a node whose sessions lbstack does not get.
 	stuck string
+	// bare is a node without a speaker of lbstack.
+	bare string
+	// patched and applied are called after the command has changed MetalLB's DaemonSet, and before it applies a stack.
+	patched func(*appsv1.DaemonSet)
+	applied func(l2 bool)
+	// away is until when the API server does not answer the command.
+	away time.Time
 	// together is when both announced.
 	together []string
 }
@@ -50,7 +60,7 @@ func switchingBed(t *testing.T) *switching {
 	t.Helper()
 	c := serving(t, metav1.ConditionTrue, nil)
 	c.server = func() (*k8sversion.Info, error) { return &k8sversion.Info{Minor: "34"}, nil }
-	s := &switching{cluster: c, t: t}
+	s := &switching{cluster: c, t: t, patched: func(*appsv1.DaemonSet) {}, applied: func(bool) {}}
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	s.must(c.api.Delete(t.Context(), stack))
 	s.must(c.api.Delete(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}))
@@ -78,7 +88,57 @@ func switchingBed(t *testing.T) *switching {
 	for _, object := range objects {
 		s.must(c.api.Create(t.Context(), object))
 	}
+	s.watch()
 	return s
+}
+
+// actor is in the context of requests that are not the command's.
+type actor struct{}
+
+// watch has the API server answer the command as away says, and looks at what the command writes.
+func (s *switching) watch() {
+	answers := func(ctx context.Context) error {
+		switch {
+		case ctx.Value(actor{}) != nil:
+			return nil
+		case time.Now().Before(s.away):
+			return errors.New("connection refused")
+		}
+		return ctx.Err()
+	}
+	s.api = interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			if err := answers(ctx); err != nil {
+				return err
+			}
+			return c.Get(ctx, key, object, options...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			if err := answers(ctx); err != nil {
+				return err
+			}
+			return c.List(ctx, list, options...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+			if err := answers(ctx); err != nil {
+				return err
+			}
+			err := c.Patch(ctx, object, patch, options...)
+			if set, is := object.(*appsv1.DaemonSet); is && err == nil {
+				s.patched(set)
+			}
+			return err
+		},
+		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+			if err := answers(ctx); err != nil {
+				return err
+			}
+			data, err := json.Marshal(object)
+			s.must(err)
+			s.applied(strings.Contains(string(data), "l2Advertisements"))
+			return c.Apply(ctx, object, options...)
+		},
+	})
 }
 
 func (s *switching) must(err error) {
@@ -95,7 +155,7 @@ func (s *switching) pod(node string) *corev1.Pod {
 
 // act has all actors do what follows from the objects, each second.
 func (s *switching) act(ctx context.Context) {
-	for ctx.Err() == nil {
+	for ctx := context.WithValue(ctx, actor{}, true); ctx.Err() == nil; {
 		s.metallb(ctx)
 		s.lbstack(ctx)
 		select {
@@ -137,6 +197,9 @@ func (s *switching) lbstack(ctx context.Context) {
 	s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, claim)))
 	announced := len(stack.Spec.L2Advertisements) > 0
 	for _, node := range []string{"node-1", "node-2", "node-3"} {
+		if node == s.bare {
+			continue
+		}
 		state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node}}
 		s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, state)))
 		s.must(s.api.Get(ctx, client.ObjectKey{Name: node}, state))
@@ -259,6 +322,13 @@ func TestMigrate_GoesOnWhereItEnded(t *testing.T) {
 					t.Fatalf("got the error %v, want %s\n%s", err, want, errOut)
 				}
 				s.stuck = ""
+				least := []string{"node-1", "node-2"}
+				s.patched = func(set *appsv1.DaemonSet) {
+					left, stopped := cutover.Left(set)
+					if !stopped && len(left) < len(least) && !strings.HasSuffix(then, "rollback") {
+						t.Errorf("the DaemonSet leaves out %q, and left out %q before", left, least)
+					}
+				}
 				s.runs(then)
 				if after := s.workloads(); strings.HasSuffix(then, "rollback") && after != before {
 					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
@@ -271,6 +341,148 @@ func TestMigrate_GoesOnWhereItEnded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestMigrate_DoesNotEndWhileNobodyAnswers: on the local network, an interrupt and an API server that does not answer for a while
+// do not end the command between the end of the one and the begin of the other.
+func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {
+	file := stackFile(t, switchedStack)
+	synctest.Test(t, func(t *testing.T) {
+		s := switchingBed(t)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go s.act(ctx)
+		run, interrupt := context.WithCancel(t.Context())
+		s.patched = func(*appsv1.DaemonSet) {
+			s.away = time.Now().Add(10 * time.Second)
+			interrupt()
+		}
+		if _, errOut, err := execute(run, s.cluster, "migrate -f "+file); err == nil || !strings.HasPrefix(err.Error(), "lbstack announces: interrupted") || !strings.Contains(errOut, "connection refused: it is tried again") {
+			t.Errorf("forth: got the error %v, want an interrupt at the end\n%s", err, errOut)
+		}
+		s.patched = func(*appsv1.DaemonSet) {}
+		s.runs("migrate -f "+file, "lbstack announces the addresses")
+		run, interrupt = context.WithCancel(t.Context())
+		s.applied = func(bool) {
+			s.away = time.Now().Add(10 * time.Second)
+			interrupt()
+		}
+		_, errOut, err := execute(run, s.cluster, "migrate --rollback")
+		set := &appsv1.DaemonSet{}
+		s.must(s.api.Get(t.Context(), client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
+		if _, stopped := cutover.Left(set); err == nil || stopped {
+			t.Errorf("back: got the error %v, want an interrupt once MetalLB's speakers run\n%s", err, errOut)
+		}
+		s.applied = func(bool) {}
+		s.runs("migrate --rollback", "MetalLB announces the addresses, as before")
+		if len(s.together) > 0 {
+			t.Errorf("both announced: %q", s.together)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+// TestMigrate_ForthAfterAWayBackThatEnded: what the way back has changed of the stack does not stay.
+func TestMigrate_ForthAfterAWayBackThatEnded(t *testing.T) {
+	file := stackFile(t, routedStack)
+	synctest.Test(t, func(t *testing.T) {
+		s := switchingBed(t)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go s.act(ctx)
+		s.runs("migrate -f " + file)
+		run, interrupt := context.WithCancel(t.Context())
+		s.patched = func(*appsv1.DaemonSet) { interrupt() }
+		if _, _, err := execute(run, s.cluster, "migrate --rollback"); err == nil || !strings.Contains(err.Error(), "interrupted") {
+			t.Fatalf("got the error %v, want an interrupt", err)
+		}
+		s.patched = func(*appsv1.DaemonSet) {}
+		s.runs("migrate -f "+file, "lbstack announces the addresses")
+		stack := &v1beta1.LoadBalancerStack{}
+		s.must(s.api.Get(t.Context(), client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack))
+		if peer := stack.Spec.BGPPeers[0]; len(peer.NodeSelectors) > 0 || stack.Spec.Removal.Addresses == v1beta1.AddressesRelease {
+			t.Errorf("the stack has nodeSelectors %v and removal.addresses %q of the way back", peer.NodeSelectors, stack.Spec.Removal.Addresses)
+		}
+		if len(s.together) > 0 {
+			t.Errorf("both announced: %q", s.together)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+// TestMigrate_WaitsForProcessesThatOutliveTheirPods, as MetalLB's do from its Helm chart.
+func TestMigrate_WaitsForProcessesThatOutliveTheirPods(t *testing.T) {
+	file := stackFile(t, switchedStack)
+	synctest.Test(t, func(t *testing.T) {
+		s := switchingBed(t)
+		set := &appsv1.DaemonSet{}
+		s.must(s.api.Get(t.Context(), client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
+		set.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(0))
+		s.must(s.api.Update(t.Context(), set))
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go s.act(ctx)
+		var ended time.Time
+		s.patched = func(*appsv1.DaemonSet) { ended = time.Now() }
+		s.applied = func(l2 bool) {
+			if l2 && time.Since(ended) < killing {
+				t.Errorf("lbstack announces %s after the end of MetalLB's pods was asked for, want at least %s", time.Since(ended), killing)
+			}
+		}
+		s.runs("migrate -f " + file)
+		stop()
+		synctest.Wait()
+	})
+}
+
+// TestMigrate_NamesWhatIsMissing, and ends with an error.
+func TestMigrate_NamesWhatIsMissing(t *testing.T) {
+	file := stackFile(t, switchedStack)
+	for _, tt := range []struct {
+		name    string
+		change  func(*switching)
+		want    string
+		changed bool // MetalLB's speakers have ended
+	}{
+		{"a node without a speaker", func(s *switching) { s.bare = "node-3" }, "not within 20s: node node-3 has a speaker of MetalLB and none of lbstack", false},
+		{"a Service that is not announced", func(s *switching) {
+			svc := &corev1.Service{}
+			s.must(s.api.Get(s.t.Context(), client.ObjectKey{Namespace: "shop", Name: "web"}, svc))
+			svc.Status.Conditions = []metav1.Condition{{Type: v1beta1.ServiceAnnounced, Status: metav1.ConditionFalse, Reason: "NoNode", Message: "no node may"}}
+			s.must(s.api.Status().Update(s.t.Context(), svc))
+		}, "lbstack announces: not within 20s: Service shop/web is not announced (NoNode): no node may", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := switchingBed(t)
+				tt.change(s)
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go s.act(ctx)
+				changed := false
+				s.patched = func(*appsv1.DaemonSet) { changed = true }
+				if _, _, err := execute(t.Context(), s.cluster, "migrate --timeout 20s -f "+file); err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("got the error %v, want %s", err, tt.want)
+				}
+				if changed != tt.changed {
+					t.Errorf("MetalLB's speakers were changed: %v, want %v", changed, tt.changed)
+				}
+				stop()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+func stackFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "stack.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // runs has a command line succeed and print parts.
@@ -311,6 +523,8 @@ func TestMigrate_IsRefused(t *testing.T) {
 		return file
 	}
 	for _, tt := range []struct{ name, line, err string }{
+		{"with an object beside the stack", "migrate -f " + write(switchedStack) + " mine", "L2Advertisement mine is not the stack's"},
+		{"back, with an object beside the stack", "migrate --rollback mine", "L2Advertisement mine is not the stack's"},
 		{"without a stack", "migrate", "pass either the stack with -f or --rollback"},
 		{"with both", "migrate --rollback -f stack.yaml", "pass either the stack with -f or --rollback"},
 		{"without time", "migrate --rollback --timeout 1ms", "1s is the least"},
@@ -324,6 +538,9 @@ func TestMigrate_IsRefused(t *testing.T) {
 			line, namespace, has := strings.Cut(tt.line, " -n ")
 			if has {
 				s.flags.Namespace = &namespace
+			}
+			if line, has = strings.CutSuffix(line, " mine"); has {
+				s.must(s.api.Create(t.Context(), &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}))
 			}
 			before := s.workloads()
 			if _, _, err := execute(t.Context(), s.cluster, line); err == nil || !strings.Contains(err.Error(), tt.err) {

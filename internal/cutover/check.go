@@ -8,6 +8,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -24,6 +26,8 @@ type Cluster struct {
 	Operators []string
 	// Others are further load balancers that run, each as a phrase for messages.
 	Others []string
+	// Besides are objects that announce and are not the stack's, by kind and name.
+	Besides []string
 	// Stack is that of the cluster; nil: it has none.
 	Stack *unstructured.Unstructured
 	// Services are those of type LoadBalancer.
@@ -44,7 +48,17 @@ func (c *Cluster) Installed() (problems []string) {
 	if HeldByFRRK8s(&c.Speakers[0]) {
 		problems = append(problems, "MetalLB's sessions with routers are held by FRR-K8s, and stay when a speaker of MetalLB ends: this command does not stop it: switch by hand as docs/migrate.md says, and delete the FRRConfigurations that MetalLB made before the stack is applied")
 	}
+	for _, what := range c.Besides {
+		problems = append(problems, fmt.Sprintf("%s is not the stack's, and lbstack follows it whatever the stack says: it and MetalLB would announce the same addresses: add what it says to the stack, and delete it first", what))
+	}
 	return problems
+}
+
+// Beside notes an object that announces if it is not the stack's.
+func (c *Cluster) Beside(kind string, object metav1.Object) {
+	if object.GetLabels()[v1beta1.LabelManagedBy] != v1beta1.ManagedByOperator {
+		c.Besides = append(c.Besides, kind+" "+object.GetName())
+	}
 }
 
 // Against returns what prevents a switch to a stack that the API server has accepted, each a sentence with what to do.
@@ -61,6 +75,11 @@ func (c *Cluster) Against(stack *v1beta1.LoadBalancerStack) (problems []string) 
 	}
 	if len(stack.Spec.L2Advertisements) == 0 && (len(stack.Spec.BGPAdvertisements) == 0 || len(stack.Spec.BGPPeers) == 0) {
 		add("the stack announces nothing: add to spec.l2Advertisements, or to spec.bgpAdvertisements and spec.bgpPeers")
+	}
+	if _, stopped := Left(&c.Speakers[0]); !stopped {
+		if what := c.Unreachable(); what != "" {
+			problems = append(problems, what)
+		}
 	}
 	if what := c.together(); what != "" {
 		add("LoadBalancerStack default has %s while speakers of MetalLB run: both would announce the same addresses, and clients would get now the one and now the other: remove it from the stack, or run kubectl lbstack migrate --rollback", what)
@@ -90,10 +109,10 @@ func (c *Cluster) class() string {
 func (c *Cluster) together() string {
 	moved, stopped := Left(&c.Speakers[0])
 	switch {
-	case c.Stack == nil || len(c.Pods) == 0:
+	case c.Stack == nil || len(c.Pods) == 0 || stopped: // a switch that is there waits until they have ended
 	case items(c.Stack, "l2Advertisements") > 0:
 		return "spec.l2Advertisements"
-	case HasRoutes(c.Stack) && len(moved) == 0 && !stopped:
+	case HasRoutes(c.Stack) && len(moved) == 0:
 		return "spec.bgpAdvertisements"
 	}
 	return ""
@@ -117,6 +136,7 @@ type shownService struct {
 	name      string
 	addresses []string
 	local     bool
+	announced *metav1.Condition
 }
 
 // Addresses returns how many Services of a class have addresses in their status, and how many different ones.
@@ -138,7 +158,7 @@ func (c *Cluster) shown(class string) (list []shownService) {
 		if !apiconv.ServedBy(svc, class) || !svc.DeletionTimestamp.IsZero() {
 			continue
 		}
-		s := shownService{name: apiconv.KeyOf(svc).String(), local: isLocal(svc)}
+		s := shownService{name: apiconv.KeyOf(svc).String(), local: isLocal(svc), announced: meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)}
 		for _, in := range svc.Status.LoadBalancer.Ingress {
 			if a, err := apiconv.ParseAddress(in.IP); err == nil {
 				s.addresses = append(s.addresses, a.String())

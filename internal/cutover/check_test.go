@@ -1,9 +1,9 @@
 package cutover
 
 import (
-	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -66,6 +66,10 @@ func TestAgainst_NamesWhatStandsAgainstASwitch(t *testing.T) {
 			c.Controllers[0].Spec.Template.Spec.Containers = []corev1.Container{{Args: args}}
 		}
 	}
+	unreachable := func(c *Cluster) {
+		c.Nodes[0].Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
+	}
+	stopped := func(c *Cluster) { c.Speakers[0] = *made(t)(Stopped(&c.Speakers[0])) }
 	has := func(text string) func(*Cluster) { return func(c *Cluster) { c.Stack = object(t, text) } }
 	for _, tt := range []struct {
 		name    string
@@ -95,6 +99,15 @@ func TestAgainst_NamesWhatStandsAgainstASwitch(t *testing.T) {
 			}
 			c.Speakers[0] = *limited
 		}), announces(), ""},
+		{"an object beside the stack", running(t, func(c *Cluster) {
+			ad := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}
+			c.Beside("L2Advertisement", ad)
+			ad.Labels = map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator}
+			c.Beside("L2Advertisement", ad)
+		}), announces(), "L2Advertisement mine is not the stack's"},
+		{"a node that does not report", running(t, unreachable), announces(), "node node-1 does not report (its condition Ready is Unknown), and has Pod speaker-1"},
+		{"a node that does not report, when nobody answers any more", running(t, unreachable, stopped), announces(), ""},
+		{"both on the local network, until MetalLB's pods have ended", running(t, has("spec: {l2Advertisements: [{name: lan}]}"), stopped), announces(), ""},
 		{"the switch is done", running(t, has("spec: {l2Advertisements: [{name: lan}]}"), func(c *Cluster) { c.Pods = nil }), announces(), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -140,6 +153,21 @@ func TestEvidence(t *testing.T) {
 	ended := status(func(s *v1beta1.SpeakerStateStatus) {
 		s.AddressCount, s.Conditions = 3, []metav1.Condition{{Type: v1beta1.ConditionCurrent, Status: "False"}}
 	})
+	announced := func(status metav1.ConditionStatus, reason string) func(*Cluster) {
+		return func(c *Cluster) {
+			for i := range c.Services {
+				c.Services[i].Status.Conditions = []metav1.Condition{{Type: v1beta1.ServiceAnnounced, Status: "True"}}
+			}
+			c.Services[1].Status.Conditions = []metav1.Condition{{Type: v1beta1.ServiceAnnounced, Status: status, Reason: reason, Message: "the message"}}
+		}
+	}
+	past := metav1.NewTime(time.Unix(10, 0))
+	deleted := func(ready corev1.ConditionStatus) func(*Cluster) {
+		return func(c *Cluster) {
+			c.Pods[0].DeletionTimestamp = &past
+			c.Nodes[0].Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
+		}
+	}
 	for _, tt := range []struct{ name, got, want string }{
 		{"prepared", running(t).Unprepared(silent, nodes), ""},
 		{"prepared, without Services", running(t).Unprepared(ready("True", "Ready"), nodes), ""},
@@ -163,6 +191,14 @@ func TestEvidence(t *testing.T) {
 		{"sessions of other nodes are", running(t, session(v1beta1.BGPEstablished, "")).Announcing(nil), ""},
 		{"a pod runs", running(t).Running(nodes), "Pod speaker-1 of MetalLB still runs on node node-1"},
 		{"a pod of another node runs", running(t).Running([]Node{{"node-2", "b"}}), ""},
+		{"a pod of any node runs", running(t).Running(nil), "Pod speaker-1 of MetalLB still runs on node node-1"},
+		{"a pod ends", running(t, deleted("False")).Running(nil), "Pod speaker-1 of MetalLB still runs"},
+		{"a pod ends where nobody reports it", running(t, deleted("Unknown")).Running(nil), ""},
+		{"all are announced", running(t).Unannounced(running(t, announced("True", "")), ""), ""},
+		{"one is not", running(t).Unannounced(running(t, announced("False", "NoNode")), ""), "Service shop/api is not announced (NoNode): the message"},
+		{"one has no endpoints", running(t).Unannounced(running(t, announced("False", v1beta1.ReasonNoEndpoints)), ""), ""},
+		{"nothing is said about one", running(t).Unannounced(running(t), ""), "Service shop/api has no condition lbstack.io/Announced yet"},
+		{"one is new", running(t, func(c *Cluster) { c.Services = c.Services[:1] }).Unannounced(running(t, announced("False", "NoNode")), ""), ""},
 		{"all show what they did", running(t).Missing(running(t)), ""},
 		{"one does not", running(t).Missing(running(t, func(c *Cluster) { c.Services = c.Services[1:] })), "Service shop/web does not show 192.0.2.1"},
 		{"a controller that is not there yet", Unavailable(&appsv1.Deployment{}), "0 of 1 pods"},
@@ -175,13 +211,19 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// TestLocal_FindsServicesThatOnlySomeNodesMayAnnounce: those with externalTrafficPolicy: Local and an address of the local network.
-func TestLocal_FindsServicesThatOnlySomeNodesMayAnnounce(t *testing.T) {
+// TestLocal_FindsTheNodesThatMayAnnounce each Service with an address of the local network.
+func TestLocal_FindsTheNodesThatMayAnnounce(t *testing.T) {
 	local := func(svc corev1.Service) corev1.Service {
 		svc.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 		return svc
 	}
-	c := &Cluster{Services: []corev1.Service{local(showing("web", "192.0.2.1")), local(showing("routed", "198.51.100.1")), showing("all", "192.0.2.2"), local(showing("empty", "192.0.2.3"))}}
+	node := func(name, label string) corev1.Node {
+		return corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{label: ""}}}
+	}
+	c := &Cluster{
+		Services: []corev1.Service{local(showing("web", "192.0.2.1")), local(showing("routed", "198.51.100.1")), showing("all", "192.0.2.2"), local(showing("empty", "192.0.2.3"))},
+		Nodes:    []corev1.Node{node("node-1", "edge"), node("node-2", "plain"), node("node-3", "plain"), node("control-1", corev1.LabelNodeExcludeBalancers)},
+	}
 	endpoints := func(service string, ready bool, nodes ...string) (slice discoveryv1.EndpointSlice) {
 		slice.Namespace, slice.Labels = "shop", map[string]string{discoveryv1.LabelServiceName: service}
 		for _, node := range nodes {
@@ -190,13 +232,24 @@ func TestLocal_FindsServicesThatOnlySomeNodesMayAnnounce(t *testing.T) {
 		return slice
 	}
 	slices := []discoveryv1.EndpointSlice{endpoints("web", true, "node-1", "node-2", "node-1"), endpoints("web", false, "node-3"), endpoints("all", true, "node-1"), endpoints("routed", true, "node-1")}
-	want := map[string][]string{"shop/web": {"node-1", "node-2"}, "shop/empty": nil}
-	if diff := cmp.Diff(want, c.Local(announces(), slices)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	everything := announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.L2Advertisements[0].IPAddressPools = nil })
-	if got := c.Local(everything, slices); fmt.Sprint(got["shop/routed"]) != "[node-1]" {
-		t.Errorf("with an advertisement of all pools: got %v", got)
+	type nodesOf = map[string][]string
+	for _, tt := range []struct {
+		name  string
+		stack *v1beta1.LoadBalancerStack
+		want  nodesOf
+	}{
+		{"an advertisement of one pool", announces(), nodesOf{"shop/web": {"node-1", "node-2"}, "shop/all": {"node-1", "node-2", "node-3"}, "shop/empty": nil}},
+		{"of all pools", announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.L2Advertisements[0].IPAddressPools = nil }), nodesOf{"shop/web": {"node-1", "node-2"}, "shop/all": {"node-1", "node-2", "node-3"}, "shop/empty": nil, "shop/routed": {"node-1"}}},
+		{"from one node", announces(func(s *v1beta1.LoadBalancerStack) {
+			s.Spec.L2Advertisements[0].NodeSelectors = []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "edge", Operator: metav1.LabelSelectorOpExists}}}}
+		}), nodesOf{"shop/web": {"node-1"}, "shop/all": {"node-1"}, "shop/empty": nil}},
+		{"also from excluded nodes", announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.Nodes.IgnoreExcludeLabel = true }), nodesOf{"shop/web": {"node-1", "node-2"}, "shop/all": {"node-1", "node-2", "node-3", "control-1"}, "shop/empty": nil}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, c.Local(tt.stack, slices)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -228,6 +281,23 @@ func TestBackOrder(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestOverdue: a node is asked about once the grace period of a pod is over.
+func TestOverdue(t *testing.T) {
+	end := metav1.NewTime(time.Unix(10, 0))
+	for _, tt := range []struct {
+		name    string
+		deleted *metav1.Time
+		want    bool
+	}{{"runs", nil, false}, {"ended", &end, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := running(t, func(c *Cluster) { c.Pods[0].DeletionTimestamp = tt.deleted })
+			if c.Overdue(end.Add(-time.Second)) || c.Overdue(end.Add(time.Second)) != tt.want {
+				t.Errorf("got %v before its end and %v after it, want false and %v", c.Overdue(end.Add(-time.Second)), c.Overdue(end.Add(time.Second)), tt.want)
 			}
 		})
 	}

@@ -212,6 +212,8 @@ func TestOrder(t *testing.T) {
 		{"one of two with endpoints stays", nodes, nil, map[string][]string{"shop/web": {"node-1", "node-2"}}, order{First: []string{"node-3", "node-1"}, Together: []string{"node-2"}}},
 		{"each has an only endpoint", nodes, nil, map[string][]string{"a": {"node-1"}, "b": {"node-2"}, "c": {"node-3"}}, order{First: []string{"node-1"}, Together: []string{"node-2", "node-3"}, Silent: []string{"a"}}},
 		{"a Service without endpoints is announced by nobody", nodes, nil, map[string][]string{"a": nil}, order{First: []string{"node-1", "node-2"}, Together: []string{"node-3"}}},
+		{"a node that may announce nothing goes first", nodes, nil, map[string][]string{"a": {"node-1", "node-2"}}, order{First: []string{"node-3", "node-1"}, Together: []string{"node-2"}}},
+		{"a node without a speaker announces nothing", nodes, nil, map[string][]string{"a": {"node-1", "node-4"}}, order{First: []string{"node-2", "node-3"}, Together: []string{"node-1"}}},
 		{"one node", nodes[:1], nil, nil, order{First: []string{"node-3"}}},
 		{"none", nil, nil, nil, order{}},
 		{"all have moved", nodes, []string{"a", "b", "c"}, nil, order{First: []string{"node-1", "node-2"}, Together: []string{"node-3"}}},
@@ -228,6 +230,25 @@ func TestOrder(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestMoves: nodes that have moved are never taken back, also those that are in no order any more.
+func TestMoves_TakeNoNodeBack(t *testing.T) {
+	order := NewOrder([]Node{{"node-1", "a"}, {"node-2", "b"}, {"node-3", "c"}, {"node-4", "d"}}, []string{"gone", "b", "a"}, nil)
+	moves := order.Moves([]string{"gone", "b", "a"})
+	if diff := cmp.Diff([][]Node{{{"node-1", "a"}, {"node-2", "b"}}, {{"node-3", "c"}}}, moves); diff != "" {
+		t.Fatalf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"a", "b", "gone"}, And([]string{"gone", "b", "a"}, moves[0])); diff != "" {
+		t.Errorf("hostnames (-want +got):\n%s", diff)
+	}
+	if got := Named(moves[0]) + "; " + Named(moves[1]); got != "nodes node-1, node-2; node node-3" {
+		t.Errorf("got %q", got)
+	}
+	at := At([]corev1.Pod{{Spec: corev1.PodSpec{NodeName: "b"}}, {Spec: corev1.PodSpec{NodeName: "a"}}, {Spec: corev1.PodSpec{NodeName: "a"}}, {}})
+	if diff := cmp.Diff([]Node{{Name: "a"}, {Name: "b"}}, at); diff != "" {
+		t.Errorf("nodes of pods (-want +got):\n%s", diff)
 	}
 }
 

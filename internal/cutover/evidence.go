@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -123,11 +125,55 @@ func (c *Cluster) Announcing(nodes []Node) string {
 	return strings.Join(words, ", and ")
 }
 
-// Running returns one of these nodes that still has a pod of MetalLB's speakers.
+// Running returns one of these nodes, or of all if nil, that still has a pod of MetalLB's speakers. One that was deleted does not count
+// where its node does not report: the API server does not learn when it ends.
 func (c *Cluster) Running(nodes []Node) string {
 	for _, pod := range c.Pods {
-		if slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == pod.Spec.NodeName }) {
+		if pod.DeletionTimestamp != nil && c.lost(pod.Spec.NodeName) {
+			continue
+		}
+		if nodes == nil || slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == pod.Spec.NodeName }) {
 			return fmt.Sprintf("Pod %s of MetalLB still runs on node %s", pod.Name, pod.Spec.NodeName)
+		}
+	}
+	return ""
+}
+
+// Overdue reports whether a pod is there whose grace period is over: its node may report no more.
+func (c *Cluster) Overdue(now time.Time) bool {
+	return slices.ContainsFunc(c.Pods, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil && now.After(p.DeletionTimestamp.Time) })
+}
+
+// Unreachable returns a pod of MetalLB's speakers of which nobody could say whether it ends.
+func (c *Cluster) Unreachable() string {
+	for _, pod := range c.Pods {
+		if node := pod.Spec.NodeName; c.lost(node) {
+			return fmt.Sprintf("node %s does not report (its condition Ready is Unknown), and has Pod %s of MetalLB: nobody can say whether it announces, or when it ends: have the node report, or delete the Node once it is off", node, pod.Name)
+		}
+	}
+	return ""
+}
+
+// lost reports whether the kubelet of a node does not report.
+func (c *Cluster) lost(node string) bool {
+	return slices.ContainsFunc(c.Nodes, func(n corev1.Node) bool {
+		return n.Name == node && slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionUnknown
+		})
+	})
+}
+
+// Unannounced returns a Service that showed addresses before, and is not announced now. One without endpoints
+// was announced by nobody before.
+func (c *Cluster) Unannounced(now *Cluster, class string) string {
+	before := c.shown(class)
+	for _, svc := range now.shown(class) {
+		switch announced := svc.announced; {
+		case !slices.ContainsFunc(before, func(s shownService) bool { return s.name == svc.name }):
+		case announced == nil:
+			return fmt.Sprintf("Service %s has no condition %s yet", svc.name, v1beta1.ServiceAnnounced)
+		case announced.Status != metav1.ConditionTrue && announced.Reason != v1beta1.ReasonNoEndpoints:
+			return fmt.Sprintf("Service %s is not announced (%s): %s", svc.name, announced.Reason, announced.Message)
 		}
 	}
 	return ""

@@ -5,58 +5,86 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Local returns the Services with an address on the local network that only nodes with a ready endpoint may announce
-// (externalTrafficPolicy: Local), by name, with these nodes.
+// Local returns the Services with an address on the local network, by name, with the nodes that may announce them: those that an
+// L2Advertisement selects, without those excluded from load balancers, and with externalTrafficPolicy: Local those with an endpoint.
 func (c *Cluster) Local(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
+	serving := endpointNodes(endpoints)
 	local := map[string][]string{}
 	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
-		if svc.local && slices.ContainsFunc(svc.addresses, func(a string) bool { return onLAN(stack, a) }) {
-			local[svc.name] = nil
-		}
-	}
-	for i := range endpoints {
-		slice := &endpoints[i]
-		name := slice.Namespace + "/" + slice.Labels[discoveryv1.LabelServiceName]
-		nodes, wanted := local[name]
-		if !wanted {
-			continue
-		}
-		for _, e := range slice.Endpoints {
-			if e.NodeName != nil && (e.Conditions.Ready == nil || *e.Conditions.Ready) && !slices.Contains(nodes, *e.NodeName) {
-				nodes = append(nodes, *e.NodeName)
+		var ads []*v1beta1.StackL2Advertisement
+		for i := range stack.Spec.L2Advertisements {
+			ad := &stack.Spec.L2Advertisements[i]
+			if slices.ContainsFunc(svc.addresses, func(a string) bool { return about(stack, ad, a) }) {
+				ads = append(ads, ad)
 			}
 		}
-		local[name] = nodes
+		if len(ads) == 0 {
+			continue
+		}
+		local[svc.name] = nil
+		for i := range c.Nodes {
+			node := &c.Nodes[i]
+			_, excluded := node.Labels[corev1.LabelNodeExcludeBalancers]
+			if excluded && !stack.Spec.Nodes.IgnoreExcludeLabel || svc.local && !serving[svc.name][node.Name] {
+				continue
+			}
+			if slices.ContainsFunc(ads, func(ad *v1beta1.StackL2Advertisement) bool { return selects(ad.NodeSelectors, node.Labels) }) {
+				local[svc.name] = append(local[svc.name], node.Name)
+			}
+		}
 	}
 	return local
 }
 
-// onLAN reports whether an L2Advertisement of the stack may apply to an address. One with selectors of pools, or that names
+// endpointNodes returns the nodes with a ready endpoint, by Service.
+func endpointNodes(endpoints []discoveryv1.EndpointSlice) map[string]map[string]bool {
+	nodes := map[string]map[string]bool{}
+	for i := range endpoints {
+		slice := &endpoints[i]
+		name := slice.Namespace + "/" + slice.Labels[discoveryv1.LabelServiceName]
+		if nodes[name] == nil {
+			nodes[name] = map[string]bool{}
+		}
+		for _, e := range slice.Endpoints {
+			if e.NodeName != nil && (e.Conditions.Ready == nil || *e.Conditions.Ready) {
+				nodes[name][*e.NodeName] = true
+			}
+		}
+	}
+	return nodes
+}
+
+// selects reports whether one of the selectors selects a node; none selects all.
+func selects(selectors []metav1.LabelSelector, node map[string]string) bool {
+	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(s metav1.LabelSelector) bool {
+		selector, err := metav1.LabelSelectorAsSelector(&s)
+		return err == nil && selector.Matches(labels.Set(node))
+	})
+}
+
+// about reports whether an L2Advertisement of the stack may apply to an address. One with selectors of pools, or that names
 // none, is taken to apply.
-func onLAN(stack *v1beta1.LoadBalancerStack, text string) bool {
+func about(stack *v1beta1.LoadBalancerStack, ad *v1beta1.StackL2Advertisement, text string) bool {
 	address, err := apiconv.ParseAddress(text)
 	if err != nil {
 		return false
 	}
-	for _, ad := range stack.Spec.L2Advertisements {
-		if len(ad.IPAddressPools) == 0 || len(ad.IPAddressPoolSelectors) > 0 {
-			return true
-		}
-		for _, pool := range stack.Spec.IPAddressPools {
-			if slices.Contains(ad.IPAddressPools, pool.Name) && slices.ContainsFunc(pool.Addresses, func(r v1beta1.AddressRange) bool {
-				parsed, err := apiconv.ParseRange(string(r))
-				return err == nil && parsed.Contains(address)
-			}) {
-				return true
-			}
-		}
+	if len(ad.IPAddressPools) == 0 || len(ad.IPAddressPoolSelectors) > 0 {
+		return true
 	}
-	return false
+	return slices.ContainsFunc(stack.Spec.IPAddressPools, func(pool v1beta1.StackIPAddressPool) bool {
+		return slices.Contains(ad.IPAddressPools, pool.Name) && slices.ContainsFunc(pool.Addresses, func(r v1beta1.AddressRange) bool {
+			parsed, err := apiconv.ParseRange(string(r))
+			return err == nil && parsed.Contains(address)
+		})
+	})
 }
 
 // isLocal reports whether only nodes with an endpoint may announce a Service.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -20,11 +21,59 @@ type Order struct {
 	Silent []string
 }
 
+// Moves returns the nodes that move at the same time, in order: those of hostnames that have moved already are together, so that
+// a switch that goes on takes none of them back.
+func (o *Order) Moves(moved []string) (moves [][]Node) {
+	var again []Node
+	for _, node := range o.First {
+		if slices.Contains(moved, node.Hostname) {
+			again = append(again, node)
+		} else {
+			moves = append(moves, []Node{node})
+		}
+	}
+	if len(again) > 0 {
+		moves = slices.Insert(moves, 0, again)
+	}
+	return moves
+}
+
+// And returns hostnames with those of nodes, each once, in order.
+func And(hostnames []string, nodes []Node) []string {
+	all := slices.Concat(hostnames, Hostnames(nodes))
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Named names nodes in a message.
+func Named(nodes []Node) string {
+	names := make([]string, 0, len(nodes))
+	for _, n := range nodes {
+		names = append(names, n.Name)
+	}
+	if len(names) == 1 {
+		return "node " + names[0]
+	}
+	return "nodes " + strings.Join(names, ", ")
+}
+
+// At returns the nodes of pods, for a switch without routes: hostnames are not needed.
+func At(pods []corev1.Pod) (nodes []Node) {
+	for _, pod := range pods {
+		if n := (Node{Name: pod.Spec.NodeName}); n.Name != "" && !slices.Contains(nodes, n) {
+			nodes = append(nodes, n)
+		}
+	}
+	slices.SortFunc(nodes, func(x, y Node) int { return cmp.Compare(x.Name, y.Name) })
+	return nodes
+}
+
 // NewOrder returns the order for a stack that announces to routers: while one node moves, a router has routes over the
 // others. lbstack announces addresses of the local network only at the end, since two nodes must not answer for one. local
-// are the Services with such an address that only nodes with an endpoint may announce, by name, with these nodes: where
-// possible, one of these nodes moves only at the end. Nodes that have moved already come first.
+// are the Services with such an address, by name, with the nodes that may announce it: where possible, one of these nodes
+// moves only at the end. Nodes that have moved already come first.
 func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
+	local = among(nodes, local)
 	needs := map[string]int{}
 	for _, at := range local {
 		for _, node := range at {
@@ -48,6 +97,17 @@ func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
 	}
 	o.Silent = silenced(local, gone, "")
 	return o
+}
+
+// among returns local without other nodes: what does not run does not announce.
+func among(nodes []Node, local map[string][]string) map[string][]string {
+	cut := map[string][]string{}
+	for name, at := range local {
+		cut[name] = slices.DeleteFunc(slices.Clone(at), func(name string) bool {
+			return !slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == name })
+		})
+	}
+	return cut
 }
 
 func rank(moved bool) int {

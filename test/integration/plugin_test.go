@@ -104,7 +104,7 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		"list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list communities.lbstack.io", "list bfdprofiles.lbstack.io", "list speakerrouteslices.lbstack.io",
 		"list nodes", "list services", "list namespaces", "list endpointslices.discovery.k8s.io",
 	}
-	const withoutStack = "plan without a stack"
+	const withoutStack, wayBack = "plan without a stack", "the steps of the way back"
 	changed := filepath.Join(t.TempDir(), "stack.yaml")
 	if err := os.WriteFile(changed, []byte("apiVersion: lbstack.io/v1beta1\nkind: LoadBalancerStack\nmetadata: {name: default}\nspec: {layer2: {failback: Gradual}}\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -131,8 +131,9 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		{"move and wait", "move 10.9.4.1 plugin-1 --wait", slices.Concat(installation, announcing, []string{"get ipaddressclaims.lbstack.io", "get speakerstates.lbstack.io"}), 0, "node/plugin-1 announces 10.9.4.1"},
 		{"reset of a move", "move 10.9.4.1 --reset", []string{"get,patch ipaddressclaims.lbstack.io"}, 0, "asks for no node"},
 		{"migrate, of a stack that is refused", "migrate -f " + changed, slices.Concat(installation, planning, loadBalancers, []string{"update loadbalancerstacks.lbstack.io"}), 1, ""},
-		{"the steps of the way back", "migrate --rollback --dry-run", slices.Concat(loadBalancers, []string{
+		{wayBack, "migrate --rollback --dry-run", slices.Concat(loadBalancers, []string{
 			"get loadbalancerstacks.lbstack.io", "list ipaddressclaims.lbstack.io", "list speakerstates.lbstack.io", "list nodes", "list services", "list endpointslices.discovery.k8s.io",
+			"list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list bgppeers.lbstack.io",
 		}), 0, "start MetalLB's speakers on all nodes"},
 		{"version", "version", []string{"get loadbalancerstacks.lbstack.io"}, 0, "Stack Version:"},
 		{withoutStack, "plan -f " + changed, slices.Concat(installation, planning, []string{"create loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},
@@ -140,7 +141,10 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := &bed{T: t, Client: b.Client, namespace: b.namespace}
-			if tt.name == withoutStack {
+			switch tt.name {
+			case wayBack: // is refused where something besides the stack announces
+				remove(t, b.Client, &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "plugin"}})
+			case withoutStack:
 				remove(t, b.Client, stack)
 			}
 			single := singleVerbs(tt.rights)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -161,34 +162,49 @@ func (o *collecting) answer(name string, a printer) error {
 var collected = []struct {
 	kind  schema.GroupKind
 	local bool
-	keep  func(*unstructured.Unstructured) bool
+	keep  func(client.Object) bool
+	of    bool // those of the Services that were kept before
 }{
 	{kind: stackKind("LoadBalancerStack")}, {kind: stackKind("IPAddressPool")}, {kind: stackKind("IPAddressClaim")}, {kind: stackKind("L2Advertisement")},
 	{kind: stackKind("BGPAdvertisement")}, {kind: stackKind("BGPPeer")}, {kind: stackKind("BFDProfile")}, {kind: stackKind("Community")},
 	{kind: stackKind("SpeakerState")}, {kind: stackKind("SpeakerRouteSlice")},
-	{kind: schema.GroupKind{Kind: "Node"}}, {kind: schema.GroupKind{Kind: "Service"}, keep: isBalanced}, {kind: schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}},
+	{kind: schema.GroupKind{Kind: "Node"}}, {kind: schema.GroupKind{Kind: "Service"}, keep: isBalanced}, {kind: schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}, of: true},
 	{kind: schema.GroupKind{Group: "events.k8s.io", Kind: "Event"}, keep: isOurs},
-	{kind: schema.GroupKind{Group: "apps", Kind: "Deployment"}, local: true}, {kind: schema.GroupKind{Group: "apps", Kind: "DaemonSet"}, local: true},
-	{kind: schema.GroupKind{Kind: "Pod"}, local: true},
+	{kind: schema.GroupKind{Group: "apps", Kind: "Deployment"}, local: true, keep: isPart}, {kind: schema.GroupKind{Group: "apps", Kind: "DaemonSet"}, local: true, keep: isPart},
+	{kind: schema.GroupKind{Kind: "Pod"}, local: true, keep: isPart},
 }
 
 func stackKind(kind string) schema.GroupKind {
 	return schema.GroupKind{Group: v1beta1.GroupVersion.Group, Kind: kind}
 }
 
-func isBalanced(u *unstructured.Unstructured) bool {
+func isBalanced(object client.Object) bool {
+	u, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return false
+	}
 	kind, _, _ := unstructured.NestedString(u.Object, "spec", "type")
 	return kind == string(corev1.ServiceTypeLoadBalancer)
 }
 
+// isPart returns whether an object, or a pod, is one of lbstack: others may be in its namespace.
+func isPart(object client.Object) bool {
+	return strings.HasPrefix(object.GetLabels()["app.kubernetes.io/name"], "lbstack")
+}
+
 // isOurs says of an event whether a program of lbstack sent it, or one is about what it has in its namespace.
-func isOurs(u *unstructured.Unstructured) bool {
+func isOurs(object client.Object) bool {
+	u, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return false
+	}
 	reporter, _, _ := unstructured.NestedString(u.Object, "reportingController")
 	return strings.Contains(reporter, "lbstack") || strings.HasPrefix(u.GetNamespace(), "lbstack")
 }
 
 func (o *collecting) objects(ctx context.Context) error {
 	var missing []string
+	balanced := map[client.ObjectKey]bool{}
 	for _, c := range collected {
 		var options []client.ListOption
 		if c.local {
@@ -201,7 +217,14 @@ func (o *collecting) objects(ctx context.Context) error {
 		}
 		var objects []map[string]any
 		for i := range found {
+			key := client.ObjectKey{Namespace: found[i].GetNamespace(), Name: found[i].GetLabels()[discoveryv1.LabelServiceName]}
+			if c.of && !balanced[key] {
+				continue
+			}
 			if c.keep == nil || c.keep(&found[i]) {
+				if c.kind.Kind == "Service" {
+					balanced[client.ObjectKeyFromObject(&found[i])] = true
+				}
 				objects = append(objects, found[i].Object)
 			}
 		}
@@ -229,6 +252,9 @@ func (o *collecting) pods(ctx context.Context) error {
 	var missing []string
 	for i := range pods {
 		pod := &pods[i]
+		if !isPart(pod) {
+			continue
+		}
 		for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 			for _, previous := range []bool{false, true} {
 				if previous && status.RestartCount == 0 {

@@ -23,10 +23,13 @@ import (
 func TestSupport_WritesAnArchive(t *testing.T) {
 	c := working(t)
 	c.server = func() (*k8sversion.Info, error) { return &k8sversion.Info{Minor: "34", GitVersion: "v1.34.2"}, nil }
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: installedIn, Name: "lbstack-speaker-1"}}
-	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "speaker", RestartCount: 1}}
-	if err := c.api.Create(t.Context(), pod); err != nil {
-		t.Fatal(err)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: installedIn, Name: "lbstack-speaker-1", Labels: map[string]string{"app.kubernetes.io/name": "lbstack"}}}
+	stranger := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: installedIn, Name: "stranger"}}
+	for _, pod := range []*corev1.Pod{pod, stranger} {
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "speaker", RestartCount: 1}}
+		if err := c.api.Create(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
 	}
 	streams, _, out, errOut := genericiooptions.NewTestIOStreams()
 	file := filepath.Join(t.TempDir(), "bundle.tar.gz")
@@ -51,6 +54,11 @@ func TestSupport_WritesAnArchive(t *testing.T) {
 	} {
 		if got := files["lbstack-support-20010909T014640Z/"+name]; !strings.Contains(got, part) {
 			t.Errorf("%s: got %q, want %q", name, got, part)
+		}
+	}
+	for name, text := range files {
+		if strings.Contains(name+text, "stranger") {
+			t.Errorf("%s: it has something of a pod of others: %s", name, text)
 		}
 	}
 	if err := o.run(t.Context(), time.Unix(1e9, 0)); err == nil || !strings.Contains(err.Error(), "file exists") {

@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,7 +112,7 @@ func (a *Archive) add(name string, text []byte) error {
 }
 
 // Redacted is an object without what is secret or of no use: values of environment variables, fields named
-// password, patches of the stack, the annotation of kubectl apply, and managed fields. Of a Secret nothing but its name and the
+// password, patches of the stack, annotations of other tools (which may have the whole object as it was applied), and managed fields. Of a Secret nothing but its name and the
 // names of its keys is left.
 func Redacted(object map[string]any) map[string]any {
 	kind, _ := object["kind"].(string)
@@ -125,7 +126,9 @@ func clean(value any, secret bool) any {
 		copied := make(map[string]any, len(v))
 		for key, item := range v {
 			switch {
-			case key == "managedFields", key == "kubectl.kubernetes.io/last-applied-configuration":
+			case key == "managedFields":
+			case key == "annotations":
+				copied[key] = annotations(item)
 			case key == "patch", secret && (key == "data" || key == "stringData"), key == "password":
 				copied[key] = redacted
 			case key == "env":
@@ -144,6 +147,25 @@ func clean(value any, secret bool) any {
 	default:
 		return value
 	}
+}
+
+// annotations returns those of Kubernetes, lbstack and MetalLB, but for that of kubectl apply.
+func annotations(value any) any {
+	all, ok := value.(map[string]any)
+	if !ok {
+		return redacted
+	}
+	kept := map[string]any{}
+	for key, text := range all {
+		domain, _, _ := strings.Cut(key, "/")
+		ours := slices.ContainsFunc([]string{"kubernetes.io", "k8s.io", "lbstack.io", "metallb.io", "metallb.universe.tf"}, func(known string) bool {
+			return domain == known || strings.HasSuffix(domain, "."+known)
+		})
+		if ours && key != "kubectl.kubernetes.io/last-applied-configuration" {
+			kept[key] = text
+		}
+	}
+	return kept
 }
 
 // environment is a list of variables without their values.

@@ -23,8 +23,8 @@ func TestRedacted_TakesOutWhatIsSecret(t *testing.T) {
 	}{
 		{"a Secret", object{"kind": "Secret", "metadata": object{"name": "keys"}, "data": object{"key": canary}, "stringData": object{"key": canary}},
 			object{"kind": "Secret", "metadata": object{"name": "keys"}, "data": redacted, "stringData": redacted}},
-		{"what kubectl applied last, and who manages fields", object{"kind": "Pod", "metadata": object{"managedFields": []any{canary}, "annotations": object{"kubectl.kubernetes.io/last-applied-configuration": canary, "a": "b"}}},
-			object{"kind": "Pod", "metadata": object{"annotations": object{"a": "b"}}}},
+		{"what kubectl applied last, and who manages fields", object{"kind": "Pod", "metadata": object{"managedFields": []any{canary}, "annotations": object{"kubectl.kubernetes.io/last-applied-configuration": canary, "lbstack.io/a": "b", "objectset.rio.cattle.io/applied": canary, "metallb.io.example.com/a": canary}}},
+			object{"kind": "Pod", "metadata": object{"annotations": object{"lbstack.io/a": "b"}}}},
 		{"environment variables", object{"spec": object{"containers": []any{object{"env": []any{object{"name": "A", "value": canary}, object{"name": "B", "valueFrom": object{"fieldRef": "x"}}, canary}}}}},
 			object{"spec": object{"containers": []any{object{"env": []any{object{"name": "A", "value": redacted}, object{"name": "B", "valueFrom": object{"fieldRef": "x"}}}}}}}},
 		{"environment variables that are no list", object{"env": canary}, object{"env": redacted}},

@@ -155,7 +155,7 @@ func TestWhatAPoolSays(t *testing.T) {
 		{name: "a conflict", verdict: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
 			"Ready":    "True PoolReady: ",
 			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses"}},
-		{name: "addresses that no host can have are told and no conflict", verdict: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
+		{name: "addresses that no host can have are reported and no conflict", verdict: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
 			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
 		{name: "addresses outside", verdict: ready, state: ipam.State{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
 			"AddressesOutsidePool": "True Kept: Services keep 64 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
@@ -251,7 +251,7 @@ func TestList(t *testing.T) {
 	}{
 		{"nothing", 0, ""},
 		{"two", 2, "10.0.0.0 is of x; 10.0.0.1 is of x"},
-		{"as many as are told", 8, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x"},
+		{"as many as are listed", 8, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x"},
 		{"one more than that", 9, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x; and 1 more"},
 	}
 	for _, tt := range tests {

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestStart_IsTheExample: what users are told to begin with is the stack that the tests apply, in each place.
+// TestStart_IsTheExample: the example that users begin with is the stack that the tests apply, in each place.
 func TestStart_IsTheExample(t *testing.T) {
 	read := func(name string) string {
 		t.Helper()

@@ -142,7 +142,7 @@ func TestPools(t *testing.T) {
 	}
 }
 
-func TestPools_AnInvalidOneSaysWhatToDo(t *testing.T) {
+func TestPools_AnInvalidOneNamesTheRemedy(t *testing.T) {
 	_, verdicts := Pools([]v1beta1.IPAddressPool{object("a", 1, "10.0.0.9-10.0.0.1")}, nil)
 	want := "spec.addresses[0]: 10.0.0.9-10.0.0.1: the first address is after the last one: correct it; until then the pool gives no addresses and keeps those in use"
 	if got := verdicts["a"]; got.Message != want || got.Ready() {

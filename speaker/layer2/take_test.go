@@ -235,7 +235,7 @@ func TestWhatASpeakerThatStartsDoesNotTakeIsTakenByOneThatRuns(t *testing.T) {
 	})
 }
 
-// A node that lets an address wait is passed over, whoever comes and goes meanwhile.
+// A node that lets an address wait is passed over, although other nodes come and go meanwhile.
 func TestTurnsGoOnWhileOtherNodesComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := beginning(t, want(wanted(a1, "p1", self, "p2")), peer("p1", nil))

@@ -19,7 +19,8 @@ type requested struct {
 }
 
 // unripe returns the requested addresses that this node was not able to announce a moment ago: a link
-// or an endpoint that comes and goes would move them each time. A request that is new is met at once.
+// or an endpoint that comes and goes would move them each time. A request that is new is met at once,
+// and so is one that waited for the end of a drain, which somebody asks for as well.
 func (e *Engine) unripe(v *view) map[netip.Addr]bool {
 	unripe := map[netip.Addr]bool{}
 	for address, r := range e.requested {
@@ -28,7 +29,8 @@ func (e *Engine) unripe(v *view) map[netip.Addr]bool {
 			delete(e.requested, address)
 			continue
 		}
-		able := c != nil && v.phase == ownership.Active && len(interfaces(v.links, c, address, e.subnets.near(address))) > 0
+		runs := v.phase == ownership.Active || v.phase == ownership.Draining
+		able := c != nil && runs && len(interfaces(v.links, c, address, e.subnets.near(address))) > 0
 		if able && !r.able {
 			r.since = v.now
 			e.book.Look(address)

@@ -188,6 +188,22 @@ func TestSurvivorAsksBeforeItAnnouncesOnAnotherLink(t *testing.T) {
 	})
 }
 
+// Otherwise it would have to begin again when the other one does not take the address.
+func TestSurvivorThatAsksIsNotPassedOverForOneThatStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a3 := netip.MustParseAddr("192.168.1.3")
+		b := survivor(t)
+		b.want.Addresses = want(wanted(a1, self), wanted(a2, "p1", self), wanted(a3, "p3", self))
+		b.engine.SetSnapshot(b.want)
+		b.after(200 * time.Millisecond)
+		b.reach("eth0")
+		b.hear(in(ownership.Starting, peer("p3", nil)))
+		b.after(200 * time.Millisecond)
+		b.reach("eth0", a3)
+		b.claims("when no host has answered", ownership.Active, ownership.Claims{a1: 1, a3: 1})
+	})
+}
+
 func TestAResultIsNoResultForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := survivor(t)

@@ -52,14 +52,15 @@ func (e *Engine) waitsForOthers(now time.Time, in inbox) (until time.Time) {
 	return e.begun.Add(patience)
 }
 
-// othersHaveStarted records which speakers are starting, and reports whether one of these is active now.
+// othersHaveStarted records which speakers are starting, or come out of isolation, and reports whether one of these runs
+// now. One whose node is drained takes no address itself, but has waited as well.
 func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
 	for i := range v.Peers {
-		switch p := &v.Peers[i]; {
-		case p.State.Phase == ownership.Starting:
+		switch p := &v.Peers[i]; p.State.Phase {
+		case ownership.Starting, ownership.Isolated:
 			e.together[p.Node] = true
-		case p.State.Phase == ownership.Active && e.together[p.Node]:
-			have = true
+		case ownership.Active, ownership.Draining:
+			have = have || e.together[p.Node]
 		}
 	}
 	return have

@@ -92,12 +92,15 @@ func TestOfSpeakersThatStartTogetherNoneWaitsLongerThanTheFirst(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		before ownership.Phase
+		then   ownership.Phase
 		after  time.Duration // since when the other one waits no more
 		until  time.Duration
 	}{
-		{name: "at once", before: ownership.Starting, after: time.Second, until: time.Second},
-		{name: "at half a second", before: ownership.Starting, after: 100 * time.Millisecond, until: 500 * time.Millisecond},
-		{name: "the other one ran before", before: ownership.Active, after: time.Second, until: 2 * time.Second},
+		{"at once", ownership.Starting, ownership.Active, time.Second, time.Second},
+		{"at half a second", ownership.Starting, ownership.Active, 100 * time.Millisecond, 500 * time.Millisecond},
+		{"the other one was isolated", ownership.Isolated, ownership.Active, time.Second, time.Second},
+		{"the node of the other one is drained", ownership.Starting, ownership.Draining, time.Second, time.Second},
+		{"the other one ran before", ownership.Active, ownership.Active, time.Second, 2 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -107,7 +110,7 @@ func TestOfSpeakersThatStartTogetherNoneWaitsLongerThanTheFirst(t *testing.T) {
 				b.tell()
 				b.after(tt.after)
 				b.silent("while both wait")
-				b.hear(peer("p1", nil))
+				b.hear(in(tt.then, peer("p1", nil)))
 				if tt.until > tt.after {
 					b.after(tt.until - tt.after - time.Millisecond)
 					b.same("it waits no more before", false, b.engine.Synced())

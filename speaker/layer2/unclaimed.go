@@ -66,7 +66,7 @@ func (e *Engine) noteUnclaimed(v *view, list []ownership.Unclaimed) {
 }
 
 // passed returns, for each address, the elected nodes that have not claimed it in their turn, and the addresses for which
-// starting speakers are not elected any more (startWithin). When a node has had its turn a second time, the turns begin anew
+// starting speakers are not elected any more (startWithin, or this node is asking the segment already). When a node has had its turn a second time, the turns begin anew
 // after it.
 func (e *Engine) passed(now time.Time) (passed map[netip.Addr][]lb.NodeName, overdue map[netip.Addr]bool) {
 	passed, overdue = map[netip.Addr][]lb.NodeName{}, map[netip.Addr]bool{}
@@ -80,6 +80,9 @@ func (e *Engine) passed(now time.Time) (passed map[netip.Addr][]lb.NodeName, ove
 		}
 		passed[address] = u.passed
 		overdue[address] = now.Sub(u.first) >= startWithin
+	}
+	for address := range e.minority.queries {
+		overdue[address] = true
 	}
 	return passed, overdue
 }

@@ -182,6 +182,8 @@ const (
 	// handOver is for how long nobody may answer when a node that was restarted takes back what
 	// others answered for: until its announcement has come after its state.
 	handOver = 20 * time.Millisecond
+	// watchingAll is up to how many speakers each watches all others.
+	watchingAll = 25
 	// secondServed is how soon survivors serve with Default.
 	secondServed = time.Second
 	// passedOver is how long an elected node has that does not act, as it does not know what the
@@ -290,6 +292,10 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 		if since.Before(w.healed) {
 			// Both sides had it: they talk again once a greeting, every second, was answered.
 			since, bound = w.healed, time.Second
+		}
+		if len(w.names) > watchingAll && time.Now().Before(w.rekeyed) {
+			// One of the few with the new key watches eight, and finds the others dead in several rounds.
+			bound = max(bound, 4*w.timing.Timeout)
 		}
 		if w.oneWay() {
 			// The answers to probes are lost, and one of the two receives no announcements: what

@@ -128,7 +128,6 @@ type Engine struct {
 	returned    map[netip.Addr]awaited     // those of caredFor whose owner runs again
 	uncovered   map[netip.Addr]time.Time   // those that were in caredFor and lost their owner: when
 	lonely      bool                       // it was isolated in the round before
-	received    map[lb.NodeName]bool       // nodes whose speakers were alive when it was in the majority last; nil: it never was
 	minority    minority
 	insisted    map[netip.Addr]insistence // addresses that were announced again, since other nodes announce them
 	standoffs   map[netip.Addr]standoff
@@ -297,9 +296,6 @@ func (e *Engine) round(now time.Time) time.Time {
 	}
 	e.running = true
 	e.ran = e.ran || v.phase != ownership.Isolated
-	if !e.isMinority() {
-		e.received = v.lives
-	}
 	if e.inMinority() || len(e.minority.queries)+len(e.standoffs) > 0 {
 		e.ask(e.questions(now, in))
 	} else {

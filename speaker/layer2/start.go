@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// patience is how long a speaker that starts, or that comes out of a minority, waits for the
-	// speakers that should be there: the first of many would take every address otherwise.
+	// patience is how long a speaker that starts waits for the speakers that should be there: the first
+	// of many would take every address otherwise. For as long one that comes out of a minority goes on
+	// asking the segment.
 	patience = 2 * time.Second
 	// startTogether is how long it waits at least when another one that started with it does not
 	// wait any more: greetings that were lost are sent again meanwhile.
@@ -33,17 +34,17 @@ func (e *Engine) start(now time.Time, in inbox) {
 		if e.ran {
 			e.Resume.Claims = nil
 		}
-		e.running, e.begun, e.together = false, now, map[lb.NodeName]bool{}
+		e.running, e.begun = false, now
 	}
 	e.lonely = isolated
 }
 
 // waitsForOthers returns until when this speaker, which has just started, decides nothing since it does not know what
-// others have. One that has waited once and is in a minority does not wait: it asks the segment about each address.
-// Of speakers that start together none waits longer than the first one, but for startTogether: what they had has no
-// owner meanwhile, and those that do not wait any more would take it all.
+// others have. One that has waited once does not wait again: when it leaves isolation it asks the segment about each
+// address for a while (see weigh). Of speakers that start together none waits longer than the first one, but for
+// startTogether: what they had has no owner meanwhile, and those that do not wait any more would take it all.
 func (e *Engine) waitsForOthers(now time.Time, in inbox) (until time.Time) {
-	if e.running || e.waited && e.isMinority() || e.allThere(*in.view, in.want.Down) {
+	if e.waited || allThere(*in.view, in.want.Down) {
 		return time.Time{}
 	}
 	if e.othersHaveStarted(*in.view) {
@@ -67,10 +68,7 @@ func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
 }
 
 // allThere reports whether all speakers that should be there are alive. Not counted are those on nodes that the API
-// server reports as NotReady, those that are silent, and those that were missing already when this one was in the
-// majority last.
-func (e *Engine) allThere(v mesh.View, down map[lb.NodeName]bool) bool {
-	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool {
-		return !down[m.Node] && !m.Silent && (e.received == nil || e.received[m.Node])
-	})
+// server reports as NotReady, and those that are silent.
+func allThere(v mesh.View, down map[lb.NodeName]bool) bool {
+	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool { return !down[m.Node] && !m.Silent })
 }

@@ -1,7 +1,6 @@
 package layer2_test
 
 import (
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,43 +121,30 @@ func TestOfSpeakersThatStartTogetherNoneWaitsLongerThanTheFirst(t *testing.T) {
 	}
 }
 
-func TestSpeakerThatWasIsolatedWaitsForThoseThatWereThere(t *testing.T) {
+func TestSpeakerThatWasIsolatedTakesWhatNoHostAnswersForWhoeverIsBack(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		died  [][]lb.NodeName // who was missing, one after the other, before it was cut off
-		back  []mesh.Peer
-		lost  []lb.NodeName
-		takes bool // at once
+		name string
+		back []mesh.Peer
+		lost []lb.NodeName
 	}{
-		{"all that were there are back", [][]lb.NodeName{{"p3"}}, []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p3"}, true},
-		{"one of them is not", [][]lb.NodeName{{"p3"}}, []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}, false},
-		{"one that died in an earlier minority is not", [][]lb.NodeName{{"p2", "p3"}, {"p3"}}, []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p3"}, true},
+		{"all", []mesh.Peer{peer("p1", nil), peer("p2", nil), peer("p3", nil)}, nil},
+		{"most", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p3"}},
+		{"one", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}},
+		{"none", nil, []lb.NodeName{"p1", "p2", "p3"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil), peer("p3", nil))
-				for _, died := range tt.died {
-					alive := []mesh.Peer{peer("p1", nil)}
-					if !slices.Contains(died, "p2") {
-						alive = append(alive, peer("p2", nil))
-					}
-					b.view.Missing = missing(died...)
-					b.hear(alive...)
-				}
 				b.view.Missing = missing("p1", "p2", "p3") // this one is cut off
 				b.hear()
 				b.after(2 * time.Second)
 				b.serves("while no host answers", nil)
 				b.view.Missing = missing(tt.lost...)
 				b.hear(tt.back...)
+				b.reach("eth0")
+				b.after(400 * time.Millisecond)
 				b.reach("eth0", a1)
-				b.after(500 * time.Millisecond)
-				b.free(a1)
-				if tt.takes {
-					b.serves("when the others are back", on0(false, a1))
-					return
-				}
-				b.serves("while it waits", nil)
+				b.serves("when no host has answered for the address", on0(false, a1))
 			})
 		})
 	}

@@ -66,7 +66,7 @@ func Start(config Config) (*Mesh, error) {
 	m := &Mesh{config: config}
 	m.runner = newRunner(config.Node, timing, randomInstance(), randomBytes, m.send, config.View)
 	m.clock, m.passes, m.sendGreeting = bootTime, config.Passes, m.sendFirst
-	m.metrics = config.Metrics
+	m.metrics, m.address = config.Metrics, config.Address.Addr().Unmap()
 	m.SetKeys(config.Keys)
 	var err error
 	if m.socket, err = listen(config.Address, m.datagram); err != nil {

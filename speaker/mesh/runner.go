@@ -3,6 +3,8 @@ package mesh
 import (
 	"context"
 	"crypto/rand"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +27,8 @@ type runner struct {
 	// hold makes arriving datagrams wait, or ends that; nil: they never wait.
 	hold    func(is bool)
 	metrics *Metrics // nil: nothing is counted
+	// address is what this speaker sends from; invalid: it is not known, as in some tests.
+	address netip.Addr
 
 	mu       sync.Mutex // guards what follows
 	machine  *machine.Machine
@@ -34,6 +38,7 @@ type runner struct {
 	since    uint64 // views from this version on are newer than the last stall
 	received wire.Message
 	encoded  []byte
+	onLink   bool          // addresses were announced on the link of the mesh once: see isSilent
 	lastSent *wire.Message // the message that encoded is of
 
 	probes  chan struct{}        // has a token when there are kernels to be probed
@@ -163,9 +168,20 @@ func (r *runner) Peers() []lb.NodeName {
 // Publish implements layer2.Mesh.
 func (r *runner) Publish(s wire.State) {
 	r.do(func(now time.Time) []machine.Send {
-		r.sessions.SetSilent(now, s.Phase == ownership.Isolated)
+		r.sessions.SetSilent(now, r.isSilent(s))
 		return r.machine.Publish(now, s)
 	})
+}
+
+// isSilent reports whether this speaker answers for no address where the others are: it is isolated, or announces
+// nothing any more on the link that its datagrams take, since no host answers there. It does not take addresses there
+// from a speaker that it receives nothing from, so that this one need not give them up.
+func (r *runner) isSilent(s wire.State) bool {
+	on := slices.ContainsFunc(s.Links, func(l wire.Link) bool {
+		return slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool { return p.Contains(r.address) })
+	})
+	r.onLink = r.onLink || on
+	return s.Phase == ownership.Isolated || r.onLink && !on
 }
 
 // Acted implements layer2.Mesh. A speaker that stood still may answer for its addresses again once

@@ -91,23 +91,18 @@ func (w *world) canServe(p *process, address netip.Addr) bool {
 
 // ready returns whether a process has done waiting: one that starts waits for the states of all that
 // should be there for startWait, and for what the cluster wants as long again while the API server is
-// away, when it publishes nothing yet either; one that was isolated waits for those that were there before.
+// away, when it publishes nothing yet either.
 func (w *world) ready(p *process) bool {
-	begun, wait := p.begun, time.Duration(0)
+	wait := time.Duration(0)
 	if w.deaf[p.n.name] {
 		wait = startWait
 	}
-	expected := w.names
-	if p.latest.Isolated && p.regained.After(begun) {
-		begun, wait = p.regained, 0
-		expected = slices.DeleteFunc(slices.Collect(maps.Keys(p.before)), func(n lb.NodeName) bool { return w.isSilent(p, n) })
-	}
-	if !w.firm || slices.ContainsFunc(expected, func(n lb.NodeName) bool {
+	if !w.firm || slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
 		return !w.receives(p, n) || w.deaf[n] && time.Since(w.nodes[n].p.begun) < startWait+time.Second
 	}) {
 		wait += startWait
 	}
-	return time.Since(begun) > wait
+	return time.Since(p.begun) > wait
 }
 
 // receives returns whether a process and the one of a node, which runs, receive from each other.
@@ -213,10 +208,10 @@ func (w *world) served(at part) time.Duration {
 	}) {
 		bound += askedAnew
 	}
-	if !w.agreed() || w.deafStarts(at.side, l) || w.givesWayUnseen(at.side, l) {
+	if !w.agreed() || w.deafStarts(at.side, l) {
 		bound += passedOver
 	}
-	return bound
+	return bound + time.Duration(w.giveWayUnseen(at.side, l))*passedOver
 }
 
 // deafStarts returns whether a speaker in a part of a segment starts without the API server. What no
@@ -228,17 +223,23 @@ func (w *world) deafStarts(side int, l *lan) bool {
 	})
 }
 
-// givesWayUnseen returns whether one speaker in a part of a segment has read that it is cut from a
-// larger group, and another one there does not reach the API server: it does not know that the first
-// one takes nothing.
-func (w *world) givesWayUnseen(side int, l *lan) bool {
-	gives, deaf := false, false
+// giveWayUnseen returns how many speakers in a part of a segment have read that they are cut from a larger group, if
+// another one there does not reach the API server: it does not know that these take nothing, and passes over one after
+// the other.
+func (w *world) giveWayUnseen(side int, l *lan) (give int) {
+	deaf := false
 	for _, n := range w.names {
 		if p := w.nodes[n].p; p != nil && !p.dead && l.sides[n] == side {
-			gives, deaf = gives || time.Now().Before(p.partitioned), deaf || w.deaf[n]
+			deaf = deaf || w.deaf[n]
+			if time.Now().Before(p.partitioned) {
+				give++
+			}
 		}
 	}
-	return gives && deaf
+	if !deaf {
+		return 0
+	}
+	return give
 }
 
 // twice is for how long two nodes of a segment may answer: a detection time, an interval longer

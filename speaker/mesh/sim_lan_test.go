@@ -142,7 +142,6 @@ func (w *world) askForAddresses() {
 					continue
 				}
 				p.segment.Notice(p.n.now(), "eth1", client)
-				p.receives()
 			}
 		}
 		w.mu.Unlock()
@@ -161,14 +160,6 @@ func (w *world) answered(in lb.NodeName, address netip.Addr) bool {
 		owner, carer := p.answers(address, time.Now())
 		return owner || carer
 	})
-}
-
-// receives notes that a host has shown that a process receives from a segment.
-func (p *process) receives() {
-	if time.Since(p.received) >= segment.ReachedFor {
-		p.regained = time.Now()
-	}
-	p.received = time.Now()
 }
 
 // caresFor returns whether a process answers for an address on behalf of a node that restarts.

@@ -146,9 +146,7 @@ func (p *process) view(v machine.View) {
 			p.n.w.note("%s: %s is alive: %v", p.n.name, node, live[node])
 		}
 	}
-	if p.live = live; 2*(1+len(live)) > len(p.n.w.names) && !p.latest.Isolated {
-		p.before = live
-	}
+	p.live = live
 	p.n.w.mu.Unlock()
 	p.engine.SetView(v)
 }

@@ -159,7 +159,6 @@ func (w *world) probe(p *process, probe segment.Probe) bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			p.segment.Answer(p.n.now(), probe.Link, probe.Address, hardware)
-			p.receives()
 		})
 	}
 	if !p.n.up[probe.Link] || !p.runner.MayAnswer() {

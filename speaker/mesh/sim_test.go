@@ -153,13 +153,8 @@ type process struct {
 	asking  bool
 	// ours are hardware addresses of nodes, as far as it knows.
 	ours map[segment.Hardware]bool
-	// latest is what it reported last, and before are the nodes whose speakers were alive when it was
-	// in the majority last.
+	// latest is what it reported last.
 	latest reports.Report
-	before map[lb.NodeName]bool
-	// received is when a host showed last that the process receives from a segment, and regained when one did that after
-	// a while without.
-	received, regained time.Time
 	// partitioned is until when the controller's report counts that it is cut from others.
 	partitioned time.Time
 	// awaited are addresses that it recognizes hosts by that ask for them.
@@ -295,7 +290,7 @@ func (w *world) runOne(name lb.NodeName) {
 	var instance wire.Instance
 	random(instance[:])
 	p.runner = newRunner(name, w.timing, instance, random, p.send, p.view)
-	p.runner.clock, p.runner.now = p.clock, n.now
+	p.runner.clock, p.runner.now, p.runner.address = p.clock, n.now, n.host()
 	p.engine.Mesh = p.runner
 	p.engine.SetHosts(n.hosts())
 	offset := time.Duration(n.rng.Int64N(int64(w.timing.Interval)))

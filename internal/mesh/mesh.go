@@ -41,6 +41,9 @@ const (
 	// more is still among the suspects: others with slower profiles may find it dead later, and must
 	// not take the heartbeats of this speaker for a refutation.
 	removedAfter = time.Minute
+	// startingFor is for how long after its last message a starting process counts as one that runs. In a
+	// large mesh most peers send one only every few seconds.
+	startingFor = 3 * time.Second
 )
 
 // Send is a message to a speaker. It has no effect while there is no session with it.
@@ -221,6 +224,7 @@ func (m *Machine) Tick(now time.Time) []Send {
 		m.nextHeartbeat = now.Add(m.untilHeartbeat(now))
 		m.noteLost(now)
 		m.noteUnreached(now)
+		m.noteStarting(now)
 		inTurn := m.inTurn()
 		sends = append(sends, m.heartbeats(m.receivers(), m.digest(inTurn)...)...)
 		sends = append(sends, m.noteLostInTurn(now, inTurn)...)

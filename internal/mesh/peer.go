@@ -122,6 +122,7 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 // renew replaces the instance of a peer.
 func (m *Machine) renew(now time.Time, p *peer, instance wire.Instance) {
 	p.replaced, p.instance, p.sequence = p.instance, instance, 0
+	m.setStarting(p, false)
 	p.acked, p.acts = 0, ack{}
 	m.drop(p)
 	m.accuse(now, p, nil)
@@ -225,6 +226,26 @@ func (m *Machine) noteUnreached(now time.Time) {
 		if unreached {
 			m.unreached++
 		}
+	}
+}
+
+// noteStarting records which starting processes of speakers that restart do not send any more. Nobody suspects such a
+// peer before the time of its restart is over, and it would count for a majority until then.
+func (m *Machine) noteStarting(now time.Time) {
+	if m.restarts == 0 {
+		return
+	}
+	for _, p := range m.peers {
+		if p.starting && now.Sub(p.received) >= startingFor {
+			m.setStarting(p, false)
+		}
+	}
+}
+
+func (m *Machine) setStarting(p *peer, is bool) {
+	if p.starting != is {
+		p.starting = is
+		m.version++
 	}
 }
 

@@ -380,17 +380,33 @@ func TestRecheck_GivesOthersTime(t *testing.T) {
 	}
 }
 
-// Until the new process of a speaker that restarts knows what it has, the state is that of the process before.
+// Until the new process of a speaker that restarts knows what it has, the state is that of the process before. It is not
+// seen any more when it does not send, or is replaced.
 func TestStartingPeer_IsSeen(t *testing.T) {
-	s := begin(t, "b")
-	s.publish("b", restartingFor(10*time.Second))
-	starting := func() bool { return s.m.View().Peers[0].Starting }
-	before := starting()
-	s.restart("b")
-	s.publish("b", wire.State{Phase: ownership.Starting})
-	during, phase := starting(), s.m.View().Peers[0].State.Phase
-	s.publish("b", active)
-	if before || !during || phase != ownership.Restarting || starting() {
-		t.Errorf("starting before, during and after it: got %v, %v (%s), %v, want false, true (Restarting), false", before, during, phase, starting())
+	for _, tt := range []struct {
+		name string
+		does func(*script)
+		want bool
+	}{
+		{"as long as it sends", func(s *script) { s.pass(5*time.Second, "b", "c") }, true},
+		{"not when it knows what it has", func(s *script) { s.publish("b", active) }, false},
+		{"not when it sends no more", func(s *script) { s.pass(startingFor+standard.Interval, "c") }, false},
+		{"not when another process is there", func(s *script) { s.restart("b"); s.heartbeat("b") }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := begin(t, "b", "c")
+			s.publish("b", restartingFor(10*time.Second))
+			starting := func() bool { return s.m.View().Peers[0].Starting }
+			before := starting()
+			s.restart("b")
+			s.publish("b", wire.State{Phase: ownership.Starting})
+			if phase := s.m.View().Peers[0].State.Phase; before || !starting() || phase != ownership.Restarting {
+				t.Fatalf("starting before and while it starts: got %v, %v (%s), want false, true (Restarting)", before, starting(), phase)
+			}
+			tt.does(s)
+			if got := starting(); got != tt.want {
+				t.Errorf("starting in the end: got %v, want %v", got, tt.want)
+			}
+		})
 	}
 }

@@ -272,11 +272,13 @@ func (r *runner) tick() (next time.Time, calm bool) {
 // timeout, after which they may have taken its addresses.
 func (r *runner) longest() time.Duration { return r.timing.Timeout / 2 }
 
+// recheck asks the others anew. stalled and since change under one lock: Acted could take a view from before the stall
+// for one that is newer otherwise. Until pass has noted that this process runs, MayAnswer is false without stalled.
 func (r *runner) recheck() {
-	r.stalled.Store(true)
 	r.do(func(now time.Time) []machine.Send {
 		sends := r.machine.Recheck(now)
 		r.since = r.machine.Version()
+		r.stalled.Store(true)
 		return sends
 	})
 	r.metrics.stalled()

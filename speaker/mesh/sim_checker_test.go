@@ -80,7 +80,7 @@ func (w *world) closeOthers(address netip.Addr, now time.Time, sides map[int]boo
 // others any more, knows what the cluster wants, and receives from most of the others, or from the
 // gateway while the controller does not report that it is to give way.
 func (w *world) canServe(p *process, address netip.Addr) bool {
-	if !w.ready(p) || p.wanted != w.wanted || w.outdated() || w.isUnheard(p) {
+	if !w.ready(p) || p.wanted != w.wanted || w.outdated() || w.isUnheard(p) || w.isDeceived(p) {
 		return false
 	}
 	if linkOf(address) == "eth1" {
@@ -132,6 +132,16 @@ func (w *world) isUnheard(p *process) bool {
 		}
 	}
 	return without >= with
+}
+
+// isDeceived returns whether recorded greetings of a dead process make a process believe that it is not received from.
+// That takes greetings under a key that the process did not have when they came, so that it refused them, and not beside
+// the one before.
+func (w *world) isDeceived(p *process) bool {
+	return !w.rekeyed.IsZero() && slices.ContainsFunc(p.unreached, func(n lb.NodeName) bool {
+		q := w.nodes[n].p
+		return q == nil || q.dead
+	})
 }
 
 // isMost returns whether a process receives from most of the others.
@@ -311,6 +321,9 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 				lost = time.Second // so are those that show that the other one receives nothing
 			}
 			bound = max(bound+lost, time.Second)
+		}
+		if len(w.walls) > 0 {
+			bound += w.timing.Interval // whether others receive from a speaker it notes once per heartbeat
 		}
 		if w.separated {
 			bound = max(bound, w.separatedFor())

@@ -146,7 +146,7 @@ func (p *process) view(v machine.View) {
 			p.n.w.note("%s: %s is alive: %v", p.n.name, node, live[node])
 		}
 	}
-	p.live = live
+	p.live, p.unreached = live, v.Unreached
 	p.n.w.mu.Unlock()
 	p.engine.SetView(v)
 }

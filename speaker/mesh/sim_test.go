@@ -134,11 +134,13 @@ type process struct {
 	n      *node
 	engine *layer2.Engine
 	live   map[lb.NodeName]bool // in the latest view; the lock of the runner guards it
-	runner *runner
-	ctx    context.Context
-	cancel context.CancelFunc
-	inbox  chan datagram
-	frozen atomic.Pointer[chan struct{}] // is closed when it runs again; nil: it runs
+	// unreached are the nodes whose speakers receive nothing from it, in the latest view.
+	unreached []lb.NodeName
+	runner    *runner
+	ctx       context.Context
+	cancel    context.CancelFunc
+	inbox     chan datagram
+	frozen    atomic.Pointer[chan struct{}] // is closed when it runs again; nil: it runs
 
 	// What the lock of the world guards:
 	dead   bool

@@ -134,13 +134,13 @@ func (w *world) isUnheard(p *process) bool {
 	return without >= with
 }
 
-// isDeceived returns whether recorded greetings of a dead process make a process believe that it is not received from.
-// That takes greetings under a key that the process did not have when they came, so that it refused them, and not beside
-// the one before.
+// isDeceived returns whether recorded greetings make a process believe that one which does not run receives nothing from
+// it. They are greetings that it has not read: they came under a key that it did not have yet, or while it stood still and
+// its socket was full.
 func (w *world) isDeceived(p *process) bool {
-	return !w.rekeyed.IsZero() && slices.ContainsFunc(p.unreached, func(n lb.NodeName) bool {
+	return slices.ContainsFunc(p.unreached, func(n lb.NodeName) bool {
 		q := w.nodes[n].p
-		return q == nil || q.dead
+		return q == nil || q.dead || q.frozen.Load() != nil
 	})
 }
 

@@ -445,6 +445,19 @@ func TestUnreached_OneThatIsSilentIsNot(t *testing.T) {
 	}
 }
 
+// Two recordings that were made long apart are no series of greetings.
+func TestUnreached_GreetingsFarApart(t *testing.T) {
+	s := begin(t, "b", "c", "d")
+	for range 2 {
+		s.pass(10*time.Second, "c", "d")
+		s.m.Greeted(s.now, "b", s.peers["b"].instance, false)
+	}
+	s.pass(500*ms, "c", "d")
+	if got := s.m.View().Unreached; len(got) > 0 {
+		t.Errorf("unreached: got %v, want nobody", got)
+	}
+}
+
 // A process that stood still receives greetings from before at once.
 func TestUnreached_AfterAStall(t *testing.T) {
 	for _, tt := range []struct {

@@ -41,8 +41,9 @@ const (
 	// more is still among the suspects: others with slower profiles may find it dead later, and must
 	// not take the heartbeats of this speaker for a refutation.
 	removedAfter = time.Minute
-	// startingFor is for how long after its last message a starting process counts as one that runs. In a
-	// large mesh most peers send one only every few seconds.
+	// startingFor is for how long after its last message a starting process counts as one that runs: longer
+	// than a start takes. Speakers of a large mesh that do not watch it may receive nothing for as long, and
+	// leave it out of a majority.
 	startingFor = 3 * time.Second
 )
 

@@ -40,7 +40,7 @@ type peer struct {
 	greets    time.Time     // since when it asks for a session: it receives nothing from this speaker
 	greetGap  time.Duration // between its last two greetings
 	unreached bool          // it asks for a session, and nothing else comes from it
-	silent    bool          // it asks for a session, and answers for no address
+	silent    bool          // it asks for a session, and its greetings say that it is silent
 	lost      bool          // it is alive, but nothing has come from it for a while
 	starting  bool          // its latest state is that of a starting process
 	want      want          // the state of it that this speaker does not have
@@ -185,8 +185,8 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 
 // Greeted records that an instance of a peer asks for a session. That counts only for an instance that
 // was met before or that another speaker has vouched for: any other greeting may be a recording.
-// silent: the peer answers for no address, so that it does not matter whether it receives from this
-// speaker.
+// silent: the peer is isolated, or announces nothing on the link of the mesh, so that it does not matter whether it
+// receives from this speaker.
 func (m *Machine) Greeted(now time.Time, node lb.NodeName, instance wire.Instance, silent bool) {
 	m.excuseOwnStall(now) // the pause between two greetings would be as long
 	switch p := m.peers[node]; {
@@ -196,19 +196,22 @@ func (m *Machine) Greeted(now time.Time, node lb.NodeName, instance wire.Instanc
 		m.setSilent(p, true)
 	default:
 		m.setSilent(p, false)
-		if gap := now.Sub(p.greeted); gap > m.timing.Interval/2 && !p.greeted.IsZero() { // not another key
+		switch gap := now.Sub(p.greeted); {
+		case gap > longestGreetGap: // the first one, or of another series, such as a recording of long ago
+			p.greets, p.greetGap = now, 0
+		case gap > m.timing.Interval/2: // not under another key
 			p.greetGap = gap
 		}
 		p.greeted, m.greeted = now, now
-		if p.greets.IsZero() {
-			p.greets = now
-		}
 	}
 }
 
 // unreachedFor is the shortest time for which a greeting counts: unanswered greetings come three times
 // a second, and later with pauses of at most twice the one before.
 const unreachedFor = time.Second
+
+// longestGreetGap is longer than the pauses between greetings that are not answered.
+const longestGreetGap = 2500 * time.Millisecond
 
 // noteUnreached records which peers run and receive nothing from this speaker: they ask for a session
 // again and again, and send nothing else.

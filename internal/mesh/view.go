@@ -49,7 +49,7 @@ type Missing struct {
 	Node lb.NodeName
 	// Received is when its last message came; zero: never.
 	Received time.Time
-	// Silent: it asks for a session, and answers for no address since it is isolated.
+	// Silent: it asks for a session, and answers for no address, or for none on the link of the mesh.
 	Silent bool
 }
 

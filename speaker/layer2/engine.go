@@ -102,7 +102,6 @@ type Engine struct {
 	begun   time.Time // when it began to start: all inputs were there, or it was no longer isolated
 	running bool      // it has decided since begun
 	waited  bool      // it has waited once for the speakers that should be there
-	ran     bool      // it has decided once while it was not isolated
 	// together are the nodes whose speakers were starting at the same time as this one.
 	together map[lb.NodeName]bool
 	book     *ownership.Index
@@ -295,7 +294,6 @@ func (e *Engine) round(now time.Time) time.Time {
 		e.Announcer.Repeat() // others may have announced the addresses meanwhile
 	}
 	e.running = true
-	e.ran = e.ran || v.phase != ownership.Isolated
 	if e.inMinority() || len(e.minority.queries)+len(e.standoffs) > 0 {
 		e.ask(e.questions(now, in))
 	} else {

@@ -98,6 +98,39 @@ func TestSpeakerThatStartsWhileANodeIsDownTakesUpWhatItHad(t *testing.T) {
 	}
 }
 
+// What it had may have been taken by one that it has not met yet.
+func TestSpeakerThatIsIsolatedAtItsStartAsksForWhatItHad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, resuming(ownership.Claims{a1: 7}))
+		b.want.Addresses, b.view.Missing = want(wanted(a1, "p3", self)), missing("p1", "p2", "p3")
+		b.tell()
+		b.after(3 * time.Second)
+		b.view.Missing = missing("p3")
+		b.hear(peer("p1", nil), peer("p2", nil))
+		b.serves("before the segment was asked", nil)
+		b.after(400 * time.Millisecond)
+		b.reach("eth0", a1)
+		b.claims("when no host has answered", ownership.Active, ownership.Claims{a1: 8})
+	})
+}
+
+func TestSpeakerThatIsIsolatedAtItsStartWaitsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, resuming(ownership.Claims{a1: 7}))
+		b.want.Addresses, b.view.Missing = want(wanted(a1, "p3", self)), missing("p1", "p2", "p3")
+		b.tell()
+		b.after(500 * time.Millisecond)
+		b.tell() // a round in which it is isolated
+		b.after(time.Second)
+		b.view.Missing = missing("p3")
+		b.hear(peer("p1", nil), peer("p2", nil))
+		b.after(499 * time.Millisecond)
+		b.serves("while it waits", nil)
+		b.after(time.Millisecond)
+		b.claims("two seconds after it started", ownership.Active, ownership.Claims{a1: 7})
+	})
+}
+
 // A processor that others take away can keep the first answers from a speaker that starts for
 // longer than it waits for them. It has not run yet, so that other nodes still answer on its
 // behalf for what it had.

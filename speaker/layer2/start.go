@@ -22,19 +22,16 @@ const (
 )
 
 // start publishes that this speaker is starting, before it knows what it owns. A speaker that was
-// isolated starts anew: others have taken its addresses by now. One that was isolated before it ever
-// ran still resumes the claims of the checkpoint, unless another node claims them.
+// isolated starts anew: others have taken its addresses by now. One that was isolated while it waited
+// for others at its start goes on waiting, and resumes the claims of the checkpoint then.
 func (e *Engine) start(now time.Time, in inbox) {
 	if links := told(in.able()); e.said.state == nil || e.said.state.Phase == ownership.Starting && !reflect.DeepEqual(e.said.state.Links, links) {
 		e.said.state = &wire.State{Phase: ownership.Starting, Links: links}
 		e.Mesh.Publish(*e.said.state)
 	}
 	isolated := e.phase(now, in) == ownership.Isolated
-	if e.lonely && !isolated {
-		if e.ran {
-			e.Resume.Claims = nil
-		}
-		e.running, e.begun = false, now
+	if e.lonely && !isolated && e.waited {
+		e.Resume.Claims, e.running, e.begun = nil, false, now
 	}
 	e.lonely = isolated
 }

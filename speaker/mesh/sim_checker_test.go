@@ -114,7 +114,7 @@ func (w *world) receives(p *process, from lb.NodeName) bool {
 // isSilent returns whether a process is sent by the one of a node that it is silent.
 func (w *world) isSilent(p *process, from lb.NodeName) bool {
 	q := w.nodes[from].p
-	return q != nil && !q.dead && q.latest.Isolated && !w.blocked(from, p.n.name)
+	return q != nil && !q.dead && (q.latest.Isolated || q.silentHere) && !w.blocked(from, p.n.name)
 }
 
 // isUnheard returns whether half or more of the others that run, as far as a process can tell, receive

@@ -24,6 +24,7 @@ func (p *process) reported(r layer2.Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p.latest = reports.Report{Node: p.n.name, Missing: r.Missing, MinoritySince: r.MinoritySince, Isolated: r.Phase == ownership.Isolated.String(), Standby: r.Standby}
+	p.silentHere = slices.Contains(r.Silent, "eth0")
 	p.write()
 }
 

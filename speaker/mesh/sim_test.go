@@ -155,8 +155,10 @@ type process struct {
 	asking  bool
 	// ours are hardware addresses of nodes, as far as it knows.
 	ours map[segment.Hardware]bool
-	// latest is what it reported last.
-	latest reports.Report
+	// latest is what it reported last; silentHere: it announces nothing on eth0, which is the link of the mesh, since no
+	// host answers there.
+	latest     reports.Report
+	silentHere bool
 	// partitioned is until when the controller's report counts that it is cut from others.
 	partitioned time.Time
 	// awaited are addresses that it recognizes hosts by that ask for them.

@@ -39,7 +39,7 @@ type Opened struct {
 	// Greeted: the instance asks for an answer, and nothing that it sent
 	// later has arrived. It has no session with this process, or wants to be shown its keys.
 	Greeted bool
-	// Silent: the greeting shows that the sender answers for no address.
+	// Silent: the greeting shows that the sender answers for no address where this process is.
 	Silent bool
 	// Replies go to the same node.
 	Replies [][]byte

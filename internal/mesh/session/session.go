@@ -92,7 +92,7 @@ func (t *Table) SetPeers(now time.Time, nodes []lb.NodeName) {
 	t.peers, t.order = peers, order
 }
 
-// SetSilent sets whether greetings show that this process is silent: it answers for no address. Peers that
+// SetSilent sets whether greetings show that this process is silent: it answers for no address where the peers are. Peers that
 // are greeted are greeted again soon when that changes.
 func (t *Table) SetSilent(now time.Time, is bool) {
 	if t.silent == is {

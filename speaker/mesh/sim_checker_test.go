@@ -218,10 +218,22 @@ func (w *world) served(at part) time.Duration {
 	}) {
 		bound += askedAnew
 	}
-	if !w.agreed() || w.deafStarts(at.side, l) {
+	bound += time.Duration(w.uninformed()) * passedOver
+	if w.deafStarts(at.side, l) || !w.agreed() && w.uninformed() == 0 {
 		bound += passedOver
 	}
 	return bound + time.Duration(w.giveWayUnseen(at.side, l))*passedOver
+}
+
+// uninformed returns how many speakers do not know what the cluster wants. Each of them is elected for what is new, and
+// passed over.
+func (w *world) uninformed() (n int) {
+	for _, name := range w.names {
+		if p := w.nodes[name].p; p != nil && !p.dead && p.wanted != w.wanted {
+			n++
+		}
+	}
+	return n
 }
 
 // deafStarts returns whether a speaker in a part of a segment starts without the API server. What no
@@ -336,8 +348,9 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 			// another one has the address.
 			bound = restartFor
 		}
-		// Without the API server nodes that are separated go on: docs/announcing.md.
-		goOn := w.separated && slices.ContainsFunc(answering, func(n lb.NodeName) bool { return w.deaf[n] })
+		// Without the API server nodes that are separated go on: docs/announcing.md. What one of them reported before
+		// makes its group look smaller than it is.
+		goOn := w.separated && slices.ContainsFunc(w.names, func(n lb.NodeName) bool { return w.deaf[n] })
 		if now.Sub(since) > bound && !goOn {
 			w.fail("%v answer for %s since %s", answering, at.address, double.start.Sub(w.start))
 			double.start = now

@@ -189,6 +189,8 @@ const (
 	handOver = 20 * time.Millisecond
 	// watchingAll is up to how many speakers each watches all others.
 	watchingAll = 25
+	// sampled is how late it is seen at most that parts of a segment have become one.
+	sampled = 50 * time.Millisecond
 	// secondServed is how soon survivors serve with Default.
 	secondServed = time.Second
 	// passedOver is how long an elected node has that does not act, as it does not know what the
@@ -312,7 +314,7 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 		delete(w.doubles, at)
 	case is:
 		since, bound := double.start, w.twice()
-		if since.Before(w.healed) {
+		if since.Before(w.healed.Add(sampled)) {
 			// Both sides had it: they talk again once a greeting, every second, was answered.
 			since, bound = w.healed, time.Second
 		}

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -204,8 +206,8 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 	switch {
 	case isKeys(wanted):
 		field = "data"
-	case wanted.GroupVersionKind().Group == v1beta1.GroupVersion.Group:
-		field = "spec"
+	case slices.Contains([]string{v1beta1.GroupVersion.Group, admissionv1.GroupName, policyv1.GroupName}, wanted.GroupVersionKind().Group):
+		field = "spec" // which has all defaults of the API server
 	default:
 		return r.takeOver(ctx, object, wanted)
 	}

@@ -14,8 +14,7 @@ import (
 )
 
 // takeOver removes what somebody else added to the spec of an object, such as
-// a node selector that matches no node, or a condition that turns a policy off. Server-side apply leaves alone what it
-// did not write, so the operator first makes the additions its own and then
+// a node selector that matches no node. Server-side apply leaves alone what it did not write, so the operator first makes the additions its own and then
 // applies once more without them. live is what the API server returned for
 // wanted, and is brought up to date.
 func (r *Reconciler) takeOver(ctx context.Context, live, wanted *unstructured.Unstructured) error {

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,6 +36,13 @@ var edits = map[string]string{
 	"ControllerRevision":               `{"metadata":{"labels":{"app.kubernetes.io/managed-by":"vendor"}}}`,
 	"Deployment":                       `{"spec":{"replicas":0,"template":{"spec":{"nodeSelector":{"no-such":"node"}}}}}`,
 	"DaemonSet":                        `{"spec":{"template":{"spec":{"hostNetwork":false,"nodeSelector":{"no-such":"node"}}}}}`,
+}
+
+// additions are of a tool that applies on the server, and so is in conflict with nobody.
+var additions = map[string]string{
+	"ValidatingAdmissionPolicy":        `{"spec":{"matchConditions":[{"name":"vendor","expression":"false"}]}}`,
+	"ValidatingAdmissionPolicyBinding": `{"spec":{"validationActions":["Audit"]}}`,
+	"L2Advertisement":                  `{"spec":{"requireSubnet":true}}`,
 }
 
 // Every object of every kind that the operator makes is put back after an edit, and after a deletion.
@@ -76,6 +84,10 @@ func TestDrift_EveryObjectOfEveryKindIsRestored(t *testing.T) {
 				t.Fatalf("the edit %s changes nothing", edits[ref.Kind])
 			}
 			restored("the edit is put back", func() bool { return object.GetResourceVersion() != version })
+			if addition := additions[ref.Kind]; addition != "" {
+				version = b.add(t, object, addition)
+				restored("the addition is put back", func() bool { return object.GetResourceVersion() != version })
+			}
 			uid := object.GetUID()
 			remove(t, b.Client, object)
 			restored("the deletion is put back", func() bool { return object.GetUID() != uid })
@@ -88,6 +100,24 @@ func TestDrift_EveryObjectOfEveryKindIsRestored(t *testing.T) {
 	if diff := cmp.Diff(slices.Sorted(slices.Values(kinds)), slices.Sorted(maps.Keys(seen))); diff != "" {
 		t.Errorf("kinds of the inventory (-want +got):\n%s", diff)
 	}
+}
+
+// add has a tool apply its part of an object, and returns the version of the object with it.
+func (b *operatorBed) add(t *testing.T, object *unstructured.Unstructured, part string) string {
+	t.Helper()
+	theirs := &unstructured.Unstructured{}
+	if err := json.Unmarshal([]byte(part), &theirs.Object); err != nil {
+		t.Fatal(err)
+	}
+	theirs.SetGroupVersionKind(object.GroupVersionKind())
+	theirs.SetName(object.GetName())
+	if err := b.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(theirs), client.FieldOwner("vendor"), client.ForceOwnership); err != nil {
+		t.Fatal(err)
+	}
+	if before, now := holds(object), holds(theirs); cmp.Equal(before, now) {
+		t.Fatalf("the addition %s changes nothing", part)
+	}
+	return theirs.GetResourceVersion()
 }
 
 // holds returns what an object holds, and its labels. Random keys are left out, but for their length.

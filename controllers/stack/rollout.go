@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -72,6 +73,7 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 		c.pods[string(around.pods[i].UID)] = around.pods[i].Name
 	}
 	state.Stored, state.Wanted, state.Generation, state.Retry = r.observed.stored, want, stack.Generation, retryOf(stack)
+	state.Unapplied = r.observed.applied != stack.Generation
 	state.Settings = apiconv.RolloutSettings(stack.Spec.Speaker.Rollout)
 	if err := c.decide(state); err != nil {
 		return c, nil, err
@@ -117,8 +119,24 @@ func retryOf(stack *v1beta1.LoadBalancerStack) string {
 // then, whatever its cache has.
 func (r *Reconciler) recall(stack *v1beta1.LoadBalancerStack) {
 	if o := &r.observed; o.stack != stack.UID {
-		o.stack, o.stored = stack.UID, apiconv.RolloutStored(stack.Status.Rollout)
+		o.stack, o.stored, o.applied = stack.UID, apiconv.RolloutStored(stack.Status.Rollout), appliedOf(stack.Status.Conditions)
 	}
+}
+
+// unapplied are the reasons for which a pass has applied nothing, or not all objects.
+var unapplied = []string{
+	v1beta1.ReasonUnsupportedKubernetes, v1beta1.ReasonDowngradeRefused, v1beta1.ReasonCRDsOutdated,
+	v1beta1.ReasonSpecInvalid, v1beta1.ReasonRenderFailed, v1beta1.ReasonReadFailed, v1beta1.ReasonApplyFailed,
+}
+
+// appliedOf returns the generation of which the last pass applied all objects; 0: conditions do not show that
+// it did. The reasons are the first of all that Ready can have.
+func appliedOf(conditions []metav1.Condition) int64 {
+	ready := meta.FindStatusCondition(conditions, v1beta1.ConditionReady)
+	if ready == nil || ready.Status == metav1.ConditionUnknown || slices.Contains(unapplied, ready.Reason) {
+		return 0
+	}
+	return ready.ObservedGeneration
 }
 
 // inform reads what a process that begins cannot have from its cache: which pods are deleted

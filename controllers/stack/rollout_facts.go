@@ -35,6 +35,7 @@ type observed struct {
 	informed bool               // ending has what the API server knew when the process began
 	stack    types.UID
 	stored   rollout.Stored // as the stack has it, whatever the cache shows
+	applied  int64          // the generation of the stack of which all objects were applied last; 0: not known
 }
 
 // readiness of a pod, and since when it is so.

@@ -76,6 +76,35 @@ func TestRestartOf(t *testing.T) {
 	}
 }
 
+func TestAppliedOf(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		found findings
+		want  int64
+	}{
+		{"all objects were applied", findings{}, 3},
+		{"pools are wrong as they are applied", findings{pools: []string{"p"}}, 3},
+		{"an object was refused", findings{refused: []string{"o"}, pools: []string{"p"}}, 0},
+		{"a request failed", findings{applyFailed: []string{"o"}}, 0},
+		{"nothing could be read", findings{readFailed: "no"}, 0},
+		{"the spec is not valid", findings{invalid: []string{"f"}}, 0},
+		{"the spec cannot be rendered", findings{renderFailed: "no"}, 0},
+		{"the CRDs are too old", findings{unfit: &unfit{v1beta1.ReasonCRDsOutdated, "no"}}, 0},
+		{"the stack is paused", findings{restraint: &restraint{reason: v1beta1.ReasonPaused}}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.found.generation, tt.found.components = 3, []component{{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, settled: true, available: 1}}
+			status := assess(v1beta1.LoadBalancerStackStatus{}, tt.found)
+			if got := appliedOf(status.Conditions); got != tt.want {
+				t.Errorf("generation: got %d, want %d; %+v", got, tt.want, status.Conditions)
+			}
+		})
+	}
+	if got := appliedOf(nil); got != 0 {
+		t.Errorf("without conditions: got %d, want 0", got)
+	}
+}
+
 func TestTemplateFor(t *testing.T) {
 	one, first := revisionOfTest(t, "one", "")
 	two, second := revisionOfTest(t, "two", "")

@@ -62,8 +62,10 @@ func (d *decision) start(name lb.NodeName) bool {
 	return true
 }
 
-// followEdit notes that the spec has changed. Another process, whose clock is ahead, may have noted
-// the last edit: what is of the future is of now, so that nothing waits for longer than after an edit.
+// followEdit notes that the spec has changed. While a revision is compared with what was announced before, an
+// edit of which not all objects are applied is of now: what speakers follow is still to come. Another process,
+// whose clock is ahead, may have noted the last edit: what is of the future is of now, so that nothing waits
+// for longer than after an edit.
 func (d *decision) followEdit() {
 	e := &d.next.Edits
 	if e.Last.After(d.now) {
@@ -72,7 +74,7 @@ func (d *decision) followEdit() {
 	if e.First.After(e.Last) {
 		e.First = e.Last
 	}
-	if e.Generation == d.Generation {
+	if e.Generation == d.Generation && !(d.Unapplied && d.next.forward()) {
 		return
 	}
 	if !d.now.Before(e.Last.Add(2 * reported)) {

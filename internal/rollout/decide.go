@@ -153,8 +153,17 @@ func (d *decision) done() bool {
 	})
 }
 
-// standsStill reports whether nothing has gone on for the time of a step.
-func (d *decision) standsStill() bool { return d.elapsed(d.progressed()) >= d.Settings.StepTimeout }
+// standsStill reports whether nothing has gone on for the time of a step, or the phase has lasted for as long
+// as it may: speakers that become ready again and again do not keep it from its end.
+func (d *decision) standsStill() bool {
+	return d.elapsed(d.progressed()) >= d.Settings.StepTimeout || d.elapsed(d.next.Since) >= d.longest()
+}
+
+// longest is how long a phase lasts whose nodes are changed one after the other and each take the time of a
+// step, and one such time more.
+func (d *decision) longest() time.Duration {
+	return time.Duration(d.total()+1) * d.Settings.StepTimeout
+}
 
 // progressed returns when something last went on: the phase began, or a speaker became ready on the target.
 // A node that came up since, or a container that was started again, is no progress of the phase: that may

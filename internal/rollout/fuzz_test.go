@@ -47,7 +47,7 @@ func (s *source) state() State {
 			Phase:    []Phase{"", Installing, Controller, Canary, Speakers, Complete, RollingBack, RolledBack, Halted, "Other"}[s.below(10)],
 			Revision: s.revision(), Good: s.revision(), Since: s.time(), Lost: s.below(3), Proven: s.bit(), Unverified: s.bit(), Quiet: []lb.NodeName{"", s.name()}[s.below(2)], Failure: Failure{Unreceived: s.bit()}, Edits: Edits{Generation: int64(s.below(3)), First: s.time(), Last: s.time()}, Retry: string(s.hash()),
 		},
-		Wanted: s.revision(), Retry: string(s.hash()), GoodStored: s.bit(), Template: s.hash(), Now: start, SeenSince: s.time(), Generation: int64(s.below(3)),
+		Wanted: s.revision(), Retry: string(s.hash()), GoodStored: s.bit(), Template: s.hash(), Now: start, SeenSince: s.time(), Generation: int64(s.below(3)), Unapplied: s.bit(),
 		Settings:   Settings{MaxUnavailable: MaxUnavailable{Count: s.below(5) - 1, Percent: s.below(130) - 10}, StepTimeout: time.Duration(s.below(5)) * time.Minute, Halt: s.bit()},
 		Controller: Workload{Template: s.hash(), Ready: s.bit()},
 		Nodes:      map[lb.NodeName]Node{},

@@ -18,6 +18,9 @@ type operator struct {
 	settings Settings
 	upgrades bool              // revisions are of another version of the operator, and of no edit
 	edits    int64             // of the spec
+	applied  int64             // the last one of the spec that was applied in whole; the status shows it
+	refuses  time.Time         // until when the API server refuses advertisements
+	removals int               // of nodes from the advertisement, which are not applied yet
 	editing  time.Time         // until when it is edited again and again
 	good     map[Revision]bool // revisions whose templates are stored
 
@@ -72,7 +75,7 @@ func (o *operator) state() State {
 	s := o.views[o.view]
 	s.Stored, s.Wanted, s.Retry, s.Settings, s.GoodStored = o.stored, o.wanted, o.retry, o.settings, o.good[o.stored.Good]
 	s.Now, s.SeenSince = o.w.now.Add(time.Duration(o.w.rng.IntN(1000))*time.Millisecond), o.seenSince
-	s.Generation = o.edits
+	s.Generation, s.Unapplied = o.edits, o.applied != o.edits
 	nodes := s.Nodes
 	s.Nodes = map[lb.NodeName]Node{}
 	for name, node := range nodes {
@@ -92,14 +95,23 @@ func (o *operator) state() State {
 	return s
 }
 
-// unadvertise edits the spec so that a node may not announce routes any more: one with a step, if any has.
+// unadvertise edits the spec so that a node may not announce routes any more. The API server may refuse
+// that for some time.
 func (o *operator) unadvertise() {
+	o.edits++
+	o.removals++
+	if o.w.chance(2) {
+		o.refuses = o.w.between(5, 60)
+	}
+}
+
+// remove takes a node out of the advertisement: one with a step, if any has.
+func (o *operator) remove() {
 	n := o.w.nodes[o.w.rng.IntN(len(o.w.nodes))]
 	if len(o.stored.Steps) > 0 {
 		n = o.w.node(o.stored.Steps[0].Node)
 	}
 	n.until = o.w.now
-	o.edits++
 	o.note("%s is taken out of the advertisement", n.name)
 }
 
@@ -152,9 +164,15 @@ func (o *operator) pass() {
 	}
 }
 
-// apply gives the workloads their templates.
+// apply gives the workloads their templates, and the advertisement what the spec says.
 func (o *operator) apply(p Plan) {
 	w := o.w
+	if !w.now.Before(o.refuses) {
+		for ; o.removals > 0; o.removals-- {
+			o.remove()
+		}
+		o.applied = o.edits
+	}
 	for _, r := range []Revision{p.Controller, p.Speaker} {
 		if r != (Revision{}) && !o.good[r] {
 			o.fail("the revision %s is planned, and is not stored", r)

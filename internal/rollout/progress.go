@@ -105,6 +105,7 @@ func (d *decision) again() time.Duration {
 		timeout(d.next.Since, d.Settings.StepTimeout)
 	case Installing, Speakers, RollingBack:
 		timeout(d.progressed(), d.Settings.StepTimeout)
+		timeout(d.next.Since, d.longest())
 	}
 	if d.next.forward() && len(d.candidates()) > 0 {
 		within(d.awaited().Sub(d.Now))

@@ -256,6 +256,40 @@ func TestDecide_EditThatNoDecisionHasSeenIsOne(t *testing.T) {
 	}
 }
 
+// An operator that ended, or a request that failed, leaves a spec that is not applied: what follows it is to come.
+func TestDecide_EditThatIsNotAppliedIsOfNow(t *testing.T) {
+	stored := func(p Phase, ago time.Duration, unapplied bool) State {
+		s := at(p, 2)
+		s.edited(-ago)
+		for name := range s.Nodes {
+			s.Nodes[name].Report.Routes = 1
+		}
+		s.Unapplied = unapplied
+		return s
+	}
+	for _, tt := range []struct {
+		name        string
+		state       State
+		first, last time.Duration // before now
+		steps       int
+	}{
+		{"it was applied", stored(Canary, reported, false), reported, reported, 1},
+		{"it is not applied yet", stored(Canary, reported, true), reported, 0, 0},
+		{"it is not applied for long", stored(Canary, time.Hour, true), 0, 0, 0},
+		{"nothing is compared outside of a rollout", stored(Complete, time.Hour, true), time.Hour, time.Hour, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.state.Stored.Phase == Complete {
+				tt.state.Wanted, tt.state.Stored.Revision = one, one
+			}
+			p := settled(t, tt.state)
+			if want := (Edits{First: start.Add(-tt.first), Last: start.Add(-tt.last)}); !p.Next.Edits.Equal(want) || len(p.Next.Steps) != tt.steps {
+				t.Errorf("got %+v and steps %v, want %+v and %d", p.Next.Edits, p.Next.Steps, want, tt.steps)
+			}
+		})
+	}
+}
+
 // A process that led before had another clock.
 func TestDecide_EditsOfTheFutureAreOfNow(t *testing.T) {
 	for _, tt := range []struct {
@@ -309,10 +343,10 @@ func TestDecide_FailureThatTheGoodRevisionHasAsWell(t *testing.T) {
 }
 
 func TestDecide_WayBackThatStandsStill(t *testing.T) {
-	// The way back began long ago; the speaker of n2 has been back for some time, that of n1 does not start.
+	// The way back began some time ago; the speaker of n2 has been back for some time, that of n1 does not start.
 	back := func(ready time.Duration, edits ...func(*State)) State {
 		s := at(RollingBack, 3)
-		s.Stored.Since, s.Retry = start.Add(-time.Hour), "again"
+		s.Stored.Since, s.Retry = start.Add(-4*timeout+1), "again"
 		s.runs(two, "n3")
 		s.Nodes["n1"].Pod.Ready, s.Nodes["n1"].Pod.Since = false, start.Add(-time.Second)
 		s.Nodes["n2"].Pod.Since = start.Add(-ready)
@@ -329,6 +363,7 @@ func TestDecide_WayBackThatStandsStill(t *testing.T) {
 		{"speaker on the failed revision that becomes ready is no progress", back(timeout), func(s *State) { s.Nodes["n3"].Pod.Since = start }, again},
 		{"node that came up since is no progress", back(timeout - 1), func(s *State) { s.change("n2", func(n *Node) { n.UpSince = start.Add(-time.Minute) }) }, again},
 		{"container that was started again is no progress", back(timeout - 1), func(s *State) { s.Nodes["n2"].Pod.Restarts = 1 }, again},
+		{"it ends once each node has had the time of a step, and one more", back(1), func(s *State) { s.Stored.Since = start.Add(-4 * timeout) }, again},
 		{"it is not complete before", back(timeout-1, func(s *State) { s.runs(one, "n3") }), func(s *State) { s.Retry = "" }, goesOn},
 		{"it is complete after that", back(timeout, func(s *State) { s.runs(one, "n3") }), func(s *State) { s.Retry = "" }, "RolledBack c1/s1"},
 	})

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -116,6 +117,22 @@ func TestRollout_ChangeReachesOneNodeAfterTheOther(t *testing.T) {
 			return fmt.Errorf("got %d", len(list.Items))
 		}
 		return nil
+	})
+}
+
+// What the nodes announce is known only once all objects of the spec are applied.
+func TestRollout_EditThatTheAPIServerRefusesCountsFromNow(t *testing.T) {
+	f, _ := newRollingBed(t)
+	edited := time.Now()
+	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) {
+		debug(s)
+		s.Controller.Resources = &corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}, Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")},
+		}
+	})
+	f.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonApplyFailed)
+	f.rolledUntil("one whose edit is of later", func(s *v1beta1.RolloutStatus) bool {
+		return s.Edits != nil && s.Edits.Last.After(edited.Add(5*time.Second))
 	})
 }
 

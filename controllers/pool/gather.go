@@ -55,14 +55,7 @@ func Taken(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the ServiceCIDRs: %w", err)
 	}
-	for i := range networks.Items {
-		for _, cidr := range networks.Items[i].Spec.CIDRs {
-			if r, err := apiconv.ParseRange(cidr); err == nil {
-				list = append(list, ipam.Taken{Range: r, By: fmt.Sprintf("the cluster's own Service addresses (ServiceCIDR %s)", networks.Items[i].Name)})
-			}
-		}
-	}
-	return list, nil
+	return append(list, apiconv.ServiceNetworks(networks.Items)...), nil
 }
 
 func takenByNodes(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {

@@ -1,9 +1,11 @@
 package apiconv
 
 import (
+	"fmt"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/ipam"
@@ -36,6 +38,18 @@ func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 		}
 	}
 	return n
+}
+
+// ServiceNetworks reads which addresses Services have within the cluster. What is no prefix is left out.
+func ServiceNetworks(networks []networkingv1.ServiceCIDR) (list []ipam.Taken) {
+	for i := range networks {
+		for _, cidr := range networks[i].Spec.CIDRs {
+			if r, err := ParseRange(cidr); err == nil {
+				list = append(list, ipam.Taken{Range: r, By: fmt.Sprintf("the cluster's own Service addresses (ServiceCIDR %s)", networks[i].Name)})
+			}
+		}
+	}
+	return list
 }
 
 func prefixes(texts []string) (list []netip.Prefix) {

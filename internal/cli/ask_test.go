@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/inspect"
 )
 
 // serving is a cluster with a stack and the Service shop/web, whose pods are ready on node-1. The user may not
@@ -30,7 +32,7 @@ import (
 func serving(t *testing.T, announced metav1.ConditionStatus, forbidden client.ObjectList) *cluster {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), appsv1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), networkingv1.AddToScheme(scheme), appsv1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
@@ -112,6 +114,29 @@ func TestAsk_CommandsWithACluster(t *testing.T) {
 			}
 			if tt.parts == nil && out.Len() > 0 {
 				t.Errorf("an error, and the output\n%s", out)
+			}
+		})
+	}
+}
+
+// Clusters before Kubernetes 1.33 do not have the kind.
+func TestServiceNetworks(t *testing.T) {
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "networking.k8s.io", Resource: "servicecidrs"}, "", nil)
+	for _, tt := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"cluster without the kind", &meta.NoKindMatchError{}, ""},
+		{"user without the right", forbidden, "you lack a right: servicecidrs.networking.k8s.io is forbidden"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			reader := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+				List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return tt.err },
+			}).Build()
+			err := (&cluster{api: reader}).serviceNetworks(t.Context(), &inspect.Snapshot{})
+			if got := errorText(err); (tt.want == "") != (err == nil) || !strings.Contains(got, tt.want) {
+				t.Errorf("got the error %q, want %q", got, tt.want)
 			}
 		})
 	}

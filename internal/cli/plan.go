@@ -201,7 +201,7 @@ func (c *cluster) accepted(ctx context.Context, wanted *unstructured.Unstructure
 func (c *cluster) everything(ctx context.Context, s *inspect.Snapshot) error {
 	s.NamespaceLabels = map[string]map[string]string{}
 	return errors.Join(
-		c.services(ctx, s), c.advertisements(ctx, s), c.routes(ctx, s),
+		c.services(ctx, s), c.advertisements(ctx, s), c.routes(ctx, s), c.serviceNetworks(ctx, s),
 		all(ctx, c, &v1beta1.BFDProfileList{}, func(l *v1beta1.BFDProfileList) { s.BFDProfiles = append(s.BFDProfiles, l.Items...) }),
 		all(ctx, c, &corev1.NamespaceList{}, func(l *corev1.NamespaceList) {
 			for i := range l.Items {

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -135,6 +136,15 @@ func (c *cluster) services(ctx context.Context, s *inspect.Snapshot) error {
 			}
 		}
 	})
+}
+
+// serviceNetworks adds the networks of Services within the cluster.
+func (c *cluster) serviceNetworks(ctx context.Context, s *inspect.Snapshot) error {
+	err := all(ctx, c, &networkingv1.ServiceCIDRList{}, func(l *networkingv1.ServiceCIDRList) { s.ServiceCIDRs = append(s.ServiceCIDRs, l.Items...) })
+	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		return nil // networking.k8s.io/v1 has ServiceCIDR from Kubernetes 1.33 on
+	}
+	return err
 }
 
 // all reads a list in pages, each into an object of its own: what was added before shares nothing with it.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -27,6 +28,7 @@ func plannedBed() *Snapshot {
 	}
 	spec.BGPAdvertisements = []v1beta1.StackBGPAdvertisement{{Name: "routed"}}
 	s.BGPAdvertisements = []v1beta1.BGPAdvertisement{{ObjectMeta: metav1.ObjectMeta{Name: "routed"}}}
+	s.ServiceCIDRs = []networkingv1.ServiceCIDR{{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/16", "fd96::/112"}}}}
 	return s
 }
 
@@ -78,6 +80,9 @@ func TestPlan_Golden(t *testing.T) {
 			spec.BFDProfiles = []v1beta1.StackBFDProfile{{Name: "fast", BFDProfileSpec: v1beta1.BFDProfileSpec{DetectMultiplier: 1}}}
 			spec.BGPAdvertisements[0].Communities = []v1beta1.CommunityReference{"gold"}
 			spec.Communities = []v1beta1.StackCommunity{{Name: "ours", CommunitySpec: v1beta1.CommunitySpec{Communities: []v1beta1.CommunityAlias{{Name: "silver", Value: "1"}}}}}
+		},
+		"service-network": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.IPAddressPools[0].Addresses = append(spec.IPAddressPools[0].Addresses, "10.96.255.250-10.97.0.5")
 		},
 		"pool-removed": func(spec *v1beta1.LoadBalancerStackSpec) { spec.IPAddressPools = spec.IPAddressPools[1:] },
 		"unmanaged": func(spec *v1beta1.LoadBalancerStackSpec) {

@@ -7,8 +7,11 @@
 package inspect
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -30,11 +33,12 @@ type Snapshot struct {
 	BGPAdvertisements []v1beta1.BGPAdvertisement
 	Communities       []v1beta1.Community
 	Peers             []v1beta1.BGPPeer
-	// BFDProfiles are needed for Plan only.
-	BFDProfiles []v1beta1.BFDProfile
-	States      []v1beta1.SpeakerState
-	RouteSlices []v1beta1.SpeakerRouteSlice
-	Nodes       []corev1.Node
+	// BFDProfiles and ServiceCIDRs, of which clusters before Kubernetes 1.33 have none, are needed for Plan only.
+	BFDProfiles  []v1beta1.BFDProfile
+	ServiceCIDRs []networkingv1.ServiceCIDR
+	States       []v1beta1.SpeakerState
+	RouteSlices  []v1beta1.SpeakerRouteSlice
+	Nodes        []corev1.Node
 	// Services are all of type LoadBalancer (Status, Plan), or the one that is asked about, first, and those
 	// that share an address with it (Why).
 	Services []corev1.Service
@@ -83,7 +87,7 @@ func (s *Snapshot) pools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
 	for i := range s.Nodes {
 		nodes = append(nodes, apiconv.NodeNetworks(&s.Nodes[i], states[s.Nodes[i].Name]))
 	}
-	return validity.Pools(s.Pools, append(taken, ipam.TakenByNodes(nodes)...))
+	return validity.Pools(s.Pools, slices.Concat(taken, ipam.TakenByNodes(nodes), apiconv.ServiceNetworks(s.ServiceCIDRs)))
 }
 
 // allocator returns an allocator with the same pools, holders and reservations as that of the controller.

@@ -102,7 +102,7 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 	}
 	planning := []string{
 		"list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list communities.lbstack.io", "list bfdprofiles.lbstack.io", "list speakerrouteslices.lbstack.io",
-		"list nodes", "list services", "list namespaces", "list endpointslices.discovery.k8s.io",
+		"list nodes", "list services", "list namespaces", "list endpointslices.discovery.k8s.io", "list servicecidrs.networking.k8s.io",
 	}
 	const withoutStack, wayBack = "plan without a stack", "the steps of the way back"
 	changed := filepath.Join(t.TempDir(), "stack.yaml")

@@ -289,17 +289,27 @@ func (b *bed) unsaid(name string) {
 // told waits for an event on a Service that names all of these.
 func (b *bed) told(name, reason string, parts ...string) {
 	b.Helper()
-	eventually.Succeed(b.T, within, fmt.Sprintf("an event %s on %s that names %v", reason, name, parts), func(ctx context.Context) error {
+	b.toldBy(1, name, reason, parts...)
+}
+
+// toldBy waits until as many processes have each sent an event on a Service with a reason and parts of its note.
+func (b *bed) toldBy(processes int, name, reason string, parts ...string) {
+	b.Helper()
+	eventually.Succeed(b.T, within, fmt.Sprintf("%d events %s on %s that name %v", processes, reason, name, parts), func(ctx context.Context) error {
 		notes, err := b.notes(ctx, name, reason)
 		if err != nil {
 			return err
 		}
+		sent := 0
 		for _, note := range notes {
 			if containsAll(note, parts) {
-				return nil
+				sent++
 			}
 		}
-		return fmt.Errorf("found %q", notes)
+		if sent < processes {
+			return fmt.Errorf("found %q", notes)
+		}
+		return nil
 	})
 }
 

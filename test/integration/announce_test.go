@@ -75,7 +75,7 @@ func TestServiceTellsWhereItsAddressMovedTo(t *testing.T) {
 	node1.owns(3, "10.9.0.1")
 	b.controller()
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
-	b.told("web", v1beta1.ReasonAnnounced, "is announced by node1")
+	b.toldBy(2, "web", v1beta1.ReasonAnnounced, "is announced by node1") // the first controller has, too
 	b.nothingIsWritten()
 
 	// The only one that may announce dies, and nobody writes its report anew.

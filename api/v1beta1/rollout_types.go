@@ -155,7 +155,8 @@ type RolloutStatus struct {
 type RolloutEdits struct {
 	// generation of the stack that was followed last.
 	Generation int64 `json:"generation"`
-	// last is when the operator began to follow it.
+	// last is when the operator began to follow it or, in a rollout, when it last applied objects of it that
+	// were not applied before.
 	Last metav1.Time `json:"last"`
 	// first is when that was for the first of a series of edits with less than 20 s between them.
 	First metav1.Time `json:"first"`

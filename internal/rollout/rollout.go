@@ -97,8 +97,9 @@ type Failure struct {
 type Edits struct {
 	// Generation of the spec that was followed last.
 	Generation int64
-	// Last is when that began, and First when it began for the first of a series of edits with less than
-	// twice the time between them in which reports can be of before.
+	// Last is when that began, or when a rollout last had objects to apply that were not applied before. First
+	// is when it began for the first of a series of edits with less than twice the time between them in which
+	// reports can be of before.
 	First, Last time.Time
 }
 

@@ -90,7 +90,15 @@ func (m *migrating) forward(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.announce(c, stack, order)
+	_, stopped := cutover.Left(&c.Speakers[0])
+	joins, gap := !stopped && cutover.HasLayer2(wanted), ""
+	if joins {
+		if err := m.announcers(ctx, c); err != nil {
+			return err
+		}
+		_, gap = c.From(stack, s.EndpointSlices)
+	}
+	m.announce(c, stack, order, joins && gap == "", gap)
 	if m.dryRun {
 		return nil
 	}
@@ -148,8 +156,8 @@ func (m *migrating) order(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta
 	return cutover.NewOrder(nodes, moved, c.Local(stack, s.EndpointSlices)), nil
 }
 
-// announce prints what is going to be done.
-func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, order cutover.Order) {
+// announce prints what is going to be done. joins: see join; gap is why it is not, though there are addresses of the local network.
+func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, order cutover.Order, joins bool, gap string) {
 	services, addresses := c.Addresses(stack.Spec.LoadBalancerClass)
 	fmt.Fprintf(m.Out, "%d Services keep their %d addresses. The steps:\n", services, addresses)
 	n := 0
@@ -162,7 +170,13 @@ func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStac
 	for _, node := range order.First {
 		step("on node %s, end MetalLB's speaker, and have sessions with routers and routes from lbstack", node.Name)
 	}
+	if joins {
+		step("announce addresses of the local network from lbstack as well, each from the node where MetalLB does")
+	}
 	step("end MetalLB's speakers on all other nodes (DaemonSet %s/%s), and announce from lbstack on all nodes", c.Speakers[0].Namespace, c.Speakers[0].Name)
+	if gap != "" {
+		fmt.Fprintf(m.Out, "In the last step nobody answers on the local network for some seconds: %s.\n", gap)
+	}
 	for _, name := range order.Silent {
 		fmt.Fprintf(m.Out, "Service %s may be announced on the local network by nodes alone that move before the last step: no node answers for it there until then.\n", name)
 	}
@@ -244,10 +258,13 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 	return nil
 }
 
-// finish ends all speakers of MetalLB and announces everything. Between the two, nobody answers on the local network: nothing else
-// is done there, and an interrupt has no effect until then.
+// finish ends all speakers of MetalLB and announces everything. Between the two, nobody may answer on the local network, see join:
+// nothing else is done there, and an interrupt has no effect until then.
 func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	if err := m.mayEnd(ctx, c); err != nil {
+		return err
+	}
+	if err := m.join(ctx, c, wanted); err != nil {
 		return err
 	}
 	whole := context.WithoutCancel(ctx)
@@ -278,6 +295,9 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 		}
 		return c.Unannounced(now, stack.Spec.LoadBalancerClass), nil
 	})
+	if err == nil {
+		err = m.changeClaims(ctx, (*cutover.Cluster).AskNoMore)
+	}
 	if err == nil {
 		fmt.Fprintln(m.Out, "lbstack announces the addresses. MetalLB has no pods any more; remove it when you are content: kubectl lbstack migrate --rollback needs it.")
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,8 +35,8 @@ func (m *migrating) back(ctx context.Context) error {
 			return err
 		}
 	}
-	var endpoints []discoveryv1.EndpointSlice
-	if err := all(ctx, m.cluster, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { endpoints = append(endpoints, l.Items...) }); err != nil {
+	endpoints, err := m.endpoints(ctx)
+	if err != nil {
 		return err
 	}
 	order, err := cutover.BackOrder(c.Nodes, c.States, &c.Speakers[0], stack, c.Local(stack, endpoints))

@@ -9,10 +9,12 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -108,6 +110,21 @@ func (m *migrating) workloads(ctx context.Context, c *cutover.Cluster) error {
 func loadBalancerPods(u *unstructured.Unstructured) int64 {
 	n, _, _ := unstructured.NestedInt64(u.Object, "status", "replicas")
 	return n
+}
+
+// announcers reads from which nodes MetalLB announces Services on the local network.
+func (m *migrating) announcers(ctx context.Context, c *cutover.Cluster) error {
+	found, err := m.list(ctx, schema.GroupKind{Group: "metallb.io", Kind: "ServiceL2Status"})
+	for i := range found {
+		c.AddAnnouncer(&found[i])
+	}
+	return err
+}
+
+// endpoints reads those of all Services.
+func (m *migrating) endpoints(ctx context.Context) (slices []discoveryv1.EndpointSlice, err error) {
+	err = all(ctx, m.cluster, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { slices = append(slices, l.Items...) })
+	return slices, err
 }
 
 // podsOf a workload, also those that are ending.

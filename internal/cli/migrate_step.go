@@ -22,15 +22,24 @@ func (m *migrating) step(ctx context.Context, what string, still func(context.Co
 // wait waits until nothing is left to wait for, and prints each change of that. An API server that does not answer is asked
 // again: a switch that ends there may leave addresses that nobody announces.
 func (m *migrating) wait(ctx context.Context, what string, still func(context.Context) (string, error)) error {
-	limited, cancel := context.WithTimeout(ctx, m.timeout)
+	last, err := m.waitFor(ctx, what, m.timeout, still)
+	if err == nil && last != "" {
+		err = fmt.Errorf("%s: not within %s: %s: correct that and run the command again to go on, or with --rollback", what, m.timeout, last)
+	}
+	return err
+}
+
+// waitFor is wait with another limit. It returns what was left to wait for when the time was over; empty: nothing.
+func (m *migrating) waitFor(ctx context.Context, what string, limit time.Duration, still func(context.Context) (string, error)) (string, error) {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for last := ""; ; {
 		words, err := still(limited)
 		switch {
 		case err == nil && words == "":
-			return nil
+			return "", nil
 		case lasting(err):
-			return fmt.Errorf("%s: %w", what, err)
+			return "", fmt.Errorf("%s: %w", what, err)
 		case limited.Err() != nil:
 			words = ""
 		case err != nil:
@@ -44,9 +53,9 @@ func (m *migrating) wait(ctx context.Context, what string, still func(context.Co
 		case <-limited.Done():
 			last = cmp.Or(last, "the API server did not answer")
 			if ctx.Err() != nil {
-				return fmt.Errorf("%s: interrupted: %s: run the command again to go on, or with --rollback", what, last)
+				return "", fmt.Errorf("%s: interrupted: %s: run the command again to go on, or with --rollback", what, last)
 			}
-			return fmt.Errorf("%s: not within %s: %s: correct that and run the command again to go on, or with --rollback", what, m.timeout, last)
+			return last, nil
 		case <-time.After(lookEvery):
 		}
 	}

@@ -17,7 +17,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	k8sversion "k8s.io/apimachinery/pkg/version"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -40,7 +42,11 @@ type switching struct {
 	applied func(l2 bool)
 	// away is until when the API server does not answer the command.
 	away time.Time
-	// together is when both announced.
+	// at is the node from which MetalLB reports to announce the Service on the local network; empty: it does not report it.
+	at string
+	// stubborn: lbstack announces from node-1, whatever it is asked for.
+	stubborn bool
+	// together is when both announced, and not from one node.
 	together []string
 }
 
@@ -153,6 +159,18 @@ func (s *switching) pod(node string) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker-" + node, Labels: map[string]string{"app": "metallb", "component": "speaker"}}, Spec: corev1.PodSpec{NodeName: node}}
 }
 
+// report has MetalLB report from which node it announces the Service.
+func (s *switching) report(node string) {
+	if s.at = node; node == "" {
+		return
+	}
+	status := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"node": node, "serviceNamespace": "shop", "serviceName": "web"}}}
+	status.SetGroupVersionKind(schema.GroupVersionKind{Group: "metallb.io", Version: "v1beta1", Kind: "ServiceL2Status"})
+	status.SetNamespace("metallb-system")
+	status.SetName("l2-abcde")
+	s.must(s.api.Create(s.t.Context(), status))
+}
+
 // act has all actors do what follows from the objects, each second.
 func (s *switching) act(ctx context.Context) {
 	for ctx := context.WithValue(ctx, actor{}, true); ctx.Err() == nil; {
@@ -195,7 +213,11 @@ func (s *switching) lbstack(ctx context.Context) {
 	s.must(err)
 	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "192.0.2.1"}, Spec: v1beta1.IPAddressClaimSpec{Address: "192.0.2.1", Pool: "lan", State: v1beta1.ClaimInUse, Holders: []v1beta1.ClaimHolder{{Namespace: "shop", Name: "web"}}}}
 	s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, claim)))
-	announced := len(stack.Spec.L2Advertisements) > 0
+	s.must(s.api.Get(ctx, client.ObjectKeyFromObject(claim), claim))
+	announced, from := len(stack.Spec.L2Advertisements) > 0, "node-1"
+	if asked := claim.Annotations[v1beta1.AnnotationAnnounceFrom]; asked != "" && !s.stubborn {
+		from = asked
+	}
 	for _, node := range []string{"node-1", "node-2", "node-3"} {
 		if node == s.bare {
 			continue
@@ -203,7 +225,7 @@ func (s *switching) lbstack(ctx context.Context) {
 		state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node}}
 		s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, state)))
 		s.must(s.api.Get(ctx, client.ObjectKey{Name: node}, state))
-		state.Status.Phase, state.Status.AddressCount, state.Status.BGPPeers = v1beta1.SpeakerActive, 0, nil
+		state.Status = v1beta1.SpeakerStateStatus{Phase: v1beta1.SpeakerActive}
 		routed := len(stack.Spec.BGPPeers) > 0 && s.selected(stack.Spec.BGPPeers[0].NodeSelectors, node)
 		if routed {
 			state.Status.BGPPeers = []v1beta1.SpeakerBGPPeer{{Name: "tor-1", State: v1beta1.BGPEstablished}}
@@ -211,14 +233,14 @@ func (s *switching) lbstack(ctx context.Context) {
 		if routed && node == s.stuck {
 			state.Status.BGPPeers[0] = v1beta1.SpeakerBGPPeer{Name: "tor-1", State: v1beta1.BGPActive, LastError: "refused"}
 		}
-		if announced && node == "node-1" {
-			state.Status.AddressCount = 1
+		if announced && node == from {
+			state.Status.AddressCount, state.Status.Addresses = 1, []v1beta1.SpeakerAddress{{Address: "192.0.2.1"}}
 		}
 		s.must(s.api.Update(ctx, state))
 		pods := &corev1.PodList{}
 		s.must(s.api.List(ctx, pods, client.InNamespace("metallb-system")))
 		for _, pod := range pods.Items {
-			if announced || routed && pod.Spec.NodeName == node {
+			if announced && from != s.at || routed && pod.Spec.NodeName == node {
 				s.together = append(s.together, fmt.Sprintf("%s, on the local network %v, to routers %v", pod.Name, announced, routed))
 			}
 		}
@@ -258,13 +280,18 @@ func (h hostnameOf) Lookup(label string) (string, bool) { return h.Get(label), h
 // TestMigrate_ThereAndBack: at no time do both announce from a node, or on the local network, and MetalLB's workloads are as
 // they were at the end.
 func TestMigrate_ThereAndBack(t *testing.T) {
-	for _, tt := range []struct{ name, stack, forth, back string }{
-		{"on the local network", switchedStack, `1 Services keep their 1 addresses. The steps:
+	for _, tt := range []struct{ name, stack, at, forth, back string }{
+		{"on the local network", switchedStack, "", `1 Services keep their 1 addresses. The steps:
 1. stop MetalLB's controller (Deployment metallb-system/controller); MetalLB's speakers go on
 2. apply the stack without what announces: lbstack claims the addresses that Services show, and its speakers start
 3. end MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker), and announce from lbstack on all nodes
+In the last step nobody answers on the local network for some seconds: MetalLB does not report which node announces Service shop/web (ServiceL2Status), as later versions do.
 `, "1. end all announcements of lbstack, and start MetalLB's speakers on all nodes (DaemonSet metallb-system/speaker)\n2. have"},
-		{"and to routers", routedStack, `3. on node node-1, end MetalLB's speaker, and have sessions with routers and routes from lbstack
+		{"on the local network, from a node that is known", switchedStack, "node-2", `3. announce addresses of the local network from lbstack as well, each from the node where MetalLB does
+4. end MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker), and announce from lbstack on all nodes
+`, "1. end all"},
+		{"and to routers, from the last node", routedStack, "node-3", `5. announce addresses of the local network from lbstack as well`, "1. end what"},
+		{"and to routers", routedStack, "", `3. on node node-1, end MetalLB's speaker, and have sessions with routers and routes from lbstack
 4. on node node-2, end MetalLB's speaker, and have sessions with routers and routes from lbstack
 5. end MetalLB's speakers on all other nodes`, "1. end what lbstack announces on the local network, and its sessions with routers on node-3, and start MetalLB's speakers there\n2. on node node-2,"},
 	} {
@@ -275,6 +302,7 @@ func TestMigrate_ThereAndBack(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				s := switchingBed(t)
+				s.report(tt.at)
 				before := s.workloads()
 				s.runs("migrate --dry-run -f "+file, tt.forth)
 				if after := s.workloads(); after != before {
@@ -381,6 +409,102 @@ func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {
 		stop()
 		synctest.Wait()
 	})
+}
+
+// TestMigrate_AnnouncesBeforeMetalLBEnds: an address is announced from the node where MetalLB does before MetalLB's speakers end,
+// and no node is asked for afterwards. Where lbstack does not announce it from there, it announces nothing until they have ended.
+func TestMigrate_AnnouncesBeforeMetalLBEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name, stack string
+		stubborn    bool
+		owned       string // when MetalLB's speakers end, the node that announces the address
+	}{
+		{"from the same node", switchedStack, false, "node-2"},
+		{"not from another one", switchedStack, true, ""},
+		{"not from another one, and to routers", routedStack, true, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := stackFile(t, tt.stack)
+			synctest.Test(t, func(t *testing.T) {
+				s := switchingBed(t)
+				s.report("node-2")
+				s.stubborn = tt.stubborn
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go s.act(ctx)
+				owned := "nobody has ended them"
+				s.patched = func(set *appsv1.DaemonSet) {
+					if _, stopped := cutover.Left(set); stopped {
+						owned = s.owner()
+					}
+				}
+				s.runs("migrate -f "+file, "lbstack announces the addresses")
+				if owned != tt.owned {
+					t.Errorf("MetalLB's speakers end while node %q announces, want %q", owned, tt.owned)
+				}
+				claim := &v1beta1.IPAddressClaim{}
+				s.must(s.api.Get(t.Context(), client.ObjectKey{Name: "192.0.2.1"}, claim))
+				if len(claim.Annotations) > 0 {
+					t.Errorf("the claim has %v after the switch", claim.Annotations)
+				}
+				stop()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// owner is the node that reports to announce the address; empty: none does.
+func (s *switching) owner() string {
+	states := &v1beta1.SpeakerStateList{}
+	s.must(s.api.List(context.WithValue(s.t.Context(), actor{}, true), states))
+	for _, state := range states.Items {
+		if len(state.Status.Addresses) > 0 {
+			return state.Name
+		}
+	}
+	return ""
+}
+
+// TestMigrate_GoesOnWhereBothAnnounced: an interrupt while both announce from one node leaves them so, and the same command goes
+// on, or the way back.
+func TestMigrate_GoesOnWhereBothAnnounced(t *testing.T) {
+	file := stackFile(t, switchedStack)
+	for _, then := range []string{"migrate -f " + file, "migrate --rollback"} {
+		t.Run(then[:18], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := switchingBed(t)
+				s.report("node-2")
+				before := s.workloads()
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go s.act(ctx)
+				run, interrupt := context.WithCancel(t.Context())
+				s.applied = func(l2 bool) {
+					if l2 {
+						time.AfterFunc(time.Second, interrupt)
+					}
+				}
+				if _, _, err := execute(run, s.cluster, "migrate -f "+file); err == nil || !strings.Contains(err.Error(), "as well, from the nodes of MetalLB: interrupted") {
+					t.Fatalf("got the error %v, want an interrupt", err)
+				}
+				time.Sleep(time.Minute)
+				if s.owner() != "node-2" {
+					t.Errorf("node %q announces the address, want node-2", s.owner())
+				}
+				s.applied = func(bool) {}
+				s.runs(then)
+				if after := s.workloads(); strings.HasSuffix(then, "rollback") && after != before {
+					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
+				}
+				if len(s.together) > 0 {
+					t.Errorf("both announced: %q", s.together)
+				}
+				stop()
+				synctest.Wait()
+			})
+		})
+	}
 }
 
 // TestMigrate_ForthAfterAWayBackThatEnded: what the way back has changed of the stack does not stay.

@@ -35,6 +35,8 @@ type Cluster struct {
 	Claims   []v1beta1.IPAddressClaim
 	States   []v1beta1.SpeakerState
 	Nodes    []corev1.Node
+	// Announcers are the nodes that MetalLB reports to announce a Service on the local network, by the Service's name.
+	Announcers map[string][]string
 }
 
 // Installed returns why the MetalLB of the cluster cannot be switched, each a sentence with what to do; none: it can.
@@ -110,7 +112,7 @@ func (c *Cluster) together() string {
 	moved, stopped := Left(&c.Speakers[0])
 	switch {
 	case c.Stack == nil || len(c.Pods) == 0 || stopped: // a switch that is there waits until they have ended
-	case items(c.Stack, "l2Advertisements") > 0:
+	case items(c.Stack, "l2Advertisements") > 0 && !Begun(&c.Speakers[0]): // else a switch that was interrupted: both from the same nodes
 		return "spec.l2Advertisements"
 	case HasRoutes(c.Stack) && len(moved) == 0:
 		return "spec.bgpAdvertisements"

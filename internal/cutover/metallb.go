@@ -165,6 +165,12 @@ func RolledOut(set *appsv1.DaemonSet) bool {
 		(set.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType || st.UpdatedNumberScheduled >= st.DesiredNumberScheduled)
 }
 
+// Begun reports whether a switch has changed the DaemonSet of MetalLB's speakers.
+func Begun(speakers *appsv1.DaemonSet) bool {
+	_, begun := speakers.Annotations[AnnotationBefore]
+	return begun
+}
+
 // Left returns how far a switch is: the hostnames that the DaemonSet leaves out, sorted, and whether it runs on no node.
 func Left(speakers *appsv1.DaemonSet) (hostnames []string, stopped bool) {
 	_, stopped = speakers.Spec.Template.Spec.NodeSelector[nowhere]

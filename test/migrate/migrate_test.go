@@ -54,6 +54,9 @@ func TestSwitchFromMetalLB_UnderTraffic(t *testing.T) {
 	if c := connections[2]; c.Failed > 0 {
 		t.Errorf("to lbstack: %d of %d connections to %s failed, whose routes have three next hops; the first ones:\n%s", c.Failed, c.Tried, routed, strings.Join(c.Why[:min(10, len(c.Why))], "\n"))
 	}
+	byNode, err := bed.Owned(ctx)
+	must(t, err)
+	t.Logf("addresses of the local network by node: %v", byNode)
 	must(t, bed.StackReady(ctx))
 	must(t, bed.EveryoneSeesEveryone(ctx))
 	claimed(ctx, t, bed, addresses)

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/cutover"
+)
+
+const (
+	// joining is how long lbstack has to announce the addresses that MetalLB announces, before the switch does without.
+	joining = 20 * time.Second
+	// steady is how long it has to have announced them: a speaker owns a new address before it has asked the segment for it, which
+	// takes 0.6 s.
+	steady = 2 * time.Second
+)
+
+// join has lbstack announce each address of the local network from the node where MetalLB does, while MetalLB goes on. If that
+// is not possible, it prints why, and nobody answers between the end of MetalLB's speakers and the begin of lbstack's announcing.
+func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
+	moved, stopped := cutover.Left(&c.Speakers[0])
+	if stopped || !cutover.HasLayer2(wanted) {
+		return nil
+	}
+	from, why, err := m.from(ctx, wanted)
+	if err != nil || why != "" {
+		return m.without(why, err)
+	}
+	begun, err := cutover.Limited(&c.Speakers[0], moved)
+	if err == nil {
+		err = m.write(ctx, &c.Speakers[0], begun)
+	}
+	if err == nil {
+		err = m.changeClaims(ctx, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim { return now.Ask(from) })
+	}
+	if err != nil {
+		return err
+	}
+	part, err := cutover.Routed(wanted, moved)
+	if err == nil {
+		err = m.apply(ctx, cutover.WithLayer2(part, wanted))
+	}
+	if err != nil {
+		return err
+	}
+	if why, err = m.joined(ctx, from); err != nil || why == "" {
+		return err
+	}
+	// What is announced from elsewhere, or waits for its address, must not be so when MetalLB ends.
+	if err := m.apply(ctx, part); err != nil {
+		return err
+	}
+	if err := m.step(ctx, "lbstack ends its announcements on the local network", func(ctx context.Context) (string, error) {
+		now, err := m.state(ctx)
+		if err != nil {
+			return "", err
+		}
+		return now.Announcing(nil), nil
+	}); err != nil {
+		return err
+	}
+	return m.without(why, m.changeClaims(ctx, (*cutover.Cluster).AskNoMore))
+}
+
+func (m *migrating) without(why string, err error) error {
+	if err == nil {
+		fmt.Fprintf(m.ErrOut, "  nobody answers on the local network in the next step for some seconds: %s\n", why)
+	}
+	return err
+}
+
+// from returns where MetalLB announces addresses. While a node moves, MetalLB's reports are those of before for a moment.
+func (m *migrating) from(ctx context.Context, wanted *unstructured.Unstructured) (from map[string]string, why string, err error) {
+	stack, err := typed(wanted)
+	if err != nil {
+		return nil, "", err
+	}
+	_, err = m.waitFor(ctx, "looking where MetalLB announces addresses", joining, func(ctx context.Context) (string, error) {
+		now, err := m.state(ctx)
+		if err == nil {
+			err = m.announcers(ctx, now)
+		}
+		if err != nil {
+			return "", err
+		}
+		endpoints, err := m.endpoints(ctx)
+		if err != nil {
+			return "", err
+		}
+		from, why = now.From(stack, endpoints)
+		if len(now.Announcers) == 0 { // a version that does not report it
+			return "", nil
+		}
+		return why, nil
+	})
+	return from, why, err
+}
+
+// joined waits until lbstack announces addresses from the nodes in from, and returns what it lacks after joining.
+func (m *migrating) joined(ctx context.Context, from map[string]string) (string, error) {
+	const what = "lbstack announces addresses of the local network as well, from the nodes of MetalLB"
+	fmt.Fprintf(m.Out, "%s\n", what)
+	var since time.Time
+	return m.waitFor(ctx, what, joining, func(ctx context.Context) (string, error) {
+		now, err := m.state(ctx)
+		if err != nil {
+			return "", err
+		}
+		words := now.Apart(from)
+		switch {
+		case words != "":
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		}
+		if words == "" && time.Since(since) < steady {
+			words = fmt.Sprintf("it has to do so for %s", steady)
+		}
+		return words, nil
+	})
+}
+
+// changeClaims patches claims.
+func (m *migrating) changeClaims(ctx context.Context, changes func(*cutover.Cluster) [][2]*v1beta1.IPAddressClaim) error {
+	return m.wait(ctx, "changing claims", func(ctx context.Context) (string, error) {
+		now, err := m.state(ctx)
+		if err != nil {
+			return "", err
+		}
+		for _, c := range changes(now) {
+			if err := client.IgnoreNotFound(m.api.Patch(ctx, c[1], client.MergeFrom(c[0]))); err != nil {
+				return "", missingRight(err)
+			}
+		}
+		return "", nil
+	})
+}

@@ -1,0 +1,124 @@
+package cutover
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/maintenance"
+)
+
+// A host of the local network cannot distinguish two load balancers that answer for an address from one node: both answer with the
+// node's hardware address. So lbstack announces each address where MetalLB does before MetalLB ends (decision 0079).
+
+// AnnotationAsked is on the claims for which a switch asks for a node, and not an administrator.
+const AnnotationAsked = "lbstack.io/asked-by-migration"
+
+// AddAnnouncer notes an object ServiceL2Status, in which a speaker of MetalLB reports that its node announces a Service.
+func (c *Cluster) AddAnnouncer(status *unstructured.Unstructured) {
+	get := func(field string) string {
+		text, _, _ := unstructured.NestedString(status.Object, "status", field)
+		return text
+	}
+	if c.Announcers == nil {
+		c.Announcers = map[string][]string{}
+	}
+	name := get("serviceNamespace") + "/" + get("serviceName")
+	if node := get("node"); node != "" && !slices.Contains(c.Announcers[name], node) {
+		c.Announcers[name] = append(c.Announcers[name], node)
+	}
+}
+
+// From returns the nodes from which MetalLB announces addresses on the local network, by address. If that is not known of
+// one, or lbstack may not announce it from there, why says so.
+func (c *Cluster) From(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) (from map[string]string, why string) {
+	from = map[string]string{}
+	local, serving := c.Local(stack, endpoints), endpointNodes(endpoints)
+	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
+		may, wanted := local[svc.name]
+		nodes := c.Announcers[svc.name]
+		switch {
+		case !wanted || len(nodes) == 0 && (len(serving[svc.name]) == 0 || !certainly(stack, svc)):
+			continue // MetalLB does not announce it
+		case len(nodes) == 0:
+			return nil, fmt.Sprintf("MetalLB does not report which node announces Service %s (ServiceL2Status), as later versions do", svc.name)
+		case len(nodes) > 1:
+			return nil, fmt.Sprintf("MetalLB reports %d nodes that announce Service %s", len(nodes), svc.name)
+		case !slices.Contains(may, nodes[0]):
+			return nil, fmt.Sprintf("MetalLB announces Service %s from node %s, and by the stack lbstack may not", svc.name, nodes[0])
+		}
+		for _, address := range svc.addresses {
+			from[address] = nodes[0]
+		}
+	}
+	return from, ""
+}
+
+// certainly reports whether an L2Advertisement applies to all addresses of a Service, whatever the labels of objects are.
+func certainly(stack *v1beta1.LoadBalancerStack, svc shownService) bool {
+	return !slices.ContainsFunc(svc.addresses, func(address string) bool {
+		return !slices.ContainsFunc(stack.Spec.L2Advertisements, func(ad v1beta1.StackL2Advertisement) bool {
+			return len(ad.IPAddressPoolSelectors)+len(ad.ServiceSelectors)+len(ad.NamespaceSelectors) == 0 && about(stack, &ad, address)
+		})
+	})
+}
+
+// Ask returns the claims that have to change, each as it is and changed, so that the nodes in from announce their addresses.
+func (c *Cluster) Ask(from map[string]string) (changes [][2]*v1beta1.IPAddressClaim) {
+	for i := range c.Claims {
+		claim := &c.Claims[i]
+		node := from[claim.Spec.Address]
+		if node == "" {
+			continue
+		}
+		if changed := maintenance.Move(claim, lb.NodeName(node)); changed != claim {
+			changed.Annotations[AnnotationAsked] = ""
+			changes = append(changes, [2]*v1beta1.IPAddressClaim{claim, changed})
+		}
+	}
+	return changes
+}
+
+// AskNoMore returns the claims for which a switch has asked for a node, each as it is and without that.
+func (c *Cluster) AskNoMore() (changes [][2]*v1beta1.IPAddressClaim) {
+	for i := range c.Claims {
+		if _, asked := c.Claims[i].Annotations[AnnotationAsked]; asked {
+			changed := maintenance.Move(&c.Claims[i], "").DeepCopy()
+			delete(changed.Annotations, AnnotationAsked)
+			changes = append(changes, [2]*v1beta1.IPAddressClaim{&c.Claims[i], changed})
+		}
+	}
+	return changes
+}
+
+// Apart returns what lbstack does not announce from the nodes in from, in words; empty: it announces all.
+func (c *Cluster) Apart(from map[string]string) string {
+	for _, address := range slices.Sorted(maps.Keys(from)) {
+		for i := range c.States {
+			for _, conflict := range c.States[i].Status.Conflicts {
+				if conflict.Address == address {
+					return fmt.Sprintf("node %s finds that %s answers for %s", c.States[i].Name, conflict.HardwareAddress, address)
+				}
+			}
+		}
+		state := c.state(from[address])
+		if state == nil || isGone(state) || !slices.ContainsFunc(state.Status.Addresses, func(a v1beta1.SpeakerAddress) bool { return a.Address == address }) {
+			return fmt.Sprintf("lbstack does not announce %s from node %s, where MetalLB does", address, from[address])
+		}
+	}
+	return ""
+}
+
+// WithLayer2 returns a copy of a part of a stack that announces on the local network as well.
+func WithLayer2(part, stack *unstructured.Unstructured) *unstructured.Unstructured {
+	joined := part.DeepCopy()
+	if ads, has, _ := unstructured.NestedFieldCopy(stack.Object, "spec", "l2Advertisements"); has {
+		_ = unstructured.SetNestedField(joined.Object, ads, "spec", "l2Advertisements") // its spec is an object: it was read
+	}
+	return joined
+}

@@ -1,0 +1,122 @@
+package cutover
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// reported has MetalLB report that nodes announce a Service.
+func reported(service string, nodes ...string) func(*Cluster) {
+	return func(c *Cluster) {
+		for _, node := range nodes {
+			c.AddAnnouncer(&unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"node": node, "serviceNamespace": "shop", "serviceName": service}}})
+		}
+	}
+}
+
+func TestFrom_IsWhereMetalLBAnnounces(t *testing.T) {
+	endpoints := []discoveryv1.EndpointSlice{
+		{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Labels: map[string]string{discoveryv1.LabelServiceName: "web"}}, Endpoints: []discoveryv1.Endpoint{{NodeName: new("node-1")}}},
+	}
+	web := map[string]string{"192.0.2.1": "node-1"}
+	whole := map[string]string{"192.0.2.1": "node-1", "192.0.2.2": "node-1", "2001:db8::2": "node-1"}
+	selects := announces(func(s *v1beta1.LoadBalancerStack) {
+		s.Spec.L2Advertisements[0].ServiceSelectors = []metav1.LabelSelector{{MatchLabels: map[string]string{"app": "other"}}}
+	})
+	excluded := func(c *Cluster) { c.Nodes[0].Labels = map[string]string{corev1.LabelNodeExcludeBalancers: ""} }
+	for _, tt := range []struct {
+		name  string
+		c     *Cluster
+		stack *v1beta1.LoadBalancerStack
+		want  map[string]string
+		why   string
+	}{
+		{"one Service, and one without endpoints", running(t, reported("web", "node-1")), announces(), web, ""},
+		{"reported twice from one node", running(t, reported("web", "node-1", "node-1")), announces(), web, ""},
+		{"both", running(t, reported("web", "node-1"), reported("api", "node-1")), announces(), whole, ""},
+		{"not reported", running(t), announces(), nil, "MetalLB does not report which node announces Service shop/web"},
+		{"not reported, and maybe not announced", running(t), selects, map[string]string{}, ""},
+		{"from two nodes", running(t, reported("web", "node-1", "node-2")), announces(), nil, "MetalLB reports 2 nodes that announce Service shop/web"},
+		{"from a node that may not", running(t, reported("web", "node-1"), excluded), announces(), nil, "MetalLB announces Service shop/web from node node-1, and by the stack lbstack may not"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, why := tt.c.From(tt.stack, endpoints)
+			if !strings.HasPrefix(why, tt.why) || (why == "") != (tt.why == "") {
+				t.Errorf("got the reason %q, want %q", why, tt.why)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAsk_LeavesNoRequestBehind, and leaves those of administrators.
+func TestAsk_LeavesNoRequestBehind(t *testing.T) {
+	c := running(t, func(c *Cluster) {
+		c.Claims[1].Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: "node-1"} // of an administrator
+		c.Claims[2].Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: "node-2", AnnotationAsked: ""}
+	})
+	change := func(changes [][2]*v1beta1.IPAddressClaim) {
+		for _, change := range changes {
+			*change[0] = *change[1]
+		}
+	}
+	nodes := func() (nodes []string) {
+		for _, claim := range c.Claims {
+			nodes = append(nodes, claim.Annotations[v1beta1.AnnotationAnnounceFrom])
+		}
+		return nodes
+	}
+	from := map[string]string{"192.0.2.1": "node-1", "192.0.2.2": "node-1", "2001:db8::2": "node-1"}
+	change(c.Ask(from))
+	if diff := cmp.Diff([]string{"node-1", "node-1", "node-1"}, nodes()); diff != "" {
+		t.Errorf("nodes that claims ask for (-want +got):\n%s", diff)
+	}
+	if again := c.Ask(from); len(again) > 0 {
+		t.Errorf("%d claims change when they ask for the nodes already", len(again))
+	}
+	change(c.AskNoMore())
+	if diff := cmp.Diff([]string{"", "node-1", ""}, nodes()); diff != "" {
+		t.Errorf("nodes that claims ask for after the switch (-want +got):\n%s", diff)
+	}
+	if len(c.Claims[0].Annotations) > 0 {
+		t.Errorf("a claim has %v after the switch", c.Claims[0].Annotations)
+	}
+}
+
+func TestApart_NamesWhatIsNotAnnouncedFromItsNode(t *testing.T) {
+	from := map[string]string{"192.0.2.1": "node-1"}
+	owns := func(c *Cluster) {
+		c.States[0].Status.Addresses = []v1beta1.SpeakerAddress{{Address: "192.0.2.1"}}
+	}
+	for _, tt := range []struct {
+		name string
+		c    *Cluster
+		want string
+	}{
+		{"announced", running(t, owns), ""},
+		{"not announced", running(t), "lbstack does not announce 192.0.2.1 from node node-1"},
+		{"from another node", running(t, owns, func(c *Cluster) { c.States[0].Name = "node-2" }), "lbstack does not announce 192.0.2.1 from node node-1"},
+		{"by a speaker that has ended", running(t, owns, func(c *Cluster) {
+			c.States[0].Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionCurrent, Status: "False"}}
+		}), "lbstack does not announce 192.0.2.1 from node node-1"},
+		{"while another host answers", running(t, owns, func(c *Cluster) {
+			c.States[0].Status.Conflicts = []v1beta1.SpeakerConflict{{Address: "192.0.2.1", HardwareAddress: "02:00:00:00:00:02"}}
+		}), "node node-1 finds that 02:00:00:00:00:02 answers for 192.0.2.1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.c.Apart(from); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -224,7 +224,7 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 		moved = cutover.And(moved, nodes)
 		limited, err := cutover.Limited(&c.Speakers[0], moved)
 		if err == nil {
-			err = m.write(ctx, &c.Speakers[0], limited)
+			err = m.endSpeakers(ctx, c, limited, nodes)
 		}
 		if err != nil {
 			return err
@@ -270,7 +270,7 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 	whole := context.WithoutCancel(ctx)
 	stopped, err := cutover.Stopped(&c.Speakers[0])
 	if err == nil {
-		err = m.write(whole, &c.Speakers[0], stopped)
+		err = m.endSpeakers(whole, c, stopped, nil)
 	}
 	if err == nil {
 		err = m.speakersEnd(whole, c, "MetalLB's speakers end", nil)

@@ -162,14 +162,35 @@ func (m *migrating) besides(ctx context.Context, c *cutover.Cluster) error {
 	)
 }
 
-// killing is how long a kubelet takes to end a process whose pod the API server has removed already: it does that with a
-// grace period of 0, which MetalLB has from its Helm chart.
-const killing = 3 * time.Second
+// leaving is how long a speaker of MetalLB has to end, in seconds, and to leave its cluster: one that is killed is missed by the others
+// for seconds, in which nobody answers for its addresses. Its manifest has 2 s, too little for a busy node, and its chart
+// 0, with which the API server removes a pod before its process has ended.
+const leaving = 30
+
+// endSpeakers has MetalLB's speakers end on these nodes, nil: on all, by a change of their DaemonSet. They are deleted before
+// it: the DaemonSet would delete them with the grace period of the pods.
+func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, changed *appsv1.DaemonSet, nodes []cutover.Node) error {
+	if err := m.wait(ctx, "ending MetalLB's speakers", func(ctx context.Context) (string, error) {
+		pods, err := m.pods(ctx, &c.Speakers[0])
+		if err != nil {
+			return "", err
+		}
+		now := &cutover.Cluster{Pods: pods}
+		for _, pod := range now.On(nodes) {
+			if err := client.IgnoreNotFound(m.api.Delete(ctx, &pod, client.GracePeriodSeconds(leaving), client.Preconditions{UID: &pod.UID})); err != nil {
+				return "", missingRight(err)
+			}
+		}
+		return "", nil
+	}); err != nil {
+		return err
+	}
+	return m.write(ctx, &c.Speakers[0], changed)
+}
 
 // speakersEnd waits until no pod of MetalLB's speakers is on these nodes; nil: on any.
 func (m *migrating) speakersEnd(ctx context.Context, c *cutover.Cluster, what string, nodes []cutover.Node) error {
-	ran := false
-	err := m.step(ctx, what, func(ctx context.Context) (string, error) {
+	return m.step(ctx, what, func(ctx context.Context) (string, error) {
 		pods, err := m.pods(ctx, &c.Speakers[0])
 		if err != nil {
 			return "", err
@@ -180,14 +201,8 @@ func (m *migrating) speakersEnd(ctx context.Context, c *cutover.Cluster, what st
 				return "", err
 			}
 		}
-		running := now.Running(nodes)
-		ran = ran || running != ""
-		return running, nil
+		return now.Running(nodes), nil
 	})
-	if err == nil && ran && cutover.Killed(&c.Speakers[0]) {
-		err = m.pause(ctx, killing)
-	}
-	return err
 }
 
 // mayEnd looks once more, before the last speakers of MetalLB end, whether all of them can.

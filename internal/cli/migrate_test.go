@@ -42,6 +42,8 @@ type switching struct {
 	applied func(l2 bool)
 	// away is until when the API server does not answer the command.
 	away time.Time
+	// grace is the period that the command gives pods to end, in seconds, by name.
+	grace map[string]int64
 	// at is the node from which MetalLB reports to announce the Service on the local network; empty: it does not report it.
 	at string
 	// stubborn: lbstack announces from node-1, whatever it is asked for.
@@ -66,7 +68,7 @@ func switchingBed(t *testing.T) *switching {
 	t.Helper()
 	c := serving(t, metav1.ConditionTrue, nil)
 	c.server = func() (*k8sversion.Info, error) { return &k8sversion.Info{Minor: "34"}, nil }
-	s := &switching{cluster: c, t: t, patched: func(*appsv1.DaemonSet) {}, applied: func(bool) {}}
+	s := &switching{cluster: c, t: t, patched: func(*appsv1.DaemonSet) {}, applied: func(bool) {}, grace: map[string]int64{}}
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	s.must(c.api.Delete(t.Context(), stack))
 	s.must(c.api.Delete(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}))
@@ -134,6 +136,15 @@ func (s *switching) watch() {
 				s.patched(set)
 			}
 			return err
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
+			if err := answers(ctx); err != nil {
+				return err
+			}
+			if all := (&client.DeleteOptions{}).ApplyOptions(options); all.GracePeriodSeconds != nil {
+				s.grace[object.GetName()] = *all.GracePeriodSeconds
+			}
+			return c.Delete(ctx, object, options...)
 		},
 		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
 			if err := answers(ctx); err != nil {
@@ -536,29 +547,32 @@ func TestMigrate_ForthAfterAWayBackThatEnded(t *testing.T) {
 	})
 }
 
-// TestMigrate_WaitsForProcessesThatOutliveTheirPods, as MetalLB's do from its Helm chart.
-func TestMigrate_WaitsForProcessesThatOutliveTheirPods(t *testing.T) {
-	file := stackFile(t, switchedStack)
-	synctest.Test(t, func(t *testing.T) {
-		s := switchingBed(t)
-		set := &appsv1.DaemonSet{}
-		s.must(s.api.Get(t.Context(), client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
-		set.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(0))
-		s.must(s.api.Update(t.Context(), set))
-		ctx, stop := context.WithCancel(t.Context())
-		defer stop()
-		go s.act(ctx)
-		var ended time.Time
-		s.patched = func(*appsv1.DaemonSet) { ended = time.Now() }
-		s.applied = func(l2 bool) {
-			if l2 && time.Since(ended) < killing {
-				t.Errorf("lbstack announces %s after the end of MetalLB's pods was asked for, want at least %s", time.Since(ended), killing)
+// TestMigrate_GivesMetalLBTimeToLeave: its pods are deleted with a grace period of the command's before the DaemonSet, which has
+// another one, would delete them.
+func TestMigrate_GivesMetalLBTimeToLeave(t *testing.T) {
+	for _, stack := range []string{switchedStack, routedStack} {
+		file := stackFile(t, stack)
+		synctest.Test(t, func(t *testing.T) {
+			s := switchingBed(t)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			go s.act(ctx)
+			s.patched = func(set *appsv1.DaemonSet) {
+				left, stopped := cutover.Left(set)
+				for _, node := range []string{"node-1", "node-2", "node-3"} {
+					if grace := s.grace["speaker-"+node]; (stopped || slices.Contains(left, node)) && grace != leaving {
+						t.Errorf("the DaemonSet leaves out %s, whose pod had %d s to end, want %d", node, grace, leaving)
+					}
+				}
 			}
-		}
-		s.runs("migrate -f " + file)
-		stop()
-		synctest.Wait()
-	})
+			s.runs("migrate -f " + file)
+			if len(s.grace) != 3 {
+				t.Errorf("%d pods had time to end, want 3", len(s.grace))
+			}
+			stop()
+			synctest.Wait()
+		})
+	}
 }
 
 // TestMigrate_NamesWhatIsMissing, and ends with an error.

@@ -128,15 +128,26 @@ func (c *Cluster) Announcing(nodes []Node) string {
 // Running returns one of these nodes, or of all if nil, that still has a pod of MetalLB's speakers. One that was deleted does not count
 // where its node does not report: the API server does not learn when it ends.
 func (c *Cluster) Running(nodes []Node) string {
-	for _, pod := range c.Pods {
-		if pod.DeletionTimestamp != nil && c.lost(pod.Spec.NodeName) {
-			continue
-		}
-		if nodes == nil || slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == pod.Spec.NodeName }) {
+	for _, pod := range c.on(nodes) {
+		if pod.DeletionTimestamp == nil || !c.lost(pod.Spec.NodeName) {
 			return fmt.Sprintf("Pod %s of MetalLB still runs on node %s", pod.Name, pod.Spec.NodeName)
 		}
 	}
 	return ""
+}
+
+// On returns the pods of MetalLB's speakers on these nodes, or on all if nil, that nobody has deleted yet.
+func (c *Cluster) On(nodes []Node) []corev1.Pod {
+	return slices.DeleteFunc(c.on(nodes), func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+}
+
+func (c *Cluster) on(nodes []Node) (pods []corev1.Pod) {
+	for _, pod := range c.Pods {
+		if nodes == nil || slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == pod.Spec.NodeName }) {
+			pods = append(pods, pod)
+		}
+	}
+	return pods
 }
 
 // Overdue reports whether a pod is there whose grace period is over: its node may report no more.

@@ -152,12 +152,6 @@ func HeldByFRRK8s(speakers *appsv1.DaemonSet) bool {
 	})
 }
 
-// Killed reports whether the API server removes pods of a DaemonSet before their processes have ended.
-func Killed(speakers *appsv1.DaemonSet) bool {
-	grace := speakers.Spec.Template.Spec.TerminationGracePeriodSeconds
-	return grace != nil && *grace == 0
-}
-
 // RolledOut reports whether all pods of a DaemonSet are ready and, unless its update strategy is OnDelete, up to date.
 func RolledOut(set *appsv1.DaemonSet) bool {
 	st := &set.Status

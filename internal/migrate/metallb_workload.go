@@ -21,7 +21,7 @@ func metalLBContainer(o *source) (container field, component string) {
 		c := field{o: o, path: fmt.Sprintf("spec.template.spec.containers[%d]", i), value: value}
 		name, _ := c.at("name").value.(string)
 		image, _ := c.at("image").value.(string)
-		if strings.Contains(image, "frr-k8s") { // of the same project, with a container named controller
+		if strings.Contains(image, "frr-k8s") || isWebhookServer(c) { // the one has a container named controller, the other its image
 			continue
 		}
 		if !labelled && !strings.Contains(image, "metallb") && !hasVariables(c) {
@@ -34,6 +34,12 @@ func metalLBContainer(o *source) (container field, component string) {
 		}
 	}
 	return container, ""
+}
+
+// isWebhookServer reports whether a container is the webhook server that metallb-operator runs from the controller's image.
+func isWebhookServer(container field) bool {
+	list, _ := container.at("args").value.([]any)
+	return slices.Contains(list, any("--webhook-mode=onlywebhook"))
 }
 
 // hasVariables reports whether a container has environment variables of MetalLB.

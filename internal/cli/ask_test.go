@@ -53,7 +53,9 @@ func serving(t *testing.T, announced metav1.ConditionStatus, forbidden client.Ob
 	for _, kind := range []string{"Deployment", "DaemonSet"} {
 		mapper.Add(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: kind}, meta.RESTScopeNamespace)
 	}
-	mapper.Add(schema.GroupVersionKind{Group: "metallb.io", Version: "v1beta1", Kind: "ServiceL2Status"}, meta.RESTScopeNamespace)
+	for _, kind := range []string{"ServiceL2Status", "IPAddressPool"} {
+		mapper.Add(schema.GroupVersionKind{Group: "metallb.io", Version: "v1beta1", Kind: kind}, meta.RESTScopeNamespace)
+	}
 	reader := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(stack, svc, other, endpoints, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}).WithInterceptorFuncs(interceptor.Funcs{
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
 			if forbidden != nil && typeOf(list) == typeOf(forbidden) {

@@ -296,6 +296,9 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 		return c.Unannounced(now, stack.Spec.LoadBalancerClass), nil
 	})
 	if err == nil {
+		err = m.spread(ctx, wanted)
+	}
+	if err == nil {
 		err = m.changeClaims(ctx, (*cutover.Cluster).AskNoMore)
 	}
 	if err == nil {

@@ -10,10 +10,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/cutover"
+	"github.com/lbstack/lbstack/internal/migrate"
 )
 
 // settling is how long a node that has MetalLB's speaker again is left alone before the next one: MetalLB reports no sessions
@@ -26,7 +28,13 @@ func (m *migrating) back(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if problems := c.Installed(); len(problems) > 0 {
+	problems := c.Installed()
+	if len(problems) == 0 {
+		if problems, err = m.ungiven(ctx, c); err != nil {
+			return err
+		}
+	}
+	if len(problems) > 0 {
 		return fmt.Errorf("the way back is not begun:\n- %s", strings.Join(problems, "\n- "))
 	}
 	stack := &v1beta1.LoadBalancerStack{}
@@ -67,6 +75,27 @@ func (m *migrating) back(ctx context.Context) error {
 	return m.hand(ctx, c)
 }
 
+// ungiven says which Services MetalLB cannot give their addresses again. Without objects that are pools, such as before MetalLB 0.13,
+// it is not known.
+func (m *migrating) ungiven(ctx context.Context, c *cutover.Cluster) ([]string, error) {
+	var pools []migrate.Object
+	namespace := c.Controllers[0].Namespace
+	for _, kind := range []string{"IPAddressPool", "AddressPool"} {
+		found, err := m.list(ctx, schema.GroupKind{Group: "metallb.io", Kind: kind}, client.InNamespace(namespace))
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			pools = append(pools, migrate.Object{From: "the cluster", Content: found[i].Object})
+		}
+	}
+	if len(pools) == 0 {
+		return nil, nil
+	}
+	result := migrate.Import(pools, namespace)
+	return c.Ungiven(result.Stack.Spec.IPAddressPools), nil
+}
+
 func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order) {
 	n := 0
 	step := func(format string, args ...any) {
@@ -77,11 +106,7 @@ func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order) {
 	if len(order.First) == 0 {
 		step("end all announcements of lbstack, and start MetalLB's speakers on all nodes (DaemonSet %s/%s)", c.Speakers[0].Namespace, c.Speakers[0].Name)
 	} else {
-		names := make([]string, 0, len(order.Together))
-		for _, node := range order.Together {
-			names = append(names, node.Name)
-		}
-		step("end what lbstack announces on the local network, and its sessions with routers on %s, and start MetalLB's speakers there", strings.Join(names, ", "))
+		step("end what lbstack announces on the local network, and its sessions with routers on %s, and start MetalLB's speakers there", cutover.Named(order.Together))
 	}
 	for _, node := range order.First {
 		step("on node %s, end lbstack's sessions with routers, and start MetalLB's speaker", node.Name)
@@ -221,10 +246,14 @@ func (m *migrating) speakersReady(ctx context.Context, c *cutover.Cluster) (stri
 	if err := m.api.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
 		return "", missingRight(err)
 	}
-	if cutover.RolledOut(set) {
-		return "", nil
+	now, err := m.state(ctx)
+	if err == nil {
+		now.Pods, err = m.pods(ctx, set)
 	}
-	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d are as the DaemonSet %s/%s is now", set.Status.NumberReady, set.Status.DesiredNumberScheduled, set.Status.UpdatedNumberScheduled, set.Namespace, set.Name), nil
+	if err != nil {
+		return "", err
+	}
+	return now.Unstarted(set), nil
 }
 
 func (m *migrating) settle(ctx context.Context) error { return m.pause(ctx, settling) }

@@ -18,6 +18,8 @@ const (
 	// steady is how long it has to have announced them: a speaker owns a new address before it has asked the segment for it, which
 	// takes 0.6 s.
 	steady = 2 * time.Second
+	// spreading is how long addresses have to move: nodes whose speakers have just started do nothing before they have run for 30 s.
+	spreading = time.Minute
 )
 
 // join has lbstack announce each address of the local network from the node where MetalLB does, while MetalLB goes on. If that
@@ -123,6 +125,40 @@ func (m *migrating) joined(ctx context.Context, from map[string]string) (string,
 		}
 		return words, nil
 	})
+}
+
+// spread has addresses move away from a node that has too many of them since the switch.
+func (m *migrating) spread(ctx context.Context, wanted *unstructured.Unstructured) error {
+	stack, err := typed(wanted)
+	if err != nil {
+		return err
+	}
+	endpoints, err := m.endpoints(ctx)
+	if err != nil {
+		return err
+	}
+	var to map[string]string
+	if err := m.changeClaims(ctx, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim {
+		if to == nil {
+			to = now.Spread(stack, endpoints)
+		}
+		return now.Ask(to)
+	}); err != nil || len(to) == 0 {
+		return err
+	}
+	const what = "lbstack spreads the addresses of the local network over nodes"
+	fmt.Fprintf(m.Out, "%s\n", what)
+	words, err := m.waitFor(ctx, what, spreading, func(ctx context.Context) (string, error) {
+		now, err := m.state(ctx)
+		if err != nil {
+			return "", err
+		}
+		return now.Apart(to), nil
+	})
+	if words != "" {
+		fmt.Fprintf(m.ErrOut, "  not within %s: they stay where they are: kubectl lbstack move has a node announce an address\n", spreading)
+	}
+	return err
 }
 
 // changeClaims patches claims.

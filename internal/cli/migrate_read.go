@@ -231,6 +231,9 @@ func (m *migrating) controllerEnds(ctx context.Context, c *cutover.Cluster) (str
 	return fmt.Sprintf("Pod %s still runs", pods[0].Name), nil
 }
 
+// errAnotherRun ends a run whose steps another one would undo.
+var errAnotherRun = errors.New("the DaemonSet of MetalLB's speakers is not as this run left it: somebody else runs kubectl lbstack migrate, or changed it: once nobody does, run the command again to go on")
+
 // write patches what has changed of an object, and has changed be what it is then.
 func (m *migrating) write(ctx context.Context, old, changed client.Object) error {
 	patch := client.MergeFrom(old.DeepCopyObject().(client.Object))
@@ -239,6 +242,15 @@ func (m *migrating) write(ctx context.Context, old, changed client.Object) error
 		return err
 	}
 	if err := m.wait(ctx, fmt.Sprintf("changing %s/%s", old.GetNamespace(), old.GetName()), func(ctx context.Context) (string, error) {
+		if set, is := old.(*appsv1.DaemonSet); is {
+			now := &appsv1.DaemonSet{}
+			if err := m.api.Get(ctx, client.ObjectKeyFromObject(set), now); err != nil {
+				return "", missingRight(err)
+			}
+			if !cutover.AsFar(now, set) && !cutover.AsFar(now, changed.(*appsv1.DaemonSet)) { // the latter: an answer was lost
+				return "", errAnotherRun
+			}
+		}
 		return "", missingRight(m.api.Patch(ctx, changed, client.RawPatch(patch.Type(), data)))
 	}); err != nil {
 		return err

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -68,5 +69,5 @@ func lasting(err error) bool {
 			return true
 		}
 	}
-	return false
+	return errors.Is(err, errAnotherRun)
 }

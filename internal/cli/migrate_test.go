@@ -304,7 +304,7 @@ In the last step nobody answers on the local network for some seconds: MetalLB d
 		{"and to routers, from the last node", routedStack, "node-3", `5. announce addresses of the local network from lbstack as well`, "1. end what"},
 		{"and to routers", routedStack, "", `3. on node node-1, end MetalLB's speaker, and have sessions with routers and routes from lbstack
 4. on node node-2, end MetalLB's speaker, and have sessions with routers and routes from lbstack
-5. end MetalLB's speakers on all other nodes`, "1. end what lbstack announces on the local network, and its sessions with routers on node-3, and start MetalLB's speakers there\n2. on node node-2,"},
+5. end MetalLB's speakers on all other nodes`, "1. end what lbstack announces on the local network, and its sessions with routers on node node-3, and start MetalLB's speakers there\n2. on node node-2,"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "stack.yaml")
@@ -575,6 +575,34 @@ func TestMigrate_GivesMetalLBTimeToLeave(t *testing.T) {
 	}
 }
 
+// TestMigrate_EndsWhereAnotherRunGoesOn, before it undoes what that one has done.
+func TestMigrate_EndsWhereAnotherRunGoesOn(t *testing.T) {
+	file := stackFile(t, routedStack)
+	synctest.Test(t, func(t *testing.T) {
+		s := switchingBed(t)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go s.act(ctx)
+		other := context.WithValue(t.Context(), actor{}, true)
+		s.patched = func(set *appsv1.DaemonSet) {
+			s.patched = func(*appsv1.DaemonSet) {}
+			stopped, err := cutover.Stopped(set)
+			s.must(err)
+			s.must(s.api.Patch(other, stopped, client.MergeFrom(set)))
+		}
+		if _, _, err := execute(t.Context(), s.cluster, "migrate -f "+file); err == nil || !strings.Contains(err.Error(), "somebody else runs kubectl lbstack migrate") {
+			t.Errorf("got the error %v, want one about another run", err)
+		}
+		set := &appsv1.DaemonSet{}
+		s.must(s.api.Get(other, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
+		if _, stopped := cutover.Left(set); !stopped {
+			t.Error("what the other run wrote was undone")
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
 // TestMigrate_NamesWhatIsMissing, and ends with an error.
 func TestMigrate_NamesWhatIsMissing(t *testing.T) {
 	file := stackFile(t, switchedStack)
@@ -663,6 +691,7 @@ func TestMigrate_IsRefused(t *testing.T) {
 	for _, tt := range []struct{ name, line, err string }{
 		{"with an object beside the stack", "migrate -f " + write(switchedStack) + " mine", "L2Advertisement mine is not the stack's"},
 		{"back, with an object beside the stack", "migrate --rollback mine", "L2Advertisement mine is not the stack's"},
+		{"back, with an address that MetalLB does not have", "migrate --rollback with other pools", "the way back is not begun:\n- Service shop/web shows 192.0.2.1, which no address pool of MetalLB has"},
 		{"without a stack", "migrate", "pass either the stack with -f or --rollback"},
 		{"with both", "migrate --rollback -f stack.yaml", "pass either the stack with -f or --rollback"},
 		{"without time", "migrate --rollback --timeout 1ms", "1s is the least"},
@@ -679,6 +708,13 @@ func TestMigrate_IsRefused(t *testing.T) {
 			}
 			if line, has = strings.CutSuffix(line, " mine"); has {
 				s.must(s.api.Create(t.Context(), &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}))
+			}
+			if line, has = strings.CutSuffix(line, " with other pools"); has {
+				pool := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"addresses": []any{"192.0.2.2-192.0.2.9"}}}}
+				pool.SetGroupVersionKind(schema.GroupVersionKind{Group: "metallb.io", Version: "v1beta1", Kind: "IPAddressPool"})
+				pool.SetNamespace("metallb-system")
+				pool.SetName("lan")
+				s.must(s.api.Create(t.Context(), pool))
 			}
 			before := s.workloads()
 			if _, _, err := execute(t.Context(), s.cluster, line); err == nil || !strings.Contains(err.Error(), tt.err) {

@@ -42,6 +42,9 @@ func BackOrder(nodes []corev1.Node, states []v1beta1.SpeakerState, speakers *app
 		}
 	}
 	slices.Reverse(o.First)
+	if len(o.Together) == 0 && len(o.First) > 0 { // the only node
+		o.Together, o.First = o.First[:1], o.First[1:]
+	}
 	return o, nil
 }
 
@@ -54,6 +57,19 @@ func Leaving(stack *unstructured.Unstructured, hostnames []string) (*unstructure
 		return nil, err
 	}
 	return leaving, unstructured.SetNestedField(leaving.Object, string(v1beta1.AddressesRelease), "spec", "removal", "addresses")
+}
+
+// Ungiven returns the Services that MetalLB would not give the addresses in their status, each as a sentence with what to do. pools
+// are those of MetalLB.
+func (c *Cluster) Ungiven(pools []v1beta1.StackIPAddressPool) (problems []string) {
+	for _, svc := range c.shown(c.class()) {
+		for _, address := range svc.addresses {
+			if !slices.ContainsFunc(pools, func(p v1beta1.StackIPAddressPool) bool { return lists(&p, address) }) {
+				problems = append(problems, fmt.Sprintf("Service %s shows %s, which no address pool of MetalLB has: it would lose the address: have it ask for another one first, with the annotation %s, or delete it", svc.name, address, v1beta1.AnnotationLoadBalancerIPs))
+			}
+		}
+	}
+	return problems
 }
 
 // Unavailable returns what MetalLB's controller lacks; empty: all of its pods are available.

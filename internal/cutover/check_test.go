@@ -200,7 +200,13 @@ func TestEvidence(t *testing.T) {
 		{"nothing is said about one", running(t).Unannounced(running(t), ""), "Service shop/api has no condition lbstack.io/Announced yet"},
 		{"one is new", running(t, func(c *Cluster) { c.Services = c.Services[:1] }).Unannounced(running(t, announced("False", "NoNode")), ""), ""},
 		{"all show what they did", running(t).Missing(running(t)), ""},
-		{"one does not", running(t).Missing(running(t, func(c *Cluster) { c.Services = c.Services[1:] })), "Service shop/web does not show 192.0.2.1"},
+		{"one does not", running(t).Missing(running(t, func(c *Cluster) { c.Services[0] = showing("web") })), "Service shop/web does not show 192.0.2.1"},
+		{"one was deleted", running(t).Missing(running(t, func(c *Cluster) { c.Services = c.Services[1:] })), ""},
+		{"a speaker of MetalLB is not ready", running(t).Unstarted(started(2, 1, 2)), "1 of 2 speakers of MetalLB are ready, and 2 are as the DaemonSet metallb-system/speaker is now"},
+		{"one is not as the DaemonSet", running(t).Unstarted(started(2, 2, 1)), "2 of 2 speakers of MetalLB are ready, and 1 are"},
+		{"all are ready", running(t).Unstarted(started(2, 2, 2)), ""},
+		{"all are but those of a node that is not Ready", running(t, deleted("Unknown")).Unstarted(started(2, 1, 1)), ""},
+		{"the DaemonSet has changed since", running(t).Unstarted(started(0, 0, 0, func(set *appsv1.DaemonSet) { set.Generation = 2 })), "0 of 0 speakers"},
 		{"a controller that is not there yet", Unavailable(&appsv1.Deployment{}), "0 of 1 pods"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -208,6 +214,38 @@ func TestEvidence(t *testing.T) {
 				t.Errorf("got %q, want %q", tt.got, tt.want)
 			}
 		})
+	}
+}
+
+// started is MetalLB's DaemonSet with so many pods, of which so many are ready, and as it is now.
+func started(want, ready, updated int32, changes ...func(*appsv1.DaemonSet)) *appsv1.DaemonSet {
+	set := speakers(changes...)
+	set.Status = appsv1.DaemonSetStatus{DesiredNumberScheduled: want, NumberReady: ready, UpdatedNumberScheduled: updated}
+	return set
+}
+
+// TestUngiven_NamesAddressesThatMetalLBDoesNotHave in its pools.
+func TestUngiven_NamesAddressesThatMetalLBDoesNotHave(t *testing.T) {
+	pools := announces().Spec.IPAddressPools
+	got := running(t).Ungiven(pools)
+	if len(got) != 1 || !strings.HasPrefix(got[0], "Service shop/api shows 2001:db8::2, which no address pool of MetalLB has") {
+		t.Errorf("got %q, want one sentence about 2001:db8::2", got)
+	}
+	pools[1].Addresses = append(pools[1].Addresses, "2001:db8::/64")
+	if got := running(t).Ungiven(pools); len(got) > 0 {
+		t.Errorf("got %q, want none", got)
+	}
+}
+
+// TestOn_LeavesOutPodsThatEnd, which have their grace period already.
+func TestOn_LeavesOutPodsThatEnd(t *testing.T) {
+	c := running(t, func(c *Cluster) {
+		ends := c.Pods[0]
+		ends.DeletionTimestamp = &metav1.Time{}
+		c.Pods = append(c.Pods, ends, corev1.Pod{Spec: corev1.PodSpec{NodeName: "node-2"}})
+	})
+	if all, one := len(c.On(nil)), len(c.On([]Node{{"node-1", "a"}})); all != 2 || one != 1 {
+		t.Errorf("got %d pods, and %d on node-1, want 2 and 1", all, one)
 	}
 }
 
@@ -263,6 +301,9 @@ func TestBackOrder(t *testing.T) {
 		states = append(states, v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: n.Name}})
 	}
 	partly := made(t)(Limited(speakers(), []string{"a", "b"}))
+	if got, err := BackOrder(nodes[:1], states[:1], made(t)(Stopped(speakers())), announces(), nil); err != nil || cmp.Diff(Order{Together: []Node{{"node-1", "a"}}, First: []Node{}}, got) != "" {
+		t.Errorf("on the only node: got %v and the error %v", got, err)
+	}
 	for _, tt := range []struct {
 		name  string
 		set   *appsv1.DaemonSet

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -166,12 +167,33 @@ func (c *Cluster) Unreachable() string {
 }
 
 // lost reports whether the kubelet of a node does not report.
-func (c *Cluster) lost(node string) bool {
-	return slices.ContainsFunc(c.Nodes, func(n corev1.Node) bool {
-		return n.Name == node && slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionUnknown
-		})
-	})
+func (c *Cluster) lost(node string) bool { return c.ready(node) == corev1.ConditionUnknown }
+
+// ready is the status of the condition Ready of a node; empty: it has none.
+func (c *Cluster) ready(node string) (status corev1.ConditionStatus) {
+	for i := range c.Nodes {
+		for _, condition := range c.Nodes[i].Status.Conditions {
+			if c.Nodes[i].Name == node && condition.Type == corev1.NodeReady {
+				status = condition.Status
+			}
+		}
+	}
+	return status
+}
+
+// Unstarted returns how many of MetalLB's speakers are not ready, or not as their DaemonSet is, unless its update strategy is OnDelete.
+// Pods on nodes that are not Ready do not count: nobody knows when they will be.
+func (c *Cluster) Unstarted(set *appsv1.DaemonSet) string {
+	st, want := &set.Status, set.Status.DesiredNumberScheduled
+	for i := range c.Pods {
+		if ready := c.ready(c.Pods[i].Spec.NodeName); ready != corev1.ConditionTrue && ready != "" {
+			want--
+		}
+	}
+	if st.ObservedGeneration >= set.Generation && st.NumberReady >= want && (set.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType || st.UpdatedNumberScheduled >= want) {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d are as the DaemonSet %s/%s is now", st.NumberReady, want, st.UpdatedNumberScheduled, set.Namespace, set.Name)
 }
 
 // Unannounced returns a Service that showed addresses before, and is not announced now. One without endpoints
@@ -190,7 +212,7 @@ func (c *Cluster) Unannounced(now *Cluster, class string) string {
 	return ""
 }
 
-// Missing returns a Service that does not have an address in its status now that it had before.
+// Missing returns a Service that does not have an address in its status now that it had before. One that was deleted lacks none.
 func (c *Cluster) Missing(now *Cluster) string {
 	has := map[string][]string{}
 	class := c.class()
@@ -198,6 +220,9 @@ func (c *Cluster) Missing(now *Cluster) string {
 		has[svc.name] = svc.addresses
 	}
 	for _, svc := range c.shown(class) {
+		if !slices.ContainsFunc(now.Services, func(s corev1.Service) bool { return apiconv.KeyOf(&s).String() == svc.name }) {
+			continue
+		}
 		for _, address := range svc.addresses {
 			if !slices.Contains(has[svc.name], address) {
 				return fmt.Sprintf("Service %s does not show %s", svc.name, address)

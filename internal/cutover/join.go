@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/maintenance"
 )
@@ -112,6 +114,51 @@ func (c *Cluster) Apart(from map[string]string) string {
 		}
 	}
 	return ""
+}
+
+// Spread returns other nodes for addresses, by address, if one node announces twice its share of those that a switch has asked a node
+// for: where nodes move one after the other, MetalLB has all of them on the last one.
+func (c *Cluster) Spread(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string]string {
+	may, on, load := c.announcers(stack, endpoints), map[string]string{}, map[string]int{}
+	for i := range c.Claims {
+		claim := &c.Claims[i]
+		if _, asked := claim.Annotations[AnnotationAsked]; asked && len(may[claim.Spec.Address]) > 0 {
+			on[claim.Spec.Address] = string(apiconv.AnnounceFrom(claim))
+			load[on[claim.Spec.Address]]++
+			for _, node := range may[claim.Spec.Address] {
+				load[node] += 0 // it counts for the share
+			}
+		}
+	}
+	share := (len(on) + len(load) - 1) / max(1, len(load))
+	if !slices.ContainsFunc(slices.Collect(maps.Values(load)), func(n int) bool { return n >= 2*share && n > 1 }) {
+		return nil
+	}
+	to := map[string]string{}
+	for _, address := range slices.Sorted(maps.Keys(on)) {
+		least := slices.MinFunc(may[address], func(x, y string) int { return cmp.Or(cmp.Compare(load[x], load[y]), cmp.Compare(x, y)) })
+		if was := on[address]; load[least]+1 < load[was] {
+			load[was]--
+			load[least]++
+			to[address] = least
+		}
+	}
+	return to
+}
+
+// announcers returns the nodes with a speaker of lbstack that may announce each address on the local network for all of its Services.
+func (c *Cluster) announcers(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
+	may, local := map[string][]string{}, c.Local(stack, endpoints)
+	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
+		for _, address := range svc.addresses {
+			others, shared := may[address]
+			may[address] = slices.DeleteFunc(slices.Clone(local[svc.name]), func(node string) bool {
+				state := c.state(node)
+				return state == nil || isGone(state) || shared && !slices.Contains(others, node)
+			})
+		}
+	}
+	return may
 }
 
 // WithLayer2 returns a copy of a part of a stack that announces on the local network as well.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -116,6 +117,56 @@ func TestApart_NamesWhatIsNotAnnouncedFromItsNode(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.c.Apart(from); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
 				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestSpread_TakesAddressesFromANodeThatHasMany, and leaves those of an even distribution, and of administrators, where they are.
+func TestSpread_TakesAddressesFromANodeThatHasMany(t *testing.T) {
+	endpoints := []discoveryv1.EndpointSlice{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Labels: map[string]string{discoveryv1.LabelServiceName: "local"}}, Endpoints: []discoveryv1.Endpoint{{NodeName: new("node-1")}}}}
+	addresses := []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}
+	bed := func(nodes ...string) *Cluster {
+		c := running(t)
+		c.Services, c.Claims = nil, nil
+		for _, name := range []string{"node-2", "gone"} {
+			c.Nodes = append(c.Nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		}
+		c.States = append(c.States, v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "node-2"}})
+		for i, node := range nodes {
+			c.Services = append(c.Services, showing("web-"+addresses[i], addresses[i]))
+			claim := claimed(addresses[i], "web-"+addresses[i])
+			claim.Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: node, AnnotationAsked: ""}
+			c.Claims = append(c.Claims, claim)
+		}
+		return c
+	}
+	local := bed("node-1", "node-1", "node-1", "node-1")
+	for i := range local.Services {
+		local.Services[i].Name, local.Services[i].Spec.ExternalTrafficPolicy = "local", corev1.ServiceExternalTrafficPolicyLocal
+	}
+	shared := bed("node-1", "node-1")
+	shared.Services = append(shared.Services, local.Services[0])
+	mine := bed("node-1", "node-1", "node-1", "node-1")
+	for i := range mine.Claims {
+		delete(mine.Claims[i].Annotations, AnnotationAsked)
+	}
+	for _, tt := range []struct {
+		name string
+		c    *Cluster
+		want map[string]string
+	}{
+		{"all on one node", bed("node-1", "node-1", "node-1", "node-1"), map[string]string{"192.0.2.1": "node-2", "192.0.2.2": "node-2"}},
+		{"one more on one node", bed("node-1", "node-1", "node-2"), nil},
+		{"one address", bed("node-1"), nil},
+		{"one node may", local, nil},
+		{"one node may for another Service of the address", shared, map[string]string{"192.0.2.2": "node-2"}},
+		{"those of administrators", mine, nil},
+		{"none", bed(), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, tt.c.Spread(announces(), endpoints), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

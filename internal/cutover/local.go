@@ -71,19 +71,21 @@ func selects(selectors []metav1.LabelSelector, node map[string]string) bool {
 
 // about reports whether an L2Advertisement of the stack may apply to an address. One with selectors of pools, or that names
 // none, is taken to apply.
-func about(stack *v1beta1.LoadBalancerStack, ad *v1beta1.StackL2Advertisement, text string) bool {
-	address, err := apiconv.ParseAddress(text)
-	if err != nil {
-		return false
-	}
+func about(stack *v1beta1.LoadBalancerStack, ad *v1beta1.StackL2Advertisement, address string) bool {
 	if len(ad.IPAddressPools) == 0 || len(ad.IPAddressPoolSelectors) > 0 {
 		return true
 	}
 	return slices.ContainsFunc(stack.Spec.IPAddressPools, func(pool v1beta1.StackIPAddressPool) bool {
-		return slices.Contains(ad.IPAddressPools, pool.Name) && slices.ContainsFunc(pool.Addresses, func(r v1beta1.AddressRange) bool {
-			parsed, err := apiconv.ParseRange(string(r))
-			return err == nil && parsed.Contains(address)
-		})
+		return slices.Contains(ad.IPAddressPools, pool.Name) && lists(&pool, address)
+	})
+}
+
+// lists reports whether a pool has an address in its ranges.
+func lists(pool *v1beta1.StackIPAddressPool, text string) bool {
+	address, err := apiconv.ParseAddress(text)
+	return err == nil && slices.ContainsFunc(pool.Addresses, func(r v1beta1.AddressRange) bool {
+		parsed, err := apiconv.ParseRange(string(r))
+		return err == nil && parsed.Contains(address)
 	})
 }
 

@@ -152,11 +152,11 @@ func HeldByFRRK8s(speakers *appsv1.DaemonSet) bool {
 	})
 }
 
-// RolledOut reports whether all pods of a DaemonSet are ready and, unless its update strategy is OnDelete, up to date.
-func RolledOut(set *appsv1.DaemonSet) bool {
-	st := &set.Status
-	return st.ObservedGeneration >= set.Generation && st.NumberReady >= st.DesiredNumberScheduled &&
-		(set.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType || st.UpdatedNumberScheduled >= st.DesiredNumberScheduled)
+// AsFar reports whether a switch is as far by the one DaemonSet of MetalLB's speakers as by the other.
+func AsFar(one, other *appsv1.DaemonSet) bool {
+	left, stopped := Left(one)
+	also, too := Left(other)
+	return slices.Equal(left, also) && stopped == too && one.Annotations[AnnotationBefore] == other.Annotations[AnnotationBefore]
 }
 
 // Begun reports whether a switch has changed the DaemonSet of MetalLB's speakers.

@@ -48,9 +48,12 @@ func TestSwitchFromMetalLB_UnderTraffic(t *testing.T) {
 	stack := imported(ctx, t, bed)
 	must(t, migrated(ctx, t, bed, "-f", stack, "--dry-run"))
 
-	connections := switched(ctx, t, bed, addresses, "to lbstack", func(ctx context.Context) error {
+	connections, silent := switched(ctx, t, bed, addresses, "to lbstack", func(ctx context.Context) error {
 		return errors.Join(migrated(ctx, t, bed, "-f", stack), owned(ctx, bed, onLAN))
 	})
+	if silent > gap {
+		t.Errorf("to lbstack: no node answered for an address for %s, want %s at most", silent, gap)
+	}
 	if c := connections[2]; c.Failed > 0 {
 		t.Errorf("to lbstack: %d of %d connections to %s failed, whose routes have three next hops; the first ones:\n%s", c.Failed, c.Tried, routed, strings.Join(c.Why[:min(10, len(c.Why))], "\n"))
 	}
@@ -204,13 +207,16 @@ func claimed(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresse
 	}
 }
 
+// gap is how long nobody may answer for an address on the way to lbstack.
+const gap = time.Second
+
 // together is how long two nodes may answer for an address: the watcher asks for all of them in turn, and takes
 // a host for one that answers until it has missed some requests.
 const together = 500 * time.Millisecond
 
-// switched does a switch under traffic. Afterwards all Services have the same addresses, all of them reached, and no
+// switched does a switch under traffic, and returns the connections and how long nobody answered for an address. Afterwards all Services have the same addresses, all of them reached, and no
 // two nodes answered for one at a time.
-func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string, what string, do func(context.Context) error) []scenario.Connections {
+func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string, what string, do func(context.Context) error) ([]scenario.Connections, time.Duration) {
 	t.Helper()
 	var watched []string
 	for _, list := range addresses {
@@ -249,7 +255,7 @@ func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, address
 	if diff := cmp.Diff(addresses, shown(ctx, t, bed)); diff != "" {
 		t.Errorf("%s: addresses of the Services (-want +got):\n%s", what, diff)
 	}
-	return connections
+	return connections, silent
 }
 
 func must(t *testing.T, err error) {

@@ -110,7 +110,7 @@ func (c *Cluster) Apart(from map[string]string) string {
 		}
 		state := c.state(from[address])
 		if state == nil || isGone(state) || !slices.ContainsFunc(state.Status.Addresses, func(a v1beta1.SpeakerAddress) bool { return a.Address == address }) {
-			return fmt.Sprintf("lbstack does not announce %s from node %s, where MetalLB does", address, from[address])
+			return fmt.Sprintf("lbstack does not announce %s from node %s", address, from[address])
 		}
 	}
 	return ""

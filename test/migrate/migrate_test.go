@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -44,22 +45,13 @@ func TestSwitchFromMetalLB_UnderTraffic(t *testing.T) {
 	defer cancel()
 	bed, err := scenario.Open(ctx)
 	must(t, err)
-	addresses := served(ctx, t, bed)
+	addresses := served(ctx, t, bed, services(), metallbConfig)
 	stack := imported(ctx, t, bed)
 	must(t, migrated(ctx, t, bed, "-f", stack, "--dry-run"))
 
-	connections, silent := switched(ctx, t, bed, addresses, "to lbstack", func(ctx context.Context) error {
-		return errors.Join(migrated(ctx, t, bed, "-f", stack), owned(ctx, bed, onLAN))
-	})
-	if silent > gap {
-		t.Errorf("to lbstack: no node answered for an address for %s, want %s at most", silent, gap)
-	}
-	if c := connections[2]; c.Failed > 0 {
+	if c := forth(ctx, t, bed, addresses, stack, onLAN)[2]; c.Failed > 0 {
 		t.Errorf("to lbstack: %d of %d connections to %s failed, whose routes have three next hops; the first ones:\n%s", c.Failed, c.Tried, routed, strings.Join(c.Why[:min(10, len(c.Why))], "\n"))
 	}
-	byNode, err := bed.Owned(ctx)
-	must(t, err)
-	t.Logf("addresses of the local network by node: %v", byNode)
 	must(t, bed.StackReady(ctx))
 	must(t, bed.EveryoneSeesEveryone(ctx))
 	claimed(ctx, t, bed, addresses)
@@ -68,22 +60,70 @@ func TestSwitchFromMetalLB_UnderTraffic(t *testing.T) {
 	switched(ctx, t, bed, addresses, "back to MetalLB", func(ctx context.Context) error { return migrated(ctx, t, bed, "--rollback") })
 }
 
-// served has MetalLB give all Services addresses, and returns them once a client gets a page from each.
-func served(ctx context.Context, t *testing.T, bed *scenario.Scenario) map[string][]string {
+// TestSwitchFromMetalLB_OnTheLocalNetwork does the same without routes: MetalLB's speakers end on all nodes at once.
+func TestSwitchFromMetalLB_OnTheLocalNetwork(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	bed, err := scenario.Open(ctx)
+	must(t, err)
+	layer2 := slices.DeleteFunc(services(), func(svc *corev1.Service) bool { return strings.HasPrefix(svc.Name, "routed-") })
+	config, rest, _ := bytes.Cut(metallbConfig, []byte(withRoutes))
+	forget(ctx, t, bed, rest)
+	addresses := served(ctx, t, bed, layer2, config)
+	stack := imported(ctx, t, bed)
+	forth(ctx, t, bed, addresses, stack, onLAN)
+	must(t, bed.StackReady(ctx))
+	claimed(ctx, t, bed, addresses)
+	switched(ctx, t, bed, addresses, "back to MetalLB", func(ctx context.Context) error { return migrated(ctx, t, bed, "--rollback") })
+}
+
+// withRoutes is where the part about routers begins in metallbConfig.
+const withRoutes = "# To routers:\n"
+
+// forget deletes the Services with routes, and objects of MetalLB, of a test before.
+func forget(ctx context.Context, t *testing.T, bed *scenario.Scenario, config []byte) {
+	t.Helper()
+	must(t, bed.Client.DeleteAllOf(ctx, &corev1.Service{}, client.InNamespace(metav1.NamespaceDefault), client.MatchingLabels{label: labelRouted}))
+	objects, err := metallb.Parse(config)
+	must(t, err)
+	for _, object := range objects {
+		if err := client.IgnoreNotFound(bed.Client.Delete(ctx, object)); !meta.IsNoMatchError(err) {
+			must(t, err)
+		}
+	}
+}
+
+// forth switches to lbstack.
+func forth(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string, stack string, layer2 int) []scenario.Connections {
+	t.Helper()
+	connections, silent := switched(ctx, t, bed, addresses, "to lbstack", func(ctx context.Context) error {
+		return errors.Join(migrated(ctx, t, bed, "-f", stack), owned(ctx, bed, layer2))
+	})
+	if silent > gap {
+		t.Errorf("to lbstack: no node answered for an address for %s, want %s at most", silent, gap)
+	}
+	byNode, err := bed.Owned(ctx)
+	must(t, err)
+	t.Logf("addresses of the local network by node: %v", byNode)
+	return connections
+}
+
+// served has MetalLB give Services addresses, and returns them once a client gets a page from each.
+func served(ctx context.Context, t *testing.T, bed *scenario.Scenario, services []*corev1.Service, config []byte) map[string][]string {
 	t.Helper()
 	must(t, bed.Apply(ctx, "web.yaml"))
 	must(t, metallb.Install(ctx, bed))
-	config, err := metallb.Parse(metallbConfig)
+	objects, err := metallb.Parse(config)
 	must(t, err)
-	must(t, metallb.Apply(ctx, bed, config))
-	for _, svc := range services() {
+	must(t, metallb.Apply(ctx, bed, objects))
+	for _, svc := range services {
 		must(t, client.IgnoreAlreadyExists(bed.Client.Create(ctx, svc)))
 		_, err := bed.Address(ctx, svc.Name)
 		must(t, err)
 	}
 	addresses := shown(ctx, t, bed)
-	if len(addresses) != 50 || len(addresses[dualStack]) != 2 {
-		t.Fatalf("MetalLB serves %d Services, %s with %v; want 50, and two addresses", len(addresses), dualStack, addresses[dualStack])
+	if len(addresses) != len(services) || len(addresses[dualStack]) != 2 {
+		t.Fatalf("MetalLB serves %d Services, %s with %v; want %d, and two addresses", len(addresses), dualStack, addresses[dualStack], len(services))
 	}
 	reached(ctx, t, bed, addresses)
 	return addresses
@@ -107,7 +147,7 @@ func shown(ctx context.Context, t *testing.T, bed *scenario.Scenario) map[string
 // reached waits until a client gets a page from every address.
 func reached(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string) {
 	t.Helper()
-	for _, svc := range services() {
+	for _, svc := range services() { // one that is not there has no address
 		for _, address := range addresses[svc.Name] {
 			url := fmt.Sprintf("http://%s/", net.JoinHostPort(address, fmt.Sprint(svc.Spec.Ports[0].Port)))
 			err := eventually.Poll(ctx, func(ctx context.Context) error {
@@ -230,7 +270,7 @@ func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, address
 	w, err := bed.Watch(watched...)
 	must(t, err)
 	defer func() { must(t, w.Close()) }()
-	clients := []string{plain, dualStack, routed}
+	clients := slices.DeleteFunc([]string{plain, dualStack, routed}, func(name string) bool { return len(addresses[name]) == 0 })
 	var to []string
 	for _, name := range clients {
 		to = append(to, net.JoinHostPort(addresses[name][0], "80"))

@@ -8,8 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// label is on the Services of the test.
-const label = "lbstack.io/migrated"
+// label is on the Services of the test, with labelRouted on those with routes.
+const label, labelRouted = "lbstack.io/migrated", "routed"
 
 // Services whose addresses clients connect to.
 const (
@@ -43,7 +43,7 @@ func services() (list []*corev1.Service) {
 		list = append(list, service(fmt.Sprintf("dual-%d", i+1), func(svc *corev1.Service) { svc.Spec.IPFamilyPolicy = new(corev1.IPFamilyPolicyRequireDualStack) }))
 	}
 	for i := range 4 {
-		list = append(list, service(fmt.Sprintf("routed-%d", i+1), annotated("metallb.io/address-pool", "routed")))
+		list = append(list, service(fmt.Sprintf("routed-%d", i+1), annotated("metallb.io/address-pool", "routed"), func(svc *corev1.Service) { svc.Labels[label] = labelRouted }))
 	}
 	return list
 }

@@ -223,6 +223,9 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 	for _, nodes := range order.Moves(moved) {
 		moved = cutover.And(moved, nodes)
 		limited, err := cutover.Limited(&c.Speakers[0], moved)
+		if err == nil && cutover.HasLayer2(wanted) {
+			err = m.calm(ctx, wanted)
+		}
 		if err == nil {
 			err = m.endSpeakers(ctx, c, limited, nodes)
 		}

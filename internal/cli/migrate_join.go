@@ -18,6 +18,9 @@ const (
 	// steady is how long it has to have announced them: a speaker owns a new address before it has asked the segment for it, which
 	// takes 0.6 s.
 	steady = 2 * time.Second
+	// quiet is how long MetalLB's speakers have for changes of Services: those that lbstack's controller writes when it has claimed their
+	// addresses, or has sessions from a node, and those of addresses of the node before.
+	quiet = 5 * time.Second
 	// spreading is how long addresses have to move: nodes whose speakers have just started do nothing before they have run for 30 s.
 	spreading = time.Minute
 )
@@ -101,6 +104,15 @@ func (m *migrating) from(ctx context.Context, wanted *unstructured.Unstructured)
 		return why, nil
 	})
 	return from, why, err
+}
+
+// calm waits until MetalLB's speakers have nothing to do: one that ends in the middle of a change blocks, ends after 30 s without
+// leaving the others, and they take its addresses over 5 s later.
+func (m *migrating) calm(ctx context.Context, wanted *unstructured.Unstructured) error {
+	if _, _, err := m.from(ctx, wanted); err != nil {
+		return err
+	}
+	return m.pause(ctx, quiet)
 }
 
 // joined waits until lbstack announces addresses from the nodes in from, and returns what it lacks after joining.

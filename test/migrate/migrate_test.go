@@ -49,7 +49,8 @@ func TestSwitchFromMetalLB_UnderTraffic(t *testing.T) {
 	stack := imported(ctx, t, bed)
 	must(t, migrated(ctx, t, bed, "-f", stack, "--dry-run"))
 
-	if c := forth(ctx, t, bed, addresses, stack, onLAN)[2]; c.Failed > 0 {
+	connections, _ := forth(ctx, t, bed, addresses, stack) // MetalLB's speakers hand addresses over among themselves, in their time
+	if c := connections[2]; c.Failed > 0 {
 		t.Errorf("to lbstack: %d of %d connections to %s failed, whose routes have three next hops; the first ones:\n%s", c.Failed, c.Tried, routed, strings.Join(c.Why[:min(10, len(c.Why))], "\n"))
 	}
 	must(t, bed.StackReady(ctx))
@@ -71,7 +72,9 @@ func TestSwitchFromMetalLB_OnTheLocalNetwork(t *testing.T) {
 	forget(ctx, t, bed, rest)
 	addresses := served(ctx, t, bed, layer2, config)
 	stack := imported(ctx, t, bed)
-	forth(ctx, t, bed, addresses, stack, onLAN)
+	if _, silent := forth(ctx, t, bed, addresses, stack); silent > gap {
+		t.Errorf("to lbstack: no node answered for an address for %s, want %s at most", silent, gap)
+	}
 	must(t, bed.StackReady(ctx))
 	claimed(ctx, t, bed, addresses)
 	switched(ctx, t, bed, addresses, "back to MetalLB", func(ctx context.Context) error { return migrated(ctx, t, bed, "--rollback") })
@@ -93,19 +96,16 @@ func forget(ctx context.Context, t *testing.T, bed *scenario.Scenario, config []
 	}
 }
 
-// forth switches to lbstack.
-func forth(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string, stack string, layer2 int) []scenario.Connections {
+// forth switches to lbstack, see switched.
+func forth(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string, stack string) ([]scenario.Connections, time.Duration) {
 	t.Helper()
 	connections, silent := switched(ctx, t, bed, addresses, "to lbstack", func(ctx context.Context) error {
-		return errors.Join(migrated(ctx, t, bed, "-f", stack), owned(ctx, bed, layer2))
+		return errors.Join(migrated(ctx, t, bed, "-f", stack), owned(ctx, bed, onLAN))
 	})
-	if silent > gap {
-		t.Errorf("to lbstack: no node answered for an address for %s, want %s at most", silent, gap)
-	}
 	byNode, err := bed.Owned(ctx)
 	must(t, err)
 	t.Logf("addresses of the local network by node: %v", byNode)
-	return connections
+	return connections, silent
 }
 
 // served has MetalLB give Services addresses, and returns them once a client gets a page from each.

@@ -250,9 +250,9 @@ func claimed(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresse
 // gap is how long nobody may answer for an address on the way to lbstack.
 const gap = time.Second
 
-// together is how long two nodes may answer for an address: the watcher asks for all of them in turn, and takes
-// a host for one that answers until it has missed some requests.
-const together = 500 * time.Millisecond
+// together is how long two nodes may answer for an address: MetalLB's speakers end one after the other, and one that has not
+// ended yet takes over what another had.
+const together = 2 * time.Second
 
 // switched does a switch under traffic, and returns the connections and how long nobody answered for an address. Afterwards all Services have the same addresses, all of them reached, and no
 // two nodes answered for one at a time.
@@ -283,12 +283,19 @@ func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, address
 		t.Logf("%s, %s (%s): %d connections, %d failed, %d cut, longest gap %d ms", what, clients[i], to[i], c.Tried, c.Failed, c.Cut, c.LongestGap.Milliseconds())
 	}
 	reached(ctx, t, bed, addresses)
-	var silent, both time.Duration
+	var worst scenario.Answers
+	var both time.Duration
+	var at string
 	for _, address := range watched {
 		got := w.All(address)
-		silent, both = max(silent, got.Silent), max(both, got.Both)
+		if got.Silent > worst.Silent {
+			worst, at = got, address
+		}
+		both = max(both, got.Both)
 	}
-	t.Logf("%s: of %d addresses no node answered for %d ms, and two nodes for %d ms, at the longest", what, len(watched), silent.Milliseconds(), both.Milliseconds())
+	silent := worst.Silent
+	t.Logf("%s: of %d addresses no node answered for %d ms (%s, %.1f s after the begin), and two nodes for %d ms, at the longest", what, len(watched),
+		silent.Milliseconds(), at, worst.SilentSince.Sub(begun).Seconds(), both.Milliseconds())
 	if both > together {
 		t.Errorf("%s: two nodes answered for an address for %s, want %s at most", what, both, together)
 	}

@@ -57,8 +57,9 @@ type Answers struct {
 	Owners []string
 	// Last is the MAC of the last answer.
 	Last string
-	// Silent is the longest time without an answer.
-	Silent time.Duration
+	// Silent is the longest time without an answer, which began at SilentSince.
+	Silent      time.Duration
+	SilentSince time.Time
 	// Both is the longest time in which two hosts answered.
 	Both time.Duration
 }
@@ -188,7 +189,10 @@ func summarize(list []answer, from, to time.Time) Answers {
 	var periods []*period
 	current := map[string]*period{}
 	for _, a := range list {
-		sum.Silent, last, sum.Last = max(sum.Silent, a.at.Sub(last)), a.at, a.mac
+		if silent := a.at.Sub(last); silent > sum.Silent {
+			sum.Silent, sum.SilentSince = silent, last
+		}
+		last, sum.Last = a.at, a.mac
 		if !slices.Contains(sum.Owners, a.mac) {
 			sum.Owners = append(sum.Owners, a.mac)
 		}
@@ -198,7 +202,9 @@ func summarize(list []answer, from, to time.Time) Answers {
 		}
 		current[a.mac].last = a.at
 	}
-	sum.Silent = max(sum.Silent, to.Sub(last))
+	if silent := to.Sub(last); silent > sum.Silent {
+		sum.Silent, sum.SilentSince = silent, last
+	}
 	for i, p := range periods {
 		for _, q := range periods[:i] {
 			if p.mac != q.mac {

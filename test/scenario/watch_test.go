@@ -1,10 +1,12 @@
 package scenario
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestAnswersOfAWatch(t *testing.T) {
@@ -43,8 +45,13 @@ func TestAnswersOfAWatch(t *testing.T) {
 		{"one within the time of the other", merge(from("a", 0, 980), from("b", 310, 390)), Answers{Owners: []string{"a", "b"}, Last: "a", Silent: 20 * time.Millisecond, Both: 80 * time.Millisecond}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, summarize(tt.list, start, at(1000))); diff != "" {
+			got := summarize(tt.list, start, at(1000))
+			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(Answers{}, "SilentSince")); diff != "" {
 				t.Errorf("want -, got +:\n%s", diff)
+			}
+			since := got.SilentSince.Add(got.Silent)
+			if since != at(1000) && !slices.ContainsFunc(tt.list, func(a answer) bool { return a.at.Equal(since) }) {
+				t.Errorf("nobody answered for %s since %s, and no answer ends that", got.Silent, got.SilentSince)
 			}
 		})
 	}

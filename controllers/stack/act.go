@@ -45,6 +45,7 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 			err = f.see(live, around)
 			stored.valid = stored.valid || isKeys(object)
 		}
+		f.unapplied = f.unapplied || live == nil && object.GroupVersionKind().Group == v1beta1.GroupVersion.Group
 		f.unstored = f.unstored || object.GetKind() == "ControllerRevision" && live == nil
 		switch {
 		case err == nil && live != nil:

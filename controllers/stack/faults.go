@@ -63,6 +63,8 @@ type findings struct {
 	rollout *rolloutFinding
 	// leave are the kinds of the workloads that stay as they are, since nobody has their templates.
 	leave []string
+	// unapplied says that an object that speakers follow was not written.
+	unapplied bool
 	// unstored says that the templates of the workloads could not be stored.
 	unstored   bool
 	components []component

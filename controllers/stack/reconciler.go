@@ -184,7 +184,7 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		f.applyFailed = append(f.applyFailed, err.Error())
 	}
 	f.inventory = without(steps.inventory, gone)
-	if len(f.applyFailed)+len(f.refused) == 0 && f.restore == 0 {
+	if !f.unapplied && err == nil && f.restore == 0 {
 		r.observed.applied = stack.Generation
 	}
 	forgotten := r.forgetVacated(ctx, around, f)

@@ -62,10 +62,8 @@ func (d *decision) start(name lb.NodeName) bool {
 	return true
 }
 
-// followEdit notes that the spec has changed. While a revision is compared with what was announced before, an
-// edit of which not all objects are applied is of now: what speakers follow is still to come. Another process,
-// whose clock is ahead, may have noted the last edit: what is of the future is of now, so that nothing waits
-// for longer than after an edit.
+// followEdit notes that the spec has changed. Another process, whose clock is ahead, may have noted the last edit: what
+// is of the future is of now, so that nothing waits for longer than after an edit.
 func (d *decision) followEdit() {
 	e := &d.next.Edits
 	if e.Last.After(d.now) {
@@ -74,13 +72,27 @@ func (d *decision) followEdit() {
 	if e.First.After(e.Last) {
 		e.First = e.Last
 	}
-	if e.Generation == d.Generation && !(d.Unapplied && d.next.forward()) {
-		return
+	switch {
+	case e.Generation != d.Generation:
+		if !d.now.Before(e.Last.Add(2 * reported)) {
+			e.First = d.now
+		}
+		e.Generation, e.Last = d.Generation, d.now
+	case d.Unapplied && d.next.forward():
+		d.followUnapplied(e)
 	}
-	if !d.now.Before(e.Last.Add(2 * reported)) {
-		e.First = d.now
+}
+
+// followUnapplied notes that an edit is of now, since not all of its objects are applied: what speakers follow is still to
+// come. One that is refused for good keeps nothing up for longer than a series of edits does; of one that a process
+// before this one noted, or that was followed by a time without answers, it is not known for how long it was refused.
+func (d *decision) followUnapplied(e *Edits) {
+	switch {
+	case e.Last.Before(d.SeenSince):
+		e.First, e.Last = d.now, d.now
+	case d.now.Before(e.First.Add(maxEdits)) && !d.now.Before(e.Last.Add(reported/2)):
+		e.Last = d.now // not in each pass: all speakers watch the status
 	}
-	e.Generation, e.Last = d.Generation, d.now
 }
 
 // awaited returns until when what speakers report to announce is of before the last edit of the spec. A

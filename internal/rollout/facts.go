@@ -15,7 +15,7 @@ type State struct {
 	Wanted Revision
 	// Generation of the spec: another one is an edit.
 	Generation int64
-	// Unapplied says that not all objects of the stack are known to be as this generation has them.
+	// Unapplied says that not all objects that speakers follow are known to be as this generation has them.
 	Unapplied bool
 	// Retry is the token that asks for another try of a revision that failed, when it changes.
 	Retry    string

@@ -75,7 +75,7 @@ func (d *decision) blocked() string {
 	case d.next.forward() && d.harm() != "":
 		return d.harm()
 	case slices.ContainsFunc(d.candidates(), func(name lb.NodeName) bool { return d.awaits(d.Nodes[name]) }):
-		return "the spec was edited or applied within the last 10 s: what the speakers announce is known after that"
+		return "the spec was edited or applied within the last 10 s, or is not applied yet: what the speakers announce is known after that"
 	case dark != "":
 		return "the speaker on " + string(dark) + " is not ready" + detail(d.problem(dark))
 	}

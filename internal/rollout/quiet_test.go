@@ -258,9 +258,10 @@ func TestDecide_EditThatNoDecisionHasSeenIsOne(t *testing.T) {
 
 // An operator that ended, or a request that failed, leaves a spec that is not applied: what follows it is to come.
 func TestDecide_EditThatIsNotAppliedIsOfNow(t *testing.T) {
-	stored := func(p Phase, ago time.Duration, unapplied bool) State {
+	stored := func(p Phase, first, last time.Duration, unapplied bool) State {
 		s := at(p, 2)
-		s.edited(-ago)
+		s.Stored.Edits = Edits{First: start.Add(-first), Last: start.Add(-last)}
+		s.SeenSince = start.Add(-10 * time.Minute)
 		for name := range s.Nodes {
 			s.Nodes[name].Report.Routes = 1
 		}
@@ -273,10 +274,12 @@ func TestDecide_EditThatIsNotAppliedIsOfNow(t *testing.T) {
 		first, last time.Duration // before now
 		steps       int
 	}{
-		{"it was applied", stored(Canary, reported, false), reported, reported, 1},
-		{"it is not applied yet", stored(Canary, reported, true), reported, 0, 0},
-		{"it is not applied for long", stored(Canary, time.Hour, true), 0, 0, 0},
-		{"nothing is compared outside of a rollout", stored(Complete, time.Hour, true), time.Hour, time.Hour, 0},
+		{"it was applied", stored(Canary, reported, reported, false), reported, reported, 1},
+		{"it is not applied yet", stored(Canary, reported, reported, true), reported, 0, 0},
+		{"it was noted a moment ago", stored(Canary, 2*time.Second, 2*time.Second, true), 2 * time.Second, 2 * time.Second, 0},
+		{"it is not applied for as long as edits are waited for", stored(Canary, maxEdits, reported, true), maxEdits, reported, 1},
+		{"a process before noted it", stored(Canary, time.Hour, time.Hour, true), 0, 0, 0},
+		{"nothing is compared outside of a rollout", stored(Complete, time.Hour, time.Hour, true), time.Hour, time.Hour, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.state.Stored.Phase == Complete {

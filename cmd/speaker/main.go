@@ -1,22 +1,37 @@
-// Command speaker announces the addresses that its node owns.
+// Command speaker announces the addresses that its node owns. As "speaker probe" it asks the local network about one address
+// and ends, for kubectl lbstack who --probe.
 package main
 
 import (
+	"context"
 	"flag"
 	"os"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/lbstack/lbstack/internal/lanprobe"
 	"github.com/lbstack/lbstack/internal/termination"
 	"github.com/lbstack/lbstack/speaker/app"
+	"github.com/lbstack/lbstack/speaker/probe"
 )
 
 func main() {
-	options, err := parse(flag.CommandLine, os.Args[1:])
-	if err == nil {
-		err = app.Run(ctrl.SetupSignalHandler(), options)
-	}
-	if err != nil {
+	if err := run(ctrl.SetupSignalHandler(), os.Args[1:]); err != nil {
 		termination.Exit("speaker", err)
 	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == lanprobe.Command {
+		result, err := probe.Run(ctx, args[1:])
+		if err != nil {
+			return err
+		}
+		return termination.Result(result)
+	}
+	options, err := parse(flag.CommandLine, args)
+	if err != nil {
+		return err
+	}
+	return app.Run(ctx, options)
 }

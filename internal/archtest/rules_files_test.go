@@ -17,9 +17,10 @@ type FileRule struct {
 // mayParse are the folders besides internal/apiconv in which text is turned into
 // addresses, and why that text is not from an API object.
 var mayParse = map[string]string{
-	"cmd":  "flags of the command line",
-	"hack": "tools have their own input",
-	"test": "tests have their own input",
+	"cmd":               "flags of the command line",
+	"hack":              "tools have their own input",
+	"internal/lanprobe": "arguments of the command line of speaker probe",
+	"test":              "tests have their own input",
 }
 
 // FileRules are the rules on single files.

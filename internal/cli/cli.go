@@ -2,7 +2,7 @@
 // code that the programs use as well, and prints. It follows kubectl: its flags for the cluster, its exit
 // codes (0: done; 1: an error, or what was asked about is not as it should be), results on the
 // standard output and all else on the standard error, no colours. It reads and writes with the rights of the
-// user; only drain, undrain, move, reserve, release and migrate write to the cluster.
+// user; only drain, undrain, move, reserve, release, migrate and who --probe write to the cluster.
 package cli
 
 import (
@@ -41,7 +41,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		Use:           "kubectl-lbstack",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl lbstack"},
 		Short:         "Look into lbstack, and switch to it",
-		Long:          "Look into lbstack, load balancers for Kubernetes on bare metal, and switch to it from another load balancer.\nIt works with your own rights. Only drain, undrain, move, reserve, release and migrate write to the cluster.",
+		Long:          "Look into lbstack, load balancers for Kubernetes on bare metal, and switch to it from another load balancer.\nIt works with your own rights. Only drain, undrain, move, reserve, release, migrate and who --probe write to the cluster.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

@@ -33,6 +33,14 @@ type cluster struct {
 	server func() (*version.Info, error)
 }
 
+// installedIn returns the namespace of lbstack, for commands about nothing else that has one: that of -n, or the default.
+func (c *cluster) installedIn() string {
+	if n := c.flags.Namespace; n != nil && *n != "" {
+		return *n
+	}
+	return "lbstack-system"
+}
+
 // serverVersion of Kubernetes.
 func (c *cluster) serverVersion() (*version.Info, error) {
 	if c.server != nil {

@@ -25,9 +25,6 @@ import (
 	"github.com/lbstack/lbstack/internal/version"
 )
 
-// installedIn is the namespace of lbstack where -n does not name another.
-const installedIn = "lbstack-system"
-
 // collecting is one run of support-bundle.
 type collecting struct {
 	genericiooptions.IOStreams
@@ -56,10 +53,7 @@ func supportCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 }
 
 func (o *collecting) run(ctx context.Context, now time.Time) error {
-	o.namespace = installedIn
-	if n := o.flags.Namespace; n != nil && *n != "" {
-		o.namespace = *n
-	}
+	o.namespace = o.installedIn()
 	folder := "lbstack-support-" + now.UTC().Format("20060102T150405Z")
 	if o.output == "" {
 		o.output = folder + ".tar.gz"

@@ -23,8 +23,8 @@ import (
 func TestSupport_WritesAnArchive(t *testing.T) {
 	c := working(t)
 	c.server = func() (*k8sversion.Info, error) { return &k8sversion.Info{Minor: "34", GitVersion: "v1.34.2"}, nil }
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: installedIn, Name: "lbstack-speaker-1", Labels: map[string]string{"app.kubernetes.io/name": "lbstack"}}}
-	stranger := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: installedIn, Name: "stranger"}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "lbstack-system", Name: "lbstack-speaker-1", Labels: map[string]string{"app.kubernetes.io/name": "lbstack"}}}
+	stranger := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "lbstack-system", Name: "stranger"}}
 	for _, pod := range []*corev1.Pod{pod, stranger} {
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "speaker", RestartCount: 1}}
 		if err := c.api.Create(t.Context(), pod); err != nil {

@@ -10,19 +10,26 @@ import (
 )
 
 func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
-	var output string
+	var output, from string
+	var probe bool
 	cmd := &cobra.Command{
 		Use:   "who [ADDRESS|SERVICE|NODE|POOL]",
 		Short: "Show which Service has which address, and which node announces it",
 		Long: "Show which Service has which address, and which nodes announce it: on the local network and to routers. " +
 			"Without an argument, show all addresses that Services have or that are reserved.\n\n" +
 			"A name alone is that of a node, a pool or a Service of the namespace. NAMESPACE/NAME is a Service; service/NAME, node/NAME and pool/NAME say which is meant.\n\n" +
-			"The exit code is 1 if no Service has, and nobody reserves, such an address.",
+			"With --probe, ask the local network for the address as well, by ARP or NDP: a pod on a node of the cluster asks for 3 seconds and is deleted, " +
+			"in the namespace lbstack-system or that of -n. It needs the right to create pods there, which is one to do anything on the nodes.\n\n" +
+			"The exit code is 1 if no Service has, and nobody reserves, such an address; with --probe it is 1 if the answers are not as the speakers report.",
 		Example: "  # All addresses\n  kubectl lbstack who\n\n  # One address, with MAC addresses and routes\n  kubectl lbstack who 192.168.1.240 -o wide\n\n" +
 			"  # What a Service has, what a node announces, what is taken of a pool\n  kubectl lbstack who shop/web\n  kubectl lbstack who node/worker-1\n  kubectl lbstack who pool/production\n\n" +
+			"  # Which hosts of the local network answer for an address, asked from a node\n  kubectl lbstack who 192.168.1.240 --probe\n  kubectl lbstack who 192.168.1.240 --probe --from worker-1\n\n" +
 			"  # The claims of a pool, for other commands\n  kubectl lbstack who pool/production -o name",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if from != "" && !probe {
+				return errors.New("--from is where --probe asks: pass both")
+			}
 			namespace, _, err := cluster.flags.ToRawKubeConfigLoader().Namespace()
 			if err != nil {
 				return err
@@ -45,9 +52,24 @@ func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 				return err
 			}
 			a := inspect.Who(s, subject)
-			return answer(streams.Out, output, &a, a.Found)
+			if !probe {
+				return answer(streams.Out, output, &a, a.Found)
+			}
+			if subject.Kind != inspect.OneAddress {
+				return errors.New("--probe asks for one address: pass it")
+			}
+			a.Probe, err = cluster.probe(cmd.Context(), streams, s, subject.Address, from)
+			if a.Probe == nil {
+				return err
+			}
+			if err != nil {
+				return errors.Join(write(streams.Out, output, &a), err)
+			}
+			return answer(streams.Out, output, &a, a.Probe.AsReported)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml, wide or name in place of the table")
+	cmd.Flags().BoolVar(&probe, "probe", false, "ask the local network for the address, by ARP or NDP")
+	cmd.Flags().StringVar(&from, "from", "", "the node from which --probe asks; by default one that does not announce the address")
 	return cmd
 }

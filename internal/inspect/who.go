@@ -138,6 +138,8 @@ type Assignments struct {
 	// Found says that at least one of the addresses has a claim.
 	Found bool         `json:"found"`
 	Items []Assignment `json:"items"`
+	// Probe is what the hosts of the local network answered, if they were asked.
+	Probe *Probed `json:"probe,omitempty"`
 }
 
 // Who returns the assignments of the addresses that a question is about, sorted by address.
@@ -266,7 +268,10 @@ func (a *Assignments) print(out io.Writer, wide bool) error {
 			fmt.Fprintf(w, "\n%s: %s\n", row.Address, row.Conflict)
 		}
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || a.Probe == nil {
+		return err
+	}
+	return a.Probe.print(out)
 }
 
 // asked returns a sentence on the node that is asked for, and whether it announces the address.

@@ -20,7 +20,9 @@ const (
 	// path is where the kubelet reads the termination message of a container
 	// (terminationMessagePath, which has this default).
 	path = "/dev/termination-log"
-	// maxBytes is less than the 4096 bytes of it that the kubelet reads.
+	// readBytes is what the kubelet reads of it.
+	readBytes = 4096
+	// maxBytes is less than that: a sentence.
 	maxBytes = 1024
 	// maxStacks bounds the stacks in bytes: some 2000 goroutines.
 	maxStacks = 1 << 20
@@ -55,13 +57,27 @@ func exit(program, message string, more []byte) {
 	os.Exit(1)
 }
 
-// leave writes the message into a file that exists: outside of a container there is none.
-func leave(path, message string) error {
+// Result leaves the result of a program that did what it was started for: on standard output and, if it runs in a container, in
+// the termination message, which those who may read the pod can read. It has 4096 bytes at most.
+func Result(result []byte) error {
+	if len(result) > readBytes {
+		return fmt.Errorf("a result of %d bytes: a termination message has %d at most", len(result), readBytes)
+	}
+	_ = write(path, string(result)) // outside of a container there is no such file
+	_, err := os.Stdout.Write(append(result, '\n'))
+	return err
+}
+
+// leave writes a sentence as the termination message.
+func leave(path, message string) error { return write(path, bounded.Cut(message, maxBytes)) }
+
+// write writes into a file that exists: outside of a container there is none.
+func write(path, message string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return fmt.Errorf("writing the termination message: %w", err)
 	}
-	_, err = file.WriteString(bounded.Cut(message, maxBytes))
+	_, err = file.WriteString(message)
 	return errors.Join(err, file.Close())
 }
 

@@ -1,0 +1,106 @@
+package maintenance
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/internal/lanprobe"
+)
+
+// ProbeDeadline ends a pod that asks the local network, in seconds: its image is on the node, and it asks for 3 s.
+const ProbeDeadline = 60
+
+// probeComponent is a label of the pod: no Service, policy and budget of lbstack selects it.
+const probeComponent = "probe"
+
+// ProbePod returns the pod that asks the local network from a node. It has the image of the speakers, the network of the node and
+// the capability NET_RAW, and neither a token nor a volume. It does not pass the scheduler: a node that is cordoned or tainted
+// can be asked from as well. Its result is the termination message of its container.
+func ProbePod(speakers *appsv1.DaemonSet, node string, request lanprobe.Request) (*corev1.Pod, error) {
+	template := &speakers.Spec.Template.Spec
+	i := slices.IndexFunc(template.Containers, func(c corev1.Container) bool { return c.Name == "speaker" })
+	if i < 0 {
+		return nil, fmt.Errorf("DaemonSet %s/%s has no container speaker, whose image asks the network", speakers.Namespace, speakers.Name)
+	}
+	speaker := &template.Containers[i]
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: speakers.Namespace, GenerateName: "lbstack-probe-",
+			Labels: map[string]string{"app.kubernetes.io/name": "lbstack", "app.kubernetes.io/component": probeComponent},
+		},
+		Spec: corev1.PodSpec{
+			NodeName: node, HostNetwork: true, RestartPolicy: corev1.RestartPolicyNever,
+			ActiveDeadlineSeconds: new(int64(ProbeDeadline)), TerminationGracePeriodSeconds: new(int64(1)),
+			// The account of the speakers: OpenShift admits the network of the node for it. It has no token here.
+			ServiceAccountName: template.ServiceAccountName, AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false),
+			ImagePullSecrets: template.ImagePullSecrets,
+			Tolerations:      []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
+			SecurityContext:  &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
+			Containers: []corev1.Container{{
+				Name: probeComponent, Image: speaker.Image, ImagePullPolicy: speaker.ImagePullPolicy,
+				Command: []string{"/speaker"}, Args: request.Args(), TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+				Resources: corev1.ResourceRequirements{
+					Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi")},
+					Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")},
+				},
+				// A capability that is added takes effect only for root.
+				SecurityContext: &corev1.SecurityContext{
+					RunAsUser: new(int64(0)), AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
+					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"NET_RAW"}},
+				},
+			}},
+		},
+	}
+	return pod, nil
+}
+
+// ProbeResult returns the result of the pod. Done is false while it runs; err is why it has none.
+func ProbeResult(pod *corev1.Pod) (result lanprobe.Result, done bool, err error) {
+	var state corev1.ContainerState
+	for _, status := range pod.Status.ContainerStatuses {
+		if status.Name == probeComponent {
+			state = status.State
+		}
+	}
+	ended := state.Terminated
+	switch {
+	case ended != nil && ended.ExitCode == 0:
+		result, err = lanprobe.Decode(ended.Message)
+		return result, true, err
+	case ended != nil && ended.Message != "":
+		return result, true, fmt.Errorf("the program in pod %s on node %s ended: %s: if the installation is older than the plugin, it cannot ask the network", pod.Name, pod.Spec.NodeName, ended.Message)
+	case pod.Status.Phase == corev1.PodFailed || ended != nil:
+		return result, true, fmt.Errorf("pod %s on node %s failed: %s", pod.Name, pod.Spec.NodeName, ProbeState(pod))
+	}
+	return result, false, nil
+}
+
+// ProbeState returns what a pod waits for, or why it ended, as far as its status says.
+func ProbeState(pod *corev1.Pod) string {
+	text := string(pod.Status.Phase)
+	add := func(words ...string) {
+		for _, w := range words {
+			if w != "" {
+				text += ", " + w
+			}
+		}
+	}
+	add(pod.Status.Reason, pod.Status.Message)
+	for _, status := range pod.Status.ContainerStatuses {
+		if w := status.State.Waiting; w != nil {
+			add(w.Reason, w.Message)
+		}
+		if e := status.State.Terminated; e != nil {
+			add(e.Reason, e.Message)
+		}
+	}
+	if text == "" {
+		return "the kubelet has reported nothing"
+	}
+	return text
+}

@@ -1,0 +1,127 @@
+// Package probe asks the local network who has an address, for kubectl lbstack who --probe (internal/lanprobe). It runs in a
+// process of its own, beside the speaker of the node or without one, and sends nothing but requests that claim no address.
+package probe
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lbstack/lbstack/internal/l2net/packet"
+	"github.com/lbstack/lbstack/internal/lanprobe"
+	"github.com/lbstack/lbstack/speaker/layer2"
+	"github.com/lbstack/lbstack/speaker/layer2/responder"
+	"github.com/lbstack/lbstack/speaker/links"
+)
+
+// Run parses a command line, without lanprobe.Command, sends requests for lanprobe.Within, and returns the result, encoded. It
+// returns earlier if the context ends, with the answers that have arrived. It needs the capability NET_RAW.
+func Run(ctx context.Context, args []string) ([]byte, error) {
+	request, err := lanprobe.Parse(args)
+	if err != nil {
+		return nil, err
+	}
+	list, err := links.List(netip.Addr{})
+	if err != nil {
+		return nil, err
+	}
+	own, err := links.OnInterface(request.Address)
+	if err != nil {
+		return nil, err
+	}
+	listen := responder.ListenARP
+	if request.Address.Is6() {
+		listen = responder.ListenNDP
+	}
+	result := ask(ctx, request, list, listen)
+	result.Own = own
+	return result.Encode()
+}
+
+// asking collects what arrives on all links.
+type asking struct {
+	address netip.Addr
+
+	mu     sync.Mutex
+	result lanprobe.Result
+	known  map[lanprobe.Answer]bool
+}
+
+func ask(ctx context.Context, request lanprobe.Request, list []layer2.Link, listen responder.Listen) lanprobe.Result {
+	a := &asking{address: request.Address, known: map[lanprobe.Answer]bool{}}
+	ctx, cancel := context.WithTimeout(ctx, lanprobe.Within)
+	defer cancel()
+	var running sync.WaitGroup
+	for _, name := range request.Interfaces {
+		i := slices.IndexFunc(list, func(l layer2.Link) bool { return l.Name == name })
+		if i < 0 || !list[i].Speaks(request.Address) {
+			a.problem(name, fmt.Errorf("it is not up, or has no address from which %s could be asked for", request.Address))
+			continue
+		}
+		conn, err := listen(list[i])
+		if err != nil {
+			a.problem(name, err)
+			continue
+		}
+		running.Go(func() { a.read(name, conn) })
+		running.Go(func() { a.send(ctx, name, conn) })
+	}
+	running.Wait()
+	return a.result
+}
+
+// send asks, and closes the connection at the end, which ends read.
+func (a *asking) send(ctx context.Context, name string, conn responder.Conn) {
+	defer func() { _ = conn.Close() }()
+	if err := conn.Watch([]netip.Addr{a.address}); err != nil {
+		a.problem(name, err)
+		return
+	}
+	ticker := time.NewTicker(lanprobe.Interval)
+	defer ticker.Stop()
+	for sent := 0; ; {
+		if sent++; sent <= lanprobe.Count {
+			if err := conn.Probe(a.address); err != nil {
+				a.problem(name, err)
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// read collects until the connection is closed. The number of answers is bounded: a host can send with any number of addresses.
+func (a *asking) read(name string, conn responder.Conn) {
+	for {
+		m, ok, err := conn.Read()
+		if err != nil {
+			return
+		}
+		if !ok || m.Claims != a.address {
+			continue
+		}
+		answer := lanprobe.Answer{Interface: name, HardwareAddress: m.Sender.String()}
+		if m.Via != (packet.MAC{}) {
+			answer.Via = m.Via.String()
+		}
+		a.mu.Lock()
+		if !a.known[answer] && len(a.known) < lanprobe.MaxAnswers {
+			a.known[answer] = true
+			a.result.Answers = append(a.result.Answers, answer)
+		}
+		a.mu.Unlock()
+	}
+}
+
+func (a *asking) problem(name string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.result.Problems = append(a.result.Problems, name+": "+err.Error())
+}

@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -110,6 +112,8 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	metallb(b)
+	asked(b)
+	checking := slices.Concat(installation, []string{"list nodes", "list deployments.apps", "list daemonsets.apps", "list pods", "get configmaps"})
 	loadBalancers := []string{"list deployments.apps", "list daemonsets.apps", "list pods"}
 	tests := []struct {
 		name, line string
@@ -120,6 +124,12 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		{"status", "status", append(slices.Clone(installation), "list services"), 1, "Services: 1, of which 0 are not announced"},
 		{"why", "why web", slices.Concat(installation, announcing), 0, "web is announced"},
 		{"who", "who web", append(slices.Clone(installation), "list speakerrouteslices.lbstack.io"), 0, "10.9.4.1   pool   InUse"},
+		{"who, asking the network", "who 10.9.4.1 --probe --from plugin-1", append(slices.Clone(installation), "list speakerrouteslices.lbstack.io", "get daemonsets.apps", "create,get,delete pods"), 0, "No other host answers"},
+		{"doctor", "doctor", checking, 1, "ok Kubernetes"},
+		{"support-bundle", "support-bundle -o -", slices.Concat(checking, []string{
+			"list services", "list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list bfdprofiles.lbstack.io", "list communities.lbstack.io", "list speakerrouteslices.lbstack.io",
+			"list endpointslices.discovery.k8s.io", "list events.events.k8s.io", "get pods/log",
+		}), 1, ""}, // the log of a pod that does not run is missing in it
 		{"reserve", "reserve 10.9.4.5", append(slices.Clone(installation), "create,get ipaddressclaims.lbstack.io"), 0, "ipaddressclaim.lbstack.io/10.9.4.5 reserves the address"},
 		{"release", "release 10.9.4.5", []string{"delete,get ipaddressclaims.lbstack.io"}, 0, "released"},
 		{"drain", "drain plugin-1", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes"}, 0, "node/plugin-1 drains"},
@@ -151,19 +161,61 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 			for j, without := range single {
 				user := fmt.Sprintf("plugin-%d-%d", i, j)
 				b.allow(user, slices.Delete(slices.Clone(single), j, j+1))
-				if out, errOut, code := b.plugin(user, tt.line); code == 0 || !strings.Contains(errOut, "you lack a right") {
+				if out, errOut, code := b.plugin(user, tt.line); code == 0 || !strings.Contains(out+errOut, "you lack a right") {
 					t.Errorf("without the right to %s: exit code %d, and printed\n%s%s", without, code, out, errOut)
 				}
 			}
 			user := fmt.Sprintf("plugin-%d", i)
 			b.allow(user, tt.rights)
 			out, errOut, code := b.plugin(user, tt.line)
-			if code != tt.code || !strings.Contains(out, tt.out) {
+			if code != tt.code || !strings.Contains(out, tt.out) || strings.Contains(out+errOut, "you lack a right") {
 				t.Errorf("with its rights: exit code %d, want %d, and printed\n%s%s\nwant %q", code, tt.code, out, errOut, tt.out)
 			}
 		})
 	}
 	crash(controller)
+}
+
+// asked makes the DaemonSet of the speakers and a pod of lbstack whose log cannot be read, and ends each pod that asks the network
+// as its kubelet would: no host has answered.
+func asked(b *bed) {
+	b.Helper()
+	labels := map[string]string{"app.kubernetes.io/name": "lbstack"}
+	speakers := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "lbstack-speaker"}}
+	speakers.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
+	speakers.Spec.Template = corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "speaker", Image: "example.com/lbstack"}}}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "lbstack-speaker-1", Labels: labels}, Spec: speakers.Spec.Template.Spec}
+	create(b.T, b.Client, speakers)
+	create(b.T, b.Client, pod)
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "speaker", Image: "example.com/lbstack", ImageID: "x"}}
+	if err := b.Status().Update(b.Context(), pod); err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	b.Cleanup(func() { stop(); running.Wait() })
+	ended := corev1.ContainerStatus{Name: "probe", Image: "example.com/lbstack", ImageID: "x", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Message: `{"answers":[]}`}}}
+	running.Go(func() {
+		for ctx.Err() == nil {
+			pods := &corev1.PodList{}
+			err := b.List(ctx, pods, client.InNamespace(b.namespace), client.MatchingLabels{"app.kubernetes.io/component": "probe"})
+			for i := range pods.Items {
+				pod := &pods.Items[i]
+				if err == nil && len(pod.Status.ContainerStatuses) == 0 {
+					pod.Status.Phase, pod.Status.ContainerStatuses = corev1.PodSucceeded, []corev1.ContainerStatus{ended}
+					err = client.IgnoreNotFound(b.Status().Update(ctx, pod))
+				}
+			}
+			if err != nil && ctx.Err() == nil {
+				b.Errorf("ending the pods that ask: %v", err)
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	})
 }
 
 // metallb makes MetalLB's workloads, which have no pods here.

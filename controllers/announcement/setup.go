@@ -9,8 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/config"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -42,8 +41,6 @@ const byHolder = "spec.holders"
 // byService is the index of EndpointSlices by the name of their Service: labels are not
 // indexed, and to look for one would go through all that a namespace has.
 const byService = "metadata.labels." + discoveryv1.LabelServiceName
-
-type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
@@ -88,15 +85,15 @@ func holdersOf(object client.Object) []string {
 // onState records the reports of the speakers, and requests a reconcile of the Services for which they
 // have changed.
 func (r *Reconciler) onState() handler.EventHandler {
-	put := func(ctx context.Context, object client.Object, q queue) {
+	put := func(ctx context.Context, object client.Object, q request.Queue) {
 		if state, ok := object.(*v1beta1.SpeakerState); ok {
 			r.enqueue(ctx, r.Reports.Put(apiconv.SpeakerReport(state).Plausible(time.Now())), q)
 		}
 	}
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { put(ctx, e.Object, q) },
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { put(ctx, e.ObjectNew, q) },
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q request.Queue) { put(ctx, e.Object, q) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q request.Queue) { put(ctx, e.ObjectNew, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q request.Queue) {
 			r.enqueue(ctx, r.Reports.Remove(lb.NodeName(e.Object.GetName())), q)
 		},
 	}
@@ -105,37 +102,37 @@ func (r *Reconciler) onState() handler.EventHandler {
 // onRouteSlice records the routes that speakers report, and requests a reconcile of the Services for
 // which they have changed.
 func (r *Reconciler) onRouteSlice() handler.EventHandler {
-	put := func(ctx context.Context, object client.Object, q queue) {
+	put := func(ctx context.Context, object client.Object, q request.Queue) {
 		if slice, ok := object.(*v1beta1.SpeakerRouteSlice); ok {
 			node, routes := apiconv.SpeakerRoutes(slice)
 			r.enqueue(ctx, r.Reports.PutRoutes(slice.Name, node, reports.PlausibleRoutes(routes, time.Now())), q)
 		}
 	}
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { put(ctx, e.Object, q) },
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { put(ctx, e.ObjectNew, q) },
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q request.Queue) { put(ctx, e.Object, q) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q request.Queue) { put(ctx, e.ObjectNew, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q request.Queue) {
 			r.enqueue(ctx, r.Reports.PutRoutes(e.Object.GetName(), "", nil), q)
 		},
 	}
 }
 
 // enqueue requests a reconcile of the Services for which reports have changed.
-func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q queue) {
+func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q request.Queue) {
 	for _, key := range r.servicesHolding(ctx, changed.Addresses) {
-		q.Add(requestFor(key))
+		q.Add(request.Service(key))
 	}
 	for _, key := range r.servicesWithin(ctx, changed.Prefixes) {
-		q.AddAfter(requestFor(key), routeDelay)
+		q.AddAfter(request.Service(key), routeDelay)
 	}
 	for _, node := range changed.Left { // its routes may be gone already, and conditions still name it
 		for _, key := range r.Standing.routedBy(node) {
-			q.AddAfter(requestFor(key), routeDelay)
+			q.AddAfter(request.Service(key), routeDelay)
 		}
 	}
 	if changed.Sessions || changed.Waiting {
 		for _, key := range r.Standing.waiting() {
-			q.AddAfter(requestFor(key), routeDelay)
+			q.AddAfter(request.Service(key), routeDelay)
 		}
 	}
 }
@@ -183,14 +180,14 @@ func (r *Reconciler) servicesWithin(ctx context.Context, prefixes []netip.Prefix
 // onEligibility requests a reconcile of the Services that are not announced: the object that changed
 // affects which nodes may announce.
 func (r *Reconciler) onEligibility(context.Context, client.Object) []reconcile.Request {
-	return requestsFor(r.Standing.waiting())
+	return request.Services(r.Standing.waiting())
 }
 
 // onNode requests a reconcile of the Services that are not announced, and of those that the node
 // announces: its report does not count while it is not ready.
 func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
 	name := lb.NodeName(node.GetName())
-	return requestsFor(slices.Concat(r.Standing.waiting(), r.servicesHolding(ctx, r.Reports.OwnedBy(name)), r.servicesWithin(ctx, r.Reports.RoutesOf(name))))
+	return request.Services(slices.Concat(r.Standing.waiting(), r.servicesHolding(ctx, r.Reports.OwnedBy(name)), r.servicesWithin(ctx, r.Reports.RoutesOf(name))))
 }
 
 // onEndpoints requests a reconcile of the Service of these endpoints, and of those that share an address
@@ -209,12 +206,12 @@ func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []rec
 			}
 		}
 	}
-	return requestsFor(keys)
+	return request.Services(keys)
 }
 
 // onClaim requests a reconcile of the Services that a claim names.
 func onClaim(_ context.Context, object client.Object) []reconcile.Request {
-	return requestsFor(holders(object))
+	return request.Services(holders(object))
 }
 
 // holders returns the Services that a claim names.
@@ -227,16 +224,4 @@ func holders(object client.Object) (keys []lb.ServiceKey) {
 		keys = append(keys, apiconv.HolderKey(h))
 	}
 	return keys
-}
-
-func requestsFor(keys []lb.ServiceKey) []reconcile.Request {
-	requests := make([]reconcile.Request, 0, len(keys))
-	for _, key := range keys {
-		requests = append(requests, requestFor(key))
-	}
-	return requests
-}
-
-func requestFor(key lb.ServiceKey) reconcile.Request {
-	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: key.Namespace, Name: key.Name}}
 }

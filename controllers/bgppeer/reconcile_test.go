@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/config"
+	"github.com/lbstack/lbstack/controllers/request"
 )
 
 func TestReconcile_SessionsThatEndAndComeBack(t *testing.T) {
@@ -63,7 +63,7 @@ func TestReconcile_SessionsThatEndAndComeBack(t *testing.T) {
 		if look.do != nil {
 			look.do()
 		}
-		result, err := r.Reconcile(t.Context(), config.All)
+		result, err := r.Reconcile(t.Context(), request.All)
 		if err != nil || result.RequeueAfter != look.again {
 			t.Errorf("%s: got %v, %v, want to look again after %s", look.name, result, err, look.again)
 		}

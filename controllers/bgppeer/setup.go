@@ -1,25 +1,22 @@
 package bgppeer
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/config"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/reports"
@@ -28,17 +25,15 @@ import (
 // collect is how long reports of speakers are collected: all lose a router at once.
 const collect = 500 * time.Millisecond
 
-type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("bgppeer").
-		Watches(&v1beta1.BGPPeer{}, config.OnAny(), builder.WithPredicates(peerChanged)).
-		Watches(&v1beta1.SpeakerState{}, onState(), builder.WithPredicates(sessionsChanged)).
-		Watches(&corev1.Node{}, config.OnAny(), builder.WithPredicates(config.NodeChanged)).
-		Watches(&v1beta1.BFDProfile{}, config.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Secret{}, config.OnAny()).
+		Watches(&v1beta1.BGPPeer{}, request.OnAny(), builder.WithPredicates(peerChanged)).
+		Watches(&v1beta1.SpeakerState{}, request.OnAnyLater(collect), builder.WithPredicates(sessionsChanged)).
+		Watches(&corev1.Node{}, request.OnAny(), builder.WithPredicates(config.NodeChanged)).
+		Watches(&v1beta1.BFDProfile{}, request.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, request.OnAny()).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 	if err != nil {
@@ -69,13 +64,4 @@ func report(object client.Object) reports.Report {
 		return reports.Report{}
 	}
 	return apiconv.SpeakerReport(state)
-}
-
-// onState asks for a look at all peers, a little later.
-func onState() handler.EventHandler {
-	return handler.Funcs{
-		CreateFunc: func(_ context.Context, _ event.CreateEvent, q queue) { q.AddAfter(config.All, collect) },
-		UpdateFunc: func(_ context.Context, _ event.UpdateEvent, q queue) { q.AddAfter(config.All, collect) },
-		DeleteFunc: func(_ context.Context, _ event.DeleteEvent, q queue) { q.AddAfter(config.All, collect) },
-	}
 }

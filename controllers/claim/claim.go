@@ -19,18 +19,16 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/allocations"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
@@ -67,8 +65,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("claim").
 		For(&v1beta1.IPAddressClaim{}, builder.WithPredicates(predicate.NewPredicateFuncs(r.concerned))).
-		Watches(&v1beta1.IPAddressPool{}, onForeign()).
-		Watches(&v1beta1.IPAddressPool{}, onPool(r.every), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.IPAddressPool{}, request.Later(0, onForeign)).
+		Watches(&v1beta1.IPAddressPool{}, request.Later(lookSoon, r.every), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
@@ -94,21 +92,6 @@ func (r *Reconciler) outside(object client.Object) bool {
 	_, gives := r.Allocations.PoolOf(address)
 	_, _, foreign := r.Allocations.Foreign(address)
 	return !gives && !foreign
-}
-
-// onPool looks at claims a little after a pool has changed: when the view knows it.
-func onPool(claims func(context.Context) []reconcile.Request) handler.EventHandler {
-	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	later := func(ctx context.Context, q queue) {
-		for _, request := range claims(ctx) {
-			q.AddAfter(request, lookSoon)
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, _ event.CreateEvent, q queue) { later(ctx, q) },
-		UpdateFunc: func(ctx context.Context, _ event.UpdateEvent, q queue) { later(ctx, q) },
-		DeleteFunc: func(ctx context.Context, _ event.DeleteEvent, q queue) { later(ctx, q) },
-	}
 }
 
 // byAdministrator reports whether a claim belongs to an administrator, who created it, or removed all
@@ -140,8 +123,9 @@ func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim
 	return 0, nil
 }
 
-// every requests a reconcile of all claims: a pool changed, and may not give their addresses any more.
-func (r *Reconciler) every(ctx context.Context) []reconcile.Request {
+// every returns the requests for all claims, after a change of a pool: it may not give their addresses any
+// more. The view has the change when they are reconciled.
+func (r *Reconciler) every(ctx context.Context, _ ...client.Object) []reconcile.Request {
 	var list v1beta1.IPAddressClaimList
 	if err := r.Client.List(ctx, &list); err != nil {
 		return nil // the cache is going down with the program

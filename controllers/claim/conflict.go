@@ -8,10 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -61,19 +58,14 @@ func setConflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign, foreign bool) {
 	meta.RemoveStatusCondition(&claim.Status.Conditions, v1beta1.ConditionConflict)
 }
 
-// onForeign enqueues the claims of the addresses whose entry in status.foreign of a pool has changed. The
-// view of allocations is updated before that status is written.
-func onForeign() handler.EventHandler {
-	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(q, foreignAddresses(e.Object), nil) },
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(q, foreignAddresses(e.Object), nil) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
-			before, now := foreignAddresses(e.ObjectOld), foreignAddresses(e.ObjectNew)
-			enqueue(q, before, now)
-			enqueue(q, now, before)
-		},
+// onForeign returns the requests for the claims of the addresses whose entry in status.foreign of a pool has
+// changed. The view of allocations is updated before that status is written.
+func onForeign(_ context.Context, objects ...client.Object) []reconcile.Request {
+	before, now := foreignAddresses(objects[0]), map[string]v1beta1.ForeignAddress{}
+	if len(objects) > 1 {
+		now = foreignAddresses(objects[1])
 	}
+	return append(differing(before, now), differing(now, before)...)
 }
 
 func foreignAddresses(object client.Object) map[string]v1beta1.ForeignAddress {
@@ -86,14 +78,15 @@ func foreignAddresses(object client.Object) map[string]v1beta1.ForeignAddress {
 	return list
 }
 
-// enqueue requests a reconcile of the claim of each address in list whose entry is missing from others
+// differing returns the requests for the claims of the addresses in list whose entry is missing from others
 // or differs there.
-func enqueue(q workqueue.TypedRateLimitingInterface[reconcile.Request], list, others map[string]v1beta1.ForeignAddress) {
+func differing(list, others map[string]v1beta1.ForeignAddress) (requests []reconcile.Request) {
 	for text, f := range list {
 		address, err := apiconv.ParseAddress(text)
 		if other, ok := others[text]; err != nil || (ok && equality.Semantic.DeepEqual(f, other)) {
 			continue
 		}
-		q.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: apiconv.ClaimName(address)}})
+		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Name: apiconv.ClaimName(address)}})
 	}
+	return requests
 }

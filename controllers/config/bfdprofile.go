@@ -14,7 +14,7 @@ import (
 // bfdProfiles returns the controller of BFDProfiles.
 func bfdProfiles(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.BFDProfile] {
 	return &Reconciler[*v1beta1.BFDProfile]{
-		Client: c, Events: recorder, Kind: "BFDProfile", Name: "bfdprofile", Action: "CheckProfile", Check: checkBFDProfiles,
+		Client: c, Events: recorder, Kind: "BFDProfile", Action: "CheckProfile", Check: checkBFDProfiles,
 		Status: func(p *v1beta1.BFDProfile) Status {
 			return Status{ObservedGeneration: &p.Status.ObservedGeneration, Conditions: &p.Status.Conditions}
 		},
@@ -26,9 +26,5 @@ func checkBFDProfiles(ctx context.Context, reader client.Reader) ([]Checked[*v1b
 	if err := reader.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing the BFDProfiles: %w", err)
 	}
-	var checked []Checked[*v1beta1.BFDProfile]
-	for i := range list.Items {
-		checked = append(checked, Checked[*v1beta1.BFDProfile]{Object: &list.Items[i], Result: validity.BFDProfile(&list.Items[i])})
-	}
-	return checked, nil
+	return checked(list.Items, validity.BFDProfile), nil
 }

@@ -23,7 +23,7 @@ import (
 func bgpAdvertisements(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.BGPAdvertisement] {
 	changed := predicate.GenerationChangedPredicate{}
 	return &Reconciler[*v1beta1.BGPAdvertisement]{
-		Client: c, Events: recorder, Kind: "BGPAdvertisement", Name: "bgpadvertisement", Action: "CheckAdvertisement", Check: checkBGPAdvertisements,
+		Client: c, Events: recorder, Kind: "BGPAdvertisement", Action: "CheckAdvertisement", Check: checkBGPAdvertisements,
 		Status: func(o *v1beta1.BGPAdvertisement) Status {
 			return Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
 		},
@@ -65,11 +65,7 @@ func checkBGPAdvertisements(ctx context.Context, reader client.Reader) ([]Checke
 		return nil, err
 	}
 	results := validity.BGPAdvertisements(around)
-	var checked []Checked[*v1beta1.BGPAdvertisement]
-	for i := range ads.Items {
-		checked = append(checked, Checked[*v1beta1.BGPAdvertisement]{Object: &ads.Items[i], Result: results[ads.Items[i].Name]})
-	}
-	return checked, nil
+	return checked(ads.Items, func(o *v1beta1.BGPAdvertisement) validity.Result { return results[o.Name] }), nil
 }
 
 // gatherBGP reads what the advertisements may be about. Services matter only to those that

@@ -14,7 +14,7 @@ import (
 // communities returns the controller of Communities.
 func communities(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.Community] {
 	return &Reconciler[*v1beta1.Community]{
-		Client: c, Events: recorder, Kind: "Community", Name: "community", Action: "CheckCommunity", Check: checkCommunities,
+		Client: c, Events: recorder, Kind: "Community", Action: "CheckCommunity", Check: checkCommunities,
 		Status: func(o *v1beta1.Community) Status {
 			return Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
 		},
@@ -27,9 +27,5 @@ func checkCommunities(ctx context.Context, reader client.Reader) ([]Checked[*v1b
 		return nil, fmt.Errorf("listing the Communities: %w", err)
 	}
 	results := validity.Communities(list.Items)
-	var checked []Checked[*v1beta1.Community]
-	for i := range list.Items {
-		checked = append(checked, Checked[*v1beta1.Community]{Object: &list.Items[i], Result: results[list.Items[i].Name]})
-	}
-	return checked, nil
+	return checked(list.Items, func(o *v1beta1.Community) validity.Result { return results[o.Name] }), nil
 }

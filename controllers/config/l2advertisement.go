@@ -18,7 +18,7 @@ import (
 // l2Advertisements returns the controller of L2Advertisements.
 func l2Advertisements(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.L2Advertisement] {
 	return &Reconciler[*v1beta1.L2Advertisement]{
-		Client: c, Events: recorder, Kind: "L2Advertisement", Name: "l2advertisement", Action: "CheckAdvertisement", Check: checkL2Advertisements,
+		Client: c, Events: recorder, Kind: "L2Advertisement", Action: "CheckAdvertisement", Check: checkL2Advertisements,
 		Status: func(o *v1beta1.L2Advertisement) Status {
 			return Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
 		},
@@ -62,9 +62,5 @@ func checkL2Advertisements(ctx context.Context, reader client.Reader) ([]Checked
 		return nil, err
 	}
 	results := validity.L2Advertisements(&validity.Objects{L2Advertisements: ads.Items, Pools: pools.Items, States: states.Items, Nodes: nodes})
-	var checked []Checked[*v1beta1.L2Advertisement]
-	for i := range ads.Items {
-		checked = append(checked, Checked[*v1beta1.L2Advertisement]{Object: &ads.Items[i], Result: results[ads.Items[i].Name]})
-	}
-	return checked, nil
+	return checked(ads.Items, func(o *v1beta1.L2Advertisement) validity.Result { return results[o.Name] }), nil
 }

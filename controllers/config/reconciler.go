@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,31 +21,32 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// All is the one request of a controller that looks at all objects of a kind together:
-// whether one is right depends on others.
-var All = reconcile.Request{}
-
-// OnAny asks for a look at all objects.
-func OnAny() handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{All}
-	})
-}
-
 // Checked is an object as it was read, with what is to be reported of it.
 type Checked[T client.Object] struct {
 	Object T
 	validity.Result
+}
+
+// checked pairs objects with their results.
+func checked[O any, T interface {
+	*O
+	client.Object
+}](objects []O, result func(T) validity.Result) []Checked[T] {
+	all := make([]Checked[T], 0, len(objects))
+	for i := range objects {
+		all = append(all, Checked[T]{Object: &objects[i], Result: result(&objects[i])})
+	}
+	return all
 }
 
 // Status is where objects of a kind have what is written.
@@ -62,8 +64,6 @@ type Reconciler[T client.Object] struct {
 	Events events.EventRecorder
 	// Kind of the objects, as messages and the controller's name have it.
 	Kind string
-	// Name of the controller.
-	Name string
 	// Action is the word for what is going on, in events.
 	Action string
 	// Check reads all objects of the kind, and what they depend on.
@@ -87,9 +87,9 @@ type Watched struct {
 
 // setup starts the controller with the manager; object is one of the kind.
 func (r *Reconciler[T]) setup(mgr ctrl.Manager, object T) error {
-	b := ctrl.NewControllerManagedBy(mgr).Named(r.Name).Watches(object, OnAny(), builder.WithPredicates(r.changed()))
+	b := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(r.Kind)).Watches(object, request.OnAny(), builder.WithPredicates(r.changed()))
 	for _, w := range r.Watches {
-		b = b.Watches(w.Object, OnAny(), builder.WithPredicates(w.Changed))
+		b = b.Watches(w.Object, request.OnAny(), builder.WithPredicates(w.Changed))
 	}
 	if err := b.WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r); err != nil {
 		return fmt.Errorf("watching what %ss depend on: %w", r.Kind, err)

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
@@ -46,7 +47,7 @@ func TestReconcile_WritesAndRecordsOnce(t *testing.T) {
 	}
 	var versions []string
 	look := func() *v1beta1.Community {
-		if _, err := r.Reconcile(t.Context(), All); err != nil {
+		if _, err := r.Reconcile(t.Context(), request.All); err != nil {
 			t.Fatal(err)
 		}
 		got := read()
@@ -98,7 +99,7 @@ func TestReconcile_RestoresWithBackoff(t *testing.T) {
 		}
 		var writes []time.Duration
 		for start := time.Now(); time.Since(start) < time.Minute; {
-			result, err := r.Reconcile(t.Context(), All)
+			result, err := r.Reconcile(t.Context(), request.All)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/controllers/config"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
@@ -42,8 +42,8 @@ type Reconciler struct {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("passwords").
-		Watches(&v1beta1.BGPPeer{}, config.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Secret{}, config.OnAny()).
+		Watches(&v1beta1.BGPPeer{}, request.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, request.OnAny()).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 	if err != nil {

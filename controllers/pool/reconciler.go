@@ -19,19 +19,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/controllers/metrics"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bounded"
@@ -47,10 +46,6 @@ const (
 	// pool has changed: labels of theirs may have.
 	lookAgain = 30 * time.Second
 )
-
-// all is the one request of this controller: whether a pool is good depends on
-// all of them.
-var all = reconcile.Request{}
 
 // Reconciler writes IPAddressPool status and the view's pools.
 type Reconciler struct {
@@ -85,9 +80,7 @@ func (r *Reconciler) now() time.Time {
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	onAny := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{all}
-	})
+	onAny := request.OnAny()
 	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("pool").
@@ -98,7 +91,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1beta1.BGPPeer{}, onAny, changed).                                                          // without one nothing is announced by BGP
 		Watches(&v1beta1.Community{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // which make BGPAdvertisements invalid
 		Watches(&v1beta1.SpeakerState{}, onAny, builder.WithPredicates(reportChanged)).
-		Watches(&v1beta1.IPAddressClaim{}, onClaim())
+		Watches(&v1beta1.IPAddressClaim{}, request.OnAnyLater(usageDelay))
 	kind := networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR")
 	switch _, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version); {
 	case err == nil:
@@ -140,22 +133,6 @@ var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	now, also := e.ObjectNew.(*corev1.Node)
 	return !ok || !also || !slices.Equal(apiconv.NodeAddresses(before), apiconv.NodeAddresses(now)) || !slices.Equal(before.Spec.PodCIDRs, now.Spec.PodCIDRs)
 }}
-
-// onClaim asks for a new count, a little later.
-func onClaim() handler.EventHandler {
-	later := func(q workqueue.TypedRateLimitingInterface[reconcile.Request]) { q.AddAfter(all, usageDelay) }
-	return handler.Funcs{
-		CreateFunc: func(_ context.Context, _ event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			later(q)
-		},
-		UpdateFunc: func(_ context.Context, _ event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			later(q)
-		},
-		DeleteFunc: func(_ context.Context, _ event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			later(q)
-		},
-	}
-}
 
 // Reconcile looks at all pools together.
 func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {

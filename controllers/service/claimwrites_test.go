@@ -13,10 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/request"
 )
 
 // noQueue takes requests and forgets them: the tests look by themselves.
-type noQueue struct{ queue }
+type noQueue struct{ request.Queue }
 
 func (noQueue) Add(reconcile.Request) {}
 

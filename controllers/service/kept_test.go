@@ -16,6 +16,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/allocations"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -216,7 +217,7 @@ func TestTheOrderOfWrites(t *testing.T) {
 			c.svc = tt.svc
 			r := on(t, c)
 			for range 2 { // the second time there is nothing to write
-				if _, err := r.Reconcile(t.Context(), requestFor(web)); err != nil {
+				if _, err := r.Reconcile(t.Context(), request.Service(web)); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -66,7 +67,7 @@ func (r *Reconciler) handleMissing(ctx context.Context, key lb.ServiceKey) (reco
 // releaseDeleted frees the addresses of a Service that is gone.
 func (r *Reconciler) releaseDeleted(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
 	r.stale.forget(key)
-	r.retries.Forget(requestFor(key))
+	r.retries.Forget(request.Service(key))
 	held, _ := r.Allocations.HeldBy(key)
 	if err := r.isUnserved(ctx, key, held); err != nil {
 		return reconcile.Result{}, err

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -214,7 +215,7 @@ func TestWhatIsNoErrorIsTriedAgainLaterEachTime(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var r Reconciler
-			again := r.again(requestFor(web))
+			again := r.again(request.Service(web))
 			var last time.Duration
 			for range 20 {
 				got, err := again(fine, tt.err)

@@ -4,8 +4,6 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/allocations"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/lb"
@@ -30,8 +29,8 @@ const concurrency = 16
 // Setup starts the controller with the manager, and connects its queue with the
 // view (who is woken) and the adopter (who is looked at first).
 func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
-	woken := source.Func(func(_ context.Context, q queue) error {
-		enqueue := func(key lb.ServiceKey) { q.Add(requestFor(key)) }
+	woken := source.Func(func(_ context.Context, q request.Queue) error {
+		enqueue := func(key lb.ServiceKey) { q.Add(request.Service(key)) }
 		r.Allocations.OnChange(enqueue)
 		adopter.SetEnqueue(enqueue)
 		return nil
@@ -67,12 +66,12 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 	var requests []reconcile.Request
 	for i := range services.Items {
 		if svc := &services.Items[i]; svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
-			requests = append(requests, requestFor(apiconv.KeyOf(svc)))
+			requests = append(requests, request.Service(apiconv.KeyOf(svc)))
 		}
 	}
 	if !namespace.GetDeletionTimestamp().IsZero() { // what is retained ends with it
 		for _, key := range r.Allocations.ReservedIn(namespace.GetName()) {
-			requests = append(requests, requestFor(key))
+			requests = append(requests, request.Service(key))
 		}
 	}
 	return requests
@@ -88,10 +87,8 @@ type claims struct {
 	cached func(context.Context, lb.ServiceKey) (*corev1.Service, error)
 }
 
-type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-
 // Create implements handler.EventHandler.
-func (c claims) Create(_ context.Context, e event.CreateEvent, q queue) {
+func (c claims) Create(_ context.Context, e event.CreateEvent, q request.Queue) {
 	if now, ok := claimed(e.Object); ok {
 		c.changed()
 		c.allocations.Observe(allocations.Claimed{}, now)
@@ -100,7 +97,7 @@ func (c claims) Create(_ context.Context, e event.CreateEvent, q queue) {
 }
 
 // Update implements handler.EventHandler.
-func (c claims) Update(ctx context.Context, e event.UpdateEvent, q queue) {
+func (c claims) Update(ctx context.Context, e event.UpdateEvent, q request.Queue) {
 	before, _ := claimed(e.ObjectOld)
 	if now, ok := claimed(e.ObjectNew); ok && !c.refused(ctx, e.ObjectNew) {
 		c.changed()
@@ -125,7 +122,7 @@ func (c claims) refused(ctx context.Context, object client.Object) bool {
 }
 
 // Delete implements handler.EventHandler.
-func (c claims) Delete(_ context.Context, e event.DeleteEvent, q queue) {
+func (c claims) Delete(_ context.Context, e event.DeleteEvent, q request.Queue) {
 	if gone, ok := claimed(e.Object); ok {
 		c.changed()
 		c.allocations.Deleted(gone)
@@ -134,7 +131,7 @@ func (c claims) Delete(_ context.Context, e event.DeleteEvent, q queue) {
 }
 
 // Generic implements handler.EventHandler; there are no such events.
-func (c claims) Generic(context.Context, event.GenericEvent, queue) {}
+func (c claims) Generic(context.Context, event.GenericEvent, request.Queue) {}
 
 // claimed is the content of a claim; it is not ok if that is invalid.
 func claimed(object client.Object) (allocations.Claimed, bool) {
@@ -146,16 +143,12 @@ func claimed(object client.Object) (allocations.Claimed, bool) {
 	return c, err == nil
 }
 
-func enqueue(object client.Object, q queue) {
+func enqueue(object client.Object, q request.Queue) {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return
 	}
 	for _, holder := range claim.Spec.Holders {
-		q.Add(requestFor(apiconv.HolderKey(holder)))
+		q.Add(request.Service(apiconv.HolderKey(holder)))
 	}
-}
-
-func requestFor(key lb.ServiceKey) reconcile.Request {
-	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: key.Namespace, Name: key.Name}}
 }

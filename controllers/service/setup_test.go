@@ -13,6 +13,7 @@ import (
 
 	"github.com/lbstack/lbstack/controllers/allocations"
 	"github.com/lbstack/lbstack/controllers/metrics"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -38,7 +39,7 @@ func whoHas(l *allocations.View, address string) string {
 
 // asked is a queue that only remembers who was put into it.
 type asked struct {
-	queue
+	request.Queue
 	list []reconcile.Request
 }
 
@@ -84,7 +85,7 @@ func TestClaimsThatSomebodyElseWrites(t *testing.T) {
 			tt.event(t.Context(), c, q)
 			var want []reconcile.Request
 			for _, key := range tt.asked {
-				want = append(want, requestFor(key))
+				want = append(want, request.Service(key))
 			}
 			if diff := cmp.Diff(want, q.list); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
@@ -97,7 +98,7 @@ func TestClaimsThatSomebodyElseWrites(t *testing.T) {
 }
 
 func TestRequestForNamesTheService(t *testing.T) {
-	got := requestFor(lb.ServiceKey{Namespace: "n", Name: "s"})
+	got := request.Service(lb.ServiceKey{Namespace: "n", Name: "s"})
 	if got.Namespace != "n" || got.Name != "s" {
 		t.Errorf("got %s, want n/s", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
@@ -69,11 +70,11 @@ func TestWhatIsHandedToAServiceIsTakenUpByTheNextControllerWhereverThisOneDies(t
 			first := on(t, c)
 			first.Client = &failing{cluster: c, errs: tt.errs}
 			for range tt.errs {
-				if _, err := first.Reconcile(t.Context(), requestFor(web)); err != nil && !errors.Is(err, errDied) {
+				if _, err := first.Reconcile(t.Context(), request.Service(web)); err != nil && !errors.Is(err, errDied) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := on(t, c).Reconcile(t.Context(), requestFor(web)); err != nil {
+			if _, err := on(t, c).Reconcile(t.Context(), request.Service(web)); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(addrs(at), apiconv.StatusAddresses(c.svc), byAddr); diff != "" {
@@ -97,7 +98,7 @@ func TestWhatIsKeptForAServiceThatIsNotServedIsNotShown(t *testing.T) {
 	svc.Spec.Type = corev1.ServiceTypeClusterIP
 	c.svc = svc
 	r = on(t, c)
-	if _, err := r.Reconcile(t.Context(), requestFor(web)); err != nil {
+	if _, err := r.Reconcile(t.Context(), request.Service(web)); err != nil {
 		t.Fatal(err)
 	}
 	if got := apiconv.StatusAddresses(c.svc); len(got) > 0 {

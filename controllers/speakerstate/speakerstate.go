@@ -25,6 +25,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/config"
+	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/eligibility"
@@ -54,10 +55,10 @@ func New(c client.Client) *Reconciler {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("speakerstate").
-		Watches(&v1beta1.SpeakerState{}, config.OnAny(), builder.WithPredicates(changed)).
-		Watches(&corev1.Node{}, config.OnAny(), builder.WithPredicates(config.NodeChanged)).
-		Watches(&corev1.Pod{}, config.OnAny(), builder.WithPredicates(podChanged)).
-		WatchesRawSource(source.Channel(r.kubelets.ended, config.OnAny())).
+		Watches(&v1beta1.SpeakerState{}, request.OnAny(), builder.WithPredicates(changed)).
+		Watches(&corev1.Node{}, request.OnAny(), builder.WithPredicates(config.NodeChanged)).
+		Watches(&corev1.Pod{}, request.OnAny(), builder.WithPredicates(podChanged)).
+		WatchesRawSource(source.Channel(r.kubelets.ended, request.OnAny())).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }

@@ -1,0 +1,62 @@
+// Package request makes the requests of the controllers, and the event handlers that several of them share.
+package request
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// Queue is the queue of a controller.
+type Queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// All is the one request of a controller that reconciles all objects of a kind together:
+// whether one is right depends on others.
+var All = reconcile.Request{}
+
+// Service returns the request to reconcile a Service.
+func Service(key lb.ServiceKey) reconcile.Request {
+	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: key.Namespace, Name: key.Name}}
+}
+
+// Services returns the requests to reconcile Services.
+func Services(keys []lb.ServiceKey) []reconcile.Request {
+	requests := make([]reconcile.Request, 0, len(keys))
+	for _, key := range keys {
+		requests = append(requests, Service(key))
+	}
+	return requests
+}
+
+// OnAny requests All after any change.
+func OnAny() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{All} })
+}
+
+// OnAnyLater requests All a delay after any change; what changes in the meantime is in the same request.
+func OnAnyLater(delay time.Duration) handler.EventHandler {
+	return Later(delay, func(context.Context, ...client.Object) []reconcile.Request { return []reconcile.Request{All} })
+}
+
+// Later makes the requests that the function returns for an object, a delay after the object was created
+// or deleted. For an update the function gets the object before and after it.
+func Later(delay time.Duration, requests func(context.Context, ...client.Object) []reconcile.Request) handler.EventHandler {
+	add := func(ctx context.Context, q Queue, objects ...client.Object) {
+		for _, r := range requests(ctx, objects...) {
+			q.AddAfter(r, delay)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q Queue) { add(ctx, q, e.Object) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q Queue) { add(ctx, q, e.ObjectOld, e.ObjectNew) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q Queue) { add(ctx, q, e.Object) },
+	}
+}

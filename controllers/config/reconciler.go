@@ -27,6 +27,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/controllers/retry"
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/validity"
 )
@@ -122,9 +123,7 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (rec
 		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the %s %s: %w", r.Kind, checked.Object.GetName(), err))
 		}
-		if wait > 0 && (again.RequeueAfter == 0 || wait < again.RequeueAfter) {
-			again.RequeueAfter = wait
-		}
+		again.RequeueAfter = backoff.Sooner(again.RequeueAfter, wait)
 	}
 	r.restores.Retain(func(uid types.UID) bool { return exist[uid] })
 	return again, errors.Join(failed...)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -71,8 +72,6 @@ func merged(present, file map[string]string) map[string]string {
 	if present == nil {
 		present = map[string]string{}
 	}
-	for key, value := range file {
-		present[key] = value
-	}
+	maps.Copy(present, file)
 	return present
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -42,9 +43,7 @@ func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []cor
 	runs, ended := containers(pods)
 	why, unstarted := map[lb.NodeName]string{}, map[lb.NodeName]time.Time{}
 	wait := func(left time.Duration) bool {
-		if left > 0 && (again == 0 || left < again) {
-			again = left
-		}
+		again = backoff.Sooner(again, left)
 		return left > 0
 	}
 	for i := range states {
@@ -83,12 +82,11 @@ func (a *absences) findUnready(now time.Time, pods []corev1.Pod) (found map[lb.N
 		if since[node] = now; !a.unready[node].IsZero() {
 			since[node] = a.unready[node]
 		}
-		switch left := since[node].Add(unreadyFor).Sub(now); {
-		case left <= 0:
+		left := since[node].Add(unreadyFor).Sub(now)
+		if left <= 0 {
 			found[node] = true
-		case again == 0 || left < again:
-			again = left
 		}
+		again = backoff.Sooner(again, left)
 	}
 	a.unready = since
 	return found, again

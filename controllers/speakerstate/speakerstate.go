@@ -28,6 +28,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/request"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
@@ -91,9 +92,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	absent, again := r.absent.find(r.now(), states.Items, pods.Items)
 	unready, later := r.absent.findUnready(r.now(), pods.Items)
-	if later > 0 && (again == 0 || later < again) {
-		again = later
-	}
+	again = backoff.Sooner(again, later)
 	all := reported(states.Items, absent, unready)
 	down := notReady(all, nodes)
 	doubts := reports.Doubts(all, down)
@@ -101,8 +100,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if len(doubts) > 0 && (again == 0 || again > answerLasts) {
-		again = answerLasts
+	if len(doubts) > 0 {
+		again = backoff.Sooner(again, answerLasts)
 	}
 	var failed []error
 	exist := map[string]bool{}
@@ -115,9 +114,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		}
 		same, wanted := next.equal(was), fmt.Sprint(*next.current, *next.partitioned)
 		undone := r.restores.Look(state.Name, wanted, same, r.now())
-		if undone.Wait > 0 && (again == 0 || undone.Wait < again) {
-			again = undone.Wait
-		}
+		again = backoff.Sooner(again, undone.Wait)
 		if same || undone.Wait > 0 {
 			continue
 		}

@@ -55,19 +55,8 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "lbstack-bundle-")
+	err = generated.Make("the OLM bundle", "bundle", o.out, o.check, func(dir string) error { return generate(ctx, dir, sdk, o, list) }, written...)
 	if err != nil {
-		return fmt.Errorf("making a folder for the bundle: %w", err)
-	}
-	defer os.RemoveAll(scratch)
-	if err := generate(ctx, scratch, sdk, o, list); err != nil {
-		return err
-	}
-	if o.check {
-		if err := generated.Check(scratch, o.out, written...); err != nil {
-			return fmt.Errorf("the OLM bundle is not up to date, `make bundle` updates it:\n%w", err)
-		}
-	} else if err := generated.Replace(scratch, o.out, written...); err != nil {
 		return err
 	}
 	return validate(ctx, sdk, filepath.Join(o.out, "bundle"))

@@ -53,24 +53,19 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "lbstack-catalog-")
-	if err != nil {
-		return fmt.Errorf("making a folder for the catalogue: %w", err)
+	out := o.to
+	if !o.check {
+		out = cmp.Or(o.out, o.to)
 	}
-	defer os.RemoveAll(scratch)
-	if err := generate(ctx, scratch, o, list); err != nil {
-		return err
-	}
-	if output, err := exec.CommandContext(ctx, o.opm, "validate", scratch).CombinedOutput(); err != nil {
-		return fmt.Errorf("opm validate: %w: %s", err, output)
-	}
-	if o.check {
-		if err := generated.Check(scratch, o.to, list.Package); err != nil {
-			return fmt.Errorf("the OLM catalogue is not up to date, `make catalog` updates it:\n%w", err)
+	return generated.Make("the OLM catalogue", "catalog", out, o.check, func(dir string) error {
+		if err := generate(ctx, dir, o, list); err != nil {
+			return err
+		}
+		if output, err := exec.CommandContext(ctx, o.opm, "validate", dir).CombinedOutput(); err != nil {
+			return fmt.Errorf("opm validate: %w: %s", err, output)
 		}
 		return nil
-	}
-	return generated.Replace(scratch, cmp.Or(o.out, o.to), list.Package)
+	}, list.Package)
 }
 
 // generate writes the folder of the package: the package, its channels, and the bundle of each release.

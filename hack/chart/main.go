@@ -51,33 +51,25 @@ func run(version, digest, out string, check bool) error {
 	if files["Chart.yaml"], err = setVersion(string(about), version, digest); err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "lbstack-chart-")
-	if err != nil {
-		return fmt.Errorf("making a folder for the chart: %w", err)
-	}
-	defer os.RemoveAll(scratch)
-	for name, text := range files {
-		file := filepath.Join(scratch, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return fmt.Errorf("making a folder for %s: %w", name, err)
-		}
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
+	to := chart
+	if out != "" && !check {
+		to = out
+		if err := generated.Replace(chart, out, "."); err != nil {
+			return err
 		}
 	}
-	if check {
-		if err := generated.Check(scratch, chart, written...); err != nil {
-			return fmt.Errorf("the Helm chart is not up to date, `make chart` updates it:\n%w", err)
+	return generated.Make("the Helm chart", "chart", to, check, func(dir string) error {
+		for name, text := range files {
+			file := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				return fmt.Errorf("making a folder for %s: %w", name, err)
+			}
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				return fmt.Errorf("writing %s: %w", name, err)
+			}
 		}
 		return nil
-	}
-	if out == "" {
-		return generated.Replace(scratch, chart, written...)
-	}
-	if err := generated.Replace(chart, out, "."); err != nil {
-		return err
-	}
-	return generated.Replace(scratch, out, written...)
+	}, written...)
 }
 
 // files returns the generated files by their name in the chart. The namespace is the user's: Helm

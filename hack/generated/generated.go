@@ -12,6 +12,27 @@ import (
 	"slices"
 )
 
+// Make has generate write the paths into a folder of its own, and then replaces those in out by them. With
+// check it changes nothing, and returns an error that names what is not up to date, and the target of make
+// that updates it.
+func Make(what, target, out string, check bool, generate func(dir string) error, paths ...string) error {
+	scratch, err := os.MkdirTemp("", "lbstack-"+target+"-")
+	if err != nil {
+		return fmt.Errorf("making a folder for %s: %w", what, err)
+	}
+	defer os.RemoveAll(scratch)
+	if err := generate(scratch); err != nil {
+		return err
+	}
+	if !check {
+		return Replace(scratch, out, paths...)
+	}
+	if err := Check(scratch, out, paths...); err != nil {
+		return fmt.Errorf("%s is not up to date, `make %s` updates it:\n%w", what, target, err)
+	}
+	return nil
+}
+
 // Replace replaces each path of the folder to, a file or a folder, by that of the folder from. A
 // file that is not in from is removed.
 func Replace(from, to string, paths ...string) error {

@@ -15,6 +15,14 @@ type Exponential struct {
 	Last time.Duration
 }
 
+// Sooner returns the shorter of two waits; one that is not positive is none, and the result is 0 if both are.
+func Sooner(x, y time.Duration) time.Duration {
+	if x <= 0 || y > 0 && y < x {
+		return max(y, 0)
+	}
+	return x
+}
+
 // After returns the wait after so many failures in a row, 0 after none. Of the nominal
 // time a quarter at most is taken off at random, so that what failed together is not
 // retried together (the range is that of RFC 4271, section 10).

@@ -37,3 +37,18 @@ func TestAfter(t *testing.T) {
 		})
 	}
 }
+
+func TestSooner(t *testing.T) {
+	for name, tt := range map[string]struct{ x, y, want time.Duration }{
+		"the first is shorter":  {time.Second, time.Minute, time.Second},
+		"the second is shorter": {time.Minute, time.Second, time.Second},
+		"the first is none":     {0, time.Second, time.Second},
+		"the second is none":    {time.Second, 0, time.Second},
+		"the second is past":    {time.Second, -time.Minute, time.Second},
+		"none is":               {0, -time.Minute, 0},
+	} {
+		if got := backoff.Sooner(tt.x, tt.y); got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+}

@@ -11,9 +11,6 @@ type Map[K comparable, V any] struct {
 	Remove map[K]V
 }
 
-// Empty reports whether there is nothing to do.
-func (d Map[K, V]) Empty() bool { return len(d.Add)+len(d.Change)+len(d.Remove) == 0 }
-
 // Between returns the difference from actual to desired. Neither is changed.
 func Between[K comparable, V any](actual, desired map[K]V, equal func(x, y V) bool) Map[K, V] {
 	d := Map[K, V]{Add: map[K]V{}, Change: map[K]V{}, Remove: map[K]V{}}

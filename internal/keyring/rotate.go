@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -93,9 +94,7 @@ func (p *Plan) wait(s State) {
 	p.Waiting = s.waiting(p.Keys)
 	p.Late = len(p.Waiting) > 0 && s.Now.Sub(p.Since) >= Expected
 	soonest := func(after time.Duration) {
-		if left := p.Since.Add(after).Sub(s.Now); left > 0 && (p.Again == 0 || left < p.Again) {
-			p.Again = left
-		}
+		p.Again = backoff.Sooner(p.Again, p.Since.Add(after).Sub(s.Now))
 	}
 	if len(p.Waiting) > 0 {
 		soonest(Expected)

@@ -81,13 +81,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		from := sourceOf(accepted)
 		if l.limits.Allow != nil && !l.limits.Allow(from) || !l.pace.admits(block(from), time.Now()) {
-			abort(accepted)
+			Abort(accepted)
 			continue
 		}
 		bound(accepted)
 		c := &conn{Conn: accepted, left: l.limits.Bytes, listener: l}
 		if victim := l.add(c, block(from)); victim != nil {
-			abort(victim.Conn)
+			Abort(victim.Conn)
 		}
 		return c, nil
 	}
@@ -183,9 +183,9 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// abort closes a connection with a reset, after which the kernel keeps nothing of it. It
+// Abort closes a connection with a reset, after which the kernel keeps nothing of it. It
 // does not belong to anybody who could do something about an error.
-func abort(c net.Conn) {
+func Abort(c net.Conn) {
 	if tcp, is := c.(*net.TCPConn); is {
 		_ = tcp.SetLinger(0)
 	}

@@ -248,7 +248,7 @@ func (l *listener) serve(ctx context.Context, on net.Listener, accepted func(net
 		}
 		pause = 0
 		if !l.admits(addrOf(conn.RemoteAddr()), addrOf(conn.LocalAddr())) {
-			refuse(conn)
+			netlimit.Abort(conn)
 			continue
 		}
 		accepted(conn)
@@ -259,14 +259,6 @@ func (l *listener) serve(ctx context.Context, on net.Listener, accepted func(net
 // there later.
 func isShortage(err error) bool {
 	return slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM}, func(e error) bool { return errors.Is(err, e) })
-}
-
-// refuse closes a connection and keeps nothing of it, in the kernel neither.
-func refuse(conn net.Conn) {
-	if tcp, is := conn.(*net.TCPConn); is {
-		_ = tcp.SetLinger(0)
-	}
-	_ = conn.Close()
 }
 
 // open opens the socket. The passwords are on it before it listens: no connection gets in between

@@ -17,6 +17,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bgp/session"
+	"github.com/lbstack/lbstack/internal/netlimit"
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/internal/watchdog"
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
@@ -370,7 +371,7 @@ func (m *Manager) accepted(conn net.Conn, vrf string) {
 			defer r.waitingConns.Add(-1)
 			r.handOver(conn, func(now time.Time) []session.Action {
 				if r.router != from { // another router was discovered meanwhile
-					refuse(conn)
+					netlimit.Abort(conn)
 					return nil
 				}
 				return r.connected(now, session.Theirs, conn)
@@ -378,5 +379,5 @@ func (m *Manager) accepted(conn net.Conn, vrf string) {
 		}()
 		return
 	}
-	refuse(conn)
+	netlimit.Abort(conn)
 }

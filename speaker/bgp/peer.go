@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -359,7 +361,7 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 		p.newPassword(from, to)
 		return p.machine.SetConfig(now, c)
 	}
-	why := "the session was begun anew since the configuration changed: " + sentence(fields)
+	why := "the session was begun anew since the configuration changed: " + strings.Join(fields, ", ")
 	path, _ := pathKey(from, p.router)
 	if from.Address != to.Address || from.Interface != to.Interface {
 		p.router = to.Address
@@ -492,4 +494,10 @@ func (p *peer) sent() []netip.Prefix {
 	case <-p.ended:
 		return nil
 	}
+}
+
+func sessionConfig(p bgp.Peer, restarted bool, openWithin time.Duration) session.Config {
+	c := session.Config{Peer: p, Restarted: restarted, OpenWithin: openWithin, Random: rand.Float64}
+	c.IPv4, c.IPv6 = p.Families()
+	return c
 }

@@ -9,20 +9,18 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lbstack/lbstack/hack/devcluster/cluster"
 )
 
 func kubeconfigCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "kubeconfig", Short: "Print the path of the kubeconfig", Args: cobra.NoArgs,
 		Example: "  export KUBECONFIG=$(devcluster kubeconfig)",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), c.KubeconfigPath())
+		RunE: o.on(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), c.KubeconfigPath())
 			return err
-		},
+		}),
 	}
 }
 
@@ -30,25 +28,25 @@ func kubectlCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "kubectl [--name NAME] ARGS...", Short: "Run the cluster's own kubectl", DisableFlagParsing: true,
 		Example: "  devcluster kubectl get nodes -o wide",
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			// kubectl's flags are its own; only a leading --name is ours.
 			if len(args) > 1 && args[0] == "--name" {
 				o.name, args = args[1], args[2:]
 			} else if name, ok := strings.CutPrefix(first(args), "--name="); ok {
 				o.name, args = name, args[1:]
 			}
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
-			line, err := c.Kubectl(args...)
-			if err != nil {
-				return err
-			}
-			environment := append(os.Environ(), "KUBECONFIG="+c.KubeconfigPath(), "KUBECACHEDIR="+filepath.Join(c.Dir(), "kube-cache"))
-			return become(line, environment)
+			return o.on(kubectl)(cmd, args)
 		},
 	}
+}
+
+func kubectl(_ *cobra.Command, c *cluster.Cluster, args []string) error {
+	line, err := c.Kubectl(args...)
+	if err != nil {
+		return err
+	}
+	environment := append(os.Environ(), "KUBECONFIG="+c.KubeconfigPath(), "KUBECACHEDIR="+filepath.Join(c.Dir(), "kube-cache"))
+	return become(line, environment)
 }
 
 func first(args []string) string {
@@ -62,17 +60,13 @@ func loadCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "load IMAGE.tar...", Short: "Load image archives into every node", Args: cobra.MinimumNArgs(1),
 		Example: "  devcluster load dist/image.tar",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
+		RunE: o.on(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
 			for _, archive := range args {
 				if err := c.LoadImage(cmd.Context(), archive); err != nil {
 					return err
 				}
 			}
 			return nil
-		},
+		}),
 	}
 }

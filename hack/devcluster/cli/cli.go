@@ -44,12 +44,18 @@ type options struct {
 	name string
 }
 
-func (o *options) open() (*cluster.Cluster, error) {
-	c, err := cluster.Open(o.name)
-	if errors.Is(err, state.ErrNone) {
-		return nil, fmt.Errorf("cluster %s is not up: run devcluster up --name %s", o.name, o.name)
+// on returns a command that opens the cluster first.
+func (o *options) on(run func(*cobra.Command, *cluster.Cluster, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := cluster.Open(o.name)
+		if errors.Is(err, state.ErrNone) {
+			return fmt.Errorf("cluster %s is not up: run devcluster up --name %s", o.name, o.name)
+		}
+		if err != nil {
+			return err
+		}
+		return run(cmd, c, args)
 	}
-	return c, err
 }
 
 // Run runs the program with these arguments and returns its exit code.

@@ -23,11 +23,7 @@ On client and router it is in the host's network. On a node and the control plan
 it is also among the host's processes and files: ps, ctr and the logs in /var/log
 are the host's.`,
 		Example: "  devcluster exec client -- ping -c 1 192.168.1.11\n  devcluster exec node1 -- ctr -n k8s.io containers ls",
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
+		RunE: o.on(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			if args[1] == "--" {
 				args = append(args[:1], args[2:]...)
 			}
@@ -36,7 +32,7 @@ are the host's.`,
 				return err
 			}
 			return become(line, os.Environ())
-		},
+		}),
 	}
 	cmd.Flags().SetInterspersed(false) // flags after the host are the command's
 	return cmd
@@ -56,16 +52,12 @@ func linkCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "link HOST up|down", Short: "Plug a host's cable in, or pull it", Args: cobra.ExactArgs(2),
 		Example: "  devcluster link node1 down",
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: o.on(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			if args[1] != "up" && args[1] != "down" {
 				return fmt.Errorf("link %s %s: want up or down", args[0], args[1])
 			}
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
 			return c.Link(args[0], args[1] == "up")
-		},
+		}),
 	}
 }
 
@@ -84,13 +76,9 @@ func killCommand(o *options) *cobra.Command {
 func onHost(o *options, use, short string, do func(*cluster.Cluster, string) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
+		RunE: o.on(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			return do(c, args[0])
-		},
+		}),
 	}
 }
 
@@ -98,18 +86,14 @@ func startCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "start NODE", Short: "Boot a node that was killed and wait until it is ready", Args: cobra.ExactArgs(1),
 		Example: "  devcluster start node2",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
+		RunE: o.on(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
 			began := time.Now()
 			if err := c.Start(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			cmd.PrintErrf("%6.1fs  %s is ready\n", time.Since(began).Seconds(), args[0])
 			return nil
-		},
+		}),
 	}
 }
 
@@ -117,11 +101,7 @@ func programCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "program HOST PROGRAM stop|start", Short: "Stop or start one program of a host", Args: cobra.ExactArgs(3),
 		Example: "  devcluster program control-plane kube-apiserver stop\n  devcluster program node1 kubelet start",
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
+		RunE: o.on(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			switch args[2] {
 			case "stop":
 				return c.StopProgram(args[0], args[1])
@@ -129,6 +109,6 @@ func programCommand(o *options) *cobra.Command {
 				return c.StartProgram(args[0], args[1])
 			}
 			return fmt.Errorf("program %s %s %s: want stop or start", args[0], args[1], args[2])
-		},
+		}),
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lbstack/lbstack/hack/devcluster/cluster"
 )
 
 func logsCommand(o *options) *cobra.Command {
@@ -16,11 +18,7 @@ func logsCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logs [HOST|PROGRAM]", Short: "Show where the logs are, and their ends", Args: cobra.MaximumNArgs(1),
 		Example: "  devcluster logs                # paths\n  devcluster logs node1\n  devcluster logs kube-apiserver -n 50",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
+		RunE: o.on(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
 			logs, err := c.Logs()
 			if err != nil {
 				return err
@@ -39,7 +37,7 @@ func logsCommand(o *options) *cobra.Command {
 				return fmt.Errorf("no logs of %v", args)
 			}
 			return nil
-		},
+		}),
 	}
 	cmd.Flags().IntVarP(&lines, "lines", "n", lines, "how many lines of each log")
 	return cmd

@@ -16,13 +16,9 @@ import (
 func statusCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show hosts, addresses, power, links and programs", Args: cobra.NoArgs, Example: "  devcluster status",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
+		RunE: o.on(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 			return writeStatus(cmd.OutOrStdout(), c.Status(cmd.Context()))
-		},
+		}),
 	}
 }
 

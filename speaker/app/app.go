@@ -79,7 +79,7 @@ func Run(ctx context.Context, s Options) error {
 	go store.Run(answering)
 	o.Before, o.Outside = stored.Announced(), store.SaveOutside
 	engine := layer2.New(layer2.Config{
-		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Keep: store.Save, Resume: stored.Kept,
+		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Save: store.Save, Resume: stored.Checkpoint,
 		Failback: s.GradualFailback, Metrics: layer2.NewMetrics(metrics.Registry), Passes: dog.Loop("the engine of layer 2"),
 	})
 	peers, err := mesh.Start(mesh.Config{

@@ -22,7 +22,7 @@ func resume(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.Content) {
 		engine.SetHosts(stored.Peers)
 	}
 	if len(stored.Snapshot.Addresses) > 0 {
-		time.AfterFunc(resumeAfter, func() { engine.SetKept(stored.Snapshot) })
+		time.AfterFunc(resumeAfter, func() { engine.SetCheckpoint(stored.Snapshot) })
 	}
 }
 

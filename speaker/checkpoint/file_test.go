@@ -94,7 +94,7 @@ func TestTheSameCandidatesAreWrittenOnce(t *testing.T) {
 
 func TestAPartOfSharedCandidatesIsAListOfItsOwn(t *testing.T) {
 	both := []layer2.Candidate{{Node: "node1"}, {Node: "node2"}}
-	want := Content{Kept: layer2.Kept{Snapshot: layer2.Snapshot{Addresses: []layer2.Announced{
+	want := Content{Checkpoint: layer2.Checkpoint{Snapshot: layer2.Snapshot{Addresses: []layer2.Announced{
 		{Address: netip.MustParseAddr("10.0.0.1"), Candidates: both}, {Address: netip.MustParseAddr("10.0.0.2"), Candidates: both[:1]},
 	}}}}
 	comesBack(t, filepath.Join(t.TempDir(), "file"), want)
@@ -106,7 +106,7 @@ func TestAnEmptyAddressIsNotTaken(t *testing.T) {
 	}
 }
 
-func TestWhatWasKeptStaysReadableIfTheNewCannotBeWritten(t *testing.T) {
+func TestStore_OldFileStaysIfTheNewCannotBeWritten(t *testing.T) {
 	directory := t.TempDir()
 	var said []string
 	log := funcr.New(func(_, args string) { said = append(said, args) }, funcr.Options{})
@@ -114,7 +114,7 @@ func TestWhatWasKeptStaysReadableIfTheNewCannotBeWritten(t *testing.T) {
 	if len(said) > 0 {
 		t.Errorf("said %v, want nothing: it is no error that nothing was kept", said)
 	}
-	store.Save(content().Kept)
+	store.Save(content().Checkpoint)
 	store.Flush()
 	path := filepath.Join(directory, "speaker-node1.json")
 	before, err := os.ReadFile(path)
@@ -125,7 +125,7 @@ func TestWhatWasKeptStaysReadableIfTheNewCannotBeWritten(t *testing.T) {
 	if err := os.Mkdir(path+".new", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	store.Save(layer2.Kept{})
+	store.Save(layer2.Checkpoint{})
 	store.Flush()
 	if len(said) != 1 {
 		t.Errorf("said %v, want that nothing is kept", said)
@@ -147,7 +147,7 @@ func TestWhatWasKeptStaysReadableIfTheNewCannotBeWritten(t *testing.T) {
 func TestAHalfWrittenFileIsNotLookedAt(t *testing.T) {
 	directory := t.TempDir()
 	store, _ := Open(directory, "node1", logr.Discard())
-	store.Save(content().Kept)
+	store.Save(content().Checkpoint)
 	store.Flush()
 	path := filepath.Join(directory, "speaker-node1.json")
 	if err := os.WriteFile(path+".new", []byte(`{"form`), 0o600); err != nil {
@@ -186,7 +186,7 @@ func TestChangesOfAMomentAreWrittenTogetherAndTheLastOneAtTheEnd(t *testing.T) {
 		done := make(chan struct{})
 		go func() { store.Run(ctx); close(done) }()
 		keep := func(n int) {
-			kept := layer2.Kept{Claims: ownership.Claims{}}
+			kept := layer2.Checkpoint{Claims: ownership.Claims{}}
 			for i := range n {
 				kept.Claims[netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})] = 1
 			}
@@ -220,7 +220,7 @@ func TestFlush_ConcurrentCallsWriteOneAfterTheOther(t *testing.T) {
 	directory := t.TempDir()
 	var failed atomic.Int32
 	store, _ := Open(directory, "node1", funcr.New(func(_, _ string) { failed.Add(1) }, funcr.Options{}))
-	store.Save(content().Kept)
+	store.Save(content().Checkpoint)
 	var writers sync.WaitGroup
 	for range 2 {
 		writers.Go(func() {
@@ -248,7 +248,7 @@ func TestRun_FailedWriteIsReportedOnceAndRetried(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { store.Run(ctx); close(done) }()
-		store.Save(content().Kept)
+		store.Save(content().Checkpoint)
 		time.Sleep(3 * retry)
 		synctest.Wait()
 		if err := store.Problem(); err == nil || logged.Load() != 1 || changed.Load() != 1 {

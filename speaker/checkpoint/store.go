@@ -42,8 +42,8 @@ const (
 
 // Content is what is stored.
 type Content struct {
-	// Kept is the part of the engine.
-	layer2.Kept
+	// Checkpoint is the part of the engine.
+	layer2.Checkpoint
 	// Peers are the other speakers' nodes and addresses; empty: there is none; nil: it was not
 	// known yet.
 	Peers map[lb.NodeName]netip.Addr
@@ -91,7 +91,7 @@ func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content)
 }
 
 // Save has the engine's part written, soon.
-func (s *Store) Save(k layer2.Kept) { s.change(func(c *Content) { c.Kept = k }) }
+func (s *Store) Save(k layer2.Checkpoint) { s.change(func(c *Content) { c.Checkpoint = k }) }
 
 // SavePeers has the others' addresses written, soon.
 func (s *Store) SavePeers(peers map[lb.NodeName]netip.Addr) {
@@ -269,7 +269,7 @@ func decode(text []byte) (Content, error) {
 	if f.Format != format {
 		return Content{}, fmt.Errorf("it has the format %d, not %d", f.Format, format)
 	}
-	c := Content{Peers: f.Peers, Outside: f.Outside, Kept: layer2.Kept{Claims: f.Claims, Held: f.Held, Snapshot: layer2.Snapshot{Draining: f.Draining, Detection: f.Detection}}}
+	c := Content{Peers: f.Peers, Outside: f.Outside, Checkpoint: layer2.Checkpoint{Claims: f.Claims, Held: f.Held, Snapshot: layer2.Snapshot{Draining: f.Draining, Detection: f.Detection}}}
 	for _, hardware := range f.Ours[:min(len(f.Ours), mostHardware)] {
 		if len(hardware) != hardwareBytes {
 			return Content{}, fmt.Errorf("a hardware address has %d bytes", len(hardware))

@@ -21,7 +21,7 @@ func content() Content {
 	a, b, c := netip.MustParseAddr("192.168.1.240"), netip.MustParseAddr("192.168.1.241"), netip.MustParseAddr("2001:db8::1")
 	both := []layer2.Candidate{{Node: "node1", Interfaces: []string{"eth0"}, Preference: 3}, {Node: "node2", RequireSubnet: true}}
 	return Content{
-		Kept: layer2.Kept{
+		Checkpoint: layer2.Checkpoint{
 			Snapshot: layer2.Snapshot{
 				Addresses: []layer2.Announced{{Address: a, Candidates: both}, {Address: b}, {Address: c, Candidates: both}},
 				Draining:  map[lb.NodeName]bool{"node2": true},
@@ -34,14 +34,14 @@ func content() Content {
 	}
 }
 
-func TestWhatIsKeptIsFoundAgain(t *testing.T) {
+func TestStore_ReadsWhatItWrote(t *testing.T) {
 	directory := t.TempDir()
 	store, before := Open(directory, "node1", logr.Discard())
 	if diff := cmp.Diff(Content{}, before, byValue); diff != "" {
 		t.Errorf("at first (-want +got):\n%s", diff)
 	}
 	want := content()
-	store.Save(want.Kept)
+	store.Save(want.Checkpoint)
 	store.SavePeers(want.Peers)
 	store.SaveOutside(want.Outside)
 	store.Flush()
@@ -62,7 +62,7 @@ func TestKnowsWhetherThereAreOtherSpeakers(t *testing.T) {
 	} {
 		directory := t.TempDir()
 		store, _ := Open(directory, "node1", logr.Discard())
-		store.Save(content().Kept)
+		store.Save(content().Checkpoint)
 		if peers != nil {
 			store.SavePeers(peers)
 		}
@@ -89,7 +89,7 @@ func TestWhatCannotBeReadIsNotUsed(t *testing.T) {
 		if diff := cmp.Diff(Content{}, got, byValue); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
-		store.Save(content().Kept)
+		store.Save(content().Checkpoint)
 		store.Flush()
 		if _, now := Open(directory, "node1", logr.Discard()); len(now.Claims) != 2 {
 			t.Errorf("%s: nothing can be kept afterwards: %v", name, now.Claims)
@@ -99,7 +99,7 @@ func TestWhatCannotBeReadIsNotUsed(t *testing.T) {
 
 func TestASpeakerThatCannotKeepGoesOn(t *testing.T) {
 	store, _ := Open(filepath.Join(t.TempDir(), "missing"), "node1", logr.Discard())
-	store.Save(content().Kept)
+	store.Save(content().Checkpoint)
 	store.Flush()
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// said is what was published, reported and written to the checkpoint last.
-type said struct {
+// sent is what was published, reported and written to the checkpoint last.
+type sent struct {
 	state     *wire.State
 	ours      []net.HardwareAddr // those of nodes whose speakers were received from, ordered
 	nodes     []net.HardwareAddr // ours, and those of view.learned, ordered
@@ -24,10 +24,10 @@ type said struct {
 	want      *Snapshot    // in the checkpoint, as held and known are
 	held      []netip.Addr
 	known     int       // number of hardware addresses
-	kept      time.Time // when the checkpoint was written
-	keepAt    time.Time // when it is written next; in the past or zero: nothing is waiting
+	saved     time.Time // when the checkpoint was written
+	saveAt    time.Time // when it is written next; in the past or zero: nothing is waiting
 	// The claims have changed since they were published, and since the checkpoint was written.
-	unpublished, unkept bool
+	unpublished, unsaved bool
 }
 
 // contest is which addresses of this node others claim as well, as of a time.
@@ -42,8 +42,8 @@ func (e *Engine) act(v *view, d decision) {
 	e.noteMoves(v, d)
 	e.Announcer.SetLinks(*v.in.links)
 	e.setOurs(v)
-	if next := v.in.want.Detection; next != e.said.detection {
-		e.said.detection = next
+	if next := v.in.want.Detection; next != e.sent.detection {
+		e.sent.detection = next
 		e.Announcer.SetDetection(next)
 	}
 	served := e.serve(d)
@@ -56,12 +56,12 @@ func (e *Engine) act(v *view, d decision) {
 	e.publish(v)
 	e.repeat(v, d)
 	e.Mesh.Acted(*v.in.view)
-	e.tellReport(v)
-	e.keep(v)
+	e.sendReport(v)
+	e.saveCheckpoint(v)
 }
 
 // serve records how addresses are served from now on, and reports whether any of it changed for the network.
-func (e *Engine) serve(d decision) (news bool) {
+func (e *Engine) serve(d decision) (changed bool) {
 	for _, address := range d.Looked {
 		before, was := e.served[address]
 		now, is := d.served[address]
@@ -71,13 +71,13 @@ func (e *Engine) serve(d decision) (news bool) {
 		case was:
 			delete(e.served, address)
 		}
-		news = news || was != is || is && !now.Same(before)
+		changed = changed || was != is || is && !now.Same(before)
 	}
-	return news
+	return changed
 }
 
 // claim records what this node claims from now on, and reports whether that changed.
-func (e *Engine) claim(d decision) (news bool) {
+func (e *Engine) claim(d decision) (changed bool) {
 	var next ownership.Claims
 	for _, address := range d.Looked {
 		before, had := e.claims[address]
@@ -100,23 +100,23 @@ func (e *Engine) claim(d decision) (news bool) {
 
 // setClaims replaces the claims, which are then to be published and written to the checkpoint.
 func (e *Engine) setClaims(c ownership.Claims) {
-	e.claims, e.said.unpublished, e.said.unkept = c, true, true
+	e.claims, e.sent.unpublished, e.sent.unsaved = c, true, true
 }
 
-// keep passes on what the next speaker on this node should know, if it changed: at most once in keepEvery, but at once
+// saveCheckpoint passes on what the next speaker on this node should know, if it changed: at most once in saveEvery, but at once
 // while this speaker restarts.
-func (e *Engine) keep(v *view) {
+func (e *Engine) saveCheckpoint(v *view) {
 	held := slices.SortedFunc(maps.Keys(e.doubted), netip.Addr.Compare)
-	if e.Keep == nil || e.said.want == v.in.want && !e.said.unkept && slices.Equal(e.said.held, held) && e.said.known == len(e.said.ours) {
+	if e.Save == nil || e.sent.want == v.in.want && !e.sent.unsaved && slices.Equal(e.sent.held, held) && e.sent.known == len(e.sent.ours) {
 		return
 	}
-	if e.said.keepAt = e.said.kept.Add(keepEvery); v.now.Before(e.said.keepAt) && v.phase != ownership.Restarting {
+	if e.sent.saveAt = e.sent.saved.Add(saveEvery); v.now.Before(e.sent.saveAt) && v.phase != ownership.Restarting {
 		return
 	}
-	e.said.want, e.said.unkept, e.said.held, e.said.known, e.said.kept = v.in.want, false, held, len(e.said.ours), v.now
+	e.sent.want, e.sent.unsaved, e.sent.held, e.sent.known, e.sent.saved = v.in.want, false, held, len(e.sent.ours), v.now
 	whole := *v.in.want
-	whole.Addresses = e.book.All()
-	e.Keep(Kept{Snapshot: whole, Claims: e.claims, Held: held, Ours: e.said.ours})
+	whole.Addresses = e.owners.All()
+	e.Save(Checkpoint{Snapshot: whole, Claims: e.claims, Held: held, Ours: e.sent.ours})
 }
 
 // holding returns what this node claims and does not announce: no other node answers for it while
@@ -174,18 +174,18 @@ func (e *Engine) noteTaken(v *view, address netip.Addr, claim ownership.Claim, o
 // noteLost records, for addresses that lost their owner because its speaker is missing, when the last message of that
 // speaker came.
 func (e *Engine) noteLost(v *view) {
-	heard := make(map[lb.NodeName]time.Time, len(v.in.view.Missing))
+	received := make(map[lb.NodeName]time.Time, len(v.in.view.Missing))
 	for _, m := range v.in.view.Missing {
 		if !m.Received.IsZero() {
-			heard[m.Node] = m.Received
+			received[m.Node] = m.Received
 		}
 	}
 	for _, m := range v.moved {
-		if at, gone := heard[m.From]; gone {
+		if at, gone := received[m.From]; gone {
 			e.lost[m.Address] = at
 		}
 	}
-	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool { return v.book.Owner(address) != "" || !v.wanted(address) })
+	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool { return v.owners.Owner(address) != "" || !v.wanted(address) })
 }
 
 // noteFailover measures the time since the last message of the previous owner. It includes the time of nodes that were
@@ -208,9 +208,9 @@ func (e *Engine) setOurs(v *view) {
 		add(v.in.view.Peers[i].State.Links)
 	}
 	// Hardware addresses are never removed: nodes whose speakers are missing now are no foreign hosts.
-	ours = ordered(append(append(ours, e.said.ours...), e.remembered...))
-	if len(ours) != len(e.said.ours) {
-		e.said.ours = ours
+	ours = ordered(append(append(ours, e.sent.ours...), e.remembered...))
+	if len(ours) != len(e.sent.ours) {
+		e.sent.ours = ours
 	}
 	e.setNodes(v)
 }
@@ -218,18 +218,18 @@ func (e *Engine) setOurs(v *view) {
 // setNodes sets which hardware addresses are those of nodes. A node that becomes known by this may announce addresses
 // of this one: they are announced again, so that it receives that this node has them.
 func (e *Engine) setNodes(v *view) {
-	nodes, news := slices.Clone(e.said.ours), false
+	nodes, grew := slices.Clone(e.sent.ours), false
 	for _, hardware := range v.learned {
-		news = news || !e.wasNode(hardware[:])
+		grew = grew || !e.wasNode(hardware[:])
 		nodes = append(nodes, slices.Clone(hardware[:]))
 	}
 	nodes = ordered(nodes)
-	if slices.EqualFunc(nodes, e.said.nodes, slices.Equal[net.HardwareAddr]) {
+	if slices.EqualFunc(nodes, e.sent.nodes, slices.Equal[net.HardwareAddr]) {
 		return
 	}
-	e.said.nodes = nodes
+	e.sent.nodes = nodes
 	e.Announcer.SetOurs(nodes)
-	if news && len(e.claims) > 0 {
+	if grew && len(e.claims) > 0 {
 		e.Announcer.Repeat()
 	}
 }
@@ -245,13 +245,13 @@ func (e *Engine) publish(v *view) {
 	if v.phase == ownership.Restarting {
 		state.Back = v.in.restarting.Sub(v.now)
 	}
-	if before := e.said.state; before != nil {
-		same := before.Phase == state.Phase && !e.said.unpublished && slices.Equal(before.Held, state.Held) && reflect.DeepEqual(before.Links, state.Links)
+	if before := e.sent.state; before != nil {
+		same := before.Phase == state.Phase && !e.sent.unpublished && slices.Equal(before.Held, state.Held) && reflect.DeepEqual(before.Links, state.Links)
 		if same {
 			return
 		}
 	}
-	e.said.state, e.said.unpublished = &state, false
+	e.sent.state, e.sent.unpublished = &state, false
 	e.Mesh.Publish(state)
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-func TestTheNetworkIsToldBeforeTheOthers(t *testing.T) {
+func TestAct_AnnouncesBeforeItPublishes(t *testing.T) {
 	p1 := func(phase ownership.Phase, claims ownership.Claims) func(*bed) {
 		return func(b *bed) { b.hear(in(phase, peer("p1", claims))) }
 	}
@@ -51,7 +51,7 @@ func TestTheNetworkIsToldBeforeTheOthers(t *testing.T) {
 	}
 }
 
-func TestLinksAndOurHardwareAreToldBeforeWhatIsOwned(t *testing.T) {
+func TestAct_SetsLinksAndHardwareBeforeWhatIsOwned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), append(b.view.Peers, peer("p1", nil))
@@ -62,7 +62,7 @@ func TestLinksAndOurHardwareAreToldBeforeWhatIsOwned(t *testing.T) {
 	})
 }
 
-func TestTheAnnouncerIsToldWhatChangesAndNoMore(t *testing.T) {
+func TestAct_AnnouncerGetsOnlyChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)))
 		b.tell()
@@ -79,7 +79,7 @@ func TestTheAnnouncerIsToldWhatChangesAndNoMore(t *testing.T) {
 	})
 }
 
-func TestTheLogSaysOnceWhatIsTakenAndLost(t *testing.T) {
+func TestAct_LogsOnceWhatIsTakenAndLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
 		b := newBed(t, func(c *layer2.Config) {
@@ -157,31 +157,31 @@ func TestConflictsAreReportedForOwnedAddressesOnly(t *testing.T) {
 	})
 }
 
-func TestWhatTheNextSpeakerShouldKnowIsKeptWhenItChanges(t *testing.T) {
+func TestSave_WhenTheCheckpointChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Peers = want(wanted(a1, "p1", self)), append(b.view.Peers, peer("p1", ownership.Claims{a1: 1}))
 		b.tell()
 		ours := b.kept[0].Ours
 		b.same("the hardware addresses that are kept", 2, len(ours))
-		b.same("kept at first", []layer2.Kept{{Snapshot: b.want, Ours: ours}}, b.kept)
+		b.same("kept at first", []layer2.Checkpoint{{Snapshot: b.want, Ours: ours}}, b.kept)
 		b.hear(b.view.Peers...)
 		b.same("kept when nothing has changed", 1, len(b.kept))
 		b.hear()
 		b.same("kept at once", 1, len(b.kept))
 		b.after(500 * time.Millisecond)
-		b.same("kept when claims change", layer2.Kept{Snapshot: b.want, Claims: ownership.Claims{a1: 2}, Ours: ours}, b.kept[len(b.kept)-1])
+		b.same("kept when claims change", layer2.Checkpoint{Snapshot: b.want, Claims: ownership.Claims{a1: 2}, Ours: ours}, b.kept[len(b.kept)-1])
 		b.want.Addresses = nil
 		b.engine.SetSnapshot(b.want)
 		b.after(500 * time.Millisecond)
-		b.same("kept when the snapshot changes", layer2.Kept{Ours: ours}, b.kept[len(b.kept)-1])
+		b.same("kept when the snapshot changes", layer2.Checkpoint{Ours: ours}, b.kept[len(b.kept)-1])
 		b.same("how often it was kept", 3, len(b.kept))
 	})
 }
 
-func TestNothingNeedsToBeKept(t *testing.T) {
+func TestSave_MayBeNil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, func(c *layer2.Config) { c.Keep = nil })
+		b := newBed(t, func(c *layer2.Config) { c.Save = nil })
 		b.want.Addresses = want(wanted(a1, self))
 		b.tell()
 		b.same("it has come to the end", true, slices.Contains(b.log, "report"))

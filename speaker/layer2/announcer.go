@@ -19,10 +19,10 @@ type Link struct {
 	Index int
 	// Hardware is its MAC address.
 	Hardware net.HardwareAddr
-	// Internal says that the interface leads to the node's own pods or containers,
+	// Internal means that the interface leads to the node's own pods or containers,
 	// not to a network of the machine.
 	Internal bool
-	// IPv4 says that it has an IPv4 address, so that ARP can be used on it.
+	// IPv4 means that it has an IPv4 address, so that ARP can be used on it.
 	IPv4 bool
 	// LinkLocal is its IPv6 link-local address, without a zone; invalid if it has
 	// none that is usable (RFC 4862: tentative and duplicate ones are not), so that
@@ -56,14 +56,14 @@ func (l Link) Reaches(address netip.Addr) bool {
 type Owned struct {
 	// Interfaces are those that it is announced on, or answered for on, sorted.
 	Interfaces []string
-	// First says that no node has announced the address before, or that its last owner did not
+	// First means that no node has announced the address before, or that its last owner did not
 	// because of a foreign host: it is announced only after no foreign host has answered for it.
 	First bool
 	// For is not nil when this node covers for another one that owns the address: requests on an
 	// interface are answered with the hardware address that For has for it, and nothing is
 	// announced.
 	For map[string]net.HardwareAddr
-	// Returned says that the restart of that node is over. The announcer calls Engine.AddAnnounced
+	// Returned means that the restart of that node is over. The announcer calls Engine.AddAnnounced
 	// once the node has announced the address, or has answered for it; until then it probes the
 	// address, each second at first and each 30 s after 10 s.
 	Returned bool
@@ -137,9 +137,9 @@ const (
 type Unserved struct {
 	// Interface is its name.
 	Interface string
-	// IPv6 says that the family is IPv6, else it is IPv4.
+	// IPv6 means that the family is IPv6, else it is IPv4.
 	IPv6 bool
-	// Problem says why.
+	// Problem is why.
 	Problem string
 }
 
@@ -154,7 +154,7 @@ type Conflict struct {
 	// Node is the one whose kernel has the address, this one or another one; empty: the host is
 	// not a node of the cluster.
 	Node lb.NodeName
-	// Announced says that this node announces the address nevertheless.
+	// Announced means that this node announces the address nevertheless.
 	Announced bool
 	// Since is when the first frame of the other was received.
 	Since time.Time

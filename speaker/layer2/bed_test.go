@@ -60,7 +60,7 @@ type happened struct {
 	ours    []net.HardwareAddr
 	states  []wire.State
 	reports []layer2.Report
-	kept    []layer2.Kept
+	kept    []layer2.Checkpoint
 }
 
 // newBed runs an engine. It has been told nothing yet, but a link, no others and no
@@ -71,7 +71,7 @@ func newBed(t *testing.T, change ...func(*layer2.Config)) *bed {
 	c := layer2.Config{
 		Self: self, Log: logr.Discard(), Announcer: announcer{b}, Mesh: meshRecorder{b}, Metrics: layer2.NewMetrics(registry),
 		Report: func(r layer2.Report) { b.note("report", func(h *happened) { h.reports = append(h.reports, r) }) },
-		Keep:   func(k layer2.Kept) { b.note("keep", func(h *happened) { h.kept = append(h.kept, k) }) },
+		Save:   func(k layer2.Checkpoint) { b.note("keep", func(h *happened) { h.kept = append(h.kept, k) }) },
 	}
 	for _, f := range change {
 		f(&c)

@@ -33,7 +33,7 @@ func (nobody) Acted(mesh.View)               {}
 func settledEngine(addresses int) (*Engine, Snapshot) {
 	e := New(Config{
 		Self: "n1", Log: logr.Discard(), Announcer: nobody{}, Mesh: nobody{}, Metrics: NewMetrics(prometheus.NewRegistry()),
-		Report: func(Report) {}, Keep: func(Kept) {},
+		Report: func(Report) {}, Save: func(Checkpoint) {},
 	})
 	var want Snapshot
 	everyone, claims := []Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}, []ownership.Claims{{}, {}, {}}

@@ -17,15 +17,15 @@ import (
 
 // view is all that a decision depends on.
 type view struct {
-	now   time.Time
-	in    inbox
-	links []wire.Link // of this node
-	phase ownership.Phase
-	book  *ownership.Index
-	moved []ownership.Moved          // since the round before
-	lives map[lb.NodeName]bool       // nodes whose speakers are alive, this one included
-	peers map[lb.NodeName]*mesh.Peer // by name; nil until method peer is called
-	terms ownership.Terms
+	now    time.Time
+	in     inbox
+	links  []wire.Link // of this node
+	phase  ownership.Phase
+	owners *ownership.Index
+	moved  []ownership.Moved          // since the round before
+	alive  map[lb.NodeName]bool       // nodes whose speakers are alive, this one included
+	peers  map[lb.NodeName]*mesh.Peer // by name; nil until method peer is called
+	terms  ownership.Terms
 	// learned are the hardware addresses of nodes whose speakers are missing and were never received
 	// from, as far as the segment has answered for these nodes; unknown: there are others of them.
 	learned map[lb.NodeName]segment.Hardware
@@ -39,7 +39,7 @@ type view struct {
 // gather puts together what a decision depends on, and brings the index of owners up to date about the nodes; read has
 // entered the wanted addresses.
 func (e *Engine) gather(now time.Time, in inbox) *view {
-	v := &view{now: now, in: in, links: told(e.reached(now, in)), phase: e.phase(now, in), book: e.book, lives: map[lb.NodeName]bool{e.Self: true}}
+	v := &view{now: now, in: in, links: wireLinks(e.reached(now, in)), phase: e.phase(now, in), owners: e.owners, alive: map[lb.NodeName]bool{e.Self: true}}
 	e.noteLinks(v)
 	e.learn(v)
 	if !e.running {
@@ -57,12 +57,12 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 		})
 	}
 	slices.SortFunc(nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
-	v.moved = e.book.SetNodes(nodes)
+	v.moved = e.owners.SetNodes(nodes)
 	e.doubt(v)
 	e.noteReturns(v)
 	e.faceRivals(v)
 	e.leavePartition(v)
-	v.terms = ownership.Terms{Hold: e.held(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
+	v.terms = ownership.Terms{Hold: e.heldOff(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
 	v.terms.Passed, v.terms.Overdue = e.passed(now)
 	v.terms.Unripe = e.unripe(v)
 	return v
@@ -75,7 +75,7 @@ func (e *Engine) mayMoveOne(v *view) bool {
 		return false
 	}
 	for _, m := range v.moved {
-		if v.lives[m.From] {
+		if v.alive[m.From] {
 			e.moved = v.now
 		}
 	}
@@ -103,7 +103,7 @@ func (e *Engine) resume(v *view) {
 		if !v.wanted(address) {
 			continue
 		}
-		e.book.Remember(address, epoch)
+		e.owners.Remember(address, epoch)
 		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool { _, ok := p.State.Claims[address]; return ok })
 		if !claimed && !e.isMinority() {
 			claims[address] = epoch
@@ -122,7 +122,7 @@ func (e *Engine) take(address netip.Addr, t taken) {
 }
 
 func (v *view) wanted(address netip.Addr) bool {
-	_, wanted := v.book.Wants(address)
+	_, wanted := v.owners.Wants(address)
 	return wanted
 }
 
@@ -137,7 +137,7 @@ func (e *Engine) doubt(v *view) {
 		}
 	}
 	maps.DeleteFunc(e.asking, func(_ netip.Addr, since time.Time) bool { return v.now.Sub(since) >= probing })
-	held := v.in.held()
+	held := v.in.unannounced()
 	for _, address := range append(slices.Collect(maps.Keys(e.asking)), held...) {
 		unsure[address] = true
 	}
@@ -165,30 +165,30 @@ func (e *Engine) setDoubt(address netip.Addr, is bool) {
 	}
 }
 
-// held returns the addresses that this node does not announce because other hosts use them.
-func (in *inbox) held() (held []netip.Addr) {
+// unannounced returns the addresses that this node does not announce because other hosts use them.
+func (in *inbox) unannounced() (unannounced []netip.Addr) {
 	for _, c := range in.conflicts {
 		if !c.Announced {
-			held = append(held, c.Address)
+			unannounced = append(unannounced, c.Address)
 		}
 	}
-	return held
+	return unannounced
 }
 
-// letGo returns the addresses that living nodes gave up less than releasedFor ago and that this node has known as
+// letGo returns the addresses that nodes that are alive gave up less than releasedFor ago and that this node has known as
 // wanted since.
 func (e *Engine) letGo(v *view) map[netip.Addr]bool {
 	for _, m := range v.moved {
 		switch {
 		case m.To != "":
 			delete(e.released, m.Address)
-		case m.From != e.Self && v.lives[m.From]:
+		case m.From != e.Self && v.alive[m.From]:
 			e.released[m.Address] = v.now
 		}
 	}
 	just := map[netip.Addr]bool{}
 	for address, at := range e.released {
-		candidates, _ := v.book.Wants(address)
+		candidates, _ := v.owners.Wants(address)
 		if len(candidates) == 0 || v.now.Sub(at) >= releasedFor {
 			delete(e.released, address)
 			continue
@@ -198,8 +198,8 @@ func (e *Engine) letGo(v *view) map[netip.Addr]bool {
 	return just
 }
 
-// held returns the addresses that this node does not take from others yet (holdOff).
-func (e *Engine) held(now time.Time) map[netip.Addr]bool {
+// heldOff returns the addresses that this node does not take from others yet (holdOff).
+func (e *Engine) heldOff(now time.Time) map[netip.Addr]bool {
 	held := map[netip.Addr]bool{}
 	for address, until := range e.hold {
 		if !now.Before(until) {
@@ -229,12 +229,12 @@ func (e *Engine) decide(v *view) decision {
 		return d
 	}
 	for address := range e.minority.queries {
-		e.book.Look(address)
+		e.owners.Look(address)
 	}
 	for address := range e.standoffs {
-		e.book.Look(address)
+		e.owners.Look(address)
 	}
-	d.Output = e.book.Decide(v.terms)
+	d.Output = e.owners.Decide(v.terms)
 	withheld := e.askFirst(v, &d)
 	if v.phase == ownership.Restarting { // no other node would answer for an address that is still being probed
 		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() })
@@ -248,7 +248,7 @@ func (e *Engine) decide(v *view) decision {
 		on := slices.DeleteFunc(e.interfaces(v, address), func(l string) bool { return slices.Contains(withheld[address], l) })
 		d.served[address] = Owned{Interfaces: on, First: first}
 	}
-	e.goOnCaring(v, &d)
+	e.continueCovering(v, &d)
 	for address, node := range d.Care {
 		if e.doubted[address] {
 			continue
@@ -278,27 +278,27 @@ func (e *Engine) interfaces(v *view, address netip.Addr) []string {
 	return on
 }
 
-// goOnCaring makes this node go on covering for a node that restarts when another one was chosen to, which may not have
+// continueCovering makes this node go on covering for a node that restarts when another one was chosen to, which may not have
 // begun yet: both give the same answers. It also covers for a node whose restart is over until that node announces the
 // address. The index looks at the addresses of restarting nodes, and at those that lost their owner, in each decision.
-func (e *Engine) goOnCaring(v *view, d *decision) {
-	for address, holder := range e.caredFor {
+func (e *Engine) continueCovering(v *view, d *decision) {
+	for address, holder := range e.covering {
 		_, chosen := d.Care[address]
 		switch _, taken := d.Own[address]; {
 		case taken:
 			delete(e.returned, address)
 		case !chosen && (v.holds(holder, address) || e.awaits(address)):
 			d.Care[address] = holder
-		case !chosen && v.wanted(address) && v.book.Owner(address) == "":
+		case !chosen && v.wanted(address) && v.owners.Owner(address) == "":
 			e.uncovered[address] = v.now
 		}
 	}
-	e.caredFor = d.Care
+	e.covering = d.Care
 }
 
 // holds reports whether a node that restarts owns an address that is wanted.
 func (v *view) holds(node lb.NodeName, address netip.Addr) bool {
-	if !v.wanted(address) || v.book.Owner(address) != node {
+	if !v.wanted(address) || v.owners.Owner(address) != node {
 		return false
 	}
 	p := v.peer(node)
@@ -320,7 +320,7 @@ func (v *view) peer(node lb.NodeName) *mesh.Peer {
 // candidate returns what a node may do with an address, and whether it is a candidate
 // at all.
 func (v *view) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Candidate, is bool) {
-	candidates, _ := v.book.Wants(address)
+	candidates, _ := v.owners.Wants(address)
 	for i := range candidates {
 		if candidates[i].Node == node {
 			return &candidates[i], true

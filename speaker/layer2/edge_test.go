@@ -23,7 +23,7 @@ func TestANodeThatIsNoCandidateAnyMoreAnnouncesNowhereNew(t *testing.T) {
 	})
 }
 
-func TestASpeakerThatIsCutOffWhileItRestartsAndIsHeardAgainDoesNotPanic(t *testing.T) {
+func TestRestart_WhileIsolatedDoesNotPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
 		b.engine.Restart(t.Context(), time.Minute)
@@ -33,7 +33,7 @@ func TestASpeakerThatIsCutOffWhileItRestartsAndIsHeardAgainDoesNotPanic(t *testi
 	})
 }
 
-func TestASecondRestartIsToldToo(t *testing.T) {
+func TestRestart_SecondOneIsPublishedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)))
 		b.engine.Restart(t.Context(), time.Minute)
@@ -48,7 +48,7 @@ func TestASecondRestartIsToldToo(t *testing.T) {
 	})
 }
 
-func TestASpeakerThatStartsTellsWhenItsLinksChange(t *testing.T) {
+func TestStart_PublishesChangedLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing(lb.NodeName("p1"))

@@ -31,8 +31,8 @@ const (
 	// holdOff is how long this node leaves an address to another one that took it and, as far as
 	// this node knows, may not own it: the two have different knowledge of the cluster.
 	holdOff = 10 * time.Second
-	// keepEvery is the shortest time between two checkpoints: each is written as a whole.
-	keepEvery = 500 * time.Millisecond
+	// saveEvery is the shortest time between two checkpoints: each is written as a whole.
+	saveEvery = 500 * time.Millisecond
 	// moveEvery is the shortest time between two moves of addresses in the cluster without a
 	// failure.
 	moveEvery = time.Second
@@ -63,11 +63,11 @@ type Config struct {
 	// Report is called with each report that differs from the one before, from the goroutine of
 	// Run; it must not block.
 	Report func(Report)
-	// Keep is called with what the next speaker on this node should know, from the goroutine of
+	// Save is called with what the next speaker on this node should know, from the goroutine of
 	// Run; it must not block. May be nil.
-	Keep func(Kept)
-	// Resume is the checkpoint of this node's last speaker. Its snapshot is not used: see SetKept.
-	Resume Kept
+	Save func(Checkpoint)
+	// Resume is the checkpoint of this node's last speaker. Its snapshot is not used: see SetCheckpoint.
+	Resume Checkpoint
 	// Failback allows addresses to move although nothing failed.
 	Failback bool
 	// Metrics are those that the engine updates.
@@ -76,8 +76,8 @@ type Config struct {
 	Passes *watchdog.Loop
 }
 
-// Kept is the checkpoint: what is stored on the node for the next speaker.
-type Kept struct {
+// Checkpoint is what is stored on the node for the next speaker.
+type Checkpoint struct {
 	// Snapshot is what the cluster wanted last.
 	Snapshot Snapshot
 	// Claims are those of this node.
@@ -91,7 +91,7 @@ type Kept struct {
 // Engine decides what this node owns. Make it with New.
 type Engine struct {
 	Config
-	news chan struct{} // has a token when inbox has changed since the last round began
+	changed chan struct{} // has a token when inbox has changed since the last round began
 
 	mu     sync.Mutex
 	inbox  inbox
@@ -104,7 +104,7 @@ type Engine struct {
 	waited  bool      // it has waited once for the speakers that should be there
 	// together are the nodes whose speakers were starting at the same time as this one.
 	together map[lb.NodeName]bool
-	book     *ownership.Index
+	owners   *ownership.Index
 	links    map[lb.NodeName]nodeLinks // of nodes with speakers that are alive, or are missing after they were
 	subnets  *subnets
 	// linksNumber grows with each change of links, and of those that this node may announce on.
@@ -123,16 +123,16 @@ type Engine struct {
 	live        map[lb.NodeName]bool
 	doubted     map[netip.Addr]bool        // its last owner did not announce it, since a foreign host uses it
 	hold        map[netip.Addr]time.Time   // until when it is not taken from others
-	caredFor    map[netip.Addr]lb.NodeName // the address that this node covers, and its owner
-	returned    map[netip.Addr]awaited     // those of caredFor whose owner runs again
-	uncovered   map[netip.Addr]time.Time   // those that were in caredFor and lost their owner: when
-	lonely      bool                       // it was isolated in the round before
+	covering    map[netip.Addr]lb.NodeName // the address that this node covers, and its owner
+	returned    map[netip.Addr]awaited     // those of covering whose owner runs again
+	uncovered   map[netip.Addr]time.Time   // those that were in covering and lost their owner: when
+	wasIsolated bool                       // it was isolated in the round before
 	minority    minority
 	insisted    map[netip.Addr]insistence // addresses that were announced again, since other nodes announce them
 	standoffs   map[netip.Addr]standoff
 	stalled     bool // this process stood still, and the others have not been asked yet what they own
 	moved       time.Time
-	said        said
+	sent        sent
 	// remembered are hardware addresses of nodes from the checkpoint.
 	remembered []net.HardwareAddr
 }
@@ -146,7 +146,7 @@ type taken struct {
 // inbox is the latest input of each kind; nil: there was none yet. Engine.mu guards it.
 type inbox struct {
 	want       *Snapshot // without addresses, which are in addresses until a round takes them
-	addresses  addressNews
+	addresses  addressChanges
 	view       *mesh.View
 	links      *[]Link
 	conflicts  []Conflict
@@ -166,10 +166,10 @@ func New(c Config) *Engine {
 		c.Now = time.Now
 	}
 	e := &Engine{
-		Config: c, news: make(chan struct{}, 1),
-		book: ownership.NewIndex(c.Self), links: map[lb.NodeName]nodeLinks{},
+		Config: c, changed: make(chan struct{}, 1),
+		owners: ownership.NewIndex(c.Self), links: map[lb.NodeName]nodeLinks{},
 		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]unclaimed{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
-		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, caredFor: map[netip.Addr]lb.NodeName{}, together: map[lb.NodeName]bool{}, requested: map[netip.Addr]requested{}, remembered: c.Resume.Ours,
+		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, covering: map[netip.Addr]lb.NodeName{}, together: map[lb.NodeName]bool{}, requested: map[netip.Addr]requested{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
 		e.doubted[address] = true
@@ -178,16 +178,16 @@ func New(c Config) *Engine {
 }
 
 // SetSnapshot sets what the cluster wants.
-func (e *Engine) SetSnapshot(s Snapshot) { e.tell(func(in *inbox) { in.setWant(s) }) }
+func (e *Engine) SetSnapshot(s Snapshot) { e.update(func(in *inbox) { in.setWant(s) }) }
 
 // SetChange passes what has changed in what the cluster wants. SetSnapshot must have been called
 // before, perhaps with an empty one.
-func (e *Engine) SetChange(c Change) { e.tell(func(in *inbox) { in.changeWant(c) }) }
+func (e *Engine) SetChange(c Change) { e.update(func(in *inbox) { in.changeWant(c) }) }
 
-// SetKept sets what the cluster wanted according to the checkpoint. It has no effect once there is
+// SetCheckpoint sets what the cluster wanted according to the checkpoint. It has no effect once there is
 // a newer snapshot.
-func (e *Engine) SetKept(s Snapshot) {
-	e.tell(func(in *inbox) {
+func (e *Engine) SetCheckpoint(s Snapshot) {
+	e.update(func(in *inbox) {
 		if in.want == nil {
 			in.setWant(s)
 		}
@@ -195,24 +195,24 @@ func (e *Engine) SetKept(s Snapshot) {
 }
 
 // SetView sets what is known of the other speakers.
-func (e *Engine) SetView(v mesh.View) { e.tell(func(in *inbox) { in.view = &v }) }
+func (e *Engine) SetView(v mesh.View) { e.update(func(in *inbox) { in.view = &v }) }
 
 // SetLinks sets which links this node has.
-func (e *Engine) SetLinks(links []Link) { e.tell(func(in *inbox) { in.links = &links }) }
+func (e *Engine) SetLinks(links []Link) { e.update(func(in *inbox) { in.links = &links }) }
 
 // SetUnserved sets on which links addresses cannot be announced after all. Addresses that are
 // announced there move to other links, or nodes.
-func (e *Engine) SetUnserved(u []Unserved) { e.tell(func(in *inbox) { in.unserved = u }) }
+func (e *Engine) SetUnserved(u []Unserved) { e.update(func(in *inbox) { in.unserved = u }) }
 
 // SetConflicts sets which addresses of this node other hosts use.
-func (e *Engine) SetConflicts(c []Conflict) { e.tell(func(in *inbox) { in.conflicts = c }) }
+func (e *Engine) SetConflicts(c []Conflict) { e.update(func(in *inbox) { in.conflicts = c }) }
 
 // Restart publishes that this speaker ends and that the next one on the node is expected after
 // the time back: the others cover for it until then. It returns once that is published, or the
 // context ends.
 func (e *Engine) Restart(ctx context.Context, back time.Duration) {
 	done := make(chan struct{})
-	e.tell(func(in *inbox) { in.restarting, in.restarted = e.Now().Add(back), done })
+	e.update(func(in *inbox) { in.restarting, in.restarted = e.Now().Add(back), done })
 	select {
 	case <-done:
 	case <-ctx.Done():
@@ -234,12 +234,12 @@ func (e *Engine) Owning() (addresses int, draining bool) {
 	return e.owning, e.inbox.want != nil && e.inbox.want.Draining[e.Self]
 }
 
-func (e *Engine) tell(write func(*inbox)) {
+func (e *Engine) update(write func(*inbox)) {
 	e.mu.Lock()
 	write(&e.inbox)
 	e.mu.Unlock()
 	select {
-	case e.news <- struct{}{}:
+	case e.changed <- struct{}{}:
 	default: // there is a token already: the next round reads this change too
 	}
 }
@@ -254,7 +254,7 @@ func (e *Engine) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-e.news:
+		case <-e.changed:
 		case <-timer.C:
 		}
 		e.Passes.Begin()
@@ -317,12 +317,12 @@ func (e *Engine) read() (in inbox, complete bool) {
 	e.mu.Lock()
 	in = e.inbox
 	if complete = in.want != nil && in.view != nil && in.links != nil; complete {
-		e.inbox.addresses = addressNews{}
+		e.inbox.addresses = addressChanges{}
 	}
 	in.rivals, in.announced = nil, nil
 	e.mu.Unlock()
 	if complete {
-		in.addresses.enter(e.book)
+		in.addresses.apply(e.owners)
 	}
 	return in, complete
 }
@@ -353,8 +353,8 @@ func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 	for _, since := range e.asking {
 		earliest(since.Add(probing))
 	}
-	if e.said.keepAt.After(now) {
-		earliest(e.said.keepAt)
+	if e.sent.saveAt.After(now) {
+		earliest(e.sent.saveAt)
 	}
 	for _, until := range e.hold {
 		earliest(until)

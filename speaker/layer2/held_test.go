@@ -49,7 +49,7 @@ func TestNobodyAnswersForANodeThatRestartsWithAnAddressHeldBack(t *testing.T) {
 	})
 }
 
-func TestWhatIsHeldBackIsToldAndKept(t *testing.T) {
+func TestHeld_IsPublishedAndSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self), wanted(a2, self)), peer("p1", nil))
 		last := func() ([]netip.Addr, []netip.Addr) {

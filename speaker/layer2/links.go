@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// told returns the links of this node in the form in which they are published.
-func told(links []Link) []wire.Link {
+// wireLinks returns the links of this node in the form in which they are published.
+func wireLinks(links []Link) []wire.Link {
 	list := make([]wire.Link, 0, len(links))
 	for _, l := range links {
 		w := wire.Link{Name: l.Name, Internal: l.Internal, IPv4: l.IPv4, IPv6: l.LinkLocal.IsValid(), Prefixes: l.Prefixes}

@@ -115,10 +115,10 @@ func TestTheCounterpartOfALinkIsOnTheSameNetwork(t *testing.T) {
 	}
 }
 
-func TestLinksAreToldAsTheyAre(t *testing.T) {
+func TestLinks_ArePublishedAsTheyAre(t *testing.T) {
 	subnet := []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
-	got := told([]Link{
+	got := wireLinks([]Link{
 		{Name: "eth0", Index: 4, Hardware: mac, IPv4: true, Prefixes: subnet},
 		{Name: "br0", Internal: true, LinkLocal: netip.MustParseAddr("fe80::1")},
 	})

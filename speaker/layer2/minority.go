@@ -114,20 +114,20 @@ type rivalry struct {
 }
 
 // SetSegment sets what the hosts of this node's links have answered.
-func (e *Engine) SetSegment(r segment.Results) { e.tell(func(in *inbox) { in.segment = r }) }
+func (e *Engine) SetSegment(r segment.Results) { e.update(func(in *inbox) { in.segment = r }) }
 
 // SetPartitioned records that the controller reports now that this speaker, in a minority since the
 // given time, is cut off from a larger group of speakers that run; a zero time: that it is not. A
 // report about an earlier minority does not count.
 func (e *Engine) SetPartitioned(since time.Time) {
-	e.tell(func(in *inbox) { in.partition = partition{since, e.Now().Add(partitionedFor)} })
+	e.update(func(in *inbox) { in.partition = partition{since, e.Now().Add(partitionedFor)} })
 }
 
 // AddRival records that another host, with a hardware address, announced an address on a link of
 // this node that has the hardware address own. A host that is no node counts only while it may be a
 // node whose hardware address is not known.
 func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
-	e.tell(func(in *inbox) {
+	e.update(func(in *inbox) {
 		if len(in.rivals) < maxRivals {
 			in.rivals = append(in.rivals, rival{address, hardware, own, e.Now()})
 		}
@@ -166,10 +166,10 @@ func alone(v mesh.View, down map[lb.NodeName]bool) bool {
 		!slices.ContainsFunc(v.Peers, func(p mesh.Peer) bool { return p.Late })
 }
 
-// unheard reports whether at least half of the speakers that are alive, as far as this one knows,
+// isMissed reports whether at least half of the speakers that are alive, as far as this one knows,
 // receive nothing from it: they take its addresses, and do not learn that it answers too. Missing
 // ones that do not ask for a session do not count: they may be dead.
-func unheard(v mesh.View) bool {
+func isMissed(v mesh.View) bool {
 	with := 1
 	for i := range v.Peers {
 		if !slices.Contains(v.Unreached, v.Peers[i].Node) && runs(&v.Peers[i]) {
@@ -180,7 +180,7 @@ func unheard(v mesh.View) bool {
 }
 
 // weigh records whether this speaker is in a minority, and then has the segments asked. When it is
-// in the majority again, it goes on asking for up to patience while speakers are missing: what these
+// in the majority again, it goes on asking for up to startTimeout while speakers are missing: what these
 // have looks as if no speaker had it.
 func (e *Engine) weigh(now time.Time, in inbox) {
 	switch is, all := majority(*in.view), len(in.view.Missing) == 0; {
@@ -199,7 +199,7 @@ func (e *Engine) weigh(now time.Time, in inbox) {
 	case e.minority.since.IsZero():
 	case e.minority.over.IsZero() && !all:
 		e.minority.over = now
-	case all || now.Sub(e.minority.over) >= patience:
+	case all || now.Sub(e.minority.over) >= startTimeout:
 		e.minority = minority{asked: e.minority.asked}
 		e.ask(nil)
 	}
@@ -224,9 +224,9 @@ func (e *Engine) waits(now time.Time) bool { return now.Sub(e.minority.since) < 
 
 // reached returns the links that this speaker may announce on: all in the majority or while it is
 // alone, otherwise those that it receives from, and none if half of the others receive nothing from it
-// (unheard).
+// (isMissed).
 func (e *Engine) reached(now time.Time, in inbox) []Link {
-	if e.inMinority() && unheard(*in.view) {
+	if e.inMinority() && isMissed(*in.view) {
 		return nil
 	}
 	silent := e.silent(now, in)
@@ -255,8 +255,8 @@ func (e *Engine) awaited(now time.Time, in inbox) (list []netip.Addr) {
 	if len(silent) == 0 || e.subnets == nil {
 		return nil
 	}
-	links := slices.DeleteFunc(told(in.able()), func(l wire.Link) bool { return !slices.Contains(silent, l.Name) })
-	for _, a := range e.book.All() {
+	links := slices.DeleteFunc(wireLinks(in.able()), func(l wire.Link) bool { return !slices.Contains(silent, l.Name) })
+	for _, a := range e.owners.All() {
 		own := slices.IndexFunc(a.Candidates, func(c Candidate) bool { return c.Node == e.Self })
 		if own >= 0 && len(interfaces(links, &a.Candidates[own], a.Address, e.subnets.near(a.Address))) > 0 {
 			list = append(list, a.Address)
@@ -266,9 +266,9 @@ func (e *Engine) awaited(now time.Time, in inbox) (list []netip.Addr) {
 }
 
 // isolated reports whether this speaker is in a minority and, in addition, receives from no link on
-// which it would announce an address, or half of the others receive nothing from it (unheard).
+// which it would announce an address, or half of the others receive nothing from it (isMissed).
 func (e *Engine) isolated(now time.Time, in inbox) bool {
-	if !e.inMinority() || unheard(*in.view) {
+	if !e.inMinority() || isMissed(*in.view) {
 		return e.inMinority()
 	}
 	return e.isMinority() && !e.waits(now) && !alone(*in.view, in.want.Down) && !e.reachesClients(now, in)
@@ -284,8 +284,8 @@ func (e *Engine) reachesClients(now time.Time, in inbox) bool {
 		return false
 	}
 	if e.subnets != nil {
-		links := told(in.able())
-		for _, a := range e.book.All() {
+		links := wireLinks(in.able())
+		for _, a := range e.owners.All() {
 			own := slices.IndexFunc(a.Candidates, func(c Candidate) bool { return c.Node == e.Self })
 			if own < 0 {
 				continue
@@ -344,7 +344,7 @@ func (e *Engine) faceRivals(v *view) {
 		case insists, bytes.Compare(r.latest.hardware, r.latest.own) < 0:
 			e.minority.yields[address] = struct{}{}
 			e.minority.yielded[address] = v.now
-			e.book.Look(address)
+			e.owners.Look(address)
 			e.Log.Info("another node that this one receives nothing from announces the address too: it keeps it", "address", address, "its", r.latest.hardware.String())
 		case r.first.Equal(r.latest.at):
 			e.Announcer.Repeat(address)
@@ -424,13 +424,13 @@ func (e *Engine) leavePartition(v *view) {
 		e.Log.Info("a larger group of speakers runs that this one receives nothing from: it gives up what they may announce")
 	}
 	for address := range e.claims {
-		e.book.Look(address)
+		e.owners.Look(address)
 	}
 }
 
 // othersMay reports whether an address has a candidate whose speaker this one is cut off from.
 func (e *Engine) othersMay(v *view, address netip.Addr) bool {
-	candidates, _ := v.book.Wants(address)
+	candidates, _ := v.owners.Wants(address)
 	on := e.interfaces(v, address)
 	return slices.ContainsFunc(candidates, func(c ownership.Candidate) bool { return e.cutFrom(v, c.Node, on) })
 }
@@ -591,7 +591,7 @@ func (e *Engine) nextInMinority(now time.Time, in inbox) (next time.Time) {
 		return e.minority.since.Add(reachWithin)
 	}
 	if !e.minority.over.IsZero() {
-		next = e.minority.over.Add(patience)
+		next = e.minority.over.Add(startTimeout)
 	}
 	if e.cutOff(now, in) {
 		next = in.partition.until

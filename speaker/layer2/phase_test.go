@@ -135,7 +135,7 @@ func TestAnIsolationEnds(t *testing.T) {
 	}
 }
 
-func TestADrainedNodeKeepsWhatItOwnsUntilOthersClaimIt(t *testing.T) {
+func TestDrain_NodeOwnsItsAddressesUntilOthersClaimThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self, "p1"), wanted(a2, "p1", self)), peer("p1", ownership.Claims{a2: 1}))
 		addresses, draining := b.engine.Owning()
@@ -161,7 +161,7 @@ func TestADrainedNodeKeepsWhatItOwnsUntilOthersClaimIt(t *testing.T) {
 	})
 }
 
-func TestOwningSaysNothingBeforeTheClusterIsHeard(t *testing.T) {
+func TestOwning_IsZeroBeforeTheSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		addresses, draining := newBed(t).engine.Owning()
 		if addresses != 0 || draining {
@@ -170,7 +170,7 @@ func TestOwningSaysNothingBeforeTheClusterIsHeard(t *testing.T) {
 	})
 }
 
-func TestARestartIsToldAndChangesNothing(t *testing.T) {
+func TestRestart_IsPublishedAndChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// p1 is there for those who restart, and self is drained too: to restart comes first.
 		b := running(t, want(wanted(a1, self, "p1")), peer("p1", nil))
@@ -194,7 +194,7 @@ func TestARestartIsToldAndChangesNothing(t *testing.T) {
 	})
 }
 
-func TestARestartIsNotToldUntilTheSpeakerMaySpeak(t *testing.T) {
+func TestRestart_IsNotPublishedBeforeTheSpeakerRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)))
 		b.view.Checked = false
@@ -218,7 +218,7 @@ func TestARestartIsNotToldUntilTheSpeakerMaySpeak(t *testing.T) {
 	})
 }
 
-func TestARestartThatCannotBeToldIsGivenUp(t *testing.T) {
+func TestRestart_ThatCannotBePublishedEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

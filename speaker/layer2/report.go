@@ -92,24 +92,24 @@ type OwnedSince struct {
 	Epoch uint64
 }
 
-// tellReport calls Report if the report differs from the one before.
-func (e *Engine) tellReport(v *view) {
+// sendReport calls Report if the report differs from the one before.
+func (e *Engine) sendReport(v *view) {
 	r := e.reportOf(v)
-	if e.said.report != nil && reflect.DeepEqual(*e.said.report, r) {
+	if e.sent.report != nil && reflect.DeepEqual(*e.sent.report, r) {
 		return
 	}
-	e.said.report = &r
+	e.sent.report = &r
 	e.Report(r)
 }
 
 func (e *Engine) reportOf(v *view) Report {
-	r := Report{Phase: v.phase.String(), Owned: e.said.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems,
+	r := Report{Phase: v.phase.String(), Owned: e.sent.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems,
 		Conceded: e.conceded(v), Partitioned: v.partitioned, Covered: e.covered(v.now), Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
 	if e.inMinority() {
 		r.MinoritySince, r.Alone = second(e.minority.since), alone(*v.in.view, v.in.want.Down)
 		r.Silent, r.InUse = e.silent(v.now, v.in), e.inUse(v)
 	}
-	if e.inMinority() && unheard(*v.in.view) {
+	if e.inMinority() && isMissed(*v.in.view) {
 		r.Unreached = v.in.view.Unreached
 	}
 	if v.phase == ownership.Restarting {
@@ -148,7 +148,7 @@ func announces(l Link, named []string) bool {
 // noteOwned brings the list of owned addresses up to date about the given ones, which are sorted. It
 // makes a new list: one that was reported is never changed.
 func (e *Engine) noteOwned(about []netip.Addr) {
-	before := e.said.owned
+	before := e.sent.owned
 	now := make([]OwnedSince, 0, len(before)+len(about))
 	for _, address := range about {
 		at, listed := slices.BinarySearchFunc(before, address, func(o OwnedSince, a netip.Addr) int { return o.Address.Compare(a) })
@@ -160,7 +160,7 @@ func (e *Engine) noteOwned(about []netip.Addr) {
 			now = append(now, OwnedSince{Owned: e.served[address], Address: address, Since: e.taken[address].since, Epoch: uint64(epoch)})
 		}
 	}
-	if e.said.owned = append(now, before...); len(e.said.owned) == 0 {
-		e.said.owned = nil // so that the report equals one from before any address was owned
+	if e.sent.owned = append(now, before...); len(e.sent.owned) == 0 {
+		e.sent.owned = nil // so that the report equals one from before any address was owned
 	}
 }

@@ -33,7 +33,7 @@ func (e *Engine) unripe(v *view) map[netip.Addr]bool {
 		able := c != nil && runs && len(interfaces(v.links, c, address, e.subnets.near(address))) > 0
 		if able && !r.able {
 			r.since = v.now
-			e.book.Look(address)
+			e.owners.Look(address)
 		}
 		r.able = able
 		e.requested[address] = r
@@ -66,7 +66,7 @@ func (e *Engine) nextRequested(now time.Time) (next time.Time) {
 
 // candidateOf returns what a node may do with an address; nil: it is no candidate.
 func candidateOf(v *view, node lb.NodeName, address netip.Addr) *ownership.Candidate {
-	candidates, _ := v.book.Wants(address)
+	candidates, _ := v.owners.Wants(address)
 	i, is := slices.BinarySearchFunc(candidates, node, func(c ownership.Candidate, n lb.NodeName) int {
 		return strings.Compare(string(c.Node), string(n))
 	})

@@ -89,7 +89,7 @@ type Covered struct {
 // AddAnnounced records that a node announced an address, or answered for it, which this speaker covers
 // for that node.
 func (e *Engine) AddAnnounced(address netip.Addr) {
-	e.tell(func(in *inbox) {
+	e.update(func(in *inbox) {
 		if in.announced == nil {
 			in.announced = map[netip.Addr]struct{}{}
 		}
@@ -103,12 +103,12 @@ func (e *Engine) noteReturns(v *view) {
 	for address := range v.in.announced {
 		if _, awaited := e.returned[address]; awaited {
 			delete(e.returned, address)
-			delete(e.caredFor, address)
-			e.book.Look(address)
+			delete(e.covering, address)
+			e.owners.Look(address)
 		}
 	}
 	e.followMoves(v)
-	for address, holder := range e.caredFor {
+	for address, holder := range e.covering {
 		before, known := e.returned[address]
 		next, back := awaited{since: v.now}, v.returned(holder, address) && !e.doubted[address]
 		if receives := back && e.verifiable(v, holder, address); known {
@@ -120,10 +120,10 @@ func (e *Engine) noteReturns(v *view) {
 		switch {
 		case back && next != before:
 			e.returned[address] = next
-			e.book.Look(address)
+			e.owners.Look(address)
 		case !back && known:
 			delete(e.returned, address)
-			e.book.Look(address)
+			e.owners.Look(address)
 		}
 	}
 }
@@ -132,17 +132,17 @@ func (e *Engine) noteReturns(v *view) {
 func (e *Engine) followMoves(v *view) {
 	maps.DeleteFunc(e.uncovered, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= takenWithin })
 	for address := range e.uncovered {
-		owner := v.book.Owner(address)
+		owner := v.owners.Owner(address)
 		if owner != "" {
 			delete(e.uncovered, address)
 		}
 		if owner != e.Self && v.returned(owner, address) {
-			e.caredFor[address] = owner
+			e.covering[address] = owner
 		}
 	}
-	for address, holder := range e.caredFor {
-		if owner := v.book.Owner(address); owner != holder && owner != e.Self && v.returned(owner, address) {
-			e.caredFor[address] = owner
+	for address, holder := range e.covering {
+		if owner := v.owners.Owner(address); owner != holder && owner != e.Self && v.returned(owner, address) {
+			e.covering[address] = owner
 			delete(e.returned, address)
 		}
 	}
@@ -150,14 +150,14 @@ func (e *Engine) followMoves(v *view) {
 
 // coverNobody ends all covering for other nodes.
 func (e *Engine) coverNobody() {
-	e.caredFor = map[netip.Addr]lb.NodeName{}
+	e.covering = map[netip.Addr]lb.NodeName{}
 	clear(e.returned)
 	clear(e.uncovered)
 }
 
 // returned reports whether the speaker of a node runs and owns the address.
 func (v *view) returned(node lb.NodeName, address netip.Addr) bool {
-	if !v.wanted(address) || v.book.Owner(address) != node {
+	if !v.wanted(address) || v.owners.Owner(address) != node {
 		return false
 	}
 	p := v.peer(node)
@@ -185,9 +185,9 @@ func (e *Engine) covered(now time.Time) (list []Covered) {
 		if at := a.reportAt(); at.IsZero() || now.Before(at) {
 			continue
 		}
-		c, known := nodes[e.caredFor[address]]
+		c, known := nodes[e.covering[address]]
 		if !known {
-			c = Covered{Node: e.caredFor[address], First: address, Since: a.since}
+			c = Covered{Node: e.covering[address], First: address, Since: a.since}
 		}
 		c.Count++
 		if a.since.Before(c.Since) {

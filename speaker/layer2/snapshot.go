@@ -26,7 +26,7 @@ type Snapshot struct {
 	Standby string
 	// Detection is what is done about foreign hosts.
 	Detection Detection
-	// Unselected says that there are advertisements, and none selects this node.
+	// Unselected means that there are advertisements, and none selects this node.
 	Unselected bool
 	// Down are nodes that the API server reports as NotReady.
 	Down map[lb.NodeName]bool

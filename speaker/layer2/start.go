@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// patience is how long a speaker that starts waits for the speakers that should be there: the first
+	// startTimeout is how long a speaker that starts waits for the speakers that should be there: the first
 	// of many would take every address otherwise. For as long one that comes out of a minority goes on
 	// asking the segment.
-	patience = 2 * time.Second
+	startTimeout = 2 * time.Second
 	// startTogether is how long it waits at least when another one that started with it does not
 	// wait any more: greetings that were lost are sent again meanwhile.
 	startTogether = 500 * time.Millisecond
@@ -25,15 +25,15 @@ const (
 // isolated starts anew: others have taken its addresses by now. One that was isolated while it waited
 // for others at its start goes on waiting, and resumes the claims of the checkpoint then.
 func (e *Engine) start(now time.Time, in inbox) {
-	if links := told(in.able()); e.said.state == nil || e.said.state.Phase == ownership.Starting && !reflect.DeepEqual(e.said.state.Links, links) {
-		e.said.state = &wire.State{Phase: ownership.Starting, Links: links}
-		e.Mesh.Publish(*e.said.state)
+	if links := wireLinks(in.able()); e.sent.state == nil || e.sent.state.Phase == ownership.Starting && !reflect.DeepEqual(e.sent.state.Links, links) {
+		e.sent.state = &wire.State{Phase: ownership.Starting, Links: links}
+		e.Mesh.Publish(*e.sent.state)
 	}
 	isolated := e.phase(now, in) == ownership.Isolated
-	if e.lonely && !isolated && e.waited {
+	if e.wasIsolated && !isolated && e.waited {
 		e.Resume.Claims, e.running, e.begun = nil, false, now
 	}
-	e.lonely = isolated
+	e.wasIsolated = isolated
 }
 
 // waitsForOthers returns until when this speaker, which has just started, decides nothing since it does not know what
@@ -47,7 +47,7 @@ func (e *Engine) waitsForOthers(now time.Time, in inbox) (until time.Time) {
 	if e.othersHaveStarted(*in.view) {
 		return e.begun.Add(startTogether)
 	}
-	return e.begun.Add(patience)
+	return e.begun.Add(startTimeout)
 }
 
 // othersHaveStarted records which speakers are starting, or come out of isolation, and reports whether one of these runs

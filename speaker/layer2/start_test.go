@@ -172,7 +172,7 @@ func TestItDoesNotActWhileNotAllHaveAnswered(t *testing.T) {
 	})
 }
 
-func TestItSaysOnceThatItStarts(t *testing.T) {
+func TestStart_IsPublishedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing("p1")
@@ -193,7 +193,7 @@ func TestItSaysOnceThatItStarts(t *testing.T) {
 	})
 }
 
-func TestWhatWasKeptIsUsedUntilTheClusterIsHeard(t *testing.T) {
+func TestCheckpoint_IsUsedUntilTheSnapshot(t *testing.T) {
 	kept := layer2.Snapshot{Addresses: want(wanted(a1, self))}
 	fresh := layer2.Snapshot{Addresses: want(wanted(a2, self))}
 	tests := []struct {
@@ -201,9 +201,9 @@ func TestWhatWasKeptIsUsedUntilTheClusterIsHeard(t *testing.T) {
 		tell func(*layer2.Engine)
 		want ownership.Claims
 	}{
-		{name: "the cluster is not heard", tell: func(e *layer2.Engine) { e.SetKept(kept) }, want: ownership.Claims{a1: 1}},
-		{name: "the cluster is heard later", tell: func(e *layer2.Engine) { e.SetKept(kept); e.SetSnapshot(fresh) }, want: ownership.Claims{a2: 1}},
-		{name: "the cluster was heard before", tell: func(e *layer2.Engine) { e.SetSnapshot(fresh); e.SetKept(kept) }, want: ownership.Claims{a2: 1}},
+		{name: "the cluster is not heard", tell: func(e *layer2.Engine) { e.SetCheckpoint(kept) }, want: ownership.Claims{a1: 1}},
+		{name: "the cluster is heard later", tell: func(e *layer2.Engine) { e.SetCheckpoint(kept); e.SetSnapshot(fresh) }, want: ownership.Claims{a2: 1}},
+		{name: "the cluster was heard before", tell: func(e *layer2.Engine) { e.SetSnapshot(fresh); e.SetCheckpoint(kept) }, want: ownership.Claims{a2: 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

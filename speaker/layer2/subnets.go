@@ -13,35 +13,35 @@ import (
 // nodeLinks are the links of a node, as its speaker reported them last.
 type nodeLinks struct {
 	links []wire.Link
-	// lives: the speaker of the node is alive.
-	lives bool
+	// alive: the speaker of the node is alive.
+	alive bool
 }
 
-// noteLinks records the links of all nodes. The links of a missing speaker's node stay, with lives false. If any
+// noteLinks records the links of all nodes. The links of a missing speaker's node stay, with alive false. If any
 // changed, what each node can announce may have changed: the index looks at all addresses then.
 func (e *Engine) noteLinks(v *view) {
 	// For near, silent links of this node count as well: an address in the subnet of such a link
 	// must not be announced on another link instead.
-	changed := e.setLinks(e.Self, told(v.in.able())) || !reflect.DeepEqual(e.onLinks, v.links)
+	changed := e.setLinks(e.Self, wireLinks(v.in.able())) || !reflect.DeepEqual(e.onLinks, v.links)
 	e.onLinks = v.links
 	for i := range v.in.view.Peers {
 		p := &v.in.view.Peers[i]
-		v.lives[p.Node] = true
+		v.alive[p.Node] = true
 		changed = e.setLinks(p.Node, p.State.Links) || changed
 	}
 	for node, known := range e.links {
 		switch {
-		case v.lives[node]:
+		case v.alive[node]:
 		case !v.misses(node):
 			delete(e.links, node)
-			changed = changed || known.lives
-		case known.lives:
+			changed = changed || known.alive
+		case known.alive:
 			e.links[node], changed = nodeLinks{links: known.links}, true
 		}
 	}
 	if changed || e.subnets == nil {
 		e.subnets = newSubnets(e.links, func(address netip.Addr) []ownership.Candidate {
-			candidates, _ := e.book.Wants(address)
+			candidates, _ := e.owners.Wants(address)
 			return candidates
 		})
 		e.linksNumber++
@@ -51,7 +51,7 @@ func (e *Engine) noteLinks(v *view) {
 // setLinks sets the links of a node whose speaker is alive, and reports whether they changed.
 func (e *Engine) setLinks(node lb.NodeName, links []wire.Link) bool {
 	known := e.links[node]
-	if known.lives && reflect.DeepEqual(known.links, links) {
+	if known.alive && reflect.DeepEqual(known.links, links) {
 		return false
 	}
 	e.links[node] = nodeLinks{links, true}
@@ -82,7 +82,7 @@ func newSubnets(of map[lb.NodeName]nodeLinks, wanted func(netip.Addr) []ownershi
 	for node, known := range of {
 		for i := range known.links {
 			for _, subnet := range known.links[i].Prefixes {
-				if !known.lives || known.links[i].Internal || !speaks(&known.links[i], subnet.Addr()) {
+				if !known.alive || known.links[i].Internal || !speaks(&known.links[i], subnet.Addr()) {
 					continue
 				}
 				if s.nodes[subnet] == nil {

@@ -23,7 +23,7 @@ import (
 // SetHosts sets an IP address of each node whose speaker should be there. The caller must not change
 // the map afterwards.
 func (e *Engine) SetHosts(hosts map[lb.NodeName]netip.Addr) {
-	e.tell(func(in *inbox) { in.hosts = hosts })
+	e.update(func(in *inbox) { in.hosts = hosts })
 }
 
 // unmet returns the IP addresses, sorted, of nodes whose speakers are missing and were never received
@@ -76,7 +76,7 @@ func (e *Engine) isNode(v *view, hardware []byte) bool {
 
 // wasNode reports whether a hardware address was known as that of a node in the round before.
 func (e *Engine) wasNode(hardware []byte) bool {
-	return slices.ContainsFunc(e.said.nodes, func(known net.HardwareAddr) bool { return bytes.Equal(known, hardware) })
+	return slices.ContainsFunc(e.sent.nodes, func(known net.HardwareAddr) bool { return bytes.Equal(known, hardware) })
 }
 
 // isForeign reports whether a hardware address is certainly not that of a node: the segment was asked

@@ -7,8 +7,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// addressNews is what has changed about wanted addresses since the last round.
-type addressNews struct {
+// addressChanges is what has changed about wanted addresses since the last round.
+type addressChanges struct {
 	whole  bool // addresses that are not in wanted are not wanted any more
 	wanted map[netip.Addr]wish
 }
@@ -21,7 +21,7 @@ type wish struct {
 
 // setWant replaces what is wanted.
 func (in *inbox) setWant(s Snapshot) {
-	in.addresses = addressNews{whole: true}
+	in.addresses = addressChanges{whole: true}
 	in.changeWant(Change{Snapshot: s})
 }
 
@@ -40,22 +40,22 @@ func (in *inbox) changeWant(c Change) {
 	in.want = &c.Snapshot
 }
 
-// enter applies the changes to the index of owners.
-func (n addressNews) enter(book *ownership.Index) {
+// apply applies the changes to the index of owners.
+func (n addressChanges) apply(owners *ownership.Index) {
 	if n.whole {
-		for _, a := range book.All() {
+		for _, a := range owners.All() {
 			if _, mentioned := n.wanted[a.Address]; !mentioned {
-				book.Unwant(a.Address)
+				owners.Unwant(a.Address)
 			}
 		}
 	}
 	for address, w := range n.wanted {
-		candidates, was := book.Wants(address)
+		candidates, was := owners.Wants(address)
 		switch {
 		case !w.wanted:
-			book.Unwant(address)
+			owners.Unwant(address)
 		case !was || !sameCandidates(candidates, w.candidates):
-			book.Want(Announced{Address: address, Candidates: w.candidates})
+			owners.Want(Announced{Address: address, Candidates: w.candidates})
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestChangesAddUp(t *testing.T) {
 		}, want: ownership.Claims{a2: 1}},
 		{name: "what was kept comes too late", tell: func(e *layer2.Engine) {
 			e.SetChange(changed(want(wanted(a2, self))))
-			e.SetKept(layer2.Snapshot{})
+			e.SetCheckpoint(layer2.Snapshot{})
 		}, want: ownership.Claims{a1: 1, a2: 1}},
 	}
 	for _, tt := range tests {
@@ -67,7 +67,7 @@ func TestChangesAddUp(t *testing.T) {
 	}
 }
 
-func TestAChangeSaysWhoDrains(t *testing.T) {
+func TestSetChange_SetsWhichNodesDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self, "p1")), peer("p1", nil))
 		c := changed(nil)
@@ -81,7 +81,7 @@ func TestAChangeSaysWhoDrains(t *testing.T) {
 	})
 }
 
-func TestWhatIsKeptAfterAChangeIsWhole(t *testing.T) {
+func TestSave_AfterAChangeHasAllAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a2, self), wanted(a1, self)), peer("p1", nil))
 		a3 := netip.MustParseAddr("192.168.1.3")
@@ -91,7 +91,7 @@ func TestWhatIsKeptAfterAChangeIsWhole(t *testing.T) {
 	})
 }
 
-func TestASpeakerThatRestartsKeepsAtOnceWhatChangedAMomentAgo(t *testing.T) {
+func TestSave_AtOnceWhenTheSpeakerRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)), peer("p1", nil))
 		b.engine.SetChange(changed(want(wanted(a2, self))))

@@ -82,7 +82,7 @@ func TestAReturningNodeTakesNothingBackAlthoughMessagesAreLost(t *testing.T) {
 			w.pass(10 * time.Second)
 			before := settled(t, w)
 			w.mu.Lock()
-			w.nodes["n2"].kept = layer2.Kept{}
+			w.nodes["n2"].kept = layer2.Checkpoint{}
 			w.loss = 0.3
 			w.mu.Unlock()
 			w.run("n2")
@@ -512,7 +512,7 @@ func TestAOneWayCutKillsNobody(t *testing.T) {
 	})
 }
 
-func TestOneThatIsNotHeardGivesUp(t *testing.T) {
+func TestNodeThatIsNotReceivedFrom_GivesUp(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		for _, n := range w.names[1:] {
 			w.cutFrom("n1", n)

@@ -138,7 +138,7 @@ func (w *world) lose(name lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note("%s loses its disk", name)
-	w.nodes[name].kept = layer2.Kept{}
+	w.nodes[name].kept = layer2.Checkpoint{}
 }
 
 // restartAll has all speakers crash at once, and start again one soon after the other.

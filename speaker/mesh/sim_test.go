@@ -125,7 +125,7 @@ type node struct {
 	up     map[string]bool // links that have a carrier
 	// step is what the wall clock was set by, in nanoseconds.
 	step atomic.Int64
-	kept layer2.Kept
+	kept layer2.Checkpoint
 	p    *process
 }
 
@@ -282,7 +282,7 @@ func (w *world) runOne(name lb.NodeName) {
 	w.note("%s starts, it had %v", name, short(slices.SortedFunc(maps.Keys(kept.Claims), netip.Addr.Compare)))
 	p.engine = layer2.New(layer2.Config{
 		Self: name, Log: logr.Discard(), Now: n.now, Announcer: p, Resume: kept, Failback: w.failback,
-		Report: p.reported, Keep: p.keep,
+		Report: p.reported, Save: p.keep,
 		Metrics: layer2.NewMetrics(prometheus.NewRegistry()),
 	})
 	chance := rand.New(rand.NewPCG(w.seed, w.processes<<32)) // the lock of the runner guards it
@@ -305,7 +305,7 @@ func (w *world) runOne(name lb.NodeName) {
 				p.wanted = w.wanted
 			}
 			w.mu.Unlock()
-			p.engine.SetKept(kept.Snapshot)
+			p.engine.SetCheckpoint(kept.Snapshot)
 		})
 	}
 	w.inform(p, 100*time.Millisecond)
@@ -322,7 +322,7 @@ func (w *world) runOne(name lb.NodeName) {
 	})
 }
 
-func (p *process) keep(k layer2.Kept) {
+func (p *process) keep(k layer2.Checkpoint) {
 	p.n.w.mu.Lock()
 	defer p.n.w.mu.Unlock()
 	p.n.kept = k

@@ -376,7 +376,7 @@ func TestManyAddressesArePaced(t *testing.T) {
 	})
 }
 
-func TestALinkThatCannotBeOpenedIsTold(t *testing.T) {
+func TestLink_ThatCannotBeOpenedIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var works atomic.Bool
 		var told [][]layer2.Unserved

@@ -347,7 +347,7 @@ const (
 	// not. Where the node is not ready besides, others need not miss it.
 	ReasonSpeakerMissing = "SpeakerMissing"
 	// ReasonNodeNotReady: the node is not ready, and no other node that is ready has a speaker
-	// which could report whether this one runs.
+	// which could report whether this one runs. It is also a reason of an UnavailableNode.
 	ReasonNodeNotReady = "NodeNotReady"
 )
 

@@ -559,18 +559,16 @@ type UnavailableNode struct {
 	Message string `json:"message,omitempty"`
 }
 
-// Reasons of an UnavailableNode.
+// Reasons of an UnavailableNode, besides ReasonNodeNotReady: the node's condition Ready is not True.
+// That stops no rollout, and the stack can be Ready.
 const (
-	// NodeNotReady: the node's condition Ready is not True. It stops no rollout, and does
-	// not keep the stack from Ready.
-	NodeNotReady = "NodeNotReady"
-	// SpeakerUnreachable: the other speakers that run miss the one of this node, and the Node is
+	// ReasonSpeakerUnreachable: the other speakers that run miss the one of this node, and the Node is
 	// still Ready: it has just died, or the network to it has failed.
-	SpeakerUnreachable = "SpeakerUnreachable"
-	// OtherOperatingSystem: the node does not run Linux.
-	OtherOperatingSystem = "OtherOperatingSystem"
-	// UntoleratedTaint: the node has a taint that speakers do not tolerate.
-	UntoleratedTaint = "UntoleratedTaint"
+	ReasonSpeakerUnreachable = "SpeakerUnreachable"
+	// ReasonOtherOperatingSystem: the node does not run Linux.
+	ReasonOtherOperatingSystem = "OtherOperatingSystem"
+	// ReasonUntoleratedTaint: the node has a taint that speakers do not tolerate.
+	ReasonUntoleratedTaint = "UntoleratedTaint"
 )
 
 // ObjectReference names an object in the cluster.

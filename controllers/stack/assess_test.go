@@ -99,12 +99,12 @@ func TestAssess(t *testing.T) {
 		{name: "old Kubernetes waits for a person", found: findings{unfit: &unfit{v1beta1.ReasonUnsupportedKubernetes, "1.30"}}, summary: "UnsupportedKubernetes", version: "v1",
 			want: map[string]string{"Ready": "False UnsupportedKubernetes", "Available": "False ComponentsNotReady", "Progressing": "False AsExpected",
 				"Degraded": "True UnsupportedKubernetes", "Stalled": "True UnsupportedKubernetes"}},
-		{name: "node that is down leaves the stack Ready", found: findings{components: all, nodes: []v1beta1.UnavailableNode{{Name: "n3", Reason: v1beta1.NodeNotReady}}},
+		{name: "node that is down leaves the stack Ready", found: findings{components: all, nodes: []v1beta1.UnavailableNode{{Name: "n3", Reason: v1beta1.ReasonNodeNotReady}}},
 			summary: "NodesUnavailable", version: "v2",
 			want: map[string]string{"Ready": "True NodesUnavailable", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
 		{name: "Services of another class leave the stack Ready", found: findings{components: all, services: withOtherClass()}, summary: "ServicesOfOtherClass", version: "v2",
 			want: map[string]string{"Ready": "True ServicesOfOtherClass", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
-		{name: "node that cannot run a speaker is no fault", found: findings{components: all, nodes: []v1beta1.UnavailableNode{{Name: "win", Reason: v1beta1.OtherOperatingSystem}}},
+		{name: "node that cannot run a speaker is no fault", found: findings{components: all, nodes: []v1beta1.UnavailableNode{{Name: "win", Reason: v1beta1.ReasonOtherOperatingSystem}}},
 			summary: "Ready", version: "v2",
 			want: map[string]string{"Ready": "True Ready", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
 		{name: "peer without a session degrades the stack and waits for nobody in it", found: findings{components: all, peersDown: []string{"the BGPPeer tor"}}, summary: "PeersDown", version: "v2",
@@ -124,7 +124,7 @@ func TestAssess(t *testing.T) {
 				"Degraded": "True AddressesWithoutPool", "Stalled": "True AddressesWithoutPool"}},
 		{name: "conflict of some addresses of a pool leaves the stack Ready", found: findings{components: all, conflicts: []string{"the pool p: a host has 10.0.0.1"}}, summary: "PoolConflict", version: "v2",
 			want: map[string]string{"Ready": "True PoolConflict", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
-		{name: "node that is down weighs more than a conflict", found: findings{components: all, conflicts: []string{"the pool p: a host has 10.0.0.1"}, nodes: []v1beta1.UnavailableNode{{Name: "n3", Reason: v1beta1.NodeNotReady}}},
+		{name: "node that is down weighs more than a conflict", found: findings{components: all, conflicts: []string{"the pool p: a host has 10.0.0.1"}, nodes: []v1beta1.UnavailableNode{{Name: "n3", Reason: v1beta1.ReasonNodeNotReady}}},
 			summary: "NodesUnavailable", version: "v2",
 			want: map[string]string{"Ready": "True NodesUnavailable", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
 		{name: "Services of which none is announced are not served", found: findings{components: all, services: served3(0, 0)}, summary: "ServicesNotAnnounced", version: "v2",
@@ -228,7 +228,7 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 				"Degraded": "nothing is wrong", "Progressing": "nothing is under way",
 				"Available": "all 1 Services with an address are announced"}},
 		{name: "nodes that are down are named", found: findings{components: []component{workload("controller", 2)}, services: served3(2, 1), nodes: []v1beta1.UnavailableNode{
-			{Name: "n2", Reason: v1beta1.NodeNotReady}, {Name: "n3", Reason: v1beta1.SpeakerUnreachable}, {Name: "win", Reason: v1beta1.OtherOperatingSystem}}},
+			{Name: "n2", Reason: v1beta1.ReasonNodeNotReady}, {Name: "n3", Reason: v1beta1.ReasonSpeakerUnreachable}, {Name: "win", Reason: v1beta1.ReasonOtherOperatingSystem}}},
 			want: map[string]string{
 				"Ready": "no address is announced from n2 (NodeNotReady), n3 (SpeakerUnreachable): the other nodes have the addresses, and changes are rolled out to them alone: " +
 					"start the node again, or delete its Node object; 1 of 3 Services with an address are not announced, 1 of them without an endpoint: the condition Available has the details",

@@ -86,16 +86,16 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 	}
 	switch {
 	case os != "":
-		note(v1beta1.OtherOperatingSystem, "it runs "+os+", and the speaker runs on Linux")
+		note(v1beta1.ReasonOtherOperatingSystem, "it runs "+os+", and the speaker runs on Linux")
 	case !selected:
 	case taint != "" && !available:
-		note(v1beta1.UntoleratedTaint, fmt.Sprintf("it has the taint %s: add a toleration to spec.speaker.tolerations if addresses are to be announced from it", taint))
+		note(v1beta1.ReasonUntoleratedTaint, fmt.Sprintf("it has the taint %s: add a toleration to spec.speaker.tolerations if addresses are to be announced from it", taint))
 	case !ready:
 		p.lose(node.Name, wanted)
-		note(v1beta1.NodeNotReady, whyNotReady(node))
+		note(v1beta1.ReasonNodeNotReady, whyNotReady(node))
 	case silent && available: // else its pod says why
 		p.lose(node.Name, wanted)
-		note(v1beta1.SpeakerUnreachable, "no other speaker receives anything from its speaker")
+		note(v1beta1.ReasonSpeakerUnreachable, "no other speaker receives anything from its speaker")
 	}
 }
 
@@ -114,7 +114,7 @@ func count(is bool) int {
 }
 
 func isDown(n v1beta1.UnavailableNode) bool {
-	return n.Reason == v1beta1.NodeNotReady || n.Reason == v1beta1.SpeakerUnreachable
+	return n.Reason == v1beta1.ReasonNodeNotReady || n.Reason == v1beta1.ReasonSpeakerUnreachable
 }
 
 func rankOf(n v1beta1.UnavailableNode) int { return count(!isDown(n)) }

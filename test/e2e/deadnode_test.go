@@ -47,7 +47,7 @@ func TestDeadNodeStopsNoRollout(t *testing.T) {
 			return nil
 		})
 	}
-	names(v1beta1.SpeakerUnreachable)
+	names(v1beta1.ReasonSpeakerUnreachable)
 	t.Logf("the stack named %s %.1f s after it died", dead, time.Since(killed).Seconds())
 	// The rollout begins before Kubernetes notices that the node is dead, and may take its pod
 	// first: the others have to follow.
@@ -65,7 +65,7 @@ func TestDeadNodeStopsNoRollout(t *testing.T) {
 		}
 		return nil
 	})
-	names(v1beta1.NodeNotReady)
+	names(v1beta1.ReasonNodeNotReady)
 	t.Logf("all other nodes were updated, and the stack was Ready, %.1f s after the node died", time.Since(killed).Seconds())
 }
 

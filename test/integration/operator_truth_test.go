@@ -89,7 +89,7 @@ func TestStack_DeadNodeIsNamed(t *testing.T) {
 	if stack.Status.Version == "" || stack.Status.Summary != v1beta1.ReasonNodesUnavailable {
 		t.Errorf("got the version %q and the summary %q, want a version and %s", stack.Status.Version, stack.Status.Summary, v1beta1.ReasonNodesUnavailable)
 	}
-	if list := stack.Status.UnavailableNodes; len(list) != 1 || list[0].Name != "dead" || list[0].Reason != v1beta1.NodeNotReady || !strings.Contains(list[0].Message, "the test says so") {
+	if list := stack.Status.UnavailableNodes; len(list) != 1 || list[0].Name != "dead" || list[0].Reason != v1beta1.ReasonNodeNotReady || !strings.Contains(list[0].Message, "the test says so") {
 		t.Errorf("got %+v, want the node with its own words", list)
 	}
 	b.shows(v1beta1.ConditionReady, "dead (NodeNotReady)")

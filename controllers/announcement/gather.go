@@ -62,7 +62,7 @@ func (r *Reconciler) held(ctx context.Context, svc *corev1.Service) ([]eligibili
 	if err != nil {
 		return nil, err
 	}
-	if !apiconv.ServedBy(svc, r.Class) { // it holds what it has taken up; its status may be of another load balancer
+	if !apiconv.ServedBy(svc, r.Class) { // another load balancer may have written its status
 		claims = slices.DeleteFunc(slices.Clone(claims), func(c v1beta1.IPAddressClaim) bool {
 			return !slices.ContainsFunc(c.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return apiconv.HolderKey(h) == key && h.UID == svc.UID })
 		})

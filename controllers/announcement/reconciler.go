@@ -18,6 +18,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/controllers/servicecondition"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -97,7 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	for _, n := range notes {
 		r.Events.Eventf(svc, nil, n.kind, n.reason, action, "%s", bounded.Note(n.text))
 	}
-	return reconcile.Result{RequeueAfter: sooner(wait, sooner(again, settled))}, nil
+	return reconcile.Result{RequeueAfter: backoff.Sooner(wait, backoff.Sooner(again, settled))}, nil
 }
 
 // showsAny reports whether the Service's status shows one of the addresses.

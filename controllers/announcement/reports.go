@@ -54,7 +54,7 @@ type Changes struct {
 	// Sessions means that a session is in another state, or ended with another error, and Waiting
 	// that something else has changed that can let a node announce an address that nobody announces.
 	Sessions, Waiting bool
-	// Left are the nodes that have left, or are back: see Board.Left.
+	// Left are the nodes that have left, or are back: see Reports.Left.
 	Left []lb.NodeName
 }
 

@@ -19,7 +19,7 @@ func route(prefix string, peers ...bgp.PeerName) reports.Route {
 	return reports.Route{Prefix: netip.MustParsePrefix(prefix), Peers: peers}
 }
 
-func TestBoardSaysWhichRoutesHaveChanged(t *testing.T) {
+func TestPutRoutes_ReturnsChangedRoutes(t *testing.T) {
 	b := NewReports()
 	report := func(node lb.NodeName, sessions ...reports.Session) func() Changes {
 		return func() Changes { return b.Put(reports.Report{Node: node, Sessions: sessions}) }
@@ -68,7 +68,7 @@ func TestBoardSaysWhichRoutesHaveChanged(t *testing.T) {
 	}
 }
 
-func TestBoardSaysWhichRoutesHoldAnAddress(t *testing.T) {
+func TestLook_ReturnsTheRoutesOfAnAddress(t *testing.T) {
 	b := NewReports()
 	b.PutRoutes("n1-0", "n1", []reports.Route{route("192.168.1.240/32", "a"), route("192.168.0.0/20", "b")})
 	b.PutRoutes("n1-1", "n1", []reports.Route{route("2001:db8::/64", "a", "c")})

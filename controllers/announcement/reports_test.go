@@ -34,7 +34,7 @@ func hears(r reports.Report, inUse bool, address netip.Addr) reports.Report {
 	return r
 }
 
-func TestBoardSaysWhatHasChanged(t *testing.T) {
+func TestPut_ReturnsChanges(t *testing.T) {
 	b := NewReports()
 	put := func(r reports.Report) []netip.Addr { return b.Put(r).Addresses }
 	for _, step := range []struct {
@@ -62,7 +62,7 @@ func TestBoardSaysWhatHasChanged(t *testing.T) {
 	}
 }
 
-func TestBoardSaysWhoHasAnAddress(t *testing.T) {
+func TestLook_ReturnsOwnerAndHost(t *testing.T) {
 	b := NewReports()
 	b.Put(owns("n1", 1, one, two)) // which died
 	b.Put(hears(owns("n2", 2, one), true, one))
@@ -83,7 +83,7 @@ func TestBoardSaysWhoHasAnAddress(t *testing.T) {
 	}
 }
 
-func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
+func TestReports_SpeakerThatOthersMissIsIgnored(t *testing.T) {
 	b := NewReports()
 	died := owns("n1", 1, one)
 	died.Confirmed = true
@@ -108,7 +108,7 @@ func TestBoardDoesNotBelieveASpeakerThatTheOthersMiss(t *testing.T) {
 }
 
 // One that stops keeps its addresses while the next one starts, until it counts as ended.
-func TestBoard_SpeakerStopsForGood(t *testing.T) {
+func TestReports_SpeakerStopsForGood(t *testing.T) {
 	b := NewReports()
 	r := owns("n1", 1, one)
 	b.Put(r)
@@ -126,7 +126,7 @@ func TestBoard_SpeakerStopsForGood(t *testing.T) {
 	}
 }
 
-func TestBoardKnowsWhetherASpeakerRuns(t *testing.T) {
+func TestRuns(t *testing.T) {
 	b := NewReports()
 	for _, step := range []struct {
 		report reports.Report
@@ -143,7 +143,7 @@ func TestBoardKnowsWhetherASpeakerRuns(t *testing.T) {
 	}
 }
 
-func TestBoardTellsWhoWaitsThatInterfacesHaveChanged(t *testing.T) {
+func TestPut_ChangedInterfacesAreWaiting(t *testing.T) {
 	b := NewReports()
 	first := owns("n1", 1, one)
 	b.Put(first)
@@ -160,7 +160,7 @@ func TestBoardTellsWhoWaitsThatInterfacesHaveChanged(t *testing.T) {
 	}
 }
 
-func TestBoard_NodeThatDrainsIsReportedAsLeft(t *testing.T) {
+func TestReports_NodeThatDrainsIsReportedAsLeft(t *testing.T) {
 	b := NewReports()
 	drains := reports.Report{Node: "n1", Standby: "the node drains"}
 	for _, step := range []struct {
@@ -195,7 +195,7 @@ func TestStanding_RoutedBy(t *testing.T) {
 
 // Whether the address of a node that is silent counts as announced depends on whether another
 // node could have taken it over, so that each further one that falls silent is a change of it.
-func TestBoard_AnotherNodeFallsSilent(t *testing.T) {
+func TestReports_AnotherNodeFallsSilent(t *testing.T) {
 	b := NewReports()
 	misses := func(node lb.NodeName, missing ...lb.NodeName) reports.Report {
 		return reports.Report{Node: node, Missing: missing}

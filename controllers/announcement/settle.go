@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -43,14 +44,14 @@ func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (
 		}
 		nodes, nodesAgain := lasting(before.nodes, f.routed.nodes, at)
 		peers, peersAgain := lasting(before.peers, f.routed.peers, at)
-		wait := sooner(nodesAgain, peersAgain)
+		wait := backoff.Sooner(nodesAgain, peersAgain)
 		if wait > 0 && before.prefix.Bits() > f.routed.prefix.Bits() {
-			f.routed.prefix = before.prefix // of one that is missing
+			f.routed.prefix = before.prefix // a missing node announced the longer one
 		}
 		f.routed.nodes, f.routed.peers = slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(peers))
 		f.routed.since = earlier(before.since, f.routed.since)
 		next[f.address] = announcers{nodes, peers, f.routed.prefix, f.routed.since}
-		again = sooner(again, wait)
+		again = backoff.Sooner(again, wait)
 	}
 	return next, again
 }
@@ -68,8 +69,8 @@ func (t *announcers) without(left func(lb.NodeName) bool) bool {
 	return true
 }
 
-// lasting returns those that are there, and those that have been missing for a short time
-// only, and when the first of them has been for too long.
+// lasting returns the items in now, with those of before that have been missing for less than bridge,
+// and how long until the first of these has been missing for bridge.
 func lasting[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
 	next = map[T]time.Time{}
 	for _, name := range now {
@@ -84,16 +85,8 @@ func lasting[T ~string](before map[T]time.Time, now []T, at time.Time) (next map
 		}
 		if left := bridge - at.Sub(since); left > 0 {
 			next[name] = since
-			again = sooner(again, left)
+			again = backoff.Sooner(again, left)
 		}
 	}
 	return next, again
-}
-
-// sooner returns the shorter of two times to wait, of which zero is never.
-func sooner(x, y time.Duration) time.Duration {
-	if x == 0 || (y != 0 && y < x) {
-		return y
-	}
-	return x
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// trust decides which nodes can be right when they report that they announce an address: those
-// that an advertisement selects which is about its pool. Services, endpoints and taints do not
+// trust decides which nodes are trusted when they report that they announce an address: those
+// that are selected by an advertisement of its pool. Services, endpoints and taints do not
 // matter: they change while an address moves, and the speakers follow a little later. A speaker
 // can be wrong, or its node taken over.
 type trust struct {

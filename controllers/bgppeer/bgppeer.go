@@ -21,6 +21,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/config"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/bounded"
 	"github.com/lbstack/lbstack/internal/eligibility"
@@ -88,26 +89,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			}
 			down[object.Name] = since
 			f.down = r.now().Sub(since)
-			again = sooner(again, f.next())
+			again = backoff.Sooner(again, f.next())
 		}
 		exist[object.UID] = true
 		wait, err := r.report(ctx, object, f)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the BGPPeer %s: %w", object.Name, err))
 		}
-		again = sooner(again, wait)
+		again = backoff.Sooner(again, wait)
 	}
 	r.downSince = down
 	r.restores.Retain(func(uid types.UID) bool { return exist[uid] })
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
-}
-
-// sooner returns the shorter of two times to wait, of which zero is never.
-func sooner(x, y time.Duration) time.Duration {
-	if x == 0 || y != 0 && y < x {
-		return y
-	}
-	return x
 }
 
 // clusterState is what the status of every peer depends on.

@@ -49,9 +49,8 @@ var peerChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	return ok && also && (before.Generation != now.Generation || !equality.Semantic.DeepEqual(before.Status, now.Status))
 }}
 
-// sessionsChanged lets the state of a speaker pass of whose sessions one is in another
-// state, or has ended with another error, that misses other speakers, or that the controller
-// found to run or not to run.
+// sessionsChanged lets the state of a speaker pass if its sessions changed, or the list of speakers
+// that it misses, or whether it runs.
 var sessionsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, now := report(e.ObjectOld), report(e.ObjectNew)
 	return !slices.Equal(before.Sessions, now.Sessions) || !slices.Equal(before.Missing, now.Missing) || before.Stopped != now.Stopped ||

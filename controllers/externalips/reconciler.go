@@ -30,7 +30,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// unlisted is when a Service is looked at again while the index is not complete.
+// unlisted is how long a reconcile waits while the index is not complete.
 const unlisted = time.Second
 
 // Reconciler compares the externalIPs of one Service. Make it with New.
@@ -44,16 +44,16 @@ type Reconciler struct {
 	pace        pace // Reconcile runs once at a time
 	// conditions writes the condition.
 	conditions *servicecondition.Writer
-	// changed asks for a look at a Service and at those that have the addresses. It is set
+	// changed requests a reconcile of a Service and of those that hold the addresses. It is set
 	// before the first Reconcile.
 	changed func(key lb.ServiceKey, touched []netip.Addr)
 	now     func() time.Time
 }
 
-// New returns a Reconciler that reads Services of type LoadBalancer from the cache of c, and
-// others past it, asks the view, which load fills, about addresses, and records events.
-func New(c client.Client, reader client.Reader, recorder events.EventRecorder, book *allocations.View, load func(context.Context) error) *Reconciler {
-	return &Reconciler{client: c, reader: reader, events: recorder, allocations: book, load: load, others: newIndex(maxAddresses), now: time.Now,
+// New returns a Reconciler. It reads Services of type LoadBalancer from the cache of c, other
+// Services from the API server by reader, and holders of addresses from view, which load fills.
+func New(c client.Client, reader client.Reader, recorder events.EventRecorder, view *allocations.View, load func(context.Context) error) *Reconciler {
+	return &Reconciler{client: c, reader: reader, events: recorder, allocations: view, load: load, others: newIndex(maxAddresses), now: time.Now,
 		conditions: &servicecondition.Writer{Client: c, Type: v1beta1.ServiceExternalIPConflict}}
 }
 

@@ -123,8 +123,9 @@ func remembered(pools []v1beta1.IPAddressPool) map[netip.Addr]foreign {
 	return known
 }
 
-// bound sets reportedOnly of the hosts. A pool does not give the addresses of hosts that took theirs
-// before, and of others as long as it may lose addresses (ipam.Losses); the rest is reported only.
+// bound sets reportedOnly of the hosts. A pool loses the address of a host that it has lost before, and
+// those of new hosts as long as the bound of losses allows (ipam.Losses). It gives the others all the
+// same: they are reported only.
 func bound(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddressPool, losses ipam.Losses, at time.Time) {
 	parsed := make([]eligibility.Pool, 0, len(pools))
 	for i := range pools {

@@ -19,7 +19,7 @@ import (
 const (
 	// maxImpact is the bound of status.impact.
 	maxImpact = 64
-	// nearly is how full is nearly full: one address in that many is free.
+	// nearly is the bound of few free addresses: one in that many.
 	nearly = 10
 )
 
@@ -85,9 +85,9 @@ func common(list []v1beta1.ForeignAddress) string {
 	return fmt.Sprintf("the host with the MAC %s uses %d of %d addresses: ", most, uses[most], len(list))
 }
 
-// conflict returns what of a pool is somebody else's, or cannot be a host's. Foreign hosts
-// come first: they are not what the cluster was set up with. Addresses of a subnet that
-// no host can have are no conflict, but in the message.
+// conflict returns the condition Conflict: addresses of the pool that foreign hosts, nodes or other pools
+// have. Foreign hosts are named first: an administrator does not expect them. Addresses of a
+// subnet that no host can have are in the message, and are no conflict by themselves.
 func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	var hosts, given, overlaps, unconfirmed, edges []ipam.Conflict
 	for _, c := range conflicts {

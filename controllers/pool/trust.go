@@ -18,8 +18,8 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// picture reads what the speakers report, as far as it counts. Who has which address matters
-// only if somebody is, or was, on an address of a pool.
+// picture reads what the speakers report, as far as it counts. Owners of addresses are read only
+// if a foreign host uses, or used, an address of a pool.
 func picture(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, known map[netip.Addr]foreign, at time.Time) (reports.Picture, error) {
 	var states v1beta1.SpeakerStateList
 	if err := reader.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/metrics"
 	"github.com/lbstack/lbstack/controllers/retry"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
@@ -32,8 +33,8 @@ const (
 	// A Service that was refused is tried again even if nothing seems to have changed: after
 	// firstRetry, then at doubling intervals up to lastRetry.
 	firstRetry, lastRetry = 10 * time.Second, 10 * time.Minute
-	// maxClaimAttempts is how often one reconcile decides, since an address that it chose turned
-	// out to be claimed by another Service.
+	// maxClaimAttempts bounds how often one reconcile decides again when an address that it chose is
+	// claimed by another Service.
 	maxClaimAttempts = 8
 )
 
@@ -106,9 +107,9 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	d.claimOverwritten, calmClaims = r.claimOverwritten(d.Keep)
 	next, wait, calm, err := r.plan(ctx, svc, &d)
 	if err != nil || wait > 0 {
-		return reconcile.Result{RequeueAfter: soonest(wait, d.claimUndone)}, err
+		return reconcile.Result{RequeueAfter: backoff.Sooner(wait, d.claimUndone)}, err
 	}
-	calm = soonest(calm, calmClaims)
+	calm = backoff.Sooner(calm, calmClaims)
 	changed, err := r.write(ctx, svc, next)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -133,7 +134,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 			return reconcile.Result{}, errStale // before any claim is released
 		}
 		if wait := undoneFor(err); wait > 0 {
-			d.claimUndone, err = soonest(d.claimUndone, wait), nil
+			d.claimUndone, err = backoff.Sooner(d.claimUndone, wait), nil
 		}
 		if err != nil {
 			return reconcile.Result{}, err
@@ -158,7 +159,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, errHandOver // do not expire what is reserved for it while it waits for the other Service
 	}
 	again, err := r.expire(ctx, key)
-	return reconcile.Result{RequeueAfter: soonest(soonest(d.claimUndone, calm), soonest(again, retryAfter(d)))}, err
+	return reconcile.Result{RequeueAfter: backoff.Sooner(backoff.Sooner(d.claimUndone, calm), backoff.Sooner(again, retryAfter(d)))}, err
 }
 
 // reportShown gives the view the addresses in the status of a Service. If nothing had to be written, they
@@ -211,8 +212,8 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 			} else {
 				err = r.ensureClaim(ctx, h, svc, r.Allocations.Terms(h.Address, h.Service))
 			}
-			if wait := undoneFor(err); wait > 0 && slices.Contains(shows, h.Address) { // the status has it: it stays there meanwhile
-				d.claimUndone, err = soonest(d.claimUndone, wait), nil
+			if wait := undoneFor(err); wait > 0 && slices.Contains(shows, h.Address) { // the address stays in the status meanwhile
+				d.claimUndone, err = backoff.Sooner(d.claimUndone, wait), nil
 			}
 			if err != nil {
 				break

@@ -16,6 +16,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/backoff"
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -164,7 +165,7 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 		case until == nil:
 			continue
 		case until.Sub(r.now()) > 0:
-			next = soonest(next, until.Sub(r.now()))
+			next = backoff.Sooner(next, until.Sub(r.now()))
 			continue
 		}
 		if err := r.replaceClaim(ctx, key, claim, nil); err != nil {
@@ -232,14 +233,6 @@ func (r *Reconciler) fresh(ctx context.Context, key lb.ServiceKey) (*corev1.Serv
 		return nil, fmt.Errorf("reading the Service %s: %w", key, err)
 	}
 	return svc, nil
-}
-
-// soonest returns the shorter of two times to wait; zero: never.
-func soonest(x, y time.Duration) time.Duration {
-	if x == 0 || (y != 0 && y < x) {
-		return y
-	}
-	return x
 }
 
 func ownedBy(holdings []ipam.Holding) func(netip.Addr) bool {

@@ -239,12 +239,3 @@ func TestWhatIsNoErrorIsTriedAgainLaterEachTime(t *testing.T) {
 		})
 	}
 }
-
-func TestSoonest(t *testing.T) {
-	tests := []struct{ x, y, want time.Duration }{{0, 0, 0}, {1, 0, 1}, {0, 1, 1}, {1, 2, 1}, {2, 1, 1}}
-	for _, tt := range tests {
-		if got := soonest(tt.x, tt.y); got != tt.want {
-			t.Errorf("soonest(%d, %d): got %d, want %d", tt.x, tt.y, got, tt.want)
-		}
-	}
-}

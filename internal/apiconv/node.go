@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// The kubelet says so in the Ready condition while it ends the node's pods.
+// Reason and message of the Ready condition of a node that is shutting down, while its kubelet ends pods.
 const (
 	reasonKubeletNotReady = "KubeletNotReady"
 	messageShuttingDown   = "node is shutting down"
@@ -75,8 +75,8 @@ func ownAddresses(node *corev1.Node) []netip.Addr {
 	return slices.SortedFunc(slices.Values(NodeAddresses(node)), netip.Addr.Compare)
 }
 
-// addressesOf returns the first maxOwn different addresses of some types, in the order of the node. A name or a range is
-// none, and what is left out does not count.
+// addressesOf returns the first maxOwn different addresses of some types, in the order of the node. Names and
+// ranges are left out.
 func addressesOf(node *corev1.Node, types ...corev1.NodeAddressType) []netip.Addr {
 	var list []netip.Addr
 	for _, a := range node.Status.Addresses {

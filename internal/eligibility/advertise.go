@@ -47,7 +47,7 @@ type Scope struct {
 // means all, on all interfaces.
 type Advertisement struct {
 	Scope
-	// Preferred are the nodes that should, of those that may.
+	// Preferred prefer some of the nodes that may announce.
 	Preferred []Preference
 	// Interfaces to announce on; empty: all.
 	Interfaces []string
@@ -78,7 +78,7 @@ type Node struct {
 	// until others do.
 	Draining bool
 	// Down nodes are those that the cluster reports as not ready. They stay
-	// candidates: the speakers know better who lives.
+	// candidates: the speakers detect themselves which of them are alive.
 	Down bool
 	// Addresses of the node itself, which are announced for no Service.
 	Addresses []netip.Addr
@@ -111,8 +111,8 @@ type Service struct {
 
 // Endpoints are the endpoints of a Service that serve.
 type Endpoints struct {
-	// Serving is how many are known, also those that are on no node. Whether there is
-	// any is what counts: whoever reads them may leave out those that are alike.
+	// Serving is how many are known, also those that are on no node. Only whether it is 0
+	// matters: not all endpoints need be counted.
 	Serving int
 	// Nodes have at least one of them.
 	Nodes map[lb.NodeName]bool
@@ -167,8 +167,8 @@ func (n *Node) Standby() bool { return n.Draining || n.Excluded != "" && n.Keeps
 // barred reports whether the node announces nothing at all.
 func (n *Node) barred() bool { return n.Excluded != "" && !n.KeepsAnnounced }
 
-// SameCandidates reports whether it makes no difference to who may announce what which of
-// two nodes there is.
+// SameCandidates reports whether two states of a node make it a candidate for the same
+// addresses.
 func SameCandidates(x, y Node) bool {
 	return x.Name == y.Name && x.barred() == y.barred() && maps.Equal(x.Labels, y.Labels) && slices.Equal(x.Addresses, y.Addresses)
 }

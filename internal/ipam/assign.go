@@ -8,14 +8,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Assign meets a request with what the Service holds already, as far as that is
-// what it asks for, and else with addresses that are free or can be shared, and
-// records the holdings. All of the request is met or nothing, but for the second
-// family of PreferDualStack. What is dropped stays held: releasing it is the
-// caller's, after what is kept is safe.
+// Assign gives the Service addresses that meet a request: those that it holds, as far as
+// they do, and otherwise some that are free or can be shared. It records the new holdings. All
+// of the request is met or nothing, but for the second family of PreferDualStack. Addresses in
+// Drop are still held: the caller releases them, once the claims of the others are written.
 //
-// Of what it holds a Service keeps what was pledged to it, then what it shows, then
-// the lowest address. New addresses come from the first pool that can give one, in this
+// Of several addresses that it holds, a Service keeps the one reserved for it, then the one in
+// its status, then the lowest. New addresses come from the first pool that can give one, in this
 // order, and are the lowest free ones of it: pools with a selection that allows
 // the Service before pools without; lower priorities first, and 0 last; if the
 // Service wants two families, pools that have both; by name. One that can be
@@ -67,8 +66,8 @@ func inOrder(list []Holding) []Holding {
 	return list
 }
 
-// Stand refuses a request that is invalid: what the Service holds it keeps, as far
-// as its terms, and the pools, let it.
+// Stand returns the decision for a request that is invalid: the Service gets nothing new, and keeps
+// the addresses that it holds as far as its terms and the pools allow that.
 func (a *Allocator) Stand(request Request, refusal *Refusal) Decision {
 	held, fleeing, lost := a.standing(&request)
 	staying := stay(fleeing, nil, nil, refusal)
@@ -81,7 +80,7 @@ func (a *Allocator) Stand(request Request, refusal *Refusal) Decision {
 
 // standing is what the Service holds and may keep, the preferred first, what it
 // may keep but ought to leave, since a foreign host uses it, and what it may not
-// keep. Of what it may keep the terms are the new ones from here on.
+// keep. It sets the terms of the request on the addresses that the Service may keep.
 func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []OutsidePool) {
 	c := a.accounts.get(req.Service)
 	if c == nil {
@@ -97,7 +96,7 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Outs
 		evict := p.Evict && !ofNode
 		switch {
 		case why != "" && evict && a.ReservedFor(h):
-			continue // to be taken up only to be taken away again
+			continue // reserved, and the pool would take it away at once
 		case why != "" && evict:
 			lost = append(lost, OutsidePool{h, why})
 			continue
@@ -109,11 +108,11 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Outs
 		switch f, _, foreign := a.Foreign(h.Address); {
 		case !foreign || !f.flees(h.Address, req):
 			held = append(held, h)
-		case !a.ReservedFor(h): // which would be taken up only to be left again
+		case !a.ReservedFor(h): // one that is only reserved would be left at once: it is not used
 			fleeing = append(fleeing, OutsidePool{h, f.By + " uses it"})
 		}
 	}
-	for _, h := range held { // what is lost stays on the terms that others agreed to
+	for _, h := range held { // lost addresses have the terms that they had until they are released
 		a.setTerms(h.Address, c, req.Terms)
 	}
 	for _, f := range fleeing {
@@ -125,7 +124,8 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Outs
 
 // takes returns why a pool would take an address away from the Service that holds
 // it, as part of a sentence; empty if it would not. A pool that is gone or unusable
-// takes nothing, and none does because of what nodes say alone: ofNode.
+// takes nothing. ofNode means that the only reason is that a node reports the address as its
+// own: that takes no address away.
 func (a *Allocator) takes(p *pool, address netip.Addr, req *Request) (why string, ofNode bool) {
 	if !p.exists || p.Unusable != "" {
 		return "", false
@@ -142,7 +142,7 @@ func (a *Allocator) takes(p *pool, address netip.Addr, req *Request) (why string
 	return "", false
 }
 
-// takes is that part of it which is about the pool, and not about nodes.
+// takes returns the reasons that depend on the pool alone, and not on nodes.
 func (p *pool) takes(address netip.Addr, req *Request) string {
 	has := func(ranges []lb.Range) bool {
 		return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })

@@ -66,8 +66,8 @@ func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
 }
 
 // Adoptable returns the pool of an address that a Service shows and does not hold, and
-// whether the Service may have it: as if the Service asked for it, but that draining
-// pools, and those that nobody can make sense of, let it have what it shows.
+// whether the Service may have it. The rules are those for a request of the address, but draining
+// and invalid pools let the Service have it too.
 func (a *Allocator) Adoptable(request Request, address netip.Addr) (lb.PoolName, bool) {
 	req := &request
 	p, ok := a.giver(address)
@@ -159,7 +159,7 @@ func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
 	a.setTerms(address, c, lb.Sharing{})
 }
 
-// Holders returns who holds an address, who came first in front, and whether it
+// Holders returns the holders of an address, the longest-standing first, and whether it
 // is held or reserved at all.
 func (a *Allocator) Holders(address netip.Addr) (holders []Holding, taken bool) {
 	for c := range a.holders(address) {

@@ -17,8 +17,8 @@ const (
 	// claim has each of them twice, in spec.holders and in metadata.managedFields, in some 32
 	// bytes; etcd accepts 1.5 MiB.
 	maxSharedPorts = 8192
-	// maxCompared is with the holders of how many addresses of its sharing key a Service is
-	// compared, port by port, before it gets an address of its own.
+	// maxCompared bounds the addresses of its sharing key with whose holders a Service is compared,
+	// port by port, before it gets an address of its own.
 	maxCompared = 64
 )
 
@@ -26,8 +26,8 @@ const (
 // with those that hold it already; empty if it can. It is part of a sentence
 // whose subject is the Service.
 func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms lb.Sharing, p *pool) string {
-	// The scope first: on what terms a Service of another namespace has the address is
-	// not for one that cannot share it anyway.
+	// The scope is checked first: a message must not give the terms of a Service in another namespace
+	// to one that cannot share with it.
 	if why := a.outOfScope(address, service, p); why != "" {
 		return why
 	}
@@ -40,8 +40,8 @@ func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms 
 	return ""
 }
 
-// mayNotStay is the same of a Service that holds the address already: the scope of the
-// pool counts for those who join.
+// mayNotStay is mayNotJoin for a Service that holds the address already. The scope in which the pool
+// lets Services share does not count: it is for Services that join.
 func (a *Allocator) mayNotStay(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
 	if why := a.mayNotShare(address, service, terms); why != "" {
 		return why
@@ -143,7 +143,7 @@ func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*poo
 	for _, address := range addresses {
 		p := a.from(address)
 		rank, ok := ranks[p]
-		// In a pool that shares within a namespace, addresses of other namespaces take no turn.
+		// In a pool that shares within a namespace, addresses of other namespaces do not count for maxCompared.
 		inScope := ok && (p.ShareAcrossNamespaces || a.first(address).key.Namespace == req.Service.Namespace)
 		if inScope && family == lb.FamilyOf(address) && p.gives(address) {
 			options = append(options, option{rank, address})

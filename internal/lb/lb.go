@@ -16,9 +16,8 @@ type ServiceKey struct {
 // String returns namespace/name.
 func (k ServiceKey) String() string { return k.Namespace + "/" + k.Name }
 
-// DescribeTo returns how a message that a namespace can read names the Service: "the
-// Service namespace/name" in its own one, and no name in others, whose owners must not
-// learn of it.
+// DescribeTo returns words for the Service in a message that users of a namespace can read. Only
+// in its own namespace they have its name: users of others must not learn of it.
 func (k ServiceKey) DescribeTo(namespace string) string {
 	if k.Namespace != namespace {
 		return "a Service of another namespace"
@@ -58,7 +57,7 @@ func (f Family) String() string {
 }
 
 // FamilyOf returns the family of an address. An IPv4 address that is mapped
-// into IPv6 counts as IPv6: unmap at the border.
+// into IPv6 counts as IPv6: who parses an address unmaps it.
 func FamilyOf(a netip.Addr) Family {
 	switch {
 	case a.Is4():

@@ -46,7 +46,7 @@ func (r Report) Near(c *ownership.Candidate, address netip.Addr) bool {
 
 // Unable returns why no link of the node can announce an address of which it is a candidate,
 // as what follows the node's name in a sentence; empty if one can, or if it is not known. The
-// rules are those by which the speaker chooses links. Near: a candidate is.
+// rules are those by which the speaker chooses links. near means that some candidate is Near.
 func (r Report) Unable(c *ownership.Candidate, address netip.Addr, near bool) string {
 	if r.LinksBounded {
 		return ""

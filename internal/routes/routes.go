@@ -35,8 +35,8 @@ type Attributes struct {
 	LocalPref Number
 	// MED is the MULTI_EXIT_DISC (RFC 4271 section 5.1.4).
 	MED Number
-	// Prepend is how many times more than once our ASN stands in the AS_PATH that
-	// external routers get, 0 to 10.
+	// Prepend is how often our ASN is prepended to the AS_PATH that external routers get,
+	// besides the one that is always there, 0 to 10.
 	Prepend uint8
 	// Communities and Large, ordered, each once.
 	Communities []Community

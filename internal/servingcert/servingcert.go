@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// lookEvery is how soon a change in the folder is found, by the next connection.
+	// lookEvery is how often the folder is read at most: by the first connection after that time.
 	lookEvery = 10 * time.Second
 	// validFor is how long a certificate of the program itself is valid, and renewBefore how
 	// long before its end another one replaces it.

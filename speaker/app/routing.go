@@ -25,15 +25,15 @@ const partWithin = 62 * time.Second
 // lastStateTimeout bounds how long the API server gets to take the last state.
 const lastStateTimeout = 2 * time.Second
 
-// router is the part of the speaker that talks to routers.
+// router has what the speaker needs for BGP.
 type router struct {
 	sessions *bgp.Manager
 	paths    *bfd.Engine
 	state    *kube.StateWriter
 }
 
-// startRouting has the manager bring routers what they should have, and the state how
-// that goes. The sessions end with the context.
+// startRouting starts the BGP sessions, which end with the context, and has their state reported in
+// the SpeakerState.
 func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.Source, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
 	r := &router{state: state}
 	var refused atomic.Pointer[kube.Refused]
@@ -72,8 +72,8 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 	})
 }
 
-// leave ends the sessions: those with graceful restart silently, before BFD reports that it
-// was meant so; from the others the routes are taken back first.
+// leave ends the sessions. Those with graceful restart end without a NOTIFICATION, and before BFD goes
+// down; from the routers of the others the routes are withdrawn first.
 func (r *router) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), partWithin)
 	defer cancel()

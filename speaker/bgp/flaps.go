@@ -12,7 +12,7 @@ type flaps struct {
 	last  time.Time
 }
 
-// note counts an end. A session that was stable before begins at one.
+// note counts an end; the first one after the session was stable for bgp.StableAfter counts as one.
 func (f *flaps) note(now time.Time) {
 	if now.Sub(f.last) >= bgp.StableAfter {
 		f.count = 0

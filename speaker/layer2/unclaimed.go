@@ -13,8 +13,8 @@ const (
 	// actWithin is how long an elected node has to claim an address before the next
 	// one in order may.
 	actWithin = 2 * time.Second
-	// startWithin is how long a starting speaker can be elected for an address that no node ever
-	// had: those that start together share such addresses. After that one that runs is elected.
+	// startWithin is how long speakers that start are elected for an address that no node ever
+	// had, so that those that start together share such addresses. After that only speakers that run are.
 	startWithin = 600 * time.Millisecond
 )
 

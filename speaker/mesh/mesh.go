@@ -134,7 +134,7 @@ func (m *Mesh) sendFirst(to lb.NodeName, datagram []byte) { m.sendBy((*socket).g
 func (m *Mesh) sendBy(send func(*socket, []byte, netip.AddrPort) error, to lb.NodeName, datagram []byte) {
 	host, known := m.hostOf(to)
 	if !known || m.socket == nil {
-		return // it is greeted again
+		return // the session sends its greeting again
 	}
 	if err := send(m.socket, datagram, netip.AddrPortFrom(host, m.config.Address.Port())); err != nil {
 		m.config.Log.V(1).Info("a datagram was not sent", "to", to, "why", err.Error())

@@ -44,7 +44,7 @@ func decodeOpen(body []byte) any {
 	return o
 }
 
-// note takes up a capability, and reports whether it is about a family.
+// note records a capability, and reports whether it lists an address family.
 func note(to *bgp.Capabilities, capability packet.ParameterCapabilityInterface) bool {
 	switch c := capability.(type) {
 	case *packet.CapMultiProtocol:

@@ -17,7 +17,7 @@ import (
 // places are the files that name the version. The Makefile is the last one: it says which version the others name.
 var places = []string{
 	"Dockerfile", "config/manager/manager.yaml",
-	"README.md", "SECURITY.md", "docs/install.md", "docs/kubectl.md", "docs/operating.md", "docs/design/install.md",
+	"README.md", "SECURITY.md", "docs/install.md", "docs/kubectl.md", "docs/operating.md", "docs/recording.md", "docs/design/install.md",
 	"test/helm/base_test.go", "test/integration/install_kustomize_test.go", "test/olm/releases_test.go",
 	"Makefile",
 }

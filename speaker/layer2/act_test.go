@@ -17,7 +17,7 @@ import (
 
 func TestAct_AnnouncesBeforeItPublishes(t *testing.T) {
 	p1 := func(phase ownership.Phase, claims ownership.Claims) func(*bed) {
-		return func(b *bed) { b.hear(in(phase, peer("p1", claims))) }
+		return func(b *bed) { b.receive(in(phase, peer("p1", claims))) }
 	}
 	tests := []struct {
 		name   string
@@ -42,10 +42,10 @@ func TestAct_AnnouncesBeforeItPublishes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self, "p1")), peer("p1", tt.before))
 				b.want.Draining = map[lb.NodeName]bool{self: tt.drains}
-				b.tell()
+				b.inform()
 				b.forget()
 				tt.then(b)
-				b.same("what happened", tt.want, b.heard("owned", "publish", "acted"))
+				b.same("what happened", tt.want, b.calls("owned", "publish", "acted"))
 			})
 		})
 	}
@@ -55,7 +55,7 @@ func TestAct_SetsLinksAndHardwareBeforeWhatIsOwned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), append(b.view.Peers, peer("p1", nil))
-		b.tell()
+		b.inform()
 		want := []string{"publish Starting []", "links 1", "ours 2", "owned [192.168.1.1]", "publish Active [192.168.1.1]", "acted 1", "report", "keep"}
 		// It may look once more, if the last news came while it began.
 		b.same("what happened", want, b.log[:min(len(b.log), len(want))])
@@ -65,15 +65,15 @@ func TestAct_SetsLinksAndHardwareBeforeWhatIsOwned(t *testing.T) {
 func TestAct_AnnouncerGetsOnlyChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)))
-		b.tell()
-		b.hear(peer("p1", nil))
-		b.same("when nothing has changed", []string(nil), b.heard("owned", "publish"))
+		b.inform()
+		b.receive(peer("p1", nil))
+		b.same("when nothing has changed", []string(nil), b.calls("owned", "publish"))
 		b.links = append(b.links, eth("eth1", 2))
-		b.tell()
-		b.same("when a link comes up", []string{"owned [192.168.1.1]", "publish Active [192.168.1.1]"}, b.heard("owned", "publish"))
+		b.inform()
+		b.same("when a link comes up", []string{"owned [192.168.1.1]", "publish Active [192.168.1.1]"}, b.calls("owned", "publish"))
 		b.serves("when a link comes up", map[netip.Addr]layer2.Owned{a1: {Interfaces: []string{"eth0", "eth1"}, First: true}})
 		b.want.Addresses = nil
-		b.tell()
+		b.inform()
 		b.serves("when it is not wanted any more", nil)
 		b.claims("when it is not wanted any more", ownership.Active, nil)
 	})
@@ -86,12 +86,12 @@ func TestAct_LogsOnceWhatIsTakenAndLost(t *testing.T) {
 			c.Log = funcr.New(func(_, line string) { lines = append(lines, line) }, funcr.Options{})
 		})
 		b.want.Addresses = want(wanted(a1, self))
-		b.tell()
-		b.tell()
+		b.inform()
+		b.inform()
 		b.same("lines when it is taken", 1, len(lines))
 		b.want.Addresses = nil
-		b.tell()
-		b.tell()
+		b.inform()
+		b.inform()
 		b.same("lines when it is lost", 2, len(lines))
 	})
 }
@@ -100,11 +100,11 @@ func TestHardwareOfNodesThatAreMissingStaysOurs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, nil, peer("p1", nil))
 		b.same("at first", []net.HardwareAddr{mac(1), mac('1')}, b.ours)
-		b.hear(peer("p2", nil))
+		b.receive(peer("p2", nil))
 		b.same("when p1 is lost and p2 has come", []net.HardwareAddr{mac(1), mac('1'), mac('2')}, b.ours)
 		b.forget()
-		b.hear(peer("p1", nil))
-		b.same("when nothing is new", []string(nil), b.heard("ours"))
+		b.receive(peer("p1", nil))
+		b.same("when nothing is new", []string(nil), b.calls("ours"))
 	})
 }
 
@@ -115,16 +115,16 @@ func TestReportsAreSentWhenSomethingHasChanged(t *testing.T) {
 		b.links = append(b.links, eth("eth1", 2))
 		b.links[1].Internal = true
 		start := time.Now()
-		b.tell()
+		b.inform()
 		owned := func(a netip.Addr) layer2.OwnedSince {
 			return layer2.OwnedSince{Owned: layer2.Owned{Interfaces: []string{"eth0"}, First: true}, Address: a, Since: start, Epoch: 1}
 		}
 		first := layer2.Report{Phase: "Active", Owned: []layer2.OwnedSince{owned(a1), owned(a2)}, Links: b.links[:1], Live: 1, Problems: []string{"a sentence"}}
 		b.same("the report", []layer2.Report{first}, b.reports)
 		b.after(time.Hour)
-		b.tell()
+		b.inform()
 		b.same("the reports when nothing has changed", 1, len(b.reports))
-		b.hear(peer("p1", nil))
+		b.receive(peer("p1", nil))
 		first.Live = 2
 		b.same("the report when another one lives", first, b.reports[len(b.reports)-1])
 	})
@@ -134,10 +134,10 @@ func TestALinkOfPodsIsReportedWhileAnAdvertisementNamesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.links[0].Internal = true
-		b.tell()
+		b.inform()
 		b.same("links, not named", []layer2.Link(nil), b.reports[0].Links)
 		b.want.Interfaces = []string{"eth0", "eth1"}
-		b.tell()
+		b.inform()
 		b.same("links, named", b.links, b.reports[len(b.reports)-1].Links)
 	})
 }
@@ -161,21 +161,21 @@ func TestSave_WhenTheCheckpointChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Peers = want(wanted(a1, "p1", self)), append(b.view.Peers, peer("p1", ownership.Claims{a1: 1}))
-		b.tell()
-		ours := b.kept[0].Ours
-		b.same("the hardware addresses that are kept", 2, len(ours))
-		b.same("kept at first", []layer2.Checkpoint{{Snapshot: b.want, Ours: ours}}, b.kept)
-		b.hear(b.view.Peers...)
-		b.same("kept when nothing has changed", 1, len(b.kept))
-		b.hear()
-		b.same("kept at once", 1, len(b.kept))
+		b.inform()
+		ours := b.saved[0].Ours
+		b.same("the hardware addresses that are saved", 2, len(ours))
+		b.same("saved at first", []layer2.Checkpoint{{Snapshot: b.want, Ours: ours}}, b.saved)
+		b.receive(b.view.Peers...)
+		b.same("saved when nothing has changed", 1, len(b.saved))
+		b.receive()
+		b.same("saved at once", 1, len(b.saved))
 		b.after(500 * time.Millisecond)
-		b.same("kept when claims change", layer2.Checkpoint{Snapshot: b.want, Claims: ownership.Claims{a1: 2}, Ours: ours}, b.kept[len(b.kept)-1])
+		b.same("saved when claims change", layer2.Checkpoint{Snapshot: b.want, Claims: ownership.Claims{a1: 2}, Ours: ours}, b.saved[len(b.saved)-1])
 		b.want.Addresses = nil
 		b.engine.SetSnapshot(b.want)
 		b.after(500 * time.Millisecond)
-		b.same("kept when the snapshot changes", layer2.Checkpoint{Ours: ours}, b.kept[len(b.kept)-1])
-		b.same("how often it was kept", 3, len(b.kept))
+		b.same("saved when the snapshot changes", layer2.Checkpoint{Ours: ours}, b.saved[len(b.saved)-1])
+		b.same("how often it was saved", 3, len(b.saved))
 	})
 }
 
@@ -183,7 +183,7 @@ func TestSave_MayBeNil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, func(c *layer2.Config) { c.Save = nil })
 		b.want.Addresses = want(wanted(a1, self))
-		b.tell()
+		b.inform()
 		b.same("it has come to the end", true, slices.Contains(b.log, "report"))
 	})
 }

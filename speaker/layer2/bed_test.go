@@ -60,18 +60,18 @@ type happened struct {
 	ours    []net.HardwareAddr
 	states  []wire.State
 	reports []layer2.Report
-	kept    []layer2.Checkpoint
+	saved   []layer2.Checkpoint
 }
 
-// newBed runs an engine. It has been told nothing yet, but a link, no others and no
-// addresses are ready to be told.
+// newBed runs an engine. It has nothing yet, but a link, no others and no
+// addresses are ready to be passed to it.
 func newBed(t *testing.T, change ...func(*layer2.Config)) *bed {
 	registry := prometheus.NewRegistry()
 	b := &bed{T: t, metrics: registry, view: mesh.View{Checked: true}, links: []layer2.Link{eth("eth0", 1)}}
 	c := layer2.Config{
 		Self: self, Log: logr.Discard(), Announcer: announcer{b}, Mesh: meshRecorder{b}, Metrics: layer2.NewMetrics(registry),
 		Report: func(r layer2.Report) { b.note("report", func(h *happened) { h.reports = append(h.reports, r) }) },
-		Save:   func(k layer2.Checkpoint) { b.note("keep", func(h *happened) { h.kept = append(h.kept, k) }) },
+		Save:   func(k layer2.Checkpoint) { b.note("keep", func(h *happened) { h.saved = append(h.saved, k) }) },
 	}
 	for _, f := range change {
 		f(&c)
@@ -90,44 +90,44 @@ func running(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
 	return b
 }
 
-// beginning is a bed of which the engine was told everything in this moment.
+// beginning is a bed whose engine has everything since this moment.
 func beginning(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
 	b := newBed(t)
 	b.want.Addresses, b.view.Peers = want, peers
-	b.tell()
+	b.inform()
 	b.forget()
 	return b
 }
 
-// tell tells the engine everything.
-func (b *bed) tell() {
+// inform passes to the engine everything.
+func (b *bed) inform() {
 	want := b.want
 	want.Addresses, want.Draining, want.Down = slices.Clone(want.Addresses), maps.Clone(want.Draining), maps.Clone(want.Down)
 	b.engine.SetSnapshot(want)
 	b.engine.SetLinks(b.links)
-	b.hear(b.view.Peers...)
+	b.receive(b.view.Peers...)
 }
 
-// hear tells the engine which others live.
-func (b *bed) hear(peers ...mesh.Peer) {
+// receive passes to the engine which others are alive.
+func (b *bed) receive(peers ...mesh.Peer) {
 	b.view.Peers = peers
 	b.view.Version++
 	b.engine.SetView(b.view)
 	b.settle()
 }
 
-// lose tells the engine that all others are lost. No host answers on its links.
+// lose passes to the engine that all others are lost. No host answers on its links.
 func (b *bed) lose(nodes ...lb.NodeName) {
 	b.view.Missing = missing(nodes...)
-	b.hear()
+	b.receive()
 	b.after(300 * time.Millisecond)
 }
 
-// survive tells the engine that all others are lost. Hosts answer on its link, and none for
+// survive passes to the engine that all others are lost. Hosts answer on its link, and none for
 // a1 and a2.
 func (b *bed) survive(nodes ...lb.NodeName) {
 	b.view.Missing = missing(nodes...)
-	b.hear()
+	b.receive()
 	b.after(290 * time.Millisecond)
 	b.reach("eth0")
 	b.after(10 * time.Millisecond)
@@ -185,8 +185,8 @@ func (b *bed) forget() {
 	b.happened = b.record
 }
 
-// heard returns what happened of some kinds.
-func (b *bed) heard(kinds ...string) []string {
+// calls returns what happened of some kinds.
+func (b *bed) calls(kinds ...string) []string {
 	var events []string
 	for _, event := range b.log {
 		if slices.Contains(kinds, strings.Fields(event)[0]) {
@@ -202,7 +202,7 @@ func (b *bed) serves(when string, want map[netip.Addr]layer2.Owned) {
 	b.same("what is served "+when, want, b.owned)
 }
 
-// claims compares what was told last.
+// claims compares what was published last.
 func (b *bed) claims(when string, phase ownership.Phase, want ownership.Claims) {
 	b.Helper()
 	if len(b.states) == 0 {

@@ -50,11 +50,11 @@ func TestItAnswersForANodeThatRestartsWithItsHardwareAddress(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}))
 				b.links[0].Prefixes = tt.prefixes
-				b.tell()
+				b.inform()
 				b.forget()
-				b.hear(peer("p0", nil), restarts(tt.theirs...)) // p0 has nothing to do with it
+				b.receive(peer("p0", nil), restarts(tt.theirs...)) // p0 has nothing to do with it
 				b.serves("while p1 restarts", tt.want)
-				b.same("what is said while p1 restarts", []string(nil), b.heard("publish"))
+				b.same("what is said while p1 restarts", []string(nil), b.calls("publish"))
 				b.same("the metrics", map[string]float64{}, b.counted())
 			})
 		})
@@ -64,7 +64,7 @@ func TestItAnswersForANodeThatRestartsWithItsHardwareAddress(t *testing.T) {
 func TestItIsNotAskedToCareForWhatAnotherOneIsElectedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", "p2", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil))
-		b.hear(restarts(), peer("p2", nil))
+		b.receive(restarts(), peer("p2", nil))
 		b.serves("while p1 restarts", nil)
 	})
 }
@@ -87,9 +87,9 @@ func TestItGoesOnCaringUntilTheHolderIsBackOrGone(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, "p1", "p2", "p3", self)), peer("p1", ownership.Claims{a1: 3}))
-				b.hear(restarts())
+				b.receive(restarts())
 				b.serves("while p1 restarts", caring(mac('1')))
-				b.hear(tt.then...)
+				b.receive(tt.then...)
 				b.serves("in the end", tt.want)
 			})
 		})
@@ -100,8 +100,8 @@ func TestItCaresOnAllLinksThatBothHaveInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}))
 		b.links = []layer2.Link{eth("eth2", 3), eth("eth1", 2), eth("eth0", 1)}
-		b.tell()
-		b.hear(restarts(wire.Link{Name: "eth0", Hardware: [6]byte(mac(7)), IPv4: true}, wire.Link{Name: "eth1", Hardware: [6]byte(mac(8)), IPv4: true}))
+		b.inform()
+		b.receive(restarts(wire.Link{Name: "eth0", Hardware: [6]byte(mac(7)), IPv4: true}, wire.Link{Name: "eth1", Hardware: [6]byte(mac(8)), IPv4: true}))
 		b.serves("while p1 restarts", map[netip.Addr]layer2.Owned{
 			a1: {Interfaces: []string{"eth0", "eth1"}, For: map[string]net.HardwareAddr{"eth0": mac(7), "eth1": mac(8)}},
 		})
@@ -114,8 +114,8 @@ func TestItDoesNotCareOnALinkThatItMayNotUse(t *testing.T) {
 		pods := eth("br0", 2)
 		pods.Internal = true
 		b.links = append(b.links, pods)
-		b.tell()
-		b.hear(restarts(wire.Link{Name: "br0", Hardware: [6]byte(mac(8)), IPv4: true}, wire.Link{Name: "eth0", Hardware: [6]byte(mac(7)), IPv4: true}))
+		b.inform()
+		b.receive(restarts(wire.Link{Name: "br0", Hardware: [6]byte(mac(8)), IPv4: true}, wire.Link{Name: "eth0", Hardware: [6]byte(mac(7)), IPv4: true}))
 		b.serves("while p1 restarts", caring(mac(7)))
 	})
 }
@@ -123,10 +123,10 @@ func TestItDoesNotCareOnALinkThatItMayNotUse(t *testing.T) {
 func TestASpeakerThatIsCutOffCaresForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil))
-		b.hear(restarts(), peer("p2", nil))
+		b.receive(restarts(), peer("p2", nil))
 		b.serves("while p1 restarts", caring(mac('1')))
 		b.view.Missing = missing("p2")
-		b.hear(restarts())
+		b.receive(restarts())
 		b.after(300 * time.Millisecond)
 		b.silentNow("while it is cut off")
 	})
@@ -135,9 +135,9 @@ func TestASpeakerThatIsCutOffCaresForNobody(t *testing.T) {
 func TestItStopsCaringForWhatIsNotWantedAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}))
-		b.hear(restarts())
+		b.receive(restarts())
 		b.want.Addresses = nil
-		b.tell()
+		b.inform()
 		b.serves("when it is not wanted", nil)
 	})
 }

@@ -15,10 +15,10 @@ func TestANodeThatIsNoCandidateAnyMoreAnnouncesNowhereNew(t *testing.T) {
 		b.links = append(b.links, eth("eth1", 2))
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", nil)}
 		b.want.Addresses[0].Candidates[0].Interfaces = []string{"eth1"}
-		b.tell()
+		b.inform()
 		b.same("at first", []string{"eth1"}, b.owned[a1].Interfaces)
 		b.want.Addresses = want(wanted(a1, "p1"))
-		b.tell()
+		b.inform()
 		b.same("until p1 claims it", []string{"eth1"}, b.owned[a1].Interfaces)
 	})
 }
@@ -29,7 +29,7 @@ func TestRestart_WhileIsolatedDoesNotPanic(t *testing.T) {
 		b.engine.Restart(t.Context(), time.Minute)
 		b.lose("p1", "p2")
 		b.view.Missing = nil
-		b.hear(peer("p1", nil), peer("p2", nil))
+		b.receive(peer("p1", nil), peer("p2", nil))
 	})
 }
 
@@ -52,9 +52,9 @@ func TestStart_PublishesChangedLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing(lb.NodeName("p1"))
-		b.tell()
+		b.inform()
 		b.engine.SetLinks(nil)
 		b.after(time.Second)
-		b.same("the links that were told last", 0, len(b.states[len(b.states)-1].Links))
+		b.same("the links that were published last", 0, len(b.states[len(b.states)-1].Links))
 	})
 }

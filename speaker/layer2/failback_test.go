@@ -16,7 +16,7 @@ func failingBack(t *testing.T, allowed bool) *bed {
 	b := newBed(t, func(c *layer2.Config) { c.Failback = allowed })
 	b.want.Addresses = want(wanted(a1, self, "p1", "p2", "z1"), wanted(a2, self, "p1", "p2", "z1"))
 	b.view.Peers = []mesh.Peer{peer("z1", ownership.Claims{a1: 1, a2: 1})}
-	b.tell()
+	b.inform()
 	return b
 }
 
@@ -24,7 +24,7 @@ func TestNothingMovesBackUnlessItIsAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := failingBack(t, false)
 		b.after(time.Hour)
-		b.tell()
+		b.inform()
 		b.silent("an hour later")
 	})
 }
@@ -36,9 +36,9 @@ func TestAddressesMoveBackOneASecondToANodeThatHasLivedForHalfAMinute(t *testing
 		b.silent("before half a minute")
 		b.after(time.Millisecond)
 		b.claims("after half a minute", ownership.Active, ownership.Claims{a1: 2})
-		b.hear(b.view.Peers...)
-		b.claims("while z1 has not heard it", ownership.Active, ownership.Claims{a1: 2})
-		b.hear(peer("z1", ownership.Claims{a2: 1}))
+		b.receive(b.view.Peers...)
+		b.claims("while z1 has not received it", ownership.Active, ownership.Claims{a1: 2})
+		b.receive(peer("z1", ownership.Claims{a2: 1}))
 		b.after(999 * time.Millisecond)
 		b.claims("before another second is over", ownership.Active, ownership.Claims{a1: 2})
 		b.after(time.Millisecond)
@@ -60,15 +60,15 @@ func TestNothingMovesBackForASecondAfterAMoveElsewhere(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := failingBack(t, true)
-				b.hear(peer("p1", ownership.Claims{a2: 1}), peer("z1", ownership.Claims{a1: 1}))
+				b.receive(peer("p1", ownership.Claims{a2: 1}), peer("z1", ownership.Claims{a1: 1}))
 				b.after(29500 * time.Millisecond)
-				b.hear(append(tt.then, peer("p2", ownership.Claims{a2: 2}), peer("z1", ownership.Claims{a1: 1}))...)
+				b.receive(append(tt.then, peer("p2", ownership.Claims{a2: 2}), peer("z1", ownership.Claims{a1: 1}))...)
 				b.after(700 * time.Millisecond)
-				b.hear(b.view.Peers...)
+				b.receive(b.view.Peers...)
 				if tt.waits {
 					b.silent("before a second is over")
 					b.after(300 * time.Millisecond)
-					b.hear(b.view.Peers...)
+					b.receive(b.view.Peers...)
 				}
 				b.claims("in the end", ownership.Active, ownership.Claims{a1: 2})
 			})
@@ -93,7 +93,7 @@ func TestWhoIsPreferredMoreIsGivenItOnceHeHasLivedForLong(t *testing.T) {
 				preferred.Since = time.Now().Add(30*time.Second - tt.lives)
 				b.want.Addresses = want(wanted(a1, "p2", self, "z1"))
 				b.view.Peers = []mesh.Peer{preferred, peer("z1", ownership.Claims{a1: 1})}
-				b.tell()
+				b.inform()
 				b.after(30 * time.Second)
 				b.claims("after half a minute", ownership.Active, tt.want)
 			})

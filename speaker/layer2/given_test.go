@@ -14,7 +14,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// What the tests tell the engine.
+// What the tests pass to the engine.
 
 // wanted is an address that nodes may own, the first one preferred, and so on.
 func wanted(address netip.Addr, nodes ...lb.NodeName) ownership.Address {

@@ -34,7 +34,7 @@ func TestAnAddressThatWasHeldBackIsProbedByWhoHasItNext(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, "p1", self)), holding(ownership.Active), peer("p2", nil))
-				b.hear(tt.then...)
+				b.receive(tt.then...)
 				b.serves("afterwards", on0(tt.first, a1))
 			})
 		})
@@ -44,7 +44,7 @@ func TestAnAddressThatWasHeldBackIsProbedByWhoHasItNext(t *testing.T) {
 func TestNobodyAnswersForANodeThatRestartsWithAnAddressHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), holding(ownership.Active))
-		b.hear(peer("p2", nil), holding(ownership.Restarting))
+		b.receive(peer("p2", nil), holding(ownership.Restarting))
 		b.same("what is served", 0, len(b.owned))
 	})
 }
@@ -53,16 +53,16 @@ func TestHeld_IsPublishedAndSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self), wanted(a2, self)), peer("p1", nil))
 		last := func() ([]netip.Addr, []netip.Addr) {
-			return b.states[len(b.states)-1].Held, b.kept[len(b.kept)-1].Held
+			return b.states[len(b.states)-1].Held, b.saved[len(b.saved)-1].Held
 		}
 		b.engine.SetConflicts([]layer2.Conflict{{Address: a1, Hardware: mac(99)}, {Address: a2, Hardware: mac(99), Announced: true}})
 		b.settle()
-		told, kept := last()
-		b.same("told and kept", [][]netip.Addr{{a1}, {a1}}, [][]netip.Addr{told, kept})
+		published, saved := last()
+		b.same("published and saved", [][]netip.Addr{{a1}, {a1}}, [][]netip.Addr{published, saved})
 		b.engine.SetConflicts(nil)
 		b.after(500 * time.Millisecond)
-		if told, kept := last(); len(told)+len(kept) > 0 {
-			t.Errorf("when the foreign host is gone, told %v, and kept %v, want nothing", told, kept)
+		if published, saved := last(); len(published)+len(saved) > 0 {
+			t.Errorf("when the foreign host is gone, published %v, and saved %v, want nothing", published, saved)
 		}
 	})
 }
@@ -71,7 +71,7 @@ func TestASpeakerThatStartsProbesWhatWasHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7, a2: 7}), func(c *layer2.Config) { c.Resume.Held = []netip.Addr{a1} })
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self), wanted(a2, self)), []mesh.Peer{peer("p1", nil)}
-		b.tell()
+		b.inform()
 		b.same("the one that was held back is probed", true, b.owned[a1].First)
 		b.same("the other one is probed", false, b.owned[a2].First)
 	})
@@ -80,9 +80,9 @@ func TestASpeakerThatStartsProbesWhatWasHeldBack(t *testing.T) {
 func TestHardwareAddressesOfNodesAreRememberedOverARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, func(c *layer2.Config) { c.Resume.Ours = []net.HardwareAddr{mac(77)} })
-		b.tell()
+		b.inform()
 		b.same("what is ours", []net.HardwareAddr{mac(1), mac(77)}, b.ours)
-		b.same("what is kept", []net.HardwareAddr{mac(1), mac(77)}, b.kept[len(b.kept)-1].Ours)
+		b.same("what is saved", []net.HardwareAddr{mac(1), mac(77)}, b.saved[len(b.saved)-1].Ours)
 	})
 }
 
@@ -90,13 +90,13 @@ func TestAnAddressThatIsProbedIsHeldBackAsLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", nil)}
-		b.tell()
+		b.inform()
 		last := func() [][]netip.Addr {
-			return [][]netip.Addr{b.states[len(b.states)-1].Held, b.kept[len(b.kept)-1].Held}
+			return [][]netip.Addr{b.states[len(b.states)-1].Held, b.saved[len(b.saved)-1].Held}
 		}
-		b.same("told and kept while it is probed", [][]netip.Addr{{a1}, {a1}}, last())
+		b.same("published and saved while it is probed", [][]netip.Addr{{a1}, {a1}}, last())
 		b.after(time.Second)
-		b.same("told and kept afterwards", [][]netip.Addr{nil, nil}, last())
+		b.same("published and saved afterwards", [][]netip.Addr{nil, nil}, last())
 		b.same("it stays the first one", true, b.owned[a1].First)
 	})
 }
@@ -105,7 +105,7 @@ func TestDetection_IsSetBeforeAnAddressIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Detection, b.want.Addresses = layer2.Off, want(wanted(a1, self))
-		b.tell()
+		b.inform()
 		set := slices.Index(b.log, "detection off")
 		served := slices.IndexFunc(b.log, func(s string) bool { return strings.HasPrefix(s, "owned") })
 		if set < 0 || served < set {
@@ -134,8 +134,8 @@ func TestRestart_GivesUpWhatIsStillProbed(t *testing.T) {
 				b.engine.Restart(t.Context(), 20*time.Second)
 				b.settle()
 				b.claims("when it restarts", ownership.Restarting, tt.want)
-				for _, kept := range b.kept {
-					b.same("the claims that are kept", tt.want, kept.Claims)
+				for _, saved := range b.saved {
+					b.same("the claims that are saved", tt.want, saved.Claims)
 				}
 				b.same("what is served", len(tt.want), len(b.owned))
 			})
@@ -146,7 +146,7 @@ func TestRestart_GivesUpWhatIsStillProbed(t *testing.T) {
 func TestAnAddressThatARestartingNodeStillProbedIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), holding(ownership.Active), peer("p2", nil))
-		b.hear(in(ownership.Restarting, peer("p1", nil)), peer("p2", nil))
+		b.receive(in(ownership.Restarting, peer("p1", nil)), peer("p2", nil))
 		b.after(600 * time.Millisecond)
 		b.serves("after the node gave it up", on0(true, a1))
 	})

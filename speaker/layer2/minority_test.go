@@ -20,7 +20,7 @@ import (
 func survivor(t *testing.T) *bed {
 	b := running(t, want(wanted(a1, self), wanted(a2, "p1", self)), peer("p1", ownership.Claims{a2: 4}), peer("p2", nil))
 	b.view.Missing = missing("p1", "p2")
-	b.hear()
+	b.receive()
 	b.after(10 * time.Millisecond)
 	b.reach("eth0")
 	return b
@@ -30,14 +30,14 @@ func TestSurvivorAsksBeforeItTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := survivor(t)
 		b.serves("before the segment was asked", on0(true, a1))
-		b.same("what is asked", []string{"ask []", "ask [192.168.1.2]"}, b.heard("ask"))
+		b.same("what is asked", []string{"ask []", "ask [192.168.1.2]"}, b.calls("ask"))
 		b.after(400 * time.Millisecond)
 		b.reach("eth0")
 		b.serves("while hosts may still answer", on0(true, a1))
 		b.reach("eth0", a2)
 		b.claims("when no host answered", ownership.Active, ownership.Claims{a1: 1, a2: 5})
 		b.same("it is probed once more", false, b.owned[a2].First)
-		b.same("what is asked afterwards", "ask []", b.heard("ask")[len(b.heard("ask"))-1])
+		b.same("what is asked afterwards", "ask []", b.calls("ask")[len(b.calls("ask"))-1])
 	})
 }
 
@@ -71,7 +71,7 @@ func TestSurvivorAndHostsThatAnswer(t *testing.T) {
 				if tt.stranger {
 					b.view.Missing = missing("p1", "p2", "p3")
 				}
-				b.hear()
+				b.receive()
 				b.want.Addresses = want(wanted(a1, self), wanted(a2, "p1", self))
 				b.engine.SetSnapshot(b.want)
 				for range 600 {
@@ -119,12 +119,12 @@ func twoLinks(t *testing.T) *bed {
 	lan.Prefixes = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
 	b.links = append(b.links, lan)
 	b.want.Addresses, b.view.Peers = want(wanted(a1, self), wanted(a2, "p1", self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
-	b.tell()
+	b.inform()
 	b.after(time.Second)
 	e := layer2.Owned{Interfaces: []string{"eth1"}, First: true}
 	b.serves("at first", map[netip.Addr]layer2.Owned{a1: e, a2: e})
 	b.view.Missing = missing("p1", "p2")
-	b.hear()
+	b.receive()
 	for range 4 {
 		b.after(100 * time.Millisecond)
 		b.reach("eth0")
@@ -146,7 +146,7 @@ func TestSurvivorOnASegmentOnWhichNoHostAnswers(t *testing.T) {
 		b := twoLinks(t)
 		b.serves("while no host answers on eth1", nil)
 		b.same("the links that are reported to be silent", []string{"eth1"}, b.reports[len(b.reports)-1].Silent)
-		last := func() string { return b.heard("ask")[len(b.heard("ask"))-1] }
+		last := func() string { return b.calls("ask")[len(b.calls("ask"))-1] }
 		b.same("what is asked", "ask [] and await [192.168.1.1 192.168.1.2]", last())
 		b.reachBoth()
 		b.serves("when a host has asked for an address, before the segment was asked", nil)
@@ -165,14 +165,14 @@ func TestSurvivorAsksBeforeItAnnouncesOnAnotherLink(t *testing.T) {
 		b := newBed(t)
 		b.links = append(b.links, eth("eth1", 4))
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
-		b.tell()
+		b.inform()
 		b.after(time.Second)
 		on := func(links ...string) map[netip.Addr]layer2.Owned {
 			return map[netip.Addr]layer2.Owned{a1: {Interfaces: links, First: true}}
 		}
 		b.serves("at first", on("eth0", "eth1"))
 		b.view.Missing = missing("p1", "p2")
-		b.hear()
+		b.receive()
 		for range 4 {
 			b.after(100 * time.Millisecond)
 			b.reach("eth0", a1)
@@ -197,7 +197,7 @@ func TestSurvivorThatAsksIsNotPassedOverForOneThatStarts(t *testing.T) {
 		b.engine.SetSnapshot(b.want)
 		b.after(200 * time.Millisecond)
 		b.reach("eth0")
-		b.hear(in(ownership.Starting, peer("p3", nil)))
+		b.receive(in(ownership.Starting, peer("p3", nil)))
 		b.after(200 * time.Millisecond)
 		b.reach("eth0", a3)
 		b.claims("when no host has answered", ownership.Active, ownership.Claims{a1: 1, a3: 1})
@@ -246,11 +246,11 @@ func TestMajority(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil))
 				b.want.Down = tt.down
-				b.tell()
+				b.inform()
 				b.forget()
 				b.view.Missing = missing(tt.missing...)
-				b.hear(tt.peers...)
-				b.same("it asks the segment", tt.asks, len(b.heard("ask")) > 0)
+				b.receive(tt.peers...)
+				b.same("it asks the segment", tt.asks, len(b.calls("ask")) > 0)
 			})
 		})
 	}
@@ -260,7 +260,7 @@ func TestSpeakerInTheMajorityAgainWaitsForTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := survivor(t)
 		b.view.Missing = missing("p1")
-		b.hear(peer("p2", nil))
+		b.receive(peer("p2", nil))
 		b.serves("while p1 may come too", on0(true, a1))
 		for range 19 {
 			b.after(100 * time.Millisecond)
@@ -269,18 +269,18 @@ func TestSpeakerInTheMajorityAgainWaitsForTheOthers(t *testing.T) {
 		b.serves("while p1 may come too", on0(true, a1))
 		b.after(100 * time.Millisecond)
 		b.claims("when it has not come", ownership.Active, ownership.Claims{a1: 1, a2: 5})
-		b.same("what is asked in the end", "ask nothing", b.heard("ask")[len(b.heard("ask"))-1])
+		b.same("what is asked in the end", "ask nothing", b.calls("ask")[len(b.calls("ask"))-1])
 	})
 }
 
 func TestRivals(t *testing.T) {
 	lower, own, higher := mac('1'), mac('2'), mac('3') // of p1, this node and p3
 	tests := []struct {
-		name  string
-		alone bool
-		hears []net.HardwareAddr // 60 ms apart
-		keeps bool
-		since bool // they announced it before this node was alone
+		name     string
+		alone    bool
+		receives []net.HardwareAddr // 60 ms apart
+		keeps    bool
+		since    bool // they announced it before this node was alone
 	}{
 		{"a node with a lower hardware address keeps it", true, []net.HardwareAddr{lower}, false, false},
 		{"one with a higher one does not", true, []net.HardwareAddr{higher, higher}, true, false},
@@ -297,12 +297,12 @@ func TestRivals(t *testing.T) {
 				b.after(10 * time.Second) // it did not take the address lately
 				alone := func() {
 					b.view.Missing = missing("p1", "p3")
-					b.hear()
+					b.receive()
 				}
 				if tt.alone && !tt.since {
 					alone()
 				}
-				for _, hardware := range tt.hears {
+				for _, hardware := range tt.receives {
 					b.after(60 * time.Millisecond)
 					b.reach("eth0")
 					b.engine.AddRival(a1, hardware, own)
@@ -324,15 +324,15 @@ func TestRivals_WhileViewIsUnchecked(t *testing.T) {
 		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))
 		b.after(10 * time.Second)
 		b.view.Missing = missing("p1", "p3")
-		b.hear()
+		b.receive()
 		b.after(60 * time.Millisecond)
 		b.reach("eth0")
 		b.view.Checked = false
-		b.hear()
+		b.receive()
 		b.engine.AddRival(a1, mac('1'), mac('2'))
 		b.settle()
 		b.view.Checked = true
-		b.hear()
+		b.receive()
 		_, keeps := b.owned[a1]
 		b.same("it keeps the address", false, keeps)
 	})
@@ -343,7 +343,7 @@ func TestRivals_WhileViewIsUnchecked(t *testing.T) {
 func partitioned(t *testing.T) (*bed, time.Time) {
 	b := running(t, want(wanted(a1, self, "p1"), wanted(a2, self)), peer("p1", nil), peer("p2", nil))
 	b.view.Missing = missing("p1", "p2")
-	b.hear()
+	b.receive()
 	b.after(10 * time.Millisecond)
 	b.reach("eth0")
 	since := b.reports[len(b.reports)-1].MinoritySince
@@ -375,12 +375,12 @@ func TestSpeakerThatIsCutFromALargerGroup(t *testing.T) {
 		}, on0(true, a1, a2), false},
 		{"the node that may announce an address is down", func(b *bed, since time.Time) {
 			b.want.Down = map[lb.NodeName]bool{"p1": true}
-			b.tell()
+			b.inform()
 			b.engine.SetPartitioned(since)
 		}, on0(true, a1, a2), false},
 		{"it receives from most of the speakers", func(b *bed, since time.Time) {
 			b.view.Missing = missing("p1")
-			b.hear(peer("p2", nil))
+			b.receive(peer("p2", nil))
 			b.engine.SetPartitioned(since)
 		}, on0(true, a1, a2), false},
 	} {
@@ -453,7 +453,7 @@ func TestRivals_ThatRestarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))
 		b.after(10 * time.Second)
-		b.hear(in(ownership.Restarting, peer("p1", nil)), in(ownership.Restarting, peer("p3", nil)))
+		b.receive(in(ownership.Restarting, peer("p1", nil)), in(ownership.Restarting, peer("p3", nil)))
 		for range 3 {
 			b.after(60 * time.Millisecond)
 			b.reach("eth0")
@@ -492,10 +492,10 @@ func TestOnlyLinksOfTheAddressesCount(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t)
 				b.links, b.want.Addresses, b.view.Peers = tt.links, tt.want, []mesh.Peer{peer("p1", nil), peer("p2", nil)}
-				b.tell()
+				b.inform()
 				b.after(5 * time.Second)
 				b.view.Missing = missing("p1", "p2")
-				b.hear()
+				b.receive()
 				for range 5 {
 					b.after(100 * time.Millisecond)
 					b.reach(tt.answers)

@@ -26,21 +26,21 @@ func TestASpeakerThatIsCutOffIsSilent(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
 				b.want.Down = tt.down
-				b.tell()
+				b.inform()
 				b.forget()
 				b.lose("p1", "p2")
 				b.after(time.Minute)
 				if !tt.silent {
 					b.serves("when all are lost", on0(true, a1))
-					b.same("what was published and asked", []string{"ask []"}, b.heard("publish", "ask"))
+					b.same("what was published and asked", []string{"ask []"}, b.calls("publish", "ask"))
 					return
 				}
-				b.same("what was asked", []string{"ask []", "ask [] and await [192.168.1.1]"}, b.heard("ask"))
+				b.same("what was asked", []string{"ask []", "ask [] and await [192.168.1.1]"}, b.calls("ask"))
 				b.silentNow("when all are lost")
 				b.same("the phase that is reported", "Isolated", b.reports[len(b.reports)-1].Phase)
 				addresses, _ := b.engine.Owning()
 				b.same("how many addresses it owns", 0, addresses)
-				b.same("the claims that are kept", ownership.Claims(nil), b.kept[len(b.kept)-1].Claims)
+				b.same("the claims that are saved", ownership.Claims(nil), b.saved[len(b.saved)-1].Claims)
 			})
 		})
 	}
@@ -65,10 +65,10 @@ func TestLinksAreSilentAndOthersAreNotReady(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
 				b.want.Down = tt.down
-				b.tell()
+				b.inform()
 				b.view = tt.view
 				b.view.Checked = true
-				b.hear(tt.view.Peers...)
+				b.receive(tt.view.Peers...)
 				b.after(time.Minute)
 				_, serves := b.owned[a1]
 				b.same("it announces the address", tt.serves, serves)
@@ -94,7 +94,7 @@ func TestSpeakerThatOthersReceiveNothingFromIsSilent(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
 				b.view.Missing, b.view.Unreached = missing("p1", "p2")[len(tt.peers):], tt.unreached
-				b.hear(tt.peers...)
+				b.receive(tt.peers...)
 				b.reach("eth0")
 				_, serves := b.owned[a1]
 				b.same("it announces its address", len(tt.unreached) == 0, serves)
@@ -115,7 +115,7 @@ func TestAnIsolationEnds(t *testing.T) {
 		}},
 		{name: "when one is received from, and then it asks the segment", end: func(b *bed) {
 			b.view.Missing = missing("p2")
-			b.hear(peer("p1", nil))
+			b.receive(peer("p1", nil))
 		}},
 	}
 	for _, tt := range tests {
@@ -142,7 +142,7 @@ func TestDrain_NodeOwnsItsAddressesUntilOthersClaimThem(t *testing.T) {
 		b.same("before: addresses", 1, addresses)
 		b.same("before: draining", false, draining)
 		b.want.Draining = map[lb.NodeName]bool{self: true}
-		b.tell()
+		b.inform()
 		b.after(time.Minute)
 		b.serves("while nobody claims it", on0(true, a1))
 		b.claims("while nobody claims it", ownership.Draining, ownership.Claims{a1: 1})
@@ -150,12 +150,12 @@ func TestDrain_NodeOwnsItsAddressesUntilOthersClaimThem(t *testing.T) {
 		addresses, draining = b.engine.Owning()
 		b.same("meanwhile: addresses", 1, addresses)
 		b.same("meanwhile: draining", true, draining)
-		b.hear(peer("p1", ownership.Claims{a1: 2, a2: 1}))
+		b.receive(peer("p1", ownership.Claims{a1: 2, a2: 1}))
 		b.serves("when p1 claims it", nil)
 		addresses, draining = b.engine.Owning()
 		b.same("afterwards: addresses", 0, addresses)
 		b.same("afterwards: draining", true, draining)
-		b.hear()
+		b.receive()
 		b.after(time.Minute)
 		b.claims("when p1 is lost", ownership.Draining, nil)
 	})
@@ -175,21 +175,21 @@ func TestRestart_IsPublishedAndChangesNothing(t *testing.T) {
 		// p1 is there for those who restart, and self is drained too: to restart comes first.
 		b := running(t, want(wanted(a1, self, "p1")), peer("p1", nil))
 		b.want.Draining = map[lb.NodeName]bool{self: true}
-		b.tell()
+		b.inform()
 		b.forget()
 		b.engine.Restart(t.Context(), 20*time.Second)
 		b.look()
-		b.same("what was said when it returns", []string{"publish Restarting [192.168.1.1]"}, b.heard("publish"))
+		b.same("what was said when it returns", []string{"publish Restarting [192.168.1.1]"}, b.calls("publish"))
 		b.same("when it will be back", 20*time.Second, b.states[0].Back)
 		b.settle()
-		b.same("what was announced", []string(nil), b.heard("owned", "repeat"))
+		b.same("what was announced", []string(nil), b.calls("owned", "repeat"))
 		b.serves("while it restarts", on0(true, a1))
 		b.same("the phase that is reported", "Active", b.reports[len(b.reports)-1].Phase)
-		b.hear(peer("p1", nil))
+		b.receive(peer("p1", nil))
 		b.after(10 * time.Second)
 		b.same("what was said meanwhile", 1, len(b.states))
 		b.after(10 * time.Second)
-		b.hear(peer("p1", nil))
+		b.receive(peer("p1", nil))
 		b.claims("when the time is up and it still runs", ownership.Draining, ownership.Claims{a1: 1})
 	})
 }
@@ -198,7 +198,7 @@ func TestRestart_IsNotPublishedBeforeTheSpeakerRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)))
 		b.view.Checked = false
-		b.hear()
+		b.receive()
 		returned := make(chan struct{})
 		go func() { b.engine.Restart(t.Context(), time.Minute); close(returned) }()
 		b.after(time.Second)
@@ -208,7 +208,7 @@ func TestRestart_IsNotPublishedBeforeTheSpeakerRuns(t *testing.T) {
 		default:
 		}
 		b.view.Checked = true
-		b.hear()
+		b.receive()
 		select {
 		case <-returned:
 		default:

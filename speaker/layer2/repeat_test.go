@@ -14,7 +14,7 @@ import (
 func owner(t *testing.T) *bed {
 	b := newBed(t, resuming(ownership.Claims{a1: 5, a2: 1}))
 	b.want.Addresses, b.view.Peers = want(wanted(a1, self, "p1"), wanted(a2, self, "p1")), []mesh.Peer{peer("p1", nil)}
-	b.tell()
+	b.inform()
 	b.forget()
 	return b
 }
@@ -22,18 +22,18 @@ func owner(t *testing.T) *bed {
 func TestContestedAddressesAreRepeatedAtTheStartAndTheEndOfTheContest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := owner(t)
-		b.hear(peer("p1", ownership.Claims{a1: 4}))
-		b.same("when another one claims it", []string{"repeat [192.168.1.1]"}, b.heard("repeat"))
+		b.receive(peer("p1", ownership.Claims{a1: 4}))
+		b.same("when another one claims it", []string{"repeat [192.168.1.1]"}, b.calls("repeat"))
 		b.after(2 * time.Second)
-		b.tell()
-		b.same("while the other one claims it", []string{"repeat [192.168.1.1]"}, b.heard("repeat"))
+		b.inform()
+		b.same("while the other one claims it", []string{"repeat [192.168.1.1]"}, b.calls("repeat"))
 		b.forget()
 		b.after(time.Second)
-		b.hear(peer("p1", nil))
-		b.same("when it is over", []string{"repeat [192.168.1.1]"}, b.heard("repeat"))
+		b.receive(peer("p1", nil))
+		b.same("when it is over", []string{"repeat [192.168.1.1]"}, b.calls("repeat"))
 		b.same("the metrics", map[string]float64{"duplicate seconds": 3}, b.counted())
 		b.after(time.Minute)
-		b.tell()
+		b.inform()
 		b.same("the metrics a minute later", map[string]float64{"duplicate seconds": 3}, b.counted())
 	})
 }
@@ -41,10 +41,10 @@ func TestContestedAddressesAreRepeatedAtTheStartAndTheEndOfTheContest(t *testing
 func TestDuplicatesAreCountedForEachAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := owner(t)
-		b.hear(peer("p1", ownership.Claims{a1: 4, a2: 0}))
-		b.same("what is repeated", []string{"repeat [192.168.1.1 192.168.1.2]"}, b.heard("repeat"))
+		b.receive(peer("p1", ownership.Claims{a1: 4, a2: 0}))
+		b.same("what is repeated", []string{"repeat [192.168.1.1 192.168.1.2]"}, b.calls("repeat"))
 		b.after(3 * time.Second)
-		b.hear(peer("p1", nil))
+		b.receive(peer("p1", nil))
 		b.same("the metrics", map[string]float64{"duplicate seconds": 6}, b.counted())
 	})
 }
@@ -52,10 +52,10 @@ func TestDuplicatesAreCountedForEachAddress(t *testing.T) {
 func TestWhatWasContestedAndIsLostIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := owner(t)
-		b.hear(peer("p1", ownership.Claims{a1: 4}))
+		b.receive(peer("p1", ownership.Claims{a1: 4}))
 		b.forget()
-		b.hear(peer("p1", ownership.Claims{a1: 6}))
-		b.same("what is repeated", []string(nil), b.heard("repeat"))
+		b.receive(peer("p1", ownership.Claims{a1: 6}))
+		b.same("what is repeated", []string(nil), b.calls("repeat"))
 	})
 }
 
@@ -66,19 +66,19 @@ func TestEverythingIsRepeatedWhenAnotherOneIsBack(t *testing.T) {
 		then func(*bed)
 		says []string
 	}{
-		{name: "one is back", want: want(wanted(a1, self)), then: func(b *bed) { b.hear(); b.hear(peer("p1", nil)) }, says: []string{"repeat []"}},
-		{name: "one is new", want: want(wanted(a1, self)), then: func(b *bed) { b.hear(peer("p1", nil), peer("p2", nil)) }, says: []string{"repeat []"}},
-		{name: "one is new, and one is not", want: want(wanted(a1, self)), then: func(b *bed) { b.hear(peer("p0", nil), peer("p1", nil)) }, says: []string{"repeat []"}},
-		{name: "one is lost", want: want(wanted(a1, self)), then: func(b *bed) { b.hear() }},
-		{name: "the same ones live", want: want(wanted(a1, self)), then: func(b *bed) { b.hear(peer("p1", nil)) }},
-		{name: "nothing is owned here", then: func(b *bed) { b.hear(); b.hear(peer("p1", nil)) }},
+		{name: "one is back", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(); b.receive(peer("p1", nil)) }, says: []string{"repeat []"}},
+		{name: "one is new", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(peer("p1", nil), peer("p2", nil)) }, says: []string{"repeat []"}},
+		{name: "one is new, and one is not", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(peer("p0", nil), peer("p1", nil)) }, says: []string{"repeat []"}},
+		{name: "one is lost", want: want(wanted(a1, self)), then: func(b *bed) { b.receive() }},
+		{name: "the same ones live", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(peer("p1", nil)) }},
+		{name: "nothing is owned here", then: func(b *bed) { b.receive(); b.receive(peer("p1", nil)) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, tt.want, peer("p1", nil))
 				tt.then(b)
-				b.same("what is repeated", tt.says, b.heard("repeat"))
+				b.same("what is repeated", tt.says, b.calls("repeat"))
 			})
 		})
 	}
@@ -88,8 +88,8 @@ func TestNothingIsRepeatedWhenASpeakerStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", nil)}
-		b.tell()
-		b.same("what is repeated", []string(nil), b.heard("repeat"))
+		b.inform()
+		b.same("what is repeated", []string(nil), b.calls("repeat"))
 	})
 }
 
@@ -99,28 +99,28 @@ func TestMovesAndFailoversAreCounted(t *testing.T) {
 		then func(*bed)
 		want map[string]float64
 	}{
-		{name: "the owner is dead and was heard", then: func(b *bed) {
+		{name: "the owner is dead and was received from", then: func(b *bed) {
 			b.view.Missing = []mesh.Missing{{Node: "p1", Received: time.Now().Add(-300 * time.Millisecond)}, {Node: "p2", Received: time.Now().Add(-time.Hour)}}
 			b.want.Down = map[lb.NodeName]bool{"p1": true, "p2": true}
-			b.tell()
-			b.hear()
+			b.inform()
+			b.receive()
 			b.free(a1)
 		}, want: map[string]float64{"failure": 1, "failovers": 1, "failover seconds": 0.6}},
-		{name: "the owner is dead and was never heard", then: func(b *bed) { b.survive("p1") }, want: map[string]float64{"failure": 1}},
+		{name: "the owner is dead and was never received from", then: func(b *bed) { b.survive("p1") }, want: map[string]float64{"failure": 1}},
 		{name: "the owner is dead, and the next one did nothing for two seconds", then: func(b *bed) {
 			b.want.Addresses = want(wanted(a1, "p1", "p2", self))
-			b.hear(b.view.Peers[0], peer("p2", nil))
-			b.tell()
+			b.receive(b.view.Peers[0], peer("p2", nil))
+			b.inform()
 			b.view.Missing = []mesh.Missing{{Node: "p1", Received: time.Now().Add(-300 * time.Millisecond)}}
-			b.hear(peer("p2", nil))
+			b.receive(peer("p2", nil))
 			b.after(2 * time.Second)
 		}, want: map[string]float64{"failure": 1, "failovers": 1, "failover seconds": 2.3}},
-		{name: "the owner hands over", then: func(b *bed) { b.hear(in(ownership.Draining, peer("p1", ownership.Claims{a1: 1}))) },
+		{name: "the owner hands over", then: func(b *bed) { b.receive(in(ownership.Draining, peer("p1", ownership.Claims{a1: 1}))) },
 			want: map[string]float64{"handover": 1}},
 		{name: "there is another one that nobody had", then: func(b *bed) {
 			b.want.Addresses = append(b.want.Addresses, wanted(a2, self))
-			b.tell()
-			b.tell()
+			b.inform()
+			b.inform()
 		}, want: map[string]float64{"first": 1}},
 	}
 	for _, tt := range tests {

@@ -36,7 +36,7 @@ func TestASpeakerTakesUpWhatTheLastOneOnItsNodeClaimed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, start := newBed(t, resuming(before)), time.Now()
 				b.want.Addresses, b.view.Peers = tt.want, tt.peers
-				b.tell()
+				b.inform()
 				b.claims("when it has started", ownership.Active, tt.claim)
 				b.same("the metrics", map[string]float64{}, b.counted())
 				for a := range tt.claim {
@@ -52,7 +52,7 @@ func TestTheEpochOfTheLastSpeakerIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7}))
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", ownership.Claims{a1: 3})}
-		b.tell()
+		b.inform()
 		b.claims("when another one, that may not own it, claims it", ownership.Active, ownership.Claims{a1: 8})
 	})
 }
@@ -61,12 +61,12 @@ func TestWhatWasResumedIsForgottenAfterAnIsolation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7}))
 		b.want.Addresses, b.view.Peers = want(wanted(a1, "p1", self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
-		b.tell()
+		b.inform()
 		b.claims("at first", ownership.Active, ownership.Claims{a1: 7})
 		b.lose("p1", "p2")
 		b.silentNow("while it is cut off")
 		b.view.Missing = nil
-		b.hear(peer("p1", nil), peer("p2", nil))
+		b.receive(peer("p1", nil), peer("p2", nil))
 		b.claims("afterwards", ownership.Active, nil)
 	})
 }
@@ -86,10 +86,10 @@ func TestSpeakerThatStartsWhileANodeIsDownTakesUpWhatItHad(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t, resuming(ownership.Claims{a1: 7}))
 				b.want.Addresses, b.want.Down, b.view.Missing = want(wanted(a1, self, "p1")), tt.down, missing("p1", "p2", "p3")
-				b.tell()
+				b.inform()
 				b.after(70 * time.Millisecond)
 				b.view.Missing = missing("p3")
-				b.hear(peer("p1", nil), peer("p2", nil))
+				b.receive(peer("p1", nil), peer("p2", nil))
 				b.after(max(0, tt.waits-70*time.Millisecond))
 				b.claims("", ownership.Active, ownership.Claims{a1: 7})
 				b.serves("", on0(false, a1))
@@ -103,10 +103,10 @@ func TestSpeakerThatIsIsolatedAtItsStartAsksForWhatItHad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7}))
 		b.want.Addresses, b.view.Missing = want(wanted(a1, "p3", self)), missing("p1", "p2", "p3")
-		b.tell()
+		b.inform()
 		b.after(3 * time.Second)
 		b.view.Missing = missing("p3")
-		b.hear(peer("p1", nil), peer("p2", nil))
+		b.receive(peer("p1", nil), peer("p2", nil))
 		b.serves("before the segment was asked", nil)
 		b.after(400 * time.Millisecond)
 		b.reach("eth0", a1)
@@ -118,12 +118,12 @@ func TestSpeakerThatIsIsolatedAtItsStartWaitsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7}))
 		b.want.Addresses, b.view.Missing = want(wanted(a1, "p3", self)), missing("p1", "p2", "p3")
-		b.tell()
+		b.inform()
 		b.after(500 * time.Millisecond)
-		b.tell() // a round in which it is isolated
+		b.inform() // a round in which it is isolated
 		b.after(time.Second)
 		b.view.Missing = missing("p3")
-		b.hear(peer("p1", nil), peer("p2", nil))
+		b.receive(peer("p1", nil), peer("p2", nil))
 		b.after(499 * time.Millisecond)
 		b.serves("while it waits", nil)
 		b.after(time.Millisecond)
@@ -147,12 +147,12 @@ func TestSpeakerThatStarts_TakesUpWhatItHadAfterLateAnswers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t, resuming(ownership.Claims{a1: 7}))
 				b.want.Addresses, b.view.Missing = want(wanted(a1, "p1", self)), missing("p1", "p2", "p3")
-				b.tell()
+				b.inform()
 				b.after(400 * time.Millisecond)
 				b.view.Missing = missing("p2", "p3")
-				b.hear(tt.peers[0])
+				b.receive(tt.peers[0])
 				b.view.Missing = nil
-				b.hear(append(tt.peers, peer("p3", nil))...)
+				b.receive(append(tt.peers, peer("p3", nil))...)
 				b.after(time.Second)
 				b.claims("when it has started", ownership.Active, tt.want)
 			})

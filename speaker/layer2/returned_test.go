@@ -26,8 +26,8 @@ func onSegment(p mesh.Peer) mesh.Peer {
 func covering(t *testing.T) *bed {
 	b := running(t, want(wanted(a1, "p1", "p2", self), wanted(a2, "p1", "p2", self)), onSegment(peer("p1", ownership.Claims{a1: 3, a2: 1})))
 	b.links[0].Prefixes = segment1
-	b.tell()
-	b.hear(restarted(ownership.Restarting))
+	b.inform()
+	b.receive(restarted(ownership.Restarting))
 	b.serves("while p1 restarts", covers(false, a1, a2))
 	b.forget()
 	return b
@@ -64,7 +64,7 @@ func TestCovering_EndsWhenTheNodeAnnouncesItsAddresses(t *testing.T) {
 		b.engine.AddAnnounced(a1) // by the process that ends
 		b.settle()
 		b.serves("while p1 restarts", covers(false, a1, a2))
-		b.hear(restarted(ownership.Active))
+		b.receive(restarted(ownership.Active))
 		b.serves("when p1 runs again", covers(true, a1, a2))
 		b.engine.AddAnnounced(a1)
 		b.settle()
@@ -80,14 +80,14 @@ func TestCovering_EndsWhenTheNodeAnnouncesItsAddresses(t *testing.T) {
 func TestCovering_EndsAfterAnAnnouncementWhileViewIsUnchecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := covering(t)
-		b.hear(restarted(ownership.Active))
+		b.receive(restarted(ownership.Active))
 		b.view.Checked = false
-		b.hear(restarted(ownership.Active))
+		b.receive(restarted(ownership.Active))
 		b.engine.AddAnnounced(a1)
 		b.settle()
 		b.serves("while the others are asked what they own", covers(true, a1, a2))
 		b.view.Checked = true
-		b.hear(restarted(ownership.Active))
+		b.receive(restarted(ownership.Active))
 		b.serves("when they have answered", covers(true, a2))
 	})
 }
@@ -110,12 +110,12 @@ func TestCovering_GoesOnWhileTheNodeAnnouncesNothing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := covering(t)
-				b.hear(restarted(ownership.Active))
+				b.receive(restarted(ownership.Active))
 				b.after(unannouncedAfter - time.Millisecond)
 				b.same("nodes that are covered for at first", []layer2.Covered(nil), b.reported())
 				b.after(time.Millisecond)
 				b.same("nodes that are covered for", []layer2.Covered{{Node: "p1", Count: 2, First: a1, Since: time.Now().Add(-unannouncedAfter)}}, b.reported())
-				b.hear(tt.then)
+				b.receive(tt.then)
 				b.serves("then", tt.want)
 				if !tt.want[a1].Returned {
 					b.same("nodes that are covered for then", []layer2.Covered(nil), b.reported())
@@ -146,7 +146,7 @@ func TestCovering_OutlastsAShortLossOfTheLink(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := covering(t)
 				links := b.links
-				b.hear(restarted(ownership.Active))
+				b.receive(restarted(ownership.Active))
 				b.after(tt.after)
 				b.engine.SetLinks(nil)
 				b.after(tt.lost)
@@ -166,13 +166,13 @@ func TestCovering_OutlastsAShortLossOfTheLink(t *testing.T) {
 func TestCovering_DoesNotOutlastAnIsolation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := covering(t)
-		b.hear(restarted(ownership.Active), onSegment(peer("p2", nil)))
+		b.receive(restarted(ownership.Active), onSegment(peer("p2", nil)))
 		b.view.Missing = missing("p2", "p1")
-		b.hear()
+		b.receive()
 		b.after(300 * time.Millisecond)
 		b.silentNow("while it is isolated")
 		b.view.Missing = nil
-		b.hear(restarted(ownership.Active), onSegment(peer("p2", nil)))
+		b.receive(restarted(ownership.Active), onSegment(peer("p2", nil)))
 		b.after(10 * time.Second)
 		b.serves("afterwards", nil)
 	})
@@ -193,18 +193,18 @@ func TestCovering_FollowsTheAddressToTheNextOwner(t *testing.T) {
 				b := running(t, want(wanted(a1, "p1", "p2")), onSegment(peer("p1", ownership.Claims{a1: 3})), onSegment(peer("p2", nil)))
 				b.links[0].Prefixes = segment1
 				b.want.Addresses = want(wanted(a1, "p1", "p2", self))
-				b.tell()
+				b.inform()
 				p1 := in(ownership.Restarting, onSegment(peer("p1", ownership.Claims{a1: 3})))
 				p2 := onSegment(in(ownership.Draining, peer("p2", nil))) // so that this node covers
-				b.hear(p1, p2)
+				b.receive(p1, p2)
 				b.serves("while p1 restarts", covers(false, a1))
 				b.want.Draining = map[lb.NodeName]bool{self: true}
 				b.want.Addresses = want(wanted(a1, "p1", "p2"))
-				b.tell()
-				b.hear(onSegment(peer("p2", nil)))
+				b.inform()
+				b.receive(onSegment(peer("p2", nil)))
 				b.serves("when p1 is dead", nil)
 				b.after(tt.after)
-				b.hear(onSegment(peer("p2", ownership.Claims{a1: 4})))
+				b.receive(onSegment(peer("p2", ownership.Claims{a1: 4})))
 				b.serves("when p2 has the address", tt.want)
 				b.engine.AddAnnounced(a1)
 				b.settle()

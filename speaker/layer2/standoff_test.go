@@ -35,10 +35,10 @@ func TestStandoff(t *testing.T) {
 				b := newBed(t)
 				b.engine.SetHosts(map[lb.NodeName]netip.Addr{"p1": host1, "p2": host2})
 				b.want.Addresses, b.view.Peers = want(wanted(a1, self)), tt.peers
-				b.tell()
-				b.hear(tt.peers...)
+				b.inform()
+				b.receive(tt.peers...)
 				b.view.Missing = missing("p2")
-				b.hear(tt.peers[:1]...)
+				b.receive(tt.peers[:1]...)
 				b.after(5 * time.Second)
 				b.segmentIs(nil)
 				b.segmentIs(&a1) // a1 is free, and this node takes it

@@ -17,20 +17,20 @@ func TestNothingIsAnnouncedBeforeEverythingHasComeOnce(t *testing.T) {
 		"the others":    func(b *bed) { b.engine.SetView(b.view) },
 		"the interface": func(b *bed) { b.engine.SetLinks(b.links) },
 	}
-	for last, tellLast := range kinds {
+	for last, informLast := range kinds {
 		t.Run(last+" comes last", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t)
 				b.want.Addresses = want(wanted(a1, self))
-				for kind, tell := range kinds {
+				for kind, pass := range kinds {
 					if kind != last {
-						tell(b)
+						pass(b)
 					}
 				}
 				b.after(time.Minute)
 				b.same("before", []string(nil), b.log)
 				b.same("it is synced before", false, b.engine.Synced())
-				tellLast(b)
+				informLast(b)
 				b.settle()
 				b.serves("afterwards", on0(true, a1))
 				b.same("it is synced afterwards", true, b.engine.Synced())
@@ -56,7 +56,7 @@ func TestASpeakerThatStartsWaitsForThoseThatShouldBeThere(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t)
 				b.want.Addresses, b.want.Down, b.view.Missing = want(wanted(a1, self)), tt.down, missing(tt.missing...)
-				b.tell()
+				b.inform()
 				if tt.waits {
 					b.after(1999 * time.Millisecond)
 					b.silent("while it waits")
@@ -78,11 +78,11 @@ func TestASpeakerThatStartsGoesOnAsSoonAsAllAreThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing("p1")
-		b.tell()
+		b.inform()
 		b.after(time.Second)
 		b.silent("while it waits")
 		b.view.Missing = nil
-		b.hear(peer("p1", nil))
+		b.receive(peer("p1", nil))
 		b.serves("when all are there", on0(true, a1))
 	})
 }
@@ -106,10 +106,10 @@ func TestOfSpeakersThatStartTogetherNoneWaitsLongerThanTheFirst(t *testing.T) {
 				b := newBed(t)
 				b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing("p2")
 				b.view.Peers = []mesh.Peer{in(tt.before, peer("p1", nil))}
-				b.tell()
+				b.inform()
 				b.after(tt.after)
 				b.silent("while both wait")
-				b.hear(in(tt.then, peer("p1", nil)))
+				b.receive(in(tt.then, peer("p1", nil)))
 				if tt.until > tt.after {
 					b.after(tt.until - tt.after - time.Millisecond)
 					b.same("it waits no more before", false, b.engine.Synced())
@@ -136,11 +136,11 @@ func TestSpeakerThatWasIsolatedTakesWhatNoHostAnswersForWhoeverIsBack(t *testing
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil), peer("p3", nil))
 				b.view.Missing = missing("p1", "p2", "p3") // this one is cut off
-				b.hear()
+				b.receive()
 				b.after(2 * time.Second)
 				b.serves("while no host answers", nil)
 				b.view.Missing = missing(tt.lost...)
-				b.hear(tt.back...)
+				b.receive(tt.back...)
 				b.reach("eth0")
 				b.after(400 * time.Millisecond)
 				b.reach("eth0", a1)
@@ -162,12 +162,12 @@ func TestItDoesNotActWhileNotAllHaveAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Checked = want(wanted(a1, self)), false
-		b.tell()
+		b.inform()
 		b.after(time.Minute)
 		b.silent("while they are asked")
 		b.same("what is said while they are asked", []string{"publish Starting []"}, b.log)
 		b.view.Checked = true
-		b.hear()
+		b.receive()
 		b.serves("when they have answered", on0(true, a1))
 	})
 }
@@ -176,40 +176,40 @@ func TestStart_IsPublishedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing("p1")
-		b.tell()
+		b.inform()
 		b.reach("eth0", a1)
-		b.tell()
+		b.inform()
 		b.after(900 * time.Millisecond)
 		b.reach("eth0", a1)
-		b.tell()
-		b.same("while it waits", []string{"publish Starting []"}, b.heard("publish"))
-		b.same("the links that it tells", 1, len(b.states[0].Links))
+		b.inform()
+		b.same("while it waits", []string{"publish Starting []"}, b.calls("publish"))
+		b.same("the links that it publishes", 1, len(b.states[0].Links))
 		b.reach("eth0", a1)
 		b.after(900 * time.Millisecond)
 		b.reach("eth0", a1)
 		b.after(200 * time.Millisecond)
-		b.tell()
-		b.same("in the end", []string{"publish Starting []", "publish Active [192.168.1.1]"}, b.heard("publish"))
+		b.inform()
+		b.same("in the end", []string{"publish Starting []", "publish Active [192.168.1.1]"}, b.calls("publish"))
 	})
 }
 
 func TestCheckpoint_IsUsedUntilTheSnapshot(t *testing.T) {
-	kept := layer2.Snapshot{Addresses: want(wanted(a1, self))}
+	saved := layer2.Snapshot{Addresses: want(wanted(a1, self))}
 	fresh := layer2.Snapshot{Addresses: want(wanted(a2, self))}
 	tests := []struct {
 		name string
-		tell func(*layer2.Engine)
+		does func(*layer2.Engine)
 		want ownership.Claims
 	}{
-		{name: "the cluster is not heard", tell: func(e *layer2.Engine) { e.SetCheckpoint(kept) }, want: ownership.Claims{a1: 1}},
-		{name: "the cluster is heard later", tell: func(e *layer2.Engine) { e.SetCheckpoint(kept); e.SetSnapshot(fresh) }, want: ownership.Claims{a2: 1}},
-		{name: "the cluster was heard before", tell: func(e *layer2.Engine) { e.SetSnapshot(fresh); e.SetCheckpoint(kept) }, want: ownership.Claims{a2: 1}},
+		{name: "nothing comes from the cluster", does: func(e *layer2.Engine) { e.SetCheckpoint(saved) }, want: ownership.Claims{a1: 1}},
+		{name: "something comes from the cluster later", does: func(e *layer2.Engine) { e.SetCheckpoint(saved); e.SetSnapshot(fresh) }, want: ownership.Claims{a2: 1}},
+		{name: "something has come from the cluster before", does: func(e *layer2.Engine) { e.SetSnapshot(fresh); e.SetCheckpoint(saved) }, want: ownership.Claims{a2: 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t)
-				tt.tell(b.engine)
+				tt.does(b.engine)
 				b.engine.SetView(b.view)
 				b.engine.SetLinks(b.links)
 				b.settle()

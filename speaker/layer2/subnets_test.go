@@ -40,7 +40,7 @@ func TestLinksInASubnetOfTheAddress(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t)
 				b.want.Addresses, b.view.Peers, b.links = tt.want, []mesh.Peer{tt.peer}, tt.links
-				b.tell()
+				b.inform()
 				b.same("the interfaces", tt.on, b.owned[a1].Interfaces)
 			})
 		})
@@ -57,18 +57,18 @@ func TestLinkInTheSubnetIsLost(t *testing.T) {
 		eth0, eth1 := eth("eth0", 1), eth("eth1", 2)
 		eth1.Prefixes = lan
 		b.want.Addresses, b.view.Peers, b.links = want(wanted(a1, self, "p1")), []mesh.Peer{other}, []layer2.Link{eth0, eth1}
-		b.tell()
+		b.inform()
 		b.claims("with the link", ownership.Active, ownership.Claims{a1: 1})
 		b.links = []layer2.Link{eth0}
-		b.tell()
+		b.inform()
 		b.same("without the link, the interfaces", []string(nil), b.owned[a1].Interfaces)
 		other.State.Claims = ownership.Claims{a1: 2}
-		b.hear(other)
+		b.receive(other)
 		b.claims("when the other node has taken it", ownership.Active, ownership.Claims{})
 		b.view.Missing = missing("p1")
 		b.want.Down = map[lb.NodeName]bool{"p1": true}
 		b.view.Peers = nil
-		b.tell()
+		b.inform()
 		b.free(a1)
 		b.same("when no node has such a link, the interfaces", []string{"eth0"}, b.owned[a1].Interfaces)
 	})

@@ -29,10 +29,10 @@ func TestTheEpochOfAnAddressThatIsTaken(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, "p1", self)), peer("p1", nil))
 				for _, claims := range tt.before {
-					b.hear(peer("p1", claims))
+					b.receive(peer("p1", claims))
 				}
 				b.silent("before")
-				b.hear(tt.then...)
+				b.receive(tt.then...)
 				b.claims("afterwards", ownership.Active, tt.claims)
 				b.serves("afterwards", on0(tt.first, a1))
 			})
@@ -45,9 +45,9 @@ func TestTheEpochOfWhatIsNotWantedAnyMoreIsForgotten(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 4}))
 		b.want.Addresses = nil
 		b.view.Peers = nil
-		b.tell()
+		b.inform()
 		b.want.Addresses = want(wanted(a1, self))
-		b.tell()
+		b.inform()
 		b.claims("when it is wanted again", ownership.Active, ownership.Claims{a1: 1})
 	})
 }
@@ -56,11 +56,11 @@ func TestAnAddressThatWasTheFirstStaysSoUntilItIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)))
 		b.links = append(b.links, eth("eth1", 2))
-		b.tell()
+		b.inform()
 		b.same("it is the first on a link that comes up", true, b.owned[a1].First)
 		b.lose("p1")
 		b.view.Missing = nil
-		b.hear()
+		b.receive()
 		b.claims("after an isolation", ownership.Active, ownership.Claims{a1: 2})
 		b.same("it is the first after an isolation", false, b.owned[a1].First)
 	})
@@ -92,13 +92,13 @@ func TestTheElectedOneHasTwoSecondsForEachAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := beginning(t, want(wanted(a1, "p1", self)), peer("p1", nil))
 		b.after(1500 * time.Millisecond)
-		b.hear(peer("p1", ownership.Claims{a1: 1}))
+		b.receive(peer("p1", ownership.Claims{a1: 1}))
 		b.after(time.Minute)
 		b.silent("when it was claimed in time")
 		// It is lost with its owner, and another one with the same preference comes.
 		b.want.Addresses = want(wanted(a1, "p2", self))
 		b.view.Peers = []mesh.Peer{peer("p2", nil)}
-		b.tell()
+		b.inform()
 		b.after(1999 * time.Millisecond)
 		b.silent("when it has waited for less than two seconds again")
 		b.after(time.Millisecond)
@@ -113,14 +113,14 @@ func TestWhatALivingNodeHasLetGoIsLeftAloneForAMoment(t *testing.T) {
 		then func(*bed)
 		wait time.Duration
 	}{
-		{name: "it lives", then: func(b *bed) { b.hear(in(ownership.Draining, peer("p1", nil))) }, wait: 500 * time.Millisecond},
-		{name: "it is dead", then: func(b *bed) { b.hear() }},
+		{name: "it is alive", then: func(b *bed) { b.receive(in(ownership.Draining, peer("p1", nil))) }, wait: 500 * time.Millisecond},
+		{name: "it is dead", then: func(b *bed) { b.receive() }},
 		{name: "it was not wanted here meanwhile", then: func(b *bed) {
 			b.want.Addresses = want(wanted(a1))
 			b.view.Peers = []mesh.Peer{in(ownership.Draining, peer("p1", nil))}
-			b.tell()
+			b.inform()
 			b.want.Addresses = want(wanted(a1, "p1", self))
-			b.tell()
+			b.inform()
 		}},
 	}
 	for _, tt := range tests {
@@ -143,9 +143,9 @@ func TestWhatIsLetGoBecauseItIsNotWantedIsNotLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 4}))
 		b.want.Addresses, b.view.Peers = nil, []mesh.Peer{in(ownership.Draining, peer("p1", nil))}
-		b.tell()
+		b.inform()
 		b.want.Addresses = want(wanted(a1, "p1", self))
-		b.tell()
+		b.inform()
 		b.claims("when it is wanted again", ownership.Active, ownership.Claims{a1: 1})
 	})
 }
@@ -153,11 +153,11 @@ func TestWhatIsLetGoBecauseItIsNotWantedIsNotLeftAlone(t *testing.T) {
 func TestWhatSomebodyElseTakesMeanwhileIsHis(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self, "p1", "p2")), peer("p1", ownership.Claims{a1: 4}), peer("p2", nil))
-		b.hear(in(ownership.Draining, peer("p1", nil)), peer("p2", nil))
+		b.receive(in(ownership.Draining, peer("p1", nil)), peer("p2", nil))
 		b.after(200 * time.Millisecond)
-		b.hear(in(ownership.Draining, peer("p1", nil)), peer("p2", ownership.Claims{a1: 5}))
+		b.receive(in(ownership.Draining, peer("p1", nil)), peer("p2", ownership.Claims{a1: 5}))
 		b.silent("when p2 has taken it")
-		b.hear(in(ownership.Draining, peer("p1", nil)))
+		b.receive(in(ownership.Draining, peer("p1", nil)))
 		b.claims("when p2 is dead, at once", ownership.Active, ownership.Claims{a1: 6})
 	})
 }
@@ -166,7 +166,7 @@ func TestWhatWasYieldedIsLeftToTheOtherForTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// As far as is known here, p1 may not own it.
 		b := running(t, want(wanted(a1, self)), peer("p1", nil))
-		b.hear(peer("p1", ownership.Claims{a1: 2}))
+		b.receive(peer("p1", ownership.Claims{a1: 2}))
 		b.claims("when another one takes it", ownership.Active, nil)
 		b.serves("when another one takes it", nil)
 		b.after(9999 * time.Millisecond)
@@ -181,7 +181,7 @@ func TestANodeThatTheClusterDrainsIsGivenNothing(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.want.Draining = want(wanted(a1, "p1", self)), map[lb.NodeName]bool{"p1": true}
 		b.view.Peers = []mesh.Peer{peer("p1", nil)} // and does not know it yet
-		b.tell()
+		b.inform()
 		b.claims("in the end", ownership.Active, ownership.Claims{a1: 1})
 	})
 }
@@ -199,10 +199,10 @@ func TestABetterClaimSilencesAndAWorseOneDoesNot(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 1}))
-				b.hear()
+				b.receive()
 				b.claims("at first", ownership.Active, ownership.Claims{a1: 2})
-				b.hear(peer("p1", ownership.Claims{a1: tt.other}))
-				b.claims("when the other is heard", ownership.Active, tt.want)
+				b.receive(peer("p1", ownership.Claims{a1: tt.other}))
+				b.claims("when the other one is received from", ownership.Active, tt.want)
 			})
 		})
 	}
@@ -212,13 +212,13 @@ func TestWhatOthersDidNotTakeWhileThisNodeDrainedDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := beginning(t, want(wanted(a1, self, "p1", "p2")), peer("p1", nil), peer("p2", nil))
 		b.want.Addresses = nil
-		b.tell()
+		b.inform()
 		b.want.Addresses, b.want.Draining = want(wanted(a1, self, "p1", "p2")), map[lb.NodeName]bool{self: true}
-		b.tell()
+		b.inform()
 		b.after(9 * time.Second) // the others do not know that it is wanted
 		b.claims("while it drains", ownership.Draining, nil)
 		b.want.Draining = nil
-		b.tell()
+		b.inform()
 		b.claims("when it drains no more", ownership.Active, ownership.Claims{a1: 1})
 	})
 }
@@ -227,7 +227,7 @@ func TestWhatASpeakerThatStartsDoesNotTakeIsTakenByOneThatRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, nil, in(ownership.Starting, peer("p1", nil)), in(ownership.Starting, peer("p2", nil)))
 		b.want.Addresses = want(wanted(a1, "p1", "p2", self))
-		b.tell()
+		b.inform()
 		b.after(500 * time.Millisecond)
 		b.silent("after half a second")
 		b.after(100 * time.Millisecond)
@@ -243,9 +243,9 @@ func TestTurnsGoOnWhileOtherNodesComeAndGo(t *testing.T) {
 			b.after(600 * time.Millisecond)
 			b.silent("before it is its turn")
 			if i%2 == 0 {
-				b.hear(peer("p1", nil), peer("p2", nil))
+				b.receive(peer("p1", nil), peer("p2", nil))
 			} else {
-				b.hear(peer("p1", nil))
+				b.receive(peer("p1", nil))
 			}
 			b.forget()
 		}

@@ -28,7 +28,7 @@ func strangers(t *testing.T, change ...func(*bed)) *bed {
 	for _, f := range change {
 		f(b)
 	}
-	b.tell()
+	b.inform()
 	b.after(1900 * time.Millisecond)
 	b.reach("eth0")
 	b.after(100 * time.Millisecond)
@@ -50,20 +50,20 @@ func (b *bed) answered(nodes map[netip.Addr]segment.Hardware) {
 func TestNodesThatWereNeverReceivedFromAreAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := strangers(t)
-		b.same("what is asked first", "ask [] and nodes [192.168.0.11 192.168.0.12]", b.heard("ask")[0])
+		b.same("what is asked first", "ask [] and nodes [192.168.0.11 192.168.0.12]", b.calls("ask")[0])
 		b.forget()
 		b.answered(map[netip.Addr]segment.Hardware{host1: segment.Hardware(mac('1'))})
 		b.same("the hardware addresses of nodes", []net.HardwareAddr{mac(1), mac('1')}, b.ours)
-		b.same("what is announced again", []string{"repeat []"}, b.heard("repeat"))
+		b.same("what is announced again", []string{"repeat []"}, b.calls("repeat"))
 		b.after(500 * time.Millisecond)
-		b.same("the hardware addresses that are kept", []net.HardwareAddr{mac(1)}, b.kept[len(b.kept)-1].Ours)
+		b.same("the hardware addresses that are saved", []net.HardwareAddr{mac(1)}, b.saved[len(b.saved)-1].Ours)
 		b.forget()
 		b.answered(map[netip.Addr]segment.Hardware{host1: segment.Hardware(mac('1')), netip.MustParseAddr("192.168.0.99"): {9}})
-		b.same("what is done when nothing is new", []string(nil), b.heard("ours", "repeat"))
+		b.same("what is done when nothing is new", []string(nil), b.calls("ours", "repeat"))
 		b.view.Missing = missing("p2")
 		other := peer("p1", nil)
 		other.State.Links[0].Hardware[5] = '7'
-		b.hear(other)
+		b.receive(other)
 		b.same("when p1 is received from and has another one", []net.HardwareAddr{mac(1), mac('7')}, b.ours)
 	})
 }
@@ -117,16 +117,16 @@ func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t)
 				b.want.Addresses, b.view.Peers = want(wanted(a1, self)), tt.peers
-				b.tell()
+				b.inform()
 				b.view.Missing = missing(tt.missing...)
-				b.hear(tt.peers[:1]...)
+				b.receive(tt.peers[:1]...)
 				b.after(10 * time.Second)
 				b.forget()
 				for range 10 * tt.seconds {
 					b.engine.AddRival(a1, mac('9'), mac('2'))
 					b.after(100 * time.Millisecond)
 				}
-				b.same("how often the address is announced again", tt.repeats, len(b.heard("repeat")))
+				b.same("how often the address is announced again", tt.repeats, len(b.calls("repeat")))
 				b.serves("", on0(true, a1))
 			})
 		})
@@ -168,18 +168,18 @@ func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
 				b := newBed(t)
 				b.engine.SetHosts(map[lb.NodeName]netip.Addr{"p1": host1, "p2": host2})
 				b.want.Addresses, b.view.Missing, b.view.Peers = want(wanted(a1, self)), missing("p2"), []mesh.Peer{peer("p1", nil)}
-				b.tell()
+				b.inform()
 				b.after(3 * time.Second)
-				b.same("what is asked", []string{"ask [192.168.1.1] and nodes [192.168.0.12]"}, b.heard("ask"))
+				b.same("what is asked", []string{"ask [192.168.1.1] and nodes [192.168.0.12]"}, b.calls("ask"))
 				b.engine.SetSegment(tt.results())
 				b.settle()
 				b.serves("", tt.serves)
 				b.after(2 * time.Second)
 				b.serves("after two seconds", tt.later)
 				b.same("what is reported as conceded", tt.reports, b.reports[len(b.reports)-1].Conceded)
-				b.hear(peer("p1", nil), peer("p2", nil))
+				b.receive(peer("p1", nil), peer("p2", nil))
 				b.after(time.Second)
-				b.same("what is asked when the node is received from", "ask nothing", b.heard("ask")[len(b.heard("ask"))-1])
+				b.same("what is asked when the node is received from", "ask nothing", b.calls("ask")[len(b.calls("ask"))-1])
 			})
 		})
 	}
@@ -207,10 +207,10 @@ func TestSurvivorAndAHostThatAnswersForItsAddresses(t *testing.T) {
 				// p1 was received from, and p2 never was.
 				b := running(t, want(wanted(a2, "p1", self)), peer("p1", ownership.Claims{a2: 4}))
 				b.want.Detection = tt.detection
-				b.tell()
+				b.inform()
 				b.engine.SetHosts(tt.hosts)
 				b.view.Missing = missing("p1", "p2")
-				b.hear()
+				b.receive()
 				for range 20 {
 					b.after(100 * time.Millisecond)
 					b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, InUse: map[netip.Addr]segment.Use{a2: {Hardware: tt.use, Since: time.Now()}}, NodesAsked: tt.asked})

@@ -13,18 +13,18 @@ func TestANodeThatCannotAnnounceOnItsLinkGivesItsAddressesUp(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses = want(wanted(a1, self, "p1"))
 		b.view.Peers = append(b.view.Peers, peer("p1", nil))
-		b.tell()
+		b.inform()
 		b.claims("at first", ownership.Active, ownership.Claims{a1: 1})
 		b.engine.SetUnserved([]layer2.Unserved{{Interface: "eth0", Problem: "not permitted"}})
 		b.settle()
 		last := b.states[len(b.states)-1]
-		b.same("the links that are told", 0, len(last.Links))
+		b.same("the links that are published", 0, len(last.Links))
 		report := b.reports[len(b.reports)-1]
 		b.same("what is reported", []layer2.Unserved{{Interface: "eth0", Problem: "not permitted"}}, report.Unserved)
-		b.hear(peer("p1", ownership.Claims{a1: 2}))
+		b.receive(peer("p1", ownership.Claims{a1: 2}))
 		b.same("what is served when another one has taken it", 0, len(b.owned))
 		b.engine.SetUnserved(nil)
 		b.settle()
-		b.same("the links that are told when it can", 1, len(b.states[len(b.states)-1].Links))
+		b.same("the links that are published when it can", 1, len(b.states[len(b.states)-1].Links))
 	})
 }

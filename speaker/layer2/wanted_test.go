@@ -20,27 +20,27 @@ func TestChangesAddUp(t *testing.T) {
 	first := layer2.Snapshot{Addresses: want(wanted(a1, self))}
 	tests := []struct {
 		name string
-		tell func(*layer2.Engine)
+		does func(*layer2.Engine)
 		want ownership.Claims
 	}{
-		{name: "one more", tell: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a2, self)))) }, want: ownership.Claims{a1: 1, a2: 1}},
-		{name: "one less", tell: func(e *layer2.Engine) { e.SetChange(changed(nil, a1)) }},
-		{name: "one for another", tell: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a2, self)), a1)) }, want: ownership.Claims{a2: 1}},
-		{name: "one that came and went", tell: func(e *layer2.Engine) {
+		{name: "one more", does: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a2, self)))) }, want: ownership.Claims{a1: 1, a2: 1}},
+		{name: "one less", does: func(e *layer2.Engine) { e.SetChange(changed(nil, a1)) }},
+		{name: "one for another", does: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a2, self)), a1)) }, want: ownership.Claims{a2: 1}},
+		{name: "one that came and went", does: func(e *layer2.Engine) {
 			e.SetChange(changed(want(wanted(a2, self))))
 			e.SetChange(changed(nil, a2))
 		}, want: ownership.Claims{a1: 1}},
-		{name: "one that went and came", tell: func(e *layer2.Engine) {
+		{name: "one that went and came", does: func(e *layer2.Engine) {
 			e.SetChange(changed(nil, a1))
 			e.SetChange(changed(want(wanted(a1, self))))
 		}, want: ownership.Claims{a1: 1}},
-		{name: "one that somebody else may own now", tell: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a1, "p1")))) }},
-		{name: "one that was not there is gone", tell: func(e *layer2.Engine) { e.SetChange(changed(nil, a2)) }, want: ownership.Claims{a1: 1}},
-		{name: "what is told as a whole replaces it", tell: func(e *layer2.Engine) {
+		{name: "one that somebody else may own now", does: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a1, "p1")))) }},
+		{name: "one that was not there is gone", does: func(e *layer2.Engine) { e.SetChange(changed(nil, a2)) }, want: ownership.Claims{a1: 1}},
+		{name: "what is set as a whole replaces it", does: func(e *layer2.Engine) {
 			e.SetChange(changed(nil, a1))
 			e.SetSnapshot(layer2.Snapshot{Addresses: want(wanted(a2, self))})
 		}, want: ownership.Claims{a2: 1}},
-		{name: "what was kept comes too late", tell: func(e *layer2.Engine) {
+		{name: "what was saved comes too late", does: func(e *layer2.Engine) {
 			e.SetChange(changed(want(wanted(a2, self))))
 			e.SetCheckpoint(layer2.Snapshot{})
 		}, want: ownership.Claims{a1: 1, a2: 1}},
@@ -52,12 +52,12 @@ func TestChangesAddUp(t *testing.T) {
 					b := newBed(t)
 					b.engine.SetSnapshot(first)
 					if early {
-						tt.tell(b.engine)
+						tt.does(b.engine)
 					}
 					b.engine.SetLinks(b.links)
-					b.hear()
+					b.receive()
 					if !early {
-						tt.tell(b.engine)
+						tt.does(b.engine)
 					}
 					b.settle()
 					b.claims("in the end", ownership.Active, tt.want)
@@ -87,7 +87,7 @@ func TestSave_AfterAChangeHasAllAddresses(t *testing.T) {
 		a3 := netip.MustParseAddr("192.168.1.3")
 		b.engine.SetChange(changed(want(wanted(a3, self)), a1))
 		b.after(500 * time.Millisecond)
-		b.same("what is kept", want(wanted(a2, self), wanted(a3, self)), b.kept[len(b.kept)-1].Snapshot.Addresses)
+		b.same("what is saved", want(wanted(a2, self), wanted(a3, self)), b.saved[len(b.saved)-1].Snapshot.Addresses)
 	})
 }
 
@@ -100,6 +100,6 @@ func TestSave_AtOnceWhenTheSpeakerRestarts(t *testing.T) {
 		b.settle()
 		b.engine.Restart(t.Context(), 10*time.Second)
 		b.settle()
-		b.same("the claims that are kept", ownership.Claims{a2: 1}, b.kept[len(b.kept)-1].Claims)
+		b.same("the claims that are saved", ownership.Claims{a2: 1}, b.saved[len(b.saved)-1].Claims)
 	})
 }

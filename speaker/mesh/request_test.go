@@ -22,7 +22,9 @@ const begun = 31 * time.Second
 
 // request has the cluster ask for a node of an address; empty: for none.
 func (w *world) request(i int, name lb.NodeName) {
+	w.mu.Lock()
 	w.note("%s asks for %q", vip(i), name)
+	w.mu.Unlock()
 	w.change(func(s *layer2.Snapshot) {
 		at := slices.IndexFunc(s.Addresses, func(a layer2.Announced) bool { return a.Address == vip(i) })
 		if at < 0 {

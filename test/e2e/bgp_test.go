@@ -88,6 +88,26 @@ func TestARoutedAddressIsServedByAllItsNodesAndSaysSo(t *testing.T) {
 	})
 }
 
+// pathsAreWatched waits until BFD is up on all nodes: a router finds out about a node that is lost before that by its hold
+// time alone.
+func pathsAreWatched(t *testing.T) {
+	t.Helper()
+	eventually.Succeed(t, within, "BFD is up on all nodes", func(ctx context.Context) error {
+		var states v1beta1.SpeakerStateList
+		if err := bed.Client.List(ctx, &states); err != nil {
+			return err
+		}
+		for i := range states.Items {
+			for _, peer := range states.Items[i].Status.BGPPeers {
+				if peer.BFD == nil || peer.BFD.State != v1beta1.BFDUp {
+					return fmt.Errorf("on %s to %s it is %+v", states.Items[i].Name, peer.Name, peer.BFD)
+				}
+			}
+		}
+		return nil
+	})
+}
+
 func TestTrafficLeavesARoutedNodeThatIsLost(t *testing.T) {
 	faults := []scenario.Fault{bed.Faults()[0], bed.Faults()[1], {
 		Name: "node without power",
@@ -100,6 +120,7 @@ func TestTrafficLeavesARoutedNodeThatIsLost(t *testing.T) {
 	for _, fault := range faults {
 		t.Run(fault.Name, func(t *testing.T) {
 			address, nodes := routed(t)
+			pathsAreWatched(t)
 			t.Cleanup(func() { must(t, bed.EveryoneSeesEveryone(background(t))) })
 			t.Cleanup(func() { must(t, fault.Heal(background(t), nodes[0])) })
 			moved, err := bed.LoseRoute(background(t), address, nodes[0], fault)

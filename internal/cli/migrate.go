@@ -298,11 +298,11 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 		}
 		return c.Unannounced(now, stack.Spec.LoadBalancerClass), nil
 	})
-	if err == nil {
-		err = m.spread(ctx, wanted)
+	if err == nil || ctx.Err() == nil { // MetalLB has ended, so that nothing needs the requests for nodes, whatever lacks an advertisement
+		err = errors.Join(err, m.spread(ctx, wanted))
 	}
-	if err == nil {
-		err = m.changeClaims(ctx, (*cutover.Cluster).AskNoMore)
+	if err == nil || ctx.Err() == nil {
+		err = errors.Join(err, m.changeClaims(ctx, (*cutover.Cluster).AskNoMore))
 	}
 	if err == nil {
 		fmt.Fprintln(m.Out, "lbstack announces the addresses. MetalLB has no pods any more; remove it when you are content: kubectl lbstack migrate --rollback needs it.")

@@ -614,6 +614,7 @@ func TestMigrate_NamesWhatIsMissing(t *testing.T) {
 	}{
 		{"a node without a speaker", func(s *switching) { s.bare = "node-3" }, "not within 20s: node node-3 has a speaker of MetalLB and none of lbstack", false},
 		{"a Service that is not announced", func(s *switching) {
+			s.report("node-2")
 			svc := &corev1.Service{}
 			s.must(s.api.Get(s.t.Context(), client.ObjectKey{Namespace: "shop", Name: "web"}, svc))
 			svc.Status.Conditions = []metav1.Condition{{Type: v1beta1.ServiceAnnounced, Status: metav1.ConditionFalse, Reason: "NoNode", Message: "no node may"}}
@@ -634,6 +635,11 @@ func TestMigrate_NamesWhatIsMissing(t *testing.T) {
 				}
 				if changed != tt.changed {
 					t.Errorf("MetalLB's speakers were changed: %v, want %v", changed, tt.changed)
+				}
+				claim := &v1beta1.IPAddressClaim{}
+				s.must(s.api.Get(t.Context(), client.ObjectKey{Name: "192.0.2.1"}, claim))
+				if len(claim.Annotations) > 0 {
+					t.Errorf("the claim has %v after the error", claim.Annotations)
 				}
 				stop()
 				synctest.Wait()

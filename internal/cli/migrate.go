@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -186,7 +187,7 @@ func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStac
 func (m *migrating) prepare(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, order cutover.Order) error {
 	down, err := cutover.Scaled(&c.Controllers[0])
 	if err == nil {
-		err = m.write(ctx, &c.Controllers[0], down)
+		err = m.write(ctx, c, &c.Controllers[0], down)
 	}
 	if err != nil {
 		return err
@@ -197,7 +198,7 @@ func (m *migrating) prepare(ctx context.Context, c *cutover.Cluster, wanted *uns
 	if err := m.step(ctx, "MetalLB's controller ends", func(ctx context.Context) (string, error) { return m.controllerEnds(ctx, c) }); err != nil {
 		return err
 	}
-	if err := m.apply(ctx, cutover.Silent(wanted)); err != nil {
+	if err := m.apply(ctx, c, cutover.Silent(wanted)); err != nil {
 		return err
 	}
 	return m.step(ctx, "lbstack claims the addresses, and its speakers start", func(ctx context.Context) (string, error) {
@@ -222,14 +223,12 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 	moved, _ := cutover.Left(&c.Speakers[0])
 	for _, nodes := range order.Moves(moved) {
 		moved = cutover.And(moved, nodes)
-		limited, err := cutover.Limited(&c.Speakers[0], moved)
-		if err == nil && cutover.HasLayer2(wanted) {
-			err = m.calm(ctx, wanted)
+		if cutover.HasLayer2(wanted) {
+			if err := m.calm(ctx, wanted); err != nil {
+				return err
+			}
 		}
-		if err == nil {
-			err = m.endSpeakers(ctx, c, limited, nodes)
-		}
-		if err != nil {
+		if err := m.endSpeakers(ctx, c, nodes, func(set *appsv1.DaemonSet) (*appsv1.DaemonSet, error) { return cutover.Limited(set, moved) }); err != nil {
 			return err
 		}
 		where := cutover.Named(nodes)
@@ -238,7 +237,7 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 		}
 		part, err := cutover.Routed(wanted, moved)
 		if err == nil {
-			err = m.apply(ctx, part)
+			err = m.apply(ctx, c, part)
 		}
 		if err != nil {
 			return err
@@ -271,15 +270,12 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 		return err
 	}
 	whole := context.WithoutCancel(ctx)
-	stopped, err := cutover.Stopped(&c.Speakers[0])
-	if err == nil {
-		err = m.endSpeakers(whole, c, stopped, nil)
-	}
+	err := m.endSpeakers(whole, c, nil, cutover.Stopped)
 	if err == nil {
 		err = m.speakersEnd(whole, c, "MetalLB's speakers end", nil)
 	}
 	if err == nil {
-		err = m.apply(whole, wanted)
+		err = m.apply(whole, c, wanted)
 	}
 	if err != nil {
 		return err
@@ -299,10 +295,10 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 		return c.Unannounced(now, stack.Spec.LoadBalancerClass), nil
 	})
 	if err == nil || ctx.Err() == nil { // MetalLB has ended, so that nothing needs the requests for nodes, whatever lacks an advertisement
-		err = errors.Join(err, m.spread(ctx, wanted))
+		err = errors.Join(err, m.spread(ctx, c, wanted))
 	}
 	if err == nil || ctx.Err() == nil {
-		err = errors.Join(err, m.changeClaims(ctx, (*cutover.Cluster).AskNoMore))
+		err = errors.Join(err, m.changeClaims(ctx, c, (*cutover.Cluster).AskNoMore))
 	}
 	if err == nil {
 		fmt.Fprintln(m.Out, "lbstack announces the addresses. MetalLB has no pods any more; remove it when you are content: kubectl lbstack migrate --rollback needs it.")
@@ -311,13 +307,16 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 }
 
 // apply applies a stack as kubectl apply --server-side --force-conflicts does: a conflict in the middle of a switch would end it there.
-func (m *migrating) apply(ctx context.Context, stack *unstructured.Unstructured) error {
+func (m *migrating) apply(ctx context.Context, c *cutover.Cluster, stack *unstructured.Unstructured) error {
 	object := &unstructured.Unstructured{Object: map[string]any{"spec": stack.Object["spec"]}}
 	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
 	object.SetName(stack.GetName())
 	object.SetLabels(stack.GetLabels())
 	object.SetAnnotations(stack.GetAnnotations())
 	return m.wait(ctx, "applying the stack", func(ctx context.Context) (string, error) {
+		if _, err := m.asLeft(ctx, &c.Speakers[0]); err != nil {
+			return "", err
+		}
 		return "", missingRight(m.api.Apply(ctx, client.ApplyConfigurationFromUnstructured(object.DeepCopy()), applier, client.ForceOwnership))
 	})
 }

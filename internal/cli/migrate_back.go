@@ -125,7 +125,7 @@ func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, 
 		if err != nil {
 			return err
 		}
-		if err := m.leave(ctx, leaving); err != nil {
+		if err := m.leave(ctx, c, leaving); err != nil {
 			return err
 		}
 		c.Stack = leaving
@@ -143,9 +143,9 @@ func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, 
 			return err
 		}
 	}
-	limited, err := cutover.Limited(&c.Speakers[0], cutover.Hostnames(rest))
+	limited, err := cutover.Returned(&c.Speakers[0], cutover.Hostnames(rest))
 	if err == nil {
-		err = m.write(ctx, &c.Speakers[0], limited)
+		err = m.write(ctx, c, &c.Speakers[0], limited)
 	}
 	if err != nil {
 		return err
@@ -155,8 +155,8 @@ func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, 
 
 // leave has the stack announce less. Applied, so that a switch that follows changes or removes the same fields; what somebody
 // else owns and an apply leaves there, a patch removes.
-func (m *migrating) leave(ctx context.Context, leaving *unstructured.Unstructured) error {
-	if err := m.apply(ctx, leaving); err != nil {
+func (m *migrating) leave(ctx context.Context, c *cutover.Cluster, leaving *unstructured.Unstructured) error {
+	if err := m.apply(ctx, c, leaving); err != nil {
 		return err
 	}
 	return m.wait(ctx, "changing the stack", func(ctx context.Context) (string, error) {
@@ -189,7 +189,7 @@ func everywhere(c *cutover.Cluster) (nodes []cutover.Node) {
 func (m *migrating) hand(ctx context.Context, c *cutover.Cluster) error {
 	restored, err := cutover.Restored(&c.Speakers[0])
 	if err == nil {
-		err = m.write(ctx, &c.Speakers[0], restored)
+		err = m.write(ctx, c, &c.Speakers[0], restored)
 	}
 	if err != nil {
 		return err
@@ -199,7 +199,7 @@ func (m *migrating) hand(ctx context.Context, c *cutover.Cluster) error {
 	}
 	up, err := cutover.Started(&c.Controllers[0])
 	if err == nil {
-		err = m.write(ctx, &c.Controllers[0], up)
+		err = m.write(ctx, c, &c.Controllers[0], up)
 	}
 	if err != nil {
 		return err
@@ -212,6 +212,9 @@ func (m *migrating) hand(ctx context.Context, c *cutover.Cluster) error {
 	}
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	if err := m.wait(ctx, "deleting the stack", func(ctx context.Context) (string, error) {
+		if _, err := m.asLeft(ctx, &c.Speakers[0]); err != nil {
+			return "", err
+		}
 		return "", missingRight(client.IgnoreNotFound(m.api.Delete(ctx, stack)))
 	}); err != nil {
 		return err
@@ -242,9 +245,9 @@ func (m *migrating) hand(ctx context.Context, c *cutover.Cluster) error {
 
 // speakersReady says how many of MetalLB's speakers are not ready.
 func (m *migrating) speakersReady(ctx context.Context, c *cutover.Cluster) (string, error) {
-	set := &c.Speakers[0]
-	if err := m.api.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
-		return "", missingRight(err)
+	set, err := m.asLeft(ctx, &c.Speakers[0])
+	if err != nil {
+		return "", err
 	}
 	now, err := m.state(ctx)
 	if err == nil {

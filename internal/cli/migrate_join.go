@@ -38,17 +38,17 @@ func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstru
 	}
 	begun, err := cutover.Limited(&c.Speakers[0], moved)
 	if err == nil {
-		err = m.write(ctx, &c.Speakers[0], begun)
+		err = m.write(ctx, c, &c.Speakers[0], begun)
 	}
 	if err == nil {
-		err = m.changeClaims(ctx, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim { return now.Ask(from) })
+		err = m.changeClaims(ctx, c, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim { return now.Ask(from) })
 	}
 	if err != nil {
 		return err
 	}
 	part, err := cutover.Routed(wanted, moved)
 	if err == nil {
-		err = m.apply(ctx, cutover.WithLayer2(part, wanted))
+		err = m.apply(ctx, c, cutover.WithLayer2(part, wanted))
 	}
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstru
 		return err
 	}
 	// What is announced from elsewhere, or waits for its address, must not be so when MetalLB ends.
-	if err := m.apply(ctx, part); err != nil {
+	if err := m.apply(ctx, c, part); err != nil {
 		return err
 	}
 	if err := m.step(ctx, "lbstack ends its announcements on the local network", func(ctx context.Context) (string, error) {
@@ -69,7 +69,7 @@ func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstru
 	}); err != nil {
 		return err
 	}
-	return m.without(why, m.changeClaims(ctx, (*cutover.Cluster).AskNoMore))
+	return m.without(why, m.changeClaims(ctx, c, (*cutover.Cluster).AskNoMore))
 }
 
 func (m *migrating) without(why string, err error) error {
@@ -140,7 +140,7 @@ func (m *migrating) joined(ctx context.Context, from map[string]string) (string,
 }
 
 // spread has addresses move away from a node that has too many of them since the switch.
-func (m *migrating) spread(ctx context.Context, wanted *unstructured.Unstructured) error {
+func (m *migrating) spread(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	stack, err := typed(wanted)
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func (m *migrating) spread(ctx context.Context, wanted *unstructured.Unstructure
 		return err
 	}
 	var to map[string]string
-	if err := m.changeClaims(ctx, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim {
+	if err := m.changeClaims(ctx, c, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim {
 		if to == nil {
 			to = now.Spread(stack, endpoints)
 		}
@@ -174,14 +174,17 @@ func (m *migrating) spread(ctx context.Context, wanted *unstructured.Unstructure
 }
 
 // changeClaims patches claims.
-func (m *migrating) changeClaims(ctx context.Context, changes func(*cutover.Cluster) [][2]*v1beta1.IPAddressClaim) error {
+func (m *migrating) changeClaims(ctx context.Context, c *cutover.Cluster, changes func(*cutover.Cluster) [][2]*v1beta1.IPAddressClaim) error {
 	return m.wait(ctx, "changing claims", func(ctx context.Context) (string, error) {
+		if _, err := m.asLeft(ctx, &c.Speakers[0]); err != nil {
+			return "", err
+		}
 		now, err := m.state(ctx)
 		if err != nil {
 			return "", err
 		}
-		for _, c := range changes(now) {
-			if err := client.IgnoreNotFound(m.api.Patch(ctx, c[1], client.MergeFrom(c[0]))); err != nil {
+		for _, claim := range changes(now) {
+			if err := client.IgnoreNotFound(m.api.Patch(ctx, claim[1], client.MergeFrom(claim[0]))); err != nil {
 				return "", missingRight(err)
 			}
 		}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -162,30 +164,50 @@ func (m *migrating) besides(ctx context.Context, c *cutover.Cluster) error {
 	)
 }
 
-// leaving is how long a speaker of MetalLB has to end, in seconds, and to leave its cluster: one that is killed is missed by the others
-// for seconds, in which nobody answers for its addresses. Its manifest has 2 s, too little for a busy node, and its chart
-// 0, with which the API server removes a pod before its process has ended.
-const leaving = 30
-
 // endSpeakers has MetalLB's speakers end on these nodes, nil: on all, by a change of their DaemonSet. They are deleted before
-// it: the DaemonSet would delete them with the grace period of the pods.
-func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, changed *appsv1.DaemonSet, nodes []cutover.Node) error {
+// it: the DaemonSet would delete them with the grace period of the pods. Those that it replaces until then have that of its template.
+func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes []cutover.Node, change func(*appsv1.DaemonSet) (*appsv1.DaemonSet, error)) error {
+	set := &c.Speakers[0]
+	if moved, stopped := cutover.Left(set); !stopped {
+		begun, err := cutover.Limited(set, moved)
+		if err == nil {
+			err = m.write(ctx, c, set, begun)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := m.wait(ctx, "ending MetalLB's speakers", func(ctx context.Context) (string, error) {
-		pods, err := m.pods(ctx, &c.Speakers[0])
+		if _, err := m.asLeft(ctx, set); err != nil {
+			return "", err
+		}
+		pods, err := m.pods(ctx, set)
 		if err != nil {
 			return "", err
 		}
 		now := &cutover.Cluster{Pods: pods}
-		for _, pod := range now.On(nodes) {
-			if err := client.IgnoreNotFound(m.api.Delete(ctx, &pod, client.GracePeriodSeconds(leaving), client.Preconditions{UID: &pod.UID})); err != nil {
-				return "", missingRight(err)
-			}
-		}
-		return "", nil
+		return "", m.deletePods(ctx, now.On(nodes))
 	}); err != nil {
 		return err
 	}
-	return m.write(ctx, &c.Speakers[0], changed)
+	changed, err := change(set)
+	if err != nil {
+		return err
+	}
+	return m.write(ctx, c, set, changed)
+}
+
+// deletePods of MetalLB's speakers, all at once: the first that end are replaced until the DaemonSet is changed.
+func (m *migrating) deletePods(ctx context.Context, pods []corev1.Pod) error {
+	failed := make([]error, len(pods))
+	var deleting sync.WaitGroup
+	for i := range pods {
+		deleting.Go(func() {
+			failed[i] = missingRight(client.IgnoreNotFound(m.api.Delete(ctx, &pods[i], client.GracePeriodSeconds(cutover.GracePeriod), client.Preconditions{UID: &pods[i].UID})))
+		})
+	}
+	deleting.Wait()
+	return errors.Join(failed...)
 }
 
 // speakersEnd waits until no pod of MetalLB's speakers is on these nodes; nil: on any.
@@ -234,22 +256,33 @@ func (m *migrating) controllerEnds(ctx context.Context, c *cutover.Cluster) (str
 // errAnotherRun ends a run whose steps another one would undo.
 var errAnotherRun = errors.New("the DaemonSet of MetalLB's speakers is not as this run left it: somebody else runs kubectl lbstack migrate, or changed it: once nobody does, run the command again to go on")
 
-// write patches what has changed of an object, and has changed be what it is then.
-func (m *migrating) write(ctx context.Context, old, changed client.Object) error {
+// asLeft returns the DaemonSet of MetalLB's speakers. It is an error if a switch is not as far by it as by one of sets. Whatever
+// writes looks first.
+func (m *migrating) asLeft(ctx context.Context, sets ...*appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
+	now := &appsv1.DaemonSet{}
+	if err := m.api.Get(ctx, client.ObjectKeyFromObject(sets[0]), now); err != nil {
+		return nil, missingRight(err)
+	}
+	if !slices.ContainsFunc(sets, func(set *appsv1.DaemonSet) bool { return cutover.AsFar(now, set) }) {
+		return nil, errAnotherRun
+	}
+	return now, nil
+}
+
+// write patches what has changed of a workload of MetalLB, and has changed be what it is then.
+func (m *migrating) write(ctx context.Context, c *cutover.Cluster, old, changed client.Object) error {
 	patch := client.MergeFrom(old.DeepCopyObject().(client.Object))
 	data, err := patch.Data(changed)
 	if err != nil || string(data) == "{}" {
 		return err
 	}
+	sets := []*appsv1.DaemonSet{&c.Speakers[0]}
+	if set, is := changed.(*appsv1.DaemonSet); is {
+		sets = append(sets, set.DeepCopy()) // an answer may be lost
+	}
 	if err := m.wait(ctx, fmt.Sprintf("changing %s/%s", old.GetNamespace(), old.GetName()), func(ctx context.Context) (string, error) {
-		if set, is := old.(*appsv1.DaemonSet); is {
-			now := &appsv1.DaemonSet{}
-			if err := m.api.Get(ctx, client.ObjectKeyFromObject(set), now); err != nil {
-				return "", missingRight(err)
-			}
-			if !cutover.AsFar(now, set) && !cutover.AsFar(now, changed.(*appsv1.DaemonSet)) { // the latter: an answer was lost
-				return "", errAnotherRun
-			}
+		if _, err := m.asLeft(ctx, sets...); err != nil {
+			return "", err
 		}
 		return "", missingRight(m.api.Patch(ctx, changed, client.RawPatch(patch.Type(), data)))
 	}); err != nil {

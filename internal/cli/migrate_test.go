@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,12 +43,16 @@ type switching struct {
 	applied func(l2 bool)
 	// away is until when the API server does not answer the command.
 	away time.Time
+	// deleting guards grace: pods are deleted at the same time.
+	deleting sync.Mutex
 	// grace is the period that the command gives pods to end, in seconds, by name.
 	grace map[string]int64
 	// at is the node from which MetalLB reports to announce the Service on the local network; empty: it does not report it.
 	at string
 	// stubborn: lbstack announces from node-1, whatever it is asked for.
 	stubborn bool
+	// hasty: the DaemonSet of MetalLB's speakers makes a pod that the command deletes again at once.
+	hasty bool
 	// together is when both announced, and not from one node.
 	together []string
 }
@@ -93,6 +98,7 @@ func switchingBed(t *testing.T) *switching {
 	for _, node := range []string{"node-1", "node-2", "node-3"} {
 		objects = append(objects, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: map[string]string{corev1.LabelHostname: node}}}, s.pod(node))
 	}
+	objects[1].(*appsv1.DaemonSet).Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(2))
 	for _, object := range objects {
 		s.must(c.api.Create(t.Context(), object))
 	}
@@ -141,10 +147,19 @@ func (s *switching) watch() {
 			if err := answers(ctx); err != nil {
 				return err
 			}
+			if ctx.Value(actor{}) != nil {
+				return c.Delete(ctx, object, options...)
+			}
+			s.deleting.Lock()
+			defer s.deleting.Unlock()
 			if all := (&client.DeleteOptions{}).ApplyOptions(options); all.GracePeriodSeconds != nil {
 				s.grace[object.GetName()] = *all.GracePeriodSeconds
 			}
-			return c.Delete(ctx, object, options...)
+			err := c.Delete(ctx, object, options...)
+			if s.hasty && err == nil {
+				s.metallb(context.WithValue(ctx, actor{}, true))
+			}
+			return err
 		},
 		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
 			if err := answers(ctx); err != nil {
@@ -206,7 +221,9 @@ func (s *switching) metallb(ctx context.Context) {
 			continue
 		}
 		n++
-		s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, s.pod(node))))
+		pod := s.pod(node)
+		pod.Spec.TerminationGracePeriodSeconds = set.Spec.Template.Spec.TerminationGracePeriodSeconds
+		s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, pod)))
 	}
 	set.Status = appsv1.DaemonSetStatus{DesiredNumberScheduled: n, NumberReady: n, UpdatedNumberScheduled: n}
 	if err := s.api.Status().Update(ctx, set); !apierrors.IsConflict(err) {
@@ -560,14 +577,50 @@ func TestMigrate_GivesMetalLBTimeToLeave(t *testing.T) {
 			s.patched = func(set *appsv1.DaemonSet) {
 				left, stopped := cutover.Left(set)
 				for _, node := range []string{"node-1", "node-2", "node-3"} {
-					if grace := s.grace["speaker-"+node]; (stopped || slices.Contains(left, node)) && grace != leaving {
-						t.Errorf("the DaemonSet leaves out %s, whose pod had %d s to end, want %d", node, grace, leaving)
+					if grace := s.grace["speaker-"+node]; (stopped || slices.Contains(left, node)) && grace != cutover.GracePeriod {
+						t.Errorf("the DaemonSet leaves out %s, whose pod had %d s to end, want %d", node, grace, cutover.GracePeriod)
 					}
 				}
 			}
 			s.runs("migrate -f " + file)
 			if len(s.grace) != 3 {
 				t.Errorf("%d pods had time to end, want 3", len(s.grace))
+			}
+			stop()
+			synctest.Wait()
+		})
+	}
+}
+
+// TestMigrate_GivesPodsThatAreMadeAgainTimeToLeave: a DaemonSet replaces a pod as soon as it has ended, and deletes the new one with
+// the grace period of its template.
+func TestMigrate_GivesPodsThatAreMadeAgainTimeToLeave(t *testing.T) {
+	for _, stack := range []string{switchedStack, routedStack} {
+		file := stackFile(t, stack)
+		synctest.Test(t, func(t *testing.T) {
+			s := switchingBed(t)
+			s.hasty = true
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			go s.act(ctx)
+			again := 0
+			s.patched = func(set *appsv1.DaemonSet) {
+				pods := &corev1.PodList{}
+				s.must(s.api.List(context.WithValue(t.Context(), actor{}, true), pods, client.InNamespace("metallb-system")))
+				left, stopped := cutover.Left(set)
+				for _, pod := range pods.Items {
+					if !stopped && !slices.Contains(left, pod.Spec.NodeName) {
+						continue
+					}
+					again++
+					if grace := pod.Spec.TerminationGracePeriodSeconds; grace == nil || *grace != cutover.GracePeriod {
+						t.Errorf("the DaemonSet leaves out node %s, whose new pod has not %d s to end", pod.Spec.NodeName, cutover.GracePeriod)
+					}
+				}
+			}
+			s.runs("migrate -f " + file)
+			if again != 3 {
+				t.Errorf("%d pods were made again, want 3", again)
 			}
 			stop()
 			synctest.Wait()
@@ -598,9 +651,71 @@ func TestMigrate_EndsWhereAnotherRunGoesOn(t *testing.T) {
 		if _, stopped := cutover.Left(set); !stopped {
 			t.Error("what the other run wrote was undone")
 		}
+		if len(s.grace) > 0 {
+			t.Errorf("pods of MetalLB were deleted after it: %v", s.grace)
+		}
 		stop()
 		synctest.Wait()
 	})
+}
+
+// TestMigrate_LooksForAnotherRunBeforeItEndsSpeakers: one that goes back while this one waits in the last step gets MetalLB's speakers
+// again, and this one does not end them, and applies nothing.
+func TestMigrate_LooksForAnotherRunBeforeItEndsSpeakers(t *testing.T) {
+	file := stackFile(t, switchedStack)
+	for _, tt := range []struct {
+		name string
+		step string // in which the other one goes back
+	}{
+		{"while both announce", "applied"},
+		{"before the claims change", "patched"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := switchingBed(t)
+				s.report("node-2")
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go s.act(ctx)
+				other := context.WithValue(t.Context(), actor{}, true)
+				applies := 0
+				back := func() {
+					set := &appsv1.DaemonSet{}
+					s.must(s.api.Get(other, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
+					restored, err := cutover.Restored(set)
+					s.must(err)
+					s.must(s.api.Patch(other, restored, client.MergeFrom(set)))
+				}
+				s.applied = func(l2 bool) {
+					if applies++; l2 && tt.step == "applied" {
+						back()
+					}
+				}
+				s.patched = func(*appsv1.DaemonSet) {
+					if s.patched = func(*appsv1.DaemonSet) {}; tt.step == "patched" {
+						back()
+						applies = 0
+					}
+				}
+				if _, _, err := execute(t.Context(), s.cluster, "migrate -f "+file); err == nil || !strings.Contains(err.Error(), "somebody else runs kubectl lbstack migrate") {
+					t.Errorf("got the error %v, want one about another run", err)
+				}
+				if len(s.grace) > 0 {
+					t.Errorf("pods of MetalLB were deleted: %v", s.grace)
+				}
+				if tt.step == "patched" && applies > 0 {
+					t.Errorf("the stack was applied %d times", applies)
+				}
+				claim := &v1beta1.IPAddressClaim{}
+				s.must(s.api.Get(other, client.ObjectKey{Name: "192.0.2.1"}, claim))
+				if tt.step == "patched" && len(claim.Annotations) > 0 {
+					t.Errorf("the claim has %v", claim.Annotations)
+				}
+				stop()
+				synctest.Wait()
+			})
+		})
+	}
 }
 
 // TestMigrate_NamesWhatIsMissing, and ends with an error.
@@ -683,7 +798,9 @@ func (s *switching) workloads() string {
 	if controller.Spec.Replicas != nil {
 		replicas = *controller.Spec.Replicas
 	}
-	return fmt.Sprintf("%v, %d replicas\n%v, %s, %+v", controller.Annotations, replicas, set.Annotations, set.Spec.UpdateStrategy.Type, set.Spec.Template.Spec)
+	pods, err := json.Marshal(set.Spec.Template.Spec)
+	s.must(err)
+	return fmt.Sprintf("%v, %d replicas\n%v, %s, %s", controller.Annotations, replicas, set.Annotations, set.Spec.UpdateStrategy.Type, pods)
 }
 
 func TestMigrate_IsRefused(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 func speakers(changes ...func(*appsv1.DaemonSet)) *appsv1.DaemonSet {
 	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker"}}
 	set.Spec.Template.Spec.NodeSelector = map[string]string{"kubernetes.io/os": "linux"}
+	set.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(2))
 	set.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType}
 	for _, change := range changes {
 		change(set)
@@ -71,6 +72,18 @@ func TestSpeakers_GoAndComeBack(t *testing.T) {
 			stopped := made(t)(Stopped(two))
 			if left, is := Left(stopped); left != nil || !is {
 				t.Errorf("at the end: got %v left, stopped %v", left, is)
+			}
+			for _, set := range []*appsv1.DaemonSet{one, two, stopped} {
+				if got := *set.Spec.Template.Spec.TerminationGracePeriodSeconds; got != GracePeriod {
+					t.Errorf("a pod that is made again has %d s to end, want %d", got, GracePeriod)
+				}
+			}
+			back := made(t)(Returned(stopped, []string{"b"}))
+			if left, is := Left(back); cmp.Diff([]string{"b"}, left) != "" || is {
+				t.Errorf("on the way back: got %v left, stopped %v", left, is)
+			}
+			if diff := cmp.Diff(tt.set.Spec.Template, made(t)(Returned(back, nil)).Spec.Template); diff != "" {
+				t.Errorf("at the end of the way back, pods differ from those of before (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tt.set, made(t)(Restored(stopped))); diff != "" {
 				t.Errorf("restored (-want +got):\n%s", diff)

@@ -21,12 +21,19 @@ const (
 	nowhere = "lbstack.io/none"
 )
 
+// GracePeriod is how long a speaker of MetalLB has to end, in seconds, and to leave its cluster: one that is killed is missed by the
+// others for seconds, in which nobody answers for its addresses. Its manifest has 2 s, too little for a busy node, and its chart
+// 0, with which the API server removes a pod before its process has ended.
+const GracePeriod int64 = 30
+
 // before has the fields of a workload that a switch changes, with their earlier values.
 type before struct {
 	Replicas       *int32                          `json:"replicas,omitempty"`
 	NodeSelector   map[string]string               `json:"nodeSelector,omitempty"`
 	Affinity       *corev1.Affinity                `json:"affinity,omitempty"`
 	UpdateStrategy *appsv1.DaemonSetUpdateStrategy `json:"updateStrategy,omitempty"`
+	// GracePeriod is nil where a version noted it that did not change it.
+	GracePeriod *int64 `json:"terminationGracePeriodSeconds,omitempty"`
 }
 
 // Scaled returns MetalLB's controller, changed to have no pods.
@@ -67,8 +74,17 @@ func replicas(d *appsv1.Deployment) int32 {
 }
 
 // Limited returns the DaemonSet of MetalLB's speakers, changed to leave out the nodes with these hostnames. Pods on other
-// nodes stay as they are: the update strategy is OnDelete.
+// nodes stay as they are: the update strategy is OnDelete. Pods that are made again have GracePeriod.
 func Limited(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
+	limited, err := Returned(speakers, hostnames)
+	if err == nil {
+		limited.Spec.Template.Spec.TerminationGracePeriodSeconds = new(GracePeriod)
+	}
+	return limited, err
+}
+
+// Returned is Limited for the way back. Its pods are those of before but for the nodes: others would be restarted at the end.
+func Returned(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
 	limited, err := changeable(speakers)
 	if err != nil || len(hostnames) == 0 {
 		return limited, err
@@ -105,6 +121,7 @@ func Stopped(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 		pod.NodeSelector = map[string]string{}
 	}
 	pod.NodeSelector[nowhere] = "true"
+	pod.TerminationGracePeriodSeconds = new(GracePeriod)
 	return stopped, nil
 }
 
@@ -115,7 +132,7 @@ func changeable(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 		return nil, err
 	}
 	pod := &set.Spec.Template.Spec
-	if err := note(&set.Annotations, before{NodeSelector: pod.NodeSelector, Affinity: pod.Affinity.DeepCopy(), UpdateStrategy: set.Spec.UpdateStrategy.DeepCopy()}); err != nil {
+	if err := note(&set.Annotations, before{NodeSelector: pod.NodeSelector, Affinity: pod.Affinity.DeepCopy(), UpdateStrategy: set.Spec.UpdateStrategy.DeepCopy(), GracePeriod: pod.TerminationGracePeriodSeconds}); err != nil {
 		return nil, err
 	}
 	set.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.OnDeleteDaemonSetStrategyType}
@@ -136,6 +153,9 @@ func Restored(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 		pod.NodeSelector, pod.Affinity = was.NodeSelector, was.Affinity
 		if was.UpdateStrategy != nil {
 			set.Spec.UpdateStrategy = *was.UpdateStrategy
+		}
+		if was.GracePeriod != nil {
+			pod.TerminationGracePeriodSeconds = was.GracePeriod
 		}
 	}
 	delete(pod.NodeSelector, nowhere)

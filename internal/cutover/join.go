@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,8 +19,20 @@ import (
 // A host of the local network cannot distinguish two load balancers that answer for an address from one node: both answer with the
 // node's hardware address. So lbstack announces each address where MetalLB does before MetalLB ends (decision 0079).
 
-// AnnotationAsked is on the claims for which a switch asks for a node, and not an administrator.
+// AnnotationAsked is on the claims for which a switch asks for a node. Its value is that node, and after a comma the one that an
+// administrator asks for, if any: that one is asked for again at the end.
 const AnnotationAsked = "lbstack.io/asked-by-migration"
+
+// asked returns whether a claim asks for a node for a switch, and the node that an administrator asks for: one before the
+// switch, or since.
+func asked(claim *v1beta1.IPAddressClaim) (asks bool, others string) {
+	now := string(apiconv.AnnounceFrom(claim))
+	node, others, _ := strings.Cut(claim.Annotations[AnnotationAsked], ",")
+	if now == "" || now != node {
+		return false, now
+	}
+	return true, others
+}
 
 // AddAnnouncer notes an object ServiceL2Status, in which a speaker of MetalLB reports that its node announces a Service.
 func (c *Cluster) AddAnnouncer(status *unstructured.Unstructured) {
@@ -70,7 +83,8 @@ func certainly(stack *v1beta1.LoadBalancerStack, svc shownService) bool {
 	})
 }
 
-// Ask returns the claims that have to change, each as it is and changed, so that the nodes in from announce their addresses.
+// Ask returns the claims that have to change, each as it is and changed, so that the nodes in from announce their addresses, until
+// AskNoMore.
 func (c *Cluster) Ask(from map[string]string) (changes [][2]*v1beta1.IPAddressClaim) {
 	for i := range c.Claims {
 		claim := &c.Claims[i]
@@ -79,18 +93,22 @@ func (c *Cluster) Ask(from map[string]string) (changes [][2]*v1beta1.IPAddressCl
 			continue
 		}
 		if changed := maintenance.Move(claim, lb.NodeName(node)); changed != claim {
-			changed.Annotations[AnnotationAsked] = ""
+			changed.Annotations[AnnotationAsked] = node
+			if _, others := asked(claim); others != "" {
+				changed.Annotations[AnnotationAsked] += "," + others
+			}
 			changes = append(changes, [2]*v1beta1.IPAddressClaim{claim, changed})
 		}
 	}
 	return changes
 }
 
-// AskNoMore returns the claims for which a switch has asked for a node, each as it is and without that.
+// AskNoMore returns the claims for which a switch has asked for a node, each as it is, and as administrators ask.
 func (c *Cluster) AskNoMore() (changes [][2]*v1beta1.IPAddressClaim) {
 	for i := range c.Claims {
-		if _, asked := c.Claims[i].Annotations[AnnotationAsked]; asked {
-			changed := maintenance.Move(&c.Claims[i], "").DeepCopy()
+		if _, has := c.Claims[i].Annotations[AnnotationAsked]; has {
+			_, others := asked(&c.Claims[i])
+			changed := maintenance.Move(&c.Claims[i], lb.NodeName(others)).DeepCopy()
 			delete(changed.Annotations, AnnotationAsked)
 			changes = append(changes, [2]*v1beta1.IPAddressClaim{&c.Claims[i], changed})
 		}
@@ -122,7 +140,7 @@ func (c *Cluster) Spread(stack *v1beta1.LoadBalancerStack, endpoints []discovery
 	may, on, load := c.announcers(stack, endpoints), map[string]string{}, map[string]int{}
 	for i := range c.Claims {
 		claim := &c.Claims[i]
-		if _, asked := claim.Annotations[AnnotationAsked]; asked && len(may[claim.Spec.Address]) > 0 {
+		if asks, others := asked(claim); asks && others == "" && len(may[claim.Spec.Address]) > 0 {
 			on[claim.Spec.Address] = string(apiconv.AnnounceFrom(claim))
 			load[on[claim.Spec.Address]]++
 			for _, node := range may[claim.Spec.Address] {

@@ -60,37 +60,56 @@ func TestFrom_IsWhereMetalLBAnnounces(t *testing.T) {
 	}
 }
 
-// TestAsk_LeavesNoRequestBehind, and leaves those of administrators.
+// TestAsk_LeavesNoRequestBehind, and leaves those of administrators as they are at the end.
 func TestAsk_LeavesNoRequestBehind(t *testing.T) {
-	c := running(t, func(c *Cluster) {
-		c.Claims[1].Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: "node-1"} // of an administrator
-		c.Claims[2].Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: "node-2", AnnotationAsked: ""}
-	})
-	change := func(changes [][2]*v1beta1.IPAddressClaim) {
-		for _, change := range changes {
-			*change[0] = *change[1]
-		}
+	asks := func(node string) map[string]string {
+		return map[string]string{v1beta1.AnnotationAnnounceFrom: node}
 	}
-	nodes := func() (nodes []string) {
-		for _, claim := range c.Claims {
-			nodes = append(nodes, claim.Annotations[v1beta1.AnnotationAnnounceFrom])
-		}
-		return nodes
+	mine := func(node, asked string) map[string]string {
+		return map[string]string{v1beta1.AnnotationAnnounceFrom: node, AnnotationAsked: asked}
 	}
-	from := map[string]string{"192.0.2.1": "node-1", "192.0.2.2": "node-1", "2001:db8::2": "node-1"}
-	change(c.Ask(from))
-	if diff := cmp.Diff([]string{"node-1", "node-1", "node-1"}, nodes()); diff != "" {
-		t.Errorf("nodes that claims ask for (-want +got):\n%s", diff)
-	}
-	if again := c.Ask(from); len(again) > 0 {
-		t.Errorf("%d claims change when they ask for the nodes already", len(again))
-	}
-	change(c.AskNoMore())
-	if diff := cmp.Diff([]string{"", "node-1", ""}, nodes()); diff != "" {
-		t.Errorf("nodes that claims ask for after the switch (-want +got):\n%s", diff)
-	}
-	if len(c.Claims[0].Annotations) > 0 {
-		t.Errorf("a claim has %v after the switch", c.Claims[0].Annotations)
+	for _, tt := range []struct {
+		name                  string
+		before, during, after map[string]string
+		moved                 string // by an administrator meanwhile
+	}{
+		{"no request", nil, mine("node-1", "node-1"), nil, ""},
+		{"the same node", asks("node-1"), asks("node-1"), asks("node-1"), ""},
+		{"another node", asks("node-3"), mine("node-1", "node-1,node-3"), asks("node-3"), ""},
+		{"a run before asked", mine("node-2", "node-2"), mine("node-1", "node-1"), nil, ""},
+		{"a run before asked, in place of another", mine("node-2", "node-2,node-3"), mine("node-1", "node-1,node-3"), asks("node-3"), ""},
+		{"moved since a run before", mine("node-3", "node-2"), mine("node-1", "node-1,node-3"), asks("node-3"), ""},
+		{"moved meanwhile", nil, mine("node-1", "node-1"), asks("node-3"), "node-3"},
+		{"moved meanwhile, again", asks("node-2"), mine("node-1", "node-1,node-2"), asks("node-3"), "node-3"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := running(t)
+			c.Claims = c.Claims[:1]
+			claim := &c.Claims[0]
+			claim.Annotations = tt.before
+			look := func(when string, want map[string]string) {
+				t.Helper()
+				if diff := cmp.Diff(want, claim.Annotations, cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("annotations %s (-want +got):\n%s", when, diff)
+				}
+			}
+			change := func(changes [][2]*v1beta1.IPAddressClaim) {
+				for _, change := range changes {
+					*claim = *change[1]
+				}
+			}
+			from := map[string]string{"192.0.2.1": "node-1"}
+			change(c.Ask(from))
+			look("during the switch", tt.during)
+			if again := c.Ask(from); len(again) > 0 {
+				t.Error("the claim changes when it asks for the node already")
+			}
+			if tt.moved != "" {
+				claim.Annotations[v1beta1.AnnotationAnnounceFrom] = tt.moved
+			}
+			change(c.AskNoMore())
+			look("after the switch", tt.after)
+		})
 	}
 }
 
@@ -136,7 +155,7 @@ func TestSpread_TakesAddressesFromANodeThatHasMany(t *testing.T) {
 		for i, node := range nodes {
 			c.Services = append(c.Services, showing("web-"+addresses[i], addresses[i]))
 			claim := claimed(addresses[i], "web-"+addresses[i])
-			claim.Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: node, AnnotationAsked: ""}
+			claim.Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: node, AnnotationAsked: node}
 			c.Claims = append(c.Claims, claim)
 		}
 		return c
@@ -151,6 +170,9 @@ func TestSpread_TakesAddressesFromANodeThatHasMany(t *testing.T) {
 	for i := range mine.Claims {
 		delete(mine.Claims[i].Annotations, AnnotationAsked)
 	}
+	theirs := bed("node-1", "node-1", "node-1", "node-1")
+	theirs.Claims[0].Annotations[AnnotationAsked] = "node-1,node-2"
+	theirs.Claims[1].Annotations[v1beta1.AnnotationAnnounceFrom] = "node-3"
 	for _, tt := range []struct {
 		name string
 		c    *Cluster
@@ -162,6 +184,7 @@ func TestSpread_TakesAddressesFromANodeThatHasMany(t *testing.T) {
 		{"one node may", local, nil},
 		{"one node may for another Service of the address", shared, map[string]string{"192.0.2.2": "node-2"}},
 		{"those of administrators", mine, nil},
+		{"without those of administrators", theirs, map[string]string{"192.0.2.3": "node-2"}},
 		{"none", bed(), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

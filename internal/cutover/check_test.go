@@ -206,6 +206,7 @@ func TestEvidence(t *testing.T) {
 		{"one is not as the DaemonSet", running(t).Unstarted(started(2, 2, 1)), "2 of 2 speakers of MetalLB are ready, and 1 are"},
 		{"all are ready", running(t).Unstarted(started(2, 2, 2)), ""},
 		{"all are but those of a node that is not Ready", running(t, deleted("Unknown")).Unstarted(started(2, 1, 1)), ""},
+		{"none is replaced while that of a node that is not Ready counts as unavailable", running(t, deleted("Unknown")).Unstarted(started(3, 2, 0)), ""},
 		{"the DaemonSet has changed since", running(t).Unstarted(started(0, 0, 0, func(set *appsv1.DaemonSet) { set.Generation = 2 })), "0 of 0 speakers"},
 		{"a controller that is not there yet", Unavailable(&appsv1.Deployment{}), "0 of 1 pods"},
 	} {

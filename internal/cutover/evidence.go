@@ -182,7 +182,8 @@ func (c *Cluster) ready(node string) (status corev1.ConditionStatus) {
 }
 
 // Unstarted returns how many of MetalLB's speakers are not ready, or not as their DaemonSet is, unless its update strategy is OnDelete.
-// Pods on nodes that are not Ready do not count: nobody knows when they will be.
+// Pods on nodes that are not Ready do not count: nobody knows when they will be. As long as there is one, the DaemonSet may replace no
+// other, since it counts as unavailable. They differ in the nodes that they may run on, which does not matter to them.
 func (c *Cluster) Unstarted(set *appsv1.DaemonSet) string {
 	st, want := &set.Status, set.Status.DesiredNumberScheduled
 	for i := range c.Pods {
@@ -190,7 +191,8 @@ func (c *Cluster) Unstarted(set *appsv1.DaemonSet) string {
 			want--
 		}
 	}
-	if st.ObservedGeneration >= set.Generation && st.NumberReady >= want && (set.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType || st.UpdatedNumberScheduled >= want) {
+	replaced := set.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType || want < st.DesiredNumberScheduled || st.UpdatedNumberScheduled >= want
+	if st.ObservedGeneration >= set.Generation && st.NumberReady >= want && replaced {
 		return ""
 	}
 	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d are as the DaemonSet %s/%s is now", st.NumberReady, want, st.UpdatedNumberScheduled, set.Namespace, set.Name)

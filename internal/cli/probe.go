@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,18 +41,18 @@ func (c *cluster) probe(ctx context.Context, streams genericiooptions.IOStreams,
 	if err != nil {
 		return nil, err
 	}
-	if err := c.api.Create(ctx, pod); err != nil {
-		return nil, missingRight(err)
+	pod.Name = pod.GenerateName + rand.String(5) // so that it can be deleted where the answer is lost
+	switch err = missingRight(c.api.Create(ctx, pod)); {
+	case err == nil:
+		fmt.Fprintf(streams.ErrOut, "pod/%s on node %s asks for %s on %s\n", pod.Name, origin.Node, address, strings.Join(origin.Interfaces, ", "))
+		var result lanprobe.Result
+		if result, err = c.probeResult(ctx, pod); err == nil {
+			probed = inspect.Probe(s, address, origin, result)
+		}
+	case lasting(err) || apierrors.IsAlreadyExists(err):
+		return nil, err
 	}
-	fmt.Fprintf(streams.ErrOut, "pod/%s on node %s asks for %s on %s\n", pod.Name, origin.Node, address, strings.Join(origin.Interfaces, ", "))
-	result, err := c.probeResult(ctx, pod)
-	if err == nil {
-		probed = inspect.Probe(s, address, origin, result)
-	}
-	if removed := c.removeProbe(ctx, pod); removed != nil {
-		err = errors.Join(err, fmt.Errorf("pod/%s stays: %w: delete it: kubectl delete pod -n %s %s", pod.Name, removed, pod.Namespace, pod.Name))
-	}
-	return probed, err
+	return probed, errors.Join(err, c.removeProbe(ctx, pod, probed != nil))
 }
 
 // probeResult waits for the result of a pod.
@@ -81,9 +82,23 @@ func (c *cluster) probeResult(ctx context.Context, pod *corev1.Pod) (lanprobe.Re
 	}
 }
 
-// removeProbe deletes the pod, also after an interrupt.
-func (c *cluster) removeProbe(ctx context.Context, pod *corev1.Pod) error {
+// removeProbe deletes the pod, also after an interrupt, and where it is not known whether it was made. A kubelet that has not reported that
+// the pod has asked may not report that it has ended either.
+func (c *cluster) removeProbe(ctx context.Context, pod *corev1.Pod, asked bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return missingRight(client.IgnoreNotFound(c.api.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})))
+	if err := missingRight(client.IgnoreNotFound(c.api.Delete(ctx, pod))); err != nil {
+		return fmt.Errorf("pod/%s stays: %w: delete it: kubectl delete pod -n %s %s", pod.Name, err, pod.Namespace, pod.Name)
+	}
+	for ; !asked; time.Sleep(pollEvery) {
+		switch err := c.api.Get(ctx, client.ObjectKeyFromObject(pod), pod); {
+		case apierrors.IsNotFound(err):
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("pod/%s is deleted, and stays until the kubelet of node %s reports or the Node is deleted", pod.Name, pod.Spec.NodeName)
+		case err != nil:
+			return missingRight(err)
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -133,4 +134,40 @@ func TestProbe_AnInterruptDeletesThePod(t *testing.T) {
 		}
 		left(t, c, 0)
 	})
+}
+
+// TestProbe_LeavesNoPodWithoutAWord: where the answer to its creation does not arrive, and where its node does not report.
+func TestProbe_LeavesNoPodWithoutAWord(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		create func(ctx context.Context, api client.WithWatch, pod client.Object, options []client.CreateOption) error
+		want   []string
+		pods   int
+	}{
+		{"the answer is lost", func(ctx context.Context, api client.WithWatch, pod client.Object, options []client.CreateOption) error {
+			return errors.Join(api.Create(ctx, pod.DeepCopyObject().(client.Object), options...), context.Canceled)
+		}, []string{"context canceled"}, 0},
+		{"the node does not report", func(ctx context.Context, api client.WithWatch, pod client.Object, options []client.CreateOption) error {
+			pod.SetFinalizers([]string{"example.com/kubelet"}) // as a pod whose kubelet has not ended it
+			return api.Create(ctx, pod, options...)
+		}, []string{"has not asked within 1m0s", "is deleted, and stays until the kubelet of node node-1 reports or the Node is deleted"}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := probing(t, nil, "")
+				c.api = interceptor.NewClient(c.api.(client.WithWatch), interceptor.Funcs{
+					Create: func(ctx context.Context, api client.WithWatch, object client.Object, options ...client.CreateOption) error {
+						return tt.create(ctx, api, object, options)
+					},
+				})
+				_, _, err := execute(t.Context(), c, "who 192.0.2.9 --probe")
+				for _, want := range tt.want {
+					if !strings.Contains(errorText(err), want) {
+						t.Errorf("got the error %v, want %q", err, want)
+					}
+				}
+				left(t, c, tt.pods)
+			})
+		})
+	}
 }

@@ -29,6 +29,9 @@ type migrating struct {
 	file             string
 	dryRun, rollback bool
 	timeout          time.Duration
+	// reports: MetalLB reported at the begin where it announces. gap is why lbstack could not announce from there then; empty: it could.
+	reports bool
+	gap     string
 }
 
 func migrateCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
@@ -92,14 +95,15 @@ func (m *migrating) forward(ctx context.Context) error {
 		return err
 	}
 	_, stopped := cutover.Left(&c.Speakers[0])
-	joins, gap := !stopped && cutover.HasLayer2(wanted), ""
+	joins := !stopped && cutover.HasLayer2(wanted)
 	if joins {
 		if err := m.announcers(ctx, c); err != nil {
 			return err
 		}
-		_, gap = c.From(stack, s.EndpointSlices)
+		m.reports = len(c.Announcers) > 0
+		_, m.gap = c.From(stack, s.EndpointSlices)
 	}
-	m.announce(c, stack, order, joins && gap == "", gap)
+	m.announce(c, stack, order, joins && m.gap == "")
 	if m.dryRun {
 		return nil
 	}
@@ -157,8 +161,8 @@ func (m *migrating) order(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta
 	return cutover.NewOrder(nodes, moved, c.Local(stack, s.EndpointSlices)), nil
 }
 
-// announce prints what is going to be done. joins: see join; gap is why it is not, though there are addresses of the local network.
-func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, order cutover.Order, joins bool, gap string) {
+// announce prints what is going to be done. joins: see join.
+func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, order cutover.Order, joins bool) {
 	services, addresses := c.Addresses(stack.Spec.LoadBalancerClass)
 	fmt.Fprintf(m.Out, "%d Services keep their %d addresses. The steps:\n", services, addresses)
 	n := 0
@@ -175,8 +179,8 @@ func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStac
 		step("announce addresses of the local network from lbstack as well, each from the node where MetalLB does")
 	}
 	step("end MetalLB's speakers on all other nodes (DaemonSet %s/%s), and announce from lbstack on all nodes", c.Speakers[0].Namespace, c.Speakers[0].Name)
-	if gap != "" {
-		fmt.Fprintf(m.Out, "In the last step nobody answers on the local network for some seconds: %s.\n", gap)
+	if m.gap != "" {
+		fmt.Fprintf(m.Out, "In the last step nobody answers on the local network for some seconds: %s.\n", m.gap)
 	}
 	for _, name := range order.Silent {
 		fmt.Fprintf(m.Out, "Service %s may be announced on the local network by nodes alone that move before the last step: no node answers for it there until then.\n", name)
@@ -268,6 +272,11 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 	}
 	if err := m.join(ctx, c, wanted); err != nil {
 		return err
+	}
+	if _, stopped := cutover.Left(&c.Speakers[0]); !stopped && cutover.HasLayer2(wanted) {
+		if err := m.calm(ctx, wanted); err != nil {
+			return err
+		}
 	}
 	whole := context.WithoutCancel(ctx)
 	err := m.endSpeakers(whole, c, nil, cutover.Stopped)

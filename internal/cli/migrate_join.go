@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,8 +19,8 @@ const (
 	// steady is how long it has to have announced them: a speaker owns a new address before it has asked the segment for it, which
 	// takes 0.6 s.
 	steady = 2 * time.Second
-	// quiet is how long MetalLB's speakers have for changes of Services: those that lbstack's controller writes when it has claimed their
-	// addresses, or has sessions from a node, and those of addresses of the node before.
+	// quiet is how long MetalLB's speakers have to report the same. They follow changes of Services: those that lbstack's controller
+	// writes when it has claimed their addresses, or has sessions from a node, and those of addresses of the node before.
 	quiet = 5 * time.Second
 	// spreading is how long addresses have to move: nodes whose speakers have just started do nothing before they have run for 30 s.
 	spreading = time.Minute
@@ -81,38 +82,63 @@ func (m *migrating) without(why string, err error) error {
 
 // from returns where MetalLB announces addresses. While a node moves, MetalLB's reports are those of before for a moment.
 func (m *migrating) from(ctx context.Context, wanted *unstructured.Unstructured) (from map[string]string, why string, err error) {
-	stack, err := typed(wanted)
-	if err != nil {
-		return nil, "", err
-	}
 	_, err = m.waitFor(ctx, "looking where MetalLB announces addresses", joining, func(ctx context.Context) (string, error) {
-		now, err := m.state(ctx)
-		if err == nil {
-			err = m.announcers(ctx, now)
-		}
+		now, at, words, err := m.reported(ctx, wanted)
 		if err != nil {
-			return "", err
+			return "", err // the last answer stays
 		}
-		endpoints, err := m.endpoints(ctx)
-		if err != nil {
-			return "", err
-		}
-		from, why = now.From(stack, endpoints)
-		if len(now.Announcers) == 0 { // a version that does not report it
-			return "", nil
+		if from, why = at, words; !m.reports && len(now.Announcers) == 0 {
+			return "", nil // a version that does not report it
 		}
 		return why, nil
 	})
 	return from, why, err
 }
 
-// calm waits until MetalLB's speakers have nothing to do: one that ends in the middle of a change blocks, ends after 30 s without
-// leaving the others, and they take its addresses over 5 s later.
-func (m *migrating) calm(ctx context.Context, wanted *unstructured.Unstructured) error {
-	if _, _, err := m.from(ctx, wanted); err != nil {
-		return err
+// reported looks once where MetalLB announces addresses.
+func (m *migrating) reported(ctx context.Context, wanted *unstructured.Unstructured) (now *cutover.Cluster, from map[string]string, why string, err error) {
+	stack, err := typed(wanted)
+	if err != nil {
+		return nil, nil, "", err
 	}
-	return m.pause(ctx, quiet)
+	if now, err = m.state(ctx); err == nil {
+		err = m.announcers(ctx, now)
+	}
+	if err != nil {
+		return nil, nil, "", err
+	}
+	endpoints, err := m.endpoints(ctx)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	from, why = now.From(stack, endpoints)
+	return now, from, why, nil
+}
+
+// calm waits until MetalLB's speakers have reported the same for a while, so that they have nothing to do: one that ends in the middle
+// of a change blocks, ends after 30 s without leaving the others, and they take its addresses over 5 s later. If that takes too
+// long, the switch goes on.
+func (m *migrating) calm(ctx context.Context, wanted *unstructured.Unstructured) error {
+	var since time.Time
+	var before map[string]string
+	var last string
+	_, err := m.waitFor(ctx, "MetalLB's speakers have nothing to do", joining+quiet, func(ctx context.Context) (string, error) {
+		_, from, why, err := m.reported(ctx, wanted)
+		switch {
+		case err != nil:
+			return "", err
+		case since.IsZero() || why != last || !maps.Equal(from, before):
+			since, before, last = time.Now(), from, why
+		}
+		switch {
+		case why != "" && m.gap == "":
+			return why, nil
+		case time.Since(since) < quiet:
+			return fmt.Sprintf("MetalLB's speakers have to report the same for %s", quiet), nil
+		}
+		return "", nil
+	})
+	return err
 }
 
 // joined waits until lbstack announces addresses from the nodes in from, and returns what it lacks after joining.

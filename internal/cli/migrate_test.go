@@ -443,19 +443,20 @@ func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {
 // and no node is asked for afterwards. Where lbstack does not announce it from there, it announces nothing until they have ended.
 func TestMigrate_AnnouncesBeforeMetalLBEnds(t *testing.T) {
 	for _, tt := range []struct {
-		name, stack string
-		stubborn    bool
-		owned       string // when MetalLB's speakers end, the node that announces the address
+		name, stack, at string
+		stubborn        bool
+		owned           string // when MetalLB's speakers end, the node that announces the address
 	}{
-		{"from the same node", switchedStack, false, "node-2"},
-		{"not from another one", switchedStack, true, ""},
-		{"not from another one, and to routers", routedStack, true, ""},
+		{"from the same node", switchedStack, "node-2", false, "node-2"},
+		{"not from another one", switchedStack, "node-2", true, ""},
+		{"not from another one, and to routers", routedStack, "node-2", true, ""},
+		{"not from one that may not", switchedStack, "node-9", false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			file := stackFile(t, tt.stack)
 			synctest.Test(t, func(t *testing.T) {
 				s := switchingBed(t)
-				s.report("node-2")
+				s.report(tt.at)
 				s.stubborn = tt.stubborn
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
@@ -590,6 +591,70 @@ func TestMigrate_GivesMetalLBTimeToLeave(t *testing.T) {
 			synctest.Wait()
 		})
 	}
+}
+
+// TestMigrate_WaitsForMetalLBsSpeakers, that have nothing to do: before each node moves, and before the last ones end. What has
+// prevented that both announce since the begin is not waited for.
+func TestMigrate_WaitsForMetalLBsSpeakers(t *testing.T) {
+	for _, tt := range []struct {
+		name, stack, at string
+		changes         time.Duration // MetalLB reports another node so long after lbstack has been applied first
+		most            time.Duration // that a node waits for
+	}{
+		{"on the local network", switchedStack, "node-2", 0, 0},
+		{"on the local network, from a node that is not known", switchedStack, "", 0, 0},
+		{"and to routers", routedStack, "node-3", 0, quiet + joining},
+		{"that change what they announce", routedStack, "node-3", 4 * time.Second, quiet + joining},
+		{"that announce from a node that is not lbstack's", routedStack, "node-9", 0, quiet + 5*time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := stackFile(t, tt.stack)
+			synctest.Test(t, func(t *testing.T) {
+				s := switchingBed(t)
+				s.report(tt.at)
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go s.act(ctx)
+				var changed time.Time
+				var first sync.Once
+				s.applied = func(bool) {
+					first.Do(func() {
+						if tt.changes > 0 {
+							go s.moveReport(context.WithValue(ctx, actor{}, true), tt.changes, "node-2")
+							changed = time.Now().Add(tt.changes)
+						}
+					})
+					if time.Now().After(changed) {
+						changed = time.Now()
+					}
+				}
+				left := 0
+				s.patched = func(set *appsv1.DaemonSet) {
+					now, stopped := cutover.Left(set)
+					if len(now) == left && !stopped {
+						return
+					}
+					left = len(now)
+					if waited := time.Since(changed); waited < quiet || !stopped && waited > tt.most {
+						t.Errorf("MetalLB's speakers had %s without a change before %d nodes are left out (all: %v), want at least %s and at most %s", waited, left, stopped, quiet, tt.most)
+					}
+				}
+				s.runs("migrate -f " + file)
+				stop()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// moveReport has MetalLB report another node after a while.
+func (s *switching) moveReport(ctx context.Context, after time.Duration, node string) {
+	time.Sleep(after)
+	status := &unstructured.Unstructured{}
+	status.SetGroupVersionKind(schema.GroupVersionKind{Group: "metallb.io", Version: "v1beta1", Kind: "ServiceL2Status"})
+	s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "l2-abcde"}, status))
+	s.must(unstructured.SetNestedField(status.Object, node, "status", "node"))
+	s.must(s.api.Update(ctx, status))
 }
 
 // TestMigrate_GivesPodsThatAreMadeAgainTimeToLeave: a DaemonSet replaces a pod as soon as it has ended, and deletes the new one with

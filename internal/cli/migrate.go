@@ -90,6 +90,9 @@ func (m *migrating) forward(ctx context.Context) error {
 	if err := refused(s, c, stack); err != nil {
 		return err
 	}
+	if err := m.permittedForth(ctx, c); err != nil {
+		return err
+	}
 	order, err := m.order(s, c, stack)
 	if err != nil {
 		return err

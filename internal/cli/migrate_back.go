@@ -37,6 +37,9 @@ func (m *migrating) back(ctx context.Context) error {
 	if len(problems) > 0 {
 		return fmt.Errorf("the way back is not begun:\n- %s", strings.Join(problems, "\n- "))
 	}
+	if err := m.permittedBack(ctx, c); err != nil {
+		return err
+	}
 	stack := &v1beta1.LoadBalancerStack{}
 	if c.Stack != nil {
 		if stack, err = typed(c.Stack); err != nil {

@@ -51,6 +51,8 @@ type switching struct {
 	at string
 	// stubborn: lbstack announces from node-1, whatever it is asked for.
 	stubborn bool
+	// forbidden is a verb and a kind, for which the command has no right.
+	forbidden string
 	// hasty: the DaemonSet of MetalLB's speakers makes a pod that the command deletes again at once.
 	hasty bool
 	// together is when both announced, and not from one node.
@@ -120,6 +122,12 @@ func (s *switching) watch() {
 		}
 		return ctx.Err()
 	}
+	refused := func(verb string, object client.Object) error {
+		if asks := fmt.Sprintf("%s %T", verb, object); s.forbidden != "" && strings.HasPrefix(asks, s.forbidden) {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: asks}, object.GetName(), nil)
+		}
+		return nil
+	}
 	s.api = interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 			if err := answers(ctx); err != nil {
@@ -134,25 +142,27 @@ func (s *switching) watch() {
 			return c.List(ctx, list, options...)
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
-			if err := answers(ctx); err != nil {
+			if err := errors.Join(answers(ctx), refused("patch", object)); err != nil {
 				return err
 			}
 			err := c.Patch(ctx, object, patch, options...)
-			if set, is := object.(*appsv1.DaemonSet); is && err == nil {
+			dry := len((&client.PatchOptions{}).ApplyOptions(options).DryRun) > 0
+			if set, is := object.(*appsv1.DaemonSet); is && err == nil && !dry {
 				s.patched(set)
 			}
 			return err
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
-			if err := answers(ctx); err != nil {
-				return err
-			}
 			if ctx.Value(actor{}) != nil {
 				return c.Delete(ctx, object, options...)
 			}
+			all := (&client.DeleteOptions{}).ApplyOptions(options)
+			if err := errors.Join(answers(ctx), refused("delete", object)); err != nil || len(all.DryRun) > 0 {
+				return err
+			}
 			s.deleting.Lock()
 			defer s.deleting.Unlock()
-			if all := (&client.DeleteOptions{}).ApplyOptions(options); all.GracePeriodSeconds != nil {
+			if all.GracePeriodSeconds != nil {
 				s.grace[object.GetName()] = *all.GracePeriodSeconds
 			}
 			err := c.Delete(ctx, object, options...)
@@ -825,6 +835,36 @@ func TestMigrate_NamesWhatIsMissing(t *testing.T) {
 				synctest.Wait()
 			})
 		})
+	}
+}
+
+// TestMigrate_NamesARightThatIsMissing before it writes anything, and in a dry run.
+func TestMigrate_NamesARightThatIsMissing(t *testing.T) {
+	file := stackFile(t, switchedStack)
+	for _, tt := range []struct{ line, forbidden string }{
+		{"migrate -f " + file, "patch *v1.Deployment"},
+		{"migrate -f " + file, "patch *v1.DaemonSet"},
+		{"migrate -f " + file, "patch *v1beta1.IPAddressClaim"},
+		{"migrate -f " + file, "delete *v1.Pod"},
+		{"migrate --rollback", "patch *v1.Deployment"},
+		{"migrate --rollback", "patch *v1.DaemonSet"},
+		{"migrate --rollback", "delete *v1beta1.LoadBalancerStack"},
+	} {
+		for _, line := range []string{tt.line + " --timeout 1s", tt.line + " --dry-run"} {
+			t.Run(fmt.Sprintf("%.12s, %s, %v", tt.line, tt.forbidden, strings.HasSuffix(line, "run")), func(t *testing.T) {
+				s := switchingBed(t)
+				s.forbidden = tt.forbidden
+				s.patched = func(*appsv1.DaemonSet) { t.Error("MetalLB's DaemonSet was changed") }
+				s.applied = func(bool) { t.Error("the stack was applied") }
+				before := s.workloads()
+				if _, _, err := execute(t.Context(), s.cluster, line); err == nil || !strings.Contains(err.Error(), "you lack a right: "+tt.forbidden) {
+					t.Errorf("got the error %v, want one about the right to %s", err, tt.forbidden)
+				}
+				if after := s.workloads(); after != before {
+					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
+				}
+			})
+		}
 	}
 }
 

@@ -144,6 +144,7 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		{wayBack, "migrate --rollback --dry-run", slices.Concat(loadBalancers, []string{
 			"get loadbalancerstacks.lbstack.io", "list ipaddressclaims.lbstack.io", "list speakerstates.lbstack.io", "list nodes", "list services", "list endpointslices.discovery.k8s.io",
 			"list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list bgppeers.lbstack.io",
+			"patch deployments.apps", "patch daemonsets.apps", "patch,delete loadbalancerstacks.lbstack.io",
 		}), 0, "start MetalLB's speakers on all nodes"},
 		{"version", "version", []string{"get loadbalancerstacks.lbstack.io"}, 0, "Stack Version:"},
 		{withoutStack, "plan -f " + changed, slices.Concat(installation, planning, []string{"create loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/cutover"
+)
+
+// permitted tries what a switch or the way back writes to MetalLB's workloads, and more, in dry runs. A right that was missed in the
+// middle would leave both load balancers announcing. The stack is tried by accepted.
+func (m *migrating) permitted(ctx context.Context, c *cutover.Cluster, patched, deleted []client.Object) error {
+	patched = append([]client.Object{
+		&appsv1.Deployment{ObjectMeta: nameOf(&c.Controllers[0])},
+		&appsv1.DaemonSet{ObjectMeta: nameOf(&c.Speakers[0])},
+	}, patched...)
+	var failed []error
+	for _, object := range patched {
+		failed = append(failed, m.api.Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte("{}")), client.DryRunAll))
+	}
+	for _, object := range deleted {
+		failed = append(failed, m.api.Delete(ctx, object, client.DryRunAll))
+	}
+	for _, err := range failed {
+		if apierrors.IsForbidden(err) { // the right is asked for before the object, which may not exist
+			return missingRight(err)
+		}
+	}
+	return nil
+}
+
+func nameOf(object client.Object) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: object.GetNamespace(), Name: object.GetName()}
+}
+
+// permittedForth is permitted for a switch.
+func (m *migrating) permittedForth(ctx context.Context, c *cutover.Cluster) error {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.Speakers[0].Namespace, Name: "lbstack-migrate"}}
+	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "lbstack-migrate"}}
+	return m.permitted(ctx, c, []client.Object{claim}, []client.Object{pod})
+}
+
+// permittedBack is permitted for the way back.
+func (m *migrating) permittedBack(ctx context.Context, c *cutover.Cluster) error {
+	stack := func() client.Object {
+		return &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+	}
+	return m.permitted(ctx, c, []client.Object{stack()}, []client.Object{stack()})
+}

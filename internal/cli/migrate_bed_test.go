@@ -1,0 +1,377 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	k8sversion "k8s.io/apimachinery/pkg/version"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/cutover"
+)
+
+// switching is a cluster of three nodes in which MetalLB serves the Service shop/web with 192.0.2.1, and lbstack is
+// installed without a stack. Its controllers, the kubelets and both load balancers are actors.
+type switching struct {
+	*cluster
+	t *testing.T
+	// stuck is a node whose sessions lbstack does not get.
+	stuck string
+	// bare is a node without a speaker of lbstack.
+	bare string
+	// patched and applied are called after the command has changed MetalLB's DaemonSet, and before it applies a stack.
+	patched func(*appsv1.DaemonSet)
+	applied func(l2 bool)
+	// away is until when the API server does not answer the command.
+	away time.Time
+	// deleting guards grace: pods are deleted at the same time.
+	deleting sync.Mutex
+	// grace is the period that the command gives pods to end, in seconds, by name.
+	grace map[string]int64
+	// at is the node from which MetalLB reports to announce the Service on the local network; empty: it does not report it.
+	at string
+	// stubborn: lbstack announces from node-1, whatever it is asked for.
+	stubborn bool
+	// forbidden is a verb and a kind, for which the command has no right.
+	forbidden string
+	// hasty: the DaemonSet of MetalLB's speakers makes a pod that the command deletes again at once.
+	hasty bool
+	// together is when both announced, and not from one node.
+	together []string
+}
+
+const switchedStack = `apiVersion: lbstack.io/v1beta1
+kind: LoadBalancerStack
+metadata: {name: default}
+spec:
+  ipAddressPools: [{name: lan, addresses: [192.0.2.1-192.0.2.9]}]
+  l2Advertisements: [{name: lan}]
+`
+
+const routedStack = switchedStack + `  bgpAdvertisements: [{name: routed}]
+  bgpPeers: [{name: tor-1, myASN: 64512, peerASN: 64513, peerAddress: 192.0.2.254}]
+`
+
+func switchingBed(t *testing.T) *switching {
+	t.Helper()
+	c := serving(t, metav1.ConditionTrue, nil)
+	c.server = func() (*k8sversion.Info, error) { return &k8sversion.Info{Minor: "34"}, nil }
+	s := &switching{cluster: c, t: t, patched: func(*appsv1.DaemonSet) {}, applied: func(bool) {}, grace: map[string]int64{}}
+	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
+	s.must(c.api.Delete(t.Context(), stack))
+	s.must(c.api.Delete(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}))
+	svc := &corev1.Service{}
+	s.must(c.api.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "web"}, svc))
+	svc.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
+	svc.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "192.0.2.1"}}
+	shown := svc.DeepCopy()
+	s.must(c.api.Update(t.Context(), svc))
+	svc.Status = shown.Status
+	s.must(c.api.Status().Update(t.Context(), svc))
+	labels := func(component string) map[string]string {
+		return map[string]string{"app": "metallb", "component": component}
+	}
+	template := func(component string) corev1.PodTemplateSpec {
+		return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels(component)}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: component, Image: "quay.io/metallb/" + component}}}}
+	}
+	objects := []client.Object{
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "controller"}, Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels("controller")}, Template: template("controller")}, Status: appsv1.DeploymentStatus{AvailableReplicas: 1, Replicas: 1}},
+		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker"}, Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels("speaker")}, Template: template("speaker"), UpdateStrategy: appsv1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType}}, Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 3, NumberReady: 3, UpdatedNumberScheduled: 3}},
+	}
+	for _, node := range []string{"node-1", "node-2", "node-3"} {
+		objects = append(objects, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: map[string]string{corev1.LabelHostname: node}}}, s.pod(node))
+	}
+	objects[1].(*appsv1.DaemonSet).Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(2))
+	for _, object := range objects {
+		s.must(c.api.Create(t.Context(), object))
+	}
+	s.watch()
+	return s
+}
+
+// actor is in the context of requests that are not the command's.
+type actor struct{}
+
+// watch has the API server answer the command as away says, and looks at what the command writes.
+func (s *switching) watch() {
+	answers := func(ctx context.Context) error {
+		switch {
+		case ctx.Value(actor{}) != nil:
+			return nil
+		case time.Now().Before(s.away):
+			return errors.New("connection refused")
+		}
+		return ctx.Err()
+	}
+	refused := func(verb string, object client.Object) error {
+		if asks := fmt.Sprintf("%s %T", verb, object); s.forbidden != "" && strings.HasPrefix(asks, s.forbidden) {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: asks}, object.GetName(), nil)
+		}
+		return nil
+	}
+	s.api = interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			if err := answers(ctx); err != nil {
+				return err
+			}
+			return c.Get(ctx, key, object, options...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			if err := answers(ctx); err != nil {
+				return err
+			}
+			return c.List(ctx, list, options...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+			if err := errors.Join(answers(ctx), refused("patch", object)); err != nil {
+				return err
+			}
+			err := c.Patch(ctx, object, patch, options...)
+			dry := len((&client.PatchOptions{}).ApplyOptions(options).DryRun) > 0
+			if set, is := object.(*appsv1.DaemonSet); is && err == nil && !dry {
+				s.patched(set)
+			}
+			return err
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
+			if ctx.Value(actor{}) != nil {
+				return c.Delete(ctx, object, options...)
+			}
+			all := (&client.DeleteOptions{}).ApplyOptions(options)
+			if err := errors.Join(answers(ctx), refused("delete", object)); err != nil || len(all.DryRun) > 0 {
+				return err
+			}
+			s.deleting.Lock()
+			defer s.deleting.Unlock()
+			if all.GracePeriodSeconds != nil {
+				s.grace[object.GetName()] = *all.GracePeriodSeconds
+			}
+			err := c.Delete(ctx, object, options...)
+			if s.hasty && err == nil {
+				s.metallb(context.WithValue(ctx, actor{}, true))
+			}
+			return err
+		},
+		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+			if err := answers(ctx); err != nil {
+				return err
+			}
+			data, err := json.Marshal(object)
+			s.must(err)
+			s.applied(strings.Contains(string(data), "l2Advertisements"))
+			return c.Apply(ctx, object, options...)
+		},
+	})
+}
+
+func (s *switching) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// pod of MetalLB's speaker.
+func (s *switching) pod(node string) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker-" + node, Labels: map[string]string{"app": "metallb", "component": "speaker"}}, Spec: corev1.PodSpec{NodeName: node}}
+}
+
+// report has MetalLB report from which node it announces the Service.
+func (s *switching) report(node string) {
+	if s.at = node; node == "" {
+		return
+	}
+	status := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"node": node, "serviceNamespace": "shop", "serviceName": "web"}}}
+	status.SetGroupVersionKind(schema.GroupVersionKind{Group: "metallb.io", Version: "v1beta1", Kind: "ServiceL2Status"})
+	status.SetNamespace("metallb-system")
+	status.SetName("l2-abcde")
+	s.must(s.api.Create(s.t.Context(), status))
+}
+
+// act has all actors do what follows from the objects, each second.
+func (s *switching) act(ctx context.Context) {
+	for ctx := context.WithValue(ctx, actor{}, true); ctx.Err() == nil; {
+		s.metallb(ctx)
+		s.lbstack(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// metallb has its pods be where its DaemonSet wants them.
+func (s *switching) metallb(ctx context.Context) {
+	set := &appsv1.DaemonSet{}
+	s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
+	left, stopped := cutover.Left(set)
+	n := int32(0)
+	for _, node := range []string{"node-1", "node-2", "node-3"} {
+		if stopped || slices.Contains(left, node) {
+			s.must(client.IgnoreNotFound(s.api.Delete(ctx, s.pod(node))))
+			continue
+		}
+		n++
+		pod := s.pod(node)
+		pod.Spec.TerminationGracePeriodSeconds = set.Spec.Template.Spec.TerminationGracePeriodSeconds
+		s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, pod)))
+	}
+	set.Status = appsv1.DaemonSetStatus{DesiredNumberScheduled: n, NumberReady: n, UpdatedNumberScheduled: n}
+	if err := s.api.Status().Update(ctx, set); !apierrors.IsConflict(err) {
+		s.must(err)
+	}
+}
+
+// lbstack claims, announces and reports as its stack says, and notes when MetalLB announces the same.
+func (s *switching) lbstack(ctx context.Context) {
+	stack := &v1beta1.LoadBalancerStack{}
+	err := s.api.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)
+	if apierrors.IsNotFound(err) {
+		return
+	}
+	s.must(err)
+	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "192.0.2.1"}, Spec: v1beta1.IPAddressClaimSpec{Address: "192.0.2.1", Pool: "lan", State: v1beta1.ClaimInUse, Holders: []v1beta1.ClaimHolder{{Namespace: "shop", Name: "web"}}}}
+	s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, claim)))
+	s.must(s.api.Get(ctx, client.ObjectKeyFromObject(claim), claim))
+	announced, from := len(stack.Spec.L2Advertisements) > 0, "node-1"
+	if asked := claim.Annotations[v1beta1.AnnotationAnnounceFrom]; asked != "" && !s.stubborn {
+		from = asked
+	}
+	for _, node := range []string{"node-1", "node-2", "node-3"} {
+		if node == s.bare {
+			continue
+		}
+		state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node}}
+		s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, state)))
+		s.must(s.api.Get(ctx, client.ObjectKey{Name: node}, state))
+		state.Status = v1beta1.SpeakerStateStatus{Phase: v1beta1.SpeakerActive}
+		routed := len(stack.Spec.BGPPeers) > 0 && s.selected(stack.Spec.BGPPeers[0].NodeSelectors, node)
+		if routed {
+			state.Status.BGPPeers = []v1beta1.SpeakerBGPPeer{{Name: "tor-1", State: v1beta1.BGPEstablished}}
+		}
+		if routed && node == s.stuck {
+			state.Status.BGPPeers[0] = v1beta1.SpeakerBGPPeer{Name: "tor-1", State: v1beta1.BGPActive, LastError: "refused"}
+		}
+		if announced && node == from {
+			state.Status.AddressCount, state.Status.Addresses = 1, []v1beta1.SpeakerAddress{{Address: "192.0.2.1"}}
+		}
+		s.must(s.api.Update(ctx, state))
+		pods := &corev1.PodList{}
+		s.must(s.api.List(ctx, pods, client.InNamespace("metallb-system")))
+		for _, pod := range pods.Items {
+			if announced && from != s.at || routed && pod.Spec.NodeName == node {
+				s.together = append(s.together, fmt.Sprintf("%s, on the local network %v, to routers %v", pod.Name, announced, routed))
+			}
+		}
+	}
+	ready := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonServicesNotAnnounced, ObservedGeneration: stack.Generation}
+	if announced {
+		ready.Status, ready.Reason = metav1.ConditionTrue, "Ready"
+	}
+	stack.Status.Conditions = []metav1.Condition{ready}
+	if err := s.api.Update(ctx, stack); !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+		s.must(err)
+	}
+}
+
+func (s *switching) selected(selectors []metav1.LabelSelector, node string) bool {
+	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(selector metav1.LabelSelector) bool {
+		selects, err := metav1.LabelSelectorAsSelector(&selector)
+		s.must(err)
+		return selects.Matches(hostnameOf(node))
+	})
+}
+
+// hostnameOf a node, as labels.
+type hostnameOf string
+
+func (h hostnameOf) Has(label string) bool { return label == corev1.LabelHostname }
+
+func (h hostnameOf) Get(label string) string {
+	if h.Has(label) {
+		return string(h)
+	}
+	return ""
+}
+
+func (h hostnameOf) Lookup(label string) (string, bool) { return h.Get(label), h.Has(label) }
+
+// owner is the node that reports to announce the address; empty: none does.
+func (s *switching) owner() string {
+	states := &v1beta1.SpeakerStateList{}
+	s.must(s.api.List(context.WithValue(s.t.Context(), actor{}, true), states))
+	for _, state := range states.Items {
+		if len(state.Status.Addresses) > 0 {
+			return state.Name
+		}
+	}
+	return ""
+}
+
+// moveReport has MetalLB report another node after a while.
+func (s *switching) moveReport(ctx context.Context, after time.Duration, node string) {
+	<-time.After(after)
+	status := &unstructured.Unstructured{}
+	status.SetGroupVersionKind(schema.GroupVersionKind{Group: "metallb.io", Version: "v1beta1", Kind: "ServiceL2Status"})
+	s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "l2-abcde"}, status))
+	s.must(unstructured.SetNestedField(status.Object, node, "status", "node"))
+	s.must(s.api.Update(ctx, status))
+}
+
+func stackFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "stack.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// runs has a command line succeed and print parts.
+func (s *switching) runs(line string, parts ...string) {
+	s.t.Helper()
+	out, errOut, err := execute(s.t.Context(), s.cluster, line)
+	if err != nil {
+		s.t.Fatalf("%s: %v\n%s%s", line, err, out, errOut)
+	}
+	for _, part := range parts {
+		if !strings.Contains(out, part) {
+			s.t.Errorf("%s: printed\n%s\nwithout\n%s", line, out, part)
+		}
+	}
+}
+
+// workloads of MetalLB, as text.
+func (s *switching) workloads() string {
+	s.t.Helper()
+	controller, set := &appsv1.Deployment{}, &appsv1.DaemonSet{}
+	s.must(errors.Join(
+		s.api.Get(s.t.Context(), client.ObjectKey{Namespace: "metallb-system", Name: "controller"}, controller),
+		s.api.Get(s.t.Context(), client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set),
+	))
+	replicas := int32(1)
+	if controller.Spec.Replicas != nil {
+		replicas = *controller.Spec.Replicas
+	}
+	pods, err := json.Marshal(set.Spec.Template.Spec)
+	s.must(err)
+	return fmt.Sprintf("%v, %d replicas\n%v, %s, %s", controller.Annotations, replicas, set.Annotations, set.Spec.UpdateStrategy.Type, pods)
+}

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -54,7 +56,7 @@ func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstru
 	if err != nil {
 		return err
 	}
-	if why, err = m.joined(ctx, from); err != nil || why == "" {
+	if why, err = m.joined(ctx, wanted, from); err != nil || why == "" {
 		return err
 	}
 	// What is announced from elsewhere, or waits for its address, must not be so when MetalLB ends.
@@ -141,17 +143,22 @@ func (m *migrating) calm(ctx context.Context, wanted *unstructured.Unstructured)
 	return err
 }
 
-// joined waits until lbstack announces addresses from the nodes in from, and returns what it lacks after joining.
-func (m *migrating) joined(ctx context.Context, from map[string]string) (string, error) {
+// joined waits until lbstack announces addresses from the nodes in from, and MetalLB still does, and returns what is not so after joining.
+func (m *migrating) joined(ctx context.Context, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
 	const what = "lbstack announces addresses of the local network as well, from the nodes of MetalLB"
 	fmt.Fprintf(m.Out, "%s\n", what)
 	var since time.Time
 	return m.waitFor(ctx, what, joining, func(ctx context.Context) (string, error) {
-		now, err := m.state(ctx)
+		now, at, words, err := m.reported(ctx, wanted)
 		if err != nil {
 			return "", err
 		}
-		words := now.Apart(from)
+		for _, address := range slices.Sorted(maps.Keys(at)) {
+			if at[address] != from[address] {
+				words = cmp.Or(words, fmt.Sprintf("MetalLB announces %s from node %s since this step has begun", address, at[address]))
+			}
+		}
+		words = cmp.Or(words, now.Apart(from))
 		switch {
 		case words != "":
 			since = time.Time{}

@@ -163,12 +163,14 @@ func TestMigrate_AnnouncesBeforeMetalLBEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name, stack, at string
 		stubborn        bool
+		moves           bool   // MetalLB announces from another node a second after lbstack has begun
 		owned           string // when MetalLB's speakers end, the node that announces the address
 	}{
-		{"from the same node", switchedStack, "node-2", false, "node-2"},
-		{"not from another one", switchedStack, "node-2", true, ""},
-		{"not from another one, and to routers", routedStack, "node-2", true, ""},
-		{"not from one that may not", switchedStack, "node-9", false, ""},
+		{"from the same node", switchedStack, "node-2", false, false, "node-2"},
+		{"not from another one", switchedStack, "node-2", true, false, ""},
+		{"not from another one, and to routers", routedStack, "node-2", true, false, ""},
+		{"not from one that may not", switchedStack, "node-9", false, false, ""},
+		{"not where MetalLB has left", switchedStack, "node-2", false, true, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			file := stackFile(t, tt.stack)
@@ -179,6 +181,12 @@ func TestMigrate_AnnouncesBeforeMetalLBEnds(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
 				go s.act(ctx)
+				var moves sync.Once
+				s.applied = func(l2 bool) {
+					if l2 && tt.moves {
+						moves.Do(func() { go s.moveReport(context.WithValue(ctx, actor{}, true), time.Second, "node-3") })
+					}
+				}
 				owned := "nobody has ended them"
 				s.patched = func(set *appsv1.DaemonSet) {
 					if _, stopped := cutover.Left(set); stopped {

@@ -32,7 +32,7 @@ const MaxInterfaces = 8
 const (
 	// MaxAnswers bounds the answers of a result.
 	MaxAnswers = 16
-	// maxProblem bounds each problem of a result, in bytes.
+	// maxProblem bounds each text of a result, in bytes.
 	maxProblem = 120
 )
 
@@ -85,8 +85,14 @@ type Result struct {
 }
 
 // Encode returns the result as a termination message, which has 4096 bytes at most.
-func (r Result) Encode() ([]byte, error) {
+func (r Result) Encode() ([]byte, error) { return json.Marshal(r.limited()) }
+
+// limited returns the result with at most so many items as a message has, in order, each short and plain.
+func (r Result) limited() Result {
 	r.Answers = slices.Clone(r.Answers)
+	for i, a := range r.Answers {
+		r.Answers[i] = Answer{Interface: short(a.Interface), HardwareAddress: short(a.HardwareAddress), Via: short(a.Via)}
+	}
 	slices.SortFunc(r.Answers, compare)
 	r.Answers = slices.Compact(r.Answers)
 	r.Answers = r.Answers[:min(len(r.Answers), MaxAnswers)]
@@ -94,10 +100,12 @@ func (r Result) Encode() ([]byte, error) {
 	slices.Sort(r.Problems)
 	r.Problems = r.Problems[:min(len(r.Problems), MaxInterfaces)]
 	for i, p := range r.Problems {
-		r.Problems[i] = bounded.Cut(strings.Map(plain, p), maxProblem)
+		r.Problems[i] = short(p)
 	}
-	return json.Marshal(r)
+	return r
 }
+
+func short(text string) string { return bounded.Cut(strings.Map(plain, text), maxProblem) }
 
 // plain replaces what has several bytes in JSON.
 func plain(c rune) rune {
@@ -111,11 +119,11 @@ func compare(x, y Answer) int {
 	return cmp.Or(strings.Compare(x.Interface, y.Interface), strings.Compare(x.HardwareAddress, y.HardwareAddress), strings.Compare(x.Via, y.Via))
 }
 
-// Decode parses a termination message.
+// Decode parses a termination message. Whoever may write the status of the pod has written it, so that it is limited once more.
 func Decode(message string) (Result, error) {
 	var r Result
 	if err := json.Unmarshal([]byte(message), &r); err != nil {
 		return Result{}, fmt.Errorf("the program answered %q, which is no result of a probe", bounded.Cut(message, 200))
 	}
-	return r, nil
+	return r.limited(), nil
 }

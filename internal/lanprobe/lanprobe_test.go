@@ -1,6 +1,7 @@
 package lanprobe
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -75,5 +76,30 @@ func TestEncode_ListsAHostOnceInOrder(t *testing.T) {
 func TestDecode_RefusesWhatIsNoResult(t *testing.T) {
 	if _, err := Decode(`unexpected argument "probe"`); err == nil || !strings.Contains(err.Error(), "no result of a probe") {
 		t.Errorf("got the error %v", err)
+	}
+}
+
+// TestDecode_IsBoundedAndPlain: whoever may write the status of the pod writes it, and it is printed on a terminal.
+func TestDecode_IsBoundedAndPlain(t *testing.T) {
+	strange := Result{Problems: []string{strings.Repeat("\x1b[2J", 1000)}}
+	for range 1000 {
+		strange.Answers = append(strange.Answers, Answer{Interface: "eth0\x1b[2J", HardwareAddress: strings.Repeat("\x07", 1000), Via: "\n"})
+	}
+	text, err := json.Marshal(strange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode(string(text))
+	if err != nil || len(got.Answers) > MaxAnswers {
+		t.Fatalf("got %d answers and the error %v", len(got.Answers), err)
+	}
+	words := got.Problems
+	for _, a := range got.Answers {
+		words = append(words, a.Interface, a.HardwareAddress, a.Via)
+	}
+	for _, w := range words {
+		if len(w) > maxProblem || strings.ContainsFunc(w, func(c rune) bool { return c < ' ' || c > '~' }) {
+			t.Errorf("got %q", w)
+		}
 	}
 }

@@ -42,8 +42,8 @@ type switching struct {
 	applied func(l2 bool)
 	// away is until when the API server does not answer the command.
 	away time.Time
-	// deleting guards grace: pods are deleted at the same time.
-	deleting sync.Mutex
+	// pods guards grace, and MetalLB's DaemonSet while its pods are made as it says.
+	pods sync.Mutex
 	// grace is the period that the command gives pods to end, in seconds, by name.
 	grace map[string]int64
 	// at is the node from which MetalLB reports to announce the Service on the local network; empty: it does not report it.
@@ -144,7 +144,9 @@ func (s *switching) watch() {
 			if err := errors.Join(answers(ctx), refused("patch", object)); err != nil {
 				return err
 			}
+			s.pods.Lock()
 			err := c.Patch(ctx, object, patch, options...)
+			s.pods.Unlock()
 			dry := len((&client.PatchOptions{}).ApplyOptions(options).DryRun) > 0
 			if set, is := object.(*appsv1.DaemonSet); is && err == nil && !dry {
 				s.patched(set)
@@ -159,8 +161,8 @@ func (s *switching) watch() {
 			if err := errors.Join(answers(ctx), refused("delete", object)); err != nil || len(all.DryRun) > 0 {
 				return err
 			}
-			s.deleting.Lock()
-			defer s.deleting.Unlock()
+			s.pods.Lock()
+			defer s.pods.Unlock()
 			if all.GracePeriodSeconds != nil {
 				s.grace[object.GetName()] = *all.GracePeriodSeconds
 			}
@@ -209,7 +211,9 @@ func (s *switching) report(node string) {
 // act has all actors do what follows from the objects, each second.
 func (s *switching) act(ctx context.Context) {
 	for ctx := context.WithValue(ctx, actor{}, true); ctx.Err() == nil; {
+		s.pods.Lock()
 		s.metallb(ctx)
+		s.pods.Unlock()
 		s.lbstack(ctx)
 		select {
 		case <-ctx.Done():

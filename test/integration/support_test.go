@@ -21,15 +21,15 @@ import (
 func TestPlugin_TheSupportBundleHasNoSecret(t *testing.T) {
 	const canary = "c4n4ry"
 	b := newBed(t)
-	labels := map[string]string{"app": "support"}
+	labels := map[string]string{"app": "support", "app.kubernetes.io/name": "lbstack"} // what is of others is left out
 	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{
 		Name: "controller", Image: "example.com/controller", Env: []corev1.EnvVar{{Name: "TOKEN", Value: canary}},
 	}}}}
 	deployment := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "support", Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: canary}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "support", Labels: labels, Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: canary}},
 		Spec:       appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: template},
 	}
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "support"}, Spec: template.Spec}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "support", Labels: labels}, Spec: template.Spec}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "support"}, StringData: map[string]string{"password": canary}}
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	stack.Spec.Patches = []v1beta1.Patch{{Target: v1beta1.PatchTarget{Kind: "Deployment"}, Patch: `{"metadata": {"annotations": {"a": "` + canary + `"}}}`}}

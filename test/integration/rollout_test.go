@@ -12,7 +12,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -123,14 +122,24 @@ func TestRollout_ChangeReachesOneNodeAfterTheOther(t *testing.T) {
 // What the nodes announce is known only once all objects of the spec are applied.
 func TestRollout_EditThatTheAPIServerRefusesCountsFromNow(t *testing.T) {
 	f, _ := newRollingBed(t)
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "lbstack-operator"}}
+	if err := f.Get(t.Context(), client.ObjectKeyFromObject(role), role); err != nil {
+		t.Fatal(err)
+	}
+	for i := range role.Rules {
+		if slices.Contains(role.Rules[i].Resources, "ipaddresspools") {
+			role.Rules[i].Verbs = slices.DeleteFunc(role.Rules[i].Verbs, func(verb string) bool { return verb == "patch" })
+		}
+	}
+	t.Cleanup(func() { f.install("operator") })
+	if err := f.Update(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
 	edited := time.Now()
 	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) {
 		debug(s)
-		s.Controller.Resources = &corev1.ResourceRequirements{
-			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}, Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")},
-		}
+		s.IPAddressPools = append(s.IPAddressPools, v1beta1.StackIPAddressPool{Name: "refused", IPAddressPoolSpec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"10.9.8.0/28"}}})
 	})
-	f.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonApplyFailed)
 	f.rolledUntil("one whose edit is of later", func(s *v1beta1.RolloutStatus) bool {
 		return s.Edits != nil && s.Edits.Last.After(edited.Add(5*time.Second))
 	})

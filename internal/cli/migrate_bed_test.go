@@ -48,8 +48,8 @@ type switching struct {
 	grace map[string]int64
 	// at is the node from which MetalLB reports to announce the Service on the local network; empty: it does not report it.
 	at string
-	// stubborn: lbstack announces from node-1, whatever it is asked for.
-	stubborn bool
+	// fixed: lbstack announces from node-1, whatever it is asked for.
+	fixed bool
 	// forbidden is a verb and a kind, for which the command has no right.
 	forbidden string
 	// hasty: the DaemonSet of MetalLB's speakers makes a pod that the command deletes again at once.
@@ -256,7 +256,7 @@ func (s *switching) lbstack(ctx context.Context) {
 	s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, claim)))
 	s.must(s.api.Get(ctx, client.ObjectKeyFromObject(claim), claim))
 	announced, from := len(stack.Spec.L2Advertisements) > 0, "node-1"
-	if asked := claim.Annotations[v1beta1.AnnotationAnnounceFrom]; asked != "" && !s.stubborn {
+	if asked := claim.Annotations[v1beta1.AnnotationAnnounceFrom]; asked != "" && !s.fixed {
 		from = asked
 	}
 	for _, node := range []string{"node-1", "node-2", "node-3"} {

@@ -162,7 +162,7 @@ func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {
 func TestMigrate_AnnouncesBeforeMetalLBEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name, stack, at string
-		stubborn        bool
+		fixed           bool
 		moves           bool   // MetalLB announces from another node a second after lbstack has begun
 		owned           string // when MetalLB's speakers end, the node that announces the address
 	}{
@@ -177,7 +177,7 @@ func TestMigrate_AnnouncesBeforeMetalLBEnds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := switchingBed(t)
 				s.report(tt.at)
-				s.stubborn = tt.stubborn
+				s.fixed = tt.fixed
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
 				go s.act(ctx)

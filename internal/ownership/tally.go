@@ -134,7 +134,7 @@ func (b *Index) moves(e *entry) bool {
 func (b *Index) asked(e *entry) int {
 	for j := range e.Candidates {
 		c := &e.Candidates[j]
-		if i, lives := b.index[c.Node]; c.Requested && lives && b.nodes[i].takes() && b.nodes[i].Able(c, e.Address.Address) {
+		if i, alive := b.index[c.Node]; c.Requested && alive && b.nodes[i].takes() && b.nodes[i].Able(c, e.Address.Address) {
 			return i
 		}
 	}

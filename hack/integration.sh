@@ -1,20 +1,36 @@
 #!/usr/bin/env bash
 # Runs test/integration in three processes at once, each with an API server of its own: the tests
 # wait most of the time. The first has the tests of the operator, the second those that take longest
-# of all others, the third the rest.
+# of all others, the third the rest. What failed is printed once more at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 operator='^Test(Stack|Rollout|Rights|Removal|Removed|Killed|Drift|Announcing|Monitoring|What|Speakers|AList|AnEdit|AllFields|Routers|Passwords|Secrets|OperatorCondition|Pass|Specs)'
 long='^Test(Crash|Hostile|AnotherWriter|Plugin|ExternalIPs|Sharers|Relabelled|Tightened)'
 mkdir -p bin/test
 go -C test test -c -o ../bin/test/integration ./integration
-run() { (cd test/integration && exec ../../bin/test/integration -test.count=1 -test.timeout=60m -test.v "$@"); }
-lanes=()
-run -test.run "$operator" &
-lanes+=($!)
-run -test.run "$long" -test.skip "$operator" &
-lanes+=($!)
-failed=0
-run -test.skip "$operator|$long" || failed=1
-for lane in "${lanes[@]}"; do wait "$lane" || failed=1; done
-exit "$failed"
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+run() { # NAME FLAGS
+  local name=$1
+  shift
+  (cd test/integration && exec ../../bin/test/integration -test.count=1 -test.timeout=60m -test.v "$@") 2>&1 | tee "$logs/$name"
+}
+
+names=() lanes=()
+begin() { # NAME FLAGS
+  run "$@" &
+  lanes+=($!)
+  names+=("$1")
+}
+
+begin operator -test.run "$operator"
+begin long -test.run "$long" -test.skip "$operator"
+begin rest -test.skip "$operator|$long"
+failed=()
+for i in "${!lanes[@]}"; do wait "${lanes[$i]}" || failed+=("${names[$i]}"); done
+for name in "${failed[@]}"; do
+  echo "=== what failed of $name"
+  grep -B 20 -A 2 -E -e '--- FAIL|^panic:|DATA RACE' "$logs/$name" || tail -n 40 "$logs/$name"
+done
+[ "${#failed[@]}" = 0 ]

@@ -77,10 +77,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{RequeueAfter: written.Wait}, err
 	}
 	memory := r.Standing.get(key)
-	if was == nil && !memory.looked && !showsAny(svc, list) {
-		// The claim is new, and the status is about to be written under a lock that a
-		// write from here would break. That write brings the Service here again.
-		return reconcile.Result{}, nil
+	if was == nil && !memory.looked {
+		if !showsAny(svc, list) {
+			// The claim is new, and the status is about to be written under a lock that a
+			// write from here would break. That write brings the Service here again.
+			return reconcile.Result{}, nil
+		}
+		if wait := r.Standing.hold(key, r.now()); wait > 0 {
+			return reconcile.Result{RequeueAfter: wait}, nil
+		}
 	}
 	routers, settled := settle(memory, list, r.Reports.Left, r.now())
 	now := decide(svc, list)

@@ -2,6 +2,7 @@ package announcement
 
 import (
 	"sync"
+	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
 )
@@ -10,6 +11,7 @@ import (
 type Standing struct {
 	mu       sync.Mutex
 	services map[lb.ServiceKey]memory
+	pace     pace
 }
 
 // NewStanding returns a Standing without Services.
@@ -25,12 +27,21 @@ func (s *Standing) put(key lb.ServiceKey, m memory) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services[key] = m
+	s.pace.forget(key)
+}
+
+// hold returns how long to wait before anything is reported of a Service that has no condition yet.
+func (s *Standing) hold(key lb.ServiceKey, at time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pace.hold(key, at)
 }
 
 func (s *Standing) forget(key lb.ServiceKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.services, key)
+	s.pace.forget(key)
 }
 
 // waits reports whether a Service is not announced.

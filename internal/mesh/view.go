@@ -20,6 +20,8 @@ type View struct {
 	Unreached []lb.NodeName
 	// Checked: no peer has still to answer a Recheck.
 	Checked bool
+	// Rechecks is how often there was a Recheck: how often this process stood still.
+	Rechecks uint64
 }
 
 // Peer is another speaker that is alive.
@@ -58,7 +60,7 @@ func (m *Machine) Version() uint64 { return m.version }
 
 // View returns what is known of the others.
 func (m *Machine) View() View {
-	v := View{Version: m.version, Checked: m.Checked(), Peers: make([]Peer, 0, len(m.peers))}
+	v := View{Version: m.version, Checked: m.Checked(), Rechecks: m.nonce, Peers: make([]Peer, 0, len(m.peers))}
 	m.ordered()
 	for _, p := range m.ring.byName {
 		if p.unreached {

@@ -34,12 +34,15 @@ type view struct {
 	stranger bool
 	// partitioned: this speaker is cut off from a larger group of speakers, and gives way to it.
 	partitioned bool
+	// stalled: this process stood still since the round before. Others may have taken what it has.
+	stalled bool
 }
 
 // gather puts together what a decision depends on, and brings the index of owners up to date about the nodes; read has
 // entered the wanted addresses.
 func (e *Engine) gather(now time.Time, in inbox) *view {
-	v := &view{now: now, in: in, links: wireLinks(e.reached(now, in)), phase: e.phase(now, in), owners: e.owners, alive: map[lb.NodeName]bool{e.Self: true}}
+	v := &view{now: now, in: in, links: wireLinks(e.reached(now, in)), phase: e.phase(now, in), owners: e.owners, alive: map[lb.NodeName]bool{e.Self: true}, stalled: in.view.Rechecks != e.rechecks}
+	e.rechecks = in.view.Rechecks
 	e.noteLinks(v)
 	e.learn(v)
 	if !e.running {
@@ -233,6 +236,11 @@ func (e *Engine) decide(v *view) decision {
 	}
 	for address := range e.standoffs {
 		e.owners.Look(address)
+	}
+	if v.stalled {
+		for address := range e.claims {
+			e.owners.Look(address)
+		}
 	}
 	d.Output = e.owners.Decide(v.terms)
 	withheld := e.askFirst(v, &d)

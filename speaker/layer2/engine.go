@@ -130,7 +130,7 @@ type Engine struct {
 	minority    minority
 	insisted    map[netip.Addr]insistence // addresses that were announced again, since other nodes announce them
 	standoffs   map[netip.Addr]standoff
-	stalled     bool // this process stood still, and the others have not been asked yet what they own
+	rechecks    uint64 // Rechecks of the view that was acted on last
 	moved       time.Time
 	sent        sent
 	// remembered are hardware addresses of nodes from the checkpoint.
@@ -282,15 +282,13 @@ func (e *Engine) round(now time.Time) time.Time {
 	}
 	e.waited = true
 	if !in.view.Checked {
-		e.stalled = true
-		return time.Time{} // the others are being asked what they own
+		return time.Time{} // this process stood still, and the others are being asked what they own
 	}
 	in.rivals, in.announced = e.frames()
 	v := e.gather(now, in)
 	d := e.decide(v)
 	e.act(v, d)
-	if e.stalled {
-		e.stalled = false
+	if v.stalled {
 		e.Announcer.Repeat() // others may have announced the addresses meanwhile
 	}
 	e.running = true

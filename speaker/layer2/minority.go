@@ -27,6 +27,7 @@ import (
 //     of its addresses. Without such a link it announces nothing (Isolated), unless all missing
 //     speakers are on nodes that the API server reports as NotReady;
 //   - takes an address that no speaker in its view has only when no host answers for it;
+//   - asks about what it has when it stood still, and announces nothing of it until no host answers;
 //   - gives an address up when another node, from whose speaker it receives nothing, announces it
 //     and has the lower hardware address, or goes on after this one announced it again;
 //   - gives up, while the controller reports that it is cut off from a larger group of speakers,
@@ -464,12 +465,12 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 	for address, claim := range d.Own {
 		takes := e.asksAbout(v, claim.Cause)
 		q := query{links: e.interfaces(v, address)}
-		if !takes {
+		if !takes && !v.stalled {
 			had := e.served[address].Interfaces
 			q.links = slices.DeleteFunc(q.links, func(l string) bool { return slices.Contains(had, l) })
 		}
 		switch b, asked := before[address]; {
-		case asked && slices.Equal(b.links, q.links):
+		case asked && slices.Equal(b.links, q.links) && !v.stalled:
 			q.since = b.since
 		case asked || !takes:
 			q.since = v.now // earlier answers are about other links
@@ -480,7 +481,7 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 		case !e.waits(v.now) && e.free(v, address, q.since):
 			e.minority.found[address] = struct{}{}
 			continue
-		case !e.waits(v.now) && takes && e.mayTake(v, address, claim.Cause):
+		case !e.waits(v.now) && e.mayTake(v, address, claim.Cause):
 			continue
 		case takes:
 			delete(d.Own, address)
@@ -541,7 +542,7 @@ func (e *Engine) mayTake(v *view, address netip.Addr, cause ownership.Cause) boo
 	if !e.isForeign(v, use.Hardware[:]) {
 		return false
 	}
-	return !e.inMinority() || v.in.want.Detection != Enforce || cause == ownership.Failure && !e.doubted[address] &&
+	return !e.inMinority() || v.in.want.Detection != Enforce || cause != ownership.First && !e.doubted[address] &&
 		!slices.ContainsFunc(v.in.view.Missing, func(m mesh.Missing) bool { return !e.met(m.Node) })
 }
 

@@ -319,6 +319,46 @@ func TestRivals(t *testing.T) {
 	}
 }
 
+// Two speakers that receive nothing from each other: while one of them stands still the other takes what it
+// has, and nobody is there to be asked in the mesh.
+func TestMinority_AsksTheSegmentWhenItStoodStill(t *testing.T) {
+	other := segment.Hardware(mac('1'))
+	for _, tt := range []struct {
+		name   string
+		answer segment.Results
+		want   map[netip.Addr]layer2.Owned
+	}{
+		{"no host answers", segment.Results{Free: map[netip.Addr]time.Time{a1: {}}}, on0(true, a1)},
+		{"the other node answers", segment.Results{InUse: map[netip.Addr]segment.Use{a1: {Hardware: other, Link: "eth0"}}}, map[netip.Addr]layer2.Owned{a1: {First: true}}},
+		{"a foreign host answers", segment.Results{InUse: map[netip.Addr]segment.Use{a1: {Hardware: segment.Hardware(mac('x')), Link: "eth0"}}}, on0(true, a1)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := running(t, want(wanted(a1, self, "p1")), peer("p1", nil), peer("p2", nil))
+				b.view.Missing = missing("p1", "p2")
+				b.receive()
+				b.after(10 * time.Millisecond)
+				b.reach("eth0", a1)
+				b.after(500 * time.Millisecond)
+				b.reach("eth0", a1)
+				b.serves("before", on0(true, a1))
+				b.view.Rechecks++
+				b.receive()
+				b.serves("at once", map[netip.Addr]layer2.Owned{a1: {First: true}})
+				b.same("states that were published", 0, len(b.states))
+				b.after(350 * time.Millisecond)
+				tt.answer.Reached, tt.answer.NodesAsked = map[string]time.Time{"eth0": time.Now()}, true
+				for a := range tt.answer.Free {
+					tt.answer.Free[a] = time.Now()
+				}
+				b.engine.SetSegment(tt.answer)
+				b.settle()
+				b.serves("when it has asked", tt.want)
+			})
+		})
+	}
+}
+
 func TestRivals_WhileViewIsUnchecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))

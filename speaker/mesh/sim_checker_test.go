@@ -30,7 +30,7 @@ func (w *world) look() {
 	for i := range w.want.Addresses {
 		address := w.want.Addresses[i].Address
 		var owners []lb.NodeName
-		answering, able := map[int][]lb.NodeName{}, map[int]bool{}
+		answering, able, served := map[int][]lb.NodeName{}, map[int]bool{}, false
 		for _, name := range w.names {
 			p := w.nodes[name].p
 			if p == nil {
@@ -42,6 +42,7 @@ func (w *world) look() {
 				owners = append(owners, name)
 			}
 			if owner || carer {
+				served = true
 				answering[side] = append(answering[side], name)
 			}
 			if _, listed := able[side]; !listed || !able[side] {
@@ -51,7 +52,7 @@ func (w *world) look() {
 		w.answering[address] = owners
 		for side := range able {
 			unserved := able[side] && len(answering[side]) == 0
-			if linkOf(address) == "eth1" && len(owners) > 0 {
+			if linkOf(address) == "eth1" && served {
 				unserved = false // see docs/design/speaker.md: not noticed while the mesh runs over another link
 			}
 			w.nobody(part{address, side}, now, unserved)

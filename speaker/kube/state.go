@@ -25,14 +25,17 @@ const (
 	// writeInterval bounds how often the state is written: moves come in
 	// groups, and the API server has more to do. A write costs as much as the state is
 	// long, so that one that lists more than freeEntries addresses waits perEntry longer for
-	// each: however many there are, all writes together cost the same.
+	// each, up to longestPause: however many there are, all writes together cost the API server about the
+	// same (a write of 333 addresses takes it 20 ms of a processor).
 	writeInterval = 500 * time.Millisecond
 	// gathering is how long changes are gathered before they are written after a quiet time: the
 	// network is informed first, and what all speakers of a cluster report of one change, which
 	// goes on for some milliseconds, costs one write each and does not compete with it.
 	gathering   = 200 * time.Millisecond
-	freeEntries = 500
-	perEntry    = time.Millisecond
+	freeEntries = 100
+	perEntry    = 2 * time.Millisecond
+	// longestPause is how long many addresses make it wait at most.
+	longestPause = 10 * time.Second
 	// perWrite is how much longer it waits for each SpeakerRouteSlice that was written:
 	// routes that come in great number change many, again and again.
 	perWrite = 50 * time.Millisecond
@@ -165,7 +168,7 @@ func passes(ctx context.Context, d time.Duration) bool {
 
 // pause is how long to wait from one write to the next.
 func (w *StateWriter) pause() time.Duration {
-	return writeInterval + time.Duration(max(0, w.entries-freeEntries))*perEntry + time.Duration(w.routes.written)*perWrite
+	return min(longestPause, writeInterval+time.Duration(max(0, w.entries-freeEntries))*perEntry) + time.Duration(w.routes.written)*perWrite
 }
 
 // Leave writes the last state of a speaker that ends, given what it did with routers: the

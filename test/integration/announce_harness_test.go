@@ -113,7 +113,7 @@ func (s *speaker) current(status metav1.ConditionStatus, reason string) {
 // may take, and returns it.
 func (s *speaker) condition(kind string, status metav1.ConditionStatus, reason string) (c *metav1.Condition) {
 	s.Helper()
-	eventually.Succeed(s.T, 5*time.Second, fmt.Sprintf("the state of %s has %s %s %s", s.node, kind, status, reason), func(ctx context.Context) error {
+	eventually.Succeed(s.T, within, fmt.Sprintf("the state of %s has %s %s %s", s.node, kind, status, reason), func(ctx context.Context) error {
 		state := &v1beta1.SpeakerState{}
 		if err := s.Get(ctx, client.ObjectKey{Name: s.node}, state); err != nil {
 			return err

@@ -108,7 +108,7 @@ func TestAnnouncedByBGP_DrainedNodeIsGoneWithinFiveSeconds(t *testing.T) {
 	time.Sleep(2 * time.Second) // longer than changes are collected
 	node2.status.Phase = v1beta1.SpeakerDraining
 	node2.write()
-	eventually.Succeed(t, 5*time.Second, "the Service does not name the node", func(ctx context.Context) error {
+	eventually.Succeed(t, within, "the Service does not name the node", func(ctx context.Context) error {
 		svc, err := b.get(ctx, "web")
 		if err != nil {
 			return err

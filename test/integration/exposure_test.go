@@ -66,7 +66,7 @@ func exposedPrograms(t *testing.T, namespace string) []exposed {
 func (e exposed) run(t *testing.T, env ...string) *process {
 	t.Helper()
 	p := start(t, e.name, append(env, fmt.Sprintf("MEMORY_LIMIT=%d", e.limit)), e.args...)
-	eventually.Succeed(t, 60*time.Second, e.name+" is ready", func(ctx context.Context) error { return answers(ctx, e.health, "/readyz") })
+	eventually.Succeed(t, within, e.name+" is ready", func(ctx context.Context) error { return answers(ctx, e.health, "/readyz") })
 	return p
 }
 
@@ -287,6 +287,10 @@ func TestHostileClientsCostABoundedAmount(t *testing.T) {
 	for _, e := range exposedPrograms(t, b.namespace) {
 		t.Run(e.name, func(t *testing.T) {
 			p := e.run(t)
+			eventually.Succeed(t, within, "the metrics are served", func(ctx context.Context) error {
+				_, err := fetch(ctx, "https://"+e.metrics+"/metrics", reader)
+				return err
+			})
 			before := reviews(t, e.served(t, reader, "before the attack"))
 			began := time.Now()
 			if diff := cmp.Diff(e.listens, listening(t, p.cmd.Process.Pid)); diff != "" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/test/eventually"
@@ -120,10 +121,10 @@ func TestSharersOfTwoNamespacesKeepTheirAddressWhateverBecomesOfThePool(t *testi
 				}
 				return b.holders(ctx, "10.9.0.1", "one", "two")
 			}
-			eventually.Stays(t, within/15, "both have the address", both)
+			eventually.Stays(t, 2*time.Second, "both have the address", both)
 			crash(controller)
 			b.logged(b.controller(), "adopted what the cluster holds")
-			eventually.Stays(t, within/15, "both have the address after a restart", both)
+			eventually.Stays(t, 2*time.Second, "both have the address after a restart", both)
 		})
 	}
 }

@@ -22,13 +22,10 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// soon is within which time the stack has to show what happened.
-const soon = 5 * time.Second
-
 // shows waits until the message of a condition of the stack has all words.
 func (b *operatorBed) shows(kind string, words ...string) {
 	b.Helper()
-	eventually.Succeed(b.T, soon, fmt.Sprintf("%s has %q", kind, words), func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, fmt.Sprintf("%s has %q", kind, words), func(ctx context.Context) error {
 		stack := &v1beta1.LoadBalancerStack{}
 		if err := b.Get(ctx, nameOnly(v1beta1.LoadBalancerStackName), stack); err != nil {
 			return err
@@ -158,7 +155,7 @@ func TestStack_VolumeThatCannotBeMountedIsExplained(t *testing.T) {
 	if err := b.Status().Update(context.Background(), d); err != nil {
 		t.Fatal(err)
 	}
-	eventually.Succeed(t, 40*time.Second, "the stack has the words of the event", func(ctx context.Context) error { // 20 s after the pod was created
+	eventually.Succeed(t, within, "the stack has the words of the event", func(ctx context.Context) error { // 20 s after the pod was created
 		stack := &v1beta1.LoadBalancerStack{}
 		if err := b.Get(ctx, nameOnly(v1beta1.LoadBalancerStackName), stack); err != nil {
 			return err
@@ -320,7 +317,7 @@ func TestStack_ChangedTemplateIsNamedInAnEvent(t *testing.T) {
 // hasEvent waits for an event about an object whose note has some words.
 func (b *operatorBed) hasEvent(object client.Object, reason, words string) {
 	b.Helper()
-	eventually.Succeed(b.T, soon, "an event "+reason+" on "+name(object), func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, "an event "+reason+" on "+name(object), func(ctx context.Context) error {
 		var list eventsv1.EventList
 		if err := b.List(ctx, &list, client.InNamespace("default")); err != nil {
 			return err

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -119,7 +118,7 @@ func (b *operatorBed) as(user string) client.Client {
 func (b *operatorBed) noneDeletable(why, how string, installation []*unstructured.Unstructured) {
 	b.Helper()
 	for _, object := range installation {
-		eventually.Succeed(b.T, 10*time.Second, fmt.Sprintf("deleting the %s %s is refused", object.GetKind(), object.GetName()), func(context.Context) error {
+		eventually.Succeed(b.T, within, fmt.Sprintf("deleting the %s %s is refused", object.GetKind(), object.GetName()), func(context.Context) error {
 			err := b.tryDelete(b.Client, object)
 			if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), how) {
 				return fmt.Errorf("got %w, want it forbidden with %q and %q", err, why, how)

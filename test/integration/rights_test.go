@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -102,7 +101,7 @@ func (b *operatorBed) rightsOf(program string, but ...right) (exact func()) {
 	return func() {
 		b.Helper()
 		var made []apiserver.Request
-		eventually.Succeed(b.T, 10*time.Second, "the "+program+" uses all rights", func(context.Context) error {
+		eventually.Succeed(b.T, within, "the "+program+" uses all rights", func(context.Context) error {
 			made = b.requests(program)[before:]
 			var unused []string
 			for _, right := range rightsIn(b.T, program) {

@@ -41,7 +41,7 @@ func TestAnotherWriterOfTheStatusDoesNotMakeTheAddressFlap(t *testing.T) {
 		return b.Status().Patch(ctx, web.DeepCopy(), overwrite, client.FieldOwner("other-lb"))
 	})
 	stopped := time.Now()
-	eventually.Succeed(t, 15*time.Second, "the status is restored after the other writer stops", func(ctx context.Context) error {
+	eventually.Succeed(t, within, "the status is restored after the other writer stops", func(ctx context.Context) error {
 		svc, err := b.get(ctx, "web")
 		if err != nil {
 			return err
@@ -83,7 +83,7 @@ func TestAnotherWriterOfTheStatusDoesNotMakeTheAddressFlap(t *testing.T) {
 			t.Errorf("events %s: got %q, %v, want %d", reason, notes, err, most)
 		}
 	}
-	eventually.Succeed(t, 75*time.Second, "the condition is as before a minute later", func(ctx context.Context) error {
+	eventually.Succeed(t, within, "the condition is as before a minute later", func(ctx context.Context) error {
 		svc, err := b.get(ctx, "web")
 		if err != nil {
 			return err

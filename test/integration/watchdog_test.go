@@ -57,7 +57,7 @@ func TestSpeakerWhoseLogHangsEnds(t *testing.T) {
 		_, err := io.Copy(io.Discard, log)
 		read <- err
 	}()
-	eventually.Succeed(t, 60*time.Second, "the speaker is ready", func(ctx context.Context) error { return answers(ctx, e.health, "/readyz") })
+	eventually.Succeed(t, within, "the speaker is ready", func(ctx context.Context) error { return answers(ctx, e.health, "/readyz") })
 	if err := errors.Join(log.SetReadDeadline(time.Now()), <-read); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("reading the log: got the error %v, want the deadline", err)
 	}
@@ -68,7 +68,7 @@ func TestSpeakerWhoseLogHangsEnds(t *testing.T) {
 		peer.Name = "router"
 		return b.Patch(ctx, peer, client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"peerPort":%d}}`, port)))
 	}
-	eventually.Succeed(t, 60*time.Second, "the pipe of the log is full", func(ctx context.Context) error {
+	eventually.Succeed(t, within, "the pipe of the log is full", func(ctx context.Context) error {
 		if err := edit(ctx); err != nil {
 			return err
 		}

@@ -116,7 +116,7 @@ func (m *Machine) judge(now time.Time, p *peer) []Send {
 		return nil
 	case p.isRestarting():
 		// Its watchers probe its kernel: see Vanished. Other speakers lose it when most watchers
-		// have; a watcher that suspected it before the restart loses it when all others have.
+		// suspect it; a watcher that suspected it before the restart loses it when all others do.
 		if m.restartEnded(now, p) {
 			m.lose(now, p)
 		}
@@ -128,9 +128,13 @@ func (m *Machine) judge(now time.Time, p *peer) []Send {
 	return m.judgeUnwatched(now, p)
 }
 
-// restartEnded reports whether enough others call a restarting peer dead that this speaker cannot judge by itself:
-// all other watchers if this one suspected it before, or most of them if this one does not watch it.
+// restartEnded reports whether enough others call a restarting peer dead: one of them, or none if none refutes it, if
+// the kernel of its node does not answer this speaker; all other watchers if this one suspected it before the restart;
+// or most of them if this one does not watch it.
 func (m *Machine) restartEnded(now time.Time, p *peer) bool {
+	if !p.suspected.IsZero() && p.vanished.Equal(p.suspected) {
+		return m.confirmed(now, p)
+	}
 	if !p.suspected.IsZero() {
 		agree, _, others := m.opinions(now, p)
 		return agree == others
@@ -339,7 +343,11 @@ func (m *Machine) refute(now time.Time, p *peer) (sends []Send) {
 	return sends
 }
 
-// vouches reports whether this speaker watches a peer and receives from it.
+// vouches reports whether this speaker watches a peer and receives from it. After a stall it has to receive an
+// answer first: what it knows is of before.
 func (m *Machine) vouches(now time.Time, p *peer) bool {
+	if m.checking && m.owes(p) {
+		return false
+	}
 	return p.live && p.met && p.arc && p.suspected.IsZero() && !p.isRestarting() && now.Sub(p.received) < m.timeout(p)
 }

@@ -46,6 +46,7 @@ type peer struct {
 	want      want          // the state of it that this speaker does not have
 	late      bool          // it was silent too when another one was lost
 	suspected time.Time     // since when it is suspected here; zero: it is not
+	vanished  time.Time     // suspected, if it is since the kernel of its node does not answer
 	accused   bool          // the suspicion was sent to all, and not withdrawn yet
 
 	heartbeat time.Time           // when its last heartbeat came
@@ -341,12 +342,18 @@ func (m *Machine) lose(now time.Time, p *peer) {
 }
 
 // Vanished reports that the kernel of the node of a speaker that restarts does not answer. That has
-// no effect as long as the speaker itself sends.
+// no effect as long as the speaker itself sends. The speaker is suspected then, and lost once another
+// watcher agrees, or none refutes that: only the way to its node may be cut.
 func (m *Machine) Vanished(now time.Time, node lb.NodeName) []Send {
 	p := m.peers[node]
 	if p == nil || !p.live || !p.isBackSoon(now) || p.met && now.Sub(p.received) < m.timeout(p) {
 		return nil
 	}
-	m.lose(now, p)
+	if p.suspected.IsZero() {
+		p.suspected, p.vanished, p.accused = now, now, true
+	}
+	if m.restartEnded(now, p) {
+		m.lose(now, p)
+	}
 	return m.heartbeats(m.met())
 }

@@ -67,7 +67,27 @@ func TestRestart(t *testing.T) {
 			s.restart("b")
 			s.publish("b", starting)
 		}, &starting},
-		{"a dead kernel ends the wait", func(s *script) { s.pass(standard.Timeout, "c"); s.note(s.m.Vanished(s.now, "b")) }, nil},
+		{"a dead kernel ends the wait when another one agrees", func(s *script) {
+			s.peers["c"].suspects = []lb.NodeName{"b"}
+			s.pass(standard.Timeout, "c")
+			s.note(s.m.Vanished(s.now, "b"))
+		}, nil},
+		{"a dead kernel ends the wait when another one agrees later", func(s *script) {
+			s.pass(standard.Timeout, "c")
+			s.note(s.m.Vanished(s.now, "b"))
+			s.pass(standard.Timeout/2, "c")
+			s.peers["c"].suspects = []lb.NodeName{"b"}
+			s.pass(standard.Interval, "c")
+		}, nil},
+		{"a dead kernel ends the wait when nobody is there to agree", func(s *script) {
+			s.pass(2 * standard.Timeout)
+			s.note(s.m.Vanished(s.now, "b"))
+		}, nil},
+		{"a kernel that answers others does not end the wait", func(s *script) {
+			s.pass(standard.Timeout, "c")
+			s.note(s.m.Vanished(s.now, "b"))
+			s.pass(2*time.Second, "c")
+		}, &restarting},
 		{"a kernel that does not answer does not end it while the process sends", func(s *script) {
 			for range 20 {
 				s.pass(standard.Interval, "b", "c")
@@ -236,8 +256,11 @@ func TestRelayedRestart_DoesNotBringBackOneThatVanished(t *testing.T) {
 			s.deliver("c", msg)
 		}
 	}
+	s.peers["c"].suspects = []lb.NodeName{"b"}
 	s.pass(standard.Timeout, "c")
 	s.note(s.m.Vanished(s.now, "b"))
+	s.peers["c"].suspects = nil
+	s.heartbeat("c")
 	relay(1, 2, restartingFor(4*time.Second))
 	s.alive("its restart is relayed", "c")
 	relay(2, 1, active)
@@ -408,5 +431,33 @@ func TestStartingPeer_IsSeen(t *testing.T) {
 				t.Errorf("starting in the end: got %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+// What a process that stood still knows of a peer is of before: it refutes no suspicion with it.
+func TestRecheck_RefutesNothingBeforeThePeerHasAnswered(t *testing.T) {
+	s := begin(t, "b", "c")
+	s.publish("b", active)
+	s.pass(standard.Timeout, "b", "c")
+	s.note(s.m.Recheck(s.now))
+	relayed := func() (states int) {
+		s.sent, s.peers["c"].suspects = nil, []lb.NodeName{"b"}
+		s.now = s.now.Add(standard.Interval)
+		s.heartbeat("c")
+		for _, send := range s.sent {
+			if send.To == "c" && send.Message.Piece.About == wire.IDOf("b") {
+				states++
+			}
+		}
+		return states
+	}
+	if got := relayed(); got != 0 {
+		t.Errorf("before b has answered: %d states of b are sent to c, which suspects it, want none", got)
+	}
+	for _, msg := range pieces(active, s.m.nonce) {
+		s.deliver("b", msg)
+	}
+	if got := relayed(); got != 1 {
+		t.Errorf("when b has answered: %d states of b are sent to c, want 1", got)
 	}
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs test/integration in three processes at once, each with an API server of its own: the tests
-# wait most of the time. The first has the tests of the operator, the second those that take longest
+# Runs test/integration in three processes at once, each with an API server and ports of its own: the
+# tests wait most of the time. The first has the tests of the operator, the second those that take longest
 # of all others, the third the rest. What failed is printed once more at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,6 +8,7 @@ operator='^Test(Stack|Rollout|Rights|Removal|Removed|Killed|Drift|Announcing|Mon
 long='^Test(Crash|Hostile|AnotherWriter|Plugin|ExternalIPs|Sharers|Relabelled|Tightened)'
 mkdir -p bin/test
 go -C test test -c -o ../bin/test/integration ./integration
+for program in controller operator speaker; do CGO_ENABLED=0 go build -o "bin/test/$program" "./cmd/$program"; done
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
@@ -19,7 +20,7 @@ run() { # NAME FLAGS
 
 names=() lanes=()
 begin() { # NAME FLAGS
-  run "$@" &
+  LBSTACK_PORTS=$((17800 + 20 * ${#lanes[@]})) run "$@" &
   lanes+=($!)
   names+=("$1")
 }

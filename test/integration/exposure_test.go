@@ -41,21 +41,47 @@ type exposed struct {
 	listens         []string // all that it listens on
 }
 
+// portsVariable is the first of 20 ports that this process may use, so that several run at once.
+const portsVariable = "LBSTACK_PORTS"
+
+// port returns one of the ports of this process.
+func port(t *testing.T, offset int) int {
+	t.Helper()
+	first := 17800
+	if text := os.Getenv(portsVariable); text != "" {
+		var err error
+		if first, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("%s: %v", portsVariable, err)
+		}
+	}
+	return first + offset
+}
+
+// metricsPort is the offset of the port for the metrics of a single program.
+const metricsPort = 12
+
+// loopback returns an address of this host with a port of this process.
+func loopback(t *testing.T, offset int) string {
+	t.Helper()
+	return fmt.Sprintf("127.0.0.1:%d", port(t, offset))
+}
+
 func exposedPrograms(t *testing.T, namespace string) []exposed {
 	t.Helper()
 	keys := t.TempDir()
 	if err := os.WriteFile(filepath.Join(keys, "key-1"), []byte(strings.Repeat("k", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	mesh := port(t, 10)
 	list := []exposed{
 		{name: "controller", limit: 512 << 20},
 		{name: "operator", limit: 256 << 20, args: []string{"--image=none"}},
-		{name: "speaker", limit: 256 << 20, args: []string{"--node=exposed", "--address=127.0.0.1", "--mesh-port=17947", "--mesh-key-dir=" + keys, "--state-dir=" + t.TempDir()},
-			listens: []string{"udp 127.0.0.1:17947"}},
+		{name: "speaker", limit: 256 << 20, args: []string{"--node=exposed", "--address=127.0.0.1", fmt.Sprint("--mesh-port=", mesh), "--mesh-key-dir=" + keys, "--state-dir=" + t.TempDir()},
+			listens: []string{fmt.Sprint("udp 127.0.0.1:", mesh)}},
 	}
 	for i := range list {
 		e := &list[i]
-		e.health, e.metrics = fmt.Sprintf("127.0.0.1:%d", 17800+2*i), fmt.Sprintf("127.0.0.1:%d", 17801+2*i)
+		e.health, e.metrics = loopback(t, 2*i), loopback(t, 2*i+1)
 		e.args = append(e.args, "--namespace="+namespace, "--health-probe-bind-address="+e.health, "--metrics-bind-address="+e.metrics)
 		e.listens = append([]string{"tcp " + e.health, "tcp " + e.metrics}, e.listens...)
 	}

@@ -277,7 +277,7 @@ func TestStack_SelectorWithoutNodesAndPeerWithoutSessions(t *testing.T) {
 // An edit is put back, which an event and a metric show with the field manager; a deletion has none.
 func TestStack_EditOfAGeneratedObjectIsReverted(t *testing.T) {
 	b := newOperatorBed(t)
-	const metrics = "127.0.0.1:17898"
+	metrics := loopback(t, metricsPort)
 	b.operatorServing(metrics)
 	b.stack(aSpec())
 	b.installed()

@@ -22,7 +22,7 @@ func TestRights_ControllerUsesAllThatItHas(t *testing.T) {
 	exact := installed.rightsOf("controller")
 	installed.withoutLease("lbstack-controller")
 	env := []string{"KUBECONFIG=" + installed.tokenOf("lbstack-controller", ""), "POD_NAMESPACE=" + systemNamespace}
-	const metrics = "127.0.0.1:17898"
+	metrics := loopback(t, metricsPort)
 	arguments := []string{"--metrics-bind-address=" + metrics, "--health-probe-bind-address=0"}
 	b.machine("rights", nil)
 	b.poolWith("pool", "10.9.0.1", retaining(0))

@@ -34,7 +34,7 @@ func TestRights_OperatorUsesAllThatItHas(t *testing.T) {
 	b.kubeconfig = b.tokenOf("lbstack-operator", "")
 	b.withoutLease("lbstack-operator")
 	b.serviceMonitors()
-	const metrics = "127.0.0.1:17899"
+	metrics := loopback(t, metricsPort)
 	operator := b.operatorServing(metrics)
 	b.stack(routersSpec())
 	b.installed()

@@ -121,8 +121,11 @@ func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerSt
 	wanted := object.DeepCopy()
 	storedKeys{}.lock(wanted) // what is wanted does not depend on what was there
 	before, deleted := r.edited(ctx, wanted)
-	former := r.formerWorkload(ctx, wanted)
-	if err := r.impose(ctx, object, wanted); err != nil {
+	err := r.reportTemplate(ctx, stack, wanted)
+	if err == nil {
+		err = r.impose(ctx, object, wanted)
+	}
+	if err != nil {
 		r.applied.forget(wanted)
 		return err
 	}
@@ -135,9 +138,23 @@ func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerSt
 		r.Drift.put(object.GetKind(), manager)
 		r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonEditReverted, action, "%s", bounded.Note(reverted(manager, stack)))
 	}
-	if fields := templateChanges(former, object); len(fields) > 0 {
+	return nil
+}
+
+// reportTemplate names in an event the fields of the pod template of a workload that applying it is about to change,
+// from a dry run: the API server sets the same defaults in both.
+func (r *Reconciler) reportTemplate(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted *unstructured.Unstructured) error {
+	former := r.formerWorkload(ctx, wanted)
+	if former == nil {
+		return nil
+	}
+	next := wanted.DeepCopy()
+	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(next), client.FieldOwner(fieldOwner), client.ForceOwnership, client.DryRunAll); err != nil {
+		return fmt.Errorf("trying to apply the %s: %w", describe(refOf(wanted)), err)
+	}
+	if fields := templateChanges(former, next); len(fields) > 0 {
 		note := fmt.Sprintf("the pod template of the %s changes: %s: its pods are replaced", describe(refOf(wanted)), listed(fields))
-		r.Events.Eventf(stack, object, corev1.EventTypeNormal, v1beta1.ReasonTemplateChanged, action, "%s", bounded.Note(note))
+		r.Events.Eventf(stack, next, corev1.EventTypeNormal, v1beta1.ReasonTemplateChanged, action, "%s", bounded.Note(note))
 	}
 	return nil
 }

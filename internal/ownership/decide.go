@@ -10,10 +10,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Decide returns what the node of the index owns. It looks only at addresses for which the decision
-// can differ from the one before; with Terms.MoveOne perhaps at all.
+// Decide returns what the node of the index owns. It examines only addresses for which the decision
+// can differ from the one before; with Terms.MoveOne it may examine all of them.
 func (b *Index) Decide(t Terms) Output {
-	// A map that was large stays slow to iterate over: it is replaced.
+	// A map that was large stays slow to iterate over, so an empty one is replaced.
 	looked := b.touched
 	b.touched = map[netip.Addr]struct{}{}
 	if len(b.open) == 0 {
@@ -68,7 +68,7 @@ func (d *decision) candidates(e *entry) []election.Candidate {
 	return d.able
 }
 
-// holderPhase returns what the speaker of the node does that has an address; Isolated: no node has it.
+// holderPhase returns the phase of the node that has an address; Isolated: no node has it.
 func (d *decision) holderPhase(e *entry) Phase {
 	if !e.holder.exists() {
 		return Isolated
@@ -86,7 +86,7 @@ func (d *decision) address(e *entry) {
 		d.orphan(e, able)
 	case d.nodes[e.holder.node].Phase == Restarting:
 		d.restarting(e, able)
-	case d.mayKeep(e) && d.moves(e):
+	case d.mayKeep(e) && d.movesToRequested(e):
 		d.move(e)
 	case d.mayKeep(e):
 		d.keep(e)
@@ -95,8 +95,9 @@ func (d *decision) address(e *entry) {
 	}
 }
 
-// expect counts an address that was given up for the node that will have it. While it moves from one
-// node to another, nodes that receive the report of the old owner first see it without an owner.
+// expect counts a released address as one of the node that would be elected for it. While an address
+// moves, a node that receives the report of the old owner before that of the new one has no owner
+// for it.
 func (d *decision) expect(e *entry, able []election.Candidate) {
 	if elected, ok := d.elect(e.Address.Address, able); ok {
 		d.loads[d.index[elected]]++
@@ -156,13 +157,14 @@ func without(able []election.Candidate, some func(election.Candidate) bool) []el
 	return slices.DeleteFunc(able, some)
 }
 
-// restarting makes the first node in order cover for a node that restarts.
+// restarting makes one node cover for an owner that restarts: the first one in the order of
+// election. The number of addresses that nodes have does not matter.
 func (d *decision) restarting(e *entry, able []election.Candidate) {
 	for i := range able {
 		able[i].Load = 0
 	}
 	holder := d.nameOf(e.holder)
-	if carer, ok := election.Choose(e.Address.Address, able, 1); ok && carer == d.self {
+	if coverer, ok := election.Choose(e.Address.Address, able, 1); ok && coverer == d.self {
 		d.out.Care[e.Address.Address] = holder
 	}
 	if holder == d.self {
@@ -180,27 +182,28 @@ func (d *decision) keep(e *entry) {
 	}
 }
 
-// move makes the node that an administrator asks for take an address from an owner that may have it. The owner keeps
-// it until then, however long that takes: no other node takes it.
+// move makes the requested node take an address from an owner that may own it. The owner keeps the
+// address until then, however long that takes.
 func (d *decision) move(e *entry) {
-	address, to := e.Address.Address, &d.nodes[d.asked(e)]
+	address, to := e.Address.Address, &d.nodes[d.requestedNode(e)]
 	_, had := to.Claims[address]
 	switch {
 	case to.Name != d.self || !to.Settled || d.Unripe[e.Address.Address] || e.epoch >= MaxEpoch:
 		d.keep(e)
-	case had: // the holder took it from this node: it may know another request
+	case had: // the holder took it from this node: it may have received another request
 		d.out.Yielded = append(d.out.Yielded, address)
 	case !d.Hold[address]:
 		d.out.Own[address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: Request}
 	}
 }
 
-// disputed reports whether another node has an address and thinks that it may: it knows something else
-// about the advertisements. One that may use any interface and took the address while
-// no candidate with a better link was there hands it over to one that is back.
+// disputed reports whether another node, which is active, has an address that it may not own as far as
+// this node knows: that node has received other advertisements. An owner that may use any interface
+// does not dispute the address: it took it while no candidate had a link in its subnet, and hands it
+// over to such a candidate.
 func (d *decision) disputed(e *entry) bool {
 	n := &d.nodes[e.holder.node]
-	if n.Name == d.self || n.Phase != Active || e.can(n) {
+	if n.Name == d.self || n.Phase != Active || e.fits(n) {
 		return false
 	}
 	c := e.candidate(n.Name)
@@ -220,7 +223,7 @@ func (d *decision) handOver(e *entry, able []election.Candidate) {
 	elected, ok := d.elect(address, able)
 	if !ok {
 		// No node can take it: a drained holder keeps it.
-		if n := &d.nodes[e.holder.node]; n.Phase != Isolated && e.can(n) {
+		if n := &d.nodes[e.holder.node]; n.Phase != Isolated && e.fits(n) {
 			d.keep(e)
 		}
 		return
@@ -229,7 +232,7 @@ func (d *decision) handOver(e *entry, able []election.Candidate) {
 	d.loads[d.index[elected]]++
 	d.loads[e.holder.node]--
 	switch {
-	// There is no higher epoch to take it with: the holder gives it up first.
+	// No higher epoch is left for a new owner: the holder gives the address up first.
 	case e.epoch >= MaxEpoch && (elected == d.self || d.nameOf(e.holder) == d.self):
 	case elected == d.self && d.yields(e):
 		d.out.Yielded = append(d.out.Yielded, address)

@@ -7,15 +7,16 @@ import (
 	"github.com/lbstack/lbstack/internal/election"
 )
 
-// moveOne moves the first address, in order, for which there is a better node: one that
-// is preferred more, or as much and owns at least two addresses less than the owner. All
-// nodes find the same address and node; that node takes it.
+// moveOne moves the first address, in order, for which there is a better node: a settled one
+// that is preferred more than the owner, or as much and owns at least two addresses less. All
+// nodes with the same information find the same address and node; only that node takes the
+// address.
 func (d *decision) moveOne() {
 	for _, e := range d.inOrder() {
-		if !e.holder.exists() || !d.mayKeep(e) || d.moves(e) {
+		if !e.holder.exists() || !d.mayKeep(e) || d.movesToRequested(e) {
 			continue
 		}
-		to, ok := election.Choose(e.Address.Address, d.betterPlaces(e), 0)
+		to, ok := election.Choose(e.Address.Address, d.betterNodes(e), 0)
 		if !ok {
 			continue
 		}
@@ -27,8 +28,8 @@ func (d *decision) moveOne() {
 	}
 }
 
-// betterPlaces returns the settled nodes that are better for an address than its owner.
-func (d *decision) betterPlaces(e *entry) []election.Candidate {
+// betterNodes returns the settled nodes that are better for an address than its owner.
+func (d *decision) betterNodes(e *entry) []election.Candidate {
 	able := d.candidates(e)
 	var now election.Candidate
 	for _, c := range able {

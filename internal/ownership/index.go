@@ -10,10 +10,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Index is what one node knows of addresses and their owners. The cost of changing one
-// address, and of deciding again, does not depend on the number of addresses, except when
-// nodes change or one may move (Terms.MoveOne). Make it with NewIndex; it is not safe for
-// concurrent use.
+// Index is what one node knows of addresses and their owners. The cost of changing one address,
+// and of deciding again, does not depend on the number of addresses, except when nodes change
+// or an address may move (Terms.MoveOne). Make it with NewIndex; it is not safe for concurrent
+// use.
 type Index struct {
 	self    lb.NodeName
 	nodes   []Node // ordered by name
@@ -21,12 +21,12 @@ type Index struct {
 	entries map[netip.Addr]*entry // of addresses that are wanted, or claimed by a node
 	ordered []*entry              // the wanted ones, by address; nil: to be made again
 
-	loads  []int             // how many wanted addresses each node has
-	groups map[string]*group // of nodes that can be given the same addresses, by group.key
-	takers []int             // how many groups each node is in
-	shared int               // number of wanted addresses that a node has, or can be given
+	loads       []int             // how many wanted addresses each node has
+	groups      map[string]*group // of nodes that can be given the same addresses, by group.key
+	memberships []int             // in how many groups each node is
+	shared      int               // number of wanted addresses that a node has, or can be given
 
-	open    map[netip.Addr]*entry   // those to be looked at in each decision, since they are not settled
+	open    map[netip.Addr]*entry   // those that each decision examines, since they are not settled
 	touched map[netip.Addr]struct{} // those that changed since the last decision
 }
 
@@ -34,7 +34,7 @@ type Index struct {
 type entry struct {
 	Address
 	wanted bool
-	// epoch is the highest since the address is wanted; it begins anew after MaxEpoch.
+	// epoch is the highest known one since the address is wanted; it begins anew after MaxEpoch.
 	epoch  Epoch
 	holder holder
 	able   *group // the nodes that can be given it; nil: none
@@ -107,7 +107,8 @@ func (b *Index) All() []Address {
 	return list
 }
 
-// Remember records that a wanted address had an epoch before; a lower one than the known has no effect.
+// Remember records an epoch that a wanted address had before. Only an epoch higher than the known one
+// has an effect.
 func (b *Index) Remember(address netip.Addr, epoch Epoch) {
 	if e := b.entries[address]; e != nil && e.wanted && epoch > e.epoch {
 		b.uncount(e)
@@ -126,8 +127,9 @@ func (b *Index) Owner(address netip.Addr) lb.NodeName {
 }
 
 // SetNodes sets the nodes whose speakers are alive, this one included, sorted by name, and returns
-// which addresses have moved. Claims are compared only if the map is another one. When nodes come or
-// go, or their phase, drained state or links change, the next decision looks at all addresses.
+// which addresses have moved. The claims of a node are compared only if it has another map than
+// before. When nodes come or go, or their phase, drained state or links change, the next decision
+// examines all addresses.
 func (b *Index) SetNodes(nodes []Node) []Moved {
 	if !slices.EqualFunc(b.nodes, nodes, alike) {
 		return b.setAll(nodes)
@@ -168,7 +170,7 @@ func noteDifference(before, now Claims, changed map[netip.Addr]struct{}) {
 	}
 }
 
-// setAll computes everything anew with other nodes.
+// setAll replaces the nodes, and computes the holders of all addresses and all sums again.
 func (b *Index) setAll(nodes []Node) []Moved {
 	before := make(map[netip.Addr]lb.NodeName, len(b.entries))
 	for address, e := range b.entries {
@@ -208,15 +210,15 @@ func (b *Index) entry(address netip.Addr) *entry {
 	return e
 }
 
-// Look makes the next decision look at an address.
+// Look makes the next decision examine an address.
 func (b *Index) Look(address netip.Addr) {
 	if e := b.entries[address]; e != nil {
 		b.touch(e)
 	}
 }
 
-// touch makes the next decision look at an address, and removes the entry of one that is neither
-// wanted nor claimed.
+// touch makes the next decision examine an address, and removes the entry of an address that is
+// neither wanted nor claimed.
 func (b *Index) touch(e *entry) {
 	b.touched[e.Address.Address] = struct{}{}
 	if !e.wanted && !e.holder.exists() {
@@ -243,7 +245,7 @@ func (b *Index) holderOf(address netip.Addr) holder {
 }
 
 // better returns the better one of a holder and a node that claims the address too: the one with the
-// higher epoch, or the first in the order of election.
+// higher epoch or, if both are equal, the first in the order of election.
 func (b *Index) better(address netip.Addr, h holder, node int, epoch Epoch) holder {
 	switch {
 	case !h.exists():

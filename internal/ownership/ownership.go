@@ -1,11 +1,12 @@
-// Package ownership decides what a node owns, from what the cluster wants, which
-// nodes are alive, and what they claim. Every node decides for itself. Nodes with the
-// same knowledge decide the same; where their knowledge differs, the claims settle it:
-// of several claims for an address the one with the highest epoch counts. It is pure:
-// speaker/layer2 calls it from one goroutine.
+// Package ownership decides what a node owns, from what the cluster wants, which nodes are
+// alive, and what they claim. Every node decides for itself. Nodes with the same knowledge
+// decide the same; where their knowledge differs, the claims settle it: of several claims for
+// an address the one with the highest epoch counts. The package is pure; speaker/layer2 calls
+// it from one goroutine.
 //
-// An address stays with its owner as long as that one may own it. See
-// docs/design/speaker.md for the rules.
+// An address stays with its owner as long as the owner may own it, unless an administrator
+// requests another node or Terms.MoveOne allows a move. See docs/design/speaker.md for the
+// rules.
 package ownership
 
 import (
@@ -19,17 +20,18 @@ type Phase uint8
 
 // The phases. The numbers are part of the protocol between speakers.
 const (
-	// Starting: it does not know yet what it owns.
+	// Starting: the speaker does not know yet what it owns.
 	Starting Phase = iota
-	// Active: it owns addresses, and may get more.
+	// Active: the speaker owns addresses, and may get more.
 	Active
-	// Draining: it owns addresses until others have taken them over.
+	// Draining: the speaker owns addresses until others have taken them over.
 	Draining
-	// Restarting: the next speaker is expected soon and keeps what this one owns; the
-	// node goes on forwarding, and others answer for it.
+	// Restarting: the speaker ends, and the next one on the node is expected soon and keeps its
+	// addresses. Meanwhile the node goes on forwarding, and other speakers answer ARP and NDP on
+	// its behalf.
 	Restarting
-	// Isolated: it is in a minority and cannot show that the network receives from it; it
-	// owns and announces nothing.
+	// Isolated: the speaker is in a minority, and receives from no link on which it would announce
+	// an address, or half of the others receive nothing from it. It owns and announces nothing.
 	Isolated
 )
 
@@ -50,22 +52,24 @@ func (p Phase) String() string {
 	return "unknown"
 }
 
-// Epoch numbers the owners of an address, one after the other. 0 means that it
-// never had one.
+// Epoch numbers the owners of an address, one after the other. 0 means that the address never
+// had an owner.
 type Epoch uint64
 
-// MaxEpoch is the last epoch. No address reaches it by moving; only a node that breaks the rules claims it. Once no
-// node claims the address, its next owner has epoch 1 again.
+// MaxEpoch is the last epoch. No address gets that far by moving; only a node that breaks the rules
+// claims this epoch. Once no node claims the address, its next owner has epoch 1 again.
 const MaxEpoch Epoch = 1 << 62
 
-// Claims are the addresses that a node reports to own. They are never changed.
+// Claims are the addresses that a node reports to own, with their epochs. A map of claims is
+// never changed: a node that claims something else has another map.
 type Claims map[netip.Addr]Epoch
 
-// Address is one that the cluster wants announced.
+// Address is an address that the cluster wants announced.
 type Address struct {
 	// Address is what to announce.
 	Address netip.Addr
-	// Candidates may own it, sorted by node. Addresses may share the slice.
+	// Candidates are the nodes that may own it, sorted by name. Several addresses may share one
+	// slice.
 	Candidates []Candidate
 }
 
@@ -73,35 +77,37 @@ type Address struct {
 type Candidate struct {
 	// Node is its name.
 	Node lb.NodeName
-	// Interfaces are those to announce on there, sorted; none means all that do not
-	// lead to the node's own pods.
+	// Interfaces are the interfaces of the node to announce on, sorted. None means all interfaces
+	// that do not lead to the node's own pods.
 	Interfaces []string
-	// RequireSubnet: only on interfaces in a subnet that contains the address.
+	// RequireSubnet: announce only on interfaces in a subnet that contains the address.
 	RequireSubnet bool
 	// Preference is how much the node is preferred: nodes with the highest are
 	// elected first.
 	Preference int32
-	// Requested: an administrator asks for the node, at most one for an address. It comes before all others, and takes
-	// the address even from an owner that may have it; while it cannot be given the address, the others are elected as
-	// usual. The election of the node that covers for a restarting one ignores it: not all nodes may know of it.
+	// Requested: an administrator requests this node for the address. At most one candidate of an address
+	// is requested. It is elected before all others, and takes the address even from an owner that may own
+	// it. While it cannot be given the address, the others are elected as usual. The election of a node
+	// that covers for a restarting owner ignores Requested, since some nodes may not have received the
+	// request yet.
 	Requested bool
 }
 
 // Node is a node whose speaker is alive or restarts.
 type Node struct {
-	// Name is that of the node.
+	// Name of the node.
 	Name lb.NodeName
-	// Phase is that of its speaker.
+	// Phase of its speaker.
 	Phase Phase
 	// Drained: the cluster wants the node to hand over what it owns.
 	Drained bool
-	// Settled: it has been alive for long enough to be given what others have.
+	// Settled: the node has been alive for long enough to take addresses that others may own.
 	Settled bool
-	// Claims are those of the node.
+	// Claims of the node.
 	Claims Claims
 	// Able reports whether the node has a link to announce an address on.
 	Able func(*Candidate, netip.Addr) bool
-	// Links is the version of Able: when it changes, all addresses are looked at.
+	// Links is the version of Able: when it changes, the next decision examines all addresses.
 	Links uint64
 }
 
@@ -110,24 +116,25 @@ func (n *Node) takes() bool { return n.Phase == Active && !n.Drained }
 
 // Terms are what a decision depends on besides the index. They are valid for one decision.
 type Terms struct {
-	// Passed are the nodes that were elected for an address and have not
-	// claimed it in time. They are elected only if there are no others.
+	// Passed are the nodes that were elected for an address and have not claimed it in time. They
+	// are elected only if no other node can be.
 	Passed map[netip.Addr][]lb.NodeName
 	// Overdue are addresses that no node has claimed for some time: starting speakers are not
-	// elected for them while there are others.
+	// elected for them while others can be.
 	Overdue map[netip.Addr]bool
-	// Released are addresses that a living node has just given up: that they are not wanted
-	// any more, or that another node has them, has not been received here yet. No node takes
-	// them.
+	// Released are addresses that a node which is alive has just given up: they are not wanted any
+	// more, or another node has taken them, and this node has not received the change yet.
+	// Meanwhile it does not take them.
 	Released map[netip.Addr]bool
-	// MoveOne allows one address to move although nothing failed. To find it, all
-	// addresses may be looked at.
+	// MoveOne allows one address to move although nothing failed. To find that address, the
+	// decision may examine all of them.
 	MoveOne bool
-	// Unripe are addresses that this node is asked for and was not able to have a moment ago: it takes
-	// them from none that may have them.
+	// Unripe are addresses that are requested from this node and that it has not been able to announce
+	// for long enough: it does not take them yet from an owner that may own them.
 	Unripe map[netip.Addr]bool
-	// Hold are addresses about which this node and their owner know different things
-	// about the cluster: they are not taken from one that lives.
+	// Hold are addresses that their owner took from this node although, as far as this node knows,
+	// it may not own them (Output.Yielded). The two have received different states of the cluster:
+	// this node does not take the addresses back yet from an owner that is active.
 	Hold map[netip.Addr]bool
 }
 
@@ -157,7 +164,7 @@ func (c Cause) String() string {
 
 // Claim is an address that this node owns.
 type Claim struct {
-	// Epoch is that of the ownership.
+	// Epoch of the ownership.
 	Epoch Epoch
 	// Cause is why the node takes it, or Kept.
 	Cause Cause
@@ -165,7 +172,7 @@ type Claim struct {
 
 // Unclaimed is an address that another node was elected for.
 type Unclaimed struct {
-	// Address is one that the elected node has not claimed yet.
+	// Address that the elected node has not claimed yet.
 	Address netip.Addr
 	// Elected is the node that was elected.
 	Elected lb.NodeName
@@ -173,21 +180,21 @@ type Unclaimed struct {
 
 // Output is what a node decided.
 type Output struct {
-	// Looked are the addresses, sorted, that were looked at: those that changed, that have no
-	// owner, that have one which may not stay the owner, or that move. For all others the
-	// decision before still holds.
+	// Looked are the addresses that this decision examined, sorted: those that changed, and those
+	// whose decision is not settled (no owner, an owner that may not keep the address, a move, two
+	// claims). For all others the previous decision is still valid.
 	Looked []netip.Addr
 	// Own are those of Looked that this node owns.
 	Own map[netip.Addr]Claim
-	// Care are addresses that this node covers for nodes that restart, with their owners.
+	// Care are the addresses for which this node covers for a restarting node, with that node.
 	Care map[netip.Addr]lb.NodeName
 	// Unclaimed are wanted addresses that another node was elected for and has not
 	// claimed yet.
 	Unclaimed []Unclaimed
 	// Contested are addresses that this node owns and another one claims as well.
 	Contested []netip.Addr
-	// Yielded are addresses that a living node took from this one, although as far as is known
-	// here it may not own them, or an administrator asks for this node. The knowledge of one of
-	// the two is old: this node does not take them back at once.
+	// Yielded are addresses that another node took from this one although, as far as this node
+	// knows, that node may not own them, or an administrator requests this node. One of the two
+	// nodes has old information, so this node does not take them back at once.
 	Yielded []netip.Addr
 }

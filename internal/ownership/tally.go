@@ -18,7 +18,7 @@ type group struct {
 
 // reset sets the sums over all addresses to zero.
 func (b *Index) reset() {
-	b.loads, b.takers, b.shared = make([]int, len(b.nodes)), make([]int, len(b.nodes)), 0
+	b.loads, b.memberships, b.shared = make([]int, len(b.nodes)), make([]int, len(b.nodes)), 0
 	b.groups, b.open = map[string]*group{}, map[netip.Addr]*entry{}
 }
 
@@ -51,7 +51,7 @@ func (b *Index) count(e *entry) {
 	}
 	if e.holder.exists() {
 		if e.epoch = max(e.epoch, e.holder.epoch); e.epoch >= MaxEpoch {
-			e.epoch = e.holder.epoch // the numbers may begin anew
+			e.epoch = e.holder.epoch // the epochs begin anew
 		}
 		b.loads[e.holder.node]++
 	}
@@ -70,7 +70,7 @@ func (b *Index) groupOf(e *entry) *group {
 	var nodes []int
 	for j := range e.Candidates {
 		c := &e.Candidates[j]
-		if i, lives := b.index[c.Node]; lives && e.counts(&b.nodes[i]) && b.nodes[i].Able(c, e.Address.Address) {
+		if i, lives := b.index[c.Node]; lives && e.mayGoTo(&b.nodes[i]) && b.nodes[i].Able(c, e.Address.Address) {
 			nodes = append(nodes, i)
 		}
 	}
@@ -94,14 +94,14 @@ func (b *Index) groupOf(e *entry) *group {
 
 func (b *Index) add(g *group, n int) {
 	for _, i := range g.nodes {
-		b.takers[i] += n
+		b.memberships[i] += n
 	}
 }
 
 // share returns the fair share of addresses for each node that can be given any.
 func (b *Index) share() int {
 	nodes := 0
-	for _, groups := range b.takers {
+	for _, groups := range b.memberships {
 		if groups > 0 {
 			nodes++
 		}
@@ -115,23 +115,24 @@ func (b *Index) settled(e *entry) bool {
 	if !e.holder.exists() {
 		return e.able == nil
 	}
-	return b.mayKeep(e) && !b.moves(e) && !(e.holder.contested && b.nameOf(e.holder) == b.self)
+	return b.mayKeep(e) && !b.movesToRequested(e) && !(e.holder.contested && b.nameOf(e.holder) == b.self)
 }
 
 // mayKeep reports whether the holder of an address may own it.
 func (b *Index) mayKeep(e *entry) bool {
 	n := &b.nodes[e.holder.node]
-	return n.takes() && e.can(n)
+	return n.takes() && e.fits(n)
 }
 
-// moves reports whether an address is to move to the node that an administrator asks for.
-func (b *Index) moves(e *entry) bool {
-	asked := b.asked(e)
+// movesToRequested reports whether an address is to move from its owner to the requested node.
+func (b *Index) movesToRequested(e *entry) bool {
+	asked := b.requestedNode(e)
 	return asked != nobody && asked != e.holder.node
 }
 
-// asked returns the index of the node that an administrator asks for, if it can be given the address; nobody: there is none.
-func (b *Index) asked(e *entry) int {
+// requestedNode returns the index of the requested node of an address; nobody: no node is requested, or
+// it cannot be given the address.
+func (b *Index) requestedNode(e *entry) int {
 	for j := range e.Candidates {
 		c := &e.Candidates[j]
 		if i, alive := b.index[c.Node]; c.Requested && alive && b.nodes[i].takes() && b.nodes[i].Able(c, e.Address.Address) {
@@ -141,19 +142,20 @@ func (b *Index) asked(e *entry) int {
 	return nobody
 }
 
-// counts reports whether a node may be given the address. A starting one may if no node ever had the
-// address, so that nodes which start together share such addresses.
-func (e *entry) counts(n *Node) bool {
+// mayGoTo reports whether the phase of a node allows that it is given the address. A starting node
+// may be given an address that no node ever had, so that nodes which start together share such
+// addresses.
+func (e *entry) mayGoTo(n *Node) bool {
 	return n.takes() || n.Phase == Starting && !n.Drained && e.epoch == 0
 }
 
-// can reports whether a node is a candidate with a link for the address.
-func (e *entry) can(n *Node) bool {
+// fits reports whether a node is a candidate with a link for the address.
+func (e *entry) fits(n *Node) bool {
 	c := e.candidate(n.Name)
 	return c != nil && n.Able(c, e.Address.Address)
 }
 
-// candidate returns the candidate for a node; nil: it is none.
+// candidate returns the candidate for a node; nil: the node is no candidate.
 func (e *entry) candidate(node lb.NodeName) *Candidate {
 	for j := range e.Candidates {
 		if c := &e.Candidates[j]; c.Node == node {

@@ -1,10 +1,11 @@
-// Package watchdog ends a program of which a part hangs, so that the kubelet starts it
-// again. A loop marks the begin and the end of each of its passes; a pass that does not end
-// while the process itself runs for Bound is a hang. A loop that waits for work is idle and
-// may do so for ever: nothing has to happen in the cluster or on the network.
+// Package watchdog detects that a part of a program hangs. The caller then ends the program, so
+// that the kubelet starts it again. A loop marks the beginning and the end of each of its
+// passes. A pass hangs if it has not ended after the process has run for Bound. A loop that
+// waits for work is idle and may do so for ever: nothing has to happen in the cluster or on the
+// network.
 //
-// That the whole process stood still (SIGSTOP, a suspended machine, no processor time) is not
-// a hang. The mesh of the speakers notices that (speaker/mesh), within parts of a second.
+// It is not a hang if the whole process stood still (SIGSTOP, a suspended machine, no processor
+// time). In a speaker, speaker/mesh detects that within a second.
 package watchdog
 
 import (
@@ -22,20 +23,21 @@ const (
 	// every is the time between two ticks of the watchdog.
 	every = 5 * time.Second
 	ticks = 12
-	// late is by how much a tick may be late and still count. The process had no processor if it is
-	// later.
+	// late is how late a tick may be and still count. A later one means that the process had no
+	// processor time.
 	late = 100 * time.Millisecond
 )
 
-// Watchdog has the loops of a program. Its zero value is ready for use; nil has no loops.
+// Watchdog has the loops of a program. Its zero value is ready for use; a nil Watchdog tracks
+// no loops.
 type Watchdog struct {
 	mu     sync.Mutex
 	loops  map[*Loop]bool
 	checks []func() []string
 }
 
-// Loop counts the passes of one loop. Only one goroutine at a time may call Begin and End. They do
-// nothing if Loop is nil.
+// Loop counts the passes of one loop. Only one goroutine at a time may call Begin and End. The
+// methods of a nil Loop do nothing.
 type Loop struct {
 	name  string
 	marks atomic.Uint64 // odd: a pass is under way
@@ -81,13 +83,13 @@ func (l *Loop) Ended() {
 	delete(l.dog.loops, l)
 }
 
-// Check adds a function that returns the names of what seems to hang. A name that it returns at each
-// tick for Bound hangs. It must not block, and not return what waits for the API server. Call it before
-// Run.
+// Check adds a function that returns the names of parts that seem to hang. A part that the function
+// names at each tick for Bound hangs. The function must not block, and must not name a part that waits
+// for the API server. Check must be called before Run.
 func (w *Watchdog) Check(check func() []string) { w.checks = append(w.checks, check) }
 
-// Run checks the passes until the context ends or something hangs: then it calls hung once, with an
-// error that names it, and returns.
+// Run checks the passes until the context ends or a part hangs. In the second case it calls hung
+// once, with an error that names the part, and returns.
 func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
 	var c counter
 	for {

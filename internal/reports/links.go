@@ -36,17 +36,18 @@ func (l Link) reaches(address netip.Addr) bool {
 	return slices.ContainsFunc(l.Subnets, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// Near reports whether a candidate for which no interfaces are named has a link that can
-// announce the address and is in a subnet of it.
+// Near reports whether the node, as a candidate for which no interfaces are named, has a link
+// that can announce the address and has a subnet that contains it.
 func (r Report) Near(c *ownership.Candidate, address netip.Addr) bool {
 	return len(c.Interfaces) == 0 && slices.ContainsFunc(r.Links, func(l Link) bool {
 		return slices.Contains(l.Families, lb.FamilyOf(address)) && l.reaches(address)
 	})
 }
 
-// Unable returns why no link of the node can announce an address of which it is a candidate,
-// as what follows the node's name in a sentence; empty if one can, or if it is not known. The
-// rules are those by which the speaker chooses links. near means that some candidate is Near.
+// Unable returns why no link of the node can announce an address, as the part of a sentence
+// that follows the node's name. It is empty if a link can, or if not all links are known
+// (LinksBounded). The rules are those by which speaker/layer2 chooses links. near: some
+// candidate of the address is Near.
 func (r Report) Unable(c *ownership.Candidate, address netip.Addr, near bool) string {
 	if r.LinksBounded {
 		return ""
@@ -59,7 +60,7 @@ func (r Report) Unable(c *ownership.Candidate, address netip.Addr, near bool) st
 		if len(c.Interfaces) == 0 {
 			return "has no interface to announce on"
 		}
-		return fmt.Sprintf("has no interface %s to announce on, only %s", strings.Join(c.Interfaces, " or "), words(r.Links))
+		return fmt.Sprintf("has no interface %s to announce on, only %s", strings.Join(c.Interfaces, " or "), describe(r.Links))
 	}
 	family := lb.FamilyOf(address)
 	able := slices.DeleteFunc(slices.Clone(named), func(l Link) bool { return !slices.Contains(l.Families, family) })
@@ -68,19 +69,20 @@ func (r Report) Unable(c *ownership.Candidate, address netip.Addr, near bool) st
 		if family == lb.IPv6 {
 			kind = "IPv6 link-local"
 		}
-		return fmt.Sprintf("has no %s address on %s", kind, words(named))
+		return fmt.Sprintf("has no %s address on %s", kind, describe(named))
 	}
 	if (c.RequireSubnet || near && len(c.Interfaces) == 0) && !slices.ContainsFunc(able, func(l Link) bool { return l.reaches(address) }) {
-		return fmt.Sprintf("has no interface in a subnet of %s, only %s", address, words(able))
+		return fmt.Sprintf("has no interface in a subnet of %s, only %s", address, describe(able))
 	}
 	return ""
 }
 
-// maxLinks is how many links a sentence names; the others it counts.
+// maxLinks is how many links a sentence names, and how many subnets of each; further links are
+// counted.
 const maxLinks = 3
 
-// words names links with their subnets.
-func words(links []Link) string {
+// describe names links with their subnets.
+func describe(links []Link) string {
 	if len(links) == 0 {
 		return "none"
 	}

@@ -10,24 +10,25 @@ import (
 
 // Group are speakers that run and receive from each other.
 type Group struct {
-	// First of its nodes, by name.
+	// First is the first of its nodes by name.
 	First lb.NodeName
 	// Size is how many nodes it has.
 	Size int
 }
 
-// Partitioned returns the nodes whose speakers are in a minority and cut from a larger group
-// of speakers that run, with that group. A group counts for a speaker if one of it and the speaker report that
-// they miss each other: a speaker that died reports it of none that it still received from. All of it
-// count then that the speaker misses: those that receive from one that runs run as well, though their
-// own report may be of before, since their nodes do not reach the API server.
-// Of two groups of the same size the one with the first name counts as the larger one, so that
-// the speakers of the largest group of all are never among the result.
+// Partitioned returns the nodes whose speakers are in a minority and cut off from a larger group of
+// speakers that run, each with that group. A group counts for a speaker only if a member and the
+// speaker report that they miss each other: the last report of a member that died does not name
+// speakers from which the member still received. The size of the group is then the number of all
+// members that the speaker misses. Members count even if they do not report the speaker as missing:
+// they receive from a member that runs, so they run as well, and their reports may be old because their
+// nodes do not reach the API server. Of two groups of the same size the one with the first name counts
+// as the larger one, so that the result never has speakers of the largest group.
 //
-// Reports that are stale do not count, nor do those of speakers that announce nothing. A speaker that is
-// Unready may stand still: it announces nothing then, and reports whom it missed before. It is in no
-// group, and any that it is cut from is larger: when its process goes on it reads the result before it
-// has a majority again, and others announce meanwhile.
+// Stale reports do not count, nor do those of isolated speakers. An unready speaker may stand still:
+// then it announces nothing, and its report names those that it missed before. It is in no group, and
+// every group that it is cut off from counts as larger: others announce its addresses meanwhile, and
+// when its process goes on it reads the result before it has a majority again.
 func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) map[lb.NodeName]Group {
 	p, minority := partition{missing: missing(all), lists: map[lb.NodeName]lb.NodeName{}}, false
 	var unready [][]*Report
@@ -55,7 +56,7 @@ func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) ma
 				if r.MinoritySince.IsZero() {
 					continue
 				}
-				if g := p.facing(r, other, full); g.larger(cut[r.Node]) && (r.Unready || g.larger(Group{own[0].Node, len(own)})) {
+				if g := p.missedMembers(r, other, full); g.larger(cut[r.Node]) && (r.Unready || g.larger(Group{own[0].Node, len(own)})) {
 					cut[r.Node] = g
 				}
 			}
@@ -68,10 +69,10 @@ func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) ma
 type partition struct {
 	nodes   []*Report // by name
 	missing map[lb.NodeName]map[lb.NodeName]bool
-	lists   map[lb.NodeName]lb.NodeName // of full lists: the first node that has the same
+	lists   map[lb.NodeName]lb.NodeName // by node with a full list: the first node that has the same list
 }
 
-// compareLists finds which speakers with a full list have the same.
+// compareLists finds which speakers with a full list of missing nodes have the same list.
 func (p *partition) compareLists() {
 	first := map[string]lb.NodeName{}
 	for _, r := range p.nodes {
@@ -115,14 +116,15 @@ func (p *partition) groups() (groups [][]*Report) {
 	return groups
 }
 
-// connected returns whether neither of two speakers misses the other. Where lists are full,
-// speakers of one side have the same.
+// connected returns whether neither of two speakers misses the other. A full list leaves nodes
+// out, so two speakers of which one has a full list are connected only if both have the same
+// one: all speakers on one side of a partition miss the same nodes.
 func (p *partition) connected(x, y *Report) bool {
 	return p.lists[x.Node] == p.lists[y.Node] && !p.missing[x.Node][y.Node] && !p.missing[y.Node][x.Node]
 }
 
-// fullAgainst returns which speakers of another group have a full list that names one of a
-// group: what they miss of it may be more than is listed.
+// fullAgainst returns which speakers of the group other have a full list that names a member of
+// the group own: they may miss more members than the list names.
 func (p *partition) fullAgainst(own, other []*Report) map[lb.NodeName]bool {
 	full := map[lb.NodeName]bool{}
 	for _, o := range other {
@@ -131,9 +133,9 @@ func (p *partition) fullAgainst(own, other []*Report) map[lb.NodeName]bool {
 	return full
 }
 
-// facing returns those of another group that the speaker and they are cut from. It is empty if
-// none of them takes addresses.
-func (p *partition) facing(r *Report, other []*Report, full map[lb.NodeName]bool) (g Group) {
+// missedMembers returns the members of another group that the speaker misses. The result is empty if
+// none of them misses the speaker, or if none of them takes addresses.
+func (p *partition) missedMembers(r *Report, other []*Report, full map[lb.NodeName]bool) (g Group) {
 	takes, mutual, missing := false, false, p.missing[r.Node]
 	for _, o := range other {
 		if !missing[o.Node] && !r.MissingBounded {

@@ -1,6 +1,6 @@
-// Package reports makes one picture of what the speakers report: which node has
-// an address, which foreign hosts use one, and which routes were announced to routers. The report of a node that died stays
-// as it was, so that reports can contradict each other. The package is pure.
+// Package reports makes one picture of what the speakers report: which node has an address, which
+// foreign hosts use an address, and which routes were announced to routers. The report of a node that
+// died stays as it was, so that reports can contradict each other. The package is pure.
 package reports
 
 import (
@@ -20,37 +20,39 @@ type Report struct {
 	Node lb.NodeName
 	// Owned are the addresses that the node has.
 	Owned []Owned
-	// Foreign are those that another host uses which is no node of the cluster.
+	// Foreign are hosts that use an address of the cluster too: hosts outside of the cluster, or
+	// kernels of nodes.
 	Foreign []Foreign
 	// Sessions are those that the node should have with routers.
 	Sessions []Session
-	// Missing are the nodes from whose speakers this one receives nothing although they should be
-	// there, by name.
+	// Missing are the nodes, by name, whose speakers should run and from which this one receives
+	// nothing.
 	Missing []lb.NodeName
 	// Stopped means that the speaker has ended as intended.
 	Stopped bool
-	// MissingBounded: it may miss others too, which cannot be listed.
+	// MissingBounded: Missing is full, and the speaker may miss further ones.
 	MissingBounded bool
-	// MinoritySince is when the speaker came into a minority: it receives from at most half of
-	// the speakers that should be there. Zero: it is in none.
+	// MinoritySince is when the speaker came into a minority: it receives from at most half of the
+	// speakers that should be there. Zero: it is in no minority.
 	MinoritySince time.Time
-	// Isolated means that it receives from no host on the links of its addresses either, and announces
-	// nothing.
+	// Isolated means that the speaker is in a minority and announces nothing: it receives from no host
+	// on the links of its addresses either, or half of the others receive nothing from it.
 	Isolated bool
 	// Ended means that the speaker does not run and that none is about to start on the node.
 	Ended bool
-	// Confirmed: if one speaker alone misses this one, a second witness agrees. See Confirm.
+	// Confirmed: the kubelet of the node is a second witness if only one speaker misses this one.
+	// See Confirm.
 	Confirmed bool
 	// Unready: the kubelet of its node has reported for a while that the process of the speaker runs and
 	// does not answer. See Partitioned.
 	Unready bool
-	// Dead: the node is not ready and its kubelet does not answer, so that one speaker that misses
-	// this one is enough, whatever others report. See Confirm.
+	// Dead: the node is not ready and its kubelet does not answer, so that it is enough if one
+	// speaker misses this one, whatever others report. See Confirm.
 	Dead bool
 	// Standby is why the node takes no address, in a sentence; empty: it does.
 	Standby string
-	// Links that the node can announce on. LinksBounded: it may have others, which cannot be
-	// listed.
+	// Links that the node can announce on. LinksBounded: Links is full, and the node may have
+	// more.
 	Links        []Link
 	LinksBounded bool
 }
@@ -59,11 +61,11 @@ type Report struct {
 type Session struct {
 	// Peer is the name of the router's BGPPeer.
 	Peer bgp.PeerName
-	// Established means that routes go over it.
+	// Established means that the session is up, so that routes are exchanged.
 	Established bool
-	// State is where it is, in the word of RFC 4271.
+	// State of the session, as RFC 4271 names it.
 	State string
-	// LastError is why it ended last, or does not begin; it may be empty.
+	// LastError is why the session ended last, or does not begin; it may be empty.
 	LastError string
 	// Problem is what is wrong with the peer on the node; zero: nothing.
 	Problem bgp.Problem
@@ -71,8 +73,8 @@ type Session struct {
 	Flaps int
 	// IPv4 and IPv6: routes of the family go over the session.
 	IPv4, IPv6 bool
-	// Retry bounds the time to the next attempt to connect; 0: none has failed, or the router
-	// is to connect.
+	// Retry bounds the time to the next attempt to connect; 0: no attempt has failed, or the
+	// router is the one that connects.
 	Retry time.Duration
 }
 
@@ -81,7 +83,7 @@ func (s Session) Carries(f lb.Family) bool {
 	return s.Established && (f == lb.IPv4 && s.IPv4 || f == lb.IPv6 && s.IPv6)
 }
 
-// SameSession reports whether two are the same but for the time to the next attempt.
+// SameSession reports whether two sessions are the same, apart from Retry.
 func SameSession(x, y Session) bool {
 	x.Retry, y.Retry = 0, 0
 	return x == y
@@ -135,16 +137,16 @@ type Foreign struct {
 	Interface string
 	// MAC of the host.
 	MAC string
-	// HostNode is the node that the host is; empty: none.
+	// HostNode is the node whose kernel the host is; empty: the host is no node.
 	HostNode lb.NodeName
 	// InUse means that the node announces the address all the same.
 	InUse bool
-	// Since when messages of it arrive.
+	// Since when messages of the host arrive.
 	Since time.Time
 }
 
-// Who names the host, and the node that reports it, as part of a sentence. Last: it is not
-// reported any more.
+// Who names the host, and the node that reports it, as part of a sentence. last: the host is
+// not reported any more.
 func (f Foreign) Who(last bool) string {
 	when := "reported"
 	if last {
@@ -167,8 +169,8 @@ func (f Foreign) Remedy() string {
 	return fmt.Sprintf("remove the address from the interfaces of the node %q, or set ipvs.strictARP of kube-proxy if it has put it there, or exclude it in the pool", f.HostNode)
 }
 
-// Owner returns who has an address, of all that say so: the highest epoch counts,
-// then who has it for the shortest time.
+// Owner returns the owner of an address, given all claims: the claim with the highest epoch,
+// then the latest one, then the first by name.
 func Owner(claims []Owned) (Owned, bool) {
 	if len(claims) == 0 {
 		return Owned{}, false
@@ -178,12 +180,13 @@ func Owner(claims []Owned) (Owned, bool) {
 	}), true
 }
 
-// Host returns the foreign host that uses an address, of what is reported about it.
-// What another node received before the owner had the address is over: the owner would
-// receive it too. The owner's report counts first, then the latest.
-func Host(heard []Foreign, owner Owned, owned bool) (Foreign, bool) {
+// Host returns the foreign host that uses an address, given all reports about the address. If
+// the address has an owner, a report that another node made before the owner had the address
+// does not count: if the host were still there, the owner would report it too. The owner's
+// report comes first, then the latest.
+func Host(reported []Foreign, owner Owned, owned bool) (Foreign, bool) {
 	var valid []Foreign
-	for _, f := range heard {
+	for _, f := range reported {
 		if !owned || f.Node == owner.Node || f.Since.After(owner.Since) {
 			valid = append(valid, f)
 		}
@@ -202,7 +205,7 @@ func Host(heard []Foreign, owner Owned, owned bool) (Foreign, bool) {
 	}), true
 }
 
-// Picture is what all reports say together.
+// Picture is the result of all reports together, by address.
 type Picture struct {
 	Owners map[netip.Addr]Owned
 	Hosts  map[netip.Addr]Foreign
@@ -210,20 +213,20 @@ type Picture struct {
 
 // Together makes one picture of the reports.
 func Together(list []Report) Picture {
-	claims, heard := map[netip.Addr][]Owned{}, map[netip.Addr][]Foreign{}
+	claims, reported := map[netip.Addr][]Owned{}, map[netip.Addr][]Foreign{}
 	for _, r := range list {
 		for _, o := range r.Owned {
 			claims[o.Address] = append(claims[o.Address], o)
 		}
 		for _, f := range r.Foreign {
-			heard[f.Address] = append(heard[f.Address], f)
+			reported[f.Address] = append(reported[f.Address], f)
 		}
 	}
 	p := Picture{Owners: map[netip.Addr]Owned{}, Hosts: map[netip.Addr]Foreign{}}
 	for address, list := range claims {
 		p.Owners[address], _ = Owner(list)
 	}
-	for address, list := range heard {
+	for address, list := range reported {
 		owner, owned := p.Owners[address]
 		if f, ok := Host(list, owner, owned); ok {
 			p.Hosts[address] = f

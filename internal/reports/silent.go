@@ -7,16 +7,18 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Silent returns the nodes whose reports are from before their speakers died: a speaker
-// that was killed does not report that. It is silent if all others that run miss it, but for
-// those that it misses as well: with them the network may be cut, and where it is, each side
-// reports that. At least one must be left: one that misses it and that it does not miss.
+// Silent returns the nodes whose speakers died without reporting it: their reports are from
+// before. A speaker is silent if all other running speakers miss it. A speaker that it misses
+// as well does not count, since the network between the two may be cut. At least one speaker
+// must count: one that misses it and that it does not miss.
 //
-// So is one of which it is known otherwise that it has ended. A report can be wrong or forged,
-// so that there must be two witnesses: two speakers that miss it, or one, and the report is
-// Confirmed. What a speaker that is silent reports does not count. Of a node that is Dead one
-// report of another speaker is enough, whatever others report: one of these may be old, of a
-// speaker that cannot write, or forged.
+// A speaker whose report is Ended is silent as well.
+//
+// A report can be wrong or forged, so two witnesses are required: two speakers that miss the
+// silent one, or one speaker and a report that is Confirmed. A speaker against which there are
+// two witnesses is not one of the others that have to miss the silent one. For a node that is
+// Dead it is enough that one speaker misses it: a report to the contrary may be forged, or old,
+// from a speaker that cannot write.
 func Silent(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missing, silent := missing(all), map[lb.NodeName]bool{}
 	for node, r := range all {
@@ -33,26 +35,26 @@ func Silent(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	}
 }
 
-// silentWithout returns the nodes that are silent, of those that are not yet known to be.
+// silentWithout returns further silent nodes, given those that are known to be silent.
 func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.NodeName]bool, known map[lb.NodeName]bool) map[lb.NodeName]bool {
-	running, accused, full := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, false
+	running, suspected, full := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, false
 	for node, r := range all {
 		running[node] = !r.Stopped && !known[node]
 		full = full || running[node] && r.MissingBounded
 	}
 	for node, n := range counted(missing, running) {
-		accused[node] = n >= 2 || n == 1 && all[node].Confirmed
+		suspected[node] = n >= 2 || n == 1 && all[node].Confirmed
 	}
 	next := map[lb.NodeName]bool{}
-	for node := range accused {
-		if _, reports := all[node]; !reports || known[node] || !accused[node] {
+	for node := range suspected {
+		if _, reports := all[node]; !reports || known[node] || !suspected[node] {
 			continue
 		}
 		agree, witnesses := 0, 0
 		for witness, w := range all {
-			// Where so many died that lists are full, one that misses few may be dead and not
-			// on them.
-			if witness == node || !running[witness] || accused[witness] || full && !w.MissingBounded {
+			// If so many speakers died that lists are full, a speaker with a short list may be dead too,
+			// and left out of the full ones.
+			if witness == node || !running[witness] || suspected[witness] || full && !w.MissingBounded {
 				continue
 			}
 			misses := missing[witness][node]
@@ -80,9 +82,10 @@ func counted(missing map[lb.NodeName]map[lb.NodeName]bool, running map[lb.NodeNa
 	return count
 }
 
-// Doubts returns the nodes whose kubelets are to be asked, each with the node of a speaker that
-// misses it and runs, whose kubelet is the other witness for Confirm: nodes that one speaker
-// alone misses, and those of down, which are not ready, that not all speakers miss.
+// Doubts returns the nodes whose kubelets are to be asked for Confirm: nodes that only one
+// speaker misses, and nodes that are not ready (down) and that any speaker misses. Nodes that
+// are Silent already are left out. The value is the node of a running speaker that misses the
+// key; its kubelet is asked as well.
 func Doubts(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]lb.NodeName {
 	silent, missing, running := Silent(all), missing(all), map[lb.NodeName]bool{}
 	for node, r := range all {
@@ -111,9 +114,10 @@ func preferred(node, other lb.NodeName, down func(lb.NodeName) bool) bool {
 	return node < other
 }
 
-// Confirm returns the reports with those confirmed whose node's kubelet does not answer, while
-// that of the witness does: where neither does, the one who asks may be unable to reach any. A
-// node of down, which is not ready, is dead then. answers has the kubelets that were asked.
+// Confirm returns the reports, with Confirmed set for each node in doubts whose kubelet does
+// not answer while the kubelet of its witness does. If neither answers, the caller may be
+// unable to reach any kubelet. Dead is set as well if the node is not ready (down). answers has
+// an entry for each kubelet that was asked.
 func Confirm(all map[lb.NodeName]Report, doubts map[lb.NodeName]lb.NodeName, answers map[lb.NodeName]bool, down func(lb.NodeName) bool) map[lb.NodeName]Report {
 	confirmed := maps.Clone(all)
 	for node, witness := range doubts {
@@ -133,28 +137,28 @@ func bit(is bool) int {
 	return 0
 }
 
-// Staleness is why a report is not of now.
+// Staleness is why a report is old.
 type Staleness int
 
 const (
-	// Fresh: the report is of now, as far as is known.
+	// Fresh: nothing shows that the report is old.
 	Fresh Staleness = iota
 	// Stopped: the speaker has stopped, and reported that.
 	Stopped
 	// Missed: the other speakers miss the one that reported.
 	Missed
-	// Dead: a speaker misses the one that reported, and its node is dead, see Report. Others may
-	// not miss it.
+	// Dead: a speaker misses the one that reported, and Report.Dead is set. Others may not miss
+	// it.
 	Dead
-	// Ended: no speaker runs on the node, see Report.
+	// Ended: no speaker runs on the node: see Report.Ended.
 	Ended
-	// NodeDown: the node is not ready, and so is every other node with a speaker that could
-	// report whether this one still runs.
+	// NodeDown: the node is not ready, and no ready node has a speaker that could report whether
+	// the speaker of this node still runs.
 	NodeDown
 )
 
-// Stale returns which reports are not of now, given which nodes are not ready. A node that is
-// not ready can have a speaker that runs: the other speakers know.
+// Stale returns which reports are old, and why. down reports whether a node is not ready. The
+// speaker of such a node may still run: the reports of the other speakers show that.
 func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]Staleness {
 	silent, stale := Silent(all), map[lb.NodeName]Staleness{}
 	var witnesses []Report
@@ -164,7 +168,7 @@ func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeN
 		}
 	}
 	for node, r := range all {
-		heard := slices.ContainsFunc(witnesses, func(w Report) bool { return !w.MissingBounded && !slices.Contains(w.Missing, node) })
+		isReceived := slices.ContainsFunc(witnesses, func(w Report) bool { return !w.MissingBounded && !slices.Contains(w.Missing, node) })
 		switch {
 		case r.Ended:
 			stale[node] = Ended
@@ -172,18 +176,18 @@ func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeN
 			stale[node] = Stopped
 		case silent[node] && r.Dead:
 			stale[node] = Dead
-		case silent[node], down(node) && !heard && len(witnesses) > 0:
+		case silent[node], down(node) && !isReceived && len(witnesses) > 0:
 			stale[node] = Missed
-		case down(node) && !heard:
+		case down(node) && !isReceived:
 			stale[node] = NodeDown
 		}
 	}
 	return stale
 }
 
-// Left returns the nodes whose speakers were stopped and are missed by none of those that
-// run: none is meant to be there any more, or the next one is about to start. Where none
-// runs at all, nobody knows.
+// Left returns the nodes whose speakers were stopped and that no running speaker misses: no
+// speaker should run there any more, or the next one is about to start. Without a running
+// speaker the result is nil, since nothing is known.
 func Left(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missed, left, running := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, 0
 	for _, list := range missing(all) {
@@ -203,8 +207,8 @@ func Left(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	return left
 }
 
-// missing returns, of those that run, whom each misses. A speaker that is silent has the list
-// that it had.
+// missing returns the nodes that each speaker misses, without speakers that have stopped. The
+// list of a silent speaker is its last one.
 func missing(all map[lb.NodeName]Report) map[lb.NodeName]map[lb.NodeName]bool {
 	missing := make(map[lb.NodeName]map[lb.NodeName]bool, len(all))
 	for node, r := range all {

@@ -8,24 +8,27 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxEpoch bounds the epochs that count. An epoch grows by one with each change of the owner;
-// what is beyond is no count of anything, and would outrank every true one for ever.
+// maxEpoch bounds the epochs that count. An epoch grows by one with each change of the owner,
+// so no true epoch gets that high. A false one would outrank every true one for ever.
 const maxEpoch = 1 << 40
 
-// Trust limits what counts of reports. A speaker can be wrong, or its node taken over.
+// Trust limits which parts of reports count: a speaker can be wrong, or its node compromised.
 type Trust struct {
 	// Now is the time of the reader.
 	Now time.Time
 	// Exists reports whether the cluster has a node.
 	Exists func(lb.NodeName) bool
-	// MayAnnounce reports whether a node may announce an address, whatever its state.
+	// MayAnnounce reports whether advertisements allow that a node announces an address, whether
+	// or not the node can at present.
 	MayAnnounce func(lb.NodeName, netip.Addr) bool
-	// Claimed reports whether an address is claimed: nobody probes for another one.
+	// Claimed reports whether an address has an IPAddressClaim. Speakers probe for no other
+	// address, so a foreign host of another one is not plausible.
 	Claimed func(netip.Addr) bool
 }
 
-// Trusted returns of the reports what counts: those of nodes that exist, and in them what is
-// plausible and about addresses that the node may announce. The reports stay as they are.
+// Trusted returns the parts of the reports that count. It leaves out the reports of nodes that
+// do not exist, what is not plausible, and what is about addresses that the node may not
+// announce. The given reports are not changed.
 func (t Trust) Trusted(list []Report) []Report {
 	var trusted []Report
 	for _, r := range list {
@@ -40,9 +43,8 @@ func (t Trust) Trusted(list []Report) []Report {
 	return trusted
 }
 
-// Plausible returns the report as far as it can be true at a time: what is reported to be since a
-// later time is since now, and an address with an epoch out of bounds is left out. The lists
-// of addresses are copies.
+// Plausible returns the report as far as it can be true: times after now become now, and
+// addresses with an epoch out of bounds are left out. The lists of addresses are copies.
 func (r Report) Plausible(now time.Time) Report {
 	r.Owned = slices.DeleteFunc(slices.Clone(r.Owned), func(o Owned) bool { return o.Epoch < 0 || o.Epoch > maxEpoch })
 	for i := range r.Owned {
@@ -55,7 +57,7 @@ func (r Report) Plausible(now time.Time) Report {
 	return r
 }
 
-// PlausibleRoutes returns routes as far as they can be true at a time: none is since later.
+// PlausibleRoutes returns the routes with times after now replaced by now.
 func PlausibleRoutes(list []Route, now time.Time) []Route {
 	list = slices.Clone(list)
 	for i := range list {
